@@ -1,0 +1,33 @@
+"""Errors of the runtime: the Python twins of src/errors.ts. `kind` crosses to TypeScript and is revived there."""
+
+
+class FreetumorError(Exception):
+    """Base of every error raised on purpose: the message names the file, key or case; `hint` says what to do."""
+
+    kind = "runtime"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(FreetumorError):
+    kind = "config"
+
+
+class DataError(FreetumorError):
+    kind = "data"
+
+
+class EnvironmentError(FreetumorError):  # noqa: A001 - the word of the TypeScript side
+    kind = "environment"
+
+
+class CheckpointError(FreetumorError):
+    kind = "checkpoint"
+
+
+class Stopped(FreetumorError):
+    """The other side asked to stop, or is gone."""
+
+    kind = "stopped"

@@ -1,0 +1,141 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class StepRequest(_message.Message):
+    __slots__ = ("step",)
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    step: int
+    def __init__(self, step: _Optional[int] = ...) -> None: ...
+
+class TumorPlan(_message.Message):
+    __slots__ = ("organ", "size", "shape_tensor", "box_origin", "edge_sigma", "texture_index", "texture_start", "handcrafted_difference", "draw")
+    ORGAN_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_TENSOR_FIELD_NUMBER: _ClassVar[int]
+    BOX_ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    EDGE_SIGMA_FIELD_NUMBER: _ClassVar[int]
+    TEXTURE_INDEX_FIELD_NUMBER: _ClassVar[int]
+    TEXTURE_START_FIELD_NUMBER: _ClassVar[int]
+    HANDCRAFTED_DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    DRAW_FIELD_NUMBER: _ClassVar[int]
+    organ: str
+    size: str
+    shape_tensor: str
+    box_origin: _containers.RepeatedScalarFieldContainer[int]
+    edge_sigma: float
+    texture_index: int
+    texture_start: _containers.RepeatedScalarFieldContainer[int]
+    handcrafted_difference: float
+    draw: int
+    def __init__(self, organ: _Optional[str] = ..., size: _Optional[str] = ..., shape_tensor: _Optional[str] = ..., box_origin: _Optional[_Iterable[int]] = ..., edge_sigma: _Optional[float] = ..., texture_index: _Optional[int] = ..., texture_start: _Optional[_Iterable[int]] = ..., handcrafted_difference: _Optional[float] = ..., draw: _Optional[int] = ...) -> None: ...
+
+class Augmentation(_message.Message):
+    __slots__ = ("flip", "quarter_turns", "intensity_scale", "intensity_shift")
+    FLIP_FIELD_NUMBER: _ClassVar[int]
+    QUARTER_TURNS_FIELD_NUMBER: _ClassVar[int]
+    INTENSITY_SCALE_FIELD_NUMBER: _ClassVar[int]
+    INTENSITY_SHIFT_FIELD_NUMBER: _ClassVar[int]
+    flip: _containers.RepeatedScalarFieldContainer[bool]
+    quarter_turns: int
+    intensity_scale: float
+    intensity_shift: float
+    def __init__(self, flip: _Optional[_Iterable[bool]] = ..., quarter_turns: _Optional[int] = ..., intensity_scale: _Optional[float] = ..., intensity_shift: _Optional[float] = ...) -> None: ...
+
+class Mixing(_message.Message):
+    __slots__ = ("partner", "axis", "length")
+    PARTNER_FIELD_NUMBER: _ClassVar[int]
+    AXIS_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    partner: int
+    axis: int
+    length: int
+    def __init__(self, partner: _Optional[int] = ..., axis: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
+
+class Crop(_message.Message):
+    __slots__ = ("item", "crop", "case_id", "image_tensor", "label_tensor", "augmentation", "tumors", "mixing", "no_room")
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    CROP_FIELD_NUMBER: _ClassVar[int]
+    CASE_ID_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_TENSOR_FIELD_NUMBER: _ClassVar[int]
+    LABEL_TENSOR_FIELD_NUMBER: _ClassVar[int]
+    AUGMENTATION_FIELD_NUMBER: _ClassVar[int]
+    TUMORS_FIELD_NUMBER: _ClassVar[int]
+    MIXING_FIELD_NUMBER: _ClassVar[int]
+    NO_ROOM_FIELD_NUMBER: _ClassVar[int]
+    item: int
+    crop: int
+    case_id: str
+    image_tensor: str
+    label_tensor: str
+    augmentation: Augmentation
+    tumors: _containers.RepeatedCompositeFieldContainer[TumorPlan]
+    mixing: Mixing
+    no_room: bool
+    def __init__(self, item: _Optional[int] = ..., crop: _Optional[int] = ..., case_id: _Optional[str] = ..., image_tensor: _Optional[str] = ..., label_tensor: _Optional[str] = ..., augmentation: _Optional[_Union[Augmentation, _Mapping]] = ..., tumors: _Optional[_Iterable[_Union[TumorPlan, _Mapping]]] = ..., mixing: _Optional[_Union[Mixing, _Mapping]] = ..., no_room: bool = ...) -> None: ...
+
+class StepFrames(_message.Message):
+    __slots__ = ("step", "crops")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    CROPS_FIELD_NUMBER: _ClassVar[int]
+    step: int
+    crops: _containers.RepeatedCompositeFieldContainer[Crop]
+    def __init__(self, step: _Optional[int] = ..., crops: _Optional[_Iterable[_Union[Crop, _Mapping]]] = ...) -> None: ...
+
+class CropMeasures(_message.Message):
+    __slots__ = ("item", "crop", "draw", "synthetic_voxels", "seen_voxels", "contrast", "already_seen_voxels")
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    CROP_FIELD_NUMBER: _ClassVar[int]
+    DRAW_FIELD_NUMBER: _ClassVar[int]
+    SYNTHETIC_VOXELS_FIELD_NUMBER: _ClassVar[int]
+    SEEN_VOXELS_FIELD_NUMBER: _ClassVar[int]
+    CONTRAST_FIELD_NUMBER: _ClassVar[int]
+    ALREADY_SEEN_VOXELS_FIELD_NUMBER: _ClassVar[int]
+    item: int
+    crop: int
+    draw: int
+    synthetic_voxels: int
+    seen_voxels: int
+    contrast: float
+    already_seen_voxels: int
+    def __init__(self, item: _Optional[int] = ..., crop: _Optional[int] = ..., draw: _Optional[int] = ..., synthetic_voxels: _Optional[int] = ..., seen_voxels: _Optional[int] = ..., contrast: _Optional[float] = ..., already_seen_voxels: _Optional[int] = ...) -> None: ...
+
+class StepMeasures(_message.Message):
+    __slots__ = ("step", "crops", "wants_verdicts")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    CROPS_FIELD_NUMBER: _ClassVar[int]
+    WANTS_VERDICTS_FIELD_NUMBER: _ClassVar[int]
+    step: int
+    crops: _containers.RepeatedCompositeFieldContainer[CropMeasures]
+    wants_verdicts: bool
+    def __init__(self, step: _Optional[int] = ..., crops: _Optional[_Iterable[_Union[CropMeasures, _Mapping]]] = ..., wants_verdicts: bool = ...) -> None: ...
+
+class Verdict(_message.Message):
+    __slots__ = ("item", "crop", "accepted", "reason")
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    CROP_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    item: int
+    crop: int
+    accepted: bool
+    reason: str
+    def __init__(self, item: _Optional[int] = ..., crop: _Optional[int] = ..., accepted: bool = ..., reason: _Optional[str] = ...) -> None: ...
+
+class StepVerdicts(_message.Message):
+    __slots__ = ("step", "verdicts")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    VERDICTS_FIELD_NUMBER: _ClassVar[int]
+    step: int
+    verdicts: _containers.RepeatedCompositeFieldContainer[Verdict]
+    def __init__(self, step: _Optional[int] = ..., verdicts: _Optional[_Iterable[_Union[Verdict, _Mapping]]] = ...) -> None: ...
+
+class StepAck(_message.Message):
+    __slots__ = ("step",)
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    step: int
+    def __init__(self, step: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,113 @@
+import type { OrganName } from '../volume/labels.js'
+
+export type JobKind = 'baseline' | 'synthesis' | 'segmentation'
+export type Outcome = 'completed' | 'stopped' | 'failed'
+
+/** Voxel counts of one label in one case: what Dice, sensitivity and precision are made of. */
+export interface ClassCounts {
+  readonly label: number
+  readonly truePositive: number
+  readonly falsePositive: number
+  readonly falseNegative: number
+}
+
+interface Timed {
+  /** ISO 8601, UTC. */
+  readonly time: string
+}
+
+/** A run began, or went on after a stop. */
+export interface StartedEvent extends Timed {
+  readonly type: 'started'
+  readonly job: JobKind
+  readonly run: string
+  readonly step: number
+  readonly steps: number
+  readonly device: string
+  readonly worldSize: number
+  readonly versions: Readonly<Record<string, string>>
+  /** Trainable parameters by network. */
+  readonly parameters: Readonly<Record<string, number>>
+}
+
+/** One optimizer step. */
+export interface StepEvent extends Timed {
+  readonly type: 'step'
+  readonly job: JobKind
+  readonly step: number
+  readonly epoch: number
+  /** Means over the ranks: `total, dice, crossEntropy`, or `generator, discriminator, adversarial, segmentation`. */
+  readonly losses: Readonly<Record<string, number>>
+  readonly learningRate: number
+  readonly seconds: number
+  /** Of `seconds`, how long rank 0 waited for frames and verdicts. */
+  readonly waitSeconds: number
+}
+
+/** The synthetic tumors of one step and what the baseline segmentor saw of them. */
+export interface SynthesisEvent extends Timed {
+  readonly type: 'synthesis'
+  readonly step: number
+  /** Mean over tumors of (voxels seen / synthetic voxels), 0 to 1; null when none was painted. */
+  readonly shareSeen: number | null
+  readonly kept: number
+  /** Tumors painted and judged. */
+  readonly tried: number
+  readonly noRoom: number
+  readonly byOrgan: Readonly<
+    Partial<Record<OrganName, { readonly kept: number; readonly tried: number; readonly shareSeen: number }>>
+  >
+}
+
+/** The segmentor on the validation cases. */
+export interface ValidationEvent extends Timed {
+  readonly type: 'validation'
+  readonly step: number
+  /** Sum of tumor Dice over cases / cases with a tumor (METHOD 10); null when no case has one. */
+  readonly tumorDice: number | null
+  /** Mean Dice by label id over the cases that have it. */
+  readonly diceByLabel: Readonly<Record<string, number>>
+  readonly numCases: number
+  readonly best: boolean
+}
+
+export interface CheckpointEvent extends Timed {
+  readonly type: 'checkpoint'
+  readonly step: number
+  readonly directory: string
+  readonly reason: string
+}
+
+/** A live command took effect. */
+export interface CommandEvent extends Timed {
+  readonly type: 'command'
+  readonly command: 'setLearningRate' | 'pause' | 'unpause' | 'checkpoint' | 'stop'
+  readonly step: number
+  readonly value?: number
+}
+
+/** A sentence for the user. */
+export interface NoteEvent extends Timed {
+  readonly type: 'note'
+  readonly level: 'info' | 'warning'
+  readonly text: string
+}
+
+/** A run ended. */
+export interface FinishedEvent extends Timed {
+  readonly type: 'finished'
+  readonly outcome: Outcome
+  readonly reason: string
+  /** The next step to run. */
+  readonly step: number
+}
+
+export type RunEvent =
+  | StartedEvent
+  | StepEvent
+  | SynthesisEvent
+  | ValidationEvent
+  | CheckpointEvent
+  | CommandEvent
+  | NoteEvent
+  | FinishedEvent

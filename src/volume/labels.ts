@@ -1,0 +1,35 @@
+export type Region = 'abdomen' | 'chest'
+export type OrganName = 'liver' | 'pancreas' | 'kidney' | 'lung'
+
+/** An organ of a region: its id, the id of its tumor, and the generator channel that paints in it. */
+export interface Organ {
+  readonly name: OrganName
+  readonly label: number
+  readonly tumorLabel: number
+  readonly channel: number
+}
+
+export interface LabelScheme {
+  readonly region: Region
+  readonly organs: readonly Organ[]
+  /** Name of every id, in order; id 0 is background. */
+  readonly names: readonly string[]
+}
+
+/** The label ids of the method (abdomen: generalist, 7 ids; chest: 3 ids). */
+export const LABEL_SCHEMES: Readonly<Record<Region, LabelScheme>> = {
+  abdomen: {
+    region: 'abdomen',
+    organs: [
+      { name: 'liver', label: 1, tumorLabel: 2, channel: 0 },
+      { name: 'pancreas', label: 3, tumorLabel: 4, channel: 1 },
+      { name: 'kidney', label: 5, tumorLabel: 6, channel: 2 },
+    ],
+    names: ['background', 'liver', 'liver tumor', 'pancreas', 'pancreas tumor', 'kidney', 'kidney tumor'],
+  },
+  chest: {
+    region: 'chest',
+    organs: [{ name: 'lung', label: 1, tumorLabel: 2, channel: 0 }],
+    names: ['background', 'lung', 'lesion'],
+  },
+}
