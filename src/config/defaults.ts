@@ -1,0 +1,95 @@
+import type { ConfigInput } from './schema.js'
+
+type Job = ConfigInput['job']
+type Region = 'abdomen' | 'chest'
+
+/**
+ * The only defaults of the project: the published settings of a job in a region (METHOD 4 to 11). A user's file is laid
+ * over them key by key; a list replaces a list.
+ */
+export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
+  const abdomen = region === 'abdomen'
+  const synthesis = job === 'synthesis'
+  return {
+    name: `${region}-${job}`,
+    seed: 0,
+    region,
+    data: { root: 'data', phantoms: null },
+    prepare: {
+      cache: '.freetumor/cache',
+      spacingMm: abdomen ? [1.5, 1.5, 1.5] : [1.25, 1.25, 5],
+      windowHu: abdomen ? [-175, 250] : [-1000, 500],
+      workers: 2,
+    },
+    simulation: {
+      tumorsPerCrop: 1,
+      organWeights: abdomen ? { liver: 1, pancreas: 1, kidney: 1 } : { lung: 1 },
+      sizeOdds: abdomen
+        ? { tiny: 0.25, small: 0.25, medium: 0.25, large: 0.25 }
+        : { tiny: 0.35, small: 0.35, medium: 0.3, large: 0 },
+      radiusVoxels: { tiny: 4, small: 8, medium: 16, large: 32 },
+      texture: { sizeVoxels: [420, 300, 320], count: 10 },
+    },
+    sampling: {
+      patchVoxels: abdomen ? [96, 96, 96] : [192, 192, 32],
+      cropsPerVolume: synthesis ? (abdomen ? 1 : 2) : abdomen ? 4 : 2,
+      positiveOdds: 1,
+      negativeOdds: synthesis ? 0 : 1,
+      tumorOdds: 0,
+      itemsPerStep: synthesis ? 32 : 8,
+      augmentation: {
+        flipProbability: 0.2,
+        rotateProbability: 0.2,
+        scaleProbability: abdomen ? 0.1 : 0,
+        scaleRange: 0.1,
+        shiftProbability: 0.1,
+        shiftRange: 0.1,
+      },
+      mixing: !synthesis,
+      workers: 2,
+    },
+    networks: {
+      segmentor: {
+        kind: 'swinunetr',
+        featureSize: 48,
+        levels: 3,
+        patchMerging: 'corrected',
+        initialWeights: null,
+        activationCheckpointing: false,
+      },
+      baseline: job === 'baseline' ? null : { checkpoint: null, trainFrom: null, patchMerging: null },
+      generator:
+        job === 'baseline' ? null : { checkpoint: null, trainFrom: null, baseChannels: 32, channel: 'organ' },
+    },
+    training: {
+      target: job === 'segmentation' ? (abdomen ? 'lits' : 'covid') : 'all',
+      task: job === 'segmentation' ? 'freesyn' : 'onlylabeled',
+      steps: null,
+      epochs: synthesis ? 100 : abdomen ? 20 : 30,
+      optimizer: synthesis ? 'adam' : 'adamw',
+      learningRate: synthesis ? 1e-4 : 3e-4,
+      schedule: synthesis ? 'constant' : 'warmupCosine',
+      warmupSteps: null,
+      warmupEpochs: synthesis ? 0 : abdomen ? 2 : 1,
+      weightDecay: synthesis ? 0 : 0.01,
+      crossEntropyWeights: { background: 1, organ: 1, tumor: 1 },
+      adversarialWeight: abdomen ? 0.1 : 0.5,
+      accumulation: 1,
+      gradientClip: null,
+      validateEverySteps: null,
+      checkpointEverySteps: null,
+      keepCheckpoints: 3,
+    },
+    quality: { shareSeenThreshold: 0.7, subtractAlreadySeen: false },
+    evaluation: { overlap: 0.75, blend: 'constant', windowBatch: abdomen ? 4 : 2, profile: 'freetumor' },
+    runtime: {
+      nodes: 1,
+      processesPerNode: 1,
+      device: 'auto',
+      python: null,
+      precision: 'fp32',
+      threadsPerProcess: 1,
+    },
+    report: { pictures: 6 },
+  }
+}

@@ -1,0 +1,205 @@
+import { z } from 'zod'
+
+/**
+ * The one complete description of a run. Every key of a resolved configuration is present; the defaults that fill
+ * a user's file are in defaults.ts and nowhere else. Units stand in the names; sizes are voxels of the prepared grid.
+ */
+const count = z.int().min(1)
+const natural = z.int().min(0)
+const probability = z.number().min(0).max(1)
+const positive = z.number().positive()
+const vec3 = <T extends z.ZodType>(item: T) => z.tuple([item, item, item])
+const bySize = <T extends z.ZodType>(item: T) =>
+  z.strictObject({ tiny: item, small: item, medium: item, large: item })
+
+export const REGIONS = ['abdomen', 'chest'] as const
+export const ORGAN_NAMES = ['liver', 'pancreas', 'kidney', 'lung'] as const
+export const TARGETS = ['all', 'lits', 'panc', 'kits', 'covid'] as const
+export const TASKS = ['onlylabeled', 'freesyn'] as const
+
+const dataset = z.strictObject({
+  /** A name of the registry (`freetumor data list`), or a name of your own with `role` and `labelMap`. */
+  name: z.string().min(1),
+  /** Folder or list; relative to `data.root`. Null: the name. */
+  path: z.string().min(1).nullable().default(null),
+  /** How often an epoch visits each of its cases. */
+  repeat: natural.default(1),
+  /** Null: what the registry says. */
+  role: z.enum(['labelled', 'host']).nullable().default(null),
+  /** Ids of the source -> ids of the region. Null: what the registry says. */
+  labelMap: z.record(z.string().regex(/^\d+$/), natural.max(255)).nullable().default(null),
+  /** Cases of this fold are held out. Null: the list's own validation part. */
+  validationFold: natural.nullable().default(null),
+})
+
+const data = z.strictObject({
+  /** Where the data sets lie; relative to the working directory. */
+  root: z.string().min(1),
+  datasets: z.array(dataset).min(1),
+  /** Makes phantom data sets `phantom_labelled`, `phantom_hosts` and `phantom_test` under `root` when they are missing. */
+  phantoms: z
+    .strictObject({
+      labelledCases: natural,
+      validationCases: natural,
+      hostCases: natural,
+      testCases: natural,
+      sizeVoxels: z.int().min(32).max(512),
+      seed: natural,
+    })
+    .nullable(),
+})
+
+const prepare = z.strictObject({
+  /** Folder of the prepared cases; relative to the working directory. */
+  cache: z.string().min(1),
+  spacingMm: vec3(positive),
+  windowHu: z.tuple([z.number(), z.number()]),
+  workers: count,
+})
+
+const simulation = z.strictObject({
+  tumorsPerCrop: count,
+  /** Wanted share of each organ; 0 leaves an organ out. */
+  organWeights: z.partialRecord(z.enum(ORGAN_NAMES), z.number().min(0)),
+  sizeOdds: bySize(z.number().min(0)),
+  radiusVoxels: bySize(z.int().min(2).max(64)),
+  texture: z.strictObject({ sizeVoxels: vec3(z.int().min(16).max(1024)), count: count.max(10) }),
+})
+
+const sampling = z.strictObject({
+  patchVoxels: vec3(z.int().min(16).max(512)),
+  cropsPerVolume: count,
+  positiveOdds: z.number().min(0),
+  negativeOdds: z.number().min(0),
+  /** Share of positive centres laid on a tumor voxel where the case has any; 0 is the published choice. */
+  tumorOdds: probability,
+  /** Over all ranks; a step's batch is this many volumes with their crops. */
+  itemsPerStep: count,
+  augmentation: z.strictObject({
+    flipProbability: probability,
+    rotateProbability: probability,
+    scaleProbability: probability,
+    scaleRange: z.number().min(0).max(1),
+    shiftProbability: probability,
+    shiftRange: z.number().min(0).max(1),
+  }),
+  /** Slab swap between the crops of a volume, after the verdict. */
+  mixing: z.boolean(),
+  /** Simulation threads. */
+  workers: natural.max(64),
+})
+
+const mergingOrder = z.enum(['legacy', 'corrected', 'v2'])
+/** Weights made by an earlier run: a checkpoint file, or the config of the run that makes it when it is missing. */
+const earlier = {
+  checkpoint: z.string().min(1).nullable(),
+  trainFrom: z.string().min(1).nullable(),
+}
+
+const networks = z.strictObject({
+  segmentor: z.strictObject({
+    kind: z.enum(['swinunetr', 'small']),
+    featureSize: count,
+    /** Of `small`: resolution levels. */
+    levels: count.max(5),
+    patchMerging: mergingOrder,
+    /** Starts from these weights where key and shape agree. */
+    initialWeights: z.string().min(1).nullable(),
+    activationCheckpointing: z.boolean(),
+  }),
+  /** The frozen judge of synthetic tumors; null where the job has none. */
+  baseline: z.strictObject({ ...earlier, patchMerging: mergingOrder.nullable() }).nullable(),
+  /** The painter of tumors; null paints a hand-crafted difference. */
+  generator: z
+    .strictObject({ ...earlier, baseChannels: count, channel: z.enum(['organ', 'shared']) })
+    .nullable(),
+})
+
+const training = z.strictObject({
+  target: z.enum(TARGETS),
+  task: z.enum(TASKS),
+  /** Optimizer steps of the whole run; null: `epochs`. */
+  steps: count.nullable(),
+  epochs: count.nullable(),
+  optimizer: z.enum(['adam', 'adamw']),
+  learningRate: positive,
+  /** Linear warm-up then cosine, or constant. */
+  schedule: z.enum(['constant', 'warmupCosine']),
+  warmupSteps: natural.nullable(),
+  warmupEpochs: z.number().min(0).nullable(),
+  weightDecay: z.number().min(0),
+  /** Weights of background, organ and tumor in the cross-entropy. */
+  crossEntropyWeights: z.strictObject({ background: positive, organ: positive, tumor: positive }),
+  /** Of the generator: w in w * adversarial + segmentation. */
+  adversarialWeight: z.number().min(0),
+  accumulation: count,
+  gradientClip: positive.nullable(),
+  /** Null: never, but at the end. */
+  validateEverySteps: count.nullable(),
+  checkpointEverySteps: count.nullable(),
+  keepCheckpoints: count,
+})
+
+const quality = z.strictObject({
+  /** A synthetic tumor is kept when the baseline sees more than this share of its voxels. */
+  shareSeenThreshold: probability,
+  /** Take off the share that the baseline called tumor at that place before painting. */
+  subtractAlreadySeen: z.boolean(),
+})
+
+const evaluation = z.strictObject({
+  overlap: z.number().min(0).max(0.95),
+  blend: z.enum(['constant', 'gaussian']),
+  windowBatch: count,
+  profile: z.enum(['voco', 'freetumor', 'difftumor', 'lesion']),
+})
+
+const runtime = z.strictObject({
+  nodes: count,
+  processesPerNode: count,
+  device: z.enum(['auto', 'cpu', 'cuda']),
+  /** Path of the Python to use; null: FREETUMOR_PYTHON, then ./.venv. */
+  python: z.string().min(1).nullable(),
+  precision: z.enum(['fp32', 'bf16', 'fp16']),
+  threadsPerProcess: count,
+})
+
+const report = z.strictObject({
+  /** Example pictures of synthetic tumors. */
+  pictures: natural.max(64),
+})
+
+export const runConfigSchema = z.strictObject({
+  job: z.enum(['baseline', 'synthesis', 'segmentation']),
+  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'letters, digits, dot, dash and underscore only'),
+  seed: natural,
+  region: z.enum(REGIONS),
+  data,
+  prepare,
+  simulation,
+  sampling,
+  networks,
+  training,
+  quality,
+  evaluation,
+  runtime,
+  report,
+})
+
+type DeepReadonly<T> = T extends readonly (infer E)[]
+  ? { readonly [K in keyof T]: DeepReadonly<T[K]> } & readonly E[]
+  : T extends object
+    ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
+    : T
+type DeepPartial<T> = T extends readonly unknown[]
+  ? T
+  : T extends object
+    ? { readonly [K in keyof T]?: DeepPartial<T[K]> | undefined }
+    : T
+
+/** A resolved configuration: complete, checked, frozen. */
+export type RunConfig = DeepReadonly<z.infer<typeof runConfigSchema>>
+/** What a user writes: `job`, `region`, `data`, and whatever differs from the defaults. */
+export type ConfigInput = DeepPartial<z.input<typeof runConfigSchema>> & {
+  readonly job: RunConfig['job']
+}
