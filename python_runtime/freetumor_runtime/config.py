@@ -1,0 +1,246 @@
+"""What crosses from TypeScript, word by word the specs of src/pipeline/ports.ts. No key has a default: an unknown or
+missing key, or a value of another type, is refused and named."""
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+from freetumor_runtime.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Organ:
+    name: str
+    label: int
+    tumorLabel: int
+    channel: int
+
+
+@dataclass(frozen=True)
+class SynthesisSpec:
+    textureSizeVoxels: tuple[int, ...]
+    textureDirectory: str
+    textureSeed: int
+    gated: bool
+    measureAlreadySeen: bool
+
+
+@dataclass(frozen=True)
+class SegmentorSpec:
+    kind: str
+    featureSize: int
+    levels: int
+    patchMerging: str
+    outputs: int
+    initialWeights: str | None
+    activationCheckpointing: bool
+
+
+@dataclass(frozen=True)
+class BaselineSpec:
+    checkpoint: str
+    patchMerging: str | None
+
+
+@dataclass(frozen=True)
+class GeneratorSpec:
+    checkpoint: str | None
+    baseChannels: int
+    channel: str
+    outputs: int
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    kind: str
+    learningRate: float
+    weightDecay: float
+    schedule: str
+    warmupSteps: int
+    gradientClip: float | None
+
+
+@dataclass(frozen=True)
+class WindowsSpec:
+    overlap: float
+    blend: str
+    windowBatch: int
+
+
+@dataclass(frozen=True)
+class CachedCase:
+    id: str
+    path: str
+
+
+@dataclass(frozen=True)
+class ValidationSpec:
+    everySteps: int | None
+    cases: tuple[CachedCase, ...]
+    windows: WindowsSpec
+
+
+@dataclass(frozen=True)
+class CheckpointSpec:
+    everySteps: int | None
+    keep: int
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    job: str
+    runId: str
+    runDirectory: str
+    seed: int
+    region: str
+    steps: int
+    resumeFrom: str | None
+    itemsPerStep: int
+    cropsPerVolume: int
+    accumulation: int
+    patchVoxels: tuple[int, ...]
+    windowHu: tuple[float, ...]
+    spacingMm: tuple[float, ...]
+    organs: tuple[Organ, ...]
+    trainingLabels: tuple[int, ...]
+    labelNames: tuple[str, ...]
+    crossEntropyWeights: tuple[float, ...]
+    mixing: bool
+    synthesis: SynthesisSpec | None
+    segmentor: SegmentorSpec
+    baseline: BaselineSpec | None
+    generator: GeneratorSpec | None
+    optimizer: OptimizerSpec
+    adversarialWeight: float
+    precision: str
+    device: str
+    processesPerNode: int
+    threadsPerProcess: int
+    validation: ValidationSpec
+    checkpoint: CheckpointSpec
+
+
+@dataclass(frozen=True)
+class PrepareCase:
+    id: str
+    image: str
+    label: str | None
+    labelMap: dict[str, int]
+
+
+@dataclass(frozen=True)
+class PrepareSpec:
+    job: str
+    directory: str
+    workers: int
+    spacingMm: tuple[float, ...]
+    windowHu: tuple[float, ...]
+    numIds: int
+    cases: tuple[PrepareCase, ...]
+
+
+@dataclass(frozen=True)
+class PredictCase:
+    id: str
+    image: str
+    output: str
+
+
+@dataclass(frozen=True)
+class PredictSpec:
+    job: str
+    directory: str
+    checkpoint: str
+    patchMerging: str | None
+    device: str
+    threadsPerProcess: int
+    windowHu: tuple[float, ...] | None
+    spacingMm: tuple[float, ...] | None
+    patchVoxels: tuple[int, ...] | None
+    windows: WindowsSpec
+    map: dict[str, int] | None
+    cases: tuple[PredictCase, ...]
+
+
+@dataclass(frozen=True)
+class EvaluateCase:
+    id: str
+    prediction: str
+    label: str
+
+
+@dataclass(frozen=True)
+class EvaluateSpec:
+    job: str
+    workers: int
+    labels: tuple[int, ...]
+    tumorLabels: tuple[int, ...]
+    nsdToleranceMm: float | None
+    lesions: bool
+    spacingMm: tuple[float, ...] | None
+    cases: tuple[EvaluateCase, ...]
+
+
+JobSpec = TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec
+
+_SPECS: dict[str, type] = {
+    "baseline": TrainingSpec,
+    "synthesis": TrainingSpec,
+    "segmentation": TrainingSpec,
+    "prepare": PrepareSpec,
+    "predict": PredictSpec,
+    "evaluate": EvaluateSpec,
+}
+
+
+def load_spec(path: str) -> JobSpec:
+    """Reads the job file that TypeScript wrote."""
+    with open(path, encoding="utf-8") as file:
+        raw = json.load(file)
+    job = raw.get("job") if isinstance(raw, dict) else None
+    if job not in _SPECS:
+        raise ConfigError(f"{path}: job must be one of {', '.join(_SPECS)}, got {job!r}")
+    return parse(_SPECS[job], raw, "job")
+
+
+def parse(kind: Any, value: Any, where: str) -> Any:
+    """`value` as `kind` (a dataclass, tuple, dict, union with None, or plain type), strictly."""
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        options = [option for option in typing.get_args(kind) if option is not type(None)]
+        return None if value is None else parse(options[0], value, where)
+    if dataclasses.is_dataclass(kind):
+        return _parse_dataclass(kind, value, where)
+    if origin is tuple:
+        _expect(isinstance(value, list), where, "a list", value)
+        item = typing.get_args(kind)[0]
+        return tuple(parse(item, element, f"{where}[{i}]") for i, element in enumerate(value))
+    if origin is dict:
+        _expect(isinstance(value, dict), where, "a mapping", value)
+        return {key: parse(typing.get_args(kind)[1], element, f"{where}.{key}") for key, element in value.items()}
+    if kind is float:
+        _expect(isinstance(value, int | float) and not isinstance(value, bool), where, "a number", value)
+        return float(value)
+    _expect(isinstance(value, kind) and (kind is bool or not isinstance(value, bool)), where, kind.__name__, value)
+    return value
+
+
+def _parse_dataclass(kind: type, value: Any, where: str) -> Any:
+    _expect(isinstance(value, dict), where, "a mapping", value)
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(value) - set(hints))
+    missing = sorted(set(hints) - set(value))
+    if unknown or missing:
+        raise ConfigError(
+            f"{where}: unknown keys {unknown}, missing keys {missing}",
+            "the TypeScript and Python sides are of different versions: reinstall freetumor",
+        )
+    return kind(**{name: parse(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
+
+
+def _expect(holds: bool, where: str, expected: str, value: Any) -> None:
+    if not holds:
+        raise ConfigError(f"{where}: {expected} was expected, got {value!r}")

@@ -1,0 +1,94 @@
+"""From the frames of a step to tensors: window, place the shapes, augment, mix (METHOD 4, 10; ARCHITECTURE, Frame)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    flip: tuple[bool, bool, bool]
+    quarter_turns: int
+    intensity_scale: float
+    intensity_shift: float
+
+
+@dataclass(frozen=True)
+class TumorFrame:
+    """A planned tumor: `shape_box` is uint8 [x, y, z], laid at `origin` of the un-augmented crop."""
+
+    organ: str
+    size: str
+    shape_box: Tensor
+    origin: tuple[int, int, int]
+    edge_sigma: float
+    texture_index: int
+    texture_start: tuple[int, int, int]
+    handcrafted_difference: float
+    draw: int
+
+
+@dataclass(frozen=True)
+class CropFrame:
+    """One crop as it was sent: `image_hu` int16 [X, Y, Z], `label` uint8 [X, Y, Z] with ids of the region."""
+
+    item: int
+    crop: int
+    case_id: str
+    image_hu: Tensor
+    label: Tensor
+    augmentation: Augmentation
+    tumors: tuple[TumorFrame, ...]
+    mixing: tuple[int, int, int] | None
+    no_room: bool
+
+
+def window(image_hu: Tensor, window_hu: Sequence[float]) -> Tensor:
+    """int16 HU of any shape -> float32 in [0, 1], clipped."""
+    low, high = window_hu
+    return ((image_hu.to(torch.float32) - low) / (high - low)).clamp_(0, 1)
+
+
+def augment_image(image_XYZ: Tensor, augmentation: Augmentation) -> Tensor:
+    """Geometry, then intensity; not clipped after."""
+    turned = augment_geometry(image_XYZ, augmentation)
+    return turned * augmentation.intensity_scale + augmentation.intensity_shift
+
+
+def augment_geometry(array_XYZ: Tensor, augmentation: Augmentation) -> Tensor:
+    """Flips axes 0, 1, 2, then turns by quarter turns in the plane of axes 0 and 1."""
+    axes = [axis for axis, flipped in enumerate(augmentation.flip) if flipped]
+    flipped = torch.flip(array_XYZ, axes) if axes else array_XYZ
+    return torch.rot90(flipped, augmentation.quarter_turns, (0, 1)).contiguous()
+
+
+def place_shape(tumor: TumorFrame, crop_shape: Sequence[int], device: torch.device) -> Tensor:
+    """The tumor's shape as bool [X, Y, Z] in the un-augmented crop; what lies outside the crop is lost."""
+    shape_XYZ = torch.zeros(tuple(crop_shape), dtype=torch.bool, device=device)
+    target, source = [], []
+    for origin, length, side in zip(tumor.origin, tumor.shape_box.shape, crop_shape, strict=True):
+        low, high = max(0, origin), min(side, origin + length)
+        if low >= high:
+            return shape_XYZ
+        target.append(slice(low, high))
+        source.append(slice(low - origin, high - origin))
+    shape_XYZ[tuple(target)] = tumor.shape_box.to(device)[tuple(source)] > 0
+    return shape_XYZ
+
+
+def swap_slabs(crops: Tensor, mixing: Sequence[tuple[int, int, int] | None]) -> Tensor:
+    """METHOD 10 "mixup" on [B, ..., X, Y, Z]: crop b keeps [0, length) along its axis, the rest is its partner's.
+
+    `mixing[b]` is (partner, axis, length) or None; partners are read before any swap.
+    """
+    mixed = crops.clone()
+    for b, plan in enumerate(mixing):
+        if plan is None:
+            continue
+        partner, axis, length = plan
+        index: list = [slice(None)] * (crops.ndim - 1)
+        index[crops.ndim - 4 + axis] = slice(length, None)
+        mixed[(b, *index)] = crops[(partner, *index)]
+    return mixed

@@ -1,0 +1,79 @@
+"""Between two steps: live commands and stop requests, agreed by all ranks with one small reduction of numbers."""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from freetumor_runtime.events import Acknowledged, Event
+from freetumor_runtime.training.ranks import Ranks
+
+
+@dataclass(frozen=True)
+class LiveCommand:
+    """`kind` is setLearningRate, pause, unpause, checkpoint or stop."""
+
+    id: int
+    kind: str
+    value: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What every rank does before the next step."""
+
+    learning_rate: float | None
+    save: bool
+    stop: bool
+    reason: str
+
+
+class Boundary:
+    """Asks `poll` (rank 0 only) for commands. SIGTERM on any rank is a request to stop, too."""
+
+    def __init__(self, ranks: Ranks, poll: Callable[[], list[LiveCommand]]) -> None:
+        self._ranks = ranks
+        self._poll = poll
+        self._paused = False
+        self._terminated = False
+        signal.signal(signal.SIGTERM, self._on_terminate)
+
+    def decide(self, step: int) -> Iterator[Event | Decision]:
+        """Yields acknowledgements, then one Decision. Waits here while paused."""
+        learning_rate, save, stop, reason = None, False, False, ""
+        while True:
+            commands = self._poll() if self._ranks.first else []
+            for command in commands:
+                if command.kind == "setLearningRate":
+                    learning_rate = command.value
+                elif command.kind == "checkpoint":
+                    save = True
+                elif command.kind == "stop":
+                    stop, reason = True, command.reason
+                else:
+                    self._paused = command.kind == "pause"
+                yield Acknowledged(command.id, step, "")
+            agreed = self._agree(learning_rate, save, stop or self._terminated, self._paused)
+            if agreed.stop or not self._paused:
+                yield Decision(
+                    agreed.learning_rate,
+                    agreed.save,
+                    agreed.stop,
+                    (reason or "signal") if agreed.stop else "",
+                )
+                return
+            time.sleep(0.05)
+
+    def _agree(self, learning_rate: float | None, save: bool, stop: bool, paused: bool) -> Decision:
+        rate = -math.inf if learning_rate is None else learning_rate
+        agreed = self._ranks.maximum(torch.tensor([rate, save, stop, paused], dtype=torch.float64)).tolist()
+        self._paused = bool(agreed[3])
+        return Decision(None if agreed[0] == -math.inf else agreed[0], bool(agreed[1]), bool(agreed[2]), "")
+
+    def _on_terminate(self, _signal: int, _frame: object) -> None:
+        # Only a flag: a collective inside a handler could meet another one half-way.
+        self._terminated = True

@@ -1,0 +1,51 @@
+"""Optimizers, learning-rate schedules and the segmentation loss (METHOD 7, 10)."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from monai.losses import DiceLoss
+from torch import Tensor, nn
+
+from freetumor_runtime.config import OptimizerSpec
+
+
+def build_optimizer(spec: OptimizerSpec, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """adam: betas (0, 0.999), as for the GAN. adamw: amsgrad, as for segmentation."""
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    if spec.kind == "adam":
+        return torch.optim.Adam(
+            trainable, lr=spec.learningRate, betas=(0.0, 0.999), weight_decay=spec.weightDecay
+        )
+    return torch.optim.AdamW(trainable, lr=spec.learningRate, weight_decay=spec.weightDecay, amsgrad=True)
+
+
+def scheduled_learning_rate(spec: OptimizerSpec, base: float, step: int, steps: int) -> float:
+    """Rate of step t from 0: base t/(W-1) for t < W, then base (1 + cos(pi (t-W)/(T-W)))/2; or constant."""
+    if spec.schedule == "constant":
+        return base
+    warmup = spec.warmupSteps
+    if step < warmup:
+        return base * step / max(1, warmup - 1)
+    return base * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))) / 2
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+
+class SegmentationLoss(nn.Module):
+    """DiceCE: (dice, cross_entropy) of logits [B, C, X, Y, Z] and ids int64 [B, X, Y, Z].
+
+    Dice: mean over samples and classes >= 1 of 1 - (2 sum(pt) + 1e-5) / (sum p + sum t + 1e-5).
+    Cross-entropy over all classes, weighted by output (published: all 1).
+    """
+
+    def __init__(self, cross_entropy_weights: Iterable[float]) -> None:
+        super().__init__()
+        self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True)
+        self.cross_entropy = nn.CrossEntropyLoss(weight=torch.tensor(list(cross_entropy_weights)))
+
+    def forward(self, logits_BCXYZ: Tensor, label_BXYZ: Tensor) -> tuple[Tensor, Tensor]:
+        return self.dice(logits_BCXYZ, label_BXYZ[:, None]), self.cross_entropy(logits_BCXYZ, label_BXYZ)

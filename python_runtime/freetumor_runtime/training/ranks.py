@@ -1,0 +1,96 @@
+"""The ranks of a job: device, process group, seeds, and how networks are shared between them."""
+
+import os
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from freetumor_runtime.errors import EnvironmentError
+
+
+@dataclass(frozen=True)
+class Ranks:
+    rank: int
+    size: int
+    device: torch.device
+    # commands and counts are agreed on the CPU, whatever the tensors use
+    control_group: dist.ProcessGroup | None
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def share(self, network: nn.Module) -> nn.Module:
+        """Gradients of the shared network are means over the ranks."""
+        if self.size == 1:
+            return network
+        devices = [self.device.index] if self.device.type == "cuda" else None
+        # Buffers are never broadcast: no network of ours keeps running averages.
+        return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum over the ranks of a CPU tensor."""
+        if self.size > 1:
+            dist.all_reduce(values, dist.ReduceOp.SUM, group=self.control_group)
+        return values
+
+    def maximum(self, values: Tensor) -> Tensor:
+        if self.size > 1:
+            dist.all_reduce(values, dist.ReduceOp.MAX, group=self.control_group)
+        return values
+
+    def barrier(self) -> None:
+        if self.size > 1:
+            dist.barrier(group=self.control_group)
+
+
+def join_ranks(device: str, threads: int, seed: int) -> Ranks:
+    """Joins the process group that torchrun describes; a single process needs none. Seeds the weights."""
+    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    chosen = _choose_device(device)
+    torch.use_deterministic_algorithms(True, warn_only=chosen.type == "cuda")
+    control_group = None
+    if size > 1:
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        control_group = dist.new_group(backend="gloo") if chosen.type == "cuda" else dist.group.WORLD
+    return Ranks(rank, size, chosen, control_group)
+
+
+def leave_ranks() -> None:
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def without_sync(networks: Iterable[nn.Module]) -> AbstractContextManager:
+    """Gradients stay local: all but the last part of an accumulated step."""
+    shared = [network for network in networks if isinstance(network, DistributedDataParallel)]
+    if not shared:
+        return nullcontext()
+    stack = ExitStack()
+    for network in shared:
+        stack.enter_context(network.no_sync())
+    return stack
+
+
+def _choose_device(device: str) -> torch.device:
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise EnvironmentError("runtime.device is cuda, but PyTorch finds no CUDA device", "set runtime.device: cpu")
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if local_rank >= torch.cuda.device_count():
+        raise EnvironmentError(
+            f"rank {local_rank} of this host has no GPU: {torch.cuda.device_count()} visible",
+            "lower runtime.processesPerNode, or widen CUDA_VISIBLE_DEVICES",
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)

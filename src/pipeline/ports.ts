@@ -1,0 +1,250 @@
+import type { PlannedCrop } from '../sampling/plan.js'
+import type { ClassCounts, JobKind } from '../training/events.js'
+import type { Organ, Region } from '../volume/labels.js'
+import type { Vec3 } from '../volume/volume.js'
+
+/**
+ * What the stages need of something that computes. The torch runtime implements it (src/runtime), and so does an
+ * in-memory twin for tests. Whatever crosses is complete: no default is filled in on the other side.
+ */
+export interface ModelRuntime {
+  /** Starts a training; the feed is asked for steps until the session ends. */
+  train(spec: TrainingSpec, feed: StepFeed, options: CallOptions): TrainingSession
+  /** Work by case: results come in the order in which they are done; a failed case is a result with `error`. */
+  prepare(spec: PrepareSpec, options: CallOptions): AsyncIterable<CaseOutcome<PreparedCase>>
+  predict(spec: PredictSpec, options: CallOptions): AsyncIterable<CaseOutcome<PredictedCase>>
+  evaluate(spec: EvaluateSpec, options: CallOptions): AsyncIterable<CaseOutcome<MeasuredCase>>
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Where logs of the processes go. */
+  readonly logDirectory: string
+}
+
+/** Items of a step for one rank, and the verdict on what the rank made of them. */
+export interface StepFeed {
+  frames(step: number, rank: number): Promise<readonly PlannedCrop[]>
+  /** Called once a rank and step, with the measures of every tumor painted; returns the verdicts. */
+  judge(step: number, rank: number, measures: readonly CropMeasures[]): Promise<readonly CropVerdict[]>
+}
+
+/** Mirrors freetumor.runtime.v1.CropMeasures. */
+export interface CropMeasures {
+  readonly item: number
+  readonly crop: number
+  readonly draw: number
+  readonly syntheticVoxels: number
+  readonly seenVoxels: number
+  readonly alreadySeenVoxels: number
+  /** Mean windowed intensity of the synthetic voxels, after minus before painting. */
+  readonly contrast: number
+}
+
+export interface CropVerdict {
+  readonly item: number
+  readonly crop: number
+  readonly accepted: boolean
+  readonly reason: string
+}
+
+export interface TrainingSession extends AsyncDisposable {
+  /** Ends after `finished`, or throws what ended the runtime. */
+  readonly events: AsyncIterable<RuntimeEvent>
+  /** Resolves with the step from which on the command holds. */
+  command(command: RuntimeCommand): Promise<number>
+}
+
+export type RuntimeCommand =
+  | { readonly type: 'setLearningRate'; readonly value: number }
+  | { readonly type: 'pause' | 'unpause' | 'checkpoint' }
+  | { readonly type: 'stop'; readonly reason: string }
+
+export type RuntimeEvent =
+  | {
+      readonly type: 'ready'
+      readonly step: number
+      readonly device: string
+      readonly worldSize: number
+      readonly versions: Readonly<Record<string, string>>
+      readonly parameters: Readonly<Record<string, number>>
+    }
+  | {
+      readonly type: 'stepDone'
+      readonly step: number
+      readonly losses: Readonly<Record<string, number>>
+      readonly learningRate: number
+      readonly seconds: number
+      readonly waitSeconds: number
+    }
+  | { readonly type: 'validationCase'; readonly caseId: string; readonly counts: readonly ClassCounts[] }
+  | { readonly type: 'validationDone'; readonly step: number }
+  | {
+      readonly type: 'checkpointSaved'
+      readonly step: number
+      readonly directory: string
+      readonly reason: string
+    }
+  | { readonly type: 'note'; readonly level: 'info' | 'warning'; readonly text: string }
+  | {
+      readonly type: 'finished'
+      readonly step: number
+      readonly outcome: 'completed' | 'stopped'
+      readonly reason: string
+    }
+
+/** Everything a training needs; mirrors python_runtime/freetumor_runtime/config.py word by word. */
+export interface TrainingSpec {
+  readonly job: JobKind
+  readonly runId: string
+  readonly runDirectory: string
+  readonly seed: number
+  readonly region: Region
+  readonly steps: number
+  /** Checkpoint directory to go on from. */
+  readonly resumeFrom: string | null
+  readonly itemsPerStep: number
+  readonly cropsPerVolume: number
+  readonly accumulation: number
+  readonly patchVoxels: Vec3
+  readonly windowHu: readonly [number, number]
+  readonly spacingMm: Vec3
+  readonly organs: readonly Organ[]
+  /** Region id -> id that the segmentor trains on. */
+  readonly trainingLabels: readonly number[]
+  readonly labelNames: readonly string[]
+  /** Weight of each output in the cross-entropy. */
+  readonly crossEntropyWeights: readonly number[]
+  readonly mixing: boolean
+  readonly synthesis: SynthesisSpec | null
+  readonly segmentor: SegmentorSpec
+  readonly baseline: { readonly checkpoint: string; readonly patchMerging: string | null } | null
+  readonly generator: {
+    readonly checkpoint: string | null
+    readonly baseChannels: number
+    readonly channel: 'organ' | 'shared'
+    readonly outputs: number
+  } | null
+  readonly optimizer: OptimizerSpec
+  readonly adversarialWeight: number
+  readonly precision: 'fp32' | 'bf16' | 'fp16'
+  readonly device: 'auto' | 'cpu' | 'cuda'
+  readonly processesPerNode: number
+  readonly threadsPerProcess: number
+  readonly validation: {
+    readonly everySteps: number | null
+    readonly cases: readonly { readonly id: string; readonly path: string }[]
+    readonly windows: WindowsSpec
+  }
+  readonly checkpoint: { readonly everySteps: number | null; readonly keep: number }
+}
+
+export interface SynthesisSpec {
+  readonly textureSizeVoxels: Vec3
+  readonly textureDirectory: string
+  readonly textureSeed: number
+  /** True when a verdict decides whether the painted crop is used. */
+  readonly gated: boolean
+  /** True when the policy asks what the baseline saw before painting. */
+  readonly measureAlreadySeen: boolean
+}
+
+export interface SegmentorSpec {
+  readonly kind: 'swinunetr' | 'small'
+  readonly featureSize: number
+  readonly levels: number
+  readonly patchMerging: 'legacy' | 'corrected' | 'v2'
+  readonly outputs: number
+  readonly initialWeights: string | null
+  readonly activationCheckpointing: boolean
+}
+
+export interface OptimizerSpec {
+  readonly kind: 'adam' | 'adamw'
+  readonly learningRate: number
+  readonly weightDecay: number
+  readonly schedule: 'constant' | 'warmupCosine'
+  readonly warmupSteps: number
+  readonly gradientClip: number | null
+}
+
+export interface WindowsSpec {
+  readonly overlap: number
+  readonly blend: 'constant' | 'gaussian'
+  readonly windowBatch: number
+}
+
+/** A case that did not work out carries the error instead of a result. */
+export type CaseOutcome<T> =
+  | { readonly caseId: string; readonly result: T }
+  | { readonly caseId: string; readonly error: CaseError }
+
+export interface CaseError {
+  readonly kind: string
+  readonly message: string
+  readonly hint: string
+}
+
+export interface PrepareSpec {
+  readonly job: 'prepare'
+  readonly directory: string
+  readonly workers: number
+  readonly spacingMm: Vec3
+  readonly windowHu: readonly [number, number]
+  readonly numIds: number
+  readonly cases: readonly {
+    readonly id: string
+    readonly image: string
+    readonly label: string | null
+    /** Source id -> region id. */
+    readonly labelMap: Readonly<Record<string, number>>
+  }[]
+}
+
+export interface PreparedCase {
+  readonly path: string
+  readonly shape: Vec3
+  readonly labelVoxels: readonly number[]
+  readonly bytes: number
+  readonly seconds: number
+  readonly reused: boolean
+}
+
+export interface PredictSpec {
+  readonly job: 'predict'
+  readonly directory: string
+  readonly checkpoint: string
+  readonly patchMerging: string | null
+  readonly device: 'auto' | 'cpu' | 'cuda'
+  readonly threadsPerProcess: number
+  /** Null: what the checkpoint says. */
+  readonly windowHu: readonly [number, number] | null
+  readonly spacingMm: Vec3 | null
+  readonly patchVoxels: Vec3 | null
+  readonly windows: WindowsSpec
+  /** Output id -> id in the mask; null keeps them. */
+  readonly map: Readonly<Record<string, number>> | null
+  readonly cases: readonly { readonly id: string; readonly image: string; readonly output: string }[]
+}
+
+export interface PredictedCase {
+  readonly output: string
+  readonly seconds: number
+  readonly labelVoxels: readonly number[]
+}
+
+export interface EvaluateSpec {
+  readonly job: 'evaluate'
+  readonly workers: number
+  readonly labels: readonly number[]
+  readonly tumorLabels: readonly number[]
+  /** Null: no surface measure. */
+  readonly nsdToleranceMm: number | null
+  readonly lesions: boolean
+  /** Resample masks to this spacing first (nearest); null keeps their grid. */
+  readonly spacingMm: Vec3 | null
+  readonly cases: readonly { readonly id: string; readonly prediction: string; readonly label: string }[]
+}
+
+/** One case's measures; the form of python_runtime/freetumor_runtime/data/case_metrics.py. */
+export type MeasuredCase = Readonly<Record<string, unknown>>
