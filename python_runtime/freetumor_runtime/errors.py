@@ -11,6 +11,10 @@ class FreetumorError(Exception):
         self.hint = hint
 
 
+class UsageError(FreetumorError):
+    kind = "usage"
+
+
 class ConfigError(FreetumorError):
     kind = "config"
 
@@ -19,7 +23,7 @@ class DataError(FreetumorError):
     kind = "data"
 
 
-class EnvironmentError(FreetumorError):  # noqa: A001 - the word of the TypeScript side
+class EnvironmentError(FreetumorError):
     kind = "environment"
 
 

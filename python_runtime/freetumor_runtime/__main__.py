@@ -1,0 +1,81 @@
+"""One process of a job: reads the job file, joins its ranks, and connects the job to the TypeScript side.
+
+Started by freetumor, never by hand: `python -m freetumor_runtime --job FILE` under torchrun or alone.
+"""
+
+from freetumor_runtime.bridge.lifeline import follow_parent
+
+follow_parent()  # before anything slow: an orphan must not live on
+
+import argparse  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+
+from freetumor_runtime.config import EvaluateSpec, JobSpec, PredictSpec, PrepareSpec, TrainingSpec, load_spec  # noqa: E402
+from freetumor_runtime.events import Event  # noqa: E402
+from freetumor_runtime.wiring import Wires, connect, record_failure  # noqa: E402
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="freetumor_runtime")
+    parser.add_argument("--job", required=True, help="the job file")
+    path = parser.parse_args().job
+    wires: Wires | None = None
+    try:
+        spec = load_spec(path)
+        ranks = join(spec)
+        wires = connect(spec, ranks)
+        for event in run_job(spec, ranks, wires):
+            wires.report(event)
+        return 0
+    except BaseException as error:  # the last word of a rank: whatever it was, it is told
+        record_failure(error, wires)
+        return 1
+    finally:
+        if wires is not None:
+            wires.close()
+        leave()
+
+
+def join(spec: JobSpec):
+    """Ranks of a torch job; None for a plain pool of processes."""
+    if not isinstance(spec, TrainingSpec | PredictSpec):
+        return None
+    from freetumor_runtime.training.ranks import join_ranks
+
+    return join_ranks(spec.device, spec.threadsPerProcess, spec.seed if isinstance(spec, TrainingSpec) else 0)
+
+
+def run_job(spec: JobSpec, ranks, wires: Wires) -> Iterator[Event]:
+    # imported here: a prepare worker must not pay for networks
+    if isinstance(spec, PrepareSpec):
+        from freetumor_runtime.jobs.prepare import prepare
+
+        return prepare(spec)
+    if isinstance(spec, EvaluateSpec):
+        from freetumor_runtime.jobs.evaluate import evaluate
+
+        return evaluate(spec)
+    if isinstance(spec, PredictSpec):
+        from freetumor_runtime.jobs.predict import predict
+
+        return predict(spec, ranks)
+    if spec.job == "synthesis":
+        from freetumor_runtime.jobs.train_synthesis import train_synthesis
+
+        return train_synthesis(spec, ranks, wires.feed, wires.poll)
+    from freetumor_runtime.jobs.train_segmentation import train_segmentation
+
+    return train_segmentation(spec, ranks, wires.feed, wires.poll)
+
+
+def leave() -> None:
+    if "torch.distributed" in sys.modules and "RANK" in os.environ:
+        from freetumor_runtime.training.ranks import leave_ranks
+
+        leave_ranks()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""A scan brought to the grid a segmentor was trained on, and a mask brought back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import CropForeground, Orientation, Spacing, SpatialResample
+from torch import Tensor
+
+from freetumor_runtime.data.nifti import load_nifti
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """`image_hu` int16 [X, Y, Z] on the prepared grid with its voxel-to-world affine; the scan's own grid beside it."""
+
+    image_hu: np.ndarray
+    affine: np.ndarray
+    source_shape: tuple[int, ...]
+    source_affine: np.ndarray
+
+
+def load_prepared_image(path: str, spacing_mm: Sequence[float], window_lower_hu: float) -> PreparedImage:
+    """METHOD 4 without a label: RAS, spacing (bilinear), crop to HU above the window's lower end."""
+    data, affine = load_nifti(path)
+    image = MetaTensor(torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))[None], affine=affine)
+    image = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))(image)
+    image = Spacing(pixdim=tuple(spacing_mm), mode="bilinear")(image)
+    if bool((image > window_lower_hu).any()):
+        image = CropForeground(select_fn=lambda values: values > window_lower_hu, margin=0)(image)
+    hu = image[0].round().clamp(-32768, 32767).to(torch.int16).cpu().numpy()
+    return PreparedImage(np.asarray(hu), np.asarray(image.affine), tuple(data.shape), np.asarray(affine))
+
+
+def to_original_grid(mask: np.ndarray, prepared: PreparedImage) -> np.ndarray:
+    """uint8 mask on the prepared grid -> uint8 on the scan's own grid, nearest neighbour; 0 outside the crop."""
+    source = MetaTensor(torch.from_numpy(mask.astype(np.float32))[None], affine=prepared.affine)
+    resampled: Tensor = SpatialResample(mode="nearest", padding_mode="zeros")(
+        source, dst_affine=prepared.source_affine, spatial_size=prepared.source_shape
+    )
+    return np.asarray(resampled[0]).astype(np.uint8)

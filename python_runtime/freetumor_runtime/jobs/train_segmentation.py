@@ -1,0 +1,177 @@
+"""Segmentation training (METHOD 10): `baseline` on real tumors, `segmentation` with tumors painted online.
+
+    freetumor train --config configs/debug-baseline.yaml
+
+The crops of step s+1 are painted and their measures sent before the backward pass of step s, so that neither data nor
+verdicts are waited for. A tumor that the verdict rejects leaves its crop untouched; mixing comes after the verdict.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from freetumor_runtime.config import TrainingSpec
+from freetumor_runtime.data.crops import CropFrame, swap_slabs
+from freetumor_runtime.data.frames import FrameSource
+from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready, StepDone
+from freetumor_runtime.models.checkpoint import segmentor_metadata
+from freetumor_runtime.training.boundary import Boundary, Decision, LiveCommand
+from freetumor_runtime.training.optimization import (
+    SegmentationLoss,
+    build_optimizer,
+    scheduled_learning_rate,
+    set_learning_rate,
+)
+from freetumor_runtime.training.painting import Painted, Painter
+from freetumor_runtime.training.ranks import Ranks, without_sync
+from freetumor_runtime.training.start import build_trained_segmentor, count_parameters, warm_up
+from freetumor_runtime.training.state import load_state, random_state, restore_random_state, save_checkpoint
+from freetumor_runtime.training.validation import validate
+
+
+@dataclass(frozen=True)
+class RenderedStep:
+    """The rank's crops of a step, painted but not yet judged."""
+
+    crops: tuple[CropFrame, ...]
+    painted: tuple[Painted, ...]
+
+
+def train_segmentation(
+    spec: TrainingSpec, ranks: Ranks, feed: FrameSource, poll: Callable[[], list[LiveCommand]]
+) -> Iterator[Event]:
+    segmentor, notes = build_trained_segmentor(spec, ranks.device)
+    yield from notes
+    painter = Painter.build(spec, ranks.device)
+    loss = SegmentationLoss(spec.crossEntropyWeights).to(ranks.device)
+    optimizer = build_optimizer(spec.optimizer, segmentor.parameters())
+    scaler = torch.amp.GradScaler(ranks.device.type, enabled=spec.precision == "fp16")
+    lookup = torch.tensor(spec.trainingLabels, dtype=torch.int64, device=ranks.device)
+    base_rate, step = spec.optimizer.learningRate, 0
+
+    if spec.resumeFrom is not None:
+        state = load_state(spec.resumeFrom, ranks.device)
+        segmentor.load_state_dict(state["segmentor"])
+        optimizer.load_state_dict(state["optimizer"])
+        scaler.load_state_dict(state["scaler"])
+        base_rate, step = state["base_rate"], state["step"]
+        restore_random_state(state["random"])
+
+    shared = ranks.share(segmentor)
+    warm_up(shared, spec, ranks)
+    yield Ready(step, {"segmentor": count_parameters(segmentor)})
+
+    def render(at: int) -> RenderedStep:
+        crops = feed.frames(at)
+        painted = painter.paint_one_by_one(crops)
+        feed.send_measures(at, [one.measures for one in painted if one.measures], wants_verdicts=True)
+        return RenderedStep(crops, painted)
+
+    def save(at: int, reason: str) -> CheckpointSaved | None:
+        directory = ""
+        if ranks.first:
+            state = {
+                "step": at,
+                "base_rate": base_rate,
+                "segmentor": segmentor.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "scaler": scaler.state_dict(),
+                "random": random_state(),
+            }
+            model = {"state_dict": segmentor.state_dict(), "epoch": at, "freetumor": segmentor_metadata(spec)}
+            directory = save_checkpoint(spec.runDirectory, at, model, state, spec.checkpoint.keep)
+        ranks.barrier()
+        return CheckpointSaved(at, directory, reason)
+
+    boundary = Boundary(ranks, poll)
+    feed.request(step)
+    next_step: RenderedStep | None = None
+    while step < spec.steps:
+        decision = None
+        for event in boundary.decide(step):
+            if isinstance(event, Decision):
+                decision = event
+            else:
+                yield event
+        assert decision is not None
+        base_rate = base_rate if decision.learning_rate is None else decision.learning_rate
+        if decision.save or decision.stop:
+            yield save(step, "stop" if decision.stop else "command")
+        if decision.stop:
+            yield Finished(step, "stopped", decision.reason)
+            return
+
+        started = time.perf_counter()
+        waited_before = feed.waited_seconds
+        rendered = next_step or render(step)
+        if step + 1 < spec.steps:
+            feed.request(step + 1)
+        image, label = choose(rendered, feed.verdicts(step), lookup, spec)
+        learning_rate = scheduled_learning_rate(spec.optimizer, base_rate, step, spec.steps)
+        set_learning_rate(optimizer, learning_rate)
+        optimizer.zero_grad(set_to_none=True)
+
+        totals = torch.zeros(3, dtype=torch.float64)
+        parts = list(zip(image.chunk(spec.accumulation), label.chunk(spec.accumulation), strict=True))
+        for at, (image_B1XYZ, label_BXYZ) in enumerate(parts):
+            last = at == len(parts) - 1
+            with nullcontext() if last else without_sync([shared]):
+                with torch.autocast(ranks.device.type, amp_type(spec), enabled=spec.precision != "fp32"):
+                    logits_BCXYZ = shared(image_B1XYZ)
+                dice, cross_entropy = loss(logits_BCXYZ.float(), label_BXYZ)
+                total = dice + cross_entropy
+                if last and step + 1 < spec.steps:
+                    next_step = render(step + 1)
+                scaler.scale(total / len(parts)).backward()
+            totals += torch.tensor([total.item(), dice.item(), cross_entropy.item()]) / len(parts)
+        scaler.unscale_(optimizer)
+        if spec.optimizer.gradientClip is not None:
+            torch.nn.utils.clip_grad_norm_(segmentor.parameters(), spec.optimizer.gradientClip)
+        scaler.step(optimizer)
+        scaler.update()
+        feed.ack(step)
+
+        means = (ranks.sum(totals) / ranks.size).tolist()
+        seconds = time.perf_counter() - started
+        names = ("total", "dice", "crossEntropy")
+        yield StepDone(
+            step, dict(zip(names, means, strict=True)), learning_rate, seconds, feed.waited_seconds - waited_before
+        )
+        step += 1
+        every = spec.validation.everySteps
+        if spec.validation.cases and (step == spec.steps or (every is not None and step % every == 0)):
+            yield from validate(spec, ranks, segmentor, step)
+        every = spec.checkpoint.everySteps
+        if step == spec.steps or (every is not None and step % every == 0):
+            yield save(step, "end" if step == spec.steps else "interval")
+    yield Finished(step, "completed", "")
+
+
+def choose(
+    rendered: RenderedStep, verdicts: dict[tuple[int, int], bool], lookup: Tensor, spec: TrainingSpec
+) -> tuple[Tensor, Tensor]:
+    """Painted crops where the verdict accepts, untouched ones elsewhere, then slabs swapped within each volume.
+
+    Returns images float32 [B, 1, X, Y, Z] and training ids int64 [B, X, Y, Z].
+    """
+    images, labels = [], []
+    for crop, painted in zip(rendered.crops, rendered.painted, strict=True):
+        kept = painted.measures is not None and verdicts[(crop.item, crop.crop)]
+        images.append(painted.fake_XYZ if kept else painted.image_XYZ)
+        labels.append(lookup[(painted.fake_label_XYZ if kept else painted.label_XYZ).long()])
+    image_BXYZ, label_BXYZ = torch.stack(images), torch.stack(labels)
+    if spec.mixing:
+        volumes = spec.cropsPerVolume
+        for at in range(0, len(images), volumes):
+            mixing = [crop.mixing for crop in rendered.crops[at : at + volumes]]
+            image_BXYZ[at : at + volumes] = swap_slabs(image_BXYZ[at : at + volumes], mixing)
+            label_BXYZ[at : at + volumes] = swap_slabs(label_BXYZ[at : at + volumes], mixing)
+    return image_BXYZ[:, None], label_BXYZ
+
+
+def amp_type(spec: TrainingSpec) -> torch.dtype:
+    return torch.float16 if spec.precision == "fp16" else torch.bfloat16

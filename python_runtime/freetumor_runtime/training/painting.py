@@ -1,0 +1,184 @@
+"""Synthetic tumors on the crops of a step: what is painted, and what the baseline segmentor sees of it (METHOD 6, 9)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from freetumor_runtime.config import TrainingSpec
+from freetumor_runtime.data.crops import (
+    CropFrame,
+    TumorFrame,
+    augment_geometry,
+    augment_image,
+    place_shape,
+    window,
+)
+from freetumor_runtime.data.frames import CropMeasures
+from freetumor_runtime.synthesis.render import (
+    SYNTHETIC,
+    compose,
+    edge_mask,
+    edge_weight,
+    generator_difference,
+    region_roles,
+    with_synthetic,
+)
+from freetumor_runtime.synthesis.texture import TextureBank
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """One planned tumor on the augmented crop."""
+
+    tumor: TumorFrame
+    tumor_label: int
+    channel: int
+    # 0 background, 1 organ, 2 real tumor of any organ, 3 synthetic: uint8 [X, Y, Z]
+    roles_XYZ: Tensor
+    # blurred edge mask, float64 [X, Y, Z]
+    weight_XYZ: Tensor
+    texture_XYZ: Tensor
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """An augmented, windowed crop with its planned tumors: `image_XYZ` float32, `label_XYZ` uint8 ids of the region."""
+
+    crop: CropFrame
+    image_XYZ: Tensor
+    label_XYZ: Tensor
+    strokes: tuple[Stroke, ...]
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A crop before and after painting; without a tumor both are the same and there are no measures."""
+
+    image_XYZ: Tensor
+    label_XYZ: Tensor
+    fake_XYZ: Tensor
+    fake_label_XYZ: Tensor
+    measures: CropMeasures | None
+
+
+@dataclass(frozen=True)
+class Painter:
+    spec: TrainingSpec
+    device: torch.device
+    textures: TextureBank | None
+    generator: nn.Module | None
+    baseline: nn.Module | None
+    # outputs of the baseline that are tumors
+    baseline_tumors: tuple[int, ...]
+
+    def canvases(self, crops: Sequence[CropFrame]) -> list[Canvas]:
+        return [self._canvas(crop) for crop in crops]
+
+    @torch.no_grad()
+    def paint_one_by_one(self, crops: Sequence[CropFrame]) -> tuple[Painted, ...]:
+        """Online use: the generator normalises each crop alone; measures by the baseline, where there is one."""
+        painted = []
+        for canvas in self.canvases(crops):
+            if not canvas.strokes:
+                image, label = canvas.image_XYZ, canvas.label_XYZ
+                painted.append(Painted(image, label, image, label, None))
+                continue
+            raw = self.generator(canvas.image_XYZ[None, None])[0] if self.generator is not None else None
+            fake_XYZ, roles_XYZ = self.compose(canvas, raw, canvas.strokes)
+            painted.append(
+                Painted(
+                    canvas.image_XYZ,
+                    canvas.label_XYZ,
+                    fake_XYZ,
+                    self.fake_label(canvas, roles_XYZ),
+                    self._measure(canvas, fake_XYZ, roles_XYZ),
+                )
+            )
+        return tuple(painted)
+
+    def compose(self, canvas: Canvas, raw_CXYZ: Tensor | None, strokes: Sequence[Stroke]) -> tuple[Tensor, Tensor]:
+        """Paints the strokes one after another: (image float32, roles uint8), both [X, Y, Z].
+
+        `raw_CXYZ` is the generator's output for this crop; None paints each stroke's hand-crafted difference.
+        """
+        image_XYZ, roles_XYZ = canvas.image_XYZ, strokes[0].roles_XYZ
+        for stroke in strokes:
+            difference = (
+                stroke.tumor.handcrafted_difference
+                if raw_CXYZ is None
+                else generator_difference(
+                    raw_CXYZ, stroke.roles_XYZ, channel=stroke.channel, region=self.spec.region
+                )
+            )
+            image_XYZ = compose(
+                image_XYZ,
+                stroke.weight_XYZ,
+                difference,
+                stroke.texture_XYZ,
+                stroke.roles_XYZ,
+                region=self.spec.region,
+            )
+            roles_XYZ = torch.where(stroke.roles_XYZ == SYNTHETIC, stroke.roles_XYZ, roles_XYZ)
+        return image_XYZ, roles_XYZ
+
+    def fake_label(self, canvas: Canvas, roles_XYZ: Tensor) -> Tensor:
+        """Region ids with the synthetic tumors as the organ's tumor id."""
+        tumor_label = torch.tensor(canvas.strokes[0].tumor_label, dtype=torch.uint8, device=self.device)
+        return torch.where(roles_XYZ == SYNTHETIC, tumor_label, canvas.label_XYZ)
+
+    def sees_tumor(self, image_B1XYZ: Tensor) -> Tensor:
+        """Where the baseline calls tumor: bool [B, X, Y, Z]."""
+        assert self.baseline is not None
+        called = self.baseline(image_B1XYZ).argmax(1)
+        return torch.isin(called, torch.tensor(self.baseline_tumors, device=called.device))
+
+    def _measure(self, canvas: Canvas, fake_XYZ: Tensor, roles_XYZ: Tensor) -> CropMeasures:
+        synthetic = roles_XYZ == SYNTHETIC
+        voxels = int(synthetic.sum())
+        seen = already = 0
+        if self.baseline is not None and voxels > 0:
+            seen = int((self.sees_tumor(fake_XYZ[None, None])[0] & synthetic).sum())
+            if self.spec.synthesis is not None and self.spec.synthesis.measureAlreadySeen:
+                already = int((self.sees_tumor(canvas.image_XYZ[None, None])[0] & synthetic).sum())
+        return measures_of(canvas, fake_XYZ, synthetic, seen, already)
+
+    def _canvas(self, crop: CropFrame) -> Canvas:
+        image_hu, label = crop.image_hu.to(self.device), crop.label.to(self.device)
+        label_XYZ = augment_geometry(label, crop.augmentation)
+        image_XYZ = augment_image(window(image_hu, self.spec.windowHu), crop.augmentation)
+        strokes = tuple(self._stroke(crop, tumor, label_XYZ) for tumor in crop.tumors)
+        return Canvas(crop, image_XYZ, label_XYZ, strokes)
+
+    def _stroke(self, crop: CropFrame, tumor: TumorFrame, label_XYZ: Tensor) -> Stroke:
+        assert self.textures is not None
+        organ = next(organ for organ in self.spec.organs if organ.name == tumor.organ)
+        tumor_labels = [organ.tumorLabel for organ in self.spec.organs]
+        shape = augment_geometry(place_shape(tumor, crop.label.shape, self.device), crop.augmentation)
+        before = region_roles(label_XYZ, organ_label=organ.label, tumor_labels=tumor_labels)
+        shared = self.spec.generator is not None and self.spec.generator.channel == "shared"
+        return Stroke(
+            tumor=tumor,
+            tumor_label=organ.tumorLabel,
+            channel=0 if shared else organ.channel,
+            roles_XYZ=with_synthetic(before, shape),
+            weight_XYZ=edge_weight(edge_mask(before, shape), tumor.edge_sigma),
+            texture_XYZ=self.textures.window(tumor.texture_index, tumor.texture_start, tuple(label_XYZ.shape)).to(
+                self.device
+            ),
+        )
+
+
+def measures_of(canvas: Canvas, fake_XYZ: Tensor, synthetic: Tensor, seen: int, already: int) -> CropMeasures:
+    voxels = int(synthetic.sum())
+    change = float((fake_XYZ - canvas.image_XYZ)[synthetic].mean()) if voxels > 0 else 0.0
+    return CropMeasures(
+        item=canvas.crop.item,
+        crop=canvas.crop.crop,
+        draw=canvas.strokes[0].tumor.draw,
+        synthetic_voxels=voxels,
+        seen_voxels=seen,
+        already_seen_voxels=already,
+        contrast=change,
+    )

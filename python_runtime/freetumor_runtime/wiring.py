@@ -1,0 +1,216 @@
+"""Between a job and the bridge: frames become crops, events become messages, commands become live commands."""
+
+import json
+import os
+import platform
+import socket
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from freetumor_runtime.bridge.control import ControlClient
+from freetumor_runtime.bridge.feed import FeedClient
+from freetumor_runtime.config import JobSpec, TrainingSpec
+from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
+from freetumor_runtime.data.frames import CropMeasures, FrameSource
+from freetumor_runtime.errors import FreetumorError
+from freetumor_runtime.events import (
+    Acknowledged,
+    CaseResult,
+    CheckpointSaved,
+    Event,
+    Finished,
+    Note,
+    Ready,
+    StepDone,
+    ValidationDone,
+)
+from freetumor_runtime.generated.freetumor.runtime.v1 import control_pb2, feed_pb2
+from freetumor_runtime.training.boundary import LiveCommand
+
+
+@dataclass
+class Wires:
+    """The job's two connections; only rank 0 has control, only trainings have a feed."""
+
+    control: ControlClient | None
+    feed: FrameSource | None
+    client: FeedClient | None
+
+    def report(self, event: Event) -> None:
+        if self.control is None:
+            return
+        if isinstance(event, Acknowledged):
+            self.control.ack(event.id, event.step, event.error)
+        else:
+            self.control.report(_event_message(event))
+
+    def poll(self) -> list[LiveCommand]:
+        return [_live_command(command) for command in self.control.poll_commands()] if self.control else []
+
+    def close(self) -> None:
+        if self.client is not None:
+            self.client.close()
+        if self.control is not None:
+            self.control.close()
+
+
+def connect(spec: JobSpec, ranks) -> Wires:
+    """Dials the addresses that the environment names."""
+    rank = 0 if ranks is None else ranks.rank
+    client = FeedClient(os.environ["FREETUMOR_FEED"], rank) if isinstance(spec, TrainingSpec) else None
+    control = None
+    if rank == 0:
+        control = ControlClient(os.environ["FREETUMOR_CONTROL"], os.environ["FREETUMOR_TOKEN"], _hello(ranks))
+    return Wires(control, None if client is None else CropFeed(client), client)
+
+
+class CropFeed:
+    """FrameSource over the feed client."""
+
+    def __init__(self, client: FeedClient) -> None:
+        self.waited_seconds = 0.0
+        self._client = client
+
+    def request(self, step: int) -> None:
+        self._client.request(step)
+
+    def frames(self, step: int) -> tuple[CropFrame, ...]:
+        self._client.request(step)
+        started = time.perf_counter()
+        message, tensors = self._client.frames(step)
+        self.waited_seconds += time.perf_counter() - started
+        return tuple(_crop(crop, tensors) for crop in message.crops)
+
+    def send_measures(self, step: int, measures: list[CropMeasures], wants_verdicts: bool) -> None:
+        message = feed_pb2.StepMeasures(
+            step=step,
+            wants_verdicts=wants_verdicts,
+            crops=[feed_pb2.CropMeasures(**vars(one)) for one in measures],
+        )
+        self._client.send_measures(message)
+
+    def verdicts(self, step: int) -> dict[tuple[int, int], bool]:
+        started = time.perf_counter()
+        message = self._client.verdicts(step)
+        self.waited_seconds += time.perf_counter() - started
+        return {(verdict.item, verdict.crop): verdict.accepted for verdict in message.verdicts}
+
+    def ack(self, step: int) -> None:
+        self._client.ack(step)
+
+
+def record_failure(error: BaseException, wires: Wires | None) -> None:
+    """Says why this rank ends: to the log, to a file that survives it, and over the stream where it has one."""
+    trace = "".join(traceback.format_exception(error))
+    known = isinstance(error, FreetumorError)
+    failure = {
+        "rank": int(os.environ.get("RANK", "0")),
+        "kind": error.kind if known else "runtime",
+        "message": str(error) if known else f"{type(error).__name__}: {error}",
+        "hint": error.hint if known else "",
+        "traceback": trace,
+        "time": time.time(),
+    }
+    print(trace, file=sys.stderr, flush=True)
+    folder = Path(os.environ["FREETUMOR_LOG_DIRECTORY"]) / "failures"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"rank-{failure['rank']}.json"
+    target.with_suffix(".tmp").write_text(json.dumps(failure), encoding="utf-8")
+    target.with_suffix(".tmp").rename(target)
+    if wires is not None and wires.control is not None and wires.control.alive:
+        fields = {key: value for key, value in failure.items() if key != "time"}
+        wires.control.report(control_pb2.JobEvent(failed=control_pb2.Failed(**fields)))
+
+
+def _crop(crop: feed_pb2.Crop, tensors) -> CropFrame:
+    return CropFrame(
+        item=crop.item,
+        crop=crop.crop,
+        case_id=crop.case_id,
+        image_hu=tensors[crop.image_tensor],
+        label=tensors[crop.label_tensor],
+        augmentation=Augmentation(
+            tuple(crop.augmentation.flip),
+            crop.augmentation.quarter_turns,
+            crop.augmentation.intensity_scale,
+            crop.augmentation.intensity_shift,
+        ),
+        tumors=tuple(_tumor(tumor, tensors) for tumor in crop.tumors),
+        mixing=(crop.mixing.partner, crop.mixing.axis, crop.mixing.length) if crop.HasField("mixing") else None,
+        no_room=crop.no_room,
+    )
+
+
+def _tumor(tumor: feed_pb2.TumorPlan, tensors) -> TumorFrame:
+    return TumorFrame(
+        organ=tumor.organ,
+        size=tumor.size,
+        shape_box=tensors[tumor.shape_tensor],
+        origin=tuple(tumor.box_origin),
+        edge_sigma=tumor.edge_sigma,
+        texture_index=tumor.texture_index,
+        texture_start=tuple(tumor.texture_start),
+        handcrafted_difference=tumor.handcrafted_difference,
+        draw=tumor.draw,
+    )
+
+
+def _event_message(event: Event) -> control_pb2.JobEvent:
+    match event:
+        case Ready(step, parameters):
+            return control_pb2.JobEvent(ready=control_pb2.Ready(step=step, parameters=parameters))
+        case StepDone(step, losses, learning_rate, seconds, wait_seconds):
+            return control_pb2.JobEvent(
+                step_done=control_pb2.StepDone(
+                    step=step,
+                    losses=losses,
+                    learning_rate=learning_rate,
+                    seconds=seconds,
+                    wait_seconds=wait_seconds,
+                )
+            )
+        case CaseResult(case_id, result):
+            return control_pb2.JobEvent(
+                case_result=control_pb2.CaseResult(case_id=case_id, json=json.dumps(result, allow_nan=False))
+            )
+        case ValidationDone(step):
+            return control_pb2.JobEvent(validation_done=control_pb2.ValidationDone(step=step))
+        case CheckpointSaved(step, directory, reason):
+            saved = control_pb2.CheckpointSaved(step=step, directory=directory, reason=reason)
+            return control_pb2.JobEvent(checkpoint_saved=saved)
+        case Note(level, text):
+            return control_pb2.JobEvent(note=control_pb2.Note(level=level, text=text))
+        case Finished(step, outcome, reason):
+            return control_pb2.JobEvent(finished=control_pb2.Finished(step=step, outcome=outcome, reason=reason))
+    raise TypeError(f"no message for {event!r}")
+
+
+def _live_command(command: control_pb2.Command) -> LiveCommand:
+    match command.WhichOneof("command"):
+        case "set_learning_rate":
+            return LiveCommand(command.id, "setLearningRate", value=command.set_learning_rate.learning_rate)
+        case "pause":
+            return LiveCommand(command.id, "pause")
+        case "unpause":
+            return LiveCommand(command.id, "unpause")
+        case "save_checkpoint":
+            return LiveCommand(command.id, "checkpoint")
+        case "stop":
+            return LiveCommand(command.id, "stop", reason=command.stop.reason)
+    raise TypeError(f"unknown command {command}")
+
+
+def _hello(ranks) -> control_pb2.Hello:
+    versions = {name: getattr(sys.modules.get(name), "__version__", "") for name in ("torch", "monai")}
+    return control_pb2.Hello(
+        run_id=os.environ["FREETUMOR_RUN_ID"],
+        world_size=1 if ranks is None else ranks.size,
+        device="cpu" if ranks is None else str(ranks.device),
+        python=platform.python_version(),
+        torch=versions["torch"],
+        monai=versions["monai"],
+        ranks=[control_pb2.RankProcess(rank=0, pid=os.getpid(), host=socket.gethostname())],
+    )

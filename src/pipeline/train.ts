@@ -1,0 +1,352 @@
+import { mkdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { printConfig } from '../config/load.js'
+import type { RunConfig } from '../config/schema.js'
+import { DataError, EXIT, FreetumorError, RuntimeCrashError, StoppedError, UsageError } from '../errors.js'
+import { type JsonLog, openJsonLog } from '../jsonl.js'
+import { openFeeder } from '../sampling/feeder.js'
+import { EventStream } from '../training/event-stream.js'
+import type { Outcome, RunEvent } from '../training/events.js'
+import {
+  latestCheckpoint,
+  makeRunDirectory,
+  newRunId,
+  writeExit,
+  writeWhole,
+} from '../training/run-directory.js'
+import { selectTumorDice } from '../training/selection.js'
+import { prepareData } from './data.js'
+import { trainingFeed } from './feed.js'
+import type { ModelRuntime, RuntimeCommand, RuntimeEvent, TrainingSession, TrainingSpec } from './ports.js'
+import { itemsPerEpoch, sampledCases, samplingPlan, trainingLabels, trainingSpec } from './specs.js'
+import { earlierWeights } from './weights.js'
+
+export interface TrainOptions {
+  /** The run directory itself; default `runs/<name>/<id>`. */
+  readonly out?: string | undefined
+  /** A run directory to go on from, at its newest checkpoint. */
+  readonly resume?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface RunResult {
+  readonly outcome: Outcome
+  readonly reason: string
+  readonly directory: string
+  /** The next step to run. */
+  readonly step: number
+  /** Newest checkpoint directory; its `model.pt` holds the weights. */
+  readonly checkpoint: string | null
+  /** Validation tumor Dice by step. */
+  readonly history: readonly { readonly step: number; readonly tumorDice: number | null }[]
+}
+
+export interface RunStatus {
+  readonly phase: 'starting' | 'training' | 'paused' | 'ended'
+  readonly step: number
+  readonly steps: number | null
+}
+
+/** A training that has begun. Iterate it for its events; every method is safe at any time. */
+export interface Run extends AsyncIterable<RunEvent>, AsyncDisposable {
+  readonly id: string
+  /** Rejects with the same error that the iterator throws. */
+  readonly result: Promise<RunResult>
+  /** Each resolves with the step from which on it holds. */
+  setLearningRate(value: number): Promise<number>
+  pause(): Promise<number>
+  unpause(): Promise<number>
+  checkpoint(): Promise<number>
+  /** Saves and ends the run; resolves with the next step to run. */
+  stop(reason?: string): Promise<number>
+  status(): RunStatus
+}
+
+/** Starts a training at once. */
+export function startTraining(config: RunConfig, runtime: ModelRuntime, options: TrainOptions = {}): Run {
+  return new TrainingRun(config, runtime, options)
+}
+
+type Untimed = RunEvent extends infer E ? (E extends RunEvent ? Omit<E, 'time'> : never) : never
+
+class TrainingRun implements Run {
+  readonly id = newRunId()
+  readonly result: Promise<RunResult>
+  readonly #stream = new EventStream()
+  readonly #stopRequested = new AbortController()
+  readonly #history: { step: number; tumorDice: number | null }[] = []
+  readonly #session = deferred<TrainingSession>()
+  #log: JsonLog<RunEvent> | null = null
+  #phase: RunStatus['phase'] = 'starting'
+  #step = 0
+  #steps: number | null = null
+  #bestDice = -1
+
+  constructor(
+    private readonly config: RunConfig,
+    private readonly runtime: ModelRuntime,
+    private readonly options: TrainOptions,
+  ) {
+    // nobody need listen to either: the iterator throws the same error
+    this.#session.promise.catch(() => {})
+    this.result = this.#run()
+    this.result.catch(() => {})
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<RunEvent> {
+    return this.#stream[Symbol.asyncIterator]()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#phase !== 'ended') this.#requestStop('disposed')
+    await this.result.catch(() => {})
+  }
+
+  setLearningRate(value: number): Promise<number> {
+    if (!(value > 0 && Number.isFinite(value)))
+      throw new UsageError(`setLearningRate: a positive number was expected, got ${value}`)
+    return this.#command({ type: 'setLearningRate', value })
+  }
+
+  async pause(): Promise<number> {
+    const step = await this.#command({ type: 'pause' })
+    this.#phase = 'paused'
+    return step
+  }
+
+  async unpause(): Promise<number> {
+    const step = await this.#command({ type: 'unpause' })
+    this.#phase = 'training'
+    return step
+  }
+
+  checkpoint(): Promise<number> {
+    return this.#command({ type: 'checkpoint' })
+  }
+
+  stop(reason = 'stop'): Promise<number> {
+    return this.#command({ type: 'stop', reason })
+  }
+
+  status(): RunStatus {
+    return { phase: this.#phase, step: this.#step, steps: this.#steps }
+  }
+
+  async #command(command: RuntimeCommand): Promise<number> {
+    const step = await (await this.#session.promise).command(command)
+    this.#emit({
+      type: 'command',
+      command: command.type,
+      step,
+      ...(command.type === 'setLearningRate' ? { value: command.value } : {}),
+    })
+    return step
+  }
+
+  async #run(): Promise<RunResult> {
+    const directory = await this.#openDirectory().catch((error: unknown) => {
+      this.#end(error)
+      throw error
+    })
+    try {
+      const finished = await this.#train(directory)
+      const outcome = finished.outcome
+      return await this.#conclude(directory, outcome, finished.reason, outcome === 'completed' ? 0 : EXIT.stopped)
+    } catch (error) {
+      if (error instanceof StoppedError)
+        return await this.#conclude(directory, 'stopped', error.message, EXIT.stopped)
+      const known = error instanceof FreetumorError ? error : null
+      await this.#conclude(directory, 'failed', known?.message ?? String(error), known?.exitCode ?? 1, error)
+      throw error
+    }
+  }
+
+  async #openDirectory(): Promise<string> {
+    const { resume, out } = this.options
+    if (resume !== undefined) return resolve(resume)
+    const directory = await makeRunDirectory(out ?? join('runs', this.config.name, this.id))
+    await writeWhole(join(directory, 'config.resolved.yaml'), printConfig(this.config))
+    return directory
+  }
+
+  async #train(directory: string): Promise<Extract<RuntimeEvent, { type: 'finished' }>> {
+    const { config, runtime, options } = this
+    const signal = options.signal
+    const note = (text: string, level: 'info' | 'warning' = 'info'): void =>
+      this.#emit({ type: 'note', level, text })
+    const resumeFrom = await resumePoint(options.resume)
+    this.#log = await openJsonLog<RunEvent>(join(directory, 'events.jsonl'), {
+      keep: (event) => !('step' in event) || event.step < resumeStep(resumeFrom),
+    })
+    const context = { runtime, signal, logDirectory: join(directory, 'logs'), note }
+    const cases = await prepareData(config, context)
+    const weights = await earlierWeights(config, context, startTraining)
+    const sampled = sampledCases(config, cases)
+    if (sampled.length === 0)
+      throw new DataError(`job ${config.job} has no training case: every data set is empty, held out or of another role`, {
+        hint: '`freetumor data check` on the config tells which',
+      })
+    const textureDirectory = join(resolve(config.prepare.cache), 'textures')
+    await mkdir(textureDirectory, { recursive: true })
+    const spec = trainingSpec(config, {
+      runId: this.id,
+      runDirectory: directory,
+      textureDirectory,
+      resumeFrom,
+      cases,
+      weights,
+    })
+    this.#steps = spec.steps
+    await writeWhole(join(directory, 'plan.json'), `${JSON.stringify(spec, null, 2)}\n`)
+    await using ledger = await openJsonLog(join(directory, 'ledger.jsonl'), {
+      keep: (line: { readonly step?: number }) => (line.step ?? 0) < resumeStep(resumeFrom),
+    })
+    const feeder = await openFeeder(samplingPlan(config, sampled), { workers: config.sampling.workers })
+    try {
+      const feed = trainingFeed({
+        config,
+        feeder,
+        ranks: config.runtime.processesPerNode,
+        onLedger: (line) => ledger.write(line),
+        onSynthesis: (event) => this.#emit(event),
+      })
+      return await this.#follow(spec, feed, itemsPerEpoch(sampled))
+    } finally {
+      await feeder.close()
+    }
+  }
+
+  /** From the first event of the runtime to its last. */
+  async #follow(
+    spec: TrainingSpec,
+    feed: ReturnType<typeof trainingFeed>,
+    perEpoch: number,
+  ): Promise<Extract<RuntimeEvent, { type: 'finished' }>> {
+    await using session = this.runtime.train(spec, feed, {
+      signal: undefined,
+      logDirectory: join(spec.runDirectory, 'logs'),
+    })
+    this.#session.resolve(session)
+    this.#passOnStops()
+    const labels = trainingLabels(this.config)
+    let counts: Extract<RuntimeEvent, { type: 'validationCase' }>[] = []
+    for await (const event of session.events) {
+      switch (event.type) {
+        case 'ready':
+          this.#phase = 'training'
+          this.#emit({ ...event, type: 'started', job: spec.job, run: this.id, steps: spec.steps })
+          break
+        case 'stepDone': {
+          this.#step = event.step + 1
+          const epoch = Math.floor((event.step * spec.itemsPerStep) / perEpoch)
+          this.#emit({ ...event, type: 'step', job: spec.job, epoch })
+          break
+        }
+        case 'validationCase':
+          counts.push(event)
+          break
+        case 'validationDone': {
+          const selection = selectTumorDice(
+            counts.map((one) => one.counts),
+            labels.tumorIds,
+          )
+          const dice = selection.tumorDice
+          const best = dice !== null && dice > this.#bestDice
+          if (best) this.#bestDice = dice
+          this.#history.push({ step: event.step, tumorDice: dice })
+          this.#emit({ type: 'validation', step: event.step, ...selection, numCases: counts.length, best })
+          counts = []
+          break
+        }
+        case 'checkpointSaved':
+          this.#emit({ ...event, type: 'checkpoint' })
+          break
+        case 'note':
+          this.#emit(event)
+          break
+        case 'finished':
+          this.#step = event.step
+          return event
+      }
+    }
+    throw new RuntimeCrashError('the runtime ended without saying how', { hint: `see ${spec.runDirectory}/logs` })
+  }
+
+  #requestStop(reason: string): void {
+    this.#stopRequested.abort(reason)
+  }
+
+  /** AbortSignal, dispose and signals all become one stop command. */
+  #passOnStops(): void {
+    const signals = [this.#stopRequested.signal, ...(this.options.signal ? [this.options.signal] : [])]
+    const any = AbortSignal.any(signals)
+    const stop = (): void => {
+      const reason = typeof any.reason === 'string' ? any.reason : 'aborted'
+      this.stop(reason).catch(() => {})
+    }
+    if (any.aborted) stop()
+    else any.addEventListener('abort', stop, { once: true })
+  }
+
+  async #conclude(
+    directory: string,
+    outcome: Outcome,
+    reason: string,
+    exitCode: number,
+    error?: unknown,
+  ): Promise<RunResult> {
+    this.#emit({ type: 'finished', outcome, reason, step: this.#step })
+    await this.#log?.close()
+    await writeExit(directory, { outcome, reason, step: this.#step, exitCode })
+    this.#end(error)
+    return {
+      outcome,
+      reason,
+      directory,
+      step: this.#step,
+      checkpoint: await latestCheckpoint(directory),
+      history: this.#history,
+    }
+  }
+
+  #end(error?: unknown): void {
+    this.#phase = 'ended'
+    this.#session.reject(error ?? new StoppedError('the run has ended'))
+    this.#stream.end(error)
+  }
+
+  #emit(event: Untimed): void {
+    const timed = { time: new Date().toISOString(), ...event } as RunEvent
+    this.#log?.write(timed)
+    this.#stream.push(timed)
+  }
+}
+
+async function resumePoint(run: string | undefined): Promise<string | null> {
+  if (run === undefined) return null
+  const checkpoint = await latestCheckpoint(run)
+  if (checkpoint === null)
+    throw new UsageError(`${run} holds no complete checkpoint to go on from`, { hint: 'start the run anew' })
+  return checkpoint
+}
+
+/** The step a checkpoint directory `.../step_00000100` goes on from; infinity keeps every line of a new run's log. */
+function resumeStep(checkpoint: string | null): number {
+  return checkpoint === null ? Number.POSITIVE_INFINITY : Number(checkpoint.slice(-8))
+}
+
+interface Deferred<T> {
+  readonly promise: Promise<T>
+  readonly resolve: (value: T) => void
+  readonly reject: (error: unknown) => void
+}
+
+function deferred<T>(): Deferred<T> {
+  let resolve!: (value: T) => void
+  let reject!: (error: unknown) => void
+  const promise = new Promise<T>((onValue, onError) => {
+    resolve = onValue
+    reject = onError
+  })
+  return { promise, resolve, reject }
+}

@@ -1,0 +1,144 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { createWriteStream, mkdirSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+/** A started Python job: torchrun with its ranks, or one plain process. */
+export interface RuntimeProcess {
+  readonly pid: number
+  /** Resolves when the process and its output are done. */
+  readonly ended: Promise<ProcessEnd>
+  /** Asks to stop (SIGTERM to the agent, which passes it on to its ranks). */
+  terminate(): void
+  /** Ends the whole family of this run at once, wherever torchrun put it. */
+  kill(): Promise<void>
+}
+
+export interface ProcessEnd {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  /** Last lines of standard error of the agent. */
+  readonly tail: string
+}
+
+export interface Launch {
+  readonly argv: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
+  readonly logDirectory: string
+  /** In the environment of every process of the run; how stragglers are found. */
+  readonly runId: string
+}
+
+/** The argument list of a job: ranks under torchrun, or a plain process when `ranks` is null. */
+export function runtimeArgv(
+  python: string,
+  ranks: number | null,
+  logDirectory: string,
+  jobFile: string,
+): string[] {
+  const job = ['-m', 'freetumor_runtime', '--job', jobFile]
+  if (ranks === null) return [python, ...job]
+  return [
+    python,
+    '-m',
+    'torch.distributed.run',
+    '--standalone',
+    `--nproc-per-node=${ranks}`,
+    '--max-restarts=0',
+    '--monitor-interval=0.1',
+    `--log-dir=${join(logDirectory, 'torchrun')}`,
+    '--redirects=3',
+    ...job,
+  ]
+}
+
+/**
+ * Starts a job that cannot outlive this process: its standard input is a pipe that ends with us (every rank watches it),
+ * and where `setpriv` exists the kernel kills the agent with us. Must be called on the main thread.
+ */
+export function startProcess(launch: Launch): RuntimeProcess {
+  mkdirSync(launch.logDirectory, { recursive: true })
+  const argv = [...parentDeathPrefix(), ...launch.argv]
+  const child = spawn(argv[0]!, argv.slice(1), {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...launch.environment, FREETUMOR_RUN_ID: launch.runId },
+  })
+  const ended = watch(child, launch.logDirectory)
+  return {
+    pid: child.pid ?? -1,
+    ended,
+    terminate: () => void child.kill('SIGTERM'),
+    kill: async () => {
+      child.kill('SIGKILL')
+      child.stdin?.destroy()
+      await endFamily(launch.runId)
+      await ended
+    },
+  }
+}
+
+/** Kills every process whose environment names the run; resolves when none is left. */
+export async function endFamily(runId: string): Promise<void> {
+  for (let round = 0; round < 100; round++) {
+    const members = await familyOf(runId)
+    if (members.length === 0) return
+    for (const pid of members) {
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // gone in the meantime
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+/** Ids of the living processes of a run (Linux: found by their environment). */
+export async function familyOf(runId: string): Promise<number[]> {
+  const names = await readdir('/proc').catch(() => [] as string[])
+  const found = await Promise.all(
+    names
+      .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+      .map(async (name) => {
+        const environment = await readFile(`/proc/${name}/environ`, 'utf8').catch(() => '')
+        return environment.split('\0').includes(`FREETUMOR_RUN_ID=${runId}`) ? Number(name) : null
+      }),
+  )
+  return found.filter((pid) => pid !== null)
+}
+
+async function watch(child: ChildProcess, logDirectory: string): Promise<ProcessEnd> {
+  const log = createWriteStream(join(logDirectory, 'agent.log'), { flags: 'a' })
+  let tail = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (chunk: Buffer) => {
+      log.write(chunk)
+      tail = (tail + chunk.toString('utf8')).slice(-8192)
+    })
+  }
+  // A pipe whose reader died must not become an unhandled error.
+  child.stdin?.on('error', () => {})
+  return new Promise((resolve) => {
+    child.once('error', (error) => {
+      log.end()
+      resolve({ code: null, signal: null, tail: error.message })
+    })
+    child.once('close', (code, signal) => {
+      log.end()
+      resolve({ code, signal, tail })
+    })
+  })
+}
+
+let prefix: readonly string[] | undefined
+
+function parentDeathPrefix(): readonly string[] {
+  if (prefix) return prefix
+  try {
+    execFileSync('setpriv', ['--pdeathsig', 'KILL', '--', 'true'], { stdio: 'ignore' })
+    prefix = ['setpriv', '--pdeathsig', 'KILL', '--']
+  } catch {
+    prefix = []
+  }
+  return prefix
+}
