@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
-import { extname, resolve } from 'node:path'
+import { dirname, extname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parse, parseDocument, stringify } from 'yaml'
 import { ConfigError } from '../errors.js'
@@ -23,7 +23,7 @@ export async function loadConfig(path: string, options: LoadOptions = {}): Promi
   const input = ['.js', '.mjs', '.ts', '.mts'].includes(extension)
     ? await importModule(path)
     : parseConfigText(await readText(path), path)
-  return resolveConfig(withOverrides(input, options.set ?? []), path)
+  return resolveConfig(anchored(withOverrides(input, options.set ?? []), dirname(path)), path)
 }
 
 /** The YAML of a resolved configuration. */
@@ -77,6 +77,14 @@ async function importModule(path: string): Promise<unknown> {
       cause: error,
     })
   }
+}
+
+/** `trainFrom` names a file beside the one that names it. */
+function anchored(input: unknown, folder: string): unknown {
+  const networks = (input as { networks?: Record<string, { trainFrom?: unknown } | null> } | null)?.networks
+  for (const network of [networks?.baseline, networks?.generator])
+    if (typeof network?.trainFrom === 'string') network.trainFrom = resolve(folder, network.trainFrom)
+  return input
 }
 
 function withOverrides(input: unknown, pairs: readonly string[]): unknown {

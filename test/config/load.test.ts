@@ -1,0 +1,73 @@
+import { mkdtemp, readdir, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { loadConfig, parseConfigText, printConfig } from '../../src/config/load.js'
+import { resolveConfig } from '../../src/config/resolve.js'
+
+const shipped = new URL('../../configs/', import.meta.url).pathname
+let folder: string
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'freetumor-config-'))
+})
+
+describe('shipped configurations', async () => {
+  for (const file of (await readdir(shipped)).filter((name) => name.endsWith('.yaml'))) {
+    it(`${file} resolves, and its printed form resolves to the same`, async () => {
+      const config = await loadConfig(join(shipped, file))
+      expect(`${config.name}.yaml`).toBe(file)
+      expect(resolveConfig(parseConfigText(printConfig(config), file))).toEqual(config)
+    })
+  }
+
+  it('are one file for each region and job', async () => {
+    const names = (await readdir(shipped)).sort()
+    const wanted = ['abdomen', 'chest', 'debug'].flatMap((kind) =>
+      ['baseline', 'segmentation', 'synthesis'].map((job) => `${kind}-${job}.yaml`),
+    )
+    expect(names).toEqual(expect.arrayContaining(wanted))
+  })
+})
+
+describe('loadConfig', () => {
+  it('applies --set pairs as YAML values', async () => {
+    const config = await loadConfig(join(shipped, 'debug-baseline.yaml'), {
+      set: [
+        'training.steps=3',
+        'sampling.augmentation.flipProbability=0',
+        'networks.segmentor.initialWeights=null',
+      ],
+    })
+    expect(config.training.steps).toBe(3)
+    expect(config.sampling.augmentation.flipProbability).toBe(0)
+  })
+
+  it('takes trainFrom relative to the file that names it', async () => {
+    const config = await loadConfig(join(shipped, 'debug-synthesis.yaml'))
+    expect(config.networks.baseline?.trainFrom).toBe(join(shipped, 'debug-baseline.yaml'))
+  })
+
+  it('names a missing file and says what to do', async () => {
+    await expect(loadConfig(join(folder, 'none.yaml'))).rejects.toMatchObject({
+      message: expect.stringContaining('none.yaml cannot be read: ENOENT'),
+      hint: expect.stringContaining('freetumor init'),
+      exitCode: 2,
+    })
+  })
+
+  it('reads a JavaScript module', async () => {
+    const path = join(folder, 'run.mjs')
+    await writeFile(path, "export default { job: 'baseline', data: { datasets: [{ name: 'BTCV' }] } }")
+    expect((await loadConfig(path)).job).toBe('baseline')
+  })
+
+  it.each([
+    ['a: 1\na: 2', 'unique'],
+    ['a: !!python/object:os.system x', 'tag'],
+    ['%YAML 1.1\n---\na: no', '%YAML 1.1'],
+    [`a: ${'['.repeat(5000)}`, 'nested deeper'],
+  ])('refuses hostile or ambiguous YAML %#', (text, message) => {
+    expect(() => parseConfigText(text, 'x.yaml')).toThrow(message)
+  })
+})
