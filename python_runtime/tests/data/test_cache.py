@@ -1,0 +1,127 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from freetumor_runtime.data.cache import (
+    build_index,
+    case_path,
+    chunk_file,
+    read_attributes,
+    read_prepared_case,
+    sweep_dead_writers,
+    write_prepared_case,
+)
+from freetumor_runtime.errors import DataError
+
+SHAPE = (37, 16, 50)
+
+
+@pytest.fixture
+def volumes():
+    draw = np.random.default_rng(5)
+    image = draw.integers(-400, 400, SHAPE).astype(np.int16)
+    label = draw.integers(0, 3, SHAPE).astype(np.uint8)
+    return image, label
+
+
+def test_a_case_reads_back_as_it_was_written(tmp_path, volumes):
+    path = case_path(tmp_path, "set/one")
+    write_prepared_case(path, *volumes, 3, -175, {"case": "set/one"})
+    image, label, attributes = read_prepared_case(path)
+    assert image.dtype == np.int16 and label.dtype == np.uint8
+    assert np.array_equal(image, volumes[0]) and np.array_equal(label, volumes[1])
+    assert attributes == {"version": 1, "case": "set/one"}
+
+
+def test_the_chunk_of_an_array_is_its_raw_bytes_in_c_order(tmp_path, volumes):
+    path = case_path(tmp_path, "one")
+    write_prepared_case(path, *volumes, 3, -175, {})
+    assert chunk_file(path, "image", 3) == path / "image" / "c" / "0" / "0" / "0"
+    assert chunk_file(path, "image", 3).read_bytes() == volumes[0].astype("<i2").tobytes()
+    assert chunk_file(path, "label", 3).read_bytes() == volumes[1].tobytes()
+    codecs = json.loads((path / "image" / "zarr.json").read_text())["codecs"]
+    assert [codec["name"] for codec in codecs] == ["bytes"]
+
+
+def test_a_label_without_any_organ_still_has_its_chunk(tmp_path, volumes):
+    path = case_path(tmp_path, "healthy")
+    write_prepared_case(path, volumes[0], np.zeros(SHAPE, np.uint8), 3, -175, {})
+    assert chunk_file(path, "label", 3).read_bytes() == bytes(np.prod(SHAPE))
+    assert read_prepared_case(path)[1].sum() == 0
+
+
+def test_the_index_counts_each_class_by_block(volumes):
+    image, label = volumes
+    index = build_index(image, label, 3, -175)
+    assert index.shape == (3, 3, 1, 4) and index.dtype == np.uint16
+    for x, y, z in np.ndindex(3, 1, 4):
+        block = np.s_[16 * x : 16 * x + 16, 16 * y : 16 * y + 16, 16 * z : 16 * z + 16]
+        expected = [((label[block] == 0) & (image[block] > -175)).sum(), *((label[block] == c).sum() for c in (1, 2))]
+        assert index[:, x, y, z].tolist() == expected
+    assert build_index(np.zeros((16, 16, 16), np.int16), np.ones((16, 16, 16), np.uint8), 2, -175).tolist() == [
+        [[[0]]],
+        [[[4096]]],
+    ]
+
+
+def test_a_cut_file_is_named(tmp_path, volumes):
+    path = case_path(tmp_path, "one")
+    write_prepared_case(path, *volumes, 3, -175, {})
+    os.truncate(chunk_file(path, "label", 3), 100)
+    with pytest.raises(DataError, match=r"label.*29600 bytes were expected, found 100"):
+        read_prepared_case(path)
+
+
+def test_a_missing_case_and_another_format_are_refused(tmp_path, volumes):
+    with pytest.raises(DataError, match="a prepared case was expected"):
+        read_attributes(tmp_path / "none.zarr")
+    path = case_path(tmp_path, "old")
+    write_prepared_case(path, *volumes, 3, -175, {"version": 0})
+    with pytest.raises(DataError, match="format 1 was expected, found 0"):
+        read_attributes(path)
+
+
+def test_writing_again_replaces_the_case_and_leaves_nothing_aside(tmp_path, volumes):
+    path = case_path(tmp_path, "one")
+    write_prepared_case(path, *volumes, 3, -175, {"key": "a"})
+    write_prepared_case(path, volumes[0] + 1, volumes[1], 3, -175, {"key": "b"})
+    image, _, attributes = read_prepared_case(path)
+    assert np.array_equal(image, volumes[0] + 1) and attributes["key"] == "b"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["one.zarr"]
+
+
+def test_a_failed_write_leaves_the_earlier_case_and_nothing_aside(tmp_path, volumes):
+    path = case_path(tmp_path, "one")
+    write_prepared_case(path, *volumes, 3, -175, {"key": "a"})
+    with pytest.raises(TypeError):
+        write_prepared_case(path, *volumes, 3, -175, {"key": object()})
+    assert read_attributes(path)["key"] == "a"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["one.zarr"]
+
+
+def test_ids_of_any_characters_make_one_flat_name(tmp_path):
+    assert case_path(tmp_path, "../a b/ä").parent == tmp_path
+    assert case_path(tmp_path, "a/b") != case_path(tmp_path, "a%2Fb")
+
+
+def test_only_directories_of_dead_writers_of_this_host_are_swept(tmp_path):
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    host = socket.gethostname()
+    names = {
+        "dead": f"a.zarr.tmp.{host}.{dead.stdout.strip()}",
+        "dead old": f"a.zarr.tmp.{host}.{dead.stdout.strip()}.old",
+        "alive": f"b.zarr.tmp.{host}.{os.getpid()}",
+        "elsewhere": f"c.zarr.tmp.not-{host}.{dead.stdout.strip()}",
+        "whole": "d.zarr",
+    }
+    for name in names.values():
+        (tmp_path / name / "image").mkdir(parents=True)
+    assert sweep_dead_writers(tmp_path) == [names["dead"], names["dead old"]]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(
+        [names["alive"], names["elsewhere"], names["whole"]]
+    )

@@ -1,0 +1,201 @@
+import os
+from dataclasses import replace
+
+import nibabel
+import numpy as np
+import pytest
+from monai.transforms import Compose, CropForegroundd, EnsureChannelFirstd, LoadImaged, Orientationd, Spacingd
+
+from freetumor_runtime.config import PrepareCase, PrepareSpec
+from freetumor_runtime.data.cache import case_path, chunk_file, read_prepared_case
+from freetumor_runtime.errors import ConfigError, DataError
+from freetumor_runtime.events import CaseResult, Finished
+from freetumor_runtime.jobs.prepare import align_label, prepare, prepare_all, prepare_case
+
+SHAPE = (40, 36, 22)
+# LPS with unequal spacing and a tilt of some degrees, as a gantry leaves it
+TILTED = np.array([[-1.1, 0.03, 0, 60], [0.02, -0.9, 0.2, 40], [0, 0.05, 2.5, -300], [0, 0, 0, 1]])
+LPS = np.diag([-1.1, -0.9, 2.5, 1.0])
+LPS[:3, 3] = 60, 40, -300
+
+
+def body(seed=0):
+    """Smooth tissue in air, with two organs; label ids 5 and 9 as in some data set."""
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, side) for side in SHAPE), indexing="ij")
+    radius = np.sqrt(x**2 + y**2)
+    image = np.where(radius < 0.8, 60 + 80 * np.sin(5 * x) * np.cos(4 * y + z), -1000.0)
+    image[..., 0] = -1000
+    image += np.random.default_rng(seed).normal(0, 5, SHAPE)
+    label = np.where((x + 0.3) ** 2 + y**2 + z**2 < 0.15, 5, np.where((x - 0.4) ** 2 + y**2 + z**2 < 0.08, 9, 0))
+    return image.astype(np.float32), label.astype(np.uint8)
+
+
+def save(path, array, affine):
+    nibabel.save(nibabel.Nifti1Image(array, affine), path)
+    return str(path)
+
+
+@pytest.fixture
+def spec(tmp_path):
+    return PrepareSpec("prepare", str(tmp_path / "cache"), 2, (1.5, 1.5, 1.5), (-175.0, 250.0), 7, ())
+
+
+def make_case(tmp_path, name="one", affine=LPS, seed=0, **changes):
+    image, label = body(seed)
+    case = PrepareCase(
+        name,
+        save(tmp_path / f"{name}_ct.nii.gz", image, affine),
+        save(tmp_path / f"{name}_seg.nii.gz", label, affine),
+        {"5": 1, "9": 2},
+    )
+    return replace(case, **changes)
+
+
+@pytest.mark.parametrize("affine", [LPS, TILTED, np.diag([1.5, 1.5, 1.5, 1])], ids=["LPS", "tilted", "already there"])
+def test_a_prepared_case_is_what_monai_makes_of_the_files(tmp_path, spec, affine):
+    case = make_case(tmp_path, affine=affine)
+    result = prepare_case(case, spec)
+    image, label, attributes = read_prepared_case(result["path"])
+
+    both = ["image", "label"]
+    theirs = Compose(
+        [
+            LoadImaged(both),
+            EnsureChannelFirstd(both),
+            Orientationd(both, axcodes="RAS"),
+            Spacingd(both, pixdim=(1.5, 1.5, 1.5), mode=("bilinear", "nearest")),
+            CropForegroundd(both, source_key="image", select_fn=lambda hu: hu > -175),
+        ]
+    )({"image": case.image, "label": case.label})
+    expected = theirs["label"][0].numpy()
+    assert image.shape == label.shape == expected.shape
+    assert np.abs(image - theirs["image"][0].numpy()).max() <= 0.5
+    assert np.array_equal(label == 1, expected == 5) and np.array_equal(label == 2, expected == 9)
+    assert np.allclose(np.reshape(attributes["affine"], (4, 4)), theirs["image"].affine, atol=1e-4)
+    assert attributes["labelVoxels"] == result["labelVoxels"] == [int((label == c).sum()) for c in range(7)]
+    assert attributes["shape"] == result["shape"] == list(image.shape)
+    assert attributes["sourceShape"] == list(SHAPE)
+    assert np.allclose(np.reshape(attributes["sourceAffine"], (4, 4)), affine, atol=1e-4)
+
+
+def test_the_crop_is_tight_around_what_lies_above_the_window(tmp_path, spec):
+    image, _, attributes = read_prepared_case(prepare_case(make_case(tmp_path), spec)["path"])
+    inside = np.argwhere(image > -175)
+    assert inside.min(0).tolist() == [0, 0, 0] and (inside.max(0) + 1).tolist() == list(image.shape)
+    assert attributes["cropStart"][0] > 0
+
+
+def test_a_label_of_another_orientation_on_the_same_grid_is_aligned(tmp_path, spec):
+    straight = prepare_case(make_case(tmp_path, "straight"), spec)
+    image, label = body()
+    turned = nibabel.Nifti1Image(label, LPS)
+    start = nibabel.orientations.io_orientation(LPS)
+    for_sal = nibabel.orientations.ornt_transform(start, nibabel.orientations.axcodes2ornt("SAL"))
+    file = str(tmp_path / "turned_seg.nii.gz")
+    nibabel.save(turned.as_reoriented(for_sal), file)
+    assert nibabel.load(file).shape != label.shape
+    case = PrepareCase("turned", save(tmp_path / "turned_ct.nii.gz", image, LPS), file, {"5": 1, "9": 2})
+    result = prepare_case(case, spec)
+    assert np.array_equal(read_prepared_case(result["path"])[1], read_prepared_case(straight["path"])[1])
+
+
+@pytest.mark.parametrize("shift_mm", [1.1, 0.3])
+def test_a_label_that_lies_elsewhere_in_the_world_is_refused(tmp_path, spec, shift_mm):
+    moved = LPS.copy()
+    moved[0, 3] += shift_mm
+    case = make_case(tmp_path, label=save(tmp_path / "moved.nii.gz", body()[1], moved))
+    with pytest.raises(DataError, match=r"moved\.nii\.gz: its grid .* is not that of the image"):
+        prepare_case(case, spec)
+
+
+def test_grids_that_differ_by_rounding_or_in_size_are_told_apart():
+    label = np.arange(24).reshape(2, 3, 4)
+    rounded = np.eye(4)
+    rounded[0, 3] = 0.004
+    assert np.array_equal(align_label(label, rounded, (2, 3, 4), np.eye(4)), label)
+    assert align_label(label, np.eye(4), (2, 3, 5), np.eye(4)) is None
+    assert align_label(label, np.diag([1, 1, 1.1, 1]), (2, 3, 4), np.eye(4)) is None
+    turned = np.array([[0, -1, 0, 2], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    assert np.array_equal(align_label(label, turned, (3, 2, 4), np.eye(4)), np.rot90(label))
+
+
+def test_an_id_outside_the_map_is_refused_by_file_and_id(tmp_path, spec):
+    case = make_case(tmp_path, labelMap={"5": 1})
+    with pytest.raises(DataError, match=r"one_seg\.nii\.gz: label ids \[9\] are not in the data set's map"):
+        prepare_case(case, spec)
+    assert prepare_case(replace(case, labelMap={"5": 1, "9": 0}), spec)["labelVoxels"][2:] == [0] * 5
+
+
+def test_a_map_to_an_id_that_does_not_exist_is_refused(tmp_path, spec):
+    with pytest.raises(DataError, match=r"leads to \[7\]"):
+        prepare_case(make_case(tmp_path, labelMap={"5": 1, "9": 7}), spec)
+
+
+def test_a_case_without_a_label_is_all_background(tmp_path, spec):
+    result = prepare_case(make_case(tmp_path, label=None, labelMap={}), spec)
+    assert result["labelVoxels"] == [int(np.prod(result["shape"])), 0, 0, 0, 0, 0, 0]
+
+
+def test_intensities_beyond_int16_are_clipped(tmp_path, spec):
+    image = np.full(SHAPE, 50, np.float32)
+    image[10:20] = 60000
+    case = make_case(tmp_path, image=save(tmp_path / "hot.nii.gz", image, LPS))
+    assert read_prepared_case(prepare_case(case, spec)["path"])[0].max() == 32767
+
+
+@pytest.mark.parametrize(("value", "message"), [(-1000, "no voxel lies above"), (np.nan, "finite HU")])
+def test_an_image_of_air_or_nan_is_refused(tmp_path, spec, value, message):
+    case = make_case(tmp_path, image=save(tmp_path / "bad.nii.gz", np.full(SHAPE, value, np.float32), LPS))
+    with pytest.raises(DataError, match=rf"bad\.nii\.gz.*({message}|NaN|nan)"):
+        prepare_case(case, spec)
+
+
+def test_a_case_is_reused_until_its_files_settings_or_cache_change(tmp_path, spec):
+    case = make_case(tmp_path)
+    first = prepare_case(case, spec)
+    again = prepare_case(case, spec)
+    assert (first["reused"], again["reused"]) == (False, True)
+    assert {**again, "seconds": 0, "reused": False} == {**first, "seconds": 0}
+
+    assert not prepare_case(case, replace(spec, windowHu=(-100.0, 250.0)))["reused"]
+    assert not prepare_case(case, spec)["reused"]
+    save(case.image, body(seed=1)[0], LPS)
+    assert not prepare_case(case, spec)["reused"]
+    os.truncate(chunk_file(first["path"], "image", 3), 10)
+    assert not prepare_case(case, spec)["reused"]
+    assert prepare_case(case, spec)["reused"]
+
+
+def test_a_failing_case_is_a_result_and_the_others_go_on(tmp_path, spec):
+    cases = [
+        make_case(tmp_path, "good"),
+        make_case(tmp_path, "unmapped", labelMap={}),
+        make_case(tmp_path, "gone", image=str(tmp_path / "gone.nii.gz")),
+    ]
+    events = list(prepare(replace(spec, cases=tuple(cases))))
+    results = {event.case_id: event.result for event in events if isinstance(event, CaseResult)}
+    assert results["good"]["path"] == str(case_path(spec.directory, "good"))
+    assert results["unmapped"]["error"]["kind"] == "data" and "[5, 9]" in results["unmapped"]["error"]["message"]
+    assert results["gone"]["error"]["kind"] == "data" and "gone.nii.gz" in results["gone"]["error"]["message"]
+    assert events[-1] == Finished(0, "completed", "")
+
+
+class DeadlyCase(PrepareCase):
+    """Kills the worker process that unpickles it, as the system does when memory runs out."""
+
+    def __reduce__(self):
+        return os._exit, (9,)
+
+
+def test_a_killed_worker_costs_its_case_only(tmp_path, spec):
+    cases = [make_case(tmp_path, f"good{i}") for i in range(3)]
+    cases.insert(1, DeadlyCase("deadly", "", None, {}))
+    results = {event.case_id: event.result for event in prepare_all(cases, spec, 2)}
+    assert results["deadly"]["error"]["kind"] == "environment" and "deadly" in results["deadly"]["error"]["message"]
+    assert all("error" not in results[f"good{i}"] for i in range(3)) and len(results) == 4
+
+
+def test_two_cases_of_one_id_are_refused(tmp_path, spec):
+    case = make_case(tmp_path)
+    with pytest.raises(ConfigError, match="one"):
+        list(prepare_all([case, case], spec, 1))
