@@ -1,8 +1,8 @@
 """The cache of prepared cases: one Zarr v3 group a case, one uncompressed chunk an array.
 
-`image` int16 HU [X, Y, Z], `label` uint8 [X, Y, Z], `index` uint16 [ids, X/16, Y/16, Z/16] (rounded up), in C order. So
-any Zarr reader opens a case, and a feeder can read crops by position from the raw chunk file. A case is written aside and
-renamed, so a path that exists is complete.
+`image` int16 HU [X, Y, Z], `label` uint8 [X, Y, Z], `index` uint16 [ids, X/16, Y/16, Z/16] (rounded up), in C order.
+So any Zarr reader opens a case, and a feeder reads crops by position from the raw chunk file. A case is written aside
+and renamed, so a path that exists is complete.
 """
 
 import os

@@ -50,7 +50,7 @@ def prepare(spec: PrepareSpec) -> Iterator[Event]:
 
 
 def prepare_all(cases: Sequence[PrepareCase], spec: PrepareSpec, workers: int) -> Iterator[CaseResult]:
-    """Prepares all cases, yields each as it is done: what `prepare_case` returns, or `{error: {kind, message, hint}}`."""
+    """Prepares all cases, yields each when done: what `prepare_case` returns, or `{error: {kind, message, hint}}`."""
     _refuse_twins(cases)
     sweep_dead_writers(spec.directory)
     pending = list(cases)
