@@ -1,0 +1,97 @@
+import { RuntimeCrashError } from '../errors.js'
+import {
+  type Crop,
+  StepFrames,
+  StepMeasures,
+  StepRequest,
+  StepVerdicts,
+} from '../generated/freetumor/runtime/v1/feed.js'
+import type { CropMeasures, StepFeed } from '../pipeline/ports.js'
+import type { PlannedCrop } from '../sampling/plan.js'
+import type { Message, Tensor } from '../transport/frames.js'
+import type { Vec3 } from '../volume/volume.js'
+
+const PACKAGE = 'freetumor.runtime.v1.'
+
+/**
+ * Answers one message of a rank; undefined where there is nothing to answer (an acknowledgement).
+ * @throws RuntimeCrashError on a message that does not belong here
+ */
+export async function answerRank(
+  feed: StepFeed,
+  rank: number,
+  message: Message,
+): Promise<Message | undefined> {
+  switch (message.kind) {
+    case `${PACKAGE}StepRequest`: {
+      const step = Number(StepRequest.decode(message.body).step)
+      return toFrames(step, patchVoxels, await feed.frames(step, rank))
+    }
+    case `${PACKAGE}StepMeasures`: {
+      const { step, crops, wantsVerdicts } = StepMeasures.decode(message.body)
+      const verdicts = await feed.judge(Number(step), rank, crops.map(toMeasures))
+      if (!wantsVerdicts) return undefined
+      const body = StepVerdicts.encode({
+        step,
+        verdicts: verdicts.map((verdict) => ({ ...verdict, item: BigInt(verdict.item) })),
+      }).finish()
+      return { kind: `${PACKAGE}StepVerdicts`, body, tensors: new Map() }
+    }
+    case `${PACKAGE}StepAck`:
+      return undefined
+    default:
+      throw new RuntimeCrashError(`rank ${rank} sent ${message.kind}, which the feeder does not know`)
+  }
+}
+
+/** The crops of a step with their tensors, named by their place. */
+export function toFrames(step: number, patchVoxels: Vec3, crops: readonly PlannedCrop[]): Message {
+  const tensors = new Map<string, Tensor>()
+  const message = StepFrames.encode({
+    step: BigInt(step),
+    crops: crops.map((crop, at) => toCrop(crop, at, [...patchVoxels], tensors)),
+  })
+  return { kind: `${PACKAGE}StepFrames`, body: message.finish(), tensors }
+}
+
+function toCrop(crop: PlannedCrop, at: number, shape: number[], tensors: Map<string, Tensor>): Crop {
+  tensors.set(`image${at}`, { elementType: 'int16', shape, data: crop.image })
+  tensors.set(`label${at}`, { elementType: 'uint8', shape, data: crop.label })
+  return {
+    item: BigInt(crop.item),
+    crop: crop.crop,
+    caseId: crop.caseId,
+    imageTensor: `image${at}`,
+    labelTensor: `label${at}`,
+    augmentation: { ...crop.augmentation, flip: [...crop.augmentation.flip] },
+    tumors: crop.tumors.map((tumor, place) => {
+      const shapeTensor = `shape${at}.${place}`
+      tensors.set(shapeTensor, { elementType: 'uint8', shape: [...tumor.boxShape], data: tumor.box })
+      return {
+        organ: tumor.organ,
+        size: tumor.size,
+        shapeTensor,
+        boxOrigin: [...tumor.boxOrigin],
+        edgeSigma: tumor.edgeSigma,
+        textureIndex: tumor.textureIndex,
+        textureStart: [...tumor.textureStart],
+        handcraftedDifference: tumor.handcraftedDifference,
+        draw: tumor.draw,
+      }
+    }),
+    mixing: crop.mixing ?? undefined,
+    noRoom: crop.noRoom,
+  }
+}
+
+function toMeasures(crop: StepMeasures['crops'][number]): CropMeasures {
+  return {
+    item: Number(crop.item),
+    crop: crop.crop,
+    draw: crop.draw,
+    syntheticVoxels: Number(crop.syntheticVoxels),
+    seenVoxels: Number(crop.seenVoxels),
+    alreadySeenVoxels: Number(crop.alreadySeenVoxels),
+    contrast: crop.contrast,
+  }
+}

@@ -1,0 +1,211 @@
+import { randomBytes } from 'node:crypto'
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type FreetumorError, RuntimeCrashError, StoppedError } from '../errors.js'
+import type { Hello, JobEvent } from '../generated/freetumor/runtime/v1/control.js'
+import type {
+  CallOptions,
+  CaseOutcome,
+  EvaluateSpec,
+  MeasuredCase,
+  ModelRuntime,
+  PredictedCase,
+  PredictSpec,
+  PreparedCase,
+  PrepareSpec,
+  RuntimeEvent,
+  StepFeed,
+  TrainingSession,
+  TrainingSpec,
+} from '../pipeline/ports.js'
+import { type ControlServer, openControlServer } from '../transport/control-server.js'
+import { openTensorServer, type TensorServer } from '../transport/tensor-server.js'
+import { reviveFailure, toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
+import { answerRank } from './feed-service.js'
+import { type ProcessEnd, type RuntimeProcess, runtimeArgv, startProcess } from './process.js'
+import { cleanEnvironment, resolvePython } from './python.js'
+
+export interface TorchRuntimeOptions {
+  /** The Python to use; default FREETUMOR_PYTHON, then ./.venv. */
+  readonly python?: string | null | undefined
+}
+
+/** The model runtime that computes: PyTorch under torchrun for trainings, a plain process for work by case. */
+export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
+  return {
+    train: (spec, feed, call) => new TorchSession(options, spec, feed, call),
+    prepare: (spec, call) => runCases<PreparedCase>(options, spec, null, call),
+    predict: (spec, call) => runCases<PredictedCase>(options, spec, 1, call),
+    evaluate: (spec, call) => runCases<MeasuredCase>(options, spec, null, call),
+  }
+}
+
+type JobSpec = TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec
+
+/** A started job: the process, its control stream, and for a training its feed. */
+interface Job {
+  readonly process: RuntimeProcess
+  readonly control: ControlServer
+  readonly tensors: TensorServer | null
+  readonly logDirectory: string
+  close(): Promise<void>
+}
+
+async function startJob(
+  options: TorchRuntimeOptions,
+  spec: JobSpec,
+  ranks: number | null,
+  call: CallOptions,
+  feed: StepFeed | null,
+): Promise<Job> {
+  const python = await resolvePython({ explicit: options.python ?? undefined })
+  // Short and private: a unix socket's path is limited to 107 bytes.
+  const directory = await mkdtemp(join(tmpdir(), 'ft-'))
+  await chmod(directory, 0o700)
+  const runId = randomBytes(8).toString('hex')
+  const token = randomBytes(16).toString('hex')
+  const jobFile = join(directory, 'job.json')
+  await writeFile(jobFile, JSON.stringify(spec), { mode: 0o600 })
+  const control = await openControlServer({ directory, token })
+  const patch = 'patchVoxels' in spec ? spec.patchVoxels : null
+  const tensors =
+    feed && patch
+      ? await openTensorServer({
+          directory,
+          onMessage: (rank, message) => answerRank(feed, patch, rank, message),
+        })
+      : null
+  const threads = 'threadsPerProcess' in spec ? spec.threadsPerProcess : 1
+  const process = startProcess({
+    argv: runtimeArgv(python, ranks, call.logDirectory, jobFile),
+    environment: {
+      ...cleanEnvironment({ threads }),
+      FREETUMOR_CONTROL: control.address,
+      FREETUMOR_TOKEN: token,
+      FREETUMOR_LOG_DIRECTORY: call.logDirectory,
+      ...(tensors ? { FREETUMOR_FEED: tensors.address } : {}),
+    },
+    logDirectory: call.logDirectory,
+    runId,
+  })
+  return {
+    process,
+    control,
+    tensors,
+    logDirectory: call.logDirectory,
+    async close() {
+      await process.kill()
+      await tensors?.close()
+      await control.close()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+class TorchSession implements TrainingSession {
+  readonly events: AsyncIterable<RuntimeEvent>
+  readonly #job: Promise<Job>
+
+  constructor(options: TorchRuntimeOptions, spec: TrainingSpec, feed: StepFeed, call: CallOptions) {
+    this.#job = startJob(options, spec, spec.processesPerNode, call, feed)
+    this.#job.catch(() => {})
+    this.events = followTraining(this.#job)
+  }
+
+  async command(command: Parameters<TrainingSession['command']>[0]): Promise<number> {
+    const { control } = await this.#job
+    const ack = await control.sendCommand(toCommand(command))
+    return Number(ack.step)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const job = await this.#job.catch(() => null)
+    await job?.close()
+  }
+}
+
+async function* followTraining(starting: Promise<Job>): AsyncIterable<RuntimeEvent> {
+  const job = await starting
+  for await (const { event, hello } of jobEvents(job)) {
+    const translated = toRuntimeEvent(event, hello)
+    yield translated
+    if (translated.type === 'finished') {
+      await job.process.ended
+      return
+    }
+  }
+}
+
+/** Runs a job whose events are results by case. */
+async function* runCases<T>(
+  options: TorchRuntimeOptions,
+  spec: PrepareSpec | PredictSpec | EvaluateSpec,
+  ranks: number | null,
+  call: CallOptions,
+): AsyncIterable<CaseOutcome<T>> {
+  if (spec.cases.length === 0) return
+  const job = await startJob(options, spec, ranks, call, null)
+  const abort = (): void => void job.process.kill()
+  call.signal?.addEventListener('abort', abort, { once: true })
+  try {
+    for await (const { event } of jobEvents(job)) {
+      const told = event.event
+      if (told?.$case === 'caseResult')
+        yield toCaseOutcome<T>(told.value.caseId, told.value.json, (value) => value as T)
+      else if (told?.$case === 'failed') throw reviveFailure(told.value)
+      else if (told?.$case === 'finished') return
+    }
+  } catch (error) {
+    if (call.signal?.aborted) throw new StoppedError(`${spec.job} was stopped`)
+    throw error
+  } finally {
+    call.signal?.removeEventListener('abort', abort)
+    await job.close()
+  }
+}
+
+/** Events of the control stream until it ends; a process that dies first is thrown with its own reason. */
+async function* jobEvents(job: Job): AsyncIterable<{ event: JobEvent; hello: Hello }> {
+  const died = job.process.ended.then(async (end) => {
+    throw await explainDeath(job.logDirectory, end)
+  })
+  died.catch(() => {})
+  const hello = await Promise.race([job.control.attached, died])
+  const messages = job.control.messages[Symbol.asyncIterator]()
+  for (;;) {
+    // When the process dies its stream ends, after all that it had said: then the process tells why.
+    const next = await messages.next()
+    if (next.done) return await died
+    if (next.value.message?.$case === 'event') yield { event: next.value.message.value, hello }
+  }
+}
+
+/** The first failure that a rank recorded, else the end of the agent's output. */
+async function explainDeath(logDirectory: string, end: ProcessEnd): Promise<FreetumorError> {
+  const failures = await recordedFailures(join(logDirectory, 'failures'))
+  const first = failures.sort((a, b) => a.time - b.time)[0]
+  if (first) return reviveFailure(first)
+  const how = end.signal ? `was killed by ${end.signal}` : `ended with code ${end.code}`
+  const lastLines = end.tail.trim().split('\n').slice(-5).join('\n')
+  return new RuntimeCrashError(
+    `the Python runtime ${how} before it said why${lastLines ? `:\n${lastLines}` : ''}`,
+    {
+      hint: `logs are in ${logDirectory}; \`freetumor doctor\` checks the installation`,
+    },
+  )
+}
+
+interface RecordedFailure {
+  readonly rank: number
+  readonly kind: string
+  readonly message: string
+  readonly hint: string
+  readonly traceback: string
+  readonly time: number
+}
+
+async function recordedFailures(folder: string): Promise<RecordedFailure[]> {
+  const names = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith('.json'))
+  return Promise.all(names.map(async (name) => JSON.parse(await readFile(join(folder, name), 'utf8'))))
+}
