@@ -1,0 +1,141 @@
+import { cpSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { DataError } from '../../src/errors.js'
+import {
+  closePreparedCase,
+  countVoxels,
+  openPreparedCase,
+  type PreparedCase,
+  readCrop,
+  type VoxelClass,
+  voxelOfRank,
+} from '../../src/sampling/cache-reader.js'
+import type { Vec3 } from '../../src/volume/volume.js'
+import { makeVoxels, writePreparedCase } from './prepared-case-files.js'
+
+const GOLDEN = join(import.meta.dirname, '../fixtures/prepared')
+const SHAPE: Vec3 = [20, 18, 35]
+const LOWER_HU = -175
+// What generate.py wrote, by its formula.
+const golden = makeVoxels(SHAPE, (x, y, z) => [
+  x * 100 + y * 7 - z * 30 - 300,
+  (x > 8 ? 1 : 0) + (x > 12 && z > 20 ? 1 : 0),
+])
+
+let directory: string
+const open: PreparedCase[] = []
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'freetumor-cache-'))
+})
+afterEach(() => {
+  for (const prepared of open.splice(0)) closePreparedCase(prepared)
+  rmSync(directory, { recursive: true, force: true })
+})
+
+async function opened(path: string): Promise<PreparedCase> {
+  const prepared = await openPreparedCase({ caseId: 'a case', path }, LOWER_HU)
+  open.push(prepared)
+  return prepared
+}
+
+describe.each(['golden.zarr', 'compressed.zarr'])('%s, written by Python', (name) => {
+  test.each<[string, Vec3, Vec3]>([
+    ['inside', [3, 4, 5], [9, 8, 20]],
+    ['the whole volume', [0, 0, 0], SHAPE],
+    ['full rows', [2, 0, 0], [5, 18, 35]],
+    ['at the far corner', [12, 10, 27], [8, 8, 8]],
+    ['over every face', [-3, -2, -1], [26, 24, 40]],
+    ['over one corner', [15, 12, 30], [16, 16, 16]],
+  ])('a crop %s is the slice of the array, with air around', async (_, start, size) => {
+    const prepared = await opened(join(GOLDEN, name))
+    expect(prepared.shape).toEqual(SHAPE)
+    const crop = await readCrop(prepared, start, size)
+    const expected = makeVoxels(size, (x, y, z) => {
+      const at = [x + start[0], y + start[1], z + start[2]] as const
+      if (at.some((index, axis) => index < 0 || index >= SHAPE[axis]!)) return [LOWER_HU, 0]
+      const offset = (at[0] * SHAPE[1] + at[1]) * SHAPE[2] + at[2]
+      return [golden.image[offset]!, golden.label[offset]!]
+    })
+    expect(crop.image).toEqual(expected.image)
+    expect(crop.label).toEqual(expected.label)
+  })
+
+  test.each<[string, VoxelClass]>([
+    ['one label', { labels: [2], tissue: false }],
+    ['several labels', { labels: [1, 2], tissue: false }],
+    ['tissue without a label', { labels: [], tissue: true }],
+    ['tissue and a label', { labels: [1], tissue: true }],
+  ])('every voxel of %s has one rank', async (_, wanted) => {
+    const prepared = await opened(join(GOLDEN, name))
+    const expected: string[] = []
+    makeVoxels(SHAPE, (x, y, z) => {
+      const offset = (x * SHAPE[1] + y) * SHAPE[2] + z
+      const id = golden.label[offset]!
+      if (id === 0 ? wanted.tissue && golden.image[offset]! > LOWER_HU : wanted.labels.includes(id))
+        expected.push(`${x},${y},${z}`)
+      return [0, 0]
+    })
+    expect(expected.length).toBeGreaterThan(100)
+    expect(countVoxels(prepared, wanted)).toBe(expected.length)
+    // Every 7th rank of the compressed case: each read goes through all of zarrita.
+    const step = name === 'golden.zarr' ? 1 : 7
+    const found: string[] = []
+    for (let rank = 0; rank < expected.length; rank += step)
+      found.push((await voxelOfRank(prepared, wanted, rank)).join())
+    expect(new Set(found).size).toBe(Math.ceil(expected.length / step))
+    expect(expected).toEqual(expect.arrayContaining(found))
+  })
+})
+
+test('a case written by hand in the layout of the cache reads alike', async () => {
+  const path = writePreparedCase(directory, 'mine', golden, 3, [LOWER_HU, 250])
+  const mine = await opened(path)
+  const theirs = await opened(join(GOLDEN, 'golden.zarr'))
+  expect(mine.blockCounts).toEqual(theirs.blockCounts)
+  expect(await readCrop(mine, [1, 2, 3], [10, 10, 10])).toEqual(
+    await readCrop(theirs, [1, 2, 3], [10, 10, 10]),
+  )
+})
+
+test('a label that no voxel has counts nothing', async () => {
+  const prepared = await opened(join(GOLDEN, 'golden.zarr'))
+  expect(countVoxels(prepared, { labels: [5], tissue: false })).toBe(0)
+})
+
+describe('a case that cannot be trusted is refused by name', () => {
+  const refused = async (path: string, message: RegExp, lowerHu = LOWER_HU) => {
+    const failure = await openPreparedCase({ caseId: 'liver_7', path }, lowerHu).catch(
+      (error: unknown) => error,
+    )
+    expect(failure).toBeInstanceOf(DataError)
+    expect((failure as DataError).message).toMatch(message)
+    expect((failure as DataError).hint).toMatch(/prepare/)
+  }
+  const copy = () => {
+    const path = join(directory, 'copy.zarr')
+    cpSync(join(GOLDEN, 'golden.zarr'), path, { recursive: true })
+    return path
+  }
+
+  test('when it is missing', () => refused(join(directory, 'none.zarr'), /case liver_7: .*none\.zarr/))
+  test('when it was prepared for another window', () =>
+    refused(join(GOLDEN, 'golden.zarr'), /case liver_7: .*-175 HU.*-1000/, -1000))
+  test('when a file is cut', async () => {
+    const path = copy()
+    truncateSync(join(path, 'label/c/0/0/0'), 100)
+    await refused(path, /case liver_7: .*label.*12600 bytes were expected, found 100/)
+  })
+  test('when an array is missing', async () => {
+    const path = copy()
+    rmSync(join(path, 'index'), { recursive: true })
+    await refused(path, /case liver_7: .*array index was expected/)
+  })
+  test('when it is of another format', async () => {
+    const path = copy()
+    const attributes = { freetumor: { version: 9 } }
+    writeFileSync(join(path, 'zarr.json'), JSON.stringify({ zarr_format: 3, node_type: 'group', attributes }))
+    await refused(path, /case liver_7: .*format 1 was expected, found 9/)
+  })
+})
