@@ -1,7 +1,7 @@
+import type { RunConfig } from '../config/schema.js'
 import { judge } from '../quality/judge.js'
 import type { LedgerLine } from '../quality/ledger.js'
 import { type JudgedTumor, summarise } from '../quality/summary.js'
-import type { RunConfig } from '../config/schema.js'
 import type { Feeder } from '../sampling/feeder.js'
 import type { PlannedCrop, PlannedTumor } from '../sampling/plan.js'
 import type { SynthesisEvent } from '../training/events.js'
@@ -99,7 +99,7 @@ function tumorLine(
   step: number,
   crop: PlannedCrop,
   tumor: PlannedTumor,
-  measured: CropMeasures,
+  _measured: CropMeasures,
   verdict: Verdict,
 ): LedgerLine {
   // synthesis training records shares and gates nothing (ARCHITECTURE, Synthesis step)

@@ -151,7 +151,12 @@ class TrainingRun implements Run {
     try {
       const finished = await this.#train(directory)
       const outcome = finished.outcome
-      return await this.#conclude(directory, outcome, finished.reason, outcome === 'completed' ? 0 : EXIT.stopped)
+      return await this.#conclude(
+        directory,
+        outcome,
+        finished.reason,
+        outcome === 'completed' ? 0 : EXIT.stopped,
+      )
     } catch (error) {
       if (error instanceof StoppedError)
         return await this.#conclude(directory, 'stopped', error.message, EXIT.stopped)
@@ -183,9 +188,12 @@ class TrainingRun implements Run {
     const weights = await earlierWeights(config, context, startTraining)
     const sampled = sampledCases(config, cases)
     if (sampled.length === 0)
-      throw new DataError(`job ${config.job} has no training case: every data set is empty, held out or of another role`, {
-        hint: '`freetumor data check` on the config tells which',
-      })
+      throw new DataError(
+        `job ${config.job} has no training case: every data set is empty, held out or of another role`,
+        {
+          hint: '`freetumor data check` on the config tells which',
+        },
+      )
     const textureDirectory = join(resolve(config.prepare.cache), 'textures')
     await mkdir(textureDirectory, { recursive: true })
     const spec = trainingSpec(config, {
@@ -269,7 +277,9 @@ class TrainingRun implements Run {
           return event
       }
     }
-    throw new RuntimeCrashError('the runtime ended without saying how', { hint: `see ${spec.runDirectory}/logs` })
+    throw new RuntimeCrashError('the runtime ended without saying how', {
+      hint: `see ${spec.runDirectory}/logs`,
+    })
   }
 
   #requestStop(reason: string): void {

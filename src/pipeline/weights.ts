@@ -60,6 +60,7 @@ async function weightsOf(
     await run.result
   }
   const checkpoint = await latestCheckpoint(directory)
-  if (checkpoint === null) throw new ConfigError(`${directory} holds no checkpoint; remove it and start again`)
+  if (checkpoint === null)
+    throw new ConfigError(`${directory} holds no checkpoint; remove it and start again`)
   return join(checkpoint, 'model.pt')
 }

@@ -17,11 +17,11 @@ from freetumor_runtime.data.crops import (
 )
 from freetumor_runtime.data.frames import CropMeasures
 from freetumor_runtime.synthesis.render import (
+    REAL_TUMOR,
     SYNTHETIC,
-    compose,
     edge_mask,
     edge_weight,
-    generator_difference,
+    paint,
     region_roles,
     with_synthetic,
 )
@@ -105,20 +105,15 @@ class Painter:
         """
         image_XYZ, roles_XYZ = canvas.image_XYZ, strokes[0].roles_XYZ
         for stroke in strokes:
-            difference = (
-                stroke.tumor.handcrafted_difference
-                if raw_CXYZ is None
-                else generator_difference(
-                    raw_CXYZ, stroke.roles_XYZ, channel=stroke.channel, region=self.spec.region
-                )
-            )
-            image_XYZ = compose(
+            image_XYZ = paint(
                 image_XYZ,
+                raw_CXYZ,
                 stroke.weight_XYZ,
-                difference,
                 stroke.texture_XYZ,
                 stroke.roles_XYZ,
+                channel=stroke.channel,
                 region=self.spec.region,
+                handcrafted_difference=stroke.tumor.handcrafted_difference,
             )
             roles_XYZ = torch.where(stroke.roles_XYZ == SYNTHETIC, stroke.roles_XYZ, roles_XYZ)
         return image_XYZ, roles_XYZ
@@ -127,6 +122,11 @@ class Painter:
         """Region ids with the synthetic tumors as the organ's tumor id."""
         tumor_label = torch.tensor(canvas.strokes[0].tumor_label, dtype=torch.uint8, device=self.device)
         return torch.where(roles_XYZ == SYNTHETIC, tumor_label, canvas.label_XYZ)
+
+    def plain_roles(self, canvas: Canvas) -> Tensor:
+        """Roles of a crop on which nothing was painted: its real tumors stay examples for the discriminator."""
+        tumor_labels = [organ.tumorLabel for organ in self.spec.organs]
+        return region_roles(canvas.label_XYZ, organ_label=0, tumor_labels=tumor_labels) & REAL_TUMOR
 
     def sees_tumor(self, image_B1XYZ: Tensor) -> Tensor:
         """Where the baseline calls tumor: bool [B, X, Y, Z]."""

@@ -1,0 +1,48 @@
+import { resolve } from 'node:path'
+import { Option } from 'commander'
+import { REGIONS } from '../../config/schema.js'
+import { writePhantomDataset } from '../../curation/phantom-dataset.js'
+import { wholeNumber } from '../numbers.js'
+import { printResult } from '../output.js'
+import { type AddCommand, outputOption, withExample } from '../program.js'
+
+interface Options {
+  readonly out: string
+  readonly cases: number
+  readonly hosts: number
+  readonly region: (typeof REGIONS)[number]
+  readonly size: number
+  readonly seed: number
+  readonly output: 'text' | 'json'
+}
+
+/** `freetumor phantom`: a data set of made CTs in the published layout. */
+export const addPhantomCommand: AddCommand = (program, io) => {
+  withExample(program.command('phantom'), 'freetumor phantom --out data/Phantoms --cases 8 --seed 1')
+    .description('writes made CTs with organs, confounders and tumors in the published layout')
+    .requiredOption('--out <dir>', 'data-set folder to write')
+    .requiredOption('--cases <n>', 'number of cases', wholeNumber(1))
+    .option('--hosts <n>', 'of these, the last N carry no tumor', wholeNumber(0), 0)
+    .addOption(new Option('--region <region>', 'body region').choices(REGIONS).default('abdomen'))
+    .option('--size <n>', 'voxels a side', wholeNumber(32), 64)
+    .option('--seed <n>', 'seed of everything that is drawn', wholeNumber(0), 0)
+    .addOption(outputOption())
+    .action(async (options: Options) => {
+      const out = resolve(io.cwd, options.out)
+      await writePhantomDataset({
+        out,
+        cases: options.cases,
+        hosts: options.hosts,
+        region: options.region,
+        sizeVoxels: options.size,
+        seed: options.seed,
+      })
+      const { cases, region } = options
+      printResult(
+        io,
+        options.output,
+        { out, cases, region },
+        () => `wrote ${cases} ${region} phantoms to ${out}`,
+      )
+    })
+}

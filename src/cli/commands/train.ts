@@ -1,0 +1,59 @@
+import { join, resolve } from 'node:path'
+import { loadConfig } from '../../config/load.js'
+import { EXIT, UsageError } from '../../errors.js'
+import { startTraining } from '../../pipeline/train.js'
+import { openConsoleReport } from '../../report/console.js'
+import { torchRuntime } from '../../runtime/torch-runtime.js'
+import { printResult } from '../output.js'
+import { type AddCommand, outputOption, withExample } from '../program.js'
+
+interface Options {
+  readonly config?: string
+  readonly out?: string
+  readonly resume?: string
+  readonly set?: string[]
+  readonly output: 'text' | 'json' | 'ndjson'
+}
+
+/** `freetumor train`: one training, `job` of the configuration says which. */
+export const addTrainCommand: AddCommand = (program, io) => {
+  withExample(
+    program.command('train'),
+    'freetumor train --config configs/debug-baseline.yaml --out runs/first',
+    'freetumor train --resume runs/first',
+  )
+    .description('trains a baseline, a tumor generator or a segmentor')
+    .option('--config <file>', 'run configuration')
+    .option('--out <dir>', 'the run directory itself (default: runs/NAME/ID)')
+    .option('--resume <run>', 'run directory to go on from its newest checkpoint')
+    .option('--set <key=value...>', 'lay values over the file')
+    .addOption(outputOption(['text', 'json', 'ndjson']))
+    .action(async (options: Options) => {
+      if (options.config === undefined && options.resume === undefined)
+        throw new UsageError('train needs --config FILE, or --resume RUN', {
+          hint: '`freetumor init` writes a configuration',
+        })
+      const file = options.config ?? join(options.resume!, 'config.resolved.yaml')
+      const config = await loadConfig(file, { set: options.set ?? [] })
+      await using run = startTraining(config, torchRuntime({ python: config.runtime.python }), {
+        out: options.out === undefined ? undefined : resolve(io.cwd, options.out),
+        resume: options.resume === undefined ? undefined : resolve(io.cwd, options.resume),
+        signal: io.signal,
+      })
+      const console = openConsoleReport({ note: io.note, color: io.color })
+      for await (const event of run) {
+        if (options.output === 'ndjson') io.print(JSON.stringify(event))
+        else console.show(event)
+      }
+      console.close()
+      const result = await run.result
+      if (options.output !== 'ndjson')
+        printResult(
+          io,
+          options.output,
+          result,
+          () => `${result.outcome} at step ${result.step}: ${result.directory}`,
+        )
+      if (result.outcome === 'stopped') io.exitWith(EXIT.stopped)
+    })
+}

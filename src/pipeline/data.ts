@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto'
+import { join, resolve } from 'node:path'
+import type { RunConfig } from '../config/schema.js'
+import { curate } from '../curation/curate.js'
+import { ensurePhantoms } from '../curation/phantom-dataset.js'
+import { DataError } from '../errors.js'
+import { LABEL_SCHEMES } from '../volume/labels.js'
+import type { StageContext } from './context.js'
+import type { CaseError, PreparedCase } from './ports.js'
+import type { CuratedCase } from './specs.js'
+
+export interface PrepareReport {
+  readonly cases: readonly CuratedCase[]
+  readonly directory: string
+  readonly prepared: number
+  readonly reused: number
+  readonly bytes: number
+  readonly failed: readonly { readonly caseId: string; readonly error: CaseError }[]
+}
+
+export type CaseProgress = (
+  done: number,
+  total: number,
+  caseId: string,
+  result: PreparedCase | CaseError,
+) => void
+
+/**
+ * Curates the data of a configuration and brings every case into the cache.
+ * @throws DataError when a case cannot be prepared: a study must not lose cases in silence
+ */
+export async function prepareData(config: RunConfig, context: StageContext): Promise<readonly CuratedCase[]> {
+  const report = await prepareCases(config, context)
+  const first = report.failed[0]
+  if (first)
+    throw new DataError(
+      `${report.failed.length} of ${report.cases.length + report.failed.length} cases cannot be prepared; first ${first.caseId}: ${first.error.message}`,
+      { hint: first.error.hint || 'correct the file, or take the case out of its list' },
+    )
+  if (report.prepared > 0)
+    context.note(`prepared ${report.prepared} cases (${report.reused} reused) in ${report.directory}`)
+  return report.cases
+}
+
+/** As `prepareData`, with every failure in the report. */
+export async function prepareCases(
+  config: RunConfig,
+  context: StageContext,
+  onProgress?: CaseProgress,
+): Promise<PrepareReport> {
+  if (config.data.phantoms && (await ensurePhantoms(config.data.root, config.region, config.data.phantoms)))
+    context.note(`made phantom CTs in ${config.data.root}`)
+  const manifest = await curate(config.data, config.region)
+  for (const missing of manifest.missing)
+    context.note(
+      `${missing.dataset}: ${missing.count} listed files do not exist, first ${missing.example}`,
+      'warning',
+    )
+  const cases = manifest.cases.filter((item) => item.split !== 'test')
+  const directory = join(resolve(config.prepare.cache), prepareKey(config))
+  const spec = {
+    job: 'prepare' as const,
+    directory,
+    workers: config.prepare.workers,
+    spacingMm: config.prepare.spacingMm,
+    windowHu: config.prepare.windowHu,
+    numIds: LABEL_SCHEMES[config.region].names.length,
+    cases: cases.map(({ id, image, label, labelMap }) => ({ id, image, label, labelMap })),
+  }
+  const byId = new Map(cases.map((item) => [item.id, item]))
+  const done: CuratedCase[] = []
+  const failed: { caseId: string; error: CaseError }[] = []
+  let reused = 0
+  let bytes = 0
+  for await (const outcome of context.runtime.prepare(spec, {
+    signal: context.signal,
+    logDirectory: context.logDirectory,
+  })) {
+    const item = byId.get(outcome.caseId)!
+    if ('error' in outcome) failed.push(outcome)
+    else {
+      if (outcome.result.reused) reused++
+      bytes += outcome.result.bytes
+      done.push({
+        id: item.id,
+        path: outcome.result.path,
+        kind: item.role.kind,
+        repeat: item.repeat,
+        heldOut: item.split === 'validation',
+      })
+    }
+    onProgress?.(
+      done.length + failed.length,
+      cases.length,
+      outcome.caseId,
+      'error' in outcome ? outcome.error : outcome.result,
+    )
+  }
+  // Results come as they are done: the order of a run's cases must not depend on that.
+  const order = new Map(cases.map((item, at) => [item.id, at]))
+  done.sort((a, b) => order.get(a.id)! - order.get(b.id)!)
+  return { cases: done, directory, prepared: done.length - reused, reused, bytes, failed }
+}
+
+/** Settings that decide a prepared case; its inputs are checked case by case. */
+function prepareKey(config: RunConfig): string {
+  const { spacingMm, windowHu } = config.prepare
+  const text = JSON.stringify({ region: config.region, spacingMm, lowerHu: windowHu[0] })
+  return createHash('sha256').update(text).digest('hex').slice(0, 12)
+}
