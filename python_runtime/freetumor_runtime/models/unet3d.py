@@ -1,0 +1,107 @@
+"""The 3-D U-Net of generator and discriminator, under the published state-dict keys (METHOD 8)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from freetumor_runtime.errors import DataError
+
+SIDE_MULTIPLE = 8
+
+
+class UNet3d(nn.Module):
+    """Four levels, three poolings; `base_channels` 32 is the published width (19.07 M parameters).
+
+    Input [B, 1, X, Y, Z], sides divisible by 8; output [B, outputs, X, Y, Z], raw (no activation). The output of a
+    sample depends on its batch mates: the norm uses the statistics of the batch it is given, in evaluation too.
+    """
+
+    def __init__(self, outputs: int, base_channels: int = 32) -> None:
+        super().__init__()
+        self.outputs = outputs
+        self.base_channels = base_channels
+        width = base_channels
+        # The attribute names are the keys of published checkpoints, whatever the width.
+        self.down_tr64 = DownLevel(1, width, 2 * width)
+        self.down_tr128 = DownLevel(2 * width, 2 * width, 4 * width)
+        self.down_tr256 = DownLevel(4 * width, 4 * width, 8 * width)
+        self.down_tr512 = DownLevel(8 * width, 8 * width, 16 * width)
+        self.up_tr256 = UpLevel(16 * width, 8 * width)
+        self.up_tr128 = UpLevel(8 * width, 4 * width)
+        self.up_tr64 = UpLevel(4 * width, 2 * width)
+        self.out_tr = Head(2 * width, outputs)
+
+    def forward(self, image_B1XYZ: Tensor) -> Tensor:
+        if any(side % SIDE_MULTIPLE for side in image_B1XYZ.shape[2:]):
+            raise DataError(
+                f"the 3-D U-Net takes sides divisible by {SIDE_MULTIPLE}, got {tuple(image_B1XYZ.shape[2:])}",
+                "choose another patch size",
+            )
+        skip64 = self.down_tr64(image_B1XYZ)
+        skip128 = self.down_tr128(functional.max_pool3d(skip64, 2))
+        skip256 = self.down_tr256(functional.max_pool3d(skip128, 2))
+        bottom = self.down_tr512(functional.max_pool3d(skip256, 2))
+        up = self.up_tr256(bottom, skip256)
+        up = self.up_tr128(up, skip128)
+        up = self.up_tr64(up, skip64)
+        return self.out_tr(up)
+
+
+class DownLevel(nn.Module):
+    def __init__(self, inputs: int, middle: int, outputs: int) -> None:
+        super().__init__()
+        self.ops = nn.Sequential(ConvNormRelu(inputs, middle), ConvNormRelu(middle, outputs))
+
+    def forward(self, features_BCXYZ: Tensor) -> Tensor:
+        return self.ops(features_BCXYZ)
+
+
+class UpLevel(nn.Module):
+    """Doubles the sides, keeping the channels, then joins the skip of `outputs` channels."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.up_conv = nn.ConvTranspose3d(inputs, inputs, kernel_size=2, stride=2)
+        self.ops = nn.Sequential(ConvNormRelu(inputs + outputs, outputs), ConvNormRelu(outputs, outputs))
+
+    def forward(self, features_BCXYZ: Tensor, skip_BCXYZ: Tensor) -> Tensor:
+        return self.ops(torch.cat([self.up_conv(features_BCXYZ), skip_BCXYZ], 1))
+
+
+class Head(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.final_conv = nn.Conv3d(inputs, outputs, kernel_size=1)
+
+    def forward(self, features_BCXYZ: Tensor) -> Tensor:
+        return self.final_conv(features_BCXYZ)
+
+
+class ConvNormRelu(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv3d(inputs, outputs, kernel_size=3, padding=1)
+        self.bn1 = BatchStatisticsNorm(outputs)
+
+    def forward(self, features_BCXYZ: Tensor) -> Tensor:
+        return functional.relu(self.bn1(self.conv1(features_BCXYZ)), inplace=True)
+
+
+class BatchStatisticsNorm(nn.Module):
+    """Batch norm that always uses the statistics of its input.
+
+    The published network never reads its running averages, yet overwrites them at every forward. Here they are kept
+    as they were loaded, so that no use of a generator, and no saving after it, changes what a checkpoint holds.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.int64))
+
+    def forward(self, features_BCXYZ: Tensor) -> Tensor:
+        return functional.batch_norm(features_BCXYZ, None, None, self.weight, self.bias, training=True, eps=self.eps)
