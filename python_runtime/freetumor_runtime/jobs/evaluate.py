@@ -1,6 +1,6 @@
 """Measures of masks against labels, one case a process (METHOD 11); TypeScript aggregates.
 
-    freetumor evaluate --predictions DIR --labels DIR --profile freetumor
+freetumor evaluate --predictions DIR --labels DIR --profile freetumor
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Label maps of whole scans by sliding windows, on the grid of the scan (METHOD 11).
 
-    freetumor predict --checkpoint model.pt --images DIR --out DIR
+freetumor predict --checkpoint model.pt --images DIR --out DIR
 """
 
 from collections.abc import Iterator

@@ -14,9 +14,7 @@ def build_optimizer(spec: OptimizerSpec, parameters: Iterable[nn.Parameter]) -> 
     """adam: betas (0, 0.999), as for the GAN. adamw: amsgrad, as for segmentation."""
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     if spec.kind == "adam":
-        return torch.optim.Adam(
-            trainable, lr=spec.learningRate, betas=(0.0, 0.999), weight_decay=spec.weightDecay
-        )
+        return torch.optim.Adam(trainable, lr=spec.learningRate, betas=(0.0, 0.999), weight_decay=spec.weightDecay)
     return torch.optim.AdamW(trainable, lr=spec.learningRate, weight_decay=spec.weightDecay, amsgrad=True)
 
 

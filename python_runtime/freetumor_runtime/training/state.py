@@ -1,9 +1,9 @@
 """Checkpoints of a run: one directory a step, complete or absent, with a manifest of hashes, and a pointer to the newest.
 
-    <run>/checkpoints/step_00000100/model.pt       weights under the published keys, with our metadata
-                                    state.pt       optimizers, random states, step
-                                    manifest.json  sha256 and bytes of both; written last
-    <run>/checkpoints/latest                       the name of the newest directory
+<run>/checkpoints/step_00000100/model.pt       weights under the published keys, with our metadata
+                                state.pt       optimizers, random states, step
+                                manifest.json  sha256 and bytes of both; written last
+<run>/checkpoints/latest                       the name of the newest directory
 """
 
 import hashlib

@@ -1,0 +1,49 @@
+"""Schedules, optimizers and the segmentation loss of METHOD 7 and 10."""
+
+import math
+
+import pytest
+import torch
+
+from freetumor_runtime.config import OptimizerSpec
+from freetumor_runtime.training.optimization import SegmentationLoss, build_optimizer, scheduled_learning_rate
+
+
+def spec(kind="adamw", schedule="warmupCosine", warmup=10):
+    return OptimizerSpec(kind, 3e-4, 0.01, schedule, warmup, None)
+
+
+def test_the_rate_rises_linearly_from_0_then_falls_as_a_cosine_to_0():
+    rates = [scheduled_learning_rate(spec(), 3e-4, step, 110) for step in range(111)]
+    assert rates[0] == 0
+    assert rates[9] == pytest.approx(3e-4)
+    assert rates[10] == pytest.approx(3e-4)
+    assert rates[60] == pytest.approx(3e-4 * (1 + math.cos(math.pi / 2)) / 2)
+    assert rates[110] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_constant_schedule_is_constant():
+    assert scheduled_learning_rate(spec(schedule="constant"), 1e-4, 77, 100) == 1e-4
+
+
+def test_adam_is_that_of_the_gan_and_adamw_has_amsgrad():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    frozen = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
+    adam = build_optimizer(spec("adam"), [parameter, frozen])
+    assert adam.param_groups[0]["betas"] == (0.0, 0.999)
+    assert len(adam.param_groups[0]["params"]) == 1
+    assert build_optimizer(spec(), [parameter]).param_groups[0]["amsgrad"] is True
+
+
+def test_the_loss_is_dice_over_the_foreground_classes_and_weighted_cross_entropy():
+    torch.manual_seed(0)
+    logits, label = torch.randn(2, 3, 4, 4, 4), torch.randint(0, 3, (2, 4, 4, 4))
+    weights = torch.tensor([0.2, 1.0, 12.0])
+    p, t = logits.softmax(1), torch.nn.functional.one_hot(label, 3).movedim(-1, 1)
+    inter, sums = (p * t).sum((2, 3, 4)), p.sum((2, 3, 4)) + t.sum((2, 3, 4))
+    dice = (1 - (2 * inter + 1e-5) / (sums + 1e-5))[:, 1:].mean()
+    w = weights[label]
+    entropy = -(w * p.log().gather(1, label[:, None])[:, 0]).sum() / w.sum()
+    got_dice, got_entropy = SegmentationLoss(weights.tolist())(logits, label)
+    torch.testing.assert_close(got_dice, dice)
+    torch.testing.assert_close(got_entropy, entropy)
