@@ -1,0 +1,26 @@
+import type { Command } from 'commander'
+import { EXIT } from '../../errors.js'
+import { type DoctorCheck, runDoctor } from '../../runtime/doctor.js'
+import { type CliIo, type OutputFormat, printResult } from '../output.js'
+import { outputOption, withExample } from '../program.js'
+
+/** `freetumor doctor`: what this machine has and lacks; exit 4 when something is missing. */
+export function addDoctorCommand(program: Command, io: CliIo): void {
+  const command = program
+    .command('doctor')
+    .description('check versions, devices, memory, ports, disk, and a two-rank all-reduce')
+    .option('--python <path>', 'the Python to check (default: the one that every command would use)')
+    .addOption(outputOption())
+    .action(async (options: { python?: string; output: OutputFormat }) => {
+      const { output, ...rest } = options
+      const report = await runDoctor({ ...rest, cwd: io.cwd, env: io.env, signal: io.signal })
+      printResult(io, output, report, () => report.checks.map(describe).join('\n'))
+      if (!report.ok) io.exitWith(EXIT.environment)
+    })
+  withExample(command, 'freetumor doctor', 'freetumor doctor --output json')
+}
+
+function describe(check: DoctorCheck): string {
+  const line = `${check.ok ? 'ok     ' : 'MISSING'} ${check.id.padEnd(13)} ${check.detail}`
+  return check.fix === null ? line : `${line}\n${' '.repeat(22)}fix: ${check.fix}`
+}

@@ -1,0 +1,47 @@
+import { styleText } from 'node:util'
+import { FreetumorError } from '../errors.js'
+
+/** How a command prints its result: for people, as one JSON document, or as one JSON object a line (streams). */
+export type OutputFormat = 'text' | 'json' | 'ndjson'
+
+/** What a command may know of the world around it. Data goes to `print`, talk to `note`; nobody is ever asked. */
+export interface CliIo {
+  readonly cwd: string
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Writes data to stdout; a newline is added. */
+  print(text: string): void
+  /** Writes talk (progress, warnings, errors) to stderr; a newline is added. */
+  note(text: string): void
+  /** Ends the command with this exit code although nothing was thrown (doctor, `data check`). */
+  exitWith(code: number): void
+  /**
+   * Aborts at Ctrl-C, SIGTERM or SIGUSR2. The first use takes over those signals (a second one ends the process at once);
+   * a command that never uses it dies of them as any program does.
+   */
+  readonly signal: AbortSignal
+  /** Whether colours may be used on stderr: a terminal, and NO_COLOR is not set. */
+  readonly color: boolean
+}
+
+/** Prints a result: as JSON when asked to, else as the text made by `text`. */
+export function printResult(io: CliIo, format: OutputFormat, value: unknown, text: () => string): void {
+  io.print(format === 'text' ? text() : JSON.stringify(value, null, format === 'json' ? 2 : undefined))
+}
+
+/** Colours a word of talk where colours are allowed. */
+export function paint(io: CliIo, color: 'red' | 'green' | 'yellow' | 'dim', text: string): string {
+  return io.color ? styleText(color, text) : text
+}
+
+/** Says on stderr what went wrong and what to do. A stack is shown only for a bug, and only when asked for. */
+export function noteError(io: CliIo, error: unknown): void {
+  if (error instanceof FreetumorError) {
+    io.note(`${paint(io, 'red', 'error:')} ${error.message}`)
+    if (error.hint) io.note(`hint: ${error.hint}`)
+  } else {
+    const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+    io.note(`${paint(io, 'red', 'error:')} ${message.split('\n')[0]}`)
+    io.note('hint: this is a bug in freetumor; FREETUMOR_DEBUG=1 shows where it happened')
+  }
+  if (io.env.FREETUMOR_DEBUG === '1' && error instanceof Error) io.note(error.stack ?? '')
+}

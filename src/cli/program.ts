@@ -1,0 +1,99 @@
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError, Option } from 'commander'
+import { EXIT, FreetumorError, UsageError } from '../errors.js'
+import { type CliIo, noteError, type OutputFormat } from './output.js'
+
+/** Adds one command to the program; each file of `commands/` exports one. */
+export type AddCommand = (program: Command, io: CliIo) => void
+
+export interface ProgramIo extends CliIo {
+  /** The code asked for with `exitWith`; 0 when nothing was. */
+  readonly exitCode: number
+  /** The signal that aborted `signal`, if one did. */
+  readonly interruptedBy: NodeJS.Signals | undefined
+}
+
+/** Runs one command line (`argv` without node and script) and returns its exit code; throws nothing. */
+export async function runProgram(
+  commands: readonly AddCommand[],
+  argv: readonly string[],
+  io: ProgramIo,
+): Promise<number> {
+  try {
+    await makeProgram(commands, io).parseAsync(argv, { from: 'user' })
+    return io.exitCode
+  } catch (error) {
+    return exitCodeOf(error, io)
+  }
+}
+
+/** The `--output` option; streams may add `ndjson`. The value arrives in the action's options as `output`. */
+export function outputOption(formats: readonly OutputFormat[] = ['text', 'json']): Option {
+  return new Option('--output <format>', 'how the result is printed').choices(formats).default('text')
+}
+
+/** Puts examples (full command lines) above everything else in `--help`. */
+export function withExample(command: Command, ...examples: readonly string[]): Command {
+  const title = examples.length > 1 ? 'Examples:' : 'Example:'
+  return command.addHelpText('before', [title, ...examples.map((line) => `  $ ${line}`), ''].join('\n'))
+}
+
+function makeProgram(commands: readonly AddCommand[], io: ProgramIo): Command {
+  const program = new Command('freetumor')
+    .description(
+      'Synthesises tumors in healthy CT scans, keeps those a segmentor can see, and trains on both.',
+    )
+    .version(packageVersion())
+    .showHelpAfterError(false)
+  withExample(program, 'freetumor setup', 'freetumor demo --out demo')
+  for (const add of commands) add(program, io)
+  for (const command of withDescendants(program)) {
+    command.exitOverride().configureOutput({
+      writeOut: (text) => io.print(text.trimEnd()),
+      writeErr: (text) => io.note(text.trimEnd()),
+      outputError: () => {}, // said by exitCodeOf, in the form of every other error
+    })
+  }
+  return program
+}
+
+function withDescendants(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withDescendants)]
+}
+
+function exitCodeOf(error: unknown, io: ProgramIo): number {
+  if (error instanceof CommanderError) return usageExit(error, io)
+  if (error instanceof FreetumorError) {
+    noteError(io, error)
+    return error.exitCode
+  }
+  if (io.interruptedBy && isAbort(error)) {
+    io.note(`stopped by ${io.interruptedBy}`)
+    return io.interruptedBy === 'SIGINT' ? 130 : 143
+  }
+  noteError(io, error)
+  return EXIT.failure
+}
+
+function usageExit(error: CommanderError, io: ProgramIo): number {
+  if (error.exitCode === 0) return EXIT.ok
+  // `freetumor` or `freetumor data` alone: commander has written the help to stderr
+  if (error.code === 'commander.help') return EXIT.usage
+  const message = error.message.replace(/^error: /, '').replace(/\n\s*/g, ' ')
+  noteError(
+    io,
+    new UsageError(message, {
+      hint: '`freetumor --help` lists the commands, `freetumor COMMAND --help` the options',
+    }),
+  )
+  return EXIT.usage
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError'
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}

@@ -1,0 +1,247 @@
+import { randomUUID } from 'node:crypto'
+import { mkdtemp, readFile, rm, statfs } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { FreetumorError } from '../errors.js'
+import { startProcess } from './process.js'
+import { cleanEnvironment, inspectPython, type PythonFacts, resolvePython } from './python.js'
+import { callPython } from './pythonia.js'
+import { belowFloors, isSupportedPython, offPins, PYTHON_WANTED, readRequirements } from './requirements.js'
+
+/** One thing that was looked at. */
+export interface DoctorCheck {
+  readonly id:
+    | 'node'
+    | 'python'
+    | 'packages'
+    | 'devices'
+    | 'zeromq'
+    | 'allReduce'
+    | 'sharedMemory'
+    | 'ports'
+    | 'disk'
+    | 'memory'
+  readonly ok: boolean
+  readonly detail: string
+  /** What to do about it; null when it is ok. */
+  readonly fix: string | null
+}
+
+export interface DoctorReport {
+  readonly ok: boolean
+  readonly checks: readonly DoctorCheck[]
+}
+
+export interface DoctorOptions {
+  readonly cwd?: string
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** The Python to check. Default: the one that every command would use. */
+  readonly python?: string
+  readonly signal?: AbortSignal
+  /** How long the all-reduce may take, with the start of its ranks. Default: 120 s. */
+  readonly allReduceTimeoutMs?: number
+}
+
+type Finding = Omit<DoctorCheck, 'id'>
+
+const GIB = 2 ** 30
+const MIB = 2 ** 20
+
+/** Looks at everything that a run needs of this machine. Finds fault in its report; throws only when aborted. */
+export async function runDoctor(options: DoctorOptions = {}): Promise<DoctorReport> {
+  const { cwd = process.cwd(), env = process.env, signal } = options
+  const python = await settled(async () =>
+    inspectPython(resolvePython({ cwd, explicit: options.python, env }), signal),
+  )
+  const facts = python instanceof Error ? null : python
+  const checks = [
+    check('node', checkNode),
+    check('python', () => checkPython(python)),
+    check('packages', () => withPython(facts, checkPackages)),
+    check('devices', () => withPython(facts, (found) => checkDevices(found.executable, signal))),
+    check('zeromq', checkZeromq),
+    check('allReduce', () => withPython(facts, (found) => checkAllReduce(found.executable, options))),
+    check('sharedMemory', checkSharedMemory),
+    check('ports', checkPorts),
+    check('disk', () => checkDisk(cwd)),
+    check('memory', checkMemory),
+  ]
+  const done = await Promise.all(checks)
+  signal?.throwIfAborted()
+  return { ok: done.every((one) => one.ok), checks: done }
+}
+
+async function check(id: DoctorCheck['id'], look: () => Finding | Promise<Finding>): Promise<DoctorCheck> {
+  const found = await settled(async () => look())
+  return { id, ...(found instanceof Error ? failed(found) : found) }
+}
+
+function ok(detail: string): Finding {
+  return { ok: true, detail, fix: null }
+}
+
+function fault(detail: string, fix: string): Finding {
+  return { ok: false, detail, fix }
+}
+
+function failed(error: Error): Finding {
+  const hint = error instanceof FreetumorError ? error.hint : undefined
+  return fault(error.message, hint ?? 'see the message')
+}
+
+async function settled<T>(act: () => Promise<T>): Promise<T | Error> {
+  try {
+    return await act()
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error))
+  }
+}
+
+function withPython(facts: PythonFacts | null, look: (facts: PythonFacts) => Finding | Promise<Finding>) {
+  return facts ? look(facts) : fault('not tried: there is no Python', 'see python above')
+}
+
+function checkNode(): Finding {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  const detail = `Node ${process.versions.node}`
+  return major > 20 || (major === 20 && minor >= 19)
+    ? ok(detail)
+    : fault(detail, 'install Node 20.19 or newer')
+}
+
+function checkPython(python: PythonFacts | Error): Finding {
+  if (python instanceof Error) return failed(python)
+  const detail = `Python ${python.version} at ${python.executable}`
+  return isSupportedPython(python.version)
+    ? ok(detail)
+    : fault(detail, `Python ${PYTHON_WANTED} is needed: run \`freetumor setup\``)
+}
+
+function checkPackages(facts: PythonFacts): Finding {
+  const lacking = belowFloors(facts)
+  if (lacking.length > 0) return fault(lacking.join(', '), 'run `freetumor setup`, or install these')
+  const { pins } = readRequirements(false)
+  const off = offPins(facts, pins)
+  const all = Object.keys(pins).length
+  return ok(
+    off.length === 0 ? `all ${all} as pinned` : `${all - off.length} of ${all} as pinned; ${off.join(', ')}`,
+  )
+}
+
+interface Devices {
+  readonly torch: string
+  readonly cudaBuild: string | null
+  readonly cpuThreads: number
+  readonly cuda: readonly {
+    readonly name: string
+    readonly memoryBytes: number
+    readonly freeBytes: number
+  }[]
+}
+
+async function checkDevices(python: string, signal: AbortSignal | undefined): Promise<Finding> {
+  const options = { timeoutMs: 120_000, ...(signal ? { signal } : {}) }
+  const found = (await callPython(python, 'freetumor_runtime.doctor', 'devices', [], options)) as Devices
+  const cuda = found.cuda.map(
+    (one, index) => `cuda:${index} ${one.name}, ${gib(one.freeBytes)} of ${gib(one.memoryBytes)} free`,
+  )
+  const none = found.cudaBuild ? 'no CUDA device' : 'no CUDA device (a CPU build of torch)'
+  return ok(`torch ${found.torch}; ${found.cpuThreads} CPU threads; ${cuda.join('; ') || none}`)
+}
+
+async function checkZeromq(): Promise<Finding> {
+  // imported here: a library that does not load must be a finding, not the end of the doctor
+  const { zeromqCapability } = await import('../transport/capability.js')
+  const { version, ipc } = zeromqCapability()
+  return ipc
+    ? ok(`ZeroMQ ${version}, unix sockets`)
+    : fault(`ZeroMQ ${version} has no unix sockets`, 'use Linux or macOS')
+}
+
+async function checkAllReduce(python: string, options: DoctorOptions): Promise<Finding> {
+  const { allReduceTimeoutMs = 120_000, signal } = options
+  const folder = await mkdtemp(join(tmpdir(), 'freetumor-doctor-'))
+  const result = join(folder, 'result.json')
+  const launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2', '--max-restarts=0']
+  const started = performance.now()
+  const child = startProcess({
+    argv: [python, ...launch, '-m', 'freetumor_runtime.doctor', result],
+    environment: cleanEnvironment({ threads: 1, ...(options.env ? { env: options.env } : {}) }),
+    logDirectory: folder,
+    runId: `doctor-${randomUUID()}`,
+  })
+  let why = ''
+  const stop = (reason: string): void => {
+    why = reason
+    void child.kill()
+  }
+  const onAbort = (): void => stop('aborted')
+  const timer = setTimeout(() => stop(`no answer within ${allReduceTimeoutMs / 1000} s`), allReduceTimeoutMs)
+  signal?.addEventListener('abort', onAbort, { once: true })
+  try {
+    const end = await child.ended
+    const text = await readFile(result, 'utf8').catch(() => '')
+    const seconds = ((performance.now() - started) / 1000).toFixed(1)
+    if (text && (JSON.parse(text) as { sum: number }).sum === 3)
+      return ok(`two ranks over gloo, ${seconds} s`)
+    return fault(
+      `two ranks over gloo: ${why || lastWords(end.tail)}`,
+      'check that this host resolves its own name and that loopback is open; GLOO_SOCKET_IFNAME=lo chooses the interface',
+    )
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', onAbort)
+    await child.kill()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+function lastWords(tail: string): string {
+  const lines = tail.trim().split('\n')
+  const error = lines.findLast((line) => /^\S*(Error|Exception)\b/.test(line.replace(/^\[rank\d+\]: ?/, '')))
+  return (error ?? lines.at(-1) ?? '').trim() || 'it ended without a word'
+}
+
+async function checkSharedMemory(): Promise<Finding> {
+  const found = await statfs('/dev/shm')
+  const free = found.bavail * found.bsize
+  const detail = `/dev/shm has ${gib(free)} free of ${gib(found.blocks * found.bsize)}`
+  // NCCL's transport between GPUs of a host takes some tens of MB a pair; a container's default is 64 MB
+  return free >= 32 * MIB ? ok(detail) : fault(detail, 'give the container more: --shm-size=1g')
+}
+
+async function checkPorts(): Promise<Finding> {
+  const server = createServer()
+  const port = await new Promise<number>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port))
+  })
+  await new Promise((resolve) => server.close(resolve))
+  return ok(`loopback gives free ports (for instance ${port})`)
+}
+
+async function checkDisk(cwd: string): Promise<Finding> {
+  const found = await statfs(cwd)
+  const free = found.bavail * found.bsize
+  const detail = `${gib(free)} free at ${cwd}`
+  return free >= 2 * GIB
+    ? ok(detail)
+    : fault(detail, 'a cache and checkpoints take GiBs: free some, or work elsewhere')
+}
+
+async function checkMemory(): Promise<Finding> {
+  const info = await readFile('/proc/meminfo', 'utf8').catch(() => '')
+  const available = Number(/MemAvailable:\s+(\d+)/.exec(info)?.[1] ?? Number.NaN) * 1024
+  const limit = process.constrainedMemory() || Number.POSITIVE_INFINITY
+  const total = Math.min(totalmem(), limit)
+  const usable = Number.isNaN(available) ? total : Math.min(available, limit)
+  const detail = `${gib(usable)} usable of ${gib(total)}`
+  return usable >= 2 * GIB
+    ? ok(detail)
+    : fault(detail, 'end other programs, or raise the memory limit: 2 GiB at least')
+}
+
+function gib(bytes: number): string {
+  return `${(bytes / GIB).toFixed(1)} GiB`
+}

@@ -1,0 +1,156 @@
+import type { ChildProcess } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { RuntimeCrashError } from '../errors.js'
+import { reviveError } from './events.js'
+import { cleanEnvironment, inspectPython } from './python.js'
+
+export interface CallOptions {
+  /** Default: 60 s, with the start of Python and its imports. */
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
+}
+
+/** The part of pythonia that we use. Its import starts a Python at once, with the environment of that moment. */
+interface Pythonia {
+  python(
+    module: string,
+  ): Promise<{ run(module: string, name: string, argumentsJson: string): Promise<unknown> }>
+  readonly com: { proc: ChildProcess | null; start(): void }
+}
+
+let pythonia: Pythonia | undefined
+let queue: Promise<unknown> = Promise.resolve()
+
+/**
+ * Calls a Python function once: `moduleName.functionName(...args)`. Arguments and result are JSON values (no NaN, no
+ * infinity). Each call has a Python of its own that ends with it; calls of one process run one after another, since
+ * pythonia knows one Python at a time. Not for hot paths: a start costs a tenth of a second plus the imports.
+ * @throws EnvironmentError when the interpreter cannot be used; the Python side's own error when the function raised one;
+ *   RuntimeCrashError when Python died or did not answer in time
+ */
+export function callPython(
+  pythonPath: string,
+  moduleName: string,
+  functionName: string,
+  args: readonly unknown[] = [],
+  options: CallOptions = {},
+): Promise<unknown> {
+  const turn = queue.then(() => callNow(pythonPath, moduleName, functionName, args, options))
+  queue = turn.catch(() => {})
+  return turn
+}
+
+async function callNow(
+  pythonPath: string,
+  moduleName: string,
+  functionName: string,
+  args: readonly unknown[],
+  options: CallOptions,
+): Promise<unknown> {
+  // pythonia lets Node die of an interpreter that does not start
+  await inspectPython(pythonPath, options.signal)
+  const bridge = startPython(pythonPath)
+  const child = bridge.com.proc!
+  const end = whenEnded(child)
+  const failed = end.promise.then((how) => {
+    throw new RuntimeCrashError(`Python ended during ${moduleName}.${functionName} (${how})`, {
+      hint: 'its last words are above; `freetumor doctor` checks the runtime',
+    })
+  })
+  const guard = timeGuard(`${moduleName}.${functionName}`, options)
+  try {
+    const answer = bridge
+      .python('freetumor_runtime.calls')
+      .then((calls) => calls.run(moduleName, functionName, JSON.stringify(args)))
+      .catch(unanswered)
+    answer.catch(() => {}) // it may fail after another has won the race
+    return resultOf(await Promise.race([answer, failed, guard.promise]))
+  } finally {
+    guard.clear()
+    failed.catch(() => {})
+    child.kill('SIGKILL')
+    bridge.com.proc = null
+    await end.promise
+  }
+}
+
+/** Starts pythonia's Python; everything up to the spawn is synchronous, so the changed environment is seen by nobody else. */
+function startPython(pythonPath: string): Pythonia {
+  const environment = {
+    ...cleanEnvironment({ threads: 1 }),
+    PYTHON_BIN: pythonPath,
+    REQ_TIMEOUT: '0',
+    DEBUG: '',
+  }
+  withEnvironment(environment, () => {
+    if (pythonia) {
+      pythonia.com.start()
+      return
+    }
+    pythonia = createRequire(import.meta.url)('pythonia') as Pythonia & { python: { exit(): void } }
+    stopReleaseTimer()
+  })
+  return pythonia!
+}
+
+/** pythonia's once-a-second release of Python objects would keep Node alive; our Python ends after its only call. */
+function stopReleaseTimer(): void {
+  const { __pythonBridge: bridge } = globalThis as unknown as { __pythonBridge: { end(): void } }
+  bridge.end()
+}
+
+function withEnvironment(environment: Record<string, string>, act: () => void): void {
+  const before = { ...process.env }
+  const replace = (values: Record<string, string | undefined>): void => {
+    for (const name of Object.keys(process.env)) if (values[name] === undefined) delete process.env[name]
+    Object.assign(process.env, values)
+  }
+  try {
+    replace(environment)
+    act()
+  } finally {
+    replace(before)
+  }
+}
+
+function whenEnded(child: ChildProcess): { readonly promise: Promise<string> } {
+  const promise = new Promise<string>((resolve) => {
+    child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
+    child.on('error', (error) => {
+      // an error of the channel is followed by the exit; without a pid there was no start
+      if (child.pid === undefined) resolve(error.message)
+    })
+  })
+  return { promise }
+}
+
+function timeGuard(what: string, options: CallOptions): { readonly promise: Promise<never>; clear(): void } {
+  const { timeoutMs = 60_000, signal } = options
+  let clear = (): void => {}
+  const promise = new Promise<never>((_, reject) => {
+    const late = (): void =>
+      reject(new RuntimeCrashError(`${what} did not answer within ${timeoutMs / 1000} s`))
+    const timer = setTimeout(late, timeoutMs)
+    const stop = (): void => reject(signal?.reason)
+    signal?.addEventListener('abort', stop, { once: true })
+    clear = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', stop)
+    }
+  })
+  return { promise, clear }
+}
+
+/** What the function raises comes as text; an exception of pythonia itself means that the call was never made. */
+function unanswered(cause: Error): never {
+  const last = (cause.message || cause.stack || '').trim().split('\n').at(-1)
+  throw new RuntimeCrashError(`Python could not load the runtime package: ${last}`, { cause })
+}
+
+function resultOf(text: unknown): unknown {
+  const answer = JSON.parse(String(text)) as
+    | { readonly value: unknown }
+    | { readonly error: { readonly kind: string; readonly message: string; readonly hint: string } }
+  if ('error' in answer) throw reviveError(answer.error)
+  return answer.value
+}

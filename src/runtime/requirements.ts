@@ -1,0 +1,105 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { EnvironmentError } from '../errors.js'
+import { type PythonFacts, runtimeFolder } from './python.js'
+
+/** The Python versions the pinned packages exist for: at least the first, below the second. */
+export const PYTHON_RANGE = ['3.11', '3.13'] as const
+
+/** The same in words. */
+export const PYTHON_WANTED = '3.11 or 3.12'
+
+/**
+ * What an adopted Python must have at least; an empty floor means any version. torch below 2.10 and protobuf below
+ * 6.33.5 have known holes; MONAI below 1.6 orders its patch merging otherwise and is not tested.
+ */
+export const FLOORS: Readonly<Record<string, string>> = {
+  torch: '2.10',
+  monai: '1.6',
+  protobuf: '6.33.5',
+  grpcio: '1.80',
+  zarr: '3',
+  numpy: '',
+  scipy: '',
+  nibabel: '',
+  pyzmq: '',
+  einops: '',
+  safetensors: '',
+  tensorboard: '',
+}
+
+/** A set of pinned packages: the files pip is given, and the pins in them. */
+export interface Requirements {
+  readonly files: readonly string[]
+  /** Name (lower case, dashes) to exact version. */
+  readonly pins: Readonly<Record<string, string>>
+}
+
+/** Reads the pins of the runtime, with `dev` also those of this repository's tests. */
+export function readRequirements(dev: boolean, folder: string = runtimeFolder): Requirements {
+  const names = dev ? ['requirements.txt', 'requirements-dev.txt'] : ['requirements.txt']
+  const files = names.map((name) => join(folder, name))
+  const lines = files
+    .flatMap((file) => readPins(file).split('\n'))
+    .map((line) => line.replace(/#.*/, '').trim())
+  const pins = lines.filter(Boolean).map((line) => line.split('==') as [string, string])
+  return { files, pins: Object.fromEntries(pins.map(([name, version]) => [canonicalName(name), version])) }
+}
+
+function readPins(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new EnvironmentError(`${file} cannot be read: ${(error as NodeJS.ErrnoException).code}`, {
+      hint: file.endsWith('-dev.txt')
+        ? '--dev works in a checkout of the repository only'
+        : 'install freetumor again',
+      cause: error,
+    })
+  }
+}
+
+/** Whether this interpreter's version is one we support. */
+export function isSupportedPython(version: string): boolean {
+  return compareVersions(version, PYTHON_RANGE[0]) >= 0 && compareVersions(version, PYTHON_RANGE[1]) < 0
+}
+
+/** What an interpreter lacks to run the models, one phrase a package, `torch 1.13.1 (2.10 or newer is needed)`. */
+export function belowFloors(facts: PythonFacts, floors: Readonly<Record<string, string>> = FLOORS): string[] {
+  return Object.entries(floors).flatMap(([name, floor]) => {
+    const found = facts.packages[name]
+    if (found === undefined) return [`${name} is missing`]
+    return compareVersions(found, floor || '0') < 0 ? [`${name} ${found} (${floor} or newer is needed)`] : []
+  })
+}
+
+/** Where an interpreter's packages differ from the pins, one phrase a package, `monai 1.6.0 (pinned 1.6.1)`. */
+export function offPins(facts: PythonFacts, pins: Readonly<Record<string, string>>): string[] {
+  return Object.entries(pins).flatMap(([name, pinned]) => {
+    const found = facts.packages[name]
+    if (found === undefined) return [`${name} is missing (pinned ${pinned})`]
+    // a local build, `2.13.0+cpu`, is the pinned version
+    return found.split('+')[0] === pinned ? [] : [`${name} ${found} (pinned ${pinned})`]
+  })
+}
+
+/** Negative when `a` is older than `b`. Only the leading numbers count: `2.13.0+cpu` equals `2.13`. */
+export function compareVersions(a: string, b: string): number {
+  const [left, right] = [releaseNumbers(a), releaseNumbers(b)]
+  for (let i = 0; i < Math.max(left.length, right.length); i++) {
+    const difference = (left[i] ?? 0) - (right[i] ?? 0)
+    if (difference !== 0) return difference
+  }
+  return 0
+}
+
+function releaseNumbers(version: string): number[] {
+  return (/^\d+(\.\d+)*/.exec(version)?.[0] ?? '0').split('.').map(Number)
+}
+
+function canonicalName(name: string): string {
+  return name
+    .trim()
+    .toLowerCase()
+    .replace(/[-_.]+/g, '-')
+}

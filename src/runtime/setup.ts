@@ -1,0 +1,262 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { EnvironmentError } from '../errors.js'
+import { inspectPython, type PythonFacts, STATE_FILE, UNFINISHED_FILE } from './python.js'
+import {
+  belowFloors,
+  FLOORS,
+  isSupportedPython,
+  offPins,
+  PYTHON_WANTED,
+  type Requirements,
+  readRequirements,
+} from './requirements.js'
+import {
+  abandonClaim,
+  claimFolder,
+  finishClaim,
+  makeVenv,
+  pipInstall,
+  readState,
+  type StepOptions,
+  writeState,
+} from './venv.js'
+
+export interface SetupOptions {
+  /** Default: the working directory of this process. */
+  readonly cwd?: string
+  /** Default: the environment of this process. FREETUMOR_PYTHON in it overrides `python` and `venv`. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** An interpreter: adopted when it meets every floor, used to make the runtime when it has neither torch nor MONAI. */
+  readonly python?: string | undefined
+  /** Folder of the runtime, relative to `cwd`. Default: `.venv`. */
+  readonly venv?: string
+  /** Also what this repository's own tests need. Default: false. */
+  readonly dev?: boolean
+  readonly signal?: AbortSignal
+  /** Is told what is being done. */
+  readonly note?: (text: string) => void
+  /** Folder of the requirements files. Default: the package's own. */
+  readonly requirementsFolder?: string
+}
+
+export interface SetupResult {
+  /** created: made from nothing. updated: packages brought to the pins. reused: nothing to do. adopted: an existing Python. */
+  readonly action: 'created' | 'updated' | 'reused' | 'adopted'
+  /** Absolute path of the interpreter that every command will use. */
+  readonly python: string
+  readonly pythonVersion: string
+  /** Versions of the packages that matter. */
+  readonly packages: Readonly<Record<string, string>>
+  readonly seconds: number
+  /** The same in one or two sentences. */
+  readonly summary: string
+}
+
+interface Task {
+  readonly folder: string
+  readonly dev: boolean
+  readonly wanted: Requirements
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly signal: AbortSignal | undefined
+  readonly note: (text: string) => void
+}
+
+interface Outcome {
+  readonly action: SetupResult['action']
+  readonly facts: PythonFacts
+  readonly said: string
+}
+
+/**
+ * Makes the pinned Python runtime, or finds that it is there, or adopts an existing Python. A set-up that was cut off is
+ * never taken for a finished one: it is made again from nothing.
+ * @throws EnvironmentError when Python is missing or of the wrong version, a package is too old, pip fails, or the folder cannot be written
+ */
+export async function setUpRuntime(options: SetupOptions = {}): Promise<SetupResult> {
+  const started = performance.now()
+  const { cwd = process.cwd(), env = process.env, dev = false, note = () => {} } = options
+  const task: Task = {
+    folder: resolve(cwd, options.venv ?? '.venv'),
+    dev,
+    wanted: readRequirements(dev, options.requirementsFolder),
+    env,
+    signal: options.signal,
+    note,
+  }
+  const at = (path: string): string => (path.includes('/') ? resolve(cwd, path) : path)
+  const outcome = env.FREETUMOR_PYTHON
+    ? await checkNamed(task, at(env.FREETUMOR_PYTHON))
+    : await adoptOrMake(task, options.python === undefined ? undefined : at(options.python))
+  return {
+    action: outcome.action,
+    python: outcome.facts.executable,
+    pythonVersion: outcome.facts.version,
+    packages: chosen(outcome.facts),
+    seconds: Math.round(performance.now() - started) / 1000,
+    summary: outcome.said,
+  }
+}
+
+async function checkNamed(task: Task, path: string): Promise<Outcome> {
+  const facts = await inspectSupported(path, task.signal)
+  const lacking = lacks(task, facts)
+  if (lacking.length > 0)
+    throw new EnvironmentError(
+      `FREETUMOR_PYTHON=${path} lacks what the runtime needs: ${lacking.join(', ')}`,
+      {
+        hint: 'install these there, or unset FREETUMOR_PYTHON and run `freetumor setup` to make a runtime',
+      },
+    )
+  const said = `FREETUMOR_PYTHON is set and overrides everything: ${facts.executable} ${described(facts)} will be used; nothing was made.`
+  return { action: 'adopted', facts, said }
+}
+
+async function adoptOrMake(task: Task, python: string | undefined): Promise<Outcome> {
+  if (python === undefined) return (await reuse(task, true)) ?? make(task, await findPython(task))
+  const facts = await inspectSupported(python, task.signal)
+  const lacking = lacks(task, facts)
+  if (lacking.length === 0) return adopt(task, facts)
+  if (facts.packages.torch !== undefined || facts.packages.monai !== undefined)
+    throw new EnvironmentError(`${python} cannot be adopted: ${lacking.join(', ')}`, {
+      hint: 'bring these packages up to date there, or give a bare Python 3.11 or 3.12 to make a runtime from',
+    })
+  task.note(`${python} has neither torch nor MONAI: it is used to make a runtime in ${task.folder}`)
+  return (await reuse(task, false)) ?? make(task, facts)
+}
+
+function adopt(task: Task, facts: PythonFacts): Outcome {
+  writeState(task.folder, { version: 1, python: facts.executable, made: 'adopted' })
+  finishClaim(task.folder)
+  const off = offPins(facts, task.wanted.pins)
+  const differs = off.length === 0 ? 'exactly as pinned' : `not as pinned: ${off.join(', ')}`
+  const record = join(task.folder, STATE_FILE)
+  const said = `Adopted ${facts.executable} ${described(facts)}, recorded in ${record}; ${differs}.`
+  return { action: 'adopted', facts, said }
+}
+
+/** What can be used as it lies there, or undefined when something has to be made. */
+async function reuse(task: Task, adoptedToo: boolean): Promise<Outcome | undefined> {
+  const { folder } = task
+  if (!existsSync(folder)) return undefined
+  if (existsSync(join(folder, UNFINISHED_FILE))) {
+    task.note(`an earlier set-up of ${folder} was not finished: it is made again`)
+    return undefined
+  }
+  const state = readState(folder)
+  if (state?.made === 'adopted') return adoptedToo ? reuseAdopted(task, state.python) : undefined
+  if (state) return reuseOwn(task, state.python)
+  return existsSync(join(folder, 'bin', 'python')) ? reuseForeign(task) : refuseOccupied(folder)
+}
+
+/** A runtime that we made is judged by what is installed in it now: the pins may have changed, or somebody the packages. */
+async function reuseOwn(task: Task, python: string): Promise<Outcome | undefined> {
+  const facts = await inspectPython(python, task.signal).catch(() => undefined)
+  task.signal?.throwIfAborted()
+  if (!facts || offPins(facts, task.wanted.pins).length > 0) return undefined
+  return reused(facts, 'the runtime')
+}
+
+async function reuseAdopted(task: Task, python: string): Promise<Outcome> {
+  const facts = await inspectSupported(python, task.signal)
+  const lacking = lacks(task, facts)
+  if (lacking.length === 0) return reused(facts, 'the adopted Python')
+  throw new EnvironmentError(`the adopted ${python} lacks what the runtime needs: ${lacking.join(', ')}`, {
+    hint: `install these there, or remove ${join(task.folder, STATE_FILE)} to make a runtime`,
+  })
+}
+
+/** An environment that somebody made by hand: taken as it is, filled when it is empty, never changed otherwise. */
+async function reuseForeign(task: Task): Promise<Outcome | undefined> {
+  const facts = await inspectSupported(join(task.folder, 'bin', 'python'), task.signal)
+  const lacking = lacks(task, facts)
+  if (lacking.length === 0) return adopt(task, facts)
+  const others = Object.keys(facts.packages).filter((name) => !['pip', 'setuptools', 'wheel'].includes(name))
+  if (others.length === 0) return undefined
+  throw new EnvironmentError(
+    `${task.folder} is an environment with packages of its own: ${lacking.join(', ')}`,
+    {
+      hint: 'choose another folder with --venv, or remove this one',
+    },
+  )
+}
+
+function refuseOccupied(folder: string): undefined {
+  if (readdirSync(folder).length === 0) return undefined
+  throw new EnvironmentError(`${folder} exists and is not a Python environment`, {
+    hint: 'choose another folder with --venv',
+  })
+}
+
+function reused(facts: PythonFacts, what: string): Outcome {
+  const said = `Nothing to do: ${what} ${facts.executable} ${described(facts)} is complete.`
+  return { action: 'reused', facts, said }
+}
+
+async function make(task: Task, base: PythonFacts): Promise<Outcome> {
+  const { folder, wanted, note } = task
+  const python = join(folder, 'bin', 'python')
+  const runId = await claimFolder(folder)
+  try {
+    const step: StepOptions = { runId, env: task.env, signal: task.signal, onLine: note }
+    const existed = existsSync(python)
+    note(`${existed ? 'bringing' : 'making'} ${folder} with Python ${base.version} (${base.executable})`)
+    if (!existed) await makeVenv(base.executable, folder, step)
+    note(`installing ${Object.keys(wanted.pins).length} pinned packages; torch is the large one`)
+    await pipInstall(python, wanted.files, step)
+    const facts = await inspectSupported(python, task.signal)
+    const off = offPins(facts, wanted.pins)
+    if (off.length > 0) throw new EnvironmentError(`pip ended well, but ${off.join(', ')}`)
+    writeState(folder, { version: 1, python, made: 'created' })
+    finishClaim(folder)
+    const action = existed ? 'updated' : 'created'
+    return { action, facts, said: `${existed ? 'Updated' : 'Made'} ${folder} ${described(facts)}.` }
+  } catch (error) {
+    abandonClaim(folder)
+    throw error
+  }
+}
+
+async function findPython(task: Task): Promise<PythonFacts> {
+  const tried: string[] = []
+  for (const name of ['python3.11', 'python3.12', 'python3', 'python']) {
+    try {
+      const facts = await inspectPython(name, task.signal)
+      if (isSupportedPython(facts.version)) return facts
+      tried.push(`${name} is ${facts.version}`)
+    } catch (error) {
+      if (!(error instanceof EnvironmentError)) throw error
+      tried.push(`${name} was not found`)
+    }
+  }
+  throw new EnvironmentError(`Python ${PYTHON_WANTED} is needed: ${tried.join(', ')}`, {
+    hint: 'install Python 3.11, or name one with `freetumor setup --python PATH`',
+  })
+}
+
+async function inspectSupported(path: string, signal: AbortSignal | undefined): Promise<PythonFacts> {
+  const facts = await inspectPython(path, signal)
+  if (isSupportedPython(facts.version)) return facts
+  throw new EnvironmentError(`${path} is Python ${facts.version}, but ${PYTHON_WANTED} is needed`, {
+    hint: 'name another one with `freetumor setup --python PATH`',
+  })
+}
+
+function lacks(task: Task, facts: PythonFacts): string[] {
+  const forTests = task.dev ? { pytest: '', ruff: '', 'grpcio-tools': '' } : {}
+  return belowFloors(facts, { ...FLOORS, ...forTests })
+}
+
+function chosen(facts: PythonFacts): Record<string, string> {
+  return Object.fromEntries(
+    Object.keys(FLOORS).flatMap((name) => {
+      const version = facts.packages[name]
+      return version === undefined ? [] : [[name, version]]
+    }),
+  )
+}
+
+function described(facts: PythonFacts): string {
+  const { torch = 'none', monai = 'none' } = facts.packages
+  return `(Python ${facts.version}, torch ${torch}, MONAI ${monai})`
+}
