@@ -19,6 +19,7 @@ const PACKAGE = 'freetumor.runtime.v1.'
  */
 export async function answerRank(
   feed: StepFeed,
+  patchVoxels: Vec3,
   rank: number,
   message: Message,
 ): Promise<Message | undefined> {

@@ -49,6 +49,8 @@ interface Job {
   readonly control: ControlServer
   readonly tensors: TensorServer | null
   readonly logDirectory: string
+  /** Set when the feed could not answer a rank: the cause of the job's death, told before any other. */
+  feedFailure(): unknown
   close(): Promise<void>
 }
 
@@ -69,11 +71,16 @@ async function startJob(
   await writeFile(jobFile, JSON.stringify(spec), { mode: 0o600 })
   const control = await openControlServer({ directory, token })
   const patch = 'patchVoxels' in spec ? spec.patchVoxels : null
+  let feedFailure: unknown
   const tensors =
     feed && patch
       ? await openTensorServer({
           directory,
           onMessage: (rank, message) => answerRank(feed, patch, rank, message),
+          onFailure: (error) => {
+            feedFailure ??= error
+            void process.kill()
+          },
         })
       : null
   const threads = 'threadsPerProcess' in spec ? spec.threadsPerProcess : 1
@@ -94,6 +101,7 @@ async function startJob(
     control,
     tensors,
     logDirectory: call.logDirectory,
+    feedFailure: () => feedFailure,
     async close() {
       await process.kill()
       await tensors?.close()
@@ -168,7 +176,7 @@ async function* runCases<T>(
 /** Events of the control stream until it ends; a process that dies first is thrown with its own reason. */
 async function* jobEvents(job: Job): AsyncIterable<{ event: JobEvent; hello: Hello }> {
   const died = job.process.ended.then(async (end) => {
-    throw await explainDeath(job.logDirectory, end)
+    throw job.feedFailure() ?? (await explainDeath(job.logDirectory, end))
   })
   died.catch(() => {})
   const hello = await Promise.race([job.control.attached, died])

@@ -1,0 +1,86 @@
+/**
+ * freetumor as a library. Everything that the commands do can be called from here; errors are subclasses of
+ * `FreetumorError`, and every long call takes an `AbortSignal`.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { resolveConfig } from './config/resolve.js'
+import type { ConfigInput, RunConfig } from './config/schema.js'
+import type { StageContext } from './pipeline/context.js'
+import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/data.js'
+import { type DemoOptions, type DemoResult, runDemo } from './pipeline/demo.js'
+import { type EvaluateOptions, type Evaluation, evaluateMasks } from './pipeline/evaluate.js'
+import { type Prediction, type PredictOptions, predictMasks } from './pipeline/predict.js'
+import { type Run, startTraining, type TrainOptions } from './pipeline/train.js'
+import { torchRuntime } from './runtime/torch-runtime.js'
+
+export { loadConfig, printConfig } from './config/load.js'
+export { configJsonSchema, defineConfig, resolveConfig } from './config/resolve.js'
+export type { ConfigInput, RunConfig } from './config/schema.js'
+export { curate } from './curation/curate.js'
+export { type PhantomDatasetOptions, writePhantomDataset } from './curation/phantom-dataset.js'
+export * from './errors.js'
+export type { Run, RunResult, RunStatus, TrainOptions } from './pipeline/train.js'
+export { runDoctor } from './runtime/doctor.js'
+export { setUpRuntime } from './runtime/setup.js'
+export { simulateTumor } from './simulation/plan.js'
+export type * from './training/events.js'
+export type { Affine, LabelMap, Vec3, Volume } from './volume/volume.js'
+
+/** What the calls below share: which Python, how to stop, where notes go. */
+export interface CallSettings {
+  readonly python?: string | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly onNote?: ((text: string, level: 'info' | 'warning') => void) | undefined
+}
+
+/** Starts a training at once. Iterate the run for its events; `await run.result` for how it ended. */
+export function train(config: ConfigInput | RunConfig, options: TrainOptions = {}): Run {
+  const resolved = resolveConfig(config)
+  return startTraining(resolved, torchRuntime({ python: resolved.runtime.python }), options)
+}
+
+/** Brings the cases of a configuration into its cache. */
+export function prepare(
+  config: ConfigInput | RunConfig,
+  settings: CallSettings & { readonly onProgress?: CaseProgress } = {},
+): Promise<PrepareReport> {
+  const resolved = resolveConfig(config)
+  const python = settings.python ?? resolved.runtime.python ?? undefined
+  return withContext({ ...settings, python }, (context) =>
+    prepareCases(resolved, context, settings.onProgress),
+  )
+}
+
+/** Label maps of the scans in a folder. */
+export function predict(options: PredictOptions, settings: CallSettings = {}): Promise<Prediction> {
+  return withContext(settings, (context) => predictMasks(options, context))
+}
+
+/** Figures of label maps against labels of the same names. */
+export function evaluate(options: EvaluateOptions, settings: CallSettings = {}): Promise<Evaluation> {
+  return withContext(settings, (context) => evaluateMasks(options, context))
+}
+
+/** The whole method on phantoms, under one folder. */
+export function demo(options: DemoOptions, settings: CallSettings = {}): Promise<DemoResult> {
+  return withContext(settings, (context) => runDemo(options, context))
+}
+
+async function withContext<T>(
+  settings: CallSettings,
+  work: (context: StageContext) => Promise<T>,
+): Promise<T> {
+  const logDirectory = await mkdtemp(join(tmpdir(), 'freetumor-'))
+  try {
+    return await work({
+      runtime: torchRuntime({ python: settings.python }),
+      signal: settings.signal,
+      logDirectory,
+      note: (text, level = 'info') => settings.onNote?.(text, level),
+    })
+  } finally {
+    await rm(logDirectory, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,193 @@
+import { timingSafeEqual } from 'node:crypto'
+import { chmod, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js'
+import { RuntimeCrashError } from '../errors.js'
+import {
+  type AttachRequest,
+  AttachResponse,
+  type Command,
+  type CommandAck,
+  ControlServiceService,
+  type Hello,
+} from '../generated/freetumor/runtime/v1/control.js'
+import { PROTOCOL } from './frames.js'
+
+type Stream = ServerDuplexStream<AttachRequest, AttachResponse>
+
+export interface ControlServerOptions {
+  /** A private (0700) directory for the socket. */
+  readonly directory: string
+  /** What the job must show in its first message. */
+  readonly token: string
+}
+
+export interface ControlServer {
+  /** `unix:` address to dial. */
+  readonly address: string
+  /** The first message of the one job that may attach. */
+  readonly attached: Promise<Hello>
+  /** Everything after the hello but acknowledgements, until the stream ends. */
+  readonly messages: AsyncIterable<AttachRequest>
+  /** Resolves with the job's acknowledgement; rejects when the stream ends before it, or with the job's own error. */
+  sendCommand(command: Command['command']): Promise<CommandAck>
+  close(): Promise<void>
+}
+
+/** Hosts the control service on a unix socket for exactly one job. */
+export async function openControlServer(options: ControlServerOptions): Promise<ControlServer> {
+  const path = join(options.directory, 'control.sock')
+  await rm(path, { force: true })
+  const session = new ControlSession(options.token)
+  const server = new Server({ 'grpc.max_receive_message_length': 16 << 20 })
+  server.addService(ControlServiceService, { attach: (stream: Stream) => session.attach(stream) })
+  await new Promise<void>((resolve, reject) => {
+    server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) =>
+      error ? reject(error) : resolve(),
+    )
+  })
+  await chmod(path, 0o600)
+  return {
+    address: `unix:${path}`,
+    attached: session.attached,
+    messages: session.messages,
+    sendCommand: (command) => session.sendCommand(command),
+    async close() {
+      session.end('the control server was closed')
+      server.forceShutdown()
+      await rm(path, { force: true })
+    },
+  }
+}
+
+interface Pending {
+  readonly resolve: (ack: CommandAck) => void
+  readonly reject: (error: unknown) => void
+}
+
+class ControlSession {
+  readonly attached: Promise<Hello>
+  readonly messages: AsyncIterable<AttachRequest>
+  readonly #queue = new MessageQueue()
+  readonly #pending = new Map<bigint, Pending>()
+  #resolveAttached!: (hello: Hello) => void
+  #rejectAttached!: (error: unknown) => void
+  #stream: Stream | null = null
+  #ended = false
+  #nextId = 1n
+
+  constructor(private readonly token: string) {
+    this.attached = new Promise((resolve, reject) => {
+      this.#resolveAttached = resolve
+      this.#rejectAttached = reject
+    })
+    this.attached.catch(() => {})
+    this.messages = this.#queue
+  }
+
+  attach(stream: Stream): void {
+    stream.once('data', (first: AttachRequest) => this.#greet(stream, first))
+    stream.on('error', () => this.#lost(stream))
+    stream.on('end', () => {
+      stream.end()
+      this.#lost(stream)
+    })
+    stream.on('cancelled', () => this.#lost(stream))
+  }
+
+  sendCommand(command: Command['command']): Promise<CommandAck> {
+    const stream = this.#stream
+    if (!stream || this.#ended)
+      return Promise.reject(new RuntimeCrashError('the job has ended or not yet begun'))
+    const id = this.#nextId++
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject })
+      stream.write(AttachResponse.fromPartial({ message: { $case: 'command', value: { id, command } } }))
+    })
+  }
+
+  end(reason: string): void {
+    if (this.#ended) return
+    this.#ended = true
+    const error = new RuntimeCrashError(reason)
+    for (const waiting of this.#pending.values()) waiting.reject(error)
+    this.#pending.clear()
+    this.#rejectAttached(error)
+    this.#queue.end()
+    this.#stream?.end()
+  }
+
+  #greet(stream: Stream, first: AttachRequest): void {
+    const hello = first.message?.$case === 'hello' ? first.message.value : null
+    const refusal = this.#refusal(hello)
+    if (!hello || refusal) {
+      refuse(stream, refusal ?? 'a hello was expected first')
+      return
+    }
+    this.#stream = stream
+    stream.write(AttachResponse.fromPartial({ message: { $case: 'welcome', value: { protocol: PROTOCOL } } }))
+    stream.on('data', (message: AttachRequest) => this.#receive(message))
+    this.#resolveAttached(hello)
+  }
+
+  #refusal(hello: Hello | null): string | null {
+    if (!hello || !sameSecret(hello.token, this.token)) return 'the token is wrong'
+    if (hello.protocol !== PROTOCOL)
+      return `protocol ${PROTOCOL} was expected, the runtime speaks ${hello.protocol}`
+    return this.#stream ? 'a job is attached already' : null
+  }
+
+  #receive(message: AttachRequest): void {
+    if (message.message?.$case !== 'ack') {
+      this.#queue.push(message)
+      return
+    }
+    const ack = message.message.value
+    const waiting = this.#pending.get(ack.id)
+    this.#pending.delete(ack.id)
+    if (ack.error) waiting?.reject(new RuntimeCrashError(`the command was refused: ${ack.error}`))
+    else waiting?.resolve(ack)
+  }
+
+  #lost(stream: Stream): void {
+    if (stream === this.#stream) this.end('the job has ended')
+  }
+}
+
+/** A queue with one reader. */
+class MessageQueue implements AsyncIterable<AttachRequest> {
+  readonly #waiting: AttachRequest[] = []
+  #wake: (() => void) | null = null
+  #ended = false
+
+  push(message: AttachRequest): void {
+    this.#waiting.push(message)
+    this.#wake?.()
+  }
+
+  end(): void {
+    this.#ended = true
+    this.#wake?.()
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<AttachRequest> {
+    for (;;) {
+      const message = this.#waiting.shift()
+      if (message) yield message
+      else if (this.#ended) return
+      else
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve
+        })
+    }
+  }
+}
+
+function sameSecret(given: string, expected: string): boolean {
+  const [a, b] = [Buffer.from(given), Buffer.from(expected)]
+  return a.length === b.length && timingSafeEqual(a, b)
+}
+
+function refuse(stream: Stream, details: string): void {
+  stream.destroy(Object.assign(new Error(details), { code: status.UNAUTHENTICATED, details }))
+}
