@@ -46,17 +46,19 @@ def formula_tensor(key: str, place: int, shape: tuple[int, ...]) -> Tensor:
     k = np.arange(int(np.prod(shape)), dtype=np.float64)
     x = np.sin(0.61 * (k % 9973) + 1.7 * (place + 1) + 0.001 * np.floor(k / 9973))
     if len(shape) >= 2:
-        x = x * np.sqrt(3 / np.prod(shape[1:]))
-    else:
-        x = 1 + 0.1 * x if key.endswith(".weight") else 0.1 * x
-    return torch.from_numpy(x.astype(np.float32).reshape(shape))
+        return _float32(x * np.sqrt(3 / np.prod(shape[1:])), shape)
+    return _float32(1 + 0.1 * x if key.endswith(".weight") else 0.1 * x, shape)
 
 
 def formula_input(side: int, phase: float) -> Tensor:
     i = np.arange(side**3, dtype=np.float64)
     values = 0.5 + 0.5 * np.sin(0.013 * i + phase) * np.cos(0.37 * (i % side) + phase)
-    return torch.from_numpy(values.astype(np.float32).reshape(1, 1, side, side, side))
+    return _float32(values, (1, 1, side, side, side))
 
 
 def largest_deviation(ours: Tensor | np.ndarray | float, published: np.ndarray) -> float:
     return float(np.abs(np.asarray(ours, dtype=np.float64) - published).max())
+
+
+def _float32(values: np.ndarray, shape: tuple[int, ...]) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32).reshape(shape))

@@ -47,7 +47,7 @@ def seen_share(called: Tensor, roles: Tensor, tumor_outputs: Sequence[int]) -> T
     synthetic = roles == SYNTHETIC
     tumors = torch.tensor(list(tumor_outputs), device=called.device)
     seen = torch.isin(called, tumors) & synthetic
-    return seen.sum().to(torch.float64) / (synthetic.sum() + _EPSILON)
+    return seen.sum().to(torch.float64) / (synthetic.sum().to(torch.float64) + _EPSILON)
 
 
 def _pooled_mean(probability_BXYZ: Tensor, where_BXYZ: Tensor) -> Tensor:
