@@ -186,13 +186,9 @@ export const runConfigSchema = z.strictObject({
   report,
 })
 
-type DeepReadonly<T> = T extends readonly (infer E)[]
-  ? { readonly [K in keyof T]: DeepReadonly<T[K]> } & readonly E[]
-  : T extends object
-    ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
-    : T
+type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
 type DeepPartial<T> = T extends readonly unknown[]
-  ? T
+  ? DeepReadonly<T>
   : T extends object
     ? { readonly [K in keyof T]?: DeepPartial<T[K]> | undefined }
     : T

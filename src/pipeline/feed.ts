@@ -1,5 +1,5 @@
 import type { RunConfig } from '../config/schema.js'
-import { judge } from '../quality/judge.js'
+import { judge, type Verdict } from '../quality/judge.js'
 import type { LedgerLine } from '../quality/ledger.js'
 import { type JudgedTumor, summarise } from '../quality/summary.js'
 import type { Feeder } from '../sampling/feeder.js'
