@@ -1,0 +1,52 @@
+"""A segmentor for runs without a GPU: a U-Net that works at half resolution."""
+
+import torch
+from torch import Tensor, nn
+
+from freetumor_runtime.errors import ConfigError
+
+
+class SmallSegmentor(nn.Module):
+    """image [B, 1, X, Y, Z] -> logits [B, outputs, X, Y, Z]; sides divisible by 2^levels.
+
+    A 2^3 patch stem halves the resolution at once (an eighth of the work), `levels` levels of two 3^3 convolutions follow,
+    and a transposed convolution brings the logits back. Instance norm: a crop's batch mates do not matter.
+    """
+
+    def __init__(self, out_channels: int, base_channels: int = 16, levels: int = 3) -> None:
+        super().__init__()
+        if levels < 1 or base_channels < 1:
+            raise ConfigError(f"small segmentor: levels and base channels must be >= 1, got {levels}, {base_channels}")
+        widths = [base_channels * 2**level for level in range(levels)]
+        self.stem = nn.Conv3d(1, base_channels, kernel_size=2, stride=2)
+        self.down = nn.ModuleList(
+            _two_convolutions(before, after) for before, after in zip([base_channels, *widths], widths, strict=False)
+        )
+        self.pool = nn.MaxPool3d(2)
+        self.up = nn.ModuleList(
+            nn.ConvTranspose3d(coarse, fine, kernel_size=2, stride=2)
+            for fine, coarse in zip(widths[-2::-1], widths[:0:-1], strict=True)
+        )
+        self.merge = nn.ModuleList(_two_convolutions(2 * fine, fine) for fine in widths[-2::-1])
+        self.head = nn.ConvTranspose3d(base_channels, out_channels, kernel_size=2, stride=2)
+
+    def forward(self, image_B1XYZ: Tensor) -> Tensor:
+        features = self.stem(image_B1XYZ)
+        skips = []
+        for level, convolutions in enumerate(self.down):
+            features = convolutions(features if level == 0 else self.pool(features))
+            skips.append(features)
+        for up, merge, skip in zip(self.up, self.merge, skips[-2::-1], strict=True):
+            features = merge(torch.cat([up(features), skip], 1))
+        return self.head(features)
+
+
+def _two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before in (inputs, outputs):
+        layers += [
+            nn.Conv3d(before, outputs, kernel_size=3, padding=1, bias=False),
+            nn.InstanceNorm3d(outputs, affine=True),
+            nn.LeakyReLU(0.01, inplace=True),
+        ]
+    return nn.Sequential(*layers)
