@@ -161,6 +161,7 @@ async function checkZeromq(): Promise<Finding> {
 
 async function checkAllReduce(python: string, options: DoctorOptions): Promise<Finding> {
   const { allReduceTimeoutMs = 120_000, signal } = options
+  signal?.throwIfAborted()
   const folder = await mkdtemp(join(tmpdir(), 'freetumor-doctor-'))
   const result = join(folder, 'result.json')
   const launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2', '--max-restarts=0']

@@ -129,7 +129,10 @@ async function runStep(
   }
   forEachLine(child.stdout, onLine)
   forEachLine(child.stderr, onLine)
-  const stop = (): void => void endFamily(options.runId)
+  const stop = (): void => {
+    child.kill('SIGKILL')
+    void endFamily(options.runId)
+  }
   options.signal?.addEventListener('abort', stop, { once: true })
   const end = await new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(error.message))

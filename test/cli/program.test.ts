@@ -1,0 +1,107 @@
+import { describe, expect, test } from 'vitest'
+import { printResult } from '../../src/cli/output.js'
+import { type AddCommand, outputOption, runProgram, withExample } from '../../src/cli/program.js'
+import { DataError, StoppedError } from '../../src/errors.js'
+import { memoryIo } from '../helpers/cli.js'
+
+function throwing(error: unknown): AddCommand {
+  return (program) => {
+    program.command('act').action(() => {
+      throw error
+    })
+  }
+}
+
+describe('the exit code', () => {
+  test('is the one of the error', async () => {
+    expect(await runProgram([throwing(new DataError('x'))], ['act'], memoryIo())).toBe(3)
+    expect(await runProgram([throwing(new StoppedError('x'))], ['act'], memoryIo())).toBe(75)
+  })
+
+  test('is 1 for what nobody foresaw', async () => {
+    expect(await runProgram([throwing(new TypeError('x'))], ['act'], memoryIo())).toBe(1)
+  })
+
+  test('is the one a command asked for', async () => {
+    const add: AddCommand = (program, io) => void program.command('act').action(() => io.exitWith(6))
+    expect(await runProgram([add], ['act'], memoryIo())).toBe(6)
+  })
+
+  test('is 2 for a command line that cannot be understood, and 0 for --help and --version', async () => {
+    const add: AddCommand = (program) => void program.command('act').action(() => {})
+    const codeOf = (...argv: string[]) => runProgram([add], argv, memoryIo())
+    expect(await codeOf('atc')).toBe(2)
+    expect(await codeOf('act', '--colour')).toBe(2)
+    expect(await codeOf()).toBe(2)
+    expect(await codeOf('--help')).toBe(0)
+    expect(await codeOf('act', '--help')).toBe(0)
+    expect(await codeOf('--version')).toBe(0)
+  })
+
+  test('is 130 or 143 when a signal ended a command that has nothing to resume', async () => {
+    const aborted = new DOMException('aborted', 'AbortError')
+    const after = (signal: NodeJS.Signals) =>
+      runProgram([throwing(aborted)], ['act'], memoryIo({ interruptedBy: signal }))
+    expect(await after('SIGINT')).toBe(130)
+    expect(await after('SIGTERM')).toBe(143)
+  })
+})
+
+describe('what is said of an error', () => {
+  test('is its message and its hint on stderr, without a stack', async () => {
+    const io = memoryIo()
+    await runProgram([throwing(new DataError('a.nii is cut off', { hint: 'copy it again' }))], ['act'], io)
+    expect(io.stderr).toEqual(['error: a.nii is cut off', 'hint: copy it again'])
+    expect(io.stdout).toEqual([])
+  })
+
+  test('of a bug is one line and where to report it; the stack only when asked for', async () => {
+    const quiet = memoryIo()
+    await runProgram([throwing(new TypeError('x is undefined\nmore'))], ['act'], quiet)
+    expect(quiet.stderr).toEqual([
+      'error: TypeError: x is undefined',
+      'hint: this is a bug in freetumor; FREETUMOR_DEBUG=1 shows where it happened',
+    ])
+    const loud = memoryIo({ env: { FREETUMOR_DEBUG: '1' } })
+    await runProgram([throwing(new TypeError('x is undefined'))], ['act'], loud)
+    expect(loud.stderr.join('\n')).toContain('program.test.ts')
+  })
+
+  test('of a mistyped command or option proposes the right one', async () => {
+    const io = memoryIo()
+    const add: AddCommand = (program) => void program.command('evaluate').action(() => {})
+    await runProgram([add], ['evalute'], io)
+    expect(io.stderr[0]).toBe("error: unknown command 'evalute' (Did you mean evaluate?)")
+  })
+})
+
+describe('the output', () => {
+  const add: AddCommand = (program, io) => {
+    withExample(program.command('act'), 'freetumor act --output json')
+      .addOption(outputOption(['text', 'json', 'ndjson']))
+      .action(({ output }) => printResult(io, output, { answer: 42 }, () => 'the answer is 42'))
+  }
+
+  test('is text, JSON or one line of JSON, as asked for', async () => {
+    const outputOf = async (...argv: string[]) => {
+      const io = memoryIo()
+      await runProgram([add], ['act', ...argv], io)
+      return io.stdout
+    }
+    expect(await outputOf()).toEqual(['the answer is 42'])
+    expect(await outputOf('--output', 'json')).toEqual(['{\n  "answer": 42\n}'])
+    expect(await outputOf('--output', 'ndjson')).toEqual(['{"answer":42}'])
+  })
+
+  test('refuses a format that the command does not know', async () => {
+    const io = memoryIo()
+    expect(await runProgram([add], ['act', '--output', 'xml'], io)).toBe(2)
+    expect(io.stderr[0]).toContain('Allowed choices are text, json, ndjson')
+  })
+
+  test('of --help opens with an example', async () => {
+    const io = memoryIo()
+    await runProgram([add], ['act', '--help'], io)
+    expect(io.stdout.join('\n')).toMatch(/^Example:\n {2}\$ freetumor act --output json\n+Usage:/)
+  })
+})

@@ -1,0 +1,113 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { EnvironmentError } from '../../src/errors.js'
+import {
+  cleanEnvironment,
+  inspectPython,
+  packageRoot,
+  resolvePython,
+  runtimeFolder,
+} from '../../src/runtime/python.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+
+function file(...parts: string[]): string {
+  const path = join(...parts)
+  mkdirSync(join(path, '..'), { recursive: true })
+  writeFileSync(path, '', { mode: 0o755 })
+  return path
+}
+
+describe('the Python that is used', () => {
+  test('is the configured one before FREETUMOR_PYTHON before the one in ./.venv', () => {
+    const cwd = temporaryFolder()
+    const venv = file(cwd, '.venv/bin/python')
+    const named = file(cwd, 'named/python')
+    const configured = file(cwd, 'configured/python')
+    expect(resolvePython({ cwd, env: {} })).toBe(venv)
+    expect(resolvePython({ cwd, env: { FREETUMOR_PYTHON: named } })).toBe(named)
+    const env = { FREETUMOR_PYTHON: named }
+    expect(resolvePython({ cwd, explicit: './configured/python', env })).toBe(configured)
+  })
+
+  test('may be named as on the command line: a name is looked up in PATH', () => {
+    const cwd = temporaryFolder()
+    const python = file(cwd, 'bin/python3.11')
+    expect(resolvePython({ cwd, explicit: 'python3.11', env: { PATH: join(cwd, 'bin') } })).toBe(python)
+  })
+
+  test('is the adopted one when ./.venv holds the record of one', () => {
+    const cwd = temporaryFolder()
+    const python = file(cwd, 'elsewhere/bin/python')
+    mkdirSync(join(cwd, '.venv'))
+    writeFileSync(join(cwd, '.venv/freetumor-runtime.json'), JSON.stringify({ version: 1, python }))
+    expect(resolvePython({ cwd, env: {} })).toBe(python)
+  })
+
+  test('is never one whose set-up was cut off', () => {
+    const cwd = temporaryFolder()
+    file(cwd, '.venv/bin/python')
+    file(cwd, '.venv/freetumor-setup.unfinished')
+    expect(() => resolvePython({ cwd, env: {} })).toThrow(/was not finished/)
+  })
+
+  test('that is named but does not exist is an error that says where the name came from', () => {
+    const cwd = temporaryFolder()
+    expect(() => resolvePython({ cwd, env: { FREETUMOR_PYTHON: '/no/python' } })).toThrow(
+      'FREETUMOR_PYTHON does not exist: /no/python',
+    )
+    expect(() => resolvePython({ cwd, explicit: 'no-such-python', env: { PATH: '/usr/bin' } })).toThrow(
+      'the configured Python does not exist: no-such-python',
+    )
+  })
+})
+
+describe('the environment of a Python child', () => {
+  const env = {
+    HOME: '/home/me',
+    CUDA_VISIBLE_DEVICES: '1',
+    RANK: '3',
+    LOCAL_RANK: '3',
+    WORLD_SIZE: '4',
+    MASTER_ADDR: 'elsewhere',
+    MASTER_PORT: '1',
+    TORCHELASTIC_RUN_ID: 'x',
+    PYTHONHOME: '/opt/other',
+    PYTHONPATH: '/opt/other/lib',
+    PYTHONSTARTUP: '/x.py',
+    PYTHONDONTWRITEBYTECODE: '1',
+    VIRTUAL_ENV: '/opt/other',
+    UNSET: undefined,
+  }
+
+  test('keeps the user and loses what another launcher or another Python left', () => {
+    expect(cleanEnvironment({ threads: 2, env })).toEqual({
+      HOME: '/home/me',
+      CUDA_VISIBLE_DEVICES: '1',
+      PYTHONDONTWRITEBYTECODE: '1',
+      PYTHONPATH: runtimeFolder,
+      PYTHONUNBUFFERED: '1',
+      OMP_NUM_THREADS: '2',
+      TORCH_DISABLE_SHARE_RDZV_TCP_STORE: '1',
+    })
+  })
+
+  test('finds the runtime package from src/ and from dist/ alike', () => {
+    expect(runtimeFolder).toBe(join(packageRoot, 'python_runtime'))
+  })
+})
+
+describe('an interpreter', () => {
+  test('tells its version and its packages', async () => {
+    const facts = await inspectPython(resolvePython())
+    expect(facts.version).toMatch(/^3\.1[12]\.\d+$/)
+    expect(facts.packages).toMatchObject({ torch: expect.stringMatching(/^\d/), monai: expect.any(String) })
+  })
+
+  test('that does not exist, is no Python, or was aborted, is an error', async () => {
+    await expect(inspectPython('/no/python')).rejects.toThrow('/no/python cannot be used as Python: ENOENT')
+    await expect(inspectPython('/bin/true')).rejects.toThrow(EnvironmentError)
+    await expect(inspectPython('/bin/false')).rejects.toThrow(EnvironmentError)
+    await expect(inspectPython('/bin/true', AbortSignal.abort())).rejects.toThrow(/abort/)
+  })
+})

@@ -1,0 +1,209 @@
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { EnvironmentError } from '../../src/errors.js'
+import { familyOf } from '../../src/runtime/process.js'
+import { packageRoot, resolvePython } from '../../src/runtime/python.js'
+import { readRequirements } from '../../src/runtime/requirements.js'
+import { type SetupOptions, setUpRuntime } from '../../src/runtime/setup.js'
+import { startCli } from '../helpers/cli.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+import { until } from '../helpers/until.js'
+
+const PRETENDER = join(packageRoot, 'test/fixtures/pretend-python')
+const PINS = readRequirements(false).pins
+
+interface Pretended {
+  readonly version?: string
+  readonly packages?: Record<string, string>
+}
+
+/** A pretended interpreter `<folder>/bin/python`; see the fixture. */
+function pretendPython(folder: string, { version, packages }: Pretended = {}): string {
+  const bin = join(folder, 'bin')
+  mkdirSync(bin, { recursive: true })
+  cpSync(PRETENDER, join(bin, 'python'))
+  if (version) writeFileSync(join(bin, 'version'), version)
+  if (packages) writeFileSync(join(bin, 'packages.json'), JSON.stringify(packages))
+  return join(bin, 'python')
+}
+
+/** Sets up in a folder of the test, with a bare Python 3.11 as what is found. */
+function setting(cwd: string, env: Record<string, string> = {}) {
+  const python = pretendPython(join(cwd, 'base'))
+  return (options: SetupOptions = {}) =>
+    setUpRuntime({ cwd, python, env: { PATH: process.env.PATH, ...env }, ...options })
+}
+
+describe('setup without a runtime', () => {
+  test('makes one from a bare Python, exactly as pinned, and says so', async () => {
+    const cwd = temporaryFolder()
+    const done = await setting(cwd)()
+    expect(done).toMatchObject({ action: 'created', python: join(cwd, '.venv/bin/python') })
+    expect(done.packages.torch).toBe(PINS.torch)
+    expect(done.summary).toContain(join(cwd, '.venv'))
+    expect(resolvePython({ cwd, env: {} })).toBe(done.python)
+  })
+
+  test('makes it where it is told to', async () => {
+    const cwd = temporaryFolder()
+    expect((await setting(cwd)({ venv: 'deep/er' })).python).toBe(join(cwd, 'deep/er/bin/python'))
+  })
+
+  test('refuses a Python of another version, naming both', async () => {
+    const cwd = temporaryFolder()
+    const old = pretendPython(join(cwd, 'old'), { version: '3.9.2' })
+    const failing = setting(cwd)({ python: old })
+    await expect(failing).rejects.toThrow(`${old} is Python 3.9.2, but 3.11 or 3.12 is needed`)
+    expect(existsSync(join(cwd, '.venv'))).toBe(false)
+  })
+
+  test('tells what it tried when no Python is found', async () => {
+    const cwd = temporaryFolder()
+    const done = await startCli(['setup'], { cwd, env: { PATH: '/nowhere', FREETUMOR_PYTHON: undefined } })
+      .finished
+    expect(done).toMatchObject({ code: 4, stdout: '' })
+    expect(done.stderr).toMatch(/Python 3\.11 or 3\.12 is needed: python3\.11 was not found, .*\nhint: /)
+  })
+
+  test('will not touch a folder that is something else', async () => {
+    const cwd = temporaryFolder()
+    mkdirSync(join(cwd, 'mine'))
+    writeFileSync(join(cwd, 'mine/thesis.txt'), 'x')
+    await expect(setting(cwd)({ venv: 'mine' })).rejects.toThrow('is not a Python environment')
+    expect(readFileSync(join(cwd, 'mine/thesis.txt'), 'utf8')).toBe('x')
+  })
+
+  test('says when the folder cannot be written', async () => {
+    const cwd = temporaryFolder()
+    writeFileSync(join(cwd, 'file'), '')
+    await expect(setting(cwd)({ venv: 'file/venv' })).rejects.toThrow(/cannot be written \(ENOTDIR\)/)
+  })
+})
+
+describe('setup with a runtime', () => {
+  test('finds nothing to do the second time', async () => {
+    const cwd = temporaryFolder()
+    const setUp = setting(cwd, { PRETEND_PIP: '' })
+    const first = await setUp()
+    const again = await setting(cwd, { PRETEND_PIP: 'fails' })()
+    expect(again).toMatchObject({ action: 'reused', python: first.python })
+    expect(again.summary).toMatch(/^Nothing to do/)
+  })
+
+  test('brings it to the pins when a package is not as pinned', async () => {
+    const cwd = temporaryFolder()
+    const setUp = setting(cwd)
+    await setUp()
+    const list = join(cwd, '.venv/bin/packages.json')
+    writeFileSync(list, JSON.stringify({ ...PINS, monai: '1.5.0' }))
+    const again = await setUp()
+    expect(again).toMatchObject({ action: 'updated' })
+    expect(again.packages.monai).toBe(PINS.monai)
+  })
+
+  test('adds what the tests need with dev', async () => {
+    const cwd = temporaryFolder()
+    const setUp = setting(cwd)
+    await setUp()
+    expect((await setUp({ dev: true })).action).toBe('updated')
+    expect((await setUp({ dev: true })).action).toBe('reused')
+    expect((await setUp({ dev: false })).action).toBe('reused')
+  })
+})
+
+describe('a set-up that was not finished', () => {
+  test('because pip failed is an error with the last lines of pip, and is not taken for a runtime', async () => {
+    const cwd = temporaryFolder()
+    const failing = setting(cwd, { PRETEND_PIP: 'fails' })()
+    await expect(failing).rejects.toThrow(EnvironmentError)
+    await expect(failing).rejects.toThrow(/No matching distribution found for torch==2\.13\.0/)
+    expect(() => resolvePython({ cwd, env: {} })).toThrow(/was not finished/)
+    expect((await setting(cwd)()).action).toBe('created')
+  })
+
+  test('although pip said that all is well is noticed', async () => {
+    const failing = setting(temporaryFolder(), { PRETEND_PIP: 'lies' })()
+    await expect(failing).rejects.toThrow(/pip ended well, but torch is missing/)
+  })
+
+  test('because it was aborted ends pip and rejects with the reason', async () => {
+    const cwd = temporaryFolder()
+    const controller = new AbortController()
+    const running = setting(cwd, { PRETEND_PIP: 'hangs' })({ signal: controller.signal })
+    running.catch(() => {})
+    await until(() => existsSync(join(cwd, '.venv/bin/pip-is-at-work')))
+    const { runId } = JSON.parse(readFileSync(join(cwd, '.venv/freetumor-setup.unfinished'), 'utf8'))
+    controller.abort()
+    await expect(running).rejects.toThrow(/abort/)
+    expect(await familyOf(runId)).toEqual([])
+  })
+
+  test('because it was killed is made again from nothing, and its pip is ended', async () => {
+    const cwd = temporaryFolder()
+    const setUp = setting(cwd)
+    const env = { PRETEND_PIP: 'hangs', FREETUMOR_PYTHON: undefined }
+    const { child, finished } = startCli(['setup', '--python', 'base/bin/python'], { cwd, env })
+    await until(() => existsSync(join(cwd, '.venv/bin/pip-is-at-work')))
+    await expect(setUp()).rejects.toThrow(
+      `another set-up is at work in ${join(cwd, '.venv')} (process ${child.pid})`,
+    )
+    child.kill('SIGKILL')
+    const { runId } = JSON.parse(readFileSync(join(cwd, '.venv/freetumor-setup.unfinished'), 'utf8'))
+    await until(async () => child.signalCode !== null)
+    expect(() => resolvePython({ cwd, env: {} })).toThrow(/was not finished/)
+    expect((await setUp()).action).toBe('created')
+    expect(await familyOf(runId)).toEqual([])
+    expect(existsSync(join(cwd, '.venv/bin/pip-is-at-work'))).toBe(false)
+    await finished
+  })
+})
+
+describe('an existing Python', () => {
+  test('that meets every floor is adopted, with what differs from the pins', async () => {
+    const cwd = temporaryFolder()
+    const packages = { ...PINS, torch: '2.11.0+cu130' }
+    const theirs = pretendPython(join(cwd, 'theirs'), { packages })
+    const done = await setting(cwd)({ python: theirs })
+    expect(done).toMatchObject({ action: 'adopted', python: theirs })
+    expect(done.summary).toContain('not as pinned: torch 2.11.0+cu130 (pinned 2.13.0)')
+    expect(resolvePython({ cwd, env: {} })).toBe(theirs)
+    expect((await setUpRuntime({ cwd, env: {} })).action).toBe('reused')
+  })
+
+  test('whose torch is too old is refused, naming what was found and what is needed', async () => {
+    const cwd = temporaryFolder()
+    const theirs = pretendPython(join(cwd, 'theirs'), { packages: { ...PINS, torch: '2.4.0' } })
+    const failing = setting(cwd)({ python: theirs })
+    await expect(failing).rejects.toThrow(
+      `${theirs} cannot be adopted: torch 2.4.0 (2.10 or newer is needed)`,
+    )
+  })
+
+  test('in the folder itself is taken when it is complete, filled when empty, and left alone otherwise', async () => {
+    const cwd = temporaryFolder()
+    const setUp = (venv: string) => setting(cwd)({ venv })
+    pretendPython(join(cwd, 'complete'), { packages: PINS })
+    pretendPython(join(cwd, 'empty'), { packages: { pip: '24.0', setuptools: '80' } })
+    pretendPython(join(cwd, 'theirs'), { packages: { pip: '24.0', django: '5' } })
+    expect((await setUp('complete')).action).toBe('adopted')
+    expect((await setUp('empty')).action).toBe('updated')
+    await expect(setUp('theirs')).rejects.toThrow(
+      /is an environment with packages of its own: torch is missing/,
+    )
+  })
+
+  test('named by FREETUMOR_PYTHON overrides everything: it is checked and nothing is made', async () => {
+    const cwd = temporaryFolder()
+    const named = pretendPython(join(cwd, 'named'), { packages: PINS })
+    const done = await setting(cwd, { FREETUMOR_PYTHON: named })()
+    expect(done).toMatchObject({ action: 'adopted', python: named })
+    expect(done.summary).toMatch(/FREETUMOR_PYTHON is set and overrides everything/)
+    expect(existsSync(join(cwd, '.venv'))).toBe(false)
+    const bare = pretendPython(join(cwd, 'bare'))
+    const failing = setting(cwd, { FREETUMOR_PYTHON: bare })()
+    await expect(failing).rejects.toThrow(
+      /FREETUMOR_PYTHON=.*bare.* lacks what the runtime needs: torch is missing/,
+    )
+  })
+})
