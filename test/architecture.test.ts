@@ -1,0 +1,223 @@
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { packageRoot, resolvePython } from '../src/runtime/python.js'
+import {
+  importedFile,
+  importedPackage,
+  pythonImports,
+  sourceFiles,
+  typescriptImports,
+} from './helpers/source-files.js'
+import { temporaryFolder } from './helpers/temporary.js'
+
+const SRC = join(packageRoot, 'src')
+const RUNTIME = join(packageRoot, 'python_runtime/freetumor_runtime')
+const files = sourceFiles(SRC, '.ts').filter((file) => !file.path.startsWith('generated/'))
+
+interface Room {
+  /** Rooms, or single files of them, that may be imported. */
+  readonly uses: readonly string[]
+  /** Those of which only types may be imported. */
+  readonly types?: readonly string[]
+}
+
+/** Files of src/ itself that every room may use. */
+const COMMON = ['errors.ts', 'jsonl.ts']
+const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
+const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'sampling', 'report']
+
+/** Who may import whom. A room may always import itself. */
+const ROOMS: Readonly<Record<string, Room>> = {
+  volume: { uses: [] },
+  config: { uses: [] },
+  ...Object.fromEntries(DOMAIN.map((room) => [room, { uses: ['volume'], types: ['config'] }])),
+  sampling: { uses: ['volume', ...DOMAIN], types: ['config'] },
+  report: { uses: [], types: ['training/events.ts', 'quality'] },
+  pipeline: { uses: ALL_BELOW_PIPELINE },
+  transport: { uses: ['generated'] },
+  runtime: {
+    uses: ['transport', 'generated'],
+    types: ['pipeline/ports.ts', 'volume', 'config', ...DOMAIN, 'sampling'],
+  },
+  cli: { uses: [...ALL_BELOW_PIPELINE, 'pipeline', 'runtime', 'transport'] },
+  'index.ts': { uses: [...ALL_BELOW_PIPELINE, 'pipeline', 'runtime'] },
+  'errors.ts': { uses: [] },
+  'jsonl.ts': { uses: [] },
+}
+
+/** Where each package may be imported, types included: one room owns each foreign boundary. */
+const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  '@grpc/grpc-js': ['transport'],
+  zeromq: ['transport'],
+  pythonia: ['runtime/pythonia.ts'],
+  commander: ['cli'],
+  'nifti-reader-js': ['volume'],
+  zarrita: ['sampling'],
+  yaml: ['config'],
+  zod: ['config', 'runtime', 'curation'],
+}
+
+const roomOf = (path: string): string => (path.includes('/') ? path.slice(0, path.indexOf('/')) : path)
+const within = (path: string, places: readonly string[]): boolean =>
+  places.some((place) => path === place || roomOf(path) === place)
+
+describe('src/', () => {
+  test('has only rooms that the import table knows', () => {
+    expect(files.map((file) => roomOf(file.path)).filter((room) => !(room in ROOMS))).toEqual([])
+  })
+
+  test('imports between rooms only as the table says', () => {
+    const wrong = files.flatMap((file) =>
+      typescriptImports(file.text).flatMap(({ specifier, typeOnly }) => {
+        const target = importedFile(file.path, specifier)
+        if (target === undefined || roomOf(target) === roomOf(file.path) || COMMON.includes(target)) return []
+        const { uses, types = [] } = ROOMS[roomOf(file.path)] ?? { uses: [] }
+        if (within(target, uses) || (typeOnly && within(target, types))) return []
+        const onlyTypes = within(target, types) ? ' (types only are allowed)' : ''
+        return [`${file.path} imports ${target}${onlyTypes}`]
+      }),
+    )
+    expect(wrong).toEqual([])
+  })
+
+  test('imports a foreign package only where its boundary is', () => {
+    const wrong = files.flatMap((file) =>
+      typescriptImports(file.text).flatMap(({ specifier }) => {
+        const name = importedPackage(specifier)
+        return name === undefined || within(file.path, PACKAGES[name] ?? [])
+          ? []
+          : [`${file.path} imports ${name}`]
+      }),
+    )
+    expect(wrong).toEqual([])
+  })
+
+  test('uses every package that it depends on', () => {
+    const manifest = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'))
+    const imported = sourceFiles(SRC, '.ts').flatMap((file) => typescriptImports(file.text))
+    const used = new Set(imported.map(({ specifier }) => importedPackage(specifier)))
+    expect(Object.keys(manifest.dependencies).filter((name) => !used.has(name))).toEqual([])
+  })
+
+  test('has no barrel but index.ts, no file above 400 lines, and kebab-case names', () => {
+    expect(files.map((file) => file.path).filter((path) => path.endsWith('/index.ts'))).toEqual([])
+    const long = files.filter((file) => file.text.split('\n').length > 401).map((file) => file.path)
+    expect(long).toEqual([])
+    expect(
+      files.map((file) => file.path).filter((path) => !/^([a-z\d]+[-/])*[a-z\d]+\.ts$/.test(path)),
+    ).toEqual([])
+  })
+
+  test('draws no number that a seed does not decide', () => {
+    expect(files.filter((file) => file.text.includes('Math.random')).map((file) => file.path)).toEqual([])
+  })
+})
+
+/** The same for the Python package. `BASE` may be used by all. */
+const BASE = ['errors', 'events']
+const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
+  errors: [],
+  events: [],
+  config: [],
+  models: [],
+  synthesis: [],
+  data: ['models', 'synthesis', 'config'],
+  training: ['models', 'synthesis', 'config', 'data'],
+  jobs: ['models', 'synthesis', 'config', 'data', 'training'],
+  bridge: ['generated', 'config'],
+  wiring: ['bridge', 'generated', 'config', 'data', 'training'],
+  calls: [],
+  doctor: [],
+  __main__: ['bridge', 'config', 'jobs', 'training', 'wiring', 'data', 'models', 'synthesis'],
+  __init__: [],
+}
+
+const COMPUTING = ['models', 'synthesis', 'data', 'training', 'jobs']
+/** Where each foreign package may be imported; what is not named here belongs to Python itself. */
+const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  torch: [...COMPUTING, 'bridge', 'doctor', 'calls'],
+  monai: COMPUTING,
+  numpy: [...COMPUTING, 'bridge'],
+  scipy: COMPUTING,
+  einops: COMPUTING,
+  safetensors: COMPUTING,
+  nibabel: ['data', 'jobs'],
+  zarr: ['data', 'jobs'],
+  tensorboard: ['training', 'jobs'],
+  grpc: ['bridge'],
+  zmq: ['bridge'],
+  google: ['bridge'],
+}
+
+describe('python_runtime/', () => {
+  const modules = sourceFiles(RUNTIME, '.py').filter((file) => !file.path.startsWith('generated/'))
+  const pythonRoomOf = (path: string): string => roomOf(path).replace(/\.py$/, '')
+
+  test('imports between its parts only as the table says', () => {
+    const wrong = modules.flatMap((file) => {
+      const room = pythonRoomOf(file.path)
+      const own = pythonImports(file.text).filter((name) => name.startsWith('freetumor_runtime.'))
+      const targets = own.map((name) => name.split('.')[1]!)
+      const allowed = [room, ...BASE, ...(PYTHON_ROOMS[room] ?? [])]
+      return targets
+        .filter((target) => !allowed.includes(target))
+        .map((target) => `${file.path} imports ${target}`)
+    })
+    expect(wrong).toEqual([])
+  })
+
+  test('imports a foreign package only where it belongs', () => {
+    const standard = execFileSync(resolvePython(), ['-c', 'import sys; print(*sys.stdlib_module_names)'], {
+      encoding: 'utf8',
+    }).split(/\s+/)
+    const known = new Set([...standard, 'freetumor_runtime'])
+    const wrong = modules.flatMap((file) => {
+      const names = [...new Set(pythonImports(file.text).map((name) => name.split('.')[0]!))]
+      const foreign = names.filter((name) => !known.has(name))
+      const misplaced = foreign.filter(
+        (name) => !(PYTHON_PACKAGES[name] ?? []).includes(pythonRoomOf(file.path)),
+      )
+      return misplaced.map((name) => `${file.path} imports ${name}`)
+    })
+    expect(wrong).toEqual([])
+  })
+
+  test('gives a job no socket: it takes iterables and yields results', () => {
+    const jobs = modules.filter((file) => file.path.startsWith('jobs/'))
+    expect(jobs.length).toBeGreaterThan(0)
+    expect(
+      jobs.filter((file) => pythonImports(file.text).includes('socket')).map((file) => file.path),
+    ).toEqual([])
+  })
+
+  test('starts from a __main__ of at most 80 lines', () => {
+    const main = readFileSync(join(RUNTIME, '__main__.py'), 'utf8')
+    expect(main.trimEnd().split('\n').length).toBeLessThanOrEqual(80)
+  })
+
+  test('draws no number from a global generator', () => {
+    const globals =
+      /\b(?:np|numpy)\.random\.(?!Generator|Philox|SeedSequence|default_rng)|^\s*import random\b/m
+    expect(modules.filter((file) => globals.test(file.text)).map((file) => file.path)).toEqual([])
+  })
+})
+
+test('the generated code is what proto/ says', () => {
+  const fresh = temporaryFolder()
+  execFileSync(join(packageRoot, 'scripts/generate'), ['--into', fresh], {
+    env: { ...process.env, FREETUMOR_PYTHON: resolvePython() },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+  expect(contents(join(SRC, 'generated'))).toEqual(contents(join(fresh, 'ts')))
+  expect(contents(join(RUNTIME, 'generated'))).toEqual(contents(join(fresh, 'python')))
+})
+
+/** Generated files by path; the package's own empty `__init__.py` is not generated. */
+function contents(folder: string): Record<string, string> {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true })
+  const found = entries.filter((entry) => entry.isFile() && !/^__init__\.py$|\.pyc$/.test(entry.name))
+  const paths = found.map((entry) => join(entry.parentPath, entry.name)).sort()
+  return Object.fromEntries(paths.map((path) => [path.slice(folder.length), readFileSync(path, 'utf8')]))
+}

@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest'
+import { importedFile, importedPackage, pythonImports, typescriptImports } from './source-files.js'
+
+test('TypeScript imports of every form are found, and those of types are told apart', () => {
+  const text = `
+import { a, type B } from './a.js'
+import { type C, type D } from './c.js'
+import type { E } from './e.js'
+import {
+  f,
+} from 'f'
+export { g } from './g.js'
+export type * from './h.js'
+import "./i.js"
+const j = await import('./j.js')
+const k = createRequire(import.meta.url)('k') as K
+const text = "from 'nowhere'"`
+  const found = typescriptImports(text).map(
+    ({ specifier, typeOnly }) => `${specifier}${typeOnly ? ' type' : ''}`,
+  )
+  expect(found).toEqual([
+    './a.js',
+    './c.js type',
+    './e.js type',
+    'f',
+    './g.js',
+    './h.js type',
+    './i.js',
+    './j.js',
+    'k',
+  ])
+})
+
+test('an import is either a file below the root or a package', () => {
+  expect(importedFile('a/b.ts', '../c/d.js')).toBe('c/d.ts')
+  expect(importedFile('a/b.ts', 'zod')).toBeUndefined()
+  expect([importedPackage('@grpc/grpc-js/x'), importedPackage('zod/v4'), importedPackage('node:fs')]).toEqual(
+    ['@grpc/grpc-js', 'zod', undefined],
+  )
+})
+
+test('Python imports of every form are found', () => {
+  const text = `
+import os, json
+import torch.distributed as dist  # why
+from freetumor_runtime import errors, config as c
+from freetumor_runtime.data.crops import (
+    A,
+    B,
+)
+def f():
+    from scipy import ndimage`
+  expect(pythonImports(text).sort()).toEqual([
+    'freetumor_runtime.config',
+    'freetumor_runtime.data.crops',
+    'freetumor_runtime.errors',
+    'json',
+    'os',
+    'scipy',
+    'torch.distributed',
+  ])
+})
