@@ -40,10 +40,10 @@ describe('the exit code', () => {
 
   test('is 130 or 143 when a signal ended a command that has nothing to resume', async () => {
     const aborted = new DOMException('aborted', 'AbortError')
-    const after = (signal: NodeJS.Signals) =>
+    const codeAfter = (signal: NodeJS.Signals) =>
       runProgram([throwing(aborted)], ['act'], memoryIo({ interruptedBy: signal }))
-    expect(await after('SIGINT')).toBe(130)
-    expect(await after('SIGTERM')).toBe(143)
+    expect(await codeAfter('SIGINT')).toBe(130)
+    expect(await codeAfter('SIGTERM')).toBe(143)
   })
 })
 
