@@ -1,6 +1,7 @@
 import os
 
 import torch
+
 from freetumor_runtime.doctor import devices
 
 
