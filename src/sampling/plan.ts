@@ -1,7 +1,6 @@
+import type { SizeClass } from '../simulation/plan.js'
 import type { Organ, OrganName } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
-
-export type SizeClass = 'tiny' | 'small' | 'medium' | 'large'
 
 /** A prepared case that training draws from. */
 export interface SampledCase {
@@ -67,10 +66,10 @@ export interface AugmentationOdds {
 export interface PlannedTumor {
   readonly organ: OrganName
   readonly size: SizeClass
-  /** Warped shape, 0 or 1, C order, `boxShape` voxels. */
+  /** Warped shape, 0 or 1, C order, `boxShape` voxels; trimmed to the crop. */
   readonly box: Uint8Array
   readonly boxShape: Vec3
-  /** Voxel of the crop on which voxel (0, 0, 0) of the box lies; may be negative. */
+  /** Voxel of the crop on which voxel (0, 0, 0) of the box lies. */
   readonly boxOrigin: Vec3
   /** Voxels. */
   readonly edgeSigma: number

@@ -1,0 +1,55 @@
+import { RuntimeCrashError } from '../errors.js'
+import { closePreparedCase, openPreparedCase, type PreparedCase } from './cache-reader.js'
+import { caseOfItem, planItem } from './item.js'
+import type { PlannedCrop, SamplingPlan } from './plan.js'
+
+/** Plans items one after another; the same item whoever plans it. */
+export interface ItemPlanner {
+  plan(item: number): Promise<PlannedCrop[]>
+  close(): Promise<void>
+}
+
+// Two files and about 50 kB of index each; opening one takes a few milliseconds.
+const MAX_OPEN_CASES = 32
+
+/** Plans in this thread. */
+export function openPlanner(plan: SamplingPlan): ItemPlanner {
+  const open = new Map<string, PreparedCase>()
+  let last: Promise<unknown> = Promise.resolve()
+  let isClosed = false
+
+  // The least recently used case is closed, so never two items at a time.
+  const planNext = async (item: number): Promise<PlannedCrop[]> => {
+    const sampled = caseOfItem(plan, item)
+    const prepared =
+      open.get(sampled.id) ??
+      (await openPreparedCase({ caseId: sampled.id, path: sampled.path }, plan.windowHu[0]))
+    open.delete(sampled.id)
+    open.set(sampled.id, prepared)
+    if (open.size > MAX_OPEN_CASES) closeOldest(open)
+    return planItem(plan, item, prepared)
+  }
+
+  return {
+    plan(item) {
+      if (isClosed) return Promise.reject(new RuntimeCrashError('the feeder is closed'))
+      const planned = last.then(() => planNext(item))
+      last = planned.catch(() => {})
+      return planned
+    },
+    async close() {
+      isClosed = true
+      await last
+      for (const prepared of open.values()) closePreparedCase(prepared)
+      open.clear()
+    },
+  }
+}
+
+function closeOldest(open: Map<string, PreparedCase>): void {
+  for (const [id, prepared] of open) {
+    closePreparedCase(prepared)
+    open.delete(id)
+    return
+  }
+}
