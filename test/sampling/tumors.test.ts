@@ -1,0 +1,170 @@
+import { describe, expect, test } from 'vitest'
+import type { PlannedTumor, SamplingPlan, TumorSampling, WeightedOrgan } from '../../src/sampling/plan.js'
+import { planTumors } from '../../src/sampling/tumors.js'
+import { openStream } from '../../src/simulation/random.js'
+import type { Vec3 } from '../../src/volume/volume.js'
+import { makeVoxels } from './prepared-case-files.js'
+import { makePlan } from './sampling-plan.js'
+
+const PATCH: Vec3 = [40, 40, 32]
+const LIVER = 1
+const LIVER_TUMOR = 2
+const PANCREAS = 3
+const KIDNEY_TUMOR = 6
+const labelOf = (id: (x: number, y: number, z: number) => number): Uint8Array =>
+  makeVoxels(PATCH, (x, y, z) => [0, id(x, y, z)]).label
+const halves = labelOf((x) => (x < 20 ? LIVER : PANCREAS))
+
+function planOf(tumors: Partial<TumorSampling>, organs?: readonly WeightedOrgan[]): SamplingPlan {
+  const base = makePlan({})
+  return makePlan({
+    patchVoxels: PATCH,
+    tumors: { ...base.tumors, draws: 1, ...tumors },
+    ...(organs ? { organs } : {}),
+  })
+}
+
+const weighted = (weights: Readonly<Record<string, number>>) =>
+  makePlan({}).organs.map((organ) => ({ ...organ, weight: weights[organ.name] ?? 0 }))
+
+function planMany(plan: SamplingPlan, label: Uint8Array, crops: number) {
+  return Array.from({ length: crops }, (_, crop) =>
+    planTumors(plan, label, (draw) => openStream([1, crop, draw])),
+  )
+}
+
+/** Places of the crop that a tumor's shape covers, and the ids there. */
+function covered(tumor: PlannedTumor, label: Uint8Array): Map<number, number> {
+  const places = new Map<number, number>()
+  let at = 0
+  for (let x = 0; x < tumor.boxShape[0]; x++)
+    for (let y = 0; y < tumor.boxShape[1]; y++)
+      for (let z = 0; z < tumor.boxShape[2]; z++, at++) {
+        if (tumor.box[at] === 0) continue
+        const [a, b, c] = [x + tumor.boxOrigin[0], y + tumor.boxOrigin[1], z + tumor.boxOrigin[2]]
+        const place = (a * PATCH[1] + b) * PATCH[2] + c
+        places.set(place, label[place]!)
+      }
+  return places
+}
+
+describe('which crops get tumors', () => {
+  const healthy = halves
+  const withTumor = labelOf((x) => (x < 20 ? LIVER : LIVER_TUMOR))
+  const withOtherTumor = labelOf((x) => (x < 20 ? LIVER : KIDNEY_TUMOR))
+  const onlyTumor = labelOf(() => LIVER_TUMOR)
+  const empty = labelOf(() => 0)
+  test.each<[string, TumorSampling['condition'], Uint8Array, number]>([
+    ['organ, healthy', 'organ', healthy, 1],
+    ['organ, beside a real tumor', 'organ', withTumor, 1],
+    ['organ, no organ', 'organ', empty, 0],
+    ['organ, only real tumor', 'organ', onlyTumor, 0],
+    ['organWithoutTumor, healthy', 'organWithoutTumor', healthy, 1],
+    ['organWithoutTumor, beside a real tumor', 'organWithoutTumor', withTumor, 0],
+    ['organWithoutTumor, beside a tumor of another organ', 'organWithoutTumor', withOtherTumor, 0],
+  ])('%s', (_, condition, label, tumors) => {
+    const planned = planTumors(planOf({ condition }), label, () => openStream([3]))
+    expect(planned.tumors).toHaveLength(tumors)
+    expect(planned.noRoom).toBe(false)
+  })
+
+  test('none without draws', () => {
+    expect(planTumors(planOf({ draws: 0 }), halves, () => openStream([3])).tumors).toHaveLength(0)
+  })
+})
+
+describe('the organ', () => {
+  test('is drawn by weight among those in the crop', () => {
+    // The kidney weighs most and is not there.
+    const plan = planOf({}, weighted({ liver: 3, pancreas: 1, kidney: 50 }))
+    const organs = planMany(plan, halves, 400).flatMap(({ tumors }) => tumors.map(({ organ }) => organ))
+    expect(organs).toHaveLength(400)
+    const liver = organs.filter((organ) => organ === 'liver').length
+    expect(organs.filter((organ) => organ === 'pancreas')).toHaveLength(400 - liver)
+    expect(Math.abs(liver - 300)).toBeLessThan(5 * Math.sqrt(400 * 0.75 * 0.25))
+  })
+
+  test('of weight 0 never gets one', () => {
+    const plan = planOf({}, weighted({ pancreas: 1 }))
+    const planned = planMany(plan, halves, 50).flatMap(({ tumors }) => tumors)
+    expect(new Set(planned.map(({ organ }) => organ))).toEqual(new Set(['pancreas']))
+    expect(
+      planTumors(
+        plan,
+        labelOf(() => LIVER),
+        () => openStream([1]),
+      ),
+    ).toEqual({ tumors: [], noRoom: false })
+  })
+
+  test('stands in for one without room', () => {
+    // One voxel of liver: nowhere a 5x5 square.
+    const label = labelOf((x, y, z) => (x + y + z === 0 ? LIVER : x < 20 ? 0 : PANCREAS))
+    const plan = planOf({}, weighted({ liver: 1000, pancreas: 1 }))
+    const planned = planMany(plan, label, 20)
+    expect(planned.flatMap(({ tumors }) => tumors.map(({ organ }) => organ))).toEqual(
+      Array.from({ length: 20 }, () => 'pancreas'),
+    )
+    expect(planned.some(({ noRoom }) => noRoom)).toBe(false)
+  })
+
+  test('that is alone and without room is told as no room', () => {
+    const label = labelOf((x, y, z) => (x + y + z === 0 ? LIVER : 0))
+    expect(planTumors(planOf({}), label, () => openStream([1]))).toEqual({ tumors: [], noRoom: true })
+  })
+})
+
+test('every tumor lies in the crop, covers voxels of its organ, and has its numbers in range', () => {
+  const plan = planOf({ sizeOdds: { tiny: 1, small: 1, medium: 1, large: 1 } })
+  const tumors = planMany(plan, halves, 200).flatMap((planned) => planned.tumors)
+  expect(tumors).toHaveLength(200)
+  expect(new Set(tumors.map(({ size }) => size)).size).toBe(4)
+  expect(new Set(tumors.map(({ textureIndex }) => textureIndex)).size).toBe(10)
+  for (const tumor of tumors) {
+    expect(tumor.box).toHaveLength(tumor.boxShape[0] * tumor.boxShape[1] * tumor.boxShape[2])
+    for (const axis of [0, 1, 2] as const) {
+      expect(tumor.boxOrigin[axis]).toBeGreaterThanOrEqual(0)
+      expect(tumor.boxOrigin[axis] + tumor.boxShape[axis]).toBeLessThanOrEqual(PATCH[axis])
+      expect(tumor.textureStart[axis]).toBeGreaterThanOrEqual(0)
+      expect(tumor.textureStart[axis]).toBeLessThanOrEqual(64 - PATCH[axis] - 1)
+    }
+    const id = tumor.organ === 'liver' ? LIVER : PANCREAS
+    expect([...covered(tumor, halves).values()]).toContain(id)
+    expect(tumor.edgeSigma).toBeGreaterThanOrEqual(1)
+    expect(tumor.edgeSigma).toBeLessThanOrEqual(2)
+    expect(tumor.handcraftedDifference).toBeGreaterThanOrEqual(0.2)
+    expect(tumor.handcraftedDifference).toBeLessThanOrEqual(0.7)
+  }
+})
+
+test('sizes come by their odds', () => {
+  const plan = planOf({ sizeOdds: { tiny: 3, small: 1, medium: 0, large: 0 } })
+  const sizes = planMany(plan, halves, 400).flatMap(({ tumors }) => tumors.map(({ size }) => size))
+  const tiny = sizes.filter((size) => size === 'tiny').length
+  expect(sizes.filter((size) => size === 'small')).toHaveLength(400 - tiny)
+  expect(Math.abs(tiny - 300)).toBeLessThan(5 * Math.sqrt(400 * 0.75 * 0.25))
+})
+
+test('two draws are two independent plans, and the first does not hang on the second', () => {
+  const two = planMany(planOf({ draws: 2 }), halves, 10)
+  const one = planMany(planOf({ draws: 1 }), halves, 10)
+  for (const [at, { tumors }] of two.entries()) {
+    expect(tumors.map(({ draw }) => draw)).toEqual([0, 1])
+    expect(tumors[0]).toEqual(one[at]!.tumors[0])
+    expect(tumors[1]!.edgeSigma).not.toBe(tumors[0]!.edgeSigma)
+  }
+})
+
+test('several tumors of a crop each take organ that the others left', () => {
+  for (const { tumors } of planMany(planOf({ perCrop: 3 }), halves, 20)) {
+    expect(tumors).toHaveLength(3)
+    const taken = new Set<number>()
+    for (const tumor of tumors) {
+      const fresh = [...covered(tumor, halves)].filter(
+        ([place, id]) => id === (tumor.organ === 'liver' ? LIVER : PANCREAS) && !taken.has(place),
+      )
+      expect(fresh.length).toBeGreaterThan(0)
+      for (const place of covered(tumor, halves).keys()) taken.add(place)
+    }
+  }
+})
