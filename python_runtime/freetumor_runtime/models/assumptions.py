@@ -38,7 +38,7 @@ def merging_order(file: CheckpointFile, told: str | None) -> Assumable:
                 "leave --merging out for a file that states its order",
             )
         return known
-    if not _has_patch_merging(file):
+    if not has_patch_merging(file):
         return Assumable(None, assumed=False)
     if told is not None:
         return Assumable(told, assumed=False)
@@ -78,5 +78,5 @@ def known_merging_order(file: CheckpointFile) -> Assumable:
     return Assumable("legacy" if published else None, assumed=published)
 
 
-def _has_patch_merging(file: CheckpointFile) -> bool:
+def has_patch_merging(file: CheckpointFile) -> bool:
     return any(".downsample.reduction." in key for key in segmentor_tensors(file))

@@ -27,6 +27,7 @@ from freetumor_runtime.models.unet3d import UNet3d
 SWINUNETR_WIDEST = "encoder10.layer.conv1.conv.weight"
 UNET_WIDEST = "down_tr512.ops.1.conv1.weight"
 _SWINUNETR_WIDTH_STEP = 12
+_OUTPUTS = range(1, 257)
 _SMALL_LEVELS, _SMALL_WIDTHS = range(1, 9), range(1, 1025)
 
 
@@ -202,9 +203,19 @@ def swinunetr_width(path: str, tensors: Mapping[str, Tensor]) -> int:
 
 def outputs_of(path: str, tensors: Mapping[str, Tensor], bias: str) -> int:
     """The length of the head's bias."""
-    if bias not in tensors or tensors[bias].ndim != 1 or len(tensors[bias]) == 0:
+    if bias not in tensors or tensors[bias].ndim != 1 or len(tensors[bias]) not in _OUTPUTS:
         raise CheckpointError(f"{path}: has no usable {bias}, so its number of outputs is not known")
     return len(tensors[bias])
+
+
+def small_segmentor_facts(file: CheckpointFile) -> dict[str, Any]:
+    """Kind and size of a small segmentor, as its metadata claims them, within what can be meant."""
+    stated = file.metadata.get("segmentor", {})
+    facts = {key: stated.get(key) for key in ("kind", "featureSize", "levels", "outputs")}
+    bounds = {"featureSize": _SMALL_WIDTHS, "levels": _SMALL_LEVELS, "outputs": _OUTPUTS}
+    if not all(type(facts[key]) is int and facts[key] in bound for key, bound in bounds.items()):
+        raise CheckpointError(f"{file.path}: its metadata describes no small segmentor: {facts}")
+    return facts
 
 
 def _segmentor_like(
@@ -222,10 +233,7 @@ def _segmentor_like(
             f"{file.path}: holds no segmentor that is known (no {SWINUNETR_WIDEST})",
             "a SwinUNETR with use_v2, or a model.pt of our own training is needed",
         )
-    facts = {key: stated.get(key) for key in ("kind", "featureSize", "levels", "outputs")}
-    bounds = {"featureSize": _SMALL_WIDTHS, "levels": _SMALL_LEVELS, "outputs": range(1, 257)}
-    if not all(type(facts[key]) is int and facts[key] in bound for key, bound in bounds.items()):
-        raise CheckpointError(f"{file.path}: its metadata describes no small segmentor: {facts}")
+    facts = small_segmentor_facts(file)
     # Its size is a claim of the metadata: compared on a device without memory before anything is allocated.
     with torch.device("meta"):
         imagined = _build(facts, "corrected")

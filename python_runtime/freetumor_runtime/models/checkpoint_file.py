@@ -4,16 +4,18 @@ A file is a zip of torch.save whose dict has the weights under `state_dict` (or 
 weights itself) and, if we wrote it, plain facts about them under `freetumor`.
 """
 
+import json
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+import safetensors
 import torch
 from torch import Tensor
 
@@ -55,8 +57,7 @@ class CheckpointFile:
 
 def read_checkpoint(path: str) -> CheckpointFile:
     """Raises CheckpointError, naming the file and what is wrong, for anything but a plain file of weights."""
-    _check_zip(path)
-    content = _load(path)
+    content = _load_safetensors(path) if path.endswith(".safetensors") else _load(path)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: a dict was expected, the file holds a {type(content).__name__}")
     metadata = _checked_metadata(path, content.get(METADATA_KEY, {}))
@@ -80,13 +81,18 @@ def read_checkpoint(path: str) -> CheckpointFile:
 
 
 def write_checkpoint(path: str, content: Mapping[str, Any]) -> None:
-    """torch.save into a temporary file of the same directory, then one rename; raises EnvironmentError."""
+    """torch.save, whole or not at all; raises EnvironmentError."""
+    write_whole(path, lambda file: torch.save(dict(content), file))
+
+
+def write_whole(path: str, write: Callable[[IO[bytes]], object]) -> None:
+    """`write` fills a temporary file of the same directory, which then replaces `path` by one rename."""
     target = Path(path)
     aside = target.with_name(f"{target.name}.tmp.{os.getpid()}")
     try:
         # A file object, not a path: then the cause of a failed write (disk full) is in the error's context.
         with open(aside, "wb") as file:
-            torch.save(dict(content), file)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, target)
@@ -140,6 +146,7 @@ def _check_zip(path: str) -> None:
 
 
 def _load(path: str) -> Any:
+    _check_zip(path)
     try:
         with torch.serialization.safe_globals(_HARMLESS_GLOBALS):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -150,6 +157,16 @@ def _load(path: str) -> Any:
         ) from error
     except (RuntimeError, ValueError, TypeError, KeyError, EOFError, OSError) as error:
         raise CheckpointError(f"{path}: cannot be read: {error}", "get the file again") from error
+
+
+def _load_safetensors(path: str) -> dict[str, Any]:
+    """As the same file in torch.save's form would be."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+            return {"state_dict": {key: file.get_tensor(key) for key in file.keys()}, METADATA_KEY: metadata}  # noqa: SIM118
+    except (safetensors.SafetensorError, ValueError, OSError) as error:
+        raise CheckpointError(f"{path}: cannot be read as safetensors: {error}", "get the file again") from error
 
 
 def _unsafe_globals(path: str) -> str:

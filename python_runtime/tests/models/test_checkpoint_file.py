@@ -109,6 +109,13 @@ def test_a_missing_file_is_named():
         read_checkpoint("nowhere/x.pt")
 
 
+def test_a_damaged_safetensors_file_is_refused(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"\xff" * 64)
+    with pytest.raises(CheckpointError, match=r"x\.safetensors: cannot be read as safetensors"):
+        read_checkpoint(str(path))
+
+
 def test_a_cut_file_is_refused(tmp_path, good):
     path = tmp_path / "cut.pt"
     with open(good, "rb") as file:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from freetumor_runtime.models.segmentor import build_segmentor, tumor_outputs
 from freetumor_runtime.models.unet3d import UNet3d
 from freetumor_runtime.synthesis.losses import adversarial_loss, discriminator_loss, seen_share, segmentation_loss
-from freetumor_runtime.synthesis.render import edge_mask, edge_weight, paint, region_roles, with_synthetic
+from freetumor_runtime.synthesis.render import edge_mask, paint, region_roles, with_synthetic
 from tests.parity import fixture, keys_of, largest_deviation, needs_parity, published_keys, with_formula_weights
 
 CASES = [
@@ -36,22 +36,29 @@ def two_threads():
 def test_images_labels_losses_and_share_are_those_of_the_published_synthesis(name, organ_label, tumor_labels):
     published = fixture(name)
     region = "chest" if "chest" in name else "abdomen"
-    networks, raw_B1XYZ = published_networks(region)
+    networks, raw_BCXYZ = published_networks(region)
     label_XYZ, shape_XYZ = tensor(published["label"][0, 0]), tensor(published["geometry"])
     image_XYZ = tensor(published["image"][0, 0])
 
     before = region_roles(label_XYZ, organ_label=organ_label, tumor_labels=tumor_labels)
     roles_XYZ = with_synthetic(before, shape_XYZ)
-    weight_XYZ = edge_weight(edge_mask(before, shape_XYZ), float(published["blur_sigma"]))
     fake_XYZ = paint(
-        image_XYZ, raw_B1XYZ[0], weight_XYZ, tensor(published["texture"]), roles_XYZ, channel=0, region=region
+        image_XYZ,
+        raw_BCXYZ[0],
+        edge_mask(before, shape_XYZ),
+        tensor(published["texture"]),
+        roles_XYZ,
+        sigma=float(published["blur_sigma"]),
+        channel=0,
+        region=region,
+        handcrafted_difference=0.0,
     )
     called_D = networks["netD"](fake_XYZ[None, None]).softmax(1)
     logits_S = networks["netSeg"](fake_XYZ[None, None])
     tumors = tumor_outputs(logits_S.shape[1])
     roles_BXYZ = roles_XYZ[None]
     deviations = {
-        "difference_raw": largest_deviation(raw_B1XYZ[..., ::2, ::2, ::2], published["difference_raw"]),
+        "difference_raw": largest_deviation(raw_BCXYZ[..., ::2, ::2, ::2], published["difference_raw"]),
         "fake_image": largest_deviation(fake_XYZ[None, None], published["fake_image"]),
         "fake_label": largest_deviation(roles_XYZ[None, None], published["fake_label"]),
         "adversarial_loss": largest_deviation(adversarial_loss(called_D, roles_BXYZ), published["adversarial_loss"]),

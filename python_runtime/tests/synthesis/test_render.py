@@ -16,6 +16,7 @@ from freetumor_runtime.synthesis.render import (
 )
 
 SHAPE = (30, 26, 34)
+SIGMA = 1.4
 
 
 def ball(centre, radius, shape=SHAPE):
@@ -24,7 +25,7 @@ def ball(centre, radius, shape=SHAPE):
 
 
 def some_crop(seed=0):
-    """image, raw generator output, texture, roles after placing, edge weight of a tumor half outside the organ."""
+    """image, raw generator output, texture, roles after placing, edge mask of a tumor half outside the organ."""
     random = torch.Generator().manual_seed(seed)
     image, texture = torch.rand(SHAPE, generator=random), torch.rand(SHAPE, generator=random)
     raw = torch.randn(3, *SHAPE, generator=random)
@@ -33,8 +34,7 @@ def some_crop(seed=0):
     label[ball((16, 16, 20), 4)] = 4
     before = region_roles(label, organ_label=3, tumor_labels=(2, 4, 6))
     shape = ball((12, 18, 16), 5)
-    weight = edge_weight(edge_mask(before, shape), 1.4)
-    return image, raw, texture, with_synthetic(before, shape), weight
+    return image, raw, texture, with_synthetic(before, shape), edge_mask(before, shape)
 
 
 def test_roles_know_one_organ_and_the_real_tumors_of_all():
@@ -91,7 +91,8 @@ def test_the_abdomen_difference_is_zeroed_outside_the_organ_before_the_blur_and_
 
 @pytest.mark.parametrize(("region", "sign"), [("abdomen", -1), ("chest", 1)])
 def test_only_organ_voxels_change_and_nothing_is_clamped(region, sign):
-    image, _, texture, roles, weight = some_crop()
+    image, _, texture, roles, edge = some_crop()
+    weight = edge_weight(edge, SIGMA)
     painted = compose(image, weight, 3.0, texture, roles, region=region)
     organ = (roles == 1) | (roles == 3)
     assert torch.equal(painted[~organ], image[~organ])
@@ -101,24 +102,23 @@ def test_only_organ_voxels_change_and_nothing_is_clamped(region, sign):
     assert painted.dtype == torch.float32
 
 
+def painted(image, raw, texture, roles, edge, channel=1, region="abdomen"):
+    return paint(
+        image, raw, edge, texture, roles, sigma=SIGMA, channel=channel, region=region, handcrafted_difference=0.4
+    )
+
+
 @pytest.mark.parametrize("region", ["abdomen", "chest"])
 @pytest.mark.parametrize("crafted", [False, True])
 def test_painting_in_the_box_that_can_change_equals_painting_the_whole_crop(region, crafted):
-    image, raw, texture, roles, weight = some_crop()
+    image, raw, texture, roles, edge = some_crop()
     before = image.clone()
+    weight = edge_weight(edge, SIGMA)
     difference = 0.4 if crafted else generator_difference(raw, roles, channel=1, region=region)
     whole = compose(image, weight, difference, texture, roles, region=region)
-    boxed = paint(
-        image,
-        None if crafted else raw,
-        weight,
-        texture,
-        roles,
-        channel=1,
-        region=region,
-        handcrafted_difference=0.4,
-    )
+    boxed = painted(image, None if crafted else raw, texture, roles, edge, region=region)
     assert (whole - boxed).abs().max() < 1e-7
+    assert (boxed - image).abs().max() > 0.01
     assert torch.equal(image, before)
     outside = weight == 0
     assert torch.equal(boxed[outside], image[outside])
@@ -126,34 +126,26 @@ def test_painting_in_the_box_that_can_change_equals_painting_the_whole_crop(regi
 
 @pytest.mark.parametrize("region", ["abdomen", "chest"])
 def test_gradients_reach_the_generator_where_the_tumor_is_and_only_on_its_channel(region):
-    image, raw, texture, roles, weight = some_crop()
-    gradients = []
-    for way in ("boxed", "whole"):
-        leaf = raw.clone().requires_grad_()
-        if way == "boxed":
-            painted = paint(image, leaf, weight, texture, roles, channel=1, region=region)
-        else:
-            difference = generator_difference(leaf, roles, channel=1, region=region)
-            painted = compose(image, weight, difference, texture, roles, region=region)
-        painted[roles == 3].sum().backward()
-        gradients.append(leaf.grad)
-    boxed, whole = gradients
-    assert (boxed - whole).abs().max() < 1e-7
-    assert torch.count_nonzero(boxed[1][roles == 3]) == (roles == 3).sum()
-    assert torch.count_nonzero(boxed[[0, 2]]) == 0
+    image, raw, texture, roles, edge = some_crop()
+    boxed, whole = raw.clone().requires_grad_(), raw.clone().requires_grad_()
+    painted(image, boxed, texture, roles, edge, region=region)[roles == 3].sum().backward()
+    difference = generator_difference(whole, roles, channel=1, region=region)
+    compose(image, edge_weight(edge, SIGMA), difference, texture, roles, region=region)[roles == 3].sum().backward()
+    assert (boxed.grad - whole.grad).abs().max() < 1e-7
+    assert torch.count_nonzero(boxed.grad[1][roles == 3]) == (roles == 3).sum()
+    assert torch.count_nonzero(boxed.grad[[0, 2]]) == 0
 
 
 def test_autocast_does_not_touch_the_painting():
-    image, raw, texture, roles, weight = some_crop()
-    plain = paint(image, raw, weight, texture, roles, channel=0, region="abdomen")
+    crop = some_crop()
+    plain = painted(*crop)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(paint(image, raw, weight, texture, roles, channel=0, region="abdomen"), plain)
+        assert torch.equal(painted(*crop), plain)
 
 
 def test_a_tumor_without_a_voxel_leaves_the_image():
-    image, raw, texture, roles, _ = some_crop()
-    nothing = torch.zeros(SHAPE, dtype=torch.float64)
-    assert torch.equal(paint(image, raw, nothing, texture, roles, channel=0, region="chest"), image)
+    image, raw, texture, roles, edge = some_crop()
+    assert torch.equal(painted(image, raw, texture, roles, torch.zeros_like(edge)), image)
 
 
 def test_a_box_holds_all_voxels_and_grows_to_the_edge_at_most():
