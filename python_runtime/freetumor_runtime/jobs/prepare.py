@@ -98,7 +98,8 @@ def prepared_key(case: PrepareCase, spec: PrepareSpec) -> str:
         "case": asdict(case),
         "files": [_file_state(file) for file in (case.image, case.label) if file is not None],
         "spacingMm": spec.spacingMm,
-        "windowHu": spec.windowHu,
+        # The upper end decides nothing here: HU are kept.
+        "windowLowerHu": spec.windowHu[0],
         "numIds": spec.numIds,
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

@@ -1,17 +1,23 @@
 import os
+import select
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 from monai.transforms import Compose, CropForegroundd, EnsureChannelFirstd, LoadImaged, Orientationd, Spacingd
 
+import freetumor_runtime
 from freetumor_runtime.config import PrepareCase, PrepareSpec
 from freetumor_runtime.data.cache import case_path, chunk_file, read_prepared_case
 from freetumor_runtime.errors import ConfigError, DataError
 from freetumor_runtime.events import CaseResult, Finished
 from freetumor_runtime.jobs.prepare import align_label, prepare, prepare_all, prepare_case
 
+IMPORTABLE = {"PYTHONPATH": str(Path(freetumor_runtime.__file__).parents[1])}
 SHAPE = (40, 36, 22)
 # LPS with unequal spacing and a tilt of some degrees, as a gantry leaves it
 TILTED = np.array([[-1.1, 0.03, 0, 60], [0.02, -0.9, 0.2, 40], [0, 0.05, 2.5, -300], [0, 0, 0, 1]])
@@ -62,7 +68,7 @@ def test_a_prepared_case_is_what_monai_makes_of_the_files(tmp_path, spec, affine
         [
             LoadImaged(both),
             EnsureChannelFirstd(both),
-            Orientationd(both, axcodes="RAS"),
+            Orientationd(both, axcodes="RAS", labels=None),
             Spacingd(both, pixdim=(1.5, 1.5, 1.5), mode=("bilinear", "nearest")),
             CropForegroundd(both, source_key="image", select_fn=lambda hu: hu > -175),
         ]
@@ -157,6 +163,7 @@ def test_a_case_is_reused_until_its_files_settings_or_cache_change(tmp_path, spe
     assert (first["reused"], again["reused"]) == (False, True)
     assert {**again, "seconds": 0, "reused": False} == {**first, "seconds": 0}
 
+    assert prepare_case(case, replace(spec, windowHu=(-175.0, 400.0)))["reused"]
     assert not prepare_case(case, replace(spec, windowHu=(-100.0, 250.0)))["reused"]
     assert not prepare_case(case, spec)["reused"]
     save(case.image, body(seed=1)[0], LPS)
@@ -193,6 +200,41 @@ def test_a_killed_worker_costs_its_case_only(tmp_path, spec):
     results = {event.case_id: event.result for event in prepare_all(cases, spec, 2)}
     assert results["deadly"]["error"]["kind"] == "environment" and "deadly" in results["deadly"]["error"]["message"]
     assert all("error" not in results[f"good{i}"] for i in range(3)) and len(results) == 4
+
+
+PARENT_OF_A_BUSY_WORKER = """
+import os, sys, time
+from freetumor_runtime.config import PrepareCase, PrepareSpec
+from freetumor_runtime.jobs.prepare import prepare_all
+
+def say_and_wait(descriptor_path):
+    with open(descriptor_path, "w") as pipe:
+        print(os.getpid(), file=pipe)
+    time.sleep(3600)
+
+class EndlessCase(PrepareCase):
+    def __reduce__(self):
+        return say_and_wait, (self.image,)
+
+if __name__ == "__main__":
+    spec = PrepareSpec("prepare", sys.argv[1], 1, (1.5, 1.5, 1.5), (-175.0, 250.0), 7, ())
+    list(prepare_all([EndlessCase("endless", sys.argv[2], None, {})], spec, 1))
+"""
+
+
+def test_a_worker_does_not_outlive_a_killed_parent(tmp_path):
+    script, pipe = tmp_path / "parent.py", tmp_path / "worker.fifo"
+    script.write_text(PARENT_OF_A_BUSY_WORKER)
+    os.mkfifo(pipe)
+    parent = subprocess.Popen([sys.executable, script, tmp_path / "cache", pipe], env=os.environ | IMPORTABLE)
+    try:
+        worker = os.pidfd_open(int(pipe.read_text()))
+    finally:
+        parent.kill()
+        parent.wait()
+    # Readable once the process is gone; the hour it would sleep is cut off long before.
+    assert select.select([worker], [], [], 60)[0]
+    os.close(worker)
 
 
 def test_two_cases_of_one_id_are_refused(tmp_path, spec):
