@@ -79,8 +79,8 @@ describe.each(['golden.zarr', 'compressed.zarr'])('%s, written by Python', (name
     })
     expect(expected.length).toBeGreaterThan(100)
     expect(countVoxels(prepared, wanted)).toBe(expected.length)
-    // Every 7th rank of the compressed case: each read goes through all of zarrita.
-    const step = name === 'golden.zarr' ? 1 : 7
+    // Every 37th rank of the compressed case: each read goes through all of zarrita.
+    const step = name === 'golden.zarr' ? 1 : 37
     const found: string[] = []
     for (let rank = 0; rank < expected.length; rank += step)
       found.push((await voxelOfRank(prepared, wanted, rank)).join())
