@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from freetumor_runtime.errors import CheckpointError, UsageError
@@ -60,6 +61,16 @@ def channel_mode(file: CheckpointFile, told: str | None) -> Assumable:
     if stated not in (None, *CHANNEL_MODES):
         raise CheckpointError(f"{file.path}: states an unknown channel mode {stated!r}")
     return Assumable(stated, assumed=False) if stated is not None else Assumable("shared", assumed=True)
+
+
+def untouched_outputs(weight: Tensor, bias: Tensor) -> tuple[int, ...]:
+    """Outputs of a generator's head whose weights all lie within the bounds they are first drawn from.
+
+    Training with one channel for all organs leaves the others so: a hint, no proof, that such an output never learned.
+    """
+    bound = weight[0].numel() ** -0.5
+    largest = torch.maximum(weight.float().flatten(1).abs().amax(1), bias.float().abs())
+    return tuple((largest <= bound).nonzero().flatten().tolist())
 
 
 def segmentor_tensors(file: CheckpointFile) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from freetumor_runtime.models.assumptions import (
     known_merging_order,
     merging_order,
     segmentor_tensors,
+    untouched_outputs,
 )
 from freetumor_runtime.models.checkpoint_file import METADATA_VERSION, CheckpointFile, read_checkpoint
 from freetumor_runtime.models.matching import MatchReport, load_strictly, match, refuse_incomplete
@@ -49,10 +50,14 @@ class LoadedSegmentor:
 
 @dataclass(frozen=True)
 class LoadedGenerator:
-    """A frozen generator. `channel.value`: `organ` (one output an organ) or `shared` (output 0 for all)."""
+    """A frozen generator. `channel.value`: `organ` (one output an organ) or `shared` (output 0 for all).
+
+    `untouched_outputs` probably never learned; worth a word to the user where the channel is `organ`.
+    """
 
     network: UNet3d
     channel: Assumable
+    untouched_outputs: tuple[int, ...]
     metadata: dict[str, Any]
     report: MatchReport
 
@@ -115,7 +120,9 @@ def load_generator(path: str, channel: str | None, device: torch.device) -> Load
     network = UNet3d(outputs_of(path, tensors, "out_tr.final_conv.bias"), unet_width(path, tensors))
     report = load_strictly(network, tensors, path)
     freeze(network).to(device)
-    return LoadedGenerator(network, channel_mode(file, channel), file.metadata, report)
+    head = network.out_tr.final_conv
+    untouched = untouched_outputs(head.weight.detach().cpu(), head.bias.detach().cpu())
+    return LoadedGenerator(network, channel_mode(file, channel), untouched, file.metadata, report)
 
 
 def load_generator_weights(generator: UNet3d, path: str) -> MatchReport:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from freetumor_runtime.errors import UsageError
-from freetumor_runtime.models.assumptions import channel_mode, has_patch_merging, known_merging_order
+from freetumor_runtime.models.assumptions import channel_mode, has_patch_merging, known_merging_order, untouched_outputs
 from freetumor_runtime.models.checkpoint import (
     SWINUNETR_WIDEST,
     UNET_WIDEST,
@@ -133,18 +133,13 @@ def _kind(parts: dict[str, Any], architectures: set[str | None]) -> str:
 
 
 def _channel(file: CheckpointFile, generator: dict[str, Tensor]) -> dict[str, Any] | None:
-    """`untouchedOutputs`: those whose weights all still lie within the bounds they are drawn from, so that perhaps
-    nothing has taught them: what training with one channel for all organs leaves behind."""
     if _HEAD_WEIGHT not in generator or _HEAD_BIAS not in generator:
         return None
     mode = channel_mode(file, None)
-    weight, bias = generator[_HEAD_WEIGHT].float(), generator[_HEAD_BIAS].float()
-    bound = weight[0].numel() ** -0.5
-    largest = torch.maximum(weight.flatten(1).abs().amax(1), bias.abs())
     return {
         "mode": mode.value,
         "assumed": mode.assumed,
-        "untouchedOutputs": (largest <= bound).nonzero().flatten().tolist(),
+        "untouchedOutputs": list(untouched_outputs(generator[_HEAD_WEIGHT], generator[_HEAD_BIAS])),
     }
 
 

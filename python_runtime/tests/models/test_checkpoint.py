@@ -101,9 +101,12 @@ def test_a_synthesis_checkpoint_gives_its_generator_and_its_segmentor(tmp_path):
     generator, segmentor = UNet3d(3, base_channels=4), swinunetr()
     generator.state_dict()["down_tr64.ops.0.bn1.running_mean"].fill_(0.5)
     path = str(tmp_path / "renamed.pt")
+    with torch.no_grad():
+        generator.out_tr.final_conv.bias[1] = 3
     torch.save({"state_dict": synthesis_weights(generator, segmentor, prefix="module.")}, path)
     loaded = load_generator(path, None, CPU)
     assert same_weights(loaded.network, generator)
+    assert loaded.untouched_outputs == (0, 2)
     assert (loaded.channel.value, loaded.channel.assumed) == ("shared", True)
     seg = load_segmentor(path, None, CPU)
     assert same_weights(seg.network, segmentor)
