@@ -1,0 +1,335 @@
+"""NIfTI files: judged before they are decoded, read into [X, Y, Z] arrays, written without a word of free text.
+
+The twin of src/volume/nifti.ts: both give the same verdict with the same reason.
+"""
+
+import gzip
+import os
+import stat
+import struct
+import uuid
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import nibabel
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+
+from freetumor_runtime.errors import DataError, EnvironmentError
+
+# A CT of 512 x 512 x 2048 voxels in float32.
+DEFAULT_MAX_BYTES = 2**31
+
+_MAX_HEADER_BYTES = 540
+_MAX_DIMENSION = 4096
+# float32 of 0.01 is a little below 0.01.
+_SPACING_RANGE_MM = (0.01 * (1 - 1e-6), 50 * (1 + 1e-6))
+_MIN_VOXEL_MM3 = 1e-6
+# Deflate cannot do better, so a header that promises more than this many bytes a stored byte lies.
+_MAX_INFLATION = 1032
+_CHUNK_BYTES = 1 << 20
+
+_BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
+_CONVERT = "convert it to a single NIfTI file (.nii or .nii.gz) of one 3-D volume"
+_REPAIR = "write the file again from its source, or repair its header"
+_FETCH = "copy or download it again"
+
+
+class NiftiError(DataError):
+    """A file that is refused; `reason` is a word of NiftiProblem in src/volume/nifti-header.ts."""
+
+    def __init__(self, reason: str, path: str, message: str, hint: str) -> None:
+        super().__init__(f"{path}: {message}", hint)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class NiftiHeader:
+    """What a header says once it is judged: affine 4x4 float64, voxel to RAS millimetres, by nibabel's rule."""
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype
+    slope: float
+    inter: float
+    affine: np.ndarray
+    voxel_offset: int
+
+
+def check_nifti(path: str, max_bytes: int = DEFAULT_MAX_BYTES) -> NiftiHeader:
+    """Judges header and data to the last byte. Raises NiftiError with a reason, DataError's kind."""
+    return _read(path, max_bytes)[0]
+
+
+def load_nifti(path: str, max_bytes: int = DEFAULT_MAX_BYTES) -> tuple[np.ndarray, np.ndarray]:
+    """One 3-D volume: array [X, Y, Z] in the stored type, or floating point where a rescale applies, and its affine.
+
+    The affine is 4x4 float64, voxel to RAS millimetres. Raises NiftiError that names the file.
+    """
+    header, voxels = _read(path, max_bytes)
+    array = np.frombuffer(voxels, header.dtype).reshape(header.shape, order="F")
+    array = array.astype(header.dtype.newbyteorder("="), copy=False)
+    if (header.slope, header.inter) != (1.0, 0.0):
+        array = _rescaled(array, header.slope, header.inter)
+    return array, header.affine
+
+
+def save_nifti(path: str, array: np.ndarray, affine: np.ndarray, dtype: type[np.generic] | np.dtype) -> None:
+    """Writes array [X, Y, Z] with a fresh header: sform, qform when the axes are at right angles, millimetres.
+
+    Values must fit `dtype`. Written aside, synced and renamed. Gzipped when the name ends in .gz; the same input always
+    gives the same bytes.
+    """
+    image = nibabel.Nifti1Image(_converted(array, np.dtype(dtype), path), None)
+    header = image.header
+    header.set_data_dtype(dtype)
+    header.set_xyzt_units("mm")
+    header.set_zooms(np.linalg.norm(np.asarray(affine, np.float64)[:3, :3], axis=0))
+    header.set_sform(affine, code=1)
+    header.set_qform(affine if _right_angled(affine) else None, code=1 if _right_angled(affine) else 0)
+    content = image.to_bytes()
+    if str(path).endswith(".gz"):
+        content = gzip.compress(content, compresslevel=3, mtime=0)
+    _write_synced(path, content)
+
+
+def _read(path: str, max_bytes: int) -> tuple[NiftiHeader, bytearray]:
+    with _open(path) as file:
+        stored = os.fstat(file.fileno()).st_size
+        if stored > max_bytes:
+            raise _too_large(path, stored, max_bytes)
+        header = _judge(_start(file, path), path)
+        length = int(np.prod(header.shape, dtype=np.int64)) * header.dtype.itemsize
+        if header.voxel_offset + length > max_bytes:
+            raise _too_large(path, header.voxel_offset + length, max_bytes)
+        return header, _rest(file, path, stored, header.voxel_offset, length)
+
+
+def _open(path: str) -> BinaryIO:
+    try:
+        # Without NONBLOCK a pipe of that name would wait for a writer for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NiftiError("missing", path, "does not exist", "correct the path, or fetch the file") from error
+    except OSError as error:
+        message = f"cannot be opened ({error.strerror})"
+        raise NiftiError("unreadable", path, message, "check the disk and the permissions") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NiftiError("notAFile", path, "is no file but a folder, pipe or device", "name a NIfTI file")
+    return os.fdopen(descriptor, "rb", buffering=0)
+
+
+def _start(file: BinaryIO, path: str) -> bytes:
+    start = b""
+    for chunk in _decoded(file, path, 1 << 14):
+        start += chunk
+        if len(start) >= _MAX_HEADER_BYTES:
+            break
+    return start[:_MAX_HEADER_BYTES]
+
+
+def _rest(file: BinaryIO, path: str, stored: int, offset: int, length: int) -> bytearray:
+    total = offset + length
+    compressed = _is_gzip(file)
+    if stored * (_MAX_INFLATION if compressed else 1) < total:
+        raise _truncated(path, stored, total)
+    if not compressed and stored > total:
+        raise _trailing(path, total)
+    rest = bytearray(length)
+    position = 0
+    for chunk in _decoded(file, path, _CHUNK_BYTES):
+        if position + len(chunk) > total:
+            raise _trailing(path, total)
+        skipped = min(len(chunk), max(0, offset - position))
+        start = position + skipped - offset
+        rest[max(0, start) : max(0, start) + len(chunk) - skipped] = memoryview(chunk)[skipped:]
+        position += len(chunk)
+    if position < total:
+        raise _truncated(path, position, total)
+    return rest
+
+
+def _rescaled(array: np.ndarray, slope: float, inter: float) -> np.ndarray:
+    small = array.dtype.itemsize < 4 or array.dtype == np.float32
+    result = np.empty(array.shape, np.float32 if small else np.float64, order="F")
+    # Slice by slice: the product is made in float64, and a whole CT of that is large.
+    for z in range(array.shape[2]):
+        result[:, :, z] = array[:, :, z] * np.float64(slope) + inter
+    return result
+
+
+def _is_gzip(file: BinaryIO) -> bool:
+    file.seek(0)
+    return file.read(2) == b"\x1f\x8b"
+
+
+def _decoded(file: BinaryIO, path: str, chunk_bytes: int) -> Iterator[bytes]:
+    """The file's bytes from the first on, inflated when it is gzip, never more than `chunk_bytes` at a time."""
+    compressed = _is_gzip(file)
+    file.seek(0)
+    if not compressed:
+        while chunk := file.read(chunk_bytes):
+            yield chunk
+        return
+    inflate = zlib.decompressobj(wbits=31)
+    pending = b""
+    while True:
+        pending = pending or file.read(chunk_bytes)
+        if inflate.eof:
+            # Members may follow each other; anything else behind the end is refused.
+            if not pending:
+                return
+            inflate = zlib.decompressobj(wbits=31)
+        try:
+            chunk = inflate.decompress(pending, chunk_bytes)
+        except zlib.error as error:
+            raise NiftiError("corruptGzip", path, "its compressed data are damaged", _FETCH) from error
+        if not pending and not chunk and not inflate.eof:
+            raise NiftiError("truncated", path, "its compressed data stop before their end", _FETCH)
+        pending = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
+        if chunk:
+            yield chunk
+
+
+def _judge(start: bytes, path: str) -> NiftiHeader:
+    """The checks of parseNiftiHeader in src/volume/nifti-header.ts, in its order."""
+    version, header = _parse(start, path)
+    shape = _checked_shape([int(size) for size in header["dim"]], path)
+    _check_data_type(int(header["datatype"]), int(header["bitpix"]), path)
+    offset = float(header["vox_offset"])
+    smallest = 352 if version == 1 else 544
+    if not (offset.is_integer() and smallest <= offset < 2**53):
+        message = f"its voxels start at byte {offset:g}, expected a whole number from {smallest}"
+        raise NiftiError("voxelOffset", path, message, _REPAIR)
+    spacing = [float(mm) for mm in header["pixdim"][1:4]]
+    if not _in_range(spacing):
+        message = f"its spacing is {spacing} mm, expected 0.01 to 50 mm"
+        raise NiftiError("spacing", path, message, "write the file again with its spacing in millimetres")
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if not np.isfinite([slope, inter]).all():
+        message = f"its rescale slope and intercept are {slope} and {inter}"
+        raise NiftiError("scaling", path, message, "write the file again with the rescale of its scanner")
+    if slope == 0:
+        # The standard: no scaling.
+        slope, inter = 1.0, 0.0
+    return NiftiHeader(shape, header.get_data_dtype(), slope, inter, _checked_affine(header, path), int(offset))
+
+
+def _parse(start: bytes, path: str) -> tuple[int, nibabel.Nifti1Header]:
+    sizes = struct.unpack("<i", start[:4]) + struct.unpack(">i", start[:4]) if len(start) >= 4 else ()
+    version = 1 if 348 in sizes else 2 if 540 in sizes else 0
+    length = {0: 1 << 30, 1: 348, 2: 540}[version]
+    if len(start) < length:
+        raise NiftiError("notNifti", path, "is no NIfTI file", _hint_for_other(start))
+    magic = start[344:348] if version == 1 else start[4:12]
+    tail = b"%d" % version + (b"\0" if version == 1 else b"\0\r\n\x1a\n")
+    if magic == b"ni" + tail:
+        raise NiftiError("headerOnly", path, "is a header whose voxels lie in another file (.hdr and .img)", _CONVERT)
+    if magic != b"n+" + tail:
+        raise NiftiError("notNifti", path, "has a header like NIfTI but not its mark (an Analyze file?)", _CONVERT)
+    kind = nibabel.Nifti1Header if version == 1 else nibabel.Nifti2Header
+    little = struct.unpack("<i", start[:4])[0] == length
+    return version, kind(start[:length], endianness="<" if little else ">", check=False)
+
+
+def _checked_shape(dims: list[int], path: str) -> tuple[int, int, int]:
+    count = dims[0]
+    used = dims[1 : 1 + max(0, min(7, count))]
+    if not 3 <= count <= 7 or any(size != 1 for size in used[3:]):
+        found = " x ".join(map(str, used))
+        message = f"one 3-D volume was expected, the header says {count} dimensions ({found})"
+        raise NiftiError("dimensions", path, message, "extract the volume you mean into a file of its own")
+    x, y, z = used[:3]
+    if not all(1 <= size <= _MAX_DIMENSION for size in (x, y, z)):
+        message = f"sizes of 1 to {_MAX_DIMENSION} voxels were expected, found {x} x {y} x {z}"
+        raise NiftiError("dimensions", path, message, _REPAIR)
+    return x, y, z
+
+
+def _check_data_type(code: int, bits: int, path: str) -> None:
+    if code not in _BITS:
+        message = f"holds data type {code} (complex numbers, colours, bits or 128-bit floats), no CT and no label"
+        raise NiftiError("dataType", path, message, _CONVERT)
+    if _BITS[code] != bits:
+        message = f"says data type {code} with {bits} bits a voxel, which contradicts itself"
+        raise NiftiError("dataType", path, message, _REPAIR)
+
+
+def _checked_affine(header: nibabel.Nifti1Header, path: str) -> np.ndarray:
+    if header["pixdim"][0] not in (-1, 1):
+        header["pixdim"][0] = 1
+    try:
+        affine = np.asarray(header.get_best_affine(), np.float64)
+    except (HeaderDataError, ValueError):
+        affine = np.full((4, 4), np.nan)
+    usable = (
+        bool(np.isfinite(affine).all())
+        and abs(np.linalg.det(affine[:3, :3])) > _MIN_VOXEL_MM3
+        and _in_range(np.linalg.norm(affine[:3, :3], axis=0))
+    )
+    if not usable:
+        message = "its position in the world cannot be used: not finite, flat or out of scale"
+        raise NiftiError("affine", path, message, _REPAIR)
+    return affine
+
+
+def _in_range(spacing_mm) -> bool:
+    low, high = _SPACING_RANGE_MM
+    return all(low <= mm <= high for mm in spacing_mm)
+
+
+def _hint_for_other(start: bytes) -> str:
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer: fetch the data with `git lfs pull`"
+    if 0 < len(start) < 400 and all(32 <= byte < 127 or chr(byte).isspace() for byte in start):
+        return "it holds a line of text, perhaps a link that was copied as a file: fetch the data it stands for"
+    return _CONVERT
+
+
+def _too_large(path: str, size: int, max_bytes: int) -> NiftiError:
+    return NiftiError(
+        "tooLarge", path, f"is {size} bytes, the limit is {max_bytes}", "crop the scan, or raise the limit"
+    )
+
+
+def _truncated(path: str, found: int, expected: int) -> NiftiError:
+    return NiftiError("truncated", path, f"holds {found} bytes of the {expected} its header promises", _FETCH)
+
+
+def _trailing(path: str, expected: int) -> NiftiError:
+    return NiftiError("trailingData", path, f"goes on behind the {expected} bytes its header promises", _FETCH)
+
+
+def _converted(array: np.ndarray, dtype: np.dtype, path: str) -> np.ndarray:
+    converted = array.astype(dtype)
+    if dtype.kind in "iu" and not np.array_equal(converted, array):
+        raise DataError(f"{path}: some values do not fit {dtype}", "choose a wider data type, or round them first")
+    return converted
+
+
+def _right_angled(affine: np.ndarray) -> bool:
+    axes = np.asarray(affine, np.float64)[:3, :3]
+    axes = axes / np.linalg.norm(axes, axis=0)
+    return bool(np.abs(axes.T @ axes - np.eye(3)).max() < 1.75e-4)
+
+
+def _write_synced(path: str, content: bytes) -> None:
+    temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        directory = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        message = f"{path}: cannot be written ({error.strerror})"
+        raise EnvironmentError(message, "check the folder, its permissions and the space on the disk") from error

@@ -1,0 +1,122 @@
+import type { NIFTI1, NIFTI2 } from 'nifti-reader-js'
+import { determinant, shearDegrees, spacingOf } from './geometry.js'
+import type { Affine, Vec3 } from './volume.js'
+
+export interface HeaderAffine {
+  readonly affine: Affine
+  readonly source: 'sform' | 'qform' | 'pixdim'
+}
+
+/**
+ * The affine as nibabel takes it: sform when it has a code, else qform, else pixdim with the first axis to the left and
+ * the world's origin in the middle. (nifti-reader-js prefers the form with the higher code, so its own is not used.)
+ * Null when the quaternion is none.
+ */
+export function affineOfHeader(
+  bytes: Uint8Array,
+  fields: NIFTI1 | NIFTI2,
+  version: 1 | 2,
+  shape: Vec3,
+): HeaderAffine | null {
+  if (fields.sform_code > 0) return { affine: sform(bytes, fields.littleEndian, version), source: 'sform' }
+  if (fields.qform_code > 0) {
+    const affine = qform(fields, version)
+    return affine && { affine, source: 'qform' }
+  }
+  return { affine: centred(shape, fields.pixDims), source: 'pixdim' }
+}
+
+export interface Quaternion {
+  readonly b: number
+  readonly c: number
+  readonly d: number
+  /** -1 when the third axis is turned, which a rotation alone cannot say. */
+  readonly qfac: 1 | -1
+}
+
+/** The rotation of an affine as a header's quaternion; null when the axes are not at right angles. */
+export function quaternionOf(affine: Affine): Quaternion | null {
+  if (shearDegrees(affine) > 0.01) return null
+  const spacing = spacingOf(affine)
+  const qfac = determinant(affine) < 0 ? -1 : 1
+  const r = (row: number, column: number) =>
+    (affine[row * 4 + column]! / spacing[column]!) * (column === 2 ? qfac : 1)
+  const [xx, yy, zz] = [r(0, 0), r(1, 1), r(2, 2)]
+  // Four times the square of each component; dividing by the largest keeps the others exact.
+  const squares = [1 + xx + yy + zz, 1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz] as const
+  const largest = squares.indexOf(Math.max(...squares))
+  const twice = 2 * Math.sqrt(squares[largest]!)
+  const products = [
+    [squares[0], r(2, 1) - r(1, 2), r(0, 2) - r(2, 0), r(1, 0) - r(0, 1)],
+    [r(2, 1) - r(1, 2), squares[1], r(0, 1) + r(1, 0), r(0, 2) + r(2, 0)],
+    [r(0, 2) - r(2, 0), r(0, 1) + r(1, 0), squares[2], r(1, 2) + r(2, 1)],
+    [r(1, 0) - r(0, 1), r(0, 2) + r(2, 0), r(1, 2) + r(2, 1), squares[3]],
+  ] as const
+  const [a, b, c, d] = products[largest]!.map((value) => value / twice) as [number, number, number, number]
+  // A header leaves out the scalar part and takes it as not negative.
+  const sign = a < 0 ? -1 : 1
+  return { b: sign * b, c: sign * c, d: sign * d, qfac }
+}
+
+function sform(bytes: Uint8Array, littleEndian: boolean, version: 1 | 2): Affine {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const rows = Array.from({ length: 12 }, (_, index) =>
+    version === 1
+      ? view.getFloat32(280 + 4 * index, littleEndian)
+      : view.getFloat64(400 + 8 * index, littleEndian),
+  )
+  return [...rows, 0, 0, 0, 1]
+}
+
+function qform(fields: NIFTI1 | NIFTI2, version: 1 | 2): Affine | null {
+  const { quatern_b: b, quatern_c: c, quatern_d: d } = fields
+  const square = 1 - (b * b + c * c + d * d)
+  const rounding = 3 * (version === 1 ? 2 ** -23 : 2 ** -52)
+  if (!(square > -rounding)) return null
+  const a = square < rounding ? 0 : Math.sqrt(square)
+  // Rounded quaternions are not quite of length one: the division makes the rotation keep lengths.
+  const s = 2 / (a * a + b * b + c * c + d * d)
+  const [x, y, z] = fields.pixDims.slice(1, 4) as [number, number, number]
+  const zFlipped = fields.pixDims[0] === -1 ? -z : z
+  return [
+    (1 - s * (c * c + d * d)) * x,
+    s * (b * c - a * d) * y,
+    s * (b * d + a * c) * zFlipped,
+    fields.qoffset_x,
+    s * (b * c + a * d) * x,
+    (1 - s * (b * b + d * d)) * y,
+    s * (c * d - a * b) * zFlipped,
+    fields.qoffset_y,
+    s * (b * d - a * c) * x,
+    s * (c * d + a * b) * y,
+    (1 - s * (b * b + c * c)) * zFlipped,
+    fields.qoffset_z,
+    0,
+    0,
+    0,
+    1,
+  ]
+}
+
+function centred(shape: Vec3, pixDims: readonly number[]): Affine {
+  const [x, y, z] = pixDims.slice(1, 4) as [number, number, number]
+  const [nx, ny, nz] = shape
+  return [
+    -x,
+    0,
+    0,
+    ((nx - 1) / 2) * x,
+    0,
+    y,
+    0,
+    (-(ny - 1) / 2) * y,
+    0,
+    0,
+    z,
+    (-(nz - 1) / 2) * z,
+    0,
+    0,
+    0,
+    1,
+  ]
+}

@@ -1,0 +1,135 @@
+import { constants } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import type { DataError } from '../errors.js'
+import { readRest, readStart, type StoredFile } from './decoded-bytes.js'
+import { ARRAYS, type StoredArray } from './nifti-arrays.js'
+import {
+  bytesPerVoxel,
+  MAX_HEADER_BYTES,
+  type NiftiDataType,
+  type NiftiHeader,
+  parseNiftiHeader,
+  refusal,
+} from './nifti-header.js'
+import type { Volume, VoxelArray } from './volume.js'
+import { reverseAxisOrder } from './voxel-order.js'
+
+/** A CT of 512 x 512 x 2048 voxels in float32. */
+export const DEFAULT_MAX_BYTES = 2 ** 31
+
+export interface NiftiVolume extends Volume, NiftiHeader {}
+
+export interface ReadOptions {
+  /** Largest decoded file, in bytes; default 2 GiB. */
+  readonly maxBytes?: number
+}
+
+/**
+ * Reads one 3-D volume from a .nii or .nii.gz file (by content, not by name). The header is judged before anything is
+ * allocated, the data are inflated into a buffer of exactly the promised size. Voxels come in C order (third axis
+ * fastest) in the stored type, or as floating point where a rescale applies; 64-bit integers become float64.
+ * @throws DataError that names the file, with `facts.reason`, a NiftiProblem
+ */
+export async function readNifti(file: string, options: ReadOptions = {}): Promise<NiftiVolume> {
+  return withStoredFile(file, options, async (stored) => {
+    const header = await headerOf(stored, options)
+    const count = header.shape[0] * header.shape[1] * header.shape[2]
+    const bytes = await readRest(stored, header.voxelOffset, count * bytesPerVoxel(header.dataType))
+    if (!header.littleEndian) swapBytes(bytes, bytesPerVoxel(header.dataType))
+    const [nx, ny, nz] = header.shape
+    return {
+      ...header,
+      data: reverseAxisOrder(scaled(typedArray(bytes, header.dataType), header), [nz, ny, nx]),
+    }
+  })
+}
+
+/** Reads and judges the header alone, from the first bytes of the file. @throws as `readNifti` */
+export async function readNiftiHeader(file: string, options: ReadOptions = {}): Promise<NiftiHeader> {
+  return withStoredFile(file, options, (stored) => headerOf(stored, options))
+}
+
+async function withStoredFile<T>(
+  name: string,
+  { maxBytes = DEFAULT_MAX_BYTES }: ReadOptions,
+  work: (file: StoredFile) => Promise<T>,
+): Promise<T> {
+  const handle = await openFile(name)
+  try {
+    const state = await handle.stat()
+    if (!state.isFile())
+      throw refusal('notAFile', name, 'is no file but a folder, pipe or device', 'name a NIfTI file')
+    if (state.size > maxBytes) throw tooLarge(name, state.size, maxBytes)
+    const mark = Buffer.alloc(2)
+    await handle.read(mark, 0, 2, 0)
+    return await work({ handle, name, bytes: state.size, compressed: mark[0] === 0x1f && mark[1] === 0x8b })
+  } finally {
+    await handle.close()
+  }
+}
+
+async function openFile(name: string): Promise<FileHandle> {
+  try {
+    // Without NONBLOCK a pipe of that name would wait for a writer for ever.
+    return await open(name, constants.O_RDONLY | constants.O_NONBLOCK)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR')
+      throw refusal('missing', name, 'does not exist', 'correct the path, or fetch the file', error)
+    throw refusal(
+      'unreadable',
+      name,
+      `cannot be opened (${code})`,
+      'check the disk and the permissions',
+      error,
+    )
+  }
+}
+
+async function headerOf(
+  stored: StoredFile,
+  { maxBytes = DEFAULT_MAX_BYTES }: ReadOptions,
+): Promise<NiftiHeader> {
+  const header = parseNiftiHeader(await readStart(stored, MAX_HEADER_BYTES), stored.name)
+  const total =
+    header.voxelOffset + header.shape[0] * header.shape[1] * header.shape[2] * bytesPerVoxel(header.dataType)
+  if (total > maxBytes) throw tooLarge(stored.name, total, maxBytes)
+  return header
+}
+
+function tooLarge(name: string, bytes: number, maxBytes: number): DataError {
+  return refusal(
+    'tooLarge',
+    name,
+    `is ${bytes} bytes, the limit is ${maxBytes}`,
+    'crop the scan, or raise the limit',
+  )
+}
+
+function swapBytes(bytes: ArrayBuffer, width: number): void {
+  const buffer = Buffer.from(bytes)
+  if (width === 2) buffer.swap16()
+  if (width === 4) buffer.swap32()
+  if (width === 8) buffer.swap64()
+}
+
+function typedArray(bytes: ArrayBuffer, dataType: NiftiDataType): StoredArray {
+  return new ARRAYS[dataType](bytes)
+}
+
+/** Applies the rescale; types of up to 16 bits and float32 stay within float32, the others need float64. */
+function scaled(stored: StoredArray, { slope, inter }: NiftiHeader): VoxelArray {
+  const plain =
+    stored instanceof BigInt64Array || stored instanceof BigUint64Array ? toFloat64(stored) : stored
+  if (slope === 1 && inter === 0) return plain
+  const small = plain.BYTES_PER_ELEMENT < 4 || plain instanceof Float32Array
+  const result = small ? new Float32Array(plain.length) : new Float64Array(plain.length)
+  for (let n = 0; n < plain.length; n++) result[n] = plain[n]! * slope + inter
+  return result
+}
+
+function toFloat64(stored: BigInt64Array | BigUint64Array): Float64Array {
+  const result = new Float64Array(stored.length)
+  for (let n = 0; n < stored.length; n++) result[n] = Number(stored[n]!)
+  return result
+}

@@ -1,0 +1,141 @@
+import { readdirSync, statSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { DataError } from '../../src/errors.js'
+import { readNifti } from '../../src/volume/nifti.js'
+import { writeNifti } from '../../src/volume/nifti-write.js'
+import { filled, gzipped, madeNifti } from '../helpers/nifti-fixtures.js'
+import { runPython } from '../helpers/python.js'
+import { sharedData } from '../helpers/shared-data.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+
+interface Answer {
+  readonly verdict: string
+  readonly shape?: readonly number[]
+  readonly affine?: readonly number[]
+  readonly sum?: number
+  readonly nan?: number
+}
+
+const MAX_BYTES = 2 ** 28
+const odd = sharedData('odd_nifti')
+
+function pythonAnswers(files: readonly string[]): Answer[] {
+  return JSON.parse(runPython('test/contract/nifti_verdicts.py', files.join('\n'))) as Answer[]
+}
+
+async function ourAnswer(file: string): Promise<Answer> {
+  try {
+    const { data, shape, affine } = await readNifti(file, { maxBytes: MAX_BYTES })
+    let sum = 0
+    let nan = 0
+    for (const [n, value] of data.entries())
+      if (Number.isNaN(value)) nan++
+      else sum += value * (n % 1009)
+    return { verdict: 'ok', shape, affine, sum, nan }
+  } catch (error) {
+    return { verdict: String((error as DataError).facts.reason) }
+  }
+}
+
+async function expectAgreement(files: readonly string[]): Promise<Answer[]> {
+  const theirs = pythonAnswers(files)
+  const ours = []
+  for (const [n, file] of files.entries()) {
+    const [a, b] = [await ourAnswer(file), theirs[n]!]
+    ours.push(a)
+    expect({ file, verdict: a.verdict, shape: a.shape, nan: a.nan }).toEqual({
+      file,
+      verdict: b.verdict,
+      shape: b.shape,
+      nan: b.nan,
+    })
+    if (a.verdict !== 'ok') continue
+    for (const [cell, value] of a.affine!.entries()) expect(value).toBeCloseTo(b.affine![cell]!, 9)
+    expect(Math.abs(a.sum! - b.sum!)).toBeLessThanOrEqual(1e-9 * Math.abs(b.sum!))
+  }
+  return ours
+}
+
+describe.skipIf(odd === null)('real odd files', () => {
+  it('get the same verdict, voxels and affine in both languages', async () => {
+    const names = readdirSync(odd!, { recursive: true, encoding: 'utf8' }).sort()
+    const files = names.map((name) => join(odd!, name)).filter((file) => statSync(file).isFile())
+    const answers = await expectAgreement([...files, odd!, join(odd!, 'nowhere.nii')])
+    const verdictOf = (name: string) => answers[files.indexOf(join(odd!, name))]!.verdict
+    expect(verdictOf('nifti-reader-js/big.nii.gz')).toBe('ok')
+    expect(verdictOf('nifti-reader-js/with_extension.nii.gz')).toBe('ok')
+    expect(verdictOf('niivue/shear.nii.gz')).toBe('ok')
+    expect(verdictOf('nifti-rs/27/int64.nii')).toBe('ok')
+    expect(verdictOf('nifti-rs/rgb/3D.nii')).toBe('dataType')
+    expect(verdictOf('niivue/complex_image.nii.gz')).toBe('dataType')
+    expect(verdictOf('nibabel/functional.nii')).toBe('dimensions')
+    expect(verdictOf('nibabel/nifti1.hdr')).toBe('headerOnly')
+    expect(verdictOf('nibabel/analyze.hdr')).toBe('notNifti')
+    expect(verdictOf('pointers_and_fakes/lfs_pointer_liver_0.nii.gz')).toBe('notNifti')
+    for (const [n, file] of files.entries())
+      if (file.includes('fuzz')) expect(answers[n]!.verdict).not.toBe('ok')
+  })
+})
+
+describe('made files', () => {
+  it('with any one byte of the header changed are judged alike', async () => {
+    const folder = temporaryFolder()
+    const samples = fc.sample(
+      fc.record({
+        at: fc.integer({ min: 0, max: 351 }),
+        value: fc.integer({ min: 0, max: 255 }),
+        zipped: fc.boolean(),
+        bigEndian: fc.boolean(),
+      }),
+      { seed: 7, numRuns: 600 },
+    )
+    const files = await Promise.all(
+      samples.map(async ({ at, value, zipped, bigEndian }, n) => {
+        const bytes = madeNifti({ bigEndian, qformCode: 1 })
+        bytes[at] = value
+        const file = join(folder, `${n}.nii`)
+        await writeFile(file, zipped ? gzipped(bytes) : bytes)
+        return file
+      }),
+    )
+    const answers = await expectAgreement(files)
+    const kinds = new Set(answers.map(({ verdict }) => verdict))
+    expect(kinds.size).toBeGreaterThan(5)
+  })
+
+  it('with any one byte of the compressed data changed are refused or read alike', async () => {
+    const folder = temporaryFolder()
+    const whole = gzipped(madeNifti())
+    const files = await Promise.all(
+      [...whole.keys()].map(async (at) => {
+        const bytes = Buffer.from(whole)
+        bytes[at] = bytes[at]! ^ 0x11
+        const file = join(folder, `${at}.nii.gz`)
+        await writeFile(file, bytes)
+        return file
+      }),
+    )
+    const theirs = pythonAnswers(files)
+    for (const [n, file] of files.entries())
+      expect([n, (await ourAnswer(file)).verdict === 'ok']).toEqual([n, theirs[n]!.verdict === 'ok'])
+  })
+
+  it('written here are read there', async () => {
+    const folder = temporaryFolder()
+    const affine = [0, -0.8, 0, 10, 0.8, 0, 0, -20, 0, 0, 2.5, 7, 0, 0, 0, 1]
+    const value = (i: number, j: number, k: number) => i + 5 * j + k
+    const shape = [5, 6, 7] as const
+    const volumes = [
+      filled(Uint8Array, shape, value, affine),
+      filled(Int16Array, shape, value, affine),
+      filled(Float32Array, shape, value, affine),
+    ]
+    const files = volumes.map((_, n) => join(folder, `${n}.nii.gz`))
+    for (const [n, volume] of volumes.entries()) await writeNifti(files[n]!, volume)
+    const answers = await expectAgreement(files)
+    expect(answers.map(({ verdict }) => verdict)).toEqual(['ok', 'ok', 'ok'])
+  })
+})
