@@ -1,7 +1,4 @@
-"""One process of a job: reads the job file, joins its ranks, and connects the job to the TypeScript side.
-
-Started by freetumor, never by hand: `python -m freetumor_runtime --job FILE` under torchrun or alone.
-"""
+"""One process of a job: reads the job file, joins its ranks, connects the job to the TypeScript side. Started by it."""
 
 from freetumor_runtime.bridge.lifeline import follow_parent
 

@@ -1,10 +1,23 @@
 #!/usr/bin/env node
+import { addConfigCommand } from './commands/config.js'
 import { addDoctorCommand } from './commands/doctor.js'
+import { addInitCommand } from './commands/init.js'
+import { addPhantomCommand } from './commands/phantom.js'
+import { addPrepareCommand } from './commands/prepare.js'
 import { addSetupCommand } from './commands/setup.js'
+import { addTrainCommand } from './commands/train.js'
 import { processIo } from './process-io.js'
 import { type AddCommand, runProgram } from './program.js'
 
 /** The commands, in the order of `freetumor --help`. */
-const COMMANDS: readonly AddCommand[] = [addSetupCommand, addDoctorCommand]
+const COMMANDS: readonly AddCommand[] = [
+  addSetupCommand,
+  addDoctorCommand,
+  addPhantomCommand,
+  addInitCommand,
+  addConfigCommand,
+  addPrepareCommand,
+  addTrainCommand,
+]
 
 process.exitCode = await runProgram(COMMANDS, process.argv.slice(2), processIo())

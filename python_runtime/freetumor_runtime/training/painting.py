@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +17,12 @@ from freetumor_runtime.data.crops import (
     window,
 )
 from freetumor_runtime.data.frames import CropMeasures
+from freetumor_runtime.errors import CheckpointError
+from freetumor_runtime.models.checkpoint import LoadedSegmentor, load_generator, load_segmentor
 from freetumor_runtime.synthesis.render import (
     REAL_TUMOR,
     SYNTHETIC,
     edge_mask,
-    edge_weight,
     paint,
     region_roles,
     with_synthetic,
@@ -37,8 +39,8 @@ class Stroke:
     channel: int
     # 0 background, 1 organ, 2 real tumor of any organ, 3 synthetic: uint8 [X, Y, Z]
     roles_XYZ: Tensor
-    # blurred edge mask, float64 [X, Y, Z]
-    weight_XYZ: Tensor
+    # shape on organ or real tumor, bool [X, Y, Z]
+    edge_XYZ: Tensor
     texture_XYZ: Tensor
 
 
@@ -72,6 +74,25 @@ class Painter:
     baseline: nn.Module | None
     # outputs of the baseline that are tumors
     baseline_tumors: tuple[int, ...]
+    # what the metadata of a synthesis checkpoint says of the baseline in it
+    baseline_facts: dict[str, Any]
+
+    @staticmethod
+    def build(spec: TrainingSpec, device: torch.device) -> "Painter":
+        """Textures, frozen baseline and frozen generator, as far as the job has them."""
+        if spec.synthesis is None:
+            return Painter(spec, device, None, None, None, (), {})
+        textures = TextureBank(
+            spec.synthesis.textureDirectory, spec.synthesis.textureSizeVoxels, spec.synthesis.textureSeed
+        )
+        generator = None
+        if spec.generator is not None and spec.generator.checkpoint is not None:
+            generator = load_generator(spec.generator.checkpoint, spec.generator.channel, device).network
+        if spec.baseline is None:
+            return Painter(spec, device, textures, generator, None, (), {})
+        judge = load_segmentor(spec.baseline.checkpoint, spec.baseline.patchMerging, device)
+        refuse_blind_baseline(spec, judge)
+        return Painter(spec, device, textures, generator, judge.network, judge.tumor_outputs, judge.facts)
 
     def canvases(self, crops: Sequence[CropFrame]) -> list[Canvas]:
         return [self._canvas(crop) for crop in crops]
@@ -108,9 +129,10 @@ class Painter:
             image_XYZ = paint(
                 image_XYZ,
                 raw_CXYZ,
-                stroke.weight_XYZ,
+                stroke.edge_XYZ,
                 stroke.texture_XYZ,
                 stroke.roles_XYZ,
+                sigma=stroke.tumor.edge_sigma,
                 channel=stroke.channel,
                 region=self.spec.region,
                 handcrafted_difference=stroke.tumor.handcrafted_difference,
@@ -163,11 +185,24 @@ class Painter:
             tumor_label=organ.tumorLabel,
             channel=0 if shared else organ.channel,
             roles_XYZ=with_synthetic(before, shape),
-            weight_XYZ=edge_weight(edge_mask(before, shape), tumor.edge_sigma),
+            edge_XYZ=edge_mask(before, shape),
             texture_XYZ=self.textures.window(tumor.texture_index, tumor.texture_start, tuple(label_XYZ.shape)).to(
                 self.device
             ),
         )
+
+
+def refuse_blind_baseline(spec: TrainingSpec, judge: LoadedSegmentor) -> None:
+    """A baseline must have a tumor output for every organ that tumors are planned in."""
+    known = judge.metadata.get("labelNames")
+    planned = [organ.name for organ in spec.organs if spec.trainingLabels[organ.tumorLabel] != 0]
+    if len(judge.tumor_outputs) >= len(planned) or spec.region == "chest":
+        return
+    raise CheckpointError(
+        f"{spec.baseline.checkpoint if spec.baseline else ''}: its {len(judge.tumor_outputs)} tumor outputs "
+        f"({known or 'unnamed'}) cannot cover the planned organs {planned}",
+        "name a baseline of job `baseline` with target all",
+    )
 
 
 def measures_of(canvas: Canvas, fake_XYZ: Tensor, synthetic: Tensor, seen: int, already: int) -> CropMeasures:
