@@ -68,7 +68,8 @@ def train_segmentation(
     def render(at: int) -> RenderedStep:
         crops = feed.frames(at)
         painted = painter.paint_one_by_one(crops)
-        feed.send_measures(at, [one.measures for one in painted if one.measures], wants_verdicts=True)
+        if spec.synthesis is not None:
+            feed.send_measures(at, [one.measures for one in painted if one.measures], wants_verdicts=True)
         return RenderedStep(crops, painted)
 
     def save(at: int, reason: str) -> CheckpointSaved | None:
@@ -110,7 +111,7 @@ def train_segmentation(
         rendered = next_step or render(step)
         if step + 1 < spec.steps:
             feed.request(step + 1)
-        image, label = choose(rendered, feed.verdicts(step), lookup, spec)
+        image, label = choose(rendered, feed.verdicts(step) if spec.synthesis is not None else {}, lookup, spec)
         learning_rate = scheduled_learning_rate(spec.optimizer, base_rate, step, spec.steps)
         set_learning_rate(optimizer, learning_rate)
         optimizer.zero_grad(set_to_none=True)
