@@ -1,177 +1,180 @@
-import type { Region } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
-import { drawCentre, organSlices } from './centre.js'
+import { findCentre } from './centre.js'
 import type { RandomStream } from './random.js'
-import { type BoxMask, ellipsoidBox, extentOf, type WarpControl, warpThrice } from './shape.js'
+import { type BoxMask, boxShapeOf, type PlacedMask, warpEllipsoid } from './shape.js'
+import { organSlices, type SliceRange, type TumorSite } from './site.js'
+import { drawRadii, drawWarpSigma, RADIUS_VOXELS, type RadiusSource, type SizeClass } from './size.js'
+import { drawWarpControl } from './warp.js'
 
-export type SizeClass = 'tiny' | 'small' | 'medium' | 'large'
-export const SIZE_CLASSES: readonly SizeClass[] = ['tiny', 'small', 'medium', 'large']
-
-/** Base radius of a size class, in voxels of the grid (METHOD 5). */
-export const RADIUS_VOXELS: Readonly<Record<SizeClass, number>> = { tiny: 4, small: 8, medium: 16, large: 32 }
-
-/** How often each size is drawn, as published. */
-export const SIZE_ODDS: Readonly<Record<Region | 'lungNodules', Readonly<Record<SizeClass, number>>>> = {
-  abdomen: { tiny: 0.25, small: 0.25, medium: 0.25, large: 0.25 },
-  chest: { tiny: 0.35, small: 0.35, medium: 0.3, large: 0 },
-  lungNodules: { tiny: 0.5, small: 0.5, medium: 0, large: 0 },
-}
-
-const MAX_ATTEMPTS = 8
-
-/** Where a tumor may go: a crop (or a whole region) of label ids, C order. */
-export interface TumorSite {
-  readonly label: Uint8Array
-  readonly shape: Vec3
-  /** The id that is role 1; every other id, real tumors among them, is left as it is. */
-  readonly organLabel: number
-}
+export { SIZE_CLASSES, type SizeClass } from './size.js'
 
 export interface TumorOptions {
   readonly size: SizeClass
-  /** Base radius in voxels; default that of the size class. */
-  readonly radiusVoxels?: number
-  /** A place chosen by the user instead of drawn. */
+  /** Base radius R in voxels, or a function that draws one. Default: `RADIUS_VOXELS` of the size class. */
+  readonly radiusVoxels?: RadiusSource
+  /** A centre of your own, in voxels of the site, instead of one that is searched for. */
   readonly centre?: Vec3
-  /** Textures: voxels of each, and how many there are. */
-  readonly textureSizeVoxels: Vec3
-  readonly textureCount: number
+  /** First and last slice of the organ when they are known (`organSlices`); saves looking for them. */
+  readonly slices?: SliceRange
+  /** Tumors of the same site whose label this one must not meet. Default: none. */
+  readonly earlier?: readonly TumorPlan[]
+  /** Sides of the textures to choose from, each above the site's. Without them: texture 0, window at its first voxel. */
+  readonly textureSizeVoxels?: Vec3
+  /** Default 1. */
+  readonly textureCount?: number
 }
 
-/** A tumor in voxels of its site (METHOD 5). */
+/** A synthetic tumor before it is painted, in voxels of its site. */
 export interface TumorPlan {
+  /** Id of the organ's label. */
+  readonly organLabel: number
   readonly size: SizeClass
+  /** Before the warps. */
   readonly radii: Vec3
+  /** The voxel that the middle of the unwarped ellipsoid lies on. */
   readonly centre: Vec3
   /** Standard deviation of the warps' control values, voxels. */
   readonly warpSigma: number
-  /** The warped shape, trimmed to its extent and to the site. */
+  /** The warped shape, trimmed to its bounding box and clipped to the site, NOT to the organ. */
   readonly box: BoxMask
   /** Voxel of the site on which voxel (0, 0, 0) of the box lies. */
   readonly boxOrigin: Vec3
-  /** Voxels of shape AND organ. */
-  readonly volume: number
+  /** Standard deviation of the soft edge's blur, voxels. */
   readonly edgeSigma: number
   readonly textureIndex: number
+  /** First voxel of the texture's window. */
   readonly textureStart: Vec3
+  /** Difference of a tumor that is made without a generator. */
   readonly handcraftedDifference: number
 }
 
 export type TumorOutcome =
-  | { readonly outcome: 'placed'; readonly plan: TumorPlan; readonly attempts: number }
-  /** No voxel of the organ has its 5x5 neighbourhood whole, in any slice. */
+  | {
+      readonly outcome: 'placed'
+      readonly plan: TumorPlan /** Shapes drawn, 1 to 8. */
+      readonly attempts: number
+    }
+  /** No slice of the organ has a voxel that may be a centre; or there is no organ. */
   | { readonly outcome: 'organTooSmall' }
-  /** Eight shapes were drawn and none met the organ. */
+  /** Eight tumors were drawn, and each had no organ voxel or met an earlier one. */
   | { readonly outcome: 'noRoom' }
 
-/** Draws a tumor's place, size and shape in an organ. Pure: the stream decides everything. */
+const MAX_ATTEMPTS = 8
+const EDGE_SIGMA = [1, 2] as const
+const HANDCRAFTED_DIFFERENCE = [0.2, 0.7] as const
+
+/**
+ * Plans one tumor in an organ (METHOD 5, 1 to 4): radii, warped shape, centre, soft edge and texture window. Pure: the
+ * stream decides everything. Raises RangeError where site and options do not fit each other.
+ */
 export function simulateTumor(site: TumorSite, options: TumorOptions, random: RandomStream): TumorOutcome {
-  const slices = organSlices(site.label, site.shape, site.organLabel)
+  checkFit(site, options)
+  const slices = options.slices ?? organSlices(site)
   if (slices === null) return { outcome: 'organTooSmall' }
-  const base = options.radiusVoxels ?? RADIUS_VOXELS[options.size]
+  const edgeSigma = random.uniformIn(...EDGE_SIGMA)
+  const handcraftedDifference = random.uniformIn(...HANDCRAFTED_DIFFERENCE)
+  const { size } = options
   for (let attempts = 1; attempts <= MAX_ATTEMPTS; attempts++) {
-    const radii = drawRadii(base, random)
-    const warpSigma = drawWarpSigma(options.size, random)
-    const shape = warpThrice(ellipsoidBox(radii), drawControls(warpSigma, random))
-    const centre = options.centre ?? drawCentre(site.label, site.shape, site.organLabel, slices, random)
+    const centre = options.centre ?? findCentre(site, slices, random)
     if (centre === null) return { outcome: 'organTooSmall' }
-    const placed = trimToSite(shape, radii, centre, site.shape)
-    const volume = placed === null ? 0 : voxelsInOrgan(placed.box, placed.origin, site)
-    if (placed === null || volume === 0) continue
-    const plan: TumorPlan = {
-      size: options.size,
-      radii,
-      centre,
-      warpSigma,
-      box: placed.box,
-      boxOrigin: placed.origin,
-      volume,
-      edgeSigma: random.uniformIn(1, 2),
-      ...drawTexture(options, site.shape, random),
-      handcraftedDifference: random.uniformIn(0.2, 0.7),
-    }
-    return { outcome: 'placed', plan, attempts }
+    const radii = drawRadii(options.radiusVoxels ?? RADIUS_VOXELS[size], random)
+    const warpSigma = drawWarpSigma(size, random)
+    const mask = drawMask(site.shape, centre, radii, warpSigma, random)
+    if (mask === null || !meetsOrgan(mask, site)) continue
+    if (options.earlier?.some((tumor) => meetInOrgan(mask, placed(tumor), site))) continue
+    const texture = drawTexture(site.shape, options, random)
+    const { box, origin: boxOrigin } = mask
+    const place = { organLabel: site.organLabel, size, radii, centre, warpSigma, box, boxOrigin }
+    return { outcome: 'placed', plan: { ...place, edgeSigma, ...texture, handcraftedDifference }, attempts }
   }
   return { outcome: 'noRoom' }
 }
 
-function drawRadii(base: number, random: RandomStream): Vec3 {
-  const [low, high] = [Math.trunc(0.75 * base), Math.trunc(1.25 * base)]
-  return [random.integer(low, high), random.integer(low, high), random.integer(low, high)]
+function placed({ box, boxOrigin }: TumorPlan): PlacedMask {
+  return { box, origin: boxOrigin }
 }
 
-function drawWarpSigma(size: SizeClass, random: RandomStream): number {
-  switch (size) {
-    case 'tiny':
-      return random.uniformIn(0.5, 1)
-    case 'small':
-      return random.integer(1, 2)
-    case 'medium':
-      return random.integer(3, 6)
-    case 'large':
-      return random.integer(5, 10)
-  }
+function checkFit(
+  { label, shape, organLabel }: TumorSite,
+  { centre, textureSizeVoxels, textureCount = 1 }: TumorOptions,
+): void {
+  const voxels = shape[0] * shape[1] * shape[2]
+  if (label.length !== voxels)
+    throw new RangeError(`tumor site: the label has ${label.length} voxels, its shape [${shape}] ${voxels}`)
+  if (!(organLabel >= 1 && organLabel <= 255))
+    throw new RangeError(`tumor site: the organ must be a label id of 1 to 255, got ${organLabel}`)
+  if (centre?.some((at) => !Number.isInteger(at)))
+    throw new RangeError(`tumor centre: a voxel is needed, got [${centre}]`)
+  if (textureSizeVoxels?.some((side, axis) => side <= shape[axis]!) || textureCount < 1)
+    throw new RangeError(`tumor texture: [${textureSizeVoxels}] voxels do not exceed the site's [${shape}]`)
 }
 
-function drawControls(sigma: number, random: RandomStream): [WarpControl, WarpControl, WarpControl] {
-  const control = (): WarpControl => Float64Array.from({ length: 18 }, () => sigma * random.normal())
-  return [control(), control(), control()]
+/** The warped ellipsoid laid on the centre, as far as the site reaches, in voxels of the site. */
+function drawMask(
+  siteShape: Vec3,
+  centre: Vec3,
+  radii: Vec3,
+  warpSigma: number,
+  random: RandomStream,
+): PlacedMask | null {
+  const control = () => drawWarpControl(warpSigma, random)
+  const start = centre.map((at, axis) => at - 2 * radii[axis]!) as unknown as Vec3
+  const whole = boxShapeOf(radii)
+  const low = start.map((from) => Math.max(0, -from)) as unknown as Vec3
+  const high = start.map((from, axis) => Math.min(whole[axis]!, siteShape[axis]! - from)) as unknown as Vec3
+  const mask = warpEllipsoid(radii, [control(), control(), control()], { low, high })
+  if (mask === null) return null
+  const [x, y, z] = mask.origin
+  return { box: mask.box, origin: [start[0] + x, start[1] + y, start[2] + z] }
+}
+
+function meetsOrgan(mask: PlacedMask, { label, shape, organLabel }: TumorSite): boolean {
+  const {
+    data,
+    shape: [sx, sy, sz],
+  } = mask.box
+  const [ox, oy, oz] = mask.origin
+  for (let x = 0; x < sx; x++)
+    for (let y = 0; y < sy; y++) {
+      const from = (x * sy + y) * sz
+      const to = ((ox + x) * shape[1] + oy + y) * shape[2] + oz
+      for (let z = 0; z < sz; z++) if (data[from + z] === 1 && label[to + z] === organLabel) return true
+    }
+  return false
+}
+
+/** Whether an organ voxel lies in both masks. */
+function meetInOrgan(a: PlacedMask, b: PlacedMask, { label, shape, organLabel }: TumorSite): boolean {
+  const low = a.origin.map((from, axis) => Math.max(from, b.origin[axis]!)) as unknown as Vec3
+  const high = a.origin.map((from, axis) =>
+    Math.min(from + a.box.shape[axis]!, b.origin[axis]! + b.box.shape[axis]!),
+  ) as unknown as Vec3
+  for (let x = low[0]; x < high[0]; x++)
+    for (let y = low[1]; y < high[1]; y++) {
+      const inSite = (x * shape[1] + y) * shape[2]
+      const inA = rowStart(a, x, y)
+      const inB = rowStart(b, x, y)
+      for (let z = low[2]; z < high[2]; z++)
+        if (a.box.data[inA + z] === 1 && b.box.data[inB + z] === 1 && label[inSite + z] === organLabel)
+          return true
+    }
+  return false
+}
+
+/** Where voxel (x, y, 0) of the site would lie in the mask's data. */
+function rowStart({ origin, box: { shape } }: PlacedMask, x: number, y: number): number {
+  return ((x - origin[0]) * shape[1] + y - origin[1]) * shape[2] - origin[2]
 }
 
 function drawTexture(
-  options: TumorOptions,
-  shape: Vec3,
+  siteShape: Vec3,
+  { textureSizeVoxels, textureCount = 1 }: TumorOptions,
   random: RandomStream,
 ): Pick<TumorPlan, 'textureIndex' | 'textureStart'> {
-  const start = (axis: 0 | 1 | 2): number =>
-    random.integer(0, options.textureSizeVoxels[axis] - shape[axis] - 1)
+  if (!textureSizeVoxels) return { textureIndex: 0, textureStart: [0, 0, 0] }
+  const start = (axis: 0 | 1 | 2) => random.integer(0, textureSizeVoxels[axis] - siteShape[axis] - 1)
   return {
-    textureIndex: random.integer(0, options.textureCount - 1),
+    textureIndex: random.integer(0, textureCount - 1),
     textureStart: [start(0), start(1), start(2)],
   }
-}
-
-/** Lays box voxel 2 r on the centre, and keeps what is 1 and inside the site; null when nothing is. */
-function trimToSite(
-  shape: BoxMask,
-  radii: Vec3,
-  centre: Vec3,
-  site: Vec3,
-): { readonly box: BoxMask; readonly origin: Vec3 } | null {
-  const extent = extentOf(shape)
-  if (extent === null) return null
-  const low: number[] = []
-  const high: number[] = []
-  for (const axis of [0, 1, 2] as const) {
-    const offset = centre[axis] - 2 * radii[axis]
-    low.push(Math.max(extent[axis][0], -offset))
-    high.push(Math.min(extent[axis][1], site[axis] - 1 - offset))
-    if (low[axis]! > high[axis]!) return null
-  }
-  const size: Vec3 = [high[0]! - low[0]! + 1, high[1]! - low[1]! + 1, high[2]! - low[2]! + 1]
-  const data = new Uint8Array(size[0] * size[1] * size[2])
-  for (let i = 0; i < size[0]; i++)
-    for (let j = 0; j < size[1]; j++) {
-      const source = ((i + low[0]!) * shape.shape[1] + j + low[1]!) * shape.shape[2] + low[2]!
-      data.set(shape.data.subarray(source, source + size[2]), (i * size[1] + j) * size[2])
-    }
-  const origin: Vec3 = [
-    centre[0] - 2 * radii[0] + low[0]!,
-    centre[1] - 2 * radii[1] + low[1]!,
-    centre[2] - 2 * radii[2] + low[2]!,
-  ]
-  return { box: { data, shape: size }, origin }
-}
-
-function voxelsInOrgan(box: BoxMask, origin: Vec3, site: TumorSite): number {
-  let count = 0
-  const [n0, n1, n2] = box.shape
-  for (let i = 0; i < n0; i++)
-    for (let j = 0; j < n1; j++) {
-      const row = (i * n1 + j) * n2
-      const at = ((i + origin[0]) * site.shape[1] + j + origin[1]) * site.shape[2] + origin[2]
-      for (let k = 0; k < n2; k++)
-        if (box.data[row + k] === 1 && site.label[at + k] === site.organLabel) count++
-    }
-  return count
 }

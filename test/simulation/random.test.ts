@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { openStream, permuteIndex, philox } from '../../src/simulation/random.js'
+import { philox } from '../../src/simulation/philox.js'
+import { openStream, permuteIndex, randomStream } from '../../src/simulation/random.js'
 
 describe('philox', () => {
   // known answers of the Random123 distribution (kat_vectors, philox4x32 10)
@@ -21,9 +22,9 @@ describe('philox', () => {
       [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1],
     ],
   ] as const)('meets the published answer for counter %j', (counter, key, answer) => {
-    const out: [number, number, number, number] = [0, 0, 0, 0]
-    philox([...counter], key[0], key[1], out)
-    expect(out).toEqual(answer)
+    const out = new Uint32Array(4)
+    philox(counter, key, out)
+    expect([...out]).toEqual(answer)
   })
 })
 
@@ -69,9 +70,54 @@ describe('a stream', () => {
     expect(Math.abs(picks[2]! / n - 0.75)).toBeLessThan(5 * Math.sqrt(0.1875 / n))
   })
 
-  it('refuses a key that is no whole number', () => {
-    expect(() => openStream([0.5])).toThrow(RangeError)
+  it('is keyed by seed, job, item, crop and purpose', () => {
+    const key = { seed: 1, job: 'baseline', item: 5, crop: 0, draw: 'centre' }
+    expect(randomStream(key).uniform()).toBe(openStream([1, 'baseline', 5, 0, 'centre']).uniform())
+    expect(randomStream({ ...key, draw: 'mixing' }).uniform()).not.toBe(randomStream(key).uniform())
+  })
+
+  it('reaches both ends of a range of integers and nothing beyond, up to 53 bits', () => {
+    const stream = openStream(['ends'])
+    const drawn = Array.from({ length: 200 }, () => stream.integer(-1, 2))
+    expect(new Set(drawn)).toEqual(new Set([-1, 0, 1, 2]))
+    const large = Array.from({ length: 200 }, () => stream.integer(0, 2 ** 53 - 1))
+    expect(large.every((value) => Number.isSafeInteger(value) && value >= 0)).toBe(true)
+    expect(Math.max(...large)).toBeGreaterThan(2 ** 52)
+  })
+
+  it('permutes, every order as often as any other', () => {
+    const stream = openStream(['orders'])
+    const counts = new Map<string, number>()
+    for (let at = 0; at < 6000; at++) {
+      const order = stream.permutation(3).join()
+      counts.set(order, (counts.get(order) ?? 0) + 1)
+    }
+    expect(counts.size).toBe(6)
+    const chi = [...counts.values()].reduce((sum, count) => sum + (count - 1000) ** 2 / 1000, 0)
+    expect(chi).toBeLessThan(25.7) // 5 degrees of freedom, one in 10,000
+  })
+
+  it('draws gammas of the asked mean and variance, and betas at shapes so small that gammas underflow', () => {
+    const stream = openStream(['gamma'])
+    for (const shape of [0.3, 1, 4.5]) {
+      const n = 40_000
+      const drawn = Array.from({ length: n }, () => stream.gamma(shape))
+      const mean = drawn.reduce((sum, value) => sum + value, 0) / n
+      // five standard errors: mean and variance of a gamma are its shape
+      expect(Math.abs(mean - shape)).toBeLessThan(5 * Math.sqrt(shape / n))
+    }
+    const betas = Array.from({ length: 2000 }, () => stream.beta(0.001, 0.001))
+    expect(betas.every((value) => value >= 0 && value <= 1)).toBe(true)
+    expect(Math.abs(betas.filter((value) => value > 0.5).length / 2000 - 0.5)).toBeLessThan(0.06)
+  })
+
+  it('refuses what it cannot draw', () => {
+    expect(() => openStream([Number.NaN])).toThrow(RangeError)
     expect(() => openStream([0]).integer(3, 2)).toThrow(RangeError)
+    expect(() => openStream([0]).integer(0.5, 2)).toThrow(RangeError)
+    expect(() => openStream([0]).pick([0, 0])).toThrow(RangeError)
+    expect(() => openStream([0]).pick([2, -1])).toThrow(RangeError)
+    expect(() => openStream([0]).gamma(0)).toThrow(RangeError)
   })
 })
 
@@ -92,5 +138,17 @@ describe('permuteIndex', () => {
     const order = (key: number): string =>
       Array.from({ length: 20 }, (_, at) => permuteIndex(at, 5_000_000, [key])).join()
     expect(order(1)).not.toBe(order(2))
+  })
+
+  it('sends the first of a few to each place equally often over keys', () => {
+    const counts = [0, 0, 0, 0, 0]
+    for (let key = 0; key < 5000; key++) counts[permuteIndex(0, 5, [key])]!++
+    const chi = counts.reduce((sum, count) => sum + (count - 1000) ** 2 / 1000, 0)
+    expect(chi).toBeLessThan(23.5) // 4 degrees of freedom, one in 10,000
+  })
+
+  it('refuses an index that is not one of the range', () => {
+    expect(() => permuteIndex(5, 5, [0])).toThrow(RangeError)
+    expect(() => permuteIndex(0, 0, [0])).toThrow(RangeError)
   })
 })

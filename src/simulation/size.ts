@@ -1,0 +1,72 @@
+import type { Vec3 } from '../volume/volume.js'
+import type { RandomStream } from './random.js'
+
+export type SizeClass = 'tiny' | 'small' | 'medium' | 'large'
+
+export const SIZE_CLASSES: readonly SizeClass[] = ['tiny', 'small', 'medium', 'large']
+
+/** Base radius R of each class in voxels of the prepared grid; a tumor's radii lie between 0.75 R and 1.25 R. */
+export const RADIUS_VOXELS: Readonly<Record<SizeClass, number>> = { tiny: 4, small: 8, medium: 16, large: 32 }
+
+export type SizeOdds = Readonly<Record<SizeClass, number>>
+
+/** How often each class is drawn (METHOD 5): by region, and for nodules of the lung. */
+export const SIZE_ODDS: Readonly<Record<'abdomen' | 'covid' | 'lungNodules', SizeOdds>> = {
+  abdomen: { tiny: 0.25, small: 0.25, medium: 0.25, large: 0.25 },
+  covid: { tiny: 0.35, small: 0.35, medium: 0.3, large: 0 },
+  lungNodules: { tiny: 0.5, small: 0.5, medium: 0, large: 0 },
+}
+
+/** A base radius in voxels, equal on all axes or one for each. */
+export type Radius = number | Vec3
+/** A base radius, or where it comes from. */
+export type RadiusSource = Radius | ((random: RandomStream) => Radius)
+
+/** A size class drawn by its odds, which need not add up to 1. */
+export function drawSize(odds: SizeOdds, random: RandomStream): SizeClass {
+  return SIZE_CLASSES[random.pick(SIZE_CLASSES.map((size) => odds[size]))]!
+}
+
+/** Base radius in voxels of each axis of a grid. */
+export function radiusVoxelsOf(radiusMm: number, spacingMm: Vec3): Vec3 {
+  return [radiusMm / spacingMm[0], radiusMm / spacingMm[1], radiusMm / spacingMm[2]]
+}
+
+/**
+ * Base radii that follow a list of tumor volumes, for instance those of a data set: each call takes one of them and gives
+ * the radius of the ball of that volume.
+ * @param volumesVoxels at least one, each above 0
+ */
+export function radiusFromVolumes(volumesVoxels: readonly number[]): (random: RandomStream) => number {
+  if (volumesVoxels.length === 0 || volumesVoxels.some((volume) => !(volume > 0 && Number.isFinite(volume))))
+    throw new RangeError('tumor volumes: a list of numbers above 0 is needed')
+  return (random) =>
+    Math.cbrt((3 * volumesVoxels[random.integer(0, volumesVoxels.length - 1)]!) / (4 * Math.PI))
+}
+
+/** Radii of one tumor: each an integer, uniform on [int(0.75 R), int(1.25 R)], at least 1. */
+export function drawRadii(source: RadiusSource, random: RandomStream): Vec3 {
+  const base = typeof source === 'function' ? source(random) : source
+  const [x, y, z] = typeof base === 'number' ? [base, base, base] : base
+  return [drawRadius(x, random), drawRadius(y, random), drawRadius(z, random)]
+}
+
+/** Standard deviation s of the warps' control values in voxels, one for the three warps of a tumor. */
+export function drawWarpSigma(size: SizeClass, random: RandomStream): number {
+  switch (size) {
+    case 'tiny':
+      return random.uniformIn(0.5, 1)
+    case 'small':
+      return random.integer(1, 2)
+    case 'medium':
+      return random.integer(3, 6)
+    case 'large':
+      return random.integer(5, 10)
+  }
+}
+
+function drawRadius(base: number, random: RandomStream): number {
+  if (!(base > 0 && base <= 256)) throw new RangeError(`tumor radius: 0 to 256 voxels, got ${base}`)
+  const low = Math.max(1, Math.floor(0.75 * base))
+  return random.integer(low, Math.max(low, Math.floor(1.25 * base)))
+}

@@ -1,0 +1,109 @@
+import type { RandomStream } from './random.js'
+
+/** Control points along each side of a warp's plane. */
+const GRID = 3
+const COMPONENT = GRID * GRID
+
+/**
+ * Displacements in voxels at the 3 x 3 control points of a plane, C order [component, i, j]: component 0 moves along the
+ * plane's first axis, component 1 along its second. 18 values.
+ */
+export type WarpControl = Float64Array
+
+/** Control values of one warp, each normal with standard deviation `sigma` voxels. */
+export function drawWarpControl(sigma: number, random: RandomStream): WarpControl {
+  const control = new Float64Array(2 * COMPONENT)
+  for (let at = 0; at < control.length; at++) control[at] = sigma * random.normal()
+  return control
+}
+
+/** A part of a plane of `n0` x `n1` voxels: rows low0 to high0 - 1, columns low1 to high1 - 1. */
+export interface PlanePart {
+  readonly n0: number
+  readonly n1: number
+  readonly low0: number
+  readonly high0: number
+  readonly low1: number
+  readonly high1: number
+}
+
+/**
+ * Where each voxel of a plane takes its value from (METHOD 5.2): source = floor(voxel + field + 0.5). Only the part is
+ * written, at `row * n1 + column`; where a source lies outside the plane `from0` gets -1 and `from1` is not set.
+ */
+export function fillWarpMap(
+  control: WarpControl,
+  part: PlanePart,
+  from0: Int16Array,
+  from1: Int16Array,
+): void {
+  const { n0, n1, low0, high0, low1, high1 } = part
+  const weights0 = splineWeights(n0)
+  const weights1 = splineWeights(n1)
+  const row = new Float64Array(2 * GRID)
+  for (let i = low0; i < high0; i++) {
+    blendRows(control, weights0, i, row)
+    const [a0, a1, a2, b0, b1, b2] = row as unknown as readonly [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ]
+    for (let j = low1; j < high1; j++) {
+      const w0 = weights1[3 * j]!
+      const w1 = weights1[3 * j + 1]!
+      const w2 = weights1[3 * j + 2]!
+      const at0 = i + (w0 * a0 + w1 * a1 + w2 * a2)
+      const at1 = j + (w0 * b0 + w1 * b1 + w2 * b2)
+      const isInside = at0 >= 0 && at0 <= n0 - 1 && at1 >= 0 && at1 <= n1 - 1
+      from0[i * n1 + j] = isInside ? Math.floor(at0 + 0.5) : -1
+      if (isInside) from1[i * n1 + j] = Math.floor(at1 + 0.5)
+    }
+  }
+}
+
+/** The control grid blended along the plane's first axis at voxel i: three values of each component. */
+function blendRows(control: WarpControl, weights: Float64Array, i: number, row: Float64Array): void {
+  for (let component = 0; component < 2; component++)
+    for (let j = 0; j < GRID; j++) {
+      const at = component * COMPONENT + j
+      row[component * GRID + j] =
+        weights[3 * i]! * control[at]! +
+        weights[3 * i + 1]! * control[at + GRID]! +
+        weights[3 * i + 2]! * control[at + 2 * GRID]!
+    }
+}
+
+const weightsOfLength = new Map<number, Float64Array>()
+
+/**
+ * For each of n voxels the weights of the three control values: the interpolating cubic B-spline with control points at
+ * coordinates 0, 1, 2 and whole-sample mirror, voxel i at 2i / (n - 1).
+ */
+function splineWeights(n: number): Float64Array {
+  const known = weightsOfLength.get(n)
+  if (known) return known
+  const weights = new Float64Array(3 * n)
+  for (let i = 0; i < n; i++) {
+    const t = (2 * i) / (n - 1)
+    // Basis of the spline's coefficients; the mirror adds those of points -1 and 3 to the middle one.
+    const b0 = cubicBSpline(t)
+    const b1 = cubicBSpline(t + 1) + cubicBSpline(t - 1) + cubicBSpline(t - 3)
+    const b2 = cubicBSpline(t - 2)
+    // Coefficients that pass through the control values: the inverse of [4 2 0; 1 4 1; 0 2 4] / 6.
+    weights[3 * i] = 1.75 * b0 - 0.5 * b1 + 0.25 * b2
+    weights[3 * i + 1] = -b0 + 2 * b1 - b2
+    weights[3 * i + 2] = 0.25 * b0 - 0.5 * b1 + 1.75 * b2
+  }
+  weightsOfLength.set(n, weights)
+  return weights
+}
+
+function cubicBSpline(t: number): number {
+  const distance = Math.abs(t)
+  if (distance >= 2) return 0
+  if (distance >= 1) return (2 - distance) ** 3 / 6
+  return 2 / 3 - distance ** 2 + distance ** 3 / 2
+}
