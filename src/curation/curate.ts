@@ -1,52 +1,131 @@
-import { access, readFile } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
-import { DataError } from '../errors.js'
+import { ConfigError } from '../errors.js'
 import type { Region } from '../volume/labels.js'
+import { readCases } from './lists.js'
+import { casesOf, type ManifestCase, type MissingFiles, makeManifest } from './manifest.js'
+import { type Dataset, type DatasetRole, findDataset, tumorOrgans } from './registry.js'
 
-export interface ManifestCase {
-  readonly id: string
-  readonly dataset: string
-  readonly patient: string
-  readonly image: string
-  readonly label: string | null
-  readonly labelMap: Readonly<Record<string, number>>
-  readonly role: { readonly kind: 'labelled' | 'host' }
-  readonly split: 'training' | 'validation' | 'test'
+/** A case of a run, with how often an epoch visits it. */
+export interface CuratedCase extends ManifestCase {
   readonly repeat: number
 }
 
-export interface Manifest {
-  readonly cases: readonly ManifestCase[]
-  readonly missing: readonly { readonly dataset: string; readonly count: number; readonly example: string }[]
+export interface Curation {
+  readonly cases: readonly CuratedCase[]
+  readonly missing: readonly MissingFiles[]
 }
 
-export async function curate(data: RunConfig['data'], region: Region): Promise<Manifest> {
+type ConfiguredDataset = RunConfig['data']['datasets'][number]
+
+/**
+ * The cases of a run in one stable order: what the configuration lists, read by what the registry knows.
+ * @param own data sets beside the registry's
+ * @throws ConfigError for a data set that nobody describes; DataError for lists and files that do not hold
+ */
+export async function curate(
+  data: RunConfig['data'],
+  region: Region,
+  own: readonly Dataset[] = [],
+): Promise<Curation> {
+  const repeats = new Map<string, number>()
   const cases: ManifestCase[] = []
-  const missing: { dataset: string; count: number; example: string }[] = []
+  const missing: MissingFiles[] = []
   for (const entry of data.datasets) {
-    const folder = resolve(data.root, entry.path ?? entry.name)
-    const list = JSON.parse(await readFile(join(folder, 'dataset.json'), 'utf8')) as Record<string, { image: string; label: string }[]>
-    const ids = region === 'abdomen' ? 7 : 3
-    for (const split of ['training', 'validation'] as const)
-      for (const { image, label } of list[split] ?? []) {
-        const path = resolve(folder, image)
-        await access(path).catch(() => {
-          throw new DataError(`${path} does not exist`)
-        })
-        const id = `${entry.name}/${image.replace(/^.*\//, '').replace(/\.nii(\.gz)?$/, '')}`
-        cases.push({
-          id,
-          dataset: entry.name,
-          patient: id,
-          image: path,
-          label: resolve(dirname(folder), entry.name, label),
-          labelMap: Object.fromEntries(Array.from({ length: ids }, (_, at) => [String(at), at])),
-          role: { kind: entry.name.includes('host') ? 'host' : 'labelled' },
-          split,
-          repeat: entry.repeat,
-        })
-      }
+    if (repeats.has(entry.name))
+      throw new ConfigError(`data.datasets: ${entry.name} is listed twice`, {
+        hint: 'repeat says how often its cases count',
+      })
+    repeats.set(entry.name, entry.repeat)
+    const dataset = describe(entry, region, own)
+    const path = resolve(data.root, entry.path ?? entry.name)
+    const searchIn = [resolve(data.root), resolve(data.root, entry.name)]
+    const list = await readCases(path, { searchIn, layout: dataset.layout })
+    const found = await casesOf(list, dataset)
+    cases.push(...held(found.cases, entry))
+    missing.push(...found.missing)
   }
-  return { cases, missing }
+  const manifest = makeManifest(cases)
+  return { cases: manifest.cases.map((item) => ({ ...item, repeat: repeats.get(item.dataset)! })), missing }
+}
+
+/** The registry's entry, with what the configuration says otherwise. */
+function describe(entry: ConfiguredDataset, region: Region, own: readonly Dataset[]): Dataset {
+  const known = findDataset(entry.name, own) ?? phantoms(entry.name, region)
+  if (known && known.region !== region)
+    throw new ConfigError(
+      `data.datasets: ${entry.name} is a ${known.region} data set, the run's region is ${region}`,
+      {
+        hint: 'choose data sets of the region (`freetumor data list`)',
+      },
+    )
+  if (!known && entry.role === null)
+    throw new ConfigError(`data.datasets: ${entry.name} is not in the registry, so its role is unknown`, {
+      hint: 'give it role: labelled or host, and a labelMap unless its list names the ids of the region',
+    })
+  const labelMap = entry.labelMap ?? known?.labelMap ?? null
+  const role = entry.role === null ? known!.role : roleOf(entry.role, labelMap, region)
+  if (known) return { ...known, labelMap, role }
+  return {
+    name: entry.name,
+    title: entry.name,
+    region,
+    role,
+    labelMap,
+    published: { training: 0, validation: 0 },
+    licence: 'your own',
+    overlaps: [],
+  }
+}
+
+function roleOf(kind: 'labelled' | 'host', labelMap: Dataset['labelMap'], region: Region): DatasetRole {
+  return kind === 'host' ? { kind } : { kind, organs: labelMap ? tumorOrgans(labelMap, region) : [] }
+}
+
+/** The data sets that `data.phantoms` makes; they have the same names in both regions. */
+function phantoms(name: string, region: Region): Dataset | undefined {
+  const roles: Readonly<Record<string, DatasetRole>> = {
+    phantom_labelled: { kind: 'labelled', organs: [] },
+    phantom_hosts: { kind: 'host' },
+    phantom_test: { kind: 'test', organs: [] },
+  }
+  const role = roles[name]
+  if (!role) return undefined
+  return {
+    name,
+    title: 'made CTs',
+    region,
+    role,
+    labelMap: null,
+    published: { training: 0, validation: 0 },
+    licence: 'made, no patient',
+    overlaps: [],
+  }
+}
+
+/** Who is held out: the fold that is asked for, or the list's own validation part, which is fold 0 of a list without folds. */
+function held(cases: readonly ManifestCase[], { name, validationFold }: ConfiguredDataset): ManifestCase[] {
+  if (validationFold === null) return [...cases]
+  const folds = new Set(cases.flatMap(({ fold }) => (fold === null ? [] : [fold])))
+  if (folds.size === 0) {
+    if (validationFold === 0 && cases.some(({ split }) => split === 'validation')) return [...cases]
+    throw new ConfigError(
+      `data.datasets: ${name} has no fold ${validationFold}: its list has no fold numbers`,
+      {
+        hint: 'set validationFold to null, or make folds with `freetumor data split`',
+      },
+    )
+  }
+  if (!folds.has(validationFold))
+    throw new ConfigError(
+      `data.datasets: ${name} has no fold ${validationFold}, its folds are ${[...folds].sort().join(', ')}`,
+      {
+        hint: 'choose one of them as validationFold',
+      },
+    )
+  return cases.map((item) =>
+    item.split === 'test'
+      ? item
+      : { ...item, split: item.fold === validationFold ? 'validation' : 'training' },
+  )
 }

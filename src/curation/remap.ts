@@ -1,0 +1,127 @@
+import { DataError, UsageError } from '../errors.js'
+import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
+import type { LabelMap, Volume } from '../volume/volume.js'
+import { DATASETS, type LabelIdMap } from './registry.js'
+
+export interface RemapRow {
+  readonly source: number
+  readonly target: number
+  readonly voxels: number
+}
+
+export interface Remapped {
+  readonly label: LabelMap
+  /** One row a source id that occurs, in order. */
+  readonly before: readonly RemapRow[]
+  /** Voxels of each target id that occurs, in order. */
+  readonly after: readonly { readonly id: number; readonly voxels: number }[]
+}
+
+/** Maps by name: every data set of the registry, and the one-class masks of the leaderboard. */
+export function remapPreset(name: string): LabelIdMap {
+  const dataset = DATASETS.find((candidate) => candidate.name === name || candidate.aliases?.includes(name))
+  if (dataset?.labelMap) return dataset.labelMap
+  if (name === 'leaderboard') return LEADERBOARD
+  const known = DATASETS.filter(({ labelMap }) => labelMap !== null).map((candidate) => candidate.name)
+  throw new UsageError(`no preset is called ${name}`, { hint: `presets: leaderboard, ${known.join(', ')}` })
+}
+
+/**
+ * A map given in words: a preset's name, or pairs as in `1:1,2:2,3:1`. Ids that are not named are refused later, when
+ * they occur; 0 stays 0 unless the map says otherwise.
+ * @throws UsageError for a pair that cannot be read or an id that is given two targets
+ */
+export function parseMap(text: string): LabelIdMap {
+  if (!text.includes(':')) return remapPreset(text)
+  const map: Record<string, number> = {}
+  for (const pair of text.split(',')) {
+    const match = /^\s*(\d{1,5}):(\d{1,3})\s*$/.exec(pair)
+    if (!match || Number(match[2]) > 255)
+      throw new UsageError(`the pair "${pair}" cannot be read`, {
+        hint: 'write source:target, targets 0 to 255, as in 1:1,2:2,3:1',
+      })
+    const [source, target] = [String(Number(match[1])), Number(match[2])]
+    if (map[source] !== undefined && map[source] !== target)
+      throw new UsageError(`id ${source} is mapped to ${map[source]} and to ${target}`, {
+        hint: 'give each id one target',
+      })
+    map[source] = target
+  }
+  return map
+}
+
+/**
+ * Gives every voxel the id that the map has for its own.
+ * @param file named in errors
+ * @param region when given, targets must be ids of its scheme
+ * @throws DataError for an id outside the map, a value that is no id, or a target outside the scheme
+ */
+export function remapLabels(label: Volume, map: LabelIdMap, file: string, region?: Region): Remapped {
+  const targets = targetsOf(map, file, region)
+  const counts = countLabelIds(label, file)
+  const unknown = [...counts.keys()].filter((id) => !targets.has(id)).sort((a, b) => a - b)
+  if (unknown.length > 0)
+    throw new DataError(
+      `${file}: label ids ${unknown.slice(0, 10).join(', ')} are not in the map, which knows ${[...targets.keys()].join(', ')}`,
+      {
+        hint: 'add them to the map (to 0 where they are background) or correct the file',
+        facts: { file, ids: unknown },
+      },
+    )
+  const data = new Uint8Array(label.data.length)
+  let [id, target] = [0, targets.get(0)!]
+  for (let n = 0; n < data.length; n++) {
+    if (label.data[n] !== id) {
+      id = label.data[n]!
+      target = targets.get(id)!
+    }
+    data[n] = target
+  }
+  const before = [...counts.keys()]
+    .sort((a, b) => a - b)
+    .map((source) => ({ source, target: targets.get(source)!, voxels: counts.get(source)! }))
+  return { label: { data, shape: label.shape, affine: label.affine }, before, after: totals(before) }
+}
+
+const LEADERBOARD: LabelIdMap = { '1': 0, '2': 1, '3': 0, '4': 1, '5': 0, '6': 1 }
+
+function targetsOf(map: LabelIdMap, file: string, region: Region | undefined): Map<number, number> {
+  const last = region ? LABEL_SCHEMES[region].names.length - 1 : 255
+  const targets = new Map<number, number>([[0, 0]])
+  for (const [source, target] of Object.entries(map)) {
+    if (!Number.isInteger(target) || target < 0 || target > last)
+      throw new DataError(`${file}: its map sends ${source} to ${target}, ids 0 to ${last} exist`, {
+        hint: 'correct the map',
+      })
+    targets.set(Number(source), target)
+  }
+  return targets
+}
+
+/** Voxels of each id that occurs. @throws DataError for a value that is no id */
+export function countLabelIds(label: Volume, file: string): Map<number, number> {
+  const counts = new Map<number, number>()
+  let [id, run] = [label.data[0] ?? 0, 0]
+  // Labels come in long runs of one id.
+  for (const value of label.data) {
+    if (value === id) run++
+    else {
+      counts.set(id, (counts.get(id) ?? 0) + run)
+      ;[id, run] = [value, 1]
+    }
+  }
+  counts.set(id, (counts.get(id) ?? 0) + run)
+  const wrong = [...counts.keys()].find((value) => !Number.isInteger(value) || value < 0)
+  if (wrong !== undefined)
+    throw new DataError(`${file}: holds the value ${wrong}, which is no label id`, {
+      hint: 'was it resampled with interpolation? Take the original label',
+      facts: { file },
+    })
+  return counts
+}
+
+function totals(rows: readonly RemapRow[]): { id: number; voxels: number }[] {
+  const sums = new Map<number, number>()
+  for (const { target, voxels } of rows) sums.set(target, (sums.get(target) ?? 0) + voxels)
+  return [...sums].sort(([a], [b]) => a - b).map(([id, voxels]) => ({ id, voxels }))
+}

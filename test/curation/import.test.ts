@@ -1,0 +1,64 @@
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { importLists } from '../../src/curation/import.js'
+import { writeFiles } from '../helpers/data-set.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+
+const training = [{ image: './imagesTr/a.nii.gz', label: './labelsTr/a.nii.gz' }]
+
+describe('importLists', () => {
+  it('reads a folder of lists and finds the files under the root, by data set', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, {
+      'lists/dataset_btcv.json': { training },
+      'lists/dataset_LiTS_0.json': {
+        training: [
+          { image: 'Dataset003_Liver/imagesTr/a.nii.gz', label: 'Dataset003_Liver/labelsTr/a.nii.gz' },
+        ],
+      },
+      'data/BTCV/imagesTr/a.nii.gz': '',
+      'data/BTCV/labelsTr/a.nii.gz': '',
+      'data/Dataset003_Liver/imagesTr/a.nii.gz': '',
+      'data/Dataset003_Liver/labelsTr/a.nii.gz': '',
+    })
+    const { manifest, missing } = await importLists(join(folder, 'lists'), join(folder, 'data'))
+    expect(manifest.cases.map(({ id, role }) => [id, role.kind])).toEqual([
+      ['BTCV/a', 'host'],
+      ['Dataset003_Liver/a', 'labelled'],
+    ])
+    expect(manifest.cases[0]!.image).toBe(join(folder, 'data/BTCV/imagesTr/a.nii.gz'))
+    expect(missing).toEqual([])
+  })
+
+  it('reads a data-set folder, bare or with its list, by the name of the folder', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, {
+      'Dataset007_Pancreas/imagesTr/p_0000.nii.gz': '',
+      'Dataset007_Pancreas/labelsTr/p.nii.gz': '',
+    })
+    const { manifest } = await importLists(join(folder, 'Dataset007_Pancreas'), folder)
+    expect(manifest.cases[0]).toMatchObject({ id: 'Dataset007_Pancreas/p', labelMap: { '1': 3, '2': 4 } })
+  })
+
+  it('reads an unknown data set whose list names its ids as a region does, and refuses another', async () => {
+    const folder = temporaryFolder()
+    const labels = { '0': 'background', '1': 'lung', '2': 'lesion' }
+    writeFiles(folder, {
+      'Ours/dataset.json': { labels, training },
+      'Ours/imagesTr/a.nii.gz': '',
+      'Ours/labelsTr/a.nii.gz': '',
+      'Theirs/dataset.json': { labels: { '0': 'background', '1': 'Herz' }, training },
+      'Theirs/imagesTr/a.nii.gz': '',
+      'Theirs/labelsTr/a.nii.gz': '',
+    })
+    const { manifest } = await importLists(join(folder, 'Ours'), folder)
+    expect(manifest.cases[0]).toMatchObject({
+      id: 'Ours/a',
+      region: 'chest',
+      role: { kind: 'labelled', organs: ['lung'] },
+    })
+    await expect(importLists(join(folder, 'Theirs'), folder)).rejects.toThrow(
+      /the data set Theirs is not in the registry/,
+    )
+  })
+})

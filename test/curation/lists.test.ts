@@ -1,0 +1,167 @@
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { readCases, stemOf } from '../../src/curation/lists.js'
+import { writeFiles } from '../helpers/data-set.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+
+describe('readCases of a decathlon list', () => {
+  it('reads training, validation and test with paths beside the list', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, {
+      'imagesTr/a.nii.gz': '',
+      'labelsTr/a.nii.gz': '',
+      'imagesTs/t.nii.gz': '',
+      'dataset.json': {
+        labels: { '0': 'background', '1': 'liver' },
+        training: [{ image: './imagesTr/a.nii.gz', label: './labelsTr/a.nii.gz' }],
+        validation: [{ image: 'imagesTr/a.nii.gz', label: 'labelsTr/a.nii.gz' }],
+        test: ['imagesTs/t.nii.gz'],
+      },
+    })
+    const list = await readCases(folder)
+    expect(list.labelNames).toEqual({ '0': 'background', '1': 'liver' })
+    expect(list.cases).toEqual([
+      {
+        image: join(folder, 'imagesTr/a.nii.gz'),
+        label: join(folder, 'labelsTr/a.nii.gz'),
+        fold: null,
+        split: 'training',
+      },
+      {
+        image: join(folder, 'imagesTr/a.nii.gz'),
+        label: join(folder, 'labelsTr/a.nii.gz'),
+        fold: null,
+        split: 'validation',
+      },
+      { image: join(folder, 'imagesTs/t.nii.gz'), label: null, fold: null, split: 'test' },
+    ])
+  })
+
+  it('reads the published oddities: label for labels, modality a string, folds, a wrong numTraining, one path in a list', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, {
+      'list.json': `\uFEFF${JSON.stringify({
+        modality: 'CT',
+        numTraining: 240,
+        label: { background: 0, kidney: 1, tumor: 2, 'right kidney': '3' },
+        training: [{ image: ['a.nii.gz'], label: 'b.nii.gz', fold: 3, extra: 1 }],
+      })}`,
+    })
+    const list = await readCases(join(folder, 'list.json'))
+    expect(list.labelNames).toEqual({ '0': 'background', '1': 'kidney', '2': 'tumor', '3': 'right kidney' })
+    expect(list.cases[0]).toMatchObject({ fold: 3, image: join(folder, 'a.nii.gz') })
+  })
+
+  it('finds files under the first folder that has them', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, {
+      'lists/btcv.json': { training: [{ image: 'imagesTr/a.nii.gz', label: 'labelsTr/a.nii.gz' }] },
+      'data/BTCV/imagesTr/a.nii.gz': '',
+      'data/BTCV/labelsTr/a.nii.gz': '',
+    })
+    const searchIn = [join(folder, 'data'), join(folder, 'data/BTCV')]
+    const list = await readCases(join(folder, 'lists/btcv.json'), { searchIn })
+    expect(list.cases[0]!.image).toBe(join(folder, 'data/BTCV/imagesTr/a.nii.gz'))
+  })
+
+  const refused: readonly [string, string | object, RegExp][] = [
+    ['no JSON', '{', /list.json: is no JSON/],
+    ['an array', '[]', /list.json: an object was expected/],
+    ['no cases', { name: 'x' }, /list.json: a list of cases was expected under training/],
+    ['a training that is no list', { training: {}, test: [] }, /list.json: training must be a list/],
+    ['an entry that is no case', { training: [5] }, /list.json: training\[0\] must be a path or an object/],
+    [
+      'an image that is no path',
+      { training: [{ image: 7, label: 'b' }] },
+      /training\[0\].image must be one path, found 7/,
+    ],
+    [
+      'several channels',
+      { training: [{ image: ['a', 'b'], label: 'b' }] },
+      /training\[0\].image must be one path/,
+    ],
+    [
+      'a fold that is no number',
+      { training: [{ image: 'a', label: 'b', fold: '0' }] },
+      /training\[0\].fold must be a whole number/,
+    ],
+    [
+      'labels that are no map',
+      { labels: ['liver'], training: [] },
+      /list.json: labels must map ids to names/,
+    ],
+  ]
+  for (const [what, content, message] of refused)
+    it(`refuses ${what} and names file and key`, async () => {
+      const folder = temporaryFolder()
+      writeFiles(folder, { 'list.json': content })
+      await expect(readCases(join(folder, 'list.json'))).rejects.toThrow(message)
+    })
+
+  it('says where nothing is', async () => {
+    const folder = temporaryFolder()
+    await expect(readCases(join(folder, 'nowhere'))).rejects.toThrow(/nowhere: no data set there \(ENOENT\)/)
+    await expect(readCases(folder)).rejects.toThrow(/no image was found in imagesTr/)
+  })
+})
+
+describe('readCases of a folder', () => {
+  it('pairs images and labels, _0000 ignored, and takes imagesTs as test', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, {
+      'dataset.json': {
+        channel_names: { '0': 'CT' },
+        labels: { background: 0, kidney: 1, masses: [2, 3] },
+        file_ending: '.nii.gz',
+      },
+      'imagesTr/b_0000.nii.gz': '',
+      'imagesTr/a_0000.nii.gz': '',
+      'imagesTr/._a_0000.nii.gz': '',
+      'labelsTr/a.nii.gz': '',
+      'labelsTr/b.nii.gz': '',
+      'imagesTs/t_0000.nii.gz': '',
+    })
+    const list = await readCases(folder)
+    expect(list.labelNames).toBeNull()
+    expect(
+      list.cases.map(({ image, label, split }) => [stemOf(image), label && stemOf(label), split]),
+    ).toEqual([
+      ['a', 'a', 'training'],
+      ['b', 'b', 'training'],
+      ['t', null, 'test'],
+    ])
+  })
+
+  it('refuses images without a label and images of several channels', async () => {
+    const alone = temporaryFolder()
+    writeFiles(alone, { 'imagesTr/a.nii.gz': '', 'imagesTr/b.nii.gz': '', 'labelsTr/b.nii.gz': '' })
+    await expect(readCases(alone)).rejects.toThrow(
+      /1 of 2 images have no label of their name in labelsTr, first a.nii.gz/,
+    )
+    const channels = temporaryFolder()
+    writeFiles(channels, {
+      'imagesTr/a_0000.nii.gz': '',
+      'imagesTr/a_0001.nii.gz': '',
+      'labelsTr/a.nii.gz': '',
+    })
+    await expect(readCases(channels)).rejects.toThrow(/a_0001.nii.gz: a second channel/)
+  })
+
+  it('reads one flat folder of pairs told apart by their endings', async () => {
+    const folder = temporaryFolder()
+    const layout = {
+      kind: 'flat',
+      folder: 'Train_lungmask',
+      imageEnding: '_ct',
+      labelEnding: '_seg',
+    } as const
+    writeFiles(folder, { 'Train_lungmask/x_ct.nii.gz': '', 'Train_lungmask/x_seg.nii.gz': '' })
+    const list = await readCases(folder, { layout })
+    expect(list.cases).toHaveLength(1)
+    expect(stemOf(list.cases[0]!.image, '_ct')).toBe('x')
+    writeFiles(folder, { 'Train_lungmask/y_ct.nii.gz': '' })
+    await expect(readCases(folder, { layout })).rejects.toThrow(
+      /y_ct.nii.gz: its label y_seg.nii.gz is missing/,
+    )
+  })
+})
