@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 import { addConfigCommand } from './commands/config.js'
+import { addDemoCommand } from './commands/demo.js'
 import { addDoctorCommand } from './commands/doctor.js'
 import { addInitCommand } from './commands/init.js'
 import { addPhantomCommand } from './commands/phantom.js'
+import { addPredictCommand } from './commands/predict.js'
 import { addPrepareCommand } from './commands/prepare.js'
 import { addSetupCommand } from './commands/setup.js'
 import { addTrainCommand } from './commands/train.js'
@@ -13,11 +15,13 @@ import { type AddCommand, runProgram } from './program.js'
 const COMMANDS: readonly AddCommand[] = [
   addSetupCommand,
   addDoctorCommand,
+  addDemoCommand,
   addPhantomCommand,
   addInitCommand,
   addConfigCommand,
   addPrepareCommand,
   addTrainCommand,
+  addPredictCommand,
 ]
 
 process.exitCode = await runProgram(COMMANDS, process.argv.slice(2), processIo())

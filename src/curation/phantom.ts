@@ -24,8 +24,12 @@ const SPACING_MM = 1.5
 /** A place in the unit cube: x to the right, y to the front, z upwards. */
 type Point = readonly [number, number, number]
 
-/** A solid: negative inside, in units of its size; 0 is its surface. */
-type Solid = (point: Point) => number
+/** A solid: its level is negative inside, in units of its size, and 0 on its surface; all of it lies in low..high. */
+interface Solid {
+  readonly level: (x: number, y: number, z: number) => number
+  readonly low: Point
+  readonly high: Point
+}
 
 /** One case in the making: voxels in C order. */
 interface Scene {
@@ -136,31 +140,46 @@ function buildChest(scene: Scene, tumors: boolean): void {
 }
 
 function ellipsoid(centre: Point, radii: Point): Solid {
-  return ([x, y, z]) =>
-    Math.hypot((x - centre[0]) / radii[0], (y - centre[1]) / radii[1], (z - centre[2]) / radii[2]) - 1
+  const [cx, cy, cz] = centre
+  const [rx, ry, rz] = radii
+  return {
+    level: (x, y, z) => Math.sqrt(((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 + ((z - cz) / rz) ** 2) - 1,
+    low: [cx - rx, cy - ry, cz - rz],
+    high: [cx + rx, cy + ry, cz + rz],
+  }
 }
 
 /** All points nearer than `radius` to a line through the points. */
 function tube(points: readonly Point[], radius: number): Solid {
-  return (point) => {
-    let nearest = Number.POSITIVE_INFINITY
-    for (let at = 0; at + 1 < points.length; at++)
-      nearest = Math.min(nearest, distanceToSegment(point, points[at]!, points[at + 1]!))
-    return nearest / radius - 1
+  return {
+    level: (x, y, z) => {
+      let nearest = Number.POSITIVE_INFINITY
+      for (let at = 0; at + 1 < points.length; at++)
+        nearest = Math.min(nearest, distanceToSegment([x, y, z], points[at]!, points[at + 1]!))
+      return nearest / radius - 1
+    },
+    ...around(points, radius),
   }
 }
 
 /** The solid with its surface moved in and out by a smooth field. */
 function roughened(solid: Solid, field: Float32Array, scene: Scene, amount: number): Solid {
   const { side } = scene
-  return (point) => {
-    const [i, j, k] = point.map((value) => Math.min(side - 1, Math.floor(value * side))) as [
-      number,
-      number,
-      number,
-    ]
-    return solid(point) + amount * field[(i * side + j) * side + k]!
+  const index = (value: number): number => Math.min(side - 1, Math.floor(value * side))
+  return {
+    level: (x, y, z) =>
+      solid.level(x, y, z) + amount * field[(index(x) * side + index(y)) * side + index(z)]!,
+    // the field is rarely beyond 4: what it adds to a solid is at most half its size
+    ...around([solid.low, solid.high], amount),
   }
+}
+
+/** Bounds of the points, widened on all sides. */
+function around(points: readonly Point[], margin: number): { readonly low: Point; readonly high: Point } {
+  const along = (axis: 0 | 1 | 2): number[] => points.map((point) => point[axis])
+  const low = (axis: 0 | 1 | 2): number => Math.min(...along(axis)) - margin
+  const high = (axis: 0 | 1 | 2): number => Math.max(...along(axis)) + margin
+  return { low: [low(0), low(1), low(2)], high: [high(0), high(1), high(2)] }
 }
 
 function fill(scene: Scene, solid: Solid, hu: number): void {
@@ -250,21 +269,24 @@ function addTumor(scene: Scene, organ: Organ, contrastHu: number): void {
   const rough = smoothField(random, scene.shape, side / 16)
   const inside = smoothField(random, scene.shape, side / 10)
   const depth = contrastHu * random.between(0.8, 1.25)
-  const cluster: Solid = (point) =>
-    1 -
-    balls.reduce((sum, { place, radius }) => sum + (radius / Math.max(1e-6, distance(point, place))) ** 4, 0)
   // A metaball field falls slowly: what it adds fades over about two voxels.
-  visit(
-    scene,
-    (point) => cluster(point) - 0.7,
-    (voxel, point) => {
-      const level = -cluster(point) + 0.35 * rough[voxel]!
-      if (scene.label[voxel] !== organ.label || level < -0.5) return
-      const weight = Math.min(1, (level + 0.5) / 0.8)
-      scene.hu[voxel]! += depth * weight * (1 + 0.3 * inside[voxel]!)
-      if (level > 0) scene.label[voxel] = organ.tumorLabel
-    },
-  )
+  const cluster: Solid = {
+    level: (x, y, z) =>
+      1 -
+      balls.reduce(
+        (sum, { place, radius }) => sum + (radius / Math.max(1e-6, distance([x, y, z], place))) ** 4,
+        0,
+      ) -
+      0.7,
+    ...around([centre], 3 * size),
+  }
+  visit(scene, cluster, (voxel, point) => {
+    const level = -(cluster.level(...point) + 0.7) + 0.35 * rough[voxel]!
+    if (scene.label[voxel] !== organ.label || level < -0.5) return
+    const weight = Math.min(1, (level + 0.5) / 0.8)
+    scene.hu[voxel]! += depth * weight * (1 + 0.3 * inside[voxel]!)
+    if (level > 0) scene.label[voxel] = organ.tumorLabel
+  })
 }
 
 function addNoise(scene: Scene): void {
@@ -277,12 +299,16 @@ function addNoise(scene: Scene): void {
 /** Calls `use` for every voxel whose centre lies inside the solid. */
 function visit(scene: Scene, solid: Solid, use: (voxel: number, point: Point) => void): void {
   const { side } = scene
-  let voxel = 0
-  for (let i = 0; i < side; i++)
-    for (let j = 0; j < side; j++)
-      for (let k = 0; k < side; k++, voxel++) {
-        const point: Point = [(i + 0.5) / side, (j + 0.5) / side, (k + 0.5) / side]
-        if (solid(point) <= 0) use(voxel, point)
+  const range = (axis: 0 | 1 | 2): [number, number] => [
+    Math.max(0, Math.floor(solid.low[axis] * side)),
+    Math.min(side - 1, Math.ceil(solid.high[axis] * side)),
+  ]
+  const [[i0, i1], [j0, j1], [k0, k1]] = [range(0), range(1), range(2)]
+  for (let i = i0; i <= i1; i++)
+    for (let j = j0; j <= j1; j++)
+      for (let k = k0; k <= k1; k++) {
+        const [x, y, z] = [(i + 0.5) / side, (j + 0.5) / side, (k + 0.5) / side]
+        if (solid.level(x, y, z) <= 0) use((i * side + j) * side + k, [x, y, z])
       }
 }
 

@@ -1,12 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { loadConfig } from '../../config/load.js'
 import { EXIT } from '../../errors.js'
 import { prepareCases } from '../../pipeline/data.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { paint, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
+import { withLogFolder } from '../stage-context.js'
 
 interface Options {
   readonly config: string
@@ -23,31 +21,19 @@ export const addPrepareCommand: AddCommand = (program, io) => {
     .addOption(outputOption())
     .action(async (options: Options) => {
       const config = await loadConfig(options.config, { set: options.set ?? [] })
-      const logDirectory = await mkdtemp(join(tmpdir(), 'freetumor-prepare-'))
-      try {
-        const report = await prepareCases(
-          config,
-          {
-            runtime: torchRuntime({ python: config.runtime.python }),
-            signal: io.signal,
-            logDirectory,
-            note: (text, level) => io.note(level === 'warning' ? `warning: ${text}` : text),
-          },
-          (done, total, caseId, result) => {
-            if ('message' in result) io.note(`${paint(io, 'red', 'failed')} ${caseId}: ${result.message}`)
-            else
-              io.note(
-                `${done}/${total} ${caseId} ${result.reused ? 'reused' : `${result.seconds.toFixed(1)} s`}`,
-              )
-          },
-        )
-        printResult(io, options.output, report, () => {
-          const { prepared, reused, failed, bytes, directory } = report
-          return `${prepared} prepared, ${reused} reused, ${failed.length} failed, ${(bytes / 1e6).toFixed(1)} MB in ${directory}`
-        })
-        if (report.failed.length > 0) io.exitWith(EXIT.data)
-      } finally {
-        await rm(logDirectory, { recursive: true, force: true })
-      }
+      const report = await withLogFolder(io, torchRuntime({ python: config.runtime.python }), (context) =>
+        prepareCases(config, context, (done, total, caseId, result) => {
+          if ('message' in result) io.note(`${paint(io, 'red', 'failed')} ${caseId}: ${result.message}`)
+          else
+            io.note(
+              `${done}/${total} ${caseId} ${result.reused ? 'reused' : `${result.seconds.toFixed(1)} s`}`,
+            )
+        }),
+      )
+      printResult(io, options.output, report, () => {
+        const { prepared, reused, failed, bytes, directory } = report
+        return `${prepared} prepared, ${reused} reused, ${failed.length} failed, ${(bytes / 1e6).toFixed(1)} MB in ${directory}`
+      })
+      if (report.failed.length > 0) io.exitWith(EXIT.data)
     })
 }

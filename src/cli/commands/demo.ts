@@ -1,0 +1,52 @@
+import { resolve } from 'node:path'
+import { EXIT, RuntimeCrashError } from '../../errors.js'
+import { runDemo } from '../../pipeline/demo.js'
+import { openConsoleReport } from '../../report/console.js'
+import { torchRuntime } from '../../runtime/torch-runtime.js'
+import { wholeNumber } from '../numbers.js'
+import { printResult } from '../output.js'
+import { type AddCommand, outputOption, withExample } from '../program.js'
+import { withLogFolder } from '../stage-context.js'
+
+interface Options {
+  readonly out: string
+  readonly seed: number
+  readonly output: 'text' | 'json'
+}
+
+/** `freetumor demo`: the whole method on phantoms. */
+export const addDemoCommand: AddCommand = (program, io) => {
+  withExample(program.command('demo'), 'freetumor demo --out demo')
+    .description('phantom CTs, baseline, generator, segmentor with online synthesis, evaluation, report')
+    .option('--out <dir>', 'where everything is written', 'demo')
+    .option('--seed <n>', 'seed of the phantoms and of everything that is drawn', wholeNumber(0), 0)
+    .addOption(outputOption())
+    .action(async (options: Options) => {
+      const out = resolve(io.cwd, options.out)
+      const console = openConsoleReport({ note: io.note, color: io.color })
+      const result = await withLogFolder(io, torchRuntime(), (context) =>
+        runDemo(
+          {
+            out,
+            seed: options.seed,
+            signal: io.signal,
+            onStage: (text) => io.note(`== ${text}`),
+            onEvent: (event) => console.show(event),
+          },
+          context,
+        ),
+      ).finally(() => console.close())
+      const figure = (value: number | null): string => (value === null ? 'none' : value.toFixed(3))
+      printResult(io, options.output, result, () =>
+        [
+          `tumor Dice on held-out phantoms: baseline ${figure(result.baseline.tumorDice)}, segmentor ${figure(result.segmentation.tumorDice)}`,
+          `share of synthetic tumors kept: ${figure(result.keptShare)}`,
+          `report: ${resolve(out, 'report.html')}`,
+        ].join('\n'),
+      )
+      const unfinished = result.jobs.find((job) => job.outcome !== 'completed')
+      if (unfinished?.outcome === 'stopped') io.exitWith(EXIT.stopped)
+      else if (unfinished)
+        throw new RuntimeCrashError(`${unfinished.job} training failed`, { hint: unfinished.run })
+    })
+}
