@@ -32,7 +32,7 @@ export interface DemoResult {
 }
 
 /** What the demo changes in the debug configurations: enough steps to learn, and two ranks. */
-const DEMO_STEPS: Readonly<Record<JobKind, number>> = { baseline: 400, synthesis: 60, segmentation: 200 }
+const DEMO_STEPS: Readonly<Record<JobKind, number>> = { baseline: 900, synthesis: 60, segmentation: 300 }
 
 /**
  * The whole method on phantoms: baseline, generator, segmentor with online synthesis, evaluation on cases that no training
@@ -87,6 +87,11 @@ async function demoConfig(
       prepare: { ...debug.prepare, cache: join(out, 'cache') },
       networks: {
         ...debug.networks,
+        // The segmentor goes on from the baseline: in so few steps a start from nothing would only learn the organs again.
+        segmentor: {
+          ...debug.networks.segmentor,
+          initialWeights: job === 'segmentation' ? (weights.baseline ?? null) : null,
+        },
         baseline: debug.networks.baseline && { ...debug.networks.baseline, ...earlier(weights.baseline) },
         generator: debug.networks.generator && { ...debug.networks.generator, ...earlier(weights.synthesis) },
       },
