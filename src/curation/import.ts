@@ -3,7 +3,14 @@ import { basename, dirname, extname, join, resolve } from 'node:path'
 import { DataError } from '../errors.js'
 import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
 import { type CaseList, readCases } from './lists.js'
-import { casesOf, type Manifest, type ManifestCase, type MissingFiles, makeManifest } from './manifest.js'
+import {
+  casesOf,
+  type DatasetCases,
+  type Manifest,
+  type ManifestCase,
+  type MissingFiles,
+  makeManifest,
+} from './manifest.js'
 import { type Dataset, findDataset, guessDataset } from './registry.js'
 
 export interface Import {
@@ -23,6 +30,16 @@ export async function importLists(
   root: string,
   own: readonly Dataset[] = [],
 ): Promise<Import> {
+  const { cases, missing } = await collectCases(lists, root, own)
+  return { manifest: makeManifest(cases), missing }
+}
+
+/** As `importLists`, with ids that occur twice left for a check to find. */
+export async function collectCases(
+  lists: string,
+  root: string,
+  own: readonly Dataset[] = [],
+): Promise<DatasetCases> {
   const cases: ManifestCase[] = []
   const missing: MissingFiles[] = []
   for (const source of await sourcesIn(lists)) {
@@ -33,7 +50,7 @@ export async function importLists(
     cases.push(...found.cases)
     missing.push(...found.missing)
   }
-  return { manifest: makeManifest(cases), missing }
+  return { cases, missing }
 }
 
 /** The lists of a folder, or the folder itself when it is a data set. */

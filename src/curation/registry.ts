@@ -27,6 +27,8 @@ export interface Dataset {
   readonly overlaps: readonly { readonly dataset: string; readonly note: string }[]
   /** Other words for it in names of list files, in lower case. */
   readonly aliases?: readonly string[]
+  /** Ids of the source for the two kidneys, where it tells them apart. */
+  readonly kidneySides?: { readonly left: number; readonly right: number }
   /** Patient of a case, where several scans share one: the first group. Default: every scan is a patient. */
   readonly patientPattern?: RegExp
   /** Folders other than imagesTr and labelsTr, or one folder of pairs told apart by their endings. */
@@ -108,6 +110,7 @@ export const DATASETS: readonly Dataset[] = [
     role: { kind: 'host' },
     published: { training: 30, validation: 0 },
     labelMap: { ...background(13), '2': 5, '3': 5, '6': 1, '11': 3 },
+    kidneySides: { left: 3, right: 2 },
     licence: 'terms of the Synapse project, after registration',
     overlaps: [{ dataset: 'Dataset224_AbdomenAtlas1.0', note: 'built partly from BTCV' }],
     aliases: ['btcv'],
@@ -119,6 +122,7 @@ export const DATASETS: readonly Dataset[] = [
     role: { kind: 'host' },
     published: { training: 50, validation: 0 },
     labelMap: { ...background(13), '1': 1, '2': 5, '4': 3, '13': 5 },
+    kidneySides: { left: 13, right: 2 },
     licence: 'terms of the challenge',
     overlaps: [{ dataset: 'Dataset007_Pancreas', note: 'built partly from MSD' }],
     aliases: ['flare22'],
@@ -131,6 +135,7 @@ export const DATASETS: readonly Dataset[] = [
     published: { training: 4500, validation: 0 },
     labelMap: { ...background(13), '1': 1, '2': 5, '4': 3, '13': 5 },
     note: 'id 14 is a tumor of any organ and is not mapped: a case with it is no healthy host. Many cases are labelled in part',
+    kidneySides: { left: 13, right: 2 },
     licence: 'terms of the challenge',
     overlaps: [
       { dataset: 'Dataset003_Liver', note: 'built partly from LiTS' },
@@ -148,6 +153,7 @@ export const DATASETS: readonly Dataset[] = [
     published: { training: 200, validation: 0 },
     labelMap: { ...background(15), '2': 5, '3': 5, '6': 1, '10': 3 },
     note: 'ids of 500 and above are MR scans and do not belong here',
+    kidneySides: { left: 3, right: 2 },
     licence: 'CC BY 4.0 or CC BY-NC-SA 4.0: its publications differ',
     overlaps: [{ dataset: 'Dataset224_AbdomenAtlas1.0', note: 'built partly from AMOS' }],
     aliases: ['amos'],
@@ -159,6 +165,7 @@ export const DATASETS: readonly Dataset[] = [
     role: { kind: 'host' },
     published: { training: 100, validation: 0 },
     labelMap: { ...background(16), '1': 1, '3': 5, '4': 5, '8': 3 },
+    kidneySides: { left: 3, right: 4 },
     licence: 'research use, on request',
     overlaps: [{ dataset: 'Dataset224_AbdomenAtlas1.0', note: 'built partly from WORD' }],
     aliases: ['word'],
@@ -260,6 +267,7 @@ export const DATASETS: readonly Dataset[] = [
     published: { training: 5195, validation: 0 },
     labelMap: { ...background(9), '3': 5, '4': 5, '5': 1, '6': 3 },
     note: 'its organ labels include the tumors in them: a host may hide a real tumor',
+    kidneySides: { left: 3, right: 4 },
     licence: 'CC BY-NC-SA 4.0, after registration',
     overlaps: [
       { dataset: 'Dataset003_Liver', note: 'built partly from LiTS' },
