@@ -4,6 +4,7 @@ import json
 import sys
 
 import numpy as np
+
 from freetumor_runtime.data.nifti import NiftiError, load_nifti
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+
 from freetumor_runtime.data.nifti import NiftiError, check_nifti, load_nifti, save_nifti
 from freetumor_runtime.errors import DataError, EnvironmentError
 
