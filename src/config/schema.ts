@@ -26,8 +26,11 @@ const dataset = z.strictObject({
   repeat: natural.default(1),
   /** Null: what the registry says. */
   role: z.enum(['labelled', 'host']).nullable().default(null),
-  /** Ids of the source -> ids of the region. Null: what the registry says. */
-  labelMap: z.record(z.string().regex(/^\d+$/), natural.max(255)).nullable().default(null),
+  /** Ids of the source -> ids of the region, or the name of a preset (`freetumor data remap --help`). Null: what the registry says. */
+  labelMap: z
+    .union([z.record(z.string().regex(/^\d+$/), natural.max(255)), z.string().min(1)])
+    .nullable()
+    .default(null),
   /** Cases of this fold are held out. Null: the list's own validation part. */
   validationFold: natural.nullable().default(null),
 })

@@ -5,6 +5,7 @@ import type { Region } from '../volume/labels.js'
 import { readCases } from './lists.js'
 import { casesOf, type ManifestCase, type MissingFiles, makeManifest } from './manifest.js'
 import { type Dataset, type DatasetRole, findDataset, tumorOrgans } from './registry.js'
+import { remapPreset } from './remap.js'
 
 /** A case of a run, with how often an epoch visits it. */
 export interface CuratedCase extends ManifestCase {
@@ -63,7 +64,8 @@ function describe(entry: ConfiguredDataset, region: Region, own: readonly Datase
     throw new ConfigError(`data.datasets: ${entry.name} is not in the registry, so its role is unknown`, {
       hint: 'give it role: labelled or host, and a labelMap unless its list names the ids of the region',
     })
-  const labelMap = entry.labelMap ?? known?.labelMap ?? null
+  const told = typeof entry.labelMap === 'string' ? remapPreset(entry.labelMap) : entry.labelMap
+  const labelMap = told ?? known?.labelMap ?? null
   const role = entry.role === null ? known!.role : roleOf(entry.role, labelMap, region)
   if (known) return { ...known, labelMap, role }
   return {
