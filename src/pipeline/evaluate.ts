@@ -50,7 +50,7 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
     else cases.push(parseCaseMeasures(outcome.caseId, outcome.result))
   }
   cases.sort((a, b) => (a.caseId < b.caseId ? -1 : 1))
-  const summary = aggregate(cases, profile, { seed: options.seed })
+  const summary = aggregate(cases, profile, { seed: options.seed, tumorIds: options.tumorIds })
   if (options.out !== undefined) {
     await mkdir(options.out, { recursive: true })
     await writeEvaluation(options.out, summary, cases)
