@@ -72,10 +72,10 @@ async function demoConfig(
   const debug = await loadConfig(file)
   const phantoms = {
     ...debug.data.phantoms!,
-    labelledCases: 10,
-    validationCases: 2,
-    hostCases: 8,
-    testCases: 6,
+    labelledCases: 16,
+    validationCases: 4,
+    hostCases: 10,
+    testCases: 8,
   }
   const earlier = (checkpoint: string | undefined) => ({ checkpoint: checkpoint ?? null, trainFrom: null })
   return resolveConfig(
