@@ -2,6 +2,7 @@
 import { addConfigCommand } from './commands/config.js'
 import { addDemoCommand } from './commands/demo.js'
 import { addDoctorCommand } from './commands/doctor.js'
+import { addEvaluateCommand } from './commands/evaluate.js'
 import { addInitCommand } from './commands/init.js'
 import { addPhantomCommand } from './commands/phantom.js'
 import { addPredictCommand } from './commands/predict.js'
@@ -22,6 +23,7 @@ const COMMANDS: readonly AddCommand[] = [
   addPrepareCommand,
   addTrainCommand,
   addPredictCommand,
+  addEvaluateCommand,
 ]
 
 process.exitCode = await runProgram(COMMANDS, process.argv.slice(2), processIo())

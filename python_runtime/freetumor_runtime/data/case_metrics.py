@@ -1,4 +1,7 @@
-"""Measures of one mask against its label (METHOD 11): counts, surface Dice, lesions."""
+"""Measures of one mask against its label (METHOD 11): voxel counts, Dice, surface Dice, lesions.
+
+The result is JSON-safe; its form is `CaseMeasures` of src/evaluation/summary.ts, which aggregates.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,15 +11,18 @@ import torch
 from monai.metrics import compute_surface_dice
 from scipy import ndimage
 
+from freetumor_runtime.data.grids import align_label, resample_label, spacing_of
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.errors import DataError
 
 _TOUCHING = np.ones((3, 3, 3), bool)
+# About 200 bytes each in a message of at most 16 MiB.
+_MAX_LESIONS = 50_000
 
 
 def measure_files(
-    prediction: str,
-    label: str,
+    prediction_path: str,
+    label_path: str,
     *,
     labels: Sequence[int],
     tumor_labels: Sequence[int],
@@ -24,118 +30,153 @@ def measure_files(
     lesions: bool,
     spacing_mm: Sequence[float] | None,
 ) -> dict[str, Any]:
-    """Both masks brought to the label's grid (axes by affine), or to `spacing_mm` by nearest neighbour, and measured.
+    """Measures of two files of one grid in the world, whatever the order and direction of their axes.
 
-    Raises DataError that names both files when they are not one grid in the world.
+    With `spacing_mm` both are brought to it by nearest neighbour unless they have it. Raises DataError that names the
+    file, or both where their grids differ.
     """
-    truth_XYZ, truth_affine = load_nifti(label)
-    predicted_XYZ, predicted_affine = load_nifti(prediction)
-    aligned = align_to(predicted_XYZ, predicted_affine, truth_XYZ.shape, truth_affine)
-    if aligned is None:
+    truth_XYZ, affine = _load_label_map(label_path)
+    source_XYZ, source_affine = _load_label_map(prediction_path)
+    predicted_XYZ = align_label(source_XYZ, source_affine, truth_XYZ.shape, affine)
+    if predicted_XYZ is None:
         raise DataError(
-            f"{prediction}: its grid ({list(predicted_XYZ.shape)} voxels) is not that of {label} "
-            f"({list(truth_XYZ.shape)} voxels) in the world",
-            "predict on the scan that the label belongs to",
+            f"{prediction_path}: its grid ({_described(source_XYZ, source_affine)}) is not that of {label_path} "
+            f"({_described(truth_XYZ, affine)}) in the world",
+            "compare masks with labels on one grid: that of the scan, or for both the prepared one",
         )
-    found_mm = np.sqrt((truth_affine[:3, :3] ** 2).sum(0))
     grid = "original"
-    if spacing_mm is not None and not np.allclose(found_mm, spacing_mm, rtol=1e-3):
-        grid = "resampled"
-        factors = found_mm / np.asarray(spacing_mm)
-        truth_XYZ, aligned = (ndimage.zoom(mask, factors, order=0) for mask in (truth_XYZ, aligned))
-        found_mm = np.asarray(spacing_mm, float)
+    if spacing_mm is not None:
+        grid = "prepared" if np.allclose(spacing_of(affine), spacing_mm, rtol=1e-3, atol=0) else "resampled"
+    if grid == "resampled":
+        predicted_XYZ, _ = resample_label(predicted_XYZ, affine, spacing_mm)
+        truth_XYZ, affine = resample_label(truth_XYZ, affine, spacing_mm)
     measures = measure_masks(
-        aligned.astype(np.int16),
-        truth_XYZ.astype(np.int16),
-        found_mm.tolist(),
+        predicted_XYZ,
+        truth_XYZ,
+        affine,
         labels=labels,
         tumor_labels=tumor_labels,
         nsd_tolerance_mm=nsd_tolerance_mm,
         lesions=lesions,
     )
-    return {"grid": grid, "spacingMm": found_mm.tolist(), **measures}
+    if len(measures["lesions"]) > _MAX_LESIONS:
+        raise DataError(
+            f"{prediction_path}: {len(measures['lesions'])} lesions in mask and label, {_MAX_LESIONS} are the limit",
+            "is the mask noise? smooth it, or use a profile without lesions",
+        )
+    return {"grid": grid, "spacingMm": spacing_of(affine), **measures}
 
 
 def measure_masks(
     predicted_XYZ: np.ndarray,
     truth_XYZ: np.ndarray,
-    spacing_mm: Sequence[float],
+    affine: np.ndarray,
     *,
     labels: Sequence[int],
     tumor_labels: Sequence[int],
     nsd_tolerance_mm: float | None,
     lesions: bool,
 ) -> dict[str, Any]:
-    """Counts of every label, its surface Dice where a tolerance is given, and the lesions of the tumor labels."""
+    """Measures of two label maps on one grid: every label, all tumor labels as one, and the tumor's lesions."""
+
+    def overlap(of: Sequence[int]) -> dict[str, Any]:
+        both = np.isin(predicted_XYZ, of), np.isin(truth_XYZ, of)
+        return measure_overlap(*both, spacing_of(affine), nsd_tolerance_mm)
+
+    found = set(np.unique(predicted_XYZ).tolist()) | set(np.unique(truth_XYZ).tolist())
     return {
-        "labels": [
-            _measure_label(predicted_XYZ == label, truth_XYZ == label, label, spacing_mm, nsd_tolerance_mm)
-            for label in labels
-        ],
-        "lesions": [
-            lesion
-            for label in (tumor_labels if lesions else ())
-            for lesion in find_lesions(predicted_XYZ == label, truth_XYZ == label, label, spacing_mm)
-        ],
+        "labels": [{"label": label, **overlap([label])} for label in labels],
+        "tumor": overlap(tumor_labels) if tumor_labels else None,
+        "lesions": find_lesions(predicted_XYZ, truth_XYZ, affine, tumor_labels) if lesions else [],
+        "unmeasuredIds": sorted(found - {0, *labels, *tumor_labels}),
+    }
+
+
+def measure_overlap(
+    predicted_XYZ: np.ndarray, truth_XYZ: np.ndarray, spacing_mm: Sequence[float], nsd_tolerance_mm: float | None
+) -> dict[str, Any]:
+    """Counts, Dice and (unless the tolerance is None) NSD of two bool masks. Both empty: None; one of them: 0."""
+    box = _box_around(predicted_XYZ | truth_XYZ)
+    predicted, truth = predicted_XYZ[box], truth_XYZ[box]
+    shared = int(np.count_nonzero(predicted & truth))
+    wrong, missed = int(np.count_nonzero(predicted)) - shared, int(np.count_nonzero(truth)) - shared
+    total = 2 * shared + wrong + missed
+    nsd = None if nsd_tolerance_mm is None else _surface_dice(predicted, truth, spacing_mm, nsd_tolerance_mm)
+    return {
+        "truePositive": shared,
+        "falsePositive": wrong,
+        "falseNegative": missed,
+        "dice": None if total == 0 else 2 * shared / total,
+        "nsd": nsd,
     }
 
 
 def find_lesions(
-    predicted_XYZ: np.ndarray, truth_XYZ: np.ndarray, label: int, spacing_mm: Sequence[float]
+    predicted_XYZ: np.ndarray, truth_XYZ: np.ndarray, affine: np.ndarray, tumor_labels: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """26-connected lesions: the true ones (detected by any overlap), then the predicted ones that touch none."""
-    found = []
-    for kind, own, other in (("true", truth_XYZ, predicted_XYZ), ("falsePositive", predicted_XYZ, truth_XYZ)):
-        components, count = ndimage.label(own, _TOUCHING)
-        touched = set(np.unique(components[other & own])) - {0}
-        voxels = np.bincount(components.ravel(), minlength=count + 1)
-        for component in range(1, count + 1):
-            detected = component in touched
-            if kind == "falsePositive" and detected:
-                continue
-            volume_mm3 = float(voxels[component] * np.prod(spacing_mm))
-            found.append(
-                {
-                    "kind": kind,
-                    "label": label,
-                    "volumeMl": volume_mm3 / 1000,
-                    "diameterMm": float((6 * volume_mm3 / np.pi) ** (1 / 3)),
-                    "detected": detected and kind == "true",
-                }
-            )
-    return found
+    """26-connected pieces of all tumor labels together, true ones first; `matched` by any voxel of the other side."""
+    predicted, truth = np.isin(predicted_XYZ, tumor_labels), np.isin(truth_XYZ, tumor_labels)
+    return [
+        *_pieces("true", truth, truth_XYZ, predicted, affine),
+        *_pieces("predicted", predicted, predicted_XYZ, truth, affine),
+    ]
 
 
-def align_to(
-    mask_XYZ: np.ndarray, mask_affine: np.ndarray, shape: Sequence[int], affine: np.ndarray
-) -> np.ndarray | None:
-    """The mask on another grid that is the same in the world, by permuting and flipping axes; None when it is not."""
-    from freetumor_runtime.jobs.prepare import align_label
+def _load_label_map(path: str) -> tuple[np.ndarray, np.ndarray]:
+    array, affine = load_nifti(path)
+    if array.dtype.kind == "f":
+        whole = np.nan_to_num(array, nan=0.5, posinf=0.5, neginf=0.5).round()
+        if not np.array_equal(whole, array):
+            raise DataError(f"{path}: whole label ids were expected, found fractions", "give a mask, no probabilities")
+        array = whole
+    low, high = array.min(), array.max()
+    if low < 0 or high > 0xFFFF:
+        raise DataError(f"{path}: label ids of 0 to 65535 were expected, found {low:g} to {high:g}", "is this a mask?")
+    return array.astype(np.uint8 if high <= 0xFF else np.uint16), affine
 
-    return align_label(mask_XYZ, mask_affine, shape, affine)
+
+def _described(array_XYZ: np.ndarray, affine: np.ndarray) -> str:
+    size = " x ".join(map(str, array_XYZ.shape))
+    return f"{size} voxels of {' x '.join(f'{mm:.3g}' for mm in spacing_of(affine))} mm"
 
 
-def _measure_label(
-    predicted: np.ndarray, truth: np.ndarray, label: int, spacing_mm: Sequence[float], tolerance_mm: float | None
-) -> dict[str, Any]:
-    return {
-        "label": label,
-        "truePositive": int((predicted & truth).sum()),
-        "falsePositive": int((predicted & ~truth).sum()),
-        "falseNegative": int((~predicted & truth).sum()),
-        "nsd": None if tolerance_mm is None else _surface_dice(predicted, truth, spacing_mm, tolerance_mm),
-    }
+def _box_around(mask_XYZ: np.ndarray) -> tuple[slice, ...]:
+    """The smallest box with all true voxels; an empty box where there is none."""
+    boxes = ndimage.find_objects(mask_XYZ.view(np.uint8))
+    return boxes[0] if boxes else (slice(0, 0),) * 3
 
 
 def _surface_dice(
     predicted: np.ndarray, truth: np.ndarray, spacing_mm: Sequence[float], tolerance_mm: float
 ) -> float | None:
-    if not truth.any():
-        return 0.0 if predicted.any() else None
-    if not predicted.any():
-        return 0.0
-    both = [torch.from_numpy(mask)[None, None].float() for mask in (predicted, truth)]
-    value = compute_surface_dice(
+    if not (predicted.any() and truth.any()):
+        return 0.0 if predicted.any() or truth.any() else None
+    both = (torch.from_numpy(np.ascontiguousarray(mask))[None, None] for mask in (predicted, truth))
+    nsd = compute_surface_dice(
         *both, class_thresholds=[tolerance_mm], include_background=True, spacing=list(spacing_mm)
     )
-    return float(value[0, 0])
+    return float(nsd[0, 0])
+
+
+def _pieces(
+    kind: str, own: np.ndarray, ids_XYZ: np.ndarray, other: np.ndarray, affine: np.ndarray
+) -> list[dict[str, Any]]:
+    pieces_XYZ, _ = ndimage.label(own, _TOUCHING)
+    voxel_mm3 = abs(np.linalg.det(affine[:3, :3]))
+    pieces = []
+    for number, box in enumerate(ndimage.find_objects(pieces_XYZ), start=1):
+        piece = pieces_XYZ[box] == number
+        voxels = np.argwhere(piece)
+        centre = voxels.mean(0) + [side.start for side in box]
+        volume_mm3 = len(voxels) * voxel_mm3
+        pieces.append(
+            {
+                "kind": kind,
+                "label": int(np.bincount(ids_XYZ[box][piece]).argmax()),
+                "volumeMl": volume_mm3 / 1000,
+                "diameterMm": float((6 * volume_mm3 / np.pi) ** (1 / 3)),
+                "centreMm": (affine[:3, :3] @ centre + affine[:3, 3]).tolist(),
+                "matched": bool(other[box][piece].any()),
+            }
+        )
+    return pieces

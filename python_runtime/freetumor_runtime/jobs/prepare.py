@@ -9,15 +9,10 @@ whose inputs and settings are those of the cached one is reused.
 import hashlib
 import json
 import os
-import threading
 import time
-import traceback
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
-from multiprocessing import get_context, parent_process
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +30,11 @@ from freetumor_runtime.data.cache import (
     total_bytes,
     write_prepared_case,
 )
+from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.nifti import load_nifti
-from freetumor_runtime.errors import ConfigError, DataError, FreetumorError
+from freetumor_runtime.errors import DataError
 from freetumor_runtime.events import CaseResult, Event, Finished
-
-_FEWER_WORKERS = "lower prepare.workers"
-# Two grids are one when no corner differs by more than this share of a voxel: headers round, masks do not move.
-_GRID_TOLERANCE_VOXELS = 0.1
+from freetumor_runtime.jobs.case_pool import run_cases
 
 
 def prepare(spec: PrepareSpec) -> Iterator[Event]:
@@ -51,21 +44,8 @@ def prepare(spec: PrepareSpec) -> Iterator[Event]:
 
 def prepare_all(cases: Sequence[PrepareCase], spec: PrepareSpec, workers: int) -> Iterator[CaseResult]:
     """Prepares all cases, yields each when done: what `prepare_case` returns, or `{error: {kind, message, hint}}`."""
-    _refuse_twins(cases)
     sweep_dead_writers(spec.directory)
-    pending = list(cases)
-    while pending:
-        lost = []
-        for case, outcome in _run_pool(pending, spec, workers):
-            if outcome is None:
-                lost.append(case)
-            else:
-                yield CaseResult(case.id, outcome)
-        if lost and workers == 1:
-            yield CaseResult(lost[0].id, _process_died(lost[0]))
-            lost = lost[1:]
-        # Which of several cases killed its process cannot be known: the rest goes one by one.
-        pending, workers = lost, 1
+    yield from run_cases(cases, partial(prepare_case, spec=spec), workers, "lower prepare.workers")
 
 
 def prepare_case(case: PrepareCase, spec: PrepareSpec) -> dict[str, Any]:
@@ -103,35 +83,6 @@ def prepared_key(case: PrepareCase, spec: PrepareSpec) -> str:
         "numIds": spec.numIds,
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-
-
-def align_label(
-    label_XYZ: np.ndarray, label_affine: np.ndarray, shape: Sequence[int], affine: np.ndarray
-) -> np.ndarray | None:
-    """The label on the image's grid, by permuting and flipping its axes; None when its grid is another one.
-
-    Grids are compared in the world: affines are 4x4, voxel to RAS millimetres.
-    """
-    to_image = np.linalg.inv(affine) @ label_affine
-    axes = np.abs(to_image[:3, :3]).argmax(axis=0)
-    if sorted(axes) != [0, 1, 2]:
-        return None
-    signs = np.sign(to_image[axes, range(3)])
-    permuted = np.transpose(label_XYZ, np.argsort(axes))
-    flips = [axis for source, axis in enumerate(axes) if signs[source] < 0]
-    if permuted.shape != tuple(shape):
-        return None
-
-    corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
-    corners[:, :3] *= np.array(label_XYZ.shape) - 1
-    found = corners @ to_image.T
-    expected = np.empty((8, 3))
-    for source, axis in enumerate(axes):
-        voxel = corners[:, source]
-        expected[:, axis] = voxel if signs[source] > 0 else shape[axis] - 1 - voxel
-    if np.abs(found[:, :3] - expected).max() > _GRID_TOLERANCE_VOXELS:
-        return None
-    return np.flip(permuted, flips)
 
 
 def remap_label(label_XYZ: np.ndarray, label_map: dict[str, int], num_ids: int, file: str) -> np.ndarray:
@@ -188,13 +139,6 @@ def resample_and_crop(
     start = [int(value) for value in prepared["start"]]
     label = prepared["label"].numpy()[0].astype(np.uint8)
     return prepared["image"].numpy()[0], label, prepared["image"].affine.numpy(), start
-
-
-def _refuse_twins(cases: Sequence[PrepareCase]) -> None:
-    counts = Counter(case.id for case in cases)
-    twins = sorted(case_id for case_id, count in counts.items() if count > 1)
-    if twins:
-        raise ConfigError(f"cases {twins[:5]} are listed more than once", "give every case an id of its own")
 
 
 def _prepare(case: PrepareCase, spec: PrepareSpec, path: Path, key: str) -> dict[str, Any]:
@@ -256,65 +200,3 @@ def _file_state(file: str) -> list[Any]:
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror})", "correct the path in the list") from error
     return [str(Path(file).resolve()), state.st_size, state.st_mtime_ns]
-
-
-def _run_pool(
-    cases: Sequence[PrepareCase], spec: PrepareSpec, workers: int
-) -> Iterator[tuple[PrepareCase, dict[str, Any] | None]]:
-    """Each case with its outcome; None where its process died. Of one worker, the first None is the one that died."""
-    pool = ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn"), initializer=_start_worker)
-    lost: set[str] = set()
-    with pool:
-        futures: dict[Future, PrepareCase] = {}
-        try:
-            for case in cases:
-                futures[pool.submit(_outcome, case, spec)] = case
-        except BrokenProcessPool:
-            # It died while cases were still being handed over.
-            handed = {case.id for case in futures.values()}
-            lost |= {case.id for case in cases if case.id not in handed}
-        try:
-            for future in as_completed(futures):
-                try:
-                    yield futures[future], future.result()
-                except BrokenProcessPool:
-                    lost.add(futures[future].id)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-    for case in cases:
-        if case.id in lost:
-            yield case, None
-
-
-def _start_worker() -> None:
-    torch.set_num_threads(1)
-    parent = parent_process()
-
-    def leave_with_parent() -> None:
-        if parent is not None:
-            parent.join()
-        os._exit(97)
-
-    # A killed parent cannot tell its workers to stop.
-    threading.Thread(target=leave_with_parent, daemon=True).start()
-
-
-def _outcome(case: PrepareCase, spec: PrepareSpec) -> dict[str, Any]:
-    try:
-        return prepare_case(case, spec)
-    except FreetumorError as error:
-        return _failure(error.kind, str(error), error.hint)
-    except MemoryError:
-        return _failure("environment", f"case {case.id}: not enough memory", _FEWER_WORKERS)
-    except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        message = f"case {case.id}: {type(error).__name__} in {where.name}: {error}"
-        return _failure("runtime", message, "look at the file; report this if it is sound")
-
-
-def _process_died(case: PrepareCase) -> dict[str, Any]:
-    return _failure("environment", f"case {case.id}: its process died, probably killed for memory", _FEWER_WORKERS)
-
-
-def _failure(kind: str, message: str, hint: str) -> dict[str, Any]:
-    return {"error": {"kind": kind, "message": message, "hint": hint}}

@@ -1,0 +1,61 @@
+"""Voxel grids in the world: whether two are one, and a label map brought to another spacing.
+
+Affines are 4x4, voxel to RAS millimetres.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, Orientation, Spacing
+
+# Two grids are one when no corner differs by more than this share of a voxel: headers round, masks do not move.
+_GRID_TOLERANCE_VOXELS = 0.1
+
+
+def spacing_of(affine: np.ndarray) -> list[float]:
+    """Edge lengths of a voxel in millimetres."""
+    return [float(mm) for mm in np.linalg.norm(np.asarray(affine, np.float64)[:3, :3], axis=0)]
+
+
+def align_label(
+    label_XYZ: np.ndarray, label_affine: np.ndarray, shape: Sequence[int], affine: np.ndarray
+) -> np.ndarray | None:
+    """The label on another grid that is the same in the world, by permuting and flipping its axes; None when it is not.
+
+    A view of the label where that is enough.
+    """
+    to_image = np.linalg.inv(affine) @ label_affine
+    axes = np.abs(to_image[:3, :3]).argmax(axis=0)
+    if sorted(axes) != [0, 1, 2]:
+        return None
+    signs = np.sign(to_image[axes, range(3)])
+    permuted = np.transpose(label_XYZ, np.argsort(axes))
+    flips = [axis for source, axis in enumerate(axes) if signs[source] < 0]
+    if permuted.shape != tuple(shape):
+        return None
+
+    corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
+    corners[:, :3] *= np.array(label_XYZ.shape) - 1
+    found = corners @ to_image.T
+    expected = np.empty((8, 3))
+    for source, axis in enumerate(axes):
+        voxel = corners[:, source]
+        expected[:, axis] = voxel if signs[source] > 0 else shape[axis] - 1 - voxel
+    if np.abs(found[:, :3] - expected).max() > _GRID_TOLERANCE_VOXELS:
+        return None
+    return np.flip(permuted, flips)
+
+
+def resample_label(
+    label_XYZ: np.ndarray, affine: np.ndarray, spacing_mm: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """RAS and `spacing_mm` by nearest neighbour, as METHOD 4 prepares labels but uncropped; the type is kept.
+
+    Returns the label and its affine. Ids above 2^24 would not survive float32, which MONAI resamples in.
+    """
+    to_spacing = Compose([Orientation(axcodes="RAS", labels=None), Spacing(pixdim=tuple(spacing_mm), mode="nearest")])
+    source = torch.from_numpy(np.ascontiguousarray(label_XYZ, np.float32))[None]
+    resampled = to_spacing(MetaTensor(source, affine=torch.as_tensor(affine, dtype=torch.float64)))
+    return resampled.numpy()[0].astype(label_XYZ.dtype), np.asarray(resampled.affine)

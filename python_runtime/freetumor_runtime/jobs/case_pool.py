@@ -1,0 +1,112 @@
+"""Cases worked on by processes, so that one bad case costs itself only; prepare and evaluate run on it."""
+
+import os
+import threading
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from typing import Any, Protocol
+
+import torch
+
+from freetumor_runtime.errors import ConfigError, FreetumorError
+from freetumor_runtime.events import CaseResult
+
+
+class Case(Protocol):
+    id: str
+
+
+# Must be picklable: a function of a module, or functools.partial of one.
+Work = Callable[[Any], dict[str, Any]]
+
+
+def run_cases(cases: Sequence[Case], work: Work, workers: int, fewer_workers: str) -> Iterator[CaseResult]:
+    """Each case when it is done: what `work(case)` returns, or `{error: {kind, message, hint}}` where it failed.
+
+    A killed process costs its case only, and workers end with their parent. `fewer_workers` says how to get fewer of
+    them. Raises ConfigError for two cases of one id.
+    """
+    _refuse_twins(cases)
+    pending = list(cases)
+    while pending:
+        lost = []
+        for case, outcome in _run_pool(pending, work, workers, fewer_workers):
+            if outcome is None:
+                lost.append(case)
+            else:
+                yield CaseResult(case.id, outcome)
+        if lost and workers == 1:
+            message = f"case {lost[0].id}: its process died, probably killed for memory"
+            yield CaseResult(lost[0].id, _failure("environment", message, fewer_workers))
+            lost = lost[1:]
+        # Which of several cases killed its process cannot be known: the rest goes one by one.
+        pending, workers = lost, 1
+
+
+def _refuse_twins(cases: Sequence[Case]) -> None:
+    counts = Counter(case.id for case in cases)
+    twins = sorted(case_id for case_id, count in counts.items() if count > 1)
+    if twins:
+        raise ConfigError(f"cases {twins[:5]} are listed more than once", "give every case an id of its own")
+
+
+def _run_pool(
+    cases: Sequence[Case], work: Work, workers: int, fewer_workers: str
+) -> Iterator[tuple[Case, dict[str, Any] | None]]:
+    """Each case with its outcome; None where its process died. Of one worker, the first None is the one that died."""
+    pool = ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn"), initializer=_start_worker)
+    lost: set[str] = set()
+    with pool:
+        futures: dict[Future, Case] = {}
+        try:
+            for case in cases:
+                futures[pool.submit(_outcome, case, work, fewer_workers)] = case
+        except BrokenProcessPool:
+            # It died while cases were still being handed over.
+            handed = {case.id for case in futures.values()}
+            lost |= {case.id for case in cases if case.id not in handed}
+        try:
+            for future in as_completed(futures):
+                try:
+                    yield futures[future], future.result()
+                except BrokenProcessPool:
+                    lost.add(futures[future].id)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    for case in cases:
+        if case.id in lost:
+            yield case, None
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    parent = parent_process()
+
+    def leave_with_parent() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(97)
+
+    # A killed parent cannot tell its workers to stop.
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+
+
+def _outcome(case: Case, work: Work, fewer_workers: str) -> dict[str, Any]:
+    try:
+        return work(case)
+    except FreetumorError as error:
+        return _failure(error.kind, str(error), error.hint)
+    except MemoryError:
+        return _failure("environment", f"case {case.id}: not enough memory", fewer_workers)
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        message = f"case {case.id}: {type(error).__name__} in {where.name}: {error}"
+        return _failure("runtime", message, "look at the file; report this if it is sound")
+
+
+def _failure(kind: str, message: str, hint: str) -> dict[str, Any]:
+    return {"error": {"kind": kind, "message": message, "hint": hint}}
