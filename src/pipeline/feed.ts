@@ -1,5 +1,5 @@
 import type { RunConfig } from '../config/schema.js'
-import { judge, type Verdict } from '../quality/judge.js'
+import { judge, keepUnseen, type Verdict } from '../quality/judge.js'
 import type { LedgerLine } from '../quality/ledger.js'
 import { type JudgedTumor, summarise } from '../quality/summary.js'
 import type { Feeder } from '../sampling/feeder.js'
@@ -62,7 +62,7 @@ export function trainingFeed(options: TrainingFeedOptions): StepFeed {
         const crop = memory.crops.get(cropKey(measured))
         const tumor = crop?.tumors.find((candidate) => candidate.draw === measured.draw)
         if (!crop || !tumor) continue
-        const verdict = judge(measured, config.quality)
+        const verdict = config.networks.baseline ? judge(measured, config.quality) : keepUnseen(measured)
         memory.judged.push({ organ: tumor.organ, verdict })
         options.onLedger(tumorLine(config, step, crop, tumor, measured, verdict))
         verdicts.push({

@@ -15,8 +15,8 @@ export interface QualityPolicy {
 
 export interface Verdict {
   readonly accepted: boolean
-  /** `seen`, or why not: `notSeen`, `empty`. */
-  readonly reason: 'seen' | 'notSeen' | 'empty'
+  /** `seen`, or why not: `notSeen`, `empty`; `notJudged` where there is no baseline to see it. */
+  readonly reason: 'seen' | 'notSeen' | 'empty' | 'notJudged'
   readonly measures: TumorMeasures & { readonly shareSeen: number }
 }
 
@@ -38,4 +38,10 @@ export function judge(measures: TumorMeasures, policy: QualityPolicy): Verdict {
     reason: syntheticVoxels === 0 ? 'empty' : accepted ? 'seen' : 'notSeen',
     measures: { syntheticVoxels, seenVoxels, alreadySeenVoxels, contrast, shareSeen },
   }
+}
+
+/** The verdict where no baseline can look: every tumor that is there is kept. */
+export function keepUnseen(measures: TumorMeasures): Verdict {
+  const accepted = measures.syntheticVoxels > 0
+  return { accepted, reason: accepted ? 'notJudged' : 'empty', measures: { ...measures, shareSeen: 0 } }
 }
