@@ -4,10 +4,11 @@ A file is a zip of torch.save whose dict has the weights under `state_dict` (or 
 weights itself) and, if we wrote it, plain facts about them under `freetumor`.
 """
 
+import hashlib
 import json
+import math
 import os
-import pickle
-import zipfile
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,21 +21,25 @@ import torch
 from torch import Tensor
 
 from freetumor_runtime.errors import CheckpointError, EnvironmentError
+from freetumor_runtime.models.archive import check_archive, damaged_member, regular_file_bytes
 
 METADATA_KEY = "freetumor"
+# where a safetensors file keeps what else stood beside the weights
+TRAINING_KEY = "training"
 METADATA_VERSION = 1
 
 _WRAPPERS = ("state_dict", "network_weights", "net")
 _NETWORKS = ("netG.", "netD.", "netSeg.")
 _PREFIXES = ("module.", "backbone.")
-_MAX_MEMBERS = 100_000
-_MAX_PICKLE_BYTES = 64 * 2**20
+_MAX_HEADER_BYTES = 4 * 2**20
+_MANIFEST = "manifest.json"
 
 # Published trainers keep their best score as a NumPy float; these rebuild one and can do nothing else.
 _HARMLESS_GLOBALS = [
     np.dtype,
     np.dtypes.Float64DType,
     np.dtypes.Float32DType,
+    np.dtypes.Int64DType,
     (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
     (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
 ]
@@ -48,6 +53,12 @@ class CheckpointFile:
     tensors: dict[str, Tensor]
     # the `freetumor` entry; empty in files of others
     metadata: dict[str, Any]
+    # plain values beside the weights: epoch, best score
+    training: dict[str, Any]
+    # the key the weights lie under; None where they are the file itself
+    wrapper: str | None
+    # what was dropped from the keys, or renamed in them
+    prefixes: tuple[str, ...]
 
     def part(self, network: str) -> dict[str, Tensor]:
         """The tensors of `netG`, `netD` or `netSeg` of a synthesis checkpoint, without that prefix; empty if none."""
@@ -55,29 +66,52 @@ class CheckpointFile:
         return {key.removeprefix(start): value for key, value in self.tensors.items() if key.startswith(start)}
 
 
-def read_checkpoint(path: str) -> CheckpointFile:
-    """Raises CheckpointError, naming the file and what is wrong, for anything but a plain file of weights."""
+def read_checkpoint(path: str, verify: bool = True) -> CheckpointFile:
+    """Raises CheckpointError, naming the file and what is wrong, for anything but a plain file of weights.
+
+    `verify` (default on) also compares the content with the hash in the manifest beside the file, or without one with
+    the checksums in the archive; see verified. It costs one more pass over the file.
+    """
     content = _load_safetensors(path) if path.endswith(".safetensors") else _load(path)
+    if verify:
+        verified(path)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: a dict was expected, the file holds a {type(content).__name__}")
-    metadata = _checked_metadata(path, content.get(METADATA_KEY, {}))
     wrapper = next((key for key in _WRAPPERS if isinstance(content.get(key), dict)), None)
-    weights = content[wrapper] if wrapper is not None else content
-    tensors: dict[str, Tensor] = {}
-    for key, value in weights.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
+    tensors, prefixes = _tensors(path, content[wrapper] if wrapper is not None else content)
+    return CheckpointFile(
+        path=path,
+        tensors=tensors,
+        metadata=_checked_metadata(path, content.get(METADATA_KEY, {})),
+        training={} if wrapper is None else _training(content),
+        wrapper=wrapper,
+        prefixes=prefixes,
+    )
+
+
+def verified(path: str) -> str:
+    """By what the content was found whole: `sha256` (recorded in a manifest beside the file), `crc32`, or `nothing`.
+
+    Raises CheckpointError when it is damaged.
+    """
+    recorded = _recorded_hash(path)
+    if recorded is not None:
+        if sha256_of(path) != recorded:
             raise CheckpointError(
-                f"{path}: {key!r} is no tensor but {type(value).__name__}",
-                f"the weights must be the file itself or lie under one of {', '.join(_WRAPPERS)}",
+                f"{path}: the content does not match the hash in {_MANIFEST}", "choose another checkpoint"
             )
-        _check_tensor(path, key, value)
-        normalised = normalised_key(key)
-        if normalised in tensors:
-            raise CheckpointError(f"{path}: two tensors are called {normalised} once prefixes are dropped")
-        tensors[normalised] = value
-    if not tensors:
-        raise CheckpointError(f"{path}: holds no tensors")
-    return CheckpointFile(path, tensors, metadata)
+        return "sha256"
+    if path.endswith(".safetensors"):
+        return "nothing"
+    damaged = damaged_member(path)
+    if damaged is not None:
+        raise CheckpointError(f"{path}: {damaged} does not match its checksum", "get the file again")
+    return "crc32"
+
+
+def sha256_of(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_checkpoint(path: str, content: Mapping[str, Any]) -> None:
@@ -105,79 +139,106 @@ def write_whole(path: str, write: Callable[[IO[bytes]], object]) -> None:
 
 def normalised_key(key: str) -> str:
     """`module.netG.module.x` -> `netG.x`, `module.backbone.swin_vit.y` -> `swinViT.y`."""
-    network = ""
+    return _split(key)[0]
+
+
+def _split(key: str) -> tuple[str, list[str]]:
+    """The normalised key, and what was dropped or renamed."""
+    network, dropped = "", []
     while True:
         start = next((prefix for prefix in (*_PREFIXES, *_NETWORKS) if key.startswith(prefix)), None)
         if start is None or (start in _NETWORKS and network):
-            return network + ("swinViT." + key.removeprefix("swin_vit.") if key.startswith("swin_vit.") else key)
-        network = start if start in _NETWORKS else network
+            break
+        if start in _NETWORKS:
+            network = start
+        else:
+            dropped.append(start)
         key = key.removeprefix(start)
-
-
-def _check_zip(path: str) -> None:
-    """Refuses archives whose reading could cost more than their size: torch.save writes none of these."""
-    try:
-        size = os.path.getsize(path)
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: there is no such file") from error
-    except (OSError, zipfile.BadZipFile) as error:
-        raise CheckpointError(
-            f"{path}: not a zip checkpoint of torch.save",
-            "older formats are refused: load it where you trust it and save it again",
-        ) from error
-    names = [member.filename for member in members]
-    pickles = [member for member in members if Path(member.filename).name == "data.pkl"]
-    ends = sorted((member.header_offset, member.compress_size) for member in members)
-    faults = {
-        "has a compressed member": any(member.compress_type != zipfile.ZIP_STORED for member in members),
-        "has two members of one name": len(set(names)) != len(names),
-        "has too many members": len(members) > _MAX_MEMBERS,
-        "claims more bytes than the file has": sum(member.file_size for member in members) > size,
-        "has overlapping members": any(
-            first + length > second for (first, length), (second, _) in zip(ends, ends[1:], strict=False)
-        ),
-        "must hold one data.pkl of a sensible size": len(pickles) != 1 or pickles[0].file_size > _MAX_PICKLE_BYTES,
-    }
-    for fault, found in faults.items():
-        if found:
-            raise CheckpointError(f"{path}: the archive {fault}", "get the file again from where it was published")
+    if key.startswith("swin_vit."):
+        return f"{network}swinViT.{key.removeprefix('swin_vit.')}", [*dropped, "swin_vit."]
+    return network + key, dropped
 
 
 def _load(path: str) -> Any:
-    _check_zip(path)
+    check_archive(path)
     try:
-        with torch.serialization.safe_globals(_HARMLESS_GLOBALS):
+        with torch.serialization.safe_globals(_HARMLESS_GLOBALS), warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: holds more than weights: {_unsafe_globals(path) or error}",
-            "only tensors and plain values are read; have the file saved again as a state dict",
-        ) from error
-    except (RuntimeError, ValueError, TypeError, KeyError, EOFError, OSError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}", "get the file again") from error
+    except Exception as error:  # a damaged file makes the reader raise anything
+        raise CheckpointError(f"{path}: cannot be read: {error}"[:1000], "get the file again") from error
 
 
 def _load_safetensors(path: str) -> dict[str, Any]:
     """As the same file in torch.save's form would be."""
+    regular_file_bytes(path)
     try:
+        with open(path, "rb") as start:
+            if int.from_bytes(start.read(8), "little") > _MAX_HEADER_BYTES:
+                raise ValueError(f"its header claims more than {_MAX_HEADER_BYTES} bytes")
         with safetensors.safe_open(path, "pt") as file:
-            metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
-            return {"state_dict": {key: file.get_tensor(key) for key in file.keys()}, METADATA_KEY: metadata}  # noqa: SIM118
-    except (safetensors.SafetensorError, ValueError, OSError) as error:
-        raise CheckpointError(f"{path}: cannot be read as safetensors: {error}", "get the file again") from error
+            texts = file.metadata() or {}
+            entries = {key: json.loads(texts.get(key, "{}")) for key in (TRAINING_KEY, METADATA_KEY)}
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except Exception as error:  # a damaged file makes the reader raise anything
+        raise CheckpointError(f"{path}: cannot be read as safetensors: {error}"[:1000], "get the file again") from error
+    training = entries[TRAINING_KEY] if isinstance(entries[TRAINING_KEY], dict) else {}
+    return {**training, "state_dict": weights, METADATA_KEY: entries[METADATA_KEY]}
 
 
-def _unsafe_globals(path: str) -> str:
-    with suppress(Exception):
-        return ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    return ""
+def _tensors(path: str, weights: Mapping[Any, Any]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    tensors: dict[str, Tensor] = {}
+    prefixes: dict[str, None] = {}
+    for key, value in weights.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{path}: {str(key)[:200]!r} is no tensor but {type(value).__name__}",
+                f"the weights must be the file itself or lie under one of {', '.join(_WRAPPERS)}",
+            )
+        _check_tensor(path, key, value)
+        normalised, dropped = _split(key)
+        if normalised in tensors:
+            raise CheckpointError(f"{path}: two tensors are called {normalised[:200]} once prefixes are dropped")
+        tensors[normalised] = value
+        prefixes.update(dict.fromkeys(dropped))
+    if not tensors:
+        raise CheckpointError(f"{path}: holds no tensors", "name a file of weights")
+    return tensors, tuple(prefixes)
+
+
+def _training(content: Mapping[Any, Any]) -> dict[str, Any]:
+    """The plain values beside the weights; a score that is no number any more is left out."""
+    plain = {key: float(value) if isinstance(value, np.floating) else value for key, value in content.items()}
+    plain = {key: int(value) if isinstance(value, np.integer) else value for key, value in plain.items()}
+    return {
+        key: value
+        for key, value in plain.items()
+        if isinstance(key, str) and isinstance(value, str | int | float) and _is_plain(value) and len(str(value)) < 200
+    }
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON can say it."""
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    return value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _recorded_hash(path: str) -> str | None:
+    """What a checkpoint directory of ours says of the file."""
+    manifest = Path(path).with_name(_MANIFEST)
+    try:
+        return json.loads(manifest.read_text(encoding="utf-8"))["files"][Path(path).name]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _checked_metadata(path: str, metadata: Any) -> dict[str, Any]:
     if not isinstance(metadata, dict):
         raise CheckpointError(f"{path}: its {METADATA_KEY} entry must be a dict, got {type(metadata).__name__}")
+    if not _is_plain(metadata):
+        raise CheckpointError(f"{path}: its {METADATA_KEY} entry must hold plain values only")
     version = metadata.get("version", METADATA_VERSION)
     if version != METADATA_VERSION:
         raise CheckpointError(

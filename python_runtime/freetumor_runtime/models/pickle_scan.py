@@ -1,0 +1,246 @@
+"""The pickle of a checkpoint, walked without making any object: what it names, how deep and how large it unfolds.
+
+torch.load(weights_only=True) runs no foreign code, but a small pickle can still keep it busy for hours (tuples of
+tuples as keys), fill memory (a constructor with a size), or lie about a storage. What passes here costs about its own
+bytes.
+"""
+
+import pickletools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from freetumor_runtime.errors import CheckpointError
+
+MAX_PICKLE_BYTES = 4 * 2**20
+# about 33 operations a tensor: more than 4,000 tensors
+_MAX_OPERATIONS = 150_000
+_MAX_UNFOLDED = 1_000_000
+_MAX_DEPTH = 50
+_MAX_KEY = 8
+
+_STORAGE_BYTES = {
+    **{f"torch {name}Storage": 1 for name in ("Bool", "Byte", "Char")},
+    **{f"torch {name}Storage": 2 for name in ("Half", "BFloat16", "Short")},
+    **{f"torch {name}Storage": 4 for name in ("Float", "Int")},
+    **{f"torch {name}Storage": 8 for name in ("Double", "Long", "ComplexFloat")},
+    "torch ComplexDoubleStorage": 16,
+    "torch.storage UntypedStorage": 1,
+}
+_DTYPES = {f"torch {name}" for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
+_NUMPY = {f"{module} scalar" for module in ("numpy.core.multiarray", "numpy._core.multiarray")}
+_REBUILDS = {f"torch._utils _rebuild_{what}" for what in ("tensor_v2", "tensor_v3", "parameter")}
+_ORDERED, _COUNTER = "collections OrderedDict", "collections Counter"
+_KNOWN = {
+    *_STORAGE_BYTES,
+    *_DTYPES,
+    *_NUMPY,
+    *_REBUILDS,
+    *(_ORDERED, _COUNTER, "numpy dtype", "_codecs encode", "torch Size", "torch.serialization _get_layout"),
+}
+_FIXED_DTYPE_STATES = tuple((3, order, None, None, None, -1, -1, 0) for order in "<|=")
+
+
+@dataclass(slots=True)
+class _Value:
+    """What an operation would leave on the stack. `content`: a constant, a tuple of values, a dict's keys, or None."""
+
+    kind: str
+    content: Any = None
+    # how many objects a walk through it meets, shared ones each time
+    unfolded: int = 1
+    depth: int = 0
+    # inside another value, so nothing may be added any more
+    closed: bool = False
+
+
+class _Refused(Exception):
+    pass
+
+
+def check_pickle(path: str, content: bytes, storages: Mapping[str, int]) -> None:
+    """Raises CheckpointError for a pickle that names anything but tensors and plain values, or lies about its size.
+
+    `storages`: key -> bytes that the archive has for it.
+    """
+    scan = _Scan(storages)
+    cause: Exception | None = None
+    try:
+        scan.run(content)
+    except (_Refused, ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        cause = error
+    if scan.foreign:
+        names = sorted(scan.foreign)
+        raise CheckpointError(
+            f"{path}: holds more than weights: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"[:1000],
+            "only tensors and plain values are read; have the file saved again as a state dict",
+        ) from cause
+    if cause is not None:
+        said = cause if isinstance(cause, _Refused) else f"its data.pkl is damaged: {cause!r}"
+        raise CheckpointError(f"{path}: {said}"[:1000], "get the file again from where it was published") from cause
+
+
+class _Scan:
+    """A stack machine of the operations that torch's own weights-only reader knows."""
+
+    def __init__(self, storages: Mapping[str, int]) -> None:
+        self.storages = storages
+        self.foreign: set[str] = set()
+        self.stack: list[_Value] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, _Value] = {}
+
+    def run(self, content: bytes) -> None:
+        for number, (operation, argument, _) in enumerate(pickletools.genops(content)):
+            if number > _MAX_OPERATIONS:
+                raise _Refused(f"its data.pkl has more than {_MAX_OPERATIONS} operations")
+            act = _OPERATIONS.get(operation.name)
+            if act is None:
+                raise _Refused(f"its data.pkl uses {operation.name}, which no state dict needs")
+            act(self, argument)
+
+    def constant(self, argument: Any) -> None:
+        self.stack.append(_Value("constant", argument))
+
+    def name(self, argument: str) -> None:
+        if argument not in _KNOWN:
+            self.foreign.add(argument.replace(" ", "."))
+        self.stack.append(_Value("global", argument))
+
+    def mark(self, _: Any) -> None:
+        self.marks.append(len(self.stack))
+
+    def put(self, argument: int) -> None:
+        self.memo[argument] = self.stack[-1]
+
+    def get(self, argument: int) -> None:
+        value = self.memo[argument]
+        if value.kind in ("list", "dict") and not value.closed:
+            raise _Refused("its data.pkl holds a list or dict within itself")
+        self.stack.append(value)
+
+    def make_tuple(self, length: int | None) -> None:
+        items = self.since_mark() if length is None else self.pop(length)
+        self.stack.append(_around(_Value("tuple", tuple(items)), items))
+
+    def append(self, items: list[_Value]) -> None:
+        self.grow("list", items)
+
+    def set_items(self, items: list[_Value]) -> None:
+        keys = items[::2]
+        if any(key.unfolded > _MAX_KEY or key.kind not in ("constant", "tuple") for key in keys):
+            raise _Refused("its data.pkl has a key that is no plain value")
+        target = self.grow("dict", items)
+        target.content.extend(key.content for key in keys)
+
+    def reduce(self, _: Any) -> None:
+        function, arguments = self.pop(2)
+        if function.kind != "global" or arguments.kind != "tuple":
+            raise _Refused("its data.pkl calls what is no function")
+        made = _made_by(function.content, arguments.content)
+        self.stack.append(_around(made, [arguments]))
+
+    def build(self, _: Any) -> None:
+        (state,) = self.pop(1)
+        target = self.stack[-1]
+        plain = state.kind == "tuple" and tuple(item.content for item in state.content)
+        if not (
+            (target.kind == "dict" and state.kind == "dict" and set(state.content) <= {"_metadata"})
+            or (target.kind == "numpy dtype" and plain in _FIXED_DTYPE_STATES)
+            or target.kind == "foreign"
+        ):
+            raise _Refused("its data.pkl sets the inner state of an object")
+        _around(target, [state])
+
+    def storage(self, _: Any) -> None:
+        (identity,) = self.pop(1)
+        word, kind, key, _location, length = (item.content for item in identity.content)
+        if kind not in _STORAGE_BYTES:
+            raise _Refused(f"a storage is a {kind}, which no state dict has")
+        if word != "storage" or type(length) is not int or self.storages.get(key) != length * _STORAGE_BYTES[kind]:
+            raise _Refused(
+                f"storage {key!r} claims {length!r} elements, the archive has {self.storages.get(key)} bytes"
+            )
+        self.stack.append(_Value("storage"))
+
+    def grow(self, kind: str, items: list[_Value]) -> _Value:
+        target = self.stack[-1]
+        if target.kind != kind or target.closed:
+            raise _Refused(f"its data.pkl adds to what is no new {kind}")
+        return _around(target, items)
+
+    def since_mark(self) -> list[_Value]:
+        start = self.marks.pop()
+        items = self.stack[start:]
+        del self.stack[start:]
+        return items
+
+    def pop(self, count: int) -> list[_Value]:
+        if len(self.stack) - (self.marks[-1] if self.marks else 0) < count:
+            raise _Refused("its data.pkl takes more from the stack than is there")
+        start = len(self.stack) - count
+        items = self.stack[start:]
+        del self.stack[start:]
+        return items
+
+
+def _around(outer: _Value, items: list[_Value]) -> _Value:
+    """The value with the items in it, if a walk through the whole stays short."""
+    for item in items:
+        item.closed = True
+        outer.unfolded += item.unfolded
+        outer.depth = max(outer.depth, item.depth + 1)
+    if outer.unfolded > _MAX_UNFOLDED or outer.depth > _MAX_DEPTH:
+        raise _Refused("its data.pkl unfolds to more than it could hold, or too deep")
+    return outer
+
+
+def _made_by(function: str, arguments: tuple[_Value, ...]) -> _Value:
+    """What a call leaves, if its arguments are those that torch.save writes for it."""
+    plain = [item.content for item in arguments]
+    if function == _ORDERED:
+        fits, made = not arguments, _Value("dict", [])
+    elif function == _COUNTER:
+        fits, made = [item.kind for item in arguments] in ([], ["dict"]), _Value("object")
+    elif function == "_codecs encode":
+        fits, made = plain[1:] in (["latin1"], ["latin-1"]), _Value("object")
+    elif function == "numpy dtype":
+        fits, made = isinstance(plain[0], str) and len(plain[0]) <= 4 and len(plain) == 3, _Value("numpy dtype")
+    elif function in _REBUILDS or function in _NUMPY or function == "torch Size":
+        fits, made = True, _Value("object")
+    else:
+        # a foreign one is named at the end; a known one is no function
+        fits, made = function not in _KNOWN, _Value("foreign")
+    if not fits:
+        raise _Refused(f"its data.pkl calls {function.replace(' ', '.')} with odd arguments")
+    return made
+
+
+_CONSTANTS = ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING")
+_FIXED = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_OPERATIONS: dict[str, Callable[[_Scan, Any], None]] = {
+    **{name: lambda scan, argument: scan.constant(argument) for name in _CONSTANTS},
+    **{name: lambda scan, _, value=value: scan.constant(value) for name, value in _FIXED.items()},
+    "PROTO": lambda scan, _: None,
+    "STOP": lambda scan, _: None,
+    "GLOBAL": _Scan.name,
+    "MARK": _Scan.mark,
+    "EMPTY_TUPLE": lambda scan, _: scan.make_tuple(0),
+    "TUPLE1": lambda scan, _: scan.make_tuple(1),
+    "TUPLE2": lambda scan, _: scan.make_tuple(2),
+    "TUPLE3": lambda scan, _: scan.make_tuple(3),
+    "TUPLE": lambda scan, _: scan.make_tuple(None),
+    "EMPTY_LIST": lambda scan, _: scan.stack.append(_Value("list")),
+    "EMPTY_DICT": lambda scan, _: scan.stack.append(_Value("dict", [])),
+    "APPEND": lambda scan, _: scan.append(scan.pop(1)),
+    "APPENDS": lambda scan, _: scan.append(scan.since_mark()),
+    "SETITEM": lambda scan, _: scan.set_items(scan.pop(2)),
+    "SETITEMS": lambda scan, _: scan.set_items(scan.since_mark()),
+    "REDUCE": _Scan.reduce,
+    "BUILD": _Scan.build,
+    "BINPERSID": _Scan.storage,
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _Scan.put),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), _Scan.get),
+}
