@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { addConfigCommand } from './commands/config.js'
+import { addDataCommand } from './commands/data.js'
 import { addDemoCommand } from './commands/demo.js'
 import { addDoctorCommand } from './commands/doctor.js'
 import { addEvaluateCommand } from './commands/evaluate.js'
@@ -8,6 +9,7 @@ import { addPhantomCommand } from './commands/phantom.js'
 import { addPredictCommand } from './commands/predict.js'
 import { addPrepareCommand } from './commands/prepare.js'
 import { addSetupCommand } from './commands/setup.js'
+import { addSimulateCommand } from './commands/simulate.js'
 import { addTrainCommand } from './commands/train.js'
 import { processIo } from './process-io.js'
 import { type AddCommand, runProgram } from './program.js'
@@ -20,7 +22,9 @@ const COMMANDS: readonly AddCommand[] = [
   addPhantomCommand,
   addInitCommand,
   addConfigCommand,
+  addDataCommand,
   addPrepareCommand,
+  addSimulateCommand,
   addTrainCommand,
   addPredictCommand,
   addEvaluateCommand,
