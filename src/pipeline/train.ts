@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { printConfig } from '../config/load.js'
 import type { RunConfig } from '../config/schema.js'
@@ -168,7 +168,11 @@ class TrainingRun implements Run {
 
   async #openDirectory(): Promise<string> {
     const { resume, out } = this.options
-    if (resume !== undefined) return resolve(resume)
+    if (resume !== undefined) {
+      // what it says is over: the run goes on
+      await rm(join(resolve(resume), 'exit.json'), { force: true })
+      return resolve(resume)
+    }
     const directory = await makeRunDirectory(out ?? join('runs', this.config.name, this.id))
     await writeWhole(join(directory, 'config.resolved.yaml'), printConfig(this.config))
     return directory

@@ -3,7 +3,7 @@ import { access } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { loadConfig, printConfig } from '../config/load.js'
 import type { RunConfig } from '../config/schema.js'
-import { ConfigError } from '../errors.js'
+import { ConfigError, StoppedError } from '../errors.js'
 import { latestCheckpoint, readExit } from '../training/run-directory.js'
 import type { StageContext } from './context.js'
 import type { ModelRuntime } from './ports.js'
@@ -57,7 +57,8 @@ async function weightsOf(
       ...(resume ? { resume } : { out: directory }),
       signal: context.signal,
     })
-    await run.result
+    const { outcome, reason } = await run.result
+    if (outcome !== 'completed') throw new StoppedError(`stopped while making networks.${network}: ${reason}`)
   }
   const checkpoint = await latestCheckpoint(directory)
   if (checkpoint === null)

@@ -122,7 +122,9 @@ class TorchSession implements TrainingSession {
   }
 
   async command(command: Parameters<TrainingSession['command']>[0]): Promise<number> {
-    const { control } = await this.#job
+    const { control, process } = await this.#job
+    // A command given while Python still starts waits for it; one given to a job that never starts must not hang.
+    await Promise.race([control.attached, process.ended])
     const ack = await control.sendCommand(toCommand(command))
     return Number(ack.step)
   }
