@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,9 @@ def prepare(spec: PrepareSpec) -> Iterator[Event]:
 def prepare_all(cases: Sequence[PrepareCase], spec: PrepareSpec, workers: int) -> Iterator[CaseResult]:
     """Prepares all cases, yields each when done: what `prepare_case` returns, or `{error: {kind, message, hint}}`."""
     sweep_dead_writers(spec.directory)
-    yield from run_cases(cases, partial(prepare_case, spec=spec), workers, "lower prepare.workers")
+    # Without the other cases: what is sent with each would grow with their square.
+    settings = replace(spec, cases=())
+    yield from run_cases(cases, partial(prepare_case, spec=settings), workers, "lower prepare.workers")
 
 
 def prepare_case(case: PrepareCase, spec: PrepareSpec) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from freetumor_runtime.config import PrepareCase, PrepareSpec
 from freetumor_runtime.data.cache import case_path, chunk_file, read_prepared_case
 from freetumor_runtime.errors import ConfigError, DataError
 from freetumor_runtime.events import CaseResult, Finished
-from freetumor_runtime.jobs.prepare import align_label, prepare, prepare_all, prepare_case
+from freetumor_runtime.jobs.prepare import prepare, prepare_all, prepare_case
 
 IMPORTABLE = {"PYTHONPATH": str(Path(freetumor_runtime.__file__).parents[1])}
 SHAPE = (40, 36, 22)
@@ -112,17 +112,6 @@ def test_a_label_that_lies_elsewhere_in_the_world_is_refused(tmp_path, spec, shi
     case = make_case(tmp_path, label=save(tmp_path / "moved.nii.gz", body()[1], moved))
     with pytest.raises(DataError, match=r"moved\.nii\.gz: its grid .* is not that of the image"):
         prepare_case(case, spec)
-
-
-def test_grids_that_differ_by_rounding_or_in_size_are_told_apart():
-    label = np.arange(24).reshape(2, 3, 4)
-    rounded = np.eye(4)
-    rounded[0, 3] = 0.004
-    assert np.array_equal(align_label(label, rounded, (2, 3, 4), np.eye(4)), label)
-    assert align_label(label, np.eye(4), (2, 3, 5), np.eye(4)) is None
-    assert align_label(label, np.diag([1, 1, 1.1, 1]), (2, 3, 4), np.eye(4)) is None
-    turned = np.array([[0, -1, 0, 2], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
-    assert np.array_equal(align_label(label, turned, (3, 2, 4), np.eye(4)), np.rot90(label))
 
 
 def test_an_id_outside_the_map_is_refused_by_file_and_id(tmp_path, spec):

@@ -1,0 +1,62 @@
+import { describe, expect, test } from 'vitest'
+import { estimate, estimateMean } from '../../src/evaluation/bootstrap.js'
+
+const key = { seed: 7, name: 'tumor dice' }
+const values = Array.from({ length: 40 }, (_, n) => Math.sin(n * 12.9898) ** 2)
+
+describe('the interval of a mean', () => {
+  test('is decided by the seed and the name of the figure', () => {
+    expect(estimateMean(values, key)).toEqual(estimateMean(values, key))
+    expect(estimateMean(values, { ...key, seed: 8 })?.ci).not.toEqual(estimateMean(values, key)?.ci)
+    expect(estimateMean(values, { ...key, name: '2 dice' })?.ci).not.toEqual(estimateMean(values, key)?.ci)
+    expect(estimateMean(values, { ...key, seed: 7 + 2 ** 32 })?.ci).not.toEqual(estimateMean(values, key)?.ci)
+  })
+
+  test('is near the one of normal theory', () => {
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length
+    const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length
+    const half = 1.96 * Math.sqrt(variance / values.length)
+    const { mean: found, ci, n } = estimateMean(values, key)!
+    expect(found).toBeCloseTo(mean, 12)
+    expect(n).toBe(40)
+    expect(Math.abs(ci[0] - (mean - half))).toBeLessThan(0.15 * half)
+    expect(Math.abs(ci[1] - (mean + half))).toBeLessThan(0.15 * half)
+  })
+
+  test('covers the true mean in about 95 of 100 samples', () => {
+    let covered = 0
+    for (let sample = 0; sample < 200; sample++) {
+      const drawn = Array.from({ length: 50 }, (_, n) => fraction(sample * 50 + n))
+      const [low, high] = estimateMean(drawn, { seed: sample, name: 'mean' })!.ci
+      if (low <= 0.5 && 0.5 <= high) covered++
+    }
+    expect(covered).toBeGreaterThan(176)
+    expect(covered).toBeLessThan(200)
+  })
+
+  test('is a point for one case and for equal cases, and nothing for none', () => {
+    expect(estimateMean([0.25], key)).toEqual({ mean: 0.25, ci: [0.25, 0.25], n: 1 })
+    expect(estimateMean([0.5, 0.5, 0.5], key)).toEqual({ mean: 0.5, ci: [0.5, 0.5], n: 3 })
+    expect(estimateMean([], key)).toBeNull()
+  })
+})
+
+test('a ratio is that of the sums, and resamples that say nothing are left out', () => {
+  const rows = [
+    [1, 4],
+    [1, 1],
+    [0, 0],
+  ]
+  const ratio = (sums: readonly number[]): number | null => (sums[1] === 0 ? null : sums[0]! / sums[1]!)
+  const { mean, ci } = estimate(rows, ratio, key)!
+  expect(mean).toBe(2 / 5)
+  expect(ci[0]).toBeGreaterThanOrEqual(1 / 4)
+  expect(ci[1]).toBeLessThanOrEqual(1)
+  expect(estimate([[0, 0]], ratio, key)).toBeNull()
+})
+
+/** Evenly spread over [0, 1), by nothing that the code under test uses. */
+function fraction(n: number): number {
+  const value = Math.sin(n + 1) * 43758.5453
+  return value - Math.floor(value)
+}

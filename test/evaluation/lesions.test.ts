@@ -1,0 +1,70 @@
+import { describe, expect, test } from 'vitest'
+import { summarizeLesions } from '../../src/evaluation/lesions.js'
+import { PROFILES } from '../../src/evaluation/profiles.js'
+import type { CaseMeasures } from '../../src/evaluation/summary.js'
+import { lesion, measuredCase, overlap } from '../helpers/measures.js'
+
+const cases: readonly CaseMeasures[] = [
+  measuredCase('a', overlap(30, 10, 10), {
+    lesions: [
+      lesion('true', 12, true),
+      lesion('true', 19.99, false),
+      lesion('true', 20, true),
+      lesion('true', 60, true),
+      lesion('predicted', 55, true),
+      lesion('predicted', 21, true),
+      lesion('predicted', 8, false, 0.3),
+    ],
+  }),
+  measuredCase('b', overlap(0, 5, 0), { lesions: [lesion('predicted', 49.9, false, 0.7)] }),
+  measuredCase('c', overlap(0, 0, 9), { lesions: [lesion('true', 5, false)] }),
+  measuredCase('d', overlap(0, 0, 0)),
+]
+const summary = summarizeLesions(cases, PROFILES.lesion, 0)
+
+describe('lesions', () => {
+  test('are detected, or falsely called, over all cases together', () => {
+    expect(summary.all).toMatchObject({ numTrue: 5, numDetected: 3, numPredicted: 4, numFalsePositive: 2 })
+    expect(summary.all.sensitivity).toMatchObject({ mean: 0.6, n: 2 })
+    expect(summary.all.precision).toMatchObject({ mean: 0.5, n: 2 })
+    expect(summary.all.f1?.mean).toBeCloseTo((2 * 0.6 * 0.5) / 1.1, 12)
+    expect(summary.all.f1?.n).toBe(3)
+  })
+
+  test('fall into half-open bins of diameter and of radius', () => {
+    const bins = summary.bins.map(({ by, from, to, numTrue }) => [by, from, to, numTrue])
+    expect(bins).toEqual([
+      ['diameterMm', 0, 20, 3],
+      ['diameterMm', 20, 50, 1],
+      ['diameterMm', 50, null, 1],
+      ['radiusMm', 0, 5, 1],
+      ['radiusMm', 5, 10, 2],
+      ['radiusMm', 10, 15, 1],
+      ['radiusMm', 15, 20, 0],
+      ['radiusMm', 20, null, 1],
+    ])
+  })
+
+  test('have a sensitivity by their own size and a precision by that of the predicted ones', () => {
+    const [small, middle, large] = summary.bins
+    expect(small).toMatchObject({ numDetected: 1, numPredicted: 1, numFalsePositive: 1 })
+    expect(small!.sensitivity?.mean).toBeCloseTo(1 / 3, 12)
+    expect(small!.f1?.mean).toBe(0)
+    expect(middle!.precision?.mean).toBe(0.5)
+    expect(large).toMatchObject({ sensitivity: { mean: 1 }, precision: { mean: 1 }, f1: { mean: 1 } })
+  })
+
+  test('that do not occur in a bin give no figure', () => {
+    expect(summary.bins[6]).toMatchObject({ numTrue: 0, sensitivity: null, precision: null, f1: null })
+  })
+})
+
+test('the false-positive volume is a mean over all cases', () => {
+  expect(summary.falsePositiveVolumeMl).toMatchObject({ n: 4 })
+  expect(summary.falsePositiveVolumeMl?.mean).toBeCloseTo(0.25, 12)
+})
+
+test('patients are found sick or healthy by any tumor voxel', () => {
+  expect(summary.patientSensitivity).toMatchObject({ mean: 0.5, n: 2 })
+  expect(summary.patientSpecificity).toMatchObject({ mean: 0.5, n: 2 })
+})
