@@ -1,0 +1,112 @@
+import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { addEvaluateCommand } from '../../../src/cli/commands/evaluate.js'
+import { runProgram } from '../../../src/cli/program.js'
+import { writeNifti } from '../../../src/volume/nifti-write.js'
+import { type MemoryIo, memoryIo } from '../../helpers/cli.js'
+import { diagonal, filled } from '../../helpers/nifti-fixtures.js'
+import { temporaryFolder } from '../../helpers/temporary.js'
+
+let folder: string
+let io: MemoryIo
+
+beforeEach(() => {
+  folder = temporaryFolder()
+  for (const name of ['masks', 'labels']) mkdirSync(join(folder, name))
+  io = memoryIo()
+})
+
+/** A liver (1) of 8 x 8 x 8 voxels with `tumorVoxels` of tumor (2, or `id`) in a row from x = `from` on. */
+async function writeMask(name: string, tumorVoxels: number, from = 0, id = 2): Promise<void> {
+  const volume = filled(
+    Uint8Array,
+    [8, 8, 8],
+    (i, j, k) => (j === 0 && k === 0 && i >= from && i < from + tumorVoxels ? id : 1),
+    diagonal([1.5, 1.5, 1.5], [0, 0, 0]),
+  )
+  await writeNifti(join(folder, name), volume)
+}
+
+function evaluate(profile: string, ...more: readonly string[]): Promise<number> {
+  const folders = ['--predictions', join(folder, 'masks'), '--labels', join(folder, 'labels')]
+  return runProgram(
+    [addEvaluateCommand],
+    ['evaluate', ...folders, '--profile', profile, '--workers', '1', ...more],
+    io,
+  )
+}
+
+test('evaluate prints the figures, writes them, and goes on past a damaged pair with exit 3', async () => {
+  for (const name of ['a', 'b', 'broken']) await writeMask(`labels/${name}.nii.gz`, 4)
+  await writeMask('masks/a.nii.gz', 4)
+  await writeMask('masks/b_0000.nii.gz', 4, 2)
+  await writeMask('masks/broken.nii.gz', 4)
+  truncateSync(join(folder, 'masks/broken.nii.gz'), 40)
+  const out = join(folder, 'out')
+
+  expect(await evaluate('freetumor', '--out', out, '--output', 'json')).toBe(3)
+
+  const printed = JSON.parse(io.stdout.join('\n'))
+  const summary = JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8'))
+  expect(printed.summary).toEqual(summary)
+  expect(summary).toMatchObject({
+    profile: 'freetumor',
+    grid: 'prepared',
+    numCases: 2,
+    failedCases: ['broken'],
+    classes: { '2': { dice: { mean: 0.75, n: 2 } }, '4': { dice: null } },
+    tumorDice: { mean: 0.75, n: 2 },
+    lesions: null,
+  })
+  expect(io.stderr.join('\n')).toMatch(/failed broken: .*masks\/broken\.nii\.gz/)
+  expect(readFileSync(join(out, 'cases.csv'), 'utf8')).toContain('b,prepared,2,2,2,2,0.5,\n')
+  expect(readFileSync(join(out, 'lesions.csv'), 'utf8')).toMatch(/^case,kind,.*\n$/)
+})
+
+test('evaluate compares lesions, says them as text, and warns of ids that it does not measure', async () => {
+  await writeMask('labels/a.nii', 4)
+  await writeMask('masks/a.nii', 4, 3, 7)
+  expect(await evaluate('lesion', '--labels-ids', '1,2,7', '--tumor-ids', '2,7')).toBe(0)
+  expect(io.stdout.join('\n')).toMatch(/^profile lesion: 1 cases on the original grid\n/)
+  expect(io.stdout.join('\n')).toMatch(
+    /\nlesions, sensitivity +1\.0000 \(95 % 1\.0000 to 1\.0000, 1 cases\)\n/,
+  )
+  expect(io.stderr).toEqual([])
+
+  expect(await evaluate('lesion')).toBe(0)
+  expect(io.stderr).toEqual(['warning: ids 7 occur in 1 cases (first a) and are not measured'])
+})
+
+describe('evaluate refuses', () => {
+  test('masks without labels and labels without masks, with exit 3', async () => {
+    await writeMask('masks/a.nii', 1)
+    await writeMask('labels/b.nii', 1)
+    expect(await evaluate('voco')).toBe(3)
+    expect(io.stderr[0]).toMatch(/1 masks without a label \(first a\), 1 labels without a mask \(first b\)/)
+  })
+
+  test('two files of one case', async () => {
+    await writeMask('labels/a.nii', 1)
+    await writeMask('masks/a.nii', 1)
+    writeFileSync(join(folder, 'masks/a_0000.nii.gz'), '')
+    expect(await evaluate('voco')).toBe(3)
+    expect(io.stderr[0]).toContain('a.nii and a_0000.nii.gz are both case a')
+  })
+
+  test('a profile of tumors when no tumor is measured, and a tumor that is not', async () => {
+    expect(await evaluate('lesion', '--labels-ids', '1')).toBe(2)
+    expect(io.stderr[0]).toContain('no tumor id is among the labels')
+    expect(await evaluate('lesion', '--labels-ids', '1', '--tumor-ids', '2')).toBe(2)
+    expect(io.stderr.join('\n')).toContain('--tumor-ids names 2, which is not among the label ids 1')
+  })
+
+  test('folders that hold nothing or cannot be read, and ids that are none', async () => {
+    expect(await evaluate('voco')).toBe(2)
+    expect(io.stderr[0]).toContain('masks holds no .nii or .nii.gz file')
+    expect(await evaluate('voco', '--labels', join(folder, 'nowhere'))).toBe(2)
+    expect(await evaluate('voco', '--labels-ids', '0,1')).toBe(2)
+    expect(await evaluate('voco', '--labels-ids', '1,1')).toBe(2)
+    expect(await evaluate('theirs')).toBe(2)
+  })
+})
