@@ -1,0 +1,172 @@
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { readNifti } from '../../../src/volume/nifti.js'
+import { runCli } from '../../helpers/cli.js'
+import { temporaryFolder } from '../../helpers/temporary.js'
+
+async function phantoms(folder: string, ...more: string[]): Promise<string> {
+  const out = join(folder, 'Phantoms')
+  const done = await runCli(['phantom', '--out', out, '--cases', '2', '--size', '48', '--seed', '3', ...more])
+  expect(done).toMatchObject({ code: 0, stderr: '' })
+  return out
+}
+
+describe('freetumor phantom', () => {
+  it('writes the published layout and the same bytes for the same seed', async () => {
+    const [first, second] = [await phantoms(temporaryFolder()), await phantoms(temporaryFolder())]
+    expect((await readdir(first)).sort()).toEqual(['dataset.json', 'imagesTr', 'labelsTr'])
+    const list = JSON.parse(await readFile(join(first, 'dataset.json'), 'utf8'))
+    expect(list).toMatchObject({ numTraining: 2, training: [{ image: 'imagesTr/phantom_000.nii.gz' }, {}] })
+    for (const { image, label } of list.training)
+      for (const file of [image, label])
+        expect(await readFile(join(first, file))).toEqual(await readFile(join(second, file)))
+  })
+
+  it('refuses a folder that holds a data set, and leaves nothing half-written', async () => {
+    const folder = temporaryFolder()
+    const out = await phantoms(folder)
+    const again = await runCli(['phantom', '--out', out, '--cases', '1'])
+    expect(again.code).toBe(2)
+    expect(again.stderr).toContain(`${out} already holds a data set`)
+    expect(await readdir(folder)).toEqual(['Phantoms'])
+  })
+})
+
+describe('freetumor init and config', () => {
+  it('writes a file that config check accepts, and prints it complete', async () => {
+    const cwd = temporaryFolder()
+    const made = await runCli(['init', '--region', 'chest', '--job', 'synthesis', '--output', 'json'], {
+      cwd,
+    })
+    const { file } = JSON.parse(made.stdout)
+    expect(existsSync(file)).toBe(true)
+    const checked = await runCli(['config', 'check', file, '--output', 'json'], { cwd })
+    expect(JSON.parse(checked.stdout)).toMatchObject({ ok: true, job: 'synthesis', region: 'chest' })
+    const printed = await runCli(['config', 'print', file, '--output', 'json', '--set', 'seed=7'], { cwd })
+    expect(JSON.parse(printed.stdout)).toMatchObject({ seed: 7, prepare: { windowHu: [-1000, 500] } })
+    expect((await runCli(['init', '--region', 'chest', '--job', 'synthesis'], { cwd })).code).toBe(2)
+  })
+
+  it('prints a JSON schema of every section', async () => {
+    const { stdout } = await runCli(['config', 'schema'])
+    expect(Object.keys(JSON.parse(stdout).properties)).toContain('sampling')
+  })
+
+  it('names the unknown key and exits 2', async () => {
+    const file = join(temporaryFolder(), 'run.yaml')
+    await writeFile(file, 'job: baseline\ndata: { datasets: [{ name: BTCV }] }\ntrainig: { steps: 3 }\n')
+    const done = await runCli(['config', 'check', file])
+    expect(done).toMatchObject({ code: 2, stdout: '' })
+    expect(done.stderr).toContain(`${file}: unknown key trainig (did you mean training?)`)
+  })
+})
+
+describe('freetumor data', () => {
+  it('lists the known data sets', async () => {
+    const { stdout } = await runCli(['data', 'list', '--output', 'json'])
+    const names = JSON.parse(stdout).map((dataset: { name: string }) => dataset.name)
+    expect(names).toEqual(expect.arrayContaining(['Dataset003_Liver', 'Covid19_20', 'MELA']))
+  })
+
+  it('passes sound phantoms, and exits 3 naming a file that is damaged', async () => {
+    const out = await phantoms(temporaryFolder())
+    const sound = await runCli(['data', 'check', out, '--output', 'json'])
+    expect(sound.code).toBe(0)
+    expect(JSON.parse(sound.stdout)).toMatchObject({ ok: true, numCases: 2 })
+    const file = join(out, 'imagesTr/phantom_001.nii.gz')
+    await writeFile(file, (await readFile(file)).subarray(0, 5000))
+    const damaged = await runCli(['data', 'check', out, '--output', 'json'])
+    expect(damaged.code).toBe(3)
+    const errors = JSON.parse(damaged.stdout).findings.filter(
+      (finding: { severity: string }) => finding.severity === 'error',
+    )
+    expect(errors).toHaveLength(1)
+    expect(errors[0]).toMatchObject({ file, case: expect.stringContaining('phantom_001') })
+  })
+
+  it('imports a data set into a manifest', async () => {
+    const folder = temporaryFolder()
+    const out = await phantoms(folder)
+    const file = join(folder, 'manifest.json')
+    const done = await runCli(['data', 'import', '--lists', out, '--root', folder, '--out', file])
+    expect(done.code).toBe(0)
+    expect(JSON.parse(await readFile(file, 'utf8')).cases).toHaveLength(2)
+  })
+
+  it('remaps declared ids with a table, and refuses an id that the map leaves out', async () => {
+    const folder = temporaryFolder()
+    const labels = join(await phantoms(folder), 'labelsTr/phantom_000.nii.gz')
+    const target = join(folder, 'mapped.nii.gz')
+    const map = '1:1,2:1,3:0,4:0,5:0,6:0'
+    const done = await runCli([
+      'data',
+      'remap',
+      '--labels',
+      labels,
+      '--map',
+      map,
+      '--out',
+      target,
+      '--output',
+      'json',
+    ])
+    const before = JSON.parse(done.stdout).before as { source: number; target: number; voxels: number }[]
+    const liver = before.filter((row) => row.target === 1).reduce((sum, row) => sum + row.voxels, 0)
+    const mapped = await readNifti(target)
+    expect(mapped.data.filter((value) => value === 1)).toHaveLength(liver)
+    const refused = await runCli([
+      'data',
+      'remap',
+      '--labels',
+      labels,
+      '--map',
+      '1:1',
+      '--out',
+      join(folder, 'no.nii.gz'),
+    ])
+    expect(refused.code).toBe(3)
+    expect(refused.stderr).toContain('are not in the map')
+    expect(existsSync(join(folder, 'no.nii.gz'))).toBe(false)
+  })
+})
+
+describe('freetumor simulate', () => {
+  it('writes one record a tumor that its mask bears out, the same for the same seed', async () => {
+    const folder = temporaryFolder()
+    const labels = join(await phantoms(folder, '--hosts', '2'), 'labelsTr/phantom_000.nii.gz')
+    const simulate = (out: string, count: string) =>
+      runCli([
+        ...['simulate', '--labels', labels, '--organ', '1', '--size', 'tiny', '--count', count],
+        ...['--seed', '5', '--out', join(folder, out), '--write-masks', '2'],
+      ])
+    expect((await simulate('a', '6')).code).toBe(0)
+    expect((await simulate('b', '3')).code).toBe(0)
+    const [a, b] = await Promise.all(
+      ['a', 'b'].map(async (out) =>
+        (await readFile(join(folder, out, 'tumors.ndjson'), 'utf8')).trim().split('\n'),
+      ),
+    )
+    expect(b).toEqual(a!.slice(0, 3))
+    const tumor = JSON.parse(a![0]!)
+    const mask = await readNifti(join(folder, 'a', 'tumor_00000.nii.gz'))
+    const label = await readNifti(labels)
+    const inside = mask.data.filter((value, voxel) => value === 1 && label.data[voxel] === 1)
+    expect(inside).toHaveLength(tumor.volume)
+    expect(existsSync(join(folder, 'a', 'tumor_00002.nii.gz'))).toBe(false)
+  })
+
+  it('names an organ that is not in the map, and its ids', async () => {
+    const folder = temporaryFolder()
+    const labels = join(await phantoms(folder), 'labelsTr/phantom_000.nii.gz')
+    await mkdir(join(folder, 'out'))
+    const done = await runCli([
+      ...['simulate', '--labels', labels, '--organ', '9', '--size', 'tiny', '--count', '1'],
+      ...['--out', join(folder, 'out')],
+    ])
+    expect(done.code).toBe(3)
+    expect(done.stderr).toContain('no voxel has the id 9')
+    expect(await readdir(join(folder, 'out'))).toEqual([])
+  })
+})

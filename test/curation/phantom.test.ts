@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest'
+import { makePhantom, type Phantom } from '../../src/curation/phantom.js'
+import { LABEL_SCHEMES } from '../../src/volume/labels.js'
+
+const make = (index: number, tumors = true, region: 'abdomen' | 'chest' = 'abdomen'): Phantom =>
+  makePhantom({ region, index, seed: 1, sizeVoxels: 64, tumors })
+const voxelsOf = ({ label }: Phantom, id: number): number => label.data.filter((value) => value === id).length
+
+describe('a phantom', () => {
+  it('is the same for the same seed and index and another for any other', () => {
+    expect(make(0).image.data).toEqual(make(0).image.data)
+    expect(make(0).image.data).not.toEqual(make(1).image.data)
+    expect(
+      makePhantom({ region: 'abdomen', index: 0, seed: 2, sizeVoxels: 64, tumors: true }).image.data,
+    ).not.toEqual(make(0).image.data)
+  })
+
+  it.each(['abdomen', 'chest'] as const)(
+    'of the %s has every organ, tumors when asked and none in hosts',
+    (region) => {
+      for (let index = 0; index < 4; index++) {
+        const labelled = make(index, true, region)
+        const host = make(index, false, region)
+        const tumorVoxels = (phantom: Phantom): number =>
+          LABEL_SCHEMES[region].organs.reduce((sum, organ) => sum + voxelsOf(phantom, organ.tumorLabel), 0)
+        for (const organ of LABEL_SCHEMES[region].organs)
+          expect(voxelsOf(host, organ.label)).toBeGreaterThan(500)
+        expect(tumorVoxels(labelled)).toBeGreaterThan(50)
+        expect(tumorVoxels(host)).toBe(0)
+      }
+    },
+  )
+
+  it('lies in HU, with air about the body and an honest affine', () => {
+    const { image, label } = make(0)
+    expect(image.data[0]).toBeLessThan(-900)
+    expect(image.data.some((hu) => hu > 200)).toBe(true)
+    expect(image.affine).toEqual(label.affine)
+    expect([image.affine[0], image.affine[5], image.affine[10]]).toEqual([1.5, 1.5, 1.5])
+  })
+
+  it('hides its tumors from a threshold: even the best one for liver, knowing the organ, stays below Dice 0.6', () => {
+    const cases = Array.from({ length: 10 }, (_, index) => make(index)).filter(
+      (phantom) => voxelsOf(phantom, 2) > 0,
+    )
+    const dice = (thresholdHu: number): number => {
+      const each = cases.map(({ image, label }) => {
+        let [both, found, real] = [0, 0, 0]
+        for (let v = 0; v < label.data.length; v++) {
+          const [tumor, organ] = [label.data[v] === 2, label.data[v] === 1 || label.data[v] === 2]
+          const called = organ && image.data[v]! < thresholdHu
+          both += Number(called && tumor)
+          found += Number(called)
+          real += Number(tumor)
+        }
+        return (2 * both) / (found + real)
+      })
+      return each.reduce((sum, value) => sum + value, 0) / each.length
+    }
+    const best = Math.max(...Array.from({ length: 40 }, (_, at) => dice(20 + 3 * at)))
+    expect(best).toBeLessThan(0.6)
+  })
+})
