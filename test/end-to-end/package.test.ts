@@ -53,7 +53,10 @@ describe('the packed package', () => {
     expect(names.filter((name: string) => /__pycache__|\.pyc$|^test|^src/.test(name))).toEqual([])
 
     const overrides = await lockedVersions()
-    await writeFile(join(project, 'package.json'), JSON.stringify({ type: 'module', private: true, overrides }))
+    await writeFile(
+      join(project, 'package.json'),
+      JSON.stringify({ type: 'module', private: true, overrides }),
+    )
     // the versions of the lock file are in npm's cache from the install of this checkout
     await run('npm', ['install', '--offline', '--ignore-scripts', '--no-audit', '--no-fund', `./${filename}`])
     const { stdout: setup } = await run('npx', ['freetumor', 'setup', '--python', python, '--output', 'json'])

@@ -1,4 +1,4 @@
-"""A rank's end of the feed: a ZeroMQ DEALER that asks for steps and sends measures. Used by the training thread only."""
+"""A rank's end of the feed: a ZeroMQ DEALER that asks for steps and sends measures. For the training thread only."""
 
 import os
 

@@ -11,7 +11,7 @@ _EXIT_CODE = 97
 
 
 def follow_parent() -> None:
-    """Dies with the parent: by the kernel where it can (Linux), and when standard input, a pipe of the ancestor, ends."""
+    """Dies with the parent: by the kernel (Linux), and when standard input, a pipe of the ancestor, ends."""
     _die_with_parent()
     if not sys.stdin.isatty():
         threading.Thread(target=_watch_standard_input, daemon=True).start()

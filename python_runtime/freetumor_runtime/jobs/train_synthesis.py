@@ -1,4 +1,4 @@
-"""Synthesis training (METHOD 7): a generator paints tumors that a frozen segmentor sees and a discriminator takes for real.
+"""Synthesis training (METHOD 7): a generator paints tumors that a frozen segmentor sees and a discriminator believes.
 
     freetumor train --config configs/debug-synthesis.yaml
 

@@ -9,8 +9,8 @@ from freetumor_runtime.errors import ConfigError
 class SmallSegmentor(nn.Module):
     """image [B, 1, X, Y, Z] -> logits [B, outputs, X, Y, Z]; sides divisible by 2^levels.
 
-    A 2^3 patch stem halves the resolution at once (an eighth of the work), `levels` levels of two 3^3 convolutions follow,
-    and a transposed convolution brings the logits back. Instance norm: a crop's batch mates do not matter.
+    A 2^3 patch stem halves the resolution at once (an eighth of the work), `levels` levels of two 3^3 convolutions
+    follow, and a transposed convolution brings the logits back. Instance norm: a crop's batch mates do not matter.
     """
 
     def __init__(self, out_channels: int, base_channels: int = 16, levels: int = 3) -> None:

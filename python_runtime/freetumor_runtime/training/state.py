@@ -1,4 +1,4 @@
-"""Checkpoints of a run: one directory a step, complete or absent, with a manifest of hashes, and a pointer to the newest.
+"""Checkpoints of a run: one directory a step, complete or absent, with a manifest of hashes, and a pointer to the last.
 
 <run>/checkpoints/step_00000100/model.pt       weights under the published keys, with our metadata
                                 state.pt       optimizers, random states, step
