@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from freetumor_runtime.bridge.control import ControlClient
@@ -28,6 +29,7 @@ from freetumor_runtime.events import (
     ValidationDone,
 )
 from freetumor_runtime.generated.freetumor.runtime.v1 import control_pb2, feed_pb2
+from freetumor_runtime.training.board import Board
 from freetumor_runtime.training.boundary import LiveCommand
 
 
@@ -38,10 +40,13 @@ class Wires:
     control: ControlClient | None
     feed: FrameSource | None
     client: FeedClient | None
+    board: Board | None
 
     def report(self, event: Event) -> None:
         if self.control is None:
             return
+        if self.board is not None:
+            self.board.record(event)
         if isinstance(event, Acknowledged):
             self.control.ack(event.id, event.step, event.error)
         else:
@@ -51,6 +56,8 @@ class Wires:
         return [_live_command(command) for command in self.control.poll_commands()] if self.control else []
 
     def close(self) -> None:
+        if self.board is not None:
+            self.board.close()
         if self.client is not None:
             self.client.close()
         if self.control is not None:
@@ -64,7 +71,8 @@ def connect(spec: JobSpec, ranks) -> Wires:
     control = None
     if rank == 0:
         control = ControlClient(os.environ["FREETUMOR_CONTROL"], os.environ["FREETUMOR_TOKEN"], _hello(ranks))
-    return Wires(control, None if client is None else CropFeed(client), client)
+    board = Board(spec.runDirectory) if isinstance(spec, TrainingSpec) and rank == 0 else None
+    return Wires(control, None if client is None else CropFeed(client), client, board)
 
 
 class CropFeed:
@@ -204,13 +212,12 @@ def _live_command(command: control_pb2.Command) -> LiveCommand:
 
 
 def _hello(ranks) -> control_pb2.Hello:
-    versions = {name: getattr(sys.modules.get(name), "__version__", "") for name in ("torch", "monai")}
     return control_pb2.Hello(
         run_id=os.environ["FREETUMOR_RUN_ID"],
         world_size=1 if ranks is None else ranks.size,
         device="cpu" if ranks is None else str(ranks.device),
         python=platform.python_version(),
-        torch=versions["torch"],
-        monai=versions["monai"],
+        torch=version("torch"),
+        monai=version("monai"),
         ranks=[control_pb2.RankProcess(rank=0, pid=os.getpid(), host=socket.gethostname())],
     )
