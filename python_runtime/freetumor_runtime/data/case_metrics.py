@@ -78,6 +78,7 @@ def measure_masks(
     lesions: bool,
 ) -> dict[str, Any]:
     """Measures of two label maps on one grid: every label, all tumor labels as one, and the tumor's lesions."""
+    predicted_XYZ, truth_XYZ, affine = _cropped(predicted_XYZ, truth_XYZ, affine, (predicted_XYZ > 0) | (truth_XYZ > 0))
 
     def overlap(of: Sequence[int]) -> dict[str, Any]:
         both = np.isin(predicted_XYZ, of), np.isin(truth_XYZ, of)
@@ -115,6 +116,8 @@ def find_lesions(
     predicted_XYZ: np.ndarray, truth_XYZ: np.ndarray, affine: np.ndarray, tumor_labels: Sequence[int]
 ) -> list[dict[str, Any]]:
     """26-connected pieces of all tumor labels together, true ones first; `matched` by any voxel of the other side."""
+    tumor = np.isin(predicted_XYZ, tumor_labels) | np.isin(truth_XYZ, tumor_labels)
+    predicted_XYZ, truth_XYZ, affine = _cropped(predicted_XYZ, truth_XYZ, affine, tumor)
     predicted, truth = np.isin(predicted_XYZ, tumor_labels), np.isin(truth_XYZ, tumor_labels)
     return [
         *_pieces("true", truth, truth_XYZ, predicted, affine),
@@ -144,6 +147,16 @@ def _box_around(mask_XYZ: np.ndarray) -> tuple[slice, ...]:
     """The smallest box with all true voxels; an empty box where there is none."""
     boxes = ndimage.find_objects(mask_XYZ.view(np.uint8))
     return boxes[0] if boxes else (slice(0, 0),) * 3
+
+
+def _cropped(
+    predicted_XYZ: np.ndarray, truth_XYZ: np.ndarray, affine: np.ndarray, wanted_XYZ: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both in the box around what is wanted, and the box's affine: most of a scan is neither organ nor tumor."""
+    box = _box_around(wanted_XYZ)
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, :3] @ [side.start for side in box]
+    return predicted_XYZ[box], truth_XYZ[box], moved
 
 
 def _surface_dice(

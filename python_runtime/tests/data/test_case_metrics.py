@@ -210,3 +210,12 @@ def test_a_mask_of_noise_is_refused_before_its_lesions_burst_the_message(tmp_pat
     files = [save(tmp_path / f"{n}.nii.gz", mask) for n, mask in enumerate(pair)]
     with pytest.raises(DataError, match=r"0\.nii\.gz: \d+ lesions"):
         measure_files(*files, **SETTINGS | {"lesions": True})
+
+
+@pytest.mark.parametrize("settings", [{"lesions": True}, {"nsd_tolerance_mm": 2.0}, {"spacing_mm": (1.5, 1.5, 1.5)}])
+def test_a_case_without_any_label_is_measured_as_empty(tmp_path, settings):
+    file = save(tmp_path / "empty.nii.gz", EMPTY.astype(np.uint8))
+    measures = measure_files(file, file, **SETTINGS | settings)
+    assert [one["dice"] for one in measures["labels"]] == [None, None]
+    assert measures["tumor"]["dice"] is None and measures["tumor"]["nsd"] is None
+    assert measures["lesions"] == [] and measures["unmeasuredIds"] == []

@@ -46,7 +46,7 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
     .option('--labels-ids <ids>', 'measure these label ids instead, as 1,2,...', labelIds)
     .option('--tumor-ids <ids>', 'those of them that are tumors, where the region does not say so', labelIds)
     .option('--seed <n>', 'of the confidence intervals', wholeNumber(0), 0)
-    .option('--workers <n>', 'cases measured at a time', wholeNumber(1), Math.min(4, availableParallelism()))
+    .option('--workers <n>', 'cases measured at a time', wholeNumber(1), Math.min(2, availableParallelism()))
     .addOption(outputOption())
     .action(async (options: Options) => {
       const scheme = LABEL_SCHEMES[options.region]
