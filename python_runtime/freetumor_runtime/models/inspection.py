@@ -1,15 +1,15 @@
-"""What a checkpoint file holds, as plain values and without running its code; and the same file in another format."""
+"""What a checkpoint file holds, as plain values and without running its code."""
 
-import hashlib
-import json
-import os
+from collections import Counter
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from freetumor_runtime.errors import UsageError
+from freetumor_runtime.models.archive import regular_file_bytes
 from freetumor_runtime.models.assumptions import channel_mode, has_patch_merging, known_merging_order, untouched_outputs
 from freetumor_runtime.models.checkpoint import (
     SWINUNETR_WIDEST,
@@ -19,130 +19,190 @@ from freetumor_runtime.models.checkpoint import (
     swinunetr_width,
     unet_width,
 )
-from freetumor_runtime.models.checkpoint_file import (
-    METADATA_KEY,
-    CheckpointFile,
-    read_checkpoint,
-    write_checkpoint,
-    write_whole,
-)
-from freetumor_runtime.models.matching import match
-from freetumor_runtime.models.segmentor import build_segmentor
+from freetumor_runtime.models.checkpoint_file import CheckpointFile, read_checkpoint, sha256_of, verified
+from freetumor_runtime.models.matching import MatchReport, match
+from freetumor_runtime.models.segmentor import TUMOR_OUTPUTS, build_segmentor
 from freetumor_runtime.models.unet3d import UNet3d
 
-_HEAD_WEIGHT, _HEAD_BIAS = "out_tr.final_conv.weight", "out_tr.final_conv.bias"
+_UNET_HEAD = "out_tr.final_conv"
+_SWINUNETR_HEAD = "out.conv.conv"
+_SWINUNETR_FIRST = "swinViT.patch_embed.proj.weight"
+_SMALLEST_WIDTH, _WIDEST_WIDTH = 12, 768
+# outputs of the published baselines: seven of the abdomen, two of the chest
+_BASELINE_OUTPUTS = (7, 2)
 
 
 def inspect_checkpoint(path: str) -> dict[str, Any]:
-    """Raises CheckpointError where read_checkpoint does.
+    """Raises CheckpointError where read_checkpoint does, a damaged content included.
 
-    `kind`: synthesis | segmentor | generator | unknown. `networks`: one entry each with `matched`, `missing`,
-    `unexpected` (numbers of keys; a shape that differs counts as missing), the keys themselves, and `outputs`.
-    `patchMerging.order` is null where there is none, or where it must be told. `metadata` is our own entry, or null.
+    `kind`: generator (with its discriminator and segmentor, or alone) | baseline (a segmentor of a whole region: 7 or 2
+    outputs) | segmentor | voco (a SwinUNETR without its head) | unknown.
+    `networks`: one entry each; `matched`, `missing`, `unexpected` count keys (a shape that differs counts as missing)
+    against a network of the size its tensors ask for; `against` counts them against each network of the published size.
+    `patchMerging.order` is null where there is none (`needed` false) or where it must be told (`needed` true).
+    `metadata` is our own entry, or null; `training` the plain values beside the weights.
     """
-    file = read_checkpoint(path)
+    file = read_checkpoint(path, verify=False)
     parts = {name: file.part(name) for name in ("netG", "netD", "netSeg")}
     parts = {name: tensors for name, tensors in parts.items() if tensors} or {"network": file.tensors}
     networks = [_described(name, tensors, file) for name, tensors in parts.items()]
-    architectures = {network["architecture"] for network in networks}
-    merging = known_merging_order(file)
-    merged = has_patch_merging(file)
     return {
         "path": path,
-        "kind": _kind(parts, architectures),
+        "format": "safetensors" if path.endswith(".safetensors") else "pt",
+        "kind": _kind(networks),
         "networks": networks,
-        "patchMerging": {
-            "order": merging.value if merged else None,
-            "assumed": merged and merging.assumed,
-            "needed": merged and merging.value is None,
-        },
+        "patchMerging": _merging(file),
         "channelMode": _channel(file, parts.get("netG") or parts.get("network", {})),
+        "wrapper": file.wrapper,
+        "prefixes": list(file.prefixes),
+        "epoch": file.training.get("epoch"),
+        "training": file.training,
         "metadata": file.metadata or None,
-        "bytes": os.path.getsize(path),
-        "sha256": _sha256(path),
+        "tensors": _summary(file.tensors),
+        "bytes": regular_file_bytes(path),
+        "sha256": sha256_of(path),
+        "verifiedBy": verified(path),
     }
-
-
-def convert_checkpoint(path: str, to: str, out: str) -> dict[str, Any]:
-    """Writes the tensors, under normalised keys, and our metadata as `safetensors` or `pt`; returns {path, sha256}."""
-    file = read_checkpoint(path)
-    if to == "pt":
-        entry = {METADATA_KEY: file.metadata} if file.metadata else {}
-        write_checkpoint(out, {"state_dict": file.tensors, **entry})
-    elif to == "safetensors":
-        plain = {key: value.contiguous() for key, value in file.tensors.items()}
-        content = safetensors.torch.save(plain, metadata={"format": "pt", METADATA_KEY: json.dumps(file.metadata)})
-        write_whole(out, lambda target: target.write(content))
-    else:
-        raise UsageError(f"--to must be safetensors or pt, got {to!r}")
-    return {"path": out, "sha256": _sha256(out)}
 
 
 def _described(name: str, tensors: dict[str, Tensor], file: CheckpointFile) -> dict[str, Any]:
-    architecture, network = _network_like(name, tensors, file)
-    if network is None:
-        keys = sorted(tensors)
-        counts: dict[str, Any] = {"matched": 0, "missing": 0, "unexpected": len(keys), "unexpectedKeys": keys}
-        return {"name": name, "architecture": None, **counts, "missingKeys": [], "outputs": None}
-    report = match(network, tensors, file.path)
-    missing = [*report.missing, *(key for key, _, _ in report.mismatched)]
-    head = _HEAD_BIAS if architecture == "unet3d" else "out.conv.conv.bias"
+    architecture, network, width = _network_like(name, tensors, file)
+    keys = tuple(sorted(tensors))
+    report = MatchReport(file.path, (), (), keys, ()) if network is None else match(network, tensors, file.path)
+    outputs = _outputs(architecture, tensors, file)
     return {
         "name": name,
         "architecture": architecture,
-        "matched": len(report.matched),
-        "missing": len(missing),
-        "unexpected": len(report.unexpected),
-        "missingKeys": missing,
+        "width": width,
+        "outputs": outputs,
+        "tumorOutputs": _tumor_outputs(architecture, outputs, file),
+        **_counts(report),
+        "missingKeys": [*report.missing, *(key for key, _, _ in report.mismatched)],
         "unexpectedKeys": list(report.unexpected),
-        "outputs": len(tensors[head]) if head in tensors else file.metadata.get("segmentor", {}).get("outputs"),
+        "otherShapes": [
+            {"key": key, "shape": list(found), "expected": list(wanted)} for key, found, wanted in report.mismatched
+        ],
+        "against": {
+            known: _counts(match(imagined(known, outputs, width), tensors, file.path))
+            for known, outputs, width in (("unet3d", 3, 32), ("swinunetr", 7, 48))
+        },
+        "notFinite": sorted(key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())),
     }
 
 
-def _network_like(name: str, tensors: dict[str, Tensor], file: CheckpointFile) -> tuple[str | None, nn.Module | None]:
-    """A network of the size the tensors ask for, to compare with; without memory where that is possible."""
+def _counts(report: MatchReport) -> dict[str, int]:
+    return {
+        "matched": len(report.matched),
+        "missing": len(report.missing) + len(report.mismatched),
+        "unexpected": len(report.unexpected),
+    }
+
+
+def _network_like(
+    name: str, tensors: dict[str, Tensor], file: CheckpointFile
+) -> tuple[str | None, nn.Module | None, int | None]:
+    """Which network, one of the size the tensors ask for to compare with, and its width."""
     if UNET_WIDEST in tensors:
-        with torch.device("meta"):
-            return "unet3d", UNet3d(outputs_of(file.path, tensors, _HEAD_BIAS), unet_width(file.path, tensors))
-    if SWINUNETR_WIDEST in tensors:
-        outputs = len(tensors["out.conv.conv.bias"]) if "out.conv.conv.bias" in tensors else 2
-        width = swinunetr_width(file.path, tensors)
-        # MONAI's constructor reads values, which the meta device has not
-        return "swinunetr", build_segmentor(
-            "swinunetr", outputs=outputs, feature_size=width, levels=4, patch_merging="corrected"
-        )
+        width = unet_width(file.path, tensors)
+        head = f"{_UNET_HEAD}.bias"
+        outputs = outputs_of(file.path, tensors, head) if head in tensors else 3
+        return "unet3d", imagined("unet3d", outputs, width), width
+    width = _swinunetr_width(file.path, tensors)
+    if width is not None:
+        head = f"{_SWINUNETR_HEAD}.bias"
+        outputs = outputs_of(file.path, tensors, head) if head in tensors else 2
+        return "swinunetr", imagined("swinunetr", outputs, width), width
     if name in ("netSeg", "network") and file.metadata.get("segmentor", {}).get("kind") == "small":
         facts = small_segmentor_facts(file)
         with torch.device("meta"):
-            return "small", build_segmentor(
+            small = build_segmentor(
                 "small",
                 outputs=facts["outputs"],
                 feature_size=facts["featureSize"],
                 levels=facts["levels"],
                 patch_merging="corrected",
             )
-    return None, None
+        return "small", small, facts["featureSize"]
+    return None, None, None
 
 
-def _kind(parts: dict[str, Any], architectures: set[str | None]) -> str:
-    if "netG" in parts:
-        return "synthesis"
-    if architectures & {"swinunetr", "small"}:
-        return "segmentor"
-    return "generator" if "unet3d" in architectures else "unknown"
+def _swinunetr_width(path: str, tensors: Mapping[str, Tensor]) -> int | None:
+    """Feature size; also of an encoder alone, as pretrained files may hold."""
+    if SWINUNETR_WIDEST in tensors:
+        return swinunetr_width(path, tensors)
+    first = tensors.get(_SWINUNETR_FIRST)
+    width = first.shape[0] if first is not None and first.ndim == 5 else 0
+    fits = width % _SMALLEST_WIDTH == 0 and _SMALLEST_WIDTH <= width <= _WIDEST_WIDTH
+    return width if fits else None
 
 
-def _channel(file: CheckpointFile, generator: dict[str, Tensor]) -> dict[str, Any] | None:
-    if _HEAD_WEIGHT not in generator or _HEAD_BIAS not in generator:
+@cache
+def imagined(architecture: str, outputs: int, width: int) -> nn.Module:
+    """A network with keys and shapes but without memory: nothing that a file claims is paid for."""
+    with torch.device("meta"), _KeptValues():
+        if architecture == "unet3d":
+            return UNet3d(outputs, base_channels=width)
+        return build_segmentor("swinunetr", outputs=outputs, feature_size=width, levels=4, patch_merging="corrected")
+
+
+class _KeptValues(TorchFunctionMode):
+    """MONAI's constructor reads the values of a linspace, which the meta device has not."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        there = {"device": "cpu"} if function is torch.linspace else {}
+        return function(*args, **{**(kwargs or {}), **there})
+
+
+def _outputs(architecture: str | None, tensors: Mapping[str, Tensor], file: CheckpointFile) -> int | None:
+    head = {"unet3d": f"{_UNET_HEAD}.bias", "swinunetr": f"{_SWINUNETR_HEAD}.bias"}.get(architecture or "")
+    if head is not None:
+        return len(tensors[head]) if head in tensors else None
+    return file.metadata.get("segmentor", {}).get("outputs") if architecture == "small" else None
+
+
+def _tumor_outputs(architecture: str | None, outputs: int | None, file: CheckpointFile) -> list[int] | None:
+    """Null for what is no segmentor, and where the number of outputs does not tell."""
+    if architecture not in ("swinunetr", "small") or outputs is None:
         return None
+    stated = file.metadata.get("segmentor", {}).get("tumorOutputs")
+    if isinstance(stated, list) and stated and all(type(one) is int and 0 < one < outputs for one in stated):
+        return stated
+    return list(TUMOR_OUTPUTS[outputs]) if outputs in TUMOR_OUTPUTS else None
+
+
+def _kind(networks: list[dict[str, Any]]) -> str:
+    first = networks[0]
+    if first["architecture"] == "unet3d":
+        return "generator"
+    if first["architecture"] is None:
+        return "unknown"
+    if first["outputs"] is None:
+        return "voco"
+    return "baseline" if first["outputs"] in _BASELINE_OUTPUTS else "segmentor"
+
+
+def _merging(file: CheckpointFile) -> dict[str, Any]:
+    merging = known_merging_order(file)
+    if not has_patch_merging(file):
+        return {"order": None, "assumed": False, "needed": False}
+    return {"order": merging.value, "assumed": merging.assumed, "needed": merging.value is None}
+
+
+def _channel(file: CheckpointFile, generator: Mapping[str, Tensor]) -> dict[str, Any]:
+    """`mode` null for what is no generator. `untouchedOutputs`: see assumptions.untouched_outputs."""
+    weight, bias = generator.get(f"{_UNET_HEAD}.weight"), generator.get(f"{_UNET_HEAD}.bias")
+    if weight is None or bias is None:
+        return {"mode": None, "assumed": False, "untouchedOutputs": []}
     mode = channel_mode(file, None)
+    return {"mode": mode.value, "assumed": mode.assumed, "untouchedOutputs": list(untouched_outputs(weight, bias))}
+
+
+def _summary(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    dtypes = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values())
     return {
-        "mode": mode.value,
-        "assumed": mode.assumed,
-        "untouchedOutputs": list(untouched_outputs(generator[_HEAD_WEIGHT], generator[_HEAD_BIAS])),
+        "count": len(tensors),
+        "values": sum(tensor.numel() for tensor in tensors.values()),
+        "bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()),
+        "dtypes": dict(dtypes.most_common()),
+        "shapes": {key: list(tensor.shape) for key, tensor in tensors.items()},
     }
-
-
-def _sha256(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,7 @@ from freetumor_runtime.models.patch_merging import PatchMerging, patch_merging_o
 SEGMENTOR_KINDS = ("swinunetr", "small")
 
 # outputs -> which of them are tumors: liver, pancreas, kidney tumor of the generalist; (organ, tumor); (lesion)
-_TUMOR_OUTPUTS = {7: (2, 4, 6), 3: (2,), 2: (1,)}
+TUMOR_OUTPUTS = {7: (2, 4, 6), 3: (2,), 2: (1,)}
 
 
 def build_segmentor(
@@ -45,12 +45,12 @@ def build_segmentor(
 
 def tumor_outputs(outputs: int) -> tuple[int, ...]:
     """Which outputs of a segmentor are tumors: of 7 outputs 2, 4, 6; of 3 output 2; of 2 output 1."""
-    if outputs not in _TUMOR_OUTPUTS:
+    if outputs not in TUMOR_OUTPUTS:
         raise ConfigError(
             f"a segmentor of {outputs} outputs does not say which are tumors",
-            f"use one of {', '.join(map(str, _TUMOR_OUTPUTS))} outputs",
+            f"use one of {', '.join(map(str, TUMOR_OUTPUTS))} outputs",
         )
-    return _TUMOR_OUTPUTS[outputs]
+    return TUMOR_OUTPUTS[outputs]
 
 
 def merging_order_of(segmentor: nn.Module) -> str | None:

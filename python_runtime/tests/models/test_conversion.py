@@ -1,0 +1,93 @@
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from freetumor_runtime.errors import UsageError
+from freetumor_runtime.models.checkpoint import load_segmentor
+from freetumor_runtime.models.checkpoint_file import read_checkpoint, sha256_of
+from freetumor_runtime.models.conversion import convert_checkpoint
+from freetumor_runtime.models.segmentor import build_segmentor
+from tests.models.test_inspection import small_checkpoint
+
+CPU = torch.device("cpu")
+
+
+def swinunetr():
+    return build_segmentor("swinunetr", outputs=2, feature_size=12, levels=4, patch_merging="legacy")
+
+
+def test_a_file_of_ours_goes_to_safetensors_and_back_with_all_it_says(tmp_path):
+    path, safe, back = (str(tmp_path / name) for name in ("model.pt", "model.safetensors", "back.pt"))
+    network = small_checkpoint(path)
+    told = convert_checkpoint(path, "safetensors", safe, None)
+    assert told == {"path": safe, "sha256": sha256_of(safe), "tensors": len(network.state_dict())}
+    convert_checkpoint(safe, "pt", back, None)
+    first = read_checkpoint(path)
+    for other in (read_checkpoint(safe), read_checkpoint(back)):
+        assert (other.metadata, other.training) == (first.metadata, first.training) == (first.metadata, {"epoch": 7})
+        assert list(other.tensors) == sorted(first.tensors) or list(other.tensors) == list(first.tensors)
+        assert all(torch.equal(other.tensors[key], value) for key, value in network.state_dict().items())
+    assert load_segmentor(safe, None, CPU).report.complete
+
+
+def test_the_metadata_of_safetensors_is_plain_text_that_others_can_read(tmp_path):
+    path, safe = str(tmp_path / "model.pt"), str(tmp_path / "model.safetensors")
+    small_checkpoint(path)
+    convert_checkpoint(path, "safetensors", safe, None)
+    with safe_open(safe, "pt") as file:
+        assert json.loads(file.metadata()["freetumor"]) == read_checkpoint(path).metadata
+        assert json.loads(file.metadata()["training"]) == {"epoch": 7}
+
+
+def test_what_a_published_name_told_is_written_down_as_assumed(tmp_path):
+    path, renamed = str(tmp_path / "model_covid_voco160k.pt"), str(tmp_path / "mine.pt")
+    torch.save({"state_dict": swinunetr().state_dict()}, path)
+    convert_checkpoint(path, "pt", renamed, None)
+    facts = load_segmentor(renamed, None, CPU).facts
+    assert (facts["patchMerging"], facts["mergingAssumed"]) == ("legacy", True)
+
+
+def test_an_order_that_is_told_is_stated_from_then_on(tmp_path):
+    path, stated = str(tmp_path / "mine.pt"), str(tmp_path / "stated.safetensors")
+    torch.save({"state_dict": swinunetr().state_dict()}, path)
+    convert_checkpoint(path, "safetensors", stated, "v2")
+    facts = load_segmentor(stated, None, CPU).facts
+    assert (facts["patchMerging"], facts["mergingAssumed"]) == ("v2", False)
+    with pytest.raises(UsageError, match="states patch-merging order v2, --merging says legacy"):
+        convert_checkpoint(stated, "pt", str(tmp_path / "x.pt"), "legacy")
+
+
+def test_a_file_that_leaves_its_order_open_leaves_it_open(tmp_path):
+    path, safe = str(tmp_path / "mine.pt"), str(tmp_path / "mine.safetensors")
+    torch.save({"state_dict": swinunetr().state_dict()}, path)
+    convert_checkpoint(path, "safetensors", safe, None)
+    with pytest.raises(UsageError, match="does not say the patch-merging order"):
+        load_segmentor(safe, None, CPU)
+
+
+def test_tensors_that_share_memory_are_written_apart(tmp_path):
+    path, safe = str(tmp_path / "tied.pt"), str(tmp_path / "tied.safetensors")
+    shared = torch.arange(6.0).reshape(2, 3)
+    torch.save({"a": shared, "b": shared, "c": shared.T}, path)
+    convert_checkpoint(path, "safetensors", safe, None)
+    tensors = read_checkpoint(safe).tensors
+    assert (
+        torch.equal(tensors["a"], shared) and torch.equal(tensors["b"], shared) and torch.equal(tensors["c"], shared.T)
+    )
+
+
+@pytest.mark.parametrize(
+    ("to", "out", "said"),
+    [
+        ("onnx", "x.onnx", "safetensors or pt, got 'onnx'"),
+        ("safetensors", "x.pt", "a file is read by its name"),
+        ("pt", "x.safetensors", "a file is read by its name"),
+    ],
+)
+def test_a_format_that_is_unknown_or_called_otherwise_is_refused(tmp_path, to, out, said):
+    path = str(tmp_path / "model.pt")
+    small_checkpoint(path)
+    with pytest.raises(UsageError, match=said):
+        convert_checkpoint(path, to, str(tmp_path / out), None)
