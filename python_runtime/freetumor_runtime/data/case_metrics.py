@@ -145,8 +145,9 @@ def _described(array_XYZ: np.ndarray, affine: np.ndarray) -> str:
 
 def _box_around(mask_XYZ: np.ndarray) -> tuple[slice, ...]:
     """The smallest box with all true voxels; an empty box where there is none."""
-    boxes = ndimage.find_objects(mask_XYZ.view(np.uint8))
-    return boxes[0] if boxes else (slice(0, 0),) * 3
+    if not mask_XYZ.any():
+        return (slice(0, 0),) * 3
+    return ndimage.find_objects(mask_XYZ.view(np.uint8))[0]
 
 
 def _cropped(
@@ -174,6 +175,8 @@ def _surface_dice(
 def _pieces(
     kind: str, own: np.ndarray, ids_XYZ: np.ndarray, other: np.ndarray, affine: np.ndarray
 ) -> list[dict[str, Any]]:
+    if not own.any():
+        return []
     pieces_XYZ, _ = ndimage.label(own, _TOUCHING)
     voxel_mm3 = abs(np.linalg.det(affine[:3, :3]))
     pieces = []
