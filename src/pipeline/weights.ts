@@ -5,8 +5,9 @@ import { loadConfig, printConfig } from '../config/load.js'
 import type { RunConfig } from '../config/schema.js'
 import { ConfigError, StoppedError } from '../errors.js'
 import { latestCheckpoint, readExit } from '../training/run-directory.js'
+import { refuseBlindBaseline, refuseBlindTraining, refuseWrongGenerator } from './checkpoint.js'
 import type { StageContext } from './context.js'
-import type { ModelRuntime } from './ports.js'
+import type { CheckpointFacts, ModelRuntime } from './ports.js'
 import type { EarlierWeights } from './specs.js'
 import type { Run, TrainOptions } from './train.js'
 
@@ -23,28 +24,51 @@ export async function earlierWeights(
 ): Promise<EarlierWeights> {
   const paints = config.job === 'synthesis' || config.training.task === 'freesyn'
   const { baseline, generator } = config.networks
+  if (!paints) return { baseline: null, generator: null }
+  const checks = {
+    baseline: (facts: CheckpointFacts) => refuseBlindBaseline(config, facts),
+    generator: (facts: CheckpointFacts) => {
+      const warning = refuseWrongGenerator(config, facts)
+      if (warning !== null) context.note(warning, 'warning')
+    },
+  }
+  await inspectNamed({ baseline, generator }, checks, context)
+  if (baseline?.trainFrom && baseline.checkpoint === null)
+    refuseBlindTraining(config, await loadConfig(baseline.trainFrom), baseline.trainFrom)
   return {
-    baseline: paints && baseline ? await weightsOf('baseline', baseline, context, start) : null,
-    generator: paints && generator ? await weightsOf('generator', generator, context, start) : null,
+    baseline: baseline && (await weightsOf('baseline', baseline, context, start)),
+    generator: generator && (await weightsOf('generator', generator, context, start)),
+  }
+}
+
+type Network = 'baseline' | 'generator'
+
+interface WeightsSource {
+  readonly checkpoint: string | null
+  readonly trainFrom: string | null
+}
+
+/** Looks into the files that are named before anything is trained on the way to a run that cannot use them. */
+async function inspectNamed(
+  sources: Readonly<Record<Network, WeightsSource | null>>,
+  checks: Readonly<Record<Network, (facts: CheckpointFacts) => void>>,
+  context: StageContext,
+): Promise<void> {
+  for (const network of ['baseline', 'generator'] as const) {
+    const named = sources[network]?.checkpoint ?? null
+    if (named === null) continue
+    const path = await existing(network, named)
+    checks[network](await context.runtime.inspect(path, { signal: context.signal }))
   }
 }
 
 async function weightsOf(
-  network: string,
-  source: { readonly checkpoint: string | null; readonly trainFrom: string | null },
+  network: Network,
+  source: WeightsSource,
   context: StageContext,
   start: StartTraining,
 ): Promise<string | null> {
-  if (source.checkpoint !== null) {
-    const path = resolve(source.checkpoint)
-    await access(path).catch((error: unknown) => {
-      throw new ConfigError(`networks.${network}.checkpoint: ${path} does not exist`, {
-        hint: 'name the model.pt of a finished run',
-        cause: error,
-      })
-    })
-    return path
-  }
+  if (source.checkpoint !== null) return await existing(network, source.checkpoint)
   if (source.trainFrom === null) return null
   const config = await loadConfig(source.trainFrom)
   const hash = createHash('sha256').update(printConfig(config)).digest('hex').slice(0, 12)
@@ -64,4 +88,15 @@ async function weightsOf(
   if (checkpoint === null)
     throw new ConfigError(`${directory} holds no checkpoint; remove it and start again`)
   return join(checkpoint, 'model.pt')
+}
+
+async function existing(network: Network, checkpoint: string): Promise<string> {
+  const path = resolve(checkpoint)
+  await access(path).catch((error: unknown) => {
+    throw new ConfigError(`networks.${network}.checkpoint: ${path} does not exist`, {
+      hint: 'name the model.pt of a finished run',
+      cause: error,
+    })
+  })
+  return path
 }

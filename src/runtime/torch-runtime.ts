@@ -21,6 +21,7 @@ import type {
 } from '../pipeline/ports.js'
 import { type ControlServer, openControlServer } from '../transport/control-server.js'
 import { openTensorServer, type TensorServer } from '../transport/tensor-server.js'
+import { inspectCheckpoint } from './checkpoint.js'
 import { reviveFailure, toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
 import { answerRank } from './feed-service.js'
 import { type ProcessEnd, type RuntimeProcess, runtimeArgv, startProcess } from './process.js'
@@ -38,6 +39,7 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
     prepare: (spec, call) => runCases<PreparedCase>(options, spec, null, call),
     predict: (spec, call) => runCases<PredictedCase>(options, spec, 1, call),
     evaluate: (spec, call) => runCases<MeasuredCase>(options, spec, null, call),
+    inspect: (path, call) => inspectCheckpoint(path, { ...options, ...call }),
   }
 }
 
