@@ -121,6 +121,7 @@ class TrainingSpec:
     threadsPerProcess: int
     validation: ValidationSpec
     checkpoint: CheckpointSpec
+    pictures: int
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import { addInitCommand } from './commands/init.js'
 import { addPhantomCommand } from './commands/phantom.js'
 import { addPredictCommand } from './commands/predict.js'
 import { addPrepareCommand } from './commands/prepare.js'
+import { addReportCommand } from './commands/report.js'
 import { addSetupCommand } from './commands/setup.js'
 import { addSimulateCommand } from './commands/simulate.js'
 import { addTrainCommand } from './commands/train.js'
@@ -28,6 +29,7 @@ const COMMANDS: readonly AddCommand[] = [
   addTrainCommand,
   addPredictCommand,
   addEvaluateCommand,
+  addReportCommand,
 ]
 
 process.exitCode = await runProgram(COMMANDS, process.argv.slice(2), processIo())

@@ -144,6 +144,8 @@ export interface TrainingSpec {
     readonly windows: WindowsSpec
   }
   readonly checkpoint: { readonly everySteps: number | null; readonly keep: number }
+  /** Example slices of synthetic tumors to leave in `pictures/`. */
+  readonly pictures: number
 }
 
 export interface SynthesisSpec {

@@ -181,6 +181,7 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
       },
     },
     checkpoint: { everySteps: training.checkpointEverySteps, keep: training.keepCheckpoints },
+    pictures: config.report.pictures,
   }
 }
 

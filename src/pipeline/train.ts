@@ -18,6 +18,7 @@ import { selectTumorDice } from '../training/selection.js'
 import { prepareData } from './data.js'
 import { trainingFeed } from './feed.js'
 import type { ModelRuntime, RuntimeCommand, RuntimeEvent, TrainingSession, TrainingSpec } from './ports.js'
+import { writeRunReport } from './report.js'
 import { itemsPerEpoch, sampledCases, samplingPlan, trainingLabels, trainingSpec } from './specs.js'
 import { earlierWeights } from './weights.js'
 
@@ -311,6 +312,7 @@ class TrainingRun implements Run {
   ): Promise<RunResult> {
     this.#emit({ type: 'finished', outcome, reason, step: this.#step })
     await this.#log?.close()
+    await this.#report(directory)
     await writeExit(directory, { outcome, reason, step: this.#step, exitCode })
     this.#end(error)
     return {
@@ -321,6 +323,14 @@ class TrainingRun implements Run {
       checkpoint: await latestCheckpoint(directory),
       history: this.#history,
     }
+  }
+
+  /** A page that cannot be made must not cost the run its result. */
+  async #report(directory: string): Promise<void> {
+    await writeRunReport(directory).catch((error: unknown) => {
+      const text = `report.html could not be made: ${error instanceof Error ? error.message : error}`
+      this.#stream.push({ time: new Date().toISOString(), type: 'note', level: 'warning', text })
+    })
   }
 
   #end(error?: unknown): void {

@@ -26,6 +26,7 @@ from freetumor_runtime.synthesis.render import SYNTHETIC
 from freetumor_runtime.training.boundary import Boundary, Decision, LiveCommand
 from freetumor_runtime.training.optimization import build_optimizer, set_learning_rate
 from freetumor_runtime.training.painting import Canvas, Painter, measures_of
+from freetumor_runtime.training.pictures import save_picture, wants_picture
 from freetumor_runtime.training.ranks import Ranks
 from freetumor_runtime.training.start import build_gan, count_parameters, warm_up
 from freetumor_runtime.training.state import load_state, random_state, restore_random_state, save_checkpoint
@@ -118,6 +119,10 @@ def train_synthesis(
         optimizer_g.step()
         measures = measure(canvases, fake_B1XYZ.detach(), roles_BXYZ, probabilities_S, painter.baseline_tumors)
         feed.send_measures(step, measures, wants_verdicts=False)
+        if ranks.first and measures and wants_picture(spec, step):
+            at = next(n for n, canvas in enumerate(canvases) if canvas.crop.crop == measures[0].crop)
+            image_XYZ, fake_XYZ = canvases[at].image_XYZ, fake_B1XYZ[at, 0].detach()
+            save_picture(spec, step, crops[at], image_XYZ, fake_XYZ, roles_BXYZ[at] == SYNTHETIC, measures[0])
 
         # D step: fresh tumors by the generator just updated
         optimizer_d.zero_grad(set_to_none=True)
