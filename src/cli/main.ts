@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { addCheckpointCommand } from './commands/checkpoint.js'
 import { addConfigCommand } from './commands/config.js'
 import { addDataCommand } from './commands/data.js'
 import { addDemoCommand } from './commands/demo.js'
@@ -28,6 +29,7 @@ const COMMANDS: readonly AddCommand[] = [
   addSimulateCommand,
   addTrainCommand,
   addPredictCommand,
+  addCheckpointCommand,
   addEvaluateCommand,
   addReportCommand,
 ]

@@ -1,0 +1,224 @@
+import { Argument, Option } from 'commander'
+import { defaultsFor } from '../../config/defaults.js'
+import { loadConfig } from '../../config/load.js'
+import { resolveConfig } from '../../config/resolve.js'
+import { REGIONS, type RunConfig } from '../../config/schema.js'
+import { CheckpointError, UsageError } from '../../errors.js'
+import { checkpointHints } from '../../pipeline/checkpoint-hints.js'
+import type { CheckpointFacts, NetworkFacts } from '../../pipeline/ports.js'
+import {
+  type CheckpointFormat,
+  convertCheckpoint,
+  inspectCheckpoint,
+  type MergingOrder,
+  type ProbeResult,
+  probeMerging,
+} from '../../runtime/checkpoint.js'
+import { type CliIo, type OutputFormat, printResult } from '../output.js'
+import { type AddCommand, outputOption, withExample } from '../program.js'
+
+interface InspectOptions {
+  readonly config?: string
+  readonly set?: string[]
+  readonly region?: (typeof REGIONS)[number]
+  readonly probe?: string[]
+  readonly windows: string
+  readonly device: 'auto' | 'cpu' | 'cuda'
+  readonly sha256?: string
+  readonly output: OutputFormat
+}
+
+interface ConvertOptions {
+  readonly to: CheckpointFormat
+  readonly out: string
+  readonly merging?: MergingOrder
+  readonly output: OutputFormat
+}
+
+/** `freetumor checkpoint inspect|convert FILE` */
+export const addCheckpointCommand: AddCommand = (program, io) => {
+  const checkpoint = program
+    .command('checkpoint')
+    .description('looks into checkpoint files without running what they hold, and converts them')
+
+  withExample(
+    checkpoint.command('inspect'),
+    'freetumor checkpoint inspect TGAN.pt',
+    'freetumor checkpoint inspect mine.pt --probe case.nii.gz case_labels.nii.gz --region abdomen',
+  )
+    .description('tells kind, networks, keys, patch-merging order, channel mode and hash of a file')
+    .addArgument(new Argument('<file>', 'a .pt, .pth or .safetensors file'))
+    .option('--config <file>', 'also tell how the file differs from what a run configuration asks for')
+    .option('--set <key=value...>', 'lay values over the configuration')
+    .addOption(
+      new Option(
+        '--probe <image and labels...>',
+        'run the segmentor in each patch-merging order on this case; tells which one fits',
+      ),
+    )
+    .addOption(
+      new Option(
+        '--region <region>',
+        'window, spacing and patch of the probe where the file does not say them',
+      ).choices(REGIONS),
+    )
+    .option('--windows <count>', 'windows that the probe looks at, those with most labels first', '4')
+    .addOption(
+      new Option('--device <device>', 'of the probe').choices(['auto', 'cpu', 'cuda']).default('auto'),
+    )
+    .option('--sha256 <hash>', 'refuse a file with another hash')
+    .addOption(outputOption())
+    .action(async (file: string, options: InspectOptions) => {
+      const probed = probedCase(options)
+      const config = options.config ? await loadConfig(options.config, { set: options.set ?? [] }) : null
+      const facts = await inspectCheckpoint(file, { python: config?.runtime.python, signal: io.signal })
+      refuseOtherHash(facts, options.sha256)
+      const hints = checkpointHints(facts, config)
+      const probe = probed && (await runProbe(io, file, probed, config, options))
+      printResult(io, options.output, { ...facts, hints, ...(probe ? { probe } : {}) }, () =>
+        describe(facts, hints, probe),
+      )
+    })
+
+  withExample(
+    checkpoint.command('convert'),
+    'freetumor checkpoint convert TGAN.pt --to safetensors --out TGAN.safetensors',
+  )
+    .description('writes a checkpoint in another format, with everything that is known of it')
+    .addArgument(new Argument('<file>', 'a .pt, .pth or .safetensors file'))
+    .addOption(new Option('--to <format>').choices(['safetensors', 'pt']).makeOptionMandatory())
+    .requiredOption('--out <file>', 'the file to write; a .safetensors file is read by its name')
+    .addOption(
+      new Option('--merging <order>', 'state the patch-merging order of a file that does not say it').choices(
+        ['legacy', 'corrected', 'v2'],
+      ),
+    )
+    .addOption(outputOption())
+    .action(async (file: string, options: ConvertOptions) => {
+      const { to, out, merging = null, output } = options
+      const converted = await convertCheckpoint(file, to, out, merging, { signal: io.signal })
+      printResult(
+        io,
+        output,
+        converted,
+        () => `${converted.path}: ${converted.tensors} tensors\nsha256 ${converted.sha256}`,
+      )
+    })
+}
+
+interface ProbedCase {
+  readonly image: string
+  readonly labels: string
+  readonly windows: number
+}
+
+function probedCase({ probe, windows }: InspectOptions): ProbedCase | null {
+  const count = Number(windows)
+  if (!Number.isInteger(count) || count < 1)
+    throw new UsageError(`--windows: a whole number from 1 was expected, got ${windows}`)
+  if (!probe) return null
+  const [image, labels] = probe
+  if (image === undefined || labels === undefined || probe.length > 2)
+    throw new UsageError(`--probe takes an image and its labels, got ${probe.length} files`, {
+      hint: 'FILE goes in front of the options: checkpoint inspect FILE --probe IMAGE LABELS',
+    })
+  return { image, labels, windows: count }
+}
+
+function refuseOtherHash(facts: CheckpointFacts, wanted: string | undefined): void {
+  if (wanted !== undefined && wanted.toLowerCase() !== facts.sha256)
+    throw new CheckpointError(`${facts.path}: its sha256 is ${facts.sha256}, ${wanted} was expected`, {
+      hint: 'the file is damaged or another one: get it again',
+    })
+}
+
+async function runProbe(
+  io: CliIo,
+  file: string,
+  { image, labels, windows }: ProbedCase,
+  config: RunConfig | null,
+  { region, device }: InspectOptions,
+): Promise<ProbeResult> {
+  const settings = region ? regionSettings(region) : config
+  io.note('probing: three networks, one for each patch-merging order')
+  return await probeMerging(
+    file,
+    image,
+    labels,
+    {
+      windowHu: settings?.prepare.windowHu ?? null,
+      spacingMm: settings?.prepare.spacingMm ?? null,
+      patchVoxels: settings?.sampling.patchVoxels ?? null,
+      windows,
+      device,
+    },
+    { python: config?.runtime.python, signal: io.signal },
+  )
+}
+
+function regionSettings(region: (typeof REGIONS)[number]): RunConfig {
+  return resolveConfig({
+    ...defaultsFor('baseline', region),
+    job: 'baseline',
+    data: { datasets: [{ name: 'none' }] },
+  })
+}
+
+function describe(facts: CheckpointFacts, hints: readonly string[], probe: ProbeResult | null): string {
+  const { patchMerging, channelMode, tensors } = facts
+  const rows: [string, string][] = [
+    ['kind', facts.kind],
+    ...facts.networks.map((network): [string, string] => [network.name, describeNetwork(network)]),
+    [
+      'tensors',
+      `${tensors.count}, ${(tensors.bytes / 1e6).toFixed(1)} MB, ${Object.keys(tensors.dtypes).join(', ')}`,
+    ],
+    [
+      'patch merging',
+      patchMerging.order
+        ? marked(patchMerging.order, patchMerging.assumed)
+        : patchMerging.needed
+          ? 'not stated'
+          : 'none',
+    ],
+    ...(channelMode.mode
+      ? [['channel', marked(channelMode.mode, channelMode.assumed)] satisfies [string, string]]
+      : []),
+    ...(facts.prefixes.length > 0 || facts.wrapper
+      ? [
+          ['wrapping', [facts.wrapper, ...facts.prefixes].filter(Boolean).join(' ')] satisfies [
+            string,
+            string,
+          ],
+        ]
+      : []),
+    ...(facts.epoch === null ? [] : [['epoch', String(facts.epoch)] satisfies [string, string]]),
+    ['sha256', facts.sha256],
+    ...(probe ? describeProbe(probe) : []),
+    ...hints.map((hint): [string, string] => ['hint', hint]),
+  ]
+  return [facts.path, ...rows.map(([key, value]) => `  ${key.padEnd(14)} ${value}`)].join('\n')
+}
+
+function describeNetwork(network: NetworkFacts): string {
+  const { architecture, width, outputs, tumorOutputs, matched, missing, unexpected } = network
+  const what =
+    architecture === null ? 'unknown' : `${architecture}, width ${width}, ${outputs ?? 'no'} outputs`
+  const tumors = tumorOutputs ? ` (tumors ${tumorOutputs.join(', ')})` : ''
+  return `${what}${tumors}; ${matched} keys matched, ${missing} missing, ${unexpected} unexpected`
+}
+
+function describeProbe(probe: ProbeResult): [string, string][] {
+  const orders = probe.orders.map(({ order, mean, dice }): [string, string] => {
+    const classes = Object.entries(dice).map(([id, value]) => `${id}: ${value.toFixed(3)}`)
+    return [`order ${order}`, `mean Dice ${mean.toFixed(4)} (${classes.join(', ')})`]
+  })
+  const verdict = probe.best
+    ? `${probe.best} fits best`
+    : 'no order is ahead: try a case that the network knows'
+  return [...orders, ['probe', `${verdict}, in ${probe.windows} windows`]]
+}
+
+function marked(value: string, assumed: boolean): string {
+  return assumed ? `${value} (assumed)` : value
+}
