@@ -40,12 +40,15 @@ export const addTrainCommand: AddCommand = (program, io) => {
         resume: options.resume === undefined ? undefined : resolve(io.cwd, options.resume),
         signal: io.signal,
       })
-      const console = openConsoleReport({ note: io.note, color: io.color })
-      for await (const event of run) {
-        if (options.output === 'ndjson') io.print(JSON.stringify(event))
-        else console.show(event)
+      const console = openConsoleReport({ note: io.note, color: io.color, stream: process.stderr })
+      try {
+        for await (const event of run) {
+          if (options.output === 'ndjson') io.print(JSON.stringify(event))
+          else console.show(event)
+        }
+      } finally {
+        console.close()
       }
-      console.close()
       const result = await run.result
       if (options.output !== 'ndjson')
         printResult(
