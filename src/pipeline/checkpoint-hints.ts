@@ -1,4 +1,6 @@
 import type { RunConfig } from '../config/schema.js'
+import { FreetumorError } from '../errors.js'
+import { refuseBlindBaseline, segmentorOf } from './checkpoint.js'
 import type { CheckpointFacts, NetworkFacts } from './ports.js'
 import { trainingLabels } from './specs.js'
 
@@ -71,31 +73,50 @@ function channelHints(facts: CheckpointFacts): string[] {
 }
 
 function configHints(facts: CheckpointFacts, config: RunConfig): string[] {
+  return [
+    ...facts.networks.flatMap((network) => sizeHints(network, config)),
+    ...preparationHints(facts, config),
+    ...orderHints(facts, config),
+    ...baselineHints(facts, config),
+  ]
+}
+
+function sizeHints({ name, architecture, width, outputs }: NetworkFacts, config: RunConfig): string[] {
+  const { generator, segmentor } = config.networks
+  if (architecture === 'unet3d')
+    return generator && width !== generator.baseChannels
+      ? [`${name}: ${width} base channels found, the config says ${generator.baseChannels}`]
+      : []
+  // the segmentor inside a synthesis checkpoint is not the one that the config trains
+  if (architecture === null || name !== 'network') return []
+  const hints: string[] = []
   const wanted = trainingLabels(config).names.length
-  return facts.networks
-    .flatMap((network) => {
-      const { name, architecture, width } = network
-      const hints: string[] = []
-      if (architecture === 'swinunetr' || architecture === 'small') {
-        const { kind, featureSize } = config.networks.segmentor
-        if (network.outputs !== null && network.outputs !== wanted)
-          hints.push(
-            `${name}: ${network.outputs} outputs found, the config says ${wanted} (job ${config.job}, target ${config.training.target})`,
-          )
-        if (architecture !== kind) hints.push(`${name}: a ${architecture} was found, the config says ${kind}`)
-        else if (width !== null && width !== featureSize)
-          hints.push(`${name}: feature size ${width} found, the config says ${featureSize}`)
-      }
-      const generator = config.networks.generator
-      if (architecture === 'unet3d' && generator && width !== null && width !== generator.baseChannels)
-        hints.push(`${name}: ${width} base channels found, the config says ${generator.baseChannels}`)
-      return hints
-    })
-    .concat(preparationHints(facts, config), orderHints(facts, config))
+  if (outputs !== null && outputs !== wanted)
+    hints.push(
+      `${outputs} outputs found, the config says ${wanted} (job ${config.job}, target ${config.training.target})`,
+    )
+  if (architecture !== segmentor.kind)
+    hints.push(`a ${architecture} was found, the config says ${segmentor.kind}`)
+  else if (width !== segmentor.featureSize)
+    hints.push(`feature size ${width} found, the config says ${segmentor.featureSize}`)
+  return hints
+}
+
+/** Why the file would be refused as the baseline of the run, where it can be meant as one. */
+function baselineHints(facts: CheckpointFacts, config: RunConfig): string[] {
+  if (config.networks.baseline === null || facts.kind === 'generator' || !segmentorOf(facts)) return []
+  try {
+    refuseBlindBaseline(config, facts)
+    return []
+  } catch (error) {
+    if (!(error instanceof FreetumorError)) throw error
+    return [`it cannot be the baseline of this run: ${error.message}`]
+  }
 }
 
 function orderHints(facts: CheckpointFacts, config: RunConfig): string[] {
   const { order } = facts.patchMerging
+  if (facts.kind === 'generator') return []
   const wanted = config.networks.segmentor.patchMerging
   return order !== null && order !== wanted
     ? [`patch-merging order ${order} found, the config says ${wanted}`]

@@ -84,7 +84,7 @@ def read_checkpoint(path: str, verify: bool = True) -> CheckpointFile:
         tensors=tensors,
         metadata=_checked_metadata(path, content.get(METADATA_KEY, {})),
         training={} if wrapper is None else _training(content),
-        wrapper=wrapper,
+        wrapper=None if path.endswith(".safetensors") else wrapper,
         prefixes=prefixes,
     )
 

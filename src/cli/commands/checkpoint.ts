@@ -14,6 +14,7 @@ import {
   type ProbeResult,
   probeMerging,
 } from '../../runtime/checkpoint.js'
+import { wholeNumber } from '../numbers.js'
 import { type CliIo, type OutputFormat, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
@@ -22,7 +23,7 @@ interface InspectOptions {
   readonly set?: string[]
   readonly region?: (typeof REGIONS)[number]
   readonly probe?: string[]
-  readonly windows: string
+  readonly windows: number
   readonly device: 'auto' | 'cpu' | 'cuda'
   readonly sha256?: string
   readonly output: OutputFormat
@@ -62,7 +63,12 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
         'window, spacing and patch of the probe where the file does not say them',
       ).choices(REGIONS),
     )
-    .option('--windows <count>', 'windows that the probe looks at, those with most labels first', '4')
+    .option(
+      '--windows <count>',
+      'windows that the probe looks at, those with most labels first',
+      wholeNumber(1),
+      4,
+    )
     .addOption(
       new Option('--device <device>', 'of the probe').choices(['auto', 'cpu', 'cuda']).default('auto'),
     )
@@ -113,16 +119,13 @@ interface ProbedCase {
 }
 
 function probedCase({ probe, windows }: InspectOptions): ProbedCase | null {
-  const count = Number(windows)
-  if (!Number.isInteger(count) || count < 1)
-    throw new UsageError(`--windows: a whole number from 1 was expected, got ${windows}`)
   if (!probe) return null
   const [image, labels] = probe
   if (image === undefined || labels === undefined || probe.length > 2)
     throw new UsageError(`--probe takes an image and its labels, got ${probe.length} files`, {
       hint: 'FILE goes in front of the options: checkpoint inspect FILE --probe IMAGE LABELS',
     })
-  return { image, labels, windows: count }
+  return { image, labels, windows }
 }
 
 function refuseOtherHash(facts: CheckpointFacts, wanted: string | undefined): void {

@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { CheckpointError, UsageError } from '../../src/errors.js'
+import { convertCheckpoint, inspectCheckpoint, probeMerging } from '../../src/runtime/checkpoint.js'
+import { torchRuntime } from '../../src/runtime/torch-runtime.js'
+import { runPython } from '../helpers/python.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'freetumor-test-'))
+runPython('test/fixtures/make_checkpoints.py', folder)
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+test('a published baseline is told by its keys, with what is assumed of it', async () => {
+  const path = join(folder, 'model_baseline_segmentor.pt')
+  const facts = await torchRuntime().inspect(path, {})
+  expect(facts).toMatchObject({
+    kind: 'baseline',
+    networks: [
+      {
+        name: 'network',
+        architecture: 'swinunetr',
+        outputs: 7,
+        tumorOutputs: [2, 4, 6],
+        matched: 167,
+        missing: 0,
+      },
+    ],
+    patchMerging: { order: 'legacy', assumed: true, needed: false },
+    channelMode: { mode: null, assumed: false },
+    prefixes: ['module.', 'swin_vit.'],
+    epoch: 12,
+    sha256: createHash('sha256').update(readFileSync(path)).digest('hex'),
+    verifiedBy: 'crc32',
+  })
+})
+
+test('a file that would run something is refused with its name and runs nothing', async () => {
+  const refused = inspectCheckpoint(join(folder, 'evil.pt'))
+  await expect(refused).rejects.toThrow(CheckpointError)
+  await expect(refused).rejects.toThrow(/evil\.pt: holds more than weights: pathlib\./)
+  expect(existsSync(join(folder, 'touched'))).toBe(false)
+})
+
+test('a damaged file is refused, whichever byte of its content changed', async () => {
+  const path = join(folder, 'damaged.pt')
+  const bytes = readFileSync(join(folder, 'mine.pt'))
+  bytes[bytes.length >> 1]! ^= 1
+  writeFileSync(path, bytes)
+  await expect(inspectCheckpoint(path)).rejects.toThrow(/damaged\.pt: .* does not match its checksum/)
+})
+
+test('a conversion and its way back keep kind, epoch and what is assumed', async () => {
+  const safetensors = join(folder, 'converted.safetensors')
+  const back = join(folder, 'back.pt')
+  const first = await convertCheckpoint(join(folder, 'TGAN.pt'), 'safetensors', safetensors, null)
+  expect(first).toEqual({
+    path: safetensors,
+    tensors: 279 + 100,
+    sha256: createHash('sha256').update(readFileSync(safetensors)).digest('hex'),
+  })
+  await convertCheckpoint(safetensors, 'pt', back, null)
+  expect(await inspectCheckpoint(back)).toMatchObject({
+    kind: 'generator',
+    epoch: 99,
+    patchMerging: { order: 'legacy', assumed: true },
+    channelMode: { mode: 'shared', assumed: true, untouchedOutputs: [1, 2] },
+  })
+})
+
+test('a probe without window and spacing asks for them', async () => {
+  const settings = { windowHu: null, spacingMm: null, patchVoxels: null, windows: 1, device: 'cpu' } as const
+  const refused = probeMerging(join(folder, 'mine.pt'), 'image.nii.gz', 'labels.nii.gz', settings)
+  await expect(refused).rejects.toThrow(UsageError)
+  await expect(refused).rejects.toMatchObject({ hint: 'give --region or --config' })
+})
