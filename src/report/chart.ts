@@ -1,9 +1,11 @@
-import { escape } from './escape.js'
+import { counted, escapeHtml, short } from './wording.js'
+
+export type Point = readonly [x: number, y: number]
 
 export interface Series {
   readonly name: string
   /** In rising x. */
-  readonly points: readonly (readonly [number, number])[]
+  readonly points: readonly Point[]
 }
 
 export interface ChartOptions {
@@ -12,81 +14,138 @@ export interface ChartOptions {
   readonly y: string
   /** Fixed range of y; default that of the points, from 0. */
   readonly range?: readonly [number, number]
-  /** Points are averaged over this many neighbours. */
-  readonly smooth?: number
+  /** Few points, each a measurement: drawn as dots on the line. */
+  readonly dots?: boolean
 }
 
-const [WIDTH, HEIGHT] = [640, 260]
-const BOX = { left: 52, right: 12, top: 12, bottom: 40 }
-const MAX_POINTS = 400
-
-/** A line chart as inline SVG; null when there is nothing to draw. */
-export function lineChart(series: readonly Series[], options: ChartOptions): string | null {
-  const drawn = series
-    .map(({ name, points }) => ({ name, points: thinned(smoothed(points, options.smooth ?? 1)) }))
-    .filter(({ points }) => points.length > 0)
-  if (drawn.length === 0) return null
-  const xs = drawn.flatMap(({ points }) => points.map(([x]) => x))
-  const ys = drawn.flatMap(({ points }) => points.map(([, y]) => y))
-  const [x0, x1] = [Math.min(...xs), Math.max(...xs, Math.min(...xs) + 1)]
-  const [y0, y1] = options.range ?? [Math.min(0, ...ys), Math.max(...ys) * 1.05 || 1]
-  const place = ([x, y]: readonly [number, number]): string =>
-    `${(BOX.left + ((x - x0) / (x1 - x0)) * (WIDTH - BOX.left - BOX.right)).toFixed(1)},${(HEIGHT - BOX.bottom - ((y - y0) / (y1 - y0)) * (HEIGHT - BOX.top - BOX.bottom)).toFixed(1)}`
-  const grid = ticks(y0, y1).map((value) => {
-    const [, y] = place([x0, value]).split(',')
-    return `<line class="grid" x1="${BOX.left}" x2="${WIDTH - BOX.right}" y1="${y}" y2="${y}"/><text class="tick" x="${BOX.left - 6}" y="${y}" dy="0.32em" text-anchor="end">${short(value)}</text>`
-  })
-  const below = ticks(x0, x1).map((value) => {
-    const [x] = place([value, y0]).split(',')
-    return `<text class="tick" x="${x}" y="${HEIGHT - BOX.bottom + 16}" text-anchor="middle">${short(value)}</text>`
-  })
-  const lines = drawn.map(({ points }, at) =>
-    points.length === 1
-      ? `<circle class="line${at % 4}" r="3" cx="${place(points[0]!).split(',')[0]}" cy="${place(points[0]!).split(',')[1]}"/>`
-      : `<polyline class="line${at % 4}" points="${points.map(place).join(' ')}"/>`,
-  )
-  const legend = drawn
-    .map(({ name }, at) => `<span class="key key${at % 4}">${escape(name)}</span>`)
-    .join(' ')
-  return `<figure><figcaption><b>${escape(options.title)}</b> ${legend}</figcaption>
-<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escape(options.title)}">${grid.join('')}${below.join('')}
-<text class="tick" x="${(BOX.left + WIDTH - BOX.right) / 2}" y="${HEIGHT - 6}" text-anchor="middle">${escape(options.x)}</text>
-<text class="tick" transform="translate(12 ${(HEIGHT - BOX.bottom) / 2}) rotate(-90)" text-anchor="middle">${escape(options.y)}</text>
-${lines.join('')}</svg></figure>`
+/** Neighbouring points as one: their mean, between their smallest and largest value. */
+interface Bin {
+  readonly x: number
+  readonly mean: number
+  readonly low: number
+  readonly high: number
 }
 
-/** Means of `width` neighbours, so that the eye sees the trend and not the noise of single steps. */
-function smoothed(points: Series['points'], width: number): Series['points'] {
-  if (width <= 1) return points
-  const means: [number, number][] = []
-  for (let at = 0; at < points.length; at += width) {
-    const part = points.slice(at, at + width)
-    means.push([
-      part.reduce((sum, [x]) => sum + x, 0) / part.length,
-      part.reduce((sum, [, y]) => sum + y, 0) / part.length,
-    ])
+type Place = (x: number, y: number) => readonly [string, string]
+
+const [WIDTH, HEIGHT] = [520, 260]
+const PLOT = { left: 50, right: WIDTH - 14, top: 12, bottom: HEIGHT - 44 }
+const MAX_BINS = 120
+/** Colours and dash patterns of the style sheet. */
+const LOOKS = 4
+
+/** A line chart as inline SVG with title and legend; empty when there is nothing to draw. Long curves become means and bands. */
+export function lineChart(series: readonly Series[], options: ChartOptions): string {
+  const drawn = series.filter(({ points }) => points.length > 0)
+  if (drawn.length === 0) return ''
+  const perBin = Math.ceil(Math.max(...drawn.map(({ points }) => points.length)) / MAX_BINS)
+  const curves = drawn.map(({ name, points }) => ({ name, bins: inBins(points, perBin) }))
+  const all = curves.flatMap(({ bins }) => bins)
+  const [x0, x1] = rangeOfX(all)
+  const [y0, y1] = options.range ?? rangeOfY(all)
+  const place: Place = (x, y) => [
+    (PLOT.left + ((x - x0) / (x1 - x0)) * (PLOT.right - PLOT.left)).toFixed(1),
+    (PLOT.bottom - ((y - y0) / (y1 - y0)) * (PLOT.bottom - PLOT.top)).toFixed(1),
+  ]
+  const spread =
+    perBin > 1 ? ` <span class="quiet">means of ${counted(perBin, 'step')}, shaded from smallest to largest</span>` : ''
+  return `<figure class="chart"><figcaption><h4>${escapeHtml(options.title)}</h4>${spread}
+<ul class="legend">${curves.map(legendEntry).join('')}</ul></figcaption>
+<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(inOneSentence(curves, options))}">
+${grid(place, [x0, x1], [y0, y1])}${axisTitles(options)}
+${curves.map(({ bins }, at) => curve(bins, at, place, options.dots ?? false)).join('\n')}</svg></figure>`
+}
+
+function inBins(points: readonly Point[], perBin: number): Bin[] {
+  const bins: Bin[] = []
+  for (let at = 0; at < points.length; at += perBin) {
+    const part = points.slice(at, at + perBin)
+    const ys = part.map(([, y]) => y)
+    bins.push({
+      x: part.reduce((sum, [x]) => sum + x, 0) / part.length,
+      mean: ys.reduce((sum, y) => sum + y, 0) / part.length,
+      low: Math.min(...ys),
+      high: Math.max(...ys),
+    })
   }
-  return means
+  return bins
 }
 
-function thinned(points: Series['points']): Series['points'] {
-  return smoothed(
-    points.filter(([, y]) => Number.isFinite(y)),
-    Math.ceil(points.length / MAX_POINTS),
-  )
+function rangeOfX(bins: readonly Bin[]): [number, number] {
+  const xs = bins.map(({ x }) => x)
+  const [first, last] = [Math.min(...xs), Math.max(...xs)]
+  // a single step stands in the middle
+  return first === last ? [first - 1, last + 1] : [first, last]
 }
 
-/** Round values inside the range, about five. */
-function ticks(low: number, high: number): number[] {
-  const rough = (high - low) / 5
+function rangeOfY(bins: readonly Bin[]): [number, number] {
+  const low = Math.min(0, ...bins.map((bin) => bin.low))
+  const high = Math.max(0, ...bins.map((bin) => bin.high))
+  const margin = (high - low || 1) * 0.05
+  return [low < 0 ? low - margin : 0, high + margin]
+}
+
+function legendEntry({ name, bins }: { name: string; bins: readonly Bin[] }, at: number): string {
+  const look = at % LOOKS
+  return `<li><svg class="swatch" viewBox="0 0 26 8" aria-hidden="true"><path class="line look${look}" d="M1 4H25"/></svg>${escapeHtml(name)} <b>${short(bins.at(-1)!.mean)}</b></li>`
+}
+
+function inOneSentence(
+  curves: readonly { name: string; bins: readonly Bin[] }[],
+  { title, x }: ChartOptions,
+): string {
+  const told = curves.map(({ name, bins }) => {
+    const [first, last] = [bins[0]!, bins.at(-1)!]
+    return `${name} from ${short(first.mean)} to ${short(last.mean)}`
+  })
+  return `${title}, by ${x}: ${told.join('; ')}.`
+}
+
+function grid(place: Place, [x0, x1]: readonly [number, number], [y0, y1]: readonly [number, number]): string {
+  const across = ticks(y0, y1, 5).map((value) => {
+    const [, y] = place(x0, value)
+    return `<path class="grid" d="M${PLOT.left} ${y}H${PLOT.right}"/><text x="${PLOT.left - 7}" y="${y}" dy=".32em" text-anchor="end">${tick(value)}</text>`
+  })
+  const below = ticks(x0, x1, 6).map((value) => {
+    const [x] = place(value, y0)
+    return `<path class="grid" d="M${x} ${PLOT.bottom}v4"/><text x="${x}" y="${PLOT.bottom + 18}" text-anchor="middle">${tick(value)}</text>`
+  })
+  return [...across, ...below].join('')
+}
+
+function axisTitles({ x, y }: ChartOptions): string {
+  const [middle, centre] = [(PLOT.left + PLOT.right) / 2, (PLOT.top + PLOT.bottom) / 2]
+  return `<text class="axis" x="${middle}" y="${HEIGHT - 6}" text-anchor="middle">${escapeHtml(x)}</text><text class="axis" transform="translate(12 ${centre}) rotate(-90)" text-anchor="middle">${escapeHtml(y)}</text>`
+}
+
+function curve(bins: readonly Bin[], at: number, place: Place, dots: boolean): string {
+  const path = (points: readonly Point[]): string =>
+    points.map(([x, y], n) => `${n === 0 ? 'M' : 'L'}${place(x, y).join(' ')}`).join('')
+  const up = bins.map(({ x, high }): Point => [x, high])
+  const down = bins.map(({ x, low }): Point => [x, low]).reverse()
+  const look = `look${at % LOOKS}`
+  const spread = bins.some(({ low, high }) => high > low)
+    ? `<path class="spread ${look}" d="${path([...up, ...down])}Z"/>`
+    : ''
+  const line = `<path class="line ${look}" d="${path(bins.map(({ x, mean }): Point => [x, mean]))}"/>`
+  if (!dots && bins.length > 1) return spread + line
+  const marks = bins.map(({ x, mean }) => {
+    const [cx, cy] = place(x, mean)
+    return `<circle class="${look}" cx="${cx}" cy="${cy}" r="3.5"/>`
+  })
+  return spread + line + marks.join('')
+}
+
+/** Round values inside the range, about as many as asked for. */
+function ticks(low: number, high: number, about: number): number[] {
+  const rough = (high - low) / about
   const power = 10 ** Math.floor(Math.log10(rough))
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough) ?? rough
-  const values: number[] = []
-  for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-9; value += step)
-    values.push(value)
-  return values
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * 0.99)!
+  const first = Math.ceil(low / step - 1e-9)
+  const last = Math.floor(high / step + 1e-9)
+  return Array.from({ length: last - first + 1 }, (_, n) => (first + n) * step)
 }
 
-function short(value: number): string {
-  return Number(value.toPrecision(4)).toString()
+function tick(value: number): string {
+  return Number(value.toPrecision(6)).toLocaleString('en-US', { maximumSignificantDigits: 4 })
 }

@@ -1,5 +1,6 @@
 import { stripVTControlCharacters, styleText } from 'node:util'
 import type { JobKind, RunEvent, StartedEvent, StepEvent, SynthesisEvent } from '../training/events.js'
+import { counted, duration, inWords, percent, short } from './wording.js'
 
 /** What is needed of a stream such as `process.stderr`. */
 export interface TerminalLike {
@@ -211,34 +212,6 @@ function updatingLine(stream: TerminalLike): {
       stream.write('\r')
     },
   }
-}
-
-/** `crossEntropy` -> `cross entropy`. */
-function inWords(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
-}
-
-function short(value: number): string {
-  const size = Math.abs(value)
-  if (size !== 0 && size < 0.001) return value.toExponential(1)
-  return size < 100 ? value.toPrecision(3) : value.toFixed(0)
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(0)} %`
-}
-
-/** `59 s`, `1:20 min`, `2:03:10 h`. */
-function duration(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds))
-  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60]
-  const two = (value: number): string => String(value).padStart(2, '0')
-  if (hours > 0) return `${hours}:${two(minutes)}:${two(rest)} h`
-  return minutes > 0 ? `${minutes}:${two(rest)} min` : `${rest} s`
-}
-
-function counted(count: number, thing: string): string {
-  return `${count} ${thing}${count === 1 ? '' : 's'}`
 }
 
 function inColor(format: 'cyan' | 'dim' | 'green' | 'red' | 'yellow', text: string, color = true): string {

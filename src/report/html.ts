@@ -1,6 +1,6 @@
 import type { RunEvent, StartedEvent } from '../training/events.js'
 import { lineChart, type Series } from './chart.js'
-import { escape } from './escape.js'
+import { escapeHtml } from './escape-html.js'
 import { type TumorSlice, tumorPanels } from './pictures.js'
 import { encodePng } from './png.js'
 import { STYLE } from './style.js'
@@ -37,8 +37,8 @@ export interface ReportInput {
 export function renderReport(input: ReportInput): string {
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escape(input.title)}</title><style>${STYLE}</style></head>
-<body><main><h1>${escape(input.title)}</h1><p class="quiet">made ${escape(input.made)} by freetumor</p>
+<title>${escapeHtml(input.title)}</title><style>${STYLE}</style></head>
+<body><main><h1>${escapeHtml(input.title)}</h1><p class="quiet">made ${escapeHtml(input.made)} by freetumor</p>
 ${evaluationSection(input.evaluations)}
 ${input.runs.map(runSection).join('\n')}
 </main></body></html>
@@ -52,9 +52,9 @@ function evaluationSection(evaluations: ReportInput['evaluations']): string {
       title,
       grid,
       rows,
-    }) => `<table><caption>${escape(title)} <span class="quiet">on the ${escape(grid)} grid</span></caption>
+    }) => `<table><caption>${escapeHtml(title)} <span class="quiet">on the ${escapeHtml(grid)} grid</span></caption>
 <thead><tr><th>figure</th><th>mean</th><th>95 % interval</th><th>cases</th></tr></thead><tbody>
-${rows.map((row) => `<tr><td>${escape(row.name)}</td><td>${row.mean.toFixed(3)}</td><td>${row.low.toFixed(3)} to ${row.high.toFixed(3)}</td><td>${row.n}</td></tr>`).join('\n')}
+${rows.map((row) => `<tr><td>${escapeHtml(row.name)}</td><td>${row.mean.toFixed(3)}</td><td>${row.low.toFixed(3)} to ${row.high.toFixed(3)}</td><td>${row.n}</td></tr>`).join('\n')}
 </tbody></table>`,
   )
   return `<section><h2>Evaluation</h2>${tables.join('\n')}</section>`
@@ -65,19 +65,19 @@ function runSection(run: RunReport): string {
   const charts = [lossChart(run.events), shareChart(run.events), diceChart(run.events)].filter(
     (chart) => chart !== null,
   )
-  return `<section><h2>${escape(run.name)}</h2>
+  return `<section><h2>${escapeHtml(run.name)}</h2>
 ${outcome(run.events)}
 ${facts(run.events, started)}
 ${charts.length > 0 ? `<div class="charts">${charts.join('\n')}</div>` : '<p>No step was made, so there is no curve.</p>'}
 ${pictures(run)}
 ${notes(run.events)}
-<details><summary>Configuration</summary><pre>${escape(run.configText)}</pre></details></section>`
+<details><summary>Configuration</summary><pre>${escapeHtml(run.configText)}</pre></details></section>`
 }
 
 function outcome(events: readonly RunEvent[]): string {
   const finished = events.findLast((event) => event.type === 'finished')
   if (!finished) return '<p class="badge failed">not finished</p>'
-  const reason = finished.reason ? `: ${escape(finished.reason)}` : ''
+  const reason = finished.reason ? `: ${escapeHtml(finished.reason)}` : ''
   return `<p class="badge ${finished.outcome}">${finished.outcome} at step ${finished.step}${reason}</p>`
 }
 
@@ -99,7 +99,7 @@ function facts(events: readonly RunEvent[], started: StartedEvent | undefined): 
     ],
     ...synthesisFacts(events),
   ]
-  return `<dl>${rows.map(([name, value]) => `<div><dt>${escape(name)}</dt><dd>${escape(value)}</dd></div>`).join('')}</dl>`
+  return `<dl>${rows.map(([name, value]) => `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}</dd></div>`).join('')}</dl>`
 }
 
 function synthesisFacts(events: readonly RunEvent[]): [string, string][] {
@@ -169,7 +169,7 @@ function pictures(run: RunReport): string {
   const figures = run.pictures.map((picture) => {
     const png = encodePng(tumorPanels(picture)).toString('base64')
     const told = `${picture.size} tumor in the ${picture.organ}, step ${picture.step}, ${(100 * picture.shareSeen).toFixed(0)} % seen by the baseline`
-    return `<figure class="picture"><img alt="${escape(`Slice of the host, with the synthetic tumor, and with its outline: ${told}`)}" src="data:image/png;base64,${png}"><figcaption>${escape(told)}</figcaption></figure>`
+    return `<figure class="picture"><img alt="${escapeHtml(`Slice of the host, with the synthetic tumor, and with its outline: ${told}`)}" src="data:image/png;base64,${png}"><figcaption>${escapeHtml(told)}</figcaption></figure>`
   })
   return `<h3>Examples <span class="quiet">host, synthetic, outline of the tumor</span></h3><div class="pictures">${figures.join('\n')}</div>`
 }
@@ -179,8 +179,8 @@ function notes(events: readonly RunEvent[]): string {
   if (told.length === 0) return ''
   const lines = told.map((event) =>
     event.type === 'note'
-      ? `<li class="${event.level}">${escape(event.text)}</li>`
-      : `<li>${escape(event.command)}${event.value === undefined ? '' : ` ${event.value}`} from step ${event.step}</li>`,
+      ? `<li class="${event.level}">${escapeHtml(event.text)}</li>`
+      : `<li>${escapeHtml(event.command)}${event.value === undefined ? '' : ` ${event.value}`} from step ${event.step}</li>`,
   )
   return `<details><summary>${told.length} notes and commands</summary><ul>${lines.join('')}</ul></details>`
 }

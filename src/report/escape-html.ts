@@ -7,6 +7,6 @@ const ENTITIES: Readonly<Record<string, string>> = {
 }
 
 /** Text that is safe inside HTML and inside a quoted attribute. */
-export function escape(text: string): string {
+export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ENTITIES[character]!)
 }

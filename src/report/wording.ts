@@ -1,0 +1,47 @@
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+}
+
+/** Text that is safe inside HTML and inside a quoted attribute. */
+export function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => ENTITIES[character]!)
+}
+
+/** `crossEntropy` -> `cross entropy`. */
+export function inWords(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
+}
+
+/** Three significant digits, without exponent where a person can do without. */
+export function short(value: number): string {
+  const size = Math.abs(value)
+  if (size !== 0 && size < 0.001) return value.toExponential(1)
+  return size < 100 ? value.toPrecision(3) : value.toFixed(0)
+}
+
+export function percent(share: number): string {
+  return `${(100 * share).toFixed(0)} %`
+}
+
+/** `59 s`, `1:20 min`, `2:03:10 h`. */
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds))
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60]
+  const two = (value: number): string => String(value).padStart(2, '0')
+  if (hours > 0) return `${hours}:${two(minutes)}:${two(rest)} h`
+  return minutes > 0 ? `${minutes}:${two(rest)} min` : `${rest} s`
+}
+
+/** `1 case`, `20,000 steps`. */
+export function counted(count: number, thing: string): string {
+  return `${count.toLocaleString('en-US')} ${thing}${count === 1 ? '' : 's'}`
+}
+
+/** Is absent, or `null` as JSON writes NaN and infinity, or not a number at all. */
+export function isFigure(value: number | null | undefined): value is number {
+  return typeof value === 'number' && Number.isFinite(value)
+}
