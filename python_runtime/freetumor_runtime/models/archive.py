@@ -97,12 +97,19 @@ def _check_members(path: str, members: list[zipfile.ZipInfo], size: int) -> tupl
 def _check_places(path: str, file: IO[bytes], members: list[zipfile.ZipInfo], size: int) -> None:
     """No two members share bytes, by the headers in front of them, which the reader of the weights goes by."""
     end, overlap = 0, False
-    for member in sorted(members, key=lambda member: member.header_offset):
+    ordered = sorted(members, key=lambda member: member.header_offset)
+    for member in ordered:
         overlap = overlap or member.header_offset < end
         file.seek(member.header_offset)
         name_bytes, extra_bytes = struct.unpack("<26xHH", file.read(_LOCAL_BYTES))
         end = member.header_offset + _LOCAL_BYTES + name_bytes + extra_bytes + member.file_size
-    _refuse(path, {"has overlapping members": overlap or end > size})
+    _refuse(
+        path,
+        {
+            "has overlapping members": overlap or end > size,
+            "does not begin with its first member": ordered[0].header_offset != 0,
+        },
+    )
 
 
 def _refuse(path: str, faults: dict[str, bool]) -> None:

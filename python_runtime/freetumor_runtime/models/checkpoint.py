@@ -97,12 +97,13 @@ class TrainingFacts(Protocol):
     generator: GeneratorSize | None
 
 
-def load_segmentor(path: str, patch_merging: str | None, device: torch.device) -> LoadedSegmentor:
+def load_segmentor(path: str, patch_merging: str | None, device: torch.device, verify: bool = True) -> LoadedSegmentor:
     """Strictly loads the segmentor of a file (a segmentor's own, or the `netSeg` of a synthesis checkpoint).
 
-    `patch_merging` is what the user told; see merging_order. Raises CheckpointError, or UsageError where it is needed.
+    `patch_merging` is what the user told; see merging_order. `verify`: see read_checkpoint. Raises CheckpointError, or
+    UsageError where the order is needed.
     """
-    file = read_checkpoint(path)
+    file = read_checkpoint(path, verify)
     tensors = segmentor_tensors(file)
     stated = file.metadata.get("segmentor", {})
     merging = merging_order(file, patch_merging)
@@ -113,9 +114,9 @@ def load_segmentor(path: str, patch_merging: str | None, device: torch.device) -
     return LoadedSegmentor(freeze(network).to(device), tumors, facts, file.metadata, report)
 
 
-def load_generator(path: str, channel: str | None, device: torch.device) -> LoadedGenerator:
+def load_generator(path: str, channel: str | None, device: torch.device, verify: bool = True) -> LoadedGenerator:
     """Strictly loads the generator of a synthesis checkpoint; `channel` is what the user told, see channel_mode."""
-    file = read_checkpoint(path)
+    file = read_checkpoint(path, verify)
     tensors = _generator_tensors(file)
     network = UNet3d(outputs_of(path, tensors, "out_tr.final_conv.bias"), unet_width(path, tensors))
     report = load_strictly(network, tensors, path)

@@ -15,8 +15,8 @@ import torch
 from freetumor_runtime.errors import CheckpointError
 
 MAX_PICKLE_BYTES = 4 * 2**20
-# about 33 operations a tensor: more than 4,000 tensors
-_MAX_OPERATIONS = 150_000
+# about 33 operations a tensor: 2,400 tensors
+_MAX_OPERATIONS = 80_000
 _MAX_UNFOLDED = 1_000_000
 _MAX_DEPTH = 50
 _MAX_KEY = 8

@@ -1,6 +1,5 @@
 """The segmentors: SwinUNETR as published, and a small network for runs without a GPU (METHOD 8)."""
 
-from monai.networks.nets import SwinUNETR
 from torch import nn
 
 from freetumor_runtime.errors import ConfigError
@@ -28,6 +27,9 @@ def build_segmentor(
     Raises ConfigError for an unknown kind or order.
     """
     if kind == "swinunetr":
+        # its import takes seconds, which a refused file and a small network need not wait for
+        from monai.networks.nets import SwinUNETR
+
         return SwinUNETR(
             in_channels=1,
             out_channels=outputs,
