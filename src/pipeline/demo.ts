@@ -8,11 +8,10 @@ import type { Summary } from '../evaluation/summary.js'
 import { readEvents } from '../training/event-log.js'
 import type { JobKind, Outcome, RunEvent } from '../training/events.js'
 import { writeWhole } from '../training/run-directory.js'
-import { LABEL_SCHEMES } from '../volume/labels.js'
 import type { StageContext } from './context.js'
 import { evaluateMasks } from './evaluate.js'
 import { predictMasks } from './predict.js'
-import { evaluationRows, readRun, writeReport } from './report.js'
+import { writeDemoReport } from './report.js'
 import { trainingLabels } from './specs.js'
 import { startTraining } from './train.js'
 
@@ -153,22 +152,7 @@ async function conclude(
     keptShare: await keptShare(jobs),
   }
   await writeWhole(join(out, 'demo.json'), `${JSON.stringify(result, null, 2)}\n`)
-  const names = LABEL_SCHEMES.abdomen.names
-  await writeReport(out, {
-    title: 'freetumor demo',
-    runs: await Promise.all(jobs.map(({ run }) => readRun(run))),
-    evaluations: Object.entries({ baseline, segmentation }).flatMap(([title, summary]) =>
-      summary
-        ? [
-            {
-              title: `${title} on held-out phantoms`,
-              grid: summary.grid,
-              rows: evaluationRows(summary, names),
-            },
-          ]
-        : [],
-    ),
-  })
+  await writeDemoReport(out)
   return result
 }
 

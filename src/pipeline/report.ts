@@ -1,62 +1,174 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { access, readdir, readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
-import { UsageError } from '../errors.js'
+import { DataError, UsageError } from '../errors.js'
 import type { Summary } from '../evaluation/summary.js'
-import { type EvaluationRow, type ReportInput, type RunReport, renderReport } from '../report/html.js'
-import type { TumorSlice } from '../report/pictures.js'
+import { readJsonLog } from '../jsonl.js'
+import type { LedgerLine } from '../quality/ledger.js'
+import type { EvaluationRow, EvaluationTable } from '../report/evaluation-section.js'
+import { type ReportInput, renderReport } from '../report/html.js'
+import { parseTumorPicture, type TumorPicture } from '../report/pictures.js'
+import type { RunReport } from '../report/run-section.js'
+import { tallyTumors } from '../report/tumor-tally.js'
 import { readEvents } from '../training/event-log.js'
 import type { RunEvent } from '../training/events.js'
 import { writeWhole } from '../training/run-directory.js'
 
-/** (Re)makes `report.html` of a run from what the run left behind; returns its path. */
+const VERDICTS: Readonly<Record<LedgerLine['verdict'], string | null>> = {
+  accepted: 'kept',
+  rejected: 'rejected',
+  recorded: null,
+  noRoom: null,
+}
+
+/**
+ * (Re)makes `report.html` of a run from what the run left behind.
+ * @returns its path
+ * @throws UsageError when the folder holds no run
+ */
 export async function writeRunReport(directory: string): Promise<string> {
   const run = await readRun(directory)
   return await writeReport(directory, { title: run.name, runs: [run], evaluations: [] })
 }
 
-/** One page for several runs and the evaluations of their weights. */
-export async function writeReport(folder: string, input: Omit<ReportInput, 'made'>): Promise<string> {
+/**
+ * (Re)makes `report.html` of a demo from its `demo.json`, its runs and the summaries under `evaluation/`.
+ * @returns its path
+ */
+export async function writeDemoReport(out: string): Promise<string> {
+  const { jobs } = (await readJson(join(out, 'demo.json'))) as { jobs: readonly { job: string }[] }
+  const runs = await Promise.all(jobs.map(({ job }) => readRun(join(out, job))))
+  const evaluations: EvaluationTable[] = []
+  for (const run of runs) {
+    const summary = await orMissing(readJson(join(out, 'evaluation', run.name, 'summary.json')))
+    if (summary !== null)
+      evaluations.push(
+        evaluationTable(`${run.name} on held-out phantoms`, summary as Summary, run.labelNames),
+      )
+  }
+  return await writeReport(out, { title: 'freetumor demo', runs, evaluations })
+}
+
+/** Whether a folder holds a demo. */
+export async function isDemo(folder: string): Promise<boolean> {
+  return (await orMissing(access(join(folder, 'demo.json')).then(() => true))) ?? false
+}
+
+async function writeReport(folder: string, input: Omit<ReportInput, 'made'>): Promise<string> {
   const path = join(folder, 'report.html')
-  await writeWhole(
-    path,
-    renderReport({ ...input, made: new Date().toISOString().slice(0, 19).replace('T', ' ') }),
-  )
+  const made = `${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC`
+  await writeWhole(path, renderReport({ ...input, made }))
   return path
 }
 
-/** What a report tells of a run. @throws UsageError when the folder holds none */
+/** What a report tells of a run. What is missing or damaged becomes a sentence of the report. */
 export async function readRun(directory: string): Promise<RunReport> {
   const configText = await readFile(join(directory, 'config.resolved.yaml'), 'utf8').catch(() => {
     throw new UsageError(`${directory} holds no run (no config.resolved.yaml)`, {
-      hint: 'name a run directory, the --out of `freetumor train`',
+      hint: 'name a run directory, the --out of `freetumor train`, or a demo',
     })
   })
-  const events: RunEvent[] = []
-  for await (const event of readEvents(join(directory, 'events.jsonl'))) events.push(event)
-  return { name: basename(resolve(directory)), events, configText, pictures: await readPictures(directory) }
+  const problems: string[] = []
+  const events = await orMissing(readAll(readEvents(join(directory, 'events.jsonl'))))
+  if (events === null) problems.push('events.jsonl is missing: what happened in this run is not known.')
+  const ledger = join(directory, 'ledger.jsonl')
+  const tumors = await orMissing(tallyTumors(readJsonLog<LedgerLine>(ledger)))
+  const pictures = await readPictures(join(directory, 'pictures'), problems)
+  const verdicts = await verdictsOf(pictures, ledger)
+  return {
+    name: basename(resolve(directory)),
+    events: events ?? [],
+    configText,
+    labelNames: await labelNames(directory),
+    tumors,
+    pictures: pictures.map((picture) => ({ ...picture, verdict: verdicts.get(attempt(picture)) ?? null })),
+    problems,
+  }
 }
 
-/** The figures of a summary as rows of a table. */
-export function evaluationRows(summary: Summary, labelNames: readonly string[]): EvaluationRow[] {
-  const rows: [string, { mean: number; ci: readonly [number, number]; n: number } | null | undefined][] = [
-    ['tumor Dice', summary.tumorDice],
-    ...Object.entries(summary.classes).map(([id, { dice }]): [string, typeof dice] => [
-      `Dice of ${labelNames[Number(id)] ?? `id ${id}`}`,
-      dice,
-    ]),
-  ]
-  return rows.flatMap(([name, figure]) =>
-    figure ? [{ name, mean: figure.mean, low: figure.ci[0], high: figure.ci[1], n: figure.n }] : [],
-  )
+/** A summary as a table. */
+function evaluationTable(title: string, summary: Summary, labelNames: readonly string[]): EvaluationTable {
+  const { failedCases, classes, tumorDice, tumorNsd, lesions, bootstrap } = summary
+  const failed = failedCases.length > 0 ? [`Not measured, and in no figure: ${failedCases.join(', ')}.`] : []
+  return {
+    title,
+    grid: summary.grid,
+    level: bootstrap.level,
+    rows: [
+      evaluationRow('tumor Dice', tumorDice),
+      ...(tumorNsd === null ? [] : [evaluationRow('tumor surface Dice', tumorNsd)]),
+      ...Object.entries(classes).map(([id, { dice }]) =>
+        evaluationRow(`Dice of ${labelNames[Number(id)] ?? `label ${id}`}`, dice),
+      ),
+      ...(lesions === null
+        ? []
+        : [
+            evaluationRow('lesion sensitivity', lesions.all.sensitivity),
+            evaluationRow('lesion precision', lesions.all.precision),
+          ]),
+    ],
+    warnings: failed,
+  }
 }
 
-async function readPictures(directory: string): Promise<TumorSlice[]> {
-  const folder = join(directory, 'pictures')
-  const names = await readdir(folder).catch(() => [] as string[])
-  return Promise.all(
-    names
-      .filter((name) => name.endsWith('.json'))
-      .sort()
-      .map(async (name) => JSON.parse(await readFile(join(folder, name), 'utf8')) as TumorSlice),
-  )
+function evaluationRow(name: string, figure: Summary['tumorDice']): EvaluationRow {
+  if (figure === null) return { name, mean: null, low: null, high: null, n: 0 }
+  return { name, mean: figure.mean, low: figure.ci[0], high: figure.ci[1], n: figure.n }
+}
+
+async function readAll(events: AsyncIterable<RunEvent>): Promise<RunEvent[]> {
+  const all: RunEvent[] = []
+  for await (const event of events) all.push(event)
+  return all
+}
+
+/** Null when the file does not exist. */
+async function orMissing<T>(reading: Promise<T>): Promise<T | null> {
+  return reading.catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null
+    throw error
+  })
+}
+
+async function readPictures(folder: string, problems: string[]): Promise<TumorPicture[]> {
+  const names = (await orMissing(readdir(folder))) ?? []
+  const pictures: TumorPicture[] = []
+  for (const name of names.filter((one) => one.endsWith('.json')).sort()) {
+    try {
+      pictures.push(parseTumorPicture(`pictures/${name}`, await readJson(join(folder, name))))
+    } catch (error) {
+      if (!(error instanceof DataError || error instanceof SyntaxError)) throw error
+      problems.push(error instanceof DataError ? `${error.message}.` : `pictures/${name} is not JSON.`)
+    }
+  }
+  return pictures
+}
+
+/** What became of the tumors in the pictures, by attempt. */
+async function verdictsOf(pictures: readonly TumorPicture[], ledger: string): Promise<Map<string, string>> {
+  const found = new Map<string, string>()
+  if (pictures.length === 0) return found
+  const wanted = new Set(pictures.map(attempt))
+  const search = async (): Promise<void> => {
+    for await (const line of readJsonLog<LedgerLine>(ledger)) {
+      const verdict = VERDICTS[line.verdict]
+      if (verdict && wanted.has(attempt(line))) found.set(attempt(line), verdict)
+    }
+  }
+  await orMissing(search())
+  return found
+}
+
+function attempt({ step, item, crop }: { step: number; item: number; crop: number }): string {
+  return `${step}/${item}/${crop}`
+}
+
+/** The labels that the segmentor learns, from the plan of the run; none when it has no plan. */
+async function labelNames(directory: string): Promise<readonly string[]> {
+  const plan = (await orMissing(readJson(join(directory, 'plan.json')))) as { labelNames?: unknown } | null
+  const names = plan?.labelNames
+  return Array.isArray(names) ? names.map(String) : []
+}
+
+async function readJson(path: string): Promise<unknown> {
+  return JSON.parse(await readFile(path, 'utf8'))
 }

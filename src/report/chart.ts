@@ -1,4 +1,5 @@
-import { counted, escapeHtml, short } from './wording.js'
+import { escapeHtml } from './escape-html.js'
+import { counted, short } from './wording.js'
 
 export type Point = readonly [x: number, y: number]
 
@@ -48,7 +49,9 @@ export function lineChart(series: readonly Series[], options: ChartOptions): str
     (PLOT.bottom - ((y - y0) / (y1 - y0)) * (PLOT.bottom - PLOT.top)).toFixed(1),
   ]
   const spread =
-    perBin > 1 ? ` <span class="quiet">means of ${counted(perBin, 'step')}, shaded from smallest to largest</span>` : ''
+    perBin > 1
+      ? ` <span class="quiet">means of ${counted(perBin, 'step')}, shaded from smallest to largest</span>`
+      : ''
   return `<figure class="chart"><figcaption><h4>${escapeHtml(options.title)}</h4>${spread}
 <ul class="legend">${curves.map(legendEntry).join('')}</ul></figcaption>
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(inOneSentence(curves, options))}">
@@ -101,7 +104,11 @@ function inOneSentence(
   return `${title}, by ${x}: ${told.join('; ')}.`
 }
 
-function grid(place: Place, [x0, x1]: readonly [number, number], [y0, y1]: readonly [number, number]): string {
+function grid(
+  place: Place,
+  [x0, x1]: readonly [number, number],
+  [y0, y1]: readonly [number, number],
+): string {
   const across = ticks(y0, y1, 5).map((value) => {
     const [, y] = place(x0, value)
     return `<path class="grid" d="M${PLOT.left} ${y}H${PLOT.right}"/><text x="${PLOT.left - 7}" y="${y}" dy=".32em" text-anchor="end">${tick(value)}</text>`

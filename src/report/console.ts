@@ -1,6 +1,6 @@
 import { stripVTControlCharacters, styleText } from 'node:util'
 import type { JobKind, RunEvent, StartedEvent, StepEvent, SynthesisEvent } from '../training/events.js'
-import { counted, duration, inWords, percent, short } from './wording.js'
+import { counted, duration, inWords, orderedLosses, percent, short } from './wording.js'
 
 /** What is needed of a stream such as `process.stderr`. */
 export interface TerminalLike {
@@ -134,16 +134,19 @@ function bar(done: number, color: boolean): string {
 /** The figures of a run, the important ones first. */
 function figures({ steps, last, secondsPerStep, tumors }: Progress): string[] {
   if (last === null) return []
-  const names = Object.keys(last.losses)
-  const main = names.filter((name) => MAIN_LOSSES.includes(name))
-  const others = names.filter((name) => !MAIN_LOSSES.includes(name))
-  const loss = (name: string): string => `${inWords(name)} ${short(last.losses[name]!)}`
-  const told = [`step ${last.step + 1}${steps === null ? '' : `/${steps}`}`, ...main.map(loss)]
+  const losses = orderedLosses(last.losses)
+  const main = losses.filter(([name]) => MAIN_LOSSES.includes(name))
+  const others = losses.filter(([name]) => !MAIN_LOSSES.includes(name))
+  const told = [`step ${last.step + 1}${steps === null ? '' : `/${steps}`}`, ...main.map(inFigures)]
   if (steps !== null && secondsPerStep !== null)
     told.push(`${duration((steps - last.step - 1) * secondsPerStep)} left`)
   if (tumors.tried > 0) told.push(shares(tumors))
   if (secondsPerStep) told.push(`${short(1 / secondsPerStep)} steps/s`)
-  return [...told, ...others.map(loss)]
+  return [...told, ...others.map(inFigures)]
+}
+
+function inFigures([name, value]: readonly [string, number]): string {
+  return `${inWords(name)} ${short(value)}`
 }
 
 function shares({ kept, tried, seen }: RecentTumors): string {
@@ -175,8 +178,7 @@ function tell(event: RunEvent, progress: Progress, color: boolean): string | nul
     case 'finished': {
       const outcome = inColor(event.outcome === 'completed' ? 'green' : 'red', event.outcome, color)
       const reason = event.reason === '' ? '' : `: ${event.reason}`
-      const last = progress.last === null ? [] : Object.entries(progress.last.losses)
-      const losses = last.map(([name, value]) => `${inWords(name)} ${short(value)}`)
+      const losses = progress.last === null ? [] : orderedLosses(progress.last.losses).map(inFigures)
       const tumors = progress.tumors.tried > 0 ? [shares(progress.tumors)] : []
       const figures = [...losses, ...tumors].join(', ')
       return `${progress.job ?? 'run'} ${outcome} at step ${event.step}${reason}${figures && ` (${figures})`}`

@@ -1,62 +1,170 @@
-import type { Raster } from './png.js'
+import { DataError } from '../errors.js'
+import { encodePng, type Raster } from './png.js'
 
-/** A slice of a crop before and after painting, as the runtime writes it (`pictures/*.json`). */
-export interface TumorSlice {
+/** One slice of a crop before and after painting: one byte a pixel, rows from the top. */
+export interface TumorPlane {
+  readonly name: string
+  readonly width: number
+  readonly height: number
+  /** Windowed intensity, 0 to 255. */
+  readonly host: Uint8Array
+  readonly synthetic: Uint8Array
+  /** 1 inside the synthetic tumor. */
+  readonly mask: Uint8Array
+}
+
+/** An example of a synthetic tumor, seen in one plane or in three. */
+export interface TumorPicture {
   readonly step: number
   readonly item: number
   readonly crop: number
   readonly organ: string
   readonly size: string
-  readonly shareSeen: number
-  readonly width: number
-  readonly height: number
-  /** Base64 of one byte a pixel: windowed intensity 0 to 255, and 1 inside the synthetic tumor. */
-  readonly host: string
-  readonly synthetic: string
-  readonly mask: string
+  /** What the baseline saw of the synthetic voxels, 0 to 1; null where there is no baseline. */
+  readonly shareSeen: number | null
+  readonly planes: readonly TumorPlane[]
 }
 
-const GAP = 4
-const OUTLINE = [255, 176, 32] as const
+const MAX_SIDE = 1024
+/** A pixel of a slice becomes a square, so that a panel is at least about this wide. */
+const PANEL_WIDTH = 190
+const GAP = 6
+const OUTLINE = [255, 190, 0] as const
 
-/** Host, synthetic, and synthetic with the tumor's outline, side by side and enlarged. */
-export function tumorPanels(picture: TumorSlice, scale = 4): Raster {
-  const { width, height } = picture
-  const [host, synthetic, mask] = [picture.host, picture.synthetic, picture.mask].map((text) =>
-    Buffer.from(text, 'base64'),
-  ) as [Buffer, Buffer, Buffer]
-  const full = { width: (3 * width + 2 * GAP) * scale, height: height * scale }
-  const rgb = new Uint8Array(3 * full.width * full.height).fill(255)
-  const paint = (panel: number, gray: Buffer, outline: boolean): void => {
-    for (let y = 0; y < height; y++)
-      for (let x = 0; x < width; x++) {
-        const value = gray[y * width + x] ?? 0
-        const edge = outline && isEdge(mask, x, y, width, height)
-        const colour = edge ? OUTLINE : [value, value, value]
-        fill(rgb, full.width, (panel * (width + GAP) + x) * scale, y * scale, scale, colour)
-      }
+/**
+ * Checks one file of `pictures/`, as the runtime writes it.
+ * @throws DataError that names the file and the part that is not as expected
+ */
+export function parseTumorPicture(file: string, value: unknown): TumorPicture {
+  const picture = record(file, value, 'the file')
+  const planes = picture.planes
+  if (!Array.isArray(planes) || planes.length === 0) throw refused(file, 'planes', 'at least one plane')
+  return {
+    step: whole(file, picture, 'step'),
+    item: whole(file, picture, 'item'),
+    crop: whole(file, picture, 'crop'),
+    organ: text(file, picture, 'organ'),
+    size: text(file, picture, 'size'),
+    shareSeen: picture.shareSeen === null ? null : number(file, picture, 'shareSeen'),
+    planes: planes.map((plane, at) => parsePlane(file, record(file, plane, `planes[${at}]`))),
   }
-  paint(0, host, false)
-  paint(1, synthetic, false)
-  paint(2, synthetic, true)
-  return { ...full, rgb }
 }
 
-/** Outside the mask, but beside it. */
-function isEdge(mask: Buffer, x: number, y: number, width: number, height: number): boolean {
-  const inside = (i: number, j: number): boolean =>
-    i >= 0 && j >= 0 && i < width && j < height && mask[j * width + i] === 1
-  return !inside(x, y) && (inside(x - 1, y) || inside(x + 1, y) || inside(x, y - 1) || inside(x, y + 1))
+/** Host, synthetic, and synthetic with the tumor's outline side by side, a row for each plane; a PNG. */
+export function tumorPng(planes: readonly TumorPlane[]): Buffer {
+  const scale = Math.max(1, Math.ceil(PANEL_WIDTH / Math.max(...planes.map(({ width }) => width))))
+  const panelWidth = scale * Math.max(...planes.map(({ width }) => width))
+  const heights = planes.map(({ height }) => height * scale)
+  const raster: Raster = {
+    width: 3 * panelWidth + 2 * GAP,
+    height: heights.reduce((sum, height) => sum + height, GAP * (planes.length - 1)),
+    rgb: new Uint8Array(
+      3 *
+        (3 * panelWidth + 2 * GAP) *
+        heights.reduce((sum, height) => sum + height, GAP * (planes.length - 1)),
+    ),
+  }
+  let top = 0
+  planes.forEach((plane, at) => {
+    const column = (panel: number): number => panel * (panelWidth + GAP)
+    drawGray(raster, plane, plane.host, column(0), top, scale)
+    drawGray(raster, plane, plane.synthetic, column(1), top, scale)
+    drawGray(raster, plane, plane.synthetic, column(2), top, scale)
+    drawOutline(raster, plane, column(2), top, scale)
+    top += heights[at]! + GAP
+  })
+  return encodePng(raster)
+}
+
+function drawGray(
+  raster: Raster,
+  { width, height }: TumorPlane,
+  gray: Uint8Array,
+  left: number,
+  top: number,
+  scale: number,
+): void {
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const value = gray[y * width + x]!
+      fill(raster, left + x * scale, top + y * scale, scale, scale, [value, value, value])
+    }
+}
+
+/** Thin lines just inside the border of the mask, so that the tumor beneath stays visible. */
+function drawOutline(raster: Raster, plane: TumorPlane, left: number, top: number, scale: number): void {
+  const { width, height, mask } = plane
+  const inside = (x: number, y: number): boolean =>
+    x >= 0 && y >= 0 && x < width && y < height && mask[y * width + x] === 1
+  const thick = Math.max(1, Math.floor(scale / 4))
+  const far = scale - thick
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      if (!inside(x, y)) continue
+      const [x0, y0] = [left + x * scale, top + y * scale]
+      if (!inside(x - 1, y)) fill(raster, x0, y0, thick, scale, OUTLINE)
+      if (!inside(x + 1, y)) fill(raster, x0 + far, y0, thick, scale, OUTLINE)
+      if (!inside(x, y - 1)) fill(raster, x0, y0, scale, thick, OUTLINE)
+      if (!inside(x, y + 1)) fill(raster, x0, y0 + far, scale, thick, OUTLINE)
+    }
 }
 
 function fill(
-  rgb: Uint8Array,
-  width: number,
+  raster: Raster,
   left: number,
   top: number,
-  side: number,
-  colour: readonly number[],
+  width: number,
+  height: number,
+  colour: readonly [number, number, number],
 ): void {
-  for (let y = top; y < top + side; y++)
-    for (let x = left; x < left + side; x++) rgb.set(colour, 3 * (y * width + x))
+  for (let y = top; y < top + height; y++)
+    for (let x = left; x < left + width; x++) raster.rgb.set(colour, 3 * (y * raster.width + x))
+}
+
+function parsePlane(file: string, plane: Readonly<Record<string, unknown>>): TumorPlane {
+  const [width, height] = [whole(file, plane, 'width'), whole(file, plane, 'height')]
+  if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE)
+    throw refused(file, 'width and height', `1 to ${MAX_SIDE}`)
+  const pixels = (key: string): Uint8Array => {
+    const bytes = Buffer.from(text(file, plane, key), 'base64')
+    if (bytes.length !== width * height) throw refused(file, key, `${width * height} bytes in base64`)
+    return bytes
+  }
+  return {
+    name: text(file, plane, 'name'),
+    width,
+    height,
+    host: pixels('host'),
+    synthetic: pixels('synthetic'),
+    mask: pixels('mask'),
+  }
+}
+
+function record(file: string, value: unknown, where: string): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null) throw refused(file, where, 'an object')
+  return value as Readonly<Record<string, unknown>>
+}
+
+function whole(file: string, from: Readonly<Record<string, unknown>>, key: string): number {
+  const value = from[key]
+  if (!Number.isInteger(value) || (value as number) < 0) throw refused(file, key, 'a whole number')
+  return value as number
+}
+
+function number(file: string, from: Readonly<Record<string, unknown>>, key: string): number {
+  const value = from[key]
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw refused(file, key, 'a number')
+  return value
+}
+
+function text(file: string, from: Readonly<Record<string, unknown>>, key: string): string {
+  const value = from[key]
+  if (typeof value !== 'string') throw refused(file, key, 'a text')
+  return value
+}
+
+function refused(file: string, where: string, expected: string): DataError {
+  return new DataError(`${file}: ${where}: ${expected} was expected`, {
+    hint: 'the picture was written by another version or is damaged: remove it',
+  })
 }

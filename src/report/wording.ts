@@ -1,16 +1,3 @@
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-}
-
-/** Text that is safe inside HTML and inside a quoted attribute. */
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ENTITIES[character]!)
-}
-
 /** `crossEntropy` -> `cross entropy`. */
 export function inWords(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
@@ -41,7 +28,24 @@ export function counted(count: number, thing: string): string {
   return `${count.toLocaleString('en-US')} ${thing}${count === 1 ? '' : 's'}`
 }
 
-/** Is absent, or `null` as JSON writes NaN and infinity, or not a number at all. */
+/** Whether there is a finite number: JSON writes NaN and infinity as `null`. */
 export function isFigure(value: number | null | undefined): value is number {
   return typeof value === 'number' && Number.isFinite(value)
+}
+
+const LOSS_ORDER = [
+  'total',
+  'dice',
+  'crossEntropy',
+  'generator',
+  'discriminator',
+  'adversarial',
+  'segmentation',
+]
+
+/** Losses by name, always in the same order: what crossed from the runtime has none. */
+export function orderedLosses(losses: Readonly<Record<string, number>>): [name: string, value: number][] {
+  const rank = (name: string): number =>
+    LOSS_ORDER.includes(name) ? LOSS_ORDER.indexOf(name) : LOSS_ORDER.length
+  return Object.entries(losses).sort(([a], [b]) => rank(a) - rank(b) || a.localeCompare(b))
 }

@@ -1,0 +1,192 @@
+import type { JobKind, RunEvent, StartedEvent } from '../training/events.js'
+import { lossChart, shareChart, stepsWithoutLoss, validationChart } from './curves.js'
+import { escapeHtml } from './escape-html.js'
+import { type TumorPicture, tumorPng } from './pictures.js'
+import { keptName, type TumorTally, tumorTable } from './tumor-tally.js'
+import { counted, duration, inWords, isFigure, percent, short } from './wording.js'
+
+export interface RunReport {
+  readonly name: string
+  readonly events: readonly RunEvent[]
+  /** The resolved configuration as YAML; null when the run left none. */
+  readonly configText: string | null
+  /** Name of every label that the segmentor learns, by id; empty when unknown. */
+  readonly labelNames: readonly string[]
+  /** From the ledger; null when the run left none. */
+  readonly tumors: TumorTally | null
+  /** Examples, with what became of each. */
+  readonly pictures: readonly (TumorPicture & { readonly verdict: string | null })[]
+  /** What could not be read. */
+  readonly problems: readonly string[]
+}
+
+/** All that one run left behind. */
+export function runSection(run: RunReport, id: string): string {
+  const started = run.events.findLast((event) => event.type === 'started')
+  const { word, look, detail } = outcomeOf(run.events)
+  return `<section id="${id}">
+<h2>${escapeHtml(run.name)}</h2>
+<p class="outcome"><strong class="${look}">${word}</strong> ${escapeHtml(detail)}</p>
+${warnings(run)}
+${facts(run.events, started)}
+${charts(run, started?.job)}
+${labelTable(run)}
+${started && started.job !== 'baseline' ? synthetic(run) : ''}
+${timeline(run.events)}
+${configuration(run.configText)}
+</section>`
+}
+
+/** How a run ended, in one word and a sentence. */
+export function outcomeOf(events: readonly RunEvent[]): { word: string; look: string; detail: string } {
+  const at = events.findLastIndex((event) => event.type === 'finished' || event.type === 'started')
+  const last = events[at]
+  if (last?.type === 'finished') {
+    const reason = last.reason === '' ? '' : `: ${last.reason}`
+    return { word: last.outcome, look: last.outcome, detail: `at step ${last.step}${reason}` }
+  }
+  const step = events.findLast((event) => event.type === 'step')
+  if (!last)
+    return { word: 'never began', look: 'failed', detail: 'no event says that the runtime was ready' }
+  const done = counted(step ? step.step + 1 : 0, 'step')
+  return { word: 'not finished', look: 'stopped', detail: `the events end after ${done} and do not say why` }
+}
+
+function warnings({ events, problems }: RunReport): string {
+  const lost = stepsWithoutLoss(events)
+  const told = [
+    ...problems,
+    ...(lost > 0 ? [`In ${counted(lost, 'step')} a loss was not finite; the curves leave these out.`] : []),
+    ...events.flatMap((event) => (event.type === 'note' && event.level === 'warning' ? [event.text] : [])),
+  ]
+  return told.length === 0
+    ? ''
+    : `<ul class="warnings">${told.map((text) => `<li class="warning">${escapeHtml(text)}</li>`).join('')}</ul>`
+}
+
+function facts(events: readonly RunEvent[], started: StartedEvent | undefined): string {
+  if (!started) return ''
+  const seconds = events.reduce((sum, event) => sum + (event.type === 'step' ? event.seconds : 0), 0)
+  const waited = events.reduce((sum, event) => sum + (event.type === 'step' ? event.waitSeconds : 0), 0)
+  const rows: [string, string][] = [
+    ['job', started.job],
+    ['run', started.run],
+    ['device', `${started.device}, ${counted(started.worldSize, 'rank')}`],
+    ...Object.entries(started.parameters).map(([name, count]): [string, string] => [
+      `${inWords(name)} size`,
+      `${(count / 1e6).toFixed(2)} M parameters`,
+    ]),
+    ['time in steps', duration(seconds)],
+    ['of it waiting for data', seconds > 0 ? `${((100 * waited) / seconds).toFixed(1)} %` : '–'],
+    ...Object.entries(started.versions).map(([name, version]): [string, string] => [
+      name,
+      version || 'unknown',
+    ]),
+  ]
+  const cells = rows.map(
+    ([name, value]) => `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}</dd></div>`,
+  )
+  return `<dl>${cells.join('')}</dl>`
+}
+
+function charts({ events, tumors }: RunReport, job: JobKind | undefined): string {
+  if (!events.some((event) => event.type === 'step'))
+    return '<p class="missing">No step was made, so there are no curves.</p>'
+  const shown = [
+    lossChart(events),
+    shareChart(events, `tumors ${keptName(tumors?.mode ?? 'gated')}`),
+    validationChart(events),
+  ].join('\n')
+  const unvalidated = job !== 'synthesis' && !events.some((event) => event.type === 'validation')
+  const missing = unvalidated ? '<p class="missing">The run was not validated.</p>' : ''
+  return `<h3>Curves</h3><div class="columns">${shown}</div>${missing}`
+}
+
+/** Dice of every label in the best validation. */
+function labelTable({ events, labelNames }: RunReport): string {
+  const validations = events.filter((event) => event.type === 'validation')
+  const best = validations.findLast((event) => event.best) ?? validations.at(-1)
+  if (!best) return ''
+  const rows = Object.entries(best.diceByLabel).map(([id, dice]) => {
+    const name = labelNames[Number(id)] ?? `label ${id}`
+    return `<tr><th scope="row">${escapeHtml(name)}</th><td>${isFigure(dice) ? dice.toFixed(3) : '–'}</td></tr>`
+  })
+  const tumor = isFigure(best.tumorDice) ? best.tumorDice.toFixed(3) : 'no case has a tumor'
+  return `<div class="scroll narrow"><table><caption>Dice at step ${best.step}, the best of ${counted(validations.length, 'validation')}, on ${counted(best.numCases, 'case')}</caption>
+<thead><tr><th scope="col">label</th><th scope="col">mean Dice</th></tr></thead>
+<tbody>${rows.join('\n')}</tbody><tfoot><tr><th scope="row">tumor</th><td>${tumor}</td></tr></tfoot></table></div>`
+}
+
+function synthetic(run: RunReport): string {
+  const table =
+    run.tumors === null
+      ? '<p class="missing">The run left no ledger, so its tumors are not told by organ and size.</p>'
+      : tumorTable(run.tumors)
+  return `<h3>Synthetic tumors</h3>${table}${pictures(run.pictures)}`
+}
+
+function pictures(shown: RunReport['pictures']): string {
+  if (shown.length === 0) return '<p class="missing">The run left no example pictures.</p>'
+  return `<h4>Examples <span class="quiet">from left to right: host, with the synthetic tumor, with its outline</span></h4>
+<div class="pictures">${shown.map(figure).join('\n')}</div>`
+}
+
+function figure(picture: RunReport['pictures'][number]): string {
+  const { organ, size, step, shareSeen, verdict, planes } = picture
+  const what = `${size} tumor, ${organ}`
+  const seen = shareSeen === null ? 'no baseline looked' : `baseline sees ${percent(shareSeen)}`
+  const told = [`step ${step + 1}`, seen, ...(verdict === null ? [] : [verdict])].join(' · ')
+  const names = planes.map(({ name }) => name).join(', ')
+  const alt = `${names} slices through a ${what}, of the host, with the synthetic tumor, and with its outline; ${told}`
+  const source = `data:image/png;base64,${tumorPng(planes).toString('base64')}`
+  return `<figure><img loading="lazy" alt="${escapeHtml(alt)}" src="${source}"><figcaption>${escapeHtml(what)} <span class="quiet">${escapeHtml(told)}</span></figcaption></figure>`
+}
+
+/** Everything but steps, tumors and the warnings above, in the order in which it happened. */
+function timeline(events: readonly RunEvent[]): string {
+  const rows = events.flatMap((event) => {
+    const told = tell(event)
+    if (told === null) return []
+    const [step, text] = told
+    const at = `<time datetime="${escapeHtml(event.time)}">${escapeHtml(event.time.slice(0, 19).replace('T', ' '))}</time>`
+    return [
+      `<tr><td class="word">${at}</td><td>${step ?? ''}</td><td class="word wide">${escapeHtml(text)}</td></tr>`,
+    ]
+  })
+  if (rows.length === 0) return '<p class="missing">The run left no events.</p>'
+  return `<details><summary>What happened (${rows.length})</summary><div class="scroll"><table><caption>Events but single steps; times are UTC</caption>
+<thead><tr><th scope="col">time</th><th scope="col">step</th><th scope="col" class="word">event</th></tr></thead><tbody>${rows.join('\n')}</tbody></table></div></details>`
+}
+
+function tell(event: RunEvent): [step: number | null, text: string] | null {
+  switch (event.type) {
+    case 'step':
+    case 'synthesis':
+      return null
+    case 'note':
+      return [null, event.text]
+    case 'started':
+      return [
+        event.step,
+        event.step > 0 ? `went on from step ${event.step}` : `began, ${event.steps} steps planned`,
+      ]
+    case 'command':
+      return [
+        event.step,
+        `command: ${inWords(event.command)}${event.value === undefined ? '' : ` ${event.value}`}`,
+      ]
+    case 'validation': {
+      const dice = isFigure(event.tumorDice) ? `tumor Dice ${short(event.tumorDice)}` : 'no case has a tumor'
+      return [event.step, `validation: ${dice}${event.best ? ', the best so far' : ''}`]
+    }
+    case 'checkpoint':
+      return [event.step, `checkpoint (${event.reason}): ${event.directory}`]
+    case 'finished':
+      return [event.step, `${event.outcome}${event.reason === '' ? '' : `: ${event.reason}`}`]
+  }
+}
+
+function configuration(text: string | null): string {
+  if (text === null) return '<p class="missing">The run left no configuration.</p>'
+  return `<details><summary>Configuration</summary><pre><code>${escapeHtml(text)}</code></pre></details>`
+}
