@@ -67,7 +67,7 @@ async function startJob(
   // Short and private: a unix socket's path is limited to 107 bytes.
   const directory = await mkdtemp(join(tmpdir(), 'ft-'))
   await chmod(directory, 0o700)
-  const runId = randomBytes(8).toString('hex')
+  const runId = 'runId' in spec ? spec.runId : randomBytes(8).toString('hex')
   const token = randomBytes(16).toString('hex')
   const jobFile = join(directory, 'job.json')
   await writeFile(jobFile, JSON.stringify(spec), { mode: 0o600 })
