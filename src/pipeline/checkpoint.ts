@@ -107,8 +107,10 @@ export function refuseWrongGenerator(config: RunConfig, facts: CheckpointFacts):
       `${where} has ${outputs} outputs, none for ${lacking.map(({ name }) => name).join(', ')}`,
       { hint: 'set networks.generator.channel: shared' },
     )
-  const untouched = channels.filter(({ channel }) => facts.channelMode.untouchedOutputs.includes(channel))
-  if (untouched.length === 0) return null
+  const { untouchedOutputs } = facts.channelMode
+  const untouched = channels.filter(({ channel }) => untouchedOutputs.includes(channel))
+  // Where output 0 looks so too the training was short, not shared: another channel would not help.
+  if (untouched.length === 0 || untouchedOutputs.includes(0)) return null
   return `${where}: its outputs for ${untouched.map(({ name }) => name).join(', ')} look as if they never learned; set networks.generator.channel: shared`
 }
 
