@@ -27,7 +27,7 @@ from freetumor_runtime.training.optimization import (
     set_learning_rate,
 )
 from freetumor_runtime.training.painting import Painted, Painter
-from freetumor_runtime.training.pictures import save_picture, wants_picture
+from freetumor_runtime.training.pictures import Pictures
 from freetumor_runtime.training.ranks import Ranks, without_sync
 from freetumor_runtime.training.start import build_trained_segmentor, count_parameters, warm_up
 from freetumor_runtime.training.state import load_state, random_state, restore_random_state, save_checkpoint
@@ -66,11 +66,13 @@ def train_segmentation(
     warm_up(shared, spec, ranks)
     yield Ready(step, {"segmentor": count_parameters(segmentor)})
 
+    pictures = Pictures(spec, step)
+
     def render(at: int) -> RenderedStep:
         crops = feed.frames(at)
         painted = painter.paint_one_by_one(crops)
-        if ranks.first and wants_picture(spec, at):
-            leave_picture(spec, at, crops, painted)
+        if ranks.first and pictures.due(at):
+            leave_picture(pictures, at, crops, painted)
         if spec.synthesis is not None:
             feed.send_measures(at, [one.measures for one in painted if one.measures], wants_verdicts=True)
         return RenderedStep(crops, painted)
@@ -155,12 +157,12 @@ def train_segmentation(
     yield Finished(step, "completed", "")
 
 
-def leave_picture(spec: TrainingSpec, step: int, crops: Sequence[CropFrame], painted: Sequence[Painted]) -> None:
+def leave_picture(pictures: Pictures, step: int, crops: Sequence[CropFrame], painted: Sequence[Painted]) -> None:
     """Of the first crop of the step that was painted."""
     for crop, one in zip(crops, painted, strict=True):
         if one.measures is not None and one.measures.synthetic_voxels > 0:
             changed_XYZ = one.fake_label_XYZ != one.label_XYZ
-            save_picture(spec, step, crop, one.image_XYZ, one.fake_XYZ, changed_XYZ, one.measures)
+            pictures.save(step, crop, one.image_XYZ, one.fake_XYZ, changed_XYZ, one.measures)
             return
 
 

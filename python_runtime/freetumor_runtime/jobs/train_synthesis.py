@@ -26,7 +26,7 @@ from freetumor_runtime.synthesis.render import SYNTHETIC
 from freetumor_runtime.training.boundary import Boundary, Decision, LiveCommand
 from freetumor_runtime.training.optimization import build_optimizer, set_learning_rate
 from freetumor_runtime.training.painting import Canvas, Painter, measures_of
-from freetumor_runtime.training.pictures import save_picture, wants_picture
+from freetumor_runtime.training.pictures import Pictures
 from freetumor_runtime.training.ranks import Ranks
 from freetumor_runtime.training.start import build_gan, count_parameters, warm_up
 from freetumor_runtime.training.state import load_state, random_state, restore_random_state, save_checkpoint
@@ -80,6 +80,7 @@ def train_synthesis(
         return CheckpointSaved(at, directory, reason)
 
     boundary = Boundary(ranks, poll)
+    pictures = Pictures(spec, step)
     feed.request(step)
     while step < spec.steps:
         decision = None
@@ -119,10 +120,8 @@ def train_synthesis(
         optimizer_g.step()
         measures = measure(canvases, fake_B1XYZ.detach(), roles_BXYZ, probabilities_S, painter.baseline_tumors)
         feed.send_measures(step, measures, wants_verdicts=False)
-        if ranks.first and measures and wants_picture(spec, step):
-            at = next(n for n, canvas in enumerate(canvases) if canvas.crop.crop == measures[0].crop)
-            image_XYZ, fake_XYZ = canvases[at].image_XYZ, fake_B1XYZ[at, 0].detach()
-            save_picture(spec, step, crops[at], image_XYZ, fake_XYZ, roles_BXYZ[at] == SYNTHETIC, measures[0])
+        if ranks.first and pictures.due(step):
+            leave_picture(pictures, step, canvases, fake_B1XYZ.detach(), roles_BXYZ, measures)
 
         # D step: fresh tumors by the generator just updated
         optimizer_d.zero_grad(set_to_none=True)
@@ -182,6 +181,23 @@ def measure(
             seen = int((sees[at] & synthetic).sum())
             measures.append(measures_of(replace(canvas, strokes=strokes), fake_B1XYZ[at, 0], synthetic, seen, 0))
     return measures
+
+
+def leave_picture(
+    pictures: Pictures,
+    step: int,
+    canvases: list[Canvas],
+    fake_B1XYZ: Tensor,
+    roles_BXYZ: Tensor,
+    measures: list[CropMeasures],
+) -> None:
+    """Of the first crop of the step that was painted."""
+    measured = {(one.item, one.crop): one for one in measures if one.synthetic_voxels > 0}
+    for at, canvas in enumerate(canvases):
+        one = measured.get((canvas.crop.item, canvas.crop.crop))
+        if one is not None:
+            pictures.save(step, canvas.crop, canvas.image_XYZ, fake_B1XYZ[at, 0], roles_BXYZ[at] == SYNTHETIC, one)
+            return
 
 
 def clip(network: nn.Module, spec: TrainingSpec) -> None:

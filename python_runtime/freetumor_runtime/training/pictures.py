@@ -3,56 +3,82 @@
 import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from freetumor_runtime.config import TrainingSpec
-from freetumor_runtime.data.crops import CropFrame
+from freetumor_runtime.data.crops import Augmentation, CropFrame
 from freetumor_runtime.data.frames import CropMeasures
 
-
-def wants_picture(spec: TrainingSpec, step: int) -> bool:
-    """True at `pictures` steps of the run, evenly spread, the last one among them."""
-    return any(step == round((n + 1) * (spec.steps - 1) / spec.pictures) for n in range(spec.pictures))
+# the axis that a plane leaves out; arrays are RAS
+_PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
 
 
-def save_picture(
-    spec: TrainingSpec,
-    step: int,
-    crop: CropFrame,
-    image_XYZ: Tensor,
-    fake_XYZ: Tensor,
-    synthetic_XYZ: Tensor,
-    measures: CropMeasures,
-) -> None:
-    """The slice along the third axis that holds most of the tumor, before and after painting, as one JSON file."""
-    if not bool(synthetic_XYZ.any()):
-        return
-    at = int(synthetic_XYZ.sum((0, 1)).argmax())
-    tumor = crop.tumors[0]
-    picture = {
-        "step": step,
-        "item": crop.item,
-        "crop": crop.crop,
-        "organ": tumor.organ,
-        "size": tumor.size,
-        "shareSeen": measures.seen_voxels / (measures.synthetic_voxels + 1e-6),
-        "width": image_XYZ.shape[0],
-        "height": image_XYZ.shape[1],
-        "host": _pixels(image_XYZ[:, :, at] * 255),
-        "synthetic": _pixels(fake_XYZ[:, :, at] * 255),
-        "mask": _pixels(synthetic_XYZ[:, :, at]),
-    }
-    folder = Path(spec.runDirectory) / "pictures"
-    folder.mkdir(exist_ok=True)
-    target = folder / f"step_{step:08d}.json"
-    aside = target.with_suffix(".tmp")
-    aside.write_text(json.dumps(picture), encoding="utf-8")
-    aside.rename(target)
+class Pictures:
+    """Leaves `spec.pictures` examples in `pictures/` of the run; a step without a tumor passes its turn on."""
+
+    def __init__(self, spec: TrainingSpec, first_step: int) -> None:
+        self._spec = spec
+        self._last = first_step - 1
+        # evenly spread, the last step among them
+        self._times = [round((n + 1) * (spec.steps - 1) / spec.pictures) for n in range(spec.pictures)]
+
+    def due(self, step: int) -> bool:
+        return any(self._last < time <= step for time in self._times)
+
+    def save(
+        self,
+        step: int,
+        crop: CropFrame,
+        image_XYZ: Tensor,
+        fake_XYZ: Tensor,
+        synthetic_XYZ: Tensor,
+        measures: CropMeasures,
+    ) -> None:
+        """The three planes that hold most of the tumor, before and after painting, as `step_00000012.json`.
+
+        Images are windowed to 0..1 and augmented; flips and turns are taken back, so that the reader sees the body as
+        it lies. `synthetic_XYZ` is bool and holds at least one voxel.
+        """
+        tumor = next(tumor for tumor in crop.tumors if tumor.draw == measures.draw)
+        parts = {"host": image_XYZ * 255, "synthetic": fake_XYZ * 255, "mask": synthetic_XYZ}
+        volumes = {name: undo_geometry(part, crop.augmentation) for name, part in parts.items()}
+        judged = self._spec.baseline is not None
+        picture = {
+            "step": step,
+            "item": crop.item,
+            "crop": crop.crop,
+            "organ": tumor.organ,
+            "size": tumor.size,
+            "shareSeen": measures.seen_voxels / measures.synthetic_voxels if judged else None,
+            "planes": [_plane(name, axis, volumes) for name, axis in _PLANES.items()],
+        }
+        folder = Path(self._spec.runDirectory) / "pictures"
+        folder.mkdir(exist_ok=True)
+        target = folder / f"step_{step:08d}.json"
+        aside = target.with_suffix(".tmp")
+        aside.write_text(json.dumps(picture), encoding="utf-8")
+        aside.rename(target)
+        self._last = step
 
 
-def _pixels(slice_XY: Tensor) -> str:
-    """Rows from the front of the body (high second index) to the back, as radiologists look at it."""
-    rows_YX = torch.flip(slice_XY.float().clamp(0, 255).round().to(torch.uint8).cpu().T, (0,))
-    return base64.b64encode(rows_YX.contiguous().numpy().tobytes()).decode()
+def undo_geometry(array_XYZ: Tensor, augmentation: Augmentation) -> Tensor:
+    """The inverse of augment_geometry."""
+    turned = torch.rot90(array_XYZ, -augmentation.quarter_turns, (0, 1))
+    return torch.flip(turned, [axis for axis, flipped in enumerate(augmentation.flip) if flipped])
+
+
+def _plane(name: str, axis: int, volumes: dict[str, Tensor]) -> dict[str, Any]:
+    others = tuple(other for other in range(3) if other != axis)
+    at = int(volumes["mask"].sum(others).argmax())
+    slices = {key: volume.select(axis, at) for key, volume in volumes.items()}
+    width, height = slices["mask"].shape
+    return {"name": name, "width": width, "height": height, **{key: _pixels(part) for key, part in slices.items()}}
+
+
+def _pixels(slice_UV: Tensor) -> str:
+    """Base64 of rows from the top, as radiologists look: right (sagittal: front) at the left, front or head at the top."""
+    rows_VU = torch.flip(slice_UV.float().clamp(0, 255).round().to(torch.uint8).cpu().T, (0, 1))
+    return base64.b64encode(rows_VU.contiguous().numpy().tobytes()).decode()
