@@ -3,8 +3,8 @@
     .venv/bin/python scripts/bench/checkpoint_load.py [--repeats 5] [--folder DIR]
 
 Writes the file (published sizes, 0.44 GB, formula weights) in a temporary folder, reads it once so that the disk's
-speed does not matter, then measures each way in fresh processes, in turns. `tensors`: every value was read once. `networks`:
-generator and segmentor stand ready. Peak memory is the process's own above what it has with everything imported.
+speed does not matter, then measures each way in fresh processes, in turns. `tensors`: every value was read once.
+`networks`: generator and segmentor stand ready. Peak memory is above what the process has with everything imported.
 """
 
 import argparse
