@@ -31,7 +31,7 @@ type Place = (x: number, y: number) => readonly [string, string]
 
 const [WIDTH, HEIGHT] = [520, 260]
 const PLOT = { left: 50, right: WIDTH - 14, top: 12, bottom: HEIGHT - 44 }
-const MAX_BINS = 120
+const MAX_BINS = 48
 /** Colours and dash patterns of the style sheet. */
 const LOOKS = 4
 
@@ -113,7 +113,7 @@ function grid(
     const [, y] = place(x0, value)
     return `<path class="grid" d="M${PLOT.left} ${y}H${PLOT.right}"/><text x="${PLOT.left - 7}" y="${y}" dy=".32em" text-anchor="end">${tick(value)}</text>`
   })
-  const below = ticks(x0, x1, 6).map((value) => {
+  const below = ticks(x0, x1, Math.min(6, x1 - x0)).map((value) => {
     const [x] = place(value, y0)
     return `<path class="grid" d="M${x} ${PLOT.bottom}v4"/><text x="${x}" y="${PLOT.bottom + 18}" text-anchor="middle">${tick(value)}</text>`
   })

@@ -43,11 +43,12 @@ export function shareChart(events: readonly RunEvent[], keptName: string): strin
   })
 }
 
-/** Tumor Dice of each validation; empty when there was none, or no case with a tumor. */
+/** Tumor Dice of each validation; empty when there are not two to draw a line between. */
 export function validationChart(events: readonly RunEvent[]): string {
   const points = events.flatMap((event): Point[] =>
     event.type === 'validation' && isFigure(event.tumorDice) ? [[event.step, event.tumorDice]] : [],
   )
+  if (points.length < 2) return ''
   return lineChart([{ name: 'tumor Dice', points }], {
     title: 'Validation',
     x: 'step',

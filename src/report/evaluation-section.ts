@@ -26,7 +26,7 @@ export interface EvaluationTable {
 export function evaluationSection(tables: readonly EvaluationTable[]): string {
   if (tables.length === 0) return ''
   return `<section id="evaluation"><h2>Evaluation</h2>
-<div class="columns">${tables.map(evaluationTable).join('\n')}</div></section>`
+<div class="columns evaluation">${tables.map(evaluationTable).join('\n')}</div></section>`
 }
 
 function evaluationTable({ title, grid, level, rows, warnings }: EvaluationTable): string {
@@ -42,7 +42,7 @@ function evaluationTable({ title, grid, level, rows, warnings }: EvaluationTable
 function evaluationRow({ name, mean, low, high, n }: EvaluationRow): string {
   const head = `<th scope="row">${escapeHtml(name)}</th>`
   if (mean === null) return `<tr>${head}<td colspan="4" class="missing">no case counts for it</td></tr>`
-  const interval = low === null || high === null ? '–' : `${low.toFixed(3)} to ${high.toFixed(3)}`
+  const interval = low === null || high === null ? '–' : `${low.toFixed(3)} – ${high.toFixed(3)}`
   return `<tr>${head}<td><b>${mean.toFixed(3)}</b></td><td>${interval}</td><td>${n}</td><td class="plot">${whisker(mean, low ?? mean, high ?? mean)}</td></tr>`
 }
 

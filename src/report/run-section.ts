@@ -29,8 +29,7 @@ export function runSection(run: RunReport, id: string): string {
 <p class="outcome"><strong class="${look}">${word}</strong> ${escapeHtml(detail)}</p>
 ${warnings(run)}
 ${facts(run.events, started)}
-${charts(run, started?.job)}
-${labelTable(run)}
+${curves(run, started?.job)}
 ${started && started.job !== 'baseline' ? synthetic(run) : ''}
 ${timeline(run.events)}
 ${configuration(run.configText)}
@@ -89,17 +88,19 @@ function facts(events: readonly RunEvent[], started: StartedEvent | undefined): 
   return `<dl>${cells.join('')}</dl>`
 }
 
-function charts({ events, tumors }: RunReport, job: JobKind | undefined): string {
+function curves(run: RunReport, job: JobKind | undefined): string {
+  const { events, tumors } = run
   if (!events.some((event) => event.type === 'step'))
     return '<p class="missing">No step was made, so there are no curves.</p>'
   const shown = [
     lossChart(events),
     shareChart(events, `tumors ${keptName(tumors?.mode ?? 'gated')}`),
     validationChart(events),
+    labelTable(run),
   ].join('\n')
   const unvalidated = job !== 'synthesis' && !events.some((event) => event.type === 'validation')
   const missing = unvalidated ? '<p class="missing">The run was not validated.</p>' : ''
-  return `<h3>Curves</h3><div class="columns">${shown}</div>${missing}`
+  return `<h3>Curves <span class="quiet">the numbers in the legends are those at the end</span></h3><div class="columns">${shown}</div>${missing}`
 }
 
 /** Dice of every label in the best validation. */
@@ -112,7 +113,8 @@ function labelTable({ events, labelNames }: RunReport): string {
     return `<tr><th scope="row">${escapeHtml(name)}</th><td>${isFigure(dice) ? dice.toFixed(3) : '–'}</td></tr>`
   })
   const tumor = isFigure(best.tumorDice) ? best.tumorDice.toFixed(3) : 'no case has a tumor'
-  return `<div class="scroll narrow"><table><caption>Dice at step ${best.step}, the best of ${counted(validations.length, 'validation')}, on ${counted(best.numCases, 'case')}</caption>
+  const among = validations.length > 1 ? `, the best of ${validations.length},` : ''
+  return `<div class="scroll"><table><caption>Validation at step ${best.step}${among} <span class="quiet">on ${counted(best.numCases, 'case')}</span></caption>
 <thead><tr><th scope="col">label</th><th scope="col">mean Dice</th></tr></thead>
 <tbody>${rows.join('\n')}</tbody><tfoot><tr><th scope="row">tumor</th><td>${tumor}</td></tr></tfoot></table></div>`
 }

@@ -21,7 +21,7 @@ body {
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
   font-variant-numeric: tabular-nums;
 }
-h1, h2, h3, h4, caption, strong { font-weight: 650; text-wrap: balance; }
+h1, h2, h3, h4, caption, strong { font-weight: 650; }
 h1 { font-size: 2.1rem; line-height: 1.15; letter-spacing: -.02em; margin: 0 0 .25rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.45rem; line-height: 1.25; letter-spacing: -.012em; margin: 0 0 .35rem; overflow-wrap: anywhere; }
 h3 { font-size: 1.1rem; margin: 2.25rem 0 .75rem; }
@@ -40,10 +40,12 @@ section { border-top: 1px solid var(--line); padding-top: 1.75rem; margin-top: 3
 .outcome { margin-bottom: 1.25rem; overflow-wrap: anywhere; }
 .outcome strong { text-transform: capitalize; }
 .warnings { border-left: 3px solid var(--fair); padding: .1rem 0 .1rem 1rem; list-style: none; overflow-wrap: anywhere; }
-.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 2rem 3rem; align-items: start; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 2rem; align-items: start; }
 .scroll { overflow-x: auto; }
-.narrow { max-width: 27rem; }
-dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); gap: .9rem 1.5rem; margin: 0; }
+.columns table { margin-top: 0; }
+.evaluation table { font-size: .86rem; }
+.evaluation th, .evaluation td { padding-inline: .45rem; }
+dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: .9rem 1.5rem; margin: 0; }
 dt { color: var(--quiet); font-size: .82rem; }
 dd { margin: 0; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; margin: 1.25rem 0 .75rem; font-size: .92rem; }
@@ -58,7 +60,7 @@ tfoot th, tfoot td { font-weight: 650; border-bottom: 0; }
 th.word, td.word { text-align: left; }
 td.wide { white-space: normal; overflow-wrap: anywhere; min-width: 14rem; }
 td.missing { text-align: left; }
-td.plot { width: 30%; min-width: 6.5rem; }
+td.plot { width: 22%; min-width: 5rem; }
 td.plot svg { width: 100%; display: block; }
 .scale span:last-child { float: right; }
 .scale span:first-child { float: left; }

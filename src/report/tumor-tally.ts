@@ -74,7 +74,7 @@ export function tumorTable({ rows, noRoom, mode }: TumorTally): string {
   const unseen =
     mode === 'notJudged' ? '<p class="warning">No baseline looked at these tumors, so each was kept.</p>' : ''
   return `<div class="scroll"><table><caption>Synthetic tumors by organ and size</caption>
-<thead><tr><th scope="col">organ</th><th scope="col">size</th><th scope="col">painted</th><th scope="col">${keptName(mode)}</th><th scope="col">mean share seen</th></tr></thead>
+<thead><tr><th scope="col">organ</th><th scope="col" class="word">size</th><th scope="col">painted</th><th scope="col">${keptName(mode)}</th><th scope="col">mean share seen</th></tr></thead>
 <tbody>${rows.map((row) => tallyRow(row.organ, row.size, row, mode)).join('\n')}</tbody>
 <tfoot>${tallyRow('all', '', { ...total }, mode)}</tfoot></table></div>${unseen}${crops}`
 }
@@ -86,5 +86,5 @@ function tallyRow(
   mode: TumorTally['mode'],
 ): string {
   const seen = mode === 'notJudged' ? '–' : percent(sumShareSeen / tried)
-  return `<tr><th scope="row">${escapeHtml(organ)}</th><td class="word">${escapeHtml(size)}</td><td>${tried.toLocaleString('en-US')}</td><td>${kept.toLocaleString('en-US')} <span class="quiet">${percent(kept / tried)}</span></td><td>${seen}</td></tr>`
+  return `<tr><th scope="row">${escapeHtml(organ)}</th><td class="word">${escapeHtml(size)}</td><td>${tried.toLocaleString('en-US')}</td><td>${kept.toLocaleString('en-US')} <span class="quiet">(${percent(kept / tried)})</span></td><td>${seen}</td></tr>`
 }

@@ -90,3 +90,20 @@ export const everyEvent: readonly RunEvent[] = [
   { time, type: 'checkpoint', step: 100, directory: 'runs/a/checkpoints/step_00000100', reason: 'end' },
   finished(),
 ]
+
+/** What the runtime writes into `pictures/`: one plane of 3 x 2 pixels. */
+export function pictureFile(changes: object = {}) {
+  const pixels = Buffer.from([0, 1, 2, 3, 4, 5]).toString('base64')
+  const mask = Buffer.from([0, 0, 1, 0, 0, 1]).toString('base64')
+  const plane = { name: 'axial', width: 3, height: 2, host: pixels, synthetic: pixels, mask }
+  return {
+    step: 11,
+    item: 3,
+    crop: 0,
+    organ: 'liver',
+    size: 'tiny',
+    shareSeen: 0.85,
+    planes: [plane],
+    ...changes,
+  }
+}

@@ -79,6 +79,6 @@ def _plane(name: str, axis: int, volumes: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def _pixels(slice_UV: Tensor) -> str:
-    """Base64 of rows from the top, as radiologists look: right (sagittal: front) at the left, front or head at the top."""
+    """Base64 of rows from the top, as radiologists look: right (sagittal: front) at the left, front or head up."""
     rows_VU = torch.flip(slice_UV.float().clamp(0, 255).round().to(torch.uint8).cpu().T, (0, 1))
     return base64.b64encode(rows_VU.contiguous().numpy().tobytes()).decode()

@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest'
+import { type LedgerEntry, tallyTumors, tumorTable } from '../../src/report/tumor-tally.js'
+
+async function* ledger(...entries: LedgerEntry[]): AsyncIterable<LedgerEntry> {
+  yield* entries
+}
+
+function tumor(organ: string, size: string, shareSeen: number): LedgerEntry {
+  const seen = shareSeen > 0.5
+  const [verdict, reason] = seen ? (['accepted', 'seen'] as const) : (['rejected', 'notSeen'] as const)
+  return { organ, size, verdict, reason, measures: { shareSeen } }
+}
+
+test('counts tumors by organ, and sizes from tiny to large', async () => {
+  const tally = await tallyTumors(
+    ledger(
+      tumor('pancreas', 'tiny', 0.25),
+      tumor('liver', 'large', 0.75),
+      tumor('liver', 'tiny', 0.75),
+      tumor('liver', 'tiny', 0.25),
+      { verdict: 'noRoom', reason: 'noRoom' },
+    ),
+  )
+  expect(tally).toEqual({
+    rows: [
+      { organ: 'liver', size: 'tiny', tried: 2, kept: 1, sumShareSeen: 1 },
+      { organ: 'liver', size: 'large', tried: 1, kept: 1, sumShareSeen: 0.75 },
+      { organ: 'pancreas', size: 'tiny', tried: 1, kept: 0, sumShareSeen: 0.25 },
+    ],
+    noRoom: 1,
+    mode: 'gated',
+  })
+  const table = tumorTable(tally)
+  expect(table).toContain('In 1 crop there was no room')
+  expect(table).toContain('<td>2</td><td>1 <span class="quiet">(50 %)</span></td><td>50 %</td>')
+  expect(table).toMatch(/<tfoot>.*all.*<td>4<\/td>/s)
+})
+
+test('does not say kept where synthesis training only measured', async () => {
+  const seen: LedgerEntry = { ...tumor('liver', 'tiny', 0.9), verdict: 'recorded' }
+  const unseen: LedgerEntry = { ...tumor('liver', 'tiny', 0.1), verdict: 'recorded' }
+  const tally = await tallyTumors(ledger(seen, unseen))
+  expect(tally).toMatchObject({ mode: 'recorded', rows: [{ tried: 2, kept: 1 }] })
+  expect(tumorTable(tally)).toContain('seen well enough to be kept')
+})
+
+test('says that no baseline looked, and gives no share then', async () => {
+  const kept: LedgerEntry = {
+    organ: 'liver',
+    size: 'tiny',
+    verdict: 'accepted',
+    reason: 'notJudged',
+    measures: { shareSeen: 0 },
+  }
+  const table = tumorTable(await tallyTumors(ledger(kept)))
+  expect(table).toContain('No baseline looked')
+  expect(table).toContain('<td>–</td>')
+})
+
+test('says that nothing was painted', async () => {
+  expect(tumorTable(await tallyTumors(ledger()))).toContain('No synthetic tumor was painted.')
+})
