@@ -8,7 +8,7 @@ import { readNifti } from '../../src/volume/nifti.js'
 import { writeNifti } from '../../src/volume/nifti-write.js'
 import { filled, gzipped, madeNifti } from '../helpers/nifti-fixtures.js'
 import { runPython } from '../helpers/python.js'
-import { sharedData } from '../helpers/shared-data.js'
+import { sharedData } from '../helpers/shared.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
 interface Answer {

@@ -11,7 +11,7 @@ import { readNifti } from '../../src/volume/nifti.js'
 import type { Affine } from '../../src/volume/volume.js'
 import { madeCase, madeImage, madeLabel } from '../helpers/made-cases.js'
 import { madeNifti } from '../helpers/nifti-fixtures.js'
-import { sharedData } from '../helpers/shared-data.js'
+import { sharedData } from '../helpers/shared.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
 const OPTIONS = { prepared: null, concurrency: 2 } as const

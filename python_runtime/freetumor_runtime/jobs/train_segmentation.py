@@ -19,7 +19,7 @@ from freetumor_runtime.data.crops import CropFrame, swap_slabs
 from freetumor_runtime.data.frames import FrameSource
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready, StepDone
 from freetumor_runtime.models.checkpoint import segmentor_metadata
-from freetumor_runtime.training.boundary import Boundary, Decision, LiveCommand
+from freetumor_runtime.training.boundary import Boundary, LiveCommand
 from freetumor_runtime.training.optimization import (
     SegmentationLoss,
     build_optimizer,
@@ -97,13 +97,7 @@ def train_segmentation(
     feed.request(step)
     next_step: RenderedStep | None = None
     while step < spec.steps:
-        decision = None
-        for event in boundary.decide(step):
-            if isinstance(event, Decision):
-                decision = event
-            else:
-                yield event
-        assert decision is not None
+        decision = yield from boundary.decide(step)
         base_rate = base_rate if decision.learning_rate is None else decision.learning_rate
         if decision.save or decision.stop:
             yield save(step, "stop" if decision.stop else "command")

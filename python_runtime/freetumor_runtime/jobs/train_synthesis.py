@@ -23,7 +23,7 @@ from freetumor_runtime.synthesis.losses import (
     segmentation_loss,
 )
 from freetumor_runtime.synthesis.render import SYNTHETIC
-from freetumor_runtime.training.boundary import Boundary, Decision, LiveCommand
+from freetumor_runtime.training.boundary import Boundary, LiveCommand
 from freetumor_runtime.training.optimization import build_optimizer, set_learning_rate
 from freetumor_runtime.training.painting import Canvas, Painter, measures_of
 from freetumor_runtime.training.pictures import Pictures
@@ -83,13 +83,7 @@ def train_synthesis(
     pictures = Pictures(spec, step)
     feed.request(step)
     while step < spec.steps:
-        decision = None
-        for event in boundary.decide(step):
-            if isinstance(event, Decision):
-                decision = event
-            else:
-                yield event
-        assert decision is not None
+        decision = yield from boundary.decide(step)
         learning_rate = learning_rate if decision.learning_rate is None else decision.learning_rate
         if decision.save or decision.stop:
             yield save(step, "stop" if decision.stop else "command")

@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import torch
@@ -42,8 +42,8 @@ class Boundary:
         self._terminated = False
         signal.signal(signal.SIGTERM, self._on_terminate)
 
-    def decide(self, step: int) -> Iterator[Event | Decision]:
-        """Yields acknowledgements, then one Decision. Waits here while paused."""
+    def decide(self, step: int) -> Generator[Event, None, Decision]:
+        """Yields acknowledgements and returns the decision (`yield from`). Waits here while paused."""
         learning_rate, save, stop, reason = None, False, False, ""
         while True:
             commands = self._poll() if self._ranks.first else []
@@ -59,13 +59,12 @@ class Boundary:
                 yield Acknowledged(command.id, step, "")
             agreed = self._agree(learning_rate, save, stop or self._terminated, self._paused)
             if agreed.stop or not self._paused:
-                yield Decision(
+                return Decision(
                     agreed.learning_rate,
                     agreed.save,
                     agreed.stop,
                     (reason or "signal") if agreed.stop else "",
                 )
-                return
             time.sleep(0.05)
 
     def _agree(self, learning_rate: float | None, save: bool, stop: bool, paused: bool) -> Decision:

@@ -17,28 +17,38 @@ def boundary(*batches):
     return Boundary(ALONE, lambda: queue.pop(0) if queue else [])
 
 
+def decided(decide):
+    """All events, then the decision."""
+    events = []
+    while True:
+        try:
+            events.append(next(decide))
+        except StopIteration as end:
+            return [*events, end.value]
+
+
 def test_a_step_without_commands_goes_on():
-    assert list(boundary().decide(3)) == [Decision(None, False, False, "")]
+    assert decided(boundary().decide(3)) == [Decision(None, False, False, "")]
 
 
 def test_a_learning_rate_is_acknowledged_with_the_step_it_holds_from():
-    events = list(boundary([LiveCommand(7, "setLearningRate", value=5e-5)]).decide(12))
+    events = decided(boundary([LiveCommand(7, "setLearningRate", value=5e-5)]).decide(12))
     assert events == [Acknowledged(7, 12, ""), Decision(5e-5, False, False, "")]
 
 
 def test_a_pause_holds_until_unpause_and_keeps_what_came_in_between():
     commands = boundary([LiveCommand(1, "pause")], [LiveCommand(2, "checkpoint")], [LiveCommand(3, "unpause")])
-    events = list(commands.decide(5))
+    events = decided(commands.decide(5))
     assert [event.id for event in events[:-1]] == [1, 2, 3]
     assert events[-1] == Decision(None, True, False, "")
 
 
 def test_a_stop_ends_a_pause():
-    events = list(boundary([LiveCommand(1, "pause")], [LiveCommand(2, "stop", reason="enough")]).decide(5))
+    events = decided(boundary([LiveCommand(1, "pause")], [LiveCommand(2, "stop", reason="enough")]).decide(5))
     assert events[-1] == Decision(None, False, True, "enough")
 
 
 def test_sigterm_is_a_request_to_stop():
     waiting = boundary()
     os.kill(os.getpid(), signal.SIGTERM)
-    assert list(waiting.decide(0))[-1] == Decision(None, False, True, "signal")
+    assert decided(waiting.decide(0))[-1] == Decision(None, False, True, "signal")
