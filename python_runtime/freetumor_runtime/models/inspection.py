@@ -146,10 +146,15 @@ def imagined(architecture: str, outputs: int, width: int) -> nn.Module:
 
 
 class _KeptValues(TorchFunctionMode):
-    """MONAI's constructor reads the values of a linspace, which the meta device has not."""
+    """MONAI's constructor reads the values of a linspace, which the meta device has not.
+
+    An arange (small) and an erfinv (of weights that nobody will read) would there need a second of imports.
+    """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        there = {"device": "cpu"} if function is torch.linspace else {}
+        if function is torch.Tensor.erfinv_:
+            return args[0]
+        there = {"device": "cpu"} if function in (torch.linspace, torch.arange) else {}
         return function(*args, **{**(kwargs or {}), **there})
 
 
