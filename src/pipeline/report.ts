@@ -1,5 +1,5 @@
 import { access, readdir, readFile } from 'node:fs/promises'
-import { basename, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { DataError, UsageError } from '../errors.js'
 import type { Summary } from '../evaluation/summary.js'
 import { readJsonLog } from '../jsonl.js'
@@ -8,7 +8,7 @@ import type { EvaluationRow, EvaluationTable } from '../report/evaluation-sectio
 import { type ReportInput, renderReport } from '../report/html.js'
 import { parseTumorPicture, type TumorPicture } from '../report/pictures.js'
 import type { RunReport } from '../report/run-section.js'
-import { tallyTumors } from '../report/tumor-tally.js'
+import { type LedgerEntry, tallyTumors } from '../report/tumor-tally.js'
 import { readEvents } from '../training/event-log.js'
 import type { RunEvent } from '../training/events.js'
 import { writeWhole } from '../training/run-directory.js'
@@ -27,7 +27,7 @@ const VERDICTS: Readonly<Record<LedgerLine['verdict'], string | null>> = {
  */
 export async function writeRunReport(directory: string): Promise<string> {
   const run = await readRun(directory)
-  return await writeReport(directory, { title: run.name, runs: [run], evaluations: [] })
+  return await writeReport(directory, { title: run.name, runs: [run] })
 }
 
 /**
@@ -48,15 +48,39 @@ export async function writeDemoReport(out: string): Promise<string> {
   return await writeReport(out, { title: 'freetumor demo', runs, evaluations })
 }
 
-/** Whether a folder holds a demo. */
-export async function isDemo(folder: string): Promise<boolean> {
-  return (await orMissing(access(join(folder, 'demo.json')).then(() => true))) ?? false
+/**
+ * Makes `report.html` beside a ledger that belongs to no run, as an offline synthesis leaves it.
+ * @param path the ledger, or the folder that holds `ledger.jsonl`
+ * @returns the path of the page
+ */
+export async function writeLedgerReport(path: string): Promise<string> {
+  const ledger = resolve(path.endsWith('.jsonl') ? path : join(path, 'ledger.jsonl'))
+  const tumors = await orMissing(tallyTumors(readJsonLog<LedgerEntry>(ledger)))
+  if (tumors === null)
+    throw new UsageError(
+      `${path} holds no run (config.resolved.yaml), demo (demo.json) or ledger (ledger.jsonl)`,
+      {
+        hint: 'name the --out of `freetumor train`, `demo` or `synthesize`, or a ledger',
+      },
+    )
+  const folder = dirname(ledger)
+  const ledgers = [{ name: 'Synthetic tumors', tumors, pictures: [] }]
+  return await writeReport(folder, { title: basename(folder), ledgers })
 }
 
-async function writeReport(folder: string, input: Omit<ReportInput, 'made'>): Promise<string> {
+/** Makes the page of whatever lies at `path`: a run, a demo or a ledger. */
+export async function writeAnyReport(path: string): Promise<string> {
+  const holds = async (name: string): Promise<boolean> =>
+    (await orMissing(access(join(path, name)).then(() => true))) !== null
+  if (path.endsWith('.jsonl')) return await writeLedgerReport(path)
+  if (await holds('demo.json')) return await writeDemoReport(path)
+  return (await holds('config.resolved.yaml')) ? await writeRunReport(path) : await writeLedgerReport(path)
+}
+
+async function writeReport(folder: string, input: Partial<ReportInput> & { title: string }): Promise<string> {
   const path = join(folder, 'report.html')
   const made = `${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC`
-  await writeWhole(path, renderReport({ ...input, made }))
+  await writeWhole(path, renderReport({ runs: [], evaluations: [], ledgers: [], ...input, made }))
   return path
 }
 
@@ -124,7 +148,7 @@ async function readAll(events: AsyncIterable<RunEvent>): Promise<RunEvent[]> {
 /** Null when the file does not exist. */
 async function orMissing<T>(reading: Promise<T>): Promise<T | null> {
   return reading.catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null
     throw error
   })
 }

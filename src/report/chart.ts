@@ -17,6 +17,8 @@ export interface ChartOptions {
   readonly range?: readonly [number, number]
   /** Few points, each a measurement: drawn as dots on the line. */
   readonly dots?: boolean
+  /** Whether long curves show their smallest and largest values too; default true. */
+  readonly spread?: boolean
 }
 
 /** Neighbouring points as one: their mean, between their smallest and largest value. */
@@ -40,7 +42,10 @@ export function lineChart(series: readonly Series[], options: ChartOptions): str
   const drawn = series.filter(({ points }) => points.length > 0)
   if (drawn.length === 0) return ''
   const perBin = Math.ceil(Math.max(...drawn.map(({ points }) => points.length)) / MAX_BINS)
-  const curves = drawn.map(({ name, points }) => ({ name, bins: inBins(points, perBin) }))
+  const curves = drawn.map(({ name, points }) => ({
+    name,
+    bins: inBins(points, perBin, options.spread ?? true),
+  }))
   const all = curves.flatMap(({ bins }) => bins)
   const [x0, x1] = rangeOfX(all)
   const [y0, y1] = options.range ?? rangeOfY(all)
@@ -48,27 +53,26 @@ export function lineChart(series: readonly Series[], options: ChartOptions): str
     (PLOT.left + ((x - x0) / (x1 - x0)) * (PLOT.right - PLOT.left)).toFixed(1),
     (PLOT.bottom - ((y - y0) / (y1 - y0)) * (PLOT.bottom - PLOT.top)).toFixed(1),
   ]
-  const spread =
-    perBin > 1
-      ? ` <span class="quiet">means of ${counted(perBin, 'step')}, shaded from smallest to largest</span>`
-      : ''
-  return `<figure class="chart"><figcaption><h4>${escapeHtml(options.title)}</h4>${spread}
+  const shaded = options.spread === false ? '' : ', shaded from smallest to largest'
+  const means = perBin > 1 ? ` <span class="quiet">means of ${counted(perBin, 'step')}${shaded}</span>` : ''
+  return `<figure class="chart"><figcaption><h4>${escapeHtml(options.title)}</h4>${means}
 <ul class="legend">${curves.map(legendEntry).join('')}</ul></figcaption>
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(inOneSentence(curves, options))}">
 ${grid(place, [x0, x1], [y0, y1])}${axisTitles(options)}
 ${curves.map(({ bins }, at) => curve(bins, at, place, options.dots ?? false)).join('\n')}</svg></figure>`
 }
 
-function inBins(points: readonly Point[], perBin: number): Bin[] {
+function inBins(points: readonly Point[], perBin: number, spread: boolean): Bin[] {
   const bins: Bin[] = []
   for (let at = 0; at < points.length; at += perBin) {
     const part = points.slice(at, at + perBin)
     const ys = part.map(([, y]) => y)
+    const mean = ys.reduce((sum, y) => sum + y, 0) / ys.length
     bins.push({
       x: part.reduce((sum, [x]) => sum + x, 0) / part.length,
-      mean: ys.reduce((sum, y) => sum + y, 0) / part.length,
-      low: Math.min(...ys),
-      high: Math.max(...ys),
+      mean,
+      low: spread ? Math.min(...ys) : mean,
+      high: spread ? Math.max(...ys) : mean,
     })
   }
   return bins

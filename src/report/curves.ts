@@ -40,6 +40,8 @@ export function shareChart(events: readonly RunEvent[], keptName: string): strin
     x: 'step',
     y: 'share',
     range: [0, 1],
+    // of the few tumors of a step, some are always seen fully and some not at all
+    spread: false,
   })
 }
 

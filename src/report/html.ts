@@ -3,18 +3,28 @@ import { escapeHtml } from './escape-html.js'
 import { type EvaluationTable, evaluationSection } from './evaluation-section.js'
 import { outcomeOf, type RunReport, runSection } from './run-section.js'
 import { STYLE } from './style.js'
+import { type Example, tumorSection } from './tumor-section.js'
+import type { TumorTally } from './tumor-tally.js'
 import { duration, isFigure, percent } from './wording.js'
 
 export interface ReportInput {
   readonly title: string
   readonly runs: readonly RunReport[]
   readonly evaluations: readonly EvaluationTable[]
+  /** Ledgers that belong to no run, as an offline synthesis writes them. */
+  readonly ledgers: readonly LedgerReport[]
   /** When it was made, as it is to be read. */
   readonly made: string
 }
 
+export interface LedgerReport {
+  readonly name: string
+  readonly tumors: TumorTally
+  readonly pictures: readonly Example[]
+}
+
 /** One page that holds everything it shows: no script, no font, no picture is loaded from anywhere. */
-export function renderReport({ title, runs, evaluations, made }: ReportInput): string {
+export function renderReport({ title, runs, evaluations, ledgers, made }: ReportInput): string {
   const contents = [
     ...(evaluations.length > 0 ? [['evaluation', 'Evaluation'] as const] : []),
     ...runs.map(({ name }, at) => [`run-${at}`, name] as const),
@@ -34,24 +44,29 @@ ${links.length > 1 ? `<nav aria-label="Contents"><ul>${links.join('')}</ul></nav
 <main>
 ${overview(runs)}
 ${evaluationSection(evaluations)}
-${runs.length === 0 ? '<p class="missing">There is no run to tell of.</p>' : ''}
-${runs.map((run, at) => runSection(run, `run-${at}`)).join('\n')}
+${runs.length + ledgers.length === 0 ? '<p class="missing">There is no run to tell of.</p>' : ''}
+${runs.map((run, at) => runSection(run, `run-${at}`, runs.length > 1 ? run.name : 'Training')).join('\n')}
+${ledgers.map(ledgerSection).join('\n')}
 </main>
 </body>
 </html>
 `
 }
 
+function ledgerSection({ name, tumors, pictures }: LedgerReport): string {
+  return `<section><h2>${escapeHtml(name)}</h2>${tumorSection(tumors, pictures)}</section>`
+}
+
 /** Several runs on one line each. */
 function overview(runs: readonly RunReport[]): string {
   if (runs.length < 2) return ''
   const rows = runs.map((run, at) => {
-    const cells = [stepsDone(run.events), time(run.events), bestDice(run.events), keptShare(run.events)]
+    const cells = [stepsDone(run.events), time(run.events), bestDice(run.events), seenWellEnough(run.events)]
     const { word, look } = outcomeOf(run.events)
     return `<tr><th scope="row"><a href="#run-${at}">${escapeHtml(run.name)}</a></th><td class="word ${look}">${word}</td>${cells.map((cell) => `<td>${cell}</td>`).join('')}</tr>`
   })
   return `<section><h2>Overview</h2><div class="scroll"><table><caption>The runs, in the order in which they were made</caption>
-<thead><tr><th scope="col">run</th><th scope="col" class="word">outcome</th><th scope="col">steps</th><th scope="col">time in steps</th><th scope="col">best tumor Dice in validation</th><th scope="col">synthetic tumors kept</th></tr></thead>
+<thead><tr><th scope="col">run</th><th scope="col" class="word">outcome</th><th scope="col">steps</th><th scope="col">time in steps</th><th scope="col">best tumor Dice in validation</th><th scope="col">synthetic tumors seen well enough</th></tr></thead>
 <tbody>${rows.join('\n')}</tbody></table></div></section>`
 }
 
@@ -71,9 +86,9 @@ function bestDice(events: readonly RunEvent[]): string {
   return all.length > 0 ? Math.max(...all).toFixed(3) : '–'
 }
 
-function keptShare(events: readonly RunEvent[]): string {
+/** The events of synthesis training call these kept too, though nothing is decided there. */
+function seenWellEnough(events: readonly RunEvent[]): string {
   let [kept, tried] = [0, 0]
-  // synthesis training measures tumors but decides nothing
   for (const event of events)
     if (event.type === 'synthesis') [kept, tried] = [kept + event.kept, tried + event.tried]
   return tried > 0 ? percent(kept / tried) : '–'

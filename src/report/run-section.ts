@@ -1,9 +1,9 @@
 import type { JobKind, RunEvent, StartedEvent } from '../training/events.js'
 import { lossChart, shareChart, stepsWithoutLoss, validationChart } from './curves.js'
 import { escapeHtml } from './escape-html.js'
-import { type TumorPicture, tumorPng } from './pictures.js'
-import { keptName, type TumorTally, tumorTable } from './tumor-tally.js'
-import { counted, duration, inWords, isFigure, percent, short } from './wording.js'
+import { type Example, tumorSection } from './tumor-section.js'
+import { keptName, type TumorTally } from './tumor-tally.js'
+import { counted, duration, inWords, isFigure, short } from './wording.js'
 
 export interface RunReport {
   readonly name: string
@@ -14,23 +14,22 @@ export interface RunReport {
   readonly labelNames: readonly string[]
   /** From the ledger; null when the run left none. */
   readonly tumors: TumorTally | null
-  /** Examples, with what became of each. */
-  readonly pictures: readonly (TumorPicture & { readonly verdict: string | null })[]
+  readonly pictures: readonly Example[]
   /** What could not be read. */
   readonly problems: readonly string[]
 }
 
-/** All that one run left behind. */
-export function runSection(run: RunReport, id: string): string {
+/** All that one run left behind; `id` is where links lead. */
+export function runSection(run: RunReport, id: string, heading: string): string {
   const started = run.events.findLast((event) => event.type === 'started')
   const { word, look, detail } = outcomeOf(run.events)
   return `<section id="${id}">
-<h2>${escapeHtml(run.name)}</h2>
+<h2>${escapeHtml(heading)}</h2>
 <p class="outcome"><strong class="${look}">${word}</strong> ${escapeHtml(detail)}</p>
 ${warnings(run)}
 ${facts(run.events, started)}
 ${curves(run, started?.job)}
-${started && started.job !== 'baseline' ? synthetic(run) : ''}
+${started && started.job !== 'baseline' ? `<h3>Synthetic tumors</h3>${tumorSection(run.tumors, run.pictures)}` : ''}
 ${timeline(run.events)}
 ${configuration(run.configText)}
 </section>`
@@ -117,31 +116,6 @@ function labelTable({ events, labelNames }: RunReport): string {
   return `<div class="scroll"><table><caption>Validation at step ${best.step}${among} <span class="quiet">on ${counted(best.numCases, 'case')}</span></caption>
 <thead><tr><th scope="col">label</th><th scope="col">mean Dice</th></tr></thead>
 <tbody>${rows.join('\n')}</tbody><tfoot><tr><th scope="row">tumor</th><td>${tumor}</td></tr></tfoot></table></div>`
-}
-
-function synthetic(run: RunReport): string {
-  const table =
-    run.tumors === null
-      ? '<p class="missing">The run left no ledger, so its tumors are not told by organ and size.</p>'
-      : tumorTable(run.tumors)
-  return `<h3>Synthetic tumors</h3>${table}${pictures(run.pictures)}`
-}
-
-function pictures(shown: RunReport['pictures']): string {
-  if (shown.length === 0) return '<p class="missing">The run left no example pictures.</p>'
-  return `<h4>Examples <span class="quiet">from left to right: host, with the synthetic tumor, with its outline</span></h4>
-<div class="pictures">${shown.map(figure).join('\n')}</div>`
-}
-
-function figure(picture: RunReport['pictures'][number]): string {
-  const { organ, size, step, shareSeen, verdict, planes } = picture
-  const what = `${size} tumor, ${organ}`
-  const seen = shareSeen === null ? 'no baseline looked' : `baseline sees ${percent(shareSeen)}`
-  const told = [`step ${step + 1}`, seen, ...(verdict === null ? [] : [verdict])].join(' · ')
-  const names = planes.map(({ name }) => name).join(', ')
-  const alt = `${names} slices through a ${what}, of the host, with the synthetic tumor, and with its outline; ${told}`
-  const source = `data:image/png;base64,${tumorPng(planes).toString('base64')}`
-  return `<figure><img loading="lazy" alt="${escapeHtml(alt)}" src="${source}"><figcaption>${escapeHtml(what)} <span class="quiet">${escapeHtml(told)}</span></figcaption></figure>`
 }
 
 /** Everything but steps, tumors and the warnings above, in the order in which it happened. */

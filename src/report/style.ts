@@ -25,7 +25,9 @@ h1, h2, h3, h4, caption, strong { font-weight: 650; }
 h1 { font-size: 2.1rem; line-height: 1.15; letter-spacing: -.02em; margin: 0 0 .25rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.45rem; line-height: 1.25; letter-spacing: -.012em; margin: 0 0 .35rem; overflow-wrap: anywhere; }
 h3 { font-size: 1.1rem; margin: 2.25rem 0 .75rem; }
+h3 .quiet { font-size: .85rem; }
 h4 { font-size: .95rem; margin: 0; }
+section > h4 { margin-top: 1.75rem; }
 p, ul { margin: 0 0 .75rem; }
 a { color: var(--look0); text-underline-offset: .15em; }
 a:focus-visible, summary:focus-visible { outline: 2px solid var(--look0); outline-offset: 3px; }
@@ -42,6 +44,7 @@ section { border-top: 1px solid var(--line); padding-top: 1.75rem; margin-top: 3
 .warnings { border-left: 3px solid var(--fair); padding: .1rem 0 .1rem 1rem; list-style: none; overflow-wrap: anywhere; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 2rem; align-items: start; }
 .scroll { overflow-x: auto; }
+h2 + .columns { margin-top: 1rem; }
 .columns table { margin-top: 0; }
 .evaluation table { font-size: .86rem; }
 .evaluation th, .evaluation td { padding-inline: .45rem; }
@@ -61,7 +64,7 @@ th.word, td.word { text-align: left; }
 td.wide { white-space: normal; overflow-wrap: anywhere; min-width: 14rem; }
 td.missing { text-align: left; }
 td.plot { width: 22%; min-width: 5rem; }
-td.plot svg { width: 100%; display: block; }
+td.plot svg { width: 100%; display: block; transform: translateY(.15em); }
 .scale span:last-child { float: right; }
 .scale span:first-child { float: left; }
 figure { margin: 0; min-width: 0; }
@@ -79,7 +82,7 @@ svg text { fill: var(--quiet); font-size: 12px; font-family: inherit; }
 .legend b { color: var(--ink); font-weight: 600; }
 .swatch { width: 26px; height: 8px; margin-right: .45rem; vertical-align: middle; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); gap: 1.75rem 1.5rem; margin-top: .9rem; }
-.pictures img { width: 100%; height: auto; display: block; image-rendering: pixelated; }
+.pictures img { width: 100%; height: auto; display: block; }
 .pictures figcaption { font-size: .88rem; margin-top: .5rem; line-height: 1.4; }
 .pictures figcaption .quiet { display: block; }
 details { margin-top: 1.5rem; }

@@ -73,7 +73,7 @@ export function tumorTable({ rows, noRoom, mode }: TumorTally): string {
   )
   const unseen =
     mode === 'notJudged' ? '<p class="warning">No baseline looked at these tumors, so each was kept.</p>' : ''
-  return `<div class="scroll"><table><caption>Synthetic tumors by organ and size</caption>
+  return `<div class="scroll"><table><caption>By organ and size</caption>
 <thead><tr><th scope="col">organ</th><th scope="col" class="word">size</th><th scope="col">painted</th><th scope="col">${keptName(mode)}</th><th scope="col">mean share seen</th></tr></thead>
 <tbody>${rows.map((row) => tallyRow(row.organ, row.size, row, mode)).join('\n')}</tbody>
 <tfoot>${tallyRow('all', '', { ...total }, mode)}</tfoot></table></div>${unseen}${crops}`

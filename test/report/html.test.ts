@@ -35,7 +35,14 @@ function page(...runs: RunReport[]): string {
 }
 
 function input(changes: Partial<ReportInput>): ReportInput {
-  return { title: 'My run', runs: [run()], evaluations: [], made: '2026-01-02 03:04 UTC', ...changes }
+  return {
+    title: 'My run',
+    runs: [run()],
+    evaluations: [],
+    ledgers: [],
+    made: '2026-01-02 03:04 UTC',
+    ...changes,
+  }
 }
 
 /** The words that a reader sees, without tags. */
@@ -109,6 +116,7 @@ describe('the page', () => {
     const html = renderReport({
       title: evil,
       made: evil,
+      ledgers: [{ name: evil, tumors: { rows: [], noRoom: 0, mode: 'gated' }, pictures: [] }],
       evaluations: [
         {
           title: evil,
@@ -214,8 +222,8 @@ describe('what is missing', () => {
     expect(nothing).toContain('The run left no events')
     expect(nothing).toContain('events.jsonl is missing')
     const little = words(page(run({ events: [started(), step(0), finished()], tumors: null, pictures: [] })))
-    expect(little).toContain('The run left no ledger')
-    expect(little).toContain('The run left no example pictures')
+    expect(little).toContain('There is no ledger')
+    expect(little).toContain('There are no example pictures')
     expect(little).toContain('The run was not validated')
     expect(words(page())).toContain('There is no run to tell of')
   })
@@ -224,7 +232,7 @@ describe('what is missing', () => {
     const baseline = words(
       page(run({ events: [started({ job: 'baseline' }), step(0, { job: 'baseline' })], tumors: null })),
     )
-    expect(baseline).not.toContain('ledger')
+    expect(baseline).not.toContain('no ledger')
     const generator = words(
       page(run({ events: [started({ job: 'synthesis' }), step(0, { job: 'synthesis' })] })),
     )

@@ -1,0 +1,32 @@
+import { escapeHtml } from './escape-html.js'
+import { type TumorPicture, tumorPng } from './pictures.js'
+import { type TumorTally, tumorTable } from './tumor-tally.js'
+import { percent } from './wording.js'
+
+/** A picture, with what became of its tumor; null where that is not known or nothing was decided. */
+export type Example = TumorPicture & { readonly verdict: string | null }
+
+/** Synthetic tumors counted, and examples of them; what is missing is said. */
+export function tumorSection(tumors: TumorTally | null, examples: readonly Example[]): string {
+  const table =
+    tumors === null
+      ? '<p class="missing">There is no ledger, so the tumors are not told by organ and size.</p>'
+      : tumorTable(tumors)
+  return `${table}${pictures(examples)}`
+}
+
+function pictures(examples: readonly Example[]): string {
+  if (examples.length === 0) return '<p class="missing">There are no example pictures.</p>'
+  return `<h4>Examples <span class="quiet">from left to right: host, with the synthetic tumor, with its outline</span></h4>
+<div class="pictures">${examples.map(figure).join('\n')}</div>`
+}
+
+function figure({ organ, size, step, shareSeen, verdict, planes }: Example): string {
+  const what = `${size} tumor, ${organ}`
+  const seen = shareSeen === null ? 'no baseline looked' : `baseline sees ${percent(shareSeen)}`
+  const told = [`step ${step + 1}`, seen, ...(verdict === null ? [] : [verdict])].join(' · ')
+  const names = planes.map(({ name }) => name).join(', ')
+  const alt = `${names} slices through a ${what}, of the host, with the synthetic tumor, and with its outline; ${told}`
+  const source = `data:image/png;base64,${tumorPng(planes).toString('base64')}`
+  return `<figure><img loading="lazy" alt="${escapeHtml(alt)}" src="${source}"><figcaption>${escapeHtml(what)} <span class="quiet">${escapeHtml(told)}</span></figcaption></figure>`
+}
