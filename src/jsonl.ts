@@ -1,11 +1,15 @@
 import { once } from 'node:events'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { readFile, rename, writeFile } from 'node:fs/promises'
-import { createInterface } from 'node:readline'
+import { access, rename } from 'node:fs/promises'
+import { pipeline } from 'node:stream/promises'
+import { DataError, EnvironmentError } from './errors.js'
 
 /** An append-only file of one JSON object a line. */
 export interface JsonLog<T> extends AsyncDisposable {
-  /** Buffered; order is kept. */
+  /**
+   * Buffered; order is kept.
+   * @throws EnvironmentError when an earlier line could not be written; told once, here or by `close`
+   */
   write(line: T): void
   /** Resolves when everything is in the file. */
   close(): Promise<void>
@@ -16,65 +20,94 @@ export interface JsonLogOptions<T> {
   readonly keep?: (line: T) => boolean
 }
 
-/** Opens a log to append to; what a killed writer left half-written is cut off first. */
+/**
+ * Opens a log to append to; what a killed writer left half-written is cut off first.
+ * @throws DataError when another line than the last is damaged
+ */
 export async function openJsonLog<T>(path: string, options: JsonLogOptions<T> = {}): Promise<JsonLog<T>> {
   await cutJsonLog(path, options.keep ?? (() => true))
   const stream = createWriteStream(path, { flags: 'a' })
   await once(stream, 'open')
   let failure: Error | null = null
-  stream.on('error', (error) => {
-    failure ??= error
-  })
-  let closing: Promise<void> | null = null
-  const close = (): Promise<void> => {
-    closing ??= new Promise((resolve, reject) => {
-      stream.end(() => (failure ? reject(failure) : resolve()))
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    failure = new EnvironmentError(`${path} cannot be written: ${error.code ?? error.message}`, {
+      hint: 'is the disk full? make room, then go on with --resume',
+      cause: error,
     })
-    return closing
+  })
+  const tellFailure = (): void => {
+    const told = failure
+    failure = null
+    if (told) throw told
+  }
+  const closed = new Promise<void>((resolve) => stream.once('close', () => resolve()))
+  const close = async (): Promise<void> => {
+    // not the callback of `end`: it comes before the error of the last write
+    stream.end()
+    await closed
+    tellFailure()
   }
   return {
     write: (line) => {
-      if (!closing) stream.write(`${JSON.stringify(line)}\n`)
+      tellFailure()
+      if (stream.writable) stream.write(`${JSON.stringify(line)}\n`)
     },
     close,
     [Symbol.asyncDispose]: close,
   }
 }
 
-/** Reads a log line by line; a torn last line is left out. */
+/**
+ * Reads a log line by line; a torn last line is left out.
+ * @throws DataError when another line is damaged
+ */
 export async function* readJsonLog<T>(path: string): AsyncIterable<T> {
-  const lines = createInterface({
-    input: createReadStream(path, 'utf8'),
-    crlfDelay: Number.POSITIVE_INFINITY,
-  })
-  for await (const line of lines) {
-    const parsed = parseLine<T>(line)
-    if (parsed !== undefined) yield parsed
-  }
+  for await (const { value } of wholeLines<T>(path)) yield value
 }
 
 /** Rewrites a log with the lines that are whole and wanted; a file that does not exist stays so. */
 async function cutJsonLog<T>(path: string, keep: (line: T) => boolean): Promise<void> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null
-    throw error
-  })
-  if (text === null) return
-  const kept = text.split('\n').filter((line) => {
-    const parsed = parseLine<T>(line)
-    return parsed !== undefined && keep(parsed)
-  })
-  const whole = kept.map((line) => `${line}\n`).join('')
-  if (whole === text) return
-  await writeFile(`${path}.tmp`, whole)
+  const exists = await access(path).then(
+    () => true,
+    () => false,
+  )
+  if (!exists) return
+  const kept = async function* (): AsyncIterable<string> {
+    for await (const { text, value } of wholeLines<T>(path)) if (keep(value)) yield `${text}\n`
+  }
+  await pipeline(kept, createWriteStream(`${path}.tmp`, { flush: true }))
   await rename(`${path}.tmp`, path)
 }
 
-function parseLine<T>(line: string): T | undefined {
-  if (line === '') return undefined
+/** The lines of a log with what they say. */
+async function* wholeLines<T>(path: string): AsyncIterable<{ readonly text: string; readonly value: T }> {
+  let number = 0
+  for await (const { text, ended } of linesOf(path)) {
+    number++
+    const value = parsed<T>(text)
+    if (value !== undefined) yield { text, value }
+    // a writer that was killed leaves its last line without an end
+    else if (ended)
+      throw new DataError(`${path}: line ${number} is damaged (it is no JSON)`, {
+        hint: 'remove that line; a log of freetumor is damaged nowhere but at its end',
+      })
+  }
+}
+
+function parsed<T>(text: string): T | undefined {
   try {
-    return JSON.parse(line) as T
+    return JSON.parse(text) as T
   } catch {
     return undefined
   }
+}
+
+async function* linesOf(path: string): AsyncIterable<{ readonly text: string; readonly ended: boolean }> {
+  let rest = ''
+  for await (const chunk of createReadStream(path, { encoding: 'utf8', highWaterMark: 1 << 20 })) {
+    const lines = (rest + chunk).split('\n')
+    rest = lines.pop()!
+    for (const text of lines) yield { text, ended: true }
+  }
+  if (rest !== '') yield { text: rest, ended: false }
 }

@@ -1,7 +1,27 @@
-import { readJsonLog } from '../jsonl.js'
+import { type JsonLog, openJsonLog, readJsonLog } from '../jsonl.js'
 import type { RunEvent } from './events.js'
 
-/** The events of a run in the order in which they happened (`events.jsonl`). */
+/**
+ * Opens the events of a run (`events.jsonl`) to append to.
+ * @param beforeStep the step that the run goes on from: what the events tell of it and of later ones is cut; default none
+ */
+export function openEventLog(
+  path: string,
+  beforeStep = Number.POSITIVE_INFINITY,
+): Promise<JsonLog<RunEvent>> {
+  return openJsonLog<RunEvent>(path, { keep: (event) => happenedBefore(event, beforeStep) })
+}
+
+/** The events of a run in the order in which they happened. */
 export function readEvents(path: string): AsyncIterable<RunEvent> {
   return readJsonLog<RunEvent>(path)
+}
+
+/**
+ * Whether an event was over before a step began. Work on a step bears that step; the other events bear the next one to run:
+ * the validation and the checkpoint that follow step 99 say 100, and a run that goes on from 100 does not make them again.
+ */
+function happenedBefore(event: RunEvent, step: number): boolean {
+  if (!('step' in event)) return true
+  return event.type === 'step' || event.type === 'synthesis' ? event.step < step : event.step <= step
 }

@@ -1,0 +1,93 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { judge, keepUnseen, type QualityPolicy, type TumorMeasures } from '../../src/quality/judge.js'
+
+const published: QualityPolicy = { shareSeenThreshold: 0.7, subtractAlreadySeen: false }
+const strict: QualityPolicy = { ...published, subtractAlreadySeen: true }
+
+function measures(syntheticVoxels: number, seenVoxels: number, alreadySeenVoxels = 0): TumorMeasures {
+  return { syntheticVoxels, seenVoxels, alreadySeenVoxels, contrast: -0.1 }
+}
+
+const anyMeasures = fc
+  .tuple(fc.nat(1e6), fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }))
+  .map(([voxels, seen, already]) => measures(voxels, Math.floor(voxels * seen), Math.floor(voxels * already)))
+
+describe('the published rule', () => {
+  test('accepts a tumor of which the segmentor sees more than the threshold', () => {
+    expect(judge(measures(1000, 701), published)).toMatchObject({ accepted: true, reason: 'seen' })
+  })
+
+  test('rejects a tumor the segmentor does not see', () => {
+    expect(judge(measures(1000, 0), published)).toMatchObject({ accepted: false, reason: 'notSeen' })
+  })
+
+  test('rejects a share of exactly the threshold', () => {
+    expect(judge(measures(10, 7), published).accepted).toBe(false)
+    expect(judge(measures(2, 1), { ...published, shareSeenThreshold: 0.5 }).accepted).toBe(false)
+    // adding 1e-6 to the voxels keeps a whole tumor below 1 too
+    expect(judge(measures(5, 5), { ...published, shareSeenThreshold: 1 }).accepted).toBe(false)
+  })
+
+  test('adds 1e-6 to the synthetic voxels, as published', () => {
+    expect(judge(measures(4, 3), published).measures.shareSeen).toBe(3 / 4.000001)
+  })
+
+  test('does not mind what was called tumor before', () => {
+    expect(judge(measures(100, 100, 100), published).accepted).toBe(true)
+  })
+
+  test('says of a tumor without a voxel that it is empty', () => {
+    const { accepted, reason, measures: measured } = judge(measures(0, 0), published)
+    expect({ accepted, reason, share: measured.shareSeen }).toEqual({
+      accepted: false,
+      reason: 'empty',
+      share: 0,
+    })
+  })
+})
+
+describe('with what was already seen taken off', () => {
+  test('a segmentor that calls everything tumor passes nothing', () => {
+    expect(judge(measures(100, 100, 100), strict)).toMatchObject({ accepted: false, reason: 'notSeen' })
+    expect(judge(measures(100, 100, 31), strict).accepted).toBe(false)
+  })
+
+  test('a tumor that became visible by painting passes', () => {
+    expect(judge(measures(100, 100, 10), strict)).toMatchObject({ accepted: true, reason: 'seen' })
+  })
+
+  test('the share that is told stays the share seen', () => {
+    expect(judge(measures(100, 80, 40), strict).measures.shareSeen).toBeCloseTo(0.8, 6)
+  })
+
+  test('nothing is accepted that the published rule rejects', () => {
+    fc.assert(
+      fc.property(anyMeasures, (made) => !judge(made, strict).accepted || judge(made, published).accepted),
+    )
+  })
+})
+
+test('a verdict holds the measures it is made of, and is accepted exactly when it was seen', () => {
+  fc.assert(
+    fc.property(anyMeasures, fc.boolean(), (made, subtractAlreadySeen) => {
+      const verdict = judge(made, { ...published, subtractAlreadySeen })
+      expect(verdict.measures).toMatchObject(made)
+      expect(verdict.accepted).toBe(verdict.reason === 'seen')
+    }),
+  )
+})
+
+test('seeing more of a tumor never turns acceptance into rejection', () => {
+  fc.assert(
+    fc.property(anyMeasures, (made) => {
+      const more = { ...made, seenVoxels: Math.min(made.syntheticVoxels, made.seenVoxels + 1) }
+      expect(!judge(made, strict).accepted || judge(more, strict).accepted).toBe(true)
+    }),
+  )
+})
+
+test('a tumor that no baseline looked at is kept when it is there', () => {
+  expect(keepUnseen(measures(12, 0))).toMatchObject({ accepted: true, reason: 'notJudged' })
+  expect(keepUnseen(measures(0, 0))).toMatchObject({ accepted: false, reason: 'empty' })
+})

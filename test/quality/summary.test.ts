@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest'
+import { judge } from '../../src/quality/judge.js'
+import { type JudgedTumor, summarise } from '../../src/quality/summary.js'
+import type { OrganName } from '../../src/volume/labels.js'
+
+function tumor(organ: OrganName, seenVoxels: number): JudgedTumor {
+  const measures = { syntheticVoxels: 1000, seenVoxels, alreadySeenVoxels: 0, contrast: 0 }
+  return { organ, verdict: judge(measures, { shareSeenThreshold: 0.7, subtractAlreadySeen: false }) }
+}
+
+test('a step is told as means and counts, in all and by organ', () => {
+  const summary = summarise([tumor('liver', 900), tumor('kidney', 100), tumor('liver', 500)], 2)
+  expect(summary).toMatchObject({ kept: 1, tried: 3, noRoom: 2 })
+  expect(summary.shareSeen).toBeCloseTo(0.5, 8)
+  expect(summary.byOrgan).toMatchObject({ kidney: { kept: 0, tried: 1 }, liver: { kept: 1, tried: 2 } })
+  expect(summary.byOrgan.liver!.shareSeen).toBeCloseTo(0.7, 8)
+  expect(summary.byOrgan.kidney!.shareSeen).toBeCloseTo(0.1, 8)
+})
+
+test('the order in which ranks answer changes not even the last bit', () => {
+  const tumors = [3, 141, 592, 653, 589, 793].map((seen, n) =>
+    tumor(n % 2 === 0 ? 'liver' : 'pancreas', seen),
+  )
+  expect(JSON.stringify(summarise([...tumors].reverse(), 0))).toBe(JSON.stringify(summarise(tumors, 0)))
+})
+
+test('a step without a tumor has no share, which is not a share of 0', () => {
+  expect(summarise([], 4)).toEqual({ shareSeen: null, kept: 0, tried: 0, noRoom: 4, byOrgan: {} })
+  expect(summarise([tumor('liver', 0)], 0).shareSeen).toBe(0)
+})
