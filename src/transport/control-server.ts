@@ -1,6 +1,5 @@
 import { timingSafeEqual } from 'node:crypto'
 import { chmod, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js'
 import { RuntimeCrashError } from '../errors.js'
 import {
@@ -12,8 +11,15 @@ import {
   type Hello,
 } from '../generated/freetumor/runtime/v1/control.js'
 import { PROTOCOL } from './frames.js'
+import { newSocketPath } from './socket-path.js'
 
 type Stream = ServerDuplexStream<AttachRequest, AttachResponse>
+
+/**
+ * Results of cases are the longest messages. There are no keepalive pings: on a unix socket a dead peer is an ended stream
+ * within milliseconds, and a ping would only take a job for dead that somebody suspended.
+ */
+const MAX_MESSAGE_BYTES = 16 << 20
 
 export interface ControlServerOptions {
   /** A private (0700) directory for the socket. */
@@ -22,25 +28,39 @@ export interface ControlServerOptions {
   readonly token: string
 }
 
-export interface ControlServer {
+export interface ControlServer extends AsyncDisposable {
   /** `unix:` address to dial. */
   readonly address: string
-  /** The first message of the one job that may attach. */
+  /** The first message of the one job that may attach; whoever is refused does not count. Rejects when the server is closed. */
   readonly attached: Promise<Hello>
-  /** Everything after the hello but acknowledgements, until the stream ends. */
+  /** Everything after the hello but acknowledgements, until the stream ends, for whatever reason. For one reader. */
   readonly messages: AsyncIterable<AttachRequest>
-  /** Resolves with the job's acknowledgement; rejects when the stream ends before it, or with the job's own error. */
+  /**
+   * Resolves with the job's acknowledgement, whose `step` is the first at which the command holds.
+   * @throws RuntimeCrashError when no job is attached, when the stream ends before the answer, or with the job's own refusal
+   */
   sendCommand(command: Command['command']): Promise<CommandAck>
+  /** Ends the stream, rejects what waits, and removes the socket. */
   close(): Promise<void>
 }
 
-/** Hosts the control service on a unix socket for exactly one job. */
+/**
+ * Hosts the control service on a unix socket for exactly one job.
+ * @throws EnvironmentError when there can be no socket in the directory
+ */
 export async function openControlServer(options: ControlServerOptions): Promise<ControlServer> {
-  const path = join(options.directory, 'control.sock')
-  await rm(path, { force: true })
+  const path = await newSocketPath(options.directory, 'control.sock')
   const session = new ControlSession(options.token)
-  const server = new Server({ 'grpc.max_receive_message_length': 16 << 20 })
+  const server = new Server({
+    'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+    'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
+  })
   server.addService(ControlServiceService, { attach: (stream: Stream) => session.attach(stream) })
+  const close = async (): Promise<void> => {
+    session.end('the control server was closed')
+    server.forceShutdown()
+    await rm(path, { force: true })
+  }
   await new Promise<void>((resolve, reject) => {
     server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) =>
       error ? reject(error) : resolve(),
@@ -52,11 +72,8 @@ export async function openControlServer(options: ControlServerOptions): Promise<
     attached: session.attached,
     messages: session.messages,
     sendCommand: (command) => session.sendCommand(command),
-    async close() {
-      session.end('the control server was closed')
-      server.forceShutdown()
-      await rm(path, { force: true })
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   }
 }
 

@@ -1,85 +1,144 @@
 import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { Router } from 'zeromq'
-import { EnvironmentError, RuntimeCrashError } from '../errors.js'
-import { decodeMessage, encodeMessage, type Message } from './frames.js'
+import { RuntimeCrashError } from '../errors.js'
+import { decodeMessage, encodeMessage, MAX_FRAME_BYTES, type Message } from './frames.js'
+import { newSocketPath } from './socket-path.js'
 
-/** The operating system's limit of a unix socket's path, less the end mark. */
-const MAX_SOCKET_PATH = 107
-const MAX_MESSAGE_BYTES = 2 ** 31
+/**
+ * Messages each way that may wait in the library for a peer. A peer keeps fewer requests open (bridge/feed.py), so that
+ * nothing ever waits behind a peer that does not read.
+ */
+const HIGH_WATER_MARK = 16
+/** A peer with more messages that are not dealt with has lost its mind. */
+const MAX_OPEN = 64
 
 export interface TensorServerOptions {
   /** A private (0700) directory for the socket. */
   readonly directory: string
-  /** Answers a message of the peer that calls itself `rank-N`; undefined answers nothing. */
+  /**
+   * Answers a message of the peer that calls itself `rank-N`; undefined answers nothing. Calls overlap: a peer may ask ahead
+   * and gets its answers in the order in which they are ready. The tensors of an answer must not change until the peer has
+   * acknowledged it in words of its own; memory that is never written again needs no care.
+   */
   readonly onMessage: (rank: number, message: Message) => Promise<Message | undefined>
-  /** Told once when a message could not be answered: the job cannot go on. */
+  /** Told once, with the first message that could not be understood or answered: the job cannot go on. */
   readonly onFailure: (error: unknown) => void
 }
 
-export interface TensorServer {
+export interface TensorServer extends AsyncDisposable {
+  /** `ipc://` address to dial. */
   readonly address: string
+  /** Drops what is not yet sent, ignores answers that are still being made, and removes the socket. */
   close(): Promise<void>
 }
 
 /**
  * A ZeroMQ ROUTER that ranks pull from. A peer gets answers only to what it asked, so its requests are the credit that
- * bounds memory here. Peers name themselves `rank-N` by their routing id.
+ * bounds memory here. A server serves one generation of ranks: each numbers its messages from 0, and a gap is a failure.
+ * @throws EnvironmentError when there can be no socket in the directory
  */
 export async function openTensorServer(options: TensorServerOptions): Promise<TensorServer> {
-  const path = join(options.directory, 'feed.sock')
-  if (path.length > MAX_SOCKET_PATH)
-    throw new EnvironmentError(`socket path ${path} is longer than ${MAX_SOCKET_PATH} bytes`, {
-      hint: 'set TMPDIR to a shorter directory',
-    })
-  await rm(path, { force: true })
+  const path = await newSocketPath(options.directory, 'feed.sock')
   const socket = new Router({
     linger: 0,
-    sendHighWaterMark: 16,
-    receiveHighWaterMark: 16,
-    maxMessageSize: MAX_MESSAGE_BYTES,
+    sendHighWaterMark: HIGH_WATER_MARK,
+    receiveHighWaterMark: HIGH_WATER_MARK,
+    maxMessageSize: MAX_FRAME_BYTES,
+    // Without it the library silently drops what is sent to a peer whose queue is full.
+    mandatory: true,
+    // A second process of the same name is then heard, and betrayed by its sequence; else it would wait for ever.
     handover: true,
   })
-  await socket.bind(`ipc://${path}`)
-  const serving = serve(socket, options)
-  return {
-    address: `ipc://${path}`,
-    async close() {
-      socket.close()
-      await serving
-      await rm(path, { force: true })
-    },
+  try {
+    await socket.bind(`ipc://${path}`)
+  } catch (error) {
+    socket.close()
+    throw error
   }
+  const serving = serve(socket, options)
+  const close = async (): Promise<void> => {
+    socket.close()
+    await serving
+    await rm(path, { force: true })
+  }
+  return { address: `ipc://${path}`, close, [Symbol.asyncDispose]: close }
+}
+
+interface Peer {
+  readonly id: Buffer
+  readonly rank: number
+  received: number
+  sent: number
+  /** Messages not dealt with. */
+  open: number
 }
 
 async function serve(socket: Router, options: TensorServerOptions): Promise<void> {
-  const sequences = new Map<string, number>()
-  // One send at a time: a second one on a busy socket is refused by the library.
-  let sending: Promise<void> = Promise.resolve()
-  const answer = async (peer: Buffer, frames: readonly Buffer[]): Promise<void> => {
-    const name = peer.toString('utf8')
-    const reply = await options.onMessage(rankOf(name), decodeMessage(frames).message)
-    if (!reply) return
-    sending = sending.then(async () => {
-      const sequence = sequences.get(name) ?? 0
-      sequences.set(name, sequence + 1)
-      if (!socket.closed) await socket.send([peer, ...encodeMessage(reply, sequence)])
-    })
-    await sending
+  const peers = new Map<string, Peer>()
+  const send = sender(socket)
+  const deal = async (id: Buffer, frames: readonly Buffer[]): Promise<void> =>
+    answer(peerOf(peers, id), frames, options.onMessage, send)
+  let failed = false
+  const fail = (error: unknown): void => {
+    if (failed || socket.closed) return
+    failed = true
+    options.onFailure(error)
   }
   try {
-    for await (const [peer, ...frames] of socket) {
-      answer(peer!, frames).catch((error: unknown) => {
-        if (!socket.closed) options.onFailure(error)
-      })
+    for await (const [id, ...frames] of socket) {
+      deal(id!, frames).catch(fail)
     }
   } catch (error) {
-    if (!socket.closed) options.onFailure(error)
+    fail(error)
   }
 }
 
-function rankOf(name: string): number {
+async function answer(
+  peer: Peer,
+  frames: readonly Buffer[],
+  onMessage: TensorServerOptions['onMessage'],
+  send: (peer: Peer, reply: Message) => Promise<void>,
+): Promise<void> {
+  const { message, sequence } = decodeMessage(frames)
+  if (sequence !== peer.received)
+    throw new RuntimeCrashError(
+      `rank ${peer.rank} sent message ${sequence}, ${peer.received} was expected: one is lost, or two processes have this rank`,
+    )
+  peer.received++
+  if (++peer.open > MAX_OPEN)
+    throw new RuntimeCrashError(`rank ${peer.rank} has more than ${MAX_OPEN} messages open`)
+  const reply = await onMessage(peer.rank, message)
+  if (reply) await send(peer, reply)
+  peer.open--
+}
+
+/** Sends one message at a time: the library refuses a second one on a busy socket. */
+function sender(socket: Router): (peer: Peer, reply: Message) => Promise<void> {
+  let last: Promise<unknown> = Promise.resolve()
+  return (peer, reply) => {
+    const sent = last.then(async () => {
+      if (socket.closed) return
+      await socket.send([peer.id, ...encodeMessage(reply, peer.sent)]).catch(unlessGone)
+      peer.sent++
+    })
+    // One that fails must not fail those behind it.
+    last = sent.catch(() => {})
+    return sent
+  }
+}
+
+/** A rank that died meanwhile is no failure of this side: who started its process tells why it died. */
+function unlessGone(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EHOSTUNREACH') throw error
+}
+
+function peerOf(peers: Map<string, Peer>, id: Buffer): Peer {
+  const name = id.toString('utf8')
+  const known = peers.get(name)
+  if (known) return known
   const match = /^rank-(\d+)$/.exec(name)
   if (!match) throw new RuntimeCrashError(`a peer calls itself ${JSON.stringify(name)}; rank-N was expected`)
-  return Number(match[1])
+  const peer: Peer = { id, rank: Number(match[1]), received: 0, sent: 0, open: 0 }
+  peers.set(name, peer)
+  return peer
 }

@@ -15,7 +15,11 @@ _LAST_WORD_SECONDS = 10
 
 
 class ControlClient:
-    """One bidirectional stream; commands are collected by a thread and polled by the training thread."""
+    """One bidirectional stream; commands are collected by a thread and polled by the training thread.
+
+    `hello` needs no protocol and no token. Raises EnvironmentError with the other side's reason when it refuses.
+    There are no keepalive pings: on a unix socket a dead peer is an ended stream.
+    """
 
     def __init__(self, address: str, token: str, hello: control_pb2.Hello) -> None:
         hello.protocol, hello.token = PROTOCOL, token
@@ -25,22 +29,25 @@ class ControlClient:
         self._failure: grpc.RpcError | None = None
         self._channel = grpc.insecure_channel(address)
         self._outgoing.put(control_pb2.AttachRequest(hello=hello))
-        stub = control_pb2_grpc.ControlServiceStub(self._channel)
-        self._responses = stub.Attach(iter(self._requests()))
+        self._responses = control_pb2_grpc.ControlServiceStub(self._channel).Attach(self._requests())
         threading.Thread(target=self._listen, daemon=True).start()
-        self._welcomed.wait(_WELCOME_SECONDS)
-        if not self._welcomed.is_set() or self._failure is not None:
-            details = self._failure.details() if self._failure is not None else "no answer"
-            raise EnvironmentError(f"the control stream at {address} was refused: {details}")
+        answered = self._welcomed.wait(_WELCOME_SECONDS)
+        if not answered or not self.alive:
+            reason = self._reason() if answered else f"no answer after {_WELCOME_SECONDS} s"
+            self._hang_up()
+            raise EnvironmentError(f"the control stream at {address} was refused: {reason}")
 
     @property
     def alive(self) -> bool:
+        """False as soon as the stream has ended, whoever ended it."""
         return not self._ended.is_set()
 
     def report(self, event: control_pb2.JobEvent) -> None:
+        """Queues the event; never waits. Raises Stopped when the stream has ended."""
         self._send(control_pb2.AttachRequest(event=event))
 
     def ack(self, id: int, step: int, error: str) -> None:
+        """Answers a command: it holds from `step` on, or failed with `error` ("" when it did not). Raises Stopped."""
         self._send(control_pb2.AttachRequest(ack=control_pb2.CommandAck(id=id, step=step, error=error)))
 
     def poll_commands(self) -> list[control_pb2.Command]:
@@ -51,15 +58,24 @@ class ControlClient:
         return commands
 
     def close(self) -> None:
-        """Sends what is queued, then ends the stream."""
+        """Sends what is queued, then ends the stream; returns when the other side has read it all, or is gone."""
         self._outgoing.put(None)
         self._ended.wait(_LAST_WORD_SECONDS)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        # Wakes the thread of grpc that waits for the next request: it would keep this process from ending.
+        self._outgoing.put(None)
         self._channel.close()
 
     def _send(self, request: control_pb2.AttachRequest) -> None:
         if not self.alive:
-            raise Stopped("the control stream has ended: the process that started this job is gone")
+            raise Stopped(f"the control stream has ended: {self._reason()}")
         self._outgoing.put(request)
+
+    def _reason(self) -> str:
+        details = self._failure.details() if isinstance(self._failure, grpc.Call) else None
+        return details or "the process that started this job is gone"
 
     def _requests(self) -> Iterator[control_pb2.AttachRequest]:
         while (request := self._outgoing.get()) is not None:

@@ -1,77 +1,128 @@
 """A rank's end of the feed: a ZeroMQ DEALER that asks for steps and sends measures. For the training thread only."""
 
-import os
-
 import zmq
+from google.protobuf.message import Message as ProtobufMessage
 from torch import Tensor
+from zmq.utils.monitor import recv_monitor_message
 
-from freetumor_runtime.bridge.frames import Message, decode_message, encode_message
-from freetumor_runtime.errors import Stopped
+from freetumor_runtime.bridge.frames import MAX_FRAME_BYTES, Message, ProtocolError, decode_message, encode_message
+from freetumor_runtime.errors import EnvironmentError, Stopped, UsageError
 from freetumor_runtime.generated.freetumor.runtime.v1 import feed_pb2
 
 _PACKAGE = "freetumor.runtime.v1."
-_POLL_MS = 200
+_CONNECT_SECONDS = 30
+_HIGH_WATER_MARK = 16
+# Steps requested and not yet acknowledged. With a verdict each, their replies fit below the high water marks.
+_MAX_OPEN = 8
 
 
 class FeedClient:
-    """Replies may come in any order; each is kept until its step is asked for."""
+    """Replies may come in any order; each is kept until its step is asked for.
+
+    Every call that waits notices a feeder that is gone and raises Stopped; a feeder that lives but is slow is waited
+    for, however long it takes. Raises EnvironmentError when nobody answers at the address, ProtocolError when
+    something comes that was not asked for or a message is missing.
+    """
 
     def __init__(self, address: str, rank: int) -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.ROUTING_ID, f"rank-{rank}".encode())
         self._socket.linger = 0
-        self._socket.sndhwm = self._socket.rcvhwm = 16
-        self._socket.connect(address)
-        self._sequence = 0
-        self._requested: set[int] = set()
+        self._socket.maxmsgsize = MAX_FRAME_BYTES
+        self._socket.sndhwm = self._socket.rcvhwm = _HIGH_WATER_MARK
+        # ZeroMQ itself hides that the other side went: it would try to connect again, for ever.
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self._sent = self._received = 0
+        self._open: set[int] = set()
+        self._awaited: set[int] = set()
+        self._unjudged: set[int] = set()
         self._frames: dict[int, tuple[feed_pb2.StepFrames, dict[str, Tensor]]] = {}
         self._verdicts: dict[int, feed_pb2.StepVerdicts] = {}
-        self._parent = os.getppid()
+        self._socket.connect(address)
+        if not self._monitor.poll(_CONNECT_SECONDS * 1000):
+            self.close()
+            raise EnvironmentError(f"nobody answers at {address} after {_CONNECT_SECONDS} s")
+        recv_monitor_message(self._monitor)
 
     def request(self, step: int) -> None:
-        """Asks for a step; asking again changes nothing."""
-        if step not in self._requested:
-            self._requested.add(step)
-            self._send(feed_pb2.StepRequest(step=step))
+        """Asks for a step; asking again before `ack` changes nothing. Raises UsageError when 8 steps are open."""
+        if step in self._open:
+            return
+        if len(self._open) >= _MAX_OPEN:
+            raise UsageError(f"{_MAX_OPEN} steps are open: acknowledge one before step {step} is requested")
+        self._open.add(step)
+        self._awaited.add(step)
+        self._send(feed_pb2.StepRequest(step=step))
 
     def frames(self, step: int) -> tuple[feed_pb2.StepFrames, dict[str, Tensor]]:
-        """The crops of a requested step with their tensors; waits."""
+        """The crops of a requested step with their tensors by name, once; waits for them.
+
+        Raises UsageError when the step was not requested or was taken already.
+        """
         while step not in self._frames:
+            if step not in self._awaited:
+                raise UsageError(f"the frames of step {step} were not requested, or were taken already")
             self._receive()
         return self._frames.pop(step)
 
     def send_measures(self, measures: feed_pb2.StepMeasures) -> None:
+        if measures.wants_verdicts:
+            self._unjudged.add(measures.step)
         self._send(measures)
 
     def verdicts(self, step: int) -> feed_pb2.StepVerdicts:
-        """The verdicts on a step whose measures were sent; waits."""
+        """The verdicts on a step whose measures were sent and want them, once; waits. Raises UsageError otherwise."""
         while step not in self._verdicts:
+            if step not in self._unjudged:
+                raise UsageError(f"the verdicts of step {step} were not asked for, or were taken already")
             self._receive()
         return self._verdicts.pop(step)
 
     def ack(self, step: int) -> None:
-        self._requested.discard(step)
+        """Says that the step's tensors are no longer needed."""
+        self._open.discard(step)
         self._send(feed_pb2.StepAck(step=step))
 
     def close(self) -> None:
-        self._socket.close()
-        self._context.term()
+        """Drops what is not yet sent."""
+        self._context.destroy(linger=0)
 
-    def _send(self, body) -> None:
+    def _send(self, body: ProtobufMessage) -> None:
         message = Message(_PACKAGE + type(body).__name__, body.SerializeToString(), {})
-        self._socket.send_multipart(encode_message(message, self._sequence))
-        self._sequence += 1
+        self._wait(zmq.POLLOUT)
+        self._socket.send_multipart(encode_message(message, self._sent))
+        self._sent += 1
 
     def _receive(self) -> None:
-        while not self._socket.poll(_POLL_MS):
-            if os.getppid() != self._parent:
-                raise Stopped("the process that feeds this rank is gone")
+        self._wait(zmq.POLLIN)
         frames = self._socket.recv_multipart(copy=False)
-        message, _sequence = decode_message([frame.buffer for frame in frames])
+        message, sequence = decode_message([frame.buffer for frame in frames])
+        if sequence != self._received:
+            raise ProtocolError(f"message {self._received} of the feeder is lost: message {sequence} came")
+        self._received += 1
         if message.kind == _PACKAGE + "StepFrames":
             step_frames = feed_pb2.StepFrames.FromString(message.body)
+            _expected(self._awaited, step_frames.step, message.kind)
             self._frames[step_frames.step] = (step_frames, dict(message.tensors))
         elif message.kind == _PACKAGE + "StepVerdicts":
             verdicts = feed_pb2.StepVerdicts.FromString(message.body)
+            _expected(self._unjudged, verdicts.step, message.kind)
             self._verdicts[verdicts.step] = verdicts
+        else:
+            raise ProtocolError(f"the feeder sent {message.kind!r}, which a rank does not know")
+
+    def _wait(self, readiness: int) -> None:
+        """Until the socket can be read or written; what has come already counts even when the feeder is gone since."""
+        while True:
+            ready = dict(zmq.zmq_poll([(self._socket, readiness), (self._monitor, zmq.POLLIN)], -1))
+            if self._socket in ready:
+                return
+            if recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED:
+                raise Stopped("the process that feeds this rank is gone")
+
+
+def _expected(steps: set[int], step: int, kind: str) -> None:
+    if step not in steps:
+        raise ProtocolError(f"{kind} of step {step} came, which was not asked for")
+    steps.remove(step)

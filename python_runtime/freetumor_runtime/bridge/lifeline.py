@@ -3,17 +3,23 @@
 import ctypes
 import os
 import signal
+import stat
 import sys
 import threading
 
 _PR_SET_PDEATHSIG = 1
-_EXIT_CODE = 97
+# Tells a test, and who reads a log, that the process ended because it was orphaned.
+EXIT_CODE = 97
 
 
 def follow_parent() -> None:
-    """Dies with the parent: by the kernel (Linux), and when standard input, a pipe of the ancestor, ends."""
+    """Dies with the parent, and with whoever holds the other end of standard input.
+
+    The kernel kills us when the parent does (Linux; the parent is the launcher of the ranks, not who started that);
+    and when standard input is a pipe that was inherited from the first ancestor, its end is our end, too.
+    """
     _die_with_parent()
-    if not sys.stdin.isatty():
+    if _is_pipe(0):
         threading.Thread(target=_watch_standard_input, daemon=True).start()
 
 
@@ -24,10 +30,19 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         # It died before the kernel was told.
-        os._exit(_EXIT_CODE)
+        os._exit(EXIT_CODE)
+
+
+def _is_pipe(descriptor: int) -> bool:
+    """A terminal or a file says nothing about who started us; Node's pipes are sockets."""
+    try:
+        mode = os.fstat(descriptor).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def _watch_standard_input() -> None:
     while os.read(0, 1):
         pass
-    os._exit(_EXIT_CODE)
+    os._exit(EXIT_CODE)
