@@ -22,14 +22,13 @@ export function estimate(
   key: ResamplingKey,
 ): Figure | null {
   if (rows.length === 0) return null
-  const everyRow = rows.map((_, n) => n)
-  const mean = statistic(sumOf(rows, everyRow))
+  const columns = rows[0]!.map((_, at) => Float64Array.from(rows, (row) => row[at]!))
+  const mean = statistic(columns.map((column) => column.reduce((sum, value) => sum + value, 0)))
   if (mean === null) return null
   const next = words(key)
   const values: number[] = []
   for (let resample = 0; resample < RESAMPLES; resample++) {
-    const drawn = everyRow.map(() => Math.floor((next() / 2 ** 32) * rows.length))
-    const value = statistic(sumOf(rows, drawn))
+    const value = statistic(sumsOfResample(columns, rows.length, next))
     if (value !== null) values.push(value)
   }
   values.sort((a, b) => a - b)
@@ -46,9 +45,12 @@ export function estimateMean(values: readonly number[], key: ResamplingKey): Fig
   )
 }
 
-function sumOf(rows: readonly (readonly number[])[], chosen: readonly number[]): number[] {
-  const sums = rows[0]!.map(() => 0)
-  for (const n of chosen) for (const [at, value] of rows[n]!.entries()) sums[at]! += value
+function sumsOfResample(columns: readonly Float64Array[], numRows: number, next: () => number): number[] {
+  const sums = columns.map(() => 0)
+  for (let n = 0; n < numRows; n++) {
+    const drawn = Math.floor((next() / 2 ** 32) * numRows)
+    for (let at = 0; at < sums.length; at++) sums[at]! += columns[at]![drawn]!
+  }
   return sums
 }
 

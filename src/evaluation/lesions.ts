@@ -63,7 +63,7 @@ function rates(
     f1: estimate(
       counts.filter(([found, , predicted]) => found + predicted > 0),
       ([found, detected, predicted, matched]) =>
-        harmonicMean(ratio(detected!, found!), ratio(matched!, predicted!)),
+        harmonicMean(ratio(detected!, found!), ratio(matched!, predicted!) ?? 0),
       key('f1'),
     ),
   }
@@ -98,7 +98,7 @@ function ratio(part: number, whole: number): number | null {
   return whole === 0 ? null : part / whole
 }
 
-function harmonicMean(a: number | null, b: number | null): number | null {
-  if (a === null || b === null) return null
+function harmonicMean(a: number | null, b: number): number | null {
+  if (a === null) return null
   return a + b === 0 ? 0 : (2 * a * b) / (a + b)
 }

@@ -95,7 +95,7 @@ export interface LesionRates {
   readonly sensitivity: Figure | null
   /** Matched of the predicted ones. */
   readonly precision: Figure | null
-  /** Harmonic mean of the two; null when one of them is. */
+  /** Harmonic mean of the two; 0 when there are true lesions and none is predicted, null when there is no true one. */
   readonly f1: Figure | null
 }
 

@@ -59,6 +59,21 @@ describe('lesions', () => {
   })
 })
 
+test('a mask that calls no lesion where there are some has an F1 of 0, not none', () => {
+  const blind = [measuredCase('a', overlap(0, 0, 9), { lesions: [lesion('true', 12, false)] })]
+  const { sensitivity, precision, f1 } = summarizeLesions(blind, PROFILES.lesion, 0).all
+  expect({ sensitivity: sensitivity?.mean, precision, f1: f1?.mean }).toEqual({
+    sensitivity: 0,
+    precision: null,
+    f1: 0,
+  })
+  const healthy = [measuredCase('a', overlap(0, 9, 0), { lesions: [lesion('predicted', 12, false)] })]
+  expect(summarizeLesions(healthy, PROFILES.lesion, 0).all).toMatchObject({
+    precision: { mean: 0 },
+    f1: null,
+  })
+})
+
 test('the false-positive volume is a mean over all cases', () => {
   expect(summary.falsePositiveVolumeMl).toMatchObject({ n: 4 })
   expect(summary.falsePositiveVolumeMl?.mean).toBeCloseTo(0.25, 12)
