@@ -19,6 +19,8 @@ export interface ChartOptions {
   readonly dots?: boolean
   /** Whether long curves show their smallest and largest values too; default true. */
   readonly spread?: boolean
+  /** At most so many means stand for a long curve; default 48. */
+  readonly means?: number
 }
 
 /** Neighbouring points as one: their mean, between their smallest and largest value. */
@@ -33,7 +35,7 @@ type Place = (x: number, y: number) => readonly [string, string]
 
 const [WIDTH, HEIGHT] = [520, 260]
 const PLOT = { left: 50, right: WIDTH - 14, top: 12, bottom: HEIGHT - 44 }
-const MAX_BINS = 48
+const MAX_MEANS = 48
 /** Colours and dash patterns of the style sheet. */
 const LOOKS = 4
 
@@ -41,7 +43,8 @@ const LOOKS = 4
 export function lineChart(series: readonly Series[], options: ChartOptions): string {
   const drawn = series.filter(({ points }) => points.length > 0)
   if (drawn.length === 0) return ''
-  const perBin = Math.ceil(Math.max(...drawn.map(({ points }) => points.length)) / MAX_BINS)
+  const longest = Math.max(...drawn.map(({ points }) => points.length))
+  const perBin = Math.ceil(longest / (options.means ?? MAX_MEANS))
   const curves = drawn.map(({ name, points }) => ({
     name,
     bins: inBins(points, perBin, options.spread ?? true),
@@ -54,7 +57,8 @@ export function lineChart(series: readonly Series[], options: ChartOptions): str
     (PLOT.bottom - ((y - y0) / (y1 - y0)) * (PLOT.bottom - PLOT.top)).toFixed(1),
   ]
   const shaded = options.spread === false ? '' : ', shaded from smallest to largest'
-  const means = perBin > 1 ? ` <span class="quiet">means of ${counted(perBin, 'step')}${shaded}</span>` : ''
+  const means =
+    perBin > 1 ? ` <span class="quiet">means of about ${counted(perBin, 'step')}${shaded}</span>` : ''
   return `<figure class="chart"><figcaption><h4>${escapeHtml(options.title)}</h4>${means}
 <ul class="legend">${curves.map(legendEntry).join('')}</ul></figcaption>
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(inOneSentence(curves, options))}">
@@ -64,8 +68,11 @@ ${curves.map(({ bins }, at) => curve(bins, at, place, options.dots ?? false)).jo
 
 function inBins(points: readonly Point[], perBin: number, spread: boolean): Bin[] {
   const bins: Bin[] = []
-  for (let at = 0; at < points.length; at += perBin) {
-    const part = points.slice(at, at + perBin)
+  // of equal size but for one point, so that the last is no noisier than the others
+  const count = Math.ceil(points.length / perBin)
+  const edge = (bin: number): number => Math.round((bin * points.length) / count)
+  for (let bin = 0; bin < count; bin++) {
+    const part = points.slice(edge(bin), edge(bin + 1))
     const ys = part.map(([, y]) => y)
     const mean = ys.reduce((sum, y) => sum + y, 0) / ys.length
     bins.push({

@@ -42,6 +42,7 @@ export function shareChart(events: readonly RunEvent[], keptName: string): strin
     range: [0, 1],
     // of the few tumors of a step, some are always seen fully and some not at all
     spread: false,
+    means: 24,
   })
 }
 
