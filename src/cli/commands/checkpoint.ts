@@ -79,8 +79,8 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
       const config = options.config ? await loadConfig(options.config, { set: options.set ?? [] }) : null
       const facts = await inspectCheckpoint(file, { python: config?.runtime.python, signal: io.signal })
       refuseOtherHash(facts, options.sha256)
-      const hints = checkpointHints(facts, config)
       const probe = probed && (await runProbe(io, file, probed, config, options))
+      const hints = [...checkpointHints(facts, config), ...probeHints(probe)]
       printResult(io, options.output, { ...facts, hints, ...(probe ? { probe } : {}) }, () =>
         describe(facts, hints, probe),
       )
@@ -220,6 +220,13 @@ function describeProbe(probe: ProbeResult): [string, string][] {
     ? `${probe.best} fits best`
     : 'no order is ahead: try a case that the network knows'
   return [...orders, ['probe', `${verdict}, in ${probe.windows} windows`]]
+}
+
+function probeHints(probe: ProbeResult | null): string[] {
+  if (!probe?.best) return []
+  return [
+    `give --merging ${probe.best} with this file, or write the order down: checkpoint convert FILE --merging ${probe.best} --to pt --out NEW`,
+  ]
 }
 
 function marked(value: string, assumed: boolean): string {
