@@ -1,4 +1,5 @@
 import type { RunConfig } from '../config/schema.js'
+import { RuntimeCrashError } from '../errors.js'
 import { judge, keepUnseen, type Verdict } from '../quality/judge.js'
 import type { LedgerLine } from '../quality/ledger.js'
 import { type JudgedTumor, summarise } from '../quality/summary.js'
@@ -61,7 +62,10 @@ export function trainingFeed(options: TrainingFeedOptions): StepFeed {
       for (const measured of measures) {
         const crop = memory.crops.get(cropKey(measured))
         const tumor = crop?.tumors.find((candidate) => candidate.draw === measured.draw)
-        if (!crop || !tumor) continue
+        if (!crop || !tumor)
+          throw new RuntimeCrashError(
+            `step ${step}: measures of item ${measured.item}, crop ${measured.crop}, draw ${measured.draw} came, which was not sent`,
+          )
         const verdict = config.networks.baseline ? judge(measured, config.quality) : keepUnseen(measured)
         memory.judged.push({ organ: tumor.organ, verdict })
         options.onLedger(tumorLine(config, step, crop, tumor, measured, verdict))

@@ -5,6 +5,7 @@ import type { RunConfig } from '../config/schema.js'
 import { DataError, EXIT, FreetumorError, RuntimeCrashError, StoppedError, UsageError } from '../errors.js'
 import { type JsonLog, openJsonLog } from '../jsonl.js'
 import { openFeeder } from '../sampling/feeder.js'
+import { openEventLog, readEvents } from '../training/event-log.js'
 import { EventStream } from '../training/event-stream.js'
 import type { Outcome, RunEvent } from '../training/events.js'
 import {
@@ -185,9 +186,9 @@ class TrainingRun implements Run {
     const note = (text: string, level: 'info' | 'warning' = 'info'): void =>
       this.#emit({ type: 'note', level, text })
     const resumeFrom = await resumePoint(options.resume)
-    this.#log = await openJsonLog<RunEvent>(join(directory, 'events.jsonl'), {
-      keep: (event) => !('step' in event) || event.step < resumeStep(resumeFrom),
-    })
+    const events = join(directory, 'events.jsonl')
+    this.#log = await openEventLog(events, resumeStep(resumeFrom))
+    if (resumeFrom !== null) await this.#recall(events)
     const context = { runtime, signal, logDirectory: join(directory, 'logs'), note }
     const cases = await prepareData(config, context)
     const weights = await earlierWeights(config, context, startTraining)
@@ -310,11 +311,12 @@ class TrainingRun implements Run {
     exitCode: number,
     error?: unknown,
   ): Promise<RunResult> {
-    this.#emit({ type: 'finished', outcome, reason, step: this.#step })
-    await this.#log?.close()
+    // A log that cannot be written any more must not keep the run from saying how it ended.
+    const told = await this.#closeLog({ type: 'finished', outcome, reason, step: this.#step })
     await this.#report(directory)
     await writeExit(directory, { outcome, reason, step: this.#step, exitCode })
-    this.#end(error)
+    this.#end(error ?? told)
+    if (error === undefined && told !== undefined) throw told
     return {
       outcome,
       reason,
@@ -322,6 +324,28 @@ class TrainingRun implements Run {
       step: this.#step,
       checkpoint: await latestCheckpoint(directory),
       history: this.#history,
+    }
+  }
+
+  /** The last event, then the end of the log; what went wrong with the log, if anything did. */
+  async #closeLog(last: Untimed): Promise<unknown> {
+    try {
+      this.#emit(last)
+      await this.#log?.close()
+      return undefined
+    } catch (error) {
+      return error
+    } finally {
+      this.#log = null
+    }
+  }
+
+  /** The validations that an earlier part of the run made. */
+  async #recall(events: string): Promise<void> {
+    for await (const event of readEvents(events)) {
+      if (event.type !== 'validation') continue
+      this.#history.push({ step: event.step, tumorDice: event.tumorDice })
+      this.#bestDice = Math.max(this.#bestDice, event.tumorDice ?? -1)
     }
   }
 
