@@ -11,6 +11,7 @@ from freetumor_runtime.generated.freetumor.runtime.v1 import feed_pb2
 
 _PACKAGE = "freetumor.runtime.v1."
 _CONNECT_SECONDS = 30
+_LAST_WORD_SECONDS = 2
 _HIGH_WATER_MARK = 16
 # Steps requested and not yet acknowledged. With a verdict each, their replies fit below the high water marks.
 _MAX_OPEN = 8
@@ -28,7 +29,6 @@ class FeedClient:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.ROUTING_ID, f"rank-{rank}".encode())
-        self._socket.linger = 0
         self._socket.maxmsgsize = MAX_FRAME_BYTES
         self._socket.sndhwm = self._socket.rcvhwm = _HIGH_WATER_MARK
         # ZeroMQ itself hides that the other side went: it would try to connect again, for ever.
@@ -85,8 +85,8 @@ class FeedClient:
         self._send(feed_pb2.StepAck(step=step))
 
     def close(self) -> None:
-        """Drops what is not yet sent."""
-        self._context.destroy(linger=0)
+        """Sends what is queued, measures of the last step for instance, unless the feeder takes none of it."""
+        self._context.destroy(linger=_LAST_WORD_SECONDS * 1000)
 
     def _send(self, body: ProtobufMessage) -> None:
         message = Message(_PACKAGE + type(body).__name__, body.SerializeToString(), {})
