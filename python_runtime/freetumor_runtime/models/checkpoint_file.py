@@ -4,13 +4,14 @@ A file is a zip of torch.save whose dict has the weights under `state_dict` (or 
 weights itself) and, if we wrote it, plain facts about them under `freetumor`.
 """
 
+import gc
 import hashlib
 import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -160,12 +161,29 @@ def _split(key: str) -> tuple[str, list[str]]:
 
 
 def _load(path: str) -> Any:
+    with _collector_paused():
+        return _load_archive(path)
+
+
+def _load_archive(path: str) -> Any:
     check_archive(path)
     try:
         with torch.serialization.safe_globals(_HARMLESS_GLOBALS), warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # a damaged file makes the reader raise anything
         raise CheckpointError(f"{path}: cannot be read: {error}"[:1000], "get the file again") from error
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Many objects are made and none goes: the collector would walk all of a warm process again and again."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 def _load_safetensors(path: str) -> dict[str, Any]:
