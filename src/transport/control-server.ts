@@ -137,8 +137,8 @@ class ControlSession {
   #greet(stream: Stream, first: AttachRequest): void {
     const hello = first.message?.$case === 'hello' ? first.message.value : null
     const refusal = this.#refusal(hello)
-    if (!hello || refusal) {
-      refuse(stream, refusal ?? 'a hello was expected first')
+    if (!hello || refusal !== null) {
+      refuse(stream, refusal ?? '')
       return
     }
     this.#stream = stream
@@ -148,7 +148,8 @@ class ControlSession {
   }
 
   #refusal(hello: Hello | null): string | null {
-    if (!hello || !sameSecret(hello.token, this.token)) return 'the token is wrong'
+    if (!hello) return 'a hello was expected first'
+    if (!sameSecret(hello.token, this.token)) return 'the token is wrong'
     if (hello.protocol !== PROTOCOL)
       return `protocol ${PROTOCOL} was expected, the runtime speaks ${hello.protocol}`
     return this.#stream ? 'a job is attached already' : null
@@ -205,6 +206,7 @@ function sameSecret(given: string, expected: string): boolean {
   return a.length === b.length && timingSafeEqual(a, b)
 }
 
+/** By the event, as the library wants it: a destroyed stream would never tell the other side its status. */
 function refuse(stream: Stream, details: string): void {
-  stream.destroy(Object.assign(new Error(details), { code: status.UNAUTHENTICATED, details }))
+  stream.emit('error', Object.assign(new Error(details), { code: status.UNAUTHENTICATED, details }))
 }

@@ -1,0 +1,225 @@
+import { chmodSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type ClientDuplexStream, credentials, type ServiceError, status } from '@grpc/grpc-js'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { RuntimeCrashError } from '../../src/errors.js'
+import {
+  AttachRequest,
+  type AttachResponse,
+  ControlServiceClient,
+  Hello,
+} from '../../src/generated/freetumor/runtime/v1/control.js'
+import { type ControlServer, openControlServer } from '../../src/transport/control-server.js'
+import { PROTOCOL } from '../../src/transport/frames.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+import { type PythonProcess, startPython } from './python-process.js'
+
+const TOKEN = 'a token of sixteen bytes or more'
+
+async function serverIn(directory = temporaryFolder()): Promise<ControlServer> {
+  const server = await openControlServer({ directory, token: TOKEN })
+  onTestFinished(() => server.close())
+  return server
+}
+
+function jobOf(server: ControlServer, token = TOKEN, ...args: string[]): PythonProcess {
+  process.env.FREETUMOR_TOKEN = token
+  return startPython('test/transport/control_client.py', server.address, ...args)
+}
+
+/** The texts of all notes until the stream ends. */
+async function notes(server: ControlServer): Promise<string[]> {
+  const texts: string[] = []
+  for await (const { message } of server.messages)
+    if (message?.$case === 'event' && message.value.event?.$case === 'note')
+      texts.push(message.value.event.value.text)
+  return texts
+}
+
+const stop = { $case: 'stop', value: { reason: 'enough' } } as const
+const pause = { $case: 'pause', value: {} } as const
+const save = { $case: 'saveCheckpoint', value: {} } as const
+const learningRate = { $case: 'setLearningRate', value: { learningRate: 1e-4 } } as const
+
+describe('a Python job', () => {
+  it('says what it is, reports, answers commands, and ends the stream when it is done', async () => {
+    const server = await serverIn()
+    const job = jobOf(server)
+    expect(await server.attached).toMatchObject({
+      protocol: PROTOCOL,
+      runId: 'run',
+      worldSize: 2,
+      device: 'cpu',
+    })
+    const reported = notes(server)
+    expect((await server.sendCommand(learningRate)).step).toBe(10n)
+    await expect(server.sendCommand(pause)).rejects.toThrow(/the command was refused: nothing to pause/)
+    expect((await server.sendCommand(stop)).step).toBe(10n)
+    expect(await reported).toEqual(['begun', 'ended'])
+    expect([await job.next(), await job.next(), await job.next(), await job.next()]).toEqual([
+      'set_learning_rate',
+      'pause',
+      'stop',
+      'closed',
+    ])
+    expect(await job.ended).toEqual({ code: 0, signal: null })
+    await expect(server.sendCommand(stop)).rejects.toThrow(RuntimeCrashError)
+  })
+
+  it('is told that its token is wrong, and leaves the place to the right one', async () => {
+    const server = await serverIn()
+    const stranger = jobOf(server, 'another token')
+    expect(await stranger.next()).toEqual({
+      kind: 'environment',
+      message: `the control stream at ${server.address} was refused: the token is wrong`,
+    })
+    await stranger.ended
+    jobOf(server)
+    expect((await server.attached).runId).toBe('run')
+  })
+
+  it('that is killed ends the stream and fails the commands that wait', async () => {
+    const server = await serverIn()
+    const job = jobOf(server)
+    await server.attached
+    const reported = notes(server)
+    const answer = expect(server.sendCommand(save)).rejects.toThrow(/the job has ended/)
+    expect(await job.next()).toBe('save_checkpoint')
+    job.child.kill('SIGKILL')
+    await answer
+    expect(await reported).toEqual(['begun'])
+  })
+
+  it('notices that the server is gone', async () => {
+    const server = await serverIn()
+    const job = jobOf(server)
+    const message = await server.messages[Symbol.asyncIterator]().next()
+    expect(message.done).toBe(false)
+    await server.close()
+    const words = expect.stringMatching(/the control stream has ended: .+/)
+    expect(await job.next()).toMatchObject({ kind: 'stopped', message: words })
+    expect(await job.next()).toBe('closed')
+  })
+
+  it('learns why the stream ended when it reported too much at once', async () => {
+    const server = await serverIn()
+    const job = jobOf(server, TOKEN, '--large', String(17 << 20))
+    expect(await notes(server)).toEqual(['begun'])
+    expect(await job.next()).toMatchObject({
+      kind: 'stopped',
+      message: expect.stringMatching(/larger than max/),
+    })
+  })
+})
+
+describe('the server', () => {
+  interface Dialled {
+    readonly stream: ClientDuplexStream<AttachRequest, AttachResponse>
+    /** What came before the stream ended, and how it ended. */
+    readonly outcome: Promise<{ responses: AttachResponse[]; error: ServiceError | null }>
+  }
+
+  function dial(server: ControlServer): Dialled {
+    const client = new ControlServiceClient(server.address, credentials.createInsecure())
+    onTestFinished(() => client.close())
+    const stream = client.attach()
+    const responses: AttachResponse[] = []
+    stream.on('data', (response: AttachResponse) => responses.push(response))
+    const outcome = new Promise<Awaited<Dialled['outcome']>>((resolve) => {
+      stream.on('error', (error: ServiceError) => resolve({ responses, error }))
+      stream.on('end', () => resolve({ responses, error: null }))
+    })
+    return { stream, outcome }
+  }
+
+  const helloOf = (change: Partial<Hello>): AttachRequest =>
+    AttachRequest.fromPartial({
+      message: { $case: 'hello', value: Hello.fromPartial({ protocol: PROTOCOL, token: TOKEN, ...change }) },
+    })
+
+  it.each<[string, AttachRequest, string]>([
+    [
+      'with a token of the same length that is wrong',
+      helloOf({ token: TOKEN.replace('a', 'b') }),
+      'the token is wrong',
+    ],
+    ['without a token', helloOf({ token: '' }), 'the token is wrong'],
+    ['of another protocol', helloOf({ protocol: 2 }), 'protocol 1 was expected, the runtime speaks 2'],
+    [
+      'that does not say hello',
+      AttachRequest.fromPartial({ message: { $case: 'heartbeat', value: { step: 1n } } }),
+      'a hello was expected first',
+    ],
+    ['that says nothing', AttachRequest.fromPartial({}), 'a hello was expected first'],
+  ])('refuses a job %s', async (_what, first, details) => {
+    const server = await serverIn()
+    const { stream, outcome } = dial(server)
+    stream.write(first)
+    expect(await outcome).toMatchObject({ responses: [], error: { code: status.UNAUTHENTICATED, details } })
+    await expect(server.sendCommand(stop)).rejects.toThrow(/not yet begun/)
+  })
+
+  it('takes one job only', async () => {
+    const server = await serverIn()
+    dial(server).stream.write(helloOf({ runId: 'first' }))
+    await server.attached
+    const second = dial(server)
+    second.stream.write(helloOf({ runId: 'second' }))
+    expect(await second.outcome).toMatchObject({ error: { details: 'a job is attached already' } })
+    expect((await server.attached).runId).toBe('first')
+  })
+
+  it('makes a socket that only its owner may use, in place of one that was left behind', async () => {
+    const directory = temporaryFolder()
+    const path = join(directory, 'control.sock')
+    writeFileSync(path, 'left behind')
+    const server = await serverIn(directory)
+    expect(server.address).toBe(`unix:${path}`)
+    expect(statSync(path).mode & 0o777).toBe(0o600)
+    dial(server).stream.write(helloOf({}))
+    await server.attached
+  })
+
+  it('refuses a directory that others may enter', async () => {
+    const directory = temporaryFolder()
+    chmodSync(directory, 0o711)
+    await expect(serverIn(directory)).rejects.toThrow(/has mode 711/)
+  })
+
+  it('leaves nothing when it is closed: no socket, no waiting command, no waiting reader', async () => {
+    const directory = temporaryFolder()
+    const server = await serverIn(directory)
+    const job = dial(server)
+    job.stream.write(helloOf({}))
+    await server.attached
+    const reported = notes(server)
+    const answer = expect(server.sendCommand(save)).rejects.toThrow(/the control server was closed/)
+    await server.close()
+    await answer
+    expect(await reported).toEqual([])
+    await job.outcome
+    expect(readdirSync(directory)).toEqual([])
+  })
+
+  it('that is closed before a job came says so to who waits for one', async () => {
+    const server = await serverIn()
+    const waiting = expect(server.attached).rejects.toThrow(/the control server was closed/)
+    await server[Symbol.asyncDispose]()
+    await waiting
+  })
+
+  it('gives messages to a reader that comes late, in order', async () => {
+    const server = await serverIn()
+    const { stream } = dial(server)
+    stream.write(helloOf({}))
+    for (const text of ['one', 'two', 'three'])
+      stream.write(
+        AttachRequest.fromPartial({
+          message: { $case: 'event', value: { event: { $case: 'note', value: { level: 'info', text } } } },
+        }),
+      )
+    stream.end()
+    await server.attached
+    expect(await notes(server)).toEqual(['one', 'two', 'three'])
+  })
+})
