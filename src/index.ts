@@ -12,8 +12,9 @@ import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/demo.js'
 import { type EvaluateOptions, type Evaluation, evaluateMasks } from './pipeline/evaluate.js'
 import { type Prediction, type PredictOptions, predictMasks } from './pipeline/predict.js'
-import { type Run, startTraining, type TrainOptions } from './pipeline/train.js'
+import { startTraining } from './pipeline/train.js'
 import { torchRuntime } from './runtime/torch-runtime.js'
+import type { Run, TrainOptions } from './training/run.js'
 
 export { loadConfig, printConfig } from './config/load.js'
 export { configJsonSchema, defineConfig, resolveConfig } from './config/resolve.js'
@@ -21,11 +22,11 @@ export type { ConfigInput, RunConfig } from './config/schema.js'
 export { curate } from './curation/curate.js'
 export { type PhantomDatasetOptions, writePhantomDataset } from './curation/phantom-dataset.js'
 export * from './errors.js'
-export type { Run, RunResult, RunStatus, TrainOptions } from './pipeline/train.js'
 export { runDoctor } from './runtime/doctor.js'
 export { setUpRuntime } from './runtime/setup.js'
 export { simulateTumor } from './simulation/plan.js'
 export type * from './training/events.js'
+export type { Run, RunResult, RunStatus, TrainOptions } from './training/run.js'
 export type { Affine, LabelMap, Vec3, Volume } from './volume/volume.js'
 
 /** What the calls below share: which Python, how to stop, where notes go. */

@@ -58,7 +58,10 @@ export interface CropVerdict {
 export interface TrainingSession extends AsyncDisposable {
   /** Ends after `finished`, or throws what ended the runtime. */
   readonly events: AsyncIterable<RuntimeEvent>
-  /** Resolves with the step from which on the command holds. */
+  /**
+   * Resolves with the step from which on the command holds.
+   * @throws UsageError when the job refuses it; anything else means that the job has ended
+   */
   command(command: RuntimeCommand): Promise<number>
 }
 

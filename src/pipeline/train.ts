@@ -8,6 +8,7 @@ import { openFeeder } from '../sampling/feeder.js'
 import { openEventLog, readEvents } from '../training/event-log.js'
 import { EventStream } from '../training/event-stream.js'
 import type { Outcome, RunEvent } from '../training/events.js'
+import type { Run, RunResult, RunStatus, TrainOptions } from '../training/run.js'
 import {
   latestCheckpoint,
   makeRunDirectory,
@@ -22,47 +23,6 @@ import type { ModelRuntime, RuntimeCommand, RuntimeEvent, TrainingSession, Train
 import { writeRunReport } from './report.js'
 import { itemsPerEpoch, sampledCases, samplingPlan, trainingLabels, trainingSpec } from './specs.js'
 import { earlierWeights } from './weights.js'
-
-export interface TrainOptions {
-  /** The run directory itself; default `runs/<name>/<id>`. */
-  readonly out?: string | undefined
-  /** A run directory to go on from, at its newest checkpoint. */
-  readonly resume?: string | undefined
-  readonly signal?: AbortSignal | undefined
-}
-
-export interface RunResult {
-  readonly outcome: Outcome
-  readonly reason: string
-  readonly directory: string
-  /** The next step to run. */
-  readonly step: number
-  /** Newest checkpoint directory; its `model.pt` holds the weights. */
-  readonly checkpoint: string | null
-  /** Validation tumor Dice by step. */
-  readonly history: readonly { readonly step: number; readonly tumorDice: number | null }[]
-}
-
-export interface RunStatus {
-  readonly phase: 'starting' | 'training' | 'paused' | 'ended'
-  readonly step: number
-  readonly steps: number | null
-}
-
-/** A training that has begun. Iterate it for its events; every method is safe at any time. */
-export interface Run extends AsyncIterable<RunEvent>, AsyncDisposable {
-  readonly id: string
-  /** Rejects with the same error that the iterator throws. */
-  readonly result: Promise<RunResult>
-  /** Each resolves with the step from which on it holds. */
-  setLearningRate(value: number): Promise<number>
-  pause(): Promise<number>
-  unpause(): Promise<number>
-  checkpoint(): Promise<number>
-  /** Saves and ends the run; resolves with the next step to run. */
-  stop(reason?: string): Promise<number>
-  status(): RunStatus
-}
 
 /** Starts a training at once. */
 export function startTraining(config: RunConfig, runtime: ModelRuntime, options: TrainOptions = {}): Run {
@@ -135,7 +95,9 @@ class TrainingRun implements Run {
   }
 
   async #command(command: RuntimeCommand): Promise<number> {
-    const step = await (await this.#session.promise).command(command)
+    const step = await (await this.#session.promise)
+      .command(command)
+      .catch((error: unknown) => this.#refused(error))
     this.#emit({
       type: 'command',
       command: command.type,
@@ -143,6 +105,13 @@ class TrainingRun implements Run {
       ...(command.type === 'setLearningRate' ? { value: command.value } : {}),
     })
     return step
+  }
+
+  /** A command that the end of the run overtook fails with the reason of that end. */
+  async #refused(error: unknown): Promise<never> {
+    if (error instanceof UsageError) throw error
+    await this.result
+    throw new StoppedError('the run has ended')
   }
 
   async #run(): Promise<RunResult> {

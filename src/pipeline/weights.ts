@@ -4,12 +4,12 @@ import { join, resolve } from 'node:path'
 import { loadConfig, printConfig } from '../config/load.js'
 import type { RunConfig } from '../config/schema.js'
 import { ConfigError, StoppedError } from '../errors.js'
+import type { Run, TrainOptions } from '../training/run.js'
 import { latestCheckpoint, readExit } from '../training/run-directory.js'
 import { refuseBlindBaseline, refuseBlindTraining, refuseWrongGenerator } from './checkpoint.js'
 import type { StageContext } from './context.js'
 import type { CheckpointFacts, ModelRuntime } from './ports.js'
 import type { EarlierWeights } from './specs.js'
-import type { Run, TrainOptions } from './train.js'
 
 type StartTraining = (config: RunConfig, runtime: ModelRuntime, options: TrainOptions) => Run
 

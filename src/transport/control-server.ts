@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import { chmod, rm } from 'node:fs/promises'
 import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js'
-import { RuntimeCrashError } from '../errors.js'
+import { RuntimeCrashError, UsageError } from '../errors.js'
 import {
   type AttachRequest,
   AttachResponse,
@@ -37,7 +37,8 @@ export interface ControlServer extends AsyncDisposable {
   readonly messages: AsyncIterable<AttachRequest>
   /**
    * Resolves with the job's acknowledgement, whose `step` is the first at which the command holds.
-   * @throws RuntimeCrashError when no job is attached, when the stream ends before the answer, or with the job's own refusal
+   * @throws UsageError with the job's own refusal
+   * @throws RuntimeCrashError when no job is attached or the stream ends before the answer
    */
   sendCommand(command: Command['command']): Promise<CommandAck>
   /** Ends the stream, rejects what waits, and removes the socket. */
@@ -163,7 +164,7 @@ class ControlSession {
     const ack = message.message.value
     const waiting = this.#pending.get(ack.id)
     this.#pending.delete(ack.id)
-    if (ack.error) waiting?.reject(new RuntimeCrashError(`the command was refused: ${ack.error}`))
+    if (ack.error) waiting?.reject(new UsageError(`the command was refused: ${ack.error}`))
     else waiting?.resolve(ack)
   }
 

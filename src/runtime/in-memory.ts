@@ -1,0 +1,212 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { StoppedError } from '../errors.js'
+import type {
+  CallOptions,
+  CaseOutcome,
+  CheckpointFacts,
+  CropMeasures,
+  EvaluateSpec,
+  MeasuredCase,
+  ModelRuntime,
+  PredictedCase,
+  PredictSpec,
+  PreparedCase,
+  PrepareSpec,
+  RuntimeCommand,
+  RuntimeEvent,
+  StepFeed,
+  TrainingSession,
+  TrainingSpec,
+} from '../pipeline/ports.js'
+import type { PlannedCrop } from '../sampling/plan.js'
+
+type Work<Spec extends { readonly cases: readonly unknown[] }, T> = (
+  one: Spec['cases'][number],
+  spec: Spec,
+) => CaseOutcome<T> | Promise<CaseOutcome<T>>
+
+/** What the twin answers where it cannot know; a call without its answer throws. */
+export interface InMemoryAnswers {
+  readonly prepare?: Work<PrepareSpec, PreparedCase>
+  readonly predict?: Work<PredictSpec, PredictedCase>
+  readonly evaluate?: Work<EvaluateSpec, MeasuredCase>
+  readonly inspect?: (path: string) => CheckpointFacts
+  /** Called before a step; what it throws ends the runtime. */
+  readonly beforeStep?: (step: number) => void | Promise<void>
+}
+
+/**
+ * The twin of the torch runtime without Python, for tests of everything above the port: the same order of events, feed
+ * calls, commands and checkpoint directories. It learns nothing; its losses are a pure function of the items.
+ */
+export function inMemoryRuntime(answers: InMemoryAnswers = {}): ModelRuntime {
+  return {
+    train: (spec, feed) => new InMemorySession(spec, feed, answers),
+    prepare: (spec, call) => eachCase(spec, answers.prepare, call),
+    predict: (spec, call) => eachCase(spec, answers.predict, call),
+    evaluate: (spec, call) => eachCase(spec, answers.evaluate, call),
+    inspect: async (path) => (answers.inspect ?? unanswered('inspect'))(path),
+  }
+}
+
+async function* eachCase<Spec extends { readonly job: string; readonly cases: readonly unknown[] }, T>(
+  spec: Spec,
+  work: Work<Spec, T> | undefined,
+  call: CallOptions,
+): AsyncIterable<CaseOutcome<T>> {
+  for (const one of spec.cases) {
+    if (call.signal?.aborted) throw new StoppedError(`${spec.job} was stopped`)
+    yield await (work ?? unanswered(spec.job))(one, spec)
+  }
+}
+
+function unanswered(what: string): never {
+  throw new Error(`the in-memory runtime was given no answer for ${what}`)
+}
+
+interface WaitingCommand {
+  readonly command: RuntimeCommand
+  readonly resolve: (step: number) => void
+  readonly reject: (error: unknown) => void
+}
+
+class InMemorySession implements TrainingSession {
+  readonly events: AsyncIterable<RuntimeEvent>
+  readonly #commands: WaitingCommand[] = []
+  #closed = false
+
+  constructor(
+    private readonly spec: TrainingSpec,
+    private readonly feed: StepFeed,
+    private readonly answers: InMemoryAnswers,
+  ) {
+    this.events = this.#train()
+  }
+
+  command(command: RuntimeCommand): Promise<number> {
+    if (this.#closed) return Promise.reject(new StoppedError('the job has ended'))
+    return new Promise((resolve, reject) => this.#commands.push({ command, resolve, reject }))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true
+    for (const { reject } of this.#commands.splice(0)) reject(new StoppedError('the job has ended'))
+  }
+
+  async *#train(): AsyncIterable<RuntimeEvent> {
+    const { spec } = this
+    const first = spec.resumeFrom === null ? 0 : Number(spec.resumeFrom.slice(-8))
+    yield {
+      type: 'ready',
+      step: first,
+      device: 'memory',
+      worldSize: spec.processesPerNode,
+      versions: {},
+      parameters: { segmentor: 1 },
+    }
+    let learningRate = spec.optimizer.learningRate
+    for (let step = first; step < spec.steps; step++) {
+      const decision = await this.#boundary(step)
+      learningRate = decision.learningRate ?? learningRate
+      if (decision.save || decision.stop !== null) yield await this.#save(step, decision.stop ?? 'request')
+      if (decision.stop !== null)
+        return yield { type: 'finished', step, outcome: 'stopped', reason: decision.stop }
+      await this.answers.beforeStep?.(step)
+      yield {
+        type: 'stepDone',
+        step,
+        learningRate,
+        seconds: 0.01,
+        waitSeconds: 0,
+        losses: await this.#step(step),
+      }
+      yield* this.#afterStep(step + 1)
+    }
+    yield await this.#save(spec.steps, 'end')
+    yield { type: 'finished', step: spec.steps, outcome: 'completed', reason: 'all steps are done' }
+  }
+
+  /** What rank 0 does between two steps: commands in their order, and waiting while paused. */
+  async #boundary(
+    step: number,
+  ): Promise<{ learningRate: number | null; save: boolean; stop: string | null }> {
+    const decision = { learningRate: null as number | null, save: false, stop: null as string | null }
+    let paused = false
+    do {
+      // other work gets its turn, as it would beside another process
+      await new Promise((resolve) => setImmediate(resolve))
+      for (const { command, resolve } of this.#commands.splice(0)) {
+        if (command.type === 'setLearningRate') decision.learningRate = command.value
+        else if (command.type === 'checkpoint') decision.save = true
+        else if (command.type === 'stop') decision.stop = command.reason
+        else paused = command.type === 'pause'
+        resolve(step)
+      }
+    } while (paused && decision.stop === null && !this.#closed)
+    return decision
+  }
+
+  async #step(step: number): Promise<Record<string, number>> {
+    const crops: PlannedCrop[] = []
+    for (let rank = 0; rank < this.spec.processesPerNode; rank++) {
+      const ofRank = await this.feed.frames(step, rank)
+      crops.push(...ofRank)
+      if (this.spec.synthesis) await this.feed.judge(step, rank, ofRank.flatMap(measure))
+    }
+    return { total: mean(crops.map(({ image }) => mean(image))) }
+  }
+
+  async *#afterStep(next: number): AsyncIterable<RuntimeEvent> {
+    const { validation, checkpoint, steps } = this.spec
+    if (validation.everySteps !== null && next % validation.everySteps === 0) {
+      for (const { id } of validation.cases)
+        yield { type: 'validationCase', caseId: id, counts: this.#counts(next) }
+      yield { type: 'validationDone', step: next }
+    }
+    if (checkpoint.everySteps !== null && next % checkpoint.everySteps === 0 && next < steps)
+      yield await this.#save(next, 'interval')
+  }
+
+  /** A segmentor that finds one voxel more at every validation. */
+  #counts(step: number) {
+    return this.spec.labelNames.flatMap((_, label) =>
+      label === 0
+        ? []
+        : [{ label, truePositive: step, falsePositive: 1, falseNegative: this.spec.steps - step }],
+    )
+  }
+
+  async #save(step: number, reason: string): Promise<RuntimeEvent> {
+    const name = `step_${String(step).padStart(8, '0')}`
+    const folder = join(this.spec.runDirectory, 'checkpoints')
+    await mkdir(join(folder, name), { recursive: true })
+    await writeFile(join(folder, name, 'model.pt'), `weights of step ${step}`)
+    await writeFile(join(folder, name, 'manifest.json'), JSON.stringify({ step, files: {} }))
+    await writeFile(join(folder, 'latest'), name)
+    return { type: 'checkpointSaved', step, directory: join(folder, name), reason }
+  }
+}
+
+/** Large tumors are seen, small ones are not: a verdict that a test can foretell. */
+function measure(crop: PlannedCrop): CropMeasures[] {
+  return crop.tumors.map(({ box, draw }) => {
+    const syntheticVoxels = box.reduce((sum, voxel) => sum + voxel, 0)
+    const seenVoxels = syntheticVoxels >= 500 ? syntheticVoxels : 0
+    return {
+      item: crop.item,
+      crop: crop.crop,
+      draw,
+      syntheticVoxels,
+      seenVoxels,
+      alreadySeenVoxels: 0,
+      contrast: 0.1,
+    }
+  })
+}
+
+function mean(values: ArrayLike<number>): number {
+  let sum = 0
+  for (let at = 0; at < values.length; at++) sum += values[at]!
+  return values.length === 0 ? 0 : sum / values.length
+}

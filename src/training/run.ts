@@ -1,0 +1,42 @@
+import type { Outcome, RunEvent } from './events.js'
+
+export interface TrainOptions {
+  /** The run directory itself; default `runs/<name>/<id>`. */
+  readonly out?: string | undefined
+  /** A run directory to go on from, at its newest checkpoint. */
+  readonly resume?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface RunResult {
+  readonly outcome: Outcome
+  readonly reason: string
+  readonly directory: string
+  /** The next step to run. */
+  readonly step: number
+  /** Newest checkpoint directory; its `model.pt` holds the weights. */
+  readonly checkpoint: string | null
+  /** Validation tumor Dice by step. */
+  readonly history: readonly { readonly step: number; readonly tumorDice: number | null }[]
+}
+
+export interface RunStatus {
+  readonly phase: 'starting' | 'training' | 'paused' | 'ended'
+  readonly step: number
+  readonly steps: number | null
+}
+
+/** A training that has begun. Iterate it for its events; every method is safe at any time. */
+export interface Run extends AsyncIterable<RunEvent>, AsyncDisposable {
+  readonly id: string
+  /** Rejects with the same error that the iterator throws. */
+  readonly result: Promise<RunResult>
+  /** Each resolves with the step from which on it holds. */
+  setLearningRate(value: number): Promise<number>
+  pause(): Promise<number>
+  unpause(): Promise<number>
+  checkpoint(): Promise<number>
+  /** Saves and ends the run; resolves with the next step to run. */
+  stop(reason?: string): Promise<number>
+  status(): RunStatus
+}

@@ -1,0 +1,302 @@
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { RuntimeCrashError } from '../../src/errors.js'
+import { startTraining } from '../../src/pipeline/train.js'
+import { readEvents } from '../../src/training/event-log.js'
+import type { RunEvent } from '../../src/training/events.js'
+import type { Run } from '../../src/training/run.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+import { memoryConfig, memoryRuntime } from './memory-run.js'
+
+async function eventsOf(run: AsyncIterable<RunEvent>): Promise<RunEvent[]> {
+  const events: RunEvent[] = []
+  for await (const event of run) events.push(event)
+  return events
+}
+
+const stepsOf = (events: readonly RunEvent[]): number[] =>
+  events.flatMap((event) => (event.type === 'step' ? [event.step] : []))
+const readJson = async (path: string): Promise<unknown> => JSON.parse(await readFile(path, 'utf8'))
+const timeless = ({ time: _, ...event }: RunEvent): unknown => event
+
+/** Waits for a step of a run by its events. */
+async function reached(run: Run, step: number): Promise<void> {
+  for await (const event of run) if (event.type === 'step' && event.step >= step) return
+}
+
+describe('a training', () => {
+  it('tells what happens in order, and its event log says the same', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, {
+      training: { validateEverySteps: 3, checkpointEverySteps: 4 },
+    })
+    const out = join(folder, 'run')
+    const run = startTraining(config, memoryRuntime(), { out })
+    const events = await eventsOf(run)
+    const told = events.flatMap((event) => ('step' in event ? [`${event.type} ${event.step}`] : []))
+    expect(told).toEqual([
+      'started 0',
+      ...['step 0', 'step 1', 'step 2', 'validation 3', 'step 3', 'checkpoint 4'],
+      ...['step 4', 'step 5', 'validation 6', 'checkpoint 6', 'finished 6'],
+    ])
+    const logged = await eventsOf(readEvents(join(out, 'events.jsonl')))
+    expect(logged).toEqual(events)
+    expect(await readJson(join(out, 'exit.json'))).toEqual({
+      outcome: 'completed',
+      reason: 'all steps are done',
+      step: 6,
+      exitCode: 0,
+    })
+    const result = await run.result
+    expect(result).toMatchObject({ outcome: 'completed', directory: out, step: 6 })
+    expect(result.checkpoint).toBe(join(out, 'checkpoints', 'step_00000006'))
+    expect(result.history.map(({ step }) => step)).toEqual([3, 6])
+    expect(await readFile(join(out, 'report.html'), 'utf8')).toContain('debug-baseline')
+  })
+
+  it('marks a validation as the best only when it is better than all before', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, { training: { validateEverySteps: 2 } })
+    const events = await eventsOf(startTraining(config, memoryRuntime(), { out: join(folder, 'run') }))
+    const validations = events.filter((event) => event.type === 'validation')
+    expect(validations.map(({ best }) => best)).toEqual([true, true, true])
+    expect(validations.map(({ tumorDice }) => tumorDice)).toEqual(
+      [2, 4, 6].map((found) => expect.closeTo((2 * found) / (2 * found + 1 + (6 - found)), 6)),
+    )
+  })
+
+  it('judges every tumor of a step once, whatever the number of ranks, and gives the same ledger', async () => {
+    const ledgers = []
+    for (const ranks of [1, 2]) {
+      const folder = temporaryFolder()
+      const config = await memoryConfig('segmentation', folder, { ranks })
+      const out = join(folder, 'run')
+      const events = await eventsOf(startTraining(config, memoryRuntime(), { out }))
+      const lines = (await readFile(join(out, 'ledger.jsonl'), 'utf8')).trim().split('\n')
+      const ledger = lines.map((line) => JSON.parse(line) as { verdict: string })
+      const synthesis = events.filter((event) => event.type === 'synthesis')
+      expect(synthesis).toHaveLength(6)
+      const tried = synthesis.reduce((sum, event) => sum + event.tried, 0)
+      expect(tried).toBe(ledger.filter(({ verdict }) => verdict !== 'noRoom').length)
+      const kept = synthesis.reduce((sum, event) => sum + event.kept, 0)
+      expect(kept).toBe(ledger.filter(({ verdict }) => verdict === 'accepted').length)
+      ledgers.push(lines.sort())
+    }
+    expect(ledgers[1]).toEqual(ledgers[0])
+  })
+
+  it('refuses a directory that holds a run already, and leaves that run as it was', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder)
+    const out = join(folder, 'run')
+    await startTraining(config, memoryRuntime(), { out }).result
+    const before = await readFile(join(out, 'events.jsonl'), 'utf8')
+    const again = startTraining(config, memoryRuntime(), { out })
+    await expect(again.result).rejects.toMatchObject({ code: 'usage', exitCode: 2 })
+    await expect(eventsOf(again)).rejects.toThrow(/already holds a run/)
+    expect(await readFile(join(out, 'events.jsonl'), 'utf8')).toBe(before)
+    expect(await readJson(join(out, 'exit.json'))).toMatchObject({ outcome: 'completed' })
+  })
+})
+
+describe('a command', () => {
+  it('names the step from which on it holds, and is in the events', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, { training: { steps: 30 } })
+    const run = startTraining(config, memoryRuntime(), { out: join(folder, 'run') })
+    await reached(run, 3)
+    const step = await run.setLearningRate(5e-5)
+    const saved = await run.checkpoint()
+    expect(saved).toBeGreaterThanOrEqual(step)
+    const events = await eventsOf(run)
+    const rates = events.flatMap((event) => (event.type === 'step' ? [[event.step, event.learningRate]] : []))
+    expect(rates).toEqual(
+      Array.from({ length: 30 }, (_, at) => [at, at < step ? config.training.learningRate : 5e-5]),
+    )
+    expect(events.map(timeless)).toContainEqual({
+      type: 'command',
+      command: 'setLearningRate',
+      step,
+      value: 5e-5,
+    })
+    const checkpoints = events.flatMap((event) => (event.type === 'checkpoint' ? [event.step] : []))
+    expect(checkpoints).toEqual([saved, 30])
+  })
+
+  it('given before the run is ready waits for it', async () => {
+    const folder = temporaryFolder()
+    const run = startTraining(await memoryConfig('baseline', folder), memoryRuntime(), {
+      out: join(folder, 'run'),
+    })
+    expect(await run.setLearningRate(1e-3)).toBe(0)
+    await run.result
+  })
+
+  it('pauses between two steps until the run is told to go on', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, { training: { steps: 20 } })
+    const run = startTraining(config, memoryRuntime(), { out: join(folder, 'run') })
+    await reached(run, 2)
+    const step = await run.pause()
+    expect(run.status()).toEqual({ phase: 'paused', step, steps: 20 })
+    expect(await run.unpause()).toBe(step)
+    expect(run.status().phase).toBe('training')
+    expect(stepsOf(await eventsOf(run))).toEqual(Array.from({ length: 20 }, (_, at) => at))
+  })
+
+  it('that makes no sense is refused at once', async () => {
+    const folder = temporaryFolder()
+    const run = startTraining(await memoryConfig('baseline', folder), memoryRuntime(), {
+      out: join(folder, 'run'),
+    })
+    expect(() => run.setLearningRate(Number.NaN)).toThrow(/a positive number was expected, got NaN/)
+    await run.result
+    await expect(run.pause()).rejects.toMatchObject({ code: 'stopped' })
+  })
+})
+
+describe('stopping', () => {
+  it('saves, says so with exit code 75, and a resumed run gives the events of an unbroken one', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('segmentation', folder, { training: { steps: 12 } })
+    const whole = await eventsOf(startTraining(config, memoryRuntime(), { out: join(folder, 'whole') }))
+
+    const out = join(folder, 'broken')
+    const broken = startTraining(config, memoryRuntime(), { out })
+    await reached(broken, 4)
+    const step = await broken.stop('enough')
+    expect(await broken.result).toMatchObject({ outcome: 'stopped', reason: 'enough', step })
+    expect(await readJson(join(out, 'exit.json'))).toEqual({
+      outcome: 'stopped',
+      reason: 'enough',
+      step,
+      exitCode: 75,
+    })
+    const resumed = startTraining(config, memoryRuntime(), { resume: out })
+    await eventsOf(resumed)
+    expect(await resumed.result).toMatchObject({ outcome: 'completed', step: 12 })
+    const logged = await eventsOf(readEvents(join(out, 'events.jsonl')))
+    const work = (events: RunEvent[]): unknown[] =>
+      events.filter(({ type }) => type === 'step' || type === 'synthesis').map(timeless)
+    expect(work(logged)).toEqual(work(whole))
+    const ledgers = ['whole', 'broken'].map((name) => readFile(join(folder, name, 'ledger.jsonl'), 'utf8'))
+    const [ofWhole, ofBroken] = await Promise.all(ledgers)
+    expect(ofBroken).toBe(ofWhole)
+  })
+
+  it('cuts what a crash left of steps after the checkpoint that it goes on from', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, { training: { checkpointEverySteps: 2 } })
+    const out = join(folder, 'run')
+    const dies = memoryRuntime({
+      beforeStep: (step) => {
+        if (step === 5) throw new RuntimeCrashError('killed')
+      },
+    })
+    await expect(startTraining(config, dies, { out }).result).rejects.toThrow('killed')
+    await startTraining(config, memoryRuntime(), { resume: out }).result
+    expect(stepsOf(await eventsOf(readEvents(join(out, 'events.jsonl'))))).toEqual([0, 1, 2, 3, 4, 5])
+  })
+
+  it('by a signal that was aborted before ends the run without a step', async () => {
+    const folder = temporaryFolder()
+    const run = startTraining(await memoryConfig('baseline', folder), memoryRuntime(), {
+      out: join(folder, 'run'),
+      signal: AbortSignal.abort('too late'),
+    })
+    expect(stepsOf(await eventsOf(run))).toEqual([])
+    expect(await run.result).toMatchObject({ outcome: 'stopped' })
+  })
+
+  it('by a signal during the run stops at a step boundary', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, { training: { steps: 1000 } })
+    const controller = new AbortController()
+    const run = startTraining(config, memoryRuntime(), {
+      out: join(folder, 'run'),
+      signal: controller.signal,
+    })
+    await reached(run, 2)
+    controller.abort('SIGTERM')
+    const { outcome, reason, step } = await run.result
+    expect({ outcome, reason }).toEqual({ outcome: 'stopped', reason: 'SIGTERM' })
+    expect(step).toBeLessThan(1000)
+  })
+
+  it('happens at the end of the block that owns the run', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, { training: { steps: 1000 } })
+    let result: Run['result']
+    {
+      await using run = startTraining(config, memoryRuntime(), { out: join(folder, 'run') })
+      result = run.result
+      await reached(run, 1)
+    }
+    expect(await result).toMatchObject({ outcome: 'stopped', reason: 'disposed' })
+  })
+})
+
+describe('a runtime that dies', () => {
+  it('ends the iterator, the result and waiting commands with the same error, and leaves evidence', async () => {
+    const folder = temporaryFolder()
+    const death = new RuntimeCrashError('rank 1 was killed', { hint: 'see the logs' })
+    const runtime = memoryRuntime({
+      beforeStep: (step) => {
+        if (step === 3) throw death
+      },
+    })
+    const out = join(folder, 'run')
+    const run = startTraining(await memoryConfig('baseline', folder), runtime, { out })
+    await expect(eventsOf(run)).rejects.toBe(death)
+    await expect(run.result).rejects.toBe(death)
+    await expect(run.checkpoint()).rejects.toBe(death)
+    expect(await readJson(join(out, 'exit.json'))).toEqual({
+      outcome: 'failed',
+      reason: 'rank 1 was killed',
+      step: 3,
+      exitCode: 5,
+    })
+    const last = (await eventsOf(readEvents(join(out, 'events.jsonl')))).at(-1)
+    expect(last).toMatchObject({ type: 'finished', outcome: 'failed' })
+    expect(existsSync(join(out, 'report.html'))).toBe(true)
+  })
+
+  it('before its checkpoint leaves nothing to resume, and says so', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder)
+    const out = join(folder, 'run')
+    const dies = memoryRuntime({
+      beforeStep: () => {
+        throw new RuntimeCrashError('at once')
+      },
+    })
+    await expect(startTraining(config, dies, { out }).result).rejects.toThrow('at once')
+    await expect(startTraining(config, memoryRuntime(), { resume: out }).result).rejects.toThrow(
+      /holds no complete checkpoint/,
+    )
+    expect((await readdir(out)).filter((name) => name.includes('.tmp'))).toEqual([])
+  })
+})
+
+describe('a slow reader', () => {
+  it('misses no event but merged steps, and does not hold up the run', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, {
+      training: { steps: 600, validateEverySteps: 100, checkpointEverySteps: 150 },
+    })
+    const run = startTraining(config, memoryRuntime(), { out: join(folder, 'run') })
+    const reader = run[Symbol.asyncIterator]()
+    await reader.next()
+    await run.result
+    const seen: RunEvent[] = []
+    for (let next = await reader.next(); !next.done; next = await reader.next()) seen.push(next.value)
+    expect(seen.length).toBeLessThan(300)
+    expect(seen.filter(({ type }) => type === 'validation')).toHaveLength(6)
+    expect(seen.filter(({ type }) => type === 'checkpoint')).toHaveLength(4)
+    expect(stepsOf(seen).at(-1)).toBe(599)
+    const seconds = seen.flatMap((event) => (event.type === 'step' ? [event.seconds] : []))
+    expect(seconds.reduce((sum, value) => sum + value, 0)).toBeCloseTo(6, 6)
+  })
+})
