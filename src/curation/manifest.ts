@@ -25,6 +25,8 @@ const caseSchema = z.strictObject({
   fold: z.int().min(0).nullable(),
   split: z.enum(['training', 'validation', 'test']),
   labelMap: z.record(z.string().regex(/^\d+$/), z.int().min(0).max(255)),
+  /** Id of the case that a synthetic one was made from. */
+  parent: z.string().min(1).optional(),
 })
 const manifestSchema = z.strictObject({ version: z.literal(1), cases: z.array(caseSchema) })
 
@@ -39,6 +41,8 @@ export interface ManifestCase {
   readonly fold: number | null
   readonly split: 'training' | 'validation' | 'test'
   readonly labelMap: LabelIdMap
+  /** Id of the case that a synthetic one was made from; see `childCase`. */
+  readonly parent?: string | undefined
 }
 
 export interface Manifest {

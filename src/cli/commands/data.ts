@@ -15,10 +15,11 @@ import { writeNifti } from '../../volume/nifti-write.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, paint, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
+import { addSplit } from './data-split.js'
 
 type Output = 'text' | 'json'
 
-/** `freetumor data list|check|import|remap` */
+/** `freetumor data list|check|import|split|remap` */
 export const addDataCommand: AddCommand = (program, io) => {
   const data = program
     .command('data')
@@ -26,6 +27,7 @@ export const addDataCommand: AddCommand = (program, io) => {
   addList(data, io)
   addCheck(data, io)
   addImport(data, io)
+  addSplit(data, io)
   addRemap(data, io)
 }
 

@@ -1,0 +1,84 @@
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { readManifest, writeManifest } from '../../curation/manifest.js'
+import { assignFolds, type FoldPlan } from '../../curation/split.js'
+import { STRATA, type Stratum, strataOf } from '../../curation/strata.js'
+import { wholeNumber } from '../numbers.js'
+import { type CliIo, printResult } from '../output.js'
+import { outputOption, withExample } from '../program.js'
+
+interface SplitFlags {
+  readonly folds: number
+  readonly seed: number
+  readonly out?: string
+  readonly even?: true
+  readonly keep?: string
+  readonly ignorePublished?: true
+  readonly output: 'text' | 'json'
+}
+
+/** `freetumor data split` */
+export function addSplit(data: Command, io: CliIo): void {
+  withExample(
+    data.command('split'),
+    'freetumor data split manifest.json --folds 5 --seed 0 --out split.json',
+    'freetumor data split grown.json --folds 5 --seed 0 --even --keep split.json --out split.json',
+  )
+    .description(
+      'gives every patient a fold: by a keyed hash, so that no case that is added moves another, or evenly by tumor size',
+    )
+    .argument('<manifest>', 'what `freetumor data import` wrote')
+    .requiredOption('--folds <n>', 'number of folds', wholeNumber(2))
+    .option('--seed <n>', 'another seed, other folds', wholeNumber(0), 0)
+    .option('--out <file>', 'manifest to write, with folds; without it the table is all')
+    .option('--even', 'deals patients without a fold out evenly by data set, tumor presence and tumor size')
+    .option('--keep <file>', 'an earlier split, whose patients keep their folds')
+    .option('--ignore-published', 'moves cases out of the folds and validation parts of published lists')
+    .addOption(outputOption())
+    .action(async (file: string, flags: SplitFlags) => {
+      const plan = await split(resolve(io.cwd, file), flags, io)
+      if (flags.out !== undefined) await writeManifest(resolve(io.cwd, flags.out), plan.manifest)
+      for (const warning of plan.warnings) io.note(`warning: ${warning}`)
+      const { patients, table, warnings } = plan
+      const out = flags.out ?? null
+      printResult(io, flags.output, { out, folds: flags.folds, table, patients, warnings }, () =>
+        [
+          describe(plan),
+          out === null ? 'nothing was written: --out FILE writes the manifest' : `written to ${out}`,
+        ].join('\n'),
+      )
+    })
+}
+
+async function split(file: string, flags: SplitFlags, io: CliIo): Promise<FoldPlan> {
+  const manifest = await readManifest(file)
+  const keep = flags.keep === undefined ? undefined : await readManifest(resolve(io.cwd, flags.keep))
+  const strata = await strataOf(manifest.cases, {
+    signal: io.signal,
+    onCase: (done, total) => {
+      if (done % 100 === 0 || done === total) io.note(`${done}/${total} labels`)
+    },
+  })
+  const { folds, seed, even, ignorePublished } = flags
+  return assignFolds(manifest, strata, {
+    folds,
+    seed,
+    keep,
+    method: even ? 'even' : 'hash',
+    ignorePublished: ignorePublished ?? false,
+  })
+}
+
+function describe({ table, patients }: FoldPlan): string {
+  const present = STRATA.filter((stratum) => table.some(({ strata }) => strata[stratum]))
+  const line = (cells: readonly (string | number)[]): string =>
+    cells.map((cell, at) => (at === 0 ? String(cell).padEnd(30) : String(cell).padStart(11))).join(' ')
+  const counts = (strata: Readonly<Partial<Record<Stratum, number>>>) =>
+    present.map((name) => strata[name] ?? 0)
+  const given = patients.filter(({ by }) => by === 'kept' || by === 'published').length
+  return [
+    line(['patients', 'fold', 'all', ...present, 'cases']),
+    ...table.map((row) => line([row.dataset, row.fold, row.patients, ...counts(row.strata), row.cases])),
+    `${patients.length} patients, ${given} of them in the folds they were given`,
+  ].join('\n')
+}
