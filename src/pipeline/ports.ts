@@ -1,5 +1,6 @@
 import type { PlannedCrop } from '../sampling/plan.js'
 import type { ClassCounts, JobKind } from '../training/events.js'
+import type { Run } from '../training/run.js'
 import type { Organ, Region } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
 
@@ -19,6 +20,11 @@ export interface ModelRuntime {
    * @throws CheckpointError for anything but a whole file of weights
    */
   inspect(path: string, options: InspectOptions): Promise<CheckpointFacts>
+  /**
+   * Lets other processes watch and control a run, until it is disposed.
+   * @throws UsageError when another process trains in the run's directory
+   */
+  share(run: Run): Promise<AsyncDisposable>
 }
 
 export type InspectOptions = Pick<CallOptions, 'signal'>

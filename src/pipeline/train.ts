@@ -33,6 +33,7 @@ type Untimed = RunEvent extends infer E ? (E extends RunEvent ? Omit<E, 'time'> 
 
 class TrainingRun implements Run {
   readonly id = newRunId()
+  readonly directory: string
   readonly result: Promise<RunResult>
   readonly #stream = new EventStream()
   readonly #stopRequested = new AbortController()
@@ -43,12 +44,15 @@ class TrainingRun implements Run {
   #step = 0
   #steps: number | null = null
   #bestDice = -1
+  #savedStep = -1
+  #saved = deferred<void>()
 
   constructor(
     private readonly config: RunConfig,
     private readonly runtime: ModelRuntime,
     private readonly options: TrainOptions,
   ) {
+    this.directory = resolve(options.resume ?? options.out ?? join('runs', config.name, this.id))
     // nobody need listen to either: the iterator throws the same error
     this.#session.promise.catch(() => {})
     this.result = this.#run()
@@ -82,8 +86,11 @@ class TrainingRun implements Run {
     return step
   }
 
-  checkpoint(): Promise<number> {
-    return this.#command({ type: 'checkpoint' })
+  async checkpoint(): Promise<number> {
+    const step = await this.#command({ type: 'checkpoint' })
+    // what is on its way to the disk when the run ends badly never arrives
+    while (this.#savedStep < step) await Promise.race([this.#saved.promise, this.#ended()])
+    return step
   }
 
   stop(reason = 'stop'): Promise<number> {
@@ -91,7 +98,8 @@ class TrainingRun implements Run {
   }
 
   status(): RunStatus {
-    return { phase: this.#phase, step: this.#step, steps: this.#steps }
+    const { id, directory } = this
+    return { id, job: this.config.job, directory, phase: this.#phase, step: this.#step, steps: this.#steps }
   }
 
   async #command(command: RuntimeCommand): Promise<number> {
@@ -110,17 +118,23 @@ class TrainingRun implements Run {
   /** A command that the end of the run overtook fails with the reason of that end. */
   async #refused(error: unknown): Promise<never> {
     if (error instanceof UsageError) throw error
+    return this.#ended()
+  }
+
+  async #ended(): Promise<never> {
     await this.result
     throw new StoppedError('the run has ended')
   }
 
   async #run(): Promise<RunResult> {
-    const directory = await this.#openDirectory().catch((error: unknown) => {
+    const opened = await this.#open().catch((error: unknown) => {
       this.#end(error)
       throw error
     })
+    await using _shared = opened.shared
+    const { directory } = this
     try {
-      const finished = await this.#train(directory)
+      const finished = await this.#train(directory, opened.resumeFrom)
       const outcome = finished.outcome
       return await this.#conclude(
         directory,
@@ -137,24 +151,26 @@ class TrainingRun implements Run {
     }
   }
 
-  async #openDirectory(): Promise<string> {
-    const { resume, out } = this.options
-    if (resume !== undefined) {
-      // what it says is over: the run goes on
-      await rm(join(resolve(resume), 'exit.json'), { force: true })
-      return resolve(resume)
-    }
-    const directory = await makeRunDirectory(out ?? join('runs', this.config.name, this.id))
-    await writeWhole(join(directory, 'config.resolved.yaml'), printConfig(this.config))
-    return directory
+  /** A run that is refused here is left as it was. */
+  async #open(): Promise<{ readonly resumeFrom: string | null; readonly shared: AsyncDisposable }> {
+    const { directory } = this
+    const resumeFrom = await resumePoint(this.options.resume)
+    if (resumeFrom === null) await makeRunDirectory(directory)
+    const shared = await this.runtime.share(this)
+    // of a run that goes on, what it says is over
+    if (resumeFrom !== null) await rm(join(directory, 'exit.json'), { force: true })
+    else await writeWhole(join(directory, 'config.resolved.yaml'), printConfig(this.config))
+    return { resumeFrom, shared }
   }
 
-  async #train(directory: string): Promise<Extract<RuntimeEvent, { type: 'finished' }>> {
-    const { config, runtime, options } = this
-    const signal = options.signal
+  async #train(
+    directory: string,
+    resumeFrom: string | null,
+  ): Promise<Extract<RuntimeEvent, { type: 'finished' }>> {
+    const { config, runtime } = this
+    const { signal } = this.options
     const note = (text: string, level: 'info' | 'warning' = 'info'): void =>
       this.#emit({ type: 'note', level, text })
-    const resumeFrom = await resumePoint(options.resume)
     const events = join(directory, 'events.jsonl')
     this.#log = await openEventLog(events, resumeStep(resumeFrom))
     if (resumeFrom !== null) await this.#recall(events)
@@ -217,6 +233,7 @@ class TrainingRun implements Run {
       switch (event.type) {
         case 'ready':
           this.#phase = 'training'
+          this.#step = event.step
           this.#emit({ ...event, type: 'started', job: spec.job, run: this.id, steps: spec.steps })
           break
         case 'stepDone': {
@@ -242,6 +259,9 @@ class TrainingRun implements Run {
           break
         }
         case 'checkpointSaved':
+          this.#savedStep = event.step
+          this.#saved.resolve()
+          this.#saved = deferred()
           this.#emit({ ...event, type: 'checkpoint' })
           break
         case 'note':

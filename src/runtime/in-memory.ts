@@ -47,6 +47,7 @@ export function inMemoryRuntime(answers: InMemoryAnswers = {}): ModelRuntime {
     predict: (spec, call) => eachCase(spec, answers.predict, call),
     evaluate: (spec, call) => eachCase(spec, answers.evaluate, call),
     inspect: async (path) => (answers.inspect ?? unanswered('inspect'))(path),
+    share: async () => ({ [Symbol.asyncDispose]: async () => {} }),
   }
 }
 
@@ -75,6 +76,7 @@ class InMemorySession implements TrainingSession {
   readonly events: AsyncIterable<RuntimeEvent>
   readonly #commands: WaitingCommand[] = []
   #closed = false
+  #paused = false
 
   constructor(
     private readonly spec: TrainingSpec,
@@ -106,12 +108,14 @@ class InMemorySession implements TrainingSession {
       parameters: { segmentor: 1 },
     }
     let learningRate = spec.optimizer.learningRate
-    for (let step = first; step < spec.steps; step++) {
+    let step = first
+    while (step < spec.steps) {
       const decision = await this.#boundary(step)
       learningRate = decision.learningRate ?? learningRate
       if (decision.save || decision.stop !== null) yield await this.#save(step, decision.stop ?? 'request')
       if (decision.stop !== null)
         return yield { type: 'finished', step, outcome: 'stopped', reason: decision.stop }
+      if (this.#paused) continue
       await this.answers.beforeStep?.(step)
       yield {
         type: 'stepDone',
@@ -121,7 +125,7 @@ class InMemorySession implements TrainingSession {
         waitSeconds: 0,
         losses: await this.#step(step),
       }
-      yield* this.#afterStep(step + 1)
+      yield* this.#afterStep(++step)
     }
     yield await this.#save(spec.steps, 'end')
     yield { type: 'finished', step: spec.steps, outcome: 'completed', reason: 'all steps are done' }
@@ -132,7 +136,6 @@ class InMemorySession implements TrainingSession {
     step: number,
   ): Promise<{ learningRate: number | null; save: boolean; stop: string | null }> {
     const decision = { learningRate: null as number | null, save: false, stop: null as string | null }
-    let paused = false
     do {
       // other work gets its turn, as it would beside another process
       await new Promise((resolve) => setImmediate(resolve))
@@ -140,10 +143,10 @@ class InMemorySession implements TrainingSession {
         if (command.type === 'setLearningRate') decision.learningRate = command.value
         else if (command.type === 'checkpoint') decision.save = true
         else if (command.type === 'stop') decision.stop = command.reason
-        else paused = command.type === 'pause'
+        else this.#paused = command.type === 'pause'
         resolve(step)
       }
-    } while (paused && decision.stop === null && !this.#closed)
+    } while (this.#paused && !decision.save && decision.stop === null && !this.#closed)
     return decision
   }
 

@@ -26,6 +26,7 @@ import { reviveFailure, toCaseOutcome, toCommand, toRuntimeEvent } from './event
 import { answerRank } from './feed-service.js'
 import { type ProcessEnd, type RuntimeProcess, runtimeArgv, startProcess } from './process.js'
 import { cleanEnvironment, resolvePython } from './python.js'
+import { shareRun } from './run-service.js'
 
 export interface TorchRuntimeOptions {
   /** The Python to use; default FREETUMOR_PYTHON, then ./.venv. */
@@ -40,6 +41,7 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
     predict: (spec, call) => runCases<PredictedCase>(options, spec, 1, call),
     evaluate: (spec, call) => runCases<MeasuredCase>(options, spec, null, call),
     inspect: (path, call) => inspectCheckpoint(path, { ...options, ...call }),
+    share: shareRun,
   }
 }
 

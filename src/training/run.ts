@@ -1,4 +1,4 @@
-import type { Outcome, RunEvent } from './events.js'
+import type { JobKind, Outcome, RunEvent } from './events.js'
 
 export interface TrainOptions {
   /** The run directory itself; default `runs/<name>/<id>`. */
@@ -21,20 +21,28 @@ export interface RunResult {
 }
 
 export interface RunStatus {
+  readonly id: string
+  readonly job: JobKind
+  readonly directory: string
   readonly phase: 'starting' | 'training' | 'paused' | 'ended'
+  /** The next step to run. */
   readonly step: number
+  /** Null until the data are known. */
   readonly steps: number | null
 }
 
 /** A training that has begun. Iterate it for its events; every method is safe at any time. */
 export interface Run extends AsyncIterable<RunEvent>, AsyncDisposable {
   readonly id: string
+  /** The run directory. */
+  readonly directory: string
   /** Rejects with the same error that the iterator throws. */
   readonly result: Promise<RunResult>
   /** Each resolves with the step from which on it holds. */
   setLearningRate(value: number): Promise<number>
   pause(): Promise<number>
   unpause(): Promise<number>
+  /** Once it is on disk. */
   checkpoint(): Promise<number>
   /** Saves and ends the run; resolves with the next step to run. */
   stop(reason?: string): Promise<number>

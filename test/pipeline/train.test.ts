@@ -140,7 +140,7 @@ describe('a command', () => {
     const run = startTraining(config, memoryRuntime(), { out: join(folder, 'run') })
     await reached(run, 2)
     const step = await run.pause()
-    expect(run.status()).toEqual({ phase: 'paused', step, steps: 20 })
+    expect(run.status()).toMatchObject({ job: 'baseline', phase: 'paused', step, steps: 20 })
     expect(await run.unpause()).toBe(step)
     expect(run.status().phase).toBe('training')
     expect(stepsOf(await eventsOf(run))).toEqual(Array.from({ length: 20 }, (_, at) => at))
@@ -263,7 +263,7 @@ describe('a runtime that dies', () => {
     expect(existsSync(join(out, 'report.html'))).toBe(true)
   })
 
-  it('before its checkpoint leaves nothing to resume, and says so', async () => {
+  it('is told by the run for good: a resume that is refused changes nothing', async () => {
     const folder = temporaryFolder()
     const config = await memoryConfig('baseline', folder)
     const out = join(folder, 'run')
@@ -273,9 +273,11 @@ describe('a runtime that dies', () => {
       },
     })
     await expect(startTraining(config, dies, { out }).result).rejects.toThrow('at once')
+    const before = await readFile(join(out, 'exit.json'), 'utf8')
     await expect(startTraining(config, memoryRuntime(), { resume: out }).result).rejects.toThrow(
       /holds no complete checkpoint/,
     )
+    expect(await readFile(join(out, 'exit.json'), 'utf8')).toBe(before)
     expect((await readdir(out)).filter((name) => name.includes('.tmp'))).toEqual([])
   })
 })

@@ -104,6 +104,8 @@ def train_segmentation(
         if decision.stop:
             yield Finished(step, "stopped", decision.reason)
             return
+        if decision.paused:
+            continue
 
         started = time.perf_counter()
         waited_before = feed.waited_seconds

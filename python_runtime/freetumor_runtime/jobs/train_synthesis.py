@@ -90,6 +90,8 @@ def train_synthesis(
         if decision.stop:
             yield Finished(step, "stopped", decision.reason)
             return
+        if decision.paused:
+            continue
 
         started = time.perf_counter()
         waited_before = feed.waited_seconds

@@ -30,6 +30,8 @@ class Decision:
     save: bool
     stop: bool
     reason: str
+    # The job comes back here instead of making the step (a checkpoint was wanted during a pause).
+    paused: bool = False
 
 
 class Boundary:
@@ -58,12 +60,13 @@ class Boundary:
                     self._paused = command.kind == "pause"
                 yield Acknowledged(command.id, step, "")
             agreed = self._agree(learning_rate, save, stop or self._terminated, self._paused)
-            if agreed.stop or not self._paused:
+            if agreed.stop or agreed.save or not self._paused:
                 return Decision(
                     agreed.learning_rate,
                     agreed.save,
                     agreed.stop,
                     (reason or "signal") if agreed.stop else "",
+                    self._paused and not agreed.stop,
                 )
             time.sleep(0.05)
 

@@ -37,10 +37,17 @@ def test_a_learning_rate_is_acknowledged_with_the_step_it_holds_from():
 
 
 def test_a_pause_holds_until_unpause_and_keeps_what_came_in_between():
-    commands = boundary([LiveCommand(1, "pause")], [LiveCommand(2, "checkpoint")], [LiveCommand(3, "unpause")])
+    rate = LiveCommand(2, "setLearningRate", value=5e-5)
+    commands = boundary([LiveCommand(1, "pause")], [rate], [LiveCommand(3, "unpause")])
     events = decided(commands.decide(5))
     assert [event.id for event in events[:-1]] == [1, 2, 3]
-    assert events[-1] == Decision(None, True, False, "")
+    assert events[-1] == Decision(5e-5, False, False, "")
+
+
+def test_a_checkpoint_is_saved_during_a_pause_which_goes_on():
+    commands = boundary([LiveCommand(1, "pause")], [LiveCommand(2, "checkpoint")], [LiveCommand(3, "unpause")])
+    assert decided(commands.decide(5))[-1] == Decision(None, True, False, "", paused=True)
+    assert decided(commands.decide(5))[-1] == Decision(None, False, False, "")
 
 
 def test_a_stop_ends_a_pause():

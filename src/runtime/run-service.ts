@@ -1,0 +1,115 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { z } from 'zod'
+import { UsageError } from '../errors.js'
+import type { RunEvent } from '../training/events.js'
+import type { Run, RunStatus } from '../training/run.js'
+import { openRunClient, type RunClient } from '../transport/run-client.js'
+import { openRunServer } from '../transport/run-server.js'
+import { reviveError } from './events.js'
+
+/** Of a run directory: where its process is controlled. Exists while the run does. */
+const CONTROL_FILE = 'control.json'
+
+const controlFile = z.object({ address: z.string(), token: z.string(), pid: z.number() })
+const command = z.union([
+  z.object({ type: z.literal('setLearningRate'), value: z.number() }),
+  z.object({ type: z.enum(['pause', 'unpause', 'checkpoint']) }),
+  z.object({ type: z.literal('stop'), reason: z.string() }),
+])
+
+/** A run of another process. */
+export interface RemoteRun
+  extends AsyncIterable<RunEvent>,
+    Pick<Run, 'setLearningRate' | 'pause' | 'unpause' | 'checkpoint' | 'stop'> {
+  readonly pid: number
+  status(): Promise<RunStatus>
+  close(): void
+}
+
+/**
+ * Lets other processes of the same user control a run, until it is disposed.
+ * @throws UsageError when a living process trains in this directory already
+ */
+export async function shareRun(run: Run): Promise<AsyncDisposable> {
+  const other = await connectRun(run.directory)
+  if (other) {
+    other.close()
+    throw new UsageError(`${run.directory} is being trained by process ${other.pid}`, {
+      hint: `\`freetumor runs attach ${run.directory}\` follows it`,
+    })
+  }
+  // Short and private: a unix socket's path is limited to 107 bytes. mkdtemp makes it 0700.
+  const directory = await mkdtemp(join(tmpdir(), 'ft-run-'))
+  const token = randomBytes(16).toString('hex')
+  const host = {
+    status: () => run.status(),
+    act: async (given: unknown) => carryOut(run, command.parse(given)),
+    events: () => run,
+  }
+  const server = await openRunServer({ directory, token, host })
+  const file = join(run.directory, CONTROL_FILE)
+  await rm(file, { force: true })
+  await writeFile(file, JSON.stringify({ address: server.address, token, pid: process.pid }), { mode: 0o600 })
+  return {
+    async [Symbol.asyncDispose]() {
+      await rm(file, { force: true })
+      await server.close()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+/** The run of a directory that a living process trains; null when there is none. */
+export async function connectRun(directory: string): Promise<RemoteRun | null> {
+  const control = await readControl(resolve(directory))
+  if (control === null) return null
+  const client = openRunClient(control.address, control.token)
+  try {
+    await client.status()
+    return remoteRun(client, control.pid)
+  } catch {
+    // a process that was killed leaves its file
+    client.close()
+    return null
+  }
+}
+
+async function readControl(directory: string): Promise<z.infer<typeof controlFile> | null> {
+  const text = await readFile(join(directory, CONTROL_FILE), 'utf8').catch(() => null)
+  if (text === null) return null
+  const parsed = controlFile.safeParse(JSON.parse(text))
+  return parsed.success ? parsed.data : null
+}
+
+function carryOut(run: Run, given: z.infer<typeof command>): Promise<number> {
+  switch (given.type) {
+    case 'setLearningRate':
+      return run.setLearningRate(given.value)
+    case 'stop':
+      return run.stop(given.reason)
+    default:
+      return run[given.type]()
+  }
+}
+
+function remoteRun(client: RunClient, pid: number): RemoteRun {
+  const act = async (given: z.infer<typeof command>): Promise<number> => {
+    const outcome = await client.act(given)
+    if (outcome.$case === 'refusal') throw reviveError(outcome.value)
+    return Number(outcome.value)
+  }
+  return {
+    pid,
+    status: async () => (await client.status()) as RunStatus,
+    setLearningRate: (value) => act({ type: 'setLearningRate', value }),
+    pause: () => act({ type: 'pause' }),
+    unpause: () => act({ type: 'unpause' }),
+    checkpoint: () => act({ type: 'checkpoint' }),
+    stop: (reason = 'stop') => act({ type: 'stop', reason }),
+    [Symbol.asyncIterator]: () => (client.watch() as AsyncIterable<RunEvent>)[Symbol.asyncIterator](),
+    close: () => client.close(),
+  }
+}

@@ -1,0 +1,64 @@
+import { credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
+import { RuntimeCrashError } from '../errors.js'
+import {
+  ActRequest,
+  type ActResponse,
+  GetStatusRequest,
+  RunServiceClient,
+  WatchRequest,
+  type WatchResponse,
+} from '../generated/freetumor/runtime/v1/runs.js'
+
+/** The other end of a `RunServer`. */
+export interface RunClient {
+  status(): Promise<unknown>
+  act(command: unknown): Promise<NonNullable<ActResponse['outcome']>>
+  /** Ends with the run, or when the loop over it is left. */
+  watch(): AsyncIterable<unknown>
+  close(): void
+}
+
+/** How long a process may take to answer before it counts as gone. */
+const ANSWER_WITHIN_MS = 5000
+
+/** @throws RuntimeCrashError by any call when nobody serves the address (any more) */
+export function openRunClient(address: string, token: string): RunClient {
+  const client = new RunServiceClient(address, credentials.createInsecure())
+  const metadata = new Metadata()
+  metadata.set('authorization', `Bearer ${token}`)
+  return {
+    status: () =>
+      new Promise((resolve, reject) => {
+        const deadline = Date.now() + ANSWER_WITHIN_MS
+        client.getStatus(GetStatusRequest.create(), metadata, { deadline }, (error, response) =>
+          error ? reject(gone(error)) : resolve(JSON.parse(response.statusJson)),
+        )
+      }),
+    // no deadline: a command holds from the next step on, and a step may take minutes
+    act: (command) =>
+      new Promise((resolve, reject) => {
+        const request = ActRequest.fromPartial({ commandJson: JSON.stringify(command) })
+        client.act(request, metadata, (error, { outcome } = { outcome: undefined }) =>
+          error || !outcome ? reject(gone(error)) : resolve(outcome),
+        )
+      }),
+    async *watch() {
+      const stream = client.watch(WatchRequest.create(), metadata)
+      try {
+        for await (const response of stream)
+          yield JSON.parse((response as WatchResponse).eventJson) as unknown
+      } catch (error) {
+        throw gone(error as ServiceError)
+      } finally {
+        stream.cancel()
+      }
+    },
+    close: () => client.close(),
+  }
+}
+
+function gone(error: ServiceError | null): RuntimeCrashError {
+  const details =
+    error?.code === status.UNAUTHENTICATED ? 'the token is wrong' : 'the process does not answer'
+  return new RuntimeCrashError(details, { cause: error ?? undefined })
+}

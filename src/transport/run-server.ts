@@ -1,0 +1,145 @@
+import { timingSafeEqual } from 'node:crypto'
+import { chmod, rm } from 'node:fs/promises'
+import {
+  type Metadata,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js'
+import { FreetumorError } from '../errors.js'
+import {
+  ActResponse,
+  GetStatusResponse,
+  RunServiceService,
+  WatchResponse,
+} from '../generated/freetumor/runtime/v1/runs.js'
+import { newSocketPath } from './socket-path.js'
+
+/** What is controlled from outside; values are plain JSON. */
+export interface RunHost {
+  status(): unknown
+  /** Resolves with the step from which on the command holds. */
+  act(command: unknown): Promise<number>
+  events(): AsyncIterable<unknown>
+}
+
+export interface RunServerOptions {
+  /** A private (0700) directory for the socket. */
+  readonly directory: string
+  /** What every caller must show. */
+  readonly token: string
+  readonly host: RunHost
+}
+
+export interface RunServer {
+  /** `unix:` address to dial. */
+  readonly address: string
+  /** Lets watchers read to the end, at most a second, then removes the socket. */
+  close(): Promise<void>
+}
+
+/** How long watchers may take to read the last events. */
+const LAST_WORDS_MS = 1000
+
+/**
+ * Hosts the run service on a unix socket.
+ * @throws EnvironmentError when there can be no socket in the directory
+ */
+export async function openRunServer({ directory, token, host }: RunServerOptions): Promise<RunServer> {
+  const path = await newSocketPath(directory, 'run.sock')
+  const server = new Server()
+  const allowed = (metadata: Metadata): boolean =>
+    sameSecret(metadata.get('authorization')[0], `Bearer ${token}`)
+  server.addService(RunServiceService, {
+    getStatus: unary(allowed, async () =>
+      GetStatusResponse.fromPartial({ statusJson: JSON.stringify(host.status()) }),
+    ),
+    act: unary(allowed, (request: { commandJson: string }) => act(host, request.commandJson)),
+    watch: (stream: ServerWritableStream<unknown, WatchResponse>) => {
+      if (!allowed(stream.metadata)) stream.emit('error', UNAUTHENTICATED)
+      else void tellEvents(host, stream)
+    },
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) =>
+      error ? reject(error) : resolve(),
+    )
+  })
+  await chmod(path, 0o600)
+  return {
+    address: `unix:${path}`,
+    async close() {
+      await new Promise<void>((resolve) => {
+        const enough = setTimeout(resolve, LAST_WORDS_MS)
+        server.tryShutdown(() => {
+          clearTimeout(enough)
+          resolve()
+        })
+      })
+      server.forceShutdown()
+      await rm(path, { force: true })
+    },
+  }
+}
+
+const UNAUTHENTICATED = Object.assign(new Error('the token is wrong'), {
+  code: status.UNAUTHENTICATED,
+  details: 'the token is wrong',
+})
+
+function unary<Request, Response>(
+  allowed: (metadata: Metadata) => boolean,
+  answer: (request: Request) => Promise<Response>,
+) {
+  return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
+    if (!allowed(call.metadata)) callback(UNAUTHENTICATED)
+    else
+      answer(call.request).then(
+        (response) => callback(null, response),
+        (error: Error) => callback({ code: status.INTERNAL, details: error.message }),
+      )
+  }
+}
+
+async function act(host: RunHost, commandJson: string): Promise<ActResponse> {
+  try {
+    const step = await host.act(JSON.parse(commandJson))
+    return ActResponse.fromPartial({ outcome: { $case: 'step', value: BigInt(step) } })
+  } catch (error) {
+    const known = error instanceof FreetumorError ? error : null
+    const message = error instanceof Error ? error.message : String(error)
+    const refusal = { kind: known?.code ?? 'runtime', message, hint: known?.hint ?? '' }
+    return ActResponse.fromPartial({ outcome: { $case: 'refusal', value: refusal } })
+  }
+}
+
+/** A run that fails ends its events, too: the last of them says how. */
+async function tellEvents(
+  host: RunHost,
+  stream: ServerWritableStream<unknown, WatchResponse>,
+): Promise<void> {
+  try {
+    for await (const event of host.events()) {
+      if (stream.cancelled || stream.destroyed) return
+      const taken = stream.write(WatchResponse.fromPartial({ eventJson: JSON.stringify(event) }))
+      if (!taken) await drained(stream)
+    }
+  } catch {
+    // said by the last event
+  }
+  stream.end()
+}
+
+function drained(stream: ServerWritableStream<unknown, WatchResponse>): Promise<void> {
+  return new Promise((resolve) => {
+    for (const event of ['drain', 'close', 'cancelled']) stream.once(event, () => resolve())
+  })
+}
+
+function sameSecret(given: unknown, expected: string): boolean {
+  const [a, b] = [Buffer.from(String(given)), Buffer.from(expected)]
+  return a.length === b.length && timingSafeEqual(a, b)
+}

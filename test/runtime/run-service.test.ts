@@ -1,0 +1,119 @@
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import type { ModelRuntime } from '../../src/pipeline/ports.js'
+import { startTraining } from '../../src/pipeline/train.js'
+import type { InMemoryAnswers } from '../../src/runtime/in-memory.js'
+import { connectRun, type RemoteRun, shareRun } from '../../src/runtime/run-service.js'
+import type { RunEvent } from '../../src/training/events.js'
+import type { Run } from '../../src/training/run.js'
+import { openRunClient } from '../../src/transport/run-client.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+import { memoryConfig, memoryRuntime } from '../pipeline/memory-run.js'
+
+/** Trains in memory, and is shared as a real run is. */
+const sharedRuntime = (answers: InMemoryAnswers = {}): ModelRuntime => ({
+  ...memoryRuntime(answers),
+  share: shareRun,
+})
+
+async function begun(steps: number, answers: InMemoryAnswers = {}): Promise<Run> {
+  const folder = temporaryFolder()
+  const config = await memoryConfig('baseline', folder, { training: { steps, validateEverySteps: 50 } })
+  const run = startTraining(config, sharedRuntime(answers), { out: join(folder, 'run') })
+  onTestFinished(async () => run[Symbol.asyncDispose]())
+  for await (const event of run) if (event.type === 'step') break
+  return run
+}
+
+async function connected(run: Run): Promise<RemoteRun> {
+  const remote = await connectRun(run.directory)
+  if (!remote) throw new Error('nobody serves the run')
+  onTestFinished(() => remote.close())
+  return remote
+}
+
+describe('a run in another process', () => {
+  it('tells where it is, takes commands, and ends by them', async () => {
+    const run = await begun(100_000)
+    const remote = await connected(run)
+    expect(remote.pid).toBe(process.pid)
+    const paused = await remote.pause()
+    expect(await remote.status()).toEqual({ ...run.status(), phase: 'paused', step: paused })
+    expect(await remote.setLearningRate(5e-5).catch((error: Error) => error)).toBe(paused)
+    expect(await remote.checkpoint()).toBe(paused)
+    await remote.unpause()
+    const stopped = await remote.stop('from outside')
+    expect(await run.result).toMatchObject({ outcome: 'stopped', reason: 'from outside', step: stopped })
+  })
+
+  it('tells all its events from the first to the last, to every reader', async () => {
+    const run = await begun(120)
+    const remote = await connected(run)
+    const events: RunEvent[] = []
+    for await (const event of remote) events.push(event)
+    expect(events.filter(({ type }) => type === 'started')).toHaveLength(1)
+    expect(events.filter(({ type }) => type === 'validation')).toHaveLength(2)
+    expect(events.at(-1)).toMatchObject({ type: 'finished', outcome: 'completed', step: 120 })
+  })
+
+  it('refuses a command with its own error', async () => {
+    const run = await begun(100_000)
+    const remote = await connected(run)
+    await expect(remote.setLearningRate(-1)).rejects.toMatchObject({
+      code: 'usage',
+      message: 'setLearningRate: a positive number was expected, got -1',
+    })
+  })
+
+  it('cannot be reached with another token, and its socket and token are for its owner only', async () => {
+    const run = await begun(100_000)
+    const file = join(run.directory, 'control.json')
+    const control = JSON.parse(readFileSync(file, 'utf8')) as { address: string }
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+    expect(statSync(control.address.replace('unix:', '')).mode & 0o777).toBe(0o600)
+    const stranger = openRunClient(control.address, 'another token')
+    onTestFinished(() => stranger.close())
+    await expect(stranger.status()).rejects.toThrow(/the token is wrong/)
+    await expect(stranger.act({ type: 'stop', reason: 'x' })).rejects.toThrow(/the token is wrong/)
+    await expect(stranger.watch()[Symbol.asyncIterator]().next()).rejects.toThrow(/the token is wrong/)
+    expect(run.status().phase).toBe('training')
+  })
+
+  it('leaves nothing to connect to when it has ended, or failed', async () => {
+    const run = await begun(3)
+    await run.result
+    expect(existsSync(join(run.directory, 'control.json'))).toBe(false)
+    expect(await connectRun(run.directory)).toBeNull()
+    const failing = await begun(10, {
+      beforeStep: (step) => {
+        if (step === 5) throw new Error('dies')
+      },
+    })
+    await failing.result.catch(() => {})
+    expect(readdirSync(failing.directory)).not.toContain('control.json')
+  })
+
+  it('is not trained twice at a time', async () => {
+    const run = await begun(100_000)
+    await run.checkpoint()
+    const config = await memoryConfig('baseline', temporaryFolder())
+    const second = startTraining(config, sharedRuntime(), { resume: run.directory })
+    await expect(second.result).rejects.toMatchObject({
+      code: 'usage',
+      message: `${run.directory} is being trained by process ${process.pid}`,
+    })
+    expect(run.status().phase).toBe('training')
+  })
+
+  it('that was killed is known to be gone, and can be trained on', async () => {
+    const run = await begun(2)
+    await run.result
+    const left = { address: `unix:${run.directory}/no.sock`, token: 'old', pid: 1 }
+    writeFileSync(join(run.directory, 'control.json'), JSON.stringify(left))
+    expect(await connectRun(run.directory)).toBeNull()
+    const config = await memoryConfig('baseline', temporaryFolder(), { training: { steps: 4 } })
+    const resumed = startTraining(config, sharedRuntime(), { resume: run.directory })
+    expect(await resumed.result).toMatchObject({ outcome: 'completed', step: 4 })
+  })
+})
