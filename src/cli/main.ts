@@ -10,6 +10,7 @@ import { addPhantomCommand } from './commands/phantom.js'
 import { addPredictCommand } from './commands/predict.js'
 import { addPrepareCommand } from './commands/prepare.js'
 import { addReportCommand } from './commands/report.js'
+import { addRunsCommand } from './commands/runs.js'
 import { addSetupCommand } from './commands/setup.js'
 import { addSimulateCommand } from './commands/simulate.js'
 import { addTrainCommand } from './commands/train.js'
@@ -28,6 +29,7 @@ const COMMANDS: readonly AddCommand[] = [
   addPrepareCommand,
   addSimulateCommand,
   addTrainCommand,
+  addRunsCommand,
   addPredictCommand,
   addCheckpointCommand,
   addEvaluateCommand,

@@ -26,10 +26,7 @@ export function newRunId(now: Date = new Date()): string {
 /** Makes the directory of a new run; refuses one that already holds a run. */
 export async function makeRunDirectory(path: string): Promise<string> {
   const directory = resolve(path)
-  if (await exists(join(directory, 'config.resolved.yaml')))
-    throw new UsageError(`${directory} already holds a run`, {
-      hint: `continue it with --resume ${directory}, or choose another --out`,
-    })
+  await refuseExistingRun(directory)
   try {
     await mkdir(join(directory, 'logs'), { recursive: true })
   } catch (error) {
@@ -42,6 +39,14 @@ export async function makeRunDirectory(path: string): Promise<string> {
     )
   }
   return directory
+}
+
+/** @throws UsageError when the directory holds a run already */
+export async function refuseExistingRun(directory: string): Promise<void> {
+  if (await exists(join(directory, 'config.resolved.yaml')))
+    throw new UsageError(`${directory} already holds a run`, {
+      hint: `continue it with --resume ${directory}, or choose another --out`,
+    })
 }
 
 /** Writes a small file whole or not at all. */

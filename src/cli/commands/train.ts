@@ -4,7 +4,9 @@ import { EXIT, UsageError } from '../../errors.js'
 import { startTraining } from '../../pipeline/train.js'
 import { openConsoleReport } from '../../report/console.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
-import { printResult } from '../output.js'
+import { newRunId, refuseExistingRun } from '../../training/run-directory.js'
+import { startDetached } from '../detach.js'
+import { type CliIo, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
 interface Options {
@@ -12,6 +14,7 @@ interface Options {
   readonly out?: string
   readonly resume?: string
   readonly set?: string[]
+  readonly detach?: boolean
   readonly output: 'text' | 'json' | 'ndjson'
 }
 
@@ -27,6 +30,10 @@ export const addTrainCommand: AddCommand = (program, io) => {
     .option('--out <dir>', 'the run directory itself (default: runs/NAME/ID)')
     .option('--resume <run>', 'run directory to go on from its newest checkpoint')
     .option('--set <key=value...>', 'lay values over the file')
+    .option(
+      '--detach',
+      'start it without this terminal, and return when it can be controlled (`freetumor runs`)',
+    )
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options) => {
       if (options.config === undefined && options.resume === undefined)
@@ -35,6 +42,7 @@ export const addTrainCommand: AddCommand = (program, io) => {
         })
       const file = options.config ?? join(options.resume!, 'config.resolved.yaml')
       const config = await loadConfig(file, { set: options.set ?? [] })
+      if (options.detach) return detach(io, options, config.name)
       await using run = startTraining(config, torchRuntime({ python: config.runtime.python }), {
         out: options.out === undefined ? undefined : resolve(io.cwd, options.out),
         resume: options.resume === undefined ? undefined : resolve(io.cwd, options.resume),
@@ -59,4 +67,25 @@ export const addTrainCommand: AddCommand = (program, io) => {
         )
       if (result.outcome === 'stopped') io.exitWith(EXIT.stopped)
     })
+}
+
+/** The same training in a process that nobody waits for. */
+async function detach(io: CliIo, options: Options, name: string): Promise<void> {
+  const { config, resume, set = [] } = options
+  const directory = resolve(io.cwd, resume ?? options.out ?? join('runs', name, newRunId()))
+  if (resume === undefined) await refuseExistingRun(directory)
+  const source = config === undefined ? [] : ['--config', config]
+  const argv = [
+    ...source,
+    resume === undefined ? '--out' : '--resume',
+    directory,
+    ...set.flatMap((one) => ['--set', one]),
+  ]
+  const pid = await startDetached(argv, directory, io.cwd)
+  printResult(
+    io,
+    options.output,
+    { directory, pid },
+    () => `process ${pid} trains in ${directory}\n\`freetumor runs attach ${directory}\` follows it`,
+  )
 }

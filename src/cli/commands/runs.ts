@@ -1,0 +1,213 @@
+import { access, readdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import type { Command } from 'commander'
+import { loadConfig } from '../../config/load.js'
+import { UsageError } from '../../errors.js'
+import { openConsoleReport } from '../../report/console.js'
+import { connectRun, type RemoteRun } from '../../runtime/run-service.js'
+import { readEvents } from '../../training/event-log.js'
+import type { RunEvent } from '../../training/events.js'
+import { readExit } from '../../training/run-directory.js'
+import { type RunSummary, summariseRun } from '../../training/run-summary.js'
+import { type CliIo, printResult } from '../output.js'
+import { type AddCommand, outputOption, withExample } from '../program.js'
+
+type Format = { readonly output: 'text' | 'json' | 'ndjson' }
+
+/** `freetumor runs`: looks at runs, and controls those that another process trains. */
+export const addRunsCommand: AddCommand = (program, io) => {
+  const runs = withExample(
+    program.command('runs'),
+    'freetumor runs list',
+    'freetumor runs set runs/debug-baseline/20261123T101500Z-1a2b learningRate=5e-5',
+  ).description('looks at runs and controls those that another process trains')
+
+  runs
+    .command('list')
+    .description('the runs below a folder, newest last')
+    .argument('[root]', 'folder to look in, three levels deep', 'runs')
+    .addOption(outputOption())
+    .action(async (root: string, options: Format) => {
+      const found = await summariesBelow(resolve(io.cwd, root))
+      printResult(
+        io,
+        options.output,
+        { runs: found },
+        () => found.map(line).join('\n') || `no run below ${root}`,
+      )
+    })
+
+  ofRun(runs, 'show', 'where a run is and how it got there')
+    .addOption(outputOption())
+    .action(async (run: string, options: Format) => {
+      const summary = await summaryOf(await runDirectory(io, run))
+      printResult(io, options.output, summary, () => paragraph(summary))
+    })
+
+  ofRun(runs, 'attach', 'follows a run until it ends; Ctrl-C leaves it running')
+    .addOption(outputOption(['text', 'ndjson']))
+    .action(async (run: string, options: Format) => attach(io, await runDirectory(io, run), options))
+
+  const commands: readonly [string, string, (remote: RemoteRun) => Promise<number>][] = [
+    ['pause', 'waits before the next step, until it is told to go on', (remote) => remote.pause()],
+    ['unpause', 'goes on', (remote) => remote.unpause()],
+    ['checkpoint', 'saves before the next step', (remote) => remote.checkpoint()],
+    ['stop', 'saves and ends; `train --resume RUN` goes on', (remote) => remote.stop('freetumor runs stop')],
+  ]
+  for (const [name, description, act] of commands)
+    ofRun(runs, name, description)
+      .addOption(outputOption())
+      .action(async (run: string, options: Format) => {
+        const step = await controlled(io, run, act)
+        printResult(io, options.output, { command: name, step }, () => `${name} holds from step ${step} on`)
+      })
+
+  ofRun(runs, 'set', 'changes a value from the next step on')
+    .argument('<learningRate=value>', 'what to set')
+    .addOption(outputOption())
+    .action(async (run: string, assignment: string, options: Format) => {
+      const value = learningRateOf(assignment)
+      const step = await controlled(io, run, (remote) => remote.setLearningRate(value))
+      const result = { command: 'setLearningRate', value, step }
+      printResult(io, options.output, result, () => `learning rate ${value} holds from step ${step} on`)
+    })
+}
+
+function ofRun(runs: Command, name: string, description: string): Command {
+  return withExample(
+    runs.command(name),
+    `freetumor runs ${name} runs/first${name === 'set' ? ' learningRate=5e-5' : ''}`,
+  )
+    .description(description)
+    .argument('<run>', 'run directory, or the last part of one below runs/')
+}
+
+function learningRateOf(assignment: string): number {
+  const [key, text] = assignment.split('=')
+  const value = Number(text)
+  if (key !== 'learningRate' || !text || !(value > 0))
+    throw new UsageError(`runs set: learningRate=NUMBER was expected, got ${assignment}`)
+  return value
+}
+
+async function controlled(
+  io: CliIo,
+  run: string,
+  act: (remote: RemoteRun) => Promise<number>,
+): Promise<number> {
+  const directory = await runDirectory(io, run)
+  const remote = await connectRun(directory)
+  if (!remote)
+    throw new UsageError(`${directory} is not running: ${stateInWords(await summaryOf(directory))}`, {
+      hint: `\`freetumor train --resume ${directory}\` goes on with it`,
+    })
+  try {
+    return await act(remote)
+  } finally {
+    remote.close()
+  }
+}
+
+/** A directory as it is named, or below `runs/` by its last part. */
+async function runDirectory(io: CliIo, named: string): Promise<string> {
+  const given = resolve(io.cwd, named)
+  if (await isRun(given)) return given
+  const matches = (await runsBelow(resolve(io.cwd, 'runs'))).filter((path) => path.endsWith(`/${named}`))
+  if (matches.length === 1) return matches[0]!
+  throw new UsageError(
+    matches.length === 0 ? `${named} is no run` : `${named} may be ${matches.join(' or ')}`,
+    { hint: '`freetumor runs list [FOLDER]` shows the runs' },
+  )
+}
+
+async function attach(io: CliIo, directory: string, options: Format): Promise<void> {
+  const console = openConsoleReport({ note: io.note, color: io.color, stream: process.stderr })
+  const show = (event: RunEvent): void =>
+    options.output === 'ndjson' ? io.print(JSON.stringify(event)) : console.show(event)
+  const remote = await connectRun(directory)
+  try {
+    await follow(remote ?? readEvents(join(directory, 'events.jsonl')), io.signal, show)
+  } finally {
+    console.close()
+    remote?.close()
+  }
+  if (io.signal.aborted) return io.note(`${directory} goes on; \`freetumor runs stop\` would end it`)
+  const exit = await readExit(directory)
+  if (exit) io.exitWith(exit.exitCode)
+}
+
+async function follow(
+  events: AsyncIterable<RunEvent>,
+  signal: AbortSignal,
+  show: (event: RunEvent) => void,
+): Promise<void> {
+  const iterator = events[Symbol.asyncIterator]()
+  const left = new Promise<null>((resolve) =>
+    signal.addEventListener('abort', () => resolve(null), { once: true }),
+  )
+  for (;;) {
+    const next = await Promise.race([iterator.next(), left])
+    if (next === null || next.done) break
+    show(next.value)
+  }
+  await iterator.return?.()
+}
+
+async function summariesBelow(root: string): Promise<RunSummary[]> {
+  const summaries = await Promise.all((await runsBelow(root)).map(summaryOf))
+  return summaries.sort((a, b) => (a.begun ?? '').localeCompare(b.begun ?? ''))
+}
+
+async function runsBelow(folder: string, levels = 3): Promise<string[]> {
+  if (await isRun(folder)) return [folder]
+  if (levels === 0) return []
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => [])
+  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(folder, name))
+  return (await Promise.all(folders.map((path) => runsBelow(path, levels - 1)))).flat()
+}
+
+function isRun(folder: string): Promise<boolean> {
+  return access(join(folder, 'config.resolved.yaml')).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function summaryOf(directory: string): Promise<RunSummary> {
+  const remote = await connectRun(directory)
+  const config = await loadConfig(join(directory, 'config.resolved.yaml'))
+  try {
+    return await summariseRun(directory, config, (await remote?.status()) ?? null)
+  } finally {
+    remote?.close()
+  }
+}
+
+function line(run: RunSummary): string {
+  const cells = [run.directory, run.job, stateInWords(run)]
+  if (run.tumorDice !== null) cells.push(`tumor Dice ${run.tumorDice.toFixed(3)}`)
+  return cells.join('  ')
+}
+
+function stateInWords(run: RunSummary): string {
+  const at = `step ${run.step}${run.steps === null ? '' : `/${run.steps}`}`
+  if (run.state === 'died') return `died at ${at} without a word (killed?)`
+  return run.state === 'failed' ? `failed at ${at}: ${run.reason}` : `${run.state} at ${at}`
+}
+
+function paragraph(run: RunSummary): string {
+  const losses = Object.entries(run.losses).map(([name, value]) => `${name} ${value.toPrecision(3)}`)
+  return [
+    `${run.name} (${run.job}): ${stateInWords(run)}`,
+    `  directory    ${run.directory}`,
+    ...(run.begun ? [`  begun        ${run.begun}`] : []),
+    ...(losses.length
+      ? [`  losses       ${losses.join('  ')}  at learning rate ${run.learningRate?.toPrecision(3)}`]
+      : []),
+    ...(run.tumorDice === null
+      ? []
+      : [`  best         tumor Dice ${run.tumorDice.toFixed(3)} at step ${run.bestStep}`]),
+    ...(run.checkpoint ? [`  checkpoint   ${run.checkpoint}`] : []),
+    ...run.commands.map((command) => `  command      ${command}`),
+  ].join('\n')
+}

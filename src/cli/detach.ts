@@ -1,0 +1,65 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, open, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { FreetumorError } from '../errors.js'
+import { connectRun } from '../runtime/run-service.js'
+
+/** A training that was refused or failed before it could be left alone; its own words are the message. */
+class DetachedError extends FreetumorError {
+  readonly code = 'detached'
+
+  constructor(
+    message: string,
+    readonly exitCode: number,
+  ) {
+    super(message)
+  }
+}
+
+const LOOK_EVERY_MS = 100
+
+/**
+ * Starts `freetumor train` with these arguments in a session of its own, its talk going to `logs/console.log` of the run
+ * directory. Resolves with its process id once it can be controlled, or when it has ended well already.
+ */
+export async function startDetached(
+  argv: readonly string[],
+  directory: string,
+  cwd: string,
+): Promise<number> {
+  await mkdir(join(directory, 'logs'), { recursive: true })
+  const path = join(directory, 'logs', 'console.log')
+  const log = await open(path, 'a')
+  const { size } = await log.stat()
+  const main = fileURLToPath(new URL('./main.js', import.meta.url))
+  const child = spawn(process.execPath, [main, 'train', ...argv], {
+    cwd,
+    detached: true,
+    stdio: ['ignore', log.fd, log.fd],
+  })
+  await once(child, 'spawn')
+  await log.close()
+  while (child.exitCode === null && child.signalCode === null && !(await isServed(directory)))
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+  if (hasFailed(child)) {
+    const said = (await readFile(path)).subarray(size).toString('utf8').trim()
+    throw new DetachedError(
+      said.replace(/^error: /, '') || `freetumor train ended by ${child.signalCode}`,
+      child.exitCode ?? 1,
+    )
+  }
+  child.unref()
+  return child.pid!
+}
+
+function hasFailed({ exitCode, signalCode }: ChildProcess): boolean {
+  return signalCode !== null || (exitCode !== null && exitCode !== 0)
+}
+
+async function isServed(directory: string): Promise<boolean> {
+  const remote = await connectRun(directory)
+  remote?.close()
+  return remote !== null
+}

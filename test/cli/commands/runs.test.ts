@@ -1,0 +1,101 @@
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { startTraining } from '../../../src/pipeline/train.js'
+import { shareRun } from '../../../src/runtime/run-service.js'
+import type { Run } from '../../../src/training/run.js'
+import { runCli, startCli } from '../../helpers/cli.js'
+import { temporaryFolder } from '../../helpers/temporary.js'
+import { until } from '../../helpers/until.js'
+import { memoryConfig, memoryRuntime } from '../../pipeline/memory-run.js'
+
+/** A run of the test's own process, in `runs/first` of a folder; the commands are processes of their own. */
+async function begun(steps: number): Promise<{ run: Run; cwd: string }> {
+  const cwd = temporaryFolder()
+  const config = await memoryConfig('baseline', cwd, { training: { steps, validateEverySteps: 2 } })
+  const runtime = { ...memoryRuntime(), share: shareRun }
+  const run = startTraining(config, runtime, { out: join(cwd, 'runs', 'first') })
+  onTestFinished(async () => run[Symbol.asyncDispose]())
+  for await (const event of run) if (event.type === 'validation') break
+  return { run, cwd }
+}
+
+describe('freetumor runs', () => {
+  it('controls a run of another process by its directory or its name', async () => {
+    const { run, cwd } = await begun(1_000_000)
+    expect(await runCli(['runs', 'pause', 'runs/first'], { cwd })).toMatchObject({ code: 0, stderr: '' })
+    const { step } = run.status()
+    const set = await runCli(['runs', 'set', 'first', 'learningRate=5e-5'], { cwd })
+    expect(set.stdout).toBe(`learning rate 0.00005 holds from step ${step} on\n`)
+    const saved = await runCli(['runs', 'checkpoint', 'first', '--output', 'json'], { cwd })
+    expect(JSON.parse(saved.stdout)).toEqual({ command: 'checkpoint', step })
+    const shown = await runCli(['runs', 'show', 'first', '--output', 'json'], { cwd })
+    expect(JSON.parse(shown.stdout)).toMatchObject({
+      directory: run.directory,
+      job: 'baseline',
+      state: 'paused',
+      step,
+      steps: 1_000_000,
+      checkpoint: expect.stringContaining('step_'),
+      commands: [
+        `pause from step ${step} on`,
+        `setLearningRate 0.00005 from step ${step} on`,
+        expect.anything(),
+      ],
+    })
+    expect((await runCli(['runs', 'list'], { cwd })).stdout).toContain(`baseline  paused at step ${step}`)
+    expect((await runCli(['runs', 'unpause', 'first'], { cwd })).code).toBe(0)
+    expect((await runCli(['runs', 'stop', 'first'], { cwd })).code).toBe(0)
+    expect(await run.result).toMatchObject({ outcome: 'stopped', reason: 'freetumor runs stop' })
+  })
+
+  it('follows a run to its end and exits as the run does', async () => {
+    const { run, cwd } = await begun(1_000_000)
+    const attached = startCli(['runs', 'attach', 'first', '--output', 'ndjson'], { cwd })
+    let told = ''
+    attached.child.stdout?.on('data', (text: string) => {
+      told += text
+    })
+    await until(() => told.includes('"validation"'))
+    await run.stop()
+    const done = await attached.finished
+    expect(done.code).toBe(75)
+    const last = JSON.parse(done.stdout.trim().split('\n').at(-1)!) as unknown
+    expect(last).toMatchObject({ type: 'finished', outcome: 'stopped' })
+  })
+
+  it('leaves a run alone when it is told to stop following it', async () => {
+    const { run, cwd } = await begun(1_000_000)
+    const attached = startCli(['runs', 'attach', 'first', '--output', 'ndjson'], { cwd })
+    let told = ''
+    attached.child.stdout?.on('data', (text: string) => {
+      told += text
+    })
+    await until(() => told.includes('"validation"'))
+    attached.child.kill('SIGINT')
+    const done = await attached.finished
+    expect(done.stderr).toContain('goes on')
+    expect(run.status().phase).toBe('training')
+  })
+
+  it('replays a run that has ended', async () => {
+    const { run, cwd } = await begun(4)
+    await run.result
+    const done = await runCli(['runs', 'attach', 'first'], { cwd })
+    expect(done).toMatchObject({ code: 0, stdout: '' })
+    expect(done.stderr).toContain('baseline completed at step 4')
+  })
+
+  it('says why a run cannot be controlled, and what to do', async () => {
+    const { run, cwd } = await begun(4)
+    await run.result
+    const ended = await runCli(['runs', 'pause', 'first'], { cwd })
+    expect(ended.code).toBe(2)
+    expect(ended.stderr).toContain('is not running: completed at step 4/4')
+    const unknown = await runCli(['runs', 'stop', 'second'], { cwd })
+    expect(unknown.code).toBe(2)
+    expect(unknown.stderr).toContain('second is no run')
+    const wrong = await runCli(['runs', 'set', 'first', 'momentum=1'], { cwd })
+    expect(wrong).toMatchObject({ code: 2 })
+    expect(wrong.stderr).toContain('learningRate=NUMBER was expected, got momentum=1')
+  })
+})
