@@ -9,3 +9,11 @@ export function wholeNumber(lowest: number): (text: string) => number {
     return value
   }
 }
+
+/** Parser of an option that is a number above 0. */
+export function positiveNumber(text: string): number {
+  const value = Number(text)
+  if (text.trim() === '' || !(value > 0) || !Number.isFinite(value))
+    throw new InvalidArgumentError('a number above 0 was expected.')
+  return value
+}

@@ -32,6 +32,11 @@ export function outputOption(formats: readonly OutputFormat[] = ['text', 'json']
   return new Option('--output <format>', 'how the result is printed').choices(formats).default('text')
 }
 
+/** The `--region` option of commands that read label maps. */
+export function regionOption(): Option {
+  return new Option('--region <region>', 'whose label ids are meant').choices(['abdomen', 'chest'])
+}
+
 /** Puts examples (full command lines) above everything else in `--help`. */
 export function withExample(command: Command, ...examples: readonly string[]): Command {
   const title = examples.length > 1 ? 'Examples:' : 'Example:'
@@ -93,7 +98,7 @@ function isAbort(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError'
 }
 
-function packageVersion(): string {
+export function packageVersion(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
   return (JSON.parse(text) as { version: string }).version
 }

@@ -14,7 +14,7 @@ export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
     name: `${region}-${job}`,
     seed: 0,
     region,
-    data: { root: 'data', phantoms: null },
+    data: { root: 'data', registry: [], phantoms: null },
     prepare: {
       cache: '.freetumor/cache',
       spacingMm: abdomen ? [1.5, 1.5, 1.5] : [1.25, 1.25, 5],

@@ -17,6 +17,8 @@ export const ORGAN_NAMES = ['liver', 'pancreas', 'kidney', 'lung'] as const
 export const TARGETS = ['all', 'lits', 'panc', 'kits', 'covid'] as const
 export const TASKS = ['onlylabeled', 'freesyn'] as const
 
+const labelMap = z.union([z.record(z.string().regex(/^\d+$/), natural.max(255)), z.string().min(1)])
+
 const dataset = z.strictObject({
   /** A name of the registry (`freetumor data list`), or a name of your own with `role` and `labelMap`. */
   name: z.string().min(1),
@@ -27,17 +29,65 @@ const dataset = z.strictObject({
   /** Null: what the registry says. */
   role: z.enum(['labelled', 'host']).nullable().default(null),
   /** Ids of the source -> ids of the region, or the name of a preset (`freetumor data remap --help`). Null: what the registry says. */
-  labelMap: z
-    .union([z.record(z.string().regex(/^\d+$/), natural.max(255)), z.string().min(1)])
-    .nullable()
-    .default(null),
+  labelMap: labelMap.nullable().default(null),
   /** Cases of this fold are held out. Null: the list's own validation part. */
   validationFold: natural.nullable().default(null),
 })
 
+const roleOrgans = z.array(z.enum(ORGAN_NAMES))
+
+/** A data set of one's own, in the form that the registry has (`freetumor data list --output json`). */
+const ownDataset = z.strictObject({
+  name: z.string().min(1),
+  title: z.string().min(1).nullable().default(null),
+  region: z.enum(REGIONS),
+  role: z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('labelled'), organs: roleOrgans }),
+    z.strictObject({ kind: z.literal('host') }),
+    z.strictObject({ kind: z.literal('test'), organs: roleOrgans }),
+  ]),
+  published: z
+    .strictObject({ training: natural, validation: natural })
+    .default({ training: 0, validation: 0 }),
+  /** Ids of the source -> ids of the region, or a preset's name. Null: the names in its list say it. */
+  labelMap: labelMap.nullable().default(null),
+  note: z.string().nullable().default(null),
+  licence: z.string().default('your own'),
+  overlaps: z.array(z.strictObject({ dataset: z.string().min(1), note: z.string() })).default([]),
+  /** Words for it in names of list files, in lower case. */
+  aliases: z.array(z.string().min(1)).default([]),
+  /** Ids of the source for the two kidneys. */
+  kidneySides: z.strictObject({ left: natural, right: natural }).nullable().default(null),
+  /** Regular expression whose first group is the patient, where several scans share one. */
+  patientPattern: z.string().refine(isPattern, 'must be a regular expression').nullable().default(null),
+  layout: z
+    .discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('folders'), images: z.string().min(1), labels: z.string().min(1) }),
+      z.strictObject({
+        kind: z.literal('flat'),
+        folder: z.string().min(1),
+        imageEnding: z.string().min(1),
+        labelEnding: z.string().min(1),
+      }),
+    ])
+    .nullable()
+    .default(null),
+})
+
+function isPattern(text: string): boolean {
+  try {
+    new RegExp(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
 const data = z.strictObject({
   /** Where the data sets lie; relative to the working directory. */
   root: z.string().min(1),
+  /** Data sets of one's own, beside those of `freetumor data list`. */
+  registry: z.array(ownDataset).default([]),
   datasets: z.array(dataset).min(1),
   /** Makes phantom data sets `phantom_labelled`, `phantom_hosts` and `phantom_test` under `root` when they are missing. */
   phantoms: z

@@ -1,14 +1,16 @@
 import { resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
-import { ConfigError } from '../errors.js'
-import type { Region } from '../volume/labels.js'
+import { ConfigError, DataError } from '../errors.js'
+import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
+import { casesOf, type MissingFiles } from './dataset-cases.js'
 import { readCases } from './lists.js'
-import { casesOf, type ManifestCase, type MissingFiles, makeManifest } from './manifest.js'
-import { type Dataset, type DatasetRole, findDataset, tumorOrgans } from './registry.js'
-import { remapPreset } from './remap.js'
+import { type ManifestCase, makeManifest } from './manifest.js'
+import { findPreset } from './presets.js'
+import { type Dataset, type DatasetRole, findDataset, type LabelIdMap, tumorOrgans } from './registry.js'
 
 /** A case of a run, with how often an epoch visits it. */
 export interface CuratedCase extends ManifestCase {
+  readonly labelMap: LabelIdMap
   readonly repeat: number
 }
 
@@ -21,14 +23,10 @@ type ConfiguredDataset = RunConfig['data']['datasets'][number]
 
 /**
  * The cases of a run in one stable order: what the configuration lists, read by what the registry knows.
- * @param own data sets beside the registry's
  * @throws ConfigError for a data set that nobody describes; DataError for lists and files that do not hold
  */
-export async function curate(
-  data: RunConfig['data'],
-  region: Region,
-  own: readonly Dataset[] = [],
-): Promise<Curation> {
+export async function curate(data: RunConfig['data'], region: Region): Promise<Curation> {
+  const own = ownDatasets(data)
   const repeats = new Map<string, number>()
   const cases: ManifestCase[] = []
   const missing: MissingFiles[] = []
@@ -43,11 +41,46 @@ export async function curate(
     const searchIn = [resolve(data.root), resolve(data.root, entry.name)]
     const list = await readCases(path, { searchIn, layout: dataset.layout })
     const found = await casesOf(list, dataset)
+    if (found.cases.length === 0)
+      throw new DataError(
+        `${list.source}: none of its ${list.cases.length} cases exists, first ${found.missing[0]?.example ?? 'none is listed'}`,
+        { hint: 'paths are tried under the data root, under the data set and beside the list' },
+      )
+    if (found.cases[0]!.labelMap === null) throw unexplained(list.source, dataset)
     cases.push(...held(found.cases, entry))
     missing.push(...found.missing)
   }
   const manifest = makeManifest(cases)
-  return { cases: manifest.cases.map((item) => ({ ...item, repeat: repeats.get(item.dataset)! })), missing }
+  const curated = manifest.cases.map((item) => ({
+    ...item,
+    labelMap: item.labelMap!,
+    repeat: repeats.get(item.dataset)!,
+  }))
+  return { cases: curated, missing }
+}
+
+function unexplained(source: string, { name, region }: Dataset): DataError {
+  const ids = LABEL_SCHEMES[region].names.map((meaning, id) => `${id} ${meaning}`)
+  return new DataError(`${source}: nobody says what the label ids of ${name} mean`, {
+    hint: `give it a labelMap, a preset's name or its ids to those of the ${region}: ${ids.join(', ')}`,
+  })
+}
+
+/** The data sets of one's own that a configuration describes, in the registry's form. @throws UsageError */
+export function ownDatasets({ registry }: Pick<RunConfig['data'], 'registry'>): Dataset[] {
+  return registry.map(({ title, labelMap, note, kidneySides, patientPattern, layout, ...entry }) => {
+    const preset = typeof labelMap === 'string' ? findPreset(labelMap, entry.region) : null
+    const sides = kidneySides ?? preset?.kidneySides
+    return {
+      ...entry,
+      title: title ?? entry.name,
+      labelMap: preset ? preset.map : (labelMap as LabelIdMap | null),
+      ...(note !== null && { note }),
+      kidneySides: sides,
+      ...(patientPattern !== null && { patientPattern: new RegExp(patientPattern) }),
+      ...(layout !== null && { layout }),
+    }
+  })
 }
 
 /** The registry's entry, with what the configuration says otherwise. */
@@ -64,16 +97,20 @@ function describe(entry: ConfiguredDataset, region: Region, own: readonly Datase
     throw new ConfigError(`data.datasets: ${entry.name} is not in the registry, so its role is unknown`, {
       hint: 'give it role: labelled or host, and a labelMap unless its list names the ids of the region',
     })
-  const told = typeof entry.labelMap === 'string' ? remapPreset(entry.labelMap) : entry.labelMap
+  const preset = typeof entry.labelMap === 'string' ? findPreset(entry.labelMap, region) : null
+  const told = preset ? preset.map : (entry.labelMap as LabelIdMap | null)
   const labelMap = told ?? known?.labelMap ?? null
+  // Another map, other ids: what the registry says of sides holds for its own map only.
+  const kidneySides = told ? preset?.kidneySides : known?.kidneySides
   const role = entry.role === null ? known!.role : roleOf(entry.role, labelMap, region)
-  if (known) return { ...known, labelMap, role }
+  if (known) return { ...known, labelMap, role, kidneySides }
   return {
     name: entry.name,
     title: entry.name,
     region,
     role,
     labelMap,
+    kidneySides,
     published: { training: 0, validation: 0 },
     licence: 'your own',
     overlaps: [],

@@ -1,3 +1,6 @@
+import { scaled } from '../volume/nifti.js'
+import type { StoredArray } from '../volume/nifti-arrays.js'
+import type { NiftiHeader } from '../volume/nifti-header.js'
 import type { VoxelArray } from '../volume/volume.js'
 import type { RuleFinding } from './finding.js'
 
@@ -27,26 +30,63 @@ const WRAPPED_HU = 32_767
 const WINDOW_END_HU = 600
 const METAL_HU = 10_000
 
-export function imageFacts(data: VoxelArray): ImageFacts {
+/** @param values as stored; the rescale turns them into HU */
+export function imageFacts(values: StoredArray, rescale: Rescale): ImageFacts {
+  if (values.BYTES_PER_ELEMENT > 2) return tally(scaled(values, rescale), null, values.length, NO_RESCALE)
+  // 65,536 values at most: counting them is several times faster than judging every voxel.
+  const { stored, counts } = histogram(values as Int16Array)
+  return tally(stored, counts, values.length, rescale)
+}
+
+type Rescale = Pick<NiftiHeader, 'slope' | 'inter'>
+const NO_RESCALE: Rescale = { slope: 1, inter: 0 }
+
+/** How often each stored value occurs. */
+function histogram(values: Int8Array | Uint8Array | Int16Array | Uint16Array) {
+  const { buffer, byteOffset, length } = values
+  const wide = values.BYTES_PER_ELEMENT === 2
+  const bits = wide ? new Uint16Array(buffer, byteOffset, length) : new Uint8Array(buffer, byteOffset, length)
+  const size = wide ? 65_536 : 256
+  // Neighbours are often equal: in one table each count would wait for the last.
+  const [even, odd] = [new Uint32Array(size), new Uint32Array(size)]
+  for (let n = 0; n + 1 < length; n += 2) {
+    even[bits[n]!]!++
+    odd[bits[n + 1]!]!++
+  }
+  if (length % 2 === 1) even[bits[length - 1]!]!++
+  // The value of each bit pattern, in the type of the file.
+  const stored = new (values.constructor as Int16ArrayConstructor)(size)
+  for (let pattern = 0; pattern < size; pattern++) stored[pattern] = pattern
+  return { stored, counts: even.map((count, pattern) => count + odd[pattern]!) }
+}
+
+/** @param counts of each value; null: each occurs once */
+function tally(
+  values: VoxelArray,
+  counts: Uint32Array | null,
+  voxels: number,
+  { slope, inter }: Rescale,
+): ImageFacts {
   let [min, max, atMin, atMax, finite] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 0, 0]
   let [belowAir, air, softTissue, shifted, wrapped] = [0, 0, 0, 0, 0]
-  for (let n = 0; n < data.length; n++) {
-    const hu = data[n]!
-    if (!Number.isFinite(hu)) continue
-    finite++
+  for (let n = 0; n < values.length; n++) {
+    const hu = values[n]! * slope + inter
+    const count = counts === null ? 1 : counts[n]!
+    if (count === 0 || !Number.isFinite(hu)) continue
+    finite += count
     if (hu < min) [min, atMin] = [hu, 0]
     if (hu > max) [max, atMax] = [hu, 0]
-    if (hu === min) atMin++
-    if (hu === max) atMax++
-    if (hu < BELOW_AIR_HU) belowAir++
-    else if (hu < AIR_HU) air++
-    else if (hu >= SOFT_TISSUE_HU[0] && hu <= SOFT_TISSUE_HU[1]) softTissue++
-    else if (hu >= SHIFTED_HU[0] && hu <= SHIFTED_HU[1]) shifted++
-    else if (hu > WRAPPED_HU) wrapped++
+    if (hu === min) atMin += count
+    if (hu === max) atMax += count
+    if (hu < BELOW_AIR_HU) belowAir += count
+    else if (hu < AIR_HU) air += count
+    else if (hu >= SOFT_TISSUE_HU[0] && hu <= SOFT_TISSUE_HU[1]) softTissue += count
+    else if (hu >= SHIFTED_HU[0] && hu <= SHIFTED_HU[1]) shifted += count
+    else if (hu > WRAPPED_HU) wrapped += count
   }
   const share = (count: number) => (finite === 0 ? 0 : count / finite)
   return {
-    nonFinite: data.length - finite,
+    nonFinite: voxels - finite,
     min,
     max,
     shareAtMin: share(atMin),

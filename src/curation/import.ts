@@ -1,56 +1,81 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, extname, join, resolve } from 'node:path'
-import { DataError } from '../errors.js'
-import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
+import { DataError, UsageError } from '../errors.js'
+import type { OrganName, Region } from '../volume/labels.js'
+import { casesOf, type DatasetCases, type MissingFiles } from './dataset-cases.js'
+import { mapByNames } from './label-names.js'
 import { type CaseList, readCases } from './lists.js'
-import {
-  casesOf,
-  type DatasetCases,
-  type Manifest,
-  type ManifestCase,
-  type MissingFiles,
-  makeManifest,
-} from './manifest.js'
-import { type Dataset, findDataset, guessDataset } from './registry.js'
+import { type Manifest, type ManifestCase, makeManifest } from './manifest.js'
+import { type Dataset, findDataset, guessDataset, type LabelIdMap, tumorOrgans } from './registry.js'
 
-export interface Import {
-  readonly manifest: Manifest
+const REGIONS: readonly Region[] = ['abdomen', 'chest']
+
+export interface ImportOptions {
+  /** Where data sets lie: listed paths are tried there, under the data set's folder, and beside the list. */
+  readonly root: string
+  /** Data sets beside the registry's. */
+  readonly own?: readonly Dataset[]
+  /** What to take instead of what the registry and the list say. */
+  readonly region?: Region | undefined
+  readonly labelMap?: LabelIdMap | undefined
+}
+
+export interface Collected {
+  readonly cases: readonly ManifestCase[]
   readonly missing: readonly MissingFiles[]
+  /** What the user should know: ids that count as background, labels that nobody explains. */
+  readonly notes: readonly string[]
+}
+
+export interface Import extends Omit<Collected, 'cases'> {
+  readonly manifest: Manifest
 }
 
 /**
  * Brings published lists into a manifest: one list, a folder of lists, or a data-set folder (with dataset.json, or bare).
- * Which data set a list belongs to is told by its folder's or its own name; one that nobody knows must name its label
- * ids as a region does.
- * @param root where data sets lie: listed paths are tried there, under the data set's folder, and beside the list
+ * Which data set a list belongs to is told by its folder's or its own name; of one that nobody knows, the names of its
+ * label ids tell the region.
  * @throws DataError that names the list
  */
-export async function importLists(
-  lists: string,
-  root: string,
-  own: readonly Dataset[] = [],
-): Promise<Import> {
-  const { cases, missing } = await collectCases(lists, root, own)
-  return { manifest: makeManifest(cases), missing }
+export async function importLists(lists: string, options: ImportOptions): Promise<Import> {
+  const { cases, missing, notes } = await collect(lists, options, 'refuse')
+  return { manifest: makeManifest(cases), missing, notes }
 }
 
-/** As `importLists`, with ids that occur twice left for a check to find. */
-export async function collectCases(
+/** As `importLists`, with ids that occur twice and data sets that nobody knows left for a check to find. */
+export function collectCases(lists: string, options: ImportOptions): Promise<Collected> {
+  return collect(lists, options, 'keep')
+}
+
+async function collect(
   lists: string,
-  root: string,
-  own: readonly Dataset[] = [],
-): Promise<DatasetCases> {
+  options: ImportOptions,
+  strangers: 'keep' | 'refuse',
+): Promise<Collected> {
+  const { root, own = [] } = options
   const cases: ManifestCase[] = []
   const missing: MissingFiles[] = []
+  const notes: string[] = []
   for (const source of await sourcesIn(lists)) {
     const named = datasetOf(source, own)
     const searchIn = [resolve(root), ...(named ? [resolve(root, named.name)] : [])]
     const list = await readCases(source, { searchIn, layout: named?.layout })
-    const found = await casesOf(list, named ?? describedByNames(list, source))
+    const described = named ?? describedByNames(list, source, options.region)
+    if (!described && strangers === 'refuse')
+      throw new DataError(
+        `${list.source}: the data set is not in the registry, and its list names no organ`,
+        {
+          hint: 'say `--region` and `--map`, name the list after its data set (`freetumor data list`), or name its label ids',
+        },
+      )
+    // Whatever is checked of a stranger does not depend on its region.
+    const dataset = asTold(described ?? ownDataset(nameOf(source), 'abdomen', []), options)
+    const found = await casesOf(list, dataset)
     cases.push(...found.cases)
     missing.push(...found.missing)
+    notes.push(...notesOn(dataset, found))
   }
-  return { cases, missing }
+  return { cases, missing, notes }
 }
 
 /** The lists of a folder, or the folder itself when it is a data set. */
@@ -74,20 +99,15 @@ function datasetOf(source: string, own: readonly Dataset[]): Dataset | undefined
   return findDataset(name, own) ?? guessDataset(name, own) ?? findDataset(folder, own)
 }
 
-/** A data set that only its own list describes: its label names are those of a region, its tumors decide its role. */
-function describedByNames(list: CaseList, source: string): Dataset {
-  const name = basename(source.replace(/\/dataset\.json$/, ''), '.json')
-  const labelNames = Object.values(list.labelNames ?? {})
-  const region = (['abdomen', 'chest'] as const).find(
-    (candidate) => labelNames.length > 1 && labelNames.every((label) => namesId(candidate, label)),
-  )
-  if (!region)
-    throw new DataError(`${list.source}: the data set ${name} is not in the registry`, {
-      hint: 'name the list after its data set (`freetumor data list`), or name its label ids as the region does',
-    })
-  const organs = LABEL_SCHEMES[region].organs
-    .filter((organ) => labelNames.includes(LABEL_SCHEMES[region].names[organ.tumorLabel]!))
-    .map((organ) => organ.name)
+/** A data set that only its own list describes: the names of its label ids tell the region, its tumors the role. */
+function describedByNames(list: CaseList, source: string, told: Region | undefined): Dataset | undefined {
+  const regions = told ? [told] : REGIONS
+  const found = regions.map((region) => mapByNames(list.labelNames ?? {}, region)).find((map) => map !== null)
+  if (found) return ownDataset(nameOf(source), found.region, tumorOrgans(found.map, found.region))
+  return told && ownDataset(nameOf(source), told, [])
+}
+
+function ownDataset(name: string, region: Region, organs: readonly OrganName[]): Dataset {
   return {
     name,
     title: name,
@@ -100,6 +120,28 @@ function describedByNames(list: CaseList, source: string): Dataset {
   }
 }
 
-function namesId(region: Region, label: string): boolean {
-  return LABEL_SCHEMES[region].names.includes(label)
+function nameOf(source: string): string {
+  return basename(source.replace(/\/dataset\.json$/, ''), '.json')
+}
+
+function asTold(dataset: Dataset, { region, labelMap }: ImportOptions): Dataset {
+  if (region && region !== dataset.region)
+    throw new UsageError(`${dataset.name} is a data set of the ${dataset.region}, not of the ${region}`, {
+      hint: 'leave --region out',
+    })
+  if (!labelMap) return dataset
+  const organs = tumorOrgans(labelMap, dataset.region)
+  const role =
+    dataset.role.kind === 'host' && organs.length > 0 ? { kind: 'labelled' as const, organs } : dataset.role
+  return { ...dataset, labelMap, role }
+}
+
+function notesOn({ name, region }: Dataset, { background, cases }: DatasetCases): string[] {
+  const unknown = cases[0]?.labelMap === null
+  return [
+    ...(background.length > 0
+      ? [`${name}: ${background.join(', ')} count as background of the ${region}`]
+      : []),
+    ...(unknown ? [`${name}: nobody says what its label ids mean; a run must (labelMap)`] : []),
+  ]
 }

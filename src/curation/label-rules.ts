@@ -1,59 +1,48 @@
-import { componentsTouching, findComponents } from '../volume/components.js'
+import { componentsTouching, findComponents, findRuns } from '../volume/components.js'
 import { applyAffine, voxelVolumeMm3 } from '../volume/geometry.js'
 import { LABEL_SCHEMES, type LabelScheme, type Organ } from '../volume/labels.js'
 import type { LabelMap, Vec3, Volume } from '../volume/volume.js'
 import type { RuleFinding } from './finding.js'
 import type { ManifestCase } from './manifest.js'
-import { findDataset } from './registry.js'
-import { countLabelIds } from './remap.js'
+import type { KidneySides, LabelIdMap } from './registry.js'
+import type { Remapped } from './remap.js'
 
 /** Smaller pieces are slips of the pen: a sphere of 2 mm across. */
 const SPECK_MM3 = 4
 
-/** Ids that a label may hold; `label` has the ids of its source. */
-export function idFindings(label: Volume, labelMap: ManifestCase['labelMap'], file: string): RuleFinding[] {
-  let ids: number[]
-  try {
-    ids = [...countLabelIds(label, file).keys()]
-  } catch (error) {
-    return [
-      {
-        rule: 'label-values',
-        severity: 'error',
-        message: (error as Error).message.replace(`${file}: `, ''),
-        fix: 'take the original label; interpolation makes values that are no ids',
-      },
-    ]
-  }
+/** Ids that a label may hold. @param counts voxels of each id of the source */
+export function idFindings(counts: ReadonlyMap<number, number>, labelMap: LabelIdMap): RuleFinding[] {
   const known = new Set(['0', ...Object.keys(labelMap)])
-  const outside = ids.filter((id) => !known.has(String(id))).sort((a, b) => a - b)
+  const outside = [...counts.keys()].filter((id) => !known.has(String(id))).sort((a, b) => a - b)
   if (outside.length === 0) return []
+  const voxels = sum(outside.map((id) => counts.get(id)!))
   return [
     {
       rule: 'label-ids',
       severity: 'error',
-      message: `ids ${outside.slice(0, 10).join(', ')} are not in the label map, which knows ${[...known].join(', ')}`,
+      message: `ids ${listed(outside)} (${voxels} voxels) are not in the label map, which knows ${listed([...known])}`,
       fix: 'add them to the map (to 0 where they are background), or correct the label',
     },
   ]
 }
 
 /** Organs and tumors of a label that has the ids of its region's scheme. */
-export function anatomyFindings(label: LabelMap, item: ManifestCase): RuleFinding[] {
+export function anatomyFindings(
+  { label, after }: Remapped,
+  labelMap: LabelIdMap,
+  item: Pick<ManifestCase, 'region' | 'role'>,
+): RuleFinding[] {
   const scheme = LABEL_SCHEMES[item.region]
-  const voxels = countScheme(label, scheme)
-  const mapped = new Set(Object.values(item.labelMap))
+  const voxels = scheme.names.map((_, id) => after.find((row) => row.id === id)?.voxels ?? 0)
   return [
-    ...presenceFindings(voxels, mapped, scheme, item),
+    ...presenceFindings(voxels, new Set(Object.values(labelMap)), scheme, item.role.kind),
     ...scheme.organs.flatMap((organ) => tumorFindings(label, organ, voxels, scheme)),
     ...mirrorFindings(label, voxels),
   ]
 }
 
 /** Left and right kidney by their place in the world. @param label with the ids of its source */
-export function sideFindings(label: Volume, dataset: string): RuleFinding[] {
-  const sides = findDataset(dataset)?.kidneySides
-  if (!sides) return []
+export function sideFindings(label: Volume, sides: KidneySides): RuleFinding[] {
   const [left, right] = [centroid(label, sides.left), centroid(label, sides.right)]
   // The first world axis points to the patient's right.
   if (!left || !right || right[0] > left[0]) return []
@@ -67,17 +56,11 @@ export function sideFindings(label: Volume, dataset: string): RuleFinding[] {
   ]
 }
 
-function countScheme(label: LabelMap, scheme: LabelScheme): number[] {
-  const counts = new Array<number>(scheme.names.length).fill(0)
-  for (const [id, voxels] of countLabelIds(label, 'label')) counts[id] = voxels
-  return counts
-}
-
 function presenceFindings(
   voxels: readonly number[],
   mapped: ReadonlySet<number>,
   scheme: LabelScheme,
-  item: ManifestCase,
+  role: ManifestCase['role']['kind'],
 ): RuleFinding[] {
   const expected = scheme.organs.filter(
     ({ label, tumorLabel }) => mapped.has(label) || mapped.has(tumorLabel),
@@ -102,14 +85,14 @@ function presenceFindings(
     }),
   )
   const tumors = scheme.organs.filter(({ tumorLabel }) => voxels[tumorLabel]! > 0)
-  if (item.role.kind === 'labelled' && tumors.length === 0)
+  if (role === 'labelled' && tumors.length === 0)
     findings.push({
       rule: 'no-tumor',
       severity: 'info',
       message: 'no tumor voxel',
       fix: 'nothing where the scan is healthy',
     })
-  if (item.role.kind === 'host' && tumors.length > 0)
+  if (role === 'host' && tumors.length > 0)
     findings.push({
       rule: 'host-with-tumor',
       severity: 'warning',
@@ -166,15 +149,20 @@ function mirrorFindings(label: LabelMap, voxels: readonly number[]): RuleFinding
 }
 
 function centroid(label: Volume, id: number): Vec3 | null {
-  const [, ny, nz] = label.shape
+  const rows = label.shape[1]
   let [count, i, j, k] = [0, 0, 0, 0]
-  for (let n = label.data.indexOf(id); n >= 0; n = label.data.indexOf(id, n + 1)) {
-    count++
-    i += Math.floor(n / (ny * nz))
-    j += Math.floor(n / nz) % ny
-    k += n % nz
+  for (const { row, start, end } of findRuns(label, id)) {
+    const length = end - start
+    count += length
+    i += length * Math.floor(row / rows)
+    j += length * (row % rows)
+    k += (length * (start + end - 1)) / 2
   }
   return count === 0 ? null : applyAffine(label.affine, [i / count, j / count, k / count])
+}
+
+function listed(ids: readonly (string | number)[]): string {
+  return ids.length > 20 ? `${ids.slice(0, 20).join(', ')} and ${ids.length - 20} more` : ids.join(', ')
 }
 
 function sum(counts: readonly number[]): number {

@@ -215,13 +215,19 @@ async function readPairs(
     })
   const labelOf = new Map(labelNames.map((name) => [stemOf(name), join(folder, labels, name)]))
   const cases = imageNames.map((name): ListedCase => {
-    const label = labelOf.get(stemOf(name)) ?? null
-    return { image: join(folder, images, name), label, fold: null, split }
+    // A test image may have none; of a training image the label is missing where its name says it should be.
+    const expected = split === 'training' ? join(folder, labels, `${stemOf(name)}.nii.gz`) : null
+    return {
+      image: join(folder, images, name),
+      label: labelOf.get(stemOf(name)) ?? expected,
+      fold: null,
+      split,
+    }
   })
-  const unpaired = cases.filter(({ label }) => label === null)
-  if (split === 'training' && unpaired.length > 0)
+  const paired = imageNames.some((name) => labelOf.has(stemOf(name)))
+  if (split === 'training' && cases.length > 0 && !paired)
     throw new DataError(
-      `${join(folder, images)}: ${unpaired.length} of ${cases.length} images have no label of their name in ${labels}, first ${basename(unpaired[0]!.image)}`,
+      `${join(folder, images)}: none of its ${cases.length} images has a label of its name in ${labels}, first ${imageNames[0]}`,
       { hint: 'names pair when they are equal but for _0000; a list in dataset.json pairs them otherwise' },
     )
   return cases
@@ -232,11 +238,7 @@ async function readFlat(folder: string, imageEnding: string, labelEnding: string
   const images = names.filter((name) => name.replace(NIFTI, '').endsWith(imageEnding))
   return images.map((name): ListedCase => {
     const wanted = `${stemOf(name, imageEnding)}${labelEnding}`
-    const label = names.find((other) => other.replace(NIFTI, '') === wanted)
-    if (!label)
-      throw new DataError(`${join(folder, name)}: its label ${wanted}.nii.gz is missing`, {
-        hint: 'fetch the label, or take the image out of the folder',
-      })
+    const label = names.find((other) => other.replace(NIFTI, '') === wanted) ?? `${wanted}.nii.gz`
     return { image: join(folder, name), label: join(folder, label), fold: null, split: 'training' }
   })
 }

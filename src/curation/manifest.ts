@@ -1,10 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import { access, readFile, rename, writeFile } from 'node:fs/promises'
+import { open, readFile, rename, writeFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { DataError } from '../errors.js'
-import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
-import { type CaseList, type ListedCase, stemOf } from './lists.js'
-import { type Dataset, type LabelIdMap, tumorOrgans } from './registry.js'
+import type { Region } from '../volume/labels.js'
+import type { Affine, Vec3 } from '../volume/volume.js'
+import type { KidneySides, LabelIdMap } from './registry.js'
+
+const id = z.int().min(0)
+const fileFacts = z.strictObject({
+  bytes: z.int().min(0),
+  /** `ends:` (of size, first and last 4 KB) or `sha256:` (of all bytes), in hexadecimal. */
+  digest: z.string().regex(/^(ends|sha256):[0-9a-f]{64}$/),
+})
 
 const caseSchema = z.strictObject({
   /** `dataset/stem`, unique in a manifest. */
@@ -24,11 +31,37 @@ const caseSchema = z.strictObject({
   label: z.string().min(1).nullable(),
   fold: z.int().min(0).nullable(),
   split: z.enum(['training', 'validation', 'test']),
-  labelMap: z.record(z.string().regex(/^\d+$/), z.int().min(0).max(255)),
+  /** Ids of the source -> ids of the region's scheme; null where nobody says what they mean. */
+  labelMap: z.record(z.string().regex(/^\d+$/), z.int().min(0).max(255)).nullable(),
+  /** Ids of the source for the two kidneys, where it tells them apart. */
+  kidneySides: z.strictObject({ left: id, right: id }).optional(),
+  /** Of the image, by its header; absent where that was not read or not readable. */
+  geometry: z
+    .strictObject({
+      shape: z.tuple([id, id, id]),
+      spacingMm: z.tuple([z.number(), z.number(), z.number()]),
+      /** Voxel to world (RAS mm), 4x4 in row order. */
+      affine: z.array(z.number()).length(16),
+      dataType: z.string(),
+    })
+    .optional(),
+  /** Volume in ml of each id of the region's scheme that the label holds, by its name; absent until measured. */
+  labelMl: z.record(z.string(), z.number().min(0)).optional(),
+  files: z.strictObject({ image: fileFacts, label: fileFacts.nullable() }).optional(),
+  /** Hash of the voxels on a canonical grid, the same for the same scan whatever its file. */
+  fingerprint: z.string().optional(),
   /** Id of the case that a synthetic one was made from. */
   parent: z.string().min(1).optional(),
 })
 const manifestSchema = z.strictObject({ version: z.literal(1), cases: z.array(caseSchema) })
+
+/** The JSON schema of a manifest file. */
+export function manifestJsonSchema(): Record<string, unknown> {
+  return {
+    ...z.toJSONSchema(manifestSchema),
+    title: 'freetumor manifest: the cases of one or more data sets',
+  }
+}
 
 export interface ManifestCase {
   readonly id: string
@@ -40,51 +73,31 @@ export interface ManifestCase {
   readonly label: string | null
   readonly fold: number | null
   readonly split: 'training' | 'validation' | 'test'
-  readonly labelMap: LabelIdMap
+  readonly labelMap: LabelIdMap | null
+  readonly kidneySides?: KidneySides | undefined
+  readonly geometry?: CaseGeometry | undefined
+  readonly labelMl?: Readonly<Record<string, number>> | undefined
+  readonly files?: { readonly image: FileFacts; readonly label: FileFacts | null } | undefined
+  readonly fingerprint?: string | undefined
   /** Id of the case that a synthetic one was made from; see `childCase`. */
   readonly parent?: string | undefined
+}
+
+export interface CaseGeometry {
+  readonly shape: Vec3
+  readonly spacingMm: Vec3
+  readonly affine: Affine
+  readonly dataType: string
+}
+
+export interface FileFacts {
+  readonly bytes: number
+  readonly digest: string
 }
 
 export interface Manifest {
   readonly version: 1
   readonly cases: readonly ManifestCase[]
-}
-
-/** Listed files that do not exist, by data set. */
-export interface MissingFiles {
-  readonly dataset: string
-  readonly count: number
-  readonly example: string
-}
-
-export interface DatasetCases {
-  readonly cases: readonly ManifestCase[]
-  readonly missing: readonly MissingFiles[]
-}
-
-/**
- * The cases of one data set: ids, patients and roles by what is known of it. A case whose image or label does not exist
- * is left out and counted.
- * @throws DataError when none is left, or when nobody says what the label ids mean
- */
-export async function casesOf(list: CaseList, dataset: Dataset): Promise<DatasetCases> {
-  const labelMap = dataset.labelMap ?? mapByNames(list, dataset)
-  const present: ListedCase[] = []
-  const absent: string[] = []
-  for (const listed of list.cases) {
-    const lost = await missingFileOf(listed)
-    if (lost === null) present.push(listed)
-    else absent.push(lost)
-  }
-  if (present.length === 0)
-    throw new DataError(
-      `${list.source}: none of its ${list.cases.length} cases exists, first ${absent[0] ?? 'none is listed'}`,
-      { hint: 'paths are tried under the data root, under the data set and beside the list' },
-    )
-  const cases = present.map((listed) => caseOf(listed, dataset, labelMap, list))
-  const missing =
-    absent.length === 0 ? [] : [{ dataset: dataset.name, count: absent.length, example: absent[0]! }]
-  return { cases, missing }
 }
 
 /** Puts cases together in one order whatever order they came in. @throws DataError on ids that occur twice */
@@ -100,6 +113,19 @@ export function makeManifest(cases: readonly ManifestCase[]): Manifest {
     )
   }
   return { version: 1, cases: sorted }
+}
+
+/** Whether a file begins as a manifest does; a list of cases does not. */
+export async function isManifest(file: string): Promise<boolean> {
+  if (!file.endsWith('.json')) return false
+  const handle = await open(file).catch(() => null)
+  if (handle === null) return false
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(64), 0, 64, 0)
+    return /^\s*\{\s*"version"\s*:\s*1\s*,\s*"cases"/.test(buffer.toString('latin1', 0, bytesRead))
+  } finally {
+    await handle.close()
+  }
 }
 
 /** Reads a manifest file. @throws DataError that names file and key */
@@ -128,57 +154,10 @@ export async function readManifest(file: string): Promise<Manifest> {
   return makeManifest(parsed.data.cases)
 }
 
-/** Writes a manifest; equal manifests give equal bytes. */
+/** Writes a manifest, a case a line; equal manifests give equal bytes. */
 export async function writeManifest(file: string, manifest: Manifest): Promise<void> {
   const temporary = `${file}.${randomUUID()}.tmp`
-  await writeFile(temporary, `${JSON.stringify(makeManifest(manifest.cases), null, 2)}\n`)
+  const lines = makeManifest(manifest.cases).cases.map((item) => `    ${JSON.stringify(item)}`)
+  await writeFile(temporary, `{\n  "version": 1,\n  "cases": [\n${lines.join(',\n')}\n  ]\n}\n`)
   await rename(temporary, file)
-}
-
-function caseOf(listed: ListedCase, dataset: Dataset, labelMap: LabelIdMap, list: CaseList): ManifestCase {
-  const ending = dataset.layout?.kind === 'flat' ? dataset.layout.imageEnding : undefined
-  const stem = stemOf(listed.image, ending)
-  const testOnly = dataset.role.kind === 'test'
-  const split = testOnly ? 'test' : listed.split
-  if (listed.label === null && split !== 'test')
-    throw new DataError(`${list.source}: ${listed.image} (${split}) has no label`, {
-      hint: 'training and validation cases need one; move the case to test, or label it',
-    })
-  return {
-    id: `${dataset.name}/${stem}`,
-    dataset: dataset.name,
-    patient: `${dataset.name}/${dataset.patientPattern?.exec(stem)?.[1] ?? stem}`,
-    region: dataset.region,
-    role:
-      dataset.role.kind === 'host'
-        ? { kind: 'host' }
-        : { kind: 'labelled', organs: tumorOrgans(labelMap, dataset.region) },
-    image: listed.image,
-    label: listed.label,
-    fold: listed.fold,
-    split,
-    labelMap,
-  }
-}
-
-/** The map of a list that names its ids as the region's scheme does, which is how phantoms and our own output do it. */
-function mapByNames(list: CaseList, dataset: Dataset): LabelIdMap {
-  const { names } = LABEL_SCHEMES[dataset.region]
-  const pairs = Object.entries(list.labelNames ?? {}).map(([id, name]) => [id, names.indexOf(name)] as const)
-  if (pairs.length > 1 && pairs.every(([, target]) => target >= 0)) return Object.fromEntries(pairs)
-  throw new DataError(`${list.source}: nobody says what the label ids of ${dataset.name} mean`, {
-    hint: `give it a labelMap from its ids to those of the ${dataset.region}: ${names.map((name, id) => `${id} ${name}`).join(', ')}`,
-  })
-}
-
-async function missingFileOf({ image, label }: ListedCase): Promise<string | null> {
-  for (const file of [image, label])
-    if (file !== null) {
-      const found = await access(file).then(
-        () => true,
-        () => false,
-      )
-      if (!found) return file
-    }
-  return null
 }

@@ -9,6 +9,11 @@ export type DatasetRole =
 /** Id of the source -> id of the region's scheme; every id that may occur stands in it, 0 for background. */
 export type LabelIdMap = Readonly<Record<string, number>>
 
+export interface KidneySides {
+  readonly left: number
+  readonly right: number
+}
+
 export interface Dataset {
   /** Folder under the data root, and the name in a configuration. */
   readonly name: string
@@ -28,7 +33,7 @@ export interface Dataset {
   /** Other words for it in names of list files, in lower case. */
   readonly aliases?: readonly string[]
   /** Ids of the source for the two kidneys, where it tells them apart. */
-  readonly kidneySides?: { readonly left: number; readonly right: number }
+  readonly kidneySides?: KidneySides | undefined
   /** Patient of a case, where several scans share one: the first group. Default: every scan is a patient. */
   readonly patientPattern?: RegExp
   /** Folders other than imagesTr and labelsTr, or one folder of pairs told apart by their endings. */
@@ -101,7 +106,7 @@ export const DATASETS: readonly Dataset[] = [
       { dataset: 'Flare22', note: 'built partly from KiTS' },
       { dataset: 'Flare23', note: 'built partly from KiTS' },
     ],
-    aliases: ['kits'],
+    aliases: ['kits', 'kits23', 'kits2023'],
   },
   {
     name: 'BTCV',
@@ -156,7 +161,7 @@ export const DATASETS: readonly Dataset[] = [
     kidneySides: { left: 3, right: 2 },
     licence: 'CC BY 4.0 or CC BY-NC-SA 4.0: its publications differ',
     overlaps: [{ dataset: 'Dataset224_AbdomenAtlas1.0', note: 'built partly from AMOS' }],
-    aliases: ['amos'],
+    aliases: ['amos', 'amos22'],
   },
   {
     name: 'WORD',
@@ -274,7 +279,7 @@ export const DATASETS: readonly Dataset[] = [
       { dataset: 'Dataset007_Pancreas', note: 'built partly from MSD' },
       { dataset: 'Dataset220_KiTS2023', note: 'built partly from KiTS' },
     ],
-    aliases: ['atlas'],
+    aliases: ['atlas', 'abdomenatlas'],
   },
   {
     name: '3Dircadb1_convert',
@@ -380,6 +385,7 @@ function longestWord({ name, aliases = [] }: Dataset, text: string): number {
   return Math.max(...[name.toLowerCase(), ...aliases].map((word) => (text.includes(word) ? word.length : 0)))
 }
 
-function background(lastId: number): Record<string, number> {
+/** A map of the ids from 1 to the last to background, for the others to be laid over. */
+export function background(lastId: number): Record<string, number> {
   return Object.fromEntries(Array.from({ length: lastId }, (_, n) => [String(n + 1), 0]))
 }

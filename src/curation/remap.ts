@@ -1,7 +1,8 @@
 import { DataError, UsageError } from '../errors.js'
 import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
 import type { LabelMap, Volume } from '../volume/volume.js'
-import { DATASETS, type LabelIdMap } from './registry.js'
+import { findPreset } from './presets.js'
+import type { LabelIdMap } from './registry.js'
 
 export interface RemapRow {
   readonly source: number
@@ -17,22 +18,13 @@ export interface Remapped {
   readonly after: readonly { readonly id: number; readonly voxels: number }[]
 }
 
-/** Maps by name: every data set of the registry, and the one-class masks of the leaderboard. */
-export function remapPreset(name: string): LabelIdMap {
-  const dataset = DATASETS.find((candidate) => candidate.name === name || candidate.aliases?.includes(name))
-  if (dataset?.labelMap) return dataset.labelMap
-  if (name === 'leaderboard') return LEADERBOARD
-  const known = DATASETS.filter(({ labelMap }) => labelMap !== null).map((candidate) => candidate.name)
-  throw new UsageError(`no preset is called ${name}`, { hint: `presets: leaderboard, ${known.join(', ')}` })
-}
-
 /**
  * A map given in words: a preset's name, or pairs as in `1:1,2:2,3:1`. Ids that are not named are refused later, when
  * they occur; 0 stays 0 unless the map says otherwise.
  * @throws UsageError for a pair that cannot be read or an id that is given two targets
  */
-export function parseMap(text: string): LabelIdMap {
-  if (!text.includes(':')) return remapPreset(text)
+export function parseMap(text: string, region: Region | null = null): LabelIdMap {
+  if (!text.includes(':')) return findPreset(text, region).map
   const map: Record<string, number> = {}
   for (const pair of text.split(',')) {
     const match = /^\s*(\d{1,5}):(\d{1,3})\s*$/.exec(pair)
@@ -57,8 +49,23 @@ export function parseMap(text: string): LabelIdMap {
  * @throws DataError for an id outside the map, a value that is no id, or a target outside the scheme
  */
 export function remapLabels(label: Volume, map: LabelIdMap, file: string, region?: Region): Remapped {
-  const targets = targetsOf(map, file, region)
   const counts = countLabelIds(label, file)
+  return remapCounted(label, counts, map, file, new Uint8Array(label.data.length), region)
+}
+
+/**
+ * As `remapLabels`, with the ids counted already.
+ * @param into where the ids go; it may be the memory of `label`
+ */
+export function remapCounted(
+  label: Volume,
+  counts: ReadonlyMap<number, number>,
+  map: LabelIdMap,
+  file: string,
+  into: Uint8Array,
+  region?: Region,
+): Remapped {
+  const targets = targetsOf(map, file, region)
   const unknown = [...counts.keys()].filter((id) => !targets.has(id)).sort((a, b) => a - b)
   if (unknown.length > 0)
     throw new DataError(
@@ -68,22 +75,21 @@ export function remapLabels(label: Volume, map: LabelIdMap, file: string, region
         facts: { file, ids: unknown },
       },
     )
-  const data = new Uint8Array(label.data.length)
   let [id, target] = [0, targets.get(0)!]
+  const { data } = label
   for (let n = 0; n < data.length; n++) {
-    if (label.data[n] !== id) {
-      id = label.data[n]!
+    const value = data[n]!
+    if (value !== id) {
+      id = value
       target = targets.get(id)!
     }
-    data[n] = target
+    into[n] = target
   }
   const before = [...counts.keys()]
     .sort((a, b) => a - b)
     .map((source) => ({ source, target: targets.get(source)!, voxels: counts.get(source)! }))
-  return { label: { data, shape: label.shape, affine: label.affine }, before, after: totals(before) }
+  return { label: { data: into, shape: label.shape, affine: label.affine }, before, after: totals(before) }
 }
-
-const LEADERBOARD: LabelIdMap = { '1': 0, '2': 1, '3': 0, '4': 1, '5': 0, '6': 1 }
 
 function targetsOf(map: LabelIdMap, file: string, region: Region | undefined): Map<number, number> {
   const last = region ? LABEL_SCHEMES[region].names.length - 1 : 255
@@ -101,16 +107,17 @@ function targetsOf(map: LabelIdMap, file: string, region: Region | undefined): M
 /** Voxels of each id that occurs. @throws DataError for a value that is no id */
 export function countLabelIds(label: Volume, file: string): Map<number, number> {
   const counts = new Map<number, number>()
-  let [id, run] = [label.data[0] ?? 0, 0]
+  const { data } = label
+  let [id, start] = [data[0] ?? 0, 0]
   // Labels come in long runs of one id.
-  for (const value of label.data) {
-    if (value === id) run++
-    else {
-      counts.set(id, (counts.get(id) ?? 0) + run)
-      ;[id, run] = [value, 1]
-    }
+  for (let n = 0; n < data.length; n++) {
+    const value = data[n]!
+    if (value === id) continue
+    counts.set(id, (counts.get(id) ?? 0) + n - start)
+    id = value
+    start = n
   }
-  counts.set(id, (counts.get(id) ?? 0) + run)
+  counts.set(id, (counts.get(id) ?? 0) + data.length - start)
   const wrong = [...counts.keys()].find((value) => !Number.isInteger(value) || value < 0)
   if (wrong !== undefined)
     throw new DataError(`${file}: holds the value ${wrong}, which is no label id`, {

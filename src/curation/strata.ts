@@ -1,7 +1,8 @@
 import { voxelVolumeMm3 } from '../volume/geometry.js'
-import { LABEL_SCHEMES } from '../volume/labels.js'
+import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
 import { readNifti } from '../volume/nifti.js'
 import type { ManifestCase } from './manifest.js'
+import type { LabelIdMap } from './registry.js'
 
 /** What folds are balanced by: hosts apart, labelled cases by the diameter of the ball that all their tumor voxels fill. */
 export const STRATA = ['host', 'no tumor', '< 20 mm', '20 to 50 mm', '>= 50 mm', 'unlabelled'] as const
@@ -38,8 +39,9 @@ export async function strataOf(
 
 async function stratumOf(item: ManifestCase): Promise<Stratum> {
   if (item.role.kind === 'host') return 'host'
-  if (item.label === null) return 'unlabelled'
-  return stratumOfVolume(await tumorVolumeMm3(item, item.label))
+  const { label, labelMap, region } = item
+  if (label === null || labelMap === null) return 'unlabelled'
+  return stratumOfVolume(await tumorVolumeMm3(label, labelMap, region))
 }
 
 /** Stratum of a labelled case with this volume of tumor. */
@@ -49,7 +51,7 @@ export function stratumOfVolume(volumeMm3: number): Stratum {
   return diameterMm < 20 ? '< 20 mm' : diameterMm < 50 ? '20 to 50 mm' : '>= 50 mm'
 }
 
-async function tumorVolumeMm3({ labelMap, region }: ManifestCase, file: string): Promise<number> {
+async function tumorVolumeMm3(file: string, labelMap: LabelIdMap, region: Region): Promise<number> {
   const tumorLabels = new Set(LABEL_SCHEMES[region].organs.map(({ tumorLabel }) => tumorLabel))
   const tumorIds = Object.keys(labelMap).filter((id) => tumorLabels.has(labelMap[id]!))
   const isTumor = new Uint8Array(256)

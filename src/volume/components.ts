@@ -17,7 +17,7 @@ export interface Components {
 
 /** Connected pieces of the voxels with an id (26 neighbours: touching corners connect). */
 export function findComponents(label: Volume, id: number): Components {
-  const runs = runsOf(label, id)
+  const runs = findRuns(label, id)
   const parent = runs.map((_, n) => n)
   joinNeighbours(runs, parent, label.shape)
   const numbers = new Map<number, number>()
@@ -49,7 +49,8 @@ export function componentsTouching(label: Volume, { runs, voxels }: Components, 
 
 type BareRun = Omit<Run, 'component'>
 
-function runsOf({ data, shape }: Volume, id: number): BareRun[] {
+/** All runs of an id, in order. */
+export function findRuns({ data, shape }: Volume, id: number): BareRun[] {
   const [nx, ny, nz] = shape
   const runs: BareRun[] = []
   // Native searches for the next voxel pass over empty space far faster than a loop.

@@ -28,16 +28,21 @@ export async function readStart(file: StoredFile, length: number): Promise<Uint8
 }
 
 /**
- * The decoded bytes from `offset` on, which must be exactly `length` and the last ones of the file. Nothing beyond
- * them is ever held, so a small file cannot unfold into a large one.
- * @throws DataError `truncated`, `trailingData` or `corruptGzip` (checksum and end of stream are required)
+ * Refuses a file that cannot hold `total` decoded bytes, before anything is allocated for them.
+ * @throws DataError `truncated` or `trailingData`
  */
-export async function readRest(file: StoredFile, offset: number, length: number): Promise<ArrayBuffer> {
-  const total = offset + length
+export function expectBytes(file: StoredFile, total: number): void {
   if (file.bytes * (file.compressed ? MAX_INFLATION : 1) < total) throw truncated(file, file.bytes, total)
   if (!file.compressed && file.bytes > total) throw trailing(file, total)
-  const rest = new ArrayBuffer(length)
-  const target = new Uint8Array(rest)
+}
+
+/**
+ * The decoded bytes from `offset` on, which must fill `target` and be the last ones of the file. Nothing beyond them is
+ * ever held, so a small file cannot unfold into a large one.
+ * @throws DataError `truncated`, `trailingData` or `corruptGzip` (checksum and end of stream are required)
+ */
+export async function readRest(file: StoredFile, offset: number, target: Uint8Array): Promise<void> {
+  const total = offset + target.length
   let position = 0
   for await (const chunk of decodedChunks(file, 1024 * 1024, 'all')) {
     if (position + chunk.length > total) throw trailing(file, total)
@@ -46,7 +51,6 @@ export async function readRest(file: StoredFile, offset: number, length: number)
     position += chunk.length
   }
   if (position < total) throw truncated(file, position, total)
-  return rest
 }
 
 /** Of 'all' the end of the stream and its checksum are required; who asks for the 'start' leaves before. */

@@ -1,17 +1,17 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import type { DataError } from '../errors.js'
-import { readRest, readStart, type StoredFile } from './decoded-bytes.js'
+import { expectBytes, readRest, readStart, type StoredFile } from './decoded-bytes.js'
+import type { Grid } from './geometry.js'
 import { ARRAYS, type StoredArray } from './nifti-arrays.js'
 import {
   bytesPerVoxel,
   MAX_HEADER_BYTES,
-  type NiftiDataType,
   type NiftiHeader,
   parseNiftiHeader,
   refusal,
 } from './nifti-header.js'
-import type { Volume, VoxelArray } from './volume.js'
+import type { Affine, Volume, VoxelArray } from './volume.js'
 import { reverseAxisOrder } from './voxel-order.js'
 
 /** A CT of 512 x 512 x 2048 voxels in float32. */
@@ -33,14 +33,52 @@ export interface ReadOptions {
 export async function readNifti(file: string, options: ReadOptions = {}): Promise<NiftiVolume> {
   return withStoredFile(file, options, async (stored) => {
     const header = await headerOf(stored, options)
-    const count = header.shape[0] * header.shape[1] * header.shape[2]
-    const bytes = await readRest(stored, header.voxelOffset, count * bytesPerVoxel(header.dataType))
-    if (!header.littleEndian) swapBytes(bytes, bytesPerVoxel(header.dataType))
+    const values = await voxelsOf(stored, header, voxelMemory())
     const [nx, ny, nz] = header.shape
-    return {
-      ...header,
-      data: reverseAxisOrder(scaled(typedArray(bytes, header.dataType), header), [nz, ny, nx]),
-    }
+    return { ...header, data: reverseAxisOrder(scaled(values, header), [nz, ny, nx]) }
+  })
+}
+
+/** Memory for one file after the other, so that a thread that reads many files holds one at a time. */
+export interface VoxelMemory {
+  /** At least this many bytes; what an earlier call got is overwritten. */
+  take(bytes: number): ArrayBuffer
+}
+
+export function voxelMemory(): VoxelMemory {
+  let held = new ArrayBuffer(0)
+  return {
+    take(bytes) {
+      // The old memory must be free before the new is asked for, not after.
+      if (held.byteLength < bytes) held = new ArrayBuffer(0)
+      if (held.byteLength < bytes) held = new ArrayBuffer(bytes)
+      return held
+    },
+  }
+}
+
+export interface StoredVoxels {
+  readonly header: NiftiHeader
+  /** As stored, native byte order, before the rescale of the header; it lies in `memory` and lives as long. */
+  readonly values: StoredArray
+  /**
+   * The grid of `values` when they are read in C order: the file's axes in reverse, so nothing is moved in memory and
+   * every voxel keeps its place in the world.
+   */
+  readonly grid: Grid
+}
+
+/** Reads a file as it is stored, into memory of the caller's. @throws as `readNifti` */
+export async function readStoredVoxels(
+  file: string,
+  memory: VoxelMemory,
+  options: ReadOptions = {},
+): Promise<StoredVoxels> {
+  return withStoredFile(file, options, async (stored) => {
+    const header = await headerOf(stored, options)
+    const values = await voxelsOf(stored, header, memory)
+    const [nx, ny, nz] = header.shape
+    return { header, values, grid: { shape: [nz, ny, nx], affine: reversedAxes(header.affine) } }
   })
 }
 
@@ -49,7 +87,7 @@ export async function readNiftiHeader(file: string, options: ReadOptions = {}): 
   return withStoredFile(file, options, (stored) => headerOf(stored, options))
 }
 
-async function withStoredFile<T>(
+export async function withStoredFile<T>(
   name: string,
   { maxBytes = DEFAULT_MAX_BYTES }: ReadOptions,
   work: (file: StoredFile) => Promise<T>,
@@ -94,7 +132,21 @@ async function headerOf(
   const total =
     header.voxelOffset + header.shape[0] * header.shape[1] * header.shape[2] * bytesPerVoxel(header.dataType)
   if (total > maxBytes) throw tooLarge(stored.name, total, maxBytes)
+  expectBytes(stored, total)
   return header
+}
+
+async function voxelsOf(stored: StoredFile, header: NiftiHeader, memory: VoxelMemory): Promise<StoredArray> {
+  const count = header.shape[0] * header.shape[1] * header.shape[2]
+  const width = bytesPerVoxel(header.dataType)
+  const bytes = memory.take(count * width)
+  await readRest(stored, header.voxelOffset, new Uint8Array(bytes, 0, count * width))
+  if (!header.littleEndian) swapBytes(bytes, count * width, width)
+  return new ARRAYS[header.dataType](bytes, 0, count)
+}
+
+function reversedAxes(affine: Affine): Affine {
+  return [0, 4, 8, 12].flatMap((row) => [2, 1, 0, 3].map((column) => affine[row + column]!))
 }
 
 function tooLarge(name: string, bytes: number, maxBytes: number): DataError {
@@ -106,19 +158,21 @@ function tooLarge(name: string, bytes: number, maxBytes: number): DataError {
   )
 }
 
-function swapBytes(bytes: ArrayBuffer, width: number): void {
-  const buffer = Buffer.from(bytes)
+function swapBytes(bytes: ArrayBuffer, length: number, width: number): void {
+  const buffer = Buffer.from(bytes, 0, length)
   if (width === 2) buffer.swap16()
   if (width === 4) buffer.swap32()
   if (width === 8) buffer.swap64()
 }
 
-function typedArray(bytes: ArrayBuffer, dataType: NiftiDataType): StoredArray {
-  return new ARRAYS[dataType](bytes)
-}
-
-/** Applies the rescale; types of up to 16 bits and float32 stay within float32, the others need float64. */
-function scaled(stored: StoredArray, { slope, inter }: NiftiHeader): VoxelArray {
+/**
+ * The values that a header means: the rescale applied, 64-bit integers as float64. Types of up to 16 bits and float32
+ * stay within float32. The array itself where nothing is to be done.
+ */
+export function scaled(
+  stored: StoredArray,
+  { slope, inter }: Pick<NiftiHeader, 'slope' | 'inter'>,
+): VoxelArray {
   const plain =
     stored instanceof BigInt64Array || stored instanceof BigUint64Array ? toFloat64(stored) : stored
   if (slope === 1 && inter === 0) return plain

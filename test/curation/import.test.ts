@@ -21,7 +21,7 @@ describe('importLists', () => {
       'data/Dataset003_Liver/imagesTr/a.nii.gz': '',
       'data/Dataset003_Liver/labelsTr/a.nii.gz': '',
     })
-    const { manifest, missing } = await importLists(join(folder, 'lists'), join(folder, 'data'))
+    const { manifest, missing } = await importLists(join(folder, 'lists'), { root: join(folder, 'data') })
     expect(manifest.cases.map(({ id, role }) => [id, role.kind])).toEqual([
       ['BTCV/a', 'host'],
       ['Dataset003_Liver/a', 'labelled'],
@@ -36,7 +36,7 @@ describe('importLists', () => {
       'Dataset007_Pancreas/imagesTr/p_0000.nii.gz': '',
       'Dataset007_Pancreas/labelsTr/p.nii.gz': '',
     })
-    const { manifest } = await importLists(join(folder, 'Dataset007_Pancreas'), folder)
+    const { manifest } = await importLists(join(folder, 'Dataset007_Pancreas'), { root: folder })
     expect(manifest.cases[0]).toMatchObject({ id: 'Dataset007_Pancreas/p', labelMap: { '1': 3, '2': 4 } })
   })
 
@@ -51,14 +51,14 @@ describe('importLists', () => {
       'Theirs/imagesTr/a.nii.gz': '',
       'Theirs/labelsTr/a.nii.gz': '',
     })
-    const { manifest } = await importLists(join(folder, 'Ours'), folder)
+    const { manifest } = await importLists(join(folder, 'Ours'), { root: folder })
     expect(manifest.cases[0]).toMatchObject({
       id: 'Ours/a',
       region: 'chest',
       role: { kind: 'labelled', organs: ['lung'] },
     })
-    await expect(importLists(join(folder, 'Theirs'), folder)).rejects.toThrow(
-      /the data set Theirs is not in the registry/,
+    await expect(importLists(join(folder, 'Theirs'), { root: folder })).rejects.toThrow(
+      /Theirs.dataset.json: the data set is not in the registry, and its list names no organ/,
     )
   })
 })

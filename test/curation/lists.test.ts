@@ -132,12 +132,22 @@ describe('readCases of a folder', () => {
     ])
   })
 
-  it('refuses images without a label and images of several channels', async () => {
-    const alone = temporaryFolder()
-    writeFiles(alone, { 'imagesTr/a.nii.gz': '', 'imagesTr/b.nii.gz': '', 'labelsTr/b.nii.gz': '' })
-    await expect(readCases(alone)).rejects.toThrow(
-      /1 of 2 images have no label of their name in labelsTr, first a.nii.gz/,
+  it('expects the label of an image where its name says, and refuses names that never pair', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, { 'imagesTr/a.nii.gz': '', 'imagesTr/b_0000.nii': '', 'labelsTr/b.nii.gz': '' })
+    const { cases } = await readCases(folder)
+    expect(cases.map(({ label }) => label)).toEqual([
+      join(folder, 'labelsTr/a.nii.gz'),
+      join(folder, 'labelsTr/b.nii.gz'),
+    ])
+    const strangers = temporaryFolder()
+    writeFiles(strangers, { 'imagesTr/ct1.nii.gz': '', 'labelsTr/mask1.nii.gz': '' })
+    await expect(readCases(strangers)).rejects.toThrow(
+      /none of its 1 images has a label of its name in labelsTr, first ct1.nii.gz/,
     )
+  })
+
+  it('refuses images of several channels', async () => {
     const channels = temporaryFolder()
     writeFiles(channels, {
       'imagesTr/a_0000.nii.gz': '',
@@ -160,8 +170,7 @@ describe('readCases of a folder', () => {
     expect(list.cases).toHaveLength(1)
     expect(stemOf(list.cases[0]!.image, '_ct')).toBe('x')
     writeFiles(folder, { 'Train_lungmask/y_ct.nii.gz': '' })
-    await expect(readCases(folder, { layout })).rejects.toThrow(
-      /y_ct.nii.gz: its label y_seg.nii.gz is missing/,
-    )
+    const { cases } = await readCases(folder, { layout })
+    expect(cases[1]!.label).toBe(join(folder, 'Train_lungmask/y_seg.nii.gz'))
   })
 })

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { parseMap, remapLabels, remapPreset } from '../../src/curation/remap.js'
+import { findPreset } from '../../src/curation/presets.js'
+import { parseMap, remapLabels } from '../../src/curation/remap.js'
 import { filled } from '../helpers/nifti-fixtures.js'
 
 const kits = filled(Uint8Array, [2, 2, 4], (_i, _j, k) => k)
@@ -8,7 +9,7 @@ describe('remapLabels', () => {
   it('maps every voxel and tells the voxels before and after', () => {
     const { label, before, after } = remapLabels(
       kits,
-      remapPreset('Dataset220_KiTS2023'),
+      findPreset('Dataset220_KiTS2023').map,
       'case.nii.gz',
       'abdomen',
     )

@@ -1,0 +1,101 @@
+import { availableParallelism } from 'node:os'
+import { extname, resolve } from 'node:path'
+import { Option } from 'commander'
+import { loadConfig } from '../../config/load.js'
+import { type CheckReport, checkCases } from '../../curation/check.js'
+import { curate } from '../../curation/curate.js'
+import type { Finding } from '../../curation/finding.js'
+import { collectCases } from '../../curation/import.js'
+import { isManifest, readManifest } from '../../curation/manifest.js'
+import { parseMap } from '../../curation/remap.js'
+import { toSarif } from '../../curation/sarif.js'
+import { EXIT } from '../../errors.js'
+import type { Region } from '../../volume/labels.js'
+import { positiveNumber, wholeNumber } from '../numbers.js'
+import { type CliIo, paint } from '../output.js'
+import { type AddCommand, packageVersion, regionOption, withExample } from '../program.js'
+import { caseProgress } from '../progress.js'
+
+interface Options {
+  readonly root: string
+  readonly region?: Region
+  readonly map?: string
+  readonly workers: number
+  readonly maxMb?: number
+  readonly output: 'text' | 'json' | 'sarif'
+}
+
+/** `freetumor data check` */
+export const addDataCheck: AddCommand = (data, io) => {
+  withExample(
+    data.command('check'),
+    'freetumor data check data/BTCV',
+    'freetumor data check my-config.yaml --output sarif > findings.sarif',
+    'freetumor data check my-folder --map TotalSegmentator',
+  )
+    .description('reads every case, to its last voxel, and tells what is wrong with it; exit 3 on errors')
+    .argument('<path>', 'data-set folder, list or manifest (.json), or configuration (.yaml)')
+    .option('--root <dir>', 'where listed paths are tried, too', '.')
+    .addOption(regionOption())
+    .option('--map <map>', 'what the label ids mean: a preset (`data list --presets`) or source:target,...')
+    .option(
+      '--workers <n>',
+      'cases read at a time, each in a thread with one volume in memory',
+      wholeNumber(1),
+      Math.min(8, availableParallelism()),
+    )
+    .option('--max-mb <n>', 'largest file, decoded; default 2147', positiveNumber)
+    .addOption(
+      new Option('--output <format>', 'how the result is printed')
+        .choices(['text', 'json', 'sarif'])
+        .default('text'),
+    )
+    .action(async (path: string, options: Options) => {
+      const { cases, missing, notes, prepared } = await whatToCheck(resolve(io.cwd, path), options)
+      for (const note of notes) io.note(`note: ${note}`)
+      const report = await checkCases(cases, missing, {
+        prepared,
+        maxBytes: options.maxMb === undefined ? null : options.maxMb * 1e6,
+        workers: options.workers,
+        signal: io.signal,
+        onCase: caseProgress(io),
+      })
+      io.print(printed(report, options.output, io))
+      if (!report.ok) io.exitWith(EXIT.data)
+    })
+}
+
+async function whatToCheck(path: string, { root, region, map }: Options) {
+  if (['.yaml', '.yml', '.js', '.mjs'].includes(extname(path))) {
+    const config = await loadConfig(path)
+    const { cases, missing } = await curate(config.data, config.region)
+    const prepared = { spacingMm: config.prepare.spacingMm, patchVoxels: config.sampling.patchVoxels }
+    return { cases, missing, notes: [], prepared }
+  }
+  if (await isManifest(path)) {
+    const { cases } = await readManifest(path)
+    return { cases, missing: [], notes: [], prepared: null }
+  }
+  const labelMap = map === undefined ? undefined : parseMap(map, region ?? null)
+  return { ...(await collectCases(path, { root, region, labelMap })), prepared: null }
+}
+
+function printed(report: CheckReport, output: Options['output'], io: CliIo): string {
+  if (output === 'text') return describe(report, io)
+  return JSON.stringify(output === 'json' ? report : toSarif(report, packageVersion()), null, 2)
+}
+
+function describe({ findings, numCases }: CheckReport, io: CliIo): string {
+  const of = (severity: Finding['severity']) =>
+    findings.filter((finding) => finding.severity === severity).length
+  return [
+    ...findings.map((finding) => line(finding, io)),
+    `${numCases} cases: ${of('error')} errors, ${of('warning')} warnings, ${of('info')} notes`,
+  ].join('\n')
+}
+
+function line({ severity, rule, case: id, file, message, fix }: Finding, io: CliIo): string {
+  const colours = { error: 'red', warning: 'yellow', info: 'dim' } as const
+  const word = paint(io, colours[severity], severity.padEnd(7))
+  return `${word} ${rule.padEnd(22)} ${id}: ${message}\n        ${fix}\n        ${file}`
+}

@@ -1,0 +1,64 @@
+import { availableParallelism } from 'node:os'
+import { resolve } from 'node:path'
+import { loadConfig } from '../../config/load.js'
+import { ownDatasets } from '../../curation/curate.js'
+import { withFileFacts, withMeasures } from '../../curation/file-facts.js'
+import { importLists } from '../../curation/import.js'
+import { manifestJsonSchema, writeManifest } from '../../curation/manifest.js'
+import { parseMap } from '../../curation/remap.js'
+import type { Region } from '../../volume/labels.js'
+import { wholeNumber } from '../numbers.js'
+import { printResult } from '../output.js'
+import { type AddCommand, outputOption, regionOption, withExample } from '../program.js'
+import { caseProgress } from '../progress.js'
+
+interface Options {
+  readonly lists: string
+  readonly root: string
+  readonly out: string
+  readonly config?: string
+  readonly region?: Region
+  readonly map?: string
+  readonly measure?: boolean
+  readonly workers: number
+  readonly output: 'text' | 'json'
+}
+
+/** `freetumor data import` and `freetumor data schema` */
+export const addDataImport: AddCommand = (data, io) => {
+  withExample(
+    data.command('import'),
+    'freetumor data import --lists lists --root /data --out manifest.json',
+    'freetumor data import --lists my-folder --root . --map LiTS --measure --out manifest.json',
+  )
+    .description('reads decathlon lists, nnU-Net dataset.json files or bare folders into one manifest')
+    .requiredOption('--lists <path>', 'a list, a folder of lists, or a data-set folder')
+    .requiredOption('--root <dir>', 'where the data sets lie')
+    .requiredOption('--out <file>', 'manifest to write')
+    .option('--config <file>', 'knows the data sets of one’s own that this configuration describes, too')
+    .addOption(regionOption())
+    .option('--map <map>', 'what the label ids mean: a preset (`data list --presets`) or source:target,...')
+    .option('--measure', 'read every file to its end: volumes of the label classes, SHA-256 of the files')
+    .option('--workers <n>', 'files measured at a time', wholeNumber(1), Math.min(8, availableParallelism()))
+    .addOption(outputOption())
+    .action(async (options: Options) => {
+      const own = options.config ? ownDatasets((await loadConfig(options.config)).data) : []
+      const labelMap = options.map === undefined ? undefined : parseMap(options.map, options.region ?? null)
+      const { root, region } = options
+      const { manifest, missing, notes } = await importLists(options.lists, { root, own, region, labelMap })
+      const threads = { workers: options.workers, signal: io.signal, onCase: caseProgress(io) }
+      const probed = await withFileFacts(manifest.cases)
+      const { cases, unreadable } = options.measure ? await withMeasures(probed, threads) : probed
+      await writeManifest(resolve(io.cwd, options.out), { ...manifest, cases })
+      for (const note of notes) io.note(`note: ${note}`)
+      for (const { dataset, count, example } of missing)
+        io.note(`warning: ${dataset}: ${count} listed cases lack a file, first ${example}`)
+      for (const { dataset, count, example } of unreadable)
+        io.note(`warning: ${dataset}: ${count} cases cannot be read, first ${example}`)
+      const result = { out: options.out, numCases: cases.length, missing, unreadable, notes }
+      printResult(io, options.output, result, () => `${cases.length} cases in ${options.out}`)
+    })
+  withExample(data.command('schema'), 'freetumor data schema > manifest.schema.json')
+    .description('prints the JSON schema of a manifest')
+    .action(() => io.print(JSON.stringify(manifestJsonSchema(), null, 2)))
+}

@@ -1,0 +1,62 @@
+import { loadConfig } from '../../config/load.js'
+import { ownDatasets } from '../../curation/curate.js'
+import { PRESETS } from '../../curation/presets.js'
+import { DATASETS, type Dataset } from '../../curation/registry.js'
+import { printResult } from '../output.js'
+import { type AddCommand, outputOption, withExample } from '../program.js'
+
+interface Options {
+  readonly config?: string
+  readonly presets?: boolean
+  readonly output: 'text' | 'json'
+}
+
+/** `freetumor data list`: the registry. */
+export const addDataList: AddCommand = (data, io) => {
+  withExample(
+    data.command('list'),
+    'freetumor data list',
+    'freetumor data list --output json',
+    'freetumor data list --presets',
+  )
+    .description('the data sets that are known by name: region, role, published counts, label map, licence')
+    .option(
+      '--config <file>',
+      'with the data sets of one’s own that this configuration describes (data.registry)',
+    )
+    .option('--presets', 'the label maps that have a name, instead')
+    .addOption(outputOption())
+    .action(async (options: Options) => {
+      if (options.presets) {
+        printResult(io, options.output, PRESETS, () => PRESETS.map(presetLine).join('\n'))
+        return
+      }
+      const own = options.config ? ownDatasets((await loadConfig(options.config)).data) : []
+      // A pattern is no JSON; its source is.
+      const all = [...DATASETS, ...own].map((dataset) => ({
+        ...dataset,
+        patientPattern: dataset.patientPattern?.source,
+      }))
+      printResult(io, options.output, all, () => [...DATASETS, ...own].map(describe).join('\n'))
+    })
+}
+
+function describe({ name, region, role, published, licence, note, overlaps }: Dataset): string {
+  const organs = 'organs' in role && role.organs.length > 0 ? ` (${role.organs.join(', ')})` : ''
+  const { training, validation } = published
+  const count = validation > 0 ? `${training} + ${validation}` : String(training)
+  return [
+    `${name.padEnd(30)} ${region.padEnd(8)} ${(role.kind + organs).padEnd(20)} ${count.padStart(9)}  ${licence}`,
+    ...(note ? [`    ${note}`] : []),
+    ...(overlaps.length > 0
+      ? [`    shares scans with ${overlaps.map(({ dataset }) => dataset).join(', ')}`]
+      : []),
+  ].join('\n')
+}
+
+function presetLine({ name, region, map }: (typeof PRESETS)[number]): string {
+  const pairs = Object.entries(map).filter(([, target]) => target !== 0)
+  const zeros = Object.values(map).filter((target) => target === 0).length
+  const rest = zeros > 0 ? ` (${zeros} more to 0)` : ''
+  return `${name.padEnd(30)} ${(region ?? '').padEnd(8)} ${pairs.map(([source, target]) => `${source}:${target}`).join(',')}${rest}`
+}

@@ -1,0 +1,63 @@
+import { resolve } from 'node:path'
+import { parseMap, type Remapped, remapLabels } from '../../curation/remap.js'
+import { UsageError } from '../../errors.js'
+import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
+import { readNifti } from '../../volume/nifti.js'
+import { writeNifti } from '../../volume/nifti-write.js'
+import { printResult } from '../output.js'
+import { type AddCommand, outputOption, regionOption, withExample } from '../program.js'
+
+interface Options {
+  readonly labels: string
+  readonly map: string
+  readonly region?: Region
+  readonly out: string
+  readonly output: 'text' | 'json'
+}
+
+/** `freetumor data remap` */
+export const addDataRemap: AddCommand = (data, io) => {
+  withExample(
+    data.command('remap'),
+    'freetumor data remap --labels kits.nii.gz --map kits --out label.nii.gz',
+    'freetumor data remap --labels totalseg.nii.gz --map TotalSegmentator --region chest --out lungs.nii.gz',
+    'freetumor data remap --labels mine.nii.gz --map 1:5,2:6,3:5 --out label.nii.gz',
+  )
+    .description('gives label ids other numbers by a declared map, and shows the voxels before and after')
+    .requiredOption('--labels <file>', 'label map')
+    .requiredOption('--map <map>', 'a preset (`freetumor data list --presets`), or source:target,...')
+    .requiredOption('--out <file>', 'label map to write')
+    .addOption(regionOption())
+    .addOption(outputOption())
+    .action(async (options: Options) => {
+      const map = parseMap(options.map, options.region ?? null)
+      const [source, target] = [resolve(io.cwd, options.labels), resolve(io.cwd, options.out)]
+      if (source === target)
+        throw new UsageError(`--out ${options.out} is the label map itself`, {
+          hint: 'write to another file',
+        })
+      const remapped = remapLabels(await readNifti(source), map, options.labels, options.region)
+      await writeNifti(target, remapped.label)
+      const { before, after } = remapped
+      printResult(io, options.output, { out: options.out, map, before, after }, () =>
+        table(remapped, options.region),
+      )
+    })
+}
+
+function table({ before, after }: Remapped, region: Region | undefined): string {
+  const names = region ? LABEL_SCHEMES[region].names : []
+  return [
+    'source -> target       voxels',
+    ...before.map(
+      ({ source, target, voxels }) =>
+        `${String(source).padStart(6)} -> ${String(target).padEnd(6)} ${String(voxels).padStart(12)}`,
+    ),
+    '',
+    'after                  voxels',
+    ...after.map(
+      ({ id, voxels }) =>
+        `${String(id).padStart(6)} ${(names[id] ?? '').padEnd(9)} ${String(voxels).padStart(12)}`,
+    ),
+  ].join('\n')
+}

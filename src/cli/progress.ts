@@ -1,0 +1,17 @@
+import type { CliIo } from './output.js'
+
+/** Says how far a long work over cases is: every case of a few, every hundredth part of many, with the time left. */
+export function caseProgress(io: CliIo): (done: number, total: number, id: string) => void {
+  const started = performance.now()
+  return (done, total, id) => {
+    const step = Math.max(1, Math.floor(total / 100))
+    if (done % step !== 0 && done !== total) return
+    const seconds = ((performance.now() - started) / 1000 / done) * (total - done)
+    io.note(`${done}/${total} ${id}${done === total || done < 2 ? '' : `, ${timeLeft(seconds)} left`}`)
+  }
+}
+
+function timeLeft(seconds: number): string {
+  if (seconds < 90) return `${Math.round(seconds)} s`
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`
+}

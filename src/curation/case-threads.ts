@@ -1,0 +1,82 @@
+import { existsSync } from 'node:fs'
+import { Worker } from 'node:worker_threads'
+import { EnvironmentError, RuntimeCrashError } from '../errors.js'
+import { voxelMemory } from '../volume/nifti.js'
+import { type CaseAnswer, type CaseTask, type Tasks, workOn } from './case-tasks.js'
+import type { ManifestCase } from './manifest.js'
+
+// Threads run the compiled module, from src (tests) as from dist.
+const WORKER_MODULE = new URL('../../dist/curation/case-worker.js', import.meta.url)
+
+export interface ThreadOptions {
+  /** Cases under way at a time, each in a thread of its own with one volume in memory; 1 works in the caller's. */
+  readonly workers: number
+  readonly signal?: AbortSignal | undefined
+  readonly onCase?: ((done: number, total: number, id: string) => void) | undefined
+}
+
+/**
+ * Reads every case to its last voxel and answers in the order of the cases.
+ * @throws the signal's reason when it aborts; RuntimeCrashError for a thread that died
+ */
+export async function forEachCase<K extends keyof Tasks>(
+  cases: readonly ManifestCase[],
+  task: CaseTask<K>,
+  { workers, signal, onCase }: ThreadOptions,
+): Promise<Tasks[K]['answer'][]> {
+  const answers: Tasks[K]['answer'][] = new Array(cases.length)
+  const count = Math.min(workers, cases.length)
+  const hands = count > 1 ? Array.from({ length: count }, () => openThread(task, signal)) : [thisThread(task)]
+  let [next, done] = [0, 0]
+  const work = async (hand: Hand<K>) => {
+    for (let at = next++; at < cases.length; at = next++) {
+      signal?.throwIfAborted()
+      answers[at] = await hand.work(cases[at]!)
+      onCase?.(++done, cases.length, cases[at]!.id)
+    }
+  }
+  try {
+    await Promise.all(hands.map(work))
+  } finally {
+    await Promise.all(hands.map((hand) => hand.close()))
+  }
+  return answers
+}
+
+/** Somebody who works on one case at a time. */
+interface Hand<K extends keyof Tasks> {
+  work(item: ManifestCase): Promise<Tasks[K]['answer']>
+  close(): Promise<void>
+}
+
+function thisThread<K extends keyof Tasks>(task: CaseTask<K>): Hand<K> {
+  const memory = voxelMemory()
+  return { work: (item) => workOn(item, task, memory), close: async () => {} }
+}
+
+function openThread<K extends keyof Tasks>(task: CaseTask<K>, signal: AbortSignal | undefined): Hand<K> {
+  if (!existsSync(WORKER_MODULE))
+    throw new EnvironmentError(`${WORKER_MODULE.pathname} is missing`, { hint: 'run `npm run build`' })
+  const worker = new Worker(WORKER_MODULE, { workerData: task })
+  let fail: (error: unknown) => void = () => {}
+  let answered: (answer: Tasks[K]['answer']) => void = () => {}
+  worker.on('message', (message: CaseAnswer<K>) =>
+    'fault' in message ? fail(new RuntimeCrashError(message.fault)) : answered(message.answer),
+  )
+  worker.on('error', (cause) => fail(new RuntimeCrashError(`a thread died: ${cause.message}`, { cause })))
+  worker.on('exit', (code) => fail(new RuntimeCrashError(`a thread ended with code ${code}`)))
+  const stop = () => fail(signal?.reason)
+  signal?.addEventListener('abort', stop)
+  return {
+    work: (item) =>
+      new Promise((resolve, reject) => {
+        answered = resolve
+        fail = reject
+        worker.postMessage(item)
+      }),
+    async close() {
+      signal?.removeEventListener('abort', stop)
+      await worker.terminate()
+    },
+  }
+}

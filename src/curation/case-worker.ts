@@ -1,0 +1,19 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { voxelMemory } from '../volume/nifti.js'
+import { type CaseAnswer, type CaseTask, type Tasks, workOn } from './case-tasks.js'
+import type { ManifestCase } from './manifest.js'
+
+const port = parentPort
+if (port) {
+  const memory = voxelMemory()
+  const task = workerData as CaseTask<keyof Tasks>
+  port.on('message', async (item: ManifestCase) => port.postMessage(await answerTo(item)))
+
+  const answerTo = async (item: ManifestCase): Promise<CaseAnswer<keyof Tasks>> => {
+    try {
+      return { answer: await workOn(item, task, memory) }
+    } catch (error) {
+      return { fault: `case ${item.id}: ${error instanceof Error ? error.stack : String(error)}` }
+    }
+  }
+}

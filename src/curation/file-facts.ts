@@ -1,0 +1,88 @@
+import { DataError } from '../errors.js'
+import { probeFile, probeNifti } from '../volume/nifti-probe.js'
+import { forEachCase, type ThreadOptions } from './case-threads.js'
+import type { ManifestCase } from './manifest.js'
+
+/** Files that cannot be read, by data set. */
+export interface UnreadableFiles {
+  readonly dataset: string
+  readonly count: number
+  readonly example: string
+}
+
+export interface CasesWithFacts {
+  readonly cases: readonly ManifestCase[]
+  readonly unreadable: readonly UnreadableFiles[]
+}
+
+/** Disks and networks answer several questions at a time. */
+const OPEN_FILES = 16
+
+/** Adds what headers and ends of files tell: geometry, sizes, digests. A case whose files cannot be read goes without. */
+export async function withFileFacts(cases: readonly ManifestCase[]): Promise<CasesWithFacts> {
+  const found: ManifestCase[] = [...cases]
+  const problems: Problem[] = []
+  let next = 0
+  const work = async () => {
+    for (let at = next++; at < cases.length; at = next++) {
+      const item = cases[at]!
+      try {
+        found[at] = await probed(item)
+      } catch (error) {
+        if (!(error instanceof DataError)) throw error
+        problems.push({ dataset: item.dataset, at, message: error.message })
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: OPEN_FILES }, work))
+  return { cases: found, unreadable: byDataset(problems) }
+}
+
+/** Adds what only whole files tell: volumes of the classes of each label, SHA-256 of the files. */
+export async function withMeasures(
+  { cases, unreadable }: CasesWithFacts,
+  threads: ThreadOptions,
+): Promise<CasesWithFacts> {
+  const readable = cases.filter(({ files }) => files)
+  const measures = await forEachCase(readable, { name: 'measure', options: null }, threads)
+  const problems: Problem[] = []
+  const measured = new Map(
+    readable.map((item, at) => {
+      const { labelMl, digests, problem } = measures[at]!
+      if (problem !== null) problems.push({ dataset: item.dataset, at, message: problem })
+      const { image, label } = item.files!
+      const files = {
+        image: { ...image, digest: digests.image },
+        label: label && { ...label, digest: digests.label! },
+      }
+      return [item.id, { ...item, files, ...(labelMl && { labelMl }) }] as const
+    }),
+  )
+  return {
+    cases: cases.map((item) => measured.get(item.id) ?? item),
+    unreadable: [...unreadable, ...byDataset(problems)],
+  }
+}
+
+async function probed(item: ManifestCase): Promise<ManifestCase> {
+  const { header, ...image } = await probeNifti(item.image)
+  const label = item.label === null ? null : await probeFile(item.label)
+  const { shape, spacingMm, affine, dataType } = header
+  return { ...item, geometry: { shape, spacingMm, affine, dataType }, files: { image, label } }
+}
+
+interface Problem {
+  readonly dataset: string
+  readonly at: number
+  readonly message: string
+}
+
+function byDataset(problems: readonly Problem[]): UnreadableFiles[] {
+  const groups = new Map<string, Problem[]>()
+  for (const problem of problems.toSorted((a, b) => a.at - b.at)) {
+    const group = groups.get(problem.dataset)
+    if (group) group.push(problem)
+    else groups.set(problem.dataset, [problem])
+  }
+  return [...groups].map(([dataset, group]) => ({ dataset, count: group.length, example: group[0]!.message }))
+}

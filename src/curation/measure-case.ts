@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { DataError } from '../errors.js'
+import { voxelVolumeMm3 } from '../volume/geometry.js'
+import { LABEL_SCHEMES } from '../volume/labels.js'
+import { readStoredVoxels, scaled, type VoxelMemory } from '../volume/nifti.js'
+import type { ManifestCase } from './manifest.js'
+import { countLabelIds } from './remap.js'
+
+/** What only whole files tell; `problem` says why a label could not be measured. */
+export interface MeasuredFiles {
+  readonly labelMl: Readonly<Record<string, number>> | null
+  readonly digests: { readonly image: string; readonly label: string | null }
+  readonly problem: string | null
+}
+
+/** Reads both files of a case: SHA-256 of each, and the volume of every class of the label in ml. */
+export async function measureCase(item: ManifestCase, memory: VoxelMemory): Promise<MeasuredFiles> {
+  const digests = { image: await sha256(item.image), label: item.label && (await sha256(item.label)) }
+  if (item.label === null || item.labelMap === null) return { labelMl: null, digests, problem: null }
+  try {
+    return { labelMl: await labelVolumes(item.label, item, memory), digests, problem: null }
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error
+    return { labelMl: null, digests, problem: error.message }
+  }
+}
+
+async function labelVolumes(
+  file: string,
+  item: ManifestCase,
+  memory: VoxelMemory,
+): Promise<Record<string, number>> {
+  const { names } = LABEL_SCHEMES[item.region]
+  const { values, header, grid } = await readStoredVoxels(file, memory)
+  const counts = countLabelIds({ ...grid, data: scaled(values, header) }, file)
+  const voxels = new Map<string, number>()
+  for (const [id, count] of counts) {
+    const target = item.labelMap![String(id)] ?? (id === 0 ? 0 : undefined)
+    if (target === undefined)
+      throw new DataError(`${file}: its id ${id} is not in the label map`, {
+        hint: '`data check` tells more',
+      })
+    if (target !== 0) voxels.set(names[target]!, (voxels.get(names[target]!) ?? 0) + count)
+  }
+  const ml = voxelVolumeMm3(header.affine) / 1000
+  return Object.fromEntries(
+    [...voxels].sort().map(([name, count]) => [name, Number((count * ml).toPrecision(6))]),
+  )
+}
+
+async function sha256(file: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer)
+  return `sha256:${hash.digest('hex')}`
+}

@@ -1,0 +1,156 @@
+import { findRuns } from '../volume/components.js'
+import { type AxisMoves, compareGrids, type Grid } from '../volume/geometry.js'
+import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
+import type { NiftiHeader } from '../volume/nifti-header.js'
+import type { LabelMap, Vec3, VoxelArray } from '../volume/volume.js'
+import type { RuleFinding } from './finding.js'
+
+/** Enough to tell 90 % from 80 % with certainty. */
+const SAMPLES_PER_ORGAN = 4000
+const MIN_VOXELS = 500
+/** Organs are even: where a label lies on its organ, nearly all voxels are this near to their median. */
+const NEAR_MEDIAN_HU = 60
+/** Measured on sound scans: an axis reversed costs at least 0.2 of the voxels near the median. */
+const CLEARLY_BETTER = 0.12
+const PLACED_WELL = 0.88
+
+/** Some voxels of an organ, spread over all of it, as indices into the label's array. */
+export interface OrganSample {
+  readonly organ: string
+  readonly voxels: readonly number[]
+}
+
+/** Every n-th voxel of each organ. @param label with the ids of its region's scheme */
+export function sampleOrgans(
+  label: LabelMap,
+  voxelsOf: (id: number) => number,
+  region: Region,
+): OrganSample[] {
+  return LABEL_SCHEMES[region].organs
+    .filter((organ) => voxelsOf(organ.label) >= MIN_VOXELS)
+    .map((organ) => {
+      const step = Math.ceil(voxelsOf(organ.label) / SAMPLES_PER_ORGAN)
+      return { organ: organ.name, voxels: everyNth(label, organ.label, step) }
+    })
+}
+
+function everyNth(label: LabelMap, id: number, step: number): number[] {
+  const voxels: number[] = []
+  let next = 0
+  for (const { row, start, end } of findRuns(label, id)) {
+    const first = row * label.shape[2] + start
+    for (; next < end - start; next += step) voxels.push(first + next)
+    next -= end - start
+  }
+  return voxels
+}
+
+export interface PlacedImage {
+  readonly values: VoxelArray
+  readonly grid: Grid
+  readonly rescale: Pick<NiftiHeader, 'slope' | 'inter'>
+}
+
+/**
+ * Whether the organs lie where the two headers put them. A header that was copied from the other file of the pair says
+ * nothing false in itself; but then the organs are even where an axis is reversed or exchanged, and not where they are.
+ */
+export function placementFindings(
+  samples: readonly OrganSample[],
+  labelGrid: Grid,
+  image: PlacedImage,
+): RuleFinding[] {
+  const compared = compareGrids(image.grid, labelGrid)
+  if (samples.length === 0 || compared.kind === 'different') return []
+  const stated = compared.kind === 'same' ? IDENTITY : compared.moves
+  const placed = fitOf(samples, labelGrid, image, stated)
+  if (placed.share >= PLACED_WELL) return []
+  const others = alternatives(labelGrid.shape, image.grid.shape).map((moves) =>
+    fitOf(samples, labelGrid, image, moves),
+  )
+  const best = others.reduce((a, b) => (b.share > a.share ? b : a), placed)
+  if (best.share < placed.share + CLEARLY_BETTER) return []
+  const { organ } = samples[0]!
+  return [
+    {
+      rule: 'misplaced-label',
+      severity: 'error',
+      message: `its ${organ} is ${placed.hu} HU where the headers put it, ${best.hu} HU with ${difference(stated, best.moves)}: one of the two affines is not its own file's`,
+      fix: 'a header was probably copied from one file of the pair to the other: take both files from their source again',
+    },
+  ]
+}
+
+const IDENTITY: AxisMoves = { source: [0, 1, 2], flip: [false, false, false] }
+const ORDERS: readonly Vec3[] = [
+  [0, 1, 2],
+  [1, 0, 2],
+  [0, 2, 1],
+  [2, 1, 0],
+  [1, 2, 0],
+  [2, 0, 1],
+]
+
+/** Every way to lay the label's array on the image's. */
+function alternatives(label: Vec3, image: Vec3): AxisMoves[] {
+  const orders = ORDERS.filter((source) => source.every((from, axis) => label[from] === image[axis]))
+  return orders.flatMap((source) =>
+    [0, 1, 2, 3, 4, 5, 6, 7].map(
+      (bits): AxisMoves => ({ source, flip: [(bits & 1) > 0, (bits & 2) > 0, (bits & 4) > 0] }),
+    ),
+  )
+}
+
+interface Fit {
+  readonly moves: AxisMoves
+  /** Voxels near the median of their organ, mean over the organs. */
+  readonly share: number
+  /** Mean and standard deviation of the first organ. */
+  readonly hu: string
+}
+
+function fitOf(samples: readonly OrganSample[], { shape }: Grid, image: PlacedImage, moves: AxisMoves): Fit {
+  const [, ny, nz] = shape
+  const [sx, sy, sz] = image.grid.shape
+  const hu = samples.map(({ voxels }) =>
+    Float64Array.from(voxels, (n) => {
+      const place = [Math.floor(n / (ny * nz)), Math.floor(n / nz) % ny, n % nz]
+      const moved = moves.source.map((from, axis) => {
+        const index = place[from]!
+        return moves.flip[axis] ? shape[from]! - 1 - index : index
+      })
+      const [i, j, k] = moved as [number, number, number]
+      return i < sx && j < sy && k < sz
+        ? image.values[(i * sy + j) * sz + k]! * image.rescale.slope + image.rescale.inter
+        : Number.NaN
+    }),
+  )
+  const share = hu.reduce((sum, values) => sum + nearMedian(values), 0) / hu.length
+  return { moves, share, hu: meanAndSpread(hu[0]!) }
+}
+
+function nearMedian(values: Float64Array): number {
+  const median = values.toSorted()[values.length >> 1]!
+  return values.filter((hu) => Math.abs(hu - median) <= NEAR_MEDIAN_HU).length / values.length
+}
+
+function meanAndSpread(values: Float64Array): string {
+  const mean = values.reduce((sum, hu) => sum + hu, 0) / values.length
+  const variance = values.reduce((sum, hu) => sum + (hu - mean) ** 2, 0) / values.length
+  return `${Math.round(mean)} +- ${Math.round(Math.sqrt(variance))}`
+}
+
+/** Axes are named in the order of the file, which is the reverse of the array's. */
+function difference(stated: AxisMoves, found: AxisMoves): string {
+  const exchanged = found.source.some((from, axis) => from !== stated.source[axis])
+  const reversed = [2, 1, 0]
+    .filter((axis) => found.flip[axis] !== stated.flip[axis])
+    .map((axis) => ORDINALS[2 - axis]!)
+  const parts = [
+    ...(reversed.length > 0 ? [`the ${reversed.join(' and ')} axis of the image reversed`] : []),
+    ...(exchanged ? ['axes exchanged'] : []),
+  ]
+  return parts.join(' and ')
+}
+
+const ORDINALS = ['first', 'second', 'third'] as const
