@@ -11,6 +11,8 @@ export interface JsonLog<T> extends AsyncDisposable {
    * @throws EnvironmentError when an earlier line could not be written; told once, here or by `close`
    */
   write(line: T): void
+  /** Resolves when what was written so far is with the system: a kill of this process loses none of it. */
+  flush(): Promise<void>
   /** Resolves when everything is in the file. */
   close(): Promise<void>
 }
@@ -52,6 +54,7 @@ export async function openJsonLog<T>(path: string, options: JsonLogOptions<T> = 
       tellFailure()
       if (stream.writable) stream.write(`${JSON.stringify(line)}\n`)
     },
+    flush: () => new Promise((resolve) => (stream.writable ? stream.write('', () => resolve()) : resolve())),
     close,
     [Symbol.asyncDispose]: close,
   }

@@ -86,7 +86,12 @@ class ValidationSpec:
 @dataclass(frozen=True)
 class CheckpointSpec:
     everySteps: int | None
-    keep: int
+
+
+@dataclass(frozen=True)
+class FingerprintSpec:
+    config: str
+    data: str
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,7 @@ class TrainingSpec:
     region: str
     steps: int
     resumeFrom: str | None
+    fingerprint: FingerprintSpec
     itemsPerStep: int
     cropsPerVolume: int
     accumulation: int

@@ -32,6 +32,14 @@ class ValidationDone:
 
 
 @dataclass(frozen=True)
+class Validated:
+    """What the other side made of a validation: measures by name, for the TensorBoard files of this one."""
+
+    step: int
+    measures: dict[str, float]
+
+
+@dataclass(frozen=True)
 class CheckpointSaved:
     step: int
     directory: str
@@ -62,4 +70,4 @@ class Finished:
     reason: str
 
 
-Event = Ready | StepDone | CaseResult | ValidationDone | CheckpointSaved | Acknowledged | Note | Finished
+Event = Ready | StepDone | CaseResult | ValidationDone | Validated | CheckpointSaved | Acknowledged | Note | Finished

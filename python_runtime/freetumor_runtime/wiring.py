@@ -26,6 +26,7 @@ from freetumor_runtime.events import (
     Note,
     Ready,
     StepDone,
+    Validated,
     ValidationDone,
 )
 from freetumor_runtime.generated.freetumor.runtime.v1 import control_pb2, feed_pb2
@@ -49,7 +50,7 @@ class Wires:
             self.board.record(event)
         if isinstance(event, Acknowledged):
             self.control.ack(event.id, event.step, event.error)
-        else:
+        elif not isinstance(event, Validated):
             self.control.report(_event_message(event))
 
     def poll(self) -> list[LiveCommand]:
@@ -208,6 +209,10 @@ def _live_command(command: control_pb2.Command) -> LiveCommand:
             return LiveCommand(command.id, "checkpoint")
         case "stop":
             return LiveCommand(command.id, "stop", reason=command.stop.reason)
+        case "validation_verdict":
+            verdict = command.validation_verdict
+            measures = dict(verdict.measures)
+            return LiveCommand(command.id, "validationVerdict", reason=verdict.end_reason, measures=measures)
     raise TypeError(f"unknown command {command}")
 
 

@@ -41,6 +41,11 @@ function checkTogether(config: RunConfig, name: string): void {
   }
   if ((training.steps === null) === (training.epochs === null))
     fail('training.steps and training.epochs: exactly one must be set, the other null', 'set one of them')
+  if (training.validateEverySteps !== null && training.validateEveryEpochs !== null)
+    fail(
+      'training.validateEverySteps and training.validateEveryEpochs are both set',
+      'set one of them, the other null',
+    )
   if (prepare.windowHu[0] >= prepare.windowHu[1])
     fail(`prepare.windowHu must rise, got ${JSON.stringify(prepare.windowHu)}`, 'for instance [-175, 250]')
   const ranks = runtime.nodes * runtime.processesPerNode
@@ -169,9 +174,13 @@ function layOver(base: Record<string, unknown>, over: Record<string, unknown>): 
     const below = merged[key]
     merged[key] = isObject(below) && isObject(value) && key !== 'organWeights' ? layOver(below, value) : value
   }
-  // steps or epochs: naming one takes the place of the other's default
-  if (isObject(over) && over.steps != null && over.epochs === undefined && 'epochs' in base)
+  // steps or epochs: naming one takes the place of the other's default; a run counted in steps validates when told to
+  if (over.steps != null && over.epochs === undefined && 'epochs' in base) {
     merged.epochs = null
+    if (over.validateEveryEpochs === undefined) merged.validateEveryEpochs = null
+  }
+  if (over.validateEverySteps != null && over.validateEveryEpochs === undefined)
+    merged.validateEveryEpochs = null
   return merged
 }
 

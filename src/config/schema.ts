@@ -187,9 +187,14 @@ const training = z.strictObject({
   adversarialWeight: z.number().min(0),
   accumulation: count,
   gradientClip: positive.nullable(),
-  /** Null: never, but at the end. */
+  /** A validation saves, too. Both null: at the end only. */
   validateEverySteps: count.nullable(),
+  validateEveryEpochs: positive.nullable(),
+  /** Ends the run when `patience` validations in a row have not risen by more than `minDelta` tumor Dice; null: never. */
+  earlyStop: z.strictObject({ patience: count, minDelta: z.number().min(0).default(0) }).nullable(),
+  /** Null: at validations and at the end only. */
   checkpointEverySteps: count.nullable(),
+  /** The newest ones; the best one is kept besides. */
   keepCheckpoints: count,
 })
 

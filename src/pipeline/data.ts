@@ -87,6 +87,7 @@ export async function prepareCases(
         kind: item.role.kind,
         repeat: item.repeat,
         heldOut: item.split === 'validation',
+        content: outcome.result.contentSha256,
       })
     }
     onProgress?.(

@@ -71,10 +71,22 @@ export interface TrainingSession extends AsyncDisposable {
   command(command: RuntimeCommand): Promise<number>
 }
 
-export type RuntimeCommand =
+export type RuntimeCommand = LiveCommand | ValidationVerdict
+
+/** What a user may ask of a training at any time. */
+export type LiveCommand =
   | { readonly type: 'setLearningRate'; readonly value: number }
   | { readonly type: 'pause' | 'unpause' | 'checkpoint' }
   | { readonly type: 'stop'; readonly reason: string }
+
+/** The answer to `validationDone`: the training waits for it. */
+export interface ValidationVerdict {
+  readonly type: 'validationVerdict'
+  /** For the TensorBoard files, by name. */
+  readonly measures: Readonly<Record<string, number>>
+  /** Why the run ends here, completed; null when it goes on. */
+  readonly endReason: string | null
+}
 
 export type RuntimeEvent =
   | {
@@ -119,6 +131,8 @@ export interface TrainingSpec {
   readonly steps: number
   /** Checkpoint directory to go on from. */
   readonly resumeFrom: string | null
+  /** Hashes that every checkpoint records: a resume compares them. */
+  readonly fingerprint: { readonly config: string; readonly data: string }
   readonly itemsPerStep: number
   readonly cropsPerVolume: number
   readonly accumulation: number
@@ -152,7 +166,7 @@ export interface TrainingSpec {
     readonly cases: readonly { readonly id: string; readonly path: string }[]
     readonly windows: WindowsSpec
   }
-  readonly checkpoint: { readonly everySteps: number | null; readonly keep: number }
+  readonly checkpoint: { readonly everySteps: number | null }
   /** Example slices of synthetic tumors to leave in `pictures/`. */
   readonly pictures: number
 }
@@ -223,6 +237,8 @@ export interface PreparedCase {
   readonly path: string
   readonly shape: Vec3
   readonly labelVoxels: readonly number[]
+  /** SHA-256 of the prepared image and label. */
+  readonly contentSha256: string
   readonly bytes: number
   readonly seconds: number
   readonly reused: boolean

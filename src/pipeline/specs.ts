@@ -10,6 +10,8 @@ export interface CuratedCase {
   readonly kind: 'labelled' | 'host'
   readonly repeat: number
   readonly heldOut: boolean
+  /** SHA-256 of its prepared voxels. */
+  readonly content: string
 }
 
 /** Where a run's weights come from, once they exist. */
@@ -102,6 +104,7 @@ export interface SpecContext {
   readonly runDirectory: string
   readonly textureDirectory: string
   readonly resumeFrom: string | null
+  readonly fingerprint: TrainingSpec['fingerprint']
   readonly cases: readonly CuratedCase[]
   readonly weights: EarlierWeights
 }
@@ -122,6 +125,7 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
     region: config.region,
     steps,
     resumeFrom: context.resumeFrom,
+    fingerprint: context.fingerprint,
     itemsPerStep: sampling.itemsPerStep,
     cropsPerVolume: sampling.cropsPerVolume,
     accumulation: training.accumulation,
@@ -172,7 +176,7 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
     processesPerNode: config.runtime.processesPerNode,
     threadsPerProcess: config.runtime.threadsPerProcess,
     validation: {
-      everySteps: training.validateEverySteps,
+      everySteps: validateEverySteps(config, context.cases),
       cases: context.cases.filter((item) => item.heldOut).map(({ id, path }) => ({ id, path })),
       windows: {
         overlap: config.evaluation.overlap,
@@ -180,15 +184,23 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
         windowBatch: config.evaluation.windowBatch,
       },
     },
-    checkpoint: { everySteps: training.checkpointEverySteps, keep: training.keepCheckpoints },
+    checkpoint: { everySteps: training.checkpointEverySteps },
     pictures: config.report.pictures,
   }
 }
 
+function validateEverySteps(config: RunConfig, cases: readonly CuratedCase[]): number | null {
+  const { validateEverySteps: steps, validateEveryEpochs: epochs } = config.training
+  return epochs === null ? steps : Math.max(1, Math.round(epochs * stepsPerEpoch(config, cases)))
+}
+
 function warmupSteps(config: RunConfig, cases: readonly CuratedCase[]): number {
   if (config.training.warmupSteps !== null) return config.training.warmupSteps
-  const perEpoch = itemsPerEpoch(sampledCases(config, cases)) / config.sampling.itemsPerStep
-  return Math.round((config.training.warmupEpochs ?? 0) * perEpoch)
+  return Math.round((config.training.warmupEpochs ?? 0) * stepsPerEpoch(config, cases))
+}
+
+function stepsPerEpoch(config: RunConfig, cases: readonly CuratedCase[]): number {
+  return itemsPerEpoch(sampledCases(config, cases)) / config.sampling.itemsPerStep
 }
 
 function wholeScheme(scheme: LabelScheme): TrainingLabels {

@@ -5,23 +5,28 @@ import type { RunConfig } from '../config/schema.js'
 import { DataError, EXIT, FreetumorError, RuntimeCrashError, StoppedError, UsageError } from '../errors.js'
 import { type JsonLog, openJsonLog } from '../jsonl.js'
 import { openFeeder } from '../sampling/feeder.js'
-import { openEventLog, readEvents } from '../training/event-log.js'
+import { bestCheckpoint, latestCheckpoint, markBest, pruneCheckpoints } from '../training/checkpoints.js'
+import { openEventLog, readValidations } from '../training/event-log.js'
 import { EventStream } from '../training/event-stream.js'
 import type { Outcome, RunEvent } from '../training/events.js'
 import type { Run, RunResult, RunStatus, TrainOptions } from '../training/run.js'
-import {
-  latestCheckpoint,
-  makeRunDirectory,
-  newRunId,
-  writeExit,
-  writeWhole,
-} from '../training/run-directory.js'
-import { selectTumorDice } from '../training/selection.js'
+import { makeRunDirectory, newRunId, writeExit, writeWhole } from '../training/run-directory.js'
+import { bestOf, reasonToEnd, type Validation } from '../training/selection.js'
 import { prepareData } from './data.js'
+import { deferred } from './deferred.js'
 import { trainingFeed } from './feed.js'
-import type { ModelRuntime, RuntimeCommand, RuntimeEvent, TrainingSession, TrainingSpec } from './ports.js'
+import type { LiveCommand, ModelRuntime, RuntimeEvent, TrainingSession, TrainingSpec } from './ports.js'
 import { writeRunReport } from './report.js'
-import { itemsPerEpoch, sampledCases, samplingPlan, trainingLabels, trainingSpec } from './specs.js'
+import {
+  compareData,
+  fingerprintOf,
+  openResumePoint,
+  type ResumePoint,
+  recordInputs,
+  refuseNothingToResume,
+} from './resume.js'
+import { itemsPerEpoch, sampledCases, samplingPlan, trainingSpec } from './specs.js'
+import { type CountedCase, judgeValidation } from './validation.js'
 import { earlierWeights } from './weights.js'
 
 /** Starts a training at once. */
@@ -37,13 +42,12 @@ class TrainingRun implements Run {
   readonly result: Promise<RunResult>
   readonly #stream = new EventStream()
   readonly #stopRequested = new AbortController()
-  readonly #history: { step: number; tumorDice: number | null }[] = []
+  readonly #history: Validation[] = []
   readonly #session = deferred<TrainingSession>()
   #log: JsonLog<RunEvent> | null = null
   #phase: RunStatus['phase'] = 'starting'
   #step = 0
   #steps: number | null = null
-  #bestDice = -1
   #savedStep = -1
   #saved = deferred<void>()
 
@@ -102,7 +106,7 @@ class TrainingRun implements Run {
     return { id, job: this.config.job, directory, phase: this.#phase, step: this.#step, steps: this.#steps }
   }
 
-  async #command(command: RuntimeCommand): Promise<number> {
+  async #command(command: LiveCommand): Promise<number> {
     const step = await (await this.#session.promise)
       .command(command)
       .catch((error: unknown) => this.#refused(error))
@@ -134,7 +138,7 @@ class TrainingRun implements Run {
     await using _shared = opened.shared
     const { directory } = this
     try {
-      const finished = await this.#train(directory, opened.resumeFrom)
+      const finished = await this.#train(directory, opened.resumed)
       const outcome = finished.outcome
       return await this.#conclude(
         directory,
@@ -152,31 +156,56 @@ class TrainingRun implements Run {
   }
 
   /** A run that is refused here is left as it was. */
-  async #open(): Promise<{ readonly resumeFrom: string | null; readonly shared: AsyncDisposable }> {
-    const { directory } = this
-    const resumeFrom = await resumePoint(this.options.resume)
-    if (resumeFrom === null) await makeRunDirectory(directory)
+  async #open(): Promise<{ readonly resumed: ResumePoint | null; readonly shared: AsyncDisposable }> {
+    const { directory, config } = this
+    const { resume, acceptChanges = false } = this.options
+    if (resume === undefined) await makeRunDirectory(directory)
+    else await refuseNothingToResume(directory)
+    // first of all: another process may be at work in it
     const shared = await this.runtime.share(this)
-    // of a run that goes on, what it says is over
-    if (resumeFrom !== null) await rm(join(directory, 'exit.json'), { force: true })
-    else await writeWhole(join(directory, 'config.resolved.yaml'), printConfig(this.config))
-    return { resumeFrom, shared }
+    try {
+      const resumed = resume === undefined ? null : await openResumePoint(directory, config, acceptChanges)
+      // of a run that goes on, what it says is over
+      if (resumed !== null) await rm(join(directory, 'exit.json'), { force: true })
+      else await writeWhole(join(directory, 'config.resolved.yaml'), printConfig(config))
+      this.#step = resumed?.step ?? 0
+      return { resumed, shared }
+    } catch (error) {
+      await shared[Symbol.asyncDispose]()
+      throw error
+    }
   }
 
   async #train(
     directory: string,
-    resumeFrom: string | null,
+    resumed: ResumePoint | null,
   ): Promise<Extract<RuntimeEvent, { type: 'finished' }>> {
     const { config, runtime } = this
-    const { signal } = this.options
+    const { signal, acceptChanges = false } = this.options
     const note = (text: string, level: 'info' | 'warning' = 'info'): void =>
       this.#emit({ type: 'note', level, text })
+    // infinity keeps every line of a new run's log
+    const firstStep = resumed?.step ?? Number.POSITIVE_INFINITY
     const events = join(directory, 'events.jsonl')
-    this.#log = await openEventLog(events, resumeStep(resumeFrom))
-    if (resumeFrom !== null) await this.#recall(events)
+    this.#log = await openEventLog(events, firstStep)
+    if (resumed !== null) {
+      this.#history.push(...(await readValidations(events)))
+      await markBest(directory, bestOf(this.#history)?.step ?? null)
+      // it ended early, or was killed on the way to it
+      const over =
+        this.#history.at(-1)?.step === resumed.step && reasonToEnd(this.#history, config.training.earlyStop)
+      if (over) return { type: 'finished', outcome: 'completed', reason: over, step: resumed.step }
+    }
+    for (const { level, text } of resumed?.notes ?? []) note(text, level)
     const context = { runtime, signal, logDirectory: join(directory, 'logs'), note }
-    const cases = await prepareData(config, context)
     const weights = await earlierWeights(config, context, startTraining)
+    const cases = await prepareData(config, context)
+    const fingerprint = await fingerprintOf(config, cases, weights)
+    if (resumed !== null) {
+      const told = await compareData(directory, resumed, fingerprint, cases, acceptChanges)
+      if (told !== null) note(told.text, told.level)
+    }
+    await recordInputs(directory, config, cases)
     const sampled = sampledCases(config, cases)
     if (sampled.length === 0)
       throw new DataError(
@@ -191,14 +220,15 @@ class TrainingRun implements Run {
       runId: this.id,
       runDirectory: directory,
       textureDirectory,
-      resumeFrom,
+      resumeFrom: resumed?.directory ?? null,
+      fingerprint,
       cases,
       weights,
     })
     this.#steps = spec.steps
     await writeWhole(join(directory, 'plan.json'), `${JSON.stringify(spec, null, 2)}\n`)
     await using ledger = await openJsonLog(join(directory, 'ledger.jsonl'), {
-      keep: (line: { readonly step?: number }) => (line.step ?? 0) < resumeStep(resumeFrom),
+      keep: (line: { readonly step?: number }) => (line.step ?? 0) < firstStep,
     })
     const feeder = await openFeeder(samplingPlan(config, sampled), { workers: config.sampling.workers })
     try {
@@ -227,8 +257,7 @@ class TrainingRun implements Run {
     })
     this.#session.resolve(session)
     this.#passOnStops()
-    const labels = trainingLabels(this.config)
-    let counts: Extract<RuntimeEvent, { type: 'validationCase' }>[] = []
+    let counts: CountedCase[] = []
     for await (const event of session.events) {
       switch (event.type) {
         case 'ready':
@@ -246,15 +275,13 @@ class TrainingRun implements Run {
           counts.push(event)
           break
         case 'validationDone': {
-          const selection = selectTumorDice(
-            counts.map((one) => one.counts),
-            labels.tumorIds,
-          )
-          const dice = selection.tumorDice
-          const best = dice !== null && dice > this.#bestDice
-          if (best) this.#bestDice = dice
-          this.#history.push({ step: event.step, tumorDice: dice })
-          this.#emit({ type: 'validation', step: event.step, ...selection, numCases: counts.length, best })
+          const { event: told, verdict } = judgeValidation(this.config, event.step, counts, this.#history)
+          this.#history.push(told)
+          this.#emit(told)
+          // a run that is killed after it had the verdict finds the validation in its log
+          await this.#log?.flush()
+          // not awaited: the answer comes after events that this loop must read
+          session.command(verdict).catch(() => {})
           counts = []
           break
         }
@@ -263,6 +290,8 @@ class TrainingRun implements Run {
           this.#saved.resolve()
           this.#saved = deferred()
           this.#emit({ ...event, type: 'checkpoint' })
+          await markBest(spec.runDirectory, bestOf(this.#history)?.step ?? null)
+          await pruneCheckpoints(spec.runDirectory, this.config.training.keepCheckpoints)
           break
         case 'note':
           this.#emit(event)
@@ -312,6 +341,7 @@ class TrainingRun implements Run {
       directory,
       step: this.#step,
       checkpoint: await latestCheckpoint(directory),
+      best: await bestCheckpoint(directory),
       history: this.#history,
     }
   }
@@ -326,15 +356,6 @@ class TrainingRun implements Run {
       return error
     } finally {
       this.#log = null
-    }
-  }
-
-  /** The validations that an earlier part of the run made. */
-  async #recall(events: string): Promise<void> {
-    for await (const event of readEvents(events)) {
-      if (event.type !== 'validation') continue
-      this.#history.push({ step: event.step, tumorDice: event.tumorDice })
-      this.#bestDice = Math.max(this.#bestDice, event.tumorDice ?? -1)
     }
   }
 
@@ -357,33 +378,4 @@ class TrainingRun implements Run {
     this.#log?.write(timed)
     this.#stream.push(timed)
   }
-}
-
-async function resumePoint(run: string | undefined): Promise<string | null> {
-  if (run === undefined) return null
-  const checkpoint = await latestCheckpoint(run)
-  if (checkpoint === null)
-    throw new UsageError(`${run} holds no complete checkpoint to go on from`, { hint: 'start the run anew' })
-  return checkpoint
-}
-
-/** The step a checkpoint directory `.../step_00000100` goes on from; infinity keeps every line of a new run's log. */
-function resumeStep(checkpoint: string | null): number {
-  return checkpoint === null ? Number.POSITIVE_INFINITY : Number(checkpoint.slice(-8))
-}
-
-interface Deferred<T> {
-  readonly promise: Promise<T>
-  readonly resolve: (value: T) => void
-  readonly reject: (error: unknown) => void
-}
-
-function deferred<T>(): Deferred<T> {
-  let resolve!: (value: T) => void
-  let reject!: (error: unknown) => void
-  const promise = new Promise<T>((onValue, onError) => {
-    resolve = onValue
-    reject = onError
-  })
-  return { promise, resolve, reject }
 }

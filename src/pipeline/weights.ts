@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
-import { access } from 'node:fs/promises'
+import { access, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { loadConfig, printConfig } from '../config/load.js'
 import type { RunConfig } from '../config/schema.js'
 import { ConfigError, StoppedError } from '../errors.js'
+import { latestCheckpoint } from '../training/checkpoints.js'
 import type { Run, TrainOptions } from '../training/run.js'
-import { latestCheckpoint, readExit } from '../training/run-directory.js'
+import { readExit } from '../training/run-directory.js'
 import { refuseBlindBaseline, refuseBlindTraining, refuseWrongGenerator } from './checkpoint.js'
 import type { StageContext } from './context.js'
 import type { CheckpointFacts, ModelRuntime } from './ports.js'
@@ -77,6 +78,8 @@ async function weightsOf(
   if (finished?.outcome !== 'completed') {
     context.note(`networks.${network}: no weights yet, training ${source.trainFrom} first`)
     const resume = (await latestCheckpoint(directory)) ? directory : undefined
+    // one that ended before its first checkpoint has nothing to go on from
+    if (resume === undefined) await rm(directory, { recursive: true, force: true })
     const run = start(config, context.runtime, {
       ...(resume ? { resume } : { out: directory }),
       signal: context.signal,

@@ -102,6 +102,10 @@ export function toCommand(command: RuntimeCommand): Command['command'] {
       return { $case: 'saveCheckpoint', value: {} }
     case 'stop':
       return { $case: 'stop', value: { reason: command.reason } }
+    case 'validationVerdict': {
+      const { measures, endReason } = command
+      return { $case: 'validationVerdict', value: { measures, endReason: endReason ?? '' } }
+    }
   }
 }
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { StoppedError } from '../errors.js'
@@ -32,6 +33,8 @@ export interface InMemoryAnswers {
   readonly predict?: Work<PredictSpec, PredictedCase>
   readonly evaluate?: Work<EvaluateSpec, MeasuredCase>
   readonly inspect?: (path: string) => CheckpointFacts
+  /** How many of `steps` tumor voxels the segmentor finds at a validation; default as many as steps are done. */
+  readonly found?: (step: number) => number
   /** Called before a step; what it throws ends the runtime. */
   readonly beforeStep?: (step: number) => void | Promise<void>
 }
@@ -125,9 +128,9 @@ class InMemorySession implements TrainingSession {
         waitSeconds: 0,
         losses: await this.#step(step),
       }
-      yield* this.#afterStep(++step)
+      const ends = yield* this.#afterStep(++step)
+      if (ends !== null) return yield { type: 'finished', step, outcome: 'completed', reason: ends }
     }
-    yield await this.#save(spec.steps, 'end')
     yield { type: 'finished', step: spec.steps, outcome: 'completed', reason: 'all steps are done' }
   }
 
@@ -160,23 +163,42 @@ class InMemorySession implements TrainingSession {
     return { total: mean(crops.map(({ image }) => mean(image))) }
   }
 
-  async *#afterStep(next: number): AsyncIterable<RuntimeEvent> {
+  /** Validation and checkpoint, where they are due; returns why the run ends here, or null. */
+  async *#afterStep(next: number): AsyncGenerator<RuntimeEvent, string | null> {
     const { validation, checkpoint, steps } = this.spec
-    if (validation.everySteps !== null && next % validation.everySteps === 0) {
+    const isDue = (every: number | null): boolean => next === steps || (every !== null && next % every === 0)
+    const validates = validation.cases.length > 0 && isDue(validation.everySteps)
+    if (validates) {
       for (const { id } of validation.cases)
         yield { type: 'validationCase', caseId: id, counts: this.#counts(next) }
       yield { type: 'validationDone', step: next }
     }
-    if (checkpoint.everySteps !== null && next % checkpoint.everySteps === 0 && next < steps)
-      yield await this.#save(next, 'interval')
+    const ends = validates ? await this.#verdict(next) : null
+    const reason = ends !== null || next === steps ? 'end' : validates ? 'validation' : 'interval'
+    if (validates || isDue(checkpoint.everySteps)) yield await this.#save(next, reason)
+    return ends
   }
 
-  /** A segmentor that finds one voxel more at every validation. */
+  /** What the other side makes of the validation; other commands wait for the next boundary. */
+  async #verdict(step: number): Promise<string | null> {
+    while (!this.#closed) {
+      const at = this.#commands.findIndex(({ command }) => command.type === 'validationVerdict')
+      for (const { command, resolve } of at < 0 ? [] : this.#commands.splice(at, 1)) {
+        resolve(step)
+        if (command.type === 'validationVerdict') return command.endReason
+      }
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    return null
+  }
+
+  /** A segmentor that finds one voxel more with every step, unless a test says how many. */
   #counts(step: number) {
+    const found = Math.min(this.spec.steps, this.answers.found?.(step) ?? step)
     return this.spec.labelNames.flatMap((_, label) =>
       label === 0
         ? []
-        : [{ label, truePositive: step, falsePositive: 1, falseNegative: this.spec.steps - step }],
+        : [{ label, truePositive: found, falsePositive: 1, falseNegative: this.spec.steps - found }],
     )
   }
 
@@ -184,8 +206,13 @@ class InMemorySession implements TrainingSession {
     const name = `step_${String(step).padStart(8, '0')}`
     const folder = join(this.spec.runDirectory, 'checkpoints')
     await mkdir(join(folder, name), { recursive: true })
-    await writeFile(join(folder, name, 'model.pt'), `weights of step ${step}`)
-    await writeFile(join(folder, name, 'manifest.json'), JSON.stringify({ step, files: {} }))
+    const weights = `weights of step ${step}`
+    const sha256 = createHash('sha256').update(weights).digest('hex')
+    const { fingerprint, processesPerNode: ranks, threadsPerProcess } = this.spec
+    const madeBy = { ...fingerprint, ranks, threadsPerProcess, device: 'memory', torch: '' }
+    const manifest = { step, madeBy, files: { 'model.pt': { sha256, bytes: weights.length } } }
+    await writeFile(join(folder, name, 'model.pt'), weights)
+    await writeFile(join(folder, name, 'manifest.json'), JSON.stringify(manifest))
     await writeFile(join(folder, 'latest'), name)
     return { type: 'checkpointSaved', step, directory: join(folder, name), reason }
   }

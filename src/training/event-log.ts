@@ -1,5 +1,6 @@
 import { type JsonLog, openJsonLog, readJsonLog } from '../jsonl.js'
 import type { RunEvent } from './events.js'
+import type { Validation } from './selection.js'
 
 /**
  * Opens the events of a run (`events.jsonl`) to append to.
@@ -15,6 +16,14 @@ export function openEventLog(
 /** The events of a run in the order in which they happened. */
 export function readEvents(path: string): AsyncIterable<RunEvent> {
   return readJsonLog<RunEvent>(path)
+}
+
+/** The validations of a run so far, oldest first. */
+export async function readValidations(path: string): Promise<Validation[]> {
+  const found: Validation[] = []
+  for await (const event of readEvents(path))
+    if (event.type === 'validation') found.push({ step: event.step, tumorDice: event.tumorDice })
+  return found
 }
 
 /**

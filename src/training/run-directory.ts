@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
-import { access, mkdir, open, readFile, rename } from 'node:fs/promises'
+import { access, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { ConfigError, UsageError } from '../errors.js'
+import { ConfigError, EnvironmentError, UsageError } from '../errors.js'
 import type { Outcome } from './events.js'
 
 /** What `exit.json` says; written once, when a run ended. */
@@ -49,17 +48,30 @@ export async function refuseExistingRun(directory: string): Promise<void> {
     })
 }
 
-/** Writes a small file whole or not at all. */
+/**
+ * Writes a small file whole or not at all.
+ * @throws EnvironmentError that names the file and why (disk full, no permission); nothing is left beside it
+ */
 export async function writeWhole(path: string, text: string): Promise<void> {
   const aside = `${path}.tmp.${process.pid}`
-  const file = await open(aside, 'w')
   try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
+    await writeThrough(aside, text)
+    await rename(aside, path)
+  } catch (error) {
+    await rm(aside, { force: true })
+    const code = (error as NodeJS.ErrnoException).code ?? String(error)
+    throw new EnvironmentError(`${path} cannot be written: ${code}`, {
+      hint: code === 'ENOSPC' ? 'free space on that disk' : 'is the folder there, and may it be written?',
+      cause: error,
+    })
   }
-  await rename(aside, path)
+}
+
+/** Removes what a killed writer left half-written in a folder; a folder that does not exist holds nothing. */
+export async function sweepUnfinished(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => [] as string[])
+  for (const name of names.filter((one) => /\.tmp(\.\d+)?$/.test(one)))
+    await rm(join(folder, name), { recursive: true, force: true })
 }
 
 export async function writeExit(directory: string, record: ExitRecord): Promise<void> {
@@ -74,15 +86,13 @@ export async function readExit(directory: string): Promise<ExitRecord | null> {
   }
 }
 
-/** The newest complete checkpoint directory of a run, or null. */
-export async function latestCheckpoint(directory: string): Promise<string | null> {
-  const folder = join(directory, 'checkpoints')
+async function writeThrough(path: string, text: string): Promise<void> {
+  const file = await open(path, 'w')
   try {
-    const name = (await readFile(join(folder, 'latest'), 'utf8')).trim()
-    await access(join(folder, name, 'manifest.json'), constants.R_OK)
-    return join(folder, name)
-  } catch {
-    return null
+    await file.writeFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
   }
 }
 

@@ -1,10 +1,11 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
+import { latestCheckpoint } from './checkpoints.js'
 import { readEvents } from './event-log.js'
 import type { JobKind, Outcome } from './events.js'
 import type { RunStatus } from './run.js'
-import { latestCheckpoint, readExit } from './run-directory.js'
+import { readExit } from './run-directory.js'
 
 /** Where a run is, from what it left on disk and what its process says, if one lives. */
 export interface RunSummary {

@@ -1,10 +1,13 @@
 import type { JobKind, Outcome, RunEvent } from './events.js'
+import type { Validation } from './selection.js'
 
 export interface TrainOptions {
   /** The run directory itself; default `runs/<name>/<id>`. */
   readonly out?: string | undefined
   /** A run directory to go on from, at its newest checkpoint. */
   readonly resume?: string | undefined
+  /** Go on although the configuration or the data are not those of the checkpoint. */
+  readonly acceptChanges?: boolean | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -16,8 +19,10 @@ export interface RunResult {
   readonly step: number
   /** Newest checkpoint directory; its `model.pt` holds the weights. */
   readonly checkpoint: string | null
+  /** That of the best validation; null without one. */
+  readonly best: string | null
   /** Validation tumor Dice by step. */
-  readonly history: readonly { readonly step: number; readonly tumorDice: number | null }[]
+  readonly history: readonly Validation[]
 }
 
 export interface RunStatus {

@@ -33,6 +33,45 @@ export function selectTumorDice(
   }
 }
 
+/** One validation of a run. */
+export interface Validation {
+  readonly step: number
+  readonly tumorDice: number | null
+}
+
+/** The first of the best validations; null when none had a tumor to find. */
+export function bestOf(history: readonly Validation[]): Validation | null {
+  let best: Validation | null = null
+  for (const one of history) if (one.tumorDice !== null && one.tumorDice > (best?.tumorDice ?? -1)) best = one
+  return best
+}
+
+/**
+ * Why a run ends at its last validation; null when it goes on. It ends when as many validations in a row as `patience` says
+ * have not risen by more than `minDelta` above the best before them.
+ */
+export function reasonToEnd(
+  history: readonly Validation[],
+  earlyStop: { readonly patience: number; readonly minDelta: number } | null,
+): string | null {
+  if (earlyStop === null) return null
+  const { patience, minDelta } = earlyStop
+  let best = -1
+  let waited = 0
+  for (const { tumorDice } of history) {
+    const rises = tumorDice !== null && (best < 0 || tumorDice > best + minDelta)
+    waited = rises ? 0 : waited + 1
+    if (rises) best = tumorDice
+  }
+  if (waited < patience) return null
+  const found = bestOf(history)
+  const told =
+    found === null
+      ? 'no validation case has a tumor'
+      : `best ${found.tumorDice?.toFixed(4)} after step ${found.step}`
+  return `early stop: the tumor Dice has not risen by more than ${minDelta} in ${waited} validations (${told})`
+}
+
 /** 2 TP / (2 TP + FP + FN); null where the label does not occur in the truth. */
 function diceOf(count: ClassCounts): number | null {
   const truth = count.truePositive + count.falseNegative

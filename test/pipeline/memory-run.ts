@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadConfig } from '../../src/config/load.js'
@@ -64,5 +65,14 @@ function ballOfLiver(caseId: string, directory: string): PreparedCase {
   })
   const path = writePreparedCase(directory, caseId, voxels, 7, [-175, 250])
   const labelVoxels = [0, 1, 2, 3, 4, 5, 6].map((id) => voxels.label.filter((label) => label === id).length)
-  return { path, shape: SHAPE, labelVoxels, bytes: voxels.label.length * 3, seconds: 0, reused: false }
+  const contentSha256 = createHash('sha256').update(voxels.image).update(voxels.label).digest('hex')
+  return {
+    path,
+    shape: SHAPE,
+    labelVoxels,
+    contentSha256,
+    bytes: voxels.label.length * 3,
+    seconds: 0,
+    reused: false,
+  }
 }

@@ -38,7 +38,7 @@ describe('a training', () => {
     const told = events.flatMap((event) => ('step' in event ? [`${event.type} ${event.step}`] : []))
     expect(told).toEqual([
       'started 0',
-      ...['step 0', 'step 1', 'step 2', 'validation 3', 'step 3', 'checkpoint 4'],
+      ...['step 0', 'step 1', 'step 2', 'validation 3', 'checkpoint 3', 'step 3', 'checkpoint 4'],
       ...['step 4', 'step 5', 'validation 6', 'checkpoint 6', 'finished 6'],
     ])
     const logged = await eventsOf(readEvents(join(out, 'events.jsonl')))
@@ -296,7 +296,7 @@ describe('a slow reader', () => {
     for (let next = await reader.next(); !next.done; next = await reader.next()) seen.push(next.value)
     expect(seen.length).toBeLessThan(300)
     expect(seen.filter(({ type }) => type === 'validation')).toHaveLength(6)
-    expect(seen.filter(({ type }) => type === 'checkpoint')).toHaveLength(4)
+    expect(seen.filter(({ type }) => type === 'checkpoint')).toHaveLength(8)
     expect(stepsOf(seen).at(-1)).toBe(599)
     const seconds = seen.flatMap((event) => (event.type === 'step' ? [event.seconds] : []))
     expect(seconds.reduce((sum, value) => sum + value, 0)).toBeCloseTo(6, 6)

@@ -53,7 +53,7 @@ describe('a run in another process', () => {
     const events: RunEvent[] = []
     for await (const event of remote) events.push(event)
     expect(events.filter(({ type }) => type === 'started')).toHaveLength(1)
-    expect(events.filter(({ type }) => type === 'validation')).toHaveLength(2)
+    expect(events.filter(({ type }) => type === 'validation')).toHaveLength(3)
     expect(events.at(-1)).toMatchObject({ type: 'finished', outcome: 'completed', step: 120 })
   })
 

@@ -51,7 +51,7 @@ def prepare_all(cases: Sequence[PrepareCase], spec: PrepareSpec, workers: int) -
 
 
 def prepare_case(case: PrepareCase, spec: PrepareSpec) -> dict[str, Any]:
-    """Prepares one case and returns `{path, shape, labelVoxels, bytes, seconds, reused}`.
+    """Prepares one case and returns `{path, shape, labelVoxels, contentSha256, bytes, seconds, reused}`.
 
     Raises DataError that names the file: unreadable, image and label on different grids, an id outside the label map,
     no voxel above the window's lower end.
@@ -67,6 +67,7 @@ def prepare_case(case: PrepareCase, spec: PrepareSpec) -> dict[str, Any]:
         "path": str(path),
         "shape": attributes["shape"],
         "labelVoxels": attributes["labelVoxels"],
+        "contentSha256": attributes["contentSha256"],
         "bytes": total_bytes(path),
         "seconds": time.perf_counter() - started,
         "reused": reused,
@@ -154,6 +155,7 @@ def _prepare(case: PrepareCase, spec: PrepareSpec, path: Path, key: str) -> dict
     image, label, prepared_affine, start = resample_and_crop(image_XYZ, label_XYZ, affine, spec.spacingMm, lower_hu)
     if image.size == 0:
         raise DataError(f"{case.image}: no voxel lies above {lower_hu} HU after resampling", "is this a whole CT?")
+    hu = np.clip(np.rint(image), -32768, 32767).astype(np.int16)
     attributes = {
         "case": case.id,
         "sourceShape": list(image_XYZ.shape),
@@ -164,9 +166,10 @@ def _prepare(case: PrepareCase, spec: PrepareSpec, path: Path, key: str) -> dict
         "windowHu": list(spec.windowHu),
         "cropStart": start,
         "labelVoxels": np.bincount(label.ravel(), minlength=spec.numIds).tolist(),
+        # tells a run that goes on whether its data are still the same, wherever they lie
+        "contentSha256": hashlib.sha256(hu.tobytes() + label.tobytes()).hexdigest(),
         "key": key,
     }
-    hu = np.clip(np.rint(image), -32768, 32767).astype(np.int16)
     write_prepared_case(path, hu, label, spec.numIds, lower_hu, attributes)
     return attributes
 
@@ -193,7 +196,7 @@ def _reusable(path: Path, key: str) -> dict[str, Any] | None:
     except DataError:
         # A damaged or older case is written anew, which is what its error would ask for.
         return None
-    return attributes if attributes.get("key") == key else None
+    return attributes if attributes.get("key") == key and "contentSha256" in attributes else None
 
 
 def _file_state(file: str) -> list[Any]:

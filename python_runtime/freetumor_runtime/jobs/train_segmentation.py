@@ -30,8 +30,18 @@ from freetumor_runtime.training.painting import Painted, Painter
 from freetumor_runtime.training.pictures import Pictures
 from freetumor_runtime.training.ranks import Ranks, without_sync
 from freetumor_runtime.training.start import build_trained_segmentor, count_parameters, warm_up
-from freetumor_runtime.training.state import load_state, random_state, restore_random_state, save_checkpoint
-from freetumor_runtime.training.validation import validate
+from freetumor_runtime.training.state import (
+    checkpoint_due,
+    load_checkpoint,
+    made_under,
+    random_state,
+    rate_to_go_on_with,
+    restore_network,
+    restore_optimizer,
+    restore_random_state,
+    save_checkpoint,
+)
+from freetumor_runtime.training.validation import validate, validation_due
 
 
 @dataclass(frozen=True)
@@ -55,11 +65,12 @@ def train_segmentation(
     base_rate, step = spec.optimizer.learningRate, 0
 
     if spec.resumeFrom is not None:
-        state = load_state(spec.resumeFrom, ranks.device)
-        segmentor.load_state_dict(state["segmentor"])
-        optimizer.load_state_dict(state["optimizer"])
-        scaler.load_state_dict(state["scaler"])
-        base_rate, step = state["base_rate"], state["step"]
+        model, state = load_checkpoint(spec.resumeFrom, ranks.device)
+        restore_network(spec.resumeFrom, "segmentor", segmentor, model["state_dict"])
+        restore_optimizer(spec.resumeFrom, "optimizer", optimizer, state["optimizer"], spec.optimizer)
+        if state["scaler"]:
+            scaler.load_state_dict(state["scaler"])
+        base_rate, step = rate_to_go_on_with(state, spec.optimizer), state["step"]
         restore_random_state(state["random"])
 
     shared = ranks.share(segmentor)
@@ -77,19 +88,19 @@ def train_segmentation(
             feed.send_measures(at, [one.measures for one in painted if one.measures], wants_verdicts=True)
         return RenderedStep(crops, painted)
 
-    def save(at: int, reason: str) -> CheckpointSaved | None:
+    def save(at: int, reason: str) -> CheckpointSaved:
         directory = ""
         if ranks.first:
             state = {
                 "step": at,
-                "base_rate": base_rate,
-                "segmentor": segmentor.state_dict(),
+                "rate": base_rate,
+                "configuredRate": spec.optimizer.learningRate,
                 "optimizer": optimizer.state_dict(),
                 "scaler": scaler.state_dict(),
                 "random": random_state(),
             }
             model = {"state_dict": segmentor.state_dict(), "epoch": at, "freetumor": segmentor_metadata(spec)}
-            directory = save_checkpoint(spec.runDirectory, at, model, state, spec.checkpoint.keep)
+            directory = save_checkpoint(spec.runDirectory, at, model, state, made_under(spec, ranks))
         ranks.barrier()
         return CheckpointSaved(at, directory, reason)
 
@@ -144,13 +155,16 @@ def train_segmentation(
             step, dict(zip(names, means, strict=True)), learning_rate, seconds, feed.waited_seconds - waited_before
         )
         step += 1
-        every = spec.validation.everySteps
-        if spec.validation.cases and (step == spec.steps or (every is not None and step % every == 0)):
+        due, ends = validation_due(spec, step), None
+        if due:
             yield from validate(spec, ranks, segmentor, step)
-        every = spec.checkpoint.everySteps
-        if step == spec.steps or (every is not None and step % every == 0):
-            yield save(step, "end" if step == spec.steps else "interval")
-    yield Finished(step, "completed", "")
+            ends = yield from boundary.validated(step)
+        if due or checkpoint_due(spec, step):
+            yield save(step, "end" if ends or step == spec.steps else "validation" if due else "interval")
+        if ends:
+            yield Finished(step, "completed", ends)
+            return
+    yield Finished(step, "completed", "all steps are done")
 
 
 def leave_picture(pictures: Pictures, step: int, crops: Sequence[CropFrame], painted: Sequence[Painted]) -> None:

@@ -29,7 +29,17 @@ from freetumor_runtime.training.painting import Canvas, Painter, measures_of
 from freetumor_runtime.training.pictures import Pictures
 from freetumor_runtime.training.ranks import Ranks
 from freetumor_runtime.training.start import build_gan, count_parameters, warm_up
-from freetumor_runtime.training.state import load_state, random_state, restore_random_state, save_checkpoint
+from freetumor_runtime.training.state import (
+    checkpoint_due,
+    load_checkpoint,
+    made_under,
+    random_state,
+    rate_to_go_on_with,
+    restore_network,
+    restore_optimizer,
+    restore_random_state,
+    save_checkpoint,
+)
 
 
 def train_synthesis(
@@ -45,12 +55,12 @@ def train_synthesis(
     learning_rate, step = spec.optimizer.learningRate, 0
 
     if spec.resumeFrom is not None:
-        state = load_state(spec.resumeFrom, ranks.device)
-        generator.load_state_dict(state["generator"])
-        discriminator.load_state_dict(state["discriminator"])
-        optimizer_g.load_state_dict(state["optimizer_g"])
-        optimizer_d.load_state_dict(state["optimizer_d"])
-        learning_rate, step = state["learning_rate"], state["step"]
+        model, state = load_checkpoint(spec.resumeFrom, ranks.device)
+        for name, network in (("netG", generator), ("netD", discriminator)):
+            restore_network(spec.resumeFrom, name, network, weights_of(name, model["state_dict"]))
+        for name, optimizer in (("optimizerG", optimizer_g), ("optimizerD", optimizer_d)):
+            restore_optimizer(spec.resumeFrom, name, optimizer, state[name], spec.optimizer)
+        learning_rate, step = rate_to_go_on_with(state, spec.optimizer), state["step"]
         restore_random_state(state["random"])
 
     shared_g, shared_d = ranks.share(generator), ranks.share(discriminator)
@@ -64,18 +74,17 @@ def train_synthesis(
             networks = {"netG": generator, "netD": discriminator, "netSeg": baseline}
             state = {
                 "step": at,
-                "learning_rate": learning_rate,
-                "generator": generator.state_dict(),
-                "discriminator": discriminator.state_dict(),
-                "optimizer_g": optimizer_g.state_dict(),
-                "optimizer_d": optimizer_d.state_dict(),
+                "rate": learning_rate,
+                "configuredRate": spec.optimizer.learningRate,
+                "optimizerG": optimizer_g.state_dict(),
+                "optimizerD": optimizer_d.state_dict(),
                 "random": random_state(),
             }
             weights = {
                 f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()
             }
             model = {"state_dict": weights, "epoch": at, "freetumor": synthesis_metadata(spec, painter.baseline_facts)}
-            directory = save_checkpoint(spec.runDirectory, at, model, state, spec.checkpoint.keep)
+            directory = save_checkpoint(spec.runDirectory, at, model, state, made_under(spec, ranks))
         ranks.barrier()
         return CheckpointSaved(at, directory, reason)
 
@@ -143,10 +152,14 @@ def train_synthesis(
             step, dict(zip(losses, means, strict=True)), learning_rate, seconds, feed.waited_seconds - waited_before
         )
         step += 1
-        every = spec.checkpoint.everySteps
-        if step == spec.steps or (every is not None and step % every == 0):
+        if checkpoint_due(spec, step):
             yield save(step, "end" if step == spec.steps else "interval")
-    yield Finished(step, "completed", "")
+    yield Finished(step, "completed", "all steps are done")
+
+
+def weights_of(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """One network of a synthesis checkpoint, without its prefix."""
+    return {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
 
 
 def paint_batch(painter: Painter, canvases: list[Canvas], raw_BCXYZ: Tensor, draw: int) -> tuple[Tensor, Tensor]:

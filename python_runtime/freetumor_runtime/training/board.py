@@ -1,10 +1,10 @@
-"""TensorBoard files of a run: losses and learning rate by step."""
+"""TensorBoard files of a run: losses, learning rate and validations by step."""
 
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
-from freetumor_runtime.events import Event, Ready, StepDone
+from freetumor_runtime.events import CheckpointSaved, Event, Ready, StepDone, Validated
 
 
 class Board:
@@ -16,11 +16,20 @@ class Board:
 
     def record(self, event: Event) -> None:
         if isinstance(event, Ready):
+            # steps are numbered from 0: the validation after step s - 1 bears s - 1, so that a resume at s keeps it
             self._writer = SummaryWriter(self._folder, purge_step=event.step)
-        elif isinstance(event, StepDone) and self._writer is not None:
+        elif self._writer is None:
+            return
+        elif isinstance(event, StepDone):
             for name, value in event.losses.items():
                 self._writer.add_scalar(f"loss/{name}", value, event.step)
             self._writer.add_scalar("learningRate", event.learning_rate, event.step)
+        elif isinstance(event, Validated):
+            for name, value in event.measures.items():
+                self._writer.add_scalar(f"validation/{name}", value, event.step - 1)
+        elif isinstance(event, CheckpointSaved):
+            # a run that is killed goes on from here: what is older must be in the file
+            self._writer.flush()
 
     def close(self) -> None:
         if self._writer is not None:

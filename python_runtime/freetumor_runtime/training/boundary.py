@@ -1,25 +1,28 @@
-"""Between two steps: live commands and stop requests, agreed by all ranks with one small reduction of numbers."""
+"""Between two steps: live commands, stop requests and verdicts on validations, agreed by all ranks with one small
+reduction of numbers."""
 
 import math
 import signal
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
-from freetumor_runtime.events import Acknowledged, Event
+from freetumor_runtime.events import Acknowledged, Event, Validated
 from freetumor_runtime.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
 class LiveCommand:
-    """`kind` is setLearningRate, pause, unpause, checkpoint or stop."""
+    """`kind` is setLearningRate, pause, unpause, checkpoint, stop or validationVerdict."""
 
     id: int
     kind: str
     value: float = 0.0
+    # of a stop; of a verdict: why the run ends here, empty when it goes on
     reason: str = ""
+    measures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,14 @@ class Boundary:
         self._poll = poll
         self._paused = False
         self._terminated = False
+        self._deferred: list[LiveCommand] = []
         signal.signal(signal.SIGTERM, self._on_terminate)
 
     def decide(self, step: int) -> Generator[Event, None, Decision]:
         """Yields acknowledgements and returns the decision (`yield from`). Waits here while paused."""
         learning_rate, save, stop, reason = None, False, False, ""
         while True:
-            commands = self._poll() if self._ranks.first else []
-            for command in commands:
+            for command in self._commands():
                 if command.kind == "setLearningRate":
                     learning_rate = command.value
                 elif command.kind == "checkpoint":
@@ -69,6 +72,32 @@ class Boundary:
                     self._paused and not agreed.stop,
                 )
             time.sleep(0.05)
+
+    def validated(self, step: int) -> Generator[Event, None, str | None]:
+        """After a validation: waits for what the other side makes of it. Returns why the run ends here, or None."""
+        reason = ""
+        if self._ranks.first:
+            verdict = self._await_verdict()
+            reason = verdict.reason
+            yield Acknowledged(verdict.id, step, "")
+            yield Validated(step, verdict.measures)
+        ends = self._ranks.maximum(torch.tensor([reason != ""], dtype=torch.float64)).item() > 0
+        return (reason or "told by rank 0") if ends else None
+
+    def _commands(self) -> list[LiveCommand]:
+        if not self._ranks.first:
+            return []
+        deferred, self._deferred = self._deferred, []
+        return deferred + self._poll()
+
+    def _await_verdict(self) -> LiveCommand:
+        while True:
+            for command in self._poll():
+                if command.kind == "validationVerdict":
+                    return command
+                # in force at the next boundary, which is near
+                self._deferred.append(command)
+            time.sleep(0.01)
 
     def _agree(self, learning_rate: float | None, save: bool, stop: bool, paused: bool) -> Decision:
         rate = -math.inf if learning_rate is None else learning_rate

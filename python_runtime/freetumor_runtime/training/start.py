@@ -16,7 +16,10 @@ from freetumor_runtime.training.state import random_state, restore_random_state
 
 
 def build_trained_segmentor(spec: TrainingSpec, device: torch.device) -> tuple[nn.Module, list[Note]]:
-    """The segmentor that learns; `initialWeights` are taken where key and shape agree, and what did not is told."""
+    """The segmentor that learns; `initialWeights` are taken where key and shape agree, and what did not is told.
+
+    A run that goes on needs no weights to start from: its checkpoint has them.
+    """
     segmentor = build_segmentor(
         spec.segmentor.kind,
         outputs=spec.segmentor.outputs,
@@ -26,7 +29,7 @@ def build_trained_segmentor(spec: TrainingSpec, device: torch.device) -> tuple[n
         activation_checkpointing=spec.segmentor.activationCheckpointing,
     )
     notes = []
-    if spec.segmentor.initialWeights is not None:
+    if spec.segmentor.initialWeights is not None and spec.resumeFrom is None:
         report = load_matching_weights(segmentor, spec.segmentor.initialWeights)
         notes.append(Note("info", report.sentence()))
     return segmentor.to(device).train(), notes
@@ -38,7 +41,7 @@ def build_gan(spec: TrainingSpec, device: torch.device) -> tuple[nn.Module, nn.M
     generator = UNet3d(spec.generator.outputs, spec.generator.baseChannels)
     discriminator = UNet3d(3, spec.generator.baseChannels)
     notes = []
-    if spec.generator.checkpoint is not None:
+    if spec.generator.checkpoint is not None and spec.resumeFrom is None:
         load_generator_weights(generator, spec.generator.checkpoint)
         notes.append(Note("info", f"generator starts from {spec.generator.checkpoint}"))
     return generator.to(device).train(), discriminator.to(device).train(), notes

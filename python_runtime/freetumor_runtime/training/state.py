@@ -1,9 +1,11 @@
 """Checkpoints of a run: one directory a step, complete or absent, with a manifest of hashes, and a pointer to the last.
 
 <run>/checkpoints/step_00000100/model.pt       weights under the published keys, with our metadata
-                                state.pt       optimizers, random states, step
-                                manifest.json  sha256 and bytes of both; written last
+                                state.pt       what else a run needs to go on: optimizers, scaler, random states, rates
+                                manifest.json  sha256 and bytes of both, and what they were made under; written last
 <run>/checkpoints/latest                       the name of the newest directory
+
+src/training/checkpoints.ts keeps house: it removes what a kill left, chooses what a run goes on from, and prunes.
 """
 
 import hashlib
@@ -11,60 +13,103 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from freetumor_runtime.config import OptimizerSpec, TrainingSpec
 from freetumor_runtime.errors import CheckpointError, EnvironmentError
+from freetumor_runtime.training.ranks import Ranks
+
+
+def checkpoint_due(spec: TrainingSpec, step: int) -> bool:
+    """Whether the run saves before step `step`: every so many steps, and at the end."""
+    every = spec.checkpoint.everySteps
+    return step == spec.steps or (every is not None and step % every == 0)
 
 
 def save_checkpoint(
-    run_directory: str, step: int, model: Mapping[str, Any], state: Mapping[str, Any], keep: int
+    run_directory: str, step: int, model: Mapping[str, Any], state: Mapping[str, Any], made_by: Mapping[str, Any]
 ) -> str:
-    """Writes model.pt and state.pt of `step` (the next to run) aside, then publishes them with one rename."""
+    """Writes model.pt and state.pt of `step` (the next to run) aside, then publishes them with one rename.
+
+    Raises EnvironmentError with path and errno when the disk is full or refuses; earlier checkpoints are untouched.
+    """
     folder = Path(run_directory) / "checkpoints"
     final = folder / f"step_{step:08d}"
     aside = folder / f"{final.name}.tmp.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sweep_unfinished(folder)
         aside.mkdir()
         files = {"model.pt": model, "state.pt": state}
-        manifest = {"step": step, "files": {name: _write(aside / name, content) for name, content in files.items()}}
+        written = {name: _write(aside / name, content) for name, content in files.items()}
+        manifest = {"step": step, "madeBy": dict(made_by), "files": written}
         _write_text(aside / "manifest.json", json.dumps(manifest, indent=2))
         _sync_directory(aside)
-        if final.exists():
-            shutil.rmtree(final)
-        os.rename(aside, final)
+        _publish(aside, final)
         _write_text(folder / "latest.tmp", final.name)
         os.replace(folder / "latest.tmp", folder / "latest")
         _sync_directory(folder)
     except (OSError, RuntimeError) as error:
         shutil.rmtree(aside, ignore_errors=True)
-        raise _as_environment_error(error, aside) from error
-    _prune(folder, keep)
+        with suppress(OSError):
+            (folder / "latest.tmp").unlink()
+        raise _as_environment_error(error, final) from error
     return str(final)
 
 
-def load_state(directory: str, map_location: torch.device) -> dict[str, Any]:
-    """state.pt of a checkpoint directory whose files match their hashes."""
-    verify_checkpoint(directory)
-    return torch.load(Path(directory) / "state.pt", map_location=map_location, weights_only=True)
+def load_checkpoint(directory: str, map_location: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The contents of model.pt and state.pt, whose hashes are those of the manifest. Raises CheckpointError if not."""
+    _verify(Path(directory))
+    model, state = (
+        torch.load(Path(directory) / name, map_location=map_location, weights_only=True)
+        for name in ("model.pt", "state.pt")
+    )
+    return model, state
 
 
-def verify_checkpoint(directory: str) -> None:
-    folder = Path(directory)
+def restore_network(directory: str, name: str, network: nn.Module, saved: Mapping[str, Any]) -> None:
+    """Raises CheckpointError where the weights are of another network than the configuration's."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{directory}: no readable manifest.json", "choose another checkpoint") from error
-    for name, expected in manifest["files"].items():
-        path = folder / name
-        if not path.is_file() or _sha256(path) != expected["sha256"]:
-            raise CheckpointError(
-                f"{path}: the content does not match the hash in manifest.json", "choose another checkpoint"
-            )
+        network.load_state_dict(saved)
+    except RuntimeError as error:
+        raise _of_another(directory, name, str(error).splitlines()[-1].strip()) from error
+
+
+def restore_optimizer(
+    directory: str, name: str, optimizer: torch.optim.Optimizer, saved: Mapping[str, Any], spec: OptimizerSpec
+) -> None:
+    """Moments as they were saved, rates as the configuration has them. Raises CheckpointError for another optimizer."""
+    kind = _kind_of(optimizer)
+    try:
+        optimizer.load_state_dict(dict(saved))
+    except ValueError as error:
+        raise _of_another(directory, name, str(error)) from error
+    if _kind_of(optimizer) != kind:
+        raise _of_another(directory, name, "its settings are those of another kind of optimizer")
+    for group in optimizer.param_groups:
+        group["weight_decay"] = spec.weightDecay
+
+
+def rate_to_go_on_with(state: Mapping[str, Any], spec: OptimizerSpec) -> float:
+    """A rate that was set live holds on, unless the configuration names another one than it did."""
+    return state["rate"] if state["configuredRate"] == spec.learningRate else spec.learningRate
+
+
+def made_under(spec: TrainingSpec, ranks: Ranks) -> dict[str, Any]:
+    """What a resume compares with its own (`MadeBy` of src/training/checkpoints.ts)."""
+    return {
+        "config": spec.fingerprint.config,
+        "data": spec.fingerprint.data,
+        "ranks": ranks.size,
+        "threadsPerProcess": spec.threadsPerProcess,
+        "device": str(ranks.device),
+        "torch": version("torch"),
+    }
 
 
 def random_state() -> dict[str, Any]:
@@ -78,18 +123,41 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
 
 
-def sweep_unfinished(folder: Path) -> None:
-    """Removes what a killed save left behind."""
-    for litter in folder.glob("*.tmp*"):
-        shutil.rmtree(litter, ignore_errors=True) if litter.is_dir() else litter.unlink(missing_ok=True)
+def _publish(aside: Path, final: Path) -> None:
+    """One rename. A checkpoint of the same step makes room first, under a name from which a kill lets it come back."""
+    replaced = final.with_name(f"{final.name}.replaced")
+    if final.exists():
+        os.rename(final, replaced)
+    os.rename(aside, final)
+    _sync_directory(final.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _prune(folder: Path, keep: int) -> None:
-    finished = sorted(path for path in folder.glob("step_*") if ".tmp" not in path.name)
-    best = (folder / "best").read_text(encoding="utf-8").strip() if (folder / "best").exists() else None
-    for old in finished[:-keep]:
-        if old.name != best:
-            shutil.rmtree(old, ignore_errors=True)
+def _kind_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Settings that no configuration changes from one part of a run to the next."""
+    changing = ("params", "lr", "initial_lr", "weight_decay")
+    return {key: value for key, value in optimizer.param_groups[0].items() if key not in changing}
+
+
+def _of_another(directory: str, name: str, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"{directory}: its {name} does not fit the configuration ({reason})",
+        "undo the change of networks or training.optimizer, or start a new run from its model.pt "
+        "(networks.segmentor.initialWeights)",
+    )
+
+
+def _verify(folder: Path) -> None:
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder}: no readable manifest.json", "choose another checkpoint") from error
+    for name, expected in manifest["files"].items():
+        path = folder / name
+        if not path.is_file() or _sha256(path) != expected["sha256"]:
+            raise CheckpointError(
+                f"{path}: the content does not match the hash in manifest.json", "choose another checkpoint"
+            )
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,4 +194,7 @@ def _as_environment_error(error: BaseException, path: Path) -> EnvironmentError:
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__context__
     reason = f"{os.strerror(cause.errno)} (errno {cause.errno})" if cause is not None and cause.errno else str(error)
-    return EnvironmentError(f"checkpoint {path} cannot be written: {reason}", "free space, then resume the run")
+    return EnvironmentError(
+        f"checkpoint {path} cannot be written: {reason}",
+        f"free space in {path.parent} (earlier checkpoints are whole), then go on with --resume",
+    )

@@ -2,59 +2,58 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import nn
 
 from freetumor_runtime.config import TrainingSpec
 from freetumor_runtime.data.cache import read_prepared_case
+from freetumor_runtime.data.case_metrics import measure_overlap
 from freetumor_runtime.data.crops import window
 from freetumor_runtime.data.windows import segment_volume
 from freetumor_runtime.events import CaseResult, Event, ValidationDone
 from freetumor_runtime.training.ranks import Ranks
 
+_COUNTS = ("truePositive", "falsePositive", "falseNegative")
+
+
+def validation_due(spec: TrainingSpec, step: int) -> bool:
+    """Whether the run validates before step `step`: every so many steps, and at the end."""
+    every = spec.validation.everySteps
+    return bool(spec.validation.cases) and (step == spec.steps or (every is not None and step % every == 0))
+
 
 def validate(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, step: int) -> Iterator[Event]:
     """Yields one CaseResult a case: {"counts": [{label, truePositive, falsePositive, falseNegative}]}."""
     cases = spec.validation.cases
-    counts = torch.zeros(len(cases), spec.segmentor.outputs, 3, dtype=torch.float64)
+    # every case is counted by one rank and is 0 on the others
+    counts = torch.zeros(len(cases), spec.segmentor.outputs, len(_COUNTS), dtype=torch.float64)
     segmentor.eval()
     for at in range(ranks.rank, len(cases), ranks.size):
         counts[at] = _count_case(spec, ranks, segmentor, cases[at].path)
     segmentor.train()
-    # every case is counted by one rank and is 0 on the others
     for case, by_label in zip(cases, ranks.sum(counts).tolist(), strict=True):
-        yield CaseResult(
-            case.id,
-            {
-                "counts": [
-                    {
-                        "label": label,
-                        "truePositive": int(true_positive),
-                        "falsePositive": int(false_positive),
-                        "falseNegative": int(false_negative),
-                    }
-                    for label, (true_positive, false_positive, false_negative) in enumerate(by_label)
-                    if label > 0
-                ]
-            },
-        )
+        measured = [
+            {"label": label, **{name: int(value) for name, value in zip(_COUNTS, values, strict=True)}}
+            for label, values in enumerate(by_label)
+            if label > 0
+        ]
+        yield CaseResult(case.id, {"counts": measured})
     yield ValidationDone(step)
 
 
 def _count_case(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, path: str) -> torch.Tensor:
+    """Voxels [outputs, 3] of one case, by the function that evaluation uses."""
     image, label, _attributes = read_prepared_case(path)
     image_XYZ = window(torch.from_numpy(image).to(ranks.device), spec.windowHu)
     windows = spec.validation.windows
     logits_CXYZ = segment_volume(
         segmentor, image_XYZ, spec.patchVoxels, windows.overlap, windows.blend, windows.windowBatch
     )
-    predicted = logits_CXYZ.argmax(0).cpu()
-    lookup = torch.tensor(spec.trainingLabels, dtype=torch.int64)
-    truth = lookup[torch.from_numpy(label).long()]
-    counts = torch.zeros(spec.segmentor.outputs, 3, dtype=torch.float64)
+    predicted_XYZ = logits_CXYZ.argmax(0).cpu().numpy()
+    truth_XYZ = np.asarray(spec.trainingLabels)[label]
+    counts = torch.zeros(spec.segmentor.outputs, len(_COUNTS), dtype=torch.float64)
     for label_id in range(1, spec.segmentor.outputs):
-        called, true = predicted == label_id, truth == label_id
-        counts[label_id, 0] = (called & true).sum()
-        counts[label_id, 1] = (called & ~true).sum()
-        counts[label_id, 2] = (~called & true).sum()
+        overlap = measure_overlap(predicted_XYZ == label_id, truth_XYZ == label_id, spec.spacingMm, None)
+        counts[label_id] = torch.tensor([overlap[name] for name in _COUNTS], dtype=torch.float64)
     return counts

@@ -5,7 +5,7 @@ import signal
 
 import torch
 
-from freetumor_runtime.events import Acknowledged
+from freetumor_runtime.events import Acknowledged, Validated
 from freetumor_runtime.training.boundary import Boundary, Decision, LiveCommand
 from freetumor_runtime.training.ranks import Ranks
 
@@ -59,3 +59,22 @@ def test_sigterm_is_a_request_to_stop():
     waiting = boundary()
     os.kill(os.getpid(), signal.SIGTERM)
     assert decided(waiting.decide(0))[-1] == Decision(None, False, True, "signal")
+
+
+def verdict(reason=""):
+    return LiveCommand(9, "validationVerdict", reason=reason, measures={"tumorDice": 0.5})
+
+
+def test_a_validation_waits_for_its_verdict_and_tells_what_it_measured():
+    events = decided(boundary([], [verdict()]).validated(8))
+    assert events == [Acknowledged(9, 8, ""), Validated(8, {"tumorDice": 0.5}), None]
+
+
+def test_a_verdict_may_end_the_run():
+    assert decided(boundary([verdict("no gain")]).validated(8))[-1] == "no gain"
+
+
+def test_commands_that_come_before_the_verdict_hold_from_the_next_boundary():
+    commands = boundary([LiveCommand(1, "setLearningRate", value=1e-5)], [verdict()])
+    assert decided(commands.validated(8))[-1] is None
+    assert decided(commands.decide(8)) == [Acknowledged(1, 8, ""), Decision(1e-5, False, False, "")]

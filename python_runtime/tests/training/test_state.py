@@ -1,72 +1,137 @@
-"""Checkpoint directories: complete or absent, verified, pruned."""
+"""Checkpoint directories: complete or absent, verified, and of the configuration that loads them."""
 
+import errno
 import json
 import os
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from freetumor_runtime.config import OptimizerSpec
 from freetumor_runtime.errors import CheckpointError, EnvironmentError
-from freetumor_runtime.training.state import load_state, save_checkpoint
+from freetumor_runtime.training.optimization import build_optimizer
+from freetumor_runtime.training.state import (
+    load_checkpoint,
+    rate_to_go_on_with,
+    restore_network,
+    restore_optimizer,
+    save_checkpoint,
+)
 
 CPU = torch.device("cpu")
+MADE_BY = {"config": "c", "data": "d", "ranks": 1, "threadsPerProcess": 1, "device": "cpu", "torch": "2"}
 
 
-def save(run, step, keep=3, value=1.0):
-    weights = {"state_dict": {"w": torch.full((4,), value)}}
-    return save_checkpoint(str(run), step, weights, {"step": step, "w": torch.full((4,), value)}, keep)
+def save(run, step, value=1.0, size=4):
+    weights = {"state_dict": {"w": torch.full((size,), value)}}
+    return save_checkpoint(str(run), step, weights, {"step": step}, MADE_BY)
 
 
-def test_latest_names_the_newest_directory_and_its_state_loads(tmp_path):
+def names(run):
+    return sorted(path.name for path in (Path(run) / "checkpoints").iterdir())
+
+
+def adam(kind="adamw", weight_decay=0.01, sides=(3, 2)):
+    spec = OptimizerSpec(kind, 3e-4, weight_decay, "constant", 0, None)
+    network = torch.nn.Linear(*sides)
+    optimizer = build_optimizer(spec, network.parameters())
+    network(torch.ones(1, sides[0])).sum().backward()
+    optimizer.step()
+    return optimizer, spec
+
+
+def test_latest_names_the_newest_directory_and_both_files_load(tmp_path):
     save(tmp_path, 10)
     newest = save(tmp_path, 20, value=2.0)
     assert (tmp_path / "checkpoints" / "latest").read_text() == "step_00000020"
-    assert load_state(newest, CPU)["step"] == 20
+    model, state = load_checkpoint(newest, CPU)
+    assert model["state_dict"]["w"].tolist() == [2.0] * 4
+    assert state == {"step": 20}
 
 
-def test_only_the_last_k_and_the_best_are_kept(tmp_path):
-    save(tmp_path, 1)
-    (tmp_path / "checkpoints" / "best").write_text("step_00000001")
-    for step in range(2, 6):
-        save(tmp_path, step, keep=2)
-    names = sorted(path.name for path in (tmp_path / "checkpoints").glob("step_*"))
-    assert names == ["step_00000001", "step_00000004", "step_00000005"]
+def test_the_manifest_holds_sizes_hashes_and_what_the_checkpoint_was_made_under(tmp_path):
+    manifest = json.loads((Path(save(tmp_path, 4)) / "manifest.json").read_text())
+    assert manifest["step"] == 4
+    assert manifest["madeBy"] == MADE_BY
+    assert set(manifest["files"]) == {"model.pt", "state.pt"}
+    assert all(len(entry["sha256"]) == 64 for entry in manifest["files"].values())
 
 
-def test_litter_of_a_killed_save_is_swept_by_the_next(tmp_path):
-    litter = tmp_path / "checkpoints" / "step_00000007.tmp.123"
-    litter.mkdir(parents=True)
-    (litter / "model.pt").write_bytes(b"half")
-    save(tmp_path, 8)
-    assert not litter.exists()
+def test_a_step_that_is_saved_again_takes_the_place_of_the_first(tmp_path):
+    save(tmp_path, 7)
+    again = save(tmp_path, 7, value=3.0)
+    assert load_checkpoint(again, CPU)[0]["state_dict"]["w"].tolist() == [3.0] * 4
+    assert names(tmp_path) == ["latest", "step_00000007"]
 
 
-def test_one_flipped_bit_is_detected(tmp_path):
-    folder = save(tmp_path, 1)
-    path = Path(folder) / "state.pt"
+@pytest.mark.parametrize("file", ["model.pt", "state.pt"])
+def test_one_flipped_bit_is_detected(tmp_path, file):
+    path = Path(save(tmp_path, 1)) / file
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match="state.pt: the content does not match"):
-        load_state(folder, CPU)
+    with pytest.raises(CheckpointError, match=f"{file}: the content does not match"):
+        load_checkpoint(path.parent, CPU)
 
 
 def test_a_directory_without_manifest_is_no_checkpoint(tmp_path):
     folder = save(tmp_path, 1)
     os.remove(os.path.join(folder, "manifest.json"))
     with pytest.raises(CheckpointError, match="no readable manifest"):
-        load_state(folder, CPU)
-
-
-def test_the_manifest_holds_sizes_and_hashes(tmp_path):
-    manifest = json.loads((Path(save(tmp_path, 4)) / "manifest.json").read_text())
-    assert manifest["step"] == 4
-    assert set(manifest["files"]) == {"model.pt", "state.pt"}
-    assert all(len(entry["sha256"]) == 64 for entry in manifest["files"].values())
+        load_checkpoint(folder, CPU)
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_with_its_path(tmp_path):
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
     with pytest.raises(EnvironmentError, match="checkpoints"):
         save(tmp_path, 1)
+
+
+def test_a_write_that_the_system_ends_half_way_names_path_and_errno_and_leaves_the_last_checkpoint(tmp_path):
+    save(tmp_path, 1)
+    script = """
+import resource, sys
+from tests.training.test_state import save
+resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, 64 << 10))
+try:
+    save(sys.argv[1], 2, size=1 << 20)
+except Exception as error:
+    print(type(error).__name__, error, error.hint, sep="\\n")
+"""
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=root, capture_output=True, text=True)
+    kind, message, hint = done.stdout.strip().split("\n")
+    assert kind == "EnvironmentError"
+    assert "checkpoints/step_00000002" in message and f"(errno {errno.EFBIG})" in message
+    assert "free space" in hint and "--resume" in hint
+    assert names(tmp_path) == ["latest", "step_00000001"]
+    assert load_checkpoint(tmp_path / "checkpoints" / "step_00000001", CPU)[1] == {"step": 1}
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_moments_come_back_and_a_changed_weight_decay_holds():
+    trained, spec = adam(weight_decay=0.01)
+    fresh, changed = adam(weight_decay=0.5)
+    restore_optimizer("run", "optimizer", fresh, trained.state_dict(), changed)
+    for one, other in zip(trained.state_dict()["state"].values(), fresh.state_dict()["state"].values(), strict=True):
+        assert torch.equal(one["exp_avg"], other["exp_avg"])
+    assert fresh.param_groups[0]["weight_decay"] == 0.5 != spec.weightDecay
+
+
+def test_the_state_of_another_optimizer_or_network_is_refused():
+    trained, _ = adam("adam")
+    fresh, spec = adam("adamw")
+    with pytest.raises(CheckpointError, match="another kind of optimizer"):
+        restore_optimizer("run", "optimizer", fresh, trained.state_dict(), spec)
+    with pytest.raises(CheckpointError, match="size mismatch"):
+        restore_network("run", "segmentor", torch.nn.Linear(3, 2), torch.nn.Linear(5, 2).state_dict())
+
+
+def test_a_rate_set_live_holds_on_unless_the_configuration_names_another():
+    spec = OptimizerSpec("adam", 1e-4, 0.0, "constant", 0, None)
+    assert rate_to_go_on_with({"rate": 5e-5, "configuredRate": 1e-4}, spec) == 5e-5
+    assert rate_to_go_on_with({"rate": 5e-5, "configuredRate": 3e-4}, spec) == 1e-4

@@ -13,6 +13,7 @@ interface Options {
   readonly config?: string
   readonly out?: string
   readonly resume?: string
+  readonly acceptChanges?: boolean
   readonly set?: string[]
   readonly detach?: boolean
   readonly output: 'text' | 'json' | 'ndjson'
@@ -29,6 +30,7 @@ export const addTrainCommand: AddCommand = (program, io) => {
     .option('--config <file>', 'run configuration')
     .option('--out <dir>', 'the run directory itself (default: runs/NAME/ID)')
     .option('--resume <run>', 'run directory to go on from its newest checkpoint')
+    .option('--accept-changes', 'go on although the configuration or the data have changed')
     .option('--set <key=value...>', 'lay values over the file')
     .option(
       '--detach',
@@ -46,6 +48,7 @@ export const addTrainCommand: AddCommand = (program, io) => {
       await using run = startTraining(config, torchRuntime({ python: config.runtime.python }), {
         out: options.out === undefined ? undefined : resolve(io.cwd, options.out),
         resume: options.resume === undefined ? undefined : resolve(io.cwd, options.resume),
+        acceptChanges: options.acceptChanges,
         signal: io.signal,
       })
       const console = openConsoleReport({ note: io.note, color: io.color, stream: process.stderr })

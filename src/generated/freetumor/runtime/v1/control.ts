@@ -147,6 +147,7 @@ export interface Command {
     | { $case: "unpause"; value: Unpause }
     | { $case: "saveCheckpoint"; value: SaveCheckpoint }
     | { $case: "stop"; value: Stop }
+    | { $case: "validationVerdict"; value: ValidationVerdict }
     | undefined;
 }
 
@@ -165,6 +166,19 @@ export interface SaveCheckpoint {
 
 export interface Stop {
   reason: string;
+}
+
+/** Answers ValidationDone: the job waits for it, so that a run ends at the same step whenever it is repeated. */
+export interface ValidationVerdict {
+  /** For the TensorBoard files, by name. */
+  measures: { [key: string]: number };
+  /** Why the run ends here, completed; empty when it goes on. */
+  endReason: string;
+}
+
+export interface ValidationVerdict_MeasuresEntry {
+  key: string;
+  value: number;
 }
 
 /** Answers a command once it is in force. */
@@ -1720,6 +1734,9 @@ export const Command: MessageFns<Command> = {
       case "stop":
         Stop.encode(message.command.value, writer.uint32(50).fork()).join();
         break;
+      case "validationVerdict":
+        ValidationVerdict.encode(message.command.value, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1785,6 +1802,14 @@ export const Command: MessageFns<Command> = {
             message.command = { $case: "stop", value: Stop.decode(reader, reader.uint32()) };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.command = { $case: "validationVerdict", value: ValidationVerdict.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1831,6 +1856,12 @@ export const Command: MessageFns<Command> = {
       case "stop": {
         if (object.command?.value !== undefined && object.command?.value !== null) {
           message.command = { $case: "stop", value: Stop.fromPartial(object.command.value) };
+        }
+        break;
+      }
+      case "validationVerdict": {
+        if (object.command?.value !== undefined && object.command?.value !== null) {
+          message.command = { $case: "validationVerdict", value: ValidationVerdict.fromPartial(object.command.value) };
         }
         break;
       }
@@ -2074,6 +2105,151 @@ export const Stop: MessageFns<Stop> = {
   fromPartial(object: DeepPartial<Stop>): Stop {
     const message = createBaseStop();
     message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseValidationVerdict(): ValidationVerdict {
+  return { measures: {}, endReason: "" };
+}
+
+export const ValidationVerdict: MessageFns<ValidationVerdict> = {
+  encode(message: ValidationVerdict, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    globalThis.Object.entries(message.measures).forEach(([key, value]: [string, number]) => {
+      ValidationVerdict_MeasuresEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
+    });
+    if (message.endReason !== "") {
+      writer.uint32(18).string(message.endReason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ValidationVerdict {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseValidationVerdict();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            const entry1 = ValidationVerdict_MeasuresEntry.decode(reader, reader.uint32());
+            if (entry1.value !== undefined) {
+              message.measures[entry1.key] = entry1.value;
+            }
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.endReason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ValidationVerdict>): ValidationVerdict {
+    return ValidationVerdict.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ValidationVerdict>): ValidationVerdict {
+    const message = createBaseValidationVerdict();
+    message.measures = (globalThis.Object.entries(object.measures ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.endReason = object.endReason ?? "";
+    return message;
+  },
+};
+
+function createBaseValidationVerdict_MeasuresEntry(): ValidationVerdict_MeasuresEntry {
+  return { key: "", value: 0 };
+}
+
+export const ValidationVerdict_MeasuresEntry: MessageFns<ValidationVerdict_MeasuresEntry> = {
+  encode(message: ValidationVerdict_MeasuresEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(17).double(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ValidationVerdict_MeasuresEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseValidationVerdict_MeasuresEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ValidationVerdict_MeasuresEntry>): ValidationVerdict_MeasuresEntry {
+    return ValidationVerdict_MeasuresEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ValidationVerdict_MeasuresEntry>): ValidationVerdict_MeasuresEntry {
+    const message = createBaseValidationVerdict_MeasuresEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
     return message;
   },
 };

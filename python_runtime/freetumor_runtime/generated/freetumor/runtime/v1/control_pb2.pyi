@@ -183,20 +183,22 @@ class Heartbeat(_message.Message):
     def __init__(self, step: _Optional[int] = ...) -> None: ...
 
 class Command(_message.Message):
-    __slots__ = ("id", "set_learning_rate", "pause", "unpause", "save_checkpoint", "stop")
+    __slots__ = ("id", "set_learning_rate", "pause", "unpause", "save_checkpoint", "stop", "validation_verdict")
     ID_FIELD_NUMBER: _ClassVar[int]
     SET_LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     PAUSE_FIELD_NUMBER: _ClassVar[int]
     UNPAUSE_FIELD_NUMBER: _ClassVar[int]
     SAVE_CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
+    VALIDATION_VERDICT_FIELD_NUMBER: _ClassVar[int]
     id: int
     set_learning_rate: SetLearningRate
     pause: Pause
     unpause: Unpause
     save_checkpoint: SaveCheckpoint
     stop: Stop
-    def __init__(self, id: _Optional[int] = ..., set_learning_rate: _Optional[_Union[SetLearningRate, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., unpause: _Optional[_Union[Unpause, _Mapping]] = ..., save_checkpoint: _Optional[_Union[SaveCheckpoint, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ...) -> None: ...
+    validation_verdict: ValidationVerdict
+    def __init__(self, id: _Optional[int] = ..., set_learning_rate: _Optional[_Union[SetLearningRate, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., unpause: _Optional[_Union[Unpause, _Mapping]] = ..., save_checkpoint: _Optional[_Union[SaveCheckpoint, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., validation_verdict: _Optional[_Union[ValidationVerdict, _Mapping]] = ...) -> None: ...
 
 class SetLearningRate(_message.Message):
     __slots__ = ("learning_rate",)
@@ -221,6 +223,21 @@ class Stop(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     reason: str
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class ValidationVerdict(_message.Message):
+    __slots__ = ("measures", "end_reason")
+    class MeasuresEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    MEASURES_FIELD_NUMBER: _ClassVar[int]
+    END_REASON_FIELD_NUMBER: _ClassVar[int]
+    measures: _containers.ScalarMap[str, float]
+    end_reason: str
+    def __init__(self, measures: _Optional[_Mapping[str, float]] = ..., end_reason: _Optional[str] = ...) -> None: ...
 
 class CommandAck(_message.Message):
     __slots__ = ("id", "step", "error")

@@ -1,0 +1,87 @@
+import { createHash } from 'node:crypto'
+import type { RunConfig } from './schema.js'
+
+/** A key whose value is not what it was. */
+export interface Change {
+  readonly key: string
+  readonly before: unknown
+  readonly after: unknown
+}
+
+/** What differs between two configurations of a run, by what it means for going on with it. */
+export interface ConfigChanges {
+  /** It would be another training: networks, losses, what is drawn and in which order. */
+  readonly deciding: readonly Change[]
+  /** The same training to rounding: the order of summation differs. */
+  readonly rounding: readonly Change[]
+  /** Length, saving, reporting, places and helpers: free at any time. */
+  readonly free: readonly Change[]
+}
+
+/**
+ * Keys (and what is below them) that may change between two parts of a run. `data` and the weights that a run builds on are
+ * compared by content instead: files may move.
+ */
+const FREE = [
+  'name',
+  'data',
+  'prepare.cache',
+  'prepare.workers',
+  'sampling.workers',
+  'networks.segmentor.initialWeights',
+  'networks.baseline.checkpoint',
+  'networks.baseline.trainFrom',
+  'networks.generator.checkpoint',
+  'networks.generator.trainFrom',
+  'training.steps',
+  'training.epochs',
+  'training.earlyStop',
+  'training.validateEverySteps',
+  'training.validateEveryEpochs',
+  'training.checkpointEverySteps',
+  'training.keepCheckpoints',
+  'evaluation.windowBatch',
+  'evaluation.profile',
+  'runtime.python',
+  'report',
+]
+
+/** Keys that change the last bits of a run, not what it computes. */
+const ROUNDING = ['runtime.nodes', 'runtime.processesPerNode', 'runtime.threadsPerProcess', 'runtime.device']
+
+/** Every key that differs. */
+export function configChanges(before: RunConfig, after: RunConfig): ConfigChanges {
+  const [old, fresh] = [leaves(before), leaves(after)]
+  const keys = [...new Set([...old.keys(), ...fresh.keys()])]
+  const changes = keys
+    .filter((key) => JSON.stringify(old.get(key)) !== JSON.stringify(fresh.get(key)))
+    .map((key) => ({ key, before: old.get(key), after: fresh.get(key) }))
+  return {
+    deciding: changes.filter(({ key }) => !isOf(key, FREE) && !isOf(key, ROUNDING)),
+    rounding: changes.filter(({ key }) => isOf(key, ROUNDING)),
+    free: changes.filter(({ key }) => isOf(key, FREE)),
+  }
+}
+
+/** SHA-256 of the keys that decide a training. */
+export function decidingHash(config: RunConfig): string {
+  const deciding = [...leaves(config)].filter(([key]) => !isOf(key, FREE) && !isOf(key, ROUNDING))
+  deciding.sort(([a], [b]) => (a < b ? -1 : 1))
+  return createHash('sha256').update(JSON.stringify(deciding)).digest('hex')
+}
+
+function isOf(key: string, family: readonly string[]): boolean {
+  return family.some((one) => key === one || key.startsWith(`${one}.`))
+}
+
+/** Dotted keys with their values; a list is a value. */
+function leaves(value: object, path = ''): Map<string, unknown> {
+  const found = new Map<string, unknown>()
+  for (const [name, inner] of Object.entries(value)) {
+    const key = path === '' ? name : `${path}.${name}`
+    if (typeof inner === 'object' && inner !== null && !Array.isArray(inner))
+      for (const [below, leaf] of leaves(inner, key)) found.set(below, leaf)
+    else found.set(key, inner)
+  }
+  return found
+}

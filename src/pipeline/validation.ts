@@ -1,0 +1,36 @@
+import type { RunConfig } from '../config/schema.js'
+import type { ValidationEvent } from '../training/events.js'
+import { bestOf, reasonToEnd, selectTumorDice, type Validation } from '../training/selection.js'
+import type { RuntimeEvent, ValidationVerdict } from './ports.js'
+import { trainingLabels } from './specs.js'
+
+export type CountedCase = Extract<RuntimeEvent, { type: 'validationCase' }>
+
+/** What a validation came to: the event that tells of it, and whether the run goes on. */
+export interface JudgedValidation {
+  readonly event: Omit<ValidationEvent, 'time'>
+  readonly verdict: ValidationVerdict
+}
+
+/** Selects on the voxel counts of all validation cases (METHOD 10), against the validations `before`. */
+export function judgeValidation(
+  config: RunConfig,
+  step: number,
+  cases: readonly CountedCase[],
+  before: readonly Validation[],
+): JudgedValidation {
+  const { names, tumorIds } = trainingLabels(config)
+  const counts = cases.map((one) => one.counts)
+  const { tumorDice, diceByLabel } = selectTumorDice(counts, tumorIds)
+  const history = [...before, { step, tumorDice }]
+  const best = bestOf(history)?.step === step
+  const byName = Object.entries(diceByLabel).map(([id, dice]) => [`dice/${names[Number(id)]}`, dice])
+  return {
+    event: { type: 'validation', step, tumorDice, diceByLabel, numCases: cases.length, best },
+    verdict: {
+      type: 'validationVerdict',
+      measures: { ...Object.fromEntries(byName), ...(tumorDice === null ? {} : { tumorDice }) },
+      endReason: reasonToEnd(history, config.training.earlyStop),
+    },
+  }
+}

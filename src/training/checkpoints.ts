@@ -1,0 +1,168 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { access, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { sweepUnfinished, writeWhole } from './run-directory.js'
+
+/**
+ * The checkpoints of a run, as python_runtime/freetumor_runtime/training/state.py writes them: `checkpoints/step_00000100`
+ * is complete or absent, `latest` names the newest, `best` that of the best validation. The runtime writes, this side keeps
+ * house: what is kept, which is the best, which one a run goes on from.
+ */
+export interface Checkpoint {
+  readonly directory: string
+  /** The next step to run. */
+  readonly step: number
+  readonly manifest: Manifest
+}
+
+/** `manifest.json`: the last file of a directory to be written. */
+export interface Manifest {
+  readonly step: number
+  readonly files: Readonly<Record<string, { readonly sha256: string; readonly bytes: number }>>
+  /** Under what it was made. */
+  readonly madeBy: MadeBy
+}
+
+export interface MadeBy {
+  /** Hash of what decides the run in its configuration. */
+  readonly config: string
+  /** Hash of the cases and of the weights that the run builds on. */
+  readonly data: string
+  readonly ranks: number
+  readonly threadsPerProcess: number
+  readonly device: string
+  readonly torch: string
+}
+
+const STEP = /^step_(\d{8})$/
+
+/** Directory of the newest complete checkpoint of a run, or null. */
+export async function latestCheckpoint(run: string): Promise<string | null> {
+  for (const name of (await stepNames(run)).reverse())
+    if (await readable(join(folderOf(run), name, 'manifest.json'))) return join(folderOf(run), name)
+  return null
+}
+
+/** Directory of the checkpoint that `best` names, or null. */
+export async function bestCheckpoint(run: string): Promise<string | null> {
+  const name = await readFile(join(folderOf(run), 'best'), 'utf8').catch(() => '')
+  return (await stepNames(run)).includes(name.trim()) ? join(folderOf(run), name.trim()) : null
+}
+
+/**
+ * Puts a run's checkpoints in order and returns the newest one whose files are what its manifest says; null when there is
+ * none. What a killed save left is removed. A damaged checkpoint is renamed to `step_....damaged`, and told.
+ * @param tell called with a sentence for every checkpoint that had to be passed over
+ */
+export async function openNewestGood(run: string, tell: (text: string) => void): Promise<Checkpoint | null> {
+  const folder = folderOf(run)
+  await finishReplacements(folder)
+  await sweepUnfinished(folder)
+  for (const name of (await stepNames(run)).reverse()) {
+    const directory = join(folder, name)
+    const found = await verify(directory)
+    if ('damage' in found) {
+      await setAside(directory)
+      tell(`checkpoint ${name} is damaged (${found.damage}): it is now ${name}.damaged, and is passed over`)
+      continue
+    }
+    await writeWhole(join(folder, 'latest'), name)
+    return { directory, step: found.manifest.step, manifest: found.manifest }
+  }
+  return null
+}
+
+/** Points `best` to the checkpoint of a step; null, or a step that has none, takes the pointer away. */
+export async function markBest(run: string, step: number | null): Promise<void> {
+  const pointer = join(folderOf(run), 'best')
+  const name = step === null ? null : stepName(step)
+  if (name !== null && (await stepNames(run)).includes(name)) await writeWhole(pointer, name)
+  else await rm(pointer, { force: true })
+}
+
+/** Removes all but the newest `keep` checkpoints and the best one. */
+export async function pruneCheckpoints(run: string, keep: number): Promise<void> {
+  const best = await bestCheckpoint(run)
+  for (const name of (await stepNames(run)).slice(0, -keep)) {
+    const directory = join(folderOf(run), name)
+    if (directory === best) continue
+    // first out of sight: what a kill leaves of it is swept, and never taken for a checkpoint
+    await rename(directory, `${directory}.tmp`)
+    await rm(`${directory}.tmp`, { recursive: true, force: true })
+  }
+}
+
+function folderOf(run: string): string {
+  return join(run, 'checkpoints')
+}
+
+function stepName(step: number): string {
+  return `step_${String(step).padStart(8, '0')}`
+}
+
+/** Oldest first. */
+async function stepNames(run: string): Promise<string[]> {
+  const names = await readdir(folderOf(run)).catch(() => [] as string[])
+  return names.filter((name) => STEP.test(name)).sort()
+}
+
+/** A save over an existing step moves the old directory to `.replaced` until the new one stands. */
+async function finishReplacements(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => [] as string[])
+  for (const name of names.filter((one) => one.endsWith('.replaced'))) {
+    const original = name.slice(0, -'.replaced'.length)
+    if (names.includes(original)) await rm(join(folder, name), { recursive: true, force: true })
+    else await rename(join(folder, name), join(folder, original))
+  }
+}
+
+async function setAside(directory: string): Promise<void> {
+  await rm(`${directory}.damaged`, { recursive: true, force: true })
+  await rename(directory, `${directory}.damaged`)
+}
+
+async function verify(directory: string): Promise<{ manifest: Manifest } | { damage: string }> {
+  const manifest = await readManifest(directory)
+  if (manifest === null) return { damage: 'it has no readable manifest.json' }
+  for (const [name, expected] of Object.entries(manifest.files)) {
+    const path = join(directory, name)
+    const bytes = await stat(path).then(
+      (found) => found.size,
+      () => null,
+    )
+    if (bytes === null) return { damage: `${name} is missing` }
+    if (bytes !== expected.bytes) return { damage: `${name} has ${bytes} bytes instead of ${expected.bytes}` }
+    const sha256 = await sha256Of(path).catch((error: NodeJS.ErrnoException) => error.code ?? 'unreadable')
+    if (sha256 !== expected.sha256) return { damage: `the content of ${name} does not match its hash` }
+  }
+  return { manifest }
+}
+
+async function readManifest(directory: string): Promise<Manifest | null> {
+  try {
+    const manifest = JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8')) as Partial<Manifest>
+    const whole = Number.isInteger(manifest.step) && isObject(manifest.files) && isObject(manifest.madeBy)
+    return whole ? (manifest as Manifest) : null
+  } catch {
+    return null
+  }
+}
+
+async function sha256Of(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(path, { highWaterMark: 4 << 20 }), hash)
+  return hash.digest('hex')
+}
+
+async function readable(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
