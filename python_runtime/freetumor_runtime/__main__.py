@@ -9,7 +9,15 @@ import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 
-from freetumor_runtime.config import EvaluateSpec, JobSpec, PredictSpec, PrepareSpec, TrainingSpec, load_spec  # noqa: E402
+from freetumor_runtime.config import (  # noqa: E402
+    EvaluateSpec,
+    JobSpec,
+    PredictSpec,
+    PrepareSpec,
+    SynthesizeSpec,
+    TrainingSpec,
+    load_spec,
+)
 from freetumor_runtime.events import Event  # noqa: E402
 from freetumor_runtime.wiring import Wires, connect, record_failure  # noqa: E402
 
@@ -37,7 +45,7 @@ def main() -> int:
 
 def join(spec: JobSpec):
     """Ranks of a torch job; None for a plain pool of processes."""
-    if not isinstance(spec, TrainingSpec | PredictSpec):
+    if not isinstance(spec, TrainingSpec | PredictSpec | SynthesizeSpec):
         return None
     from freetumor_runtime.training.ranks import join_ranks
 
@@ -58,6 +66,10 @@ def run_job(spec: JobSpec, ranks, wires: Wires) -> Iterator[Event]:
         from freetumor_runtime.jobs.predict import predict
 
         return predict(spec, ranks)
+    if isinstance(spec, SynthesizeSpec):
+        from freetumor_runtime.jobs.synthesize import synthesize
+
+        return synthesize(spec, ranks, wires.variants)
     if spec.job == "synthesis":
         from freetumor_runtime.jobs.train_synthesis import train_synthesis
 

@@ -191,7 +191,60 @@ class EvaluateSpec:
     cases: tuple[EvaluateCase, ...]
 
 
-JobSpec = TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec
+@dataclass(frozen=True)
+class SynthesizeCase:
+    id: str
+    # of its files
+    name: str
+    image: str
+    label: str
+    labelMap: dict[str, int]
+    # Zarr group
+    prepared: str
+    pictured: bool
+
+
+@dataclass(frozen=True)
+class LoadedGeneratorSpec:
+    checkpoint: str
+    channel: str | None
+
+
+@dataclass(frozen=True)
+class GeneratorWindowsSpec:
+    overlap: float
+    windowBatch: int
+
+
+@dataclass(frozen=True)
+class SynthesizeSpec:
+    job: str
+    directory: str
+    layout: str
+    region: str
+    numIds: int
+    organs: tuple[Organ, ...]
+    windowHu: tuple[float, ...]
+    spacingMm: tuple[float, ...]
+    patchVoxels: tuple[int, ...]
+    generator: LoadedGeneratorSpec | None
+    generatorWindows: GeneratorWindowsSpec
+    baseline: BaselineSpec | None
+    judgeOverlap: float
+    measureAlreadySeen: bool
+    # names of synthesis/measures.py
+    measures: tuple[str, ...]
+    textureSizeVoxels: tuple[int, ...]
+    textureDirectory: str
+    textureSeed: int
+    pictures: int
+    device: str
+    processesPerNode: int
+    threadsPerProcess: int
+    cases: tuple[SynthesizeCase, ...]
+
+
+JobSpec = SynthesizeSpec | TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec
 
 _SPECS: dict[str, type] = {
     "baseline": TrainingSpec,
@@ -200,6 +253,7 @@ _SPECS: dict[str, type] = {
     "prepare": PrepareSpec,
     "predict": PredictSpec,
     "evaluate": EvaluateSpec,
+    "synthesize": SynthesizeSpec,
 }
 
 

@@ -7,15 +7,17 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from freetumor_runtime.bridge.control import ControlClient
-from freetumor_runtime.bridge.feed import FeedClient
-from freetumor_runtime.config import JobSpec, TrainingSpec
+from freetumor_runtime.bridge.feed import FeedClient, VariantClient
+from freetumor_runtime.config import JobSpec, SynthesizeSpec, TrainingSpec
 from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
 from freetumor_runtime.data.frames import CropMeasures, FrameSource
+from freetumor_runtime.data.variants import Attempt, AttemptMeasures, Round, VariantSource
 from freetumor_runtime.errors import FreetumorError
 from freetumor_runtime.events import (
     Acknowledged,
@@ -36,11 +38,12 @@ from freetumor_runtime.training.boundary import LiveCommand
 
 @dataclass
 class Wires:
-    """The job's two connections; only rank 0 has control, only trainings have a feed."""
+    """The job's two connections; only rank 0 has control. Trainings have a feed, offline synthesis has variants."""
 
     control: ControlClient | None
     feed: FrameSource | None
-    client: FeedClient | None
+    variants: VariantSource | None
+    client: FeedClient | VariantClient | None
     board: Board | None
 
     def report(self, event: Event) -> None:
@@ -68,12 +71,18 @@ class Wires:
 def connect(spec: JobSpec, ranks) -> Wires:
     """Dials the addresses that the environment names."""
     rank = 0 if ranks is None else ranks.rank
-    client = FeedClient(os.environ["FREETUMOR_FEED"], rank) if isinstance(spec, TrainingSpec) else None
+    feed, variants, client = None, None, None
+    if isinstance(spec, TrainingSpec):
+        client = FeedClient(os.environ["FREETUMOR_FEED"], rank)
+        feed = CropFeed(client)
+    elif isinstance(spec, SynthesizeSpec):
+        client = VariantClient(os.environ["FREETUMOR_FEED"], rank)
+        variants = VariantFeed(client)
     control = None
     if rank == 0:
         control = ControlClient(os.environ["FREETUMOR_CONTROL"], os.environ["FREETUMOR_TOKEN"], _hello(ranks))
     board = Board(spec.runDirectory) if isinstance(spec, TrainingSpec) and rank == 0 else None
-    return Wires(control, None if client is None else CropFeed(client), client, board)
+    return Wires(control, feed, variants, client, board)
 
 
 class CropFeed:
@@ -109,6 +118,25 @@ class CropFeed:
 
     def ack(self, step: int) -> None:
         self._client.ack(step)
+
+
+class VariantFeed:
+    """VariantSource over the variant client."""
+
+    def __init__(self, client: VariantClient) -> None:
+        self._client = client
+
+    def begin(self) -> Round | None:
+        message, tensors = self._client.ask(feed_pb2.VariantRequest())
+        return None if message.finished else _round(message, tensors)
+
+    def judged(self, measures: Sequence[AttemptMeasures]) -> Round:
+        attempts = [feed_pb2.AttemptMeasures(**vars(one)) for one in measures]
+        return _round(*self._client.ask(feed_pb2.RoundMeasures(attempts=attempts)))
+
+    def written(self, case_id: str, variant: int, result: dict) -> None:
+        text = json.dumps(result, allow_nan=False)
+        self._client.tell(feed_pb2.VariantWritten(case_id=case_id, variant=variant, json=text))
 
 
 def record_failure(error: BaseException, wires: Wires | None) -> None:
@@ -150,6 +178,17 @@ def _crop(crop: feed_pb2.Crop, tensors) -> CropFrame:
         tumors=tuple(_tumor(tumor, tensors) for tumor in crop.tumors),
         mixing=(crop.mixing.partner, crop.mixing.axis, crop.mixing.length) if crop.HasField("mixing") else None,
         no_room=crop.no_room,
+    )
+
+
+def _round(message: feed_pb2.VariantRound, tensors) -> Round:
+    return Round(
+        case_id=message.case_id,
+        variant=message.variant,
+        region_start=tuple(message.region_start),
+        region_shape=tuple(message.region_shape),
+        accepted=tuple(message.accepted),
+        attempts=tuple(Attempt(one.tumor, one.attempt, _tumor(one.plan, tensors)) for one in message.attempts),
     )
 
 

@@ -17,12 +17,12 @@ _HIGH_WATER_MARK = 16
 _MAX_OPEN = 8
 
 
-class FeedClient:
-    """Replies may come in any order; each is kept until its step is asked for.
+class FeedSocket:
+    """Messages to and from the feeder, in order.
 
     Every call that waits notices a feeder that is gone and raises Stopped; a feeder that lives but is slow is waited
-    for, however long it takes. Raises EnvironmentError when nobody answers at the address, ProtocolError when
-    something comes that was not asked for or a message is missing.
+    for, however long it takes. Raises EnvironmentError when nobody answers at the address, ProtocolError when a
+    message is missing.
     """
 
     def __init__(self, address: str, rank: int) -> None:
@@ -34,16 +34,55 @@ class FeedClient:
         # ZeroMQ itself hides that the other side went: it would try to connect again, for ever.
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self._sent = self._received = 0
-        self._open: set[int] = set()
-        self._awaited: set[int] = set()
-        self._unjudged: set[int] = set()
-        self._frames: dict[int, tuple[feed_pb2.StepFrames, dict[str, Tensor]]] = {}
-        self._verdicts: dict[int, feed_pb2.StepVerdicts] = {}
         self._socket.connect(address)
         if not self._monitor.poll(_CONNECT_SECONDS * 1000):
             self.close()
             raise EnvironmentError(f"nobody answers at {address} after {_CONNECT_SECONDS} s")
         recv_monitor_message(self._monitor)
+
+    def close(self) -> None:
+        """Sends what is queued, measures of the last step for instance, unless the feeder takes none of it."""
+        self._context.destroy(linger=_LAST_WORD_SECONDS * 1000)
+
+    def send(self, body: ProtobufMessage) -> None:
+        message = Message(_PACKAGE + type(body).__name__, body.SerializeToString(), {})
+        self._wait(zmq.POLLOUT)
+        self._socket.send_multipart(encode_message(message, self._sent))
+        self._sent += 1
+
+    def receive(self) -> Message:
+        """The next message; waits for it."""
+        self._wait(zmq.POLLIN)
+        frames = self._socket.recv_multipart(copy=False)
+        message, sequence = decode_message([frame.buffer for frame in frames])
+        if sequence != self._received:
+            raise ProtocolError(f"message {self._received} of the feeder is lost: message {sequence} came")
+        self._received += 1
+        return message
+
+    def _wait(self, readiness: int) -> None:
+        """Until the socket can be read or written; what has come already counts even when the feeder is gone since."""
+        while True:
+            ready = dict(zmq.zmq_poll([(self._socket, readiness), (self._monitor, zmq.POLLIN)], -1))
+            if self._socket in ready:
+                return
+            if recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED:
+                raise Stopped("the process that feeds this rank is gone")
+
+
+class FeedClient:
+    """A training's end. Replies may come in any order; each is kept until its step is asked for.
+
+    Raises ProtocolError when something comes that was not asked for; else as FeedSocket does.
+    """
+
+    def __init__(self, address: str, rank: int) -> None:
+        self._socket = FeedSocket(address, rank)
+        self._open: set[int] = set()
+        self._awaited: set[int] = set()
+        self._unjudged: set[int] = set()
+        self._frames: dict[int, tuple[feed_pb2.StepFrames, dict[str, Tensor]]] = {}
+        self._verdicts: dict[int, feed_pb2.StepVerdicts] = {}
 
     def request(self, step: int) -> None:
         """Asks for a step; asking again before `ack` changes nothing. Raises UsageError when 8 steps are open."""
@@ -53,7 +92,7 @@ class FeedClient:
             raise UsageError(f"{_MAX_OPEN} steps are open: acknowledge one before step {step} is requested")
         self._open.add(step)
         self._awaited.add(step)
-        self._send(feed_pb2.StepRequest(step=step))
+        self._socket.send(feed_pb2.StepRequest(step=step))
 
     def frames(self, step: int) -> tuple[feed_pb2.StepFrames, dict[str, Tensor]]:
         """The crops of a requested step with their tensors by name, once; waits for them.
@@ -69,7 +108,7 @@ class FeedClient:
     def send_measures(self, measures: feed_pb2.StepMeasures) -> None:
         if measures.wants_verdicts:
             self._unjudged.add(measures.step)
-        self._send(measures)
+        self._socket.send(measures)
 
     def verdicts(self, step: int) -> feed_pb2.StepVerdicts:
         """The verdicts on a step whose measures were sent and want them, once; waits. Raises UsageError otherwise."""
@@ -82,25 +121,13 @@ class FeedClient:
     def ack(self, step: int) -> None:
         """Says that the step's tensors are no longer needed."""
         self._open.discard(step)
-        self._send(feed_pb2.StepAck(step=step))
+        self._socket.send(feed_pb2.StepAck(step=step))
 
     def close(self) -> None:
-        """Sends what is queued, measures of the last step for instance, unless the feeder takes none of it."""
-        self._context.destroy(linger=_LAST_WORD_SECONDS * 1000)
-
-    def _send(self, body: ProtobufMessage) -> None:
-        message = Message(_PACKAGE + type(body).__name__, body.SerializeToString(), {})
-        self._wait(zmq.POLLOUT)
-        self._socket.send_multipart(encode_message(message, self._sent))
-        self._sent += 1
+        self._socket.close()
 
     def _receive(self) -> None:
-        self._wait(zmq.POLLIN)
-        frames = self._socket.recv_multipart(copy=False)
-        message, sequence = decode_message([frame.buffer for frame in frames])
-        if sequence != self._received:
-            raise ProtocolError(f"message {self._received} of the feeder is lost: message {sequence} came")
-        self._received += 1
+        message = self._socket.receive()
         if message.kind == _PACKAGE + "StepFrames":
             step_frames = feed_pb2.StepFrames.FromString(message.body)
             _expected(self._awaited, step_frames.step, message.kind)
@@ -112,14 +139,27 @@ class FeedClient:
         else:
             raise ProtocolError(f"the feeder sent {message.kind!r}, which a rank does not know")
 
-    def _wait(self, readiness: int) -> None:
-        """Until the socket can be read or written; what has come already counts even when the feeder is gone since."""
-        while True:
-            ready = dict(zmq.zmq_poll([(self._socket, readiness), (self._monitor, zmq.POLLIN)], -1))
-            if self._socket in ready:
-                return
-            if recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED:
-                raise Stopped("the process that feeds this rank is gone")
+
+class VariantClient:
+    """Offline synthesis' end: one question, one answer."""
+
+    def __init__(self, address: str, rank: int) -> None:
+        self._socket = FeedSocket(address, rank)
+
+    def ask(
+        self, question: feed_pb2.VariantRequest | feed_pb2.RoundMeasures
+    ) -> tuple[feed_pb2.VariantRound, dict[str, Tensor]]:
+        self._socket.send(question)
+        message = self._socket.receive()
+        if message.kind != _PACKAGE + "VariantRound":
+            raise ProtocolError(f"the feeder sent {message.kind!r}, VariantRound was expected")
+        return feed_pb2.VariantRound.FromString(message.body), dict(message.tensors)
+
+    def tell(self, written: feed_pb2.VariantWritten) -> None:
+        self._socket.send(written)
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 def _expected(steps: set[int], step: int, kind: str) -> None:

@@ -75,6 +75,15 @@ def load_nifti(path: str, max_bytes: int = DEFAULT_MAX_BYTES) -> tuple[np.ndarra
     return array, header.affine
 
 
+def load_stored(path: str, max_bytes: int = DEFAULT_MAX_BYTES) -> tuple[NiftiHeader, np.ndarray, nibabel.Nifti1Header]:
+    """What a file says of itself, its voxels [X, Y, Z] as they are stored (no rescale), and its raw header."""
+    header, voxels = _read(path, max_bytes)
+    with _open(path) as file:
+        raw_header = _parse(_start(file, path), path)[1]
+    stored = np.frombuffer(voxels, header.dtype).reshape(header.shape, order="F")
+    return header, stored, raw_header
+
+
 def save_nifti(path: str, array: np.ndarray, affine: np.ndarray, dtype: type[np.generic] | np.dtype) -> None:
     """Writes array [X, Y, Z] with a fresh header: sform, qform when the axes are at right angles, millimetres.
 
@@ -91,7 +100,7 @@ def save_nifti(path: str, array: np.ndarray, affine: np.ndarray, dtype: type[np.
     content = image.to_bytes()
     if str(path).endswith(".gz"):
         content = gzip.compress(content, compresslevel=3, mtime=0)
-    _write_synced(path, content)
+    write_synced(path, content)
 
 
 def _read(path: str, max_bytes: int) -> tuple[NiftiHeader, bytearray]:
@@ -315,7 +324,8 @@ def _right_angled(affine: np.ndarray) -> bool:
     return bool(np.abs(axes.T @ axes - np.eye(3)).max() < 1.75e-4)
 
 
-def _write_synced(path: str, content: bytes) -> None:
+def write_synced(path: str, content: bytes) -> None:
+    """Writes a file whole or not at all. Raises EnvironmentError that names it."""
     temporary = f"{path}.{uuid.uuid4().hex}.tmp"
     try:
         with open(temporary, "xb") as file:

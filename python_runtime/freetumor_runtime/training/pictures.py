@@ -53,7 +53,7 @@ class Pictures:
             "organ": tumor.organ,
             "size": tumor.size,
             "shareSeen": measures.seen_voxels / measures.synthetic_voxels if judged else None,
-            "planes": [_plane(name, axis, volumes) for name, axis in _PLANES.items()],
+            "planes": plane_pictures(volumes),
         }
         folder = Path(self._spec.runDirectory) / "pictures"
         folder.mkdir(exist_ok=True)
@@ -62,6 +62,11 @@ class Pictures:
         aside.write_text(json.dumps(picture), encoding="utf-8")
         aside.rename(target)
         self._last = step
+
+
+def plane_pictures(volumes: dict[str, Tensor]) -> list[dict[str, Any]]:
+    """The three planes that hold most of the `mask`, of each volume [X, Y, Z]: intensities 0..255, the mask bool."""
+    return [_plane(name, axis, volumes) for name, axis in _PLANES.items()]
 
 
 def undo_geometry(array_XYZ: Tensor, augmentation: Augmentation) -> Tensor:

@@ -87,6 +87,13 @@ export interface CropMeasures {
   contrast: number;
   /** How many of the synthetic voxels were already called tumor before painting; only where the policy asks. */
   alreadySeenVoxels: bigint;
+  /** What else the policy asks for, by name (synthesis/measures.py). */
+  more: { [key: string]: number };
+}
+
+export interface CropMeasures_MoreEntry {
+  key: string;
+  value: number;
 }
 
 export interface StepMeasures {
@@ -110,6 +117,56 @@ export interface StepVerdicts {
 
 export interface StepAck {
   step: bigint;
+}
+
+export interface VariantRequest {
+}
+
+/** What a rank does next. */
+export interface VariantRound {
+  /** True when no variant is left for this rank; the rest is empty. */
+  finished: boolean;
+  caseId: string;
+  variant: number;
+  /** The part of the prepared case that is worked on, in its voxels; plans lie in it. */
+  regionStart: number[];
+  regionShape: number[];
+  /** Of the tumors of the round before, those that stay. */
+  accepted: number[];
+  /** To paint and measure now. None: write the variant with what was accepted; nothing when nothing was. */
+  attempts: Attempt[];
+}
+
+export interface Attempt {
+  /** Number of the tumor in its variant, and of the try. */
+  tumor: number;
+  attempt: number;
+  plan: TumorPlan | undefined;
+}
+
+export interface RoundMeasures {
+  attempts: AttemptMeasures[];
+}
+
+export interface AttemptMeasures {
+  tumor: number;
+  syntheticVoxels: bigint;
+  seenVoxels: bigint;
+  alreadySeenVoxels: bigint;
+  contrast: number;
+  more: { [key: string]: number };
+}
+
+export interface AttemptMeasures_MoreEntry {
+  key: string;
+  value: number;
+}
+
+/** `json` has the form that jobs/synthesize.py documents: the files, or an error. */
+export interface VariantWritten {
+  caseId: string;
+  variant: number;
+  json: string;
 }
 
 function createBaseStepRequest(): StepRequest {
@@ -782,7 +839,16 @@ export const StepFrames: MessageFns<StepFrames> = {
 };
 
 function createBaseCropMeasures(): CropMeasures {
-  return { item: 0n, crop: 0, draw: 0, syntheticVoxels: 0n, seenVoxels: 0n, contrast: 0, alreadySeenVoxels: 0n };
+  return {
+    item: 0n,
+    crop: 0,
+    draw: 0,
+    syntheticVoxels: 0n,
+    seenVoxels: 0n,
+    contrast: 0,
+    alreadySeenVoxels: 0n,
+    more: {},
+  };
 }
 
 export const CropMeasures: MessageFns<CropMeasures> = {
@@ -820,6 +886,9 @@ export const CropMeasures: MessageFns<CropMeasures> = {
       }
       writer.uint32(56).uint64(message.alreadySeenVoxels);
     }
+    globalThis.Object.entries(message.more).forEach(([key, value]: [string, number]) => {
+      CropMeasures_MoreEntry.encode({ key: key as any, value }, writer.uint32(66).fork()).join();
+    });
     return writer;
   },
 
@@ -892,6 +961,17 @@ export const CropMeasures: MessageFns<CropMeasures> = {
             message.alreadySeenVoxels = reader.uint64() as bigint;
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            const entry8 = CropMeasures_MoreEntry.decode(reader, reader.uint32());
+            if (entry8.value !== undefined) {
+              message.more[entry8.key] = entry8.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -922,6 +1002,82 @@ export const CropMeasures: MessageFns<CropMeasures> = {
     message.alreadySeenVoxels = (object.alreadySeenVoxels !== undefined && object.alreadySeenVoxels !== null)
       ? BigInt(object.alreadySeenVoxels)
       : 0n;
+    message.more = (globalThis.Object.entries(object.more ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseCropMeasures_MoreEntry(): CropMeasures_MoreEntry {
+  return { key: "", value: 0 };
+}
+
+export const CropMeasures_MoreEntry: MessageFns<CropMeasures_MoreEntry> = {
+  encode(message: CropMeasures_MoreEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(17).double(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CropMeasures_MoreEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCropMeasures_MoreEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CropMeasures_MoreEntry>): CropMeasures_MoreEntry {
+    return CropMeasures_MoreEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CropMeasures_MoreEntry>): CropMeasures_MoreEntry {
+    const message = createBaseCropMeasures_MoreEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
     return message;
   },
 };
@@ -1226,6 +1382,639 @@ export const StepAck: MessageFns<StepAck> = {
   fromPartial(object: DeepPartial<StepAck>): StepAck {
     const message = createBaseStepAck();
     message.step = (object.step !== undefined && object.step !== null) ? BigInt(object.step) : 0n;
+    return message;
+  },
+};
+
+function createBaseVariantRequest(): VariantRequest {
+  return {};
+}
+
+export const VariantRequest: MessageFns<VariantRequest> = {
+  encode(_: VariantRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VariantRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVariantRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<VariantRequest>): VariantRequest {
+    return VariantRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<VariantRequest>): VariantRequest {
+    const message = createBaseVariantRequest();
+    return message;
+  },
+};
+
+function createBaseVariantRound(): VariantRound {
+  return { finished: false, caseId: "", variant: 0, regionStart: [], regionShape: [], accepted: [], attempts: [] };
+}
+
+export const VariantRound: MessageFns<VariantRound> = {
+  encode(message: VariantRound, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.finished !== false) {
+      writer.uint32(8).bool(message.finished);
+    }
+    if (message.caseId !== "") {
+      writer.uint32(18).string(message.caseId);
+    }
+    if (message.variant !== 0) {
+      writer.uint32(24).uint32(message.variant);
+    }
+    if (message.regionStart.length !== 0) {
+      writer.uint32(34).fork();
+      for (const v of message.regionStart) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.regionShape.length !== 0) {
+      writer.uint32(42).fork();
+      for (const v of message.regionShape) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.accepted.length !== 0) {
+      writer.uint32(50).fork();
+      for (const v of message.accepted) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    for (const v of message.attempts) {
+      Attempt.encode(v!, writer.uint32(58).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VariantRound {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVariantRound();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.finished = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.caseId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.variant = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag === 32) {
+              message.regionStart.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 34) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.regionStart.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 5: {
+            if (tag === 40) {
+              message.regionShape.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 42) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.regionShape.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 6: {
+            if (tag === 48) {
+              message.accepted.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 50) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.accepted.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.attempts.push(Attempt.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<VariantRound>): VariantRound {
+    return VariantRound.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VariantRound>): VariantRound {
+    const message = createBaseVariantRound();
+    message.finished = object.finished ?? false;
+    message.caseId = object.caseId ?? "";
+    message.variant = object.variant ?? 0;
+    message.regionStart = object.regionStart?.map((e) => e) || [];
+    message.regionShape = object.regionShape?.map((e) => e) || [];
+    message.accepted = object.accepted?.map((e) => e) || [];
+    message.attempts = object.attempts?.map((e) => Attempt.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAttempt(): Attempt {
+  return { tumor: 0, attempt: 0, plan: undefined };
+}
+
+export const Attempt: MessageFns<Attempt> = {
+  encode(message: Attempt, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tumor !== 0) {
+      writer.uint32(8).uint32(message.tumor);
+    }
+    if (message.attempt !== 0) {
+      writer.uint32(16).uint32(message.attempt);
+    }
+    if (message.plan !== undefined) {
+      TumorPlan.encode(message.plan, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Attempt {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttempt();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.tumor = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.attempt = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.plan = TumorPlan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Attempt>): Attempt {
+    return Attempt.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Attempt>): Attempt {
+    const message = createBaseAttempt();
+    message.tumor = object.tumor ?? 0;
+    message.attempt = object.attempt ?? 0;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? TumorPlan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
+function createBaseRoundMeasures(): RoundMeasures {
+  return { attempts: [] };
+}
+
+export const RoundMeasures: MessageFns<RoundMeasures> = {
+  encode(message: RoundMeasures, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.attempts) {
+      AttemptMeasures.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RoundMeasures {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRoundMeasures();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.attempts.push(AttemptMeasures.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RoundMeasures>): RoundMeasures {
+    return RoundMeasures.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RoundMeasures>): RoundMeasures {
+    const message = createBaseRoundMeasures();
+    message.attempts = object.attempts?.map((e) => AttemptMeasures.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAttemptMeasures(): AttemptMeasures {
+  return { tumor: 0, syntheticVoxels: 0n, seenVoxels: 0n, alreadySeenVoxels: 0n, contrast: 0, more: {} };
+}
+
+export const AttemptMeasures: MessageFns<AttemptMeasures> = {
+  encode(message: AttemptMeasures, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tumor !== 0) {
+      writer.uint32(8).uint32(message.tumor);
+    }
+    if (message.syntheticVoxels !== 0n) {
+      if (BigInt.asUintN(64, message.syntheticVoxels) !== message.syntheticVoxels) {
+        throw new globalThis.Error("value provided for field message.syntheticVoxels of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.syntheticVoxels);
+    }
+    if (message.seenVoxels !== 0n) {
+      if (BigInt.asUintN(64, message.seenVoxels) !== message.seenVoxels) {
+        throw new globalThis.Error("value provided for field message.seenVoxels of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.seenVoxels);
+    }
+    if (message.alreadySeenVoxels !== 0n) {
+      if (BigInt.asUintN(64, message.alreadySeenVoxels) !== message.alreadySeenVoxels) {
+        throw new globalThis.Error("value provided for field message.alreadySeenVoxels of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.alreadySeenVoxels);
+    }
+    if (message.contrast !== 0) {
+      writer.uint32(41).double(message.contrast);
+    }
+    globalThis.Object.entries(message.more).forEach(([key, value]: [string, number]) => {
+      AttemptMeasures_MoreEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttemptMeasures {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttemptMeasures();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.tumor = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.syntheticVoxels = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.seenVoxels = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.alreadySeenVoxels = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.contrast = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            const entry6 = AttemptMeasures_MoreEntry.decode(reader, reader.uint32());
+            if (entry6.value !== undefined) {
+              message.more[entry6.key] = entry6.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AttemptMeasures>): AttemptMeasures {
+    return AttemptMeasures.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AttemptMeasures>): AttemptMeasures {
+    const message = createBaseAttemptMeasures();
+    message.tumor = object.tumor ?? 0;
+    message.syntheticVoxels = (object.syntheticVoxels !== undefined && object.syntheticVoxels !== null)
+      ? BigInt(object.syntheticVoxels)
+      : 0n;
+    message.seenVoxels = (object.seenVoxels !== undefined && object.seenVoxels !== null)
+      ? BigInt(object.seenVoxels)
+      : 0n;
+    message.alreadySeenVoxels = (object.alreadySeenVoxels !== undefined && object.alreadySeenVoxels !== null)
+      ? BigInt(object.alreadySeenVoxels)
+      : 0n;
+    message.contrast = object.contrast ?? 0;
+    message.more = (globalThis.Object.entries(object.more ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseAttemptMeasures_MoreEntry(): AttemptMeasures_MoreEntry {
+  return { key: "", value: 0 };
+}
+
+export const AttemptMeasures_MoreEntry: MessageFns<AttemptMeasures_MoreEntry> = {
+  encode(message: AttemptMeasures_MoreEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(17).double(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttemptMeasures_MoreEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttemptMeasures_MoreEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AttemptMeasures_MoreEntry>): AttemptMeasures_MoreEntry {
+    return AttemptMeasures_MoreEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AttemptMeasures_MoreEntry>): AttemptMeasures_MoreEntry {
+    const message = createBaseAttemptMeasures_MoreEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseVariantWritten(): VariantWritten {
+  return { caseId: "", variant: 0, json: "" };
+}
+
+export const VariantWritten: MessageFns<VariantWritten> = {
+  encode(message: VariantWritten, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.caseId !== "") {
+      writer.uint32(10).string(message.caseId);
+    }
+    if (message.variant !== 0) {
+      writer.uint32(16).uint32(message.variant);
+    }
+    if (message.json !== "") {
+      writer.uint32(26).string(message.json);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VariantWritten {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVariantWritten();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.caseId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.variant = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.json = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<VariantWritten>): VariantWritten {
+    return VariantWritten.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VariantWritten>): VariantWritten {
+    const message = createBaseVariantWritten();
+    message.caseId = object.caseId ?? "";
+    message.variant = object.variant ?? 0;
+    message.json = object.json ?? "";
     return message;
   },
 };

@@ -87,7 +87,14 @@ class StepFrames(_message.Message):
     def __init__(self, step: _Optional[int] = ..., crops: _Optional[_Iterable[_Union[Crop, _Mapping]]] = ...) -> None: ...
 
 class CropMeasures(_message.Message):
-    __slots__ = ("item", "crop", "draw", "synthetic_voxels", "seen_voxels", "contrast", "already_seen_voxels")
+    __slots__ = ("item", "crop", "draw", "synthetic_voxels", "seen_voxels", "contrast", "already_seen_voxels", "more")
+    class MoreEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     ITEM_FIELD_NUMBER: _ClassVar[int]
     CROP_FIELD_NUMBER: _ClassVar[int]
     DRAW_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +102,7 @@ class CropMeasures(_message.Message):
     SEEN_VOXELS_FIELD_NUMBER: _ClassVar[int]
     CONTRAST_FIELD_NUMBER: _ClassVar[int]
     ALREADY_SEEN_VOXELS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     item: int
     crop: int
     draw: int
@@ -102,7 +110,8 @@ class CropMeasures(_message.Message):
     seen_voxels: int
     contrast: float
     already_seen_voxels: int
-    def __init__(self, item: _Optional[int] = ..., crop: _Optional[int] = ..., draw: _Optional[int] = ..., synthetic_voxels: _Optional[int] = ..., seen_voxels: _Optional[int] = ..., contrast: _Optional[float] = ..., already_seen_voxels: _Optional[int] = ...) -> None: ...
+    more: _containers.ScalarMap[str, float]
+    def __init__(self, item: _Optional[int] = ..., crop: _Optional[int] = ..., draw: _Optional[int] = ..., synthetic_voxels: _Optional[int] = ..., seen_voxels: _Optional[int] = ..., contrast: _Optional[float] = ..., already_seen_voxels: _Optional[int] = ..., more: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class StepMeasures(_message.Message):
     __slots__ = ("step", "crops", "wants_verdicts")
@@ -139,3 +148,74 @@ class StepAck(_message.Message):
     STEP_FIELD_NUMBER: _ClassVar[int]
     step: int
     def __init__(self, step: _Optional[int] = ...) -> None: ...
+
+class VariantRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class VariantRound(_message.Message):
+    __slots__ = ("finished", "case_id", "variant", "region_start", "region_shape", "accepted", "attempts")
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    CASE_ID_FIELD_NUMBER: _ClassVar[int]
+    VARIANT_FIELD_NUMBER: _ClassVar[int]
+    REGION_START_FIELD_NUMBER: _ClassVar[int]
+    REGION_SHAPE_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    finished: bool
+    case_id: str
+    variant: int
+    region_start: _containers.RepeatedScalarFieldContainer[int]
+    region_shape: _containers.RepeatedScalarFieldContainer[int]
+    accepted: _containers.RepeatedScalarFieldContainer[int]
+    attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
+    def __init__(self, finished: bool = ..., case_id: _Optional[str] = ..., variant: _Optional[int] = ..., region_start: _Optional[_Iterable[int]] = ..., region_shape: _Optional[_Iterable[int]] = ..., accepted: _Optional[_Iterable[int]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
+
+class Attempt(_message.Message):
+    __slots__ = ("tumor", "attempt", "plan")
+    TUMOR_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    tumor: int
+    attempt: int
+    plan: TumorPlan
+    def __init__(self, tumor: _Optional[int] = ..., attempt: _Optional[int] = ..., plan: _Optional[_Union[TumorPlan, _Mapping]] = ...) -> None: ...
+
+class RoundMeasures(_message.Message):
+    __slots__ = ("attempts",)
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    attempts: _containers.RepeatedCompositeFieldContainer[AttemptMeasures]
+    def __init__(self, attempts: _Optional[_Iterable[_Union[AttemptMeasures, _Mapping]]] = ...) -> None: ...
+
+class AttemptMeasures(_message.Message):
+    __slots__ = ("tumor", "synthetic_voxels", "seen_voxels", "already_seen_voxels", "contrast", "more")
+    class MoreEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    TUMOR_FIELD_NUMBER: _ClassVar[int]
+    SYNTHETIC_VOXELS_FIELD_NUMBER: _ClassVar[int]
+    SEEN_VOXELS_FIELD_NUMBER: _ClassVar[int]
+    ALREADY_SEEN_VOXELS_FIELD_NUMBER: _ClassVar[int]
+    CONTRAST_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    tumor: int
+    synthetic_voxels: int
+    seen_voxels: int
+    already_seen_voxels: int
+    contrast: float
+    more: _containers.ScalarMap[str, float]
+    def __init__(self, tumor: _Optional[int] = ..., synthetic_voxels: _Optional[int] = ..., seen_voxels: _Optional[int] = ..., already_seen_voxels: _Optional[int] = ..., contrast: _Optional[float] = ..., more: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class VariantWritten(_message.Message):
+    __slots__ = ("case_id", "variant", "json")
+    CASE_ID_FIELD_NUMBER: _ClassVar[int]
+    VARIANT_FIELD_NUMBER: _ClassVar[int]
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    case_id: str
+    variant: int
+    json: str
+    def __init__(self, case_id: _Optional[str] = ..., variant: _Optional[int] = ..., json: _Optional[str] = ...) -> None: ...

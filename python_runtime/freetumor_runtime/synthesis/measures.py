@@ -1,0 +1,100 @@
+"""What a quality policy may ask about a painted tumor. Each measure is a number of one tumor; the names are those of
+src/quality/judge.ts. Arrays are [X, Y, Z] boxes around the tumor in RAS; images are windowed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from freetumor_runtime.synthesis.render import ORGAN, REAL_TUMOR, SYNTHETIC
+
+# How far from the tumor the organ around it is looked at, and how much of its soft edge is left out.
+_RING_VOXELS = (2, 6)
+_SIX_CONNECTED = ndimage.generate_binary_structure(3, 1)
+
+
+@dataclass(frozen=True)
+class TumorView:
+    """`image_XYZ` float32 after painting, windowed to 0..1; `roles_XYZ` uint8 after the tumor was placed."""
+
+    image_XYZ: np.ndarray
+    roles_XYZ: np.ndarray
+    spacing_mm: Sequence[float]
+    window_width_hu: float
+    # voxels of the planned shape, organ or not
+    shape_voxels: int
+    # world millimetres [N, 3] of the case's real tumor voxels, and of the box's first voxel
+    real_tumor_mm: np.ndarray
+    origin_mm: Sequence[float]
+
+
+def measure(view: TumorView, wanted: Sequence[str]) -> dict[str, float]:
+    """The wanted measures that exist for this tumor; one that cannot be taken (no organ around it) is left out."""
+    synthetic_XYZ = view.roles_XYZ == SYNTHETIC
+    if not synthetic_XYZ.any():
+        return {}
+    taken = {name: _MEASURES[name](view, synthetic_XYZ) for name in wanted}
+    return {name: float(value) for name, value in taken.items() if value is not None}
+
+
+def contrast_hu(view: TumorView, synthetic_XYZ: np.ndarray) -> float | None:
+    """Mean HU of the tumor less that of the organ around it, 2 to 6 voxels away."""
+    near, far = (ndimage.binary_dilation(synthetic_XYZ, _SIX_CONNECTED, voxels) for voxels in _RING_VOXELS)
+    ring_XYZ = far & ~near & (view.roles_XYZ == ORGAN)
+    if not ring_XYZ.any():
+        return None
+    difference = view.image_XYZ[synthetic_XYZ].mean(dtype=np.float64) - view.image_XYZ[ring_XYZ].mean(dtype=np.float64)
+    return difference * view.window_width_hu
+
+
+def volume_ml(view: TumorView, synthetic_XYZ: np.ndarray) -> float:
+    return synthetic_XYZ.sum() * float(np.prod(view.spacing_mm)) / 1000
+
+
+def inside_organ(view: TumorView, synthetic_XYZ: np.ndarray) -> float:
+    """Share of the planned shape that lies in the organ."""
+    return synthetic_XYZ.sum() / max(1, view.shape_voxels)
+
+
+def distance_to_real_mm(view: TumorView, synthetic_XYZ: np.ndarray) -> float | None:
+    """From the tumor's nearest voxel to the nearest voxel of a real tumor; None where the case has none."""
+    if len(view.real_tumor_mm) == 0:
+        return None
+    places_mm = np.argwhere(synthetic_XYZ) * np.asarray(view.spacing_mm) + np.asarray(view.origin_mm)
+    return cKDTree(view.real_tumor_mm).query(places_mm)[0].min()
+
+
+def edge_sharpness_hu_per_mm(view: TumorView, synthetic_XYZ: np.ndarray) -> float | None:
+    """Mean length of the HU gradient on the tumor's outermost voxels that touch the organ."""
+    inner_XYZ = ndimage.binary_erosion(synthetic_XYZ, _SIX_CONNECTED)
+    organ_beside_XYZ = ndimage.binary_dilation(view.roles_XYZ == ORGAN, _SIX_CONNECTED)
+    rim_XYZ = synthetic_XYZ & ~inner_XYZ & organ_beside_XYZ
+    if not rim_XYZ.any() or min(view.image_XYZ.shape) < 2:
+        return None
+    gradients = np.gradient(view.image_XYZ.astype(np.float64) * view.window_width_hu, *view.spacing_mm)
+    return np.sqrt(sum(axis**2 for axis in gradients))[rim_XYZ].mean()
+
+
+def component_share(view: TumorView, synthetic_XYZ: np.ndarray) -> float:
+    """Share of the tumor's voxels in its largest piece (6-connected)."""
+    pieces_XYZ, _ = ndimage.label(synthetic_XYZ, _SIX_CONNECTED)
+    return np.bincount(pieces_XYZ.ravel())[1:].max() / synthetic_XYZ.sum()
+
+
+def real_tumor_places_mm(roles_XYZ: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
+    """Millimetres [N, 3] of the surface voxels of real tumors: the nearest one is among them."""
+    real_XYZ = roles_XYZ == REAL_TUMOR
+    surface_XYZ = real_XYZ & ~ndimage.binary_erosion(real_XYZ, _SIX_CONNECTED)
+    return np.argwhere(surface_XYZ) * np.asarray(spacing_mm)
+
+
+_MEASURES = {
+    "contrastHu": contrast_hu,
+    "volumeMl": volume_ml,
+    "insideOrgan": inside_organ,
+    "distanceToRealMm": distance_to_real_mm,
+    "edgeSharpnessHuPerMm": edge_sharpness_hu_per_mm,
+    "componentShare": component_share,
+}
