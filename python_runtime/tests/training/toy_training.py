@@ -1,0 +1,247 @@
+"""A training of seconds on made crops, whole and in two parts, for tests of resuming; rank 0 prints JSON.
+
+    torchrun --standalone --nproc-per-node 3 tests/training/toy_training.py FOLDER baseline synthesis [--no-warm-up]
+
+By job: `losses` in hexadecimal by step and `weights` as SHA-256, of the `whole` run and of the one in `parts`; `validations` as
+the ranks counted them, and as one rank alone counts the last.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from freetumor_runtime.config import TrainingSpec, parse
+from freetumor_runtime.data.cache import write_prepared_case
+from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
+from freetumor_runtime.events import CaseResult, Event, StepDone, ValidationDone
+from freetumor_runtime.jobs import train_segmentation, train_synthesis
+from freetumor_runtime.training.boundary import LiveCommand
+from freetumor_runtime.training.ranks import Ranks, join_ranks, leave_ranks
+from freetumor_runtime.training.start import build_trained_segmentor
+from freetumor_runtime.training.validation import validate
+
+SIDE = 16
+STEPS = 6
+STOP_AT = 3
+ITEMS_PER_STEP = 6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    parser.add_argument("jobs", nargs="+", choices=["baseline", "synthesis"])
+    parser.add_argument("--no-warm-up", action="store_true")
+    options = parser.parse_args()
+    if options.no_warm_up:
+        train_segmentation.warm_up = train_synthesis.warm_up = lambda *_: None
+    ranks = join_ranks("cpu", 1, 0)
+    folder = Path(options.folder)
+    if ranks.first:
+        write_cases(folder)
+    ranks.barrier()
+    report = {job: whole_and_in_parts(folder, job, ranks) for job in options.jobs}
+    if ranks.first:
+        print(json.dumps(report))
+    leave_ranks()
+
+
+def whole_and_in_parts(folder: Path, job: str, ranks: Ranks) -> dict:
+    baseline = None
+    if job == "synthesis":
+        spec = toy_spec(folder / "judge", "baseline", folder)
+        baseline = trained(spec, ranks, STEPS)["checkpoint"]
+    whole = toy_spec(folder / job / "whole", job, folder, baseline)
+    parts = replace(whole, runDirectory=str(folder / job / "parts"))
+    unbroken = trained(whole, ranks, STEPS)
+    before = trained(parts, ranks, STOP_AT)
+    resumed = replace(parts, resumeFrom=before["checkpoint"])
+    after = trained(resumed, ranks, STEPS)
+    return {
+        "losses": {"whole": unbroken["losses"], "parts": before["losses"] | after["losses"]},
+        "weights": {"whole": unbroken["weights"], "parts": after["weights"]},
+        "validations": unbroken["validations"],
+        "alone": counted_alone(resumed, after["checkpoint"], ranks) if job == "baseline" else [],
+    }
+
+
+def trained(spec: TrainingSpec, ranks: Ranks, until: int) -> dict:
+    """Trains to the step, stops there, and tells what came of it."""
+    torch.manual_seed(spec.seed)
+    commands: list[LiveCommand] = []
+    losses: dict[str, dict[str, str]] = {}
+    validations: list = []
+    counts: list = []
+
+    def poll() -> list[LiveCommand]:
+        given, commands[:] = commands[:], []
+        return given
+
+    job = train_synthesis.train_synthesis if spec.job == "synthesis" else train_segmentation.train_segmentation
+    for event in job(spec, ranks, ToyFeed(spec, ranks), poll):
+        if isinstance(event, StepDone):
+            losses[str(event.step)] = {name: value.hex() for name, value in event.losses.items()}
+            if event.step + 1 == until < spec.steps:
+                commands.append(LiveCommand(1, "stop"))
+        elif isinstance(event, CaseResult):
+            counts.append(event.result["counts"])
+        elif isinstance(event, ValidationDone):
+            validations.append(counts)
+            counts = []
+            commands.append(LiveCommand(2, "validationVerdict"))
+    directory = str(Path(spec.runDirectory) / "checkpoints" / f"step_{until:08d}")
+    return {"losses": losses, "validations": validations, "checkpoint": directory, "weights": digest(directory)}
+
+
+def counted_alone(spec: TrainingSpec, directory: str, ranks: Ranks) -> list:
+    """The last validation, as one rank counts it."""
+    segmentor, _ = build_trained_segmentor(spec, ranks.device)
+    segmentor.load_state_dict(load_weights(directory))
+    events: Iterator[Event] = validate(spec, replace(ranks, rank=0, size=1), segmentor, STEPS)
+    return [event.result["counts"] for event in events if isinstance(event, CaseResult)]
+
+
+def digest(directory: str) -> str:
+    content = hashlib.sha256()
+    for name, tensor in sorted(load_weights(directory).items()):
+        content.update(name.encode() + tensor.numpy().tobytes())
+    return content.hexdigest()
+
+
+def load_weights(directory: str) -> dict:
+    return torch.load(Path(directory) / "model.pt", weights_only=True)["state_dict"]
+
+
+class ToyFeed:
+    """Crops by formula, tumors among them; every tumor is accepted."""
+
+    def __init__(self, spec: TrainingSpec, ranks: Ranks) -> None:
+        self.waited_seconds = 0.0
+        self._spec = spec
+        share = ITEMS_PER_STEP // ranks.size
+        self._items = range(ranks.rank * share, (ranks.rank + 1) * share)
+
+    def request(self, step: int) -> None: ...
+
+    def frames(self, step: int) -> tuple[CropFrame, ...]:
+        return tuple(toy_crop(step * ITEMS_PER_STEP + item, self._spec) for item in self._items)
+
+    def send_measures(self, step, measures, wants_verdicts) -> None: ...
+
+    def verdicts(self, step: int) -> dict[tuple[int, int], bool]:
+        return {}
+
+    def ack(self, step: int) -> None: ...
+
+
+def toy_crop(item: int, spec: TrainingSpec) -> CropFrame:
+    image_hu, label = toy_volume(item)
+    shape = torch.ones(5, 5, 5, dtype=torch.uint8)
+    tumors = tuple(
+        TumorFrame("liver", "tiny", shape, (4 + draw, 4, 4), 1.0, 0, (item % 3, draw, 0), 0.5, draw) for draw in (0, 1)
+    )
+    augmentation = Augmentation((item % 2 == 0, False, False), item % 4, 1.0, 0.0)
+    painted = tumors if spec.synthesis is not None else ()
+    return CropFrame(
+        item, 0, "toy", torch.from_numpy(image_hu), torch.from_numpy(label), augmentation, painted, None, False
+    )
+
+
+def toy_volume(item: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise, with an organ (1) and a brighter tumor (2) in it: int16 HU and uint8 ids."""
+    image = np.random.default_rng(item).integers(-100, 100, (SIDE,) * 3).astype(np.int16)
+    label = np.zeros((SIDE,) * 3, np.uint8)
+    label[2:14, 2:14, 2:14] = 1
+    label[10:13, 10:13, 10:13] = 2
+    image[label == 2] += 120
+    return image, label
+
+
+def write_cases(folder: Path) -> None:
+    (folder / "textures").mkdir()
+    for number in range(4):
+        image, label = toy_volume(1000 + number)
+        write_prepared_case(folder / f"case_{number}.zarr", image, label, 7, -175, {})
+
+
+def toy_spec(run: Path, job: str, folder: Path, baseline: str | None = None) -> TrainingSpec:
+    """Complete, as TypeScript sends it; the smallest networks."""
+    synthesis = job == "synthesis"
+    texture = {
+        "textureSizeVoxels": [24, 24, 24],
+        "textureDirectory": str(folder / "textures"),
+        "textureSeed": 0,
+        "gated": False,
+        "measureAlreadySeen": False,
+    }
+    names = ["background", "liver", "liver tumor", "pancreas", "pancreas tumor", "kidney", "kidney tumor"]
+    organs = [
+        {"name": name, "label": 1 + 2 * at, "tumorLabel": 2 + 2 * at, "channel": at}
+        for at, name in enumerate(["liver", "pancreas", "kidney"])
+    ]
+    raw = {
+        "job": job,
+        "runId": "toy",
+        "runDirectory": str(run),
+        "seed": 3,
+        "region": "abdomen",
+        "steps": STEPS,
+        "resumeFrom": None,
+        "fingerprint": {"config": "c", "data": "d"},
+        "itemsPerStep": ITEMS_PER_STEP,
+        "cropsPerVolume": 1,
+        "accumulation": 1,
+        "patchVoxels": [SIDE] * 3,
+        "windowHu": [-175, 250],
+        "spacingMm": [1.5] * 3,
+        "organs": organs,
+        "trainingLabels": list(range(7)),
+        "labelNames": names,
+        "crossEntropyWeights": [1.0] * 7,
+        "mixing": False,
+        "synthesis": texture if synthesis else None,
+        "segmentor": {
+            "kind": "small",
+            "featureSize": 8,
+            "levels": 2,
+            "patchMerging": "corrected",
+            "outputs": 7,
+            "initialWeights": None,
+            "activationCheckpointing": False,
+        },
+        "baseline": {"checkpoint": f"{baseline}/model.pt", "patchMerging": None} if synthesis else None,
+        "generator": {"checkpoint": None, "baseChannels": 2, "channel": "organ", "outputs": 3} if synthesis else None,
+        "optimizer": {
+            "kind": "adam" if synthesis else "adamw",
+            "learningRate": 0.003,
+            "weightDecay": 0.0 if synthesis else 0.01,
+            "schedule": "constant" if synthesis else "warmupCosine",
+            "warmupSteps": 2,
+            "gradientClip": None,
+        },
+        "adversarialWeight": 0.1,
+        "precision": "fp32",
+        "device": "cpu",
+        "processesPerNode": 1,
+        "threadsPerProcess": 1,
+        "validation": {
+            "everySteps": 2,
+            "cases": [] if synthesis else [{"id": str(n), "path": str(folder / f"case_{n}.zarr")} for n in range(4)],
+            "windows": {"overlap": 0.25, "blend": "constant", "windowBatch": 1},
+        },
+        "checkpoint": {"everySteps": 2},
+        "pictures": 0,
+    }
+    return parse(TrainingSpec, raw, "toy")
+
+
+if __name__ == "__main__":
+    main()
