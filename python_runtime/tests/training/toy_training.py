@@ -2,8 +2,8 @@
 
     torchrun --standalone --nproc-per-node 3 tests/training/toy_training.py FOLDER baseline synthesis [--no-warm-up]
 
-By job: `losses` in hexadecimal by step and `weights` as SHA-256, of the `whole` run and of the one in `parts`; `validations` as
-the ranks counted them, and as one rank alone counts the last.
+By job: `losses` in hexadecimal by step and `weights` as SHA-256, of the `whole` run and of the one in `parts`;
+`validations` as the ranks counted them, and as one rank `alone` counts the last.
 """
 
 import argparse
