@@ -27,7 +27,7 @@ def header(name="t", shape=(2,), bytes=2, count=1, element_type=UINT8):
 
 
 def decode(*parts):
-    return decode_message([memoryview(part) for part in parts])
+    return decode_message(received(parts))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.float32, torch.float64])
