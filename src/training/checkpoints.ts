@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { access, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { sweepUnfinished, writeWhole } from './run-directory.js'
 
@@ -126,6 +126,8 @@ async function setAside(directory: string): Promise<void> {
 async function verify(directory: string): Promise<{ manifest: Manifest } | { damage: string }> {
   const manifest = await readManifest(directory)
   if (manifest === null) return { damage: 'it has no readable manifest.json' }
+  if (stepName(manifest.step) !== basename(directory))
+    return { damage: `its manifest.json is of step ${manifest.step}` }
   for (const [name, expected] of Object.entries(manifest.files)) {
     const path = join(directory, name)
     const bytes = await stat(path).then(

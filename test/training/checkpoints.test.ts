@@ -70,6 +70,11 @@ describe('the checkpoint that a run goes on from', () => {
       (folder) => writeFileSync(join(folder, 'manifest.json'), '[]'),
       'manifest.json',
     ],
+    [
+      'a manifest of another step',
+      (folder) => rewrite(join(folder, 'manifest.json'), '"step":20', '"step":21'),
+      'its manifest.json is of step 21',
+    ],
   ]
   test.each(damages)(
     'is the one before when the newest has %s, which is told and set aside',
@@ -149,6 +154,10 @@ describe('the pointer to the best', () => {
     expect(await bestCheckpoint(run)).toBeNull()
   })
 })
+
+function rewrite(path: string, from: string, to: string): void {
+  writeFileSync(path, readFileSync(path, 'utf8').replace(from, to))
+}
 
 function flipBit(path: string): void {
   const content = readFileSync(path)

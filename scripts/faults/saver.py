@@ -1,0 +1,112 @@
+"""Saves checkpoints until it is killed or the disk is full; the half of checkpoints.mjs that needs PyTorch.
+
+    saver.py            reads a JSON object a line and answers with one, for as long as its standard input is open
+        {"do": "kill", "run", "step", "after"}  a fork saves step, step + 1, ... and is killed after so many seconds
+        {"do": "load", "directory"}             loads a checkpoint
+        {"do": "fill", "run"}                   saves until it cannot
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "python_runtime"))
+
+import torch  # noqa: E402
+
+from freetumor_runtime.errors import FreetumorError  # noqa: E402
+from freetumor_runtime.training.state import load_checkpoint, save_checkpoint  # noqa: E402
+
+# 2 MB of weights and 4 MB of moments: the tensors, not the renames, take most of a save
+VALUES = 512 << 10
+
+
+@dataclass(frozen=True)
+class MadeBy:
+    config: str = "c"
+    data: str = "d"
+    ranks: int = 1
+    threadsPerProcess: int = 1
+    device: str = "cpu"
+    torch: str = "2"
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    answers = {"kill": kill_inside_a_save, "load": load, "fill": fill}
+    for line in sys.stdin:
+        asked = json.loads(line)
+        print(json.dumps(answers[asked.pop("do")](**asked)), flush=True)
+
+
+def kill_inside_a_save(run: str, step: int, after: float) -> dict:
+    """Which step was the last that the fork knew to be saved, and what lay in the folder when it died."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        save_for_ever(run, step, writing)
+    os.close(writing)
+    os.read(reading, 1)
+    time.sleep(after)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as told:
+        saved = [int(number) for number in told.read().split()]
+    folder = Path(run) / "checkpoints"
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) if folder.is_dir() else []
+    return {"saved": saved[-1] if saved else None, "stage": stage(names)}
+
+
+def save_for_ever(run: str, step: int, told: int) -> None:
+    os.write(told, b" ")
+    while True:
+        # every other step is saved twice: the second takes the place of the first
+        for _ in range(1 + step % 2):
+            save(run, step)
+            os.write(told, f"{step} ".encode())
+        step += 1
+
+
+def save(run: str, step: int) -> str:
+    model = {"state_dict": {"w": torch.full((VALUES,), float(step))}}
+    state = {"step": step, "moments": torch.full((2, VALUES), float(step))}
+    return save_checkpoint(run, step, model, state, asdict(MadeBy()))
+
+
+def stage(names: list[str]) -> str:
+    aside = [name.split("/")[-1] for name in names if ".tmp." in name]
+    if any(name.endswith(".replaced") for name in names):
+        return "between the renames"
+    for file in ("manifest.json", "state.pt", "model.pt"):
+        if file in aside:
+            return f"writing {file}"
+    return "directory made" if aside else "moving latest" if "latest.tmp" in names else "between two saves"
+
+
+def load(directory: str) -> dict:
+    try:
+        model, state = load_checkpoint(directory, torch.device("cpu"))
+    except FreetumorError as error:
+        return {"error": str(error)}
+    whole = torch.full((VALUES,), float(state["step"]))
+    return {"step": state["step"], "whole": bool(torch.equal(model["state_dict"]["w"], whole))}
+
+
+def fill(run: str) -> dict:
+    """The last step that was saved, and the error that ended it."""
+    step = 0
+    while True:
+        try:
+            save(run, step + 1)
+        except FreetumorError as error:
+            return {"saved": step, "kind": error.kind, "message": str(error), "hint": error.hint}
+        step += 1
+
+
+if __name__ == "__main__":
+    main()
