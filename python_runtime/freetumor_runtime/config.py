@@ -26,6 +26,8 @@ class SynthesisSpec:
     textureSeed: int
     gated: bool
     measureAlreadySeen: bool
+    # names of synthesis/measures.py
+    measures: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -231,6 +233,7 @@ class SynthesizeSpec:
     generatorWindows: GeneratorWindowsSpec
     baseline: BaselineSpec | None
     judgeOverlap: float
+    judgeWindowBatch: int
     measureAlreadySeen: bool
     # names of synthesis/measures.py
     measures: tuple[str, ...]

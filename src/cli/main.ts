@@ -13,6 +13,7 @@ import { addReportCommand } from './commands/report.js'
 import { addRunsCommand } from './commands/runs.js'
 import { addSetupCommand } from './commands/setup.js'
 import { addSimulateCommand } from './commands/simulate.js'
+import { addSynthesizeCommand } from './commands/synthesize.js'
 import { addTrainCommand } from './commands/train.js'
 import { processIo } from './process-io.js'
 import { type AddCommand, runProgram } from './program.js'
@@ -30,6 +31,7 @@ const COMMANDS: readonly AddCommand[] = [
   addSimulateCommand,
   addTrainCommand,
   addRunsCommand,
+  addSynthesizeCommand,
   addPredictCommand,
   addCheckpointCommand,
   addEvaluateCommand,

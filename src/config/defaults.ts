@@ -82,7 +82,21 @@ export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
       checkpointEverySteps: 500,
       keepCheckpoints: 3,
     },
-    quality: { shareSeenThreshold: 0.7, subtractAlreadySeen: false },
+    quality: {
+      shareSeenThreshold: 0.7,
+      subtractAlreadySeen: false,
+      shareOver: 'tumor',
+      rules: {},
+      overrides: [],
+    },
+    synthesize: {
+      variants: 1,
+      tumorsPerVariant: 1,
+      triesPerTumor: 10,
+      layout: 'plain',
+      overlap: 0.75,
+      windowBatch: 1,
+    },
     evaluation: { overlap: 0.75, blend: 'constant', windowBatch: abdomen ? 4 : 2, profile: 'freetumor' },
     runtime: {
       nodes: 1,

@@ -198,11 +198,56 @@ const training = z.strictObject({
   keepCheckpoints: count,
 })
 
+const range = z.strictObject({ min: z.number(), max: z.number() }).partial()
+const rules = z
+  .strictObject({
+    /** Mean HU of the tumor less that of the organ 2 to 6 voxels around it. */
+    contrastHu: range,
+    volumeMl: range,
+    /** Share of the planned shape that lies in the organ. */
+    insideOrgan: range,
+    /** To the nearest real tumor of the case; holds where there is none. */
+    distanceToRealMm: range,
+    /** Mean length of the HU gradient on the tumor's rim. */
+    edgeSharpnessHuPerMm: range,
+    /** Share of the voxels in the largest piece. */
+    componentShare: range,
+    /** What the baseline called tumor at that place before painting. */
+    alreadySeenShare: range,
+  })
+  .partial()
+
 const quality = z.strictObject({
   /** A synthetic tumor is kept when the baseline sees more than this share of its voxels. */
   shareSeenThreshold: probability,
   /** Take off the share that the baseline called tumor at that place before painting. */
   subtractAlreadySeen: z.boolean(),
+  /** One share for each tumor, or (as published) one for all tumors that a case gets together offline. */
+  shareOver: z.enum(['tumor', 'case']),
+  /** Ranges that a tumor must lie in besides; `{}` asks for none. */
+  rules,
+  /** Other settings for an organ, a size, or both; the last one that fits wins. */
+  overrides: z.array(
+    z.strictObject({
+      organ: z.enum(ORGAN_NAMES).optional(),
+      size: z.enum(['tiny', 'small', 'medium', 'large']).optional(),
+      shareSeenThreshold: probability.optional(),
+      rules: rules.optional(),
+    }),
+  ),
+})
+
+/** Of `freetumor synthesize`: tumors written into whole scans. */
+const synthesize = z.strictObject({
+  /** Synthetic scans of each host. */
+  variants: count.max(1000),
+  tumorsPerVariant: count.max(32),
+  /** Plans that are tried before a tumor is given up. */
+  triesPerTumor: count.max(100),
+  layout: z.enum(['plain', 'nnunet']),
+  /** The generator's windows: their overlap, and how many share a batch and its norms (1: each by itself; published 4). */
+  overlap: z.number().min(0).max(0.95),
+  windowBatch: count.max(64),
 })
 
 const evaluation = z.strictObject({
@@ -239,6 +284,7 @@ export const runConfigSchema = z.strictObject({
   networks,
   training,
   quality,
+  synthesize,
   evaluation,
   runtime,
   report,

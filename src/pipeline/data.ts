@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto'
 import { join, resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
 import { curate } from '../curation/curate.js'
+import type { ManifestCase } from '../curation/manifest.js'
 import { ensurePhantoms } from '../curation/phantom-dataset.js'
+import type { LabelIdMap } from '../curation/registry.js'
 import { DataError } from '../errors.js'
 import { LABEL_SCHEMES } from '../volume/labels.js'
 import type { StageContext } from './context.js'
@@ -16,6 +18,12 @@ export interface PrepareReport {
   readonly reused: number
   readonly bytes: number
   readonly failed: readonly { readonly caseId: string; readonly error: CaseError }[]
+}
+
+/** A case of a manifest, with how often an epoch visits it; default once. */
+export type ListedCase = Omit<ManifestCase, 'labelMap'> & {
+  readonly labelMap: LabelIdMap
+  readonly repeat?: number
 }
 
 export type CaseProgress = (
@@ -57,6 +65,16 @@ export async function prepareCases(
       'warning',
     )
   const cases = manifest.cases.filter((item) => item.split !== 'test')
+  return await prepareListed(config, cases, context, onProgress)
+}
+
+/** Brings these cases into the cache of the configuration. */
+export async function prepareListed(
+  config: RunConfig,
+  cases: readonly ListedCase[],
+  context: StageContext,
+  onProgress?: CaseProgress,
+): Promise<PrepareReport> {
   const directory = join(resolve(config.prepare.cache), prepareKey(config))
   const spec = {
     job: 'prepare' as const,
@@ -85,7 +103,7 @@ export async function prepareCases(
         id: item.id,
         path: outcome.result.path,
         kind: item.role.kind,
-        repeat: item.repeat,
+        repeat: item.repeat ?? 1,
         heldOut: item.split === 'validation',
         content: outcome.result.contentSha256,
       })

@@ -1,6 +1,6 @@
 import type { RunConfig } from '../config/schema.js'
 import { RuntimeCrashError } from '../errors.js'
-import { judge, keepUnseen, type Verdict } from '../quality/judge.js'
+import { judge, type Verdict } from '../quality/judge.js'
 import type { LedgerLine } from '../quality/ledger.js'
 import { type JudgedTumor, summarise } from '../quality/summary.js'
 import type { Feeder } from '../sampling/feeder.js'
@@ -66,7 +66,7 @@ export function trainingFeed(options: TrainingFeedOptions): StepFeed {
           throw new RuntimeCrashError(
             `step ${step}: measures of item ${measured.item}, crop ${measured.crop}, draw ${measured.draw} came, which was not sent`,
           )
-        const verdict = config.networks.baseline ? judge(measured, config.quality) : keepUnseen(measured)
+        const verdict = judge(tumor, measured, config.quality, config.networks.baseline !== null)
         memory.judged.push({ organ: tumor.organ, verdict })
         options.onLedger(tumorLine(config, step, crop, tumor, measured, verdict))
         verdicts.push({

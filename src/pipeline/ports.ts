@@ -1,4 +1,4 @@
-import type { PlannedCrop } from '../sampling/plan.js'
+import type { PlannedCrop, PlannedTumor } from '../sampling/plan.js'
 import type { ClassCounts, JobKind } from '../training/events.js'
 import type { Run } from '../training/run.js'
 import type { Organ, Region } from '../volume/labels.js'
@@ -15,6 +15,8 @@ export interface ModelRuntime {
   prepare(spec: PrepareSpec, options: CallOptions): AsyncIterable<CaseOutcome<PreparedCase>>
   predict(spec: PredictSpec, options: CallOptions): AsyncIterable<CaseOutcome<PredictedCase>>
   evaluate(spec: EvaluateSpec, options: CallOptions): AsyncIterable<CaseOutcome<MeasuredCase>>
+  /** Offline synthesis: the ranks ask the feed for variants until none is left. */
+  synthesize(spec: SynthesizeSpec, feed: VariantFeed, options: CallOptions): Promise<void>
   /**
    * What a checkpoint file holds, without running its code and before any process of a job starts.
    * @throws CheckpointError for anything but a whole file of weights
@@ -52,6 +54,8 @@ export interface CropMeasures {
   readonly alreadySeenVoxels: number
   /** Mean windowed intensity of the synthetic voxels, after minus before painting. */
   readonly contrast: number
+  /** What else the policy asks for, by name. */
+  readonly more: Readonly<Record<string, number>>
 }
 
 export interface CropVerdict {
@@ -179,6 +183,8 @@ export interface SynthesisSpec {
   readonly gated: boolean
   /** True when the policy asks what the baseline saw before painting. */
   readonly measureAlreadySeen: boolean
+  /** What else it asks for: names of synthesis/measures.py. */
+  readonly measures: readonly string[]
 }
 
 export interface SegmentorSpec {
@@ -205,6 +211,90 @@ export interface WindowsSpec {
   readonly blend: 'constant' | 'gaussian'
   readonly windowBatch: number
 }
+
+/** Everything an offline synthesis needs; mirrors SynthesizeSpec of python_runtime/freetumor_runtime/config.py. */
+export interface SynthesizeSpec {
+  readonly job: 'synthesize'
+  readonly directory: string
+  readonly layout: 'plain' | 'nnunet'
+  readonly region: Region
+  readonly numIds: number
+  readonly organs: readonly Organ[]
+  readonly windowHu: readonly [number, number]
+  readonly spacingMm: Vec3
+  readonly patchVoxels: Vec3
+  readonly generator: { readonly checkpoint: string; readonly channel: 'organ' | 'shared' | null } | null
+  readonly generatorWindows: { readonly overlap: number; readonly windowBatch: number }
+  readonly baseline: { readonly checkpoint: string; readonly patchMerging: string | null } | null
+  readonly judgeOverlap: number
+  readonly judgeWindowBatch: number
+  readonly measureAlreadySeen: boolean
+  readonly measures: readonly string[]
+  readonly textureSizeVoxels: Vec3
+  readonly textureDirectory: string
+  readonly textureSeed: number
+  /** Above 0: examples are left in `pictures/` for the cases that are `pictured`. */
+  readonly pictures: number
+  readonly device: 'auto' | 'cpu' | 'cuda'
+  readonly processesPerNode: number
+  readonly threadsPerProcess: number
+  readonly cases: readonly {
+    readonly id: string
+    /** Of its files. */
+    readonly name: string
+    readonly image: string
+    readonly label: string
+    readonly labelMap: Readonly<Record<string, number>>
+    /** Zarr group of the prepared case. */
+    readonly prepared: string
+    readonly pictured: boolean
+  }[]
+}
+
+/** Variants of cases for the ranks of an offline synthesis, and verdicts on what they made of them. */
+export interface VariantFeed {
+  /** The first round of the next variant; null when nothing is left for this rank. */
+  begin(rank: number): Promise<VariantRound | null>
+  /** The verdicts on a round's tumors, and the next round of the variant. */
+  judged(rank: number, measures: readonly AttemptMeasures[]): Promise<VariantRound>
+  written(rank: number, caseId: string, variant: number, result: VariantResult): Promise<void>
+}
+
+export interface VariantRound {
+  readonly caseId: string
+  readonly variant: number
+  readonly regionStart: Vec3
+  readonly regionShape: Vec3
+  /** Of the tumors of the round before, those that stay. */
+  readonly accepted: readonly number[]
+  /** None: the variant is written with what was accepted. */
+  readonly attempts: readonly {
+    readonly tumor: number
+    readonly attempt: number
+    readonly plan: PlannedTumor
+  }[]
+}
+
+export interface AttemptMeasures {
+  readonly tumor: number
+  readonly syntheticVoxels: number
+  readonly seenVoxels: number
+  readonly alreadySeenVoxels: number
+  readonly contrast: number
+  readonly more: Readonly<Record<string, number>>
+}
+
+export type VariantResult =
+  | {
+      /** Null: no tumor was accepted, nothing is written. */
+      readonly files: Readonly<Record<'image' | 'label' | 'change', string>> | null
+      readonly sha256?: Readonly<Record<'image' | 'label' | 'change', string>>
+      /** SHA-256 of the host's image. */
+      readonly host?: string
+      readonly changedVoxels?: number
+      readonly seconds: Readonly<Record<string, number>>
+    }
+  | { readonly error: CaseError }
 
 /** A case that did not work out carries the error instead of a result. */
 export type CaseOutcome<T> =

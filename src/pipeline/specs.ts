@@ -1,4 +1,5 @@
 import type { RunConfig } from '../config/schema.js'
+import { wantedMeasures, wantsAlreadySeen } from '../quality/policy.js'
 import type { SampledCase, SamplingPlan } from '../sampling/plan.js'
 import { LABEL_SCHEMES, type LabelScheme, type Organ, type OrganName } from '../volume/labels.js'
 import type { TrainingSpec } from './ports.js'
@@ -145,7 +146,8 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
           textureDirectory: context.textureDirectory,
           textureSeed: config.seed,
           gated: config.job === 'segmentation',
-          measureAlreadySeen: quality.subtractAlreadySeen,
+          measureAlreadySeen: wantsAlreadySeen(quality),
+          measures: wantedMeasures(quality),
         }
       : null,
     segmentor: { ...segmentor, patchMerging, outputs: labels.names.length },

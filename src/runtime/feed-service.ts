@@ -5,9 +5,10 @@ import {
   StepMeasures,
   StepRequest,
   StepVerdicts,
+  type TumorPlan,
 } from '../generated/freetumor/runtime/v1/feed.js'
 import type { CropMeasures, StepFeed } from '../pipeline/ports.js'
-import type { PlannedCrop } from '../sampling/plan.js'
+import type { PlannedCrop, PlannedTumor } from '../sampling/plan.js'
 import type { Message, Tensor } from '../transport/frames.js'
 import type { Vec3 } from '../volume/volume.js'
 
@@ -65,23 +66,29 @@ function toCrop(crop: PlannedCrop, at: number, shape: number[], tensors: Map<str
     imageTensor: `image${at}`,
     labelTensor: `label${at}`,
     augmentation: { ...crop.augmentation, flip: [...crop.augmentation.flip] },
-    tumors: crop.tumors.map((tumor, place) => {
-      const shapeTensor = `shape${at}.${place}`
-      tensors.set(shapeTensor, { elementType: 'uint8', shape: [...tumor.boxShape], data: tumor.box })
-      return {
-        organ: tumor.organ,
-        size: tumor.size,
-        shapeTensor,
-        boxOrigin: [...tumor.boxOrigin],
-        edgeSigma: tumor.edgeSigma,
-        textureIndex: tumor.textureIndex,
-        textureStart: [...tumor.textureStart],
-        handcraftedDifference: tumor.handcraftedDifference,
-        draw: tumor.draw,
-      }
-    }),
+    tumors: crop.tumors.map((tumor, place) => toTumorPlan(tumor, `shape${at}.${place}`, tensors)),
     mixing: crop.mixing ?? undefined,
     noRoom: crop.noRoom,
+  }
+}
+
+/** A tumor, its shape among the tensors under a name of its own. */
+export function toTumorPlan(
+  tumor: PlannedTumor,
+  shapeTensor: string,
+  tensors: Map<string, Tensor>,
+): TumorPlan {
+  tensors.set(shapeTensor, { elementType: 'uint8', shape: [...tumor.boxShape], data: tumor.box })
+  return {
+    organ: tumor.organ,
+    size: tumor.size,
+    shapeTensor,
+    boxOrigin: [...tumor.boxOrigin],
+    edgeSigma: tumor.edgeSigma,
+    textureIndex: tumor.textureIndex,
+    textureStart: [...tumor.textureStart],
+    handcraftedDifference: tumor.handcraftedDifference,
+    draw: tumor.draw,
   }
 }
 
@@ -94,5 +101,6 @@ function toMeasures(crop: StepMeasures['crops'][number]): CropMeasures {
     seenVoxels: Number(crop.seenVoxels),
     alreadySeenVoxels: Number(crop.alreadySeenVoxels),
     contrast: crop.contrast,
+    more: crop.more,
   }
 }

@@ -17,10 +17,12 @@ import type {
   RuntimeCommand,
   RuntimeEvent,
   StepFeed,
+  SynthesizeSpec,
   TrainingSession,
   TrainingSpec,
+  VariantFeed,
 } from '../pipeline/ports.js'
-import type { PlannedCrop } from '../sampling/plan.js'
+import type { PlannedCrop, PlannedTumor } from '../sampling/plan.js'
 
 type Work<Spec extends { readonly cases: readonly unknown[] }, T> = (
   one: Spec['cases'][number],
@@ -49,6 +51,7 @@ export function inMemoryRuntime(answers: InMemoryAnswers = {}): ModelRuntime {
     prepare: (spec, call) => eachCase(spec, answers.prepare, call),
     predict: (spec, call) => eachCase(spec, answers.predict, call),
     evaluate: (spec, call) => eachCase(spec, answers.evaluate, call),
+    synthesize: (spec, feed, call) => synthesizeInMemory(spec, feed, call),
     inspect: async (path) => (answers.inspect ?? unanswered('inspect'))(path),
     share: async () => ({ [Symbol.asyncDispose]: async () => {} }),
   }
@@ -62,6 +65,25 @@ async function* eachCase<Spec extends { readonly job: string; readonly cases: re
   for (const one of spec.cases) {
     if (call.signal?.aborted) throw new StoppedError(`${spec.job} was stopped`)
     yield await (work ?? unanswered(spec.job))(one, spec)
+  }
+}
+
+/** Every tumor of 500 voxels or more is seen; nothing is written. */
+async function synthesizeInMemory(spec: SynthesizeSpec, feed: VariantFeed, call: CallOptions): Promise<void> {
+  for (;;) {
+    if (call.signal?.aborted) throw new StoppedError('synthesize was stopped')
+    let round = await feed.begin(0)
+    if (round === null) return
+    const { caseId, variant } = round
+    let kept = 0
+    while (round.attempts.length > 0) {
+      const measures = round.attempts.map(({ tumor, plan }) => ({ tumor, ...seenWhenLarge(plan) }))
+      round = await feed.judged(0, measures)
+      kept += round.accepted.length
+    }
+    const name = `${spec.cases.find(({ id }) => id === caseId)!.name}_v${String(variant).padStart(3, '0')}.nii.gz`
+    const files = kept > 0 ? { image: name, label: name, change: name } : null
+    await feed.written(0, caseId, variant, { files, host: 'host', seconds: {} })
   }
 }
 
@@ -220,19 +242,18 @@ class InMemorySession implements TrainingSession {
 
 /** Large tumors are seen, small ones are not: a verdict that a test can foretell. */
 function measure(crop: PlannedCrop): CropMeasures[] {
-  return crop.tumors.map(({ box, draw }) => {
-    const syntheticVoxels = box.reduce((sum, voxel) => sum + voxel, 0)
-    const seenVoxels = syntheticVoxels >= 500 ? syntheticVoxels : 0
-    return {
-      item: crop.item,
-      crop: crop.crop,
-      draw,
-      syntheticVoxels,
-      seenVoxels,
-      alreadySeenVoxels: 0,
-      contrast: 0.1,
-    }
-  })
+  return crop.tumors.map((tumor) => ({
+    item: crop.item,
+    crop: crop.crop,
+    draw: tumor.draw,
+    ...seenWhenLarge(tumor),
+  }))
+}
+
+function seenWhenLarge({ box }: PlannedTumor) {
+  const syntheticVoxels = box.reduce((sum, voxel) => sum + voxel, 0)
+  const seenVoxels = syntheticVoxels >= 500 ? syntheticVoxels : 0
+  return { syntheticVoxels, seenVoxels, alreadySeenVoxels: 0, contrast: 0.1, more: {} }
 }
 
 function mean(values: ArrayLike<number>): number {

@@ -16,10 +16,13 @@ import type {
   PrepareSpec,
   RuntimeEvent,
   StepFeed,
+  SynthesizeSpec,
   TrainingSession,
   TrainingSpec,
+  VariantFeed,
 } from '../pipeline/ports.js'
 import { type ControlServer, openControlServer } from '../transport/control-server.js'
+import type { Message } from '../transport/frames.js'
 import { openTensorServer, type TensorServer } from '../transport/tensor-server.js'
 import { inspectCheckpoint } from './checkpoint.js'
 import { reviveFailure, toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
@@ -27,6 +30,7 @@ import { answerRank } from './feed-service.js'
 import { type ProcessEnd, type RuntimeProcess, runtimeArgv, startProcess } from './process.js'
 import { cleanEnvironment, resolvePython } from './python.js'
 import { shareRun } from './run-service.js'
+import { answerVariantRank } from './variant-service.js'
 
 export interface TorchRuntimeOptions {
   /** The Python to use; default FREETUMOR_PYTHON, then ./.venv. */
@@ -40,12 +44,15 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
     prepare: (spec, call) => runCases<PreparedCase>(options, spec, null, call),
     predict: (spec, call) => runCases<PredictedCase>(options, spec, 1, call),
     evaluate: (spec, call) => runCases<MeasuredCase>(options, spec, null, call),
+    synthesize: (spec, feed, call) => runSynthesis(options, spec, feed, call),
     inspect: (path, call) => inspectCheckpoint(path, { ...options, ...call }),
     share: shareRun,
   }
 }
 
-type JobSpec = TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec
+type JobSpec = TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec | SynthesizeSpec
+/** Answers a message of a rank over the feed. */
+type AnswerRank = (rank: number, message: Message) => Promise<Message | undefined>
 
 /** A started job: the process, its control stream, and for a training its feed. */
 interface Job {
@@ -63,7 +70,7 @@ async function startJob(
   spec: JobSpec,
   ranks: number | null,
   call: CallOptions,
-  feed: StepFeed | null,
+  answer: AnswerRank | null,
 ): Promise<Job> {
   const python = await resolvePython({ explicit: options.python ?? undefined })
   // Short and private: a unix socket's path is limited to 107 bytes.
@@ -74,19 +81,17 @@ async function startJob(
   const jobFile = join(directory, 'job.json')
   await writeFile(jobFile, JSON.stringify(spec), { mode: 0o600 })
   const control = await openControlServer({ directory, token })
-  const patch = 'patchVoxels' in spec ? spec.patchVoxels : null
   let feedFailure: unknown
-  const tensors =
-    feed && patch
-      ? await openTensorServer({
-          directory,
-          onMessage: (rank, message) => answerRank(feed, patch, rank, message),
-          onFailure: (error) => {
-            feedFailure ??= error
-            void process.kill()
-          },
-        })
-      : null
+  const tensors = answer
+    ? await openTensorServer({
+        directory,
+        onMessage: answer,
+        onFailure: (error) => {
+          feedFailure ??= error
+          void process.kill()
+        },
+      })
+    : null
   const threads = 'threadsPerProcess' in spec ? spec.threadsPerProcess : 1
   const process = startProcess({
     argv: runtimeArgv(python, ranks, call.logDirectory, jobFile),
@@ -120,7 +125,8 @@ class TorchSession implements TrainingSession {
   readonly #job: Promise<Job>
 
   constructor(options: TorchRuntimeOptions, spec: TrainingSpec, feed: StepFeed, call: CallOptions) {
-    this.#job = startJob(options, spec, spec.processesPerNode, call, feed)
+    const answer: AnswerRank = (rank, message) => answerRank(feed, spec.patchVoxels, rank, message)
+    this.#job = startJob(options, spec, spec.processesPerNode, call, answer)
     this.#job.catch(() => {})
     this.events = followTraining(this.#job)
   }
@@ -172,6 +178,34 @@ async function* runCases<T>(
     }
   } catch (error) {
     if (call.signal?.aborted) throw new StoppedError(`${spec.job} was stopped`)
+    throw error
+  } finally {
+    call.signal?.removeEventListener('abort', abort)
+    await job.close()
+  }
+}
+
+async function runSynthesis(
+  options: TorchRuntimeOptions,
+  spec: SynthesizeSpec,
+  feed: VariantFeed,
+  call: CallOptions,
+): Promise<void> {
+  const answer: AnswerRank = (rank, message) => answerVariantRank(feed, rank, message)
+  const job = await startJob(options, spec, spec.processesPerNode, call, answer)
+  const abort = (): void => void job.process.kill()
+  call.signal?.addEventListener('abort', abort, { once: true })
+  try {
+    for await (const { event } of jobEvents(job)) {
+      const told = event.event
+      if (told?.$case === 'failed') throw reviveFailure(told.value)
+      // other ranks may still be at work
+      if (told?.$case === 'finished') break
+    }
+    const end = await job.process.ended
+    if (end.code !== 0) throw job.feedFailure() ?? (await explainDeath(job.logDirectory, end))
+  } catch (error) {
+    if (call.signal?.aborted) throw new StoppedError('synthesize was stopped')
     throw error
   } finally {
     call.signal?.removeEventListener('abort', abort)

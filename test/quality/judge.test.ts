@@ -1,8 +1,19 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { judge, keepUnseen, type QualityPolicy, type TumorMeasures } from '../../src/quality/judge.js'
+import { judge as judgeTumor, judgeTogether, type TumorMeasures, type Verdict } from '../../src/quality/judge.js'
+import type { QualityPolicy } from '../../src/quality/policy.js'
 
-const published: QualityPolicy = { shareSeenThreshold: 0.7, subtractAlreadySeen: false }
+const published: QualityPolicy = {
+  shareSeenThreshold: 0.7,
+  subtractAlreadySeen: false,
+  shareOver: 'tumor',
+  rules: {},
+  overrides: [],
+}
+const kind = { organ: 'liver', size: 'small' } as const
+const judge = (measures: TumorMeasures, policy: QualityPolicy): Verdict =>
+  judgeTumor(kind, measures, policy, true)
+const keepUnseen = (measures: TumorMeasures): Verdict => judgeTumor(kind, measures, published, false)
 const strict: QualityPolicy = { ...published, subtractAlreadySeen: true }
 
 function measures(syntheticVoxels: number, seenVoxels: number, alreadySeenVoxels = 0): TumorMeasures {
@@ -90,4 +101,70 @@ test('seeing more of a tumor never turns acceptance into rejection', () => {
 test('a tumor that no baseline looked at is kept when it is there', () => {
   expect(keepUnseen(measures(12, 0))).toMatchObject({ accepted: true, reason: 'notJudged' })
   expect(keepUnseen(measures(0, 0))).toMatchObject({ accepted: false, reason: 'empty' })
+})
+
+describe('rules besides', () => {
+  const ruled = (rules: QualityPolicy['rules']): QualityPolicy => ({ ...published, rules })
+  const seen = (more: Record<string, number>): TumorMeasures => ({ ...measures(100, 90), more })
+
+  test('reject a tumor outside a range, and name the rule', () => {
+    const policy = ruled({ contrastHu: { min: -100, max: -5 }, volumeMl: { min: 0.1 } })
+    expect(judge(seen({ contrastHu: -20, volumeMl: 2 }), policy)).toMatchObject({ accepted: true, reason: 'seen' })
+    expect(judge(seen({ contrastHu: -3, volumeMl: 2 }), policy)).toMatchObject({
+      accepted: false,
+      reason: 'contrastHu',
+    })
+    expect(judge(seen({ contrastHu: -20, volumeMl: 0.05 }), policy).reason).toBe('volumeMl')
+  })
+
+  test('include both ends of a range', () => {
+    expect(judge(seen({ insideOrgan: 0.5 }), ruled({ insideOrgan: { min: 0.5 } })).accepted).toBe(true)
+    expect(judge(seen({ insideOrgan: 0.5 }), ruled({ insideOrgan: { max: 0.5 } })).accepted).toBe(true)
+  })
+
+  test('reject what could not be measured, but for the distance to real tumors that are not there', () => {
+    expect(judge(seen({}), ruled({ edgeSharpnessHuPerMm: { max: 50 } })).reason).toBe('edgeSharpnessHuPerMm')
+    expect(judge(seen({}), ruled({ distanceToRealMm: { min: 5 } })).accepted).toBe(true)
+  })
+
+  test('hold without a baseline, too', () => {
+    const policy = ruled({ volumeMl: { max: 1 } })
+    expect(judgeTumor(kind, seen({ volumeMl: 2 }), policy, false).reason).toBe('volumeMl')
+    expect(judgeTumor(kind, seen({ volumeMl: 1 }), policy, false).reason).toBe('notJudged')
+  })
+
+  test('know what the baseline called tumor before painting', () => {
+    const policy = ruled({ alreadySeenShare: { max: 0.2 } })
+    expect(judge(measures(100, 90, 30), policy).reason).toBe('alreadySeenShare')
+    expect(judge(measures(100, 90, 10), policy).measures.alreadySeenShare).toBeCloseTo(0.1, 6)
+  })
+
+  test('are laid over by organ and size, the last one that fits first', () => {
+    const policy: QualityPolicy = {
+      ...ruled({ volumeMl: { min: 1 } }),
+      overrides: [
+        { organ: 'liver', shareSeenThreshold: 0.95 },
+        { size: 'tiny', shareSeenThreshold: 0.5, rules: { volumeMl: {} } },
+      ],
+    }
+    const tumor = seen({ volumeMl: 0.5 })
+    expect(judgeTumor({ organ: 'liver', size: 'small' }, tumor, policy, true).reason).toBe('notSeen')
+    expect(judgeTumor({ organ: 'kidney', size: 'small' }, tumor, policy, true).reason).toBe('volumeMl')
+    expect(judgeTumor({ organ: 'liver', size: 'tiny' }, tumor, policy, true).reason).toBe('seen')
+  })
+})
+
+describe('one share for all tumors of a case', () => {
+  test('keeps or rejects them together, and a rule rejects one of them', () => {
+    const policy: QualityPolicy = { ...published, rules: { volumeMl: { min: 1 } } }
+    const tumors = [
+      { kind, measures: { ...measures(900, 800), more: { volumeMl: 3 } } },
+      { kind, measures: { ...measures(100, 0), more: { volumeMl: 0.3 } } },
+    ]
+    expect(judgeTogether(tumors, policy, true).map(({ reason }) => reason)).toEqual(['seen', 'volumeMl'])
+    expect(judgeTogether(tumors, { ...policy, shareSeenThreshold: 0.8 }, true).map(({ reason }) => reason)).toEqual([
+      'notSeen',
+      'notSeen',
+    ])
+  })
 })

@@ -1,11 +1,20 @@
 import { expect, test } from 'vitest'
 import { judge } from '../../src/quality/judge.js'
+import type { QualityPolicy } from '../../src/quality/policy.js'
 import { type JudgedTumor, summarise } from '../../src/quality/summary.js'
 import type { OrganName } from '../../src/volume/labels.js'
 
+const published: QualityPolicy = {
+  shareSeenThreshold: 0.7,
+  subtractAlreadySeen: false,
+  shareOver: 'tumor',
+  rules: {},
+  overrides: [],
+}
+
 function tumor(organ: OrganName, seenVoxels: number): JudgedTumor {
   const measures = { syntheticVoxels: 1000, seenVoxels, alreadySeenVoxels: 0, contrast: 0 }
-  return { organ, verdict: judge(measures, { shareSeenThreshold: 0.7, subtractAlreadySeen: false }) }
+  return { organ, verdict: judge({ organ, size: 'small' }, measures, published, true) }
 }
 
 test('a step is told as means and counts, in all and by organ', () => {

@@ -18,6 +18,8 @@ class CropMeasures:
     already_seen_voxels: int
     # mean windowed intensity of the synthetic voxels, after minus before painting
     contrast: float
+    # what else the policy asks for, by name
+    more: dict[str, float]
 
 
 class FrameSource(Protocol):

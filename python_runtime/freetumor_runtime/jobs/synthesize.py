@@ -44,7 +44,7 @@ from freetumor_runtime.synthesis.window_field import WindowField
 from freetumor_runtime.training.pictures import plane_pictures
 from freetumor_runtime.training.ranks import Ranks
 
-# A box of the region -> the averaged output [C, X, Y, Z] of a network there.
+# A box of the region -> what the averaged output of a network says there, [K, X, Y, Z].
 Field = Callable[[Box], Tensor]
 
 
@@ -91,16 +91,27 @@ class Tools:
         windows = self.spec.generatorWindows
         if windows.windowBatch > 1:
             return whole_field(self.generator, image_XYZ, self.spec.patchVoxels, windows.overlap, windows.windowBatch)
-        keep = image_XYZ.numel() * 4 * len(self.spec.organs)
-        return WindowField(self.generator, image_XYZ, self.spec.patchVoxels, windows.overlap, keep).at
+        return WindowField(self.generator, image_XYZ, self.spec.patchVoxels, windows.overlap, keep=True).at
 
-    def seen_field(self, image_XYZ: Tensor, keep_bytes: int = 0) -> Callable[[Box], Tensor]:
-        """Where the baseline calls tumor, bool."""
+    def seen_field(self, image_XYZ: Tensor, keep: bool = False) -> Field:
+        """Where the baseline calls tumor, bool [1, X, Y, Z]."""
         assert self.judge is not None
         patch = self.judge.metadata.get("patchVoxels", self.spec.patchVoxels)
-        field_ = WindowField(self.judge.network, image_XYZ, patch, self.spec.judgeOverlap, keep_bytes)
         tumors = torch.tensor(self.judge.tumor_outputs, device=self.device)
-        return lambda box: torch.isin(field_.at(box).argmax(0), tumors)
+
+        def calls_tumor(logits_CXYZ: Tensor) -> Tensor:
+            return torch.isin(logits_CXYZ.argmax(0, keepdim=True), tumors)
+
+        # its norms are those of each window: how many share a batch does not matter
+        return WindowField(
+            self.judge.network,
+            image_XYZ,
+            patch,
+            self.spec.judgeOverlap,
+            batch=self.spec.judgeWindowBatch,
+            keep=keep,
+            finish=calls_tumor,
+        ).at
 
 
 @dataclass
@@ -117,7 +128,7 @@ class OpenCase:
     affine: np.ndarray
     textures: TextureBank
     raw: Field | None
-    already_seen: Callable[[Box], Tensor] | None
+    already_seen: Field | None
     real_tumor_mm: np.ndarray
     seconds: dict[str, float]
     _original: tuple[OriginalScan, np.ndarray] | None = field(default=None, repr=False)
@@ -148,7 +159,7 @@ class OpenCase:
             affine=affine,
             textures=TextureBank(spec.textureDirectory, size, spec.textureSeed),
             raw=tools.raw_field(image_XYZ),
-            already_seen=tools.seen_field(image_XYZ, image_XYZ.numel() * 4) if wants_already else None,
+            already_seen=tools.seen_field(image_XYZ, keep=True) if wants_already else None,
             real_tumor_mm=real_tumor_places_mm(roles, spec.spacingMm),
             seconds={"read": perf_counter() - started, "render": 0.0, "judge": 0.0, "write": 0.0},
         )
@@ -260,9 +271,9 @@ def look(case: OpenCase, tools: Tools, painted_XYZ: Tensor, stroke: Stroke | Non
     around = tuple(slice(a.start + b.start, a.stop + b.start) for a, b in zip(inside, box, strict=True))
     seen = already = 0
     if tools.judge is not None:
-        seen = int((tools.seen_field(painted_XYZ)(around) & synthetic_XYZ[inside]).sum())
+        seen = int((tools.seen_field(painted_XYZ)(around)[0] & synthetic_XYZ[inside]).sum())
         if case.already_seen is not None:
-            already = int((case.already_seen(around) & synthetic_XYZ[inside]).sum())
+            already = int((case.already_seen(around)[0] & synthetic_XYZ[inside]).sum())
     after_XYZ = painted_XYZ[box]
     view = TumorView(
         image_XYZ=after_XYZ.cpu().numpy(),

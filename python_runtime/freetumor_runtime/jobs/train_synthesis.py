@@ -123,7 +123,7 @@ def train_synthesis(
         generator_loss.backward()
         clip(generator, spec)
         optimizer_g.step()
-        measures = measure(canvases, fake_B1XYZ.detach(), roles_BXYZ, probabilities_S, painter.baseline_tumors)
+        measures = measure(spec, canvases, fake_B1XYZ.detach(), roles_BXYZ, probabilities_S, painter.baseline_tumors)
         feed.send_measures(step, measures, wants_verdicts=False)
         if ranks.first and pictures.due(step):
             leave_picture(pictures, step, canvases, fake_B1XYZ.detach(), roles_BXYZ, measures)
@@ -177,7 +177,12 @@ def paint_batch(painter: Painter, canvases: list[Canvas], raw_BCXYZ: Tensor, dra
 
 
 def measure(
-    canvases: list[Canvas], fake_B1XYZ: Tensor, roles_BXYZ: Tensor, probabilities_BCXYZ: Tensor, tumors: tuple[int, ...]
+    spec: TrainingSpec,
+    canvases: list[Canvas],
+    fake_B1XYZ: Tensor,
+    roles_BXYZ: Tensor,
+    probabilities_BCXYZ: Tensor,
+    tumors: tuple[int, ...],
 ) -> list[CropMeasures]:
     """What the baseline saw of each crop's tumors of draw 0, from the pass that the loss already needed."""
     called = probabilities_BCXYZ.detach().argmax(1)
@@ -188,7 +193,8 @@ def measure(
         if strokes:
             synthetic = roles_BXYZ[at] == SYNTHETIC
             seen = int((sees[at] & synthetic).sum())
-            measures.append(measures_of(replace(canvas, strokes=strokes), fake_B1XYZ[at, 0], synthetic, seen, 0))
+            drawn = replace(canvas, strokes=strokes)
+            measures.append(measures_of(spec, drawn, fake_B1XYZ[at, 0], roles_BXYZ[at], seen, 0))
     return measures
 
 

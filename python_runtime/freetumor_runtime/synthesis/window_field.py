@@ -1,6 +1,5 @@
 """A network's output over a region, averaged over sliding windows, computed where it is asked for (METHOD 6, 9)."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import product
 
@@ -12,11 +11,13 @@ from freetumor_runtime.synthesis.render import Box
 
 
 class WindowField:
-    """What MONAI's sliding_window_inference gives with constant blending and one window a batch, box by box.
+    """What MONAI's sliding_window_inference gives with constant blending, box by box.
 
-    Each window goes through the network alone, so that a batch norm of batch statistics does not depend on which
-    windows are asked for. Windows are kept, the most recently used ones up to `keep_bytes`, and added in their order:
-    what a box holds never depends on what was asked before. The region is padded with 0 where a patch is larger.
+    A voxel is the average over all windows that hold it, added in their order: what a box holds never depends on what
+    was asked before. With `batch` 1 each window goes through the network alone, so a batch norm of batch statistics
+    does not depend on it either. `finish` makes of the averaged output [C, ...] what is wanted voxel by voxel, [K, ...]
+    of any type; with `keep` it is kept for the whole region, and no voxel is asked for more than about twice.
+    The region is padded with 0 where a patch is larger.
     """
 
     def __init__(
@@ -25,7 +26,10 @@ class WindowField:
         image_XYZ: Tensor,
         patch: Sequence[int],
         overlap: float,
-        keep_bytes: int = 0,
+        *,
+        batch: int = 1,
+        keep: bool = False,
+        finish: Callable[[Tensor], Tensor] = lambda averaged_CXYZ: averaged_CXYZ,
     ) -> None:
         self._network = network
         self._patch = tuple(patch)
@@ -38,8 +42,11 @@ class WindowField:
             window_starts(length, side, overlap)
             for length, side in zip(self._image_XYZ.shape, self._patch, strict=True)
         ]
-        self._kept: OrderedDict[tuple[int, ...], Tensor] = OrderedDict()
-        self._keep_bytes = keep_bytes
+        self._batch = batch
+        self._finish = finish
+        self._kept_KXYZ: Tensor | None = None
+        self._known_XYZ = torch.zeros(self._image_XYZ.shape, dtype=torch.bool) if keep else None
+        # windows that went through the network
         self.computed = 0
 
     @property
@@ -49,43 +56,80 @@ class WindowField:
 
     @torch.no_grad()
     def at(self, box: Box) -> Tensor:
-        """The averaged output [C, X, Y, Z] in a box of the region."""
-        low = [part.start + offset for part, offset in zip(box, self._offset, strict=True)]
-        high = [part.stop + offset for part, offset in zip(box, self._offset, strict=True)]
-        reaching = [
-            [start for start in starts if start < end and start + side > begin]
-            for starts, side, begin, end in zip(self._starts, self._patch, low, high, strict=True)
-        ]
-        total_CXYZ: Tensor | None = None
-        count_XYZ = torch.zeros([end - begin for begin, end in zip(low, high, strict=True)])
-        for start in product(*reaching):
-            output_CXYZ = self._window(start)
-            there, here = [], []
-            for first, side, begin, end in zip(start, self._patch, low, high, strict=True):
-                from_, to = max(first, begin), min(first + side, end)
-                there.append(slice(from_ - begin, to - begin))
-                here.append(slice(from_ - first, to - first))
-            if total_CXYZ is None:
-                total_CXYZ = output_CXYZ.new_zeros((output_CXYZ.shape[0], *count_XYZ.shape))
-            total_CXYZ[(slice(None), *there)] += output_CXYZ[(slice(None), *here)]
-            count_XYZ[tuple(there)] += 1
-        assert total_CXYZ is not None
-        return total_CXYZ.div_(count_XYZ.to(total_CXYZ.device))
+        """The finished output [K, X, Y, Z] in a box of the region."""
+        inside = tuple(
+            slice(part.start + offset, part.stop + offset) for part, offset in zip(box, self._offset, strict=True)
+        )
+        if self._known_XYZ is None:
+            return self._finish(self._averaged(inside))
+        if not bool(self._known_XYZ[inside].all()):
+            self._learn(self._worthwhile(inside))
+        assert self._kept_KXYZ is not None
+        return self._kept_KXYZ[(slice(None), *inside)]
 
-    def _window(self, start: tuple[int, ...]) -> Tensor:
-        kept = self._kept.get(start)
-        if kept is not None:
-            self._kept.move_to_end(start)
-            return kept
-        place = tuple(slice(first, first + side) for first, side in zip(start, self._patch, strict=True))
-        output_CXYZ = self._network(self._image_XYZ[place][None, None])[0].to(torch.float32)
-        self.computed += 1
-        size = output_CXYZ.numel() * output_CXYZ.element_size()
-        if size <= self._keep_bytes:
-            while self._kept and (len(self._kept) + 1) * size > self._keep_bytes:
-                self._kept.popitem(last=False)
-            self._kept[start] = output_CXYZ
-        return output_CXYZ
+    def _learn(self, box: Sequence[slice]) -> None:
+        finished_KXYZ = self._finish(self._averaged(box))
+        if self._kept_KXYZ is None:
+            shape = (finished_KXYZ.shape[0], *self._image_XYZ.shape)
+            self._kept_KXYZ = torch.empty(shape, dtype=finished_KXYZ.dtype, device=finished_KXYZ.device)
+        self._kept_KXYZ[(slice(None), *box)] = finished_KXYZ
+        assert self._known_XYZ is not None
+        self._known_XYZ[tuple(box)] = True
+
+    def _worthwhile(self, box: Sequence[slice]) -> list[slice]:
+        """The box, as far as its windows settle more; all of the region once that costs no more than another box."""
+        reaching = [self._reaching(axis, part) for axis, part in enumerate(box)]
+        count = len(reaching[0]) * len(reaching[1]) * len(reaching[2])
+        if self.computed + count >= self.windows:
+            return [slice(0, length) for length in self._image_XYZ.shape]
+        settled = []
+        for axis, indices in enumerate(reaching):
+            starts, side = self._starts[axis], self._patch[axis]
+            first = 0 if indices[0] == 0 else starts[indices[0] - 1] + side
+            last = self._image_XYZ.shape[axis] if indices[-1] == len(starts) - 1 else starts[indices[-1] + 1]
+            settled.append(slice(min(first, box[axis].start), max(last, box[axis].stop)))
+        return settled
+
+    def _reaching(self, axis: int, part: slice) -> list[int]:
+        side = self._patch[axis]
+        return [at for at, start in enumerate(self._starts[axis]) if start < part.stop and start + side > part.start]
+
+    def _averaged(self, box: Sequence[slice]) -> Tensor:
+        places = [[self._starts[axis][at] for at in self._reaching(axis, part)] for axis, part in enumerate(box)]
+        order = list(product(*places))
+        total_CXYZ: Tensor | None = None
+        for at in range(0, len(order), self._batch):
+            starts = order[at : at + self._batch]
+            output_BCXYZ = self._network(torch.stack([self._window(start) for start in starts])[:, None])
+            self.computed += len(starts)
+            if total_CXYZ is None:
+                sides = [part.stop - part.start for part in box]
+                total_CXYZ = output_BCXYZ.new_zeros((output_BCXYZ.shape[1], *sides), dtype=torch.float32)
+            for start, output_CXYZ in zip(starts, output_BCXYZ, strict=True):
+                there, here = self._overlap(start, box)
+                total_CXYZ[(slice(None), *there)] += output_CXYZ[(slice(None), *here)]
+        assert total_CXYZ is not None
+        return total_CXYZ.div_(self._counts(box, places).to(total_CXYZ.device))
+
+    def _window(self, start: Sequence[int]) -> Tensor:
+        return self._image_XYZ[tuple(slice(at, at + side) for at, side in zip(start, self._patch, strict=True))]
+
+    def _overlap(self, start: Sequence[int], box: Sequence[slice]) -> tuple[list[slice], list[slice]]:
+        there, here = [], []
+        for first, side, part in zip(start, self._patch, box, strict=True):
+            from_, to = max(first, part.start), min(first + side, part.stop)
+            there.append(slice(from_ - part.start, to - part.start))
+            here.append(slice(from_ - first, to - first))
+        return there, here
+
+    def _counts(self, box: Sequence[slice], places: Sequence[Sequence[int]]) -> Tensor:
+        """How many windows hold each voxel of the box: a product of what each axis says."""
+        along = []
+        for part, starts, side in zip(box, places, self._patch, strict=True):
+            voxels = torch.arange(part.start, part.stop)
+            holding = [(voxels >= start) & (voxels < start + side) for start in starts]
+            along.append(torch.stack(holding).sum(0).to(torch.float32))
+        return along[0][:, None, None] * along[1][:, None] * along[2]
 
 
 def window_starts(length: int, side: int, overlap: float) -> list[int]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from freetumor_runtime.data.crops import (
 from freetumor_runtime.data.frames import CropMeasures
 from freetumor_runtime.errors import CheckpointError
 from freetumor_runtime.models.checkpoint import LoadedSegmentor, load_generator, load_segmentor
+from freetumor_runtime.synthesis.measures import TumorView, measure, real_tumor_places_mm
 from freetumor_runtime.synthesis.render import (
     REAL_TUMOR,
     SYNTHETIC,
@@ -164,7 +166,7 @@ class Painter:
             seen = int((self.sees_tumor(fake_XYZ[None, None])[0] & synthetic).sum())
             if self.spec.synthesis is not None and self.spec.synthesis.measureAlreadySeen:
                 already = int((self.sees_tumor(canvas.image_XYZ[None, None])[0] & synthetic).sum())
-        return measures_of(canvas, fake_XYZ, synthetic, seen, already)
+        return measures_of(self.spec, canvas, fake_XYZ, roles_XYZ, seen, already)
 
     def _canvas(self, crop: CropFrame) -> Canvas:
         image_hu, label = crop.image_hu.to(self.device), crop.label.to(self.device)
@@ -205,7 +207,11 @@ def refuse_blind_baseline(spec: TrainingSpec, judge: LoadedSegmentor) -> None:
     )
 
 
-def measures_of(canvas: Canvas, fake_XYZ: Tensor, synthetic: Tensor, seen: int, already: int) -> CropMeasures:
+def measures_of(
+    spec: TrainingSpec, canvas: Canvas, fake_XYZ: Tensor, roles_XYZ: Tensor, seen: int, already: int
+) -> CropMeasures:
+    """What is told of the tumors painted on a crop; `roles_XYZ` are those after painting."""
+    synthetic = roles_XYZ == SYNTHETIC
     voxels = int(synthetic.sum())
     change = float((fake_XYZ - canvas.image_XYZ)[synthetic].mean()) if voxels > 0 else 0.0
     return CropMeasures(
@@ -216,4 +222,22 @@ def measures_of(canvas: Canvas, fake_XYZ: Tensor, synthetic: Tensor, seen: int, 
         seen_voxels=seen,
         already_seen_voxels=already,
         contrast=change,
+        more=_more_measures(spec, canvas, fake_XYZ, roles_XYZ) if voxels > 0 else {},
     )
+
+
+def _more_measures(spec: TrainingSpec, canvas: Canvas, fake_XYZ: Tensor, roles_XYZ: Tensor) -> dict[str, float]:
+    wanted = spec.synthesis.measures if spec.synthesis is not None else ()
+    if not wanted:
+        return {}
+    roles = roles_XYZ.cpu().numpy()
+    view = TumorView(
+        image_XYZ=fake_XYZ.cpu().numpy(),
+        roles_XYZ=roles,
+        spacing_mm=spec.spacingMm,
+        window_width_hu=spec.windowHu[1] - spec.windowHu[0],
+        shape_voxels=sum(int((stroke.tumor.shape_box > 0).sum()) for stroke in canvas.strokes),
+        real_tumor_mm=real_tumor_places_mm(roles, spec.spacingMm) if "distanceToRealMm" in wanted else np.empty((0, 3)),
+        origin_mm=(0.0, 0.0, 0.0),
+    )
+    return measure(view, wanted)

@@ -33,7 +33,7 @@ def crop(augmentation=TURNED):
 
 
 def measures(draw=0):
-    return CropMeasures(7, 1, draw, synthetic_voxels=4, seen_voxels=3, already_seen_voxels=0, contrast=0.0)
+    return CropMeasures(7, 1, draw, synthetic_voxels=4, seen_voxels=3, already_seen_voxels=0, contrast=0.0, more={})
 
 
 def save(tmp_path, image, fake, mask, **changes):

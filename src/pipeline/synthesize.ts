@@ -1,0 +1,254 @@
+import { mkdir, readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import type { RunConfig } from '../config/schema.js'
+import { curate } from '../curation/curate.js'
+import { ConfigError, DataError, UsageError } from '../errors.js'
+import { openJsonLog } from '../jsonl.js'
+import type { SynthesisLine } from '../quality/ledger.js'
+import { wantedMeasures, wantsAlreadySeen } from '../quality/policy.js'
+import type { WeightedOrgan } from '../sampling/plan.js'
+import { writeWhole } from '../training/run-directory.js'
+import { LABEL_SCHEMES } from '../volume/labels.js'
+import type { StageContext } from './context.js'
+import { type ListedCase, prepareListed } from './data.js'
+import type { SynthesizeSpec } from './ports.js'
+import { trainingLabels } from './specs.js'
+import { concludeSynthesis, type Synthesis, variantKey, wholeVariants } from './synthetic-dataset.js'
+import { startTraining } from './train.js'
+import { openVariantFeed } from './variant-feed.js'
+import { earlierWeights } from './weights.js'
+
+export interface SynthesizeOptions {
+  /** `data` names the hosts, `synthesize`, `simulation` and `quality` say what is made of them. */
+  readonly config: RunConfig
+  readonly out: string
+  /** Hosts instead of those of `config.data`. */
+  readonly hosts?: readonly ListedCase[] | undefined
+  /** Null: what the generator's file says. */
+  readonly channel?: 'organ' | 'shared' | null | undefined
+  readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
+}
+
+export interface SynthesisProgress {
+  /** Variants done, of this start and of earlier ones. */
+  readonly done: number
+  /** Of this start alone. */
+  readonly doneHere: number
+  readonly total: number
+  readonly caseId: string
+  readonly variant: number
+  readonly kept: number
+  readonly tried: number
+  readonly seconds: Readonly<Record<string, number>>
+}
+
+/**
+ * Writes a synthetic data set: each host with tumors painted in, as often as there are variants, on its own grid. Goes on
+ * where an earlier start of the same settings was stopped.
+ * @throws ConfigError, DataError, UsageError for what cannot be started; a case that fails is in the result
+ */
+export async function synthesizeCases(options: SynthesizeOptions, context: StageContext): Promise<Synthesis> {
+  const { config } = options
+  const out = resolve(options.out)
+  const weights = await earlierWeights(asPainting(config), context, startTraining)
+  const hashes = {
+    generator: await hashOf(weights.generator, context),
+    baseline: await hashOf(weights.baseline, context),
+  }
+  await refuseOtherSettings(out, options, hashes)
+  for (const folder of ['imagesTr', 'labelsTr', 'changeTr'])
+    await mkdir(join(out, folder), { recursive: true })
+  const hosts = options.hosts ?? (await hostsOf(config, context))
+  const prepared = await prepareListed(config, hosts, context)
+  const failed = [...prepared.failed]
+  const names = fileNames(hosts)
+  const textureDirectory = join(resolve(config.prepare.cache), 'textures')
+  await mkdir(textureDirectory, { recursive: true })
+  const spec = synthesizeSpec(options, {
+    out,
+    hosts,
+    prepared: prepared.cases,
+    names,
+    weights,
+    textureDirectory,
+  })
+
+  const ledger = join(out, 'ledger.jsonl')
+  const done = await wholeVariants(ledger, out)
+  const counts = {
+    done: done.size,
+    doneHere: 0,
+    total: prepared.cases.length * config.synthesize.variants,
+    kept: 0,
+    tried: 0,
+  }
+  {
+    await using log = await openJsonLog<SynthesisLine>(ledger, { keep: (line) => done.has(variantKey(line)) })
+    const feed = openVariantFeed({
+      config,
+      hosts: prepared.cases.map(({ id, path }) => ({ id, prepared: path })),
+      organs: wantedOrgans(config),
+      hasBaseline: weights.baseline !== null,
+      checkpoints: hashes,
+      isDone: (caseId, variant) => done.has(variantKey({ case: caseId, variant })),
+      onVariant: (lines, result) => {
+        for (const line of lines) log.write(line)
+        counts.done++
+        counts.doneHere++
+        counts.kept += lines.filter(({ verdict }) => verdict === 'accepted').length
+        counts.tried += lines.filter(({ verdict }) => verdict !== 'noRoom').length
+        const { case: caseId, variant } = lines[0]!
+        options.onProgress?.({ ...counts, caseId, variant, seconds: result.seconds })
+      },
+      onFailure: (caseId, error) => failed.push({ caseId, error }),
+    })
+    const { signal, logDirectory } = context
+    if (counts.done < counts.total) await context.runtime.synthesize(spec, feed, { signal, logDirectory })
+  }
+  return await concludeSynthesis(out, config, hosts, failed)
+}
+
+interface SpecParts {
+  readonly out: string
+  readonly hosts: readonly ListedCase[]
+  readonly prepared: readonly { readonly id: string; readonly path: string }[]
+  readonly names: ReadonlyMap<string, string>
+  readonly weights: { readonly baseline: string | null; readonly generator: string | null }
+  readonly textureDirectory: string
+}
+
+function synthesizeSpec({ config, channel }: SynthesizeOptions, parts: SpecParts): SynthesizeSpec {
+  const { quality, synthesize, simulation, networks, evaluation, runtime, report } = config
+  const scheme = LABEL_SCHEMES[config.region]
+  const byId = new Map(parts.hosts.map((host) => [host.id, host]))
+  const { generator, baseline } = parts.weights
+  return {
+    job: 'synthesize',
+    directory: parts.out,
+    layout: synthesize.layout,
+    region: config.region,
+    numIds: scheme.names.length,
+    organs: scheme.organs,
+    windowHu: config.prepare.windowHu,
+    spacingMm: config.prepare.spacingMm,
+    patchVoxels: config.sampling.patchVoxels,
+    generator:
+      generator === null
+        ? null
+        : { checkpoint: generator, channel: channel === undefined ? networks.generator!.channel : channel },
+    generatorWindows: { overlap: synthesize.overlap, windowBatch: synthesize.windowBatch },
+    baseline:
+      baseline === null
+        ? null
+        : { checkpoint: baseline, patchMerging: networks.baseline?.patchMerging ?? null },
+    judgeOverlap: evaluation.overlap,
+    judgeWindowBatch: evaluation.windowBatch,
+    measureAlreadySeen: wantsAlreadySeen(quality),
+    measures: wantedMeasures(quality),
+    textureSizeVoxels: simulation.texture.sizeVoxels,
+    textureDirectory: parts.textureDirectory,
+    textureSeed: config.seed,
+    pictures: report.pictures,
+    device: runtime.device,
+    processesPerNode: runtime.processesPerNode,
+    threadsPerProcess: runtime.threadsPerProcess,
+    cases: parts.prepared.map(({ id, path }, at) => {
+      const { image, label, labelMap } = byId.get(id)!
+      const name = parts.names.get(id)!
+      return {
+        id,
+        name,
+        image,
+        label: label!,
+        labelMap,
+        prepared: path,
+        pictured: at < report.pictures,
+      }
+    }),
+  }
+}
+
+/** Everything that is listed but tests, if it has a label. */
+async function hostsOf(config: RunConfig, context: StageContext): Promise<readonly ListedCase[]> {
+  const { cases, missing } = await curate(config.data, config.region)
+  for (const { dataset, count, example } of missing)
+    context.note(`${dataset}: ${count} listed files do not exist, first ${example}`, 'warning')
+  const hosts = cases.filter(({ split, label }) => split !== 'test' && label !== null)
+  if (hosts.length === 0)
+    throw new DataError('no host: no data set lists a case with a label outside its test part', {
+      hint: 'offline synthesis needs organ labels; `freetumor data list` and `freetumor data check` tell more',
+    })
+  return hosts
+}
+
+/** The networks are those of segmentation training with online synthesis, whatever job the file is of. */
+function asPainting(config: RunConfig): RunConfig {
+  return { ...config, job: 'segmentation', training: { ...config.training, target: 'all', task: 'freesyn' } }
+}
+
+async function hashOf(checkpoint: string | null, context: StageContext): Promise<string | null> {
+  if (checkpoint === null) return null
+  return (await context.runtime.inspect(checkpoint, { signal: context.signal })).sha256
+}
+
+function wantedOrgans(config: RunConfig): WeightedOrgan[] {
+  const wanted = trainingLabels({
+    ...config,
+    training: { ...config.training, target: 'all' },
+  }).organs.flatMap((organ) => {
+    const weight = config.simulation.organWeights[organ.name] ?? 0
+    return weight > 0 ? [{ ...organ, weight }] : []
+  })
+  if (wanted.length === 0)
+    throw new ConfigError('simulation.organWeights: no organ of the region has a weight above 0', {
+      hint: `give one of ${LABEL_SCHEMES[config.region].organs.map(({ name }) => name).join(', ')} a weight`,
+    })
+  return wanted
+}
+
+/** A name for the files of each host: its stem, with the data set before it where stems occur twice. */
+function fileNames(hosts: readonly ListedCase[]): ReadonlyMap<string, string> {
+  const stem = ({ id }: ListedCase): string => id.slice(id.lastIndexOf('/') + 1)
+  const counts = new Map<string, number>()
+  for (const host of hosts) counts.set(stem(host), (counts.get(stem(host)) ?? 0) + 1)
+  return new Map(
+    hosts.map((host) => [host.id, counts.get(stem(host)) === 1 ? stem(host) : host.id.replaceAll('/', '_')]),
+  )
+}
+
+/** A folder holds the results of one set of settings; more variants of the same may be added. */
+async function refuseOtherSettings(
+  out: string,
+  { config, channel }: SynthesizeOptions,
+  checkpoints: SynthesisLine['checkpoints'],
+): Promise<void> {
+  const { seed, region, prepare, simulation, quality, synthesize, sampling, evaluation } = config
+  const settings = {
+    seed,
+    region,
+    spacingMm: prepare.spacingMm,
+    windowHu: prepare.windowHu,
+    patchVoxels: sampling.patchVoxels,
+    simulation,
+    quality,
+    synthesize: { ...synthesize, variants: undefined },
+    judgeOverlap: evaluation.overlap,
+    channel: channel === undefined ? (config.networks.generator?.channel ?? null) : channel,
+    checkpoints,
+  }
+  const path = join(out, 'synthesis.json')
+  const text = `${JSON.stringify(settings, null, 2)}\n`
+  const before = await readFile(path, 'utf8').catch(() => null)
+  if (before !== null && before !== text) {
+    const old = JSON.parse(before) as Record<string, unknown>
+    const now = JSON.parse(text) as Record<string, unknown>
+    const changed = Object.keys(now).filter((key) => JSON.stringify(old[key]) !== JSON.stringify(now[key]))
+    throw new UsageError(`${out} holds a synthesis with other settings: ${changed.join(', ')}`, {
+      hint: 'choose another --out, or remove the folder',
+    })
+  }
+  if (before === null) {
+    await mkdir(out, { recursive: true })
+    await writeWhole(path, text)
+  }
+}

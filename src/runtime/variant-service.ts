@@ -1,0 +1,78 @@
+import { z } from 'zod'
+import { RuntimeCrashError } from '../errors.js'
+import { RoundMeasures, VariantRound, VariantWritten } from '../generated/freetumor/runtime/v1/feed.js'
+import type { AttemptMeasures, VariantRound as Round, VariantFeed, VariantResult } from '../pipeline/ports.js'
+import type { Message, Tensor } from '../transport/frames.js'
+import { toTumorPlan } from './feed-service.js'
+
+const PACKAGE = 'freetumor.runtime.v1.'
+const byKind = z.object({ image: z.string(), label: z.string(), change: z.string() })
+const written = z.union([
+  z.object({ error: z.object({ kind: z.string(), message: z.string(), hint: z.string() }) }),
+  z.object({
+    files: byKind.nullable(),
+    sha256: byKind.optional(),
+    host: z.string().optional(),
+    changedVoxels: z.number().optional(),
+    seconds: z.record(z.string(), z.number()),
+  }),
+])
+
+/**
+ * Answers one message of a rank of an offline synthesis; undefined where there is nothing to answer.
+ * @throws RuntimeCrashError on a message that does not belong here
+ */
+export async function answerVariantRank(
+  feed: VariantFeed,
+  rank: number,
+  message: Message,
+): Promise<Message | undefined> {
+  switch (message.kind) {
+    case `${PACKAGE}VariantRequest`:
+      return toRound(await feed.begin(rank))
+    case `${PACKAGE}RoundMeasures`: {
+      const { attempts } = RoundMeasures.decode(message.body)
+      return toRound(await feed.judged(rank, attempts.map(toMeasures)))
+    }
+    case `${PACKAGE}VariantWritten`: {
+      const { caseId, variant, json } = VariantWritten.decode(message.body)
+      await feed.written(rank, caseId, variant, written.parse(JSON.parse(json)) as VariantResult)
+      return undefined
+    }
+    default:
+      throw new RuntimeCrashError(`rank ${rank} sent ${message.kind}, which offline synthesis does not know`)
+  }
+}
+
+function toRound(round: Round | null): Message {
+  const tensors = new Map<string, Tensor>()
+  const body = VariantRound.encode(
+    round === null
+      ? VariantRound.fromPartial({ finished: true })
+      : {
+          finished: false,
+          caseId: round.caseId,
+          variant: round.variant,
+          regionStart: [...round.regionStart],
+          regionShape: [...round.regionShape],
+          accepted: [...round.accepted],
+          attempts: round.attempts.map(({ tumor, attempt, plan }) => ({
+            tumor,
+            attempt,
+            plan: toTumorPlan(plan, `shape${tumor}`, tensors),
+          })),
+        },
+  ).finish()
+  return { kind: `${PACKAGE}VariantRound`, body, tensors }
+}
+
+function toMeasures(one: RoundMeasures['attempts'][number]): AttemptMeasures {
+  return {
+    tumor: one.tumor,
+    syntheticVoxels: Number(one.syntheticVoxels),
+    seenVoxels: Number(one.seenVoxels),
+    alreadySeenVoxels: Number(one.alreadySeenVoxels),
+    contrast: one.contrast,
+    more: one.more,
+  }
+}
