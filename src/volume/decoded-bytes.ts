@@ -15,11 +15,20 @@ export interface StoredFile {
   readonly compressed: boolean
 }
 
-/** The first bytes of what the file holds decoded; fewer when it holds fewer. */
-export async function readStart(file: StoredFile, length: number): Promise<Uint8Array> {
+/**
+ * The first bytes of what the file holds decoded; fewer when it holds fewer.
+ * @param least fewer than this may be all there are or all that is left of a damaged file: then its end is asked
+ * @throws DataError `truncated` or `corruptGzip`
+ */
+export async function readStart(file: StoredFile, length: number, least: number): Promise<Uint8Array> {
+  const start = await firstBytes(file, length, 'start')
+  return start.length < least ? firstBytes(file, length, 'all') : start
+}
+
+async function firstBytes(file: StoredFile, length: number, part: 'start' | 'all'): Promise<Uint8Array> {
   const start = new Uint8Array(length)
   let filled = 0
-  for await (const chunk of decodedChunks(file, 16 * 1024, 'start')) {
+  for await (const chunk of decodedChunks(file, 16 * 1024, part)) {
     start.set(chunk.subarray(0, length - filled), filled)
     filled = Math.min(length, filled + chunk.length)
     if (filled === length) break
@@ -47,7 +56,7 @@ export async function readRest(file: StoredFile, offset: number, target: Uint8Ar
   for await (const chunk of decodedChunks(file, 1024 * 1024, 'all')) {
     if (position + chunk.length > total) throw trailing(file, total)
     const skipped = Math.min(chunk.length, Math.max(0, offset - position))
-    target.set(chunk.subarray(skipped), position + skipped - offset)
+    if (skipped < chunk.length) target.set(chunk.subarray(skipped), position + skipped - offset)
     position += chunk.length
   }
   if (position < total) throw truncated(file, position, total)

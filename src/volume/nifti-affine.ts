@@ -18,8 +18,8 @@ export function affineOfHeader(
   version: 1 | 2,
   shape: Vec3,
 ): HeaderAffine | null {
-  if (fields.sform_code > 0) return { affine: sform(bytes, fields.littleEndian, version), source: 'sform' }
-  if (fields.qform_code > 0) {
+  if (fields.sform_code !== 0) return { affine: sform(bytes, fields.littleEndian, version), source: 'sform' }
+  if (fields.qform_code !== 0) {
     const affine = qform(fields, version)
     return affine && { affine, source: 'qform' }
   }

@@ -54,6 +54,8 @@ export interface NiftiHeader {
   readonly voxelOffset: number
 }
 
+/** Of NIfTI-1 and of NIfTI-2. */
+export const MIN_HEADER_BYTES = 348
 export const MAX_HEADER_BYTES = 540
 const MAX_DIMENSION = 4096
 const SPACING_RANGE_MM = [0.01, 50] as const

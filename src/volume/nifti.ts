@@ -7,6 +7,7 @@ import { ARRAYS, type StoredArray } from './nifti-arrays.js'
 import {
   bytesPerVoxel,
   MAX_HEADER_BYTES,
+  MIN_HEADER_BYTES,
   type NiftiHeader,
   parseNiftiHeader,
   refusal,
@@ -128,7 +129,7 @@ async function headerOf(
   stored: StoredFile,
   { maxBytes = DEFAULT_MAX_BYTES }: ReadOptions,
 ): Promise<NiftiHeader> {
-  const header = parseNiftiHeader(await readStart(stored, MAX_HEADER_BYTES), stored.name)
+  const header = parseNiftiHeader(await readStart(stored, MAX_HEADER_BYTES, MIN_HEADER_BYTES), stored.name)
   const total =
     header.voxelOffset + header.shape[0] * header.shape[1] * header.shape[2] * bytesPerVoxel(header.dataType)
   if (total > maxBytes) throw tooLarge(stored.name, total, maxBytes)

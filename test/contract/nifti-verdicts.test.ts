@@ -106,6 +106,28 @@ describe('made files', () => {
     expect(kinds.size).toBeGreaterThan(5)
   })
 
+  it('changed at random in several ways are judged alike', async () => {
+    // A sample of the campaign in scripts/faults/nifti_files.py.
+    const written = runPython('test/contract/mutated_nifti.py', '', [temporaryFolder(), '300', '11'])
+    const answers = await expectAgreement(written.trim().split('\n'))
+    expect(new Set(answers.map(({ verdict }) => verdict)).size).toBeGreaterThan(7)
+    expect(answers.map(({ verdict }) => verdict)).not.toContain('undefined')
+  })
+
+  it('that unfold into more than they say or may are refused alike, without unfolding them', async () => {
+    const bytes = 300 * 1024 * 1024
+    const files = runPython('test/contract/mutated_nifti.py', '', [temporaryFolder(), 'bombs', String(bytes)])
+    const before = process.memoryUsage().rss
+    const answers = await expectAgreement(files.trim().split('\n'))
+    expect(process.memoryUsage().rss - before).toBeLessThan(bytes / 3)
+    expect(answers.map(({ verdict }) => verdict)).toEqual([
+      'trailingData',
+      'tooLarge',
+      'truncated',
+      'trailingData',
+    ])
+  })
+
   it('with any one byte of the compressed data changed are refused or read alike', async () => {
     const folder = temporaryFolder()
     const whole = gzipped(madeNifti())

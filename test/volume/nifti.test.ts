@@ -209,6 +209,16 @@ describe('the verdict on damaged and hostile files', () => {
   })
 })
 
+describe('a file with much before its voxels', () => {
+  it('is read from the offset that it states, compressed or not', async () => {
+    const offset = 3 * 1024 * 1024
+    const bytes = Buffer.concat([madeNifti({ offset }).subarray(0, 352), Buffer.alloc(offset - 352)])
+    const whole = Buffer.concat([bytes, madeNifti().subarray(352)])
+    for (const content of [whole, gzipped(whole)])
+      expect((await readNifti(await fileOf(content))).data[59]).toBe(59)
+  })
+})
+
 describe('readNiftiHeader', () => {
   it('judges the header and leaves the data alone', async () => {
     const bytes = gzipped(madeNifti())

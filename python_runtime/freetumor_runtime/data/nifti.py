@@ -22,6 +22,7 @@ from freetumor_runtime.errors import DataError, EnvironmentError
 # A CT of 512 x 512 x 2048 voxels in float32.
 DEFAULT_MAX_BYTES = 2**31
 
+_MIN_HEADER_BYTES = 348
 _MAX_HEADER_BYTES = 540
 _MAX_DIMENSION = 4096
 # float32 of 0.01 is a little below 0.01.
@@ -68,7 +69,7 @@ def load_nifti(path: str, max_bytes: int = DEFAULT_MAX_BYTES) -> tuple[np.ndarra
     The affine is 4x4 float64, voxel to RAS millimetres. Raises NiftiError that names the file.
     """
     header, voxels = _read(path, max_bytes)
-    array = np.frombuffer(voxels, header.dtype).reshape(header.shape, order="F")
+    array = voxels.view(header.dtype).reshape(header.shape, order="F")
     array = array.astype(header.dtype.newbyteorder("="), copy=False)
     if (header.slope, header.inter) != (1.0, 0.0):
         array = _rescaled(array, header.slope, header.inter)
@@ -103,7 +104,7 @@ def save_nifti(path: str, array: np.ndarray, affine: np.ndarray, dtype: type[np.
     write_synced(path, content)
 
 
-def _read(path: str, max_bytes: int) -> tuple[NiftiHeader, bytearray]:
+def _read(path: str, max_bytes: int) -> tuple[NiftiHeader, np.ndarray]:
     with _open(path) as file:
         stored = os.fstat(file.fileno()).st_size
         if stored > max_bytes:
@@ -132,28 +133,35 @@ def _open(path: str) -> BinaryIO:
 
 def _start(file: BinaryIO, path: str) -> bytes:
     start = b""
-    for chunk in _decoded(file, path, 1 << 14):
-        start += chunk
-        if len(start) >= _MAX_HEADER_BYTES:
-            break
+    try:
+        for chunk in _decoded(file, path, 1 << 14):
+            start += chunk
+            if len(start) >= _MAX_HEADER_BYTES:
+                break
+    except NiftiError:
+        # Enough to be judged is judged first; the damage behind it is found when the voxels are read.
+        if len(start) < _MIN_HEADER_BYTES:
+            raise
     return start[:_MAX_HEADER_BYTES]
 
 
-def _rest(file: BinaryIO, path: str, stored: int, offset: int, length: int) -> bytearray:
+def _rest(file: BinaryIO, path: str, stored: int, offset: int, length: int) -> np.ndarray:
     total = offset + length
     compressed = _is_gzip(file)
     if stored * (_MAX_INFLATION if compressed else 1) < total:
         raise _truncated(path, stored, total)
     if not compressed and stored > total:
         raise _trailing(path, total)
-    rest = bytearray(length)
+    # Not zeroed: memory that the file does not fill is never touched, whatever its header promises.
+    rest = np.empty(length, np.uint8)
+    target = memoryview(rest)
     position = 0
     for chunk in _decoded(file, path, _CHUNK_BYTES):
         if position + len(chunk) > total:
             raise _trailing(path, total)
         skipped = min(len(chunk), max(0, offset - position))
         start = position + skipped - offset
-        rest[max(0, start) : max(0, start) + len(chunk) - skipped] = memoryview(chunk)[skipped:]
+        target[max(0, start) : max(0, start) + len(chunk) - skipped] = memoryview(chunk)[skipped:]
         position += len(chunk)
     if position < total:
         raise _truncated(path, position, total)
