@@ -9,15 +9,7 @@ import numpy as np
 
 SHAPE = (512, 512, 200)
 SPACING_MM = (0.8, 0.8, 1.5)
-LABELS = {
-    "background": 0,
-    "liver": 1,
-    "liver tumor": 2,
-    "pancreas": 3,
-    "pancreas tumor": 4,
-    "kidney": 5,
-    "kidney tumor": 6,
-}
+NAMES = ["background", "liver", "liver tumor", "pancreas", "pancreas tumor", "kidney", "kidney tumor"]
 # Centre and radii in [-1, 1] of the volume, RAS: right is the first axis.
 ORGANS = [
     (1, 60, (0.35, 0.1, 0.2), (0.3, 0.3, 0.45)),
@@ -40,16 +32,9 @@ def make_data_set(folder: Path, cases: int, shape: tuple[int, int, int] = SHAPE)
         image, label = make_case(number, shape)
         write(folder / f"imagesTr/case_{number:03d}.nii.gz", image)
         write(folder / f"labelsTr/case_{number:03d}.nii.gz", label)
-    (folder / "dataset.json").write_text(
-        json.dumps(
-            {
-                "channel_names": {"0": "CT"},
-                "labels": {name: number for number, name in enumerate(NAMES)},
-                "numTraining": cases,
-                "file_ending": ".nii.gz",
-            }
-        )
-    )
+    labels = {name: number for number, name in enumerate(NAMES)}
+    facts = {"channel_names": {"0": "CT"}, "labels": labels, "numTraining": cases, "file_ending": ".nii.gz"}
+    (folder / "dataset.json").write_text(json.dumps(facts))
     done.write_text(json.dumps(wanted))
 
 
