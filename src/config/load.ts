@@ -87,7 +87,7 @@ function anchored(input: unknown, folder: string): unknown {
   return input
 }
 
-function withOverrides(input: unknown, pairs: readonly string[]): unknown {
+export function withOverrides(input: unknown, pairs: readonly string[]): unknown {
   const copy = structuredClone(input)
   for (const pair of pairs) {
     const at = pair.indexOf('=')

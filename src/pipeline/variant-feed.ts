@@ -1,4 +1,5 @@
 import type { RunConfig } from '../config/schema.js'
+import { FreetumorError } from '../errors.js'
 import { judge, judgeTogether, type Verdict } from '../quality/judge.js'
 import type { SynthesisLine } from '../quality/ledger.js'
 import type { WeightedOrgan } from '../sampling/plan.js'
@@ -93,11 +94,21 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
       const { id } = host
       const variants = range(config.synthesize.variants).filter((variant) => !options.isDone(id, variant))
       if (variants.length === 0) continue
-      const region = await readRegion({ caseId: id, path: host.prepared }, config.sampling.patchVoxels)
-      if (region === null) options.onFailure(id, { ...NO_LABEL, message: `${id}: ${NO_LABEL.message}` })
+      const region = await regionOf(host)
+      if ('message' in region) options.onFailure(id, region)
       else return { id, region, organs: presentOrgans(options.organs, region), variants }
     }
     return null
+  }
+
+  const regionOf = async ({ id, prepared }: HostCase): Promise<Region | CaseError> => {
+    try {
+      const region = await readRegion({ caseId: id, path: prepared }, config.sampling.patchVoxels)
+      return region ?? { ...NO_LABEL, message: `${id}: ${NO_LABEL.message}` }
+    } catch (error) {
+      if (!(error instanceof FreetumorError)) throw error
+      return { kind: error.code, message: error.message, hint: error.hint ?? '' }
+    }
   }
 
   return {

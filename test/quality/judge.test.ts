@@ -1,6 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { judge as judgeTumor, judgeTogether, type TumorMeasures, type Verdict } from '../../src/quality/judge.js'
+import {
+  judgeTogether,
+  judge as judgeTumor,
+  type TumorMeasures,
+  type Verdict,
+} from '../../src/quality/judge.js'
 import type { QualityPolicy } from '../../src/quality/policy.js'
 
 const published: QualityPolicy = {
@@ -109,7 +114,10 @@ describe('rules besides', () => {
 
   test('reject a tumor outside a range, and name the rule', () => {
     const policy = ruled({ contrastHu: { min: -100, max: -5 }, volumeMl: { min: 0.1 } })
-    expect(judge(seen({ contrastHu: -20, volumeMl: 2 }), policy)).toMatchObject({ accepted: true, reason: 'seen' })
+    expect(judge(seen({ contrastHu: -20, volumeMl: 2 }), policy)).toMatchObject({
+      accepted: true,
+      reason: 'seen',
+    })
     expect(judge(seen({ contrastHu: -3, volumeMl: 2 }), policy)).toMatchObject({
       accepted: false,
       reason: 'contrastHu',
@@ -162,9 +170,8 @@ describe('one share for all tumors of a case', () => {
       { kind, measures: { ...measures(100, 0), more: { volumeMl: 0.3 } } },
     ]
     expect(judgeTogether(tumors, policy, true).map(({ reason }) => reason)).toEqual(['seen', 'volumeMl'])
-    expect(judgeTogether(tumors, { ...policy, shareSeenThreshold: 0.8 }, true).map(({ reason }) => reason)).toEqual([
-      'notSeen',
-      'notSeen',
-    ])
+    expect(
+      judgeTogether(tumors, { ...policy, shareSeenThreshold: 0.8 }, true).map(({ reason }) => reason),
+    ).toEqual(['notSeen', 'notSeen'])
   })
 })

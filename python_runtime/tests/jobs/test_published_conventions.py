@@ -54,6 +54,7 @@ def training(folder, job, **parts):
         "precision": "fp32",
         "validation": SimpleNamespace(everySteps=None, cases=()),
         "checkpoint": SimpleNamespace(everySteps=None, keep=1),
+        "fingerprint": SimpleNamespace(config="", data=""),
         "pictures": 0,
         **parts,
     }
@@ -75,7 +76,7 @@ def written(tmp_path_factory):
     spec = training(
         folder / "synthesis",
         "synthesis",
-        synthesis=SynthesisSpec((32, 32, 32), str(folder), 1, gated=False, measureAlreadySeen=False),
+        synthesis=SynthesisSpec((32, 32, 32), str(folder), 1, gated=False, measureAlreadySeen=False, measures=()),
         baseline=BaselineSpec(str(baseline), None),
         generator=GeneratorSpec(None, 4, "organ", 3),
     )

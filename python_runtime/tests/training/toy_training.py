@@ -181,6 +181,7 @@ def toy_spec(run: Path, job: str, folder: Path, baseline: str | None = None) -> 
         "textureSeed": 0,
         "gated": False,
         "measureAlreadySeen": False,
+        "measures": [],
     }
     names = ["background", "liver", "liver tumor", "pancreas", "pancreas tumor", "kidney", "kidney tumor"]
     organs = [

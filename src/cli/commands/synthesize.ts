@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
-import { loadConfig } from '../../config/load.js'
+import { loadConfig, withOverrides } from '../../config/load.js'
 import { resolveConfig } from '../../config/resolve.js'
 import { ORGAN_NAMES, REGIONS, type RunConfig } from '../../config/schema.js'
 import { pairCases } from '../../curation/pairs.js'
@@ -49,7 +49,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
     )
     .requiredOption('--out <dir>', 'folder of the synthetic data set; one that was stopped is gone on with')
     .option('--config <file>', 'run configuration: hosts, networks, sizes, quality')
-    .option('--set <key=value...>', 'lay values over the file')
+    .option('--set <key=value...>', 'lay values over the file, or over the published settings')
     .option('--generator <file>', 'weights of a tumor generator; without it the difference is hand-crafted')
     .option(
       '--baseline <file>',
@@ -143,7 +143,7 @@ async function configOfWeights(options: Options, io: CliIo, inspect: Inspect): P
       { hint: 'give --region abdomen or --region chest, or --config FILE' },
     )
   const [windowHu, spacingMm, patchVoxels] = PREPARATION.map((key) => told.find((one) => one?.[key])?.[key])
-  return resolveConfig({
+  const input = {
     job: 'segmentation',
     name: 'synthesis',
     region,
@@ -157,7 +157,8 @@ async function configOfWeights(options: Options, io: CliIo, inspect: Inspect): P
     // no segmentor is trained: a kind that any patch suits
     networks: { segmentor: { kind: 'small', levels: 1 }, baseline: null, generator: null },
     training: { target: 'all' },
-  })
+  }
+  return resolveConfig(withOverrides(input, options.set ?? []))
 }
 
 function withFlags(config: RunConfig, options: Options, io: CliIo): RunConfig {

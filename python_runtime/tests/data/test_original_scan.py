@@ -1,0 +1,98 @@
+"""A change of the prepared grid on the scan's own grid: only inside the mask, in stored units, geometry as it was."""
+
+import nibabel
+import numpy as np
+import pytest
+
+from freetumor_runtime.data.original_scan import RegionChange, apply_change, load_original, write_like
+
+# 20 x 24 x 10 voxels of 0.8 x 0.8 x 2.5 mm, axes turned and flipped against RAS, not at the origin
+AFFINE = np.array([[0, -0.8, 0, 40], [0.8, 0, 0, -31], [0, 0, -2.5, 17], [0, 0, 0, 1]], float)
+
+
+def write_scan(path, dtype, slope, inter, rng):
+    stored = rng.integers(900, 1100, (20, 24, 10)).astype(dtype)
+    image = nibabel.Nifti1Image(stored, None)
+    image.header.set_data_dtype(dtype)
+    image.set_sform(AFFINE, 2)
+    image.set_qform(AFFINE, 1)
+    image.header["descrip"] = b"patient SMITH"
+    image.header["aux_file"] = b"/home/smith"
+    content = bytearray(image.to_bytes())
+    content[112:120] = np.array([slope, inter], "<f4").tobytes()
+    path.write_bytes(bytes(content))
+    return stored
+
+
+def region(rng):
+    """A region of 1 mm voxels in RAS that holds most of the scan, with a change in a box of it."""
+    affine = np.eye(4)
+    affine[:3, 3] = [20, -33, -6]
+    delta, synthetic = np.zeros((22, 20, 24), np.float32), np.zeros((22, 20, 24), np.uint8)
+    box = (slice(6, 15), slice(5, 12), slice(8, 18))
+    delta[box] = rng.uniform(-60, -10, (9, 7, 10))
+    synthetic[8:13, 6:10, 10:16] = 2
+    return RegionChange(delta, synthetic, affine, [box])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "slope", "inter"), [(np.int16, 1, -1024), (np.uint16, 0.5, -500), (np.float32, 1, -1000)]
+)
+def test_the_change_is_the_interpolated_one_and_nothing_else_moves(tmp_path, dtype, slope, inter):
+    rng = np.random.default_rng(0)
+    stored = write_scan(tmp_path / "scan.nii", dtype, slope, inter, rng)
+    scan = load_original(str(tmp_path / "scan.nii"))
+    label = np.ones(stored.shape, np.uint8)
+    label[:3] = 0  # no organ there
+    change = region(rng)
+    changed, label_out, mask = apply_change(scan, label, [1], change)
+
+    assert (changed[mask == 0] == stored[mask == 0]).all()
+    assert mask.sum() > 100 and not mask[:3].any()
+    # the same by brute force: trilinear in world coordinates, voxel by voxel
+    for voxel in np.argwhere(mask)[::37]:
+        place = np.linalg.inv(change.affine) @ AFFINE @ [*voxel, 1]
+        low = np.floor(place[:3]).astype(int)
+        part = place[:3] - low
+        delta = 0.0
+        for corner in np.ndindex(2, 2, 2):
+            at = low + corner
+            weight = np.prod(np.where(corner, part, 1 - part))
+            if (at >= 0).all() and (at < change.delta_hu_XYZ.shape).all():
+                delta += weight * change.delta_hu_XYZ[tuple(at)]
+        expected = stored[tuple(voxel)] + delta / slope
+        tolerance = 0.5 + 1e-6 if np.dtype(dtype).kind in "iu" else 1e-3
+        assert abs(float(changed[tuple(voxel)]) - expected) <= tolerance
+    # tumor labels: the nearest voxel of the region, on organ only, other voxels as they were
+    for voxel in np.argwhere(label == 1)[::17]:
+        near = np.floor((np.linalg.inv(change.affine) @ AFFINE @ [*voxel, 1])[:3] + 0.5).astype(int)
+        inside = (near >= 0).all() and (near < change.synthetic_XYZ.shape).all()
+        assert label_out[tuple(voxel)] == (2 if inside and change.synthetic_XYZ[tuple(near)] else 1)
+    assert not label_out[:3].any()
+
+
+def test_a_written_scan_has_the_geometry_and_the_rescale_of_its_host_and_none_of_its_words(tmp_path):
+    rng = np.random.default_rng(1)
+    write_scan(tmp_path / "scan.nii", np.int16, 0.5, -1000, rng)
+    scan = load_original(str(tmp_path / "scan.nii"))
+    write_like(str(tmp_path / "out.nii.gz"), scan, scan.stored_IJK, is_scan=True)
+    write_like(str(tmp_path / "label.nii.gz"), scan, np.ones((20, 24, 10), np.uint8), is_scan=False)
+    host, child, label = (nibabel.load(tmp_path / name) for name in ("scan.nii", "out.nii.gz", "label.nii.gz"))
+    for other in (child, label):
+        assert np.abs(other.affine - host.affine).max() < 1e-6
+        assert (int(other.header["sform_code"]), int(other.header["qform_code"])) == (2, 1)
+        assert b"SMITH" not in other.header.binaryblock and b"smith" not in other.header.binaryblock
+        assert b"synthetic" in other.header.binaryblock
+    assert child.get_data_dtype() == np.int16
+    assert np.array_equal(child.get_fdata(), host.get_fdata())
+    assert label.get_data_dtype() == np.uint8 and label.get_fdata().max() == 1
+
+
+def test_stored_values_stay_inside_their_type(tmp_path):
+    rng = np.random.default_rng(2)
+    write_scan(tmp_path / "scan.nii", np.uint8, 1, 0, rng)
+    scan = load_original(str(tmp_path / "scan.nii"))
+    change = region(rng)
+    lowered = RegionChange(change.delta_hu_XYZ * 100, change.synthetic_XYZ, change.affine, change.boxes)
+    changed, _, mask = apply_change(scan, np.ones((20, 24, 10), np.uint8), [1], lowered)
+    assert changed.dtype == np.uint8 and changed[mask == 1].min() == 0

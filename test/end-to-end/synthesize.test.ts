@@ -1,0 +1,164 @@
+import { createHash } from 'node:crypto'
+import { mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { readNifti } from '../../src/volume/nifti.js'
+import { runCli } from '../helpers/cli.js'
+import { sharedFile } from '../helpers/shared.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+
+/** Textures of the published size take seconds each. */
+const SMALL_TEXTURES = ['--set', 'simulation.texture.sizeVoxels=[80,80,80]', 'simulation.texture.count=2']
+const real = {
+  image: sharedFile('data/totalsegmentator/example_ct.nii.gz'),
+  label: sharedFile('data/totalsegmentator/example_seg_fast_force_split.nii.gz'),
+}
+
+const digest = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex')
+const digests = (out: string): Record<string, string> =>
+  Object.fromEntries(
+    ['imagesTr', 'labelsTr', 'changeTr'].flatMap((folder) =>
+      readdirSync(join(out, folder)).map((file) => [`${folder}/${file}`, digest(join(out, folder, file))]),
+    ),
+  )
+
+async function phantoms(folder: string): Promise<{ images: string; labels: string }> {
+  await runCli(['phantom', '--out', join(folder, 'hosts'), '--cases', '2', '--size', '48', '--seed', '5'])
+  return { images: join(folder, 'hosts', 'imagesTr'), labels: join(folder, 'hosts', 'labelsTr') }
+}
+
+describe('freetumor synthesize', () => {
+  it('changes nothing outside the change mask, keeps the grid, and marks tumors in the organ', async () => {
+    const folder = temporaryFolder()
+    const { images, labels } = await phantoms(folder)
+    const out = join(folder, 'out')
+    const flags = [
+      '--images',
+      images,
+      '--labels',
+      labels,
+      '--out',
+      out,
+      '--region',
+      'abdomen',
+      ...SMALL_TEXTURES,
+    ]
+    const done = await runCli([
+      'synthesize',
+      ...flags,
+      '--organs',
+      'liver',
+      '--variants',
+      '2',
+      '--output',
+      'json',
+    ])
+    expect(done.code, done.stderr).toBe(0)
+    expect(JSON.parse(done.stdout)).toMatchObject({ hosts: 2, scans: 4, failed: [] })
+    for (const file of readdirSync(join(out, 'imagesTr'))) {
+      const host = await readNifti(join(images, file.replace(/_v\d+/, '')))
+      const hostLabel = await readNifti(join(labels, file.replace(/_v\d+/, '')))
+      const [image, label, change] = await Promise.all(
+        ['imagesTr', 'labelsTr', 'changeTr'].map((name) => readNifti(join(out, name, file))),
+      )
+      expect(image!.shape).toEqual(host.shape)
+      expect(image!.affine).toEqual(host.affine)
+      const differs = image!.data.map((value, at) => Number(value !== host.data[at]))
+      expect(differs.some(Boolean)).toBe(true)
+      expect(differs.every((value, at) => value <= Number(change!.data[at]))).toBe(true)
+      const news = [...label!.data].flatMap((id, at) =>
+        id === hostLabel.data[at] ? [] : [[hostLabel.data[at], id]],
+      )
+      expect(news.length).toBeGreaterThan(0)
+      expect(news.every(([before, after]) => before === 1 && after === 2)).toBe(true)
+    }
+  })
+
+  it('makes the same files in another process, by two ranks, in the layout of nnU-Net too', async () => {
+    const folder = temporaryFolder()
+    const { images, labels } = await phantoms(folder)
+    const flags = [
+      '--images',
+      images,
+      '--labels',
+      labels,
+      '--region',
+      'abdomen',
+      '--variants',
+      '2',
+      ...SMALL_TEXTURES,
+    ]
+    const [one, two] = ['one', 'two'].map((name) => join(folder, name)) as [string, string]
+    await runCli(['synthesize', ...flags, '--out', one])
+    const both = await runCli([
+      'synthesize',
+      ...flags,
+      '--out',
+      two,
+      '--processes',
+      '2',
+      '--layout',
+      'nnunet',
+    ])
+    expect(both.code, both.stderr).toBe(0)
+    const plain = (name: string): string => name.replace('_0000', '')
+    expect(
+      Object.fromEntries(Object.entries(digests(two)).map(([name, hash]) => [plain(name), hash])),
+    ).toEqual(digests(one))
+    expect(readdirSync(join(two, 'imagesTr')).every((name) => name.endsWith('_0000.nii.gz'))).toBe(true)
+  })
+
+  it.skipIf(!real.image || !real.label)(
+    'works on a real scan whose label has another order of axes',
+    async () => {
+      const folder = temporaryFolder()
+      for (const [name, file] of Object.entries(real)) {
+        mkdirSync(join(folder, name))
+        symlinkSync(file!, join(folder, name, 'case.nii.gz'))
+      }
+      const out = join(folder, 'out')
+      const flags = ['--images', join(folder, 'image'), '--labels', join(folder, 'label'), '--out', out]
+      const kind = [
+        '--region',
+        'abdomen',
+        '--label-map',
+        'TotalSegmentator',
+        '--tumors',
+        '3',
+        ...SMALL_TEXTURES,
+      ]
+      const done = await runCli(['synthesize', ...flags, ...kind])
+      expect(done.code, done.stderr).toBe(0)
+      const [host, image, label, change] = await Promise.all(
+        [
+          real.image!,
+          ...['imagesTr', 'labelsTr', 'changeTr'].map((name) => join(out, name, 'case_v000.nii.gz')),
+        ].map((file) => readNifti(file)),
+      )
+      expect(image!.affine).toEqual(host!.affine)
+      expect(label!.affine).toEqual(host!.affine)
+      let changed = 0
+      for (let at = 0; at < host!.data.length; at++) {
+        if (image!.data[at] === host!.data[at]) continue
+        changed++
+        if (change!.data[at] !== 1) throw new Error(`voxel ${at} changed outside the mask`)
+      }
+      expect(changed).toBeGreaterThan(50)
+      expect(label!.data.some((id) => id === 2 || id === 4 || id === 6)).toBe(true)
+    },
+  )
+
+  it('says what is missing instead of guessing', async () => {
+    const folder = temporaryFolder()
+    const { images, labels } = await phantoms(folder)
+    const flags = ['--images', images, '--labels', labels, '--out', join(folder, 'out')]
+    const untold = await runCli(['synthesize', ...flags])
+    expect(untold.code).toBe(2)
+    expect(untold.stderr).toContain('give --region abdomen or --region chest')
+    const strange = await runCli(['synthesize', ...flags, '--region', 'abdomen', '--organs', 'lung'])
+    expect(strange.code).toBe(2)
+    expect(strange.stderr).toContain('organs of the abdomen: liver, pancreas, kidney')
+    const alone = await runCli(['synthesize', '--images', images, '--out', join(folder, 'out')])
+    expect(alone.code).toBe(2)
+  })
+})

@@ -1,0 +1,259 @@
+import { readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { resolveConfig } from '../../src/config/resolve.js'
+import type { RunConfig } from '../../src/config/schema.js'
+import { readManifest } from '../../src/curation/manifest.js'
+import { readJsonLog } from '../../src/jsonl.js'
+import type { StageContext } from '../../src/pipeline/context.js'
+import type { ListedCase } from '../../src/pipeline/data.js'
+import type { ModelRuntime } from '../../src/pipeline/ports.js'
+import { synthesizeCases } from '../../src/pipeline/synthesize.js'
+import type { Synthesis } from '../../src/pipeline/synthetic-dataset.js'
+import type { SynthesisLine } from '../../src/quality/ledger.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+import { memoryRuntime } from './memory-run.js'
+
+type Change = {
+  readonly synthesize?: Partial<RunConfig['synthesize']>
+  readonly quality?: Partial<RunConfig['quality']>
+}
+
+function configOf(folder: string, { synthesize = {}, quality = {} }: Change = {}): RunConfig {
+  return resolveConfig({
+    job: 'segmentation',
+    name: 'synthetic',
+    seed: 3,
+    data: { datasets: [{ name: 'hosts', role: 'host' }] },
+    prepare: { cache: join(folder, 'cache') },
+    simulation: {
+      organWeights: { liver: 1, pancreas: 0, kidney: 0 },
+      sizeOdds: { tiny: 1, small: 1, medium: 0, large: 0 },
+      texture: { sizeVoxels: [64, 64, 64], count: 2 },
+    },
+    sampling: { patchVoxels: [32, 32, 32] },
+    networks: { segmentor: { kind: 'small', levels: 1 }, baseline: null, generator: null },
+    training: { target: 'all' },
+    synthesize: { variants: 3, tumorsPerVariant: 2, triesPerTumor: 4, ...synthesize },
+    quality,
+    report: { pictures: 0 },
+  })
+}
+
+/** Hosts whose files nobody reads: the in-memory runtime makes their prepared cases. */
+function hostsNamed(...ids: string[]): ListedCase[] {
+  return ids.map((id, at) => ({
+    id: `Mine/${id}`,
+    dataset: 'Mine',
+    patient: `patient-${id}`,
+    region: 'abdomen',
+    role: { kind: 'host' },
+    image: `/data/${id}.nii.gz`,
+    label: `/data/${id}-label.nii.gz`,
+    fold: at,
+    split: at === 0 ? 'validation' : 'training',
+    labelMap: { '1': 1 },
+  }))
+}
+
+async function made(
+  config: RunConfig,
+  out: string,
+  runtime: ModelRuntime = memoryRuntime(),
+  signal?: AbortSignal,
+  hosts = hostsNamed('a', 'b'),
+): Promise<{ result: Synthesis; ledger: SynthesisLine[] }> {
+  const context: StageContext = { runtime, signal, logDirectory: out, note: () => {} }
+  const result = await synthesizeCases({ config, out, hosts }, context)
+  return { result, ledger: await ledgerOf(out) }
+}
+
+async function ledgerOf(out: string): Promise<SynthesisLine[]> {
+  const lines: SynthesisLine[] = []
+  for await (const line of readJsonLog<SynthesisLine>(join(out, 'ledger.jsonl'))) lines.push(line)
+  return lines
+}
+
+const timeless = ({ time: _, ...line }: SynthesisLine): unknown => line
+/** The in-memory runtime sees tumors of 500 voxels and more. */
+const seen = { shareSeenThreshold: 0.5 }
+
+describe('an offline synthesis', () => {
+  it('tells of every tumor once, in order, with all that makes it again', async () => {
+    const folder = temporaryFolder()
+    const out = join(folder, 'out')
+    const { result, ledger } = await made(configOf(folder), out)
+    expect(result).toMatchObject({ hosts: 2, scans: 6, failed: [] })
+    expect(ledger.map(({ case: id, variant, tumor }) => `${id} ${variant} ${tumor}`)).toEqual(
+      ['Mine/a', 'Mine/b'].flatMap((id) =>
+        [0, 1, 2].flatMap((variant) => [0, 1].map((tumor) => `${id} ${variant} ${tumor}`)),
+      ),
+    )
+    for (const line of ledger)
+      expect(line).toMatchObject({
+        organ: 'liver',
+        seed: 3,
+        k: [3, 'synthesize', line.case, line.variant, line.tumor, line.attempt],
+        verdict: 'accepted',
+        reason: 'notJudged',
+        host: 'host',
+        file: `${line.case.slice(-1)}_v00${line.variant}.nii.gz`,
+      })
+    const list = JSON.parse(await readFile(join(out, 'dataset.json'), 'utf8'))
+    expect(list.validation.map(({ image, host }: { image: string; host: string }) => [image, host])).toEqual(
+      [0, 1, 2].map((variant) => [`./imagesTr/a_v00${variant}.nii.gz`, 'Mine/a']),
+    )
+    expect(list.training).toHaveLength(3)
+  })
+
+  it('gives its children the patient, fold and part of their hosts', async () => {
+    const folder = temporaryFolder()
+    const out = join(folder, 'out')
+    await made(configOf(folder), out)
+    const { cases } = await readManifest(join(out, 'manifest.json'))
+    expect(cases.map(({ parent, patient, fold, split }) => ({ parent, patient, fold, split }))).toEqual([
+      ...Array(3).fill({ parent: 'Mine/a', patient: 'patient-a', fold: 0, split: 'validation' }),
+      ...Array(3).fill({ parent: 'Mine/b', patient: 'patient-b', fold: 1, split: 'training' }),
+    ])
+  })
+
+  it('is the same whatever cases stand beside a case', async () => {
+    const [one, two] = [temporaryFolder(), temporaryFolder()]
+    const both = await made(configOf(one), join(one, 'out'))
+    const alone = await made(configOf(two), join(two, 'out'), memoryRuntime(), undefined, hostsNamed('b'))
+    const ofB = both.ledger.filter(({ case: id }) => id === 'Mine/b')
+    expect(alone.ledger.map(timeless)).toEqual(ofB.map(timeless))
+  })
+
+  it('goes on after it was stopped, and ends with the ledger of an unbroken one', async () => {
+    const [whole, broken] = [temporaryFolder(), temporaryFolder()]
+    const unbroken = await made(configOf(whole), join(whole, 'out'))
+    const out = join(broken, 'out')
+    const controller = new AbortController()
+    const context: StageContext = {
+      runtime: memoryRuntime(),
+      signal: controller.signal,
+      logDirectory: out,
+      note: () => {},
+    }
+    const stopped = synthesizeCases(
+      {
+        config: configOf(broken),
+        out,
+        hosts: hostsNamed('a', 'b'),
+        onProgress: ({ done }) => {
+          if (done === 2) controller.abort()
+        },
+      },
+      context,
+    )
+    await expect(stopped).rejects.toMatchObject({ code: 'stopped' })
+    expect(await ledgerOf(out)).toHaveLength(4)
+    // the runtime that wrote them was a pretended one
+    for (const variant of [0, 1])
+      for (const name of ['imagesTr', 'labelsTr', 'changeTr'])
+        await writeFile(join(out, name, `a_v00${variant}.nii.gz`), '')
+    const seenVariants: string[] = []
+    const resumed = await synthesizeCases(
+      {
+        config: configOf(broken),
+        out,
+        hosts: hostsNamed('a', 'b'),
+        onProgress: ({ caseId, variant }) => seenVariants.push(`${caseId} ${variant}`),
+      },
+      { ...context, signal: undefined },
+    )
+    expect(seenVariants).toEqual(['Mine/a 2', 'Mine/b 0', 'Mine/b 1', 'Mine/b 2'])
+    expect(resumed.scans).toBe(6)
+    expect((await ledgerOf(out)).map(timeless)).toEqual(unbroken.ledger.map(timeless))
+  })
+
+  it('makes a variant again whose files are gone', async () => {
+    const folder = temporaryFolder()
+    const out = join(folder, 'out')
+    const { ledger } = await made(configOf(folder), out)
+    // no file was ever there
+    const again = await made(configOf(folder), out)
+    expect(again.ledger.map(timeless)).toEqual(ledger.map(timeless))
+  })
+
+  it('refuses a folder that holds a synthesis of other settings, and names them; more variants may be added', async () => {
+    const folder = temporaryFolder()
+    const out = join(folder, 'out')
+    await made(configOf(folder), out)
+    const other = configOf(folder, { synthesize: { tumorsPerVariant: 1 } })
+    await expect(made(other, out)).rejects.toMatchObject({
+      code: 'usage',
+      message: expect.stringContaining('other settings: synthesize'),
+    })
+    const more = await made(configOf(folder, { synthesize: { variants: 4 } }), out)
+    expect(more.result.scans).toBe(8)
+  })
+
+  it('tells of a host that cannot be read and goes on with the others', async () => {
+    const folder = temporaryFolder()
+    const runtime = memoryRuntime()
+    const damaging: ModelRuntime = {
+      ...runtime,
+      async *prepare(spec, call) {
+        for await (const outcome of runtime.prepare(spec, call)) {
+          if (outcome.caseId === 'Mine/a' && 'result' in outcome)
+            await rm(join(outcome.result.path, 'label'), { recursive: true })
+          yield outcome
+        }
+      },
+    }
+    const { result, ledger } = await made(configOf(folder), join(folder, 'out'), damaging)
+    expect(result.scans).toBe(3)
+    expect(result.failed).toMatchObject([{ caseId: 'Mine/a', error: { kind: 'data' } }])
+    expect(new Set(ledger.map(({ case: id }) => id))).toEqual(new Set(['Mine/b']))
+  })
+})
+
+describe('verdicts', () => {
+  const withBaseline = (folder: string, change: Change = {}): RunConfig => {
+    const config = configOf(folder, change)
+    return {
+      ...config,
+      networks: {
+        ...config.networks,
+        baseline: { checkpoint: join(folder, 'b.pt'), trainFrom: null, patchMerging: null },
+      },
+    }
+  }
+
+  it('a rejected tumor is tried again with another plan, as often as allowed, and each try is a line', async () => {
+    const folder = temporaryFolder()
+    await writeFile(join(folder, 'b.pt'), '')
+    const { ledger } = await made(withBaseline(folder, { quality: seen }), join(folder, 'out'))
+    const tries = new Map<string, SynthesisLine[]>()
+    for (const line of ledger) {
+      const key = `${line.case} ${line.variant} ${line.tumor}`
+      tries.set(key, [...(tries.get(key) ?? []), line])
+    }
+    expect(tries.size).toBe(12)
+    for (const lines of tries.values()) {
+      expect(lines.map(({ attempt }) => attempt)).toEqual(lines.map((_, at) => at))
+      expect(lines.slice(0, -1).every(({ verdict }) => verdict !== 'accepted')).toBe(true)
+      expect(lines.at(-1)!.verdict === 'accepted' || lines.length === 4).toBe(true)
+      expect(new Set(lines.map(({ plan }) => JSON.stringify(plan))).size).toBe(lines.length)
+    }
+    expect(ledger.some(({ verdict }) => verdict === 'rejected')).toBe(true)
+    expect(ledger.some(({ verdict }) => verdict === 'accepted')).toBe(true)
+  })
+
+  it('with one share for a case its tumors are tried, kept and given up together', async () => {
+    const folder = temporaryFolder()
+    await writeFile(join(folder, 'b.pt'), '')
+    const { ledger } = await made(
+      withBaseline(folder, { quality: { ...seen, shareOver: 'case', shareSeenThreshold: 0.9 } }),
+      join(folder, 'out'),
+    )
+    const rounds = new Map<string, SynthesisLine[]>()
+    for (const line of ledger) {
+      const key = `${line.case} ${line.variant} ${line.attempt}`
+      rounds.set(key, [...(rounds.get(key) ?? []), line])
+    }
+    for (const lines of rounds.values()) expect(new Set(lines.map(({ verdict }) => verdict)).size).toBe(1)
+  })
+})
