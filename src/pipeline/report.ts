@@ -6,12 +6,15 @@ import { readJsonLog } from '../jsonl.js'
 import type { LedgerLine } from '../quality/ledger.js'
 import type { EvaluationRow, EvaluationTable } from '../report/evaluation-section.js'
 import { type ReportInput, renderReport } from '../report/html.js'
-import { parseTumorPicture, type TumorPicture } from '../report/pictures.js'
+import { attemptOf, parseTumorPicture, type TumorPicture } from '../report/pictures.js'
 import type { RunReport } from '../report/run-section.js'
 import { type LedgerEntry, tallyTumors } from '../report/tumor-tally.js'
 import { readEvents } from '../training/event-log.js'
 import type { RunEvent } from '../training/events.js'
 import { writeWhole } from '../training/run-directory.js'
+
+/** Of each verdict on the page of a ledger. */
+const MAX_EXAMPLES = 8
 
 const VERDICTS: Readonly<Record<LedgerLine['verdict'], string | null>> = {
   accepted: 'kept',
@@ -64,8 +67,17 @@ export async function writeLedgerReport(path: string): Promise<string> {
       },
     )
   const folder = dirname(ledger)
-  const ledgers = [{ name: 'Synthetic tumors', tumors, pictures: [] }]
+  const problems: string[] = []
+  const pictures = await readPictures(join(folder, 'pictures'), problems)
+  const ledgers = [{ name: 'Synthetic tumors', tumors, pictures: examples(pictures), problems }]
   return await writeReport(folder, { title: basename(folder), ledgers })
+}
+
+/** As many kept ones as rejected ones, the first of each. */
+function examples(pictures: readonly TumorPicture[]): readonly TumorPicture[] {
+  const of = (verdict: string): TumorPicture[] =>
+    pictures.filter((picture) => picture.verdict === verdict).slice(0, MAX_EXAMPLES)
+  return [...of('kept'), ...of('rejected')]
 }
 
 /** Makes the page of whatever lies at `path`: a run, a demo or a ledger. */
@@ -104,7 +116,10 @@ export async function readRun(directory: string): Promise<RunReport> {
     configText,
     labelNames: await labelNames(directory),
     tumors,
-    pictures: pictures.map((picture) => ({ ...picture, verdict: verdicts.get(attempt(picture)) ?? null })),
+    pictures: pictures.map((picture) => ({
+      ...picture,
+      verdict: picture.verdict ?? verdicts.get(picture.attempt) ?? null,
+    })),
     problems,
   }
 }
@@ -171,19 +186,15 @@ async function readPictures(folder: string, problems: string[]): Promise<TumorPi
 async function verdictsOf(pictures: readonly TumorPicture[], ledger: string): Promise<Map<string, string>> {
   const found = new Map<string, string>()
   if (pictures.length === 0) return found
-  const wanted = new Set(pictures.map(attempt))
+  const wanted = new Set(pictures.map(({ attempt }) => attempt))
   const search = async (): Promise<void> => {
     for await (const line of readJsonLog<LedgerLine>(ledger)) {
       const verdict = VERDICTS[line.verdict]
-      if (verdict && wanted.has(attempt(line))) found.set(attempt(line), verdict)
+      if (verdict && wanted.has(attemptOf(line))) found.set(attemptOf(line), verdict)
     }
   }
   await orMissing(search())
   return found
-}
-
-function attempt({ step, item, crop }: { step: number; item: number; crop: number }): string {
-  return `${step}/${item}/${crop}`
 }
 
 /** The labels that the segmentor learns, from the plan of the run; none when it has no plan. */

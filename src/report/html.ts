@@ -21,6 +21,8 @@ export interface LedgerReport {
   readonly name: string
   readonly tumors: TumorTally
   readonly pictures: readonly Example[]
+  /** What could not be read, a sentence each. */
+  readonly problems: readonly string[]
 }
 
 /** One page that holds everything it shows: no script, no font, no picture is loaded from anywhere. */
@@ -53,8 +55,9 @@ ${ledgers.map(ledgerSection).join('\n')}
 `
 }
 
-function ledgerSection({ name, tumors, pictures }: LedgerReport): string {
-  return `<section><h2>${escapeHtml(name)}</h2>${tumorSection(tumors, pictures)}</section>`
+function ledgerSection({ name, tumors, pictures, problems }: LedgerReport): string {
+  const said = problems.map((text) => `<p class="warning">${escapeHtml(text)}</p>`).join('')
+  return `<section><h2>${escapeHtml(name)}</h2>${said}${tumorSection(tumors, pictures)}</section>`
 }
 
 /** Several runs on one line each. */

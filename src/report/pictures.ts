@@ -15,9 +15,12 @@ export interface TumorPlane {
 
 /** An example of a synthetic tumor, seen in one plane or in three. */
 export interface TumorPicture {
-  readonly step: number
-  readonly item: number
-  readonly crop: number
+  /** Of the try in its ledger. */
+  readonly attempt: string
+  /** Where it comes from, in words. */
+  readonly where: string
+  /** What became of it, where the picture itself says so. */
+  readonly verdict: string | null
   readonly organ: string
   readonly size: string
   /** What the baseline saw of the synthetic voxels, 0 to 1; null where there is no baseline. */
@@ -29,6 +32,7 @@ const MAX_SIDE = 1024
 /** A pixel of a slice becomes a square, so that a panel is at least about this wide. */
 const PANEL_WIDTH = 190
 const GAP = 6
+const PANELS = 4
 const OUTLINE = [255, 190, 0] as const
 
 /**
@@ -40,9 +44,7 @@ export function parseTumorPicture(file: string, value: unknown): TumorPicture {
   const planes = picture.planes
   if (!Array.isArray(planes) || planes.length === 0) throw refused(file, 'planes', 'at least one plane')
   return {
-    step: whole(file, picture, 'step'),
-    item: whole(file, picture, 'item'),
-    crop: whole(file, picture, 'crop'),
+    ...(picture.case === undefined ? ofTraining(file, picture) : ofCase(file, picture)),
     organ: text(file, picture, 'organ'),
     size: text(file, picture, 'size'),
     shareSeen: picture.shareSeen === null ? null : number(file, picture, 'shareSeen'),
@@ -50,17 +52,54 @@ export function parseTumorPicture(file: string, value: unknown): TumorPicture {
   }
 }
 
-/** Host, synthetic, and synthetic with the tumor's outline side by side, a row for each plane; a PNG. */
+/** The name of a try of a training's ledger. */
+export function attemptOf(line: {
+  readonly step: number
+  readonly item: number
+  readonly crop: number
+}): string {
+  return `${line.step}/${line.item}/${line.crop}`
+}
+
+type Origin = Pick<TumorPicture, 'attempt' | 'where' | 'verdict'>
+
+function ofTraining(file: string, picture: Readonly<Record<string, unknown>>): Origin {
+  const [step, item, crop] = [
+    whole(file, picture, 'step'),
+    whole(file, picture, 'item'),
+    whole(file, picture, 'crop'),
+  ]
+  return { attempt: attemptOf({ step, item, crop }), where: `step ${step + 1}`, verdict: null }
+}
+
+function ofCase(file: string, picture: Readonly<Record<string, unknown>>): Origin {
+  const name = text(file, picture, 'case')
+  const [variant, tumor, attempt] = [
+    whole(file, picture, 'variant'),
+    whole(file, picture, 'tumor'),
+    whole(file, picture, 'attempt'),
+  ]
+  return {
+    attempt: `${name}/${variant}/${tumor}/${attempt}`,
+    where: `${name}, variant ${variant}, tumor ${tumor}, try ${attempt + 1}`,
+    verdict: text(file, picture, 'verdict') === 'accepted' ? 'kept' : 'rejected',
+  }
+}
+
+/**
+ * Host, synthetic, their difference, and synthetic with the tumor's outline side by side, a row for each plane; a PNG. The
+ * grey values are those of the window in all of them; the difference is doubled, around mid-grey.
+ */
 export function tumorPng(planes: readonly TumorPlane[]): Buffer {
   const scale = Math.max(1, Math.ceil(PANEL_WIDTH / Math.max(...planes.map(({ width }) => width))))
   const panelWidth = scale * Math.max(...planes.map(({ width }) => width))
   const heights = planes.map(({ height }) => height * scale)
   const raster: Raster = {
-    width: 3 * panelWidth + 2 * GAP,
+    width: PANELS * panelWidth + (PANELS - 1) * GAP,
     height: heights.reduce((sum, height) => sum + height, GAP * (planes.length - 1)),
     rgb: new Uint8Array(
       3 *
-        (3 * panelWidth + 2 * GAP) *
+        (PANELS * panelWidth + (PANELS - 1) * GAP) *
         heights.reduce((sum, height) => sum + height, GAP * (planes.length - 1)),
     ),
   }
@@ -69,11 +108,16 @@ export function tumorPng(planes: readonly TumorPlane[]): Buffer {
     const column = (panel: number): number => panel * (panelWidth + GAP)
     drawGray(raster, plane, plane.host, column(0), top, scale)
     drawGray(raster, plane, plane.synthetic, column(1), top, scale)
-    drawGray(raster, plane, plane.synthetic, column(2), top, scale)
-    drawOutline(raster, plane, column(2), top, scale)
+    drawGray(raster, plane, difference(plane), column(2), top, scale)
+    drawGray(raster, plane, plane.synthetic, column(3), top, scale)
+    drawOutline(raster, plane, column(3), top, scale)
     top += heights[at]! + GAP
   })
   return encodePng(raster)
+}
+
+function difference({ host, synthetic }: TumorPlane): Uint8Array {
+  return host.map((before, at) => Math.max(0, Math.min(255, 128 + 2 * (synthetic[at]! - before))))
 }
 
 function drawGray(

@@ -17,16 +17,16 @@ export function tumorSection(tumors: TumorTally | null, examples: readonly Examp
 
 function pictures(examples: readonly Example[]): string {
   if (examples.length === 0) return '<p class="missing">There are no example pictures.</p>'
-  return `<h4>Examples <span class="quiet">from left to right: host, with the synthetic tumor, with its outline</span></h4>
+  return `<h4>Examples <span class="quiet">from left to right: host, with the synthetic tumor, their difference doubled around mid-grey, with its outline</span></h4>
 <div class="pictures">${examples.map(figure).join('\n')}</div>`
 }
 
-function figure({ organ, size, step, shareSeen, verdict, planes }: Example): string {
+function figure({ organ, size, where, shareSeen, verdict, planes }: Example): string {
   const what = `${size} tumor, ${organ}`
   const seen = shareSeen === null ? 'no baseline looked' : `baseline sees ${percent(shareSeen)}`
-  const told = [`step ${step + 1}`, seen, ...(verdict === null ? [] : [verdict])].join(' · ')
+  const told = [where, seen, ...(verdict === null ? [] : [verdict])].join(' · ')
   const names = planes.map(({ name }) => name).join(', ')
-  const alt = `${names} slices through a ${what}, of the host, with the synthetic tumor, and with its outline; ${told}`
+  const alt = `${names} slices through a ${what}, of the host, with the synthetic tumor, of their difference, and with its outline; ${told}`
   const source = `data:image/png;base64,${tumorPng(planes).toString('base64')}`
   return `<figure><img loading="lazy" alt="${escapeHtml(alt)}" src="${source}"><figcaption>${escapeHtml(what)} <span class="quiet">${escapeHtml(told)}</span></figcaption></figure>`
 }

@@ -23,18 +23,26 @@ interface TallyRow {
 export interface TumorTally {
   readonly rows: readonly Readonly<TallyRow>[]
   readonly noRoom: number
+  /** Tries by what was said of them, the most frequent first. */
+  readonly reasons: readonly { readonly reason: string; readonly count: number }[]
+  /** Of the tries that no other rule rejected: how many have a share seen above each threshold. */
+  readonly sweep: readonly { readonly threshold: number; readonly above: number; readonly of: number }[]
   /** `gated`: verdicts decided; `recorded`: measured only (synthesis training); `notJudged`: no baseline looked. */
   readonly mode: 'gated' | 'recorded' | 'notJudged'
 }
 
+const THRESHOLDS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 const SIZES = ['tiny', 'small', 'medium', 'large']
 
 /** Counts a ledger of any length in one pass. */
 export async function tallyTumors(lines: AsyncIterable<LedgerEntry>): Promise<TumorTally> {
   const rows = new Map<string, TallyRow>()
+  const reasons = new Map<string, number>()
+  const shares: number[] = []
   let noRoom = 0
   let mode: TumorTally['mode'] = 'gated'
   for await (const { organ = 'unknown organ', size = 'unknown size', verdict, reason, measures } of lines) {
+    reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
     if (verdict === 'noRoom') {
       noRoom++
       continue
@@ -46,12 +54,25 @@ export async function tallyTumors(lines: AsyncIterable<LedgerEntry>): Promise<Tu
     rows.set(key, row)
     row.tried++
     row.sumShareSeen += measures?.shareSeen ?? 0
+    if (reason === 'seen' || reason === 'notSeen') shares.push(measures?.shareSeen ?? 0)
     if (verdict === 'accepted' || (verdict === 'recorded' && reason !== 'notSeen' && reason !== 'empty'))
       row.kept++
   }
   const rank = ({ size }: TallyRow): number => SIZES.indexOf(size)
   const sorted = [...rows.values()].sort((a, b) => a.organ.localeCompare(b.organ) || rank(a) - rank(b))
-  return { rows: sorted, noRoom, mode }
+  return {
+    rows: sorted,
+    noRoom,
+    reasons: [...reasons]
+      .map(([reason, count]) => ({ reason, count }))
+      .sort((a, b) => b.count - a.count || a.reason.localeCompare(b.reason)),
+    sweep: THRESHOLDS.map((threshold) => ({
+      threshold,
+      above: shares.filter((share) => share > threshold).length,
+      of: shares.length,
+    })),
+    mode,
+  }
 }
 
 /** What `kept` means in a run. */
@@ -60,7 +81,7 @@ export function keptName(mode: TumorTally['mode']): string {
 }
 
 /** The tally as a table. */
-export function tumorTable({ rows, noRoom, mode }: TumorTally): string {
+export function tumorTable({ rows, noRoom, reasons, sweep, mode }: TumorTally): string {
   const crops = noRoom > 0 ? `<p>In ${counted(noRoom, 'crop')} there was no room for a tumor.</p>` : ''
   if (rows.length === 0) return `<p class="missing">No synthetic tumor was painted.</p>${crops}`
   const total = rows.reduce(
@@ -76,7 +97,21 @@ export function tumorTable({ rows, noRoom, mode }: TumorTally): string {
   return `<div class="scroll"><table><caption>By organ and size</caption>
 <thead><tr><th scope="col">organ</th><th scope="col" class="word">size</th><th scope="col">painted</th><th scope="col">${keptName(mode)}</th><th scope="col">mean share seen</th></tr></thead>
 <tbody>${rows.map((row) => tallyRow(row.organ, row.size, row, mode)).join('\n')}</tbody>
-<tfoot>${tallyRow('all', '', { ...total }, mode)}</tfoot></table></div>${unseen}${crops}`
+<tfoot>${tallyRow('all', '', { ...total }, mode)}</tfoot></table></div>${unseen}${crops}${reasonTable(reasons)}${mode === 'notJudged' ? '' : sweepTable(sweep)}`
+}
+
+function reasonTable(reasons: TumorTally['reasons']): string {
+  const rows = reasons.map(
+    ({ reason, count }) =>
+      `<tr><th scope="row">${escapeHtml(reason)}</th><td>${count.toLocaleString('en-US')}</td></tr>`,
+  )
+  return `<div class="scroll"><table><caption>By reason</caption><thead><tr><th scope="col">reason</th><th scope="col">tries</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`
+}
+
+function sweepTable(sweep: TumorTally['sweep']): string {
+  const cells = sweep.map(({ above, of }) => `<td>${of === 0 ? '–' : percent(above / of)}</td>`)
+  const heads = sweep.map(({ threshold }) => `<th scope="col">${threshold}</th>`)
+  return `<div class="scroll"><table><caption>Share of these tries that another threshold would have kept</caption><thead><tr><th scope="col">threshold</th>${heads.join('')}</tr></thead><tbody><tr><th scope="row">kept</th>${cells.join('')}</tr></tbody></table></div>`
 }
 
 function tallyRow(

@@ -22,6 +22,8 @@ function run(changes: Partial<RunReport> = {}): RunReport {
     tumors: {
       rows: [{ organ: 'liver', size: 'tiny', tried: 4, kept: 3, sumShareSeen: 2.4 }],
       noRoom: 0,
+      reasons: [],
+      sweep: [],
       mode: 'gated',
     },
     pictures: [{ ...parseTumorPicture('a', pictureFile()), verdict: 'kept' }],
@@ -116,7 +118,14 @@ describe('the page', () => {
     const html = renderReport({
       title: evil,
       made: evil,
-      ledgers: [{ name: evil, tumors: { rows: [], noRoom: 0, mode: 'gated' }, pictures: [] }],
+      ledgers: [
+        {
+          name: evil,
+          tumors: { rows: [], noRoom: 0, reasons: [], sweep: [], mode: 'gated' },
+          pictures: [],
+          problems: [],
+        },
+      ],
       evaluations: [
         {
           title: evil,
@@ -135,6 +144,8 @@ describe('the page', () => {
           tumors: {
             rows: [{ organ: evil, size: evil, tried: 1, kept: 1, sumShareSeen: 1 }],
             noRoom: 0,
+            reasons: [],
+            sweep: [],
             mode: 'gated',
           },
           pictures: [{ ...parseTumorPicture('a', pictureFile({ organ: evil, size: evil })), verdict: evil }],

@@ -16,7 +16,7 @@ const plane: TumorPlane = {
 
 describe('a picture', () => {
   const { width, height, channels, samples } = decodePng(tumorPng([plane]))
-  const panel = (width - 12) / 3
+  const panel = (width - 18) / 4
   const at = (column: number, x: number, y: number): number[] => {
     const pixel = y * width + column * (panel + 6) + x
     return [...samples.subarray(3 * pixel, 3 * pixel + 3)]
@@ -24,11 +24,13 @@ describe('a picture', () => {
   const gray = (value: number): number[] => [value, value, value]
   const middle = (pixel: number): number => Math.floor((panel / 2) * (pixel + 0.5))
 
-  test('shows host, synthetic and outline side by side, each at least 190 pixels wide', () => {
-    expect({ width, height, channels }).toEqual({ width: 3 * 190 + 12, height: 190, channels: 3 })
+  test('shows host, synthetic, difference and outline side by side, each at least 190 pixels wide', () => {
+    expect({ width, height, channels }).toEqual({ width: 4 * 190 + 18, height: 190, channels: 3 })
     expect(at(0, middle(1), middle(0))).toEqual(gray(20))
     expect(at(1, middle(1), middle(0))).toEqual(gray(99))
-    expect(at(2, middle(1), middle(0))).toEqual(gray(99))
+    expect(at(2, middle(1), middle(0))).toEqual(gray(255))
+    expect(at(2, middle(0), middle(0))).toEqual(gray(128))
+    expect(at(3, middle(1), middle(0))).toEqual(gray(99))
   })
 
   test('enlarges each pixel to a square of its own value', () => {
@@ -43,7 +45,7 @@ describe('a picture', () => {
     expect(at(0, 0, half)).toEqual(gray(30))
   })
 
-  test('draws the outline along the border of the mask, in the third panel only', () => {
+  test('draws the outline along the border of the mask, in the last panel only', () => {
     const [left, right, top, bottom] = [panel / 2, panel - 1, 0, panel / 2 - 1]
     for (const [x, y] of [
       [left, middle(0)],
@@ -51,11 +53,11 @@ describe('a picture', () => {
       [middle(1), top],
       [middle(1), bottom],
     ] as const) {
-      expect(at(2, x, y)).toEqual([255, 190, 0])
+      expect(at(3, x, y)).toEqual([255, 190, 0])
       expect(at(1, x, y)).toEqual(gray(99))
     }
-    expect(at(2, left - 1, middle(0))).toEqual(gray(10))
-    expect(at(2, middle(1), bottom + 1)).toEqual(gray(40))
+    expect(at(3, left - 1, middle(0))).toEqual(gray(10))
+    expect(at(3, middle(1), bottom + 1)).toEqual(gray(40))
   })
 
   test('shows several planes below each other, also of different sizes', () => {
@@ -72,7 +74,7 @@ describe('a picture', () => {
   test('is not enlarged where it is wide already', () => {
     const wide = { ...plane, width: 400, height: 1, host: new Uint8Array(400) }
     const png = decodePng(tumorPng([{ ...wide, synthetic: wide.host, mask: wide.host }]))
-    expect([png.width, png.height]).toEqual([1212, 1])
+    expect([png.width, png.height]).toEqual([1618, 1])
   })
 })
 
@@ -80,14 +82,23 @@ describe('a picture file', () => {
   test('is read as the runtime wrote it', () => {
     const picture = parseTumorPicture('pictures/a.json', pictureFile())
     expect(picture).toMatchObject({
-      step: 11,
-      item: 3,
-      crop: 0,
+      attempt: '11/3/0',
+      where: 'step 12',
+      verdict: null,
       organ: 'liver',
       size: 'tiny',
       shareSeen: 0.85,
     })
     expect([...picture.planes[0]!.synthetic]).toEqual([0, 1, 2, 3, 4, 5])
+  })
+
+  test('of an offline synthesis says which try of which case it shows, and what became of it', () => {
+    const offline = { case: 'Mine/a', variant: 0, tumor: 1, attempt: 2, verdict: 'rejected' }
+    expect(parseTumorPicture('a', pictureFile(offline))).toMatchObject({
+      attempt: 'Mine/a/0/1/2',
+      where: 'Mine/a, variant 0, tumor 1, try 3',
+      verdict: 'rejected',
+    })
   })
 
   test('may know no share where no baseline looked', () => {

@@ -28,6 +28,16 @@ test('counts tumors by organ, and sizes from tiny to large', async () => {
       { organ: 'pancreas', size: 'tiny', tried: 1, kept: 0, sumShareSeen: 0.25 },
     ],
     noRoom: 1,
+    reasons: [
+      { reason: 'notSeen', count: 2 },
+      { reason: 'seen', count: 2 },
+      { reason: 'noRoom', count: 1 },
+    ],
+    sweep: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9].map((threshold) => ({
+      threshold,
+      above: threshold < 0.25 ? 4 : threshold < 0.75 ? 2 : 0,
+      of: 4,
+    })),
     mode: 'gated',
   })
   const table = tumorTable(tally)
