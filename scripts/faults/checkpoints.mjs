@@ -133,7 +133,7 @@ async function diskFull(folder) {
   const mount = `mount -t tmpfs -o size=20m tmpfs '${folder}' && exec '${process.execPath}' '${fileURLToPath(import.meta.url)}' --inside '${folder}'`
   const done = spawnSync('unshare', ['--map-root-user', '--mount', 'bash', '-c', mount], { encoding: 'utf8' })
   if (done.status !== 0)
-    return { held: false, reason: `no small file system could be mounted: ${done.stderr.slice(-500)}` }
+    return { held: false, reason: `the campaign on a small file system failed: ${done.stderr.slice(-500)}` }
   return JSON.parse(done.stdout)
 }
 
@@ -237,12 +237,8 @@ function toy(folder, ranks, warmUp) {
 }
 
 function train(data, argv) {
-  const start = argv.includes('--resume') ? ['train'] : baseline
-  return spawnSync(process.execPath, [cli, ...start, ...argv], {
-    cwd: data,
-    encoding: 'utf8',
-    env: environment,
-  })
+  const options = { cwd: data, encoding: 'utf8', env: environment }
+  return spawnSync(process.execPath, [cli, 'train', ...configOf(argv), ...argv], options)
 }
 
 function trainAndKill(data, argv, atStep) {
