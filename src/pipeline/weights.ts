@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import { loadConfig, printConfig } from '../config/load.js'
 import type { RunConfig } from '../config/schema.js'
 import { ConfigError, StoppedError } from '../errors.js'
-import { latestCheckpoint } from '../training/checkpoints.js'
+import { bestCheckpoint, latestCheckpoint } from '../training/checkpoints.js'
 import type { Run, TrainOptions } from '../training/run.js'
 import { readExit } from '../training/run-directory.js'
 import { refuseBlindBaseline, refuseBlindTraining, refuseWrongGenerator } from './checkpoint.js'
@@ -15,8 +15,8 @@ import type { EarlierWeights } from './specs.js'
 type StartTraining = (config: RunConfig, runtime: ModelRuntime, options: TrainOptions) => Run
 
 /**
- * The weights a run builds on: a checkpoint that is named, or made here by the run of `trainFrom` when it is missing. Made
- * weights are kept under `.freetumor/weights` by the hash of their configuration, and used again.
+ * The weights a run builds on: a checkpoint that is named, or made here by the run of `trainFrom` when it is missing: those of
+ * its best validation where it has one, else its last. Made weights are kept under `.freetumor/weights` by the hash of their configuration, and used again.
  */
 export async function earlierWeights(
   config: RunConfig,
@@ -87,7 +87,7 @@ async function weightsOf(
     const { outcome, reason } = await run.result
     if (outcome !== 'completed') throw new StoppedError(`stopped while making networks.${network}: ${reason}`)
   }
-  const checkpoint = await latestCheckpoint(directory)
+  const checkpoint = (await bestCheckpoint(directory)) ?? (await latestCheckpoint(directory))
   if (checkpoint === null)
     throw new ConfigError(`${directory} holds no checkpoint; remove it and start again`)
   return join(checkpoint, 'model.pt')

@@ -43,7 +43,7 @@ export function toRuntimeEvent(message: JobEvent, hello: Hello): RuntimeEvent {
       return {
         type: 'stepDone',
         step: Number(event.value.step),
-        losses: event.value.losses,
+        losses: inOrder(event.value.losses),
         learningRate: event.value.learningRate,
         seconds: event.value.seconds,
         waitSeconds: event.value.waitSeconds,
@@ -81,6 +81,11 @@ export function toRuntimeEvent(message: JobEvent, hello: Hello): RuntimeEvent {
     default:
       throw new RuntimeCrashError('the runtime sent an event that this version does not know')
   }
+}
+
+/** A protobuf map comes in any order; the log of a run must not. */
+function inOrder(values: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
 /** The result of one case, as `parse` reads it; or the error that befell the case. */

@@ -119,8 +119,10 @@ def random_state() -> dict[str, Any]:
 
 def restore_random_state(state: Mapping[str, Any]) -> None:
     torch.set_rng_state(state["torch"].cpu())
-    if torch.cuda.is_available() and state["cuda"]:
-        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+    if torch.cuda.is_available():
+        # a run may go on with fewer devices than it had
+        for device, one in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
+            torch.cuda.set_rng_state(one.cpu(), device)
 
 
 def _publish(aside: Path, final: Path) -> None:

@@ -1,11 +1,12 @@
 """Checkpoint directories: complete or absent, verified, and of the configuration that loads them."""
 
 import errno
+import itertools
 import json
 import os
+import re
 import resource
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
 import pytest
@@ -93,24 +94,46 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_its_path(tmp_path):
 
 def test_a_write_that_the_system_ends_half_way_names_path_and_errno_and_leaves_the_last_checkpoint(tmp_path):
     save(tmp_path, 1)
-    script = """
-import resource, sys
-from tests.training.test_state import save
-resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, 64 << 10))
-try:
-    save(sys.argv[1], 2, size=1 << 20)
-except Exception as error:
-    print(type(error).__name__, error, error.hint, sep="\\n")
-"""
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=root, capture_output=True, text=True)
-    kind, message, hint = done.stdout.strip().split("\n")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, 64 << 10))
+        try:
+            save(tmp_path, 2, size=1 << 20)
+        except Exception as error:
+            os.write(writing, "\n".join([type(error).__name__, str(error), error.hint]).encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as told:
+        kind, message, hint = told.read().split("\n")
     assert kind == "EnvironmentError"
     assert "checkpoints/step_00000002" in message and f"(errno {errno.EFBIG})" in message
     assert "free space" in hint and "--resume" in hint
     assert names(tmp_path) == ["latest", "step_00000001"]
     assert load_checkpoint(tmp_path / "checkpoints" / "step_00000001", CPU)[1] == {"step": 1}
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+@pytest.mark.parametrize("stage", ["model.pt", "state.pt", "manifest.json", "replaced"])
+def test_a_kill_at_any_stage_of_a_save_leaves_only_whole_checkpoints(tmp_path, stage):
+    folder = tmp_path / "checkpoints"
+    child = os.fork()
+    if child == 0:
+        for step in itertools.count():
+            save(tmp_path, 1 + step // 2, value=1 + step // 2, size=1 << 18)
+    wanted = "*.replaced" if stage == "replaced" else f"*.tmp.*/{stage}"
+    while not ((folder / "latest").exists() and any(folder.glob(wanted))):
+        assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    # the one that is replaced is removed as soon as the other stands
+    names = {path.name for path in folder.iterdir()}
+    steps = [folder / name for name in names if re.fullmatch(r"step_\d{8}(\.replaced)?", name)]
+    whole = [path for path in steps if path.suffix == "" or path.stem not in names]
+    assert whole
+    for path in whole:
+        model, state = load_checkpoint(path, CPU)
+        assert model["state_dict"]["w"].unique().tolist() == [state["step"]] == [int(path.stem[-8:])]
 
 
 def test_moments_come_back_and_a_changed_weight_decay_holds():
