@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { RuntimeCrashError } from '../../src/errors.js'
+import { CheckpointError, RuntimeCrashError } from '../../src/errors.js'
 import { startTraining } from '../../src/pipeline/train.js'
 import { readEvents } from '../../src/training/event-log.js'
 import type { RunEvent } from '../../src/training/events.js'
@@ -98,6 +98,19 @@ describe('a training', () => {
     await expect(eventsOf(again)).rejects.toThrow(/already holds a run/)
     expect(await readFile(join(out, 'events.jsonl'), 'utf8')).toBe(before)
     expect(await readJson(join(out, 'exit.json'))).toMatchObject({ outcome: 'completed' })
+  })
+
+  it('refuses weights that it cannot use before any case is prepared', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('segmentation', folder)
+    const runtime = memoryRuntime({
+      inspect: () => {
+        throw new CheckpointError('baseline.pt is no checkpoint')
+      },
+      prepare: () => expect.unreachable('a case was prepared'),
+    })
+    const run = startTraining(config, runtime, { out: join(folder, 'run') })
+    await expect(run.result).rejects.toMatchObject({ code: 'checkpoint', exitCode: 2 })
   })
 })
 
