@@ -3,6 +3,9 @@ import type { ConfigInput } from './schema.js'
 type Job = ConfigInput['job']
 type Region = 'abdomen' | 'chest'
 
+/** Where prepared cases, fingerprints and the last audit lie, below the working directory. */
+export const DEFAULT_CACHE = '.freetumor/cache'
+
 /**
  * The only defaults of the project: the published settings of a job in a region (METHOD 4 to 11). A user's file is laid
  * over them key by key; a list replaces a list.
@@ -16,7 +19,7 @@ export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
     region,
     data: { root: 'data', registry: [], phantoms: null },
     prepare: {
-      cache: '.freetumor/cache',
+      cache: DEFAULT_CACHE,
       spacingMm: abdomen ? [1.5, 1.5, 1.5] : [1.25, 1.25, 5],
       windowHu: abdomen ? [-175, 250] : [-1000, 500],
       workers: 2,

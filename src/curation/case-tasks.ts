@@ -1,6 +1,9 @@
+import { DataError } from '../errors.js'
 import type { VoxelMemory } from '../volume/nifti.js'
 import { type CaseCheckOptions, checkCase } from './check-case.js'
 import type { Finding } from './finding.js'
+import type { Fingerprint } from './fingerprint.js'
+import { cachedFingerprint } from './fingerprint-cache.js'
 import type { ManifestCase } from './manifest.js'
 import { type MeasuredFiles, measureCase } from './measure-case.js'
 
@@ -8,7 +11,14 @@ import { type MeasuredFiles, measureCase } from './measure-case.js'
 export interface Tasks {
   readonly check: { readonly options: CaseCheckOptions; readonly answer: readonly Finding[] }
   readonly measure: { readonly options: null; readonly answer: MeasuredFiles }
+  readonly fingerprint: {
+    readonly options: { readonly directory: string }
+    readonly answer: FingerprintAnswer
+  }
 }
+
+/** A problem is the file's: a sentence that names it. */
+export type FingerprintAnswer = { readonly fingerprint: Fingerprint } | { readonly problem: string }
 
 export interface CaseTask<K extends keyof Tasks> {
   readonly name: K
@@ -25,7 +35,14 @@ export function workOn<K extends keyof Tasks>(
   task: CaseTask<K>,
   memory: VoxelMemory,
 ): Promise<Tasks[K]['answer']> {
-  return task.name === 'check'
-    ? checkCase(item, task.options as CaseCheckOptions, memory)
-    : measureCase(item, memory)
+  if (task.name === 'check') return checkCase(item, task.options as CaseCheckOptions, memory)
+  if (task.name === 'measure') return measureCase(item, memory)
+  const { directory } = task.options as Tasks['fingerprint']['options']
+  return cachedFingerprint(item.image, directory, memory).then(
+    (fingerprint) => ({ fingerprint }),
+    (error: unknown) => {
+      if (error instanceof DataError) return { problem: error.message }
+      throw error
+    },
+  )
 }

@@ -1,4 +1,4 @@
-import { readNifti } from '../volume/nifti.js'
+import { readStoredVoxels, scaled, type VoxelMemory } from '../volume/nifti.js'
 import type { Vec3 } from '../volume/volume.js'
 import { coarseGrid, type Reading, readingsOf } from './coarse-grid.js'
 import { exactHash, wholeHu } from './exact-hash.js'
@@ -20,14 +20,15 @@ export interface Fingerprint {
   readonly landmarks: readonly { readonly reading: Reading; readonly encoded: string }[]
 }
 
-/** @throws DataError for a file that is no readable volume */
-export async function fingerprintOf(file: string): Promise<Fingerprint> {
-  const volume = wholeHu(await readNifti(file))
+/** Reads a scan to its last voxel. @throws DataError for a file that is no readable volume */
+export async function fingerprintOf(file: string, memory: VoxelMemory): Promise<Fingerprint> {
+  const { values, header, grid } = await readStoredVoxels(file, memory)
+  const volume = wholeHu({ ...grid, data: scaled(values, header) })
   const cellMm: Vec3 = [LANDMARK_CELL_MM, LANDMARK_CELL_MM, LANDMARK_CELL_MM]
   return {
     version: FINGERPRINT_VERSION,
     exact: exactHash(volume),
-    shape: volume.shape,
+    shape: header.shape,
     sketch: voxelSketch(volume),
     landmarks: readingsOf(volume).map((reading) => ({
       reading,

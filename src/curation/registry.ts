@@ -6,6 +6,13 @@ export type DatasetRole =
   | { readonly kind: 'host' }
   | { readonly kind: 'test'; readonly organs: readonly OrganName[] }
 
+export interface KnownOverlap {
+  readonly dataset: string
+  readonly note: string
+  /** File stems of the cases here that are in the other data set; absent where nobody knows which they are. */
+  readonly cases?: RegExp | undefined
+}
+
 /** Id of the source -> id of the region's scheme; every id that may occur stands in it, 0 for background. */
 export type LabelIdMap = Readonly<Record<string, number>>
 
@@ -29,7 +36,7 @@ export interface Dataset {
   /** In short; read the terms before use. */
   readonly licence: string
   /** Other data sets that hold some of the same scans or patients. */
-  readonly overlaps: readonly { readonly dataset: string; readonly note: string }[]
+  readonly overlaps: readonly KnownOverlap[]
   /** Other words for it in names of list files, in lower case. */
   readonly aliases?: readonly string[]
   /** Ids of the source for the two kidneys, where it tells them apart. */
@@ -66,6 +73,7 @@ export const DATASETS: readonly Dataset[] = [
       {
         dataset: '3Dircadb1_convert',
         note: 'liver_28 to liver_47 are its cases with the spacing reset to 1 mm',
+        cases: /^(liver_|volume-)(2[89]|3\d|4[0-7])$/,
       },
       { dataset: 'Dataset224_AbdomenAtlas1.0', note: 'built partly from LiTS' },
       { dataset: 'AbdomenCT-1K', note: 'built partly from LiTS' },

@@ -82,8 +82,11 @@ export function assignFolds(
     const by = given?.by ?? (dealt ? 'even' : 'hash')
     folds.set(name, { patient: name, dataset, stratum, fold, by })
   }
+  const splits = new Map(patients.map((patient) => [patient.name, splitOf(patient, options)]))
   const cases = manifest.cases.map((item) =>
-    item.split === 'test' ? item : { ...item, fold: folds.get(item.patient)!.fold },
+    item.split === 'test'
+      ? item
+      : { ...item, fold: folds.get(item.patient)!.fold, split: splits.get(item.patient)! },
   )
   const table = tableOf(patients, folds, options.folds)
   return {
@@ -138,6 +141,11 @@ function givenFold(patient: Patient, options: SplitOptions, warnings: string[]):
       },
     )
   return { fold, by: earlier ? 'kept' : 'published' }
+}
+
+/** All scans of a patient stand on one side, that of the published held-out part if one of them is there. */
+function splitOf({ cases }: Patient, { ignorePublished }: SplitOptions): ManifestCase['split'] {
+  return !ignorePublished && cases.some(({ split }) => split === 'validation') ? 'validation' : 'training'
 }
 
 function publishedFold({ name, cases }: Patient, warnings: string[]): number | null {

@@ -16,7 +16,7 @@ export interface StrataOptions {
 }
 
 /**
- * The stratum of every case by id; reads the labels of labelled cases. The borders are fixed (those of lesion reports), so
+ * The stratum of every case by id; reads the labels of labelled cases that are not measured yet. The borders are fixed (those of lesion reports), so
  * a case keeps its stratum whatever other cases there are.
  * @throws DataError for a label that cannot be read
  */
@@ -39,7 +39,8 @@ export async function strataOf(
 
 async function stratumOf(item: ManifestCase): Promise<Stratum> {
   if (item.role.kind === 'host') return 'host'
-  const { label, labelMap, region } = item
+  const { label, labelMap, region, labelMl } = item
+  if (labelMl) return stratumOfVolume(1000 * tumorMl(labelMl, region))
   if (label === null || labelMap === null) return 'unlabelled'
   return stratumOfVolume(await tumorVolumeMm3(label, labelMap, region))
 }
@@ -49,6 +50,11 @@ export function stratumOfVolume(volumeMm3: number): Stratum {
   if (volumeMm3 === 0) return 'no tumor'
   const diameterMm = Math.cbrt((6 * volumeMm3) / Math.PI)
   return diameterMm < 20 ? '< 20 mm' : diameterMm < 50 ? '20 to 50 mm' : '>= 50 mm'
+}
+
+function tumorMl(labelMl: NonNullable<ManifestCase['labelMl']>, region: Region): number {
+  const { names, organs } = LABEL_SCHEMES[region]
+  return organs.reduce((sum, { tumorLabel }) => sum + (labelMl[names[tumorLabel]!] ?? 0), 0)
 }
 
 async function tumorVolumeMm3(file: string, labelMap: LabelIdMap, region: Region): Promise<number> {

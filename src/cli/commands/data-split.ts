@@ -1,11 +1,10 @@
 import { resolve } from 'node:path'
-import type { Command } from 'commander'
 import { readManifest, writeManifest } from '../../curation/manifest.js'
 import { assignFolds, type FoldPlan } from '../../curation/split.js'
 import { STRATA, type Stratum, strataOf } from '../../curation/strata.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printResult } from '../output.js'
-import { outputOption, withExample } from '../program.js'
+import { type AddCommand, outputOption, withExample } from '../program.js'
 
 interface SplitFlags {
   readonly folds: number
@@ -18,7 +17,7 @@ interface SplitFlags {
 }
 
 /** `freetumor data split` */
-export function addSplit(data: Command, io: CliIo): void {
+export const addDataSplit: AddCommand = (data, io) => {
   withExample(
     data.command('split'),
     'freetumor data split manifest.json --folds 5 --seed 0 --out split.json',

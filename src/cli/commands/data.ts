@@ -1,11 +1,12 @@
 import type { AddCommand } from '../program.js'
+import { addDataAudit } from './data-audit.js'
 import { addDataCheck } from './data-check.js'
 import { addDataImport } from './data-import.js'
 import { addDataList } from './data-list.js'
 import { addDataRemap } from './data-remap.js'
-import { addSplit } from './data-split.js'
+import { addDataSplit } from './data-split.js'
 
-/** `freetumor data list|check|import|schema|split|remap` */
+/** `freetumor data list|check|import|schema|split|audit|remap` */
 export const addDataCommand: AddCommand = (program, io) => {
   const data = program
     .command('data')
@@ -13,6 +14,7 @@ export const addDataCommand: AddCommand = (program, io) => {
   addDataList(data, io)
   addDataCheck(data, io)
   addDataImport(data, io)
-  addSplit(data, io)
+  addDataSplit(data, io)
+  addDataAudit(data, io)
   addDataRemap(data, io)
 }
