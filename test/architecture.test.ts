@@ -39,7 +39,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   transport: { uses: ['generated'] },
   runtime: {
     uses: ['transport', 'generated'],
-    types: ['pipeline/ports.ts', 'volume', 'config', ...DOMAIN, 'sampling'],
+    types: ['pipeline/ports.ts', 'pipeline/synthesis-port.ts', 'volume', 'config', ...DOMAIN, 'sampling'],
   },
   cli: { uses: [...ALL_BELOW_PIPELINE, 'pipeline', 'runtime', 'transport'] },
   'index.ts': { uses: [...ALL_BELOW_PIPELINE, 'pipeline', 'runtime'] },

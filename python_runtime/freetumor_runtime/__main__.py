@@ -1,34 +1,25 @@
 """One process of a job: reads the job file, joins its ranks, connects the job to the TypeScript side. Started by it."""
 
-from freetumor_runtime.bridge.lifeline import follow_parent
+from freetumor_runtime.bridge.lifeline import follow_parent, keep_rank_log
 
-follow_parent()  # before anything slow: an orphan must not live on
+follow_parent(), keep_rank_log()  # before anything slow: an orphan must not live on
 
 import argparse  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 
-from freetumor_runtime.config import (  # noqa: E402
-    EvaluateSpec,
-    JobSpec,
-    PredictSpec,
-    PrepareSpec,
-    SynthesizeSpec,
-    TrainingSpec,
-    load_spec,
-)
+from freetumor_runtime import config  # noqa: E402
 from freetumor_runtime.events import Event  # noqa: E402
 from freetumor_runtime.wiring import Wires, connect, record_failure  # noqa: E402
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="freetumor_runtime")
-    parser.add_argument("--job", required=True, help="the job file")
-    path = parser.parse_args().job
+    parser.add_argument("--job", required=True)
     wires: Wires | None = None
     try:
-        spec = load_spec(path)
+        spec = config.load_spec(parser.parse_args().job)
         ranks = join(spec)
         wires = connect(spec, ranks)
         for event in run_job(spec, ranks, wires):
@@ -43,30 +34,29 @@ def main() -> int:
         leave()
 
 
-def join(spec: JobSpec):
+def join(spec: config.JobSpec):
     """Ranks of a torch job; None for a plain pool of processes."""
-    if not isinstance(spec, TrainingSpec | PredictSpec | SynthesizeSpec):
+    if not isinstance(spec, config.TrainingSpec | config.PredictSpec | config.SynthesizeSpec):
         return None
     from freetumor_runtime.training.ranks import join_ranks
 
-    return join_ranks(spec.device, spec.threadsPerProcess, spec.seed if isinstance(spec, TrainingSpec) else 0)
+    return join_ranks(spec.device, spec.threadsPerProcess, spec.seed if isinstance(spec, config.TrainingSpec) else 0)
 
 
-def run_job(spec: JobSpec, ranks, wires: Wires) -> Iterator[Event]:
-    # imported here: a prepare worker must not pay for networks
-    if isinstance(spec, PrepareSpec):
+def run_job(spec: config.JobSpec, ranks, wires: Wires) -> Iterator[Event]:
+    if isinstance(spec, config.PrepareSpec):
         from freetumor_runtime.jobs.prepare import prepare
 
         return prepare(spec)
-    if isinstance(spec, EvaluateSpec):
+    if isinstance(spec, config.EvaluateSpec):
         from freetumor_runtime.jobs.evaluate import evaluate
 
         return evaluate(spec)
-    if isinstance(spec, PredictSpec):
+    if isinstance(spec, config.PredictSpec):
         from freetumor_runtime.jobs.predict import predict
 
         return predict(spec, ranks)
-    if isinstance(spec, SynthesizeSpec):
+    if isinstance(spec, config.SynthesizeSpec):
         from freetumor_runtime.jobs.synthesize import synthesize
 
         return synthesize(spec, ranks, wires.variants)

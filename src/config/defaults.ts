@@ -108,6 +108,8 @@ export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
       python: null,
       precision: 'fp32',
       threadsPerProcess: 1,
+      restarts: { max: 3, backoffSeconds: 5 },
+      hangSeconds: 1800,
     },
     report: { pictures: 6 },
   }

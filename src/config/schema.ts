@@ -265,6 +265,14 @@ const runtime = z.strictObject({
   python: z.string().min(1).nullable(),
   precision: z.enum(['fp32', 'bf16', 'fp16']),
   threadsPerProcess: count,
+  /** After a death that is nobody's mistake in the configuration: restarts in a row without a new checkpoint. */
+  restarts: z.strictObject({
+    max: natural,
+    /** Before the first; doubled for each that follows, at most 60. */
+    backoffSeconds: z.number().min(0),
+  }),
+  /** A job without a step, a validated case or a checkpoint for so long is ended, and restarted; null: never. */
+  hangSeconds: positive.nullable(),
 })
 
 const report = z.strictObject({

@@ -1,50 +1,49 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { printConfig } from '../config/load.js'
 import type { RunConfig } from '../config/schema.js'
-import { DataError, EXIT, FreetumorError, RuntimeCrashError, StoppedError, UsageError } from '../errors.js'
-import { type JsonLog, openJsonLog } from '../jsonl.js'
-import { openFeeder } from '../sampling/feeder.js'
-import { bestCheckpoint, latestCheckpoint, markBest, pruneCheckpoints } from '../training/checkpoints.js'
-import { openEventLog, readValidations } from '../training/event-log.js'
-import { EventStream } from '../training/event-stream.js'
+import { EXIT, FreetumorError, RuntimeCrashError, StoppedError, UsageError } from '../errors.js'
+import { openJsonLog } from '../jsonl.js'
+import { type Feeder, openFeeder } from '../sampling/feeder.js'
+import {
+  bestCheckpoint,
+  type Checkpoint,
+  latestCheckpoint,
+  markBest,
+  openNewestGood,
+  pruneCheckpoints,
+} from '../training/checkpoints.js'
 import type { Outcome, RunEvent } from '../training/events.js'
+import { RunJournal } from '../training/journal.js'
 import type { Run, RunResult, RunStatus, TrainOptions } from '../training/run.js'
-import { makeRunDirectory, newRunId, writeExit, writeWhole } from '../training/run-directory.js'
-import { bestOf, reasonToEnd, type Validation } from '../training/selection.js'
-import { prepareData } from './data.js'
+import { makeRunDirectory, newRunId, writeExit, writeFailure, writeWhole } from '../training/run-directory.js'
+import { bestOf, reasonToEnd } from '../training/selection.js'
+import { CommandLine } from './command-line.js'
 import { deferred } from './deferred.js'
 import { trainingFeed } from './feed.js'
-import type { LiveCommand, ModelRuntime, RuntimeEvent, TrainingSession, TrainingSpec } from './ports.js'
+import { gatherInputs } from './inputs.js'
+import type { LiveCommand, ModelRuntime, RuntimeEvent, TrainingSpec } from './ports.js'
 import { writeRunReport } from './report.js'
-import {
-  compareData,
-  fingerprintOf,
-  openResumePoint,
-  type ResumePoint,
-  recordInputs,
-  refuseNothingToResume,
-} from './resume.js'
-import { itemsPerEpoch, sampledCases, samplingPlan, trainingSpec } from './specs.js'
+import { openResumePoint, type ResumePoint, refuseNothingToResume } from './resume.js'
+import { itemsPerEpoch, samplingPlan, trainingSpec } from './specs.js'
+import { type Mortal, surviveDeaths } from './supervise.js'
 import { type CountedCase, judgeValidation } from './validation.js'
-import { earlierWeights } from './weights.js'
 
 /** Starts a training at once. */
 export function startTraining(config: RunConfig, runtime: ModelRuntime, options: TrainOptions = {}): Run {
   return new TrainingRun(config, runtime, options)
 }
 
-type Untimed = RunEvent extends infer E ? (E extends RunEvent ? Omit<E, 'time'> : never) : never
+type Finished = Extract<RuntimeEvent, { type: 'finished' }>
 
 class TrainingRun implements Run {
   readonly id = newRunId()
   readonly directory: string
   readonly result: Promise<RunResult>
-  readonly #stream = new EventStream()
+  readonly #journal = new RunJournal()
   readonly #stopRequested = new AbortController()
-  readonly #history: Validation[] = []
-  readonly #session = deferred<TrainingSession>()
-  #log: JsonLog<RunEvent> | null = null
+  readonly #commands = new CommandLine(() => this.#ended())
   #phase: RunStatus['phase'] = 'starting'
   #step = 0
   #steps: number | null = null
@@ -57,18 +56,17 @@ class TrainingRun implements Run {
     private readonly options: TrainOptions,
   ) {
     this.directory = resolve(options.resume ?? options.out ?? join('runs', config.name, this.id))
-    // nobody need listen to either: the iterator throws the same error
-    this.#session.promise.catch(() => {})
+    // nobody need listen to it: the iterator throws the same error
     this.result = this.#run()
     this.result.catch(() => {})
   }
 
   [Symbol.asyncIterator](): AsyncIterator<RunEvent> {
-    return this.#stream[Symbol.asyncIterator]()
+    return this.#journal.stream[Symbol.asyncIterator]()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#phase !== 'ended') this.#requestStop('disposed')
+    if (this.#phase !== 'ended') this.#stopRequested.abort('disposed')
     await this.result.catch(() => {})
   }
 
@@ -97,8 +95,14 @@ class TrainingRun implements Run {
     return step
   }
 
-  stop(reason = 'stop'): Promise<number> {
-    return this.#command({ type: 'stop', reason })
+  async stop(reason = 'stop'): Promise<number> {
+    try {
+      return await this.#command({ type: 'stop', reason })
+    } catch (error) {
+      // the runtime died before it obeyed, and is not begun again
+      if (!(error instanceof StoppedError) || this.#commands.stopWanted === null) throw error
+      return (await this.result).step
+    }
   }
 
   status(): RunStatus {
@@ -107,22 +111,14 @@ class TrainingRun implements Run {
   }
 
   async #command(command: LiveCommand): Promise<number> {
-    const step = await (await this.#session.promise)
-      .command(command)
-      .catch((error: unknown) => this.#refused(error))
-    this.#emit({
+    const step = await this.#commands.send(command)
+    this.#journal.emit({
       type: 'command',
       command: command.type,
       step,
       ...(command.type === 'setLearningRate' ? { value: command.value } : {}),
     })
     return step
-  }
-
-  /** A command that the end of the run overtook fails with the reason of that end. */
-  async #refused(error: unknown): Promise<never> {
-    if (error instanceof UsageError) throw error
-    return this.#ended()
   }
 
   async #ended(): Promise<never> {
@@ -176,44 +172,31 @@ class TrainingRun implements Run {
     }
   }
 
-  async #train(
-    directory: string,
-    resumed: ResumePoint | null,
-  ): Promise<Extract<RuntimeEvent, { type: 'finished' }>> {
+  async #train(directory: string, resumed: ResumePoint | null): Promise<Finished> {
     const { config, runtime } = this
     const { signal, acceptChanges = false } = this.options
-    const note = (text: string, level: 'info' | 'warning' = 'info'): void =>
-      this.#emit({ type: 'note', level, text })
+    const note = (text: string, level?: 'info' | 'warning'): void => this.#journal.note(text, level)
     // infinity keeps every line of a new run's log
     const firstStep = resumed?.step ?? Number.POSITIVE_INFINITY
-    const events = join(directory, 'events.jsonl')
-    this.#log = await openEventLog(events, firstStep)
+    await this.#journal.open(directory, firstStep)
+    const { validations } = this.#journal
     if (resumed !== null) {
-      this.#history.push(...(await readValidations(events)))
-      await markBest(directory, bestOf(this.#history)?.step ?? null)
+      await markBest(directory, bestOf(validations)?.step ?? null)
       // it ended early, or was killed on the way to it
       const over =
-        this.#history.at(-1)?.step === resumed.step && reasonToEnd(this.#history, config.training.earlyStop)
+        validations.at(-1)?.step === resumed.step && reasonToEnd(validations, config.training.earlyStop)
       if (over) return { type: 'finished', outcome: 'completed', reason: over, step: resumed.step }
     }
     for (const { level, text } of resumed?.notes ?? []) note(text, level)
     const context = { runtime, signal, logDirectory: join(directory, 'logs'), note }
-    const weights = await earlierWeights(config, context, startTraining)
-    const cases = await prepareData(config, context)
-    const fingerprint = await fingerprintOf(config, cases, weights)
-    if (resumed !== null) {
-      const told = await compareData(directory, resumed, fingerprint, cases, acceptChanges)
-      if (told !== null) note(told.text, told.level)
-    }
-    await recordInputs(directory, config, cases)
-    const sampled = sampledCases(config, cases)
-    if (sampled.length === 0)
-      throw new DataError(
-        `job ${config.job} has no training case: every data set is empty, held out or of another role`,
-        {
-          hint: '`freetumor data check` on the config tells which',
-        },
-      )
+    const { weights, cases, fingerprint, sampled } = await gatherInputs(
+      config,
+      context,
+      directory,
+      resumed,
+      acceptChanges,
+      startTraining,
+    )
     const textureDirectory = join(resolve(config.prepare.cache), 'textures')
     await mkdir(textureDirectory, { recursive: true })
     const spec = trainingSpec(config, {
@@ -227,22 +210,67 @@ class TrainingRun implements Run {
     })
     this.#steps = spec.steps
     await writeWhole(join(directory, 'plan.json'), `${JSON.stringify(spec, null, 2)}\n`)
-    await using ledger = await openJsonLog(join(directory, 'ledger.jsonl'), {
-      keep: (line: { readonly step?: number }) => (line.step ?? 0) < firstStep,
-    })
     const feeder = await openFeeder(samplingPlan(config, sampled), { workers: config.sampling.workers })
     try {
-      const feed = trainingFeed({
-        config,
-        feeder,
-        ranks: config.runtime.processesPerNode,
-        onLedger: (line) => ledger.write(line),
-        onSynthesis: (event) => this.#emit(event),
-      })
-      return await this.#follow(spec, feed, itemsPerEpoch(sampled))
+      this.#passOnStops()
+      const live = (from: Checkpoint | null | undefined) =>
+        this.#live(
+          from === undefined ? spec : { ...spec, resumeFrom: from?.directory ?? null },
+          from === undefined ? firstStep : (from?.step ?? 0),
+          feeder,
+          itemsPerEpoch(sampled),
+        )
+      return await surviveDeaths(this.#mortal(live), config.runtime.restarts)
     } finally {
       await feeder.close()
     }
+  }
+
+  #mortal<T>(live: Mortal<T>['live']): Mortal<T> {
+    return {
+      live,
+      place: () => ({ step: this.#step, savedStep: this.#savedStep }),
+      died: (card) => writeFailure(this.directory, card),
+      rest: (seconds) => this.#rest(seconds),
+      rewind: () => this.#rewind(),
+      tell: (event) => this.#journal.emit(event),
+    }
+  }
+
+  async #rest(seconds: number): Promise<void> {
+    this.#phase = 'starting'
+    const stopped = await setTimeout(seconds * 1000, false, { signal: this.#stops() }).catch(() => true)
+    if (stopped || this.#commands.stopWanted !== null)
+      throw new StoppedError(this.#commands.stopWanted ?? 'stopped')
+  }
+
+  async #rewind(): Promise<Checkpoint | null> {
+    const { directory } = this
+    const notes: string[] = []
+    const checkpoint = await openNewestGood(directory, (text) => notes.push(text))
+    const step = checkpoint?.step ?? 0
+    await this.#journal.open(directory, step)
+    for (const text of notes) this.#journal.note(text, 'warning')
+    await markBest(directory, bestOf(this.#journal.validations)?.step ?? null)
+    this.#step = step
+    this.#savedStep = checkpoint?.step ?? -1
+    this.#commands.renew(step)
+    return checkpoint
+  }
+
+  /** One life of the runtime: ledger and feed begin where it does. */
+  async #live(spec: TrainingSpec, firstStep: number, feeder: Feeder, perEpoch: number): Promise<Finished> {
+    await using ledger = await openJsonLog(join(spec.runDirectory, 'ledger.jsonl'), {
+      keep: (line: { readonly step?: number }) => (line.step ?? 0) < firstStep,
+    })
+    const feed = trainingFeed({
+      config: this.config,
+      feeder,
+      ranks: this.config.runtime.processesPerNode,
+      onLedger: (line) => ledger.write(line),
+      onSynthesis: (event) => this.#journal.emit(event),
+    })
+    return await this.#follow(spec, feed, perEpoch)
   }
 
   /** From the first event of the runtime to its last. */
@@ -250,36 +278,41 @@ class TrainingRun implements Run {
     spec: TrainingSpec,
     feed: ReturnType<typeof trainingFeed>,
     perEpoch: number,
-  ): Promise<Extract<RuntimeEvent, { type: 'finished' }>> {
+  ): Promise<Finished> {
     await using session = this.runtime.train(spec, feed, {
       signal: undefined,
       logDirectory: join(spec.runDirectory, 'logs'),
+      hangSeconds: this.config.runtime.hangSeconds,
     })
-    this.#session.resolve(session)
-    this.#passOnStops()
+    this.#commands.open(session)
     let counts: CountedCase[] = []
     for await (const event of session.events) {
       switch (event.type) {
         case 'ready':
           this.#phase = 'training'
           this.#step = event.step
-          this.#emit({ ...event, type: 'started', job: spec.job, run: this.id, steps: spec.steps })
+          this.#journal.emit({ ...event, type: 'started', job: spec.job, run: this.id, steps: spec.steps })
           break
         case 'stepDone': {
           this.#step = event.step + 1
           const epoch = Math.floor((event.step * spec.itemsPerStep) / perEpoch)
-          this.#emit({ ...event, type: 'step', job: spec.job, epoch })
+          this.#journal.emit({ ...event, type: 'step', job: spec.job, epoch })
           break
         }
         case 'validationCase':
           counts.push(event)
           break
         case 'validationDone': {
-          const { event: told, verdict } = judgeValidation(this.config, event.step, counts, this.#history)
-          this.#history.push(told)
-          this.#emit(told)
+          const { event: told, verdict } = judgeValidation(
+            this.config,
+            event.step,
+            counts,
+            this.#journal.validations,
+          )
+          this.#journal.validations.push(told)
+          this.#journal.emit(told)
           // a run that is killed after it had the verdict finds the validation in its log
-          await this.#log?.flush()
+          await this.#journal.flush()
           // not awaited: the answer comes after events that this loop must read
           session.command(verdict).catch(() => {})
           counts = []
@@ -289,12 +322,12 @@ class TrainingRun implements Run {
           this.#savedStep = event.step
           this.#saved.resolve()
           this.#saved = deferred()
-          this.#emit({ ...event, type: 'checkpoint' })
-          await markBest(spec.runDirectory, bestOf(this.#history)?.step ?? null)
+          this.#journal.emit({ ...event, type: 'checkpoint' })
+          await markBest(spec.runDirectory, bestOf(this.#journal.validations)?.step ?? null)
           await pruneCheckpoints(spec.runDirectory, this.config.training.keepCheckpoints)
           break
         case 'note':
-          this.#emit(event)
+          this.#journal.emit(event)
           break
         case 'finished':
           this.#step = event.step
@@ -302,18 +335,18 @@ class TrainingRun implements Run {
       }
     }
     throw new RuntimeCrashError('the runtime ended without saying how', {
-      hint: `see ${spec.runDirectory}/logs`,
+      hint: `see ${this.directory}/logs`,
     })
   }
 
-  #requestStop(reason: string): void {
-    this.#stopRequested.abort(reason)
+  #stops(): AbortSignal {
+    const { signal } = this.options
+    return AbortSignal.any([this.#stopRequested.signal, ...(signal ? [signal] : [])])
   }
 
   /** AbortSignal, dispose and signals all become one stop command. */
   #passOnStops(): void {
-    const signals = [this.#stopRequested.signal, ...(this.options.signal ? [this.options.signal] : [])]
-    const any = AbortSignal.any(signals)
+    const any = this.#stops()
     const stop = (): void => {
       const reason = typeof any.reason === 'string' ? any.reason : 'aborted'
       this.stop(reason).catch(() => {})
@@ -330,7 +363,7 @@ class TrainingRun implements Run {
     error?: unknown,
   ): Promise<RunResult> {
     // A log that cannot be written any more must not keep the run from saying how it ended.
-    const told = await this.#closeLog({ type: 'finished', outcome, reason, step: this.#step })
+    const told = await this.#journal.close({ type: 'finished', outcome, reason, step: this.#step })
     await this.#report(directory)
     await writeExit(directory, { outcome, reason, step: this.#step, exitCode })
     this.#end(error ?? told)
@@ -342,20 +375,7 @@ class TrainingRun implements Run {
       step: this.#step,
       checkpoint: await latestCheckpoint(directory),
       best: await bestCheckpoint(directory),
-      history: this.#history,
-    }
-  }
-
-  /** The last event, then the end of the log; what went wrong with the log, if anything did. */
-  async #closeLog(last: Untimed): Promise<unknown> {
-    try {
-      this.#emit(last)
-      await this.#log?.close()
-      return undefined
-    } catch (error) {
-      return error
-    } finally {
-      this.#log = null
+      history: this.#journal.validations,
     }
   }
 
@@ -363,19 +383,13 @@ class TrainingRun implements Run {
   async #report(directory: string): Promise<void> {
     await writeRunReport(directory).catch((error: unknown) => {
       const text = `report.html could not be made: ${error instanceof Error ? error.message : error}`
-      this.#stream.push({ time: new Date().toISOString(), type: 'note', level: 'warning', text })
+      this.#journal.note(text, 'warning')
     })
   }
 
   #end(error?: unknown): void {
     this.#phase = 'ended'
-    this.#session.reject(error ?? new StoppedError('the run has ended'))
-    this.#stream.end(error)
-  }
-
-  #emit(event: Untimed): void {
-    const timed = { time: new Date().toISOString(), ...event } as RunEvent
-    this.#log?.write(timed)
-    this.#stream.push(timed)
+    this.#commands.end(error ?? new StoppedError('the run has ended'))
+    this.#journal.stream.end(error)
   }
 }

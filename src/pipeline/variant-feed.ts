@@ -14,7 +14,8 @@ import {
 } from '../sampling/region.js'
 import type { SizeClass, TumorPlan } from '../simulation/plan.js'
 import type { Vec3 } from '../volume/volume.js'
-import type { AttemptMeasures, CaseError, VariantFeed, VariantResult, VariantRound } from './ports.js'
+import type { CaseError } from './ports.js'
+import type { AttemptMeasures, VariantFeed, VariantResult, VariantRound } from './synthesis-port.js'
 
 export interface HostCase {
   readonly id: string

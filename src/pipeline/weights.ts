@@ -12,7 +12,8 @@ import type { StageContext } from './context.js'
 import type { CheckpointFacts, ModelRuntime } from './ports.js'
 import type { EarlierWeights } from './specs.js'
 
-type StartTraining = (config: RunConfig, runtime: ModelRuntime, options: TrainOptions) => Run
+/** Trainings on the way to another one. */
+export type StartTraining = (config: RunConfig, runtime: ModelRuntime, options: TrainOptions) => Run
 
 /**
  * The weights a run builds on: a checkpoint that is named, or made here by the run of `trainFrom` when it is missing: those of

@@ -175,6 +175,8 @@ function tell(event: RunEvent, progress: Progress, color: boolean): string | nul
     }
     case 'note':
       return event.level === 'warning' ? `${inColor('yellow', 'warning:', color)} ${event.text}` : event.text
+    case 'restart':
+      return `${inColor('yellow', 'restart', color)} ${event.restart} after a death at step ${event.diedAt}: ${event.reason}; going on from step ${event.step}`
     case 'finished': {
       const outcome = inColor(event.outcome === 'completed' ? 'green' : 'red', event.outcome, color)
       const reason = event.reason === '' ? '' : `: ${event.reason}`

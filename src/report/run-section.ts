@@ -157,6 +157,8 @@ function tell(event: RunEvent): [step: number | null, text: string] | null {
     }
     case 'checkpoint':
       return [event.step, `checkpoint (${event.reason}): ${event.directory}`]
+    case 'restart':
+      return [event.step, `restart ${event.restart} after a death at step ${event.diedAt}: ${event.reason}`]
     case 'finished':
       return [event.step, `${event.outcome}${event.reason === '' ? '' : `: ${event.reason}`}`]
   }

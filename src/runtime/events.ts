@@ -76,8 +76,6 @@ export function toRuntimeEvent(message: JobEvent, hello: Hello): RuntimeEvent {
         level: event.value.level === 'warning' ? 'warning' : 'info',
         text: event.value.text,
       }
-    case 'failed':
-      throw reviveFailure(event.value)
     default:
       throw new RuntimeCrashError('the runtime sent an event that this version does not know')
   }

@@ -17,11 +17,10 @@ import type {
   RuntimeCommand,
   RuntimeEvent,
   StepFeed,
-  SynthesizeSpec,
   TrainingSession,
   TrainingSpec,
-  VariantFeed,
 } from '../pipeline/ports.js'
+import type { SynthesizeSpec, VariantFeed } from '../pipeline/synthesis-port.js'
 import type { PlannedCrop, PlannedTumor } from '../sampling/plan.js'
 
 type Work<Spec extends { readonly cases: readonly unknown[] }, T> = (

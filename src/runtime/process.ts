@@ -10,6 +10,8 @@ export interface RuntimeProcess {
   readonly ended: Promise<ProcessEnd>
   /** Asks to stop (SIGTERM to the agent, which passes it on to its ranks). */
   terminate(): void
+  /** Has every rank write the stacks of its threads to its log; see bridge/lifeline.py. */
+  dumpStacks(): Promise<void>
   /** Ends the whole family of this run at once, wherever torchrun put it. */
   kill(): Promise<void>
 }
@@ -68,6 +70,7 @@ export function startProcess(launch: Launch): RuntimeProcess {
     pid: child.pid ?? -1,
     ended,
     terminate: () => void child.kill('SIGTERM'),
+    dumpStacks: () => signalRanks(launch.runId, 'SIGUSR1'),
     kill: async () => {
       child.kill('SIGKILL')
       child.stdin?.destroy()
@@ -93,15 +96,30 @@ export async function endFamily(runId: string): Promise<void> {
   }
 }
 
-/** Ids of the living processes of a run (Linux: found by their environment). */
-export async function familyOf(runId: string): Promise<number[]> {
+/** The launcher itself would die of such a signal: only ranks are told. */
+async function signalRanks(runId: string, signal: NodeJS.Signals): Promise<void> {
+  for (const pid of await familyOf(runId, /(^|\0)LOCAL_RANK=/)) {
+    try {
+      process.kill(pid, signal)
+    } catch {
+      // gone in the meantime
+    }
+  }
+}
+
+/**
+ * Ids of the living processes of a run (Linux: found by their environment).
+ * @param having only those whose environment (NAME=value, separated by zero bytes) matches
+ */
+export async function familyOf(runId: string, having?: RegExp): Promise<number[]> {
   const names = await readdir('/proc').catch(() => [] as string[])
   const found = await Promise.all(
     names
       .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
       .map(async (name) => {
         const environment = await readFile(`/proc/${name}/environ`, 'utf8').catch(() => '')
-        return environment.split('\0').includes(`FREETUMOR_RUN_ID=${runId}`) ? Number(name) : null
+        const belongs = environment.split('\0').includes(`FREETUMOR_RUN_ID=${runId}`)
+        return belongs && (!having || having.test(environment)) ? Number(name) : null
       }),
   )
   return found.filter((pid) => pid !== null)

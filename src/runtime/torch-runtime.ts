@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type FreetumorError, RuntimeCrashError, StoppedError } from '../errors.js'
+import { setTimeout } from 'node:timers/promises'
+import { type FreetumorError, StoppedError } from '../errors.js'
 import type { Hello, JobEvent } from '../generated/freetumor/runtime/v1/control.js'
 import type {
   CallOptions,
@@ -16,16 +17,16 @@ import type {
   PrepareSpec,
   RuntimeEvent,
   StepFeed,
-  SynthesizeSpec,
   TrainingSession,
   TrainingSpec,
-  VariantFeed,
 } from '../pipeline/ports.js'
+import type { SynthesizeSpec, VariantFeed } from '../pipeline/synthesis-port.js'
 import { type ControlServer, openControlServer } from '../transport/control-server.js'
 import type { Message } from '../transport/frames.js'
 import { openTensorServer, type TensorServer } from '../transport/tensor-server.js'
 import { inspectCheckpoint } from './checkpoint.js'
-import { reviveFailure, toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
+import { toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
+import { clearFailures, explainDeath, explainHang, oomKills } from './failure.js'
 import { answerRank } from './feed-service.js'
 import { type ProcessEnd, type RuntimeProcess, runtimeArgv, startProcess } from './process.js'
 import { cleanEnvironment, resolvePython } from './python.js'
@@ -60,6 +61,8 @@ interface Job {
   readonly control: ControlServer
   readonly tensors: TensorServer | null
   readonly logDirectory: string
+  /** Why it died. */
+  explain(end: ProcessEnd): Promise<FreetumorError>
   /** Set when the feed could not answer a rank: the cause of the job's death, told before any other. */
   feedFailure(): unknown
   close(): Promise<void>
@@ -92,6 +95,8 @@ async function startJob(
         },
       })
     : null
+  await clearFailures(call.logDirectory)
+  const oomKillsBefore = await oomKills()
   const threads = 'threadsPerProcess' in spec ? spec.threadsPerProcess : 1
   const process = startProcess({
     argv: runtimeArgv(python, ranks, call.logDirectory, jobFile),
@@ -110,6 +115,7 @@ async function startJob(
     control,
     tensors,
     logDirectory: call.logDirectory,
+    explain: (end) => explainDeath({ logDirectory: call.logDirectory, end, oomKillsBefore }),
     feedFailure: () => feedFailure,
     async close() {
       await process.kill()
@@ -123,12 +129,13 @@ async function startJob(
 class TorchSession implements TrainingSession {
   readonly events: AsyncIterable<RuntimeEvent>
   readonly #job: Promise<Job>
+  #paused = false
 
   constructor(options: TorchRuntimeOptions, spec: TrainingSpec, feed: StepFeed, call: CallOptions) {
     const answer: AnswerRank = (rank, message) => answerRank(feed, spec.patchVoxels, rank, message)
     this.#job = startJob(options, spec, spec.processesPerNode, call, answer)
     this.#job.catch(() => {})
-    this.events = followTraining(this.#job)
+    this.events = followTraining(this.#job, () => (this.#paused ? null : (call.hangSeconds ?? null)))
   }
 
   async command(command: Parameters<TrainingSession['command']>[0]): Promise<number> {
@@ -136,6 +143,8 @@ class TorchSession implements TrainingSession {
     // A command given while Python still starts waits for it; one given to a job that never starts must not hang.
     await Promise.race([control.attached, process.ended])
     const ack = await control.sendCommand(toCommand(command))
+    // a paused job rests, it does not hang
+    if (command.type === 'pause' || command.type === 'unpause') this.#paused = command.type === 'pause'
     return Number(ack.step)
   }
 
@@ -145,16 +154,71 @@ class TorchSession implements TrainingSession {
   }
 }
 
-async function* followTraining(starting: Promise<Job>): AsyncIterable<RuntimeEvent> {
+/** @param limit seconds without an event after which the job hangs; null: it may */
+async function* followTraining(
+  starting: Promise<Job>,
+  limit: () => number | null,
+): AsyncIterable<RuntimeEvent> {
   const job = await starting
-  for await (const { event, hello } of jobEvents(job)) {
-    const translated = toRuntimeEvent(event, hello)
-    yield translated
-    if (translated.type === 'finished') {
-      await job.process.ended
-      return
+  const watchdog = watchForHang(job, limit)
+  try {
+    for await (const { event, hello } of jobEvents(job)) {
+      watchdog.sign()
+      const translated = toRuntimeEvent(event, hello)
+      yield translated
+      if (translated.type === 'finished') {
+        watchdog.stop()
+        await job.process.ended
+        return
+      }
     }
+  } catch (error) {
+    throw (await watchdog.hang()) ?? error
+  } finally {
+    watchdog.stop()
   }
+}
+
+interface Watchdog {
+  /** The job lives. */
+  sign(): void
+  stop(): void
+  /** The hang that ended the job, if one did. */
+  hang(): Promise<FreetumorError | null>
+}
+
+/** For the other ranks to end, and the launcher to say who was first. */
+const LAST_WORDS_MS = 10_000
+const LOOK_EVERY_MS = 500
+/** For the ranks to write where they stand. */
+const STACKS_MS = 1500
+
+/** Ends a job that gives no sign for too long; its ranks first write their stacks into their logs. */
+function watchForHang(job: Job, limit: () => number | null): Watchdog {
+  let last = performance.now()
+  let hung: Promise<FreetumorError> | null = null
+  const timer = setInterval(() => {
+    const seconds = limit()
+    if (seconds === null) last = performance.now()
+    else if (performance.now() - last > seconds * 1000) {
+      clearInterval(timer)
+      hung = endHangingJob(job, seconds)
+    }
+  }, LOOK_EVERY_MS)
+  return {
+    sign: () => {
+      last = performance.now()
+    },
+    stop: () => clearInterval(timer),
+    hang: async () => hung,
+  }
+}
+
+async function endHangingJob(job: Job, seconds: number): Promise<FreetumorError> {
+  await job.process.dumpStacks()
+  await setTimeout(STACKS_MS)
+  await job.process.kill()
+  return explainHang(seconds, job.logDirectory, await job.process.ended)
 }
 
 /** Runs a job whose events are results by case. */
@@ -173,7 +237,6 @@ async function* runCases<T>(
       const told = event.event
       if (told?.$case === 'caseResult')
         yield toCaseOutcome<T>(told.value.caseId, told.value.json, (value) => value as T)
-      else if (told?.$case === 'failed') throw reviveFailure(told.value)
       else if (told?.$case === 'finished') return
     }
   } catch (error) {
@@ -198,12 +261,11 @@ async function runSynthesis(
   try {
     for await (const { event } of jobEvents(job)) {
       const told = event.event
-      if (told?.$case === 'failed') throw reviveFailure(told.value)
       // other ranks may still be at work
       if (told?.$case === 'finished') break
     }
     const end = await job.process.ended
-    if (end.code !== 0) throw job.feedFailure() ?? (await explainDeath(job.logDirectory, end))
+    if (end.code !== 0) throw job.feedFailure() ?? (await job.explain(end))
   } catch (error) {
     if (call.signal?.aborted) throw new StoppedError('synthesize was stopped')
     throw error
@@ -216,7 +278,7 @@ async function runSynthesis(
 /** Events of the control stream until it ends; a process that dies first is thrown with its own reason. */
 async function* jobEvents(job: Job): AsyncIterable<{ event: JobEvent; hello: Hello }> {
   const died = job.process.ended.then(async (end) => {
-    throw job.feedFailure() ?? (await explainDeath(job.logDirectory, end))
+    throw job.feedFailure() ?? (await job.explain(end))
   })
   died.catch(() => {})
   const hello = await Promise.race([job.control.attached, died])
@@ -225,35 +287,14 @@ async function* jobEvents(job: Job): AsyncIterable<{ event: JobEvent; hello: Hel
     // When the process dies its stream ends, after all that it had said: then the process tells why.
     const next = await messages.next()
     if (next.done) return await died
-    if (next.value.message?.$case === 'event') yield { event: next.value.message.value, hello }
+    if (next.value.message?.$case !== 'event') continue
+    const event = next.value.message.value
+    // what one rank says may be the consequence of another's death: who began it is known when all have ended
+    if (event.event?.$case === 'failed') {
+      await Promise.race([job.process.ended, setTimeout(LAST_WORDS_MS, undefined, { ref: false })])
+      await job.process.kill()
+      return await died
+    }
+    yield { event, hello }
   }
-}
-
-/** The first failure that a rank recorded, else the end of the agent's output. */
-async function explainDeath(logDirectory: string, end: ProcessEnd): Promise<FreetumorError> {
-  const failures = await recordedFailures(join(logDirectory, 'failures'))
-  const first = failures.sort((a, b) => a.time - b.time)[0]
-  if (first) return reviveFailure(first)
-  const how = end.signal ? `was killed by ${end.signal}` : `ended with code ${end.code}`
-  const lastLines = end.tail.trim().split('\n').slice(-5).join('\n')
-  return new RuntimeCrashError(
-    `the Python runtime ${how} before it said why${lastLines ? `:\n${lastLines}` : ''}`,
-    {
-      hint: `logs are in ${logDirectory}; \`freetumor doctor\` checks the installation`,
-    },
-  )
-}
-
-interface RecordedFailure {
-  readonly rank: number
-  readonly kind: string
-  readonly message: string
-  readonly hint: string
-  readonly traceback: string
-  readonly time: number
-}
-
-async function recordedFailures(folder: string): Promise<RecordedFailure[]> {
-  const names = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith('.json'))
-  return Promise.all(names.map(async (name) => JSON.parse(await readFile(join(folder, name), 'utf8'))))
 }

@@ -1,7 +1,12 @@
 import { z } from 'zod'
 import { RuntimeCrashError } from '../errors.js'
 import { RoundMeasures, VariantRound, VariantWritten } from '../generated/freetumor/runtime/v1/feed.js'
-import type { AttemptMeasures, VariantRound as Round, VariantFeed, VariantResult } from '../pipeline/ports.js'
+import type {
+  AttemptMeasures,
+  VariantRound as Round,
+  VariantFeed,
+  VariantResult,
+} from '../pipeline/synthesis-port.js'
 import type { Message, Tensor } from '../transport/frames.js'
 import { toTumorPlan } from './feed-service.js'
 

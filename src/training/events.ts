@@ -1,4 +1,5 @@
 import type { OrganName } from '../volume/labels.js'
+import type { FailureCard } from './failure.js'
 
 export type JobKind = 'baseline' | 'synthesis' | 'segmentation'
 export type Outcome = 'completed' | 'stopped' | 'failed'
@@ -93,6 +94,19 @@ export interface NoteEvent extends Timed {
   readonly text: string
 }
 
+/** The runtime died, and the run goes on from a checkpoint: what follows repeats the steps from there. */
+export interface RestartEvent extends Timed {
+  readonly type: 'restart'
+  /** The next step to run. */
+  readonly step: number
+  /** The step that was being made. */
+  readonly diedAt: number
+  /** Of these without a new checkpoint between them, from 1. */
+  readonly restart: number
+  readonly kind: FailureCard['kind']
+  readonly reason: string
+}
+
 /** A run ended. */
 export interface FinishedEvent extends Timed {
   readonly type: 'finished'
@@ -110,4 +124,5 @@ export type RunEvent =
   | CheckpointEvent
   | CommandEvent
   | NoteEvent
+  | RestartEvent
   | FinishedEvent

@@ -3,6 +3,7 @@ import { access, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/prom
 import { join, resolve } from 'node:path'
 import { ConfigError, EnvironmentError, UsageError } from '../errors.js'
 import type { Outcome } from './events.js'
+import type { FailureCard } from './failure.js'
 
 /** What `exit.json` says; written once, when a run ended. */
 export interface ExitRecord {
@@ -76,6 +77,11 @@ export async function sweepUnfinished(folder: string): Promise<void> {
 
 export async function writeExit(directory: string, record: ExitRecord): Promise<void> {
   await writeWhole(join(directory, 'exit.json'), `${JSON.stringify(record, null, 2)}\n`)
+}
+
+/** What is known of the death of a run's runtime, the last one. */
+export async function writeFailure(directory: string, card: FailureCard): Promise<void> {
+  await writeWhole(join(directory, 'failure.json'), `${JSON.stringify(card, null, 2)}\n`)
 }
 
 export async function readExit(directory: string): Promise<ExitRecord | null> {

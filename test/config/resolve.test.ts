@@ -85,6 +85,7 @@ describe('configJsonSchema', () => {
       'networks',
       'training',
       'quality',
+      'synthesize',
       'evaluation',
       'runtime',
       'report',

@@ -19,6 +19,9 @@ interface Change {
   readonly steps?: number
   readonly weights?: Partial<Record<JobKind, string>>
   readonly swin?: boolean
+  readonly restarts?: number
+  readonly checkpointEverySteps?: number
+  readonly hangSeconds?: number
 }
 
 /** A debug configuration in a folder of its own, small and short. */
@@ -46,8 +49,17 @@ async function debugConfig(job: JobKind, folder: string, change: Change = {}): P
       baseline: networks.baseline && { ...networks.baseline, ...from(change.weights?.baseline) },
       generator: networks.generator && { ...networks.generator, ...from(change.weights?.synthesis) },
     },
-    training: { ...debug.training, steps: change.steps ?? 4 },
-    runtime: { ...debug.runtime, processesPerNode: change.ranks ?? 1 },
+    training: {
+      ...debug.training,
+      steps: change.steps ?? 4,
+      checkpointEverySteps: change.checkpointEverySteps ?? null,
+    },
+    runtime: {
+      ...debug.runtime,
+      processesPerNode: change.ranks ?? 1,
+      restarts: { max: change.restarts ?? 3, backoffSeconds: 0 },
+      hangSeconds: change.hangSeconds ?? null,
+    },
   })
 }
 
@@ -138,7 +150,7 @@ describe('stopping', () => {
 
   it('leaves no process when a rank is killed, and says that the runtime died', async () => {
     const folder = temporaryFolder()
-    const config = await debugConfig('baseline', folder, { steps: 400 })
+    const config = await debugConfig('baseline', folder, { steps: 400, restarts: 0 })
     const training = startTraining(config, torchRuntime(), { out: join(folder, 'killed') })
     let family: number[] = []
     const failure = (async () => {
@@ -155,6 +167,55 @@ describe('stopping', () => {
       outcome: 'failed',
       exitCode: 5,
     })
+  })
+})
+
+describe('a training whose ranks die', () => {
+  it('goes on by itself with the losses of an unbroken run, and leaves a card that names the rank', async () => {
+    const folder = temporaryFolder()
+    const change = { ranks: 2, steps: 14, checkpointEverySteps: 4 }
+    const config = await debugConfig('baseline', folder, change)
+    const whole = await run(config, { out: join(folder, 'whole') })
+    const training = startTraining(config, torchRuntime(), { out: join(folder, 'broken') })
+    let killed = 0
+    const events: RunEvent[] = []
+    for await (const event of training) {
+      events.push(event)
+      if (event.type !== 'step' || event.step !== 6 || killed > 0) continue
+      killed = (await familyOf(training.id, /(^|\0)RANK=1\0/))[0]!
+      process.kill(killed, 'SIGKILL')
+    }
+    expect((await training.result).outcome).toBe('completed')
+    const [restart] = events.filter((event) => event.type === 'restart')
+    expect(restart).toMatchObject({
+      step: 4,
+      restart: 1,
+      kind: 'signal',
+      reason: 'rank 1 was killed by SIGKILL',
+    })
+    const lines = (await readFile(join(folder, 'broken', 'events.jsonl'), 'utf8')).trim().split('\n')
+    expect(lossesOf(lines.map((line) => JSON.parse(line) as RunEvent))).toEqual(lossesOf(whole.events))
+    const card = JSON.parse(await readFile(join(folder, 'broken', 'failure.json'), 'utf8'))
+    expect(card).toMatchObject({ kind: 'signal', rank: 1, signal: 'SIGKILL' })
+    expect(await familyOf(training.id)).toEqual([])
+  })
+
+  it('that hang are ended with their stacks in their logs, and begun again', async () => {
+    const folder = temporaryFolder()
+    const config = await debugConfig('baseline', folder, { ranks: 2, steps: 8, hangSeconds: 20 })
+    const training = startTraining(config, torchRuntime(), { out: join(folder, 'run') })
+    let stopped = false
+    const kinds: string[] = []
+    for await (const event of training) {
+      if (event.type === 'restart') kinds.push(event.kind)
+      if (event.type !== 'step' || event.step !== 2 || stopped) continue
+      stopped = true
+      for (const pid of await familyOf(training.id, /(^|\0)RANK=1\0/)) process.kill(pid, 'SIGSTOP')
+    }
+    expect((await training.result).outcome).toBe('completed')
+    expect(kinds).toEqual(['hang'])
+    const log = await readFile(join(folder, 'run', 'logs', 'node-0', 'rank-0', 'output.log'), 'utf8')
+    expect(log).toContain('most recent call first')
   })
 })
 

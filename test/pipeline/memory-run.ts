@@ -17,7 +17,11 @@ const SHAPE: Vec3 = [48, 48, 48]
 export async function memoryConfig(
   job: JobKind,
   folder: string,
-  change: { readonly training?: Partial<RunConfig['training']>; readonly ranks?: number } = {},
+  change: {
+    readonly training?: Partial<RunConfig['training']>
+    readonly runtime?: Partial<RunConfig['runtime']>
+    readonly ranks?: number
+  } = {},
 ): Promise<RunConfig> {
   const debug = await loadConfig(new URL(`../../configs/debug-${job}.yaml`, import.meta.url).pathname)
   const { networks } = debug
@@ -36,7 +40,7 @@ export async function memoryConfig(
       generator: networks.generator && { ...networks.generator, ...given(folder, 'generator.pt') },
     },
     training: { ...debug.training, steps: 6, ...change.training },
-    runtime: { ...debug.runtime, processesPerNode: change.ranks ?? 1 },
+    runtime: { ...debug.runtime, processesPerNode: change.ranks ?? 1, ...change.runtime },
   })
 }
 

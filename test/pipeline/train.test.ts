@@ -2,10 +2,11 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { CheckpointError, RuntimeCrashError } from '../../src/errors.js'
+import { CheckpointError, ConfigError, RuntimeCrashError } from '../../src/errors.js'
 import { startTraining } from '../../src/pipeline/train.js'
 import { readEvents } from '../../src/training/event-log.js'
 import type { RunEvent } from '../../src/training/events.js'
+import type { FailureCard } from '../../src/training/failure.js'
 import type { Run } from '../../src/training/run.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 import { memoryConfig, memoryRuntime } from './memory-run.js'
@@ -313,5 +314,139 @@ describe('a slow reader', () => {
     expect(stepsOf(seen).at(-1)).toBe(599)
     const seconds = seen.flatMap((event) => (event.type === 'step' ? [event.seconds] : []))
     expect(seconds.reduce((sum, value) => sum + value, 0)).toBeCloseTo(6, 6)
+  })
+})
+
+describe('a runtime that dies and may be begun again', () => {
+  const killed = (rank = 1, kind: FailureCard['kind'] = 'signal'): RuntimeCrashError => {
+    const message = `rank ${rank} was killed`
+    const card = {
+      kind,
+      rank,
+      message,
+      hint: '',
+      signal: 'SIGKILL',
+      exitCode: 1,
+      traceback: '',
+      lastLines: [],
+      logs: '',
+    }
+    return new RuntimeCrashError(message, { facts: { card: { ...card, time: '' } } })
+  }
+  const restarting = { restarts: { max: 2, backoffSeconds: 0 } }
+
+  it('goes on from its checkpoint with the steps and the ledger of an unbroken run', async () => {
+    const folder = temporaryFolder()
+    const change = { training: { steps: 12, checkpointEverySteps: 3 }, runtime: restarting }
+    const config = await memoryConfig('segmentation', folder, change)
+    await eventsOf(startTraining(config, memoryRuntime(), { out: join(folder, 'whole') }))
+    const deaths = new Set([2, 7, 8])
+    const dies = memoryRuntime({
+      beforeStep: (step) => {
+        if (deaths.delete(step)) throw killed()
+      },
+    })
+    const out = join(folder, 'broken')
+    const run = startTraining(config, dies, { out })
+    const told = await eventsOf(run)
+    expect(await run.result).toMatchObject({ outcome: 'completed', step: 12 })
+    const restarts = told.filter((event) => event.type === 'restart')
+    expect(restarts.map(({ diedAt, step, restart }) => [diedAt, step, restart])).toEqual([
+      [2, 0, 1],
+      [7, 6, 1],
+      [8, 6, 2],
+    ])
+    const logs = ['whole', 'broken'].map(async (name) =>
+      eventsOf(readEvents(join(folder, name, 'events.jsonl'))),
+    )
+    const [whole, broken] = await Promise.all(logs)
+    const work = (events: RunEvent[]): unknown[] =>
+      events.filter(({ type }) => type === 'step' || type === 'synthesis').map(timeless)
+    expect(work(broken!)).toEqual(work(whole!))
+    const ledgers = ['whole', 'broken'].map((name) => readFile(join(folder, name, 'ledger.jsonl'), 'utf8'))
+    expect(await ledgers[1]).toBe(await ledgers[0])
+    expect(await readJson(join(out, 'failure.json'))).toMatchObject({ kind: 'signal', rank: 1 })
+  })
+
+  it('is given up when it dies too often without a new checkpoint', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, { training: { steps: 9 }, runtime: restarting })
+    let lives = 0
+    const dies = memoryRuntime({
+      beforeStep: (step) => {
+        if (step === 0) lives++
+        if (step === 4) throw killed()
+      },
+    })
+    const run = startTraining(config, dies, { out: join(folder, 'run') })
+    await expect(run.result).rejects.toThrow('rank 1 was killed')
+    expect(lives).toBe(3)
+  })
+
+  it('is given up at once when the same exception comes twice at the same step', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, { training: { steps: 9 }, runtime: restarting })
+    let lives = 0
+    const dies = memoryRuntime({
+      beforeStep: (step) => {
+        if (step === 0) lives++
+        if (step === 4) throw killed(0, 'exception')
+      },
+    })
+    await expect(startTraining(config, dies, { out: join(folder, 'run') }).result).rejects.toThrow('rank 0')
+    expect(lives).toBe(2)
+  })
+
+  it('is not begun again for a mistake of the user', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, { training: { steps: 9 }, runtime: restarting })
+    let lives = 0
+    const dies = memoryRuntime({
+      beforeStep: (step) => {
+        if (step === 0) lives++
+        if (step === 2) throw new ConfigError('networks.segmentor: wrong')
+      },
+    })
+    const run = startTraining(config, dies, { out: join(folder, 'run') })
+    await expect(run.result).rejects.toMatchObject({ code: 'config', exitCode: 2 })
+    expect(lives).toBe(1)
+  })
+
+  it('keeps a learning rate that was set after its last checkpoint', async () => {
+    const folder = temporaryFolder()
+    const change = { training: { steps: 40, checkpointEverySteps: 5 }, runtime: restarting }
+    const config = await memoryConfig('baseline', folder, change)
+    let dead = false
+    let set = -1
+    const dies = memoryRuntime({
+      beforeStep: (step) => {
+        if (dead || set < 0 || step < set + 1 || step % 5 === 0) return
+        dead = true
+        throw killed()
+      },
+    })
+    const run = startTraining(config, dies, { out: join(folder, 'run') })
+    await reached(run, 2)
+    set = await run.setLearningRate(5e-5)
+    const events = await eventsOf(run)
+    expect(events.filter(({ type }) => type === 'restart')).toHaveLength(1)
+    const last = events.filter((event) => event.type === 'step').at(-1)!
+    expect(last.learningRate).toBe(5e-5)
+  })
+
+  it('stops while it waits to begin again', async () => {
+    const folder = temporaryFolder()
+    const patient = { restarts: { max: 2, backoffSeconds: 60 } }
+    const config = await memoryConfig('baseline', folder, { training: { steps: 9 }, runtime: patient })
+    const dies = memoryRuntime({
+      beforeStep: (step) => {
+        if (step === 4) throw killed()
+      },
+    })
+    const controller = new AbortController()
+    const run = startTraining(config, dies, { out: join(folder, 'run'), signal: controller.signal })
+    await reached(run, 3)
+    setImmediate(() => controller.abort('enough'))
+    expect(await run.result).toMatchObject({ outcome: 'stopped' })
   })
 })

@@ -1,6 +1,7 @@
 """No process outlives the one that started it: two guards, because each alone has a hole."""
 
 import ctypes
+import faulthandler
 import os
 import signal
 import stat
@@ -21,6 +22,20 @@ def follow_parent() -> None:
     _die_with_parent()
     if _is_pipe(0):
         threading.Thread(target=_watch_standard_input, daemon=True).start()
+
+
+def keep_rank_log() -> None:
+    """A rank's output goes to `node-N/rank-R/output.log` of the logs; so do, on SIGUSR1, the stacks of its threads."""
+    directory, rank = os.environ.get("FREETUMOR_LOG_DIRECTORY"), os.environ.get("RANK")
+    if directory is not None and rank is not None:
+        folder = os.path.join(directory, f"node-{os.environ.get('GROUP_RANK', '0')}", f"rank-{rank}")
+        os.makedirs(folder, exist_ok=True)
+        log = os.open(os.path.join(folder, "output.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        for stream in (1, 2):
+            os.dup2(log, stream)
+        os.close(log)
+    if hasattr(signal, "SIGUSR1"):
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
 
 
 def _die_with_parent() -> None:

@@ -1,0 +1,56 @@
+import { UsageError } from '../errors.js'
+import { deferred } from './deferred.js'
+import type { LiveCommand, TrainingSession } from './ports.js'
+
+/** Carries commands to a job that may die and be begun again: none is lost between its lives. */
+export class CommandLine {
+  #session = deferred<TrainingSession>()
+  #renewed = deferred<void>()
+  #stopWanted: string | null = null
+  #rate: { readonly step: number; readonly value: number } | null = null
+
+  /** @param ended rejects with the reason when the run is over */
+  constructor(private readonly ended: () => Promise<never>) {
+    this.#session.promise.catch(() => {})
+  }
+
+  /** Why the run is to stop, where the job did not live to obey. */
+  get stopWanted(): string | null {
+    return this.#stopWanted
+  }
+
+  open(session: TrainingSession): void {
+    this.#session.resolve(session)
+  }
+
+  /** The job has died and begins again at a step: a rate that was set since holds from there on. */
+  renew(step: number): void {
+    this.#session = deferred()
+    this.#session.promise.catch(() => {})
+    this.#renewed.resolve()
+    this.#renewed = deferred()
+    if (this.#rate !== null && this.#rate.step > step)
+      this.send({ type: 'setLearningRate', value: this.#rate.value }).catch(() => {})
+  }
+
+  end(error: unknown): void {
+    this.#session.reject(error)
+  }
+
+  /** Resolves with the step from which on it holds; one that a death overtakes is given to the next life. */
+  async send(command: LiveCommand): Promise<number> {
+    for (;;) {
+      const [current, renewed] = [this.#session, this.#renewed]
+      const session = await current.promise
+      try {
+        const step = await session.command(command)
+        if (command.type === 'setLearningRate') this.#rate = { step, value: command.value }
+        return step
+      } catch (error) {
+        if (error instanceof UsageError) throw error
+        if (command.type === 'stop') this.#stopWanted = command.reason
+        await Promise.race([renewed.promise, this.ended()])
+      }
+    }
+  }
+}

@@ -1,0 +1,166 @@
+import { readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type FreetumorError, RuntimeCrashError } from '../errors.js'
+import type { FailureCard } from '../training/failure.js'
+import { reviveFailure } from './events.js'
+import type { ProcessEnd } from './process.js'
+
+/** What a rank wrote of its own end (wiring.record_failure). */
+interface RecordedFailure {
+  readonly rank: number
+  readonly kind: string
+  readonly message: string
+  readonly hint: string
+  readonly traceback: string
+  /** Seconds since the epoch. */
+  readonly time: number
+}
+
+/** What torchrun says of the first rank that ended. */
+interface RootCause {
+  readonly rank: number
+  /** Below 0: the signal. */
+  readonly exitCode: number
+}
+
+/** What a rank says whose partner died: the consequence, never the cause. */
+const FOLLOW_UP =
+  /connection (reset|closed|refused)|broken pipe|timed? ?out|socket closed|nccl|gloo|process ?group|remote process exited|heartbeat/i
+const OUT_OF_MEMORY =
+  /out of memory|can't allocate memory|cannot allocate memory|MemoryError|DefaultCPUAllocator/i
+const LAST_LINES = 30
+const SIGNALS: Readonly<Record<number, string>> = {
+  6: 'SIGABRT',
+  7: 'SIGBUS',
+  9: 'SIGKILL',
+  11: 'SIGSEGV',
+  15: 'SIGTERM',
+}
+
+export interface Death {
+  readonly logDirectory: string
+  readonly end: ProcessEnd
+  /** Of `oomKills` when the job started. */
+  readonly oomKillsBefore: number
+}
+
+/** Forgets what an earlier attempt in the same folder left. */
+export async function clearFailures(logDirectory: string): Promise<void> {
+  await rm(join(logDirectory, 'failures'), { recursive: true, force: true })
+}
+
+/**
+ * Why a job's processes died: the error of the first rank that failed by itself. What its partners say of a lost connection
+ * is left out. A failure that is no mistake of the user comes with a card (`facts.card`).
+ */
+export async function explainDeath({ logDirectory, end, oomKillsBefore }: Death): Promise<FreetumorError> {
+  const recorded = (await recordedFailures(logDirectory)).sort((a, b) => a.time - b.time)
+  const own = recorded.find(({ kind, message }) => kind !== 'stopped' && !FOLLOW_UP.test(message))
+  if (own && own.kind !== 'runtime') return reviveFailure(own)
+  const root = rootCause(end.tail)
+  if (root && root.exitCode < 0 && !own) {
+    const signal = SIGNALS[-root.exitCode] ?? `signal ${-root.exitCode}`
+    const byKernel = signal === 'SIGKILL' && (await oomKills()) > oomKillsBefore
+    return crash(
+      byKernel
+        ? `rank ${root.rank} was killed by the kernel: the machine ran out of memory`
+        : `rank ${root.rank} was killed by ${signal}`,
+      byKernel
+        ? MEMORY_HINT
+        : `somebody or something outside sent it; the rank's log is below ${logDirectory}`,
+      { kind: byKernel ? 'outOfMemory' : 'signal', rank: root.rank, signal, traceback: '' },
+      logDirectory,
+      end,
+    )
+  }
+  const guilty = own ?? recorded[0]
+  if (guilty) {
+    const kind = OUT_OF_MEMORY.test(guilty.message) ? 'outOfMemory' : own ? 'exception' : 'lostConnection'
+    return crash(
+      `rank ${guilty.rank}: ${guilty.message.split('\n')[0]}`,
+      kind === 'outOfMemory' ? MEMORY_HINT : guilty.hint || `the traceback is in ${logDirectory}`,
+      { kind, rank: guilty.rank, signal: null, traceback: guilty.traceback },
+      logDirectory,
+      end,
+    )
+  }
+  const how = end.signal ? `was killed by ${end.signal}` : `ended with code ${end.code}`
+  const said = lastLines(end.tail, 5).join('\n')
+  return crash(
+    `the Python runtime ${how} before it said why${said ? `:\n${said}` : ''}`,
+    `logs are in ${logDirectory}; \`freetumor doctor\` checks the installation`,
+    { kind: end.signal ? 'signal' : 'exception', rank: null, signal: end.signal, traceback: '' },
+    logDirectory,
+    end,
+  )
+}
+
+const MEMORY_HINT =
+  'lower sampling.itemsPerStep, cropsPerVolume or patchVoxels, set networks.segmentor.activationCheckpointing, or use fewer processes'
+
+/** The error of a job that made no step for too long, with where its ranks stood. */
+export async function explainHang(
+  seconds: number,
+  logDirectory: string,
+  end: ProcessEnd,
+): Promise<RuntimeCrashError> {
+  return crash(
+    `no step and no other sign for ${seconds} s: the job hangs`,
+    `where each rank stood is at the end of its log below ${logDirectory}; runtime.hangSeconds sets the limit`,
+    { kind: 'hang', rank: null, signal: null, traceback: '' },
+    logDirectory,
+    end,
+  )
+}
+
+/** How many processes the kernel has killed for memory since it started; 0 where it does not say. */
+export async function oomKills(): Promise<number> {
+  const text = await readFile('/proc/vmstat', 'utf8').catch(() => '')
+  return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0)
+}
+
+async function crash(
+  message: string,
+  hint: string,
+  known: Pick<FailureCard, 'kind' | 'rank' | 'signal' | 'traceback'>,
+  logDirectory: string,
+  end: ProcessEnd,
+): Promise<RuntimeCrashError> {
+  const log =
+    known.rank === null ? null : await readFile(rankLog(logDirectory, known.rank), 'utf8').catch(() => null)
+  const card: FailureCard = {
+    ...known,
+    message,
+    hint,
+    exitCode: end.code,
+    lastLines: lastLines(log || end.tail, LAST_LINES),
+    logs: logDirectory,
+    time: new Date().toISOString(),
+  }
+  return new RuntimeCrashError(message, { hint, facts: { card } })
+}
+
+/** Where a rank's own output goes (bridge/lifeline.py). */
+function rankLog(logDirectory: string, rank: number): string {
+  return join(logDirectory, 'node-0', `rank-${rank}`, 'output.log')
+}
+
+/** torchrun's own summary at the end of its output. */
+function rootCause(tail: string): RootCause | null {
+  const part = tail.slice(tail.lastIndexOf('Root Cause'))
+  const rank = /rank\s*: (\d+)/.exec(part)
+  const exitCode = /exitcode\s*: (-?\d+)/.exec(part)
+  return rank && exitCode ? { rank: Number(rank[1]), exitCode: Number(exitCode[1]) } : null
+}
+
+function lastLines(text: string, count: number): string[] {
+  return text.trim() === '' ? [] : text.trimEnd().split('\n').slice(-count)
+}
+
+async function recordedFailures(logDirectory: string): Promise<RecordedFailure[]> {
+  const folder = join(logDirectory, 'failures')
+  const names = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith('.json'))
+  return Promise.all(
+    names.map(async (name) => JSON.parse(await readFile(join(folder, name), 'utf8')) as RecordedFailure),
+  )
+}

@@ -1,0 +1,52 @@
+import { join } from 'node:path'
+import type { JsonLog } from '../jsonl.js'
+import { openEventLog, readValidations } from './event-log.js'
+import { EventStream } from './event-stream.js'
+import type { RunEvent } from './events.js'
+import type { Validation } from './selection.js'
+
+/** An event before its time is set. */
+export type Untimed = RunEvent extends infer E ? (E extends RunEvent ? Omit<E, 'time'> : never) : never
+
+/** What a run tells: to its log, to its readers, and of its validations to itself. */
+export class RunJournal {
+  readonly stream = new EventStream()
+  readonly validations: Validation[] = []
+  #log: JsonLog<RunEvent> | null = null
+
+  /** Opens the log of a run, or opens it again, cut to what was over before `step`; infinity keeps all. */
+  async open(directory: string, step: number): Promise<void> {
+    const path = join(directory, 'events.jsonl')
+    await this.#log?.close()
+    this.#log = null
+    this.#log = await openEventLog(path, step)
+    this.validations.splice(0, this.validations.length, ...(await readValidations(path)))
+  }
+
+  emit(event: Untimed): void {
+    const timed = { time: new Date().toISOString(), ...event } as RunEvent
+    this.#log?.write(timed)
+    this.stream.push(timed)
+  }
+
+  note(text: string, level: 'info' | 'warning' = 'info'): void {
+    this.emit({ type: 'note', level, text })
+  }
+
+  async flush(): Promise<void> {
+    await this.#log?.flush()
+  }
+
+  /** The last event, then the end of the log; returns what went wrong with the log, if anything did. */
+  async close(last: Untimed): Promise<unknown> {
+    try {
+      this.emit(last)
+      await this.#log?.close()
+      return undefined
+    } catch (error) {
+      return error
+    } finally {
+      this.#log = null
+    }
+  }
+}

@@ -1,0 +1,138 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { clearFailures, explainDeath, explainHang } from '../../src/runtime/failure.js'
+import { cardOf } from '../../src/training/failure.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+
+interface Said {
+  readonly rank: number
+  readonly message: string
+  readonly time: number
+  readonly kind?: string
+  readonly hint?: string
+  readonly traceback?: string
+}
+
+/** A log folder in which ranks have left their last words. */
+function logs(...said: Said[]): string {
+  const folder = temporaryFolder()
+  for (const { rank, ...words } of said) {
+    mkdirSync(join(folder, 'failures'), { recursive: true })
+    mkdirSync(join(folder, 'node-0', `rank-${rank}`), { recursive: true })
+    const failure = { rank, kind: 'runtime', hint: '', traceback: '', ...words }
+    writeFileSync(join(folder, 'failures', `rank-${rank}.json`), JSON.stringify(failure))
+    const lines = Array.from({ length: 40 }, (_, at) => `rank ${rank} line ${at}`)
+    writeFileSync(join(folder, 'node-0', `rank-${rank}`, 'output.log'), `${lines.join('\n')}\n`)
+  }
+  return folder
+}
+
+/** The end of torchrun's output when ranks ended so. */
+function torchrun(rank: number, exitCode: number): string {
+  return `Failures:\n[1]:\n  rank      : 9 (local_rank: 9)\n  exitcode  : 1 (pid: 12)\n${'-'.repeat(60)}
+Root Cause (first observed failure):
+[0]:
+  time      : 2026-11-23_20:23:32
+  rank      : ${rank} (local_rank: ${rank})
+  exitcode  : ${exitCode} (pid: 30381)
+  error_file: <N/A>
+`
+}
+
+const RESET = 'RuntimeError: gloo: Connection reset by peer'
+const explain = (
+  logDirectory: string,
+  tail = '',
+  signal: NodeJS.Signals | null = null,
+  oomKillsBefore = 1e9,
+) => explainDeath({ logDirectory, end: { code: signal ? null : 1, signal, tail }, oomKillsBefore })
+
+describe('a death is explained by', () => {
+  it('the rank that failed by itself, not by those that lost it', async () => {
+    const folder = logs(
+      { rank: 0, message: RESET, time: 10 },
+      {
+        rank: 1,
+        message: 'ValueError: bad crop',
+        time: 11,
+        traceback: 'Traceback ...\nValueError: bad crop',
+      },
+    )
+    const error = await explain(folder, torchrun(0, 1))
+    expect(error).toMatchObject({ code: 'runtime', message: 'rank 1: ValueError: bad crop' })
+    const card = cardOf(error)!
+    expect(card).toMatchObject({ kind: 'exception', rank: 1, traceback: expect.stringContaining('bad crop') })
+    expect(card.lastLines).toHaveLength(30)
+    expect(card.lastLines.at(-1)).toBe('rank 1 line 39')
+  })
+
+  it('the earliest of several', async () => {
+    const folder = logs(
+      { rank: 0, message: 'KeyError: second', time: 12 },
+      { rank: 1, message: 'KeyError: first', time: 11 },
+    )
+    expect(cardOf(await explain(folder))).toMatchObject({ rank: 1 })
+  })
+
+  it('the signal that killed a rank, whatever the others say', async () => {
+    const folder = logs({ rank: 0, message: RESET, time: 10 })
+    const card = cardOf(await explain(folder, torchrun(1, -9)))
+    expect(card).toMatchObject({
+      kind: 'signal',
+      rank: 1,
+      signal: 'SIGKILL',
+      message: 'rank 1 was killed by SIGKILL',
+    })
+  })
+
+  it('the kernel, when it has killed for memory meanwhile', async () => {
+    const card = cardOf(await explain(logs(), torchrun(1, -9), null, -1))
+    expect(card).toMatchObject({ kind: 'outOfMemory', rank: 1 })
+    expect(card!.hint).toContain('sampling.itemsPerStep')
+  })
+
+  it('a lack of memory that a rank could still tell of', async () => {
+    const message = 'OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB'
+    expect(cardOf(await explain(logs({ rank: 2, message, time: 1 })))).toMatchObject({
+      kind: 'outOfMemory',
+      rank: 2,
+    })
+  })
+
+  it('a lost connection, when nobody knows more', async () => {
+    const card = cardOf(await explain(logs({ rank: 0, message: RESET, time: 10 }), torchrun(0, 1)))
+    expect(card).toMatchObject({ kind: 'lostConnection', rank: 0 })
+  })
+
+  it("the user's mistake as such, without a card", async () => {
+    const mistake = { rank: 0, kind: 'config', message: 'a: wrong', hint: 'b', time: 5 }
+    const error = await explain(logs(mistake, { rank: 1, message: RESET, time: 4 }))
+    expect(error).toMatchObject({ code: 'config', message: 'a: wrong', hint: 'b' })
+    expect(cardOf(error)).toBeNull()
+  })
+
+  it('the end of the launcher, when no rank said anything', async () => {
+    const error = await explain(logs(), 'No module named freetumor_runtime\n')
+    expect(error.message).toContain(
+      'ended with code 1 before it said why:\nNo module named freetumor_runtime',
+    )
+    expect(cardOf(await explain(logs(), '', 'SIGKILL'))).toMatchObject({
+      kind: 'signal',
+      signal: 'SIGKILL',
+      rank: null,
+    })
+  })
+
+  it('its silence', async () => {
+    const error = await explainHang(30, logs(), { code: null, signal: 'SIGKILL', tail: 'last words\n' })
+    expect(error.message).toContain('no other sign for 30 s')
+    expect(cardOf(error)).toMatchObject({ kind: 'hang', lastLines: ['last words'] })
+  })
+})
+
+it('what an earlier life left is forgotten', async () => {
+  const folder = logs({ rank: 0, message: 'KeyError: old', time: 1 })
+  await clearFailures(folder)
+  expect(cardOf(await explain(folder, torchrun(1, -11)))).toMatchObject({ rank: 1, signal: 'SIGSEGV' })
+})
