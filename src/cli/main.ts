@@ -7,6 +7,7 @@ import { addDoctorCommand } from './commands/doctor.js'
 import { addEvaluateCommand } from './commands/evaluate.js'
 import { addInitCommand } from './commands/init.js'
 import { addPhantomCommand } from './commands/phantom.js'
+import { addPlanCommand } from './commands/plan.js'
 import { addPredictCommand } from './commands/predict.js'
 import { addPrepareCommand } from './commands/prepare.js'
 import { addReportCommand } from './commands/report.js'
@@ -29,6 +30,7 @@ const COMMANDS: readonly AddCommand[] = [
   addDataCommand,
   addPrepareCommand,
   addSimulateCommand,
+  addPlanCommand,
   addTrainCommand,
   addRunsCommand,
   addSynthesizeCommand,

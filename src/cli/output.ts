@@ -1,5 +1,6 @@
 import { styleText } from 'node:util'
 import { FreetumorError } from '../errors.js'
+import { cardOf } from '../training/failure.js'
 
 /** How a command prints its result: for people, as one JSON document, or as one JSON object a line (streams). */
 export type OutputFormat = 'text' | 'json' | 'ndjson'
@@ -33,11 +34,21 @@ export function paint(io: CliIo, color: 'red' | 'green' | 'yellow' | 'dim', text
   return io.color ? styleText(color, text) : text
 }
 
+/** The rank's own last words, for a death that has a card (`failure.json` of the run). */
+function cardLines(error: FreetumorError): string[] {
+  const card = cardOf(error)
+  if (card === null) return []
+  const said = (card.traceback.trim() || card.lastLines.join('\n')).split('\n').slice(-8)
+  const of = card.rank === null ? 'the launcher' : `rank ${card.rank}`
+  return [`last words of ${of}, more in ${card.logs}:`, ...said.map((line) => `  | ${line}`)]
+}
+
 /** Says on stderr what went wrong and what to do. A stack is shown only for a bug, and only when asked for. */
 export function noteError(io: CliIo, error: unknown): void {
   if (error instanceof FreetumorError) {
     io.note(`${paint(io, 'red', 'error:')} ${error.message}`)
     if (error.hint) io.note(`hint: ${error.hint}`)
+    for (const line of cardLines(error)) io.note(line)
   } else {
     const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
     io.note(`${paint(io, 'red', 'error:')} ${message.split('\n')[0]}`)

@@ -150,7 +150,8 @@ async function watch(child: ChildProcess, logDirectory: string): Promise<Process
 
 let prefix: readonly string[] | undefined
 
-function parentDeathPrefix(): readonly string[] {
+/** Has the kernel kill the launcher with us, where the machine can. */
+export function parentDeathPrefix(): readonly string[] {
   if (prefix) return prefix
   try {
     execFileSync('setpriv', ['--pdeathsig', 'KILL', '--', 'true'], { stdio: 'ignore' })

@@ -1,0 +1,54 @@
+import { join, resolve } from 'node:path'
+import { loadConfig } from '../../config/load.js'
+import { planTraining, type TrainingPlan } from '../../pipeline/plan.js'
+import { type LaunchPlan, planLaunch } from '../../runtime/launch-plan.js'
+import { printResult } from '../output.js'
+import { type AddCommand, outputOption, withExample } from '../program.js'
+
+interface Options {
+  readonly config: string
+  readonly out?: string
+  readonly set?: string[]
+  readonly output: 'text' | 'json'
+}
+
+/** `freetumor plan`: what `train` would do, exactly; runs nothing. */
+export const addPlanCommand: AddCommand = (program, io) => {
+  withExample(program.command('plan'), 'freetumor plan --config abdomen-segmentation.yaml')
+    .description('prints the command, environment, counts and estimates of a training; runs nothing')
+    .requiredOption('--config <file>', 'run configuration')
+    .option('--out <dir>', 'the run directory that `train` would be given')
+    .option('--set <key=value...>', 'lay values over the file')
+    .addOption(outputOption())
+    .action(async (options: Options) => {
+      const config = await loadConfig(options.config, { set: options.set ?? [] })
+      const run = resolve(io.cwd, options.out ?? join('runs', config.name, 'ID'))
+      const plan = await planTraining(config)
+      const { processesPerNode, threadsPerProcess, python } = config.runtime
+      const launch = planLaunch({
+        python,
+        ranks: processesPerNode,
+        threads: threadsPerProcess,
+        logDirectory: join(run, 'logs'),
+      })
+      for (const warning of plan.warnings) io.note(`warning: ${warning}`)
+      printResult(io, options.output, { ...plan, run, launch }, () => inWords(plan, run, launch))
+    })
+}
+
+function inWords(plan: TrainingPlan, run: string, launch: LaunchPlan): string {
+  const { cases, estimates } = plan
+  const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
+  const weights = Object.entries(plan.weights).filter(([, source]) => source !== null)
+  return [
+    `${plan.name} (${plan.job}) in ${run}`,
+    `cases        ${cases.labelled} labelled, ${cases.hosts} hosts, ${cases.heldOut} held out${cases.missing > 0 ? `, ${cases.missing} missing` : ''}`,
+    `steps        ${plan.steps} of ${plan.itemsPerStep} items, ${plan.cropsPerStepAndRank} crops a rank; ${plan.epochs.toFixed(2)} epochs of ${plan.itemsPerEpoch} items`,
+    `saves        ${plan.checkpoints} checkpoints, ${plan.validations} validations`,
+    ...weights.map(([network, source]) => `${network.padEnd(12)} ${source}`),
+    `estimates    cache at most ${megabytes(estimates.cacheBytes)}, textures ${megabytes(estimates.textureBytes)}, ${megabytes(estimates.bytesPerStep)} a step to the ranks`,
+    `command      ${launch.argv.join(' ')}`,
+    ...Object.entries(launch.environment).map(([name, value]) => `environment  ${name}=${value}`),
+    ...(launch.removed.length > 0 ? [`removed      ${launch.removed.join(' ')}`] : []),
+  ].join('\n')
+}

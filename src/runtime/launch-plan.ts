@@ -1,0 +1,39 @@
+import { parentDeathPrefix, runtimeArgv } from './process.js'
+import { cleanEnvironment, resolvePython } from './python.js'
+
+/** How the ranks of a job would be started. What is made anew for every start stands in angle brackets. */
+export interface LaunchPlan {
+  readonly argv: readonly string[]
+  /** What is set over the environment of this process. */
+  readonly environment: Readonly<Record<string, string>>
+  /** Variables of this process that the ranks would not see: of other launchers and other Pythons. */
+  readonly removed: readonly string[]
+}
+
+export interface LaunchSettings {
+  readonly python: string | null
+  readonly ranks: number
+  readonly threads: number
+  readonly logDirectory: string
+}
+
+/** @throws EnvironmentError when there is no Python to start */
+export function planLaunch({ python, ranks, threads, logDirectory }: LaunchSettings): LaunchPlan {
+  const found = resolvePython({ explicit: python ?? undefined })
+  const clean = cleanEnvironment({ threads })
+  const changed = Object.entries(clean).filter(([name, value]) => process.env[name] !== value)
+  return {
+    argv: [...parentDeathPrefix(), ...runtimeArgv(found, ranks, logDirectory, '<job.json>')],
+    environment: {
+      ...Object.fromEntries(changed),
+      FREETUMOR_RUN_ID: '<run id>',
+      FREETUMOR_CONTROL: 'unix:<private folder>/control.sock',
+      FREETUMOR_FEED: 'ipc://<private folder>/feed.sock',
+      FREETUMOR_TOKEN: '<random>',
+      FREETUMOR_LOG_DIRECTORY: logDirectory,
+    },
+    removed: Object.keys(process.env)
+      .filter((name) => !(name in clean))
+      .sort(),
+  }
+}
