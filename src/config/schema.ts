@@ -83,12 +83,27 @@ function isPattern(text: string): boolean {
   }
 }
 
+const allowedLeak = z.strictObject({
+  /** Case id, `dataset/stem`; `*` stands for any characters. */
+  training: z.string().min(1),
+  heldOut: z.string().min(1),
+  /** Goes into the run's events and report. */
+  reason: z.string().trim().min(10, 'say in a sentence why it may stay'),
+})
+
 const data = z.strictObject({
   /** Where the data sets lie; relative to the working directory. */
   root: z.string().min(1),
   /** Data sets of one's own, beside those of `freetumor data list`. */
   registry: z.array(ownDataset).default([]),
   datasets: z.array(dataset).min(1),
+  /**
+   * A manifest, as `freetumor data split` writes it, relative to the working directory: the cases of `datasets` come from
+   * it, with its patients and folds. Null: from the data sets' own lists.
+   */
+  manifest: z.string().min(1).nullable(),
+  /** Held-out cases that may stand among the training cases, and why; without one of these such a run is refused (exit 6). */
+  allowedLeaks: z.array(allowedLeak),
   /** Makes phantom data sets `phantom_labelled`, `phantom_hosts` and `phantom_test` under `root` when they are missing. */
   phantoms: z
     .strictObject({

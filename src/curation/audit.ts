@@ -106,7 +106,7 @@ function distinctScans(cases: readonly ManifestCase[], answers: readonly Fingerp
   return [...byHash.values()]
 }
 
-/** Beyond this many copies of one scan, only those with its first held-out copy (or its first) are listed. */
+/** Beyond this many copies of one scan, pairs of all with one held-out copy (or the first) stand for all pairs. */
 const LISTED_COPIES = 16
 
 function exactPairs({ cases }: Scan): AuditPair[] {
@@ -134,7 +134,7 @@ async function nearPairs(scans: readonly Scan[], { compare, onCompared }: AuditO
     if (comparison) compared++
     onCompared?.(at + 1, candidates.length)
     if (candidate.proven || (comparison?.noiseCorrelation ?? 0) >= SAME_SCAN_CORRELATION)
-      pairs.push(nearPair(a, b, candidate, comparison))
+      pairs.push(...copiesOf(a, b, candidate, comparison))
   }
   return { pairs, compared }
 }
@@ -154,23 +154,23 @@ async function comparisonOf(
   return compare(scanOf(a, landmarks.readingA), scanOf(b, landmarks.readingB), landmarks.offsetMm)
 }
 
-function nearPair(a: Scan, b: Scan, candidate: Candidate, comparison: ScanComparison | null): AuditPair {
-  const { sharedPatterns, landmarks } = candidate
-  // Of copies of copies, those that meet.
-  const meeting = a.cases.flatMap((one) =>
-    b.cases.filter((other) => meet(one, other)).map((other) => [one, other] as const),
-  )
-  const [first, second] = meeting[0] ?? [a.cases[0]!, b.cases[0]!]
+/** The pairs of two scans that are one; of many copies of each, only one that meets. */
+function copiesOf(a: Scan, b: Scan, candidate: Candidate, comparison: ScanComparison | null): AuditPair[] {
   const noise = comparison?.noiseCorrelation ?? null
   const message =
     noise === null
-      ? `${(100 * sharedPatterns).toFixed(0)} % of the voxel patterns are the same: a part of it, or other padding or limits`
+      ? `${(100 * candidate.sharedPatterns).toFixed(0)} % of the voxel patterns are the same: a part of it, or other padding or limits`
       : `the noise is the same (correlation ${noise.toFixed(2)}): a resampled or windowed copy`
-  return {
-    ...pairOf('near', first, second, message),
-    measures: { sharedPatterns, landmarks: landmarks?.votes ?? 0, noiseCorrelation: noise },
-    offsetMm: comparison?.offsetMm ?? landmarks?.offsetMm ?? null,
+  const measures = {
+    sharedPatterns: candidate.sharedPatterns,
+    landmarks: candidate.landmarks?.votes ?? 0,
+    noiseCorrelation: noise,
   }
+  const offsetMm = comparison?.offsetMm ?? candidate.landmarks?.offsetMm ?? null
+  const all = a.cases.flatMap((one) =>
+    b.cases.map((other) => ({ ...pairOf('near', one, other, message), measures, offsetMm })),
+  )
+  return all.length <= LISTED_COPIES ? all : [all.find(({ leak }) => leak) ?? all[0]!]
 }
 
 /** One pair for every patient that stands on two sides, unless a pair that was found already tells of it. */

@@ -2,9 +2,9 @@ import { resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
 import { ConfigError, DataError } from '../errors.js'
 import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
-import { casesOf, type MissingFiles } from './dataset-cases.js'
+import { casesOf, type MissingFiles, missingFileOf } from './dataset-cases.js'
 import { readCases } from './lists.js'
-import { type ManifestCase, makeManifest } from './manifest.js'
+import { type Manifest, type ManifestCase, makeManifest, readManifest } from './manifest.js'
 import { findPreset } from './presets.js'
 import { type Dataset, type DatasetRole, findDataset, type LabelIdMap, tumorOrgans } from './registry.js'
 
@@ -30,12 +30,19 @@ export async function curate(data: RunConfig['data'], region: Region): Promise<C
   const repeats = new Map<string, number>()
   const cases: ManifestCase[] = []
   const missing: MissingFiles[] = []
+  const listed = data.manifest === null ? null : await readManifest(resolve(data.manifest))
   for (const entry of data.datasets) {
     if (repeats.has(entry.name))
       throw new ConfigError(`data.datasets: ${entry.name} is listed twice`, {
         hint: 'repeat says how often its cases count',
       })
     repeats.set(entry.name, entry.repeat)
+    if (listed !== null) {
+      const found = await manifestCases(entry, region, own, listed)
+      cases.push(...held(found.cases, entry))
+      missing.push(...found.missing)
+      continue
+    }
     const dataset = describe(entry, region, own)
     const path = resolve(data.root, entry.path ?? entry.name)
     const searchIn = [resolve(data.root), resolve(data.root, entry.name)]
@@ -59,7 +66,43 @@ export async function curate(data: RunConfig['data'], region: Region): Promise<C
   return { cases: curated, missing }
 }
 
-function unexplained(source: string, { name, region }: Dataset): DataError {
+/** The cases of one data set as a manifest has them; the configuration may say another role or map. */
+async function manifestCases(
+  entry: ConfiguredDataset,
+  region: Region,
+  own: readonly Dataset[],
+  listed: Manifest,
+): Promise<{ cases: ManifestCase[]; missing: MissingFiles[] }> {
+  const mine = listed.cases.filter(({ dataset }) => dataset === entry.name)
+  const odd = mine.find((item) => item.region !== region)
+  if (mine.length === 0 || odd)
+    throw new ConfigError(
+      odd
+        ? `data.datasets: ${entry.name} is a ${odd.region} data set in data.manifest, the run's region is ${region}`
+        : `data.datasets: ${entry.name} has no case in data.manifest`,
+      { hint: `it holds ${[...new Set(listed.cases.map(({ dataset }) => dataset))].join(', ')}` },
+    )
+  const told = entry.role === null && entry.labelMap === null ? null : describe(entry, region, own)
+  const lost = await Promise.all(mine.map((item) => missingFileOf(item)))
+  const example = lost.find((file) => file !== null)
+  const count = lost.filter((file) => file !== null).length
+  const cases = mine.filter((_, at) => lost[at] === null).map((item) => retold(item, told))
+  const unmapped = cases.find(({ labelMap }) => labelMap === null)
+  if (unmapped) throw unexplained('data.manifest', { name: entry.name, region })
+  if (cases.length === 0)
+    throw new DataError(`data.manifest: no file of ${entry.name} exists, first ${example}`, {
+      hint: 'make the manifest again where the files lie now',
+    })
+  return { cases, missing: count === 0 ? [] : [{ dataset: entry.name, count, example: example! }] }
+}
+
+function retold(item: ManifestCase, told: Dataset | null): ManifestCase {
+  if (told === null) return item
+  const role = told.role.kind === 'host' ? told.role : { kind: 'labelled' as const, organs: told.role.organs }
+  return { ...item, role, labelMap: told.labelMap ?? item.labelMap }
+}
+
+function unexplained(source: string, { name, region }: Pick<Dataset, 'name' | 'region'>): DataError {
   const ids = LABEL_SCHEMES[region].names.map((meaning, id) => `${id} ${meaning}`)
   return new DataError(`${source}: nobody says what the label ids of ${name} mean`, {
     hint: `give it a labelMap, a preset's name or its ids to those of the ${region}: ${ids.join(', ')}`,

@@ -57,7 +57,7 @@ function caseOf(
   return {
     id: `${dataset.name}/${stem}`,
     dataset: dataset.name,
-    patient: `${dataset.name}/${dataset.patientPattern?.exec(stem)?.[1] ?? stem}`,
+    patient: patientOf(listed, dataset, stem),
     region: dataset.region,
     role:
       dataset.role.kind === 'host'
@@ -69,7 +69,14 @@ function caseOf(
     split,
     labelMap,
     ...(dataset.kidneySides && { kidneySides: dataset.kidneySides }),
+    ...(listed.host !== undefined && { parent: listed.host }),
   }
+}
+
+/** Of a synthetic case the host's; else one of this data set, as its list or its pattern says. */
+function patientOf({ patient, host }: ListedCase, { name, patientPattern }: Dataset, stem: string): string {
+  if (patient !== undefined && host !== undefined) return patient
+  return `${name}/${patient ?? patientPattern?.exec(stem)?.[1] ?? stem}`
 }
 
 /** A case that a list has in two parts (PANORAMA's has) stays in both, for checks and audits to find. */
@@ -82,7 +89,11 @@ function withOwnIds(cases: readonly ManifestCase[]): ManifestCase[] {
   })
 }
 
-async function missingFileOf({ image, label }: ListedCase): Promise<string | null> {
+/** The first file of a case that does not exist. */
+export async function missingFileOf({
+  image,
+  label,
+}: Pick<ListedCase, 'image' | 'label'>): Promise<string | null> {
   for (const file of [image, label])
     if (file !== null) {
       const found = await access(file).then(

@@ -11,6 +11,10 @@ export interface ListedCase {
   readonly label: string | null
   readonly fold: number | null
   readonly split: Split
+  /** As the list states it: several scans may share one. */
+  readonly patient?: string
+  /** Id of the case that it was made from, as lists of synthetic data sets say; its patient is then the host's. */
+  readonly host?: string
 }
 
 export interface CaseList {
@@ -135,7 +139,7 @@ async function caseOf(entry: unknown, split: Split, where: string, located: Loca
     throw new DataError(`${where} must be a path or an object with image and label`, {
       hint: 'repair the list',
     })
-  const { image, label, fold } = entry as Record<string, unknown>
+  const { image, label, fold, patient, host } = entry as Record<string, unknown>
   if (fold !== undefined && !Number.isInteger(fold))
     throw new DataError(`${where}.fold must be a whole number, found ${JSON.stringify(fold)}`, {
       hint: 'repair the list',
@@ -145,7 +149,13 @@ async function caseOf(entry: unknown, split: Split, where: string, located: Loca
     label: label === undefined || label === null ? null : await located.find(pathOf(label, `${where}.label`)),
     fold: (fold as number | undefined) ?? null,
     split,
+    ...(isText(patient) && { patient }),
+    ...(isText(patient) && isText(host) && { host }),
   }
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.length > 0
 }
 
 function pathOf(value: unknown, where: string): string {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { join, resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
-import { curate } from '../curation/curate.js'
+import { type Curation, curate } from '../curation/curate.js'
 import type { ManifestCase } from '../curation/manifest.js'
 import { ensurePhantoms } from '../curation/phantom-dataset.js'
 import type { LabelIdMap } from '../curation/registry.js'
@@ -37,8 +37,12 @@ export type CaseProgress = (
  * Curates the data of a configuration and brings every case into the cache.
  * @throws DataError when a case cannot be prepared: a study must not lose cases in silence
  */
-export async function prepareData(config: RunConfig, context: StageContext): Promise<readonly CuratedCase[]> {
-  const report = await prepareCases(config, context)
+export async function prepareData(
+  config: RunConfig,
+  context: StageContext,
+  curation?: Curation,
+): Promise<readonly CuratedCase[]> {
+  const report = await prepareCases(config, context, undefined, curation)
   const first = report.failed[0]
   if (first)
     throw new DataError(
@@ -50,21 +54,28 @@ export async function prepareData(config: RunConfig, context: StageContext): Pro
   return report.cases
 }
 
+/** The cases of a configuration; makes the phantoms that it asks for, and notes files that are missing. */
+export async function curateData(config: RunConfig, context: StageContext): Promise<Curation> {
+  if (config.data.phantoms && (await ensurePhantoms(config.data.root, config.region, config.data.phantoms)))
+    context.note(`made phantom CTs in ${config.data.root}`)
+  const curation = await curate(config.data, config.region)
+  for (const missing of curation.missing)
+    context.note(
+      `${missing.dataset}: ${missing.count} listed files do not exist, first ${missing.example}`,
+      'warning',
+    )
+  return curation
+}
+
 /** As `prepareData`, with every failure in the report. */
 export async function prepareCases(
   config: RunConfig,
   context: StageContext,
   onProgress?: CaseProgress,
+  curation?: Curation,
 ): Promise<PrepareReport> {
-  if (config.data.phantoms && (await ensurePhantoms(config.data.root, config.region, config.data.phantoms)))
-    context.note(`made phantom CTs in ${config.data.root}`)
-  const manifest = await curate(config.data, config.region)
-  for (const missing of manifest.missing)
-    context.note(
-      `${missing.dataset}: ${missing.count} listed files do not exist, first ${missing.example}`,
-      'warning',
-    )
-  const cases = manifest.cases.filter((item) => item.split !== 'test')
+  const { cases: all } = curation ?? (await curateData(config, context))
+  const cases = all.filter((item) => item.split !== 'test')
   return await prepareListed(config, cases, context, onProgress)
 }
 

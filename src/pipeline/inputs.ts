@@ -2,7 +2,8 @@ import type { RunConfig } from '../config/schema.js'
 import { DataError } from '../errors.js'
 import type { SampledCase } from '../sampling/plan.js'
 import type { StageContext } from './context.js'
-import { prepareData } from './data.js'
+import { curateData, prepareData } from './data.js'
+import { refuseLeaks } from './leak-gate.js'
 import { compareData, type Fingerprint, fingerprintOf, type ResumePoint, recordInputs } from './resume.js'
 import { type CuratedCase, type EarlierWeights, sampledCases } from './specs.js'
 import { earlierWeights, type StartTraining } from './weights.js'
@@ -17,8 +18,8 @@ export interface TrainingInputs {
 }
 
 /**
- * Earlier weights first, since a file that cannot serve is known in seconds; then prepared cases. A run that goes on must
- * find what it left, unless changes are accepted.
+ * Leaks first: no weights are trained for a study that is refused. Then earlier weights, since a file that cannot serve is
+ * known in seconds; then prepared cases. A run that goes on must find what it left, unless changes are accepted.
  */
 export async function gatherInputs(
   config: RunConfig,
@@ -28,8 +29,10 @@ export async function gatherInputs(
   acceptChanges: boolean,
   start: StartTraining,
 ): Promise<TrainingInputs> {
+  const curation = await curateData(config, context)
+  await refuseLeaks(config, curation.cases, context)
   const weights = await earlierWeights(config, context, start)
-  const cases = await prepareData(config, context)
+  const cases = await prepareData(config, context, curation)
   const fingerprint = await fingerprintOf(config, cases, weights)
   if (resumed !== null) {
     const told = await compareData(directory, resumed, fingerprint, cases, acceptChanges)

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { resolveConfig } from '../../src/config/resolve.js'
 import type { ConfigInput } from '../../src/config/schema.js'
 import { curate } from '../../src/curation/curate.js'
+import { writeManifest } from '../../src/curation/manifest.js'
 import { ensurePhantoms } from '../../src/curation/phantom-dataset.js'
 import { writeFiles } from '../helpers/data-set.js'
 import { temporaryFolder } from '../helpers/temporary.js'
@@ -111,5 +112,31 @@ describe('curate', () => {
       ['phantom_test', 'labelled', 'test'],
     ])
     for (const { labelMap } of cases) expect(labelMap).toMatchObject({ '1': 1, '6': 6 })
+  })
+
+  it('takes cases, patients and folds from a manifest when the configuration names one', async () => {
+    const root = temporaryFolder()
+    dataSet(root, 'BTCV', { training: [pair('a.nii.gz'), pair('b.nii.gz')] }, ['a.nii.gz', 'b.nii.gz'])
+    const { cases } = await curated(root, [{ name: 'BTCV' }])
+    const split = cases.map(({ repeat, ...item }, fold) => ({ ...item, fold, patient: `BTCV/${fold}` }))
+    const lost = { ...split[0]!, id: 'BTCV/gone', image: join(root, 'gone.nii.gz') }
+    const manifest = join(root, 'split.json')
+    await writeManifest(manifest, { version: 1, cases: [...split, lost] })
+    const listed = (datasets: Datasets) => {
+      const config = resolveConfig({ job: 'baseline', data: { root: '/nowhere', manifest, datasets } })
+      return curate(config.data, config.region)
+    }
+    const found = await listed([{ name: 'BTCV', validationFold: 1, repeat: 3 }])
+    expect(found.cases.map(({ id, patient, split, repeat }) => [id, patient, split, repeat])).toEqual([
+      ['BTCV/a', 'BTCV/0', 'training', 3],
+      ['BTCV/b', 'BTCV/1', 'validation', 3],
+    ])
+    expect(found.missing).toEqual([{ dataset: 'BTCV', count: 1, example: lost.image }])
+    const told = await listed([{ name: 'BTCV', role: 'labelled', labelMap: { '6': 1, '7': 2 } }])
+    expect(told.cases[0]).toMatchObject({
+      role: { kind: 'labelled', organs: ['liver'] },
+      labelMap: { '6': 1, '7': 2 },
+    })
+    await expect(listed([{ name: 'WORD' }])).rejects.toThrow(/WORD has no case in data.manifest/)
   })
 })

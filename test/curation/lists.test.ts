@@ -52,6 +52,19 @@ describe('readCases of a decathlon list', () => {
     expect(list.cases[0]).toMatchObject({ fold: 3, image: join(folder, 'a.nii.gz') })
   })
 
+  it('keeps the patients that a list states, and the hosts of synthetic scans', async () => {
+    const folder = temporaryFolder()
+    const synthetic = { image: 'c.nii.gz', label: 'c.nii.gz', patient: 'BTCV/1', host: 'BTCV/1' }
+    writeFiles(folder, {
+      'list.json': { training: [{ image: 'a.nii.gz', label: 'b.nii.gz', patient: 'p1' }, synthetic] },
+    })
+    const { cases } = await readCases(join(folder, 'list.json'))
+    expect(cases.map(({ patient, host }) => [patient, host])).toEqual([
+      ['p1', undefined],
+      ['BTCV/1', 'BTCV/1'],
+    ])
+  })
+
   it('finds files under the first folder that has them', async () => {
     const folder = temporaryFolder()
     writeFiles(folder, {
