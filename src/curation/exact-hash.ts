@@ -20,7 +20,7 @@ export function wholeHu(volume: Volume): HuVolume {
   const hu = new Int16Array(data.length)
   for (let v = 0; v < data.length; v++) {
     const value = Math.round(data[v]! * scale)
-    hu[v] = value > -32768 ? (value < 32767 ? value : 32767) : -32768
+    hu[v] = value >= -32768 ? Math.min(32767, value) : -32768
   }
   return { data: hu, shape, affine, thousandths }
 }

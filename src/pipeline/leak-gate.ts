@@ -183,13 +183,16 @@ function leakError(leaks: readonly Leak[]): LeakError {
 }
 
 function noteAllowed(allowed: AllowedLeak, leaks: readonly Leak[], { note }: StageContext): void {
-  const covered = leaks.filter((leak) => covers(allowed, leak))
-  const first = covered[0]
-  const what = `data.allowedLeaks (training ${allowed.training}, held out ${allowed.heldOut})`
-  if (!first) return note(`${what}: no such leak was found`)
-  const more = covered.length > 1 ? ` and ${covered.length - 1} more` : ''
+  const [first, ...more] = leaks.filter((leak) => covers(allowed, leak))
+  if (!first) {
+    note(
+      `data.allowedLeaks (training ${allowed.training}, held out ${allowed.heldOut}): no such leak was found`,
+    )
+    return
+  }
+  const others = more.length > 0 ? ` and ${more.length} more` : ''
   note(
-    `leak allowed: ${first.heldOut} is held out, ${first.training} trains, ${first.message}${more}. Reason: ${allowed.reason}`,
+    `leak allowed: ${first.heldOut} is held out, ${first.training} trains, ${first.message}${others}. Reason: ${allowed.reason}`,
     'warning',
   )
 }
