@@ -51,6 +51,17 @@ describe('a log', () => {
     expect(readFileSync(path, 'utf8')).toBe('{"step":0,"text":"two\\nlines"}\n{"step":1}\n')
   })
 
+  test('is in the file once it is flushed, while it goes on being written', async () => {
+    const path = newPath()
+    await using log = await openJsonLog<Line>(path)
+    for (const line of steps(500)) log.write(line)
+    await log.flush()
+    expect(await read(path)).toEqual(steps(500))
+    log.write({ step: 500 })
+    await log.flush()
+    expect(await read(path)).toEqual(steps(501))
+  })
+
   test('is closed when the block that uses it is left', async () => {
     const path = newPath()
     {

@@ -43,6 +43,10 @@ const FREE = [
   'evaluation.windowBatch',
   'evaluation.profile',
   'runtime.python',
+  'runtime.restarts',
+  'runtime.hangSeconds',
+  // of offline synthesis
+  'synthesize',
   'report',
 ]
 

@@ -179,14 +179,7 @@ class TrainingRun implements Run {
     // infinity keeps every line of a new run's log
     const firstStep = resumed?.step ?? Number.POSITIVE_INFINITY
     await this.#journal.open(directory, firstStep)
-    const { validations } = this.#journal
-    if (resumed !== null) {
-      await markBest(directory, bestOf(validations)?.step ?? null)
-      // it ended early, or was killed on the way to it
-      const over =
-        validations.at(-1)?.step === resumed.step && reasonToEnd(validations, config.training.earlyStop)
-      if (over) return { type: 'finished', outcome: 'completed', reason: over, step: resumed.step }
-    }
+    if (resumed !== null) await markBest(directory, bestOf(this.#journal.validations)?.step ?? null)
     for (const { level, text } of resumed?.notes ?? []) note(text, level)
     const context = { runtime, signal, logDirectory: join(directory, 'logs'), note }
     const { weights, cases, fingerprint, sampled } = await gatherInputs(
@@ -260,6 +253,11 @@ class TrainingRun implements Run {
 
   /** One life of the runtime: ledger and feed begin where it does. */
   async #live(spec: TrainingSpec, firstStep: number, feeder: Feeder, perEpoch: number): Promise<Finished> {
+    const { validations } = this.#journal
+    // it ended early, or died on the way to it
+    const over =
+      validations.at(-1)?.step === firstStep && reasonToEnd(validations, this.config.training.earlyStop)
+    if (over) return { type: 'finished', outcome: 'completed', reason: over, step: firstStep }
     await using ledger = await openJsonLog(join(spec.runDirectory, 'ledger.jsonl'), {
       keep: (line: { readonly step?: number }) => (line.step ?? 0) < firstStep,
     })

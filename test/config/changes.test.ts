@@ -49,6 +49,7 @@ describe('what has changed in a configuration', () => {
     ['training.checkpointEverySteps', { training: { steps: 10, checkpointEverySteps: 7 } }],
     ['report.pictures', { report: { pictures: 0 } }],
     ['name', { name: 'other' }],
+    ['runtime.restarts.max', { runtime: { restarts: { max: 9 } } }],
     ['sampling.workers', { sampling: { workers: 1 } }],
     ['data.root', { data: { root: 'elsewhere', datasets: [{ name: 'BTCV' }] } }],
   ])('is free for %s, and its hash is the same', (key, change) => {
