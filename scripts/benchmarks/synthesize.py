@@ -96,7 +96,6 @@ def reference(options: argparse.Namespace) -> None:
     """Plain MONAI, NumPy and SciPy, as the published scripts do it; written from METHOD."""
     import numpy as np
     import torch
-    from monai.data import decollate_batch
     from monai.inferers import sliding_window_inference
     from monai.transforms import (
         Compose,
@@ -180,7 +179,7 @@ def reference(options: argparse.Namespace) -> None:
             _ = seen.sum() / (tumor.sum() + 1e-6)
             data["image"][0][tuple(box)] = fake
             data["label"][0][tuple(box)][torch.from_numpy(tumor)] = organ_id + 1
-            undo(decollate_batch({key: value[None] for key, value in data.items()})[0])
+            undo(data)
     print("done")
 
 

@@ -1,6 +1,6 @@
 """Loading a full-size synthesis checkpoint against a bare torch.load: time and peak memory.
 
-    .venv/bin/python scripts/bench/checkpoint_load.py [--repeats 5] [--folder DIR]
+    .venv/bin/python scripts/benchmarks/checkpoint_load.py [--repeats 5] [--folder DIR]
 
 Writes the file (published sizes, 0.44 GB, formula weights) in a temporary folder, reads it once so that the disk's
 speed does not matter, then measures each way in fresh processes, in turns. `tensors`: every value was read once.
