@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
+from multiprocessing.context import ForkServerContext
 from typing import Any, Protocol
 
 import torch
@@ -58,7 +59,7 @@ def _run_pool(
     cases: Sequence[Case], work: Work, workers: int, fewer_workers: str
 ) -> Iterator[tuple[Case, dict[str, Any] | None]]:
     """Each case with its outcome; None where its process died. Of one worker, the first None is the one that died."""
-    pool = ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn"), initializer=_start_worker)
+    pool = ProcessPoolExecutor(max_workers=workers, mp_context=_context(work), initializer=_start_worker)
     lost: set[str] = set()
     with pool:
         futures: dict[Future, Case] = {}
@@ -80,6 +81,16 @@ def _run_pool(
     for case in cases:
         if case.id in lost:
             yield case, None
+
+
+def _context(work: Work) -> ForkServerContext:
+    """Workers forked from a process of its own, which has imported what the work needs once for all of them.
+
+    Forked from the job itself they would inherit its threads and sockets; spawned, each would import anew.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload([getattr(work, "func", work).__module__])
+    return context
 
 
 def _start_worker() -> None:

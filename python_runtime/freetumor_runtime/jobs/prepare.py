@@ -94,15 +94,27 @@ def remap_label(label_XYZ: np.ndarray, label_map: dict[str, int], num_ids: int, 
     outside = sorted({target for target in mapping.values() if not 0 <= target < num_ids})
     if outside:
         raise DataError(f"{file}: its label map leads to {outside}, ids 0 to {num_ids - 1} exist", "correct the map")
-    ids = np.unique(label_XYZ)
-    unknown = [value for value in ids.tolist() if value not in mapping]
+    ids = _ids_of(label_XYZ)
+    unknown = [value for value in ids if value not in mapping]
     if unknown:
         raise DataError(
             f"{file}: label ids {unknown[:10]} are not in the data set's map, which knows {sorted(mapping)}",
             "add them to the map (to 0 where they are to be background) or correct the file",
         )
-    targets = np.array([mapping[int(value)] for value in ids], np.uint8)
-    return targets[np.searchsorted(ids, label_XYZ)]
+    mapped = np.empty_like(label_XYZ, np.uint8)
+    table = np.zeros(int(max(ids)) + 1, np.uint8)
+    for value in ids:
+        table[int(value)] = mapping[value]
+    for z in range(label_XYZ.shape[2]):
+        mapped[..., z] = table[label_XYZ[..., z].astype(np.intp, copy=False)]
+    return mapped
+
+
+def _ids_of(label_XYZ: np.ndarray) -> list[int | float]:
+    """Every value that occurs, in order."""
+    # Slice by slice: the whole map in another order, or as wider integers, is many times its size.
+    values = (np.unique(label_XYZ[..., z].ravel(order="K")) for z in range(label_XYZ.shape[2]))
+    return sorted({value for found in values for value in found.tolist()})
 
 
 def resample_and_crop(

@@ -1,0 +1,75 @@
+"""`freetumor prepare`, start to end, against the same MONAI transforms alone in as many processes.
+
+    .venv/bin/python scripts/benchmarks/prepare.py [--repeats 3] [--cases 12] [--workers 2] [--folder DIR]
+
+Makes the cases once (in DIR, or in a temporary folder), then runs both in turns, ours into an empty cache each time.
+Prints one JSON line.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from made_cts import SHAPE, make_data_set
+from measuring import alternate, run, summary
+
+ROOT = Path(__file__).resolve().parents[2]
+MOST_RATIO = 1.1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--cases", type=int, default=12)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with tempfile.TemporaryDirectory() as temporary:
+        row = measure(options.folder or Path(temporary) / "data", Path(temporary), options)
+    print(json.dumps(row))
+    return 0 if row["ratio"] <= MOST_RATIO else 1
+
+
+def measure(folder: Path, scratch: Path, options: argparse.Namespace) -> dict:
+    make_data_set(folder, options.cases)
+    cache = scratch / "cache"
+    config = scratch / "benchmark.json"
+    dataset = {"name": "Made", "path": str(folder), "role": "labelled"}
+    config.write_text(
+        json.dumps(
+            {
+                "job": "baseline",
+                "data": {"root": str(scratch), "datasets": [dataset]},
+                "prepare": {"cache": str(cache), "workers": options.workers},
+                "runtime": {"python": sys.executable},
+            }
+        )
+    )
+    ours = ["node", str(ROOT / "dist/cli/main.js"), "prepare", "--config", str(config), "--output", "json"]
+    theirs = [sys.executable, str(Path(__file__).with_name("prepare_by_monai.py")), str(folder), str(options.workers)]
+    run(theirs)  # once, so that the disk's speed does not matter
+    ways = {"ours": ours, "reference": theirs}
+    runs = alternate(ways, options.repeats, lambda: shutil.rmtree(cache, ignore_errors=True))
+    made = json.loads(runs["ours"][-1]["stdout"])
+    if made["prepared"] != options.cases:
+        sys.exit(f"{options.cases} cases were to be prepared: {made}")
+    found = {way: summary(runs[way]) for way in runs}
+    return {
+        "row": "prepare",
+        "cases": options.cases,
+        "shape": SHAPE,
+        "workers": options.workers,
+        **found,
+        "ratio": found["ours"]["median"] / found["reference"]["median"],
+        "cacheBytes": made["bytes"],
+        "peakBytes": {way: max(one["peakBytes"] for one in runs[way]) for way in runs},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
