@@ -7,11 +7,12 @@ export function caseProgress(io: CliIo): (done: number, total: number, id: strin
     const step = Math.max(1, Math.floor(total / 100))
     if (done % step !== 0 && done !== total) return
     const seconds = ((performance.now() - started) / 1000 / done) * (total - done)
-    io.note(`${done}/${total} ${id}${done === total || done < 2 ? '' : `, ${timeLeft(seconds)} left`}`)
+    io.note(`${done}/${total} ${id}${done === total || done < 2 ? '' : `, ${durationOf(seconds)} left`}`)
   }
 }
 
-function timeLeft(seconds: number): string {
+/** Seconds as people say them. */
+export function durationOf(seconds: number): string {
   if (seconds < 90) return `${Math.round(seconds)} s`
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`
 }

@@ -1,4 +1,4 @@
-import { compareGrids, shearDegrees } from '../volume/geometry.js'
+import { compareGrids, extentAlongWorld, shearDegrees } from '../volume/geometry.js'
 import type { NiftiHeader } from '../volume/nifti-header.js'
 import type { Vec3 } from '../volume/volume.js'
 import type { RuleFinding } from './finding.js'
@@ -77,8 +77,7 @@ export function pairFindings(image: NiftiHeader, label: NiftiHeader): RuleFindin
 
 /** A scan that does not fill a patch is padded. @param spacingMm of prepared cases */
 export function sizeFindings(header: NiftiHeader, spacingMm: Vec3, patchVoxels: Vec3): RuleFinding[] {
-  const order = [...alongWorld(header)]
-  const prepared = order.map((mm, axis) => Math.round(mm / spacingMm[axis]!))
+  const prepared = extentAlongWorld(header).map((mm, axis) => Math.round(mm / spacingMm[axis]!))
   if (prepared.every((voxels, axis) => voxels >= patchVoxels[axis]!)) return []
   return [
     {
@@ -88,17 +87,6 @@ export function sizeFindings(header: NiftiHeader, spacingMm: Vec3, patchVoxels: 
       fix: 'take it out if it shows only a part of the organ, or choose a smaller patch',
     },
   ]
-}
-
-/** Extent in mm along right, anterior and superior. */
-function alongWorld({ shape, spacingMm, affine }: NiftiHeader): Vec3 {
-  const extent: [number, number, number] = [0, 0, 0]
-  for (let axis = 0; axis < 3; axis++) {
-    const column = [0, 1, 2].map((row) => Math.abs(affine[row * 4 + axis]!))
-    const world = column.indexOf(Math.max(...column))
-    extent[world] = shape[axis]! * spacingMm[axis]!
-  }
-  return extent
 }
 
 function format(mm: Vec3): string {

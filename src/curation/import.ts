@@ -88,7 +88,9 @@ async function sourcesIn(path: string): Promise<string[]> {
   if (!state.isDirectory()) return [resolve(path)]
   const names = (await readdir(path)).sort()
   const lists = names.filter((name) => name.endsWith('.json'))
-  if (names.includes('dataset.json') || lists.length === 0) return [resolve(path)]
+  // A data set may hold other files of JSON: splits, plans, figures.
+  const isDataset = names.includes('dataset.json') || names.includes('imagesTr') || lists.length === 0
+  if (isDataset) return [resolve(path)]
   return lists.map((name) => resolve(join(path, name)))
 }
 

@@ -74,9 +74,13 @@ export async function prepareCases(
   onProgress?: CaseProgress,
   curation?: Curation,
 ): Promise<PrepareReport> {
-  const { cases: all } = curation ?? (await curateData(config, context))
-  const cases = all.filter((item) => item.split !== 'test')
-  return await prepareListed(config, cases, context, onProgress)
+  const { cases } = curation ?? (await curateData(config, context))
+  return await prepareListed(config, casesToPrepare(cases), context, onProgress)
+}
+
+/** Test cases are never cached: they are evaluated on their own grid. */
+export function casesToPrepare<T extends Pick<ListedCase, 'split'>>(cases: readonly T[]): T[] {
+  return cases.filter((item) => item.split !== 'test')
 }
 
 /** Brings these cases into the cache of the configuration. */
@@ -86,7 +90,7 @@ export async function prepareListed(
   context: StageContext,
   onProgress?: CaseProgress,
 ): Promise<PrepareReport> {
-  const directory = join(resolve(config.prepare.cache), prepareKey(config))
+  const directory = cacheDirectory(config)
   const spec = {
     job: 'prepare' as const,
     directory,
@@ -130,6 +134,11 @@ export async function prepareListed(
   const order = new Map(cases.map((item, at) => [item.id, at]))
   done.sort((a, b) => order.get(a.id)! - order.get(b.id)!)
   return { cases: done, directory, prepared: done.length - reused, reused, bytes, failed }
+}
+
+/** Where the prepared cases of a configuration lie: a folder for the settings that decide what they hold. */
+export function cacheDirectory(config: RunConfig): string {
+  return join(resolve(config.prepare.cache), prepareKey(config))
 }
 
 /** Settings that decide a prepared case; its inputs are checked case by case. */

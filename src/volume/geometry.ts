@@ -62,6 +62,15 @@ export function spacingOf(affine: Affine): Vec3 {
   return [length(0), length(1), length(2)]
 }
 
+/** Extent of a grid in mm along the world's axes, by the voxel axis that goes along each most. */
+export function extentAlongWorld({ shape, affine }: Grid): Vec3 {
+  const spacing = spacingOf(affine)
+  const extent: [number, number, number] = [0, 0, 0]
+  for (const [voxelAxis, { axis }] of worldAxes(affine).entries())
+    extent[axis] = shape[voxelAxis]! * spacing[voxelAxis]!
+  return extent
+}
+
 /** Largest deviation of two voxel axes from a right angle, in degrees; 0 for a grid without shear. */
 export function shearDegrees(affine: Affine): number {
   const spacing = spacingOf(affine)

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { importLists } from '../../src/curation/import.js'
+import { DATASETS } from '../../src/curation/registry.js'
 import { writeFiles } from '../helpers/data-set.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
@@ -60,5 +61,40 @@ describe('importLists', () => {
     await expect(importLists(join(folder, 'Theirs'), { root: folder })).rejects.toThrow(
       /Theirs.dataset.json: the data set is not in the registry, and its list names no organ/,
     )
+  })
+
+  it('reads the whole published set of lists, and tells by data set what is missing', async () => {
+    const folder = temporaryFolder()
+    const files: Record<string, object> = {}
+    let [listed, tests] = [0, 0]
+    for (const { name, published } of DATASETS) {
+      const pairs = (count: number, from: number) =>
+        Array.from({ length: count }, (_, n) => ({
+          image: `./${name}/imagesTr/case_${from + n}.nii.gz`,
+          label: `./${name}/labelsTr/case_${from + n}.nii.gz`,
+        }))
+      // The two largest are listed with what their later editions added: 35,000 entries in all.
+      const size = published.training * (published.training > 4000 ? 2.7 : 1)
+      files[`lists/dataset_${name}.json`] = {
+        labels: { '0': 'background', '1': 'organ' },
+        numTraining: published.training + 7,
+        training: pairs(Math.round(size), 0),
+        validation: pairs(published.validation, 100_000),
+        test: name === 'BTCV' ? ['./BTCV/imagesTs/t.nii.gz'] : [],
+      }
+      listed += Math.round(size) + published.validation
+      tests += name === 'BTCV' ? 1 : 0
+    }
+    writeFiles(folder, {
+      ...files,
+      'data/BTCV/imagesTr/case_0.nii.gz': '',
+      'data/BTCV/labelsTr/case_0.nii.gz': '',
+    })
+    expect(listed).toBeGreaterThan(34_000)
+    const { manifest, missing } = await importLists(join(folder, 'lists'), { root: join(folder, 'data') })
+    expect(manifest.cases.map(({ id }) => id)).toEqual(['BTCV/case_0'])
+    expect(missing.reduce((sum, { count }) => sum + count, 0)).toBe(listed + tests - 1)
+    expect(missing.find(({ dataset }) => dataset === 'LIDC')).toMatchObject({ count: 1018 })
+    expect(missing).toHaveLength(DATASETS.length)
   })
 })

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import numpy as np
 import zarr
 
-from freetumor_runtime.errors import DataError
+from freetumor_runtime.errors import DataError, EnvironmentError
 
 FORMAT_VERSION = 1
 BLOCK_VOXELS = 16
@@ -39,7 +39,8 @@ def write_prepared_case(
     """Writes a case so that it is either whole or absent; replaces what was there.
 
     `image_XYZ` is int16 HU, `label_XYZ` uint8 below `num_ids`. `attributes` become the group's `freetumor` attribute
-    (JSON-safe: case, sourceShape, sourceAffine, affine, spacingMm, windowHu, cropStart, labelVoxels, key).
+    (JSON-safe: case, sourceShape, sourceAffine, affine, spacingMm, windowHu, cropStart, labelVoxels, key). Raises
+    EnvironmentError when the disk refuses.
     """
     path = Path(path)
     arrays = {
@@ -58,6 +59,9 @@ def write_prepared_case(
             _write_single_chunk(group, name, array)
         _sync_tree(aside)
         _publish(aside, path)
+    except OSError as error:
+        message = f"{path}: cannot be written ({error.strerror or error})"
+        raise EnvironmentError(message, "free some space on the disk, or choose another prepare.cache") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

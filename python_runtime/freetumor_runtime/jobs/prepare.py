@@ -147,13 +147,21 @@ def resample_and_crop(
     world = torch.as_tensor(affine, dtype=torch.float64)
     prepared = transforms(
         {
-            "image": MetaTensor(torch.from_numpy(np.ascontiguousarray(image_XYZ, np.float32))[None], affine=world),
-            "label": MetaTensor(torch.from_numpy(np.ascontiguousarray(label_XYZ, np.uint8))[None], affine=world),
+            "image": MetaTensor(_in_c_order(image_XYZ, np.float32)[None], affine=world),
+            "label": MetaTensor(_in_c_order(label_XYZ, np.uint8)[None], affine=world),
         }
     )
     start = [int(value) for value in prepared["start"]]
     label = prepared["label"].numpy()[0].astype(np.uint8)
     return prepared["image"].numpy()[0], label, prepared["image"].affine.numpy(), start
+
+
+def _in_c_order(array_XYZ: np.ndarray, dtype: type[np.generic]) -> torch.Tensor:
+    # Files have the first axis fastest. Turned plane by plane: as a whole every voxel would miss the caches.
+    turned = np.empty(array_XYZ.shape, dtype)
+    for y in range(array_XYZ.shape[1]):
+        turned[:, y] = array_XYZ[:, y]
+    return torch.from_numpy(turned)
 
 
 def _prepare(case: PrepareCase, spec: PrepareSpec, path: Path, key: str) -> dict[str, Any]:

@@ -1,12 +1,16 @@
+import errno
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import freetumor_runtime
 from freetumor_runtime.data.cache import (
     build_index,
     case_path,
@@ -16,7 +20,7 @@ from freetumor_runtime.data.cache import (
     sweep_dead_writers,
     write_prepared_case,
 )
-from freetumor_runtime.errors import DataError
+from freetumor_runtime.errors import DataError, EnvironmentError
 
 SHAPE = (37, 16, 50)
 
@@ -102,6 +106,59 @@ def test_a_failed_write_leaves_the_earlier_case_and_nothing_aside(tmp_path, volu
         write_prepared_case(path, *volumes, 3, -175, {"key": object()})
     assert read_attributes(path)["key"] == "a"
     assert [entry.name for entry in tmp_path.iterdir()] == ["one.zarr"]
+
+
+def test_a_full_disk_is_told_and_leaves_the_earlier_case(tmp_path, volumes, monkeypatch):
+    path = case_path(tmp_path, "one")
+    write_prepared_case(path, *volumes, 3, -175, {"key": "a"})
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(EnvironmentError, match=r"one\.zarr: cannot be written \(No space left on device\)"):
+        write_prepared_case(path, *volumes, 3, -175, {"key": "b"})
+    assert read_attributes(path)["key"] == "a"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["one.zarr"]
+
+
+WRITER_KILLED_AT = """
+import os, signal, sys
+import numpy as np
+from freetumor_runtime.data import cache
+
+place, calls = sys.argv[2], int(sys.argv[3])
+original = getattr(os, place)
+
+def die_at_last(*arguments):
+    global calls
+    calls -= 1
+    if calls == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*arguments)
+
+setattr(os, place, die_at_last)
+image = np.ones((20, 20, 20), np.int16)
+cache.write_prepared_case(sys.argv[1], image, image.astype(np.uint8), 2, -175, {"key": "new"})
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "calls", "left"),
+    # While it writes aside; between the two renames that put it in the place of another; before it syncs the folder.
+    [("fsync", 9, "old"), ("rename", 2, None), ("fsync", 22, "new")],
+)
+def test_a_writer_killed_anywhere_leaves_a_whole_case_or_none(tmp_path, volumes, place, calls, left):
+    path = case_path(tmp_path, "one")
+    write_prepared_case(path, *volumes, 3, -175, {"key": "old"})
+    package = str(Path(freetumor_runtime.__file__).parents[1])
+    killed = subprocess.run(
+        [sys.executable, "-c", WRITER_KILLED_AT, path, place, str(calls)], env=os.environ | {"PYTHONPATH": package}
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert (read_attributes(path)["key"] if path.exists() else None) == left
+    sweep_dead_writers(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ([] if left is None else ["one.zarr"])
 
 
 def test_ids_of_any_characters_make_one_flat_name(tmp_path):

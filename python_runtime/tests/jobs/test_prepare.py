@@ -1,8 +1,9 @@
+import json
 import os
 import select
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import nibabel
@@ -224,6 +225,43 @@ def test_a_worker_does_not_outlive_a_killed_parent(tmp_path):
     # Readable once the process is gone; the hour it would sleep is cut off long before.
     assert select.select([worker], [], [], 60)[0]
     os.close(worker)
+
+
+PREPARATION_THAT_TELLS = """
+import json, sys
+from freetumor_runtime.config import PrepareSpec, parse
+from freetumor_runtime.jobs.prepare import prepare_all
+
+if __name__ == "__main__":
+    spec = parse(PrepareSpec, json.loads(sys.argv[1]), "job")
+    for event in prepare_all(spec.cases, spec, 2):
+        print(event.case_id, flush=True)
+"""
+
+
+def test_a_killed_preparation_leaves_whole_cases_and_goes_on_with_the_others(tmp_path, spec):
+    cases = tuple(make_case(tmp_path, f"case{i}", seed=i) for i in range(6))
+    script = tmp_path / "prepare.py"
+    script.write_text(PREPARATION_THAT_TELLS)
+    job = json.dumps(asdict(replace(spec, cases=cases)))
+    running = subprocess.Popen([sys.executable, script, job], env=os.environ | IMPORTABLE, stdout=subprocess.PIPE)
+    first = running.stdout.readline().decode().strip()
+    running.kill()
+    running.wait()
+    # What it printed last came through a pipe that its workers hold, too: its end is theirs.
+    running.stdout.read()
+
+    whole = {path.stem for path in Path(spec.directory).glob("*.zarr") if read_prepared_case(path)}
+    assert first in whole and len(whole) < 6
+    again = {event.case_id: event.result for event in prepare_all(cases, spec, 2)}
+    assert {name for name, result in again.items() if result["reused"]} == whole
+    assert sorted(entry.name for entry in Path(spec.directory).iterdir()) == [f"case{i}.zarr" for i in range(6)]
+    undisturbed = replace(spec, directory=str(tmp_path / "undisturbed"))
+    for event in prepare_all(cases, undisturbed, 2):
+        for array in ("image", "label", "index"):
+            dimensions = 4 if array == "index" else 3
+            expected = chunk_file(event.result["path"], array, dimensions).read_bytes()
+            assert chunk_file(again[event.case_id]["path"], array, dimensions).read_bytes() == expected
 
 
 def test_two_cases_of_one_id_are_refused(tmp_path, spec):

@@ -1,39 +1,77 @@
 import { loadConfig } from '../../config/load.js'
 import { EXIT } from '../../errors.js'
-import { prepareCases } from '../../pipeline/data.js'
+import { casesToPrepare, curateData, type PrepareReport, prepareListed } from '../../pipeline/data.js'
+import { estimatePreparation, type PrepareEstimate } from '../../pipeline/prepare-estimate.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { paint, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
+import { durationOf } from '../progress.js'
 import { withLogFolder } from '../stage-context.js'
 
 interface Options {
   readonly config: string
   readonly set?: string[]
+  readonly estimate?: true
   readonly output: 'text' | 'json'
 }
 
 /** `freetumor prepare`: builds or updates the cache of a configuration. */
 export const addPrepareCommand: AddCommand = (program, io) => {
-  withExample(program.command('prepare'), 'freetumor prepare --config configs/debug-baseline.yaml')
+  withExample(
+    program.command('prepare'),
+    'freetumor prepare --config configs/debug-baseline.yaml',
+    'freetumor prepare --config my-run.yaml --estimate',
+  )
     .description('brings the cases of a configuration into the cache; what is there already is reused')
     .requiredOption('--config <file>', 'run configuration')
     .option('--set <key=value...>', 'lay values over the file')
+    .option('--estimate', 'only says what it would take: size, time, memory')
     .addOption(outputOption())
     .action(async (options: Options) => {
       const config = await loadConfig(options.config, { set: options.set ?? [] })
-      const report = await withLogFolder(io, torchRuntime({ python: config.runtime.python }), (context) =>
-        prepareCases(config, context, (done, total, caseId, result) => {
+      await withLogFolder(io, torchRuntime({ python: config.runtime.python }), async (context) => {
+        const cases = casesToPrepare((await curateData(config, context)).cases)
+        const estimate = await estimatePreparation(config, cases)
+        if (options.estimate) {
+          printResult(io, options.output, estimate, () => describe(estimate, config.prepare.workers))
+          return
+        }
+        io.note(describe(estimate, config.prepare.workers))
+        const started = performance.now()
+        const report = await prepareListed(config, cases, context, (done, total, caseId, result) => {
           if ('message' in result) io.note(`${paint(io, 'red', 'failed')} ${caseId}: ${result.message}`)
-          else
-            io.note(
-              `${done}/${total} ${caseId} ${result.reused ? 'reused' : `${result.seconds.toFixed(1)} s`}`,
-            )
-        }),
-      )
-      printResult(io, options.output, report, () => {
-        const { prepared, reused, failed, bytes, directory } = report
-        return `${prepared} prepared, ${reused} reused, ${failed.length} failed, ${(bytes / 1e6).toFixed(1)} MB in ${directory}`
+          else io.note(`${done}/${total} ${caseId} ${result.reused ? 'reused' : seconds(result.seconds)}`)
+        })
+        const wallSeconds = (performance.now() - started) / 1000
+        printResult(io, options.output, { ...report, wallSeconds, estimate }, () =>
+          conclude(report, wallSeconds),
+        )
+        if (report.failed.length > 0) io.exitWith(EXIT.data)
       })
-      if (report.failed.length > 0) io.exitWith(EXIT.data)
     })
+}
+
+function describe(estimate: PrepareEstimate, workers: number): string {
+  const { cases, cached, unreadable, bytesAtMost, freeBytes, secondsAbout, memoryBytesPerWorker } = estimate
+  const tight = bytesAtMost > freeBytes ? ': TOO LITTLE if nothing is cropped' : ''
+  return [
+    `${cases} cases, ${cached} in the cache already${unreadable > 0 ? `, ${unreadable} that cannot be read` : ''}`,
+    `the others: at most ${gigabytes(bytesAtMost)} of ${gigabytes(freeBytes)} free${tight}, about ${durationOf(secondsAbout)} with ${workers} workers of up to ${gigabytes(memoryBytesPerWorker)} memory each`,
+  ].join('\n')
+}
+
+function conclude(
+  { prepared, reused, failed, bytes, directory }: PrepareReport,
+  wallSeconds: number,
+): string {
+  const each = prepared > 0 ? ` (${seconds(wallSeconds / prepared)} a case)` : ''
+  return `${prepared} prepared, ${reused} reused, ${failed.length} failed; ${gigabytes(bytes)} in ${directory}; ${durationOf(wallSeconds)}${each}`
+}
+
+function gigabytes(bytes: number): string {
+  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`
+}
+
+function seconds(value: number): string {
+  return `${value.toFixed(1)} s`
 }

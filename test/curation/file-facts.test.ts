@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { withFileFacts, withMeasures } from '../../src/curation/file-facts.js'
+import { makeManifest, readManifest, writeManifest } from '../../src/curation/manifest.js'
+import { writeNifti } from '../../src/volume/nifti-write.js'
+import { madeCase, madeImage, madeLabel } from '../helpers/made-cases.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+
+describe('withFileFacts', () => {
+  it('adds geometry, sizes and digests, which follow the content', async () => {
+    const root = temporaryFolder()
+    const item = await madeCase(join(root, 'a'), madeImage(), madeLabel())
+    const other = await madeCase(
+      join(root, 'b'),
+      madeImage((hu, i) => (i === 12 ? hu + 1 : hu)),
+      madeLabel(),
+      { id: 'Made/b' },
+    )
+    const { cases, unreadable } = await withFileFacts([item, other])
+    expect(unreadable).toEqual([])
+    expect(cases[0]!.geometry).toMatchObject({ shape: [24, 24, 24], spacingMm: [2, 2, 2], dataType: 'int16' })
+    expect(cases[0]!.geometry!.affine).toEqual(madeImage().affine)
+    expect(cases[0]!.files!.image.bytes).toBe(readFileSync(item.image).length)
+    expect(cases[0]!.files!.label).toEqual(cases[1]!.files!.label)
+    expect(cases[0]!.files!.image.digest).not.toBe(cases[1]!.files!.image.digest)
+  })
+
+  it('leaves a case that cannot be read without facts and counts it', async () => {
+    const root = temporaryFolder()
+    const item = await madeCase(join(root, 'a'), madeImage(), madeLabel())
+    writeFileSync(item.image, 'no image')
+    const { cases, unreadable } = await withFileFacts([item])
+    expect(cases).toEqual([item])
+    expect(unreadable).toEqual([
+      { dataset: 'Made', count: 1, example: expect.stringContaining('is no NIfTI file') },
+    ])
+  })
+})
+
+describe('withMeasures', () => {
+  it('adds the volume of each class and the SHA-256 of both files, from threads too', async () => {
+    const root = temporaryFolder()
+    const pairs = ['a', 'b'].map((name) =>
+      madeCase(join(root, name), madeImage(), madeLabel(), { id: `Made/${name}` }),
+    )
+    const probed = await withFileFacts(await Promise.all(pairs))
+    const measured = await withMeasures(probed, { workers: 2 })
+    expect(measured).toEqual(await withMeasures(probed, { workers: 1 }))
+    const [first] = measured.cases as [(typeof measured.cases)[number]]
+    const voxels = (id: number) => madeLabel().data.filter((value) => value === id).length
+    expect(first.labelMl).toEqual({
+      liver: expect.closeTo(voxels(1) * 0.008, 5),
+      'liver tumor': expect.closeTo(voxels(2) * 0.008, 5),
+      pancreas: expect.closeTo(voxels(3) * 0.008, 5),
+    })
+    const sha256 = createHash('sha256').update(readFileSync(first.image)).digest('hex')
+    expect(first.files!.image.digest).toBe(`sha256:${sha256}`)
+    await writeManifest(join(root, 'm.json'), makeManifest(measured.cases))
+    expect((await readManifest(join(root, 'm.json'))).cases).toEqual(measured.cases)
+  })
+
+  it('tells a label whose ids the map does not know', async () => {
+    const root = temporaryFolder()
+    const item = await madeCase(join(root, 'a'), madeImage(), madeLabel())
+    await writeNifti(
+      item.label!,
+      madeLabel((_i, _j, _k, id) => (id === 2 ? 9 : id)),
+    )
+    const { cases, unreadable } = await withMeasures(await withFileFacts([item]), { workers: 1 })
+    expect(cases[0]!.labelMl).toBe(undefined)
+    expect(unreadable[0]!.example).toContain('its id 9 is not in the label map')
+  })
+})
