@@ -54,6 +54,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict:
         "workers": options.workers,
         **found,
         "ratio": found["reference"]["median"] / found["ours"]["median"],
+        "target": LEAST_RATIO,
         "volumesPerWorker": peak / options.workers / volume,
         "referenceVolumesPerWorker": max(one["peakBytes"] for one in runs["reference"]) / options.workers / volume,
     }

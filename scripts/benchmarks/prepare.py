@@ -18,7 +18,8 @@ from made_cts import SHAPE, make_data_set
 from measuring import alternate, run, summary
 
 ROOT = Path(__file__).resolve().parents[2]
-MOST_RATIO = 1.1
+# At most 1.1 times the time of the transforms alone.
+LEAST_RATIO = 1 / 1.1
 
 
 def main() -> int:
@@ -32,7 +33,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         row = measure(options.folder or Path(temporary) / "data", Path(temporary), options)
     print(json.dumps(row))
-    return 0 if row["ratio"] <= MOST_RATIO else 1
+    return 0 if row["ratio"] >= LEAST_RATIO else 1
 
 
 def measure(folder: Path, scratch: Path, options: argparse.Namespace) -> dict:
@@ -65,7 +66,8 @@ def measure(folder: Path, scratch: Path, options: argparse.Namespace) -> dict:
         "shape": SHAPE,
         "workers": options.workers,
         **found,
-        "ratio": found["ours"]["median"] / found["reference"]["median"],
+        "ratio": found["reference"]["median"] / found["ours"]["median"],
+        "target": round(LEAST_RATIO, 2),
         "cacheBytes": made["bytes"],
         "peakBytes": {way: max(one["peakBytes"] for one in runs[way]) for way in runs},
     }

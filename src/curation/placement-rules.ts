@@ -1,6 +1,6 @@
 import { findRuns } from '../volume/components.js'
 import { type AxisMoves, compareGrids, type Grid } from '../volume/geometry.js'
-import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
+import { LABEL_SCHEMES, type OrganName, type Region } from '../volume/labels.js'
 import type { NiftiHeader } from '../volume/nifti-header.js'
 import type { LabelMap, Vec3, VoxelArray } from '../volume/volume.js'
 import type { RuleFinding } from './finding.js'
@@ -8,15 +8,18 @@ import type { RuleFinding } from './finding.js'
 /** Enough to tell 90 % from 80 % with certainty. */
 const SAMPLES_PER_ORGAN = 4000
 const MIN_VOXELS = 500
-/** Organs are even: where a label lies on its organ, nearly all voxels are this near to their median. */
+/** Solid organs are even: where a label lies on its organ, nearly all voxels are this near to their median. */
 const NEAR_MEDIAN_HU = 60
-/** Measured on sound scans: an axis reversed costs at least 0.2 of the voxels near the median. */
+const SOLID_MEDIAN_HU = [-50, 300] as const
+/** Lungs are not even, but nothing else in the body is as dark. */
+const LUNG_BELOW_HU = -300
+/** Measured on sound scans: an axis reversed costs a liver, kidney or pancreas at least 0.2. */
 const CLEARLY_BETTER = 0.12
 const PLACED_WELL = 0.88
 
 /** Some voxels of an organ, spread over all of it, as indices into the label's array. */
 export interface OrganSample {
-  readonly organ: string
+  readonly organ: OrganName
   readonly voxels: readonly number[]
 }
 
@@ -103,7 +106,7 @@ function alternatives(label: Vec3, image: Vec3): AxisMoves[] {
 
 interface Fit {
   readonly moves: AxisMoves
-  /** Voxels near the median of their organ, mean over the organs. */
+  /** Of the voxels that look like their organ, mean over the organs. */
   readonly share: number
   /** Mean and standard deviation of the first organ. */
   readonly hu: string
@@ -125,12 +128,15 @@ function fitOf(samples: readonly OrganSample[], { shape }: Grid, image: PlacedIm
         : Number.NaN
     }),
   )
-  const share = hu.reduce((sum, values) => sum + nearMedian(values), 0) / hu.length
+  const share = hu.reduce((sum, values, n) => sum + shareFitting(values, samples[n]!.organ), 0) / hu.length
   return { moves, share, hu: meanAndSpread(hu[0]!) }
 }
 
-function nearMedian(values: Float64Array): number {
+/** Share of the voxels that look like the organ. */
+function shareFitting(values: Float64Array, organ: OrganName): number {
+  if (organ === 'lung') return values.filter((hu) => hu < LUNG_BELOW_HU).length / values.length
   const median = values.toSorted()[values.length >> 1]!
+  if (median < SOLID_MEDIAN_HU[0] || median > SOLID_MEDIAN_HU[1]) return 0
   return values.filter((hu) => Math.abs(hu - median) <= NEAR_MEDIAN_HU).length / values.length
 }
 

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { checkCase } from '../../src/curation/check-case.js'
 import type { Finding } from '../../src/curation/finding.js'
 import type { ManifestCase } from '../../src/curation/manifest.js'
+import { findPreset } from '../../src/curation/presets.js'
 import { moveAxes } from '../../src/volume/geometry.js'
 import { readNifti } from '../../src/volume/nifti.js'
 import { writeNifti } from '../../src/volume/nifti-write.js'
@@ -194,6 +195,20 @@ describe.skipIf(real === null)('real scans', () => {
     }
     const findings = await checkCase(item, OPTIONS)
     expect(findings.filter(({ severity }) => severity !== 'info')).toEqual([])
+  })
+
+  it('with lungs, uneven as they are, in their place are no mistake either', async () => {
+    const lungs = findPreset('TotalSegmentator', 'chest').map
+    const item: ManifestCase = {
+      ...host,
+      region: 'chest',
+      id: 'TS/3',
+      patient: 'TS/3',
+      labelMap: lungs,
+      image: join(real!, 'example_ct.nii.gz'),
+      label: join(real!, 'example_seg_fast_force_split.nii.gz'),
+    }
+    expect(await checkCase(item, OPTIONS)).toEqual([])
   })
 
   const pair: ManifestCase = {

@@ -1,6 +1,6 @@
 import { loadConfig } from '../../config/load.js'
 import { ownDatasets } from '../../curation/curate.js'
-import { PRESETS } from '../../curation/presets.js'
+import { PRESETS, type Preset } from '../../curation/presets.js'
 import { DATASETS, type Dataset } from '../../curation/registry.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -54,9 +54,10 @@ function describe({ name, region, role, published, licence, note, overlaps }: Da
   ].join('\n')
 }
 
-function presetLine({ name, region, map }: (typeof PRESETS)[number]): string {
+function presetLine({ name, region, map, aliases }: Preset): string {
   const pairs = Object.entries(map).filter(([, target]) => target !== 0)
   const zeros = Object.values(map).filter((target) => target === 0).length
   const rest = zeros > 0 ? ` (${zeros} more to 0)` : ''
-  return `${name.padEnd(30)} ${(region ?? '').padEnd(8)} ${pairs.map(([source, target]) => `${source}:${target}`).join(',')}${rest}`
+  const also = aliases.length > 0 ? `  also called ${aliases.join(', ')}` : ''
+  return `${name.padEnd(30)} ${(region ?? '').padEnd(8)} ${pairs.map(([source, target]) => `${source}:${target}`).join(',')}${rest}${also}`
 }
