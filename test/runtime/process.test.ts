@@ -1,0 +1,99 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, it, onTestFinished } from 'vitest'
+import {
+  endFamily,
+  familyOf,
+  type RuntimeProcess,
+  runtimeArgv,
+  startProcess,
+} from '../../src/runtime/process.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+import { until } from '../helpers/until.js'
+
+let count = 0
+
+function logOf(folder: string): string {
+  const path = join(folder, 'agent.log')
+  return existsSync(path) ? readFileSync(path, 'utf8') : ''
+}
+
+/** A program of the shell, started as a job is. */
+function started(
+  script: string,
+  environment: Record<string, string> = {},
+): { job: RuntimeProcess; runId: string; logs: string } {
+  const runId = `process-test-${process.pid}-${count++}`
+  const logs = temporaryFolder()
+  const environment_ = { PATH: process.env.PATH ?? '', ...environment }
+  const job = startProcess({
+    argv: ['sh', '-c', script],
+    environment: environment_,
+    logDirectory: logs,
+    runId,
+  })
+  onTestFinished(() => endFamily(runId))
+  return { job, runId, logs }
+}
+
+it('tells how it ended and its last words, and keeps them in a log', async () => {
+  const { job, logs } = started('echo out; echo err >&2; exit 7')
+  expect(await job.ended).toMatchObject({ code: 7, signal: null, tail: expect.stringContaining('err') })
+  await until(() => logOf(logs).includes('out'))
+})
+
+it('that cannot be started says so by its end', async () => {
+  const job = startProcess({
+    argv: ['/no/such/program'],
+    environment: {},
+    logDirectory: temporaryFolder(),
+    runId: 'none',
+  })
+  const { code, tail } = await job.ended
+  expect(code === null || code !== 0).toBe(true)
+  expect(tail).toContain('/no/such/program')
+})
+
+it('is killed with everybody it started, whatever session they went to', async () => {
+  const { job, runId } = started('setsid sleep 1000 & setsid sh -c "sleep 1000 & sleep 1000" & wait')
+  await until(async () => (await familyOf(runId)).length >= 5)
+  await job.kill()
+  expect(await familyOf(runId)).toEqual([])
+})
+
+it('is asked to stop by a signal that it may answer in its own way', async () => {
+  const { job, logs } = started('trap "echo saved; exit 3" TERM; echo ready; while :; do sleep 0.05; done')
+  await until(() => logOf(logs).includes('ready'))
+  job.terminate()
+  expect(await job.ended).toMatchObject({ code: 3, tail: expect.stringContaining('saved') })
+})
+
+it('has only its ranks write their stacks', async () => {
+  const rank = 'trap "echo stacks" USR1; echo ready; while :; do sleep 0.05; done'
+  const { job, logs, runId } = started(`LOCAL_RANK=0 sh -c '${rank}' & wait`)
+  const log = (): string => logOf(logs)
+  await until(() => log().includes('ready'))
+  await job.dumpStacks()
+  await until(() => log().includes('stacks'))
+  expect((await familyOf(runId)).length).toBeGreaterThanOrEqual(2)
+})
+
+it('finds the members of a run by their environment, all or some', async () => {
+  const { runId } = started('RANK=1 sleep 1000 & RANK=2 sleep 1000 & wait')
+  await until(async () => (await familyOf(runId, /(^|\0)RANK=/)).length === 2)
+  expect(await familyOf(runId, /(^|\0)RANK=2\0/)).toHaveLength(1)
+  expect(await familyOf(`${runId}0`)).toEqual([])
+})
+
+it('ranks are started by torchrun without restarts and without a fixed port, work by case as one process', () => {
+  const ranks = runtimeArgv('python', 3, '/logs', '/job.json')
+  expect(ranks).toEqual(expect.arrayContaining(['--standalone', '--nproc-per-node=3', '--max-restarts=0']))
+  expect(ranks.join(' ')).not.toMatch(/port/)
+  expect(runtimeArgv('python', null, '/logs', '/job.json')).toEqual([
+    'python',
+    '-m',
+    'freetumor_runtime',
+    '--job',
+    '/job.json',
+  ])
+})
