@@ -180,4 +180,14 @@ def _is_running(process: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _has_ended(process)
+
+
+def _has_ended(process: int) -> bool:
+    """A killed process keeps its id until its parent, or who adopted it, has asked how it ended."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False  # no Linux, or gone by now: then the next sweep finds it so
+    # the name before the state stands in brackets and may hold any letter
+    return state.rpartition(")")[2].split()[0] in "ZX"

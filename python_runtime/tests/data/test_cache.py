@@ -182,3 +182,14 @@ def test_only_directories_of_dead_writers_of_this_host_are_swept(tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(
         [names["alive"], names["elsewhere"], names["whole"]]
     )
+
+
+def test_a_killed_writer_that_nobody_asked_how_it_ended_is_dead(tmp_path):
+    writer = subprocess.Popen(["sleep", "3600"])
+    aside = f"a.zarr.tmp.{socket.gethostname()}.{writer.pid}"
+    (tmp_path / aside).mkdir()
+    assert sweep_dead_writers(tmp_path) == []
+    writer.kill()
+    os.waitid(os.P_PID, writer.pid, os.WEXITED | os.WNOWAIT)
+    assert sweep_dead_writers(tmp_path) == [aside]
+    writer.wait()

@@ -248,8 +248,10 @@ def test_a_killed_preparation_leaves_whole_cases_and_goes_on_with_the_others(tmp
     first = running.stdout.readline().decode().strip()
     running.kill()
     running.wait()
-    # What it printed last came through a pipe that its workers hold, too: its end is theirs.
+    # What it printed last came through a pipe that its workers hold, too: at its end they are ending.
     running.stdout.read()
+    for aside in Path(spec.directory).glob("*.zarr.tmp.*"):
+        wait_for_the_end_of(int(aside.name.removesuffix(".old").rpartition(".")[2]))
 
     whole = {path.stem for path in Path(spec.directory).glob("*.zarr") if read_prepared_case(path)}
     assert first in whole and len(whole) < 6
@@ -262,6 +264,15 @@ def test_a_killed_preparation_leaves_whole_cases_and_goes_on_with_the_others(tmp
             dimensions = 4 if array == "index" else 3
             expected = chunk_file(event.result["path"], array, dimensions).read_bytes()
             assert chunk_file(again[event.case_id]["path"], array, dimensions).read_bytes() == expected
+
+
+def wait_for_the_end_of(process: int) -> None:
+    try:
+        watched = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    assert select.select([watched], [], [], 60)[0]
+    os.close(watched)
 
 
 def test_two_cases_of_one_id_are_refused(tmp_path, spec):
