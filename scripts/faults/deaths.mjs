@@ -118,7 +118,7 @@ async function launcher(folder) {
 
 /** kill -9 of the Node process: `train --resume` goes on. */
 async function node(folder) {
-  return await killedAndResumed(folder, 5, async (run, child) => child.kill('SIGKILL'))
+  return await killedAndResumed(folder, 5, async (_run, child) => child.kill('SIGKILL'))
 }
 
 async function killedAndResumed(folder, times, strike) {

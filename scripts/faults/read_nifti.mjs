@@ -4,7 +4,8 @@ import { createInterface } from 'node:readline'
 import { FreetumorError } from '../../dist/errors.js'
 import { readNifti } from '../../dist/volume/nifti.js'
 
-const kilobytes = (name) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(readFileSync('/proc/self/status', 'utf8'))[1])
+const kilobytes = (name) =>
+  Number(new RegExp(`${name}:\\s+(\\d+)`).exec(readFileSync('/proc/self/status', 'utf8'))[1])
 
 for await (const path of createInterface({ input: process.stdin })) {
   writeFileSync('/proc/self/clear_refs', '5')
