@@ -11,9 +11,12 @@ import type { StageContext } from './pipeline/context.js'
 import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/data.js'
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/demo.js'
 import { type EvaluateOptions, type Evaluation, evaluateMasks } from './pipeline/evaluate.js'
+import { startLaunch } from './pipeline/launch.js'
 import { type Prediction, type PredictOptions, predictMasks } from './pipeline/predict.js'
 import { startTraining } from './pipeline/train.js'
+import { scriptRunner } from './runtime/script.js'
 import { torchRuntime } from './runtime/torch-runtime.js'
+import type { Launch, LaunchOptions } from './training/launch.js'
 import type { Run, TrainOptions } from './training/run.js'
 
 export { loadConfig, printConfig } from './config/load.js'
@@ -27,6 +30,7 @@ export { connectRun, type RemoteRun } from './runtime/run-service.js'
 export { setUpRuntime } from './runtime/setup.js'
 export { simulateTumor } from './simulation/plan.js'
 export type * from './training/events.js'
+export type { Launch, LaunchEvent, LaunchOptions, LaunchResult } from './training/launch.js'
 export type { Run, RunResult, RunStatus, TrainOptions } from './training/run.js'
 export type { Affine, LabelMap, Vec3, Volume } from './volume/volume.js'
 
@@ -41,6 +45,11 @@ export interface CallSettings {
 export function train(config: ConfigInput | RunConfig, options: TrainOptions = {}): Run {
   const resolved = resolveConfig(config)
   return startTraining(resolved, torchRuntime({ python: resolved.runtime.python }), options)
+}
+
+/** Starts a torchrun script of yours at once, under our supervision. Iterate it for its events. */
+export function launch(options: LaunchOptions): Launch {
+  return startLaunch(options, scriptRunner)
 }
 
 /** Brings the cases of a configuration into its cache. */

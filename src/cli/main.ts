@@ -6,6 +6,7 @@ import { addDemoCommand } from './commands/demo.js'
 import { addDoctorCommand } from './commands/doctor.js'
 import { addEvaluateCommand } from './commands/evaluate.js'
 import { addInitCommand } from './commands/init.js'
+import { addLaunchCommand } from './commands/launch.js'
 import { addPhantomCommand } from './commands/phantom.js'
 import { addPlanCommand } from './commands/plan.js'
 import { addPredictCommand } from './commands/predict.js'
@@ -32,6 +33,7 @@ const COMMANDS: readonly AddCommand[] = [
   addSimulateCommand,
   addPlanCommand,
   addTrainCommand,
+  addLaunchCommand,
   addRunsCommand,
   addSynthesizeCommand,
   addPredictCommand,

@@ -5,8 +5,8 @@ import type { FailureCard } from '../training/failure.js'
 import { reviveFailure } from './events.js'
 import type { ProcessEnd } from './process.js'
 
-/** What a rank wrote of its own end (wiring.record_failure). */
-interface RecordedFailure {
+/** What a rank wrote of its own end (wiring.record_failure), or what its log tells of it. */
+export interface RecordedFailure {
   readonly rank: number
   readonly kind: string
   readonly message: string
@@ -42,6 +42,10 @@ export interface Death {
   readonly end: ProcessEnd
   /** Of `oomKills` when the job started. */
   readonly oomKillsBefore: number
+  /** Of this host; default 0. */
+  readonly node?: number
+  /** What ranks said of their ends; default what lies in `failures/` of the logs. */
+  readonly recorded?: readonly RecordedFailure[]
 }
 
 /** Forgets what an earlier attempt in the same folder left. */
@@ -53,8 +57,11 @@ export async function clearFailures(logDirectory: string): Promise<void> {
  * Why a job's processes died: the error of the first rank that failed by itself. What its partners say of a lost connection
  * is left out. A failure that is no mistake of the user comes with a card (`facts.card`).
  */
-export async function explainDeath({ logDirectory, end, oomKillsBefore }: Death): Promise<FreetumorError> {
-  const recorded = (await recordedFailures(logDirectory)).sort((a, b) => a.time - b.time)
+export async function explainDeath(death: Death): Promise<FreetumorError> {
+  const { logDirectory, end, oomKillsBefore, node = 0 } = death
+  const found = death.recorded ?? (await recordedFailures(logDirectory))
+  const recorded = [...found].sort((a, b) => a.time - b.time)
+  const place = { logDirectory, node, end }
   const own = recorded.find(({ kind, message }) => kind !== 'stopped' && !FOLLOW_UP.test(message))
   if (own && own.kind !== 'runtime') return reviveFailure(own)
   const root = rootCause(end.tail)
@@ -69,10 +76,17 @@ export async function explainDeath({ logDirectory, end, oomKillsBefore }: Death)
         ? MEMORY_HINT
         : `somebody or something outside sent it; the rank's log is below ${logDirectory}`,
       { kind: byKernel ? 'outOfMemory' : 'signal', rank: root.rank, signal, traceback: '' },
-      logDirectory,
-      end,
+      place,
     )
   }
+  const silent = root !== null && !own && !recorded.some(({ rank }) => rank === root.rank)
+  if (silent)
+    return crash(
+      `rank ${root.rank} ended with code ${root.exitCode}`,
+      `what it wrote is below ${logDirectory}`,
+      { kind: 'exception', rank: root.rank, signal: null, traceback: '' },
+      place,
+    )
   const guilty = own ?? recorded[0]
   if (guilty) {
     const kind = OUT_OF_MEMORY.test(guilty.message) ? 'outOfMemory' : own ? 'exception' : 'lostConnection'
@@ -80,8 +94,7 @@ export async function explainDeath({ logDirectory, end, oomKillsBefore }: Death)
       `rank ${guilty.rank}: ${guilty.message.split('\n')[0]}`,
       kind === 'outOfMemory' ? MEMORY_HINT : guilty.hint || `the traceback is in ${logDirectory}`,
       { kind, rank: guilty.rank, signal: null, traceback: guilty.traceback },
-      logDirectory,
-      end,
+      place,
     )
   }
   const how = end.signal ? `was killed by ${end.signal}` : `ended with code ${end.code}`
@@ -90,8 +103,7 @@ export async function explainDeath({ logDirectory, end, oomKillsBefore }: Death)
     `the Python runtime ${how} before it said why${said ? `:\n${said}` : ''}`,
     `logs are in ${logDirectory}; \`freetumor doctor\` checks the installation`,
     { kind: end.signal ? 'signal' : 'exception', rank: null, signal: end.signal, traceback: '' },
-    logDirectory,
-    end,
+    place,
   )
 }
 
@@ -103,13 +115,13 @@ export async function explainHang(
   seconds: number,
   logDirectory: string,
   end: ProcessEnd,
+  limit = 'runtime.hangSeconds',
 ): Promise<RuntimeCrashError> {
   return crash(
     `no step and no other sign for ${seconds} s: the job hangs`,
-    `where each rank stood is at the end of its log below ${logDirectory}; runtime.hangSeconds sets the limit`,
+    `where each rank stood is at the end of its log below ${logDirectory}; ${limit} sets the limit`,
     { kind: 'hang', rank: null, signal: null, traceback: '' },
-    logDirectory,
-    end,
+    { logDirectory, node: 0, end },
   )
 }
 
@@ -123,11 +135,10 @@ async function crash(
   message: string,
   hint: string,
   known: Pick<FailureCard, 'kind' | 'rank' | 'signal' | 'traceback'>,
-  logDirectory: string,
-  end: ProcessEnd,
+  { logDirectory, node, end }: { logDirectory: string; node: number; end: ProcessEnd },
 ): Promise<RuntimeCrashError> {
-  const log =
-    known.rank === null ? null : await readFile(rankLog(logDirectory, known.rank), 'utf8').catch(() => null)
+  const path = known.rank === null ? null : rankLog(logDirectory, node, known.rank)
+  const log = path === null ? null : await readFile(path, 'utf8').catch(() => null)
   const card: FailureCard = {
     ...known,
     message,
@@ -141,8 +152,8 @@ async function crash(
 }
 
 /** Where a rank's own output goes (bridge/lifeline.py). */
-function rankLog(logDirectory: string, rank: number): string {
-  return join(logDirectory, 'node-0', `rank-${rank}`, 'output.log')
+export function rankLog(logDirectory: string, node: number, rank: number): string {
+  return join(logDirectory, `node-${node}`, `rank-${rank}`, 'output.log')
 }
 
 /** torchrun's own summary at the end of its output. */

@@ -11,7 +11,7 @@ export interface RuntimeProcess {
   /** Asks to stop (SIGTERM to the agent, which passes it on to its ranks). */
   terminate(): void
   /** Has every rank write the stacks of its threads to its log; see bridge/lifeline.py. */
-  dumpStacks(): Promise<void>
+  dumpStacks(signal?: NodeJS.Signals): Promise<void>
   /** Ends the whole family of this run at once, wherever torchrun put it. */
   kill(): Promise<void>
 }
@@ -29,6 +29,8 @@ export interface Launch {
   readonly logDirectory: string
   /** In the environment of every process of the run; how stragglers are found. */
   readonly runId: string
+  /** Default: that of this process. */
+  readonly cwd?: string
 }
 
 /** The argument list of a job: ranks under torchrun, or a plain process when `ranks` is null. */
@@ -39,7 +41,16 @@ export function runtimeArgv(
   jobFile: string,
 ): string[] {
   const job = ['-m', 'freetumor_runtime', '--job', jobFile]
-  if (ranks === null) return [python, ...job]
+  return ranks === null ? [python, ...job] : torchrunArgv(python, ranks, logDirectory, job)
+}
+
+/** torchrun on one host: a free port of its own choice, no restarts (the supervisor makes them). */
+export function torchrunArgv(
+  python: string,
+  ranks: number,
+  logDirectory: string,
+  program: readonly string[],
+): string[] {
   return [
     python,
     '-m',
@@ -50,7 +61,7 @@ export function runtimeArgv(
     '--monitor-interval=0.1',
     `--log-dir=${join(logDirectory, 'torchrun')}`,
     '--redirects=3',
-    ...job,
+    ...program,
   ]
 }
 
@@ -64,13 +75,14 @@ export function startProcess(launch: Launch): RuntimeProcess {
   const child = spawn(argv[0]!, argv.slice(1), {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...launch.environment, FREETUMOR_RUN_ID: launch.runId },
+    ...(launch.cwd === undefined ? {} : { cwd: launch.cwd }),
   })
   const ended = watch(child, launch.logDirectory)
   return {
     pid: child.pid ?? -1,
     ended,
     terminate: () => void child.kill('SIGTERM'),
-    dumpStacks: () => signalRanks(launch.runId, 'SIGUSR1'),
+    dumpStacks: (signal = 'SIGUSR1') => signalRanks(launch.runId, signal),
     kill: async () => {
       child.kill('SIGKILL')
       child.stdin?.destroy()

@@ -114,6 +114,18 @@ export function cleanEnvironment({ threads, env = process.env }: ChildEnvironmen
   }
 }
 
+/** The environment of somebody's own script: ours without what another launcher left there; their Python's settings stay. */
+export function scriptEnvironment({ threads, env = process.env }: ChildEnvironment): Record<string, string> {
+  const kept = Object.entries(env).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined && !LAUNCHER_VARIABLES.test(entry[0]),
+  )
+  return {
+    ...Object.fromEntries(kept),
+    OMP_NUM_THREADS: String(threads),
+    TORCH_DISABLE_SHARE_RDZV_TCP_STORE: '1',
+  }
+}
+
 function isForeign(name: string): boolean {
   if (name.startsWith('PYTHON') && !name.startsWith('PYTHON_')) return !KEPT_PYTHON_VARIABLES.has(name)
   return LAUNCHER_VARIABLES.test(name) || name === '__PYVENV_LAUNCHER__' || name === 'VIRTUAL_ENV'

@@ -4,16 +4,20 @@ import type { RunEvent, StepEvent } from './events.js'
 const MERGE_ABOVE = 256
 
 /**
- * The events of a run, for any number of readers. Every reader starts at the first event kept for late readers. A slow
- * reader never blocks the run and never grows memory: only step events are merged, every other event reaches it.
+ * Events for any number of readers. Every reader starts at the first event kept for late readers. A slow reader never
+ * blocks who pushes and never grows memory: `makeRoom` shortens the list of what it has not read yet.
  */
-export class EventStream implements AsyncIterable<RunEvent> {
-  readonly #past: RunEvent[] = []
-  readonly #readers = new Set<Reader>()
+export class EventStream<E> implements AsyncIterable<E> {
+  readonly #past: E[] = []
+  readonly #readers = new Set<Reader<E>>()
   #ending: Ending | null = null
 
-  push(event: RunEvent): void {
-    append(this.#past, event)
+  /** @param makeRoom called with a list of unread events whenever one was added */
+  constructor(private readonly makeRoom: (unread: E[]) => void) {}
+
+  push(event: E): void {
+    this.#past.push(event)
+    this.makeRoom(this.#past)
     for (const reader of this.#readers) reader.push(event)
   }
 
@@ -23,8 +27,8 @@ export class EventStream implements AsyncIterable<RunEvent> {
     for (const reader of this.#readers) reader.end(this.#ending)
   }
 
-  [Symbol.asyncIterator](): AsyncIterator<RunEvent> {
-    const reader = new Reader([...this.#past], () => this.#readers.delete(reader))
+  [Symbol.asyncIterator](): AsyncIterator<E> {
+    const reader = new Reader<E>([...this.#past], this.makeRoom, () => this.#readers.delete(reader))
     if (this.#ending) reader.end(this.#ending)
     else this.#readers.add(reader)
     return reader
@@ -35,17 +39,19 @@ interface Ending {
   readonly error?: unknown
 }
 
-class Reader implements AsyncIterator<RunEvent> {
+class Reader<E> implements AsyncIterator<E> {
   #wake: (() => void) | null = null
   #ending: Ending | null = null
 
   constructor(
-    private readonly unread: RunEvent[],
+    private readonly unread: E[],
+    private readonly makeRoom: (unread: E[]) => void,
     private readonly leave: () => void,
   ) {}
 
-  push(event: RunEvent): void {
-    append(this.unread, event)
+  push(event: E): void {
+    this.unread.push(event)
+    this.makeRoom(this.unread)
     this.#wake?.()
   }
 
@@ -54,7 +60,7 @@ class Reader implements AsyncIterator<RunEvent> {
     this.#wake?.()
   }
 
-  async next(): Promise<IteratorResult<RunEvent>> {
+  async next(): Promise<IteratorResult<E>> {
     for (;;) {
       const event = this.unread.shift()
       if (event) return { value: event, done: false }
@@ -70,14 +76,14 @@ class Reader implements AsyncIterator<RunEvent> {
     }
   }
 
-  async return(): Promise<IteratorResult<RunEvent>> {
+  async return(): Promise<IteratorResult<E>> {
     this.leave()
     return { value: undefined, done: true }
   }
 }
 
-function append(events: RunEvent[], event: RunEvent): void {
-  events.push(event)
+/** Makes room among unread events of a run: only step events are merged, every other event stays. */
+export function mergeSteps(events: RunEvent[]): void {
   if (events.length <= MERGE_ABOVE) return
   const oldest = events.findIndex((candidate) => candidate.type === 'step')
   const newer = events.findIndex((candidate, at) => at > oldest && candidate.type === 'step')

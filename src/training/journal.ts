@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { JsonLog } from '../jsonl.js'
 import { openEventLog, readValidations } from './event-log.js'
-import { EventStream } from './event-stream.js'
+import { EventStream, mergeSteps } from './event-stream.js'
 import type { RunEvent } from './events.js'
 import type { Validation } from './selection.js'
 
@@ -10,7 +10,7 @@ export type Untimed = RunEvent extends infer E ? (E extends RunEvent ? Omit<E, '
 
 /** What a run tells: to its log, to its readers, and of its validations to itself. */
 export class RunJournal {
-  readonly stream = new EventStream()
+  readonly stream = new EventStream<RunEvent>(mergeSteps)
   readonly validations: Validation[] = []
   #log: JsonLog<RunEvent> | null = null
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { EventStream } from '../../src/training/event-stream.js'
+import { EventStream, mergeSteps } from '../../src/training/event-stream.js'
 import type { RunEvent, StepEvent } from '../../src/training/events.js'
 
 const time = '2026-01-01T00:00:00.000Z'
@@ -29,7 +29,7 @@ async function rest(events: AsyncIterable<RunEvent> | AsyncIterator<RunEvent>): 
 
 describe('a reader', () => {
   test('gets every event in order, whether it waits for them or they for it', async () => {
-    const stream = new EventStream()
+    const stream = new EventStream(mergeSteps)
     const reading = rest(stream)
     const events = [note('a'), step(0), note('b')]
     for (const event of events) {
@@ -41,7 +41,7 @@ describe('a reader', () => {
   })
 
   test('that is late starts at the first event, and one after the end gets all, too', async () => {
-    const stream = new EventStream()
+    const stream = new EventStream(mergeSteps)
     stream.push(note('a'))
     const reader = stream[Symbol.asyncIterator]()
     stream.push(note('b'))
@@ -51,7 +51,7 @@ describe('a reader', () => {
   })
 
   test('takes nothing from another', async () => {
-    const stream = new EventStream()
+    const stream = new EventStream(mergeSteps)
     const [first, second] = [rest(stream), rest(stream)]
     stream.push(step(0))
     stream.end()
@@ -59,7 +59,7 @@ describe('a reader', () => {
   })
 
   test('that is slow loses no event but older steps, whose times are added to newer ones', async () => {
-    const stream = new EventStream()
+    const stream = new EventStream(mergeSteps)
     const reader = stream[Symbol.asyncIterator]()
     for (let at = 0; at < 1000; at++) {
       stream.push(step(at))
@@ -81,7 +81,7 @@ describe('a reader', () => {
   })
 
   test('that is slow gets every one of thousands of events that are no steps', async () => {
-    const stream = new EventStream()
+    const stream = new EventStream(mergeSteps)
     const reader = stream[Symbol.asyncIterator]()
     for (let at = 0; at < 2000; at++) stream.push(note(String(at)))
     stream.end()
@@ -89,7 +89,7 @@ describe('a reader', () => {
   })
 
   test('that leaves is forgotten, and the others go on', async () => {
-    const stream = new EventStream()
+    const stream = new EventStream(mergeSteps)
     const staying = rest(stream)
     stream.push(note('a'))
     for await (const event of stream) {
@@ -102,7 +102,7 @@ describe('a reader', () => {
   })
 
   test('gets the error of the end after the last event, also when it comes late', async () => {
-    const stream = new EventStream()
+    const stream = new EventStream(mergeSteps)
     const early = stream[Symbol.asyncIterator]()
     stream.push(note('a'))
     stream.end(new Error('rank 1 died'))

@@ -19,7 +19,7 @@ def follow_parent() -> None:
     The kernel kills us when the parent does (Linux; the parent is the launcher of the ranks, not who started that);
     and when standard input is a pipe that was inherited from the first ancestor, its end is our end, too.
     """
-    _die_with_parent()
+    die_with_parent()
     if _is_pipe(0):
         threading.Thread(target=_watch_standard_input, daemon=True).start()
 
@@ -38,7 +38,8 @@ def keep_rank_log() -> None:
         faulthandler.register(signal.SIGUSR1, all_threads=True)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Has the kernel kill this process, and what replaces it, when the one that started it ends (Linux)."""
     if not sys.platform.startswith("linux"):
         return
     parent = os.getppid()

@@ -1,0 +1,29 @@
+"""Becomes one rank of a user's own script (`freetumor launch`): torchrun starts this file by its path, and it is replaced
+by the script, which then runs as torchrun alone would run it.
+
+    rank.py SCRIPT ARGS...        rank.py -m MODULE ARGS...
+
+What the script inherits: the kernel kills it with the launcher, and its output goes to `node-N/rank-R/output.log`.
+"""
+
+import os
+import sys
+
+# This file is run by its path, by a Python that need not know the package; nothing of it is left after the exec.
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from freetumor_runtime.bridge.lifeline import die_with_parent, keep_rank_log  # noqa: E402
+
+
+def main(script: list[str]) -> None:
+    die_with_parent()
+    keep_rank_log()
+    # the launcher's lifeline is no input of the script
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.execv(sys.executable, [sys.executable, "-u", *script])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

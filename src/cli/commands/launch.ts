@@ -1,0 +1,94 @@
+import { resolve } from 'node:path'
+import { EXIT } from '../../errors.js'
+import { startLaunch } from '../../pipeline/launch.js'
+import { scriptRunner } from '../../runtime/script.js'
+import type { Launch, LaunchEvent } from '../../training/launch.js'
+import { positiveNumber, wholeNumber } from '../numbers.js'
+import { type CliIo, printResult } from '../output.js'
+import { type AddCommand, outputOption, withExample } from '../program.js'
+
+interface Options {
+  readonly processes: number
+  readonly nodes: number
+  readonly nodeRank: number
+  readonly rendezvous?: string
+  readonly module?: boolean
+  readonly out?: string
+  readonly python?: string
+  readonly threads: number
+  readonly restarts: number
+  readonly backoffSeconds: number
+  readonly hangSeconds?: number
+  readonly heartbeat?: string
+  readonly stopSeconds: number
+  readonly output: 'text' | 'json' | 'ndjson'
+}
+
+/** `freetumor launch -- SCRIPT ARGS...`: a user's own torchrun script under our supervision. */
+export const addLaunchCommand: AddCommand = (program, io) => {
+  withExample(
+    program.command('launch'),
+    'freetumor launch --processes 2 -- my_train.py --epochs 10',
+    'freetumor launch --processes 8 --restarts 3 --hang-seconds 900 -- my_train.py',
+  )
+    .description('runs your own torchrun script: logs per rank, the root cause first, nothing left behind')
+    .argument('<script>', 'a Python file; what follows it is its own')
+    .argument('[args...]')
+    .option('--processes <n>', 'ranks on this host', wholeNumber(1), 1)
+    .option('--nodes <n>', 'hosts; the same command runs on each', wholeNumber(1), 1)
+    .option('--node-rank <r>', 'which of them this is, from 0', wholeNumber(0), 0)
+    .option('--rendezvous <host:port>', 'where they meet: an address of node 0')
+    .option('--module', 'SCRIPT is the name of a module')
+    .option('--out <dir>', 'folder of logs, events and exit.json (default: runs/SCRIPT/ID)')
+    .option('--python <path>', 'the Python that runs it (default: that of the trainings)')
+    .option('--threads <n>', 'OMP_NUM_THREADS of each rank', wholeNumber(1), 1)
+    .option('--restarts <n>', 'begin it again after a failure, at most so often', wholeNumber(0), 0)
+    .option(
+      '--backoff-seconds <s>',
+      'before the first restart; doubled for each that follows',
+      positiveNumber,
+      5,
+    )
+    .option('--hang-seconds <s>', 'end it when nothing is written for so long', positiveNumber)
+    .option('--heartbeat <file>', 'count a touch of this file as the sign of life instead of output')
+    .option('--stop-seconds <s>', 'what it has to end by itself after a stop', wholeNumber(0), 30)
+    .addOption(outputOption(['text', 'json', 'ndjson']))
+    .action(async (script: string, args: string[], options: Options) => {
+      const { processes, restarts, backoffSeconds, out, output, ...rest } = options
+      await using launch = startLaunch(
+        {
+          ...rest,
+          script,
+          args,
+          processesPerNode: processes,
+          restarts: { max: restarts, backoffSeconds },
+          out: out === undefined ? undefined : resolve(io.cwd, out),
+          cwd: io.cwd,
+          signal: io.signal,
+        },
+        scriptRunner,
+      )
+      for await (const event of launch) show(io, output, event)
+      await conclude(io, output, launch)
+    })
+}
+
+function show(io: CliIo, output: Options['output'], event: LaunchEvent): void {
+  // what the script says is talk where the result is data
+  const say = output === 'json' ? io.note : io.print
+  if (output === 'ndjson') io.print(JSON.stringify(event))
+  else if (event.type === 'output') {
+    if (event.missed > 0) say(`(${event.missed} lines are only in the log)`)
+    say(`[${event.rank}] ${event.text}`)
+  } else if (event.type === 'started')
+    io.note(`started ${event.script}, ${event.worldSize} ranks in all; logs in ${event.logs}`)
+  else if (event.type === 'restart')
+    io.note(`${event.reason}: attempt ${event.attempt + 1} begins in ${event.afterSeconds} s`)
+}
+
+async function conclude(io: CliIo, output: Options['output'], launch: Launch): Promise<void> {
+  const result = await launch.result
+  if (output === 'json') printResult(io, output, result, () => '')
+  else if (output === 'text') io.note(`${result.outcome}: ${result.reason}; ${result.directory}`)
+  if (result.outcome === 'stopped') io.exitWith(EXIT.stopped)
+}

@@ -1,0 +1,107 @@
+import { type FileHandle, open, stat } from 'node:fs/promises'
+import { StringDecoder } from 'node:string_decoder'
+import { type RecordedFailure, rankLog } from './failure.js'
+
+/** Of what a rank wrote, how much is kept to tell why it ended. */
+const KEPT_CHARACTERS = 64 * 1024
+const MAX_LINE_CHARACTERS = 1024 * 1024
+const READ_BYTES = 256 * 1024
+/** What PyTorch puts before each line of an uncaught exception. */
+const PREFIX = /^\[rank\d+\]: ?/gm
+const TRACEBACK = 'Traceback (most recent call last):'
+
+/** Follows the logs that the ranks of this host write (`node-N/rank-R/output.log`). */
+export interface RankLogs {
+  /** Reads what was written since; returns whether there was anything. */
+  read(): Promise<boolean>
+  /** Reads the rest, a last line without an end included. */
+  close(): Promise<void>
+  /** Exceptions that the logs tell of; the rank's last one, in the order of the ranks. */
+  failures(): RecordedFailure[]
+}
+
+/** Begins where the logs end now: an earlier attempt wrote into them, too. */
+export async function openRankLogs(
+  logDirectory: string,
+  node: number,
+  ranks: readonly number[],
+  onLine: (rank: number, text: string) => void,
+): Promise<RankLogs> {
+  const logs = await Promise.all(
+    ranks.map(async (rank) => {
+      const path = rankLog(logDirectory, node, rank)
+      const start = await stat(path).then(
+        ({ size }) => size,
+        () => 0,
+      )
+      return new RankLog(path, start, (text) => onLine(rank, text))
+    }),
+  )
+  return {
+    read: async () => (await Promise.all(logs.map((log) => log.read()))).some(Boolean),
+    close: async () => {
+      await Promise.all(logs.map((log) => log.close()))
+    },
+    failures: () =>
+      logs.flatMap(({ text }, at) => {
+        const found = lastException(text)
+        return found === null ? [] : [{ rank: ranks[at]!, kind: 'runtime', hint: '', time: 0, ...found }]
+      }),
+  }
+}
+
+class RankLog {
+  /** The end of what the rank wrote. */
+  text = ''
+  #file: FileHandle | null = null
+  readonly #decoder = new StringDecoder('utf8')
+  readonly #buffer = Buffer.alloc(READ_BYTES)
+  #line = ''
+
+  constructor(
+    private readonly path: string,
+    private position: number,
+    private readonly onLine: (text: string) => void,
+  ) {}
+
+  async read(): Promise<boolean> {
+    this.#file ??= await open(this.path).catch(() => null)
+    if (this.#file === null) return false
+    let any = false
+    for (;;) {
+      const { bytesRead } = await this.#file.read(this.#buffer, 0, READ_BYTES, this.position)
+      if (bytesRead === 0) return any
+      any = true
+      this.position += bytesRead
+      this.#take(this.#decoder.write(this.#buffer.subarray(0, bytesRead)))
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.read()
+    if (this.#line !== '') this.onLine(this.#line)
+    this.#line = ''
+    await this.#file?.close()
+    this.#file = null
+  }
+
+  #take(chunk: string): void {
+    this.text = (this.text + chunk).slice(-KEPT_CHARACTERS)
+    const lines = (this.#line + chunk).split('\n')
+    // a progress bar is one endless line: only so much of it is kept
+    this.#line = lines.pop()!.slice(-MAX_LINE_CHARACTERS)
+    for (const line of lines) this.onLine(line.replace(/\r$/, ''))
+  }
+}
+
+/** The last traceback of Python in a text, and the line that names the exception. */
+export function lastException(text: string): { readonly message: string; readonly traceback: string } | null {
+  const plain = text.replace(PREFIX, '')
+  const at = plain.lastIndexOf(TRACEBACK)
+  if (at < 0) return null
+  const lines = plain.slice(at).split('\n')
+  const end = lines.findIndex((line, place) => place > 0 && /^\S/.test(line))
+  // cut off: it was killed while it wrote
+  if (end < 0) return null
+  return { message: lines[end]!.trim(), traceback: lines.slice(0, end + 1).join('\n') }
+}

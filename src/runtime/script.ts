@@ -1,0 +1,149 @@
+import { spawn } from 'node:child_process'
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import type { FreetumorError } from '../errors.js'
+import type { ScriptAttempt, ScriptRunner, ScriptSpec } from '../pipeline/script-port.js'
+import { explainDeath, explainHang, oomKills } from './failure.js'
+import { type ProcessEnd, type RuntimeProcess, startProcess, torchrunArgv } from './process.js'
+import { resolvePython, runtimeFolder, scriptEnvironment } from './python.js'
+import { openRankLogs, type RankLogs } from './rank-logs.js'
+
+const LAUNCHER = join(runtimeFolder, 'freetumor_runtime', 'launcher')
+const LOOK_EVERY_MS = 200
+/** Before its first sign of life a script is given at least so long: imports take their time. */
+const START_SECONDS = 120
+/** For the ranks to write where they stand. */
+const STACKS_MS = 1500
+
+/** Runs users' own scripts under torchrun. */
+export const scriptRunner: ScriptRunner = { start: startScript }
+
+async function startScript(spec: ScriptSpec): Promise<ScriptAttempt> {
+  const { processesPerNode, nodeRank, logDirectory, runId } = spec
+  const python = resolvePython({ explicit: spec.python ?? undefined })
+  const ranks = Array.from({ length: processesPerNode }, (_, at) => nodeRank * processesPerNode + at)
+  const logs = await openRankLogs(logDirectory, nodeRank, ranks, spec.onOutput)
+  const oomKillsBefore = await oomKills()
+  const letGo = postWarden(python, runId)
+  const process = startProcess({
+    argv: scriptArgv(python, spec),
+    environment: environmentOf(spec),
+    logDirectory,
+    runId,
+    cwd: spec.cwd,
+  })
+  const attempt = new Attempt(spec, process, logs)
+  const explain = (end: ProcessEnd): Promise<FreetumorError> =>
+    explainDeath({ logDirectory, node: nodeRank, end, oomKillsBefore, recorded: logs.failures() })
+  return {
+    pid: process.pid,
+    ended: attempt.follow(explain).finally(letGo),
+    stop: () => void attempt.stop(),
+  }
+}
+
+/** The command line of torchrun for a script: every rank starts as launcher/rank.py and becomes the script. */
+function scriptArgv(python: string, spec: ScriptSpec): string[] {
+  const program = spec.module ? ['-m', spec.script] : [spec.script]
+  return torchrunArgv(python, spec.processesPerNode, spec.logDirectory, [
+    join(LAUNCHER, 'rank.py'),
+    ...program,
+    ...spec.args,
+  ])
+}
+
+function environmentOf(spec: ScriptSpec): Record<string, string> {
+  return {
+    // a hang is ended by SIGABRT: with this, Python then writes where its threads stand
+    PYTHONFAULTHANDLER: '1',
+    ...scriptEnvironment({ threads: spec.threads }),
+    ...spec.environment,
+    TORCH_ELASTIC_SHUTDOWN_TIMEOUT: String(Math.max(0, Math.round(spec.stopSeconds))),
+    FREETUMOR_LOG_DIRECTORY: spec.logDirectory,
+    FREETUMOR_ATTEMPT: String(spec.attempt),
+    ...(spec.heartbeat === null ? {} : { FREETUMOR_HEARTBEAT: spec.heartbeat }),
+  }
+}
+
+/** From the start of the ranks to the end of the last process of theirs. */
+class Attempt {
+  #stopping = false
+  #lastSign = performance.now()
+  #begun = false
+  #beat: number | null = null
+
+  constructor(
+    private readonly spec: ScriptSpec,
+    private readonly process: RuntimeProcess,
+    private readonly logs: RankLogs,
+  ) {}
+
+  /** Resolves when all ended well, rejects with what ended them; nothing is left then. */
+  async follow(explain: (end: ProcessEnd) => Promise<FreetumorError>): Promise<void> {
+    let hung: number | null = null
+    let end: ProcessEnd | null = null
+    void this.process.ended.then((how) => {
+      end = how
+    })
+    while (end === null && hung === null) {
+      await Promise.race([this.process.ended, setTimeout(LOOK_EVERY_MS)])
+      hung = await this.#look()
+    }
+    if (hung !== null) {
+      await this.process.dumpStacks('SIGABRT')
+      await setTimeout(STACKS_MS)
+    }
+    await this.process.kill()
+    await this.logs.close()
+    const how = await this.process.ended
+    const { logDirectory } = this.spec
+    if (hung !== null) throw await explainHang(hung, logDirectory, how, 'hangSeconds (--hang-seconds)')
+    if (how.code !== 0) throw await explain(how)
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopping) return
+    this.#stopping = true
+    this.process.terminate()
+    // torchrun itself gives its ranks `stopSeconds`; one that does not answer is ended with them
+    const grace = (this.spec.stopSeconds + 5) * 1000
+    const unanswered = setTimeout(grace, true, { ref: false })
+    if (await Promise.race([unanswered, this.process.ended])) await this.process.kill()
+  }
+
+  /** Passes on what was written; returns the limit when no sign of life came within it. */
+  async #look(): Promise<number | null> {
+    const { hangSeconds, heartbeat } = this.spec
+    const wrote = await this.logs.read()
+    const sign = heartbeat === null ? wrote : await this.#beats(heartbeat)
+    if (sign) this.#lastSign = performance.now()
+    this.#begun ||= sign
+    if (hangSeconds === null || this.#stopping) return null
+    const limit = this.#begun ? hangSeconds : Math.max(hangSeconds, START_SECONDS)
+    return performance.now() - this.#lastSign > limit * 1000 ? limit : null
+  }
+
+  async #beats(heartbeat: string): Promise<boolean> {
+    const touched = await stat(heartbeat).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => 0,
+    )
+    // that the file is there from an earlier attempt is no sign
+    const beats = this.#beat !== null && touched !== this.#beat
+    this.#beat = touched
+    return beats
+  }
+}
+
+/** Ends what the script leaves when this process is killed; see launcher/warden.py. Returns how to send it home. */
+function postWarden(python: string, runId: string): () => void {
+  const warden = spawn(python, ['-I', '-S', join(LAUNCHER, 'warden.py'), runId], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    // Ctrl-C is for us: the warden stays until we are gone
+    detached: true,
+  })
+  warden.on('error', () => {})
+  warden.stdin.on('error', () => {})
+  return () => void warden.kill('SIGKILL')
+}
