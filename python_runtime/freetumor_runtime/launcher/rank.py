@@ -1,5 +1,5 @@
-"""Becomes one rank of a user's own script (`freetumor launch`): torchrun starts this file by its path, and it is replaced
-by the script, which then runs as torchrun alone would run it.
+"""Becomes one rank of a user's own script (`freetumor launch`): torchrun starts this file by its path, and it is
+replaced by the script, which then runs as torchrun alone would run it.
 
     rank.py SCRIPT ARGS...        rank.py -m MODULE ARGS...
 
@@ -12,7 +12,7 @@ import sys
 # This file is run by its path, by a Python that need not know the package; nothing of it is left after the exec.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from freetumor_runtime.bridge.lifeline import die_with_parent, keep_rank_log  # noqa: E402
+from freetumor_runtime.bridge.lifeline import die_with_parent, keep_rank_log
 
 
 def main(script: list[str]) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 
 _ROUNDS = 100
 _PAUSE_SECONDS = 0.05
@@ -22,10 +23,8 @@ def main(run_id: str) -> None:
         if not members:
             return
         for pid in members:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         time.sleep(_PAUSE_SECONDS)
 
 
