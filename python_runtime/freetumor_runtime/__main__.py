@@ -5,13 +5,12 @@ from freetumor_runtime.bridge.lifeline import follow_parent, keep_rank_log
 follow_parent(), keep_rank_log()  # before anything slow: an orphan must not live on
 
 import argparse  # noqa: E402
-import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 
 from freetumor_runtime import config  # noqa: E402
 from freetumor_runtime.events import Event  # noqa: E402
-from freetumor_runtime.wiring import Wires, connect, record_failure  # noqa: E402
+from freetumor_runtime.wiring import Wires, connect, leave, record_failure  # noqa: E402
 
 
 def main() -> int:
@@ -36,7 +35,7 @@ def main() -> int:
 
 def join(spec: config.JobSpec):
     """Ranks of a torch job; None for a plain pool of processes."""
-    if not isinstance(spec, config.TrainingSpec | config.PredictSpec | config.SynthesizeSpec):
+    if isinstance(spec, config.PrepareSpec | config.EvaluateSpec):
         return None
     from freetumor_runtime.training.ranks import join_ranks
 
@@ -60,6 +59,10 @@ def run_job(spec: config.JobSpec, ranks, wires: Wires) -> Iterator[Event]:
         from freetumor_runtime.jobs.synthesize import synthesize
 
         return synthesize(spec, ranks, wires.variants)
+    if isinstance(spec, config.ServeSpec):
+        from freetumor_runtime.jobs.serve import serve
+
+        return serve(spec, ranks, wires.calls)
     if spec.job == "synthesis":
         from freetumor_runtime.jobs.train_synthesis import train_synthesis
 
@@ -67,13 +70,6 @@ def run_job(spec: config.JobSpec, ranks, wires: Wires) -> Iterator[Event]:
     from freetumor_runtime.jobs.train_segmentation import train_segmentation
 
     return train_segmentation(spec, ranks, wires.feed, wires.poll)
-
-
-def leave() -> None:
-    if "torch.distributed" in sys.modules and "RANK" in os.environ:
-        from freetumor_runtime.training.ranks import leave_ranks
-
-        leave_ranks()
 
 
 if __name__ == "__main__":

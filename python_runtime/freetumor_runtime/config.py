@@ -247,7 +247,31 @@ class SynthesizeSpec:
     cases: tuple[SynthesizeCase, ...]
 
 
-JobSpec = SynthesizeSpec | TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec
+@dataclass(frozen=True)
+class ServeSpec:
+    job: str
+    region: str
+    organs: tuple[Organ, ...]
+    windowHu: tuple[float, ...]
+    spacingMm: tuple[float, ...]
+    patchVoxels: tuple[int, ...]
+    generator: LoadedGeneratorSpec | None
+    generatorWindows: GeneratorWindowsSpec
+    baseline: BaselineSpec | None
+    segmentWindows: WindowsSpec
+    judgeOverlap: float
+    judgeWindowBatch: int
+    measureAlreadySeen: bool
+    # names of synthesis/measures.py
+    measures: tuple[str, ...]
+    textureSizeVoxels: tuple[int, ...]
+    textureDirectory: str
+    textureSeed: int
+    device: str
+    threadsPerProcess: int
+
+
+JobSpec = ServeSpec | SynthesizeSpec | TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec
 
 _SPECS: dict[str, type] = {
     "baseline": TrainingSpec,
@@ -257,6 +281,7 @@ _SPECS: dict[str, type] = {
     "predict": PredictSpec,
     "evaluate": EvaluateSpec,
     "synthesize": SynthesizeSpec,
+    "serve": ServeSpec,
 }
 
 

@@ -7,14 +7,16 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from freetumor_runtime.bridge.calls import CallClient
 from freetumor_runtime.bridge.control import ControlClient
 from freetumor_runtime.bridge.feed import FeedClient, VariantClient
-from freetumor_runtime.config import JobSpec, SynthesizeSpec, TrainingSpec
+from freetumor_runtime.config import JobSpec, ServeSpec, SynthesizeSpec, TrainingSpec
+from freetumor_runtime.data.calls import CallResult, CallSource, SegmentCall, SynthesizeCall
 from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
 from freetumor_runtime.data.frames import CropMeasures, FrameSource
 from freetumor_runtime.data.variants import Attempt, AttemptMeasures, Round, VariantSource
@@ -31,19 +33,21 @@ from freetumor_runtime.events import (
     Validated,
     ValidationDone,
 )
-from freetumor_runtime.generated.freetumor.runtime.v1 import control_pb2, feed_pb2
+from freetumor_runtime.generated.freetumor.runtime.v1 import calls_pb2, control_pb2, feed_pb2
 from freetumor_runtime.training.board import Board
 from freetumor_runtime.training.boundary import LiveCommand
 
 
 @dataclass
 class Wires:
-    """The job's two connections; only rank 0 has control. Trainings have a feed, offline synthesis has variants."""
+    """The job's two connections; only rank 0 has control. Trainings have a feed, offline synthesis has variants, a warm
+    runtime has calls."""
 
     control: ControlClient | None
     feed: FrameSource | None
     variants: VariantSource | None
-    client: FeedClient | VariantClient | None
+    calls: CallSource | None
+    client: FeedClient | VariantClient | CallClient | None
     board: Board | None
 
     def report(self, event: Event) -> None:
@@ -71,7 +75,7 @@ class Wires:
 def connect(spec: JobSpec, ranks) -> Wires:
     """Dials the addresses that the environment names."""
     rank = 0 if ranks is None else ranks.rank
-    feed, variants, client = None, None, None
+    feed, variants, calls, client = None, None, None, None
     if isinstance(spec, TrainingSpec):
         client = FeedClient(os.environ["FREETUMOR_FEED"], rank)
         feed = CropFeed(client)
@@ -81,8 +85,12 @@ def connect(spec: JobSpec, ranks) -> Wires:
     control = None
     if rank == 0:
         control = ControlClient(os.environ["FREETUMOR_CONTROL"], os.environ["FREETUMOR_TOKEN"], _hello(ranks))
+    if isinstance(spec, ServeSpec):
+        assert control is not None
+        client = CallClient(os.environ["FREETUMOR_FEED"], rank)
+        calls = CallFeed(client, control)
     board = Board(spec.runDirectory) if isinstance(spec, TrainingSpec) and rank == 0 else None
-    return Wires(control, feed, variants, client, board)
+    return Wires(control, feed, variants, calls, client, board)
 
 
 class CropFeed:
@@ -139,6 +147,42 @@ class VariantFeed:
         self._client.tell(feed_pb2.VariantWritten(case_id=case_id, variant=variant, json=text))
 
 
+class CallFeed:
+    """CallSource over the call client; that a call is no longer wanted comes by the control stream."""
+
+    def __init__(self, client: CallClient, control: ControlClient) -> None:
+        self._client = client
+        self._control = control
+        self._cancelled: set[int] = set()
+
+    def __iter__(self) -> Iterator[SegmentCall | SynthesizeCall]:
+        while True:
+            yield _call(*self._client.next())
+
+    def cancelled(self, id: int) -> bool:
+        for command in self._control.poll_commands():
+            if command.WhichOneof("command") == "cancel_call":
+                self._cancelled.add(command.cancel_call.id)
+                self._control.ack(command.id, 0, "")
+            else:
+                self._control.ack(command.id, 0, "a warm runtime knows no other command than to cancel a call")
+        return id in self._cancelled
+
+    def answer(self, id: int, result: CallResult) -> None:
+        self._cancelled.discard(id)
+        refusal = None
+        if result.refusal is not None:
+            kind, text, hint = result.refusal
+            refusal = calls_pb2.CallRefusal(kind=kind, message=text, hint=hint)
+        message = calls_pb2.CallResult(
+            id=id,
+            network_seconds=result.network_seconds,
+            measures=[feed_pb2.AttemptMeasures(**vars(one)) for one in result.measures],
+            refusal=refusal,
+        )
+        self._client.answer(message, result.tensors)
+
+
 def record_failure(error: BaseException, wires: Wires | None) -> None:
     """Says why this rank ends: to the log, to a file that survives it, and over the stream where it has one."""
     trace = "".join(traceback.format_exception(error))
@@ -160,6 +204,13 @@ def record_failure(error: BaseException, wires: Wires | None) -> None:
     if wires is not None and wires.control is not None and wires.control.alive:
         fields = {key: value for key, value in failure.items() if key != "time"}
         wires.control.report(control_pb2.JobEvent(failed=control_pb2.Failed(**fields)))
+
+
+def leave() -> None:
+    if "torch.distributed" in sys.modules and "RANK" in os.environ:
+        from freetumor_runtime.training.ranks import leave_ranks
+
+        leave_ranks()
 
 
 def _crop(crop: feed_pb2.Crop, tensors) -> CropFrame:
@@ -190,6 +241,15 @@ def _round(message: feed_pb2.VariantRound, tensors) -> Round:
         accepted=tuple(message.accepted),
         attempts=tuple(Attempt(one.tumor, one.attempt, _tumor(one.plan, tensors)) for one in message.attempts),
     )
+
+
+def _call(message: calls_pb2.Call, tensors) -> SegmentCall | SynthesizeCall:
+    image_hu = tensors[message.image_tensor]
+    if message.WhichOneof("work") == "synthesize":
+        tumors = tuple(_tumor(tumor, tensors) for tumor in message.synthesize.tumors)
+        label = tensors[message.label_tensor]
+        return SynthesizeCall(message.id, image_hu, label, tumors, message.synthesize.windowed)
+    return SegmentCall(message.id, image_hu, tuple(message.affine) or None, message.segment.logits)
 
 
 def _tumor(tumor: feed_pb2.TumorPlan, tensors) -> TumorFrame:

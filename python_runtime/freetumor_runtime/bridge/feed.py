@@ -1,5 +1,7 @@
 """A rank's end of the feed: a ZeroMQ DEALER that asks for steps and sends measures. For the training thread only."""
 
+from collections.abc import Mapping
+
 import zmq
 from google.protobuf.message import Message as ProtobufMessage
 from torch import Tensor
@@ -44,10 +46,11 @@ class FeedSocket:
         """Sends what is queued, measures of the last step for instance, unless the feeder takes none of it."""
         self._context.destroy(linger=_LAST_WORD_SECONDS * 1000)
 
-    def send(self, body: ProtobufMessage) -> None:
-        message = Message(_PACKAGE + type(body).__name__, body.SerializeToString(), {})
+    def send(self, body: ProtobufMessage, tensors: Mapping[str, Tensor] | None = None) -> None:
+        """Tensors are not copied: they must not be written to again."""
+        message = Message(_PACKAGE + type(body).__name__, body.SerializeToString(), tensors or {})
         self._wait(zmq.POLLOUT)
-        self._socket.send_multipart(encode_message(message, self._sent))
+        self._socket.send_multipart(encode_message(message, self._sent), copy=tensors is None)
         self._sent += 1
 
     def receive(self) -> Message:

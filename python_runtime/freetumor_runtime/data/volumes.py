@@ -25,13 +25,23 @@ class PreparedImage:
 def load_prepared_image(path: str, spacing_mm: Sequence[float], window_lower_hu: float) -> PreparedImage:
     """METHOD 4 without a label: RAS, spacing (bilinear), crop to HU above the window's lower end."""
     data, affine = load_nifti(path)
-    image = MetaTensor(torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))[None], affine=affine)
+    return prepared_image(
+        torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32)), affine, spacing_mm, window_lower_hu
+    )
+
+
+def prepared_image(
+    image_IJK: Tensor, affine: np.ndarray, spacing_mm: Sequence[float], window_lower_hu: float
+) -> PreparedImage:
+    """The same of float32 HU in memory."""
+    source_shape = tuple(image_IJK.shape)
+    image = MetaTensor(image_IJK[None], affine=torch.as_tensor(affine, dtype=torch.float64))
     image = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))(image)
     image = Spacing(pixdim=tuple(spacing_mm), mode="bilinear")(image)
     if bool((image > window_lower_hu).any()):
         image = CropForeground(select_fn=lambda values: values > window_lower_hu, margin=0)(image)
     hu = image[0].round().clamp(-32768, 32767).to(torch.int16).cpu().numpy()
-    return PreparedImage(np.asarray(hu), np.asarray(image.affine), tuple(data.shape), np.asarray(affine))
+    return PreparedImage(np.asarray(hu), np.asarray(image.affine), source_shape, np.asarray(affine))
 
 
 def to_original_grid(mask: np.ndarray, prepared: PreparedImage) -> np.ndarray:
@@ -41,3 +51,12 @@ def to_original_grid(mask: np.ndarray, prepared: PreparedImage) -> np.ndarray:
         source, dst_affine=prepared.source_affine, spatial_size=prepared.source_shape
     )
     return np.asarray(resampled[0]).astype(np.uint8)
+
+
+def logits_to_original_grid(logits_CXYZ: Tensor, prepared: PreparedImage) -> Tensor:
+    """Logits on the prepared grid -> float32 [C, I, J, K] on the scan's own grid, linear; 0 outside the crop."""
+    source = MetaTensor(logits_CXYZ.cpu(), affine=torch.as_tensor(prepared.affine))
+    resampled: Tensor = SpatialResample(mode="bilinear", padding_mode="zeros")(
+        source, dst_affine=prepared.source_affine, spatial_size=prepared.source_shape
+    )
+    return torch.as_tensor(resampled).to(torch.float32)

@@ -148,6 +148,7 @@ export interface Command {
     | { $case: "saveCheckpoint"; value: SaveCheckpoint }
     | { $case: "stop"; value: Stop }
     | { $case: "validationVerdict"; value: ValidationVerdict }
+    | { $case: "cancelCall"; value: CancelCall }
     | undefined;
 }
 
@@ -179,6 +180,11 @@ export interface ValidationVerdict {
 export interface ValidationVerdict_MeasuresEntry {
   key: string;
   value: number;
+}
+
+/** To a warm runtime: leave a call (calls.proto); it may have ended already. */
+export interface CancelCall {
+  id: bigint;
 }
 
 /** Answers a command once it is in force. */
@@ -1737,6 +1743,9 @@ export const Command: MessageFns<Command> = {
       case "validationVerdict":
         ValidationVerdict.encode(message.command.value, writer.uint32(58).fork()).join();
         break;
+      case "cancelCall":
+        CancelCall.encode(message.command.value, writer.uint32(162).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1810,6 +1819,14 @@ export const Command: MessageFns<Command> = {
             message.command = { $case: "validationVerdict", value: ValidationVerdict.decode(reader, reader.uint32()) };
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.command = { $case: "cancelCall", value: CancelCall.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1862,6 +1879,12 @@ export const Command: MessageFns<Command> = {
       case "validationVerdict": {
         if (object.command?.value !== undefined && object.command?.value !== null) {
           message.command = { $case: "validationVerdict", value: ValidationVerdict.fromPartial(object.command.value) };
+        }
+        break;
+      }
+      case "cancelCall": {
+        if (object.command?.value !== undefined && object.command?.value !== null) {
+          message.command = { $case: "cancelCall", value: CancelCall.fromPartial(object.command.value) };
         }
         break;
       }
@@ -2250,6 +2273,64 @@ export const ValidationVerdict_MeasuresEntry: MessageFns<ValidationVerdict_Measu
     const message = createBaseValidationVerdict_MeasuresEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseCancelCall(): CancelCall {
+  return { id: 0n };
+}
+
+export const CancelCall: MessageFns<CancelCall> = {
+  encode(message: CancelCall, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0n) {
+      if (BigInt.asUintN(64, message.id) !== message.id) {
+        throw new globalThis.Error("value provided for field message.id of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelCall {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelCall();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CancelCall>): CancelCall {
+    return CancelCall.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CancelCall>): CancelCall {
+    const message = createBaseCancelCall();
+    message.id = (object.id !== undefined && object.id !== null) ? BigInt(object.id) : 0n;
     return message;
   },
 };

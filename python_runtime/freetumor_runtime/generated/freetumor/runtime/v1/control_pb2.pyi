@@ -183,7 +183,7 @@ class Heartbeat(_message.Message):
     def __init__(self, step: _Optional[int] = ...) -> None: ...
 
 class Command(_message.Message):
-    __slots__ = ("id", "set_learning_rate", "pause", "unpause", "save_checkpoint", "stop", "validation_verdict")
+    __slots__ = ("id", "set_learning_rate", "pause", "unpause", "save_checkpoint", "stop", "validation_verdict", "cancel_call")
     ID_FIELD_NUMBER: _ClassVar[int]
     SET_LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     PAUSE_FIELD_NUMBER: _ClassVar[int]
@@ -191,6 +191,7 @@ class Command(_message.Message):
     SAVE_CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
     VALIDATION_VERDICT_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_CALL_FIELD_NUMBER: _ClassVar[int]
     id: int
     set_learning_rate: SetLearningRate
     pause: Pause
@@ -198,7 +199,8 @@ class Command(_message.Message):
     save_checkpoint: SaveCheckpoint
     stop: Stop
     validation_verdict: ValidationVerdict
-    def __init__(self, id: _Optional[int] = ..., set_learning_rate: _Optional[_Union[SetLearningRate, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., unpause: _Optional[_Union[Unpause, _Mapping]] = ..., save_checkpoint: _Optional[_Union[SaveCheckpoint, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., validation_verdict: _Optional[_Union[ValidationVerdict, _Mapping]] = ...) -> None: ...
+    cancel_call: CancelCall
+    def __init__(self, id: _Optional[int] = ..., set_learning_rate: _Optional[_Union[SetLearningRate, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., unpause: _Optional[_Union[Unpause, _Mapping]] = ..., save_checkpoint: _Optional[_Union[SaveCheckpoint, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., validation_verdict: _Optional[_Union[ValidationVerdict, _Mapping]] = ..., cancel_call: _Optional[_Union[CancelCall, _Mapping]] = ...) -> None: ...
 
 class SetLearningRate(_message.Message):
     __slots__ = ("learning_rate",)
@@ -238,6 +240,12 @@ class ValidationVerdict(_message.Message):
     measures: _containers.ScalarMap[str, float]
     end_reason: str
     def __init__(self, measures: _Optional[_Mapping[str, float]] = ..., end_reason: _Optional[str] = ...) -> None: ...
+
+class CancelCall(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    def __init__(self, id: _Optional[int] = ...) -> None: ...
 
 class CommandAck(_message.Message):
     __slots__ = ("id", "step", "error")

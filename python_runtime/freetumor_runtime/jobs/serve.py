@@ -1,0 +1,164 @@
+"""A warm runtime: networks are loaded once, then calls are answered one by one until the caller goes (openRuntime).
+
+    await using runtime = await openRuntime({ generator, baseline })
+
+Segmentation of a volume in memory, and tumors painted into one; the plans and the verdicts are TypeScript's.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from freetumor_runtime.config import ServeSpec
+from freetumor_runtime.data.calls import CallResult, CallSource, SegmentCall, SynthesizeCall
+from freetumor_runtime.data.crops import window
+from freetumor_runtime.data.variants import Attempt
+from freetumor_runtime.data.volumes import logits_to_original_grid, prepared_image, to_original_grid
+from freetumor_runtime.data.windows import segment_volume
+from freetumor_runtime.errors import EnvironmentError, FreetumorError, Stopped, UsageError
+from freetumor_runtime.events import Event, Ready
+from freetumor_runtime.jobs.region import OpenRegion, Tools, lay, look
+from freetumor_runtime.synthesis.render import SYNTHETIC
+from freetumor_runtime.training.ranks import Ranks
+
+
+def serve(spec: ServeSpec, ranks: Ranks, calls: CallSource) -> Iterator[Event]:
+    tools = Tools.load(spec, ranks.device)
+    networks = {"generator": tools.generator, "baseline": tools.judge.network if tools.judge else None}
+    loaded = {name: network for name, network in networks.items() if network is not None}
+    watch = NetworkWatch(ranks.device, list(loaded.values()))
+    yield Ready(0, {name: sum(one.numel() for one in network.parameters()) for name, network in loaded.items()})
+    for call in calls:
+        watch.begin(lambda call=call: calls.cancelled(call.id))
+        try:
+            result = answer(call, tools, watch)
+        except torch.OutOfMemoryError:
+            error = EnvironmentError(
+                f"the memory of {ranks.device} does not suffice for a volume of {list(call.image_hu.shape)} voxels",
+                "give smaller volumes, or without logits",
+            )
+            result = refused(error, watch)
+        except FreetumorError as error:
+            result = refused(error, watch)
+        calls.answer(call.id, result)
+
+
+def refused(error: FreetumorError, watch: "NetworkWatch") -> CallResult:
+    return CallResult(watch.seconds, refusal=(error.kind, str(error), error.hint))
+
+
+def answer(call: SegmentCall | SynthesizeCall, tools: Tools, watch: "NetworkWatch") -> CallResult:
+    """The result of a call. Raises Stopped when it was cancelled, before it began or between two windows."""
+    watch.leave_if_cancelled()
+    return segment(call, tools, watch) if isinstance(call, SegmentCall) else synthesize(call, tools, watch)
+
+
+class NetworkWatch:
+    """Stands before and behind every forward of the networks: counts their seconds, and leaves a cancelled call."""
+
+    def __init__(self, device: torch.device, networks: Sequence[nn.Module]) -> None:
+        self.seconds = 0.0
+        self._device = device
+        self._cancelled: Callable[[], bool] = lambda: False
+        self._started = 0.0
+        for network in networks:
+            network.register_forward_pre_hook(self._before)
+            network.register_forward_hook(self._after)
+
+    def begin(self, cancelled: Callable[[], bool]) -> None:
+        self.seconds, self._cancelled = 0.0, cancelled
+
+    def leave_if_cancelled(self) -> None:
+        if self._cancelled():
+            raise Stopped("the call was cancelled")
+
+    def _before(self, *_) -> None:
+        self.leave_if_cancelled()
+        self._started = self._now()
+
+    def _after(self, *_) -> None:
+        self.seconds += self._now() - self._started
+
+    def _now(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return perf_counter()
+
+
+@torch.no_grad()
+def segment(call: SegmentCall, tools: Tools, watch: NetworkWatch) -> CallResult:
+    """Labels uint8, and logits float32 [C, ...] where they are wanted, on the grid of the volume."""
+    spec = tools.spec
+    assert isinstance(spec, ServeSpec)
+    if tools.judge is None:
+        raise UsageError("this runtime has no segmentor", "open it with `baseline`")
+    prepared = None
+    image_hu = call.image_hu
+    if call.affine is not None:
+        affine = np.array(call.affine).reshape(4, 4)
+        prepared = prepared_image(image_hu.to(torch.float32), affine, spec.spacingMm, spec.windowHu[0])
+        image_hu = torch.from_numpy(prepared.image_hu)
+    if image_hu.is_floating_point():
+        image_hu = image_hu.round().clamp(-32768, 32767)
+    image_XYZ = window(image_hu.to(tools.device), spec.windowHu)
+    logits_CXYZ = averaged_logits(tools.judge.network, image_XYZ, spec)
+    watch.leave_if_cancelled()
+    labels_XYZ = labels_of(logits_CXYZ).cpu()
+    if prepared is None:
+        tensors = {"labels": labels_XYZ}
+        return CallResult(watch.seconds, tensors | ({"logits": logits_CXYZ.float().cpu()} if call.logits else {}))
+    tensors = {"labels": torch.from_numpy(to_original_grid(labels_XYZ.numpy(), prepared))}
+    if call.logits:
+        tensors["logits"] = logits_to_original_grid(logits_CXYZ, prepared)
+    return CallResult(watch.seconds, tensors)
+
+
+def averaged_logits(network: nn.Module, image_XYZ: Tensor, spec: ServeSpec) -> Tensor:
+    """Logits [C, X, Y, Z]. What fits into one window goes through the network as it is: there is nothing to average."""
+    patch, windows = spec.patchVoxels, spec.segmentWindows
+    if any(length > side for length, side in zip(image_XYZ.shape, patch, strict=True)):
+        return segment_volume(network, image_XYZ, patch, windows.overlap, windows.blend, windows.windowBatch)
+    excess = [side - length for length, side in zip(image_XYZ.shape, patch, strict=True)]
+    padding = [part for one in reversed(excess) for part in (one // 2, one - one // 2)]
+    logits_CXYZ = network(pad(image_XYZ, padding)[None, None])[0]
+    inside = [slice(one // 2, one // 2 + length) for one, length in zip(excess, image_XYZ.shape, strict=True)]
+    return logits_CXYZ[(slice(None), *inside)]
+
+
+def labels_of(logits_CXYZ: Tensor) -> Tensor:
+    """argmax over the classes, uint8; the first of equal ones. By passes: on a CPU twenty times as fast as argmax."""
+    best_XYZ = logits_CXYZ[0].clone()
+    labels_XYZ = torch.zeros(best_XYZ.shape, dtype=torch.uint8, device=best_XYZ.device)
+    for label in range(1, logits_CXYZ.shape[0]):
+        is_better = (logits_CXYZ[label] > best_XYZ).view(torch.uint8)
+        # classes go up, so the better one is the larger one
+        torch.maximum(labels_XYZ, is_better * label, out=labels_XYZ)
+        torch.maximum(best_XYZ, logits_CXYZ[label], out=best_XYZ)
+    return labels_XYZ
+
+
+@torch.no_grad()
+def synthesize(call: SynthesizeCall, tools: Tools, watch: NetworkWatch) -> CallResult:
+    """The image with the tumors painted in, the label with their ids, and 1 where an intensity may differ."""
+    spec = tools.spec
+    region = OpenRegion.open(call.image_hu, call.label, tools)
+    painted_XYZ = region.image_XYZ.clone()
+    attempts = [Attempt(at, 0, plan) for at, plan in enumerate(call.tumors)]
+    strokes = [lay(region, tools, painted_XYZ, attempt) for attempt in attempts]
+    measures = tuple(look(region, tools, painted_XYZ, one, at) for one, at in zip(strokes, attempts, strict=True))
+    label_XYZ = region.label_XYZ.clone()
+    for stroke in strokes:
+        if stroke is not None:
+            label_XYZ[stroke.box].masked_fill_(stroke.roles_XYZ == SYNTHETIC, stroke.tumor_label)
+    delta_hu_XYZ = ((painted_XYZ - region.image_XYZ) * (spec.windowHu[1] - spec.windowHu[0])).cpu()
+    image_XYZ = painted_XYZ.cpu()
+    if not call.windowed:
+        # values beyond the window keep what they are beyond it
+        changed_hu_XYZ = call.image_hu.to(torch.float32) + delta_hu_XYZ
+        image_XYZ = changed_hu_XYZ.round_().clamp_(-32768, 32767).to(torch.int16)
+    tensors = {"image": image_XYZ, "label": label_XYZ.cpu(), "change": (delta_hu_XYZ != 0).to(torch.uint8)}
+    return CallResult(watch.seconds, tensors, measures)
