@@ -12,6 +12,7 @@ import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/demo.js'
 import { type EvaluateOptions, type Evaluation, evaluateMasks } from './pipeline/evaluate.js'
 import { startLaunch } from './pipeline/launch.js'
+import { type OpenRuntimeOptions, openWarmRuntime, type WarmRuntime } from './pipeline/open-runtime.js'
 import { type Prediction, type PredictOptions, predictMasks } from './pipeline/predict.js'
 import { startTraining } from './pipeline/train.js'
 import { scriptRunner } from './runtime/script.js'
@@ -25,6 +26,15 @@ export type { ConfigInput, RunConfig } from './config/schema.js'
 export { curate } from './curation/curate.js'
 export { type PhantomDatasetOptions, writePhantomDataset } from './curation/phantom-dataset.js'
 export * from './errors.js'
+export type {
+  NoPlace,
+  OpenRuntimeOptions,
+  PaintedTumor,
+  Segmentation,
+  SynthesisRequest,
+  TumorWish,
+  WarmRuntime,
+} from './pipeline/open-runtime.js'
 export { runDoctor } from './runtime/doctor.js'
 export { connectRun, type RemoteRun } from './runtime/run-service.js'
 export { setUpRuntime } from './runtime/setup.js'
@@ -72,6 +82,16 @@ export function predict(options: PredictOptions, settings: CallSettings = {}): P
 /** Figures of label maps against labels of the same names. */
 export function evaluate(options: EvaluateOptions, settings: CallSettings = {}): Promise<Evaluation> {
   return withContext(settings, (context) => evaluateMasks(options, context))
+}
+
+/**
+ * Loads weights once into a process that answers calls with tensors, until it is closed (`await using`).
+ * @throws CheckpointError, UsageError, EnvironmentError when it cannot be opened
+ */
+export function openRuntime(
+  options: OpenRuntimeOptions & { readonly python?: string | undefined },
+): Promise<WarmRuntime> {
+  return openWarmRuntime(options, torchRuntime({ python: options.python }))
 }
 
 /** The whole method on phantoms, under one folder. */

@@ -42,6 +42,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     types: [
       'pipeline/ports.ts',
       'pipeline/script-port.ts',
+      'pipeline/serve-port.ts',
       'pipeline/synthesis-port.ts',
       'volume',
       'config',

@@ -258,6 +258,7 @@ class ServeSpec:
     generator: LoadedGeneratorSpec | None
     generatorWindows: GeneratorWindowsSpec
     baseline: BaselineSpec | None
+    segmentPatchVoxels: tuple[int, ...]
     segmentWindows: WindowsSpec
     judgeOverlap: float
     judgeWindowBatch: int

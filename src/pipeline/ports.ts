@@ -3,6 +3,7 @@ import type { ClassCounts, JobKind } from '../training/events.js'
 import type { Run } from '../training/run.js'
 import type { Organ, Region } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
+import type { ServeSession, ServeSpec } from './serve-port.js'
 import type { SynthesizeSpec, VariantFeed } from './synthesis-port.js'
 
 /**
@@ -18,6 +19,8 @@ export interface ModelRuntime {
   evaluate(spec: EvaluateSpec, options: CallOptions): AsyncIterable<CaseOutcome<MeasuredCase>>
   /** Offline synthesis: the ranks ask the feed for variants until none is left. */
   synthesize(spec: SynthesizeSpec, feed: VariantFeed, options: CallOptions): Promise<void>
+  /** Loads networks once, for calls with volumes in memory, until it is disposed. */
+  serve(spec: ServeSpec, options: CallOptions): ServeSession
   /**
    * What a checkpoint file holds, without running its code and before any process of a job starts.
    * @throws CheckpointError for anything but a whole file of weights

@@ -22,6 +22,7 @@ import type {
 } from '../pipeline/ports.js'
 import type { SynthesizeSpec, VariantFeed } from '../pipeline/synthesis-port.js'
 import type { PlannedCrop, PlannedTumor } from '../sampling/plan.js'
+import { serveInMemory } from './in-memory-serving.js'
 
 type Work<Spec extends { readonly cases: readonly unknown[] }, T> = (
   one: Spec['cases'][number],
@@ -51,6 +52,7 @@ export function inMemoryRuntime(answers: InMemoryAnswers = {}): ModelRuntime {
     predict: (spec, call) => eachCase(spec, answers.predict, call),
     evaluate: (spec, call) => eachCase(spec, answers.evaluate, call),
     synthesize: (spec, feed, call) => synthesizeInMemory(spec, feed, call),
+    serve: (spec) => serveInMemory(spec),
     inspect: async (path) => (answers.inspect ?? unanswered('inspect'))(path),
     share: async () => ({ [Symbol.asyncDispose]: async () => {} }),
   }

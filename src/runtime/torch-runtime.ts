@@ -20,10 +20,12 @@ import type {
   TrainingSession,
   TrainingSpec,
 } from '../pipeline/ports.js'
+import type { ServeSpec } from '../pipeline/serve-port.js'
 import type { SynthesizeSpec, VariantFeed } from '../pipeline/synthesis-port.js'
 import { type ControlServer, openControlServer } from '../transport/control-server.js'
 import type { Message } from '../transport/frames.js'
 import { openTensorServer, type TensorServer } from '../transport/tensor-server.js'
+import { CallSession } from './call-session.js'
 import { inspectCheckpoint } from './checkpoint.js'
 import { toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
 import { clearFailures, explainDeath, explainHang, oomKills } from './failure.js'
@@ -46,12 +48,13 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
     predict: (spec, call) => runCases<PredictedCase>(options, spec, 1, call),
     evaluate: (spec, call) => runCases<MeasuredCase>(options, spec, null, call),
     synthesize: (spec, feed, call) => runSynthesis(options, spec, feed, call),
+    serve: (spec, call) => serveCalls(options, spec, call),
     inspect: (path, call) => inspectCheckpoint(path, { ...options, ...call }),
     share: shareRun,
   }
 }
 
-type JobSpec = TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec | SynthesizeSpec
+type JobSpec = TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec | SynthesizeSpec | ServeSpec
 /** Answers a message of a rank over the feed. */
 type AnswerRank = (rank: number, message: Message) => Promise<Message | undefined>
 
@@ -273,6 +276,13 @@ async function runSynthesis(
     call.signal?.removeEventListener('abort', abort)
     await job.close()
   }
+}
+
+function serveCalls(options: TorchRuntimeOptions, spec: ServeSpec, call: CallOptions): CallSession {
+  return new CallSession(async (answer) => {
+    const job = await startJob(options, spec, null, call, answer)
+    return { control: job.control, events: () => jobEvents(job), close: () => job.close() }
+  })
 }
 
 /** Events of the control stream until it ends; a process that dies first is thrown with its own reason. */

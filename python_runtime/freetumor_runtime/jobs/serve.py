@@ -119,7 +119,7 @@ def segment(call: SegmentCall, tools: Tools, watch: NetworkWatch) -> CallResult:
 
 def averaged_logits(network: nn.Module, image_XYZ: Tensor, spec: ServeSpec) -> Tensor:
     """Logits [C, X, Y, Z]. What fits into one window goes through the network as it is: there is nothing to average."""
-    patch, windows = spec.patchVoxels, spec.segmentWindows
+    patch, windows = spec.segmentPatchVoxels, spec.segmentWindows
     if any(length > side for length, side in zip(image_XYZ.shape, patch, strict=True)):
         return segment_volume(network, image_XYZ, patch, windows.overlap, windows.blend, windows.windowBatch)
     excess = [side - length for length, side in zip(image_XYZ.shape, patch, strict=True)]

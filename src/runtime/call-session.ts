@@ -1,0 +1,197 @@
+import { type FreetumorError, RuntimeCrashError, StoppedError } from '../errors.js'
+import type { Hello, JobEvent } from '../generated/freetumor/runtime/v1/control.js'
+import type {
+  PaintAnswer,
+  PaintCall,
+  SegmentAnswer,
+  SegmentCall,
+  ServeFacts,
+  ServeSession,
+} from '../pipeline/serve-port.js'
+import type { ControlServer } from '../transport/control-server.js'
+import type { Message } from '../transport/frames.js'
+import {
+  type Answer,
+  CALL_REQUEST,
+  CALL_RESULT,
+  toAnswer,
+  toPaintAnswer,
+  toPaintMessage,
+  toSegmentAnswer,
+  toSegmentMessage,
+} from './call-messages.js'
+import { reviveError } from './events.js'
+
+/** Of a started job, what its calls need. */
+export interface ServingJob {
+  readonly control: Pick<ControlServer, 'sendCommand'>
+  /** Ends until the job has; throws why it died. */
+  events(): AsyncIterable<{ readonly event: JobEvent; readonly hello: Hello }>
+  close(): Promise<void>
+}
+
+/** Starts a job whose messages are answered so. */
+export type StartServing = (
+  answer: (rank: number, message: Message) => Promise<Message | undefined>,
+) => Promise<ServingJob>
+
+interface OpenCall {
+  readonly id: number
+  readonly message: Message
+  sent: boolean
+  settle(answer: Answer): void
+  fail(error: unknown): void
+}
+
+/**
+ * Calls to a warm runtime. The runtime asks for the next call when it has room, so what waits, waits here and costs
+ * nothing; a call that is cancelled before it was sent is never heard of there.
+ */
+export class CallSession implements ServeSession {
+  readonly ready: Promise<ServeFacts>
+  readonly #job: Promise<ServingJob>
+  readonly #open = new Map<number, OpenCall>()
+  readonly #queue: OpenCall[] = []
+  /** Requests of the runtime that wait for a call. */
+  readonly #hungry: ((message: Message) => void)[] = []
+  #nextId = 1
+  #end: FreetumorError | null = null
+  #closing: Promise<void> | null = null
+
+  constructor(start: StartServing) {
+    this.#job = start((rank, message) => this.#answer(rank, message))
+    this.ready = this.#follow()
+    this.ready.catch(() => {})
+  }
+
+  segment(call: SegmentCall, signal?: AbortSignal): Promise<SegmentAnswer> {
+    return this.#call(
+      (id) => toSegmentMessage(id, call),
+      (answer) => toSegmentAnswer(call, answer),
+      signal,
+    )
+  }
+
+  paint(call: PaintCall, signal?: AbortSignal): Promise<PaintAnswer> {
+    return this.#call(
+      (id) => toPaintMessage(id, call),
+      (answer) => toPaintAnswer(call, answer),
+      signal,
+    )
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#finish(new StoppedError('the runtime was closed'))
+  }
+
+  #call<T>(
+    toMessage: (id: number) => Message,
+    toResult: (answer: Answer) => T,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    if (this.#end !== null) return Promise.reject(this.#end)
+    if (signal?.aborted) return Promise.reject(stopped())
+    const id = this.#nextId++
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => this.#cancel(id)
+      const done = (): void => {
+        this.#open.delete(id)
+        signal?.removeEventListener('abort', onAbort)
+      }
+      const call: OpenCall = {
+        id,
+        message: toMessage(id),
+        sent: false,
+        settle: (answer) => {
+          done()
+          if (answer.refusal) reject(reviveError(answer.refusal))
+          else resolve(toResult(answer))
+        },
+        fail: (error) => {
+          done()
+          reject(error)
+        },
+      }
+      signal?.addEventListener('abort', onAbort, { once: true })
+      this.#open.set(id, call)
+      this.#queue.push(call)
+      this.#serveHungry()
+    })
+  }
+
+  #serveHungry(): void {
+    while (this.#hungry.length > 0 && this.#queue.length > 0) {
+      const call = this.#queue.shift()!
+      call.sent = true
+      this.#hungry.shift()!(call.message)
+    }
+  }
+
+  async #answer(rank: number, message: Message): Promise<Message | undefined> {
+    if (message.kind === CALL_REQUEST)
+      return new Promise((resolve) => {
+        this.#hungry.push(resolve)
+        this.#serveHungry()
+      })
+    if (message.kind !== CALL_RESULT)
+      throw new RuntimeCrashError(`rank ${rank} sent ${message.kind}, which a warm runtime does not say`)
+    const answer = toAnswer(message)
+    const call = this.#open.get(answer.id)
+    try {
+      call?.settle(answer)
+    } catch (error) {
+      call?.fail(error)
+    }
+    return undefined
+  }
+
+  #cancel(id: number): void {
+    const call = this.#open.get(id)
+    if (call === undefined) return
+    call.fail(stopped())
+    const at = this.#queue.indexOf(call)
+    if (at >= 0) this.#queue.splice(at, 1)
+    if (call.sent) void this.#tellCancelled(id)
+  }
+
+  async #tellCancelled(id: number): Promise<void> {
+    const { control } = await this.#job
+    // one that ended meanwhile has no need of it
+    await control.sendCommand({ $case: 'cancelCall', value: { id: BigInt(id) } }).catch(() => {})
+  }
+
+  /** Resolves at the runtime's `ready`, and goes on listening until it ends. */
+  #follow(): Promise<ServeFacts> {
+    return new Promise((resolve, reject) => {
+      const listen = async (): Promise<never> => {
+        for await (const { event, hello } of (await this.#job).events())
+          if (event.event?.$case === 'ready') resolve(factsOf(hello))
+        throw new RuntimeCrashError('the runtime ended by itself')
+      }
+      listen().catch(async (error) => {
+        await this.#finish(error).catch(() => {})
+        reject(this.#end)
+      })
+    })
+  }
+
+  /** The first reason stays. */
+  async #finish(reason: FreetumorError): Promise<void> {
+    this.#end ??= reason
+    this.#queue.length = 0
+    for (const call of [...this.#open.values()]) call.fail(this.#end)
+    this.#closing ??= this.#job.then(
+      (job) => job.close(),
+      () => {},
+    )
+    await this.#closing
+  }
+}
+
+function stopped(): StoppedError {
+  return new StoppedError('the call was cancelled')
+}
+
+function factsOf({ device, python, torch, monai }: Hello): ServeFacts {
+  return { device, versions: { python, torch, monai } }
+}
