@@ -14,6 +14,8 @@ import { gridFindings, pairFindings, sizeFindings } from './grid-rules.js'
 import { imageFacts, imageFindings } from './image-rules.js'
 import { anatomyFindings, idFindings, sideFindings } from './label-rules.js'
 import type { ManifestCase } from './manifest.js'
+import { type OutlineSample, outlineFindings, sampleOutlines } from './outline-rules.js'
+import type { PlacedImage } from './placed-image.js'
 import { type OrganSample, placementFindings, sampleOrgans } from './placement-rules.js'
 import { countLabelIds, remapCounted } from './remap.js'
 
@@ -53,9 +55,12 @@ export async function checkCase(
   ]
 }
 
+/** What is kept of a label to lay on its image: organs, or where they are not known the outlines of whatever there is. */
+type LabelSample = { readonly organs: readonly OrganSample[] } | { readonly outlines: OutlineSample }
+
 interface JudgedLabel {
   readonly findings: readonly RuleFinding[]
-  readonly samples: readonly OrganSample[]
+  readonly sample: LabelSample | null
   readonly header: NiftiHeader | null
   readonly grid: StoredVoxels['grid'] | null
 }
@@ -68,23 +73,28 @@ function judgeImage({ header, values }: StoredVoxels, { prepared }: CaseCheckOpt
   ]
 }
 
-function judgePair(image: StoredVoxels, { header, grid, samples }: JudgedLabel): RuleFinding[] {
+function judgePair(image: StoredVoxels, { header, grid, sample }: JudgedLabel): RuleFinding[] {
   // 64-bit integers are no CT; they would have to be converted as a whole to look at some.
   const values =
     image.values instanceof BigInt64Array || image.values instanceof BigUint64Array ? null : image.values
-  const placed = values
-    ? placementFindings(samples, grid!, { values, grid: image.grid, rescale: image.header })
-    : []
+  const placed =
+    values && sample ? placedFindings(sample, grid!, { values, grid: image.grid, rescale: image.header }) : []
   return [...pairFindings(image.header, header!), ...placed]
 }
 
+function placedFindings(sample: LabelSample, grid: StoredVoxels['grid'], image: PlacedImage): RuleFinding[] {
+  return 'organs' in sample
+    ? placementFindings(sample.organs, grid, image)
+    : outlineFindings(sample.outlines, grid, image)
+}
+
 function judgeLabel(stored: StoredVoxels | Refused, item: ManifestCase, file: string): JudgedLabel {
-  if ('refused' in stored) return { findings: [stored.refused], samples: [], header: null, grid: null }
+  if ('refused' in stored) return { findings: [stored.refused], sample: null, header: null, grid: null }
   const { header, grid } = stored
   try {
     return { ...judgeIds(stored, item, file), header, grid }
   } catch (error) {
-    return { findings: [asFinding('label-values', error, file)], samples: [], header, grid }
+    return { findings: [asFinding('label-values', error, file)], sample: null, header, grid }
   }
 }
 
@@ -93,18 +103,20 @@ function judgeIds(
   { values, header, grid }: StoredVoxels,
   item: ManifestCase,
   file: string,
-): Pick<JudgedLabel, 'findings' | 'samples'> {
+): Pick<JudgedLabel, 'findings' | 'sample'> {
   const label = { ...grid, data: scaled(values, header) }
   const counts = countLabelIds(label, file)
-  if (item.labelMap === null) return { findings: [unknownIds(counts)], samples: [] }
+  if (item.labelMap === null)
+    return { findings: [unknownIds(counts)], sample: { outlines: sampleOutlines(label) } }
   const outside = idFindings(counts, item.labelMap)
-  if (outside.length > 0) return { findings: outside, samples: [] }
+  if (outside.length > 0) return { findings: outside, sample: { outlines: sampleOutlines(label) } }
   const sides = item.kidneySides ? sideFindings(label, item.kidneySides) : []
   const remapped = remapCounted(label, counts, item.labelMap, file, memoryOf(label.data), item.region)
   const voxelsOf = (id: number) => remapped.after.find((row) => row.id === id)?.voxels ?? 0
+  const organs = sampleOrgans(remapped.label, voxelsOf, item.region)
   return {
     findings: [...anatomyFindings(remapped, item.labelMap, item), ...sides],
-    samples: sampleOrgans(remapped.label, voxelsOf, item.region),
+    sample: organs.length > 0 ? { organs } : { outlines: sampleOutlines(remapped.label) },
   }
 }
 

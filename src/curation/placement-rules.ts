@@ -1,9 +1,16 @@
 import { findRuns } from '../volume/components.js'
 import { type AxisMoves, compareGrids, type Grid } from '../volume/geometry.js'
 import { LABEL_SCHEMES, type OrganName, type Region } from '../volume/labels.js'
-import type { NiftiHeader } from '../volume/nifti-header.js'
-import type { LabelMap, Vec3, VoxelArray } from '../volume/volume.js'
+import type { LabelMap } from '../volume/volume.js'
 import type { RuleFinding } from './finding.js'
+import {
+  alternatives,
+  difference,
+  huReader,
+  meanAndSpread,
+  type PlacedImage,
+  statedMoves,
+} from './placed-image.js'
 
 /** Enough to tell 90 % from 80 % with certainty. */
 const SAMPLES_PER_ORGAN = 4000
@@ -48,12 +55,6 @@ function everyNth(label: LabelMap, id: number, step: number): number[] {
   return voxels
 }
 
-export interface PlacedImage {
-  readonly values: VoxelArray
-  readonly grid: Grid
-  readonly rescale: Pick<NiftiHeader, 'slope' | 'inter'>
-}
-
 /**
  * Whether the organs lie where the two headers put them. A header that was copied from the other file of the pair says
  * nothing false in itself; but then the organs are even where an axis is reversed or exchanged, and not where they are.
@@ -63,9 +64,8 @@ export function placementFindings(
   labelGrid: Grid,
   image: PlacedImage,
 ): RuleFinding[] {
-  const compared = compareGrids(image.grid, labelGrid)
-  if (samples.length === 0 || compared.kind === 'different') return []
-  const stated = compared.kind === 'same' ? IDENTITY : compared.moves
+  const stated = statedMoves(compareGrids(image.grid, labelGrid))
+  if (samples.length === 0 || stated === null) return []
   const placed = fitOf(samples, labelGrid, image, stated)
   if (placed.share >= PLACED_WELL) return []
   const others = alternatives(labelGrid.shape, image.grid.shape).map((moves) =>
@@ -84,26 +84,6 @@ export function placementFindings(
   ]
 }
 
-const IDENTITY: AxisMoves = { source: [0, 1, 2], flip: [false, false, false] }
-const ORDERS: readonly Vec3[] = [
-  [0, 1, 2],
-  [1, 0, 2],
-  [0, 2, 1],
-  [2, 1, 0],
-  [1, 2, 0],
-  [2, 0, 1],
-]
-
-/** Every way to lay the label's array on the image's. */
-function alternatives(label: Vec3, image: Vec3): AxisMoves[] {
-  const orders = ORDERS.filter((source) => source.every((from, axis) => label[from] === image[axis]))
-  return orders.flatMap((source) =>
-    [0, 1, 2, 3, 4, 5, 6, 7].map(
-      (bits): AxisMoves => ({ source, flip: [(bits & 1) > 0, (bits & 2) > 0, (bits & 4) > 0] }),
-    ),
-  )
-}
-
 interface Fit {
   readonly moves: AxisMoves
   /** Of the voxels that look like their organ, mean over the organs. */
@@ -113,23 +93,10 @@ interface Fit {
 }
 
 function fitOf(samples: readonly OrganSample[], { shape }: Grid, image: PlacedImage, moves: AxisMoves): Fit {
-  const [, ny, nz] = shape
-  const [sx, sy, sz] = image.grid.shape
-  const hu = samples.map(({ voxels }) =>
-    Float64Array.from(voxels, (n) => {
-      const place = [Math.floor(n / (ny * nz)), Math.floor(n / nz) % ny, n % nz]
-      const moved = moves.source.map((from, axis) => {
-        const index = place[from]!
-        return moves.flip[axis] ? shape[from]! - 1 - index : index
-      })
-      const [i, j, k] = moved as [number, number, number]
-      return i < sx && j < sy && k < sz
-        ? image.values[(i * sy + j) * sz + k]! * image.rescale.slope + image.rescale.inter
-        : Number.NaN
-    }),
-  )
+  const huOf = huReader(shape, image, moves)
+  const hu = samples.map(({ voxels }) => Float64Array.from(voxels, huOf))
   const share = hu.reduce((sum, values, n) => sum + shareFitting(values, samples[n]!.organ), 0) / hu.length
-  return { moves, share, hu: meanAndSpread(hu[0]!) }
+  return { moves, share, hu: meanAndSpread(hu[0]!).text }
 }
 
 /** Share of the voxels that look like the organ. */
@@ -139,24 +106,3 @@ function shareFitting(values: Float64Array, organ: OrganName): number {
   if (median < SOLID_MEDIAN_HU[0] || median > SOLID_MEDIAN_HU[1]) return 0
   return values.filter((hu) => Math.abs(hu - median) <= NEAR_MEDIAN_HU).length / values.length
 }
-
-function meanAndSpread(values: Float64Array): string {
-  const mean = values.reduce((sum, hu) => sum + hu, 0) / values.length
-  const variance = values.reduce((sum, hu) => sum + (hu - mean) ** 2, 0) / values.length
-  return `${Math.round(mean)} +- ${Math.round(Math.sqrt(variance))}`
-}
-
-/** Axes are named in the order of the file, which is the reverse of the array's. */
-function difference(stated: AxisMoves, found: AxisMoves): string {
-  const exchanged = found.source.some((from, axis) => from !== stated.source[axis])
-  const reversed = [2, 1, 0]
-    .filter((axis) => found.flip[axis] !== stated.flip[axis])
-    .map((axis) => ORDINALS[2 - axis]!)
-  const parts = [
-    ...(reversed.length > 0 ? [`the ${reversed.join(' and ')} axis of the image reversed`] : []),
-    ...(exchanged ? ['axes exchanged'] : []),
-  ]
-  return parts.join(' and ')
-}
-
-const ORDINALS = ['first', 'second', 'third'] as const

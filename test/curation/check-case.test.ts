@@ -224,6 +224,10 @@ describe.skipIf(real === null)('real scans', () => {
     const findings = await checkCase(pair, OPTIONS)
     expect(short(findings)).toContain('orientation-differs:info')
     expect(findings.filter(({ severity }) => severity === 'error')).toEqual([])
+    expect(short(await checkCase({ ...pair, labelMap: null }, OPTIONS))).toEqual([
+      'orientation-differs:info',
+      'label-unknown:warning',
+    ])
   })
 
   it('of that pair with one affine copied onto the other are an error, explained', async () => {
@@ -239,6 +243,11 @@ describe.skipIf(real === null)('real scans', () => {
       const findings = await checkCase(item, OPTIONS)
       const errors = findings.filter(({ severity }) => severity === 'error')
       expect(short(errors)).toEqual(['misplaced-label:error'])
+      const unexplained = await checkCase({ ...item, labelMap: null }, OPTIONS)
+      expect(short(unexplained)).toEqual(['misplaced-label:error', 'label-unknown:warning'])
+      expect(unexplained[0]!.message).toMatch(
+        /its id 5 is -\d\d \+- 3\d\d HU where the headers put it, (8|9)\d \+- 2\d HU with the second axis of the image reversed/,
+      )
       expect(errors[0]!.message).toMatch(
         /its liver is -7\d \+- 3\d\d HU where the headers put it, (8|9)\d \+- 2\d HU with the second axis of the image reversed/,
       )
