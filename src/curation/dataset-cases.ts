@@ -27,6 +27,7 @@ export interface DatasetCases {
 export async function casesOf(list: CaseList, dataset: Dataset): Promise<DatasetCases> {
   const named = dataset.labelMap ? null : mapByNames(list.labelNames ?? {}, dataset.region)
   const map = dataset.labelMap ?? named?.map ?? null
+  const described = named ? { ...dataset, kidneySides: named.kidneySides } : dataset
   const present: ListedCase[] = []
   const absent: string[] = []
   for (const listed of list.cases) {
@@ -34,7 +35,7 @@ export async function casesOf(list: CaseList, dataset: Dataset): Promise<Dataset
     if (lost === null) present.push(listed)
     else absent.push(lost)
   }
-  const cases = withOwnIds(present.map((listed) => caseOf(listed, dataset, map, list)))
+  const cases = withOwnIds(present.map((listed) => caseOf(listed, described, map, list)))
   const missing =
     absent.length === 0 ? [] : [{ dataset: dataset.name, count: absent.length, example: absent[0]! }]
   return { cases, missing, background: named?.background ?? [] }

@@ -29,6 +29,7 @@ const WRAPPED_HU = 32_767
 /** Windows that people save end below this; the clipping of scanners begins above. */
 const WINDOW_END_HU = 600
 const METAL_HU = 10_000
+const LEAST_RANGE_HU = 100
 
 /** @param values as stored; the rescale turns them into HU */
 export function imageFacts(values: StoredArray, rescale: Rescale): ImageFacts {
@@ -147,6 +148,9 @@ function scaleFinding(facts: ImageFacts): RuleFinding | null {
       `${range}: ${percent(facts.shareWrapped)} wrapped around, negative HU stored without sign`,
       'convert it again to a signed type',
     )
+  // The noise of a scanner alone spans more.
+  if (max - min < LEAST_RANGE_HU)
+    return error('windowed', `${range}: normalised numbers, no HU`, 'take the original scan')
   if (min >= 0 && max <= 255)
     return error('windowed', `${range}: a windowed picture, no HU`, 'take the original scan')
   if (max <= WINDOW_END_HU && (facts.shareAtMax > 1e-3 || (min > AIR_HU && facts.shareAtMin > 0.01)))

@@ -6,7 +6,14 @@ import { casesOf, type DatasetCases, type MissingFiles } from './dataset-cases.j
 import { mapByNames } from './label-names.js'
 import { type CaseList, readCases } from './lists.js'
 import { type Manifest, type ManifestCase, makeManifest } from './manifest.js'
-import { type Dataset, findDataset, guessDataset, type LabelIdMap, tumorOrgans } from './registry.js'
+import {
+  type Dataset,
+  findDataset,
+  guessDataset,
+  type KidneySides,
+  type LabelIdMap,
+  tumorOrgans,
+} from './registry.js'
 
 const REGIONS: readonly Region[] = ['abdomen', 'chest']
 
@@ -18,6 +25,8 @@ export interface ImportOptions {
   /** What to take instead of what the registry and the list say. */
   readonly region?: Region | undefined
   readonly labelMap?: LabelIdMap | undefined
+  /** Of `labelMap`: its ids for the two kidneys. */
+  readonly kidneySides?: KidneySides | undefined
 }
 
 export interface Collected {
@@ -126,7 +135,7 @@ function nameOf(source: string): string {
   return basename(source.replace(/\/dataset\.json$/, ''), '.json')
 }
 
-function asTold(dataset: Dataset, { region, labelMap }: ImportOptions): Dataset {
+function asTold(dataset: Dataset, { region, labelMap, kidneySides }: ImportOptions): Dataset {
   if (region && region !== dataset.region)
     throw new UsageError(`${dataset.name} is a data set of the ${dataset.region}, not of the ${region}`, {
       hint: 'leave --region out',
@@ -135,7 +144,8 @@ function asTold(dataset: Dataset, { region, labelMap }: ImportOptions): Dataset 
   const organs = tumorOrgans(labelMap, dataset.region)
   const role =
     dataset.role.kind === 'host' && organs.length > 0 ? { kind: 'labelled' as const, organs } : dataset.role
-  return { ...dataset, labelMap, role }
+  // What the registry says of sides holds for its own map only.
+  return { ...dataset, labelMap, role, kidneySides }
 }
 
 function notesOn({ name, region }: Dataset, { background, cases }: DatasetCases): string[] {

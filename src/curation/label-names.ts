@@ -1,5 +1,5 @@
 import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
-import type { LabelIdMap } from './registry.js'
+import type { KidneySides, LabelIdMap } from './registry.js'
 
 /** A map read off the names that a list gives its ids. */
 export interface NamedMap {
@@ -7,6 +7,8 @@ export interface NamedMap {
   readonly map: LabelIdMap
   /** Names that mean nothing to the region and so became background. */
   readonly background: readonly string[]
+  /** Ids of the two kidneys, where their names tell them apart. */
+  readonly kidneySides?: KidneySides | undefined
 }
 
 const TUMOR = /^(tumou?rs?|cancers?|lesions?|carcinomas?|masses|mass|neoplasms?|pdac)$/
@@ -28,7 +30,24 @@ export function mapByNames(names: Readonly<Record<string, string>>, region: Regi
     if (!found && !/^background$/i.test(name)) background.push(name)
     return [id, found ? (tumor ? found.tumorLabel : found.label) : 0] as const
   })
-  return { region, map: Object.fromEntries(pairs), background }
+  return { region, map: Object.fromEntries(pairs), background, kidneySides: sidesOf(meanings) }
+}
+
+function sidesOf(meanings: readonly Meaning[]): KidneySides | undefined {
+  const kidneys = meanings.filter(({ organ, tumor }) => organ === 'kidney' && !tumor)
+  const [left, right] = [/(^|[^a-z])(left|l)([^a-z]|$)/i, /(^|[^a-z])(right|r)([^a-z]|$)/i].map((side) =>
+    kidneys.filter(({ name }) => side.test(name) && !/cyst/i.test(name)),
+  )
+  // KiTS calls its cyst "right kidney" and has no left one.
+  if (left?.length !== 1 || right?.length !== 1) return undefined
+  return { left: Number(left[0]!.id), right: Number(right[0]!.id) }
+}
+
+interface Meaning {
+  readonly id: string
+  readonly name: string
+  readonly organ: string | undefined
+  readonly tumor: boolean
 }
 
 function meaningOf(name: string, region: Region): { organ: string | undefined; tumor: boolean } {

@@ -2,7 +2,7 @@ import { DataError, UsageError } from '../errors.js'
 import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
 import type { LabelMap, Volume } from '../volume/volume.js'
 import { findPreset } from './presets.js'
-import type { LabelIdMap } from './registry.js'
+import type { KidneySides, LabelIdMap } from './registry.js'
 
 export interface RemapRow {
   readonly source: number
@@ -40,6 +40,16 @@ export function parseMap(text: string, region: Region | null = null): LabelIdMap
     map[source] = target
   }
   return map
+}
+
+/** As `parseMap`, with the ids of the two kidneys where a preset tells them apart: what the flag `--map` says of labels. */
+export function toldMap(
+  text: string | undefined,
+  region: Region | null = null,
+): { labelMap?: LabelIdMap; kidneySides?: KidneySides | undefined } {
+  if (text === undefined) return {}
+  const labelMap = parseMap(text, region)
+  return text.includes(':') ? { labelMap } : { labelMap, kidneySides: findPreset(text, region).kidneySides }
 }
 
 /**

@@ -36,7 +36,7 @@ describe('imageFindings', () => {
     expect(rulesOf(madeImage((hu, i) => (i === 0 ? -2000 : hu + 1024)))).toEqual(['rescale-lost:error'])
   })
 
-  it('tells windowed pictures: 0 to 1, 8 bits, and HU cut to a window', () => {
+  it('tells windowed pictures: 0 to 1, 8 bits, HU cut to a window, and normalised numbers', () => {
     const window = (hu: number) => Math.min(250, Math.max(-175, hu))
     expect(rulesOf(madeImage((hu) => (window(hu) + 175) / 425, Float32Array))).toEqual(['windowed:error'])
     expect(rulesOf(madeImage((hu) => Math.round(((window(hu) + 175) / 425) * 255), Uint8Array))).toEqual([
@@ -44,6 +44,7 @@ describe('imageFindings', () => {
     ])
     expect(rulesOf(madeImage(window))).toEqual(['windowed:error'])
     expect(rulesOf(madeImage((hu) => Math.min(500, hu)))).toEqual(['windowed:error'])
+    expect(rulesOf(madeImage((hu) => (hu + 300) / 400, Float32Array))).toEqual(['windowed:error'])
   })
 
   it('tells values beyond metal, an image of one value, and one without soft tissue', () => {

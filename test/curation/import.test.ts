@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { importLists } from '../../src/curation/import.js'
 import { DATASETS } from '../../src/curation/registry.js'
+import { toldMap } from '../../src/curation/remap.js'
 import { writeFiles } from '../helpers/data-set.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
@@ -39,6 +40,23 @@ describe('importLists', () => {
     })
     const { manifest } = await importLists(join(folder, 'Dataset007_Pancreas'), { root: folder })
     expect(manifest.cases[0]).toMatchObject({ id: 'Dataset007_Pancreas/p', labelMap: { '1': 3, '2': 4 } })
+  })
+
+  it('knows left and right kidney by a preset that is told, or by the names of ids, and forgets those of another map', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, {
+      'BTCV/imagesTr/a.nii.gz': '',
+      'BTCV/labelsTr/a.nii.gz': '',
+      'Ours/dataset.json': { labels: { '1': 'left kidney', '2': 'right kidney' }, training },
+      'Ours/imagesTr/a.nii.gz': '',
+      'Ours/labelsTr/a.nii.gz': '',
+    })
+    const sidesOf = async (name: string, told = {}) =>
+      (await importLists(join(folder, name), { root: folder, ...told })).manifest.cases[0]!.kidneySides
+    expect(await sidesOf('BTCV')).toEqual({ left: 3, right: 2 })
+    expect(await sidesOf('BTCV', toldMap('WORD'))).toEqual({ left: 3, right: 4 })
+    expect(await sidesOf('BTCV', toldMap('1:5'))).toBeUndefined()
+    expect(await sidesOf('Ours')).toEqual({ left: 1, right: 2 })
   })
 
   it('reads an unknown data set whose list names its ids as a region does, and refuses another', async () => {

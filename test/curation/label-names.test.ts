@@ -21,6 +21,17 @@ describe('mapByNames', () => {
     })
   })
 
+  it('tells left and right kidney where both are named once', () => {
+    const sides = (names: Record<string, string>) => mapByNames(names, 'abdomen')?.kidneySides
+    expect(sides({ '2': 'kidney_right', '3': 'kidney_left', '23': 'kidney_cyst_left' })).toEqual({
+      left: 3,
+      right: 2,
+    })
+    expect(sides({ '7': 'Left Kidney', '4': 'kidney (R)' })).toEqual({ left: 7, right: 4 })
+    expect(sides({ '1': 'kidney', '2': 'tumor', '3': 'right kidney' })).toBeUndefined()
+    expect(sides({ '1': 'liver' })).toBeUndefined()
+  })
+
   it('gives a tumor without an organ to the only organ, and to none of several', () => {
     expect(mapByNames({ '1': 'lung', '2': 'lesion' }, 'chest')?.map).toEqual({ '1': 1, '2': 2 })
     expect(mapByNames({ '1': 'liver', '2': 'pancreas', '3': 'tumor' }, 'abdomen')).toMatchObject({

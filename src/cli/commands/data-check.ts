@@ -7,7 +7,7 @@ import { curate } from '../../curation/curate.js'
 import type { Finding } from '../../curation/finding.js'
 import { collectCases } from '../../curation/import.js'
 import { isManifest, readManifest } from '../../curation/manifest.js'
-import { parseMap } from '../../curation/remap.js'
+import { toldMap } from '../../curation/remap.js'
 import { toSarif } from '../../curation/sarif.js'
 import { EXIT } from '../../errors.js'
 import type { Region } from '../../volume/labels.js'
@@ -76,8 +76,8 @@ async function whatToCheck(path: string, { root, region, map }: Options) {
     const { cases } = await readManifest(path)
     return { cases, missing: [], notes: [], prepared: null }
   }
-  const labelMap = map === undefined ? undefined : parseMap(map, region ?? null)
-  return { ...(await collectCases(path, { root, region, labelMap })), prepared: null }
+  const told = toldMap(map, region ?? null)
+  return { ...(await collectCases(path, { root, region, ...told })), prepared: null }
 }
 
 function printed(report: CheckReport, output: Options['output'], io: CliIo): string {

@@ -5,7 +5,7 @@ import { ownDatasets } from '../../curation/curate.js'
 import { withFileFacts, withMeasures } from '../../curation/file-facts.js'
 import { importLists } from '../../curation/import.js'
 import { manifestJsonSchema, writeManifest } from '../../curation/manifest.js'
-import { parseMap } from '../../curation/remap.js'
+import { toldMap } from '../../curation/remap.js'
 import type { Region } from '../../volume/labels.js'
 import { wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
@@ -43,9 +43,9 @@ export const addDataImport: AddCommand = (data, io) => {
     .addOption(outputOption())
     .action(async (options: Options) => {
       const own = options.config ? ownDatasets((await loadConfig(options.config)).data) : []
-      const labelMap = options.map === undefined ? undefined : parseMap(options.map, options.region ?? null)
       const { root, region } = options
-      const { manifest, missing, notes } = await importLists(options.lists, { root, own, region, labelMap })
+      const told = toldMap(options.map, region ?? null)
+      const { manifest, missing, notes } = await importLists(options.lists, { root, own, region, ...told })
       const threads = { workers: options.workers, signal: io.signal, onCase: caseProgress(io) }
       const probed = await withFileFacts(manifest.cases)
       const { cases, unreadable } = options.measure ? await withMeasures(probed, threads) : probed
