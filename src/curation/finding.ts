@@ -24,6 +24,7 @@ export const RULES = {
   'orientation-differs': 'Image and label share a grid with their axes in another order or direction',
   'misplaced-label': 'The label fits its image better with an axis reversed or exchanged',
   'position-unknown': 'The header does not say where the volume lies',
+  'forms-differ': 'The two positions that the header states differ',
   'spacing-range': 'A spacing that CT does not have',
   'spacing-contradiction': 'The affine and the pixdim of the header differ',
   'spacing-reset': 'A spacing of exactly 1 mm at full resolution',

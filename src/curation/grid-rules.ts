@@ -1,6 +1,6 @@
-import { compareGrids, extentAlongWorld, shearDegrees } from '../volume/geometry.js'
+import { applyAffine, compareGrids, extentAlongWorld, shearDegrees } from '../volume/geometry.js'
 import type { NiftiHeader } from '../volume/nifti-header.js'
-import type { Vec3 } from '../volume/volume.js'
+import type { Affine, Vec3 } from '../volume/volume.js'
 import type { RuleFinding } from './finding.js'
 
 /** Spacings that CT has; beyond them a header is more often wrong than a scanner special. */
@@ -33,6 +33,14 @@ export function gridFindings(header: NiftiHeader): RuleFinding[] {
       severity: 'info',
       message: `spacing of exactly 1 mm at ${shape.join(' x ')} voxels: it may have been reset`,
       fix: 'compare it with the source; sizes in mm are wrong when it was',
+    })
+  const apart = header.qformAffine ? cornersApartMm(shape, affine, header.qformAffine) : 0
+  if (apart > Math.min(...spacingMm) / 2)
+    findings.push({
+      rule: 'forms-differ',
+      severity: 'warning',
+      message: `its sform and its qform place it up to ${apart.toFixed(1)} mm apart; the sform is used, other programs may take the qform`,
+      fix: 'find out which is right, and write the file again with it alone or as both',
     })
   if (affineSource === 'pixdim')
     findings.push({
@@ -87,6 +95,19 @@ export function sizeFindings(header: NiftiHeader, spacingMm: Vec3, patchVoxels: 
       fix: 'take it out if it shows only a part of the organ, or choose a smaller patch',
     },
   ]
+}
+
+/** The farthest that a corner of the volume lies from where the other affine puts it. */
+function cornersApartMm(shape: Vec3, a: Affine, b: Affine): number {
+  const corners = [0, 1, 2, 3, 4, 5, 6, 7].map(
+    (bits) => shape.map((side, axis) => ((bits >> axis) & 1) * (side - 1)) as unknown as Vec3,
+  )
+  return Math.max(
+    ...corners.map((corner) => {
+      const [p, q] = [applyAffine(a, corner), applyAffine(b, corner)]
+      return Math.hypot(p[0] - q[0], p[1] - q[1], p[2] - q[2])
+    }),
+  )
 }
 
 function format(mm: Vec3): string {

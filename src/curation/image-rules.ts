@@ -148,11 +148,11 @@ function scaleFinding(facts: ImageFacts): RuleFinding | null {
       `${range}: ${percent(facts.shareWrapped)} wrapped around, negative HU stored without sign`,
       'convert it again to a signed type',
     )
+  if (min >= 0 && max <= 255)
+    return error('windowed', `${range}: a windowed picture or a label map, no HU`, 'take the original scan')
   // The noise of a scanner alone spans more.
   if (max - min < LEAST_RANGE_HU)
     return error('windowed', `${range}: normalised numbers, no HU`, 'take the original scan')
-  if (min >= 0 && max <= 255)
-    return error('windowed', `${range}: a windowed picture, no HU`, 'take the original scan')
   if (max <= WINDOW_END_HU && (facts.shareAtMax > 1e-3 || (min > AIR_HU && facts.shareAtMin > 0.01)))
     return error(
       'windowed',

@@ -5,6 +5,8 @@ import type { Affine, Vec3 } from './volume.js'
 export interface HeaderAffine {
   readonly affine: Affine
   readonly source: 'sform' | 'qform' | 'pixdim'
+  /** What the qform says, where the sform is used and both have a code. */
+  readonly qform?: Affine | undefined
 }
 
 /**
@@ -18,7 +20,11 @@ export function affineOfHeader(
   version: 1 | 2,
   shape: Vec3,
 ): HeaderAffine | null {
-  if (fields.sform_code !== 0) return { affine: sform(bytes, fields.littleEndian, version), source: 'sform' }
+  if (fields.sform_code !== 0) {
+    const other = fields.qform_code > 0 ? qform(fields, version) : null
+    const affine = sform(bytes, fields.littleEndian, version)
+    return { affine, source: 'sform', ...(other?.every(Number.isFinite) && { qform: other }) }
+  }
   if (fields.qform_code !== 0) {
     const affine = qform(fields, version)
     return affine && { affine, source: 'qform' }

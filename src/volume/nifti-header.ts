@@ -46,6 +46,8 @@ export interface NiftiHeader {
   /** Voxel -> world (RAS mm) by nibabel's rule: sform if it has a code, else qform if it has one, else pixdim. */
   readonly affine: Affine
   readonly affineSource: 'sform' | 'qform' | 'pixdim'
+  /** The qform, where the header has both and the sform is used: other readers may take it. */
+  readonly qformAffine?: Affine | undefined
   /** Of the affine, as everything downstream uses it. */
   readonly spacingMm: Vec3
   /** The header's own statement, which a wrong affine contradicts. */
@@ -95,7 +97,7 @@ export function parseNiftiHeader(bytes: Uint8Array, file: string): NiftiHeader {
   const voxelOffset = checkedOffset(fields.vox_offset, version === 1 ? 352 : 544, file)
   const pixdimMm = checkedPixdim(fields.pixDims, file)
   const { slope, inter } = checkedScaling(fields.scl_slope, fields.scl_inter, file)
-  const { affine, source } = checkedAffine(bytes, fields, version, shape, file)
+  const { affine, source, qform } = checkedAffine(bytes, fields, version, shape, file)
   return {
     version,
     littleEndian: fields.littleEndian,
@@ -105,6 +107,7 @@ export function parseNiftiHeader(bytes: Uint8Array, file: string): NiftiHeader {
     inter,
     affine,
     affineSource: source,
+    ...(qform && { qformAffine: qform }),
     spacingMm: spacingOf(affine),
     pixdimMm,
     voxelOffset,

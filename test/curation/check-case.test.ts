@@ -156,6 +156,13 @@ describe('checkCase', () => {
     expect(await gridRules(madeNifti({ srow: [1, 0.3, 0, 0, 0, 2, 0, 0, 0, 0, 3, 0] }))).toContain(
       'sheared:warning',
     )
+    const tilted = madeNifti({ qformCode: 1, quaternion: [0.1, 0, 0] })
+    expect(await gridRules(tilted)).toEqual([])
+    const findings = (await checkCase(item, OPTIONS)).filter(({ rule }) => rule === 'forms-differ')
+    expect(findings[0]).toMatchObject({ severity: 'warning' })
+    expect(findings[0]!.message).toMatch(
+      /sform and its qform place it up to \d+\.\d mm apart; the sform is used/,
+    )
     const thick = { srow: [1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 15, 0], pixdim: [1, 1, 2, 15, 1, 1, 1, 1] }
     expect(await gridRules(madeNifti(thick))).toEqual(['spacing-range:warning'])
   })

@@ -6,6 +6,7 @@ import { type CheckReport, checkCases } from '../../curation/check.js'
 import { curate } from '../../curation/curate.js'
 import type { Finding } from '../../curation/finding.js'
 import { collectCases } from '../../curation/import.js'
+import { isLoose, looseCases } from '../../curation/loose-files.js'
 import { isManifest, readManifest } from '../../curation/manifest.js'
 import { toldMap } from '../../curation/remap.js'
 import { toSarif } from '../../curation/sarif.js'
@@ -20,6 +21,7 @@ interface Options {
   readonly root: string
   readonly region?: Region
   readonly map?: string
+  readonly labels?: string
   readonly workers: number
   readonly maxMb?: number
   readonly output: 'text' | 'json' | 'sarif'
@@ -32,9 +34,14 @@ export const addDataCheck: AddCommand = (data, io) => {
     'freetumor data check data/BTCV',
     'freetumor data check my-config.yaml --output sarif > findings.sarif',
     'freetumor data check my-folder --map TotalSegmentator',
+    'freetumor data check scan.nii.gz --labels organs.nii.gz',
   )
     .description('reads every case, to its last voxel, and tells what is wrong with it; exit 3 on errors')
-    .argument('<path>', 'data-set folder, list or manifest (.json), or configuration (.yaml)')
+    .argument(
+      '<path>',
+      'data-set folder, list or manifest (.json), configuration (.yaml), scan (.nii, .nii.gz) or folder of scans',
+    )
+    .option('--labels <path>', 'label of the scan, or folder of labels with the names of their scans')
     .option('--root <dir>', 'where listed paths are tried, too', '.')
     .addOption(regionOption())
     .option('--map <map>', 'what the label ids mean: a preset (`data list --presets`) or source:target,...')
@@ -65,7 +72,7 @@ export const addDataCheck: AddCommand = (data, io) => {
     })
 }
 
-async function whatToCheck(path: string, { root, region, map }: Options) {
+async function whatToCheck(path: string, { root, region, map, labels }: Options) {
   if (['.yaml', '.yml', '.js', '.mjs'].includes(extname(path))) {
     const config = await loadConfig(path)
     const { cases, missing } = await curate(config.data, config.region)
@@ -77,6 +84,13 @@ async function whatToCheck(path: string, { root, region, map }: Options) {
     return { cases, missing: [], notes: [], prepared: null }
   }
   const told = toldMap(map, region ?? null)
+  if (labels !== undefined || (await isLoose(path)))
+    return {
+      cases: await looseCases(path, { labels, region, ...told }),
+      missing: [],
+      notes: [],
+      prepared: null,
+    }
   return { ...(await collectCases(path, { root, region, ...told })), prepared: null }
 }
 

@@ -92,6 +92,35 @@ describe('freetumor data check', () => {
     })
   })
 
+  it('checks one scan with its label, and all scans of a folder, without a list', async () => {
+    const folder = await folderOf()
+    const [scan, label] = [join(folder, 'imagesTr/a_0000.nii.gz'), join(folder, 'labelsTr/a.nii.gz')]
+    const findingsOf = async (...argv: string[]) => {
+      const { code, stdout } = await data('check', ...argv, '--output', 'json')
+      const { findings, numCases } = JSON.parse(stdout[0]!)
+      return { code, numCases, rules: findings.map(({ rule }: { rule: string }) => rule) }
+    }
+    expect(await findingsOf(scan)).toEqual({ code: 0, numCases: 1, rules: [] })
+    expect(await findingsOf(scan, '--labels', label)).toMatchObject({ code: 0, rules: ['label-unknown'] })
+    expect(
+      await findingsOf(join(folder, 'imagesTr'), '--labels', join(folder, 'labelsTr'), '--map', 'chaos'),
+    ).toEqual({ code: 3, numCases: 1, rules: ['label-ids'] })
+    writeFiles(folder, { 'imagesTr/deeper/pointer.nii': 'version https://git-lfs' })
+    expect(await findingsOf(join(folder, 'imagesTr'))).toEqual({
+      code: 3,
+      numCases: 2,
+      rules: ['unreadable'],
+    })
+    const refused = await data('check', join(folder, 'imagesTr'), '--labels', label)
+    expect([refused.code, refused.stderr.join('')]).toEqual([
+      3,
+      expect.stringContaining('is one label, there are 2 scans'),
+    ])
+    expect((await data('check', join(folder, 'nowhere.nii.gz'))).stderr.join('')).toContain(
+      'cannot be read (ENOENT)',
+    )
+  })
+
   it('refuses a file above the budget that is asked for', async () => {
     const small = await data(
       'check',
