@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { UsageError } from '../errors.js'
@@ -8,6 +7,7 @@ import type { RunEvent } from '../training/events.js'
 import type { Run, RunStatus } from '../training/run.js'
 import { openRunClient, type RunClient } from '../transport/run-client.js'
 import { openRunServer } from '../transport/run-server.js'
+import { newSocketDirectory } from '../transport/socket-path.js'
 import { reviveError } from './events.js'
 
 /** Of a run directory: where its process is controlled. Exists while the run does. */
@@ -41,8 +41,7 @@ export async function shareRun(run: Run): Promise<AsyncDisposable> {
       hint: `\`freetumor runs attach ${run.directory}\` follows it`,
     })
   }
-  // Short and private: a unix socket's path is limited to 107 bytes. mkdtemp makes it 0700.
-  const directory = await mkdtemp(join(tmpdir(), 'ft-run-'))
+  const directory = await newSocketDirectory('run-')
   const token = randomBytes(16).toString('hex')
   const host = {
     status: () => run.status(),

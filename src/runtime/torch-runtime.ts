@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { type FreetumorError, StoppedError } from '../errors.js'
@@ -24,6 +23,7 @@ import type { ServeSpec } from '../pipeline/serve-port.js'
 import type { SynthesizeSpec, VariantFeed } from '../pipeline/synthesis-port.js'
 import { type ControlServer, openControlServer } from '../transport/control-server.js'
 import type { Message } from '../transport/frames.js'
+import { newSocketDirectory } from '../transport/socket-path.js'
 import { openTensorServer, type TensorServer } from '../transport/tensor-server.js'
 import { CallSession } from './call-session.js'
 import { inspectCheckpoint } from './checkpoint.js'
@@ -79,9 +79,7 @@ async function startJob(
   answer: AnswerRank | null,
 ): Promise<Job> {
   const python = await resolvePython({ explicit: options.python ?? undefined })
-  // Short and private: a unix socket's path is limited to 107 bytes.
-  const directory = await mkdtemp(join(tmpdir(), 'ft-'))
-  await chmod(directory, 0o700)
+  const directory = await newSocketDirectory('')
   const runId = 'runId' in spec ? spec.runId : randomBytes(8).toString('hex')
   const token = randomBytes(16).toString('hex')
   const jobFile = join(directory, 'job.json')

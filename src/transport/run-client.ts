@@ -13,7 +13,7 @@ import {
 export interface RunClient {
   status(): Promise<unknown>
   act(command: unknown): Promise<NonNullable<ActResponse['outcome']>>
-  /** Ends with the run, or when the loop over it is left. */
+  /** Ends with the run, or when the loop over it is left; `close` fails a reader that waits. */
   watch(): AsyncIterable<unknown>
   close(): void
 }
@@ -26,6 +26,7 @@ export function openRunClient(address: string, token: string): RunClient {
   const client = new RunServiceClient(address, credentials.createInsecure())
   const metadata = new Metadata()
   metadata.set('authorization', `Bearer ${token}`)
+  const watched = new Set<{ cancel(): void }>()
   return {
     status: () =>
       new Promise((resolve, reject) => {
@@ -44,16 +45,22 @@ export function openRunClient(address: string, token: string): RunClient {
       }),
     async *watch() {
       const stream = client.watch(WatchRequest.create(), metadata)
+      watched.add(stream)
       try {
         for await (const response of stream)
           yield JSON.parse((response as WatchResponse).eventJson) as unknown
       } catch (error) {
         throw gone(error as ServiceError)
       } finally {
+        watched.delete(stream)
         stream.cancel()
       }
     },
-    close: () => client.close(),
+    close: () => {
+      // a reader that waits for the next event of a paused run would wait for ever
+      for (const stream of watched) stream.cancel()
+      client.close()
+    },
   }
 }
 

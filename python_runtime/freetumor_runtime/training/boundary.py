@@ -101,6 +101,8 @@ class Boundary:
 
     def _agree(self, learning_rate: float | None, save: bool, stop: bool, paused: bool) -> Decision:
         rate = -math.inf if learning_rate is None else learning_rate
+        # the others only remember what was agreed: held against rank 0, no pause would ever end
+        paused = paused and self._ranks.first
         agreed = self._ranks.maximum(torch.tensor([rate, save, stop, paused], dtype=torch.float64)).tolist()
         self._paused = bool(agreed[3])
         return Decision(None if agreed[0] == -math.inf else agreed[0], bool(agreed[1]), bool(agreed[2]), "")

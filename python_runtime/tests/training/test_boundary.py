@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 
 import torch
 
@@ -42,6 +43,39 @@ def test_a_pause_holds_until_unpause_and_keeps_what_came_in_between():
     events = decided(commands.decide(5))
     assert [event.id for event in events[:-1]] == [1, 2, 3]
     assert events[-1] == Decision(5e-5, False, False, "")
+
+
+class Pair:
+    """Two ranks of one process that agree as a process group does."""
+
+    def __init__(self):
+        self._meet, self._values = threading.Barrier(2), {}
+
+    def rank(self, number):
+        return type("Rank", (), {"first": number == 0, "size": 2, "maximum": lambda _, own: self._maximum(number, own)})()
+
+    def _maximum(self, number, own):
+        self._values[number] = own
+        self._meet.wait(10)
+        agreed = torch.maximum(self._values[0], self._values[1])
+        self._meet.wait(10)
+        return agreed
+
+
+def test_a_pause_of_several_ranks_ends_by_unpause_after_a_save_in_it():
+    batches = [[LiveCommand(1, "pause")], [LiveCommand(2, "checkpoint")], [], [LiveCommand(3, "unpause")]]
+    pair = Pair()
+    first = Boundary(pair.rank(0), lambda: batches.pop(0) if batches else [])
+    second = Boundary(pair.rank(1), lambda: [])
+    told = []
+    other = threading.Thread(target=lambda: told.extend(decided(second.decide(5))[-1] for _ in range(2)), daemon=True)
+    other.start()
+    assert [decided(first.decide(5))[-1] for _ in range(2)] == [
+        Decision(None, True, False, "", paused=True),
+        Decision(None, False, False, ""),
+    ]
+    other.join(10)
+    assert [(one.save, one.paused) for one in told] == [(True, True), (False, False)]
 
 
 def test_a_checkpoint_is_saved_during_a_pause_which_goes_on():

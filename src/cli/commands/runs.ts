@@ -147,10 +147,11 @@ async function follow(
   )
   for (;;) {
     const next = await Promise.race([iterator.next(), left])
-    if (next === null || next.done) break
+    // not waited for: a paused run has no next event
+    if (next === null) return void iterator.return?.()?.catch(() => {})
+    if (next.done) return
     show(next.value)
   }
-  await iterator.return?.()
 }
 
 async function summariesBelow(root: string): Promise<RunSummary[]> {

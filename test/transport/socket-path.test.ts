@@ -1,0 +1,41 @@
+import { mkdirSync, readdirSync, renameSync, utimesSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { expect, it, onTestFinished, vi } from 'vitest'
+import { newSocketDirectory } from '../../src/transport/socket-path.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+
+const AN_HOUR_AGO = new Date(Date.now() - 3_600_000)
+
+/** A directory of sockets; `close` takes the listener away, as a kill does, and leaves the file. */
+async function directoryOf(root: string, name: string): Promise<{ kill(): Promise<void> }> {
+  const directory = join(root, name)
+  mkdirSync(directory, { mode: 0o700 })
+  const server = createServer((socket) => socket.end())
+  await new Promise<void>((resolve) => server.listen(join(directory, 'run.sock'), resolve))
+  onTestFinished(() => void server.close())
+  utimesSync(directory, AN_HOUR_AGO, AN_HOUR_AGO)
+  return {
+    async kill() {
+      // closing removes the file, which a killed process cannot
+      renameSync(join(directory, 'run.sock'), join(root, 'kept'))
+      await new Promise((resolve) => server.close(resolve))
+      renameSync(join(root, 'kept'), join(directory, 'run.sock'))
+      utimesSync(directory, AN_HOUR_AGO, AN_HOUR_AGO)
+    },
+  }
+}
+
+it('a new directory of sockets is private, and takes the place of those of the dead only', async () => {
+  const root = temporaryFolder()
+  vi.stubEnv('TMPDIR', root)
+  onTestFinished(() => void vi.unstubAllEnvs())
+  await directoryOf(root, 'ft-ALIVE1')
+  await (await directoryOf(root, 'ft-run-DEAD02')).kill()
+  mkdirSync(join(root, 'ft-YOUNG3'))
+  mkdirSync(join(root, 'ft-somebody-elses'))
+  const made = await newSocketDirectory('run-')
+  expect(readdirSync(root).sort()).toEqual(
+    ['ft-ALIVE1', 'ft-YOUNG3', 'ft-somebody-elses', made.slice(root.length + 1)].sort(),
+  )
+})
