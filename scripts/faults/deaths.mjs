@@ -3,13 +3,16 @@
  * What becomes of a training whose processes are killed or told to stop, at random steps: whether it goes on as the unbroken
  * one, how long it takes to end, and who outlives it.
  *
- *     npm run build && node scripts/faults/deaths.mjs [ranks|launcher|node|stops ...] [--kills 10] [--stops 20] [--seed 0]
+ *     npm run build && node scripts/faults/deaths.mjs [ranks|launcher|node|stops|leftovers ...]
+ *         [--kills 10] [--stops 20] [--steps 200] [--seed 0]
  *
- * Prints JSON; exit 1 when something was lost.
+ * After every death and every end it looks, 2 s later, for processes of the run, sockets that somebody listens on and control
+ * files. Each campaign has controls that must fail. Prints JSON; exit 1 when something was lost.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { cpus, loadavg, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -23,7 +26,7 @@ const python = process.env.FREETUMOR_PYTHON ?? join(root, '.venv/bin/python')
 const cli = join(root, 'dist/cli/main.js')
 const config = join(root, 'configs/debug-baseline.yaml')
 const INTERVAL = 20
-const CAMPAIGNS = { ranks, launcher, node, stops }
+const CAMPAIGNS = { ranks, launcher, node, stops, leftovers }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -50,6 +53,7 @@ try {
     const started = performance.now()
     report[name] = await CAMPAIGNS[name](join(data, name))
     report[name].seconds = Math.round((performance.now() - started) / 1000)
+    report[name].loadAverage = loadavg().map((value) => Number(value.toFixed(1)))
     console.error(`${name}: ${report[name].held ? 'held' : 'FAILED'} after ${report[name].seconds} s`)
   }
 } finally {
@@ -64,7 +68,7 @@ async function ranks(folder) {
   for (const size of [2, 3]) {
     const settings = settingsOf(size)
     const whole = await train(folder, `whole-${size}`, settings)
-    const kills = size === 2 ? Number(values.kills) : Math.ceil(Number(values.kills) / 3)
+    const kills = Number(values.kills)
     const at = randomSteps(kills)
     const broken = await train(folder, `broken-${size}`, settings, {
       onStep: (step, run) => {
@@ -79,7 +83,7 @@ async function ranks(folder) {
       kills,
       ...compared(folder, `whole-${size}`, `broken-${size}`),
       exitCode: broken.code,
-      left: broken.left,
+      left: [whole.left, broken.left],
     })
     if (whole.code !== 0) throw new Error('the unbroken run failed')
   }
@@ -104,21 +108,34 @@ async function ranks(folder) {
           row.weights &&
           row.restarts === row.kills &&
           row.mostStepsRedone <= INTERVAL &&
-          row.left === 0,
+          row.left.every(isNothing),
       ) && Object.values(controls).every(Boolean),
   }
 }
 
 /** kill -9 of torchrun itself: the supervisor goes on. */
 async function launcher(folder) {
-  return await killedAndResumed(folder, 5, async (run) => {
+  const strike = async (run) => {
     for (const pid of family(run, null, 'torch.distributed.run')) kill(pid, 'SIGKILL')
+  }
+  const done = await killedAndResumed(folder, 5, strike)
+  const control = await train(folder, 'control', [...settingsOf(2), 'runtime.restarts.max=0'], {
+    onStep: (step, run) => step === 5 && strike(run),
   })
+  const controls = { withoutRestartsItFails: control.code === 5 }
+  return { ...done, controls, held: done.held && controls.withoutRestartsItFails && isNothing(control.left) }
 }
 
 /** kill -9 of the Node process: `train --resume` goes on. */
 async function node(folder) {
-  return await killedAndResumed(folder, 5, async (_run, child) => child.kill('SIGKILL'))
+  const done = await killedAndResumed(folder, 5, async (_run, child) => child.kill('SIGKILL'))
+  // what was trained before the kill alone is another run: the comparison must see that
+  const control = await train(folder, 'control', settingsOf(2), {
+    onStep: (step, _run, child) => step === 50 && child.kill('SIGKILL'),
+  })
+  const same = compared(folder, 'whole', 'control')
+  const controls = { withoutGoingOnItDiffers: control.code !== 0 && !same.losses && !same.weights }
+  return { ...done, controls, held: done.held && controls.withoutGoingOnItDiffers && isNothing(control.left) }
 }
 
 async function killedAndResumed(folder, times, strike) {
@@ -143,14 +160,18 @@ async function killedAndResumed(folder, times, strike) {
       signal: first.signal,
       ...compared(folder, 'whole', name),
       resumed: resumed.code,
-      left: first.left + resumed.left,
+      left: [first.left, resumed.left],
     })
   }
   return {
     rows,
     held: rows.every(
       (row) =>
-        row.resumed === 0 && row.losses && row.weights && row.mostStepsRedone <= INTERVAL && row.left === 0,
+        row.resumed === 0 &&
+        row.losses &&
+        row.weights &&
+        row.mostStepsRedone <= INTERVAL &&
+        row.left.every(isNothing),
     ),
   }
 }
@@ -158,43 +179,64 @@ async function killedAndResumed(folder, times, strike) {
 /** SIGTERM to Node, to torchrun or to a rank, at random moments: the last step is saved, exit 75 within 5 s. */
 async function stops(folder) {
   const rows = []
-  for (let time = 0; time < Number(values.stops); time++) {
-    const whom = ['node', 'torchrun', 'rank'][time % 3]
-    const at = 2 + Math.floor(random() * 30)
-    let told = 0
-    let last = -1
-    const done = await train(folder, `stop-${time}`, settingsOf(2), {
-      onStep: async (step, run, child) => {
-        last = step
-        if (told > 0 || step < at) return
-        told = performance.now()
-        await wait(random() * 100)
-        told = performance.now()
-        if (whom === 'node') child.kill('SIGTERM')
-        else if (whom === 'torchrun')
-          for (const pid of family(run, null, 'torch.distributed.run')) kill(pid, 'SIGTERM')
-        else
-          for (const pid of family(run, `RANK=${Math.floor(random() * 2)}`).slice(0, 1)) kill(pid, 'SIGTERM')
-      },
-    })
-    const run = join(folder, `stop-${time}`)
-    const exit = JSON.parse(readFileSync(join(run, 'exit.json'), 'utf8'))
-    const saved = readFileSync(join(run, 'checkpoints/latest'), 'utf8').trim()
-    rows.push({
-      whom,
-      code: done.code,
-      seconds: Number(((done.endedAt - told) / 1000).toFixed(2)),
-      lastStepSaved: Number(saved.slice(-8)) === last + 1 && exit.step === last + 1,
-      left: done.left,
-    })
-  }
+  for (let time = 0; time < Number(values.stops); time++)
+    rows.push(await stopped(folder, `stop-${time}`, ['node', 'torchrun', 'rank'][time % 3], 'SIGTERM'))
+  const kept = ({ code, seconds, lastStepSaved, left }) =>
+    code === 75 && seconds <= 5 && lastStepSaved && isNothing(left)
+  const control = await stopped(folder, 'control', 'node', 'SIGKILL')
+  const controls = { byAKillNothingIsSaved: control.code !== 75 && !control.lastStepSaved }
+  const seconds = rows.map((row) => row.seconds).sort((a, b) => a - b)
   return {
     rows,
-    slowest: Math.max(...rows.map(({ seconds }) => seconds)),
-    held: rows.every(
-      ({ code, seconds, lastStepSaved, left }) => code === 75 && seconds <= 5 && lastStepSaved && left === 0,
-    ),
+    slowest: seconds.at(-1),
+    median: seconds[Math.floor(seconds.length / 2)],
+    controls,
+    held: rows.every(kept) && !kept(control) && controls.byAKillNothingIsSaved,
   }
+}
+
+async function stopped(folder, name, whom, signal) {
+  const at = 2 + Math.floor(random() * 30)
+  let told = 0
+  let last = -1
+  const done = await train(folder, name, settingsOf(2), {
+    onStep: async (step, run, child) => {
+      last = step
+      if (told > 0 || step < at) return
+      told = performance.now()
+      await wait(random() * 100)
+      told = performance.now()
+      if (whom === 'node') child.kill(signal)
+      else if (whom === 'torchrun')
+        for (const pid of family(run, null, 'torch.distributed.run')) kill(pid, signal)
+      else for (const pid of family(run, `RANK=${Math.floor(random() * 2)}`).slice(0, 1)) kill(pid, signal)
+    },
+  })
+  const step = (path, read) => (existsSync(path) ? read(readFileSync(path, 'utf8').trim()) : null)
+  const saved = step(join(folder, name, 'checkpoints/latest'), (text) => Number(text.slice(-8)))
+  const exit = step(join(folder, name, 'exit.json'), (text) => JSON.parse(text).step)
+  return {
+    whom,
+    code: done.code,
+    seconds: Number(((done.endedAt - told) / 1000).toFixed(2)),
+    load: Number(loadavg()[0].toFixed(1)),
+    lastStepSaved: saved === last + 1 && exit === last + 1,
+    left: done.left,
+  }
+}
+
+/** Whether what is left over would be seen at all: a process with the mark of a run, and a socket in its folder. */
+async function leftovers() {
+  const run = `control-${process.pid}`
+  const child = spawn('sleep', ['60'], { env: { ...process.env, FREETUMOR_RUN_ID: run } })
+  const folder = mkdtempSync(join(tmpdir(), 'ft-'))
+  const server = createServer().listen(join(folder, 'control.sock'))
+  await wait(500)
+  const seen = leftOf(run, [folder], null)
+  child.kill()
+  await new Promise((resolve) => server.close(resolve))
+  rmSync(folder, { recursive: true, force: true })
+  return { ...seen, held: seen.processes === 1 && seen.sockets === 1 }
 }
 
 function settingsOf(size) {
@@ -224,18 +266,45 @@ async function train(folder, name, settings, { onStep = () => {} } = {}) {
     env: { ...process.env, FREETUMOR_PYTHON: python },
   })
   let id = null
+  const places = new Set()
   createInterface({ input: child.stderr }).on('line', () => {})
   createInterface({ input: child.stdout }).on('line', (line) => {
     const event = JSON.parse(line)
-    if (event.type === 'started') id = event.run
+    if (event.type === 'started') {
+      id = event.run
+      for (const place of socketFolders(id, run)) places.add(place)
+    }
     if (event.type === 'step') onStep(event.step, event.run ?? id, child)
   })
   const [code, signal] = await new Promise((resolve) => child.once('close', (...how_) => resolve(how_)))
   const endedAt = performance.now()
   await wait(2000)
-  const left = id === null ? 0 : family(id).length
-  const sockets = existsSync(join(run, 'control.json')) && signal === null ? 1 : 0
-  return { code, signal, endedAt, left: left + sockets }
+  // a process that is killed cannot remove its control file: nobody answers there, so it locks nothing
+  return { code, signal, endedAt, left: leftOf(id, [...places], signal === null ? run : null) }
+}
+
+/** Where a run listens: for its ranks, and for other terminals. */
+function socketFolders(id, run) {
+  const folders = family(id, 'RANK=0').map(
+    (pid) => /FREETUMOR_CONTROL=unix:([^\0]+)/.exec(readFileSync(`/proc/${pid}/environ`, 'utf8'))?.[1],
+  )
+  const control = join(run, 'control.json')
+  if (existsSync(control))
+    folders.push(JSON.parse(readFileSync(control, 'utf8')).address.replace('unix:', ''))
+  return folders.filter(Boolean).map(dirname)
+}
+
+function leftOf(id, places, run) {
+  const listening = readFileSync('/proc/net/unix', 'utf8').split('\n')
+  return {
+    processes: id === null ? 0 : family(id).length,
+    sockets: listening.filter((line) => places.some((place) => line.includes(`${place}/`))).length,
+    locks: run !== null && existsSync(join(run, 'control.json')) ? 1 : 0,
+  }
+}
+
+function isNothing({ processes, sockets, locks }) {
+  return processes + sockets + locks === 0
 }
 
 /** Living processes of a run, by their environment. */
