@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { resolveConfig } from './config/resolve.js'
 import type { ConfigInput, RunConfig } from './config/schema.js'
+import { pairCases } from './curation/pairs.js'
+import { UsageError } from './errors.js'
 import type { StageContext } from './pipeline/context.js'
 import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/data.js'
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/demo.js'
@@ -14,6 +16,8 @@ import { type EvaluateOptions, type Evaluation, evaluateMasks } from './pipeline
 import { startLaunch } from './pipeline/launch.js'
 import { type OpenRuntimeOptions, openWarmRuntime, type WarmRuntime } from './pipeline/open-runtime.js'
 import { type Prediction, type PredictOptions, predictMasks } from './pipeline/predict.js'
+import { type SynthesisProgress, synthesizeCases } from './pipeline/synthesize.js'
+import type { Synthesis } from './pipeline/synthetic-dataset.js'
 import { startTraining } from './pipeline/train.js'
 import { scriptRunner } from './runtime/script.js'
 import { torchRuntime } from './runtime/torch-runtime.js'
@@ -35,6 +39,7 @@ export type {
   TumorWish,
   WarmRuntime,
 } from './pipeline/open-runtime.js'
+export { type Sweep, type SweepOptions, sweepLedger } from './pipeline/sweep.js'
 export { runDoctor } from './runtime/doctor.js'
 export { connectRun, type RemoteRun } from './runtime/run-service.js'
 export { setUpRuntime } from './runtime/setup.js'
@@ -92,6 +97,34 @@ export function openRuntime(
   options: OpenRuntimeOptions & { readonly python?: string | undefined },
 ): Promise<WarmRuntime> {
   return openWarmRuntime(options, torchRuntime({ python: options.python }))
+}
+
+export interface SynthesizeSettings {
+  /** `data` names the hosts unless `images` and `labels` do; `synthesize`, `simulation` and `quality` say what is made. */
+  readonly config: ConfigInput | RunConfig
+  /** Folder of the synthetic data set; one that was stopped is gone on with. */
+  readonly out: string
+  /** Folders of scans and of their organ labels, under the same names. */
+  readonly images?: string | undefined
+  readonly labels?: string | undefined
+  /** Ids of those labels -> ids of the region. Default: they are the region's. */
+  readonly labelMap?: Readonly<Record<string, number>> | undefined
+  readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
+}
+
+/** A synthetic data set on disk: tumors painted into whole scans, those that pass written, all told in a ledger. */
+export async function synthesize(
+  { config, images, labels, labelMap, ...rest }: SynthesizeSettings,
+  settings: CallSettings = {},
+): Promise<Synthesis> {
+  const resolved = resolveConfig(config)
+  if ((images === undefined) !== (labels === undefined))
+    throw new UsageError('synthesize: images and labels go together')
+  const hosts = images === undefined ? undefined : await pairCases(images, labels!, resolved.region, labelMap)
+  const python = settings.python ?? resolved.runtime.python ?? undefined
+  return await withContext({ ...settings, python }, (context) =>
+    synthesizeCases({ config: resolved, hosts, ...rest }, context),
+  )
 }
 
 /** The whole method on phantoms, under one folder. */

@@ -65,7 +65,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'nifti-reader-js': ['volume'],
   zarrita: ['sampling'],
   yaml: ['config'],
-  zod: ['config', 'runtime', 'curation', 'evaluation'],
+  zod: ['config', 'runtime', 'curation', 'evaluation', 'quality'],
 }
 
 const roomOf = (path: string): string => (path.includes('/') ? path.slice(0, path.indexOf('/')) : path)

@@ -15,6 +15,7 @@ import { addReportCommand } from './commands/report.js'
 import { addRunsCommand } from './commands/runs.js'
 import { addSetupCommand } from './commands/setup.js'
 import { addSimulateCommand } from './commands/simulate.js'
+import { addSweepCommand } from './commands/sweep.js'
 import { addSynthesizeCommand } from './commands/synthesize.js'
 import { addTrainCommand } from './commands/train.js'
 import { processIo } from './process-io.js'
@@ -36,6 +37,7 @@ const COMMANDS: readonly AddCommand[] = [
   addLaunchCommand,
   addRunsCommand,
   addSynthesizeCommand,
+  addSweepCommand,
   addPredictCommand,
   addCheckpointCommand,
   addEvaluateCommand,

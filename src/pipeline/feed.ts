@@ -67,7 +67,7 @@ export function trainingFeed(options: TrainingFeedOptions): StepFeed {
             `step ${step}: measures of item ${measured.item}, crop ${measured.crop}, draw ${measured.draw} came, which was not sent`,
           )
         const verdict = judge(tumor, measured, config.quality, config.networks.baseline !== null)
-        memory.judged.push({ organ: tumor.organ, verdict })
+        memory.judged.push({ organ: tumor.organ, size: tumor.size, verdict })
         options.onLedger(tumorLine(config, step, crop, tumor, measured, verdict))
         verdicts.push({
           item: measured.item,

@@ -5,7 +5,7 @@ import { curate } from '../curation/curate.js'
 import { ConfigError, DataError, UsageError } from '../errors.js'
 import { openJsonLog } from '../jsonl.js'
 import type { SynthesisLine } from '../quality/ledger.js'
-import { wantedMeasures, wantsAlreadySeen } from '../quality/policy.js'
+import { MEASURES, wantsAlreadySeen } from '../quality/policy.js'
 import type { WeightedOrgan } from '../sampling/plan.js'
 import { writeWhole } from '../training/run-directory.js'
 import { LABEL_SCHEMES } from '../volume/labels.js'
@@ -144,7 +144,8 @@ function synthesizeSpec({ config, channel }: SynthesizeOptions, parts: SpecParts
     judgeOverlap: evaluation.overlap,
     judgeWindowBatch: evaluation.windowBatch,
     measureAlreadySeen: wantsAlreadySeen(quality),
-    measures: wantedMeasures(quality),
+    // each of them, whatever the rules: then other rules can be tried on the ledger
+    measures: MEASURES,
     textureSizeVoxels: simulation.texture.sizeVoxels,
     textureDirectory: parts.textureDirectory,
     textureSeed: config.seed,

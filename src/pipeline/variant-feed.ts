@@ -71,6 +71,8 @@ interface Variant {
   readonly tumors: readonly Tumor[]
   readonly lines: SynthesisLine[]
   waiting: readonly Try[]
+  /** Of the tries that are judged next. */
+  round: number
 }
 
 /** Text of the case before its first label voxel: nothing to work on. */
@@ -155,11 +157,12 @@ function beginVariant({ config, organs }: VariantFeedOptions, working: OpenCase,
     const kind = drawTumorKind(keyOf(config, working, variant, tumor), present, config.simulation.sizeOdds)
     return { ...kind, attempt: 0, organAt: 0, plan: null }
   })
-  return { case: working, variant, tumors, lines: [], waiting: [] }
+  return { case: working, variant, tumors, lines: [], waiting: [], round: -1 }
 }
 
 /** The next tries, or none when every tumor is placed or given up. */
 function nextRound(options: VariantFeedOptions, variant: Variant, accepted: readonly number[]): VariantRound {
+  variant.round++
   variant.waiting =
     options.config.quality.shareOver === 'case' ? tryAll(options, variant) : tryOne(options, variant)
   const { id, region } = variant.case
@@ -275,8 +278,14 @@ function triedLine(options: VariantFeedOptions, variant: Variant, one: Try, verd
     },
     verdict: verdict.accepted ? 'accepted' : 'rejected',
     reason: verdict.reason,
-    measures: verdict.measures,
+    measures: options.hasBaseline ? verdict.measures : withoutSeen(verdict.measures),
   }
+}
+
+/** Nobody looked: zeros would say that nothing was seen. */
+function withoutSeen(measures: Verdict['measures']): SynthesisLine['measures'] {
+  const { seenVoxels: _, alreadySeenVoxels: __, shareSeen: ___, ...taken } = measures
+  return taken
 }
 
 function lineStart(
@@ -293,6 +302,7 @@ function lineStart(
     variant: variant.variant,
     tumor,
     attempt,
+    round: variant.round,
     organ: organ.name,
     size: variant.tumors[tumor]!.size,
     seed: config.seed,

@@ -25,6 +25,8 @@ export interface SynthesisLine {
   readonly variant: number
   readonly tumor: number
   readonly attempt: number
+  /** Tries of a variant with the same number were judged together, from 0. */
+  readonly round: number
   readonly organ: OrganName
   readonly size: string
   readonly seed: number
@@ -45,7 +47,8 @@ export interface SynthesisLine {
   readonly checkpoints: { readonly generator: string | null; readonly baseline: string | null }
   readonly verdict: 'accepted' | 'rejected' | 'noRoom'
   readonly reason: string
-  readonly measures: Verdict['measures'] | Record<string, never>
+  /** Where no baseline looked, without what it would have seen. */
+  readonly measures: Readonly<Partial<Verdict['measures']>>
   /** Of the synthetic scan that holds an accepted tumor, below `imagesTr/`. */
   readonly file?: string
   /** True on the last line of a variant: all before it are whole. */

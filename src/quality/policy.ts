@@ -63,10 +63,13 @@ export function settingsFor(
   return { shareSeenThreshold, rules }
 }
 
+/** All that the runtime can measure of a tumor without another look of the baseline. */
+export const MEASURES: readonly RuleName[] = RULE_NAMES.filter((name) => name !== 'alreadySeenShare')
+
 /** The measures that must be taken for the policy, by the names of the runtime's synthesis/measures.py. */
 export function wantedMeasures(policy: QualityPolicy): RuleName[] {
   const ruled = [policy.rules, ...policy.overrides.map(({ rules }) => rules ?? {})]
-  return RULE_NAMES.filter((name) => name !== 'alreadySeenShare' && ruled.some((rules) => rules[name]))
+  return MEASURES.filter((name) => ruled.some((rules) => rules[name]))
 }
 
 /** Whether the baseline must look at the scan before painting, too. */

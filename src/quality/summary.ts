@@ -1,12 +1,12 @@
 import type { OrganName } from '../volume/labels.js'
 import type { Verdict } from './judge.js'
+import type { JudgedKind } from './policy.js'
 
-export interface JudgedTumor {
-  readonly organ: OrganName
+export interface JudgedTumor extends JudgedKind {
   readonly verdict: Verdict
 }
 
-interface OrganSummary {
+interface KindSummary {
   readonly kept: number
   readonly tried: number
   readonly shareSeen: number
@@ -17,26 +17,35 @@ export interface StepSummary {
   readonly kept: number
   readonly tried: number
   readonly noRoom: number
-  readonly byOrgan: Readonly<Partial<Record<OrganName, OrganSummary>>>
+  readonly byOrgan: Readonly<Partial<Record<OrganName, KindSummary>>>
+  readonly byKind: readonly (JudgedKind & KindSummary)[]
 }
 
 /** The tumors of a step in numbers. The order in which ranks answered does not matter. */
 export function summarise(judged: readonly JudgedTumor[], noRoom: number): StepSummary {
-  const organs = [...new Set(judged.map((tumor) => tumor.organ))].sort()
-  const byOrgan = Object.fromEntries(
-    organs.map((organ) => [organ, summary(judged.filter((tumor) => tumor.organ === organ))]),
-  )
   const all = summary(judged)
   return {
     shareSeen: judged.length > 0 ? all.shareSeen : null,
     kept: all.kept,
     tried: all.tried,
     noRoom,
-    byOrgan,
+    byOrgan: Object.fromEntries(grouped(judged, 'organ').map((group) => [group[0]!.organ, summary(group)])),
+    byKind: grouped(judged, 'organ').flatMap((group) =>
+      grouped(group, 'size').map((kind) => {
+        const { organ, size } = kind[0]!
+        return { organ, size, ...summary(kind) }
+      }),
+    ),
   }
 }
 
-function summary(judged: readonly JudgedTumor[]): OrganSummary {
+/** Never empty ones, sorted by name. */
+function grouped(judged: readonly JudgedTumor[], key: keyof JudgedKind): JudgedTumor[][] {
+  const names = [...new Set(judged.map((tumor) => tumor[key]))].sort()
+  return names.map((name) => judged.filter((tumor) => tumor[key] === name))
+}
+
+function summary(judged: readonly JudgedTumor[]): KindSummary {
   const shares = judged.map((tumor) => tumor.verdict.measures.shareSeen).sort((a, b) => a - b)
   return {
     kept: judged.filter((tumor) => tumor.verdict.accepted).length,

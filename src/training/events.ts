@@ -58,6 +58,14 @@ export interface SynthesisEvent extends Timed {
   readonly byOrgan: Readonly<
     Partial<Record<OrganName, { readonly kept: number; readonly tried: number; readonly shareSeen: number }>>
   >
+  /** The same by organ and size, sorted. */
+  readonly byKind: readonly {
+    readonly organ: OrganName
+    readonly size: string
+    readonly kept: number
+    readonly tried: number
+    readonly shareSeen: number
+  }[]
 }
 
 /** The segmentor on the validation cases. */

@@ -8,9 +8,11 @@ import { readJsonLog } from '../../src/jsonl.js'
 import type { StageContext } from '../../src/pipeline/context.js'
 import type { ListedCase } from '../../src/pipeline/data.js'
 import type { ModelRuntime } from '../../src/pipeline/ports.js'
+import { sweepLedger } from '../../src/pipeline/sweep.js'
 import { synthesizeCases } from '../../src/pipeline/synthesize.js'
 import type { Synthesis } from '../../src/pipeline/synthetic-dataset.js'
 import type { SynthesisLine } from '../../src/quality/ledger.js'
+import { synthesisLineSchema } from '../../src/quality/ledger-schema.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 import { memoryRuntime } from './memory-run.js'
 
@@ -104,6 +106,21 @@ describe('an offline synthesis', () => {
       [0, 1, 2].map((variant) => [`./imagesTr/a_v00${variant}.nii.gz`, 'Mine/a']),
     )
     expect(list.training).toHaveLength(3)
+  })
+
+  it('leaves a ledger that its published schema describes, and that other thresholds can be tried on', async () => {
+    const folder = temporaryFolder()
+    const out = join(folder, 'out')
+    const { ledger } = await made(configOf(folder), out)
+    for (const line of ledger) synthesisLineSchema.parse(line)
+    expect(() => synthesisLineSchema.parse({ ...ledger[0], verdict: 'perhaps' })).toThrow()
+    const sweep = await sweepLedger({ ledger: out, thresholds: [0.5] })
+    expect(sweep.asItStands.tries).toEqual({ kept: ledger.length, of: ledger.length })
+    expect(sweep.asItStands.reasons).toEqual({ notJudged: ledger.length })
+    await expect(sweepLedger({ ledger: folder })).rejects.toThrow(
+      'does not say what its ledger was made under',
+    )
+    await expect(sweepLedger({ ledger: out, set: ['seed=3'] })).rejects.toThrow('quality.KEY=VALUE alone')
   })
 
   it('gives its children the patient, fold and part of their hosts', async () => {

@@ -12,9 +12,9 @@ const published: QualityPolicy = {
   overrides: [],
 }
 
-function tumor(organ: OrganName, seenVoxels: number): JudgedTumor {
+function tumor(organ: OrganName, seenVoxels: number, size = 'small'): JudgedTumor {
   const measures = { syntheticVoxels: 1000, seenVoxels, alreadySeenVoxels: 0, contrast: 0 }
-  return { organ, verdict: judge({ organ, size: 'small' }, measures, published, true) }
+  return { organ, size, verdict: judge({ organ, size }, measures, published, true) }
 }
 
 test('a step is told as means and counts, in all and by organ', () => {
@@ -26,6 +26,15 @@ test('a step is told as means and counts, in all and by organ', () => {
   expect(summary.byOrgan.kidney!.shareSeen).toBeCloseTo(0.1, 8)
 })
 
+test('a step is told by organ and size, sorted', () => {
+  const tumors = [tumor('liver', 900, 'tiny'), tumor('kidney', 100), tumor('liver', 900), tumor('liver', 500)]
+  expect(summarise(tumors, 0).byKind.map(({ shareSeen: _, ...kind }) => kind)).toEqual([
+    { organ: 'kidney', size: 'small', kept: 0, tried: 1 },
+    { organ: 'liver', size: 'small', kept: 1, tried: 2 },
+    { organ: 'liver', size: 'tiny', kept: 1, tried: 1 },
+  ])
+})
+
 test('the order in which ranks answer changes not even the last bit', () => {
   const tumors = [3, 141, 592, 653, 589, 793].map((seen, n) =>
     tumor(n % 2 === 0 ? 'liver' : 'pancreas', seen),
@@ -34,6 +43,6 @@ test('the order in which ranks answer changes not even the last bit', () => {
 })
 
 test('a step without a tumor has no share, which is not a share of 0', () => {
-  expect(summarise([], 4)).toEqual({ shareSeen: null, kept: 0, tried: 0, noRoom: 4, byOrgan: {} })
+  expect(summarise([], 4)).toEqual({ shareSeen: null, kept: 0, tried: 0, noRoom: 4, byOrgan: {}, byKind: [] })
   expect(summarise([tumor('liver', 0)], 0).shareSeen).toBe(0)
 })

@@ -52,6 +52,7 @@ export function synthesis(at: number, changes: Partial<SynthesisEvent> = {}): Sy
     tried: 2,
     noRoom: 0,
     byOrgan,
+    byKind: [{ organ: 'liver', size: 'small', ...byOrgan.liver }],
     ...changes,
   }
 }

@@ -22,7 +22,17 @@ function step(at: number): RunEvent {
 }
 
 function synthesis(at: number): RunEvent {
-  return { time, type: 'synthesis', step: at, shareSeen: null, kept: 0, tried: 0, noRoom: 0, byOrgan: {} }
+  return {
+    time,
+    type: 'synthesis',
+    step: at,
+    shareSeen: null,
+    kept: 0,
+    tried: 0,
+    noRoom: 0,
+    byOrgan: {},
+    byKind: [],
+  }
 }
 
 function validation(at: number): RunEvent {

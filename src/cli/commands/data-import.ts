@@ -1,11 +1,13 @@
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
+import { Argument } from 'commander'
 import { loadConfig } from '../../config/load.js'
 import { ownDatasets } from '../../curation/curate.js'
 import { withFileFacts, withMeasures } from '../../curation/file-facts.js'
 import { importLists } from '../../curation/import.js'
 import { manifestJsonSchema, writeManifest } from '../../curation/manifest.js'
 import { toldMap } from '../../curation/remap.js'
+import { ledgerJsonSchema } from '../../quality/ledger-schema.js'
 import type { Region } from '../../volume/labels.js'
 import { wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
@@ -59,6 +61,11 @@ export const addDataImport: AddCommand = (data, io) => {
       printResult(io, options.output, result, () => `${cases.length} cases in ${options.out}`)
     })
   withExample(data.command('schema'), 'freetumor data schema > manifest.schema.json')
-    .description('prints the JSON schema of a manifest')
-    .action(() => io.print(JSON.stringify(manifestJsonSchema(), null, 2)))
+    .description('prints the JSON schema of a manifest, or of a line of ledger.jsonl')
+    .addArgument(
+      new Argument('[of]', 'what the schema is of').choices(['manifest', 'ledger']).default('manifest'),
+    )
+    .action((of: 'manifest' | 'ledger') =>
+      io.print(JSON.stringify(of === 'ledger' ? ledgerJsonSchema() : manifestJsonSchema(), null, 2)),
+    )
 }

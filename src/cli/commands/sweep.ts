@@ -1,0 +1,66 @@
+import { resolve } from 'node:path'
+import { InvalidArgumentError } from 'commander'
+import { type Sweep, sweepLedger } from '../../pipeline/sweep.js'
+import type { SweepRow } from '../../quality/sweep.js'
+import { printResult } from '../output.js'
+import { type AddCommand, outputOption, withExample } from '../program.js'
+
+interface Options {
+  readonly config?: string
+  readonly set?: string[]
+  readonly thresholds?: readonly number[]
+  readonly output: 'text' | 'json'
+}
+
+/** `freetumor sweep LEDGER`: what other thresholds and rules would have kept. */
+export const addSweepCommand: AddCommand = (program, io) => {
+  withExample(
+    program.command('sweep'),
+    'freetumor sweep synthetic --thresholds 0.3,0.5,0.7',
+    'freetumor sweep synthetic --set quality.rules.volumeMl.min=0.1 quality.rules.contrastHu.max=-15',
+  )
+    .description(
+      'judges the tumors of a ledger again under other thresholds and rules; computes nothing anew',
+    )
+    .argument('<ledger>', 'a ledger, or the folder of a run or of a synthetic data set')
+    .option('--thresholds <numbers>', 'shares seen, separated by commas (default: 0.1 to 0.9)', shares)
+    .option('--config <file>', 'its quality is tried; default: what the ledger was made under')
+    .option('--set <quality.key=value...>', 'lay values over that')
+    .addOption(outputOption())
+    .action(async (ledger: string, { config, set, thresholds, output }: Options) => {
+      const sweep = await sweepLedger({
+        ledger: resolve(io.cwd, ledger),
+        config: config === undefined ? undefined : resolve(io.cwd, config),
+        set,
+        thresholds,
+      })
+      printResult(io, output, sweep, () => inWords(sweep))
+    })
+}
+
+function shares(text: string): number[] {
+  const values = text.split(',').map((one) => (one.trim() === '' ? Number.NaN : Number(one)))
+  if (values.some((value) => !(value >= 0 && value <= 1)))
+    throw new InvalidArgumentError('numbers from 0 to 1 were expected, separated by commas.')
+  return values
+}
+
+function inWords({ asItStands, thresholds }: Sweep): string {
+  const kinds = asItStands.byKind.map(({ organ, size }) => `${organ} ${size}`)
+  const line = (name: string, row: SweepRow): string =>
+    [name.padEnd(10), counts(row.tries), counts(row.tumors), ...row.byKind.map(counts)].join('  ')
+  return [
+    ['threshold ', 'tries'.padEnd(13), 'tumors'.padEnd(13), ...kinds.map((name) => name.padEnd(13))].join(
+      '  ',
+    ),
+    ...thresholds.map((row) => line(String(row.threshold), row)),
+    line('the policy', asItStands),
+    `by reason  ${Object.entries(asItStands.reasons)
+      .map(([reason, count]) => `${reason} ${count}`)
+      .join(', ')}`,
+  ].join('\n')
+}
+
+function counts({ kept, of }: { readonly kept: number; readonly of: number }): string {
+  return `${kept} of ${of}`.padEnd(13)
+}

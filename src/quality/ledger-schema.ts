@@ -1,0 +1,82 @@
+import { z } from 'zod'
+import { RULE_NAMES } from './policy.js'
+
+const natural = z.int().min(0)
+const vec3 = z.tuple([z.int(), z.int(), z.int()])
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
+const organ = z.enum(['liver', 'pancreas', 'kidney', 'lung'])
+const verdict = z.enum(['accepted', 'rejected', 'recorded', 'noRoom'])
+const reason = z
+  .string()
+  .describe(
+    `seen, notSeen, empty, notJudged (no baseline), noRoom, or the rule that was broken: ${RULE_NAMES.join(', ')}`,
+  )
+const measures = z
+  .strictObject({
+    syntheticVoxels: natural,
+    seenVoxels: natural.describe('of those, called tumor by the baseline'),
+    alreadySeenVoxels: natural.describe('of those, called tumor before painting; 0 where it was not asked'),
+    shareSeen: z.number().min(0).max(1),
+    contrast: z.number().describe('mean windowed intensity, after less before painting'),
+    ...Object.fromEntries(RULE_NAMES.map((name) => [name, z.number()])),
+  })
+  .partial()
+
+/** A line of an offline synthesis' ledger. */
+export const synthesisLineSchema = z.strictObject({
+  case: z.string().min(1),
+  host: z.string().nullable().describe("SHA-256 of the host's image; null when no variant of it was written"),
+  variant: natural,
+  tumor: natural,
+  attempt: natural,
+  round: natural.describe('tries of a variant with the same number were judged together'),
+  organ,
+  size: z.enum(['tiny', 'small', 'medium', 'large']),
+  seed: natural,
+  k: z.array(z.union([z.string(), z.int()])).describe("key of this try's random numbers"),
+  plan: z
+    .strictObject({
+      centre: vec3,
+      radii: vec3,
+      boxOrigin: vec3,
+      boxShape: vec3,
+      edgeSigma: z.number(),
+      textureIndex: natural,
+      textureStart: vec3,
+      handcraftedDifference: z.number(),
+    })
+    .nullable()
+    .describe('voxels of the prepared case; null where no place was found'),
+  checkpoints: z.strictObject({ generator: sha256.nullable(), baseline: sha256.nullable() }),
+  verdict: verdict.exclude(['recorded']),
+  reason,
+  measures,
+  file: z
+    .string()
+    .optional()
+    .describe('of the synthetic scan that holds it, below imagesTr/; accepted ones only'),
+  last: z.literal(true).optional().describe('of its variant: all lines before are whole'),
+  time: z.iso.datetime(),
+})
+
+/** A line of a training's ledger. */
+export const trainingLineSchema = z.strictObject({
+  step: natural,
+  item: natural,
+  crop: natural,
+  case: z.string().min(1),
+  organ: organ.optional(),
+  size: z.string().optional(),
+  draw: natural.optional(),
+  verdict,
+  reason,
+  measures: measures.optional(),
+})
+
+/** The JSON schema of a line of `ledger.jsonl`. */
+export function ledgerJsonSchema(): Record<string, unknown> {
+  return {
+    title: 'a line of ledger.jsonl: of an offline synthesis, or of a training',
+    ...z.toJSONSchema(z.union([synthesisLineSchema, trainingLineSchema])),
+  }
+}
