@@ -22,6 +22,8 @@ export interface SweepOptions {
 export interface Sweep {
   readonly ledger: string
   readonly policy: QualityPolicy
+  /** False: nobody looked at the tumors, and no threshold makes a difference. */
+  readonly hasBaseline: boolean
   /** The policy as it stands. */
   readonly asItStands: SweepRow
   /** The same with another threshold each. */
@@ -50,6 +52,7 @@ export async function sweepLedger(options: SweepOptions): Promise<Sweep> {
   return {
     ledger,
     policy,
+    hasBaseline: swept.hasBaseline,
     asItStands: judgeAgain(swept, policy),
     thresholds: sweepThresholds(swept, policy, options.thresholds ?? THRESHOLDS),
   }
