@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import torch
 
@@ -52,7 +53,7 @@ class Pair:
         self._meet, self._values = threading.Barrier(2), {}
 
     def rank(self, number):
-        return type("Rank", (), {"first": number == 0, "size": 2, "maximum": lambda _, own: self._maximum(number, own)})()
+        return SimpleNamespace(first=number == 0, maximum=lambda own: self._maximum(number, own))
 
     def _maximum(self, number, own):
         self._values[number] = own
