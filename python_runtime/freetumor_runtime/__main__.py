@@ -54,7 +54,7 @@ def run_job(spec: config.JobSpec, ranks, wires: Wires) -> Iterator[Event]:
     if isinstance(spec, config.PredictSpec):
         from freetumor_runtime.jobs.predict import predict
 
-        return predict(spec, ranks)
+        return predict(spec, ranks, wires.cases)
     if isinstance(spec, config.SynthesizeSpec):
         from freetumor_runtime.jobs.synthesize import synthesize
 

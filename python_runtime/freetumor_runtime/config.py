@@ -155,22 +155,43 @@ class PrepareSpec:
 class PredictCase:
     id: str
     image: str
-    output: str
+    # label map on the scan's grid
+    organMask: str | None
+    # of its files
+    name: str
 
 
 @dataclass(frozen=True)
 class PredictSpec:
     job: str
     directory: str
-    checkpoint: str
-    patchMerging: str | None
+    members: tuple[BaselineSpec, ...]
     device: str
+    processesPerNode: int
     threadsPerProcess: int
-    windowHu: tuple[float, ...] | None
-    spacingMm: tuple[float, ...] | None
-    patchVoxels: tuple[int, ...] | None
+    precision: str
+    windowHu: tuple[float, ...]
+    spacingMm: tuple[float, ...]
+    patchVoxels: tuple[int, ...]
     windows: WindowsSpec
-    map: dict[str, int] | None
+    mirrorAxes: tuple[int, ...]
+    cropForeground: bool
+    # lowerEnd or minimum
+    padding: str
+    minForeground: float
+    # original or prepared
+    grid: str
+    # nearest (of the mask) or linear (of the logits, then argmax)
+    resampling: str
+    # uint8 or scan
+    dataType: str
+    tumorOutputs: tuple[int, ...]
+    # of an organ mask; none: every id but 0
+    organIds: tuple[int, ...]
+    # one id of the mask for each output
+    maskIds: tuple[int, ...]
+    # outputs
+    probabilities: tuple[int, ...]
     cases: tuple[PredictCase, ...]
 
 

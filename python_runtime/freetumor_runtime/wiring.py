@@ -14,8 +14,8 @@ from pathlib import Path
 
 from freetumor_runtime.bridge.calls import CallClient
 from freetumor_runtime.bridge.control import ControlClient
-from freetumor_runtime.bridge.feed import FeedClient, VariantClient
-from freetumor_runtime.config import JobSpec, ServeSpec, SynthesizeSpec, TrainingSpec
+from freetumor_runtime.bridge.feed import CaseClient, FeedClient, VariantClient
+from freetumor_runtime.config import JobSpec, PredictSpec, ServeSpec, SynthesizeSpec, TrainingSpec
 from freetumor_runtime.data.calls import CallResult, CallSource, SegmentCall, SynthesizeCall
 from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
 from freetumor_runtime.data.frames import CropMeasures, FrameSource
@@ -40,14 +40,15 @@ from freetumor_runtime.training.boundary import LiveCommand
 
 @dataclass
 class Wires:
-    """The job's two connections; only rank 0 has control. Trainings have a feed, offline synthesis has variants, a warm
-    runtime has calls."""
+    """The job's two connections; only rank 0 has control. Trainings have a feed, offline synthesis variants, prediction
+    cases, a warm runtime calls."""
 
     control: ControlClient | None
     feed: FrameSource | None
     variants: VariantSource | None
+    cases: "CaseFeed | None"
     calls: CallSource | None
-    client: FeedClient | VariantClient | CallClient | None
+    client: FeedClient | VariantClient | CaseClient | CallClient | None
     board: Board | None
 
     def report(self, event: Event) -> None:
@@ -75,13 +76,16 @@ class Wires:
 def connect(spec: JobSpec, ranks) -> Wires:
     """Dials the addresses that the environment names."""
     rank = 0 if ranks is None else ranks.rank
-    feed, variants, calls, client = None, None, None, None
+    feed, variants, cases, calls, client = None, None, None, None, None
     if isinstance(spec, TrainingSpec):
         client = FeedClient(os.environ["FREETUMOR_FEED"], rank)
         feed = CropFeed(client)
     elif isinstance(spec, SynthesizeSpec):
         client = VariantClient(os.environ["FREETUMOR_FEED"], rank)
         variants = VariantFeed(client)
+    elif isinstance(spec, PredictSpec):
+        client = CaseClient(os.environ["FREETUMOR_FEED"], rank)
+        cases = CaseFeed(client)
     control = None
     if rank == 0:
         control = ControlClient(os.environ["FREETUMOR_CONTROL"], os.environ["FREETUMOR_TOKEN"], _hello(ranks))
@@ -90,7 +94,7 @@ def connect(spec: JobSpec, ranks) -> Wires:
         client = CallClient(os.environ["FREETUMOR_FEED"], rank)
         calls = CallFeed(client, control)
     board = Board(spec.runDirectory) if isinstance(spec, TrainingSpec) and rank == 0 else None
-    return Wires(control, feed, variants, calls, client, board)
+    return Wires(control, feed, variants, cases, calls, client, board)
 
 
 class CropFeed:
@@ -181,6 +185,19 @@ class CallFeed:
             refusal=refusal,
         )
         self._client.answer(message, result.tensors)
+
+
+class CaseFeed:
+    """CaseSource over the case client."""
+
+    def __init__(self, client: CaseClient) -> None:
+        self._client = client
+
+    def next(self) -> str | None:
+        return self._client.next()
+
+    def done(self, case_id: str, result: dict) -> None:
+        self._client.done(case_id, json.dumps(result, allow_nan=False))
 
 
 def record_failure(error: BaseException, wires: Wires | None) -> None:

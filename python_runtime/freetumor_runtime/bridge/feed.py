@@ -165,6 +165,27 @@ class VariantClient:
         self._socket.close()
 
 
+class CaseClient:
+    """The end of a job that is handed its cases one by one."""
+
+    def __init__(self, address: str, rank: int) -> None:
+        self._socket = FeedSocket(address, rank)
+
+    def next(self) -> str | None:
+        self._socket.send(feed_pb2.CaseRequest())
+        message = self._socket.receive()
+        if message.kind != _PACKAGE + "CaseOrder":
+            raise ProtocolError(f"the feeder sent {message.kind!r}, CaseOrder was expected")
+        order = feed_pb2.CaseOrder.FromString(message.body)
+        return None if order.finished else order.case_id
+
+    def done(self, case_id: str, json: str) -> None:
+        self._socket.send(feed_pb2.CaseDone(case_id=case_id, json=json))
+
+    def close(self) -> None:
+        self._socket.close()
+
+
 def _expected(steps: set[int], step: int, kind: str) -> None:
     if step not in steps:
         raise ProtocolError(f"{kind} of step {step} came, which was not asked for")

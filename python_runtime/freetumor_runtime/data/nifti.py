@@ -4,6 +4,7 @@ The twin of src/volume/nifti.ts: both give the same verdict with the same reason
 """
 
 import gzip
+import hashlib
 import os
 import stat
 import struct
@@ -63,6 +64,12 @@ def check_nifti(path: str, max_bytes: int = DEFAULT_MAX_BYTES) -> NiftiHeader:
     return _read(path, max_bytes)[0]
 
 
+def read_header(path: str) -> NiftiHeader:
+    """What the header says, judged; the voxels are not looked at. Raises NiftiError."""
+    with _open(path) as file:
+        return _judge(_start(file, path), path)
+
+
 def load_nifti(path: str, max_bytes: int = DEFAULT_MAX_BYTES) -> tuple[np.ndarray, np.ndarray]:
     """One 3-D volume: array [X, Y, Z] in the stored type, or floating point where a rescale applies, and its affine.
 
@@ -85,11 +92,11 @@ def load_stored(path: str, max_bytes: int = DEFAULT_MAX_BYTES) -> tuple[NiftiHea
     return header, stored, raw_header
 
 
-def save_nifti(path: str, array: np.ndarray, affine: np.ndarray, dtype: type[np.generic] | np.dtype) -> None:
+def save_nifti(path: str, array: np.ndarray, affine: np.ndarray, dtype: type[np.generic] | np.dtype) -> str:
     """Writes array [X, Y, Z] with a fresh header: sform, qform when the axes are at right angles, millimetres.
 
-    Values must fit `dtype`. Written aside, synced and renamed. Gzipped when the name ends in .gz; the same input always
-    gives the same bytes.
+    Returns the file's SHA-256. Values must fit `dtype`. Written aside, synced and renamed. Gzipped when the name ends
+    in .gz; the same input always gives the same bytes.
     """
     image = nibabel.Nifti1Image(_converted(array, np.dtype(dtype), path), None)
     header = image.header
@@ -102,6 +109,7 @@ def save_nifti(path: str, array: np.ndarray, affine: np.ndarray, dtype: type[np.
     if str(path).endswith(".gz"):
         content = gzip.compress(content, compresslevel=3, mtime=0)
     write_synced(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _read(path: str, max_bytes: int) -> tuple[NiftiHeader, np.ndarray]:

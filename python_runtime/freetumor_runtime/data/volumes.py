@@ -10,6 +10,8 @@ from monai.transforms import CropForeground, Orientation, Spacing, SpatialResamp
 from torch import Tensor
 
 from freetumor_runtime.data.nifti import load_nifti
+from freetumor_runtime.data.original_grid import GridRoute, grid_route, nearest_on_scan
+from freetumor_runtime.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -22,35 +24,49 @@ class PreparedImage:
     source_affine: np.ndarray
 
 
-def load_prepared_image(path: str, spacing_mm: Sequence[float], window_lower_hu: float) -> PreparedImage:
-    """METHOD 4 without a label: RAS, spacing (bilinear), crop to HU above the window's lower end."""
+def load_prepared_image(
+    path: str, spacing_mm: Sequence[float], window_lower_hu: float, crop_foreground: bool = True
+) -> PreparedImage:
+    """METHOD 4 without a label: RAS, spacing (bilinear), crop to HU above the window's lower end unless told otherwise.
+
+    Raises DataError for a file that is no CT: damaged, not finite, nothing above the lower end.
+    """
     data, affine = load_nifti(path)
-    return prepared_image(
-        torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32)), affine, spacing_mm, window_lower_hu
-    )
+    if not np.isfinite(data).all():
+        raise DataError(f"{path}: finite HU were expected, found NaN or infinity", "repair or remove the file")
+    image_IJK = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))
+    del data
+    prepared = prepared_image(image_IJK, affine, spacing_mm, window_lower_hu, crop_foreground)
+    if not (prepared.image_hu > window_lower_hu).any():
+        raise DataError(f"{path}: no voxel lies above {window_lower_hu} HU", "is this a CT in Hounsfield units?")
+    return prepared
 
 
 def prepared_image(
-    image_IJK: Tensor, affine: np.ndarray, spacing_mm: Sequence[float], window_lower_hu: float
+    image_IJK: Tensor,
+    affine: np.ndarray,
+    spacing_mm: Sequence[float],
+    window_lower_hu: float,
+    crop_foreground: bool = True,
 ) -> PreparedImage:
-    """The same of float32 HU in memory."""
+    """The same of float32 HU in memory; with nothing above the lower end it is not cropped."""
     source_shape = tuple(image_IJK.shape)
     image = MetaTensor(image_IJK[None], affine=torch.as_tensor(affine, dtype=torch.float64))
     image = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))(image)
     image = Spacing(pixdim=tuple(spacing_mm), mode="bilinear")(image)
-    if bool((image > window_lower_hu).any()):
+    if crop_foreground and bool((image > window_lower_hu).any()):
         image = CropForeground(select_fn=lambda values: values > window_lower_hu, margin=0)(image)
     hu = image[0].round().clamp(-32768, 32767).to(torch.int16).cpu().numpy()
     return PreparedImage(np.asarray(hu), np.asarray(image.affine), source_shape, np.asarray(affine))
 
 
+def route_to_scan(prepared: PreparedImage) -> GridRoute:
+    return grid_route(prepared.image_hu.shape, prepared.affine, prepared.source_shape, prepared.source_affine)
+
+
 def to_original_grid(mask: np.ndarray, prepared: PreparedImage) -> np.ndarray:
     """uint8 mask on the prepared grid -> uint8 on the scan's own grid, nearest neighbour; 0 outside the crop."""
-    source = MetaTensor(torch.from_numpy(mask.astype(np.float32))[None], affine=prepared.affine)
-    resampled: Tensor = SpatialResample(mode="nearest", padding_mode="zeros")(
-        source, dst_affine=prepared.source_affine, spatial_size=prepared.source_shape
-    )
-    return np.asarray(resampled[0]).astype(np.uint8)
+    return nearest_on_scan(mask, route_to_scan(prepared))
 
 
 def logits_to_original_grid(logits_CXYZ: Tensor, prepared: PreparedImage) -> Tensor:

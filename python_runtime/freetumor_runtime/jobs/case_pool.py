@@ -65,7 +65,7 @@ def _run_pool(
         futures: dict[Future, Case] = {}
         try:
             for case in cases:
-                futures[pool.submit(_outcome, case, work, fewer_workers)] = case
+                futures[pool.submit(outcome_of, case, work, fewer_workers)] = case
         except BrokenProcessPool:
             # It died while cases were still being handed over.
             handed = {case.id for case in futures.values()}
@@ -106,13 +106,14 @@ def _start_worker() -> None:
     threading.Thread(target=leave_with_parent, daemon=True).start()
 
 
-def _outcome(case: Case, work: Work, fewer_workers: str) -> dict[str, Any]:
+def outcome_of(case: Case, work: Work, less_memory: str) -> dict[str, Any]:
+    """What `work(case)` returns, or `{error: {kind, message, hint}}`; `less_memory` says how to need less of it."""
     try:
         return work(case)
     except FreetumorError as error:
         return _failure(error.kind, str(error), error.hint)
-    except MemoryError:
-        return _failure("environment", f"case {case.id}: not enough memory", fewer_workers)
+    except (MemoryError, torch.OutOfMemoryError):
+        return _failure("environment", f"case {case.id}: not enough memory", less_memory)
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         message = f"case {case.id}: {type(error).__name__} in {where.name}: {error}"

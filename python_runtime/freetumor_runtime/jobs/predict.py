@@ -1,61 +1,204 @@
-"""Label maps of whole scans by sliding windows, on the grid of the scan (METHOD 11).
+"""Label maps of whole scans by sliding windows, on the scan's own grid or the prepared one (METHOD 11).
 
-freetumor predict --checkpoint model.pt --images DIR --out DIR
+    freetumor predict --checkpoint model.pt --images DIR --out DIR
+
+Every rank asks for cases until none is left; TypeScript hands them out and keeps the record.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from time import perf_counter
+from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from freetumor_runtime.config import PredictCase, PredictSpec
 from freetumor_runtime.data.crops import window
-from freetumor_runtime.data.nifti import save_nifti
-from freetumor_runtime.data.volumes import load_prepared_image, to_original_grid
-from freetumor_runtime.data.windows import segment_volume
-from freetumor_runtime.errors import FreetumorError, UsageError
-from freetumor_runtime.events import CaseResult, Event, Finished
-from freetumor_runtime.models.checkpoint import LoadedSegmentor, load_segmentor
+from freetumor_runtime.data.ensemble import Predictor, ensemble_volume, predictor_of, to_probabilities
+from freetumor_runtime.data.grids import align_label
+from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti
+from freetumor_runtime.data.original_grid import (
+    GridRoute,
+    grid_route,
+    linear_on_scan,
+    nearest_on_scan,
+    needed_on_prepared,
+)
+from freetumor_runtime.data.volumes import PreparedImage, load_prepared_image
+from freetumor_runtime.data.windows import Segmented, segment_volume
+from freetumor_runtime.errors import CheckpointError, DataError
+from freetumor_runtime.events import Event, Finished
+from freetumor_runtime.jobs.case_pool import outcome_of
+from freetumor_runtime.models.checkpoint import load_segmentor
 from freetumor_runtime.training.ranks import Ranks
 
 
-def predict(spec: PredictSpec, ranks: Ranks) -> Iterator[Event]:
-    segmentor = load_segmentor(spec.checkpoint, spec.patchMerging, ranks.device)
-    for case in spec.cases[ranks.rank :: ranks.size]:
-        try:
-            result = predict_case(spec, segmentor, case, ranks.device)
-        except FreetumorError as error:
-            result = {"error": {"kind": error.kind, "message": str(error), "hint": error.hint}}
-        yield CaseResult(case.id, result)
+class CaseSource(Protocol):
+    """Hands out the ids of cases, to whichever rank asks first."""
+
+    def next(self) -> str | None: ...
+
+    def done(self, case_id: str, result: dict) -> None: ...
+
+
+def predict(spec: PredictSpec, ranks: Ranks, source: CaseSource) -> Iterator[Event]:
+    members = load_members(spec, ranks.device)
+    cases = {case.id: case for case in spec.cases}
+    work = partial(predict_case, spec, members, ranks.device)
+    while (case_id := source.next()) is not None:
+        source.done(case_id, outcome_of(cases[case_id], work, "lower --window-batch or --processes"))
     yield Finished(0, "completed", "")
 
 
-def predict_case(spec: PredictSpec, segmentor: LoadedSegmentor, case: PredictCase, device: torch.device) -> dict:
-    """Writes the mask of one scan; returns {output, seconds, labelVoxels}."""
+def load_members(spec: PredictSpec, device: torch.device) -> list[Predictor]:
+    members = []
+    for member in spec.members:
+        loaded = load_segmentor(member.checkpoint, member.patchMerging, device)
+        if loaded.facts["outputs"] != len(spec.maskIds):
+            raise CheckpointError(
+                f"{member.checkpoint}: {loaded.facts['outputs']} outputs, {len(spec.maskIds)} were expected",
+                "was the file replaced just now?",
+            )
+        members.append(predictor_of(loaded.network, spec.mirrorAxes, spec.precision))
+    return members
+
+
+def predict_case(spec: PredictSpec, members: list[Predictor], device: torch.device, case: PredictCase) -> dict:
+    """Writes the mask of one scan, and probabilities where they are wanted.
+
+    Returns `{files: {name: sha256}, seconds: {read, segment, write}, windows: {all, computed, blank, leftOut},
+    labelVoxels}`; names are relative to the output folder, voxels are by id of the mask.
+    """
     started = perf_counter()
-    window_hu = spec.windowHu or told(segmentor, "windowHu")
-    spacing_mm = spec.spacingMm or told(segmentor, "spacingMm")
-    patch = spec.patchVoxels or told(segmentor, "patchVoxels")
-    prepared = load_prepared_image(case.image, spacing_mm, window_hu[0])
-    image_XYZ = window(torch.from_numpy(prepared.image_hu).to(device), window_hu)
+    scan = OpenScan.open(spec, case)
+    image_XYZ = window(torch.from_numpy(scan.prepared.image_hu).to(device), spec.windowHu)
+    read = perf_counter()
+    segmented = ensemble_volume(members, partial(segment_member, spec, image_XYZ, scan))
+    values_CXYZ = segmented.logits_CXYZ
+    segment = perf_counter()
+    mask, affine = mask_of(spec, scan, values_CXYZ)
+    written = np.asarray(spec.maskIds, np.uint8)[mask]
+    dtype = np.dtype(np.uint8) if spec.dataType == "uint8" else read_header(case.image).dtype.newbyteorder("=")
+    name = f"{case.name}.nii.gz"
+    files = {name: save_nifti(str(Path(spec.directory) / name), written, affine, dtype)}
+    if spec.probabilities:
+        probabilities_CXYZ = values_CXYZ if len(members) > 1 else to_probabilities(values_CXYZ)
+        files |= write_probabilities(spec, scan, case, probabilities_CXYZ)
+    end = perf_counter()
+    return {
+        "files": files,
+        "seconds": {"read": read - started, "segment": segment - read, "write": end - segment},
+        "windows": {
+            "all": segmented.windows,
+            "computed": segmented.computed,
+            "blank": segmented.blank,
+            "leftOut": segmented.left_out,
+        },
+        "labelVoxels": np.bincount(written.ravel(order="K"), minlength=max(spec.maskIds) + 1).tolist(),
+    }
+
+
+@dataclass(frozen=True)
+class OpenScan:
+    """A prepared scan, the way back to its own grid, and where a tumor may be (bool [I, J, K]; None: anywhere)."""
+
+    prepared: PreparedImage
+    route: GridRoute
+    organ_IJK: np.ndarray | None
+
+    @staticmethod
+    def open(spec: PredictSpec, case: PredictCase) -> "OpenScan":
+        prepared = load_prepared_image(case.image, spec.spacingMm, spec.windowHu[0], spec.cropForeground)
+        route = grid_route(prepared.image_hu.shape, prepared.affine, prepared.source_shape, prepared.source_affine)
+        organ_IJK = None if case.organMask is None else load_organ(spec, case.organMask, prepared)
+        return OpenScan(prepared, route, organ_IJK)
+
+
+def load_organ(spec: PredictSpec, path: str, prepared: PreparedImage) -> np.ndarray:
+    label, affine = load_nifti(path)
+    aligned = align_label(label, affine, prepared.source_shape, prepared.source_affine)
+    if aligned is None:
+        raise DataError(f"{path}: its grid is not that of its scan", "resample the organ mask onto the scan")
+    organ_IJK = np.isin(aligned, spec.organIds) if spec.organIds else aligned != 0
+    if not organ_IJK.any():
+        ids = ", ".join(map(str, spec.organIds)) or "above 0"
+        raise DataError(f"{path}: no voxel has an id {ids}", "name the organ's ids with --organ-ids")
+    return organ_IJK
+
+
+def segment_member(spec: PredictSpec, image_XYZ: Tensor, scan: OpenScan, member: Predictor) -> Segmented:
     windows = spec.windows
-    logits_CXYZ = segment_volume(
-        segmentor.network, image_XYZ, patch, windows.overlap, windows.blend, windows.windowBatch
+    return segment_volume(
+        member,
+        image_XYZ,
+        spec.patchVoxels,
+        windows.overlap,
+        windows.blend,
+        windows.windowBatch,
+        padding_value=float(image_XYZ.min()) if spec.padding == "minimum" else 0.0,
+        wanted_XYZ=wanted_voxels(spec, scan),
+        min_foreground=spec.minForeground,
     )
-    mask = logits_CXYZ.argmax(0).to(torch.uint8).cpu().numpy()
-    if spec.map is not None:
-        lookup = np.array([spec.map.get(str(value), value) for value in range(logits_CXYZ.shape[0])], np.uint8)
-        mask = lookup[mask]
-    original = to_original_grid(mask, prepared)
-    save_nifti(case.output, original, prepared.source_affine, np.uint8)
-    voxels = np.bincount(original.ravel(), minlength=logits_CXYZ.shape[0])
-    return {"output": case.output, "seconds": perf_counter() - started, "labelVoxels": voxels.tolist()}
 
 
-def told(segmentor: LoadedSegmentor, key: str) -> tuple:
-    """A setting of the checkpoint's metadata; never guessed."""
-    value = segmentor.metadata.get(key)
-    if value is None:
-        raise UsageError(f"the checkpoint does not say its {key}", "give --region or --config")
-    return tuple(value)
+def wanted_voxels(spec: PredictSpec, scan: OpenScan) -> Tensor | None:
+    """Where the mask can be anything but background; None for anywhere.
+
+    With an organ mask nothing but tumors inside it is left when no other output has an id in the mask.
+    """
+    others = [one for output, one in enumerate(spec.maskIds) if output not in spec.tumorOutputs]
+    if scan.organ_IJK is None or any(others) or spec.probabilities:
+        return None
+    needed_XYZ = needed_on_prepared(scan.organ_IJK, scan.route)
+    return None if needed_XYZ is None else torch.from_numpy(needed_XYZ)
+
+
+def mask_of(spec: PredictSpec, scan: OpenScan, values_CXYZ: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The winning output of each voxel, uint8, on the grid that is wanted, and that grid's affine."""
+    if spec.grid == "prepared":
+        mask = values_CXYZ.argmax(0).to(torch.uint8).cpu().numpy()
+        organ = None if scan.organ_IJK is None else organ_on_prepared(scan)
+        return inside_organ(spec, mask, organ), scan.prepared.affine
+    if spec.resampling == "nearest":
+        mask = nearest_on_scan(values_CXYZ.argmax(0).to(torch.uint8).cpu().numpy(), scan.route)
+    else:
+        mask = np.zeros(scan.route.shape, np.uint8, order="F")
+        for planes, values_CIJK, outside in linear_on_scan(values_CXYZ, scan.route):
+            winners = values_CIJK.argmax(0).to(torch.uint8).cpu().numpy()
+            mask[:, :, planes] = np.where(outside, 0, winners)
+    return inside_organ(spec, mask, scan.organ_IJK), scan.prepared.source_affine
+
+
+def inside_organ(spec: PredictSpec, mask: np.ndarray, organ: np.ndarray | None) -> np.ndarray:
+    if organ is not None:
+        mask[np.isin(mask, spec.tumorOutputs) & ~organ] = 0
+    return mask
+
+
+def organ_on_prepared(scan: OpenScan) -> np.ndarray:
+    prepared = scan.prepared
+    back = grid_route(prepared.source_shape, prepared.source_affine, prepared.image_hu.shape, prepared.affine)
+    assert scan.organ_IJK is not None
+    return nearest_on_scan(scan.organ_IJK, back)
+
+
+def write_probabilities(
+    spec: PredictSpec, scan: OpenScan, case: PredictCase, probabilities_CXYZ: Tensor
+) -> dict[str, str]:
+    """One float32 file an output, linearly interpolated on the scan's grid; outside the crop all is background."""
+    files = {}
+    for output in spec.probabilities:
+        one_CXYZ = probabilities_CXYZ[output : output + 1]
+        if spec.grid == "prepared":
+            volume, affine = one_CXYZ[0].cpu().numpy(), scan.prepared.affine
+        else:
+            volume, affine = np.empty(scan.route.shape, np.float32, order="F"), scan.prepared.source_affine
+            for planes, values_CIJK, outside in linear_on_scan(one_CXYZ, scan.route):
+                volume[:, :, planes] = np.where(outside, np.float32(output == 0), values_CIJK[0].cpu().numpy())
+        name = f"probabilities/{case.name}_{output}.nii.gz"
+        files[name] = save_nifti(str(Path(spec.directory) / name), volume, affine, np.float32)
+    return files

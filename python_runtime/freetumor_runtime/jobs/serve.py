@@ -18,7 +18,7 @@ from freetumor_runtime.data.calls import CallResult, CallSource, SegmentCall, Sy
 from freetumor_runtime.data.crops import window
 from freetumor_runtime.data.variants import Attempt
 from freetumor_runtime.data.volumes import logits_to_original_grid, prepared_image, to_original_grid
-from freetumor_runtime.data.windows import segment_volume
+from freetumor_runtime.data.windows import labels_of, segment_volume
 from freetumor_runtime.errors import EnvironmentError, FreetumorError, Stopped, UsageError
 from freetumor_runtime.events import Event, Ready
 from freetumor_runtime.jobs.region import OpenRegion, Tools, lay, look
@@ -121,24 +121,14 @@ def averaged_logits(network: nn.Module, image_XYZ: Tensor, spec: ServeSpec) -> T
     """Logits [C, X, Y, Z]. What fits into one window goes through the network as it is: there is nothing to average."""
     patch, windows = spec.segmentPatchVoxels, spec.segmentWindows
     if any(length > side for length, side in zip(image_XYZ.shape, patch, strict=True)):
-        return segment_volume(network, image_XYZ, patch, windows.overlap, windows.blend, windows.windowBatch)
+        return segment_volume(
+            network, image_XYZ, patch, windows.overlap, windows.blend, windows.windowBatch
+        ).logits_CXYZ
     excess = [side - length for length, side in zip(image_XYZ.shape, patch, strict=True)]
     padding = [part for one in reversed(excess) for part in (one // 2, one - one // 2)]
     logits_CXYZ = network(pad(image_XYZ, padding)[None, None])[0]
     inside = [slice(one // 2, one // 2 + length) for one, length in zip(excess, image_XYZ.shape, strict=True)]
     return logits_CXYZ[(slice(None), *inside)]
-
-
-def labels_of(logits_CXYZ: Tensor) -> Tensor:
-    """argmax over the classes, uint8; the first of equal ones. By passes: on a CPU twenty times as fast as argmax."""
-    best_XYZ = logits_CXYZ[0].clone()
-    labels_XYZ = torch.zeros(best_XYZ.shape, dtype=torch.uint8, device=best_XYZ.device)
-    for label in range(1, logits_CXYZ.shape[0]):
-        is_better = (logits_CXYZ[label] > best_XYZ).view(torch.uint8)
-        # classes go up, so the better one is the larger one
-        torch.maximum(labels_XYZ, is_better * label, out=labels_XYZ)
-        torch.maximum(best_XYZ, logits_CXYZ[label], out=best_XYZ)
-    return labels_XYZ
 
 
 @torch.no_grad()

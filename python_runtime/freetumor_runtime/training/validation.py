@@ -47,10 +47,10 @@ def _count_case(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, path: st
     image, label, _attributes = read_prepared_case(path)
     image_XYZ = window(torch.from_numpy(image).to(ranks.device), spec.windowHu)
     windows = spec.validation.windows
-    logits_CXYZ = segment_volume(
+    segmented = segment_volume(
         segmentor, image_XYZ, spec.patchVoxels, windows.overlap, windows.blend, windows.windowBatch
     )
-    predicted_XYZ = logits_CXYZ.argmax(0).cpu().numpy()
+    predicted_XYZ = segmented.logits_CXYZ.argmax(0).cpu().numpy()
     truth_XYZ = np.asarray(spec.trainingLabels)[label]
     counts = torch.zeros(spec.segmentor.outputs, len(_COUNTS), dtype=torch.float64)
     for label_id in range(1, spec.segmentor.outputs):

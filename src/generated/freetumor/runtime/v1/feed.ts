@@ -169,6 +169,21 @@ export interface VariantWritten {
   json: string;
 }
 
+export interface CaseRequest {
+}
+
+export interface CaseOrder {
+  /** True when no case is left; the rest is empty. */
+  finished: boolean;
+  caseId: string;
+}
+
+/** `json` has the form that the job documents, or is an error. */
+export interface CaseDone {
+  caseId: string;
+  json: string;
+}
+
 function createBaseStepRequest(): StepRequest {
   return { step: 0n };
 }
@@ -2014,6 +2029,183 @@ export const VariantWritten: MessageFns<VariantWritten> = {
     const message = createBaseVariantWritten();
     message.caseId = object.caseId ?? "";
     message.variant = object.variant ?? 0;
+    message.json = object.json ?? "";
+    return message;
+  },
+};
+
+function createBaseCaseRequest(): CaseRequest {
+  return {};
+}
+
+export const CaseRequest: MessageFns<CaseRequest> = {
+  encode(_: CaseRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CaseRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCaseRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CaseRequest>): CaseRequest {
+    return CaseRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<CaseRequest>): CaseRequest {
+    const message = createBaseCaseRequest();
+    return message;
+  },
+};
+
+function createBaseCaseOrder(): CaseOrder {
+  return { finished: false, caseId: "" };
+}
+
+export const CaseOrder: MessageFns<CaseOrder> = {
+  encode(message: CaseOrder, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.finished !== false) {
+      writer.uint32(8).bool(message.finished);
+    }
+    if (message.caseId !== "") {
+      writer.uint32(18).string(message.caseId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CaseOrder {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCaseOrder();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.finished = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.caseId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CaseOrder>): CaseOrder {
+    return CaseOrder.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CaseOrder>): CaseOrder {
+    const message = createBaseCaseOrder();
+    message.finished = object.finished ?? false;
+    message.caseId = object.caseId ?? "";
+    return message;
+  },
+};
+
+function createBaseCaseDone(): CaseDone {
+  return { caseId: "", json: "" };
+}
+
+export const CaseDone: MessageFns<CaseDone> = {
+  encode(message: CaseDone, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.caseId !== "") {
+      writer.uint32(10).string(message.caseId);
+    }
+    if (message.json !== "") {
+      writer.uint32(18).string(message.json);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CaseDone {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCaseDone();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.caseId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.json = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CaseDone>): CaseDone {
+    return CaseDone.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CaseDone>): CaseDone {
+    const message = createBaseCaseDone();
+    message.caseId = object.caseId ?? "";
     message.json = object.json ?? "";
     return message;
   },

@@ -219,3 +219,23 @@ class VariantWritten(_message.Message):
     variant: int
     json: str
     def __init__(self, case_id: _Optional[str] = ..., variant: _Optional[int] = ..., json: _Optional[str] = ...) -> None: ...
+
+class CaseRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CaseOrder(_message.Message):
+    __slots__ = ("finished", "case_id")
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    CASE_ID_FIELD_NUMBER: _ClassVar[int]
+    finished: bool
+    case_id: str
+    def __init__(self, finished: bool = ..., case_id: _Optional[str] = ...) -> None: ...
+
+class CaseDone(_message.Message):
+    __slots__ = ("case_id", "json")
+    CASE_ID_FIELD_NUMBER: _ClassVar[int]
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    case_id: str
+    json: str
+    def __init__(self, case_id: _Optional[str] = ..., json: _Optional[str] = ...) -> None: ...
