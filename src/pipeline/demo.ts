@@ -119,7 +119,9 @@ async function evaluateOn(
       checkpoint: weights[job]!,
       images: join(test, 'imagesTr'),
       out: predictions,
-      windows: config.evaluation,
+      overlap: config.evaluation.overlap,
+      blend: config.evaluation.blend,
+      windowBatch: config.evaluation.windowBatch,
     },
     context,
   )

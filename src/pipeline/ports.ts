@@ -1,3 +1,4 @@
+import type { PredictSettings } from '../config/predict-settings.js'
 import type { PlannedCrop } from '../sampling/plan.js'
 import type { ClassCounts, JobKind } from '../training/events.js'
 import type { Run } from '../training/run.js'
@@ -15,6 +16,7 @@ export interface ModelRuntime {
   train(spec: TrainingSpec, feed: StepFeed, options: CallOptions): TrainingSession
   /** Work by case: results come in the order in which they are done; a failed case is a result with `error`. */
   prepare(spec: PrepareSpec, options: CallOptions): AsyncIterable<CaseOutcome<PreparedCase>>
+  /** Cases are handed to whichever rank is free. */
   predict(spec: PredictSpec, options: CallOptions): AsyncIterable<CaseOutcome<PredictedCase>>
   evaluate(spec: EvaluateSpec, options: CallOptions): AsyncIterable<CaseOutcome<MeasuredCase>>
   /** Offline synthesis: the ranks ask the feed for variants until none is left. */
@@ -259,23 +261,52 @@ export interface PreparedCase {
 export interface PredictSpec {
   readonly job: 'predict'
   readonly directory: string
-  readonly checkpoint: string
-  readonly patchMerging: string | null
+  /** More than one: the mean of their probabilities. */
+  readonly members: readonly { readonly checkpoint: string; readonly patchMerging: string | null }[]
   readonly device: 'auto' | 'cpu' | 'cuda'
+  readonly processesPerNode: number
   readonly threadsPerProcess: number
-  /** Null: what the checkpoint says. */
-  readonly windowHu: readonly [number, number] | null
-  readonly spacingMm: Vec3 | null
-  readonly patchVoxels: Vec3 | null
+  readonly precision: PredictSettings['precision']
+  readonly windowHu: readonly [number, number]
+  readonly spacingMm: Vec3
+  readonly patchVoxels: Vec3
   readonly windows: WindowsSpec
-  /** Output id -> id in the mask; null keeps them. */
-  readonly map: Readonly<Record<string, number>> | null
-  readonly cases: readonly { readonly id: string; readonly image: string; readonly output: string }[]
+  readonly mirrorAxes: PredictSettings['mirrorAxes']
+  readonly cropForeground: boolean
+  readonly padding: PredictSettings['padding']
+  readonly minForeground: number
+  readonly grid: PredictSettings['grid']
+  readonly resampling: PredictSettings['resampling']
+  readonly dataType: PredictSettings['dataType']
+  readonly tumorOutputs: readonly number[]
+  /** Ids that are the organ in an organ mask; none: every id but 0. */
+  readonly organIds: readonly number[]
+  /** For each output its id in the mask. */
+  readonly maskIds: readonly number[]
+  /** Outputs whose probabilities are written. */
+  readonly probabilities: readonly number[]
+  readonly cases: readonly {
+    readonly id: string
+    readonly image: string
+    /** Label map on the scan's grid; tumors outside it become background. */
+    readonly organMask: string | null
+    /** Of its files. */
+    readonly name: string
+  }[]
 }
 
 export interface PredictedCase {
-  readonly output: string
-  readonly seconds: number
+  /** Name in the output folder -> SHA-256; the mask comes first. */
+  readonly files: Readonly<Record<string, string>>
+  readonly seconds: { readonly read: number; readonly segment: number; readonly write: number }
+  /** `blank` shared the output of one that was computed; `leftOut` could not matter, or were not wanted. */
+  readonly windows: {
+    readonly all: number
+    readonly computed: number
+    readonly blank: number
+    readonly leftOut: number
+  }
+  /** Voxels of each id of the mask. */
   readonly labelVoxels: readonly number[]
 }
 

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { EventEmitter, on } from 'node:events'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -26,6 +27,7 @@ import type { Message } from '../transport/frames.js'
 import { newSocketDirectory } from '../transport/socket-path.js'
 import { openTensorServer, type TensorServer } from '../transport/tensor-server.js'
 import { CallSession } from './call-session.js'
+import { answerCaseRank, type CaseFeed } from './case-service.js'
 import { inspectCheckpoint } from './checkpoint.js'
 import { toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
 import { clearFailures, explainDeath, explainHang, oomKills } from './failure.js'
@@ -45,7 +47,7 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
   return {
     train: (spec, feed, call) => new TorchSession(options, spec, feed, call),
     prepare: (spec, call) => runCases<PreparedCase>(options, spec, null, call),
-    predict: (spec, call) => runCases<PredictedCase>(options, spec, 1, call),
+    predict: (spec, call) => runPrediction(options, spec, call),
     evaluate: (spec, call) => runCases<MeasuredCase>(options, spec, null, call),
     synthesize: (spec, feed, call) => runSynthesis(options, spec, feed, call),
     serve: (spec, call) => serveCalls(options, spec, call),
@@ -225,7 +227,7 @@ async function endHangingJob(job: Job, seconds: number): Promise<FreetumorError>
 /** Runs a job whose events are results by case. */
 async function* runCases<T>(
   options: TorchRuntimeOptions,
-  spec: PrepareSpec | PredictSpec | EvaluateSpec,
+  spec: PrepareSpec | EvaluateSpec,
   ranks: number | null,
   call: CallOptions,
 ): AsyncIterable<CaseOutcome<T>> {
@@ -255,9 +257,56 @@ async function runSynthesis(
   feed: VariantFeed,
   call: CallOptions,
 ): Promise<void> {
-  const answer: AnswerRank = (rank, message) => answerVariantRank(feed, rank, message)
+  await runFedRanks(options, spec, call, (rank, message) => answerVariantRank(feed, rank, message))
+}
+
+/** Results as the ranks send them, while the job goes on. */
+async function* runPrediction(
+  options: TorchRuntimeOptions,
+  spec: PredictSpec,
+  call: CallOptions,
+): AsyncIterable<CaseOutcome<PredictedCase>> {
+  if (spec.cases.length === 0) return
+  const waiting = spec.cases.map(({ id }) => id)
+  const results = new EventEmitter()
+  const outcomes = on(results, 'outcome', { close: ['end'] })
+  const feed: CaseFeed = {
+    next: () => waiting.shift() ?? null,
+    done: (caseId, json) =>
+      void results.emit(
+        'outcome',
+        toCaseOutcome<PredictedCase>(caseId, json, (value) => value as PredictedCase),
+      ),
+  }
+  const ended = new AbortController()
+  const signal = call.signal ? AbortSignal.any([call.signal, ended.signal]) : ended.signal
+  const running = runFedRanks(options, spec, { ...call, signal }, async (rank, message) =>
+    answerCaseRank(feed, rank, message),
+  ).then(
+    () => void results.emit('end'),
+    (error) => {
+      if (!ended.signal.aborted) results.emit('error', error)
+    },
+  )
+  try {
+    for await (const [outcome] of outcomes) yield outcome as CaseOutcome<PredictedCase>
+  } finally {
+    // a reader that leaves early ends the job
+    ended.abort()
+    await running
+  }
+}
+
+/** Runs a job whose ranks ask for their work, to its end. */
+async function runFedRanks(
+  options: TorchRuntimeOptions,
+  spec: SynthesizeSpec | PredictSpec,
+  call: CallOptions,
+  answer: AnswerRank,
+): Promise<void> {
   const job = await startJob(options, spec, spec.processesPerNode, call, answer)
   const abort = (): void => void job.process.kill()
+  if (call.signal?.aborted) abort()
   call.signal?.addEventListener('abort', abort, { once: true })
   try {
     for await (const { event } of jobEvents(job)) {
@@ -268,7 +317,7 @@ async function runSynthesis(
     const end = await job.process.ended
     if (end.code !== 0) throw job.feedFailure() ?? (await job.explain(end))
   } catch (error) {
-    if (call.signal?.aborted) throw new StoppedError('synthesize was stopped')
+    if (call.signal?.aborted) throw new StoppedError(`${spec.job} was stopped`)
     throw error
   } finally {
     call.signal?.removeEventListener('abort', abort)

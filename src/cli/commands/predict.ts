@@ -1,24 +1,55 @@
+import { availableParallelism } from 'node:os'
+import { resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
 import { defaultsFor } from '../../config/defaults.js'
+import { loadConfig } from '../../config/load.js'
+import {
+  PREDICT_PROFILES,
+  type PredictProfile,
+  type PredictSettings,
+  spacingOfProfile,
+} from '../../config/predict-settings.js'
 import { resolveConfig } from '../../config/resolve.js'
-import { REGIONS } from '../../config/schema.js'
+import { REGIONS, type RunConfig } from '../../config/schema.js'
+import type { Split } from '../../curation/lists.js'
 import { EXIT } from '../../errors.js'
-import { predictMasks } from '../../pipeline/predict.js'
+import { type PredictOptions, type PredictProgress, predictMasks } from '../../pipeline/predict.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
-import { printResult } from '../output.js'
+import { wholeNumber } from '../numbers.js'
+import { type CliIo, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 import { withLogFolder } from '../stage-context.js'
 
 interface Options {
-  readonly checkpoint: string
+  readonly checkpoint: readonly string[]
   readonly images: string
+  readonly split?: Split
   readonly out: string
+  readonly profile?: PredictProfile
   readonly region?: (typeof REGIONS)[number]
+  readonly config?: string
   readonly merging?: string
-  readonly overlap: number
-  readonly blend: 'constant' | 'gaussian'
-  readonly map?: Readonly<Record<string, number>>
-  readonly output: 'text' | 'json'
+  readonly overlap?: number
+  readonly blend?: PredictSettings['blend']
+  readonly windowBatch?: number
+  readonly mirror?: PredictSettings['mirrorAxes'] | true
+  readonly precision?: PredictSettings['precision']
+  readonly grid?: PredictSettings['grid']
+  readonly resampling?: PredictSettings['resampling']
+  /** False with --no-crop. */
+  readonly crop: boolean
+  readonly padding?: PredictSettings['padding']
+  readonly minForeground?: number
+  readonly dataType?: PredictSettings['dataType']
+  readonly map?: PredictSettings['map']
+  readonly organMasks?: string
+  readonly organIds?: readonly number[]
+  readonly probabilities?: readonly number[] | true
+  readonly overwrite?: boolean
+  readonly device?: 'auto' | 'cpu' | 'cuda'
+  readonly processes?: number
+  readonly threads?: number
+  readonly output: 'text' | 'json' | 'ndjson'
 }
 
 /** `freetumor predict`: label maps of scans. */
@@ -26,76 +57,179 @@ export const addPredictCommand: AddCommand = (program, io) => {
   withExample(
     program.command('predict'),
     'freetumor predict --checkpoint runs/first/checkpoints/step_00000060/model.pt --images scans --out masks',
+    'freetumor predict --checkpoint fold0.pt --checkpoint fold1.pt --mirror --images list.json --split test --out masks',
+    'freetumor predict --checkpoint model.pt --profile leaderboard --images scans --out masks',
   )
-    .description('segments every scan of a folder; masks lie on the grid of their scan')
-    .requiredOption('--checkpoint <file>', 'weights of a segmentor')
-    .requiredOption('--images <dir>', 'folder of .nii or .nii.gz scans')
-    .requiredOption('--out <dir>', 'folder for the masks')
+    .description('segments scans; masks lie on the grid of their scan, or with --grid on the prepared one')
+    .requiredOption('--checkpoint <file...>', 'weights of a segmentor; several are averaged')
+    .requiredOption('--images <path>', 'folder of .nii or .nii.gz scans, one scan, or a list (.json, .txt)')
+    .requiredOption('--out <dir>', 'folder for the masks; a prediction that was stopped is gone on with')
+    .addOption(choice('--split <split>', 'of a list that has several', ['training', 'validation', 'test']))
+    .addOption(choice('--profile <name>', 'settings of a published evaluation', PREDICT_PROFILES))
     .addOption(
-      new Option('--region <region>', 'window, spacing and patch where the file does not say them').choices(
-        REGIONS,
-      ),
+      choice('--region <region>', 'window, spacing and patch where the file does not say them', REGIONS),
     )
+    .option('--config <file>', 'the same from a run configuration, with its windows, device and precision')
     .addOption(
-      new Option('--merging <order>', 'patch-merging order where the file does not say it').choices([
+      choice('--merging <order>', 'patch-merging order where the file does not say it', [
         'legacy',
         'corrected',
         'v2',
       ]),
     )
-    .option('--overlap <share>', 'of neighbouring windows', overlap, 0.75)
+    .option('--overlap <share>', 'of neighbouring windows (default 0.75)', share)
     .addOption(
-      new Option('--blend <kind>', 'weights within a window')
-        .choices(['constant', 'gaussian'])
-        .default('constant'),
+      choice('--blend <kind>', 'weights within a window (default constant)', ['constant', 'gaussian']),
     )
+    .option('--window-batch <n>', 'windows that go through the network together (default 4)', wholeNumber(1))
+    .option('--mirror [axes]', 'average over mirrored windows, along these axes: 0,1,2 (all)', axes)
+    .addOption(choice('--precision <type>', 'of the network (default fp32)', ['fp32', 'bf16', 'fp16']))
+    .addOption(choice('--grid <grid>', 'of the masks (default original)', ['original', 'prepared']))
+    .addOption(
+      choice(
+        '--resampling <kind>',
+        'to the original grid: the mask by nearest, or the logits linearly (default nearest)',
+        ['nearest', 'linear'],
+      ),
+    )
+    .option('--no-crop', "keep what lies outside the box of voxels above the window's lower end")
+    .addOption(
+      choice(
+        '--padding <value>',
+        "of scans smaller than a patch: the window's lower end, or the scan's minimum",
+        ['lowerEnd', 'minimum'],
+      ),
+    )
+    .option(
+      '--min-foreground <share>',
+      'leave out windows with a smaller share of voxels above the lower end, as background',
+      share,
+    )
+    .addOption(choice('--data-type <type>', 'of the masks (default uint8)', ['uint8', 'scan']))
     .option('--map <ids>', '`leaderboard` (2, 4, 6 become 1, all else 0), or from:to,...', labelMap)
-    .addOption(outputOption())
+    .option(
+      '--organ-masks <dir>',
+      'label maps under the names of the scans: tumors outside become background',
+    )
+    .option('--organ-ids <ids>', 'that are the organ in them, as 1,2 (default: every id but 0)', ids)
+    .option(
+      '--probabilities [outputs]',
+      'write probabilities of these outputs, as 2,4 (all), beside the masks',
+      ids,
+    )
+    .option('--overwrite', 'make masks anew that are there')
+    .addOption(choice('--device <device>', 'what computes (default auto)', ['auto', 'cpu', 'cuda']))
+    .option('--processes <n>', 'processes (or GPUs) that share the cases (default 1)', wholeNumber(1))
+    .option('--threads <n>', 'of each process (default: the cores, shared out)', wholeNumber(1))
+    .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options) => {
-      const { region } = options
-      const settings = region
-        ? resolveConfig({
-            ...defaultsFor('baseline', region),
-            job: 'baseline',
-            data: { datasets: [{ name: 'none' }] },
-          })
-        : null
+      const started = performance.now()
+      const settings = await optionsOf(options, io)
       const prediction = await withLogFolder(io, torchRuntime(), (context) =>
         predictMasks(
           {
-            checkpoint: options.checkpoint,
-            images: options.images,
-            out: options.out,
-            windows: { overlap: options.overlap, blend: options.blend, windowBatch: 4 },
-            patchMerging: options.merging,
-            windowHu: settings?.prepare.windowHu,
-            spacingMm: settings?.prepare.spacingMm,
-            patchVoxels: settings?.sampling.patchVoxels,
-            map: options.map,
+            ...settings,
+            onCase: (progress) => {
+              if (options.output === 'ndjson') io.print(JSON.stringify(progress.case))
+              tell(io, progress, performance.now() - started)
+            },
           },
           context,
         ),
       )
-      for (const { caseId, error } of prediction.failed) io.note(`failed ${caseId}: ${error.message}`)
-      printResult(
-        io,
-        options.output,
-        prediction,
-        () => `${prediction.cases.length} masks in ${options.out}, ${prediction.failed.length} failed`,
-      )
-      if (prediction.failed.length > 0) io.exitWith(EXIT.data)
+      const { cases, failed } = prediction
+      const summary = `${cases.length} masks in ${options.out}, ${failed.length} failed`
+      if (options.output !== 'ndjson') printResult(io, options.output, prediction, () => summary)
+      if (failed.length > 0) io.exitWith(EXIT.data)
     })
 }
 
-function overlap(text: string): number {
+/** The flags, over what a configuration says; window, spacing and patch are for files that do not say them. */
+async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
+  const { region, config: file, profile, merging, crop, mirror, probabilities, threads, ...flags } = options
+  const config = file === undefined ? null : await loadConfig(resolve(io.cwd, file))
+  const told = config ?? (region === undefined ? null : settingsOfRegion(region))
+  const ofProfile = config === null ? spacingOfProfile(profile ?? null) : null
+  const processes = flags.processes ?? config?.runtime.processesPerNode ?? 1
+  return {
+    ...(config && profile === undefined ? windowsOf(config) : {}),
+    ...(config ? { device: config.runtime.device, precision: config.runtime.precision } : {}),
+    ...flags,
+    images: resolve(io.cwd, flags.images),
+    out: resolve(io.cwd, flags.out),
+    checkpoint: flags.checkpoint.map((path) => resolve(io.cwd, path)),
+    ...(flags.organMasks === undefined ? {} : { organMasks: resolve(io.cwd, flags.organMasks) }),
+    profile,
+    patchMerging: merging,
+    processes,
+    threadsPerProcess:
+      threads ??
+      config?.runtime.threadsPerProcess ??
+      Math.max(1, Math.floor(availableParallelism() / processes)),
+    probabilities: probabilities === true ? 'all' : probabilities,
+    ...(crop ? {} : { cropForeground: false }),
+    ...(mirror === undefined ? {} : { mirrorAxes: mirror === true ? ([0, 1, 2] as const) : mirror }),
+    ...(told === null ? {} : { windowHu: told.prepare.windowHu, patchVoxels: told.sampling.patchVoxels }),
+    ...(ofProfile || told ? { spacingMm: ofProfile ?? told!.prepare.spacingMm } : {}),
+  }
+}
+
+function windowsOf({ evaluation: { overlap, blend, windowBatch } }: RunConfig) {
+  return { overlap, blend, windowBatch }
+}
+
+function settingsOfRegion(region: (typeof REGIONS)[number]): RunConfig {
+  return resolveConfig({
+    ...defaultsFor('baseline', region),
+    job: 'baseline',
+    data: { datasets: [{ name: 'none' }] },
+  })
+}
+
+function tell(io: CliIo, { done, total, case: one }: PredictProgress, milliseconds: number): void {
+  if ('error' in one) {
+    io.note(`failed ${one.caseId}: ${one.error.message}`)
+    if (one.error.hint) io.note(`hint: ${one.error.hint}`)
+    return
+  }
+  const { all, computed } = one.windows
+  const left = Math.round((milliseconds / 1000 / done) * (total - done))
+  const seconds = one.seconds.read + one.seconds.segment + one.seconds.write
+  io.note(
+    `${done}/${total}  ${one.caseId}  ${computed} of ${all} windows  ${seconds.toFixed(1)} s, ${left} s left`,
+  )
+}
+
+function choice(flag: string, description: string, choices: readonly string[]): Option {
+  return new Option(flag, description).choices(choices)
+}
+
+function share(text: string): number {
   const value = Number(text)
-  if (!(value >= 0 && value < 1)) throw new InvalidArgumentError('a number from 0 to below 1 was expected.')
+  if (text.trim() === '' || !(value >= 0 && value < 1))
+    throw new InvalidArgumentError('a number from 0 to below 1 was expected.')
   return value
 }
 
-function labelMap(text: string): Record<string, number> {
-  if (text === 'leaderboard') return { '1': 0, '2': 1, '3': 0, '4': 1, '5': 0, '6': 1 }
+function axes(text: string): PredictSettings['mirrorAxes'] {
+  const named = text.split(',')
+  if (!named.every((one) => /^[012]$/.test(one)) || new Set(named).size < named.length)
+    throw new InvalidArgumentError('axes 0, 1, 2 were expected, as 0,1.')
+  return named.map((one) => Number(one) as 0 | 1 | 2).sort()
+}
+
+function ids(text: string): readonly number[] {
+  const named = text.split(',')
+  if (!named.every((one) => /^\d{1,5}$/.test(one)))
+    throw new InvalidArgumentError('ids were expected, as 1,2.')
+  return named.map(Number)
+}
+
+function labelMap(text: string): PredictSettings['map'] {
+  if (text === 'leaderboard') return 'leaderboard'
   const pairs = text.split(',').map((pair) => /^(\d+):(\d+)$/.exec(pair))
   if (pairs.includes(null)) throw new InvalidArgumentError('leaderboard, or from:to,from:to was expected.')
-  return Object.fromEntries(pairs.map((pair) => [pair![1]!, Number(pair![2])]))
+  const map = Object.fromEntries(pairs.map((pair) => [pair![1]!, Number(pair![2])]))
+  if (Object.keys(map).length < pairs.length) throw new InvalidArgumentError('an output is given two ids.')
+  return map
 }

@@ -1,0 +1,64 @@
+/** How whole scans are predicted; what a checkpoint says of itself (window, spacing, patch) is no part of it. */
+export interface PredictSettings {
+  /** Share that neighbouring windows have in common along an axis. */
+  readonly overlap: number
+  readonly blend: 'constant' | 'gaussian'
+  readonly windowBatch: number
+  /** Axes of the prepared grid (0 left-right, 1 front-back, 2 down-up) that windows are mirrored along; averaged over all ways. */
+  readonly mirrorAxes: readonly (0 | 1 | 2)[]
+  readonly precision: 'fp32' | 'bf16' | 'fp16'
+  readonly grid: 'original' | 'prepared'
+  /** To the original grid: the mask by nearest neighbour, or the logits linearly, then argmax. */
+  readonly resampling: 'nearest' | 'linear'
+  /** Crop to what lies above the window's lower end before anything else. */
+  readonly cropForeground: boolean
+  /** Where a scan is smaller than a patch: the window's lower end, or the scan's minimum in the window. */
+  readonly padding: 'lowerEnd' | 'minimum'
+  /** Windows with a smaller share of voxels above the window's lower end are left out, as background. */
+  readonly minForeground: number
+  /** Data type of masks; `scan`: that of their scan. */
+  readonly dataType: 'uint8' | 'scan'
+  /** Output -> id in the mask, others keep theirs; `leaderboard`: tumors become 1, all else 0. */
+  readonly map: 'leaderboard' | Readonly<Record<string, number>> | null
+}
+
+export const PREDICT_PROFILES = ['voco', 'freetumor', 'difftumor', 'leaderboard'] as const
+export type PredictProfile = (typeof PREDICT_PROFILES)[number]
+
+const PUBLISHED: PredictSettings = {
+  overlap: 0.75,
+  blend: 'constant',
+  windowBatch: 4,
+  mirrorAxes: [],
+  precision: 'fp32',
+  grid: 'original',
+  resampling: 'nearest',
+  cropForeground: true,
+  padding: 'lowerEnd',
+  minForeground: 0,
+  dataType: 'uint8',
+  map: null,
+}
+
+const CHANGES: Readonly<Record<PredictProfile, Partial<PredictSettings>>> = {
+  voco: { grid: 'prepared' },
+  freetumor: { grid: 'prepared' },
+  difftumor: {
+    blend: 'gaussian',
+    windowBatch: 1,
+    resampling: 'linear',
+    cropForeground: false,
+    padding: 'minimum',
+  },
+  leaderboard: { map: 'leaderboard' },
+}
+
+/** The settings of a published evaluation (METHOD 11); without a profile masks lie on the original grid, all ids kept. */
+export function predictSettings(profile: PredictProfile | null): PredictSettings {
+  return profile === null ? PUBLISHED : { ...PUBLISHED, ...CHANGES[profile] }
+}
+
+/** What a profile says where the checkpoint does not. */
+export function spacingOfProfile(profile: PredictProfile | null): readonly [number, number, number] | null {
+  return profile === 'difftumor' ? [1, 1, 1] : null
+}
