@@ -153,6 +153,8 @@ def wanted_voxels(spec: PredictSpec, scan: OpenScan) -> Tensor | None:
     others = [one for output, one in enumerate(spec.maskIds) if output not in spec.tumorOutputs]
     if scan.organ_IJK is None or any(others) or spec.probabilities:
         return None
+    if spec.grid == "prepared":
+        return torch.from_numpy(organ_on_prepared(scan))
     needed_XYZ = needed_on_prepared(scan.organ_IJK, scan.route)
     return None if needed_XYZ is None else torch.from_numpy(needed_XYZ)
 
