@@ -28,8 +28,8 @@ from freetumor_runtime.data.original_grid import (
     nearest_on_scan,
     needed_on_prepared,
 )
-from freetumor_runtime.data.volumes import PreparedImage, load_prepared_image
-from freetumor_runtime.data.windows import Segmented, segment_volume
+from freetumor_runtime.data.volumes import PreparedImage, load_prepared_image, route_to_scan
+from freetumor_runtime.data.windows import Segmented, labels_of, segment_volume
 from freetumor_runtime.errors import CheckpointError, DataError
 from freetumor_runtime.events import Event, Finished
 from freetumor_runtime.jobs.case_pool import outcome_of
@@ -113,9 +113,8 @@ class OpenScan:
     @staticmethod
     def open(spec: PredictSpec, case: PredictCase) -> "OpenScan":
         prepared = load_prepared_image(case.image, spec.spacingMm, spec.windowHu[0], spec.cropForeground)
-        route = grid_route(prepared.image_hu.shape, prepared.affine, prepared.source_shape, prepared.source_affine)
         organ_IJK = None if case.organMask is None else load_organ(spec, case.organMask, prepared)
-        return OpenScan(prepared, route, organ_IJK)
+        return OpenScan(prepared, route_to_scan(prepared), organ_IJK)
 
 
 def load_organ(spec: PredictSpec, path: str, prepared: PreparedImage) -> np.ndarray:
@@ -162,15 +161,15 @@ def wanted_voxels(spec: PredictSpec, scan: OpenScan) -> Tensor | None:
 def mask_of(spec: PredictSpec, scan: OpenScan, values_CXYZ: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """The winning output of each voxel, uint8, on the grid that is wanted, and that grid's affine."""
     if spec.grid == "prepared":
-        mask = values_CXYZ.argmax(0).to(torch.uint8).cpu().numpy()
+        mask = labels_of(values_CXYZ).cpu().numpy()
         organ = None if scan.organ_IJK is None else organ_on_prepared(scan)
         return inside_organ(spec, mask, organ), scan.prepared.affine
     if spec.resampling == "nearest":
-        mask = nearest_on_scan(values_CXYZ.argmax(0).to(torch.uint8).cpu().numpy(), scan.route)
+        mask = nearest_on_scan(labels_of(values_CXYZ).cpu().numpy(), scan.route)
     else:
         mask = np.zeros(scan.route.shape, np.uint8, order="F")
         for planes, values_CIJK, outside in linear_on_scan(values_CXYZ, scan.route):
-            winners = values_CIJK.argmax(0).to(torch.uint8).cpu().numpy()
+            winners = labels_of(values_CIJK).cpu().numpy()
             mask[:, :, planes] = np.where(outside, 0, winners)
     return inside_organ(spec, mask, scan.organ_IJK), scan.prepared.source_affine
 

@@ -10,7 +10,7 @@ from freetumor_runtime.config import TrainingSpec
 from freetumor_runtime.data.cache import read_prepared_case
 from freetumor_runtime.data.case_metrics import measure_overlap
 from freetumor_runtime.data.crops import window
-from freetumor_runtime.data.windows import segment_volume
+from freetumor_runtime.data.windows import labels_of, segment_volume
 from freetumor_runtime.events import CaseResult, Event, ValidationDone
 from freetumor_runtime.training.ranks import Ranks
 
@@ -50,7 +50,7 @@ def _count_case(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, path: st
     segmented = segment_volume(
         segmentor, image_XYZ, spec.patchVoxels, windows.overlap, windows.blend, windows.windowBatch
     )
-    predicted_XYZ = segmented.logits_CXYZ.argmax(0).cpu().numpy()
+    predicted_XYZ = labels_of(segmented.logits_CXYZ).cpu().numpy()
     truth_XYZ = np.asarray(spec.trainingLabels)[label]
     counts = torch.zeros(spec.segmentor.outputs, len(_COUNTS), dtype=torch.float64)
     for label_id in range(1, spec.segmentor.outputs):
