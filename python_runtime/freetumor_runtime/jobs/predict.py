@@ -79,6 +79,7 @@ def predict_case(spec: PredictSpec, members: list[Predictor], device: torch.devi
     read = perf_counter()
     segmented = ensemble_volume(members, partial(segment_member, spec, image_XYZ, scan))
     values_CXYZ = segmented.logits_CXYZ
+    refuse_overflow(spec, values_CXYZ)
     segment = perf_counter()
     mask, affine = mask_of(spec, scan, values_CXYZ)
     written = np.asarray(spec.maskIds, np.uint8)[mask]
@@ -100,6 +101,13 @@ def predict_case(spec: PredictSpec, members: list[Predictor], device: torch.devi
         },
         "labelVoxels": np.bincount(written.ravel(order="K"), minlength=max(spec.maskIds) + 1).tolist(),
     }
+
+
+def refuse_overflow(spec: PredictSpec, values_CXYZ: Tensor) -> None:
+    """NaN and infinity stay in a sum; no mask could be made of them."""
+    if not bool(values_CXYZ.sum().isfinite()):
+        hint = "predict with --precision bf16 or fp32" if spec.precision == "fp16" else "is the checkpoint sound?"
+        raise CheckpointError(f"the segmentor's outputs are not finite in {spec.precision}", hint)
 
 
 @dataclass(frozen=True)

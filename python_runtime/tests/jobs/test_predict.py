@@ -225,3 +225,14 @@ def test_a_bad_case_costs_itself_only(folder, tmp_path):
     assert "its grid is not that of its scan" in errors["mismatched"]
     assert errors["scan"] is None
     assert all(result["error"]["kind"] == "data" for case_id, result in listed.results.items() if errors[case_id])
+
+
+def test_outputs_that_are_not_finite_are_no_mask(folder, tmp_path):
+    spec = spec_of(folder, tmp_path)
+    weights = torch.load(folder / "0.pt", weights_only=True)
+    weights["state_dict"]["head.bias"][1] = float("nan")
+    torch.save(weights, tmp_path / "broken.pt")
+    listed = Listed(spec)
+    list(predict(replace(spec, members=(BaselineSpec(str(tmp_path / "broken.pt"), None),)), RANKS, listed))
+    assert "not finite in fp32" in listed.results["scan"]["error"]["message"]
+    assert not (tmp_path / "scan.nii.gz").exists()
