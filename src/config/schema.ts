@@ -225,6 +225,8 @@ const rules = z
     distanceToRealMm: range,
     /** Mean length of the HU gradient on the tumor's rim. */
     edgeSharpnessHuPerMm: range,
+    /** That over the same of the case's real tumors; holds where there is none. */
+    edgeSharpnessToReal: range,
     /** Share of the voxels in the largest piece. */
     componentShare: range,
     /** What the baseline called tumor at that place before painting. */

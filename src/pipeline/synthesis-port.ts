@@ -83,6 +83,9 @@ export type VariantResult =
       /** SHA-256 of the host's image. */
       readonly host?: string
       readonly changedVoxels?: number
+      /** Spent on this variant: `read`, `render`, `judge`, `write`. */
       readonly seconds: Readonly<Record<string, number>>
+      /** Of the process, in MB: with its networks loaded, and at most so far. */
+      readonly memoryMb?: { readonly loaded: number; readonly peak: number }
     }
   | { readonly error: CaseError }

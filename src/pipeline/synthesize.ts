@@ -39,7 +39,12 @@ export interface SynthesisProgress {
   readonly variant: number
   readonly kept: number
   readonly tried: number
+  /** Of this variant: `read`, `plan`, `render`, `judge`, `write`. */
   readonly seconds: Readonly<Record<string, number>>
+  /** Of the process that made it, in MB: with its networks loaded, and at most so far. */
+  readonly memoryMb?: { readonly loaded: number; readonly peak: number } | undefined
+  /** Wall time that a variant takes all processes together; null before the second. What is made once is left out. */
+  readonly secondsPerVariant: number | null
 }
 
 /**
@@ -73,6 +78,7 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
     textureDirectory,
   })
 
+  const pace = openPace()
   const ledger = join(out, 'ledger.jsonl')
   const done = await wholeVariants(ledger, out)
   const counts = {
@@ -98,7 +104,9 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
         counts.kept += lines.filter(({ verdict }) => verdict === 'accepted').length
         counts.tried += lines.filter(({ verdict }) => verdict !== 'noRoom').length
         const { case: caseId, variant } = lines[0]!
-        options.onProgress?.({ ...counts, caseId, variant, seconds: result.seconds })
+        const { seconds, memoryMb } = result
+        const secondsPerVariant = pace(counts.doneHere)
+        options.onProgress?.({ ...counts, caseId, variant, seconds, memoryMb, secondsPerVariant })
       },
       onFailure: (caseId, error) => failed.push({ caseId, error }),
     })
@@ -106,6 +114,15 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
     if (counts.done < counts.total) await context.runtime.synthesize(spec, feed, { signal, logDirectory })
   }
   return await concludeSynthesis(out, config, hosts, failed)
+}
+
+/** Seconds each from the first variant on: before it come networks and textures. */
+function openPace(): (done: number) => number | null {
+  let first: number | null = null
+  return (done) => {
+    first ??= performance.now()
+    return done < 2 ? null : (performance.now() - first) / 1000 / (done - 1)
+  }
 }
 
 interface SpecParts {

@@ -73,6 +73,7 @@ interface Variant {
   waiting: readonly Try[]
   /** Of the tries that are judged next. */
   round: number
+  planSeconds: number
 }
 
 /** Text of the case before its first label voxel: nothing to work on. */
@@ -144,7 +145,8 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
         return
       }
       const variant = current.get(rank)!
-      options.onVariant(finished(variant.lines, result), result)
+      const seconds = { ...result.seconds, plan: Number(variant.planSeconds.toFixed(4)) }
+      options.onVariant(finished(variant.lines, result), { ...result, seconds })
       current.delete(rank)
     },
   }
@@ -157,14 +159,16 @@ function beginVariant({ config, organs }: VariantFeedOptions, working: OpenCase,
     const kind = drawTumorKind(keyOf(config, working, variant, tumor), present, config.simulation.sizeOdds)
     return { ...kind, attempt: 0, organAt: 0, plan: null }
   })
-  return { case: working, variant, tumors, lines: [], waiting: [], round: -1 }
+  return { case: working, variant, tumors, lines: [], waiting: [], round: -1, planSeconds: 0 }
 }
 
 /** The next tries, or none when every tumor is placed or given up. */
 function nextRound(options: VariantFeedOptions, variant: Variant, accepted: readonly number[]): VariantRound {
   variant.round++
+  const started = performance.now()
   variant.waiting =
     options.config.quality.shareOver === 'case' ? tryAll(options, variant) : tryOne(options, variant)
+  variant.planSeconds += (performance.now() - started) / 1000
   const { id, region } = variant.case
   return {
     caseId: id,

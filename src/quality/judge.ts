@@ -1,4 +1,11 @@
-import { type JudgedKind, type QualityPolicy, RULE_NAMES, type RuleName, settingsFor } from './policy.js'
+import {
+  type JudgedKind,
+  type QualityPolicy,
+  RULE_NAMES,
+  RULES_AGAINST_REAL,
+  type RuleName,
+  settingsFor,
+} from './policy.js'
 
 /** What was measured of one synthetic tumor. */
 export interface TumorMeasures {
@@ -91,13 +98,13 @@ function verdictOn(
   }
 }
 
-/** A measure that could not be taken fails its rule; only a case without real tumors is far from all of them. */
+/** A measure that could not be taken fails its rule, but for those that compare with real tumors where there are none. */
 function holds(
   name: RuleName,
   range: { readonly min?: number | undefined; readonly max?: number | undefined } | undefined,
   value: number | undefined,
 ): boolean {
   if (range === undefined) return true
-  if (value === undefined) return name === 'distanceToRealMm'
+  if (value === undefined) return RULES_AGAINST_REAL.includes(name)
   return value >= (range.min ?? Number.NEGATIVE_INFINITY) && value <= (range.max ?? Number.POSITIVE_INFINITY)
 }

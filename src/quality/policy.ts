@@ -7,6 +7,7 @@ import type { OrganName } from '../volume/labels.js'
  * - `insideOrgan`: share of the planned shape that lies in the organ, 0 to 1
  * - `distanceToRealMm`: to the nearest real tumor of the case; holds where there is none
  * - `edgeSharpnessHuPerMm`: mean length of the HU gradient on the tumor's rim
+ * - `edgeSharpnessToReal`: that over the same of the case's real tumors (online: the crop's); holds where there is none
  * - `componentShare`: share of the voxels in the largest piece, 0 to 1
  * - `alreadySeenShare`: what the baseline called tumor at that place before painting, 0 to 1
  */
@@ -16,6 +17,7 @@ export const RULE_NAMES = [
   'insideOrgan',
   'distanceToRealMm',
   'edgeSharpnessHuPerMm',
+  'edgeSharpnessToReal',
   'componentShare',
   'alreadySeenShare',
 ] as const
@@ -62,6 +64,9 @@ export function settingsFor(
   }
   return { shareSeenThreshold, rules }
 }
+
+/** Rules that compare with real tumors: they hold where there are none. */
+export const RULES_AGAINST_REAL: readonly RuleName[] = ['distanceToRealMm', 'edgeSharpnessToReal']
 
 /** All that the runtime can measure of a tumor without another look of the baseline. */
 export const MEASURES: readonly RuleName[] = RULE_NAMES.filter((name) => name !== 'alreadySeenShare')

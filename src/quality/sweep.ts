@@ -7,6 +7,7 @@ import {
   MEASURES,
   type QualityPolicy,
   RULE_NAMES,
+  RULES_AGAINST_REAL,
   wantedMeasures,
   wantsAlreadySeen,
 } from './policy.js'
@@ -149,7 +150,7 @@ function measuresOf(measures: Readonly<Partial<Verdict['measures']>>): TumorMeas
 function refuseUntaken({ tries, taken, hasBaseline }: SweptLedger, policy: QualityPolicy): void {
   // without a real tumor there is no distance to one
   const lacking = wantedMeasures(policy).filter(
-    (name) => !taken.has(name) && name !== 'distanceToRealMm' && tries.length > 0,
+    (name) => !taken.has(name) && !RULES_AGAINST_REAL.includes(name) && tries.length > 0,
   )
   if (lacking.length > 0)
     throw new UsageError(`no line of the ledger has ${lacking.join(', ')}: it was not measured`, {

@@ -20,6 +20,7 @@ const written = z.union([
     host: z.string().optional(),
     changedVoxels: z.number().optional(),
     seconds: z.record(z.string(), z.number()),
+    memoryMb: z.object({ loaded: z.number(), peak: z.number() }).optional(),
   }),
 ])
 

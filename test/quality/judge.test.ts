@@ -130,7 +130,11 @@ describe('rules besides', () => {
     expect(judge(seen({ insideOrgan: 0.5 }), ruled({ insideOrgan: { max: 0.5 } })).accepted).toBe(true)
   })
 
-  test('reject what could not be measured, but for the distance to real tumors that are not there', () => {
+  test('reject what could not be measured, but for what is held against real tumors that are not there', () => {
+    expect(judge(seen({}), ruled({ edgeSharpnessToReal: { max: 2 } })).accepted).toBe(true)
+    expect(judge(seen({ edgeSharpnessToReal: 3 }), ruled({ edgeSharpnessToReal: { max: 2 } })).reason).toBe(
+      'edgeSharpnessToReal',
+    )
     expect(judge(seen({}), ruled({ edgeSharpnessHuPerMm: { max: 50 } })).reason).toBe('edgeSharpnessHuPerMm')
     expect(judge(seen({}), ruled({ distanceToRealMm: { min: 5 } })).accepted).toBe(true)
   })

@@ -10,7 +10,7 @@ import stat
 import struct
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -342,10 +342,16 @@ def _right_angled(affine: np.ndarray) -> bool:
 
 def write_synced(path: str, content: bytes) -> None:
     """Writes a file whole or not at all. Raises EnvironmentError that names it."""
+    write_synced_parts(path, [content])
+
+
+def write_synced_parts(path: str, parts: Iterable[bytes]) -> None:
+    """The same of a file that comes in parts."""
     temporary = f"{path}.{uuid.uuid4().hex}.tmp"
     try:
         with open(temporary, "xb") as file:
-            file.write(content)
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

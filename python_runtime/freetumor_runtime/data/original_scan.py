@@ -3,18 +3,19 @@
 Everything outside the change mask keeps its stored bits; header geometry is kept, free text is not.
 """
 
-import gzip
 import hashlib
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import nibabel
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from freetumor_runtime.data.nifti import NiftiHeader, load_stored, write_synced
+from freetumor_runtime.data.nifti import NiftiHeader, load_stored, write_synced_parts
 
 _MARK = b"synthetic tumors, made by freetumor; not a patient's scan"
+_PART_BYTES = 4 << 20
 Box = tuple[slice, slice, slice]
 
 
@@ -37,55 +38,55 @@ def load_original(path: str) -> OriginalScan:
 
 @dataclass(frozen=True)
 class RegionChange:
-    """What synthesis changed in a region of the prepared grid.
+    """What synthesis changed of one organ, in a part of the prepared grid.
 
-    `delta_hu_XYZ` float32; `synthetic_XYZ` uint8, the tumor's label id where one was placed, else 0. `affine` is that
-    of the region's first voxel. Outside `boxes` both are 0.
+    `organ_label` is the organ's id of the region; nothing else changes. `delta_hu_XYZ` float32; `synthetic_XYZ` uint8,
+    the tumor's label id where one was placed, else 0. `affine` is that of the part's first voxel. Outside `boxes` both
+    are 0.
     """
 
+    organ_label: int
     delta_hu_XYZ: np.ndarray
     synthetic_XYZ: np.ndarray
     affine: np.ndarray
     boxes: Sequence[Box]
 
 
-def apply_change(
-    original: OriginalScan, label_IJK: np.ndarray, organ_labels: Sequence[int], change: RegionChange
+def apply_changes(
+    original: OriginalScan, label_IJK: np.ndarray, changes: Sequence[RegionChange]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(stored values, label uint8, change mask uint8) on the original grid.
 
-    HU' = HU + the change, linearly interpolated, rounded in stored units, on voxels of `organ_labels` that the
-    interpolation reaches; the tumor's label is the nearest prepared voxel's, on organ voxels. `label_IJK` holds ids of
-    the region on the scan's grid.
+    HU' = HU + the change, linearly interpolated, rounded in stored units, on voxels of the organ that the
+    interpolation reaches; the tumor's label is the nearest prepared voxel's, on the organ's voxels. `label_IJK` holds
+    ids of the region on the scan's grid.
     """
     stored_IJK, label_out_IJK = original.stored_IJK.copy(order="F"), label_IJK.astype(np.uint8, order="F")
     mask_IJK = np.zeros(stored_IJK.shape, np.uint8, order="F")
-    to_region = np.linalg.inv(change.affine) @ original.header.affine
-    organ_IJK = np.isin(label_IJK, organ_labels)
-    for box in change.boxes:
-        for i, rows, columns in _reached(box, to_region, stored_IJK.shape):
-            _change_slice(
-                original, organ_IJK, change, to_region, (i, rows, columns), stored_IJK, label_out_IJK, mask_IJK
-            )
+    for change in changes:
+        to_region = np.linalg.inv(change.affine) @ original.header.affine
+        changed_XYZ = (change.delta_hu_XYZ != 0).view(np.uint8)
+        for box in change.boxes:
+            for i, rows, columns in _reached(box, to_region, stored_IJK.shape):
+                j, k = np.nonzero(label_IJK[i, rows, columns] == change.organ_label)
+                if len(j) > 0:
+                    place = i, j + rows.start, k + columns.start
+                    _change_voxels(original, change, changed_XYZ, to_region, place, stored_IJK, label_out_IJK, mask_IJK)
     return stored_IJK, label_out_IJK, mask_IJK
 
 
-def _change_slice(original, organ_IJK, change, to_region, place, stored_IJK, label_IJK, mask_IJK) -> None:
-    i, rows, columns = place
-    organ = organ_IJK[i, rows, columns]
-    if not organ.any():
-        return
-    j, k = np.nonzero(organ)
-    voxels = np.stack([np.full(j.shape, i), j + rows.start, k + columns.start]).astype(np.float64)
+def _change_voxels(original, change, changed_XYZ, to_region, place, stored_IJK, label_IJK, mask_IJK) -> None:
+    i, j, k = place
+    voxels = np.stack([np.full(j.shape, i), j, k]).astype(np.float64)
     places = to_region[:3, :3] @ voxels + to_region[:3, 3:]
     delta_hu = map_coordinates(change.delta_hu_XYZ, places, np.float64, order=1, mode="constant")
-    touched = map_coordinates((change.delta_hu_XYZ != 0).view(np.uint8), places, np.float64, order=1) > 0
+    touched = map_coordinates(changed_XYZ, places, np.float64, order=1) > 0
     tumor = _nearest(change.synthetic_XYZ, places)
-    target = (np.full(j.shape, i)[touched], (j + rows.start)[touched], (k + columns.start)[touched])
+    target = (i, j[touched], k[touched])
     stored_IJK[target] = _restored(original, delta_hu[touched], original.stored_IJK[target])
     mask_IJK[target] = 1
     inside = tumor > 0
-    label_IJK[np.full(j.shape, i)[inside], (j + rows.start)[inside], (k + columns.start)[inside]] = tumor[inside]
+    label_IJK[i, j[inside], k[inside]] = tumor[inside]
 
 
 def _restored(original: OriginalScan, delta_hu: np.ndarray, stored: np.ndarray) -> np.ndarray:
@@ -140,10 +141,31 @@ def write_like(path: str, original: OriginalScan, array_IJK: np.ndarray, *, is_s
         header["cal_min"] = header["cal_max"] = 0
     offset = 352 if header.sizeof_hdr == 348 else 544
     header["vox_offset"] = offset
-    dtype = header.get_data_dtype()
-    content = header.binaryblock + bytes(offset - len(header.binaryblock))
-    content += np.asfortranarray(array_IJK).astype(dtype, copy=False).tobytes(order="F")
-    if path.endswith(".gz"):
-        content = gzip.compress(content, compresslevel=1, mtime=0)
-    write_synced(path, content)
-    return hashlib.sha256(content).hexdigest()
+    start = header.binaryblock + bytes(offset - len(header.binaryblock))
+    parts = _file_parts(start, array_IJK, header.get_data_dtype())
+    digest = hashlib.sha256()
+
+    def written() -> Iterator[bytes]:
+        for part in _compressed(parts) if path.endswith(".gz") else parts:
+            digest.update(part)
+            yield part
+
+    write_synced_parts(path, written())
+    return digest.hexdigest()
+
+
+def _file_parts(start: bytes, array_IJK: np.ndarray, dtype: np.dtype) -> Iterator[bytes]:
+    """The bytes of a file, a few MB at a time: a second copy of the volume is never made."""
+    yield start
+    flat = np.asfortranarray(array_IJK).reshape(-1, order="F")
+    length = _PART_BYTES // dtype.itemsize
+    for first in range(0, len(flat), length):
+        yield flat[first : first + length].astype(dtype, copy=False).tobytes()
+
+
+def _compressed(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """Gzip without a name or a time: the same content gives the same bytes."""
+    deflate = zlib.compressobj(1, zlib.DEFLATED, 31)
+    for part in parts:
+        yield deflate.compress(part)
+    yield deflate.flush()

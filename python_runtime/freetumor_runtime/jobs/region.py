@@ -13,8 +13,15 @@ from freetumor_runtime.config import ServeSpec, SynthesizeSpec
 from freetumor_runtime.data.crops import window
 from freetumor_runtime.data.variants import Attempt, AttemptMeasures
 from freetumor_runtime.models.checkpoint import LoadedSegmentor, load_generator, load_segmentor
-from freetumor_runtime.synthesis.measures import TumorView, measure, real_tumor_places_mm
+from freetumor_runtime.synthesis.measures import (
+    TumorView,
+    measure,
+    real_sharpness_hu_per_mm,
+    real_tumor_places_mm,
+)
 from freetumor_runtime.synthesis.render import (
+    ORGAN,
+    REAL_TUMOR,
     SYNTHETIC,
     Box,
     bounding_box,
@@ -32,6 +39,15 @@ from freetumor_runtime.synthesis.window_field import WindowField
 Field = Callable[[Box], Tensor]
 
 
+def memory_mb(what: str) -> int:
+    """Of this process, in MB: VmRSS now, VmHWM at most so far; 0 where the system does not say."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith(what)) >> 10
+    except OSError:
+        return 0
+
+
 @dataclass(frozen=True)
 class Tools:
     spec: SynthesizeSpec | ServeSpec
@@ -40,6 +56,8 @@ class Tools:
     # one output of the generator for all organs
     shared_channel: bool
     judge: LoadedSegmentor | None
+    # of this process, once they are there
+    loaded_mb: int
 
     @staticmethod
     def load(spec: SynthesizeSpec | ServeSpec, device: torch.device) -> "Tools":
@@ -50,7 +68,7 @@ class Tools:
         judge = None
         if spec.baseline is not None:
             judge = load_segmentor(spec.baseline.checkpoint, spec.baseline.patchMerging, device)
-        return Tools(spec, device, generator, shared, judge)
+        return Tools(spec, device, generator, shared, judge, memory_mb("VmRSS"))
 
     def raw_field(self, image_XYZ: Tensor) -> Field | None:
         """The generator's raw output, each window by itself; windows of a batch together where that is asked for."""
@@ -94,6 +112,8 @@ class OpenRegion:
     raw: Field | None
     already_seen: Field | None
     real_tumor_mm: np.ndarray
+    # of the edges of its real tumors; None without one, or where nobody asks
+    real_sharpness_hu_per_mm: float | None
     # spent in `render` and `judge`
     seconds: dict[str, float]
 
@@ -116,8 +136,23 @@ class OpenRegion:
             raw=tools.raw_field(image_XYZ),
             already_seen=tools.seen_field(image_XYZ, keep=True) if wants_already else None,
             real_tumor_mm=real_tumor_places_mm(roles, spec.spacingMm),
+            real_sharpness_hu_per_mm=_real_sharpness(image_XYZ, label_XYZ, roles, spec),
             seconds={"render": 0.0, "judge": 0.0},
         )
+
+
+def _real_sharpness(
+    image_XYZ: Tensor, label_XYZ: Tensor, roles_XYZ: np.ndarray, spec: SynthesizeSpec | ServeSpec
+) -> float | None:
+    inside = bounding_box(torch.from_numpy(roles_XYZ == REAL_TUMOR))
+    if inside is None or "edgeSharpnessToReal" not in spec.measures:
+        return None
+    box = grown(inside, 2, roles_XYZ.shape)
+    organs = torch.tensor([organ.label for organ in spec.organs], device=label_XYZ.device)
+    organ_XYZ = torch.isin(label_XYZ[box], organs).cpu().numpy()
+    around_XYZ = np.where(roles_XYZ[box] == REAL_TUMOR, REAL_TUMOR, np.where(organ_XYZ, ORGAN, 0))
+    width = spec.windowHu[1] - spec.windowHu[0]
+    return real_sharpness_hu_per_mm(image_XYZ[box].cpu().numpy(), around_XYZ, spec.spacingMm, width)
 
 
 @dataclass(frozen=True)
@@ -129,6 +164,7 @@ class Stroke:
     before_XYZ: Tensor
     # after the tumor was placed, uint8
     roles_XYZ: Tensor
+    organ_label: int
     tumor_label: int
 
 
@@ -169,7 +205,7 @@ def lay(region: OpenRegion, tools: Tools, painted_XYZ: Tensor, attempt: Attempt)
         handcrafted_difference=plan.handcrafted_difference,
     )
     region.seconds["render"] += perf_counter() - started
-    return Stroke(attempt, box, before_XYZ, roles_XYZ, organ.tumorLabel)
+    return Stroke(attempt, box, before_XYZ, roles_XYZ, organ.label, organ.tumorLabel)
 
 
 @torch.no_grad()
@@ -199,6 +235,7 @@ def look(
         shape_voxels=int((attempt.plan.shape_box > 0).sum()),
         real_tumor_mm=region.real_tumor_mm,
         origin_mm=[part.start * mm for part, mm in zip(box, spec.spacingMm, strict=True)],
+        real_sharpness_hu_per_mm=region.real_sharpness_hu_per_mm,
     )
     change = float((after_XYZ - region.image_XYZ[box])[synthetic_XYZ].mean(dtype=torch.float64))
     more = measure(view, spec.measures)

@@ -20,12 +20,12 @@ from freetumor_runtime.config import SynthesizeCase, SynthesizeSpec
 from freetumor_runtime.data.cache import read_prepared_case
 from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.nifti import load_nifti
-from freetumor_runtime.data.original_scan import OriginalScan, RegionChange, apply_change, load_original, write_like
+from freetumor_runtime.data.original_scan import OriginalScan, RegionChange, apply_changes, load_original, write_like
 from freetumor_runtime.data.variants import AttemptMeasures, Round, VariantSource
 from freetumor_runtime.errors import DataError, FreetumorError
 from freetumor_runtime.events import Event, Finished
 from freetumor_runtime.jobs.prepare import remap_label
-from freetumor_runtime.jobs.region import OpenRegion, Stroke, Tools, lay, look
+from freetumor_runtime.jobs.region import OpenRegion, Stroke, Tools, lay, look, memory_mb
 from freetumor_runtime.synthesis.render import SYNTHETIC
 from freetumor_runtime.training.pictures import plane_pictures
 from freetumor_runtime.training.ranks import Ranks
@@ -110,8 +110,10 @@ def make_variant(case: OpenCase, tools: Tools, round_: Round, source: VariantSou
                 painted_XYZ[stroke.box] = stroke.before_XYZ
         kept += [stroke for stroke in strokes if stroke is not None and stroke.attempt.tumor in accepted]
     result = write_variant(case, tools.spec, painted_XYZ, kept, round_.variant) if kept else {"files": None}
-    seconds = {**case.seconds, **region.seconds}
-    return {**result, "seconds": {name: round(value, 4) for name, value in seconds.items()}}
+    seconds = {name: round(value, 4) for name, value in {**case.seconds, **region.seconds}.items()}
+    # read once, for all variants
+    case.seconds["read"] = 0.0
+    return {**result, "seconds": seconds, "memoryMb": {"loaded": tools.loaded_mb, "peak": memory_mb("VmHWM")}}
 
 
 def write_variant(
@@ -119,16 +121,12 @@ def write_variant(
 ) -> dict:
     scan, label_IJK = case.original(spec)
     started = perf_counter()
-    width = spec.windowHu[1] - spec.windowHu[0]
-    delta_hu_XYZ = np.zeros(tuple(painted_XYZ.shape), np.float32)
-    synthetic_XYZ = np.zeros(tuple(painted_XYZ.shape), np.uint8)
-    for stroke in kept:
-        delta_hu_XYZ[stroke.box] = ((painted_XYZ[stroke.box] - case.region.image_XYZ[stroke.box]) * width).cpu().numpy()
-        is_new = (stroke.roles_XYZ == SYNTHETIC).cpu().numpy()
-        synthetic_XYZ[stroke.box][is_new] = stroke.tumor_label
-    change = RegionChange(delta_hu_XYZ, synthetic_XYZ, case.affine, [stroke.box for stroke in kept])
-    organs = [organ.label for organ in spec.organs]
-    stored, label, changed = apply_change(scan, label_IJK, organs, change)
+    organs = sorted({stroke.organ_label for stroke in kept})
+    changes = [
+        change_of(case, spec, painted_XYZ, [stroke for stroke in kept if stroke.organ_label == organ])
+        for organ in organs
+    ]
+    stored, label, changed = apply_changes(scan, label_IJK, changes)
     name = f"{case.case.name}_v{variant:03d}"
     files = {
         "image": f"{name}_0000.nii.gz" if spec.layout == "nnunet" else f"{name}.nii.gz",
@@ -143,6 +141,27 @@ def write_variant(
     }
     case.seconds["write"] += perf_counter() - started
     return {"files": files, "sha256": sha256, "host": scan.sha256, "changedVoxels": int(changed.sum())}
+
+
+def change_of(case: OpenCase, spec: SynthesizeSpec, painted_XYZ: Tensor, kept: Sequence[Stroke]) -> RegionChange:
+    """What the tumors of one organ changed, in the smallest part of the region that holds them."""
+    region = case.region
+    part = tuple(
+        slice(min(stroke.box[axis].start for stroke in kept), max(stroke.box[axis].stop for stroke in kept))
+        for axis in range(3)
+    )
+    organ_XYZ = region.label_XYZ[part] == kept[0].organ_label
+    width = spec.windowHu[1] - spec.windowHu[0]
+    delta_hu_XYZ = ((painted_XYZ[part] - region.image_XYZ[part]) * width * organ_XYZ).cpu().numpy()
+    synthetic_XYZ = np.zeros(delta_hu_XYZ.shape, np.uint8)
+    boxes = []
+    for stroke in kept:
+        box = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(stroke.box, part, strict=True))
+        synthetic_XYZ[box][(stroke.roles_XYZ == SYNTHETIC).cpu().numpy()] = stroke.tumor_label
+        boxes.append(box)
+    affine = case.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ np.array([one.start for one in part])
+    return RegionChange(kept[0].organ_label, delta_hu_XYZ, synthetic_XYZ, affine, boxes)
 
 
 def _is_example(case: OpenCase, spec: SynthesizeSpec, round_: Round) -> bool:

@@ -28,6 +28,8 @@ class TumorView:
     # world millimetres [N, 3] of the case's real tumor voxels, and of the box's first voxel
     real_tumor_mm: np.ndarray
     origin_mm: Sequence[float]
+    # of the case's real tumors; None where it has none
+    real_sharpness_hu_per_mm: float | None
 
 
 def measure(view: TumorView, wanted: Sequence[str]) -> dict[str, float]:
@@ -77,10 +79,36 @@ def edge_sharpness_hu_per_mm(view: TumorView, synthetic_XYZ: np.ndarray) -> floa
     return np.sqrt(sum(axis**2 for axis in gradients))[rim_XYZ].mean()
 
 
+def edge_sharpness_to_real(view: TumorView, synthetic_XYZ: np.ndarray) -> float | None:
+    """The edge's sharpness over that of the case's real tumors; None where the case has none."""
+    own = edge_sharpness_hu_per_mm(view, synthetic_XYZ)
+    if own is None or not view.real_sharpness_hu_per_mm:
+        return None
+    return own / view.real_sharpness_hu_per_mm
+
+
 def component_share(view: TumorView, synthetic_XYZ: np.ndarray) -> float:
     """Share of the tumor's voxels in its largest piece (6-connected)."""
     pieces_XYZ, _ = ndimage.label(synthetic_XYZ, _SIX_CONNECTED)
     return np.bincount(pieces_XYZ.ravel())[1:].max() / synthetic_XYZ.sum()
+
+
+def real_sharpness_hu_per_mm(
+    image_XYZ: np.ndarray, roles_XYZ: np.ndarray, spacing_mm: Sequence[float], window_width_hu: float
+) -> float | None:
+    """Of the real tumors of a box of roles, as `edgeSharpnessHuPerMm` of synthetic ones; None where there are none."""
+    real_XYZ = roles_XYZ == REAL_TUMOR
+    view = TumorView(
+        image_XYZ=image_XYZ,
+        roles_XYZ=roles_XYZ,
+        spacing_mm=spacing_mm,
+        window_width_hu=window_width_hu,
+        shape_voxels=0,
+        real_tumor_mm=np.empty((0, 3)),
+        origin_mm=(0.0, 0.0, 0.0),
+        real_sharpness_hu_per_mm=None,
+    )
+    return edge_sharpness_hu_per_mm(view, real_XYZ) if real_XYZ.any() else None
 
 
 def real_tumor_places_mm(roles_XYZ: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
@@ -96,5 +124,6 @@ _MEASURES = {
     "insideOrgan": inside_organ,
     "distanceToRealMm": distance_to_real_mm,
     "edgeSharpnessHuPerMm": edge_sharpness_hu_per_mm,
+    "edgeSharpnessToReal": edge_sharpness_to_real,
     "componentShare": component_share,
 }

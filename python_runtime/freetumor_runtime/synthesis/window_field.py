@@ -29,7 +29,7 @@ class WindowField:
         *,
         batch: int = 1,
         keep: bool = False,
-        finish: Callable[[Tensor], Tensor] = lambda averaged_CXYZ: averaged_CXYZ,
+        finish: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self._network = network
         self._patch = tuple(patch)
@@ -61,20 +61,28 @@ class WindowField:
             slice(part.start + offset, part.stop + offset) for part, offset in zip(box, self._offset, strict=True)
         )
         if self._known_XYZ is None:
-            return self._finish(self._averaged(inside))
+            averaged_CXYZ = self._averaged(inside)
+            return averaged_CXYZ if self._finish is None else self._finish(averaged_CXYZ)
         if not bool(self._known_XYZ[inside].all()):
             self._learn(self._worthwhile(inside))
         assert self._kept_KXYZ is not None
         return self._kept_KXYZ[(slice(None), *inside)]
 
     def _learn(self, box: Sequence[slice]) -> None:
-        finished_KXYZ = self._finish(self._averaged(box))
-        if self._kept_KXYZ is None:
-            shape = (finished_KXYZ.shape[0], *self._image_XYZ.shape)
-            self._kept_KXYZ = torch.empty(shape, dtype=finished_KXYZ.dtype, device=finished_KXYZ.device)
-        self._kept_KXYZ[(slice(None), *box)] = finished_KXYZ
+        if self._finish is None:
+            # added up where it is kept: what was known of the box comes out the same again
+            self._averaged(box, in_place=True)
+        else:
+            finished_KXYZ = self._finish(self._averaged(box))
+            self._keep_like(finished_KXYZ)[(slice(None), *box)] = finished_KXYZ
         assert self._known_XYZ is not None
         self._known_XYZ[tuple(box)] = True
+
+    def _keep_like(self, output_KXYZ: Tensor) -> Tensor:
+        if self._kept_KXYZ is None:
+            shape = (output_KXYZ.shape[0], *self._image_XYZ.shape)
+            self._kept_KXYZ = torch.empty(shape, dtype=output_KXYZ.dtype, device=output_KXYZ.device)
+        return self._kept_KXYZ
 
     def _worthwhile(self, box: Sequence[slice]) -> list[slice]:
         """The box, as far as its windows settle more; all of the region once that costs no more than another box."""
@@ -94,7 +102,7 @@ class WindowField:
         side = self._patch[axis]
         return [at for at, start in enumerate(self._starts[axis]) if start < part.stop and start + side > part.start]
 
-    def _averaged(self, box: Sequence[slice]) -> Tensor:
+    def _averaged(self, box: Sequence[slice], in_place: bool = False) -> Tensor:
         places = [[self._starts[axis][at] for at in self._reaching(axis, part)] for axis, part in enumerate(box)]
         order = list(product(*places))
         total_CXYZ: Tensor | None = None
@@ -103,13 +111,18 @@ class WindowField:
             output_BCXYZ = self._network(torch.stack([self._window(start) for start in starts])[:, None])
             self.computed += len(starts)
             if total_CXYZ is None:
-                sides = [part.stop - part.start for part in box]
-                total_CXYZ = output_BCXYZ.new_zeros((output_BCXYZ.shape[1], *sides), dtype=torch.float32)
+                total_CXYZ = self._zeros(output_BCXYZ[0], box, in_place)
             for start, output_CXYZ in zip(starts, output_BCXYZ, strict=True):
                 there, here = self._overlap(start, box)
                 total_CXYZ[(slice(None), *there)] += output_CXYZ[(slice(None), *here)]
         assert total_CXYZ is not None
-        return total_CXYZ.div_(self._counts(box, places).to(total_CXYZ.device))
+        return self._divide(total_CXYZ, box, places)
+
+    def _zeros(self, output_CXYZ: Tensor, box: Sequence[slice], in_place: bool) -> Tensor:
+        if in_place:
+            return self._keep_like(output_CXYZ.float())[(slice(None), *box)].zero_()
+        sides = [part.stop - part.start for part in box]
+        return output_CXYZ.new_zeros((output_CXYZ.shape[0], *sides), dtype=torch.float32)
 
     def _window(self, start: Sequence[int]) -> Tensor:
         return self._image_XYZ[tuple(slice(at, at + side) for at, side in zip(start, self._patch, strict=True))]
@@ -122,14 +135,17 @@ class WindowField:
             here.append(slice(from_ - first, to - first))
         return there, here
 
-    def _counts(self, box: Sequence[slice], places: Sequence[Sequence[int]]) -> Tensor:
-        """How many windows hold each voxel of the box: a product of what each axis says."""
+    def _divide(self, total_CXYZ: Tensor, box: Sequence[slice], places: Sequence[Sequence[int]]) -> Tensor:
+        """By how many windows hold each voxel of the box: a product of what each axis says."""
         along = []
         for part, starts, side in zip(box, places, self._patch, strict=True):
             voxels = torch.arange(part.start, part.stop)
             holding = [(voxels >= start) & (voxels < start + side) for start in starts]
-            along.append(torch.stack(holding).sum(0).to(torch.float32))
-        return along[0][:, None, None] * along[1][:, None] * along[2]
+            along.append(torch.stack(holding).sum(0).to(torch.float32).to(total_CXYZ.device))
+        # slice by slice: the counts of a whole region are as large as one of its channels
+        for x, count in enumerate(along[0]):
+            total_CXYZ[:, x].div_(count * along[1][:, None] * along[2])
+        return total_CXYZ
 
 
 def window_starts(length: int, side: int, overlap: float) -> list[int]:

@@ -20,7 +20,7 @@ from freetumor_runtime.data.crops import (
 from freetumor_runtime.data.frames import CropMeasures
 from freetumor_runtime.errors import CheckpointError
 from freetumor_runtime.models.checkpoint import LoadedSegmentor, load_generator, load_segmentor
-from freetumor_runtime.synthesis.measures import TumorView, measure, real_tumor_places_mm
+from freetumor_runtime.synthesis.measures import TumorView, measure, real_sharpness_hu_per_mm, real_tumor_places_mm
 from freetumor_runtime.synthesis.render import (
     REAL_TUMOR,
     SYNTHETIC,
@@ -239,5 +239,11 @@ def _more_measures(spec: TrainingSpec, canvas: Canvas, fake_XYZ: Tensor, roles_X
         shape_voxels=sum(int((stroke.tumor.shape_box > 0).sum()) for stroke in canvas.strokes),
         real_tumor_mm=real_tumor_places_mm(roles, spec.spacingMm) if "distanceToRealMm" in wanted else np.empty((0, 3)),
         origin_mm=(0.0, 0.0, 0.0),
+        # of the crop, before painting: its real tumors are as they were
+        real_sharpness_hu_per_mm=real_sharpness_hu_per_mm(
+            canvas.image_XYZ.cpu().numpy(), roles, spec.spacingMm, spec.windowHu[1] - spec.windowHu[0]
+        )
+        if "edgeSharpnessToReal" in wanted
+        else None,
     )
     return measure(view, wanted)

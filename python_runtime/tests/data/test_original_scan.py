@@ -4,7 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from freetumor_runtime.data.original_scan import RegionChange, apply_change, load_original, write_like
+from freetumor_runtime.data.original_scan import RegionChange, apply_changes, load_original, write_like
 
 # 20 x 24 x 10 voxels of 0.8 x 0.8 x 2.5 mm, axes turned and flipped against RAS, not at the origin
 AFFINE = np.array([[0, -0.8, 0, 40], [0.8, 0, 0, -31], [0, 0, -2.5, 17], [0, 0, 0, 1]], float)
@@ -32,7 +32,7 @@ def region(rng):
     box = (slice(6, 15), slice(5, 12), slice(8, 18))
     delta[box] = rng.uniform(-60, -10, (9, 7, 10))
     synthetic[8:13, 6:10, 10:16] = 2
-    return RegionChange(delta, synthetic, affine, [box])
+    return RegionChange(1, delta, synthetic, affine, [box])
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_the_change_is_the_interpolated_one_and_nothing_else_moves(tmp_path, dty
     label = np.ones(stored.shape, np.uint8)
     label[:3] = 0  # no organ there
     change = region(rng)
-    changed, label_out, mask = apply_change(scan, label, [1], change)
+    changed, label_out, mask = apply_changes(scan, label, [change])
 
     assert (changed[mask == 0] == stored[mask == 0]).all()
     assert mask.sum() > 100 and not mask[:3].any()
@@ -71,6 +71,21 @@ def test_the_change_is_the_interpolated_one_and_nothing_else_moves(tmp_path, dty
     assert not label_out[:3].any()
 
 
+def test_two_organs_side_by_side_change_by_their_own_tumor_alone(tmp_path):
+    rng = np.random.default_rng(3)
+    stored = write_scan(tmp_path / "scan.nii", np.int16, 1, -1024, rng)
+    scan = load_original(str(tmp_path / "scan.nii"))
+    label = np.full(stored.shape, 5, np.uint8)
+    label[:8] = 1
+    one = region(rng)
+    other = RegionChange(5, one.delta_hu_XYZ * 2, one.synthetic_XYZ * 3, one.affine, one.boxes)
+    both = apply_changes(scan, label, [one, other])
+    alone = [apply_changes(scan, label, [change]) for change in (one, other)]
+    for made, first, second in zip(both, *alone, strict=True):
+        assert np.array_equal(made[:8], first[:8]) and np.array_equal(made[8:], second[8:])
+    assert set(np.unique(both[1][:8])) == {1, 2} and set(np.unique(both[1][8:])) == {5, 6}
+
+
 def test_a_written_scan_has_the_geometry_and_the_rescale_of_its_host_and_none_of_its_words(tmp_path):
     rng = np.random.default_rng(1)
     write_scan(tmp_path / "scan.nii", np.int16, 0.5, -1000, rng)
@@ -93,6 +108,6 @@ def test_stored_values_stay_inside_their_type(tmp_path):
     write_scan(tmp_path / "scan.nii", np.uint8, 1, 0, rng)
     scan = load_original(str(tmp_path / "scan.nii"))
     change = region(rng)
-    lowered = RegionChange(change.delta_hu_XYZ * 100, change.synthetic_XYZ, change.affine, change.boxes)
-    changed, _, mask = apply_change(scan, np.ones((20, 24, 10), np.uint8), [1], lowered)
+    lowered = RegionChange(1, change.delta_hu_XYZ * 100, change.synthetic_XYZ, change.affine, change.boxes)
+    changed, _, mask = apply_changes(scan, np.ones((20, 24, 10), np.uint8), [lowered])
     assert changed.dtype == np.uint8 and changed[mask == 1].min() == 0

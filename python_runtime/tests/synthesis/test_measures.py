@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from freetumor_runtime.synthesis.measures import TumorView, measure, real_tumor_places_mm
+from freetumor_runtime.synthesis.measures import TumorView, measure, real_sharpness_hu_per_mm, real_tumor_places_mm
 from freetumor_runtime.synthesis.render import ORGAN, REAL_TUMOR, SYNTHETIC
 
 ALL = (
@@ -16,15 +16,25 @@ ALL = (
 )
 
 
-def view(roles_XYZ, image_XYZ, *, shape_voxels=64, real_mm=(), spacing=(1.5, 1.5, 2.0), origin=(0.0, 0.0, 0.0)):
+def view(
+    roles_XYZ,
+    image_XYZ,
+    *,
+    shape_voxels=64,
+    real_mm=(),
+    spacing=(1.5, 1.5, 2.0),
+    origin=(0.0, 0.0, 0.0),
+    real_sharpness=None,
+):
     return TumorView(
         image_XYZ=image_XYZ.astype(np.float32),
         roles_XYZ=roles_XYZ,
-        spacing_mm=spacing,
+        spacing_mm=(1.5, 1.5, 2.0),
         window_width_hu=425.0,
         shape_voxels=shape_voxels,
         real_tumor_mm=np.array(real_mm, float).reshape(-1, 3),
         origin_mm=origin,
+        real_sharpness_hu_per_mm=real_sharpness,
     )
 
 
@@ -52,6 +62,17 @@ def test_the_edge_is_as_sharp_as_the_gradient_on_its_rim(cube):
     ramp = np.broadcast_to(np.arange(20)[:, None, None] * 0.01, image.shape)
     found = measure(view(roles, ramp), ("edgeSharpnessHuPerMm",))
     assert found["edgeSharpnessHuPerMm"] == pytest.approx(0.01 * 425 / 1.5, rel=1e-5)
+
+
+def test_an_edge_is_held_against_those_of_the_real_tumors_of_the_case(cube):
+    roles, image = cube
+    real = np.where(roles == SYNTHETIC, REAL_TUMOR, roles)
+    sharp = real_sharpness_hu_per_mm(image.astype(np.float32), real, (1.5, 1.5, 2.0), 425.0)
+    softer = 0.6 + (image - 0.6) / 2
+    found = measure(view(roles, softer, real_sharpness=sharp), ("edgeSharpnessToReal",))
+    assert found["edgeSharpnessToReal"] == pytest.approx(0.5, rel=1e-5)
+    assert measure(view(roles, softer), ("edgeSharpnessToReal",)) == {}
+    assert real_sharpness_hu_per_mm(image, np.where(real == REAL_TUMOR, ORGAN, real), (1, 1, 1), 425.0) is None
 
 
 def test_the_nearest_real_tumor_is_measured_in_millimetres_of_the_case(cube):

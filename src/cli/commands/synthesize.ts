@@ -90,7 +90,6 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
           images === undefined
             ? undefined
             : await pairCases(resolve(io.cwd, images), resolve(io.cwd, labels!), config.region, map)
-        const started = performance.now()
         return await synthesizeCases(
           {
             config,
@@ -99,7 +98,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
             channel: options.channel ?? (options.config === undefined ? null : undefined),
             onProgress: (progress) => {
               if (options.output === 'ndjson') io.print(JSON.stringify(progress))
-              else tell(io, progress, performance.now() - started)
+              else tell(io, progress)
             },
           },
           context,
@@ -213,13 +212,13 @@ function withFlags(config: RunConfig, options: Options, io: CliIo): RunConfig {
   }
 }
 
-function tell(io: CliIo, progress: SynthesisProgress, milliseconds: number): void {
-  const { done, doneHere, total, caseId, variant, kept, tried } = progress
-  const seconds = milliseconds / doneHere / 1000
-  const left = Math.round(seconds * (total - done))
-  io.note(
-    `${done}/${total}  ${caseId} variant ${variant}  kept ${kept} of ${tried} tumors  ${seconds.toFixed(1)} s a variant, ${left} s left`,
-  )
+function tell(io: CliIo, progress: SynthesisProgress): void {
+  const { done, total, caseId, variant, kept, tried, secondsPerVariant } = progress
+  const pace =
+    secondsPerVariant === null
+      ? ''
+      : `  ${secondsPerVariant.toFixed(1)} s a variant, ${Math.round(secondsPerVariant * (total - done))} s left`
+  io.note(`${done}/${total}  ${caseId} variant ${variant}  kept ${kept} of ${tried} tumors${pace}`)
 }
 
 function inWords({ directory, hosts, scans, tumors, failed }: Synthesis): string {
