@@ -50,6 +50,7 @@ function inWords({ asItStands, thresholds, hasBaseline }: Sweep): string {
   const line = (name: string, row: SweepRow): string =>
     [name.padEnd(10), counts(row.tries), counts(row.tumors), ...row.byKind.map(counts)].join('  ')
   return [
+    ...(hasBaseline ? [] : ['no baseline looked at these tumors: only rules make a difference']),
     ['threshold ', 'tries'.padEnd(13), 'tumors'.padEnd(13), ...kinds.map((name) => name.padEnd(13))].join(
       '  ',
     ),
