@@ -24,26 +24,43 @@ import { torchRuntime } from './runtime/torch-runtime.js'
 import type { Launch, LaunchOptions } from './training/launch.js'
 import type { Run, TrainOptions } from './training/run.js'
 
-export { loadConfig, printConfig } from './config/load.js'
+export { type LoadOptions, loadConfig, printConfig } from './config/load.js'
 export { configJsonSchema, defineConfig, resolveConfig } from './config/resolve.js'
 export type { ConfigInput, RunConfig } from './config/schema.js'
-export { curate } from './curation/curate.js'
+export { type CuratedCase, type Curation, curate } from './curation/curate.js'
 export { type PhantomDatasetOptions, writePhantomDataset } from './curation/phantom-dataset.js'
 export * from './errors.js'
+export type { CaseProgress, PrepareReport } from './pipeline/data.js'
+export type { DemoOptions, DemoResult } from './pipeline/demo.js'
+export type { EvaluateOptions, Evaluation } from './pipeline/evaluate.js'
 export type {
   NoPlace,
   OpenRuntimeOptions,
   PaintedTumor,
   Segmentation,
+  SegmentOptions,
   SynthesisRequest,
+  SynthesizeCallOptions,
   TumorWish,
   WarmRuntime,
 } from './pipeline/open-runtime.js'
+export type { Prediction, PredictOptions } from './pipeline/predict.js'
 export { type Sweep, type SweepOptions, sweepLedger } from './pipeline/sweep.js'
-export { runDoctor } from './runtime/doctor.js'
+export type { SynthesisProgress } from './pipeline/synthesize.js'
+export type { Synthesis } from './pipeline/synthetic-dataset.js'
+export type { Verdict } from './quality/judge.js'
+export { type DoctorOptions, type DoctorReport, runDoctor } from './runtime/doctor.js'
 export { connectRun, type RemoteRun } from './runtime/run-service.js'
-export { setUpRuntime } from './runtime/setup.js'
-export { simulateTumor } from './simulation/plan.js'
+export { type SetupOptions, type SetupResult, setUpRuntime } from './runtime/setup.js'
+export {
+  type SizeClass,
+  simulateTumor,
+  type TumorOptions,
+  type TumorOutcome,
+  type TumorPlan,
+} from './simulation/plan.js'
+export { openStream, type RandomStream } from './simulation/random.js'
+export type { TumorSite } from './simulation/site.js'
 export type * from './training/events.js'
 export type { Launch, LaunchEvent, LaunchOptions, LaunchResult } from './training/launch.js'
 export type { Run, RunResult, RunStatus, TrainOptions } from './training/run.js'

@@ -12,7 +12,12 @@ const execute = promisify(execFile)
 
 /** What a user would write, on phantoms: types are those of the package. */
 const SCRIPT = `
-import { FreetumorError, defineConfig, train } from 'freetumor'
+import {
+  FreetumorError, curate, defineConfig, evaluate, launch, loadConfig, openRuntime, predict, prepare, simulateTumor, synthesize, train,
+} from 'freetumor'
+
+const missing = Object.entries({ curate, evaluate, launch, loadConfig, openRuntime, predict, prepare, simulateTumor, synthesize })
+  .flatMap(([name, one]) => (typeof one === 'function' ? [] : [name]))
 
 const config = defineConfig({
   job: 'baseline',
@@ -31,7 +36,7 @@ const seen = []
 for await (const event of run) if (event.type === 'step') seen.push(event.step)
 const { outcome, checkpoint } = await run.result
 const refused = (() => { try { train({ ...config, trainig: 1 }) } catch (error) { return error } })()
-console.log(JSON.stringify({ seen, outcome, checkpoint, refused: refused instanceof FreetumorError && refused.message }))
+console.log(JSON.stringify({ missing, seen, outcome, checkpoint, refused: refused instanceof FreetumorError && refused.message }))
 `
 
 describe('the packed package', () => {
@@ -65,6 +70,7 @@ describe('the packed package', () => {
     await writeFile(join(project, 'train.mjs'), SCRIPT)
     const { stdout } = await run(process.execPath, ['train.mjs'])
     const told = JSON.parse(stdout.trim().split('\n').at(-1)!)
+    expect(told.missing).toEqual([])
     expect(told.seen).toEqual([0, 1, 2])
     expect(told.outcome).toBe('completed')
     expect(told.refused).toContain('unknown key trainig (did you mean training?)')

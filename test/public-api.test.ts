@@ -1,0 +1,177 @@
+import { join } from 'node:path'
+import ts from 'typescript'
+import { expect, it } from 'vitest'
+import { packageRoot } from '../src/runtime/python.js'
+
+const entry = join(packageRoot, 'src/index.ts')
+const program = ts.createProgram([entry], {
+  target: ts.ScriptTarget.ES2023,
+  module: ts.ModuleKind.NodeNext,
+  moduleResolution: ts.ModuleResolutionKind.NodeNext,
+  lib: ['lib.es2023.d.ts', 'lib.esnext.disposable.d.ts'],
+  types: ['node'],
+  skipLibCheck: true,
+  noEmit: true,
+})
+const checker = program.getTypeChecker()
+const exported = checker
+  .getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entry)!)!)
+  .map((symbol) => {
+    const target = symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol
+    return { name: symbol.name, target, isValue: (target.flags & ts.SymbolFlags.Value) !== 0 }
+  })
+
+it('is what it was: whoever changes it changes it for its users', () => {
+  const names = (isValue: boolean): string[] =>
+    exported
+      .filter((one) => one.isValue === isValue)
+      .map(({ name }) => name)
+      .sort()
+  expect(names(true)).toMatchInlineSnapshot(`
+    [
+      "CheckpointError",
+      "ConfigError",
+      "DataError",
+      "EXIT",
+      "EnvironmentError",
+      "FreetumorError",
+      "LeakError",
+      "RuntimeCrashError",
+      "StoppedError",
+      "UsageError",
+      "configJsonSchema",
+      "connectRun",
+      "curate",
+      "defineConfig",
+      "demo",
+      "evaluate",
+      "launch",
+      "loadConfig",
+      "openRuntime",
+      "openStream",
+      "predict",
+      "prepare",
+      "printConfig",
+      "resolveConfig",
+      "runDoctor",
+      "setUpRuntime",
+      "simulateTumor",
+      "sweepLedger",
+      "synthesize",
+      "train",
+      "writePhantomDataset",
+    ]
+  `)
+  expect(names(false)).toMatchInlineSnapshot(`
+    [
+      "Affine",
+      "CallSettings",
+      "CaseProgress",
+      "CheckpointEvent",
+      "ClassCounts",
+      "CommandEvent",
+      "ConfigInput",
+      "CuratedCase",
+      "Curation",
+      "DemoOptions",
+      "DemoResult",
+      "DoctorOptions",
+      "DoctorReport",
+      "ErrorDetails",
+      "EvaluateOptions",
+      "Evaluation",
+      "FinishedEvent",
+      "JobKind",
+      "LabelMap",
+      "Launch",
+      "LaunchEvent",
+      "LaunchOptions",
+      "LaunchResult",
+      "LoadOptions",
+      "NoPlace",
+      "NoteEvent",
+      "OpenRuntimeOptions",
+      "Outcome",
+      "PaintedTumor",
+      "PhantomDatasetOptions",
+      "PredictOptions",
+      "Prediction",
+      "PrepareReport",
+      "RandomStream",
+      "RemoteRun",
+      "RestartEvent",
+      "Run",
+      "RunConfig",
+      "RunEvent",
+      "RunResult",
+      "RunStatus",
+      "SegmentOptions",
+      "Segmentation",
+      "SetupOptions",
+      "SetupResult",
+      "SizeClass",
+      "StartedEvent",
+      "StepEvent",
+      "Sweep",
+      "SweepOptions",
+      "Synthesis",
+      "SynthesisEvent",
+      "SynthesisProgress",
+      "SynthesisRequest",
+      "SynthesizeCallOptions",
+      "SynthesizeSettings",
+      "TrainOptions",
+      "TumorOptions",
+      "TumorOutcome",
+      "TumorPlan",
+      "TumorSite",
+      "TumorWish",
+      "ValidationEvent",
+      "Vec3",
+      "Verdict",
+      "Volume",
+      "WarmRuntime",
+    ]
+  `)
+})
+
+it('tells of every function and class what it is for', () => {
+  const silent = exported.filter(
+    ({ target, isValue }) => isValue && target.getDocumentationComment(checker).length === 0,
+  )
+  expect(silent.map(({ name }) => name)).toEqual([])
+})
+
+it('names the types that its functions take and give', () => {
+  const known = new Set(exported.map(({ target }) => target))
+  const nameless = exported.flatMap(({ name, target, isValue }) => {
+    if (!isValue || !target.valueDeclaration || !ts.isFunctionDeclaration(target.valueDeclaration)) return []
+    const [signature] = checker.getTypeOfSymbolAtLocation(target, target.valueDeclaration).getCallSignatures()
+    const types = [
+      ...signature!
+        .getParameters()
+        .map((one) => checker.getTypeOfSymbolAtLocation(one, target.valueDeclaration!)),
+      signature!.getReturnType(),
+    ]
+    const unknown = types
+      .flatMap((type) => ownInterfaces(type, new Set()))
+      .filter((symbol) => !known.has(symbol) && !symbol.name.startsWith('__'))
+    return [...new Set(unknown)].map((symbol) => `${symbol.name} of ${name}`)
+  })
+  expect(nameless).toEqual([])
+})
+
+/** Interfaces and classes of src/ that a type names, also within unions, promises and streams. */
+function ownInterfaces(type: ts.Type, seen: Set<ts.Type>): ts.Symbol[] {
+  if (seen.has(type)) return []
+  seen.add(type)
+  const parts = [
+    ...(type.isUnionOrIntersection() ? type.types : []),
+    ...(checker.getTypeArguments(type as ts.TypeReference) ?? []),
+  ]
+  const symbol = type.aliasSymbol ?? type.getSymbol()
+  const file = symbol?.declarations?.[0]?.getSourceFile().fileName ?? ''
+  const own =
+    symbol && file.startsWith(join(packageRoot, 'src/')) && type.isClassOrInterface() ? [symbol] : []
+  return [...own, ...parts.flatMap((part) => ownInterfaces(part, seen))]
+}
