@@ -38,7 +38,7 @@ export async function withFileFacts(cases: readonly ManifestCase[]): Promise<Cas
   return { cases: found, unreadable: byDataset(problems) }
 }
 
-/** Adds what only whole files tell: volumes of the classes of each label, SHA-256 of the files. */
+/** Adds what only whole files tell: volumes of the classes of each label, SHA-256 of the files, hash of the voxels. */
 export async function withMeasures(
   { cases, unreadable }: CasesWithFacts,
   threads: ThreadOptions,
@@ -48,14 +48,17 @@ export async function withMeasures(
   const problems: Problem[] = []
   const measured = new Map(
     readable.map((item, at) => {
-      const { labelMl, digests, problem } = measures[at]!
+      const { labelMl, digests, fingerprint, problem } = measures[at]!
       if (problem !== null) problems.push({ dataset: item.dataset, at, message: problem })
       const { image, label } = item.files!
       const files = {
         image: { ...image, digest: digests.image },
         label: label && { ...label, digest: digests.label! },
       }
-      return [item.id, { ...item, files, ...(labelMl && { labelMl }) }] as const
+      return [
+        item.id,
+        { ...item, files, ...(labelMl && { labelMl }), ...(fingerprint && { fingerprint }) },
+      ] as const
     }),
   )
   return {

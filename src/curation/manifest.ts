@@ -48,7 +48,7 @@ const caseSchema = z.strictObject({
   /** Volume in ml of each id of the region's scheme that the label holds, by its name; absent until measured. */
   labelMl: z.record(z.string(), z.number().min(0)).optional(),
   files: z.strictObject({ image: fileFacts, label: fileFacts.nullable() }).optional(),
-  /** Hash of the voxels on a canonical grid, the same for the same scan whatever its file. */
+  /** Hash of the image's voxels, the same whatever header, orientation and data type; absent until measured. */
   fingerprint: z.string().optional(),
   /** Id of the case that a synthetic one was made from. */
   parent: z.string().min(1).optional(),

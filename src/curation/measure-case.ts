@@ -4,6 +4,7 @@ import { DataError } from '../errors.js'
 import { voxelVolumeMm3 } from '../volume/geometry.js'
 import { LABEL_SCHEMES } from '../volume/labels.js'
 import { readStoredVoxels, scaled, type VoxelMemory } from '../volume/nifti.js'
+import { exactHash, wholeHu } from './exact-hash.js'
 import type { ManifestCase } from './manifest.js'
 import { countLabelIds } from './remap.js'
 
@@ -11,19 +12,41 @@ import { countLabelIds } from './remap.js'
 export interface MeasuredFiles {
   readonly labelMl: Readonly<Record<string, number>> | null
   readonly digests: { readonly image: string; readonly label: string | null }
+  /** `exactHash` of the image; null where it cannot be read. */
+  readonly fingerprint: string | null
   readonly problem: string | null
 }
 
-/** Reads both files of a case: SHA-256 of each, and the volume of every class of the label in ml. */
+/** Reads both files of a case: SHA-256 of each, the hash of the image's voxels, and the volume of every class of the label in ml. */
 export async function measureCase(item: ManifestCase, memory: VoxelMemory): Promise<MeasuredFiles> {
   const digests = { image: await sha256(item.image), label: item.label && (await sha256(item.label)) }
-  if (item.label === null || item.labelMap === null) return { labelMl: null, digests, problem: null }
+  const image = await orProblem(() => voxelHash(item.image, memory))
+  const { label, labelMap } = item
+  const volumes =
+    label === null || labelMap === null
+      ? { found: null }
+      : await orProblem(() => labelVolumes(label, item, memory))
+  return {
+    digests,
+    fingerprint: image.found,
+    labelMl: volumes.found,
+    problem: image.problem ?? volumes.problem ?? null,
+  }
+}
+
+/** What was found, or the sentence that says why nothing was. @throws what is no DataError */
+async function orProblem<T>(find: () => Promise<T>): Promise<{ found: T | null; problem?: string }> {
   try {
-    return { labelMl: await labelVolumes(item.label, item, memory), digests, problem: null }
+    return { found: await find() }
   } catch (error) {
     if (!(error instanceof DataError)) throw error
-    return { labelMl: null, digests, problem: error.message }
+    return { found: null, problem: error.message }
   }
+}
+
+async function voxelHash(file: string, memory: VoxelMemory): Promise<string> {
+  const { values, header, grid } = await readStoredVoxels(file, memory)
+  return exactHash(wholeHu({ ...grid, data: scaled(values, header) }))
 }
 
 async function labelVolumes(

@@ -34,27 +34,25 @@ const MIN_VOTES = 5
 const COMMON_KEY = 64
 
 /**
- * All pairs of scans that share voxel patterns or landmarks, found by sorting: every key is a word, every scan a text, and
- * only texts that share words are compared. Time grows as n log n with the scans, and with the pairs that are found.
+ * All pairs of scans that share voxel patterns or landmarks: every key is a word, every scan a text, and only texts that
+ * share words are compared. Memory grows with the scans; time with them and with the words that two of them share, at most
+ * COMMON_KEY for each word of a scan.
  */
 export function findCandidates(scans: readonly Searchable[]): Candidate[] {
-  const bySketch = pairsThatShare(
-    scans.map(({ sketch }) => sketchKeys(sketch)),
-    MIN_SHARED_PATTERNS / 2,
+  const patterns = [wordsOf(scans.map(({ sketch }) => sketchKeys(sketch)))]
+  const landmarks = Array.from({ length: KEYS_PER_LANDMARK }, (_, key) =>
+    wordsOf(scans.map((scan) => landmarkKeys(scan, key))),
   )
-  const byLandmarks = new PairCounts(scans.length)
-  for (let key = 0; key < KEYS_PER_LANDMARK; key++)
-    countPairs(
-      scans.map((scan) => landmarkKeys(scan, key)),
-      byLandmarks,
-    )
-  const pairs = new Set([...bySketch, ...byLandmarks.atLeast(MIN_VOTES)])
+  const sharing = [
+    new Sharing(patterns, scans.length, MIN_SHARED_PATTERNS / 2),
+    new Sharing(landmarks, scans.length, MIN_VOTES),
+  ]
   const candidates: Candidate[] = []
-  for (const pair of [...pairs].sort((x, y) => x - y)) {
-    const [a, b] = [Math.floor(pair / scans.length), pair % scans.length]
-    const candidate = compare(scans, a, b)
-    if (candidate) candidates.push(candidate)
-  }
+  for (let a = 0; a < scans.length; a++)
+    for (const b of [...new Set(sharing.flatMap((one) => one.partnersOf(a)))].sort((x, y) => x - y)) {
+      const candidate = compare(scans, a, b)
+      if (candidate) candidates.push(candidate)
+    }
   return candidates
 }
 
@@ -97,38 +95,83 @@ function landmarkKeys({ landmarks }: Searchable, key: number): Uint32Array {
   return Uint32Array.from(keys)
 }
 
-function pairsThatShare(keys: readonly Uint32Array[], least: number): number[] {
-  const counts = new PairCounts(keys.length)
-  countPairs(keys, counts)
-  return counts.atLeast(least)
+/** Words that a few scans have, and which these are. */
+interface Words {
+  /** Scans of word w, rising: from `start[w]` to `start[w + 1]`. */
+  readonly owners: Uint32Array
+  readonly start: Uint32Array
+  /** Words of scan s: from `startOfScan[s]` to `startOfScan[s + 1]`. */
+  readonly words: Uint32Array
+  readonly startOfScan: Uint32Array
 }
 
-/** Notes every pair of scans that has a key in common, once for each such key. */
-function countPairs(keysOfScans: readonly Uint32Array[], counts: PairCounts): void {
+/** The keys that two scans have, or more, and not too many. */
+function wordsOf(keysOfScans: readonly Uint32Array[]): Words {
+  const sorted = sortByKey(...joined(keysOfScans))
+  const total = sorted.keys.length
+  const [owners, start] = [new Uint32Array(total), new Uint32Array(total + 1)]
+  let [count, used] = [0, 0]
+  for (let from = 0; from < total; ) {
+    let to = from
+    const first = used
+    for (; to < total && sorted.keys[to] === sorted.keys[from]; to++)
+      if (used === first || owners[used - 1] !== sorted.owners[to]) owners[used++] = sorted.owners[to]!
+    from = to
+    if (used - first > 1 && used - first <= COMMON_KEY) start[++count] = used
+    else used = first
+  }
+  const kept = { owners: owners.slice(0, used), start: start.slice(0, count + 1) }
+  return { ...kept, ...byScan(kept, keysOfScans.length) }
+}
+
+function joined(keysOfScans: readonly Uint32Array[]): [Uint32Array, Uint32Array] {
   const total = keysOfScans.reduce((sum, { length }) => sum + length, 0)
-  const keys = new Uint32Array(total)
-  const owners = new Uint32Array(total)
+  const [keys, owners] = [new Uint32Array(total), new Uint32Array(total)]
   let at = 0
   for (const [scan, own] of keysOfScans.entries()) {
     keys.set(own, at)
     owners.fill(scan, at, at + own.length)
     at += own.length
   }
-  const sorted = sortByKey(keys, owners)
-  for (let start = 0; start < total; ) {
-    let end = start + 1
-    while (end < total && sorted.keys[end] === sorted.keys[start]) end++
-    if (end - start > 1 && end - start <= COMMON_KEY) notePairs(sorted.owners.subarray(start, end), counts)
-    start = end
-  }
+  return [keys, owners]
 }
 
-/** Owners of one key, rising, some of them twice. */
-function notePairs(owners: Uint32Array, counts: PairCounts): void {
-  for (let a = 0; a < owners.length; a++) {
-    if (a > 0 && owners[a] === owners[a - 1]) continue
-    for (let b = a + 1; b < owners.length; b++)
-      if (owners[b] !== owners[b - 1]) counts.add(owners[a]!, owners[b]!)
+/** The same table read the other way: the words of each scan. */
+function byScan({ owners, start }: Pick<Words, 'owners' | 'start'>, numScans: number) {
+  const startOfScan = new Uint32Array(numScans + 1)
+  for (let n = 0; n < owners.length; n++) startOfScan[owners[n]! + 1]!++
+  for (let scan = 0; scan < numScans; scan++) startOfScan[scan + 1]! += startOfScan[scan]!
+  const [words, next] = [new Uint32Array(owners.length), startOfScan.slice()]
+  for (let word = 0; word + 1 < start.length; word++)
+    for (let n = start[word]!; n < start[word + 1]!; n++) words[next[owners[n]!]!++] = word
+  return { words, startOfScan }
+}
+
+/** Counts, for one scan at a time, the words that each later scan shares with it. */
+class Sharing {
+  private readonly counts: Uint16Array
+
+  constructor(
+    private readonly tables: readonly Words[],
+    numScans: number,
+    private readonly least: number,
+  ) {
+    this.counts = new Uint16Array(numScans)
+  }
+
+  /** Later scans that share at least `least` words with scan `a`. */
+  partnersOf(a: number): number[] {
+    const met: number[] = []
+    for (const { owners, start, words, startOfScan } of this.tables)
+      for (let at = startOfScan[a]!; at < startOfScan[a + 1]!; at++) {
+        const word = words[at]!
+        // From the end: scans before it have met it already.
+        for (let n = start[word + 1]! - 1; owners[n]! > a; n--)
+          if (this.counts[owners[n]!]!++ === 0) met.push(owners[n]!)
+      }
+    const partners = met.filter((b) => this.counts[b]! >= this.least)
+    for (const b of met) this.counts[b] = 0
+    return partners
   }
 }
 
@@ -153,41 +196,4 @@ function sortByKey(keys: Uint32Array, owners: Uint32Array): Sorted {
     ;[from, to] = [to, from]
   }
   return from
-}
-
-/** Counts pairs, as many as come: noted in blocks, sorted at the end. */
-class PairCounts {
-  private readonly full: Float64Array[] = []
-  private block = new Float64Array(1 << 16)
-  private used = 0
-
-  constructor(private readonly numScans: number) {}
-
-  add(a: number, b: number): void {
-    if (this.used === this.block.length) {
-      this.full.push(this.block)
-      this.block = new Float64Array(Math.min(1 << 24, 2 * this.block.length))
-      this.used = 0
-    }
-    this.block[this.used++] = a * this.numScans + b
-  }
-
-  /** Pairs (a * numScans + b) that were noted so often, rising. */
-  atLeast(least: number): number[] {
-    const all = new Float64Array(this.full.reduce((sum, { length }) => sum + length, this.used))
-    let at = 0
-    for (const block of [...this.full, this.block.subarray(0, this.used)]) {
-      all.set(block, at)
-      at += block.length
-    }
-    all.sort()
-    const found: number[] = []
-    for (let start = 0; start < all.length; ) {
-      let end = start + 1
-      while (end < all.length && all[end] === all[start]) end++
-      if (end - start >= least) found.push(all[start]!)
-      start = end
-    }
-    return found
-  }
 }

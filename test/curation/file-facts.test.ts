@@ -40,7 +40,7 @@ describe('withFileFacts', () => {
 })
 
 describe('withMeasures', () => {
-  it('adds the volume of each class and the SHA-256 of both files, from threads too', async () => {
+  it('adds the volume of each class, the SHA-256 of both files and the hash of the voxels, from threads too', async () => {
     const root = temporaryFolder()
     const pairs = ['a', 'b'].map((name) =>
       madeCase(join(root, name), madeImage(), madeLabel(), { id: `Made/${name}` }),
@@ -57,6 +57,9 @@ describe('withMeasures', () => {
     })
     const sha256 = createHash('sha256').update(readFileSync(first.image)).digest('hex')
     expect(first.files!.image.digest).toBe(`sha256:${sha256}`)
+    // The same voxels, so the same scan.
+    expect(first.fingerprint).toMatch(/^[0-9a-f]{64}$/)
+    expect(measured.cases[1]!.fingerprint).toBe(first.fingerprint)
     await writeManifest(join(root, 'm.json'), makeManifest(measured.cases))
     expect((await readManifest(join(root, 'm.json'))).cases).toEqual(measured.cases)
   })
