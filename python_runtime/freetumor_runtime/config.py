@@ -157,6 +157,8 @@ class PredictCase:
     image: str
     # label map on the scan's grid
     organMask: str | None
+    # of the same scan, brought to the prepared grid beside the mask
+    label: str | None
     # of its files
     name: str
 

@@ -290,6 +290,8 @@ export interface PredictSpec {
     readonly image: string
     /** Label map on the scan's grid; tumors outside it become background. */
     readonly organMask: string | null
+    /** Label of the scan, brought to the prepared grid beside the mask. */
+    readonly label: string | null
     /** Of its files. */
     readonly name: string
   }[]

@@ -9,6 +9,7 @@ export interface ScanCase {
   readonly id: string
   readonly image: string
   readonly organMask: string | null
+  readonly label: string | null
 }
 
 const NIFTI = /\.nii(\.gz)?$/
@@ -21,14 +22,14 @@ const NIFTI = /\.nii(\.gz)?$/
 export async function scansOf(
   images: string,
   split: Split | undefined,
-  organMasks: string | undefined,
+  beside: { readonly organMasks?: string | undefined; readonly labels?: string | undefined } = {},
 ): Promise<readonly ScanCase[]> {
   const files = await filesOf(resolve(images), split)
   if (files.length === 0) throw new UsageError(`${images} holds no .nii or .nii.gz file`)
-  const masks = organMasks === undefined ? new Map<string, string>() : await byStem(resolve(organMasks))
+  const [masks, labels] = await Promise.all([byStem(beside.organMasks), byStem(beside.labels)])
   const scans = files.map((image) => {
     const id = stemOf(image)
-    return { id, image, organMask: masks.get(id) ?? null }
+    return { id, image, organMask: masks.get(id) ?? null, label: labels.get(id) ?? null }
   })
   refuseTwins(scans)
   return scans
@@ -73,8 +74,9 @@ async function niftiFiles(folder: string): Promise<readonly string[]> {
   return scans.map((name) => join(folder, name))
 }
 
-async function byStem(folder: string): Promise<Map<string, string>> {
-  const files = await niftiFiles(folder)
+async function byStem(folder: string | undefined): Promise<Map<string, string>> {
+  if (folder === undefined) return new Map()
+  const files = await niftiFiles(resolve(folder))
   if (files.length === 0) throw new UsageError(`${folder} holds no .nii or .nii.gz file`)
   return new Map(files.map((file) => [stemOf(file), file]))
 }

@@ -44,7 +44,7 @@ export async function openPrediction(
   await mkdir(out, { recursive: true })
   if (overwrite) await removeEarlier(out, scans)
   await refuseOtherSettings(out, settings, scans)
-  for (const folder of [out, join(out, 'probabilities')])
+  for (const folder of [out, join(out, 'probabilities'), join(out, 'labels')])
     for (const name of await readdir(folder).catch(() => []))
       if (UNFINISHED.test(name)) await rm(join(folder, name))
   await sweepUnfinished(out)
@@ -60,7 +60,7 @@ export async function openPrediction(
 
 /** The state of a scan's files now. */
 export async function inputOf(scan: ScanCase): Promise<readonly FileState[]> {
-  const files = [scan.image, scan.organMask].filter((file) => file !== null)
+  const files = [scan.image, scan.organMask, scan.label].filter((file) => file !== null)
   return Promise.all(
     files.map((file) =>
       stat(file).then(

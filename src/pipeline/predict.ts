@@ -31,6 +31,8 @@ export interface PredictOptions extends Partial<PredictSettings>, Partial<Prepar
   readonly organMasks?: string | undefined
   /** Ids that are the organ in them; default every id but 0. */
   readonly organIds?: readonly number[] | undefined
+  /** Labels under the names of the scans: brought to the prepared grid beside the masks, as `labels/`. */
+  readonly labels?: string | undefined
   /** Outputs whose probabilities are written, or all; default none. */
   readonly probabilities?: readonly number[] | 'all' | undefined
   /** Makes masks anew that are there. */
@@ -70,8 +72,12 @@ export interface Prediction {
 export async function predictMasks(options: PredictOptions, context: StageContext): Promise<Prediction> {
   const out = resolve(options.out)
   const settings = settingsOf(options)
-  const scans = await scansOf(options.images, options.split, options.organMasks)
-  noteWithoutMask(options, scans, context)
+  const scans = await scansOf(options.images, options.split, options)
+  noteWithout(options, scans, context)
+  if (options.labels !== undefined && settings.grid !== 'prepared')
+    throw new UsageError('--labels are brought to the prepared grid', {
+      hint: 'it goes with --grid prepared',
+    })
   const profile = options.profile ?? null
   const checkpoints = [options.checkpoint].flat().map((file) => resolve(file))
   const told = { ...toldOf(options), ...maybe('spacingMm', options.spacingMm ?? spacingOfProfile(profile)) }
@@ -84,7 +90,9 @@ export async function predictMasks(options: PredictOptions, context: StageContex
     options.overwrite ?? false,
   )
 
-  if (spec.probabilities.length > 0) await mkdir(join(out, 'probabilities'), { recursive: true })
+  const folders = { probabilities: spec.probabilities.length > 0, labels: options.labels !== undefined }
+  for (const [name, wanted] of Object.entries(folders))
+    if (wanted) await mkdir(join(out, name), { recursive: true })
   const cases = [...done.values()].map((line) => ({ ...caseOf(out, line.case, line), reused: true }))
   const failed: { caseId: string; error: CaseError }[] = []
   const tell = (one: PredictProgress['case']): void =>
@@ -153,7 +161,7 @@ function specOf(
     organIds: options.organIds ?? [],
     maskIds: maskIds(map, outputs, tumorOutputs),
     probabilities: wantedOutputs(options.probabilities, outputs),
-    cases: scans.map(({ id, image, organMask }) => ({ id, image, organMask, name: id })),
+    cases: scans.map((scan) => ({ ...scan, name: scan.id })),
   }
 }
 
@@ -218,15 +226,26 @@ function caseOf(
   }
 }
 
-function noteWithoutMask(
-  { organMasks }: PredictOptions,
+function noteWithout(
+  { organMasks, labels }: PredictOptions,
   scans: readonly ScanCase[],
   context: StageContext,
 ): void {
-  const without = organMasks === undefined ? [] : scans.filter(({ organMask }) => organMask === null)
-  if (without.length > 0)
-    context.note(
-      `${without.length} of ${scans.length} scans have no organ mask in ${organMasks} (first ${without[0]!.id}): their tumors may lie anywhere`,
-      'warning',
+  const tell = (without: readonly ScanCase[], what: string): void => {
+    if (without.length > 0)
+      context.note(
+        `${without.length} of ${scans.length} scans have no ${what}, first ${without[0]!.id}`,
+        'warning',
+      )
+  }
+  if (organMasks !== undefined)
+    tell(
+      scans.filter(({ organMask }) => organMask === null),
+      `organ mask in ${organMasks} (their tumors may lie anywhere)`,
+    )
+  if (labels !== undefined)
+    tell(
+      scans.filter(({ label }) => label === null),
+      `label in ${labels}`,
     )
 }

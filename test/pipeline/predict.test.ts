@@ -131,7 +131,7 @@ describe('which scans', () => {
       '/organs/c.nii.gz',
     ])
     expect(specs[0]!.organIds).toEqual([5])
-    expect(notes).toEqual([expect.stringMatching(/^1 of 3 scans have no organ mask .*\(first b\)/)])
+    expect(notes).toEqual([expect.stringMatching(/^1 of 3 scans have no organ mask .*, first b/)])
   })
 })
 
@@ -225,6 +225,16 @@ describe('profiles', () => {
     expect(() => maskIds({ '3': 1 }, 3, [2])).toThrow(/--map 3:1: the checkpoint has outputs 0 to 2/)
     expect(() => maskIds({ '1': 256 }, 3, [2])).toThrow(/ids of a mask|outputs 0 to 2/)
     expect(() => maskIds('leaderboard', 5, [])).toThrow(/which outputs are tumors is not known/)
+  })
+
+  test('labels come along to the prepared grid only', async () => {
+    mkdirSync(join(folder, 'labels'))
+    writeFileSync(join(folder, 'labels', 'a.nii.gz'), '')
+    const labels = join(folder, 'labels')
+    await expect(predict({ labels })).rejects.toThrow(/--labels are brought to the prepared grid/)
+    await predict({ labels, profile: 'freetumor' })
+    expect(specs[0]!.cases.map(({ label }) => label)).toEqual([join(labels, 'a.nii.gz'), null, null])
+    expect(notes).toEqual([expect.stringMatching(/^2 of 3 scans have no label in .*, first b$/)])
   })
 
   test('probabilities are of outputs that exist', async () => {

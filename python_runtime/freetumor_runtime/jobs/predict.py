@@ -19,7 +19,7 @@ from torch import Tensor
 from freetumor_runtime.config import PredictCase, PredictSpec
 from freetumor_runtime.data.crops import window
 from freetumor_runtime.data.ensemble import Predictor, ensemble_volume, predictor_of, to_probabilities
-from freetumor_runtime.data.grids import align_label
+from freetumor_runtime.data.grids import align_label, resample_label
 from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti
 from freetumor_runtime.data.original_grid import (
     GridRoute,
@@ -68,7 +68,7 @@ def load_members(spec: PredictSpec, device: torch.device) -> list[Predictor]:
 
 
 def predict_case(spec: PredictSpec, members: list[Predictor], device: torch.device, case: PredictCase) -> dict:
-    """Writes the mask of one scan, and probabilities where they are wanted.
+    """Writes the mask of one scan, and label and probabilities where they are wanted.
 
     Returns `{files: {name: sha256}, seconds: {read, segment, write}, windows: {all, computed, blank, leftOut},
     labelVoxels}`; names are relative to the output folder, voxels are by id of the mask.
@@ -86,6 +86,8 @@ def predict_case(spec: PredictSpec, members: list[Predictor], device: torch.devi
     dtype = np.dtype(np.uint8) if spec.dataType == "uint8" else read_header(case.image).dtype.newbyteorder("=")
     name = f"{case.name}.nii.gz"
     files = {name: save_nifti(str(Path(spec.directory) / name), written, affine, dtype)}
+    if case.label is not None:
+        files |= write_label(spec, scan, case)
     if spec.probabilities:
         probabilities_CXYZ = values_CXYZ if len(members) > 1 else to_probabilities(values_CXYZ)
         files |= write_probabilities(spec, scan, case, probabilities_CXYZ)
@@ -126,15 +128,20 @@ class OpenScan:
 
 
 def load_organ(spec: PredictSpec, path: str, prepared: PreparedImage) -> np.ndarray:
-    label, affine = load_nifti(path)
-    aligned = align_label(label, affine, prepared.source_shape, prepared.source_affine)
-    if aligned is None:
-        raise DataError(f"{path}: its grid is not that of its scan", "resample the organ mask onto the scan")
+    aligned = load_on_scan(path, prepared)
     organ_IJK = np.isin(aligned, spec.organIds) if spec.organIds else aligned != 0
     if not organ_IJK.any():
         ids = ", ".join(map(str, spec.organIds)) or "above 0"
         raise DataError(f"{path}: no voxel has an id {ids}", "name the organ's ids with --organ-ids")
     return organ_IJK
+
+
+def load_on_scan(path: str, prepared: PreparedImage) -> np.ndarray:
+    label, affine = load_nifti(path)
+    aligned = align_label(label, affine, prepared.source_shape, prepared.source_affine)
+    if aligned is None:
+        raise DataError(f"{path}: its grid is not that of its scan", "resample it onto the scan")
+    return aligned
 
 
 def segment_member(spec: PredictSpec, image_XYZ: Tensor, scan: OpenScan, member: Predictor) -> Segmented:
@@ -193,6 +200,19 @@ def organ_on_prepared(scan: OpenScan) -> np.ndarray:
     back = grid_route(prepared.source_shape, prepared.source_affine, prepared.image_hu.shape, prepared.affine)
     assert scan.organ_IJK is not None
     return nearest_on_scan(scan.organ_IJK, back)
+
+
+def write_label(spec: PredictSpec, scan: OpenScan, case: PredictCase) -> dict[str, str]:
+    """The scan's label on the prepared grid, as METHOD 4 prepares labels; a mask there can be held against it."""
+    assert case.label is not None
+    prepared = scan.prepared
+    aligned = load_on_scan(case.label, prepared)
+    whole, affine = resample_label(aligned, prepared.source_affine, spec.spacingMm)
+    start = np.rint((np.linalg.inv(affine) @ prepared.affine)[:3, 3]).astype(int)
+    stop = start + prepared.image_hu.shape
+    cropped = whole[tuple(slice(first, last) for first, last in zip(start, stop, strict=True))]
+    name = f"labels/{case.name}.nii.gz"
+    return {name: save_nifti(str(Path(spec.directory) / name), cropped, prepared.affine, aligned.dtype)}
 
 
 def write_probabilities(

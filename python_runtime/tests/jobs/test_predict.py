@@ -12,6 +12,7 @@ from monai.transforms import CropForeground, Orientation, Spacing, SpatialResamp
 from freetumor_runtime.config import BaselineSpec, PredictCase, PredictSpec, WindowsSpec
 from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti
 from freetumor_runtime.jobs.predict import predict
+from freetumor_runtime.jobs.prepare import resample_and_crop
 from freetumor_runtime.models.checkpoint import load_segmentor
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.training.ranks import Ranks
@@ -83,13 +84,13 @@ def spec_of(folder, tmp_path, **changes) -> PredictSpec:
         organIds=(),
         maskIds=(0, 1, 2),
         probabilities=(),
-        cases=(PredictCase("scan", str(folder / "scan.nii.gz"), None, "scan"),),
+        cases=(PredictCase("scan", str(folder / "scan.nii.gz"), None, None, "scan"),),
     )
     return replace(spec, **changes)
 
 
 def with_organ(folder):
-    return (PredictCase("scan", str(folder / "scan.nii.gz"), str(folder / "organ.nii.gz"), "scan"),)
+    return (PredictCase("scan", str(folder / "scan.nii.gz"), str(folder / "organ.nii.gz"), None, "scan"),)
 
 
 def run(spec: PredictSpec):
@@ -197,6 +198,20 @@ def test_an_ensemble_takes_the_largest_mean_probability(folder, tmp_path):
     assert np.array_equal(mask[clear], mean.argmax(0)[clear]) and clear.mean() > 0.99
 
 
+def test_the_label_comes_along_to_the_prepared_grid_as_preparation_brings_it(folder, tmp_path):
+    (tmp_path / "labels").mkdir()
+    case = PredictCase("scan", str(folder / "scan.nii.gz"), None, str(folder / "organ.nii.gz"), "scan")
+    result, mask, affine = run(spec_of(folder, tmp_path, grid="prepared", cases=(case,)))
+    assert list(result["files"]) == ["scan.nii.gz", "labels/scan.nii.gz"]
+    label, label_affine = load_nifti(str(tmp_path / "labels/scan.nii.gz"))
+    scan, scan_affine = load_nifti(str(folder / "scan.nii.gz"))
+    organ = load_nifti(str(folder / "organ.nii.gz"))[0]
+    _, expected, expected_affine, _ = resample_and_crop(scan, organ, scan_affine, SPACING, -175)
+    assert label.shape == mask.shape and np.array_equal(label_affine, affine)
+    np.testing.assert_allclose(label_affine, expected_affine, atol=1e-5)
+    assert np.array_equal(label, expected) and set(np.unique(label)) == {0, 5, 7}
+
+
 def test_ids_are_mapped_and_the_scans_data_type_is_kept_on_request(folder, tmp_path):
     _, plain, _ = run(spec_of(folder, tmp_path))
     result, mask, _ = run(spec_of(folder, tmp_path, maskIds=(0, 0, 9), dataType="scan"))
@@ -215,7 +230,7 @@ def test_a_bad_case_costs_itself_only(folder, tmp_path):
     named = [(name, str(tmp_path / name), None) for name in ("nan.nii", "air.nii", "torn.nii.gz", "missing.nii")]
     named.append(("mismatched", str(folder / "scan.nii.gz"), str(tmp_path / "other.nii")))
     named.append(("scan", str(folder / "scan.nii.gz"), None))
-    cases = tuple(PredictCase(case_id, image, mask, "scan") for case_id, image, mask in named)
+    cases = tuple(PredictCase(case_id, image, mask, None, "scan") for case_id, image, mask in named)
     spec = spec_of(folder, tmp_path, cases=cases, organIds=())
     listed = Listed(spec)
     list(predict(spec, RANKS, listed))

@@ -44,6 +44,7 @@ interface Options {
   readonly map?: PredictSettings['map']
   readonly organMasks?: string
   readonly organIds?: readonly number[]
+  readonly labels?: string
   readonly probabilities?: readonly number[] | true
   readonly overwrite?: boolean
   readonly device?: 'auto' | 'cpu' | 'cuda'
@@ -112,6 +113,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
       'label maps under the names of the scans: tumors outside become background',
     )
     .option('--organ-ids <ids>', 'that are the organ in them, as 1,2 (default: every id but 0)', ids)
+    .option('--labels <dir>', 'with --grid prepared: write the labels of the scans on that grid, too')
     .option(
       '--probabilities [outputs]',
       'write probabilities of these outputs, as 2,4 (all), beside the masks',
@@ -158,6 +160,7 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     images: resolve(io.cwd, flags.images),
     out: resolve(io.cwd, flags.out),
     checkpoint: flags.checkpoint.map((path) => resolve(io.cwd, path)),
+    ...(flags.labels === undefined ? {} : { labels: resolve(io.cwd, flags.labels) }),
     ...(flags.organMasks === undefined ? {} : { organMasks: resolve(io.cwd, flags.organMasks) }),
     profile,
     patchMerging: merging,
