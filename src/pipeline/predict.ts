@@ -72,12 +72,12 @@ export interface Prediction {
 export async function predictMasks(options: PredictOptions, context: StageContext): Promise<Prediction> {
   const out = resolve(options.out)
   const settings = settingsOf(options)
-  const scans = await scansOf(options.images, options.split, options)
-  noteWithout(options, scans, context)
   if (options.labels !== undefined && settings.grid !== 'prepared')
     throw new UsageError('--labels are brought to the prepared grid', {
       hint: 'it goes with --grid prepared',
     })
+  const scans = await scansOf(options.images, options.split, options)
+  noteWithout(options, scans, context)
   const profile = options.profile ?? null
   const checkpoints = [options.checkpoint].flat().map((file) => resolve(file))
   const told = { ...toldOf(options), ...maybe('spacingMm', options.spacingMm ?? spacingOfProfile(profile)) }
