@@ -7,6 +7,7 @@ follow_parent(), keep_rank_log()  # before anything slow: an orphan must not liv
 import argparse  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
+from importlib import import_module  # noqa: E402
 
 from freetumor_runtime import config  # noqa: E402
 from freetumor_runtime.events import Event  # noqa: E402
@@ -43,14 +44,9 @@ def join(spec: config.JobSpec):
 
 
 def run_job(spec: config.JobSpec, ranks, wires: Wires) -> Iterator[Event]:
-    if isinstance(spec, config.PrepareSpec):
-        from freetumor_runtime.jobs.prepare import prepare
-
-        return prepare(spec)
-    if isinstance(spec, config.EvaluateSpec):
-        from freetumor_runtime.jobs.evaluate import evaluate
-
-        return evaluate(spec)
+    if isinstance(spec, config.PrepareSpec | config.EvaluateSpec | config.PictureSpec):
+        # jobs of a plain pool: module and function bear the job's name
+        return getattr(import_module(f"freetumor_runtime.jobs.{spec.job}"), spec.job)(spec)
     if isinstance(spec, config.PredictSpec):
         from freetumor_runtime.jobs.predict import predict
 

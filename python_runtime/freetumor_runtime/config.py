@@ -202,6 +202,10 @@ class EvaluateCase:
     id: str
     prediction: str
     label: str
+    # predicted tumor outside this mask is taken away
+    organ: str | None
+    # probabilities that lesions are scored by
+    score: str | None
 
 
 @dataclass(frozen=True)
@@ -210,10 +214,37 @@ class EvaluateSpec:
     workers: int
     labels: tuple[int, ...]
     tumorLabels: tuple[int, ...]
-    nsdToleranceMm: float | None
+    nsdTolerancesMm: tuple[float, ...]
     lesions: bool
     spacingMm: tuple[float, ...] | None
+    # source id -> id that is measured; None: the files have those
+    predictionMap: dict[str, int] | None
+    labelMap: dict[str, int] | None
     cases: tuple[EvaluateCase, ...]
+
+
+@dataclass(frozen=True)
+class PictureCase:
+    id: str
+    prediction: str
+    label: str
+    image: str | None
+    organ: str | None
+    # JSON file to write
+    output: str
+
+
+@dataclass(frozen=True)
+class PictureSpec:
+    """Three planes of pairs, for the pages of a report."""
+
+    job: str
+    workers: int
+    tumorLabels: tuple[int, ...]
+    windowHu: tuple[float, ...]
+    predictionMap: dict[str, int] | None
+    labelMap: dict[str, int] | None
+    cases: tuple[PictureCase, ...]
 
 
 @dataclass(frozen=True)
@@ -295,7 +326,7 @@ class ServeSpec:
     threadsPerProcess: int
 
 
-JobSpec = ServeSpec | SynthesizeSpec | TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec
+JobSpec = ServeSpec | SynthesizeSpec | TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec | PictureSpec
 
 _SPECS: dict[str, type] = {
     "baseline": TrainingSpec,
@@ -304,6 +335,7 @@ _SPECS: dict[str, type] = {
     "prepare": PrepareSpec,
     "predict": PredictSpec,
     "evaluate": EvaluateSpec,
+    "picture": PictureSpec,
     "synthesize": SynthesizeSpec,
     "serve": ServeSpec,
 }

@@ -15,10 +15,12 @@ EVALUATE = {
     "workers": 1,
     "labels": [1],
     "tumorLabels": [1],
-    "nsdToleranceMm": None,
+    "nsdTolerancesMm": [],
     "lesions": False,
     "spacingMm": None,
-    "cases": [{"id": "a", "prediction": "p", "label": "l"}],
+    "predictionMap": None,
+    "labelMap": {"3": 1},
+    "cases": [{"id": "a", "prediction": "p", "label": "l", "organ": None, "score": None}],
 }
 
 
@@ -39,7 +41,10 @@ def test_a_complete_spec_loads(tmp_path):
         ({"extra": 1}, r"unknown keys \['extra'\]"),
         ({"workers": "2"}, "job.workers: int was expected"),
         ({"workers": True}, "job.workers"),
-        ({"cases": [{"id": "a", "prediction": "p"}]}, r"job.cases\[0\].*missing keys \['label'\]"),
+        (
+            {"cases": [{"id": "a", "prediction": "p", "organ": None, "score": None}]},
+            r"cases\[0\].*missing keys \['label'\]",
+        ),
         ({"job": "dance"}, "job must be one of"),
         ({"labels": 3}, "job.labels: a list was expected"),
     ],

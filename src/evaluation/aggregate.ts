@@ -1,36 +1,80 @@
-import { estimateMean, LEVEL, RESAMPLES } from './bootstrap.js'
+import { estimateMean, LEVEL, RESAMPLES, type ResamplingKey } from './bootstrap.js'
 import { summarizeLesions } from './lesions.js'
+import type { CaseMeasures, OverlapMeasures } from './measures.js'
 import type { MetricGrid, Profile } from './profiles.js'
-import type { CaseMeasures, Figure, OverlapMeasures, OverlapSummary, Summary } from './summary.js'
+import type { Figure, OverlapSummary, Summary } from './summary.js'
 
 export interface AggregateOptions {
   /** Of the intervals. */
   readonly seed: number
   /** Cases that could not be measured; default none. */
   readonly failedCases?: readonly string[] | undefined
+  /** What a reader of the summary must know; default nothing. */
+  readonly warnings?: readonly string[] | undefined
 }
+
+/** A score of a case and whose it is; null where the case is left out of the mean. */
+type Score = (one: CaseMeasures) => number | null
 
 /** The figures of a profile over cases; the order of the cases does not matter. */
 export function aggregate(
   cases: readonly CaseMeasures[],
   profile: Profile,
-  { seed, failedCases = [] }: AggregateOptions,
+  { seed, failedCases = [], warnings = [] }: AggregateOptions,
 ): Summary {
-  const sorted = [...cases].sort((a, b) => (a.caseId < b.caseId ? -1 : 1))
-  const tumors = sorted.flatMap(({ tumor }) => tumor ?? [])
+  const sorted = byCaseId(cases)
+  const surfaces = Object.fromEntries(
+    profile.nsdTolerancesMm.map((mm, at) => [
+      String(mm),
+      meanOf(sorted, tumorScore('nsd', profile, at), { seed, name: `tumor nsd${suffix(at, mm)}` }),
+    ]),
+  )
   return {
     profile: profile.name,
     grid: gridOf(sorted, profile),
     numCases: sorted.length,
+    numPatients: new Set(sorted.map(({ patient }) => patient)).size,
     failedCases: [...failedCases].sort(),
+    warnings,
+    nsdTolerancesMm: profile.nsdTolerancesMm,
     classes: Object.fromEntries(
       idsOf(sorted).map((id) => [String(id), summarizeLabel(sorted, id, profile, seed)]),
     ),
-    meanDice: meanDice(sorted, profile, seed),
-    tumorDice: figureOf(tumors, 'dice', profile, { seed, name: 'tumor dice' }),
-    tumorNsd: figureOf(tumors, 'nsd', profile, { seed, name: 'tumor nsd' }),
+    meanDice: meanOf(sorted, meanLabelDice(profile), { seed, name: 'mean dice' }),
+    tumorDice: meanOf(sorted, tumorScore('dice', profile), { seed, name: 'tumor dice' }),
+    tumorNsd: surfaces[String(profile.nsdTolerancesMm[0])] ?? null,
+    tumorNsdAtMm: surfaces,
     lesions: profile.lesions ? summarizeLesions(sorted, profile, seed) : null,
-    bootstrap: { seed, resamples: RESAMPLES, level: LEVEL },
+    bootstrap: { seed, resamples: RESAMPLES, level: LEVEL, unit: 'patient' },
+  }
+}
+
+export function byCaseId(cases: readonly CaseMeasures[]): CaseMeasures[] {
+  return [...cases].sort((a, b) => (a.caseId < b.caseId ? -1 : 1))
+}
+
+export function idsOf(cases: readonly CaseMeasures[]): number[] {
+  const ids = new Set(cases.flatMap(({ labels }) => labels.map(({ label }) => label)))
+  return [...ids].sort((a, b) => a - b)
+}
+
+/** Dice of all tumor labels as one, or its NSD at a tolerance. */
+export function tumorScore(metric: 'dice' | 'nsd', profile: Profile, toleranceAt = 0): Score {
+  return ({ tumor }) => (tumor === null ? null : scoreOf(tumor, metric, profile, toleranceAt))
+}
+
+export function labelScore(id: number, metric: 'dice' | 'nsd', profile: Profile, toleranceAt = 0): Score {
+  return ({ labels }) => {
+    const measured = labels.find(({ label }) => label === id)
+    return measured === undefined ? null : scoreOf(measured, metric, profile, toleranceAt)
+  }
+}
+
+/** Mean Dice over the labels that count in the case. */
+export function meanLabelDice(profile: Profile): Score {
+  return ({ labels }) => {
+    const scores = labels.flatMap((measures) => scoreOf(measures, 'dice', profile, 0) ?? [])
+    return scores.length === 0 ? null : scores.reduce((sum, score) => sum + score, 0) / scores.length
   }
 }
 
@@ -40,45 +84,43 @@ function gridOf(cases: readonly CaseMeasures[], profile: Profile): MetricGrid {
   return cases[0]?.grid ?? profile.grid
 }
 
-function idsOf(cases: readonly CaseMeasures[]): number[] {
-  const ids = new Set(cases.flatMap(({ labels }) => labels.map(({ label }) => label)))
-  return [...ids].sort((a, b) => a - b)
-}
-
 function summarizeLabel(
   cases: readonly CaseMeasures[],
   id: number,
   profile: Profile,
   seed: number,
 ): OverlapSummary {
-  const measured = cases.flatMap(({ labels }) => labels.filter(({ label }) => label === id))
-  const dice = figureOf(measured, 'dice', profile, { seed, name: `${id} dice` })
-  if (profile.nsdToleranceMm === null) return { dice }
-  return { dice, nsd: figureOf(measured, 'nsd', profile, { seed, name: `${id} nsd` }) }
-}
-
-function meanDice(cases: readonly CaseMeasures[], profile: Profile, seed: number): Figure | null {
-  const perCase = cases.flatMap(({ labels }) => {
-    const scores = labels.flatMap((measures) => scoreOf(measures, 'dice', profile) ?? [])
-    return scores.length === 0 ? [] : scores.reduce((sum, score) => sum + score, 0) / scores.length
+  const dice = meanOf(cases, labelScore(id, 'dice', profile), { seed, name: `${id} dice` })
+  if (profile.nsdTolerancesMm.length === 0) return { dice }
+  const atMm = profile.nsdTolerancesMm.map((mm, at) => {
+    const key = { seed, name: `${id} nsd${suffix(at, mm)}` }
+    return [String(mm), meanOf(cases, labelScore(id, 'nsd', profile, at), key)] as const
   })
-  return estimateMean(perCase, { seed, name: 'mean dice' })
+  return { dice, nsd: atMm[0]![1], nsdAtMm: Object.fromEntries(atMm) }
 }
 
-function figureOf(
-  measured: readonly OverlapMeasures[],
-  metric: 'dice' | 'nsd',
-  profile: Profile,
-  key: { readonly seed: number; readonly name: string },
-): Figure | null {
+function meanOf(cases: readonly CaseMeasures[], score: Score, key: ResamplingKey): Figure | null {
   return estimateMean(
-    measured.flatMap((measures) => scoreOf(measures, metric, profile) ?? []),
+    cases.flatMap((one) => {
+      const value = score(one)
+      return value === null ? [] : [{ patient: one.patient, value }]
+    }),
     key,
   )
 }
 
 /** The score that counts for a mean; null where the case is left out of it. */
-function scoreOf(measures: OverlapMeasures, metric: 'dice' | 'nsd', profile: Profile): number | null {
+function scoreOf(
+  measures: OverlapMeasures,
+  metric: 'dice' | 'nsd',
+  profile: Profile,
+  toleranceAt: number,
+): number | null {
   const inTruth = measures.truePositive + measures.falseNegative > 0
-  return inTruth || profile.falseAlarmScoresZero ? measures[metric] : null
+  if (!(inTruth || profile.falseAlarmScoresZero)) return null
+  return metric === 'dice' ? measures.dice : (measures.nsd[toleranceAt] ?? null)
+}
+
+function suffix(at: number, mm: number): string {
+  return at === 0 ? '' : ` ${mm}`
 }

@@ -10,48 +10,87 @@ export interface ResamplingKey {
   readonly name: string
 }
 
+/** What one case adds to the sums of a figure. */
+export interface Row {
+  readonly patient: string
+  readonly values: readonly number[]
+}
+
+/** How often each patient is in a resample. */
+export type Weights = Uint32Array
+
 /**
- * A figure over cases with its percentile-bootstrap interval: whole cases are drawn with replacement, since what one case
- * holds hangs together.
- * @param rows one case each, same length: what it adds to the sums
+ * A figure over cases with its percentile-bootstrap interval: whole patients are drawn with replacement, since what one
+ * patient's scans hold hangs together.
+ * @param rows one case each, of as many values
  * @param statistic of the sums; null where they say nothing (such resamples are left out)
  */
 export function estimate(
-  rows: readonly (readonly number[])[],
+  rows: readonly Row[],
   statistic: (sums: readonly number[]) => number | null,
   key: ResamplingKey,
 ): Figure | null {
   if (rows.length === 0) return null
-  const columns = rows[0]!.map((_, at) => Float64Array.from(rows, (row) => row[at]!))
+  const columns = columnsByPatient(rows)
   const mean = statistic(columns.map((column) => column.reduce((sum, value) => sum + value, 0)))
   if (mean === null) return null
-  const next = words(key)
-  const values: number[] = []
-  for (let resample = 0; resample < RESAMPLES; resample++) {
-    const value = statistic(sumsOfResample(columns, rows.length, next))
-    if (value !== null) values.push(value)
-  }
-  values.sort((a, b) => a - b)
-  const tail = (1 - LEVEL) / 2
-  return { mean, ci: [percentile(values, tail), percentile(values, 1 - tail)], n: rows.length }
+  const values = resample(columns[0]!.length, (weights) => statistic(weightedSums(columns, weights)), key)
+  return { mean, ci: intervalOf(values, mean), n: rows.length }
 }
 
-/** `estimate` of the plain mean. */
-export function estimateMean(values: readonly number[], key: ResamplingKey): Figure | null {
+/** `estimate` of the plain mean over cases. */
+export function estimateMean(
+  values: readonly { readonly patient: string; readonly value: number }[],
+  key: ResamplingKey,
+): Figure | null {
   return estimate(
-    values.map((value) => [value, 1]),
+    values.map(({ patient, value }) => ({ patient, values: [value, 1] })),
     ([sum, n]) => sum! / n!,
     key,
   )
 }
 
-function sumsOfResample(columns: readonly Float64Array[], numRows: number, next: () => number): number[] {
-  const sums = columns.map(() => 0)
-  for (let n = 0; n < numRows; n++) {
-    const drawn = Math.floor((next() / 2 ** 32) * numRows)
-    for (let at = 0; at < sums.length; at++) sums[at]! += columns[at]![drawn]!
+/** The statistic of resampled patients, sorted; resamples of which it is null are left out. */
+export function resample(
+  numPatients: number,
+  statistic: (weights: Weights) => number | null,
+  key: ResamplingKey,
+): number[] {
+  const next = words(key)
+  const weights = new Uint32Array(numPatients)
+  const values: number[] = []
+  for (let sample = 0; sample < RESAMPLES; sample++) {
+    weights.fill(0)
+    for (let n = 0; n < numPatients; n++) weights[Math.floor((next() / 2 ** 32) * numPatients)]!++
+    const value = statistic(weights)
+    if (value !== null) values.push(value)
   }
-  return sums
+  return values.sort((a, b) => a - b)
+}
+
+/** @param figure of all patients: the interval is that point when no resample says anything */
+export function intervalOf(sorted: readonly number[], figure: number): [low: number, high: number] {
+  if (sorted.length === 0) return [figure, figure]
+  const tail = (1 - LEVEL) / 2
+  return [percentile(sorted, tail), percentile(sorted, 1 - tail)]
+}
+
+/** Column by column, what the cases of each patient add up to; patients in the order in which they occur. */
+function columnsByPatient(rows: readonly Row[]): Float64Array[] {
+  const places = new Map<string, number>()
+  for (const { patient } of rows) if (!places.has(patient)) places.set(patient, places.size)
+  const columns = rows[0]!.values.map(() => new Float64Array(places.size))
+  for (const { patient, values } of rows)
+    for (const [at, value] of values.entries()) columns[at]![places.get(patient)!]! += value
+  return columns
+}
+
+function weightedSums(columns: readonly Float64Array[], weights: Weights): number[] {
+  return columns.map((column) => {
+    let sum = 0
+    for (let at = 0; at < column.length; at++) sum += weights[at]! * column[at]!
+    return sum
+  })
 }
 
 /** Between the two values around it, linearly. */

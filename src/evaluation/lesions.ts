@@ -1,6 +1,16 @@
-import { estimate, estimateMean, type ResamplingKey } from './bootstrap.js'
+import { estimate, estimateMean, type ResamplingKey, type Row } from './bootstrap.js'
+import { frocOf } from './froc.js'
+import { type MatchedLesion, matchLesions } from './lesion-matching.js'
+import { type CaseMeasures, falsePositives, hasTumor, type LesionMeasures } from './measures.js'
+import { patientRates, patientsOf, scoredBy } from './patients.js'
 import type { LesionBinning, Profile } from './profiles.js'
-import type { CaseMeasures, LesionBin, LesionMeasures, LesionRates, LesionSummary } from './summary.js'
+import type { Figure, LesionBin, LesionRates, LesionSummary, MatchRates } from './summary.js'
+
+/** The lesions of a case with their partners. */
+export interface MatchedCase {
+  readonly patient: string
+  readonly lesions: readonly MatchedLesion[]
+}
 
 /** Figures of lesions and of patients over cases whose lesions were measured. */
 export function summarizeLesions(
@@ -8,89 +18,135 @@ export function summarizeLesions(
   profile: Profile,
   seed: number,
 ): LesionSummary {
-  const volumes = cases.map(({ lesions }) => falsePositiveVolumeMl(lesions))
+  const matched = cases.map((one) => ({
+    patient: one.patient,
+    lesions: matchLesions(one, profile.lesionIous),
+  }))
+  const healthy = cases.filter((one) => !hasTumor(one))
   return {
-    all: rates(cases, 'lesions', seed, () => true),
-    bins: profile.lesionBinnings.flatMap((binning) => binsOf(cases, binning, seed)),
-    falsePositiveVolumeMl: estimateMean(volumes, { seed, name: 'falsePositiveVolumeMl' }),
-    ...patientRates(cases, seed),
+    all: ratesOf(matched, profile.lesionIous, { seed, name: 'lesions' }, () => true),
+    bins: profile.lesionBinnings.flatMap((binning) => binsOf(matched, binning, profile.lesionIous, seed)),
+    ...falsePositiveFigures(cases, { seed, name: '' }),
+    healthy: { numCases: healthy.length, ...falsePositiveFigures(healthy, { seed, name: 'healthy ' }) },
+    ...patientRates(patientsOf(cases), seed),
+    scoredBy: scoredBy(cases),
+    froc: frocOf(cases, seed),
   }
 }
 
-function falsePositiveVolumeMl(lesions: readonly LesionMeasures[]): number {
-  const falsePositives = lesions.filter(({ kind, matched }) => kind === 'predicted' && !matched)
-  return falsePositives.reduce((sum, { volumeMl }) => sum + volumeMl, 0)
+/** Total volume of predicted lesions that touch no true tumor. */
+export function falsePositiveVolumeMl(one: CaseMeasures): number {
+  return falsePositives(one).reduce((sum, { volumeMl }) => sum + volumeMl, 0)
 }
 
-function binsOf(cases: readonly CaseMeasures[], { by, edges }: LesionBinning, seed: number): LesionBin[] {
+function falsePositiveFigures(
+  cases: readonly CaseMeasures[],
+  { seed, name }: ResamplingKey,
+): Pick<LesionSummary, 'falsePositiveVolumeMl' | 'falsePositiveCount'> {
+  const mean = (of: (one: CaseMeasures) => number, figure: string): Figure | null =>
+    estimateMean(
+      cases.map((one) => ({ patient: one.patient, value: of(one) })),
+      { seed, name: `${name}${figure}` },
+    )
+  return {
+    falsePositiveVolumeMl: mean(falsePositiveVolumeMl, 'falsePositiveVolumeMl'),
+    falsePositiveCount: mean((one) => falsePositives(one).length, 'falsePositiveCount'),
+  }
+}
+
+function binsOf(
+  cases: readonly MatchedCase[],
+  { by, edges }: LesionBinning,
+  ious: readonly number[],
+  seed: number,
+): LesionBin[] {
   return [0, ...edges].map((from, n) => {
     const to = edges[n] ?? null
     const inside = (lesion: LesionMeasures): boolean => {
       const size = by === 'diameterMm' ? lesion.diameterMm : lesion.diameterMm / 2
       return size >= from && (to === null || size < to)
     }
-    return { by, from, to, ...rates(cases, `${by} ${from}`, seed, inside) }
+    return { by, from, to, ...ratesOf(cases, ious, { seed, name: `${by} ${from}` }, inside) }
   })
 }
 
-/** True, detected, predicted and matched lesions of a case that `wanted` takes. */
-type LesionCounts = readonly [found: number, detected: number, predicted: number, matched: number]
-
-function rates(
-  cases: readonly CaseMeasures[],
-  name: string,
-  seed: number,
+function ratesOf(
+  cases: readonly MatchedCase[],
+  ious: readonly number[],
+  key: ResamplingKey,
   wanted: (lesion: LesionMeasures) => boolean,
 ): LesionRates {
-  const counts = cases.map(({ lesions }) => countLesions(lesions.filter(wanted)))
-  const key = (figure: string): ResamplingKey => ({ seed, name: `${name} ${figure}` })
-  const total = (at: 0 | 1 | 2 | 3): number => counts.reduce((sum, row) => sum + row[at], 0)
+  const some = cases.map(({ patient, lesions }) => ({
+    patient,
+    lesions: lesions.filter(({ lesion }) => wanted(lesion)),
+  }))
+  const all = some.flatMap(({ lesions }) => lesions)
+  const numTrue = all.filter(({ lesion }) => lesion.kind === 'true').length
+  const rates = (matched: (one: MatchedLesion) => boolean, name: string): MatchRates =>
+    matchRates(rowsOf(some, matched), { ...key, name: `${key.name}${name}` })
   return {
-    numTrue: total(0),
+    numTrue,
+    numPredicted: all.length - numTrue,
+    ...rates(({ matched }) => matched, ''),
+    lesionDice: diceOf(some, () => true, { ...key, name: `${key.name} lesionDice` }),
+    detectedDice: diceOf(some, ({ matched }) => matched, { ...key, name: `${key.name} detectedDice` }),
+    atIou: ious.map((iou, at) => ({ iou, ...rates((one) => one.matchedAtIou[at]!, ` iou ${iou}`) })),
+  }
+}
+
+/** Mean over the true lesions that count, of all cases together. */
+function diceOf(
+  cases: readonly MatchedCase[],
+  counts: (lesion: MatchedLesion) => boolean,
+  key: ResamplingKey,
+): Figure | null {
+  const rows = cases.flatMap(({ patient, lesions }): Row[] => {
+    const truth = lesions.filter((one) => one.lesion.kind === 'true' && counts(one))
+    const sum = truth.reduce((total, { dice }) => total + dice, 0)
+    return truth.length === 0 ? [] : [{ patient, values: [sum, truth.length] }]
+  })
+  return estimate(rows, ([sum, n]) => ratio(sum!, n!), key)
+}
+
+/** True, detected, predicted and matched lesions of each case. */
+export function rowsOf(cases: readonly MatchedCase[], matched: (lesion: MatchedLesion) => boolean): Row[] {
+  return cases.map(({ patient, lesions }) => {
+    const of = (kind: LesionMeasures['kind']) => lesions.filter(({ lesion }) => lesion.kind === kind)
+    const [truth, predicted] = [of('true'), of('predicted')]
+    return {
+      patient,
+      values: [
+        truth.length,
+        truth.filter(matched).length,
+        predicted.length,
+        predicted.filter(matched).length,
+      ],
+    }
+  })
+}
+
+/** What the sums of `rowsOf` say; null where they say nothing. */
+export const LESION_STATISTICS = {
+  sensitivity: ([found, detected]: readonly number[]) => ratio(detected!, found!),
+  precision: ([, , predicted, matched]: readonly number[]) => ratio(matched!, predicted!),
+  f1: ([found, detected, predicted, matched]: readonly number[]) =>
+    harmonicMean(ratio(detected!, found!), ratio(matched!, predicted!) ?? 0),
+} as const
+
+function matchRates(rows: readonly Row[], { seed, name }: ResamplingKey): MatchRates {
+  const total = (at: 0 | 1 | 2 | 3): number => rows.reduce((sum, { values }) => sum + values[at]!, 0)
+  const figure = (which: keyof typeof LESION_STATISTICS, counts: (values: readonly number[]) => boolean) =>
+    estimate(
+      rows.filter(({ values }) => counts(values)),
+      LESION_STATISTICS[which],
+      { seed, name: `${name} ${which}` },
+    )
+  return {
     numDetected: total(1),
-    numPredicted: total(2),
     numFalsePositive: total(2) - total(3),
-    sensitivity: estimate(
-      counts.filter(([found]) => found > 0),
-      ([found, detected]) => ratio(detected!, found!),
-      key('sensitivity'),
-    ),
-    precision: estimate(
-      counts.filter(([, , predicted]) => predicted > 0),
-      ([, , predicted, matched]) => ratio(matched!, predicted!),
-      key('precision'),
-    ),
-    f1: estimate(
-      counts.filter(([found, , predicted]) => found + predicted > 0),
-      ([found, detected, predicted, matched]) =>
-        harmonicMean(ratio(detected!, found!), ratio(matched!, predicted!) ?? 0),
-      key('f1'),
-    ),
-  }
-}
-
-function countLesions(lesions: readonly LesionMeasures[]): LesionCounts {
-  const of = (kind: LesionMeasures['kind']) => lesions.filter((lesion) => lesion.kind === kind)
-  const matched = (some: readonly LesionMeasures[]) => some.filter((lesion) => lesion.matched).length
-  const [truth, predicted] = [of('true'), of('predicted')]
-  return [truth.length, matched(truth), predicted.length, matched(predicted)]
-}
-
-function patientRates(
-  cases: readonly CaseMeasures[],
-  seed: number,
-): Pick<LesionSummary, 'patientSensitivity' | 'patientSpecificity'> {
-  const sick: number[] = []
-  const healthy: number[] = []
-  for (const { tumor } of cases) {
-    if (tumor === null) continue
-    const called = tumor.truePositive + tumor.falsePositive > 0
-    if (tumor.truePositive + tumor.falseNegative > 0) sick.push(called ? 1 : 0)
-    else healthy.push(called ? 0 : 1)
-  }
-  return {
-    patientSensitivity: estimateMean(sick, { seed, name: 'patientSensitivity' }),
-    patientSpecificity: estimateMean(healthy, { seed, name: 'patientSpecificity' }),
+    sensitivity: figure('sensitivity', ([found]) => found! > 0),
+    precision: figure('precision', ([, , predicted]) => predicted! > 0),
+    f1: figure('f1', ([found, , predicted]) => found! + predicted! > 0),
   }
 }
 

@@ -18,56 +18,52 @@ export interface Profile {
   readonly grid: 'original' | 'prepared'
   /** Masks of another spacing are resampled to this by nearest neighbour, and the summary says so; null: never. */
   readonly spacingMm: Vec3 | null
-  /** Tolerance of the normalised surface Dice; null: not measured. */
-  readonly nsdToleranceMm: number | null
+  /** Tolerances of the normalised surface Dice; the first is the profile's own. Empty: not measured. */
+  readonly nsdTolerancesMm: readonly number[]
   /** Whether connected lesions are compared too. */
   readonly lesions: boolean
   /** A label that only the mask has scores 0; else it is left out of its mean, as one that neither has always is. */
   readonly falseAlarmScoresZero: boolean
   readonly lesionBinnings: readonly LesionBinning[]
+  /** Least intersections over union at which one true and one predicted lesion are a pair, beside any overlap. */
+  readonly lesionIous: readonly number[]
 }
 
 const PUBLISHED_SPACING_MM: Vec3 = [1.5, 1.5, 1.5]
 
+/** What most profiles have in common. */
+const PLAIN = {
+  grid: 'prepared',
+  spacingMm: PUBLISHED_SPACING_MM,
+  nsdTolerancesMm: [],
+  lesions: false,
+  falseAlarmScoresZero: false,
+  lesionBinnings: [],
+  lesionIous: [],
+} as const satisfies Omit<Profile, 'name'>
+
 export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
-  voco: {
-    name: 'voco',
-    grid: 'prepared',
-    spacingMm: PUBLISHED_SPACING_MM,
-    nsdToleranceMm: null,
-    lesions: false,
-    falseAlarmScoresZero: false,
-    lesionBinnings: [],
-  },
-  freetumor: {
-    name: 'freetumor',
-    grid: 'prepared',
-    spacingMm: PUBLISHED_SPACING_MM,
-    nsdToleranceMm: null,
-    lesions: false,
-    falseAlarmScoresZero: false,
-    lesionBinnings: [],
-  },
+  voco: { name: 'voco', ...PLAIN },
+  freetumor: { name: 'freetumor', ...PLAIN },
   difftumor: {
     name: 'difftumor',
+    ...PLAIN,
     grid: 'original',
     spacingMm: null,
-    nsdToleranceMm: 2,
-    lesions: false,
+    nsdTolerancesMm: [2],
     falseAlarmScoresZero: true,
-    lesionBinnings: [],
   },
   lesion: {
     name: 'lesion',
+    ...PLAIN,
     grid: 'original',
     spacingMm: null,
-    nsdToleranceMm: null,
     lesions: true,
-    // What is called in healthy scans has figures of its own here: false-positive volume and specificity.
-    falseAlarmScoresZero: false,
+    // What is called in healthy scans has figures of its own here: false-positive volume and count, specificity, AUC, FROC.
     lesionBinnings: [
       { by: 'diameterMm', edges: [20, 50] },
       { by: 'radiusMm', edges: [5, 10, 15, 20] },
     ],
+    lesionIous: [0.1, 0.3, 0.5],
   },
 }

@@ -1,58 +1,84 @@
 import { randomUUID } from 'node:crypto'
 import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { CaseMeasures, OverlapMeasures, Summary } from './summary.js'
+import { matchLesions } from './lesion-matching.js'
+import type { CaseMeasures, OverlapMeasures } from './measures.js'
+import type { Profile } from './profiles.js'
+import type { Summary } from './summary.js'
 
 type Cell = string | number | null
 
 /**
- * Writes `summary.json`, `cases.csv` (one line a case and label, `tumor` for all tumor labels as one) and `lesions.csv` into
- * an existing folder, each whole or not at all.
+ * Writes `summary.json`, `cases.csv` (one line a case and label, `tumor` for all tumor labels as one), `lesions.csv` and
+ * `measures.jsonl` (all that was measured, one line a case) into an existing folder, each whole or not at all.
  */
 export async function writeEvaluation(
   folder: string,
   summary: Summary,
   cases: readonly CaseMeasures[],
+  profile: Profile,
 ): Promise<void> {
-  await writeAside(join(folder, 'cases.csv'), casesTable(cases))
-  await writeAside(join(folder, 'lesions.csv'), lesionsTable(cases))
+  await writeAside(join(folder, 'cases.csv'), casesTable(cases, profile))
+  await writeAside(join(folder, 'lesions.csv'), lesionsTable(cases, profile))
+  await writeAside(join(folder, 'measures.jsonl'), cases.map((one) => `${JSON.stringify(one)}\n`).join(''))
   // Last: who sees the summary finds the tables that belong to it.
-  await writeAside(join(folder, 'summary.json'), `${JSON.stringify(summary, null, 2)}\n`)
+  await writeJson(join(folder, 'summary.json'), summary)
 }
 
-function casesTable(cases: readonly CaseMeasures[]): string {
+export async function writeJson(path: string, value: unknown): Promise<void> {
+  await writeAside(path, `${JSON.stringify(value, null, 2)}\n`)
+}
+
+function casesTable(cases: readonly CaseMeasures[], { nsdTolerancesMm }: Profile): string {
+  // the first tolerance is plain `nsd`
+  const surfaces = nsdTolerancesMm.slice(1).map((mm) => `nsd_${mm}mm`)
   const header = ['case', 'grid', 'label', 'true_positive', 'false_positive', 'false_negative', 'dice', 'nsd']
-  const row = (item: CaseMeasures, label: Cell, measures: OverlapMeasures): Cell[] => [
-    item.caseId,
-    item.grid,
-    label,
-    measures.truePositive,
-    measures.falsePositive,
-    measures.falseNegative,
-    measures.dice,
-    measures.nsd,
-  ]
+  const row = (item: CaseMeasures, label: Cell, measures: OverlapMeasures): Cell[] => {
+    const voxelMl = item.spacingMm.reduce((product, mm) => product * mm, 1) / 1000
+    const { truePositive, falsePositive, falseNegative, dice, nsd } = measures
+    return [
+      item.caseId,
+      item.grid,
+      label,
+      truePositive,
+      falsePositive,
+      falseNegative,
+      dice,
+      nsd[0] ?? null,
+      ...surfaces.map((_, at) => nsd[at + 1] ?? null),
+      item.patient,
+      (truePositive + falseNegative) * voxelMl,
+      (truePositive + falsePositive) * voxelMl,
+    ]
+  }
   const rows = cases.flatMap((item) => [
     ...item.labels.map((measures) => row(item, measures.label, measures)),
     ...(item.tumor === null ? [] : [row(item, 'tumor', item.tumor)]),
   ])
-  return table(header, rows)
+  return table([...header, ...surfaces, 'patient', 'true_ml', 'predicted_ml'], rows)
 }
 
-function lesionsTable(cases: readonly CaseMeasures[]): string {
-  const header = ['case', 'kind', 'label', 'volume_ml', 'diameter_mm', 'x_mm', 'y_mm', 'z_mm', 'matched']
-  const rows = cases.flatMap(({ caseId, lesions }) =>
-    lesions.map(({ kind, label, volumeMl, diameterMm, centreMm, matched }) => [
-      caseId,
-      kind,
-      label,
-      volumeMl,
-      diameterMm,
-      ...centreMm,
+function lesionsTable(cases: readonly CaseMeasures[], { lesionIous }: Profile): string {
+  const place = ['case', 'kind', 'label', 'volume_ml', 'diameter_mm', 'x_mm', 'y_mm', 'z_mm', 'matched']
+  const more = ['patient', 'voxels', 'score', 'best_iou', 'dice']
+  const rows = cases.flatMap((one) =>
+    matchLesions(one, lesionIous).map(({ lesion, matched, matchedAtIou, bestIou, dice }): Cell[] => [
+      one.caseId,
+      lesion.kind,
+      lesion.label,
+      lesion.volumeMl,
+      lesion.diameterMm,
+      ...lesion.centreMm,
       matched ? 1 : 0,
+      one.patient,
+      lesion.voxels,
+      lesion.score,
+      bestIou,
+      dice,
+      ...matchedAtIou.map((pair) => (pair ? 1 : 0)),
     ]),
   )
-  return table(header, rows)
+  return table([...place, ...more, ...lesionIous.map((iou) => `matched_iou_${iou}`)], rows)
 }
 
 function table(header: readonly string[], rows: readonly (readonly Cell[])[]): string {

@@ -133,6 +133,7 @@ async function evaluateOn(
       out: join(out, 'evaluation', job),
       labelIds: labels.names.map((_, id) => id).slice(1),
       tumorIds: labels.tumorIds,
+      pictures: 0,
       workers: 2,
       seed,
     },

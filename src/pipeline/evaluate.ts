@@ -1,29 +1,76 @@
-import { mkdir, readdir } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
-import { DataError, UsageError } from '../errors.js'
-import { aggregate } from '../evaluation/aggregate.js'
-import { PROFILES, type ProfileName } from '../evaluation/profiles.js'
-import { type CaseMeasures, parseCaseMeasures, type Summary } from '../evaluation/summary.js'
-import { writeEvaluation } from '../evaluation/write.js'
+import { mkdir } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { basename, join, resolve } from 'node:path'
+import { UsageError } from '../errors.js'
+import { aggregate, byCaseId } from '../evaluation/aggregate.js'
+import { type Comparison, compare } from '../evaluation/compare.js'
+import { type CaseMeasures, parseCaseMeasures } from '../evaluation/measures.js'
+import { PROFILES, type Profile, type ProfileName } from '../evaluation/profiles.js'
+import type { Summary } from '../evaluation/summary.js'
+import { writeEvaluation, writeJson } from '../evaluation/write.js'
+import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
 import type { StageContext } from './context.js'
-import type { CaseError } from './ports.js'
+import { removeOldPage, writeEvaluationPage } from './evaluation-page.js'
+import { drawWorstCases } from './evaluation-pictures.js'
+import { conventionWarnings, splitByConvention } from './label-conventions.js'
+import { type MaskFiles, pairMasks, patientsOfCases, volumesIn } from './mask-files.js'
+import type { CaseError, EvaluateSpec } from './ports.js'
+
+type IdMap = Readonly<Record<string, number>>
 
 export interface EvaluateOptions {
+  /** Folder of masks. */
   readonly predictions: string
+  /** Folder of labels of the same names, on the same grids in the world. */
   readonly labels: string
   readonly profile: ProfileName
-  /** Writes summary.json, cases.csv, lesions.csv there. */
+  /** Another folder of masks, compared with the first case by case. */
+  readonly against?: string | undefined
+  /** Writes summary.json, the tables, report.html there. */
   readonly out?: string | undefined
-  readonly labelIds: readonly number[]
-  readonly tumorIds: readonly number[]
-  readonly workers: number
-  readonly seed: number
+  /** Whose label ids are measured; default abdomen. */
+  readonly region?: Region | undefined
+  /** Default those of the region. */
+  readonly labelIds?: readonly number[] | undefined
+  /** Those of them that are tumors; default as the region says. */
+  readonly tumorIds?: readonly number[] | undefined
+  /** Id in the masks -> id that is measured; default the same. */
+  readonly predictionMap?: IdMap | undefined
+  readonly labelMap?: IdMap | undefined
+  /** Default those of the profile. */
+  readonly nsdTolerancesMm?: readonly number[] | undefined
+  readonly lesionIous?: readonly number[] | undefined
+  /** Folder of organ masks: predicted tumor outside is taken away. A case without one stays as it is. */
+  readonly organs?: string | undefined
+  /** Folder of tumor probabilities (0 to 1) on the masks' grids, which lesions are scored by; default their volume. */
+  readonly scores?: string | undefined
+  /** Folder of scans, for the pictures of the report. */
+  readonly images?: string | undefined
+  /** Manifest, or lines `case,patient`; default every case is a patient of its own. */
+  readonly patients?: string | undefined
+  /** Worst cases that are pictured; default 6. */
+  readonly pictures?: number | undefined
+  /** Cases measured at a time; default 2, or 1 on one core. */
+  readonly workers?: number | undefined
+  /** Of the intervals; default 0. */
+  readonly seed?: number | undefined
 }
+
+type Failed = readonly { readonly caseId: string; readonly error: CaseError }[]
 
 export interface Evaluation {
   readonly summary: Summary
   readonly cases: readonly CaseMeasures[]
-  readonly failed: readonly { readonly caseId: string; readonly error: CaseError }[]
+  readonly failed: Failed
+  /** Null without `against`. */
+  readonly against: { readonly summary: Summary; readonly comparison: Comparison } | null
+}
+
+/** One folder of masks, measured. */
+interface Measured {
+  readonly summary: Summary
+  readonly cases: readonly CaseMeasures[]
+  readonly failed: Failed
 }
 
 /**
@@ -31,82 +78,136 @@ export interface Evaluation {
  * @throws UsageError, DataError for folders that cannot be read or do not pair
  */
 export async function evaluateMasks(options: EvaluateOptions, context: StageContext): Promise<Evaluation> {
-  const profile = PROFILES[options.profile]
-  const { labelIds, tumorIds } = options
-  if (profile.lesions && tumorIds.length === 0)
+  const profile = profileOf(options)
+  const ids = measuredIds(options)
+  if (profile.lesions && ids.tumorIds.length === 0)
     throw new UsageError(`profile ${profile.name} compares tumors, but no tumor id is among the labels`, {
       hint: 'name the ids of tumors',
     })
   const pairs = await pairMasks(options.predictions, options.labels)
-  const cases: CaseMeasures[] = []
-  const failed: { caseId: string; error: CaseError }[] = []
-  const spec = {
-    job: 'evaluate' as const,
-    workers: options.workers,
+  const otherPairs = options.against === undefined ? null : await pairMasks(options.against, options.labels)
+  const first = await measure(pairs, options.scores, options, profile, context)
+  const second = otherPairs && (await measure(otherPairs, undefined, options, profile, context))
+  const comparison = second && compareBoth(first, second, options, profile)
+  if (options.out !== undefined) {
+    const out = resolve(options.out)
+    await mkdir(out, { recursive: true })
+    await removeOldPage(out)
+    await writeEvaluation(out, first.summary, first.cases, profile)
+    if (second !== null && comparison !== null) {
+      await mkdir(join(out, 'against'), { recursive: true })
+      await writeEvaluation(join(out, 'against'), second.summary, second.cases, profile)
+      await writeJson(join(out, 'comparison.json'), comparison)
+    }
+    await drawWorstCases(first.cases, pairs, { ...options, ...ids, out }, context)
+    await writeEvaluationPage(out)
+  }
+  return {
+    ...first,
+    failed: [
+      ...first.failed,
+      ...(second?.failed ?? []).map((one) => ({ ...one, caseId: `against ${one.caseId}` })),
+    ],
+    against: second && comparison && { summary: second.summary, comparison },
+  }
+}
+
+/** The ids that are measured. @throws UsageError for a tumor that is not among them */
+export function measuredIds({ region = 'abdomen', labelIds, tumorIds }: EvaluateOptions): {
+  labelIds: number[]
+  tumorIds: number[]
+} {
+  const scheme = LABEL_SCHEMES[region]
+  const labels = [...(labelIds ?? scheme.names.keys())].filter((id) => id > 0)
+  const stray = tumorIds?.find((id) => !labels.includes(id))
+  if (stray !== undefined)
+    throw new UsageError(
+      `--tumor-ids names ${stray}, which is not among the label ids ${labels.join(', ')}`,
+      { hint: 'name it with --labels-ids too' },
+    )
+  const tumors = tumorIds ?? scheme.organs.map(({ tumorLabel }) => tumorLabel)
+  return { labelIds: labels, tumorIds: tumors.filter((id) => labels.includes(id)) }
+}
+
+function profileOf({ profile, nsdTolerancesMm, lesionIous }: EvaluateOptions): Profile {
+  const published = PROFILES[profile]
+  return {
+    ...published,
+    nsdTolerancesMm: nsdTolerancesMm ?? published.nsdTolerancesMm,
+    lesionIous: lesionIous ?? published.lesionIous,
+  }
+}
+
+async function measure(
+  pairs: readonly MaskFiles[],
+  scores: string | undefined,
+  options: EvaluateOptions,
+  profile: Profile,
+  context: StageContext,
+): Promise<Measured> {
+  const { labelIds, tumorIds } = measuredIds(options)
+  const warnings: string[] = []
+  const organs = await besides(options.organs, pairs, 'organ mask', warnings)
+  const scored = await besides(scores, pairs, 'score', warnings)
+  const patients = await patientsOfCases(
+    options.patients ?? null,
+    pairs.map(({ id }) => id),
+  )
+  const spec: EvaluateSpec = {
+    job: 'evaluate',
+    workers: options.workers ?? Math.min(2, availableParallelism()),
     labels: labelIds,
     tumorLabels: tumorIds,
-    nsdToleranceMm: profile.nsdToleranceMm,
+    nsdTolerancesMm: profile.nsdTolerancesMm,
     lesions: profile.lesions,
     spacingMm: profile.spacingMm,
-    cases: pairs,
+    predictionMap: options.predictionMap ?? null,
+    labelMap: options.labelMap ?? null,
+    cases: pairs.map((pair) => ({
+      ...pair,
+      organ: organs.get(pair.id) ?? null,
+      score: scored.get(pair.id) ?? null,
+    })),
   }
-  for await (const outcome of context.runtime.evaluate(spec, {
-    signal: context.signal,
-    logDirectory: context.logDirectory,
-  })) {
+  const cases: CaseMeasures[] = []
+  const failed: { caseId: string; error: CaseError }[] = []
+  const { signal, logDirectory } = context
+  for await (const outcome of context.runtime.evaluate(spec, { signal, logDirectory })) {
     if ('error' in outcome) failed.push(outcome)
-    else cases.push(parseCaseMeasures(outcome.caseId, outcome.result))
+    else cases.push(parseCaseMeasures(outcome.caseId, patients.get(outcome.caseId)!, outcome.result))
   }
-  cases.sort((a, b) => (a.caseId < b.caseId ? -1 : 1))
-  noteUnmeasured(cases, context)
+  const { fitting, refused } = splitByConvention(byCaseId(cases), options)
+  failed.push(...refused)
+  warnings.push(...conventionWarnings(fitting, profile))
+  for (const text of warnings) context.note(text, 'warning')
   const failedCases = failed.map(({ caseId }) => caseId)
-  const summary = aggregate(cases, profile, { seed: options.seed, failedCases })
-  if (options.out !== undefined) {
-    await mkdir(options.out, { recursive: true })
-    await writeEvaluation(options.out, summary, cases)
-  }
-  return { summary, cases, failed }
+  const seed = options.seed ?? 0
+  return { summary: aggregate(fitting, profile, { seed, failedCases, warnings }), cases: fitting, failed }
 }
 
-/** An id that nobody asked for may be meant, or tell that mask and label have different schemes. */
-function noteUnmeasured(cases: readonly CaseMeasures[], context: StageContext): void {
-  const some = cases.filter(({ unmeasuredIds }) => unmeasuredIds.length > 0)
-  if (some.length === 0) return
-  const ids = [...new Set(some.flatMap(({ unmeasuredIds }) => unmeasuredIds))].sort((a, b) => a - b)
-  context.note(
-    `ids ${ids.join(', ')} occur in ${some.length} cases (first ${some[0]!.caseId}) and are not measured`,
-    'warning',
-  )
+function compareBoth(
+  first: Measured,
+  second: Measured,
+  { predictions, against, seed = 0 }: EvaluateOptions,
+  profile: Profile,
+): Comparison {
+  const names = [basename(resolve(predictions)), basename(resolve(against!))] as const
+  return compare(first.cases, second.cases, profile, { seed, names })
 }
 
-/** Masks and labels by name, `_0000` ignored; a mask without a label, or the reverse, is refused. */
-async function pairMasks(
-  predictions: string,
-  labels: string,
-): Promise<{ id: string; prediction: string; label: string }[]> {
-  const [made, truth] = await Promise.all([masksOf(predictions), masksOf(labels)])
-  const unmatched = [...made.keys()].filter((id) => !truth.has(id))
-  const missing = [...truth.keys()].filter((id) => !made.has(id))
-  if (made.size === 0) throw new UsageError(`${predictions} holds no .nii or .nii.gz file`)
-  if (unmatched.length > 0 || missing.length > 0)
-    throw new DataError(
-      `masks and labels do not pair: ${unmatched.length} masks without a label (first ${unmatched[0] ?? 'none'}), ${missing.length} labels without a mask (first ${missing[0] ?? 'none'})`,
-      { hint: 'files pair by equal names; move the others out of the folders' },
-    )
-  return [...made].sort().map(([id, prediction]) => ({ id, prediction, label: truth.get(id)! }))
-}
-
-async function masksOf(folder: string): Promise<Map<string, string>> {
-  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(`${folder} cannot be read: ${error.code}`)
-  })
-  const files = new Map<string, string>()
-  for (const name of names.filter((name) => /\.nii(\.gz)?$/.test(name)).sort()) {
-    const id = name.replace(/(_0000)?\.nii(\.gz)?$/, '')
-    const twin = files.get(id)
-    if (twin !== undefined)
-      throw new DataError(`${twin} and ${name} are both case ${id}`, { hint: 'move one of them elsewhere' })
-    files.set(id, resolve(join(folder, name)))
-  }
+/** Files of another folder by case; those that are missing are told. */
+async function besides(
+  folder: string | undefined,
+  pairs: readonly MaskFiles[],
+  what: string,
+  warnings: string[],
+): Promise<Map<string, string>> {
+  if (folder === undefined) return new Map()
+  const files = await volumesIn(folder)
+  const missing = pairs.filter(({ id }) => !files.has(id))
+  if (missing.length === pairs.length)
+    throw new UsageError(`${folder} holds no ${what} of any case`, { hint: 'files pair by equal names' })
+  if (missing.length > 0)
+    warnings.push(`${missing.length} cases have no ${what} in ${basename(folder)}, first ${missing[0]!.id}`)
   return files
 }

@@ -19,6 +19,7 @@ export interface ModelRuntime {
   /** Cases are handed to whichever rank is free. */
   predict(spec: PredictSpec, options: CallOptions): AsyncIterable<CaseOutcome<PredictedCase>>
   evaluate(spec: EvaluateSpec, options: CallOptions): AsyncIterable<CaseOutcome<MeasuredCase>>
+  picture(spec: PictureSpec, options: CallOptions): AsyncIterable<CaseOutcome<PicturedCase>>
   /** Offline synthesis: the ranks ask the feed for variants until none is left. */
   synthesize(spec: SynthesizeSpec, feed: VariantFeed, options: CallOptions): Promise<void>
   /** Loads networks once, for calls with volumes in memory, until it is disposed. */
@@ -317,12 +318,46 @@ export interface EvaluateSpec {
   readonly workers: number
   readonly labels: readonly number[]
   readonly tumorLabels: readonly number[]
-  /** Null: no surface measure. */
-  readonly nsdToleranceMm: number | null
+  /** Empty: no surface measure. */
+  readonly nsdTolerancesMm: readonly number[]
   readonly lesions: boolean
   /** Resample masks to this spacing first (nearest); null keeps their grid. */
   readonly spacingMm: Vec3 | null
-  readonly cases: readonly { readonly id: string; readonly prediction: string; readonly label: string }[]
+  /** Source id -> id that is measured; null: the files have those. An id outside the map fails its case. */
+  readonly predictionMap: Readonly<Record<string, number>> | null
+  readonly labelMap: Readonly<Record<string, number>> | null
+  readonly cases: readonly {
+    readonly id: string
+    readonly prediction: string
+    readonly label: string
+    /** Predicted tumor outside this mask is taken away. */
+    readonly organ: string | null
+    /** Probabilities that lesions are scored by. */
+    readonly score: string | null
+  }[]
+}
+
+/** Three planes of pairs, for the pages of a report. */
+export interface PictureSpec {
+  readonly job: 'picture'
+  readonly workers: number
+  readonly tumorLabels: readonly number[]
+  readonly windowHu: readonly [number, number]
+  readonly predictionMap: Readonly<Record<string, number>> | null
+  readonly labelMap: Readonly<Record<string, number>> | null
+  readonly cases: readonly {
+    readonly id: string
+    readonly prediction: string
+    readonly label: string
+    readonly image: string | null
+    readonly organ: string | null
+    /** JSON file to write. */
+    readonly output: string
+  }[]
+}
+
+export interface PicturedCase {
+  readonly output: string
 }
 
 /** What a checkpoint file holds; mirrors python_runtime/freetumor_runtime/models/inspection.py. */

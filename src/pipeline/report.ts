@@ -12,6 +12,7 @@ import { type LedgerEntry, tallyTumors } from '../report/tumor-tally.js'
 import { readEvents } from '../training/event-log.js'
 import type { RunEvent } from '../training/events.js'
 import { writeWhole } from '../training/run-directory.js'
+import { writeEvaluationPage } from './evaluation-page.js'
 
 /** Of each verdict on the page of a ledger. */
 const MAX_EXAMPLES = 8
@@ -61,9 +62,9 @@ export async function writeLedgerReport(path: string): Promise<string> {
   const tumors = await orMissing(tallyTumors(readJsonLog<LedgerEntry>(ledger)))
   if (tumors === null)
     throw new UsageError(
-      `${path} holds no run (config.resolved.yaml), demo (demo.json) or ledger (ledger.jsonl)`,
+      `${path} holds no run (config.resolved.yaml), demo (demo.json), evaluation (measures.jsonl) or ledger (ledger.jsonl)`,
       {
-        hint: 'name the --out of `freetumor train`, `demo` or `synthesize`, or a ledger',
+        hint: 'name the --out of `freetumor train`, `demo`, `evaluate` or `synthesize`, or a ledger',
       },
     )
   const folder = dirname(ledger)
@@ -80,12 +81,13 @@ function examples(pictures: readonly TumorPicture[]): readonly TumorPicture[] {
   return [...of('kept'), ...of('rejected')]
 }
 
-/** Makes the page of whatever lies at `path`: a run, a demo or a ledger. */
+/** Makes the page of whatever lies at `path`: a run, a demo, an evaluation or a ledger. */
 export async function writeAnyReport(path: string): Promise<string> {
   const holds = async (name: string): Promise<boolean> =>
     (await orMissing(access(join(path, name)).then(() => true))) !== null
   if (path.endsWith('.jsonl')) return await writeLedgerReport(path)
   if (await holds('demo.json')) return await writeDemoReport(path)
+  if (await holds('measures.jsonl')) return await writeEvaluationPage(path)
   return (await holds('config.resolved.yaml')) ? await writeRunReport(path) : await writeLedgerReport(path)
 }
 

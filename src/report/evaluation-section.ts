@@ -29,7 +29,8 @@ export function evaluationSection(tables: readonly EvaluationTable[]): string {
 <div class="columns evaluation">${tables.map(evaluationTable).join('\n')}</div></section>`
 }
 
-function evaluationTable({ title, grid, level, rows, warnings }: EvaluationTable): string {
+/** One evaluation as a table with whiskers. */
+export function evaluationTable({ title, grid, level, rows, warnings }: EvaluationTable): string {
   const told = warnings.map((warning) => `<p class="warning">${escapeHtml(warning)}</p>`).join('')
   const caption = `<caption>${escapeHtml(title)} <span class="quiet">on the ${escapeHtml(grid)} grid</span></caption>`
   if (rows.length === 0)

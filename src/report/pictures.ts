@@ -1,4 +1,5 @@
-import { DataError } from '../errors.js'
+import { type Colour, drawGray, drawOutline } from './drawing.js'
+import { bytes, number, record, refused, sides, text, whole } from './picture-file.js'
 import { encodePng, type Raster } from './png.js'
 
 /** One slice of a crop before and after painting: one byte a pixel, rows from the top. */
@@ -28,12 +29,11 @@ export interface TumorPicture {
   readonly planes: readonly TumorPlane[]
 }
 
-const MAX_SIDE = 1024
 /** A pixel of a slice becomes a square, so that a panel is at least about this wide. */
 const PANEL_WIDTH = 190
 const GAP = 6
 const PANELS = 4
-const OUTLINE = [255, 190, 0] as const
+const OUTLINE: Colour = [255, 190, 0]
 
 /**
  * Checks one file of `pictures/`, as the runtime writes it.
@@ -110,7 +110,7 @@ export function tumorPng(planes: readonly TumorPlane[]): Buffer {
     drawGray(raster, plane, plane.synthetic, column(1), top, scale)
     drawGray(raster, plane, difference(plane), column(2), top, scale)
     drawGray(raster, plane, plane.synthetic, column(3), top, scale)
-    drawOutline(raster, plane, column(3), top, scale)
+    drawOutline(raster, { ...plane, colour: OUTLINE }, column(3), top, scale)
     top += heights[at]! + GAP
   })
   return encodePng(raster)
@@ -120,60 +120,9 @@ function difference({ host, synthetic }: TumorPlane): Uint8Array {
   return host.map((before, at) => Math.max(0, Math.min(255, 128 + 2 * (synthetic[at]! - before))))
 }
 
-function drawGray(
-  raster: Raster,
-  { width, height }: TumorPlane,
-  gray: Uint8Array,
-  left: number,
-  top: number,
-  scale: number,
-): void {
-  for (let y = 0; y < height; y++)
-    for (let x = 0; x < width; x++) {
-      const value = gray[y * width + x]!
-      fill(raster, left + x * scale, top + y * scale, scale, scale, [value, value, value])
-    }
-}
-
-/** Thin lines just inside the border of the mask, so that the tumor beneath stays visible. */
-function drawOutline(raster: Raster, plane: TumorPlane, left: number, top: number, scale: number): void {
-  const { width, height, mask } = plane
-  const inside = (x: number, y: number): boolean =>
-    x >= 0 && y >= 0 && x < width && y < height && mask[y * width + x] === 1
-  const thick = Math.max(1, Math.floor(scale / 4))
-  const far = scale - thick
-  for (let y = 0; y < height; y++)
-    for (let x = 0; x < width; x++) {
-      if (!inside(x, y)) continue
-      const [x0, y0] = [left + x * scale, top + y * scale]
-      if (!inside(x - 1, y)) fill(raster, x0, y0, thick, scale, OUTLINE)
-      if (!inside(x + 1, y)) fill(raster, x0 + far, y0, thick, scale, OUTLINE)
-      if (!inside(x, y - 1)) fill(raster, x0, y0, scale, thick, OUTLINE)
-      if (!inside(x, y + 1)) fill(raster, x0, y0 + far, scale, thick, OUTLINE)
-    }
-}
-
-function fill(
-  raster: Raster,
-  left: number,
-  top: number,
-  width: number,
-  height: number,
-  colour: readonly [number, number, number],
-): void {
-  for (let y = top; y < top + height; y++)
-    for (let x = left; x < left + width; x++) raster.rgb.set(colour, 3 * (y * raster.width + x))
-}
-
 function parsePlane(file: string, plane: Readonly<Record<string, unknown>>): TumorPlane {
-  const [width, height] = [whole(file, plane, 'width'), whole(file, plane, 'height')]
-  if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE)
-    throw refused(file, 'width and height', `1 to ${MAX_SIDE}`)
-  const pixels = (key: string): Uint8Array => {
-    const bytes = Buffer.from(text(file, plane, key), 'base64')
-    if (bytes.length !== width * height) throw refused(file, key, `${width * height} bytes in base64`)
-    return bytes
-  }
+  const { width, height } = sides(file, plane)
+  const pixels = (key: string): Uint8Array => bytes(file, plane, key, width * height)
   return {
     name: text(file, plane, 'name'),
     width,
@@ -182,33 +131,4 @@ function parsePlane(file: string, plane: Readonly<Record<string, unknown>>): Tum
     synthetic: pixels('synthetic'),
     mask: pixels('mask'),
   }
-}
-
-function record(file: string, value: unknown, where: string): Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null) throw refused(file, where, 'an object')
-  return value as Readonly<Record<string, unknown>>
-}
-
-function whole(file: string, from: Readonly<Record<string, unknown>>, key: string): number {
-  const value = from[key]
-  if (!Number.isInteger(value) || (value as number) < 0) throw refused(file, key, 'a whole number')
-  return value as number
-}
-
-function number(file: string, from: Readonly<Record<string, unknown>>, key: string): number {
-  const value = from[key]
-  if (typeof value !== 'number' || !Number.isFinite(value)) throw refused(file, key, 'a number')
-  return value
-}
-
-function text(file: string, from: Readonly<Record<string, unknown>>, key: string): string {
-  const value = from[key]
-  if (typeof value !== 'string') throw refused(file, key, 'a text')
-  return value
-}
-
-function refused(file: string, where: string, expected: string): DataError {
-  return new DataError(`${file}: ${where}: ${expected} was expected`, {
-    hint: 'the picture was written by another version or is damaged: remove it',
-  })
 }

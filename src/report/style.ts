@@ -85,6 +85,11 @@ svg text { fill: var(--quiet); font-size: 12px; font-family: inherit; }
 .pictures img { width: 100%; height: auto; display: block; }
 .pictures figcaption { font-size: .88rem; margin-top: .5rem; line-height: 1.4; }
 .pictures figcaption .quiet { display: block; }
+.masks { display: grid; gap: 1.5rem; margin: .9rem 0 1.5rem; }
+.masks img { width: 100%; max-width: 972px; height: auto; display: block; image-rendering: pixelated; }
+.masks figcaption { font-size: .88rem; margin-top: .4rem; }
+rect.look0 { fill: var(--look0); stroke: none; }
+.forest td.plot { min-width: 12rem; }
 details { margin-top: 1.5rem; }
 summary { cursor: pointer; font-weight: 500; }
 pre { overflow-x: auto; margin: .75rem 0 0; padding: 1rem 1.25rem; background: var(--soft); font: .82rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; tab-size: 2; }

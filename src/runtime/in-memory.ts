@@ -10,6 +10,8 @@ import type {
   EvaluateSpec,
   MeasuredCase,
   ModelRuntime,
+  PicturedCase,
+  PictureSpec,
   PredictedCase,
   PredictSpec,
   PreparedCase,
@@ -34,6 +36,7 @@ export interface InMemoryAnswers {
   readonly prepare?: Work<PrepareSpec, PreparedCase>
   readonly predict?: Work<PredictSpec, PredictedCase>
   readonly evaluate?: Work<EvaluateSpec, MeasuredCase>
+  readonly picture?: Work<PictureSpec, PicturedCase>
   readonly inspect?: (path: string) => CheckpointFacts
   /** How many of `steps` tumor voxels the segmentor finds at a validation; default as many as steps are done. */
   readonly found?: (step: number) => number
@@ -51,6 +54,7 @@ export function inMemoryRuntime(answers: InMemoryAnswers = {}): ModelRuntime {
     prepare: (spec, call) => eachCase(spec, answers.prepare, call),
     predict: (spec, call) => eachCase(spec, answers.predict, call),
     evaluate: (spec, call) => eachCase(spec, answers.evaluate, call),
+    picture: (spec, call) => eachCase(spec, answers.picture, call),
     synthesize: (spec, feed, call) => synthesizeInMemory(spec, feed, call),
     serve: (spec) => serveInMemory(spec),
     inspect: async (path) => (answers.inspect ?? unanswered('inspect'))(path),

@@ -11,6 +11,8 @@ import type {
   EvaluateSpec,
   MeasuredCase,
   ModelRuntime,
+  PicturedCase,
+  PictureSpec,
   PredictedCase,
   PredictSpec,
   PreparedCase,
@@ -49,6 +51,7 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
     prepare: (spec, call) => runCases<PreparedCase>(options, spec, null, call),
     predict: (spec, call) => runPrediction(options, spec, call),
     evaluate: (spec, call) => runCases<MeasuredCase>(options, spec, null, call),
+    picture: (spec, call) => runCases<PicturedCase>(options, spec, null, call),
     synthesize: (spec, feed, call) => runSynthesis(options, spec, feed, call),
     serve: (spec, call) => serveCalls(options, spec, call),
     inspect: (path, call) => inspectCheckpoint(path, { ...options, ...call }),
@@ -56,7 +59,7 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
   }
 }
 
-type JobSpec = TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec | SynthesizeSpec | ServeSpec
+type JobSpec = TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec | PictureSpec | SynthesizeSpec | ServeSpec
 /** Answers a message of a rank over the feed. */
 type AnswerRank = (rank: number, message: Message) => Promise<Message | undefined>
 
@@ -227,7 +230,7 @@ async function endHangingJob(job: Job, seconds: number): Promise<FreetumorError>
 /** Runs a job whose events are results by case. */
 async function* runCases<T>(
   options: TorchRuntimeOptions,
-  spec: PrepareSpec | EvaluateSpec,
+  spec: PrepareSpec | EvaluateSpec | PictureSpec,
   ranks: number | null,
   call: CallOptions,
 ): AsyncIterable<CaseOutcome<T>> {

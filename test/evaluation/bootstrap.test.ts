@@ -1,5 +1,17 @@
 import { describe, expect, test } from 'vitest'
-import { estimate, estimateMean } from '../../src/evaluation/bootstrap.js'
+import {
+  estimate,
+  estimateMean as estimateMeanOfPatients,
+  type ResamplingKey,
+} from '../../src/evaluation/bootstrap.js'
+
+/** Of values that are each another patient's. */
+function estimateMean(numbers: readonly number[], resampling: ResamplingKey) {
+  return estimateMeanOfPatients(
+    numbers.map((value, at) => ({ patient: `${at}`, value })),
+    resampling,
+  )
+}
 
 const key = { seed: 7, name: 'tumor dice' }
 const values = Array.from({ length: 40 }, (_, n) => Math.sin(n * 12.9898) ** 2)
@@ -43,16 +55,35 @@ describe('the interval of a mean', () => {
 
 test('a ratio is that of the sums, and resamples that say nothing are left out', () => {
   const rows = [
-    [1, 4],
-    [1, 1],
-    [0, 0],
+    { patient: 'a', values: [1, 4] },
+    { patient: 'b', values: [1, 1] },
+    { patient: 'c', values: [0, 0] },
   ]
   const ratio = (sums: readonly number[]): number | null => (sums[1] === 0 ? null : sums[0]! / sums[1]!)
   const { mean, ci } = estimate(rows, ratio, key)!
   expect(mean).toBe(2 / 5)
   expect(ci[0]).toBeGreaterThanOrEqual(1 / 4)
   expect(ci[1]).toBeLessThanOrEqual(1)
-  expect(estimate([[0, 0]], ratio, key)).toBeNull()
+  expect(estimate([{ patient: 'a', values: [0, 0] }], ratio, key)).toBeNull()
+})
+
+test('scans of a patient are drawn together, so many scans of few patients say less', () => {
+  const scans = Array.from({ length: 40 }, (_, n) => ({ patient: `${n % 4}`, value: (n % 4) / 3 }))
+  const together = estimateMeanOfPatients(scans, key)!
+  const apart = estimateMeanOfPatients(
+    scans.map(({ value }, at) => ({ patient: `${at}`, value })),
+    key,
+  )!
+  expect(together).toMatchObject({ mean: apart.mean, n: 40 })
+  // three times as wide: 4 independent values in place of 40
+  expect(together.ci[1] - together.ci[0]).toBeGreaterThan(2 * (apart.ci[1] - apart.ci[0]))
+  // what 4 patients with replacement can give at the extremes
+  expect(together.ci[0]).toBeGreaterThanOrEqual(0)
+  const oneOfAll = estimateMeanOfPatients(
+    scans.map(({ value }) => ({ patient: 'same', value })),
+    key,
+  )!
+  expect(oneOfAll.ci).toEqual([oneOfAll.mean, oneOfAll.mean])
 })
 
 /** Evenly spread over [0, 1), by nothing that the code under test uses. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { summarizeLesions } from '../../src/evaluation/lesions.js'
+import type { CaseMeasures } from '../../src/evaluation/measures.js'
 import { PROFILES } from '../../src/evaluation/profiles.js'
-import type { CaseMeasures } from '../../src/evaluation/summary.js'
 import { lesion, measuredCase, overlap } from '../helpers/measures.js'
 
 const cases: readonly CaseMeasures[] = [
@@ -13,10 +13,15 @@ const cases: readonly CaseMeasures[] = [
       lesion('true', 60, true),
       lesion('predicted', 55, true),
       lesion('predicted', 21, true),
-      lesion('predicted', 8, false, 0.3),
+      lesion('predicted', 8, false, { volumeMl: 0.3 }),
+    ],
+    lesionOverlaps: [
+      [0, 1, 400],
+      [2, 1, 1000],
+      [3, 0, 60000],
     ],
   }),
-  measuredCase('b', overlap(0, 5, 0), { lesions: [lesion('predicted', 49.9, false, 0.7)] }),
+  measuredCase('b', overlap(0, 5, 0), { lesions: [lesion('predicted', 49.9, false, { volumeMl: 0.7 })] }),
   measuredCase('c', overlap(0, 0, 9), { lesions: [lesion('true', 5, false)] }),
   measuredCase('d', overlap(0, 0, 0)),
 ]

@@ -1,11 +1,11 @@
-import type { CaseMeasures, LesionMeasures, OverlapMeasures } from '../../src/evaluation/summary.js'
+import type { CaseMeasures, LesionMeasures, OverlapMeasures } from '../../src/evaluation/measures.js'
 
 /** Measures from counts: Dice as the runtime gives it, null when neither side has the label. */
 export function overlap(
   truePositive: number,
   falsePositive: number,
   falseNegative: number,
-  nsd: number | null = null,
+  ...nsd: readonly (number | null)[]
 ): OverlapMeasures {
   const total = 2 * truePositive + falsePositive + falseNegative
   return {
@@ -21,12 +21,14 @@ export function lesion(
   kind: LesionMeasures['kind'],
   diameterMm: number,
   matched: boolean,
-  volumeMl = (Math.PI / 6000) * diameterMm ** 3,
+  more: Partial<LesionMeasures> = {},
 ): LesionMeasures {
-  return { kind, label: 2, volumeMl, diameterMm, centreMm: [0, 0, 0], matched }
+  const volumeMl = (Math.PI / 6000) * diameterMm ** 3
+  const voxels = Math.max(1, Math.round(1000 * volumeMl))
+  return { kind, label: 2, voxels, volumeMl, diameterMm, centreMm: [0, 0, 0], score: null, matched, ...more }
 }
 
-/** A case whose tumor (label 2 alone) is `tumor`; `more` is laid over it. */
+/** A case whose tumor (label 2 alone) is `tumor`, of a patient of its own; `more` is laid over it. */
 export function measuredCase(
   caseId: string,
   tumor: OverlapMeasures,
@@ -34,12 +36,15 @@ export function measuredCase(
 ): CaseMeasures {
   return {
     caseId,
+    patient: caseId,
     grid: 'original',
     spacingMm: [1, 1, 1],
+    removedVoxels: 0,
     labels: [{ label: 2, ...tumor }],
     tumor,
     lesions: [],
-    unmeasuredIds: [],
+    lesionOverlaps: [],
+    unmeasuredIds: { predicted: [], true: [] },
     ...more,
   }
 }

@@ -5,13 +5,16 @@ Affines are 4x4, voxel to RAS millimetres.
 
 from collections.abc import Sequence
 
+import nibabel
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Compose, Orientation, Spacing
+from monai.transforms import Spacing
 
 # Two grids are one when no corner differs by more than this share of a voxel: headers round, masks do not move.
 _GRID_TOLERANCE_VOXELS = 0.1
+# Axes that leave a straight grid by less than this share of a voxel over the whole volume are straight.
+_STRAIGHT_SHARE = 1e-5
 
 
 def spacing_of(affine: np.ndarray) -> list[float]:
@@ -55,7 +58,37 @@ def resample_label(
 
     Returns the label and its affine. Ids above 2^24 would not survive float32, which MONAI resamples in.
     """
-    to_spacing = Compose([Orientation(axcodes="RAS", labels=None), Spacing(pixdim=tuple(spacing_mm), mode="nearest")])
-    source = torch.from_numpy(np.ascontiguousarray(label_XYZ, np.float32))[None]
-    resampled = to_spacing(MetaTensor(source, affine=torch.as_tensor(affine, dtype=torch.float64)))
+    permuted_XYZ, permuted = _to_ras(label_XYZ, affine)
+    skew = permuted[:3, :3] - np.diag(np.diag(permuted)[:3])
+    if np.abs(skew).max() * max(label_XYZ.shape) < _STRAIGHT_SHARE * min(spacing_of(affine)):
+        return _resample_straight(permuted_XYZ, permuted, spacing_mm)
+    resampled = _resampled(permuted_XYZ, permuted, spacing_mm)
     return resampled.numpy()[0].astype(label_XYZ.dtype), np.asarray(resampled.affine)
+
+
+def _to_ras(label_XYZ: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A view whose axes point most nearly right, front and up."""
+    orientation = nibabel.io_orientation(affine)
+    permuted = affine @ nibabel.orientations.inv_ornt_aff(orientation, label_XYZ.shape)
+    return nibabel.apply_orientation(label_XYZ, orientation), permuted
+
+
+def _resample_straight(
+    label_XYZ: np.ndarray, affine: np.ndarray, spacing_mm: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Axis by axis, which gives what MONAI gives for the whole in a tenth of its time and memory."""
+    places, resampled_affine = [], np.diag([*spacing_mm, 1.0])
+    for axis, (mm, wanted_mm) in enumerate(zip(np.diag(affine)[:3], spacing_mm, strict=True)):
+        line = np.arange(label_XYZ.shape[axis], dtype=np.float32)[:, None, None]
+        line_affine = np.diag([mm, wanted_mm, wanted_mm, 1.0])
+        line_affine[0, 3] = affine[axis, 3]
+        resampled = _resampled(line, line_affine, [wanted_mm] * 3)
+        places.append(resampled.numpy().ravel().astype(int))
+        resampled_affine[axis, 3] = float(resampled.affine[0, 3])
+    return label_XYZ[np.ix_(*places)], resampled_affine
+
+
+def _resampled(label_XYZ: np.ndarray, affine: np.ndarray, spacing_mm: Sequence[float]) -> MetaTensor:
+    source = torch.from_numpy(np.ascontiguousarray(label_XYZ, np.float32))[None]
+    to_spacing = Spacing(pixdim=tuple(spacing_mm), mode="nearest")
+    return to_spacing(MetaTensor(source, affine=torch.as_tensor(affine, dtype=torch.float64)))

@@ -28,7 +28,11 @@ def evaluate_case(case: EvaluateCase, spec: EvaluateSpec) -> dict:
         case.label,
         labels=spec.labels,
         tumor_labels=spec.tumorLabels,
-        nsd_tolerance_mm=spec.nsdToleranceMm,
+        nsd_tolerances_mm=spec.nsdTolerancesMm,
         lesions=spec.lesions,
         spacing_mm=spec.spacingMm,
+        prediction_map=spec.predictionMap,
+        label_map=spec.labelMap,
+        organ_path=case.organ,
+        score_path=case.score,
     )

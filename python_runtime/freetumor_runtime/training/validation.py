@@ -54,6 +54,6 @@ def _count_case(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, path: st
     truth_XYZ = np.asarray(spec.trainingLabels)[label]
     counts = torch.zeros(spec.segmentor.outputs, len(_COUNTS), dtype=torch.float64)
     for label_id in range(1, spec.segmentor.outputs):
-        overlap = measure_overlap(predicted_XYZ == label_id, truth_XYZ == label_id, spec.spacingMm, None)
+        overlap = measure_overlap(predicted_XYZ == label_id, truth_XYZ == label_id, spec.spacingMm, ())
         counts[label_id] = torch.tensor([overlap[name] for name in _COUNTS], dtype=torch.float64)
     return counts

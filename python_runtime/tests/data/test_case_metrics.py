@@ -6,14 +6,15 @@ import pytest
 import torch
 from monai.metrics import compute_dice, compute_surface_dice
 
-from freetumor_runtime.data.case_metrics import find_lesions, measure_files, measure_masks, measure_overlap
+from freetumor_runtime.data.case_metrics import measure_files, measure_masks, measure_overlap
 from freetumor_runtime.data.grids import resample_label
+from freetumor_runtime.data.lesions import find_lesions
 from freetumor_runtime.errors import DataError
 
 SPACING = (0.8, 1.1, 2.5)
 AFFINE = np.diag([*SPACING, 1.0])
 AFFINE[:3, 3] = -60, 40, -300
-SETTINGS = {"labels": [1, 2], "tumor_labels": [2], "nsd_tolerance_mm": None, "lesions": False, "spacing_mm": None}
+SETTINGS = {"labels": [1, 2], "tumor_labels": [2], "nsd_tolerances_mm": (), "lesions": False, "spacing_mm": None}
 
 
 def blobs(seed, shape=(20, 18, 14), share=0.35):
@@ -47,15 +48,15 @@ PAIRS = {
 @pytest.mark.parametrize(("predicted", "truth"), PAIRS.values(), ids=PAIRS)
 @pytest.mark.filterwarnings("ignore:the (ground truth|prediction) of class")
 def test_dice_and_surface_dice_are_those_of_monai(predicted, truth):
-    ours = measure_overlap(predicted, truth, SPACING, 2.0)
+    ours = measure_overlap(predicted, truth, SPACING, (2.0,))
     both = [torch.from_numpy(mask)[None, None].float() for mask in (predicted, truth)]
     dice = compute_dice(*both, include_background=True, ignore_empty=False).item()
     nsd = compute_surface_dice(*both, class_thresholds=[2.0], include_background=True, spacing=list(SPACING)).item()
     if not predicted.any() and not truth.any():
-        assert (ours["dice"], ours["nsd"]) == (None, None) and np.isnan(nsd)
+        assert (ours["dice"], ours["nsd"]) == (None, [None]) and np.isnan(nsd)
     else:
         assert ours["dice"] == pytest.approx(dice, abs=1e-6)
-        assert ours["nsd"] == pytest.approx(nsd, abs=1e-6)
+        assert ours["nsd"] == pytest.approx([nsd], abs=1e-6)
     assert ours["truePositive"] == (predicted & truth).sum()
     assert ours["falsePositive"] == (predicted & ~truth).sum()
     assert ours["falseNegative"] == (~predicted & truth).sum()
@@ -63,9 +64,8 @@ def test_dice_and_surface_dice_are_those_of_monai(predicted, truth):
 
 def test_the_surface_is_measured_in_millimetres_and_only_when_asked():
     near, far = one_voxel(at=(2, 3, 3)), one_voxel(at=(2, 3, 4))
-    assert measure_overlap(near, far, SPACING, 2.4)["nsd"] == 0
-    assert measure_overlap(near, far, SPACING, 2.6)["nsd"] == 1
-    assert measure_overlap(near, far, SPACING, None)["nsd"] is None
+    assert measure_overlap(near, far, SPACING, (2.4, 2.5, 2.6))["nsd"] == [0, 1, 1]
+    assert measure_overlap(near, far, SPACING, ())["nsd"] == []
 
 
 def test_tumors_of_all_organs_are_measured_as_one_and_other_ids_told():
@@ -80,12 +80,12 @@ def test_tumors_of_all_organs_are_measured_as_one_and_other_ids_told():
         AFFINE,
         labels=[2, 4, 6],
         tumor_labels=[2, 4, 6],
-        nsd_tolerance_mm=None,
+        nsd_tolerances_mm=(),
         lesions=True,
     )
     assert [(one["label"], one["dice"]) for one in ours["labels"]] == [(2, 0.8), (4, 0.0), (6, None)]
     assert ours["tumor"]["dice"] == 1
-    assert ours["unmeasuredIds"] == [9]
+    assert ours["unmeasuredIds"] == {"predicted": [9], "true": []}
     assert [(one["kind"], one["label"], one["matched"]) for one in ours["lesions"]] == [
         ("true", 2, True),
         ("predicted", 2, True),
@@ -99,7 +99,7 @@ def test_lesions_touch_at_corners_and_are_matched_by_any_voxel():
     truth[8, 8, 1] = 2
     predicted[3, 3, 3:6] = 2
     predicted[11, 0, 0:2] = 2
-    lesions = find_lesions(predicted, truth, AFFINE, [2])
+    lesions = find_lesions(predicted, truth, AFFINE, [2])["lesions"]
     kinds = [(one["kind"], round(one["volumeMl"] / (np.prod(SPACING) / 1000)), one["matched"]) for one in lesions]
     assert kinds == [("true", 9, True), ("true", 1, False), ("predicted", 3, True), ("predicted", 2, False)]
     single = lesions[1]
@@ -139,7 +139,7 @@ def test_what_is_measured_is_plain_json(tmp_path, pair):
     predicted, truth = (save(tmp_path / f"{n}.nii.gz", mask) for n, mask in enumerate(pair))
     for settings in (
         {"lesions": True},
-        {"nsd_tolerance_mm": 2.0},
+        {"nsd_tolerances_mm": (2.0,)},
         {"spacing_mm": (1.5, 1.5, 1.5)},
         {"tumor_labels": []},
     ):
@@ -188,9 +188,7 @@ def test_different_grids_are_refused_with_both_names(tmp_path, pair, change):
         measure_files(moved, label, **SETTINGS)
 
 
-@pytest.mark.parametrize(
-    ("value", "message"), [(0.5, "fractions"), (np.nan, "fractions"), (-1, "found -1"), (1e6, "1e")]
-)
+@pytest.mark.parametrize(("value", "message"), [(0.5, "fractions"), (np.nan, "NaN"), (-1, "found -1"), (1e6, "1e")])
 def test_a_file_that_is_no_label_map_is_refused(tmp_path, pair, value, message):
     wrong = pair[0].astype(np.float32)
     wrong[3, 3, 3] = value
@@ -212,10 +210,14 @@ def test_a_mask_of_noise_is_refused_before_its_lesions_burst_the_message(tmp_pat
         measure_files(*files, **SETTINGS | {"lesions": True})
 
 
-@pytest.mark.parametrize("settings", [{"lesions": True}, {"nsd_tolerance_mm": 2.0}, {"spacing_mm": (1.5, 1.5, 1.5)}])
+@pytest.mark.parametrize(
+    "settings", [{"lesions": True}, {"nsd_tolerances_mm": (2.0,)}, {"spacing_mm": (1.5, 1.5, 1.5)}]
+)
 def test_a_case_without_any_label_is_measured_as_empty(tmp_path, settings):
     file = save(tmp_path / "empty.nii.gz", EMPTY.astype(np.uint8))
     measures = measure_files(file, file, **SETTINGS | settings)
     assert [one["dice"] for one in measures["labels"]] == [None, None]
-    assert measures["tumor"]["dice"] is None and measures["tumor"]["nsd"] is None
-    assert measures["lesions"] == [] and measures["unmeasuredIds"] == []
+    assert measures["tumor"]["dice"] is None and measures["tumor"]["nsd"] == [None] * len(
+        settings.get("nsd_tolerances_mm", ())
+    )
+    assert measures["lesions"] == [] and measures["unmeasuredIds"] == {"predicted": [], "true": []}

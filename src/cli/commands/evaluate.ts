@@ -1,13 +1,16 @@
 import { availableParallelism } from 'node:os'
-import { InvalidArgumentError, Option } from 'commander'
+import { CommanderError, InvalidArgumentError, Option } from 'commander'
 import { REGIONS } from '../../config/schema.js'
+import { parseMap } from '../../curation/remap.js'
 import { EXIT, UsageError } from '../../errors.js'
+import { comparisonJsonSchema } from '../../evaluation/compare.js'
 import { PROFILES, type ProfileName } from '../../evaluation/profiles.js'
-import type { Figure, LesionRates, Summary } from '../../evaluation/summary.js'
+import { summaryJsonSchema } from '../../evaluation/summary.js'
 import { evaluateMasks } from '../../pipeline/evaluate.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
-import { LABEL_SCHEMES, type LabelScheme } from '../../volume/labels.js'
-import { wholeNumber } from '../numbers.js'
+import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
+import { evaluationText } from '../evaluation-text.js'
+import { positiveNumber, wholeNumber } from '../numbers.js'
 import { paint, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 import { withLogFolder } from '../stage-context.js'
@@ -17,109 +20,120 @@ interface Options {
   readonly labels: string
   readonly profile: ProfileName
   readonly out?: string
-  readonly region: (typeof REGIONS)[number]
+  readonly against?: string
+  readonly region: Region
   readonly labelsIds?: readonly number[]
   readonly tumorIds?: readonly number[]
+  readonly map?: string
+  readonly mapPredictions?: string
+  readonly mapLabels?: string
+  readonly nsd?: readonly number[]
+  readonly iou?: readonly number[]
+  readonly organs?: string
+  readonly scores?: string
+  readonly images?: string
+  readonly patients?: string
+  readonly pictures: number
   readonly seed: number
   readonly workers: number
   readonly output: 'text' | 'json'
 }
 
+const SCHEMAS = { summary: summaryJsonSchema, comparison: comparisonJsonSchema } as const
+
 /** `freetumor evaluate`: figures of masks against labels. */
 export const addEvaluateCommand: AddCommand = (program, io) => {
-  withExample(
+  const command = withExample(
     program.command('evaluate'),
     'freetumor evaluate --predictions masks --labels labelsTr --profile freetumor --out evaluation',
+    'freetumor evaluate --predictions masks --labels labelsTr --profile lesion --nsd 1,2 --against other-masks --out evaluation',
+    'freetumor evaluate --predictions masks --labels kits --map-labels KiTS --profile lesion --out evaluation',
   )
     .description('compares masks with the labels of the same names, as one of the published evaluations does')
     .requiredOption('--predictions <dir>', 'folder of masks')
-    .requiredOption('--labels <dir>', 'folder of labels on the same grids')
+    .requiredOption('--labels <dir>', 'folder of labels on the same grids in the world')
     .addOption(
       new Option('--profile <name>', 'how it is counted')
         .choices(Object.keys(PROFILES))
         .makeOptionMandatory(),
     )
-    .option('--out <dir>', 'writes summary.json, cases.csv and lesions.csv there')
+    .option('--out <dir>', 'writes summary.json, cases.csv, lesions.csv and report.html there')
+    .option('--against <dir>', 'another folder of masks, compared with the first case by case')
     .addOption(
       new Option('--region <region>', 'whose label ids are measured').choices(REGIONS).default('abdomen'),
     )
     .option('--labels-ids <ids>', 'measure these label ids instead, as 1,2,...', labelIds)
     .option('--tumor-ids <ids>', 'those of them that are tumors, where the region does not say so', labelIds)
+    .option('--map <map>', 'what the ids of masks and labels mean: a preset or source:target,...')
+    .option('--map-predictions <map>', 'the same of the masks alone')
+    .option('--map-labels <map>', 'the same of the labels alone')
+    .option('--nsd <mm>', 'tolerances of the surface Dice, as 1,2; default those of the profile', numbers)
+    .option('--iou <shares>', 'pairs of lesions at these IoU, too, as 0.1,0.5', shares)
+    .option('--organs <dir>', 'organ masks: predicted tumor outside is taken away')
+    .option('--scores <dir>', 'tumor probabilities, which lesions are scored by; default their volume')
+    .option('--images <dir>', 'scans, for the pictures of the report')
+    .option('--patients <file>', 'manifest or lines case,patient: scans of a patient are resampled together')
+    .option('--pictures <n>', 'worst cases pictured in the report', wholeNumber(0), 6)
     .option('--seed <n>', 'of the confidence intervals', wholeNumber(0), 0)
     .option('--workers <n>', 'cases measured at a time', wholeNumber(1), Math.min(2, availableParallelism()))
+    .addOption(
+      new Option('--schema <file>', 'prints the JSON schema of a result file and ends').choices(
+        Object.keys(SCHEMAS),
+      ),
+    )
     .addOption(outputOption())
     .action(async (options: Options) => {
-      const scheme = LABEL_SCHEMES[options.region]
       const evaluation = await withLogFolder(io, torchRuntime(), (context) =>
-        evaluateMasks({ ...options, ...measuredIds(options, scheme) }, context),
+        evaluateMasks({ ...options, ...declared(options) }, context),
       )
       for (const { caseId, error } of evaluation.failed) {
         io.note(`${paint(io, 'red', 'failed')} ${caseId}: ${error.message}`)
         if (error.hint) io.note(`hint: ${error.hint}`)
       }
-      printResult(io, options.output, evaluation, () => summaryText(evaluation.summary, scheme))
+      const scheme = LABEL_SCHEMES[options.region]
+      printResult(io, options.output, evaluation, () => evaluationText(evaluation, scheme))
       if (evaluation.failed.length > 0) io.exitWith(EXIT.data)
     })
+  // before the check of the options that a real evaluation must have
+  command.on('option:schema', (name: keyof typeof SCHEMAS) => {
+    io.print(JSON.stringify(SCHEMAS[name](), null, 2))
+    throw new CommanderError(EXIT.ok, 'freetumor.schema', '')
+  })
 }
 
-function measuredIds(
-  { labelsIds, tumorIds }: Options,
-  scheme: LabelScheme,
-): { labelIds: number[]; tumorIds: number[] } {
-  const labels = [...(labelsIds ?? scheme.names.keys())].filter((id) => id > 0)
-  const stray = tumorIds?.find((id) => !labels.includes(id))
-  if (stray !== undefined)
-    throw new UsageError(
-      `--tumor-ids names ${stray}, which is not among the label ids ${labels.join(', ')}`,
-      {
-        hint: 'name it with --labels-ids too',
-      },
-    )
-  const tumors = tumorIds ?? scheme.organs.map(({ tumorLabel }) => tumorLabel)
-  return { labelIds: labels, tumorIds: tumors.filter((id) => labels.includes(id)) }
+/** The options under the names of the library. */
+function declared({ labelsIds, nsd, iou, map, mapPredictions, mapLabels, region }: Options) {
+  const parsed = (text: string | undefined) => (text === undefined ? undefined : parseMap(text, region))
+  if (map !== undefined && mapPredictions !== undefined && mapLabels !== undefined)
+    throw new UsageError('--map says nothing beside --map-predictions and --map-labels', {
+      hint: 'leave one of the three out',
+    })
+  return {
+    labelIds: labelsIds,
+    nsdTolerancesMm: nsd,
+    lesionIous: iou,
+    predictionMap: parsed(mapPredictions ?? map),
+    labelMap: parsed(mapLabels ?? map),
+  }
 }
 
 function labelIds(text: string): number[] {
   const ids = text.split(',').map((part) => (/^[1-9]\d{0,4}$/.test(part.trim()) ? Number(part) : 0))
   if (ids.includes(0)) throw new InvalidArgumentError('label ids above 0 were expected, as 1,2.')
-  if (new Set(ids).size < ids.length) throw new InvalidArgumentError('an id is named twice.')
-  return ids
+  return distinct(ids)
 }
 
-/** The figures for people; a label that no case has is left out. */
-function summaryText(summary: Summary, scheme: LabelScheme): string {
-  const failed = summary.failedCases.length
-  const lines = [
-    `profile ${summary.profile}: ${summary.numCases} cases on the ${summary.grid} grid${failed > 0 ? `, ${failed} failed` : ''}`,
-  ]
-  const add = (name: string, figure: Figure | null | undefined): void => {
-    if (figure) lines.push(`${name.padEnd(28)} ${figureText(figure)}`)
-  }
-  for (const [id, { dice, nsd }] of Object.entries(summary.classes)) {
-    const name = `${id} ${scheme.names[Number(id)] ?? ''}`.trim()
-    add(`${name}, Dice`, dice)
-    add(`${name}, NSD`, nsd)
-  }
-  add('mean over labels, Dice', summary.meanDice)
-  add('all tumor, Dice', summary.tumorDice)
-  add('all tumor, NSD', summary.tumorNsd)
-  const { lesions } = summary
-  if (lesions) {
-    const addRates = (name: string, { sensitivity, precision, f1 }: LesionRates): void => {
-      add(`${name}, sensitivity`, sensitivity)
-      add(`${name}, precision`, precision)
-      add(`${name}, F1`, f1)
-    }
-    addRates('lesions', lesions.all)
-    for (const bin of lesions.bins)
-      addRates(`${bin.by === 'radiusMm' ? 'radius' : 'diameter'} ${bin.from} to ${bin.to ?? '-'} mm`, bin)
-    add('false-positive volume (ml)', lesions.falsePositiveVolumeMl)
-    add('patients, sensitivity', lesions.patientSensitivity)
-    add('patients, specificity', lesions.patientSpecificity)
-  }
-  return lines.join('\n')
+function numbers(text: string): number[] {
+  return distinct(text.split(',').map(positiveNumber))
 }
 
-function figureText({ mean, ci: [low, high], n }: Figure): string {
-  return `${mean.toFixed(4)} (95 % ${low.toFixed(4)} to ${high.toFixed(4)}, ${n} cases)`
+function shares(text: string): number[] {
+  const all = numbers(text)
+  if (all.some((share) => share > 1)) throw new InvalidArgumentError('shares of at most 1 were expected.')
+  return all
+}
+
+function distinct(values: number[]): number[] {
+  if (new Set(values).size < values.length) throw new InvalidArgumentError('one is named twice.')
+  return values
 }

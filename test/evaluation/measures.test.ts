@@ -1,15 +1,20 @@
 import { expect, test } from 'vitest'
 import { DataError } from '../../src/errors.js'
-import { parseCaseMeasures } from '../../src/evaluation/summary.js'
+import { parseCaseMeasures } from '../../src/evaluation/measures.js'
 import { lesion, measuredCase, overlap } from '../helpers/measures.js'
 
-const { caseId: _, ...measured } = measuredCase('liver_1', overlap(3, 2, 1, 0.5), {
+const {
+  caseId: _,
+  patient: __,
+  ...measured
+} = measuredCase('liver_1', overlap(3, 2, 1, 0.5), {
   lesions: [lesion('true', 10, true)],
 })
 
 test('measures of the runtime become those of a case', () => {
-  expect(parseCaseMeasures('liver_1', JSON.parse(JSON.stringify(measured)))).toEqual({
+  expect(parseCaseMeasures('liver_1', 'somebody', JSON.parse(JSON.stringify(measured)))).toEqual({
     caseId: 'liver_1',
+    patient: 'somebody',
     ...measured,
   })
 })
@@ -22,8 +27,8 @@ test.each([
   ['another grid', { ...measured, grid: 'theirs' }, 'grid'],
   ['an unknown part', { ...measured, sensitivity: 1 }, 'sensitivity'],
 ])('%s is refused, with case and place', (_name, result, place) => {
-  expect(() => parseCaseMeasures('liver_1', result)).toThrow(DataError)
-  expect(() => parseCaseMeasures('liver_1', result)).toThrow(
+  expect(() => parseCaseMeasures('liver_1', 'somebody', result)).toThrow(DataError)
+  expect(() => parseCaseMeasures('liver_1', 'somebody', result)).toThrow(
     new RegExp(`^case liver_1: .*${place.replace('.', '\\.')}`),
   )
 })

@@ -1,0 +1,52 @@
+"""Pictures of masks against labels, one case a process, for the page that `freetumor evaluate` writes."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from freetumor_runtime.config import PictureCase, PictureSpec
+from freetumor_runtime.data.grids import align_label
+from freetumor_runtime.data.mask_pair import load_pair
+from freetumor_runtime.data.mask_pictures import picture_planes
+from freetumor_runtime.data.nifti import load_nifti
+from freetumor_runtime.errors import DataError
+from freetumor_runtime.events import Event, Finished
+from freetumor_runtime.jobs.case_pool import run_cases
+
+
+def picture(spec: PictureSpec) -> Iterator[Event]:
+    """A CaseResult a case: `{output}`, the file that it wrote, or `error`."""
+    settings = replace(spec, cases=())
+    yield from run_cases(spec.cases, partial(picture_case, spec=settings), spec.workers, "use fewer --workers")
+    yield Finished(0, "completed", "")
+
+
+def picture_case(case: PictureCase, spec: PictureSpec) -> dict:
+    """Writes `{case, planes}` to the case's output. Raises DataError that names the file."""
+    pair = load_pair(
+        case.prediction,
+        case.label,
+        prediction_map=spec.predictionMap,
+        label_map=spec.labelMap,
+        tumor_labels=spec.tumorLabels,
+        organ_path=case.organ,
+        score_path=None,
+        spacing_mm=None,
+    )
+    image_XYZ = None
+    if case.image is not None:
+        scan_XYZ, affine = load_nifti(case.image)
+        image_XYZ = align_label(scan_XYZ, affine, pair.truth_XYZ.shape, pair.affine)
+        if image_XYZ is None:
+            raise DataError(
+                f"{case.image}: its grid is not that of {case.label} in the world",
+                "give the scans that the labels were drawn on",
+            )
+    planes = picture_planes(pair.predicted_XYZ, pair.truth_XYZ, image_XYZ, pair.affine, spec.tumorLabels, spec.windowHu)
+    target = Path(case.output)
+    aside = target.with_suffix(".tmp")
+    aside.write_text(json.dumps({"case": case.id, "planes": planes}), encoding="utf-8")
+    aside.rename(target)
+    return {"output": case.output}

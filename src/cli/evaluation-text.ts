@@ -1,0 +1,73 @@
+import type { PairedFigure } from '../evaluation/compare.js'
+import type { Figure, LesionSummary, MatchRates, Summary } from '../evaluation/summary.js'
+import type { Evaluation } from '../pipeline/evaluate.js'
+import type { LabelScheme } from '../volume/labels.js'
+
+/** The figures for people; a label that no case has is left out. */
+export function evaluationText({ summary, against }: Evaluation, scheme: LabelScheme): string {
+  const failed = summary.failedCases.length
+  const head = `profile ${summary.profile}: ${summary.numCases} cases on the ${summary.grid} grid${failed > 0 ? `, ${failed} failed` : ''}`
+  const rows = [...overlapRows(summary, scheme), ...(summary.lesions ? lesionRows(summary.lesions) : [])]
+  const lines = rows.flatMap(([name, figure]) => (figure ? [`${name.padEnd(28)} ${figureText(figure)}`] : []))
+  return [head, ...lines, ...(against ? comparisonLines(against.comparison) : [])].join('\n')
+}
+
+type Row = readonly [name: string, figure: Figure | null | undefined]
+
+function overlapRows(summary: Summary, scheme: LabelScheme): Row[] {
+  const surfaces = (name: string, atMm: Readonly<Record<string, Figure | null>>): Row[] =>
+    Object.entries(atMm).map(([mm, figure]) => [`${name}, NSD ${mm} mm`, figure])
+  return [
+    ...Object.entries(summary.classes).flatMap(([id, { dice, nsdAtMm = {} }]): Row[] => {
+      const name = `${id} ${scheme.names[Number(id)] ?? ''}`.trim()
+      return [[`${name}, Dice`, dice], ...surfaces(name, nsdAtMm)]
+    }),
+    ['mean over labels, Dice', summary.meanDice],
+    ['all tumor, Dice', summary.tumorDice],
+    ...surfaces('all tumor', summary.tumorNsdAtMm),
+  ]
+}
+
+function lesionRows(lesions: LesionSummary): Row[] {
+  const rates = (name: string, { sensitivity, precision, f1 }: MatchRates): Row[] => [
+    [`${name}, sensitivity`, sensitivity],
+    [`${name}, precision`, precision],
+    [`${name}, F1`, f1],
+  ]
+  return [
+    ...rates('lesions', lesions.all),
+    ['lesions, Dice', lesions.all.lesionDice],
+    ...lesions.all.atIou.flatMap((at) => rates(`lesions at IoU ${at.iou}`, at)),
+    ...lesions.bins.flatMap((bin) =>
+      rates(`${bin.by === 'radiusMm' ? 'radius' : 'diameter'} ${bin.from} to ${bin.to ?? '-'} mm`, bin),
+    ),
+    ['false-positive volume (ml)', lesions.falsePositiveVolumeMl],
+    ['false positives', lesions.falsePositiveCount],
+    ['healthy, FP volume (ml)', lesions.healthy.falsePositiveVolumeMl],
+    ['healthy, false positives', lesions.healthy.falsePositiveCount],
+    ['patients, sensitivity', lesions.patientSensitivity],
+    ['patients, specificity', lesions.patientSpecificity],
+    [`patients, AUC by ${lesions.scoredBy === 'volumeMl' ? 'volume' : 'probability'}`, lesions.patientAuc],
+    ['FROC, mean sensitivity', lesions.froc?.mean],
+  ]
+}
+
+function figureText({ mean, ci: [low, high], n }: Figure): string {
+  return `${mean.toFixed(4)} (95 % ${low.toFixed(4)} to ${high.toFixed(4)}, ${n} cases)`
+}
+
+function comparisonLines({
+  first,
+  second,
+  figures,
+}: {
+  first: string
+  second: string
+  figures: readonly PairedFigure[]
+}): string[] {
+  const lines = figures.map(({ name, difference, bootstrapP, wilcoxon }) => {
+    const ranks = wilcoxon ? `, Wilcoxon p ${wilcoxon.p.toPrecision(2)}` : ''
+    return `${name.padEnd(28)} ${figureText(difference)}, bootstrap p ${bootstrapP.toPrecision(2)}${ranks}`
+  })
+  return ['', `${first} minus ${second}, on the same cases:`, ...lines]
+}

@@ -1,0 +1,182 @@
+import { lineChart, type Point } from './chart.js'
+import { escapeHtml } from './escape-html.js'
+import { type EvaluationTable, evaluationTable } from './evaluation-section.js'
+import { type Forest, forestPlot } from './forest.js'
+import { type MaskPicture, maskPng } from './mask-pictures.js'
+import { STYLE } from './style.js'
+import { counted, short } from './wording.js'
+
+/** A figure as the reader sees it; null where there is none. */
+export type Told = { readonly mean: number; readonly low: number; readonly high: number } | null
+
+/** Lesions of one size. */
+export interface SizeRow {
+  readonly name: string
+  readonly found: number
+  readonly all: number
+  readonly predicted: number
+  readonly sensitivity: Told
+  readonly precision: Told
+  readonly f1: Told
+  readonly dice: Told
+}
+
+/** A figure that is no share of 1. */
+export interface AmountRow {
+  readonly name: string
+  readonly amount: Told
+  readonly n: number
+}
+
+export interface CaseLine {
+  readonly name: string
+  /** Null: neither mask nor label has a tumor. */
+  readonly dice: number | null
+  readonly nsd: number | null
+  readonly trueMl: number
+  readonly predictedMl: number
+  /** Detected and all true lesions, false positives; null where lesions were not compared. */
+  readonly lesions: { readonly found: number; readonly all: number; readonly wrong: number } | null
+}
+
+export interface EvaluationPage {
+  readonly title: string
+  /** When it was made, as it is to be read. */
+  readonly made: string
+  readonly facts: readonly (readonly [term: string, text: string])[]
+  readonly warnings: readonly string[]
+  readonly figures: EvaluationTable
+  readonly amounts: readonly AmountRow[]
+  readonly sizes: readonly SizeRow[]
+  /** Lesion sensitivity over false positives per case, in rising order; empty where there is none. */
+  readonly froc: readonly Point[]
+  /** Worst first. */
+  readonly cases: readonly CaseLine[]
+  readonly pictures: readonly MaskPicture[]
+  readonly forests: readonly Forest[]
+  /** How each figure counts, and what becomes of a case without a tumor. */
+  readonly rules: readonly (readonly [term: string, text: string])[]
+}
+
+const MAX_CASES = 200
+
+/** One page that holds all it shows. */
+export function renderEvaluation(page: EvaluationPage): string {
+  const { title, made, facts, warnings, figures, forests, rules } = page
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escapeHtml(title)}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<header><h1>${escapeHtml(title)}</h1><p class="quiet">made ${escapeHtml(made)} by freetumor</p>
+${terms(facts)}</header>
+<main>
+<section id="figures"><h2>Figures</h2>
+${warnings.length > 0 ? `<ul class="warnings">${warnings.map((text) => `<li class="warning">${escapeHtml(text)}</li>`).join('')}</ul>` : ''}
+${evaluationTable(figures)}
+${amounts(page.amounts)}
+${charts(page)}</section>
+${sizes(page.sizes)}
+${forests.length > 0 ? `<section id="comparison"><h2>Comparison</h2><p class="quiet">Differences on the same cases; intervals and p from resampled patients. No p is adjusted for the number of figures.</p>${forests.map(forestPlot).join('\n')}</section>` : ''}
+${worst(page)}
+<section id="rules"><h2>How it is counted</h2>${terms(rules)}</section>
+</main>
+</body>
+</html>
+`
+}
+
+function terms(list: readonly (readonly [string, string])[]): string {
+  return `<dl>${list.map(([term, text]) => `<div><dt>${escapeHtml(term)}</dt><dd>${escapeHtml(text)}</dd></div>`).join('')}</dl>`
+}
+
+function amounts(rows: readonly AmountRow[]): string {
+  const some = rows.filter(({ amount }) => amount !== null)
+  if (some.length === 0) return ''
+  const lines = some.map(
+    ({ name, amount, n }) =>
+      `<tr><th scope="row">${escapeHtml(name)}</th><td><b>${short(amount!.mean)}</b></td><td>${short(amount!.low)} – ${short(amount!.high)}</td><td>${n}</td></tr>`,
+  )
+  return `<div class="scroll"><table><caption>What is called where nothing is</caption>
+<thead><tr><th scope="col">figure</th><th scope="col">mean</th><th scope="col">interval</th><th scope="col">cases</th></tr></thead>
+<tbody>${lines.join('\n')}</tbody></table></div>`
+}
+
+function charts({ cases, froc }: EvaluationPage): string {
+  const ranked = cases.flatMap(({ dice }) => dice ?? []).map((dice, at): Point => [at + 1, dice])
+  const drawn = [
+    ranked.length < 2
+      ? ''
+      : lineChart([{ name: 'Dice', points: ranked }], {
+          title: 'Every case, worst first',
+          x: 'case',
+          y: 'Dice',
+          range: [0, 1],
+          dots: true,
+          means: 1000,
+        }),
+    froc.length < 2
+      ? ''
+      : lineChart([{ name: 'lesion sensitivity', points: froc }], {
+          title: 'FROC',
+          x: 'false positives per case',
+          y: 'sensitivity',
+          range: [0, 1],
+          spread: false,
+          means: 400,
+        }),
+  ]
+  return drawn.join('') === '' ? '' : `<div class="columns">${drawn.join('\n')}</div>`
+}
+
+function sizes(rows: readonly SizeRow[]): string {
+  if (rows.length === 0) return ''
+  const cell = (told: Told): string =>
+    told === null
+      ? '<td class="quiet">–</td>'
+      : `<td><b>${told.mean.toFixed(3)}</b> <span class="quiet">${told.low.toFixed(2)} – ${told.high.toFixed(2)}</span></td>`
+  const lines = rows.map(({ name, found, all, predicted, sensitivity, precision, f1, dice }) => {
+    const figures = [sensitivity, precision, f1, dice].map(cell).join('')
+    return `<tr><th scope="row">${escapeHtml(name)}</th><td>${found} of ${all}</td><td>${predicted}</td>${figures}</tr>`
+  })
+  return `<section id="lesions"><h2>Lesions</h2><div class="scroll"><table><caption>By size, and by how alike a pair must be</caption>
+<thead><tr><th scope="col">lesions</th><th scope="col">detected</th><th scope="col">predicted</th><th scope="col">sensitivity</th><th scope="col">precision</th><th scope="col">F1</th><th scope="col">lesion Dice</th></tr></thead>
+<tbody>${lines.join('\n')}</tbody></table></div></section>`
+}
+
+function worst({ cases, pictures }: EvaluationPage): string {
+  if (cases.length === 0) return ''
+  const shown = cases.slice(0, MAX_CASES)
+  const rest = cases.length - shown.length
+  const lines = shown.map(({ name, dice, nsd, trueMl, predictedMl, lesions }) => {
+    const told =
+      lesions === null ? '' : `<td>${lesions.found} of ${lesions.all}</td><td>${lesions.wrong}</td>`
+    return `<tr><th scope="row">${escapeHtml(name)}</th><td>${share(dice)}</td><td>${share(nsd)}</td><td>${short(trueMl)}</td><td>${short(predictedMl)}</td>${told}</tr>`
+  })
+  const heads =
+    shown[0]!.lesions === null ? '' : '<th scope="col">lesions found</th><th scope="col">false positives</th>'
+  return `<section id="cases"><h2>Cases, worst first</h2>
+${pictures.length > 0 ? `<h4>The worst <span class="quiet">label green, mask orange, through the largest piece that only one of them has; right of the body at the left</span></h4><div class="masks">${pictures.map((one) => figure(one, cases)).join('\n')}</div>` : ''}
+<div class="scroll"><table><caption>${counted(cases.length, 'case')}${rest > 0 ? ` <span class="quiet">the ${rest} best are in cases.csv only</span>` : ''}</caption>
+<thead><tr><th scope="col">case</th><th scope="col">Dice</th><th scope="col">NSD</th><th scope="col">true ml</th><th scope="col">predicted ml</th>${heads}</tr></thead>
+<tbody>${lines.join('\n')}</tbody></table></div></section>`
+}
+
+function figure({ caseId, planes }: MaskPicture, cases: readonly CaseLine[]): string {
+  const line = cases.find(({ name }) => name === caseId)
+  const told = line
+    ? `Dice ${share(line.dice)}, true ${short(line.trueMl)} ml, predicted ${short(line.predictedMl)} ml`
+    : ''
+  const names = planes.map(({ name }) => name).join(', ')
+  const alt = `${names} slices of ${caseId} with the tumor of label and mask outlined; ${told}`
+  const source = `data:image/png;base64,${maskPng(planes).toString('base64')}`
+  return `<figure><img loading="lazy" alt="${escapeHtml(alt)}" src="${source}"><figcaption>${escapeHtml(caseId)} <span class="quiet">${escapeHtml(told)}</span></figcaption></figure>`
+}
+
+function share(value: number | null): string {
+  return value === null ? '–' : value.toFixed(3)
+}

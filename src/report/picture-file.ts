@@ -1,0 +1,55 @@
+import { DataError } from '../errors.js'
+
+const MAX_SIDE = 1024
+
+/** Width and height of a plane. @throws DataError, as all of this file, that names the file and the part */
+export function sides(
+  file: string,
+  plane: Readonly<Record<string, unknown>>,
+): { width: number; height: number } {
+  const [width, height] = [whole(file, plane, 'width'), whole(file, plane, 'height')]
+  if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE)
+    throw refused(file, 'width and height', `1 to ${MAX_SIDE}`)
+  return { width, height }
+}
+
+/** So many bytes in base64. */
+export function bytes(
+  file: string,
+  plane: Readonly<Record<string, unknown>>,
+  key: string,
+  length: number,
+): Uint8Array {
+  const found = Buffer.from(text(file, plane, key), 'base64')
+  if (found.length !== length) throw refused(file, key, `${length} bytes in base64`)
+  return found
+}
+
+export function record(file: string, value: unknown, where: string): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null) throw refused(file, where, 'an object')
+  return value as Readonly<Record<string, unknown>>
+}
+
+export function whole(file: string, from: Readonly<Record<string, unknown>>, key: string): number {
+  const value = from[key]
+  if (!Number.isInteger(value) || (value as number) < 0) throw refused(file, key, 'a whole number')
+  return value as number
+}
+
+export function number(file: string, from: Readonly<Record<string, unknown>>, key: string): number {
+  const value = from[key]
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw refused(file, key, 'a number')
+  return value
+}
+
+export function text(file: string, from: Readonly<Record<string, unknown>>, key: string): string {
+  const value = from[key]
+  if (typeof value !== 'string') throw refused(file, key, 'a text')
+  return value
+}
+
+export function refused(file: string, where: string, expected: string): DataError {
+  return new DataError(`${file}: ${where}: ${expected} was expected`, {
+    hint: 'the picture was written by another version or is damaged: remove it',
+  })
+}
