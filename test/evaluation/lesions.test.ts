@@ -3,6 +3,7 @@ import { summarizeLesions } from '../../src/evaluation/lesions.js'
 import type { CaseMeasures } from '../../src/evaluation/measures.js'
 import { PROFILES } from '../../src/evaluation/profiles.js'
 import { lesion, measuredCase, overlap } from '../helpers/measures.js'
+import { common, measuredLine, numbers, randomLine } from './made-lesions.js'
 
 const cases: readonly CaseMeasures[] = [
   measuredCase('a', overlap(30, 10, 10), {
@@ -87,4 +88,40 @@ test('the false-positive volume is a mean over all cases', () => {
 test('patients are found sick or healthy by any tumor voxel', () => {
   expect(summary.patientSensitivity).toMatchObject({ mean: 0.5, n: 2 })
   expect(summary.patientSpecificity).toMatchObject({ mean: 0.5, n: 2 })
+})
+
+test('healthy cases have false positives of their own', () => {
+  expect(summary.healthy).toMatchObject({
+    numCases: 2,
+    falsePositiveVolumeMl: { n: 2 },
+    falsePositiveCount: { mean: 0.5 },
+  })
+  expect(summary.healthy.falsePositiveVolumeMl?.mean).toBeCloseTo(0.35, 12)
+  expect(summary.falsePositiveCount).toMatchObject({ mean: 0.5, n: 4 })
+})
+
+test('every figure of lesions is what counting lesion by lesion gives', () => {
+  const next = numbers(7)
+  const lines = Array.from({ length: 10 }, () => randomLine(next))
+  const measured = lines.map((line, at) => measuredLine(`${at}`, line))
+  const { all } = summarizeLesions(measured, PROFILES.lesion, 0)
+  const truth = lines.flatMap(({ truth: some, predicted }) => some.map((one) => ({ one, predicted })))
+  const predicted = lines.flatMap(({ truth: some, predicted: made }) => made.map((one) => ({ one, some })))
+  const detected = truth.filter((t) => t.predicted.some((p) => common(t.one, p) > 0))
+  const right = predicted.filter((p) => p.some.some((t) => common(t, p.one) > 0))
+  const dice = truth.map((t) => {
+    const touching = t.predicted.filter((p) => common(t.one, p) > 0)
+    const size = touching.reduce((sum, p) => sum + p.size, t.one.size)
+    return (2 * touching.reduce((sum, p) => sum + common(t.one, p), 0)) / size
+  })
+  const [sensitivity, precision] = [detected.length / truth.length, right.length / predicted.length]
+  expect(all.sensitivity?.mean).toBeCloseTo(sensitivity, 12)
+  expect(all.precision?.mean).toBeCloseTo(precision, 12)
+  expect(all.f1?.mean).toBeCloseTo((2 * sensitivity * precision) / (sensitivity + precision), 12)
+  expect(all.lesionDice?.mean).toBeCloseTo(dice.reduce((sum, one) => sum + one, 0) / dice.length, 12)
+  expect(all.detectedDice?.mean).toBeCloseTo(dice.reduce((sum, one) => sum + one, 0) / detected.length, 12)
+  // the stricter the pair, the fewer of them
+  const strict = all.atIou.map(({ numDetected }) => numDetected)
+  expect(strict).toEqual([...strict].sort((a, b) => b - a))
+  expect(strict[0]).toBeLessThanOrEqual(all.numDetected)
 })
