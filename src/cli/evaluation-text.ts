@@ -1,25 +1,24 @@
 import type { PairedFigure } from '../evaluation/compare.js'
 import type { Figure, LesionSummary, MatchRates, Summary } from '../evaluation/summary.js'
 import type { Evaluation } from '../pipeline/evaluate.js'
-import type { LabelScheme } from '../volume/labels.js'
 
 /** The figures for people; a label that no case has is left out. */
-export function evaluationText({ summary, against }: Evaluation, scheme: LabelScheme): string {
+export function evaluationText({ summary, against }: Evaluation, names: readonly string[]): string {
   const failed = summary.failedCases.length
   const head = `profile ${summary.profile}: ${summary.numCases} cases on the ${summary.grid} grid${failed > 0 ? `, ${failed} failed` : ''}`
-  const rows = [...overlapRows(summary, scheme), ...(summary.lesions ? lesionRows(summary.lesions) : [])]
+  const rows = [...overlapRows(summary, names), ...(summary.lesions ? lesionRows(summary.lesions) : [])]
   const lines = rows.flatMap(([name, figure]) => (figure ? [`${name.padEnd(28)} ${figureText(figure)}`] : []))
   return [head, ...lines, ...(against ? comparisonLines(against.comparison) : [])].join('\n')
 }
 
 type Row = readonly [name: string, figure: Figure | null | undefined]
 
-function overlapRows(summary: Summary, scheme: LabelScheme): Row[] {
+function overlapRows(summary: Summary, names: readonly string[]): Row[] {
   const surfaces = (name: string, atMm: Readonly<Record<string, Figure | null>>): Row[] =>
     Object.entries(atMm).map(([mm, figure]) => [`${name}, NSD ${mm} mm`, figure])
   return [
     ...Object.entries(summary.classes).flatMap(([id, { dice, nsdAtMm = {} }]): Row[] => {
-      const name = `${id} ${scheme.names[Number(id)] ?? ''}`.trim()
+      const name = `${id} ${names[Number(id)] ?? ''}`.trim()
       return [[`${name}, Dice`, dice], ...surfaces(name, nsdAtMm)]
     }),
     ['mean over labels, Dice', summary.meanDice],

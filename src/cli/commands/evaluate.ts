@@ -90,8 +90,9 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
         io.note(`${paint(io, 'red', 'failed')} ${caseId}: ${error.message}`)
         if (error.hint) io.note(`hint: ${error.hint}`)
       }
-      const scheme = LABEL_SCHEMES[options.region]
-      printResult(io, options.output, evaluation, () => evaluationText(evaluation, scheme))
+      // ids of one's own have no names here
+      const names = options.labelsIds ? [] : LABEL_SCHEMES[options.region].names
+      printResult(io, options.output, evaluation, () => evaluationText(evaluation, names))
       if (evaluation.failed.length > 0) io.exitWith(EXIT.data)
     })
   // before the check of the options that a real evaluation must have

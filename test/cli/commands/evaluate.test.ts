@@ -45,7 +45,7 @@ test('evaluate prints the figures, writes them, and goes on past a damaged pair 
   truncateSync(join(folder, 'masks/broken.nii.gz'), 40)
   const out = join(folder, 'out')
 
-  expect(await evaluate('freetumor', '--out', out, '--output', 'json')).toBe(3)
+  expect(await evaluate('freetumor', '--out', out, '--pictures', '0', '--output', 'json')).toBe(3)
 
   const printed = JSON.parse(io.stdout.join('\n'))
   const summary = JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8'))
@@ -60,22 +60,35 @@ test('evaluate prints the figures, writes them, and goes on past a damaged pair 
     lesions: null,
   })
   expect(io.stderr.join('\n')).toMatch(/failed broken: .*masks\/broken\.nii\.gz/)
-  expect(readFileSync(join(out, 'cases.csv'), 'utf8')).toContain('b,prepared,2,2,2,2,0.5,\n')
+  expect(readFileSync(join(out, 'cases.csv'), 'utf8')).toContain('b,prepared,2,2,2,2,0.5,,b,0.0135,0.0135\n')
   expect(readFileSync(join(out, 'lesions.csv'), 'utf8')).toMatch(/^case,kind,.*\n$/)
 })
 
-test('evaluate compares lesions, says them as text, and warns of ids that it does not measure', async () => {
-  await writeMask('labels/a.nii', 4)
-  await writeMask('masks/a.nii', 4, 3, 7)
-  expect(await evaluate('lesion', '--labels-ids', '1,2,7', '--tumor-ids', '2,7')).toBe(0)
-  expect(io.stdout.join('\n')).toMatch(/^profile lesion: 1 cases on the original grid\n/)
-  expect(io.stdout.join('\n')).toMatch(
-    /\nlesions, sensitivity +1\.0000 \(95 % 1\.0000 to 1\.0000, 1 cases\)\n/,
-  )
-  expect(io.stderr).toEqual([])
+test('evaluate prints the schemas of its result files without any masks', async () => {
+  for (const name of ['summary', 'comparison']) {
+    io = memoryIo()
+    expect(await runProgram([addEvaluateCommand], ['evaluate', '--schema', name], io)).toBe(0)
+    expect(JSON.parse(io.stdout.join('\n'))).toMatchObject({ type: 'object', additionalProperties: false })
+  }
+})
 
-  expect(await evaluate('lesion')).toBe(0)
-  expect(io.stderr).toEqual(['warning: ids 7 occur in 1 cases (first a) and are not measured'])
+test('evaluate compares the lesions of two folders of masks by declared maps, as text and as a page', async () => {
+  mkdirSync(join(folder, 'old'))
+  await writeMask('labels/a.nii', 6)
+  await writeMask('masks/a.nii', 6, 1, 7)
+  await writeMask('old/a.nii', 3, 5, 7)
+  const out = join(folder, 'out')
+  const map = ['--map-predictions', '1:1,7:2', '--labels-ids', '1,2', '--tumor-ids', '2']
+  const more = ['--against', join(folder, 'old'), '--nsd', '1,2', '--out', out, '--pictures', '1', ...map]
+  expect(await evaluate('lesion', ...more)).toBe(0)
+  expect(io.stderr).toEqual([])
+  const text = io.stdout.join('\n')
+  expect(text).toMatch(/^profile lesion: 1 cases on the original grid\n/)
+  expect(text).toMatch(/\n2, NSD 1 mm +0\.\d+/)
+  expect(text).toMatch(/\nlesions, sensitivity +1\.0000 \(95 % 1\.0000 to 1\.0000, 1 cases\)\n/)
+  expect(text).toMatch(/masks minus old, on the same cases:\ntumor Dice +0\.\d+/)
+  expect(JSON.parse(readFileSync(join(out, 'comparison.json'), 'utf8')).numCases).toBe(1)
+  expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('data:image/png;base64,')
 })
 
 describe('evaluate refuses', () => {
@@ -107,6 +120,9 @@ describe('evaluate refuses', () => {
     expect(await evaluate('voco', '--labels', join(folder, 'nowhere'))).toBe(2)
     expect(await evaluate('voco', '--labels-ids', '0,1')).toBe(2)
     expect(await evaluate('voco', '--labels-ids', '1,1')).toBe(2)
+    expect(await evaluate('voco', '--nsd', '0')).toBe(2)
+    expect(await evaluate('lesion', '--iou', '1.5')).toBe(2)
+    expect(await evaluate('voco', '--map', 'nonsense')).toBe(2)
     expect(await evaluate('theirs')).toBe(2)
   })
 })

@@ -1,0 +1,156 @@
+import { describe, expect, test } from 'vitest'
+import { DataError } from '../../src/errors.js'
+import { type EvaluationPage, renderEvaluation } from '../../src/report/evaluation-page.js'
+import { forestPlot } from '../../src/report/forest.js'
+import { maskPng, parseMaskPicture } from '../../src/report/mask-pictures.js'
+import { decodePng } from './decode-png.js'
+
+const told = { mean: 0.5, low: 0.25, high: 0.75 }
+const pictureFile = {
+  case: 'liver <1>',
+  planes: ['axial', 'coronal'].map((name) => ({
+    name,
+    width: 3,
+    height: 2,
+    image: Buffer.from([10, 20, 30, 40, 50, 60]).toString('base64'),
+    truth: Buffer.from([0, 1, 0, 0, 0, 0]).toString('base64'),
+    predicted: Buffer.from([0, 0, 0, 0, 0, 1]).toString('base64'),
+  })),
+}
+const page: EvaluationPage = {
+  title: 'Evaluation <x>',
+  made: 'today',
+  facts: [['profile', 'lesion']],
+  warnings: ['id 7 & more'],
+  figures: {
+    title: 'Means',
+    grid: 'original',
+    level: 0.95,
+    rows: [{ name: 'tumor Dice', ...told, n: 3 }],
+    warnings: [],
+  },
+  amounts: [{ name: 'false positives per case', amount: { mean: 2, low: 1, high: 3 }, n: 3 }],
+  sizes: [
+    {
+      name: 'radius 0 to 5 mm',
+      found: 1,
+      all: 2,
+      predicted: 3,
+      sensitivity: told,
+      precision: null,
+      f1: told,
+      dice: told,
+    },
+  ],
+  froc: [
+    [0, 0],
+    [0.5, 0.4],
+    [1, 0.9],
+  ],
+  cases: Array.from({ length: 201 }, (_, at) => ({
+    name: at === 0 ? 'liver <1>' : `case ${at}`,
+    dice: at / 201,
+    nsd: null,
+    trueMl: 12.5,
+    predictedMl: 3,
+    lesions: { found: 1, all: 2, wrong: 4 },
+  })),
+  pictures: [parseMaskPicture('pictures/worst_000.json', pictureFile)],
+  forests: [],
+  rules: [['Dice', 'is counted so']],
+}
+
+describe('the page of an evaluation', () => {
+  const html = renderEvaluation(page)
+
+  test('has figures, lesions by size, curves, the worst cases first, and how it is counted', () => {
+    const places = [
+      'tumor Dice',
+      'What is called',
+      'FROC',
+      'radius 0 to 5 mm',
+      'Cases, worst first',
+      'is counted so',
+    ]
+    const at = places.map((text) => html.indexOf(text))
+    expect(at).toEqual([...at].sort((a, b) => a - b))
+    expect(at[0]).toBeGreaterThan(0)
+    expect(html).toContain('<td>1 of 2</td><td>3</td>')
+    expect(html.indexOf('liver &lt;1&gt;</th>')).toBeLessThan(html.indexOf('case 1</th>'))
+  })
+
+  test('loads nothing, and escapes what it is given', () => {
+    expect(html).not.toMatch(/<script|src="(?!data:)|href="http/)
+    expect(html).not.toContain('<1>')
+    expect(html).toContain('id 7 &amp; more')
+  })
+
+  test('says which cases only the table has', () => {
+    expect(html).toContain('the 1 best are in cases.csv only')
+    expect(html).not.toContain('case 200</th>')
+  })
+})
+
+test('a picture has the outlines of label and mask on the planes, side by side', () => {
+  const { width, height, samples: rgb } = decodePng(maskPng(page.pictures[0]!.planes))
+  expect([width, height]).toEqual([2 * 3 * 2 + 6, 2 * 2])
+  const pixel = (x: number, y: number) => [...rgb.subarray(3 * (y * width + x), 3 * (y * width + x) + 3)]
+  expect(pixel(0, 0)).toEqual([10, 10, 10])
+  expect(pixel(2, 0)).toEqual([60, 200, 120])
+  expect(pixel(5, 3)).toEqual([255, 140, 0])
+  expect(pixel(12, 0)).toEqual([0, 0, 0])
+})
+
+test.each([
+  ['nothing', null],
+  ['no planes', { ...pictureFile, planes: [] }],
+  ['too few pixels', { ...pictureFile, planes: [{ ...pictureFile.planes[0], height: 3 }] }],
+  ['a huge plane', { ...pictureFile, planes: [{ ...pictureFile.planes[0], width: 5000 }] }],
+])('a picture file with %s is refused by name', (_name, value) => {
+  expect(() => parseMaskPicture('pictures/worst_000.json', value)).toThrow(DataError)
+  expect(() => parseMaskPicture('pictures/worst_000.json', value)).toThrow(/^pictures\/worst_000\.json: /)
+})
+
+describe('a forest plot', () => {
+  const row = {
+    name: 'tumor Dice',
+    better: 'higher' as const,
+    first: 0.8,
+    second: 0.7,
+    difference: 0.1,
+    low: -0.05,
+    high: 0.25,
+    n: 9,
+    bootstrapP: 0.04,
+    wilcoxonP: 0.0001,
+    oneSided: 2,
+  }
+  const plot = (rows: readonly (typeof row | (Omit<typeof row, 'better'> & { better: 'lower' }))[]) =>
+    forestPlot({ title: 'Shares', names: ['new & old', 'other'], rows })
+
+  test('tells both, their difference with its interval, and what was left out', () => {
+    const html = plot([row])
+    for (const text of [
+      'new &amp; old',
+      '+0.100',
+      '−0.0500 to +0.250',
+      '0.040',
+      '&lt; 0.001',
+      '2 of one only',
+    ])
+      expect(html).toContain(text)
+  })
+
+  test('has the first better at the right of the line, whichever direction is better', () => {
+    const middles = (html: string) =>
+      [...html.matchAll(/<rect[^>]* x="([\d.]+)"/g)].map((match) => Number(match[1]))
+    const [higher, lower] = middles(plot([row, { ...row, better: 'lower' }]))
+    expect(higher).toBeGreaterThan(96.5)
+    expect(lower).toBeLessThan(96.5)
+  })
+
+  test('is nothing without figures, and stands when nothing differs', () => {
+    expect(plot([])).toBe('')
+    expect(plot([{ ...row, difference: 0, low: 0, high: 0 }])).not.toContain('NaN')
+  })
+})
