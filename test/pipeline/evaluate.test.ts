@@ -195,7 +195,9 @@ describe('patients', () => {
     const file = join(folder, 'patients.csv')
     writeFileSync(file, 'a1,a\nb,b\n')
     await expect(evaluate(() => ({}), { patients: file })).rejects.toThrow(
-      new DataError(`${file} does not say whose 1 cases are, first a2`, { hint: 'give every case a line case,patient' }),
+      new DataError(`${file} does not say whose 1 cases are, first a2`, {
+        hint: 'give every case a line case,patient',
+      }),
     )
     writeFileSync(file, 'a1\n')
     await expect(evaluate(() => ({}), { patients: file })).rejects.toThrow(/line 1 is not case,patient/)
