@@ -41,6 +41,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     uses: ['transport', 'generated'],
     types: [
       'pipeline/ports.ts',
+      'pipeline/evaluation-port.ts',
       'pipeline/script-port.ts',
       'pipeline/serve-port.ts',
       'pipeline/synthesis-port.ts',

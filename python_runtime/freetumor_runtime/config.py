@@ -204,8 +204,8 @@ class EvaluateCase:
     label: str
     # predicted tumor outside this mask is taken away
     organ: str | None
-    # probabilities that lesions are scored by
-    score: str | None
+    # probabilities whose sum lesions are scored by
+    scores: tuple[str, ...]
 
 
 @dataclass(frozen=True)

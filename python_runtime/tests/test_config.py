@@ -20,7 +20,7 @@ EVALUATE = {
     "spacingMm": None,
     "predictionMap": None,
     "labelMap": {"3": 1},
-    "cases": [{"id": "a", "prediction": "p", "label": "l", "organ": None, "score": None}],
+    "cases": [{"id": "a", "prediction": "p", "label": "l", "organ": None, "scores": []}],
 }
 
 
@@ -42,7 +42,7 @@ def test_a_complete_spec_loads(tmp_path):
         ({"workers": "2"}, "job.workers: int was expected"),
         ({"workers": True}, "job.workers"),
         (
-            {"cases": [{"id": "a", "prediction": "p", "organ": None, "score": None}]},
+            {"cases": [{"id": "a", "prediction": "p", "organ": None, "scores": []}]},
             r"cases\[0\].*missing keys \['label'\]",
         ),
         ({"job": "dance"}, "job must be one of"),

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { basename, join, resolve } from 'node:path'
-import { UsageError } from '../errors.js'
+import { DataError, UsageError } from '../errors.js'
 import { aggregate, byCaseId } from '../evaluation/aggregate.js'
 import { type Comparison, compare } from '../evaluation/compare.js'
 import { type CaseMeasures, parseCaseMeasures } from '../evaluation/measures.js'
@@ -12,9 +12,10 @@ import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
 import type { StageContext } from './context.js'
 import { removeOldPage, writeEvaluationPage } from './evaluation-page.js'
 import { drawWorstCases } from './evaluation-pictures.js'
+import type { EvaluateSpec } from './evaluation-port.js'
 import { conventionWarnings, splitByConvention } from './label-conventions.js'
 import { type MaskFiles, pairMasks, patientsOfCases, volumesIn } from './mask-files.js'
-import type { CaseError, EvaluateSpec } from './ports.js'
+import type { CaseError } from './ports.js'
 
 type IdMap = Readonly<Record<string, number>>
 
@@ -42,7 +43,7 @@ export interface EvaluateOptions {
   readonly lesionIous?: readonly number[] | undefined
   /** Folder of organ masks: predicted tumor outside is taken away. A case without one stays as it is. */
   readonly organs?: string | undefined
-  /** Folder of tumor probabilities (0 to 1) on the masks' grids, which lesions are scored by; default their volume. */
+  /** Folder of tumor probabilities (0 to 1) on the masks' grids, which lesions are scored by; default their volume. Not for `against`. */
   readonly scores?: string | undefined
   /** Folder of scans, for the pictures of the report. */
   readonly images?: string | undefined
@@ -148,7 +149,7 @@ async function measure(
   const { labelIds, tumorIds } = measuredIds(options)
   const warnings: string[] = []
   const organs = await besides(options.organs, pairs, 'organ mask', warnings)
-  const scored = await besides(scores, pairs, 'score', warnings)
+  const scored = await scoresOf(scores, pairs, options, tumorIds)
   const patients = await patientsOfCases(
     options.patients ?? null,
     pairs.map(({ id }) => id),
@@ -166,7 +167,7 @@ async function measure(
     cases: pairs.map((pair) => ({
       ...pair,
       organ: organs.get(pair.id) ?? null,
-      score: scored.get(pair.id) ?? null,
+      scores: scored.get(pair.id) ?? [],
     })),
   }
   const cases: CaseMeasures[] = []
@@ -193,6 +194,36 @@ function compareBoth(
 ): Comparison {
   const names = [basename(resolve(predictions)), basename(resolve(against!))] as const
   return compare(first.cases, second.cases, profile, { seed, names })
+}
+
+/**
+ * Probabilities of each case: `NAME.nii.gz`, or `NAME_ID.nii.gz` of the tumor ids as `predict --probabilities` writes them.
+ * @throws DataError when a case has none: its lesions would be scored by another measure than the others'
+ */
+async function scoresOf(
+  folder: string | undefined,
+  pairs: readonly MaskFiles[],
+  { predictionMap }: EvaluateOptions,
+  tumorIds: readonly number[],
+): Promise<Map<string, string[]>> {
+  if (folder === undefined) return new Map()
+  const files = await volumesIn(folder)
+  const names = new Set(pairs.map(({ id }) => id))
+  const outputs = Object.entries(predictionMap ?? Object.fromEntries(tumorIds.map((id) => [String(id), id])))
+    .filter(([, target]) => tumorIds.includes(target))
+    .map(([source]) => source)
+  const scores = pairs.map(({ id }): [string, string[]] => {
+    const own = files.get(id)
+    if (own !== undefined) return [id, [own]]
+    const parts = outputs.map((output) => `${id}_${output}`).filter((name) => !names.has(name))
+    return [id, parts.flatMap((name) => files.get(name) ?? [])]
+  })
+  const missing = scores.filter(([, paths]) => paths.length === 0)
+  if (missing.length > 0)
+    throw new DataError(`${folder} holds no score of ${missing.length} cases, first ${missing[0]![0]}`, {
+      hint: `files are NAME.nii.gz, or NAME_ID.nii.gz of the tumor ids ${outputs.join(', ')}`,
+    })
+  return new Map(scores)
 }
 
 /** Files of another folder by case; those that are missing are told. */

@@ -1,13 +1,14 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { FreetumorError, StoppedError } from '../errors.js'
 import type { CaseMeasures } from '../evaluation/measures.js'
 import { worstFirst } from '../evaluation/worst.js'
 import { LABEL_SCHEMES } from '../volume/labels.js'
 import type { StageContext } from './context.js'
 import type { EvaluateOptions } from './evaluate.js'
 import { pictureName } from './evaluation-page.js'
+import type { PictureSpec } from './evaluation-port.js'
 import { type MaskFiles, volumesIn } from './mask-files.js'
-import type { PictureSpec } from './ports.js'
 
 const PICTURED = 6
 const WINDOWS_HU = { abdomen: [-175, 250], chest: [-1000, 500] } as const
@@ -42,7 +43,12 @@ export async function drawWorstCases(
     })),
   }
   const { signal, logDirectory } = context
-  for await (const outcome of context.runtime.picture(spec, { signal, logDirectory }))
-    if ('error' in outcome)
-      context.note(`no picture of ${outcome.caseId}: ${outcome.error.message}`, 'warning')
+  try {
+    for await (const outcome of context.runtime.picture(spec, { signal, logDirectory }))
+      if ('error' in outcome)
+        context.note(`no picture of ${outcome.caseId}: ${outcome.error.message}`, 'warning')
+  } catch (error) {
+    if (!(error instanceof FreetumorError) || error instanceof StoppedError) throw error
+    context.note(`the pictures of the worst cases could not be drawn: ${error.message}`, 'warning')
+  }
 }

@@ -4,6 +4,7 @@ import type { ClassCounts, JobKind } from '../training/events.js'
 import type { Run } from '../training/run.js'
 import type { Organ, Region } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
+import type { EvaluateSpec, MeasuredCase, PicturedCase, PictureSpec } from './evaluation-port.js'
 import type { ServeSession, ServeSpec } from './serve-port.js'
 import type { SynthesizeSpec, VariantFeed } from './synthesis-port.js'
 
@@ -313,53 +314,6 @@ export interface PredictedCase {
   readonly labelVoxels: readonly number[]
 }
 
-export interface EvaluateSpec {
-  readonly job: 'evaluate'
-  readonly workers: number
-  readonly labels: readonly number[]
-  readonly tumorLabels: readonly number[]
-  /** Empty: no surface measure. */
-  readonly nsdTolerancesMm: readonly number[]
-  readonly lesions: boolean
-  /** Resample masks to this spacing first (nearest); null keeps their grid. */
-  readonly spacingMm: Vec3 | null
-  /** Source id -> id that is measured; null: the files have those. An id outside the map fails its case. */
-  readonly predictionMap: Readonly<Record<string, number>> | null
-  readonly labelMap: Readonly<Record<string, number>> | null
-  readonly cases: readonly {
-    readonly id: string
-    readonly prediction: string
-    readonly label: string
-    /** Predicted tumor outside this mask is taken away. */
-    readonly organ: string | null
-    /** Probabilities that lesions are scored by. */
-    readonly score: string | null
-  }[]
-}
-
-/** Three planes of pairs, for the pages of a report. */
-export interface PictureSpec {
-  readonly job: 'picture'
-  readonly workers: number
-  readonly tumorLabels: readonly number[]
-  readonly windowHu: readonly [number, number]
-  readonly predictionMap: Readonly<Record<string, number>> | null
-  readonly labelMap: Readonly<Record<string, number>> | null
-  readonly cases: readonly {
-    readonly id: string
-    readonly prediction: string
-    readonly label: string
-    readonly image: string | null
-    readonly organ: string | null
-    /** JSON file to write. */
-    readonly output: string
-  }[]
-}
-
-export interface PicturedCase {
-  readonly output: string
-}
-
 /** What a checkpoint file holds; mirrors python_runtime/freetumor_runtime/models/inspection.py. */
 export interface CheckpointFacts {
   readonly path: string
@@ -426,6 +380,3 @@ export interface NetworkFacts {
   /** Tensors with a NaN or an infinity. */
   readonly notFinite: readonly string[]
 }
-
-/** One case's measures; the form of python_runtime/freetumor_runtime/data/case_metrics.py. */
-export type MeasuredCase = Readonly<Record<string, unknown>>

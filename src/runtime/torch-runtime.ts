@@ -5,14 +5,11 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { type FreetumorError, StoppedError } from '../errors.js'
 import type { Hello, JobEvent } from '../generated/freetumor/runtime/v1/control.js'
+import type { EvaluateSpec, MeasuredCase, PicturedCase, PictureSpec } from '../pipeline/evaluation-port.js'
 import type {
   CallOptions,
   CaseOutcome,
-  EvaluateSpec,
-  MeasuredCase,
   ModelRuntime,
-  PicturedCase,
-  PictureSpec,
   PredictedCase,
   PredictSpec,
   PreparedCase,
@@ -59,7 +56,14 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
   }
 }
 
-type JobSpec = TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec | PictureSpec | SynthesizeSpec | ServeSpec
+type JobSpec =
+  | TrainingSpec
+  | PrepareSpec
+  | PredictSpec
+  | EvaluateSpec
+  | PictureSpec
+  | SynthesizeSpec
+  | ServeSpec
 /** Answers a message of a rank over the feed. */
 type AnswerRank = (rank: number, message: Message) => Promise<Message | undefined>
 

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { DataError, UsageError } from '../../src/errors.js'
 import type { CaseMeasures } from '../../src/evaluation/measures.js'
 import { type EvaluateOptions, evaluateMasks } from '../../src/pipeline/evaluate.js'
-import type { EvaluateSpec, PictureSpec } from '../../src/pipeline/ports.js'
+import type { EvaluateSpec, PictureSpec } from '../../src/pipeline/evaluation-port.js'
 import { writeAnyReport } from '../../src/pipeline/report.js'
 import { inMemoryRuntime } from '../../src/runtime/in-memory.js'
 import { lesion, measuredCase, overlap } from '../helpers/measures.js'
@@ -218,7 +218,15 @@ test('organ masks and scores go with their cases; missing ones are told, none at
     '1 cases have no organ mask in organs, first b',
     'predicted tumor outside the organ mask was taken away in 2 cases',
   ])
-  await expect(evaluate(() => ({}), { scores: join(folder, 'nothing') })).rejects.toThrow(UsageError)
+  await expect(evaluate(() => ({}), { organs: join(folder, 'nothing') })).rejects.toThrow(UsageError)
+  await expect(evaluate(() => ({}), { scores: join(folder, 'nothing') })).rejects.toThrow(
+    /no score of 2 cases, first a$/,
+  )
+  // of a liver and a kidney tumor, beside what is no tumor
+  fill('scores', 'a_2', 'a_6', 'a_1', 'b')
+  await evaluate(() => ({}), { scores: join(folder, 'scores') })
+  const names = specs.at(-1)!.cases.map(({ scores }) => scores.map((path) => path.split('/').at(-1)))
+  expect(names).toEqual([['a_2.nii.gz', 'a_6.nii.gz'], ['b.nii.gz']])
 })
 
 test('tolerances and IoUs of ones own take the place of the profile’s', async () => {

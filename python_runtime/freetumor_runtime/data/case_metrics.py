@@ -31,7 +31,7 @@ def measure_files(
     prediction_map: IdMap = None,
     label_map: IdMap = None,
     organ_path: str | None = None,
-    score_path: str | None = None,
+    score_paths: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Measures of two files of one grid in the world; `load_pair` says how they are brought together.
 
@@ -44,7 +44,7 @@ def measure_files(
         label_map=label_map,
         tumor_labels=tumor_labels,
         organ_path=organ_path,
-        score_path=score_path,
+        score_paths=score_paths,
         spacing_mm=spacing_mm,
     )
     measures = measure_masks(

@@ -36,7 +36,7 @@ def load_pair(
     label_map: IdMap,
     tumor_labels: Sequence[int],
     organ_path: str | None,
-    score_path: str | None,
+    score_paths: Sequence[str],
     spacing_mm: Sequence[float] | None,
 ) -> MaskPair:
     """Both on the label's grid, whatever the order and direction of their axes.
@@ -48,8 +48,10 @@ def load_pair(
     grid_of_label = (label_path, truth_XYZ.shape, affine)
     predicted_XYZ = _on_grid(prediction_path, *load_label_map(prediction_path, prediction_map), *grid_of_label)
     score_XYZ = None
-    if score_path is not None:
-        score_XYZ = _on_grid(score_path, *_load_scores(score_path), *grid_of_label)
+    for path in score_paths:
+        part_XYZ = _on_grid(path, *_load_scores(path), *grid_of_label)
+        # Tumors of several organs exclude each other.
+        score_XYZ = part_XYZ if score_XYZ is None else np.minimum(score_XYZ + part_XYZ, 1)
     removed_voxels = 0
     if organ_path is not None:
         organ_XYZ = _on_grid(organ_path, *load_label_map(organ_path, None), *grid_of_label)
@@ -62,7 +64,7 @@ def load_pair(
     if grid == "resampled":
         if score_XYZ is not None:
             raise DataError(
-                f"{score_path}: lesion scores on a grid that is resampled are not supported",
+                f"{score_paths[0]}: lesion scores on a grid that is resampled are not supported",
                 "score lesions with a profile that keeps the grid of the files",
             )
         predicted_XYZ, _ = resample_label(predicted_XYZ, affine, spacing_mm)

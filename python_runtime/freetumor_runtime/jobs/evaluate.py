@@ -34,5 +34,5 @@ def evaluate_case(case: EvaluateCase, spec: EvaluateSpec) -> dict:
         prediction_map=spec.predictionMap,
         label_map=spec.labelMap,
         organ_path=case.organ,
-        score_path=case.score,
+        score_paths=case.scores,
     )

@@ -32,7 +32,7 @@ def picture_case(case: PictureCase, spec: PictureSpec) -> dict:
         label_map=spec.labelMap,
         tumor_labels=spec.tumorLabels,
         organ_path=case.organ,
-        score_path=None,
+        score_paths=(),
         spacing_mm=None,
     )
     image_XYZ = None

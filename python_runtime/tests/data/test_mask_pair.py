@@ -12,7 +12,7 @@ PLAIN = {
     "label_map": None,
     "tumor_labels": [2],
     "organ_path": None,
-    "score_path": None,
+    "score_paths": (),
     "spacing_mm": None,
 }
 
@@ -73,7 +73,7 @@ def test_predicted_tumor_outside_the_organ_mask_is_taken_away_and_counted(files)
         load_pair(*names, **PLAIN | {"organ_path": save(folder / "small.nii", organ[1:])})
 
 
-def test_lesions_are_scored_by_the_highest_probability_in_them(files):
+def test_lesions_are_scored_by_the_highest_probability_of_any_tumor_in_them(files):
     folder, mask, label = files
     scores = np.linspace(0, 0.9, mask.size, dtype=np.float32).reshape(mask.shape)
     measured = measure_files(
@@ -84,7 +84,7 @@ def test_lesions_are_scored_by_the_highest_probability_in_them(files):
         nsd_tolerances_mm=(),
         lesions=True,
         spacing_mm=None,
-        score_path=turned(folder / "scores.nii", scores),
+        score_paths=[turned(folder / "liver.nii", scores / 4), save(folder / "kidney.nii", scores * 0.75)],
     )
     found = [one["score"] for one in measured["lesions"]]
     assert found[0] is None
@@ -98,4 +98,4 @@ def test_scores_that_are_no_probabilities_are_refused(files, low, high):
     scores[0, 0, 0] = high
     names = save(folder / "mask.nii", mask), save(folder / "label.nii", label)
     with pytest.raises(DataError, match=r"scores\.nii: probabilities of 0 to 1 were expected"):
-        load_pair(*names, **PLAIN | {"score_path": save(folder / "scores.nii", scores)})
+        load_pair(*names, **PLAIN | {"score_paths": [save(folder / "scores.nii", scores)]})

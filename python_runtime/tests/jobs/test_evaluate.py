@@ -35,10 +35,10 @@ def test_a_damaged_pair_or_a_killed_worker_costs_its_case_only(tmp_path, good):
     damaged = tmp_path / "damaged.nii.gz"
     damaged.write_bytes(Path(good).read_bytes()[:60])
     cases = [
-        EvaluateCase("good", good, good, None, None),
-        DeadlyCase("deadly", "", "", None, None),
-        EvaluateCase("damaged", str(damaged), good, None, None),
-        EvaluateCase("gone", good, str(tmp_path / "gone.nii.gz"), None, None),
+        EvaluateCase("good", good, good, None, ()),
+        DeadlyCase("deadly", "", "", None, ()),
+        EvaluateCase("damaged", str(damaged), good, None, ()),
+        EvaluateCase("gone", good, str(tmp_path / "gone.nii.gz"), None, ()),
     ]
     *results, last = evaluate(spec_of(cases))
     by_id = {event.case_id: event.result for event in results if isinstance(event, CaseResult)}
@@ -51,4 +51,4 @@ def test_a_damaged_pair_or_a_killed_worker_costs_its_case_only(tmp_path, good):
 
 def test_two_cases_of_one_id_are_refused(good):
     with pytest.raises(ConfigError, match="twice"):
-        list(evaluate(spec_of([EvaluateCase("twice", good, good, None, None)] * 2)))
+        list(evaluate(spec_of([EvaluateCase("twice", good, good, None, ())] * 2)))
