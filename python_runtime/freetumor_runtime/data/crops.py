@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from freetumor_runtime.synthesis.render import Box
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -64,16 +66,41 @@ def augment_geometry(array_XYZ: Tensor, augmentation: Augmentation) -> Tensor:
     return torch.rot90(flipped, augmentation.quarter_turns, (0, 1)).contiguous()
 
 
-def place_shape(tumor: TumorFrame, crop_shape: Sequence[int], device: torch.device) -> Tensor:
-    """The tumor's shape as bool [X, Y, Z] in the un-augmented crop; what lies outside the crop is lost."""
-    shape_XYZ = torch.zeros(tuple(crop_shape), dtype=torch.bool, device=device)
+def augment_box(box: Box, shape: Sequence[int], augmentation: Augmentation) -> Box:
+    """Where the voxels of a box of a crop of `shape` lie after `augment_geometry`."""
+    sides = [
+        (length - side.stop, length - side.start) if flipped else (side.start, side.stop)
+        for side, length, flipped in zip(box, shape, augmentation.flip, strict=True)
+    ]
+    lengths = list(shape)
+    for _ in range(augmentation.quarter_turns):
+        # a quarter turn brings voxel (x, y) to (last y - y, x)
+        along_x, (start, stop) = sides[:2]
+        sides[:2] = [(lengths[1] - stop, lengths[1] - start), along_x]
+        lengths[:2] = [lengths[1], lengths[0]]
+    first, second, third = (slice(start, stop) for start, stop in sides)
+    return first, second, third
+
+
+def tumor_box(tumor: TumorFrame, crop_shape: Sequence[int]) -> Box:
+    """The part of the un-augmented crop that holds the tumor's shape."""
+    first, second, third = (
+        slice(max(0, at), max(0, at, min(side, at + length)))
+        for at, length, side in zip(tumor.origin, tumor.shape_box.shape, crop_shape, strict=True)
+    )
+    return first, second, third
+
+
+def place_shape(tumor: TumorFrame, box: Box, device: torch.device) -> Tensor:
+    """The tumor's shape as bool [X, Y, Z] in a box of the un-augmented crop; what lies outside the box is lost."""
+    shape_XYZ = torch.zeros([side.stop - side.start for side in box], dtype=torch.bool, device=device)
     target, source = [], []
-    for origin, length, side in zip(tumor.origin, tumor.shape_box.shape, crop_shape, strict=True):
-        low, high = max(0, origin), min(side, origin + length)
+    for at, length, side in zip(tumor.origin, tumor.shape_box.shape, box, strict=True):
+        low, high = max(side.start, at), min(side.stop, at + length)
         if low >= high:
             return shape_XYZ
-        target.append(slice(low, high))
-        source.append(slice(low - origin, high - origin))
+        target.append(slice(low - side.start, high - side.start))
+        source.append(slice(low - at, high - at))
     shape_XYZ[tuple(target)] = tumor.shape_box.to(device)[tuple(source)] > 0
     return shape_XYZ
 

@@ -12,9 +12,11 @@ from freetumor_runtime.config import TrainingSpec
 from freetumor_runtime.data.crops import (
     CropFrame,
     TumorFrame,
+    augment_box,
     augment_geometry,
     augment_image,
     place_shape,
+    tumor_box,
     window,
 )
 from freetumor_runtime.data.frames import CropMeasures
@@ -24,8 +26,12 @@ from freetumor_runtime.synthesis.measures import TumorView, measure, real_sharpn
 from freetumor_runtime.synthesis.render import (
     REAL_TUMOR,
     SYNTHETIC,
+    Box,
     edge_mask,
+    grown,
+    is_role,
     paint,
+    paint_reach,
     region_roles,
     with_synthetic,
 )
@@ -34,11 +40,15 @@ from freetumor_runtime.synthesis.texture import TextureBank
 
 @dataclass(frozen=True)
 class Stroke:
-    """One planned tumor on the augmented crop."""
+    """One planned tumor on the augmented crop: all that its painting looks at lies in `box`, where the arrays are."""
 
     tumor: TumorFrame
+    organ_label: int
     tumor_label: int
     channel: int
+    box: Box
+    # of the box: what holds the edge mask
+    inside: Box
     # 0 background, 1 organ, 2 real tumor of any organ, 3 synthetic: uint8 [X, Y, Z]
     roles_XYZ: Tensor
     # shape on organ or real tumor, bool [X, Y, Z]
@@ -115,7 +125,7 @@ class Painter:
                     canvas.image_XYZ,
                     canvas.label_XYZ,
                     fake_XYZ,
-                    self.fake_label(canvas, roles_XYZ),
+                    self.fake_label(canvas),
                     self._measure(canvas, fake_XYZ, roles_XYZ),
                 )
             )
@@ -126,11 +136,13 @@ class Painter:
 
         `raw_CXYZ` is the generator's output for this crop; None paints each stroke's hand-crafted difference.
         """
-        image_XYZ, roles_XYZ = canvas.image_XYZ, strokes[0].roles_XYZ
+        image_XYZ = canvas.image_XYZ.clone()
+        roles_XYZ = self._roles(canvas.label_XYZ, strokes[0].organ_label)
         for stroke in strokes:
-            image_XYZ = paint(
-                image_XYZ,
-                raw_CXYZ,
+            raw = None if raw_CXYZ is None else raw_CXYZ[(slice(None), *stroke.box)]
+            image_XYZ[stroke.box] = paint(
+                image_XYZ[stroke.box],
+                raw,
                 stroke.edge_XYZ,
                 stroke.texture_XYZ,
                 stroke.roles_XYZ,
@@ -138,19 +150,21 @@ class Painter:
                 channel=stroke.channel,
                 region=self.spec.region,
                 handcrafted_difference=stroke.tumor.handcrafted_difference,
+                inside=stroke.inside,
             )
-            roles_XYZ = torch.where(stroke.roles_XYZ == SYNTHETIC, stroke.roles_XYZ, roles_XYZ)
+            roles_XYZ[stroke.box].masked_fill_(is_role(stroke.roles_XYZ, SYNTHETIC), SYNTHETIC)
         return image_XYZ, roles_XYZ
 
-    def fake_label(self, canvas: Canvas, roles_XYZ: Tensor) -> Tensor:
-        """Region ids with the synthetic tumors as the organ's tumor id."""
-        tumor_label = torch.tensor(canvas.strokes[0].tumor_label, dtype=torch.uint8, device=self.device)
-        return torch.where(roles_XYZ == SYNTHETIC, tumor_label, canvas.label_XYZ)
+    def fake_label(self, canvas: Canvas) -> Tensor:
+        """Region ids with the synthetic tumors as their organ's tumor id."""
+        label_XYZ = canvas.label_XYZ.clone()
+        for stroke in canvas.strokes:
+            label_XYZ[stroke.box].masked_fill_(is_role(stroke.roles_XYZ, SYNTHETIC), stroke.tumor_label)
+        return label_XYZ
 
     def plain_roles(self, canvas: Canvas) -> Tensor:
         """Roles of a crop on which nothing was painted: its real tumors stay examples for the discriminator."""
-        tumor_labels = [organ.tumorLabel for organ in self.spec.organs]
-        return region_roles(canvas.label_XYZ, organ_label=0, tumor_labels=tumor_labels) & REAL_TUMOR
+        return self._roles(canvas.label_XYZ, 0) & REAL_TUMOR
 
     def sees_tumor(self, image_B1XYZ: Tensor) -> Tensor:
         """Where the baseline calls tumor: bool [B, X, Y, Z]."""
@@ -178,20 +192,34 @@ class Painter:
     def _stroke(self, crop: CropFrame, tumor: TumorFrame, label_XYZ: Tensor) -> Stroke:
         assert self.textures is not None
         organ = next(organ for organ in self.spec.organs if organ.name == tumor.organ)
-        tumor_labels = [organ.tumorLabel for organ in self.spec.organs]
-        shape = augment_geometry(place_shape(tumor, crop.label.shape, self.device), crop.augmentation)
-        before = region_roles(label_XYZ, organ_label=organ.label, tumor_labels=tumor_labels)
+        planned = tumor_box(tumor, crop.label.shape)
+        reached = grown(planned, paint_reach(tumor.edge_sigma), crop.label.shape)
+        inside, box = (augment_box(one, crop.label.shape, crop.augmentation) for one in (planned, reached))
+        shape_XYZ = augment_geometry(place_shape(tumor, reached, self.device), crop.augmentation)
+        before_XYZ = self._roles(label_XYZ[box], organ.label)
         shared = self.spec.generator is not None and self.spec.generator.channel == "shared"
+        texture_start = [at + side.start for at, side in zip(tumor.texture_start, box, strict=True)]
         return Stroke(
             tumor=tumor,
+            organ_label=organ.label,
             tumor_label=organ.tumorLabel,
             channel=0 if shared else organ.channel,
-            roles_XYZ=with_synthetic(before, shape),
-            edge_XYZ=edge_mask(before, shape),
-            texture_XYZ=self.textures.window(tumor.texture_index, tumor.texture_start, tuple(label_XYZ.shape)).to(
-                self.device
-            ),
+            box=box,
+            inside=within(inside, box),
+            roles_XYZ=with_synthetic(before_XYZ, shape_XYZ),
+            edge_XYZ=edge_mask(before_XYZ, shape_XYZ),
+            texture_XYZ=self.textures.window(tumor.texture_index, texture_start, tuple(shape_XYZ.shape), self.device),
         )
+
+    def _roles(self, label_XYZ: Tensor, organ_label: int) -> Tensor:
+        tumor_labels = [organ.tumorLabel for organ in self.spec.organs]
+        return region_roles(label_XYZ, organ_label=organ_label, tumor_labels=tumor_labels)
+
+
+def within(box: Box, outer: Box) -> Box:
+    """A box in voxels of one around it."""
+    first, second, third = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, outer, strict=True))
+    return first, second, third
 
 
 def refuse_blind_baseline(spec: TrainingSpec, judge: LoadedSegmentor) -> None:
