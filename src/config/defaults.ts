@@ -31,6 +31,9 @@ export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
         ? { tiny: 0.25, small: 0.25, medium: 0.25, large: 0.25 }
         : { tiny: 0.35, small: 0.35, medium: 0.3, large: 0 },
       radiusVoxels: { tiny: 4, small: 8, medium: 16, large: 32 },
+      radiusMm: null,
+      volumesMl: null,
+      positions: null,
       texture: { sizeVoxels: [420, 300, 320], count: 10 },
     },
     sampling: {

@@ -131,6 +131,27 @@ const simulation = z.strictObject({
   organWeights: z.partialRecord(z.enum(ORGAN_NAMES), z.number().min(0)),
   sizeOdds: bySize(z.number().min(0)),
   radiusVoxels: bySize(z.int().min(2).max(64)),
+  /** Base radius of each size in mm instead: the same tumors on a grid of any spacing. Null: `radiusVoxels`. */
+  radiusMm: bySize(positive.max(200)).nullable(),
+  /**
+   * Tumors of the sizes of a list, for instance those of your real tumors, one drawn for each tumor; in a file also the name
+   * of a text file beside it, one number a line. Null: `sizeOdds`.
+   */
+  volumesMl: z.array(positive.max(10_000)).min(1).nullable(),
+  /**
+   * Where tumors are wanted, RAS mm of the case's scan; its cases get tumors nowhere else. In a file also the name of a file
+   * beside it, one JSON object a line. Null: anywhere in an organ.
+   */
+  positions: z
+    .array(
+      z.strictObject({
+        case: z.string().min(1),
+        mm: vec3(z.number()),
+        organ: z.enum(ORGAN_NAMES).nullable().default(null),
+      }),
+    )
+    .min(1)
+    .nullable(),
   texture: z.strictObject({ sizeVoxels: vec3(z.int().min(16).max(1024)), count: count.max(10) }),
 })
 

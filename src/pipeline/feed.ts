@@ -4,7 +4,7 @@ import { judge, type Verdict } from '../quality/judge.js'
 import type { LedgerLine } from '../quality/ledger.js'
 import { type JudgedTumor, summarise } from '../quality/summary.js'
 import type { Feeder } from '../sampling/feeder.js'
-import type { PlannedCrop, PlannedTumor } from '../sampling/plan.js'
+import type { NoPlace, PlannedCrop, PlannedTumor } from '../sampling/plan.js'
 import type { SynthesisEvent } from '../training/events.js'
 import type { CropMeasures, CropVerdict, StepFeed } from './ports.js'
 
@@ -48,9 +48,9 @@ export function trainingFeed(options: TrainingFeedOptions): StepFeed {
       for (const crop of crops) {
         // The ledger needs the plan, not the voxels.
         memory.crops.set(cropKey(crop), withoutVoxels(crop))
-        if (crop.noRoom) {
+        if (crop.noRoom !== null) {
           memory.noRoom++
-          options.onLedger(noRoomLine(step, crop))
+          options.onLedger(noRoomLine(step, crop, crop.noRoom))
         }
       }
       return crops
@@ -94,8 +94,8 @@ function withoutVoxels(crop: PlannedCrop): PlannedCrop {
   return { ...crop, image: new Int16Array(0), label: new Uint8Array(0), tumors }
 }
 
-function noRoomLine(step: number, crop: PlannedCrop): LedgerLine {
-  return { step, item: crop.item, crop: crop.crop, case: crop.caseId, verdict: 'noRoom', reason: 'noRoom' }
+function noRoomLine(step: number, crop: PlannedCrop, reason: NoPlace): LedgerLine {
+  return { step, item: crop.item, crop: crop.crop, case: crop.caseId, verdict: 'noRoom', reason }
 }
 
 function tumorLine(

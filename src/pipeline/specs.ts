@@ -1,6 +1,7 @@
 import type { RunConfig } from '../config/schema.js'
 import { wantedMeasures, wantsAlreadySeen } from '../quality/policy.js'
 import type { SampledCase, SamplingPlan } from '../sampling/plan.js'
+import { radiiOfVolumes, radiusVoxelsOf, type SizeSettings } from '../simulation/size.js'
 import { LABEL_SCHEMES, type LabelScheme, type Organ, type OrganName } from '../volume/labels.js'
 import type { TrainingSpec } from './ports.js'
 
@@ -90,13 +91,32 @@ export function samplingPlan(config: RunConfig, cases: readonly SampledCase[]): 
       draws: config.job === 'synthesis' ? 2 : config.training.task === 'freesyn' ? 1 : 0,
       condition: config.job === 'synthesis' || config.region === 'chest' ? 'organ' : 'organWithoutTumor',
       perCrop: simulation.tumorsPerCrop,
-      sizeOdds: simulation.sizeOdds,
-      radiusVoxels: simulation.radiusVoxels,
+      ...sizeSettings(config),
+      positions: simulation.positions,
       textureSizeVoxels: simulation.texture.sizeVoxels,
       textureCount: simulation.texture.count,
     },
     augmentation: sampling.augmentation,
     mixing: sampling.mixing,
+  }
+}
+
+/** Tumor sizes in voxels of the prepared grid; those given in millimetres go by its spacing. */
+export function sizeSettings({ simulation, prepare }: RunConfig): SizeSettings {
+  const { sizeOdds, radiusVoxels, radiusMm, volumesMl } = simulation
+  const inVoxels = (mm: number) => radiusVoxelsOf(mm, prepare.spacingMm)
+  return {
+    sizeOdds,
+    radiusVoxels:
+      radiusMm === null
+        ? radiusVoxels
+        : {
+            tiny: inVoxels(radiusMm.tiny),
+            small: inVoxels(radiusMm.small),
+            medium: inVoxels(radiusMm.medium),
+            large: inVoxels(radiusMm.large),
+          },
+    listedRadii: volumesMl && radiiOfVolumes(volumesMl, prepare.spacingMm),
   }
 }
 

@@ -2,19 +2,22 @@ import type { RunConfig } from '../config/schema.js'
 import { FreetumorError } from '../errors.js'
 import { judge, judgeTogether, type Verdict } from '../quality/judge.js'
 import type { SynthesisLine } from '../quality/ledger.js'
+import { readListedCentres } from '../sampling/cache-reader.js'
 import type { WeightedOrgan } from '../sampling/plan.js'
 import {
   type AttemptKey,
-  asPlanned,
   attemptStreamKey,
   drawTumorKind,
   planAttempt,
   type Region,
   readRegion,
+  type TumorKind,
 } from '../sampling/region.js'
-import type { SizeClass, TumorPlan } from '../simulation/plan.js'
+import { asPlanned, type WantedCentre } from '../sampling/tumors.js'
+import type { TumorPlan } from '../simulation/plan.js'
 import type { Vec3 } from '../volume/volume.js'
 import type { CaseError } from './ports.js'
+import { sizeSettings } from './specs.js'
 import type { AttemptMeasures, VariantFeed, VariantResult, VariantRound } from './synthesis-port.js'
 
 export interface HostCase {
@@ -46,12 +49,12 @@ interface OpenCase {
   readonly id: string
   readonly region: Region
   readonly organs: readonly WeightedOrgan[]
+  /** Listed positions of the case. */
+  readonly centres: readonly WantedCentre[] | null
   readonly variants: number[]
 }
 
-interface Tumor {
-  readonly size: SizeClass
-  readonly organs: readonly WeightedOrgan[]
+interface Tumor extends TumorKind {
   /** Next try, and the organ that it is planned in. */
   attempt: number
   organAt: number
@@ -98,17 +101,22 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
       const { id } = host
       const variants = range(config.synthesize.variants).filter((variant) => !options.isDone(id, variant))
       if (variants.length === 0) continue
-      const region = await regionOf(host)
-      if ('message' in region) options.onFailure(id, region)
-      else return { id, region, organs: presentOrgans(options.organs, region), variants }
+      const found = await regionOf(host)
+      if ('message' in found) options.onFailure(id, found)
+      else return { id, ...found, organs: presentOrgans(options.organs, found.region), variants }
     }
     return null
   }
 
-  const regionOf = async ({ id, prepared }: HostCase): Promise<Region | CaseError> => {
+  const regionOf = async ({
+    id,
+    prepared,
+  }: HostCase): Promise<Pick<OpenCase, 'region' | 'centres'> | CaseError> => {
     try {
-      const region = await readRegion({ caseId: id, path: prepared }, config.sampling.patchVoxels)
-      return region ?? { ...NO_LABEL, message: `${id}: ${NO_LABEL.message}` }
+      const group = { caseId: id, path: prepared }
+      const region = await readRegion(group, config.sampling.patchVoxels)
+      if (region === null) return { ...NO_LABEL, message: `${id}: ${NO_LABEL.message}` }
+      return { region, centres: await readListedCentres(group, config.simulation.positions) }
     } catch (error) {
       if (!(error instanceof FreetumorError)) throw error
       return { kind: error.code, message: error.message, hint: error.hint ?? '' }
@@ -156,7 +164,7 @@ function beginVariant({ config, organs }: VariantFeedOptions, working: OpenCase,
   const tumors = range(config.synthesize.tumorsPerVariant).map((tumor): Tumor => {
     // a case without any of the organs still says which one it lacks
     const present = working.organs.length > 0 ? working.organs : organs
-    const kind = drawTumorKind(keyOf(config, working, variant, tumor), present, config.simulation.sizeOdds)
+    const kind = drawTumorKind(keyOf(config, working, variant, tumor), present, sizeSettings(config))
     return { ...kind, attempt: 0, organAt: 0, plan: null }
   })
   return { case: working, variant, tumors, lines: [], waiting: [], round: -1, planSeconds: 0 }
@@ -179,7 +187,7 @@ function nextRound(options: VariantFeedOptions, variant: Variant, accepted: read
     attempts: variant.waiting.map(({ tumor, attempt, organ, plan }) => ({
       tumor,
       attempt,
-      plan: asPlanned(organ.name, plan.size, plan),
+      plan: asPlanned(organ.name, plan, 0),
     })),
   }
 }
@@ -219,13 +227,13 @@ function planNext(
   const { config } = options
   const { case: working } = variant
   const tumor = variant.tumors[number]!
-  const { radiusVoxels, texture } = config.simulation
-  const settings = { radiusVoxels, textureSizeVoxels: texture.sizeVoxels, textureCount: texture.count }
+  const { texture } = config.simulation
+  const settings = { textureSizeVoxels: texture.sizeVoxels, textureCount: texture.count }
   while (tumor.attempt < config.synthesize.triesPerTumor && tumor.organAt < tumor.organs.length) {
     const attempt = tumor.attempt++
     const organ = tumor.organs[tumor.organAt]!
     const key = attemptStreamKey(keyOf(config, working, variant.variant, number), attempt)
-    const found = planAttempt(working.region, key, organ, tumor.size, settings, earlier)
+    const found = planAttempt(working.region, key, organ, tumor, settings, earlier, working.centres)
     if (found.outcome === 'placed') return { tumor: number, attempt, organ, plan: found.plan }
     tumor.organAt++
     variant.lines.push({

@@ -68,7 +68,7 @@ function toCrop(crop: PlannedCrop, at: number, shape: number[], tensors: Map<str
     augmentation: { ...crop.augmentation, flip: [...crop.augmentation.flip] },
     tumors: crop.tumors.map((tumor, place) => toTumorPlan(tumor, `shape${at}.${place}`, tensors)),
     mixing: crop.mixing ?? undefined,
-    noRoom: crop.noRoom,
+    noRoom: crop.noRoom !== null,
   }
 }
 

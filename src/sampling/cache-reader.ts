@@ -1,4 +1,6 @@
 import type { Vec3 } from '../volume/volume.js'
+import { type ListedPosition, positionsOf } from './positions.js'
+import type { WantedCentre } from './tumors.js'
 import {
   brokenCase,
   type CaseGroup,
@@ -14,6 +16,8 @@ export interface PreparedCase extends CaseGroup {
   readonly windowLowerHu: number
   readonly image: ZarrArray
   readonly label: ZarrArray
+  /** Voxels that tumors are wanted at; null: anywhere in an organ. */
+  readonly centres: readonly WantedCentre[] | null
   /** Voxels of each class by block of 16^3, C order [ids, blocks]. */
   readonly blockCounts: Uint16Array
   readonly numIds: number
@@ -35,9 +39,18 @@ export interface Crop {
 const BLOCK_VOXELS = 16
 const FORMAT_VERSION = 1
 
-/** Opens a prepared case. Raises DataError (naming case and file) when it is missing, cut, or of another window. */
-export async function openPreparedCase(group: CaseGroup, windowLowerHu: number): Promise<PreparedCase> {
-  checkAttributes(group, await readGroupAttribute(group, 'freetumor'), windowLowerHu)
+/**
+ * Opens a prepared case. `positions` may list where its tumors are wanted. Raises DataError (naming case and file) when it is
+ * missing, cut, or of another window.
+ */
+export async function openPreparedCase(
+  group: CaseGroup,
+  windowLowerHu: number,
+  positions: readonly ListedPosition[] | null = null,
+): Promise<PreparedCase> {
+  const attributes = await readGroupAttribute(group, 'freetumor')
+  checkAttributes(group, attributes, windowLowerHu)
+  const centres = readCentres(group, attributes, positions)
   const opened: ZarrArray[] = []
   const openArray = async (...args: Parameters<typeof openZarrArray>) => {
     opened.push(await openZarrArray(...args))
@@ -52,7 +65,8 @@ export async function openPreparedCase(group: CaseGroup, windowLowerHu: number):
     index.close()
     const { caseId, path } = group
     const shape = image.shape as Vec3
-    return { caseId, path, shape, windowLowerHu, image, label, blockCounts, numIds: index.shape[0]!, blocks }
+    const numIds = index.shape[0]!
+    return { caseId, path, shape, windowLowerHu, image, label, centres, blockCounts, numIds, blocks }
   } catch (error) {
     for (const array of opened) array.close()
     throw error
@@ -118,6 +132,29 @@ export async function readCrop(prepared: PreparedCase, start: Vec3, size: Vec3):
     }
   }
   return crop
+}
+
+/** The listed positions of a case as voxels of it; null where none is of it. */
+export async function readListedCentres(
+  group: CaseGroup,
+  positions: readonly ListedPosition[] | null,
+): Promise<readonly WantedCentre[] | null> {
+  return positions === null
+    ? null
+    : readCentres(group, await readGroupAttribute(group, 'freetumor'), positions)
+}
+
+function readCentres(
+  group: CaseGroup,
+  found: unknown,
+  positions: readonly ListedPosition[] | null,
+): readonly WantedCentre[] | null {
+  if (!positions?.some((position) => position.case === group.caseId)) return null
+  const affine = (found as { affine?: unknown } | undefined)?.affine
+  const numbers = Array.isArray(affine) ? affine.flat() : []
+  if (numbers.length !== 16 || numbers.some((number) => typeof number !== 'number'))
+    throw brokenCase(group, 'its affine, which listed positions need, is missing')
+  return positionsOf(group.caseId, positions, numbers as number[])
 }
 
 function checkAttributes(group: CaseGroup, found: unknown, windowLowerHu: number): void {

@@ -4,6 +4,7 @@ import { drawAugmentation, drawMixing } from './augmentation.js'
 import { type PreparedCase, readCrop } from './cache-reader.js'
 import { drawCropStart } from './centre.js'
 import type { PlannedCrop, SampledCase, SamplingPlan } from './plan.js'
+import { centresWithin } from './positions.js'
 import { planTumors } from './tumors.js'
 
 /**
@@ -21,7 +22,9 @@ export async function planItem(
     const start = await drawCropStart(plan, prepared, streamOf(plan, item, crop, 'centre'))
     const { image, label } = await readCrop(prepared, start, plan.patchVoxels)
     const augmentation = drawAugmentation(plan.augmentation, streamOf(plan, item, crop, 'augmentation'))
-    const planned = planTumors(plan, label, (draw) => streamOf(plan, item, crop, `tumors ${draw}`))
+    const centres = prepared.centres && centresWithin(prepared.centres, start, plan.patchVoxels)
+    const tumorStream = (draw: number) => streamOf(plan, item, crop, `tumors ${draw}`)
+    const planned = planTumors(plan, label, tumorStream, centres)
     const { caseId } = prepared
     crops.push({ item, crop, caseId, image, label, augmentation, mixing: mixing[crop]!, ...planned })
   }

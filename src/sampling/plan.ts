@@ -1,6 +1,8 @@
 import type { SizeClass } from '../simulation/plan.js'
+import type { SizeSettings } from '../simulation/size.js'
 import type { Organ, OrganName } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
+import type { ListedPosition } from './positions.js'
 
 /** A prepared case that training draws from. */
 export interface SampledCase {
@@ -39,14 +41,14 @@ export interface WeightedOrgan extends Organ {
   readonly weight: number
 }
 
-export interface TumorSampling {
+export interface TumorSampling extends SizeSettings {
   /** Independent plans a crop: 0 none, 1 online synthesis, 2 one for the generator's and one for the discriminator's step. */
   readonly draws: 0 | 1 | 2
   /** Which crops get tumors: any with an organ voxel, or only those that also have no real tumor voxel. */
   readonly condition: 'organ' | 'organWithoutTumor'
   readonly perCrop: number
-  readonly sizeOdds: Readonly<Record<SizeClass, number>>
-  readonly radiusVoxels: Readonly<Record<SizeClass, number>>
+  /** Cases of this list get tumors at its positions only; null: none has listed ones. */
+  readonly positions: readonly ListedPosition[] | null
   readonly textureSizeVoxels: Vec3
   readonly textureCount: number
 }
@@ -95,6 +97,9 @@ export interface PlannedMixing {
   readonly length: number
 }
 
+/** No slice of the organ holds a 5 x 5 square of it; or every tumor drawn missed the organ or met an earlier one. */
+export type NoPlace = 'organTooSmall' | 'noRoom'
+
 /** One crop as it is sent to a rank. Arrays are in C order, `patchVoxels` voxels. */
 export interface PlannedCrop {
   readonly item: number
@@ -107,6 +112,6 @@ export interface PlannedCrop {
   readonly augmentation: PlannedAugmentation
   readonly tumors: readonly PlannedTumor[]
   readonly mixing: PlannedMixing | null
-  /** True when a tumor was wanted and no place was found for at least one. */
-  readonly noRoom: boolean
+  /** Why at least one tumor that was wanted found no place; null where all did. */
+  readonly noRoom: NoPlace | null
 }

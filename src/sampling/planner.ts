@@ -23,7 +23,11 @@ export function openPlanner(plan: SamplingPlan): ItemPlanner {
     const sampled = caseOfItem(plan, item)
     const prepared =
       open.get(sampled.id) ??
-      (await openPreparedCase({ caseId: sampled.id, path: sampled.path }, plan.windowHu[0]))
+      (await openPreparedCase(
+        { caseId: sampled.id, path: sampled.path },
+        plan.windowHu[0],
+        plan.tumors.positions,
+      ))
     open.delete(sampled.id)
     open.set(sampled.id, prepared)
     if (open.size > MAX_OPEN_CASES) closeOldest(open)

@@ -1,15 +1,10 @@
-import {
-  SIZE_CLASSES,
-  type SizeClass,
-  simulateTumor,
-  type TumorOutcome,
-  type TumorPlan,
-} from '../simulation/plan.js'
+import { simulateTumor, type TumorOutcome, type TumorPlan } from '../simulation/plan.js'
 import { openStream } from '../simulation/random.js'
-import type { TumorSite } from '../simulation/site.js'
-import type { OrganName } from '../volume/labels.js'
+import { drawKind, type Radius, type SizeClass, type SizeSettings } from '../simulation/size.js'
 import type { Vec3 } from '../volume/volume.js'
-import type { PlannedTumor, TumorSampling, WeightedOrgan } from './plan.js'
+import type { TumorSampling, WeightedOrgan } from './plan.js'
+import { centresWithin } from './positions.js'
+import { drawOrder, type WantedCentre } from './tumors.js'
 import { type CaseGroup, openZarrArray } from './zarr-array.js'
 
 /** The part of a prepared case that offline synthesis works on (METHOD 6). */
@@ -59,14 +54,16 @@ export interface AttemptKey {
 export function drawTumorKind(
   { seed, caseId, variant, tumor }: AttemptKey,
   organs: readonly WeightedOrgan[],
-  sizeOdds: TumorSampling['sizeOdds'],
-): { readonly size: SizeClass; readonly organs: readonly WeightedOrgan[] } {
+  sizes: SizeSettings,
+): TumorKind {
   const stream = openStream([seed, 'synthesize', caseId, variant, tumor, 'kind'])
-  const size = SIZE_CLASSES[stream.pick(SIZE_CLASSES.map((name) => sizeOdds[name]))]!
-  const left = [...organs]
-  const order: WeightedOrgan[] = []
-  while (left.length > 0) order.push(...left.splice(stream.pick(left.map((organ) => organ.weight)), 1))
-  return { size, organs: order }
+  return { ...drawKind(sizes, stream), organs: drawOrder(organs, stream) }
+}
+
+export interface TumorKind {
+  readonly size: SizeClass
+  readonly radiusVoxels: Radius
+  readonly organs: readonly WeightedOrgan[]
 }
 
 /** The random numbers' key of a try; the ledger keeps it. */
@@ -74,39 +71,49 @@ export function attemptStreamKey(key: AttemptKey, attempt: number): readonly (st
   return [key.seed, 'synthesize', key.caseId, key.variant, key.tumor, attempt]
 }
 
-/** Plans one try in a region. `earlier` tumors of the variant keep their voxels. */
+/**
+ * Plans one try in a region. `earlier` tumors of the variant keep their voxels. Where the case has listed positions, voxels
+ * of the prepared case, the tumor lies on one that is of this organ, or finds no room.
+ */
 export function planAttempt(
   region: Region,
   streamKey: readonly (string | number)[],
   organ: WeightedOrgan,
-  size: SizeClass,
-  settings: Pick<TumorSampling, 'radiusVoxels' | 'textureSizeVoxels' | 'textureCount'>,
+  kind: Pick<TumorKind, 'size' | 'radiusVoxels'>,
+  settings: Pick<TumorSampling, 'textureSizeVoxels' | 'textureCount'>,
   earlier: readonly TumorPlan[],
+  positions: readonly WantedCentre[] | null = null,
 ): TumorOutcome {
-  const site: TumorSite = { label: region.label, shape: region.shape, organLabel: organ.label }
+  const { label, start, shape } = region
+  const stream = openStream(streamKey)
+  const wanted = positions && centresWithin(positions, start, shape).filter((one) => isOf(one, organ, region))
+  if (wanted?.length === 0) return { outcome: 'noRoom' }
   return simulateTumor(
-    site,
+    { label, shape, organLabel: organ.label },
     {
-      size,
-      radiusVoxels: settings.radiusVoxels[size],
-      textureSizeVoxels: texturesFor(region.shape, settings.textureSizeVoxels),
+      size: kind.size,
+      radiusVoxels: kind.radiusVoxels,
+      ...(wanted ? { centre: wanted[stream.integer(0, wanted.length - 1)]!.voxel } : {}),
+      textureSizeVoxels: texturesFor(shape, settings.textureSizeVoxels),
       textureCount: settings.textureCount,
       earlier,
     },
-    openStream(streamKey),
+    stream,
   )
+}
+
+function isOf(
+  { voxel, organ: wanted }: WantedCentre,
+  organ: WeightedOrgan,
+  { label, shape }: Region,
+): boolean {
+  const at = (voxel[0] * shape[1] + voxel[1]) * shape[2] + voxel[2]
+  return (wanted === null || wanted === organ.name) && label[at] === organ.label
 }
 
 /** Sides of the textures of a region: a larger region has larger ones of its own (the runtime goes by the same rule). */
 export function texturesFor(shape: Vec3, textureSizeVoxels: Vec3): Vec3 {
   return textureSizeVoxels.map((side, axis) => Math.max(side, shape[axis]! + 16)) as unknown as Vec3
-}
-
-/** A plan as it is sent to the runtime. */
-export function asPlanned(organ: OrganName, size: SizeClass, plan: TumorPlan): PlannedTumor {
-  const { box, boxOrigin, edgeSigma, textureIndex, textureStart, handcraftedDifference } = plan
-  const shape = { box: box.data, boxShape: box.shape, boxOrigin }
-  return { organ, size, ...shape, edgeSigma, textureIndex, textureStart, handcraftedDifference, draw: 0 }
 }
 
 function boundsOf(label: Uint8Array, shape: Vec3): readonly (readonly [number, number])[] | null {

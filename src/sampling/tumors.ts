@@ -1,104 +1,115 @@
-import { SIZE_CLASSES, type SizeClass, simulateTumor, type TumorPlan } from '../simulation/plan.js'
+import { simulateTumor, type TumorOutcome, type TumorPlan } from '../simulation/plan.js'
 import type { RandomStream } from '../simulation/random.js'
-import type { PlannedTumor, SamplingPlan, WeightedOrgan } from './plan.js'
+import { drawKind } from '../simulation/size.js'
+import type { OrganName } from '../volume/labels.js'
+import type { Vec3 } from '../volume/volume.js'
+import type { NoPlace, PlannedTumor, SamplingPlan, WeightedOrgan } from './plan.js'
 
-// No label scheme has this id: neither organ nor tumor.
-const TAKEN = 255
-
-/** The tumors of a crop, and whether one that was wanted found no place. */
+/** The tumors of a crop, and why one that was wanted found no place; null where all did. */
 export interface TumorPlans {
   readonly tumors: readonly PlannedTumor[]
-  readonly noRoom: boolean
+  readonly noRoom: NoPlace | null
+}
+
+/** A voxel of the crop that a user wants a tumor at; `organ` null: whichever lies there. */
+export interface WantedCentre {
+  readonly voxel: Vec3
+  readonly organ: OrganName | null
 }
 
 /**
  * Plans the tumors of a crop for every draw of the plan. `label` has the ids of the region, C order, the plan's patch.
- * The organ is drawn by its weight among those with voxels in the crop; where it has no room the others are tried.
+ * The organ is drawn by its weight among those with voxels in the crop; where it has no room the others are tried. Tumors
+ * of a draw leave each other's voxels alone. Where `centres` are given a tumor lies on one of them or nowhere.
  */
 export function planTumors(
   plan: SamplingPlan,
   label: Uint8Array,
   openStream: (draw: number) => RandomStream,
+  centres: readonly WantedCentre[] | null = null,
 ): TumorPlans {
-  const present = plan.tumors.draws === 0 ? [] : organsThatMayHaveOne(plan, label)
+  const present = plan.tumors.draws === 0 ? [] : organsThatMayHaveOne(plan, label, centres)
   const tumors: PlannedTumor[] = []
-  let noRoom = false
+  let noRoom: NoPlace | null = null
   for (let draw = 0; present.length > 0 && draw < plan.tumors.draws; draw++) {
     const stream = openStream(draw)
-    let free = label
+    const placed: TumorPlan[] = []
     for (let count = 0; count < plan.tumors.perCrop; count++) {
-      const tumor = planTumor(plan, free, present, draw, stream)
-      if (tumor) tumors.push(tumor)
-      else noRoom = true
-      // The next tumor of the draw takes organ that this one left.
-      if (tumor && count + 1 < plan.tumors.perCrop) free = without(free, plan, tumor)
+      const [organ, found] = planTumor(plan, label, present, placed, centres, stream)
+      if (found.outcome === 'placed') {
+        placed.push(found.plan)
+        tumors.push(asPlanned(organ.name, found.plan, draw))
+      } else noRoom = found.outcome
     }
   }
   return { tumors, noRoom }
 }
 
-function organsThatMayHaveOne(plan: SamplingPlan, label: Uint8Array): readonly WeightedOrgan[] {
-  const counts = new Uint32Array(256)
-  for (let at = 0; at < label.length; at++) counts[label[at]!]!++
-  const hasTumor = plan.organs.some((organ) => counts[organ.tumorLabel]! > 0)
-  if (hasTumor && plan.tumors.condition === 'organWithoutTumor') return []
-  return plan.organs.filter((organ) => organ.weight > 0 && counts[organ.label]! > 0)
-}
-
-function planTumor(
-  plan: SamplingPlan,
-  label: Uint8Array,
-  present: readonly WeightedOrgan[],
-  draw: number,
-  stream: RandomStream,
-): PlannedTumor | null {
-  const size = SIZE_CLASSES[stream.pick(SIZE_CLASSES.map((name) => plan.tumors.sizeOdds[name]))]!
-  for (const organ of drawOrder(present, stream)) {
-    const { textureSizeVoxels, textureCount, radiusVoxels } = plan.tumors
-    const found = simulateTumor(
-      { label, shape: plan.patchVoxels, organLabel: organ.label },
-      { size, radiusVoxels: radiusVoxels[size], textureSizeVoxels, textureCount },
-      stream,
-    )
-    if (found.outcome === 'placed') return plannedTumor(organ, size, found.plan, draw)
-  }
-  return null
+/** A plan as it is sent to the runtime. */
+export function asPlanned(organ: OrganName, plan: TumorPlan, draw: number): PlannedTumor {
+  const { size, box, boxOrigin, edgeSigma, textureIndex, textureStart, handcraftedDifference } = plan
+  const shape = { box: box.data, boxShape: box.shape, boxOrigin }
+  return { organ, size, ...shape, edgeSigma, textureIndex, textureStart, handcraftedDifference, draw }
 }
 
 /** Organs by weight, without putting back: the first is the choice, the others stand in for it. */
-function drawOrder(organs: readonly WeightedOrgan[], stream: RandomStream): readonly WeightedOrgan[] {
+export function drawOrder(organs: readonly WeightedOrgan[], stream: RandomStream): readonly WeightedOrgan[] {
   const left = [...organs]
   const order: WeightedOrgan[] = []
   while (left.length > 0) order.push(...left.splice(stream.pick(left.map((organ) => organ.weight)), 1))
   return order
 }
 
-function plannedTumor(organ: WeightedOrgan, size: SizeClass, found: TumorPlan, draw: number): PlannedTumor {
-  const { box, boxOrigin, edgeSigma, textureIndex, textureStart, handcraftedDifference } = found
-  return {
-    organ: organ.name,
-    size,
-    box: box.data,
-    boxShape: box.shape,
-    boxOrigin,
-    edgeSigma,
-    textureIndex,
-    textureStart,
-    handcraftedDifference,
-    draw,
-  }
+function organsThatMayHaveOne(
+  plan: SamplingPlan,
+  label: Uint8Array,
+  centres: readonly WantedCentre[] | null,
+): readonly WeightedOrgan[] {
+  const counts = new Uint32Array(256)
+  for (let at = 0; at < label.length; at++) counts[label[at]!]!++
+  const hasTumor = plan.organs.some((organ) => counts[organ.tumorLabel]! > 0)
+  if (hasTumor && plan.tumors.condition === 'organWithoutTumor') return []
+  const present = plan.organs.filter((organ) => organ.weight > 0 && counts[organ.label]! > 0)
+  if (centres === null) return present
+  return present.filter((organ) => centresIn(organ, plan, label, centres).length > 0)
 }
 
-function without(label: Uint8Array, plan: SamplingPlan, tumor: PlannedTumor): Uint8Array {
-  const rest = label.slice()
-  const [, width, length] = plan.patchVoxels
-  const [rows, columns, slices] = tumor.boxShape
-  for (let i = 0, at = 0; i < rows; i++)
-    for (let j = 0; j < columns; j++)
-      for (let k = 0; k < slices; k++, at++) {
-        if (tumor.box[at] === 0) continue
-        const [x, y, z] = tumor.boxOrigin
-        rest[((x + i) * width + y + j) * length + z + k] = TAKEN
-      }
-  return rest
+function planTumor(
+  plan: SamplingPlan,
+  label: Uint8Array,
+  present: readonly WeightedOrgan[],
+  earlier: readonly TumorPlan[],
+  centres: readonly WantedCentre[] | null,
+  stream: RandomStream,
+): readonly [WeightedOrgan, TumorOutcome] {
+  const { textureSizeVoxels, textureCount } = plan.tumors
+  const kind = drawKind(plan.tumors, stream)
+  let failed: TumorOutcome = { outcome: 'organTooSmall' }
+  const order = drawOrder(present, stream)
+  for (const organ of order) {
+    const wanted = centres && centresIn(organ, plan, label, centres)
+    const centre = wanted && { centre: wanted[stream.integer(0, wanted.length - 1)]! }
+    const site = { label, shape: plan.patchVoxels, organLabel: organ.label }
+    const found = simulateTumor(
+      site,
+      { ...kind, ...centre, earlier, textureSizeVoxels, textureCount },
+      stream,
+    )
+    if (found.outcome === 'placed') return [organ, found]
+    // one organ that is large enough is what there was no room in
+    if (failed.outcome === 'organTooSmall') failed = found
+  }
+  return [order[0]!, failed]
+}
+
+function centresIn(
+  organ: WeightedOrgan,
+  { patchVoxels: [, width, length] }: SamplingPlan,
+  label: Uint8Array,
+  centres: readonly WantedCentre[],
+): Vec3[] {
+  return centres
+    .filter((wanted) => wanted.organ === null || wanted.organ === organ.name)
+    .map(({ voxel }) => voxel)
+    .filter(([x, y, z]) => label[(x * width + y) * length + z] === organ.label)
 }

@@ -1,16 +1,27 @@
 import type { Vec3 } from '../volume/volume.js'
 import { findCentre } from './centre.js'
 import type { RandomStream } from './random.js'
-import { type BoxMask, boxShapeOf, type PlacedMask, warpEllipsoid } from './shape.js'
+import { type BoxMask, boxShapeOf, type PlacedMask, type WarpControls, warpEllipsoid } from './shape.js'
 import { organSlices, type SliceRange, type TumorSite } from './site.js'
-import { drawRadii, drawWarpSigma, RADIUS_VOXELS, type RadiusSource, type SizeClass } from './size.js'
+import {
+  drawBase,
+  drawRadii,
+  drawWarpSigma,
+  RADIUS_VOXELS,
+  type RadiusSource,
+  type SizeClass,
+  scaleOf,
+} from './size.js'
 import { drawWarpControl } from './warp.js'
 
 export { SIZE_CLASSES, type SizeClass } from './size.js'
 
 export interface TumorOptions {
   readonly size: SizeClass
-  /** Base radius R in voxels, or a function that draws one. Default: `RADIUS_VOXELS` of the size class. */
+  /**
+   * Base radius R in voxels, one or one an axis, or a function that draws it. Default: `RADIUS_VOXELS` of the size class. The
+   * warps grow and shrink with it, so that a tumor of another size, or on a grid of another spacing, has the same forms.
+   */
   readonly radiusVoxels?: RadiusSource
   /** A centre of your own, in voxels of the site, instead of one that is searched for. */
   readonly centre?: Vec3
@@ -33,7 +44,7 @@ export interface TumorPlan {
   readonly radii: Vec3
   /** The voxel that the middle of the unwarped ellipsoid lies on. */
   readonly centre: Vec3
-  /** Standard deviation of the warps' control values, voxels. */
+  /** Standard deviation of the warps' control values, voxels, of a tumor of the class's own radius. */
   readonly warpSigma: number
   /** The warped shape, trimmed to its bounding box and clipped to the site, NOT to the organ. */
   readonly box: BoxMask
@@ -77,9 +88,11 @@ export function simulateTumor(site: TumorSite, options: TumorOptions, random: Ra
   for (let attempts = 1; attempts <= MAX_ATTEMPTS; attempts++) {
     const centre = options.centre ?? findCentre(site, slices, random)
     if (centre === null) return { outcome: 'organTooSmall' }
-    const radii = drawRadii(options.radiusVoxels ?? RADIUS_VOXELS[size], random)
+    const base = drawBase(options.radiusVoxels ?? RADIUS_VOXELS[size], random)
+    const radii = drawRadii(base, random)
     const warpSigma = drawWarpSigma(size, random)
-    const mask = drawMask(site.shape, centre, radii, warpSigma, random)
+    const [s0, s1, s2] = scaleOf(base, size).map((scale) => scale * warpSigma) as unknown as Vec3
+    const mask = drawMask(site.shape, centre, radii, [s0, s1, s2], random)
     if (mask === null || !meetsOrgan(mask, site)) continue
     if (options.earlier?.some((tumor) => meetInOrgan(mask, placed(tumor), site))) continue
     const texture = drawTexture(site.shape, options, random)
@@ -114,15 +127,16 @@ function drawMask(
   siteShape: Vec3,
   centre: Vec3,
   radii: Vec3,
-  warpSigma: number,
+  [s0, s1, s2]: Vec3,
   random: RandomStream,
 ): PlacedMask | null {
-  const control = () => drawWarpControl(warpSigma, random)
   const start = centre.map((at, axis) => at - 2 * radii[axis]!) as unknown as Vec3
   const whole = boxShapeOf(radii)
   const low = start.map((from) => Math.max(0, -from)) as unknown as Vec3
   const high = start.map((from, axis) => Math.min(whole[axis]!, siteShape[axis]! - from)) as unknown as Vec3
-  const mask = warpEllipsoid(radii, [control(), control(), control()], { low, high })
+  const planes = [[s0, s1] as const, [s1, s2] as const, [s0, s2] as const]
+  const controls = planes.map((sigmas) => drawWarpControl(sigmas, random)) as unknown as WarpControls
+  const mask = warpEllipsoid(radii, controls, { low, high })
   if (mask === null) return null
   const [x, y, z] = mask.origin
   return { box: mask.box, origin: [start[0] + x, start[1] + y, start[2] + z] }

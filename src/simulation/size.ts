@@ -33,22 +33,58 @@ export function radiusVoxelsOf(radiusMm: number, spacingMm: Vec3): Vec3 {
 }
 
 /**
- * Base radii that follow a list of tumor volumes, for instance those of a data set: each call takes one of them and gives
- * the radius of the ball of that volume.
- * @param volumesVoxels at least one, each above 0
+ * The ball of each volume as base radii in voxels of a grid: what makes tumors follow a list of volumes, for instance
+ * those of a data set's real tumors.
+ * @param volumesMl at least one, each above 0
  */
-export function radiusFromVolumes(volumesVoxels: readonly number[]): (random: RandomStream) => number {
-  if (volumesVoxels.length === 0 || volumesVoxels.some((volume) => !(volume > 0 && Number.isFinite(volume))))
+export function radiiOfVolumes(volumesMl: readonly number[], spacingMm: Vec3): readonly Vec3[] {
+  if (volumesMl.length === 0 || volumesMl.some((volume) => !(volume > 0 && Number.isFinite(volume))))
     throw new RangeError('tumor volumes: a list of numbers above 0 is needed')
-  return (random) =>
-    Math.cbrt((3 * volumesVoxels[random.integer(0, volumesVoxels.length - 1)]!) / (4 * Math.PI))
+  return volumesMl.map((volume) => radiusVoxelsOf(Math.cbrt((3000 * volume) / (4 * Math.PI)), spacingMm))
+}
+
+/** The class whose base radius, on the grid that it is a number of voxels of, is nearest by ratio. */
+export function sizeOfRadius(radius: Vec3): SizeClass {
+  const mean = Math.cbrt(radius[0] * radius[1] * radius[2])
+  const distance = (size: SizeClass) => Math.abs(Math.log(mean / RADIUS_VOXELS[size]))
+  return SIZE_CLASSES.reduce((nearest, size) => (distance(size) < distance(nearest) ? size : nearest))
+}
+
+export interface SizeSettings {
+  readonly sizeOdds: SizeOdds
+  readonly radiusVoxels: Readonly<Record<SizeClass, Radius>>
+  /** Base radii, one of which each tumor takes instead of a class's; null: sizes go by `sizeOdds`. */
+  readonly listedRadii: readonly Vec3[] | null
+}
+
+/** What a tumor is to be: a class by its odds with its radius, or a radius of the list with the class it comes nearest to. */
+export function drawKind(
+  { sizeOdds, radiusVoxels, listedRadii }: SizeSettings,
+  random: RandomStream,
+): { readonly size: SizeClass; readonly radiusVoxels: Radius } {
+  if (listedRadii === null) {
+    const size = drawSize(sizeOdds, random)
+    return { size, radiusVoxels: radiusVoxels[size] }
+  }
+  const radius = listedRadii[random.integer(0, listedRadii.length - 1)]!
+  return { size: sizeOfRadius(radius), radiusVoxels: radius }
+}
+
+/** The base radius of one tumor, by axis. */
+export function drawBase(source: RadiusSource, random: RandomStream): Vec3 {
+  const base = typeof source === 'function' ? source(random) : source
+  return typeof base === 'number' ? [base, base, base] : base
 }
 
 /** Radii of one tumor: each an integer, uniform on [int(0.75 R), int(1.25 R)], at least 1. */
-export function drawRadii(source: RadiusSource, random: RandomStream): Vec3 {
-  const base = typeof source === 'function' ? source(random) : source
-  const [x, y, z] = typeof base === 'number' ? [base, base, base] : base
-  return [drawRadius(x, random), drawRadius(y, random), drawRadius(z, random)]
+export function drawRadii(base: Vec3, random: RandomStream): Vec3 {
+  return [drawRadius(base[0], random), drawRadius(base[1], random), drawRadius(base[2], random)]
+}
+
+/** By axis, how much larger than a tumor of its class one of this base radius is: its warps are larger by as much. */
+export function scaleOf(base: Vec3, size: SizeClass): Vec3 {
+  const published = RADIUS_VOXELS[size]
+  return [base[0] / published, base[1] / published, base[2] / published]
 }
 
 /** Standard deviation s of the warps' control values in voxels, one for the three warps of a tumor. */

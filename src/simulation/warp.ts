@@ -10,10 +10,11 @@ const COMPONENT = GRID * GRID
  */
 export type WarpControl = Float64Array
 
-/** Control values of one warp, each normal with standard deviation `sigma` voxels. */
-export function drawWarpControl(sigma: number, random: RandomStream): WarpControl {
+/** Control values of one warp, normal, with the standard deviation of each component in voxels. */
+export function drawWarpControl(sigmas: readonly [number, number], random: RandomStream): WarpControl {
   const control = new Float64Array(2 * COMPONENT)
-  for (let at = 0; at < control.length; at++) control[at] = sigma * random.normal()
+  for (let at = 0; at < control.length; at++)
+    control[at] = (at < COMPONENT ? sigmas[0] : sigmas[1]) * random.normal()
   return control
 }
 

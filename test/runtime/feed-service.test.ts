@@ -33,7 +33,7 @@ const crop: PlannedCrop = {
     },
   ],
   mixing: { partner: 0, axis: 1, length: 1 },
-  noRoom: false,
+  noRoom: null,
 }
 
 function feedOf(seen: CropMeasures[] = []): StepFeed {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { PlannedTumor, SamplingPlan, TumorSampling, WeightedOrgan } from '../../src/sampling/plan.js'
+import { centresWithin, positionsOf } from '../../src/sampling/positions.js'
 import { planTumors } from '../../src/sampling/tumors.js'
 import { openStream } from '../../src/simulation/random.js'
 import type { Vec3 } from '../../src/volume/volume.js'
@@ -65,7 +66,7 @@ describe('which crops get tumors', () => {
   ])('%s', (_, condition, label, tumors) => {
     const planned = planTumors(planOf({ condition }), label, () => openStream([3]))
     expect(planned.tumors).toHaveLength(tumors)
-    expect(planned.noRoom).toBe(false)
+    expect(planned.noRoom).toBeNull()
   })
 
   test('none without draws', () => {
@@ -94,7 +95,7 @@ describe('the organ', () => {
         labelOf(() => LIVER),
         () => openStream([1]),
       ),
-    ).toEqual({ tumors: [], noRoom: false })
+    ).toEqual({ tumors: [], noRoom: null })
   })
 
   test('stands in for one without room', () => {
@@ -105,12 +106,15 @@ describe('the organ', () => {
     expect(planned.flatMap(({ tumors }) => tumors.map(({ organ }) => organ))).toEqual(
       Array.from({ length: 20 }, () => 'pancreas'),
     )
-    expect(planned.some(({ noRoom }) => noRoom)).toBe(false)
+    expect(planned.some(({ noRoom }) => noRoom !== null)).toBe(false)
   })
 
-  test('that is alone and without room is told as no room', () => {
+  test('that is alone and without room is told as too small', () => {
     const label = labelOf((x, y, z) => (x + y + z === 0 ? LIVER : 0))
-    expect(planTumors(planOf({}), label, () => openStream([1]))).toEqual({ tumors: [], noRoom: true })
+    expect(planTumors(planOf({}), label, () => openStream([1]))).toEqual({
+      tumors: [],
+      noRoom: 'organTooSmall',
+    })
   })
 })
 
@@ -155,16 +159,66 @@ test('two draws are two independent plans, and the first does not hang on the se
   }
 })
 
-test('several tumors of a crop each take organ that the others left', () => {
+test('several tumors of a crop leave each other the voxels of their organ', () => {
   for (const { tumors } of planMany(planOf({ perCrop: 3 }), halves, 20)) {
     expect(tumors).toHaveLength(3)
-    const taken = new Set<number>()
+    const taken = new Set<string>()
     for (const tumor of tumors) {
-      const fresh = [...covered(tumor, halves)].filter(
-        ([place, id]) => id === (tumor.organ === 'liver' ? LIVER : PANCREAS) && !taken.has(place),
-      )
-      expect(fresh.length).toBeGreaterThan(0)
-      for (const place of covered(tumor, halves).keys()) taken.add(place)
+      const organ = tumor.organ === 'liver' ? LIVER : PANCREAS
+      const places = [...covered(tumor, halves)].filter(([, id]) => id === organ)
+      expect(places.length).toBeGreaterThan(0)
+      for (const [place] of places) {
+        expect(taken.has(String(place))).toBe(false)
+        taken.add(String(place))
+      }
     }
   }
+})
+
+describe('positions of a list', () => {
+  const centres = [
+    { voxel: [10, 20, 16], organ: null },
+    { voxel: [30, 12, 9], organ: null },
+    { voxel: [5, 5, 5], organ: 'pancreas' },
+  ] as const
+
+  test('are where the tumors lie, each in the organ that is there or that is asked for', () => {
+    const plan = planOf({})
+    const seen = new Set<string>()
+    for (let crop = 0; crop < 40; crop++) {
+      const { tumors, noRoom } = planTumors(plan, halves, (draw) => openStream([1, crop, draw]), centres)
+      expect(noRoom).toBeNull()
+      const [tumor] = tumors
+      const middle = tumor!.boxOrigin.map((at, axis) => at + tumor!.boxShape[axis]! / 2)
+      const near = centres.findIndex(({ voxel }) =>
+        voxel.every((at, axis) => Math.abs(at - middle[axis]!) < 5),
+      )
+      seen.add(`${near} ${tumor!.organ}`)
+    }
+    // The third wants a pancreas where the liver is.
+    expect([...seen].sort()).toEqual(['0 liver', '1 pancreas'])
+  })
+
+  test('outside the crop leave it without a tumor, and nothing is missed', () => {
+    expect(planTumors(planOf({}), halves, () => openStream([1]), [])).toEqual({ tumors: [], noRoom: null })
+  })
+
+  test('come from millimetres of the scan, case by case', () => {
+    const affine = [1.5, 0, 0, -30, 0, 1.5, 0, 12, 0, 0, 3, 0, 0, 0, 0, 1]
+    const list = [
+      { case: 'a', mm: [-15, 42, 48], organ: null },
+      { case: 'b', mm: [0, 0, 0], organ: 'liver' },
+    ] as const
+    expect(positionsOf('a', list, affine)).toEqual([{ voxel: [10, 20, 16], organ: null }])
+    expect(positionsOf('c', list, affine)).toBeNull()
+    const own = positionsOf('a', list, affine)!
+    expect(centresWithin(own, [4, 20, 10], [16, 16, 16])).toEqual([{ voxel: [6, 0, 6], organ: null }])
+    expect(centresWithin(own, [11, 0, 0], [16, 40, 40])).toEqual([])
+  })
+})
+
+test('sizes follow a list of radii where there is one', () => {
+  const plan = planOf({ listedRadii: [[4, 4, 4]], sizeOdds: { tiny: 0, small: 0, medium: 0, large: 1 } })
+  const sizes = planMany(plan, halves, 10).flatMap(({ tumors }) => tumors.map(({ size }) => size))
+  expect(new Set(sizes)).toEqual(new Set(['tiny']))
 })

@@ -3,6 +3,7 @@ import { measureMask, tumorMask } from '../../src/simulation/measure.js'
 import { simulateTumor, type TumorOptions, type TumorPlan } from '../../src/simulation/plan.js'
 import { openStream } from '../../src/simulation/random.js'
 import { organSlices, type TumorSite } from '../../src/simulation/site.js'
+import type { Vec3 } from '../../src/volume/volume.js'
 import { siteOf } from './phantom-sites.js'
 
 const full = siteOf([64, 64, 64], () => 1)
@@ -88,6 +89,26 @@ describe('simulateTumor', () => {
     expect(flat.radii[2]).toBe(1)
     const drawn = planOf(full, { size: 'small', radiusVoxels: (random) => random.integer(20, 20) })
     expect(drawn.radii.every((r) => r >= 15 && r <= 25)).toBe(true)
+  })
+
+  it('gives a tumor the same form on a grid of another spacing', () => {
+    // 1.5 mm cubes, and the same place in voxels half as long along the third axis.
+    const fine = siteOf([64, 64, 128], () => 1)
+    const fill = (site: TumorSite, radiusVoxels: number | Vec3, centre: Vec3) => {
+      const shares = Array.from({ length: 150 }, (_, seed) => {
+        const plan = planOf(site, { size: 'medium', radiusVoxels, centre }, seed)
+        const { volume, extent } = measureMask(tumorMask(plan, site))!
+        return [volume, ...extent]
+      })
+      return [0, 1, 2, 3].map((at) => shares.reduce((sum, values) => sum + values[at]!, 0) / shares.length)
+    }
+    const plain = fill(full, 8, [32, 32, 32])
+    const flat = fill(fine, [8, 8, 16], [32, 32, 64])
+    // Means of 150: their standard error is below 4 % of them.
+    flat.forEach((value, at) => {
+      const ratio = value / plain[at]! / (at === 0 || at === 3 ? 2 : 1)
+      expect(Math.abs(ratio - 1)).toBeLessThan(0.15)
+    })
   })
 
   it('says organTooSmall where there is no organ or no place for a centre', () => {

@@ -41,9 +41,9 @@ describe('the warped ellipsoid', () => {
   it('is what three warps voxel by voxel, one after another, make of it', () => {
     const random = openStream(['shape'])
     for (let tumor = 0; tumor < 60; tumor++) {
-      const radii = drawRadii(2 + (tumor % 9), random)
+      const radii = drawRadii([2 + (tumor % 9), 2 + (tumor % 9), 2 + (tumor % 9)], random)
       const sigma = random.uniformIn(0.5, 4)
-      const control = () => drawWarpControl(sigma, random)
+      const control = () => drawWarpControl([sigma, sigma], random)
       const controls: WarpControls = [control(), control(), control()]
       const shape = boxShapeOf(radii)
       const start = {

@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import { openStream } from '../../src/simulation/random.js'
 import {
+  drawKind,
   drawSize,
-  radiusFromVolumes,
+  RADIUS_VOXELS,
+  radiiOfVolumes,
   radiusVoxelsOf,
   SIZE_CLASSES,
   SIZE_ODDS,
 } from '../../src/simulation/size.js'
+import type { Vec3 } from '../../src/volume/volume.js'
 
 describe('drawSize', () => {
   it.each(['abdomen', 'covid', 'lungNodules'] as const)('draws the classes of %s by their odds', (name) => {
@@ -28,12 +31,26 @@ describe('radii in other units', () => {
     expect(radiusVoxelsOf(10, [1.25, 1.25, 5])).toEqual([8, 8, 2])
   })
 
-  it('follows a list of volumes: the radius of a ball of one of them', () => {
-    const draw = radiusFromVolumes([(4 / 3) * Math.PI * 27, (4 / 3) * Math.PI * 1000])
+  it('follows a list of volumes: the ball of one of them, and the class that it is nearest to', () => {
+    const ball = (radiusMm: number) => (4 / 3) * Math.PI * (radiusMm / 10) ** 3
+    const listedRadii = radiiOfVolumes([ball(6), ball(30)], [1.5, 1.5, 3])
+    const settings = { sizeOdds: SIZE_ODDS.abdomen, radiusVoxels: RADIUS_VOXELS, listedRadii }
     const random = openStream(['volumes'])
-    const radii = new Set(Array.from({ length: 60 }, () => Math.round(draw(random) * 1e9) / 1e9))
-    expect([...radii].sort((a, b) => a - b)).toEqual([3, 10])
-    expect(() => radiusFromVolumes([])).toThrow(RangeError)
-    expect(() => radiusFromVolumes([10, 0])).toThrow(RangeError)
+    const drawn = Array.from({ length: 60 }, () => drawKind(settings, random))
+    const seen = new Map(drawn.map(({ size, radiusVoxels }) => [size, radiusVoxels as Vec3]))
+    expect([...seen.keys()].sort()).toEqual(['medium', 'tiny'])
+    seen.get('tiny')!.forEach((radius, axis) => void expect(radius).toBeCloseTo([4, 4, 2][axis]!))
+    seen.get('medium')!.forEach((radius, axis) => void expect(radius).toBeCloseTo([20, 20, 10][axis]!))
+    expect(() => radiiOfVolumes([], [1, 1, 1])).toThrow(RangeError)
+    expect(() => radiiOfVolumes([10, 0], [1, 1, 1])).toThrow(RangeError)
+  })
+
+  it('takes the class by its odds with its radius where there is no list', () => {
+    const settings = { sizeOdds: SIZE_ODDS.lungNodules, radiusVoxels: RADIUS_VOXELS, listedRadii: null }
+    const random = openStream(['classes'])
+    const drawn = Array.from({ length: 40 }, () => drawKind(settings, random))
+    expect(new Set(drawn.map(({ size, radiusVoxels }) => `${size} ${radiusVoxels}`))).toEqual(
+      new Set(['tiny 4', 'small 8']),
+    )
   })
 })
