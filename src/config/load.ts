@@ -3,6 +3,7 @@ import { dirname, extname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parse, parseDocument, stringify } from 'yaml'
 import { ConfigError } from '../errors.js'
+import { readNumbers, readPositions } from './lists.js'
 import { resolveConfig } from './resolve.js'
 import type { RunConfig } from './schema.js'
 
@@ -23,7 +24,8 @@ export async function loadConfig(path: string, options: LoadOptions = {}): Promi
   const input = ['.js', '.mjs', '.ts', '.mts'].includes(extension)
     ? await importModule(path)
     : parseConfigText(await readText(path), path)
-  return resolveConfig(anchored(withOverrides(input, options.set ?? []), dirname(path)), path)
+  const whole = anchored(withOverrides(input, options.set ?? []), dirname(path))
+  return resolveConfig(await withLists(whole, dirname(path)), path)
 }
 
 /** The YAML of a resolved configuration. */
@@ -84,6 +86,16 @@ function anchored(input: unknown, folder: string): unknown {
   const networks = (input as { networks?: Record<string, { trainFrom?: unknown } | null> } | null)?.networks
   for (const network of [networks?.baseline, networks?.generator])
     if (typeof network?.trainFrom === 'string') network.trainFrom = resolve(folder, network.trainFrom)
+  return input
+}
+
+/** Lists that stand in files beside the configuration; the resolved one holds them. */
+async function withLists(input: unknown, folder: string): Promise<unknown> {
+  const simulation = (input as { simulation?: Record<string, unknown> } | null)?.simulation
+  if (typeof simulation?.volumesMl === 'string')
+    simulation.volumesMl = await readNumbers(resolve(folder, simulation.volumesMl))
+  if (typeof simulation?.positions === 'string')
+    simulation.positions = await readPositions(resolve(folder, simulation.positions))
   return input
 }
 

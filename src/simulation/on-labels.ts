@@ -1,21 +1,26 @@
 import { DataError, UsageError } from '../errors.js'
 import type { LabelMap, Vec3 } from '../volume/volume.js'
 import { type MaskMeasures, measureMask, tumorMask } from './measure.js'
-import { simulateTumor } from './plan.js'
+import { simulateTumor, type TumorPlan } from './plan.js'
 import { randomStream } from './random.js'
 import type { PlacedMask } from './shape.js'
 import type { SliceRange, TumorSite } from './site.js'
-import type { RadiusSource, SizeClass } from './size.js'
+import { drawKind, RADIUS_VOXELS, type SizeClass, type SizeSettings } from './size.js'
 
 export interface SimulationRequest {
   /** Id of the organ in the label map, 1 to 255. */
   readonly organLabel: number
-  readonly size: SizeClass
+  /** `mixed`: a class for each tumor, all four alike often. */
+  readonly size: SizeClass | 'mixed'
   /** Tumors wanted, each by itself: they may overlap one another. */
   readonly count: number
   readonly seed: number
-  /** Base radius in voxels of the label map's grid; default that of the size class. */
-  readonly radiusVoxels?: RadiusSource
+  /** Base radius of each class in voxels of the label map's grid, one or one an axis; default `RADIUS_VOXELS`. */
+  readonly radiusVoxels?: SizeSettings['radiusVoxels']
+  /** Base radii, one of which each tumor takes instead of a class's. */
+  readonly listedRadii?: readonly Vec3[]
+  /** Voxels of the map to lay the tumors on, one after another and from the first again; default: they are searched for. */
+  readonly centres?: readonly Vec3[]
 }
 
 /** One line of `tumors.ndjson`: shape AND organ, in voxels of the label map's array. */
@@ -28,55 +33,69 @@ export interface SimulatedTumor extends MaskMeasures {
   readonly edgeSigma: number
 }
 
-/** `mask`: the voxels of the tumor, placed in the label map. `noRoom`: no tumor of this index met the organ. */
+/**
+ * `mask`: the voxels of the tumor, placed in the label map. `noRoom`: no tumor of this index met the organ. `organTooSmall`:
+ * the organ has no place for a centre, so no index has one.
+ */
 export type SimulatedOnLabels =
   | { readonly outcome: 'placed'; readonly tumor: SimulatedTumor; readonly mask: PlacedMask }
-  | { readonly outcome: 'noRoom'; readonly index: number }
+  | { readonly outcome: 'noRoom' | 'organTooSmall'; readonly index: number }
 
 /**
  * Positions and shapes of tumors in an organ of a label map (METHOD 5, the organ's whole region). Tumor i depends on the
- * seed and i only, whatever the count. Raises DataError when the organ is missing or nowhere wide enough for a centre,
- * UsageError for a count or an id that cannot be.
+ * seed and i only, whatever the count. Raises DataError when the organ is missing, UsageError for a count, an id or a
+ * centre that cannot be.
  */
 export function* simulateOnLabels(
   labels: LabelMap,
   request: SimulationRequest,
 ): Generator<SimulatedOnLabels> {
-  const { organLabel, size, count, seed, radiusVoxels } = request
-  checkRequest(request)
+  const { organLabel, count, seed, centres } = request
+  checkRequest(labels, request)
   const { site, origin, slices } = cutOrgan(labels, organLabel)
-  const options = { size, slices, ...(radiusVoxels === undefined ? {} : { radiusVoxels }) }
+  const sizes = sizesOf(request)
   for (let index = 0; index < count; index++) {
-    const stream = randomStream({ seed, job: 'simulate', item: index, crop: 0, draw: 'tumor' })
-    const found = simulateTumor(site, options, stream)
-    if (found.outcome === 'organTooSmall')
-      throw new DataError(
-        `label map: id ${organLabel} has no slice with a voxel whose 5 x 5 neighbourhood is all ${organLabel}`,
-        { hint: 'check the id, or that the third axis of the array is the axial one', facts: { organLabel } },
-      )
-    if (found.outcome === 'noRoom') {
-      yield { outcome: 'noRoom', index }
-      continue
-    }
-    const { centre, radii, edgeSigma } = found.plan
-    const inSite = tumorMask(found.plan, site)
-    const mask = { box: inSite.box, origin: shifted(inSite.origin, origin) }
-    // A plan that was placed has at least one voxel of organ.
-    const measures = measureMask(mask)!
-    yield {
-      outcome: 'placed',
-      tumor: { index, size, centre: shifted(centre, origin), radii, ...measures, edgeSigma },
-      mask,
-    }
+    const stream = (draw: string) => randomStream({ seed, job: 'simulate', item: index, crop: 0, draw })
+    const kind = drawKind(sizes, stream('kind'))
+    const centre = centres && { centre: shifted(centres[index % centres.length]!, origin, -1) }
+    const found = simulateTumor(site, { ...kind, slices, ...centre }, stream('tumor'))
+    if (found.outcome === 'placed') yield onMap(index, found.plan, site, origin)
+    else yield { outcome: found.outcome, index }
   }
 }
 
-function checkRequest({ organLabel, count, seed }: SimulationRequest): void {
+function onMap(index: number, plan: TumorPlan, site: TumorSite, origin: Vec3): SimulatedOnLabels {
+  const { size, centre, radii, edgeSigma } = plan
+  const inSite = tumorMask(plan, site)
+  const mask = { box: inSite.box, origin: shifted(inSite.origin, origin) }
+  // A plan that was placed has at least one voxel of organ.
+  const measures = measureMask(mask)!
+  const tumor = { index, size, centre: shifted(centre, origin), radii, ...measures, edgeSigma }
+  return { outcome: 'placed', tumor, mask }
+}
+
+function sizesOf({ size, radiusVoxels = RADIUS_VOXELS, listedRadii }: SimulationRequest): SizeSettings {
+  const odds = (name: SizeClass) => (size === 'mixed' || size === name ? 1 : 0)
+  const sizeOdds = {
+    tiny: odds('tiny'),
+    small: odds('small'),
+    medium: odds('medium'),
+    large: odds('large'),
+  }
+  return { sizeOdds, radiusVoxels, listedRadii: listedRadii ?? null }
+}
+
+function checkRequest({ shape }: LabelMap, { organLabel, count, seed, centres }: SimulationRequest): void {
   if (!(Number.isInteger(organLabel) && organLabel >= 1 && organLabel <= 255))
     throw new UsageError(`organ: a label id of 1 to 255 is needed, got ${organLabel}`)
   if (!(Number.isInteger(count) && count >= 1))
     throw new UsageError(`count: an integer of at least 1 is needed, got ${count}`)
   if (!Number.isSafeInteger(seed)) throw new UsageError(`seed: an integer is needed, got ${seed}`)
+  const outside = centres?.find((centre) => centre.some((at, axis) => !(at >= 0 && at < shape[axis]!)))
+  if (outside)
+    throw new UsageError(`centre [${outside}] lies outside the label map of [${shape}] voxels`, {
+      hint: 'voxels count from 0; positions in mm are RAS, as the header of the map has them',
+    })
 }
 
 // As far as a centre looks about it: beyond this margin the map cannot change where one may be.
@@ -129,6 +148,6 @@ function organBounds(data: Uint8Array, shape: Vec3, organLabel: number): readonl
   return [low, high]
 }
 
-function shifted(voxel: Vec3, by: Vec3): Vec3 {
-  return [voxel[0] + by[0], voxel[1] + by[1], voxel[2] + by[2]]
+function shifted(voxel: Vec3, by: Vec3, times = 1): Vec3 {
+  return [voxel[0] + times * by[0], voxel[1] + times * by[1], voxel[2] + times * by[2]]
 }

@@ -75,17 +75,39 @@ describe('simulateOnLabels', () => {
     expect(new Set(centres)).toEqual(new Set([0, 1, 2, 3, 4, 5]))
   })
 
+  it('lays tumors on given centres in turn, whatever part of the map they lie in', () => {
+    const centres: Vec3[] = [
+      [60, 40, 40],
+      [50, 30, 50],
+    ]
+    const made = [...simulateOnLabels(labels, { ...small, size: 'tiny', count: 4, centres })]
+    const found = made.map((one) => (one.outcome === 'placed' ? one.tumor.centre : null))
+    expect(found).toEqual([centres[0], centres[1], centres[0], centres[1]])
+    const far = [...simulateOnLabels(labels, { ...small, size: 'tiny', count: 1, centres: [[1, 1, 1]] })]
+    expect(far).toEqual([{ outcome: 'noRoom', index: 0 }])
+  })
+
+  it('draws a class for each tumor of a mixed request, and takes radii in place of the classes', () => {
+    const sizes = (request: Partial<SimulationRequest>) =>
+      new Set(
+        [...simulateOnLabels(labels, { ...small, size: 'mixed', count: 40, ...request })].map((one) =>
+          one.outcome === 'placed' ? one.tumor.size : 'none',
+        ),
+      )
+    expect(sizes({})).toEqual(new Set(['tiny', 'small', 'medium', 'large']))
+    expect(sizes({ listedRadii: [[4, 4, 4]] })).toEqual(new Set(['tiny']))
+  })
+
   it('says so when the organ is missing, too thin, or asked for wrongly', () => {
     const run = (map: LabelMap, request: Partial<SimulationRequest>) => () =>
       [...simulateOnLabels(map, { ...small, ...request })].length
     expect(run(labels, { organLabel: 9 })).toThrow(DataError)
     expect(run(labels, { organLabel: 9 })).toThrow('id 9')
-    expect(
-      run(
-        mapOf([20, 20, 20], (x) => (x === 3 ? 1 : 0)),
-        {},
-      ),
-    ).toThrow(DataError)
+    const thin = mapOf([20, 20, 20], (x) => (x === 3 ? 1 : 0))
+    expect([...simulateOnLabels(thin, { ...small, count: 1 })]).toEqual([
+      { outcome: 'organTooSmall', index: 0 },
+    ])
+    expect(run(labels, { centres: [[90, 0, 0]] })).toThrow(UsageError)
     expect(run(labels, { count: 0 })).toThrow(UsageError)
     expect(run(labels, { organLabel: 300 })).toThrow(UsageError)
     expect(run(labels, { seed: 0.5 })).toThrow(UsageError)

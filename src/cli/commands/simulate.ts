@@ -1,25 +1,31 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { Option } from 'commander'
+import { readNumbers, readPositions } from '../../config/lists.js'
 import { countLabelIds } from '../../curation/remap.js'
-import { DataError } from '../../errors.js'
-import { simulateOnLabels } from '../../simulation/on-labels.js'
-import { SIZE_CLASSES, type SizeClass } from '../../simulation/size.js'
+import { DataError, UsageError } from '../../errors.js'
+import { type PreviewTumor, previewPng } from '../../report/simulation-preview.js'
+import { type SimulationRequest, simulateOnLabels } from '../../simulation/on-labels.js'
+import { RADIUS_VOXELS, radiiOfVolumes, radiusVoxelsOf, SIZE_CLASSES } from '../../simulation/size.js'
+import { applyAffine, invertAffine, spacingOf } from '../../volume/geometry.js'
 import { readNifti } from '../../volume/nifti.js'
 import { writeNifti } from '../../volume/nifti-write.js'
-import type { LabelMap } from '../../volume/volume.js'
-import { wholeNumber } from '../numbers.js'
+import type { LabelMap, Vec3 } from '../../volume/volume.js'
+import { positiveNumber, wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
 interface Options {
   readonly labels: string
   readonly organ: number
-  readonly size: SizeClass
+  readonly size: SimulationRequest['size']
   readonly count: number
   readonly seed: number
   readonly out: string
   readonly writeMasks: number
+  readonly unitMm?: number
+  readonly volumes?: string
+  readonly centres?: string
   readonly output: 'text' | 'json'
 }
 
@@ -29,31 +35,56 @@ export const addSimulateCommand: AddCommand = (program, io) => {
     program.command('simulate'),
     'freetumor simulate --labels liver.nii.gz --organ 1 --size small --count 100 --seed 1 --out tumors --write-masks 3',
   )
-    .description('tumor positions and shapes in an organ of a label map; needs no GPU and no Python')
+    .description(
+      'tumor positions and shapes in an organ of a label map, with a picture of them; needs no GPU and no Python',
+    )
     .requiredOption('--labels <file>', 'label map (.nii or .nii.gz)')
     .requiredOption('--organ <id>', 'label id of the organ', wholeNumber(1))
-    .addOption(new Option('--size <size>', 'size class').choices(SIZE_CLASSES).makeOptionMandatory())
+    .addOption(
+      new Option('--size <size>', 'size class; mixed draws one for each tumor')
+        .choices([...SIZE_CLASSES, 'mixed'])
+        .makeOptionMandatory(),
+    )
     .requiredOption('--count <n>', 'tumors wanted', wholeNumber(1))
     .option('--seed <n>', 'tumor i depends on the seed and i only', wholeNumber(0), 0)
-    .requiredOption('--out <dir>', 'folder for tumors.ndjson and masks')
+    .requiredOption('--out <dir>', 'folder for tumors.ndjson, preview.png and masks')
     .option('--write-masks <k>', 'write the masks of the first K tumors', wholeNumber(0), 0)
+    .option(
+      '--unit-mm <mm>',
+      'sizes are voxels of this edge, for instance 1.5 as published, instead of voxels of the map: the same tumors whatever its spacing',
+      positiveNumber,
+    )
+    .option(
+      '--volumes <file>',
+      'sizes follow these volumes in ml, one a line, for instance of your own tumors',
+    )
+    .option(
+      '--centres <file>',
+      'lay tumors on these places in turn: JSON lines {"mm": [x, y, z]} (RAS) or {"voxel": [i, j, k]}',
+    )
     .addOption(outputOption())
     .action(async (options: Options) => {
       const out = resolve(io.cwd, options.out)
       const labels = await readLabels(resolve(io.cwd, options.labels))
+      const request = await readRequest(options, labels, io.cwd)
       await mkdir(out, { recursive: true })
       const lines: string[] = []
+      const shown: PreviewTumor[] = []
       let noRoom = 0
-      for (const found of simulateOnLabels(labels, { ...options, organLabel: options.organ })) {
-        if (found.outcome === 'noRoom') {
+      for (const found of simulateOnLabels(labels, request)) {
+        if (found.outcome !== 'placed') {
+          if (found.outcome === 'organTooSmall') throw tooSmall(options)
           noRoom++
           continue
         }
         lines.push(JSON.stringify(found.tumor))
+        const { box, origin } = found.mask
+        if (shown.length < MAX_SHOWN) shown.push({ size: found.tumor.size, origin, ...box })
         if (found.tumor.index >= options.writeMasks) continue
         const name = `tumor_${String(found.tumor.index).padStart(5, '0')}.nii.gz`
         await writeNifti(join(out, name), placed(found.mask, labels))
       }
+      await writeFile(join(out, 'preview.png'), preview(labels, options.organ, shown))
       await writeFile(join(out, 'tumors.ndjson.tmp'), lines.map((line) => `${line}\n`).join(''))
       await rename(join(out, 'tumors.ndjson.tmp'), join(out, 'tumors.ndjson'))
       printResult(
@@ -61,9 +92,66 @@ export const addSimulateCommand: AddCommand = (program, io) => {
         options.output,
         { out, count: lines.length, noRoom },
         () =>
-          `${lines.length} tumors in ${join(out, 'tumors.ndjson')}${noRoom > 0 ? `, ${noRoom} found no room` : ''}`,
+          `${lines.length} tumors in ${join(out, 'tumors.ndjson')}${noRoom > 0 ? `, ${noRoom} found no room` : ''}; a picture in ${join(out, 'preview.png')}`,
       )
     })
+}
+
+/** More than these hide each other. */
+const MAX_SHOWN = 200
+
+async function readRequest(
+  { organ, size, count, seed, unitMm, volumes, centres }: Options,
+  labels: LabelMap,
+  cwd: string,
+): Promise<SimulationRequest> {
+  if (unitMm !== undefined && volumes !== undefined)
+    throw new UsageError('--unit-mm and --volumes both say how large tumors are', { hint: 'give one' })
+  const spacingMm = spacingOf(labels.affine)
+  const radius = (voxels: number) => radiusVoxelsOf(voxels * unitMm!, spacingMm)
+  const { tiny, small, medium, large } = RADIUS_VOXELS
+  return {
+    organLabel: organ,
+    size,
+    count,
+    seed,
+    ...(unitMm === undefined
+      ? {}
+      : {
+          radiusVoxels: {
+            tiny: radius(tiny),
+            small: radius(small),
+            medium: radius(medium),
+            large: radius(large),
+          },
+        }),
+    ...(volumes === undefined
+      ? {}
+      : { listedRadii: radiiOfVolumes(await readNumbers(resolve(cwd, volumes)), spacingMm) }),
+    ...(centres === undefined ? {} : { centres: await readCentres(resolve(cwd, centres), labels) }),
+  }
+}
+
+async function readCentres(file: string, { affine }: LabelMap): Promise<Vec3[]> {
+  const toVoxel = invertAffine(affine)
+  const positions = await readPositions(file)
+  return positions.map(
+    ({ mm, voxel }) => (voxel ?? applyAffine(toVoxel, mm!)).map(Math.round) as unknown as Vec3,
+  )
+}
+
+function tooSmall({ labels, organ }: Options): DataError {
+  return new DataError(
+    `${labels}: organ too small: id ${organ} has no slice with a voxel whose 5 x 5 neighbourhood is all ${organ}`,
+    {
+      hint: 'check the id, or that the third axis of the array is the axial one',
+      facts: { organ, outcome: 'organTooSmall' },
+    },
+  )
+}
+
+function preview({ data, shape, affine }: LabelMap, organ: number, tumors: readonly PreviewTumor[]): Buffer {
+  return previewPng({ shape, spacingMm: spacingOf(affine), label: data, organLabel: organ }, tumors)
 }
 
 async function readLabels(file: string): Promise<LabelMap> {

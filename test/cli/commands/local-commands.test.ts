@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readNifti } from '../../../src/volume/nifti.js'
@@ -155,6 +155,34 @@ describe('freetumor simulate', () => {
     const inside = mask.data.filter((value, voxel) => value === 1 && label.data[voxel] === 1)
     expect(inside).toHaveLength(tumor.volume)
     expect(existsSync(join(folder, 'a', 'tumor_00002.nii.gz'))).toBe(false)
+  })
+
+  it('takes places and volumes of a list, and leaves a picture of the three planes', async () => {
+    const folder = temporaryFolder()
+    const labels = join(await phantoms(folder), 'labelsTr/phantom_000.nii.gz')
+    const out = join(folder, 'out')
+    const simulate = (...more: string[]) =>
+      runCli([
+        ...['simulate', '--labels', labels, '--organ', '1', '--size', 'mixed', '--count', '3', '--out', out],
+        ...more,
+      ])
+    expect((await simulate()).code).toBe(0)
+    const lines = async () => (await readFile(join(out, 'tumors.ndjson'), 'utf8')).trim().split('\n')
+    const first = (await lines()).map((line) => JSON.parse(line))
+    // The records of one run are places for another.
+    await rename(join(out, 'tumors.ndjson'), join(folder, 'places.ndjson'))
+    await writeFile(join(folder, 'volumes.txt'), '# ml\n0.05\n')
+    const again = ['--centres', join(folder, 'places.ndjson'), '--volumes', join(folder, 'volumes.txt')]
+    expect((await simulate(...again)).code).toBe(0)
+    const second = (await lines()).map((line) => JSON.parse(line))
+    expect(second.map(({ centre }) => centre)).toEqual(first.map(({ centre }) => centre))
+    expect(new Set(second.map(({ size }) => size)).size).toBe(1)
+    expect((await readFile(join(out, 'preview.png'))).subarray(1, 4).toString()).toBe('PNG')
+
+    await writeFile(join(folder, 'volumes.txt'), '0.05\nlarge\n')
+    const refused = await simulate(...again)
+    expect(refused.code).toBe(2)
+    expect(refused.stderr).toContain('volumes.txt: line 2: a number above 0 was expected')
   })
 
   it('names an organ that is not in the map, and its ids', async () => {

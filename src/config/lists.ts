@@ -1,0 +1,70 @@
+import { readFile } from 'node:fs/promises'
+import { z } from 'zod'
+import { ConfigError } from '../errors.js'
+
+const position = z.strictObject({
+  case: z.string().min(1).optional(),
+  organ: z.string().min(1).nullish(),
+  mm: z.tuple([z.number(), z.number(), z.number()]).optional(),
+  voxel: z.tuple([z.number(), z.number(), z.number()]).optional(),
+})
+
+/** A place of a list: `mm` are RAS millimetres of a scan, `voxel` counts from 0 in its array. */
+export type ReadPosition = z.infer<typeof position>
+
+/**
+ * Numbers of a text file, one a line; what stands behind a comma, empty lines and lines that begin with # are left out.
+ * @throws ConfigError that names the file and the line
+ */
+export async function readNumbers(path: string): Promise<number[]> {
+  return (await readLines(path)).map(({ text, line }) => {
+    const value = Number(text.split(',')[0])
+    if (!(value > 0 && Number.isFinite(value)))
+      throw new ConfigError(`${path}: line ${line}: a number above 0 was expected, got ${quoted(text)}`)
+    return value
+  })
+}
+
+/**
+ * Positions of a file, one JSON object a line: `{case, mm: [x, y, z], organ}` or with `voxel` for `mm`. Lines of a
+ * `tumors.ndjson` count too: their `centre` is a voxel.
+ * @throws ConfigError that names the file and the line
+ */
+export async function readPositions(path: string): Promise<ReadPosition[]> {
+  return (await readLines(path)).map(({ text, line }) => {
+    const fail = () =>
+      new ConfigError(
+        `${path}: line ${line}: a position {"mm": [x, y, z]} or {"voxel": [i, j, k]} was expected, got ${quoted(text)}`,
+      )
+    const parsed = position.safeParse(asPosition(text))
+    if (!parsed.success || (parsed.data.mm === undefined) === (parsed.data.voxel === undefined)) throw fail()
+    return parsed.data
+  })
+}
+
+function asPosition(text: string): unknown {
+  try {
+    const value = JSON.parse(text) as { readonly centre?: unknown } | null
+    return value?.centre === undefined ? value : { voxel: value.centre }
+  } catch {
+    return null
+  }
+}
+
+async function readLines(path: string): Promise<{ readonly text: string; readonly line: number }[]> {
+  let content: string
+  try {
+    content = await readFile(path, 'utf8')
+  } catch (cause) {
+    const reason = (cause as NodeJS.ErrnoException).code ?? cause
+    throw new ConfigError(`list ${path} cannot be read: ${reason}`, { facts: { file: path }, cause })
+  }
+  const lines = content.split('\n').map((text, at) => ({ text: text.trim(), line: at + 1 }))
+  const filled = lines.filter(({ text }) => text !== '' && !text.startsWith('#'))
+  if (filled.length === 0) throw new ConfigError(`list ${path} is empty`, { facts: { file: path } })
+  return filled
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}...` : text)
+}
