@@ -1,5 +1,6 @@
 """Commands measured side by side: seconds, processor seconds and the peak memory of a command's processes together."""
 
+import json
 import os
 import statistics
 import subprocess
@@ -9,7 +10,9 @@ import time
 from pathlib import Path
 
 
-def alternate(ways: dict[str, list[str]], repeats: int, before_each=lambda: None) -> dict[str, list[dict]]:
+def alternate(
+    ways: dict[str, list[str]], repeats: int, before_each=lambda: None
+) -> dict[str, list[dict]]:
     """Runs each way in turn, `repeats` times, so that a busy machine is busy for all of them."""
     runs: dict[str, list[dict]] = {name: [] for name in ways}
     for _ in range(repeats):
@@ -22,13 +25,19 @@ def alternate(ways: dict[str, list[str]], repeats: int, before_each=lambda: None
 def summary(runs: list[dict]) -> dict:
     seconds = [one["seconds"] for one in runs]
     processor = statistics.median(one["processorSeconds"] for one in runs)
-    return {"median": statistics.median(seconds), "seconds": seconds, "processorMedian": processor}
+    return {
+        "median": statistics.median(seconds),
+        "seconds": seconds,
+        "processorMedian": processor,
+    }
 
 
 def run(command: list[str]) -> dict:
     """`{seconds, processorSeconds, peakBytes, stdout}` of a command that must succeed."""
     started = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     peaks: dict[int, int] = {}
     processor: dict[int, float] = {}
     watch = threading.Thread(target=_watch, args=(child, peaks, processor))
@@ -46,15 +55,24 @@ def run(command: list[str]) -> dict:
     }
 
 
-def _watch(child: subprocess.Popen, peaks: dict[int, int], processor: dict[int, float]) -> None:
+def _watch(
+    child: subprocess.Popen, peaks: dict[int, int], processor: dict[int, float]
+) -> None:
     # What the system keeps of an ended process counts the memory of its parent, and leaves out what nobody waited for.
     while child.poll() is None:
         for process in _family(child.pid):
             try:
                 status = Path(f"/proc/{process}/status").read_text()
                 peaks[process] = 1024 * int(status.split("VmHWM:")[1].split()[0])
-                user, system = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
-                processor[process] = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+                user, system = (
+                    Path(f"/proc/{process}/stat")
+                    .read_text()
+                    .rsplit(")", 1)[1]
+                    .split()[11:13]
+                )
+                processor[process] = (int(user) + int(system)) / os.sysconf(
+                    "SC_CLK_TCK"
+                )
             except (OSError, IndexError):
                 continue
         time.sleep(0.02)
@@ -66,3 +84,78 @@ def _family(process: int) -> list[int]:
     except OSError:
         return []
     return [process, *(one for child in children for one in _family(int(child)))]
+
+
+class Server:
+    """A process that answers a line of JSON to each line it is asked."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, line: str) -> dict:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"{self.process.args} ended with {self.process.wait()}")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def turn_by_turn(
+    servers: dict[str, Server], line: str, count: int, repeats: int
+) -> dict:
+    """Asks each server in turn for `count` things; seconds and processor seconds of one thing, medians over the turns."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in servers}
+    for turn in range(repeats + 1):
+        for name, server in servers.items():
+            before = family_processor(server.process.pid)
+            seconds = server.ask(line)["seconds"]
+            used = family_processor(server.process.pid) - before
+            if turn > 0:  # the first one warms up
+                taken[name].append((seconds / count, used / count))
+    row: dict = {}
+    for name, turns in taken.items():
+        seconds, used = ([turn[at] for turn in turns] for at in (0, 1))
+        row[name] = {
+            "median": statistics.median(seconds),
+            "processorMedian": statistics.median(used),
+            "turns": seconds,
+        }
+    ours, reference = row["ours"], row["reference"]
+    row["ratio"] = reference["median"] / ours["median"]
+    row["processorRatio"] = reference["processorMedian"] / ours["processorMedian"]
+    return row
+
+
+def family_processor(process: int) -> float:
+    """Processor seconds of a process and all below it that still run."""
+    total = 0.0
+    for one in _family(process):
+        try:
+            user, system = (
+                Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+            )
+            total += (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        except (OSError, IndexError):
+            continue
+    return total
+
+
+def family_memory(process: int) -> int:
+    """Bytes in memory of a process and all below it, what they share counted once (PSS)."""
+    total = 0
+    for one in _family(process):
+        try:
+            text = Path(f"/proc/{one}/smaps_rollup").read_text()
+            total += 1024 * int(text.split("\nPss:")[1].split()[0])
+        except (OSError, IndexError):
+            continue
+    return total

@@ -58,7 +58,11 @@ def kill_inside_a_save(run: str, step: int, after: float) -> dict:
     with os.fdopen(reading) as told:
         saved = [int(number) for number in told.read().split()]
     folder = Path(run) / "checkpoints"
-    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) if folder.is_dir() else []
+    names = (
+        sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+        if folder.is_dir()
+        else []
+    )
     return {"saved": saved[-1] if saved else None, "stage": stage(names)}
 
 
@@ -85,7 +89,13 @@ def stage(names: list[str]) -> str:
     for file in ("manifest.json", "state.pt", "model.pt"):
         if file in aside:
             return f"writing {file}"
-    return "directory made" if aside else "moving latest" if "latest.tmp" in names else "between two saves"
+    return (
+        "directory made"
+        if aside
+        else "moving latest"
+        if "latest.tmp" in names
+        else "between two saves"
+    )
 
 
 def load(directory: str) -> dict:
@@ -94,7 +104,10 @@ def load(directory: str) -> dict:
     except FreetumorError as error:
         return {"error": str(error)}
     whole = torch.full((VALUES,), float(state["step"]))
-    return {"step": state["step"], "whole": bool(torch.equal(model["state_dict"]["w"], whole))}
+    return {
+        "step": state["step"],
+        "whole": bool(torch.equal(model["state_dict"]["w"], whole)),
+    }
 
 
 def fill(run: str) -> dict:
@@ -104,7 +117,12 @@ def fill(run: str) -> dict:
         try:
             save(run, step + 1)
         except FreetumorError as error:
-            return {"saved": step, "kind": error.kind, "message": str(error), "hint": error.hint}
+            return {
+                "saved": step,
+                "kind": error.kind,
+                "message": str(error),
+                "hint": error.hint,
+            }
         step += 1
 
 

@@ -92,7 +92,8 @@ def make_texture(sigma_a: float, sigma_b: float, shape: Sequence[int], key: Sequ
     stream = np.random.default_rng(np.random.SeedSequence(list(key)))
     scale, base, target = (stream.uniform(low, high) for low, high in ((0.19, 0.21), (0.04, 0.06), (0.5, 0.55)))
     coarse = tuple(-(-side // _STRIDE) for side in shape)
-    field_XYZ = gaussian_blur(stream.random(coarse, dtype=np.float32), sigma_a / _STRIDE)
+    # normal noise: of so few voxels the method's uniform one would not add up to tails as long as at full size
+    field_XYZ = gaussian_blur(stream.standard_normal(coarse, dtype=np.float32), sigma_a / _STRIDE)
     chance_XYZ = _rescaled(field_XYZ, _extremes(field_XYZ), scale, base)
     # a block's share of spots is a blur by a box already, of variance (stride^2 - 1) / 12
     sigma = np.sqrt(sigma_b**2 - (_STRIDE**2 - 1) / 12) / _STRIDE

@@ -1,0 +1,52 @@
+"""A rank's end of feeder.py: `feeder_ours.py {plan, workers}`. A line of input asks for so many items; `{seconds}` answers."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from freetumor_runtime.bridge.feed import FeedClient
+from freetumor_runtime.data.crops import place_shape, tumor_box, window
+from freetumor_runtime.wiring import CropFeed
+
+AHEAD = 4
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    server = Path(__file__).with_name("feeder.mjs")
+    node = subprocess.Popen(
+        ["node", str(server), sys.argv[1]],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert node.stdin is not None and node.stdout is not None
+    feed = CropFeed(FeedClient(node.stdout.readline().strip(), 0))
+    window_hu = json.loads(sys.argv[1])["plan"]["windowHu"]
+    step = 0
+    for line in sys.stdin:
+        started = time.perf_counter()
+        for _ in range(int(line)):
+            for ahead in range(step, step + AHEAD):
+                feed.request(ahead)
+            (crop,) = feed.frames(step)
+            # what the reference hands over: a windowed float32 crop, its label, and the tumor's shape
+            made = [window(crop.image_hu, window_hu), crop.label]
+            made += [
+                place_shape(one, tumor_box(one, crop.label.shape), crop.label.device)
+                for one in crop.tumors
+            ]
+            assert made[0].shape == (96, 96, 96)
+            feed.ack(step)
+            step += 1
+        print(json.dumps({"seconds": time.perf_counter() - started}), flush=True)
+    node.stdin.close()
+    node.wait()
+
+
+if __name__ == "__main__":
+    main()
