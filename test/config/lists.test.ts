@@ -1,0 +1,62 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { readNumbers, readPositions } from '../../src/config/lists.js'
+import { loadConfig } from '../../src/config/load.js'
+import { ConfigError } from '../../src/errors.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+
+function written(name: string, text: string): string {
+  const path = join(temporaryFolder(), name)
+  writeFileSync(path, text)
+  return path
+}
+
+describe('lists of a file', () => {
+  it('hold a number a line, with remarks and further columns left out', async () => {
+    expect(await readNumbers(written('v.csv', '# ml\n0.5,case a\n\n 12\n'))).toEqual([0.5, 12])
+  })
+
+  it('hold a position a line, in mm, in voxels, or as simulate writes them', async () => {
+    const text =
+      '{"case": "a", "mm": [1, 2, -3], "organ": "liver"}\n{"voxel": [4, 5, 6]}\n{"index": 0, "centre": [7, 8, 9]}'
+    expect(await readPositions(written('p.ndjson', text))).toEqual([
+      { case: 'a', mm: [1, 2, -3], organ: 'liver' },
+      { voxel: [4, 5, 6] },
+      { voxel: [7, 8, 9] },
+    ])
+  })
+
+  it.each([
+    ['0.5\n-1\n', /v\.txt: line 2: a number above 0/],
+    ['', /v\.txt is empty/],
+  ])('with %j are refused by file and line', async (text, message) => {
+    const failed = readNumbers(written('v.txt', text))
+    await expect(failed).rejects.toThrow(ConfigError)
+    await expect(failed).rejects.toThrow(message)
+  })
+
+  it('of no position are refused by file and line', async () => {
+    await expect(readPositions(written('p.txt', '{"mm": [1, 2]}'))).rejects.toThrow(
+      /p\.txt: line 1: a position/,
+    )
+    await expect(readPositions(written('p.txt', 'liver'))).rejects.toThrow(/line 1/)
+    await expect(readPositions(join(temporaryFolder(), 'none.txt'))).rejects.toThrow(/cannot be read: ENOENT/)
+  })
+
+  it('beside a configuration become part of it', async () => {
+    const folder = temporaryFolder()
+    const file = (name: string, text: string) => writeFileSync(join(folder, name), text)
+    file('volumes.txt', '0.4\n3\n')
+    file('places.ndjson', '{"case": "Hosts/a", "mm": [1, 2, 3]}\n')
+    file(
+      'run.yaml',
+      'job: baseline\ndata: { root: ., datasets: [{ name: BTCV }] }\nsimulation: { volumesMl: volumes.txt, positions: places.ndjson }\n',
+    )
+    const { simulation } = await loadConfig(join(folder, 'run.yaml'))
+    expect(simulation.volumesMl).toEqual([0.4, 3])
+    expect(simulation.positions).toEqual([{ case: 'Hosts/a', mm: [1, 2, 3], organ: null }])
+    file('places.ndjson', '{"voxel": [1, 2, 3]}\n')
+    await expect(loadConfig(join(folder, 'run.yaml'))).rejects.toThrow(/simulation\.positions/)
+  })
+})
