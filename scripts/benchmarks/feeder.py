@@ -34,9 +34,7 @@ TARGETS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=40)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--cores", default="0,1")
@@ -63,9 +61,7 @@ def write_case(folder: Path, size: str) -> dict:
     files = {}
     for name, array in (("image", image), ("label", label)):
         files[name] = str(folder / f"{size}_{name}.nii")
-        nibabel.save(
-            nibabel.Nifti1Image(array, np.diag([1.5, 1.5, 1.5, 1])), files[name]
-        )
+        nibabel.save(nibabel.Nifti1Image(array, np.diag([1.5, 1.5, 1.5, 1])), files[name])
     path = case_path(folder, size)
     attributes = {
         "case": size,
@@ -133,9 +129,7 @@ def start_reference(case: dict, simulate: bool, workers: int) -> "Server":
     return Server([sys.executable, str(HERE / "feeder_by_monai.py"), json.dumps(asked)])
 
 
-def compare(
-    case: dict, size: str, simulate: bool, workers: int, options: argparse.Namespace
-) -> dict:
+def compare(case: dict, size: str, simulate: bool, workers: int, options: argparse.Namespace) -> dict:
     servers = {
         "ours": start_ours(case, simulate, workers),
         "reference": start_reference(case, simulate, workers),

@@ -36,9 +36,7 @@ class AddTumor(MapTransform):
         label = np.asarray(data["label"][0]).astype(np.uint8)
         if (label == 1).any():
             try:
-                data["shape"] = tumor_by_numpy.plan(
-                    label, SIZES[self.rng.integers(4)], self.rng
-                )
+                data["shape"] = tumor_by_numpy.plan(label, SIZES[self.rng.integers(4)], self.rng)
             except ValueError:  # no room: the published code lays it at voxel (0, 0, 0)
                 data["shape"] = np.zeros_like(label)
         else:
@@ -80,11 +78,7 @@ class OnFirst:
         self.transform = transform
 
     def __call__(self, crops):
-        return (
-            [self.transform(crop) for crop in crops]
-            if isinstance(crops, list)
-            else self.transform(crops)
-        )
+        return [self.transform(crop) for crop in crops] if isinstance(crops, list) else self.transform(crops)
 
 
 if __name__ == "__main__":

@@ -36,10 +36,7 @@ def main() -> None:
             (crop,) = feed.frames(step)
             # what the reference hands over: a windowed float32 crop, its label, and the tumor's shape
             made = [window(crop.image_hu, window_hu), crop.label]
-            made += [
-                place_shape(one, tumor_box(one, crop.label.shape), crop.label.device)
-                for one in crop.tumors
-            ]
+            made += [place_shape(one, tumor_box(one, crop.label.shape), crop.label.device) for one in crop.tumors]
             assert made[0].shape == (96, 96, 96)
             feed.ack(step)
             step += 1

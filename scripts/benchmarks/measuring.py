@@ -10,9 +10,7 @@ import time
 from pathlib import Path
 
 
-def alternate(
-    ways: dict[str, list[str]], repeats: int, before_each=lambda: None
-) -> dict[str, list[dict]]:
+def alternate(ways: dict[str, list[str]], repeats: int, before_each=lambda: None) -> dict[str, list[dict]]:
     """Runs each way in turn, `repeats` times, so that a busy machine is busy for all of them."""
     runs: dict[str, list[dict]] = {name: [] for name in ways}
     for _ in range(repeats):
@@ -35,9 +33,7 @@ def summary(runs: list[dict]) -> dict:
 def run(command: list[str]) -> dict:
     """`{seconds, processorSeconds, peakBytes, stdout}` of a command that must succeed."""
     started = time.perf_counter()
-    child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     peaks: dict[int, int] = {}
     processor: dict[int, float] = {}
     watch = threading.Thread(target=_watch, args=(child, peaks, processor))
@@ -55,24 +51,15 @@ def run(command: list[str]) -> dict:
     }
 
 
-def _watch(
-    child: subprocess.Popen, peaks: dict[int, int], processor: dict[int, float]
-) -> None:
+def _watch(child: subprocess.Popen, peaks: dict[int, int], processor: dict[int, float]) -> None:
     # What the system keeps of an ended process counts the memory of its parent, and leaves out what nobody waited for.
     while child.poll() is None:
         for process in _family(child.pid):
             try:
                 status = Path(f"/proc/{process}/status").read_text()
                 peaks[process] = 1024 * int(status.split("VmHWM:")[1].split()[0])
-                user, system = (
-                    Path(f"/proc/{process}/stat")
-                    .read_text()
-                    .rsplit(")", 1)[1]
-                    .split()[11:13]
-                )
-                processor[process] = (int(user) + int(system)) / os.sysconf(
-                    "SC_CLK_TCK"
-                )
+                user, system = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+                processor[process] = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
             except (OSError, IndexError):
                 continue
         time.sleep(0.02)
@@ -90,9 +77,7 @@ class Server:
     """A process that answers a line of JSON to each line it is asked."""
 
     def __init__(self, command: list[str]) -> None:
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, line: str) -> dict:
         assert self.process.stdin is not None and self.process.stdout is not None
@@ -109,9 +94,7 @@ class Server:
         self.process.wait()
 
 
-def turn_by_turn(
-    servers: dict[str, Server], line: str, count: int, repeats: int
-) -> dict:
+def turn_by_turn(servers: dict[str, Server], line: str, count: int, repeats: int) -> dict:
     """Asks each server in turn for `count` things; seconds and processor seconds of one thing, medians over the turns."""
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in servers}
     for turn in range(repeats + 1):
@@ -140,9 +123,7 @@ def family_processor(process: int) -> float:
     total = 0.0
     for one in _family(process):
         try:
-            user, system = (
-                Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
-            )
+            user, system = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
             total += (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
         except (OSError, IndexError):
             continue

@@ -24,27 +24,17 @@ from freetumor_runtime.synthesis.texture import (
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument(
-        "--textures", default=",".join(map(str, range(len(TEXTURE_SIGMAS))))
-    )
+    parser.add_argument("--textures", default=",".join(map(str, range(len(TEXTURE_SIGMAS)))))
     parser.add_argument("--size", default="420,300,320")
     options = parser.parse_args()
     size = tuple(map(int, options.size.split(",")))
     rows = []
     for index in map(int, options.textures.split(",")):
         sigmas = TEXTURE_SIGMAS[index]
-        ours = [
-            measures(quantised(make_texture(*sigmas, size, (seed, index))))
-            for seed in range(options.seeds)
-        ]
-        reference = [
-            measures(by_the_letter(*sigmas, size, 1000 + seed))
-            for seed in range(options.seeds)
-        ]
+        ours = [measures(quantised(make_texture(*sigmas, size, (seed, index)))) for seed in range(options.seeds)]
+        reference = [measures(by_the_letter(*sigmas, size, 1000 + seed)) for seed in range(options.seeds)]
         rows.append(row(index, ours, reference))
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     print(json.dumps({"rows": rows}, indent=2))
@@ -58,13 +48,7 @@ def row(index: int, ours: list[dict], reference: list[dict]) -> dict:
         mean, deviation = statistics.mean(values), statistics.stdev(values)
         own = statistics.mean(one[name] for one in ours)
         # nothing is below 0.12 in most textures: then there is no spread to lie in, and both must agree
-        off = (
-            (own - mean) / deviation
-            if deviation > 0
-            else 0.0
-            if own == mean
-            else float("inf")
-        )
+        off = (own - mean) / deviation if deviation > 0 else 0.0 if own == mean else float("inf")
         compared[name] = {
             "ours": own,
             "reference": mean,
@@ -80,31 +64,19 @@ def row(index: int, ours: list[dict], reference: list[dict]) -> dict:
     }
 
 
-def by_the_letter(
-    sigma_a: float, sigma_b: float, shape: tuple[int, ...], seed: int
-) -> np.ndarray:
+def by_the_letter(sigma_a: float, sigma_b: float, shape: tuple[int, ...], seed: int) -> np.ndarray:
     stream = np.random.default_rng(seed)
-    scale, base, target = (
-        stream.uniform(low, high)
-        for low, high in ((0.19, 0.21), (0.04, 0.06), (0.5, 0.55))
-    )
+    scale, base, target = (stream.uniform(low, high) for low, high in ((0.19, 0.21), (0.04, 0.06), (0.5, 0.55)))
     chance = spot_chance(stream.random(shape, dtype=np.float32), scale, base, sigma_a)
-    return texture_of_spots(
-        chance, stream.random(shape, dtype=np.float32), target, sigma_b
-    )
+    return texture_of_spots(chance, stream.random(shape, dtype=np.float32), target, sigma_b)
 
 
 def measures(texture_XYZ: np.ndarray) -> dict[str, float]:
-    values = (
-        texture_XYZ / np.float32(255) if texture_XYZ.dtype == np.uint8 else texture_XYZ
-    )
+    values = texture_XYZ / np.float32(255) if texture_XYZ.dtype == np.uint8 else texture_XYZ
     mean = float(values.mean(dtype=np.float64))
     centred = values - np.float32(mean)
     variance = float(np.mean(centred**2, dtype=np.float64))
-    lengths = [
-        length_of_correlation(np.moveaxis(centred, axis, 0), variance)
-        for axis in range(3)
-    ]
+    lengths = [length_of_correlation(np.moveaxis(centred, axis, 0), variance) for axis in range(3)]
     above = float(np.mean(values > 0.12))
     return {
         "mean": mean,

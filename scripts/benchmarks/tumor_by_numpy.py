@@ -4,7 +4,6 @@ both give the same masks. Run as a program it is a server for the benchmarks: a 
 """
 
 import json
-import statistics
 import sys
 import time
 
@@ -23,29 +22,21 @@ PLANES = ((0, 1), (1, 2), (0, 2))
 def ellipsoid_organ(side: int = 96) -> np.ndarray:
     grid = np.ogrid[:side, :side, :side]
     axes = zip(grid, (0.42, 0.36, 0.40), strict=True)
-    return (
-        sum(((at - side // 2) / (share * side)) ** 2 for at, share in axes) < 1
-    ).astype(np.uint8)
+    return (sum(((at - side // 2) / (share * side)) ** 2 for at, share in axes) < 1).astype(np.uint8)
 
 
 def plan(organ: np.ndarray, size: str, rng: np.random.Generator) -> np.ndarray:
     """Radii, warped shape, centre, and the shape laid into the crop: uint8, not yet cut to the organ."""
     base = RADIUS[size]
-    radii = [
-        int(rng.integers(int(0.75 * base), int(1.25 * base) + 1)) for _ in range(3)
-    ]
+    radii = [int(rng.integers(int(0.75 * base), int(1.25 * base) + 1)) for _ in range(3)]
     shape = warped(radii, warp_sigma(size, rng), rng)
     slices = np.flatnonzero((organ == 1).any(axis=(0, 1)))
     z = slices[0] + round(rng.uniform(0.3, 0.7) * (slices[-1] - slices[0]))
-    inner = np.argwhere(
-        binary_erosion(organ[:, :, z] == 1, np.ones((5, 5)), border_value=1)
-    )
+    inner = np.argwhere(binary_erosion(organ[:, :, z] == 1, np.ones((5, 5)), border_value=1))
     x, y = inner[rng.integers(len(inner))]
     mask = np.zeros(organ.shape, np.uint8)
     target, source = [], []
-    for at, radius, side, length in zip(
-        (x, y, z), radii, organ.shape, shape.shape, strict=True
-    ):
+    for at, radius, side, length in zip((x, y, z), radii, organ.shape, shape.shape, strict=True):
         start = at - 2 * radius
         target.append(slice(max(0, start), min(side, start + length)))
         source.append(slice(max(0, -start), min(length, side - start)))
@@ -62,16 +53,8 @@ def warp_sigma(size: str, rng: np.random.Generator) -> float:
 
 def warped(radii: list[int], sigma: float, rng: np.random.Generator) -> np.ndarray:
     grid = np.ogrid[tuple(slice(0, 4 * radius) for radius in radii)]
-    shape = (
-        sum(
-            ((axis - 2 * radius) / radius) ** 2
-            for axis, radius in zip(grid, radii, strict=True)
-        )
-        < 1
-    )
-    return warp(
-        shape.astype(np.uint8), [rng.normal(0, sigma, (2, 3, 3)) for _ in PLANES]
-    )
+    shape = sum(((axis - 2 * radius) / radius) ** 2 for axis, radius in zip(grid, radii, strict=True)) < 1
+    return warp(shape.astype(np.uint8), [rng.normal(0, sigma, (2, 3, 3)) for _ in PLANES])
 
 
 def warp(mask: np.ndarray, controls: list[np.ndarray]) -> np.ndarray:
@@ -80,29 +63,19 @@ def warp(mask: np.ndarray, controls: list[np.ndarray]) -> np.ndarray:
         if elasticdeform is None:
             mask = warp_by_index(mask, plane, control)
         else:
-            mask = elasticdeform.deform_grid(
-                mask, control, order=0, mode="constant", axis=plane
-            )
+            mask = elasticdeform.deform_grid(mask, control, order=0, mode="constant", axis=plane)
     return mask
 
 
-def warp_by_index(
-    mask: np.ndarray, plane: tuple[int, int], control: np.ndarray
-) -> np.ndarray:
+def warp_by_index(mask: np.ndarray, plane: tuple[int, int], control: np.ndarray) -> np.ndarray:
     other = ({0, 1, 2} - set(plane)).pop()
     stack = np.moveaxis(mask, other, -1)
     rows, columns = stack.shape[:2]
-    places = np.meshgrid(
-        np.linspace(0, 2, rows), np.linspace(0, 2, columns), indexing="ij"
-    )
+    places = np.meshgrid(np.linspace(0, 2, rows), np.linspace(0, 2, columns), indexing="ij")
     field = [map_coordinates(one, places, order=3, mode="mirror") for one in control]
-    row, column = (
-        at + shift for at, shift in zip(np.ogrid[:rows, :columns], field, strict=True)
-    )
+    row, column = (at + shift for at, shift in zip(np.ogrid[:rows, :columns], field, strict=True))
     inside = (row >= 0) & (row <= rows - 1) & (column >= 0) & (column <= columns - 1)
-    nearest = (
-        np.where(inside, np.floor(at + 0.5), 0).astype(np.intp) for at in (row, column)
-    )
+    nearest = (np.where(inside, np.floor(at + 0.5), 0).astype(np.intp) for at in (row, column))
     return np.moveaxis(stack[tuple(nearest)] * inside[..., None], -1, other)
 
 
@@ -127,13 +100,8 @@ def render(
 ) -> tuple[np.ndarray, np.ndarray]:
     edge = mask & ((organ == 1) | (organ == 2))
     weight = gaussian_filter(edge.astype(np.float64), rng.uniform(1, 2))
-    start = [
-        int(rng.integers(0, big - small))
-        for big, small in zip(texture.shape, image.shape, strict=True)
-    ]
-    window = texture[
-        tuple(slice(at, at + side) for at, side in zip(start, image.shape, strict=True))
-    ]
+    start = [int(rng.integers(0, big - small)) for big, small in zip(texture.shape, image.shape, strict=True)]
+    window = texture[tuple(slice(at, at + side) for at, side in zip(start, image.shape, strict=True))]
     changed = image - weight * rng.uniform(0.2, 0.7) * window
     roles = organ.copy()
     roles[mask & (organ == 1)] = 3
@@ -159,41 +127,30 @@ def texture_volume(
 
 
 def serve() -> None:
-    """`{what: "masks" | "render", size, side, count, seed}` -> seconds of each."""
+    """`{what: "masks" | "render", size, side, count, seed}` -> seconds and processor seconds of each."""
     made: dict = {}
     for line in sys.stdin:
         asked = json.loads(line)
         side, size = asked["side"], asked["size"]
         if side not in made:
             rng = np.random.default_rng(0)
-            made[side] = (
-                ellipsoid_organ(side),
-                rng.random((side,) * 3, dtype=np.float32),
-                # of the statistics nothing matters here; of the type, all: the published one is float64
-                rng.random((side + 20,) * 3),
-            )
+            image = rng.random((side,) * 3, dtype=np.float32)
+            # of the texture's statistics nothing matters here; of its type, all: the published one is float64
+            made[side] = ellipsoid_organ(side), image, rng.random((side + 20,) * 3)
         organ, image, texture = made[side]
         rng = np.random.default_rng(asked["seed"])
-        times = []
+        seconds, processor = [], []
         for _ in range(asked["count"]):
-            started = time.perf_counter()
+            started = time.perf_counter(), time.process_time()
             if asked["what"] == "masks":
                 plan(organ, size, rng)
             else:
                 synthesize(image, organ, texture, size, rng)
-            times.append(time.perf_counter() - started)
-        print(
-            json.dumps(
-                {
-                    "times": times,
-                    "warps": "numpy" if elasticdeform is None else "elasticdeform",
-                }
-            ),
-            flush=True,
-        )
+            seconds.append(time.perf_counter() - started[0])
+            processor.append(time.process_time() - started[1])
+        warps = "numpy" if elasticdeform is None else "elasticdeform"
+        print(json.dumps({"seconds": seconds, "processor": processor, "warps": warps}), flush=True)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--check"]:
-        print(statistics.median([0]))
     serve()

@@ -4,7 +4,8 @@ import { join, resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
 import { RuntimeCrashError, StoppedError, UsageError } from '../errors.js'
 import { judge, type Verdict } from '../quality/judge.js'
-import { asPlanned, texturesFor } from '../sampling/region.js'
+import { texturesFor } from '../sampling/region.js'
+import { asPlanned } from '../sampling/tumors.js'
 import { type SizeClass, simulateTumor, type TumorPlan } from '../simulation/plan.js'
 import { openStream } from '../simulation/random.js'
 import { LABEL_SCHEMES, type Organ, type OrganName } from '../volume/labels.js'
@@ -247,7 +248,7 @@ class OpenedRuntime implements WarmRuntime {
           image: huOf(request.image, `${name}, image`, 'int16') as Int16Array,
           label: request.label.data,
           shape,
-          tumor: asPlanned(organ.name, plan.size, plan),
+          tumor: asPlanned(organ.name, plan, 0),
           windowed: request.output === 'windowed',
         },
         signal,

@@ -157,7 +157,7 @@ def _extremes(field_XYZ: np.ndarray) -> tuple[float, float]:
     """Minimum and maximum as on the full grid.
 
     The mirror doubles the variance at a face and doubles it again at edges and corners, so the extremes lie there. The
-    coarse grid's outermost voxels lie twice as far inside as those of the full grid: so the faces are looked at in full.
+    coarse grid's outermost voxels lie twice as far inside as those of the full grid: so faces are looked at in full.
     """
     low, high = field_XYZ.min(), field_XYZ.max()
     for axis, length in enumerate(field_XYZ.shape):

@@ -1,0 +1,116 @@
+"""The whole synthesis of a crop on one core: plan in TypeScript and paint in PyTorch, against NumPy and SciPy from METHOD 5 and 6.
+
+    scripts/bench render [-- --count 12 --repeats 3 --sides 96,192 --reference-python PATH]
+
+Without a generator on both sides (the hand-crafted difference): shape, soft edge, texture, compose, roles. Ours is what the
+training does with a crop that has come: strokes, painting, label (`Painter`). One core, in turns, medians of processor time.
+The reference's Python as in masks. Prints JSON.
+"""
+
+import argparse
+import base64
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+import tumor_by_numpy
+from measuring import Server
+
+from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
+from freetumor_runtime.synthesis.texture import TextureBank
+from freetumor_runtime.training.painting import Painter
+
+HERE = Path(__file__).parent
+SIZES = ("tiny", "small", "medium", "large")
+TARGET = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=12)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--sides", default="96")
+    parser.add_argument("--reference-python", default=os.environ.get("FREETUMOR_REFERENCE_PYTHON") or sys.executable)
+    options = parser.parse_args()
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
+    planner = Server(["node", str(HERE / "masks.mjs")])
+    reference = Server([options.reference_python, str(HERE / "tumor_by_numpy.py")])
+    rows = []
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            bank = TextureBank(folder, (420, 300, 320), 0)
+            bank.window(0, (0, 0, 0), (4, 4, 4))
+            for side in map(int, options.sides.split(",")):
+                rows += [row(planner, reference, bank, side, size, options) for size in SIZES]
+    finally:
+        planner.close()
+        reference.close()
+    print(json.dumps({"rows": rows, "loadAverage": os.getloadavg()}, indent=2))
+
+
+def row(planner: Server, reference: Server, bank: TextureBank, side: int, size: str, options) -> dict:
+    plans, paints, theirs, walls = [], [], [], []
+    warps = ""
+    for repeat in range(options.repeats + 1):
+        asked = {"what": "render", "size": size, "side": side, "count": options.count, "seed": repeat}
+        planned = planner.ask(json.dumps({**asked, "plans": True}))
+        painted = paint(planned["plans"], bank, side)
+        answer = reference.ask(json.dumps({**asked, "count": max(3, options.count // 4)}))
+        warps = answer["warps"]
+        if repeat > 0:
+            plans += planned["processor"]
+            paints += painted
+            theirs += answer["processor"]
+            walls += answer["seconds"]
+    ours = statistics.median(plans) + statistics.median(paints)
+    return {
+        "row": f"plan + render {size} {side}^3 ({warps})",
+        "ours": {"median": ours, "plan": statistics.median(plans), "paint": statistics.median(paints)},
+        "reference": {"median": statistics.median(theirs), "wall": statistics.median(walls)},
+        "ratio": statistics.median(theirs) / ours,
+        "target": TARGET,
+    }
+
+
+def paint(plans: list[dict], bank: TextureBank, side: int) -> list[float]:
+    """Processor seconds of each: from the frame of a crop to its painted image and label."""
+    organ = SimpleNamespace(name="liver", label=1, tumorLabel=2, channel=0)
+    spec = SimpleNamespace(
+        organs=[organ], windowHu=(-175, 250), spacingMm=(1.5,) * 3, region="abdomen", generator=None, synthesis=None
+    )
+    painter = Painter(spec, torch.device("cpu"), bank, None, None, (), {})  # type: ignore[arg-type]
+    image = torch.from_numpy(np.random.default_rng(0).integers(-175, 250, (side,) * 3, dtype=np.int16))
+    label = torch.from_numpy(tumor_by_numpy.ellipsoid_organ(side))
+    augmentation = Augmentation((False, False, False), 0, 1.0, 0.0)
+    taken = []
+    for plan in plans:
+        crop = CropFrame(0, 0, "made", image, label, augmentation, (frame(plan),), None, False)
+        # the reference begins with a windowed image, so does the clock
+        canvas = painter._canvas(CropFrame(**{**vars(crop), "tumors": ()}))
+        started = time.process_time()
+        stroke = painter._stroke(crop, crop.tumors[0], canvas.label_XYZ)
+        whole = type(canvas)(crop, canvas.image_XYZ, canvas.label_XYZ, (stroke,))
+        painter.compose(whole, None, (stroke,))
+        painter.fake_label(whole)
+        taken.append(time.process_time() - started)
+    return taken
+
+
+def frame(plan: dict) -> TumorFrame:
+    box = torch.frombuffer(bytearray(base64.b64decode(plan["box"])), dtype=torch.uint8).reshape(plan["boxShape"])
+    places = (tuple(plan[name]) for name in ("boxOrigin", "textureStart"))
+    origin, start = places
+    difference = plan["handcraftedDifference"]
+    return TumorFrame("liver", plan["size"], box, origin, plan["edgeSigma"], 0, start, difference, 0)
+
+
+if __name__ == "__main__":
+    main()
