@@ -30,41 +30,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         row = measure(options.folder or Path(temporary), options)
     print(json.dumps(row))
-    return (
-        0
-        if row["ratio"] >= LEAST_RATIO and row["volumesPerWorker"] <= MOST_VOLUMES
-        else 1
-    )
+    return 0 if row["ratio"] >= LEAST_RATIO and row["volumesPerWorker"] <= MOST_VOLUMES else 1
 
 
 def measure(folder: Path, options: argparse.Namespace) -> dict:
     make_data_set(folder, options.cases)
     main_js = str(ROOT / "dist/cli/main.js")
-    ours = [
-        "node",
-        main_js,
-        "data",
-        "check",
-        str(folder),
-        "--workers",
-        str(options.workers),
-        "--output",
-        "json",
-    ]
-    theirs = [
-        sys.executable,
-        str(Path(__file__).with_name("check_by_nibabel.py")),
-        str(folder),
-        str(options.workers),
-    ]
+    ours = ["node", main_js, "data", "check", str(folder), "--workers", str(options.workers), "--output", "json"]
+    theirs = [sys.executable, str(Path(__file__).with_name("check_by_nibabel.py")), str(folder), str(options.workers)]
     idle = run(["node", main_js, "data", "list"])
     run(ours)  # once, so that the disk's speed does not matter
     runs = alternate({"ours": ours, "reference": theirs}, options.repeats)
-    errors = [
-        finding
-        for finding in json.loads(runs["ours"][0]["stdout"])["findings"]
-        if finding["severity"] != "info"
-    ]
+    errors = [finding for finding in json.loads(runs["ours"][0]["stdout"])["findings"] if finding["severity"] != "info"]
     if errors:
         sys.exit(f"the cases were to be sound: {errors[0]}")
     volume = np.prod(SHAPE) * 2
@@ -79,9 +56,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict:
         "ratio": found["reference"]["median"] / found["ours"]["median"],
         "target": LEAST_RATIO,
         "volumesPerWorker": peak / options.workers / volume,
-        "referenceVolumesPerWorker": max(one["peakBytes"] for one in runs["reference"])
-        / options.workers
-        / volume,
+        "referenceVolumesPerWorker": max(one["peakBytes"] for one in runs["reference"]) / options.workers / volume,
     }
 
 

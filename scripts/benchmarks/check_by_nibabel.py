@@ -21,10 +21,7 @@ SPACING_MM, PATCH = (1.5, 1.5, 1.5), (96, 96, 96)
 def main() -> None:
     folder, workers = Path(sys.argv[1]), int(sys.argv[2])
     ids = set(json.loads((folder / "dataset.json").read_text())["labels"].values())
-    pairs = [
-        (str(path), str(folder / "labelsTr" / path.name), ids)
-        for path in sorted((folder / "imagesTr").iterdir())
-    ]
+    pairs = [(str(path), str(folder / "labelsTr" / path.name), ids) for path in sorted((folder / "imagesTr").iterdir())]
     with Pool(workers) as pool:
         findings = [finding for found in pool.imap(check, pairs) for finding in found]
     print(json.dumps({"cases": len(pairs), "findings": len(findings)}))
@@ -59,9 +56,7 @@ def check_grid(image: nibabel.Nifti1Image) -> list[str]:
 
 
 def check_pair(image: nibabel.Nifti1Image, label: nibabel.Nifti1Image) -> list[str]:
-    same = image.shape == label.shape and np.allclose(
-        image.affine, label.affine, atol=1e-3
-    )
+    same = image.shape == label.shape and np.allclose(image.affine, label.affine, atol=1e-3)
     return [] if same else ["grid"]
 
 
@@ -107,18 +102,13 @@ def check_labels(ids: np.ndarray, affine: np.ndarray) -> list[str]:
         near = ids[around]
         pieces, count = ndimage.label(near == tumor, np.ones((3, 3, 3)))
         sizes = np.bincount(pieces.ravel())[1:]
-        touching = np.unique(
-            pieces[ndimage.binary_dilation(near == organ, np.ones((3, 3, 3)))]
-        )
+        touching = np.unique(pieces[ndimage.binary_dilation(near == organ, np.ones((3, 3, 3)))])
         if len(set(range(1, count + 1)) - set(touching.tolist())) > 0:
             found.append("tumor outside organ")
         if (sizes * voxel_mm3 < 4).any():
             found.append("specks")
     if voxels[1] and voxels[3]:
-        liver, pancreas = (
-            affine @ [*np.argwhere(ids == organ).mean(axis=0)[::-1], 1]
-            for organ in (1, 3)
-        )
+        liver, pancreas = (affine @ [*np.argwhere(ids == organ).mean(axis=0)[::-1], 1] for organ in (1, 3))
         if liver[0] <= pancreas[0]:
             found.append("mirrored")
     return found

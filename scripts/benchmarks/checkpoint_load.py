@@ -110,39 +110,24 @@ print(sum(value.numel() for value in weights.values()))
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument(
-        "--folder",
-        default=None,
-        help="where the file is written (default: the system's)",
-    )
+    parser.add_argument("--folder", default=None, help="where the file is written (default: the system's)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path = str(Path(folder) / "TGAN.pt")
         values = int(python(WRITE, path))
-        report: dict = {
-            "megabytes": round(Path(path).stat().st_size / 1e6, 1),
-            "values": values,
-        }
+        report: dict = {"megabytes": round(Path(path).stat().st_size / 1e6, 1), "values": values}
         Path(path).read_bytes()
         for what, ways in WAYS.items():
             runs: dict[str, list[dict]] = {way: [] for way in ways}
             for _ in range(options.repeats):
                 for way, program in ways.items():
-                    runs[way].append(
-                        json.loads(python(PRELUDE + program + EPILOGUE, path))
-                    )
+                    runs[way].append(json.loads(python(PRELUDE + program + EPILOGUE, path)))
             report[what] = {way: summary(measured) for way, measured in runs.items()}
     for what in ("tensors", "networks"):
         ours, bare = report[what]["ours"], report[what]["bare"]
-        report[what]["ratio"] = {
-            key: round(ours[key] / bare[key], 3) for key in ("seconds", "megabytes")
-        }
+        report[what]["ratio"] = {key: round(ours[key] / bare[key], 3) for key in ("seconds", "megabytes")}
     print(json.dumps(report, indent=2))
-    ratios = [
-        ratio
-        for what in ("tensors", "networks")
-        for ratio in report[what]["ratio"].values()
-    ]
+    ratios = [ratio for what in ("tensors", "networks") for ratio in report[what]["ratio"].values()]
     return 0 if max(ratios) <= MOST_RATIO else 1
 
 
@@ -150,11 +135,7 @@ def python(program: str, path: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", program, path],
         cwd=RUNTIME,
-        env={
-            "PYTHONPATH": str(RUNTIME),
-            "OMP_NUM_THREADS": "1",
-            "PATH": "/usr/bin:/bin",
-        },
+        env={"PYTHONPATH": str(RUNTIME), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
     )

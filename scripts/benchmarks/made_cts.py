@@ -9,15 +9,7 @@ import numpy as np
 
 SHAPE = (512, 512, 200)
 SPACING_MM = (0.8, 0.8, 1.5)
-NAMES = [
-    "background",
-    "liver",
-    "liver tumor",
-    "pancreas",
-    "pancreas tumor",
-    "kidney",
-    "kidney tumor",
-]
+NAMES = ["background", "liver", "liver tumor", "pancreas", "pancreas tumor", "kidney", "kidney tumor"]
 # Centre and radii in [-1, 1] of the volume, RAS: right is the first axis.
 ORGANS = [
     (1, 60, (0.35, 0.1, 0.2), (0.3, 0.3, 0.45)),
@@ -28,9 +20,7 @@ ORGANS = [
 ]
 
 
-def make_data_set(
-    folder: Path, cases: int, shape: tuple[int, int, int] = SHAPE
-) -> None:
+def make_data_set(folder: Path, cases: int, shape: tuple[int, int, int] = SHAPE) -> None:
     """Writes `imagesTr`, `labelsTr` and `dataset.json`; a folder that is complete is left as it is."""
     done = folder / "complete.json"
     wanted = {"cases": cases, "shape": shape}
@@ -43,12 +33,7 @@ def make_data_set(
         write(folder / f"imagesTr/case_{number:03d}.nii.gz", image)
         write(folder / f"labelsTr/case_{number:03d}.nii.gz", label)
     labels = {name: number for number, name in enumerate(NAMES)}
-    facts = {
-        "channel_names": {"0": "CT"},
-        "labels": labels,
-        "numTraining": cases,
-        "file_ending": ".nii.gz",
-    }
+    facts = {"channel_names": {"0": "CT"}, "labels": labels, "numTraining": cases, "file_ending": ".nii.gz"}
     (folder / "dataset.json").write_text(json.dumps(facts))
     done.write_text(json.dumps(wanted))
 
@@ -64,13 +49,7 @@ def make_case(seed: int, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.nd
     label = np.zeros(shape, np.uint8)
     shift = rng.uniform(-0.03, 0.03, 3)
     for identifier, hu, centre, radii in ORGANS:
-        inside = (
-            sum(
-                ((axis - c - s) / r) ** 2
-                for axis, c, s, r in zip(axes, centre, shift, radii, strict=True)
-            )
-            < 1
-        )
+        inside = sum(((axis - c - s) / r) ** 2 for axis, c, s, r in zip(axes, centre, shift, radii, strict=True)) < 1
         image[inside] = hu
         label[inside] = identifier
     noise = rng.standard_normal(shape, np.float32) * 14

@@ -31,9 +31,7 @@ def main() -> int:
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory() as temporary:
-        row = measure(
-            options.folder or Path(temporary) / "data", Path(temporary), options
-        )
+        row = measure(options.folder or Path(temporary) / "data", Path(temporary), options)
     print(json.dumps(row))
     return 0 if row["ratio"] >= LEAST_RATIO else 1
 
@@ -53,26 +51,11 @@ def measure(folder: Path, scratch: Path, options: argparse.Namespace) -> dict:
             }
         )
     )
-    ours = [
-        "node",
-        str(ROOT / "dist/cli/main.js"),
-        "prepare",
-        "--config",
-        str(config),
-        "--output",
-        "json",
-    ]
-    theirs = [
-        sys.executable,
-        str(Path(__file__).with_name("prepare_by_monai.py")),
-        str(folder),
-        str(options.workers),
-    ]
+    ours = ["node", str(ROOT / "dist/cli/main.js"), "prepare", "--config", str(config), "--output", "json"]
+    theirs = [sys.executable, str(Path(__file__).with_name("prepare_by_monai.py")), str(folder), str(options.workers)]
     run(theirs)  # once, so that the disk's speed does not matter
     ways = {"ours": ours, "reference": theirs}
-    runs = alternate(
-        ways, options.repeats, lambda: shutil.rmtree(cache, ignore_errors=True)
-    )
+    runs = alternate(ways, options.repeats, lambda: shutil.rmtree(cache, ignore_errors=True))
     made = json.loads(runs["ours"][-1]["stdout"])
     if made["prepared"] != options.cases:
         sys.exit(f"{options.cases} cases were to be prepared: {made}")

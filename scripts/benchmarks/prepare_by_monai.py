@@ -8,14 +8,7 @@ from multiprocessing import Pool
 from pathlib import Path
 
 import torch
-from monai.transforms import (
-    Compose,
-    CropForegroundd,
-    EnsureChannelFirstd,
-    LoadImaged,
-    Orientationd,
-    Spacingd,
-)
+from monai.transforms import Compose, CropForegroundd, EnsureChannelFirstd, LoadImaged, Orientationd, Spacingd
 
 BOTH = ["image", "label"]
 
@@ -38,12 +31,7 @@ def prepare(pair: dict) -> int:
             EnsureChannelFirstd(BOTH),
             Orientationd(BOTH, axcodes="RAS", labels=None),
             Spacingd(BOTH, pixdim=(1.5, 1.5, 1.5), mode=("bilinear", "nearest")),
-            CropForegroundd(
-                BOTH,
-                source_key="image",
-                select_fn=lambda hu: hu > -175,
-                allow_smaller=True,
-            ),
+            CropForegroundd(BOTH, source_key="image", select_fn=lambda hu: hu > -175, allow_smaller=True),
         ]
     )
     return int(transforms(pair)["image"].numel())

@@ -14,14 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "python_runtime"))
 
-from tests.models.damaged_files import (
-    ALTERED,
-    REFUSED,
-    WHOLE,
-    good_file,
-    outcomes_of_flips,
-    write_manifest,
-)
+from tests.models.damaged_files import ALTERED, REFUSED, WHOLE, good_file, outcomes_of_flips, write_manifest
 from tests.models.hostile_files import HOSTILE, read_in_a_fork
 
 MOST_SECONDS, MOST_MEGABYTES = 0.5, 64
@@ -51,17 +44,9 @@ def main() -> int:
     }
     print(json.dumps(report, indent=2))
     held = all(one["refused"] and not one["sideEffect"] for one in hostile)
-    cheap = all(
-        one["seconds"] <= MOST_SECONDS and one["megabytes"] <= MOST_MEGABYTES
-        for one in hostile
-    )
-    survived = all(
-        set(outcomes) <= {REFUSED, WHOLE, ALTERED} for outcomes in flips.values()
-    )
-    found = (
-        set(flips["recordedHash"]) == {REFUSED}
-        and ALTERED not in flips["checksumsOfTheArchive"]
-    )
+    cheap = all(one["seconds"] <= MOST_SECONDS and one["megabytes"] <= MOST_MEGABYTES for one in hostile)
+    survived = all(set(outcomes) <= {REFUSED, WHOLE, ALTERED} for outcomes in flips.values())
+    found = set(flips["recordedHash"]) == {REFUSED} and ALTERED not in flips["checksumsOfTheArchive"]
     return 0 if held and cheap and survived and found else 1
 
 
@@ -80,9 +65,7 @@ def read_hostile(name: str) -> dict:
         }
 
 
-def flipped(
-    options: argparse.Namespace, recorded: bool, verify: bool
-) -> dict[str, int]:
+def flipped(options: argparse.Namespace, recorded: bool, verify: bool) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
         path = good_file(Path(folder))
         if recorded:

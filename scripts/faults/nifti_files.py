@@ -37,9 +37,7 @@ def main() -> int:
     pairs = []
     for start in range(0, options.count, BATCH):
         with tempfile.TemporaryDirectory() as folder:
-            paths = write_mutated(
-                Path(folder), min(BATCH, options.count - start), options.seed + start
-            )
+            paths = write_mutated(Path(folder), min(BATCH, options.count - start), options.seed + start)
             pairs += judge(paths)
     with tempfile.TemporaryDirectory() as folder:
         bombs = write_bombs(Path(folder), BOMB_BYTES)
@@ -47,34 +45,17 @@ def main() -> int:
         judged = dict(zip(bombs, judge(list(bombs.values())), strict=True))
     report = {
         "files": len(pairs),
-        "crashes": [
-            pair
-            for pair in pairs
-            if any(pair[way]["verdict"].startswith("CRASH") for way in WAYS)
-        ],
-        "disagreements": [
-            pair
-            for pair in pairs
-            if pair["typescript"]["verdict"] != pair["python"]["verdict"]
-        ],
-        "verdicts": dict(
-            Counter(pair["python"]["verdict"] for pair in pairs).most_common()
-        ),
-        "peakMegabytes": {
-            way: round(max(pair[way]["peakBytes"] for pair in pairs) / 2**20, 1)
-            for way in WAYS
-        },
+        "crashes": [pair for pair in pairs if any(pair[way]["verdict"].startswith("CRASH") for way in WAYS)],
+        "disagreements": [pair for pair in pairs if pair["typescript"]["verdict"] != pair["python"]["verdict"]],
+        "verdicts": dict(Counter(pair["python"]["verdict"] for pair in pairs).most_common()),
+        "peakMegabytes": {way: round(max(pair[way]["peakBytes"] for pair in pairs) / 2**20, 1) for way in WAYS},
         "bombs": {name: {"storedBytes": sizes[name], **judged[name]} for name in bombs},
     }
     print(json.dumps(report, indent=2))
     everything = [pair[way] for pair in [*pairs, *judged.values()] for way in WAYS]
     bounded = all(one["peakBytes"] <= SLACK_BYTES for one in everything)
     refused = all(one["verdict"] != "ok" for one in everything[-2 * len(bombs) :])
-    return (
-        0
-        if not report["crashes"] and not report["disagreements"] and bounded and refused
-        else 1
-    )
+    return 0 if not report["crashes"] and not report["disagreements"] and bounded and refused else 1
 
 
 def judge(paths: list[Path]) -> list[dict]:
@@ -83,9 +64,7 @@ def judge(paths: list[Path]) -> list[dict]:
     typescript = subprocess.run(reader, input=lines, capture_output=True, text=True)
     answers = [json.loads(line) for line in typescript.stdout.splitlines()]
     if len(answers) < len(paths):
-        answers.append(
-            {"verdict": f"CRASH of node: {typescript.stderr[-500:]}", "peakBytes": 0}
-        )
+        answers.append({"verdict": f"CRASH of node: {typescript.stderr[-500:]}", "peakBytes": 0})
         answers += judge_rest(paths[len(answers) :])
     return [
         {"file": path.name, "typescript": one, "python": in_python(path)}
@@ -118,9 +97,7 @@ def verdict(path: Path) -> dict:
 
 def kibibytes(line: str) -> int:
     text = Path("/proc/self/status").read_text()
-    return int(
-        next(one for one in text.splitlines() if one.startswith(f"{line}:")).split()[1]
-    )
+    return int(next(one for one in text.splitlines() if one.startswith(f"{line}:")).split()[1])
 
 
 if __name__ == "__main__":

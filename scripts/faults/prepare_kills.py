@@ -41,13 +41,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         report = campaign(Path(folder), options.kills, random.Random(options.seed))
     print(json.dumps(report, indent=2))
-    return (
-        0
-        if not report["halfCases"]
-        and not report["differences"]
-        and not report["survivors"]
-        else 1
-    )
+    return 0 if not report["halfCases"] and not report["differences"] and not report["survivors"] else 1
 
 
 def campaign(folder: Path, kills: int, draw: random.Random) -> dict:
@@ -59,14 +53,7 @@ def campaign(folder: Path, kills: int, draw: random.Random) -> dict:
     expected = contents(cache)
     shutil.rmtree(cache)
 
-    report = {
-        "kills": 0,
-        "completed": 0,
-        "victims": Counter(),
-        "halfCases": [],
-        "differences": [],
-        "survivors": [],
-    }
+    report = {"kills": 0, "completed": 0, "victims": Counter(), "halfCases": [], "differences": [], "survivors": []}
     while report["kills"] < kills:
         victim, family, code = killed(command, draw.uniform(0.15, 1.0) * seconds, draw)
         if victim is not None:
@@ -78,9 +65,7 @@ def campaign(folder: Path, kills: int, draw: random.Random) -> dict:
         except Exception as error:
             report["halfCases"].append(f"after the end of {victim}: {error}")
             break
-        report["differences"] += [
-            name for name, content in found.items() if expected[name] != content
-        ]
+        report["differences"] += [name for name, content in found.items() if expected[name] != content]
         if code == 0:
             report["completed"] += 1
             if found.keys() != expected.keys():
@@ -105,22 +90,12 @@ def preparation(folder: Path) -> tuple[list[str], Path]:
         "runtime": {"python": sys.executable},
     }
     config.write_text(json.dumps(content))
-    return [
-        "node",
-        str(ROOT / "dist/cli/main.js"),
-        "prepare",
-        "--config",
-        str(config),
-    ], cache
+    return ["node", str(ROOT / "dist/cli/main.js"), "prepare", "--config", str(config)], cache
 
 
-def killed(
-    command: list[str], after_seconds: float, draw: random.Random
-) -> tuple[str | None, list[int], int]:
+def killed(command: list[str], after_seconds: float, draw: random.Random) -> tuple[str | None, list[int], int]:
     """What was killed (None where the command was done before), all processes that it ever had, its exit code."""
-    running = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     ever: set[int] = set()
     until = time.perf_counter() + after_seconds
     while time.perf_counter() < until and running.poll() is None:
@@ -146,17 +121,11 @@ def role_of(process: int, root: int) -> str:
         return "node"
     try:
         line = Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
-        parent = int(
-            Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1]
-        )
+        parent = int(Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1])
     except OSError:
         return "gone"
     if "forkserver" in line:
-        return (
-            "worker"
-            if "forkserver" in Path(f"/proc/{parent}/cmdline").read_text()
-            else "server of workers"
-        )
+        return "worker" if "forkserver" in Path(f"/proc/{parent}/cmdline").read_text() else "server of workers"
     return "resource tracker" if "resource_tracker" in line else "job"
 
 
@@ -167,18 +136,12 @@ def survivors(processes: list[int]) -> list[str]:
         if not left:
             return []
         time.sleep(0.1)
-    return [
-        Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
-        for process in left
-    ]
+    return [Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ") for process in left]
 
 
 def alive(process: int) -> bool:
     try:
-        return (
-            Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
-            != "Z"
-        )
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
 

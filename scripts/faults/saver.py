@@ -1,9 +1,9 @@
 """Saves checkpoints until it is killed or the disk is full; the half of checkpoints.mjs that needs PyTorch.
 
-saver.py            reads a JSON object a line and answers with one, for as long as its standard input is open
-    {"do": "kill", "run", "step", "after"}  a fork saves step, step + 1, ... and is killed after so many seconds
-    {"do": "load", "directory"}             loads a checkpoint
-    {"do": "fill", "run"}                   saves until it cannot
+    saver.py            reads a JSON object a line and answers with one, for as long as its standard input is open
+        {"do": "kill", "run", "step", "after"}  a fork saves step, step + 1, ... and is killed after so many seconds
+        {"do": "load", "directory"}             loads a checkpoint
+        {"do": "fill", "run"}                   saves until it cannot
 """
 
 import json
@@ -58,11 +58,7 @@ def kill_inside_a_save(run: str, step: int, after: float) -> dict:
     with os.fdopen(reading) as told:
         saved = [int(number) for number in told.read().split()]
     folder = Path(run) / "checkpoints"
-    names = (
-        sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-        if folder.is_dir()
-        else []
-    )
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) if folder.is_dir() else []
     return {"saved": saved[-1] if saved else None, "stage": stage(names)}
 
 
@@ -89,13 +85,7 @@ def stage(names: list[str]) -> str:
     for file in ("manifest.json", "state.pt", "model.pt"):
         if file in aside:
             return f"writing {file}"
-    return (
-        "directory made"
-        if aside
-        else "moving latest"
-        if "latest.tmp" in names
-        else "between two saves"
-    )
+    return "directory made" if aside else "moving latest" if "latest.tmp" in names else "between two saves"
 
 
 def load(directory: str) -> dict:
@@ -104,10 +94,7 @@ def load(directory: str) -> dict:
     except FreetumorError as error:
         return {"error": str(error)}
     whole = torch.full((VALUES,), float(state["step"]))
-    return {
-        "step": state["step"],
-        "whole": bool(torch.equal(model["state_dict"]["w"], whole)),
-    }
+    return {"step": state["step"], "whole": bool(torch.equal(model["state_dict"]["w"], whole))}
 
 
 def fill(run: str) -> dict:
@@ -117,12 +104,7 @@ def fill(run: str) -> dict:
         try:
             save(run, step + 1)
         except FreetumorError as error:
-            return {
-                "saved": step,
-                "kind": error.kind,
-                "message": str(error),
-                "hint": error.hint,
-            }
+            return {"saved": step, "kind": error.kind, "message": str(error), "hint": error.hint}
         step += 1
 
 
