@@ -23,7 +23,10 @@ createInterface({ input: process.stdin }).on('line', (line) => {
   const { size, side, count, seed, plans } = JSON.parse(line)
   const site = siteOf(side)
   const answer = { seconds: [], processor: [], plans: [] }
-  const textures = { textureSizeVoxels: [420, 300, 320].map((sides) => Math.max(sides, side + 16)), textureCount: 1 }
+  const textures = {
+    textureSizeVoxels: [420, 300, 320].map((sides) => Math.max(sides, side + 16)),
+    textureCount: 1,
+  }
   for (let index = 0; index < count; index++) {
     const random = openStream([seed, size, index])
     const started = performance.now()
