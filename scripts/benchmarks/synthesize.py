@@ -1,99 +1,175 @@
-"""Offline synthesis of a real scan: `freetumor synthesize` against a straightforward MONAI script of the published procedure
-(METHOD 6, 9: the generator and the baseline over the whole region, Invertd, SaveImaged), on the same cores, alternating.
+"""Offline synthesis of a case: `freetumor synthesize` against a straightforward MONAI script of the published
+procedure (METHOD 6, 9: generator and baseline over the whole region, Invertd, SaveImaged), on the same cores, in turns.
 
-    .venv/bin/python scripts/benchmarks/synthesize.py --generator model.pt --baseline model.pt
-        --image ct.nii.gz --label organs.nii.gz --label-map TotalSegmentator --label-ids 5:1,7:3,2:5,3:5 [--variants 4]
+    scripts/bench synthesize [-- --networks debug|published] [--image ct.nii.gz --label organs.nii.gz
+        --label-map TotalSegmentator --label-ids 5:1,7:3,2:5,3:5] [--variants 4] [--repeats 3] [--region-mm X,Y,Z]
 
-Both make the same number of tumors with one try each; both start from the command line, imports included. Prints JSON.
+`debug` are the networks and the patch (40) of configs/debug-*.yaml, `published` those of METHOD 8 and patch 96; their
+weights are drawn from a seed, and the baseline is made to see everything, so that both sides write every scan. Both
+make the same number of tumors with one try each; both start from the command line, imports included; the reference
+loads a case once for all its variants. Without an image: the shared real scan, else a made CT. `--region-mm` keeps the
+organ labels of a box of that size around their middle alone. `parts` are seconds of a variant. Prints JSON.
 """
 
 import argparse
 import json
 import os
-import resource
-import subprocess
+import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+from made_cts import make_case, write
+from measuring import run
+
 ROOT = Path(__file__).resolve().parents[2]
+SHARED = Path(os.environ.get("FREETUMOR_SHARED", ROOT.parent / "shared")) / "data/totalsegmentator"
+REAL = {
+    "image": SHARED / "example_ct.nii.gz",
+    "label": SHARED / "example_seg_fast_force_split.nii.gz",
+    "label_map": "TotalSegmentator",
+    "label_ids": "5:1,7:3,2:5,3:5",
+}
+PATCH = {"debug": 40, "published": 96}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name in ("generator", "baseline", "image", "label"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--label-map", required=True, help="of freetumor synthesize")
-    parser.add_argument("--label-ids", required=True, help="the same map for the reference, from:to,...")
-    parser.add_argument("--patch", type=int, default=40)
+    parser.add_argument("--networks", choices=list(PATCH), default="debug")
+    for name in ("image", "label"):
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--label-map", default="1:1,2:2,3:3,5:5", help="of freetumor synthesize")
+    parser.add_argument("--label-ids", default="1:1,2:2,3:3,5:5", help="the same for the reference, from:to,...")
+    parser.add_argument("--region-mm", help="X,Y,Z")
     parser.add_argument("--variants", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--reference", action="store_true", help="run the reference once, in this process")
+    parser.add_argument("--reference", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.reference:
-        reference(options)
+        reference(options, Path(options.reference))
         return
+    os.environ.update(PYTHONPATH=str(ROOT / "python_runtime"), FREETUMOR_PYTHON=sys.executable)
+    with tempfile.TemporaryDirectory() as folder:
+        give_inputs(options, Path(folder))
+        print(json.dumps(measured(options, Path(folder)), indent=2))
+
+
+def measured(options: argparse.Namespace, folder: Path) -> dict:
     sides: dict[str, list[dict]] = {"ours": [], "reference": []}
     for repeat in range(options.repeats):
         order = ("ours", "reference") if repeat % 2 == 0 else ("reference", "ours")
         for side in order:
-            sides[side].append(ours(options) if side == "ours" else in_child(reference_command(options)))
-    median = {side: sorted(one["seconds"] for one in runs)[len(runs) // 2] for side, runs in sides.items()}
-    report = {
-        "row": "offline synthesis",
+            made = ours(options, folder, repeat) if side == "ours" else run(reference_command(options, folder))
+            sides[side].append({name: value for name, value in made.items() if name != "stdout"})
+            print(f"{side}: {made['seconds']:.1f} s", file=sys.stderr)
+    figures = {
+        side: {
+            "median": statistics.median(one["seconds"] for one in runs),
+            "processorMedian": statistics.median(one["processorSeconds"] for one in runs),
+            "peakMb": max(one["peakBytes"] for one in runs) >> 20,
+            "runs": runs,
+        }
+        for side, runs in sides.items()
+    }
+    return {
+        "row": f"offline synthesis, {options.networks}",
         "variants": options.variants,
-        **{side: {"median": median[side], "runs": runs} for side, runs in sides.items()},
-        "ratio": median["reference"] / median["ours"],
+        **figures,
+        "ratio": figures["reference"]["median"] / figures["ours"]["median"],
+        "processorRatio": figures["reference"]["processorMedian"] / figures["ours"]["processorMedian"],
+        "target": 3 if options.networks == "debug" else 2,
         "loadAverage": os.getloadavg(),
     }
-    print(json.dumps(report, indent=2))
 
 
-def ours(options: argparse.Namespace) -> dict:
-    with tempfile.TemporaryDirectory() as folder:
+def give_inputs(options: argparse.Namespace, folder: Path) -> None:
+    """The scan, its label, and weights, under the names that both sides look for."""
+    import nibabel
+    import numpy as np
+
+    for kind in ("image", "label"):
+        (folder / kind).mkdir()
+    if options.image is None and REAL["image"].exists():
+        vars(options).update(REAL)
+    if options.image is None:
+        for kind, array in zip(("image", "label"), make_case(0, (256, 256, 160)), strict=True):
+            write(folder / kind / "case.nii.gz", array)
+    else:
         for kind in ("image", "label"):
-            (Path(folder) / kind).mkdir()
-            os.symlink(getattr(options, kind), Path(folder) / kind / "case.nii.gz")
-        out = Path(folder) / "out"
-        command = ["node", str(ROOT / "dist/cli/main.js"), "synthesize", "--out", str(out), "--output", "ndjson"]
-        command += ["--images", f"{folder}/image", "--labels", f"{folder}/label", "--label-map", options.label_map]
-        command += ["--generator", options.generator, "--baseline", options.baseline]
-        command += ["--variants", str(options.variants), "--set", "synthesize.triesPerTumor=1"]
-        # a texture is made once for all data sets; the reference has its own
-        command += ["simulation.texture.count=1", f"runtime.threadsPerProcess={options.threads}", "report.pictures=0"]
-        result = in_child(command)
-        told = [json.loads(line) for line in result.pop("stdout").splitlines()]
-        parts: dict[str, float] = {}
-        for one in told:
-            for name, seconds in one["seconds"].items():
-                parts[name] = parts.get(name, 0) + seconds if name != "read" else seconds
-        return {**result, "parts": parts, "variants": len(told)}
+            os.symlink(Path(getattr(options, kind)).resolve(), folder / kind / "case.nii.gz")
+    if options.region_mm:
+        path = folder / "label/case.nii.gz"
+        label = nibabel.load(path)
+        array = np.asarray(label.dataobj).copy()
+        wanted = [int(pair.split(":")[0]) for pair in options.label_ids.split(",")]
+        array[~np.isin(array, wanted)] = 0
+        places = np.argwhere(array > 0)
+        middle = (places.min(0) + places.max(0)) / 2
+        millimetres = np.array([float(part) for part in options.region_mm.split(",")])
+        half = millimetres / np.linalg.norm(label.affine[:3, :3], axis=0) / 2
+        for axis, (at, reach) in enumerate(zip(middle, half, strict=True)):
+            outside = np.abs(np.arange(array.shape[axis]) - at) > reach
+            array[tuple(outside if one == axis else slice(None) for one in range(3))] = 0
+        path.unlink()
+        nibabel.save(nibabel.Nifti1Image(array, label.affine, label.header), path)
+    make_weights(options.networks, folder)
 
 
-def reference_command(options: argparse.Namespace) -> list[str]:
-    given = [
-        part for name in ("generator", "baseline", "image", "label") for part in (f"--{name}", getattr(options, name))
-    ]
-    maps = ["--label-map", options.label_map, "--label-ids", options.label_ids]
-    sizes = ["--variants", str(options.variants), "--patch", str(options.patch), "--threads", str(options.threads)]
-    return [sys.executable, __file__, "--reference", *given, *maps, *sizes]
+def make_weights(networks: str, folder: Path) -> None:
+    import torch
+
+    from freetumor_runtime.models.segmentor import build_segmentor
+    from freetumor_runtime.models.unet3d import UNet3d
+
+    torch.manual_seed(0)
+    published = networks == "published"
+    generator = UNet3d(3, 32 if published else 4)
+    size = {"kind": "swinunetr" if published else "small", "feature_size": 48 if published else 16, "levels": 3}
+    judge = build_segmentor(**size, outputs=7, patch_merging="legacy")
+    with torch.no_grad():
+        # every voxel is a liver tumor to it: nothing is rejected on either side
+        last = [one for name, one in judge.named_parameters() if name.endswith("bias") and one.shape == (7,)][-1]
+        last[2] += 1000
+    stated = {"kind": size["kind"], "featureSize": size["feature_size"], "levels": 3, "outputs": 7}
+    order = {"patchMerging": "legacy" if published else None, "mergingAssumed": False, "tumorOutputs": [2, 4, 6]}
+    facts = {"kind": "segmentor", "segmentor": {**stated, **order}}
+    weights = {f"netG.{name}": value for name, value in generator.state_dict().items()}
+    torch.save({"state_dict": weights}, folder / "generator.pt")
+    torch.save({"state_dict": judge.state_dict(), "freetumor": facts}, folder / "baseline.pt")
 
 
-def in_child(command: list[str]) -> dict:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python_runtime"), "FREETUMOR_PYTHON": sys.executable}
-    started = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    seconds = time.perf_counter() - started
-    if done.returncode != 0:
-        raise SystemExit(f"{command[0]} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-    return {"seconds": seconds, "largestProcessMbSoFar": peak, "stdout": done.stdout}
+def ours(options: argparse.Namespace, folder: Path, repeat: int) -> dict:
+    out, patch = folder / f"out{repeat}", PATCH[options.networks]
+    command = ["node", str(ROOT / "dist/cli/main.js"), "synthesize", "--out", str(out), "--output", "ndjson"]
+    command += ["--images", str(folder / "image"), "--labels", str(folder / "label"), "--label-map", options.label_map]
+    command += ["--generator", str(folder / "generator.pt"), "--baseline", str(folder / "baseline.pt")]
+    command += ["--region", "abdomen", "--channel", "organ", "--variants", str(options.variants)]
+    command += ["--set", "synthesize.triesPerTumor=1", f"sampling.patchVoxels=[{patch},{patch},{patch}]"]
+    # a texture is made once for all data sets; the reference has its own
+    command += ["simulation.texture.count=1", f"runtime.threadsPerProcess={options.threads}", "report.pictures=0"]
+    result = run(command)
+    told = [json.loads(line) for line in result["stdout"].splitlines()]
+    parts = {name: statistics.mean(one["seconds"][name] for one in told) for name in told[0]["seconds"]}
+    memory = max((one["memoryMb"] for one in told), key=lambda one: one["peak"])
+    return {
+        **result,
+        "parts": parts,
+        "kept": told[-1]["kept"],
+        "scans": len(list((out / "imagesTr").iterdir())),
+        "rankMb": memory,
+    }
 
 
-def reference(options: argparse.Namespace) -> None:
+def reference_command(options: argparse.Namespace, folder: Path) -> list[str]:
+    sizes = ["--networks", options.networks, "--variants", str(options.variants), "--threads", str(options.threads)]
+    return [sys.executable, __file__, "--reference", str(folder), "--label-ids", options.label_ids, *sizes]
+
+
+def reference(options: argparse.Namespace, given: Path) -> None:
     """Plain MONAI, NumPy and SciPy, as the published scripts do it; written from METHOD."""
+    import copy
+
     import numpy as np
     import torch
     from monai.inferers import sliding_window_inference
@@ -115,8 +191,9 @@ def reference(options: argparse.Namespace) -> None:
 
     torch.set_num_threads(options.threads)
     device = torch.device("cpu")
-    generator = load_generator(options.generator, "organ", device).network
-    judge = load_segmentor(options.baseline, None, device)
+    generator = load_generator(str(given / "generator.pt"), "organ", device).network
+    judge = load_segmentor(str(given / "baseline.pt"), None, device)
+    patch = (PATCH[options.networks],) * 3
     pairs = [tuple(map(int, pair.split(":"))) for pair in options.label_ids.split(",")]
     wanted = dict(pairs)
     both = ["image", "label"]
@@ -143,8 +220,9 @@ def reference(options: argparse.Namespace) -> None:
                 SaveImaged(both, output_dir=folder, output_postfix="synthetic", separate_folder=False, print_log=False),
             ]
         )
+        loaded = load({kind: str(given / kind / "case.nii.gz") for kind in both})
         for _ in range(options.variants):
-            data = load({"image": options.image, "label": options.label})
+            data = copy.deepcopy(loaded)
             image, label = data["image"][0], data["label"][0]
             box = []
             for axis in range(3):
@@ -155,7 +233,7 @@ def reference(options: argparse.Namespace) -> None:
             organ_id = int(rng.choice([target for target in (1, 3, 5) if (organ_map == target).any()]))
             organ = organ_map == organ_id
             with torch.no_grad():
-                raw = sliding_window_inference(region[None, None].as_tensor(), (options.patch,) * 3, 4, generator, 0.75)
+                raw = sliding_window_inference(region[None, None].as_tensor(), patch, 4, generator, 0.75)
             difference = torch.tanh(raw[0, (organ_id - 1) // 2]).numpy() * organ
             difference = gaussian_filter(difference, 1, truncate=3, mode="constant")
             radius = int(rng.choice([4, 8, 16, 32]))
@@ -174,7 +252,7 @@ def reference(options: argparse.Namespace) -> None:
             fake = region.numpy() - weight * difference * window * organ
             fake = torch.from_numpy(fake.astype(np.float32))
             with torch.no_grad():
-                logits = sliding_window_inference(fake[None, None], (options.patch,) * 3, 4, judge.network, 0.75)
+                logits = sliding_window_inference(fake[None, None], patch, 4, judge.network, 0.75)
             seen = torch.isin(logits[0].argmax(0), torch.tensor(judge.tumor_outputs)).numpy() & tumor
             _ = seen.sum() / (tumor.sum() + 1e-6)
             data["image"][0][tuple(box)] = fake

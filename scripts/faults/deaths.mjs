@@ -366,7 +366,9 @@ function weightsOf(run) {
   const script =
     'import sys, torch, hashlib; w = torch.load(sys.argv[1], weights_only=True)["state_dict"]; ' +
     'print(hashlib.sha256(b"".join(t.numpy().tobytes() for _, t in sorted(w.items()))).hexdigest())'
-  const name = readFileSync(join(run, 'checkpoints/latest'), 'utf8').trim()
+  const latest = join(run, 'checkpoints/latest')
+  if (!existsSync(latest)) return null
+  const name = readFileSync(latest, 'utf8').trim()
   return spawnSync(python, ['-c', script, join(run, 'checkpoints', name, 'model.pt')], {
     encoding: 'utf8',
   }).stdout.trim()

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { readdir, readFile } from 'node:fs/promises'
+import { access, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { type Change, configChanges, decidingHash } from '../config/changes.js'
@@ -27,26 +27,33 @@ export interface Fingerprint {
   readonly data: string
 }
 
-/** @throws UsageError when a run holds nothing like a checkpoint; changes nothing */
+/** @throws UsageError when the folder holds no run; changes nothing */
 export async function refuseNothingToResume(run: string): Promise<void> {
-  const names = await readdir(join(run, 'checkpoints')).catch(() => [] as string[])
-  if (!names.some((name) => name.startsWith('step_'))) throw nothingToResume(run, [])
+  await access(join(run, 'config.resolved.yaml')).catch(() => {
+    throw new UsageError(`${run} holds no run to go on with`, {
+      hint: 'name the --out of `freetumor train`; `freetumor runs list` shows the runs',
+    })
+  })
 }
 
 /**
  * Puts a run that was stopped or killed in order and chooses the checkpoint it goes on from: the newest whose files are
- * whole. Nothing of the run is changed when it is refused, but litter removed and damaged checkpoints set aside.
- * @throws UsageError where there is no checkpoint, ConfigError that names the keys where the configuration has changed
+ * whole; null for a run that ended before its first save, which begins anew. Nothing of the run is changed when it is
+ * refused, but litter removed and damaged checkpoints set aside.
+ * @throws CheckpointError where all checkpoints are damaged, ConfigError that names the keys where the configuration has changed
  */
 export async function openResumePoint(
   run: string,
   config: RunConfig,
   acceptChanges: boolean,
-): Promise<ResumePoint> {
+): Promise<ResumePoint | null> {
   const notes: Told[] = []
   await sweepUnfinished(run)
   const checkpoint = await openNewestGood(run, (text) => notes.push({ level: 'warning', text }))
-  if (checkpoint === null) throw nothingToResume(run, notes)
+  if (checkpoint === null) {
+    if (await everSaved(run)) throw nothingWhole(run, notes)
+    return null
+  }
   const passedOver = notes.length > 0
   if (passedOver) notes.push({ level: 'warning', text: `going on from the one of step ${checkpoint.step}` })
   notes.push(...(await compareConfig(run, checkpoint, config, acceptChanges)))
@@ -131,13 +138,17 @@ async function compareConfig(
   return notes
 }
 
-function nothingToResume(run: string, notes: readonly Told[]): UsageError | CheckpointError {
-  if (notes.length === 0)
-    return new UsageError(`${run} holds no complete checkpoint to go on from`, { hint: 'start the run anew' })
-  return new CheckpointError(
-    `${run} holds no whole checkpoint to go on from: ${notes.map(({ text }) => text).join('; ')}`,
-    { hint: 'start the run anew; a model.pt that is whole may serve as networks.segmentor.initialWeights' },
-  )
+/** Damaged ones included: then it is the user's to begin anew. */
+async function everSaved(run: string): Promise<boolean> {
+  const names = await readdir(join(run, 'checkpoints')).catch(() => [] as string[])
+  return names.some((name) => name.startsWith('step_'))
+}
+
+function nothingWhole(run: string, notes: readonly Told[]): CheckpointError {
+  const told = notes.length > 0 ? notes.map(({ text }) => text).join('; ') : 'all were damaged before'
+  return new CheckpointError(`${run} holds no whole checkpoint to go on from: ${told}`, {
+    hint: 'start the run anew; a model.pt that is whole may serve as networks.segmentor.initialWeights',
+  })
 }
 
 function describe(changes: readonly Change[]): string {

@@ -162,8 +162,8 @@ class TrainingRun implements Run {
     try {
       const resumed = resume === undefined ? null : await openResumePoint(directory, config, acceptChanges)
       // of a run that goes on, what it says is over
-      if (resumed !== null) await rm(join(directory, 'exit.json'), { force: true })
-      else await writeWhole(join(directory, 'config.resolved.yaml'), printConfig(config))
+      if (resume !== undefined) await rm(join(directory, 'exit.json'), { force: true })
+      if (resumed === null) await writeWhole(join(directory, 'config.resolved.yaml'), printConfig(config))
       this.#step = resumed?.step ?? 0
       return { resumed, shared }
     } catch (error) {
@@ -176,11 +176,13 @@ class TrainingRun implements Run {
     const { config, runtime } = this
     const { signal, acceptChanges = false } = this.options
     const note = (text: string, level?: 'info' | 'warning'): void => this.#journal.note(text, level)
+    const anew = this.options.resume !== undefined && resumed === null
     // infinity keeps every line of a new run's log
-    const firstStep = resumed?.step ?? Number.POSITIVE_INFINITY
+    const firstStep = resumed?.step ?? (anew ? 0 : Number.POSITIVE_INFINITY)
     await this.#journal.open(directory, firstStep)
     if (resumed !== null) await markBest(directory, bestOf(this.#journal.validations)?.step ?? null)
     for (const { level, text } of resumed?.notes ?? []) note(text, level)
+    if (anew) note('it ended before its first checkpoint: it begins anew', 'warning')
     const context = { runtime, signal, logDirectory: join(directory, 'logs'), note }
     const { weights, cases, fingerprint, sampled } = await gatherInputs(
       config,

@@ -86,6 +86,31 @@ describe('a run whose newest checkpoint is damaged', () => {
   })
 })
 
+describe('a run that died before its first checkpoint', () => {
+  it('begins anew, says so, and ends as an unbroken one', async () => {
+    const { config, run, folder } = await halfDone({ training: { checkpointEverySteps: null } })
+    const { events, result } = await trained(config, { resume: run })
+    expect(result.outcome).toBe('completed')
+    expect(events.find((event) => event.type === 'started')).toMatchObject({ step: 0 })
+    expect(notesOf(await logged(run), 'warning')).toContain(
+      'it ended before its first checkpoint: it begins anew',
+    )
+    const whole = await trained(config, { out: join(folder, 'whole') })
+    expect(stepsOf(await logged(run))).toEqual(stepsOf(whole.events))
+    expect(readFileSync(join(run, 'ledger.jsonl'), 'utf8')).toBe(
+      readFileSync(join(folder, 'whole', 'ledger.jsonl'), 'utf8'),
+    )
+  })
+
+  it('is not made of any folder', async () => {
+    const { config, folder } = await halfDone()
+    await expect(startTraining(config, memoryRuntime(), { resume: folder }).result).rejects.toMatchObject({
+      code: 'usage',
+      message: `${folder} holds no run to go on with`,
+    })
+  })
+})
+
 describe('a run that was killed inside a save', () => {
   it('leaves no litter after the next start', async () => {
     const { config, run } = await halfDone()

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { readdir, readFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { CheckpointError, ConfigError, RuntimeCrashError } from '../../src/errors.js'
@@ -288,8 +288,9 @@ describe('a runtime that dies', () => {
     })
     await expect(startTraining(config, dies, { out }).result).rejects.toThrow('at once')
     const before = await readFile(join(out, 'exit.json'), 'utf8')
+    await mkdir(join(out, 'checkpoints/step_00000001.damaged'), { recursive: true })
     await expect(startTraining(config, memoryRuntime(), { resume: out }).result).rejects.toThrow(
-      /holds no complete checkpoint/,
+      /holds no whole checkpoint to go on from: all were damaged before/,
     )
     expect(await readFile(join(out, 'exit.json'), 'utf8')).toBe(before)
     expect((await readdir(out)).filter((name) => name.includes('.tmp'))).toEqual([])
