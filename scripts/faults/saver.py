@@ -1,9 +1,9 @@
 """Saves checkpoints until it is killed or the disk is full; the half of checkpoints.mjs that needs PyTorch.
 
-saver.py            reads a JSON object a line and answers with one, for as long as its standard input is open
-    {"do": "kill", "run", "step", "after"}  a fork saves step, step + 1, ... and is killed after so many seconds
-    {"do": "load", "directory"}             loads a checkpoint
-    {"do": "fill", "run"}                   saves until it cannot
+    saver.py            reads a JSON object a line and answers with one, for as long as its standard input is open
+        {"do": "kill", "run", "step", "after"}  a fork saves step, step + 1, ... and is killed after so many seconds
+        {"do": "load", "directory"}             loads a checkpoint
+        {"do": "fill", "run"}                   saves until it cannot
 """
 
 import json
