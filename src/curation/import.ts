@@ -82,7 +82,7 @@ async function collect(
     const found = await casesOf(list, dataset)
     cases.push(...found.cases)
     missing.push(...found.missing)
-    notes.push(...notesOn(dataset, found))
+    notes.push(...notesOn(dataset, found, list))
   }
   return { cases, missing, notes }
 }
@@ -148,11 +148,19 @@ function asTold(dataset: Dataset, { region, labelMap, kidneySides }: ImportOptio
   return { ...dataset, labelMap, role, kidneySides }
 }
 
-function notesOn({ name, region }: Dataset, { background, cases }: DatasetCases): string[] {
+function notesOn(
+  { name, region }: Dataset,
+  { background, cases }: DatasetCases,
+  { statedCount, cases: listed }: CaseList,
+): string[] {
+  const training = listed.filter(({ split }) => split === 'training').length
   const unknown = cases[0]?.labelMap === null
   return [
     ...(background.length > 0
       ? [`${name}: ${background.join(', ')} count as background of the ${region}`]
+      : []),
+    ...(statedCount !== null && statedCount !== training
+      ? [`${name}: its list says ${statedCount} training cases and names ${training}`]
       : []),
     ...(unknown ? [`${name}: nobody says what its label ids mean; a run must (labelMap)`] : []),
   ]

@@ -22,6 +22,8 @@ export interface CaseList {
   readonly source: string
   /** Names of label ids as the list states them; null where it does not. */
   readonly labelNames: Readonly<Record<string, string>> | null
+  /** Training cases that the list says it has (`numTraining`): often wrong; null where it does not say. */
+  readonly statedCount: number | null
   readonly cases: readonly ListedCase[]
 }
 
@@ -54,7 +56,12 @@ export async function readCases(path: string, options: ReadOptions = {}): Promis
     () => false,
   )
   if (!hasList)
-    return { source: path, labelNames: null, cases: await readFolders(path, options.layout ?? FOLDERS) }
+    return {
+      source: path,
+      labelNames: null,
+      statedCount: null,
+      cases: await readFolders(path, options.layout ?? FOLDERS),
+    }
   return readList(list, { ...options, searchIn: [path, ...(options.searchIn ?? [])] })
 }
 
@@ -62,13 +69,19 @@ export async function readCases(path: string, options: ReadOptions = {}): Promis
 export async function readList(file: string, options: ReadOptions = {}): Promise<CaseList> {
   const content = await parseJson(file)
   const labelNames = namesOf(content.labels ?? content.label, file)
+  const statedCount = typeof content.numTraining === 'number' ? content.numTraining : null
   if (!SPLITS.some((split) => Array.isArray(content[split]))) {
     // nnU-Net 2 leaves the cases to the folders beside the file.
     if (!('file_ending' in content) && !('channel_names' in content))
       throw new DataError(`${file}: a list of cases was expected under training, validation or test`, {
         hint: 'is this a decathlon list or the dataset.json of nnU-Net?',
       })
-    return { source: file, labelNames, cases: await readFolders(dirname(file), options.layout ?? FOLDERS) }
+    return {
+      source: file,
+      labelNames,
+      statedCount,
+      cases: await readFolders(dirname(file), options.layout ?? FOLDERS),
+    }
   }
   const folders = [...(options.searchIn ?? []), dirname(file)]
   const located = new Locator(folders)
@@ -76,7 +89,7 @@ export async function readList(file: string, options: ReadOptions = {}): Promise
   for (const split of SPLITS)
     for (const [at, entry] of entriesOf(content, split, file).entries())
       cases.push(await caseOf(entry, split, `${file}: ${split}[${at}]`, located))
-  return { source: file, labelNames, cases }
+  return { source: file, labelNames, statedCount, cases }
 }
 
 /** File name of a case without endings that only say what kind of file it is. */

@@ -14,7 +14,7 @@ function listOf(folder: string, names: readonly string[], more: Partial<ListedCa
     split: 'training' as const,
     ...more,
   }))
-  return { source: join(folder, 'dataset.json'), labelNames: null, cases }
+  return { source: join(folder, 'dataset.json'), labelNames: null, statedCount: null, cases }
 }
 
 function written(...names: string[]): string {

@@ -12,7 +12,7 @@ describe('importLists', () => {
   it('reads a folder of lists and finds the files under the root, by data set', async () => {
     const folder = temporaryFolder()
     writeFiles(folder, {
-      'lists/dataset_btcv.json': { training },
+      'lists/dataset_btcv.json': { numTraining: 80, training },
       'lists/dataset_LiTS_0.json': {
         training: [
           { image: 'Dataset003_Liver/imagesTr/a.nii.gz', label: 'Dataset003_Liver/labelsTr/a.nii.gz' },
@@ -23,13 +23,16 @@ describe('importLists', () => {
       'data/Dataset003_Liver/imagesTr/a.nii.gz': '',
       'data/Dataset003_Liver/labelsTr/a.nii.gz': '',
     })
-    const { manifest, missing } = await importLists(join(folder, 'lists'), { root: join(folder, 'data') })
+    const { manifest, missing, notes } = await importLists(join(folder, 'lists'), {
+      root: join(folder, 'data'),
+    })
     expect(manifest.cases.map(({ id, role }) => [id, role.kind])).toEqual([
       ['BTCV/a', 'host'],
       ['Dataset003_Liver/a', 'labelled'],
     ])
     expect(manifest.cases[0]!.image).toBe(join(folder, 'data/BTCV/imagesTr/a.nii.gz'))
     expect(missing).toEqual([])
+    expect(notes).toEqual(['BTCV: its list says 80 training cases and names 1'])
   })
 
   it('reads a data-set folder, bare or with its list, by the name of the folder', async () => {
