@@ -53,7 +53,16 @@ const ownDataset = z.strictObject({
   labelMap: labelMap.nullable().default(null),
   note: z.string().nullable().default(null),
   licence: z.string().default('your own'),
-  overlaps: z.array(z.strictObject({ dataset: z.string().min(1), note: z.string() })).default([]),
+  /** `cases`: regular expression of the file stems that are in the other data set, where they are known. */
+  overlaps: z
+    .array(
+      z.strictObject({
+        dataset: z.string().min(1),
+        note: z.string(),
+        cases: z.string().refine(isPattern, 'must be a regular expression').optional(),
+      }),
+    )
+    .default([]),
   /** Words for it in names of list files, in lower case. */
   aliases: z.array(z.string().min(1)).default([]),
   /** Ids of the source for the two kidneys. */

@@ -111,19 +111,25 @@ function unexplained(source: string, { name, region }: Pick<Dataset, 'name' | 'r
 
 /** The data sets of one's own that a configuration describes, in the registry's form. @throws UsageError */
 export function ownDatasets({ registry }: Pick<RunConfig['data'], 'registry'>): Dataset[] {
-  return registry.map(({ title, labelMap, note, kidneySides, patientPattern, layout, ...entry }) => {
-    const preset = typeof labelMap === 'string' ? findPreset(labelMap, entry.region) : null
-    const sides = kidneySides ?? preset?.kidneySides
-    return {
-      ...entry,
-      title: title ?? entry.name,
-      labelMap: preset ? preset.map : (labelMap as LabelIdMap | null),
-      ...(note !== null && { note }),
-      kidneySides: sides,
-      ...(patientPattern !== null && { patientPattern: new RegExp(patientPattern) }),
-      ...(layout !== null && { layout }),
-    }
-  })
+  return registry.map(
+    ({ title, labelMap, note, kidneySides, patientPattern, layout, overlaps, ...entry }) => {
+      const preset = typeof labelMap === 'string' ? findPreset(labelMap, entry.region) : null
+      const sides = kidneySides ?? preset?.kidneySides
+      return {
+        ...entry,
+        title: title ?? entry.name,
+        labelMap: preset ? preset.map : (labelMap as LabelIdMap | null),
+        ...(note !== null && { note }),
+        kidneySides: sides,
+        overlaps: overlaps.map(({ cases, ...one }) => ({
+          ...one,
+          ...(cases && { cases: new RegExp(cases) }),
+        })),
+        ...(patientPattern !== null && { patientPattern: new RegExp(patientPattern) }),
+        ...(layout !== null && { layout }),
+      }
+    },
+  )
 }
 
 /** The registry's entry, with what the configuration says otherwise. */

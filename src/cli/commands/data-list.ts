@@ -1,7 +1,7 @@
 import { loadConfig } from '../../config/load.js'
 import { ownDatasets } from '../../curation/curate.js'
 import { PRESETS, type Preset } from '../../curation/presets.js'
-import { DATASETS, type Dataset } from '../../curation/registry.js'
+import { DATASETS, type Dataset, type LabelIdMap } from '../../curation/registry.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
@@ -36,17 +36,19 @@ export const addDataList: AddCommand = (data, io) => {
       const all = [...DATASETS, ...own].map((dataset) => ({
         ...dataset,
         patientPattern: dataset.patientPattern?.source,
+        overlaps: dataset.overlaps.map((one) => ({ ...one, cases: one.cases?.source })),
       }))
       printResult(io, options.output, all, () => [...DATASETS, ...own].map(describe).join('\n'))
     })
 }
 
-function describe({ name, region, role, published, licence, note, overlaps }: Dataset): string {
+function describe({ name, region, role, published, licence, labelMap, note, overlaps }: Dataset): string {
   const organs = 'organs' in role && role.organs.length > 0 ? ` (${role.organs.join(', ')})` : ''
   const { training, validation } = published
   const count = validation > 0 ? `${training} + ${validation}` : String(training)
   return [
     `${name.padEnd(30)} ${region.padEnd(8)} ${(role.kind + organs).padEnd(20)} ${count.padStart(9)}  ${licence}`,
+    `    ids ${labelMap ? pairsOf(labelMap) : 'are not published in one form: a configuration must say them'}`,
     ...(note ? [`    ${note}`] : []),
     ...(overlaps.length > 0
       ? [`    shares scans with ${overlaps.map(({ dataset }) => dataset).join(', ')}`]
@@ -55,9 +57,13 @@ function describe({ name, region, role, published, licence, note, overlaps }: Da
 }
 
 function presetLine({ name, region, map, aliases }: Preset): string {
+  const also = aliases.length > 0 ? `  also called ${aliases.join(', ')}` : ''
+  return `${name.padEnd(30)} ${(region ?? '').padEnd(8)} ${pairsOf(map)}${also}`
+}
+
+/** Source to target; those that become background are counted. */
+function pairsOf(map: LabelIdMap): string {
   const pairs = Object.entries(map).filter(([, target]) => target !== 0)
   const zeros = Object.values(map).filter((target) => target === 0).length
-  const rest = zeros > 0 ? ` (${zeros} more to 0)` : ''
-  const also = aliases.length > 0 ? `  also called ${aliases.join(', ')}` : ''
-  return `${name.padEnd(30)} ${(region ?? '').padEnd(8)} ${pairs.map(([source, target]) => `${source}:${target}`).join(',')}${rest}${also}`
+  return `${pairs.map(([source, target]) => `${source}:${target}`).join(',')}${zeros > 0 ? ` (${zeros} more to 0)` : ''}`
 }

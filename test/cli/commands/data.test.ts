@@ -74,6 +74,7 @@ describe('freetumor data check', () => {
       region: 'abdomen',
       role: { kind: 'host' },
       labelMap: { '1': 1, '2': 0, '3': 3 },
+      overlaps: [{ dataset: 'BTCV', note: 'its first two', cases: '^a[12]$' }],
     }
     const config = join(folder, 'run.json')
     const root = join(folder, '..')
@@ -84,7 +85,10 @@ describe('freetumor data check', () => {
     const checked = await data('check', config.replace('.json', '.yaml'), '--output', 'json')
     expect(JSON.parse(checked.stdout[0]!)).toMatchObject({ ok: true, findings: [{ rule: 'too-small' }] })
     const listed = await data('list', '--config', config)
-    expect(listed.stdout[0]).toMatch(/\nMine +abdomen +host/)
+    expect(listed.stdout[0]).toMatch(/\nMine +abdomen +host.*\n +ids 1:1,3:3 \(1 more to 0\)\n/)
+    const all = JSON.parse((await data('list', '--config', config, '--output', 'json')).stdout[0]!)
+    expect(all.at(-1).overlaps).toEqual(own.overlaps)
+    expect(all[0].overlaps[0].cases).toContain('liver_')
 
     await data('import', '--lists', folder, '--root', root, '--config', config, '--out', manifest)
     expect(JSON.parse((await data('check', manifest, '--output', 'json')).stdout[0]!)).toMatchObject({
