@@ -11,6 +11,8 @@ from importlib import import_module  # noqa: E402
 
 from freetumor_runtime import config  # noqa: E402
 from freetumor_runtime.events import Event  # noqa: E402
+from freetumor_runtime.training.hosts import begin_alike  # noqa: E402
+from freetumor_runtime.training.ranks import join_ranks  # noqa: E402
 from freetumor_runtime.wiring import Wires, connect, leave, record_failure  # noqa: E402
 
 # jobs of a plain pool of processes
@@ -34,15 +36,13 @@ def main() -> int:
     finally:
         if wires is not None:
             wires.close()
-        leave()
+        leave_ranks()
 
 
 def join(spec: config.JobSpec):
     """Ranks of a torch job; None for a plain pool of processes."""
     if isinstance(spec, _POOLED):
         return None
-    from freetumor_runtime.training.ranks import join_ranks
-
     return join_ranks(spec.device, spec.threadsPerProcess, spec.seed if isinstance(spec, config.TrainingSpec) else 0)
 
 
@@ -65,10 +65,10 @@ def run_job(spec: config.JobSpec, ranks, wires: Wires) -> Iterator[Event]:
     if spec.job == "synthesis":
         from freetumor_runtime.jobs.train_synthesis import train_synthesis
 
-        return train_synthesis(spec, ranks, wires.feed, wires.poll)
+        return train_synthesis(begin_alike(spec, ranks), ranks, wires.feed, wires.poll)
     from freetumor_runtime.jobs.train_segmentation import train_segmentation
 
-    return train_segmentation(spec, ranks, wires.feed, wires.poll)
+    return train_segmentation(begin_alike(spec, ranks), ranks, wires.feed, wires.poll)
 
 
 if __name__ == "__main__":

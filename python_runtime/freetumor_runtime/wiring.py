@@ -36,12 +36,13 @@ from freetumor_runtime.events import (
 from freetumor_runtime.generated.freetumor.runtime.v1 import calls_pb2, control_pb2, feed_pb2
 from freetumor_runtime.training.board import Board
 from freetumor_runtime.training.boundary import LiveCommand
+from freetumor_runtime.training.hosts import tell_other_hosts
 
 
 @dataclass
 class Wires:
-    """The job's two connections; only rank 0 has control. Trainings have a feed, offline synthesis variants, prediction
-    cases, a warm runtime calls."""
+    """The job's two connections; only the first rank of a host has control. Trainings have a feed, offline synthesis
+    variants, prediction cases, a warm runtime calls."""
 
     control: ControlClient | None
     feed: FrameSource | None
@@ -87,7 +88,7 @@ def connect(spec: JobSpec, ranks) -> Wires:
         client = CaseClient(os.environ["FREETUMOR_FEED"], rank)
         cases = CaseFeed(client)
     control = None
-    if rank == 0:
+    if ranks is None or ranks.leads_host:
         control = ControlClient(os.environ["FREETUMOR_CONTROL"], os.environ["FREETUMOR_TOKEN"], _hello(ranks))
     if isinstance(spec, ServeSpec):
         assert control is not None
@@ -213,11 +214,13 @@ def record_failure(error: BaseException, wires: Wires | None) -> None:
         "time": time.time(),
     }
     print(trace, file=sys.stderr, flush=True)
-    folder = Path(os.environ["FREETUMOR_LOG_DIRECTORY"]) / "failures"
+    folder = Path(os.environ["FREETUMOR_FAILURES"])
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"rank-{failure['rank']}.json"
     target.with_suffix(".tmp").write_text(json.dumps(failure), encoding="utf-8")
     target.with_suffix(".tmp").rename(target)
+    if failure["kind"] != "stopped":
+        tell_other_hosts(failure)
     if wires is not None and wires.control is not None and wires.control.alive:
         fields = {key: value for key, value in failure.items() if key != "time"}
         wires.control.report(control_pb2.JobEvent(failed=control_pb2.Failed(**fields)))
@@ -340,5 +343,7 @@ def _hello(ranks) -> control_pb2.Hello:
         python=platform.python_version(),
         torch=version("torch"),
         monai=version("monai"),
-        ranks=[control_pb2.RankProcess(rank=0, pid=os.getpid(), host=socket.gethostname())],
+        ranks=[
+            control_pb2.RankProcess(rank=0 if ranks is None else ranks.rank, pid=os.getpid(), host=socket.gethostname())
+        ],
     )

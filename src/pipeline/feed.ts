@@ -13,7 +13,12 @@ type Untimed<T> = Omit<T, 'time'>
 export interface TrainingFeedOptions {
   readonly config: RunConfig
   readonly feeder: Feeder
+  /** Of all hosts: they share the items. */
   readonly ranks: number
+  /** Of this host: they are served here. */
+  readonly ranksHere: number
+  /** Nothing is served before. */
+  readonly ready: Promise<void>
   readonly onLedger: (line: LedgerLine) => void
   readonly onSynthesis: (event: Untimed<SynthesisEvent>) => void
 }
@@ -31,7 +36,7 @@ interface OpenStep {
  * ranks have sent their measures.
  */
 export function trainingFeed(options: TrainingFeedOptions): StepFeed {
-  const { config, feeder, ranks } = options
+  const { config, feeder, ranks, ranksHere, ready } = options
   const open = new Map<number, OpenStep>()
   const openStep = (step: number): OpenStep => {
     const known = open.get(step)
@@ -43,6 +48,7 @@ export function trainingFeed(options: TrainingFeedOptions): StepFeed {
 
   return {
     async frames(step, rank) {
+      await ready
       const crops = await feeder.step(step, rank, ranks, config.training.accumulation)
       const memory = openStep(step)
       for (const crop of crops) {
@@ -76,7 +82,7 @@ export function trainingFeed(options: TrainingFeedOptions): StepFeed {
           reason: verdict.reason,
         })
       }
-      if (++memory.ranksJudged === ranks) {
+      if (++memory.ranksJudged === ranksHere) {
         open.delete(step)
         options.onSynthesis({ type: 'synthesis', step, ...summarise(memory.judged, memory.noRoom) })
       }

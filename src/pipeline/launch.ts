@@ -13,6 +13,7 @@ import {
   missOldOutput,
 } from '../training/launch.js'
 import { newRunId, writeFailure, writeWhole } from '../training/run-directory.js'
+import { checkHosts } from './hosts.js'
 import type { ScriptRunner, ScriptSpec } from './script-port.js'
 
 type Untimed = LaunchEvent extends infer E ? (E extends LaunchEvent ? Omit<E, 'time'> : never) : never
@@ -218,26 +219,6 @@ async function checked(options: LaunchOptions): Promise<Settings> {
     heartbeat: heartbeat === null ? null : resolve(cwd, heartbeat),
     stopSeconds,
   }
-}
-
-/**
- * Whether this host's place among the hosts of a job is told fully.
- * @throws UsageError that names what is missing or wrong
- */
-export function checkHosts(nodes: number, nodeRank: number, rendezvous: string | null): void {
-  if (!Number.isInteger(nodeRank) || nodeRank < 0 || nodeRank >= nodes)
-    throw new UsageError(`node rank ${nodeRank} is not one of ${nodes} nodes`, {
-      hint: 'give --nodes N and on each host another --node-rank from 0 to N - 1',
-    })
-  if (nodes > 1 && rendezvous === null)
-    throw new UsageError(`${nodes} nodes need a place to meet`, {
-      hint: 'give --rendezvous HOST:PORT on every host: an address of node 0 and a port that is free there',
-    })
-  const port = Number(/^[^\s:]+:(\d+)$/.exec(rendezvous ?? 'host:1')?.[1] ?? 0)
-  if (port < 1 || port > 65535)
-    throw new UsageError(`rendezvous: HOST:PORT was expected, got ${rendezvous}`, {
-      hint: 'for instance 10.0.0.1:29500',
-    })
 }
 
 async function exists(path: string): Promise<boolean> {

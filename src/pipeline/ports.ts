@@ -32,9 +32,10 @@ export interface ModelRuntime {
   inspect(path: string, options: InspectOptions): Promise<CheckpointFacts>
   /**
    * Lets other processes watch and control a run, until it is disposed.
+   * @param file in the run's directory, that says how; one for each host
    * @throws UsageError when another process trains in the run's directory
    */
-  share(run: Run): Promise<AsyncDisposable>
+  share(run: Run, file: string): Promise<AsyncDisposable>
 }
 
 export type InspectOptions = Pick<CallOptions, 'signal'>
@@ -45,6 +46,17 @@ export interface CallOptions {
   readonly logDirectory: string
   /** A training without a sign for so long is ended; default never. */
   readonly hangSeconds?: number | null | undefined
+  /** Of several hosts that train together; default this host alone. */
+  readonly place?: HostPlace | undefined
+}
+
+/** Which of several hosts this is, and where they meet. */
+export interface HostPlace {
+  readonly nodes: number
+  /** From 0. */
+  readonly nodeRank: number
+  /** HOST:PORT, on node 0. */
+  readonly rendezvous: string
 }
 
 /** Items of a step for one rank, and the verdict on what the rank made of them. */

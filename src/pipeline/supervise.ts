@@ -1,4 +1,3 @@
-import type { Checkpoint } from '../training/checkpoints.js'
 import {
   cardOf,
   type FailureCard,
@@ -8,10 +7,16 @@ import {
 } from '../training/failure.js'
 import type { Untimed } from '../training/journal.js'
 
+/** Where a life begins: a checkpoint, or on another host than node 0 the step that is known of it. */
+export interface StartPoint {
+  readonly step: number
+  readonly directory: string | null
+}
+
 /** A job that may die and be begun again. */
 export interface Mortal<T> {
   /** One life: from a checkpoint, or (null) as it was begun. */
-  live(from: Checkpoint | null | undefined): Promise<T>
+  live(from: StartPoint | null | undefined): Promise<T>
   /** The step that is to run, and the newest one that was saved. */
   place(): { readonly step: number; readonly savedStep: number }
   /** A life ended badly; told before it is decided whether another follows. */
@@ -19,7 +24,7 @@ export interface Mortal<T> {
   /** Waits; throws when the run is stopped meanwhile. */
   rest(seconds: number): Promise<void>
   /** Puts all that is recorded back to the newest whole checkpoint; null: to the beginning. */
-  rewind(): Promise<Checkpoint | null>
+  rewind(): Promise<StartPoint | null>
   tell(event: Untimed): void
 }
 
@@ -29,7 +34,7 @@ export interface Mortal<T> {
  * @throws what ended the last life
  */
 export async function surviveDeaths<T>(job: Mortal<T>, policy: RestartPolicy): Promise<T> {
-  let from: Checkpoint | null | undefined
+  let from: StartPoint | null | undefined
   let restarts = 0
   let before: PastDeath | null = null
   for (;;) {

@@ -1,14 +1,11 @@
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { printConfig } from '../config/load.js'
 import type { RunConfig } from '../config/schema.js'
 import { EXIT, FreetumorError, RuntimeCrashError, StoppedError, UsageError } from '../errors.js'
-import { openJsonLog } from '../jsonl.js'
 import { type Feeder, openFeeder } from '../sampling/feeder.js'
 import {
   bestCheckpoint,
-  type Checkpoint,
   latestCheckpoint,
   markBest,
   openNewestGood,
@@ -17,17 +14,20 @@ import {
 import type { Outcome, RunEvent } from '../training/events.js'
 import { RunJournal } from '../training/journal.js'
 import type { Run, RunResult, RunStatus, TrainOptions } from '../training/run.js'
-import { makeRunDirectory, newRunId, writeExit, writeFailure, writeWhole } from '../training/run-directory.js'
+import { newRunId, writeExit, writeFailure, writeWhole } from '../training/run-directory.js'
 import { bestOf, reasonToEnd } from '../training/selection.js'
 import { CommandLine } from './command-line.js'
 import { deferred } from './deferred.js'
 import { trainingFeed } from './feed.js'
+import { keepsRun, nodeFile, placeOf } from './hosts.js'
 import { gatherInputs } from './inputs.js'
-import type { LiveCommand, ModelRuntime, RuntimeEvent, TrainingSpec } from './ports.js'
+import { openLedger } from './ledger-file.js'
+import { openRun } from './open-run.js'
+import type { HostPlace, LiveCommand, ModelRuntime, RuntimeEvent, TrainingSpec } from './ports.js'
 import { writeRunReport } from './report.js'
-import { openResumePoint, type ResumePoint, refuseNothingToResume } from './resume.js'
+import type { ResumePoint } from './resume.js'
 import { itemsPerEpoch, samplingPlan, trainingSpec } from './specs.js'
-import { type Mortal, surviveDeaths } from './supervise.js'
+import { type Mortal, type StartPoint, surviveDeaths } from './supervise.js'
 import { type CountedCase, judgeValidation } from './validation.js'
 
 /** Starts a training at once. */
@@ -41,9 +41,10 @@ class TrainingRun implements Run {
   readonly id = newRunId()
   readonly directory: string
   readonly result: Promise<RunResult>
-  readonly #journal = new RunJournal()
+  readonly #journal = new RunJournal(() => this.#file('events.jsonl'))
   readonly #stopRequested = new AbortController()
   readonly #commands = new CommandLine(() => this.#ended())
+  #place: HostPlace | null = null
   #phase: RunStatus['phase'] = 'starting'
   #step = 0
   #steps: number | null = null
@@ -151,25 +152,11 @@ class TrainingRun implements Run {
     }
   }
 
-  /** A run that is refused here is left as it was. */
   async #open(): Promise<{ readonly resumed: ResumePoint | null; readonly shared: AsyncDisposable }> {
-    const { directory, config } = this
-    const { resume, acceptChanges = false } = this.options
-    if (resume === undefined) await makeRunDirectory(directory)
-    else await refuseNothingToResume(directory)
-    // first of all: another process may be at work in it
-    const shared = await this.runtime.share(this)
-    try {
-      const resumed = resume === undefined ? null : await openResumePoint(directory, config, acceptChanges)
-      // of a run that goes on, what it says is over
-      if (resume !== undefined) await rm(join(directory, 'exit.json'), { force: true })
-      if (resumed === null) await writeWhole(join(directory, 'config.resolved.yaml'), printConfig(config))
-      this.#step = resumed?.step ?? 0
-      return { resumed, shared }
-    } catch (error) {
-      await shared[Symbol.asyncDispose]()
-      throw error
-    }
+    this.#place = placeOf(this.config, this.options)
+    const opened = await openRun(this, this.config, this.runtime, this.options, this.#place)
+    this.#step = opened.resumed?.step ?? 0
+    return opened
   }
 
   async #train(directory: string, resumed: ResumePoint | null): Promise<Finished> {
@@ -204,11 +191,11 @@ class TrainingRun implements Run {
       weights,
     })
     this.#steps = spec.steps
-    await writeWhole(join(directory, 'plan.json'), `${JSON.stringify(spec, null, 2)}\n`)
+    await writeWhole(join(directory, this.#file('plan.json')), `${JSON.stringify(spec, null, 2)}\n`)
     const feeder = await openFeeder(samplingPlan(config, sampled), { workers: config.sampling.workers })
     try {
       this.#passOnStops()
-      const live = (from: Checkpoint | null | undefined) =>
+      const live = (from: StartPoint | null | undefined) =>
         this.#live(
           from === undefined ? spec : { ...spec, resumeFrom: from?.directory ?? null },
           from === undefined ? firstStep : (from?.step ?? 0),
@@ -225,7 +212,7 @@ class TrainingRun implements Run {
     return {
       live,
       place: () => ({ step: this.#step, savedStep: this.#savedStep }),
-      died: (card) => writeFailure(this.directory, card),
+      died: (card) => writeFailure(this.directory, card, this.#file('failure.json')),
       rest: (seconds) => this.#rest(seconds),
       rewind: () => this.#rewind(),
       tell: (event) => this.#journal.emit(event),
@@ -239,8 +226,13 @@ class TrainingRun implements Run {
       throw new StoppedError(this.#commands.stopWanted ?? 'stopped')
   }
 
-  async #rewind(): Promise<Checkpoint | null> {
+  async #rewind(): Promise<StartPoint | null> {
     const { directory } = this
+    // node 0 says where it goes on; until then the newest checkpoint that was told of is all that is known
+    if (!keepsRun(this.#place)) {
+      this.#commands.renew(Math.max(0, this.#savedStep))
+      return { step: Math.max(0, this.#savedStep), directory: null }
+    }
     const notes: string[] = []
     const checkpoint = await openNewestGood(directory, (text) => notes.push(text))
     const step = checkpoint?.step ?? 0
@@ -260,17 +252,20 @@ class TrainingRun implements Run {
     const over =
       validations.at(-1)?.step === firstStep && reasonToEnd(validations, this.config.training.earlyStop)
     if (over) return { type: 'finished', outcome: 'completed', reason: over, step: firstStep }
-    await using ledger = await openJsonLog(join(spec.runDirectory, 'ledger.jsonl'), {
-      keep: (line: { readonly step?: number }) => (line.step ?? 0) < firstStep,
-    })
+    const { nodes, processesPerNode } = this.config.runtime
+    const begun = deferred<number>()
+    if (keepsRun(this.#place)) begun.resolve(firstStep)
+    await using ledger = await openLedger(join(spec.runDirectory, this.#file('ledger.jsonl')), begun.promise)
     const feed = trainingFeed({
       config: this.config,
       feeder,
-      ranks: this.config.runtime.processesPerNode,
+      ranks: nodes * processesPerNode,
+      ranksHere: processesPerNode,
+      ready: ledger.ready,
       onLedger: (line) => ledger.write(line),
       onSynthesis: (event) => this.#journal.emit(event),
     })
-    return await this.#follow(spec, feed, perEpoch)
+    return await this.#follow(spec, feed, perEpoch, begun.resolve)
   }
 
   /** From the first event of the runtime to its last. */
@@ -278,11 +273,13 @@ class TrainingRun implements Run {
     spec: TrainingSpec,
     feed: ReturnType<typeof trainingFeed>,
     perEpoch: number,
+    begin: (step: number) => void,
   ): Promise<Finished> {
     await using session = this.runtime.train(spec, feed, {
       signal: undefined,
       logDirectory: join(spec.runDirectory, 'logs'),
       hangSeconds: this.config.runtime.hangSeconds,
+      place: this.#place ?? undefined,
     })
     this.#commands.open(session)
     let counts: CountedCase[] = []
@@ -291,6 +288,8 @@ class TrainingRun implements Run {
         case 'ready':
           this.#phase = 'training'
           this.#step = event.step
+          if (!keepsRun(this.#place)) await this.#journal.open(this.directory, event.step)
+          begin(event.step)
           this.#journal.emit({ ...event, type: 'started', job: spec.job, run: this.id, steps: spec.steps })
           break
         case 'stepDone': {
@@ -314,7 +313,7 @@ class TrainingRun implements Run {
           // a run that is killed after it had the verdict finds the validation in its log
           await this.#journal.flush()
           // not awaited: the answer comes after events that this loop must read
-          session.command(verdict).catch(() => {})
+          if (keepsRun(this.#place)) session.command(verdict).catch(() => {})
           counts = []
           break
         }
@@ -323,6 +322,7 @@ class TrainingRun implements Run {
           this.#saved.resolve()
           this.#saved = deferred()
           this.#journal.emit({ ...event, type: 'checkpoint' })
+          if (!keepsRun(this.#place)) break
           await markBest(spec.runDirectory, bestOf(this.#journal.validations)?.step ?? null)
           await pruneCheckpoints(spec.runDirectory, this.config.training.keepCheckpoints)
           break
@@ -337,6 +337,11 @@ class TrainingRun implements Run {
     throw new RuntimeCrashError('the runtime ended without saying how', {
       hint: `see ${this.directory}/logs`,
     })
+  }
+
+  /** The name of one of the run's files on this host. */
+  #file(name: string): string {
+    return nodeFile(name, this.#place)
   }
 
   #stops(): AbortSignal {
@@ -364,8 +369,9 @@ class TrainingRun implements Run {
   ): Promise<RunResult> {
     // A log that cannot be written any more must not keep the run from saying how it ended.
     const told = await this.#journal.close({ type: 'finished', outcome, reason, step: this.#step })
-    await this.#report(directory)
-    await writeExit(directory, { outcome, reason, step: this.#step, exitCode })
+    if (keepsRun(this.#place)) await this.#report(directory)
+    const record = { outcome, reason, step: this.#step, exitCode }
+    await writeExit(directory, record, this.#file('exit.json'))
     this.#end(error ?? told)
     if (error === undefined && told !== undefined) throw told
     return {

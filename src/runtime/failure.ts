@@ -44,13 +44,18 @@ export interface Death {
   readonly oomKillsBefore: number
   /** Of this host; default 0. */
   readonly node?: number
-  /** What ranks said of their ends; default what lies in `failures/` of the logs. */
+  /** What ranks said of their ends, besides what lies in their folder of failures. */
   readonly recorded?: readonly RecordedFailure[]
 }
 
+/** Where ranks of a host say why they ended. */
+export function failureFolder(logDirectory: string, node = 0): string {
+  return join(logDirectory, node === 0 ? 'failures' : `failures.node-${node}`)
+}
+
 /** Forgets what an earlier attempt in the same folder left. */
-export async function clearFailures(logDirectory: string): Promise<void> {
-  await rm(join(logDirectory, 'failures'), { recursive: true, force: true })
+export async function clearFailures(logDirectory: string, node = 0): Promise<void> {
+  await rm(failureFolder(logDirectory, node), { recursive: true, force: true })
 }
 
 /**
@@ -59,7 +64,7 @@ export async function clearFailures(logDirectory: string): Promise<void> {
  */
 export async function explainDeath(death: Death): Promise<FreetumorError> {
   const { logDirectory, end, oomKillsBefore, node = 0 } = death
-  const found = death.recorded ?? (await recordedFailures(logDirectory))
+  const found = [...(death.recorded ?? []), ...(await recordedFailures(failureFolder(logDirectory, node)))]
   const recorded = [...found].sort((a, b) => a.time - b.time)
   const place = { logDirectory, node, end }
   const own = recorded.find(({ kind, message }) => kind !== 'stopped' && !FOLLOW_UP.test(message))
@@ -90,10 +95,12 @@ export async function explainDeath(death: Death): Promise<FreetumorError> {
   const guilty = own ?? recorded[0]
   if (guilty) {
     const kind = OUT_OF_MEMORY.test(guilty.message) ? 'outOfMemory' : own ? 'exception' : 'lostConnection'
+    // what another host's launcher or ours says is of no rank
+    const who = guilty.rank < 0 ? '' : `rank ${guilty.rank}: `
     return crash(
-      `rank ${guilty.rank}: ${guilty.message.split('\n')[0]}`,
+      `${who}${guilty.message.split('\n')[0]}`,
       kind === 'outOfMemory' ? MEMORY_HINT : guilty.hint || `the traceback is in ${logDirectory}`,
-      { kind, rank: guilty.rank, signal: null, traceback: guilty.traceback },
+      { kind, rank: guilty.rank < 0 ? null : guilty.rank, signal: null, traceback: guilty.traceback },
       place,
     )
   }
@@ -168,8 +175,7 @@ function lastLines(text: string, count: number): string[] {
   return text.trim() === '' ? [] : text.trimEnd().split('\n').slice(-count)
 }
 
-async function recordedFailures(logDirectory: string): Promise<RecordedFailure[]> {
-  const folder = join(logDirectory, 'failures')
+async function recordedFailures(folder: string): Promise<RecordedFailure[]> {
   const names = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith('.json'))
   return Promise.all(
     names.map(async (name) => JSON.parse(await readFile(join(folder, name), 'utf8')) as RecordedFailure),

@@ -2,6 +2,11 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { createWriteStream, mkdirSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { HostPlace } from '../pipeline/ports.js'
+import { runtimeFolder } from './python.js'
+
+/** Programs that are run by their path, by any Python. */
+export const LAUNCHER = join(runtimeFolder, 'freetumor_runtime', 'launcher')
 
 /** A started Python job: torchrun with its ranks, or one plain process. */
 export interface RuntimeProcess {
@@ -31,6 +36,8 @@ export interface Launch {
   readonly runId: string
   /** Default: that of this process. */
   readonly cwd?: string
+  /** Which host this is; default 0. */
+  readonly node?: number
 }
 
 /** The argument list of a job: ranks under torchrun, or a plain process when `ranks` is null. */
@@ -39,30 +46,58 @@ export function runtimeArgv(
   ranks: number | null,
   logDirectory: string,
   jobFile: string,
+  meeting?: Meeting,
 ): string[] {
   const job = ['-m', 'freetumor_runtime', '--job', jobFile]
-  return ranks === null ? [python, ...job] : torchrunArgv(python, ranks, logDirectory, job)
+  return ranks === null ? [python, ...job] : torchrunArgv(python, ranks, logDirectory, job, meeting)
 }
 
-/** torchrun on one host: a free port of its own choice, no restarts (the supervisor makes them). */
+/** How the hosts of a job come together. */
+export interface Meeting extends HostPlace {
+  /** How long one waits for the others. */
+  readonly waitSeconds: number
+}
+
+/**
+ * torchrun with ranks on this host, without restarts (the supervisor makes them). Alone it chooses a free port; several hosts
+ * meet through launcher/join.py, which then is torchrun.
+ */
 export function torchrunArgv(
   python: string,
   ranks: number,
   logDirectory: string,
   program: readonly string[],
+  meeting?: Meeting,
 ): string[] {
-  return [
-    python,
-    '-m',
-    'torch.distributed.run',
-    '--standalone',
+  const settings = [
     `--nproc-per-node=${ranks}`,
     '--max-restarts=0',
     '--monitor-interval=0.1',
     `--log-dir=${join(logDirectory, 'torchrun')}`,
     '--redirects=3',
+  ]
+  if (meeting === undefined)
+    return [python, '-m', 'torch.distributed.run', '--standalone', ...settings, ...program]
+  const { nodes, nodeRank, rendezvous, waitSeconds } = meeting
+  return [
+    python,
+    join(LAUNCHER, 'join.py'),
+    ...[nodes, nodeRank, rendezvous, waitSeconds].map(String),
+    '--',
+    `--nnodes=${nodes}`,
+    `--node-rank=${nodeRank}`,
+    '--rdzv-backend=static',
+    `--rdzv-endpoint=${rendezvous}`,
+    '--rdzv-id=freetumor',
+    `--rdzv-conf=timeout=${Math.ceil(waitSeconds)}`,
+    ...settings,
     ...program,
   ]
+}
+
+/** The name of the launcher's own log on a host. */
+export function agentLog(node: number): string {
+  return node === 0 ? 'agent.log' : `agent.node-${node}.log`
 }
 
 /**
@@ -77,7 +112,7 @@ export function startProcess(launch: Launch): RuntimeProcess {
     env: { ...launch.environment, FREETUMOR_RUN_ID: launch.runId },
     ...(launch.cwd === undefined ? {} : { cwd: launch.cwd }),
   })
-  const ended = watch(child, launch.logDirectory)
+  const ended = watch(child, join(launch.logDirectory, agentLog(launch.node ?? 0)))
   return {
     pid: child.pid ?? -1,
     ended,
@@ -137,8 +172,8 @@ export async function familyOf(runId: string, having?: RegExp): Promise<number[]
   return found.filter((pid) => pid !== null)
 }
 
-async function watch(child: ChildProcess, logDirectory: string): Promise<ProcessEnd> {
-  const log = createWriteStream(join(logDirectory, 'agent.log'), { flags: 'a' })
+async function watch(child: ChildProcess, path: string): Promise<ProcessEnd> {
+  const log = createWriteStream(path, { flags: 'a' })
   let tail = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream?.on('data', (chunk: Buffer) => {

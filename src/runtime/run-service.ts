@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { UsageError } from '../errors.js'
@@ -10,8 +10,9 @@ import { openRunServer } from '../transport/run-server.js'
 import { newSocketDirectory } from '../transport/socket-path.js'
 import { reviveError } from './events.js'
 
-/** Of a run directory: where its process is controlled. Exists while the run does. */
+/** Of a run directory: where its process is controlled. Exists while the run does. Other hosts than node 0 have their own. */
 const CONTROL_FILE = 'control.json'
+const NODE_CONTROL_FILE = /^control\.node-\d+\.json$/
 
 const controlFile = z.object({ address: z.string(), token: z.string(), pid: z.number() })
 const command = z.union([
@@ -33,8 +34,8 @@ export interface RemoteRun
  * Lets other processes of the same user control a run, until it is disposed.
  * @throws UsageError when a living process trains in this directory already
  */
-export async function shareRun(run: Run): Promise<AsyncDisposable> {
-  const other = await connectRun(run.directory)
+export async function shareRun(run: Run, name = CONTROL_FILE): Promise<AsyncDisposable> {
+  const other = await connectTo(join(run.directory, name))
   if (other) {
     other.close()
     throw new UsageError(`${run.directory} is being trained by process ${other.pid}`, {
@@ -49,7 +50,7 @@ export async function shareRun(run: Run): Promise<AsyncDisposable> {
     events: () => run,
   }
   const server = await openRunServer({ directory, token, host })
-  const file = join(run.directory, CONTROL_FILE)
+  const file = join(run.directory, name)
   await rm(file, { force: true })
   await writeFile(file, JSON.stringify({ address: server.address, token, pid: process.pid }), { mode: 0o600 })
   return {
@@ -61,9 +62,19 @@ export async function shareRun(run: Run): Promise<AsyncDisposable> {
   }
 }
 
-/** The run of a directory that a living process trains; null when there is none. */
+/** The run of a directory that a living process of this host trains; null when there is none. */
 export async function connectRun(directory: string): Promise<RemoteRun | null> {
-  const control = await readControl(resolve(directory))
+  const folder = resolve(directory)
+  const names = await readdir(folder).catch(() => [] as string[])
+  for (const name of [CONTROL_FILE, ...names.filter((one) => NODE_CONTROL_FILE.test(one))]) {
+    const remote = await connectTo(join(folder, name))
+    if (remote !== null) return remote
+  }
+  return null
+}
+
+async function connectTo(file: string): Promise<RemoteRun | null> {
+  const control = await readControl(file)
   if (control === null) return null
   const client = openRunClient(control.address, control.token)
   try {
@@ -76,8 +87,8 @@ export async function connectRun(directory: string): Promise<RemoteRun | null> {
   }
 }
 
-async function readControl(directory: string): Promise<z.infer<typeof controlFile> | null> {
-  const text = await readFile(join(directory, CONTROL_FILE), 'utf8').catch(() => null)
+async function readControl(file: string): Promise<z.infer<typeof controlFile> | null> {
+  const text = await readFile(file, 'utf8').catch(() => null)
   if (text === null) return null
   const parsed = controlFile.safeParse(JSON.parse(text))
   return parsed.success ? parsed.data : null

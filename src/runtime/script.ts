@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type { FreetumorError } from '../errors.js'
 import type { ScriptAttempt, ScriptRunner, ScriptSpec } from '../pipeline/script-port.js'
-import { explainDeath, explainHang, oomKills } from './failure.js'
-import { type ProcessEnd, type RuntimeProcess, startProcess, torchrunArgv } from './process.js'
-import { resolvePython, runtimeFolder, scriptEnvironment } from './python.js'
+import { clearFailures, explainDeath, explainHang, failureFolder, oomKills } from './failure.js'
+import { meetingOf, networkTowards } from './meeting.js'
+import { LAUNCHER, type ProcessEnd, type RuntimeProcess, startProcess, torchrunArgv } from './process.js'
+import { resolvePython, scriptEnvironment } from './python.js'
 import { openRankLogs, type RankLogs } from './rank-logs.js'
 
-const LAUNCHER = join(runtimeFolder, 'freetumor_runtime', 'launcher')
 const LOOK_EVERY_MS = 200
 /** Before its first sign of life a script is given at least so long: imports take their time. */
 const START_SECONDS = 120
@@ -24,14 +24,16 @@ async function startScript(spec: ScriptSpec): Promise<ScriptAttempt> {
   const python = resolvePython({ explicit: spec.python ?? undefined })
   const ranks = Array.from({ length: processesPerNode }, (_, at) => nodeRank * processesPerNode + at)
   const logs = await openRankLogs(logDirectory, nodeRank, ranks, spec.onOutput)
+  await clearFailures(logDirectory, nodeRank)
   const oomKillsBefore = await oomKills()
   const letGo = postWarden(python, runId)
   const process = startProcess({
     argv: scriptArgv(python, spec),
-    environment: environmentOf(spec),
+    environment: { ...(await networkTowards(spec.rendezvous)), ...environmentOf(spec) },
     logDirectory,
     runId,
     cwd: spec.cwd,
+    node: nodeRank,
   })
   const attempt = new Attempt(spec, process, logs)
   const explain = (end: ProcessEnd): Promise<FreetumorError> =>
@@ -46,11 +48,16 @@ async function startScript(spec: ScriptSpec): Promise<ScriptAttempt> {
 /** The command line of torchrun for a script: every rank starts as launcher/rank.py and becomes the script. */
 function scriptArgv(python: string, spec: ScriptSpec): string[] {
   const program = spec.module ? ['-m', spec.script] : [spec.script]
-  return torchrunArgv(python, spec.processesPerNode, spec.logDirectory, [
-    join(LAUNCHER, 'rank.py'),
-    ...program,
-    ...spec.args,
-  ])
+  const { nodes, nodeRank, rendezvous, hangSeconds } = spec
+  const place = rendezvous === null ? undefined : { nodes, nodeRank, rendezvous }
+  const started = [join(LAUNCHER, 'rank.py'), ...program, ...spec.args]
+  return torchrunArgv(
+    python,
+    spec.processesPerNode,
+    spec.logDirectory,
+    started,
+    meetingOf(place, hangSeconds),
+  )
 }
 
 function environmentOf(spec: ScriptSpec): Record<string, string> {
@@ -61,6 +68,7 @@ function environmentOf(spec: ScriptSpec): Record<string, string> {
     ...spec.environment,
     TORCH_ELASTIC_SHUTDOWN_TIMEOUT: String(Math.max(0, Math.round(spec.stopSeconds))),
     FREETUMOR_LOG_DIRECTORY: spec.logDirectory,
+    FREETUMOR_FAILURES: failureFolder(spec.logDirectory, spec.nodeRank),
     FREETUMOR_ATTEMPT: String(spec.attempt),
     ...(spec.heartbeat === null ? {} : { FREETUMOR_HEARTBEAT: spec.heartbeat }),
   }

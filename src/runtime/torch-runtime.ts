@@ -9,6 +9,7 @@ import type { EvaluateSpec, MeasuredCase, PicturedCase, PictureSpec } from '../p
 import type {
   CallOptions,
   CaseOutcome,
+  HostPlace,
   ModelRuntime,
   PredictedCase,
   PredictSpec,
@@ -29,8 +30,9 @@ import { CallSession } from './call-session.js'
 import { answerCaseRank, type CaseFeed } from './case-service.js'
 import { inspectCheckpoint } from './checkpoint.js'
 import { toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
-import { clearFailures, explainDeath, explainHang, oomKills } from './failure.js'
+import { clearFailures, explainDeath, explainHang, failureFolder, oomKills } from './failure.js'
 import { answerRank } from './feed-service.js'
+import { meetingOf, networkTowards } from './meeting.js'
 import { type ProcessEnd, type RuntimeProcess, runtimeArgv, startProcess } from './process.js'
 import { cleanEnvironment, resolvePython } from './python.js'
 import { shareRun } from './run-service.js'
@@ -105,27 +107,37 @@ async function startJob(
         },
       })
     : null
-  await clearFailures(call.logDirectory)
+  const node = call.place?.nodeRank ?? 0
+  await clearFailures(call.logDirectory, node)
   const oomKillsBefore = await oomKills()
   const threads = 'threadsPerProcess' in spec ? spec.threadsPerProcess : 1
   const process = startProcess({
-    argv: runtimeArgv(python, ranks, call.logDirectory, jobFile),
+    argv: runtimeArgv(
+      python,
+      ranks,
+      call.logDirectory,
+      jobFile,
+      meetingOf(call.place, call.hangSeconds ?? null),
+    ),
     environment: {
+      ...(await networkTowards(call.place?.rendezvous ?? null)),
       ...cleanEnvironment({ threads }),
       FREETUMOR_CONTROL: control.address,
       FREETUMOR_TOKEN: token,
       FREETUMOR_LOG_DIRECTORY: call.logDirectory,
+      FREETUMOR_FAILURES: failureFolder(call.logDirectory, node),
       ...(tensors ? { FREETUMOR_FEED: tensors.address } : {}),
     },
     logDirectory: call.logDirectory,
     runId,
+    node,
   })
   return {
     process,
     control,
     tensors,
     logDirectory: call.logDirectory,
-    explain: (end) => explainDeath({ logDirectory: call.logDirectory, end, oomKillsBefore }),
+    explain: (end) => explainDeath({ logDirectory: call.logDirectory, node, end, oomKillsBefore }),
     feedFailure: () => feedFailure,
     async close() {
       await process.kill()
@@ -139,17 +151,29 @@ async function startJob(
 class TorchSession implements TrainingSession {
   readonly events: AsyncIterable<RuntimeEvent>
   readonly #job: Promise<Job>
+  readonly #place: HostPlace | undefined
   #paused = false
+  #attached = false
 
   constructor(options: TorchRuntimeOptions, spec: TrainingSpec, feed: StepFeed, call: CallOptions) {
     const answer: AnswerRank = (rank, message) => answerRank(feed, spec.patchVoxels, rank, message)
     this.#job = startJob(options, spec, spec.processesPerNode, call, answer)
     this.#job.catch(() => {})
+    this.#place = call.place
+    void this.#job
+      .then(({ control }) =>
+        control.attached.then(() => {
+          this.#attached = true
+        }),
+      )
+      .catch(() => {})
     this.events = followTraining(this.#job, () => (this.#paused ? null : (call.hangSeconds ?? null)))
   }
 
   async command(command: Parameters<TrainingSession['command']>[0]): Promise<number> {
     const { control, process } = await this.#job
+    // hosts that wait for each other would be waited for
+    if (command.type === 'stop' && this.#place !== undefined && !this.#attached) await process.kill()
     // A command given while Python still starts waits for it; one given to a job that never starts must not hang.
     await Promise.race([control.attached, process.ended])
     const ack = await control.sendCommand(toCommand(command))
@@ -178,7 +202,8 @@ async function* followTraining(
       yield translated
       if (translated.type === 'finished') {
         watchdog.stop()
-        await job.process.ended
+        // torchrun waits long for another host that has died by now
+        await Promise.race([job.process.ended, setTimeout(FAREWELL_MS, undefined, { ref: false })])
         return
       }
     }
@@ -199,6 +224,8 @@ interface Watchdog {
 
 /** For the other ranks to end, and the launcher to say who was first. */
 const LAST_WORDS_MS = 10_000
+/** For ranks that are done to leave. */
+const FAREWELL_MS = 30_000
 const LOOK_EVERY_MS = 500
 /** For the ranks to write where they stand. */
 const STACKS_MS = 1500

@@ -14,9 +14,12 @@ export class RunJournal {
   readonly validations: Validation[] = []
   #log: JsonLog<RunEvent> | null = null
 
+  /** @param file its name in the run's directory */
+  constructor(private readonly file: () => string = () => 'events.jsonl') {}
+
   /** Opens the log of a run, or opens it again, cut to what was over before `step`; infinity keeps all. */
   async open(directory: string, step: number): Promise<void> {
-    const path = join(directory, 'events.jsonl')
+    const path = join(directory, this.file())
     await this.#log?.close()
     this.#log = null
     this.#log = await openEventLog(path, step)

@@ -75,13 +75,17 @@ export async function sweepUnfinished(folder: string): Promise<void> {
     await rm(join(folder, name), { recursive: true, force: true })
 }
 
-export async function writeExit(directory: string, record: ExitRecord): Promise<void> {
-  await writeWhole(join(directory, 'exit.json'), `${JSON.stringify(record, null, 2)}\n`)
+export async function writeExit(directory: string, record: ExitRecord, file = 'exit.json'): Promise<void> {
+  await writeWhole(join(directory, file), `${JSON.stringify(record, null, 2)}\n`)
 }
 
 /** What is known of the death of a run's runtime, the last one. */
-export async function writeFailure(directory: string, card: FailureCard): Promise<void> {
-  await writeWhole(join(directory, 'failure.json'), `${JSON.stringify(card, null, 2)}\n`)
+export async function writeFailure(
+  directory: string,
+  card: FailureCard,
+  file = 'failure.json',
+): Promise<void> {
+  await writeWhole(join(directory, file), `${JSON.stringify(card, null, 2)}\n`)
 }
 
 export async function readExit(directory: string): Promise<ExitRecord | null> {

@@ -9,6 +9,10 @@ export interface TrainOptions {
   /** Go on although the configuration or the data are not those of the checkpoint. */
   readonly acceptChanges?: boolean | undefined
   readonly signal?: AbortSignal | undefined
+  /** Which host this is where `runtime.nodes` is more than 1; default 0. */
+  readonly nodeRank?: number | undefined
+  /** HOST:PORT of node 0 where the hosts meet; needed with more than one. */
+  readonly rendezvous?: string | undefined
 }
 
 export interface RunResult {

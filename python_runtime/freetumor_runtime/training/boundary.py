@@ -38,7 +38,10 @@ class Decision:
 
 
 class Boundary:
-    """Asks `poll` (rank 0 only) for commands. SIGTERM on any rank is a request to stop, too."""
+    """Asks `poll` for commands: it has some on the first rank of every host. SIGTERM on any rank asks to stop, too.
+
+    What is asked on one host holds on all of them from the same step on.
+    """
 
     def __init__(self, ranks: Ranks, poll: Callable[[], list[LiveCommand]]) -> None:
         self._ranks = ranks
@@ -52,6 +55,7 @@ class Boundary:
         """Yields acknowledgements and returns the decision (`yield from`). Waits here while paused."""
         learning_rate, save, stop, reason = None, False, False, ""
         while True:
+            pause: bool | None = None
             for command in self._commands():
                 if command.kind == "setLearningRate":
                     learning_rate = command.value
@@ -60,15 +64,15 @@ class Boundary:
                 elif command.kind == "stop":
                     stop, reason = True, command.reason
                 else:
-                    self._paused = command.kind == "pause"
+                    pause = command.kind == "pause"
                 yield Acknowledged(command.id, step, "")
-            agreed = self._agree(learning_rate, save, stop or self._terminated, self._paused)
+            agreed = self._agree(learning_rate, save, stop or self._terminated, pause)
             if agreed.stop or agreed.save or not self._paused:
                 return Decision(
                     agreed.learning_rate,
                     agreed.save,
                     agreed.stop,
-                    (reason or "signal") if agreed.stop else "",
+                    (reason or agreed.reason) if agreed.stop else "",
                     self._paused and not agreed.stop,
                 )
             time.sleep(0.05)
@@ -85,8 +89,6 @@ class Boundary:
         return (reason or "told by rank 0") if ends else None
 
     def _commands(self) -> list[LiveCommand]:
-        if not self._ranks.first:
-            return []
         deferred, self._deferred = self._deferred, []
         return deferred + self._poll()
 
@@ -99,13 +101,17 @@ class Boundary:
                 self._deferred.append(command)
             time.sleep(0.01)
 
-    def _agree(self, learning_rate: float | None, save: bool, stop: bool, paused: bool) -> Decision:
+    def _agree(self, learning_rate: float | None, save: bool, stop: bool, pause: bool | None) -> Decision:
         rate = -math.inf if learning_rate is None else learning_rate
-        # the others only remember what was agreed: held against rank 0, no pause would ever end
-        paused = paused and self._ranks.first
-        agreed = self._ranks.maximum(torch.tensor([rate, save, stop, paused], dtype=torch.float64)).tolist()
-        self._paused = bool(agreed[3])
-        return Decision(None if agreed[0] == -math.inf else agreed[0], bool(agreed[1]), bool(agreed[2]), "")
+        # who wants to stop says on which host
+        stopper = self._ranks.node + 1 if stop else 0
+        # who asks nothing must not outvote who ends a pause
+        rest = 0 if pause is None else 1 + pause
+        wanted = torch.tensor([rate, save, stopper, rest], dtype=torch.float64)
+        agreed = self._ranks.maximum(wanted).tolist()
+        self._paused = agreed[3] == 2 if agreed[3] > 0 else self._paused
+        reason = "signal" if agreed[2] == self._ranks.node + 1 else f"stop on node {int(agreed[2]) - 1}"
+        return Decision(None if agreed[0] == -math.inf else agreed[0], bool(agreed[1]), agreed[2] > 0, reason)
 
     def _on_terminate(self, _signal: int, _frame: object) -> None:
         # Only a flag: a collective inside a handler could meet another one half-way.

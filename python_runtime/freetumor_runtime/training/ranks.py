@@ -12,6 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from freetumor_runtime.errors import EnvironmentError
 
+_PLACE = (("GROUP_RANK", "0"), ("GROUP_WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -20,10 +22,19 @@ class Ranks:
     device: torch.device
     # commands and counts are agreed on the CPU, whatever the tensors use
     control_group: dist.ProcessGroup | None
+    # which host, of how many, and which of its ranks
+    node: int = 0
+    nodes: int = 1
+    local_rank: int = 0
 
     @property
     def first(self) -> bool:
         return self.rank == 0
+
+    @property
+    def leads_host(self) -> bool:
+        """It speaks with the process that started the ranks of its host."""
+        return self.local_rank == 0
 
     def share(self, network: nn.Module) -> nn.Module:
         """Gradients of the shared network are means over the ranks."""
@@ -44,6 +55,12 @@ class Ranks:
             dist.all_reduce(values, dist.ReduceOp.MAX, group=self.control_group)
         return values
 
+    def send_all(self, values: Tensor) -> Tensor:
+        """Puts rank 0's values into the CPU tensor of every rank."""
+        if self.size > 1:
+            dist.broadcast(values, 0, group=self.control_group)
+        return values
+
     def barrier(self) -> None:
         if self.size > 1:
             dist.barrier(group=self.control_group)
@@ -60,7 +77,8 @@ def join_ranks(device: str, threads: int, seed: int) -> Ranks:
     if size > 1:
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
         control_group = dist.new_group(backend="gloo") if chosen.type == "cuda" else dist.group.WORLD
-    return Ranks(rank, size, chosen, control_group)
+    node, nodes, local_rank = (int(os.environ.get(name, default)) for name, default in _PLACE)
+    return Ranks(rank, size, chosen, control_group, node, nodes, local_rank)
 
 
 def leave_ranks() -> None:

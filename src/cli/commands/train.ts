@@ -6,6 +6,7 @@ import { openConsoleReport } from '../../report/console.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { newRunId, refuseExistingRun } from '../../training/run-directory.js'
 import { startDetached } from '../detach.js'
+import { wholeNumber } from '../numbers.js'
 import { type CliIo, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
@@ -15,6 +16,9 @@ interface Options {
   readonly resume?: string
   readonly acceptChanges?: boolean
   readonly set?: string[]
+  readonly nodes?: number
+  readonly nodeRank?: number
+  readonly rendezvous?: string
   readonly detach?: boolean
   readonly output: 'text' | 'json' | 'ndjson'
 }
@@ -25,6 +29,7 @@ export const addTrainCommand: AddCommand = (program, io) => {
     program.command('train'),
     'freetumor train --config configs/debug-baseline.yaml --out runs/first',
     'freetumor train --resume runs/first',
+    'freetumor train --config big.yaml --out runs/big --nodes 2 --node-rank 0 --rendezvous 10.0.0.1:29500',
   )
     .description('trains a baseline, a tumor generator or a segmentor')
     .option('--config <file>', 'run configuration')
@@ -32,6 +37,9 @@ export const addTrainCommand: AddCommand = (program, io) => {
     .option('--resume <run>', 'run directory to go on from its newest checkpoint')
     .option('--accept-changes', 'go on although the configuration or the data have changed')
     .option('--set <key=value...>', 'lay values over the file')
+    .option('--nodes <n>', 'hosts that train together; each runs this command', wholeNumber(1))
+    .option('--node-rank <r>', 'which of them this is, from 0', wholeNumber(0))
+    .option('--rendezvous <host:port>', 'where they meet: an address of node 0')
     .option(
       '--detach',
       'start it without this terminal, and return when it can be controlled (`freetumor runs`)',
@@ -43,12 +51,15 @@ export const addTrainCommand: AddCommand = (program, io) => {
           hint: '`freetumor init` writes a configuration',
         })
       const file = options.config ?? join(options.resume!, 'config.resolved.yaml')
-      const config = await loadConfig(file, { set: options.set ?? [] })
+      const nodes = options.nodes === undefined ? [] : [`runtime.nodes=${options.nodes}`]
+      const config = await loadConfig(file, { set: [...(options.set ?? []), ...nodes] })
       if (options.detach) return detach(io, options, config.name)
       await using run = startTraining(config, torchRuntime({ python: config.runtime.python }), {
         out: options.out === undefined ? undefined : resolve(io.cwd, options.out),
         resume: options.resume === undefined ? undefined : resolve(io.cwd, options.resume),
         acceptChanges: options.acceptChanges,
+        nodeRank: options.nodeRank,
+        rendezvous: options.rendezvous,
         signal: io.signal,
       })
       const console = openConsoleReport({ note: io.note, color: io.color, stream: process.stderr })
@@ -72,6 +83,8 @@ export const addTrainCommand: AddCommand = (program, io) => {
     })
 }
 
+const FLAGS = { nodes: '--nodes', nodeRank: '--node-rank', rendezvous: '--rendezvous' } as const
+
 /** The same training in a process that nobody waits for. */
 async function detach(io: CliIo, options: Options, name: string): Promise<void> {
   const { config, resume, set = [] } = options
@@ -83,6 +96,9 @@ async function detach(io: CliIo, options: Options, name: string): Promise<void> 
     resume === undefined ? '--out' : '--resume',
     directory,
     ...set.flatMap((one) => ['--set', one]),
+    ...(['nodes', 'nodeRank', 'rendezvous'] as const).flatMap((key) =>
+      options[key] === undefined ? [] : [FLAGS[key], String(options[key])],
+    ),
   ]
   const pid = await startDetached(argv, directory, io.cwd)
   printResult(

@@ -1,0 +1,135 @@
+"""torchrun on one of several hosts: run by its path, by any Python that has torch.
+
+    join.py NODES NODE_RANK HOST:PORT WAIT_SECONDS -- TORCHRUN_ARGS...
+
+Node 0 opens the store at HOST:PORT, the others take their seats in it, and then it is torchrun's (static rendezvous,
+so that ranks lie where the node ranks say). A seat is taken once in the life of a store: a host that begins again and
+finds its seat taken has met the store of an earlier life. It says so, that life ends, and the next one has a seat. A
+rank's own word of why it failed (`_OVER`) reaches every host in the same way, and ends the job there for the same reason.
+"""
+
+import json
+import os
+import socket
+import sys
+import threading
+import time
+import uuid
+from datetime import timedelta
+from pathlib import Path
+
+from torch.distributed import DistError, TCPStore
+from torch.distributed.run import main as torchrun
+
+_OVER = "freetumor/over"
+_AGAIN = "freetumor/again"
+_CONNECT_SECONDS = 10
+_LOOK_EVERY_SECONDS = 1
+# What the end of node 0's store means is known by then: the job is done, or its ranks have said why they failed.
+_LAST_WORDS_SECONDS = 10
+
+
+class NotMet(Exception):
+    """The hosts did not come together; `kind` as of freetumor_runtime.errors."""
+
+    kind = "runtime"
+
+
+class NoPlace(NotMet):
+    kind = "environment"
+
+
+def main(nodes: int, node: int, endpoint: str, wait_seconds: float, torchrun_args: list[str]) -> None:
+    host, port = endpoint.rsplit(":", 1)
+    try:
+        store = _open_store(host, int(port), nodes) if node == 0 else _take_seat(host, int(port), node, wait_seconds)
+        threading.Thread(target=_watch, args=(store.clone(), node), daemon=True).start()
+        if node == 0:
+            _await_seats(store, nodes, endpoint, wait_seconds)
+    except NotMet as error:
+        _record(str(error), kind=error.kind)
+        sys.exit(str(error))
+    torchrun(torchrun_args)
+
+
+def _open_store(host: str, port: int, nodes: int) -> TCPStore:
+    """torchrun opens a store at the same place later, in this process, and gets this one."""
+    try:
+        return TCPStore(host, port, nodes, True, wait_for_workers=False, multi_tenant=True)
+    except DistError as error:
+        raise NoPlace(f"node 0 cannot listen at {host}:{port}: {str(error).splitlines()[0]}") from error
+
+
+def _await_seats(store: TCPStore, nodes: int, endpoint: str, wait_seconds: float) -> None:
+    for node in range(1, nodes):
+        try:
+            store.wait([_seat(node)], timedelta(seconds=wait_seconds))
+        except DistError as error:
+            raise NotMet(f"timed out: node {node} did not come to {endpoint} in {wait_seconds:.0f} s") from error
+
+
+def _take_seat(host: str, port: int, node: int, wait_seconds: float) -> TCPStore:
+    life, told = uuid.uuid4().hex, False
+    deadline = time.monotonic() + wait_seconds
+    while time.monotonic() < deadline:
+        try:
+            # a look first: torch's own client writes a page for every time that nobody is there
+            socket.create_connection((host, port), _CONNECT_SECONDS).close()
+            store = TCPStore(host, port, is_master=False, wait_for_workers=False)
+            if store.compare_set(_seat(node), "", life).decode() == life:
+                return store
+            if not told:
+                print(f"node {node} has a seat at {host}:{port} from an earlier life: waits for the next", flush=True)
+            told = True
+            store.set(_AGAIN, f"node {node}")
+        except (OSError, DistError):
+            pass  # nobody is there yet, or not any more
+        time.sleep(_LOOK_EVERY_SECONDS)
+    raise NotMet(f"timed out: node 0 was not at {host}:{port} for {wait_seconds:.0f} s")
+
+
+def _watch(store: TCPStore, node: int) -> None:
+    """Ends this host's part when the job is over elsewhere; its ranks end with this process."""
+    try:
+        while True:
+            time.sleep(_LOOK_EVERY_SECONDS)
+            if store.check([_OVER]):
+                failure = json.loads(store.get(_OVER))
+                if failure["node"] != node:
+                    _record(**failure)
+                    _end(f"node {failure['node']}: {failure['message']}")
+            if node == 0 and store.check([_AGAIN]):
+                message = f"connection closed: {store.get(_AGAIN).decode()} has begun again"
+                _record(message)
+                _end(message)
+    except DistError:
+        time.sleep(_LAST_WORDS_SECONDS)
+        _record("connection closed: node 0 is gone")
+        _end("connection closed: node 0 is gone")
+
+
+def _end(reason: str) -> None:
+    print(reason, file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def _record(
+    message: str, kind: str = "runtime", hint: str = "", traceback: str = "", rank: int = -1, **_: object
+) -> None:
+    """Beside what ranks leave of their own ends (wiring.record_failure); rank -1: of none."""
+    folder = Path(os.environ["FREETUMOR_FAILURES"])
+    folder.mkdir(parents=True, exist_ok=True)
+    known = {"rank": rank, "kind": kind, "message": message, "hint": hint, "traceback": traceback}
+    aside = folder / f"hosts.{os.getpid()}.tmp"
+    aside.write_text(json.dumps({**known, "time": time.time()}), encoding="utf-8")
+    aside.rename(folder / "hosts.json")
+
+
+def _seat(node: int) -> str:
+    return f"freetumor/seat/{node}"
+
+
+if __name__ == "__main__":
+    nodes, node, endpoint, wait_seconds, separator, *rest = sys.argv[1:]
+    assert separator == "--"
+    main(int(nodes), int(node), endpoint, float(wait_seconds), rest)
