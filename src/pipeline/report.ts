@@ -17,6 +17,8 @@ import { writeEvaluationPage } from './evaluation-page.js'
 /** Of each verdict on the page of a ledger. */
 const MAX_EXAMPLES = 8
 
+const NODE_LEDGER = /^ledger\.node-\d+\.jsonl$/
+
 const VERDICTS: Readonly<Record<LedgerLine['verdict'], string | null>> = {
   accepted: 'kept',
   rejected: 'rejected',
@@ -109,7 +111,7 @@ export async function readRun(directory: string): Promise<RunReport> {
   const events = await orMissing(readAll(readEvents(join(directory, 'events.jsonl'))))
   if (events === null) problems.push('events.jsonl is missing: what happened in this run is not known.')
   const ledger = join(directory, 'ledger.jsonl')
-  const tumors = await orMissing(tallyTumors(readJsonLog<LedgerLine>(ledger)))
+  const tumors = await orMissing(tallyTumors(ledgersOf(directory)))
   const pictures = await readPictures(join(directory, 'pictures'), problems)
   const verdicts = await verdictsOf(pictures, ledger)
   return {
@@ -124,6 +126,14 @@ export async function readRun(directory: string): Promise<RunReport> {
     })),
     problems,
   }
+}
+
+/** The ledger of a run, then those of its other hosts, as far as they lie here. */
+async function* ledgersOf(directory: string): AsyncIterable<LedgerLine> {
+  yield* readJsonLog<LedgerLine>(join(directory, 'ledger.jsonl'))
+  const names = await readdir(directory)
+  for (const name of names.filter((one) => NODE_LEDGER.test(one)).sort())
+    yield* readJsonLog<LedgerLine>(join(directory, name))
 }
 
 /** A summary as a table. */

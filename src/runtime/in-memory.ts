@@ -47,7 +47,7 @@ export interface InMemoryAnswers {
  */
 export function inMemoryRuntime(answers: InMemoryAnswers = {}): ModelRuntime {
   return {
-    train: (spec, feed) => new InMemorySession(spec, feed, answers),
+    train: (spec, feed, call) => new InMemorySession(spec, feed, answers, call.place?.nodeRank ?? 0),
     prepare: (spec, call) => eachCase(spec, answers.prepare, call),
     predict: (spec, call) => eachCase(spec, answers.predict, call),
     evaluate: (spec, call) => eachCase(spec, answers.evaluate, call),
@@ -109,6 +109,7 @@ class InMemorySession implements TrainingSession {
     private readonly spec: TrainingSpec,
     private readonly feed: StepFeed,
     private readonly answers: InMemoryAnswers,
+    private readonly node: number,
   ) {
     this.events = this.#train()
   }
@@ -179,7 +180,8 @@ class InMemorySession implements TrainingSession {
 
   async #step(step: number): Promise<Record<string, number>> {
     const crops: PlannedCrop[] = []
-    for (let rank = 0; rank < this.spec.processesPerNode; rank++) {
+    const { processesPerNode } = this.spec
+    for (let rank = this.node * processesPerNode; rank < (this.node + 1) * processesPerNode; rank++) {
       const ofRank = await this.feed.frames(step, rank)
       crops.push(...ofRank)
       if (this.spec.synthesis) await this.feed.judge(step, rank, ofRank.flatMap(measure))
@@ -197,7 +199,8 @@ class InMemorySession implements TrainingSession {
         yield { type: 'validationCase', caseId: id, counts: this.#counts(next) }
       yield { type: 'validationDone', step: next }
     }
-    const ends = validates ? await this.#verdict(next) : null
+    // node 0 has the word on it
+    const ends = validates && this.node === 0 ? await this.#verdict(next) : null
     const reason = ends !== null || next === steps ? 'end' : validates ? 'validation' : 'interval'
     if (validates || isDue(checkpoint.everySteps)) yield await this.#save(next, reason)
     return ends
@@ -227,6 +230,7 @@ class InMemorySession implements TrainingSession {
   }
 
   async #save(step: number, reason: string): Promise<RuntimeEvent> {
+    if (this.node > 0) return { type: 'checkpointSaved', step, directory: '', reason }
     const name = `step_${String(step).padStart(8, '0')}`
     const folder = join(this.spec.runDirectory, 'checkpoints')
     await mkdir(join(folder, name), { recursive: true })

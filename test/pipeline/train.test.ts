@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { CheckpointError, ConfigError, RuntimeCrashError } from '../../src/errors.js'
+import { readRun } from '../../src/pipeline/report.js'
 import { startTraining } from '../../src/pipeline/train.js'
 import { readEvents } from '../../src/training/event-log.js'
 import type { RunEvent } from '../../src/training/events.js'
@@ -26,6 +27,77 @@ const timeless = ({ time: _, ...event }: RunEvent): unknown => event
 async function reached(run: Run, step: number): Promise<void> {
   for await (const event of run) if (event.type === 'step' && event.step >= step) return
 }
+
+describe('a training on two hosts', () => {
+  const rendezvous = '127.0.0.1:1'
+
+  it('leaves the files of each host beside each other, and the checkpoints and the report to node 0', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('segmentation', folder, {
+      training: { validateEverySteps: 3, checkpointEverySteps: 4 },
+      runtime: { nodes: 2 },
+    })
+    const out = join(folder, 'run')
+    for (const nodeRank of [0, 1])
+      await startTraining(config, memoryRuntime(), { out, nodeRank, rendezvous }).result
+    const names = await readdir(out)
+    expect(names).toEqual(
+      expect.arrayContaining([
+        ...['events.jsonl', 'exit.json', 'ledger.jsonl', 'plan.json', 'report.html'],
+        ...['events.node-1.jsonl', 'exit.node-1.json', 'ledger.node-1.jsonl', 'plan.node-1.json'],
+      ]),
+    )
+    expect(names).not.toContain('report.node-1.html')
+    const items = async (name: string): Promise<number[]> => {
+      const lines = (await readFile(join(out, name), 'utf8')).trim().split('\n')
+      return lines.map((line) => (JSON.parse(line) as { item: number }).item)
+    }
+    const [first, second] = [await items('ledger.jsonl'), await items('ledger.node-1.jsonl')]
+    const perStep = config.sampling.itemsPerStep
+    expect(first.every((item) => item % perStep < perStep / 2)).toBe(true)
+    expect(second.every((item) => item % perStep >= perStep / 2)).toBe(true)
+    // the report has the tumors of both
+    const { tumors } = await readRun(out)
+    const tried = tumors!.rows.reduce((sum, row) => sum + row.tried, tumors!.noRoom)
+    expect(tried).toBe(first.length + second.length)
+  })
+
+  it('is not begun twice by the same host, nor without a place to meet', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, { runtime: { nodes: 2 } })
+    const out = join(folder, 'run')
+    await startTraining(config, memoryRuntime(), { out, nodeRank: 1, rendezvous }).result
+    await expect(
+      startTraining(config, memoryRuntime(), { out, nodeRank: 1, rendezvous }).result,
+    ).rejects.toThrow('already holds a run of node 1')
+    const resumed = await startTraining(config, memoryRuntime(), { resume: out, nodeRank: 1, rendezvous })
+      .result
+    expect(resumed).toMatchObject({ outcome: 'completed' })
+    await expect(
+      startTraining(config, memoryRuntime(), { out: join(folder, 'other') }).result,
+    ).rejects.toThrow('2 nodes need a place to meet')
+    const alone = await memoryConfig('baseline', folder)
+    await expect(
+      startTraining(alone, memoryRuntime(), { out: join(folder, 'other'), nodeRank: 1, rendezvous }).result,
+    ).rejects.toThrow('node rank 1 is not one of 1 nodes')
+  })
+
+  it('takes no weights that each host would train for itself', async () => {
+    const config = await memoryConfig('segmentation', temporaryFolder(), { runtime: { nodes: 2 } })
+    const { baseline } = config.networks
+    const making = {
+      ...config,
+      networks: {
+        ...config.networks,
+        baseline: baseline && { ...baseline, checkpoint: null, trainFrom: 'b.yaml' },
+      },
+    }
+    const run = startTraining(making, memoryRuntime(), { out: join(temporaryFolder(), 'run'), rendezvous })
+    await expect(run.result).rejects.toThrow(
+      'networks.baseline.trainFrom: several hosts would each train their own',
+    )
+  })
+})
 
 describe('a training', () => {
   it('tells what happens in order, and its event log says the same', async () => {

@@ -5,7 +5,7 @@
 Node 0 opens the store at HOST:PORT, the others take their seats in it, and then it is torchrun's (static rendezvous,
 so that ranks lie where the node ranks say). A seat is taken once in the life of a store: a host that begins again and
 finds its seat taken has met the store of an earlier life. It says so, that life ends, and the next one has a seat. A
-rank's own word of why it failed (`_OVER`) reaches every host in the same way, and ends the job there for the same reason.
+rank's own word of why it failed (`_OVER`) reaches every host in the same way, and ends the job there for that reason.
 """
 
 import json

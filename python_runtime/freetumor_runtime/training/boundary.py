@@ -110,8 +110,11 @@ class Boundary:
         wanted = torch.tensor([rate, save, stopper, rest], dtype=torch.float64)
         agreed = self._ranks.maximum(wanted).tolist()
         self._paused = agreed[3] == 2 if agreed[3] > 0 else self._paused
-        reason = "signal" if agreed[2] == self._ranks.node + 1 else f"stop on node {int(agreed[2]) - 1}"
-        return Decision(None if agreed[0] == -math.inf else agreed[0], bool(agreed[1]), agreed[2] > 0, reason)
+        rate_agreed = None if agreed[0] == -math.inf else agreed[0]
+        return Decision(rate_agreed, bool(agreed[1]), agreed[2] > 0, self._who_stops(int(agreed[2]) - 1))
+
+    def _who_stops(self, node: int) -> str:
+        return "signal" if node == self._ranks.node else f"stop on node {node}"
 
     def _on_terminate(self, _signal: int, _frame: object) -> None:
         # Only a flag: a collective inside a handler could meet another one half-way.

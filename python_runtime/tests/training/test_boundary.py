@@ -5,11 +5,13 @@ import signal
 import threading
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from freetumor_runtime.events import Acknowledged, Validated
 from freetumor_runtime.training.boundary import Boundary, Decision, LiveCommand
 from freetumor_runtime.training.ranks import Ranks
+from tests.training.voting import on_hosts
 
 ALONE = Ranks(0, 1, torch.device("cpu"), None)
 
@@ -113,3 +115,31 @@ def test_commands_that_come_before_the_verdict_hold_from_the_next_boundary():
     commands = boundary([LiveCommand(1, "setLearningRate", value=1e-5)], [verdict()])
     assert decided(commands.validated(8))[-1] is None
     assert decided(commands.decide(8)) == [Acknowledged(1, 8, ""), Decision(1e-5, False, False, "")]
+
+
+def test_what_is_asked_on_one_host_holds_on_all_of_them():
+    def begin(ranks):
+        commands = [[LiveCommand(1, "setLearningRate", value=5e-5)], [LiveCommand(2, "stop", reason="enough")]]
+        waiting = Boundary(ranks, lambda: commands[ranks.node] if ranks.node < 2 else [])
+        return decided(waiting.decide(5))[-1]
+
+    decisions = in_threads(3, begin)
+    assert [decision.learning_rate for decision in decisions] == [5e-5] * 3
+    assert [decision.stop for decision in decisions] == [True] * 3
+    assert [decision.reason for decision in decisions] == ["stop on node 1", "enough", "stop on node 1"]
+
+
+def test_a_pause_ends_on_all_ranks_when_one_of_them_is_told_so():
+    def begin(ranks):
+        batches = [[LiveCommand(1, "pause")], [], [LiveCommand(2, "unpause")]] if ranks.first else []
+        waiting = Boundary(ranks, lambda: batches.pop(0) if batches else [])
+        return decided(waiting.decide(5))[-1]
+
+    assert in_threads(2, begin) == [Decision(None, False, False, "")] * 2
+
+
+def in_threads(count, work):
+    with pytest.MonkeyPatch.context() as patch:
+        # only the main thread may set handlers
+        patch.setattr(signal, "signal", lambda *_: None)
+        return on_hosts(count, work)

@@ -1,0 +1,40 @@
+import { networkInterfaces } from 'node:os'
+import { expect, it, onTestFinished, vi } from 'vitest'
+import { meetingOf, networkTowards } from '../../src/runtime/meeting.js'
+import { torchrunArgv } from '../../src/runtime/process.js'
+
+const place = { nodes: 2, nodeRank: 1, rendezvous: 'node-0:29500' }
+
+/** What loopback is called here. */
+function loopback(): string {
+  const found = Object.entries(networkInterfaces()).find(([, own]) =>
+    own?.some(({ address }) => address === '127.0.0.1'),
+  )
+  return found![0]
+}
+
+it('a host alone meets nobody, and several wait for each other until shortly before a hang would be declared', () => {
+  expect(meetingOf(undefined, 10)).toBeUndefined()
+  expect(meetingOf({ ...place, nodes: 1 }, 10)).toBeUndefined()
+  expect(meetingOf(place, 100)).toEqual({ ...place, waitSeconds: 90 })
+  expect(meetingOf(place, null)?.waitSeconds).toBeGreaterThan(3600)
+})
+
+it('the ranks of several hosts lie where the node ranks say', () => {
+  const argv = torchrunArgv('python', 4, '/logs', ['train.py', '-x'], meetingOf(place, 100))
+  expect(argv[1]).toMatch(/launcher.join\.py$/)
+  expect(argv.slice(2, 7)).toEqual(['2', '1', 'node-0:29500', '90', '--'])
+  expect(argv).toEqual(
+    expect.arrayContaining(['--nnodes=2', '--node-rank=1', '--rdzv-backend=static', '--max-restarts=0']),
+  )
+  expect(argv.slice(-2)).toEqual(['train.py', '-x'])
+  expect(argv).not.toContain('--standalone')
+})
+
+it('ranks are bound to the interface that leads to the rendezvous, unless the user has chosen one', async () => {
+  vi.stubEnv('GLOO_SOCKET_IFNAME', undefined)
+  vi.stubEnv('NCCL_SOCKET_IFNAME', 'mine')
+  onTestFinished(() => void vi.unstubAllEnvs())
+  expect(await networkTowards(null)).toEqual({})
+  expect(await networkTowards('127.0.0.1:29500')).toEqual({ GLOO_SOCKET_IFNAME: loopback() })
+})
