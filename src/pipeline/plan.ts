@@ -70,7 +70,7 @@ export async function planTraining(config: RunConfig): Promise<TrainingPlan> {
     epochs: perEpoch === 0 ? 0 : (steps * sampling.itemsPerStep) / perEpoch,
     itemsPerEpoch: perEpoch,
     itemsPerStep: sampling.itemsPerStep,
-    cropsPerStepAndRank: crops / config.runtime.processesPerNode,
+    cropsPerStepAndRank: crops / (config.runtime.nodes * config.runtime.processesPerNode),
     validations: training.validateEverySteps === null ? 0 : Math.floor(steps / training.validateEverySteps),
     checkpoints:
       1 +

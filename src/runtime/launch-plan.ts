@@ -1,3 +1,5 @@
+import type { HostPlace } from '../pipeline/ports.js'
+import { meetingOf } from './meeting.js'
 import { parentDeathPrefix, runtimeArgv } from './process.js'
 import { cleanEnvironment, resolvePython } from './python.js'
 
@@ -15,15 +17,22 @@ export interface LaunchSettings {
   readonly ranks: number
   readonly threads: number
   readonly logDirectory: string
+  /** Of several hosts that train together. */
+  readonly place?: HostPlace | undefined
+  readonly hangSeconds?: number | null | undefined
 }
 
 /** @throws EnvironmentError when there is no Python to start */
-export function planLaunch({ python, ranks, threads, logDirectory }: LaunchSettings): LaunchPlan {
+export function planLaunch(settings: LaunchSettings): LaunchPlan {
+  const { python, ranks, threads, logDirectory, place, hangSeconds = null } = settings
   const found = resolvePython({ explicit: python ?? undefined })
   const clean = cleanEnvironment({ threads })
   const changed = Object.entries(clean).filter(([name, value]) => process.env[name] !== value)
   return {
-    argv: [...parentDeathPrefix(), ...runtimeArgv(found, ranks, logDirectory, '<job.json>')],
+    argv: [
+      ...parentDeathPrefix(),
+      ...runtimeArgv(found, ranks, logDirectory, '<job.json>', meetingOf(place, hangSeconds)),
+    ],
     environment: {
       ...Object.fromEntries(changed),
       FREETUMOR_RUN_ID: '<run id>',

@@ -11,6 +11,7 @@ import { cardOf } from '../../src/training/failure.js'
 import type { Launch, LaunchOptions } from '../../src/training/launch.js'
 import { startCli, startNode } from '../helpers/cli.js'
 import { temporaryFolder } from '../helpers/temporary.js'
+import { loopbackHosts } from '../helpers/two-networks.js'
 import { until } from '../helpers/until.js'
 
 const script = (name: string): string => join(packageRoot, 'test/fixtures/scripts', name)
@@ -113,6 +114,25 @@ it('a stop is a signal that the script may answer; the launchers of others leave
   const ready = 'ready with port of torchrun, path /mine'
   expect(lines.sort()).toEqual([ready, ready, 'saved', 'saved'])
   expect(await run.result).toMatchObject({ outcome: 'stopped', reason: 'enough' })
+})
+
+it('two hosts run one script together, ranks in the order of the hosts', async () => {
+  const { rendezvous } = await loopbackHosts()
+  const folder = temporaryFolder()
+  const both = [0, 1].map((nodeRank) =>
+    launched('trains.py', {
+      args: [join(folder, 'weights.pt')],
+      out: join(folder, `host-${nodeRank}`),
+      processesPerNode: 1,
+      nodes: 2,
+      nodeRank,
+      rendezvous,
+    }),
+  )
+  const lines = await Promise.all(both.map(said))
+  expect(lines[0]).toContain('0: rank 0 of 2 done')
+  expect(lines[1]).toEqual(['1: rank 1 of 2 done'])
+  expect(existsSync(join(folder, 'weights.pt'))).toBe(true)
 })
 
 it('nothing outlives a Node process that is killed, even in another session', async () => {

@@ -27,7 +27,7 @@ export async function twoNetworks(): Promise<TwoNetworks> {
         ip('-n', name, 'addr', 'add', `10.213.8.${host + 1}/24`, 'dev', `cable${host}`) &&
         ip('-n', name, 'link', 'set', `cable${host}`, 'up'),
     )
-  if (!built) return { rendezvous: `127.0.0.1:${await freePort()}`, inside: () => [], cable: null }
+  if (!built) return await loopbackHosts()
   const set = (state: 'up' | 'down') => (): void => {
     ip('-n', names[1]!, 'link', 'set', 'cable1', state)
   }
@@ -37,6 +37,11 @@ export async function twoNetworks(): Promise<TwoNetworks> {
     inside: (host) => ['ip', 'netns', 'exec', names[host]!],
     cable: { cut: set('down'), join: set('up') },
   }
+}
+
+/** Two hosts on one network: they cannot be cut off. */
+export async function loopbackHosts(): Promise<TwoNetworks> {
+  return { rendezvous: `127.0.0.1:${await freePort()}`, inside: () => [], cable: null }
 }
 
 function ip(...argv: string[]): boolean {

@@ -103,6 +103,8 @@ def _watch(store: TCPStore, node: int) -> None:
                 _record(message)
                 _end(message)
     except DistError:
+        if "FREETUMOR_CONTROL" not in os.environ:
+            return  # a script of a user's own: its ranks on this host may go on without node 0
         time.sleep(_LAST_WORDS_SECONDS)
         _record("connection closed: node 0 is gone")
         _end("connection closed: node 0 is gone")

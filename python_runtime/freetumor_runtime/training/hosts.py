@@ -4,6 +4,7 @@ of a failure reaches all of them (launcher/join.py)."""
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -18,6 +19,7 @@ from freetumor_runtime.training.ranks import Ranks
 
 # Of launcher/join.py, which every host watches
 _OVER = "freetumor/over"
+_CONNECT_SECONDS = 3
 _CHUNK_BYTES = 16 << 20
 # manifest last: a folder with one is whole
 _FILES = ("model.pt", "state.pt", "manifest.json")
@@ -52,6 +54,8 @@ def tell_other_hosts(failure: dict[str, Any]) -> None:
     # the store may be out of reach, which then is what failed
     with suppress(RuntimeError, OSError, ValueError):
         address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        # a look first: torch's own client tries for minutes
+        socket.create_connection(address, _CONNECT_SECONDS).close()
         store = torch.distributed.TCPStore(*address, is_master=False, wait_for_workers=False)
         store.compare_set(_OVER, "", json.dumps({**failure, "node": int(os.environ["GROUP_RANK"])}))
 

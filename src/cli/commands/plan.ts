@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path'
 import { loadConfig } from '../../config/load.js'
 import { planTraining, type TrainingPlan } from '../../pipeline/plan.js'
 import { type LaunchPlan, planLaunch } from '../../runtime/launch-plan.js'
+import { wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
@@ -9,6 +10,8 @@ interface Options {
   readonly config: string
   readonly out?: string
   readonly set?: string[]
+  readonly nodeRank: number
+  readonly rendezvous: string
   readonly output: 'text' | 'json'
 }
 
@@ -19,17 +22,22 @@ export const addPlanCommand: AddCommand = (program, io) => {
     .requiredOption('--config <file>', 'run configuration')
     .option('--out <dir>', 'the run directory that `train` would be given')
     .option('--set <key=value...>', 'lay values over the file')
+    .option('--node-rank <r>', 'where runtime.nodes is more than 1: which host', wholeNumber(0), 0)
+    .option('--rendezvous <host:port>', 'where the hosts meet', '<host:port>')
     .addOption(outputOption())
     .action(async (options: Options) => {
       const config = await loadConfig(options.config, { set: options.set ?? [] })
       const run = resolve(io.cwd, options.out ?? join('runs', config.name, 'ID'))
       const plan = await planTraining(config)
-      const { processesPerNode, threadsPerProcess, python } = config.runtime
+      const { nodes, processesPerNode, threadsPerProcess, python, hangSeconds } = config.runtime
+      const { nodeRank, rendezvous } = options
       const launch = planLaunch({
         python,
         ranks: processesPerNode,
         threads: threadsPerProcess,
         logDirectory: join(run, 'logs'),
+        place: { nodes, nodeRank, rendezvous },
+        hangSeconds,
       })
       for (const warning of plan.warnings) io.note(`warning: ${warning}`)
       printResult(io, options.output, { ...plan, run, launch }, () => inWords(plan, run, launch))
