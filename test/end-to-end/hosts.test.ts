@@ -77,7 +77,8 @@ function logged(run: string): RunEvent[] {
   return lines.map((line) => JSON.parse(line) as RunEvent)
 }
 
-it('two hosts train as one does, though one is killed and cut off', async () => {
+// three starts of PyTorch one after the other
+it('two hosts train as one does, though one is killed and cut off', { timeout: 900_000 }, async () => {
   const folder = temporaryFolder()
   const whole = await runCli([...trainArgv(folder, 2), '--out', 'whole'], { cwd: folder })
   expect(whole).toMatchObject({ code: 0 })
