@@ -36,7 +36,7 @@ def main() -> int:
     finally:
         if wires is not None:
             wires.close()
-        leave_ranks()
+        leave()
 
 
 def join(spec: config.JobSpec):
