@@ -2,8 +2,6 @@
 
 import os
 import signal
-import threading
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -48,37 +46,14 @@ def test_a_pause_holds_until_unpause_and_keeps_what_came_in_between():
     assert events[-1] == Decision(5e-5, False, False, "")
 
 
-class Pair:
-    """Two ranks of one process that agree as a process group does."""
-
-    def __init__(self):
-        self._meet, self._values = threading.Barrier(2), {}
-
-    def rank(self, number):
-        return SimpleNamespace(first=number == 0, maximum=lambda own: self._maximum(number, own))
-
-    def _maximum(self, number, own):
-        self._values[number] = own
-        self._meet.wait(10)
-        agreed = torch.maximum(self._values[0], self._values[1])
-        self._meet.wait(10)
-        return agreed
-
-
 def test_a_pause_of_several_ranks_ends_by_unpause_after_a_save_in_it():
-    batches = [[LiveCommand(1, "pause")], [LiveCommand(2, "checkpoint")], [], [LiveCommand(3, "unpause")]]
-    pair = Pair()
-    first = Boundary(pair.rank(0), lambda: batches.pop(0) if batches else [])
-    second = Boundary(pair.rank(1), lambda: [])
-    told = []
-    other = threading.Thread(target=lambda: told.extend(decided(second.decide(5))[-1] for _ in range(2)), daemon=True)
-    other.start()
-    assert [decided(first.decide(5))[-1] for _ in range(2)] == [
-        Decision(None, True, False, "", paused=True),
-        Decision(None, False, False, ""),
-    ]
-    other.join(10)
-    assert [(one.save, one.paused) for one in told] == [(True, True), (False, False)]
+    def begin(ranks):
+        batches = [[LiveCommand(1, "pause")], [LiveCommand(2, "checkpoint")], [], [LiveCommand(3, "unpause")]]
+        waiting = Boundary(ranks, lambda: batches.pop(0) if ranks.first and batches else [])
+        return [decided(waiting.decide(5))[-1] for _ in range(2)]
+
+    expected = [Decision(None, True, False, "", paused=True), Decision(None, False, False, "")]
+    assert in_threads(2, begin) == [expected, expected]
 
 
 def test_a_checkpoint_is_saved_during_a_pause_which_goes_on():
@@ -127,15 +102,6 @@ def test_what_is_asked_on_one_host_holds_on_all_of_them():
     assert [decision.learning_rate for decision in decisions] == [5e-5] * 3
     assert [decision.stop for decision in decisions] == [True] * 3
     assert [decision.reason for decision in decisions] == ["stop on node 1", "enough", "stop on node 1"]
-
-
-def test_a_pause_ends_on_all_ranks_when_one_of_them_is_told_so():
-    def begin(ranks):
-        batches = [[LiveCommand(1, "pause")], [], [LiveCommand(2, "unpause")]] if ranks.first else []
-        waiting = Boundary(ranks, lambda: batches.pop(0) if batches else [])
-        return decided(waiting.decide(5))[-1]
-
-    assert in_threads(2, begin) == [Decision(None, False, False, "")] * 2
 
 
 def in_threads(count, work):
