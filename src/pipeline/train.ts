@@ -136,13 +136,8 @@ class TrainingRun implements Run {
     const { directory } = this
     try {
       const finished = await this.#train(directory, opened.resumed)
-      const outcome = finished.outcome
-      return await this.#conclude(
-        directory,
-        outcome,
-        finished.reason,
-        outcome === 'completed' ? 0 : EXIT.stopped,
-      )
+      const { outcome, reason } = finished
+      return await this.#conclude(directory, outcome, reason, outcome === 'completed' ? 0 : EXIT.stopped)
     } catch (error) {
       if (error instanceof StoppedError)
         return await this.#conclude(directory, 'stopped', error.message, EXIT.stopped)
@@ -163,7 +158,7 @@ class TrainingRun implements Run {
     const { config, runtime } = this
     const { signal, acceptChanges = false } = this.options
     const note = (text: string, level?: 'info' | 'warning'): void => this.#journal.note(text, level)
-    const anew = this.options.resume !== undefined && resumed === null
+    const anew = this.options.resume !== undefined && resumed === null && keepsRun(this.#place)
     // infinity keeps every line of a new run's log
     const firstStep = resumed?.step ?? (anew ? 0 : Number.POSITIVE_INFINITY)
     await this.#journal.open(directory, firstStep)
