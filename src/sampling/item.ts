@@ -33,14 +33,31 @@ export async function planItem(
 
 /** The case of item k: every epoch visits each case exactly `repeat` times, in an order of its own. */
 export function caseOfItem(plan: SamplingPlan, item: number): SampledCase {
-  const perEpoch = plan.cases.reduce((sum, sampled) => sum + sampled.repeat, 0)
+  const ends = visitsUpTo(plan)
+  const perEpoch = ends.at(-1) ?? 0
+  if (perEpoch === 0) throw new RangeError(`item ${item} has no case`)
   const epoch = Math.floor(item / perEpoch)
-  let visit = permuteIndex(item % perEpoch, perEpoch, [plan.seed, plan.job, 'epoch', epoch])
-  for (const sampled of plan.cases) {
-    if (visit < sampled.repeat) return sampled
-    visit -= sampled.repeat
+  const visit = permuteIndex(item % perEpoch, perEpoch, [plan.seed, plan.job, 'epoch', epoch])
+  let [low, high] = [0, ends.length - 1]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (visit < ends[middle]!) high = middle
+    else low = middle + 1
   }
-  throw new RangeError(`item ${item} has no case`)
+  return plan.cases[low]!
+}
+
+/** Of a plan: how many visits of an epoch go to its first cases, including each. Added up once, for any number of items. */
+const knownVisits = new WeakMap<SamplingPlan, Float64Array>()
+
+function visitsUpTo(plan: SamplingPlan): Float64Array {
+  const known = knownVisits.get(plan)
+  if (known) return known
+  const ends = new Float64Array(plan.cases.length)
+  let total = 0
+  for (const [at, { repeat }] of plan.cases.entries()) ends[at] = total += repeat
+  knownVisits.set(plan, ends)
+  return ends
 }
 
 /** Raises ConfigError, naming the key, when no item of the plan could be made. */

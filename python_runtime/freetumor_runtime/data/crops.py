@@ -50,7 +50,8 @@ class CropFrame:
 def window(image_hu: Tensor, window_hu: Sequence[float]) -> Tensor:
     """int16 HU of any shape -> float32 in [0, 1], clipped."""
     low, high = window_hu
-    return ((image_hu.to(torch.float32) - low) / (high - low)).clamp_(0, 1)
+    # in place: fresh pages cost more than the arithmetic
+    return image_hu.to(torch.float32, copy=True).sub_(low).div_(high - low).clamp_(0, 1)
 
 
 def augment_image(image_XYZ: Tensor, augmentation: Augmentation) -> Tensor:

@@ -93,7 +93,6 @@ class NetworkWatch:
 def segment(call: SegmentCall, tools: Tools, watch: NetworkWatch) -> CallResult:
     """Labels uint8, and logits float32 [C, ...] where they are wanted, on the grid of the volume."""
     spec = tools.spec
-    assert isinstance(spec, ServeSpec)
     if tools.judge is None:
         raise UsageError("this runtime has no segmentor", "open it with `baseline`")
     prepared = None
@@ -125,6 +124,8 @@ def averaged_logits(network: nn.Module, image_XYZ: Tensor, spec: ServeSpec) -> T
             network, image_XYZ, patch, windows.overlap, windows.blend, windows.windowBatch
         ).logits_CXYZ
     excess = [side - length for length, side in zip(image_XYZ.shape, patch, strict=True)]
+    if not any(excess):
+        return network(image_XYZ[None, None])[0]
     padding = [part for one in reversed(excess) for part in (one // 2, one - one // 2)]
     logits_CXYZ = network(pad(image_XYZ, padding)[None, None])[0]
     inside = [slice(one // 2, one // 2 + length) for one, length in zip(excess, image_XYZ.shape, strict=True)]

@@ -1,0 +1,81 @@
+"""A call of `runtime.segment` on a 96^3 crop beside the network's own time within it: what is above is transport, windowing,
+argmax and waiting. One process, calls one after another.
+
+    .venv/bin/python scripts/benchmarks/calls.py [--calls 30] [--network small|published] [--device cpu|cuda]
+
+"reference" is the time inside the network as the runtime took it (its device synchronised); `overheadMs` is the median of the
+differences, which must stay below 10. `small` is a network of a fraction of a second: the overhead does not depend on it,
+but the noise of the network's own time does. `processorMs`: what a call costs in processor time, Node's and Python's beside
+the network, whoever else is busy on the machine.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+
+from freetumor_runtime.config import WindowsSpec
+from freetumor_runtime.data.calls import SegmentCall
+from freetumor_runtime.jobs.region import Tools
+from freetumor_runtime.jobs.serve import NetworkWatch, segment
+from freetumor_runtime.models.checkpoint import load_segmentor
+from freetumor_runtime.models.segmentor import build_segmentor
+
+MOST_MS = 10.0
+SIZES = {"small": ("small", 8, 3), "published": ("swinunetr", 48, 4)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=30)
+    parser.add_argument("--network", choices=list(SIZES), default="small")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "baseline.pt"
+        kind, width, levels = SIZES[options.network]
+        torch.manual_seed(0)
+        network = build_segmentor(kind, outputs=7, feature_size=width, levels=levels, patch_merging="corrected")
+        segmentor = {"kind": kind, "featureSize": width, "levels": levels, "outputs": 7, "tumorOutputs": [2, 4, 6]}
+        segmentor |= {"patchMerging": "corrected" if kind == "swinunetr" else None, "mergingAssumed": False}
+        metadata = {"region": "abdomen", "segmentor": segmentor}
+        torch.save({"state_dict": network.state_dict(), "freetumor": metadata}, path)
+        asked = {"baseline": str(path), "calls": options.calls, "device": options.device, "cache": folder}
+        command = ["node", str(Path(__file__).with_suffix(".mjs")), json.dumps(asked)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        python_ms = processor_ms(str(path), options.calls)
+    row = {"row": f"calls, {options.network}", **json.loads(done.stdout), "mostMs": MOST_MS}
+    row["processorMs"] = {"node": row.pop("nodeProcessorMs"), "python": python_ms}
+    print(json.dumps(row))
+    return 0 if row["overheadMs"]["median"] <= MOST_MS else 1
+
+
+def processor_ms(path: str, calls: int) -> float:
+    """Median processor time of the job's work on a crop less that of the network, without a socket."""
+    torch.set_num_threads(1)
+    judge = load_segmentor(path, None, torch.device("cpu"))
+    inside: list[float] = []
+    judge.network.register_forward_pre_hook(lambda *_: inside.append(-time.thread_time()))
+    judge.network.register_forward_hook(lambda *_: inside.append(time.thread_time()))
+    spec = SimpleNamespace(
+        windowHu=(-175.0, 250.0), segmentPatchVoxels=(96, 96, 96), segmentWindows=WindowsSpec(0.75, "constant", 4)
+    )
+    tools = Tools(spec, torch.device("cpu"), None, False, judge, 0)
+    image_hu = torch.randint(-300, 400, (96, 96, 96), dtype=torch.int16)
+    taken = []
+    for _ in range(calls):
+        inside.clear()
+        started = time.thread_time()
+        segment(SegmentCall(0, image_hu, None, False), tools, NetworkWatch(torch.device("cpu"), []))
+        taken.append(time.thread_time() - started - sum(inside))
+    return 1000 * sorted(taken)[len(taken) // 2]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
