@@ -23,11 +23,19 @@ const planOf = (count) => ({
     textureSizeVoxels: [420, 300, 320],
     textureCount: 10,
   },
-  augmentation: { flipProbability: 0.2, rotateProbability: 0.2, scaleProbability: 0.1, scaleRange: 0.1, shiftProbability: 0.1, shiftRange: 0.1 },
+  augmentation: {
+    flipProbability: 0.2,
+    rotateProbability: 0.2,
+    scaleProbability: 0.1,
+    scaleRange: 0.1,
+    shiftProbability: 0.1,
+    shiftRange: 0.1,
+  },
   mixing: false,
 })
 const ways = []
-for (const size of sizes) ways.push({ feeder: await openFeeder(planOf(size), { workers: 0 }), seconds: [], processor: [] })
+for (const size of sizes)
+  ways.push({ feeder: await openFeeder(planOf(size), { workers: 0 }), seconds: [], processor: [] })
 for (let step = 0; step < items + 5; step++)
   for (const way of ways) {
     const [started, before] = [performance.now(), process.cpuUsage()]
@@ -40,5 +48,11 @@ for (let step = 0; step < items + 5; step++)
 for (const { feeder } of ways) await feeder.close()
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1]
 process.stdout.write(
-  JSON.stringify(ways.map(({ seconds, processor }) => ({ median: median(seconds), processorMedian: median(processor), spread: [Math.min(...seconds), Math.max(...seconds)] }))),
+  JSON.stringify(
+    ways.map(({ seconds, processor }) => ({
+      median: median(seconds),
+      processorMedian: median(processor),
+      spread: [Math.min(...seconds), Math.max(...seconds)],
+    })),
+  ),
 )

@@ -7,6 +7,7 @@ import {
   type TensorHeader,
 } from '../../src/generated/freetumor/transport/v1/tensor.js'
 import {
+  CHUNK_BYTES,
   decodeMessage,
   encodeMessage,
   MAX_FRAME_BYTES,
@@ -38,10 +39,10 @@ describe('encodeMessage', () => {
     expect([...encodeMessage(messageOf({ part }), 0)[1]!]).toEqual([1, 0, 2, 0, 3, 0])
   })
 
-  it('cuts a long tensor into frames of 4 MiB', () => {
-    const long = counted('uint8', [2 * MAX_FRAME_BYTES + 5])
+  it('cuts a tensor above 16 MiB into frames of 4 MiB', () => {
+    const long = counted('uint8', [MAX_FRAME_BYTES + 5])
     const sizes = encodeMessage(messageOf({ long }), 0).map((frame) => frame.byteLength)
-    expect(sizes.slice(1)).toEqual([MAX_FRAME_BYTES, MAX_FRAME_BYTES, 5])
+    expect(sizes.slice(1)).toEqual([CHUNK_BYTES, CHUNK_BYTES, CHUNK_BYTES, CHUNK_BYTES, 5])
   })
 
   it.each<[string, Tensor, RegExp]>([
@@ -72,7 +73,7 @@ describe('encodeMessage', () => {
   it('refuses an envelope that the library would drop without a word', () => {
     const body = Buffer.alloc(MAX_FRAME_BYTES)
     expect(() => encodeMessage({ kind: 'test.v1.Long', body, tensors: new Map() }, 0)).toThrow(
-      /the envelope of test.v1.Long is \d+ bytes, the limit is 4194304/,
+      /the envelope of test.v1.Long is \d+ bytes, the limit is 16777216/,
     )
   })
 
@@ -212,7 +213,7 @@ describe('decodeMessage', () => {
     [
       'whose envelope is longer than a frame',
       [Buffer.alloc(MAX_FRAME_BYTES + 1)],
-      /an envelope of 4194305 bytes/,
+      /an envelope of 16777217 bytes/,
     ],
   ])('refuses a message %s', (_what, frames, words) => {
     const read = () => decodeMessage(frames)

@@ -14,9 +14,10 @@ from freetumor_runtime.generated.freetumor.transport.v1 import tensor_pb2
 # Wire version of envelopes and of the control stream; both sides refuse another one.
 PROTOCOL = 1
 
-# No frame is longer: tensors are cut into chunks, an envelope must fit into one. The figures are those of
+# No frame is longer: longer tensors are cut into chunks, an envelope must fit into one. The figures are those of
 # src/transport/frames.ts; the sender refuses what is above them, and so does the receiver before it takes memory.
-MAX_FRAME_BYTES = 4 << 20
+MAX_FRAME_BYTES = 16 << 20
+CHUNK_BYTES = 4 << 20
 MAX_TENSORS = 4096
 MAX_DIMENSIONS = 8
 MAX_TENSOR_BYTES = 2**31
@@ -103,7 +104,8 @@ def decode_message(frames: Sequence[memoryview]) -> tuple[Message, int]:
 
 def _chunks(tensor: Tensor) -> list[memoryview]:
     content = memoryview(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return [content[at : at + MAX_FRAME_BYTES] for at in range(0, len(content), MAX_FRAME_BYTES)]
+    size = CHUNK_BYTES if len(content) > MAX_FRAME_BYTES else MAX_FRAME_BYTES
+    return [content[at : at + size] for at in range(0, len(content), size)]
 
 
 def _decode_envelope(frames: Sequence[memoryview]) -> tensor_pb2.Envelope:

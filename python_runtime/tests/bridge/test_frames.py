@@ -40,6 +40,7 @@ def test_a_tensor_of_every_type_comes_back(dtype):
 
 def test_long_empty_and_strided_tensors_keep_their_order(monkeypatch):
     monkeypatch.setattr(frames, "MAX_FRAME_BYTES", 1000)
+    monkeypatch.setattr(frames, "CHUNK_BYTES", 1000)
     tensors = {
         "long": torch.arange(3001, dtype=torch.int16),
         "empty": torch.empty(0, 5),

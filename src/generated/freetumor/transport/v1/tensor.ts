@@ -24,7 +24,7 @@ export interface TensorHeader {
   elementType: ElementType;
   shape: number[];
   bytes: bigint;
-  /** A large tensor is cut into chunks of at most 4 MiB; an empty tensor has no frame. */
+  /** A tensor above 16 MiB is cut into chunks of 4 MiB; an empty tensor has no frame. */
   frames: number;
 }
 
