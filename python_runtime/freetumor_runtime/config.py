@@ -53,6 +53,8 @@ class GeneratorSpec:
     baseChannels: int
     channel: str
     outputs: int
+    # of the generator and the discriminator
+    activationCheckpointing: bool
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,12 @@ class TrainingSpec:
     generator: GeneratorSpec | None
     optimizer: OptimizerSpec
     adversarialWeight: float
+    # name patterns of weights that do not learn
+    freeze: tuple[str, ...]
     precision: str
+    reproducible: bool
+    compile: bool
+    memoryFormat: str
     device: str
     processesPerNode: int
     threadsPerProcess: int

@@ -51,7 +51,16 @@ const FREE = [
 ]
 
 /** Keys that change the last bits of a run, not what it computes. */
-const ROUNDING = ['runtime.nodes', 'runtime.processesPerNode', 'runtime.threadsPerProcess', 'runtime.device']
+const ROUNDING = [
+  'runtime.nodes',
+  'runtime.processesPerNode',
+  'runtime.threadsPerProcess',
+  'runtime.device',
+  'runtime.compile',
+  'runtime.memoryFormat',
+  'networks.segmentor.activationCheckpointing',
+  'networks.generator.activationCheckpointing',
+]
 
 /** Every key that differs. */
 export function configChanges(before: RunConfig, after: RunConfig): ConfigChanges {

@@ -65,7 +65,15 @@ export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
       },
       baseline: job === 'baseline' ? null : { checkpoint: null, trainFrom: null, patchMerging: null },
       generator:
-        job === 'baseline' ? null : { checkpoint: null, trainFrom: null, baseChannels: 32, channel: 'organ' },
+        job === 'baseline'
+          ? null
+          : {
+              checkpoint: null,
+              trainFrom: null,
+              baseChannels: 32,
+              channel: 'organ',
+              activationCheckpointing: false,
+            },
     },
     training: {
       target: job === 'segmentation' ? (abdomen ? 'lits' : 'covid') : 'all',
@@ -82,6 +90,7 @@ export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
       adversarialWeight: abdomen ? 0.1 : 0.5,
       accumulation: 1,
       gradientClip: null,
+      freeze: [],
       validateEverySteps: null,
       validateEveryEpochs: synthesis ? null : 1,
       earlyStop: null,
@@ -110,6 +119,9 @@ export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
       device: 'auto',
       python: null,
       precision: 'fp32',
+      reproducible: false,
+      compile: false,
+      memoryFormat: 'auto',
       threadsPerProcess: 1,
       restarts: { max: 3, backoffSeconds: 5 },
       hangSeconds: 1800,

@@ -209,7 +209,13 @@ const networks = z.strictObject({
   baseline: z.strictObject({ ...earlier, patchMerging: mergingOrder.nullable() }).nullable(),
   /** The painter of tumors; null paints a hand-crafted difference. */
   generator: z
-    .strictObject({ ...earlier, baseChannels: count, channel: z.enum(['organ', 'shared']) })
+    .strictObject({
+      ...earlier,
+      baseChannels: count,
+      channel: z.enum(['organ', 'shared']),
+      /** Of generator and discriminator in synthesis training. */
+      activationCheckpointing: z.boolean(),
+    })
     .nullable(),
 })
 
@@ -230,8 +236,12 @@ const training = z.strictObject({
   crossEntropyWeights: z.strictObject({ background: positive, organ: positive, tumor: positive }),
   /** Of the generator: w in w * adversarial + segmentation. */
   adversarialWeight: z.number().min(0),
+  /** A rank's crops are taken in so many parts, one after another, before the optimizer steps. */
   accumulation: count,
+  /** Largest norm of all gradients of a network together; null: any. */
   gradientClip: positive.nullable(),
+  /** Weights that do not learn, by name (`*`: any characters); in a synthesis `netG.*` and `netD.*`. */
+  freeze: z.array(z.string().min(1)),
   /** A validation saves, too. Both null: at the end only. */
   validateEverySteps: count.nullable(),
   validateEveryEpochs: positive.nullable(),
@@ -310,7 +320,14 @@ const runtime = z.strictObject({
   device: z.enum(['auto', 'cpu', 'cuda']),
   /** Path of the Python to use; null: FREETUMOR_PYTHON, then ./.venv. */
   python: z.string().min(1).nullable(),
+  /** Of the networks; painting, losses and optimizer stay in 32 or 64 bits. */
   precision: z.enum(['fp32', 'bf16', 'fp16']),
+  /** The same losses to the last bit on any number of ranks: item by item, gradients added exactly. */
+  reproducible: z.boolean(),
+  /** torch.compile of the networks. */
+  compile: z.boolean(),
+  /** Layout of the networks' weights and features; auto: what was measured to be faster. */
+  memoryFormat: z.enum(['auto', 'contiguous', 'channelsLast']),
   threadsPerProcess: count,
   /** After a death that is nobody's mistake in the configuration: restarts in a row without a new checkpoint. */
   restarts: z.strictObject({

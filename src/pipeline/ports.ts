@@ -180,10 +180,17 @@ export interface TrainingSpec {
     readonly baseChannels: number
     readonly channel: 'organ' | 'shared'
     readonly outputs: number
+    /** Of the generator and the discriminator. */
+    readonly activationCheckpointing: boolean
   } | null
   readonly optimizer: OptimizerSpec
   readonly adversarialWeight: number
+  /** Name patterns of weights that do not learn. */
+  readonly freeze: readonly string[]
   readonly precision: 'fp32' | 'bf16' | 'fp16'
+  readonly reproducible: boolean
+  readonly compile: boolean
+  readonly memoryFormat: 'auto' | 'contiguous' | 'channelsLast'
   readonly device: 'auto' | 'cpu' | 'cuda'
   readonly processesPerNode: number
   readonly threadsPerProcess: number

@@ -182,6 +182,7 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
             baseChannels: networks.generator.baseChannels,
             channel: networks.generator.channel,
             outputs: scheme.organs.length,
+            activationCheckpointing: networks.generator.activationCheckpointing,
           }
         : null,
     optimizer: {
@@ -193,7 +194,11 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
       gradientClip: training.gradientClip,
     },
     adversarialWeight: training.adversarialWeight,
+    freeze: training.freeze,
     precision: config.runtime.precision,
+    reproducible: config.runtime.reproducible,
+    compile: config.runtime.compile,
+    memoryFormat: config.runtime.memoryFormat,
     device: config.runtime.device,
     processesPerNode: config.runtime.processesPerNode,
     threadsPerProcess: config.runtime.threadsPerProcess,

@@ -8,7 +8,6 @@ verdicts are waited for. A tumor that the verdict rejects leaves its crop untouc
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -20,24 +19,18 @@ from freetumor_runtime.data.frames import FrameSource
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready, StepDone
 from freetumor_runtime.models.checkpoint import segmentor_metadata
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
-from freetumor_runtime.training.optimization import (
-    SegmentationLoss,
-    build_optimizer,
-    scheduled_learning_rate,
-    set_learning_rate,
-)
+from freetumor_runtime.training.learner import Learner, mean_losses, mixed_precision, parts_of_step
+from freetumor_runtime.training.optimization import SegmentationLoss, scheduled_learning_rate
 from freetumor_runtime.training.painting import Painted, Painter
 from freetumor_runtime.training.pictures import Pictures
-from freetumor_runtime.training.ranks import Ranks, without_sync
-from freetumor_runtime.training.start import build_trained_segmentor, count_parameters, warm_up
+from freetumor_runtime.training.ranks import Ranks
+from freetumor_runtime.training.start import build_trained_segmentor, count_parameters, refuse_no_compiler, warm_up
 from freetumor_runtime.training.state import (
     checkpoint_due,
     load_checkpoint,
     made_under,
     random_state,
     rate_to_go_on_with,
-    restore_network,
-    restore_optimizer,
     restore_random_state,
     save_checkpoint,
 )
@@ -55,26 +48,22 @@ class RenderedStep:
 def train_segmentation(
     spec: TrainingSpec, ranks: Ranks, feed: FrameSource, poll: Callable[[], list[LiveCommand]]
 ) -> Iterator[Event]:
+    refuse_no_compiler(spec)
     segmentor, notes = build_trained_segmentor(spec, ranks.device)
     yield from notes
     painter = Painter.build(spec, ranks.device)
     loss = SegmentationLoss(spec.crossEntropyWeights).to(ranks.device)
-    optimizer = build_optimizer(spec.optimizer, segmentor.parameters())
-    scaler = torch.amp.GradScaler(ranks.device.type, enabled=spec.precision == "fp16")
+    learner = Learner(segmentor, spec, ranks)
     lookup = torch.tensor(spec.trainingLabels, dtype=torch.int64, device=ranks.device)
     base_rate, step = spec.optimizer.learningRate, 0
 
     if spec.resumeFrom is not None:
         model, state = load_checkpoint(spec.resumeFrom, ranks.device)
-        restore_network(spec.resumeFrom, "segmentor", segmentor, model["state_dict"])
-        restore_optimizer(spec.resumeFrom, "optimizer", optimizer, state["optimizer"], spec.optimizer)
-        if state["scaler"]:
-            scaler.load_state_dict(state["scaler"])
+        learner.restore(spec.resumeFrom, "segmentor", model["state_dict"], state)
         base_rate, step = rate_to_go_on_with(state, spec.optimizer), state["step"]
         restore_random_state(state["random"])
 
-    shared = ranks.share(segmentor)
-    warm_up(shared, spec, ranks)
+    warm_up(learner.share(), spec, ranks)
     yield Ready(step, {"segmentor": count_parameters(segmentor)})
 
     pictures = Pictures(spec, step)
@@ -95,8 +84,7 @@ def train_segmentation(
                 "step": at,
                 "rate": base_rate,
                 "configuredRate": spec.optimizer.learningRate,
-                "optimizer": optimizer.state_dict(),
-                "scaler": scaler.state_dict(),
+                **learner.state(),
                 "random": random_state(),
             }
             model = {"state_dict": segmentor.state_dict(), "epoch": at, "freetumor": segmentor_metadata(spec)}
@@ -125,30 +113,23 @@ def train_segmentation(
             feed.request(step + 1)
         image, label = choose(rendered, feed.verdicts(step) if spec.synthesis is not None else {}, lookup, spec)
         learning_rate = scheduled_learning_rate(spec.optimizer, base_rate, step, spec.steps)
-        set_learning_rate(optimizer, learning_rate)
-        optimizer.zero_grad(set_to_none=True)
+        learner.begin(learning_rate)
 
-        totals = torch.zeros(3, dtype=torch.float64)
-        parts = list(zip(image.chunk(spec.accumulation), label.chunk(spec.accumulation), strict=True))
-        for at, (image_B1XYZ, label_BXYZ) in enumerate(parts):
-            last = at == len(parts) - 1
-            with nullcontext() if last else without_sync([shared]):
-                with torch.autocast(ranks.device.type, amp_type(spec), enabled=spec.precision != "fp32"):
-                    logits_BCXYZ = shared(image_B1XYZ)
+        losses, count = [], parts_of_step(spec, ranks)
+        for at, (image_B1XYZ, label_BXYZ) in enumerate(zip(image.chunk(count), label.chunk(count), strict=True)):
+            with learner.part(at):
+                with mixed_precision(spec, ranks):
+                    logits_BCXYZ = learner.shared(image_B1XYZ)
                 dice, cross_entropy = loss(logits_BCXYZ.float(), label_BXYZ)
                 total = dice + cross_entropy
-                if last and step + 1 < spec.steps:
+                if at == count - 1 and step + 1 < spec.steps:
                     next_step = render(step + 1)
-                scaler.scale(total / len(parts)).backward()
-            totals += torch.tensor([total.item(), dice.item(), cross_entropy.item()]) / len(parts)
-        scaler.unscale_(optimizer)
-        if spec.optimizer.gradientClip is not None:
-            torch.nn.utils.clip_grad_norm_(segmentor.parameters(), spec.optimizer.gradientClip)
-        scaler.step(optimizer)
-        scaler.update()
+                learner.backward(total)
+            losses.append(torch.stack([total, dice, cross_entropy]).detach())
+        learner.step()
         feed.ack(step)
 
-        means = (ranks.sum(totals) / ranks.size).tolist()
+        means = mean_losses(losses, spec, ranks)
         seconds = time.perf_counter() - started
         names = ("total", "dice", "crossEntropy")
         yield StepDone(
@@ -196,7 +177,3 @@ def choose(
             image_BXYZ[at : at + volumes] = swap_slabs(image_BXYZ[at : at + volumes], mixing)
             label_BXYZ[at : at + volumes] = swap_slabs(label_BXYZ[at : at + volumes], mixing)
     return image_BXYZ[:, None], label_BXYZ
-
-
-def amp_type(spec: TrainingSpec) -> torch.dtype:
-    return torch.float16 if spec.precision == "fp16" else torch.bfloat16

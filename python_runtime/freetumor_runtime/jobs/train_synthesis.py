@@ -3,12 +3,13 @@
     freetumor train --config configs/debug-synthesis.yaml
 
 A step is one G step (the tumors of draw 0) and one D step on the same crops with the fresh tumors of draw 1, painted by
-the generator just updated. Gradients are cleared before each.
+the generator just updated. Gradients are cleared before each. The frozen segmentor is asked once a step, and neither it
+nor, in the G step, the discriminator has gradients of its weights.
 """
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -24,19 +25,17 @@ from freetumor_runtime.synthesis.losses import (
 )
 from freetumor_runtime.synthesis.render import SYNTHETIC
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
-from freetumor_runtime.training.optimization import build_optimizer, set_learning_rate
+from freetumor_runtime.training.learner import Learner, mean_losses, mixed_precision, parts_of_step
 from freetumor_runtime.training.painting import Canvas, Painter, measures_of
 from freetumor_runtime.training.pictures import Pictures
 from freetumor_runtime.training.ranks import Ranks
-from freetumor_runtime.training.start import build_gan, count_parameters, warm_up
+from freetumor_runtime.training.start import build_gan, count_parameters, refuse_no_compiler, warm_up
 from freetumor_runtime.training.state import (
     checkpoint_due,
     load_checkpoint,
     made_under,
     random_state,
     rate_to_go_on_with,
-    restore_network,
-    restore_optimizer,
     restore_random_state,
     save_checkpoint,
 )
@@ -45,27 +44,24 @@ from freetumor_runtime.training.state import (
 def train_synthesis(
     spec: TrainingSpec, ranks: Ranks, feed: FrameSource, poll: Callable[[], list[LiveCommand]]
 ) -> Iterator[Event]:
+    refuse_no_compiler(spec)
     generator, discriminator, notes = build_gan(spec, ranks.device)
     yield from notes
     painter = replace(Painter.build(spec, ranks.device), generator=None)
     baseline = painter.baseline
     assert baseline is not None
-    optimizer_g = build_optimizer(spec.optimizer, generator.parameters())
-    optimizer_d = build_optimizer(spec.optimizer, discriminator.parameters())
+    learner_g, learner_d = Learner(generator, spec, ranks), Learner(discriminator, spec, ranks)
     learning_rate, step = spec.optimizer.learningRate, 0
 
     if spec.resumeFrom is not None:
         model, state = load_checkpoint(spec.resumeFrom, ranks.device)
-        for name, network in (("netG", generator), ("netD", discriminator)):
-            restore_network(spec.resumeFrom, name, network, weights_of(name, model["state_dict"]))
-        for name, optimizer in (("optimizerG", optimizer_g), ("optimizerD", optimizer_d)):
-            restore_optimizer(spec.resumeFrom, name, optimizer, state[name], spec.optimizer)
+        for name, learner in (("netG", learner_g), ("netD", learner_d)):
+            learner.restore(spec.resumeFrom, name, weights_of(name, model["state_dict"]), state, name[-1])
         learning_rate, step = rate_to_go_on_with(state, spec.optimizer), state["step"]
         restore_random_state(state["random"])
 
-    shared_g, shared_d = ranks.share(generator), ranks.share(discriminator)
-    warm_up(shared_g, spec, ranks)
-    warm_up(shared_d, spec, ranks)
+    for learner in (learner_g, learner_d):
+        warm_up(learner.share(), spec, ranks)
     yield Ready(step, {"generator": count_parameters(generator), "discriminator": count_parameters(discriminator)})
 
     def save(at: int, reason: str) -> CheckpointSaved:
@@ -76,8 +72,8 @@ def train_synthesis(
                 "step": at,
                 "rate": learning_rate,
                 "configuredRate": spec.optimizer.learningRate,
-                "optimizerG": optimizer_g.state_dict(),
-                "optimizerD": optimizer_d.state_dict(),
+                **learner_g.state("G"),
+                **learner_d.state("D"),
                 "random": random_state(),
             }
             weights = {
@@ -107,49 +103,31 @@ def train_synthesis(
         crops = feed.frames(step)
         if step + 1 < spec.steps:
             feed.request(step + 1)
-        for optimizer in (optimizer_g, optimizer_d):
-            set_learning_rate(optimizer, learning_rate)
-        canvases = painter.canvases(crops)
-        image_B1XYZ = torch.stack([canvas.image_XYZ for canvas in canvases])[:, None]
+        parts = in_parts(painter.canvases(crops), parts_of_step(spec, ranks))
 
         # G step: D is asked, not taught
-        optimizer_g.zero_grad(set_to_none=True)
         discriminator.requires_grad_(False)
-        fake_B1XYZ, roles_BXYZ = paint_batch(painter, canvases, shared_g(image_B1XYZ), draw=0)
-        adversarial = adversarial_loss(discriminator(fake_B1XYZ).softmax(1), roles_BXYZ)
-        probabilities_S = baseline(fake_B1XYZ).softmax(1)
-        segmentation = segmentation_loss(probabilities_S, roles_BXYZ, painter.baseline_tumors)
-        generator_loss = spec.adversarialWeight * adversarial + segmentation
-        generator_loss.backward()
-        clip(generator, spec)
-        optimizer_g.step()
-        measures = measure(spec, canvases, fake_B1XYZ.detach(), roles_BXYZ, probabilities_S, painter.baseline_tumors)
+        learner_g.begin(learning_rate)
+        told = [generator_part(spec, ranks, painter, learner_g, discriminator, part, at) for at, part in parts]
+        learner_g.step()
+        measures = [one for part in told for one in part.measures]
         feed.send_measures(step, measures, wants_verdicts=False)
         if ranks.first and pictures.due(step):
-            leave_picture(pictures, step, canvases, fake_B1XYZ.detach(), roles_BXYZ, measures)
+            leave_picture(pictures, step, told)
 
         # D step: fresh tumors by the generator just updated
-        optimizer_d.zero_grad(set_to_none=True)
-        discriminator.requires_grad_(True)
-        with torch.no_grad():
-            fresh_B1XYZ, fresh_roles_BXYZ = paint_batch(painter, canvases, generator(image_B1XYZ), draw=1)
-        loss_d = discriminator_loss(shared_d(fresh_B1XYZ).softmax(1), fresh_roles_BXYZ)
-        loss_d.backward()
-        clip(discriminator, spec)
-        optimizer_d.step()
+        learner_d.teach(True)
+        learner_d.begin(learning_rate)
+        losses_d = [discriminator_part(spec, ranks, painter, learner_d, generator, part, at) for at, part in parts]
+        learner_d.step()
         feed.ack(step)
 
-        losses = {
-            "generator": generator_loss,
-            "adversarial": adversarial,
-            "segmentation": segmentation,
-            "discriminator": loss_d,
-        }
-        totals = torch.tensor([float(value.detach()) for value in losses.values()], dtype=torch.float64)
-        means = (ranks.sum(totals) / ranks.size).tolist()
+        names = ("generator", "adversarial", "segmentation", "discriminator")
+        losses = [torch.cat([part.losses, loss_d]) for part, loss_d in zip(told, losses_d, strict=True)]
+        means = mean_losses(losses, spec, ranks)
         seconds = time.perf_counter() - started
         yield StepDone(
-            step, dict(zip(losses, means, strict=True)), learning_rate, seconds, feed.waited_seconds - waited_before
+            step, dict(zip(names, means, strict=True)), learning_rate, seconds, feed.waited_seconds - waited_before
         )
         step += 1
         if checkpoint_due(spec, step):
@@ -157,9 +135,96 @@ def train_synthesis(
     yield Finished(step, "completed", "all steps are done")
 
 
+@dataclass(frozen=True)
+class Told:
+    """What the G step says of a part: losses (generator, adversarial, segmentation) [3], and what was painted."""
+
+    losses: Tensor
+    canvases: list[Canvas]
+    fake_B1XYZ: Tensor
+    roles_BXYZ: Tensor
+    measures: list[CropMeasures]
+
+
+def generator_part(
+    spec: TrainingSpec,
+    ranks: Ranks,
+    painter: Painter,
+    learner: Learner,
+    discriminator: nn.Module,
+    canvases: list[Canvas],
+    at: int,
+) -> Told:
+    """Forward and backward of the G step for one part.
+
+    The graphs of D and S are gone through one after the other, each down to the painted image: their activations never
+    lie in memory together, and the gradients that meet in the image are the same.
+    """
+    assert painter.baseline is not None
+    with learner.part(at):
+        with mixed_precision(spec, ranks):
+            raw_BCXYZ = learner.shared(images_of(canvases))
+        painted_B1XYZ, roles_BXYZ = paint_batch(painter, canvases, raw_BCXYZ, draw=0)
+        fake_B1XYZ = painted_B1XYZ.detach().requires_grad_(True)
+        with mixed_precision(spec, ranks):
+            logits_D = discriminator(fake_B1XYZ)
+        adversarial = adversarial_loss(logits_D.float().softmax(1), roles_BXYZ)
+        learner.scaled(spec.adversarialWeight * adversarial).backward()
+        del logits_D
+        with mixed_precision(spec, ranks):
+            logits_S = painter.baseline(fake_B1XYZ)
+        probabilities_S = logits_S.float().softmax(1)
+        segmentation = segmentation_loss(probabilities_S, roles_BXYZ, painter.baseline_tumors)
+        learner.scaled(segmentation).backward()
+        called_BXYZ = probabilities_S.detach().argmax(1)
+        del logits_S, probabilities_S
+        if painted_B1XYZ.requires_grad:
+            learner.backward_from(painted_B1XYZ, fake_B1XYZ.grad)
+        else:  # no crop of the part had room for a tumor, but other ranks wait for gradients
+            learner.backward_from(raw_BCXYZ, torch.zeros_like(raw_BCXYZ))
+    fake_B1XYZ = fake_B1XYZ.detach()
+    adversarial, segmentation = adversarial.detach(), segmentation.detach()
+    total = spec.adversarialWeight * adversarial + segmentation
+    measures = measure(spec, canvases, fake_B1XYZ, roles_BXYZ, called_BXYZ, painter.baseline_tumors)
+    return Told(torch.stack([total, adversarial, segmentation]), canvases, fake_B1XYZ, roles_BXYZ, measures)
+
+
+def discriminator_part(
+    spec: TrainingSpec,
+    ranks: Ranks,
+    painter: Painter,
+    learner: Learner,
+    generator: nn.Module,
+    canvases: list[Canvas],
+    at: int,
+) -> Tensor:
+    """Forward and backward of the D step for one part: its loss [1]."""
+    with torch.no_grad():
+        with mixed_precision(spec, ranks):
+            raw_BCXYZ = generator(images_of(canvases))
+        fresh_B1XYZ, roles_BXYZ = paint_batch(painter, canvases, raw_BCXYZ, draw=1)
+    with learner.part(at):
+        with mixed_precision(spec, ranks):
+            logits_D = learner.shared(fresh_B1XYZ)
+        loss = discriminator_loss(logits_D.float().softmax(1), roles_BXYZ)
+        learner.backward(loss)
+    return loss.detach()[None]
+
+
+def in_parts(canvases: list[Canvas], parts: int) -> list[tuple[int, list[Canvas]]]:
+    """Consecutive parts of equal size, numbered."""
+    size = len(canvases) // parts
+    return [(at, canvases[at * size : (at + 1) * size]) for at in range(parts)]
+
+
 def weights_of(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """One network of a synthesis checkpoint, without its prefix."""
     return {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
+
+
+def images_of(canvases: list[Canvas]) -> Tensor:
+    """[B, 1, X, Y, Z]."""
+    return torch.stack([canvas.image_XYZ for canvas in canvases])[:, None]
 
 
 def paint_batch(painter: Painter, canvases: list[Canvas], raw_BCXYZ: Tensor, draw: int) -> tuple[Tensor, Tensor]:
@@ -181,12 +246,11 @@ def measure(
     canvases: list[Canvas],
     fake_B1XYZ: Tensor,
     roles_BXYZ: Tensor,
-    probabilities_BCXYZ: Tensor,
+    called_BXYZ: Tensor,
     tumors: tuple[int, ...],
 ) -> list[CropMeasures]:
     """What the baseline saw of each crop's tumors of draw 0, from the pass that the loss already needed."""
-    called = probabilities_BCXYZ.detach().argmax(1)
-    sees = torch.isin(called, torch.tensor(tumors, device=called.device))
+    sees = torch.isin(called_BXYZ, torch.tensor(tumors, device=called_BXYZ.device))
     measures = []
     for at, canvas in enumerate(canvases):
         strokes = tuple(stroke for stroke in canvas.strokes if stroke.tumor.draw == 0)
@@ -198,23 +262,13 @@ def measure(
     return measures
 
 
-def leave_picture(
-    pictures: Pictures,
-    step: int,
-    canvases: list[Canvas],
-    fake_B1XYZ: Tensor,
-    roles_BXYZ: Tensor,
-    measures: list[CropMeasures],
-) -> None:
+def leave_picture(pictures: Pictures, step: int, told: list[Told]) -> None:
     """Of the first crop of the step that was painted."""
-    measured = {(one.item, one.crop): one for one in measures if one.synthetic_voxels > 0}
-    for at, canvas in enumerate(canvases):
-        one = measured.get((canvas.crop.item, canvas.crop.crop))
-        if one is not None:
-            pictures.save(step, canvas.crop, canvas.image_XYZ, fake_B1XYZ[at, 0], roles_BXYZ[at] == SYNTHETIC, one)
-            return
-
-
-def clip(network: nn.Module, spec: TrainingSpec) -> None:
-    if spec.optimizer.gradientClip is not None:
-        nn.utils.clip_grad_norm_(network.parameters(), spec.optimizer.gradientClip)
+    for part in told:
+        measured = {(one.item, one.crop): one for one in part.measures if one.synthetic_voxels > 0}
+        for at, canvas in enumerate(part.canvases):
+            one = measured.get((canvas.crop.item, canvas.crop.crop))
+            if one is not None:
+                changed_XYZ = part.roles_BXYZ[at] == SYNTHETIC
+                pictures.save(step, canvas.crop, canvas.image_XYZ, part.fake_B1XYZ[at, 0], changed_XYZ, one)
+                return

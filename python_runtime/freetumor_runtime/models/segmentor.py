@@ -23,7 +23,7 @@ def build_segmentor(
     """A segmentor with fresh weights: [B, 1, X, Y, Z] -> logits [B, outputs, X, Y, Z].
 
     `swinunetr`: MONAI SwinUNETR with `use_v2`; `feature_size` 48 is the published one; sides divisible by 32; does not
-    use `levels`. `small`: `feature_size` is its base channels; does not use the last two.
+    use `levels`. `small`: `feature_size` is its base channels; does not use `patch_merging`.
     Raises ConfigError for an unknown kind or order.
     """
     if kind == "swinunetr":
@@ -41,7 +41,7 @@ def build_segmentor(
     if kind == "small":
         from freetumor_runtime.models.small import SmallSegmentor
 
-        return SmallSegmentor(out_channels=outputs, base_channels=feature_size, levels=levels)
+        return SmallSegmentor(outputs, feature_size, levels, activation_checkpointing)
     raise ConfigError(f"segmentor kind must be one of {', '.join(SEGMENTOR_KINDS)}, got {kind!r}")
 
 

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from freetumor_runtime.errors import ConfigError
 
@@ -11,10 +12,14 @@ class SmallSegmentor(nn.Module):
 
     A 2^3 patch stem halves the resolution at once (an eighth of the work), `levels` levels of two 3^3 convolutions
     follow, and a transposed convolution brings the logits back. Instance norm: a crop's batch mates do not matter.
+    `activation_checkpointing` computes each level's inside again in the backward pass instead of keeping it.
     """
 
-    def __init__(self, out_channels: int, base_channels: int = 16, levels: int = 3) -> None:
+    def __init__(
+        self, out_channels: int, base_channels: int = 16, levels: int = 3, activation_checkpointing: bool = False
+    ) -> None:
         super().__init__()
+        self.activation_checkpointing = activation_checkpointing
         if levels < 1 or base_channels < 1:
             raise ConfigError(f"small segmentor: levels and base channels must be >= 1, got {levels}, {base_channels}")
         widths = [base_channels * 2**level for level in range(levels)]
@@ -34,11 +39,16 @@ class SmallSegmentor(nn.Module):
         features = self.stem(image_B1XYZ)
         skips = []
         for level, convolutions in enumerate(self.down):
-            features = convolutions(features if level == 0 else self.pool(features))
+            features = self._level(convolutions, features if level == 0 else self.pool(features))
             skips.append(features)
         for up, merge, skip in zip(self.up, self.merge, skips[-2::-1], strict=True):
-            features = merge(torch.cat([up(features), skip], 1))
+            features = self._level(merge, torch.cat([up(features), skip], 1))
         return self.head(features)
+
+    def _level(self, convolutions: nn.Module, features_BCXYZ: Tensor) -> Tensor:
+        if self.activation_checkpointing and torch.is_grad_enabled():
+            return checkpoint(convolutions, features_BCXYZ, use_reentrant=False)
+        return convolutions(features_BCXYZ)
 
 
 def _two_convolutions(inputs: int, outputs: int) -> nn.Sequential:

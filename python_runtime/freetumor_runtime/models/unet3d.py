@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from freetumor_runtime.errors import DataError
+from freetumor_runtime.models.joined_convolution import pays, upsample_and_convolve
 
 SIDE_MULTIPLE = 8
 
@@ -14,10 +16,12 @@ class UNet3d(nn.Module):
 
     Input [B, 1, X, Y, Z], sides divisible by 8; output [B, outputs, X, Y, Z], raw (no activation). The output of a
     sample depends on its batch mates: the norm uses the statistics of the batch it is given, in evaluation too.
+    `activation_checkpointing` computes each level's inside again in the backward pass instead of keeping it.
     """
 
-    def __init__(self, outputs: int, base_channels: int = 32) -> None:
+    def __init__(self, outputs: int, base_channels: int = 32, activation_checkpointing: bool = False) -> None:
         super().__init__()
+        self.activation_checkpointing = activation_checkpointing
         self.outputs = outputs
         self.base_channels = base_channels
         width = base_channels
@@ -37,14 +41,19 @@ class UNet3d(nn.Module):
                 f"the 3-D U-Net takes sides divisible by {SIDE_MULTIPLE}, got {tuple(image_B1XYZ.shape[2:])}",
                 "choose another patch size",
             )
-        skip64 = self.down_tr64(image_B1XYZ)
-        skip128 = self.down_tr128(functional.max_pool3d(skip64, 2))
-        skip256 = self.down_tr256(functional.max_pool3d(skip128, 2))
-        bottom = self.down_tr512(functional.max_pool3d(skip256, 2))
-        up = self.up_tr256(bottom, skip256)
-        up = self.up_tr128(up, skip128)
-        up = self.up_tr64(up, skip64)
+        skip64 = self._level(self.down_tr64, image_B1XYZ)
+        skip128 = self._level(self.down_tr128, functional.max_pool3d(skip64, 2))
+        skip256 = self._level(self.down_tr256, functional.max_pool3d(skip128, 2))
+        bottom = self._level(self.down_tr512, functional.max_pool3d(skip256, 2))
+        up = self._level(self.up_tr256, bottom, skip256)
+        up = self._level(self.up_tr128, up, skip128)
+        up = self._level(self.up_tr64, up, skip64)
         return self.out_tr(up)
+
+    def _level(self, level: nn.Module, *features_BCXYZ: Tensor) -> Tensor:
+        if self.activation_checkpointing and torch.is_grad_enabled():
+            return checkpoint(level, *features_BCXYZ, use_reentrant=False)
+        return level(*features_BCXYZ)
 
 
 class DownLevel(nn.Module):
@@ -65,7 +74,18 @@ class UpLevel(nn.Module):
         self.ops = nn.Sequential(ConvNormRelu(inputs + outputs, outputs), ConvNormRelu(outputs, outputs))
 
     def forward(self, features_BCXYZ: Tensor, skip_BCXYZ: Tensor) -> Tensor:
-        return self.ops(torch.cat([self.up_conv(features_BCXYZ), skip_BCXYZ], 1))
+        if not pays(features_BCXYZ):
+            return self.ops(torch.cat([self.up_conv(features_BCXYZ), skip_BCXYZ], 1))
+        first, second = self.ops
+        joined_BCXYZ = upsample_and_convolve(
+            features_BCXYZ,
+            skip_BCXYZ,
+            up_weight=self.up_conv.weight,
+            up_bias=self.up_conv.bias,
+            weight=first.conv1.weight,
+            bias=first.conv1.bias,
+        )
+        return second(first.after_convolution(joined_BCXYZ))
 
 
 class Head(nn.Module):
@@ -84,7 +104,10 @@ class ConvNormRelu(nn.Module):
         self.bn1 = BatchStatisticsNorm(outputs)
 
     def forward(self, features_BCXYZ: Tensor) -> Tensor:
-        return functional.relu(self.bn1(self.conv1(features_BCXYZ)), inplace=True)
+        return self.after_convolution(self.conv1(features_BCXYZ))
+
+    def after_convolution(self, features_BCXYZ: Tensor) -> Tensor:
+        return functional.relu(self.bn1(features_BCXYZ), inplace=True)
 
 
 class BatchStatisticsNorm(nn.Module):

@@ -1,12 +1,14 @@
-"""Networks at the start of a training: built, given their weights, and warmed up."""
+"""Networks at the start of a training: built, given their weights, frozen in part, laid out, and warmed up."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from freetumor_runtime.config import TrainingSpec
+from freetumor_runtime.errors import ConfigError, EnvironmentError
 from freetumor_runtime.events import Note
 from freetumor_runtime.models.checkpoint import load_generator_weights, load_matching_weights
 from freetumor_runtime.models.segmentor import build_segmentor
@@ -32,19 +34,78 @@ def build_trained_segmentor(spec: TrainingSpec, device: torch.device) -> tuple[n
     if spec.segmentor.initialWeights is not None and spec.resumeFrom is None:
         report = load_matching_weights(segmentor, spec.segmentor.initialWeights)
         notes.append(Note("info", report.sentence()))
-    return segmentor.to(device).train(), notes
+    notes += freeze_by_name({"": segmentor}, spec.freeze)
+    return lay_out(segmentor.to(device), spec).train(), notes
 
 
 def build_gan(spec: TrainingSpec, device: torch.device) -> tuple[nn.Module, nn.Module, list[Note]]:
     """Generator (one output an organ) and discriminator (background, real, synthetic) of the same width."""
     assert spec.generator is not None
-    generator = UNet3d(spec.generator.outputs, spec.generator.baseChannels)
-    discriminator = UNet3d(3, spec.generator.baseChannels)
+    width, checkpointing = spec.generator.baseChannels, spec.generator.activationCheckpointing
+    generator = UNet3d(spec.generator.outputs, width, checkpointing)
+    discriminator = UNet3d(3, width, checkpointing)
     notes = []
     if spec.generator.checkpoint is not None and spec.resumeFrom is None:
         load_generator_weights(generator, spec.generator.checkpoint)
         notes.append(Note("info", f"generator starts from {spec.generator.checkpoint}"))
-    return generator.to(device).train(), discriminator.to(device).train(), notes
+    notes += freeze_by_name({"netG.": generator, "netD.": discriminator}, spec.freeze)
+    return lay_out(generator.to(device), spec).train(), lay_out(discriminator.to(device), spec).train(), notes
+
+
+def freeze_by_name(networks: dict[str, nn.Module], patterns: Sequence[str]) -> list[Note]:
+    """Weights whose name fits a pattern (`*` any characters) do not learn. `networks`: by the prefix of their names.
+
+    Raises ConfigError for a pattern that fits nothing, and where nothing would be left to learn.
+    """
+    weights = {
+        f"{prefix}{name}": weight for prefix, network in networks.items() for name, weight in network.named_parameters()
+    }
+    frozen: set[str] = set()
+    for pattern in patterns:
+        fitting = {name for name in weights if fnmatchcase(name, pattern)}
+        if not fitting:
+            parts = sorted({".".join(name.split(".")[: 1 + name.startswith("net")]) for name in weights})
+            raise ConfigError(
+                f"training.freeze: {pattern!r} fits no weight of the network", f"its parts are {', '.join(parts)}"
+            )
+        frozen |= fitting
+    for name in frozen:
+        weights[name].requires_grad_(False)
+    for prefix, network in networks.items():
+        if not any(True for _ in trainable(network)):
+            raise ConfigError(
+                f"training.freeze leaves no weight of {prefix.rstrip('.') or 'the segmentor'} to learn",
+                "freeze less",
+            )
+    if not frozen:
+        return []
+    values = sum(weights[name].numel() for name in frozen)
+    learning = sum(weight.numel() for weight in weights.values()) - values
+    text = f"{len(frozen)} of {len(weights)} weight tensors are frozen ({values} values; {learning} learn)"
+    return [Note("info", text)]
+
+
+def lay_out(network: nn.Module, spec: TrainingSpec) -> nn.Module:
+    """Memory format and compilation, as the configuration asks."""
+    if spec.memoryFormat == "channelsLast":
+        network.to(memory_format=torch.channels_last_3d)
+    if spec.compile:
+        network.compile(dynamic=False)
+    return network
+
+
+def refuse_no_compiler(spec: TrainingSpec) -> None:
+    """Raises EnvironmentError where torch.compile cannot work: it needs a C++ compiler (CPU) or Triton (CUDA)."""
+    if not spec.compile:
+        return
+    try:
+        torch.compile(lambda values: values * 2 + 1)(torch.ones(8, device=_device_of(spec)))
+    except Exception as error:  # of whatever the chain of compilers raises
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EnvironmentError(
+            f"runtime.compile: torch.compile does not work here ({first})",
+            "install a C++ compiler (g++), on CUDA Triton too, or set runtime.compile: false",
+        ) from error
 
 
 def warm_up(network: nn.Module, spec: TrainingSpec, ranks: Ranks) -> None:
@@ -68,3 +129,7 @@ def count_parameters(network: nn.Module) -> int:
 
 def trainable(network: nn.Module) -> Iterable[nn.Parameter]:
     return (parameter for parameter in network.parameters() if parameter.requires_grad)
+
+
+def _device_of(spec: TrainingSpec) -> str:
+    return "cuda" if spec.device != "cpu" and torch.cuda.is_available() else "cpu"

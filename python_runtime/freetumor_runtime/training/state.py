@@ -25,6 +25,9 @@ from freetumor_runtime.config import OptimizerSpec, TrainingSpec
 from freetumor_runtime.errors import CheckpointError, EnvironmentError
 from freetumor_runtime.training.ranks import Ranks
 
+# How an optimizer computes, not what: a file keeps what its optimizer had.
+_WAYS = ("fused", "foreach")
+
 
 def checkpoint_due(spec: TrainingSpec, step: int) -> bool:
     """Whether the run saves before step `step`: every so many steps, and at the end."""
@@ -84,7 +87,7 @@ def restore_optimizer(
     directory: str, name: str, optimizer: torch.optim.Optimizer, saved: Mapping[str, Any], spec: OptimizerSpec
 ) -> None:
     """Moments as they were saved, rates as the configuration has them. Raises CheckpointError for another optimizer."""
-    kind = _kind_of(optimizer)
+    kind, ways = _kind_of(optimizer), {key: optimizer.param_groups[0].get(key) for key in _WAYS}
     try:
         optimizer.load_state_dict(dict(saved))
     except ValueError as error:
@@ -92,7 +95,7 @@ def restore_optimizer(
     if _kind_of(optimizer) != kind:
         raise _of_another(directory, name, "its settings are those of another kind of optimizer")
     for group in optimizer.param_groups:
-        group["weight_decay"] = spec.weightDecay
+        group.update(ways, weight_decay=spec.weightDecay)
 
 
 def rate_to_go_on_with(state: Mapping[str, Any], spec: OptimizerSpec) -> float:
@@ -137,7 +140,7 @@ def _publish(aside: Path, final: Path) -> None:
 
 def _kind_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Settings that no configuration changes from one part of a run to the next."""
-    changing = ("params", "lr", "initial_lr", "weight_decay")
+    changing = ("params", "lr", "initial_lr", "weight_decay", *_WAYS)
     return {key: value for key, value in optimizer.param_groups[0].items() if key not in changing}
 
 

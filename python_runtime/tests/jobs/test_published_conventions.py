@@ -51,7 +51,9 @@ def training(folder, job, **parts):
             activationCheckpointing=False,
         ),
         "optimizer": OptimizerSpec("adam", 1e-4, 0.0, "constant", 1, None),
+        "freeze": (),
         "precision": "fp32",
+        "memoryFormat": "contiguous",
         "validation": SimpleNamespace(everySteps=None, cases=()),
         "checkpoint": SimpleNamespace(everySteps=None, keep=1),
         "fingerprint": SimpleNamespace(config="", data=""),
@@ -78,7 +80,7 @@ def written(tmp_path_factory):
         "synthesis",
         synthesis=SynthesisSpec((32, 32, 32), str(folder), 1, gated=False, measureAlreadySeen=False, measures=()),
         baseline=BaselineSpec(str(baseline), None),
-        generator=GeneratorSpec(None, 4, "organ", 3),
+        generator=GeneratorSpec(None, 4, "organ", 3, False),
     )
     return {"baseline": baseline, "synthesis": stopped_at_once(train_synthesis, spec)}
 

@@ -1,17 +1,27 @@
-"""A training of seconds on made crops, whole and in two parts, for tests of resuming; rank 0 prints JSON.
+"""A training of seconds on made crops for tests of resuming and of ranks; rank 0 prints JSON.
 
     torchrun --standalone --nproc-per-node 3 tests/training/toy_training.py FOLDER baseline synthesis [--no-warm-up]
 
 By job: `losses` in hexadecimal by step and `weights` as SHA-256, of the `whole` run and of the one in `parts`;
 `validations` as the ranks counted them, and as one rank `alone` counts the last.
+
+    python tests/training/toy_training.py FOLDER --runs '[{"ranks": 4, "job": "baseline", "name": "a", "set": {}}, ...]'
+
+Makes these runs one after another, each on ranks forked for it (torchrun's start takes longer than such a run), and
+prints of each `losses`, `weights`, `notes`, and the `checkpoint` it ended with. `set`: dotted key of the specification
+-> value; `until`: a step to stop at; `resume`: the name of the run to go on from, at step 3.
 """
 
 import argparse
 import hashlib
 import json
+import multiprocessing
+import os
+import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from freetumor_runtime.config import TrainingSpec, parse
 from freetumor_runtime.data.cache import write_prepared_case
 from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
-from freetumor_runtime.events import CaseResult, Event, StepDone, ValidationDone
+from freetumor_runtime.events import CaseResult, Event, Note, StepDone, ValidationDone
 from freetumor_runtime.jobs import train_segmentation, train_synthesis
 from freetumor_runtime.training.boundary import LiveCommand
 from freetumor_runtime.training.ranks import Ranks, join_ranks, leave_ranks
@@ -32,25 +42,67 @@ from freetumor_runtime.training.validation import validate
 SIDE = 16
 STEPS = 6
 STOP_AT = 3
-ITEMS_PER_STEP = 6
+# divisible by 1, 2, 3 and 4 ranks
+ITEMS_PER_STEP = 12
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder")
-    parser.add_argument("jobs", nargs="+", choices=["baseline", "synthesis"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("jobs", nargs="*", metavar="baseline|synthesis")
     parser.add_argument("--no-warm-up", action="store_true")
+    parser.add_argument("--runs", type=json.loads)
     options = parser.parse_args()
     if options.no_warm_up:
         train_segmentation.warm_up = train_synthesis.warm_up = lambda *_: None
+    if options.runs is not None:
+        write_cases(options.folder)
+        print(json.dumps([on_ranks(options.folder, run) for run in options.runs]))
+        return
     ranks = join_ranks("cpu", 1, 0)
-    folder = Path(options.folder)
     if ranks.first:
-        write_cases(folder)
+        write_cases(options.folder)
     ranks.barrier()
-    report = {job: whole_and_in_parts(folder, job, ranks) for job in options.jobs}
+    report = {job: whole_and_in_parts(options.folder, job, ranks) for job in options.jobs}
     if ranks.first:
         print(json.dumps(report))
+    leave_ranks()
+
+
+def on_ranks(folder: Path, run: dict) -> dict:
+    """What rank 0 tells of a run."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    fork = multiprocessing.get_context("fork")
+    told = folder / "told.json"
+    ranks = [fork.Process(target=one_rank, args=(folder, run, rank, port, told)) for rank in range(run["ranks"])]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join()
+    if any(rank.exitcode != 0 for rank in ranks):
+        sys.exit(f"a rank of {run} failed")
+    return json.loads(told.read_text())
+
+
+def one_rank(folder: Path, run: dict, rank: int, port: int, told: Path) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(run["ranks"])}
+    ranks = join_ranks("cpu", 1, 0)
+    job, changes = run["job"], run.get("set", {})
+    judge = folder / "judge/checkpoints" / f"step_{STEPS:08d}"
+    if job == "synthesis" and not judge.exists():
+        alone = replace(ranks, rank=0, size=1)
+        if ranks.first:
+            trained(toy_spec(folder / "judge", "baseline", folder), alone, STEPS)
+        ranks.barrier()
+    if "resume" in run:
+        changes = {**changes, "resumeFrom": str(folder / job / run["resume"] / "checkpoints" / f"step_{STOP_AT:08d}")}
+    spec = toy_spec(folder / job / run["name"], job, folder, str(judge), changes)
+    result = trained(spec, ranks, run.get("until", spec.steps))
+    if ranks.first:
+        told.write_text(json.dumps(result))
     leave_ranks()
 
 
@@ -80,6 +132,7 @@ def trained(spec: TrainingSpec, ranks: Ranks, until: int) -> dict:
     losses: dict[str, dict[str, str]] = {}
     validations: list = []
     counts: list = []
+    notes: list[str] = []
 
     def poll() -> list[LiveCommand]:
         given, commands[:] = commands[:], []
@@ -91,6 +144,8 @@ def trained(spec: TrainingSpec, ranks: Ranks, until: int) -> dict:
             losses[str(event.step)] = {name: value.hex() for name, value in event.losses.items()}
             if event.step + 1 == until < spec.steps:
                 commands.append(LiveCommand(1, "stop"))
+        elif isinstance(event, Note):
+            notes.append(event.text)
         elif isinstance(event, CaseResult):
             counts.append(event.result["counts"])
         elif isinstance(event, ValidationDone):
@@ -98,7 +153,13 @@ def trained(spec: TrainingSpec, ranks: Ranks, until: int) -> dict:
             counts = []
             commands.append(LiveCommand(2, "validationVerdict"))
     directory = str(Path(spec.runDirectory) / "checkpoints" / f"step_{until:08d}")
-    return {"losses": losses, "validations": validations, "checkpoint": directory, "weights": digest(directory)}
+    return {
+        "losses": losses,
+        "validations": validations,
+        "checkpoint": directory,
+        "weights": digest(directory),
+        "notes": notes,
+    }
 
 
 def counted_alone(spec: TrainingSpec, directory: str, ranks: Ranks) -> list:
@@ -166,14 +227,16 @@ def toy_volume(item: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_cases(folder: Path) -> None:
-    (folder / "textures").mkdir()
+    (folder / "textures").mkdir(parents=True)
     for number in range(4):
         image, label = toy_volume(1000 + number)
         write_prepared_case(folder / f"case_{number}.zarr", image, label, 7, -175, {})
 
 
-def toy_spec(run: Path, job: str, folder: Path, baseline: str | None = None) -> TrainingSpec:
-    """Complete, as TypeScript sends it; the smallest networks."""
+def toy_spec(
+    run: Path, job: str, folder: Path, baseline: str | None = None, changes: dict | None = None
+) -> TrainingSpec:
+    """Complete, as TypeScript sends it; the smallest networks. `changes`: dotted key -> value."""
     synthesis = job == "synthesis"
     texture = {
         "textureSizeVoxels": [24, 24, 24],
@@ -182,6 +245,13 @@ def toy_spec(run: Path, job: str, folder: Path, baseline: str | None = None) -> 
         "gated": False,
         "measureAlreadySeen": False,
         "measures": [],
+    }
+    generator = {
+        "checkpoint": None,
+        "baseChannels": 2,
+        "channel": "organ",
+        "outputs": 3,
+        "activationCheckpointing": False,
     }
     names = ["background", "liver", "liver tumor", "pancreas", "pancreas tumor", "kidney", "kidney tumor"]
     organs = [
@@ -219,7 +289,7 @@ def toy_spec(run: Path, job: str, folder: Path, baseline: str | None = None) -> 
             "activationCheckpointing": False,
         },
         "baseline": {"checkpoint": f"{baseline}/model.pt", "patchMerging": None} if synthesis else None,
-        "generator": {"checkpoint": None, "baseChannels": 2, "channel": "organ", "outputs": 3} if synthesis else None,
+        "generator": generator if synthesis else None,
         "optimizer": {
             "kind": "adam" if synthesis else "adamw",
             "learningRate": 0.003,
@@ -229,7 +299,11 @@ def toy_spec(run: Path, job: str, folder: Path, baseline: str | None = None) -> 
             "gradientClip": None,
         },
         "adversarialWeight": 0.1,
+        "freeze": [],
         "precision": "fp32",
+        "reproducible": False,
+        "compile": False,
+        "memoryFormat": "contiguous",
         "device": "cpu",
         "processesPerNode": 1,
         "threadsPerProcess": 1,
@@ -241,6 +315,9 @@ def toy_spec(run: Path, job: str, folder: Path, baseline: str | None = None) -> 
         "checkpoint": {"everySteps": 2},
         "pictures": 0,
     }
+    for key, value in (changes or {}).items():
+        *parts, last = key.split(".")
+        reduce(dict.__getitem__, parts, raw)[last] = value
     return parse(TrainingSpec, raw, "toy")
 
 

@@ -202,6 +202,7 @@ function withFlags(config: RunConfig, options: Options, io: CliIo): RunConfig {
               baseChannels: generator?.baseChannels ?? 32,
               checkpoint: generatorFile,
               trainFrom: null,
+              activationCheckpointing: false,
               channel: options.channel ?? generator?.channel ?? 'shared',
             },
       baseline:

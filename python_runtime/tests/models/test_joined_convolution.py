@@ -1,0 +1,62 @@
+"""Upsampling and convolution joined, against the two one after the other."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from freetumor_runtime.models import joined_convolution
+from freetumor_runtime.models.unet3d import UNet3d, UpLevel
+
+
+def one_after_the_other(coarse, skip, up_weight, up_bias, weight, bias):
+    up = functional.conv_transpose3d(coarse, up_weight, up_bias, stride=2)
+    return functional.conv3d(torch.cat([up, skip], 1), weight, bias, padding=weight.shape[-1] // 2)
+
+
+@pytest.mark.parametrize("side", [3, 1])
+@pytest.mark.parametrize("biased", [True, False])
+def test_values_and_all_gradients_are_those_of_the_two_one_after_the_other(side, biased):
+    torch.manual_seed(0)
+    shapes = [(2, 5, 3, 4, 2), (2, 3, 6, 8, 4), (5, 4, 2, 2, 2), (4,), (6, 7, side, side, side), (6,)]
+    given = [torch.randn(shape, dtype=torch.float64) for shape in shapes]
+    if not biased:
+        given[3] = given[5] = None
+    upstream = torch.randn(2, 6, 6, 8, 4, dtype=torch.float64)
+
+    def values_and_gradients(way):
+        leaves = [one if one is None else one.clone().requires_grad_(True) for one in given]
+        values = way(*leaves)
+        values.backward(upstream)
+        return [values.detach(), *(leaf.grad for leaf in leaves if leaf is not None)]
+
+    def joined(coarse, skip, up_weight, up_bias, weight, bias):
+        return joined_convolution.upsample_and_convolve(
+            coarse, skip, up_weight=up_weight, up_bias=up_bias, weight=weight, bias=bias
+        )
+
+    for got, wanted in zip(values_and_gradients(joined), values_and_gradients(one_after_the_other), strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_it_pays_where_there_are_many_voxels_for_each_channel_and_only_on_a_cpu():
+    assert joined_convolution.pays(torch.empty(1, 128, 32, 32, 32))
+    assert not joined_convolution.pays(torch.empty(1, 512, 8, 8, 8))
+    assert not joined_convolution.pays(torch.empty(1, 128, 32, 32, 32, device="meta"))
+
+
+def test_the_u_net_is_the_same_to_rounding_with_and_without(monkeypatch):
+    torch.manual_seed(1)
+    network, image = UNet3d(3, 4), torch.randn(1, 1, 32, 32, 32)
+    calls = []
+    original = joined_convolution.upsample_and_convolve
+    monkeypatch.setattr(
+        "freetumor_runtime.models.unet3d.upsample_and_convolve",
+        lambda *given, **more: calls.append(1) or original(*given, **more),
+    )
+    with torch.no_grad():
+        joined = network(image)
+        monkeypatch.setattr("freetumor_runtime.models.unet3d.pays", lambda _: False)
+        apart = network(image)
+    assert len(calls) > 0
+    assert any(isinstance(module, UpLevel) for module in network.modules())
+    torch.testing.assert_close(joined, apart, rtol=1e-4, atol=1e-4)
