@@ -62,6 +62,11 @@ const ROUNDING = [
   'networks.generator.activationCheckpointing',
 ]
 
+/** How many ranks there are: in the reproducible mode that changes nothing. */
+export function isOfRanks(key: string): boolean {
+  return key === 'runtime.nodes' || key === 'runtime.processesPerNode'
+}
+
 /** Every key that differs. */
 export function configChanges(before: RunConfig, after: RunConfig): ConfigChanges {
   const [old, fresh] = [leaves(before), leaves(after)]

@@ -1,11 +1,12 @@
 import type { RunConfig } from '../config/schema.js'
-import { DataError } from '../errors.js'
+import type { ManifestCase } from '../curation/manifest.js'
+import { ConfigError, DataError } from '../errors.js'
 import type { SampledCase } from '../sampling/plan.js'
 import type { StageContext } from './context.js'
 import { curateData, prepareData } from './data.js'
 import { refuseLeaks } from './leak-gate.js'
 import { compareData, type Fingerprint, fingerprintOf, type ResumePoint, recordInputs } from './resume.js'
-import { type CuratedCase, type EarlierWeights, sampledCases } from './specs.js'
+import { type CuratedCase, type EarlierWeights, sampledCases, trainingLabels } from './specs.js'
 import { earlierWeights, type StartTraining } from './weights.js'
 
 /** What a training is made of before its runtime starts. */
@@ -15,6 +16,33 @@ export interface TrainingInputs {
   readonly fingerprint: Fingerprint
   /** Those that items are drawn from. */
   readonly sampled: readonly SampledCase[]
+}
+
+/**
+ * A segmentor of one organ must not learn from scans in which that organ is not labelled: all of it would be background.
+ * @throws ConfigError naming the data set; one that does not say which organs it labels is taken as it is
+ */
+export function refuseOtherOrgans(
+  config: RunConfig,
+  cases: readonly Pick<ManifestCase, 'id' | 'dataset' | 'role' | 'split'>[],
+): void {
+  const { target } = config.training
+  if (target === 'all') return
+  const [organ] = trainingLabels(config).organs
+  const other = cases.find(
+    ({ role, split }) =>
+      split === 'training' &&
+      role.kind === 'labelled' &&
+      role.organs.length > 0 &&
+      !role.organs.includes(organ!.name),
+  )
+  if (other?.role.kind === 'labelled')
+    throw new ConfigError(
+      `training.target ${target}: the real tumors of ${other.dataset} are of the ${other.role.organs.join(', ')}, not of the ${organ!.name}`,
+      {
+        hint: `remove ${other.dataset} from data.datasets, or give it \`role: host\` if the ${organ!.name} is labelled in it`,
+      },
+    )
 }
 
 /**
@@ -30,6 +58,7 @@ export async function gatherInputs(
   start: StartTraining,
 ): Promise<TrainingInputs> {
   const curation = await curateData(config, context)
+  refuseOtherOrgans(config, curation.cases)
   await refuseLeaks(config, curation.cases, context)
   const weights = await earlierWeights(config, context, start)
   const cases = await prepareData(config, context, curation)

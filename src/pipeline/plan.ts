@@ -5,7 +5,8 @@ import { curate } from '../curation/curate.js'
 import type { ManifestCase } from '../curation/manifest.js'
 import { FreetumorError } from '../errors.js'
 import { readNiftiHeader } from '../volume/nifti.js'
-import { itemsPerEpoch, sampledCases, totalSteps } from './specs.js'
+import type { TrainingSpec } from './ports.js'
+import { itemsPerEpoch, sampledCases, totalSteps, trainingSpec } from './specs.js'
 
 /** What a training would do. Nothing is made, prepared or started for it. */
 export interface TrainingPlan {
@@ -89,6 +90,26 @@ export async function planTraining(config: RunConfig): Promise<TrainingPlan> {
     },
     warnings,
   }
+}
+
+/** The networks and sizes of a training, for measuring: without cases, weights or a run to go on from. */
+export function specOfPlan(config: RunConfig, run: string): TrainingSpec {
+  return trainingSpec(
+    {
+      ...config,
+      networks: { ...config.networks, segmentor: { ...config.networks.segmentor, initialWeights: null } },
+      training: { ...config.training, steps: 1, epochs: null },
+    },
+    {
+      runId: 'plan',
+      runDirectory: run,
+      textureDirectory: '',
+      resumeFrom: null,
+      fingerprint: { config: '', data: '' },
+      cases: [],
+      weights: { baseline: null, generator: null },
+    },
+  )
 }
 
 interface Listed {

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { access, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { type Change, configChanges, decidingHash } from '../config/changes.js'
+import { type Change, configChanges, decidingHash, isOfRanks } from '../config/changes.js'
 import { loadConfig, printConfig } from '../config/load.js'
 import type { RunConfig } from '../config/schema.js'
 import { CheckpointError, ConfigError, DataError, UsageError } from '../errors.js'
@@ -128,11 +128,15 @@ async function compareConfig(
       })
     notes.push({ level: 'warning', text: `going on under another configuration: ${keys}` })
   }
-  if (rounding.length > 0)
+  const exact = rounding.filter(({ key }) => config.runtime.reproducible && isOfRanks(key))
+  const inexact = rounding.filter((change) => !exact.includes(change))
+  if (inexact.length > 0)
     notes.push({
       level: 'warning',
-      text: `${describe(rounding)}: the same items go on, but losses may differ in their last bits`,
+      text: `${describe(inexact)}: the same items go on, but losses may differ in their last bits`,
     })
+  if (exact.length > 0)
+    notes.push({ level: 'info', text: `${describe(exact)}: reproducible, so no loss differs in any bit` })
   if (free.length > 0)
     notes.push({ level: 'info', text: `changed for the rest of the run: ${describe(free)}` })
   return notes

@@ -1,7 +1,8 @@
 import { join, resolve } from 'node:path'
 import { loadConfig } from '../../config/load.js'
-import { planTraining, type TrainingPlan } from '../../pipeline/plan.js'
+import { planTraining, specOfPlan, type TrainingPlan } from '../../pipeline/plan.js'
 import { type LaunchPlan, planLaunch } from '../../runtime/launch-plan.js'
+import { measureStepCost, type StepCost } from '../../runtime/step-cost.js'
 import { wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -12,18 +13,23 @@ interface Options {
   readonly set?: string[]
   readonly nodeRank: number
   readonly rendezvous: string
+  readonly measure: boolean
   readonly output: 'text' | 'json'
 }
 
 /** `freetumor plan`: what `train` would do, exactly; runs nothing. */
 export const addPlanCommand: AddCommand = (program, io) => {
   withExample(program.command('plan'), 'freetumor plan --config abdomen-segmentation.yaml')
-    .description('prints the command, environment, counts and estimates of a training; runs nothing')
+    .description('prints the command, environment, counts and estimates of a training; runs nothing of it')
     .requiredOption('--config <file>', 'run configuration')
     .option('--out <dir>', 'the run directory that `train` would be given')
     .option('--set <key=value...>', 'lay values over the file')
     .option('--node-rank <r>', 'where runtime.nodes is more than 1: which host', wholeNumber(0), 0)
     .option('--rendezvous <host:port>', 'where the hosts meet', '<host:port>')
+    .option(
+      '--no-measure',
+      'where runtime.reproducible is set: do not measure what it costs (a few steps on noise)',
+    )
     .addOption(outputOption())
     .action(async (options: Options) => {
       const config = await loadConfig(options.config, { set: options.set ?? [] })
@@ -40,11 +46,17 @@ export const addPlanCommand: AddCommand = (program, io) => {
         hangSeconds,
       })
       for (const warning of plan.warnings) io.note(`warning: ${warning}`)
-      printResult(io, options.output, { ...plan, run, launch }, () => inWords(plan, run, launch))
+      const reproducible =
+        config.runtime.reproducible && options.measure
+          ? await measureStepCost(specOfPlan(config, run), python)
+          : null
+      printResult(io, options.output, { ...plan, reproducible, run, launch }, () =>
+        inWords(plan, reproducible, run, launch),
+      )
     })
 }
 
-function inWords(plan: TrainingPlan, run: string, launch: LaunchPlan): string {
+function inWords(plan: TrainingPlan, cost: StepCost | null, run: string, launch: LaunchPlan): string {
   const { cases, estimates } = plan
   const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
   const weights = Object.entries(plan.weights).filter(([, source]) => source !== null)
@@ -55,8 +67,15 @@ function inWords(plan: TrainingPlan, run: string, launch: LaunchPlan): string {
     `saves        ${plan.checkpoints} checkpoints, ${plan.validations} validations`,
     ...weights.map(([network, source]) => `${network.padEnd(12)} ${source}`),
     `estimates    cache at most ${megabytes(estimates.cacheBytes)}, textures ${megabytes(estimates.textureBytes)}, ${megabytes(estimates.bytesPerStep)} a step to the ranks`,
+    ...(cost === null ? [] : [`reproducible ${costInWords(cost)}`]),
     `command      ${launch.argv.join(' ')}`,
     ...Object.entries(launch.environment).map(([name, value]) => `environment  ${name}=${value}`),
     ...(launch.removed.length > 0 ? [`removed      ${launch.removed.join(' ')}`] : []),
   ].join('\n')
+}
+
+function costInWords({ seconds, items, cropsPerVolume, patchVoxels, device, sumBytes }: StepCost): string {
+  const ratio = (seconds.reproducible / seconds.default).toFixed(2)
+  const measured = `${items} x ${cropsPerVolume} crops of ${patchVoxels.join('x')} on ${device}: ${seconds.reproducible.toFixed(2)} s instead of ${seconds.default.toFixed(2)} s`
+  return `${ratio} times the default's time for the networks that learn (${measured}); ${(sumBytes / 1e6).toFixed(1)} MB more memory a rank, and as much sent a step`
 }

@@ -1,0 +1,30 @@
+import type { TrainingSpec } from '../pipeline/ports.js'
+import { resolvePython } from './python.js'
+import { callPython } from './pythonia.js'
+
+/** What the reproducible mode costs, measured; mirrors python_runtime/freetumor_runtime/jobs/step_cost.py. */
+export interface StepCost {
+  /** Of a step of the networks that learn, on noise. */
+  readonly seconds: { readonly default: number; readonly reproducible: number }
+  readonly patchVoxels: readonly number[]
+  readonly items: number
+  readonly cropsPerVolume: number
+  readonly device: string
+  /** What the exact sums take in the memory of each rank, and send to the others each step. */
+  readonly sumBytes: number
+}
+
+/** Published sizes on a slow CPU. */
+const TIMEOUT_MS = 900_000
+
+/**
+ * Makes a few steps of the training's networks in a Python of its own.
+ * @throws EnvironmentError when there is no Python to start
+ */
+export async function measureStepCost(spec: TrainingSpec, python: string | null): Promise<StepCost> {
+  const found = resolvePython({ explicit: python ?? undefined })
+  const fresh = { ...spec, resumeFrom: null }
+  return (await callPython(found, 'freetumor_runtime.jobs.step_cost', 'measure', [fresh], {
+    timeoutMs: TIMEOUT_MS,
+  })) as StepCost
+}
