@@ -30,7 +30,9 @@ def build_segmentor(
         # its import takes seconds, which a refused file and a small network need not wait for
         from monai.networks.nets import SwinUNETR
 
-        return SwinUNETR(
+        from freetumor_runtime.models.joined_decoder import join_upsampling
+
+        network = SwinUNETR(
             in_channels=1,
             out_channels=outputs,
             feature_size=feature_size,
@@ -38,6 +40,7 @@ def build_segmentor(
             use_checkpoint=activation_checkpointing,
             downsample=patch_merging_of(patch_merging),
         )
+        return join_upsampling(network)
     if kind == "small":
         from freetumor_runtime.models.small import SmallSegmentor
 

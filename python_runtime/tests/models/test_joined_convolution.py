@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from monai.networks.nets import SwinUNETR
 from torch.nn import functional
 
 from freetumor_runtime.models import joined_convolution
+from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.models.unet3d import UNet3d, UpLevel
 
 
@@ -42,6 +44,27 @@ def test_it_pays_where_there_are_many_voxels_for_each_channel_and_only_on_a_cpu(
     assert joined_convolution.pays(torch.empty(1, 128, 32, 32, 32))
     assert not joined_convolution.pays(torch.empty(1, 512, 8, 8, 8))
     assert not joined_convolution.pays(torch.empty(1, 128, 32, 32, 32, device="meta"))
+
+
+def test_a_swinunetr_and_its_gradients_are_those_of_plain_monai():
+    torch.manual_seed(2)
+    plain = SwinUNETR(in_channels=1, out_channels=3, feature_size=12, use_v2=True)
+    ours = build_segmentor("swinunetr", outputs=3, feature_size=12, levels=0, patch_merging="corrected")
+    ours.load_state_dict(plain.state_dict(), strict=True)
+    assert joined_convolution.pays(torch.empty(1, 12, 32, 32, 32))
+    image, results = torch.randn(1, 1, 64, 64, 64), []
+    for network in (plain, ours):
+        values = network(image)
+        values.square().mean().backward()
+        results.append(
+            (
+                values.detach(),
+                network.decoder1.transp_conv.conv.weight.grad,
+                network.encoder1.layer.conv1.conv.weight.grad,
+            )
+        )
+    for got, wanted in zip(*reversed(results), strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
 
 
 def test_the_u_net_is_the_same_to_rounding_with_and_without(monkeypatch):

@@ -1,0 +1,31 @@
+"""The decoder of a SwinUNETR with upsampling and convolution joined: the same keys and values, less time and memory."""
+
+from functools import partial
+
+from monai.networks.blocks import UnetrUpBlock
+from torch import Tensor, nn
+
+from freetumor_runtime.models.joined_convolution import pays, upsample_and_convolve
+
+
+class JoinedUpBlock(UnetrUpBlock):
+    """MONAI's block, whose upsampled and joined features are never made where that pays."""
+
+    def forward(self, inp: Tensor, skip: Tensor) -> Tensor:
+        if not pays(inp):
+            return super().forward(inp, skip)
+        block, up = self.conv_block, self.transp_conv.conv
+        joined = partial(upsample_and_convolve, inp, skip, up_weight=up.weight, up_bias=up.bias)
+        first, residual = block.conv1.conv, block.conv3.conv
+        features = block.lrelu(block.norm1(joined(weight=first.weight, bias=first.bias)))
+        features = block.norm2(block.conv2(features))
+        features += block.norm3(joined(weight=residual.weight, bias=residual.bias))
+        return block.lrelu(features)
+
+
+def join_upsampling(network: nn.Module) -> nn.Module:
+    """Makes the change in place: modules keep their weights and names."""
+    for module in network.modules():
+        if type(module) is UnetrUpBlock:
+            module.__class__ = JoinedUpBlock
+    return network
