@@ -64,7 +64,7 @@ def test_a_swinunetr_and_its_gradients_are_those_of_plain_monai():
             )
         )
     for got, wanted in zip(*reversed(results), strict=True):
-        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
+        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
 
 
 def test_the_u_net_is_the_same_to_rounding_with_and_without(monkeypatch):

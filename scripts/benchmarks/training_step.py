@@ -1,0 +1,108 @@
+"""Training steps at the published sizes against plain PyTorch and MONAI, written from METHOD as the published scripts
+make them: one process a side, in turns.
+
+    scripts/bench training_step -- [--step synthesis|segmentation|both] [--side 64] [--steps 2] [--repeats 1]
+                                   [--threads 1] [--no-checkpointing]
+
+synthesis: a G step and a D step, batch 1. The reference asks S twice, with gradients of its weights and MONAI's
+activation checkpointing, has the graphs of D and S in memory together, gradients of D in the G step, Adam without
+`fused`; its gradients are cleared before the D step, so that both sides have the same losses (the published code
+forgets that). segmentation: one volume of two crops, painted by a frozen G and judged by a frozen S online, then a
+SwinUNETR with activation checkpointing and AdamW. Ours are the jobs themselves, fed from memory.
+
+Both sides begin with equal weights, crops, tumors and textures; `lossDifference` says how far they agree. Seconds are
+wall time, `processor` those of the processor; `peakRatio` compares the processes' largest memory. Prints JSON.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from training_step_sides import ours, reference
+
+TARGETS = {"synthesis": 1.6, "segmentation": 1.3}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--step", choices=["synthesis", "segmentation", "both"], default="both")
+    parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("--width", type=int, default=32, help="base channels of G and D; the published width is 32")
+    parser.add_argument("--feature-size", type=int, default=48, help="of the SwinUNETR; published: 48")
+    parser.add_argument("--steps", type=int, default=2, help="timed steps of a process, after one that is not")
+    parser.add_argument("--repeats", type=int, default=1, help="processes of each side")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--no-checkpointing", action="store_true", help="the reference keeps its activations")
+    parser.add_argument("--only", choices=["ours", "reference"], help="one side in this process, in --folder")
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args()
+    if options.only:
+        print(json.dumps(one_side(options)))
+        return
+    steps = ["synthesis", "segmentation"] if options.step == "both" else [options.step]
+    rows = [row(options, step) for step in steps]
+    print(json.dumps({"rows": rows, "loadAverage": os.getloadavg()}, indent=2))
+
+
+def row(options: argparse.Namespace, step: str) -> dict:
+    runs: dict[str, list[dict]] = {"reference": [], "ours": []}
+    with tempfile.TemporaryDirectory() as folder:
+        ours.write_weights(Path(folder), options)
+        for _ in range(options.repeats):
+            for side, done in runs.items():
+                done.append(in_child(options, step, side, folder))
+    median = {side: statistics.median(t for one in done for t in one["seconds"]) for side, done in runs.items()}
+    processor = {side: statistics.median(t for one in done for t in one["processor"]) for side, done in runs.items()}
+    peak = {side: statistics.median(one["peakBytes"] for one in done) for side, done in runs.items()}
+    return {
+        "row": f"{step} step",
+        "target": TARGETS[step],
+        **{
+            side: {"median": median[side], "processorMedian": processor[side], "peakBytes": peak[side], "runs": done}
+            for side, done in runs.items()
+        },
+        "ratio": median["reference"] / median["ours"],
+        "processorRatio": processor["reference"] / processor["ours"],
+        "peakRatio": peak["ours"] / peak["reference"],
+        "lossDifference": farthest(runs["ours"][0]["losses"], runs["reference"][0]["losses"]),
+    }
+
+
+def in_child(options: argparse.Namespace, step: str, side: str, folder: str) -> dict:
+    command = [sys.executable, "-W", "ignore", __file__, "--step", step, "--only", side, "--folder", folder]
+    for name in ("side", "width", "feature_size", "steps", "threads"):
+        command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    command += ["--no-checkpointing"] if options.no_checkpointing else []
+    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def one_side(options: argparse.Namespace) -> dict:
+    """Losses of every step; wall and processor seconds of all but the first."""
+    module = ours if options.only == "ours" else reference
+    seconds, processor, losses = [], [], []
+    wall, cpu = time.perf_counter(), time.process_time()
+    for told in module.steps(options):
+        seconds.append(time.perf_counter() - wall)
+        processor.append(time.process_time() - cpu)
+        losses.append(told)
+        wall, cpu = time.perf_counter(), time.process_time()
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"seconds": seconds[1:], "processor": processor[1:], "losses": losses, "peakBytes": peak}
+
+
+def farthest(one: list[dict], other: list[dict]) -> float:
+    """The largest absolute difference of a loss at a step."""
+    return max(abs(a[name] - b[name]) for a, b in zip(one, other, strict=True) for name in b)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""The reference side of training_step.py: plain PyTorch and MONAI from METHOD. Nothing is ours but the inputs."""
+
+import argparse
+from collections.abc import Iterator
+
+import torch
+from monai.losses import DiceCELoss
+from monai.networks.nets import SwinUNETR
+from scipy.ndimage import gaussian_filter
+from torch import Tensor, nn
+from torch.nn import functional
+from training_step_sides.ours import SEED, crops, specification
+
+from freetumor_runtime.synthesis.texture import TextureBank
+
+SYNTHETIC, REAL = 3, 2
+
+
+def steps(options: argparse.Namespace) -> Iterator[dict[str, float]]:
+    torch.set_num_threads(options.threads)
+    torch.use_deterministic_algorithms(True)
+    yield from synthesis(options) if options.step == "synthesis" else segmentation(options)
+
+
+def synthesis(options: argparse.Namespace) -> Iterator[dict[str, float]]:
+    generator, discriminator, judge = load_gan(options)
+    discriminator.load_state_dict(discriminator_weights(options))
+    optimizers = [torch.optim.Adam(net.parameters(), lr=1e-4, betas=(0.0, 0.999)) for net in (generator, discriminator)]
+    for step in range(options.steps + 1):
+        canvas = [Canvas(crop, options) for crop in crops(step, options)]
+        image = torch.stack([one.image for one in canvas])[:, None]
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        fake, roles = paint(canvas, generator(image), 0)
+        real_by_d = discriminator(fake).softmax(1)[:, 1]
+        adversarial = 1 - pooled(real_by_d, roles == SYNTHETIC)
+        seen = judge(fake).softmax(1)[:, [2, 4, 6]].sum(1)
+        segmentation_term = 1 - pooled(seen, roles == SYNTHETIC)
+        loss_g = 0.1 * adversarial + segmentation_term
+        loss_g.backward()
+        optimizers[0].step()
+
+        for net in (discriminator, judge):
+            net.zero_grad()
+        with torch.no_grad():
+            fresh, roles = paint(canvas, generator(image), 1)
+            judge(fresh).argmax(1)  # the second time: the share that it sees
+        told = discriminator(fresh).softmax(1)
+        loss_d = ((1 - pooled(told[:, 2], roles == SYNTHETIC)) + (1 - pooled(told[:, 1], roles == REAL))) / 2
+        loss_d.backward()
+        optimizers[1].step()
+        yield {
+            "generator": loss_g.item(),
+            "adversarial": adversarial.item(),
+            "segmentation": segmentation_term.item(),
+            "discriminator": loss_d.item(),
+        }
+
+
+def segmentation(options: argparse.Namespace) -> Iterator[dict[str, float]]:
+    generator, _, judge = load_gan(options)
+    learner = swin_unetr(options, 3).train()
+    learner.load_state_dict(torch.load(options.folder / "segmentor.pt", weights_only=True)["state_dict"])
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=3e-4, weight_decay=0.01, amsgrad=True)
+    loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)
+    mapped = torch.tensor([0, 1, 2, 2])
+    for step in range(options.steps + 1):
+        images, labels = [], []
+        for crop in crops(step, options):
+            canvas = Canvas(crop, options)
+            with torch.no_grad():
+                fake, roles = paint([canvas], generator(canvas.image[None, None]), 0)
+                called = judge(fake).argmax(1)
+            synthetic = roles == SYNTHETIC
+            share = (torch.isin(called, torch.tensor([2, 4, 6])) & synthetic).sum() / (synthetic.sum() + 1e-6)
+            assert 0 <= share <= 1  # both sides take every tumor
+            images.append(fake[0])
+            labels.append(mapped[roles.long()])
+        optimizer.zero_grad()
+        total = loss(learner(torch.stack(images)), torch.stack(labels))
+        total.backward()
+        optimizer.step()
+        yield {"total": total.item()}
+
+
+class Canvas:
+    """A windowed crop (no augmentation was drawn), its tumors' shapes and textures."""
+
+    def __init__(self, crop, options: argparse.Namespace) -> None:
+        spec = specification(options)
+        bank = TextureBank(spec.synthesis.textureDirectory, spec.synthesis.textureSizeVoxels, 0)
+        self.image = ((crop.image_hu.float() + 175) / 425).clamp(0, 1)
+        self.label = crop.label
+        self.sigma = crop.tumors[0].edge_sigma
+        self.shapes, self.textures = {}, {}
+        for tumor in crop.tumors:
+            shape = torch.zeros_like(self.label)
+            where = tuple(
+                slice(at, at + length) for at, length in zip(tumor.origin, tumor.shape_box.shape, strict=True)
+            )
+            shape[where] = tumor.shape_box
+            self.shapes[tumor.draw] = shape
+            self.textures[tumor.draw] = bank.window(tumor.texture_index, tumor.texture_start, self.label.shape)
+
+
+def paint(canvases: list[Canvas], raw: Tensor, draw: int) -> tuple[Tensor, Tensor]:
+    """METHOD 6: images [B, 1, X, Y, Z] float32 and roles [B, X, Y, Z]."""
+    kernel = torch.exp(-(torch.arange(-3.0, 4.0).double() ** 2) / 2)
+    kernel = kernel[:, None, None] * kernel[:, None] * kernel
+    kernel = (kernel / kernel.sum())[None, None]
+    images, roles = [], []
+    for canvas, output in zip(canvases, raw, strict=True):
+        shape = canvas.shapes[draw] > 0
+        edge = shape & (canvas.label > 0)
+        role = torch.where(shape & (canvas.label == 1), SYNTHETIC, canvas.label)
+        organ = (role == 1) | (role == SYNTHETIC)
+        difference = torch.tanh(output[0].double()) * organ
+        difference = functional.conv3d(difference[None, None], kernel, padding=3)[0, 0]
+        weight = torch.from_numpy(gaussian_filter(edge.double().numpy(), canvas.sigma))
+        painted = (canvas.image.double() - weight * difference * canvas.textures[draw].double()).float()
+        images.append(torch.where(organ, painted, canvas.image))
+        roles.append(role)
+    return torch.stack(images)[:, None], torch.stack(roles)
+
+
+def pooled(probability: Tensor, where: Tensor) -> Tensor:
+    return (probability * where).sum() / (where.sum() + 1e-6)
+
+
+def load_gan(options: argparse.Namespace) -> tuple[nn.Module, nn.Module, nn.Module]:
+    generator = UNet(3, options.width)
+    generator.load_state_dict(part(options, "netG"))
+    judge = swin_unetr(options, 7).eval()
+    judge.load_state_dict(torch.load(options.folder / "baseline.pt", weights_only=True)["state_dict"])
+    return generator.train(), UNet(3, options.width).train(), judge
+
+
+def part(options: argparse.Namespace, name: str) -> dict[str, Tensor]:
+    weights = torch.load(options.folder / "gan.pt", weights_only=True)
+    return {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
+
+
+def discriminator_weights(options: argparse.Namespace) -> dict[str, Tensor]:
+    """Those that our job makes from its seed."""
+    torch.manual_seed(SEED)
+    UNet(3, options.width)
+    return UNet(3, options.width).state_dict()
+
+
+def swin_unetr(options: argparse.Namespace, outputs: int) -> nn.Module:
+    return SwinUNETR(
+        in_channels=1,
+        out_channels=outputs,
+        feature_size=options.feature_size,
+        use_checkpoint=not options.no_checkpointing,
+        use_v2=True,
+    )
+
+
+class UNet(nn.Module):
+    """METHOD 8, layer after layer."""
+
+    def __init__(self, outputs: int, width: int) -> None:
+        super().__init__()
+        self.down_tr64 = Down(1, width, 2 * width)
+        self.down_tr128 = Down(2 * width, 2 * width, 4 * width)
+        self.down_tr256 = Down(4 * width, 4 * width, 8 * width)
+        self.down_tr512 = Down(8 * width, 8 * width, 16 * width)
+        self.up_tr256 = Up(16 * width, 8 * width)
+        self.up_tr128 = Up(8 * width, 4 * width)
+        self.up_tr64 = Up(4 * width, 2 * width)
+        self.out_tr = nn.Module()
+        self.out_tr.final_conv = nn.Conv3d(2 * width, outputs, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        first = self.down_tr64.ops(image)
+        second = self.down_tr128.ops(functional.max_pool3d(first, 2))
+        third = self.down_tr256.ops(functional.max_pool3d(second, 2))
+        features = self.down_tr512.ops(functional.max_pool3d(third, 2))
+        for level, skip in ((self.up_tr256, third), (self.up_tr128, second), (self.up_tr64, first)):
+            features = level.ops(torch.cat([level.up_conv(features), skip], 1))
+        return self.out_tr.final_conv(features)
+
+
+class Down(nn.Module):
+    def __init__(self, inputs: int, middle: int, outputs: int) -> None:
+        super().__init__()
+        self.ops = nn.Sequential(Convolution(inputs, middle), Convolution(middle, outputs))
+
+
+class Up(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.up_conv = nn.ConvTranspose3d(inputs, inputs, 2, stride=2)
+        self.ops = nn.Sequential(Convolution(inputs + outputs, outputs), Convolution(outputs, outputs))
+
+
+class Convolution(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv3d(inputs, outputs, 3, padding=1)
+        self.bn1 = nn.BatchNorm3d(outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return functional.relu(self.bn1(self.conv1(features)))
