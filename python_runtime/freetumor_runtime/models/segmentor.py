@@ -31,6 +31,7 @@ def build_segmentor(
         from monai.networks.nets import SwinUNETR
 
         from freetumor_runtime.models.joined_decoder import join_upsampling
+        from freetumor_runtime.models.window_attention import attend_blockwise
 
         network = SwinUNETR(
             in_channels=1,
@@ -40,7 +41,7 @@ def build_segmentor(
             use_checkpoint=activation_checkpointing,
             downsample=patch_merging_of(patch_merging),
         )
-        return join_upsampling(network)
+        return attend_blockwise(join_upsampling(network))
     if kind == "small":
         from freetumor_runtime.models.small import SmallSegmentor
 
