@@ -12,7 +12,8 @@ class BlockwiseAttention(WindowAttention):
     """MONAI's module under the same keys."""
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        if x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or self.attn_drop.p > 0:
+        mixed, compiled = torch.is_autocast_enabled("cpu"), torch.compiler.is_compiling()
+        if x.device.type != "cpu" or mixed or compiled or self.attn_drop.p > 0:
             return super().forward(x, mask)
         windows, voxels, channels = x.shape
         heads = (windows, voxels, 3, self.num_heads, channels // self.num_heads)
