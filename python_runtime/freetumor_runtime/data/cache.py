@@ -73,6 +73,20 @@ def read_prepared_case(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[s
     return np.asarray(group["image"][:]), np.asarray(group["label"][:]), attributes
 
 
+def read_prepared_region(
+    path: str | Path, part: tuple[slice, slice, slice]
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """The same of a part of the case; the rest is not read."""
+    attributes = read_attributes(path)
+    group = zarr.open_group(path, mode="r", zarr_format=3)
+    image, label = (
+        # one chunk without a compressor is the array itself
+        np.array(np.memmap(chunk_file(path, name, 3), dtype, "r", shape=group[name].shape)[part])
+        for name, dtype in (("image", np.dtype("<i2")), ("label", np.dtype("u1")))
+    )
+    return image, label, attributes
+
+
 def read_attributes(path: str | Path) -> dict[str, Any]:
     """The `freetumor` attributes of a whole case.
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from freetumor_runtime.config import SynthesizeCase, SynthesizeSpec
-from freetumor_runtime.data.cache import read_prepared_case
+from freetumor_runtime.data.cache import read_prepared_region
 from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.data.original_scan import OriginalScan, RegionChange, apply_changes, load_original, write_like
@@ -61,13 +61,12 @@ class OpenCase:
     @staticmethod
     def open(case: SynthesizeCase, tools: Tools, first: Round) -> "OpenCase":
         started = perf_counter()
-        image_hu, label, attributes = read_prepared_case(case.prepared)
-        part = tuple(
-            slice(start, start + side) for start, side in zip(first.region_start, first.region_shape, strict=True)
-        )
+        starts, sides = first.region_start, first.region_shape
+        part = tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True))
+        image_hu, label, attributes = read_prepared_region(case.prepared, part)
         affine = np.array(attributes["affine"], np.float64).reshape(4, 4)
         affine[:3, 3] += affine[:3, :3] @ np.array(first.region_start)
-        region = OpenRegion.open(torch.from_numpy(image_hu[part].copy()), torch.from_numpy(label[part].copy()), tools)
+        region = OpenRegion.open(torch.from_numpy(image_hu), torch.from_numpy(label), tools)
         return OpenCase(case, region, affine, {"read": perf_counter() - started, "write": 0.0})
 
     def original(self, spec: SynthesizeSpec) -> tuple[OriginalScan, np.ndarray]:

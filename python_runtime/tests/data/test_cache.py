@@ -17,6 +17,7 @@ from freetumor_runtime.data.cache import (
     chunk_file,
     read_attributes,
     read_prepared_case,
+    read_prepared_region,
     sweep_dead_writers,
     write_prepared_case,
 )
@@ -40,6 +41,17 @@ def test_a_case_reads_back_as_it_was_written(tmp_path, volumes):
     assert image.dtype == np.int16 and label.dtype == np.uint8
     assert np.array_equal(image, volumes[0]) and np.array_equal(label, volumes[1])
     assert attributes == {"version": 1, "case": "set/one"}
+
+
+def test_a_part_of_a_case_is_that_part_of_the_whole(tmp_path, volumes):
+    path = case_path(tmp_path, "set/one")
+    write_prepared_case(path, *volumes, 3, -175, {"case": "set/one"})
+    part = (slice(3, 9), slice(0, 5), slice(2, 11))
+    image, label, attributes = read_prepared_case(path)
+    part_image, part_label, part_attributes = read_prepared_region(path, part)
+    assert np.array_equal(part_image, image[part]) and part_image.dtype == image.dtype
+    assert np.array_equal(part_label, label[part]) and part_label.dtype == label.dtype
+    assert part_attributes == attributes
 
 
 def test_the_chunk_of_an_array_is_its_raw_bytes_in_c_order(tmp_path, volumes):
