@@ -31,7 +31,7 @@ def summary(runs: list[dict]) -> dict:
 
 
 def run(command: list[str]) -> dict:
-    """`{seconds, processorSeconds, peakBytes, stdout}` of a command that must succeed."""
+    """`{seconds, processorSeconds, peakBytes, largestProcessBytes, stdout}` of a command that must succeed."""
     started = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     peaks: dict[int, int] = {}
@@ -47,6 +47,7 @@ def run(command: list[str]) -> dict:
         "seconds": seconds,
         "processorSeconds": sum(processor.values()),
         "peakBytes": sum(peaks.values()),
+        "largestProcessBytes": max(peaks.values(), default=0),
         "stdout": stdout,
     }
 

@@ -29,7 +29,7 @@ interface Options {
   readonly mapLabels?: string
   readonly nsd?: readonly number[]
   readonly iou?: readonly number[]
-  readonly organs?: string
+  readonly organMasks?: string
   readonly scores?: string
   readonly images?: string
   readonly patients?: string
@@ -69,7 +69,7 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
     .option('--map-labels <map>', 'the same of the labels alone')
     .option('--nsd <mm>', 'tolerances of the surface Dice, as 1,2; default those of the profile', numbers)
     .option('--iou <shares>', 'pairs of lesions at these IoU, too, as 0.1,0.5', shares)
-    .option('--organs <dir>', 'organ masks: predicted tumor outside is taken away')
+    .option('--organ-masks <dir>', 'organ masks: predicted tumor outside is taken away')
     .option('--scores <dir>', 'tumor probabilities, which lesions are scored by; default their volume')
     .option('--images <dir>', 'scans, for the pictures of the report')
     .option('--patients <file>', 'manifest or lines case,patient: scans of a patient are resampled together')
@@ -103,7 +103,8 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
 }
 
 /** The options under the names of the library. */
-function declared({ labelsIds, nsd, iou, map, mapPredictions, mapLabels, region }: Options) {
+function declared(options: Options) {
+  const { labelsIds, nsd, iou, map, mapPredictions, mapLabels, organMasks, region } = options
   const parsed = (text: string | undefined) => (text === undefined ? undefined : parseMap(text, region))
   if (map !== undefined && mapPredictions !== undefined && mapLabels !== undefined)
     throw new UsageError('--map says nothing beside --map-predictions and --map-labels', {
@@ -113,6 +114,7 @@ function declared({ labelsIds, nsd, iou, map, mapPredictions, mapLabels, region 
     labelIds: labelsIds,
     nsdTolerancesMm: nsd,
     lesionIous: iou,
+    organs: organMasks,
     predictionMap: parsed(mapPredictions ?? map),
     labelMap: parsed(mapLabels ?? map),
   }
