@@ -113,6 +113,8 @@ export async function predictMasks(options: PredictOptions, context: StageContex
     }
     const { caseId, result } = outcome
     log.write({ case: caseId, image: byId.get(caseId)!.image, input: inputs.get(caseId)!, ...result })
+    // what is told is kept, whatever happens next
+    await log.flush()
     cases.push(caseOf(out, caseId, result))
     tell(cases.at(-1)!)
   }
