@@ -79,10 +79,14 @@ function verdictOn(
 ): Verdict {
   const { syntheticVoxels, seenVoxels, alreadySeenVoxels, contrast, more = {} } = measures
   const { shareSeenThreshold, rules } = settingsFor(policy, kind)
-  const values: Readonly<Partial<Record<string, number>>> = {
+  const taken: Readonly<Partial<Record<string, number>>> = {
     ...more,
     ...(rules.alreadySeenShare ? { alreadySeenShare: alreadySeenVoxels / (syntheticVoxels + EPSILON) } : {}),
   }
+  // in one order, however they came: the same tumor is the same line
+  const values: Readonly<Partial<Record<string, number>>> = Object.fromEntries(
+    RULE_NAMES.flatMap((name) => (taken[name] === undefined ? [] : [[name, taken[name]]])),
+  )
   const broken = RULE_NAMES.find((name) => !holds(name, rules[name], values[name]))
   const reason =
     syntheticVoxels === 0

@@ -94,6 +94,15 @@ test('a verdict holds the measures it is made of, and is accepted exactly when i
   )
 })
 
+test('a verdict has its measures in one order, however they came', () => {
+  const measures = { syntheticVoxels: 10, seenVoxels: 9, alreadySeenVoxels: 0, contrast: 0 }
+  const [one, other] = [
+    { volumeMl: 1, contrastHu: -20 },
+    { contrastHu: -20, volumeMl: 1 },
+  ].map((more) => JSON.stringify(judgeTumor(kind, { ...measures, more }, published, true)))
+  expect(one).toBe(other)
+})
+
 test('seeing more of a tumor never turns acceptance into rejection', () => {
   fc.assert(
     fc.property(anyMeasures, (made) => {
