@@ -56,7 +56,8 @@ def test_the_other_orders_are_those_of_plain_monai(order, plain):
     assert keys_of(ours) == keys_of(theirs)
     with_formula_weights(theirs)
     image = formula_input(64, 0.7)[..., :32, :32]
-    assert torch.equal(ours(image), theirs(image))
+    # ours adds up attention window by window and joins convolutions: the same to rounding; another order misses by 0.05
+    assert largest_deviation(ours(image), theirs(image).numpy()) < 1e-4
 
 
 @torch.no_grad()
