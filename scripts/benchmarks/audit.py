@@ -39,7 +39,8 @@ MOST_TURNED_VOXELS = 2_000_000
 KEPT = 0.75
 CROPS = {"all axes": (1, 1, 1), "slices": (0, 0, 1), "in the plane": (1, 1, 0)}
 RESAMPLED = {
-    "1.5 mm": ((1.5, 1.5, 1.5), None),
+    # of no source: a copy on its own grid would be an exact one
+    "1.3 mm": ((1.3, 1.3, 1.3), None),
     "2 mm, soft-tissue window": ((2, 2, 2), (-175, 250)),
     "slices of 5 mm": ((1, 1, 5), None),
 }
