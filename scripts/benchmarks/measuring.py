@@ -120,12 +120,12 @@ def turn_by_turn(servers: dict[str, Server], line: str, count: int, repeats: int
 
 
 def family_processor(process: int) -> float:
-    """Processor seconds of a process and all below it that still run."""
+    """Processor seconds of a process and all below it, with those that have ended and were waited for."""
     total = 0.0
     for one in _family(process):
         try:
-            user, system = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
-            total += (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+            ticks = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()[11:15]
+            total += sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
         except (OSError, IndexError):
             continue
     return total

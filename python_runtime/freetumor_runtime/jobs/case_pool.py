@@ -25,17 +25,19 @@ class Case(Protocol):
 Work = Callable[[Any], dict[str, Any]]
 
 
-def run_cases(cases: Sequence[Case], work: Work, workers: int, fewer_workers: str) -> Iterator[CaseResult]:
+def run_cases(
+    cases: Sequence[Case], work: Work, workers: int, fewer_workers: str, imports: Sequence[str] = ()
+) -> Iterator[CaseResult]:
     """Each case when it is done: what `work(case)` returns, or `{error: {kind, message, hint}}` where it failed.
 
     A killed process costs its case only, and workers end with their parent. `fewer_workers` says how to get fewer of
-    them. Raises ConfigError for two cases of one id.
+    them; `imports` are modules that the work imports late. Raises ConfigError for two cases of one id.
     """
-    _refuse_twins(cases)
+    refuse_twins(cases)
     pending = list(cases)
     while pending:
         lost = []
-        for case, outcome in _run_pool(pending, work, workers, fewer_workers):
+        for case, outcome in _run_pool(pending, work, workers, fewer_workers, imports):
             if outcome is None:
                 lost.append(case)
             else:
@@ -48,7 +50,8 @@ def run_cases(cases: Sequence[Case], work: Work, workers: int, fewer_workers: st
         pending, workers = lost, 1
 
 
-def _refuse_twins(cases: Sequence[Case]) -> None:
+def refuse_twins(cases: Sequence[Case]) -> None:
+    """Raises ConfigError for two cases of one id."""
     counts = Counter(case.id for case in cases)
     twins = sorted(case_id for case_id, count in counts.items() if count > 1)
     if twins:
@@ -56,10 +59,10 @@ def _refuse_twins(cases: Sequence[Case]) -> None:
 
 
 def _run_pool(
-    cases: Sequence[Case], work: Work, workers: int, fewer_workers: str
+    cases: Sequence[Case], work: Work, workers: int, fewer_workers: str, imports: Sequence[str]
 ) -> Iterator[tuple[Case, dict[str, Any] | None]]:
     """Each case with its outcome; None where its process died. Of one worker, the first None is the one that died."""
-    pool = ProcessPoolExecutor(max_workers=workers, mp_context=_context(work), initializer=_start_worker)
+    pool = ProcessPoolExecutor(max_workers=workers, mp_context=_context(work, imports), initializer=_start_worker)
     lost: set[str] = set()
     with pool:
         futures: dict[Future, Case] = {}
@@ -83,13 +86,13 @@ def _run_pool(
             yield case, None
 
 
-def _context(work: Work) -> ForkServerContext:
+def _context(work: Work, imports: Sequence[str]) -> ForkServerContext:
     """Workers forked from a process of its own, which has imported what the work needs once for all of them.
 
     Forked from the job itself they would inherit its threads and sockets; spawned, each would import anew.
     """
     context = get_context("forkserver")
-    context.set_forkserver_preload([getattr(work, "func", work).__module__])
+    context.set_forkserver_preload([getattr(work, "func", work).__module__, *imports])
     return context
 
 

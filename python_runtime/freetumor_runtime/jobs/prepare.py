@@ -18,8 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
-from monai.transforms import Compose, CropForegroundd, Orientationd, Spacingd
 
 from freetumor_runtime.config import PrepareCase, PrepareSpec
 from freetumor_runtime.data.cache import (
@@ -30,11 +28,13 @@ from freetumor_runtime.data.cache import (
     total_bytes,
     write_prepared_case,
 )
-from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.errors import DataError
 from freetumor_runtime.events import CaseResult, Event, Finished
-from freetumor_runtime.jobs.case_pool import run_cases
+from freetumor_runtime.jobs.case_pool import refuse_twins, run_cases
+
+# What takes seconds to import and only cases that must be made need: most starts of a training find all of them made.
+_HEAVY = ("monai.data", "monai.transforms", "freetumor_runtime.data.grids")
 
 
 def prepare(spec: PrepareSpec) -> Iterator[Event]:
@@ -43,11 +43,33 @@ def prepare(spec: PrepareSpec) -> Iterator[Event]:
 
 
 def prepare_all(cases: Sequence[PrepareCase], spec: PrepareSpec, workers: int) -> Iterator[CaseResult]:
-    """Prepares all cases, yields each when done: what `prepare_case` returns, or `{error: {kind, message, hint}}`."""
+    """Prepares all cases, yields each when done: what `prepare_case` returns, or `{error: {kind, message, hint}}`.
+
+    Those that can be reused come first, and cost no process.
+    """
     sweep_dead_writers(spec.directory)
+    refuse_twins(cases)
+    missing: list[PrepareCase] = []
+    for case in cases:
+        found = _look_up(case, spec)
+        if found is None:
+            missing.append(case)
+        else:
+            yield CaseResult(case.id, found)
     # Without the other cases: what is sent with each would grow with their square.
     settings = replace(spec, cases=())
-    yield from run_cases(cases, partial(prepare_case, spec=settings), workers, "lower prepare.workers")
+    yield from run_cases(missing, partial(prepare_case, spec=settings), workers, "lower prepare.workers", _HEAVY)
+
+
+def _look_up(case: PrepareCase, spec: PrepareSpec) -> dict[str, Any] | None:
+    """What `prepare_case` would return for a case that is in the cache; None for all others."""
+    started = time.perf_counter()
+    path = case_path(spec.directory, case.id)
+    try:
+        attributes = _reusable(path, prepared_key(case, spec)) if path.exists() else None
+        return None if attributes is None else _told(path, attributes, started, reused=True)
+    except Exception:  # whatever it is, the process that has the case next meets it and tells
+        return None
 
 
 def prepare_case(case: PrepareCase, spec: PrepareSpec) -> dict[str, Any]:
@@ -63,6 +85,10 @@ def prepare_case(case: PrepareCase, spec: PrepareSpec) -> dict[str, Any]:
     reused = attributes is not None
     if attributes is None:
         attributes = _prepare(case, spec, path, key)
+    return _told(path, attributes, started, reused)
+
+
+def _told(path: Path, attributes: dict[str, Any], started: float, reused: bool) -> dict[str, Any]:
     return {
         "path": str(path),
         "shape": attributes["shape"],
@@ -129,6 +155,9 @@ def resample_and_crop(
     Returns image float [X, Y, Z], label uint8 [X, Y, Z], the affine of their grid, and the crop's first voxel in the
     uncropped grid.
     """
+    from monai.data import MetaTensor
+    from monai.transforms import Compose, CropForegroundd, Orientationd, Spacingd
+
     both = ["image", "label"]
     transforms = Compose(
         [
@@ -195,6 +224,8 @@ def _prepare(case: PrepareCase, spec: PrepareSpec, path: Path, key: str) -> dict
 
 
 def _load_label(case: PrepareCase, num_ids: int, shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
+    from freetumor_runtime.data.grids import align_label
+
     if case.label is None:
         return np.zeros(shape, np.uint8)
     source_XYZ, label_affine = load_nifti(case.label)

@@ -279,3 +279,26 @@ def test_two_cases_of_one_id_are_refused(tmp_path, spec):
     case = make_case(tmp_path)
     with pytest.raises(ConfigError, match="one"):
         list(prepare_all([case, case], spec, 1))
+
+
+CACHE_LOOKED_UP = """
+import json, sys
+from freetumor_runtime.config import PrepareSpec, parse
+from freetumor_runtime.jobs.prepare import prepare_all
+
+if __name__ == "__main__":
+    spec = parse(PrepareSpec, json.loads(sys.argv[1]), "job")
+    reused = [event.result["reused"] for event in prepare_all(spec.cases, spec, 1)]
+    print(json.dumps([reused, "monai" in sys.modules, "multiprocessing.forkserver" in sys.modules]))
+"""
+
+
+def test_cases_that_are_all_prepared_cost_neither_a_process_nor_the_import_of_monai(tmp_path, spec):
+    cases = tuple(make_case(tmp_path, f"case{i}", seed=i) for i in range(2))
+    for case in cases:
+        prepare_case(case, spec)
+    script = tmp_path / "lookup.py"
+    script.write_text(CACHE_LOOKED_UP)
+    job = json.dumps(asdict(replace(spec, cases=cases)))
+    done = subprocess.run([sys.executable, script, job], env=os.environ | IMPORTABLE, stdout=subprocess.PIPE, check=True)
+    assert json.loads(done.stdout) == [[True, True], False, False]

@@ -1,0 +1,159 @@
+"""Start-up of a run, from the command to its first step, beside PyTorch's own: a plain script that imports PyTorch and
+MONAI, builds the same small network and makes one step under torchrun with one rank. In turns, one thread each.
+
+    scripts/bench startup [-- --repeats 3]
+
+Ours is `freetumor train` of configs/debug-baseline.yaml, its phantoms and prepared cases made by a run before; it ends with
+the `step` event on standard output. At most 12 s are wanted. Phases: `node` until the run is planned (Node, configuration,
+curation, cases looked up), `launch` until torchrun has started the rank, `imports` until the rank says it is ready (PyTorch,
+MONAI, network), `step` until the first step is told. Processor seconds are those of all processes up to then, which is what
+a busy machine changes least. Prints JSON; ends with 1 when the median is above 12 s.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from measuring import family_processor
+
+ROOT = Path(__file__).resolve().parents[2]
+MOST_SECONDS = 12.0
+PLAIN = Path(__file__).with_name("startup_plain.py")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "FREETUMOR_PYTHON": sys.executable}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    runs: dict[str, list[dict]] = {"ours": [], "reference": []}
+    load_before = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        # the first turn prepares the cases and warms the disk's cache
+        for turn in range(options.repeats + 1):
+            for name, start in (("ours", ours), ("reference", plain)):
+                told = start(Path(folder), turn)
+                if turn > 0:
+                    runs[name].append(told)
+    sides = {name: side(told) for name, told in runs.items()}
+    seconds = sides["ours"]["median"]
+    row = {
+        "row": "startup",
+        **sides,
+        "ratio": sides["reference"]["median"] / seconds,
+        "mostSeconds": MOST_SECONDS,
+    }
+    row["processorRatio"] = sides["reference"]["processorMedian"] / sides["ours"]["processorMedian"]
+    row["note"] = ", ".join(f"{name} {taken:.2f} s" for name, taken in sides["ours"]["phases"].items())
+    row["note"] += f"; processor ours {sides['ours']['processorMedian']:.1f} s, "
+    row["note"] += f"reference {sides['reference']['processorMedian']:.1f} s; at most {MOST_SECONDS:.0f} s wanted"
+    print(json.dumps({**row, "loadAverage": [load_before, os.getloadavg()[0]]}))
+    return 0 if seconds <= MOST_SECONDS else 1
+
+
+def ours(folder: Path, turn: int) -> dict:
+    run = folder / f"run-{turn}"
+    values = [
+        f"data.root={folder}/phantoms",
+        f"prepare.cache={folder}/cache",
+        "training.steps=1",
+        "training.warmupSteps=0",
+    ]
+    command = [
+        "node",
+        "dist/cli/main.js",
+        "train",
+        "--config",
+        "configs/debug-baseline.yaml",
+        "--out",
+        str(run),
+    ]
+    command += ["--output", "ndjson", "--set", *values]
+    appears = {"node": run / "plan.json", "launch": run / "logs/node-0/rank-0"}
+    return timed(command, appears, {"imports": '"type":"started"', "step": '"type":"step"'})
+
+
+def plain(_folder: Path, _turn: int) -> dict:
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=1",
+        str(PLAIN),
+    ]
+    return timed(command, {}, {"step": "step"})
+
+
+def timed(command: list[str], appears: dict[str, Path], lines: dict[str, str]) -> dict:
+    """Seconds from the start of a command to the last of `lines` (parts of what it prints), and of the phases on the way:
+    a phase ends when its file is there or its line is printed. The command is left to end by itself."""
+    reached: dict[str, float] = {}
+    with tempfile.TemporaryFile("w+") as complaints:
+        started = time.perf_counter()
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            cwd=ROOT,
+            env=ENVIRONMENT,
+        )
+        watch = threading.Thread(target=await_files, args=(child, appears, reached))
+        watch.start()
+        processor = 0.0
+        assert child.stdout is not None
+        for line in child.stdout:
+            for phase, part in lines.items():
+                if part in line and phase not in reached:
+                    reached[phase] = time.perf_counter()
+                    processor = family_processor(child.pid)
+        code = child.wait()
+        watch.join()
+        if code != 0 or len(reached) < len(appears) + len(lines):
+            complaints.seek(0)
+            sys.exit(f"{' '.join(command)} ended with {code} after {sorted(reached)}: {complaints.read()[-2000:]}")
+    phases, before = {}, started
+    for phase in (*appears, *lines):
+        phases[phase], before = reached[phase] - before, reached[phase]
+    return {
+        "seconds": before - started,
+        "processorSeconds": processor,
+        "phases": phases,
+    }
+
+
+def await_files(child: subprocess.Popen, appears: dict[str, Path], reached: dict[str, float]) -> None:
+    waiting = dict(appears)
+    while waiting and child.poll() is None:
+        for phase in [phase for phase, path in waiting.items() if path.exists()]:
+            reached[phase] = time.perf_counter()
+            del waiting[phase]
+        time.sleep(0.01)
+
+
+def side(runs: list[dict]) -> dict:
+    def median(of: Callable[[dict], float]) -> float:
+        return statistics.median(map(of, runs))
+
+    phases = {phase: median(lambda one, phase=phase: one["phases"][phase]) for phase in runs[0]["phases"]}
+    processor = median(lambda one: one["processorSeconds"])
+    return {
+        "median": median(lambda one: one["seconds"]),
+        "processorMedian": processor,
+        "phases": phases,
+        "runs": runs,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
