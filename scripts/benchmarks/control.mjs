@@ -90,8 +90,11 @@ async function follow() {
     if (type !== 'stepDone') continue
     journal.emit({ ...event, type: 'step', job: 'segmentation', epoch: 0 })
     if (event.step % COMMAND_EVERY_STEPS !== 0) continue
-    await control.sendCommand(toCommand({ type: 'setLearningRate', value: 1e-4 }))
-    commands++
+    // not awaited: its answer comes with the next step, and the last one has none
+    control.sendCommand(toCommand({ type: 'setLearningRate', value: 1e-4 })).then(
+      () => commands++,
+      () => {},
+    )
   }
 }
 

@@ -88,7 +88,11 @@ def measure(wires: Wires, node: Server, compute: Callable[[], object], options: 
         # between steps, too: a mean, less what the bare loop's process does beside its thread
         "otherThreadsMs": 1000 * (mean_beside(steps["ours"]) - mean_beside(steps["reference"])),
     }
-    stepMs = {key: 1000 * (median("ours", key) - median("reference", key)) for key in ("wall", "processor")}
+    by_call = {
+        call: 1000 * statistics.median(one["calls"][call] for one in steps["ours"])
+        for call in steps["ours"][0]["calls"]
+    }
+    step_ms = {key: 1000 * (median("ours", key) - median("reference", key)) for key in ("wall", "processor")}
     node_ms = 1000 * (after["seconds"] - before["seconds"]) / count
     share = calls["wallMs"] / 1000 / STEP_SECONDS
     processor_ms = calls["mainThreadMs"] + calls["otherThreadsMs"]
@@ -101,8 +105,8 @@ def measure(wires: Wires, node: Server, compute: Callable[[], object], options: 
         "share": share,
         "processorShare": processor_ms / 1000 / STEP_SECONDS,
         "mostShare": MOST_SHARE,
-        "calls": calls,
-        "stepMs": stepMs,
+        "calls": {**calls, "wallMsByCall": by_call},
+        "stepMs": step_ms,
         "nodeProcessorMs": node_ms,
         "commands": after["commands"] - before["commands"],
         "steps": count,
@@ -114,7 +118,8 @@ class FedLoop:
     """jobs/train_segmentation.py without a network: what it says and waits for, where it does."""
 
     def __init__(self, wires: Wires, compute: Callable[[], object]) -> None:
-        self.wall = self.thread = 0.0
+        self._wall: dict[str, float] = {}
+        self._thread = 0.0
         assert wires.feed is not None
         self._wires, self._feed, self._compute = wires, wires.feed, compute
         self._boundary = Boundary(Ranks(0, 1, torch.device("cpu"), None), wires.poll)
@@ -127,28 +132,31 @@ class FedLoop:
         return self._next
 
     def step(self) -> dict:
-        self.wall = self.thread = 0.0
+        self._wall, self._thread = {}, 0.0
         step, started = self._at, time.perf_counter()
-        with self._inside():
+        with self._inside("commands"):
             self._report(self._boundary.decide(step))
+        with self._inside("request"):
             self._feed.request(step + 1)
+        with self._inside("verdicts"):
             verdicts = self._feed.verdicts(step)
         assert len(verdicts) == len(self._next)
         self._compute()
         self._next = self._render(step + 1)
         self._compute()
-        with self._inside():
+        with self._inside("ack"):
             self._feed.ack(step)
+        with self._inside("events"):
             losses = {"total": 1.0, "dice": 0.5, "crossEntropy": 0.5}
             self._wires.report(StepDone(step, losses, 1e-4, time.perf_counter() - started, self._feed.waited_seconds))
         self._at += 1
-        return {"callsWall": self.wall, "callsThread": self.thread}
+        return {"callsWall": sum(self._wall.values()), "callsThread": self._thread, "calls": self._wall}
 
     def _render(self, step: int) -> tuple[CropFrame, ...]:
-        with self._inside():
+        with self._inside("frames"):
             crops = self._feed.frames(step)
         look_at(crops)
-        with self._inside():
+        with self._inside("measures"):
             measures = [CropMeasures(crop.item, crop.crop, 0, 1000, 800, 10, -0.2, {}) for crop in crops]
             self._feed.send_measures(step, measures, wants_verdicts=True)
         return crops
@@ -158,11 +166,11 @@ class FedLoop:
             self._wires.report(event)
 
     @contextmanager
-    def _inside(self) -> Iterator[None]:
+    def _inside(self, call: str) -> Iterator[None]:
         wall, thread = time.perf_counter(), time.thread_time()
         yield
-        self.wall += time.perf_counter() - wall
-        self.thread += time.thread_time() - thread
+        self._wall[call] = time.perf_counter() - wall
+        self._thread += time.thread_time() - thread
 
 
 def bare_step(crops: tuple[CropFrame, ...], compute: Callable[[], object]) -> dict:

@@ -14,6 +14,7 @@ from pathlib import Path
 from measuring import Server
 from scipy.stats import ks_2samp
 
+ONLY_BY_NAME = "no matter of speed; needs the samples of the published simulation (--samples)"
 SIZES = ("tiny", "small", "medium", "large")
 LIMITS = {"ellipsoid_96": (0.07, 0.09), "free_160": (0.08, 0.10)}
 MEASURES = ("volume", "max_extent", "min_extent", "faces", "centroid_z")

@@ -22,6 +22,8 @@ from freetumor_runtime.synthesis.texture import (
     texture_of_spots,
 )
 
+ONLY_BY_NAME = "no matter of speed"
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
