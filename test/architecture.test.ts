@@ -41,6 +41,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     uses: ['transport', 'generated'],
     types: [
       'pipeline/ports.ts',
+      'pipeline/checkpoint-port.ts',
       'pipeline/evaluation-port.ts',
       'pipeline/script-port.ts',
       'pipeline/serve-port.ts',
@@ -148,7 +149,8 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
 const COMPUTING = ['models', 'synthesis', 'data', 'training', 'jobs']
 /** Where each foreign package may be imported; what is not named here belongs to Python itself. */
 const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
-  torch: [...COMPUTING, 'bridge', 'doctor', 'calls'],
+  // the launcher is torchrun
+  torch: [...COMPUTING, 'bridge', 'doctor', 'calls', 'launcher'],
   monai: COMPUTING,
   numpy: [...COMPUTING, 'bridge'],
   scipy: COMPUTING,

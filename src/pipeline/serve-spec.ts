@@ -8,7 +8,7 @@ import { wantedMeasures, wantsAlreadySeen } from '../quality/policy.js'
 import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
 import { refuseWrongGenerator, segmentorOf } from './checkpoint.js'
-import type { CheckpointFacts } from './ports.js'
+import type { CheckpointFacts } from './checkpoint-port.js'
 import type { ServeSpec } from './serve-port.js'
 
 /** Settings of a warm runtime. What the files say of themselves need not be told, and may not be told otherwise. */

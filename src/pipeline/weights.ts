@@ -8,8 +8,9 @@ import { bestCheckpoint, latestCheckpoint } from '../training/checkpoints.js'
 import type { Run, TrainOptions } from '../training/run.js'
 import { readExit } from '../training/run-directory.js'
 import { refuseBlindBaseline, refuseBlindTraining, refuseWrongGenerator } from './checkpoint.js'
+import type { CheckpointFacts } from './checkpoint-port.js'
 import type { StageContext } from './context.js'
-import type { CheckpointFacts, ModelRuntime } from './ports.js'
+import type { ModelRuntime } from './ports.js'
 import type { EarlierWeights } from './specs.js'
 
 /** Trainings on the way to another one. */

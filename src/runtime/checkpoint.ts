@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import type { CheckpointFacts } from '../pipeline/ports.js'
+import type { CheckpointFacts } from '../pipeline/checkpoint-port.js'
 import type { Vec3 } from '../volume/volume.js'
 import { resolvePython } from './python.js'
 import { callPython } from './pythonia.js'

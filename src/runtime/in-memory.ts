@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { StoppedError } from '../errors.js'
+import type { CheckpointFacts } from '../pipeline/checkpoint-port.js'
 import type { EvaluateSpec, MeasuredCase, PicturedCase, PictureSpec } from '../pipeline/evaluation-port.js'
 import type {
   CallOptions,
   CaseOutcome,
-  CheckpointFacts,
   CropMeasures,
   ModelRuntime,
   PredictedCase,

@@ -1,4 +1,4 @@
-import type { CheckpointFacts, NetworkFacts } from '../../src/pipeline/ports.js'
+import type { CheckpointFacts, NetworkFacts } from '../../src/pipeline/checkpoint-port.js'
 
 /** A whole segmentor with these outputs; the published numbers of outputs say which are tumors. */
 export function segmentorFacts(outputs: number, changes: Partial<NetworkFacts> = {}): NetworkFacts {
