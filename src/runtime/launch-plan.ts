@@ -27,14 +27,14 @@ export function planLaunch(settings: LaunchSettings): LaunchPlan {
   const { python, ranks, threads, logDirectory, place, hangSeconds = null } = settings
   const found = resolvePython({ explicit: python ?? undefined })
   const clean = cleanEnvironment({ threads })
-  const changed = Object.entries(clean).filter(([name, value]) => process.env[name] !== value)
   return {
     argv: [
       ...parentDeathPrefix(),
       ...runtimeArgv(found, ranks, logDirectory, '<job.json>', meetingOf(place, hangSeconds)),
     ],
     environment: {
-      ...Object.fromEntries(changed),
+      // what is set whatever this process has, so that a plan reads the same wherever it is made
+      ...cleanEnvironment({ threads, env: {} }),
       FREETUMOR_RUN_ID: '<run id>',
       FREETUMOR_CONTROL: 'unix:<private folder>/control.sock',
       FREETUMOR_FEED: 'ipc://<private folder>/feed.sock',

@@ -62,8 +62,15 @@ describe('the packed package', () => {
       join(project, 'package.json'),
       JSON.stringify({ type: 'module', private: true, overrides }),
     )
-    // the versions of the lock file are in npm's cache from the install of this checkout
-    await run('npm', ['install', '--offline', '--ignore-scripts', '--no-audit', '--no-fund', `./${filename}`])
+    // the packages of the lock file are in npm's cache from the install of this checkout; what it says of them may not be
+    await run('npm', [
+      'install',
+      '--prefer-offline',
+      '--ignore-scripts',
+      '--no-audit',
+      '--no-fund',
+      `./${filename}`,
+    ])
     const { stdout: setup } = await run('npx', ['freetumor', 'setup', '--python', python, '--output', 'json'])
     expect(JSON.parse(setup).action).toBe('adopted')
 
