@@ -57,7 +57,7 @@ export interface NetworkFacts {
     readonly shape: readonly number[]
     readonly expected: readonly number[]
   }[]
-  /** The same counts against the networks of published size: `unet3d`, `swinunetr`. */
+  /** The same counts against the published size of the architecture; against both where none is known. */
   readonly against: Readonly<
     Record<string, { readonly matched: number; readonly missing: number; readonly unexpected: number }>
   >

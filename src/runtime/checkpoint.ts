@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { CheckpointFacts } from '../pipeline/checkpoint-port.js'
 import type { Vec3 } from '../volume/volume.js'
@@ -45,15 +46,37 @@ export interface ProbeResult {
 const READING_MS = 6 * 3600_000
 const PROBING_MS = 13 * 3600_000
 
+// A stage after another asks for the same file, and each look costs a Python with PyTorch.
+const inspected = new Map<string, CheckpointFacts>()
+
 /**
- * Reads a checkpoint in a Python child with bounded memory and time; nothing in the file is run.
+ * Reads a checkpoint in a Python child with bounded memory and time; nothing in the file is run. A file is read once a
+ * process, as long as its size and times stay.
  * @throws CheckpointError for a file that is no checkpoint, damaged or hostile; EnvironmentError without a Python
  */
 export async function inspectCheckpoint(
   path: string,
   options: CheckpointCallOptions = {},
 ): Promise<CheckpointFacts> {
-  return (await call('inspect', [resolve(path)], READING_MS, options)) as CheckpointFacts
+  const file = resolve(path)
+  const state = await fileState(file)
+  const known = state === null ? undefined : inspected.get(`${file} ${state}`)
+  if (known !== undefined) return structuredClone(known)
+  const facts = (await call('inspect', [file], READING_MS, options)) as CheckpointFacts
+  // one that was written to meanwhile may have been read in part
+  if (state !== null && state === (await fileState(file)))
+    inspected.set(`${file} ${state}`, structuredClone(facts))
+  return facts
+}
+
+/** Null for what is not there: the reader says so. */
+async function fileState(file: string): Promise<string | null> {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true })
+    return [dev, ino, size, mtimeNs, ctimeNs].join(' ')
+  } catch {
+    return null
+  }
 }
 
 /**

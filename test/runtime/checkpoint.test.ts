@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { CheckpointError, UsageError } from '../../src/errors.js'
+import { CheckpointError, EnvironmentError, UsageError } from '../../src/errors.js'
 import { convertCheckpoint, inspectCheckpoint, probeMerging } from '../../src/runtime/checkpoint.js'
 import { torchRuntime } from '../../src/runtime/torch-runtime.js'
 import { runPython } from '../helpers/python.js'
@@ -64,4 +64,14 @@ test('a probe without window and spacing asks for them', async () => {
   const refused = probeMerging(join(folder, 'mine.pt'), 'image.nii.gz', 'labels.nii.gz', settings)
   await expect(refused).rejects.toThrow(UsageError)
   await expect(refused).rejects.toMatchObject({ hint: 'give --region or --config' })
+})
+
+test('a file is looked into once, and again when it has changed', async () => {
+  const path = join(folder, 'twice.pt')
+  copyFileSync(join(folder, 'mine.pt'), path)
+  const first = await inspectCheckpoint(path)
+  // no Python could answer: what comes back was known
+  expect(await inspectCheckpoint(path, { python: '/bin/false' })).toEqual(first)
+  copyFileSync(join(folder, 'model_baseline_segmentor.pt'), path)
+  await expect(inspectCheckpoint(path, { python: '/bin/false' })).rejects.toThrow(EnvironmentError)
 })

@@ -38,7 +38,8 @@ def inspect_checkpoint(path: str) -> dict[str, Any]:
     `kind`: generator (with its discriminator and segmentor, or alone) | baseline (a segmentor of a whole region: 7 or 2
     outputs) | segmentor | voco (a SwinUNETR without its head) | unknown.
     `networks`: one entry each; `matched`, `missing`, `unexpected` count keys (a shape that differs counts as missing)
-    against a network of the size its tensors ask for; `against` counts them against each network of the published size.
+    against a network of the size its tensors ask for; `against` counts them against the published size of the same
+    architecture, of both where it is not known (the other one would only cost the import of MONAI).
     `patchMerging.order` is null where there is none (`needed` false) or where it must be told (`needed` true).
     `metadata` is our own entry, or null; `training` the plain values beside the weights.
     """
@@ -85,6 +86,7 @@ def _described(name: str, tensors: dict[str, Tensor], file: CheckpointFile) -> d
         "against": {
             known: _counts(match(imagined(known, outputs, width), tensors, file.path))
             for known, outputs, width in (("unet3d", 3, 32), ("swinunetr", 7, 48))
+            if architecture in (None, known)
         },
         "notFinite": sorted(key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())),
     }
