@@ -11,8 +11,6 @@ from importlib import import_module  # noqa: E402
 
 from freetumor_runtime import config  # noqa: E402
 from freetumor_runtime.events import Event  # noqa: E402
-from freetumor_runtime.training.hosts import begin_alike  # noqa: E402
-from freetumor_runtime.training.ranks import join_ranks  # noqa: E402
 from freetumor_runtime.wiring import Wires, connect, leave, record_failure  # noqa: E402
 
 # jobs of a plain pool of processes
@@ -43,6 +41,8 @@ def join(spec: config.JobSpec):
     """Ranks of a torch job; None for a plain pool of processes."""
     if isinstance(spec, _POOLED):
         return None
+    from freetumor_runtime.training.ranks import join_ranks
+
     return join_ranks(spec.device, spec.threadsPerProcess, spec.seed if isinstance(spec, config.TrainingSpec) else 0)
 
 
@@ -62,6 +62,8 @@ def run_job(spec: config.JobSpec, ranks, wires: Wires) -> Iterator[Event]:
         from freetumor_runtime.jobs.serve import serve
 
         return serve(spec, ranks, wires.calls)
+    from freetumor_runtime.training.hosts import begin_alike
+
     if spec.job == "synthesis":
         from freetumor_runtime.jobs.train_synthesis import train_synthesis
 

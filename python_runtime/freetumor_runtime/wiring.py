@@ -1,4 +1,9 @@
-"""Between a job and the bridge: frames become crops, events become messages, commands become live commands."""
+"""Between a job and the bridge: its connections; events become messages, commands become live commands.
+
+What only trainings or ranks need is imported where they need it: a pool of processes starts without PyTorch.
+"""
+
+from __future__ import annotations
 
 import json
 import os
@@ -7,19 +12,13 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from freetumor_runtime.bridge.calls import CallClient
 from freetumor_runtime.bridge.control import ControlClient
-from freetumor_runtime.bridge.feed import CaseClient, FeedClient, VariantClient
 from freetumor_runtime.config import JobSpec, PredictSpec, ServeSpec, SynthesizeSpec, TrainingSpec
-from freetumor_runtime.data.calls import CallResult, CallSource, SegmentCall, SynthesizeCall
-from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
-from freetumor_runtime.data.frames import CropMeasures, FrameSource
-from freetumor_runtime.data.variants import Attempt, AttemptMeasures, Round, VariantSource
 from freetumor_runtime.errors import FreetumorError
 from freetumor_runtime.events import (
     Acknowledged,
@@ -33,10 +32,17 @@ from freetumor_runtime.events import (
     Validated,
     ValidationDone,
 )
-from freetumor_runtime.generated.freetumor.runtime.v1 import calls_pb2, control_pb2, feed_pb2
-from freetumor_runtime.training.board import Board
-from freetumor_runtime.training.boundary import LiveCommand
-from freetumor_runtime.training.hosts import tell_other_hosts
+from freetumor_runtime.generated.freetumor.runtime.v1 import control_pb2
+
+if TYPE_CHECKING:
+    from freetumor_runtime.bridge.calls import CallClient
+    from freetumor_runtime.bridge.feed import CaseClient, FeedClient, VariantClient
+    from freetumor_runtime.data.calls import CallSource
+    from freetumor_runtime.data.frames import FrameSource
+    from freetumor_runtime.data.variants import VariantSource
+    from freetumor_runtime.feeds import CaseFeed
+    from freetumor_runtime.training.board import Board
+    from freetumor_runtime.training.boundary import LiveCommand
 
 
 @dataclass
@@ -47,7 +53,7 @@ class Wires:
     control: ControlClient | None
     feed: FrameSource | None
     variants: VariantSource | None
-    cases: "CaseFeed | None"
+    cases: CaseFeed | None
     calls: CallSource | None
     client: FeedClient | VariantClient | CaseClient | CallClient | None
     board: Board | None
@@ -76,129 +82,43 @@ class Wires:
 
 def connect(spec: JobSpec, ranks) -> Wires:
     """Dials the addresses that the environment names."""
-    rank = 0 if ranks is None else ranks.rank
-    feed, variants, cases, calls, client = None, None, None, None, None
-    if isinstance(spec, TrainingSpec):
-        client = FeedClient(os.environ["FREETUMOR_FEED"], rank)
-        feed = CropFeed(client)
-    elif isinstance(spec, SynthesizeSpec):
-        client = VariantClient(os.environ["FREETUMOR_FEED"], rank)
-        variants = VariantFeed(client)
-    elif isinstance(spec, PredictSpec):
-        client = CaseClient(os.environ["FREETUMOR_FEED"], rank)
-        cases = CaseFeed(client)
-    control = None
+    wires = Wires(None, None, None, None, None, None, None)
+    if ranks is not None and not isinstance(spec, ServeSpec):
+        _connect_feed(wires, spec, ranks.rank)
     if ranks is None or ranks.leads_host:
-        control = ControlClient(os.environ["FREETUMOR_CONTROL"], os.environ["FREETUMOR_TOKEN"], _hello(ranks))
+        wires.control = ControlClient(os.environ["FREETUMOR_CONTROL"], os.environ["FREETUMOR_TOKEN"], _hello(ranks))
     if isinstance(spec, ServeSpec):
-        assert control is not None
-        client = CallClient(os.environ["FREETUMOR_FEED"], rank)
-        calls = CallFeed(client, control)
-    board = Board(spec.runDirectory) if isinstance(spec, TrainingSpec) and rank == 0 else None
-    return Wires(control, feed, variants, cases, calls, client, board)
+        _connect_calls(wires)
+    if isinstance(spec, TrainingSpec) and ranks.rank == 0:
+        from freetumor_runtime.training.board import Board
+
+        wires.board = Board(spec.runDirectory)
+    return wires
 
 
-class CropFeed:
-    """FrameSource over the feed client."""
+def _connect_feed(wires: Wires, spec: JobSpec, rank: int) -> None:
+    from freetumor_runtime import feeds
+    from freetumor_runtime.bridge.feed import CaseClient, FeedClient, VariantClient
 
-    def __init__(self, client: FeedClient) -> None:
-        self.waited_seconds = 0.0
-        self._client = client
-
-    def request(self, step: int) -> None:
-        self._client.request(step)
-
-    def frames(self, step: int) -> tuple[CropFrame, ...]:
-        self._client.request(step)
-        started = time.perf_counter()
-        message, tensors = self._client.frames(step)
-        self.waited_seconds += time.perf_counter() - started
-        return tuple(_crop(crop, tensors) for crop in message.crops)
-
-    def send_measures(self, step: int, measures: list[CropMeasures], wants_verdicts: bool) -> None:
-        message = feed_pb2.StepMeasures(
-            step=step,
-            wants_verdicts=wants_verdicts,
-            crops=[feed_pb2.CropMeasures(**vars(one)) for one in measures],
-        )
-        self._client.send_measures(message)
-
-    def verdicts(self, step: int) -> dict[tuple[int, int], bool]:
-        started = time.perf_counter()
-        message = self._client.verdicts(step)
-        self.waited_seconds += time.perf_counter() - started
-        return {(verdict.item, verdict.crop): verdict.accepted for verdict in message.verdicts}
-
-    def ack(self, step: int) -> None:
-        self._client.ack(step)
+    address = os.environ["FREETUMOR_FEED"]
+    if isinstance(spec, TrainingSpec):
+        wires.client = FeedClient(address, rank)
+        wires.feed = feeds.CropFeed(wires.client)
+    elif isinstance(spec, SynthesizeSpec):
+        wires.client = VariantClient(address, rank)
+        wires.variants = feeds.VariantFeed(wires.client)
+    elif isinstance(spec, PredictSpec):
+        wires.client = CaseClient(address, rank)
+        wires.cases = feeds.CaseFeed(wires.client)
 
 
-class VariantFeed:
-    """VariantSource over the variant client."""
+def _connect_calls(wires: Wires) -> None:
+    from freetumor_runtime import feeds
+    from freetumor_runtime.bridge.calls import CallClient
 
-    def __init__(self, client: VariantClient) -> None:
-        self._client = client
-
-    def begin(self) -> Round | None:
-        message, tensors = self._client.ask(feed_pb2.VariantRequest())
-        return None if message.finished else _round(message, tensors)
-
-    def judged(self, measures: Sequence[AttemptMeasures]) -> Round:
-        attempts = [feed_pb2.AttemptMeasures(**vars(one)) for one in measures]
-        return _round(*self._client.ask(feed_pb2.RoundMeasures(attempts=attempts)))
-
-    def written(self, case_id: str, variant: int, result: dict) -> None:
-        text = json.dumps(result, allow_nan=False)
-        self._client.tell(feed_pb2.VariantWritten(case_id=case_id, variant=variant, json=text))
-
-
-class CallFeed:
-    """CallSource over the call client; that a call is no longer wanted comes by the control stream."""
-
-    def __init__(self, client: CallClient, control: ControlClient) -> None:
-        self._client = client
-        self._control = control
-        self._cancelled: set[int] = set()
-
-    def __iter__(self) -> Iterator[SegmentCall | SynthesizeCall]:
-        while True:
-            yield _call(*self._client.next())
-
-    def cancelled(self, id: int) -> bool:
-        for command in self._control.poll_commands():
-            if command.WhichOneof("command") == "cancel_call":
-                self._cancelled.add(command.cancel_call.id)
-                self._control.ack(command.id, 0, "")
-            else:
-                self._control.ack(command.id, 0, "a warm runtime knows no other command than to cancel a call")
-        return id in self._cancelled
-
-    def answer(self, id: int, result: CallResult) -> None:
-        self._cancelled.discard(id)
-        refusal = None
-        if result.refusal is not None:
-            kind, text, hint = result.refusal
-            refusal = calls_pb2.CallRefusal(kind=kind, message=text, hint=hint)
-        message = calls_pb2.CallResult(
-            id=id,
-            network_seconds=result.network_seconds,
-            measures=[feed_pb2.AttemptMeasures(**vars(one)) for one in result.measures],
-            refusal=refusal,
-        )
-        self._client.answer(message, result.tensors)
-
-
-class CaseFeed:
-    """CaseSource over the case client."""
-
-    def __init__(self, client: CaseClient) -> None:
-        self._client = client
-
-    def next(self) -> str | None:
-        return self._client.next()
-
-    def done(self, case_id: str, result: dict) -> None:
-        self._client.done(case_id, json.dumps(result, allow_nan=False))
+    assert wires.control is not None
+    wires.client = CallClient(os.environ["FREETUMOR_FEED"], 0)
+    wires.calls = feeds.CallFeed(wires.client, wires.control)
 
 
 def record_failure(error: BaseException, wires: Wires | None) -> None:
@@ -219,7 +139,9 @@ def record_failure(error: BaseException, wires: Wires | None) -> None:
     target = folder / f"rank-{failure['rank']}.json"
     target.with_suffix(".tmp").write_text(json.dumps(failure), encoding="utf-8")
     target.with_suffix(".tmp").rename(target)
-    if failure["kind"] != "stopped":
+    if failure["kind"] != "stopped" and "RANK" in os.environ:
+        from freetumor_runtime.training.hosts import tell_other_hosts
+
         tell_other_hosts(failure)
     if wires is not None and wires.control is not None and wires.control.alive:
         fields = {key: value for key, value in failure.items() if key != "time"}
@@ -231,59 +153,6 @@ def leave() -> None:
         from freetumor_runtime.training.ranks import leave_ranks
 
         leave_ranks()
-
-
-def _crop(crop: feed_pb2.Crop, tensors) -> CropFrame:
-    return CropFrame(
-        item=crop.item,
-        crop=crop.crop,
-        case_id=crop.case_id,
-        image_hu=tensors[crop.image_tensor],
-        label=tensors[crop.label_tensor],
-        augmentation=Augmentation(
-            tuple(crop.augmentation.flip),
-            crop.augmentation.quarter_turns,
-            crop.augmentation.intensity_scale,
-            crop.augmentation.intensity_shift,
-        ),
-        tumors=tuple(_tumor(tumor, tensors) for tumor in crop.tumors),
-        mixing=(crop.mixing.partner, crop.mixing.axis, crop.mixing.length) if crop.HasField("mixing") else None,
-        no_room=crop.no_room,
-    )
-
-
-def _round(message: feed_pb2.VariantRound, tensors) -> Round:
-    return Round(
-        case_id=message.case_id,
-        variant=message.variant,
-        region_start=tuple(message.region_start),
-        region_shape=tuple(message.region_shape),
-        accepted=tuple(message.accepted),
-        attempts=tuple(Attempt(one.tumor, one.attempt, _tumor(one.plan, tensors)) for one in message.attempts),
-    )
-
-
-def _call(message: calls_pb2.Call, tensors) -> SegmentCall | SynthesizeCall:
-    image_hu = tensors[message.image_tensor]
-    if message.WhichOneof("work") == "synthesize":
-        tumors = tuple(_tumor(tumor, tensors) for tumor in message.synthesize.tumors)
-        label = tensors[message.label_tensor]
-        return SynthesizeCall(message.id, image_hu, label, tumors, message.synthesize.windowed)
-    return SegmentCall(message.id, image_hu, tuple(message.affine) or None, message.segment.logits)
-
-
-def _tumor(tumor: feed_pb2.TumorPlan, tensors) -> TumorFrame:
-    return TumorFrame(
-        organ=tumor.organ,
-        size=tumor.size,
-        shape_box=tensors[tumor.shape_tensor],
-        origin=tuple(tumor.box_origin),
-        edge_sigma=tumor.edge_sigma,
-        texture_index=tumor.texture_index,
-        texture_start=tuple(tumor.texture_start),
-        handcrafted_difference=tumor.handcrafted_difference,
-        draw=tumor.draw,
-    )
 
 
 def _event_message(event: Event) -> control_pb2.JobEvent:
@@ -317,6 +186,8 @@ def _event_message(event: Event) -> control_pb2.JobEvent:
 
 
 def _live_command(command: control_pb2.Command) -> LiveCommand:
+    from freetumor_runtime.training.boundary import LiveCommand
+
     match command.WhichOneof("command"):
         case "set_learning_rate":
             return LiveCommand(command.id, "setLearningRate", value=command.set_learning_rate.learning_rate)

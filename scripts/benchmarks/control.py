@@ -37,7 +37,8 @@ from freetumor_runtime.generated.freetumor.runtime.v1 import control_pb2
 from freetumor_runtime.training.board import Board
 from freetumor_runtime.training.boundary import Boundary
 from freetumor_runtime.training.ranks import Ranks
-from freetumor_runtime.wiring import CropFeed, Wires
+from freetumor_runtime.feeds import CropFeed
+from freetumor_runtime.wiring import Wires
 
 STEP_SECONDS = 0.2
 MOST_SHARE = 0.02

@@ -10,7 +10,7 @@ import torch
 
 from freetumor_runtime.bridge.feed import FeedClient
 from freetumor_runtime.data.crops import place_shape, tumor_box, window
-from freetumor_runtime.wiring import CropFeed
+from freetumor_runtime.feeds import CropFeed
 
 AHEAD = 4
 

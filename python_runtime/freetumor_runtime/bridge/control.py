@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import grpc
 
-from freetumor_runtime.bridge.frames import PROTOCOL
+from freetumor_runtime.bridge.protocol import PROTOCOL
 from freetumor_runtime.errors import EnvironmentError, Stopped
 from freetumor_runtime.generated.freetumor.runtime.v1 import control_pb2, control_pb2_grpc
 

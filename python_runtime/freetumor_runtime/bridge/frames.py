@@ -8,11 +8,9 @@ import torch
 from google.protobuf.message import DecodeError
 from torch import Tensor
 
+from freetumor_runtime.bridge.protocol import PROTOCOL
 from freetumor_runtime.errors import FreetumorError
 from freetumor_runtime.generated.freetumor.transport.v1 import tensor_pb2
-
-# Wire version of envelopes and of the control stream; both sides refuse another one.
-PROTOCOL = 1
 
 # No frame is longer: longer tensors are cut into chunks, an envelope must fit into one. The figures are those of
 # src/transport/frames.ts; the sender refuses what is above them, and so does the receiver before it takes memory.

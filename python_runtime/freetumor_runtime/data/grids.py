@@ -7,9 +7,6 @@ from collections.abc import Sequence
 
 import nibabel
 import numpy as np
-import torch
-from monai.data import MetaTensor
-from monai.transforms import Spacing
 
 # Two grids are one when no corner differs by more than this share of a voxel: headers round, masks do not move.
 _GRID_TOLERANCE_VOXELS = 0.1
@@ -62,8 +59,8 @@ def resample_label(
     skew = permuted[:3, :3] - np.diag(np.diag(permuted)[:3])
     if np.abs(skew).max() * max(label_XYZ.shape) < _STRAIGHT_SHARE * min(spacing_of(affine)):
         return _resample_straight(permuted_XYZ, permuted, spacing_mm)
-    resampled = _resampled(permuted_XYZ, permuted, spacing_mm)
-    return resampled.numpy()[0].astype(label_XYZ.dtype), np.asarray(resampled.affine)
+    resampled_XYZ, resampled_affine = _resampled(permuted_XYZ, permuted, spacing_mm)
+    return resampled_XYZ.astype(label_XYZ.dtype), resampled_affine
 
 
 def _to_ras(label_XYZ: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,13 +79,19 @@ def _resample_straight(
         line = np.arange(label_XYZ.shape[axis], dtype=np.float32)[:, None, None]
         line_affine = np.diag([mm, wanted_mm, wanted_mm, 1.0])
         line_affine[0, 3] = affine[axis, 3]
-        resampled = _resampled(line, line_affine, [wanted_mm] * 3)
-        places.append(resampled.numpy().ravel().astype(int))
-        resampled_affine[axis, 3] = float(resampled.affine[0, 3])
+        resampled, affine_there = _resampled(line, line_affine, [wanted_mm] * 3)
+        places.append(resampled.ravel().astype(int))
+        resampled_affine[axis, 3] = affine_there[0, 3]
     return label_XYZ[np.ix_(*places)], resampled_affine
 
 
-def _resampled(label_XYZ: np.ndarray, affine: np.ndarray, spacing_mm: Sequence[float]) -> MetaTensor:
+def _resampled(label_XYZ: np.ndarray, affine: np.ndarray, spacing_mm: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    # two seconds of imports that most uses of grids do without
+    import torch
+    from monai.data import MetaTensor
+    from monai.transforms import Spacing
+
     source = torch.from_numpy(np.ascontiguousarray(label_XYZ, np.float32))[None]
     to_spacing = Spacing(pixdim=tuple(spacing_mm), mode="nearest")
-    return to_spacing(MetaTensor(source, affine=torch.as_tensor(affine, dtype=torch.float64)))
+    resampled = to_spacing(MetaTensor(source, affine=torch.as_tensor(affine, dtype=torch.float64)))
+    return resampled.numpy()[0], np.asarray(resampled.affine)

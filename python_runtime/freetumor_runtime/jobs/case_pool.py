@@ -1,6 +1,10 @@
-"""Cases worked on by processes, so that one bad case costs itself only; prepare and evaluate run on it."""
+"""Cases worked on by processes, so that one bad case costs itself only; prepare and evaluate run on it.
+
+What the work imports is imported once, in the process that the workers are forked from; the job itself does without.
+"""
 
 import os
+import sys
 import threading
 import traceback
 from collections import Counter
@@ -10,8 +14,6 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from multiprocessing.context import ForkServerContext
 from typing import Any, Protocol
-
-import torch
 
 from freetumor_runtime.errors import ConfigError, FreetumorError
 from freetumor_runtime.events import CaseResult
@@ -31,7 +33,7 @@ def run_cases(
     """Each case when it is done: what `work(case)` returns, or `{error: {kind, message, hint}}` where it failed.
 
     A killed process costs its case only, and workers end with their parent. `fewer_workers` says how to get fewer of
-    them; `imports` are modules that the work imports late. Raises ConfigError for two cases of one id.
+    them; `imports` are modules that the work imports. Raises ConfigError for two cases of one id.
     """
     refuse_twins(cases)
     pending = list(cases)
@@ -97,7 +99,8 @@ def _context(work: Work, imports: Sequence[str]) -> ForkServerContext:
 
 
 def _start_worker() -> None:
-    torch.set_num_threads(1)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
     parent = parent_process()
 
     def leave_with_parent() -> None:
@@ -115,9 +118,11 @@ def outcome_of(case: Case, work: Work, less_memory: str) -> dict[str, Any]:
         return work(case)
     except FreetumorError as error:
         return _failure(error.kind, str(error), error.hint)
-    except (MemoryError, torch.OutOfMemoryError):
+    except MemoryError:
         return _failure("environment", f"case {case.id}: not enough memory", less_memory)
     except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":  # PyTorch's, which is no MemoryError
+            return _failure("environment", f"case {case.id}: not enough memory", less_memory)
         where = traceback.extract_tb(error.__traceback__)[-1]
         message = f"case {case.id}: {type(error).__name__} in {where.name}: {error}"
         return _failure("runtime", message, "look at the file; report this if it is sound")

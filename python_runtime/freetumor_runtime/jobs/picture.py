@@ -7,24 +7,28 @@ from functools import partial
 from pathlib import Path
 
 from freetumor_runtime.config import PictureCase, PictureSpec
-from freetumor_runtime.data.grids import align_label
-from freetumor_runtime.data.mask_pair import load_pair
-from freetumor_runtime.data.mask_pictures import picture_planes
-from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.errors import DataError
 from freetumor_runtime.events import Event, Finished
 from freetumor_runtime.jobs.case_pool import run_cases
+
+_DRAWING = ("freetumor_runtime.data.mask_pair", "freetumor_runtime.data.mask_pictures")
 
 
 def picture(spec: PictureSpec) -> Iterator[Event]:
     """A CaseResult a case: `{output}`, the file that it wrote, or `error`."""
     settings = replace(spec, cases=())
-    yield from run_cases(spec.cases, partial(picture_case, spec=settings), spec.workers, "use fewer --workers")
+    work = partial(picture_case, spec=settings)
+    yield from run_cases(spec.cases, work, spec.workers, "use fewer --workers", _DRAWING)
     yield Finished(0, "completed", "")
 
 
 def picture_case(case: PictureCase, spec: PictureSpec) -> dict:
     """Writes `{case, planes}` to the case's output. Raises DataError that names the file."""
+    from freetumor_runtime.data.grids import align_label
+    from freetumor_runtime.data.mask_pair import load_pair
+    from freetumor_runtime.data.mask_pictures import picture_planes
+    from freetumor_runtime.data.nifti import load_nifti
+
     pair = load_pair(
         case.prediction,
         case.label,

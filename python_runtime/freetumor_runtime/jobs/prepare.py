@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from freetumor_runtime.config import PrepareCase, PrepareSpec
 from freetumor_runtime.data.cache import (
@@ -155,6 +154,7 @@ def resample_and_crop(
     Returns image float [X, Y, Z], label uint8 [X, Y, Z], the affine of their grid, and the crop's first voxel in the
     uncropped grid.
     """
+    import torch
     from monai.data import MetaTensor
     from monai.transforms import Compose, CropForegroundd, Orientationd, Spacingd
 
@@ -176,8 +176,8 @@ def resample_and_crop(
     world = torch.as_tensor(affine, dtype=torch.float64)
     prepared = transforms(
         {
-            "image": MetaTensor(_in_c_order(image_XYZ, np.float32)[None], affine=world),
-            "label": MetaTensor(_in_c_order(label_XYZ, np.uint8)[None], affine=world),
+            "image": MetaTensor(torch.from_numpy(_in_c_order(image_XYZ, np.float32))[None], affine=world),
+            "label": MetaTensor(torch.from_numpy(_in_c_order(label_XYZ, np.uint8))[None], affine=world),
         }
     )
     start = [int(value) for value in prepared["start"]]
@@ -185,12 +185,12 @@ def resample_and_crop(
     return prepared["image"].numpy()[0], label, prepared["image"].affine.numpy(), start
 
 
-def _in_c_order(array_XYZ: np.ndarray, dtype: type[np.generic]) -> torch.Tensor:
+def _in_c_order(array_XYZ: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
     # Files have the first axis fastest. Turned plane by plane: as a whole every voxel would miss the caches.
     turned = np.empty(array_XYZ.shape, dtype)
     for y in range(array_XYZ.shape[1]):
         turned[:, y] = array_XYZ[:, y]
-    return torch.from_numpy(turned)
+    return turned
 
 
 def _prepare(case: PrepareCase, spec: PrepareSpec, path: Path, key: str) -> dict[str, Any]:

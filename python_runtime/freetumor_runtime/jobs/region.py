@@ -32,7 +32,6 @@ from freetumor_runtime.synthesis.render import (
     with_synthetic,
 )
 from freetumor_runtime.synthesis.texture import TextureBank
-from freetumor_runtime.synthesis.whole_field import whole_field
 from freetumor_runtime.synthesis.window_field import WindowField
 
 # A box of the region -> what the averaged output of a network says there, [K, X, Y, Z].
@@ -76,6 +75,9 @@ class Tools:
             return None
         windows = self.spec.generatorWindows
         if windows.windowBatch > 1:
+            # with MONAI, whose import takes seconds
+            from freetumor_runtime.synthesis.whole_field import whole_field
+
             return whole_field(self.generator, image_XYZ, self.spec.patchVoxels, windows.overlap, windows.windowBatch)
         return WindowField(self.generator, image_XYZ, self.spec.patchVoxels, windows.overlap, keep=True).at
 

@@ -9,7 +9,7 @@ import pytest
 
 from freetumor_runtime.bridge import control
 from freetumor_runtime.bridge.control import ControlClient
-from freetumor_runtime.bridge.frames import PROTOCOL
+from freetumor_runtime.bridge.protocol import PROTOCOL
 from freetumor_runtime.errors import EnvironmentError, Stopped
 from freetumor_runtime.generated.freetumor.runtime.v1 import control_pb2, control_pb2_grpc
 

@@ -1,0 +1,170 @@
+"""What a job is fed with: messages of the bridge become crops, rounds, calls and cases, and answers become messages."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+
+from freetumor_runtime.bridge.calls import CallClient
+from freetumor_runtime.bridge.control import ControlClient
+from freetumor_runtime.bridge.feed import CaseClient, FeedClient, VariantClient
+from freetumor_runtime.data.calls import CallResult, SegmentCall, SynthesizeCall
+from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
+from freetumor_runtime.data.frames import CropMeasures
+from freetumor_runtime.data.variants import Attempt, AttemptMeasures, Round
+from freetumor_runtime.generated.freetumor.runtime.v1 import calls_pb2, feed_pb2
+
+
+class CropFeed:
+    """FrameSource over the feed client."""
+
+    def __init__(self, client: FeedClient) -> None:
+        self.waited_seconds = 0.0
+        self._client = client
+
+    def request(self, step: int) -> None:
+        self._client.request(step)
+
+    def frames(self, step: int) -> tuple[CropFrame, ...]:
+        self._client.request(step)
+        started = time.perf_counter()
+        message, tensors = self._client.frames(step)
+        self.waited_seconds += time.perf_counter() - started
+        return tuple(_crop(crop, tensors) for crop in message.crops)
+
+    def send_measures(self, step: int, measures: list[CropMeasures], wants_verdicts: bool) -> None:
+        message = feed_pb2.StepMeasures(
+            step=step,
+            wants_verdicts=wants_verdicts,
+            crops=[feed_pb2.CropMeasures(**vars(one)) for one in measures],
+        )
+        self._client.send_measures(message)
+
+    def verdicts(self, step: int) -> dict[tuple[int, int], bool]:
+        started = time.perf_counter()
+        message = self._client.verdicts(step)
+        self.waited_seconds += time.perf_counter() - started
+        return {(verdict.item, verdict.crop): verdict.accepted for verdict in message.verdicts}
+
+    def ack(self, step: int) -> None:
+        self._client.ack(step)
+
+
+class VariantFeed:
+    """VariantSource over the variant client."""
+
+    def __init__(self, client: VariantClient) -> None:
+        self._client = client
+
+    def begin(self) -> Round | None:
+        message, tensors = self._client.ask(feed_pb2.VariantRequest())
+        return None if message.finished else _round(message, tensors)
+
+    def judged(self, measures: Sequence[AttemptMeasures]) -> Round:
+        attempts = [feed_pb2.AttemptMeasures(**vars(one)) for one in measures]
+        return _round(*self._client.ask(feed_pb2.RoundMeasures(attempts=attempts)))
+
+    def written(self, case_id: str, variant: int, result: dict) -> None:
+        text = json.dumps(result, allow_nan=False)
+        self._client.tell(feed_pb2.VariantWritten(case_id=case_id, variant=variant, json=text))
+
+
+class CallFeed:
+    """CallSource over the call client; that a call is no longer wanted comes by the control stream."""
+
+    def __init__(self, client: CallClient, control: ControlClient) -> None:
+        self._client = client
+        self._control = control
+        self._cancelled: set[int] = set()
+
+    def __iter__(self) -> Iterator[SegmentCall | SynthesizeCall]:
+        while True:
+            yield _call(*self._client.next())
+
+    def cancelled(self, id: int) -> bool:
+        for command in self._control.poll_commands():
+            if command.WhichOneof("command") == "cancel_call":
+                self._cancelled.add(command.cancel_call.id)
+                self._control.ack(command.id, 0, "")
+            else:
+                self._control.ack(command.id, 0, "a warm runtime knows no other command than to cancel a call")
+        return id in self._cancelled
+
+    def answer(self, id: int, result: CallResult) -> None:
+        self._cancelled.discard(id)
+        refusal = None
+        if result.refusal is not None:
+            kind, text, hint = result.refusal
+            refusal = calls_pb2.CallRefusal(kind=kind, message=text, hint=hint)
+        message = calls_pb2.CallResult(
+            id=id,
+            network_seconds=result.network_seconds,
+            measures=[feed_pb2.AttemptMeasures(**vars(one)) for one in result.measures],
+            refusal=refusal,
+        )
+        self._client.answer(message, result.tensors)
+
+
+class CaseFeed:
+    """CaseSource over the case client."""
+
+    def __init__(self, client: CaseClient) -> None:
+        self._client = client
+
+    def next(self) -> str | None:
+        return self._client.next()
+
+    def done(self, case_id: str, result: dict) -> None:
+        self._client.done(case_id, json.dumps(result, allow_nan=False))
+
+
+def _crop(crop: feed_pb2.Crop, tensors) -> CropFrame:
+    return CropFrame(
+        item=crop.item,
+        crop=crop.crop,
+        case_id=crop.case_id,
+        image_hu=tensors[crop.image_tensor],
+        label=tensors[crop.label_tensor],
+        augmentation=Augmentation(
+            tuple(crop.augmentation.flip),
+            crop.augmentation.quarter_turns,
+            crop.augmentation.intensity_scale,
+            crop.augmentation.intensity_shift,
+        ),
+        tumors=tuple(_tumor(tumor, tensors) for tumor in crop.tumors),
+        mixing=(crop.mixing.partner, crop.mixing.axis, crop.mixing.length) if crop.HasField("mixing") else None,
+        no_room=crop.no_room,
+    )
+
+
+def _round(message: feed_pb2.VariantRound, tensors) -> Round:
+    return Round(
+        case_id=message.case_id,
+        variant=message.variant,
+        region_start=tuple(message.region_start),
+        region_shape=tuple(message.region_shape),
+        accepted=tuple(message.accepted),
+        attempts=tuple(Attempt(one.tumor, one.attempt, _tumor(one.plan, tensors)) for one in message.attempts),
+    )
+
+
+def _call(message: calls_pb2.Call, tensors) -> SegmentCall | SynthesizeCall:
+    image_hu = tensors[message.image_tensor]
+    if message.WhichOneof("work") == "synthesize":
+        tumors = tuple(_tumor(tumor, tensors) for tumor in message.synthesize.tumors)
+        label = tensors[message.label_tensor]
+        return SynthesizeCall(message.id, image_hu, label, tumors, message.synthesize.windowed)
+    return SegmentCall(message.id, image_hu, tuple(message.affine) or None, message.segment.logits)
+
+
+def _tumor(tumor: feed_pb2.TumorPlan, tensors) -> TumorFrame:
+    return TumorFrame(
+        organ=tumor.organ,
+        size=tumor.size,
+        shape_box=tensors[tumor.shape_tensor],
+        origin=tuple(tumor.box_origin),
+        edge_sigma=tumor.edge_sigma,
+        texture_index=tumor.texture_index,
+        texture_start=tuple(tumor.texture_start),
+        handcrafted_difference=tumor.handcrafted_difference,
+        draw=tumor.draw,
+    )
