@@ -32,26 +32,29 @@ export function phantomRandom(seed: number, index: number): PhantomRandom {
 export function smoothField(random: PhantomRandom, shape: Vec3, cellVoxels: number): Float32Array {
   const grid = shape.map((side) => Math.ceil(side / cellVoxels) + 2) as [number, number, number]
   const values = Float32Array.from({ length: grid[0] * grid[1] * grid[2] }, () => random.normal())
-  const at = (i: number, j: number, k: number): number => values[(i * grid[1] + j) * grid[2] + k]!
+  const [x, y, z] = shape.map((side) => eased(side, cellVoxels)) as [Eased, Eased, Eased]
+  const [ofI, ofJ] = [grid[1] * grid[2], grid[2]]
   const field = new Float32Array(shape[0] * shape[1] * shape[2])
   let voxel = 0
   for (let i = 0; i < shape[0]; i++) {
-    const x = eased(i / cellVoxels)
     for (let j = 0; j < shape[1]; j++) {
-      const y = eased(j / cellVoxels)
+      const corner = x.cell[i]! * ofI + y.cell[j]! * ofJ
+      // the four corners in the plane, as they stand at `at` along the last axis
+      const plane = (at: number): number =>
+        mix(
+          mix(values[corner + at]!, values[corner + ofI + at]!, x.part[i]!),
+          mix(values[corner + ofJ + at]!, values[corner + ofI + ofJ + at]!, x.part[i]!),
+          y.part[j]!,
+        )
+      let cell = -1
+      let [low, high] = [0, 0]
       for (let k = 0; k < shape[2]; k++) {
-        const z = eased(k / cellVoxels)
-        const low = mix(
-          mix(at(x.cell, y.cell, z.cell), at(x.cell + 1, y.cell, z.cell), x.part),
-          mix(at(x.cell, y.cell + 1, z.cell), at(x.cell + 1, y.cell + 1, z.cell), x.part),
-          y.part,
-        )
-        const high = mix(
-          mix(at(x.cell, y.cell, z.cell + 1), at(x.cell + 1, y.cell, z.cell + 1), x.part),
-          mix(at(x.cell, y.cell + 1, z.cell + 1), at(x.cell + 1, y.cell + 1, z.cell + 1), x.part),
-          y.part,
-        )
-        field[voxel++] = mix(low, high, z.part)
+        if (z.cell[k] !== cell) {
+          cell = z.cell[k]!
+          low = plane(cell)
+          high = plane(cell + 1)
+        }
+        field[voxel++] = mix(low, high, z.part[k]!)
       }
     }
   }
@@ -74,10 +77,19 @@ export function grain(random: PhantomRandom, shape: Vec3): Float32Array {
   return noise
 }
 
-function eased(position: number): { readonly cell: number; readonly part: number } {
-  const cell = Math.floor(position)
-  const t = position - cell
-  return { cell, part: t * t * (3 - 2 * t) }
+/** Of each voxel along an axis: the grid cell it lies in, and how far, eased in and out. */
+interface Eased {
+  readonly cell: Int32Array
+  readonly part: Float64Array
+}
+
+function eased(side: number, cellVoxels: number): Eased {
+  const cell = Int32Array.from({ length: side }, (_, at) => Math.floor(at / cellVoxels))
+  const part = Float64Array.from(cell, (of, at) => {
+    const t = at / cellVoxels - of
+    return t * t * (3 - 2 * t)
+  })
+  return { cell, part }
 }
 
 function mix(a: number, b: number, t: number): number {

@@ -121,6 +121,7 @@ def load_generator(path: str, channel: str | None, device: torch.device, verify:
     network = UNet3d(outputs_of(path, tensors, "out_tr.final_conv.bias"), unet_width(path, tensors))
     report = load_strictly(network, tensors, path)
     freeze(network).to(device)
+    network.in_faster_layout()
     head = network.out_tr.final_conv
     untouched = untouched_outputs(head.weight.detach().cpu(), head.bias.detach().cpu())
     return LoadedGenerator(network, channel_mode(file, channel), untouched, file.metadata, report)

@@ -9,6 +9,9 @@ from freetumor_runtime.errors import DataError
 from freetumor_runtime.models.joined_convolution import pays, upsample_and_convolve
 
 SIDE_MULTIPLE = 8
+# Narrower U-Nets are faster in channels-last on a CPU, forward and backward of [2, 1, 40, 40, 40] on one core: 0.19 s for
+# 0.28 at a base of 4 channels, 0.92 for 1.11 at 12; from 16 on the two are alike.
+_NARROW = 16
 
 
 class UNet3d(nn.Module):
@@ -54,6 +57,11 @@ class UNet3d(nn.Module):
         if self.activation_checkpointing and torch.is_grad_enabled():
             return checkpoint(level, *features_BCXYZ, use_reentrant=False)
         return level(*features_BCXYZ)
+
+    def in_faster_layout(self) -> "UNet3d":
+        """Itself, its weights laid out as its convolutions are fastest where they lie now."""
+        narrow = self.base_channels < _NARROW and self.out_tr.final_conv.weight.device.type == "cpu"
+        return self.to(memory_format=torch.channels_last_3d) if narrow else self
 
 
 class DownLevel(nn.Module):

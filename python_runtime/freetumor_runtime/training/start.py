@@ -89,6 +89,8 @@ def lay_out(network: nn.Module, spec: TrainingSpec) -> nn.Module:
     """Memory format and compilation, as the configuration asks."""
     if spec.memoryFormat == "channelsLast":
         network.to(memory_format=torch.channels_last_3d)
+    elif spec.memoryFormat == "auto" and isinstance(network, UNet3d):
+        network.in_faster_layout()
     if spec.compile:
         network.compile(dynamic=False)
     return network
