@@ -286,6 +286,8 @@ class SynthesizeSpec:
     layout: str
     region: str
     numIds: int
+    # id of the region -> id in the label maps that are written
+    labelIds: tuple[int, ...]
     organs: tuple[Organ, ...]
     windowHu: tuple[float, ...]
     spacingMm: tuple[float, ...]

@@ -109,6 +109,7 @@ export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
       tumorsPerVariant: 1,
       triesPerTumor: 10,
       layout: 'plain',
+      specialist: null,
       overlap: 0.75,
       windowBatch: 1,
     },

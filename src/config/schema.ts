@@ -302,6 +302,8 @@ const synthesize = z.strictObject({
   /** Plans that are tried before a tumor is given up. */
   triesPerTumor: count.max(100),
   layout: z.enum(['plain', 'nnunet']),
+  /** One organ alone, written as 0 background, 1 organ, 2 tumor; null: all organs that have a weight, ids of the region. */
+  specialist: z.enum(ORGAN_NAMES).nullable(),
   /** The generator's windows: their overlap, and how many share a batch and its norms (1: each by itself; published 4). */
   overlap: z.number().min(0).max(0.95),
   windowBatch: count.max(64),

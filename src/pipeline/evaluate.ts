@@ -43,8 +43,10 @@ export interface EvaluateOptions {
   readonly lesionIous?: readonly number[] | undefined
   /** Folder of organ masks: predicted tumor outside is taken away. A case without one stays as it is. */
   readonly organs?: string | undefined
-  /** Folder of tumor probabilities (0 to 1) on the masks' grids, which lesions are scored by; default their volume. Not for `against`. */
+  /** Folder of tumor probabilities (0 to 1) on the masks' grids, which lesions are scored by; default their volume. */
   readonly scores?: string | undefined
+  /** The same of the masks of `against`. */
+  readonly againstScores?: string | undefined
   /** Folder of scans, for the pictures of the report. */
   readonly images?: string | undefined
   /** Manifest, or lines `case,patient`; default every case is a patient of its own. */
@@ -85,10 +87,19 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
     throw new UsageError(`profile ${profile.name} compares tumors, but no tumor id is among the labels`, {
       hint: 'name the ids of tumors',
     })
+  if (options.againstScores !== undefined && options.against === undefined)
+    throw new UsageError('scores of other masks were given, but no other masks', {
+      hint: 'give --against too',
+    })
   const pairs = await pairMasks(options.predictions, options.labels)
   const otherPairs = options.against === undefined ? null : await pairMasks(options.against, options.labels)
   const first = await measure(pairs, options.scores, options, profile, context)
-  const second = otherPairs && (await measure(otherPairs, undefined, options, profile, context))
+  const second = otherPairs && (await measure(otherPairs, options.againstScores, options, profile, context))
+  if (second && profile.lesions && (options.scores === undefined) !== (options.againstScores === undefined))
+    context.note(
+      'AUC and FROC of the two do not compare: lesions of one are scored by probability, of the other by volume (--scores and --against-scores go together)',
+      'warning',
+    )
   const comparison = second && compareBoth(first, second, options, profile)
   if (options.out !== undefined) {
     const out = resolve(options.out)

@@ -10,6 +10,8 @@ export interface SynthesizeSpec {
   readonly layout: 'plain' | 'nnunet'
   readonly region: Region
   readonly numIds: number
+  /** Id of the region -> id in the label maps that are written. */
+  readonly labelIds: readonly number[]
   readonly organs: readonly Organ[]
   readonly windowHu: readonly [number, number]
   readonly spacingMm: Vec3

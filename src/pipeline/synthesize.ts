@@ -11,9 +11,14 @@ import { writeWhole } from '../training/run-directory.js'
 import { LABEL_SCHEMES } from '../volume/labels.js'
 import type { StageContext } from './context.js'
 import { type ListedCase, prepareListed } from './data.js'
-import { trainingLabels } from './specs.js'
 import type { SynthesizeSpec } from './synthesis-port.js'
-import { concludeSynthesis, type Synthesis, variantKey, wholeVariants } from './synthetic-dataset.js'
+import {
+  concludeSynthesis,
+  type Synthesis,
+  variantKey,
+  wholeVariants,
+  writtenLabels,
+} from './synthetic-dataset.js'
 import { startTraining } from './train.js'
 import { openVariantFeed } from './variant-feed.js'
 import { earlierWeights } from './weights.js'
@@ -53,14 +58,14 @@ export interface SynthesisProgress {
  * @throws ConfigError, DataError, UsageError for what cannot be started; a case that fails is in the result
  */
 export async function synthesizeCases(options: SynthesizeOptions, context: StageContext): Promise<Synthesis> {
-  const { config } = options
+  const config = forSpecialist(options.config)
   const out = resolve(options.out)
   const weights = await earlierWeights(asPainting(config), context, startTraining)
   const hashes = {
     generator: await hashOf(weights.generator, context),
     baseline: await hashOf(weights.baseline, context),
   }
-  await refuseOtherSettings(out, options, hashes)
+  await refuseOtherSettings(out, config, options.channel, hashes)
   for (const folder of ['imagesTr', 'labelsTr', 'changeTr'])
     await mkdir(join(out, folder), { recursive: true })
   const hosts = options.hosts ?? (await hostsOf(config, context))
@@ -69,14 +74,17 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   const names = fileNames(hosts)
   const textureDirectory = join(resolve(config.prepare.cache), 'textures')
   await mkdir(textureDirectory, { recursive: true })
-  const spec = synthesizeSpec(options, {
-    out,
-    hosts,
-    prepared: prepared.cases,
-    names,
-    weights,
-    textureDirectory,
-  })
+  const spec = synthesizeSpec(
+    { ...options, config },
+    {
+      out,
+      hosts,
+      prepared: prepared.cases,
+      names,
+      weights,
+      textureDirectory,
+    },
+  )
 
   const pace = openPace()
   const ledger = join(out, 'ledger.jsonl')
@@ -145,6 +153,7 @@ function synthesizeSpec({ config, channel }: SynthesizeOptions, parts: SpecParts
     layout: synthesize.layout,
     region: config.region,
     numIds: scheme.names.length,
+    labelIds: writtenLabels(config).map,
     organs: scheme.organs,
     windowHu: config.prepare.windowHu,
     spacingMm: config.prepare.spacingMm,
@@ -199,6 +208,19 @@ async function hostsOf(config: RunConfig, context: StageContext): Promise<readon
   return hosts
 }
 
+/** Tumors in the specialist's organ alone. */
+function forSpecialist(config: RunConfig): RunConfig {
+  const { specialist } = config.synthesize
+  if (specialist === null) return config
+  const known = LABEL_SCHEMES[config.region].organs.map(({ name }) => name)
+  if (!known.includes(specialist))
+    throw new ConfigError(`synthesize.specialist: ${specialist} is not of the ${config.region}`, {
+      hint: `organs of the ${config.region}: ${known.join(', ')}`,
+    })
+  const organWeights = { [specialist]: config.simulation.organWeights[specialist] || 1 }
+  return { ...config, simulation: { ...config.simulation, organWeights } }
+}
+
 /** The networks are those of segmentation training with online synthesis, whatever job the file is of. */
 function asPainting(config: RunConfig): RunConfig {
   return { ...config, job: 'segmentation', training: { ...config.training, target: 'all', task: 'freesyn' } }
@@ -210,10 +232,7 @@ async function hashOf(checkpoint: string | null, context: StageContext): Promise
 }
 
 function wantedOrgans(config: RunConfig): WeightedOrgan[] {
-  const wanted = trainingLabels({
-    ...config,
-    training: { ...config.training, target: 'all' },
-  }).organs.flatMap((organ) => {
+  const wanted = LABEL_SCHEMES[config.region].organs.flatMap((organ) => {
     const weight = config.simulation.organWeights[organ.name] ?? 0
     return weight > 0 ? [{ ...organ, weight }] : []
   })
@@ -237,7 +256,8 @@ function fileNames(hosts: readonly ListedCase[]): ReadonlyMap<string, string> {
 /** A folder holds the results of one set of settings; more variants of the same may be added. */
 async function refuseOtherSettings(
   out: string,
-  { config, channel }: SynthesizeOptions,
+  config: RunConfig,
+  channel: SynthesizeOptions['channel'],
   checkpoints: SynthesisLine['checkpoints'],
 ): Promise<void> {
   const { seed, region, prepare, simulation, quality, synthesize, sampling, evaluation } = config

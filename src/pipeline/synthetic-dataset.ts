@@ -73,7 +73,9 @@ function syntheticScans(
   const files = new Map<string, SynthesisLine[]>()
   for (const line of lines)
     if (line.file !== undefined) files.set(line.file, [...(files.get(line.file) ?? []), line])
-  const labelMap = Object.fromEntries(LABEL_SCHEMES[config.region].names.map((_, id) => [String(id), id]))
+  // what a specialist's map leaves out is background in it
+  const ids = writtenLabels(config).map.map((written, id): [string, number] => [String(written), id])
+  const labelMap = { ...Object.fromEntries(ids), '0': 0 }
   return [...files].map(([file, made]) => {
     const label = file.replace(/_0000\.nii\.gz$/, '.nii.gz')
     const places = {
@@ -88,7 +90,7 @@ function syntheticScans(
 
 /** The list beside the images: decathlon, or nnU-Net's form of it. */
 function datasetList(config: RunConfig, scans: readonly SyntheticScan[]): unknown {
-  const { names } = LABEL_SCHEMES[config.region]
+  const { names } = writtenLabels(config)
   const about = 'SYNTHETIC tumors painted into scans by freetumor; ledger.jsonl tells of every one'
   if (config.synthesize.layout === 'nnunet')
     return {
@@ -120,6 +122,19 @@ function datasetList(config: RunConfig, scans: readonly SyntheticScan[]): unknow
     validation: entries('validation'),
     test: entries('test'),
   }
+}
+
+/** Ids of the label maps that are written: those of the region, or background, organ and tumor of a specialist. */
+export function writtenLabels(config: RunConfig): {
+  /** Id of the region -> id in the file. */
+  readonly map: readonly number[]
+  readonly names: readonly string[]
+} {
+  const { names, organs } = LABEL_SCHEMES[config.region]
+  const organ = organs.find(({ name }) => name === config.synthesize.specialist)
+  if (organ === undefined) return { map: names.map((_, id) => id), names }
+  const kept = [0, organ.label, organ.tumorLabel]
+  return { map: names.map((_, id) => Math.max(0, kept.indexOf(id))), names: kept.map((id) => names[id]!) }
 }
 
 export function variantKey({ case: caseId, variant }: Pick<SynthesisLine, 'case' | 'variant'>): string {

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readNifti } from '../../src/volume/nifti.js'
-import { runCli } from '../helpers/cli.js'
+import { runCli, startCli } from '../helpers/cli.js'
 import { sharedFile } from '../helpers/shared.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
@@ -101,6 +101,28 @@ describe('freetumor synthesize', () => {
     },
   )
 
+  it('stopped by a signal ends with 75, and goes on to the files of one that was not stopped', async () => {
+    const folder = temporaryFolder()
+    const { images, labels } = await phantoms(folder)
+    const kind = ['--region', 'specialist', '--organs', 'liver', '--variants', '6', '--output', 'ndjson']
+    const map = ['--label-map', '1:1,2:2,3:3,4:4,5:5,6:6']
+    const flags = ['synthesize', '--images', images, '--labels', labels, ...map, ...kind, ...SMALL_TEXTURES]
+    const out = join(folder, 'stopped')
+    const started = startCli([...flags, '--out', out])
+    started.child.stdout!.once('data', () => started.child.kill('SIGTERM')) // with the first variant done
+    const stopped = await started.finished
+    expect(stopped.code, stopped.stderr).toBe(75)
+    expect(stopped.stderr).toContain('synthesize was stopped')
+    const [on, whole] = [
+      await runCli([...flags, '--out', out]),
+      await runCli([...flags, '--out', `${out}-not`]),
+    ]
+    expect([on.code, whole.code], on.stderr + whole.stderr).toEqual([0, 0])
+    expect(digests(out)).toEqual(digests(`${out}-not`))
+    const first = await readNifti(join(out, 'labelsTr', readdirSync(join(out, 'labelsTr'))[0]!))
+    expect([...new Set(first.data)].sort()).toEqual([0, 1, 2])
+  })
+
   it('says what is missing instead of guessing', async () => {
     const folder = temporaryFolder()
     const { images, labels } = await phantoms(folder)
@@ -113,5 +135,8 @@ describe('freetumor synthesize', () => {
     expect(strange.stderr).toContain('organs of the abdomen: liver, pancreas, kidney')
     const alone = await runCli(['synthesize', '--images', images, '--out', join(folder, 'out')])
     expect(alone.code).toBe(2)
+    const many = await runCli(['synthesize', ...flags, '--region', 'specialist', '--organs', 'liver,kidney'])
+    expect(many.code).toBe(2)
+    expect(many.stderr).toContain('--region specialist needs the one organ')
   })
 })

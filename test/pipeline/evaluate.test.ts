@@ -224,9 +224,21 @@ test('organ masks and scores go with their cases; missing ones are told, none at
   )
   // of a liver and a kidney tumor, beside what is no tumor
   fill('scores', 'a_2', 'a_6', 'a_1', 'b')
+  fill('otherScores', 'a', 'b')
+  fill('others', 'a', 'b')
   await evaluate(() => ({}), { scores: join(folder, 'scores') })
   const names = specs.at(-1)!.cases.map(({ scores }) => scores.map((path) => path.split('/').at(-1)))
   expect(names).toEqual([['a_2.nii.gz', 'a_6.nii.gz'], ['b.nii.gz']])
+  const both = { against: join(folder, 'others'), scores: join(folder, 'scores') }
+  await evaluate(() => ({}), both)
+  expect(notes.at(-1)).toContain('--scores and --against-scores go together')
+  await evaluate(() => ({}), { ...both, againstScores: join(folder, 'otherScores') })
+  expect(specs.at(-1)!.cases.map(({ scores }) => scores)).toEqual(
+    ['a', 'b'].map((id) => [join(folder, 'otherScores', `${id}.nii.gz`)]),
+  )
+  await expect(evaluate(() => ({}), { againstScores: join(folder, 'otherScores') })).rejects.toThrow(
+    UsageError,
+  )
 })
 
 test('tolerances and IoUs of ones own take the place of the profile’s', async () => {

@@ -10,7 +10,7 @@ import type { ListedCase } from '../../src/pipeline/data.js'
 import type { ModelRuntime } from '../../src/pipeline/ports.js'
 import { sweepLedger } from '../../src/pipeline/sweep.js'
 import { synthesizeCases } from '../../src/pipeline/synthesize.js'
-import type { Synthesis } from '../../src/pipeline/synthetic-dataset.js'
+import { type Synthesis, writtenLabels } from '../../src/pipeline/synthetic-dataset.js'
 import type { SynthesisLine } from '../../src/quality/ledger.js'
 import { synthesisLineSchema } from '../../src/quality/ledger-schema.js'
 import { temporaryFolder } from '../helpers/temporary.js'
@@ -272,5 +272,27 @@ describe('verdicts', () => {
       rounds.set(key, [...(rounds.get(key) ?? []), line])
     }
     for (const lines of rounds.values()) expect(new Set(lines.map(({ verdict }) => verdict)).size).toBe(1)
+  })
+})
+
+describe('a specialist data set', () => {
+  it('has tumors in its organ alone, and says how its ids are those of the region', async () => {
+    const folder = temporaryFolder()
+    const config = configOf(folder, { synthesize: { specialist: 'liver' } })
+    const { ledger } = await made(config, join(folder, 'out'))
+    expect(new Set(ledger.map(({ organ }) => organ))).toEqual(new Set(['liver']))
+    const list = JSON.parse(await readFile(join(folder, 'out', 'dataset.json'), 'utf8'))
+    expect(list.labels).toEqual({ '0': 'background', '1': 'liver', '2': 'liver tumor' })
+    const { cases } = await readManifest(join(folder, 'out', 'manifest.json'))
+    expect(cases[0]?.labelMap).toEqual({ '0': 0, '1': 1, '2': 2 })
+    expect(writtenLabels(configOf(folder, { synthesize: { specialist: 'kidney' } })).map).toEqual([
+      0, 0, 0, 0, 0, 1, 2,
+    ])
+  })
+
+  it('is refused for an organ of another region', async () => {
+    const folder = temporaryFolder()
+    const config = configOf(folder, { synthesize: { specialist: 'lung' } })
+    await expect(made(config, join(folder, 'out'))).rejects.toThrow(/lung is not of the abdomen/)
   })
 })

@@ -31,6 +31,7 @@ interface Options {
   readonly iou?: readonly number[]
   readonly organMasks?: string
   readonly scores?: string
+  readonly againstScores?: string
   readonly images?: string
   readonly patients?: string
   readonly pictures: number
@@ -71,6 +72,7 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
     .option('--iou <shares>', 'pairs of lesions at these IoU, too, as 0.1,0.5', shares)
     .option('--organ-masks <dir>', 'organ masks: predicted tumor outside is taken away')
     .option('--scores <dir>', 'tumor probabilities, which lesions are scored by; default their volume')
+    .option('--against-scores <dir>', 'the same of the masks of --against')
     .option('--images <dir>', 'scans, for the pictures of the report')
     .option('--patients <file>', 'manifest or lines case,patient: scans of a patient are resampled together')
     .option('--pictures <n>', 'worst cases pictured in the report', wholeNumber(0), 6)

@@ -4,6 +4,7 @@ import { loadConfig, withOverrides } from '../../config/load.js'
 import { resolveConfig } from '../../config/resolve.js'
 import { ORGAN_NAMES, REGIONS, type RunConfig } from '../../config/schema.js'
 import { pairCases } from '../../curation/pairs.js'
+import type { LabelIdMap } from '../../curation/registry.js'
 import { parseMap } from '../../curation/remap.js'
 import { EXIT, UsageError } from '../../errors.js'
 import type { CheckpointFacts } from '../../pipeline/checkpoint-port.js'
@@ -25,7 +26,7 @@ interface Options {
   readonly labels?: string
   readonly labelMap?: string
   readonly out: string
-  readonly region?: Region
+  readonly region?: Region | 'specialist'
   readonly organs?: readonly OrganName[]
   readonly variants?: number
   readonly tumors?: number
@@ -58,7 +59,12 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
     .option('--images <dir>', 'folder of scans, instead of the data of a configuration')
     .option('--labels <dir>', 'folder of their organ labels, under the same names')
     .option('--label-map <map>', 'ids of those labels: a preset of `freetumor data remap`, or from:to,...')
-    .addOption(new Option('--region <region>', 'where the files do not say it').choices(REGIONS))
+    .addOption(
+      new Option(
+        '--region <region>',
+        'where the files do not say it; specialist: the one organ of --organs, ids 0 background, 1 organ, 2 tumor',
+      ).choices([...REGIONS, 'specialist']),
+    )
     .option(
       '--organs <names>',
       'organs that get tumors, separated by commas (default: all of the region)',
@@ -85,7 +91,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
           context.runtime.inspect(path, { signal: io.signal })
         const config = await configOf(options, io, inspect)
         const { images, labels, labelMap } = options
-        const map = labelMap === undefined ? undefined : parseMap(labelMap, config.region)
+        const map = labelMap === undefined ? specialistMap(config) : parseMap(labelMap, config.region)
         const hosts =
           images === undefined
             ? undefined
@@ -133,7 +139,8 @@ async function configOfWeights(options: Options, io: CliIo, inspect: Inspect): P
   const told = (await Promise.all(files.map((file) => inspect(resolve(io.cwd, file))))).map(
     ({ metadata }) => metadata,
   )
-  const region = options.region ?? (told.find((metadata) => metadata?.region)?.region as Region | undefined)
+  const region =
+    bodyRegion(options) ?? (told.find((metadata) => metadata?.region)?.region as Region | undefined)
   if (region === undefined)
     throw new UsageError(
       files.length === 0
@@ -160,11 +167,27 @@ async function configOfWeights(options: Options, io: CliIo, inspect: Inspect): P
   return resolveConfig(withOverrides(input, options.set ?? []))
 }
 
+/** Of the organ, where it is a specialist's; none is refused by `withFlags`. */
+function bodyRegion({ region, organs }: Options): Region | undefined {
+  if (region !== 'specialist') return region
+  return organs?.[0] === 'lung' ? 'chest' : 'abdomen'
+}
+
+/** A specialist's labels have its own ids, unless a map is declared. */
+function specialistMap({ region, synthesize }: RunConfig): LabelIdMap | undefined {
+  const organ = LABEL_SCHEMES[region].organs.find(({ name }) => name === synthesize.specialist)
+  return organ && { '0': 0, '1': organ.label, '2': organ.tumorLabel }
+}
+
 function withFlags(config: RunConfig, options: Options, io: CliIo): RunConfig {
+  const organs = options.organs ?? []
   const named = (file: string | undefined) => (file === undefined ? undefined : resolve(io.cwd, file))
+  if (options.region === 'specialist' && organs.length !== 1)
+    throw new UsageError('--region specialist needs the one organ that it is of', {
+      hint: 'give --organs NAME',
+    })
   const { generator, baseline } = config.networks
   const [generatorFile, baselineFile] = [named(options.generator), named(options.baseline)]
-  const organs = options.organs ?? []
   const known = LABEL_SCHEMES[config.region].organs.map(({ name }) => name)
   const strange = organs.filter((name) => !known.includes(name))
   if (strange.length > 0)
@@ -178,6 +201,7 @@ function withFlags(config: RunConfig, options: Options, io: CliIo): RunConfig {
       ...(options.variants === undefined ? {} : { variants: options.variants }),
       ...(options.tumors === undefined ? {} : { tumorsPerVariant: options.tumors }),
       ...(options.layout === undefined ? {} : { layout: options.layout }),
+      ...(options.region === 'specialist' ? { specialist: organs[0]! } : {}),
     },
     runtime: {
       ...config.runtime,
