@@ -9,8 +9,8 @@ from freetumor_runtime.errors import DataError
 from freetumor_runtime.models.joined_convolution import pays, upsample_and_convolve
 
 SIDE_MULTIPLE = 8
-# Narrower U-Nets are faster in channels-last on a CPU, forward and backward of [2, 1, 40, 40, 40] on one core: 0.19 s for
-# 0.28 at a base of 4 channels, 0.92 for 1.11 at 12; from 16 on the two are alike.
+# Narrower U-Nets are faster in channels-last on a CPU, forward and backward of [2, 1, 40, 40, 40] on one core:
+# 0.19 s for 0.28 at a base of 4 channels, 0.92 for 1.11 at 12; from 16 on the two are alike.
 _NARROW = 16
 
 
