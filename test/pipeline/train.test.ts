@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { CheckpointError, ConfigError, RuntimeCrashError } from '../../src/errors.js'
-import { readRun } from '../../src/pipeline/report.js'
+import { readRun, writeRunReport } from '../../src/pipeline/report.js'
 import { startTraining } from '../../src/pipeline/train.js'
 import { readEvents } from '../../src/training/event-log.js'
 import type { RunEvent } from '../../src/training/events.js'
@@ -127,6 +127,20 @@ describe('a training', () => {
     expect(result.checkpoint).toBe(join(out, 'checkpoints', 'step_00000006'))
     expect(result.history.map(({ step }) => step)).toEqual([3, 6])
     expect(await readFile(join(out, 'report.html'), 'utf8')).toContain('debug-baseline')
+  })
+
+  it('leaves a report that the events a program has read make again, to the byte', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('segmentation', folder, { training: { validateEverySteps: 3 } })
+    const out = join(folder, 'run')
+    const events = await eventsOf(startTraining(config, memoryRuntime(), { out }))
+    const report = await readFile(join(out, 'report.html'), 'utf8')
+    await rm(join(out, 'report.html'))
+    const replayed = events.map((event) => `${JSON.stringify(event)}\n`).join('')
+    await writeFile(join(out, 'events.jsonl'), replayed)
+    await writeRunReport(out)
+    expect(await readFile(join(out, 'report.html'), 'utf8')).toBe(report)
+    expect(report).toContain('<svg')
   })
 
   it('marks a validation as the best only when it is better than all before', async () => {
