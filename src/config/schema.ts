@@ -122,6 +122,8 @@ const data = z.strictObject({
       testCases: natural,
       sizeVoxels: z.int().min(32).max(512),
       seed: natural,
+      /** `hard`: smaller tumors in uneven organs, which no threshold finds. */
+      difficulty: z.enum(['standard', 'hard']).default('standard'),
     })
     .nullable(),
 })

@@ -2,9 +2,9 @@ import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
 import { UsageError } from '../errors.js'
-import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
+import { LABEL_SCHEMES, type OrganName, type Region } from '../volume/labels.js'
 import { writeNifti } from '../volume/nifti-write.js'
-import { makePhantom } from './phantom.js'
+import { type Difficulty, makePhantom } from './phantom.js'
 
 export interface PhantomDatasetOptions {
   /** Folder of the data set; must not hold one yet. */
@@ -13,6 +13,10 @@ export interface PhantomDatasetOptions {
   readonly region: Region
   readonly sizeVoxels: number
   readonly seed: number
+  /** `hard`: smaller tumors in uneven organs with confounders everywhere; default standard. */
+  readonly difficulty?: Difficulty
+  /** Cases with tumors have them in each of these organs and in no other; default in some, as drawn. */
+  readonly tumorOrgans?: readonly OrganName[]
   /** Of `cases`, the last N carry no tumor; default 0. */
   readonly hosts?: number
   /** Of `cases`, the last N are the list's validation part; default 0. */
@@ -59,7 +63,7 @@ export async function ensurePhantoms(
   region: Region,
   phantoms: NonNullable<RunConfig['data']['phantoms']>,
 ): Promise<boolean> {
-  const { labelledCases, validationCases, hostCases, testCases, sizeVoxels, seed } = phantoms
+  const { labelledCases, validationCases, hostCases, testCases, sizeVoxels, seed, difficulty } = phantoms
   const sets = [
     { name: 'phantom_labelled', cases: labelledCases + validationCases, validation: validationCases },
     { name: 'phantom_hosts', cases: hostCases, hosts: hostCases },
@@ -70,7 +74,7 @@ export async function ensurePhantoms(
   for (const { name, ...set } of sets) {
     const out = join(root, name)
     if (set.cases > 0 && !(await exists(join(out, 'dataset.json')))) {
-      await writePhantomDataset({ out, region, sizeVoxels, seed, firstIndex, ...set })
+      await writePhantomDataset({ out, region, sizeVoxels, seed, difficulty, firstIndex, ...set })
       made = true
     }
     firstIndex += set.cases
@@ -88,7 +92,9 @@ async function writeCase(
     region: options.region,
     index,
     seed: options.seed,
+    difficulty: options.difficulty ?? 'standard',
     sizeVoxels: options.sizeVoxels,
+    tumorOrgans: options.tumorOrgans,
     tumors: at < options.cases - (options.hosts ?? 0),
   })
   const name = `phantom_${String(index).padStart(3, '0')}.nii.gz`

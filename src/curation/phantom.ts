@@ -1,9 +1,15 @@
-import { LABEL_SCHEMES, type Organ, type Region } from '../volume/labels.js'
+import { LABEL_SCHEMES, type Organ, type OrganName, type Region } from '../volume/labels.js'
 import type { LabelMap, Vec3, Volume } from '../volume/volume.js'
 import { grain, type PhantomRandom, phantomRandom, smoothField } from './phantom-random.js'
 
+/** How hard it is to tell tumors from healthy tissue. */
+export const DIFFICULTIES = ['standard', 'hard'] as const
+export type Difficulty = (typeof DIFFICULTIES)[number]
+
 export interface PhantomOptions {
   readonly region: Region
+  /** Default standard. */
+  readonly difficulty?: Difficulty
   /** With `seed`, decides everything that is drawn. */
   readonly index: number
   readonly seed: number
@@ -11,6 +17,8 @@ export interface PhantomOptions {
   readonly sizeVoxels: number
   /** False makes a host: organs and confounders only. */
   readonly tumors: boolean
+  /** Tumors lie in each of these organs and in no other; default in some, as drawn. */
+  readonly tumorOrgans?: readonly OrganName[] | undefined
 }
 
 export interface Phantom {
@@ -20,6 +28,26 @@ export interface Phantom {
 }
 
 const SPACING_MM = 1.5
+
+/** What makes tumors easy or hard to find. Lengths are shares of the side. */
+interface Hardness {
+  /** Standard deviation of the slow changes of an organ's HU; null: those of the region's first organ only, and slight. */
+  readonly steatosisHu: number | null
+  readonly tumorRadius: readonly [number, number]
+  /** Of a tumor to its organ, times that of a standard one. */
+  readonly contrast: number
+  /** Cysts, dark vessels and fatty spots in every organ. */
+  readonly confoundersEverywhere: boolean
+}
+
+/**
+ * Of standard phantoms a threshold relative to the organ's median, inside the true organ, finds tumors with Dice 0.72; of hard
+ * ones with 0.34: their organs differ within themselves by more than a tumor differs from its surroundings.
+ */
+const HARDNESS: Readonly<Record<Difficulty, Hardness>> = {
+  standard: { steatosisHu: null, tumorRadius: [0.06, 0.12], contrast: 1, confoundersEverywhere: false },
+  hard: { steatosisHu: 110, tumorRadius: [0.045, 0.085], contrast: 2, confoundersEverywhere: true },
+}
 
 /** A place in the unit cube: x to the right, y to the front, z upwards. */
 type Point = readonly [number, number, number]
@@ -38,6 +66,8 @@ interface Scene {
   readonly hu: Float32Array
   readonly label: Uint8Array
   readonly random: PhantomRandom
+  readonly hardness: Hardness
+  readonly tumorOrgans: readonly OrganName[] | null
 }
 
 /**
@@ -54,6 +84,8 @@ export function makePhantom(options: PhantomOptions): Phantom {
     hu: new Float32Array(side ** 3).fill(-1000),
     label: new Uint8Array(side ** 3),
     random: phantomRandom(options.seed, options.index),
+    hardness: HARDNESS[options.difficulty ?? 'standard'],
+    tumorOrgans: options.tumorOrgans ?? null,
   }
   if (options.region === 'abdomen') buildAbdomen(scene, options.tumors)
   else buildChest(scene, options.tumors)
@@ -113,12 +145,16 @@ function buildAbdomen(scene: Scene, tumors: boolean): void {
   fill(scene, ellipsoid([0.5, 0.2, 0.5], [0.075, 0.075, 2]), 320)
   fill(scene, ellipsoid([0.5, 0.2, 0.5], [0.05, 0.05, 2]), 170)
   fill(scene, ellipsoid([0.44, 0.31, 0.5], [0.035, 0.035, 2]), 190)
-  addSteatosis(scene, liver)
+  const { steatosisHu, confoundersEverywhere } = scene.hardness
+  const organs = [liver, pancreas, kidney]
+  for (const organ of confoundersEverywhere ? organs : [liver]) addSteatosis(scene, organ, steatosisHu ?? 12)
   // Some vessels are filled with contrast, some not yet: bright ones help nobody, dark ones look like tumors.
   for (let vessel = 0; vessel < 5; vessel++) addVessel(scene, liver, vessel % 2 === 0 ? 60 : -35)
-  for (const organ of [liver, kidney]) addCyst(scene, organ)
-  if (random.chance(0.5)) addLobules(scene, liver)
-  if (tumors) addTumors(scene, [liver, pancreas, kidney], [-50, -45, -70])
+  if (confoundersEverywhere)
+    for (const organ of [pancreas, kidney, kidney]) addVessel(scene, organ, -35)
+  for (const organ of confoundersEverywhere ? organs : [liver, kidney]) addCyst(scene, organ)
+  for (const organ of confoundersEverywhere ? organs : [liver]) if (random.chance(0.5)) addLobules(scene, organ)
+  if (tumors) addTumors(scene, organs, [-50, -45, -70])
 }
 
 function buildChest(scene: Scene, tumors: boolean): void {
@@ -133,7 +169,7 @@ function buildChest(scene: Scene, tumors: boolean): void {
   fill(scene, ellipsoid([0.45, 0.56, 0.36], [0.13, 0.14, 0.16]), 110)
   unlabel(scene, ellipsoid([0.45, 0.56, 0.36], [0.13, 0.14, 0.16]), lung)
   fill(scene, ellipsoid([0.5, 0.16, 0.5], [0.07, 0.07, 2]), 320)
-  addSteatosis(scene, lung, 35)
+  addSteatosis(scene, lung, scene.hardness.steatosisHu ?? 35)
   for (let vessel = 0; vessel < 10; vessel++) addVessel(scene, lung, random.between(350, 750))
   if (random.chance(0.5)) addLobules(scene, lung)
   if (tumors) addTumors(scene, [lung], [330])
@@ -203,7 +239,7 @@ function unlabel(scene: Scene, solid: Solid, organ: Organ): void {
 }
 
 /** Slow changes of an organ's HU, as wide as a tumor is deep. */
-function addSteatosis(scene: Scene, organ: Organ, depthHu = 12): void {
+function addSteatosis(scene: Scene, organ: Organ, depthHu: number): void {
   const field = smoothField(scene.random, scene.shape, scene.side / 3)
   for (let voxel = 0; voxel < field.length; voxel++)
     if (scene.label[voxel] === organ.label) scene.hu[voxel]! += depthHu * field[voxel]!
@@ -243,11 +279,11 @@ function addLobules(scene: Scene, organ: Organ): void {
   }
 }
 
-/** One or two tumors in some organs, in one at least. */
+/** One or two tumors in the wanted organs, or in some, in one at least. */
 function addTumors(scene: Scene, organs: readonly Organ[], contrastsHu: readonly number[]): void {
-  const { random } = scene
-  const chosen = organs.map(() => random.chance(0.75))
-  if (!chosen.includes(true)) chosen[Math.floor(random.uniform() * organs.length)] = true
+  const { random, tumorOrgans } = scene
+  const chosen = organs.map(({ name }) => (tumorOrgans ? tumorOrgans.includes(name) : random.chance(0.75)))
+  if (!tumorOrgans && !chosen.includes(true)) chosen[Math.floor(random.uniform() * organs.length)] = true
   organs.forEach((organ, at) => {
     if (!chosen[at]) return
     const count = random.chance(0.4) ? 2 : 1
@@ -260,7 +296,7 @@ function addTumor(scene: Scene, organ: Organ, contrastHu: number): void {
   const { random, side } = scene
   const centre = pointIn(scene, organ.label)
   if (!centre) return
-  const size = random.between(0.06, 0.12)
+  const size = random.between(...scene.hardness.tumorRadius)
   const balls = Array.from({ length: 5 }, (_, ball) => {
     const reach = ball === 0 ? 0 : size * 0.75
     const place = centre.map((value) => value + random.between(-reach, reach)) as unknown as Point
@@ -268,7 +304,7 @@ function addTumor(scene: Scene, organ: Organ, contrastHu: number): void {
   })
   const rough = smoothField(random, scene.shape, side / 16)
   const inside = smoothField(random, scene.shape, side / 10)
-  const depth = contrastHu * random.between(0.8, 1.25)
+  const depth = scene.hardness.contrast * contrastHu * random.between(0.8, 1.25)
   // A metaball field falls slowly: what it adds fades over about two voxels.
   const cluster: Solid = {
     level: (x, y, z) => {

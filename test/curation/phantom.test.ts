@@ -31,6 +31,26 @@ describe('a phantom', () => {
     },
   )
 
+  it.each(['standard', 'hard'] as const)('of %s difficulty has tumors in the wanted organs alone', (difficulty) => {
+    for (let index = 0; index < 3; index++) {
+      const settings = { region: 'abdomen', index, seed: 1, sizeVoxels: 48, tumors: true } as const
+      const phantom = makePhantom({ ...settings, difficulty, tumorOrgans: ['liver'] })
+      expect(voxelsOf(phantom, 2)).toBeGreaterThan(10)
+      expect(voxelsOf(phantom, 4) + voxelsOf(phantom, 6)).toBe(0)
+    }
+  })
+
+  it('of hard difficulty differs more within its liver than a standard one', () => {
+    const spread = (difficulty: 'standard' | 'hard'): number => {
+      const settings = { region: 'abdomen', index: 0, seed: 1, sizeVoxels: 48, tumors: false } as const
+      const { image, label } = makePhantom({ ...settings, difficulty })
+      const liver = Array.from(image.data).filter((_, v) => label.data[v] === 1)
+      const mean = liver.reduce((sum, hu) => sum + hu, 0) / liver.length
+      return Math.sqrt(liver.reduce((sum, hu) => sum + (hu - mean) ** 2, 0) / liver.length)
+    }
+    expect(spread('hard')).toBeGreaterThan(1.5 * spread('standard'))
+  })
+
   it('lies in HU, with air about the body and an honest affine', () => {
     const { image, label } = make(0)
     expect(image.data[0]).toBeLessThan(-900)

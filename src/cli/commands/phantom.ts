@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { Option } from 'commander'
 import { REGIONS } from '../../config/schema.js'
+import { DIFFICULTIES, type Difficulty } from '../../curation/phantom.js'
 import { writePhantomDataset } from '../../curation/phantom-dataset.js'
 import { wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
@@ -13,6 +14,7 @@ interface Options {
   readonly region: (typeof REGIONS)[number]
   readonly size: number
   readonly seed: number
+  readonly difficulty: Difficulty
   readonly output: 'text' | 'json'
 }
 
@@ -26,6 +28,11 @@ export const addPhantomCommand: AddCommand = (program, io) => {
     .addOption(new Option('--region <region>', 'body region').choices(REGIONS).default('abdomen'))
     .option('--size <n>', 'voxels a side', wholeNumber(32), 64)
     .option('--seed <n>', 'seed of everything that is drawn', wholeNumber(0), 0)
+    .addOption(
+      new Option('--difficulty <difficulty>', 'hard: smaller tumors in uneven organs, which no threshold finds')
+        .choices(DIFFICULTIES)
+        .default('standard'),
+    )
     .addOption(outputOption())
     .action(async (options: Options) => {
       const out = resolve(io.cwd, options.out)
@@ -36,6 +43,7 @@ export const addPhantomCommand: AddCommand = (program, io) => {
         region: options.region,
         sizeVoxels: options.size,
         seed: options.seed,
+        difficulty: options.difficulty,
       })
       const { cases, region } = options
       printResult(

@@ -1,0 +1,144 @@
+import { type ConfigInput, defineConfig } from 'freetumor'
+import { type Arm, type Cell, type Plan, repeats, type Stage } from './plan.js'
+import { dataSection, type World } from './world.js'
+
+/** Files that a stage needs of earlier ones. */
+export interface Weights {
+  readonly start: string | null
+  readonly generator: string | null
+}
+
+/** Sizes of the synthetic tumors of a cell, as its labelled cases have them. */
+export interface CellFacts {
+  readonly tumorVolumesMl: readonly number[]
+}
+
+/**
+ * The configuration of one training of a cell. All segmentors of a cell differ in nothing but their data and the quality policy;
+ * every random number is of the cell's seed.
+ */
+export function stageConfig(
+  stage: Stage,
+  cell: Cell,
+  plan: Plan,
+  world: World,
+  weights: Weights,
+  facts: CellFacts,
+): ConfigInput {
+  if (stage === 'start') return startConfig(cell, plan, world)
+  if (stage === 'generator') return generatorConfig(cell, plan, world, weights, facts)
+  return armConfig(stage, cell, plan, world, weights, facts)
+}
+
+function startConfig(cell: Cell, plan: Plan, world: World): ConfigInput {
+  return defineConfig({
+    ...common(cell, world),
+    job: 'segmentation',
+    name: 'start',
+    data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), false),
+    networks: { segmentor: SEGMENTOR, baseline: null, generator: null },
+    training: { ...SEGMENTOR_TRAINING, task: 'onlylabeled', steps: plan.steps.start },
+  })
+}
+
+function generatorConfig(
+  cell: Cell,
+  plan: Plan,
+  world: World,
+  weights: Weights,
+  facts: CellFacts,
+): ConfigInput {
+  return defineConfig({
+    ...common(cell, world),
+    job: 'synthesis',
+    name: 'generator',
+    data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), true),
+    simulation: { ...TEXTURE, volumesMl: facts.tumorVolumesMl },
+    networks: {
+      segmentor: SEGMENTOR,
+      baseline: { checkpoint: weights.start },
+      generator: { baseChannels: GENERATOR_CHANNELS },
+    },
+    training: { ...GENERATOR_TRAINING, steps: plan.steps.generator },
+  })
+}
+
+function armConfig(
+  arm: Arm,
+  cell: Cell,
+  plan: Plan,
+  world: World,
+  weights: Weights,
+  facts: CellFacts,
+): ConfigInput {
+  const withHosts = arm !== 'realOnly'
+  const painter = arm === 'trained' || arm === 'trainedUnjudged' || arm === 'untrained'
+  const judged = arm !== 'handCraftedUnjudged' && arm !== 'trainedUnjudged'
+  return defineConfig({
+    ...common(cell, world),
+    job: 'segmentation',
+    name: arm,
+    data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), withHosts),
+    simulation: { ...TEXTURE, volumesMl: facts.tumorVolumesMl },
+    networks: {
+      segmentor: { ...SEGMENTOR, initialWeights: weights.start },
+      baseline: withHosts && judged ? { checkpoint: weights.start } : null,
+      generator: painter ? { checkpoint: weights.generator, baseChannels: GENERATOR_CHANNELS } : null,
+    },
+    training: {
+      ...SEGMENTOR_TRAINING,
+      task: withHosts ? 'freesyn' : 'onlylabeled',
+      steps: plan.steps.arm,
+      learningRate: ARM_RATE,
+    },
+    // more than every voxel of a tumor is never seen: nothing is kept, and hosts stay as they are
+    quality: { ...QUALITY, ...(arm === 'plainHosts' ? { shareSeenThreshold: 1 } : {}) },
+  })
+}
+
+function common(cell: Cell, world: World) {
+  return {
+    seed: cell.seed,
+    region: 'abdomen',
+    prepare: { cache: world.cache, workers: 1 },
+    simulation: TEXTURE,
+    sampling: SAMPLING,
+    evaluation: { overlap: OVERLAP },
+    runtime: { device: 'cpu' },
+    report: { pictures: 12 },
+  } as const
+}
+
+/** Of predictions on the test cases, too. */
+export const OVERLAP = 0.25
+
+const SEGMENTOR = { kind: 'small', featureSize: 16, levels: 3 } as const
+const GENERATOR_CHANNELS = 4
+const TEXTURE = { texture: { sizeVoxels: [96, 80, 80], count: 2 } } as const
+
+const SAMPLING = {
+  patchVoxels: [40, 40, 40],
+  cropsPerVolume: 2,
+  itemsPerStep: 1,
+  tumorOdds: 0.8,
+} as const
+
+const SEGMENTOR_TRAINING = {
+  target: 'lits',
+  learningRate: 0.006,
+  warmupSteps: 5,
+  crossEntropyWeights: { background: 0.2, organ: 1, tumor: 5 },
+  checkpointEverySteps: 250,
+} as const
+
+/** Of the arms: they go on from weights that have learnt. */
+const ARM_RATE = 0.003
+
+const GENERATOR_TRAINING = { target: 'lits', learningRate: 0.002 } as const
+
+const QUALITY = {
+  shareSeenThreshold: 0.5,
+  subtractAlreadySeen: true,
+  // asks for nothing, but has them measured
+  rules: { contrastHu: {}, edgeSharpnessHuPerMm: {}, volumeMl: {} },
+} as const

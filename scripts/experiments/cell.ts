@@ -1,0 +1,163 @@
+import { access, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { type ConfigInput, evaluate, predict, train } from 'freetumor'
+import { type CellFacts, OVERLAP, stageConfig, type Weights } from './arms.js'
+import type { CpuClock } from './cpu-clock.js'
+import { type Arm, type Cell, cellName, type Plan, type Stage, stagesOf } from './plan.js'
+import type { CaseScore } from './results.js'
+import { scoresOf } from './results.js'
+import { LIVER_ONLY, type World } from './world.js'
+
+/** Where a cell is told and stopped. */
+export interface CellContext {
+  readonly clock: CpuClock
+  readonly signal: AbortSignal
+  readonly say: (text: string) => void
+}
+
+/** What `cell.json` holds: the scores on the test cases, and what they cost. */
+export interface CellResult extends Cell {
+  readonly scores: Readonly<Partial<Record<Arm | 'start', readonly CaseScore[]>>>
+  readonly facts: CellFacts
+  /** Processor seconds by stage. */
+  readonly cpuSeconds: Readonly<Record<string, number>>
+}
+
+/** Makes a cell, or what is missing of it: a stage that is done is not begun again. */
+export async function runCell(
+  out: string,
+  cell: Cell,
+  plan: Plan,
+  world: World,
+  facts: CellFacts,
+  context: CellContext,
+): Promise<CellResult> {
+  const folder = join(resolve(out), 'cells', cellName(cell))
+  const done = await readJson<CellResult>(join(folder, 'cell.json'))
+  if (done) return done
+  await mkdir(folder, { recursive: true })
+  const cost = await openCost(folder, context.clock)
+  const weights: { start: string | null; generator: string | null } = { start: null, generator: null }
+  for (const stage of stagesOf(plan)) {
+    const run = join(folder, stage)
+    await cost(stage, () => trainStage(run, stageConfig(stage, cell, plan, world, weights, facts), context))
+    if (stage === 'start' || stage === 'generator') weights[stage] = await modelOf(run)
+  }
+  const judged = ['start', ...plan.arms] as const
+  for (const arm of judged)
+    await cost(`predict ${arm}`, async () => {
+      context.say(`${cellName(cell)}: masks of ${arm}`)
+      await predict(
+        {
+          checkpoint: await modelOf(join(folder, arm)),
+          images: world.testImages,
+          out: join(folder, 'masks', arm),
+          overlap: OVERLAP,
+          device: 'cpu',
+        },
+        { signal: context.signal },
+      )
+    })
+  let scores: CellResult['scores'] = {}
+  const seconds = await cost('evaluate', async () => {
+    scores = await scoreMasks(folder, judged, world, context.signal)
+  })
+  const result: CellResult = { ...cell, scores, facts, cpuSeconds: seconds }
+  await writeFile(join(folder, 'cell.json'), `${JSON.stringify(result)}\n`)
+  return result
+}
+
+/** Trains into a run directory, goes on with one that was stopped, or leaves one that is complete. */
+export async function trainStage(run: string, config: ConfigInput, context: CellContext): Promise<void> {
+  const what = await stateOf(run)
+  if (what === 'completed') return
+  context.say(`${run.split('/').slice(-2).join(' ')}: ${what === 'new' ? 'training' : 'going on'}`)
+  const training = train(config, { ...(what === 'new' ? { out: run } : { resume: run }), signal: context.signal })
+  for await (const _ of training) if (context.signal.aborted) continue
+  const { outcome, reason } = await training.result
+  if (outcome !== 'completed') throw new Stopped(`${run}: ${outcome} (${reason})`)
+}
+
+/** Something asked for a stop; what is done stays. */
+export class Stopped extends Error {}
+
+/** By what a run left behind: its `exit.json` is the truth. */
+export async function stateOf(run: string): Promise<'new' | 'unfinished' | 'completed'> {
+  const exit = await readJson<{ outcome: string }>(join(run, 'exit.json'))
+  if (exit?.outcome === 'completed') return 'completed'
+  const begun = await access(join(run, 'config.resolved.yaml')).then(
+    () => true,
+    () => false,
+  )
+  return begun ? 'unfinished' : 'new'
+}
+
+/** The weights of the newest checkpoint of a run. */
+export async function modelOf(run: string): Promise<string> {
+  const latest = (await readFile(join(run, 'checkpoints', 'latest'), 'utf8')).trim()
+  return join(run, 'checkpoints', latest, 'model.pt')
+}
+
+/** One evaluation for all arms: a case of an arm is a case of its own, so that Python starts once. */
+async function scoreMasks(
+  folder: string,
+  arms: readonly (Arm | 'start')[],
+  world: World,
+  signal: AbortSignal,
+): Promise<CellResult['scores']> {
+  const cases = await namesIn(world.testLabels)
+  const [masks, labels] = [join(folder, 'evaluation', 'masks'), join(folder, 'evaluation', 'labels')]
+  await rm(join(folder, 'evaluation'), { recursive: true, force: true })
+  for (const made of [masks, labels]) await mkdir(made, { recursive: true })
+  for (const arm of arms)
+    for (const name of cases) {
+      await symlink(join(folder, 'masks', arm, name), join(masks, `${arm}__${name}`))
+      await symlink(join(world.testLabels, name), join(labels, `${arm}__${name}`))
+    }
+  const { cases: measured, failed } = await evaluate(
+    {
+      predictions: masks,
+      labels,
+      profile: 'lesion',
+      labelIds: [1, 2],
+      tumorIds: [2],
+      labelMap: { '0': 0, ...LIVER_ONLY },
+      pictures: 0,
+      workers: 1,
+    },
+    { signal },
+  )
+  if (failed.length > 0) throw new Error(`${failed[0]!.caseId} could not be measured: ${failed[0]!.error.message}`)
+  return Object.fromEntries(
+    arms.map((arm) => [arm, scoresOf(measured.filter(({ caseId }) => caseId.startsWith(`${arm}__`)))]),
+  )
+}
+
+/** Adds up what each stage cost, over all starts of the experiment. */
+async function openCost(folder: string, clock: CpuClock) {
+  const file = join(folder, 'cost.json')
+  const seconds: Record<string, number> = (await readJson<Record<string, number>>(file)) ?? {}
+  return async (stage: string, work: () => Promise<void>): Promise<Readonly<Record<string, number>>> => {
+    const before = clock.seconds()
+    try {
+      await work()
+    } finally {
+      seconds[stage] = (seconds[stage] ?? 0) + clock.seconds() - before
+      await writeFile(file, JSON.stringify(seconds))
+    }
+    return seconds
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  const { readdir } = await import('node:fs/promises')
+  return (await readdir(folder)).filter((name) => name.endsWith('.nii.gz')).sort()
+}
+
+export async function readJson<T>(path: string): Promise<T | null> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as T
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,163 @@
+import { createReadStream } from 'node:fs'
+import { readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { type ConfigInput, synthesize } from 'freetumor'
+import { stageConfig } from './arms.js'
+import { type CellContext, modelOf, readJson, trainStage } from './cell.js'
+import { type Cell, cellName, cellsOf, type Plan } from './plan.js'
+import { meanLook, type TumorLook, tumorLooks, tumorVolumesMl } from './real-tumors.js'
+import { labelledFiles, type World } from './world.js'
+
+/** What `checks.json` holds: whether generator and discriminator learn, and what their tumors look like. */
+export interface Checks {
+  readonly cell: Cell
+  /** Mean share of synthetic voxels that the baseline sees, in the first and in the last tenth of the generator's steps, by cell. */
+  readonly shareSeen: readonly { readonly cell: string; readonly first: number; readonly last: number }[]
+  /** A new discriminator against a generator that does not learn: its loss over the last third of its steps. */
+  readonly discriminatorLoss: { readonly untrainedGenerator: number; readonly trainedGenerator: number }
+  /** Real tumors of the labelled cases, and synthetic ones of the same size written into the hosts. */
+  readonly looks: Readonly<Record<string, TumorLook | null>>
+  readonly judged: readonly JudgedArm[]
+}
+
+/** Of an arm's ledger: those that quality control kept, and those that it rejected. */
+export interface JudgedArm {
+  readonly cell: string
+  readonly arm: string
+  readonly kept: number
+  readonly rejected: number
+  readonly measures: Readonly<Record<string, { readonly kept: number | null; readonly rejected: number | null }>>
+}
+
+/**
+ * All weights of G but a bias before a batch norm, which takes it away again: a generator that must learn something by the rules
+ * of a training, and paints the same from first step to last.
+ */
+export const FROZEN_GENERATOR = [
+  'netG.*weight',
+  'netG.up_*',
+  'netG.out_*',
+  'netG.down_tr128*',
+  'netG.down_tr256*',
+  'netG.down_tr512*',
+  'netG.down_tr64.ops.1*',
+  'netG.down_tr64.ops.0.bn1*',
+]
+
+/** Of the cell with most labelled cases of the first seed. */
+export async function checkGenerator(out: string, plan: Plan, world: World, context: CellContext): Promise<void> {
+  const cell = { seed: plan.seeds[0]!, labelled: Math.max(...plan.labelled) }
+  const folder = join(out, 'cells', cellName(cell))
+  const files = await labelledFiles(world, cell.seed, cell.labelled)
+  const facts = { tumorVolumesMl: await tumorVolumesMl(files.map(({ label }) => label)) }
+  const weights = { start: await modelOf(join(folder, 'start')), generator: await modelOf(join(folder, 'generator')) }
+  const config = (stage: 'generator' | 'trained' | 'handCrafted'): ConfigInput =>
+    stageConfig(stage, cell, plan, world, weights, facts)
+
+  const discriminator = async (name: string, generator: string | null): Promise<number> => {
+    const run = join(out, 'checks', name)
+    const base = config('generator')
+    await trainStage(
+      run,
+      {
+        ...base,
+        networks: { ...base.networks, generator: { ...base.networks?.generator, checkpoint: generator } },
+        training: { ...base.training, steps: plan.discriminatorSteps, freeze: FROZEN_GENERATOR },
+      },
+      context,
+    )
+    return await meanLoss(run, 'discriminator', 2 / 3)
+  }
+  const discriminatorLoss = {
+    untrainedGenerator: await discriminator('discriminator-untrained-generator', null),
+    trainedGenerator: await discriminator('discriminator-trained-generator', weights.generator),
+  }
+
+  const looks: Record<string, TumorLook | null> = { real: meanLook(await tumorLooks(files)) }
+  for (const stage of ['handCrafted', 'trained'] as const) {
+    const made = join(out, 'checks', `synthetic-${stage}`)
+    context.say(`checks: synthetic data set, ${stage}`)
+    await synthesize({ config: config(stage), out: made }, { signal: context.signal })
+    const names = (await readdir(join(made, 'imagesTr'))).sort()
+    const pairs = names.map((name) => ({ image: join(made, 'imagesTr', name), label: join(made, 'labelsTr', name) }))
+    looks[stage] = meanLook(await tumorLooks(pairs))
+  }
+  const cells = cellsOf(plan)
+  const judged = await Promise.all(
+    cells.flatMap((one) =>
+      plan.arms
+        .filter((arm) => arm !== 'realOnly')
+        .map((arm) => judgedArm(cellName(one), arm, join(out, 'cells', cellName(one), arm))),
+    ),
+  )
+  const shareSeen = await Promise.all(
+    cells.map(async (one) => ({
+      cell: cellName(one),
+      ...(await risingShare(join(out, 'cells', cellName(one), 'generator'))),
+    })),
+  )
+  const checks: Checks = { cell, shareSeen, discriminatorLoss, looks, judged }
+  await writeFile(join(out, 'checks.json'), `${JSON.stringify(checks, null, 2)}\n`)
+}
+
+export function readChecks(out: string): Promise<Checks | null> {
+  return readJson<Checks>(join(out, 'checks.json'))
+}
+
+/** Objects of a JSON-lines file, one after another. */
+export async function* linesOf<T>(file: string): AsyncGenerator<T> {
+  for await (const line of createInterface({ input: createReadStream(file) }))
+    if (line.trim() !== '') yield JSON.parse(line) as T
+}
+
+interface Line {
+  readonly type: string
+  readonly losses?: Readonly<Record<string, number>>
+  readonly shareSeen?: number | null
+}
+
+async function meanLoss(run: string, name: string, from: number): Promise<number> {
+  const values: number[] = []
+  for await (const event of linesOf<Line>(join(run, 'events.jsonl')))
+    if (event.type === 'step') values.push(event.losses![name]!)
+  return mean(values.slice(Math.floor(values.length * from)))
+}
+
+async function risingShare(run: string): Promise<{ first: number; last: number }> {
+  const shares: number[] = []
+  for await (const event of linesOf<Line>(join(run, 'events.jsonl')))
+    if (event.type === 'synthesis' && typeof event.shareSeen === 'number') shares.push(event.shareSeen)
+  const part = Math.max(1, Math.round(shares.length / 10))
+  return { first: mean(shares.slice(0, part)), last: mean(shares.slice(-part)) }
+}
+
+interface LedgerLine {
+  readonly verdict: string
+  readonly measures?: Readonly<Record<string, number>>
+}
+
+const TOLD = ['contrastHu', 'edgeSharpnessHuPerMm', 'volumeMl', 'shareSeen']
+
+async function judgedArm(cell: string, arm: string, run: string): Promise<JudgedArm> {
+  const lines: Record<'accepted' | 'rejected', LedgerLine[]> = { accepted: [], rejected: [] }
+  for await (const line of linesOf<LedgerLine>(join(run, 'ledger.jsonl')))
+    if (line.verdict === 'accepted' || line.verdict === 'rejected') lines[line.verdict].push(line)
+  const meanOf = (some: readonly LedgerLine[], name: string): number | null => {
+    const values = some.flatMap(({ measures }) => measures?.[name] ?? [])
+    return values.length === 0 ? null : mean(values)
+  }
+  return {
+    cell,
+    arm,
+    kept: lines.accepted.length,
+    rejected: lines.rejected.length,
+    measures: Object.fromEntries(
+      TOLD.map((name) => [name, { kept: meanOf(lines.accepted, name), rejected: meanOf(lines.rejected, name) }]),
+    ),
+  }
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length)
+}

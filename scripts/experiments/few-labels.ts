@@ -1,0 +1,192 @@
+/**
+ * Proof that the method works, or an honest no: scripts/experiments/few-labels. Everything goes through the library; what is done is
+ * never done again, so an experiment that was stopped goes on with the same command.
+ */
+import { access, mkdir, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { FreetumorError } from 'freetumor'
+import { readNifti } from '../../dist/volume/nifti.js'
+import { type CellResult, readJson, runCell, Stopped } from './cell.js'
+import { checkGenerator } from './checks.js'
+import { CpuClock } from './cpu-clock.js'
+import { compareArms, conclude } from './judgement.js'
+import { writePage } from './page.js'
+import { ARMS, type Arm, cellName, cellsOf, DEFAULT_PLAN, FULL_PLAN, type Plan } from './plan.js'
+import { tumorVolumesMl } from './real-tumors.js'
+import { type OracleScore, thresholdOracle } from './threshold-oracle.js'
+import { labelledFiles, makeWorld, type World } from './world.js'
+
+const HELP = `Do synthetic tumors help where labels are few? Trains all arms on made CTs and writes a page.
+
+  scripts/experiments/few-labels --out .freetumor/few-labels
+  scripts/experiments/few-labels --full --out .freetumor/few-labels-full
+  scripts/experiments/few-labels --real-hosts ../shared/data      with the real abdomen scan there among the hosts
+
+  --out DIR            where everything goes; the same command goes on with what is there (default .freetumor/few-labels)
+  --full               8 labelled cases too, all arms, more steps
+  --seeds A,B,...      other seeds
+  --labelled N,M,...   other numbers of labelled cases
+  --arms NAME,...      of ${ARMS.join(', ')}
+  --steps A,B,C        of the start, the generator and each arm
+  --test N,M           held-out cases with and without tumors; --test-seed S draws others
+  --page               only makes results.json and index.html of what is there
+`
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      out: { type: 'string', default: '.freetumor/few-labels' },
+      full: { type: 'boolean', default: false },
+      seeds: { type: 'string' },
+      labelled: { type: 'string' },
+      arms: { type: 'string' },
+      steps: { type: 'string' },
+      test: { type: 'string' },
+      'test-seed': { type: 'string' },
+      'real-hosts': { type: 'string' },
+      page: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) return void process.stdout.write(HELP)
+  const out = resolve(values.out)
+  const plan = planOf(values)
+  await mkdir(out, { recursive: true })
+  await refuseAnotherPlan(out, plan)
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort(new Error(signal)))
+  const clock = new CpuClock().start()
+  const say = (text: string): void =>
+    void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${clock.seconds().toFixed(0)} s  ${text}\n`)
+  const world = await makeWorld(out, plan, await realData(values['real-hosts'], say))
+  const cells: CellResult[] = []
+  for (const cell of cellsOf(plan)) {
+    if (values.page) {
+      const done = await readJson<CellResult>(join(out, 'cells', cellName(cell), 'cell.json'))
+      if (done) cells.push(done)
+      continue
+    }
+    const files = await labelledFiles(world, cell.seed, cell.labelled)
+    const facts = { tumorVolumesMl: await tumorVolumesMl(files.map(({ label }) => label)) }
+    cells.push(await runCell(out, cell, plan, world, facts, { clock, signal: stop.signal, say }))
+    await conclusion(out, plan, cells, world, clock)
+  }
+  if (!values.page && plan.arms.includes('trained'))
+    await checkGenerator(out, plan, world, { clock, signal: stop.signal, say })
+  const page = await conclusion(out, plan, cells, world, clock)
+  clock.stop()
+  process.stdout.write(`${page}\n`)
+}
+
+/** Results and page of the cells that are there. */
+async function conclusion(
+  out: string,
+  plan: Plan,
+  cells: readonly CellResult[],
+  world: World,
+  clock: CpuClock,
+): Promise<string> {
+  const comparisons = compareArms(cells, plan)
+  const last = comparisons.at(-1)
+  const results = {
+    plan,
+    made: new Date().toISOString(),
+    cellsDone: cells.length,
+    cells: cellsOf(plan).length,
+    cpuSeconds: cells.flatMap((cell) => Object.values(cell.cpuSeconds)).reduce((sum, s) => sum + s, 0),
+    cpuSecondsOfThisStart: clock.seconds(),
+    oracle: await oracleOf(out, world),
+    comparisons,
+    conclusion: last && plan.arms.includes('trained') ? conclude(last) : null,
+  }
+  await writeFile(join(out, 'results.json'), `${JSON.stringify(results, null, 2)}\n`)
+  return await writePage(out, plan, cells, results)
+}
+
+/** Of the held-out cases with tumors; it takes half a minute, so it is kept. */
+async function oracleOf(out: string, world: World): Promise<OracleScore> {
+  const file = join(out, 'oracle.json')
+  const known = await readJson<OracleScore>(file)
+  if (known) return known
+  const { readdir } = await import('node:fs/promises')
+  const names = (await readdir(world.testImages)).sort()
+  const cases = await Promise.all(
+    names.map(async (name) => {
+      const image = await readNifti(join(world.testImages, name))
+      const label = await readNifti(join(world.testLabels, name))
+      return { image: image.data, label: label.data, shape: image.shape }
+    }),
+  )
+  const score = thresholdOracle(cases, [{ label: 1, tumorLabel: 2 }])
+  await writeFile(file, JSON.stringify(score))
+  return score
+}
+
+function planOf(values: {
+  full: boolean
+  seeds?: string | undefined
+  labelled?: string | undefined
+  arms?: string | undefined
+  steps?: string | undefined
+  test?: string | undefined
+  'test-seed'?: string | undefined
+}): Plan {
+  const base = values.full ? FULL_PLAN : DEFAULT_PLAN
+  const steps = numbers('steps', values.steps, 3)
+  const test = numbers('test', values.test, 2)
+  const arms = values.arms?.split(',') ?? base.arms
+  const odd = arms.find((arm) => !(ARMS as readonly string[]).includes(arm))
+  if (odd !== undefined) throw new Usage(`--arms: no arm ${odd}; arms are ${ARMS.join(', ')}`)
+  return {
+    ...base,
+    seeds: numbers('seeds', values.seeds) ?? base.seeds,
+    labelled: numbers('labelled', values.labelled) ?? base.labelled,
+    arms: ARMS.filter((arm) => arms.includes(arm)) as Arm[],
+    steps: steps ? { start: steps[0]!, generator: steps[1]!, arm: steps[2]! } : base.steps,
+    test: test ? { sick: test[0]!, healthy: test[1]! } : base.test,
+    testSeed: numbers('test-seed', values['test-seed'], 1)?.[0] ?? base.testSeed,
+  }
+}
+
+function numbers(flag: string, text: string | undefined, count?: number): number[] | null {
+  if (text === undefined) return null
+  const found = text.split(',').map(Number)
+  if (found.some((value) => !Number.isInteger(value) || value < 0) || (count ?? found.length) !== found.length)
+    throw new Usage(`--${flag}: whole numbers separated by commas were expected, got ${text}`)
+  return found
+}
+
+/** A folder holds one experiment: figures of two plans must not meet in a table. */
+async function refuseAnotherPlan(out: string, plan: Plan): Promise<void> {
+  const file = join(out, 'plan.json')
+  const before = await readJson<Plan>(file)
+  if (before !== null && JSON.stringify(before) !== JSON.stringify(plan))
+    throw new Usage(`${out} holds an experiment of another plan (plan.json); choose another --out`)
+  await writeFile(file, `${JSON.stringify(plan)}\n`)
+}
+
+async function realData(path: string | undefined, say: (text: string) => void): Promise<string | null> {
+  if (path === undefined) return null
+  const there = await access(join(path, 'totalsegmentator', 'example_ct.nii.gz')).then(
+    () => true,
+    () => false,
+  )
+  if (there) return path
+  say(`${path} holds no totalsegmentator/example_ct.nii.gz: going on with phantoms alone`)
+  return null
+}
+
+class Usage extends Error {}
+
+try {
+  await main()
+} catch (error) {
+  if (error instanceof Stopped || (error as Error).name === 'AbortError') {
+    process.stderr.write(`stopped: the same command goes on (${(error as Error).message})\n`)
+    process.exit(75)
+  }
+  if (!(error instanceof Usage || error instanceof FreetumorError)) throw error
+  process.stderr.write(`error: ${error.message}\n`)
+  process.exit(error instanceof Usage ? 2 : 1)
+}

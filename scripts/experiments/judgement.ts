@@ -1,0 +1,123 @@
+import type { CellResult } from './cell.js'
+import { type Arm, ARM_WORDS, type Plan } from './plan.js'
+import { MEASURES, type MeasureName } from './results.js'
+import { crossedBootstrap, differences, type Estimate, meanTable } from './statistics.js'
+
+type Table = (number | null)[][]
+type Judged = Arm | 'start'
+
+/** One arm beside others: every measure with its interval over seeds and cases. */
+export interface ArmFigures {
+  readonly arm: Judged
+  readonly figures: Readonly<Partial<Record<MeasureName, Estimate>>>
+  /** Tumor Dice less that of real only, paired. */
+  readonly diceToRealOnly: Estimate | null
+  readonly falsePositivesToRealOnly: Estimate | null
+}
+
+export interface Comparison {
+  /** Null: the mean over all numbers of labelled cases. */
+  readonly labelled: number | null
+  readonly seeds: readonly number[]
+  readonly arms: readonly ArmFigures[]
+  readonly trainedToHandCrafted: Estimate | null
+}
+
+export interface Conclusion {
+  readonly gain: boolean
+  /** Each condition of a gain, with whether it is met. */
+  readonly conditions: readonly { readonly text: string; readonly met: boolean }[]
+}
+
+/** What the method must bring, in Dice. */
+export const WANTED_GAIN = 0.05
+
+/** Each number of labelled cases by itself, and the mean over them, of the seeds of which every cell is there. */
+export function compareArms(cells: readonly CellResult[], plan: Plan): Comparison[] {
+  const whole = plan.seeds.filter((seed) =>
+    plan.labelled.every((labelled) => cellAt(cells, seed, labelled) !== undefined),
+  )
+  const each = plan.labelled.flatMap((labelled) => {
+    const seeds = plan.seeds.filter((seed) => cellAt(cells, seed, labelled) !== undefined)
+    return seeds.length === 0 ? [] : [comparison(cells, plan, seeds, [labelled])]
+  })
+  return plan.labelled.length > 1 && whole.length > 0
+    ? [...each, comparison(cells, plan, whole, plan.labelled)]
+    : each
+}
+
+function comparison(
+  cells: readonly CellResult[],
+  plan: Plan,
+  seeds: readonly number[],
+  labelled: readonly number[],
+): Comparison {
+  const key = (name: string) => ({ seed: plan.testSeed, name: `${labelled.join('+')} ${name}` })
+  const tableOf = (arm: Judged, measure: MeasureName): Table =>
+    meanTable(
+      labelled.map((count) =>
+        seeds.map((seed) => (cellAt(cells, seed, count)!.scores[arm] ?? []).map(MEASURES[measure])),
+      ),
+    )
+  const less = (a: Judged, b: Judged, measure: MeasureName): Estimate | null =>
+    a === b
+      ? null
+      : crossedBootstrap(differences(tableOf(a, measure), tableOf(b, measure)), key(`${a}-${b} ${measure}`))
+  return {
+    labelled: labelled.length === 1 ? labelled[0]! : null,
+    seeds,
+    arms: (['start', ...plan.arms] as const).map((arm) => ({
+      arm,
+      figures: Object.fromEntries(
+        (Object.keys(MEASURES) as MeasureName[]).flatMap((name) => {
+          const found = crossedBootstrap(tableOf(arm, name), key(`${arm} ${name}`))
+          return found ? [[name, found]] : []
+        }),
+      ),
+      diceToRealOnly: less(arm, 'realOnly', 'tumorDice'),
+      falsePositivesToRealOnly: less(arm, 'realOnly', 'falsePositivesHealthy'),
+    })),
+    trainedToHandCrafted: plan.arms.includes('handCrafted') ? less('trained', 'handCrafted', 'tumorDice') : null,
+  }
+}
+
+/**
+ * A gain only when every condition holds for the mean over the numbers of labelled cases: at least 5 Dice points over real only, an
+ * interval above zero, no more false positives on healthy cases, and not worse than hand-crafted tumors.
+ */
+export function conclude({ arms, trainedToHandCrafted }: Comparison): Conclusion {
+  const trained = arms.find(({ arm }) => arm === 'trained')
+  const gain = trained?.diceToRealOnly ?? null
+  const more = trained?.falsePositivesToRealOnly ?? null
+  const conditions = [
+    {
+      text: `at least ${WANTED_GAIN * 100} Dice points over real only: ${points(gain?.mean)}`,
+      met: gain !== null && gain.mean >= WANTED_GAIN,
+    },
+    {
+      text: `its 95 % interval lies above zero: ${points(gain?.ci[0])} to ${points(gain?.ci[1])}`,
+      met: gain !== null && gain.ci[0] > 0,
+    },
+    {
+      text: `no more false positives on healthy cases than real only: ${signed(more?.mean)} a case`,
+      met: more !== null && more.mean <= 0,
+    },
+    {
+      text: `not worse than ${ARM_WORDS.handCrafted}: ${points(trainedToHandCrafted?.mean)}`,
+      met: trainedToHandCrafted !== null && trainedToHandCrafted.mean >= 0,
+    },
+  ]
+  return { gain: conditions.every(({ met }) => met), conditions }
+}
+
+function cellAt(cells: readonly CellResult[], seed: number, labelled: number): CellResult | undefined {
+  return cells.find((cell) => cell.seed === seed && cell.labelled === labelled)
+}
+
+export function points(dice: number | undefined): string {
+  return dice === undefined ? 'unknown' : `${signed(dice * 100)} points`
+}
+
+function signed(value: number | undefined): string {
+  return value === undefined ? 'unknown' : `${value >= 0 ? '+' : '−'}${Math.abs(value).toFixed(2)}`
+}

@@ -1,0 +1,91 @@
+/** What the experiment makes: which cells, which trainings in each, and with what. */
+
+/** In the order in which they are made; all start from the weights of `start`. */
+export const ARMS = [
+  'realOnly',
+  'plainHosts',
+  'handCrafted',
+  'trained',
+  'handCraftedUnjudged',
+  'trainedUnjudged',
+  'untrained',
+] as const
+export type Arm = (typeof ARMS)[number]
+
+export const ARM_WORDS: Readonly<Record<Arm | 'start', string>> = {
+  start: 'common start',
+  realOnly: 'real only, continued',
+  plainHosts: 'hosts as plain negatives',
+  handCrafted: 'hand-crafted + quality control',
+  trained: 'trained generator + quality control',
+  handCraftedUnjudged: 'hand-crafted, all kept',
+  trainedUnjudged: 'trained generator, all kept',
+  untrained: 'untrained generator + quality control',
+}
+
+export interface Plan {
+  readonly seeds: readonly number[]
+  /** Numbers of labelled cases; the cases of a smaller number are among those of a larger. */
+  readonly labelled: readonly number[]
+  readonly arms: readonly Arm[]
+  readonly hosts: number
+  readonly test: { readonly sick: number; readonly healthy: number }
+  readonly steps: { readonly start: number; readonly generator: number; readonly arm: number }
+  /** Steps of a discriminator that learns against a generator that does not. */
+  readonly discriminatorSteps: number
+  /** Of the held-out cases, which are the same for all. */
+  readonly testSeed: number
+}
+
+/** Fits an hour of two cores. Development used seeds below 100 and cases of other seeds than these. */
+export const DEFAULT_PLAN: Plan = {
+  seeds: [201, 202, 203],
+  labelled: [2, 4],
+  arms: ['realOnly', 'plainHosts', 'handCrafted', 'trained'],
+  hosts: 12,
+  test: { sick: 28, healthy: 12 },
+  steps: { start: 300, generator: 60, arm: 700 },
+  discriminatorSteps: 60,
+  testSeed: 1201,
+}
+
+export const FULL_PLAN: Plan = {
+  ...DEFAULT_PLAN,
+  labelled: [2, 4, 8],
+  arms: ARMS,
+  steps: { start: 600, generator: 300, arm: 2000 },
+  discriminatorSteps: 200,
+}
+
+/** One seed with one number of labelled cases. */
+export interface Cell {
+  readonly seed: number
+  readonly labelled: number
+}
+
+/** Numbers of labelled cases in turn for each seed, so that a run that is cut short has whole seeds. */
+export function cellsOf(plan: Plan): Cell[] {
+  return plan.seeds.flatMap((seed) => plan.labelled.map((labelled) => ({ seed, labelled })))
+}
+
+export function cellName({ seed, labelled }: Cell): string {
+  return `seed-${seed}-labelled-${labelled}`
+}
+
+/** How often an epoch visits each labelled case and each host, so that hosts are about 0.4 of all visits. */
+export function repeats(
+  labelled: number,
+  hosts: number,
+  hostShare = 0.4,
+): { readonly labelled: number; readonly host: number } {
+  const host = Math.max(1, Math.round(labelled / 2))
+  return { labelled: Math.max(1, Math.round((host * hosts * (1 - hostShare)) / hostShare / labelled)), host }
+}
+
+/** What one training of a cell is. */
+export type Stage = 'start' | 'generator' | Arm
+
+export function stagesOf(plan: Plan): Stage[] {
+  const paintsByGenerator = plan.arms.some((arm) => arm === 'trained' || arm === 'trainedUnjudged')
+  return ['start', ...(paintsByGenerator ? (['generator'] as const) : []), ...plan.arms]
+}

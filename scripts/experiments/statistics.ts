@@ -1,0 +1,87 @@
+import { openStream } from 'freetumor'
+
+/** A mean with its interval. */
+export interface Estimate {
+  readonly mean: number
+  readonly ci: readonly [low: number, high: number]
+  /** Values that were there. */
+  readonly n: number
+}
+
+const RESAMPLES = 2000
+const TAIL = 0.025
+
+/**
+ * The mean of a table of seeds by cases with its 95 % interval, for paired differences and for figures alike: seeds and cases are
+ * drawn with replacement, each for itself, since the cases are the same for every seed (a bootstrap of two crossed factors).
+ * @param bySeed a row for each seed (null where a case has no such value), in the same order of cases
+ * @returns null when the table holds no value
+ */
+export function crossedBootstrap(
+  bySeed: readonly (readonly (number | null)[])[],
+  key: { readonly seed: number; readonly name: string },
+): Estimate | null {
+  const n = bySeed.flat().filter((value) => value !== null).length
+  if (n === 0) return null
+  const seeds = bySeed.map((_, at) => at)
+  const cases = bySeed[0]!.map((_, at) => at)
+  const stream = openStream([key.seed, 'few-labels', key.name])
+  const drawn = (from: readonly number[]): number[] => from.map(() => stream.integer(0, from.length - 1))
+  const means: number[] = []
+  for (let sample = 0; sample < RESAMPLES; sample++) {
+    const mean = meanOver(bySeed, drawn(seeds), drawn(cases))
+    if (mean !== null) means.push(mean)
+  }
+  means.sort((a, b) => a - b)
+  return {
+    mean: meanOver(bySeed, seeds, cases)!,
+    ci: [percentile(means, TAIL), percentile(means, 1 - TAIL)],
+    n,
+  }
+}
+
+/** One table less another, place by place; null where either has none. */
+export function differences(
+  first: readonly (readonly (number | null)[])[],
+  second: readonly (readonly (number | null)[])[],
+): (number | null)[][] {
+  return first.map((row, seed) =>
+    row.map((value, at) => {
+      const other = second[seed]?.[at] ?? null
+      return value === null || other === null ? null : value - other
+    }),
+  )
+}
+
+/** Place by place the mean of several tables, for instance those of different numbers of labelled cases. */
+export function meanTable(tables: readonly (readonly (readonly (number | null)[])[])[]): (number | null)[][] {
+  return tables[0]!.map((row, seed) =>
+    row.map((_, at) => {
+      const values = tables.map((table) => table[seed]?.[at] ?? null)
+      if (values.some((value) => value === null)) return null
+      return values.reduce<number>((sum, value) => sum + value!, 0) / values.length
+    }),
+  )
+}
+
+function meanOver(
+  table: readonly (readonly (number | null)[])[],
+  seeds: readonly number[],
+  cases: readonly number[],
+): number | null {
+  let [sum, count] = [0, 0]
+  for (const seed of seeds)
+    for (const at of cases) {
+      const value = table[seed]![at] ?? null
+      if (value === null) continue
+      sum += value
+      count++
+    }
+  return count === 0 ? null : sum / count
+}
+
+function percentile(sorted: readonly number[], share: number): number {
+  const place = share * (sorted.length - 1)
+  const [low, high] = [sorted[Math.floor(place)]!, sorted[Math.ceil(place)]!]
+  return low + (high - low) * (place - Math.floor(place))
+}
