@@ -1,11 +1,10 @@
-import { access, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { access, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type ConfigInput, evaluate, predict, train } from 'freetumor'
-import { type CellFacts, OVERLAP, stageConfig, type Weights } from './arms.js'
+import { type CellFacts, OVERLAP, stageConfig } from './arms.js'
 import type { CpuClock } from './cpu-clock.js'
-import { type Arm, type Cell, cellName, type Plan, type Stage, stagesOf } from './plan.js'
-import type { CaseScore } from './results.js'
-import { scoresOf } from './results.js'
+import { type Arm, type Cell, cellName, type Plan, stagesOf } from './plan.js'
+import { type CaseScore, scoresOf } from './results.js'
 import { LIVER_ONLY, type World } from './world.js'
 
 /** Where a cell is told and stopped. */
@@ -72,7 +71,10 @@ export async function trainStage(run: string, config: ConfigInput, context: Cell
   const what = await stateOf(run)
   if (what === 'completed') return
   context.say(`${run.split('/').slice(-2).join(' ')}: ${what === 'new' ? 'training' : 'going on'}`)
-  const training = train(config, { ...(what === 'new' ? { out: run } : { resume: run }), signal: context.signal })
+  const training = train(config, {
+    ...(what === 'new' ? { out: run } : { resume: run }),
+    signal: context.signal,
+  })
   for await (const _ of training) if (context.signal.aborted) continue
   const { outcome, reason } = await training.result
   if (outcome !== 'completed') throw new Stopped(`${run}: ${outcome} (${reason})`)
@@ -127,7 +129,8 @@ async function scoreMasks(
     },
     { signal },
   )
-  if (failed.length > 0) throw new Error(`${failed[0]!.caseId} could not be measured: ${failed[0]!.error.message}`)
+  if (failed.length > 0)
+    throw new Error(`${failed[0]!.caseId} could not be measured: ${failed[0]!.error.message}`)
   return Object.fromEntries(
     arms.map((arm) => [arm, scoresOf(measured.filter(({ caseId }) => caseId.startsWith(`${arm}__`)))]),
   )
@@ -150,7 +153,6 @@ async function openCost(folder: string, clock: CpuClock) {
 }
 
 async function namesIn(folder: string): Promise<string[]> {
-  const { readdir } = await import('node:fs/promises')
   return (await readdir(folder)).filter((name) => name.endsWith('.nii.gz')).sort()
 }
 

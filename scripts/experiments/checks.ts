@@ -27,7 +27,9 @@ export interface JudgedArm {
   readonly arm: string
   readonly kept: number
   readonly rejected: number
-  readonly measures: Readonly<Record<string, { readonly kept: number | null; readonly rejected: number | null }>>
+  readonly measures: Readonly<
+    Record<string, { readonly kept: number | null; readonly rejected: number | null }>
+  >
 }
 
 /**
@@ -46,12 +48,20 @@ export const FROZEN_GENERATOR = [
 ]
 
 /** Of the cell with most labelled cases of the first seed. */
-export async function checkGenerator(out: string, plan: Plan, world: World, context: CellContext): Promise<void> {
+export async function checkGenerator(
+  out: string,
+  plan: Plan,
+  world: World,
+  context: CellContext,
+): Promise<void> {
   const cell = { seed: plan.seeds[0]!, labelled: Math.max(...plan.labelled) }
   const folder = join(out, 'cells', cellName(cell))
   const files = await labelledFiles(world, cell.seed, cell.labelled)
   const facts = { tumorVolumesMl: await tumorVolumesMl(files.map(({ label }) => label)) }
-  const weights = { start: await modelOf(join(folder, 'start')), generator: await modelOf(join(folder, 'generator')) }
+  const weights = {
+    start: await modelOf(join(folder, 'start')),
+    generator: await modelOf(join(folder, 'generator')),
+  }
   const config = (stage: 'generator' | 'trained' | 'handCrafted'): ConfigInput =>
     stageConfig(stage, cell, plan, world, weights, facts)
 
@@ -80,7 +90,10 @@ export async function checkGenerator(out: string, plan: Plan, world: World, cont
     context.say(`checks: synthetic data set, ${stage}`)
     await synthesize({ config: config(stage), out: made }, { signal: context.signal })
     const names = (await readdir(join(made, 'imagesTr'))).sort()
-    const pairs = names.map((name) => ({ image: join(made, 'imagesTr', name), label: join(made, 'labelsTr', name) }))
+    const pairs = names.map((name) => ({
+      image: join(made, 'imagesTr', name),
+      label: join(made, 'labelsTr', name),
+    }))
     looks[stage] = meanLook(await tumorLooks(pairs))
   }
   const cells = cellsOf(plan)
@@ -153,7 +166,10 @@ async function judgedArm(cell: string, arm: string, run: string): Promise<Judged
     kept: lines.accepted.length,
     rejected: lines.rejected.length,
     measures: Object.fromEntries(
-      TOLD.map((name) => [name, { kept: meanOf(lines.accepted, name), rejected: meanOf(lines.rejected, name) }]),
+      TOLD.map((name) => [
+        name,
+        { kept: meanOf(lines.accepted, name), rejected: meanOf(lines.rejected, name) },
+      ]),
     ),
   }
 }

@@ -2,7 +2,7 @@
  * Proof that the method works, or an honest no: scripts/experiments/few-labels. Everything goes through the library; what is done is
  * never done again, so an experiment that was stopped goes on with the same command.
  */
-import { access, mkdir, writeFile } from 'node:fs/promises'
+import { access, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { FreetumorError } from 'freetumor'
@@ -55,10 +55,13 @@ async function main(): Promise<void> {
   await mkdir(out, { recursive: true })
   await refuseAnotherPlan(out, plan)
   const stop = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort(new Error(signal)))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => stop.abort(new Error(signal)))
   const clock = new CpuClock().start()
   const say = (text: string): void =>
-    void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${clock.seconds().toFixed(0)} s  ${text}\n`)
+    void process.stderr.write(
+      `${new Date().toISOString().slice(11, 19)} ${clock.seconds().toFixed(0)} s  ${text}\n`,
+    )
   const world = await makeWorld(out, plan, await realData(values['real-hosts'], say))
   const cells: CellResult[] = []
   for (const cell of cellsOf(plan)) {
@@ -109,7 +112,6 @@ async function oracleOf(out: string, world: World): Promise<OracleScore> {
   const file = join(out, 'oracle.json')
   const known = await readJson<OracleScore>(file)
   if (known) return known
-  const { readdir } = await import('node:fs/promises')
   const names = (await readdir(world.testImages)).sort()
   const cases = await Promise.all(
     names.map(async (name) => {
@@ -152,7 +154,10 @@ function planOf(values: {
 function numbers(flag: string, text: string | undefined, count?: number): number[] | null {
   if (text === undefined) return null
   const found = text.split(',').map(Number)
-  if (found.some((value) => !Number.isInteger(value) || value < 0) || (count ?? found.length) !== found.length)
+  if (
+    found.some((value) => !Number.isInteger(value) || value < 0) ||
+    (count ?? found.length) !== found.length
+  )
     throw new Usage(`--${flag}: whole numbers separated by commas were expected, got ${text}`)
   return found
 }

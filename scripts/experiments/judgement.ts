@@ -1,5 +1,5 @@
 import type { CellResult } from './cell.js'
-import { type Arm, ARM_WORDS, type Plan } from './plan.js'
+import { ARM_WORDS, type Arm, type Plan } from './plan.js'
 import { MEASURES, type MeasureName } from './results.js'
 import { crossedBootstrap, differences, type Estimate, meanTable } from './statistics.js'
 
@@ -21,6 +21,17 @@ export interface Comparison {
   readonly seeds: readonly number[]
   readonly arms: readonly ArmFigures[]
   readonly trainedToHandCrafted: Estimate | null
+  /** Dice from one arm to the next, paired; null where the plan lacks one of the two. */
+  readonly steps: {
+    /** Hosts as plain negatives less real only. */
+    readonly hosts: Estimate | null
+    /** Hand-crafted less hosts as plain negatives. */
+    readonly handCraftedTumors: Estimate | null
+    /** Trained generator less hosts as plain negatives. */
+    readonly generatedTumors: Estimate | null
+  }
+  /** Mean Dice of the trained generator's arm less that of real only, in the order of the seeds. */
+  readonly gainBySeed: readonly number[]
 }
 
 export interface Conclusion {
@@ -59,10 +70,16 @@ function comparison(
         seeds.map((seed) => (cellAt(cells, seed, count)!.scores[arm] ?? []).map(MEASURES[measure])),
       ),
     )
+  const has = (arm: Judged): boolean => arm === 'start' || plan.arms.includes(arm)
   const less = (a: Judged, b: Judged, measure: MeasureName): Estimate | null =>
-    a === b
+    a === b || !has(a) || !has(b)
       ? null
       : crossedBootstrap(differences(tableOf(a, measure), tableOf(b, measure)), key(`${a}-${b} ${measure}`))
+  const gainOf = (seed: number): number => {
+    const values = differences(tableOf('trained', 'tumorDice'), tableOf('realOnly', 'tumorDice'))[seed]!
+    const there = values.filter((value) => value !== null)
+    return there.reduce((sum, value) => sum + value, 0) / Math.max(1, there.length)
+  }
   return {
     labelled: labelled.length === 1 ? labelled[0]! : null,
     seeds,
@@ -77,7 +94,13 @@ function comparison(
       diceToRealOnly: less(arm, 'realOnly', 'tumorDice'),
       falsePositivesToRealOnly: less(arm, 'realOnly', 'falsePositivesHealthy'),
     })),
-    trainedToHandCrafted: plan.arms.includes('handCrafted') ? less('trained', 'handCrafted', 'tumorDice') : null,
+    trainedToHandCrafted: less('trained', 'handCrafted', 'tumorDice'),
+    steps: {
+      hosts: less('plainHosts', 'realOnly', 'tumorDice'),
+      handCraftedTumors: less('handCrafted', 'plainHosts', 'tumorDice'),
+      generatedTumors: less('trained', 'plainHosts', 'tumorDice'),
+    },
+    gainBySeed: has('trained') ? seeds.map((_, at) => gainOf(at)) : [],
   }
 }
 

@@ -5,6 +5,7 @@ import { parseTumorPicture, tumorPng } from '../../dist/report/pictures.js'
 import { STYLE } from '../../dist/report/style.js'
 import type { CellResult } from './cell.js'
 import { type Checks, linesOf, readChecks } from './checks.js'
+import { explain } from './explanation.js'
 import { type Comparison, type Conclusion, points } from './judgement.js'
 import { ARM_WORDS, type Arm, cellName, type Plan } from './plan.js'
 import { MEASURE_WORDS, type MeasureName } from './results.js'
@@ -22,7 +23,7 @@ export interface Results {
   readonly conclusion: Conclusion | null
 }
 
-/** Writes `index.html`, which needs nothing beside it. `findings.html` in the folder is taken in: what the figures mean, in words. */
+/** Writes `index.html`, which needs nothing beside it. */
 export async function writePage(
   out: string,
   plan: Plan,
@@ -30,12 +31,11 @@ export async function writePage(
   results: Results,
 ): Promise<string> {
   const checks = await readChecks(out)
-  const findings = await readFile(join(out, 'findings.html'), 'utf8').catch(() => '')
   const first = cells[0] === undefined ? null : join(out, 'cells', cellName(cells[0]))
   const page = join(out, 'index.html')
   const body = [
     verdictSection(results),
-    findings === '' ? '' : `<section><h2>What it means</h2>${findings}</section>`,
+    meaningSection(results, checks),
     ...results.comparisons.toReversed().map(comparisonSection),
     oracleSection(results),
     checks === null ? '' : checksSection(checks),
@@ -65,6 +65,13 @@ ${plan.steps.arm} of each arm, all from the common start. ${Math.round(cpuSecond
 <ul>${conditions}</ul></section>`
 }
 
+function meaningSection({ comparisons }: Results, checks: Checks | null): string {
+  const last = comparisons.at(-1)
+  if (last === undefined) return ''
+  const sentences = explain(last, checks).map((sentence) => `<li>${sentence}</li>`)
+  return `<section><h2>What the ablations say</h2><ul>${sentences.join('')}</ul></section>`
+}
+
 const SHOWN: readonly MeasureName[] = [
   'tumorDice',
   'sensitivity',
@@ -77,7 +84,9 @@ const SHOWN: readonly MeasureName[] = [
 
 function comparisonSection({ labelled, seeds, arms, trainedToHandCrafted }: Comparison): string {
   const title = labelled === null ? 'Mean over the numbers of labelled cases' : `${labelled} labelled cases`
-  const head = ['', ...SHOWN.map((name) => MEASURE_WORDS[name]), 'Dice less real only'].map((text) => `<th>${text}</th>`)
+  const head = ['', ...SHOWN.map((name) => MEASURE_WORDS[name]), 'Dice less real only'].map(
+    (text) => `<th>${text}</th>`,
+  )
   const rows = arms.map(({ arm, figures, diceToRealOnly }) => {
     const cells = SHOWN.map((name) => `<td>${withInterval(figures[name])}</td>`)
     return `<tr><th>${ARM_WORDS[arm]}</th>${cells.join('')}<td>${pointsWithInterval(diceToRealOnly)}</td></tr>`
@@ -100,7 +109,9 @@ ${start?.mean.toFixed(3) ?? 'unknown'}: ${beaten ? 'these CTs are not for a thre
 
 function checksSection({ cell, shareSeen, discriminatorLoss, looks, judged }: Checks): string {
   const rising = shareSeen
-    .map((one) => `<tr><th>${one.cell}</th><td>${one.first.toFixed(2)}</td><td>${one.last.toFixed(2)}</td></tr>`)
+    .map(
+      (one) => `<tr><th>${one.cell}</th><td>${one.first.toFixed(2)}</td><td>${one.last.toFixed(2)}</td></tr>`,
+    )
     .join('')
   const look = Object.entries(looks)
     .map(([name, one]) =>
@@ -137,7 +148,10 @@ interface StepLine {
 }
 
 async function curvesSection(folder: string, plan: Plan): Promise<string> {
-  const curves = async (run: string, take: (line: StepLine) => number | null | undefined): Promise<Point[]> => {
+  const curves = async (
+    run: string,
+    take: (line: StepLine) => number | null | undefined,
+  ): Promise<Point[]> => {
     const found: Point[] = []
     for await (const line of linesOf<StepLine>(join(folder, run, 'events.jsonl'))) {
       const value = take(line)
@@ -155,12 +169,25 @@ async function curvesSection(folder: string, plan: Plan): Promise<string> {
   if (plan.arms.includes('trained')) {
     const names = ['generator', 'adversarial', 'segmentation', 'discriminator']
     const losses = await Promise.all(
-      names.map(async (name) => ({ name, points: await curves('generator', ({ losses: all }) => all?.[name]) })),
+      names.map(async (name) => ({
+        name,
+        points: await curves('generator', ({ losses: all }) => all?.[name]),
+      })),
     )
     const seen = { name: 'share seen', points: await curves('generator', ({ shareSeen }) => shareSeen) }
     charts.push(
-      lineChart(losses, { title: 'Losses of generator and discriminator', x: 'step', y: 'loss', spread: false }),
-      lineChart([seen], { title: 'What the baseline sees of the generator’s tumors', x: 'step', y: 'share', range: [0, 1] }),
+      lineChart(losses, {
+        title: 'Losses of generator and discriminator',
+        x: 'step',
+        y: 'loss',
+        spread: false,
+      }),
+      lineChart([seen], {
+        title: 'What the baseline sees of the generator’s tumors',
+        x: 'step',
+        y: 'share',
+        range: [0, 1],
+      }),
     )
   }
   return `<section><h2>Curves of the first cell</h2><div class="columns">${charts.join('')}</div></section>`
@@ -201,5 +228,9 @@ function pointsWithInterval(estimate: Estimate | null): string {
 }
 
 function short(value: number | null | undefined): string {
-  return value === null || value === undefined ? '–' : Math.abs(value) >= 10 ? value.toFixed(0) : value.toFixed(2)
+  return value === null || value === undefined
+    ? '–'
+    : Math.abs(value) >= 10
+      ? value.toFixed(0)
+      : value.toFixed(2)
 }

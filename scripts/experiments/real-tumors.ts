@@ -54,9 +54,10 @@ export async function tumorLooks(
       const ring = ringAround(inside, label.data, [label.shape[0], ny, nz])
       if (ring.length === 0) continue
       const [own, around] = [inside, ring].map((places) => places.map((v) => image.data[v]!))
+      const meanHu = mean(own!)
       looks.push({
-        contrastHu: mean(own!) - mean(around!),
-        textureHu: Math.sqrt(mean(own!.map((hu) => (hu - mean(own!)) ** 2))),
+        contrastHu: meanHu - mean(around!),
+        textureHu: Math.sqrt(mean(own!.map((hu) => (hu - meanHu) ** 2))),
         volumeMl: count * voxelMl,
         tumors: 1,
       })

@@ -21,7 +21,12 @@ export const SIDE_VOXELS = 64
  */
 export const LIVER_ONLY = { '1': 1, '2': 2, '3': 0, '4': 0, '5': 0, '6': 0 } as const
 
-const HARD = { region: 'abdomen', sizeVoxels: SIDE_VOXELS, difficulty: 'hard', tumorOrgans: ['liver'] } as const
+const HARD = {
+  region: 'abdomen',
+  sizeVoxels: SIDE_VOXELS,
+  difficulty: 'hard',
+  tumorOrgans: ['liver'],
+} as const
 /** Number of the first host: labelled cases of the same seed lie below. */
 const FIRST_HOST = 100
 

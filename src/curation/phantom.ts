@@ -150,10 +150,10 @@ function buildAbdomen(scene: Scene, tumors: boolean): void {
   for (const organ of confoundersEverywhere ? organs : [liver]) addSteatosis(scene, organ, steatosisHu ?? 12)
   // Some vessels are filled with contrast, some not yet: bright ones help nobody, dark ones look like tumors.
   for (let vessel = 0; vessel < 5; vessel++) addVessel(scene, liver, vessel % 2 === 0 ? 60 : -35)
-  if (confoundersEverywhere)
-    for (const organ of [pancreas, kidney, kidney]) addVessel(scene, organ, -35)
+  if (confoundersEverywhere) for (const organ of [pancreas, kidney, kidney]) addVessel(scene, organ, -35)
   for (const organ of confoundersEverywhere ? organs : [liver, kidney]) addCyst(scene, organ)
-  for (const organ of confoundersEverywhere ? organs : [liver]) if (random.chance(0.5)) addLobules(scene, organ)
+  for (const organ of confoundersEverywhere ? organs : [liver])
+    if (random.chance(0.5)) addLobules(scene, organ)
   if (tumors) addTumors(scene, organs, [-50, -45, -70])
 }
 

@@ -29,7 +29,10 @@ export const addPhantomCommand: AddCommand = (program, io) => {
     .option('--size <n>', 'voxels a side', wholeNumber(32), 64)
     .option('--seed <n>', 'seed of everything that is drawn', wholeNumber(0), 0)
     .addOption(
-      new Option('--difficulty <difficulty>', 'hard: smaller tumors in uneven organs, which no threshold finds')
+      new Option(
+        '--difficulty <difficulty>',
+        'hard: smaller tumors in uneven organs, which no threshold finds',
+      )
         .choices(DIFFICULTIES)
         .default('standard'),
     )

@@ -16,7 +16,12 @@ function clockOver(...looks: ProcessTicks[][]): CpuClock {
 
 describe('the processor clock', () => {
   it('adds up the family and leaves out strangers', () => {
-    const clock = clockOver([process(10, 1, 100), process(11, 10, 250), process(12, 11, 50), process(99, 1, 9000)])
+    const clock = clockOver([
+      process(10, 1, 100),
+      process(11, 10, 250),
+      process(12, 11, 50),
+      process(99, 1, 9000),
+    ])
     expect(clock.seconds()).toBe(4)
   })
 

@@ -4,7 +4,12 @@ import { compareArms, conclude } from '../../../scripts/experiments/judgement.js
 import { DEFAULT_PLAN } from '../../../scripts/experiments/plan.js'
 import type { CaseScore } from '../../../scripts/experiments/results.js'
 
-const plan = { ...DEFAULT_PLAN, seeds: [1, 2], labelled: [2, 4], arms: ['realOnly', 'handCrafted', 'trained'] as const }
+const plan = {
+  ...DEFAULT_PLAN,
+  seeds: [1, 2],
+  labelled: [2, 4],
+  arms: ['realOnly', 'handCrafted', 'trained'] as const,
+}
 
 function scores(dice: number, falsePositives: number): CaseScore[] {
   const sick = Array.from({ length: 10 }, (_, at) => ({
@@ -14,7 +19,13 @@ function scores(dice: number, falsePositives: number): CaseScore[] {
     falsePositives: 0,
     falsePositiveMl: 0,
   }))
-  const healthy = { case: 'well', dice: null, lesions: [], falsePositives, falsePositiveMl: falsePositives / 2 }
+  const healthy = {
+    case: 'well',
+    dice: null,
+    lesions: [],
+    falsePositives,
+    falsePositiveMl: falsePositives / 2,
+  }
   return [...sick, healthy]
 }
 

@@ -1,0 +1,66 @@
+import type { Checks } from './checks.js'
+import { type Comparison, points, WANTED_GAIN } from './judgement.js'
+import { ARM_WORDS, type Arm } from './plan.js'
+import type { Estimate } from './statistics.js'
+
+/**
+ * What the ablations say about the verdict, in sentences: which step of the chain (more healthy scans, painted tumors, the trained
+ * painter, quality control) brings something, which does not, and what would decide what is open.
+ */
+export function explain(comparison: Comparison, checks: Checks | null): string[] {
+  const { arms, steps } = comparison
+  const has = (arm: Arm): boolean => arms.some((one) => one.arm === arm)
+  return [
+    ...(has('plainHosts') ? [`Healthy scans alone, without any tumor in them: ${effect(steps.hosts)}.`] : []),
+    ...(has('handCrafted') ? [`Hand-crafted tumors in them: ${effect(steps.handCraftedTumors)}.`] : []),
+    ...(has('trained') ? [`Tumors of the trained generator instead: ${effect(steps.generatedTumors)}.`] : []),
+    ...(checks === null ? [] : [...keptSentences(checks), ...lookSentences(checks)]),
+    ...decidingSentence(comparison),
+  ]
+}
+
+function effect(estimate: Estimate | null): string {
+  if (estimate === null) return 'not measured'
+  const [low, high] = estimate.ci
+  const word = low > 0 ? 'better' : high < 0 ? 'worse' : 'no difference that these cases and seeds can tell'
+  return `${points(estimate.mean)} of Dice (${points(low)} to ${points(high)}), ${word}`
+}
+
+function keptSentences({ judged }: Checks): string[] {
+  return (['handCrafted', 'trained'] as const).flatMap((arm) => {
+    const those = judged.filter((one) => one.arm === arm)
+    const [kept, rejected] = [those.map((one) => one.kept), those.map((one) => one.rejected)].map((counts) =>
+      counts.reduce((sum, count) => sum + count, 0),
+    )
+    if (kept! + rejected! === 0) return []
+    const share = Math.round((100 * kept!) / (kept! + rejected!))
+    return [
+      `Quality control kept ${share} % of the tumors tried by ${ARM_WORDS[arm].split(' + ')[0]} (${kept} of ${kept! + rejected!}).`,
+    ]
+  })
+}
+
+function lookSentences({ looks }: Checks): string[] {
+  const { real } = looks
+  if (!real) return []
+  return (['handCrafted', 'trained'] as const).flatMap((arm) => {
+    const look = looks[arm]
+    if (!look) return []
+    const of = `${ARM_WORDS[arm].split(' + ')[0]}`
+    return [
+      `Kept tumors, ${of}: contrast ${look.contrastHu.toFixed(0)} HU where real ones have ${real.contrastHu.toFixed(0)}, texture ${look.textureHu.toFixed(0)} HU where they have ${real.textureHu.toFixed(0)}, volume ${look.volumeMl.toFixed(2)} ml where they have ${real.volumeMl.toFixed(2)}.`,
+    ]
+  })
+}
+
+/** How many seeds would tell a gain of the wanted size from none, if they scatter as these do. */
+function decidingSentence({ gainBySeed, seeds }: Comparison): string[] {
+  if (gainBySeed.length < 2) return ['One seed tells nothing of the scatter between seeds: more seeds would.']
+  const mean = gainBySeed.reduce((sum, gain) => sum + gain, 0) / gainBySeed.length
+  const variance = gainBySeed.reduce((sum, gain) => sum + (gain - mean) ** 2, 0) / (gainBySeed.length - 1)
+  const needed = Math.max(3, Math.ceil(variance * (1.96 / (WANTED_GAIN / 2)) ** 2))
+  const each = gainBySeed.map((gain, at) => `${seeds[at]} ${points(gain)}`).join(', ')
+  return [
+    `Trained generator less real only, seed by seed: ${each}. With this scatter between seeds ${needed} seeds would give an interval of half the wanted gain to either side.`,
+  ]
+}
