@@ -53,7 +53,7 @@ function generatorConfig(
     job: 'synthesis',
     name: 'generator',
     data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), true),
-    simulation: { ...TUMORS, volumesMl: facts.tumorVolumesMl },
+    simulation: { ...TUMORS, volumesMl: askedVolumesMl(facts) },
     networks: {
       segmentor: SEGMENTOR,
       baseline: { checkpoint: weights.start },
@@ -79,7 +79,7 @@ function armConfig(
     job: 'segmentation',
     name: arm,
     data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), withHosts),
-    simulation: { ...TUMORS, volumesMl: facts.tumorVolumesMl },
+    simulation: { ...TUMORS, volumesMl: askedVolumesMl(facts) },
     networks: {
       segmentor: { ...SEGMENTOR, initialWeights: weights.start },
       baseline: withHosts && judged ? { checkpoint: weights.start } : null,
@@ -92,8 +92,17 @@ function armConfig(
       learningRate: ARM_RATE,
     },
     // more than every voxel of a tumor is never seen: nothing is kept, and hosts stay as they are
-    quality: { ...QUALITY, ...(arm === 'plainHosts' ? { shareSeenThreshold: 1 } : {}) },
+    quality: {
+      ...QUALITY,
+      ...(arm === 'plainHosts' ? { shareSeenThreshold: 1 } : {}),
+      rules: { ...QUALITY.rules, volumeMl: { min: Math.min(...facts.tumorVolumesMl) / 2 } },
+    },
   })
+}
+
+/** Warp and organ cut about half of a shape away (mean 159 of 298 voxels asked for, development seed): twice as much is asked for. */
+function askedVolumesMl({ tumorVolumesMl }: CellFacts): number[] {
+  return tumorVolumesMl.map((ml) => 2 * ml)
 }
 
 function common(cell: Cell, world: World) {
@@ -139,14 +148,18 @@ const SEGMENTOR_TRAINING = {
   checkpointEverySteps: 250,
 } as const
 
-/** Of the arms: they go on from weights that have learnt. */
+/** Of the arms: half that of the start, since they go on from weights that have learnt. */
 const ARM_RATE = 0.003
 
 const GENERATOR_TRAINING = { target: 'lits', learningRate: 0.002 } as const
 
+/**
+ * The published threshold is 0.7, of a baseline that finds most tumors. That of 300 steps has a tumor Dice of 0.27: on development
+ * cells it kept 2 % of hand-crafted tumors and 32 % of the trained generator's at 0.7, 11 and 44 % at 0.5, 19 and 64 % at 0.3.
+ */
 const QUALITY = {
-  shareSeenThreshold: 0.5,
+  shareSeenThreshold: 0.3,
   subtractAlreadySeen: true,
   // asks for nothing, but has them measured
-  rules: { contrastHu: {}, edgeSharpnessHuPerMm: {}, volumeMl: {} },
+  rules: { contrastHu: {}, edgeSharpnessHuPerMm: {} },
 } as const

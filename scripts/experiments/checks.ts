@@ -47,14 +47,14 @@ export const FROZEN_GENERATOR = [
   'netG.down_tr64.ops.0.bn1*',
 ]
 
-/** Of the cell with most labelled cases of the first seed. */
+/** Of the first cell; what quality control did, of all that are done. */
 export async function checkGenerator(
   out: string,
   plan: Plan,
   world: World,
   context: CellContext,
 ): Promise<void> {
-  const cell = { seed: plan.seeds[0]!, labelled: Math.max(...plan.labelled) }
+  const cell = cellsOf(plan)[0]!
   const folder = join(out, 'cells', cellName(cell))
   const files = await labelledFiles(world, cell.seed, cell.labelled)
   const facts = { tumorVolumesMl: await tumorVolumesMl(files.map(({ label }) => label)) }
@@ -96,7 +96,12 @@ export async function checkGenerator(
     }))
     looks[stage] = meanLook(await tumorLooks(pairs))
   }
-  const cells = cellsOf(plan)
+  const known = await Promise.all(
+    cellsOf(plan).map(async (one) =>
+      (await readJson(join(out, 'cells', cellName(one), 'cell.json'))) ? [one] : [],
+    ),
+  )
+  const cells = known.flat()
   const judged = await Promise.all(
     cells.flatMap((one) =>
       plan.arms

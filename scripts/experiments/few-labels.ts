@@ -10,7 +10,7 @@ import { readNifti } from '../../dist/volume/nifti.js'
 import { type CellResult, readJson, runCell, Stopped } from './cell.js'
 import { checkGenerator } from './checks.js'
 import { CpuClock } from './cpu-clock.js'
-import { compareArms, conclude } from './judgement.js'
+import { compareArms, conclude, judgedOf } from './judgement.js'
 import { writePage } from './page.js'
 import { ARMS, type Arm, cellName, cellsOf, DEFAULT_PLAN, FULL_PLAN, type Plan } from './plan.js'
 import { tumorVolumesMl } from './real-tumors.js'
@@ -30,6 +30,7 @@ const HELP = `Do synthetic tumors help where labels are few? Trains all arms on 
   --arms NAME,...      of ${ARMS.join(', ')}
   --steps A,B,C        of the start, the generator and each arm
   --test N,M           held-out cases with and without tumors; --test-seed S draws others
+  --checks             only the checks of the GAN, of the cells that are there, and the page
   --page               only makes results.json and index.html of what is there
 `
 
@@ -46,6 +47,7 @@ async function main(): Promise<void> {
       'test-seed': { type: 'string' },
       'real-hosts': { type: 'string' },
       page: { type: 'boolean', default: false },
+      checks: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   })
@@ -65,7 +67,7 @@ async function main(): Promise<void> {
   const world = await makeWorld(out, plan, await realData(values['real-hosts'], say))
   const cells: CellResult[] = []
   for (const cell of cellsOf(plan)) {
-    if (values.page) {
+    if (values.page || values.checks) {
       const done = await readJson<CellResult>(join(out, 'cells', cellName(cell), 'cell.json'))
       if (done) cells.push(done)
       continue
@@ -91,7 +93,7 @@ async function conclusion(
   clock: CpuClock,
 ): Promise<string> {
   const comparisons = compareArms(cells, plan)
-  const last = comparisons.at(-1)
+  const judged = judgedOf(comparisons)
   const results = {
     plan,
     made: new Date().toISOString(),
@@ -101,7 +103,7 @@ async function conclusion(
     cpuSecondsOfThisStart: clock.seconds(),
     oracle: await oracleOf(out, world),
     comparisons,
-    conclusion: last && plan.arms.includes('trained') ? conclude(last) : null,
+    conclusion: judged && plan.arms.includes('trained') ? conclude(judged) : null,
   }
   await writeFile(join(out, 'results.json'), `${JSON.stringify(results, null, 2)}\n`)
   return await writePage(out, plan, cells, results)

@@ -104,6 +104,14 @@ function comparison(
   }
 }
 
+/** What is judged: the mean over the numbers of labelled cases, or of a run that is not done what has most seeds. */
+export function judgedOf(comparisons: readonly Comparison[]): Comparison | null {
+  return comparisons.reduce<Comparison | null>(
+    (best, one) => (best === null || one.seeds.length >= best.seeds.length ? one : best),
+    null,
+  )
+}
+
 /**
  * A gain only when every condition holds for the mean over the numbers of labelled cases: at least 5 Dice points over real only, an
  * interval above zero, no more false positives on healthy cases, and not worse than hand-crafted tumors.

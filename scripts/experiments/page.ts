@@ -6,7 +6,7 @@ import { STYLE } from '../../dist/report/style.js'
 import type { CellResult } from './cell.js'
 import { type Checks, linesOf, readChecks } from './checks.js'
 import { explain } from './explanation.js'
-import { type Comparison, type Conclusion, points } from './judgement.js'
+import { type Comparison, type Conclusion, judgedOf, points } from './judgement.js'
 import { ARM_WORDS, type Arm, cellName, type Plan } from './plan.js'
 import { MEASURE_WORDS, type MeasureName } from './results.js'
 import type { Estimate } from './statistics.js'
@@ -51,13 +51,18 @@ export async function writePage(
   return page
 }
 
-function verdictSection({ conclusion, plan, cellsDone, cells, cpuSeconds }: Results): string {
+function verdictSection({ conclusion, plan, cellsDone, cells, cpuSeconds, comparisons }: Results): string {
+  const judged = judgedOf(comparisons)
   const word = conclusion === null ? 'No verdict yet' : conclusion.gain ? 'Gain' : 'No gain'
+  const of =
+    judged === null || judged.labelled === null
+      ? ''
+      : ` (so far: ${judged.labelled} labelled cases, seeds ${judged.seeds.join(', ')})`
   const conditions = (conclusion?.conditions ?? [])
     .map(({ text, met }) => `<li>${met ? 'yes' : '<strong>no</strong>'}: ${text}</li>`)
     .join('')
   const { sick, healthy } = plan.test
-  return `<section><h2>${word}</h2>
+  return `<section><h2>${word}${of}</h2>
 <p>${cellsDone} of ${cells} cells are done: seeds ${plan.seeds.join(', ')}, ${plan.labelled.join(' and ')} labelled cases,
 ${plan.hosts} hosts, ${sick} held-out made CTs with tumors and ${healthy} healthy ones, the same for all.
 ${plan.steps.start} steps to the common start, which is also the baseline that judges, ${plan.steps.generator} of the generator,
@@ -66,9 +71,9 @@ ${plan.steps.arm} of each arm, all from the common start. ${Math.round(cpuSecond
 }
 
 function meaningSection({ comparisons }: Results, checks: Checks | null): string {
-  const last = comparisons.at(-1)
-  if (last === undefined) return ''
-  const sentences = explain(last, checks).map((sentence) => `<li>${sentence}</li>`)
+  const judged = judgedOf(comparisons)
+  if (judged === null) return ''
+  const sentences = explain(judged, checks).map((sentence) => `<li>${sentence}</li>`)
   return `<section><h2>What the ablations say</h2><ul>${sentences.join('')}</ul></section>`
 }
 
@@ -100,7 +105,7 @@ function comparisonSection({ labelled, seeds, arms, trainedToHandCrafted }: Comp
 }
 
 function oracleSection({ oracle, comparisons }: Results): string {
-  const start = comparisons.at(-1)?.arms.find(({ arm }) => arm === 'start')?.figures.tumorDice
+  const start = judgedOf(comparisons)?.arms.find(({ arm }) => arm === 'start')?.figures.tumorDice
   const beaten = start !== undefined && start.mean > oracle.tumorDice
   return `<section><h2>Is a threshold enough?</h2><p>The best pair of limits on smoothed values inside the true organ, chosen on
 the held-out cases themselves, reaches tumor Dice ${oracle.tumorDice.toFixed(3)}; the common start, which is told no organ,

@@ -45,7 +45,7 @@ export const DEFAULT_PLAN: Plan = {
   hosts: 12,
   test: { sick: 28, healthy: 12 },
   steps: { start: 300, generator: 60, arm: 700 },
-  discriminatorSteps: 60,
+  discriminatorSteps: 40,
   testSeed: 1201,
 }
 
@@ -63,9 +63,9 @@ export interface Cell {
   readonly labelled: number
 }
 
-/** Numbers of labelled cases in turn for each seed, so that a run that is cut short has whole seeds. */
+/** Every seed with the fewest labelled cases first: a run that is cut short can say something of the scatter between seeds. */
 export function cellsOf(plan: Plan): Cell[] {
-  return plan.seeds.flatMap((seed) => plan.labelled.map((labelled) => ({ seed, labelled })))
+  return plan.labelled.flatMap((labelled) => plan.seeds.map((seed) => ({ seed, labelled })))
 }
 
 export function cellName({ seed, labelled }: Cell): string {

@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest'
 import { cellsOf, DEFAULT_PLAN, FULL_PLAN, repeats, stagesOf } from '../../../scripts/experiments/plan.js'
 
 describe('the plan of the experiment', () => {
-  it('has a cell for each seed and number of labelled cases, whole seeds first', () => {
+  it('has a cell for each seed and number of labelled cases, fewest labels first', () => {
     const names = cellsOf(DEFAULT_PLAN).map(({ seed, labelled }) => `${seed}/${labelled}`)
-    expect(names).toEqual(['201/2', '201/4', '202/2', '202/4', '203/2', '203/4'])
+    expect(names).toEqual(['201/2', '202/2', '203/2', '201/4', '202/4', '203/4'])
   })
 
   it('makes the start before the generator and both before any arm', () => {
