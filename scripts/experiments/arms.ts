@@ -6,7 +6,23 @@ import { dataSection, type World } from './world.js'
 export interface Weights {
   readonly start: string | null
   readonly generator: string | null
+  readonly untrainedGenerator: string | null
 }
+
+/**
+ * All weights of G but a bias before a batch norm, which takes it away again: a generator that must learn something by the rules
+ * of a training, and paints the same from first step to last.
+ */
+export const FROZEN_GENERATOR = [
+  'netG.*weight',
+  'netG.up_*',
+  'netG.out_*',
+  'netG.down_tr128*',
+  'netG.down_tr256*',
+  'netG.down_tr512*',
+  'netG.down_tr64.ops.1*',
+  'netG.down_tr64.ops.0.bn1*',
+]
 
 /** Sizes of the synthetic tumors of a cell, as its labelled cases have them. */
 export interface CellFacts {
@@ -27,6 +43,7 @@ export function stageConfig(
 ): ConfigInput {
   if (stage === 'start') return startConfig(cell, plan, world)
   if (stage === 'generator') return generatorConfig(cell, plan, world, weights, facts)
+  if (stage === 'untrainedGenerator') return untrained(generatorConfig(cell, plan, world, weights, facts))
   return armConfig(stage, cell, plan, world, weights, facts)
 }
 
@@ -63,6 +80,15 @@ function generatorConfig(
   })
 }
 
+/** One step in which the generator cannot learn: a checkpoint of it as it began. */
+function untrained(generator: ConfigInput): ConfigInput {
+  return {
+    ...generator,
+    name: 'untrainedGenerator',
+    training: { ...generator.training, steps: 1, freeze: FROZEN_GENERATOR },
+  }
+}
+
 function armConfig(
   arm: Arm,
   cell: Cell,
@@ -72,7 +98,11 @@ function armConfig(
   facts: CellFacts,
 ): ConfigInput {
   const withHosts = arm !== 'realOnly'
-  const painter = arm === 'trained' || arm === 'trainedUnjudged' || arm === 'untrained'
+  const painter = {
+    trained: weights.generator,
+    trainedUnjudged: weights.generator,
+    untrained: weights.untrainedGenerator,
+  }[arm as string]
   const judged = arm !== 'handCraftedUnjudged' && arm !== 'trainedUnjudged'
   return defineConfig({
     ...common(cell, world),
@@ -83,7 +113,7 @@ function armConfig(
     networks: {
       segmentor: { ...SEGMENTOR, initialWeights: weights.start },
       baseline: withHosts && judged ? { checkpoint: weights.start } : null,
-      generator: painter ? { checkpoint: weights.generator, baseChannels: GENERATOR_CHANNELS } : null,
+      generator: painter ? { checkpoint: painter, baseChannels: GENERATOR_CHANNELS } : null,
     },
     training: {
       ...SEGMENTOR_TRAINING,
@@ -91,13 +121,17 @@ function armConfig(
       steps: plan.steps.arm,
       learningRate: ARM_RATE,
     },
-    // more than every voxel of a tumor is never seen: nothing is kept, and hosts stay as they are
-    quality: {
-      ...QUALITY,
-      ...(arm === 'plainHosts' ? { shareSeenThreshold: 1 } : {}),
-      rules: { ...QUALITY.rules, volumeMl: { min: Math.min(...facts.tumorVolumesMl) / 2 } },
-    },
+    quality: judged ? qualityOf(arm, facts) : { rules: {} },
   })
+}
+
+function qualityOf(arm: Arm, { tumorVolumesMl }: CellFacts): ConfigInput['quality'] {
+  return {
+    ...QUALITY,
+    // more than every voxel of a tumor is never seen: nothing is kept, and hosts stay as they are
+    ...(arm === 'plainHosts' ? { shareSeenThreshold: 1 } : {}),
+    rules: { ...QUALITY.rules, volumeMl: { min: Math.min(...tumorVolumesMl) / 2 } },
+  }
 }
 
 /** Warp and organ cut about half of a shape away (mean 159 of 298 voxels asked for, development seed): twice as much is asked for. */

@@ -1,7 +1,7 @@
 import { access, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type ConfigInput, evaluate, predict, train } from 'freetumor'
-import { type CellFacts, OVERLAP, stageConfig } from './arms.js'
+import { type CellFacts, OVERLAP, stageConfig, type Weights } from './arms.js'
 import type { CpuClock } from './cpu-clock.js'
 import { type Arm, type Cell, cellName, type Plan, stagesOf } from './plan.js'
 import { type CaseScore, scoresOf } from './results.js'
@@ -36,11 +36,15 @@ export async function runCell(
   if (done) return done
   await mkdir(folder, { recursive: true })
   const cost = await openCost(folder, context.clock)
-  const weights: { start: string | null; generator: string | null } = { start: null, generator: null }
+  const weights: Record<keyof Weights, string | null> = {
+    start: null,
+    generator: null,
+    untrainedGenerator: null,
+  }
   for (const stage of stagesOf(plan)) {
     const run = join(folder, stage)
     await cost(stage, () => trainStage(run, stageConfig(stage, cell, plan, world, weights, facts), context))
-    if (stage === 'start' || stage === 'generator') weights[stage] = await modelOf(run)
+    if (stage in weights) weights[stage as keyof Weights] = await modelOf(run)
   }
   const judged = ['start', ...plan.arms] as const
   for (const arm of judged)

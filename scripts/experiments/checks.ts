@@ -3,7 +3,7 @@ import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type ConfigInput, synthesize } from 'freetumor'
-import { stageConfig } from './arms.js'
+import { FROZEN_GENERATOR, stageConfig } from './arms.js'
 import { type CellContext, modelOf, readJson, trainStage } from './cell.js'
 import { type Cell, cellName, cellsOf, type Plan } from './plan.js'
 import { meanLook, type TumorLook, tumorLooks, tumorVolumesMl } from './real-tumors.js'
@@ -32,21 +32,6 @@ export interface JudgedArm {
   >
 }
 
-/**
- * All weights of G but a bias before a batch norm, which takes it away again: a generator that must learn something by the rules
- * of a training, and paints the same from first step to last.
- */
-export const FROZEN_GENERATOR = [
-  'netG.*weight',
-  'netG.up_*',
-  'netG.out_*',
-  'netG.down_tr128*',
-  'netG.down_tr256*',
-  'netG.down_tr512*',
-  'netG.down_tr64.ops.1*',
-  'netG.down_tr64.ops.0.bn1*',
-]
-
 /** Of the first cell; what quality control did, of all that are done. */
 export async function checkGenerator(
   out: string,
@@ -61,6 +46,7 @@ export async function checkGenerator(
   const weights = {
     start: await modelOf(join(folder, 'start')),
     generator: await modelOf(join(folder, 'generator')),
+    untrainedGenerator: null,
   }
   const config = (stage: 'generator' | 'trained' | 'handCrafted'): ConfigInput =>
     stageConfig(stage, cell, plan, world, weights, facts)

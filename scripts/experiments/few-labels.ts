@@ -64,6 +64,7 @@ async function main(): Promise<void> {
     void process.stderr.write(
       `${new Date().toISOString().slice(11, 19)} ${clock.seconds().toFixed(0)} s  ${text}\n`,
     )
+  say('data')
   const world = await makeWorld(out, plan, await realData(values['real-hosts'], say))
   const cells: CellResult[] = []
   for (const cell of cellsOf(plan)) {

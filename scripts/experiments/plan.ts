@@ -37,23 +37,26 @@ export interface Plan {
   readonly testSeed: number
 }
 
-/** Fits an hour of two cores. Development used seeds below 100 and cases of other seeds than these. */
+/**
+ * Fits an hour of two cores. Development used seeds below 100, and 201, of which only losses of trainings were looked at: after
+ * 300 steps its start with 2 cases still called no tumor (it did after 400), so that it could judge none. Hence 700 to the start.
+ */
 export const DEFAULT_PLAN: Plan = {
-  seeds: [201, 202, 203],
+  seeds: [301, 302, 303],
   labelled: [2, 4],
   arms: ['realOnly', 'plainHosts', 'handCrafted', 'trained'],
   hosts: 12,
   test: { sick: 28, healthy: 12 },
-  steps: { start: 300, generator: 60, arm: 700 },
+  steps: { start: 700, generator: 60, arm: 400 },
   discriminatorSteps: 40,
-  testSeed: 1201,
+  testSeed: 1301,
 }
 
 export const FULL_PLAN: Plan = {
   ...DEFAULT_PLAN,
   labelled: [2, 4, 8],
   arms: ARMS,
-  steps: { start: 600, generator: 300, arm: 2000 },
+  steps: { start: 1500, generator: 300, arm: 1500 },
   discriminatorSteps: 200,
 }
 
@@ -83,9 +86,14 @@ export function repeats(
 }
 
 /** What one training of a cell is. */
-export type Stage = 'start' | 'generator' | Arm
+export type Stage = 'start' | 'generator' | 'untrainedGenerator' | Arm
 
 export function stagesOf(plan: Plan): Stage[] {
   const paintsByGenerator = plan.arms.some((arm) => arm === 'trained' || arm === 'trainedUnjudged')
-  return ['start', ...(paintsByGenerator ? (['generator'] as const) : []), ...plan.arms]
+  return [
+    'start',
+    ...(paintsByGenerator ? (['generator'] as const) : []),
+    ...(plan.arms.includes('untrained') ? (['untrainedGenerator'] as const) : []),
+    ...plan.arms,
+  ]
 }

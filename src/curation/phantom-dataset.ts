@@ -54,6 +54,8 @@ export async function writePhantomDataset(options: PhantomDatasetOptions): Promi
   await rename(aside, out)
 }
 
+type WantedPhantoms = NonNullable<RunConfig['data']['phantoms']>
+
 /**
  * Makes what a configuration's `data.phantoms` asks for under `root`: `phantom_labelled` (with its validation part),
  * `phantom_hosts` and `phantom_test`. Returns false when all are there already.
@@ -61,9 +63,17 @@ export async function writePhantomDataset(options: PhantomDatasetOptions): Promi
 export async function ensurePhantoms(
   root: string,
   region: Region,
-  phantoms: NonNullable<RunConfig['data']['phantoms']>,
+  phantoms: Omit<WantedPhantoms, 'difficulty'> & Partial<Pick<WantedPhantoms, 'difficulty'>>,
 ): Promise<boolean> {
-  const { labelledCases, validationCases, hostCases, testCases, sizeVoxels, seed, difficulty } = phantoms
+  const {
+    labelledCases,
+    validationCases,
+    hostCases,
+    testCases,
+    sizeVoxels,
+    seed,
+    difficulty = 'standard',
+  } = phantoms
   const sets = [
     { name: 'phantom_labelled', cases: labelledCases + validationCases, validation: validationCases },
     { name: 'phantom_hosts', cases: hostCases, hosts: hostCases },

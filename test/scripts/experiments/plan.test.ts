@@ -4,7 +4,7 @@ import { cellsOf, DEFAULT_PLAN, FULL_PLAN, repeats, stagesOf } from '../../../sc
 describe('the plan of the experiment', () => {
   it('has a cell for each seed and number of labelled cases, fewest labels first', () => {
     const names = cellsOf(DEFAULT_PLAN).map(({ seed, labelled }) => `${seed}/${labelled}`)
-    expect(names).toEqual(['201/2', '202/2', '203/2', '201/4', '202/4', '203/4'])
+    expect(names).toEqual(['301/2', '302/2', '303/2', '301/4', '302/4', '303/4'])
   })
 
   it('makes the start before the generator and both before any arm', () => {
