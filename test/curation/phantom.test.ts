@@ -31,14 +31,17 @@ describe('a phantom', () => {
     },
   )
 
-  it.each(['standard', 'hard'] as const)('of %s difficulty has tumors in the wanted organs alone', (difficulty) => {
-    for (let index = 0; index < 3; index++) {
-      const settings = { region: 'abdomen', index, seed: 1, sizeVoxels: 48, tumors: true } as const
-      const phantom = makePhantom({ ...settings, difficulty, tumorOrgans: ['liver'] })
-      expect(voxelsOf(phantom, 2)).toBeGreaterThan(10)
-      expect(voxelsOf(phantom, 4) + voxelsOf(phantom, 6)).toBe(0)
-    }
-  })
+  it.each(['standard', 'hard'] as const)(
+    'of %s difficulty has tumors in the wanted organs alone',
+    (difficulty) => {
+      for (let index = 0; index < 3; index++) {
+        const settings = { region: 'abdomen', index, seed: 1, sizeVoxels: 48, tumors: true } as const
+        const phantom = makePhantom({ ...settings, difficulty, tumorOrgans: ['liver'] })
+        expect(voxelsOf(phantom, 2)).toBeGreaterThan(10)
+        expect(voxelsOf(phantom, 4) + voxelsOf(phantom, 6)).toBe(0)
+      }
+    },
+  )
 
   it('of hard difficulty differs more within its liver than a standard one', () => {
     const spread = (difficulty: 'standard' | 'hard'): number => {
