@@ -33,7 +33,7 @@ export interface DemoResult {
 }
 
 /** What the demo changes in the debug configurations: enough steps to learn, and two ranks. */
-const DEMO_STEPS: Readonly<Record<JobKind, number>> = { baseline: 800, synthesis: 60, segmentation: 160 }
+const DEMO_STEPS: Readonly<Record<JobKind, number>> = { baseline: 800, synthesis: 80, segmentation: 160 }
 
 /**
  * The whole method on phantoms: baseline, generator, segmentor with online synthesis, evaluation on cases that no training
