@@ -1,6 +1,6 @@
 import type { Vec3 } from '../volume/volume.js'
 import { scratchInt16, scratchInt32, scratchUint8 } from './scratch.js'
-import { fillWarpMap, type WarpControl } from './warp.js'
+import { fillWarpMap, type PlanePart, type WarpControl } from './warp.js'
 
 /** A mask in its own box: 0 or 1, C order. */
 export interface BoxMask {
@@ -48,30 +48,39 @@ export function warpEllipsoid(radii: Vec3, controls: WarpControls, part: BoxPart
 /** `halfWidths` at x * ny + y: the column's voxels are those within it of the middle along axis 2; -1 for none. */
 interface Columns {
   readonly halfWidths: Int16Array
-  readonly hasRow: Uint8Array
+  /** For each y the largest half width of its columns. */
+  readonly widest: Int16Array
+  /** Rows and columns that hold all columns with a voxel. */
+  readonly held: PlanePart
 }
 
 /** After the warp in plane (0, 1). */
 function columnHalfWidths(radii: Vec3, control: WarpControl): Columns {
   const [nx, ny] = boxShapeOf(radii)
+  const [rx, ry] = radii
   const from0 = scratchInt16('shape.from0', nx * ny)
   const from1 = scratchInt16('shape.from1', nx * ny)
-  fillWarpMap(control, { n0: nx, n1: ny, low0: 0, high0: nx, low1: 0, high1: ny }, from0, from1)
-  const ellipsoid = ellipsoidHalfWidths(radii)
-  const halfWidths = scratchInt16('shape.halfWidths', nx * ny)
-  const hasRow = scratchUint8('shape.hasRow', nx).fill(0, 0, nx)
-  const [rx, ry] = radii
-  for (let at = 0; at < nx * ny; at++) {
-    halfWidths[at] = -1
-    if (from0[at]! < 0) continue
-    const dx = Math.abs(from0[at]! - 2 * rx)
-    const dy = Math.abs(from1[at]! - 2 * ry)
-    if (dx >= rx || dy >= ry) continue
-    const halfWidth = ellipsoid[dx * ry + dy]!
-    halfWidths[at] = halfWidth
-    if (halfWidth >= 0) hasRow[Math.floor(at / ny)] = 1
-  }
-  return { halfWidths, hasRow }
+  const whole = { low0: 0, high0: nx, low1: 0, high1: ny }
+  const ellipsoid = { low0: rx + 1, high0: 3 * rx, low1: ry + 1, high1: 3 * ry }
+  fillWarpMap(control, [nx, ny], whole, ellipsoid, from0, from1)
+  const unwarped = ellipsoidHalfWidths(radii)
+  const halfWidths = scratchInt16('shape.halfWidths', nx * ny).fill(-1, 0, nx * ny)
+  const widest = scratchInt16('shape.widest', ny).fill(-1, 0, ny)
+  let [low0, high0, low1, high1] = [nx, 0, ny, 0]
+  for (let x = 0; x < nx; x++)
+    for (let y = 0; y < ny; y++) {
+      const at = x * ny + y
+      if (from0[at]! < 0) continue
+      const halfWidth = unwarped[Math.abs(from0[at]! - 2 * rx) * ry + Math.abs(from1[at]! - 2 * ry)]!
+      if (halfWidth < 0) continue
+      halfWidths[at] = halfWidth
+      if (halfWidth > widest[y]!) widest[y] = halfWidth
+      if (x < low0) low0 = x
+      high0 = x + 1
+      if (y < low1) low1 = y
+      if (y >= high1) high1 = y + 1
+    }
+  return { halfWidths, widest, held: { low0, high0, low1, high1 } }
 }
 
 /** Of the unwarped ellipsoid at offsets dx, dy from its middle, at dx * ry + dy; a voxel on the surface is outside. */
@@ -95,41 +104,34 @@ const DISTANCE_MASK = (1 << DISTANCE_BITS) - 1
 interface Lookups {
   /** At y * nz + z: where the warp in plane (1, 2) takes the voxel from, packed; -1 where nothing can be. */
   readonly packed: Int32Array
-  readonly hasRow: Uint8Array
-  readonly hasColumn: Uint8Array
+  /** Rows and columns that hold all lookups that are not -1. */
+  readonly held: PlanePart
 }
 
 function lookupsOfSecondWarp(radii: Vec3, control: WarpControl, part: BoxPart, columns: Columns): Lookups {
-  const [nx, ny, nz] = boxShapeOf(radii)
+  const [, ny, nz] = boxShapeOf(radii)
+  const [rz, { widest, held }] = [radii[2], columns]
   const from0 = scratchInt16('shape.from0', ny * nz)
   const from1 = scratchInt16('shape.from1', ny * nz)
-  const [low0, high0] = [part.low[1], part.high[1]]
-  fillWarpMap(control, { n0: ny, n1: nz, low0, high0, low1: 0, high1: nz }, from0, from1)
-  const widest = widestColumns(columns.halfWidths, nx, ny)
+  const rows = { low0: part.low[1], high0: part.high[1], low1: 0, high1: nz }
+  const wanted = { low0: held.low1, high0: held.high1, low1: rz + 1, high1: 3 * rz }
+  fillWarpMap(control, [ny, nz], rows, wanted, from0, from1)
   const packed = scratchInt32('shape.packed', ny * nz)
-  const hasRow = scratchUint8('shape.lookupRow', ny).fill(0, 0, ny)
-  const hasColumn = scratchUint8('shape.lookupColumn', nz).fill(0, 0, nz)
-  for (let y = low0; y < high0; y++)
+  let [low0, high0, low1, high1] = [ny, 0, nz, 0]
+  for (let y = rows.low0; y < rows.high0; y++)
     for (let z = 0; z < nz; z++) {
       const at = y * nz + z
       const row = from0[at]!
-      const distance = Math.abs(from1[at]! - 2 * radii[2])
-      const isPossible = row >= 0 && distance <= widest[row]!
-      packed[at] = isPossible ? (row << DISTANCE_BITS) | distance : -1
-      if (isPossible) hasRow[y] = hasColumn[z] = 1
+      const distance = Math.abs(from1[at]! - 2 * rz)
+      packed[at] = -1
+      if (row < 0 || distance > widest[row]!) continue
+      packed[at] = (row << DISTANCE_BITS) | distance
+      if (y < low0) low0 = y
+      high0 = y + 1
+      if (z < low1) low1 = z
+      if (z >= high1) high1 = z + 1
     }
-  return { packed, hasRow, hasColumn }
-}
-
-/** For each y the largest half width of its columns. */
-function widestColumns(halfWidths: Int16Array, nx: number, ny: number): Int16Array {
-  const widest = scratchInt16('shape.widest', ny).fill(-1, 0, ny)
-  for (let x = 0; x < nx; x++)
-    for (let y = 0; y < ny; y++) {
-      const halfWidth = halfWidths[x * ny + y]!
-      if (halfWidth > widest[y]!) widest[y] = halfWidth
-    }
-  return widest
+  return { packed, held: { low0, high0, low1, high1 } }
 }
 
 /** After the warp in plane (0, 2): every voxel of the part that can be inside is looked up. */
@@ -138,17 +140,20 @@ function lookUpVoxels(
   control: WarpControl,
   { low, high }: BoxPart,
   columns: Columns,
-  lookups: Lookups,
+  { packed, held }: Lookups,
 ): PlacedMask | null {
   const [nx, ny, nz] = boxShapeOf(radii)
   const from0 = scratchInt16('shape.from0', nx * nz)
   const from1 = scratchInt16('shape.from1', nx * nz)
-  const plane = { n0: nx, n1: nz, low0: low[0], high0: high[0], low1: low[2], high1: high[2] }
-  fillWarpMap(control, plane, from0, from1)
-  const shape: Vec3 = [high[0] - low[0], high[1] - low[1], high[2] - low[2]]
+  const rows = { low0: low[0], high0: high[0], low1: low[2], high1: high[2] }
+  const wanted = { ...columns.held, low1: held.low1, high1: held.high1 }
+  fillWarpMap(control, [nx, nz], rows, wanted, from0, from1)
+  // along axis 1 the last warp moves nothing
+  const [lowY, highY] = [held.low0, Math.max(held.low0, held.high0)]
+  const shape: Vec3 = [high[0] - low[0], highY - lowY, high[2] - low[2]]
   const voxels = shape[0] * shape[1] * shape[2]
   const out = scratchUint8('shape.out', voxels).fill(0, 0, voxels)
-  const bounds: Bounds = { low: [...high], high: [...low] }
+  const bounds: Bounds = { low: [high[0], highY, high[2]], high: [low[0], lowY, low[2]] }
   const row: RowSources = {
     z: scratchInt32('shape.rowZ', nz),
     column: scratchInt32('shape.rowColumn', nz),
@@ -159,23 +164,21 @@ function lookUpVoxels(
     row.count = 0
     for (let z = low[2]; z < high[2]; z++) {
       const fromX = from0[x * nz + z]!
-      const fromZ = from1[x * nz + z]!
-      if (fromX < 0 || columns.hasRow[fromX] === 0 || lookups.hasColumn[fromZ] === 0) continue
+      if (fromX < 0) continue
       row.z[row.count] = z
       row.column[row.count] = fromX * ny
-      row.fromZ[row.count++] = fromZ
+      row.fromZ[row.count++] = from1[x * nz + z]!
     }
-    for (let y = low[1]; y < high[1] && row.count > 0; y++) {
-      if (lookups.hasRow[y] === 0) continue
-      const outStart = ((x - low[0]) * shape[1] + y - low[1]) * shape[2] - low[2]
-      if (!fillRow(row, columns.halfWidths, lookups.packed, y * nz, out, outStart, bounds)) continue
+    for (let y = lowY; y < highY && row.count > 0; y++) {
+      const outStart = ((x - low[0]) * shape[1] + y - lowY) * shape[2] - low[2]
+      if (!fillRow(row, columns.halfWidths, packed, y * nz, out, outStart, bounds)) continue
       bounds.low[0] = Math.min(bounds.low[0], x)
       bounds.high[0] = x + 1
       bounds.low[1] = Math.min(bounds.low[1], y)
       bounds.high[1] = Math.max(bounds.high[1], y + 1)
     }
   }
-  return bounds.high[0] > bounds.low[0] ? trimmed(out, low, shape, bounds) : null
+  return bounds.high[0] > bounds.low[0] ? trimmed(out, [low[0], lowY, low[2]], shape, bounds) : null
 }
 
 /** Of one x: the z that can be inside, and for each the start of the column row and the z that it takes its value from. */
@@ -218,17 +221,22 @@ function fillRow(
   return true
 }
 
+// A call that copies a row costs as much as copying so many voxels one by one.
+const SHORT_ROW = 48
+
 /** A copy of what lies within the bounds. */
 function trimmed(data: Uint8Array, low: Vec3, shape: Vec3, bounds: Bounds): PlacedMask {
   const origin: Vec3 = [bounds.low[0], bounds.low[1], bounds.low[2]]
   const size: Vec3 = [bounds.high[0] - origin[0], bounds.high[1] - origin[1], bounds.high[2] - origin[2]]
-  const copy = new Uint8Array(size[0] * size[1] * size[2])
+  const length = size[2]
+  const copy = new Uint8Array(size[0] * size[1] * length)
   let to = 0
   for (let x = origin[0] - low[0]; x < bounds.high[0] - low[0]; x++)
     for (let y = origin[1] - low[1]; y < bounds.high[1] - low[1]; y++) {
       const from = (x * shape[1] + y) * shape[2] + origin[2] - low[2]
-      copy.set(data.subarray(from, from + size[2]), to)
-      to += size[2]
+      if (length > SHORT_ROW) copy.set(data.subarray(from, from + length), to)
+      else for (let z = 0; z < length; z++) copy[to + z] = data[from + z]!
+      to += length
     }
   return { box: { data: copy, shape: size }, origin }
 }

@@ -18,51 +18,61 @@ export function drawWarpControl(sigmas: readonly [number, number], random: Rando
   return control
 }
 
-/** A part of a plane of `n0` x `n1` voxels: rows low0 to high0 - 1, columns low1 to high1 - 1. */
+/** Rows low0 to high0 - 1 and columns low1 to high1 - 1 of a plane. */
 export interface PlanePart {
-  readonly n0: number
-  readonly n1: number
   readonly low0: number
   readonly high0: number
   readonly low1: number
   readonly high1: number
 }
 
+// The largest sum of absolute weights of a blend is 1.19; the rest is for rounding to the nearest voxel.
+const OVERSHOOT = 1.2
+const blended = new Float64Array(2 * GRID)
+
 /**
- * Where each voxel of a plane takes its value from (METHOD 5.2): source = floor(voxel + field + 0.5). Only the part is
- * written, at `row * n1 + column`; where a source lies outside the plane `from0` gets -1 and `from1` is not set.
+ * Where each voxel of a plane of `sides` takes its value from (METHOD 5.2): source = floor(voxel + field + 0.5). Only the part
+ * is written, at `row * sides[1] + column`; where a source lies outside the plane, or is not one of the wanted, `from0` gets
+ * -1 and `from1` is not set. Few wanted ones cost little: rows and columns too far from them are passed over.
  */
 export function fillWarpMap(
   control: WarpControl,
-  part: PlanePart,
+  [n0, n1]: readonly [number, number],
+  { low0, high0, low1, high1 }: PlanePart,
+  wanted: PlanePart,
   from0: Int16Array,
   from1: Int16Array,
 ): void {
-  const { n0, n1, low0, high0, low1, high1 } = part
   const weights0 = splineWeights(n0)
   const weights1 = splineWeights(n1)
-  const row = new Float64Array(2 * GRID)
+  from0.fill(-1, low0 * n1, high0 * n1)
   for (let i = low0; i < high0; i++) {
-    blendRows(control, weights0, i, row)
-    const [a0, a1, a2, b0, b1, b2] = row as unknown as readonly [
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-    ]
-    for (let j = low1; j < high1; j++) {
+    blendRows(control, weights0, i, blended)
+    const [a0, a1, a2] = [blended[0]!, blended[1]!, blended[2]!]
+    const reach0 = reachOf(a0, a1, a2)
+    if (i + reach0 < wanted.low0 || i - reach0 >= wanted.high0) continue
+    const [b0, b1, b2] = [blended[3]!, blended[4]!, blended[5]!]
+    const reach1 = reachOf(b0, b1, b2)
+    const end = Math.min(high1, wanted.high1 + reach1)
+    for (let j = Math.max(low1, wanted.low1 - reach1); j < end; j++) {
       const w0 = weights1[3 * j]!
       const w1 = weights1[3 * j + 1]!
       const w2 = weights1[3 * j + 2]!
       const at0 = i + (w0 * a0 + w1 * a1 + w2 * a2)
+      const source0 = Math.floor(at0 + 0.5)
+      if (source0 < wanted.low0 || source0 >= wanted.high0 || at0 < 0 || at0 > n0 - 1) continue
       const at1 = j + (w0 * b0 + w1 * b1 + w2 * b2)
-      const isInside = at0 >= 0 && at0 <= n0 - 1 && at1 >= 0 && at1 <= n1 - 1
-      from0[i * n1 + j] = isInside ? Math.floor(at0 + 0.5) : -1
-      if (isInside) from1[i * n1 + j] = Math.floor(at1 + 0.5)
+      const source1 = Math.floor(at1 + 0.5)
+      if (source1 < wanted.low1 || source1 >= wanted.high1 || at1 < 0 || at1 > n1 - 1) continue
+      from0[i * n1 + j] = source0
+      from1[i * n1 + j] = source1
     }
   }
+}
+
+/** Voxels, rounded up, that no blend of the three displacements moves further than. */
+function reachOf(a: number, b: number, c: number): number {
+  return Math.ceil(OVERSHOOT * Math.max(Math.abs(a), Math.abs(b), Math.abs(c))) + 1
 }
 
 /** The control grid blended along the plane's first axis at voxel i: three values of each component. */

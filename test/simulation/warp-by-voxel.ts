@@ -1,5 +1,5 @@
 import type { BoxMask } from '../../src/simulation/shape.js'
-import { fillWarpMap, type WarpControl } from '../../src/simulation/warp.js'
+import { fillWarpMap, type PlanePart, type WarpControl } from '../../src/simulation/warp.js'
 
 /** The planes of a tumor's three warps, in order. */
 export const PLANES = [
@@ -7,6 +7,10 @@ export const PLANES = [
   [1, 2],
   [0, 2],
 ] as const
+
+export function wholePlane(n0: number, n1: number): PlanePart {
+  return { low0: 0, high0: n0, low1: 0, high1: n1 }
+}
 
 /** One warp of a whole mask, voxel by voxel, as METHOD 5.2 says it. */
 export function warpMask(
@@ -17,7 +21,7 @@ export function warpMask(
   const [n0, n1] = [shape[a]!, shape[b]!]
   const from0 = new Int16Array(n0 * n1)
   const from1 = new Int16Array(n0 * n1)
-  fillWarpMap(control, { n0, n1, low0: 0, high0: n0, low1: 0, high1: n1 }, from0, from1)
+  fillWarpMap(control, [n0, n1], wholePlane(n0, n1), wholePlane(n0, n1), from0, from1)
   const out = new Uint8Array(data.length)
   const voxel = [0, 0, 0]
   for (let at = 0; at < data.length; at++) {

@@ -4,7 +4,7 @@ import { drawWarpControl, fillWarpMap } from '../../src/simulation/warp.js'
 import type { Vec3 } from '../../src/volume/volume.js'
 import { readNpz } from '../helpers/npz.js'
 import { sharedFile } from '../helpers/shared.js'
-import { PLANES, warpMask } from './warp-by-voxel.js'
+import { PLANES, warpMask, wholePlane } from './warp-by-voxel.js'
 
 const fixture = sharedFile('parity/warp_20x24x28.npz')
 
@@ -29,7 +29,7 @@ describe('a warp', () => {
       for (let i = 0; i < 3; i++) control.fill(values[i]!, 3 * i, 3 * i + 3)
       const from0 = new Int16Array(n * n)
       const from1 = new Int16Array(n * n)
-      fillWarpMap(control, { n0: n, n1: n, low0: 0, high0: n, low1: 0, high1: n }, from0, from1)
+      fillWarpMap(control, [n, n], wholePlane(n, n), wholePlane(n, n), from0, from1)
       return Array.from({ length: n }, (_, i) => from0[i * n + 4]!)
     }
     const bent = source([3, -4, -6])
@@ -42,7 +42,7 @@ describe('a warp', () => {
   it('takes nothing from outside the plane, not even from half a voxel beyond its faces', () => {
     const from0 = new Int16Array(25)
     const control = new Float64Array(18).fill(-0.25, 0, 9)
-    fillWarpMap(control, { n0: 5, n1: 5, low0: 0, high0: 5, low1: 0, high1: 5 }, from0, new Int16Array(25))
+    fillWarpMap(control, [5, 5], wholePlane(5, 5), wholePlane(5, 5), from0, new Int16Array(25))
     expect(Array.from({ length: 5 }, (_, i) => from0[5 * i])).toEqual([-1, 1, 2, 3, 4])
   })
 })
