@@ -2,13 +2,17 @@
 procedure (METHOD 6, 9: generator and baseline over the whole region, Invertd, SaveImaged), on the same cores, in turns.
 
     scripts/bench synthesize [-- --networks debug|published] [--image ct.nii.gz --label organs.nii.gz
-        --label-map TotalSegmentator --label-ids 5:1,7:3,2:5,3:5] [--variants 4] [--repeats 3] [--region-mm X,Y,Z]
+        --label-ids 5:1,7:3,2:5,3:5] [--variants 4] [--repeats 1] [--whole] [--region-mm X,Y,Z] [--memory]
 
 `debug` are the networks and the patch (40) of configs/debug-*.yaml, `published` those of METHOD 8 and patch 96; their
 weights are drawn from a seed, and the baseline is made to see everything, so that both sides write every scan. Both
 make the same number of tumors with one try each; both start from the command line, imports included; the reference
-loads a case once for all its variants. Without an image: the shared real scan, else a made CT. `--region-mm` keeps the
-organ labels of a box of that size around their middle alone. `parts` are seconds of a variant. Prints JSON.
+loads a case once for all its variants, and its networks are plain PyTorch and MONAI. Without an image: the kidneys of
+the shared real scan (`--whole`: liver, pancreas and kidneys), else a made CT. `--region-mm` keeps the organ labels of a
+box of that size around their middle alone. The published sizes take minutes a variant; a larger region is to our
+advantage, a small one to that of the reference. `parts` are seconds of a variant. `memory` is that of the rank beyond
+its imports and weights, in a run whose textures are there; its bound is 3 float32 volumes and as many regions as there
+are classes and 2 more. Prints JSON.
 """
 
 import argparse
@@ -17,6 +21,7 @@ import os
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from made_cts import make_case, write
@@ -27,9 +32,9 @@ SHARED = Path(os.environ.get("FREETUMOR_SHARED", ROOT.parent / "shared")) / "dat
 REAL = {
     "image": SHARED / "example_ct.nii.gz",
     "label": SHARED / "example_seg_fast_force_split.nii.gz",
-    "label_map": "TotalSegmentator",
-    "label_ids": "5:1,7:3,2:5,3:5",
+    "label_ids": "2:5,3:5",
 }
+WHOLE = {"label_ids": "5:1,7:3,2:5,3:5"}
 PATCH = {"debug": 40, "published": 96}
 
 
@@ -38,11 +43,14 @@ def main() -> None:
     parser.add_argument("--networks", choices=list(PATCH), default="debug")
     for name in ("image", "label"):
         parser.add_argument(f"--{name}")
-    parser.add_argument("--label-map", default="1:1,2:2,3:3,5:5", help="of freetumor synthesize")
-    parser.add_argument("--label-ids", default="1:1,2:2,3:3,5:5", help="the same for the reference, from:to,...")
+    parser.add_argument(
+        "--label-ids", default="1:1,2:2,3:3,5:5", help="id of the label:id of the abdomen,...; others are 0"
+    )
     parser.add_argument("--region-mm", help="X,Y,Z")
+    parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--memory", action="store_true", help="also measure that of a rank: two runs more")
     parser.add_argument("--variants", type=int, default=4)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--reference", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -79,8 +87,33 @@ def measured(options: argparse.Namespace, folder: Path) -> dict:
         "ratio": figures["reference"]["median"] / figures["ours"]["median"],
         "processorRatio": figures["reference"]["processorMedian"] / figures["ours"]["processorMedian"],
         "target": 3 if options.networks == "debug" else 2,
+        **({"memory": memory(options, folder)} if options.memory else {}),
         "loadAverage": os.getloadavg(),
     }
+
+
+def memory(options: argparse.Namespace, folder: Path) -> dict:
+    """Of a rank beyond its imports and weights, one window a batch; for a second data set in the first one's cache."""
+    import nibabel
+    import numpy as np
+    import zarr
+
+    (prepared,) = (folder / "out0/.cache").glob("*.zarr")
+    label = np.asarray(zarr.open_group(prepared, mode="r")["label"])
+    places = np.argwhere(label > 0)
+    patch = PATCH[options.networks]
+    sides = [
+        min(length, max(patch, int(high - low) + 1))
+        for length, low, high in zip(label.shape, places.min(0), places.max(0), strict=True)
+    ]
+    volume = int(np.prod(nibabel.load(folder / "image/case.nii.gz").shape)) * 4
+    region = int(np.prod(sides)) * 4
+    more = ["--set", f"prepare.cache={folder / 'out0/.cache'}", "evaluation.windowBatch=1"]
+    found = {}
+    for networks in ((), ("generator", "baseline")):
+        made = ours(options, folder, "-".join(("memory", *networks)), networks, more)["rankMb"]
+        found[" and ".join(networks) or "hand-crafted"] = made["peak"] - made["loaded"]
+    return {"beyondLoadedMb": found, "boundMb": (3 * volume + (7 + 2) * region) >> 20, "regionVoxels": sides}
 
 
 def give_inputs(options: argparse.Namespace, folder: Path) -> None:
@@ -91,29 +124,37 @@ def give_inputs(options: argparse.Namespace, folder: Path) -> None:
     for kind in ("image", "label"):
         (folder / kind).mkdir()
     if options.image is None and REAL["image"].exists():
-        vars(options).update(REAL)
+        vars(options).update(REAL | (WHOLE if options.whole else {}))
     if options.image is None:
         for kind, array in zip(("image", "label"), make_case(0, (256, 256, 160)), strict=True):
             write(folder / kind / "case.nii.gz", array)
+        source = folder / "label/case.nii.gz"
     else:
-        for kind in ("image", "label"):
-            os.symlink(Path(getattr(options, kind)).resolve(), folder / kind / "case.nii.gz")
+        os.symlink(Path(options.image).resolve(), folder / "image/case.nii.gz")
+        source = Path(options.label)
+    label = nibabel.load(source)
+    stored = np.asarray(label.dataobj)
+    array = np.zeros(stored.shape, np.uint8)
+    for pair in options.label_ids.split(","):
+        given, wanted = map(int, pair.split(":"))
+        array[stored == given] = wanted
     if options.region_mm:
-        path = folder / "label/case.nii.gz"
-        label = nibabel.load(path)
-        array = np.asarray(label.dataobj).copy()
-        wanted = [int(pair.split(":")[0]) for pair in options.label_ids.split(",")]
-        array[~np.isin(array, wanted)] = 0
-        places = np.argwhere(array > 0)
-        middle = (places.min(0) + places.max(0)) / 2
-        millimetres = np.array([float(part) for part in options.region_mm.split(",")])
-        half = millimetres / np.linalg.norm(label.affine[:3, :3], axis=0) / 2
-        for axis, (at, reach) in enumerate(zip(middle, half, strict=True)):
-            outside = np.abs(np.arange(array.shape[axis]) - at) > reach
-            array[tuple(outside if one == axis else slice(None) for one in range(3))] = 0
-        path.unlink()
-        nibabel.save(nibabel.Nifti1Image(array, label.affine, label.header), path)
+        keep_box(array, label.affine, [float(part) for part in options.region_mm.split(",")])
+    (folder / "label/case.nii.gz").unlink(missing_ok=True)
+    nibabel.save(nibabel.Nifti1Image(array, label.affine), folder / "label/case.nii.gz")
     make_weights(options.networks, folder)
+
+
+def keep_box(label, affine, sides_mm: list[float]) -> None:
+    """Clears what lies outside a box around the middle of the organs."""
+    import numpy as np
+
+    places = np.argwhere(label > 0)
+    middle = (places.min(0) + places.max(0)) / 2
+    half = np.array(sides_mm) / np.linalg.norm(affine[:3, :3], axis=0) / 2
+    for axis, (at, reach) in enumerate(zip(middle, half, strict=True)):
+        outside = np.abs(np.arange(label.shape[axis]) - at) > reach
+        label[tuple(outside if one == axis else slice(None) for one in range(3))] = 0
 
 
 def make_weights(networks: str, folder: Path) -> None:
@@ -139,31 +180,38 @@ def make_weights(networks: str, folder: Path) -> None:
     torch.save({"state_dict": judge.state_dict(), "freetumor": facts}, folder / "baseline.pt")
 
 
-def ours(options: argparse.Namespace, folder: Path, repeat: int) -> dict:
-    out, patch = folder / f"out{repeat}", PATCH[options.networks]
+def ours(
+    options: argparse.Namespace,
+    folder: Path,
+    name: int | str,
+    networks: Sequence[str] = ("generator", "baseline"),
+    more: Sequence[str] = (),
+) -> dict:
+    out, patch = folder / f"out{name}", PATCH[options.networks]
     command = ["node", str(ROOT / "dist/cli/main.js"), "synthesize", "--out", str(out), "--output", "ndjson"]
-    command += ["--images", str(folder / "image"), "--labels", str(folder / "label"), "--label-map", options.label_map]
-    command += ["--generator", str(folder / "generator.pt"), "--baseline", str(folder / "baseline.pt")]
-    command += ["--region", "abdomen", "--channel", "organ", "--variants", str(options.variants)]
+    command += ["--images", str(folder / "image"), "--labels", str(folder / "label")]
+    for network in networks:
+        command += [f"--{network}", str(folder / f"{network}.pt")]
+    command += ["--region", "abdomen", "--variants", str(options.variants)]
+    command += ["--channel", "organ"] if "generator" in networks else []
     command += ["--set", "synthesize.triesPerTumor=1", f"sampling.patchVoxels=[{patch},{patch},{patch}]"]
     # a texture is made once for all data sets; the reference has its own
     command += ["simulation.texture.count=1", f"runtime.threadsPerProcess={options.threads}", "report.pictures=0"]
-    result = run(command)
+    result = run([*command, *more])
     told = [json.loads(line) for line in result["stdout"].splitlines()]
     parts = {name: statistics.mean(one["seconds"][name] for one in told) for name in told[0]["seconds"]}
-    memory = max((one["memoryMb"] for one in told), key=lambda one: one["peak"])
     return {
         **result,
         "parts": parts,
         "kept": told[-1]["kept"],
         "scans": len(list((out / "imagesTr").iterdir())),
-        "rankMb": memory,
+        "rankMb": max((one["memoryMb"] for one in told), key=lambda one: one["peak"]),
     }
 
 
 def reference_command(options: argparse.Namespace, folder: Path) -> list[str]:
     sizes = ["--networks", options.networks, "--variants", str(options.variants), "--threads", str(options.threads)]
-    return [sys.executable, __file__, "--reference", str(folder), "--label-ids", options.label_ids, *sizes]
+    return [sys.executable, __file__, "--reference", str(folder), *sizes]
 
 
 def reference(options: argparse.Namespace, given: Path) -> None:
@@ -173,35 +221,38 @@ def reference(options: argparse.Namespace, given: Path) -> None:
     import numpy as np
     import torch
     from monai.inferers import sliding_window_inference
+    from monai.networks.nets import SwinUNETR
     from monai.transforms import (
         Compose,
         CropForegroundd,
         EnsureChannelFirstd,
         Invertd,
         LoadImaged,
-        MapLabelValued,
         Orientationd,
         SaveImaged,
         ScaleIntensityRanged,
         Spacingd,
     )
+    from plain_unet import UNet
     from scipy.ndimage import binary_erosion, gaussian_filter
 
-    from freetumor_runtime.models.checkpoint import load_generator, load_segmentor
+    from freetumor_runtime.models.checkpoint import load_segmentor
 
     torch.set_num_threads(options.threads)
-    device = torch.device("cpu")
-    generator = load_generator(str(given / "generator.pt"), "organ", device).network
-    judge = load_segmentor(str(given / "baseline.pt"), None, device)
+    weights = torch.load(given / "generator.pt", weights_only=True)["state_dict"]
+    generator = UNet(3, weights["netG.down_tr64.ops.0.conv1.weight"].shape[0]).train()
+    generator.load_state_dict({name.removeprefix("netG."): value for name, value in weights.items()})
+    if options.networks == "published":
+        judge = SwinUNETR(in_channels=1, out_channels=7, feature_size=48, use_v2=True).eval()
+        judge.load_state_dict(torch.load(given / "baseline.pt", weights_only=True)["state_dict"])
+    else:  # a network of ours: there is no other one
+        judge = load_segmentor(str(given / "baseline.pt"), None, torch.device("cpu")).network
     patch = (PATCH[options.networks],) * 3
-    pairs = [tuple(map(int, pair.split(":"))) for pair in options.label_ids.split(",")]
-    wanted = dict(pairs)
     both = ["image", "label"]
     load = Compose(
         [
             LoadImaged(both),
             EnsureChannelFirstd(both),
-            MapLabelValued(["label"], list(range(1, 256)), [wanted.get(source, 0) for source in range(1, 256)]),
             Orientationd(both, axcodes="RAS", labels=None),
             Spacingd(both, pixdim=(1.5, 1.5, 1.5), mode=("bilinear", "nearest")),
             ScaleIntensityRanged(["image"], -175, 250, 0.0, 1.0, clip=True),
@@ -252,8 +303,8 @@ def reference(options: argparse.Namespace, given: Path) -> None:
             fake = region.numpy() - weight * difference * window * organ
             fake = torch.from_numpy(fake.astype(np.float32))
             with torch.no_grad():
-                logits = sliding_window_inference(fake[None, None], patch, 4, judge.network, 0.75)
-            seen = torch.isin(logits[0].argmax(0), torch.tensor(judge.tumor_outputs)).numpy() & tumor
+                logits = sliding_window_inference(fake[None, None], patch, 4, judge, 0.75)
+            seen = torch.isin(logits[0].argmax(0), torch.tensor([2, 4, 6])).numpy() & tumor
             _ = seen.sum() / (tumor.sum() + 1e-6)
             data["image"][0][tuple(box)] = fake
             data["label"][0][tuple(box)][torch.from_numpy(tumor)] = organ_id + 1

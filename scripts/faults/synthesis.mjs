@@ -1,14 +1,16 @@
 #!/usr/bin/env node
 /**
- * Offline synthesis on real scans: the same in another process, after kills at random moments, and nothing changed outside
- * the change masks.
+ * Offline synthesis on real scans, organ by organ: made again in another process from the seed in its ledger, after kills at
+ * random moments, to the same files and lines; nothing changed outside the change masks.
  *
- *     npm run build && node scripts/faults/synthesis.mjs [--variants 20] [--kills 10] [--seed 0]
- *         [--generator FILE --baseline FILE]      weights for the abdomen; without them the difference is hand-crafted
+ *     npm run build && node scripts/faults/synthesis.mjs [--organs liver,kidney,pancreas,lung] [--variants 20] [--kills 10]
+ *         [--seed 0] [--weights none|debug] [--processes 1]
  *
- * Wants the reference data beside the checkout (FREETUMOR_SHARED). Prints JSON; exit 1 when something was lost.
+ * `--weights debug`: a small generator and a small baseline with weights of a seed, so that tumors are rejected, too; without
+ * them the difference is hand-crafted. Wants the reference data beside the checkout (FREETUMOR_SHARED). Prints JSON; exit 1
+ * when something was lost.
  */
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { cpus, loadavg, tmpdir } from 'node:os'
@@ -19,14 +21,16 @@ import { readNifti } from '../../dist/volume/nifti.js'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
 const cli = join(root, 'dist/cli/main.js')
+const python = process.env.FREETUMOR_PYTHON ?? join(root, '.venv/bin/python')
 const shared = process.env.FREETUMOR_SHARED ?? join(root, '../shared')
 const { values } = parseArgs({
   options: {
+    organs: { type: 'string', default: 'liver,kidney,pancreas,lung' },
     variants: { type: 'string', default: '20' },
     kills: { type: 'string', default: '10' },
     seed: { type: 'string', default: '0' },
-    generator: { type: 'string' },
-    baseline: { type: 'string' },
+    weights: { type: 'string', default: 'none' },
+    processes: { type: 'string', default: '1' },
   },
 })
 const SCANS = {
@@ -41,6 +45,7 @@ const SCANS = {
     map: '1:1,2:1,3:2,4:0',
   },
 }
+const regionOf = (organ) => (organ === 'lung' ? 'chest' : 'abdomen')
 let drawn = 0
 const random = () =>
   createHash('sha256').update(`${values.seed}/${drawn++}`).digest().readUInt32BE() / 2 ** 32
@@ -48,75 +53,96 @@ const random = () =>
 const folder = mkdtempSync(join(tmpdir(), 'freetumor-synthesis-'))
 const report = {
   seed: values.seed,
+  weights: values.weights,
   machine: { cores: cpus().length, loadAverage: loadavg().map((value) => Number(value.toFixed(1))) },
 }
 try {
-  for (const [region, scan] of Object.entries(SCANS)) report[region] = await campaign(region, scan)
+  if (values.weights === 'debug') makeWeights()
+  for (const organ of values.organs.split(',')) report[organ] = await campaign(organ)
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }
 console.log(JSON.stringify(report, null, 2))
 process.exitCode = Object.values(report).every((part) => part.held !== false) ? 0 : 1
 
-async function campaign(region, scan) {
+function makeWeights() {
+  const made = spawnSync(python, [join(root, 'scripts/faults/debug_weights.py'), folder], {
+    encoding: 'utf8',
+    env: { ...process.env, PYTHONPATH: join(root, 'python_runtime') },
+  })
+  if (made.status !== 0) throw new Error(made.stderr)
+}
+
+async function campaign(organ) {
+  const scan = SCANS[regionOf(organ)]
   for (const kind of ['image', 'label']) {
     const file = join(shared, scan[kind])
     if (!existsSync(file)) throw new Error(`${file} is missing (FREETUMOR_SHARED)`)
-    mkdirSync(join(folder, region, kind), { recursive: true })
-    symlinkSync(file, join(folder, region, kind, 'case.nii.gz'))
+    mkdirSync(join(folder, organ, kind), { recursive: true })
+    symlinkSync(file, join(folder, organ, kind, 'case.nii.gz'))
   }
   const started = performance.now()
-  const whole = join(folder, region, 'whole')
-  const code = await synthesize(region, scan, whole)
-  const seconds = (performance.now() - started) / 1000
-  const killed = join(folder, region, 'killed')
+  const whole = join(folder, organ, 'whole')
+  const code = await synthesize(organ, whole, values.seed)
+  const milliseconds = performance.now() - started
+  // all that the second one is told of the first
+  const [{ seed }] = ledgerOf(whole)
+  const again = join(folder, organ, 'again')
   let kills = 0
   while (kills < Number(values.kills)) {
-    const ended = await synthesize(
-      region,
-      scan,
-      killed,
-      (0.2 + random()) * (seconds / Number(values.kills)) * 1000 + 4000,
-    )
-    if (ended === 0) break
+    // the start takes its part of every try
+    const patience = 4000 + (0.2 + random()) * (milliseconds / Number(values.kills))
+    const ended = await synthesize(organ, again, seed, patience)
+    if (ended !== null) break
     kills++
   }
-  const last = await synthesize(region, scan, killed)
-  const [a, b] = [filesOf(whole), filesOf(killed)]
-  const ledgers = [ledgerOf(whole), ledgerOf(killed)]
-  const outside = await outsideOfMasks(region, whole)
+  const last = await synthesize(organ, again, seed)
+  const made = [whole, again].map((out) => ({ files: filesOf(out), ledger: ledgerOf(out) }))
+  const outside = await outsideOfMasks(organ, whole)
+  const same = {
+    files: JSON.stringify(made[0].files) === JSON.stringify(made[1].files),
+    ledger: JSON.stringify(made[0].ledger) === JSON.stringify(made[1].ledger),
+  }
+  const verdicts = {}
+  for (const { verdict } of made[0].ledger) verdicts[verdict] = (verdicts[verdict] ?? 0) + 1
+  const litter = litterIn(again)
   return {
     code: [code, last],
-    seconds: Math.round(seconds),
+    seconds: Math.round(milliseconds / 1000),
     kills,
-    files: Object.keys(a).length,
-    sameFiles: JSON.stringify(a) === JSON.stringify(b),
-    tumors: ledgers[0].length,
-    sameLedger: JSON.stringify(ledgers[0]) === JSON.stringify(ledgers[1]),
-    litter: litterIn(killed),
+    files: Object.keys(made[0].files).length,
+    tumors: verdicts,
+    same,
+    litter,
     ...outside,
     held:
       code === 0 &&
       last === 0 &&
-      JSON.stringify([a, ledgers[0]]) === JSON.stringify([b, ledgers[1]]) &&
+      same.files &&
+      same.ledger &&
+      outside.voxelsChanged > 0 &&
       outside.voxelsChangedOutside === 0 &&
       outside.largestGeometryDifference <= 1e-6 &&
-      litterIn(killed).length === 0,
+      litter.length === 0,
   }
 }
 
-/** Runs the command; a process group that is killed after a while counts as a kill. */
-async function synthesize(region, scan, out, killAfterMs = null) {
-  const given = join(folder, region)
-  const flags = ['--images', join(given, 'image'), '--labels', join(given, 'label'), '--label-map', scan.map]
-  const made = ['--out', out, '--region', region, '--variants', values.variants, '--seed', values.seed]
-  const weights =
-    region === 'abdomen' && values.generator
-      ? ['--generator', values.generator, ...(values.baseline ? ['--baseline', values.baseline] : [])]
-      : []
-  const child = spawn(process.execPath, [cli, 'synthesize', ...flags, ...made, ...weights], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
+/** Exit code; null when it was killed first. */
+async function synthesize(organ, out, seed, killAfterMs = null) {
+  const [given, region] = [join(folder, organ), regionOf(organ)]
+  const flags = ['--images', join(given, 'image'), '--labels', join(given, 'label')]
+  const kind = ['--label-map', SCANS[region].map, '--region', region, '--organs', organ]
+  const made = ['--out', out, '--variants', values.variants, '--seed', String(seed)]
+  const weights = ['generator', 'baseline'].flatMap((name) => [
+    `--${name}`,
+    join(folder, `${region}-${name}.pt`),
+  ])
+  const ways = values.weights === 'debug' ? [...weights, '--channel', 'organ'] : []
+  const child = spawn(
+    process.execPath,
+    [cli, 'synthesize', ...flags, ...kind, ...made, ...ways, '--processes', values.processes],
+    { stdio: ['ignore', 'ignore', 'inherit'] },
+  )
   const timer = killAfterMs === null ? null : setTimeout(() => child.kill('SIGKILL'), killAfterMs)
   const code = await new Promise((resolve) => child.once('close', resolve))
   clearTimeout(timer)
@@ -145,8 +171,8 @@ function litterIn(out) {
   )
 }
 
-async function outsideOfMasks(region, out) {
-  const host = await readNifti(join(folder, region, 'image', 'case.nii.gz'))
+async function outsideOfMasks(organ, out) {
+  const host = await readNifti(join(folder, organ, 'image', 'case.nii.gz'))
   let voxelsChangedOutside = 0
   let largestGeometryDifference = 0
   let voxelsChanged = 0

@@ -13,10 +13,12 @@ from scipy.spatial import KDTree
 from freetumor_runtime.data.grids import spacing_of
 from freetumor_runtime.data.lesions import find_lesions
 from freetumor_runtime.data.mask_pair import IdMap, count_ids, load_pair
+from freetumor_runtime.data.masks import box_around, is_any
 from freetumor_runtime.errors import DataError
 
 # About 250 bytes each in a message of at most 16 MiB.
 _MAX_LESIONS = 50_000
+_NOWHERE = (slice(0, 0),) * 3
 
 
 def measure_files(
@@ -78,14 +80,14 @@ def measure_masks(
     score_XYZ: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Measures of two label maps on one grid: every label, all tumor labels as one, and the tumor's lesions."""
-    box = _box_around(predicted_XYZ, truth_XYZ)
+    box = box_around(predicted_XYZ, truth_XYZ) or _NOWHERE
     # Most of a scan is neither organ nor tumor, and a file's first axis is fastest, which filters are slow on.
     predicted_XYZ, truth_XYZ = (np.ascontiguousarray(ids[box]) for ids in (predicted_XYZ, truth_XYZ))
     affine = _moved(affine, box)
     spacing_mm = spacing_of(affine)
 
     def overlap(of: Sequence[int]) -> dict[str, Any]:
-        return measure_overlap(np.isin(predicted_XYZ, of), np.isin(truth_XYZ, of), spacing_mm, nsd_tolerances_mm)
+        return measure_overlap(is_any(predicted_XYZ, of), is_any(truth_XYZ, of), spacing_mm, nsd_tolerances_mm)
 
     measured = {0, *labels, *tumor_labels}
     measures = {
@@ -98,7 +100,7 @@ def measure_masks(
     }
     if not lesions:
         return measures | {"lesions": [], "lesionOverlaps": []}
-    inner = _box_around(np.isin(predicted_XYZ, tumor_labels), np.isin(truth_XYZ, tumor_labels))
+    inner = box_around(is_any(predicted_XYZ, tumor_labels), is_any(truth_XYZ, tumor_labels)) or _NOWHERE
     scores = None if score_XYZ is None else score_XYZ[box][inner]
     found = find_lesions(predicted_XYZ[inner], truth_XYZ[inner], _moved(affine, inner), tumor_labels, scores)
     return measures | found
@@ -108,7 +110,7 @@ def measure_overlap(
     predicted_XYZ: np.ndarray, truth_XYZ: np.ndarray, spacing_mm: Sequence[float], nsd_tolerances_mm: Sequence[float]
 ) -> dict[str, Any]:
     """Counts, Dice and the NSD at each tolerance of two bool masks. Both empty: None; one of them: 0."""
-    box = _box_around(predicted_XYZ, truth_XYZ)
+    box = box_around(predicted_XYZ, truth_XYZ) or _NOWHERE
     predicted, truth = predicted_XYZ[box], truth_XYZ[box]
     shared = int(np.count_nonzero(predicted & truth))
     wrong, missed = int(np.count_nonzero(predicted)) - shared, int(np.count_nonzero(truth)) - shared
@@ -120,19 +122,6 @@ def measure_overlap(
         "dice": None if total == 0 else 2 * shared / total,
         "nsd": _surface_dice(predicted, truth, spacing_mm, nsd_tolerances_mm),
     }
-
-
-def _box_around(one_XYZ: np.ndarray, other_XYZ: np.ndarray) -> tuple[slice, ...]:
-    """The smallest box with all that is not 0 in either; an empty box where there is nothing."""
-    box: list[slice] = []
-    union = (one_XYZ != 0) | (other_XYZ != 0)
-    for axis in range(union.ndim):
-        others = tuple(other for other in range(union.ndim) if other != axis)
-        found = np.flatnonzero(union.any(axis=others))
-        if len(found) == 0:
-            return (slice(0, 0),) * union.ndim
-        box.append(slice(int(found[0]), int(found[-1]) + 1))
-    return tuple(box)
 
 
 def _moved(affine: np.ndarray, box: Sequence[slice]) -> np.ndarray:

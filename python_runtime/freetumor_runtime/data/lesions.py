@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from freetumor_runtime.data.masks import is_any
+
 _TOUCHING = np.ones((3, 3, 3), bool)
 
 
@@ -20,7 +22,7 @@ def find_lesions(
 
     `matched` by any voxel of the other side. The score of a predicted lesion is the highest in it; else None.
     """
-    predicted, truth = (np.isin(ids, tumor_labels) for ids in (predicted_XYZ, truth_XYZ))
+    predicted, truth = (is_any(ids, tumor_labels) for ids in (predicted_XYZ, truth_XYZ))
     if not (predicted.any() or truth.any()):
         return {"lesions": [], "lesionOverlaps": []}
     predicted_pieces, truth_pieces = (ndimage.label(mask, _TOUCHING)[0] for mask in (predicted, truth))

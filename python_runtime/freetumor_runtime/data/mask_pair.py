@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from freetumor_runtime.data.grids import align_label, resample_label, spacing_of
+from freetumor_runtime.data.masks import is_any
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.errors import DataError
 
@@ -55,9 +56,9 @@ def load_pair(
     removed_voxels = 0
     if organ_path is not None:
         organ_XYZ = _on_grid(organ_path, *load_label_map(organ_path, None), *grid_of_label)
-        outside_XYZ = _is_any(predicted_XYZ, tumor_labels) & (organ_XYZ == 0)
+        outside_XYZ = is_any(predicted_XYZ, tumor_labels) & (organ_XYZ == 0)
         removed_voxels = int(np.count_nonzero(outside_XYZ))
-        predicted_XYZ = np.where(outside_XYZ, 0, predicted_XYZ).astype(predicted_XYZ.dtype)
+        predicted_XYZ = predicted_XYZ * ~outside_XYZ
     grid = "original"
     if spacing_mm is not None:
         grid = "prepared" if np.allclose(spacing_of(affine), spacing_mm, rtol=1e-3, atol=0) else "resampled"
@@ -148,9 +149,3 @@ def _described(shape: Sequence[int], affine: np.ndarray) -> str:
     spacing = " x ".join(f"{mm:.3g}" for mm in spacing_of(affine))
     first = ", ".join(f"{mm:.1f}" for mm in affine[:3, 3])
     return f"{' x '.join(map(str, shape))} voxels of {spacing} mm, the first at ({first})"
-
-
-def _is_any(label_XYZ: np.ndarray, ids: Sequence[int]) -> np.ndarray:
-    table = np.zeros(1 << (8 * label_XYZ.dtype.itemsize), bool)
-    table[[id for id in ids if id < len(table)]] = True
-    return table[label_XYZ]

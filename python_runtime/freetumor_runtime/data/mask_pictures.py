@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from freetumor_runtime.data.masks import box_around, is_any
+
 # The axis that a plane leaves out; arrays are RAS.
 _PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
 _SIDE_MM = 160
@@ -28,7 +30,7 @@ def picture_planes(
     The arrays are on one grid; the affine (4x4, voxel to RAS mm) may turn and flip its axes. Pictures are as
     radiologists look: right of the body (sagittal: its front) at the left, front or head up.
     """
-    predicted, truth = (np.isin(ids, tumor_labels) for ids in (predicted_XYZ, truth_XYZ))
+    predicted, truth = (is_any(ids, tumor_labels) for ids in (predicted_XYZ, truth_XYZ))
     centre_mm = affine[:3, :3] @ _place_to_look(predicted, truth, truth_XYZ) + affine[:3, 3]
     planes = []
     for name, axis in _PLANES.items():
@@ -43,12 +45,13 @@ def picture_planes(
 
 def _place_to_look(predicted: np.ndarray, truth: np.ndarray, truth_XYZ: np.ndarray) -> np.ndarray:
     """A voxel of the largest piece that only one of the two has; else of the tumor, of any label, or the middle."""
-    for mask in (predicted != truth, truth, truth_XYZ > 0):
-        if not mask.any():
+    for mask in (predicted ^ truth, truth, truth_XYZ):
+        box = box_around(mask)
+        if box is None:
             continue
-        pieces, _ = ndimage.label(mask)
-        sizes = np.bincount(pieces.ravel())
-        voxels = np.argwhere(pieces == sizes[1:].argmax() + 1)
+        pieces, _ = ndimage.label(mask[box])
+        sizes = np.bincount(pieces.ravel(order="K"))
+        voxels = np.argwhere(pieces == sizes[1:].argmax() + 1) + [side.start for side in box]
         # The voxel of it that is nearest its centroid: the centroid of a shell lies outside it.
         return voxels[np.square(voxels - voxels.mean(0)).sum(1).argmin()].astype(float)
     return (np.array(truth_XYZ.shape) - 1) / 2

@@ -1,0 +1,31 @@
+"""Masks of label maps, and the boxes that hold them: passes over a whole CT, so each is one that vector units do."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+Box = tuple[slice, ...]
+
+
+def is_any(label_XYZ: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+    """Where the label is one of the ids: bool, in the label's order of memory."""
+    found_XYZ = np.zeros_like(label_XYZ, bool)
+    # a hundredth of the time of np.isin
+    for id in ids:
+        found_XYZ |= label_XYZ == id
+    return found_XYZ
+
+
+def box_around(*arrays_XYZ: np.ndarray) -> Box | None:
+    """The smallest box with all that is not 0 in any of the arrays; None where there is nothing. Bools or integers."""
+    union_XYZ = arrays_XYZ[0]
+    for other_XYZ in arrays_XYZ[1:]:
+        union_XYZ = union_XYZ | other_XYZ
+    box: list[slice] = []
+    for axis in range(union_XYZ.ndim):
+        others = tuple(other for other in range(union_XYZ.ndim) if other != axis)
+        found = np.flatnonzero(union_XYZ.any(axis=others))
+        if len(found) == 0:
+            return None
+        box.append(slice(int(found[0]), int(found[-1]) + 1))
+    return tuple(box)
