@@ -98,7 +98,7 @@ def memory(options: argparse.Namespace, folder: Path) -> dict:
     import numpy as np
     import zarr
 
-    (prepared,) = (folder / "out0/.cache").glob("*.zarr")
+    (prepared,) = (folder / "out0/.cache").rglob("*.zarr")
     label = np.asarray(zarr.open_group(prepared, mode="r")["label"])
     places = np.argwhere(label > 0)
     patch = PATCH[options.networks]

@@ -1,22 +1,25 @@
 """The cache of prepared cases: one Zarr v3 group a case, one uncompressed chunk an array.
 
 `image` int16 HU [X, Y, Z], `label` uint8 [X, Y, Z], `index` uint16 [ids, X/16, Y/16, Z/16] (rounded up), in C order.
-So any Zarr reader opens a case, and a feeder reads crops by position from the raw chunk file. A case is written aside
-and renamed, so a path that exists is complete.
+So any Zarr reader opens a case, and a feeder reads crops by position from the raw chunk file, as is done here: only
+writing needs Zarr itself. A case is written aside and renamed, so a path that exists is complete.
 """
 
+import json
 import os
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
-import zarr
 
 from freetumor_runtime.errors import DataError, EnvironmentError
+
+if TYPE_CHECKING:
+    import zarr
 
 FORMAT_VERSION = 1
 BLOCK_VOXELS = 16
@@ -42,6 +45,8 @@ def write_prepared_case(
     (JSON-safe: case, sourceShape, sourceAffine, affine, spacingMm, windowHu, cropStart, labelVoxels, key). Raises
     EnvironmentError when the disk refuses.
     """
+    import zarr
+
     path = Path(path)
     arrays = {
         "image": image_XYZ,
@@ -68,9 +73,8 @@ def write_prepared_case(
 
 def read_prepared_case(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """(image int16 HU [X, Y, Z], label uint8 [X, Y, Z], the `freetumor` attributes)."""
-    attributes = read_attributes(path)
-    group = zarr.open_group(path, mode="r", zarr_format=3)
-    return np.asarray(group["image"][:]), np.asarray(group["label"][:]), attributes
+    whole = (slice(None),) * 3
+    return read_prepared_region(path, whole)
 
 
 def read_prepared_region(
@@ -78,10 +82,9 @@ def read_prepared_region(
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """The same of a part of the case; the rest is not read."""
     attributes = read_attributes(path)
-    group = zarr.open_group(path, mode="r", zarr_format=3)
     image, label = (
         # one chunk without a compressor is the array itself
-        np.array(np.memmap(chunk_file(path, name, 3), dtype, "r", shape=group[name].shape)[part])
+        np.array(np.memmap(chunk_file(path, name, 3), dtype, "r", shape=_shape(path, name))[part])
         for name, dtype in (("image", np.dtype("<i2")), ("label", np.dtype("u1")))
     )
     return image, label, attributes
@@ -94,10 +97,9 @@ def read_attributes(path: str | Path) -> dict[str, Any]:
     """
     hint = "delete it and prepare the case again"
     try:
-        group = zarr.open_group(path, mode="r", zarr_format=3)
-        attributes = group.attrs["freetumor"]
-        shapes = {name: group[name].shape for name in _ARRAYS}
-    except (KeyError, ValueError, OSError) as error:
+        attributes = _metadata(path)["attributes"]["freetumor"]
+        shapes = {name: _shape(path, name) for name in _ARRAYS}
+    except (KeyError, TypeError, ValueError, OSError) as error:
         raise DataError(f"{path}: a prepared case was expected, found {type(error).__name__}", hint) from error
     if attributes.get("version") != FORMAT_VERSION:
         raise DataError(f"{path}: format {FORMAT_VERSION} was expected, found {attributes.get('version')}", hint)
@@ -113,6 +115,17 @@ def read_attributes(path: str | Path) -> dict[str, Any]:
 def chunk_file(path: str | Path, name: str, dimensions: int) -> Path:
     """The one file that holds all of an array."""
     return Path(path).joinpath(name, "c", *["0"] * dimensions)
+
+
+def _metadata(path: str | Path, *name: str) -> dict[str, Any]:
+    return json.loads(Path(path, *name, "zarr.json").read_text(encoding="utf-8"))
+
+
+def _shape(path: str | Path, name: str) -> tuple[int, ...]:
+    metadata = _metadata(path, name)
+    if metadata["data_type"] != _ARRAYS[name]:
+        raise ValueError(metadata["data_type"])
+    return tuple(int(side) for side in metadata["shape"])
 
 
 def build_index(image_XYZ: np.ndarray, label_XYZ: np.ndarray, num_ids: int, window_lower_hu: float) -> np.ndarray:
@@ -141,7 +154,7 @@ def total_bytes(path: str | Path) -> int:
     return sum(file.stat().st_size for file in Path(path).rglob("*") if file.is_file())
 
 
-def _write_single_chunk(group: zarr.Group, name: str, array: np.ndarray) -> None:
+def _write_single_chunk(group: "zarr.Group", name: str, array: np.ndarray) -> None:
     written = group.create_array(
         name,
         shape=array.shape,

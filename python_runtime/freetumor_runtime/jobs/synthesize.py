@@ -133,7 +133,9 @@ def write_variant(
         "change": f"{name}.nii.gz",
     }
     folders = {"image": "imagesTr", "label": "labelsTr", "change": "changeTr"}
-    arrays = {"image": stored, "label": np.array(spec.labelIds, np.uint8)[label], "change": changed}
+    if spec.labelIds != tuple(range(spec.numIds)):
+        label = np.array(spec.labelIds, np.uint8)[label]
+    arrays = {"image": stored, "label": label, "change": changed}
     sha256 = {
         kind: write_like(os.path.join(spec.directory, folders[kind], files[kind]), scan, array, is_scan=kind == "image")
         for kind, array in arrays.items()
