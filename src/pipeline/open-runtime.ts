@@ -122,8 +122,12 @@ export async function openWarmRuntime(
   if (signal?.aborted) throw new StoppedError('openRuntime was stopped')
   const inspect = (path: string | undefined): Promise<CheckpointFacts> | null =>
     path === undefined ? null : runtime.inspect(resolve(path), { signal })
-  const generator = await inspect(options.generator)
-  const baseline = options.baseline === options.generator ? generator : await inspect(options.baseline)
+  const same = options.baseline === options.generator
+  const [generator, other] = await Promise.all([
+    inspect(options.generator),
+    same ? null : inspect(options.baseline),
+  ])
+  const baseline = same ? generator : other
   const settings = serveSettings(options, generator, baseline)
   for (const note of settings.notes) options.onNote?.(note, 'warning')
 

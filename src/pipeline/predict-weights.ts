@@ -43,9 +43,9 @@ export async function predictWeights(
   told: Partial<Preparation>,
   context: StageContext,
 ): Promise<PredictWeights> {
-  const members: Member[] = []
-  for (const path of checkpoints)
-    members.push(wholeSegmentor(await context.runtime.inspect(path, { signal: context.signal })))
+  const { signal } = context
+  const facts = await Promise.all(checkpoints.map((path) => context.runtime.inspect(path, { signal })))
+  const members: Member[] = facts.map(wholeSegmentor)
   const first = members[0]
   if (first === undefined) throw new UsageError('no checkpoint is given', { hint: 'name one or more' })
   const { outputs, tumorOutputs } = first.network

@@ -57,12 +57,15 @@ async function inspectNamed(
   checks: Readonly<Record<Network, (facts: CheckpointFacts) => void>>,
   context: StageContext,
 ): Promise<void> {
-  for (const network of ['baseline', 'generator'] as const) {
-    const named = sources[network]?.checkpoint ?? null
-    if (named === null) continue
-    const path = await existing(network, named)
-    checks[network](await context.runtime.inspect(path, { signal: context.signal }))
-  }
+  const named = (['baseline', 'generator'] as const).flatMap((network) => {
+    const checkpoint = sources[network]?.checkpoint ?? null
+    return checkpoint === null ? [] : [{ network, checkpoint }]
+  })
+  const paths = await Promise.all(named.map(({ network, checkpoint }) => existing(network, checkpoint)))
+  // together, which takes the time of one
+  const { signal } = context
+  const facts = await Promise.all(paths.map((path) => context.runtime.inspect(path, { signal })))
+  for (const [at, { network }] of named.entries()) checks[network](facts[at]!)
 }
 
 async function weightsOf(

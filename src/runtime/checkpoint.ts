@@ -1,9 +1,9 @@
-import { stat } from 'node:fs/promises'
+import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { CheckpointFacts } from '../pipeline/checkpoint-port.js'
 import type { Vec3 } from '../volume/volume.js'
 import { resolvePython } from './python.js'
-import { callPython } from './pythonia.js'
+import { type Answer, answered, callPython } from './pythonia.js'
 
 export interface CheckpointCallOptions {
   /** The Python to use; default FREETUMOR_PYTHON, then ./.venv. */
@@ -59,20 +59,43 @@ export async function inspectCheckpoint(
   options: CheckpointCallOptions = {},
 ): Promise<CheckpointFacts> {
   const file = resolve(path)
-  const state = await fileState(file)
+  const state = fileState(file)
   const known = state === null ? undefined : inspected.get(`${file} ${state}`)
   if (known !== undefined) return structuredClone(known)
-  const facts = (await call('inspect', [file], READING_MS, options)) as CheckpointFacts
+  const facts = await lookTogether(file, options)
   // one that was written to meanwhile may have been read in part
-  if (state !== null && state === (await fileState(file)))
-    inspected.set(`${file} ${state}`, structuredClone(facts))
+  if (state !== null && state === fileState(file)) inspected.set(`${file} ${state}`, structuredClone(facts))
   return facts
 }
 
+interface Look {
+  readonly files: string[]
+  readonly answers: Promise<readonly Answer<CheckpointFacts>[]>
+}
+
+const looks = new Map<string, Look>()
+
+/** Files that are asked for at once are looked into at once, each in a child of its own. */
+async function lookTogether(file: string, options: CheckpointCallOptions): Promise<CheckpointFacts> {
+  const key = options.python ?? ''
+  let look = looks.get(key)
+  if (look === undefined) {
+    const files: string[] = []
+    const answers = Promise.resolve().then(async () => {
+      looks.delete(key)
+      return (await call('inspect_all', [files], READING_MS, options)) as Answer<CheckpointFacts>[]
+    })
+    look = { files, answers }
+    looks.set(key, look)
+  }
+  const at = look.files.push(file) - 1
+  return answered((await look.answers)[at]!)
+}
+
 /** Null for what is not there: the reader says so. */
-async function fileState(file: string): Promise<string | null> {
+function fileState(file: string): string | null {
   try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true })
+    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true })
     return [dev, ino, size, mtimeNs, ctimeNs].join(' ')
   } catch {
     return null
@@ -110,7 +133,7 @@ export async function probeMerging(
 }
 
 function call(
-  name: 'inspect' | 'convert' | 'probe',
+  name: 'inspect_all' | 'convert' | 'probe',
   args: readonly unknown[],
   timeoutMs: number,
   options: CheckpointCallOptions,

@@ -148,9 +148,15 @@ function unanswered(cause: Error): never {
 }
 
 function resultOf(text: unknown): unknown {
-  const answer = JSON.parse(String(text)) as
-    | { readonly value: unknown }
-    | { readonly error: { readonly kind: string; readonly message: string; readonly hint: string } }
+  return answered(JSON.parse(String(text)) as Answer<unknown>)
+}
+
+/** A value, or the error that took its place. */
+export type Answer<T> =
+  | { readonly value: T }
+  | { readonly error: { readonly kind: string; readonly message: string; readonly hint: string } }
+
+export function answered<T>(answer: Answer<T>): T {
   if ('error' in answer) throw reviveError(answer.error)
   return answer.value
 }

@@ -338,7 +338,9 @@ async function runFedRanks(
   call: CallOptions,
   answer: AnswerRank,
 ): Promise<void> {
-  const job = await startJob(options, spec, spec.processesPerNode, call, answer)
+  // one process needs no launcher, which takes two seconds to start it
+  const ranks = spec.processesPerNode > 1 ? spec.processesPerNode : null
+  const job = await startJob(options, spec, ranks, call, answer)
   const abort = (): void => void job.process.kill()
   if (call.signal?.aborted) abort()
   call.signal?.addEventListener('abort', abort, { once: true })

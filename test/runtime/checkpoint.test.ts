@@ -43,6 +43,13 @@ test('a file that would run something is refused with its name and runs nothing'
   expect(existsSync(join(folder, 'touched'))).toBe(false)
 })
 
+test('files that are asked for at once get each its own answer', async () => {
+  const names = ['mine.pt', 'evil.pt', 'TGAN.pt']
+  const looks = await Promise.allSettled(names.map((name) => inspectCheckpoint(join(folder, name))))
+  const kinds = looks.map((look) => (look.status === 'fulfilled' ? look.value.kind : look.reason.code))
+  expect(kinds).toEqual(['baseline', 'checkpoint', 'generator'])
+})
+
 test('a conversion keeps kind, epoch and what is assumed', async () => {
   const safetensors = join(folder, 'converted.safetensors')
   const first = await convertCheckpoint(join(folder, 'TGAN.pt'), 'safetensors', safetensors, null)

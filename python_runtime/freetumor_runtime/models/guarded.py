@@ -1,6 +1,6 @@
 """What is done with checkpoint files on a user's command, each in a child of its own with bounded memory and time.
 
-TypeScript calls inspect, convert and probe; they import nothing heavy and open nothing. The child is
+TypeScript calls inspect_all, convert and probe; they import nothing heavy and open nothing. The child is
 `python -m freetumor_runtime.models.guarded`: its request comes on stdin, its answer goes to stdout.
 """
 
@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,19 @@ def inspect(path: str) -> dict[str, Any]:
         [path],
         Limits(memory_bytes=size + 512 * _MIB, cpu_seconds=seconds, wall_seconds=2 * seconds, written_bytes=0),
     )
+
+
+def inspect_all(paths: list[str]) -> list[dict[str, Any]]:
+    """`{"value": ...}` or `{"error": {kind, message, hint}}` of each file, looked into at the same time."""
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return list(pool.map(_answer, paths))
+
+
+def _answer(path: str) -> dict[str, Any]:
+    try:
+        return {"value": inspect(path)}
+    except FreetumorError as error:
+        return {"error": {"kind": error.kind, "message": str(error), "hint": error.hint}}
 
 
 def convert(path: str, to: str, out: str, merging: str | None) -> dict[str, Any]:
