@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from freetumor_runtime.models.convolution import conv3d
+
 # Multiplications that joining the weights takes (8 * 27), and those it spares a fine voxel (27 - 8), by weight.
 _JOINING, _SPARED = 216, 19
 
@@ -41,7 +43,7 @@ def upsample_and_convolve(
     with torch.autocast(coarse_BCXYZ.device.type, enabled=False):
         joined = join_weights(up_weight, of_up)
     features = functional.conv_transpose3d(coarse_BCXYZ, joined, stride=2, padding=padding)
-    features = features.add_(functional.conv3d(skip_BCXYZ, of_skip, bias, padding=padding))
+    features = features.add_(conv3d(skip_BCXYZ, of_skip, bias, padding=padding))
     if up_bias is None:
         return features
     return features.add_(_of_bias(up_bias, of_up, skip_BCXYZ.shape[2:]))

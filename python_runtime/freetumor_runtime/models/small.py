@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from freetumor_runtime.errors import ConfigError
+from freetumor_runtime.models.convolution import Conv3d
 
 
 class SmallSegmentor(nn.Module):
@@ -23,7 +24,7 @@ class SmallSegmentor(nn.Module):
         if levels < 1 or base_channels < 1:
             raise ConfigError(f"small segmentor: levels and base channels must be >= 1, got {levels}, {base_channels}")
         widths = [base_channels * 2**level for level in range(levels)]
-        self.stem = nn.Conv3d(1, base_channels, kernel_size=2, stride=2)
+        self.stem = Conv3d(1, base_channels, kernel_size=2, stride=2)
         self.down = nn.ModuleList(
             _two_convolutions(before, after) for before, after in zip([base_channels, *widths], widths, strict=False)
         )
@@ -55,7 +56,7 @@ def _two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for before in (inputs, outputs):
         layers += [
-            nn.Conv3d(before, outputs, kernel_size=3, padding=1, bias=False),
+            Conv3d(before, outputs, kernel_size=3, padding=1, bias=False),
             nn.InstanceNorm3d(outputs, affine=True),
             nn.LeakyReLU(0.01, inplace=True),
         ]

@@ -6,6 +6,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from freetumor_runtime.errors import DataError
+from freetumor_runtime.models.convolution import Conv3d
 from freetumor_runtime.models.joined_convolution import pays, upsample_and_convolve
 
 SIDE_MULTIPLE = 8
@@ -99,7 +100,7 @@ class UpLevel(nn.Module):
 class Head(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.final_conv = nn.Conv3d(inputs, outputs, kernel_size=1)
+        self.final_conv = Conv3d(inputs, outputs, kernel_size=1)
 
     def forward(self, features_BCXYZ: Tensor) -> Tensor:
         return self.final_conv(features_BCXYZ)
@@ -108,7 +109,7 @@ class Head(nn.Module):
 class ConvNormRelu(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv3d(inputs, outputs, kernel_size=3, padding=1)
+        self.conv1 = Conv3d(inputs, outputs, kernel_size=3, padding=1)
         self.bn1 = BatchStatisticsNorm(outputs)
 
     def forward(self, features_BCXYZ: Tensor) -> Tensor:
