@@ -32,5 +32,6 @@ def _takes_onednn(features: Tensor) -> bool:
         and features.dtype is torch.float32
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
         and torch.backends.mkldnn.is_available()
     )
