@@ -4,7 +4,7 @@
  * random moments, to the same files and lines; nothing changed outside the change masks.
  *
  *     npm run build && node scripts/faults/synthesis.mjs [--organs liver,kidney,pancreas,lung] [--variants 20] [--kills 10]
- *         [--seed 0] [--weights none|debug] [--processes 1]
+ *         [--seed 0] [--weights none|debug] [--processes 1] [--textures 10]
  *
  * `--weights debug`: a small generator and a small baseline with weights of a seed, so that tumors are rejected, too; without
  * them the difference is hand-crafted. Wants the reference data beside the checkout (FREETUMOR_SHARED). Prints JSON; exit 1
@@ -31,6 +31,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '0' },
     weights: { type: 'string', default: 'none' },
     processes: { type: 'string', default: '1' },
+    textures: { type: 'string', default: '10' },
   },
 })
 const SCANS = {
@@ -81,22 +82,23 @@ async function campaign(organ) {
     mkdirSync(join(folder, organ, kind), { recursive: true })
     symlinkSync(file, join(folder, organ, kind, 'case.nii.gz'))
   }
-  const started = performance.now()
   const whole = join(folder, organ, 'whole')
-  const code = await synthesize(organ, whole, values.seed)
-  const milliseconds = performance.now() - started
+  const { code, milliseconds, firstAfter } = await synthesize(organ, whole, values.seed)
   // all that the second one is told of the first
   const [{ seed }] = ledgerOf(whole)
   const again = join(folder, organ, 'again')
   let kills = 0
+  // lines of the ledger that each kill left
+  const doneAtKill = []
   while (kills < Number(values.kills)) {
-    // the start takes its part of every try
-    const patience = 4000 + (0.2 + random()) * (milliseconds / Number(values.kills))
-    const ended = await synthesize(organ, again, seed, patience)
-    if (ended !== null) break
+    // what is prepared once makes later starts shorter; after the start about so much gets done that all kills find work
+    const work = (milliseconds - firstAfter) / Number(values.kills)
+    const ended = await synthesize(organ, again, seed, (0.5 + 0.3 * random()) * firstAfter + random() * work)
+    if (ended.code !== null) break
     kills++
+    doneAtKill.push(linesOf(again))
   }
-  const last = await synthesize(organ, again, seed)
+  const last = (await synthesize(organ, again, seed)).code
   const made = [whole, again].map((out) => ({ files: filesOf(out), ledger: ledgerOf(out) }))
   const outside = await outsideOfMasks(organ, whole)
   const same = {
@@ -110,6 +112,7 @@ async function campaign(organ) {
     code: [code, last],
     seconds: Math.round(milliseconds / 1000),
     kills,
+    doneAtKill,
     files: Object.keys(made[0].files).length,
     tumors: verdicts,
     same,
@@ -127,7 +130,7 @@ async function campaign(organ) {
   }
 }
 
-/** Exit code; null when it was killed first. */
+/** Exit code (null when it was killed first), time, and time until the first variant was done. */
 async function synthesize(organ, out, seed, killAfterMs = null) {
   const [given, region] = [join(folder, organ), regionOf(organ)]
   const flags = ['--images', join(given, 'image'), '--labels', join(given, 'label')]
@@ -140,15 +143,31 @@ async function synthesize(organ, out, seed, killAfterMs = null) {
   // every tumor of a try is looked at in hundreds of windows at the published overlap
   const faster = ['--set', 'synthesize.overlap=0.5', 'evaluation.overlap=0.5', 'synthesize.triesPerTumor=4']
   const ways = values.weights === 'debug' ? [...weights, '--channel', 'organ', ...faster] : []
+  if (values.textures !== '10')
+    ways.push(...(ways.includes('--set') ? [] : ['--set']), `simulation.texture.count=${values.textures}`)
+  const started = performance.now()
   const child = spawn(
     process.execPath,
     [cli, 'synthesize', ...flags, ...kind, ...made, ...ways, '--processes', values.processes],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
+    { stdio: ['ignore', 'ignore', 'pipe'] },
   )
+  let firstAfter = null
+  child.stderr.on('data', (text) => {
+    firstAfter ??= performance.now() - started
+    process.stderr.write(text)
+  })
   const timer = killAfterMs === null ? null : setTimeout(() => child.kill('SIGKILL'), killAfterMs)
   const code = await new Promise((resolve) => child.once('close', resolve))
   clearTimeout(timer)
-  return code
+  return { code, milliseconds: performance.now() - started, firstAfter }
+}
+
+function linesOf(out) {
+  try {
+    return readFileSync(join(out, 'ledger.jsonl'), 'utf8').split('\n').length - 1
+  } catch {
+    return 0
+  }
 }
 
 function filesOf(out) {
