@@ -1,12 +1,13 @@
 // The feeding process of feeder.py: a feeder and its socket, as a training has them. Prints the address; ends with its input.
-import { mkdtempSync, rmSync } from 'node:fs'
+// With `memoryFile` it writes a line a second of what it holds, in bytes.
+import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { answerRank } from '../../dist/runtime/feed-service.js'
 import { openFeeder } from '../../dist/sampling/feeder.js'
 import { openTensorServer } from '../../dist/transport/tensor-server.js'
 
-const { plan, workers } = JSON.parse(process.argv[2])
+const { plan, workers, memoryFile } = JSON.parse(process.argv[2])
 const directory = mkdtempSync(join(tmpdir(), 'freetumor-bench-'))
 const feeder = await openFeeder(plan, { workers })
 const feed = { frames: (step, rank) => feeder.step(step, rank, 1, 1), judge: async () => [] }
@@ -18,6 +19,8 @@ const server = await openTensorServer({
     process.exit(1)
   },
 })
+const tell = () => appendFileSync(memoryFile, `${JSON.stringify(process.memoryUsage())}\n`)
+if (memoryFile) setInterval(tell, 1000).unref()
 process.stdout.write(`${server.address}\n`)
 process.stdin.resume().on('end', async () => {
   await server.close()

@@ -3,13 +3,15 @@
     scripts/bench feeder [-- --items 40 --repeats 5 --cores 0,1 --sizes small,large --sustain 60]
 
 MONAI: PersistentDataset + RandCropByPosNegLabeld of the same case, one crop an item, as many workers. Both are pinned to the
-same cores and run in turns, with and without the simulation of a tumor in each crop. `--sustain S` then pulls for S seconds
-and tells the memory of our processes on the way. Ratios are of medians of wall time; processor seconds stand beside. Prints JSON.
+same cores and run in turns, with and without the simulation of a tumor in each crop. `--sustain S` then pulls for S seconds,
+once as fast as it goes and once as a slow rank (0.2 s a crop), and tells what the feeding process holds, second by second
+after 20 s: resident, heap, array buffers; with the trend of the resident memory (`--items 0`: that alone). Ratios are of medians of wall time; processor seconds stand beside. Prints JSON.
 """
 
 import argparse
 import json
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -23,6 +25,9 @@ from measuring import Server, family_memory, turn_by_turn
 from freetumor_runtime.data.cache import case_path, write_prepared_case
 
 HERE = Path(__file__).parent
+WARM_UP_SECONDS = 20
+SLOW_SECONDS = 0.2
+HELD = ("rss", "heapUsed", "external", "arrayBuffers")
 SHAPES = {"small": (200, 160, 140), "large": (270, 270, 400)}
 # without and with simulation on both sides
 TARGETS = {
@@ -47,11 +52,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for size in options.sizes.split(","):
             case = write_case(Path(folder), size)
-            for simulate in (False, True):
+            for simulate in (False, True) if options.items > 0 else ():
                 rows.append(compare(case, size, simulate, len(cores), options))
                 print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
         if options.sustain > 0:
-            rows.append(sustained(case, len(cores), options.sustain))
+            for pause in (0, SLOW_SECONDS):
+                rows.append(sustained(case, len(cores), options.sustain, pause))
+                print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     print(json.dumps({"rows": rows, "loadAverage": os.getloadavg()}, indent=2))
 
 
@@ -77,7 +84,7 @@ def write_case(folder: Path, size: str) -> dict:
     }
 
 
-def start_ours(case: dict, simulate: bool, workers: int) -> "Server":
+def start_ours(case: dict, simulate: bool, workers: int, **more) -> "Server":
     organs = [{"name": "liver", "label": 1, "tumorLabel": 2, "channel": 0, "weight": 1}]
     plan = {
         "seed": 0,
@@ -115,7 +122,7 @@ def start_ours(case: dict, simulate: bool, workers: int) -> "Server":
         [
             sys.executable,
             str(HERE / "feeder_ours.py"),
-            json.dumps({"plan": plan, "workers": workers}),
+            json.dumps({"plan": plan, "workers": workers, **more}),
         ]
     )
 
@@ -143,23 +150,34 @@ def compare(case: dict, size: str, simulate: bool, workers: int, options: argpar
             server.close()
 
 
-def sustained(case: dict, workers: int, seconds: float) -> dict:
-    server = start_ours(case, True, workers)
+def sustained(case: dict, workers: int, seconds: float, pause: float) -> dict:
+    file = Path(case["path"]).with_name(f"memory_{pause}.ndjson")
+    server = start_ours(case, True, workers, memoryFile=str(file), pauseSeconds=pause)
+    started, items = time.perf_counter(), 0
+    rank = []
     try:
-        server.ask("200")
-        started, memory, items = time.perf_counter(), [], 0
-        while time.perf_counter() - started < seconds:
-            server.ask("50")
-            items += 50
-            memory.append(round(family_memory(server.process.pid) / 2**20, 1))
+        while time.perf_counter() - started < WARM_UP_SECONDS + seconds:
+            server.ask("5")
+            items += 5
+            rank.append(family_memory(server.process.pid))
         elapsed = time.perf_counter() - started
     finally:
         server.close()
+    held = [json.loads(line) for line in file.read_text().splitlines()][WARM_UP_SECONDS:]
+    resident = [one["rss"] / 2**20 for one in held]
+    third = len(resident) // 3
     return {
-        "row": "feeder sustained",
+        "row": f"feeder sustained{' by a slow rank' if pause else ''}",
         "seconds": elapsed,
         "itemsPerSecond": items / elapsed,
-        "memoryMiB": memory,
+        "residentMiB": {
+            "thirds": [round(statistics.median(resident[at * third : (at + 1) * third]), 1) for at in range(3)],
+            "least": round(min(resident), 1),
+            "most": round(max(resident), 1),
+            "growthAMinute": round(60 * statistics.linear_regression(range(len(resident)), resident).slope, 1),
+        },
+        "allProcessesMiB": [round(min(rank[len(rank) // 4 :]) / 2**20), round(max(rank) / 2**20)],
+        "everySecondMiB": {name: [round(one[name] / 2**20) for one in held] for name in HELD},
     }
 
 

@@ -1,4 +1,5 @@
-"""A rank's end of feeder.py: `feeder_ours.py {plan, workers}`. A line of input asks for so many items; `{seconds}` answers."""
+"""A rank's end of feeder.py: `feeder_ours.py {plan, workers, pauseSeconds?}`. A line of input asks for so many items;
+`{seconds}` answers. A rank with a pause is slow: it takes so long over each."""
 
 import json
 import subprocess
@@ -26,7 +27,8 @@ def main() -> None:
     )
     assert node.stdin is not None and node.stdout is not None
     feed = CropFeed(FeedClient(node.stdout.readline().strip(), 0))
-    window_hu = json.loads(sys.argv[1])["plan"]["windowHu"]
+    asked = json.loads(sys.argv[1])
+    window_hu, pause = asked["plan"]["windowHu"], asked.get("pauseSeconds", 0)
     step = 0
     for line in sys.stdin:
         started = time.perf_counter()
@@ -38,6 +40,7 @@ def main() -> None:
             made = [window(crop.image_hu, window_hu), crop.label]
             made += [place_shape(one, tumor_box(one, crop.label.shape), crop.label.device) for one in crop.tumors]
             assert made[0].shape == (96, 96, 96)
+            time.sleep(pause)
             feed.ack(step)
             step += 1
         print(json.dumps({"seconds": time.perf_counter() - started}), flush=True)

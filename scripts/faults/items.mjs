@@ -104,7 +104,8 @@ try {
   const again = await make(threads, (at) => permuteIndex(at, items, ['campaign']))
   const differing = first.filter((one, at) => one !== again[at]).length
   const distinct = new Set(first).size
-  console.log(JSON.stringify({ items, threads: [0, threads], distinct, differing }))
+  const all = createHash('sha256').update(first.join()).digest('hex')
+  console.log(JSON.stringify({ items, threads: [0, threads], distinct, differing, all }))
   process.exitCode = differing === 0 && distinct === items ? 0 : 1
 } finally {
   rmSync(folder, { recursive: true, force: true })

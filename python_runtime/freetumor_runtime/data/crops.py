@@ -56,12 +56,17 @@ def window(image_hu: Tensor, window_hu: Sequence[float]) -> Tensor:
 
 def augment_image(image_XYZ: Tensor, augmentation: Augmentation) -> Tensor:
     """Geometry, then intensity; not clipped after."""
-    turned = augment_geometry(image_XYZ, augmentation)
-    return turned * augmentation.intensity_scale + augmentation.intensity_shift
+    turned_XYZ = augment_geometry(image_XYZ, augmentation)
+    # in place, since it is a copy; and most crops keep their intensities
+    if augmentation.intensity_scale != 1:
+        turned_XYZ.mul_(augmentation.intensity_scale)
+    if augmentation.intensity_shift != 0:
+        turned_XYZ.add_(augmentation.intensity_shift)
+    return turned_XYZ
 
 
 def augment_geometry(array_XYZ: Tensor, augmentation: Augmentation) -> Tensor:
-    """Flips axes 0, 1, 2, then turns by quarter turns in the plane of axes 0 and 1."""
+    """Flips axes 0, 1, 2, then turns by quarter turns in the plane of axes 0 and 1. Always a copy."""
     axes = [axis for axis, flipped in enumerate(augmentation.flip) if flipped]
     flipped = torch.flip(array_XYZ, axes) if axes else array_XYZ
     return torch.rot90(flipped, augmentation.quarter_turns, (0, 1)).contiguous()

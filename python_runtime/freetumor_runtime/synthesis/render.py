@@ -1,8 +1,9 @@
 """A synthetic tumor on a crop: roles, edge weight, difference, composition (METHOD 5.4, 6). Pure tensor functions.
 
-Shapes are [X, Y, Z] of one crop (or whole region); tensors may live on any device, all of a call on the same one. Real
-numbers are float64 from the generator's activation to the painted image, which is cast to float32: so neither autocast
-nor TF32 touches them. Blurs are exact to rounding, though only the part that can differ from 0 is computed.
+Shapes are [X, Y, Z] of one crop (or whole region); tensors may live on any device, all of a call on the same one. Blurs
+are exact to rounding, though only the part that can differ from 0 is computed. A generator's difference is float64 from
+its activation to the painted image, which is float32. The edge weight is float64 too, but float32 on a CPU: in half the
+time, a rounding of 1e-7 where the published outputs are met to 1e-3. Neither autocast nor TF32 touches any of it.
 """
 
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def edge_weight(edge_XYZ: Tensor, sigma: float) -> Tensor:
     inside = bounding_box(edge_XYZ)
     if inside is not None:
         reached = grown(inside, _reach(sigma), edge_XYZ.shape)
-        weight_XYZ[reached] = _weight_in(reached, edge_XYZ, inside, sigma)
+        weight_XYZ[reached] = _weight_in(reached, edge_XYZ, inside, sigma, torch.float64)
     return weight_XYZ
 
 
@@ -62,24 +63,6 @@ def generator_difference(raw_CXYZ: Tensor, roles_XYZ: Tensor, *, channel: int, r
     return blur_axes(difference_XYZ, matrices)
 
 
-def compose(
-    image_XYZ: Tensor,
-    weight_XYZ: Tensor,
-    difference: Tensor | float,
-    texture_XYZ: Tensor,
-    roles_XYZ: Tensor,
-    *,
-    region: str,
-) -> Tensor:
-    """image -/+ weight * difference * texture on the organ (abdomen -, chest +), elsewhere the image; float32.
-
-    Not clamped. `difference` is a tensor of generator_difference, or the one number of a hand-crafted tumor.
-    """
-    change_XYZ = weight_XYZ * difference * texture_XYZ.to(torch.float64)
-    painted_XYZ = (image_XYZ.to(torch.float64) + _SIGN[region] * change_XYZ).to(torch.float32)
-    return torch.where(is_organ(roles_XYZ), painted_XYZ, image_XYZ.to(torch.float32))
-
-
 def paint(
     image_XYZ: Tensor,
     raw_CXYZ: Tensor | None,
@@ -93,27 +76,51 @@ def paint(
     handcrafted_difference: float,
     inside: Box | None = None,
 ) -> Tensor:
-    """One tumor: edge_weight, generator_difference (where `raw_CXYZ` is None: the hand-crafted one), compose.
+    """One tumor on an image, float32 [X, Y, Z]: image -/+ edge weight * difference * texture on the organ (abdomen -,
+    chest +), elsewhere the image. Not clamped.
 
-    `roles_XYZ` are those after the tumor was placed. The same voxels as by those three on the whole crop, but computed
-    only where the edge mask reaches: for a small tumor a hundredth of the crop. `inside` is a box that holds the whole
-    edge mask; without it one is looked for, for which a GPU has to be waited for. float32 [X, Y, Z].
+    The difference is that of `generator_difference`, or where `raw_CXYZ` is None the hand-crafted number. `roles_XYZ`
+    are those after the tumor was placed. Only what the blurred edge mask reaches is computed: for a small tumor a
+    hundredth of the crop. `inside` is a box that holds the whole edge mask; without it one is looked for, for which a
+    GPU has to be waited for.
     """
     painted_XYZ = image_XYZ.to(torch.float32, copy=True)
+    paint_into(
+        painted_XYZ, raw_CXYZ, edge_XYZ, texture_XYZ, roles_XYZ, sigma=sigma, channel=channel, region=region,
+        handcrafted_difference=handcrafted_difference, inside=inside,
+    )  # fmt: skip
+    return painted_XYZ
+
+
+def paint_into(
+    image_XYZ: Tensor,
+    raw_CXYZ: Tensor | None,
+    edge_XYZ: Tensor,
+    texture_XYZ: Tensor,
+    roles_XYZ: Tensor,
+    *,
+    sigma: float,
+    channel: int,
+    region: str,
+    handcrafted_difference: float,
+    inside: Box | None = None,
+) -> None:
+    """`paint` on the float32 image itself, or on a part of one."""
     inside = inside or bounding_box(edge_XYZ)
     if inside is None:
-        return painted_XYZ
+        return
+    reached = grown(inside, _reach(sigma), image_XYZ.shape)
+    dtype = torch.float32 if image_XYZ.device.type == "cpu" else torch.float64
+    strength_XYZ = _weight_in(reached, edge_XYZ, inside, sigma, dtype)
+    strength_XYZ.mul_(texture_XYZ[reached]).mul_(is_organ(roles_XYZ[reached])).mul_(_SIGN[region])
+    if raw_CXYZ is None:
+        image_XYZ[reached].add_(strength_XYZ.mul_(handcrafted_difference))
+        return
     # what lies one blur of the difference further out matters too
-    seen = grown(inside, paint_reach(sigma), image_XYZ.shape)
-    weight_XYZ = _weight_in(seen, edge_XYZ, inside, sigma)
-    difference: Tensor | float = handcrafted_difference
-    if raw_CXYZ is not None:
-        raw = raw_CXYZ[(slice(None), *seen)]
-        difference = generator_difference(raw, roles_XYZ[seen], channel=channel, region=region)
-    painted_XYZ[seen] = compose(
-        image_XYZ[seen], weight_XYZ, difference, texture_XYZ[seen], roles_XYZ[seen], region=region
-    )
-    return painted_XYZ
+    seen = grown(reached, _DIFFERENCE_RADIUS, image_XYZ.shape)
+    raw = raw_CXYZ[(slice(None), *seen)]
+    difference_XYZ = generator_difference(raw, roles_XYZ[seen], channel=channel, region=region)
+    image_XYZ[reached].add_(strength_XYZ * difference_XYZ[within(reached, seen)])
 
 
 def is_organ(roles_XYZ: Tensor) -> Tensor:
@@ -163,6 +170,18 @@ def grown(box: Box, margin: int, shape: Sequence[int]) -> Box:
     return first, second, third
 
 
+def within(box: Box, outer: Box) -> Box:
+    """A box in voxels of one around it."""
+    first, second, third = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, outer, strict=True))
+    return first, second, third
+
+
+def fill_where(ids_XYZ: Tensor, mask_XYZ: Tensor, value: int) -> None:
+    """`value` where the mask is True, in an array of bytes: masked_fill_ at several times its speed on a CPU."""
+    bits_XYZ = mask_XYZ.view(torch.uint8).neg()
+    ids_XYZ.bitwise_and_(~bits_XYZ).bitwise_or_(bits_XYZ.bitwise_and_(value))
+
+
 def paint_reach(sigma: float) -> int:
     """How many voxels beyond its edge mask a tumor looks: its blur, and that of the difference."""
     return _reach(sigma) + _DIFFERENCE_RADIUS
@@ -186,13 +205,15 @@ def _is_set(mask: Tensor) -> Tensor:
     return mask if mask.dtype is torch.bool else mask > 0
 
 
-def _weight_in(box: Box, edge_XYZ: Tensor, inside: Box, sigma: float) -> Tensor:
+def _weight_in(box: Box, edge_XYZ: Tensor, inside: Box, sigma: float, dtype: torch.dtype) -> Tensor:
     """The blurred edge mask within `box`; `inside` holds all of the mask."""
+    of_length = {length: gaussian_matrix(length, sigma) for length in set(edge_XYZ.shape)}
     matrices = [
-        gaussian_matrix(length, sigma)[rows, columns].to(edge_XYZ.device)
+        of_length[length][rows, columns].to(edge_XYZ.device, dtype)
         for length, rows, columns in zip(edge_XYZ.shape, box, inside, strict=True)
     ]
-    return blur_axes(edge_XYZ[inside].to(torch.float64), matrices)
+    with torch.autocast(edge_XYZ.device.type, enabled=False):
+        return blur_axes(edge_XYZ[inside].to(dtype), matrices)
 
 
 def _difference_matrix(length: int) -> Tensor:

@@ -60,7 +60,7 @@ class TextureBank:
             )
         where = tuple(slice(first, first + length) for first, length in zip(start, shape, strict=True))
         levels_XYZ = torch.from_numpy(np.array(self._volume(index)[where]))
-        return levels_XYZ.to(device or torch.device("cpu")).to(torch.float32) / _FULL_SCALE
+        return levels_XYZ.to(device or torch.device("cpu")).to(torch.float32).div_(_FULL_SCALE)
 
     def _volume(self, index: int) -> np.ndarray:
         if index not in self._open:

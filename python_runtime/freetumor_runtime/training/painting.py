@@ -28,12 +28,14 @@ from freetumor_runtime.synthesis.render import (
     SYNTHETIC,
     Box,
     edge_mask,
+    fill_where,
     grown,
     is_role,
-    paint,
+    paint_into,
     paint_reach,
     region_roles,
     with_synthetic,
+    within,
 )
 from freetumor_runtime.synthesis.texture import TextureBank
 
@@ -140,7 +142,7 @@ class Painter:
         roles_XYZ = self._roles(canvas.label_XYZ, strokes[0].organ_label)
         for stroke in strokes:
             raw = None if raw_CXYZ is None else raw_CXYZ[(slice(None), *stroke.box)]
-            image_XYZ[stroke.box] = paint(
+            paint_into(
                 image_XYZ[stroke.box],
                 raw,
                 stroke.edge_XYZ,
@@ -152,14 +154,14 @@ class Painter:
                 handcrafted_difference=stroke.tumor.handcrafted_difference,
                 inside=stroke.inside,
             )
-            roles_XYZ[stroke.box].masked_fill_(is_role(stroke.roles_XYZ, SYNTHETIC), SYNTHETIC)
+            fill_where(roles_XYZ[stroke.box], is_role(stroke.roles_XYZ, SYNTHETIC), SYNTHETIC)
         return image_XYZ, roles_XYZ
 
     def fake_label(self, canvas: Canvas) -> Tensor:
         """Region ids with the synthetic tumors as their organ's tumor id."""
         label_XYZ = canvas.label_XYZ.clone()
         for stroke in canvas.strokes:
-            label_XYZ[stroke.box].masked_fill_(is_role(stroke.roles_XYZ, SYNTHETIC), stroke.tumor_label)
+            fill_where(label_XYZ[stroke.box], is_role(stroke.roles_XYZ, SYNTHETIC), stroke.tumor_label)
         return label_XYZ
 
     def plain_roles(self, canvas: Canvas) -> Tensor:
@@ -214,12 +216,6 @@ class Painter:
     def _roles(self, label_XYZ: Tensor, organ_label: int) -> Tensor:
         tumor_labels = [organ.tumorLabel for organ in self.spec.organs]
         return region_roles(label_XYZ, organ_label=organ_label, tumor_labels=tumor_labels)
-
-
-def within(box: Box, outer: Box) -> Box:
-    """A box in voxels of one around it."""
-    first, second, third = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, outer, strict=True))
-    return first, second, third
 
 
 def refuse_blind_baseline(spec: TrainingSpec, judge: LoadedSegmentor) -> None:

@@ -5,9 +5,9 @@ from scipy import ndimage
 
 from freetumor_runtime.synthesis.render import (
     bounding_box,
-    compose,
     edge_mask,
     edge_weight,
+    fill_where,
     generator_difference,
     grown,
     paint,
@@ -17,6 +17,8 @@ from freetumor_runtime.synthesis.render import (
 
 SHAPE = (30, 26, 34)
 SIGMA = 1.4
+# of a float32 edge weight in an image of about 1
+ROUNDING = 3e-7
 
 
 def ball(centre, radius, shape=SHAPE):
@@ -35,6 +37,13 @@ def some_crop(seed=0):
     before = region_roles(label, organ_label=3, tumor_labels=(2, 4, 6))
     shape = ball((12, 18, 16), 5)
     return image, raw, texture, with_synthetic(before, shape), edge_mask(before, shape)
+
+
+def composed(image, weight, difference, texture, roles, region):
+    """METHOD 6 on the whole crop, float64."""
+    sign = {"abdomen": -1, "chest": 1}[region]
+    organ = (roles == 1) | (roles == 3)
+    return torch.where(organ, image + sign * weight * difference * texture.double(), image.double())
 
 
 def test_roles_know_one_organ_and_the_real_tumors_of_all():
@@ -89,23 +98,21 @@ def test_the_abdomen_difference_is_zeroed_outside_the_organ_before_the_blur_and_
         assert np.abs(ours.numpy() - values).max() < 1e-12
 
 
-@pytest.mark.parametrize(("region", "sign"), [("abdomen", -1), ("chest", 1)])
-def test_only_organ_voxels_change_and_nothing_is_clamped(region, sign):
-    image, _, texture, roles, edge = some_crop()
-    weight = edge_weight(edge, SIGMA)
-    painted = compose(image, weight, 3.0, texture, roles, region=region)
-    organ = (roles == 1) | (roles == 3)
-    assert torch.equal(painted[~organ], image[~organ])
-    expected = (image.double() + sign * weight * 3.0 * texture.double()).float()
-    assert torch.equal(painted[organ], expected[organ])
-    assert painted.min() < 0 or painted.max() > 1
-    assert painted.dtype == torch.float32
-
-
-def painted(image, raw, texture, roles, edge, channel=1, region="abdomen"):
+def painted(image, raw, texture, roles, edge, channel=1, region="abdomen", difference=0.4):
     return paint(
-        image, raw, edge, texture, roles, sigma=SIGMA, channel=channel, region=region, handcrafted_difference=0.4
+        image, raw, edge, texture, roles, sigma=SIGMA, channel=channel, region=region, handcrafted_difference=difference
     )
+
+
+@pytest.mark.parametrize("region", ["abdomen", "chest"])
+def test_only_organ_voxels_change_and_nothing_is_clamped(region):
+    image, _, texture, roles, edge = some_crop()
+    changed = painted(image, None, texture, roles, edge, region=region, difference=3.0)
+    organ = (roles == 1) | (roles == 3)
+    assert torch.equal(changed[~organ], image[~organ])
+    assert (changed - image)[organ].abs().max() > 0.5
+    assert changed.min() < 0 if region == "abdomen" else changed.max() > 1
+    assert changed.dtype == torch.float32
 
 
 @pytest.mark.parametrize("region", ["abdomen", "chest"])
@@ -115,9 +122,9 @@ def test_painting_in_the_box_that_can_change_equals_painting_the_whole_crop(regi
     before = image.clone()
     weight = edge_weight(edge, SIGMA)
     difference = 0.4 if crafted else generator_difference(raw, roles, channel=1, region=region)
-    whole = compose(image, weight, difference, texture, roles, region=region)
+    whole = composed(image, weight, difference, texture, roles, region)
     boxed = painted(image, None if crafted else raw, texture, roles, edge, region=region)
-    assert (whole - boxed).abs().max() < 1e-7
+    assert (whole - boxed).abs().max() < ROUNDING
     assert (boxed - image).abs().max() > 0.01
     assert torch.equal(image, before)
     outside = weight == 0
@@ -130,10 +137,16 @@ def test_gradients_reach_the_generator_where_the_tumor_is_and_only_on_its_channe
     boxed, whole = raw.clone().requires_grad_(), raw.clone().requires_grad_()
     painted(image, boxed, texture, roles, edge, region=region)[roles == 3].sum().backward()
     difference = generator_difference(whole, roles, channel=1, region=region)
-    compose(image, edge_weight(edge, SIGMA), difference, texture, roles, region=region)[roles == 3].sum().backward()
-    assert (boxed.grad - whole.grad).abs().max() < 1e-7
+    composed(image, edge_weight(edge, SIGMA), difference, texture, roles, region)[roles == 3].sum().backward()
+    assert (boxed.grad - whole.grad).abs().max() < ROUNDING
     assert torch.count_nonzero(boxed.grad[1][roles == 3]) == (roles == 3).sum()
     assert torch.count_nonzero(boxed.grad[[0, 2]]) == 0
+
+
+def test_ids_are_set_where_a_mask_is_true():
+    ids = torch.tensor([0, 1, 2, 5, 255], dtype=torch.uint8)
+    fill_where(ids, torch.tensor([True, False, True, False, True]), 6)
+    assert ids.tolist() == [6, 1, 6, 5, 6]
 
 
 def test_autocast_does_not_touch_the_painting():
