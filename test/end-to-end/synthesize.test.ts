@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { applyAffine } from '../../src/volume/geometry.js'
 import { readNifti } from '../../src/volume/nifti.js'
+import type { Vec3 } from '../../src/volume/volume.js'
 import { runCli, startCli } from '../helpers/cli.js'
 import { sharedFile } from '../helpers/shared.js'
 import { temporaryFolder } from '../helpers/temporary.js'
@@ -101,6 +103,40 @@ describe('freetumor synthesize', () => {
     },
   )
 
+  it('lays the tumors of a case where a list wants them', async () => {
+    const folder = temporaryFolder()
+    const { images, labels } = await phantoms(folder)
+    const file = readdirSync(labels)[0]!
+    const host = await readNifti(join(labels, file))
+    const wanted = deepestVoxel(host.data, host.shape, 1)
+    const place = { case: file.replace('.nii.gz', ''), mm: applyAffine(host.affine, wanted), organ: 'liver' }
+    writeFileSync(join(folder, 'places.ndjson'), JSON.stringify(place))
+    const settings = [
+      'job: baseline',
+      'data: { root: ., datasets: [{ name: phantom_hosts }] }',
+      'simulation: { positions: places.ndjson, sizeOdds: { tiny: 1, small: 0, medium: 0, large: 0 } }',
+    ]
+    writeFileSync(join(folder, 'run.yaml'), settings.join('\n'))
+    const out = join(folder, 'out')
+    const flags = ['--images', images, '--labels', labels, '--organs', 'liver', '--variants', '2']
+    const sources = ['--config', join(folder, 'run.yaml'), ...flags, ...SMALL_TEXTURES]
+    const done = await runCli(['synthesize', ...sources, '--out', out])
+    expect(done.code, done.stderr).toBe(0)
+    for (const variant of ['v000', 'v001']) {
+      const label = await readNifti(join(out, 'labelsTr', `${place.case}_${variant}.nii.gz`))
+      const [, width, length] = host.shape
+      const places = [...label.data].flatMap((id, at) =>
+        id === host.data[at]
+          ? []
+          : [[Math.floor(at / (width * length)), Math.floor(at / length) % width, at % length]],
+      )
+      expect(places.length).toBeGreaterThan(50)
+      // a tiny tumor has radii of 3 to 5 voxels, and its warps move it by a voxel or two
+      for (const axis of [0, 1, 2])
+        expect(Math.max(...places.map((voxel) => Math.abs(voxel[axis]! - wanted[axis]!)))).toBeLessThan(10)
+    }
+  })
+
   it('stopped by a signal ends with 75, and goes on to the files of one that was not stopped', async () => {
     const folder = temporaryFolder()
     const { images, labels } = await phantoms(folder)
@@ -140,3 +176,29 @@ describe('freetumor synthesize', () => {
     expect(many.stderr).toContain('--region specialist needs the one organ')
   })
 })
+
+/** The voxel of an organ with the most of it around, in a cube of growing sides. */
+function deepestVoxel(data: ArrayLike<number>, [nx, ny, nz]: Vec3, organ: number): Vec3 {
+  const isInside = ([x, y, z]: Vec3, reach: number) => {
+    for (let i = x - reach; i <= x + reach; i++)
+      for (let j = y - reach; j <= y + reach; j++)
+        for (let k = z - reach; k <= z + reach; k++)
+          if (
+            i < 0 ||
+            j < 0 ||
+            k < 0 ||
+            i >= nx ||
+            j >= ny ||
+            k >= nz ||
+            data[(i * ny + j) * nz + k] !== organ
+          )
+            return false
+    return true
+  }
+  let [best, reach]: [Vec3 | null, number] = [null, 2]
+  for (let x = 0; x < nx; x++)
+    for (let y = 0; y < ny; y++)
+      for (let z = 0; z < nz; z++) while (isInside([x, y, z], reach)) [best, reach] = [[x, y, z], reach + 1]
+  if (best === null) throw new Error('the organ is nowhere deep')
+  return best
+}

@@ -6,7 +6,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { DataError, RuntimeCrashError, UsageError } from '../../src/errors.js'
 import { type Feeder, openFeeder } from '../../src/sampling/feeder.js'
 import type { PlannedCrop, SamplingPlan } from '../../src/sampling/plan.js'
-import { makeVoxels, writePreparedCase } from './prepared-case-files.js'
+import { applyAffine } from '../../src/volume/geometry.js'
+import { AFFINE, makeVoxels, writePreparedCase } from './prepared-case-files.js'
 import { makePlan } from './sampling-plan.js'
 
 const REPEATS = [2, 1, 3, 1]
@@ -94,6 +95,48 @@ test('the crops of a step are the same whatever was asked for before', async () 
   const found = await Promise.all([...steps].reverse().map((step) => wholeStep(backwards, step, 1)))
   expect(found.reverse()).toEqual(expected)
 })
+
+test('a feeder that begins at any step goes on with the stream of an unbroken one, by 1 or by 16 threads', async () => {
+  const unbroken = await opened(1)
+  const steps = [0, 1, 2, 3, 4]
+  const expected: string[][] = []
+  for (const step of steps) expected.push(await wholeStep(unbroken, step, 1))
+  expect(new Set(expected.flat()).size).toBe(80)
+  const many = await opened(16)
+  expect(await Promise.all(steps.map((step) => wholeStep(many, step, 2)))).toEqual(expected)
+  for (const restart of steps.slice(1)) {
+    const again = await opened(restart % 2)
+    const rest = []
+    for (const step of steps.slice(restart)) rest.push(await wholeStep(again, step, 1))
+    expect(rest, `from step ${restart}`).toEqual(expected.slice(restart))
+  }
+})
+
+test.each([0, 2])(
+  'with %i workers, a case with listed positions gets tumors there and nowhere else',
+  async (workers) => {
+    const voxels = [
+      [20, 17, 15],
+      [30, 25, 21],
+    ] as const
+    const positions = voxels.map((voxel) => ({ case: 'case-0', mm: applyAffine(AFFINE, voxel), organ: null }))
+    const tumors = { ...plan.tumors, positions, sizeOdds: { tiny: 1, small: 0, medium: 0, large: 0 } }
+    const whole = [48, 40, 36] as const
+    const changes = { cropsPerVolume: 1, patchVoxels: whole, augmentation: makePlan({}).augmentation }
+    const feeder = await opened(workers, { ...plan, ...changes, tumors })
+    const crops = (await Promise.all([0, 1].map((step) => feeder.step(step, 0, 1, 1)))).flat()
+    // the crop is the whole case, so its voxels are those of the case
+    const nearest = (crop: PlannedCrop) =>
+      crop.tumors.map(({ boxOrigin, boxShape }) => {
+        const middle = boxOrigin.map((at, axis) => at + boxShape[axis]! / 2)
+        return voxels.findIndex((voxel) => voxel.every((at, axis) => Math.abs(at - middle[axis]!) < 5))
+      })
+    const listed = crops.filter(({ caseId }) => caseId === 'case-0').flatMap(nearest)
+    expect(new Set(listed)).toEqual(new Set([0, 1]))
+    const others = crops.filter(({ caseId }) => caseId !== 'case-0').flatMap(nearest)
+    expect(others).toContain(-1)
+  },
+)
 
 test('a rank has a contiguous block of items, in order, with the crops of an item side by side', async () => {
   const feeder = await opened(2)

@@ -26,6 +26,9 @@ export function makeVoxels(
   return { shape, image, label }
 }
 
+/** Of every case that is written here: 1.5 mm voxels, the first one 20 mm from the origin on each axis. */
+export const AFFINE = [1.5, 0, 0, -20, 0, 1.5, 0, -20, 0, 0, 1.5, -20, 0, 0, 0, 1]
+
 /** Writes a prepared case by hand in the cache's layout, as the Python side does; returns its path. */
 export function writePreparedCase(
   directory: string,
@@ -35,7 +38,7 @@ export function writePreparedCase(
   windowHu: readonly [number, number],
 ): string {
   const path = join(directory, `${caseId}.zarr`)
-  const attributes = { freetumor: { version: 1, case: caseId, windowHu } }
+  const attributes = { freetumor: { version: 1, case: caseId, windowHu, affine: AFFINE } }
   mkdirSync(path, { recursive: true })
   writeFileSync(join(path, 'zarr.json'), JSON.stringify({ zarr_format: 3, node_type: 'group', attributes }))
   const { image, label, shape } = voxels
