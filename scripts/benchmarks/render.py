@@ -4,7 +4,7 @@
 
 Without a generator on both sides (the hand-crafted difference): shape, soft edge, texture, compose, roles. Ours is what the
 training does with a crop that has come: strokes, painting, label (`Painter`). One core, in turns, medians of processor time.
-The reference's Python as in masks. Prints JSON.
+The reference's Python and the warm-up of the plans as in masks. Prints JSON.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 import tumor_by_numpy
+from masks import WARM_UP
 from measuring import Server
 
 from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
@@ -59,6 +60,7 @@ def main() -> None:
 def row(planner: Server, reference: Server, bank: TextureBank, side: int, size: str, options) -> dict:
     plans, paints, theirs, walls = [], [], [], []
     warps = ""
+    planner.ask(json.dumps({"size": size, "side": side, "count": WARM_UP, "seed": -1}))
     for repeat in range(options.repeats + 1):
         asked = {"what": "render", "size": size, "side": side, "count": options.count, "seed": repeat}
         planned = planner.ask(json.dumps({**asked, "plans": True}))
