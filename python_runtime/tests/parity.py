@@ -19,6 +19,15 @@ if not FOLDER.is_dir():
 needs_parity = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"the parity fixtures are missing: {FOLDER}")
 
 
+def shared_data(name: str) -> str:
+    """Path of a real scan of the reference data; skips the test, with a warning in the summary, where it is missing."""
+    path = FOLDER.parent / "data" / name
+    if not path.is_file():
+        warnings.warn(f"{path} is missing, a test on real data is skipped", stacklevel=2)
+        pytest.skip(f"{path} is missing")
+    return str(path)
+
+
 def fixture(name: str) -> dict[str, np.ndarray]:
     with np.load(FOLDER / f"{name}.npz", allow_pickle=False) as arrays:
         return dict(arrays)
