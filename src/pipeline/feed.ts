@@ -74,7 +74,7 @@ export function trainingFeed(options: TrainingFeedOptions): StepFeed {
           )
         const verdict = judge(tumor, measured, config.quality, config.networks.baseline !== null)
         memory.judged.push({ organ: tumor.organ, size: tumor.size, verdict })
-        options.onLedger(tumorLine(config, step, crop, tumor, measured, verdict))
+        options.onLedger(tumorLine(config, step, crop, tumor, verdict))
         verdicts.push({
           item: measured.item,
           crop: measured.crop,
@@ -109,7 +109,6 @@ function tumorLine(
   step: number,
   crop: PlannedCrop,
   tumor: PlannedTumor,
-  _measured: CropMeasures,
   verdict: Verdict,
 ): LedgerLine {
   // synthesis training records shares and gates nothing (ARCHITECTURE, Synthesis step)
