@@ -14,8 +14,19 @@ export function philox(
   key: readonly [number, number],
   out: Uint32Array,
 ): void {
-  let [c0, c1, c2, c3] = counter
-  let [k0, k1] = key
+  philoxWords(counter[0], counter[1], counter[2], counter[3], key[0], key[1], out)
+}
+
+/** `philox` word by word: a stream makes fifty blocks a tumor, and arrays would be made for each. */
+export function philoxWords(
+  c0: number,
+  c1: number,
+  c2: number,
+  c3: number,
+  k0: number,
+  k1: number,
+  out: Uint32Array,
+): void {
   for (let round = 0; round < ROUNDS; round++) {
     const low0 = Math.imul(c0, MULTIPLIER_0)
     const low1 = Math.imul(c2, MULTIPLIER_1)

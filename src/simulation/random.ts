@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { philox } from './philox.js'
+import { philox, philoxWords } from './philox.js'
 
 /**
  * Random numbers of one purpose. The method's draws come from streams that are told apart by what they are for, so that a
@@ -109,7 +109,7 @@ function nextWords(key: KeyParts): () => number {
   let used = 4
   return () => {
     if (used === 4) {
-      philox([block >>> 0, Math.floor(block / 2 ** 32), salt0, salt1], [key0, key1], out)
+      philoxWords(block >>> 0, Math.floor(block / 2 ** 32), salt0, salt1, key0, key1, out)
       block++
       used = 0
     }

@@ -13,7 +13,7 @@ export interface TumorSite {
 export type SliceRange = readonly [number, number]
 
 // Rows all over the site that are looked at first: of the others then only the ends are left.
-const SPARSE_ROWS = 61
+const SPARSE_ROWS = 157
 
 /** First and last slice with a voxel of the organ; null when there is none. */
 export function organSlices(site: TumorSite): SliceRange | null {
@@ -63,21 +63,24 @@ function skipEmptyGaps(
 ): number {
   const back = length - ((last + 1) >> 2)
   const count = back + ((first + 3) >> 2)
+  if (count === 0) return end + 1
   // of the words at both ends only the bytes (the lowest come first) outside the range
   const firstMask = -1 << (8 * ((last + 1) & 3))
   const lastMask = -1 >>> (8 * (-first & 3))
   let group = gap
   for (; group <= end; group += GAPS_AT_ONCE) {
     const start = group * length - back
-    let any = 0
-    for (let word = 0; word < count; word++) {
-      const at = start + word
-      const low = words[at]! | words[at + length]! | words[at + 2 * length]! | words[at + 3 * length]!
-      const high =
-        words[at + 4 * length]! | words[at + 5 * length]! | words[at + 6 * length]! | words[at + 7 * length]!
-      any |= (low | high) & (word === 0 ? firstMask : -1) & (word === count - 1 ? lastMask : -1)
-    }
+    let any = inEight(words, start, length) & firstMask & (count === 1 ? lastMask : -1)
+    for (let word = 1; word < count - 1; word++) any |= inEight(words, start + word, length)
+    if (count > 1) any |= inEight(words, start + count - 1, length) & lastMask
     if (any !== 0) break
   }
   return group
+}
+
+/** The bits of a word of eight gaps, together. */
+function inEight(words: Int32Array, at: number, length: number): number {
+  const low = words[at]! | words[at + length]! | words[at + 2 * length]! | words[at + 3 * length]!
+  const from = at + 4 * length
+  return low | words[from]! | words[from + length]! | words[from + 2 * length]! | words[from + 3 * length]!
 }

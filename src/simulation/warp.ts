@@ -8,13 +8,13 @@ const COMPONENT = GRID * GRID
  * Displacements in voxels at the 3 x 3 control points of a plane, C order [component, i, j]: component 0 moves along the
  * plane's first axis, component 1 along its second. 18 values.
  */
-export type WarpControl = Float64Array
+export type WarpControl = ArrayLike<number>
 
 /** Control values of one warp, normal, with the standard deviation of each component in voxels. */
 export function drawWarpControl(sigmas: readonly [number, number], random: RandomStream): WarpControl {
-  const control = new Float64Array(2 * COMPONENT)
-  for (let at = 0; at < control.length; at++)
-    control[at] = (at < COMPONENT ? sigmas[0] : sigmas[1]) * random.normal()
+  const control: number[] = []
+  for (let at = 0; at < 2 * COMPONENT; at++)
+    control.push((at < COMPONENT ? sigmas[0] : sigmas[1]) * random.normal())
   return control
 }
 

@@ -6,7 +6,7 @@ import { drawWarpControl } from '../../src/simulation/warp.js'
 import type { Vec3 } from '../../src/volume/volume.js'
 import { PLANES, warpMask } from './warp-by-voxel.js'
 
-const still = () => new Float64Array(18)
+const still = (): Float64Array => new Float64Array(18)
 
 function wholeOf(radii: Vec3) {
   return { low: [0, 0, 0] as Vec3, high: boxShapeOf(radii) }
@@ -62,7 +62,7 @@ describe('the warped ellipsoid', () => {
     [2, [0, 2]],
   ] as const)('warp %i moves along the axes %j: out(v) = in(v + d)', (warp, axes) => {
     const radii = [6, 6, 6] as const
-    const controls: WarpControls = [still(), still(), still()]
+    const controls = [still(), still(), still()] as const
     controls[warp].fill(2, 0, 9).fill(-3, 9)
     const moved = warpEllipsoid(radii, controls, wholeOf(radii))!
     const origin = [7, 7, 7]

@@ -49,9 +49,9 @@ describe('a warp', () => {
 
 describe('drawWarpControl', () => {
   it('draws 18 normal values of the asked deviation', () => {
-    const values = Array.from({ length: 2000 }, (_, at) => [
-      ...drawWarpControl([3, 3], openStream(['warp', at])),
-    ]).flat()
+    const values = Array.from({ length: 2000 }, (_, at) =>
+      Array.from(drawWarpControl([3, 3], openStream(['warp', at]))),
+    ).flat()
     expect(values).toHaveLength(36_000)
     const variance = values.reduce((sum, value) => sum + value ** 2, 0) / values.length
     expect(Math.abs(variance - 9)).toBeLessThan(5 * 9 * Math.sqrt(2 / values.length))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from freetumor_runtime.synthesis.render import Box
+from freetumor_runtime.synthesis.render import Box, is_set
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def place_shape(tumor: TumorFrame, box: Box, device: torch.device) -> Tensor:
             return shape_XYZ
         target.append(slice(low - side.start, high - side.start))
         source.append(slice(low - at, high - at))
-    shape_XYZ[tuple(target)] = tumor.shape_box.to(device)[tuple(source)] > 0
+    shape_XYZ[tuple(target)] = is_set(tumor.shape_box.to(device)[tuple(source)])
     return shape_XYZ
 
 
