@@ -34,6 +34,9 @@ const HELP = `Do synthetic tumors help where labels are few? Trains all arms on 
   --page               only makes results.json and index.html of what is there
 `
 
+/** Without one of these there is no verdict. */
+const JUDGED_ARMS: readonly Arm[] = ['realOnly', 'handCrafted', 'trained']
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -104,7 +107,7 @@ async function conclusion(
     cpuSecondsOfThisStart: clock.seconds(),
     oracle: await oracleOf(out, world),
     comparisons,
-    conclusion: judged && plan.arms.includes('trained') ? conclude(judged) : null,
+    conclusion: judged && JUDGED_ARMS.every((arm) => plan.arms.includes(arm)) ? conclude(judged) : null,
   }
   await writeFile(join(out, 'results.json'), `${JSON.stringify(results, null, 2)}\n`)
   return await writePage(out, plan, cells, results)

@@ -52,22 +52,26 @@ export async function writePage(
 }
 
 function verdictSection({ conclusion, plan, cellsDone, cells, cpuSeconds, comparisons }: Results): string {
-  const judged = judgedOf(comparisons)
-  const word = conclusion === null ? 'No verdict yet' : conclusion.gain ? 'Gain' : 'No gain'
-  const of =
-    judged === null || judged.labelled === null
-      ? ''
-      : ` (so far: ${judged.labelled} labelled cases, seeds ${judged.seeds.join(', ')})`
   const conditions = (conclusion?.conditions ?? [])
     .map(({ text, met }) => `<li>${met ? 'yes' : '<strong>no</strong>'}: ${text}</li>`)
     .join('')
   const { sick, healthy } = plan.test
-  return `<section><h2>${word}${of}</h2>
+  return `<section><h2>${verdictWords(conclusion, judgedOf(comparisons), cellsDone === cells)}</h2>
 <p>${cellsDone} of ${cells} cells are done: seeds ${plan.seeds.join(', ')}, ${plan.labelled.join(' and ')} labelled cases,
 ${plan.hosts} hosts, ${sick} held-out made CTs with tumors and ${healthy} healthy ones, the same for all.
 ${plan.steps.start} steps to the common start, which is also the baseline that judges, ${plan.steps.generator} of the generator,
 ${plan.steps.arm} of each arm, all from the common start. ${Math.round(cpuSeconds)} processor seconds.</p>
 <ul>${conditions}</ul></section>`
+}
+
+/** A run that is not done has no verdict, whatever its figures are so far. */
+function verdictWords(conclusion: Conclusion | null, judged: Comparison | null, done: boolean): string {
+  if (conclusion === null || judged === null) return 'No verdict'
+  const word = conclusion.gain ? 'gain' : 'no gain'
+  if (done) return word === 'gain' ? 'Gain' : 'No gain'
+  const of = judged.labelled === null ? 'all numbers of labelled cases' : `${judged.labelled} labelled cases`
+  const seeds = `${judged.seeds.length === 1 ? 'seed' : 'seeds'} ${judged.seeds.join(', ')}`
+  return `Not done, so no verdict; so far, of ${of} and ${seeds}: ${word}`
 }
 
 function meaningSection({ comparisons }: Results, checks: Checks | null): string {
@@ -100,16 +104,23 @@ function comparisonSection({ labelled, seeds, arms, trainedToHandCrafted }: Comp
     ? `<p>Trained generator less hand-crafted: ${pointsWithInterval(trainedToHandCrafted)}.</p>`
     : ''
   return `<section><h2>${title}</h2><div class="scroll"><table>
-<caption>${seeds.length} seeds; 95 % intervals over seeds and cases, both drawn with replacement; differences are paired</caption>
+<caption>${seeds.length === 1 ? 'One seed: the intervals hold no scatter between seeds' : `${seeds.length} seeds`}; 95 % intervals over seeds and cases, both drawn with replacement; differences are paired</caption>
 <thead><tr>${head.join('')}</tr></thead><tbody>${rows.join('')}</tbody></table></div>${beside}</section>`
 }
 
 function oracleSection({ oracle, comparisons }: Results): string {
-  const start = judgedOf(comparisons)?.arms.find(({ arm }) => arm === 'start')?.figures.tumorDice
-  const beaten = start !== undefined && start.mean > oracle.tumorDice
+  const rows = comparisons.map(({ labelled, arms }) => {
+    const mean = (arm: string): number | undefined =>
+      arms.find((one) => one.arm === arm)?.figures.tumorDice?.mean
+    const start = mean('start')
+    const below = start !== undefined && start <= oracle.tumorDice ? ', <strong>below it</strong>' : ''
+    const best = Math.max(...arms.map(({ figures }) => figures.tumorDice?.mean ?? 0))
+    const of = labelled === null ? 'on average' : `with ${labelled} labelled cases`
+    return `<li>${of}: ${start?.toFixed(3) ?? 'unknown'} at the common start${below}; ${best.toFixed(3)} of the best arm</li>`
+  })
   return `<section><h2>Is a threshold enough?</h2><p>The best pair of limits on smoothed values inside the true organ, chosen on
-the held-out cases themselves, reaches tumor Dice ${oracle.tumorDice.toFixed(3)}; the common start, which is told no organ,
-${start?.mean.toFixed(3) ?? 'unknown'}: ${beaten ? 'these CTs are not for a threshold' : '<strong>the start is below it</strong>'}.</p></section>`
+the held-out cases themselves, reaches tumor Dice ${oracle.tumorDice.toFixed(3)}. The segmentors, which are told no organ:</p>
+<ul>${rows.join('')}</ul></section>`
 }
 
 function checksSection({ cell, shareSeen, discriminatorLoss, looks, judged }: Checks): string {
