@@ -1,5 +1,5 @@
 import type { Checks } from './checks.js'
-import { type Comparison, points, WANTED_GAIN } from './judgement.js'
+import { type Comparison, points, signed, WANTED_GAIN } from './judgement.js'
 import { ARM_WORDS, type Arm } from './plan.js'
 import type { Estimate } from './statistics.js'
 
@@ -14,8 +14,25 @@ export function explain(comparison: Comparison, checks: Checks | null): string[]
     ...(has('plainHosts') ? [`Healthy scans alone, without any tumor in them: ${effect(steps.hosts)}.`] : []),
     ...(has('handCrafted') ? [`Hand-crafted tumors in them: ${effect(steps.handCraftedTumors)}.`] : []),
     ...(has('trained') ? [`Tumors of the trained generator instead: ${effect(steps.generatedTumors)}.`] : []),
+    ...falsePositiveSentence(comparison),
     ...(checks === null ? [] : [...keptSentences(checks), ...lookSentences(checks)]),
     ...decidingSentence(comparison),
+  ]
+}
+
+/** Whether the condition of no more false positives is met, missed, or open. */
+function falsePositiveSentence({ arms }: Comparison): string[] {
+  const more = arms.find(({ arm }) => arm === 'trained')?.falsePositivesToRealOnly
+  if (!more) return []
+  const [low, high] = more.ci
+  const word =
+    low > 0
+      ? 'more'
+      : high < 0
+        ? 'fewer'
+        : 'not decided: more healthy cases would, or segmentors with fewer false positives than these'
+  return [
+    `False positives a healthy case, trained generator less real only: ${signed(more.mean)} (${signed(low)} to ${signed(high)}), ${word}.`,
   ]
 }
 

@@ -149,6 +149,6 @@ export function points(dice: number | undefined): string {
   return dice === undefined ? 'unknown' : `${signed(dice * 100)} points`
 }
 
-function signed(value: number | undefined): string {
+export function signed(value: number | undefined): string {
   return value === undefined ? 'unknown' : `${value >= 0 ? '+' : '−'}${Math.abs(value).toFixed(2)}`
 }

@@ -137,6 +137,7 @@ function checksSection({ cell, shareSeen, discriminatorLoss, looks, judged }: Ch
     )
     .join('')
   const verdicts = judged
+    .filter(({ arm }) => arm !== 'plainHosts')
     .map(({ cell: name, arm, kept, rejected, measures }) => {
       const pair = (key: string): string =>
         `<td>${short(measures[key]?.kept)}</td><td>${short(measures[key]?.rejected)}</td>`

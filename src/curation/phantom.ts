@@ -43,7 +43,7 @@ interface Hardness {
 /**
  * Of standard phantoms (all organs) the best threshold on smoothed values less the organ's median, inside the true organ, finds
  * tumors with Dice 0.78; of hard ones (liver) with 0.26, since organs differ within themselves by more than a tumor differs
- * from its surroundings. A small segmentor of 700 steps and 4 cases reaches more. scripts/experiments/threshold-oracle.ts.
+ * from its surroundings (scripts/experiments/threshold-oracle.ts).
  */
 const HARDNESS: Readonly<Record<Difficulty, Hardness>> = {
   standard: { steatosisHu: null, tumorRadius: [0.06, 0.12], contrast: 1, confoundersEverywhere: false },

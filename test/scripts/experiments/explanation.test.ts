@@ -31,6 +31,12 @@ describe('the explanation of a verdict', () => {
     expect(generated).toMatch(/no difference that these cases and seeds can tell\.$/)
   })
 
+  it('leaves open whether there are more false positives where the interval holds zero', () => {
+    const trained = { ...arm('trained'), falsePositivesToRealOnly: estimate(0.25, -2.12, 2.94) }
+    const text = explain({ ...comparison, arms: [trained] }, null).join('\n')
+    expect(text).toContain('less real only: +0.25 (−2.12 to +2.94), not decided')
+  })
+
   it('says how many seeds would decide, from the scatter of these', () => {
     // variance 0.0009; (1.96 / 0.025)^2 of it
     expect(explain(comparison, null).at(-1)).toContain('6 seeds would give')
