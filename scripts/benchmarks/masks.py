@@ -1,6 +1,6 @@
 """Tumor plans on one core: ours in TypeScript against NumPy, SciPy and elasticdeform written from METHOD 5, size by size.
 
-    scripts/bench masks [-- --count 30 --repeats 4 --reference-python PATH]
+    scripts/bench masks [-- --count 100 --repeats 4 --reference-python PATH]
 
 A 96^3 crop whose organ is an ellipsoid, one core for both, in turns. elasticdeform needs numpy < 2: name a Python that has
 it, SciPy and NumPy (`python -m venv V; V/bin/pip install 'numpy<2' scipy elasticdeform`) by --reference-python or
@@ -30,7 +30,7 @@ PUBLISHED_SECONDS = {"tiny": 0.0047, "small": 0.0067, "medium": 0.0137, "large":
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=30)
+    parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--reference-python", default=os.environ.get("FREETUMOR_REFERENCE_PYTHON"))
     options = parser.parse_args()
