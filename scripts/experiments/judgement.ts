@@ -63,7 +63,6 @@ function comparison(
   seeds: readonly number[],
   labelled: readonly number[],
 ): Comparison {
-  const key = (name: string) => ({ seed: plan.testSeed, name: `${labelled.join('+')} ${name}` })
   const tableOf = (arm: Judged, measure: MeasureName): Table =>
     meanTable(
       labelled.map((count) =>
@@ -74,7 +73,7 @@ function comparison(
   const less = (a: Judged, b: Judged, measure: MeasureName): Estimate | null =>
     a === b || !has(a) || !has(b)
       ? null
-      : crossedBootstrap(differences(tableOf(a, measure), tableOf(b, measure)), key(`${a}-${b} ${measure}`))
+      : crossedBootstrap(differences(tableOf(a, measure), tableOf(b, measure)), plan.testSeed)
   const gainOf = (seed: number): number => {
     const values = differences(tableOf('trained', 'tumorDice'), tableOf('realOnly', 'tumorDice'))[seed]!
     const there = values.filter((value) => value !== null)
@@ -87,7 +86,7 @@ function comparison(
       arm,
       figures: Object.fromEntries(
         (Object.keys(MEASURES) as MeasureName[]).flatMap((name) => {
-          const found = crossedBootstrap(tableOf(arm, name), key(`${arm} ${name}`))
+          const found = crossedBootstrap(tableOf(arm, name), plan.testSeed)
           return found ? [[name, found]] : []
         }),
       ),

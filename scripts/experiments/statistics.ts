@@ -19,25 +19,38 @@ const TAIL = 0.025
  */
 export function crossedBootstrap(
   bySeed: readonly (readonly (number | null)[])[],
-  key: { readonly seed: number; readonly name: string },
+  seed: number,
 ): Estimate | null {
   const n = bySeed.flat().filter((value) => value !== null).length
   if (n === 0) return null
   const seeds = bySeed.map((_, at) => at)
   const cases = bySeed[0]!.map((_, at) => at)
-  const stream = openStream([key.seed, 'few-labels', key.name])
-  const drawn = (from: readonly number[]): number[] => from.map(() => stream.integer(0, from.length - 1))
-  const means: number[] = []
-  for (let sample = 0; sample < RESAMPLES; sample++) {
-    const mean = meanOver(bySeed, drawn(seeds), drawn(cases))
-    if (mean !== null) means.push(mean)
-  }
+  const means = resamples(seed, seeds.length, cases.length).flatMap(([drawnSeeds, drawnCases]) => {
+    const mean = meanOver(bySeed, drawnSeeds, drawnCases)
+    return mean === null ? [] : [mean]
+  })
   means.sort((a, b) => a - b)
   return {
     mean: meanOver(bySeed, seeds, cases)!,
     ci: [percentile(means, TAIL), percentile(means, 1 - TAIL)],
     n,
   }
+}
+
+type Resample = readonly [seeds: readonly number[], cases: readonly number[]]
+
+const known = new Map<string, readonly Resample[]>()
+
+/** The same seeds and cases for every figure of a table of that size: figures differ by what they measure, not by what was drawn. */
+function resamples(seed: number, numSeeds: number, numCases: number): readonly Resample[] {
+  const key = `${seed}/${numSeeds}/${numCases}`
+  const made = known.get(key)
+  if (made) return made
+  const stream = openStream([seed, 'few-labels', numSeeds, numCases])
+  const drawn = (count: number): number[] => Array.from({ length: count }, () => stream.integer(0, count - 1))
+  const all = Array.from({ length: RESAMPLES }, (): Resample => [drawn(numSeeds), drawn(numCases)])
+  known.set(key, all)
+  return all
 }
 
 /** One table less another, place by place; null where either has none. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { crossedBootstrap, differences, meanTable } from '../../../scripts/experiments/statistics.js'
 
-const key = { seed: 1, name: 'test' }
+const SEED = 1
 
 describe('the interval over seeds and cases', () => {
   it('holds a difference that every seed and case shows, and no zero', () => {
@@ -10,7 +10,7 @@ describe('the interval over seeds and cases', () => {
         [0.1, 0.12, 0.08],
         [0.11, 0.09, 0.1],
       ],
-      key,
+      SEED,
     )!
     expect(found.mean).toBeCloseTo(0.1, 10)
     expect(found.ci[0]).toBeGreaterThan(0.07)
@@ -20,27 +20,27 @@ describe('the interval over seeds and cases', () => {
 
   it('is wide where the seeds disagree, however alike the cases of a seed are', () => {
     const row = (value: number): number[] => Array.from({ length: 40 }, () => value)
-    const { ci } = crossedBootstrap([row(0.2), row(0), row(-0.2)], key)!
+    const { ci } = crossedBootstrap([row(0.2), row(0), row(-0.2)], SEED)!
     expect(ci[0]).toBeCloseTo(-0.2, 10)
     expect(ci[1]).toBeCloseTo(0.2, 10)
   })
 
   it('is wide where the cases disagree, however alike the seeds are', () => {
     const cases = Array.from({ length: 16 }, (_, at) => (at % 2 === 0 ? 1 : 0))
-    const { ci } = crossedBootstrap([cases, cases, cases], key)!
+    const { ci } = crossedBootstrap([cases, cases, cases], SEED)!
     // standard error of 16 coin flips: 0.125
     expect(ci[1] - ci[0]).toBeGreaterThan(0.4)
     expect(ci[1] - ci[0]).toBeLessThan(0.6)
   })
 
-  it('leaves out cases without a value, and is the same for the same key', () => {
+  it('leaves out cases without a value, and is the same for the same seed', () => {
     const table = [
       [0.5, null, 0.7],
       [0.4, null, 0.8],
     ]
-    expect(crossedBootstrap(table, key)!.mean).toBeCloseTo(0.6, 10)
-    expect(crossedBootstrap(table, key)).toEqual(crossedBootstrap(table, key))
-    expect(crossedBootstrap([[null, null]], key)).toBeNull()
+    expect(crossedBootstrap(table, SEED)!.mean).toBeCloseTo(0.6, 10)
+    expect(crossedBootstrap(table, SEED)).toEqual(crossedBootstrap(table, SEED))
+    expect(crossedBootstrap([[null, null]], SEED)).toBeNull()
   })
 })
 
