@@ -7,7 +7,7 @@ import { openJsonLog } from '../jsonl.js'
 import type { SynthesisLine } from '../quality/ledger.js'
 import { MEASURES, wantsAlreadySeen } from '../quality/policy.js'
 import type { WeightedOrgan } from '../sampling/plan.js'
-import { writeWhole } from '../training/run-directory.js'
+import { sweepUnfinished, writeWhole } from '../training/run-directory.js'
 import { LABEL_SCHEMES } from '../volume/labels.js'
 import type { StageContext } from './context.js'
 import { type ListedCase, prepareListed } from './data.js'
@@ -68,6 +68,8 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   await refuseOtherSettings(out, config, options.channel, hashes)
   for (const folder of ['imagesTr', 'labelsTr', 'changeTr'])
     await mkdir(join(out, folder), { recursive: true })
+  for (const folder of ['', 'imagesTr', 'labelsTr', 'changeTr', 'pictures'])
+    await sweepUnfinished(join(out, folder))
   const hosts = options.hosts ?? (await hostsOf(config, context))
   const prepared = await prepareListed(config, hosts, context)
   const failed = [...prepared.failed]

@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { resolveConfig } from '../../src/config/resolve.js'
@@ -273,6 +273,19 @@ describe('verdicts', () => {
     }
     for (const lines of rounds.values()) expect(new Set(lines.map(({ verdict }) => verdict)).size).toBe(1)
   })
+})
+
+it('leaves nothing of a file that an earlier start was killed in', async () => {
+  const folder = temporaryFolder()
+  const out = join(folder, 'out')
+  for (const name of ['imagesTr', 'pictures']) await mkdir(join(out, name), { recursive: true })
+  const half = [
+    'imagesTr/a_v000.nii.gz.0123456789abcdef0123456789abcdef.tmp',
+    'pictures/a_v000_t0_a0.json.tmp',
+  ]
+  for (const name of half) await writeFile(join(out, name), 'half')
+  await made(configOf(folder), out)
+  for (const name of half) await expect(readFile(join(out, name))).rejects.toThrow(/ENOENT/)
 })
 
 describe('a specialist data set', () => {
