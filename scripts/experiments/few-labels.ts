@@ -139,6 +139,7 @@ function planOf(values: {
   steps?: string | undefined
   test?: string | undefined
   'test-seed'?: string | undefined
+  'real-hosts'?: string | undefined
 }): Plan {
   const base = values.full ? FULL_PLAN : DEFAULT_PLAN
   const steps = numbers('steps', values.steps, 3)
@@ -154,6 +155,7 @@ function planOf(values: {
     steps: steps ? { start: steps[0]!, generator: steps[1]!, arm: steps[2]! } : base.steps,
     test: test ? { sick: test[0]!, healthy: test[1]! } : base.test,
     testSeed: numbers('test-seed', values['test-seed'], 1)?.[0] ?? base.testSeed,
+    ...(values['real-hosts'] === undefined ? {} : { realHosts: true }),
   }
 }
 
@@ -197,7 +199,8 @@ try {
     process.stderr.write(`stopped: the same command goes on (${(error as Error).message})\n`)
     process.exit(75)
   }
-  if (!(error instanceof Usage || error instanceof FreetumorError)) throw error
-  process.stderr.write(`error: ${error.message}\n`)
-  process.exit(error instanceof Usage ? 2 : 1)
+  const usage = error instanceof Usage || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
+  if (!(usage || error instanceof FreetumorError)) throw error
+  process.stderr.write(`error: ${(error as Error).message}\n`)
+  process.exit(usage ? 2 : 1)
 }

@@ -35,6 +35,8 @@ export interface Plan {
   readonly discriminatorSteps: number
   /** Of the held-out cases, which are the same for all. */
   readonly testSeed: number
+  /** Real scans are wanted among the hosts. */
+  readonly realHosts?: true
 }
 
 /**
