@@ -93,7 +93,7 @@ async function campaign(organ) {
   while (kills < Number(values.kills)) {
     // what is prepared once makes later starts shorter; after the start about so much gets done that all kills find work
     const work = (milliseconds - firstAfter) / Number(values.kills)
-    const ended = await synthesize(organ, again, seed, (0.5 + 0.3 * random()) * firstAfter + random() * work)
+    const ended = await synthesize(organ, again, seed, (0.3 + 0.3 * random()) * firstAfter + random() * work)
     if (ended.code !== null) break
     kills++
     doneAtKill.push(linesOf(again))
