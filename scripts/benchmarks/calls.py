@@ -19,7 +19,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-
 from freetumor_runtime.config import WindowsSpec
 from freetumor_runtime.data.calls import SegmentCall
 from freetumor_runtime.jobs.region import Tools

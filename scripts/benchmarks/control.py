@@ -26,19 +26,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from measuring import Server
-
 from freetumor_runtime.bridge.control import ControlClient
 from freetumor_runtime.bridge.feed import FeedClient
 from freetumor_runtime.data.crops import CropFrame, window
 from freetumor_runtime.data.frames import CropMeasures
 from freetumor_runtime.events import Event, Ready, StepDone
+from freetumor_runtime.feeds import CropFeed
 from freetumor_runtime.generated.freetumor.runtime.v1 import control_pb2
 from freetumor_runtime.training.board import Board
 from freetumor_runtime.training.boundary import Boundary
 from freetumor_runtime.training.ranks import Ranks
-from freetumor_runtime.feeds import CropFeed
 from freetumor_runtime.wiring import Wires
+from measuring import Server
 
 STEP_SECONDS = 0.2
 MOST_SHARE = 0.02

@@ -19,10 +19,9 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+from freetumor_runtime.data.cache import case_path, write_prepared_case
 from made_cts import make_case
 from measuring import Server, family_memory, turn_by_turn
-
-from freetumor_runtime.data.cache import case_path, write_prepared_case
 
 HERE = Path(__file__).parent
 WARM_UP_SECONDS = 20
@@ -109,13 +108,7 @@ def start_ours(case: dict, simulate: bool, workers: int, **more) -> "Server":
             "textureSizeVoxels": [420, 300, 320],
             "textureCount": 10,
         },
-        "augmentation": {
-            name: 0.1
-            for name in (
-                "flipProbability", "rotateProbability", "scaleProbability", "scaleRange", "shiftProbability",
-                "shiftRange",
-            )
-        },
+        "augmentation": dict.fromkeys(("flipProbability", "rotateProbability", "scaleProbability", "scaleRange", "shiftProbability", "shiftRange"), 0.1),
         "mixing": False,
     }  # fmt: skip
     return Server(

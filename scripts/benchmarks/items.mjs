@@ -20,6 +20,8 @@ const planOf = (count) => ({
     perCrop: 1,
     sizeOdds: { tiny: 1, small: 0, medium: 0, large: 0 },
     radiusVoxels: { tiny: 4, small: 8, medium: 16, large: 32 },
+    listedRadii: null,
+    positions: null,
     textureSizeVoxels: [420, 300, 320],
     textureCount: 10,
   },

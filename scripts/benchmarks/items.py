@@ -16,7 +16,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-
 from freetumor_runtime.data.cache import case_path, write_prepared_case
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +32,14 @@ def main() -> int:
         label = np.zeros((128, 128, 128), np.uint8)
         label[20:100, 30:110, 24:104] = 1
         image = np.full(label.shape, 60, np.int16)
-        write_prepared_case(path, image, label, 7, -175.0, {"case": "case", "windowHu": [-175.0, 250.0], "affine": np.eye(4).ravel().tolist()})
+        write_prepared_case(
+            path,
+            image,
+            label,
+            7,
+            -175.0,
+            {"case": "case", "windowHu": [-175.0, 250.0], "affine": np.eye(4).ravel().tolist()},
+        )
         asked = {"path": str(path), "items": options.items, "sizes": [options.few, options.many]}
         command = ["node", str(Path(__file__).with_suffix(".mjs")), json.dumps(asked)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ})

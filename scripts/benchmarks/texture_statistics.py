@@ -14,7 +14,6 @@ import statistics
 import sys
 
 import numpy as np
-
 from freetumor_runtime.synthesis.texture import (
     TEXTURE_SIGMAS,
     make_texture,

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import torch
-
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.models.unet3d import UNet3d
 

@@ -1,9 +1,9 @@
 """Saves checkpoints until it is killed or the disk is full; the half of checkpoints.mjs that needs PyTorch.
 
-    saver.py            reads a JSON object a line and answers with one, for as long as its standard input is open
-        {"do": "kill", "run", "step", "after"}  a fork saves step, step + 1, ... and is killed after so many seconds
-        {"do": "load", "directory"}             loads a checkpoint
-        {"do": "fill", "run"}                   saves until it cannot
+saver.py            reads a JSON object a line and answers with one, for as long as its standard input is open
+    {"do": "kill", "run", "step", "after"}  a fork saves step, step + 1, ... and is killed after so many seconds
+    {"do": "load", "directory"}             loads a checkpoint
+    {"do": "fill", "run"}                   saves until it cannot
 """
 
 import json
@@ -16,10 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "python_runtime"))
 
-import torch  # noqa: E402
-
-from freetumor_runtime.errors import FreetumorError  # noqa: E402
-from freetumor_runtime.training.state import load_checkpoint, save_checkpoint  # noqa: E402
+import torch
+from freetumor_runtime.errors import FreetumorError
+from freetumor_runtime.training.state import load_checkpoint, save_checkpoint
 
 # 2 MB of weights and 4 MB of moments: the tensors, not the renames, take most of a save
 VALUES = 512 << 10
