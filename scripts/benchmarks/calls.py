@@ -19,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+
 from freetumor_runtime.config import WindowsSpec
 from freetumor_runtime.data.calls import SegmentCall
 from freetumor_runtime.jobs.region import Tools

@@ -26,6 +26,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from measuring import Server
+
 from freetumor_runtime.bridge.control import ControlClient
 from freetumor_runtime.bridge.feed import FeedClient
 from freetumor_runtime.data.crops import CropFrame, window
@@ -37,7 +39,6 @@ from freetumor_runtime.training.board import Board
 from freetumor_runtime.training.boundary import Boundary
 from freetumor_runtime.training.ranks import Ranks
 from freetumor_runtime.wiring import Wires
-from measuring import Server
 
 STEP_SECONDS = 0.2
 MOST_SHARE = 0.02

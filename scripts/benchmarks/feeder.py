@@ -19,9 +19,10 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-from freetumor_runtime.data.cache import case_path, write_prepared_case
 from made_cts import make_case
 from measuring import Server, family_memory, turn_by_turn
+
+from freetumor_runtime.data.cache import case_path, write_prepared_case
 
 HERE = Path(__file__).parent
 WARM_UP_SECONDS = 20

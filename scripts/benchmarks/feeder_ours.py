@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import torch
+
 from freetumor_runtime.bridge.feed import FeedClient
 from freetumor_runtime.data.crops import place_shape, tumor_box, window
 from freetumor_runtime.feeds import CropFeed

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
 from freetumor_runtime.data.cache import case_path, write_prepared_case
 
 ROOT = Path(__file__).resolve().parents[2]

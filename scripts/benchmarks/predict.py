@@ -20,6 +20,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from made_cts import make_case, write
+from monai.inferers import sliding_window_inference
+from torch import Tensor, nn
+
 from freetumor_runtime.data.crops import window
 from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.nifti import load_nifti
@@ -28,9 +32,6 @@ from freetumor_runtime.data.volumes import load_prepared_image, route_to_scan
 from freetumor_runtime.data.windows import Segmented, labels_of, segment_volume
 from freetumor_runtime.models.checkpoint import load_segmentor
 from freetumor_runtime.models.segmentor import build_segmentor, freeze
-from made_cts import make_case, write
-from monai.inferers import sliding_window_inference
-from torch import Tensor, nn
 
 CPU = torch.device("cpu")
 # At most 2 % slower than MONAI over the same windows.

@@ -21,11 +21,12 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 import tumor_by_numpy
+from masks import WARM_UP
+from measuring import Server
+
 from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
 from freetumor_runtime.synthesis.texture import TextureBank
 from freetumor_runtime.training.painting import Painter
-from masks import WARM_UP
-from measuring import Server
 
 HERE = Path(__file__).parent
 SIZES = ("tiny", "small", "medium", "large")

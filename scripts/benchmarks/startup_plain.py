@@ -2,8 +2,9 @@
 step of it on made crops. Prints a line when the step is done."""
 
 import torch
-from freetumor_runtime.models.small import SmallSegmentor
 from monai.losses import DiceCELoss
+
+from freetumor_runtime.models.small import SmallSegmentor
 
 OUTPUTS, CROPS, SIDE = 7, 4, 40
 

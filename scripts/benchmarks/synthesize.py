@@ -159,6 +159,7 @@ def keep_box(label, affine, sides_mm: list[float]) -> None:
 
 def make_weights(networks: str, folder: Path) -> None:
     import torch
+
     from freetumor_runtime.models.segmentor import build_segmentor
     from freetumor_runtime.models.unet3d import UNet3d
 
@@ -219,7 +220,6 @@ def reference(options: argparse.Namespace, given: Path) -> None:
 
     import numpy as np
     import torch
-    from freetumor_runtime.models.checkpoint import load_segmentor
     from monai.inferers import sliding_window_inference
     from monai.networks.nets import SwinUNETR
     from monai.transforms import (
@@ -235,6 +235,8 @@ def reference(options: argparse.Namespace, given: Path) -> None:
     )
     from plain_unet import UNet
     from scipy.ndimage import binary_erosion, gaussian_filter
+
+    from freetumor_runtime.models.checkpoint import load_segmentor
 
     torch.set_num_threads(options.threads)
     weights = torch.load(given / "generator.pt", weights_only=True)["state_dict"]

@@ -43,6 +43,7 @@ def make(way: str, index: int) -> None:
     """Prints the seconds of the making alone: the imports are not of interest."""
     import numpy as np
     import tumor_by_numpy
+
     from freetumor_runtime.synthesis.texture import TEXTURE_SIGMAS, TextureBank
 
     with tempfile.TemporaryDirectory() as folder:

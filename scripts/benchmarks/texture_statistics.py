@@ -14,6 +14,7 @@ import statistics
 import sys
 
 import numpy as np
+
 from freetumor_runtime.synthesis.texture import (
     TEXTURE_SIGMAS,
     make_texture,

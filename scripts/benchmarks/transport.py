@@ -22,6 +22,7 @@ from pathlib import Path
 import grpc
 import torch
 import zmq
+
 from freetumor_runtime.bridge.feed import FeedSocket
 from freetumor_runtime.generated.freetumor.runtime.v1 import feed_pb2
 

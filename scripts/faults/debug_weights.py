@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import torch
+
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.models.unet3d import UNet3d
 

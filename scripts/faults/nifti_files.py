@@ -18,8 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "python_runtime"), str(ROOT / "test/contract")]
 
-from freetumor_runtime.data.nifti import NiftiError, load_nifti  # noqa: E402
 from mutated_nifti import write_bombs, write_mutated  # noqa: E402
+
+from freetumor_runtime.data.nifti import NiftiError, load_nifti  # noqa: E402
 
 WAYS = ("typescript", "python")
 BATCH = 500

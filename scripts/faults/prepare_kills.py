@@ -24,8 +24,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "python_runtime"), str(ROOT / "scripts/benchmarks")]
 
-from freetumor_runtime.data.cache import read_prepared_case  # noqa: E402
 from made_cts import make_data_set  # noqa: E402
+
+from freetumor_runtime.data.cache import read_prepared_case  # noqa: E402
 
 CASES, SHAPE = 8, (256, 256, 80)
 MOST_SECONDS_TO_DIE = 20

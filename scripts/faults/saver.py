@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "python_runtime"))
 
 import torch
+
 from freetumor_runtime.errors import FreetumorError
 from freetumor_runtime.training.state import load_checkpoint, save_checkpoint
 

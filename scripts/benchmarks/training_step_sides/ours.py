@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from freetumor_runtime.config import TrainingSpec, parse
 from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
 from freetumor_runtime.events import StepDone

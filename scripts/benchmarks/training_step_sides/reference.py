@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Iterator
 
 import torch
-from freetumor_runtime.synthesis.texture import TextureBank
 from monai.losses import DiceCELoss
 from monai.networks.nets import SwinUNETR
 from plain_unet import UNet
@@ -12,6 +11,8 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional
 from training_step_sides.ours import SEED, crops, specification
+
+from freetumor_runtime.synthesis.texture import TextureBank
 
 SYNTHETIC, REAL = 3, 2
 
