@@ -97,12 +97,8 @@ class _Blender:
         self._total_CXYZ: Tensor | None = None
         self._weights_XYZ: Tensor | None = None
         self._counts_XYZ: Tensor | None = None
-        self._single_CXYZ: Tensor | None = None
 
     def add(self, start: Start, output_CXYZ: Tensor) -> None:
-        if self._patch == self._shape and self._blend == "constant":
-            self._single_CXYZ = output_CXYZ.to(torch.float32)  # there is no other window to blend it with
-            return
         if self._total_CXYZ is None:
             self._allocate(output_CXYZ)
         assert self._total_CXYZ is not None and self._counts_XYZ is not None
@@ -116,8 +112,6 @@ class _Blender:
             self._counts_XYZ[window] += self._weights_XYZ
 
     def average(self, network: Callable[[Tensor], Tensor], padded_XYZ: Tensor, has_gaps: bool) -> Tensor:
-        if self._single_CXYZ is not None:
-            return self._single_CXYZ
         if self._total_CXYZ is None:
             # nothing was asked at all: one window says how many outputs there are
             self._allocate(network(padded_XYZ[_window((0, 0, 0), self._patch)][None, None])[0])
