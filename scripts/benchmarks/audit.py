@@ -53,7 +53,10 @@ def main() -> int:
     parser.add_argument("--phantoms", type=int, default=40)
     parser.add_argument("--turned-phantoms", type=int, default=4)
     parser.add_argument(
-        "--size", type=int, default=48, help="voxels a side of a phantom; at 96 their pairs take an hour"
+        "--size",
+        type=int,
+        default=64,
+        help="voxels a side of a phantom; at 48 they are alike, at 96 their pairs take an hour",
     )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--descriptors", type=int, nargs="*", default=[1000, 10_000, 161_310])
