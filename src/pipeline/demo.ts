@@ -58,10 +58,10 @@ export async function runDemo(options: DemoOptions, context: StageContext): Prom
   }
   stage('evaluation on held-out phantoms')
   // side by side: each spends most of its time starting one process after another
-  const [baseline, segmentation] = await Promise.all([
-    evaluateOn(out, 'baseline', options.seed, weights, context),
-    evaluateOn(out, 'segmentation', options.seed, weights, context),
-  ])
+  const evaluated = (job: 'baseline' | 'segmentation') => evaluateOn(out, job, options.seed, weights, context)
+  const both = [evaluated('baseline'), evaluated('segmentation')] as const
+  await Promise.allSettled(both) // when one fails the other ends, too, before that is told
+  const [baseline, segmentation] = await Promise.all(both)
   return await conclude(out, jobs, baseline, segmentation)
 }
 

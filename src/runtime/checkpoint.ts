@@ -69,24 +69,28 @@ export async function inspectCheckpoint(
 }
 
 interface Look {
+  readonly options: CheckpointCallOptions
   readonly files: string[]
   readonly answers: Promise<readonly Answer<CheckpointFacts>[]>
 }
 
-const looks = new Map<string, Look>()
+/** Those that have not begun. */
+const looks = new Set<Look>()
 
-/** Files that are asked for at once are looked into at once, each in a child of its own. */
+/** Files that are asked for at once, and with one signal, are looked into at once, each in a child of its own. */
 async function lookTogether(file: string, options: CheckpointCallOptions): Promise<CheckpointFacts> {
-  const key = options.python ?? ''
-  let look = looks.get(key)
+  let look = [...looks].find(
+    ({ options: { python, signal } }) => python === options.python && signal === options.signal,
+  )
   if (look === undefined) {
     const files: string[] = []
     const answers = Promise.resolve().then(async () => {
-      looks.delete(key)
+      looks.delete(begun)
       return (await call('inspect_all', [files], READING_MS, options)) as Answer<CheckpointFacts>[]
     })
-    look = { files, answers }
-    looks.set(key, look)
+    const begun: Look = { options, files, answers }
+    looks.add(begun)
+    look = begun
   }
   const at = look.files.push(file) - 1
   return answered((await look.answers)[at]!)
