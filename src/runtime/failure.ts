@@ -28,6 +28,8 @@ const FOLLOW_UP =
   /connection (reset|closed|refused)|broken pipe|timed? ?out|socket closed|nccl|gloo|process ?group|remote process exited|heartbeat/i
 const OUT_OF_MEMORY =
   /out of memory|can't allocate memory|cannot allocate memory|MemoryError|DefaultCPUAllocator/i
+/** What C++ says of a thread that is ended while Python takes itself down (with faulthandler's frame below it). */
+const ABORTED_AT_EXIT = 'terminate called without an active exception'
 const LAST_LINES = 30
 const SIGNALS: Readonly<Record<number, string>> = {
   6: 'SIGABRT',
@@ -73,13 +75,15 @@ export async function explainDeath(death: Death): Promise<FreetumorError> {
   if (root && root.exitCode < 0 && !own) {
     const signal = SIGNALS[-root.exitCode] ?? `signal ${-root.exitCode}`
     const byKernel = signal === 'SIGKILL' && (await oomKills()) > oomKillsBefore
+    const sender =
+      signal === 'SIGABRT' && (await rankSaid(logDirectory, node, root.rank)).includes(ABORTED_AT_EXIT)
+        ? `it had come to the end of its script, where a thread of PyTorch aborted it: let the script end with dist.destroy_process_group(), sys.stdout.flush() and os._exit(0); its log is below ${logDirectory}`
+        : `somebody or something outside sent it; the rank's log is below ${logDirectory}`
     return crash(
       byKernel
         ? `rank ${root.rank} was killed by the kernel: the machine ran out of memory`
         : `rank ${root.rank} was killed by ${signal}`,
-      byKernel
-        ? MEMORY_HINT
-        : `somebody or something outside sent it; the rank's log is below ${logDirectory}`,
+      byKernel ? MEMORY_HINT : sender,
       { kind: byKernel ? 'outOfMemory' : 'signal', rank: root.rank, signal, traceback: '' },
       place,
     )
@@ -144,8 +148,7 @@ async function crash(
   known: Pick<FailureCard, 'kind' | 'rank' | 'signal' | 'traceback'>,
   { logDirectory, node, end }: { logDirectory: string; node: number; end: ProcessEnd },
 ): Promise<RuntimeCrashError> {
-  const path = known.rank === null ? null : rankLog(logDirectory, node, known.rank)
-  const log = path === null ? null : await readFile(path, 'utf8').catch(() => null)
+  const log = known.rank === null ? '' : await rankSaid(logDirectory, node, known.rank)
   const card: FailureCard = {
     ...known,
     message,
@@ -161,6 +164,10 @@ async function crash(
 /** Where a rank's own output goes (bridge/lifeline.py). */
 export function rankLog(logDirectory: string, node: number, rank: number): string {
   return join(logDirectory, `node-${node}`, `rank-${rank}`, 'output.log')
+}
+
+async function rankSaid(logDirectory: string, node: number, rank: number): Promise<string> {
+  return readFile(rankLog(logDirectory, node, rank), 'utf8').catch(() => '')
 }
 
 /** torchrun's own summary at the end of its output. */

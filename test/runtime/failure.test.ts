@@ -86,6 +86,20 @@ describe('a death is explained by', () => {
     })
   })
 
+  it('PyTorch, when it aborts a rank whose script has ended', async () => {
+    const folder = logs()
+    mkdirSync(join(folder, 'node-0/rank-1'), { recursive: true })
+    writeFileSync(
+      join(folder, 'node-0/rank-1/output.log'),
+      'done\nterminate called without an active exception\nFatal Python error: Aborted\n',
+    )
+    const error = await explain(folder, torchrun(1, -6))
+    expect(error).toMatchObject({ message: 'rank 1 was killed by SIGABRT' })
+    expect(cardOf(error)!.hint).toContain('os._exit(0)')
+    const other = await explain(folder, torchrun(0, -6))
+    expect(cardOf(other)!.hint).not.toContain('os._exit(0)')
+  })
+
   it('the kernel, when it has killed for memory meanwhile', async () => {
     const card = cardOf(await explain(logs(), torchrun(1, -9), null, -1))
     expect(card).toMatchObject({ kind: 'outOfMemory', rank: 1 })
