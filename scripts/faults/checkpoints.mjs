@@ -57,16 +57,30 @@ if (values.inside) {
 
 /** A process that saves without a pause is killed at a random time; then the run starts again. */
 async function kills(folder) {
+  const done = await killedSaver(join(folder, 'run'), false, Number(values.kills))
+  // without the renames the same kills must do harm
+  const { unreadable, wentBack, passedOver } = await killedSaver(join(folder, 'control'), true, 30)
+  const controls = { savesInPlaceAreFound: unreadable + wentBack + passedOver > 0 }
+  return {
+    ...done,
+    controls,
+    control: { unreadable, wentBack, passedOver },
+    held: done.held && controls.savesInPlaceAreFound,
+  }
+}
+
+/** Kills until so many fell inside a save; of saves in place, which leave no trace of being one, until so many fell at all. */
+async function killedSaver(run, inPlace, wanted) {
   const saver = startSaver()
-  const run = join(folder, 'run')
   const counts = { insideASave: 0, betweenSaves: 0, unreadable: 0, wentBack: 0, passedOver: 0, litter: 0 }
   const stages = {}
   // how long a save takes decides which times fall into one
-  await saver.ask({ do: 'kill', run, step: 1, after: 0.5 })
+  await saver.ask({ do: 'kill', run, step: 1, after: 0.5, inPlace })
   const perSave = 0.5 / Math.max(1, (await openNewestGood(run, () => {}))?.step ?? 1)
   let step = 1
-  while (counts.insideASave < Number(values.kills)) {
-    const { saved, stage } = await saver.ask({ do: 'kill', run, step, after: random() * 4 * perSave })
+  while ((inPlace ? counts.betweenSaves : counts.insideASave) < wanted) {
+    const after = random() * 4 * perSave
+    const { saved, stage } = await saver.ask({ do: 'kill', run, step, after, inPlace })
     stages[stage] = (stages[stage] ?? 0) + 1
     counts[stage === 'between two saves' ? 'betweenSaves' : 'insideASave']++
     const told = []

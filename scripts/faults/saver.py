@@ -1,16 +1,19 @@
 """Saves checkpoints until it is killed or the disk is full; the half of checkpoints.mjs that needs PyTorch.
 
 saver.py            reads a JSON object a line and answers with one, for as long as its standard input is open
-    {"do": "kill", "run", "step", "after"}  a fork saves step, step + 1, ... and is killed after so many seconds
+    {"do": "kill", "run", "step", "after"}  a fork saves step, step + 1, ... and is killed after so many seconds;
+                                            with "inPlace": true by writing where the checkpoint is to lie
     {"do": "load", "directory"}             loads a checkpoint
     {"do": "fill", "run"}                   saves until it cannot
 """
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -43,13 +46,13 @@ def main() -> None:
         print(json.dumps(answers[asked.pop("do")](**asked)), flush=True)
 
 
-def kill_inside_a_save(run: str, step: int, after: float) -> dict:
+def kill_inside_a_save(run: str, step: int, after: float, inPlace: bool = False) -> dict:
     """Which step was the last that the fork knew to be saved, and what lay in the folder when it died."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        save_for_ever(run, step, writing)
+        save_for_ever(run, step, writing, save_in_place if inPlace else save)
     os.close(writing)
     os.read(reading, 1)
     time.sleep(after)
@@ -62,7 +65,7 @@ def kill_inside_a_save(run: str, step: int, after: float) -> dict:
     return {"saved": saved[-1] if saved else None, "stage": stage(names)}
 
 
-def save_for_ever(run: str, step: int, told: int) -> None:
+def save_for_ever(run: str, step: int, told: int, save: Callable[[str, int], object]) -> None:
     os.write(told, b" ")
     while True:
         # every other step is saved twice: the second takes the place of the first
@@ -76,6 +79,19 @@ def save(run: str, step: int) -> str:
     model = {"state_dict": {"w": torch.full((VALUES,), float(step))}}
     state = {"step": step, "moments": torch.full((2, VALUES), float(step))}
     return save_checkpoint(run, step, model, state, asdict(MadeBy()))
+
+
+def save_in_place(run: str, step: int) -> None:
+    """As a plain torch.save does it; the control of the campaign."""
+    save(f"{run}.made", step)
+    made = Path(f"{run}.made") / "checkpoints" / f"step_{step:08d}"
+    target = Path(run) / "checkpoints" / made.name
+    target.mkdir(parents=True, exist_ok=True)
+    for file in ("manifest.json", "model.pt", "state.pt"):
+        with (made / file).open("rb") as source, (target / file).open("wb") as sink:
+            shutil.copyfileobj(source, sink, 1 << 16)
+    (target.parent / "latest").write_text(f"{made.name}\n")
+    shutil.rmtree(made)
 
 
 def stage(names: list[str]) -> str:
