@@ -5,14 +5,12 @@ from freetumor_runtime.bridge.lifeline import follow_parent, keep_rank_log
 follow_parent(), keep_rank_log()  # before anything slow: an orphan must not live on
 
 import argparse  # noqa: E402
-import os  # noqa: E402
-import sys  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from importlib import import_module  # noqa: E402
 
 from freetumor_runtime import config  # noqa: E402
 from freetumor_runtime.events import Event  # noqa: E402
-from freetumor_runtime.wiring import Wires, connect, leave, record_failure  # noqa: E402
+from freetumor_runtime.wiring import Wires, connect, end, leave, record_failure  # noqa: E402
 
 # jobs of a plain pool of processes
 _POOLED = config.PrepareSpec | config.EvaluateSpec | config.PictureSpec
@@ -75,11 +73,4 @@ def run_job(spec: config.JobSpec, ranks, wires: Wires) -> Iterator[Event]:
 
 
 if __name__ == "__main__":
-    code = main()
-    if "RANK" in os.environ:
-        # While Python takes itself down, a thread of gloo that gives a tensor back aborts the process: one finished
-        # job in sixty. All is said and closed by now.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    end(main())

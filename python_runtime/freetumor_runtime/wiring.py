@@ -15,7 +15,7 @@ import traceback
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from freetumor_runtime.bridge.control import ControlClient
 from freetumor_runtime.config import JobSpec, PredictSpec, ServeSpec, SynthesizeSpec, TrainingSpec
@@ -153,6 +153,18 @@ def leave() -> None:
         from freetumor_runtime.training.ranks import leave_ranks
 
         leave_ranks()
+
+
+def end(code: int) -> NoReturn:
+    """Ends this process; a rank without Python's own teardown.
+
+    A thread of gloo that gives a tensor back during the teardown aborts the process: one finished job in sixty.
+    """
+    if "RANK" not in os.environ:
+        sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _event_message(event: Event) -> control_pb2.JobEvent:
