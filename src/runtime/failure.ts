@@ -77,7 +77,7 @@ export async function explainDeath(death: Death): Promise<FreetumorError> {
     const byKernel = signal === 'SIGKILL' && (await oomKills()) > oomKillsBefore
     const sender =
       signal === 'SIGABRT' && (await rankSaid(logDirectory, node, root.rank)).includes(ABORTED_AT_EXIT)
-        ? `it had come to the end of its script, where a thread of PyTorch aborted it: let the script end with dist.destroy_process_group(), sys.stdout.flush() and os._exit(0); its log is below ${logDirectory}`
+        ? `most likely a thread of PyTorch aborted it when its script had ended: let the script end with dist.destroy_process_group(), sys.stdout.flush() and os._exit(0); its log is below ${logDirectory}`
         : `somebody or something outside sent it; the rank's log is below ${logDirectory}`
     return crash(
       byKernel
