@@ -175,24 +175,30 @@ export async function familyOf(runId: string, having?: RegExp): Promise<number[]
 async function watch(child: ChildProcess, path: string): Promise<ProcessEnd> {
   const log = createWriteStream(path, { flags: 'a' })
   let tail = ''
+  const add = (text: string): void => void (tail = (tail + text).slice(-8192))
+  // A job is not lost because its log is (a full disk, a folder that is gone): its last lines say so.
+  const logged = new Promise<void>((resolve) => {
+    log.on('error', (error) => add(`\n${path} could not be written: ${error.message}\n`))
+    log.once('close', resolve)
+  })
   for (const stream of [child.stdout, child.stderr]) {
     stream?.on('data', (chunk: Buffer) => {
-      log.write(chunk)
-      tail = (tail + chunk.toString('utf8')).slice(-8192)
+      if (log.writable) log.write(chunk)
+      add(chunk.toString('utf8'))
     })
   }
   // A pipe whose reader died must not become an unhandled error.
   child.stdin?.on('error', () => {})
-  return new Promise((resolve) => {
+  const end = await new Promise<Omit<ProcessEnd, 'tail'>>((resolve) => {
     child.once('error', (error) => {
-      log.end()
-      resolve({ code: null, signal: null, tail: error.message })
+      add(error.message)
+      resolve({ code: null, signal: null })
     })
-    child.once('close', (code, signal) => {
-      log.end()
-      resolve({ code, signal, tail })
-    })
+    child.once('close', (code, signal) => resolve({ code, signal }))
   })
+  log.end()
+  await logged
+  return { ...end, tail }
 }
 
 let prefix: readonly string[] | undefined

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import {
@@ -39,7 +39,22 @@ function started(
 it('tells how it ended and its last words, and keeps them in a log', async () => {
   const { job, logs } = started('echo out; echo err >&2; exit 7')
   expect(await job.ended).toMatchObject({ code: 7, signal: null, tail: expect.stringContaining('err') })
-  await until(() => logOf(logs).includes('out'))
+  expect(logOf(logs)).toContain('out')
+})
+
+it('goes on where its log cannot be written, and says so', async () => {
+  const logs = temporaryFolder()
+  mkdirSync(join(logs, 'agent.log'))
+  const job = startProcess({
+    argv: ['sh', '-c', 'echo out; exit 7'],
+    environment: { PATH: process.env.PATH ?? '' },
+    logDirectory: logs,
+    runId: 'none',
+  })
+  const { code, tail } = await job.ended
+  expect(code).toBe(7)
+  expect(tail).toContain('out')
+  expect(tail).toContain(`${join(logs, 'agent.log')} could not be written`)
 })
 
 it('that cannot be started says so by its end', async () => {
