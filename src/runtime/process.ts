@@ -175,7 +175,9 @@ export async function familyOf(runId: string, having?: RegExp): Promise<number[]
 async function watch(child: ChildProcess, path: string): Promise<ProcessEnd> {
   const log = createWriteStream(path, { flags: 'a' })
   let tail = ''
-  const add = (text: string): void => void (tail = (tail + text).slice(-8192))
+  const add = (text: string): void => {
+    tail = (tail + text).slice(-8192)
+  }
   // A job is not lost because its log is (a full disk, a folder that is gone): its last lines say so.
   const logged = new Promise<void>((resolve) => {
     log.on('error', (error) => add(`\n${path} could not be written: ${error.message}\n`))
