@@ -88,6 +88,7 @@ describe('the environment of a Python child', () => {
       PYTHONPATH: runtimeFolder,
       PYTHONUNBUFFERED: '1',
       OMP_NUM_THREADS: '2',
+      THP_MEM_ALLOC_ENABLE: '1',
       TORCH_DISABLE_SHARE_RDZV_TCP_STORE: '1',
     })
   })
