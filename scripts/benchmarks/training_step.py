@@ -2,13 +2,16 @@
 make them: one process a side, in turns.
 
     scripts/bench training_step -- [--step synthesis|segmentation|both] [--side 64] [--steps 2] [--repeats 1]
-                                   [--threads 1] [--no-checkpointing]
+                                   [--threads 1] [--no-checkpointing] [--published DIR [--published-packages DIR]]
 
 synthesis: a G step and a D step, batch 1. The reference asks S twice, with gradients of its weights and MONAI's
 activation checkpointing, has the graphs of D and S in memory together, gradients of D in the G step, Adam without
 `fused`; its gradients are cleared before the D step, so that both sides have the same losses (the published code
 forgets that). segmentation: one volume of two crops, painted by a frozen G and judged by a frozen S online, then a
-SwinUNETR with activation checkpointing and AdamW. Ours are the jobs themselves, fed from memory.
+SwinUNETR with activation checkpointing and AdamW. Ours are the jobs themselves, fed from memory. `--published`: a
+checkout of the published repository, whose own synthesis step is measured as a third side, changed only as far as it
+takes to run; what it imports beyond our pinned packages (opencv-python-headless, elasticdeform with NumPy 1.26) must
+lie in `--published-packages`, a folder made by `pip install --target`.
 
 Both sides begin with equal weights, crops, tumors and textures; `lossDifference` says how far they agree. Seconds are
 wall time, `processor` those of the processor; `peakRatio` compares the processes' largest memory. Prints JSON.
@@ -25,9 +28,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from training_step_sides import ours, reference
+from training_step_sides import ours, published, reference
 
 ONLY_BY_NAME = "long, and much memory: networks of the published sizes"
+SIDES = {"ours": ours, "reference": reference, "published": published}
 TARGETS = {"synthesis": 1.6, "segmentation": 1.3}
 
 
@@ -41,8 +45,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1, help="processes of each side")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--no-checkpointing", action="store_true", help="the reference keeps its activations")
-    parser.add_argument("--only", choices=["ours", "reference"], help="one side in this process, in --folder")
+    parser.add_argument("--only", choices=list(SIDES), help="one side in this process, in --folder")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--published", type=Path, help="a checkout of the published repository")
+    parser.add_argument("--published-packages", type=Path, help="what the published code imports and we do not")
     options = parser.parse_args()
     if options.only:
         print(json.dumps(one_side(options)))
@@ -54,6 +60,8 @@ def main() -> None:
 
 def row(options: argparse.Namespace, step: str) -> dict:
     runs: dict[str, list[dict]] = {"reference": [], "ours": []}
+    if options.published is not None and step == "synthesis":
+        runs["published"] = []
     with tempfile.TemporaryDirectory() as folder:
         ours.write_weights(Path(folder), options)
         for _ in range(options.repeats):
@@ -72,6 +80,7 @@ def row(options: argparse.Namespace, step: str) -> dict:
         "ratio": median["reference"] / median["ours"],
         "processorRatio": processor["reference"] / processor["ours"],
         "peakRatio": peak["ours"] / peak["reference"],
+        **({"publishedRatio": median["published"] / median["ours"]} if "published" in runs else {}),
         "lossDifference": farthest(runs["ours"][0]["losses"], runs["reference"][0]["losses"]),
     }
 
@@ -82,16 +91,19 @@ def in_child(options: argparse.Namespace, step: str, side: str, folder: str) -> 
         command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     command += ["--no-checkpointing"] if options.no_checkpointing else []
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+    if side == "published":
+        command += ["--published", str(options.published)]
+        if options.published_packages is not None:
+            environment["PYTHONPATH"] = f"{options.published_packages}{os.pathsep}{environment['PYTHONPATH']}"
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def one_side(options: argparse.Namespace) -> dict:
     """Losses of every step; wall and processor seconds of all but the first."""
-    module = ours if options.only == "ours" else reference
     seconds, processor, losses = [], [], []
     wall, cpu = time.perf_counter(), time.process_time()
-    for told in module.steps(options):
+    for told in SIDES[options.only].steps(options):
         seconds.append(time.perf_counter() - wall)
         processor.append(time.process_time() - cpu)
         losses.append(told)

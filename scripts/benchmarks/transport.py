@@ -3,8 +3,8 @@ check, and beside gRPC (grpcio to grpcio, unary). Unix sockets, four messages un
 
     .venv/bin/python scripts/benchmarks/transport.py [--rounds 5] [--megabytes 1,4,16] [--messages 24]
 
-Seconds are those of a message; `layout` batch: tensors of a 96^3 int16 crop, as a step has them; one: a single tensor.
-Targets: 4 to 16 MB at least 0.9x of pyzmq from Node to Python, 0.5x from Python to Node.
+Seconds are those of a message; `layout` batch: tensors of a 96^3 int16 crop, as a step has them, in as many frames on both
+sides (gRPC: one field); one: a single tensor. Targets: 4 to 16 MB at least 0.9x of pyzmq from Node to Python, 0.5x from Python to Node.
 """
 
 import argparse
@@ -35,7 +35,7 @@ Transfer = Callable[[int], None]
 
 def main() -> int:
     if sys.argv[1:2] == ["--peer"]:
-        return peer(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+        return peer(sys.argv[2], sys.argv[3], json.loads(sys.argv[4]))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--megabytes", default="1,4,16")
@@ -55,13 +55,17 @@ def measure(size: int, layout: str, options: argparse.Namespace) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
         script = str(Path(__file__).with_suffix(".mjs"))
         commands = [["node", script, folder, json.dumps(sizes)]]
-        commands += [[sys.executable, __file__, "--peer", kind, folder, str(size)] for kind in ("zmq", "grpc")]
+        commands += [[sys.executable, __file__, "--peer", kind, folder, json.dumps(sizes)] for kind in ("zmq", "grpc")]
         children = [subprocess.Popen(one, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for one in commands]
         try:
             for child in children:
                 assert child.stdout is not None
                 child.stdout.readline()
-            ways = {"ours": ours(folder, sizes), "reference": plain_zmq(folder, size), "grpc": plain_grpc(folder, size)}
+            ways = {
+                "ours": ours(folder, sizes),
+                "reference": plain_zmq(folder, sizes),
+                "grpc": plain_grpc(folder, size),
+            }
             return [row(way, size, layout, ways, options) for way in ("toPython", "toNode")]
         finally:
             for child in children:
@@ -110,20 +114,20 @@ def ours(folder: str, sizes: list[int]) -> dict[str, Transfer]:
     return {"toPython": pull, "toNode": push}
 
 
-def plain_zmq(folder: str, size: int) -> dict[str, Transfer]:
+def plain_zmq(folder: str, sizes: list[int]) -> dict[str, Transfer]:
     socket = zmq.Context().socket(zmq.DEALER)
     socket.connect(f"ipc://{folder}/plain.sock")
-    payload = torch.ones(size, dtype=torch.uint8).numpy()
+    payloads = [torch.ones(size, dtype=torch.uint8).numpy() for size in sizes]
 
     def take() -> None:
-        frame = socket.recv_multipart(copy=False)[1]
+        frame = socket.recv_multipart(copy=False)[-1]
         assert int(torch.frombuffer(frame.buffer, dtype=torch.uint8)[-1]) == 7
 
     def pull(messages: int) -> None:
         exchange(messages, lambda: socket.send_multipart([b"pull"]), take)
 
     def push(messages: int) -> None:
-        exchange(messages, lambda: socket.send_multipart([b"push", payload], copy=False), socket.recv_multipart)
+        exchange(messages, lambda: socket.send_multipart([b"push", *payloads], copy=False), socket.recv_multipart)
 
     return {"toPython": pull, "toNode": push}
 
@@ -151,10 +155,11 @@ def exchange(messages: int, send: Callable[[], object], receive: Callable[[], ob
             receive()
 
 
-def peer(kind: str, folder: str, size: int) -> int:
+def peer(kind: str, folder: str, sizes: list[int]) -> int:
     """The other end of a reference."""
-    payload = torch.full((size,), 7, dtype=torch.uint8).numpy()
+    payloads = [torch.full((size,), 7, dtype=torch.uint8).numpy() for size in sizes]
     if kind == "grpc":
+        payload = torch.full((sum(sizes),), 7, dtype=torch.uint8).numpy()
         handlers = {
             "Pull": grpc.unary_unary_rpc_method_handler(lambda *_: payload.tobytes()),
             "Push": grpc.unary_unary_rpc_method_handler(lambda request, _: b""),
@@ -170,7 +175,7 @@ def peer(kind: str, folder: str, size: int) -> int:
     print("ready", flush=True)
     while True:
         frames = socket.recv_multipart(copy=False)
-        answer = [b"frame", payload] if len(frames) == 2 else [b"taken"]
+        answer = [b"frame", *payloads] if len(frames) == 2 else [b"taken"]
         socket.send_multipart([frames[0].bytes, *answer], copy=False)
 
 

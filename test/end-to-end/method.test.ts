@@ -22,6 +22,7 @@ interface Change {
   readonly restarts?: number
   readonly checkpointEverySteps?: number
   readonly hangSeconds?: number
+  readonly reproducible?: boolean
 }
 
 /** A debug configuration in a folder of its own, small and short. */
@@ -57,6 +58,7 @@ async function debugConfig(job: JobKind, folder: string, change: Change = {}): P
     runtime: {
       ...debug.runtime,
       processesPerNode: change.ranks ?? 1,
+      reproducible: change.reproducible ?? false,
       restarts: { max: change.restarts ?? 3, backoffSeconds: 0 },
       hangSeconds: change.hangSeconds ?? null,
     },
@@ -116,6 +118,15 @@ describe('the whole method', () => {
       return [lossesOf(events), shares]
     }
     expect(await made(3)).toEqual(await made(1))
+  })
+
+  it('in reproducible mode has the same losses to the last bit on one rank and on two', async () => {
+    const folder = temporaryFolder()
+    const on = async (ranks: number): Promise<unknown[]> => {
+      const config = await debugConfig('baseline', folder, { ranks, reproducible: true })
+      return lossesOf((await run(config, { out: join(folder, `ranks-${ranks}`) })).events)
+    }
+    expect(await on(2)).toEqual(await on(1))
   })
 
   it('trains a small SwinUNETR', async () => {
