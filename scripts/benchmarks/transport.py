@@ -1,7 +1,7 @@
 """Tensors over our transport (Node's ROUTER with checked envelopes, the runtime's DEALER) beside pyzmq to pyzmq without any
-check, and beside gRPC (grpcio to grpcio, unary). Unix sockets, four messages under way, 5 rounds in turns.
+check, and beside gRPC (grpcio to grpcio, unary). Unix sockets, four messages under way, 9 rounds in turns.
 
-    .venv/bin/python scripts/benchmarks/transport.py [--rounds 5] [--megabytes 1,4,16] [--messages 24]
+    .venv/bin/python scripts/benchmarks/transport.py [--rounds 9] [--megabytes 1,4,16] [--messages 60]
 
 Seconds are those of a message; `layout` batch: tensors of a 96^3 int16 crop, as a step has them, in as many frames on both
 sides (gRPC: one field); one: a single tensor. Targets: 4 to 16 MB at least 0.9x of pyzmq from Node to Python, 0.5x from Python to Node.
@@ -37,9 +37,9 @@ def main() -> int:
     if sys.argv[1:2] == ["--peer"]:
         return peer(sys.argv[2], sys.argv[3], json.loads(sys.argv[4]))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--megabytes", default="1,4,16")
-    parser.add_argument("--messages", type=int, default=24)
+    parser.add_argument("--messages", type=int, default=60)
     options = parser.parse_args()
     rows = []
     for megabytes in (int(text) for text in options.megabytes.split(",")):
@@ -78,8 +78,11 @@ def row(direction: str, size: int, layout: str, ways: dict[str, dict[str, Transf
     processor: dict[str, list[float]] = {name: [] for name in ways}
     for one in ways.values():
         one[direction](UNDER_WAY)
+    order = list(ways.items())
     for _ in range(options.rounds):
-        for name, one in ways.items():
+        # what one leaves behind, threads and freed pages, would always meet the same next one
+        order.append(order.pop(0))
+        for name, one in order:
             started, before = time.perf_counter(), time.process_time()
             one[direction](options.messages)
             taken[name].append((time.perf_counter() - started) / options.messages)

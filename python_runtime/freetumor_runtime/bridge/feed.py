@@ -1,6 +1,7 @@
 """A rank's end of the feed: a ZeroMQ DEALER that asks for steps and sends measures. For the training thread only."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import zmq
 from google.protobuf.message import Message as ProtobufMessage
@@ -11,6 +12,7 @@ from freetumor_runtime.bridge.frames import MAX_FRAME_BYTES, Message, ProtocolEr
 from freetumor_runtime.errors import EnvironmentError, Stopped, UsageError
 from freetumor_runtime.generated.freetumor.runtime.v1 import feed_pb2
 
+T = TypeVar("T")
 _PACKAGE = "freetumor.runtime.v1."
 _CONNECT_SECONDS = 30
 _LAST_WORD_SECONDS = 2
@@ -49,19 +51,26 @@ class FeedSocket:
     def send(self, body: ProtobufMessage, tensors: Mapping[str, Tensor] | None = None) -> None:
         """Tensors are not copied: they must not be written to again."""
         message = Message(_PACKAGE + type(body).__name__, body.SerializeToString(), tensors or {})
-        self._wait(zmq.POLLOUT)
-        self._socket.send_multipart(encode_message(message, self._sent), copy=tensors is None)
+        frames = encode_message(message, self._sent)
+        self._when(zmq.POLLOUT, lambda: self._socket.send_multipart(frames, zmq.NOBLOCK, copy=tensors is None))
         self._sent += 1
 
     def receive(self) -> Message:
         """The next message; waits for it."""
-        self._wait(zmq.POLLIN)
-        frames = self._socket.recv_multipart(copy=False)
+        frames = self._when(zmq.POLLIN, lambda: self._socket.recv_multipart(zmq.NOBLOCK, copy=False))
         message, sequence = decode_message([frame.buffer for frame in frames])
         if sequence != self._received:
             raise ProtocolError(f"message {self._received} of the feeder is lost: message {sequence} came")
         self._received += 1
         return message
+
+    def _when(self, readiness: int, act: Callable[[], T]) -> T:
+        """Acts at once where the socket is ready, as it mostly is: asking first costs as much as a small message."""
+        while True:
+            try:
+                return act()
+            except zmq.Again:
+                self._wait(readiness)
 
     def _wait(self, readiness: int) -> None:
         """Until the socket can be read or written; what has come already counts even when the feeder is gone since."""
