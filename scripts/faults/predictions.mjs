@@ -3,7 +3,7 @@
  * Predictions that are killed at random moments and started again, against one that was not: whatever looks finished is
  * finished, and in the end every mask is that of the unbroken prediction.
  *
- *     npm run build && node scripts/faults/predictions.mjs [--cases 8] [--kills 10] [--processes 2] [--seed 0]
+ *     npm run build && node scripts/faults/predictions.mjs [--cases 24] [--kills 10] [--processes 2] [--seed 0]
  *
  * Made CTs and a small segmentor with weights of a seed. Prints JSON; exit 1 when something was lost.
  */
@@ -20,7 +20,7 @@ const cli = join(root, 'dist/cli/main.js')
 const python = process.env.FREETUMOR_PYTHON ?? join(root, '.venv/bin/python')
 const { values } = parseArgs({
   options: {
-    cases: { type: 'string', default: '8' },
+    cases: { type: 'string', default: '24' },
     kills: { type: 'string', default: '10' },
     processes: { type: 'string', default: '2' },
     seed: { type: 'string', default: '0' },
@@ -42,30 +42,30 @@ try {
 async function campaign() {
   prepareInputs()
   const [whole, broken] = [join(folder, 'whole'), join(folder, 'broken')]
-  const started = performance.now()
-  const code = await predict(whole)
-  const milliseconds = performance.now() - started
+  const { code, milliseconds, firstAfter } = await predict(whole)
   const expected = masksOf(whole)
-  const half = []
-  let [kills, alive] = [0, 0]
-  while (kills < Number(values.kills)) {
-    // Python's start takes its part of the time of every try
-    const ended = await predict(broken, (0.3 + random()) * milliseconds * 0.6)
-    if (ended !== null) break
-    kills++
+  const [half, masksAtKill] = [[], []]
+  // about so much gets done after a start that the last kill still finds work
+  const work = (milliseconds - firstAfter) / Number(values.kills)
+  while (masksAtKill.length < Number(values.kills)) {
+    // in turns anywhere in a start, and between or within written masks
+    const kill =
+      masksAtKill.length % 2 === 0 ? { afterMs: random() * firstAfter } : { afterFirstMs: random() * work }
+    const ended = await predict(broken, kill)
+    if (ended.code !== null) break
     const made = masksOf(broken)
     half.push(...Object.keys(made).filter((name) => made[name] !== expected[name]))
-    alive = Math.max(alive, Object.keys(made).length)
+    masksAtKill.push(Object.keys(made).length)
   }
-  const last = await predict(broken)
+  const last = (await predict(broken)).code
   const made = masksOf(broken)
   const same = JSON.stringify(made) === JSON.stringify(expected)
   const leavings = readdirSync(broken).filter((name) => name.includes('.tmp'))
   return {
     held: code === 0 && last === 0 && same && half.length === 0 && leavings.length === 0,
     masks: Object.keys(expected).length,
-    kills,
-    masksAtTheLastKill: alive,
+    kills: masksAtKill.length,
+    masksAtKill,
     halfMasks: half,
     leavings,
     same,
@@ -86,8 +86,11 @@ function prepareInputs() {
   if (weights.status !== 0) throw new Error(weights.stderr)
 }
 
-/** Exit code; null when it was killed first. */
-function predict(out, killAfterMs = null) {
+/**
+ * Exit code (null when it was killed first), time, and time until the first mask was done. `kill`: when, `afterMs` of the start
+ * or `afterFirstMs` of the first mask that this start made.
+ */
+async function predict(out, kill = {}) {
   const flags = [
     '--checkpoint',
     join(folder, 'a.pt'),
@@ -97,14 +100,20 @@ function predict(out, killAfterMs = null) {
     out,
   ]
   const shared = ['--processes', values.processes, '--threads', '1']
-  const child = spawn(process.execPath, [cli, 'predict', ...flags, ...shared], { stdio: 'ignore' })
-  const timer = killAfterMs === null ? null : setTimeout(() => child.kill('SIGKILL'), killAfterMs)
-  return new Promise((resolve) => {
-    child.once('close', (code) => {
-      clearTimeout(timer)
-      resolve(code)
-    })
+  const started = performance.now()
+  const argv = [cli, 'predict', ...flags, ...shared, '--output', 'ndjson']
+  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'ignore'] })
+  let firstAfter = null
+  const timers = []
+  const killIn = (ms) => timers.push(setTimeout(() => child.kill('SIGKILL'), ms))
+  if (kill.afterMs !== undefined) killIn(kill.afterMs)
+  child.stdout.on('data', () => {
+    if (firstAfter === null && kill.afterFirstMs !== undefined) killIn(kill.afterFirstMs)
+    firstAfter ??= performance.now() - started
   })
+  const code = await new Promise((resolve) => child.once('close', resolve))
+  for (const timer of timers) clearTimeout(timer)
+  return { code, milliseconds: performance.now() - started, firstAfter }
 }
 
 function masksOf(out) {
