@@ -2,7 +2,7 @@
 make them: one process a side, in turns.
 
     scripts/bench training_step -- [--step synthesis|segmentation|both] [--side 64] [--steps 2] [--repeats 1]
-                                   [--threads 1] [--no-checkpointing] [--published DIR [--published-packages DIR]]
+                                   [--threads 1] [--no-checkpointing] [--device auto|cpu|cuda] [--published DIR [--published-packages DIR]]
 
 synthesis: a G step and a D step, batch 1. The reference asks S twice, with gradients of its weights and MONAI's
 activation checkpointing, has the graphs of D and S in memory together, gradients of D in the G step, Adam without
@@ -12,6 +12,9 @@ SwinUNETR with activation checkpointing and AdamW. Ours are the jobs themselves,
 checkout of the published repository, whose own synthesis step is measured as a third side, changed only as far as it
 takes to run; what it imports beyond our pinned packages (opencv-python-headless, elasticdeform with NumPy 1.26) must
 lie in `--published-packages`, a folder made by `pip install --target`.
+
+Where there is a CUDA device each step has a row of it, too: networks in bfloat16 on both sides, ours compiled, memory that of the
+device, and the share of the timed steps in which the GPU worked. Losses are then those of bfloat16.
 
 Both sides begin with equal weights, crops, tumors and textures; `lossDifference` says how far they agree. Seconds are
 wall time, `processor` those of the processor; `peakRatio` compares the processes' largest memory. Prints JSON.
@@ -28,10 +31,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import torch
 from training_step_sides import ours, published, reference
 
 ONLY_BY_NAME = "long, and much memory: networks of the published sizes"
 SIDES = {"ours": ours, "reference": reference, "published": published}
+WATCH_GPU = ["nvidia-smi", "--id=0", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop-ms=200"]
 TARGETS = {"synthesis": 1.6, "segmentation": 1.3}
 
 
@@ -47,6 +52,7 @@ def main() -> None:
     parser.add_argument("--no-checkpointing", action="store_true", help="the reference keeps its activations")
     parser.add_argument("--only", choices=list(SIDES), help="one side in this process, in --folder")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--published", type=Path, help="a checkout of the published repository")
     parser.add_argument("--published-packages", type=Path, help="what the published code imports and we do not")
     options = parser.parse_args()
@@ -54,25 +60,28 @@ def main() -> None:
         print(json.dumps(one_side(options)))
         return
     steps = ["synthesis", "segmentation"] if options.step == "both" else [options.step]
-    rows = [row(options, step) for step in steps]
+    devices = (
+        ["cpu", *(["cuda"] if torch.cuda.is_available() else [])] if options.device == "auto" else [options.device]
+    )
+    rows = [row(options, step, device) for device in devices for step in steps]
     print(json.dumps({"rows": rows, "loadAverage": os.getloadavg()}, indent=2))
 
 
-def row(options: argparse.Namespace, step: str) -> dict:
+def row(options: argparse.Namespace, step: str, device: str) -> dict:
     runs: dict[str, list[dict]] = {"reference": [], "ours": []}
-    if options.published is not None and step == "synthesis":
+    if options.published is not None and step == "synthesis" and device == "cpu":
         runs["published"] = []
     with tempfile.TemporaryDirectory() as folder:
         ours.write_weights(Path(folder), options)
         for _ in range(options.repeats):
             for side, done in runs.items():
-                done.append(in_child(options, step, side, folder))
+                done.append(in_child(options, step, device, side, folder))
     median = {side: statistics.median(t for one in done for t in one["seconds"]) for side, done in runs.items()}
     processor = {side: statistics.median(t for one in done for t in one["processor"]) for side, done in runs.items()}
     peak = {side: statistics.median(one["peakBytes"] for one in done) for side, done in runs.items()}
     return {
-        "row": f"{step} step",
-        "target": TARGETS[step],
+        "row": f"{step} step" if device == "cpu" else f"{step} step, {torch.cuda.get_device_name()}",
+        **({"target": TARGETS[step]} if device == "cpu" else {}),
         **{
             side: {"median": median[side], "processorMedian": processor[side], "peakBytes": peak[side], "runs": done}
             for side, done in runs.items()
@@ -85,8 +94,9 @@ def row(options: argparse.Namespace, step: str) -> dict:
     }
 
 
-def in_child(options: argparse.Namespace, step: str, side: str, folder: str) -> dict:
+def in_child(options: argparse.Namespace, step: str, device: str, side: str, folder: str) -> dict:
     command = [sys.executable, "-W", "ignore", __file__, "--step", step, "--only", side, "--folder", folder]
+    command += ["--device", device]
     for name in ("side", "width", "feature_size", "steps", "threads"):
         command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     command += ["--no-checkpointing"] if options.no_checkpointing else []
@@ -101,15 +111,28 @@ def in_child(options: argparse.Namespace, step: str, side: str, folder: str) -> 
 
 def one_side(options: argparse.Namespace) -> dict:
     """Losses of every step; wall and processor seconds of all but the first."""
+    on_gpu = options.device == "cuda"
     seconds, processor, losses = [], [], []
+    watch = None
     wall, cpu = time.perf_counter(), time.process_time()
     for told in SIDES[options.only].steps(options):
+        if on_gpu:
+            torch.cuda.synchronize()
+            watch = watch or subprocess.Popen(WATCH_GPU, stdout=subprocess.PIPE, text=True)
         seconds.append(time.perf_counter() - wall)
         processor.append(time.process_time() - cpu)
         losses.append(told)
         wall, cpu = time.perf_counter(), time.process_time()
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": seconds[1:], "processor": processor[1:], "losses": losses, "peakBytes": peak}
+    peak = torch.cuda.max_memory_allocated() if on_gpu else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = {"seconds": seconds[1:], "processor": processor[1:], "losses": losses, "peakBytes": peak}
+    return found | ({"gpuBusy": share_of(watch)} if watch is not None else {})
+
+
+def share_of(watch: subprocess.Popen) -> float | None:
+    """Mean of what nvidia-smi has told since it was started, 0 to 1."""
+    watch.terminate()
+    told = [int(line) for line in watch.communicate()[0].split() if line.isdigit()]
+    return statistics.mean(told) / 100 if told else None
 
 
 def farthest(one: list[dict], other: list[dict]) -> float:

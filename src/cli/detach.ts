@@ -22,7 +22,8 @@ const LOOK_EVERY_MS = 100
 
 /**
  * Starts `freetumor train` with these arguments in a session of its own, its talk going to `logs/console.log` of the run
- * directory. Resolves with its process id once it can be controlled, or when it has ended well already.
+ * directory. Resolves with its process id once it can be controlled and its data and weights are accepted, or when it has
+ * ended well already.
  */
 export async function startDetached(
   argv: readonly string[],
@@ -41,7 +42,7 @@ export async function startDetached(
   })
   await once(child, 'spawn')
   await log.close()
-  while (child.exitCode === null && child.signalCode === null && !(await isServed(directory)))
+  while (child.exitCode === null && child.signalCode === null && !(await isUnderWay(directory)))
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
   if (hasFailed(child)) {
     const said = (await readFile(path)).subarray(size).toString('utf8').trim()
@@ -58,8 +59,15 @@ function hasFailed({ exitCode, signalCode }: ChildProcess): boolean {
   return signalCode !== null || (exitCode !== null && exitCode !== 0)
 }
 
-async function isServed(directory: string): Promise<boolean> {
+async function isUnderWay(directory: string): Promise<boolean> {
   const remote = await connectRun(directory)
-  remote?.close()
-  return remote !== null
+  if (remote === null) return false
+  try {
+    return (await remote.status()).phase !== 'checking'
+  } catch {
+    // it has ended since
+    return false
+  } finally {
+    remote.close()
+  }
 }

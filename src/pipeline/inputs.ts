@@ -47,7 +47,7 @@ export function refuseOtherOrgans(
 
 /**
  * Leaks first: no weights are trained for a study that is refused. Then earlier weights, since a file that cannot serve is
- * known in seconds; then prepared cases. A run that goes on must find what it left, unless changes are accepted.
+ * known in seconds; then prepared cases. What may take long begins with the call of `accepted`. A run that goes on must find what it left, unless changes are accepted.
  */
 export async function gatherInputs(
   config: RunConfig,
@@ -56,11 +56,12 @@ export async function gatherInputs(
   resumed: ResumePoint | null,
   acceptChanges: boolean,
   start: StartTraining,
+  accepted: () => void,
 ): Promise<TrainingInputs> {
   const curation = await curateData(config, context)
   refuseOtherOrgans(config, curation.cases)
   await refuseLeaks(config, curation.cases, context)
-  const weights = await earlierWeights(config, context, start)
+  const weights = await earlierWeights(config, context, start, accepted)
   const cases = await prepareData(config, context, curation)
   const fingerprint = await fingerprintOf(config, cases, weights)
   if (resumed !== null) {

@@ -45,7 +45,7 @@ class TrainingRun implements Run {
   readonly #stopRequested = new AbortController()
   readonly #commands = new CommandLine(() => this.#ended())
   #place: HostPlace | null = null
-  #phase: RunStatus['phase'] = 'starting'
+  #phase: RunStatus['phase'] = 'checking'
   #step = 0
   #steps: number | null = null
   #savedStep = -1
@@ -173,6 +173,9 @@ class TrainingRun implements Run {
       resumed,
       acceptChanges,
       startTraining,
+      () => {
+        this.#phase = 'starting'
+      },
     )
     const textureDirectory = join(resolve(config.prepare.cache), 'textures')
     await mkdir(textureDirectory, { recursive: true })

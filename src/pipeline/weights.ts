@@ -24,10 +24,14 @@ export async function earlierWeights(
   config: RunConfig,
   context: StageContext,
   start: StartTraining,
+  accepted: () => void = () => {},
 ): Promise<EarlierWeights> {
   const paints = config.job === 'synthesis' || config.training.task === 'freesyn'
   const { baseline, generator } = config.networks
-  if (!paints) return { baseline: null, generator: null }
+  if (!paints) {
+    accepted()
+    return { baseline: null, generator: null }
+  }
   const checks = {
     baseline: (facts: CheckpointFacts) => refuseBlindBaseline(config, facts),
     generator: (facts: CheckpointFacts) => {
@@ -38,6 +42,7 @@ export async function earlierWeights(
   await inspectNamed({ baseline, generator }, checks, context)
   if (baseline?.trainFrom && baseline.checkpoint === null)
     refuseBlindTraining(config, await loadConfig(baseline.trainFrom), baseline.trainFrom)
+  accepted()
   return {
     baseline: baseline && (await weightsOf('baseline', baseline, context, start)),
     generator: generator && (await weightsOf('generator', generator, context, start)),

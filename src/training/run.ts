@@ -33,7 +33,8 @@ export interface RunStatus {
   readonly id: string
   readonly job: JobKind
   readonly directory: string
-  readonly phase: 'starting' | 'training' | 'paused' | 'ended'
+  /** `checking`: data and weights are looked at, and what is wrong with them ends the run. */
+  readonly phase: 'checking' | 'starting' | 'training' | 'paused' | 'ended'
   /** The next step to run. */
   readonly step: number
   /** Null until the data are known. */

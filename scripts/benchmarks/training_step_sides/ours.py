@@ -61,7 +61,7 @@ def crops(step: int, options: argparse.Namespace) -> tuple[CropFrame, ...]:
 
 def steps(options: argparse.Namespace) -> Iterator[dict[str, float]]:
     spec = specification(options)
-    ranks = join_ranks("cpu", options.threads, SEED)
+    ranks = join_ranks(options.device, options.threads, SEED)
     if options.step == "synthesis":
         from freetumor_runtime.jobs.train_synthesis import train_synthesis as job
     else:
@@ -157,11 +157,11 @@ def specification(options: argparse.Namespace) -> TrainingSpec:
         },
         "adversarialWeight": 0.1,
         "freeze": [],
-        "precision": "fp32",
+        "precision": "bf16" if options.device == "cuda" else "fp32",
         "reproducible": False,
-        "compile": False,
+        "compile": options.device == "cuda",
         "memoryFormat": "auto",
-        "device": "cpu",
+        "device": options.device,
         "processesPerNode": 1,
         "threadsPerProcess": options.threads,
         "validation": {

@@ -19,13 +19,13 @@ SYNTHETIC, REAL = 3, 2
 
 def steps(options: argparse.Namespace) -> Iterator[dict[str, float]]:
     torch.set_num_threads(options.threads)
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(True, warn_only=options.device == "cuda")
     yield from synthesis(options) if options.step == "synthesis" else segmentation(options)
 
 
 def synthesis(options: argparse.Namespace) -> Iterator[dict[str, float]]:
     generator, discriminator, judge = load_gan(options)
-    discriminator.load_state_dict(discriminator_weights(options))
+    discriminator.network.load_state_dict(discriminator_weights(options))
     optimizers = [torch.optim.Adam(net.parameters(), lr=1e-4, betas=(0.0, 0.999)) for net in (generator, discriminator)]
     for step in range(options.steps + 1):
         canvas = [Canvas(crop, options) for crop in crops(step, options)]
@@ -60,11 +60,12 @@ def synthesis(options: argparse.Namespace) -> Iterator[dict[str, float]]:
 
 def segmentation(options: argparse.Namespace) -> Iterator[dict[str, float]]:
     generator, _, judge = load_gan(options)
-    learner = swin_unetr(options, 3).train()
-    learner.load_state_dict(torch.load(options.folder / "segmentor.pt", weights_only=True)["state_dict"])
+    network = swin_unetr(options, 3).train()
+    network.load_state_dict(torch.load(options.folder / "segmentor.pt", weights_only=True)["state_dict"])
+    learner = Placed(network, options)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=3e-4, weight_decay=0.01, amsgrad=True)
     loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)
-    mapped = torch.tensor([0, 1, 2, 2])
+    mapped = torch.tensor([0, 1, 2, 2], device=options.device)
     for step in range(options.steps + 1):
         images, labels = [], []
         for crop in crops(step, options):
@@ -73,7 +74,9 @@ def segmentation(options: argparse.Namespace) -> Iterator[dict[str, float]]:
                 fake, roles = paint([canvas], generator(canvas.image[None, None]), 0)
                 called = judge(fake).argmax(1)
             synthetic = roles == SYNTHETIC
-            share = (torch.isin(called, torch.tensor([2, 4, 6])) & synthetic).sum() / (synthetic.sum() + 1e-6)
+            share = (torch.isin(called, torch.tensor([2, 4, 6], device=options.device)) & synthetic).sum() / (
+                synthetic.sum() + 1e-6
+            )
             assert 0 <= share <= 1  # both sides take every tumor
             images.append(fake[0])
             labels.append(mapped[roles.long()])
@@ -90,8 +93,8 @@ class Canvas:
     def __init__(self, crop, options: argparse.Namespace) -> None:
         spec = specification(options)
         bank = TextureBank(spec.synthesis.textureDirectory, spec.synthesis.textureSizeVoxels, 0)
-        self.image = ((crop.image_hu.float() + 175) / 425).clamp(0, 1)
-        self.label = crop.label
+        self.image = ((crop.image_hu.to(options.device).float() + 175) / 425).clamp(0, 1)
+        self.label = crop.label.to(options.device)
         self.sigma = crop.tumors[0].edge_sigma
         self.shapes, self.textures = {}, {}
         for tumor in crop.tumors:
@@ -99,14 +102,15 @@ class Canvas:
             where = tuple(
                 slice(at, at + length) for at, length in zip(tumor.origin, tumor.shape_box.shape, strict=True)
             )
-            shape[where] = tumor.shape_box
+            shape[where] = tumor.shape_box.to(options.device)
             self.shapes[tumor.draw] = shape
-            self.textures[tumor.draw] = bank.window(tumor.texture_index, tumor.texture_start, self.label.shape)
+            texture = bank.window(tumor.texture_index, tumor.texture_start, self.label.shape)
+            self.textures[tumor.draw] = texture.to(options.device)
 
 
 def paint(canvases: list[Canvas], raw: Tensor, draw: int) -> tuple[Tensor, Tensor]:
     """METHOD 6: images [B, 1, X, Y, Z] float32 and roles [B, X, Y, Z]."""
-    kernel = torch.exp(-(torch.arange(-3.0, 4.0).double() ** 2) / 2)
+    kernel = torch.exp(-(torch.arange(-3.0, 4.0, device=raw.device).double() ** 2) / 2)
     kernel = kernel[:, None, None] * kernel[:, None] * kernel
     kernel = (kernel / kernel.sum())[None, None]
     images, roles = [], []
@@ -117,7 +121,7 @@ def paint(canvases: list[Canvas], raw: Tensor, draw: int) -> tuple[Tensor, Tenso
         organ = (role == 1) | (role == SYNTHETIC)
         difference = torch.tanh(output[0].double()) * organ
         difference = functional.conv3d(difference[None, None], kernel, padding=3)[0, 0]
-        weight = torch.from_numpy(gaussian_filter(edge.double().numpy(), canvas.sigma))
+        weight = torch.from_numpy(gaussian_filter(edge.double().cpu().numpy(), canvas.sigma)).to(raw.device)
         painted = (canvas.image.double() - weight * difference * canvas.textures[draw].double()).float()
         images.append(torch.where(organ, painted, canvas.image))
         roles.append(role)
@@ -128,12 +132,26 @@ def pooled(probability: Tensor, where: Tensor) -> Tensor:
     return (probability * where).sum() / (where.sum() + 1e-6)
 
 
-def load_gan(options: argparse.Namespace) -> tuple[nn.Module, nn.Module, nn.Module]:
+class Placed(nn.Module):
+    """A network on the device; on a GPU in bfloat16, as ours. Painting and losses have 32 and 64 bits on both sides."""
+
+    def __init__(self, network: nn.Module, options: argparse.Namespace) -> None:
+        super().__init__()
+        self.network = network.to(options.device)
+        self._device = options.device
+
+    def forward(self, image: Tensor) -> Tensor:
+        with torch.autocast(self._device, torch.bfloat16, enabled=self._device == "cuda"):
+            return self.network(image).float()
+
+
+def load_gan(options: argparse.Namespace) -> tuple[Placed, Placed, Placed]:
     generator = UNet(3, options.width)
     generator.load_state_dict(part(options, "netG"))
     judge = swin_unetr(options, 7).eval()
     judge.load_state_dict(torch.load(options.folder / "baseline.pt", weights_only=True)["state_dict"])
-    return generator.train(), UNet(3, options.width).train(), judge
+    networks = (generator.train(), UNet(3, options.width).train(), judge)
+    return tuple(Placed(network, options) for network in networks)
 
 
 def part(options: argparse.Namespace, name: str) -> dict[str, Tensor]:
