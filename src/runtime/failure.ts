@@ -16,11 +16,13 @@ export interface RecordedFailure {
   readonly time: number
 }
 
-/** What torchrun says of the first rank that ended. */
-interface RootCause {
+/** What torchrun says of a rank that ended, or that it ended itself then. */
+interface EndedRank {
   readonly rank: number
   /** Below 0: the signal. */
   readonly exitCode: number
+  /** When torchrun found it, to the second. */
+  readonly time: string
 }
 
 /** What a rank says whose partner died: the consequence, never the cause. */
@@ -170,12 +172,28 @@ async function rankSaid(logDirectory: string, node: number, rank: number): Promi
   return readFile(rankLog(logDirectory, node, rank), 'utf8').catch(() => '')
 }
 
-/** torchrun's own summary at the end of its output. */
-function rootCause(tail: string): RootCause | null {
-  const part = tail.slice(tail.lastIndexOf('Root Cause'))
-  const rank = /rank\s*: (\d+)/.exec(part)
-  const exitCode = /exitcode\s*: (-?\d+)/.exec(part)
-  return rank && exitCode ? { rank: Number(rank[1]), exitCode: Number(exitCode[1]) } : null
+/**
+ * By torchrun's own summary at the end of its output. It looks ten times a second, and of those that it finds at once calls
+ * the lowest rank the cause: one that was killed comes before one that ended, which may be for the loss of the other. Those
+ * that torchrun ended have SIGTERM, or a later time.
+ */
+function rootCause(tail: string): EndedRank | null {
+  const at = tail.lastIndexOf('Root Cause')
+  if (at < 0) return null
+  const others = tail.lastIndexOf('Failures:', at)
+  const ended = [...endedRanks(tail.slice(at)), ...(others < 0 ? [] : endedRanks(tail.slice(others, at)))]
+  const [first] = ended
+  const killed = ended.find((one) => one.exitCode < 0 && one.exitCode !== -15 && one.time === first!.time)
+  return killed ?? first ?? null
+}
+
+function endedRanks(summary: string): EndedRank[] {
+  const found = summary.matchAll(/time\s*: (\S+)[\s\S]*?rank\s*: (\d+)[\s\S]*?exitcode\s*: (-?\d+)/g)
+  return [...found].map(([, time, rank, exitCode]) => ({
+    time: time!,
+    rank: Number(rank),
+    exitCode: Number(exitCode),
+  }))
 }
 
 function lastLines(text: string, count: number): string[] {

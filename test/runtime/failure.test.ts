@@ -29,8 +29,8 @@ function logs(...said: Said[]): string {
 }
 
 /** The end of torchrun's output when ranks ended so. */
-function torchrun(rank: number, exitCode: number): string {
-  return `Failures:\n[1]:\n  rank      : 9 (local_rank: 9)\n  exitcode  : 1 (pid: 12)\n${'-'.repeat(60)}
+function torchrun(rank: number, exitCode: number, other = { rank: 9, exitCode: 1, second: 32 }): string {
+  return `Failures:\n[1]:\n  time      : 2026-11-23_20:23:${other.second}\n  rank      : ${other.rank} (local_rank: ${other.rank})\n  exitcode  : ${other.exitCode} (pid: 12)\n${'-'.repeat(60)}
 Root Cause (first observed failure):
 [0]:
   time      : 2026-11-23_20:23:32
@@ -84,6 +84,21 @@ describe('a death is explained by', () => {
       signal: 'SIGKILL',
       message: 'rank 1 was killed by SIGKILL',
     })
+  })
+
+  it('the signal that killed a rank, when torchrun finds another one ended at the same time', async () => {
+    const folder = logs({ rank: 0, message: RESET, time: 10 })
+    const card = cardOf(await explain(folder, torchrun(0, 1, { rank: 1, exitCode: -9, second: 32 })))
+    expect(card).toMatchObject({ kind: 'signal', rank: 1, message: 'rank 1 was killed by SIGKILL' })
+  })
+
+  it('no signal that torchrun sent itself to end the others', async () => {
+    const folder = logs({ rank: 0, message: RESET, time: 10 })
+    for (const ended of [
+      { rank: 1, exitCode: -15, second: 32 },
+      { rank: 1, exitCode: -9, second: 59 },
+    ])
+      expect(cardOf(await explain(folder, torchrun(0, 1, ended)))).toMatchObject({ kind: 'lostConnection' })
   })
 
   it('PyTorch, when it aborts a rank whose script has ended', async () => {
