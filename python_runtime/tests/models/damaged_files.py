@@ -11,7 +11,7 @@ import torch
 
 from freetumor_runtime.models.checkpoint_file import CheckpointFile, read_checkpoint
 from freetumor_runtime.models.unet3d import UNet3d
-from tests.models.hostile_files import read_in_a_fork
+from tests.models.forked_reading import read_in_a_fork
 
 REFUSED, WHOLE, ALTERED = "refused", "read, nothing changed", "read, but altered"
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from freetumor_runtime.models.checkpoint_file import read_checkpoint
-from tests.models.hostile_files import FOUR, HOSTILE, ONE, archive, read_in_a_fork, state
+from tests.models.forked_reading import read_in_a_fork
+from tests.models.hostile_files import FOUR, HOSTILE, ONE, archive, state
 
 MOST_MEGABYTES = 64
 
