@@ -1,7 +1,7 @@
 """Small generators and baselines of both regions with weights of a seed: debug_weights.py FOLDER
 
-Writes REGION-generator.pt and REGION-baseline.pt. The baselines call about three quarters of noise tumor, so that some
-tumors are seen by enough of their voxels and some are not.
+Writes REGION-generator.pt and REGION-baseline.pt. The baselines call about three quarters of noise tumor, and of a scan
+most of what is painted.
 """
 
 import sys

@@ -7,13 +7,14 @@
  *
  * Made CTs and a small segmentor with weights of a seed. Prints JSON; exit 1 when something was lost.
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { runKilled } from './killed.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
 const cli = join(root, 'dist/cli/main.js')
@@ -86,10 +87,7 @@ function prepareInputs() {
   if (weights.status !== 0) throw new Error(weights.stderr)
 }
 
-/**
- * Exit code (null when it was killed first), time, and time until the first mask was done. `kill`: when, `afterMs` of the start
- * or `afterFirstMs` of the first mask that this start made.
- */
+/** As `runKilled`; the first that it tells of is a written mask. */
 async function predict(out, kill = {}) {
   const flags = [
     '--checkpoint',
@@ -100,20 +98,8 @@ async function predict(out, kill = {}) {
     out,
   ]
   const shared = ['--processes', values.processes, '--threads', '1']
-  const started = performance.now()
   const argv = [cli, 'predict', ...flags, ...shared, '--output', 'ndjson']
-  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'ignore'] })
-  let firstAfter = null
-  const timers = []
-  const killIn = (ms) => timers.push(setTimeout(() => child.kill('SIGKILL'), ms))
-  if (kill.afterMs !== undefined) killIn(kill.afterMs)
-  child.stdout.on('data', () => {
-    if (firstAfter === null && kill.afterFirstMs !== undefined) killIn(kill.afterFirstMs)
-    firstAfter ??= performance.now() - started
-  })
-  const code = await new Promise((resolve) => child.once('close', resolve))
-  for (const timer of timers) clearTimeout(timer)
-  return { code, milliseconds: performance.now() - started, firstAfter }
+  return runKilled(argv, { output: 'stdout', kill })
 }
 
 function masksOf(out) {

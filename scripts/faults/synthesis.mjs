@@ -10,7 +10,7 @@
  * them the difference is hand-crafted. Wants the reference data beside the checkout (FREETUMOR_SHARED). Prints JSON; exit 1
  * when something was lost.
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { cpus, loadavg, tmpdir } from 'node:os'
@@ -18,6 +18,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { readNifti } from '../../dist/volume/nifti.js'
+import { runKilled } from './killed.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
 const cli = join(root, 'dist/cli/main.js')
@@ -133,10 +134,7 @@ async function campaign(organ) {
   }
 }
 
-/**
- * Exit code (null when it was killed first), time, and time until the first variant was done. `kill`: when, `afterMs` of the
- * start or `afterFirstMs` of the first variant that this start made.
- */
+/** As `runKilled`; the first that it tells of is a written variant. */
 async function synthesize(organ, out, seed, kill = {}) {
   const [given, region] = [join(folder, organ), regionOf(organ)]
   const flags = ['--images', join(given, 'image'), '--labels', join(given, 'label')]
@@ -153,24 +151,10 @@ async function synthesize(organ, out, seed, kill = {}) {
   const ways = values.weights === 'debug' ? [...weights, '--channel', 'organ', ...faster] : []
   if (values.textures !== '10')
     ways.push(...(ways.includes('--set') ? [] : ['--set']), `simulation.texture.count=${values.textures}`)
-  const started = performance.now()
-  const child = spawn(
-    process.execPath,
+  return runKilled(
     [cli, 'synthesize', ...flags, ...kind, ...made, ...ways, '--processes', values.processes],
-    { stdio: ['ignore', 'ignore', 'pipe'] },
+    { output: 'stderr', onOutput: (text) => process.stderr.write(text), kill },
   )
-  let firstAfter = null
-  const timers = []
-  const killIn = (ms) => timers.push(setTimeout(() => child.kill('SIGKILL'), ms))
-  if (kill.afterMs !== undefined) killIn(kill.afterMs)
-  child.stderr.on('data', (text) => {
-    if (firstAfter === null && kill.afterFirstMs !== undefined) killIn(kill.afterFirstMs)
-    firstAfter ??= performance.now() - started
-    process.stderr.write(text)
-  })
-  const code = await new Promise((resolve) => child.once('close', resolve))
-  for (const timer of timers) clearTimeout(timer)
-  return { code, milliseconds: performance.now() - started, firstAfter }
 }
 
 function linesOf(out) {
