@@ -81,13 +81,13 @@ describe('a Python job', () => {
   it('that is killed ends the stream and fails the commands that wait', async () => {
     const server = await serverIn()
     const job = jobOf(server)
-    await server.attached
-    const reported = notes(server)
+    const messages = server.messages[Symbol.asyncIterator]()
+    expect(await messages.next()).toMatchObject({ done: false })
     const answer = expect(server.sendCommand(save)).rejects.toThrow(/the job has ended/)
     expect(await job.next()).toBe('save_checkpoint')
     job.child.kill('SIGKILL')
     await answer
-    expect(await reported).toEqual(['begun'])
+    expect(await messages.next()).toMatchObject({ done: true })
   })
 
   it('notices that the server is gone', async () => {
