@@ -22,6 +22,7 @@ from freetumor_runtime.errors import CheckpointError, FreetumorError
 
 PR_SET_PDEATHSIG = 1
 _MIB = 2**20
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,17 @@ def in_child(module: str, function: str, arguments: list[Any], limits: Limits) -
     survive: the first argument names the file.
     """
     request = json.dumps({"module": module, "function": function, "arguments": arguments, "limits": asdict(limits)})
-    package = str(Path(__file__).resolve().parents[2])
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    if limits.memory_bytes >= 0:
+        # libraries set memory aside for each of their threads: on many cores more than the limit
+        environment |= dict.fromkeys(_THREADS, "1")
     try:
         done = subprocess.run(
             [sys.executable, "-m", "freetumor_runtime.models.guarded"],
             input=request.encode(),
             capture_output=True,
             timeout=limits.wall_seconds,
-            env={**os.environ, "PYTHONPATH": package},
+            env=environment,
             check=False,
         )
     except subprocess.TimeoutExpired as error:

@@ -97,7 +97,7 @@ def lay_out(network: nn.Module, spec: TrainingSpec) -> nn.Module:
 
 
 def refuse_no_compiler(spec: TrainingSpec) -> None:
-    """Raises EnvironmentError where torch.compile cannot work: it needs a C++ compiler (CPU) or Triton (CUDA)."""
+    """Raises EnvironmentError where torch.compile cannot work: it needs a C++ compiler, on CUDA Triton and Python.h."""
     if not spec.compile:
         return
     try:
@@ -106,7 +106,7 @@ def refuse_no_compiler(spec: TrainingSpec) -> None:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EnvironmentError(
             f"runtime.compile: torch.compile does not work here ({first})",
-            "install a C++ compiler (g++), on CUDA Triton too, or set runtime.compile: false",
+            "install g++, on CUDA also Triton and Python.h (python3-dev), or set runtime.compile: false",
         ) from error
 
 

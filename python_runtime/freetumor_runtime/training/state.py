@@ -48,7 +48,7 @@ def save_checkpoint(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         aside.mkdir()
-        files = {"model.pt": model, "state.pt": state}
+        files = {"model.pt": _for_any_machine(model), "state.pt": state}
         written = {name: _write(aside / name, content) for name, content in files.items()}
         manifest = {"step": step, "madeBy": dict(made_by), "files": written}
         _write_text(aside / "manifest.json", json.dumps(manifest, indent=2))
@@ -163,6 +163,11 @@ def _verify(folder: Path) -> None:
             raise CheckpointError(
                 f"{path}: the content does not match the hash in manifest.json", "choose another checkpoint"
             )
+
+
+def _for_any_machine(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Its weights in the memory of the CPU: whoever reads the file needs no device like ours."""
+    return {**model, "state_dict": {name: weight.cpu() for name, weight in model["state_dict"].items()}}
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,6 +43,14 @@ def test_memory_beyond_the_limit_is_an_error_that_names_the_file():
         in_child("builtins", "bytearray", [2**30], ENOUGH)
 
 
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])
+def test_a_child_with_bounded_memory_computes_on_one_thread_as_each_takes_memory_of_its_own(monkeypatch, name):
+    monkeypatch.setenv(name, "5")
+    assert in_child("os", "getenv", [name], ENOUGH) == "1"
+    unbounded = Limits(memory_bytes=-1, cpu_seconds=60, wall_seconds=120, written_bytes=0)
+    assert in_child("os", "getenv", [name], unbounded) == "5"
+
+
 def test_a_child_that_never_ends_is_ended():
     short = Limits(memory_bytes=2**29, cpu_seconds=60, wall_seconds=1, written_bytes=0)
     with pytest.raises(CheckpointError, match="was not done within 1 s"):

@@ -119,6 +119,7 @@ def test_a_kill_at_any_stage_of_a_save_leaves_only_whole_checkpoints(tmp_path, s
     folder = tmp_path / "checkpoints"
     child = os.fork()
     if child == 0:
+        torch.set_num_threads(1)  # those of its parent are not there after a fork
         for step in itertools.count():
             save(tmp_path, 1 + step // 2, value=1 + step // 2, size=1 << 18)
     wanted = "*.replaced" if stage == "replaced" else f"*.tmp.*/{stage}"

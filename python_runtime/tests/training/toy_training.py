@@ -178,6 +178,7 @@ def digest(directory: str) -> str:
 
 
 def load_weights(directory: str) -> dict:
+    """Without a place for them: the file must not ask for a device."""
     return torch.load(Path(directory) / "model.pt", weights_only=True)["state_dict"]
 
 
