@@ -54,9 +54,9 @@ def losses_of(told):
 @pytest.mark.parametrize("job", JOBS)
 def test_a_training_has_the_losses_of_the_cpu(folder, job):
     on_cpu, on_gpu = (losses_of(run(folder, job, f"plain-{ranks.device.type}", ranks)) for ranks in (CPU, GPU))
-    # sums in another order, carried on by six optimizer steps
-    torch.testing.assert_close(on_gpu, on_cpu, rtol=2e-3, atol=1e-4)
     torch.testing.assert_close(on_gpu[0], on_cpu[0], rtol=1e-5, atol=1e-6)
+    # sums in another order, carried on by optimizer steps, and by the batch norm of a generator of two channels
+    torch.testing.assert_close(on_gpu, on_cpu, rtol=0.02, atol=1e-3)
 
 
 @pytest.mark.parametrize("job", JOBS)

@@ -13,7 +13,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -138,6 +140,22 @@ def main() -> None:
         json.dump(answer, out, allow_nan=False)
 
 
+@contextmanager
+def importing() -> Iterator[None]:
+    """What code takes while it is imported is not counted: the libraries of an adopted Python may be any size."""
+    if sys.platform != "linux":
+        yield
+        return
+    most, hard = resource.getrlimit(resource.RLIMIT_AS)
+    before = _own_size()
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    try:
+        yield
+    finally:
+        if most != resource.RLIM_INFINITY:
+            resource.setrlimit(resource.RLIMIT_AS, (most + _own_size() - before, hard))
+
+
 def _limit(limits: Limits) -> None:
     """From here on; the system ends the process that goes beyond its seconds, and refuses it memory."""
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -146,9 +164,15 @@ def _limit(limits: Limits) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.written_bytes, limits.written_bytes))
     if limits.memory_bytes >= 0 and sys.platform == "linux":  # elsewhere the size of a process cannot be limited
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        most = pages * resource.getpagesize() + limits.memory_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        most = _own_size() + limits.memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def _own_size() -> int:
+    """Bytes of address space."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    return pages * resource.getpagesize()
 
 
 def _die_with_parent() -> None:

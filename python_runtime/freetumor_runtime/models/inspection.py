@@ -20,6 +20,7 @@ from freetumor_runtime.models.checkpoint import (
     unet_width,
 )
 from freetumor_runtime.models.checkpoint_file import CheckpointFile, read_checkpoint, sha256_of, verified
+from freetumor_runtime.models.guarded import importing
 from freetumor_runtime.models.matching import MatchReport, match
 from freetumor_runtime.models.segmentor import TUMOR_OUTPUTS, build_segmentor
 from freetumor_runtime.models.unet3d import UNet3d
@@ -141,6 +142,9 @@ def _swinunetr_width(path: str, tensors: Mapping[str, Tensor]) -> int | None:
 @cache
 def imagined(architecture: str, outputs: int, width: int) -> nn.Module:
     """A network with keys and shapes but without memory: nothing that a file claims is paid for."""
+    if architecture == "swinunetr":
+        with importing():
+            import monai.networks.nets  # noqa: F401
     with torch.device("meta"), _KeptValues():
         if architecture == "unet3d":
             return UNet3d(outputs, base_channels=width)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import torch
 from monai.losses import DiceLoss
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from freetumor_runtime.config import OptimizerSpec
 
@@ -44,7 +45,9 @@ class SegmentationLoss(nn.Module):
     def __init__(self, cross_entropy_weights: Iterable[float]) -> None:
         super().__init__()
         self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True)
-        self.cross_entropy = nn.CrossEntropyLoss(weight=torch.tensor(list(cross_entropy_weights)))
+        self.register_buffer("weights", torch.tensor(list(cross_entropy_weights)), persistent=False)
 
     def forward(self, logits_BCXYZ: Tensor, label_BXYZ: Tensor) -> tuple[Tensor, Tensor]:
-        return self.dice(logits_BCXYZ, label_BXYZ[:, None]), self.cross_entropy(logits_BCXYZ, label_BXYZ)
+        # summed apart: PyTorch's own mean adds up in any order on a GPU
+        each_BXYZ = cross_entropy(logits_BCXYZ, label_BXYZ, self.weights, reduction="none")
+        return self.dice(logits_BCXYZ, label_BXYZ[:, None]), each_BXYZ.sum() / self.weights[label_BXYZ].sum()

@@ -1,13 +1,16 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from freetumor_runtime.errors import CheckpointError, FreetumorError, UsageError
 from freetumor_runtime.models import guarded
 from freetumor_runtime.models.guarded import Limits, in_child
+from freetumor_runtime.models.segmentor import build_segmentor
 from tests.models.test_inspection import small_checkpoint
 
 ENOUGH = Limits(memory_bytes=512 * 2**20, cpu_seconds=60, wall_seconds=120, written_bytes=0)
@@ -49,6 +52,25 @@ def test_a_child_with_bounded_memory_computes_on_one_thread_as_each_takes_memory
     assert in_child("os", "getenv", [name], ENOUGH) == "1"
     unbounded = Limits(memory_bytes=-1, cpu_seconds=60, wall_seconds=120, written_bytes=0)
     assert in_child("os", "getenv", [name], unbounded) == "5"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the size of a process")
+def test_what_libraries_take_is_not_counted_and_what_the_file_takes_is(tmp_path):
+    """MONAI and all that it finds installed is imported for a SwinUNETR, beyond these 64 MiB."""
+    path = tmp_path / "model.pt"
+    network = build_segmentor("swinunetr", outputs=3, feature_size=12, levels=0, patch_merging="corrected")
+    torch.save({"state_dict": network.state_dict()}, path)
+    limits = replace(ENOUGH, memory_bytes=path.stat().st_size + 64 * 2**20)
+    told = in_child("freetumor_runtime.models.inspection", "inspect_checkpoint", [str(path)], limits)
+    assert told["networks"][0]["architecture"] == "swinunetr"
+    with pytest.raises(CheckpointError, match="takes more than its size allows"):
+        in_child("tests.models.test_guarded", "much_after_an_import", [2**30], ENOUGH)
+
+
+def much_after_an_import(size: int) -> int:
+    with guarded.importing():
+        import monai.networks.nets  # noqa: F401
+    return len(bytearray(size))
 
 
 def test_a_child_that_never_ends_is_ended():
