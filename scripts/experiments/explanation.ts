@@ -1,5 +1,5 @@
 import type { Checks } from './checks.js'
-import { type Comparison, points, signed, WANTED_GAIN } from './judgement.js'
+import { type Comparison, points, type QualityControl, signed, WANTED_GAIN } from './judgement.js'
 import { ARM_WORDS, type Arm } from './plan.js'
 import type { Estimate } from './statistics.js'
 
@@ -8,16 +8,32 @@ import type { Estimate } from './statistics.js'
  * painter, quality control) brings something, which does not, and what would decide what is open.
  */
 export function explain(comparison: Comparison, checks: Checks | null): string[] {
-  const { arms, steps } = comparison
+  const { arms, steps, qualityControl } = comparison
   const has = (arm: Arm): boolean => arms.some((one) => one.arm === arm)
   return [
     ...(has('plainHosts') ? [`Healthy scans alone, without any tumor in them: ${effect(steps.hosts)}.`] : []),
     ...(has('handCrafted') ? [`Hand-crafted tumors in them: ${effect(steps.handCraftedTumors)}.`] : []),
     ...(has('trained') ? [`Tumors of the trained generator instead: ${effect(steps.generatedTumors)}.`] : []),
+    ...(steps.generatorTraining
+      ? [`That the generator was trained at all: ${effect(steps.generatorTraining)}.`]
+      : []),
+    ...(['handCrafted', 'trained'] as const).flatMap((arm) => {
+      const found = qualityControl[arm]
+      return found ? [qualitySentence(painter(arm), found)] : []
+    }),
     ...falsePositiveSentence(comparison),
     ...(checks === null ? [] : [...keptSentences(checks), ...lookSentences(checks)]),
     ...decidingSentence(comparison),
   ]
+}
+
+function qualitySentence(painter: string, { dice, falsePositives }: QualityControl): string {
+  const [low, high] = falsePositives.ci
+  return `Quality control of the tumors by ${painter}, beside all kept: ${effect(dice)}; false positives a healthy case ${signed(falsePositives.mean)} (${signed(low)} to ${signed(high)}).`
+}
+
+function painter(arm: 'handCrafted' | 'trained'): string {
+  return ARM_WORDS[arm].split(' + ')[0]!
 }
 
 /** Whether the condition of no more false positives is met, missed, or open. */
@@ -52,7 +68,7 @@ function keptSentences({ judged }: Checks): string[] {
     if (kept! + rejected! === 0) return []
     const share = Math.round((100 * kept!) / (kept! + rejected!))
     return [
-      `Quality control kept ${share} % of the tumors tried by ${ARM_WORDS[arm].split(' + ')[0]} (${kept} of ${kept! + rejected!}).`,
+      `Quality control kept ${share} % of the tumors tried by ${painter(arm)} (${kept} of ${kept! + rejected!}).`,
     ]
   })
 }
@@ -63,9 +79,8 @@ function lookSentences({ looks }: Checks): string[] {
   return (['handCrafted', 'trained'] as const).flatMap((arm) => {
     const look = looks[arm]
     if (!look) return []
-    const of = `${ARM_WORDS[arm].split(' + ')[0]}`
     return [
-      `Kept tumors, ${of}: contrast ${look.contrastHu.toFixed(0)} HU where real ones have ${real.contrastHu.toFixed(0)}, texture ${look.textureHu.toFixed(0)} HU where they have ${real.textureHu.toFixed(0)}, volume ${look.volumeMl.toFixed(2)} ml where they have ${real.volumeMl.toFixed(2)}.`,
+      `Kept tumors, ${painter(arm)}: contrast ${look.contrastHu.toFixed(0)} HU where real ones have ${real.contrastHu.toFixed(0)}, texture ${look.textureHu.toFixed(0)} HU where they have ${real.textureHu.toFixed(0)}, volume ${look.volumeMl.toFixed(2)} ml where they have ${real.volumeMl.toFixed(2)}.`,
     ]
   })
 }

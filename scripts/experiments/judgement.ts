@@ -15,6 +15,14 @@ export interface ArmFigures {
   readonly falsePositivesToRealOnly: Estimate | null
 }
 
+/** Who paints, with and without quality control. */
+type Painter = 'handCrafted' | 'trained'
+
+export interface QualityControl {
+  readonly dice: Estimate
+  readonly falsePositives: Estimate
+}
+
 export interface Comparison {
   /** Null: the mean over all numbers of labelled cases. */
   readonly labelled: number | null
@@ -29,7 +37,11 @@ export interface Comparison {
     readonly handCraftedTumors: Estimate | null
     /** Trained generator less hosts as plain negatives. */
     readonly generatedTumors: Estimate | null
+    /** Trained generator less an untrained one, both under quality control. */
+    readonly generatorTraining: Estimate | null
   }
+  /** Quality control less all kept: Dice, and false positives on healthy cases. Null where the plan lacks one of the two. */
+  readonly qualityControl: Readonly<Record<Painter, QualityControl | null>>
   /** Mean Dice of the trained generator's arm less that of real only, in the order of the seeds. */
   readonly gainBySeed: readonly number[]
 }
@@ -74,6 +86,13 @@ function comparison(
     a === b || !has(a) || !has(b)
       ? null
       : crossedBootstrap(differences(tableOf(a, measure), tableOf(b, measure)), plan.testSeed)
+  const qualityControl = (judged: Arm, all: Arm): QualityControl | null => {
+    const [dice, falsePositives] = [
+      less(judged, all, 'tumorDice'),
+      less(judged, all, 'falsePositivesHealthy'),
+    ]
+    return dice && falsePositives ? { dice, falsePositives } : null
+  }
   const gainOf = (seed: number): number => {
     const values = differences(tableOf('trained', 'tumorDice'), tableOf('realOnly', 'tumorDice'))[seed]!
     const there = values.filter((value) => value !== null)
@@ -98,6 +117,11 @@ function comparison(
       hosts: less('plainHosts', 'realOnly', 'tumorDice'),
       handCraftedTumors: less('handCrafted', 'plainHosts', 'tumorDice'),
       generatedTumors: less('trained', 'plainHosts', 'tumorDice'),
+      generatorTraining: less('trained', 'untrained', 'tumorDice'),
+    },
+    qualityControl: {
+      handCrafted: qualityControl('handCrafted', 'handCraftedUnjudged'),
+      trained: qualityControl('trained', 'trainedUnjudged'),
     },
     gainBySeed: has('trained') ? seeds.map((_, at) => gainOf(at)) : [],
   }

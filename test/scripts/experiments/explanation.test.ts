@@ -19,7 +19,9 @@ const comparison: Comparison = {
     hosts: estimate(0.04, 0.01, 0.07),
     handCraftedTumors: estimate(-0.03, -0.05, -0.01),
     generatedTumors: estimate(0.01, -0.02, 0.04),
+    generatorTraining: null,
   },
+  qualityControl: { handCrafted: null, trained: null },
   gainBySeed: [0.02, 0.08, 0.05],
 }
 
@@ -29,6 +31,14 @@ describe('the explanation of a verdict', () => {
     expect(hosts).toMatch(/^Healthy scans alone.*\+4\.00 points.*better\.$/)
     expect(crafted).toMatch(/^Hand-crafted.*worse\.$/)
     expect(generated).toMatch(/no difference that these cases and seeds can tell\.$/)
+  })
+
+  it('says what quality control itself does, also where it does harm', () => {
+    const trained = { dice: estimate(-0.09, -0.13, -0.05), falsePositives: estimate(-0.54, -1.1, 0.1) }
+    const text = explain({ ...comparison, qualityControl: { handCrafted: null, trained } }, null).join('\n')
+    expect(text).toContain(
+      'by trained generator, beside all kept: −9.00 points of Dice (−13.00 points to −5.00 points), worse; false positives a healthy case −0.54',
+    )
   })
 
   it('leaves open whether there are more false positives where the interval holds zero', () => {

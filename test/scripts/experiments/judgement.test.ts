@@ -64,6 +64,17 @@ describe('the verdict of the experiment', () => {
     expect(conditions.map(({ met }) => met)).toEqual([0, 1, 2, 3].map((at) => at !== failing))
   })
 
+  it('says what quality control does beside all kept, where both were trained', () => {
+    const made = cells(0.3, 0.35, 0.38).map((cell) => ({
+      ...cell,
+      scores: { ...cell.scores, trainedUnjudged: scores(0.44, 3) },
+    }))
+    const all = compareArms(made, { ...plan, arms: [...plan.arms, 'trainedUnjudged'] }).at(-1)!
+    expect(all.qualityControl.trained!.dice.mean).toBeCloseTo(-0.06, 10)
+    expect(all.qualityControl.trained!.falsePositives.mean).toBeCloseTo(-2, 10)
+    expect(all.qualityControl.handCrafted).toBeNull()
+  })
+
   it('is told of the seeds that are whole, and of no verdict without one', () => {
     const cut = cells(0.3, 0.35, 0.38).slice(0, 3)
     const [two, four, both] = compareArms(cut, plan)
