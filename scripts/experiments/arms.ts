@@ -1,5 +1,5 @@
 import { type ConfigInput, defineConfig } from 'freetumor'
-import { type Arm, type Cell, type Plan, repeats, type Stage } from './plan.js'
+import { type Arm, type Cell, isJudged, type Plan, repeats, type Stage } from './plan.js'
 import { dataSection, type World } from './world.js'
 
 /** Files that a stage needs of earlier ones. */
@@ -103,7 +103,7 @@ function armConfig(
     trainedUnjudged: weights.generator,
     untrained: weights.untrainedGenerator,
   }[arm as string]
-  const judged = arm !== 'handCraftedUnjudged' && arm !== 'trainedUnjudged'
+  const judged = isJudged(arm)
   return defineConfig({
     ...common(cell, world),
     job: 'segmentation',
@@ -112,7 +112,7 @@ function armConfig(
     simulation: { ...TUMORS, volumesMl: askedVolumesMl(facts) },
     networks: {
       segmentor: { ...SEGMENTOR, initialWeights: weights.start },
-      baseline: withHosts && judged ? { checkpoint: weights.start } : null,
+      baseline: judged ? { checkpoint: weights.start } : null,
       generator: painter ? { checkpoint: painter, baseChannels: GENERATOR_CHANNELS } : null,
     },
     training: {

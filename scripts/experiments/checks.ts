@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import { type ConfigInput, synthesize } from 'freetumor'
 import { FROZEN_GENERATOR, stageConfig } from './arms.js'
 import { type CellContext, modelOf, readJson, trainStage } from './cell.js'
-import { type Cell, cellName, cellsOf, type Plan } from './plan.js'
+import { type Cell, cellName, cellsOf, isJudged, type Plan } from './plan.js'
 import { meanLook, type TumorLook, tumorLooks, tumorVolumesMl } from './real-tumors.js'
 import { labelledFiles, type World } from './world.js'
 
@@ -91,7 +91,7 @@ export async function checkGenerator(
   const judged = await Promise.all(
     cells.flatMap((one) =>
       plan.arms
-        .filter((arm) => arm !== 'realOnly')
+        .filter(isJudged)
         .map((arm) => judgedArm(cellName(one), arm, join(out, 'cells', cellName(one), arm))),
     ),
   )

@@ -12,6 +12,11 @@ export const ARMS = [
 ] as const
 export type Arm = (typeof ARMS)[number]
 
+/** Whether the common start judges the arm's tumors. */
+export function isJudged(arm: Arm): boolean {
+  return !['realOnly', 'handCraftedUnjudged', 'trainedUnjudged'].includes(arm)
+}
+
 export const ARM_WORDS: Readonly<Record<Arm | 'start', string>> = {
   start: 'common start',
   realOnly: 'real only, continued',
