@@ -1,0 +1,84 @@
+/** A command on a terminal of its own, and the processes that belong to it: for campaigns and tests. */
+import { spawn } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+const DRIVER = join(dirname(fileURLToPath(import.meta.url)), 'terminal_session.py')
+
+/** Starts `argv` as the foreground job of a new terminal; see terminal_session.py. */
+export function openTerminal(argv, { cwd, env, python = 'python3' } = {}) {
+  const driver = spawn(python, [DRIVER, ...argv], { cwd, env, stdio: ['pipe', 'pipe', 'inherit'] })
+  let text = ''
+  let pid = -1
+  let ending = null
+  let suspensions = 0
+  driver.stdin.on('error', () => {})
+  createInterface({ input: driver.stdout }).on('line', (line) => {
+    const report = JSON.parse(line)
+    if (report.started) pid = report.started
+    if (report.output) text += report.output
+    if (report.suspended) suspensions++
+    if (report.ended) ending = report.ended
+  })
+  const ended = new Promise((resolve) => {
+    driver.once('close', () => resolve(ending ?? { code: null, signal: null }))
+  })
+  const request = (what) => void driver.stdin.write(`${JSON.stringify(what)}\n`)
+  return {
+    /** How the command ended; code and signal are null when nobody could see it. */
+    ended,
+    press: (key) => request({ press: key }),
+    /** Closes the terminal. */
+    hangUp: () => request({ hangup: true }),
+    /** Resumes a suspended command, as `fg` does. */
+    foreground: () => request({ foreground: true }),
+    /** Kills the command's process group, if it still runs. */
+    close: () => void driver.stdin.end(),
+    get text() {
+      return text
+    },
+    get pid() {
+      return pid
+    },
+    get suspensions() {
+      return suspensions
+    },
+    get hasEnded() {
+      return ending !== null
+    },
+  }
+}
+
+/**
+ * Living processes whose environment or command line contains `mark`, without the terminal's own.
+ * @returns {{ pid: number, command: string, environment: string }[]}
+ */
+export function processesOf(mark) {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .flatMap((name) => {
+      try {
+        const environment = readFileSync(`/proc/${name}/environ`, 'utf8')
+        const command = readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ').trim()
+        if (!environment.includes(mark) && !command.includes(mark)) return []
+        if (command.includes('terminal_session.py')) return []
+        if (/^State:\s+[ZX]/m.test(readFileSync(`/proc/${name}/status`, 'utf8'))) return []
+        return [{ pid: Number(name), command, environment }]
+      } catch {
+        return [] // it ended meanwhile
+      }
+    })
+}
+
+/** Sends a signal to each of these processes; one that has ended is passed over. */
+export function signalAll(processes, signal) {
+  for (const { pid } of processes) {
+    try {
+      process.kill(pid, signal)
+    } catch {
+      // it ended meanwhile
+    }
+  }
+}
