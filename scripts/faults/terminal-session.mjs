@@ -1,19 +1,23 @@
 /** A command on a terminal of its own, and the processes that belong to it: for campaigns and tests. */
 import { spawn } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-const DRIVER = join(dirname(fileURLToPath(import.meta.url)), 'terminal_session.py')
+const here = dirname(fileURLToPath(import.meta.url))
+const DRIVER = join(here, 'terminal_session.py')
+const python = process.env.FREETUMOR_PYTHON ?? join(here, '../../.venv/bin/python')
 
 /** Starts `argv` as the foreground job of a new terminal; see terminal_session.py. */
-export function openTerminal(argv, { cwd, env, python = 'python3' } = {}) {
+export function openTerminal(argv, { cwd, env } = {}) {
   const driver = spawn(python, [DRIVER, ...argv], { cwd, env, stdio: ['pipe', 'pipe', 'inherit'] })
   let text = ''
   let pid = -1
   let ending = null
   let suspensions = 0
+  const reports = new EventEmitter()
   driver.stdin.on('error', () => {})
   createInterface({ input: driver.stdout }).on('line', (line) => {
     const report = JSON.parse(line)
@@ -21,15 +25,30 @@ export function openTerminal(argv, { cwd, env, python = 'python3' } = {}) {
     if (report.output) text += report.output
     if (report.suspended) suspensions++
     if (report.ended) ending = report.ended
+    reports.emit('report')
   })
   const ended = new Promise((resolve) => {
-    driver.once('close', () => resolve(ending ?? { code: null, signal: null }))
+    driver.once('close', () => {
+      ending ??= { code: null, signal: null }
+      reports.emit('report')
+      resolve(ending)
+    })
   })
+  const until = async (holds, what) => {
+    while (!holds()) {
+      if (ending !== null) throw new Error(`the command ended before ${what}: ${text.slice(-2000)}`)
+      await once(reports, 'report')
+    }
+  }
   const request = (what) => void driver.stdin.write(`${JSON.stringify(what)}\n`)
   return {
     /** How the command ended; code and signal are null when nobody could see it. */
     ended,
     press: (key) => request({ press: key }),
+    /** Resolves when what the command wrote matches; rejects when it ends first. */
+    printed: (pattern) => until(() => pattern.test(text), `it printed ${pattern}`),
+    /** Resolves when the command has been suspended this many times; rejects when it ends first. */
+    suspended: (times = 1) => until(() => suspensions >= times, 'it was suspended'),
     /** Closes the terminal. */
     hangUp: () => request({ hangup: true }),
     /** Resumes a suspended command, as `fg` does. */
@@ -41,9 +60,6 @@ export function openTerminal(argv, { cwd, env, python = 'python3' } = {}) {
     },
     get pid() {
       return pid
-    },
-    get suspensions() {
-      return suspensions
     },
     get hasEnded() {
       return ending !== null

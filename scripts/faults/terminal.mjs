@@ -285,17 +285,14 @@ async function suspend(mark, trial, random) {
   const during = async (running, terminal) => {
     await running.step(1 + Math.floor(random() * STEPS * 0.6))
     const longEnough = (HANG_SECONDS + 2 + random() * 4) * 1000
-    if (kind === 'Ctrl-Z') {
-      terminal.press(CTRL_Z)
-      await running.until('the suspension', () => terminal.suspensions > 0)
-      await wait(longEnough)
-      terminal.foreground()
-    } else {
-      const chosen = kind === 'Node' ? running.nodes() : running.processes()
-      signalAll(chosen, 'SIGSTOP')
-      await wait(longEnough)
-      signalAll(chosen, 'SIGCONT')
-    }
+    const chosen = { 'Ctrl-Z': [], 'all processes': running.processes(), Node: running.nodes() }[kind]
+    if (kind === 'Ctrl-Z') terminal.press(CTRL_Z)
+    signalAll(chosen, 'SIGSTOP')
+    await terminal.suspended()
+    await wait(longEnough)
+    signalAll(chosen, 'SIGCONT')
+    // the shell took the terminal back when its job was suspended
+    terminal.foreground()
   }
   return { kind, ...(await toItsEnd(mark, ranks, { settings, during, wantedCode: 0 })) }
 }
