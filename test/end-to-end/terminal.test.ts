@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { signalAll } from '../../scripts/faults/terminal-session.mjs'
 import { packageRoot, resolvePython } from '../../src/runtime/python.js'
 import type { RunEvent } from '../../src/training/events.js'
@@ -30,18 +30,20 @@ runtime: { device: cpu }
 
 const cwd = keptFolder()
 const config = join(cwd, 'config.yaml')
-/** Losses of the uninterrupted runs, by number of ranks. */
-const whole: Record<number, string> = {}
+const uninterrupted = new Map<number, string>()
 
-beforeAll(async () => {
-  writeFileSync(config, CONFIG)
-  for (const ranks of [1, 2]) {
-    const out = join(cwd, `whole-${ranks}`)
-    const done = await runCli([...training(out, ranks)], { cwd })
-    if (done.code !== 0) throw new Error(done.stderr)
-    whole[ranks] = lossesOf(out)
+writeFileSync(config, CONFIG)
+
+/** Losses of the uninterrupted run with this number of ranks. */
+async function expectedLosses(ranks: number): Promise<string> {
+  const out = join(cwd, `uninterrupted-${ranks}`)
+  if (!uninterrupted.has(ranks)) {
+    const done = await runCli(training(out, ranks), { cwd })
+    expect(done.code, done.stderr).toBe(0)
+    uninterrupted.set(ranks, lossesOf(out))
   }
-})
+  return uninterrupted.get(ranks)!
+}
 
 const training = (out: string, ranks: number, ...settings: string[]): string[] => [
   ...['train', '--config', config, '--out', out],
@@ -70,13 +72,13 @@ async function expectSaved(run: string, ranks: number): Promise<void> {
   expect(readdirSync(join(run, 'checkpoints'))).toContain(checkpointOf(step))
   const resumed = await runCli(['train', '--resume', run], { cwd })
   expect(resumed.code, resumed.stderr).toBe(0)
-  expect(lossesOf(run)).toBe(whole[ranks])
+  expect(lossesOf(run)).toBe(await expectedLosses(ranks))
 }
 
-function expectCompleted(run: string, ranks: number): void {
+async function expectCompleted(run: string, ranks: number): Promise<void> {
   expect(exitOf(run)).toMatchObject({ outcome: 'completed', exitCode: 0, step: STEPS })
   expect(eventsOf(run).filter(({ type }) => type === 'restart')).toEqual([])
-  expect(lossesOf(run)).toBe(whole[ranks])
+  expect(lossesOf(run)).toBe(await expectedLosses(ranks))
 }
 
 const nothingIsLeft = ({ processes }: OnTerminal): Promise<void> => until(() => processes().length === 0)
@@ -117,7 +119,7 @@ describe('a training on a terminal', () => {
     expect(exitOf(run)).toMatchObject({ outcome: 'stopped', step: 0 })
     const resumed = await runCli(['train', '--resume', run], { cwd })
     expect(resumed.code, resumed.stderr).toBe(0)
-    expect(lossesOf(run)).toBe(whole[1])
+    expect(lossesOf(run)).toBe(await expectedLosses(1))
   })
 
   it('saves its step when the terminal is closed', async () => {
@@ -140,7 +142,7 @@ describe('a training on a terminal', () => {
     await until(() => existsSync(join(run, 'events.jsonl')) && stepsOf(run).length > 0)
     started.terminal.hangUp()
     expect(await started.terminal.ended).toEqual({ code: 0, signal: null })
-    expectCompleted(run, 1)
+    await expectCompleted(run, 1)
   })
 
   it.each([
@@ -154,7 +156,7 @@ describe('a training on a terminal', () => {
     const { terminal } = startOnTerminal(['sh', '-c', pipeline, 'sh', ...argv], { cwd: folder })
     await terminal.ended
     expect(readFileSync(join(folder, 'code'), 'utf8')).toBe('0\n')
-    expectCompleted(run, 1)
+    await expectCompleted(run, 1)
   })
 
   it('saves its step when Ctrl-C ends the reader of its output, too', async () => {
@@ -186,7 +188,7 @@ describe('a training on a terminal', () => {
       if (how !== 'Ctrl-Z') signalAll(stopped, 'SIGCONT')
       terminal.foreground()
       expect(await terminal.ended, terminal.text).toEqual({ code: 0, signal: null })
-      expectCompleted(run, 2)
+      await expectCompleted(run, 2)
     },
   )
 
@@ -227,22 +229,22 @@ it('predict drops its case after Ctrl-C, and the same command completes the mask
   const folder = temporaryFolder()
   const phantoms = ['phantom', '--out', join(folder, 'scans'), '--cases', '4', '--size', '64', '--seed', '5']
   expect(await runCli(phantoms)).toMatchObject({ code: 0 })
-  const checkpoint = join(cwd, 'whole-1', 'checkpoints', checkpointOf(STEPS), 'model.pt')
+  await expectedLosses(1)
+  const checkpoint = join(cwd, 'uninterrupted-1', 'checkpoints', checkpointOf(STEPS), 'model.pt')
   const images = join(folder, 'scans', 'imagesTr')
   const predict = ['predict', '--checkpoint', checkpoint, '--images', images, '--threads', '1', '--out']
-  const [out, uninterrupted] = [join(folder, 'masks'), join(folder, 'uninterrupted')]
+  const [out, whole] = [join(folder, 'masks'), join(folder, 'whole')]
   const started = startOnTerminal([process.execPath, builtMain, ...predict, out], { cwd })
   const { terminal } = started
   await terminal.printed(/1\/4/)
   terminal.press(CTRL_C)
   expect(await terminal.ended, terminal.text).toEqual({ code: 75, signal: null })
   await nothingIsLeft(started)
-  for (const folder of [out, uninterrupted])
-    expect(await runCli([...predict, folder])).toMatchObject({ code: 0 })
+  for (const folder of [out, whole]) expect(await runCli([...predict, folder])).toMatchObject({ code: 0 })
   const masks = (of: string) => readdirSync(of).filter((name) => name.includes('.nii.gz'))
-  expect(masks(out)).toEqual(masks(uninterrupted))
+  expect(masks(out)).toEqual(masks(whole))
   for (const name of masks(out))
-    expect(readFileSync(join(out, name)).equals(readFileSync(join(uninterrupted, name))), name).toBe(true)
+    expect(readFileSync(join(out, name)).equals(readFileSync(join(whole, name))), name).toBe(true)
 })
 
 it('evaluate ends with 130 after Ctrl-C and writes no result', async () => {
@@ -276,5 +278,5 @@ it('a program without a signal handler dies of Ctrl-C, and its training ends wit
   await nothingIsLeft(started)
   const resumed = await runCli(['train', '--resume', run], { cwd })
   expect(resumed.code, resumed.stderr).toBe(0)
-  expect(lossesOf(run)).toBe(whole[1])
+  expect(lossesOf(run)).toBe(await expectedLosses(1))
 })
