@@ -8,6 +8,8 @@ export const EXIT = {
   runtime: 5,
   leak: 6,
   stopped: 75,
+  /** Stopped, and there is nothing to resume; 143 where SIGTERM did it. */
+  interrupted: 130,
 } as const
 
 export interface ErrorDetails {
@@ -85,5 +87,17 @@ export class LeakError extends FreetumorError {
 /** The work was stopped on request (signal, AbortSignal, `stop`); what can be resumed was saved. */
 export class StoppedError extends FreetumorError {
   readonly code = 'stopped'
-  readonly exitCode = EXIT.stopped
+
+  /** @param resumable false where the same call starts again from the beginning (an evaluation) */
+  constructor(
+    message: string,
+    details: ErrorDetails = {},
+    readonly resumable = true,
+  ) {
+    super(message, details)
+  }
+
+  get exitCode(): number {
+    return this.resumable ? EXIT.stopped : EXIT.interrupted
+  }
 }

@@ -24,7 +24,7 @@ interface Room {
 }
 
 /** Files of src/ itself that every room may use. */
-const COMMON = ['errors.ts', 'jsonl.ts']
+const COMMON = ['errors.ts', 'jsonl.ts', 'stop-signals.ts']
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
 const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'sampling', 'report']
 
@@ -56,6 +56,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   'index.ts': { uses: [...ALL_BELOW_PIPELINE, 'pipeline', 'runtime'] },
   'errors.ts': { uses: [] },
   'jsonl.ts': { uses: [] },
+  'stop-signals.ts': { uses: [] },
 }
 
 /** Where each package may be imported, types included: one room owns each foreign boundary. */

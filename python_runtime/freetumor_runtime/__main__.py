@@ -1,8 +1,9 @@
 """One process of a job: reads the job file, joins its ranks, connects the job to the TypeScript side. Started by it."""
 
-from freetumor_runtime.bridge.lifeline import follow_parent, keep_rank_log
+from freetumor_runtime.bridge.lifeline import follow_parent, keep_rank_log, leave_signals_to_parent
 
-follow_parent(), keep_rank_log()  # before anything slow: an orphan must not live on
+# before anything slow: no orphan survives, and no Ctrl-C interrupts an import
+follow_parent(), leave_signals_to_parent(), keep_rank_log()
 
 import argparse  # noqa: E402
 from collections.abc import Iterator  # noqa: E402

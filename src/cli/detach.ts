@@ -37,6 +37,7 @@ export async function startDetached(
   const main = fileURLToPath(new URL('./main.js', import.meta.url))
   const child = spawn(process.execPath, [main, 'train', ...argv], {
     cwd,
+    env: { ...process.env, FREETUMOR_IGNORE_HANGUP: '1' },
     detached: true,
     stdio: ['ignore', log.fd, log.fd],
   })

@@ -1,5 +1,6 @@
 import { styleText } from 'node:util'
 import { FreetumorError } from '../errors.js'
+import type { TerminalLike } from '../report/console.js'
 import { cardOf } from '../training/failure.js'
 
 /** How a command prints its result: for people, as one JSON document, or as one JSON object a line (streams). */
@@ -13,11 +14,15 @@ export interface CliIo {
   print(text: string): void
   /** Writes talk (progress, warnings, errors) to stderr; a newline is added. */
   note(text: string): void
+  /** Where a line that is drawn over itself may go: stderr. */
+  readonly terminal: TerminalLike
   /** Ends the command with this exit code although nothing was thrown (doctor, `data check`). */
   exitWith(code: number): void
+  /** Has the process end when nobody reads its output any more, although it takes over the stop signals (`runs attach`). */
+  endWithReader(): void
   /**
-   * Aborts at Ctrl-C, SIGTERM or SIGUSR2. The first use takes over those signals (a second one ends the process at once);
-   * a command that never uses it dies of them as any program does.
+   * Aborts at Ctrl-C, SIGTERM, SIGHUP or SIGUSR2. The first use takes over those signals (a second one ends the process at
+   * once), and from then on output that nobody reads is discarded. A command that never uses it dies of them as any program does.
    */
   readonly signal: AbortSignal
   /** Whether colours may be used on stderr: a terminal, and NO_COLOR is not set. */

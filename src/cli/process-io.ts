@@ -1,45 +1,81 @@
+import { EXIT } from '../errors.js'
+import type { TerminalLike } from '../report/console.js'
+import { exitCodeOf, ignoresHangup, listenForStops, type StopRequests } from '../stop-signals.js'
 import type { ProgramIo } from './program.js'
-
-const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGUSR2'] as const
 
 /** The world of a real process: its streams, its environment, its signals. */
 export function processIo(): ProgramIo {
-  const controller = new AbortController()
-  let listening = false
+  let stops: StopRequests | undefined
   let exitCode = 0
-  let interruptedBy: NodeJS.Signals | undefined
-  // `freetumor ... | head` closes our stdout: that ends the command, it is no failure
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0)
-    throw error
-  })
-
-  const stop = (signal: NodeJS.Signals): void => {
-    if (interruptedBy) process.exit(signal === 'SIGINT' ? 130 : 143)
-    interruptedBy = signal
-    process.stderr.write(`${signal}: stopping; once more ends at once\n`)
-    controller.abort()
+  let readerNeeded = false
+  // Node dies of a hangup that its parent ignored (nohup): a listener that does nothing keeps it alive
+  if (ignoresHangup()) process.on('SIGHUP', () => {})
+  const endQuietly = (error: NodeJS.ErrnoException): void => {
+    process.exit(READER_GONE.has(error.code ?? '') ? EXIT.ok : EXIT.failure)
   }
+  // a command that works continues without its reader; `freetumor data list | head` ends with it
+  const stdout = openOutput(process.stdout, (error) => {
+    if (stops === undefined || readerNeeded) endQuietly(error)
+  })
+  const stderr = openOutput(process.stderr, (error) => {
+    if (readerNeeded) endQuietly(error)
+  })
 
   return {
     cwd: process.cwd(),
     env: process.env,
-    print: (text) => void process.stdout.write(`${text}\n`),
-    note: (text) => void process.stderr.write(`${text}\n`),
+    print: (text) => stdout.write(`${text}\n`),
+    note: (text) => stderr.write(`${text}\n`),
+    terminal: stderr,
     exitWith: (code) => {
       exitCode = code
     },
+    endWithReader: () => {
+      readerNeeded = true
+    },
     get signal() {
-      if (!listening) for (const name of STOP_SIGNALS) process.on(name, stop)
-      listening = true
-      return controller.signal
+      if (stops === undefined) {
+        stops = listenForStops((signal) => process.exit(exitCodeOf(signal)))
+        const { signal } = stops
+        signal.addEventListener('abort', () =>
+          stderr.write(`${stops!.requestedBy}: stopping; once more ends at once\n`),
+        )
+      }
+      return stops.signal
     },
     get exitCode() {
       return exitCode
     },
     get interruptedBy() {
-      return interruptedBy
+      return stops?.requestedBy
     },
     color: process.stderr.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb',
+  }
+}
+
+/** What a write reports when the other end of a pipe, or the terminal, is gone. */
+const READER_GONE = new Set(['EPIPE', 'EIO', 'ENXIO', 'ECONNRESET', 'ERR_STREAM_DESTROYED'])
+
+interface Output extends TerminalLike {
+  write(text: string): void
+}
+
+/** A standard stream that discards everything after its first failed write. */
+function openOutput(stream: NodeJS.WriteStream, onClosed: (error: NodeJS.ErrnoException) => void): Output {
+  let open = true
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (open) onClosed(error)
+    open = false
+  })
+  return {
+    get isTTY() {
+      return open && stream.isTTY === true
+    },
+    get columns() {
+      return stream.columns
+    },
+    write: (text) => {
+      if (open) stream.write(text)
+    },
   }
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
-import { EXIT, FreetumorError, UsageError } from '../errors.js'
+import { EXIT, FreetumorError, StoppedError, UsageError } from '../errors.js'
+import { exitCodeOf as exitCodeOfSignal, isAbort, type StopSignal } from '../stop-signals.js'
 import { type CliIo, noteError, type OutputFormat } from './output.js'
 
 /** Adds one command to the program; each file of `commands/` exports one. */
@@ -10,7 +11,7 @@ export interface ProgramIo extends CliIo {
   /** The code asked for with `exitWith`; 0 when nothing was. */
   readonly exitCode: number
   /** The signal that aborted `signal`, if one did. */
-  readonly interruptedBy: NodeJS.Signals | undefined
+  readonly interruptedBy: StopSignal | undefined
 }
 
 /** Runs one command line (`argv` without node and script) and returns its exit code; throws nothing. */
@@ -68,13 +69,13 @@ function withDescendants(command: Command): Command[] {
 
 function exitCodeOf(error: unknown, io: ProgramIo): number {
   if (error instanceof CommanderError) return usageExit(error, io)
+  if (io.interruptedBy && (isAbort(error) || (error instanceof StoppedError && !error.resumable))) {
+    io.note(`stopped by ${io.interruptedBy}`)
+    return exitCodeOfSignal(io.interruptedBy)
+  }
   if (error instanceof FreetumorError) {
     noteError(io, error)
     return error.exitCode
-  }
-  if (io.interruptedBy && isAbort(error)) {
-    io.note(`stopped by ${io.interruptedBy}`)
-    return io.interruptedBy === 'SIGINT' ? 130 : 143
   }
   noteError(io, error)
   return EXIT.failure
@@ -92,10 +93,6 @@ function usageExit(error: CommanderError, io: ProgramIo): number {
     }),
   )
   return EXIT.usage
-}
-
-function isAbort(error: unknown): boolean {
-  return error instanceof Error && error.name === 'AbortError'
 }
 
 export function packageVersion(): string {

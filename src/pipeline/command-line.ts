@@ -7,6 +7,7 @@ export class CommandLine {
   #session = deferred<TrainingSession>()
   #renewed = deferred<void>()
   #stopWanted: string | null = null
+  readonly #stopping = deferred<void>()
   #rate: { readonly step: number; readonly value: number } | null = null
 
   /** @param ended rejects with the reason when the run is over */
@@ -14,9 +15,14 @@ export class CommandLine {
     this.#session.promise.catch(() => {})
   }
 
-  /** Why the run is to stop, where the job did not live to obey. */
+  /** The reason of the stop that was asked for, whether the job obeyed it or not; null without one. */
   get stopWanted(): string | null {
     return this.#stopWanted
+  }
+
+  /** Resolves when a stop is asked for. */
+  get stopping(): Promise<void> {
+    return this.#stopping.promise
   }
 
   open(session: TrainingSession): void {
@@ -39,6 +45,10 @@ export class CommandLine {
 
   /** Resolves with the step from which on it holds; one that a death overtakes is given to the next life. */
   async send(command: LiveCommand): Promise<number> {
+    if (command.type === 'stop') {
+      this.#stopWanted ??= command.reason
+      this.#stopping.resolve()
+    }
     for (;;) {
       const [current, renewed] = [this.#session, this.#renewed]
       const session = await current.promise
@@ -48,7 +58,6 @@ export class CommandLine {
         return step
       } catch (error) {
         if (error instanceof UsageError) throw error
-        if (command.type === 'stop') this.#stopWanted = command.reason
         await Promise.race([renewed.promise, this.ended()])
       }
     }

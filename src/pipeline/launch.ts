@@ -3,6 +3,7 @@ import { basename, join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { EXIT, FreetumorError, StoppedError, UsageError } from '../errors.js'
 import { type JsonLog, openJsonLog } from '../jsonl.js'
+import { abortReason, stopsOf } from '../stop-signals.js'
 import { EventStream } from '../training/event-stream.js'
 import { cardOf, restartAfter } from '../training/failure.js'
 import {
@@ -32,6 +33,7 @@ class ScriptLaunch implements Launch {
   readonly result: Promise<LaunchResult>
   readonly #stream = new EventStream<LaunchEvent>(missOldOutput)
   readonly #stopRequested = new AbortController()
+  readonly #stops: ReturnType<typeof stopsOf>
   #log: JsonLog<LaunchEvent> | null = null
   #attempts = 0
 
@@ -39,6 +41,7 @@ class ScriptLaunch implements Launch {
     private readonly options: LaunchOptions,
     private readonly runner: ScriptRunner,
   ) {
+    this.#stops = stopsOf(options, this.#stopRequested.signal)
     const name = basename(options.script).replace(/\.py$/, '')
     this.directory = resolve(options.out ?? join('runs', name, this.id))
     this.result = this.#run()
@@ -72,6 +75,8 @@ class ScriptLaunch implements Launch {
         await this.#fail(known?.message ?? String(error), known?.exitCode ?? EXIT.failure)
       this.#stream.end(error)
       throw error
+    } finally {
+      this.#stops[Symbol.dispose]()
     }
   }
 
@@ -109,7 +114,7 @@ class ScriptLaunch implements Launch {
   }
 
   async #live(settings: Settings, attempt: number): Promise<void> {
-    const stops = this.#stops()
+    const stops = this.#stops.signal
     this.#throwIfStopped(stops)
     const logDirectory = join(this.directory, 'logs')
     const { nodes, nodeRank, processesPerNode, script } = settings
@@ -145,18 +150,13 @@ class ScriptLaunch implements Launch {
   }
 
   async #rest(seconds: number): Promise<void> {
-    const stops = this.#stops()
+    const stops = this.#stops.signal
     await setTimeout(seconds * 1000, undefined, { signal: stops }).catch(() => {})
     this.#throwIfStopped(stops)
   }
 
-  #stops(): AbortSignal {
-    const { signal } = this.options
-    return AbortSignal.any([this.#stopRequested.signal, ...(signal ? [signal] : [])])
-  }
-
   #throwIfStopped(stops: AbortSignal): void {
-    if (stops.aborted) throw new StoppedError(typeof stops.reason === 'string' ? stops.reason : 'aborted')
+    if (stops.aborted) throw new StoppedError(abortReason(stops))
   }
 
   #emit(event: Untimed): void {

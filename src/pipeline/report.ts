@@ -36,6 +36,13 @@ export async function writeRunReport(directory: string): Promise<string> {
   return await writeReport(directory, { title: run.name, runs: [run] })
 }
 
+/** As `writeRunReport`, but a page that cannot be written only costs a warning: the run keeps its result. */
+export async function tryRunReport(directory: string, warn: (text: string) => void): Promise<void> {
+  await writeRunReport(directory).catch((error: unknown) =>
+    warn(`report.html cannot be written: ${error instanceof Error ? error.message : error}`),
+  )
+}
+
 /**
  * (Re)makes `report.html` of a demo from its `demo.json`, its runs and the summaries under `evaluation/`.
  * @returns its path

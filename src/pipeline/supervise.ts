@@ -1,3 +1,6 @@
+import { setTimeout } from 'node:timers/promises'
+import { RuntimeCrashError, StoppedError } from '../errors.js'
+import { abortReason, isAbort } from '../stop-signals.js'
 import {
   cardOf,
   type FailureCard,
@@ -13,15 +16,24 @@ export interface StartPoint {
   readonly directory: string | null
 }
 
+/** How far a run is. */
+export interface Reached {
+  /** The next step to run. */
+  readonly step: number
+  /** The step of the newest checkpoint; -1 without one. */
+  readonly savedStep: number
+}
+
 /** A job that may die and be begun again. */
 export interface Mortal<T> {
   /** One life: from a checkpoint, or (null) as it was begun. */
   live(from: StartPoint | null | undefined): Promise<T>
-  /** The step that is to run, and the newest one that was saved. */
-  place(): { readonly step: number; readonly savedStep: number }
+  place(): Reached
   /** A life ended badly; told before it is decided whether another follows. */
   died(card: FailureCard): Promise<void>
-  /** Waits; throws when the run is stopped meanwhile. */
+  /** The reason of a stop that was requested; null without one. */
+  stopWanted(): string | null
+  /** Waits before the next start; returns early when a stop is requested. */
   rest(seconds: number): Promise<void>
   /** Puts all that is recorded back to the newest whole checkpoint; null: to the beginning. */
   rewind(): Promise<StartPoint | null>
@@ -29,9 +41,10 @@ export interface Mortal<T> {
 }
 
 /**
- * Lives a job to its end: a death that may be survived is followed by another life, from the newest whole checkpoint, as
- * often as the policy allows without a new one (ARCHITECTURE: the supervisor restarts, torchrun does not).
- * @throws what ended the last life
+ * Runs a job to completion and restarts it after recoverable failures, from the newest whole checkpoint, as often as the
+ * policy allows without a new one; torchrun itself never restarts. A stop that is requested while it waits for a restart
+ * ends it at that checkpoint. A job that dies on the way to a requested stop has failed, unless it had saved.
+ * @throws StoppedError, or what ended the last attempt
  */
 export async function surviveDeaths<T>(job: Mortal<T>, policy: RestartPolicy): Promise<T> {
   let from: StartPoint | null | undefined
@@ -46,6 +59,8 @@ export async function surviveDeaths<T>(job: Mortal<T>, policy: RestartPolicy): P
       if (card === null) throw error
       await job.died(card)
       const place = job.place()
+      const wanted = job.stopWanted()
+      if (wanted !== null) throw isSaved(place) ? new StoppedError(wanted) : error
       if (place.savedStep > savedStep) restarts = 0
       const seconds = restartAfter(error, place.step, before, restarts, policy)
       if (seconds === null) throw error
@@ -53,6 +68,8 @@ export async function surviveDeaths<T>(job: Mortal<T>, policy: RestartPolicy): P
       restarts++
       before = { step: place.step, message: card.message }
       from = await job.rewind()
+      const stopped = job.stopWanted()
+      if (stopped !== null) throw new StoppedError(stopped)
       job.tell({
         type: 'restart',
         step: from?.step ?? 0,
@@ -63,4 +80,40 @@ export async function surviveDeaths<T>(job: Mortal<T>, policy: RestartPolicy): P
       })
     }
   }
+}
+
+/** Waits this long, or until the promise resolves. */
+export async function waitUnless(promise: Promise<void>, seconds: number): Promise<void> {
+  const waiting = new AbortController()
+  const pause = setTimeout(seconds * 1000, undefined, { signal: waiting.signal }).catch(() => {})
+  await Promise.race([pause, promise])
+  waiting.abort()
+}
+
+/** @throws RuntimeCrashError when a run that was stopped has not saved the step that it reached */
+export function refuseUnsaved(run: string, reached: Reached, reason: string, cause?: unknown): void {
+  if (isSaved(reached)) return
+  const { step, savedStep } = reached
+  const saved = savedStep > 0 ? `the newest checkpoint is of step ${savedStep}` : 'there is no checkpoint'
+  throw new RuntimeCrashError(`the run ended at step ${step} without saving it (${reason}); ${saved}`, {
+    hint: `\`freetumor train --resume ${run}\` repeats the steps since`,
+    cause,
+  })
+}
+
+/** What ended a run: a stop where one was requested and every step is saved, else the error itself. */
+export function stopOrFailure(run: string, reached: Reached, error: unknown, stops: AbortSignal): unknown {
+  if (!(error instanceof StoppedError) && !(stops.aborted && isAbort(error))) return error
+  const reason = stops.aborted ? abortReason(stops) : error.message
+  try {
+    refuseUnsaved(run, reached, reason, error)
+    return new StoppedError(reason, { cause: error })
+  } catch (failure) {
+    return failure
+  }
+}
+
+/** Nothing is lost before the first step. */
+function isSaved({ step, savedStep }: Reached): boolean {
+  return step === Math.max(0, savedStep)
 }

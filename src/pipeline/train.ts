@@ -1,9 +1,9 @@
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
 import type { RunConfig } from '../config/schema.js'
 import { EXIT, FreetumorError, RuntimeCrashError, StoppedError, UsageError } from '../errors.js'
 import { type Feeder, openFeeder } from '../sampling/feeder.js'
+import { abortReason, stopsOf } from '../stop-signals.js'
 import {
   bestCheckpoint,
   latestCheckpoint,
@@ -24,10 +24,18 @@ import { gatherInputs } from './inputs.js'
 import { openLedger } from './ledger-file.js'
 import { openRun } from './open-run.js'
 import type { HostPlace, LiveCommand, ModelRuntime, RuntimeEvent, TrainingSpec } from './ports.js'
-import { writeRunReport } from './report.js'
+import { tryRunReport } from './report.js'
 import type { ResumePoint } from './resume.js'
 import { itemsPerEpoch, samplingPlan, trainingSpec } from './specs.js'
-import { type Mortal, type StartPoint, surviveDeaths } from './supervise.js'
+import {
+  type Mortal,
+  type Reached,
+  refuseUnsaved,
+  type StartPoint,
+  stopOrFailure,
+  surviveDeaths,
+  waitUnless,
+} from './supervise.js'
 import { type CountedCase, judgeValidation } from './validation.js'
 
 /** Starts a training at once. */
@@ -43,6 +51,7 @@ class TrainingRun implements Run {
   readonly result: Promise<RunResult>
   readonly #journal = new RunJournal(() => this.#file('events.jsonl'))
   readonly #stopRequested = new AbortController()
+  readonly #stops: ReturnType<typeof stopsOf>
   readonly #commands = new CommandLine(() => this.#ended())
   #place: HostPlace | null = null
   #phase: RunStatus['phase'] = 'checking'
@@ -56,6 +65,7 @@ class TrainingRun implements Run {
     private readonly runtime: ModelRuntime,
     private readonly options: TrainOptions,
   ) {
+    this.#stops = stopsOf(options, this.#stopRequested.signal)
     this.directory = resolve(options.resume ?? options.out ?? join('runs', config.name, this.id))
     // nobody need listen to it: the iterator throws the same error
     this.result = this.#run()
@@ -97,11 +107,14 @@ class TrainingRun implements Run {
   }
 
   async stop(reason = 'stop'): Promise<number> {
+    if (this.#phase === 'ended') throw new StoppedError('the run has ended')
+    // what comes before the runtime obeys the signal only
+    if (this.#steps === null) this.#stopRequested.abort(reason)
     try {
       return await this.#command({ type: 'stop', reason })
     } catch (error) {
-      // the runtime died before it obeyed, and is not begun again
-      if (!(error instanceof StoppedError) || this.#commands.stopWanted === null) throw error
+      // the runtime ended before it obeyed, and is not started again
+      if (!(error instanceof StoppedError)) throw error
       return (await this.result).step
     }
   }
@@ -135,10 +148,11 @@ class TrainingRun implements Run {
     await using _shared = opened.shared
     const { directory } = this
     try {
-      const finished = await this.#train(directory, opened.resumed)
-      const { outcome, reason } = finished
+      const { outcome, reason } = await this.#train(directory, opened.resumed)
+      if (outcome === 'stopped') refuseUnsaved(directory, this.#reached(), reason)
       return await this.#conclude(directory, outcome, reason, outcome === 'completed' ? 0 : EXIT.stopped)
-    } catch (error) {
+    } catch (given) {
+      const error = stopOrFailure(directory, this.#reached(), given, this.#stops.signal)
       if (error instanceof StoppedError)
         return await this.#conclude(directory, 'stopped', error.message, EXIT.stopped)
       const known = error instanceof FreetumorError ? error : null
@@ -151,12 +165,14 @@ class TrainingRun implements Run {
     this.#place = placeOf(this.config, this.options)
     const opened = await openRun(this, this.config, this.runtime, this.options, this.#place)
     this.#step = opened.resumed?.step ?? 0
+    this.#savedStep = opened.resumed?.step ?? -1
     return opened
   }
 
   async #train(directory: string, resumed: ResumePoint | null): Promise<Finished> {
     const { config, runtime } = this
-    const { signal, acceptChanges = false } = this.options
+    const { acceptChanges = false } = this.options
+    const { signal } = this.#stops
     const note = (text: string, level?: 'info' | 'warning'): void => this.#journal.note(text, level)
     const anew = this.options.resume !== undefined && resumed === null && keepsRun(this.#place)
     // infinity keeps every line of a new run's log
@@ -209,19 +225,16 @@ class TrainingRun implements Run {
   #mortal<T>(live: Mortal<T>['live']): Mortal<T> {
     return {
       live,
-      place: () => ({ step: this.#step, savedStep: this.#savedStep }),
+      place: () => this.#reached(),
+      stopWanted: () => this.#commands.stopWanted,
       died: (card) => writeFailure(this.directory, card, this.#file('failure.json')),
-      rest: (seconds) => this.#rest(seconds),
+      rest: (seconds) => {
+        this.#phase = 'starting'
+        return waitUnless(this.#commands.stopping, seconds)
+      },
       rewind: () => this.#rewind(),
       tell: (event) => this.#journal.emit(event),
     }
-  }
-
-  async #rest(seconds: number): Promise<void> {
-    this.#phase = 'starting'
-    const stopped = await setTimeout(seconds * 1000, false, { signal: this.#stops() }).catch(() => true)
-    if (stopped || this.#commands.stopWanted !== null)
-      throw new StoppedError(this.#commands.stopWanted ?? 'stopped')
   }
 
   async #rewind(): Promise<StartPoint | null> {
@@ -337,25 +350,21 @@ class TrainingRun implements Run {
     })
   }
 
+  #reached(): Reached {
+    return { step: this.#step, savedStep: this.#savedStep }
+  }
+
   /** The name of one of the run's files on this host. */
   #file(name: string): string {
     return nodeFile(name, this.#place)
   }
 
-  #stops(): AbortSignal {
-    const { signal } = this.options
-    return AbortSignal.any([this.#stopRequested.signal, ...(signal ? [signal] : [])])
-  }
-
   /** AbortSignal, dispose and signals all become one stop command. */
   #passOnStops(): void {
-    const any = this.#stops()
-    const stop = (): void => {
-      const reason = typeof any.reason === 'string' ? any.reason : 'aborted'
-      this.stop(reason).catch(() => {})
-    }
-    if (any.aborted) stop()
-    else any.addEventListener('abort', stop, { once: true })
+    const { signal } = this.#stops
+    const stop = (): void => void this.stop(abortReason(signal)).catch(() => {})
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop, { once: true })
   }
 
   async #conclude(
@@ -367,7 +376,7 @@ class TrainingRun implements Run {
   ): Promise<RunResult> {
     // A log that cannot be written any more must not keep the run from saying how it ended.
     const told = await this.#journal.close({ type: 'finished', outcome, reason, step: this.#step })
-    if (keepsRun(this.#place)) await this.#report(directory)
+    if (keepsRun(this.#place)) await tryRunReport(directory, (text) => this.#journal.note(text, 'warning'))
     const record = { outcome, reason, step: this.#step, exitCode }
     await writeExit(directory, record, this.#file('exit.json'))
     this.#end(error ?? told)
@@ -383,16 +392,9 @@ class TrainingRun implements Run {
     }
   }
 
-  /** A page that cannot be made must not cost the run its result. */
-  async #report(directory: string): Promise<void> {
-    await writeRunReport(directory).catch((error: unknown) => {
-      const text = `report.html could not be made: ${error instanceof Error ? error.message : error}`
-      this.#journal.note(text, 'warning')
-    })
-  }
-
   #end(error?: unknown): void {
     this.#phase = 'ended'
+    this.#stops[Symbol.dispose]()
     this.#commands.end(error ?? new StoppedError('the run has ended'))
     this.#journal.stream.end(error)
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type FreetumorError, RuntimeCrashError } from '../errors.js'
 import type { FailureCard } from '../training/failure.js'
 import { reviveFailure } from './events.js'
-import type { ProcessEnd } from './process.js'
+import type { ProcessEnd, RankProcess } from './process.js'
 
 /** What a rank wrote of its own end (wiring.record_failure), or what its log tells of it. */
 export interface RecordedFailure {
@@ -123,19 +123,67 @@ export async function explainDeath(death: Death): Promise<FreetumorError> {
 const MEMORY_HINT =
   'lower sampling.itemsPerStep, cropsPerVolume or patchVoxels, set networks.segmentor.activationCheckpointing, or use fewer processes'
 
-/** The error of a job that made no step for too long, with where its ranks stood. */
-export async function explainHang(
-  seconds: number,
-  logDirectory: string,
-  end: ProcessEnd,
-  limit = 'runtime.hangSeconds',
-): Promise<RuntimeCrashError> {
-  return crash(
-    `no step and no other sign for ${seconds} s: the job hangs`,
-    `where each rank stood is at the end of its log below ${logDirectory}; ${limit} sets the limit`,
-    { kind: 'hang', rank: null, signal: null, traceback: '' },
-    { logDirectory, node: 0, end },
+export interface Hang {
+  /** The limit. */
+  readonly seconds: number
+  readonly logDirectory: string
+  /** Of this host. */
+  readonly node: number
+  readonly end: ProcessEnd
+  /** Those that were asked for their stacks. */
+  readonly ranks: readonly RankProcess[]
+  /** The setting of the limit; default `runtime.hangSeconds`. */
+  readonly setting?: string
+}
+
+/** The error of a job that gave no sign for too long. It names the rank that holds up the others, where that can be seen. */
+export async function explainHang({
+  seconds,
+  logDirectory,
+  node,
+  end,
+  ranks,
+  setting = 'runtime.hangSeconds',
+}: Hang): Promise<RuntimeCrashError> {
+  const stands = await Promise.all(
+    ranks.map(async (one) => ({
+      ...one,
+      place: one.suspended ? null : standingIn(await rankSaid(logDirectory, node, one.rank)),
+    })),
   )
+  const suspended = stands.filter((one) => one.suspended)
+  const alone = stands.filter(({ place }) => place !== null && !place.waitsForOthers)
+  const guilty = suspended.length > 0 ? suspended : alone.length > 0 ? alone : stands
+  const named = guilty.map(({ rank, place, suspended }) =>
+    suspended ? `rank ${rank} is suspended` : `rank ${rank} is in ${place?.where ?? 'an unknown place'}`,
+  )
+  const where = named.length > 0 ? `: ${named.join(', ')}` : ''
+  return crash(
+    `no step and no other sign for ${seconds} s: the job hangs${where}`,
+    suspended.length > 0
+      ? `resume a suspended process with \`kill -CONT\`, or end it; ${setting} sets the limit`
+      : `the stack of each rank is at the end of its log below ${logDirectory}; ${setting} sets the limit`,
+    { kind: 'hang', rank: guilty.length === 1 ? guilty[0]!.rank : null, signal: null, traceback: '' },
+    { logDirectory, node, end },
+  )
+}
+
+/** Frames in which a rank waits for the others: collectives, and the backward pass of shared networks. */
+const WAITS_FOR_OTHERS = /torch\/distributed\/|torch\/autograd\/graph\.py|training\/ranks\.py/
+
+/** Where the main thread of a rank stood when it last wrote its stacks (faulthandler), by its log. */
+function standingIn(log: string): { readonly where: string; readonly waitsForOthers: boolean } | null {
+  const at = Math.max(log.lastIndexOf('Current thread '), log.lastIndexOf('\nThread '))
+  if (at < 0) return null
+  const frames = [...log.slice(at).matchAll(/^ {2}File "(.+)", line (\d+) in (.+)$/gm)]
+  const [top] = frames
+  if (top === undefined) return null
+  const [, file, line, name] = top
+  const short = file!.split('/').slice(-2).join('/')
+  return {
+    where: `${name} (${short}:${line})`,
+    waitsForOthers: frames.some(([, path]) => WAITS_FOR_OTHERS.test(path!)),
+  }
 }
 
 /** How many processes the kernel has killed for memory since it started; 0 where it does not say. */

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { createWriteStream, mkdirSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,10 +15,17 @@ export interface RuntimeProcess {
   readonly ended: Promise<ProcessEnd>
   /** Asks to stop (SIGTERM to the agent, which passes it on to its ranks). */
   terminate(): void
-  /** Has every rank write the stacks of its threads to its log; see bridge/lifeline.py. */
-  dumpStacks(signal?: NodeJS.Signals): Promise<void>
+  /** Has every rank write the stacks of its threads to its log (bridge/lifeline.py); returns the ranks that were asked. */
+  dumpStacks(signal?: NodeJS.Signals): Promise<RankProcess[]>
   /** Ends the whole family of this run at once, wherever torchrun put it. */
   kill(): Promise<void>
+}
+
+/** A process of a job that computes. */
+export interface RankProcess {
+  readonly rank: number
+  /** Stopped by SIGSTOP, Ctrl-Z or a debugger. */
+  readonly suspended: boolean
 }
 
 export interface ProcessEnd {
@@ -102,13 +109,15 @@ export function agentLog(node: number): string {
 
 /**
  * Starts a job that cannot outlive this process: its standard input is a pipe that ends with us (every rank watches it),
- * and where `setpriv` exists the kernel kills the agent with us. Must be called on the main thread.
+ * and where `setpriv` exists the kernel kills the agent with us. It has a session of its own, since a terminal sends Ctrl-C
+ * and SIGHUP to all of its foreground group: the job is stopped by command, between two steps. Call it on the main thread.
  */
 export function startProcess(launch: Launch): RuntimeProcess {
   mkdirSync(launch.logDirectory, { recursive: true })
   const argv = [...parentDeathPrefix(), ...launch.argv]
   const child = spawn(argv[0]!, argv.slice(1), {
     stdio: ['pipe', 'pipe', 'pipe'],
+    detached: true,
     env: { ...launch.environment, FREETUMOR_RUN_ID: launch.runId },
     ...(launch.cwd === undefined ? {} : { cwd: launch.cwd }),
   })
@@ -143,15 +152,24 @@ export async function endFamily(runId: string): Promise<void> {
   }
 }
 
-/** The launcher itself would die of such a signal: only ranks are told. */
-async function signalRanks(runId: string, signal: NodeJS.Signals): Promise<void> {
+/** The launcher itself would die of such a signal: only ranks get it. */
+async function signalRanks(runId: string, signal: NodeJS.Signals): Promise<RankProcess[]> {
+  const ranks: RankProcess[] = []
   for (const pid of await familyOf(runId, /(^|\0)LOCAL_RANK=/)) {
     try {
+      ranks.push(await rankOf(pid))
       process.kill(pid, signal)
     } catch {
       // gone in the meantime
     }
   }
+  return ranks.sort((a, b) => a.rank - b.rank)
+}
+
+async function rankOf(pid: number): Promise<RankProcess> {
+  const environment = await readFile(`/proc/${pid}/environ`, 'utf8')
+  const state = (await readFile(`/proc/${pid}/stat`, 'utf8')).replace(/^.*\) /s, '')[0]!
+  return { rank: Number(/(^|\0)RANK=(\d+)/.exec(environment)?.[2] ?? 0), suspended: 'Tt'.includes(state) }
 }
 
 /**
@@ -207,12 +225,12 @@ let prefix: readonly string[] | undefined
 
 /** Has the kernel kill the launcher with us, where the machine can. */
 export function parentDeathPrefix(): readonly string[] {
-  if (prefix) return prefix
-  try {
-    execFileSync('setpriv', ['--pdeathsig', 'KILL', '--', 'true'], { stdio: 'ignore' })
-    prefix = ['setpriv', '--pdeathsig', 'KILL', '--']
-  } catch {
-    prefix = []
-  }
+  prefix ??= canSetParentDeathSignal() ? ['setpriv', '--pdeathsig', 'KILL', '--'] : []
   return prefix
+}
+
+function canSetParentDeathSignal(): boolean {
+  const { status, signal } = spawnSync('setpriv', ['--pdeathsig', 'KILL', '--', 'true'], { stdio: 'ignore' })
+  // one that a signal of the terminal interrupted exists
+  return status === 0 || signal !== null
 }

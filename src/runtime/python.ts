@@ -1,6 +1,7 @@
-import { execFile } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { delimiter, isAbsolute, join, resolve } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { EnvironmentError } from '../errors.js'
 
@@ -162,22 +163,21 @@ export async function inspectPython(path: string, signal?: AbortSignal): Promise
   signal?.throwIfAborted()
   const { PYTHONPATH: _, ...clean } = cleanEnvironment({ threads: 1 })
   const env = { ...clean, PYTHONSAFEPATH: '1' }
-  const { error, stdout, stderr } = await new Promise<{
-    error: Error | null
-    stdout: string
-    stderr: string
-  }>((done) => {
-    const options = {
-      env,
-      cwd: '/',
-      timeout: 60_000,
-      killSignal: 'SIGKILL' as const,
-      ...(signal ? { signal } : {}),
-    }
-    execFile(path, ['-c', PROBE], options, (failure, out, err) =>
-      done({ error: failure, stdout: out, stderr: err }),
-    )
+  const child = spawn(path, ['-c', PROBE], {
+    env,
+    cwd: '/',
+    timeout: 60_000,
+    killSignal: 'SIGKILL',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // Ctrl-C is for us, and `signal` ends it
+    detached: true,
+    ...(signal ? { signal } : {}),
   })
+  const [error, stdout, stderr] = await Promise.all([
+    new Promise<Error | null>((resolve) => child.once('error', resolve).once('close', () => resolve(null))),
+    text(child.stdout),
+    text(child.stderr),
+  ])
   signal?.throwIfAborted()
   const facts = error ? undefined : parseFacts(stdout)
   if (facts) return facts

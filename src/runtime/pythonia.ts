@@ -1,4 +1,4 @@
-import type { ChildProcess } from 'node:child_process'
+import type { ChildProcess, SpawnOptions, spawn } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { RuntimeCrashError } from '../errors.js'
 import { reviveError } from './events.js'
@@ -18,6 +18,7 @@ interface Pythonia {
   readonly com: { proc: ChildProcess | null; start(): void }
 }
 
+const require = createRequire(import.meta.url)
 let pythonia: Pythonia | undefined
 let queue: Promise<unknown> = Promise.resolve()
 
@@ -82,15 +83,30 @@ function startPython(pythonPath: string): Pythonia {
     REQ_TIMEOUT: '0',
     DEBUG: '',
   }
-  withEnvironment(environment, () => {
-    if (pythonia) {
-      pythonia.com.start()
-      return
-    }
-    pythonia = createRequire(import.meta.url)('pythonia') as Pythonia & { python: { exit(): void } }
-    stopReleaseTimer()
-  })
+  withEnvironment(environment, () =>
+    inOwnSession(() => {
+      if (pythonia) {
+        pythonia.com.start()
+        return
+      }
+      pythonia = require('pythonia') as Pythonia
+      stopReleaseTimer()
+    }),
+  )
   return pythonia!
+}
+
+/** Has what is spawned meanwhile lead a session of its own: Ctrl-C on the terminal is for us. pythonia has no option for it. */
+function inOwnSession(act: () => void): void {
+  const module = require('node:child_process') as { spawn: typeof spawn }
+  const { spawn: original } = module
+  module.spawn = ((command: string, argv: readonly string[], options: SpawnOptions) =>
+    original(command, argv, { ...options, detached: true })) as typeof spawn
+  try {
+    act()
+  } finally {
+    module.spawn = original
+  }
 }
 
 /** pythonia's once-a-second release of Python objects would keep Node alive; our Python ends after its only call. */

@@ -9,6 +9,7 @@ import { meetingOf, networkTowards } from './meeting.js'
 import { LAUNCHER, type ProcessEnd, type RuntimeProcess, startProcess, torchrunArgv } from './process.js'
 import { resolvePython, scriptEnvironment } from './python.js'
 import { openRankLogs, type RankLogs } from './rank-logs.js'
+import { Silence } from './silence.js'
 
 const LOOK_EVERY_MS = 200
 /** Before its first sign of life a script is given at least so long: imports take their time. */
@@ -77,7 +78,7 @@ function environmentOf(spec: ScriptSpec): Record<string, string> {
 /** From the start of the ranks to the end of the last process of theirs. */
 class Attempt {
   #stopping = false
-  #lastSign = performance.now()
+  readonly #silence = new Silence(LOOK_EVERY_MS)
   #begun = false
   #beat: number | null = null
 
@@ -98,15 +99,15 @@ class Attempt {
       await Promise.race([this.process.ended, setTimeout(LOOK_EVERY_MS)])
       hung = await this.#look()
     }
-    if (hung !== null) {
-      await this.process.dumpStacks('SIGABRT')
-      await setTimeout(STACKS_MS)
-    }
+    const ranks = hung === null ? [] : await this.process.dumpStacks('SIGABRT')
+    if (hung !== null) await setTimeout(STACKS_MS)
     await this.process.kill()
     await this.logs.close()
     const how = await this.process.ended
-    const { logDirectory } = this.spec
-    if (hung !== null) throw await explainHang(hung, logDirectory, how, 'hangSeconds (--hang-seconds)')
+    const { logDirectory, nodeRank: node } = this.spec
+    const setting = 'hangSeconds (--hang-seconds)'
+    if (hung !== null)
+      throw await explainHang({ seconds: hung, logDirectory, node, end: how, ranks, setting })
     if (how.code !== 0) throw await explain(how)
   }
 
@@ -125,11 +126,12 @@ class Attempt {
     const { hangSeconds, heartbeat } = this.spec
     const wrote = await this.logs.read()
     const sign = heartbeat === null ? wrote : await this.#beats(heartbeat)
-    if (sign) this.#lastSign = performance.now()
+    const silent = this.#silence.seconds()
+    if (sign) this.#silence.end()
     this.#begun ||= sign
     if (hangSeconds === null || this.#stopping) return null
     const limit = this.#begun ? hangSeconds : Math.max(hangSeconds, START_SECONDS)
-    return performance.now() - this.#lastSign > limit * 1000 ? limit : null
+    return !sign && silent > limit ? limit : null
   }
 
   async #beats(heartbeat: string): Promise<boolean> {

@@ -36,6 +36,7 @@ import { meetingOf, networkTowards } from './meeting.js'
 import { type ProcessEnd, type RuntimeProcess, runtimeArgv, startProcess } from './process.js'
 import { cleanEnvironment, resolvePython } from './python.js'
 import { shareRun } from './run-service.js'
+import { Silence } from './silence.js'
 import { answerVariantRank } from './variant-service.js'
 
 export interface TorchRuntimeOptions {
@@ -75,6 +76,8 @@ interface Job {
   readonly control: ControlServer
   readonly tensors: TensorServer | null
   readonly logDirectory: string
+  /** Of this host. */
+  readonly node: number
   /** Why it died. */
   explain(end: ProcessEnd): Promise<FreetumorError>
   /** Set when the feed could not answer a rank: the cause of the job's death, told before any other. */
@@ -137,6 +140,7 @@ async function startJob(
     control,
     tensors,
     logDirectory: call.logDirectory,
+    node,
     explain: (end) => explainDeath({ logDirectory: call.logDirectory, node, end, oomKillsBefore }),
     feedFailure: () => feedFailure,
     async close() {
@@ -177,7 +181,7 @@ class TorchSession implements TrainingSession {
     // A command given while Python still starts waits for it; one given to a job that never starts must not hang.
     await Promise.race([control.attached, process.ended])
     const ack = await control.sendCommand(toCommand(command))
-    // a paused job rests, it does not hang
+    // a paused job does not hang
     if (command.type === 'pause' || command.type === 'unpause') this.#paused = command.type === 'pause'
     return Number(ack.step)
   }
@@ -199,6 +203,7 @@ async function* followTraining(
     for await (const { event, hello } of jobEvents(job)) {
       watchdog.sign()
       const translated = toRuntimeEvent(event, hello)
+      if (translated.type === 'ready') watchdog.started()
       yield translated
       if (translated.type === 'finished') {
         watchdog.stop()
@@ -215,36 +220,43 @@ async function* followTraining(
 }
 
 interface Watchdog {
-  /** The job lives. */
+  /** The job has given a sign. */
   sign(): void
+  /** The job has started: from now on its own limit holds. */
+  started(): void
   stop(): void
   /** The hang that ended the job, if one did. */
   hang(): Promise<FreetumorError | null>
 }
 
-/** For the other ranks to end, and the launcher to say who was first. */
+/** For the other ranks to end, and the launcher to report which failed first. */
 const LAST_WORDS_MS = 10_000
 /** For ranks that are done to leave. */
 const FAREWELL_MS = 30_000
 const LOOK_EVERY_MS = 500
+/** Imports from a network disk, weights, the first contact of many GPUs: start-up has a limit of its own. */
+const START_SECONDS = 1800
 /** For the ranks to write where they stand. */
 const STACKS_MS = 1500
 
 /** Ends a job that gives no sign for too long; its ranks first write their stacks into their logs. */
 function watchForHang(job: Job, limit: () => number | null): Watchdog {
-  let last = performance.now()
+  const silence = new Silence(LOOK_EVERY_MS)
+  let started = false
   let hung: Promise<FreetumorError> | null = null
   const timer = setInterval(() => {
-    const seconds = limit()
-    if (seconds === null) last = performance.now()
-    else if (performance.now() - last > seconds * 1000) {
-      clearInterval(timer)
-      hung = endHangingJob(job, seconds)
-    }
+    const silent = silence.seconds()
+    const own = limit()
+    if (own === null) return silence.end()
+    const seconds = started ? own : Math.max(own, START_SECONDS)
+    if (silent <= seconds) return
+    clearInterval(timer)
+    hung = endHangingJob(job, seconds)
   }, LOOK_EVERY_MS)
   return {
-    sign: () => {
-      last = performance.now()
+    sign: () => silence.end(),
+    started: () => {
+      started = true
     },
     stop: () => clearInterval(timer),
     hang: async () => hung,
@@ -252,10 +264,11 @@ function watchForHang(job: Job, limit: () => number | null): Watchdog {
 }
 
 async function endHangingJob(job: Job, seconds: number): Promise<FreetumorError> {
-  await job.process.dumpStacks()
+  const ranks = await job.process.dumpStacks()
   await setTimeout(STACKS_MS)
   await job.process.kill()
-  return explainHang(seconds, job.logDirectory, await job.process.ended)
+  const end = await job.process.ended
+  return explainHang({ seconds, logDirectory: job.logDirectory, node: job.node, end, ranks })
 }
 
 /** Runs a job whose events are results by case. */
@@ -277,7 +290,8 @@ async function* runCases<T>(
       else if (told?.$case === 'finished') return
     }
   } catch (error) {
-    if (call.signal?.aborted) throw new StoppedError(`${spec.job} was stopped`)
+    // prepared cases stay; an evaluation starts again from the beginning
+    if (call.signal?.aborted) throw new StoppedError(`${spec.job} was stopped`, {}, spec.job === 'prepare')
     throw error
   } finally {
     call.signal?.removeEventListener('abort', abort)

@@ -119,6 +119,8 @@ async function runStep(
   const { PYTHONPATH: _, ...env } = cleanEnvironment({ threads: 1, env: options.env })
   const child = spawn(command, argv, {
     stdio: ['ignore', 'pipe', 'pipe'],
+    // Ctrl-C is for us: we end it
+    detached: true,
     env: { ...env, FREETUMOR_RUN_ID: options.runId },
   })
   const last: string[] = []

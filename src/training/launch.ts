@@ -1,7 +1,8 @@
+import type { StopOptions } from '../stop-signals.js'
 import type { FailureCard, RestartPolicy } from './failure.js'
 
 /** A user's own torchrun script, to be run under our supervision. */
-export interface LaunchOptions {
+export interface LaunchOptions extends StopOptions {
   /** A Python file, or with `module` the name of a module. Started as torchrun starts it, unchanged. */
   readonly script: string
   readonly args?: readonly string[] | undefined
@@ -31,7 +32,6 @@ export interface LaunchOptions {
   readonly heartbeat?: string | null | undefined
   /** After a stop, what the script has to end by itself; default 30. */
   readonly stopSeconds?: number | undefined
-  readonly signal?: AbortSignal | undefined
 }
 
 interface Timed {

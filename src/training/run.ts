@@ -1,14 +1,14 @@
+import type { StopOptions } from '../stop-signals.js'
 import type { JobKind, Outcome, RunEvent } from './events.js'
 import type { Validation } from './selection.js'
 
-export interface TrainOptions {
+export interface TrainOptions extends StopOptions {
   /** The run directory itself; default `runs/<name>/<id>`. */
   readonly out?: string | undefined
   /** A run directory to go on from, at its newest checkpoint. */
   readonly resume?: string | undefined
   /** Go on although the configuration or the data are not those of the checkpoint. */
   readonly acceptChanges?: boolean | undefined
-  readonly signal?: AbortSignal | undefined
   /** Which host this is where `runtime.nodes` is more than 1; default 0. */
   readonly nodeRank?: number | undefined
   /** HOST:PORT of node 0 where the hosts meet; needed with more than one. */

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { printResult } from '../../src/cli/output.js'
 import { type AddCommand, outputOption, runProgram, withExample } from '../../src/cli/program.js'
 import { DataError, StoppedError } from '../../src/errors.js'
+import type { StopSignal } from '../../src/stop-signals.js'
 import { memoryIo } from '../helpers/cli.js'
 
 function throwing(error: unknown): AddCommand {
@@ -40,7 +41,7 @@ describe('the exit code', () => {
 
   test('is 130 or 143 when a signal ended a command that has nothing to resume', async () => {
     const aborted = new DOMException('aborted', 'AbortError')
-    const codeAfter = (signal: NodeJS.Signals) =>
+    const codeAfter = (signal: StopSignal) =>
       runProgram([throwing(aborted)], ['act'], memoryIo({ interruptedBy: signal }))
     expect(await codeAfter('SIGINT')).toBe(130)
     expect(await codeAfter('SIGTERM')).toBe(143)

@@ -77,6 +77,8 @@ export function memoryIo(overrides: Partial<ProgramIo> = {}): MemoryIo {
     exitWith: (code) => {
       exitCode = code
     },
+    terminal: { write: () => {} },
+    endWithReader: () => {},
     signal: new AbortController().signal,
     color: false,
     interruptedBy: undefined,

@@ -521,19 +521,98 @@ describe('a runtime that dies and may be begun again', () => {
     expect(last.learningRate).toBe(5e-5)
   })
 
-  it('stops while it waits to begin again', async () => {
+  it('stops at its newest checkpoint while it waits for a restart', async () => {
     const folder = temporaryFolder()
-    const patient = { restarts: { max: 2, backoffSeconds: 60 } }
-    const config = await memoryConfig('baseline', folder, { training: { steps: 9 }, runtime: patient })
+    const config = await memoryConfig('baseline', folder, {
+      training: { steps: 9, checkpointEverySteps: 3 },
+      runtime: { restarts: { max: 2, backoffSeconds: 60 } },
+    })
     const dies = memoryRuntime({
       beforeStep: (step) => {
         if (step === 4) throw killed()
       },
     })
     const controller = new AbortController()
-    const run = startTraining(config, dies, { out: join(folder, 'run'), signal: controller.signal })
+    const out = join(folder, 'run')
+    const run = startTraining(config, dies, { out, signal: controller.signal })
     await reached(run, 3)
-    setImmediate(() => controller.abort('enough'))
-    expect(await run.result).toMatchObject({ outcome: 'stopped' })
+    while (run.status().phase !== 'starting') await new Promise((resolve) => setImmediate(resolve))
+    controller.abort('enough')
+    expect(await run.result).toMatchObject({ outcome: 'stopped', step: 3, reason: 'enough' })
+    expect(await readJson(join(out, 'exit.json'))).toMatchObject({ step: 3, exitCode: 75 })
+    expect((await run.result).checkpoint).toMatch(/step_00000003$/)
+  })
+
+  it('has failed when it dies on the way to a requested stop and steps are lost', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, {
+      training: { steps: 9, checkpointEverySteps: 3 },
+      runtime: restarting,
+    })
+    const controller = new AbortController()
+    const dies = memoryRuntime({
+      beforeStep: (step) => {
+        if (step !== 4) return
+        controller.abort('enough')
+        throw killed()
+      },
+    })
+    const out = join(folder, 'run')
+    const run = startTraining(config, dies, { out, signal: controller.signal })
+    await expect(run.result).rejects.toMatchObject({ code: 'runtime', message: 'rank 1 was killed' })
+    expect(await readJson(join(out, 'exit.json'))).toMatchObject({ outcome: 'failed', exitCode: 5 })
+  })
+
+  it('has stopped when it dies on the way to a requested stop and nothing is lost', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, {
+      training: { steps: 9, checkpointEverySteps: 3 },
+      runtime: restarting,
+    })
+    const controller = new AbortController()
+    const dies = memoryRuntime({
+      beforeStep: (step) => {
+        if (step !== 3) return
+        controller.abort('enough')
+        throw killed()
+      },
+    })
+    const out = join(folder, 'run')
+    const run = startTraining(config, dies, { out, signal: controller.signal })
+    expect(await run.result).toMatchObject({ outcome: 'stopped', step: 3 })
+  })
+})
+
+describe('a stop before the runtime starts', () => {
+  it('ends the preparation of data, and the run resumes from step 0', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder)
+    const out = join(folder, 'run')
+    const controller = new AbortController()
+    const stopsInPreparation = memoryRuntime()
+    const run = startTraining(
+      config,
+      {
+        ...stopsInPreparation,
+        prepare: (spec, call) => {
+          controller.abort('enough')
+          return stopsInPreparation.prepare(spec, call)
+        },
+      },
+      { out, signal: controller.signal },
+    )
+    expect(await run.result).toMatchObject({ outcome: 'stopped', step: 0, checkpoint: null })
+    expect(await readJson(join(out, 'exit.json'))).toMatchObject({ outcome: 'stopped', exitCode: 75 })
+    expect(await startTraining(config, memoryRuntime(), { resume: out }).result).toMatchObject({
+      outcome: 'completed',
+    })
+  })
+
+  it('is obeyed by stop() as by a signal', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder)
+    const run = startTraining(config, memoryRuntime(), { out: join(folder, 'run') })
+    expect(await run.stop('enough')).toBe(0)
+    expect(await run.result).toMatchObject({ outcome: 'stopped', reason: 'enough', step: 0 })
   })
 })

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { clearFailures, explainDeath, explainHang } from '../../src/runtime/failure.js'
+import { clearFailures, explainDeath, explainHang, rankLog } from '../../src/runtime/failure.js'
 import { cardOf } from '../../src/training/failure.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
@@ -154,9 +154,53 @@ describe('a death is explained by', () => {
   })
 
   it('its silence', async () => {
-    const error = await explainHang(30, logs(), { code: null, signal: 'SIGKILL', tail: 'last words\n' })
+    const end = { code: null, signal: 'SIGKILL', tail: 'last words\n' } as const
+    const error = await explainHang({ seconds: 30, logDirectory: logs(), node: 0, end, ranks: [] })
     expect(error.message).toContain('no other sign for 30 s')
     expect(cardOf(error)).toMatchObject({ kind: 'hang', lastLines: ['last words'] })
+  })
+})
+
+describe('a hang', () => {
+  const end = { code: null, signal: 'SIGKILL', tail: '' } as const
+  const stack = (...frames: string[]) =>
+    `step 3\nThread 0x7f01 (most recent call first):\n  File "/lib/threading.py", line 1 in wait\n\nCurrent thread 0x7f02 (most recent call first):\n${frames.map((frame) => `  File ${frame}\n`).join('')}`
+  const collective = stack(
+    '"/site/torch/distributed/distributed_c10d.py", line 2501 in all_reduce',
+    '"/freetumor_runtime/training/ranks.py", line 65 in maximum',
+  )
+
+  async function explained(stacks: readonly string[], suspended: readonly number[] = []) {
+    const logDirectory = logs()
+    for (const [rank, text] of stacks.entries()) {
+      const file = rankLog(logDirectory, 0, rank)
+      mkdirSync(dirname(file), { recursive: true })
+      writeFileSync(file, text)
+    }
+    const ranks = stacks.map((_, rank) => ({ rank, suspended: suspended.includes(rank) }))
+    return await explainHang({ seconds: 9, logDirectory, node: 0, end, ranks })
+  }
+
+  it('names the rank that the others wait for', async () => {
+    const error = await explained([
+      collective,
+      stack('"/freetumor_runtime/bridge/feed.py", line 72 in _wait'),
+    ])
+    expect(error.message).toContain('the job hangs: rank 1 is in _wait (bridge/feed.py:72)')
+    expect(cardOf(error)).toMatchObject({ kind: 'hang', rank: 1 })
+  })
+
+  it('names a suspended rank, whatever the stacks say', async () => {
+    const error = await explained([collective, ''], [1])
+    expect(error.message).toContain('the job hangs: rank 1 is suspended')
+    expect(cardOf(error)?.rank).toBe(1)
+  })
+
+  it('lists all ranks where all wait for each other', async () => {
+    const error = await explained([collective, collective])
+    expect(error.message).toContain('rank 0 is in all_reduce')
+    expect(error.message).toContain('rank 1 is in all_reduce')
+    expect(cardOf(error)?.rank).toBeNull()
   })
 })
 

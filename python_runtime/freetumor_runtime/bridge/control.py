@@ -31,7 +31,7 @@ class ControlClient:
         self._outgoing.put(control_pb2.AttachRequest(hello=hello))
         self._responses = control_pb2_grpc.ControlServiceStub(self._channel).Attach(self._requests())
         threading.Thread(target=self._listen, daemon=True).start()
-        answered = self._welcomed.wait(_WELCOME_SECONDS)
+        answered = _wait_awake(self._welcomed, _WELCOME_SECONDS)
         if not answered or not self.alive:
             reason = self._reason() if answered else f"no answer after {_WELCOME_SECONDS} s"
             self._hang_up()
@@ -93,3 +93,8 @@ class ControlClient:
         finally:
             self._ended.set()
             self._welcomed.set()
+
+
+def _wait_awake(event: threading.Event, seconds: int) -> bool:
+    """Waits while this process runs: time in which it was suspended does not count."""
+    return any(event.wait(1) for _ in range(seconds))

@@ -39,7 +39,8 @@ class FeedSocket:
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self._sent = self._received = 0
         self._socket.connect(address)
-        if not self._monitor.poll(_CONNECT_SECONDS * 1000):
+        # second by second: time in which this process was suspended does not count
+        if not any(self._monitor.poll(1000) for _ in range(_CONNECT_SECONDS)):
             self.close()
             raise EnvironmentError(f"nobody answers at {address} after {_CONNECT_SECONDS} s")
         recv_monitor_message(self._monitor)

@@ -24,6 +24,16 @@ def follow_parent() -> None:
         threading.Thread(target=_watch_standard_input, daemon=True).start()
 
 
+def leave_signals_to_parent() -> None:
+    """Ignores what a terminal or a job scheduler sends to every process: who started us decides, and tells us.
+
+    SIGTERM keeps its default until a training handles it between two steps (training/boundary.py).
+    """
+    for name in ("SIGINT", "SIGHUP", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
 def keep_rank_log() -> None:
     """A rank's output goes to `node-N/rank-R/output.log` of the logs; so do, on SIGUSR1, the stacks of its threads."""
     directory, rank = os.environ.get("FREETUMOR_LOG_DIRECTORY"), os.environ.get("RANK")

@@ -38,7 +38,7 @@ class Decision:
 
 
 class Boundary:
-    """Asks `poll` for commands: it has some on the first rank of every host. SIGTERM on any rank asks to stop, too.
+    """Asks `poll` for commands: it has some on the first rank of every host. A stop signal on any rank asks to stop, too.
 
     What is asked on one host holds on all of them from the same step on.
     """
@@ -49,7 +49,8 @@ class Boundary:
         self._paused = False
         self._terminated = False
         self._deferred: list[LiveCommand] = []
-        signal.signal(signal.SIGTERM, self._on_terminate)
+        for name in ("SIGTERM", "SIGINT", "SIGUSR2"):
+            signal.signal(getattr(signal, name), self._on_terminate)
 
     def decide(self, step: int) -> Generator[Event, None, Decision]:
         """Yields acknowledgements and returns the decision (`yield from`). Waits here while paused."""

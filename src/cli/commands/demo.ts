@@ -23,7 +23,7 @@ export const addDemoCommand: AddCommand = (program, io) => {
     .addOption(outputOption())
     .action(async (options: Options) => {
       const out = resolve(io.cwd, options.out)
-      const console = openConsoleReport({ note: io.note, color: io.color, stream: process.stderr })
+      const console = openConsoleReport({ note: io.note, color: io.color, stream: io.terminal })
       const result = await withLogFolder(io, torchRuntime(), (context) =>
         runDemo(
           {

@@ -121,7 +121,8 @@ async function runDirectory(io: CliIo, named: string): Promise<string> {
 }
 
 async function attach(io: CliIo, directory: string, options: Format): Promise<void> {
-  const console = openConsoleReport({ note: io.note, color: io.color, stream: process.stderr })
+  io.endWithReader()
+  const console = openConsoleReport({ note: io.note, color: io.color, stream: io.terminal })
   const show = (event: RunEvent): void =>
     options.output === 'ndjson' ? io.print(JSON.stringify(event)) : console.show(event)
   const remote = await connectRun(directory)

@@ -62,7 +62,7 @@ export const addTrainCommand: AddCommand = (program, io) => {
         rendezvous: options.rendezvous,
         signal: io.signal,
       })
-      const console = openConsoleReport({ note: io.note, color: io.color, stream: process.stderr })
+      const console = openConsoleReport({ note: io.note, color: io.color, stream: io.terminal })
       try {
         for await (const event of run) {
           if (options.output === 'ndjson') io.print(JSON.stringify(event))

@@ -1,0 +1,81 @@
+import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { packageRoot } from '../src/runtime/python.js'
+import { abortReason, exitCodeOf, stopsOf } from '../src/stop-signals.js'
+import { startNode } from './helpers/cli.js'
+
+const MODULE = JSON.stringify(pathToFileURL(join(packageRoot, 'dist/stop-signals.js')).href)
+
+describe('stopsOf', () => {
+  test('aborts by the job itself or by the caller, and keeps the reason', () => {
+    const [own, caller] = [new AbortController(), new AbortController()]
+    const stops = stopsOf({ signal: caller.signal }, own.signal)
+    expect(stops.signal.aborted).toBe(false)
+    caller.abort('enough')
+    expect(abortReason(stops.signal)).toBe('enough')
+    own.abort()
+    expect(abortReason(own.signal)).toBe('aborted')
+  })
+
+  test('leaves the signals of the process alone unless it is asked to handle them', () => {
+    const before = process.listenerCount('SIGINT')
+    const own = new AbortController().signal
+    using _untouched = stopsOf({}, own)
+    expect(process.listenerCount('SIGINT')).toBe(before)
+    {
+      using _handled = stopsOf({ handleSignals: true }, own)
+      expect(process.listenerCount('SIGINT')).toBe(before + 1)
+    }
+    expect(process.listenerCount('SIGINT')).toBe(before)
+  })
+
+  test('stops at the first signal of the process and dies of the second', async () => {
+    const { child, finished } = startNode([
+      '--input-type=module',
+      '-e',
+      `const { abortReason, stopsOf } = await import(${MODULE})
+       const { signal } = stopsOf({ handleSignals: true }, new AbortController().signal)
+       signal.addEventListener('abort', () => console.log(abortReason(signal)))
+       setInterval(() => {}, 1000)
+       console.log('ready')`,
+    ])
+    await once(child.stdout!, 'data')
+    child.kill('SIGTERM')
+    const [said] = await once(child.stdout!, 'data')
+    expect(said).toBe('SIGTERM\n')
+    // what follows at once is the echo of a wrapper such as npm: only a later signal ends the process
+    while (child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGINT')
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    expect(await finished).toMatchObject({ code: null, signal: 'SIGINT' })
+  })
+})
+
+test('exit codes are those of a shell', () => {
+  expect((['SIGHUP', 'SIGINT', 'SIGUSR2', 'SIGTERM'] as const).map(exitCodeOf)).toEqual([129, 130, 140, 143])
+})
+
+describe('a hangup', () => {
+  const program = `const { ignoresHangup } = await import(${MODULE}); console.log(ignoresHangup())`
+  const node = [process.execPath, '--input-type=module', '-e', program]
+  const said = (command: string, argv: readonly string[], env: Record<string, string> = {}) =>
+    spawnSync(command, argv, { encoding: 'utf8', env: { ...process.env, _: '', ...env } }).stdout.trim()
+
+  test('ends a process that nobody shields from it', () => {
+    expect(said(node[0]!, node.slice(1))).toBe('false')
+  })
+
+  test('is survived under nohup: called by a shell, or around a script', () => {
+    const inner = node.map((part) => `'${part.replaceAll("'", `'\\''`)}'`).join(' ')
+    expect(said('bash', ['-c', `nohup ${inner} 2>/dev/null; true`])).toBe('true')
+    expect(said('nohup', ['bash', '-c', `${inner}; true`])).toBe('true')
+  })
+
+  test('is survived by a training that was detached', () => {
+    expect(said(node[0]!, node.slice(1), { FREETUMOR_IGNORE_HANGUP: '1' })).toBe('true')
+  })
+})
