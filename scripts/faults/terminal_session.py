@@ -14,12 +14,14 @@ Reports leave on standard output, one JSON object a line: started (process id), 
 When standard input ends, the command's process group is killed.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import json
 import os
 import pty
 import select
+import shutil
 import signal
 import struct
 import sys
@@ -122,10 +124,8 @@ class Session:
 
     def _kill(self) -> None:
         if self._command > 0:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._command, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
 
 def act_as_shell(terminal: int, status: int, request: int, argv: list[str]) -> None:
@@ -139,11 +139,14 @@ def act_as_shell(terminal: int, status: int, request: int, argv: list[str]) -> N
     if command == 0:
         os.setpgid(0, 0)
         os.tcsetpgrp(0, os.getpid())
-        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+        # as a shell leaves them, whatever this program inherited
+        for number in (signal.SIGTTOU, signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        environment = os.environ | {"_": shutil.which(argv[0]) or argv[0]}
         for descriptor in (status, request, terminal):
             os.close(descriptor)
         try:
-            os.execvp(argv[0], argv)
+            os.execvpe(argv[0], argv, environment)
         except OSError as error:
             print(f"{argv[0]}: {error.strerror}", file=sys.stderr, flush=True)
         os._exit(127)
@@ -168,10 +171,8 @@ def act_as_shell(terminal: int, status: int, request: int, argv: list[str]) -> N
 def hang_up(command: int) -> None:
     """As bash does it: the job gets SIGHUP from the shell, and once more from the kernel when the shell ends."""
     for number in (signal.SIGHUP, signal.SIGCONT):
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(command, number)
-        except ProcessLookupError:
-            pass
     os._exit(129)
 
 
@@ -182,10 +183,8 @@ def ending(how: int) -> dict[str, object]:
 
 
 def report(what: dict[str, object]) -> None:
-    try:
+    with contextlib.suppress(BrokenPipeError):
         os.write(1, (json.dumps(what) + "\n").encode())
-    except BrokenPipeError:
-        pass
 
 
 if __name__ == "__main__":
