@@ -199,7 +199,8 @@ async function drawn(name, trial, run) {
 function press(mark, trial, random) {
   const ranks = 1 + (trial % 2)
   const start = Object.keys(STARTS)[Math.floor(trial / 2) % 3]
-  const moment = MOMENTS[Math.floor(trial / 6) % MOMENTS.length]
+  // 60 trials are every moment of every kind, and already the first ones differ in both
+  const moment = MOMENTS[(7 * trial + Math.floor(trial / 6)) % MOMENTS.length]
   return stopOnce(project, mark, random, {
     ranks,
     start,
