@@ -65,7 +65,8 @@ async function* eachCase<Spec extends { readonly job: string; readonly cases: re
   call: CallOptions,
 ): AsyncIterable<CaseOutcome<T>> {
   for (const one of spec.cases) {
-    if (call.signal?.aborted) throw new StoppedError(`${spec.job} was stopped`)
+    if (call.signal?.aborted)
+      throw new StoppedError(`${spec.job} was stopped`, {}, spec.job === 'prepare' || spec.job === 'predict')
     yield await (work ?? unanswered(spec.job))(one, spec)
   }
 }

@@ -18,7 +18,6 @@ interface Pythonia {
   readonly com: { proc: ChildProcess | null; start(): void }
 }
 
-const require = createRequire(import.meta.url)
 let pythonia: Pythonia | undefined
 let queue: Promise<unknown> = Promise.resolve()
 
@@ -89,7 +88,7 @@ function startPython(pythonPath: string): Pythonia {
         pythonia.com.start()
         return
       }
-      pythonia = require('pythonia') as Pythonia
+      pythonia = createRequire(import.meta.url)('pythonia') as Pythonia
       stopReleaseTimer()
     }),
   )
@@ -98,7 +97,7 @@ function startPython(pythonPath: string): Pythonia {
 
 /** Has what is spawned meanwhile lead a session of its own: Ctrl-C on the terminal is for us. pythonia has no option for it. */
 function inOwnSession(act: () => void): void {
-  const module = require('node:child_process') as { spawn: typeof spawn }
+  const module = createRequire(import.meta.url)('node:child_process') as { spawn: typeof spawn }
   const { spawn: original } = module
   module.spawn = ((command: string, argv: readonly string[], options: SpawnOptions) =>
     original(command, argv, { ...options, detached: true })) as typeof spawn

@@ -9,7 +9,7 @@ import { meetingOf, networkTowards } from './meeting.js'
 import { LAUNCHER, type ProcessEnd, type RuntimeProcess, startProcess, torchrunArgv } from './process.js'
 import { resolvePython, scriptEnvironment } from './python.js'
 import { openRankLogs, type RankLogs } from './rank-logs.js'
-import { Silence } from './silence.js'
+import { Silence } from './watchdog.js'
 
 const LOOK_EVERY_MS = 200
 /** Before its first sign of life a script is given at least so long: imports take their time. */

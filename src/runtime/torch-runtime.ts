@@ -30,14 +30,14 @@ import { CallSession } from './call-session.js'
 import { answerCaseRank, type CaseFeed } from './case-service.js'
 import { inspectCheckpoint } from './checkpoint.js'
 import { toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
-import { clearFailures, explainDeath, explainHang, failureFolder, oomKills } from './failure.js'
+import { clearFailures, explainDeath, failureFolder, oomKills } from './failure.js'
 import { answerRank } from './feed-service.js'
 import { meetingOf, networkTowards } from './meeting.js'
 import { type ProcessEnd, type RuntimeProcess, runtimeArgv, startProcess } from './process.js'
 import { cleanEnvironment, resolvePython } from './python.js'
 import { shareRun } from './run-service.js'
-import { Silence } from './silence.js'
 import { answerVariantRank } from './variant-service.js'
+import { watchForHang } from './watchdog.js'
 
 export interface TorchRuntimeOptions {
   /** The Python to use; default FREETUMOR_PYTHON, then ./.venv. */
@@ -219,57 +219,10 @@ async function* followTraining(
   }
 }
 
-interface Watchdog {
-  /** The job has given a sign. */
-  sign(): void
-  /** The job has started: from now on its own limit holds. */
-  started(): void
-  stop(): void
-  /** The hang that ended the job, if one did. */
-  hang(): Promise<FreetumorError | null>
-}
-
 /** For the other ranks to end, and the launcher to report which failed first. */
 const LAST_WORDS_MS = 10_000
 /** For ranks that are done to leave. */
 const FAREWELL_MS = 30_000
-const LOOK_EVERY_MS = 500
-/** Imports from a network disk, weights, the first contact of many GPUs: start-up has a limit of its own. */
-const START_SECONDS = 1800
-/** For the ranks to write where they stand. */
-const STACKS_MS = 1500
-
-/** Ends a job that gives no sign for too long; its ranks first write their stacks into their logs. */
-function watchForHang(job: Job, limit: () => number | null): Watchdog {
-  const silence = new Silence(LOOK_EVERY_MS)
-  let started = false
-  let hung: Promise<FreetumorError> | null = null
-  const timer = setInterval(() => {
-    const silent = silence.seconds()
-    const own = limit()
-    if (own === null) return silence.end()
-    const seconds = started ? own : Math.max(own, START_SECONDS)
-    if (silent <= seconds) return
-    clearInterval(timer)
-    hung = endHangingJob(job, seconds)
-  }, LOOK_EVERY_MS)
-  return {
-    sign: () => silence.end(),
-    started: () => {
-      started = true
-    },
-    stop: () => clearInterval(timer),
-    hang: async () => hung,
-  }
-}
-
-async function endHangingJob(job: Job, seconds: number): Promise<FreetumorError> {
-  const ranks = await job.process.dumpStacks()
-  await setTimeout(STACKS_MS)
-  await job.process.kill()
-  const end = await job.process.ended
-  return explainHang({ seconds, logDirectory: job.logDirectory, node: job.node, end, ranks })
-}
 
 /** Runs a job whose events are results by case. */
 async function* runCases<T>(

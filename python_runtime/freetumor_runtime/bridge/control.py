@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import grpc
 
+from freetumor_runtime.bridge.patience import wait_awake
 from freetumor_runtime.bridge.protocol import PROTOCOL
 from freetumor_runtime.errors import EnvironmentError, Stopped
 from freetumor_runtime.generated.freetumor.runtime.v1 import control_pb2, control_pb2_grpc
@@ -31,7 +32,7 @@ class ControlClient:
         self._outgoing.put(control_pb2.AttachRequest(hello=hello))
         self._responses = control_pb2_grpc.ControlServiceStub(self._channel).Attach(self._requests())
         threading.Thread(target=self._listen, daemon=True).start()
-        answered = _wait_awake(self._welcomed, _WELCOME_SECONDS)
+        answered = wait_awake(self._welcomed.wait, _WELCOME_SECONDS)
         if not answered or not self.alive:
             reason = self._reason() if answered else f"no answer after {_WELCOME_SECONDS} s"
             self._hang_up()
@@ -93,8 +94,3 @@ class ControlClient:
         finally:
             self._ended.set()
             self._welcomed.set()
-
-
-def _wait_awake(event: threading.Event, seconds: int) -> bool:
-    """Waits while this process runs: time in which it was suspended does not count."""
-    return any(event.wait(1) for _ in range(seconds))

@@ -9,6 +9,7 @@ from torch import Tensor
 from zmq.utils.monitor import recv_monitor_message
 
 from freetumor_runtime.bridge.frames import MAX_FRAME_BYTES, Message, ProtocolError, decode_message, encode_message
+from freetumor_runtime.bridge.patience import wait_awake
 from freetumor_runtime.errors import EnvironmentError, Stopped, UsageError
 from freetumor_runtime.generated.freetumor.runtime.v1 import feed_pb2
 
@@ -39,8 +40,7 @@ class FeedSocket:
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self._sent = self._received = 0
         self._socket.connect(address)
-        # second by second: time in which this process was suspended does not count
-        if not any(self._monitor.poll(1000) for _ in range(_CONNECT_SECONDS)):
+        if not wait_awake(lambda seconds: self._monitor.poll(seconds * 1000), _CONNECT_SECONDS):
             self.close()
             raise EnvironmentError(f"nobody answers at {address} after {_CONNECT_SECONDS} s")
         recv_monitor_message(self._monitor)

@@ -38,7 +38,7 @@ class Decision:
 
 
 class Boundary:
-    """Asks `poll` for commands: it has some on the first rank of every host. A stop signal on any rank asks to stop, too.
+    """Asks `poll` for commands: it has some on the first rank of every host. A stop signal on any rank is one, too.
 
     What is asked on one host holds on all of them from the same step on.
     """

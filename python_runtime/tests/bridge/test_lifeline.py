@@ -25,6 +25,17 @@ def start(stdin, code=RANK):
     return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=stdin, stdout=subprocess.PIPE, text=True)
 
 
+def test_it_leaves_the_signals_of_a_terminal_to_its_parent():
+    code = RANK.replace("follow_parent()", "leave_signals_to_parent()").replace(
+        "import follow_parent", "import leave_signals_to_parent"
+    )
+    with start(subprocess.PIPE, code) as rank:
+        rank.stdout.readline()
+        for name in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM):
+            rank.send_signal(name)
+        assert rank.wait(60) == -signal.SIGTERM
+
+
 def test_it_ends_when_the_pipe_of_its_standard_input_ends():
     with start(subprocess.PIPE) as rank:
         assert int(rank.stdout.readline()) == rank.pid

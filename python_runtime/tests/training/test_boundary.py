@@ -67,9 +67,10 @@ def test_a_stop_ends_a_pause():
     assert events[-1] == Decision(None, False, True, "enough")
 
 
-def test_sigterm_is_a_request_to_stop():
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR2"])
+def test_a_signal_is_a_request_to_stop(name):
     waiting = boundary()
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), getattr(signal, name))
     assert decided(waiting.decide(0))[-1] == Decision(None, False, True, "signal")
 
 
