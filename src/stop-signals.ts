@@ -21,6 +21,7 @@ export interface StopRequests extends Disposable {
 
 /**
  * Takes over the stop signals of this process until it is disposed: the first one aborts `signal`, a later one calls `again`.
+ * A closed terminal is nobody's second request: a shell and the kernel each send SIGHUP, also after a Ctrl-C.
  * SIGHUP is left alone where the process is to survive its terminal (`ignoresHangup`).
  */
 export function listenForStops(again: (signal: StopSignal) => void): StopRequests {
@@ -34,7 +35,7 @@ export function listenForStops(again: (signal: StopSignal) => void): StopRequest
       requestedBy = signal
       requestedAt = performance.now()
       controller.abort(new DOMException(signal, 'AbortError'))
-    } else if (performance.now() - requestedAt > echoMs) again(signal)
+    } else if (signal !== 'SIGHUP' && performance.now() - requestedAt > echoMs) again(signal)
   }
   for (const name of STOP_SIGNALS) process.on(name, listener)
   return {

@@ -53,6 +53,25 @@ describe('stopsOf', () => {
     }
     expect(await finished).toMatchObject({ code: null, signal: 'SIGINT' })
   })
+
+  test('does not die of a hangup that follows a request', async () => {
+    const { child, finished } = startNode([
+      '--input-type=module',
+      '-e',
+      `const { stopsOf } = await import(${MODULE})
+       const { signal } = stopsOf({ handleSignals: true }, new AbortController().signal)
+       // later than any echo of the first signal
+       signal.addEventListener('abort', () => setTimeout(() => console.log('later'), 1500))
+       setInterval(() => {}, 1000)
+       console.log('ready')`,
+    ])
+    await once(child.stdout!, 'data')
+    child.kill('SIGINT')
+    await once(child.stdout!, 'data')
+    child.kill('SIGHUP')
+    child.kill('SIGTERM')
+    expect(await finished).toMatchObject({ code: null, signal: 'SIGTERM' })
+  })
 })
 
 test('exit codes are those of a shell', () => {

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { signalAll } from '../../scripts/faults/terminal-session.mjs'
 import { packageRoot, resolvePython } from '../../src/runtime/python.js'
 import type { RunEvent } from '../../src/training/events.js'
@@ -204,8 +204,14 @@ describe('a training on a terminal', () => {
     signalAll(started.ranks(), 'SIGSTOP')
     terminal.press(CTRL_C)
     await terminal.printed(/stopping/)
-    if (second === 'Ctrl-C') terminal.press(CTRL_C)
-    else signalAll([{ pid: terminal.pid }], 'SIGTERM')
+    // what follows within a moment is taken for the first request, passed on by a wrapper
+    const again = setInterval(() => {
+      if (second === 'Ctrl-C') terminal.press(CTRL_C)
+      else signalAll([{ pid: terminal.pid }], 'SIGTERM')
+    }, 200)
+    onTestFinished(() => clearInterval(again))
+    await terminal.ended
+    clearInterval(again)
     expect(await terminal.ended, terminal.text).toEqual({ code, signal: null })
     await nothingIsLeft(started)
   })
