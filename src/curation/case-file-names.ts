@@ -3,7 +3,7 @@ import { DataError } from '../errors.js'
 
 /**
  * The name of a case in the files that are written for it, without an ending. A function of the id alone, so a case that
- * is added later renames nothing; two ids never share a name, also where case is ignored (docs/file-names.md).
+ * is added later renames nothing; two ids never share a name, also where the file system ignores case.
  * `d/liver_1` becomes `d__liver_1`; letters, digits, `.`, `-` and `_` stay as they are unless they would be ambiguous.
  * @throws DataError that names two ids that differ only in upper and lower case
  */

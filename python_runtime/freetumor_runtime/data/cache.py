@@ -6,7 +6,7 @@ writing needs Zarr itself. A case is written aside and renamed, so a path that e
 
 `checksums` uint32 holds CRC-32 values: of the five `zarr.json` files, of the index, of each slab of the image, of each
 slab of the label, and of all values before the last one. A slab is 16 rows (axis Y) of one plane (axis X), so a reader
-checks a crop without reading the volume (docs/cache.md). src/sampling/case-group.ts reads the same layout.
+checks a crop without reading the volume. src/sampling/case-group.ts reads the same layout.
 """
 
 import hashlib
