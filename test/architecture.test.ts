@@ -66,7 +66,6 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   pythonia: ['runtime/pythonia.ts'],
   commander: ['cli'],
   'nifti-reader-js': ['volume'],
-  zarrita: ['sampling'],
   yaml: ['config'],
   zod: ['config', 'runtime', 'curation', 'evaluation', 'quality'],
 }

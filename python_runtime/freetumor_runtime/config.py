@@ -155,6 +155,8 @@ class PrepareSpec:
     spacingMm: tuple[float, ...]
     windowHu: tuple[float, ...]
     numIds: int
+    # every byte of a case that is reused
+    verify: bool
     cases: tuple[PrepareCase, ...]
 
 

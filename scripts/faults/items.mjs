@@ -1,9 +1,10 @@
 // Campaign: 10,000 items made again in another order and by another number of threads are the same in every bit.
 //   node scripts/faults/items.mjs [ITEMS] [THREADS]
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { openFeeder } from '../../dist/sampling/feeder.js'
 import { permuteIndex } from '../../dist/simulation/random.js'
 
@@ -12,45 +13,38 @@ const threads = Number(process.argv[3] ?? 4)
 const SIDE = 40
 const folder = mkdtempSync(join(tmpdir(), 'freetumor-items-'))
 
-/** A prepared case of made voxels in the layout of the cache. */
-function writeCase(name, radius) {
-  const path = join(folder, `${name}.zarr`)
-  const voxels = SIDE ** 3
-  const image = new Int16Array(voxels)
-  const label = new Uint8Array(voxels)
-  const blocks = Math.ceil(SIDE / 16)
-  const index = new Uint16Array(7 * blocks ** 3)
-  for (let at = 0; at < voxels; at++) {
-    const place = [Math.floor(at / SIDE ** 2), Math.floor(at / SIDE) % SIDE, at % SIDE]
-    image[at] = ((at * 31) % 397) - 150
-    label[at] = place.reduce((sum, i) => sum + (i - SIDE / 2) ** 2, 0) < radius ** 2 ? 1 : 0
-    const [x, y, z] = place.map((i) => Math.floor(i / 16))
-    if (label[at] > 0 || image[at] > -175) index[((label[at] * blocks + x) * blocks + y) * blocks + z]++
-  }
-  const array = (key, data, shape, type) => {
-    mkdirSync(join(path, key, 'c', ...shape.slice(1).map(() => '0')), { recursive: true })
-    writeFileSync(join(path, key, 'c', ...shape.map(() => '0')), data)
-    const codec =
-      type === 'uint8' ? { name: 'bytes' } : { name: 'bytes', configuration: { endian: 'little' } }
-    const grid = { name: 'regular', configuration: { chunk_shape: shape } }
-    const keys = { name: 'default', configuration: { separator: '/' } }
-    const document = { zarr_format: 3, node_type: 'array', shape, data_type: type, chunk_grid: grid }
-    const more = { chunk_key_encoding: keys, fill_value: 0, codecs: [codec], attributes: {} }
-    writeFileSync(join(path, key, 'zarr.json'), JSON.stringify({ ...document, ...more }))
-  }
-  array('image', image, [SIDE, SIDE, SIDE], 'int16')
-  array('label', label, [SIDE, SIDE, SIDE], 'uint8')
-  array('index', index, [7, blocks, blocks, blocks], 'uint16')
-  const attributes = { freetumor: { version: 1, windowHu: [-175, 250] } }
-  writeFileSync(join(path, 'zarr.json'), JSON.stringify({ zarr_format: 3, node_type: 'group', attributes }))
-  return { id: name, path, repeat: 1 + (radius % 3), kind: 'host' }
+/** Prepared cases of made voxels, by the writer of the cache. */
+function writeCases(radii) {
+  const program = `
+import sys
+import numpy as np
+from freetumor_runtime.data.cache import case_path, write_prepared_case
+side = ${SIDE}
+at = np.arange(side**3).reshape(side, side, side)
+squares = sum((axis - side / 2) ** 2 for axis in np.indices(at.shape))
+for radius in sys.argv[2:]:
+    label = (squares < int(radius) ** 2).astype(np.uint8)
+    attributes = {"case": f"case {radius}", "windowHu": [-175, 250]}
+    path = case_path(sys.argv[1], f"case {radius}")
+    write_prepared_case(path, ((at * 31) % 397 - 150).astype(np.int16), label, 7, -175, attributes)
+`
+  const root = resolve(import.meta.dirname, '../..')
+  const interpreter = process.env.FREETUMOR_PYTHON ?? join(root, '.venv/bin/python')
+  const env = { ...process.env, PYTHONPATH: join(root, 'python_runtime') }
+  execFileSync(interpreter, ['-c', program, folder, ...radii.map(String)], { env })
+  return radii.map((radius) => ({
+    id: `case ${radius}`,
+    path: join(folder, `case%20${radius}.zarr`),
+    repeat: 1 + (radius % 3),
+    kind: 'host',
+  }))
 }
 
 const odds = { flipProbability: 0.2, rotateProbability: 0.2, scaleProbability: 0.1, shiftProbability: 0.1 }
 const plan = {
   seed: 11,
   job: 'segmentation',
-  cases: [9, 12, 14, 17].map((radius) => writeCase(`case ${radius}`, radius)),
+  cases: writeCases([9, 12, 14, 17]),
   itemsPerStep: 1,
   cropsPerVolume: 2,
   patchVoxels: [32, 32, 32],

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { join, resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
+import { cacheName, refuseSameFile } from '../curation/case-file-names.js'
 import { type Curation, curate } from '../curation/curate.js'
 import type { ManifestCase } from '../curation/manifest.js'
 import { ensurePhantoms } from '../curation/phantom-dataset.js'
@@ -42,7 +43,8 @@ export async function prepareData(
   context: StageContext,
   curation?: Curation,
 ): Promise<readonly CuratedCase[]> {
-  const report = await prepareCases(config, context, undefined, curation)
+  const { cases } = curation ?? (await curateData(config, context))
+  const report = await prepareListed(config, casesToPrepare(cases), context)
   const first = report.failed[0]
   if (first)
     throw new DataError(
@@ -67,15 +69,14 @@ export async function curateData(config: RunConfig, context: StageContext): Prom
   return curation
 }
 
-/** As `prepareData`, with every failure in the report. */
+/** Brings the cases of a configuration into the cache; verifies those that are there. Every failure is in the report. */
 export async function prepareCases(
   config: RunConfig,
   context: StageContext,
   onProgress?: CaseProgress,
-  curation?: Curation,
 ): Promise<PrepareReport> {
-  const { cases } = curation ?? (await curateData(config, context))
-  return await prepareListed(config, casesToPrepare(cases), context, onProgress)
+  const { cases } = await curateData(config, context)
+  return await prepareListed(config, casesToPrepare(cases), context, onProgress, true)
 }
 
 /** Test cases are never cached: they are evaluated on their own grid. */
@@ -83,14 +84,23 @@ export function casesToPrepare<T extends Pick<ListedCase, 'split'>>(cases: reado
   return cases.filter((item) => item.split !== 'test')
 }
 
-/** Brings these cases into the cache of the configuration. */
+/**
+ * Brings these cases into the cache of the configuration.
+ * @param verify check every byte of a reused case; a training leaves that to its feeder, which checks what it reads
+ * @throws DataError when two cases would share a file of the cache
+ */
 export async function prepareListed(
   config: RunConfig,
   cases: readonly ListedCase[],
   context: StageContext,
   onProgress?: CaseProgress,
+  verify = false,
 ): Promise<PrepareReport> {
   const directory = cacheDirectory(config)
+  refuseSameFile(
+    cases.map(({ id }) => id),
+    cacheName,
+  )
   const spec = {
     job: 'prepare' as const,
     directory,
@@ -98,6 +108,7 @@ export async function prepareListed(
     spacingMm: config.prepare.spacingMm,
     windowHu: config.prepare.windowHu,
     numIds: LABEL_SCHEMES[config.region].names.length,
+    verify,
     cases: cases.map(({ id, image, label, labelMap }) => ({ id, image, label, labelMap })),
   }
   const byId = new Map(cases.map((item) => [item.id, item]))

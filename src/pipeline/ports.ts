@@ -260,6 +260,8 @@ export interface PrepareSpec {
   readonly spacingMm: Vec3
   readonly windowHu: readonly [number, number]
   readonly numIds: number
+  /** Check every byte of a case that is reused; a damaged one is prepared again. */
+  readonly verify: boolean
   readonly cases: readonly {
     readonly id: string
     readonly image: string

@@ -84,11 +84,13 @@ async function byStem(folder: string | undefined): Promise<Map<string, string>> 
 function refuseTwins(scans: readonly ScanCase[]): void {
   const seen = new Map<string, string>()
   for (const { id, image } of scans) {
-    const twin = seen.get(id)
+    // One file on a file system that ignores case or Unicode forms.
+    const key = id.normalize('NFC').toLowerCase()
+    const twin = seen.get(key)
     if (twin !== undefined)
       throw new DataError(`${twin} and ${image} would both have the mask ${id}.nii.gz`, {
         hint: 'predict them into folders of their own',
       })
-    seen.set(id, image)
+    seen.set(key, image)
   }
 }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
+import { cacheName } from '../curation/case-file-names.js'
 import { DataError } from '../errors.js'
 import { extentAlongWorld } from '../volume/geometry.js'
 import { LABEL_SCHEMES } from '../volume/labels.js'
@@ -39,7 +40,7 @@ export async function estimatePreparation(
   cases: readonly ListedCase[],
 ): Promise<PrepareEstimate> {
   const directory = cacheDirectory(config)
-  const fresh = cases.filter(({ id }) => !existsSync(join(directory, `${quoted(id)}.zarr`)))
+  const fresh = cases.filter(({ id }) => !existsSync(join(directory, cacheName(id))))
   const sizes = await sizesOf(fresh, config)
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
   const sourceVoxels = sizes.map(({ source }) => source)
@@ -85,14 +86,6 @@ async function sizesOf(cases: readonly ListedCase[], { prepare }: RunConfig): Pr
 
 function product(sides: readonly number[]): number {
   return sides.reduce((voxels, side) => voxels * side, 1)
-}
-
-/** As Python's `urllib.parse.quote` with nothing safe, by which the cache names its cases. */
-function quoted(id: string): string {
-  return encodeURIComponent(id).replace(
-    /[!'()*]/g,
-    (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`,
-  )
 }
 
 async function freeBytes(folder: string): Promise<number> {

@@ -1,6 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
+import { caseFileNames } from '../curation/case-file-names.js'
 import { curate } from '../curation/curate.js'
 import { ConfigError, DataError, UsageError } from '../errors.js'
 import { openJsonLog } from '../jsonl.js'
@@ -71,9 +72,9 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   for (const folder of ['', 'imagesTr', 'labelsTr', 'changeTr', 'pictures'])
     await sweepUnfinished(join(out, folder))
   const hosts = options.hosts ?? (await hostsOf(config, context))
+  const names = caseFileNames(hosts.map(({ id }) => id))
   const prepared = await prepareListed(config, hosts, context)
   const failed = [...prepared.failed]
-  const names = fileNames(hosts)
   const textureDirectory = join(resolve(config.prepare.cache), 'textures')
   await mkdir(textureDirectory, { recursive: true })
   const spec = synthesizeSpec(
@@ -243,16 +244,6 @@ function wantedOrgans(config: RunConfig): WeightedOrgan[] {
       hint: `give one of ${LABEL_SCHEMES[config.region].organs.map(({ name }) => name).join(', ')} a weight`,
     })
   return wanted
-}
-
-/** A name for the files of each host: its stem, with the data set before it where stems occur twice. */
-function fileNames(hosts: readonly ListedCase[]): ReadonlyMap<string, string> {
-  const stem = ({ id }: ListedCase): string => id.slice(id.lastIndexOf('/') + 1)
-  const counts = new Map<string, number>()
-  for (const host of hosts) counts.set(stem(host), (counts.get(stem(host)) ?? 0) + 1)
-  return new Map(
-    hosts.map((host) => [host.id, counts.get(stem(host)) === 1 ? stem(host) : host.id.replaceAll('/', '_')]),
-  )
 }
 
 /** A folder holds the results of one set of settings; more variants of the same may be added. */

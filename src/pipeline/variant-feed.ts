@@ -2,7 +2,8 @@ import type { RunConfig } from '../config/schema.js'
 import { FreetumorError } from '../errors.js'
 import { judge, judgeTogether, type Verdict } from '../quality/judge.js'
 import type { SynthesisLine } from '../quality/ledger.js'
-import { readListedCentres } from '../sampling/cache-reader.js'
+import { readCentres } from '../sampling/cache-reader.js'
+import { openCaseGroup } from '../sampling/case-group.js'
 import type { WeightedOrgan } from '../sampling/plan.js'
 import {
   type AttemptKey,
@@ -113,10 +114,10 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
     prepared,
   }: HostCase): Promise<Pick<OpenCase, 'region' | 'centres'> | CaseError> => {
     try {
-      const group = { caseId: id, path: prepared }
-      const region = await readRegion(group, config.sampling.patchVoxels)
+      const group = await openCaseGroup({ caseId: id, path: prepared })
+      const region = readRegion(group, config.sampling.patchVoxels)
       if (region === null) return { ...NO_LABEL, message: `${id}: ${NO_LABEL.message}` }
-      return { region, centres: await readListedCentres(group, config.simulation.positions) }
+      return { region, centres: readCentres(group, config.simulation.positions) }
     } catch (error) {
       if (!(error instanceof FreetumorError)) throw error
       return { kind: error.code, message: error.message, hint: error.hint ?? '' }

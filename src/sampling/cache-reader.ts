@@ -1,21 +1,16 @@
 import type { Vec3 } from '../volume/volume.js'
+import { BLOCK_VOXELS, brokenCase, type CaseGroup, type OpenGroup, openCaseGroup } from './case-group.js'
 import { type ListedPosition, positionsOf } from './positions.js'
 import type { WantedCentre } from './tumors.js'
-import {
-  brokenCase,
-  type CaseGroup,
-  openZarrArray,
-  readGroupAttribute,
-  type ZarrArray,
-} from './zarr-array.js'
+import { openImage, openLabel, readIndex, type VoxelArray } from './voxel-array.js'
 
 /** A case of the prepared cache, open for reading crops of it. */
 export interface PreparedCase extends CaseGroup {
   readonly shape: Vec3
   /** Lower end of the window in HU: what the index calls tissue lies above it, and padding has it. */
   readonly windowLowerHu: number
-  readonly image: ZarrArray
-  readonly label: ZarrArray
+  readonly image: VoxelArray<Int16Array>
+  readonly label: VoxelArray<Uint8Array>
   /** Voxels that tumors are wanted at; null: anywhere in an organ. */
   readonly centres: readonly WantedCentre[] | null
   /** Voxels of each class by block of 16^3, C order [ids, blocks]. */
@@ -36,39 +31,38 @@ export interface Crop {
   readonly label: Uint8Array
 }
 
-const BLOCK_VOXELS = 16
-const FORMAT_VERSION = 1
-
 /**
- * Opens a prepared case. `positions` may list where its tumors are wanted. Raises DataError (naming case and file) when it is
- * missing, cut, or of another window.
+ * Opens a prepared case. `positions` may list where its tumors are wanted. Raises DataError (naming case and file) when it
+ * is missing, cut, of another window, or has changed since it was prepared.
  */
 export async function openPreparedCase(
   group: CaseGroup,
   windowLowerHu: number,
   positions: readonly ListedPosition[] | null = null,
 ): Promise<PreparedCase> {
-  const attributes = await readGroupAttribute(group, 'freetumor')
-  checkAttributes(group, attributes, windowLowerHu)
-  const centres = readCentres(group, attributes, positions)
-  const opened: ZarrArray[] = []
-  const openArray = async (...args: Parameters<typeof openZarrArray>) => {
-    opened.push(await openZarrArray(...args))
-    return opened.at(-1)!
-  }
+  const opened = await openCaseGroup(group)
+  checkWindow(opened, windowLowerHu)
+  const centres = readCentres(opened, positions)
+  const blockCounts = readIndex(opened)
+  const { caseId, path, arrays } = opened
+  const [numIds, ...blocks] = arrays.index.shape as [number, number, number, number]
+  const image = openImage(opened)
   try {
-    const image = await openArray(group, 'image', 'int16')
-    const label = await openArray(group, 'label', 'uint8')
-    const index = await openArray(group, 'index', 'uint16')
-    const blocks = checkShapes(group, image.shape, label.shape, index.shape)
-    const blockCounts = (await index.read([0, 0, 0, 0], index.shape)) as Uint16Array
-    index.close()
-    const { caseId, path } = group
-    const shape = image.shape as Vec3
-    const numIds = index.shape[0]!
-    return { caseId, path, shape, windowLowerHu, image, label, centres, blockCounts, numIds, blocks }
+    const label = openLabel(opened)
+    return {
+      caseId,
+      path,
+      shape: image.shape,
+      windowLowerHu,
+      image,
+      label,
+      centres,
+      blockCounts,
+      numIds,
+      blocks,
+    }
   } catch (error) {
-    for (const array of opened) array.close()
+    image.close()
     throw error
   }
 }
@@ -87,7 +81,7 @@ export function countVoxels(prepared: PreparedCase, wanted: VoxelClass): number 
  * Voxel number `rank` (0 to countVoxels - 1) of a class, in the order of blocks and of voxels within a block. A uniform
  * rank gives a uniform voxel; one block is read.
  */
-export async function voxelOfRank(prepared: PreparedCase, wanted: VoxelClass, rank: number): Promise<Vec3> {
+export function voxelOfRank(prepared: PreparedCase, wanted: VoxelClass, rank: number): Vec3 {
   const counts = countsByBlock(prepared, wanted)
   let block = 0
   let rest = rank
@@ -96,8 +90,8 @@ export async function voxelOfRank(prepared: PreparedCase, wanted: VoxelClass, ra
   const origin: Vec3 = [Math.floor(block / (y * z)), Math.floor(block / z) % y, block % z]
   const start = origin.map((index) => index * BLOCK_VOXELS) as unknown as Vec3
   const stop = start.map((from, axis) => Math.min(from + BLOCK_VOXELS, prepared.shape[axis]!))
-  const label = (await prepared.label.read(start, stop)) as Uint8Array
-  const image = wanted.tissue ? ((await prepared.image.read(start, stop)) as Int16Array) : null
+  const label = prepared.label.read(start, stop)
+  const image = wanted.tissue ? prepared.image.read(start, stop) : null
   for (let at = 0; at < label.length; at++) {
     const isWanted =
       label[at] === 0
@@ -109,11 +103,11 @@ export async function voxelOfRank(prepared: PreparedCase, wanted: VoxelClass, ra
 }
 
 /** The crop of `size` voxels from `start`; outside the volume it is air (the window's lower end) and label 0. */
-export async function readCrop(prepared: PreparedCase, start: Vec3, size: Vec3): Promise<Crop> {
+export function readCrop(prepared: PreparedCase, start: Vec3, size: Vec3): Crop {
   const from = start.map((at) => Math.max(0, at))
   const to = start.map((at, axis) => Math.min(prepared.shape[axis]!, at + size[axis]!))
-  const image = (await prepared.image.read(from, to)) as Int16Array
-  const label = (await prepared.label.read(from, to)) as Uint8Array
+  const image = prepared.image.read(from, to)
+  const label = prepared.label.read(from, to)
   const voxels = size[0] * size[1] * size[2]
   if (image.length === voxels) return { image, label }
   const crop: Crop = {
@@ -135,48 +129,22 @@ export async function readCrop(prepared: PreparedCase, start: Vec3, size: Vec3):
 }
 
 /** The listed positions of a case as voxels of it; null where none is of it. */
-export async function readListedCentres(
-  group: CaseGroup,
-  positions: readonly ListedPosition[] | null,
-): Promise<readonly WantedCentre[] | null> {
-  return positions === null
-    ? null
-    : readCentres(group, await readGroupAttribute(group, 'freetumor'), positions)
-}
-
-function readCentres(
-  group: CaseGroup,
-  found: unknown,
+export function readCentres(
+  group: OpenGroup,
   positions: readonly ListedPosition[] | null,
 ): readonly WantedCentre[] | null {
   if (!positions?.some((position) => position.case === group.caseId)) return null
-  const affine = (found as { affine?: unknown } | undefined)?.affine
+  const { affine } = group.attributes
   const numbers = Array.isArray(affine) ? affine.flat() : []
   if (numbers.length !== 16 || numbers.some((number) => typeof number !== 'number'))
     throw brokenCase(group, 'its affine, which listed positions need, is missing')
   return positionsOf(group.caseId, positions, numbers as number[])
 }
 
-function checkAttributes(group: CaseGroup, found: unknown, windowLowerHu: number): void {
-  const attributes = found as { version?: unknown; windowHu?: readonly unknown[] } | undefined
-  if (attributes?.version !== FORMAT_VERSION)
-    throw brokenCase(group, `format ${FORMAT_VERSION} was expected, found ${attributes?.version}`)
-  const lowerHu = attributes.windowHu?.[0]
+function checkWindow(group: OpenGroup, windowLowerHu: number): void {
+  const lowerHu = (group.attributes.windowHu as readonly unknown[] | undefined)?.[0]
   if (lowerHu !== windowLowerHu)
     throw brokenCase(group, `prepared for a window from ${lowerHu} HU, but ${windowLowerHu} HU is asked for`)
-}
-
-function checkShapes(
-  group: CaseGroup,
-  image: readonly number[],
-  label: readonly number[],
-  index: readonly number[],
-): Vec3 {
-  const blocks = index.slice(1)
-  const expected = image.map((side) => Math.ceil(side / BLOCK_VOXELS))
-  if (image.length !== 3 || String(label) !== String(image) || String(blocks) !== String(expected))
-    throw brokenCase(group, `image, label and index must fit, found [${image}], [${label}], [${index}]`)
-  return blocks as unknown as Vec3
 }
 
 function countsByBlock(prepared: PreparedCase, wanted: VoxelClass): Uint32Array {

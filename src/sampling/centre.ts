@@ -9,12 +9,8 @@ import type { SamplingPlan } from './plan.js'
  * crop starts at centre - size // 2, moved inside. Along an axis on which the volume is shorter than the patch the start
  * is negative, so that the padding is symmetric.
  */
-export async function drawCropStart(
-  plan: SamplingPlan,
-  prepared: PreparedCase,
-  stream: RandomStream,
-): Promise<Vec3> {
-  const centre = await drawCentre(plan, prepared, stream)
+export function drawCropStart(plan: SamplingPlan, prepared: PreparedCase, stream: RandomStream): Vec3 {
+  const centre = drawCentre(plan, prepared, stream)
   return centre.map((at, axis) =>
     startAround(at, plan.patchVoxels[axis]!, prepared.shape[axis]!),
   ) as unknown as Vec3
@@ -41,7 +37,7 @@ export function voxelClasses(
   }
 }
 
-async function drawCentre(plan: SamplingPlan, prepared: PreparedCase, stream: RandomStream): Promise<Vec3> {
+function drawCentre(plan: SamplingPlan, prepared: PreparedCase, stream: RandomStream): Vec3 {
   const classes = voxelClasses(plan, prepared.numIds)
   const isPositive = stream.uniform() * (plan.positiveOdds + plan.negativeOdds) < plan.positiveOdds
   const isTumor = stream.uniform() < plan.tumorOdds

@@ -11,16 +11,12 @@ import { planTumors } from './tumors.js'
  * Item k: the crops of one volume with their augmentation, tumor plans and mixing (ARCHITECTURE, Items). A pure function
  * of the plan, k, and the prepared case, which must be that of `caseOfItem`.
  */
-export async function planItem(
-  plan: SamplingPlan,
-  item: number,
-  prepared: PreparedCase,
-): Promise<PlannedCrop[]> {
+export function planItem(plan: SamplingPlan, item: number, prepared: PreparedCase): PlannedCrop[] {
   const mixing = drawMixing(plan, streamOf(plan, item, 0, 'mixing'))
   const crops: PlannedCrop[] = []
   for (let crop = 0; crop < plan.cropsPerVolume; crop++) {
-    const start = await drawCropStart(plan, prepared, streamOf(plan, item, crop, 'centre'))
-    const { image, label } = await readCrop(prepared, start, plan.patchVoxels)
+    const start = drawCropStart(plan, prepared, streamOf(plan, item, crop, 'centre'))
+    const { image, label } = readCrop(prepared, start, plan.patchVoxels)
     const augmentation = drawAugmentation(plan.augmentation, streamOf(plan, item, crop, 'augmentation'))
     const centres = prepared.centres && centresWithin(prepared.centres, start, plan.patchVoxels)
     const tumorStream = (draw: number) => streamOf(plan, item, crop, `tumors ${draw}`)

@@ -2,10 +2,11 @@ import { simulateTumor, type TumorOutcome, type TumorPlan } from '../simulation/
 import { openStream } from '../simulation/random.js'
 import { drawKind, type Radius, type SizeClass, type SizeSettings } from '../simulation/size.js'
 import type { Vec3 } from '../volume/volume.js'
+import type { OpenGroup } from './case-group.js'
 import type { TumorSampling, WeightedOrgan } from './plan.js'
 import { centresWithin } from './positions.js'
 import { drawOrder, type WantedCentre } from './tumors.js'
-import { type CaseGroup, openZarrArray } from './zarr-array.js'
+import { openLabel } from './voxel-array.js'
 
 /** The part of a prepared case that offline synthesis works on (METHOD 6). */
 export interface Region {
@@ -20,11 +21,11 @@ export interface Region {
  * The bounding box of all labels of a case; an axis shorter than `widenTo` grows by (widenTo - length) // 2 at both ends, as
  * far as the case reaches. Null when the case has no label at all.
  */
-export async function readRegion(group: CaseGroup, widenTo: Vec3): Promise<Region | null> {
-  const array = await openZarrArray(group, 'label', 'uint8')
+export function readRegion(group: OpenGroup, widenTo: Vec3): Region | null {
+  const array = openLabel(group)
   try {
-    const shape = array.shape as Vec3
-    const bounds = boundsOf((await array.read([0, 0, 0], shape)) as Uint8Array, shape)
+    const { shape } = array
+    const bounds = boundsOf(array.read([0, 0, 0], shape), shape)
     if (bounds === null) return null
     const start: number[] = []
     const stop: number[] = []
@@ -34,7 +35,7 @@ export async function readRegion(group: CaseGroup, widenTo: Vec3): Promise<Regio
       start.push(Math.max(0, low - grow))
       stop.push(Math.min(shape[axis], high + grow))
     }
-    const label = (await array.read(start, stop)) as Uint8Array
+    const label = array.read(start, stop)
     const side = stop.map((end, axis) => end - start[axis]!)
     return { start: start as unknown as Vec3, shape: side as unknown as Vec3, label }
   } finally {

@@ -118,6 +118,11 @@ describe('which scans', () => {
     await expect(predict()).rejects.toThrow(
       /a\.nii and .*a_0000\.nii\.gz would both have the mask a\.nii\.gz/,
     )
+    const list = join(folder, 'list.txt')
+    writeFileSync(list, 'one/Scan.nii.gz\nother/scan.nii.gz\n')
+    await expect(predict({ images: list })).rejects.toThrow(
+      /one\/Scan\.nii\.gz and .*other\/scan\.nii\.gz would both have the mask scan\.nii\.gz/,
+    )
     await expect(predict({ images: join(folder, 'nowhere') })).rejects.toThrow(/cannot be read: ENOENT/)
     await expect(predict({ images: scan('a.png') })).rejects.toThrow(/no scan and no list/)
   })

@@ -80,7 +80,40 @@ const timeless = ({ time: _, ...line }: SynthesisLine): unknown => line
 /** The in-memory runtime sees tumors of 500 voxels and more. */
 const seen = { shareSeenThreshold: 0.5 }
 
+/** Hosts of these ids, whatever data sets they name. */
+function hostsOf(...ids: string[]): ListedCase[] {
+  return hostsNamed(...ids).map((host, at) => ({ ...host, id: ids[at]! }))
+}
+
 describe('an offline synthesis', () => {
+  it('writes a scan for every variant of every host, also where names of hosts look alike', async () => {
+    const folder = temporaryFolder()
+    const out = join(folder, 'out')
+    const hosts = hostsOf('d/x', 'e/x', 'q/d_x', 'd/x_v000', 'x')
+    const { result, ledger } = await made(configOf(folder), out, memoryRuntime(), undefined, hosts)
+    const variants = new Set(ledger.map(({ case: id, variant }) => `${id} ${variant}`))
+    expect(variants.size).toBe(5 * 3)
+    expect(new Set(ledger.map(({ file }) => file)).size).toBe(5 * 3)
+    expect(result).toMatchObject({ hosts: 5, scans: 5 * 3, failed: [] })
+    const { cases } = JSON.parse(await readFile(join(out, 'manifest.json'), 'utf8'))
+    expect(new Set(cases.map(({ id }: { id: string }) => id)).size).toBe(5 * 3)
+  })
+
+  it('refuses hosts that differ in upper and lower case alone before it asks the runtime for anything', async () => {
+    const folder = temporaryFolder()
+    const out = join(folder, 'out')
+    const asked: string[] = []
+    const runtime = new Proxy(memoryRuntime(), {
+      get: (target, name) => {
+        asked.push(String(name))
+        return Reflect.get(target, name)
+      },
+    })
+    const started = made(configOf(folder), out, runtime, undefined, hostsOf('d/x', 'D/x'))
+    await expect(started).rejects.toThrow('cases d/x and D/x would share the file name D__x')
+    expect(asked.filter((name) => name === 'prepare' || name === 'synthesize')).toEqual([])
+  })
+
   it('tells of every tumor once, in order, with all that makes it again', async () => {
     const folder = temporaryFolder()
     const out = join(folder, 'out')
@@ -99,11 +132,11 @@ describe('an offline synthesis', () => {
         verdict: 'accepted',
         reason: 'notJudged',
         host: 'host',
-        file: `${line.case.slice(-1)}_v00${line.variant}.nii.gz`,
+        file: `Mine__${line.case.slice(-1)}_v00${line.variant}.nii.gz`,
       })
     const list = JSON.parse(await readFile(join(out, 'dataset.json'), 'utf8'))
     expect(list.validation.map(({ image, host }: { image: string; host: string }) => [image, host])).toEqual(
-      [0, 1, 2].map((variant) => [`./imagesTr/a_v00${variant}.nii.gz`, 'Mine/a']),
+      [0, 1, 2].map((variant) => [`./imagesTr/Mine__a_v00${variant}.nii.gz`, 'Mine/a']),
     )
     expect(list.training).toHaveLength(3)
   })
@@ -169,7 +202,7 @@ describe('an offline synthesis', () => {
     // the runtime that wrote them was a pretended one
     for (const variant of [0, 1])
       for (const name of ['imagesTr', 'labelsTr', 'changeTr'])
-        await writeFile(join(out, name, `a_v00${variant}.nii.gz`), '')
+        await writeFile(join(out, name, `Mine__a_v00${variant}.nii.gz`), '')
     const seenVariants: string[] = []
     const resumed = await synthesizeCases(
       {

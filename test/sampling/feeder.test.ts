@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdtempSync, rmSync, truncateSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
@@ -175,27 +175,38 @@ test('ranks and accumulation that do not divide the items of a step are refused'
   await expect(feeder.step(0, 0, 4, 4)).rejects.toThrow(/itemsPerStep \(8\).*4 x 4/)
 })
 
-test.each([0, 2])('with %i workers, a damaged case fails its step by name and no other', async (workers) => {
-  const broken = writePreparedCase(
-    directory,
-    `broken-${workers}`,
-    makeVoxels([32, 32, 32], () => [0, 1]),
-    7,
-    [-175, 250],
-  )
-  truncateSync(join(broken, 'image/c/0/0/0'), 5)
-  const sound = { ...plan.cases[0]!, repeat: 1 }
-  const cases = [sound, { id: 'liver_9', path: broken, repeat: 1, kind: 'host' as const }]
-  const feeder = await opened(workers, { ...plan, cases, itemsPerStep: 1 })
-  // An epoch of two: one of them is the broken case.
-  const outcomes = await Promise.allSettled([0, 1].map((step) => feeder.step(step, 0, 1, 1)))
-  const failed = outcomes.filter((outcome) => outcome.status === 'rejected')
-  expect(failed).toHaveLength(1)
-  expect(failed[0]!.reason).toBeInstanceOf(DataError)
-  expect(failed[0]!.reason.message).toMatch(/case liver_9: .*image: 65536 bytes were expected, found 5/)
-  expect(failed[0]!.reason.hint).toMatch(/freetumor prepare/)
-  expect(failed[0]!.reason.facts).toEqual({ case: 'liver_9' })
-})
+const BREAKS: readonly (readonly [string, (image: string) => void, RegExp])[] = [
+  ['cut', (image) => truncateSync(image, 5), /case liver_9: .*image: 65536 bytes were expected, found 5/],
+  [
+    'changed',
+    (image) => writeFileSync(image, readFileSync(image).fill(1, 0, 65_536)),
+    /case liver_9: .*damaged since the case was prepared: image: plane \d+, rows \d+ to \d+/,
+  ],
+]
+const WAYS = BREAKS.flatMap(([how, breakImage, message]) =>
+  [0, 2].map((workers) => ({ how, workers, breakImage, message })),
+)
+
+test.each(WAYS)(
+  'a case that was $how fails its step by name and no other, with $workers workers',
+  async (way) => {
+    const { how, workers, breakImage, message } = way
+    const voxels = makeVoxels([32, 32, 32], () => [0, 1])
+    const broken = writePreparedCase(directory, `broken-${how}-${workers}`, voxels, 7, [-175, 250])
+    breakImage(join(broken, 'image/c/0/0/0'))
+    const sound = { ...plan.cases[0]!, repeat: 1 }
+    const cases = [sound, { id: 'liver_9', path: broken, repeat: 1, kind: 'host' as const }]
+    const feeder = await opened(workers, { ...plan, cases, itemsPerStep: 1 })
+    // An epoch of two: one of them is the broken case.
+    const outcomes = await Promise.allSettled([0, 1].map((step) => feeder.step(step, 0, 1, 1)))
+    const failed = outcomes.filter((outcome) => outcome.status === 'rejected')
+    expect(failed).toHaveLength(1)
+    expect(failed[0]!.reason).toBeInstanceOf(DataError)
+    expect(failed[0]!.reason.message).toMatch(message)
+    expect(failed[0]!.reason.hint).toMatch(/freetumor prepare/)
+    expect(failed[0]!.reason.facts).toEqual({ case: 'liver_9' })
+  },
+)
 
 test('what is still asked for when a feeder closes is refused', async () => {
   const feeder = await openFeeder(plan, { workers: 1 })

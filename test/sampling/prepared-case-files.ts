@@ -1,5 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { cacheName } from '../../src/curation/case-file-names.js'
 import type { Vec3 } from '../../src/volume/volume.js'
 
 export interface CaseVoxels {
@@ -37,16 +39,42 @@ export function writePreparedCase(
   numIds: number,
   windowHu: readonly [number, number],
 ): string {
-  const path = join(directory, `${caseId}.zarr`)
-  const attributes = { freetumor: { version: 1, case: caseId, windowHu, affine: AFFINE } }
+  const path = join(directory, cacheName(caseId))
+  const attributes = { freetumor: { version: 2, case: caseId, windowHu, affine: AFFINE } }
   mkdirSync(path, { recursive: true })
   writeFileSync(join(path, 'zarr.json'), JSON.stringify({ zarr_format: 3, node_type: 'group', attributes }))
   const { image, label, shape } = voxels
   const blocks = shape.map((side) => Math.ceil(side / 16))
   writeArray(path, 'image', 'int16', shape, image)
   writeArray(path, 'label', 'uint8', shape, label)
-  writeArray(path, 'index', 'uint16', [numIds, ...blocks], countByBlock(voxels, numIds, windowHu[0]))
+  const index = countByBlock(voxels, numIds, windowHu[0])
+  writeArray(path, 'index', 'uint16', [numIds, ...blocks], index)
+  writeChecksums(path, voxels, index)
   return path
+}
+
+function writeChecksums(path: string, { shape, image, label }: CaseVoxels, index: Uint16Array): void {
+  const slabs = [image, label].flatMap((array) => slabChecksums(array, shape))
+  const length = 7 + slabs.length
+  writeArray(path, 'checksums', 'uint32', [length], new Uint32Array(length))
+  const files = ['', 'image/', 'label/', 'index/', 'checksums/'].map((folder) => `${folder}zarr.json`)
+  const metadata = files.map((file) => crc32(readFileSync(join(path, file))))
+  const values = Uint32Array.from([...metadata, crc32(bytesOf(index)), ...slabs, 0])
+  values[length - 1] = crc32(bytesOf(values).subarray(0, -4))
+  writeFileSync(join(path, 'checksums/c/0'), values)
+}
+
+/** Of 16 rows of a plane each. */
+function slabChecksums(array: Int16Array | Uint8Array, [planes, rows, columns]: Vec3): number[] {
+  return Array.from({ length: planes * Math.ceil(rows / 16) }, (_, slab) => {
+    const [plane, row] = [Math.floor(slab / Math.ceil(rows / 16)), (slab % Math.ceil(rows / 16)) * 16]
+    const start = (plane * rows + row) * columns
+    return crc32(bytesOf(array.subarray(start, start + Math.min(16, rows - row) * columns)))
+  })
+}
+
+function bytesOf(array: NodeJS.TypedArray): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
 }
 
 function writeArray(

@@ -3,13 +3,21 @@
 `image` int16 HU [X, Y, Z], `label` uint8 [X, Y, Z], `index` uint16 [ids, X/16, Y/16, Z/16] (rounded up), in C order.
 So any Zarr reader opens a case, and a feeder reads crops by position from the raw chunk file, as is done here: only
 writing needs Zarr itself. A case is written aside and renamed, so a path that exists is complete.
+
+`checksums` uint32 holds CRC-32 values: of the five `zarr.json` files, of the index, of each slab of the image, of each
+slab of the label, and of all values before the last one. A slab is 16 rows (axis Y) of one plane (axis X), so a reader
+checks a crop without reading the volume. src/sampling/case-group.ts reads the same layout.
 """
 
+import hashlib
 import json
+import math
 import os
 import shutil
 import socket
+import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -21,14 +29,29 @@ from freetumor_runtime.errors import DataError, EnvironmentError
 if TYPE_CHECKING:
     import zarr
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# The same arrays without checksums; `upgrade_prepared_case` adds them.
+_WITHOUT_CHECKSUMS = 1
 BLOCK_VOXELS = 16
+# A file name has at most 255 bytes, and a writer's temporary name is longer than the case's own.
+_LONGEST_NAME = 160
+_KEPT_OF_LONG_NAMES = 120
 _ARRAYS = {"image": "int16", "label": "uint8", "index": "uint16"}
+# In the order of their checksums.
+_METADATA = ("zarr.json", *(f"{name}/zarr.json" for name in (*_ARRAYS, "checksums")))
+_HINT = "run `freetumor prepare` again: it replaces a damaged case"
 
 
 def case_path(directory: str | Path, case_id: str) -> Path:
-    """Where a case lies; the id is quoted, so that it may hold any character."""
-    return Path(directory) / f"{quote(case_id, safe='')}.zarr"
+    """Return where a case lies; the id is quoted, so that it may hold any character.
+
+    A quoted id that is too long for a file name is cut, and its hash is appended: `cacheName` in
+    src/curation/case-file-names.ts follows the same rule.
+    """
+    name = quote(case_id, safe="", errors="surrogatepass")
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[:_KEPT_OF_LONG_NAMES]}%-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+    return Path(directory) / f"{name}.zarr"
 
 
 def write_prepared_case(
@@ -62,6 +85,7 @@ def write_prepared_case(
         )
         for name, array in arrays.items():
             _write_single_chunk(group, name, array)
+        _write_checksums(group, aside, arrays)
         _sync_tree(aside)
         _publish(aside, path)
     except OSError as error:
@@ -72,7 +96,7 @@ def write_prepared_case(
 
 
 def read_prepared_case(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """(image int16 HU [X, Y, Z], label uint8 [X, Y, Z], the `freetumor` attributes)."""
+    """Return (image int16 HU [X, Y, Z], label uint8 [X, Y, Z], the `freetumor` attributes) of an undamaged case."""
     whole = (slice(None),) * 3
     return read_prepared_region(path, whole)
 
@@ -80,36 +104,136 @@ def read_prepared_case(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[s
 def read_prepared_region(
     path: str | Path, part: tuple[slice, slice, slice]
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """The same of a part of the case; the rest is not read."""
-    attributes = read_attributes(path)
-    image, label = (
-        # one chunk without a compressor is the array itself
-        np.array(np.memmap(chunk_file(path, name, 3), dtype, "r", shape=_shape(path, name))[part])
-        for name, dtype in (("image", np.dtype("<i2")), ("label", np.dtype("u1")))
-    )
-    return image, label, attributes
+    """Return the same of a part of the case; only the slabs of the part are read and checked.
+
+    Raises DataError that names the file and the slab when one has changed since the case was prepared.
+    """
+    case = _open_case(path)
+    image, label = (case.read(name, part) for name in ("image", "label"))
+    return image, label, case.attributes
 
 
 def read_attributes(path: str | Path) -> dict[str, Any]:
-    """The `freetumor` attributes of a whole case.
+    """Return the `freetumor` attributes of a case whose metadata and index are undamaged.
 
-    Raises DataError when the case is missing, of another format, or an array is not the size that its shape says.
+    Raises DataError when the case is missing, of another format, damaged there, or an array is not the size that its
+    shape says.
     """
-    hint = "delete it and prepare the case again"
+    return _open_case(path).attributes
+
+
+def verify_prepared_case(path: str | Path) -> dict[str, Any]:
+    """Read every byte of a case and return its attributes. Raises DataError that names what is damaged."""
+    case = _open_case(path)
+    for name in ("image", "label"):
+        case.check_slabs(name, case.map(name), slice(None), slice(None))
+    return case.attributes
+
+
+def upgrade_prepared_case(path: str | Path) -> dict[str, Any] | None:
+    """Add checksums to a case that was prepared without them; return its attributes.
+
+    None where there is nothing to add, or where the voxels are not those that were prepared (by their SHA-256).
+    """
+    try:
+        case = _open_case(path, _WITHOUT_CHECKSUMS)
+        image_XYZ, label_XYZ = (np.array(case.map(name)) for name in ("image", "label"))
+        if content_hash(image_XYZ, label_XYZ) != case.attributes.get("contentSha256"):
+            return None
+    except DataError:
+        return None
+    attributes = {name: value for name, value in case.attributes.items() if name != "version"}
+    num_ids, window_lower_hu = case.shapes["index"][0], attributes["windowHu"][0]
+    write_prepared_case(path, image_XYZ, label_XYZ, num_ids, window_lower_hu, attributes)
+    return read_attributes(path)
+
+
+def content_hash(image_XYZ: np.ndarray, label_XYZ: np.ndarray) -> str:
+    """Return the SHA-256 of a prepared image and label: a resumed run compares it, wherever the case lies."""
+    digest = hashlib.sha256(np.ascontiguousarray(image_XYZ, "<i2"))
+    digest.update(np.ascontiguousarray(label_XYZ, np.uint8))
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _OpenCase:
+    """A case whose metadata are undamaged; `slabs` are the checksums [X, ceil(Y / 16)] of image and label."""
+
+    path: Path
+    attributes: dict[str, Any]
+    shapes: dict[str, tuple[int, ...]]
+    slabs: dict[str, np.ndarray]
+
+    def map(self, name: str) -> np.ndarray:
+        # One chunk without a compressor is the array itself.
+        file = chunk_file(self.path, name, len(self.shapes[name]))
+        return np.memmap(file, np.dtype(_ARRAYS[name]).newbyteorder("<"), "r", shape=self.shapes[name])
+
+    def read(self, name: str, part: tuple[slice, slice, slice]) -> np.ndarray:
+        mapped_XYZ = self.map(name)
+        self.check_slabs(name, mapped_XYZ, part[0], part[1])
+        return np.array(mapped_XYZ[part])
+
+    def check_slabs(self, name: str, array_XYZ: np.ndarray, planes: slice, rows: slice) -> None:
+        """Check every slab that has one of the planes and one of the rows."""
+        first, stop, _ = rows.indices(array_XYZ.shape[1])
+        for x in range(*planes.indices(array_XYZ.shape[0])):
+            for slab in range(first // BLOCK_VOXELS, -(-stop // BLOCK_VOXELS)):
+                row = slab * BLOCK_VOXELS
+                if zlib.crc32(array_XYZ[x, row : row + BLOCK_VOXELS]) != self.slabs[name][x, slab]:
+                    file = chunk_file(self.path, name, 3)
+                    rows_of_slab = f"rows {row} to {min(row + BLOCK_VOXELS, array_XYZ.shape[1]) - 1}"
+                    message = f"{file}: damaged since the case was prepared: plane {x}, {rows_of_slab}"
+                    raise DataError(f"case {self.attributes.get('case')}: {message}", _HINT)
+
+
+def _open_case(path: str | Path, version: int = FORMAT_VERSION) -> _OpenCase:
+    path = Path(path)
     try:
         attributes = _metadata(path)["attributes"]["freetumor"]
+        found_version = attributes.get("version")
         shapes = {name: _shape(path, name) for name in _ARRAYS}
-    except (KeyError, TypeError, ValueError, OSError) as error:
-        raise DataError(f"{path}: a prepared case was expected, found {type(error).__name__}", hint) from error
-    if attributes.get("version") != FORMAT_VERSION:
-        raise DataError(f"{path}: format {FORMAT_VERSION} was expected, found {attributes.get('version')}", hint)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, OSError, RecursionError) as error:
+        raise DataError(f"{path}: a prepared case was expected, found {type(error).__name__}", _HINT) from error
+    if found_version != version:
+        raise DataError(f"{path}: format {version} was expected, found {found_version}", _HINT)
     for name, dtype in _ARRAYS.items():
-        expected = int(np.prod(shapes[name])) * np.dtype(dtype).itemsize
+        expected = math.prod(shapes[name]) * np.dtype(dtype).itemsize
         file = chunk_file(path, name, len(shapes[name]))
         found = file.stat().st_size if file.exists() else 0
         if found != expected:
-            raise DataError(f"{file}: {expected} bytes were expected, found {found}", hint)
-    return dict(attributes)
+            raise DataError(f"{file}: {expected} bytes were expected, found {found}", _HINT)
+    case_id = attributes.get("case")
+    if case_id is not None and case_path(path.parent, str(case_id)).name != path.name:
+        raise DataError(f"{path}: holds case {case_id}", _HINT)
+    slabs = {} if version == _WITHOUT_CHECKSUMS else _checked_slabs(path, shapes)
+    return _OpenCase(path, dict(attributes), shapes, slabs)
+
+
+def _checked_slabs(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Check all but the voxels; return the checksums of the slabs. Raises DataError that names the file."""
+
+    def check(name: str, content: bytes, expected: int) -> None:
+        if zlib.crc32(content) != expected:
+            raise DataError(f"{path / name}: damaged since the case was prepared", _HINT)
+
+    table = chunk_file(path, "checksums", 1)
+    index = chunk_file(path, "index", len(shapes["index"]))
+    shape = shapes["image"]
+    slabs = (shape[0], -(-shape[1] // BLOCK_VOXELS))
+    count = math.prod(slabs)
+    try:
+        values = np.fromfile(table, "<u4")
+        if len(shape) != 3 or len(values) != len(_METADATA) + 2 + 2 * count:
+            raise DataError(f"{table}: {len(values)} checksums do not fit the shape {list(shape)}", _HINT)
+        check("checksums/c/0", values[:-1].tobytes(), values[-1])
+        for name, expected in zip(_METADATA, values, strict=False):
+            check(name, (path / name).read_bytes(), expected)
+        check(str(index.relative_to(path)), index.read_bytes(), values[len(_METADATA)])
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})", _HINT) from error
+    image, label = values[len(_METADATA) + 1 : -1].reshape(2, *slabs)
+    return {"image": image, "label": label}
 
 
 def chunk_file(path: str | Path, name: str, dimensions: int) -> Path:
@@ -154,18 +278,37 @@ def total_bytes(path: str | Path) -> int:
     return sum(file.stat().st_size for file in Path(path).rglob("*") if file.is_file())
 
 
+def _write_checksums(group: "zarr.Group", root: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write the checksums of what the group holds; of the arrays as they were given, so a failed write is found."""
+    slabs = [value for name in ("image", "label") for value in _slab_checksums(arrays[name], _ARRAYS[name])]
+    written = _create_single_chunk(group, "checksums", (len(_METADATA) + 2 + len(slabs),), "uint32")
+    index = np.ascontiguousarray(arrays["index"], np.dtype(_ARRAYS["index"]).newbyteorder("<"))
+    metadata = [zlib.crc32((root / name).read_bytes()) for name in _METADATA]
+    values = np.array([*metadata, zlib.crc32(index), *slabs], "<u4")
+    written[...] = np.append(values, np.uint32(zlib.crc32(values)))
+
+
+def _slab_checksums(array_XYZ: np.ndarray, dtype: str) -> list[int]:
+    array_XYZ = np.ascontiguousarray(array_XYZ, np.dtype(dtype).newbyteorder("<"))
+    rows = range(0, array_XYZ.shape[1], BLOCK_VOXELS)
+    return [zlib.crc32(plane_YZ[row : row + BLOCK_VOXELS]) for plane_YZ in array_XYZ for row in rows]
+
+
 def _write_single_chunk(group: "zarr.Group", name: str, array: np.ndarray) -> None:
-    written = group.create_array(
+    _create_single_chunk(group, name, array.shape, _ARRAYS[name])[...] = array
+
+
+def _create_single_chunk(group: "zarr.Group", name: str, shape: Sequence[int], dtype: str) -> "zarr.Array":
+    return group.create_array(
         name,
-        shape=array.shape,
-        chunks=array.shape,
-        dtype=_ARRAYS[name],
+        shape=shape,
+        chunks=shape,
+        dtype=dtype,
         compressors=None,
         fill_value=0,
         # A label without any organ is all fill value; its chunk must exist all the same.
         config={"write_empty_chunks": True},
     )
-    written[...] = array
 
 
 def _count_by_block(mask_XYZ: np.ndarray) -> np.ndarray:

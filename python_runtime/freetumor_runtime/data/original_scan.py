@@ -1,6 +1,7 @@
 """Changes made on the prepared grid, carried back to the scan's own grid and data type (METHOD 12).
 
-Everything outside the change mask keeps its stored bits; header geometry is kept, free text is not.
+Everything outside the change mask keeps its stored bits. The header is written from scratch: it gets the named numeric
+fields of the scan's header that say data type, rescale and geometry, and no other byte of it.
 """
 
 import hashlib
@@ -125,20 +126,17 @@ def _ends(part: slice) -> tuple[int, int]:
 
 
 def write_like(path: str, original: OriginalScan, array_IJK: np.ndarray, *, is_scan: bool) -> str:
-    """Writes an array with the geometry of the original, whole or not at all; returns the file's SHA-256.
+    """Write an array with the geometry of the original, whole or not at all; return the file's SHA-256.
 
-    A scan keeps data type, slope and intercept; anything else is uint8 without them.
+    A scan keeps data type, slope and intercept; anything else is uint8 without them. Version and byte order are kept.
     """
-    header = original.raw_header.copy()
-    for name in ("descrip", "aux_file", "intent_name", "db_name"):
-        if name in header:
-            header[name] = b""
-    # 80 bytes are what the format has
-    header["descrip"] = _MARK
-    if not is_scan:
+    header = _fresh_header(original.raw_header)
+    if is_scan:
+        for name in ("datatype", "bitpix", "scl_slope", "scl_inter"):
+            header[name] = original.raw_header[name]
+    else:
         header.set_data_dtype(np.uint8)
         header["scl_slope"], header["scl_inter"] = 1, 0
-        header["cal_min"] = header["cal_max"] = 0
     offset = 352 if header.sizeof_hdr == 348 else 544
     header["vox_offset"] = offset
     start = header.binaryblock + bytes(offset - len(header.binaryblock))
@@ -152,6 +150,29 @@ def write_like(path: str, original: OriginalScan, array_IJK: np.ndarray, *, is_s
 
     write_synced_parts(path, written())
     return digest.hexdigest()
+
+
+def _fresh_header(source: nibabel.Nifti1Header) -> nibabel.Nifti1Header:
+    """Return a header with the shape and the geometry of another one, and nothing else of it.
+
+    Numbers that its own codes call unused are left out, too: a writer may have left text in them.
+    """
+    header = type(source)(endianness=source.endianness)
+    header["descrip"] = _MARK
+    dimensions, sides = int(source["dim"][0]), source["dim"][1:4]
+    header["dim"] = [dimensions, *sides, 1, 1, 1, 1]
+    header["pixdim"] = [-1 if source["pixdim"][0] == -1 else 1, *source["pixdim"][1:4], 1, 1, 1, 1]
+    # The bits of millimetres and seconds.
+    header["xyzt_units"] = int(source["xyzt_units"]) & 0x3F
+    forms = {
+        "qform_code": ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+        "sform_code": ("srow_x", "srow_y", "srow_z"),
+    }
+    for code, fields in forms.items():
+        if source[code] != 0:
+            for name in (code, *fields):
+                header[name] = source[name]
+    return header
 
 
 def _file_parts(start: bytes, array_IJK: np.ndarray, dtype: np.dtype) -> Iterator[bytes]:

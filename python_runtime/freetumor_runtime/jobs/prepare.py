@@ -2,8 +2,9 @@
 
     freetumor prepare --config configs/abdomen-baseline.yaml
 
-One process a case at a time, `workers` of them. A case that fails is a result with an error; the others go on. A case
-whose inputs and settings are those of the cached one is reused.
+One process a case at a time, `workers` of them. A case that fails is a result with an error; the others continue. A
+case whose inputs and settings are those of the cached one is reused. With `verify` every byte of a reused case is
+checked first, and a damaged case is prepared again; without it only what is read without the voxels is checked.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -20,11 +22,13 @@ import numpy as np
 
 from freetumor_runtime.config import PrepareCase, PrepareSpec
 from freetumor_runtime.data.cache import (
-    FORMAT_VERSION,
     case_path,
+    content_hash,
     read_attributes,
     sweep_dead_writers,
     total_bytes,
+    upgrade_prepared_case,
+    verify_prepared_case,
     write_prepared_case,
 )
 from freetumor_runtime.data.nifti import load_nifti
@@ -34,6 +38,10 @@ from freetumor_runtime.jobs.case_pool import refuse_twins, run_cases
 
 # What takes seconds to import and only cases that must be made need: most starts of a training find all of them made.
 _HEAVY = ("monai.data", "monai.transforms", "freetumor_runtime.data.grids")
+
+
+# Of what decides a prepared case. Raise it only when the same inputs give other voxels: all cases are prepared again.
+_KEY_VERSION = 1
 
 
 def prepare(spec: PrepareSpec) -> Iterator[Event]:
@@ -49,14 +57,15 @@ def prepare_all(cases: Sequence[PrepareCase], spec: PrepareSpec, workers: int) -
     sweep_dead_writers(spec.directory)
     refuse_twins(cases)
     missing: list[PrepareCase] = []
-    for case in cases:
-        found = _look_up(case, spec)
-        if found is None:
-            missing.append(case)
-        else:
-            yield CaseResult(case.id, found)
     # Without the other cases: what is sent with each would grow with their square.
     settings = replace(spec, cases=())
+    # In threads: reading files and their checksums waits for the disk and leaves Python's lock free.
+    with ThreadPoolExecutor(workers) as pool:
+        for case, found in zip(cases, pool.map(partial(_look_up, spec=settings), cases), strict=True):
+            if found is None:
+                missing.append(case)
+            else:
+                yield CaseResult(case.id, found)
     yield from run_cases(missing, partial(prepare_case, spec=settings), workers, "lower prepare.workers", _HEAVY)
 
 
@@ -65,7 +74,7 @@ def _look_up(case: PrepareCase, spec: PrepareSpec) -> dict[str, Any] | None:
     started = time.perf_counter()
     path = case_path(spec.directory, case.id)
     try:
-        attributes = _reusable(path, prepared_key(case, spec)) if path.exists() else None
+        attributes = _reusable(path, prepared_key(case, spec), spec.verify) if path.exists() else None
         return None if attributes is None else _told(path, attributes, started, reused=True)
     except Exception:  # whatever it is, the process that has the case next meets it and tells
         return None
@@ -80,7 +89,7 @@ def prepare_case(case: PrepareCase, spec: PrepareSpec) -> dict[str, Any]:
     started = time.perf_counter()
     path = case_path(spec.directory, case.id)
     key = prepared_key(case, spec)
-    attributes = _reusable(path, key)
+    attributes = _reusable(path, key, spec.verify)
     reused = attributes is not None
     if attributes is None:
         attributes = _prepare(case, spec, path, key)
@@ -100,9 +109,9 @@ def _told(path: Path, attributes: dict[str, Any], started: float, reused: bool) 
 
 
 def prepared_key(case: PrepareCase, spec: PrepareSpec) -> str:
-    """Hash of all that decides a prepared case: format, settings, and path, size and time of its files."""
+    """Return the hash of all that decides a prepared case: format, settings, and path, size and time of its files."""
     inputs = {
-        "version": FORMAT_VERSION,
+        "version": _KEY_VERSION,
         "case": asdict(case),
         "files": [_file_state(file) for file in (case.image, case.label) if file is not None],
         "spacingMm": spec.spacingMm,
@@ -215,8 +224,7 @@ def _prepare(case: PrepareCase, spec: PrepareSpec, path: Path, key: str) -> dict
         "windowHu": list(spec.windowHu),
         "cropStart": start,
         "labelVoxels": np.bincount(label.ravel(), minlength=spec.numIds).tolist(),
-        # tells a run that goes on whether its data are still the same, wherever they lie
-        "contentSha256": hashlib.sha256(hu.tobytes() + label.tobytes()).hexdigest(),
+        "contentSha256": content_hash(hu, label),
         "key": key,
     }
     write_prepared_case(path, hu, label, spec.numIds, lower_hu, attributes)
@@ -239,15 +247,17 @@ def _load_label(case: PrepareCase, num_ids: int, shape: Sequence[int], affine: n
     return remap_label(aligned, case.labelMap, num_ids, case.label)
 
 
-def _reusable(path: Path, key: str) -> dict[str, Any] | None:
+def _reusable(path: Path, key: str, verify: bool) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        attributes = read_attributes(path)
+        attributes = verify_prepared_case(path) if verify else read_attributes(path)
     except DataError:
-        # A damaged or older case is written anew, which is what its error would ask for.
+        # A case without checksums gets them; a damaged one is prepared again, as its error asks.
+        attributes = upgrade_prepared_case(path)
+    if attributes is None or attributes.get("key") != key or "contentSha256" not in attributes:
         return None
-    return attributes if attributes.get("key") == key and "contentSha256" in attributes else None
+    return attributes
 
 
 def _file_state(file: str) -> list[Any]:

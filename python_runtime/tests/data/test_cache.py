@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,10 +16,13 @@ from freetumor_runtime.data.cache import (
     build_index,
     case_path,
     chunk_file,
+    content_hash,
     read_attributes,
     read_prepared_case,
     read_prepared_region,
     sweep_dead_writers,
+    upgrade_prepared_case,
+    verify_prepared_case,
     write_prepared_case,
 )
 from freetumor_runtime.errors import DataError, EnvironmentError
@@ -40,7 +44,7 @@ def test_a_case_reads_back_as_it_was_written(tmp_path, volumes):
     image, label, attributes = read_prepared_case(path)
     assert image.dtype == np.int16 and label.dtype == np.uint8
     assert np.array_equal(image, volumes[0]) and np.array_equal(label, volumes[1])
-    assert attributes == {"version": 1, "case": "set/one"}
+    assert attributes == {"version": 2, "case": "set/one"}
 
 
 def test_a_part_of_a_case_is_that_part_of_the_whole(tmp_path, volumes):
@@ -98,8 +102,88 @@ def test_a_missing_case_and_another_format_are_refused(tmp_path, volumes):
         read_attributes(tmp_path / "none.zarr")
     path = case_path(tmp_path, "old")
     write_prepared_case(path, *volumes, 3, -175, {"version": 0})
-    with pytest.raises(DataError, match="format 1 was expected, found 0"):
+    with pytest.raises(DataError, match="format 2 was expected, found 0"):
         read_attributes(path)
+
+
+def flip(file, byte, bit=0):
+    content = bytearray(file.read_bytes())
+    content[byte] ^= 1 << bit
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["image", "label"])
+def test_a_flipped_bit_is_found_by_whoever_reads_its_slab_and_by_nobody_else(tmp_path, volumes, name):
+    path = case_path(tmp_path, "one")
+    write_prepared_case(path, *volumes, 3, -175, {"case": "one"})
+    # Plane 20, row 3, column 7.
+    flip(chunk_file(path, name, 3), ((20 * 16 + 3) * 50 + 7) * (2 if name == "image" else 1))
+    message = rf"case one: .*{name}/c/0/0/0: damaged since the case was prepared: plane 20, rows 0 to 15"
+    for read in (verify_prepared_case, read_prepared_case):
+        with pytest.raises(DataError, match=message) as refused:
+            read(path)
+        assert "freetumor prepare" in refused.value.hint
+    with pytest.raises(DataError, match=message):
+        read_prepared_region(path, (slice(20, 21), slice(15, 16), slice(49, 50)))
+    assert read_prepared_region(path, (slice(0, 20), slice(0, 16), slice(0, 50)))[0].shape == (20, 16, 50)
+
+
+METADATA = [
+    "zarr.json",
+    *(f"{name}/zarr.json" for name in ("image", "label", "index", "checksums")),
+    "index/c/0/0/0/0",
+    "checksums/c/0",
+]
+
+
+@pytest.mark.parametrize("name", METADATA)
+def test_a_flipped_bit_of_any_other_file_is_found_before_a_voxel_is_read(tmp_path, volumes, name):
+    path = case_path(tmp_path, "one")
+    write_prepared_case(path, *volumes, 3, -175, {"case": "one", "windowHu": [-175, 250]})
+    size = (path / name).stat().st_size
+    whole = (path / name).read_bytes()
+    for byte in (0, size // 3, size // 2, size - 1):
+        flip(path / name, byte)
+        with pytest.raises(DataError):
+            read_attributes(path)
+        (path / name).write_bytes(whole)
+    (path / name).unlink()
+    with pytest.raises(DataError):
+        read_attributes(path)
+
+
+def test_a_case_in_the_place_of_another_is_refused(tmp_path, volumes):
+    for case in ("set/one", "set/two"):
+        write_prepared_case(case_path(tmp_path, case), *volumes, 3, -175, {"case": case})
+    case_path(tmp_path, "set/one").rename(tmp_path / "aside")
+    case_path(tmp_path, "set/two").rename(case_path(tmp_path, "set/one"))
+    with pytest.raises(DataError, match="holds case set/two"):
+        read_attributes(case_path(tmp_path, "set/one"))
+
+
+def without_checksums(path):
+    """The case as the first format had it."""
+    shutil.rmtree(path / "checksums")
+    document = json.loads((path / "zarr.json").read_text())
+    document["attributes"]["freetumor"]["version"] = 1
+    (path / "zarr.json").write_text(json.dumps(document))
+
+
+def test_a_case_without_checksums_gets_them_where_its_voxels_are_those_that_were_prepared(tmp_path, volumes):
+    path = case_path(tmp_path, "one")
+    attributes = {"case": "one", "windowHu": [-175, 250], "contentSha256": content_hash(*volumes)}
+    write_prepared_case(path, *volumes, 3, -175, attributes)
+    files = {name: (path / name).read_bytes() for name in METADATA}
+    without_checksums(path)
+    with pytest.raises(DataError, match="format 2 was expected, found 1"):
+        read_attributes(path)
+    assert upgrade_prepared_case(path) == {"version": 2, **attributes}
+    assert {name: (path / name).read_bytes() for name in METADATA} == files
+    assert upgrade_prepared_case(path) is None
+
+    without_checksums(path)
+    flip(chunk_file(path, "label", 3), 400)
+    assert upgrade_prepared_case(path) is None
 
 
 def test_writing_again_replaces_the_case_and_leaves_nothing_aside(tmp_path, volumes):
@@ -158,7 +242,7 @@ cache.write_prepared_case(sys.argv[1], image, image.astype(np.uint8), 2, -175, {
 @pytest.mark.parametrize(
     ("place", "calls", "left"),
     # While it writes aside; between the two renames that put it in the place of another; before it syncs the folder.
-    [("fsync", 9, "old"), ("rename", 2, None), ("fsync", 22, "new")],
+    [("fsync", 9, "old"), ("rename", 2, None), ("fsync", 26, "new")],
 )
 def test_a_writer_killed_anywhere_leaves_a_whole_case_or_none(tmp_path, volumes, place, calls, left):
     path = case_path(tmp_path, "one")
@@ -176,6 +260,16 @@ def test_a_writer_killed_anywhere_leaves_a_whole_case_or_none(tmp_path, volumes,
 def test_ids_of_any_characters_make_one_flat_name(tmp_path):
     assert case_path(tmp_path, "../a b/ä").parent == tmp_path
     assert case_path(tmp_path, "a/b") != case_path(tmp_path, "a%2Fb")
+    assert case_path(tmp_path, "\ud800") != case_path(tmp_path, "\ud801")
+
+
+def test_a_long_id_makes_a_name_that_a_file_may_have(tmp_path, volumes):
+    ids = ["ä" * 300, "ä" * 301, "x" * 160, "x" * 161, "x" * 1000]
+    assert len({case_path(tmp_path, one) for one in ids}) == len(ids)
+    assert case_path(tmp_path, "x" * 160).name == "x" * 160 + ".zarr"
+    for one in ids:
+        write_prepared_case(case_path(tmp_path, one), *volumes, 3, -175, {"case": one})
+        assert read_attributes(case_path(tmp_path, one))["case"] == one
 
 
 def test_only_directories_of_dead_writers_of_this_host_are_swept(tmp_path):

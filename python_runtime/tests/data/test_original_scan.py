@@ -1,5 +1,7 @@
 """A change of the prepared grid on the scan's own grid: only inside the mask, in stored units, geometry as it was."""
 
+import io
+
 import nibabel
 import numpy as np
 import pytest
@@ -101,6 +103,72 @@ def test_a_written_scan_has_the_geometry_and_the_rescale_of_its_host_and_none_of
     assert child.get_data_dtype() == np.int16
     assert np.array_equal(child.get_fdata(), host.get_fdata())
     assert label.get_data_dtype() == np.uint8 and label.get_fdata().max() == 1
+
+
+# Every field that may hold text, by version, and the numeric ones that no reader of a 3-D CT looks at.
+TEXT_FIELDS = {
+    1: ("data_type", "db_name", "descrip", "aux_file", "intent_name", "regular"),
+    2: ("descrip", "aux_file", "intent_name", "unused_str"),
+}
+UNUSED_NUMBERS = ("intent_p1", "intent_p2", "intent_p3", "cal_max", "cal_min", "slice_duration", "toffset")
+UNUSED_WHOLE_NUMBERS = {1: ("extents", "glmax", "glmin"), 2: ()}
+WORD = b"CANARY"
+
+
+def write_scan_full_of_words(path, version, endianness):
+    kind = nibabel.Nifti1Header if version == 1 else nibabel.Nifti2Header
+    header = kind(endianness=endianness)
+    header.set_data_shape((20, 24, 10))
+    header.set_data_dtype(np.int16)
+    header.set_sform(AFFINE, 2)
+    header.set_xyzt_units("mm", "sec")
+    for name in TEXT_FIELDS[version]:
+        header[name] = (WORD * 20)[: header[name].dtype.itemsize]
+    for name in (*UNUSED_NUMBERS, *UNUSED_WHOLE_NUMBERS[version]):
+        field = np.frombuffer((WORD * 2)[: header[name].dtype.itemsize], header[name].dtype)
+        header[name] = field[0]
+    # No qform: its numbers are unused. So are the sizes beyond the third axis.
+    words = np.frombuffer(WORD * 8, header["quatern_b"].dtype)
+    for name, value in zip(("quatern_b", "quatern_c", "quatern_d", "qoffset_x"), words, strict=False):
+        header[name] = value
+    header["dim"][4:] = np.frombuffer(WORD * 8, header["dim"].dtype)[:4]
+    header["pixdim"][4:] = np.frombuffer(WORD * 8, header["pixdim"].dtype)[:4]
+    header["scl_slope"], header["scl_inter"] = 0.5, -1000
+    extension = nibabel.nifti1.Nifti1Extension("comment", WORD * 10)
+    offset = (352 if version == 1 else 544) + extension.get_sizeondisk()
+    header["vox_offset"] = offset
+    stored = np.arange(4800).reshape(20, 24, 10).astype(header.get_data_dtype())
+    content = io.BytesIO()
+    content.write(header.binaryblock + b"\1\0\0\0")
+    extension.write_to(content, endianness == ">")
+    path.write_bytes(content.getvalue() + stored.tobytes(order="F"))
+    return header, stored
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("endianness", ["<", ">"])
+def test_no_byte_of_text_of_the_host_reaches_what_is_written(tmp_path, version, endianness):
+    header, stored = write_scan_full_of_words(tmp_path / "host.nii", version, endianness)
+    assert (tmp_path / "host.nii").read_bytes().count(WORD) > 30
+    scan = load_original(str(tmp_path / "host.nii"))
+    write_like(str(tmp_path / "scan.nii"), scan, scan.stored_IJK, is_scan=True)
+    write_like(str(tmp_path / "label.nii"), scan, np.ones(stored.shape, np.uint8), is_scan=False)
+    for name in ("scan.nii", "label.nii"):
+        content = (tmp_path / name).read_bytes()
+        # Half of the word, too: short fields hold no more of it.
+        assert b"CAN" not in content and b"ARY" not in content and b"NAC" not in content and b"YRA" not in content
+
+    child = nibabel.load(tmp_path / "scan.nii").header
+    kept = ("datatype", "bitpix", "scl_slope", "scl_inter", "sform_code", "qform_code", "srow_x", "srow_y", "srow_z")
+    assert all(np.array_equal(load_raw(tmp_path / "scan.nii", header)[name], header[name]) for name in kept)
+    assert child.get_zooms() == header.get_zooms()[:3] and child.get_xyzt_units() == ("mm", "sec")
+    assert type(child) is type(header) and child.endianness == endianness
+    again = load_original(str(tmp_path / "scan.nii"))
+    assert np.array_equal(again.stored_IJK, stored) and again.stored_IJK.dtype == stored.dtype
+
+
+def load_raw(path, like):
+    return type(like)(path.read_bytes()[: like.sizeof_hdr], endianness=like.endianness, check=False)
 
 
 def test_stored_values_stay_inside_their_type(tmp_path):

@@ -1,6 +1,7 @@
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -13,7 +14,7 @@ from monai.transforms import Compose, CropForegroundd, EnsureChannelFirstd, Load
 
 import freetumor_runtime
 from freetumor_runtime.config import PrepareCase, PrepareSpec
-from freetumor_runtime.data.cache import case_path, chunk_file, read_prepared_case
+from freetumor_runtime.data.cache import case_path, chunk_file, read_prepared_case, verify_prepared_case
 from freetumor_runtime.errors import ConfigError, DataError
 from freetumor_runtime.events import CaseResult, Finished
 from freetumor_runtime.jobs.prepare import prepare, prepare_all, prepare_case
@@ -45,7 +46,7 @@ def save(path, array, affine):
 
 @pytest.fixture
 def spec(tmp_path):
-    return PrepareSpec("prepare", str(tmp_path / "cache"), 2, (1.5, 1.5, 1.5), (-175.0, 250.0), 7, ())
+    return PrepareSpec("prepare", str(tmp_path / "cache"), 2, (1.5, 1.5, 1.5), (-175.0, 250.0), 7, True, ())
 
 
 def make_case(tmp_path, name="one", affine=LPS, seed=0, **changes):
@@ -174,6 +175,40 @@ def test_a_case_is_reused_until_its_files_settings_or_cache_change(tmp_path, spe
     assert prepare_case(case, spec)["reused"]
 
 
+def zero_a_quarter(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 4 : len(content) // 2] = bytes(len(content) // 2 - len(content) // 4)
+    file.write_bytes(content)
+
+
+def test_a_case_that_was_damaged_in_the_cache_is_prepared_again(tmp_path, spec):
+    case = make_case(tmp_path)
+    first = prepare_case(case, spec)
+    image = chunk_file(first["path"], "image", 3)
+    sound = image.read_bytes()
+    zero_a_quarter(image)
+    # A training does not read a whole cache before it starts: its feeder checks what it reads.
+    assert prepare_case(case, replace(spec, verify=False))["reused"]
+    (again,) = prepare_all([case], spec, 1)
+    assert not again.result["reused"] and again.result["contentSha256"] == first["contentSha256"]
+    assert image.read_bytes() == sound
+    (third,) = prepare_all([case], spec, 1)
+    assert third.result["reused"]
+
+
+def test_a_case_of_the_format_without_checksums_is_reused_and_gets_them(tmp_path, spec):
+    case = make_case(tmp_path)
+    first = prepare_case(case, spec)
+    path = Path(first["path"])
+    shutil.rmtree(path / "checksums")
+    document = json.loads((path / "zarr.json").read_text())
+    document["attributes"]["freetumor"]["version"] = 1
+    (path / "zarr.json").write_text(json.dumps(document))
+    (again,) = prepare_all([case], replace(spec, verify=False), 1)
+    assert again.result["reused"] and again.result["contentSha256"] == first["contentSha256"]
+    assert verify_prepared_case(path)["version"] == 2
+
+
 def test_a_failing_case_is_a_result_and_the_others_go_on(tmp_path, spec):
     cases = [
         make_case(tmp_path, "good"),
@@ -218,7 +253,7 @@ class EndlessCase(PrepareCase):
         return say_and_wait, (self.image,)
 
 if __name__ == "__main__":
-    spec = PrepareSpec("prepare", sys.argv[1], 1, (1.5, 1.5, 1.5), (-175.0, 250.0), 7, ())
+    spec = PrepareSpec("prepare", sys.argv[1], 1, (1.5, 1.5, 1.5), (-175.0, 250.0), 7, True, ())
     list(prepare_all([EndlessCase("endless", sys.argv[2], None, {})], spec, 1))
 """
 

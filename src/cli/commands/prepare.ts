@@ -1,6 +1,12 @@
 import { loadConfig } from '../../config/load.js'
 import { EXIT } from '../../errors.js'
-import { casesToPrepare, curateData, type PrepareReport, prepareListed } from '../../pipeline/data.js'
+import {
+  type CaseProgress,
+  casesToPrepare,
+  curateData,
+  type PrepareReport,
+  prepareListed,
+} from '../../pipeline/data.js'
 import { estimatePreparation, type PrepareEstimate } from '../../pipeline/prepare-estimate.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { paint, printResult } from '../output.js'
@@ -22,7 +28,9 @@ export const addPrepareCommand: AddCommand = (program, io) => {
     'freetumor prepare --config configs/debug-baseline.yaml',
     'freetumor prepare --config my-run.yaml --estimate',
   )
-    .description('brings the cases of a configuration into the cache; what is there already is reused')
+    .description(
+      'prepare the cases of a configuration; verify and reuse those in the cache, replace damaged ones',
+    )
     .requiredOption('--config <file>', 'run configuration')
     .option('--set <key=value...>', 'lay values over the file')
     .option('--estimate', 'only says what it would take: size, time, memory')
@@ -38,10 +46,11 @@ export const addPrepareCommand: AddCommand = (program, io) => {
         }
         io.note(describe(estimate, config.prepare.workers))
         const started = performance.now()
-        const report = await prepareListed(config, cases, context, (done, total, caseId, result) => {
+        const tell: CaseProgress = (done, total, caseId, result) => {
           if ('message' in result) io.note(`${paint(io, 'red', 'failed')} ${caseId}: ${result.message}`)
           else io.note(`${done}/${total} ${caseId} ${result.reused ? 'reused' : seconds(result.seconds)}`)
-        })
+        }
+        const report = await prepareListed(config, cases, context, tell, true)
         const wallSeconds = (performance.now() - started) / 1000
         printResult(io, options.output, { ...report, wallSeconds, estimate }, () =>
           conclude(report, wallSeconds),

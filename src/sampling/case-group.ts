@@ -1,0 +1,142 @@
+import { readFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { cacheName } from '../curation/case-file-names.js'
+import { DataError } from '../errors.js'
+
+/** The group of a prepared case; errors name both. */
+export interface CaseGroup {
+  readonly caseId: string
+  readonly path: string
+}
+
+/** A group whose metadata are undamaged. */
+export interface OpenGroup extends CaseGroup {
+  /** The group's `freetumor` attributes. */
+  readonly attributes: Readonly<Record<string, unknown>>
+  readonly arrays: Readonly<Record<ArrayName, ArrayLayout>>
+  /** CRC-32 of the index, as it lies in its file. */
+  readonly indexChecksum: number
+  /** CRC-32 of each slab of image and label, C order [X, ceil(Y / 16)]. */
+  readonly slabChecksums: Readonly<Record<'image' | 'label', Uint32Array>>
+}
+
+export type ArrayName = 'image' | 'label' | 'index'
+
+/** One uncompressed little-endian chunk in C order. */
+export interface ArrayLayout {
+  readonly type: string
+  readonly shape: readonly number[]
+}
+
+/** Rows (axis Y) of a plane (axis X) that have one checksum, and voxels a side of a block of the index. */
+export const BLOCK_VOXELS = 16
+const FORMAT_VERSION = 2
+const ARRAYS: readonly ArrayName[] = ['image', 'label', 'index']
+
+/**
+ * Opens a prepared case and checks all of it but index and voxels against its checksums
+ * (freetumor_runtime/data/cache.py describes the layout).
+ * @throws DataError, naming case and file, when it is missing, of another format, another case's, or damaged
+ */
+export async function openCaseGroup(group: CaseGroup): Promise<OpenGroup> {
+  const names = ['zarr.json', ...[...ARRAYS, 'checksums'].map((name) => `${name}/zarr.json`)]
+  const [root, ...arrayFiles] = await Promise.all(names.map((name) => readPart(group, name)))
+  const attributes = attributesOf(group, root!)
+  const arrays = Object.fromEntries(
+    ARRAYS.map((name, at) => [name, layoutOf(group, name, arrayFiles[at]!)]),
+  ) as Record<ArrayName, ArrayLayout>
+  checkShapes(group, arrays)
+  const table = await readTable(group)
+  for (const [at, content] of [root!, ...arrayFiles].entries())
+    if (crc32(content) !== table[at]) throw damaged(group, names[at]!)
+  const [planes, rows] = arrays.image.shape as [number, number]
+  const slabs = planes * Math.ceil(rows / BLOCK_VOXELS)
+  const first = names.length + 1
+  if (table.length !== first + 2 * slabs + 1)
+    throw brokenCase(group, `${table.length} checksums do not fit image [${arrays.image.shape}]`)
+  return {
+    ...group,
+    attributes,
+    arrays,
+    indexChecksum: table[names.length]!,
+    slabChecksums: {
+      image: table.subarray(first, first + slabs),
+      label: table.subarray(first + slabs, first + 2 * slabs),
+    },
+  }
+}
+
+/** A prepared case that is not what it should be. */
+export function brokenCase(group: CaseGroup, expectation: string, cause?: unknown): DataError {
+  return new DataError(`case ${group.caseId}: ${group.path}: ${expectation}`, {
+    hint: 'run `freetumor prepare` again: it replaces a damaged case',
+    facts: { case: group.caseId },
+    cause,
+  })
+}
+
+/** @param part of the case: a file, or a place in one */
+export function damaged(group: CaseGroup, part: string): DataError {
+  return brokenCase(group, `damaged since the case was prepared: ${part}`)
+}
+
+async function readPart(group: CaseGroup, name: string): Promise<Buffer> {
+  try {
+    return await readFile(join(group.path, name))
+  } catch (cause) {
+    const array = name === 'zarr.json' ? 'a prepared case' : `array ${name.slice(0, name.indexOf('/'))}`
+    throw brokenCase(group, `${array} was expected (${(cause as NodeJS.ErrnoException).code})`, cause)
+  }
+}
+
+function attributesOf(group: CaseGroup, root: Buffer): Readonly<Record<string, unknown>> {
+  const attributes = parse(group, 'zarr.json', root, (document) => document.attributes.freetumor)
+  if (attributes?.version !== FORMAT_VERSION)
+    throw brokenCase(group, `format ${FORMAT_VERSION} was expected, found ${attributes?.version}`)
+  if (cacheName(String(attributes.case)) !== basename(group.path))
+    throw brokenCase(group, `holds case ${attributes.case}`)
+  return attributes
+}
+
+function checkShapes(group: CaseGroup, { image, label, index }: OpenGroup['arrays']): void {
+  const blocks = image.shape.map((side) => Math.ceil(side / BLOCK_VOXELS))
+  const fit = String(label.shape) === String(image.shape) && String(index.shape.slice(1)) === String(blocks)
+  if (image.shape.length !== 3 || !fit)
+    throw brokenCase(
+      group,
+      `image, label and index must fit, found [${image.shape}], [${label.shape}], [${index.shape}]`,
+    )
+}
+
+function layoutOf(group: CaseGroup, name: string, file: Buffer): ArrayLayout {
+  return parse(group, `${name}/zarr.json`, file, ({ data_type: type, shape }) => {
+    if (!Array.isArray(shape) || !shape.every((side) => Number.isSafeInteger(side) && side > 0))
+      throw new TypeError(`shape ${shape}`)
+    return { type: String(type), shape: shape as number[] }
+  })
+}
+
+interface ZarrDocument {
+  readonly attributes: { readonly freetumor: Readonly<Record<string, unknown>> | undefined }
+  readonly data_type: unknown
+  readonly shape: unknown
+}
+
+function parse<T>(group: CaseGroup, name: string, file: Buffer, take: (document: ZarrDocument) => T): T {
+  try {
+    return take(JSON.parse(file.toString('utf8')) as ZarrDocument)
+  } catch (cause) {
+    throw brokenCase(group, `${name} does not describe a prepared case`, cause)
+  }
+}
+
+/** All checksums of a case; the last one is of those before it. */
+async function readTable(group: CaseGroup): Promise<Uint32Array> {
+  const name = 'checksums/c/0'
+  const content = await readPart(group, name)
+  const values = new Uint32Array(content.length >> 2)
+  for (let at = 0; at < values.length; at++) values[at] = content.readUInt32LE(4 * at)
+  if (content.length % 4 !== 0 || crc32(content.subarray(0, -4)) !== values.at(-1)) throw damaged(group, name)
+  return values
+}
