@@ -1,7 +1,8 @@
 """Label maps on the prepared grid, brought back to the scan's grid by nearest neighbour as MONAI's `Invertd` does.
 
-Half of the voxels of a 0.75 mm scan lie exactly between two voxels of 1.5 mm. MONAI rounds such a coordinate to even, and
-where the arithmetic left it a little beside the tie, to the nearer side. Only the same arithmetic gives the same masks.
+Half of the voxels of a 0.75 mm scan lie exactly between two voxels of 1.5 mm. MONAI rounds such a coordinate to even,
+and a coordinate that the arithmetic left a little beside the tie to the nearer side. Only the same arithmetic gives the
+same masks.
 """
 
 from collections.abc import Sequence
@@ -26,8 +27,8 @@ _SLAB_VOXELS = 4 << 20
 class ScanGrids:
     """The grids a scan passed through on its way to a network; affines 4x4 float64, voxel to RAS millimetres.
 
-    `source`: the scan's own. `ras`: axes permuted and flipped. `resampled_shape`: at the wanted spacing, before the crop
-    that starts at `crop_start`. `prepared`: after the crop.
+    `source`: the scan's own. `ras`: axes permuted and flipped. `resampled_shape`: at the wanted spacing, before the
+    crop that starts at `crop_start`. `prepared`: after the crop.
     """
 
     source_shape: tuple[int, ...]
