@@ -35,7 +35,8 @@ class SegmentorSpec:
     kind: str
     featureSize: int
     levels: int
-    patchMerging: str
+    # None: the order of initialWeights
+    patchMerging: str | None
     outputs: int
     initialWeights: str | None
     activationCheckpointing: bool
@@ -50,6 +51,8 @@ class BaselineSpec:
 @dataclass(frozen=True)
 class GeneratorSpec:
     checkpoint: str | None
+    # of the checkpoint in a synthesis training: "both" networks, or the "generator" alone
+    use: str
     baseChannels: int
     channel: str
     outputs: int

@@ -28,8 +28,9 @@ from freetumor_runtime.data.crops import window
 from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.data.original_grid import needed_on_prepared
-from freetumor_runtime.data.volumes import load_prepared_image, route_to_scan
+from freetumor_runtime.data.volumes import load_prepared_image
 from freetumor_runtime.data.windows import Segmented, labels_of, segment_volume
+from freetumor_runtime.jobs.predict import route_to_scan
 from freetumor_runtime.models.checkpoint import load_segmentor
 from freetumor_runtime.models.segmentor import build_segmentor, freeze
 
@@ -89,7 +90,7 @@ def made_image(folder: Path) -> str:
 
 def rows_of(path: str, network: nn.Module, options: argparse.Namespace, with_organ: bool) -> list[dict]:
     prepared = load_prepared_image(path, (1.5, 1.5, 1.5), -175)
-    image_XYZ = window(torch.from_numpy(prepared.image_hu), (-175, 250))
+    image_XYZ = window(prepared.image_hu, (-175, 250))
     patch = (options.patch,) * 3
     name = Path(path).name.removesuffix(".gz").removesuffix(".nii")
 
@@ -129,11 +130,11 @@ def rows_of(path: str, network: nn.Module, options: argparse.Namespace, with_org
     add_gain(f"foreground {options.min_foreground:g}", None, min_foreground=options.min_foreground)
     if options.organ and with_organ:
         label, affine = load_nifti(options.organ)
-        aligned = align_label(label, affine, prepared.source_shape, prepared.source_affine)
+        aligned = align_label(label, affine, prepared.grids.source_shape, prepared.grids.source_affine)
         if aligned is None:
             raise SystemExit(f"{options.organ}: its grid is not that of {path}")
         organ_IJK = np.isin(aligned, options.organ_ids) if options.organ_ids else aligned != 0
-        wanted_XYZ = torch.from_numpy(needed_on_prepared(organ_IJK, route_to_scan(prepared)))
+        wanted_XYZ = torch.from_numpy(needed_on_prepared(organ_IJK, route_to_scan(prepared.grids)))
         add_gain("organ", wanted_XYZ, wanted_XYZ=wanted_XYZ)
     return rows
 

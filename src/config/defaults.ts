@@ -7,8 +7,8 @@ type Region = 'abdomen' | 'chest'
 export const DEFAULT_CACHE = '.freetumor/cache'
 
 /**
- * The only defaults of the project: the published settings of a job in a region (METHOD 4 to 11). A user's file is laid
- * over them key by key; a list replaces a list.
+ * The only defaults of the project: the published settings of a job in a region (docs/published-constants.md). A user's
+ * file is laid over them key by key; a list replaces a list. Null where derived.ts fills in what follows from other keys.
  */
 export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
   const abdomen = region === 'abdomen'
@@ -34,7 +34,7 @@ export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
       radiusMm: null,
       volumesMl: null,
       positions: null,
-      texture: { sizeVoxels: [420, 300, 320], count: 10 },
+      texture: { sizeVoxels: [420, 300, 320], count: null },
     },
     sampling: {
       patchVoxels: abdomen ? [96, 96, 96] : [192, 192, 32],
@@ -42,7 +42,7 @@ export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
       positiveOdds: 1,
       negativeOdds: synthesis ? 0 : 1,
       tumorOdds: 0,
-      itemsPerStep: synthesis ? 32 : 8,
+      itemsPerStep: synthesis ? 32 : 1,
       augmentation: {
         flipProbability: 0.2,
         rotateProbability: 0.2,
@@ -59,7 +59,7 @@ export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
         kind: 'swinunetr',
         featureSize: 48,
         levels: 3,
-        patchMerging: 'corrected',
+        patchMerging: null,
         initialWeights: null,
         activationCheckpointing: false,
       },
@@ -79,7 +79,7 @@ export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
       target: job === 'segmentation' ? (abdomen ? 'lits' : 'covid') : 'all',
       task: job === 'segmentation' ? 'freesyn' : 'onlylabeled',
       steps: null,
-      epochs: synthesis ? 100 : abdomen ? 20 : 30,
+      epochs: synthesis ? 100 : !abdomen ? 30 : job === 'baseline' ? 200 : 20,
       optimizer: synthesis ? 'adam' : 'adamw',
       learningRate: synthesis ? 1e-4 : 3e-4,
       schedule: synthesis ? 'constant' : 'warmupCosine',
@@ -88,11 +88,11 @@ export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
       weightDecay: synthesis ? 0 : 0.01,
       crossEntropyWeights: { background: 1, organ: 1, tumor: 1 },
       adversarialWeight: abdomen ? 0.1 : 0.5,
-      accumulation: 1,
+      accumulation: null,
       gradientClip: null,
       freeze: [],
       validateEverySteps: null,
-      validateEveryEpochs: synthesis ? null : 1,
+      validateEveryEpochs: synthesis ? null : abdomen && job === 'baseline' ? 10 : 1,
       earlyStop: null,
       checkpointEverySteps: 500,
       keepCheckpoints: 3,

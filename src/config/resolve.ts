@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { ConfigError } from '../errors.js'
 import { defaultsFor } from './defaults.js'
+import { fillDerived } from './derived.js'
 import { type ConfigInput, REGIONS, type RunConfig, runConfigSchema } from './schema.js'
 
 /** Types a configuration in a TypeScript module; checked when it is loaded. */
@@ -18,6 +19,7 @@ export function resolveConfig(input: unknown, name = 'config'): RunConfig {
   const job = oneOf(name, 'job', input.job, ['baseline', 'synthesis', 'segmentation'] as const)
   const region = oneOf(name, 'region', input.region ?? 'abdomen', REGIONS)
   const merged = layOver(defaultsFor(job, region), input)
+  fillDerived(merged)
   const parsed = runConfigSchema.safeParse(merged)
   if (!parsed.success)
     throw new ConfigError(describe(name, parsed.error.issues, merged), { facts: { file: name } })
@@ -52,7 +54,7 @@ function checkTogether(config: RunConfig, name: string): void {
   if (sampling.itemsPerStep % (ranks * training.accumulation) !== 0)
     fail(
       `sampling.itemsPerStep (${sampling.itemsPerStep}) must be divisible by ranks * training.accumulation (${ranks * training.accumulation})`,
-      'change sampling.itemsPerStep, runtime.processesPerNode or training.accumulation',
+      'change sampling.itemsPerStep, runtime.processesPerNode or training.accumulation; configs/*-8gpu.yaml scale the rate with them',
     )
   if (config.region === 'chest' && !['all', 'covid'].includes(training.target))
     fail(`training.target ${training.target} is of the abdomen, region is chest`, 'use covid or all')

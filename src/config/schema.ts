@@ -163,7 +163,14 @@ const simulation = z.strictObject({
     )
     .min(1)
     .nullable(),
-  texture: z.strictObject({ sizeVoxels: vec3(z.int().min(16).max(1024)), count: count.max(10) }),
+  texture: z.strictObject({
+    sizeVoxels: vec3(z.int().min(16).max(1024)),
+    /**
+     * Textures that tumors draw from: 1 is the published choice of the abdomen, 10 of the chest. Left out: 1 for a generator
+     * of the abdomen with `channel: shared`, as published files have it, else 10.
+     */
+    count: count.max(10),
+  }),
 })
 
 const sampling = z.strictObject({
@@ -202,7 +209,8 @@ const networks = z.strictObject({
     featureSize: count,
     /** Of `small`: resolution levels. */
     levels: count.max(5),
-    patchMerging: mergingOrder,
+    /** Null: the order that `initialWeights` state (of a published file: legacy); without them corrected. */
+    patchMerging: mergingOrder.nullable(),
     /** Starts from these weights where key and shape agree. */
     initialWeights: z.string().min(1).nullable(),
     activationCheckpointing: z.boolean(),
@@ -213,6 +221,16 @@ const networks = z.strictObject({
   generator: z
     .strictObject({
       ...earlier,
+      /** In synthesis training generator and discriminator start from the file, or with `use: generator` the generator alone. */
+      checkpoint: z
+        .union(
+          [
+            z.string().min(1),
+            z.strictObject({ path: z.string().min(1), use: z.enum(['both', 'generator']).default('both') }),
+          ],
+          'must be a file, or { path: FILE, use: both | generator }',
+        )
+        .nullable(),
       baseChannels: count,
       channel: z.enum(['organ', 'shared']),
       /** Of generator and discriminator in synthesis training. */
@@ -238,7 +256,10 @@ const training = z.strictObject({
   crossEntropyWeights: z.strictObject({ background: positive, organ: positive, tumor: positive }),
   /** Of the generator: w in w * adversarial + segmentation. */
   adversarialWeight: z.number().min(0),
-  /** A rank's crops are taken in so many parts, one after another, before the optimizer steps. */
+  /**
+   * A rank's crops are taken in so many parts, one after another, before the optimizer steps. Left out: 1; in a synthesis as
+   * many as leave at most 4 volumes in a part, since the generator's batch norm sees a part (published: 4 volumes a GPU).
+   */
   accumulation: count,
   /** Largest norm of all gradients of a network together; null: any. */
   gradientClip: positive.nullable(),

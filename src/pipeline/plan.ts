@@ -7,6 +7,7 @@ import { FreetumorError } from '../errors.js'
 import { readNiftiHeader } from '../volume/nifti.js'
 import type { TrainingSpec } from './ports.js'
 import { itemsPerEpoch, sampledCases, totalSteps, trainingSpec } from './specs.js'
+import { fileOf } from './weights.js'
 
 /** What a training would do. Nothing is made, prepared or started for it. */
 export interface TrainingPlan {
@@ -170,8 +171,9 @@ async function weightsInWords(
 ): Promise<string | null> {
   const source = config.networks[network]
   if (source === null) return null
-  if (source.checkpoint !== null) {
-    const path = resolve(source.checkpoint)
+  const checkpoint = fileOf(source.checkpoint)
+  if (checkpoint !== null) {
+    const path = resolve(checkpoint)
     await access(path).catch(() => warnings.push(`networks.${network}.checkpoint: ${path} does not exist`))
     return path
   }

@@ -178,6 +178,8 @@ export interface TrainingSpec {
   readonly baseline: { readonly checkpoint: string; readonly patchMerging: string | null } | null
   readonly generator: {
     readonly checkpoint: string | null
+    /** What a synthesis training starts from the checkpoint. */
+    readonly use: 'both' | 'generator'
     readonly baseChannels: number
     readonly channel: 'organ' | 'shared'
     readonly outputs: number
@@ -221,7 +223,8 @@ export interface SegmentorSpec {
   readonly kind: 'swinunetr' | 'small'
   readonly featureSize: number
   readonly levels: number
-  readonly patchMerging: 'legacy' | 'corrected' | 'v2'
+  /** Null: the order of `initialWeights`. */
+  readonly patchMerging: 'legacy' | 'corrected' | 'v2' | null
   readonly outputs: number
   readonly initialWeights: string | null
   readonly activationCheckpointing: boolean

@@ -138,6 +138,7 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
   const paints = config.job === 'synthesis' || training.task === 'freesyn'
   const { background, organ, tumor } = training.crossEntropyWeights
   const { patchMerging, ...segmentor } = networks.segmentor
+  const checkpoint = networks.generator?.checkpoint ?? null
   return {
     job: config.job,
     runId: context.runId,
@@ -179,6 +180,7 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
       paints && networks.generator
         ? {
             checkpoint: context.weights.generator,
+            use: typeof checkpoint === 'object' ? (checkpoint?.use ?? 'both') : 'both',
             baseChannels: networks.generator.baseChannels,
             channel: networks.generator.channel,
             outputs: scheme.organs.length,

@@ -39,16 +39,23 @@ export async function earlierWeights(
       if (warning !== null) context.note(warning, 'warning')
     },
   }
-  await inspectNamed({ baseline, generator }, checks, context)
+  const sources = { baseline, generator: generator && { ...generator, checkpoint: fileOf(generator.checkpoint) } }
+  await inspectNamed(sources, checks, context)
   if (baseline?.trainFrom && baseline.checkpoint === null)
     refuseBlindTraining(config, await loadConfig(baseline.trainFrom), baseline.trainFrom)
   accepted()
   return {
     baseline: baseline && (await weightsOf('baseline', baseline, context, start)),
-    generator: generator && (await weightsOf('generator', generator, context, start)),
+    generator: sources.generator && (await weightsOf('generator', sources.generator, context, start)),
   }
 }
 
+/** The file of `networks.generator.checkpoint`, in either of its forms. */
+export function fileOf(checkpoint: GeneratorCheckpoint): string | null {
+  return typeof checkpoint === 'object' ? (checkpoint?.path ?? null) : checkpoint
+}
+
+type GeneratorCheckpoint = NonNullable<RunConfig['networks']['generator']>['checkpoint']
 type Network = 'baseline' | 'generator'
 
 interface WeightsSource {

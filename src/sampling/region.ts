@@ -18,8 +18,9 @@ export interface Region {
 }
 
 /**
- * The bounding box of all labels of a case; an axis shorter than `widenTo` grows by (widenTo - length) // 2 at both ends, as
- * far as the case reaches. Null when the case has no label at all.
+ * The bounding box of all labels of a case, an axis shorter than `widenTo` widened to it as far as the case reaches. The
+ * region starts where that of the published scripts starts; theirs loses the last slice of a long axis and of a short one
+ * of even length. Null when the case has no label at all.
  */
 export function readRegion(group: OpenGroup, widenTo: Vec3): Region | null {
   const array = openLabel(group)
@@ -31,9 +32,10 @@ export function readRegion(group: OpenGroup, widenTo: Vec3): Region | null {
     const stop: number[] = []
     for (const axis of [0, 1, 2] as const) {
       const [low, high] = bounds[axis]!
-      const grow = Math.max(0, Math.floor((widenTo[axis] - (high - low)) / 2))
-      start.push(Math.max(0, low - grow))
-      stop.push(Math.min(shape[axis], high + grow))
+      // half of what is missing at either end; an odd voxel comes before, as the published scripts count last - first
+      const missing = Math.max(0, widenTo[axis] - (high - low))
+      start.push(Math.max(0, low - Math.ceil(missing / 2)))
+      stop.push(Math.min(shape[axis], high + Math.floor(missing / 2)))
     }
     const label = array.read(start, stop)
     const side = stop.map((end, axis) => end - start[axis]!)

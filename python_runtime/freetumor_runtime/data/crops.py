@@ -48,7 +48,7 @@ class CropFrame:
 
 
 def window(image_hu: Tensor, window_hu: Sequence[float]) -> Tensor:
-    """int16 HU of any shape -> float32 in [0, 1], clipped."""
+    """HU of any shape and type -> float32 in [0, 1], clipped."""
     low, high = window_hu
     # in place: fresh pages cost more than the arithmetic
     return image_hu.to(torch.float32, copy=True).sub_(low).div_(high - low).clamp_(0, 1)

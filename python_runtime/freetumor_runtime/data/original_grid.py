@@ -1,4 +1,4 @@
-"""What was made on the prepared grid, brought back to the scan's own grid: nearest, or linear plane by plane.
+"""Values on the prepared grid, brought back to the scan's own grid by linear interpolation, some planes at a time.
 
 Affines are 4x4, voxel to RAS millimetres. The prepared grid has the scan's axes in another order and spacing unless the
 scan's affine is sheared, so an axis is brought back by itself; a sheared grid goes voxel by voxel.
@@ -14,8 +14,8 @@ from torch import Tensor
 
 # Off-axis parts of the map between the grids, in voxels at the far corner, below which they are rounding.
 _PARALLEL_VOXELS = 0.01
-# A coordinate of exactly .5 goes up, also where rounding left it a little below.
-_TIE = 0.5 + 1e-6
+# Half a voxel, and what rounding may add to it.
+_HALF = 0.5 + 1e-6
 _PLANES = 8
 
 
@@ -37,12 +37,6 @@ class GridRoute:
     def parallel(self) -> bool:
         return bool(self.axes)
 
-    def nearest_indices(self, axis: int) -> np.ndarray:
-        """Nearest voxel on the prepared axis of each voxel along a scan's axis; -1 outside."""
-        index = np.floor(self.places[axis] + _TIE).astype(np.int64)
-        inside = (index >= 0) & (index < self.prepared_shape[self.axes[axis]])
-        return np.where(inside, index, -1)
-
 
 def grid_route(
     prepared_shape: Sequence[int], prepared_affine: np.ndarray, shape: Sequence[int], affine: np.ndarray
@@ -59,23 +53,6 @@ def grid_route(
         linear[axis, source] * np.arange(shape[source]) + to_prepared[axis, 3] for source, axis in enumerate(axes)
     )
     return GridRoute(tuple(shape), tuple(prepared_shape), to_prepared, axes, places)
-
-
-def nearest_on_scan(mask_XYZ: np.ndarray, route: GridRoute) -> np.ndarray:
-    """The mask [I, J, K] in its type, nearest neighbour; 0 outside the prepared grid."""
-    found = np.zeros(route.shape, mask_XYZ.dtype, order="F")
-    if not route.parallel:
-        for k in range(route.shape[2]):
-            found[:, :, k] = _nearest_plane(mask_XYZ, route, k)
-        return found
-    mask_ijk = np.transpose(mask_XYZ, route.axes)
-    indices = [route.nearest_indices(axis) for axis in range(3)]
-    targets = [np.flatnonzero(index >= 0) for index in indices]
-    sources = [index[target] for index, target in zip(indices, targets, strict=True)]
-    if all(target.size for target in targets):
-        for k, z in zip(targets[2], sources[2], strict=True):
-            found[:, :, k][np.ix_(targets[0], targets[1])] = mask_ijk[:, :, z][np.ix_(sources[0], sources[1])]
-    return found
 
 
 def linear_on_scan(values_CXYZ: Tensor, route: GridRoute) -> Iterator[tuple[slice, Tensor, np.ndarray]]:
@@ -129,21 +106,13 @@ def _lerp(values: Tensor, dim: int, places: np.ndarray) -> Tensor:
 
 
 def _off(places: np.ndarray, length: int) -> np.ndarray:
-    return (places < -_TIE) | (places > length - 1 + _TIE)
+    return (places < -_HALF) | (places > length - 1 + _HALF)
 
 
 def _places_of_plane(route: GridRoute, k: int) -> np.ndarray:
     i, j = np.meshgrid(np.arange(route.shape[0]), np.arange(route.shape[1]), indexing="ij")
     voxels = np.stack([i.ravel(), j.ravel(), np.full(i.size, k)]).astype(np.float64)
     return route.to_prepared[:3, :3] @ voxels + route.to_prepared[:3, 3:]
-
-
-def _nearest_plane(mask_XYZ: np.ndarray, route: GridRoute, k: int) -> np.ndarray:
-    index = np.floor(_places_of_plane(route, k) + _TIE).astype(np.int64)
-    inside = np.all((index >= 0) & (index < np.array(mask_XYZ.shape)[:, None]), axis=0)
-    plane = np.zeros(index.shape[1], mask_XYZ.dtype)
-    plane[inside] = mask_XYZ[tuple(index[:, inside])]
-    return plane.reshape(route.shape[:2])
 
 
 def _sheared_planes(values_CXYZ: Tensor, route: GridRoute, planes: slice) -> tuple[Tensor, np.ndarray]:

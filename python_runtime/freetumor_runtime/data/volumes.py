@@ -6,22 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import CropForeground, Orientation, Spacing, SpatialResample
+from monai.transforms import Orientation, Spacing, SpatialCrop, SpatialResample
+from monai.transforms.utils import generate_spatial_bounding_box
 from torch import Tensor
 
 from freetumor_runtime.data.nifti import load_nifti
-from freetumor_runtime.data.original_grid import GridRoute, grid_route, nearest_on_scan
+from freetumor_runtime.data.way_back import ScanGrids
 from freetumor_runtime.errors import DataError
 
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """`image_hu` int16 [X, Y, Z] on the prepared grid with its voxel-to-world affine; the scan's own grid beside it."""
+    """`image_hu` float32 [X, Y, Z] on the prepared grid, as it was interpolated: rounding it moves a mask's borders."""
 
-    image_hu: np.ndarray
-    affine: np.ndarray
-    source_shape: tuple[int, ...]
-    source_affine: np.ndarray
+    image_hu: Tensor
+    grids: ScanGrids
 
 
 def load_prepared_image(
@@ -50,29 +49,30 @@ def prepared_image(
     crop_foreground: bool = True,
 ) -> PreparedImage:
     """The same of float32 HU in memory; with nothing above the lower end it is not cropped."""
-    source_shape = tuple(image_IJK.shape)
     image = MetaTensor(image_IJK[None], affine=torch.as_tensor(affine, dtype=torch.float64))
-    image = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))(image)
-    image = Spacing(pixdim=tuple(spacing_mm), mode="bilinear")(image)
+    image = ras = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))(image)
+    image = resampled = Spacing(pixdim=tuple(spacing_mm), mode="bilinear")(image)
+    start = (0, 0, 0)
     if crop_foreground and bool((image > window_lower_hu).any()):
-        image = CropForeground(select_fn=lambda values: values > window_lower_hu, margin=0)(image)
-    hu = image[0].round().clamp(-32768, 32767).to(torch.int16).cpu().numpy()
-    return PreparedImage(np.asarray(hu), np.asarray(image.affine), source_shape, np.asarray(affine))
-
-
-def route_to_scan(prepared: PreparedImage) -> GridRoute:
-    return grid_route(prepared.image_hu.shape, prepared.affine, prepared.source_shape, prepared.source_affine)
-
-
-def to_original_grid(mask: np.ndarray, prepared: PreparedImage) -> np.ndarray:
-    """uint8 mask on the prepared grid -> uint8 on the scan's own grid, nearest neighbour; 0 outside the crop."""
-    return nearest_on_scan(mask, route_to_scan(prepared))
+        start, stop = generate_spatial_bounding_box(image, lambda values: values > window_lower_hu)
+        image = SpatialCrop(roi_start=start, roi_end=stop)(image)
+    grids = ScanGrids(
+        source_shape=tuple(image_IJK.shape),
+        source_affine=np.asarray(affine),
+        ras_shape=tuple(ras.shape[1:]),
+        ras_affine=np.asarray(ras.affine),
+        resampled_shape=tuple(resampled.shape[1:]),
+        crop_start=tuple(int(one) for one in start),
+        prepared_shape=tuple(image.shape[1:]),
+        prepared_affine=np.asarray(image.affine),
+    )
+    return PreparedImage(image.as_tensor()[0].to(torch.float32), grids)
 
 
 def logits_to_original_grid(logits_CXYZ: Tensor, prepared: PreparedImage) -> Tensor:
     """Logits on the prepared grid -> float32 [C, I, J, K] on the scan's own grid, linear; 0 outside the crop."""
-    source = MetaTensor(logits_CXYZ.cpu(), affine=torch.as_tensor(prepared.affine))
+    source = MetaTensor(logits_CXYZ.cpu(), affine=torch.as_tensor(prepared.grids.prepared_affine))
     resampled: Tensor = SpatialResample(mode="bilinear", padding_mode="zeros")(
-        source, dst_affine=prepared.source_affine, spatial_size=prepared.source_shape
+        source, dst_affine=prepared.grids.source_affine, spatial_size=prepared.grids.source_shape
     )
     return torch.as_tensor(resampled).to(torch.float32)

@@ -21,14 +21,9 @@ from freetumor_runtime.data.crops import window
 from freetumor_runtime.data.ensemble import Predictor, ensemble_volume, predictor_of, to_probabilities
 from freetumor_runtime.data.grids import align_label, resample_label
 from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti
-from freetumor_runtime.data.original_grid import (
-    GridRoute,
-    grid_route,
-    linear_on_scan,
-    nearest_on_scan,
-    needed_on_prepared,
-)
-from freetumor_runtime.data.volumes import PreparedImage, load_prepared_image, route_to_scan
+from freetumor_runtime.data.original_grid import GridRoute, grid_route, linear_on_scan, needed_on_prepared
+from freetumor_runtime.data.volumes import PreparedImage, load_prepared_image
+from freetumor_runtime.data.way_back import ScanGrids, nearest_on_scan
 from freetumor_runtime.data.windows import Segmented, labels_of, segment_volume
 from freetumor_runtime.errors import CheckpointError, DataError
 from freetumor_runtime.events import Event, Finished
@@ -75,7 +70,7 @@ def predict_case(spec: PredictSpec, members: list[Predictor], device: torch.devi
     """
     started = perf_counter()
     scan = OpenScan.open(spec, case)
-    image_XYZ = window(torch.from_numpy(scan.prepared.image_hu).to(device), spec.windowHu)
+    image_XYZ = window(scan.prepared.image_hu.to(device), spec.windowHu)
     read = perf_counter()
     segmented = ensemble_volume(members, partial(segment_member, spec, image_XYZ, scan))
     values_CXYZ = segmented.logits_CXYZ
@@ -124,7 +119,11 @@ class OpenScan:
     def open(spec: PredictSpec, case: PredictCase) -> "OpenScan":
         prepared = load_prepared_image(case.image, spec.spacingMm, spec.windowHu[0], spec.cropForeground)
         organ_IJK = None if case.organMask is None else load_organ(spec, case.organMask, prepared)
-        return OpenScan(prepared, route_to_scan(prepared), organ_IJK)
+        return OpenScan(prepared, route_to_scan(prepared.grids), organ_IJK)
+
+
+def route_to_scan(grids: ScanGrids) -> GridRoute:
+    return grid_route(grids.prepared_shape, grids.prepared_affine, grids.source_shape, grids.source_affine)
 
 
 def load_organ(spec: PredictSpec, path: str, prepared: PreparedImage) -> np.ndarray:
@@ -138,7 +137,7 @@ def load_organ(spec: PredictSpec, path: str, prepared: PreparedImage) -> np.ndar
 
 def load_on_scan(path: str, prepared: PreparedImage) -> np.ndarray:
     label, affine = load_nifti(path)
-    aligned = align_label(label, affine, prepared.source_shape, prepared.source_affine)
+    aligned = align_label(label, affine, prepared.grids.source_shape, prepared.grids.source_affine)
     if aligned is None:
         raise DataError(f"{path}: its grid is not that of its scan", "resample it onto the scan")
     return aligned
@@ -168,7 +167,7 @@ def wanted_voxels(spec: PredictSpec, scan: OpenScan) -> Tensor | None:
     if scan.organ_IJK is None or any(others) or spec.probabilities:
         return None
     if spec.grid == "prepared":
-        return torch.from_numpy(organ_on_prepared(scan))
+        return torch.from_numpy(organ_on_prepared(spec, scan))
     needed_XYZ = needed_on_prepared(scan.organ_IJK, scan.route)
     return None if needed_XYZ is None else torch.from_numpy(needed_XYZ)
 
@@ -177,16 +176,16 @@ def mask_of(spec: PredictSpec, scan: OpenScan, values_CXYZ: Tensor) -> tuple[np.
     """The winning output of each voxel, uint8, on the grid that is wanted, and that grid's affine."""
     if spec.grid == "prepared":
         mask = labels_of(values_CXYZ).cpu().numpy()
-        organ = None if scan.organ_IJK is None else organ_on_prepared(scan)
-        return inside_organ(spec, mask, organ), scan.prepared.affine
+        organ = None if scan.organ_IJK is None else organ_on_prepared(spec, scan)
+        return inside_organ(spec, mask, organ), scan.prepared.grids.prepared_affine
     if spec.resampling == "nearest":
-        mask = nearest_on_scan(labels_of(values_CXYZ).cpu().numpy(), scan.route)
+        mask = nearest_on_scan(labels_of(values_CXYZ).cpu().numpy(), scan.prepared.grids, spec.patchVoxels)
     else:
         mask = np.zeros(scan.route.shape, np.uint8, order="F")
         for planes, values_CIJK, outside in linear_on_scan(values_CXYZ, scan.route):
             winners = labels_of(values_CIJK).cpu().numpy()
             mask[:, :, planes] = np.where(outside, 0, winners)
-    return inside_organ(spec, mask, scan.organ_IJK), scan.prepared.source_affine
+    return inside_organ(spec, mask, scan.organ_IJK), scan.prepared.grids.source_affine
 
 
 def inside_organ(spec: PredictSpec, mask: np.ndarray, organ: np.ndarray | None) -> np.ndarray:
@@ -195,24 +194,26 @@ def inside_organ(spec: PredictSpec, mask: np.ndarray, organ: np.ndarray | None) 
     return mask
 
 
-def organ_on_prepared(scan: OpenScan) -> np.ndarray:
-    prepared = scan.prepared
-    back = grid_route(prepared.source_shape, prepared.source_affine, prepared.image_hu.shape, prepared.affine)
+def organ_on_prepared(spec: PredictSpec, scan: OpenScan) -> np.ndarray:
     assert scan.organ_IJK is not None
-    return nearest_on_scan(scan.organ_IJK, back)
+    return on_prepared_grid(spec, scan.organ_IJK.astype(np.uint8), scan.prepared.grids) > 0
+
+
+def on_prepared_grid(spec: PredictSpec, label_IJK: np.ndarray, grids: ScanGrids) -> np.ndarray:
+    """A label of the scan, resampled and cropped as METHOD 4 prepares labels."""
+    whole, _ = resample_label(label_IJK, grids.source_affine, spec.spacingMm)
+    box = zip(grids.crop_start, grids.prepared_shape, strict=True)
+    return whole[tuple(slice(start, start + side) for start, side in box)]
 
 
 def write_label(spec: PredictSpec, scan: OpenScan, case: PredictCase) -> dict[str, str]:
-    """The scan's label on the prepared grid, as METHOD 4 prepares labels; a mask there can be held against it."""
+    """The scan's label on the prepared grid, to compare a mask there with."""
     assert case.label is not None
-    prepared = scan.prepared
-    aligned = load_on_scan(case.label, prepared)
-    whole, affine = resample_label(aligned, prepared.source_affine, spec.spacingMm)
-    start = np.rint((np.linalg.inv(affine) @ prepared.affine)[:3, 3]).astype(int)
-    stop = start + prepared.image_hu.shape
-    cropped = whole[tuple(slice(first, last) for first, last in zip(start, stop, strict=True))]
+    aligned = load_on_scan(case.label, scan.prepared)
+    grids = scan.prepared.grids
+    cropped = on_prepared_grid(spec, aligned, grids)
     name = f"labels/{case.name}.nii.gz"
-    return {name: save_nifti(str(Path(spec.directory) / name), cropped, prepared.affine, aligned.dtype)}
+    return {name: save_nifti(str(Path(spec.directory) / name), cropped, grids.prepared_affine, aligned.dtype)}
 
 
 def write_probabilities(
@@ -223,9 +224,9 @@ def write_probabilities(
     for output in spec.probabilities:
         one_CXYZ = probabilities_CXYZ[output : output + 1]
         if spec.grid == "prepared":
-            volume, affine = one_CXYZ[0].cpu().numpy(), scan.prepared.affine
+            volume, affine = one_CXYZ[0].cpu().numpy(), scan.prepared.grids.prepared_affine
         else:
-            volume, affine = np.empty(scan.route.shape, np.float32, order="F"), scan.prepared.source_affine
+            volume, affine = np.empty(scan.route.shape, np.float32, order="F"), scan.prepared.grids.source_affine
             for planes, values_CIJK, outside in linear_on_scan(one_CXYZ, scan.route):
                 volume[:, :, planes] = np.where(outside, np.float32(output == 0), values_CIJK[0].cpu().numpy())
         name = f"probabilities/{case.name}_{output}.nii.gz"

@@ -86,7 +86,7 @@ def _prepared(
     if label_XYZ.min() < 0 or label_XYZ.max() > 255 or not np.array_equal(label_XYZ, np.rint(label_XYZ)):
         raise DataError(f"{labels}: ids of 0 to 255 were expected", "`freetumor data remap` writes them")
     hu, ids, _, _ = resample_and_crop(image_XYZ, label_XYZ.astype(np.uint8), affine, spacing_mm, window_hu[0])
-    windowed = window(torch.from_numpy(np.rint(hu).clip(-32768, 32767).astype(np.int16)), window_hu)
+    windowed = window(torch.from_numpy(np.ascontiguousarray(hu, np.float32)), window_hu)
     label = torch.from_numpy(np.ascontiguousarray(ids))
     if not bool((label > 0).any()):
         raise DataError(f"{labels}: holds no label but background", "give a labelled case")

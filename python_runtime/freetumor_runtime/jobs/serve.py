@@ -17,7 +17,8 @@ from freetumor_runtime.config import ServeSpec
 from freetumor_runtime.data.calls import CallResult, CallSource, SegmentCall, SynthesizeCall
 from freetumor_runtime.data.crops import window
 from freetumor_runtime.data.variants import Attempt
-from freetumor_runtime.data.volumes import logits_to_original_grid, prepared_image, to_original_grid
+from freetumor_runtime.data.volumes import logits_to_original_grid, prepared_image
+from freetumor_runtime.data.way_back import nearest_on_scan
 from freetumor_runtime.data.windows import labels_of, segment_volume
 from freetumor_runtime.errors import EnvironmentError, FreetumorError, Stopped, UsageError
 from freetumor_runtime.events import Event, Ready
@@ -100,9 +101,7 @@ def segment(call: SegmentCall, tools: Tools, watch: NetworkWatch) -> CallResult:
     if call.affine is not None:
         affine = np.array(call.affine).reshape(4, 4)
         prepared = prepared_image(image_hu.to(torch.float32), affine, spec.spacingMm, spec.windowHu[0])
-        image_hu = torch.from_numpy(prepared.image_hu)
-    if image_hu.is_floating_point():
-        image_hu = image_hu.round().clamp(-32768, 32767)
+        image_hu = prepared.image_hu
     image_XYZ = window(image_hu.to(tools.device), spec.windowHu)
     logits_CXYZ = averaged_logits(tools.judge.network, image_XYZ, spec)
     watch.leave_if_cancelled()
@@ -110,7 +109,8 @@ def segment(call: SegmentCall, tools: Tools, watch: NetworkWatch) -> CallResult:
     if prepared is None:
         tensors = {"labels": labels_XYZ}
         return CallResult(watch.seconds, tensors | ({"logits": logits_CXYZ.float().cpu()} if call.logits else {}))
-    tensors = {"labels": torch.from_numpy(to_original_grid(labels_XYZ.numpy(), prepared))}
+    labels_IJK = nearest_on_scan(labels_XYZ.numpy(), prepared.grids, spec.segmentPatchVoxels)
+    tensors = {"labels": torch.from_numpy(labels_IJK)}
     if call.logits:
         tensors["logits"] = logits_to_original_grid(logits_CXYZ, prepared)
     return CallResult(watch.seconds, tensors)

@@ -49,7 +49,7 @@ def train_segmentation(
     spec: TrainingSpec, ranks: Ranks, feed: FrameSource, poll: Callable[[], list[LiveCommand]]
 ) -> Iterator[Event]:
     refuse_no_compiler(spec)
-    segmentor, notes = build_trained_segmentor(spec, ranks.device)
+    segmentor, merging, notes = build_trained_segmentor(spec, ranks.device)
     yield from notes
     painter = Painter.build(spec, ranks.device)
     loss = SegmentationLoss(spec.crossEntropyWeights).to(ranks.device)
@@ -87,7 +87,7 @@ def train_segmentation(
                 **learner.state(),
                 "random": random_state(),
             }
-            model = {"state_dict": segmentor.state_dict(), "epoch": at, "freetumor": segmentor_metadata(spec)}
+            model = {"state_dict": segmentor.state_dict(), "epoch": at, "freetumor": segmentor_metadata(spec, merging)}
             directory = save_checkpoint(spec.runDirectory, at, model, state, made_under(spec, ranks))
         ranks.barrier()
         return CheckpointSaved(at, directory, reason)

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from freetumor_runtime.errors import CheckpointError
+from freetumor_runtime.errors import CheckpointError, ConfigError
 from freetumor_runtime.models.assumptions import (
     Assumable,
     channel_mode,
+    has_patch_merging,
     known_merging_order,
     merging_order,
     segmentor_tensors,
@@ -74,7 +75,7 @@ class SegmentorSize(Protocol):
     featureSize: int
     levels: int
     outputs: int
-    patchMerging: str
+    patchMerging: str | None
 
 
 class GeneratorSize(Protocol):
@@ -127,9 +128,35 @@ def load_generator(path: str, channel: str | None, device: torch.device, verify:
     return LoadedGenerator(network, channel_mode(file, channel), untouched, file.metadata, report)
 
 
-def load_generator_weights(generator: UNet3d, path: str) -> MatchReport:
-    """Starts a generator from a synthesis checkpoint of the same width and outputs; strict."""
-    return load_strictly(generator, _generator_tensors(read_checkpoint(path)), path)
+def load_gan_weights(generator: UNet3d, discriminator: UNet3d | None, path: str) -> bool:
+    """Start a generator, and a discriminator where one is given, from a synthesis checkpoint of the same width; strict.
+
+    Returns whether the discriminator was loaded; False too for a file that holds none.
+    """
+    file = read_checkpoint(path)
+    load_strictly(generator, _generator_tensors(file), path)
+    learned = file.part("netD")
+    if discriminator is None or not learned:
+        return False
+    load_strictly(discriminator, learned, path)
+    return True
+
+
+def initial_merging_order(path: str) -> Assumable:
+    """The patch-merging order of the weights that a segmentor starts from; value None without patch merging.
+
+    Raises ConfigError for a SwinUNETR whose file does not state it and is no published one.
+    """
+    file = read_checkpoint(path)
+    if not has_patch_merging(file):
+        return Assumable(None, assumed=False)
+    known = known_merging_order(file)
+    if known.value is None:
+        raise ConfigError(
+            f"networks.segmentor.initialWeights: {path} does not state the patch-merging order of its SwinUNETR",
+            "set networks.segmentor.patchMerging; `freetumor checkpoint inspect --probe IMAGE LABELS` finds the order",
+        )
+    return known
 
 
 def load_matching_weights(segmentor: nn.Module, path: str) -> MatchReport:
@@ -158,17 +185,18 @@ def load_matching_weights(segmentor: nn.Module, path: str) -> MatchReport:
     return report
 
 
-def segmentor_metadata(spec: TrainingFacts) -> dict[str, Any]:
-    """The `freetumor` entry beside a trained segmentor's `state_dict`."""
+def segmentor_metadata(spec: TrainingFacts, merging: Assumable | None = None) -> dict[str, Any]:
+    """The `freetumor` entry beside a trained segmentor's `state_dict`; `merging` where the spec does not state it."""
     size = spec.segmentor
+    merging = merging or Assumable(size.patchMerging, assumed=False)
     tumors = {spec.trainingLabels[organ.tumorLabel] for organ in spec.organs} - {0}
     facts = {
         "kind": size.kind,
         "featureSize": size.featureSize,
         "levels": size.levels,
         "outputs": size.outputs,
-        "patchMerging": size.patchMerging if size.kind == "swinunetr" else None,
-        "mergingAssumed": False,
+        "patchMerging": merging.value if size.kind == "swinunetr" else None,
+        "mergingAssumed": merging.assumed,
         "tumorOutputs": sorted(tumors),
     }
     return {"kind": "segmentor", **_preparation(spec), "labelNames": list(spec.labelNames), "segmentor": facts}

@@ -10,32 +10,50 @@ from torch.nn.parallel import DistributedDataParallel
 from freetumor_runtime.config import TrainingSpec
 from freetumor_runtime.errors import ConfigError, EnvironmentError
 from freetumor_runtime.events import Note
-from freetumor_runtime.models.checkpoint import load_generator_weights, load_matching_weights
+from freetumor_runtime.models.assumptions import Assumable
+from freetumor_runtime.models.checkpoint import initial_merging_order, load_gan_weights, load_matching_weights
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.models.unet3d import UNet3d
 from freetumor_runtime.training.ranks import Ranks
 from freetumor_runtime.training.state import random_state, restore_random_state
 
 
-def build_trained_segmentor(spec: TrainingSpec, device: torch.device) -> tuple[nn.Module, list[Note]]:
-    """The segmentor that learns; `initialWeights` are taken where key and shape agree, and what did not is told.
+def build_trained_segmentor(spec: TrainingSpec, device: torch.device) -> tuple[nn.Module, Assumable, list[Note]]:
+    """The segmentor that learns, its patch-merging order, and notes.
 
-    A run that goes on needs no weights to start from: its checkpoint has them.
+    `initialWeights` are taken where key and shape agree; a note lists the rest. A resumed run does not read them: its
+    checkpoint has the weights.
     """
+    merging = _merging_order(spec)
     segmentor = build_segmentor(
         spec.segmentor.kind,
         outputs=spec.segmentor.outputs,
         feature_size=spec.segmentor.featureSize,
         levels=spec.segmentor.levels,
-        patch_merging=spec.segmentor.patchMerging,
+        patch_merging=merging.value,
         activation_checkpointing=spec.segmentor.activationCheckpointing,
     )
     notes = []
-    if spec.segmentor.initialWeights is not None and spec.resumeFrom is None:
-        report = load_matching_weights(segmentor, spec.segmentor.initialWeights)
+    initial = spec.segmentor.initialWeights
+    if initial is not None and spec.resumeFrom is None:
+        report = load_matching_weights(segmentor, initial)
         notes.append(Note("info", report.sentence()))
+        if merging.assumed:
+            notes.append(
+                Note("warning", f"{initial}: patch-merging order {merging.value} is assumed, as for published files")
+            )
     notes += freeze_by_name({"": segmentor}, spec.freeze)
-    return lay_out(segmentor.to(device), spec).train(), notes
+    return lay_out(segmentor.to(device), spec).train(), merging, notes
+
+
+def _merging_order(spec: TrainingSpec) -> Assumable:
+    """As the configuration states it, else that of the weights the segmentor starts from; `corrected` without any."""
+    size = spec.segmentor
+    if size.patchMerging is not None:
+        return Assumable(size.patchMerging, assumed=False)
+    start = size.initialWeights if spec.resumeFrom is None else f"{spec.resumeFrom}/model.pt"
+    found = None if size.kind != "swinunetr" or start is None else initial_merging_order(start)
+    return found if found is not None and found.value is not None else Assumable("corrected", assumed=False)
 
 
 def build_gan(spec: TrainingSpec, device: torch.device) -> tuple[nn.Module, nn.Module, list[Note]]:
@@ -46,10 +64,19 @@ def build_gan(spec: TrainingSpec, device: torch.device) -> tuple[nn.Module, nn.M
     discriminator = UNet3d(3, width, checkpointing)
     notes = []
     if spec.generator.checkpoint is not None and spec.resumeFrom is None:
-        load_generator_weights(generator, spec.generator.checkpoint)
-        notes.append(Note("info", f"generator starts from {spec.generator.checkpoint}"))
+        notes.append(_start_gan(generator, discriminator, spec.generator.checkpoint, spec.generator.use))
     notes += freeze_by_name({"netG.": generator, "netD.": discriminator}, spec.freeze)
     return lay_out(generator.to(device), spec).train(), lay_out(discriminator.to(device), spec).train(), notes
+
+
+def _start_gan(generator: UNet3d, discriminator: UNet3d, path: str, use: str) -> Note:
+    if load_gan_weights(generator, discriminator if use == "both" else None, path):
+        return Note("info", f"generator and discriminator start from {path}")
+    if use == "both":
+        return Note(
+            "warning", f"generator starts from {path}, which holds no discriminator: that starts from random weights"
+        )
+    return Note("info", f"generator starts from {path}, the discriminator from random weights (use: generator)")
 
 
 def freeze_by_name(networks: dict[str, nn.Module], patterns: Sequence[str]) -> list[Note]:

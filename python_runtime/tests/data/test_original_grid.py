@@ -1,15 +1,15 @@
-"""The way back to the scan's grid, against SciPy and MONAI."""
+"""Linear interpolation on the scan's grid, against SciPy."""
 
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor
-from monai.transforms import SpatialResample
 from scipy.ndimage import map_coordinates
 
 from freetumor_runtime.data.nifti import save_nifti
-from freetumor_runtime.data.original_grid import grid_route, linear_on_scan, nearest_on_scan, needed_on_prepared
+from freetumor_runtime.data.original_grid import linear_on_scan, needed_on_prepared
 from freetumor_runtime.data.volumes import load_prepared_image
+from freetumor_runtime.data.way_back import nearest_on_scan
+from freetumor_runtime.jobs.predict import route_to_scan
 
 SHAPE = (23, 31, 12)
 
@@ -44,7 +44,7 @@ def scan(request, tmp_path):
     hu[4:-4, 5:-6, 2:-1] = rng.integers(-100, 200, (15, 20, 9))
     save_nifti(str(tmp_path / "scan.nii"), hu, request.param, np.int16)
     prepared = load_prepared_image(str(tmp_path / "scan.nii"), (1.5, 1.5, 1.5), -175)
-    return prepared, grid_route(prepared.image_hu.shape, prepared.affine, prepared.source_shape, prepared.source_affine)
+    return prepared, route_to_scan(prepared.grids)
 
 
 def places(route) -> np.ndarray:
@@ -60,31 +60,6 @@ def off_grid(route) -> np.ndarray:
 
 def test_only_a_sheared_grid_goes_voxel_by_voxel(scan, request):
     assert scan[1].parallel == (request.node.callspec.id != "sheared")
-
-
-def test_nearest_is_the_voxel_whose_centre_is_nearest(scan):
-    prepared, route = scan
-    mask = np.random.default_rng(1).integers(0, 7, prepared.image_hu.shape).astype(np.uint8)
-    ours = nearest_on_scan(mask, route)
-    index = np.floor(places(route) + 0.5 + 1e-6).astype(int)
-    inside = np.all((index >= 0) & (index < np.array(mask.shape)[:, None]), axis=0)
-    expected = np.zeros(inside.size, np.uint8)
-    expected[inside] = mask[tuple(index[:, inside])]
-    assert np.array_equal(ours, expected.reshape(SHAPE)) and ours.any()
-
-
-def test_nearest_agrees_with_monai_but_for_ties(scan):
-    prepared, route = scan
-    mask = np.random.default_rng(1).integers(0, 7, prepared.image_hu.shape).astype(np.uint8)
-    monai = SpatialResample(mode="nearest", padding_mode="zeros")(
-        MetaTensor(torch.from_numpy(mask.astype(np.float32))[None], affine=prepared.affine),
-        dst_affine=prepared.source_affine,
-        spatial_size=SHAPE,
-    )
-    at = places(route)
-    clear = (np.abs(at - np.floor(at) - 0.5) > 1e-3).all(axis=0).reshape(SHAPE)
-    assert clear.mean() > 0.3
-    assert np.array_equal(nearest_on_scan(mask, route)[clear], monai[0].numpy().astype(np.uint8)[clear])
 
 
 def test_linear_is_that_of_scipy_on_every_plane(scan):
@@ -113,5 +88,6 @@ def test_what_a_wanted_voxel_needs_decides_it_alone(scan):
         inside = wanted[:, :, one[0]]
         assert torch.equal(one[1][:, inside], two[1][:, inside])
     mask, changed = (np.where(needed, values[0] > 0, fill).astype(np.uint8) for fill in (1, 2))
-    assert np.array_equal(nearest_on_scan(mask, route)[wanted], nearest_on_scan(changed, route)[wanted])
+    both = [nearest_on_scan(one, prepared.grids, (16, 16, 16))[wanted] for one in (mask, changed)]
+    assert np.array_equal(*both)
     assert needed.mean() < 0.2

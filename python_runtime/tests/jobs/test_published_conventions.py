@@ -80,7 +80,7 @@ def written(tmp_path_factory):
         "synthesis",
         synthesis=SynthesisSpec((32, 32, 32), str(folder), 1, gated=False, measureAlreadySeen=False, measures=()),
         baseline=BaselineSpec(str(baseline), None),
-        generator=GeneratorSpec(None, 4, "organ", 3, False),
+        generator=GeneratorSpec(None, "both", 4, "organ", 3, False),
     )
     return {"baseline": baseline, "synthesis": stopped_at_once(train_synthesis, spec)}
 

@@ -7,7 +7,7 @@ from torch import nn
 from freetumor_runtime.errors import CheckpointError, UsageError
 from freetumor_runtime.models.checkpoint import (
     load_generator,
-    load_generator_weights,
+    load_gan_weights,
     load_matching_weights,
     load_segmentor,
     segmentor_metadata,
@@ -112,7 +112,7 @@ def test_a_synthesis_checkpoint_gives_its_generator_and_its_segmentor(tmp_path):
     assert same_weights(seg.network, segmentor)
     assert (seg.facts["patchMerging"], seg.facts["mergingAssumed"]) == ("legacy", True)
     start = UNet3d(3, base_channels=4)
-    assert load_generator_weights(start, path).complete
+    assert not load_gan_weights(start, None, path)
     assert same_weights(start, generator)
 
 
@@ -228,7 +228,7 @@ def test_a_generator_of_another_width_is_refused(tmp_path):
     path = str(tmp_path / "TGAN.pt")
     torch.save({f"netG.{key}": value for key, value in UNet3d(3, base_channels=4).state_dict().items()}, path)
     with pytest.raises(CheckpointError, match="of another shape"):
-        load_generator_weights(UNet3d(3, base_channels=8), path)
+        load_gan_weights(UNet3d(3, base_channels=8), None, path)
     with pytest.raises(CheckpointError, match="holds no generator"):
         torch.save(small().state_dict(), path)
         load_generator(path, None, CPU)

@@ -164,7 +164,7 @@ def trained(spec: TrainingSpec, ranks: Ranks, until: int) -> dict:
 
 def counted_alone(spec: TrainingSpec, directory: str, ranks: Ranks) -> list:
     """The last validation, as one rank counts it."""
-    segmentor, _ = build_trained_segmentor(spec, ranks.device)
+    segmentor, _, _ = build_trained_segmentor(spec, ranks.device)
     segmentor.load_state_dict(load_weights(directory))
     events: Iterator[Event] = validate(spec, replace(ranks, rank=0, size=1), segmentor, STEPS)
     return [event.result["counts"] for event in events if isinstance(event, CaseResult)]
@@ -249,6 +249,7 @@ def toy_spec(
     }
     generator = {
         "checkpoint": None,
+        "use": "both",
         "baseChannels": 2,
         "channel": "organ",
         "outputs": 3,

@@ -136,9 +136,10 @@ const PREPARATION = ['windowHu', 'spacingMm', 'patchVoxels'] as const
 
 async function configOfWeights(options: Options, io: CliIo, inspect: Inspect): Promise<RunConfig> {
   const files = [options.generator, options.baseline].filter((file) => file !== undefined)
-  const told = (await Promise.all(files.map((file) => inspect(resolve(io.cwd, file))))).map(
-    ({ metadata }) => metadata,
-  )
+  const facts = await Promise.all(files.map((file) => inspect(resolve(io.cwd, file))))
+  const told = facts.map(({ metadata }) => metadata)
+  const channel =
+    options.generator === undefined ? null : (options.channel ?? facts[0]!.channelMode.mode ?? 'shared')
   const region =
     bodyRegion(options) ?? (told.find((metadata) => metadata?.region)?.region as Region | undefined)
   if (region === undefined)
@@ -159,6 +160,8 @@ async function configOfWeights(options: Options, io: CliIo, inspect: Inspect): P
       ...(windowHu ? { windowHu: windowHu as [number, number] } : {}),
       ...(spacingMm ? { spacingMm: spacingMm as [number, number, number] } : {}),
     },
+    // as published, see `simulation.texture.count`
+    ...(region === 'abdomen' && channel === 'shared' ? { simulation: { texture: { count: 1 } } } : {}),
     ...(patchVoxels ? { sampling: { patchVoxels: patchVoxels as [number, number, number] } } : {}),
     // no segmentor is trained: a kind that any patch suits
     networks: { segmentor: { kind: 'small', levels: 1 }, baseline: null, generator: null },

@@ -1,0 +1,126 @@
+"""Label maps on the prepared grid, brought back to the scan's grid by nearest neighbour as MONAI's `Invertd` does.
+
+Half of the voxels of a 0.75 mm scan lie exactly between two voxels of 1.5 mm. MONAI rounds such a coordinate to even,
+and a coordinate that the arithmetic left a little beside the tie to the nearer side. Only the same arithmetic gives the
+same masks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import nibabel
+import numpy as np
+import torch
+from monai.networks import to_norm_affine
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+# MONAI leaves an image as it is when the affines differ by less.
+_AFFINE_TOLERANCE = 1e-3
+# Off-diagonal parts of the map below this cannot move a float64 coordinate: the axes are then resampled one by one.
+_NO_EFFECT = 2.0**-80
+# Voxels of the scan whose coordinates are in memory together.
+_SLAB_VOXELS = 4 << 20
+
+
+@dataclass(frozen=True)
+class ScanGrids:
+    """The grids a scan passed through on its way to a network; affines 4x4 float64, voxel to RAS millimetres.
+
+    `source`: the scan's own. `ras`: axes permuted and flipped. `resampled_shape`: at the wanted spacing, before the
+    crop that starts at `crop_start`. `prepared`: after the crop.
+    """
+
+    source_shape: tuple[int, ...]
+    source_affine: np.ndarray
+    ras_shape: tuple[int, ...]
+    ras_affine: np.ndarray
+    resampled_shape: tuple[int, ...]
+    crop_start: tuple[int, ...]
+    prepared_shape: tuple[int, ...]
+    prepared_affine: np.ndarray
+
+
+def nearest_on_scan(mask_XYZ: np.ndarray, grids: ScanGrids, patch: Sequence[int]) -> np.ndarray:
+    """The mask [I, J, K] in its type (integer or bool) on the scan's own grid; 0 outside the crop.
+
+    `patch`: the side that the network pads a smaller image to, [3].
+    """
+    whole_XYZ = np.zeros(grids.resampled_shape, mask_XYZ.dtype)
+    inside = zip(grids.crop_start, mask_XYZ.shape, strict=True)
+    whole_XYZ[tuple(slice(start, start + length) for start, length in inside)] = mask_XYZ
+    padding = [max(0, side - length) // 2 for side, length in zip(patch, mask_XYZ.shape, strict=True)]
+    # MONAI pads and crops the affine as well, and that rounds an origin: (x - 1.5 n) + 1.5 n is not always x
+    affine = _shifted(_shifted(_shifted(grids.prepared_affine, padding, -1), padding, 1), grids.crop_start, -1)
+    to_scan = nibabel.io_orientation(grids.source_affine)
+    ras = _resampled(whole_XYZ, affine, grids.ras_shape, grids.ras_affine)
+    return np.asfortranarray(nibabel.apply_orientation(ras, _reversed(to_scan)))
+
+
+def _shifted(affine: np.ndarray, voxels: Sequence[int], sign: int) -> np.ndarray:
+    shift = np.eye(4)
+    shift[:3, 3] = np.multiply(sign, voxels)
+    return affine @ shift
+
+
+def _reversed(orientation: np.ndarray) -> np.ndarray:
+    return nibabel.orientations.ornt_transform(nibabel.orientations.axcodes2ornt("RAS"), orientation)
+
+
+def _resampled(mask_XYZ: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], wanted: np.ndarray) -> np.ndarray:
+    to_mask = np.linalg.solve(affine, wanted)
+    alike = (np.allclose(one, other, atol=_AFFINE_TOLERANCE) for one, other in ((affine, wanted), (to_mask, np.eye(4))))
+    if mask_XYZ.shape == shape and any(alike):
+        return mask_XYZ
+    off_axis = to_mask[:3, :3] - np.diag(np.diag(to_mask)[:3])
+    if np.abs(off_axis).max() < _NO_EFFECT:
+        return mask_XYZ[np.ix_(*(_along_axis(to_mask, axis, mask_XYZ.shape, shape) for axis in range(3)))]
+    return _by_slabs(mask_XYZ, to_mask, shape)
+
+
+def _along_axis(to_mask: np.ndarray, axis: int, source: tuple[int, ...], wanted: tuple[int, ...]) -> np.ndarray:
+    """Index of the nearest voxel of the mask for each voxel along an axis; the border goes on outside."""
+    alone = np.eye(4)
+    alone[0, 0], alone[0, 3] = to_mask[axis, axis], to_mask[axis, 3]
+    theta = _normalised(alone, (source[axis], 1, 1), (wanted[axis], 1, 1))
+    line = torch.arange(source[axis], dtype=torch.float64)[None, None, :, None, None]
+    grid = _coordinates(theta, (wanted[axis], 1, 1), slice(0, wanted[axis]))
+    return _sampled(line, grid).flatten().to(torch.int64).numpy()
+
+
+def _by_slabs(mask_XYZ: np.ndarray, to_mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    theta = _normalised(to_mask, mask_XYZ.shape, shape)
+    source = torch.from_numpy(mask_XYZ.astype(np.float64))[None, None]
+    found = np.empty(shape, mask_XYZ.dtype)
+    depth = max(1, _SLAB_VOXELS // (shape[1] * shape[2]))
+    for start in range(0, shape[0], depth):
+        part = slice(start, min(start + depth, shape[0]))
+        found[part] = _sampled(source, _coordinates(theta, shape, part))[0, 0].numpy()
+    return found
+
+
+def _normalised(to_mask: np.ndarray, source: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
+    """The map between PyTorch's coordinates, -1 to 1 with the last axis first, [1, 4, 4]."""
+    theta = to_norm_affine(torch.from_numpy(to_mask)[None], source, wanted, align_corners=False)
+    theta[:, :3] = theta[:, [2, 1, 0]]
+    theta[:, :, :3] = theta[:, :, [2, 1, 0]]
+    return theta
+
+
+def _coordinates(theta: Tensor, shape: tuple[int, ...], part: slice) -> Tensor:
+    """`affine_grid` of some slices along the first axis, in the same operations: [1, slices, Y, Z, 3]."""
+    steps = [_steps(length) for length in shape]
+    steps[0] = steps[0][part]
+    base = torch.ones(*map(len, steps), 4, dtype=torch.float64)
+    base[..., 0], base[..., 1], base[..., 2] = steps[2], steps[1][:, None], steps[0][:, None, None]
+    return (base.view(1, -1, 4) @ theta[:, :3].transpose(1, 2)).view(1, *base.shape[:3], 3)
+
+
+def _steps(length: int) -> Tensor:
+    if length <= 1:
+        return torch.zeros(length, dtype=torch.float64)
+    return torch.linspace(-1, 1, length, dtype=torch.float64) * (length - 1) / length
+
+
+def _sampled(source: Tensor, grid: Tensor) -> Tensor:
+    return grid_sample(source, grid, mode="nearest", padding_mode="border", align_corners=False)
