@@ -121,9 +121,12 @@ export function cleanEnvironment({ threads, env = process.env }: ChildEnvironmen
 }
 
 export function unusableFolder(folder: string): EnvironmentError {
-  return new EnvironmentError(`${folder}: Python cannot import from a folder with "${delimiter}" in its path`, {
-    hint: `install freetumor in a folder without "${delimiter}"`,
-  })
+  return new EnvironmentError(
+    `${folder}: Python cannot import from a folder with "${delimiter}" in its path`,
+    {
+      hint: `install freetumor in a folder without "${delimiter}"`,
+    },
+  )
 }
 
 /** Python's `getpass.getuser()`, which PyTorch and MONAI call, needs an account or one of these variables. */

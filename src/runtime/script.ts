@@ -6,7 +6,14 @@ import type { FreetumorError } from '../errors.js'
 import type { ScriptAttempt, ScriptRunner, ScriptSpec } from '../pipeline/script-port.js'
 import { clearFailures, explainDeath, explainHang, failureFolder, oomKills } from './failure.js'
 import { meetingOf, networkOf } from './meeting.js'
-import { LAUNCHER, literally, type ProcessEnd, type RuntimeProcess, startProcess, torchrunArgv } from './process.js'
+import {
+  LAUNCHER,
+  literally,
+  type ProcessEnd,
+  type RuntimeProcess,
+  startProcess,
+  torchrunArgv,
+} from './process.js'
 import { resolvePython, scriptEnvironment } from './python.js'
 import { openRankLogs, type RankLogs } from './rank-logs.js'
 

@@ -65,9 +65,7 @@ def _open_store(host: str, port: int, nodes: int) -> TCPStore:
             listener.listen()
             # the store closes the descriptor that it is given
             descriptor = listener.detach()
-        return TCPStore(
-            host, port, nodes, True, wait_for_workers=False, multi_tenant=True, master_listen_fd=descriptor
-        )
+        return TCPStore(host, port, nodes, True, wait_for_workers=False, multi_tenant=True, master_listen_fd=descriptor)
     except (OSError, DistError) as error:
         reason = str(error).splitlines()[0]
         raise NoPlace(f"node 0 cannot listen at {host}:{port}: {reason}") from error
