@@ -40,9 +40,10 @@ def _cuda_device(index: int) -> dict:
 
 
 def all_reduce(result: Path) -> None:
-    """Import what jobs import, join as their ranks do, and sum rank + 1 over the ranks; rank 0 writes the sum."""
-    for job in _JOBS:
-        import_module(f"freetumor_runtime.jobs.{job}")
+    """Join as the ranks of a job do and sum rank + 1 over them; rank 0 imports what jobs import, and writes the sum."""
+    if os.environ["RANK"] == "0":
+        for job in _JOBS:
+            import_module(f"freetumor_runtime.jobs.{job}")
     import torch
 
     from freetumor_runtime.training.ranks import join_ranks, leave_ranks

@@ -200,7 +200,7 @@ async function checkAllReduce(python: string, options: DoctorOptions): Promise<F
     const text = await readFile(result, 'utf8').catch(() => '')
     const seconds = ((performance.now() - started) / 1000).toFixed(1)
     if (text && (JSON.parse(text) as { sum: number }).sum === 3)
-      return ok(`two ranks imported what a job imports and met over gloo, ${seconds} s`)
+      return ok(`two ranks over gloo, with the imports of a job, ${seconds} s`)
     const words = await readFile(join(folder, 'node-0', 'rank-0', 'output.log'), 'utf8').catch(() => '')
     return fault(
       `two ranks over gloo: ${why || lastWords(words || end.tail)}`,

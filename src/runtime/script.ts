@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
-import { stat } from 'node:fs/promises'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type { FreetumorError } from '../errors.js'
@@ -10,6 +11,7 @@ import {
   LAUNCHER,
   literally,
   type ProcessEnd,
+  RANK_STORE,
   type RuntimeProcess,
   startProcess,
   torchrunArgv,
@@ -34,10 +36,15 @@ async function startScript(spec: ScriptSpec): Promise<ScriptAttempt> {
   const logs = await openRankLogs(logDirectory, nodeRank, ranks, spec.onOutput)
   await clearFailures(logDirectory, nodeRank)
   const oomKillsBefore = await oomKills()
+  const store = spec.rendezvous === null ? await mkdtemp(join(tmpdir(), 'freetumor-store-')) : null
   const letGo = postWarden(python, runId)
   const process = startProcess({
     argv: scriptArgv(python, spec),
-    environment: { ...network, ...environmentOf(spec) },
+    environment: {
+      ...network,
+      ...environmentOf(spec),
+      ...(store === null ? {} : { FREETUMOR_STORE: join(store, RANK_STORE) }),
+    },
     logDirectory,
     runId,
     cwd: spec.cwd,
@@ -48,7 +55,10 @@ async function startScript(spec: ScriptSpec): Promise<ScriptAttempt> {
     explainDeath({ logDirectory, node: nodeRank, end, oomKillsBefore, recorded: logs.failures() })
   return {
     pid: process.pid,
-    ended: attempt.follow(explain).finally(letGo),
+    ended: attempt.follow(explain).finally(async () => {
+      letGo()
+      if (store !== null) await rm(store, { recursive: true, force: true })
+    }),
     stop: () => void attempt.stop(),
   }
 }
