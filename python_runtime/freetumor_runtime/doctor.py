@@ -1,13 +1,17 @@
 """What `freetumor doctor` asks of Python: devices, and an all-reduce over two ranks.
 
-The latter is `python -m torch.distributed.run --standalone --nproc-per-node=2 -m freetumor_runtime.doctor RESULT`.
+The ranks are started as those of a job: launcher/single_node.py with `-m freetumor_runtime.doctor RESULT`.
 """
 
 import json
 import os
 import sys
-from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
+
+from freetumor_runtime.bridge.lifeline import follow_parent, keep_rank_log
+
+_JOBS = ("train_segmentation", "train_synthesis", "synthesize", "predict", "prepare", "evaluate", "serve")
 
 
 def devices() -> dict:
@@ -36,17 +40,21 @@ def _cuda_device(index: int) -> dict:
 
 
 def all_reduce(result: Path) -> None:
-    """Sums rank + 1 over the ranks with gloo; rank 0 writes what came out."""
+    """Join as the ranks of a job do and sum rank + 1 over them; rank 0 imports what jobs import, and writes the sum."""
+    if os.environ["RANK"] == "0":
+        for job in _JOBS:
+            import_module(f"freetumor_runtime.jobs.{job}")
     import torch
-    import torch.distributed as dist
 
-    dist.init_process_group("gloo", timeout=timedelta(seconds=60))
-    value = torch.tensor([float(dist.get_rank() + 1)])
-    dist.all_reduce(value)
-    if dist.get_rank() == 0:
-        result.write_text(json.dumps({"ranks": dist.get_world_size(), "sum": value.item()}), encoding="utf-8")
-    dist.destroy_process_group()
+    from freetumor_runtime.training.ranks import join_ranks, leave_ranks
+
+    ranks = join_ranks("cpu", 1, 0)
+    value = ranks.sum(torch.tensor([float(ranks.rank + 1)]))
+    if ranks.first:
+        result.write_text(json.dumps({"ranks": ranks.size, "sum": value.item()}), encoding="utf-8")
+    leave_ranks()
 
 
 if __name__ == "__main__":
+    follow_parent(), keep_rank_log()
     all_reduce(Path(sys.argv[1]))

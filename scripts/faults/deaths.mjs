@@ -116,7 +116,7 @@ async function ranks(folder) {
 /** kill -9 of torchrun itself: the supervisor goes on. */
 async function launcher(folder) {
   const strike = async (run) => {
-    for (const pid of family(run, null, 'torch.distributed.run')) kill(pid, 'SIGKILL')
+    for (const pid of family(run, null, 'single_node.py')) kill(pid, 'SIGKILL')
   }
   const done = await killedAndResumed(folder, 5, strike)
   const control = await train(folder, 'control', [...settingsOf(2), 'runtime.restarts.max=0'], {
@@ -208,7 +208,7 @@ async function stopped(folder, name, whom, signal) {
       told = performance.now()
       if (whom === 'node') child.kill(signal)
       else if (whom === 'torchrun')
-        for (const pid of family(run, null, 'torch.distributed.run')) kill(pid, signal)
+        for (const pid of family(run, null, 'single_node.py')) kill(pid, signal)
       else for (const pid of family(run, `RANK=${Math.floor(random() * 2)}`).slice(0, 1)) kill(pid, signal)
     },
   })

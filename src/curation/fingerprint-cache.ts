@@ -49,9 +49,17 @@ async function readCached(file: string): Promise<CachedFingerprint | null> {
   }
 }
 
+/** Node reports a parent folder on a read-only file system as ENOENT. */
+const READ_ONLY = new Set(['EROFS', 'EACCES', 'EPERM', 'ENOENT'])
+
+/** A read-only cache is read and not extended. */
 async function writeCached(file: string, cached: CachedFingerprint): Promise<void> {
   const aside = `${file}.${randomUUID()}.tmp`
-  await mkdir(resolve(file, '..'), { recursive: true })
-  await writeFile(aside, JSON.stringify(cached))
-  await rename(aside, file)
+  try {
+    await mkdir(resolve(file, '..'), { recursive: true })
+    await writeFile(aside, JSON.stringify(cached))
+    await rename(aside, file)
+  } catch (error) {
+    if (!READ_ONLY.has((error as NodeJS.ErrnoException).code ?? '')) throw error
+  }
 }

@@ -1,7 +1,7 @@
 import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
-import { UsageError } from '../errors.js'
+import { EnvironmentError, UsageError } from '../errors.js'
 import { LABEL_SCHEMES, type OrganName, type Region } from '../volume/labels.js'
 import { writeNifti } from '../volume/nifti-write.js'
 import { type Difficulty, makePhantom } from './phantom.js'
@@ -84,7 +84,15 @@ export async function ensurePhantoms(
   for (const { name, ...set } of sets) {
     const out = join(root, name)
     if (set.cases > 0 && !(await exists(join(out, 'dataset.json')))) {
-      await writePhantomDataset({ out, region, sizeVoxels, seed, difficulty, firstIndex, ...set })
+      await writePhantomDataset({ out, region, sizeVoxels, seed, difficulty, firstIndex, ...set }).catch(
+        (error: NodeJS.ErrnoException) => {
+          if (error.syscall === undefined) throw error
+          throw new EnvironmentError(`${out}: the phantoms cannot be written (${error.code})`, {
+            hint: 'name a folder that you can write with data.root',
+            cause: error,
+          })
+        },
+      )
       made = true
     }
     firstIndex += set.cases

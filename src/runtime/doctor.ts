@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { mkdtemp, readFile, rm, statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir, totalmem } from 'node:os'
+import { tmpdir, totalmem, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { FreetumorError } from '../errors.js'
-import { startProcess } from './process.js'
+import { networkOf } from './meeting.js'
+import { literally, RANK_STORE, startProcess, torchrunArgv } from './process.js'
 import { cleanEnvironment, inspectPython, type PythonFacts, resolvePython } from './python.js'
 import { callPython } from './pythonia.js'
 import { belowFloors, isSupportedPython, offPins, PYTHON_WANTED, readRequirements } from './requirements.js'
@@ -20,6 +21,8 @@ export interface DoctorCheck {
     | 'allReduce'
     | 'sharedMemory'
     | 'ports'
+    | 'exposure'
+    | 'account'
     | 'disk'
     | 'memory'
   readonly ok: boolean
@@ -43,6 +46,10 @@ export interface DoctorOptions {
   readonly allReduceTimeoutMs?: number
 }
 
+/** For information: nothing on the host can change it. */
+const EXPOSURE =
+  'several ranks exchange tensors through ports on loopback (gloo, NCCL), which other users of this host can connect to; see docs/security.md'
+
 type Finding = Omit<DoctorCheck, 'id'>
 
 const GIB = 2 ** 30
@@ -64,6 +71,8 @@ export async function runDoctor(options: DoctorOptions = {}): Promise<DoctorRepo
     check('allReduce', () => withPython(facts, (found) => checkAllReduce(found.executable, options))),
     check('sharedMemory', checkSharedMemory),
     check('ports', checkPorts),
+    check('exposure', () => ok(EXPOSURE)),
+    check('account', checkAccount),
     check('disk', () => checkDisk(cwd)),
     check('memory', checkMemory),
   ]
@@ -162,13 +171,19 @@ async function checkZeromq(): Promise<Finding> {
 async function checkAllReduce(python: string, options: DoctorOptions): Promise<Finding> {
   const { allReduceTimeoutMs = 120_000, signal } = options
   signal?.throwIfAborted()
+  const network = await networkOf(null)
   const folder = await mkdtemp(join(tmpdir(), 'freetumor-doctor-'))
   const result = join(folder, 'result.json')
-  const launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2', '--max-restarts=0']
+  const program = ['-m', 'freetumor_runtime.doctor', literally(result)]
   const started = performance.now()
   const child = startProcess({
-    argv: [python, ...launch, '-m', 'freetumor_runtime.doctor', result],
-    environment: cleanEnvironment({ threads: 1, ...(options.env ? { env: options.env } : {}) }),
+    argv: torchrunArgv({ python, ranks: 2, logDirectory: folder, program, tcpStore: false }),
+    environment: {
+      ...network,
+      ...cleanEnvironment({ threads: 1, ...(options.env ? { env: options.env } : {}) }),
+      FREETUMOR_STORE: join(folder, RANK_STORE),
+      FREETUMOR_LOG_DIRECTORY: folder,
+    },
     logDirectory: folder,
     runId: `doctor-${randomUUID()}`,
   })
@@ -185,10 +200,11 @@ async function checkAllReduce(python: string, options: DoctorOptions): Promise<F
     const text = await readFile(result, 'utf8').catch(() => '')
     const seconds = ((performance.now() - started) / 1000).toFixed(1)
     if (text && (JSON.parse(text) as { sum: number }).sum === 3)
-      return ok(`two ranks over gloo, ${seconds} s`)
+      return ok(`two ranks over gloo, with the imports of a job, ${seconds} s`)
+    const words = await readFile(join(folder, 'node-0', 'rank-0', 'output.log'), 'utf8').catch(() => '')
     return fault(
-      `two ranks over gloo: ${why || lastWords(end.tail)}`,
-      'check that this host resolves its own name and that loopback is open; GLOO_SOCKET_IFNAME=lo chooses the interface',
+      `two ranks over gloo: ${why || lastWords(words || end.tail)}`,
+      'check that loopback is open; GLOO_SOCKET_IFNAME chooses another interface',
     )
   } finally {
     clearTimeout(timer)
@@ -205,6 +221,9 @@ function lastWords(tail: string): string {
 }
 
 async function checkSharedMemory(): Promise<Finding> {
+  const denied = await unwritable('/dev/shm')
+  if (denied)
+    return fault(`/dev/shm cannot be written (${denied})`, 'mount it writable: docker run --shm-size=1g')
   const found = await statfs('/dev/shm')
   const free = found.bavail * found.bsize
   const detail = `/dev/shm has ${gib(free)} free of ${gib(found.blocks * found.bsize)}`
@@ -212,7 +231,28 @@ async function checkSharedMemory(): Promise<Finding> {
   return free >= 32 * MIB ? ok(detail) : fault(detail, 'give the container more: --shm-size=1g')
 }
 
+/** Return why nothing can be written into a folder, as an error code; null when something can. */
+async function unwritable(folder: string): Promise<string | null> {
+  try {
+    await rm(await mkdtemp(join(folder, '.freetumor-doctor-')), { recursive: true })
+    return null
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? String(error)
+  }
+}
+
+function checkAccount(): Finding {
+  const { LOGNAME } = cleanEnvironment({ threads: 1 })
+  try {
+    return ok(`user ${userInfo().username}`)
+  } catch {
+    return ok(`uid ${process.getuid?.()} has no account; jobs run with LOGNAME=${LOGNAME}`)
+  }
+}
+
 async function checkPorts(): Promise<Finding> {
+  // on a loopback that is down a port can be bound, but nobody can connect
+  await networkOf(null)
   const server = createServer()
   const port = await new Promise<number>((resolve, reject) => {
     server.once('error', reject)
@@ -223,6 +263,12 @@ async function checkPorts(): Promise<Finding> {
 }
 
 async function checkDisk(cwd: string): Promise<Finding> {
+  const denied = await unwritable(cwd)
+  if (denied)
+    return fault(
+      `${cwd} cannot be written (${denied})`,
+      'work in another folder, or name others with --out, prepare.cache and data.root',
+    )
   const found = await statfs(cwd)
   const free = found.bavail * found.bsize
   const detail = `${gib(free)} free at ${cwd}`

@@ -1,6 +1,6 @@
 import type { HostPlace } from '../pipeline/ports.js'
 import { meetingOf } from './meeting.js'
-import { parentDeathPrefix, runtimeArgv } from './process.js'
+import { parentDeathPrefix, RANK_STORE, runtimeArgv } from './process.js'
 import { cleanEnvironment, resolvePython } from './python.js'
 
 /** How the ranks of a job would be started. What is made anew for every start stands in angle brackets. */
@@ -27,11 +27,9 @@ export function planLaunch(settings: LaunchSettings): LaunchPlan {
   const { python, ranks, threads, logDirectory, place, hangSeconds = null } = settings
   const found = resolvePython({ explicit: python ?? undefined })
   const clean = cleanEnvironment({ threads })
+  const meeting = meetingOf(place, hangSeconds)
   return {
-    argv: [
-      ...parentDeathPrefix(),
-      ...runtimeArgv(found, ranks, logDirectory, '<job.json>', meetingOf(place, hangSeconds)),
-    ],
+    argv: [...parentDeathPrefix(), ...runtimeArgv(found, ranks, logDirectory, '<job.json>', meeting)],
     environment: {
       // what is set whatever this process has, so that a plan reads the same wherever it is made
       ...cleanEnvironment({ threads, env: {} }),
@@ -40,6 +38,7 @@ export function planLaunch(settings: LaunchSettings): LaunchPlan {
       FREETUMOR_FEED: 'ipc://<private folder>/feed.sock',
       FREETUMOR_TOKEN: '<random>',
       FREETUMOR_LOG_DIRECTORY: logDirectory,
+      ...(meeting ? {} : { FREETUMOR_STORE: `<private folder>/${RANK_STORE}` }),
     },
     removed: Object.keys(process.env)
       .filter((name) => !(name in clean))

@@ -1,11 +1,13 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { networkInterfaces } from 'node:os'
+import { EnvironmentError } from '../errors.js'
 import type { HostPlace } from '../pipeline/ports.js'
 import type { Meeting } from './process.js'
 
 /** Where a job has no limit of its own, hosts wait so long for each other. */
 const LONG_SECONDS = 86_400
+const LOOPBACK = '127.0.0.1'
 
 /** How this host meets the others; undefined for a host alone. The wait ends before a hang is declared. */
 export function meetingOf(place: HostPlace | undefined, hangSeconds: number | null): Meeting | undefined {
@@ -14,14 +16,24 @@ export function meetingOf(place: HostPlace | undefined, hangSeconds: number | nu
 }
 
 /**
- * Variables that bind gloo and NCCL to the interface that leads to the rendezvous: by themselves they take what the host's
- * name resolves to, which often is loopback. What the user has set stays.
+ * Return the variables that bind gloo and NCCL to one interface: loopback on a single node, else the one that leads to the
+ * rendezvous. By themselves gloo and NCCL take the address that the node's name resolves to. The user's values stay.
+ * @throws EnvironmentError when the ranks of a single node have no loopback interface
  */
-export async function networkTowards(rendezvous: string | null): Promise<Record<string, string>> {
-  const name = rendezvous === null ? null : await interfaceTowards(rendezvous)
+export async function networkOf(rendezvous: string | null): Promise<Record<string, string>> {
+  const name = rendezvous === null ? loopbackInterface() : await interfaceTowards(rendezvous)
   if (name === null) return {}
   const wanted = { GLOO_SOCKET_IFNAME: name, NCCL_SOCKET_IFNAME: name }
   return Object.fromEntries(Object.entries(wanted).filter(([key]) => process.env[key] === undefined))
+}
+
+function loopbackInterface(): string {
+  const all = Object.entries(networkInterfaces())
+  const found = all.find(([, own]) => own?.some(({ address }) => address === LOOPBACK))
+  if (found) return found[0]
+  throw new EnvironmentError(`loopback is down (expected an interface with ${LOOPBACK}, found none)`, {
+    hint: 'run `ip link set lo up`, or use one process: runtime.processesPerNode: 1',
+  })
 }
 
 async function interfaceTowards(rendezvous: string): Promise<string | null> {

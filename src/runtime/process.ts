@@ -8,6 +8,9 @@ import { runtimeFolder } from './python.js'
 /** Programs that are run by their path, by any Python. */
 export const LAUNCHER = join(runtimeFolder, 'freetumor_runtime', 'launcher')
 
+/** File of a job's private directory through which the ranks of a single node find each other (FREETUMOR_STORE). */
+export const RANK_STORE = 'ranks.store'
+
 /** A started Python job: torchrun with its ranks, or one plain process. */
 export interface RuntimeProcess {
   readonly pid: number
@@ -55,8 +58,15 @@ export function runtimeArgv(
   jobFile: string,
   meeting?: Meeting,
 ): string[] {
-  const job = ['-m', 'freetumor_runtime', '--job', jobFile]
-  return ranks === null ? [python, ...job] : torchrunArgv(python, ranks, logDirectory, job, meeting)
+  const job = ['-m', 'freetumor_runtime', '--job']
+  if (ranks === null) return [python, ...job, jobFile]
+  const program = [...job, literally(jobFile)]
+  return torchrunArgv({ python, ranks, logDirectory, program, meeting, tcpStore: false })
+}
+
+/** An argument of a rank as torchrun passes it on unchanged: it replaces `$` and what follows. */
+export function literally(argument: string): string {
+  return argument.replaceAll('$', '$$$$')
 }
 
 /** How the hosts of a job come together. */
@@ -65,17 +75,24 @@ export interface Meeting extends HostPlace {
   readonly waitSeconds: number
 }
 
+export interface TorchrunSettings {
+  readonly python: string
+  /** Of this node. */
+  readonly ranks: number
+  readonly logDirectory: string
+  readonly program: readonly string[]
+  /** Of several nodes. */
+  readonly meeting?: Meeting | undefined
+  /** Whether the program finds a store at MASTER_ADDR and MASTER_PORT; several nodes always have one. */
+  readonly tcpStore: boolean
+}
+
 /**
- * torchrun with ranks on this host, without restarts (the supervisor makes them). Alone it chooses a free port; several hosts
- * meet through launcher/join.py, which then is torchrun.
+ * torchrun with ranks on this node, without restarts (the supervisor makes them). A program of launcher/ sets up the
+ * rendezvous, then becomes torchrun: single_node.py without a TCP port, or join.py for several nodes.
  */
-export function torchrunArgv(
-  python: string,
-  ranks: number,
-  logDirectory: string,
-  program: readonly string[],
-  meeting?: Meeting,
-): string[] {
+export function torchrunArgv(given: TorchrunSettings): string[] {
+  const { python, ranks, logDirectory, program, meeting, tcpStore } = given
   const settings = [
     `--nproc-per-node=${ranks}`,
     '--max-restarts=0',
@@ -83,8 +100,10 @@ export function torchrunArgv(
     `--log-dir=${join(logDirectory, 'torchrun')}`,
     '--redirects=3',
   ]
-  if (meeting === undefined)
-    return [python, '-m', 'torch.distributed.run', '--standalone', ...settings, ...program]
+  if (meeting === undefined) {
+    const store = tcpStore ? ['--tcp-store'] : []
+    return [python, join(LAUNCHER, 'single_node.py'), ...store, '--', ...settings, ...program]
+  }
   const { nodes, nodeRank, rendezvous, waitSeconds } = meeting
   return [
     python,

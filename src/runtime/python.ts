@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import { delimiter, isAbsolute, join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
@@ -100,13 +101,16 @@ export interface ChildEnvironment {
 /**
  * The environment of a Python child: ours without what another launcher (torchrun, a cluster's) or another Python left
  * there, and with the runtime package on its path.
+ * @throws EnvironmentError when the folder of the package cannot stand in PYTHONPATH
  */
 export function cleanEnvironment({ threads, env = process.env }: ChildEnvironment): Record<string, string> {
+  if (runtimeFolder.includes(delimiter)) throw unusableFolder(packageRoot)
   const kept = Object.entries(env).filter(
     (entry): entry is [string, string] => entry[1] !== undefined && !isForeign(entry[0]),
   )
   return {
     ...Object.fromEntries(kept),
+    ...userName(env),
     PYTHONPATH: runtimeFolder,
     PYTHONUNBUFFERED: '1',
     OMP_NUM_THREADS: String(threads),
@@ -114,6 +118,26 @@ export function cleanEnvironment({ threads, env = process.env }: ChildEnvironmen
     THP_MEM_ALLOC_ENABLE: env.THP_MEM_ALLOC_ENABLE ?? '1',
     // Without it torchrun's store keeps addresses of dead ranks, and a restart may hang.
     TORCH_DISABLE_SHARE_RDZV_TCP_STORE: '1',
+  }
+}
+
+export function unusableFolder(folder: string): EnvironmentError {
+  return new EnvironmentError(
+    `${folder}: Python cannot import from a folder with "${delimiter}" in its path`,
+    {
+      hint: `install freetumor in a folder without "${delimiter}"`,
+    },
+  )
+}
+
+/** Python's `getpass.getuser()`, which PyTorch and MONAI call, needs an account or one of these variables. */
+function userName(env: Environment): Record<string, string> {
+  if (['LOGNAME', 'USER', 'LNAME', 'USERNAME'].some((name) => env[name])) return {}
+  try {
+    userInfo()
+    return {}
+  } catch {
+    return { LOGNAME: `uid-${process.getuid?.()}` }
   }
 }
 

@@ -1,12 +1,21 @@
 import { spawn } from 'node:child_process'
-import { stat } from 'node:fs/promises'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type { FreetumorError } from '../errors.js'
 import type { ScriptAttempt, ScriptRunner, ScriptSpec } from '../pipeline/script-port.js'
 import { clearFailures, explainDeath, explainHang, failureFolder, oomKills } from './failure.js'
-import { meetingOf, networkTowards } from './meeting.js'
-import { LAUNCHER, type ProcessEnd, type RuntimeProcess, startProcess, torchrunArgv } from './process.js'
+import { meetingOf, networkOf } from './meeting.js'
+import {
+  LAUNCHER,
+  literally,
+  type ProcessEnd,
+  RANK_STORE,
+  type RuntimeProcess,
+  startProcess,
+  torchrunArgv,
+} from './process.js'
 import { resolvePython, scriptEnvironment } from './python.js'
 import { openRankLogs, type RankLogs } from './rank-logs.js'
 import { Silence } from './watchdog.js'
@@ -24,13 +33,19 @@ async function startScript(spec: ScriptSpec): Promise<ScriptAttempt> {
   const { processesPerNode, nodeRank, logDirectory, runId } = spec
   const python = resolvePython({ explicit: spec.python ?? undefined })
   const ranks = Array.from({ length: processesPerNode }, (_, at) => nodeRank * processesPerNode + at)
+  const network = await networkOf(spec.rendezvous)
   const logs = await openRankLogs(logDirectory, nodeRank, ranks, spec.onOutput)
   await clearFailures(logDirectory, nodeRank)
   const oomKillsBefore = await oomKills()
+  const store = spec.rendezvous === null ? await mkdtemp(join(tmpdir(), 'freetumor-store-')) : null
   const letGo = postWarden(python, runId)
   const process = startProcess({
     argv: scriptArgv(python, spec),
-    environment: { ...(await networkTowards(spec.rendezvous)), ...environmentOf(spec) },
+    environment: {
+      ...network,
+      ...environmentOf(spec),
+      ...(store === null ? {} : { FREETUMOR_STORE: join(store, RANK_STORE) }),
+    },
     logDirectory,
     runId,
     cwd: spec.cwd,
@@ -41,7 +56,10 @@ async function startScript(spec: ScriptSpec): Promise<ScriptAttempt> {
     explainDeath({ logDirectory, node: nodeRank, end, oomKillsBefore, recorded: logs.failures() })
   return {
     pid: process.pid,
-    ended: attempt.follow(explain).finally(letGo),
+    ended: attempt.follow(explain).finally(async () => {
+      letGo()
+      if (store !== null) await rm(store, { recursive: true, force: true })
+    }),
     stop: () => void attempt.stop(),
   }
 }
@@ -51,14 +69,15 @@ function scriptArgv(python: string, spec: ScriptSpec): string[] {
   const program = spec.module ? ['-m', spec.script] : [spec.script]
   const { nodes, nodeRank, rendezvous, hangSeconds } = spec
   const place = rendezvous === null ? undefined : { nodes, nodeRank, rendezvous }
-  const started = [join(LAUNCHER, 'rank.py'), ...program, ...spec.args]
-  return torchrunArgv(
+  const started = [literally(join(LAUNCHER, 'rank.py')), ...program, ...spec.args]
+  return torchrunArgv({
     python,
-    spec.processesPerNode,
-    spec.logDirectory,
-    started,
-    meetingOf(place, hangSeconds),
-  )
+    ranks: spec.processesPerNode,
+    logDirectory: spec.logDirectory,
+    program: started,
+    meeting: meetingOf(place, hangSeconds),
+    tcpStore: true,
+  })
 }
 
 function environmentOf(spec: ScriptSpec): Record<string, string> {

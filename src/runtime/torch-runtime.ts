@@ -32,8 +32,8 @@ import { inspectCheckpoint } from './checkpoint.js'
 import { toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
 import { clearFailures, explainDeath, failureFolder, oomKills } from './failure.js'
 import { answerRank } from './feed-service.js'
-import { meetingOf, networkTowards } from './meeting.js'
-import { type ProcessEnd, type RuntimeProcess, runtimeArgv, startProcess } from './process.js'
+import { meetingOf, networkOf } from './meeting.js'
+import { type ProcessEnd, RANK_STORE, type RuntimeProcess, runtimeArgv, startProcess } from './process.js'
 import { cleanEnvironment, resolvePython } from './python.js'
 import { shareRun } from './run-service.js'
 import { answerVariantRank } from './variant-service.js'
@@ -92,63 +92,68 @@ async function startJob(
   call: CallOptions,
   answer: AnswerRank | null,
 ): Promise<Job> {
-  const python = await resolvePython({ explicit: options.python ?? undefined })
-  const directory = await newSocketDirectory('')
-  const runId = 'runId' in spec ? spec.runId : randomBytes(8).toString('hex')
-  const token = randomBytes(16).toString('hex')
-  const jobFile = join(directory, 'job.json')
-  await writeFile(jobFile, JSON.stringify(spec), { mode: 0o600 })
-  const control = await openControlServer({ directory, token })
-  let feedFailure: unknown
-  const tensors = answer
-    ? await openTensorServer({
-        directory,
-        onMessage: answer,
-        onFailure: (error) => {
-          feedFailure ??= error
-          void process.kill()
-        },
-      })
-    : null
+  const python = resolvePython({ explicit: options.python ?? undefined })
   const node = call.place?.nodeRank ?? 0
+  const meeting = meetingOf(call.place, call.hangSeconds ?? null)
+  const alone = meeting === undefined && (ranks ?? 1) === 1
+  const network = alone ? {} : await networkOf(meeting?.rendezvous ?? null)
+  const threads = 'threadsPerProcess' in spec ? spec.threadsPerProcess : 1
+  const environment = { ...network, ...cleanEnvironment({ threads }) }
   await clearFailures(call.logDirectory, node)
   const oomKillsBefore = await oomKills()
-  const threads = 'threadsPerProcess' in spec ? spec.threadsPerProcess : 1
-  const process = startProcess({
-    argv: runtimeArgv(
-      python,
-      ranks,
-      call.logDirectory,
-      jobFile,
-      meetingOf(call.place, call.hangSeconds ?? null),
-    ),
-    environment: {
-      ...(await networkTowards(call.place?.rendezvous ?? null)),
-      ...cleanEnvironment({ threads }),
-      FREETUMOR_CONTROL: control.address,
-      FREETUMOR_TOKEN: token,
-      FREETUMOR_LOG_DIRECTORY: call.logDirectory,
-      FREETUMOR_FAILURES: failureFolder(call.logDirectory, node),
-      ...(tensors ? { FREETUMOR_FEED: tensors.address } : {}),
-    },
-    logDirectory: call.logDirectory,
-    runId,
-    node,
-  })
-  return {
-    process,
-    control,
-    tensors,
-    logDirectory: call.logDirectory,
-    node,
-    explain: (end) => explainDeath({ logDirectory: call.logDirectory, node, end, oomKillsBefore }),
-    feedFailure: () => feedFailure,
-    async close() {
-      await process.kill()
-      await tensors?.close()
-      await control.close()
-      await rm(directory, { recursive: true, force: true })
-    },
+  const runId = 'runId' in spec ? spec.runId : randomBytes(8).toString('hex')
+  const token = randomBytes(16).toString('hex')
+  const directory = await newSocketDirectory('')
+  const opened: (() => Promise<void>)[] = [() => rm(directory, { recursive: true, force: true })]
+  const close = async (): Promise<void> => {
+    for (const closeOne of opened.splice(0).reverse()) await closeOne()
+  }
+  try {
+    const jobFile = join(directory, 'job.json')
+    await writeFile(jobFile, JSON.stringify(spec), { mode: 0o600 })
+    const control = await openControlServer({ directory, token })
+    opened.push(() => control.close())
+    let feedFailure: unknown
+    const tensors = answer
+      ? await openTensorServer({
+          directory,
+          onMessage: answer,
+          onFailure: (error) => {
+            feedFailure ??= error
+            void process.kill()
+          },
+        })
+      : null
+    if (tensors) opened.push(() => tensors.close())
+    const process = startProcess({
+      argv: runtimeArgv(python, ranks, call.logDirectory, jobFile, meeting),
+      environment: {
+        ...environment,
+        FREETUMOR_CONTROL: control.address,
+        FREETUMOR_TOKEN: token,
+        FREETUMOR_LOG_DIRECTORY: call.logDirectory,
+        FREETUMOR_FAILURES: failureFolder(call.logDirectory, node),
+        ...(tensors ? { FREETUMOR_FEED: tensors.address } : {}),
+        ...(meeting ? {} : { FREETUMOR_STORE: join(directory, RANK_STORE) }),
+      },
+      logDirectory: call.logDirectory,
+      runId,
+      node,
+    })
+    opened.push(() => process.kill())
+    return {
+      process,
+      control,
+      tensors,
+      logDirectory: call.logDirectory,
+      node,
+      explain: (end) => explainDeath({ logDirectory: call.logDirectory, node, end, oomKillsBefore }),
+      feedFailure: () => feedFailure,
+      close,
+    }
+  } catch (error) {
+    await close()
+    throw error
   }
 }
 

@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import grpc
 
@@ -28,7 +29,7 @@ class ControlClient:
         self._commands: queue.SimpleQueue[control_pb2.Command] = queue.SimpleQueue()
         self._welcomed, self._ended = threading.Event(), threading.Event()
         self._failure: grpc.RpcError | None = None
-        self._channel = grpc.insecure_channel(address)
+        self._channel = grpc.insecure_channel(_uri(address))
         self._outgoing.put(control_pb2.AttachRequest(hello=hello))
         self._responses = control_pb2_grpc.ControlServiceStub(self._channel).Attach(self._requests())
         threading.Thread(target=self._listen, daemon=True).start()
@@ -94,3 +95,9 @@ class ControlClient:
         finally:
             self._ended.set()
             self._welcomed.set()
+
+
+def _uri(address: str) -> str:
+    """gRPC decodes `%41` and cuts at `?` and `#` in Python; the address of the TypeScript side is not encoded."""
+    scheme, path = address.split(":", 1)
+    return f"{scheme}:{quote(path)}"

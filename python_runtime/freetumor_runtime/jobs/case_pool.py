@@ -15,7 +15,7 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.context import ForkServerContext
 from typing import Any, Protocol
 
-from freetumor_runtime.errors import ConfigError, FreetumorError
+from freetumor_runtime.errors import ConfigError, EnvironmentError, FreetumorError
 from freetumor_runtime.events import CaseResult
 
 
@@ -64,7 +64,7 @@ def _run_pool(
     cases: Sequence[Case], work: Work, workers: int, fewer_workers: str, imports: Sequence[str]
 ) -> Iterator[tuple[Case, dict[str, Any] | None]]:
     """Each case with its outcome; None where its process died. Of one worker, the first None is the one that died."""
-    pool = ProcessPoolExecutor(max_workers=workers, mp_context=_context(work, imports), initializer=_start_worker)
+    pool = _open_pool(workers, _context(work, imports))
     lost: set[str] = set()
     with pool:
         futures: dict[Future, Case] = {}
@@ -86,6 +86,17 @@ def _run_pool(
     for case in cases:
         if case.id in lost:
             yield case, None
+
+
+def _open_pool(workers: int, context: ForkServerContext) -> ProcessPoolExecutor:
+    try:
+        return ProcessPoolExecutor(max_workers=workers, mp_context=context, initializer=_start_worker)
+    except OSError as error:
+        # the pool's semaphores lie there
+        raise EnvironmentError(
+            f"/dev/shm: worker processes cannot start ({error.strerror})",
+            "mount /dev/shm writable with at least 64 MB (docker run --shm-size=1g)",
+        ) from error
 
 
 def _context(work: Work, imports: Sequence[str]) -> ForkServerContext:

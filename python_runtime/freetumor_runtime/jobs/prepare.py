@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from freetumor_runtime.data.cache import (
     write_prepared_case,
 )
 from freetumor_runtime.data.nifti import load_nifti
-from freetumor_runtime.errors import DataError
+from freetumor_runtime.errors import DataError, EnvironmentError
 from freetumor_runtime.events import CaseResult, Event, Finished
 from freetumor_runtime.jobs.case_pool import refuse_twins, run_cases
 
@@ -66,7 +67,21 @@ def prepare_all(cases: Sequence[PrepareCase], spec: PrepareSpec, workers: int) -
                 missing.append(case)
             else:
                 yield CaseResult(case.id, found)
+    if missing:
+        _require_writable(Path(spec.directory))
     yield from run_cases(missing, partial(prepare_case, spec=settings), workers, "lower prepare.workers", _HEAVY)
+
+
+def _require_writable(directory: Path) -> None:
+    """Raise EnvironmentError when the cache cannot be extended: the cases would all fail, each in its own words."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise EnvironmentError(
+            f"{directory}: the cache cannot be written ({error.strerror})", "name another folder with prepare.cache"
+        ) from error
 
 
 def _look_up(case: PrepareCase, spec: PrepareSpec) -> dict[str, Any] | None:

@@ -53,11 +53,22 @@ def main(nodes: int, node: int, endpoint: str, wait_seconds: float, torchrun_arg
 
 
 def _open_store(host: str, port: int, nodes: int) -> TCPStore:
-    """torchrun opens a store at the same place later, in this process, and gets this one."""
+    """Return node 0's store; torchrun opens a store at the same port later, in this process, and gets this one.
+
+    It listens at HOST only: a TCPStore that opens its own socket listens on every interface.
+    """
     try:
-        return TCPStore(host, port, nodes, True, wait_for_workers=False, multi_tenant=True)
-    except DistError as error:
-        raise NoPlace(f"node 0 cannot listen at {host}:{port}: {str(error).splitlines()[0]}") from error
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen()
+            # the store closes the descriptor that it is given
+            descriptor = listener.detach()
+        return TCPStore(host, port, nodes, True, wait_for_workers=False, multi_tenant=True, master_listen_fd=descriptor)
+    except (OSError, DistError) as error:
+        reason = str(error).splitlines()[0]
+        raise NoPlace(f"node 0 cannot listen at {host}:{port}: {reason}") from error
 
 
 def _await_seats(store: TCPStore, nodes: int, endpoint: str, wait_seconds: float) -> None:

@@ -3,7 +3,8 @@ replaced by the script, which then runs as torchrun alone would run it.
 
     rank.py SCRIPT ARGS...        rank.py -m MODULE ARGS...
 
-What the script inherits: the kernel kills it with the launcher, and its output goes to `node-N/rank-R/output.log`.
+The script inherits three things: the kernel kills it with the launcher, its output goes to
+`node-N/rank-R/output.log`, and on a single node `hook/sitecustomize.py` gives its ranks a private store.
 """
 
 import os
@@ -22,6 +23,9 @@ def main(script: list[str]) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
+    if "FREETUMOR_STORE" in os.environ:
+        hook = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hook")
+        os.environ["PYTHONPATH"] = os.pathsep.join([hook, *filter(None, [os.environ.get("PYTHONPATH")])])
     os.execv(sys.executable, [sys.executable, "-u", *script])
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -67,7 +68,7 @@ class Ranks:
 
 
 def join_ranks(device: str, threads: int, seed: int) -> Ranks:
-    """Joins the process group that torchrun describes; a single process needs none. Seeds the weights."""
+    """Join the process group of the ranks that torchrun started; a single process needs none. Seed the weights."""
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
@@ -77,10 +78,19 @@ def join_ranks(device: str, threads: int, seed: int) -> Ranks:
     torch.utils.deterministic.fill_uninitialized_memory = False
     control_group = None
     if size > 1:
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", **_store(rank, size))
         control_group = dist.new_group(backend="gloo") if chosen.type == "cuda" else dist.group.WORLD
     node, nodes, local_rank = (int(os.environ.get(name, default)) for name, default in _PLACE)
     return Ranks(rank, size, chosen, control_group, node, nodes, local_rank)
+
+
+def _store(rank: int, size: int) -> dict[str, Any]:
+    """The arguments that choose the store: on a single node a private file, else the TCPStore that torchrun describes.
+
+    Anyone who reaches a TCPStore can write to it, other users of the host included.
+    """
+    path = os.environ.get("FREETUMOR_STORE")
+    return {} if path is None else {"store": dist.FileStore(path, size), "rank": rank, "world_size": size}
 
 
 def leave_ranks() -> None:
