@@ -4,6 +4,7 @@ import { endianness } from 'node:os'
 import { join } from 'node:path'
 import * as zarr from 'zarrita'
 import { DataError } from '../errors.js'
+import { readForeignJson } from '../foreign-text.js'
 
 type Element = Uint8Array | Uint16Array | Int16Array
 type ElementType = 'uint8' | 'uint16' | 'int16'
@@ -46,7 +47,7 @@ export async function openZarrArray(group: CaseGroup, name: string, type: Elemen
     throw brokenCase(group, `array ${name} was expected`, cause)
   }
   if (array.dtype !== type) throw brokenCase(group, `${name} must be ${type}, found ${array.dtype}`)
-  const document = JSON.parse(String(await readFile(join(group.path, name, 'zarr.json')))) as RawLayout
+  const document = (await readForeignJson(join(group.path, name, 'zarr.json'))) as RawLayout
   return isOneRawChunk(array, document) ? openRawChunk(group, name, type, array.shape) : throughZarrita(array)
 }
 
