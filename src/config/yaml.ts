@@ -22,6 +22,8 @@ const MAX_TOKENS = 100_000
 /** Aliases of aliases double with each: ten are a thousand at most. */
 const MAX_ALIASES = 10
 
+/** The package's mark before a scalar. */
+const SCALAR = '\u001f'
 const CORE_TAG = /^(!|tag:yaml\.org,2002:(null|bool|int|float|str|seq|map))$/
 
 /**
@@ -77,7 +79,7 @@ function boundedTokens(text: string, lines: LineCounter, name: string, fail: Fai
     if (parser.stack.length - 1 > MAX_DEPTH)
       throw new ConfigError(`${name}: nested deeper than ${MAX_DEPTH} levels`)
     if (lexeme.startsWith('*')) aliases++
-    if (!/^[\s#\x1f]/.test(lexeme) && ++count > MAX_TOKENS)
+    if (lexeme !== SCALAR && !/^[\s#]/.test(lexeme) && ++count > MAX_TOKENS)
       throw new ConfigError(`${name}: more than ${MAX_TOKENS} values and keys`)
     if (aliases > MAX_ALIASES) throw new ConfigError(`${name}: more than ${MAX_ALIASES} aliases`)
   }
@@ -107,8 +109,7 @@ function refuseOddNodes(document: Document, fail: Fail): void {
 function refuseOddKeys(map: YAMLMap, refuse: (message: string, node: unknown) => never): void {
   const keys = new Set<string>()
   for (const { key } of map.items) {
-    if (!isScalar(key)) return refuse('a key must be plain text', key ?? map)
-    const text = String(key.value)
+    const text = isScalar(key) ? String(key.value) : refuse('a key must be plain text', key ?? map)
     if (keys.has(text)) refuse(`key ${JSON.stringify(text)} comes twice; keys must be unique`, key)
     keys.add(text)
   }
