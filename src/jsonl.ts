@@ -3,6 +3,7 @@ import { createReadStream, createWriteStream } from 'node:fs'
 import { access, rename } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import { DataError, EnvironmentError } from './errors.js'
+import { parseForeignJson } from './foreign-text.js'
 
 /** An append-only file of one JSON object a line. */
 export interface JsonLog<T> extends AsyncDisposable {
@@ -99,7 +100,7 @@ async function* wholeLines<T>(path: string): AsyncIterable<{ readonly text: stri
 
 function parsed<T>(text: string): T | undefined {
   try {
-    return JSON.parse(text) as T
+    return parseForeignJson(text, 'line') as T
   } catch {
     return undefined
   }

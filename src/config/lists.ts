@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { ConfigError } from '../errors.js'
+import { asRecord, parseForeignJson, readForeignText } from '../foreign-text.js'
 
 const position = z.strictObject({
   case: z.string().min(1).optional(),
@@ -44,21 +44,18 @@ export async function readPositions(path: string): Promise<ReadPosition[]> {
 
 function asPosition(text: string): unknown {
   try {
-    const value = JSON.parse(text) as { readonly centre?: unknown } | null
-    return value?.centre === undefined ? value : { voxel: value.centre }
+    const value = parseForeignJson(text, 'position')
+    const centre = asRecord(value)?.centre
+    return centre === undefined ? value : { voxel: centre }
   } catch {
     return null
   }
 }
 
 async function readLines(path: string): Promise<{ readonly text: string; readonly line: number }[]> {
-  let content: string
-  try {
-    content = await readFile(path, 'utf8')
-  } catch (cause) {
-    const reason = (cause as NodeJS.ErrnoException).code ?? cause
-    throw new ConfigError(`list ${path} cannot be read: ${reason}`, { facts: { file: path }, cause })
-  }
+  const unreadable = (code: string, cause: unknown): ConfigError =>
+    new ConfigError(`list ${path} cannot be read: ${code}`, { facts: { file: path }, cause })
+  const content = await readForeignText(path, { unreadable })
   const lines = content.split('\n').map((text, at) => ({ text: text.trim(), line: at + 1 }))
   const filled = lines.filter(({ text }) => text !== '' && !text.startsWith('#'))
   if (filled.length === 0) throw new ConfigError(`list ${path} is empty`, { facts: { file: path } })

@@ -1,14 +1,12 @@
-import { readFile, stat } from 'node:fs/promises'
 import { dirname, extname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { parse, parseDocument, stringify } from 'yaml'
-import { ConfigError } from '../errors.js'
+import { stringify } from 'yaml'
+import { ConfigError, FreetumorError } from '../errors.js'
+import { readForeignText } from '../foreign-text.js'
 import { readNumbers, readPositions } from './lists.js'
 import { resolveConfig } from './resolve.js'
 import type { RunConfig } from './schema.js'
-
-const MAX_BYTES = 256 * 1024
-const MAX_DEPTH = 100
+import { MAX_YAML_BYTES, parseYaml } from './yaml.js'
 
 export interface LoadOptions {
   /** `key=value` pairs laid over the file, for instance `training.steps=10`; values are YAML. */
@@ -23,7 +21,7 @@ export async function loadConfig(path: string, options: LoadOptions = {}): Promi
   const extension = extname(path)
   const input = ['.js', '.mjs', '.ts', '.mts'].includes(extension)
     ? await importModule(path)
-    : parseConfigText(await readText(path), path)
+    : parseYaml(await readConfigText(path), path)
   const whole = anchored(withOverrides(input, options.set ?? []), dirname(path))
   return resolveConfig(await withLists(whole, dirname(path)), path)
 }
@@ -33,34 +31,18 @@ export function printConfig(config: RunConfig): string {
   return stringify(config, { lineWidth: 110, flowCollectionPadding: true })
 }
 
-/** Parses YAML safely: bounded size and depth, YAML 1.2 core types, unique keys, no custom tags. */
-export function parseConfigText(text: string, name: string): unknown {
-  if (/^%YAML\s+1\.1/m.test(text))
-    throw new ConfigError(`${name}: %YAML 1.1 is not accepted; remove that line`)
-  // The parser recurses: a deep document would abort the process, so depth is bounded before it runs.
-  if (nesting(text) > MAX_DEPTH) throw new ConfigError(`${name}: nested deeper than ${MAX_DEPTH} levels`)
-  const document = parseDocument(text, { schema: 'core', uniqueKeys: true, prettyErrors: true })
-  const problem = document.errors[0] ?? document.warnings[0]
-  if (problem) throw new ConfigError(`${name}: ${problem.message.trim()}`, { facts: { file: name } })
-  return document.toJS({ maxAliasCount: 10 })
-}
-
-async function readText(path: string): Promise<string> {
+async function readConfigText(path: string): Promise<string> {
+  const unreadable = (code: string, cause: unknown): ConfigError =>
+    new ConfigError(`configuration ${path} cannot be read: ${code}`, {
+      hint: '`freetumor init` writes one',
+      facts: { file: path },
+      cause,
+    })
   try {
-    const info = await stat(path)
-    if (!info.isFile()) throw new ConfigError(`${path} is not a file`)
-    if (info.size > MAX_BYTES) throw new ConfigError(`${path}: larger than ${MAX_BYTES / 1024} KiB`)
-    return await readFile(path, 'utf8')
+    return await readForeignText(path, { bytes: MAX_YAML_BYTES, unreadable })
   } catch (error) {
-    if (error instanceof ConfigError) throw error
-    throw new ConfigError(
-      `configuration ${path} cannot be read: ${(error as NodeJS.ErrnoException).code ?? error}`,
-      {
-        hint: '`freetumor init` writes one',
-        facts: { file: path },
-        cause: error,
-      },
-    )
+    if (!(error instanceof FreetumorError) || error instanceof ConfigError) throw error
+    throw new ConfigError(error.message, { ...(error.hint && { hint: error.hint }), cause: error })
   }
 }
 
@@ -99,34 +81,44 @@ async function withLists(input: unknown, folder: string): Promise<unknown> {
   return input
 }
 
+/**
+ * Lays `key=value` pairs over a configuration; only own keys are followed, so that no pair reaches a prototype.
+ * @throws ConfigError that names the pair
+ */
 export function withOverrides(input: unknown, pairs: readonly string[]): unknown {
   const copy = structuredClone(input)
   for (const pair of pairs) {
     const at = pair.indexOf('=')
     if (at <= 0) throw new ConfigError(`--set ${pair}: key=value was expected`)
-    const path = pair.slice(0, at).split('.')
-    let target = copy as Record<string, unknown>
-    for (const key of path.slice(0, -1)) {
-      const inner = target[key]
-      if (typeof inner !== 'object' || inner === null) target[key] = {}
-      target = target[key] as Record<string, unknown>
+    const keys = pair.slice(0, at).split('.')
+    const value = parseYaml(pair.slice(at + 1), `--set ${pair.slice(0, at)}`)
+    let target: object = isBranch(copy) ? copy : {}
+    for (const [depth, key] of keys.entries()) {
+      refuseStrangeKey(target, key, pair)
+      const last = depth === keys.length - 1
+      const inner = ownValue(target, key)
+      const next: unknown = last ? value : isBranch(inner) ? inner : {}
+      ;(target as Record<string, unknown>)[key] = next
+      target = next as object
     }
-    target[path.at(-1)!] = parse(pair.slice(at + 1), { schema: 'core' })
   }
   return copy
 }
 
-/** An upper bound of the nesting depth: brackets in flow, indentation in block style. */
-function nesting(text: string): number {
-  let depth = 0
-  let deepest = 0
-  for (const character of text) {
-    if (character === '[' || character === '{') deepest = Math.max(deepest, ++depth)
-    else if (character === ']' || character === '}') depth--
-  }
-  for (const line of text.split('\n')) {
-    const indent = line.match(/^(?:\s*- )*\s*/)?.[0].length ?? 0
-    deepest = Math.max(deepest, Math.ceil(indent / 2))
-  }
-  return deepest
+function isBranch(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
+
+function ownValue(target: object, key: string): unknown {
+  return Object.hasOwn(target, key) ? target[key as keyof typeof target] : undefined
+}
+
+/** `__proto__` is no key of any configuration; a list has indices, and grows by one at most. */
+function refuseStrangeKey(target: object, key: string, pair: string): void {
+  if (key === '__proto__')
+    throw new ConfigError(`--set ${pair}: the key __proto__ is not allowed`, { hint: 'correct the key' })
+  if (Array.isArray(target) && !(/^\d+$/.test(key) && Number(key) <= target.length))
+    throw new ConfigError(`--set ${pair}: no list index (expected 0 to ${target.length}, found ${key})`, {
+      hint: 'correct the index',
+    })
 }

@@ -104,13 +104,19 @@ function describe(name: string, issues: readonly z.core.$ZodIssue[], merged: unk
     if (issue.code === 'unrecognized_keys') {
       const known = knownKeys(path)
       return issue.keys
+        .slice(0, 5)
         .map((key) => `${name}: unknown key ${[...path, key].join('.')}${suggestion(key, known)}`)
         .join('\n')
     }
-    return `${name}: ${path.join('.') || 'config'}: ${expectation(issue)}, got ${JSON.stringify(valueAt(merged, path)) ?? 'nothing'}`
+    return `${name}: ${path.join('.') || 'config'}: ${expectation(issue)}, got ${shown(valueAt(merged, path))}`
   })
   const more = issues.length > 5 ? `\n(and ${issues.length - 5} more)` : ''
   return lines.join('\n') + more
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'nothing'
+  return text.length > 200 ? `${text.slice(0, 200)}...` : text
 }
 
 function expectation(issue: z.core.$ZodIssue): string {
@@ -126,7 +132,8 @@ function knownKeys(path: readonly string[]): string[] {
   for (const key of path) {
     schema = unwrapNull(schema)
     if (!isObject(schema)) return []
-    const inner = isObject(schema.properties) ? schema.properties[key] : undefined
+    const properties = isObject(schema.properties) ? schema.properties : {}
+    const inner = Object.hasOwn(properties, key) ? properties[key] : undefined
     schema = inner ?? schema.items ?? schema.additionalProperties
   }
   schema = unwrapNull(schema)
@@ -141,6 +148,8 @@ function unwrapNull(schema: unknown): unknown {
 
 /** The nearest known word, when it is near. */
 export function suggestion(word: string, known: readonly string[]): string {
+  // the distance takes time with the length, and such a word is no slip of the finger
+  if (word.length > 100) return ''
   const ranked = known
     .map((candidate) => ({ candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()) }))
     .sort((a, b) => a.distance - b.distance)
@@ -173,7 +182,8 @@ function layOver(base: Record<string, unknown>, over: Record<string, unknown>): 
   const merged: Record<string, unknown> = { ...base }
   for (const [key, value] of Object.entries(over)) {
     if (value === undefined) continue
-    const below = merged[key]
+    if (key === '__proto__') throw new ConfigError('the key __proto__ is not allowed', { hint: 'remove it' })
+    const below = Object.hasOwn(merged, key) ? merged[key] : undefined
     merged[key] = isObject(below) && isObject(value) && key !== 'organWeights' ? layOver(below, value) : value
   }
   // steps or epochs: naming one takes the place of the other's default; a run counted in steps validates when told to

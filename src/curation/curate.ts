@@ -177,7 +177,7 @@ function phantoms(name: string, region: Region): Dataset | undefined {
     phantom_hosts: { kind: 'host' },
     phantom_test: { kind: 'test', organs: [] },
   }
-  const role = roles[name]
+  const role = Object.hasOwn(roles, name) ? roles[name] : undefined
   if (!role) return undefined
   return {
     name,

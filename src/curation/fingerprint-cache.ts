@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { mkdir, rename, stat, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { readForeignJson } from '../foreign-text.js'
 import type { VoxelMemory } from '../volume/nifti.js'
 import { FINGERPRINT_VERSION, type Fingerprint, fingerprintOf } from './fingerprint.js'
 
@@ -42,7 +43,7 @@ function placeOf(image: string, directory: string): string {
 /** Null for what is missing, damaged or of another version: it is made again. */
 async function readCached(file: string): Promise<CachedFingerprint | null> {
   try {
-    const cached = JSON.parse(await readFile(file, 'utf8')) as CachedFingerprint
+    const cached = (await readForeignJson(file)) as CachedFingerprint
     return cached.fingerprint.version === FINGERPRINT_VERSION ? cached : null
   } catch {
     return null

@@ -1,6 +1,7 @@
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { DataError } from '../errors.js'
+import { asRecord, readForeignJson } from '../foreign-text.js'
 import type { Layout } from './registry.js'
 
 export type Split = 'training' | 'validation' | 'test'
@@ -35,7 +36,6 @@ export interface ReadOptions {
 
 const SPLITS: readonly Split[] = ['training', 'validation', 'test']
 const FOLDERS: Layout = { kind: 'folders', images: 'imagesTr', labels: 'labelsTr' }
-const MAX_LIST_BYTES = 64 * 1024 * 1024
 const NIFTI = /\.nii(\.gz)?$/
 
 /**
@@ -98,27 +98,13 @@ export function stemOf(image: string, imageEnding = '_0000'): string {
   return name.endsWith(imageEnding) ? name.slice(0, -imageEnding.length) : name.replace(/_0000$/, '')
 }
 
-async function parseJson(file: string): Promise<Record<string, unknown>> {
-  const state = await stat(file).catch((error: NodeJS.ErrnoException) => {
-    throw new DataError(`${file}: cannot be read (${error.code})`, { hint: 'correct the path of the list' })
-  })
-  if (state.size > MAX_LIST_BYTES)
-    throw new DataError(`${file}: is ${state.size} bytes, too large for a list`, {
-      hint: 'name a decathlon list',
-    })
-  const text = await readFile(file, 'utf8')
-  let content: unknown
-  try {
-    content = JSON.parse(text.replace(/^\uFEFF/, ''))
-  } catch (error) {
-    throw new DataError(`${file}: is no JSON (${(error as Error).message})`, {
-      hint: 'repair the list',
-      cause: error,
-    })
-  }
-  if (typeof content !== 'object' || content === null || Array.isArray(content))
+async function parseJson(file: string): Promise<Readonly<Record<string, unknown>>> {
+  const unreadable = (code: string, cause: unknown): DataError =>
+    new DataError(`${file}: cannot be read (${code})`, { hint: 'correct the path of the list', cause })
+  const content = asRecord(await readForeignJson(file, { unreadable }))
+  if (content === undefined)
     throw new DataError(`${file}: an object was expected`, { hint: 'name a decathlon list' })
-  return content as Record<string, unknown>
+  return content
 }
 
 /** Id -> name, whichever way round the list has it (KiTS and nnU-Net 2 map names to ids). */
@@ -137,7 +123,11 @@ function namesOf(labels: unknown, file: string): Record<string, string> | null {
   return null
 }
 
-function entriesOf(content: Record<string, unknown>, split: Split, file: string): readonly unknown[] {
+function entriesOf(
+  content: Readonly<Record<string, unknown>>,
+  split: Split,
+  file: string,
+): readonly unknown[] {
   const entries = content[split] ?? []
   if (!Array.isArray(entries))
     throw new DataError(`${file}: ${split} must be a list, found ${typeof entries}`, {

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { open, readFile, rename, writeFile } from 'node:fs/promises'
+import { open, rename, writeFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { DataError } from '../errors.js'
+import { readForeignJson } from '../foreign-text.js'
 import type { Region } from '../volume/labels.js'
 import type { Affine, Vec3 } from '../volume/volume.js'
 import type { KidneySides, LabelIdMap } from './registry.js'
@@ -130,20 +131,12 @@ export async function isManifest(file: string): Promise<boolean> {
 
 /** Reads a manifest file. @throws DataError that names file and key */
 export async function readManifest(file: string): Promise<Manifest> {
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new DataError(`${file}: cannot be read (${error.code})`, {
+  const unreadable = (code: string, cause: unknown): DataError =>
+    new DataError(`${file}: cannot be read (${code})`, {
       hint: 'make it with `freetumor data import`',
+      cause,
     })
-  })
-  let content: unknown
-  try {
-    content = JSON.parse(text)
-  } catch (error) {
-    throw new DataError(`${file}: is no JSON (${(error as Error).message})`, {
-      hint: 'make it again',
-      cause: error,
-    })
-  }
+  const content = await readForeignJson(file, { unreadable })
   const parsed = manifestSchema.safeParse(content)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!

@@ -11,6 +11,7 @@ import { slicePairs } from '../curation/pair-slices.js'
 import type { Dataset } from '../curation/registry.js'
 import { compareScans } from '../curation/same-scan.js'
 import { DataError } from '../errors.js'
+import { parseForeignJson } from '../foreign-text.js'
 import { type AuditPagePair, renderAudit } from '../report/audit-page.js'
 import { writeWhole } from '../training/run-directory.js'
 import { readNifti } from '../volume/nifti.js'
@@ -89,7 +90,7 @@ export async function readSavedAudit(cache: string): Promise<SavedAudit | null> 
   })
   if (text === null) return null
   try {
-    const saved = JSON.parse(text) as SavedAudit
+    const saved = parseForeignJson(text, file) as SavedAudit
     if (saved.version === 1 && Array.isArray(saved.cases) && Array.isArray(saved.pairs)) return saved
   } catch {
     // told below

@@ -5,6 +5,7 @@ import { type Comparison, comparisonProblem } from '../evaluation/compare.js'
 import { type CaseMeasures, falsePositives } from '../evaluation/measures.js'
 import { type Figure, type LesionRates, type Summary, summaryProblem } from '../evaluation/summary.js'
 import { caseDice, worstFirst } from '../evaluation/worst.js'
+import { parseForeignJson } from '../foreign-text.js'
 import { readJsonLog } from '../jsonl.js'
 import {
   type AmountRow,
@@ -257,7 +258,7 @@ async function readJson(
 
 function parsed(name: string, text: string): unknown {
   try {
-    return JSON.parse(text)
+    return parseForeignJson(text, name)
   } catch {
     throw new DataError(`${name} is not JSON`, { hint: 'it is damaged: evaluate again' })
   }

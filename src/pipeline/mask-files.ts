@@ -1,6 +1,7 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { DataError, UsageError } from '../errors.js'
+import { parseForeignJson, readForeignText } from '../foreign-text.js'
 
 /** Mask and label of one case, and what goes with them. */
 export interface MaskFiles {
@@ -58,8 +59,8 @@ export async function patientsOfCases(
   ids: readonly string[],
 ): Promise<Map<string, string>> {
   if (file === null) return new Map(ids.map((id) => [id, id]))
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(`${file} cannot be read: ${error.code}`)
+  const text = await readForeignText(file, {
+    unreadable: (code, cause) => new UsageError(`${file} cannot be read: ${code}`, { cause }),
   })
   const named = text.trimStart().startsWith('{')
     ? patientsOfManifest(file, text)
@@ -74,7 +75,9 @@ export async function patientsOfCases(
 
 function patientsOfManifest(file: string, text: string): Map<string, string> {
   try {
-    const { cases } = JSON.parse(text) as { cases: { id: string; patient: string; label: string | null }[] }
+    const { cases } = parseForeignJson(text, file) as {
+      cases: { id: string; patient: string; label: string | null }[]
+    }
     return new Map(
       cases.flatMap(({ id, patient, label }) => {
         const own = id.slice(id.lastIndexOf('/') + 1)

@@ -1,7 +1,8 @@
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { readList, type Split, stemOf } from '../curation/lists.js'
 import { DataError, UsageError } from '../errors.js'
+import { readForeignText } from '../foreign-text.js'
 
 /** A scan to predict. */
 export interface ScanCase {
@@ -45,7 +46,7 @@ async function filesOf(path: string, split: Split | undefined): Promise<readonly
   if (NIFTI.test(path)) return [path]
   if (path.endsWith('.json')) return listedFiles(path, split)
   if (path.endsWith('.txt')) {
-    const lines = (await readFile(path, 'utf8')).split('\n').map((line) => line.trim())
+    const lines = (await readForeignText(path)).split('\n').map((line) => line.trim())
     return lines.filter((line) => line !== '').map((line) => resolve(dirname(path), line))
   }
   throw new UsageError(`${path} is no scan and no list`, {

@@ -4,6 +4,7 @@ import { access, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { UsageError } from '../errors.js'
+import { asRecord, parseForeignJson } from '../foreign-text.js'
 import { type JsonLog, openJsonLog, readJsonLog } from '../jsonl.js'
 import { sweepUnfinished, writeWhole } from '../training/run-directory.js'
 import type { PredictedCase } from './ports.js'
@@ -105,7 +106,7 @@ async function refuseOtherSettings(
 
 function differences(before: string, settings: Readonly<Record<string, unknown>>): string {
   try {
-    const old = JSON.parse(before) as Record<string, unknown>
+    const old = asRecord(parseForeignJson(before, 'prediction.json')) ?? {}
     const keys = [...new Set([...Object.keys(old), ...Object.keys(settings)])]
     return keys.filter((key) => JSON.stringify(old[key]) !== JSON.stringify(settings[key])).join(', ')
   } catch {

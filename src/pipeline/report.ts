@@ -2,6 +2,7 @@ import { access, readdir, readFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { DataError, UsageError } from '../errors.js'
 import type { Summary } from '../evaluation/summary.js'
+import { parseForeignJson, readForeignJson, readForeignText } from '../foreign-text.js'
 import { readJsonLog } from '../jsonl.js'
 import type { LedgerLine } from '../quality/ledger.js'
 import type { EvaluationRow, EvaluationTable } from '../report/evaluation-section.js'
@@ -48,11 +49,11 @@ export async function tryRunReport(directory: string, warn: (text: string) => vo
  * @returns its path
  */
 export async function writeDemoReport(out: string): Promise<string> {
-  const { jobs } = (await readJson(join(out, 'demo.json'))) as { jobs: readonly { job: string }[] }
+  const { jobs } = (await readForeignJson(join(out, 'demo.json'))) as { jobs: readonly { job: string }[] }
   const runs = await Promise.all(jobs.map(({ job }) => readRun(join(out, job))))
   const evaluations: EvaluationTable[] = []
   for (const run of runs) {
-    const summary = await orMissing(readJson(join(out, 'evaluation', run.name, 'summary.json')))
+    const summary = await orMissing(readForeignJson(join(out, 'evaluation', run.name, 'summary.json')))
     if (summary !== null)
       evaluations.push(
         evaluationTable(`${run.name} on held-out phantoms`, summary as Summary, run.labelNames),
@@ -181,8 +182,9 @@ async function readAll(events: AsyncIterable<RunEvent>): Promise<RunEvent[]> {
 
 /** Null when the file does not exist. */
 async function orMissing<T>(reading: Promise<T>): Promise<T | null> {
-  return reading.catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null
+  return reading.catch((error: Error) => {
+    const { code } = (error.cause ?? error) as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null
     throw error
   })
 }
@@ -192,10 +194,13 @@ async function readPictures(folder: string, problems: string[]): Promise<TumorPi
   const pictures: TumorPicture[] = []
   for (const name of names.filter((one) => one.endsWith('.json')).sort()) {
     try {
-      pictures.push(parseTumorPicture(`pictures/${name}`, await readJson(join(folder, name))))
+      const shown = `pictures/${name}`
+      pictures.push(
+        parseTumorPicture(shown, parseForeignJson(await readForeignText(join(folder, name)), shown)),
+      )
     } catch (error) {
-      if (!(error instanceof DataError || error instanceof SyntaxError)) throw error
-      problems.push(error instanceof DataError ? `${error.message}.` : `pictures/${name} is not JSON.`)
+      if (!(error instanceof DataError)) throw error
+      problems.push(`${error.message}.`)
     }
   }
   return pictures
@@ -218,11 +223,9 @@ async function verdictsOf(pictures: readonly TumorPicture[], ledger: string): Pr
 
 /** The labels that the segmentor learns, from the plan of the run; none when it has no plan. */
 async function labelNames(directory: string): Promise<readonly string[]> {
-  const plan = (await orMissing(readJson(join(directory, 'plan.json')))) as { labelNames?: unknown } | null
+  const plan = (await orMissing(readForeignJson(join(directory, 'plan.json')))) as {
+    labelNames?: unknown
+  } | null
   const names = plan?.labelNames
   return Array.isArray(names) ? names.map(String) : []
-}
-
-async function readJson(path: string): Promise<unknown> {
-  return JSON.parse(await readFile(path, 'utf8'))
 }

@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { access, readdir, readFile } from 'node:fs/promises'
+import { access, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { type Change, configChanges, decidingHash, isOfRanks } from '../config/changes.js'
 import { loadConfig, printConfig } from '../config/load.js'
 import type { RunConfig } from '../config/schema.js'
 import { CheckpointError, ConfigError, DataError, UsageError } from '../errors.js'
+import { readForeignJson } from '../foreign-text.js'
 import { type Checkpoint, openNewestGood } from '../training/checkpoints.js'
 import { sweepUnfinished, writeWhole } from '../training/run-directory.js'
 import type { CuratedCase, EarlierWeights } from './specs.js'
@@ -211,7 +212,7 @@ function some(word: string, ids: readonly string[]): string | null {
 
 async function readCaseLines(run: string): Promise<readonly CaseLine[] | null> {
   try {
-    const lines: unknown = JSON.parse(await readFile(join(run, 'data.json'), 'utf8'))
+    const lines: unknown = await readForeignJson(join(run, 'data.json'))
     return Array.isArray(lines) ? (lines as readonly CaseLine[]) : null
   } catch {
     return null

@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path'
 import { loadConfig, withOverrides } from '../config/load.js'
 import { resolveConfig } from '../config/resolve.js'
 import { ConfigError, UsageError } from '../errors.js'
+import { asRecord, parseForeignJson } from '../foreign-text.js'
 import { readJsonLog } from '../jsonl.js'
 import type { LedgerLine, SynthesisLine } from '../quality/ledger.js'
 import type { QualityPolicy } from '../quality/policy.js'
@@ -77,8 +78,9 @@ async function policyOf(folder: string, { config, set = [] }: SweepOptions): Pro
 
 /** What the ledger was made under. */
 async function policyBeside(folder: string): Promise<QualityPolicy> {
-  const settings = await readFile(join(folder, 'synthesis.json'), 'utf8').catch(() => null)
-  if (settings !== null) return (JSON.parse(settings) as { quality: QualityPolicy }).quality
+  const file = join(folder, 'synthesis.json')
+  const settings = await readFile(file, 'utf8').catch(() => null)
+  if (settings !== null) return asRecord(parseForeignJson(settings, file))?.quality as QualityPolicy
   const resolved = join(folder, 'config.resolved.yaml')
   const config = await loadConfig(resolved).catch(() => null)
   if (config !== null) return config.quality

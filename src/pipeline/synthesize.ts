@@ -4,6 +4,7 @@ import type { RunConfig } from '../config/schema.js'
 import { caseFileNames } from '../curation/case-file-names.js'
 import { curate } from '../curation/curate.js'
 import { ConfigError, DataError, UsageError } from '../errors.js'
+import { asRecord, parseForeignJson } from '../foreign-text.js'
 import { openJsonLog } from '../jsonl.js'
 import type { SynthesisLine } from '../quality/ledger.js'
 import { MEASURES, wantsAlreadySeen } from '../quality/policy.js'
@@ -271,7 +272,7 @@ async function refuseOtherSettings(
   const text = `${JSON.stringify(settings, null, 2)}\n`
   const before = await readFile(path, 'utf8').catch(() => null)
   if (before !== null && before !== text) {
-    const old = JSON.parse(before) as Record<string, unknown>
+    const old = asRecord(parseForeignJson(before, path)) ?? {}
     const now = JSON.parse(text) as Record<string, unknown>
     const changed = Object.keys(now).filter((key) => JSON.stringify(old[key]) !== JSON.stringify(now[key]))
     throw new UsageError(`${out} holds a synthesis with other settings: ${changed.join(', ')}`, {

@@ -1,6 +1,7 @@
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type FreetumorError, RuntimeCrashError } from '../errors.js'
+import { asRecord, readForeignJson } from '../foreign-text.js'
 import type { FailureCard } from '../training/failure.js'
 import { reviveFailure } from './events.js'
 import type { ProcessEnd, RankProcess } from './process.js'
@@ -250,7 +251,7 @@ function lastLines(text: string, count: number): string[] {
 
 async function recordedFailures(folder: string): Promise<RecordedFailure[]> {
   const names = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith('.json'))
-  return Promise.all(
-    names.map(async (name) => JSON.parse(await readFile(join(folder, name), 'utf8')) as RecordedFailure),
-  )
+  const read = names.map((name) => readForeignJson(join(folder, name)).catch(() => null))
+  // a rank that was killed while it wrote leaves a damaged file
+  return (await Promise.all(read)).filter((failure) => asRecord(failure) !== undefined) as RecordedFailure[]
 }

@@ -1,22 +1,17 @@
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { delimiter, isAbsolute, join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { EnvironmentError } from '../errors.js'
+import { readState, recordedPython, STATE_FILE, UNFINISHED_FILE } from './runtime-record.js'
 
 /** Where package.json, configs/ and python_runtime/ lie; the same from src/ and from dist/. */
 export const packageRoot = fileURLToPath(new URL('../../', import.meta.url))
 
 /** The folder of the Python package; PYTHONPATH of every Python that we start. */
 export const runtimeFolder = join(packageRoot, 'python_runtime')
-
-/** Name of the file in a runtime's folder that says that its set-up was finished, and with what. */
-export const STATE_FILE = 'freetumor-runtime.json'
-
-/** Name of the file in a runtime's folder while its set-up is under way (or was cut off). */
-export const UNFINISHED_FILE = 'freetumor-setup.unfinished'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -29,44 +24,55 @@ export interface ResolvePythonOptions {
   readonly env?: Environment
 }
 
+/** The runtime of the package itself: whoever may write there may change our code, too. */
+export const ownRuntime = join(packageRoot, '.venv')
+
 /**
- * The Python that runs the models, an absolute path: the explicit one, else FREETUMOR_PYTHON, else the runtime that
- * `freetumor setup` made or recorded in `./.venv`, else the one beside the package.
- * @throws EnvironmentError when there is none, or its set-up was cut off
+ * The Python that runs the models, an absolute path: the explicit one, else FREETUMOR_PYTHON, else the runtime in `./.venv`
+ * if `freetumor setup` recorded it for this user, else the one beside the package.
+ * @throws EnvironmentError when there is none, its set-up was cut off, or nobody vouches for the only one
  */
 export function resolvePython(options: ResolvePythonOptions = {}): string {
   const { cwd = process.cwd(), explicit, env = process.env } = options
   if (explicit) return existing(explicit, cwd, env, 'the configured Python')
   if (env.FREETUMOR_PYTHON) return existing(env.FREETUMOR_PYTHON, cwd, env, 'FREETUMOR_PYTHON')
-  const folders = [...new Set([resolve(cwd, '.venv'), join(packageRoot, '.venv')])]
-  for (const folder of folders) {
-    const python = pythonOfRuntime(folder)
-    if (python) return python
-  }
+  const here = resolve(cwd, '.venv')
+  const python = (here !== ownRuntime && pythonOf(here, recordedPython(here, env))) || pythonOfPackage()
+  if (python) return python
+  if (here !== ownRuntime && holdsPython(here)) throw untrustedRuntime(here)
+  const folders = [...new Set([here, ownRuntime])]
   throw new EnvironmentError(`no Python runtime was found in ${folders.join(' or ')}`, {
     hint: 'run `freetumor setup`, or name a Python that has the packages with FREETUMOR_PYTHON or `runtime.python`',
   })
 }
 
-/** The interpreter of a runtime folder; undefined when the folder holds none. */
-function pythonOfRuntime(folder: string): string | undefined {
+/** Whether something in the folder would be run if it were trusted. */
+export function holdsPython(folder: string): boolean {
+  return existsSync(join(folder, 'bin', 'python')) || existsSync(join(folder, STATE_FILE))
+}
+
+/** The error of a runtime folder that came from elsewhere, or from an earlier version. */
+export function untrustedRuntime(folder: string): EnvironmentError {
+  return new EnvironmentError(
+    `${folder} is not trusted: \`freetumor setup\` did not record it for this user`,
+    {
+      hint: `if you trust its programs, run \`freetumor setup --venv ${folder}\`; if not, remove it or set FREETUMOR_PYTHON`,
+    },
+  )
+}
+
+function pythonOfPackage(): string | undefined {
+  return pythonOf(ownRuntime, readState(ownRuntime)?.python ?? join(ownRuntime, 'bin', 'python'))
+}
+
+/** The interpreter of a trusted runtime folder; undefined when the folder holds none. */
+function pythonOf(folder: string, python: string | undefined): string | undefined {
   const hint = { hint: 'run `freetumor setup` again' }
   if (existsSync(join(folder, UNFINISHED_FILE)))
     throw new EnvironmentError(`the set-up of ${folder} was not finished`, hint)
-  const own = join(folder, 'bin', 'python')
-  const python = recordedPython(folder) ?? own
-  if (existsSync(python)) return python
-  if (python === own) return undefined
-  throw new EnvironmentError(`${python}, recorded in ${join(folder, STATE_FILE)}, is gone`, hint)
-}
-
-function recordedPython(folder: string): string | undefined {
-  try {
-    const state = JSON.parse(readFileSync(join(folder, STATE_FILE), 'utf8')) as { python?: unknown }
-    return typeof state.python === 'string' ? state.python : undefined
-  } catch {
-    return undefined // a folder without a record, or with a damaged one, is judged by what lies in it
-  }
+  if (python === undefined || existsSync(python)) return python
+  if (!existsSync(join(folder, STATE_FILE))) return undefined
+  throw new EnvironmentError(`${python}, recorded for ${folder}, is gone`, hint)
 }
 
 function existing(path: string, cwd: string, env: Environment, what: string): string {
@@ -112,6 +118,8 @@ export function cleanEnvironment({ threads, env = process.env }: ChildEnvironmen
     ...Object.fromEntries(kept),
     ...userName(env),
     PYTHONPATH: runtimeFolder,
+    // `python -m` would import modules of the working directory, which may be anybody's, before those installed
+    PYTHONSAFEPATH: '1',
     PYTHONUNBUFFERED: '1',
     OMP_NUM_THREADS: String(threads),
     // Large tensors in huge pages where the system offers them: a network's fresh pages cost up to a quarter of its time.
@@ -185,8 +193,7 @@ print(json.dumps({"executable": sys.executable, "version": "%d.%d.%d" % sys.vers
  */
 export async function inspectPython(path: string, signal?: AbortSignal): Promise<PythonFacts> {
   signal?.throwIfAborted()
-  const { PYTHONPATH: _, ...clean } = cleanEnvironment({ threads: 1 })
-  const env = { ...clean, PYTHONSAFEPATH: '1' }
+  const { PYTHONPATH: _, ...env } = cleanEnvironment({ threads: 1 })
   const child = spawn(path, ['-c', PROBE], {
     env,
     cwd: '/',

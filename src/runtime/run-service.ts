@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { UsageError } from '../errors.js'
+import { readForeignJson } from '../foreign-text.js'
 import type { RunEvent } from '../training/events.js'
 import type { Run, RunStatus } from '../training/run.js'
 import { openRunClient, type RunClient } from '../transport/run-client.js'
@@ -88,9 +89,8 @@ async function connectTo(file: string): Promise<RemoteRun | null> {
 }
 
 async function readControl(file: string): Promise<z.infer<typeof controlFile> | null> {
-  const text = await readFile(file, 'utf8').catch(() => null)
-  if (text === null) return null
-  const parsed = controlFile.safeParse(JSON.parse(text))
+  // an empty or partially written one is nobody's
+  const parsed = controlFile.safeParse(await readForeignJson(file).catch(() => null))
   return parsed.success ? parsed.data : null
 }
 

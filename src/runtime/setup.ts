@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { EnvironmentError } from '../errors.js'
-import { inspectPython, type PythonFacts, STATE_FILE, UNFINISHED_FILE } from './python.js'
+import { holdsPython, inspectPython, ownRuntime, type PythonFacts, untrustedRuntime } from './python.js'
 import {
   belowFloors,
   FLOORS,
@@ -12,15 +12,16 @@ import {
   readRequirements,
 } from './requirements.js'
 import {
-  abandonClaim,
-  claimFolder,
-  finishClaim,
-  makeVenv,
-  pipInstall,
+  prepareRecords,
+  type RuntimeState,
   readState,
-  type StepOptions,
+  recordedPython,
+  recordRuntime,
+  STATE_FILE,
+  UNFINISHED_FILE,
   writeState,
-} from './venv.js'
+} from './runtime-record.js'
+import { abandonClaim, claimFolder, finishClaim, makeVenv, pipInstall, type StepOptions } from './venv.js'
 
 export interface SetupOptions {
   /** Default: the working directory of this process. */
@@ -29,8 +30,11 @@ export interface SetupOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
   /** An interpreter: adopted when it meets every floor, used to make the runtime when it has neither torch nor MONAI. */
   readonly python?: string | undefined
-  /** Folder of the runtime, relative to `cwd`. Default: `.venv`. */
-  readonly venv?: string
+  /**
+   * Folder of the runtime, relative to `cwd`. Default: `.venv`. Naming it vouches for what lies there: without that,
+   * nothing is run in a folder that was not set up by this user.
+   */
+  readonly venv?: string | undefined
   /** Also what this repository's own tests need. Default: false. */
   readonly dev?: boolean
   readonly signal?: AbortSignal
@@ -55,6 +59,8 @@ export interface SetupResult {
 
 interface Task {
   readonly folder: string
+  /** Whether programs of the folder may be run. */
+  readonly trusted: boolean
   readonly dev: boolean
   readonly wanted: Requirements
   readonly env: Readonly<Record<string, string | undefined>>
@@ -76,8 +82,10 @@ interface Outcome {
 export async function setUpRuntime(options: SetupOptions = {}): Promise<SetupResult> {
   const started = performance.now()
   const { cwd = process.cwd(), env = process.env, dev = false, note = () => {} } = options
+  const folder = resolve(cwd, options.venv ?? '.venv')
   const task: Task = {
-    folder: resolve(cwd, options.venv ?? '.venv'),
+    folder,
+    trusted: options.venv !== undefined || folder === ownRuntime || recordedPython(folder, env) !== undefined,
     dev,
     wanted: readRequirements(dev, options.requirementsFolder),
     env,
@@ -113,6 +121,7 @@ async function checkNamed(task: Task, path: string): Promise<Outcome> {
 }
 
 async function adoptOrMake(task: Task, python: string | undefined): Promise<Outcome> {
+  if (task.folder !== ownRuntime) prepareRecords(task.env)
   if (python === undefined) return (await reuse(task, true)) ?? make(task, await findPython(task))
   const facts = await inspectSupported(python, task.signal)
   const lacking = lacks(task, facts)
@@ -126,12 +135,12 @@ async function adoptOrMake(task: Task, python: string | undefined): Promise<Outc
 }
 
 function adopt(task: Task, facts: PythonFacts): Outcome {
-  writeState(task.folder, { version: 1, python: facts.executable, made: 'adopted' })
+  record(task, writeState(task.folder, { version: 1, python: facts.executable, made: 'adopted' }))
   finishClaim(task.folder)
   const off = offPins(facts, task.wanted.pins)
   const differs = off.length === 0 ? 'exactly as pinned' : `not as pinned: ${off.join(', ')}`
-  const record = join(task.folder, STATE_FILE)
-  const said = `Adopted ${facts.executable} ${described(facts)}, recorded in ${record}; ${differs}.`
+  const file = join(task.folder, STATE_FILE)
+  const said = `Adopted ${facts.executable} ${described(facts)}, recorded in ${file}; ${differs}.`
   return { action: 'adopted', facts, said }
 }
 
@@ -143,24 +152,30 @@ async function reuse(task: Task, adoptedToo: boolean): Promise<Outcome | undefin
     task.note(`an earlier set-up of ${folder} was not finished: it is made again`)
     return undefined
   }
+  if (!task.trusted && holdsPython(folder)) throw untrustedRuntime(folder)
   const state = readState(folder)
-  if (state?.made === 'adopted') return adoptedToo ? reuseAdopted(task, state.python) : undefined
-  if (state) return reuseOwn(task, state.python)
+  if (state?.made === 'adopted') return adoptedToo ? reuseAdopted(task, state) : undefined
+  if (state) return reuseOwn(task, state)
   return existsSync(join(folder, 'bin', 'python')) ? reuseForeign(task) : refuseOccupied(folder)
 }
 
 /** A runtime that we made is judged by what is installed in it now: the pins may have changed, or somebody the packages. */
-async function reuseOwn(task: Task, python: string): Promise<Outcome | undefined> {
-  const facts = await inspectPython(python, task.signal).catch(() => undefined)
+async function reuseOwn(task: Task, state: RuntimeState): Promise<Outcome | undefined> {
+  const facts = await inspectPython(state.python, task.signal).catch(() => undefined)
   task.signal?.throwIfAborted()
   if (!facts || offPins(facts, task.wanted.pins).length > 0) return undefined
+  record(task, state)
   return reused(facts, 'the runtime')
 }
 
-async function reuseAdopted(task: Task, python: string): Promise<Outcome> {
+async function reuseAdopted(task: Task, state: RuntimeState): Promise<Outcome> {
+  const { python } = state
   const facts = await inspectSupported(python, task.signal)
   const lacking = lacks(task, facts)
-  if (lacking.length === 0) return reused(facts, 'the adopted Python')
+  if (lacking.length === 0) {
+    record(task, state)
+    return reused(facts, 'the adopted Python')
+  }
   throw new EnvironmentError(`the adopted ${python} lacks what the runtime needs: ${lacking.join(', ')}`, {
     hint: `install these there, or remove ${join(task.folder, STATE_FILE)} to make a runtime`,
   })
@@ -188,6 +203,11 @@ function refuseOccupied(folder: string): undefined {
   })
 }
 
+/** The package's own runtime needs no record: it is as trusted as the package. */
+function record(task: Task, state: RuntimeState): void {
+  if (task.folder !== ownRuntime) recordRuntime(task.folder, state, task.env)
+}
+
 function reused(facts: PythonFacts, what: string): Outcome {
   const said = `Nothing to do: ${what} ${facts.executable} ${described(facts)} is complete.`
   return { action: 'reused', facts, said }
@@ -207,7 +227,7 @@ async function make(task: Task, base: PythonFacts): Promise<Outcome> {
     const facts = await inspectSupported(python, task.signal)
     const off = offPins(facts, wanted.pins)
     if (off.length > 0) throw new EnvironmentError(`pip ended well, but ${off.join(', ')}`)
-    writeState(folder, { version: 1, python, made: 'created' })
+    record(task, writeState(folder, { version: 1, python, made: 'created' }))
     finishClaim(folder)
     const action = existed ? 'updated' : 'created'
     return { action, facts, said: `${existed ? 'Updated' : 'Made'} ${folder} ${described(facts)}.` }

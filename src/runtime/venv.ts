@@ -1,34 +1,11 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { EnvironmentError } from '../errors.js'
 import { endFamily } from './process.js'
-import { cleanEnvironment, STATE_FILE, UNFINISHED_FILE } from './python.js'
-
-/** What a finished set-up left in the runtime's folder; written last, so that its presence means "finished". */
-export interface RuntimeState {
-  readonly version: 1
-  /** Absolute path of the interpreter; outside the folder when an existing Python was adopted. */
-  readonly python: string
-  readonly made: 'created' | 'adopted'
-}
-
-/** Reads the state of a runtime folder; undefined when there is none, or none that we can read. */
-export function readState(folder: string): RuntimeState | undefined {
-  const state = readJson<RuntimeState>(join(folder, STATE_FILE))
-  return state?.version === 1 && state.python && state.made ? (state as RuntimeState) : undefined
-}
-
-/** Writes the state under another name and renames it: it is whole or absent. */
-export function writeState(folder: string, state: RuntimeState): void {
-  permitted(folder, () => {
-    mkdirSync(folder, { recursive: true })
-    const target = join(folder, STATE_FILE)
-    writeFileSync(`${target}.tmp`, `${JSON.stringify(state, null, 2)}\n`)
-    renameSync(`${target}.tmp`, target)
-  })
-}
+import { cleanEnvironment } from './python.js'
+import { permitted, readSmallJson, UNFINISHED_FILE } from './runtime-record.js'
 
 /** Who works, or worked, on an unfinished set-up. */
 interface Claim {
@@ -46,12 +23,13 @@ interface Claim {
  * @throws EnvironmentError when another set-up is at work there, or the folder cannot be written
  */
 export async function claimFolder(folder: string): Promise<string> {
-  const left = readJson<Claim>(join(folder, UNFINISHED_FILE))
+  const left = readSmallJson(join(folder, UNFINISHED_FILE)) as Partial<Claim> | undefined
   if (left && isAlive(left))
     throw new EnvironmentError(`another set-up is at work in ${folder} (process ${left.pid})`, {
       hint: 'wait for it, or stop it',
     })
-  if (left?.runId) await endFamily(left.runId)
+  // the folder may be anybody's: it ends no process but one of a set-up
+  if (left?.runId && /^setup-[\da-f-]{36}$/.test(left.runId)) await endFamily(left.runId)
   const claim: Claim = {
     pid: process.pid,
     processStart: startOfProcess(process.pid),
@@ -159,22 +137,6 @@ function forEachLine(stream: NodeJS.ReadableStream, use: (line: string) => void)
   })
 }
 
-function permitted(folder: string, write: () => void): void {
-  try {
-    write()
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    const reason =
-      code === 'EEXIST'
-        ? 'another set-up has just begun there'
-        : `it cannot be written (${code ?? String(error)})`
-    throw new EnvironmentError(`${folder}: ${reason}`, {
-      hint: 'choose another folder with --venv, or correct its permissions',
-      cause: error,
-    })
-  }
-}
-
 function isAlive(claim: Partial<Claim>): boolean {
   if (typeof claim.pid !== 'number') return false
   try {
@@ -192,14 +154,5 @@ function startOfProcess(pid: number): string | null {
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null
   } catch {
     return null
-  }
-}
-
-/** Undefined when the file is absent; an empty object when it was cut off in the middle. */
-function readJson<T>(file: string): Partial<T> | undefined {
-  try {
-    return JSON.parse(readFileSync(file, 'utf8')) as Partial<T>
-  } catch (error) {
-    return error instanceof SyntaxError ? {} : undefined
   }
 }

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { cacheName } from '../curation/case-file-names.js'
 import { DataError } from '../errors.js'
+import { parseForeignJson } from '../foreign-text.js'
 
 /** The group of a prepared case; errors name both. */
 export interface CaseGroup {
@@ -125,7 +126,7 @@ interface ZarrDocument {
 
 function parse<T>(group: CaseGroup, name: string, file: Buffer, take: (document: ZarrDocument) => T): T {
   try {
-    return take(JSON.parse(file.toString('utf8')) as ZarrDocument)
+    return take(parseForeignJson(file.toString('utf8'), name) as ZarrDocument)
   } catch (cause) {
     throw brokenCase(group, `${name} does not describe a prepared case`, cause)
   }

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs'
 import { access, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { readForeignJson } from '../foreign-text.js'
 import { sweepUnfinished, writeWhole } from './run-directory.js'
 
 /**
@@ -144,7 +145,7 @@ async function verify(directory: string): Promise<{ manifest: Manifest } | { dam
 
 async function readManifest(directory: string): Promise<Manifest | null> {
   try {
-    const manifest = JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8')) as Partial<Manifest>
+    const manifest = (await readForeignJson(join(directory, 'manifest.json'))) as Partial<Manifest>
     const whole = Number.isInteger(manifest.step) && isObject(manifest.files) && isObject(manifest.madeBy)
     return whole ? (manifest as Manifest) : null
   } catch {

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { access, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { access, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { ConfigError, EnvironmentError, UsageError } from '../errors.js'
+import { readForeignJson } from '../foreign-text.js'
 import type { Outcome } from './events.js'
 import type { FailureCard } from './failure.js'
 
@@ -90,7 +91,7 @@ export async function writeFailure(
 
 export async function readExit(directory: string): Promise<ExitRecord | null> {
   try {
-    return JSON.parse(await readFile(join(directory, 'exit.json'), 'utf8')) as ExitRecord
+    return (await readForeignJson(join(directory, 'exit.json'))) as ExitRecord
   } catch {
     return null
   }

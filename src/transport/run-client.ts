@@ -1,5 +1,6 @@
 import { credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { RuntimeCrashError } from '../errors.js'
+import { parseForeignJson } from '../foreign-text.js'
 import {
   ActRequest,
   type ActResponse,
@@ -32,7 +33,7 @@ export function openRunClient(address: string, token: string): RunClient {
       new Promise((resolve, reject) => {
         const deadline = Date.now() + ANSWER_WITHIN_MS
         client.getStatus(GetStatusRequest.create(), metadata, { deadline }, (error, response) =>
-          error ? reject(gone(error)) : resolve(JSON.parse(response.statusJson)),
+          error ? reject(gone(error)) : resolve(parseForeignJson(response.statusJson, 'status of the run')),
         )
       }),
     // no deadline: a command holds from the next step on, and a step may take minutes
@@ -48,7 +49,7 @@ export function openRunClient(address: string, token: string): RunClient {
       watched.add(stream)
       try {
         for await (const response of stream)
-          yield JSON.parse((response as WatchResponse).eventJson) as unknown
+          yield parseForeignJson((response as WatchResponse).eventJson, 'event of the run')
       } catch (error) {
         throw gone(error as ServiceError)
       } finally {

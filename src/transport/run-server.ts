@@ -10,6 +10,7 @@ import {
   status,
 } from '@grpc/grpc-js'
 import { FreetumorError } from '../errors.js'
+import { parseForeignJson } from '../foreign-text.js'
 import {
   ActResponse,
   GetStatusResponse,
@@ -106,7 +107,7 @@ function unary<Request, Response>(
 
 async function act(host: RunHost, commandJson: string): Promise<ActResponse> {
   try {
-    const step = await host.act(JSON.parse(commandJson))
+    const step = await host.act(parseForeignJson(commandJson, 'command'))
     return ActResponse.fromPartial({ outcome: { $case: 'step', value: BigInt(step) } })
   } catch (error) {
     const known = error instanceof FreetumorError ? error : null

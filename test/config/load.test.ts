@@ -2,8 +2,10 @@ import { mkdtemp, readdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { loadConfig, parseConfigText, printConfig } from '../../src/config/load.js'
+import { loadConfig, printConfig, withOverrides } from '../../src/config/load.js'
 import { resolveConfig } from '../../src/config/resolve.js'
+import { parseYaml } from '../../src/config/yaml.js'
+import { ConfigError } from '../../src/errors.js'
 
 const shipped = new URL('../../configs/', import.meta.url).pathname
 let folder: string
@@ -17,7 +19,7 @@ describe('shipped configurations', async () => {
     it(`${file} resolves, and its printed form resolves to the same`, async () => {
       const config = await loadConfig(join(shipped, file))
       expect(`${config.name}.yaml`).toBe(file)
-      expect(resolveConfig(parseConfigText(printConfig(config), file))).toEqual(config)
+      expect(resolveConfig(parseYaml(printConfig(config), file))).toEqual(config)
     })
   }
 
@@ -68,6 +70,35 @@ describe('loadConfig', () => {
     ['%YAML 1.1\n---\na: no', '%YAML 1.1'],
     [`a: ${'['.repeat(5000)}`, 'nested deeper'],
   ])('refuses hostile or ambiguous YAML %#', (text, message) => {
-    expect(() => parseConfigText(text, 'x.yaml')).toThrow(message)
+    expect(() => parseYaml(text, 'x.yaml')).toThrow(message)
+  })
+})
+
+describe('withOverrides', () => {
+  it.each([
+    '__proto__.x=1',
+    'training.__proto__.x=1',
+    'constructor.prototype.x=1',
+    'training={__proto__: {x: 1}}',
+  ])('keeps --set %s from every prototype', (pair) => {
+    try {
+      withOverrides({ training: {} }, [pair])
+    } catch (error) {
+      expect(error).toBeInstanceOf(ConfigError)
+    }
+    expect(({} as { x?: unknown }).x).toBeUndefined()
+  })
+
+  it('takes the index of a list, and no other key of it', () => {
+    const input = { data: { datasets: [{ name: 'a' }] } }
+    expect(withOverrides(input, ['data.datasets.1.name=b'])).toEqual({
+      data: { datasets: [{ name: 'a' }, { name: 'b' }] },
+    })
+    for (const key of ['length', '4000000000', '-1'])
+      expect(() => withOverrides(input, [`data.datasets.${key}=9`])).toThrow('no list index (expected 0 to 1')
+  })
+
+  it('bounds a value as it does a file', () => {
+    expect(() => withOverrides({}, [`a=${'['.repeat(5000)}`])).toThrow('--set a: nested deeper')
   })
 })

@@ -78,7 +78,7 @@ describe('readCases of a decathlon list', () => {
   })
 
   const refused: readonly [string, string | object, RegExp][] = [
-    ['no JSON', '{', /list.json: is no JSON/],
+    ['no JSON', '{', /list.json: is not JSON/],
     ['an array', '[]', /list.json: an object was expected/],
     ['no cases', { name: 'x' }, /list.json: a list of cases was expected under training/],
     ['a training that is no list', { training: {}, test: [] }, /list.json: training must be a list/],

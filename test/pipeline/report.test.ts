@@ -84,7 +84,7 @@ describe('the report of a run', () => {
     writeFileSync(join(run, 'pictures/step_00000013.json'), '{"step": "x"}')
     const page = readFileSync(await writeRunReport(run), 'utf8')
     expect(page).toContain('events.jsonl is missing')
-    expect(page).toContain('pictures/step_00000012.json is not JSON')
+    expect(page).toContain('pictures/step_00000012.json: is not JSON')
     expect(page).toContain('pictures/step_00000013.json: planes: at least one plane was expected')
   })
 

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { EnvironmentError } from '../../src/errors.js'
@@ -9,6 +9,7 @@ import {
   resolvePython,
   runtimeFolder,
 } from '../../src/runtime/python.js'
+import { prepareRecords, recordRuntime } from '../../src/runtime/runtime-record.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
 function file(...parts: string[]): string {
@@ -18,15 +19,34 @@ function file(...parts: string[]): string {
   return path
 }
 
+/** A folder whose `./.venv` adopted another Python, with the record of it. */
+function recorded() {
+  const [cwd, state] = [temporaryFolder(), temporaryFolder()]
+  const python = file(cwd, 'elsewhere/bin/python')
+  const env = { XDG_STATE_HOME: state }
+  const folder = join(cwd, '.venv')
+  mkdirSync(folder)
+  prepareRecords(env)
+  recordRuntime(folder, { version: 1, python, made: 'adopted' }, env)
+  return { cwd, env, state, python, folder }
+}
+
 describe('the Python that is used', () => {
   test('is the configured one before FREETUMOR_PYTHON before the one in ./.venv', () => {
     const cwd = temporaryFolder()
     const venv = file(cwd, '.venv/bin/python')
+    const state = temporaryFolder()
+    prepareRecords({ XDG_STATE_HOME: state })
+    recordRuntime(
+      join(cwd, '.venv'),
+      { version: 1, python: venv, made: 'created' },
+      { XDG_STATE_HOME: state },
+    )
     const named = file(cwd, 'named/python')
     const configured = file(cwd, 'configured/python')
-    expect(resolvePython({ cwd, env: {} })).toBe(venv)
-    expect(resolvePython({ cwd, env: { FREETUMOR_PYTHON: named } })).toBe(named)
-    const env = { FREETUMOR_PYTHON: named }
+    expect(resolvePython({ cwd, env: { XDG_STATE_HOME: state } })).toBe(venv)
+    const env = { FREETUMOR_PYTHON: named, XDG_STATE_HOME: state }
+    expect(resolvePython({ cwd, env })).toBe(named)
     expect(resolvePython({ cwd, explicit: './configured/python', env })).toBe(configured)
   })
 
@@ -36,12 +56,55 @@ describe('the Python that is used', () => {
     expect(resolvePython({ cwd, explicit: 'python3.11', env: { PATH: join(cwd, 'bin') } })).toBe(python)
   })
 
-  test('is the adopted one when ./.venv holds the record of one', () => {
+  test('is the adopted one when a record of this user names it', () => {
+    const { cwd, env, python, folder } = recorded()
+    expect(resolvePython({ cwd, env })).toBe(python)
+    rmSync(python)
+    expect(() => resolvePython({ cwd, env })).toThrow(`${python}, recorded for ${folder}, is gone`)
+  })
+
+  test('is never a program that the working directory alone names', () => {
     const cwd = temporaryFolder()
     const python = file(cwd, 'elsewhere/bin/python')
-    mkdirSync(join(cwd, '.venv'))
-    writeFileSync(join(cwd, '.venv/freetumor-runtime.json'), JSON.stringify({ version: 1, python }))
-    expect(resolvePython({ cwd, env: {} })).toBe(python)
+    file(cwd, '.venv/bin/python')
+    writeFileSync(
+      join(cwd, '.venv/freetumor-runtime.json'),
+      JSON.stringify({ version: 1, python, made: 'adopted', id: 'x' }),
+    )
+    const folder = join(cwd, '.venv')
+    for (const env of [
+      { XDG_STATE_HOME: temporaryFolder() },
+      { HOME: temporaryFolder() },
+      { HOME: '/no/home' },
+    ]) {
+      const resolving = () => resolvePython({ cwd, env })
+      expect(resolving).toThrow(
+        expect.objectContaining({
+          message: `${folder} is not trusted: \`freetumor setup\` did not record it for this user`,
+          hint: expect.stringContaining(`freetumor setup --venv ${folder}`),
+        }),
+      )
+    }
+  })
+
+  test('is not that of another folder in the place of the recorded one', () => {
+    const { cwd, env, folder, python } = recorded()
+    rmSync(folder, { recursive: true })
+    file(folder, 'bin/python')
+    writeFileSync(
+      join(folder, 'freetumor-runtime.json'),
+      JSON.stringify({ version: 1, python, made: 'adopted' }),
+    )
+    expect(() => resolvePython({ cwd, env })).toThrow('is not trusted')
+  })
+
+  test('is not that of a record that others may write', () => {
+    const { cwd, env, state } = recorded()
+    const records = join(state, 'freetumor/runtimes')
+    const [name] = readdirSync(records)
+    expect(statSync(join(records, name!)).mode & 0o777).toBe(0o600)
+    chmodSync(join(records, name!), 0o666)
+    expect(() => resolvePython({ cwd, env })).toThrow('is not trusted')
   })
 
   test('is never one whose set-up was cut off', () => {
@@ -86,6 +149,7 @@ describe('the environment of a Python child', () => {
       CUDA_VISIBLE_DEVICES: '1',
       PYTHONDONTWRITEBYTECODE: '1',
       PYTHONPATH: runtimeFolder,
+      PYTHONSAFEPATH: '1',
       PYTHONUNBUFFERED: '1',
       OMP_NUM_THREADS: '2',
       THP_MEM_ALLOC_ENABLE: '1',

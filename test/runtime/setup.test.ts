@@ -28,11 +28,16 @@ function pretendPython(folder: string, { version, packages }: Pretended = {}): s
   return join(bin, 'python')
 }
 
+/** The environment in which records of set-ups lie in the test's own folder. */
+function recordsOf(cwd: string): { readonly XDG_STATE_HOME: string } {
+  return { XDG_STATE_HOME: join(cwd, 'state') }
+}
+
 /** Sets up in a folder of the test, with a bare Python 3.11 as what is found. */
 function setting(cwd: string, env: Record<string, string> = {}) {
   const python = pretendPython(join(cwd, 'base'))
   return (options: SetupOptions = {}) =>
-    setUpRuntime({ cwd, python, env: { PATH: process.env.PATH, ...env }, ...options })
+    setUpRuntime({ cwd, python, env: { PATH: process.env.PATH, ...recordsOf(cwd), ...env }, ...options })
 }
 
 describe('setup without a runtime', () => {
@@ -42,7 +47,7 @@ describe('setup without a runtime', () => {
     expect(done).toMatchObject({ action: 'created', python: join(cwd, '.venv/bin/python') })
     expect(done.packages.torch).toBe(PINS.torch)
     expect(done.summary).toContain(join(cwd, '.venv'))
-    expect(resolvePython({ cwd, env: {} })).toBe(done.python)
+    expect(resolvePython({ cwd, env: recordsOf(cwd) })).toBe(done.python)
   })
 
   test('makes it where it is told to', async () => {
@@ -118,7 +123,7 @@ describe('a set-up that was not finished', () => {
     const failing = setting(cwd, { PRETEND_PIP: 'fails' })()
     await expect(failing).rejects.toThrow(EnvironmentError)
     await expect(failing).rejects.toThrow(/No matching distribution found for torch==2\.13\.0/)
-    expect(() => resolvePython({ cwd, env: {} })).toThrow(/was not finished/)
+    expect(() => resolvePython({ cwd, env: recordsOf(cwd) })).toThrow(/was not finished/)
     expect((await setting(cwd)()).action).toBe('created')
   })
 
@@ -142,7 +147,7 @@ describe('a set-up that was not finished', () => {
   test('because it was killed is made again from nothing, and its pip is ended', async () => {
     const cwd = temporaryFolder()
     const setUp = setting(cwd)
-    const env = { PRETEND_PIP: 'hangs', FREETUMOR_PYTHON: undefined }
+    const env = { PRETEND_PIP: 'hangs', FREETUMOR_PYTHON: undefined, ...recordsOf(cwd) }
     const { child, finished } = startCli(['setup', '--python', 'base/bin/python'], { cwd, env })
     await until(() => existsSync(join(cwd, '.venv/bin/pip-is-at-work')))
     await expect(setUp()).rejects.toThrow(
@@ -151,7 +156,7 @@ describe('a set-up that was not finished', () => {
     child.kill('SIGKILL')
     const { runId } = JSON.parse(readFileSync(join(cwd, '.venv/freetumor-setup.unfinished'), 'utf8'))
     await until(async () => child.signalCode !== null)
-    expect(() => resolvePython({ cwd, env: {} })).toThrow(/was not finished/)
+    expect(() => resolvePython({ cwd, env: recordsOf(cwd) })).toThrow(/was not finished/)
     expect((await setUp()).action).toBe('created')
     expect(await familyOf(runId)).toEqual([])
     expect(existsSync(join(cwd, '.venv/bin/pip-is-at-work'))).toBe(false)
@@ -167,8 +172,8 @@ describe('an existing Python', () => {
     const done = await setting(cwd)({ python: theirs })
     expect(done).toMatchObject({ action: 'adopted', python: theirs })
     expect(done.summary).toContain('not as pinned: torch 2.11.0+cu130 (pinned 2.13.0)')
-    expect(resolvePython({ cwd, env: {} })).toBe(theirs)
-    expect((await setUpRuntime({ cwd, env: {} })).action).toBe('reused')
+    expect(resolvePython({ cwd, env: recordsOf(cwd) })).toBe(theirs)
+    expect((await setUpRuntime({ cwd, env: recordsOf(cwd) })).action).toBe('reused')
   })
 
   test('whose torch is too old is refused, naming what was found and what is needed', async () => {
@@ -191,6 +196,36 @@ describe('an existing Python', () => {
     await expect(setUp('theirs')).rejects.toThrow(
       /is an environment with packages of its own: torch is missing/,
     )
+  })
+
+  test('in ./.venv that nobody recorded is not run, unless the folder is named', async () => {
+    const cwd = temporaryFolder()
+    const ran = join(cwd, 'ran')
+    mkdirSync(join(cwd, '.venv/bin'), { recursive: true })
+    const python = join(cwd, '.venv/bin/python')
+    writeFileSync(python, `#!/bin/sh\ntouch ${ran}\n`, { mode: 0o755 })
+    writeFileSync(
+      join(cwd, '.venv/freetumor-runtime.json'),
+      JSON.stringify({ version: 1, python, made: 'created' }),
+    )
+    await expect(setting(cwd)()).rejects.toThrow(`${join(cwd, '.venv')} is not trusted`)
+    await expect(setUpRuntime({ cwd, env: { ...recordsOf(cwd), PATH: '/nowhere' } })).rejects.toThrow(
+      'is not trusted',
+    )
+    expect(existsSync(ran)).toBe(false)
+    pretendPython(join(cwd, '.venv'), { packages: PINS })
+    expect((await setting(cwd)({ venv: '.venv' })).action).toBe('reused')
+    expect(resolvePython({ cwd, env: recordsOf(cwd) })).toBe(python)
+  })
+
+  test('is not made where no record of it can be written', async () => {
+    const cwd = temporaryFolder()
+    writeFileSync(join(cwd, 'file'), '')
+    const env = { XDG_STATE_HOME: join(cwd, 'file') }
+    await expect(setting(cwd, env)()).rejects.toThrow(
+      /the record of the runtime cannot be written below .*file \(ENOTDIR\)/,
+    )
+    expect(existsSync(join(cwd, '.venv'))).toBe(false)
   })
 
   test('named by FREETUMOR_PYTHON overrides everything: it is checked and nothing is made', async () => {

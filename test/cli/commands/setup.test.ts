@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { packageRoot } from '../../../src/runtime/python.js'
 import { runCli, startCli } from '../../helpers/cli.js'
-import { temporaryFolder } from '../../helpers/temporary.js'
+import { keptFolder, temporaryFolder } from '../../helpers/temporary.js'
 import { until } from '../../helpers/until.js'
 
 function folderWithPython(): string {
@@ -13,7 +13,7 @@ function folderWithPython(): string {
 }
 
 const SETUP = ['setup', '--python', './python']
-const env = { FREETUMOR_PYTHON: undefined }
+const env = { FREETUMOR_PYTHON: undefined, XDG_STATE_HOME: keptFolder() }
 
 test('setup talks on stderr, prints its result on stdout, and says so when there is nothing to do', async () => {
   const cwd = folderWithPython()
