@@ -103,6 +103,7 @@ class TrainingSpec:
     job: str
     runId: str
     runDirectory: str
+    ownerNumber: int
     seed: int
     region: str
     steps: int

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
-import { EXIT, FreetumorError, UsageError } from '../errors.js'
+import { EXIT, FreetumorError, typedSystemError, UsageError } from '../errors.js'
 import { type CliIo, noteError, type OutputFormat } from './output.js'
 
 /** Adds one command to the program; each file of `commands/` exports one. */
@@ -68,9 +68,10 @@ function withDescendants(command: Command): Command[] {
 
 function exitCodeOf(error: unknown, io: ProgramIo): number {
   if (error instanceof CommanderError) return usageExit(error, io)
-  if (error instanceof FreetumorError) {
-    noteError(io, error)
-    return error.exitCode
+  const typed = typedSystemError(error)
+  if (typed instanceof FreetumorError) {
+    noteError(io, typed)
+    return typed.exitCode
   }
   if (io.interruptedBy && isAbort(error)) {
     io.note(`stopped by ${io.interruptedBy}`)

@@ -1,7 +1,8 @@
-import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { createHash } from 'node:crypto'
+import { readFile, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import type { VoxelMemory } from '../volume/nifti.js'
+import { makeFolder, writeWhole } from '../whole-file.js'
 import { FINGERPRINT_VERSION, type Fingerprint, fingerprintOf } from './fingerprint.js'
 
 /** A fingerprint holds as long as the file keeps its size and its time. */
@@ -50,8 +51,6 @@ async function readCached(file: string): Promise<CachedFingerprint | null> {
 }
 
 async function writeCached(file: string, cached: CachedFingerprint): Promise<void> {
-  const aside = `${file}.${randomUUID()}.tmp`
-  await mkdir(resolve(file, '..'), { recursive: true })
-  await writeFile(aside, JSON.stringify(cached))
-  await rename(aside, file)
+  await makeFolder(dirname(file))
+  await writeWhole(file, JSON.stringify(cached))
 }

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { access, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { access, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { UsageError } from '../errors.js'
 import { type JsonLog, openJsonLog, readJsonLog } from '../jsonl.js'
-import { sweepUnfinished, writeWhole } from '../training/run-directory.js'
+import { sweepUnfinished, writeWhole } from '../whole-file.js'
 import type { PredictedCase } from './ports.js'
 import type { ScanCase } from './predict-cases.js'
 
@@ -41,7 +41,6 @@ export async function openPrediction(
   scans: readonly ScanCase[],
   overwrite: boolean,
 ): Promise<PredictionRecord> {
-  await mkdir(out, { recursive: true })
   if (overwrite) await removeEarlier(out, scans)
   await refuseOtherSettings(out, settings, scans)
   for (const folder of [out, join(out, 'probabilities'), join(out, 'labels')])
@@ -105,7 +104,8 @@ async function refuseOtherSettings(
 
 function differences(before: string, settings: Readonly<Record<string, unknown>>): string {
   try {
-    const old = JSON.parse(before) as Record<string, unknown>
+    // `null` and numbers are JSON, too
+    const old = Object(JSON.parse(before)) as Record<string, unknown>
     const keys = [...new Set([...Object.keys(old), ...Object.keys(settings)])]
     return keys.filter((key) => JSON.stringify(old[key]) !== JSON.stringify(settings[key])).join(', ')
   } catch {

@@ -11,7 +11,7 @@ import type { RunReport } from '../report/run-section.js'
 import { type LedgerEntry, tallyTumors } from '../report/tumor-tally.js'
 import { readEvents } from '../training/event-log.js'
 import type { RunEvent } from '../training/events.js'
-import { writeWhole } from '../training/run-directory.js'
+import { writeWhole } from '../whole-file.js'
 import { writeEvaluationPage } from './evaluation-page.js'
 
 /** Of each verdict on the page of a ledger. */
@@ -34,6 +34,13 @@ const VERDICTS: Readonly<Record<LedgerLine['verdict'], string | null>> = {
 export async function writeRunReport(directory: string): Promise<string> {
   const run = await readRun(directory)
   return await writeReport(directory, { title: run.name, runs: [run] })
+}
+
+/** As `writeRunReport`. A page that cannot be written is noted: it must not cost a run its result. */
+export async function tryRunReport(directory: string, note: (text: string) => void): Promise<void> {
+  await writeRunReport(directory).catch((error: unknown) =>
+    note(`report.html could not be made: ${error instanceof Error ? error.message : error}`),
+  )
 }
 
 /**

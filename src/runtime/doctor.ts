@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { mkdtemp, readFile, rm, statfs } from 'node:fs/promises'
+import { readFile, rm, statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir, totalmem } from 'node:os'
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { FreetumorError } from '../errors.js'
+import { makeTemporaryFolder } from '../whole-file.js'
 import { startProcess } from './process.js'
 import { cleanEnvironment, inspectPython, type PythonFacts, resolvePython } from './python.js'
 import { callPython } from './pythonia.js'
@@ -162,7 +163,7 @@ async function checkZeromq(): Promise<Finding> {
 async function checkAllReduce(python: string, options: DoctorOptions): Promise<Finding> {
   const { allReduceTimeoutMs = 120_000, signal } = options
   signal?.throwIfAborted()
-  const folder = await mkdtemp(join(tmpdir(), 'freetumor-doctor-'))
+  const folder = await makeTemporaryFolder('freetumor-doctor-')
   const result = join(folder, 'result.json')
   const launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2', '--max-restarts=0']
   const started = performance.now()

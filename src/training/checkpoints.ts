@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { access, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { sweepUnfinished, writeWhole } from './run-directory.js'
+import { sweepUnfinished, writeWhole } from '../whole-file.js'
 
 /**
  * The checkpoints of a run, as python_runtime/freetumor_runtime/training/state.py writes them: `checkpoints/step_00000100`
@@ -145,7 +145,11 @@ async function verify(directory: string): Promise<{ manifest: Manifest } | { dam
 async function readManifest(directory: string): Promise<Manifest | null> {
   try {
     const manifest = JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8')) as Partial<Manifest>
-    const whole = Number.isInteger(manifest.step) && isObject(manifest.files) && isObject(manifest.madeBy)
+    const whole =
+      Number.isInteger(manifest.step) &&
+      isObject(manifest.files) &&
+      Object.values(manifest.files!).every(isObject) &&
+      isObject(manifest.madeBy)
     return whole ? (manifest as Manifest) : null
   } catch {
     return null
