@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -114,13 +115,14 @@ export async function lockHolders(
   folders: readonly string[],
   python?: string | null,
 ): Promise<ReadonlyMap<string, Holder>> {
-  if (folders.length === 0) return new Map()
+  const locked = folders.filter((folder) => existsSync(join(folder, LOCK_FILE)))
+  if (locked.length === 0) return new Map()
   const helper = startPython(pythonFor(python), PROBE, [])
-  helper.stdin?.end(JSON.stringify(folders.map((folder) => join(folder, LOCK_FILE))))
+  helper.stdin?.end(JSON.stringify(locked.map((folder) => join(folder, LOCK_FILE))))
   const found = await outputOf(helper)
   const texts = JSON.parse(found) as readonly (string | null)[]
   return new Map(
-    folders.flatMap((folder, at) => {
+    locked.flatMap((folder, at) => {
       const text = texts[at] ?? null
       return text === null ? [] : [[folder, holderOf(text)] as const]
     }),

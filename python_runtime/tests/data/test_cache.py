@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import freetumor_runtime
+from freetumor_runtime.data import cache
 from freetumor_runtime.data.cache import (
     build_index,
     case_path,
@@ -157,7 +158,7 @@ cache.write_prepared_case(sys.argv[1], image, image.astype(np.uint8), 2, -175, {
 @pytest.mark.parametrize(
     ("place", "calls", "left"),
     # While it writes aside; between the two renames that put it in the place of another; before it syncs the folder.
-    [("fsync", 9, "old"), ("rename", 2, None), ("fsync", 22, "new")],
+    [("fsync", 9, "old"), ("rename", 3, None), ("fsync", 22, "new")],
 )
 def test_a_writer_killed_anywhere_leaves_a_whole_case_or_none(tmp_path, volumes, place, calls, left):
     path = case_path(tmp_path, "one")
