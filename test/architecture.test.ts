@@ -24,7 +24,7 @@ interface Room {
 }
 
 /** Files of src/ itself that every room may use. */
-const COMMON = ['errors.ts', 'jsonl.ts']
+const COMMON = ['abort.ts', 'errors.ts', 'jsonl.ts']
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
 const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'sampling', 'report']
 
@@ -54,6 +54,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   cli: { uses: [...ALL_BELOW_PIPELINE, 'pipeline', 'runtime', 'transport'] },
   'index.ts': { uses: [...ALL_BELOW_PIPELINE, 'pipeline', 'runtime'] },
+  'abort.ts': { uses: [] },
   'errors.ts': { uses: [] },
   'jsonl.ts': { uses: [] },
 }
@@ -119,6 +120,14 @@ describe('src/', () => {
     expect(
       files.map((file) => file.path).filter((path) => !/^([a-z\d]+[-/])*[a-z\d]+\.ts$/.test(path)),
     ).toEqual([])
+  })
+
+  test('listens to abort signals in abort.ts only', () => {
+    const others = files.filter(
+      ({ path, text }) =>
+        path !== 'abort.ts' && /EventListener\('abort'|addAbortListener|AbortSignal\.any\(/.test(text),
+    )
+    expect(others.map(({ path }) => path)).toEqual([])
   })
 
   test('draws no number that a seed does not decide', () => {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
@@ -31,10 +32,23 @@ export interface PhantomDatasetOptions {
  */
 export async function writePhantomDataset(options: PhantomDatasetOptions): Promise<void> {
   const out = resolve(options.out)
-  if (await exists(join(out, 'dataset.json')))
-    throw new UsageError(`${out} already holds a data set`, { hint: 'remove it, or choose another folder' })
-  const aside = `${out}.tmp.${process.pid}`
-  await rm(aside, { recursive: true, force: true })
+  if (await exists(join(out, 'dataset.json'))) throw alreadyThere(out)
+  // the process id does not suffice: two runs of one process may make the same data set
+  const aside = `${out}.${randomUUID()}.tmp`
+  try {
+    await writeInto(aside, options)
+    await rename(aside, out)
+  } catch (error) {
+    await rm(aside, { recursive: true, force: true })
+    throw (await exists(join(out, 'dataset.json'))) ? alreadyThere(out) : error
+  }
+}
+
+function alreadyThere(out: string): UsageError {
+  return new UsageError(`${out} already holds a data set`, { hint: 'remove it, or choose another folder' })
+}
+
+async function writeInto(aside: string, options: PhantomDatasetOptions): Promise<void> {
   for (const folder of ['imagesTr', 'labelsTr']) await mkdir(join(aside, folder), { recursive: true })
   const entries = []
   for (let at = 0; at < options.cases; at++) entries.push(await writeCase(aside, options, at))
@@ -50,8 +64,6 @@ export async function writePhantomDataset(options: PhantomDatasetOptions): Promi
     test: [],
   }
   await writeFile(join(aside, 'dataset.json'), `${JSON.stringify(list, null, 2)}\n`)
-  await mkdir(resolve(out, '..'), { recursive: true })
-  await rename(aside, out)
 }
 
 type WantedPhantoms = NonNullable<RunConfig['data']['phantoms']>
@@ -83,8 +95,13 @@ export async function ensurePhantoms(
   let firstIndex = 0
   for (const { name, ...set } of sets) {
     const out = join(root, name)
-    if (set.cases > 0 && !(await exists(join(out, 'dataset.json')))) {
-      await writePhantomDataset({ out, region, sizeVoxels, seed, difficulty, firstIndex, ...set })
+    const isThere = (): Promise<boolean> => exists(join(out, 'dataset.json'))
+    if (set.cases > 0 && !(await isThere())) {
+      const wanted = { out, region, sizeVoxels, seed, difficulty, firstIndex, ...set }
+      await writePhantomDataset(wanted).catch(async (error: unknown) => {
+        // another run may have made it meanwhile
+        if (!(await isThere())) throw error
+      })
       made = true
     }
     firstIndex += set.cases

@@ -9,9 +9,9 @@ export class CommandLine {
   #stopWanted: string | null = null
   #rate: { readonly step: number; readonly value: number } | null = null
 
-  /** @param ended rejects with the reason when the run is over */
-  constructor(private readonly ended: () => Promise<never>) {
+  constructor() {
     this.#session.promise.catch(() => {})
+    this.#renewed.promise.catch(() => {})
   }
 
   /** Why the run is to stop, where the job did not live to obey. */
@@ -29,12 +29,15 @@ export class CommandLine {
     this.#session.promise.catch(() => {})
     this.#renewed.resolve()
     this.#renewed = deferred()
+    this.#renewed.promise.catch(() => {})
     if (this.#rate !== null && this.#rate.step > step)
       this.send({ type: 'setLearningRate', value: this.#rate.value }).catch(() => {})
   }
 
+  /** The run is over: commands that wait reject with the reason. */
   end(error: unknown): void {
     this.#session.reject(error)
+    this.#renewed.reject(error)
   }
 
   /** Resolves with the step from which on it holds; one that a death overtakes is given to the next life. */
@@ -49,7 +52,7 @@ export class CommandLine {
       } catch (error) {
         if (error instanceof UsageError) throw error
         if (command.type === 'stop') this.#stopWanted = command.reason
-        await Promise.race([renewed.promise, this.ended()])
+        await renewed.promise
       }
     }
   }

@@ -1,6 +1,7 @@
 import { access, mkdir } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { onAbort } from '../abort.js'
 import { EXIT, FreetumorError, StoppedError, UsageError } from '../errors.js'
 import { type JsonLog, openJsonLog } from '../jsonl.js'
 import { EventStream } from '../training/event-stream.js'
@@ -41,7 +42,8 @@ class ScriptLaunch implements Launch {
   ) {
     const name = basename(options.script).replace(/\.py$/, '')
     this.directory = resolve(options.out ?? join('runs', name, this.id))
-    this.result = this.#run()
+    const release = onAbort(options.signal, () => this.#stopRequested.abort(options.signal?.reason))
+    this.result = this.#run().finally(release)
     // nobody need listen to it: the iterator throws the same error
     this.result.catch(() => {})
   }
@@ -109,8 +111,7 @@ class ScriptLaunch implements Launch {
   }
 
   async #live(settings: Settings, attempt: number): Promise<void> {
-    const stops = this.#stops()
-    this.#throwIfStopped(stops)
+    this.#throwIfStopped()
     const logDirectory = join(this.directory, 'logs')
     const { nodes, nodeRank, processesPerNode, script } = settings
     const started = await this.runner.start({
@@ -131,32 +132,25 @@ class ScriptLaunch implements Launch {
       pid: started.pid,
       logs: logDirectory,
     })
-    const stop = (): void => started.stop()
-    if (stops.aborted) stop()
-    stops.addEventListener('abort', stop, { once: true })
+    const release = onAbort(this.#stopRequested.signal, () => started.stop())
     try {
       await started.ended
     } catch (error) {
-      this.#throwIfStopped(stops)
+      this.#throwIfStopped()
       throw error
     } finally {
-      stops.removeEventListener('abort', stop)
+      release()
     }
   }
 
   async #rest(seconds: number): Promise<void> {
-    const stops = this.#stops()
-    await setTimeout(seconds * 1000, undefined, { signal: stops }).catch(() => {})
-    this.#throwIfStopped(stops)
+    await setTimeout(seconds * 1000, undefined, { signal: this.#stopRequested.signal }).catch(() => {})
+    this.#throwIfStopped()
   }
 
-  #stops(): AbortSignal {
-    const { signal } = this.options
-    return AbortSignal.any([this.#stopRequested.signal, ...(signal ? [signal] : [])])
-  }
-
-  #throwIfStopped(stops: AbortSignal): void {
-    if (stops.aborted) throw new StoppedError(typeof stops.reason === 'string' ? stops.reason : 'aborted')
+  #throwIfStopped(): void {
+    const { aborted, reason } = this.#stopRequested.signal
+    if (aborted) throw new StoppedError(typeof reason === 'string' ? reason : 'aborted')
   }
 
   #emit(event: Untimed): void {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { printConfig } from '../config/load.js'
 import type { RunConfig } from '../config/schema.js'
 import type { Run, TrainOptions } from '../training/run.js'
-import { makeRunDirectory, writeWhole } from '../training/run-directory.js'
+import { makeRunDirectory, refuseExistingRun, writeWhole } from '../training/run-directory.js'
 import { joinRunDirectory, keepsRun, nodeFile } from './hosts.js'
 import type { HostPlace, ModelRuntime } from './ports.js'
 import { openResumePoint, type ResumePoint, refuseNothingToResume } from './resume.js'
@@ -26,9 +26,10 @@ export async function openRun(
   if (place !== null && !keepsRun(place)) await joinRunDirectory(directory, place, resume !== undefined)
   else if (resume === undefined) await makeRunDirectory(directory)
   else await refuseNothingToResume(directory)
-  // first of all: another process may be at work in it
+  // first, because a directory that is being trained in holds a run as well
   const shared = await runtime.share(run, nodeFile('control.json', place))
   try {
+    if (resume === undefined && keepsRun(place)) await refuseExistingRun(directory)
     const goesOn = resume !== undefined && keepsRun(place)
     const resumed = goesOn ? await openResumePoint(directory, config, acceptChanges) : null
     // of a run that goes on, what it says is over

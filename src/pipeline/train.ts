@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { onAbort } from '../abort.js'
 import type { RunConfig } from '../config/schema.js'
 import { EXIT, FreetumorError, RuntimeCrashError, StoppedError, UsageError } from '../errors.js'
 import { type Feeder, openFeeder } from '../sampling/feeder.js'
@@ -43,7 +44,7 @@ class TrainingRun implements Run {
   readonly result: Promise<RunResult>
   readonly #journal = new RunJournal(() => this.#file('events.jsonl'))
   readonly #stopRequested = new AbortController()
-  readonly #commands = new CommandLine(() => this.#ended())
+  readonly #commands = new CommandLine()
   #place: HostPlace | null = null
   #phase: RunStatus['phase'] = 'checking'
   #step = 0
@@ -58,8 +59,10 @@ class TrainingRun implements Run {
   ) {
     this.directory = resolve(options.resume ?? options.out ?? join('runs', config.name, this.id))
     // nobody need listen to it: the iterator throws the same error
-    this.result = this.#run()
+    const release = onAbort(options.signal, () => this.#stopRequested.abort(options.signal?.reason))
+    this.result = this.#run().finally(release)
     this.result.catch(() => {})
+    this.#saved.promise.catch(() => {})
   }
 
   [Symbol.asyncIterator](): AsyncIterator<RunEvent> {
@@ -91,8 +94,7 @@ class TrainingRun implements Run {
 
   async checkpoint(): Promise<number> {
     const step = await this.#command({ type: 'checkpoint' })
-    // what is on its way to the disk when the run ends badly never arrives
-    while (this.#savedStep < step) await Promise.race([this.#saved.promise, this.#ended()])
+    while (this.#savedStep < step) await this.#saved.promise
     return step
   }
 
@@ -120,11 +122,6 @@ class TrainingRun implements Run {
       ...(command.type === 'setLearningRate' ? { value: command.value } : {}),
     })
     return step
-  }
-
-  async #ended(): Promise<never> {
-    await this.result
-    throw new StoppedError('the run has ended')
   }
 
   async #run(): Promise<RunResult> {
@@ -219,7 +216,9 @@ class TrainingRun implements Run {
 
   async #rest(seconds: number): Promise<void> {
     this.#phase = 'starting'
-    const stopped = await setTimeout(seconds * 1000, false, { signal: this.#stops() }).catch(() => true)
+    const stopped = await setTimeout(seconds * 1000, false, { signal: this.#stopRequested.signal }).catch(
+      () => true,
+    )
     if (stopped || this.#commands.stopWanted !== null)
       throw new StoppedError(this.#commands.stopWanted ?? 'stopped')
   }
@@ -319,6 +318,7 @@ class TrainingRun implements Run {
           this.#savedStep = event.step
           this.#saved.resolve()
           this.#saved = deferred()
+          this.#saved.promise.catch(() => {})
           this.#journal.emit({ ...event, type: 'checkpoint' })
           if (!keepsRun(this.#place)) break
           await markBest(spec.runDirectory, bestOf(this.#journal.validations)?.step ?? null)
@@ -342,20 +342,13 @@ class TrainingRun implements Run {
     return nodeFile(name, this.#place)
   }
 
-  #stops(): AbortSignal {
-    const { signal } = this.options
-    return AbortSignal.any([this.#stopRequested.signal, ...(signal ? [signal] : [])])
-  }
-
   /** AbortSignal, dispose and signals all become one stop command. */
   #passOnStops(): void {
-    const any = this.#stops()
-    const stop = (): void => {
-      const reason = typeof any.reason === 'string' ? any.reason : 'aborted'
+    const { signal } = this.#stopRequested
+    onAbort(signal, () => {
+      const reason = typeof signal.reason === 'string' ? signal.reason : 'aborted'
       this.stop(reason).catch(() => {})
-    }
-    if (any.aborted) stop()
-    else any.addEventListener('abort', stop, { once: true })
+    })
   }
 
   async #conclude(
@@ -393,7 +386,10 @@ class TrainingRun implements Run {
 
   #end(error?: unknown): void {
     this.#phase = 'ended'
-    this.#commands.end(error ?? new StoppedError('the run has ended'))
+    const reason = error ?? new StoppedError('the run has ended')
+    this.#commands.end(reason)
+    // a checkpoint that was not written when the run failed never will be
+    this.#saved.reject(reason)
     this.#journal.stream.end(error)
   }
 }

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { delimiter, isAbsolute, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { onAbort } from '../abort.js'
 import { EnvironmentError } from '../errors.js'
 
 /** Where package.json, configs/ and python_runtime/ lie; the same from src/ and from dist/. */
@@ -167,16 +168,12 @@ export async function inspectPython(path: string, signal?: AbortSignal): Promise
     stdout: string
     stderr: string
   }>((done) => {
-    const options = {
-      env,
-      cwd: '/',
-      timeout: 60_000,
-      killSignal: 'SIGKILL' as const,
-      ...(signal ? { signal } : {}),
-    }
-    execFile(path, ['-c', PROBE], options, (failure, out, err) =>
-      done({ error: failure, stdout: out, stderr: err }),
-    )
+    const options = { env, cwd: '/', timeout: 60_000, killSignal: 'SIGKILL' as const }
+    const child = execFile(path, ['-c', PROBE], options, (failure, out, err) => {
+      release()
+      done({ error: failure, stdout: out, stderr: err })
+    })
+    const release = onAbort(signal, () => void child.kill('SIGKILL'))
   })
   signal?.throwIfAborted()
   const facts = error ? undefined : parseFacts(stdout)

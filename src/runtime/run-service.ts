@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { UsageError } from '../errors.js'
@@ -30,17 +30,42 @@ export interface RemoteRun
   close(): void
 }
 
+/** Control files of this process, from before they are written: two runs that start at once find each other here. */
+const claimed = new Set<string>()
+
 /**
  * Lets other processes of the same user control a run, until it is disposed.
  * @throws UsageError when a living process trains in this directory already
  */
 export async function shareRun(run: Run, name = CONTROL_FILE): Promise<AsyncDisposable> {
-  const other = await connectTo(join(run.directory, name))
+  const file = join(await realpath(run.directory), name)
+  if (claimed.has(file)) throw trainedBy(process.pid, run.directory)
+  claimed.add(file)
+  try {
+    const server = await openServer(run, file)
+    return {
+      async [Symbol.asyncDispose]() {
+        await server[Symbol.asyncDispose]()
+        claimed.delete(file)
+      },
+    }
+  } catch (error) {
+    claimed.delete(file)
+    throw error
+  }
+}
+
+function trainedBy(pid: number, directory: string): UsageError {
+  return new UsageError(`${directory} is being trained by process ${pid}`, {
+    hint: `\`freetumor runs attach ${directory}\` follows it`,
+  })
+}
+
+async function openServer(run: Run, file: string): Promise<AsyncDisposable> {
+  const other = await connectTo(file)
   if (other) {
     other.close()
-    throw new UsageError(`${run.directory} is being trained by process ${other.pid}`, {
-      hint: `\`freetumor runs attach ${run.directory}\` follows it`,
-    })
+    throw trainedBy(other.pid, run.directory)
   }
   const directory = await newSocketDirectory('run-')
   const token = randomBytes(16).toString('hex')
@@ -50,7 +75,6 @@ export async function shareRun(run: Run, name = CONTROL_FILE): Promise<AsyncDisp
     events: () => run,
   }
   const server = await openRunServer({ directory, token, host })
-  const file = join(run.directory, name)
   await rm(file, { force: true })
   await writeFile(file, JSON.stringify({ address: server.address, token, pid: process.pid }), { mode: 0o600 })
   return {

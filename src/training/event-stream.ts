@@ -39,8 +39,15 @@ interface Ending {
   readonly error?: unknown
 }
 
+interface Waiting<E> {
+  readonly resolve: (next: IteratorResult<E>) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** As with an async generator, `next` may be called several times at once: the calls are answered in order. */
 class Reader<E> implements AsyncIterator<E> {
-  #wake: (() => void) | null = null
+  /** Calls of `next` that wait; empty while there are unread events. */
+  readonly #waiting: Waiting<E>[] = []
   #ending: Ending | null = null
 
   constructor(
@@ -50,35 +57,42 @@ class Reader<E> implements AsyncIterator<E> {
   ) {}
 
   push(event: E): void {
-    this.unread.push(event)
-    this.makeRoom(this.unread)
-    this.#wake?.()
+    const first = this.#waiting.shift()
+    if (first !== undefined) first.resolve({ value: event, done: false })
+    else {
+      this.unread.push(event)
+      this.makeRoom(this.unread)
+    }
   }
 
   end(ending: Ending): void {
     this.#ending = ending
-    this.#wake?.()
+    for (const waiting of this.#waiting.splice(0)) this.#finish(waiting)
   }
 
-  async next(): Promise<IteratorResult<E>> {
-    for (;;) {
+  next(): Promise<IteratorResult<E>> {
+    return new Promise((resolve, reject) => {
       const event = this.unread.shift()
-      if (event) return { value: event, done: false }
-      if (this.#ending) {
-        this.leave()
-        if ('error' in this.#ending) throw this.#ending.error
-        return { value: undefined, done: true }
-      }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-      this.#wake = null
-    }
+      if (event !== undefined) resolve({ value: event, done: false })
+      else if (this.#ending) this.#finish({ resolve, reject })
+      else this.#waiting.push({ resolve, reject })
+    })
   }
 
   async return(): Promise<IteratorResult<E>> {
     this.leave()
+    this.unread.length = 0
+    this.end({})
     return { value: undefined, done: true }
+  }
+
+  /** The first call after the last event throws the error of the end; every later one finds the end. */
+  #finish({ resolve, reject }: Waiting<E>): void {
+    this.leave()
+    const ending = this.#ending
+    this.#ending = {}
+    if (ending !== null && 'error' in ending) reject(ending.error)
+    else resolve({ value: undefined, done: true })
   }
 }
 

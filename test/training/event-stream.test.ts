@@ -101,6 +101,38 @@ describe('a reader', () => {
     expect(await staying).toEqual([note('a'), note('b')])
   })
 
+  test('gets an answer to each of several calls of next at once, in order', async () => {
+    const stream = new EventStream(mergeSteps)
+    stream.push(note('a'))
+    const reader = stream[Symbol.asyncIterator]()
+    const settled: number[] = []
+    const calls = [0, 1, 2, 3, 4].map((at) => reader.next().finally(() => settled.push(at)))
+    stream.push(note('b'))
+    stream.push(step(0))
+    stream.end(new Error('rank 1 died'))
+    const answers = await Promise.allSettled(calls)
+    expect(answers.slice(0, 3)).toEqual(
+      [note('a'), note('b'), step(0)].map((value) => ({
+        status: 'fulfilled',
+        value: { value, done: false },
+      })),
+    )
+    expect(answers[3]).toMatchObject({ status: 'rejected', reason: { message: 'rank 1 died' } })
+    expect(answers[4]).toEqual({ status: 'fulfilled', value: { value: undefined, done: true } })
+    expect(settled).toEqual([0, 1, 2, 3, 4])
+    expect(await reader.next()).toEqual({ value: undefined, done: true })
+  })
+
+  test('that leaves while calls of next wait ends them all', async () => {
+    const stream = new EventStream(mergeSteps)
+    const reader = stream[Symbol.asyncIterator]()
+    const calls = [reader.next(), reader.next()]
+    await reader.return?.()
+    stream.push(note('a'))
+    const end = { value: undefined, done: true }
+    expect(await Promise.all([...calls, reader.next()])).toEqual([end, end, end])
+  })
+
   test('gets the error of the end after the last event, also when it comes late', async () => {
     const stream = new EventStream(mergeSteps)
     const early = stream[Symbol.asyncIterator]()

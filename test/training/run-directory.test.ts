@@ -5,6 +5,7 @@ import {
   makeRunDirectory,
   newRunId,
   readExit,
+  refuseExistingRun,
   sweepUnfinished,
   writeExit,
   writeWhole,
@@ -57,7 +58,7 @@ describe('a run directory', () => {
     const directory = await makeRunDirectory(join(temporaryFolder(), 'deep', 'run'))
     expect(readdirSync(directory)).toEqual(['logs'])
     writeFileSync(join(directory, 'config.resolved.yaml'), '')
-    await expect(makeRunDirectory(directory)).rejects.toMatchObject({
+    await expect(refuseExistingRun(directory)).rejects.toMatchObject({
       code: 'usage',
       hint: expect.stringContaining('--resume'),
     })
