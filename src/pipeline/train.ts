@@ -258,6 +258,7 @@ class TrainingRun implements Run {
       feeder,
       ranks: nodes * processesPerNode,
       ranksHere: processesPerNode,
+      judges: spec.synthesis !== null,
       ready: ledger.ready,
       onLedger: (line) => ledger.write(line),
       onSynthesis: (event) => this.#journal.emit(event),

@@ -1,6 +1,6 @@
-import type { RunEvent, StepEvent } from './events.js'
+import type { RunEvent, StepEvent, SynthesisEvent } from './events.js'
 
-/** Past this many unread events a reader's older step events are merged into the newest. */
+/** Above this number of unread events, older events of steps are merged into newer ones. */
 const MERGE_ABOVE = 256
 
 /**
@@ -96,13 +96,25 @@ class Reader<E> implements AsyncIterator<E> {
   }
 }
 
-/** Makes room among unread events of a run: only step events are merged, every other event stays. */
+/** Makes room among unread events of a run: those that come with every step are merged, every other event stays. */
 export function mergeSteps(events: RunEvent[]): void {
   if (events.length <= MERGE_ABOVE) return
-  const oldest = events.findIndex((candidate) => candidate.type === 'step')
-  const newer = events.findIndex((candidate, at) => at > oldest && candidate.type === 'step')
+  mergeOldest(events, isStep, merge)
+  if (events.length > MERGE_ABOVE) mergeOldest(events, isSynthesis, mergeSynthesis)
+}
+
+const isStep = (event: RunEvent): event is StepEvent => event.type === 'step'
+const isSynthesis = (event: RunEvent): event is SynthesisEvent => event.type === 'synthesis'
+
+function mergeOldest<E extends RunEvent>(
+  events: RunEvent[],
+  is: (event: RunEvent) => event is E,
+  both: (older: E, newer: E) => E,
+): void {
+  const oldest = events.findIndex(is)
+  const newer = events.findIndex((candidate, at) => at > oldest && is(candidate))
   if (oldest < 0 || newer < 0) return
-  events[newer] = merge(events[oldest] as StepEvent, events[newer] as StepEvent)
+  events[newer] = both(events[oldest] as E, events[newer] as E)
   events.splice(oldest, 1)
 }
 
@@ -113,4 +125,46 @@ function merge(older: StepEvent, newer: StepEvent): StepEvent {
     seconds: older.seconds + newer.seconds,
     waitSeconds: older.waitSeconds + newer.waitSeconds,
   }
+}
+
+/** The tumors of both: counts add up, and the detected fraction is the mean over all of them. */
+function mergeSynthesis(older: SynthesisEvent, newer: SynthesisEvent): SynthesisEvent {
+  const tried = older.tried + newer.tried
+  const kinds = new Map<string, SynthesisEvent['byKind'][number]>()
+  for (const kind of [...older.byKind, ...newer.byKind]) {
+    const name = `${kind.organ}/${kind.size}`
+    kinds.set(name, { ...kind, ...sum(kinds.get(name), kind) })
+  }
+  const byOrgan: Record<string, TumorCounts> = { ...older.byOrgan }
+  for (const [organ, counts] of Object.entries(newer.byOrgan)) byOrgan[organ] = sum(byOrgan[organ], counts)
+  return {
+    ...newer,
+    shareSeen: tried === 0 ? null : sum(countsOf(older), countsOf(newer)).shareSeen,
+    kept: older.kept + newer.kept,
+    tried,
+    noRoom: older.noRoom + newer.noRoom,
+    byOrgan: sorted(byOrgan),
+    byKind: Object.values(sorted(Object.fromEntries(kinds))),
+  }
+}
+
+interface TumorCounts {
+  readonly kept: number
+  readonly tried: number
+  readonly shareSeen: number
+}
+
+function countsOf({ kept, tried, shareSeen }: SynthesisEvent): TumorCounts {
+  return { kept, tried, shareSeen: shareSeen ?? 0 }
+}
+
+function sum(a: TumorCounts | undefined, b: TumorCounts): TumorCounts {
+  if (a === undefined) return b
+  const tried = a.tried + b.tried
+  const shareSeen = (a.shareSeen * a.tried + b.shareSeen * b.tried) / Math.max(1, tried)
+  return { kept: a.kept + b.kept, tried, shareSeen }
+}
+
+function sorted<T>(named: Record<string, T>): Record<string, T> {
+  return Object.fromEntries(Object.entries(named).sort(([a], [b]) => (a < b ? -1 : 1)))
 }
