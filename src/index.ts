@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 /**
  * freetumor as a library. Everything that the commands do can be called from here; errors are subclasses of
  * `FreetumorError`, and every long call takes an `AbortSignal`.

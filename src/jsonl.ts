@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { access, rename, rm } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
-import { DataError, EnvironmentError, typedSystemError } from './errors.js'
+import { DataError, typedSystemError } from './errors.js'
 import { parseForeignJson } from './foreign-text.js'
 import { temporaryName } from './whole-file.js'
 

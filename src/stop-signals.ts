@@ -1,5 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { basename } from 'node:path'
+import { onAbort } from './abort.js'
 
 /** Signals that ask a program to stop: Ctrl-C, `kill`, a closed terminal, and the warning that Slurm sends. */
 export const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'] as const
@@ -60,14 +61,20 @@ export interface StopOptions {
   readonly handleSignals?: boolean | undefined
 }
 
-/** Everything that stops one job: `own`, its caller's signal, and with `handleSignals` those of the process. */
-export function stopsOf(
+/**
+ * Aborts a job's own controller with its caller's signal and, with `handleSignals`, with the stop signals of the process.
+ * Returns a function that ends this; call it when the job has ended.
+ */
+export function forwardStops(
   { signal, handleSignals = false }: StopOptions,
-  own: AbortSignal,
-): { readonly signal: AbortSignal } & Disposable {
+  job: AbortController,
+): () => void {
   const taken = handleSignals ? listenForStops(endBy) : null
-  const signals = [own, signal, taken?.signal].filter((one) => one !== undefined)
-  return { signal: AbortSignal.any(signals), [Symbol.dispose]: () => taken?.[Symbol.dispose]() }
+  const forward = (from: AbortSignal | undefined) => onAbort(from, () => job.abort(from?.reason))
+  const releases = [forward(signal), forward(taken?.signal), () => taken?.[Symbol.dispose]()]
+  return () => {
+    for (const release of releases) release()
+  }
 
   function endBy(name: StopSignal): void {
     taken?.[Symbol.dispose]()

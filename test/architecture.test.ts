@@ -24,7 +24,7 @@ interface Room {
 }
 
 /** Files of src/ itself that every room may use. */
-const COMMON = ['errors.ts', 'foreign-text.ts', 'jsonl.ts', 'stop-signals.ts', 'whole-file.ts']
+const COMMON = ['abort.ts', 'errors.ts', 'foreign-text.ts', 'jsonl.ts', 'stop-signals.ts', 'whole-file.ts']
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
 const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'sampling', 'report']
 
@@ -55,6 +55,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   cli: { uses: [...ALL_BELOW_PIPELINE, 'pipeline', 'runtime', 'transport'] },
   'index.ts': { uses: [...ALL_BELOW_PIPELINE, 'pipeline', 'runtime'] },
+  'abort.ts': { uses: [] },
   'errors.ts': { uses: [] },
   'foreign-text.ts': { uses: [] },
   'jsonl.ts': { uses: [] },
@@ -112,7 +113,12 @@ describe('src/', () => {
     const manifest = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'))
     const imported = sourceFiles(SRC, '.ts').flatMap((file) => typescriptImports(file.text))
     const used = new Set(imported.map(({ specifier }) => importedPackage(specifier)))
-    expect(Object.keys(manifest.dependencies).filter((name) => !used.has(name))).toEqual([])
+    // index.d.ts refers to Node's types; a program that has none of its own gets them with the package
+    const referred = sourceFiles(SRC, '.ts').flatMap(({ text }) =>
+      [...text.matchAll(/^\/\/\/ <reference types="(\w+)"/gm)].map(([, name]) => `@types/${name}`),
+    )
+    const known = [...used, ...referred]
+    expect(Object.keys(manifest.dependencies).filter((name) => !known.includes(name))).toEqual([])
   })
 
   test('has no barrel but index.ts, no file above 400 lines, and kebab-case names', () => {
@@ -122,6 +128,14 @@ describe('src/', () => {
     expect(
       files.map((file) => file.path).filter((path) => !/^([a-z\d]+[-/])*[a-z\d]+\.ts$/.test(path)),
     ).toEqual([])
+  })
+
+  test('listens to abort signals in abort.ts only', () => {
+    const others = files.filter(
+      ({ path, text }) =>
+        path !== 'abort.ts' && /EventListener\('abort'|addAbortListener|AbortSignal\.any\(/.test(text),
+    )
+    expect(others.map(({ path }) => path)).toEqual([])
   })
 
   test('draws no number that a seed does not decide', () => {

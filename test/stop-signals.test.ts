@@ -4,31 +4,30 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { packageRoot } from '../src/runtime/python.js'
-import { abortReason, exitCodeOf, stopsOf } from '../src/stop-signals.js'
+import { abortReason, exitCodeOf, forwardStops } from '../src/stop-signals.js'
 import { startNode } from './helpers/cli.js'
 
 const MODULE = JSON.stringify(pathToFileURL(join(packageRoot, 'dist/stop-signals.js')).href)
 
-describe('stopsOf', () => {
-  test('aborts by the job itself or by the caller, and keeps the reason', () => {
-    const [own, caller] = [new AbortController(), new AbortController()]
-    const stops = stopsOf({ signal: caller.signal }, own.signal)
-    expect(stops.signal.aborted).toBe(false)
+describe('forwardStops', () => {
+  test('aborts a job with the reason of its caller', () => {
+    const [job, caller] = [new AbortController(), new AbortController()]
+    forwardStops({ signal: caller.signal }, job)
+    expect(job.signal.aborted).toBe(false)
     caller.abort('enough')
-    expect(abortReason(stops.signal)).toBe('enough')
-    own.abort()
-    expect(abortReason(own.signal)).toBe('aborted')
+    expect(abortReason(job.signal)).toBe('enough')
+    const other = new AbortController()
+    other.abort()
+    expect(abortReason(other.signal)).toBe('aborted')
   })
 
   test('leaves the signals of the process alone unless it is asked to handle them', () => {
     const before = process.listenerCount('SIGINT')
-    const own = new AbortController().signal
-    using _untouched = stopsOf({}, own)
+    forwardStops({}, new AbortController())
     expect(process.listenerCount('SIGINT')).toBe(before)
-    {
-      using _handled = stopsOf({ handleSignals: true }, own)
-      expect(process.listenerCount('SIGINT')).toBe(before + 1)
-    }
+    const release = forwardStops({ handleSignals: true }, new AbortController())
+    expect(process.listenerCount('SIGINT')).toBe(before + 1)
+    release()
     expect(process.listenerCount('SIGINT')).toBe(before)
   })
 
@@ -36,8 +35,10 @@ describe('stopsOf', () => {
     const { child, finished } = startNode([
       '--input-type=module',
       '-e',
-      `const { abortReason, stopsOf } = await import(${MODULE})
-       const { signal } = stopsOf({ handleSignals: true }, new AbortController().signal)
+      `const { abortReason, forwardStops } = await import(${MODULE})
+       const job = new AbortController()
+       const { signal } = job
+       forwardStops({ handleSignals: true }, job)
        signal.addEventListener('abort', () => console.log(abortReason(signal)))
        setInterval(() => {}, 1000)
        console.log('ready')`,

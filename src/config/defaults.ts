@@ -17,7 +17,14 @@ export function defaultsFor(job: Job, region: Region): Record<string, unknown> {
     name: `${region}-${job}`,
     seed: 0,
     region,
-    data: { root: 'data', registry: [], manifest: null, allowedLeaks: [], phantoms: null },
+    data: {
+      root: 'data',
+      registry: [],
+      manifest: null,
+      allowOutside: false,
+      allowedLeaks: [],
+      phantoms: null,
+    },
     prepare: {
       cache: DEFAULT_CACHE,
       spacingMm: abdomen ? [1.5, 1.5, 1.5] : [1.25, 1.25, 5],

@@ -111,6 +111,8 @@ const data = z.strictObject({
    * it, with its patients and folds. Null: from the data sets' own lists.
    */
   manifest: z.string().min(1).nullable(),
+  /** Lists and `manifest` may name files outside `root`; without it such an entry is an error. */
+  allowOutside: z.boolean(),
   /** Held-out cases that may stand among the training cases, and why; without one of these such a run is refused (exit 6). */
   allowedLeaks: z.array(allowedLeak),
   /** Makes phantom data sets `phantom_labelled`, `phantom_hosts` and `phantom_test` under `root` when they are missing. */

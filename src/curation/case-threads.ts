@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
+import { onAbort } from '../abort.js'
 import { EnvironmentError, RuntimeCrashError } from '../errors.js'
 import { voxelMemory } from '../volume/nifti.js'
 import { type CaseAnswer, type CaseTask, type Tasks, workOn } from './case-tasks.js'
@@ -65,8 +66,7 @@ function openThread<K extends keyof Tasks>(task: CaseTask<K>, signal: AbortSigna
   )
   worker.on('error', (cause) => fail(new RuntimeCrashError(`a thread died: ${cause.message}`, { cause })))
   worker.on('exit', (code) => fail(new RuntimeCrashError(`a thread ended with code ${code}`)))
-  const stop = () => fail(signal?.reason)
-  signal?.addEventListener('abort', stop)
+  const release = onAbort(signal, () => fail(signal?.reason))
   return {
     work: (item) =>
       new Promise((resolve, reject) => {
@@ -75,7 +75,7 @@ function openThread<K extends keyof Tasks>(task: CaseTask<K>, signal: AbortSigna
         worker.postMessage(item)
       }),
     async close() {
-      signal?.removeEventListener('abort', stop)
+      release()
       await worker.terminate()
     },
   }

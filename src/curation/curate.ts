@@ -1,10 +1,11 @@
-import { resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
 import { ConfigError, DataError } from '../errors.js'
 import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
 import { casesOf, type MissingFiles, missingFileOf } from './dataset-cases.js'
 import { readCases } from './lists.js'
 import { type Manifest, type ManifestCase, makeManifest, readManifest } from './manifest.js'
+import { boundsOf, outsideError } from './outside.js'
 import { findPreset } from './presets.js'
 import { type Dataset, type DatasetRole, findDataset, type LabelIdMap, tumorOrgans } from './registry.js'
 
@@ -31,6 +32,7 @@ export async function curate(data: RunConfig['data'], region: Region): Promise<C
   const cases: ManifestCase[] = []
   const missing: MissingFiles[] = []
   const listed = data.manifest === null ? null : await readManifest(resolve(data.manifest))
+  if (listed !== null && !data.allowOutside) await refuseOutside(listed, data)
   for (const entry of data.datasets) {
     if (repeats.has(entry.name))
       throw new ConfigError(`data.datasets: ${entry.name} is listed twice`, {
@@ -46,7 +48,11 @@ export async function curate(data: RunConfig['data'], region: Region): Promise<C
     const dataset = describe(entry, region, own)
     const path = resolve(data.root, entry.path ?? entry.name)
     const searchIn = [resolve(data.root), resolve(data.root, entry.name)]
-    const list = await readCases(path, { searchIn, layout: dataset.layout })
+    const list = await readCases(path, {
+      searchIn,
+      layout: dataset.layout,
+      allowOutside: data.allowOutside,
+    })
     const found = await casesOf(list, dataset)
     if (found.cases.length === 0)
       throw new DataError(
@@ -64,6 +70,18 @@ export async function curate(data: RunConfig['data'], region: Region): Promise<C
     repeat: repeats.get(item.dataset)!,
   }))
   return { cases: curated, missing }
+}
+
+/**
+ * A manifest names absolute paths, and the one of a run may be a stranger's: its files lie under the data root or beside it.
+ */
+async function refuseOutside({ cases }: Manifest, data: RunConfig['data']): Promise<void> {
+  const file = resolve(data.manifest!)
+  const isAllowed = await boundsOf([resolve(data.root), dirname(file)])
+  for (const { id, image, label } of cases)
+    for (const [key, path] of Object.entries({ image, label }))
+      if (path !== null && !isAllowed(resolve(path)))
+        throw outsideError(`${file}: ${id}.${key}`, path, resolve(data.root))
 }
 
 /** The cases of one data set as a manifest has them; the configuration may say another role or map. */

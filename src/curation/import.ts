@@ -27,6 +27,8 @@ export interface ImportOptions {
   readonly labelMap?: LabelIdMap | undefined
   /** Of `labelMap`: its ids for the two kidneys. */
   readonly kidneySides?: KidneySides | undefined
+  /** Lists may name files outside `root`, the data set's folder and their own. */
+  readonly allowOutside?: boolean | undefined
 }
 
 export interface Collected {
@@ -61,14 +63,14 @@ async function collect(
   options: ImportOptions,
   strangers: 'keep' | 'refuse',
 ): Promise<Collected> {
-  const { root, own = [] } = options
+  const { root, own = [], allowOutside } = options
   const cases: ManifestCase[] = []
   const missing: MissingFiles[] = []
   const notes: string[] = []
   for (const source of await sourcesIn(lists)) {
     const named = datasetOf(source, own)
     const searchIn = [resolve(root), ...(named ? [resolve(root, named.name)] : [])]
-    const list = await readCases(source, { searchIn, layout: named?.layout })
+    const list = await readCases(source, { searchIn, layout: named?.layout, allowOutside })
     const described = named ?? describedByNames(list, source, options.region)
     if (!described && strangers === 'refuse')
       throw new DataError(

@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { DataError } from '../errors.js'
 import { asRecord, readForeignJson } from '../foreign-text.js'
+import { boundsOf, outsideError } from './outside.js'
 import type { Layout } from './registry.js'
 
 export type Split = 'training' | 'validation' | 'test'
@@ -32,6 +33,8 @@ export interface ReadOptions {
   /** Folders where relative paths of a list are tried, in this order; the list's own folder comes last. */
   readonly searchIn?: readonly string[]
   readonly layout?: Layout | undefined
+  /** The list may name files outside these folders. Default: such an entry is an error. */
+  readonly allowOutside?: boolean | undefined
 }
 
 const SPLITS: readonly Split[] = ['training', 'validation', 'test']
@@ -84,7 +87,7 @@ export async function readList(file: string, options: ReadOptions = {}): Promise
     }
   }
   const folders = [...(options.searchIn ?? []), dirname(file)]
-  const located = new Locator(folders)
+  const located = new Locator(folders, options.allowOutside ? () => true : await boundsOf(folders))
   const cases: ListedCase[] = []
   for (const split of SPLITS)
     for (const [at, entry] of entriesOf(content, split, file).entries())
@@ -137,7 +140,8 @@ function entriesOf(
 }
 
 async function caseOf(entry: unknown, split: Split, where: string, located: Locator): Promise<ListedCase> {
-  if (typeof entry === 'string') return { image: await located.find(entry), label: null, fold: null, split }
+  if (typeof entry === 'string')
+    return { image: await located.find(entry, where), label: null, fold: null, split }
   if (typeof entry !== 'object' || entry === null)
     throw new DataError(`${where} must be a path or an object with image and label`, {
       hint: 'repair the list',
@@ -148,8 +152,11 @@ async function caseOf(entry: unknown, split: Split, where: string, located: Loca
       hint: 'repair the list',
     })
   return {
-    image: await located.find(pathOf(image, `${where}.image`)),
-    label: label === undefined || label === null ? null : await located.find(pathOf(label, `${where}.label`)),
+    image: await located.find(pathOf(image, `${where}.image`), `${where}.image`),
+    label:
+      label === undefined || label === null
+        ? null
+        : await located.find(pathOf(label, `${where}.label`), `${where}.label`),
     fold: (fold as number | undefined) ?? null,
     split,
     ...(isText(patient) && { patient }),
@@ -173,12 +180,16 @@ function pathOf(value: unknown, where: string): string {
 class Locator {
   private readonly listings = new Map<string, Promise<ReadonlySet<string>>>()
 
-  constructor(private readonly folders: readonly string[]) {}
+  constructor(
+    private readonly folders: readonly string[],
+    private readonly isAllowed: (path: string) => boolean,
+  ) {}
 
   /** The first place where the file is; the first one tried when it is nowhere. */
-  async find(path: string): Promise<string> {
-    if (isAbsolute(path)) return path
-    const places = this.folders.map((folder) => resolve(folder, path))
+  async find(path: string, where: string): Promise<string> {
+    const places = this.folders.map((folder) => resolve(folder, path)).filter(this.isAllowed)
+    if (places.length === 0) throw outsideError(where, path, this.folders[0]!)
+    if (isAbsolute(path)) return places[0]!
     for (const place of places) if ((await this.listing(dirname(place))).has(basename(place))) return place
     return places[0]!
   }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
@@ -32,16 +33,19 @@ export interface PhantomDatasetOptions {
  */
 export async function writePhantomDataset(options: PhantomDatasetOptions): Promise<void> {
   const out = resolve(options.out)
-  if (await exists(join(out, 'dataset.json')))
-    throw new UsageError(`${out} already holds a data set`, { hint: 'remove it, or choose another folder' })
+  if (await exists(join(out, 'dataset.json'))) throw alreadyThere(out)
   const aside = temporaryName(out)
   try {
     await writeInto(aside, options)
     await rename(aside, out)
   } catch (error) {
     await rm(aside, { recursive: true, force: true }).catch(() => {})
-    throw typedSystemError(error, out)
+    throw (await exists(join(out, 'dataset.json'))) ? alreadyThere(out) : typedSystemError(error, out)
   }
+}
+
+function alreadyThere(out: string): UsageError {
+  return new UsageError(`${out} already holds a data set`, { hint: 'remove it, or choose another folder' })
 }
 
 async function writeInto(aside: string, options: PhantomDatasetOptions): Promise<void> {
@@ -91,16 +95,19 @@ export async function ensurePhantoms(
   let firstIndex = 0
   for (const { name, ...set } of sets) {
     const out = join(root, name)
-    if (set.cases > 0 && !(await exists(join(out, 'dataset.json')))) {
-      await writePhantomDataset({ out, region, sizeVoxels, seed, difficulty, firstIndex, ...set }).catch(
-        (error: NodeJS.ErrnoException) => {
-          if (error.syscall === undefined) throw error
-          throw new EnvironmentError(`${out}: the phantoms cannot be written (${error.code})`, {
-            hint: 'name a folder that you can write with data.root',
-            cause: error,
-          })
-        },
-      )
+    const isThere = (): Promise<boolean> => exists(join(out, 'dataset.json'))
+    if (set.cases > 0 && !(await isThere())) {
+      const wanted = { out, region, sizeVoxels, seed, difficulty, firstIndex, ...set }
+      await writePhantomDataset(wanted).catch(async (error: unknown) => {
+        // another run may have made it meanwhile
+        if (await isThere()) return
+        const { cause } = error as { cause?: NodeJS.ErrnoException }
+        if (cause?.syscall === undefined) throw error
+        throw new EnvironmentError(`${out}: the phantoms cannot be written (${cause.code})`, {
+          hint: 'name a folder that you can write with data.root',
+          cause,
+        })
+      })
       made = true
     }
     firstIndex += set.cases

@@ -10,9 +10,9 @@ export class CommandLine {
   readonly #stopping = deferred<void>()
   #rate: { readonly step: number; readonly value: number } | null = null
 
-  /** @param ended rejects with the reason when the run is over */
-  constructor(private readonly ended: () => Promise<never>) {
+  constructor() {
     this.#session.promise.catch(() => {})
+    this.#renewed.promise.catch(() => {})
   }
 
   /** The reason of the stop that was asked for, whether the job obeyed it or not; null without one. */
@@ -35,12 +35,15 @@ export class CommandLine {
     this.#session.promise.catch(() => {})
     this.#renewed.resolve()
     this.#renewed = deferred()
+    this.#renewed.promise.catch(() => {})
     if (this.#rate !== null && this.#rate.step > step)
       this.send({ type: 'setLearningRate', value: this.#rate.value }).catch(() => {})
   }
 
+  /** The run is over: commands that wait reject with the reason. */
   end(error: unknown): void {
     this.#session.reject(error)
+    this.#renewed.reject(error)
   }
 
   /** Resolves with the step from which on it holds; one that a death overtakes is given to the next life. */
@@ -58,7 +61,7 @@ export class CommandLine {
         return step
       } catch (error) {
         if (error instanceof UsageError) throw error
-        await Promise.race([renewed.promise, this.ended()])
+        await renewed.promise
       }
     }
   }

@@ -17,6 +17,8 @@ export interface TrainingFeedOptions {
   readonly ranks: number
   /** Of this host: they are served here. */
   readonly ranksHere: number
+  /** Whether the ranks send measures of every step; a baseline has no tumors to judge. */
+  readonly judges: boolean
   /** Nothing is served before. */
   readonly ready: Promise<void>
   readonly onLedger: (line: LedgerLine) => void
@@ -33,7 +35,7 @@ interface OpenStep {
 
 /**
  * Serves the ranks: items from the feeder, verdicts from the quality policy. A step is remembered only until all its
- * ranks have sent their measures.
+ * ranks have sent their measures, and not at all if they send none.
  */
 export function trainingFeed(options: TrainingFeedOptions): StepFeed {
   const { config, feeder, ranks, ranksHere, ready } = options
@@ -50,6 +52,7 @@ export function trainingFeed(options: TrainingFeedOptions): StepFeed {
     async frames(step, rank) {
       await ready
       const crops = await feeder.step(step, rank, ranks, config.training.accumulation)
+      if (!options.judges) return crops
       const memory = openStep(step)
       for (const crop of crops) {
         // The ledger needs the plan, not the voxels.

@@ -1,9 +1,10 @@
 import { access } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { onAbort } from '../abort.js'
 import { EXIT, FreetumorError, StoppedError, UsageError } from '../errors.js'
 import { type JsonLog, openJsonLog } from '../jsonl.js'
-import { abortReason, stopsOf } from '../stop-signals.js'
+import { abortReason, forwardStops } from '../stop-signals.js'
 import { EventStream } from '../training/event-stream.js'
 import { cardOf, restartAfter } from '../training/failure.js'
 import {
@@ -35,7 +36,6 @@ class ScriptLaunch implements Launch {
   readonly result: Promise<LaunchResult>
   readonly #stream = new EventStream<LaunchEvent>(missOldOutput)
   readonly #stopRequested = new AbortController()
-  readonly #stops: ReturnType<typeof stopsOf>
   #log: JsonLog<LaunchEvent> | null = null
   #lock: DirectoryLock | null = null
   #attempts = 0
@@ -44,10 +44,10 @@ class ScriptLaunch implements Launch {
     private readonly options: LaunchOptions,
     private readonly runner: ScriptRunner,
   ) {
-    this.#stops = stopsOf(options, this.#stopRequested.signal)
     const name = basename(options.script).replace(/\.py$/, '')
     this.directory = resolve(options.out ?? join('runs', name, this.id))
-    this.result = this.#run()
+    const release = forwardStops(options, this.#stopRequested)
+    this.result = this.#run().finally(release)
     // nobody need listen to it: the iterator throws the same error
     this.result.catch(() => {})
   }
@@ -79,7 +79,6 @@ class ScriptLaunch implements Launch {
       this.#stream.end(error)
       throw error
     } finally {
-      this.#stops[Symbol.dispose]()
       await this.#lock?.[Symbol.asyncDispose]()
     }
   }
@@ -120,8 +119,7 @@ class ScriptLaunch implements Launch {
   }
 
   async #live(settings: Settings, attempt: number): Promise<void> {
-    const stops = this.#stops.signal
-    this.#throwIfStopped(stops)
+    this.#throwIfStopped()
     const logDirectory = join(this.directory, 'logs')
     const { nodes, nodeRank, processesPerNode, script } = settings
     const started = await this.runner.start({
@@ -142,27 +140,25 @@ class ScriptLaunch implements Launch {
       pid: started.pid,
       logs: logDirectory,
     })
-    const stop = (): void => started.stop()
-    if (stops.aborted) stop()
-    stops.addEventListener('abort', stop, { once: true })
+    const release = onAbort(this.#stopRequested.signal, () => started.stop())
     try {
       await started.ended
     } catch (error) {
-      this.#throwIfStopped(stops)
+      this.#throwIfStopped()
       throw error
     } finally {
-      stops.removeEventListener('abort', stop)
+      release()
     }
   }
 
   async #rest(seconds: number): Promise<void> {
-    const stops = this.#stops.signal
-    await setTimeout(seconds * 1000, undefined, { signal: stops }).catch(() => {})
-    this.#throwIfStopped(stops)
+    await setTimeout(seconds * 1000, undefined, { signal: this.#stopRequested.signal }).catch(() => {})
+    this.#throwIfStopped()
   }
 
-  #throwIfStopped(stops: AbortSignal): void {
-    if (stops.aborted) throw new StoppedError(abortReason(stops))
+  #throwIfStopped(): void {
+    const { signal } = this.#stopRequested
+    if (signal.aborted) throw new StoppedError(abortReason(signal))
   }
 
   #emit(event: Untimed): void {

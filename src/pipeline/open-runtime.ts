@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { onAbort } from '../abort.js'
 import type { RunConfig } from '../config/schema.js'
 import { RuntimeCrashError, StoppedError, UsageError } from '../errors.js'
 import { judge, type Verdict } from '../quality/judge.js'
@@ -133,11 +134,11 @@ export async function openWarmRuntime(
 
   const logs = options.logDirectory ?? (await makeTemporaryFolder('freetumor-'))
   const session = runtime.serve(await serveSpec(settings), { signal, logDirectory: logs })
-  const opened = new OpenedRuntime(session, settings, async () => {
-    if (options.logDirectory === undefined) await rm(logs, { recursive: true, force: true })
+  const opened = new OpenedRuntime(session, settings, async (died) => {
+    release()
+    if (!died && options.logDirectory === undefined) await rm(logs, { recursive: true, force: true })
   })
-  const abort = (): void => void opened.close()
-  signal?.addEventListener('abort', abort, { once: true })
+  const release = onAbort(signal, () => void opened.close())
   try {
     return opened.as(await session.ready)
   } catch (error) {
@@ -155,7 +156,7 @@ class OpenedRuntime implements WarmRuntime {
   constructor(
     private readonly session: ServeSession,
     private readonly settings: ServeSettings,
-    private readonly removeLogs: () => Promise<void>,
+    private readonly cleanUp: (died: boolean) => Promise<void>,
   ) {
     this.config = settings.config
   }
@@ -168,7 +169,7 @@ class OpenedRuntime implements WarmRuntime {
 
   async close(died = this.#died): Promise<void> {
     await this.session[Symbol.asyncDispose]()
-    if (!died) await this.removeLogs()
+    await this.cleanUp(died)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -207,18 +208,19 @@ class OpenedRuntime implements WarmRuntime {
       throw new UsageError(`ahead: an integer of at least 1 is needed, got ${ahead}`)
     // a reader that leaves cancels what it asked for
     const left = new AbortController()
-    const both = signal ? AbortSignal.any([signal, left.signal]) : left.signal
+    const release = onAbort(signal, () => left.abort())
     const open: Promise<PaintedTumor | NoPlace>[] = []
     try {
       let number = 0
       for await (const request of requests) {
-        const made = this.#paint(request, `request ${number++}`, both)
+        const made = this.#paint(request, `request ${number++}`, left.signal)
         made.catch(() => {}) // it is awaited below, in its turn
         open.push(made)
         if (open.length >= ahead) yield await open.shift()!
       }
       while (open.length > 0) yield await open.shift()!
     } finally {
+      release()
       left.abort()
     }
   }

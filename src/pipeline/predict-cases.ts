@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { readList, type Split, stemOf } from '../curation/lists.js'
+import { boundsOf, outsideError } from '../curation/outside.js'
 import { DataError, UsageError } from '../errors.js'
 import { readForeignText } from '../foreign-text.js'
 
@@ -23,11 +24,15 @@ const NIFTI = /\.nii(\.gz)?$/
 export async function scansOf(
   images: string,
   split: Split | undefined,
-  beside: { readonly organMasks?: string | undefined; readonly labels?: string | undefined } = {},
+  more: {
+    readonly organMasks?: string | undefined
+    readonly labels?: string | undefined
+    readonly allowOutside?: boolean | undefined
+  } = {},
 ): Promise<readonly ScanCase[]> {
-  const files = await filesOf(resolve(images), split)
+  const files = await filesOf(resolve(images), split, more.allowOutside ?? false)
   if (files.length === 0) throw new UsageError(`${images} holds no .nii or .nii.gz file`)
-  const [masks, labels] = await Promise.all([byStem(beside.organMasks), byStem(beside.labels)])
+  const [masks, labels] = await Promise.all([byStem(more.organMasks), byStem(more.labels)])
   const scans = files.map((image) => {
     const id = stemOf(image)
     return { id, image, organMask: masks.get(id) ?? null, label: labels.get(id) ?? null }
@@ -36,7 +41,11 @@ export async function scansOf(
   return scans
 }
 
-async function filesOf(path: string, split: Split | undefined): Promise<readonly string[]> {
+async function filesOf(
+  path: string,
+  split: Split | undefined,
+  allowOutside: boolean,
+): Promise<readonly string[]> {
   const state = await stat(path).catch((error: NodeJS.ErrnoException) => {
     throw new UsageError(`${path} cannot be read: ${error.code}`, {
       hint: '--images takes a folder, a scan, or a list (.json, .txt)',
@@ -44,19 +53,32 @@ async function filesOf(path: string, split: Split | undefined): Promise<readonly
   })
   if (state.isDirectory()) return niftiFiles(path)
   if (NIFTI.test(path)) return [path]
-  if (path.endsWith('.json')) return listedFiles(path, split)
-  if (path.endsWith('.txt')) {
-    const lines = (await readForeignText(path)).split('\n').map((line) => line.trim())
-    return lines.filter((line) => line !== '').map((line) => resolve(dirname(path), line))
-  }
+  if (path.endsWith('.json')) return listedFiles(path, split, allowOutside)
+  if (path.endsWith('.txt')) return namedFiles(path, allowOutside)
   throw new UsageError(`${path} is no scan and no list`, {
     hint: '--images takes a folder, a scan (.nii, .nii.gz), or a list (.json, .txt)',
   })
 }
 
+/** Of a text file, a path a line. */
+async function namedFiles(list: string, allowOutside: boolean): Promise<readonly string[]> {
+  const isAllowed = await boundsOf([dirname(list)])
+  const lines = (await readForeignText(list)).split('\n').map((line) => line.trim())
+  return lines.flatMap((line, at) => {
+    if (line === '') return []
+    const file = resolve(dirname(list), line)
+    if (!allowOutside && !isAllowed(file)) throw outsideError(`${list}: line ${at + 1}`, line, dirname(list))
+    return [file]
+  })
+}
+
 /** Of one split; which one is told where the list has several. */
-async function listedFiles(path: string, split: Split | undefined): Promise<readonly string[]> {
-  const { cases } = await readList(path)
+async function listedFiles(
+  path: string,
+  split: Split | undefined,
+  allowOutside: boolean,
+): Promise<readonly string[]> {
+  const { cases } = await readList(path, { allowOutside })
   const splits = [...new Set(cases.map((one) => one.split))]
   if (split === undefined && splits.length > 1)
     throw new UsageError(`${path} lists ${splits.join(', ')}`, { hint: `say which with --split` })

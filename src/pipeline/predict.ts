@@ -24,6 +24,8 @@ export interface PredictOptions extends Partial<PredictSettings>, Partial<Prepar
   readonly images: string
   /** Of a list that has several. */
   readonly split?: Split | undefined
+  /** A list may name files outside its own folder; default false. */
+  readonly allowOutside?: boolean | undefined
   readonly out: string
   readonly profile?: PredictProfile | undefined
   /** Patch-merging order where a file does not say it. `windowHu`, `spacingMm`, `patchVoxels` likewise. */

@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path'
+import { onAbort } from '../abort.js'
 import type { RunConfig } from '../config/schema.js'
 import {
   EXIT,
@@ -9,7 +10,7 @@ import {
   UsageError,
 } from '../errors.js'
 import { type Feeder, openFeeder } from '../sampling/feeder.js'
-import { abortReason, stopsOf } from '../stop-signals.js'
+import { abortReason, forwardStops } from '../stop-signals.js'
 import { bestCheckpoint, latestCheckpoint, markBest, pruneCheckpoints } from '../training/checkpoints.js'
 import type { Outcome, RunEvent } from '../training/events.js'
 import { RunJournal } from '../training/journal.js'
@@ -56,8 +57,7 @@ class TrainingRun implements Run {
     () => this.#owner?.check(),
   )
   readonly #stopRequested = new AbortController()
-  readonly #stops: ReturnType<typeof stopsOf>
-  readonly #commands = new CommandLine(() => this.#ended())
+  readonly #commands = new CommandLine()
   #place: HostPlace | null = null
   #owner: Ownership | null = null
   #phase: RunStatus['phase'] = 'checking'
@@ -71,11 +71,12 @@ class TrainingRun implements Run {
     private readonly runtime: ModelRuntime,
     private readonly options: TrainOptions,
   ) {
-    this.#stops = stopsOf(options, this.#stopRequested.signal)
     this.directory = resolve(options.resume ?? options.out ?? join('runs', config.name, this.id))
     // nobody need listen to it: the iterator throws the same error
-    this.result = this.#run()
+    const release = forwardStops(options, this.#stopRequested)
+    this.result = this.#run().finally(release)
     this.result.catch(() => {})
+    this.#saved.promise.catch(() => {})
   }
 
   [Symbol.asyncIterator](): AsyncIterator<RunEvent> {
@@ -107,8 +108,7 @@ class TrainingRun implements Run {
 
   async checkpoint(): Promise<number> {
     const step = await this.#command({ type: 'checkpoint' })
-    // what is on its way to the disk when the run ends badly never arrives
-    while (this.#savedStep < step) await Promise.race([this.#saved.promise, this.#ended()])
+    while (this.#savedStep < step) await this.#saved.promise
     return step
   }
 
@@ -141,11 +141,6 @@ class TrainingRun implements Run {
     return step
   }
 
-  async #ended(): Promise<never> {
-    await this.result
-    throw new StoppedError('the run has ended')
-  }
-
   async #run(): Promise<RunResult> {
     const opened = await this.#open().catch((error: unknown) => {
       this.#end(error)
@@ -159,7 +154,7 @@ class TrainingRun implements Run {
       return await this.#conclude(directory, outcome, reason, outcome === 'completed' ? 0 : EXIT.stopped)
     } catch (caught) {
       const cause = causeOf(this.#owner, caught)
-      const error = stopOrFailure(directory, this.#reached(), cause, this.#stops.signal)
+      const error = stopOrFailure(directory, this.#reached(), cause, this.#stopRequested.signal)
       if (error instanceof SupersededError) {
         await this.#journal.abandon()
         this.#end(error)
@@ -183,11 +178,10 @@ class TrainingRun implements Run {
   }
 
   async #train(directory: string, { resumed, notes }: OpenedRun): Promise<Finished> {
-    const { config, runtime } = this
-    const { acceptChanges = false } = this.options
-    const { signal } = this.#stops
+    const { config, runtime, options } = this
+    const { signal } = this.#stopRequested
     const note = (text: string, level?: 'info' | 'warning'): void => this.#journal.note(text, level)
-    const anew = this.options.resume !== undefined && resumed === null && keepsRun(this.#place)
+    const anew = options.resume !== undefined && resumed === null && keepsRun(this.#place)
     // infinity keeps every line of a new run's log
     const firstStep = resumed?.step ?? (anew ? 0 : Number.POSITIVE_INFINITY)
     await this.#journal.open(directory, firstStep)
@@ -200,7 +194,7 @@ class TrainingRun implements Run {
       context,
       directory,
       resumed,
-      acceptChanges,
+      options.acceptChanges ?? false,
       startTraining,
       () => {
         this.#phase = 'starting'
@@ -222,7 +216,8 @@ class TrainingRun implements Run {
     await writeWhole(join(directory, this.#file('plan.json')), `${JSON.stringify(spec, null, 2)}\n`)
     const feeder = await openFeeder(samplingPlan(config, sampled), { workers: config.sampling.workers })
     try {
-      this.#passOnStops()
+      // AbortSignal, dispose and signals all become one stop command
+      onAbort(signal, () => void this.stop(abortReason(signal)).catch(() => {}))
       const live = (from: StartPoint | null | undefined) =>
         this.#live(
           from === undefined ? spec : { ...spec, resumeFrom: from?.directory ?? null },
@@ -286,6 +281,7 @@ class TrainingRun implements Run {
       feeder,
       ranks: nodes * processesPerNode,
       ranksHere: processesPerNode,
+      judges: spec.synthesis !== null,
       ready: ledger.ready,
       onLedger: (line) => ledger.write(line),
       onSynthesis: (event) => this.#journal.emit(event),
@@ -337,6 +333,7 @@ class TrainingRun implements Run {
           this.#savedStep = event.step
           this.#saved.resolve()
           this.#saved = deferred()
+          this.#saved.promise.catch(() => {})
           this.#journal.emit({ ...event, type: 'checkpoint' })
           if (!keepsRun(this.#place)) break
           await markBest(spec.runDirectory, bestOf(this.#journal.validations)?.step ?? null)
@@ -362,14 +359,6 @@ class TrainingRun implements Run {
   /** The name of one of the run's files on this host. */
   #file(name: string): string {
     return nodeFile(name, this.#place)
-  }
-
-  /** AbortSignal, dispose and signals all become one stop command. */
-  #passOnStops(): void {
-    const { signal } = this.#stops
-    const stop = (): void => void this.stop(abortReason(signal)).catch(() => {})
-    if (signal.aborted) stop()
-    else signal.addEventListener('abort', stop, { once: true })
   }
 
   async #conclude(
@@ -402,8 +391,10 @@ class TrainingRun implements Run {
 
   #end(error?: unknown): void {
     this.#phase = 'ended'
-    this.#stops[Symbol.dispose]()
-    this.#commands.end(error ?? new StoppedError('the run has ended'))
+    const reason = error ?? new StoppedError('the run has ended')
+    this.#commands.end(reason)
+    // a checkpoint that was not written when the run failed never will be
+    this.#saved.reject(reason)
     this.#journal.stream.end(error)
   }
 }

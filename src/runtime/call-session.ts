@@ -1,3 +1,4 @@
+import { onAbort } from '../abort.js'
 import { type FreetumorError, RuntimeCrashError, StoppedError } from '../errors.js'
 import type { Hello, JobEvent } from '../generated/freetumor/runtime/v1/control.js'
 import type {
@@ -93,10 +94,10 @@ export class CallSession implements ServeSession {
     if (signal?.aborted) return Promise.reject(stopped())
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
-      const onAbort = (): void => this.#cancel(id)
+      const release = onAbort(signal, () => this.#cancel(id))
       const done = (): void => {
         this.#open.delete(id)
-        signal?.removeEventListener('abort', onAbort)
+        release()
       }
       const call: OpenCall = {
         id,
@@ -112,7 +113,6 @@ export class CallSession implements ServeSession {
           reject(error)
         },
       }
-      signal?.addEventListener('abort', onAbort, { once: true })
       this.#open.set(id, call)
       this.#queue.push(call)
       this.#serveHungry()

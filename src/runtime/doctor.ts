@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { totalmem, userInfo } from 'node:os'
 import { join } from 'node:path'
+import { onAbort } from '../abort.js'
 import { FreetumorError } from '../errors.js'
 import { makeTemporaryFolder } from '../whole-file.js'
 import { networkOf } from './meeting.js'
@@ -193,9 +194,8 @@ async function checkAllReduce(python: string, options: DoctorOptions): Promise<F
     why = reason
     void child.kill()
   }
-  const onAbort = (): void => stop('aborted')
   const timer = setTimeout(() => stop(`no answer within ${allReduceTimeoutMs / 1000} s`), allReduceTimeoutMs)
-  signal?.addEventListener('abort', onAbort, { once: true })
+  const release = onAbort(signal, () => stop('aborted'))
   try {
     const end = await child.ended
     const text = await readFile(result, 'utf8').catch(() => '')
@@ -209,7 +209,7 @@ async function checkAllReduce(python: string, options: DoctorOptions): Promise<F
     )
   } finally {
     clearTimeout(timer)
-    signal?.removeEventListener('abort', onAbort)
+    release()
     await child.kill()
     await rm(folder, { recursive: true, force: true })
   }

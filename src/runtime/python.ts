@@ -4,6 +4,7 @@ import { userInfo } from 'node:os'
 import { delimiter, isAbsolute, join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
+import { onAbort } from '../abort.js'
 import { EnvironmentError } from '../errors.js'
 import { readState, recordedPython, STATE_FILE, UNFINISHED_FILE } from './runtime-record.js'
 
@@ -202,13 +203,13 @@ export async function inspectPython(path: string, signal?: AbortSignal): Promise
     stdio: ['ignore', 'pipe', 'pipe'],
     // Ctrl-C is for us, and `signal` ends it
     detached: true,
-    ...(signal ? { signal } : {}),
   })
+  const release = onAbort(signal, () => void child.kill('SIGKILL'))
   const [error, stdout, stderr] = await Promise.all([
     new Promise<Error | null>((resolve) => child.once('error', resolve).once('close', () => resolve(null))),
     text(child.stdout),
     text(child.stderr),
-  ])
+  ]).finally(release)
   signal?.throwIfAborted()
   const facts = error ? undefined : parseFacts(stdout)
   if (facts) return facts

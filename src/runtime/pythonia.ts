@@ -1,5 +1,6 @@
 import type { ChildProcess, SpawnOptions, spawn } from 'node:child_process'
 import { createRequire } from 'node:module'
+import { onAbort } from '../abort.js'
 import { RuntimeCrashError } from '../errors.js'
 import { reviveError } from './events.js'
 import { cleanEnvironment, inspectPython } from './python.js'
@@ -146,11 +147,10 @@ function timeGuard(what: string, options: CallOptions): { readonly promise: Prom
     const late = (): void =>
       reject(new RuntimeCrashError(`${what} did not answer within ${timeoutMs / 1000} s`))
     const timer = setTimeout(late, timeoutMs)
-    const stop = (): void => reject(signal?.reason)
-    signal?.addEventListener('abort', stop, { once: true })
+    const release = onAbort(signal, () => reject(signal?.reason))
     clear = () => {
       clearTimeout(timer)
-      signal?.removeEventListener('abort', stop)
+      release()
     }
   })
   return { promise, clear }

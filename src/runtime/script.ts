@@ -111,12 +111,11 @@ class Attempt {
   /** Resolves when all ended well, rejects with what ended them; nothing is left then. */
   async follow(explain: (end: ProcessEnd) => Promise<FreetumorError>): Promise<void> {
     let hung: number | null = null
-    let end: ProcessEnd | null = null
-    void this.process.ended.then((how) => {
-      end = how
-    })
-    while (end === null && hung === null) {
-      await Promise.race([this.process.ended, setTimeout(LOOK_EVERY_MS)])
+    // not a race with `ended`: that promise would keep a reaction of every look for hours
+    const over = new AbortController()
+    void this.process.ended.then(() => over.abort())
+    while (!over.signal.aborted && hung === null) {
+      await setTimeout(LOOK_EVERY_MS, undefined, { signal: over.signal }).catch(() => {})
       hung = await this.#look()
     }
     const ranks = hung === null ? [] : await this.process.dumpStacks('SIGABRT')

@@ -3,6 +3,7 @@ import { EventEmitter, on } from 'node:events'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { onAbort } from '../abort.js'
 import { type FreetumorError, StoppedError } from '../errors.js'
 import type { Hello, JobEvent } from '../generated/freetumor/runtime/v1/control.js'
 import type { EvaluateSpec, MeasuredCase, PicturedCase, PictureSpec } from '../pipeline/evaluation-port.js'
@@ -186,7 +187,8 @@ class TorchSession implements TrainingSession {
     // hosts that wait for each other would be waited for
     if (command.type === 'stop' && this.#place !== undefined && !this.#attached) await process.kill()
     // A command given while Python still starts waits for it; one given to a job that never starts must not hang.
-    await Promise.race([control.attached, process.ended])
+    // (Once attached there is no race: each would stay with `ended` as long as the job runs.)
+    if (!this.#attached) await Promise.race([control.attached, process.ended])
     const ack = await control.sendCommand(toCommand(command))
     // a paused job does not hang
     if (command.type === 'pause' || command.type === 'unpause') this.#paused = command.type === 'pause'
@@ -240,8 +242,7 @@ async function* runCases<T>(
 ): AsyncIterable<CaseOutcome<T>> {
   if (spec.cases.length === 0) return
   const job = await startJob(options, spec, ranks, call, null)
-  const abort = (): void => void job.process.kill()
-  call.signal?.addEventListener('abort', abort, { once: true })
+  const release = onAbort(call.signal, () => void job.process.kill())
   try {
     for await (const { event } of jobEvents(job)) {
       const told = event.event
@@ -254,7 +255,7 @@ async function* runCases<T>(
     if (call.signal?.aborted) throw new StoppedError(`${spec.job} was stopped`, {}, spec.job === 'prepare')
     throw error
   } finally {
-    call.signal?.removeEventListener('abort', abort)
+    release()
     await job.close()
   }
 }
@@ -287,19 +288,22 @@ async function* runPrediction(
       ),
   }
   const ended = new AbortController()
-  const signal = call.signal ? AbortSignal.any([call.signal, ended.signal]) : ended.signal
-  const running = runFedRanks(options, spec, { ...call, signal }, async (rank, message) =>
+  const release = onAbort(call.signal, () => ended.abort())
+  let left = false
+  const running = runFedRanks(options, spec, { ...call, signal: ended.signal }, async (rank, message) =>
     answerCaseRank(feed, rank, message),
   ).then(
     () => void results.emit('end'),
     (error) => {
-      if (!ended.signal.aborted) results.emit('error', error)
+      if (!left) results.emit('error', error)
     },
   )
   try {
     for await (const [outcome] of outcomes) yield outcome as CaseOutcome<PredictedCase>
   } finally {
     // a reader that leaves early ends the job
+    left = true
+    release()
     ended.abort()
     await running
   }
@@ -315,9 +319,7 @@ async function runFedRanks(
   // one process needs no launcher, which takes two seconds to start it
   const ranks = spec.processesPerNode > 1 ? spec.processesPerNode : null
   const job = await startJob(options, spec, ranks, call, answer)
-  const abort = (): void => void job.process.kill()
-  if (call.signal?.aborted) abort()
-  call.signal?.addEventListener('abort', abort, { once: true })
+  const release = onAbort(call.signal, () => void job.process.kill())
   try {
     for await (const { event } of jobEvents(job)) {
       const told = event.event
@@ -330,7 +332,7 @@ async function runFedRanks(
     if (call.signal?.aborted) throw new StoppedError(`${spec.job} was stopped`)
     throw error
   } finally {
-    call.signal?.removeEventListener('abort', abort)
+    release()
     await job.close()
   }
 }

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { onAbort } from '../abort.js'
 import { EnvironmentError } from '../errors.js'
 import { endFamily } from './process.js'
 import { cleanEnvironment } from './python.js'
@@ -109,16 +110,15 @@ async function runStep(
   }
   forEachLine(child.stdout, onLine)
   forEachLine(child.stderr, onLine)
-  const stop = (): void => {
+  const release = onAbort(options.signal, () => {
     child.kill('SIGKILL')
     void endFamily(options.runId)
-  }
-  options.signal?.addEventListener('abort', stop, { once: true })
+  })
   const end = await new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(error.message))
     child.once('close', (code, signal) => resolve(code === 0 ? '' : (signal ?? `exit code ${code}`)))
   })
-  options.signal?.removeEventListener('abort', stop)
+  release()
   options.signal?.throwIfAborted()
   if (end)
     throw new EnvironmentError(`${failure.what} failed (${end}):\n${last.join('\n')}`, { hint: failure.hint })

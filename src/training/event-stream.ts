@@ -1,6 +1,6 @@
-import type { RunEvent, StepEvent } from './events.js'
+import type { RunEvent, StepEvent, SynthesisEvent } from './events.js'
 
-/** Past this many unread events a reader's older step events are merged into the newest. */
+/** Above this number of unread events, older events of steps are merged into newer ones. */
 const MERGE_ABOVE = 256
 
 /**
@@ -39,8 +39,15 @@ interface Ending {
   readonly error?: unknown
 }
 
+interface Waiting<E> {
+  readonly resolve: (next: IteratorResult<E>) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** As with an async generator, `next` may be called several times at once: the calls are answered in order. */
 class Reader<E> implements AsyncIterator<E> {
-  #wake: (() => void) | null = null
+  /** Calls of `next` that wait; empty while there are unread events. */
+  readonly #waiting: Waiting<E>[] = []
   #ending: Ending | null = null
 
   constructor(
@@ -50,45 +57,64 @@ class Reader<E> implements AsyncIterator<E> {
   ) {}
 
   push(event: E): void {
-    this.unread.push(event)
-    this.makeRoom(this.unread)
-    this.#wake?.()
+    const first = this.#waiting.shift()
+    if (first !== undefined) first.resolve({ value: event, done: false })
+    else {
+      this.unread.push(event)
+      this.makeRoom(this.unread)
+    }
   }
 
   end(ending: Ending): void {
     this.#ending = ending
-    this.#wake?.()
+    for (const waiting of this.#waiting.splice(0)) this.#finish(waiting)
   }
 
-  async next(): Promise<IteratorResult<E>> {
-    for (;;) {
+  next(): Promise<IteratorResult<E>> {
+    return new Promise((resolve, reject) => {
       const event = this.unread.shift()
-      if (event) return { value: event, done: false }
-      if (this.#ending) {
-        this.leave()
-        if ('error' in this.#ending) throw this.#ending.error
-        return { value: undefined, done: true }
-      }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-      this.#wake = null
-    }
+      if (event !== undefined) resolve({ value: event, done: false })
+      else if (this.#ending) this.#finish({ resolve, reject })
+      else this.#waiting.push({ resolve, reject })
+    })
   }
 
   async return(): Promise<IteratorResult<E>> {
     this.leave()
+    this.unread.length = 0
+    this.end({})
     return { value: undefined, done: true }
+  }
+
+  /** The first call after the last event throws the error of the end; every later one finds the end. */
+  #finish({ resolve, reject }: Waiting<E>): void {
+    this.leave()
+    const ending = this.#ending
+    this.#ending = {}
+    if (ending !== null && 'error' in ending) reject(ending.error)
+    else resolve({ value: undefined, done: true })
   }
 }
 
-/** Makes room among unread events of a run: only step events are merged, every other event stays. */
+/** Makes room among unread events of a run: those that come with every step are merged, every other event stays. */
 export function mergeSteps(events: RunEvent[]): void {
   if (events.length <= MERGE_ABOVE) return
-  const oldest = events.findIndex((candidate) => candidate.type === 'step')
-  const newer = events.findIndex((candidate, at) => at > oldest && candidate.type === 'step')
+  mergeOldest(events, isStep, merge)
+  if (events.length > MERGE_ABOVE) mergeOldest(events, isSynthesis, mergeSynthesis)
+}
+
+const isStep = (event: RunEvent): event is StepEvent => event.type === 'step'
+const isSynthesis = (event: RunEvent): event is SynthesisEvent => event.type === 'synthesis'
+
+function mergeOldest<E extends RunEvent>(
+  events: RunEvent[],
+  is: (event: RunEvent) => event is E,
+  both: (older: E, newer: E) => E,
+): void {
+  const oldest = events.findIndex(is)
+  const newer = events.findIndex((candidate, at) => at > oldest && is(candidate))
   if (oldest < 0 || newer < 0) return
-  events[newer] = merge(events[oldest] as StepEvent, events[newer] as StepEvent)
+  events[newer] = both(events[oldest] as E, events[newer] as E)
   events.splice(oldest, 1)
 }
 
@@ -99,4 +125,46 @@ function merge(older: StepEvent, newer: StepEvent): StepEvent {
     seconds: older.seconds + newer.seconds,
     waitSeconds: older.waitSeconds + newer.waitSeconds,
   }
+}
+
+/** The tumors of both: counts add up, and the detected fraction is the mean over all of them. */
+function mergeSynthesis(older: SynthesisEvent, newer: SynthesisEvent): SynthesisEvent {
+  const tried = older.tried + newer.tried
+  const kinds = new Map<string, SynthesisEvent['byKind'][number]>()
+  for (const kind of [...older.byKind, ...newer.byKind]) {
+    const name = `${kind.organ}/${kind.size}`
+    kinds.set(name, { ...kind, ...sum(kinds.get(name), kind) })
+  }
+  const byOrgan: Record<string, TumorCounts> = { ...older.byOrgan }
+  for (const [organ, counts] of Object.entries(newer.byOrgan)) byOrgan[organ] = sum(byOrgan[organ], counts)
+  return {
+    ...newer,
+    shareSeen: tried === 0 ? null : sum(countsOf(older), countsOf(newer)).shareSeen,
+    kept: older.kept + newer.kept,
+    tried,
+    noRoom: older.noRoom + newer.noRoom,
+    byOrgan: sorted(byOrgan),
+    byKind: Object.values(sorted(Object.fromEntries(kinds))),
+  }
+}
+
+interface TumorCounts {
+  readonly kept: number
+  readonly tried: number
+  readonly shareSeen: number
+}
+
+function countsOf({ kept, tried, shareSeen }: SynthesisEvent): TumorCounts {
+  return { kept, tried, shareSeen: shareSeen ?? 0 }
+}
+
+function sum(a: TumorCounts | undefined, b: TumorCounts): TumorCounts {
+  if (a === undefined) return b
+  const tried = a.tried + b.tried
+  const shareSeen = (a.shareSeen * a.tried + b.shareSeen * b.tried) / Math.max(1, tried)
+  return { kept: a.kept + b.kept, tried, shareSeen }
+}
+
+function sorted<T>(named: Record<string, T>): Record<string, T> {
+  return Object.fromEntries(Object.entries(named).sort(([a], [b]) => (a < b ? -1 : 1)))
 }

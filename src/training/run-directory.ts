@@ -27,10 +27,9 @@ export function newRunId(now: Date = new Date()): string {
   return `${stamp}-${randomBytes(2).toString('hex')}`
 }
 
-/** Makes the directory of a new run; refuses one that already holds a run. */
+/** Makes the directory of a new run; it may exist. */
 export async function makeRunDirectory(path: string): Promise<string> {
   const directory = resolve(path)
-  await refuseExistingRun(directory)
   await makeFolder(join(directory, 'logs'))
   return directory
 }

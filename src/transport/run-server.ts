@@ -134,9 +134,16 @@ async function tellEvents(
   stream.end()
 }
 
+const ROOM_AGAIN = ['drain', 'close', 'cancelled']
+
+/** Leaves no listener behind: a slow reader of a long run comes here again and again. */
 function drained(stream: ServerWritableStream<unknown, WatchResponse>): Promise<void> {
   return new Promise((resolve) => {
-    for (const event of ['drain', 'close', 'cancelled']) stream.once(event, () => resolve())
+    const done = (): void => {
+      for (const event of ROOM_AGAIN) stream.off(event, done)
+      resolve()
+    }
+    for (const event of ROOM_AGAIN) stream.on(event, done)
   })
 }
 

@@ -114,6 +114,28 @@ describe('curate', () => {
     for (const { labelMap } of cases) expect(labelMap).toMatchObject({ '1': 1, '6': 6 })
   })
 
+  it('refuses a manifest whose files lie neither under the root nor beside it, unless that is allowed', async () => {
+    const [root, elsewhere] = [temporaryFolder(), temporaryFolder()]
+    dataSet(root, 'BTCV', { training: [pair('a.nii.gz')] }, ['a.nii.gz'])
+    const { cases } = await curated(root, [{ name: 'BTCV' }])
+    const manifest = join(elsewhere, 'manifest.json')
+    await writeManifest(manifest, { version: 1, cases: cases.map(({ repeat, ...item }) => item) })
+    const read = (data: object) => {
+      const datasets = [{ name: 'BTCV' }]
+      const config = resolveConfig({
+        job: 'baseline',
+        data: { root: elsewhere, manifest, datasets, ...data },
+      })
+      return curate(config.data, config.region)
+    }
+    await expect(read({})).rejects.toMatchObject({
+      code: 'data',
+      message: `${manifest}: BTCV/a.image: ${cases[0]!.image} lies outside ${elsewhere}`,
+    })
+    expect((await read({ root })).cases).toHaveLength(1)
+    expect((await read({ allowOutside: true })).cases).toHaveLength(1)
+  })
+
   it('takes cases, patients and folds from a manifest when the configuration names one', async () => {
     const root = temporaryFolder()
     dataSet(root, 'BTCV', { training: [pair('a.nii.gz'), pair('b.nii.gz')] }, ['a.nii.gz', 'b.nii.gz'])

@@ -1,3 +1,4 @@
+import { symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readCases, stemOf } from '../../src/curation/lists.js'
@@ -185,5 +186,58 @@ describe('readCases of a folder', () => {
     writeFiles(folder, { 'Train_lungmask/y_ct.nii.gz': '' })
     const { cases } = await readCases(folder, { layout })
     expect(cases[1]!.label).toBe(join(folder, 'Train_lungmask/y_seg.nii.gz'))
+  })
+})
+
+describe('a list that names a file outside its folders', () => {
+  const listOf = (image: string) => ({ training: [{ image, label: 'a.nii.gz' }] })
+  async function outside() {
+    const root = temporaryFolder()
+    const other = temporaryFolder()
+    writeFiles(root, { 'lists/relative.json': listOf('../../../etc/hosts'), 'scan.nii.gz': '' })
+    writeFiles(root, { 'lists/absolute.json': listOf(join(other, 'scan.nii.gz')) })
+    writeFiles(root, { 'lists/inside.json': listOf(join(root, 'scan.nii.gz')) })
+    writeFiles(root, { 'lists/parent.json': listOf('../scan.nii.gz') })
+    writeFiles(root, { 'lists/dots.json': listOf('..scan.nii.gz') })
+    return {
+      root,
+      other,
+      read: (name: string, more = {}) => readCases(join(root, 'lists', name), { searchIn: [root], ...more }),
+    }
+  }
+
+  it('is refused with the list, the entry and the path', async () => {
+    const { root, other, read } = await outside()
+    for (const [name, path] of [
+      ['relative.json', '../../../etc/hosts'],
+      ['absolute.json', join(other, 'scan.nii.gz')],
+    ] as const)
+      await expect(read(name)).rejects.toMatchObject({
+        code: 'data',
+        message: `${join(root, 'lists', name)}: training[0].image: ${path} lies outside ${root}`,
+        hint: expect.stringContaining('--allow-outside'),
+      })
+  })
+
+  it('is read when that is allowed', async () => {
+    const { other, read } = await outside()
+    const { cases } = await read('absolute.json', { allowOutside: true })
+    expect(cases[0]?.image).toBe(join(other, 'scan.nii.gz'))
+  })
+
+  it('may name a path inside by any way: absolute, by its parent, with dots in its name, by a link', async () => {
+    const { root, other, read } = await outside()
+    expect((await read('inside.json')).cases[0]?.image).toBe(join(root, 'scan.nii.gz'))
+    expect((await read('parent.json')).cases[0]?.image).toBe(join(root, 'scan.nii.gz'))
+    expect((await read('dots.json')).cases[0]?.image).toBe(join(root, '..scan.nii.gz'))
+    // a farm of links, and a root that is a link itself
+    writeFiles(other, { 'far.nii.gz': '' })
+    symlinkSync(join(other, 'far.nii.gz'), join(root, 'near.nii.gz'))
+    writeFiles(root, { 'lists/link.json': listOf('near.nii.gz') })
+    expect((await read('link.json')).cases[0]?.image).toBe(join(root, 'near.nii.gz'))
+    const link = join(other, 'root')
+    symlinkSync(root, link)
+    const { cases } = await readCases(join(link, 'lists/inside.json'), { searchIn: [link] })
+    expect(cases[0]?.image).toBe(join(root, 'scan.nii.gz'))
   })
 })

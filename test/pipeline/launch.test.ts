@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
@@ -130,4 +131,18 @@ it('lets a slow reader miss lines of output, and says how many', () => {
   expect(unread).toHaveLength(4096)
   expect(unread[0]).toMatchObject({ type: 'finished' })
   expect(unread[1]).toMatchObject({ text: '905', missed: 905 })
+})
+
+it('shares one listener on a signal with other launches, and leaves none', async () => {
+  const { signal } = new AbortController()
+  const runs = Array.from({ length: 50 }, () => startLaunch(options({ signal }), pretend('well')))
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1)
+  await Promise.all(runs.map((run) => run.result))
+  expect(getEventListeners(signal, 'abort')).toHaveLength(0)
+})
+
+it('answers several calls of next at once, in order', async () => {
+  const events = startLaunch(options(), pretend('well'))[Symbol.asyncIterator]()
+  const answers = await Promise.all(Array.from({ length: 4 }, () => events.next()))
+  expect(answers.map(({ value }) => value?.type)).toEqual(['output', 'started', 'finished', undefined])
 })

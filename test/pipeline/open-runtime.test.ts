@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -315,4 +316,15 @@ describe('closing', () => {
     await runtime.close()
     expect(readFileSync(join(logs, 'agent.log'), 'utf8')).toBe('words')
   })
+})
+
+it('a closed runtime and finished calls leave no listener on the signal', async () => {
+  const { signal } = new AbortController()
+  const runtime = await open({ ...both, signal })
+  await Promise.all(
+    Array.from({ length: 12 }, (_, seed) => all(runtime.synthesize([wish(seed)], { signal }))),
+  )
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1)
+  await runtime.close()
+  expect(getEventListeners(signal, 'abort')).toHaveLength(0)
 })

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -615,4 +616,38 @@ describe('a stop before the runtime starts', () => {
     expect(await run.stop('enough')).toBe(0)
     expect(await run.result).toMatchObject({ outcome: 'stopped', reason: 'enough', step: 0 })
   })
+})
+
+describe('several trainings on one signal', () => {
+  it('share one listener, are all stopped by it, and leave none', async () => {
+    const controller = new AbortController()
+    const { signal } = controller
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, { training: { steps: 100_000 } })
+    const runs = Array.from({ length: 12 }, (_, at) =>
+      startTraining(config, memoryRuntime(), { out: join(folder, `run-${at}`), signal }),
+    )
+    await reached(runs[0]!, 1)
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1)
+    controller.abort('enough')
+    const results = await Promise.all(runs.map((run) => run.result))
+    for (const result of results) expect(result).toMatchObject({ outcome: 'stopped', reason: 'enough' })
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0)
+  })
+})
+
+it('a training that fails ends a wait for its checkpoint with its own error', async () => {
+  const folder = temporaryFolder()
+  const config = await memoryConfig('baseline', folder, { training: { steps: 100_000 } })
+  const run = startTraining(
+    config,
+    memoryRuntime({
+      beforeStep: (step) => {
+        if (step === 3) throw new RuntimeCrashError('rank 0 died')
+      },
+    }),
+    { out: join(folder, 'run') },
+  )
+  await expect(run.result).rejects.toThrow('rank 0 died')
+  await expect(run.checkpoint()).rejects.toThrow('rank 0 died')
 })

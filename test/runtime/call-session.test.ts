@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import { CheckpointError, RuntimeCrashError, StoppedError, UsageError } from '../../src/errors.js'
 import { Call, CallResult } from '../../src/generated/freetumor/runtime/v1/calls.js'
@@ -170,4 +171,17 @@ describe('calls to a warm runtime', () => {
       'rank 0 sent freetumor.runtime.v1.StepRequest, which a warm runtime does not say',
     )
   })
+})
+
+it('many calls at once share one listener on a signal, and leave none', async () => {
+  const runtime = played()
+  const controller = new AbortController()
+  const { signal } = controller
+  const calls = Array.from({ length: 50 }, () => runtime.session.segment(volume, signal))
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1)
+  controller.abort()
+  const outcomes = await Promise.allSettled(calls)
+  for (const outcome of outcomes)
+    expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'stopped' } })
+  expect(getEventListeners(signal, 'abort')).toHaveLength(0)
 })

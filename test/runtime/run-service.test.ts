@@ -107,6 +107,45 @@ describe('a run in another process', () => {
     expect(run.status().phase).toBe('training')
   })
 
+  it('is not begun twice at the same moment, nor begun again while it runs', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, { training: { steps: 100_000 } })
+    const out = join(folder, 'run')
+    const runs = [0, 1, 2].map(() => startTraining(config, sharedRuntime(), { out }))
+    for (const run of runs) onTestFinished(async () => run[Symbol.asyncDispose]())
+    const refusal = {
+      code: 'usage',
+      message: `${out} is being trained by process ${process.pid}`,
+    }
+    const refused = await Promise.any(
+      runs.map((run) =>
+        run.result.then(
+          () => null,
+          () => run,
+        ),
+      ),
+    )
+    const left = runs.filter((run) => run !== refused)
+    await expect(refused?.result).rejects.toMatchObject(refusal)
+    const ends = left.map((run) =>
+      run.result.then(
+        () => null,
+        (error: unknown) => ({ run, error }),
+      ),
+    )
+    const second = await Promise.race(ends)
+    expect(second?.error).toMatchObject(refusal)
+    const training = left.find((run) => run !== second?.run)!
+    for await (const event of training) if (event.type === 'step') break
+    await expect(startTraining(config, sharedRuntime(), { out }).result).rejects.toMatchObject(refusal)
+    await training.stop()
+    expect(await training.result).toMatchObject({ outcome: 'stopped' })
+    await expect(startTraining(config, sharedRuntime(), { out }).result).rejects.toMatchObject({
+      code: 'usage',
+      message: `${out} already holds a run`,
+    })
+  })
+
   it('that was killed is known to be gone, and can be trained on', async () => {
     const run = await begun(2)
     await run.result

@@ -101,6 +101,71 @@ describe('a reader', () => {
     expect(await staying).toEqual([note('a'), note('b')])
   })
 
+  test('that is slow gets the tumors of many steps added up, and keeps few events of them', async () => {
+    const stream = new EventStream(mergeSteps)
+    const reader = stream[Symbol.asyncIterator]()
+    const counts = { kept: 1, tried: 2, shareSeen: 0.25 }
+    for (let at = 0; at < 2000; at++) {
+      const painted = at % 2 === 0
+      const kind = { organ: 'liver', size: at % 4 === 0 ? 'small' : 'large', ...counts } as const
+      stream.push(step(at))
+      stream.push({
+        time,
+        type: 'synthesis',
+        step: at,
+        noRoom: 1,
+        ...(painted ? counts : { kept: 0, tried: 0, shareSeen: null }),
+        byOrgan: painted ? { liver: counts } : {},
+        byKind: painted ? [kind] : [],
+      })
+    }
+    stream.end()
+    const seen = await rest(reader)
+    expect(seen.length).toBeLessThanOrEqual(256)
+    const synthesis = seen.filter((event) => event.type === 'synthesis')
+    const total = (key: 'kept' | 'tried' | 'noRoom'): number =>
+      synthesis.reduce((sum, event) => sum + event[key], 0)
+    expect([total('kept'), total('tried'), total('noRoom')]).toEqual([1000, 2000, 2000])
+    expect(synthesis[0]).toMatchObject({ shareSeen: 0.25, byOrgan: { liver: { shareSeen: 0.25 } } })
+    expect(synthesis[0]!.byKind.map(({ organ, size }) => `${organ} ${size}`)).toEqual([
+      'liver large',
+      'liver small',
+    ])
+    expect(synthesis[0]!.byKind.reduce((sum, { tried }) => sum + tried, 0)).toBe(synthesis[0]!.tried)
+  })
+
+  test('gets an answer to each of several calls of next at once, in order', async () => {
+    const stream = new EventStream(mergeSteps)
+    stream.push(note('a'))
+    const reader = stream[Symbol.asyncIterator]()
+    const settled: number[] = []
+    const calls = [0, 1, 2, 3, 4].map((at) => reader.next().finally(() => settled.push(at)))
+    stream.push(note('b'))
+    stream.push(step(0))
+    stream.end(new Error('rank 1 died'))
+    const answers = await Promise.allSettled(calls)
+    expect(answers.slice(0, 3)).toEqual(
+      [note('a'), note('b'), step(0)].map((value) => ({
+        status: 'fulfilled',
+        value: { value, done: false },
+      })),
+    )
+    expect(answers[3]).toMatchObject({ status: 'rejected', reason: { message: 'rank 1 died' } })
+    expect(answers[4]).toEqual({ status: 'fulfilled', value: { value: undefined, done: true } })
+    expect(settled).toEqual([0, 1, 2, 3, 4])
+    expect(await reader.next()).toEqual({ value: undefined, done: true })
+  })
+
+  test('that leaves while calls of next wait ends them all', async () => {
+    const stream = new EventStream(mergeSteps)
+    const reader = stream[Symbol.asyncIterator]()
+    const calls = [reader.next(), reader.next()]
+    await reader.return?.()
+    stream.push(note('a'))
+    const end = { value: undefined, done: true }
+    expect(await Promise.all([...calls, reader.next()])).toEqual([end, end, end])
+  })
+
   test('gets the error of the end after the last event, also when it comes late', async () => {
     const stream = new EventStream(mergeSteps)
     const early = stream[Symbol.asyncIterator]()

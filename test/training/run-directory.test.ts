@@ -1,7 +1,13 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { makeRunDirectory, newRunId, readExit, writeExit } from '../../src/training/run-directory.js'
+import {
+  makeRunDirectory,
+  newRunId,
+  readExit,
+  refuseExistingRun,
+  writeExit,
+} from '../../src/training/run-directory.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
 describe('a run directory', () => {
@@ -9,7 +15,7 @@ describe('a run directory', () => {
     const directory = await makeRunDirectory(join(temporaryFolder(), 'deep', 'run'))
     expect(readdirSync(directory)).toEqual(['logs'])
     writeFileSync(join(directory, 'config.resolved.yaml'), '')
-    await expect(makeRunDirectory(directory)).rejects.toMatchObject({
+    await expect(refuseExistingRun(directory)).rejects.toMatchObject({
       code: 'usage',
       hint: expect.stringContaining('--resume'),
     })

@@ -22,6 +22,7 @@ interface Options {
   readonly region?: Region
   readonly map?: string
   readonly labels?: string
+  readonly allowOutside?: boolean
   readonly workers: number
   readonly maxMb?: number
   readonly output: 'text' | 'json' | 'sarif'
@@ -43,6 +44,7 @@ export const addDataCheck: AddCommand = (data, io) => {
     )
     .option('--labels <path>', 'label of the scan, or folder of labels with the names of their scans')
     .option('--root <dir>', 'where listed paths are tried, too', '.')
+    .option('--allow-outside', 'accept lists that name files outside --root and their own folder')
     .addOption(regionOption())
     .option('--map <map>', 'what the label ids mean: a preset (`data list --presets`) or source:target,...')
     .option(
@@ -72,10 +74,11 @@ export const addDataCheck: AddCommand = (data, io) => {
     })
 }
 
-async function whatToCheck(path: string, { root, region, map, labels }: Options) {
+async function whatToCheck(path: string, { root, region, map, labels, allowOutside }: Options) {
   if (['.yaml', '.yml', '.js', '.mjs'].includes(extname(path))) {
     const config = await loadConfig(path)
-    const { cases, missing } = await curate(config.data, config.region)
+    const data = { ...config.data, allowOutside: allowOutside ?? config.data.allowOutside }
+    const { cases, missing } = await curate(data, config.region)
     const prepared = { spacingMm: config.prepare.spacingMm, patchVoxels: config.sampling.patchVoxels }
     return { cases, missing, notes: [], prepared }
   }
@@ -91,7 +94,7 @@ async function whatToCheck(path: string, { root, region, map, labels }: Options)
       notes: [],
       prepared: null,
     }
-  return { ...(await collectCases(path, { root, region, ...told })), prepared: null }
+  return { ...(await collectCases(path, { root, region, allowOutside, ...told })), prepared: null }
 }
 
 function printed(report: CheckReport, output: Options['output'], io: CliIo): string {

@@ -22,6 +22,7 @@ interface Options {
   readonly region?: Region
   readonly map?: string
   readonly measure?: boolean
+  readonly allowOutside?: boolean
   readonly workers: number
   readonly output: 'text' | 'json'
 }
@@ -40,14 +41,21 @@ export const addDataImport: AddCommand = (data, io) => {
     .option('--config <file>', 'knows the data sets of one’s own that this configuration describes, too')
     .addOption(regionOption())
     .option('--map <map>', 'what the label ids mean: a preset (`data list --presets`) or source:target,...')
+    .option('--allow-outside', 'accept lists that name files outside --root')
     .option('--measure', 'read every file to its end: volumes of the label classes, SHA-256 of the files')
     .option('--workers <n>', 'files measured at a time', wholeNumber(1), Math.min(8, availableParallelism()))
     .addOption(outputOption())
     .action(async (options: Options) => {
       const own = options.config ? ownDatasets((await loadConfig(options.config)).data) : []
-      const { root, region } = options
+      const { root, region, allowOutside } = options
       const told = toldMap(options.map, region ?? null)
-      const { manifest, missing, notes } = await importLists(options.lists, { root, own, region, ...told })
+      const { manifest, missing, notes } = await importLists(options.lists, {
+        root,
+        own,
+        region,
+        allowOutside,
+        ...told,
+      })
       const threads = { workers: options.workers, signal: io.signal, onCase: caseProgress(io) }
       const probed = await withFileFacts(manifest.cases)
       const { cases, unreadable } = options.measure ? await withMeasures(probed, threads) : probed

@@ -24,6 +24,7 @@ interface Options {
   readonly checkpoint: readonly string[]
   readonly images: string
   readonly split?: Split
+  readonly allowOutside?: boolean
   readonly out: string
   readonly profile?: PredictProfile
   readonly region?: (typeof REGIONS)[number]
@@ -66,6 +67,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
     .requiredOption('--images <path>', 'folder of .nii or .nii.gz scans, one scan, or a list (.json, .txt)')
     .requiredOption('--out <dir>', 'folder for the masks; a prediction that was stopped is gone on with')
     .addOption(choice('--split <split>', 'of a list that has several', ['training', 'validation', 'test']))
+    .option('--allow-outside', 'accept a list that names files outside its own folder')
     .addOption(choice('--profile <name>', 'settings of a published evaluation', PREDICT_PROFILES))
     .addOption(
       choice('--region <region>', 'window, spacing and patch where the file does not say them', REGIONS),

@@ -1,6 +1,7 @@
 import { access, readdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
+import { onAbort } from '../../abort.js'
 import { loadConfig } from '../../config/load.js'
 import { UsageError } from '../../errors.js'
 import { type Holder, holderInWords, howToEnd } from '../../pipeline/lock-port.js'
@@ -140,33 +141,24 @@ async function attach(io: CliIo, directory: string, options: Format): Promise<vo
     options.output === 'ndjson' ? io.print(JSON.stringify(event)) : console.show(event)
   const remote = await connectRun(directory)
   if (!remote && (await lockHolders([directory])).size > 0) throw await notControllable(directory)
+  // a paused run has no next event: to close the connection ends the wait for it
+  const release = onAbort(io.signal, () => remote?.close())
   try {
-    await follow(remote ?? readEvents(join(directory, 'events.jsonl')), io.signal, show)
+    for await (const event of remote ?? readEvents(join(directory, 'events.jsonl'))) {
+      if (io.signal.aborted) break
+      show(event)
+    }
+  } catch (error) {
+    // closed by the signal
+    if (!io.signal.aborted) throw error
   } finally {
+    release()
     console.close()
     remote?.close()
   }
   if (io.signal.aborted) return io.note(`${directory} goes on; \`freetumor runs stop\` would end it`)
   const exit = await readExit(directory)
   if (exit) io.exitWith(exit.exitCode)
-}
-
-async function follow(
-  events: AsyncIterable<RunEvent>,
-  signal: AbortSignal,
-  show: (event: RunEvent) => void,
-): Promise<void> {
-  const iterator = events[Symbol.asyncIterator]()
-  const left = new Promise<null>((resolve) =>
-    signal.addEventListener('abort', () => resolve(null), { once: true }),
-  )
-  for (;;) {
-    const next = await Promise.race([iterator.next(), left])
-    // not waited for: a paused run has no next event
-    if (next === null) return void iterator.return?.()?.catch(() => {})
-    if (next.done) return
-    show(next.value)
-  }
 }
 
 async function summariesBelow(root: string): Promise<RunSummary[]> {
