@@ -2,9 +2,7 @@
  * freetumor as a library. Everything that the commands do can be called from here; errors are subclasses of
  * `FreetumorError`, and every long call takes an `AbortSignal`.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { resolveConfig } from './config/resolve.js'
 import type { ConfigInput, RunConfig } from './config/schema.js'
 import { pairCases } from './curation/pairs.js'
@@ -23,6 +21,7 @@ import { scriptRunner } from './runtime/script.js'
 import { torchRuntime } from './runtime/torch-runtime.js'
 import type { Launch, LaunchOptions } from './training/launch.js'
 import type { Run, TrainOptions } from './training/run.js'
+import { makeTemporaryFolder } from './whole-file.js'
 
 export { type LoadOptions, loadConfig, printConfig } from './config/load.js'
 export { configJsonSchema, defineConfig, resolveConfig } from './config/resolve.js'
@@ -153,7 +152,7 @@ async function withContext<T>(
   settings: CallSettings,
   work: (context: StageContext) => Promise<T>,
 ): Promise<T> {
-  const logDirectory = await mkdtemp(join(tmpdir(), 'freetumor-'))
+  const logDirectory = await makeTemporaryFolder('freetumor-')
   try {
     return await work({
       runtime: torchRuntime({ python: settings.python }),

@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { access, rename } from 'node:fs/promises'
+import { access, rename, rm } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
-import { DataError, EnvironmentError } from './errors.js'
+import { DataError, EnvironmentError, typedSystemError } from './errors.js'
 import { parseForeignJson } from './foreign-text.js'
+import { temporaryName } from './whole-file.js'
 
 /** An append-only file of one JSON object a line. */
 export interface JsonLog<T> extends AsyncDisposable {
@@ -30,13 +31,12 @@ export interface JsonLogOptions<T> {
 export async function openJsonLog<T>(path: string, options: JsonLogOptions<T> = {}): Promise<JsonLog<T>> {
   await cutJsonLog(path, options.keep ?? (() => true))
   const stream = createWriteStream(path, { flags: 'a' })
-  await once(stream, 'open')
+  await once(stream, 'open').catch((error: unknown) => {
+    throw typedSystemError(error, path)
+  })
   let failure: Error | null = null
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    failure = new EnvironmentError(`${path} cannot be written: ${error.code ?? error.message}`, {
-      hint: 'is the disk full? make room, then go on with --resume',
-      cause: error,
-    })
+    failure = typedSystemError(error, path) as Error
   })
   const tellFailure = (): void => {
     const told = failure
@@ -79,8 +79,14 @@ async function cutJsonLog<T>(path: string, keep: (line: T) => boolean): Promise<
   const kept = async function* (): AsyncIterable<string> {
     for await (const { text, value } of wholeLines<T>(path)) if (keep(value)) yield `${text}\n`
   }
-  await pipeline(kept, createWriteStream(`${path}.tmp`, { flush: true }))
-  await rename(`${path}.tmp`, path)
+  const aside = temporaryName(path)
+  try {
+    await pipeline(kept, createWriteStream(aside, { flush: true }))
+    await rename(aside, path)
+  } catch (error) {
+    await rm(aside, { force: true }).catch(() => {})
+    throw typedSystemError(error, path)
+  }
 }
 
 /** The lines of a log with what they say. */

@@ -24,7 +24,7 @@ interface Room {
 }
 
 /** Files of src/ itself that every room may use. */
-const COMMON = ['errors.ts', 'foreign-text.ts', 'jsonl.ts', 'stop-signals.ts']
+const COMMON = ['errors.ts', 'foreign-text.ts', 'jsonl.ts', 'stop-signals.ts', 'whole-file.ts']
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
 const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'sampling', 'report']
 
@@ -43,6 +43,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       'pipeline/ports.ts',
       'pipeline/checkpoint-port.ts',
       'pipeline/evaluation-port.ts',
+      'pipeline/lock-port.ts',
       'pipeline/script-port.ts',
       'pipeline/serve-port.ts',
       'pipeline/synthesis-port.ts',
@@ -58,6 +59,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   'foreign-text.ts': { uses: [] },
   'jsonl.ts': { uses: [] },
   'stop-signals.ts': { uses: [] },
+  'whole-file.ts': { uses: [] },
 }
 
 /** Where each package may be imported, types included: one room owns each foreign boundary. */

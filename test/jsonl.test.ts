@@ -126,7 +126,9 @@ describe('a disk that is full', () => {
         await new Promise((resolve) => setImmediate(resolve))
       }
     }
-    await expect(writeUntilTold()).rejects.toThrow(/on-full-disk\.jsonl cannot be written: ENOSPC/)
+    await expect(writeUntilTold()).rejects.toThrow(
+      /on-full-disk\.jsonl: cannot be written \(the disk is full, ENOSPC\)/,
+    )
     log.write({ step: 1 })
     await log.close()
   })

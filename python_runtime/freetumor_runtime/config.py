@@ -106,6 +106,7 @@ class TrainingSpec:
     job: str
     runId: str
     runDirectory: str
+    ownerNumber: int
     seed: int
     region: str
     steps: int

@@ -31,6 +31,12 @@ class CheckpointError(FreetumorError):
     kind = "checkpoint"
 
 
+class Superseded(FreetumorError):
+    """Another start has taken the run over; this one writes nothing more."""
+
+    kind = "superseded"
+
+
 class Stopped(FreetumorError):
     """The other side asked to stop, or is gone."""
 

@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -134,11 +135,13 @@ def record_failure(error: BaseException, wires: Wires | None) -> None:
         "time": time.time(),
     }
     print(trace, file=sys.stderr, flush=True)
-    folder = Path(os.environ["FREETUMOR_FAILURES"])
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"rank-{failure['rank']}.json"
-    target.with_suffix(".tmp").write_text(json.dumps(failure), encoding="utf-8")
-    target.with_suffix(".tmp").rename(target)
+    # a full disk must not hide the reason: the stream below carries it, too
+    with suppress(OSError):
+        folder = Path(os.environ["FREETUMOR_FAILURES"])
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / f"rank-{failure['rank']}.json"
+        target.with_suffix(".tmp").write_text(json.dumps(failure), encoding="utf-8")
+        target.with_suffix(".tmp").rename(target)
     if failure["kind"] != "stopped" and "RANK" in os.environ:
         from freetumor_runtime.training.hosts import tell_other_hosts
 

@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, open, readFile } from 'node:fs/promises'
+import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { FreetumorError } from '../errors.js'
 import { connectRun } from '../runtime/run-service.js'
+import { makeFolder } from '../whole-file.js'
 
 /** A training that was refused or failed before it could be left alone; its own words are the message. */
 class DetachedError extends FreetumorError {
@@ -30,7 +31,7 @@ export async function startDetached(
   directory: string,
   cwd: string,
 ): Promise<number> {
-  await mkdir(join(directory, 'logs'), { recursive: true })
+  await makeFolder(join(directory, 'logs'))
   const path = join(directory, 'logs', 'console.log')
   const log = await open(path, 'a')
   const { size } = await log.stat()
@@ -43,7 +44,7 @@ export async function startDetached(
   })
   await once(child, 'spawn')
   await log.close()
-  while (child.exitCode === null && child.signalCode === null && !(await isUnderWay(directory)))
+  while (child.exitCode === null && child.signalCode === null && !(await isUnderWay(directory, child.pid)))
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
   if (hasFailed(child)) {
     const said = (await readFile(path)).subarray(size).toString('utf8').trim()
@@ -60,11 +61,12 @@ function hasFailed({ exitCode, signalCode }: ChildProcess): boolean {
   return signalCode !== null || (exitCode !== null && exitCode !== 0)
 }
 
-async function isUnderWay(directory: string): Promise<boolean> {
+/** Whether this very process trains there: another one may have been first. */
+async function isUnderWay(directory: string, pid: number | undefined): Promise<boolean> {
   const remote = await connectRun(directory)
   if (remote === null) return false
   try {
-    return (await remote.status()).phase !== 'checking'
+    return remote.pid === pid && (await remote.status()).phase !== 'checking'
   } catch {
     // it has ended since
     return false

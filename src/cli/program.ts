@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
-import { EXIT, FreetumorError, StoppedError, UsageError } from '../errors.js'
+import { EXIT, FreetumorError, StoppedError, typedSystemError, UsageError } from '../errors.js'
 import { exitCodeOf as exitCodeOfSignal, isAbort, type StopSignal } from '../stop-signals.js'
 import { type CliIo, noteError, type OutputFormat } from './output.js'
 
@@ -73,9 +73,10 @@ function exitCodeOf(error: unknown, io: ProgramIo): number {
     io.note(`stopped by ${io.interruptedBy}`)
     return exitCodeOfSignal(io.interruptedBy)
   }
-  if (error instanceof FreetumorError) {
-    noteError(io, error)
-    return error.exitCode
+  const typed = typedSystemError(error)
+  if (typed instanceof FreetumorError) {
+    noteError(io, typed)
+    return typed.exitCode
   }
   noteError(io, error)
   return EXIT.failure

@@ -1,8 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import type { StageContext } from '../pipeline/context.js'
 import type { ModelRuntime } from '../pipeline/ports.js'
+import { makeTemporaryFolder } from '../whole-file.js'
 import type { CliIo } from './output.js'
 
 /** Runs a stage outside a run: its logs lie in a folder that is removed afterwards, its notes go to stderr. */
@@ -11,7 +10,7 @@ export async function withLogFolder<T>(
   runtime: ModelRuntime,
   work: (context: StageContext) => Promise<T>,
 ): Promise<T> {
-  const logDirectory = await mkdtemp(join(tmpdir(), 'freetumor-'))
+  const logDirectory = await makeTemporaryFolder('freetumor-')
   try {
     return await work({
       runtime,

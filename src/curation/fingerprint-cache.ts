@@ -1,8 +1,9 @@
-import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, rename, stat, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { createHash } from 'node:crypto'
+import { stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { readForeignJson } from '../foreign-text.js'
 import type { VoxelMemory } from '../volume/nifti.js'
+import { makeFolder, writeWhole } from '../whole-file.js'
 import { FINGERPRINT_VERSION, type Fingerprint, fingerprintOf } from './fingerprint.js'
 
 /** A fingerprint holds as long as the file keeps its size and its time. */
@@ -53,14 +54,17 @@ async function readCached(file: string): Promise<CachedFingerprint | null> {
 /** Node reports a parent folder on a read-only file system as ENOENT. */
 const READ_ONLY = new Set(['EROFS', 'EACCES', 'EPERM', 'ENOENT'])
 
+function isReadOnly(error: unknown): boolean {
+  const { cause } = error as { cause?: NodeJS.ErrnoException }
+  return READ_ONLY.has(cause?.code ?? '')
+}
+
 /** A read-only cache is read and not extended. */
 async function writeCached(file: string, cached: CachedFingerprint): Promise<void> {
-  const aside = `${file}.${randomUUID()}.tmp`
   try {
-    await mkdir(resolve(file, '..'), { recursive: true })
-    await writeFile(aside, JSON.stringify(cached))
-    await rename(aside, file)
+    await makeFolder(dirname(file))
+    await writeWhole(file, JSON.stringify(cached))
   } catch (error) {
-    if (!READ_ONLY.has((error as NodeJS.ErrnoException).code ?? '')) throw error
+    if (!isReadOnly(error)) throw error
   }
 }

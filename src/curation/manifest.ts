@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto'
-import { open, rename, writeFile } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { z } from 'zod'
 import { DataError } from '../errors.js'
 import { readForeignJson } from '../foreign-text.js'
 import type { Region } from '../volume/labels.js'
 import type { Affine, Vec3 } from '../volume/volume.js'
+import { writeWhole } from '../whole-file.js'
 import type { KidneySides, LabelIdMap } from './registry.js'
 
 const id = z.int().min(0)
@@ -149,8 +149,6 @@ export async function readManifest(file: string): Promise<Manifest> {
 
 /** Writes a manifest, a case a line; equal manifests give equal bytes. */
 export async function writeManifest(file: string, manifest: Manifest): Promise<void> {
-  const temporary = `${file}.${randomUUID()}.tmp`
   const lines = makeManifest(manifest.cases).cases.map((item) => `    ${JSON.stringify(item)}`)
-  await writeFile(temporary, `{\n  "version": 1,\n  "cases": [\n${lines.join(',\n')}\n  ]\n}\n`)
-  await rename(temporary, file)
+  await writeWhole(file, `{\n  "version": 1,\n  "cases": [\n${lines.join(',\n')}\n  ]\n}\n`)
 }

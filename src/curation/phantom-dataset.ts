@@ -1,9 +1,10 @@
 import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
-import { EnvironmentError, UsageError } from '../errors.js'
+import { EnvironmentError, typedSystemError, UsageError } from '../errors.js'
 import { LABEL_SCHEMES, type OrganName, type Region } from '../volume/labels.js'
 import { writeNifti } from '../volume/nifti-write.js'
+import { temporaryName } from '../whole-file.js'
 import { type Difficulty, makePhantom } from './phantom.js'
 
 export interface PhantomDatasetOptions {
@@ -33,8 +34,17 @@ export async function writePhantomDataset(options: PhantomDatasetOptions): Promi
   const out = resolve(options.out)
   if (await exists(join(out, 'dataset.json')))
     throw new UsageError(`${out} already holds a data set`, { hint: 'remove it, or choose another folder' })
-  const aside = `${out}.tmp.${process.pid}`
-  await rm(aside, { recursive: true, force: true })
+  const aside = temporaryName(out)
+  try {
+    await writeInto(aside, options)
+    await rename(aside, out)
+  } catch (error) {
+    await rm(aside, { recursive: true, force: true }).catch(() => {})
+    throw typedSystemError(error, out)
+  }
+}
+
+async function writeInto(aside: string, options: PhantomDatasetOptions): Promise<void> {
   for (const folder of ['imagesTr', 'labelsTr']) await mkdir(join(aside, folder), { recursive: true })
   const entries = []
   for (let at = 0; at < options.cases; at++) entries.push(await writeCase(aside, options, at))
@@ -50,8 +60,6 @@ export async function writePhantomDataset(options: PhantomDatasetOptions): Promi
     test: [],
   }
   await writeFile(join(aside, 'dataset.json'), `${JSON.stringify(list, null, 2)}\n`)
-  await mkdir(resolve(out, '..'), { recursive: true })
-  await rename(aside, out)
 }
 
 type WantedPhantoms = NonNullable<RunConfig['data']['phantoms']>

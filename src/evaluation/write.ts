@@ -1,6 +1,5 @@
-import { randomUUID } from 'node:crypto'
-import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { writeWhole } from '../whole-file.js'
 import { matchLesions } from './lesion-matching.js'
 import type { CaseMeasures, OverlapMeasures } from './measures.js'
 import type { Profile } from './profiles.js'
@@ -18,15 +17,15 @@ export async function writeEvaluation(
   cases: readonly CaseMeasures[],
   profile: Profile,
 ): Promise<void> {
-  await writeAside(join(folder, 'cases.csv'), casesTable(cases, profile))
-  await writeAside(join(folder, 'lesions.csv'), lesionsTable(cases, profile))
-  await writeAside(join(folder, 'measures.jsonl'), cases.map((one) => `${JSON.stringify(one)}\n`).join(''))
+  await writeWhole(join(folder, 'cases.csv'), casesTable(cases, profile))
+  await writeWhole(join(folder, 'lesions.csv'), lesionsTable(cases, profile))
+  await writeWhole(join(folder, 'measures.jsonl'), cases.map((one) => `${JSON.stringify(one)}\n`).join(''))
   // Last: who sees the summary finds the tables that belong to it.
   await writeJson(join(folder, 'summary.json'), summary)
 }
 
 export async function writeJson(path: string, value: unknown): Promise<void> {
-  await writeAside(path, `${JSON.stringify(value, null, 2)}\n`)
+  await writeWhole(path, `${JSON.stringify(value, null, 2)}\n`)
 }
 
 function casesTable(cases: readonly CaseMeasures[], { nsdTolerancesMm }: Profile): string {
@@ -88,10 +87,4 @@ function table(header: readonly string[], rows: readonly (readonly Cell[])[]): s
 function cell(value: Cell): string {
   const text = String(value ?? '')
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
-}
-
-async function writeAside(path: string, text: string): Promise<void> {
-  const aside = `${path}.${randomUUID()}.tmp`
-  await writeFile(aside, text, { flush: true })
-  await rename(aside, path)
 }

@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type AuditPair, type AuditReport, type AuditScan, auditCases } from '../curation/audit.js'
 import type { FingerprintAnswer } from '../curation/case-tasks.js'
@@ -13,8 +13,8 @@ import { compareScans } from '../curation/same-scan.js'
 import { DataError } from '../errors.js'
 import { parseForeignJson } from '../foreign-text.js'
 import { type AuditPagePair, renderAudit } from '../report/audit-page.js'
-import { writeWhole } from '../training/run-directory.js'
 import { readNifti } from '../volume/nifti.js'
+import { makeFolder, writeWhole } from '../whole-file.js'
 
 export interface AuditSettings {
   /** Folder of the prepared cases: fingerprints are kept there, and the result, for the gate of `train`. */
@@ -66,7 +66,7 @@ export async function runAudit(
     cases: distinct.map(({ id }) => id).filter((id) => !unread.has(id)),
     pairs: report.pairs,
   }
-  await mkdir(resolve(settings.cache), { recursive: true })
+  await makeFolder(resolve(settings.cache))
   await writeWhole(savedAuditFile(settings.cache), JSON.stringify(saved))
   if (settings.out !== null) await writePages(settings.out, distinct, report, scans, settings)
   return report
@@ -131,7 +131,7 @@ async function writePages(
   { pictures, signal }: AuditSettings,
 ): Promise<void> {
   const folder = resolve(out)
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   await writeWhole(join(folder, 'audit.json'), `${JSON.stringify(report, null, 2)}\n`)
   const byId = new Map(cases.map((item) => [item.id, item]))
   const pairs: AuditPagePair[] = []

@@ -1,4 +1,4 @@
-import { access, mkdir } from 'node:fs/promises'
+import { access } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { loadConfig } from '../config/load.js'
 import { resolveConfig } from '../config/resolve.js'
@@ -7,7 +7,7 @@ import { UsageError } from '../errors.js'
 import type { Summary } from '../evaluation/summary.js'
 import { readEvents } from '../training/event-log.js'
 import type { JobKind, Outcome, RunEvent } from '../training/events.js'
-import { writeWhole } from '../training/run-directory.js'
+import { makeFolder, writeWhole } from '../whole-file.js'
 import type { StageContext } from './context.js'
 import { evaluateMasks } from './evaluate.js'
 import { predictMasks } from './predict.js'
@@ -42,7 +42,7 @@ const DEMO_STEPS: Readonly<Record<JobKind, number>> = { baseline: 800, synthesis
 export async function runDemo(options: DemoOptions, context: StageContext): Promise<DemoResult> {
   const out = resolve(options.out)
   await refuseOldDemo(out)
-  await mkdir(out, { recursive: true })
+  await makeFolder(out)
   const stage = options.onStage ?? (() => {})
   const jobs: { job: JobKind; run: string; outcome: Outcome }[] = []
   const weights: Partial<Record<JobKind, string>> = {}

@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { DataError, UsageError } from '../errors.js'
@@ -9,6 +8,7 @@ import { PROFILES, type Profile, type ProfileName } from '../evaluation/profiles
 import type { Summary } from '../evaluation/summary.js'
 import { writeEvaluation, writeJson } from '../evaluation/write.js'
 import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
+import { makeFolder } from '../whole-file.js'
 import type { StageContext } from './context.js'
 import { removeOldPage, writeEvaluationPage } from './evaluation-page.js'
 import { drawWorstCases } from './evaluation-pictures.js'
@@ -103,11 +103,11 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
   const comparison = second && compareBoth(first, second, options, profile)
   if (options.out !== undefined) {
     const out = resolve(options.out)
-    await mkdir(out, { recursive: true })
+    await makeFolder(out)
     await removeOldPage(out)
     await writeEvaluation(out, first.summary, first.cases, profile)
     if (second !== null && comparison !== null) {
-      await mkdir(join(out, 'against'), { recursive: true })
+      await makeFolder(join(out, 'against'))
       await writeEvaluation(join(out, 'against'), second.summary, second.cases, profile)
       await writeJson(join(out, 'comparison.json'), comparison)
     }

@@ -18,7 +18,7 @@ import {
 import type { EvaluationRow } from '../report/evaluation-section.js'
 import type { Forest } from '../report/forest.js'
 import { type MaskPicture, parseMaskPicture } from '../report/mask-pictures.js'
-import { writeWhole } from '../training/run-directory.js'
+import { writeWhole } from '../whole-file.js'
 import { RULES } from './evaluation-rules.js'
 
 /** Of the worst case, the second worst, ... */

@@ -1,9 +1,9 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FreetumorError, StoppedError } from '../errors.js'
 import type { CaseMeasures } from '../evaluation/measures.js'
 import { worstFirst } from '../evaluation/worst.js'
 import { LABEL_SCHEMES } from '../volume/labels.js'
+import { makeFolder } from '../whole-file.js'
 import type { StageContext } from './context.js'
 import type { EvaluateOptions } from './evaluate.js'
 import { pictureName } from './evaluation-page.js'
@@ -26,7 +26,7 @@ export async function drawWorstCases(
     folder === undefined ? new Map() : await volumesIn(folder)
   const [images, organs] = [await files(options.images), await files(options.organs)]
   const folder = join(options.out, 'pictures')
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   const byId = new Map(pairs.map((pair) => [pair.id, pair]))
   const spec: PictureSpec = {
     job: 'picture',

@@ -1,8 +1,9 @@
-import { access, mkdir } from 'node:fs/promises'
+import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
 import { ConfigError, UsageError } from '../errors.js'
 import type { TrainOptions } from '../training/run.js'
+import { makeFolder } from '../whole-file.js'
 import type { HostPlace } from './ports.js'
 
 /**
@@ -50,7 +51,7 @@ export async function joinRunDirectory(directory: string, place: HostPlace, resu
     throw new UsageError(`${directory} already holds a run of node ${place.nodeRank}`, {
       hint: `go on with --resume ${directory} on every host, or choose another --out`,
     })
-  await mkdir(join(directory, 'logs'), { recursive: true })
+  await makeFolder(join(directory, 'logs'))
 }
 
 /**

@@ -1,5 +1,5 @@
-import { access, mkdir } from 'node:fs/promises'
-import { basename, join, resolve } from 'node:path'
+import { access } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { EXIT, FreetumorError, StoppedError, UsageError } from '../errors.js'
 import { type JsonLog, openJsonLog } from '../jsonl.js'
@@ -13,8 +13,10 @@ import {
   type LaunchResult,
   missOldOutput,
 } from '../training/launch.js'
-import { newRunId, writeFailure, writeWhole } from '../training/run-directory.js'
+import { newRunId, writeFailure } from '../training/run-directory.js'
+import { makeFolder, writeWhole } from '../whole-file.js'
 import { checkHosts } from './hosts.js'
+import { type DirectoryLock, WRITING } from './lock-port.js'
 import type { ScriptRunner, ScriptSpec } from './script-port.js'
 
 type Untimed = LaunchEvent extends infer E ? (E extends LaunchEvent ? Omit<E, 'time'> : never) : never
@@ -35,6 +37,7 @@ class ScriptLaunch implements Launch {
   readonly #stopRequested = new AbortController()
   readonly #stops: ReturnType<typeof stopsOf>
   #log: JsonLog<LaunchEvent> | null = null
+  #lock: DirectoryLock | null = null
   #attempts = 0
 
   constructor(
@@ -77,15 +80,18 @@ class ScriptLaunch implements Launch {
       throw error
     } finally {
       this.#stops[Symbol.dispose]()
+      await this.#lock?.[Symbol.asyncDispose]()
     }
   }
 
   async #open(settings: Settings): Promise<void> {
     const { directory } = this
     const plan = join(directory, 'launch.json')
-    if (await exists(plan))
-      throw new UsageError(`${directory} already holds a launch`, { hint: 'choose another --out' })
-    await mkdir(join(directory, 'logs'), { recursive: true })
+    await refuseEarlier(plan)
+    await makeFolder(join(directory, 'logs'))
+    this.#lock = await this.runner.lock(directory, WRITING, settings.python)
+    // one that began at the same moment has ended by now
+    await refuseEarlier(plan)
     // what the environment says may be secret
     const { environment, ...shown } = settings
     const told = { run: this.id, ...shown, environment: Object.keys(environment) }
@@ -183,6 +189,11 @@ class ScriptLaunch implements Launch {
     const record = { outcome, reason, attempts: this.#attempts, exitCode }
     await writeWhole(join(this.directory, 'exit.json'), `${JSON.stringify(record, null, 2)}\n`)
   }
+}
+
+async function refuseEarlier(plan: string): Promise<void> {
+  if (await exists(plan))
+    throw new UsageError(`${dirname(plan)} already holds a launch`, { hint: 'choose another --out' })
 }
 
 /** @throws UsageError that names the option */

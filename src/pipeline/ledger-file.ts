@@ -10,9 +10,14 @@ export interface LedgerFile extends AsyncDisposable {
 
 /**
  * Opens a ledger to append to.
+ * @param check throws when this process may not write into the run any more
  * @param begins the step that the training goes on from, as soon as it is known: later lines are cut then
  */
-export async function openLedger(path: string, begins: Promise<number>): Promise<LedgerFile> {
+export async function openLedger(
+  path: string,
+  begins: Promise<number>,
+  check: () => void,
+): Promise<LedgerFile> {
   let log: JsonLog<LedgerLine> | null = null
   const ready = begins.then(async (first) => {
     log = await openJsonLog<LedgerLine>(path, { keep: (line) => (line.step ?? 0) < first })
@@ -20,7 +25,10 @@ export async function openLedger(path: string, begins: Promise<number>): Promise
   ready.catch(() => {})
   return {
     ready,
-    write: (line) => log?.write(line),
+    write: (line) => {
+      check()
+      log?.write(line)
+    },
     [Symbol.asyncDispose]: async () => log?.close(),
   }
 }

@@ -2,16 +2,29 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { printConfig } from '../config/load.js'
 import type { RunConfig } from '../config/schema.js'
+import { typedSystemError } from '../errors.js'
+import { type Ownership, takeOver } from '../training/owner.js'
 import type { Run, TrainOptions } from '../training/run.js'
-import { makeRunDirectory, writeWhole } from '../training/run-directory.js'
+import { makeRunDirectory, refuseExistingRun } from '../training/run-directory.js'
+import { writeWhole } from '../whole-file.js'
 import { joinRunDirectory, keepsRun, nodeFile } from './hosts.js'
+import { TRAINING } from './lock-port.js'
 import type { HostPlace, ModelRuntime } from './ports.js'
-import { openResumePoint, type ResumePoint, refuseNothingToResume } from './resume.js'
+import { openResumePoint, type ResumePoint, refuseNothingToResume, type Told } from './resume.js'
 
 export interface OpenedRun {
   /** Null for a new run, and on other hosts than node 0, which says where they go on. */
   readonly resumed: ResumePoint | null
   readonly shared: AsyncDisposable
+  /** Null on other hosts than node 0. */
+  readonly owner: Ownership | null
+  /** What to tell once the log is open. */
+  readonly notes: readonly Told[]
+}
+
+const NO_LOCKS: Told = {
+  level: 'warning',
+  text: 'the file system of the run has no locks: start no second training in its directory',
 }
 
 /** Makes or opens the directory of a run, for this process alone. A run that is refused here is left as it was. */
@@ -23,20 +36,31 @@ export async function openRun(
   place: HostPlace | null,
 ): Promise<OpenedRun> {
   const { directory } = run
-  if (place !== null && !keepsRun(place)) await joinRunDirectory(directory, place, resume !== undefined)
+  const keeps = keepsRun(place)
+  if (place !== null && !keeps) await joinRunDirectory(directory, place, resume !== undefined)
   else if (resume === undefined) await makeRunDirectory(directory)
   else await refuseNothingToResume(directory)
   // first of all: another process may be at work in it
-  const shared = await runtime.share(run, nodeFile('control.json', place))
+  const lock = keeps ? await runtime.lock(directory, TRAINING) : null
+  let control: AsyncDisposable | null = null
+  const close = async (): Promise<void> => {
+    await control?.[Symbol.asyncDispose]()
+    await lock?.[Symbol.asyncDispose]()
+  }
   try {
-    const goesOn = resume !== undefined && keepsRun(place)
+    // one that began at the same moment has ended by now
+    if (keeps && resume === undefined) await refuseExistingRun(directory)
+    control = await runtime.share(run, nodeFile('control.json', place))
+    const owner = keeps ? await takeOver(directory, run.id) : null
+    const goesOn = resume !== undefined && keeps
     const resumed = goesOn ? await openResumePoint(directory, config, acceptChanges) : null
     // of a run that goes on, what it says is over
     if (resume !== undefined) await rm(join(directory, nodeFile('exit.json', place)), { force: true })
     if (resumed === null) await writeWhole(join(directory, 'config.resolved.yaml'), printConfig(config))
-    return { resumed, shared }
+    const notes = [...(lock?.enforced === false ? [NO_LOCKS] : []), ...(resumed?.notes ?? [])]
+    return { resumed, owner, notes, shared: { [Symbol.asyncDispose]: close } }
   } catch (error) {
-    await shared[Symbol.asyncDispose]()
-    throw error
+    await close()
+    throw typedSystemError(error, directory)
   }
 }

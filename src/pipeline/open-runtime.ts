@@ -1,6 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { rm } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
 import { RuntimeCrashError, StoppedError, UsageError } from '../errors.js'
 import { judge, type Verdict } from '../quality/judge.js'
@@ -10,6 +9,7 @@ import { type SizeClass, simulateTumor, type TumorPlan } from '../simulation/pla
 import { openStream } from '../simulation/random.js'
 import { LABEL_SCHEMES, type Organ, type OrganName } from '../volume/labels.js'
 import type { LabelMap, Vec3, Volume } from '../volume/volume.js'
+import { makeTemporaryFolder } from '../whole-file.js'
 import { covers, segmentorOf, tumorCoverage } from './checkpoint.js'
 import type { CheckpointFacts } from './checkpoint-port.js'
 import type { ModelRuntime } from './ports.js'
@@ -131,7 +131,7 @@ export async function openWarmRuntime(
   const settings = serveSettings(options, generator, baseline)
   for (const note of settings.notes) options.onNote?.(note, 'warning')
 
-  const logs = options.logDirectory ?? (await mkdtemp(join(tmpdir(), 'freetumor-')))
+  const logs = options.logDirectory ?? (await makeTemporaryFolder('freetumor-'))
   const session = runtime.serve(await serveSpec(settings), { signal, logDirectory: logs })
   const opened = new OpenedRuntime(session, settings, async () => {
     if (options.logDirectory === undefined) await rm(logs, { recursive: true, force: true })

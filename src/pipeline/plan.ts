@@ -104,6 +104,7 @@ export function specOfPlan(config: RunConfig, run: string): TrainingSpec {
     {
       runId: 'plan',
       runDirectory: run,
+      ownerNumber: 0,
       textureDirectory: '',
       resumeFrom: null,
       fingerprint: { config: '', data: '' },

@@ -6,6 +6,7 @@ import type { Organ, Region } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
 import type { CheckpointFacts } from './checkpoint-port.js'
 import type { EvaluateSpec, MeasuredCase, PicturedCase, PictureSpec } from './evaluation-port.js'
+import type { DirectoryLock, LockedWork } from './lock-port.js'
 import type { ServeSession, ServeSpec } from './serve-port.js'
 import type { SynthesizeSpec, VariantFeed } from './synthesis-port.js'
 
@@ -37,6 +38,11 @@ export interface ModelRuntime {
    * @throws UsageError when another process trains in the run's directory
    */
   share(run: Run, file: string): Promise<AsyncDisposable>
+  /**
+   * Locks a folder for this process alone, until the lock is disposed; the operating system ends it with the process.
+   * @throws what `work` says when another process holds it, EnvironmentError when the folder cannot be written
+   */
+  lock(directory: string, work: LockedWork): Promise<DirectoryLock>
 }
 
 export type InspectOptions = Pick<CallOptions, 'signal'>
@@ -153,6 +159,8 @@ export interface TrainingSpec {
   readonly job: JobKind
   readonly runId: string
   readonly runDirectory: string
+  /** Of this start in the run's `owner.json`: with another one there, rank 0 saves nothing more. */
+  readonly ownerNumber: number
   readonly seed: number
   readonly region: Region
   readonly steps: number

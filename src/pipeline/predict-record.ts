@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { access, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { access, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { UsageError } from '../errors.js'
 import { asRecord, parseForeignJson } from '../foreign-text.js'
 import { type JsonLog, openJsonLog, readJsonLog } from '../jsonl.js'
-import { sweepUnfinished, writeWhole } from '../training/run-directory.js'
+import { sweepUnfinished, writeWhole } from '../whole-file.js'
 import type { PredictedCase } from './ports.js'
 import type { ScanCase } from './predict-cases.js'
 
@@ -42,7 +42,6 @@ export async function openPrediction(
   scans: readonly ScanCase[],
   overwrite: boolean,
 ): Promise<PredictionRecord> {
-  await mkdir(out, { recursive: true })
   if (overwrite) await removeEarlier(out, scans)
   await refuseOtherSettings(out, settings, scans)
   for (const folder of [out, join(out, 'probabilities'), join(out, 'labels')])

@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import {
   type PredictProfile,
@@ -9,7 +8,9 @@ import {
 import type { RunConfig } from '../config/schema.js'
 import type { Split } from '../curation/lists.js'
 import { UsageError } from '../errors.js'
+import { makeFolder } from '../whole-file.js'
 import type { StageContext } from './context.js'
+import { WRITING } from './lock-port.js'
 import type { CaseError, PredictedCase, PredictSpec } from './ports.js'
 import { type ScanCase, scansOf } from './predict-cases.js'
 import { inputOf, openPrediction } from './predict-record.js'
@@ -83,6 +84,8 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   const told = { ...toldOf(options), ...maybe('spacingMm', options.spacingMm ?? spacingOfProfile(profile)) }
   const weights = await predictWeights(checkpoints, options.patchMerging, told, context)
   const spec = specOf(options, settings, weights, out, scans)
+  await makeFolder(out)
+  await using _lock = await context.runtime.lock(out, WRITING)
   const { done, log } = await openPrediction(
     out,
     recordedSettings(spec, weights),
@@ -91,8 +94,7 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   )
 
   const folders = { probabilities: spec.probabilities.length > 0, labels: options.labels !== undefined }
-  for (const [name, wanted] of Object.entries(folders))
-    if (wanted) await mkdir(join(out, name), { recursive: true })
+  for (const [name, wanted] of Object.entries(folders)) if (wanted) await makeFolder(join(out, name))
   const cases = [...done.values()].map((line) => ({ ...caseOf(out, line.case, line), reused: true }))
   const failed: { caseId: string; error: CaseError }[] = []
   const tell = (one: PredictProgress['case']): void =>

@@ -12,7 +12,7 @@ import type { RunReport } from '../report/run-section.js'
 import { type LedgerEntry, tallyTumors } from '../report/tumor-tally.js'
 import { readEvents } from '../training/event-log.js'
 import type { RunEvent } from '../training/events.js'
-import { writeWhole } from '../training/run-directory.js'
+import { writeWhole } from '../whole-file.js'
 import { writeEvaluationPage } from './evaluation-page.js'
 
 /** Of each verdict on the page of a ledger. */

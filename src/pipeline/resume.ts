@@ -9,7 +9,7 @@ import type { RunConfig } from '../config/schema.js'
 import { CheckpointError, ConfigError, DataError, UsageError } from '../errors.js'
 import { readForeignJson } from '../foreign-text.js'
 import { type Checkpoint, openNewestGood } from '../training/checkpoints.js'
-import { sweepUnfinished, writeWhole } from '../training/run-directory.js'
+import { sweepUnfinished, writeWhole } from '../whole-file.js'
 import type { CuratedCase, EarlierWeights } from './specs.js'
 
 export interface Told {
@@ -213,7 +213,8 @@ function some(word: string, ids: readonly string[]): string | null {
 async function readCaseLines(run: string): Promise<readonly CaseLine[] | null> {
   try {
     const lines: unknown = await readForeignJson(join(run, 'data.json'))
-    return Array.isArray(lines) ? (lines as readonly CaseLine[]) : null
+    if (!Array.isArray(lines) || lines.some((line) => !Array.isArray(line))) return null
+    return lines as readonly CaseLine[]
   } catch {
     return null
   }

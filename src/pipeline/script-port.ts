@@ -1,3 +1,5 @@
+import type { DirectoryLock, LockedWork } from './lock-port.js'
+
 /** What `launch` needs of something that runs scripts; src/runtime/script.ts does it under torchrun. */
 export interface ScriptRunner {
   /**
@@ -5,6 +7,8 @@ export interface ScriptRunner {
    * @throws EnvironmentError when there is no Python to start
    */
   start(spec: ScriptSpec): Promise<ScriptAttempt>
+  /** As `ModelRuntime.lock`, by the script's Python. */
+  lock(directory: string, work: LockedWork, python: string | null): Promise<DirectoryLock>
 }
 
 export interface ScriptSpec {

@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { DEFAULT_CACHE, defaultsFor } from '../config/defaults.js'
 import { resolveConfig } from '../config/resolve.js'
@@ -7,6 +6,7 @@ import { CheckpointError, UsageError } from '../errors.js'
 import { wantedMeasures, wantsAlreadySeen } from '../quality/policy.js'
 import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
+import { makeFolder } from '../whole-file.js'
 import { refuseWrongGenerator, segmentorOf } from './checkpoint.js'
 import type { CheckpointFacts } from './checkpoint-port.js'
 import type { ServeSpec } from './serve-port.js'
@@ -170,7 +170,7 @@ export async function serveSpec(settings: ServeSettings): Promise<ServeSpec> {
   const { config, generator, baseline, channel, segmentPatchVoxels } = settings
   const { simulation, synthesize, evaluation, quality, runtime } = config
   const textureDirectory = join(resolve(config.prepare.cache), 'textures')
-  await mkdir(textureDirectory, { recursive: true })
+  await makeFolder(textureDirectory)
   return {
     job: 'serve',
     region: config.region,

@@ -123,6 +123,7 @@ export function sizeSettings({ simulation, prepare }: RunConfig): SizeSettings {
 export interface SpecContext {
   readonly runId: string
   readonly runDirectory: string
+  readonly ownerNumber: number
   readonly textureDirectory: string
   readonly resumeFrom: string | null
   readonly fingerprint: TrainingSpec['fingerprint']
@@ -143,6 +144,7 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
     job: config.job,
     runId: context.runId,
     runDirectory: context.runDirectory,
+    ownerNumber: context.ownerNumber,
     seed: config.seed,
     region: config.region,
     steps,

@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
 import { caseFileNames } from '../curation/case-file-names.js'
@@ -9,10 +9,11 @@ import { openJsonLog } from '../jsonl.js'
 import type { SynthesisLine } from '../quality/ledger.js'
 import { MEASURES, wantsAlreadySeen } from '../quality/policy.js'
 import type { WeightedOrgan } from '../sampling/plan.js'
-import { sweepUnfinished, writeWhole } from '../training/run-directory.js'
 import { LABEL_SCHEMES } from '../volume/labels.js'
+import { makeFolder, sweepUnfinished, writeWhole } from '../whole-file.js'
 import type { StageContext } from './context.js'
 import { type ListedCase, prepareListed } from './data.js'
+import { WRITING } from './lock-port.js'
 import type { SynthesizeSpec } from './synthesis-port.js'
 import {
   concludeSynthesis,
@@ -67,9 +68,10 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
     generator: await hashOf(weights.generator, context),
     baseline: await hashOf(weights.baseline, context),
   }
+  await makeFolder(out)
+  await using _lock = await context.runtime.lock(out, WRITING)
   await refuseOtherSettings(out, config, options.channel, hashes)
-  for (const folder of ['imagesTr', 'labelsTr', 'changeTr'])
-    await mkdir(join(out, folder), { recursive: true })
+  for (const folder of ['imagesTr', 'labelsTr', 'changeTr']) await makeFolder(join(out, folder))
   for (const folder of ['', 'imagesTr', 'labelsTr', 'changeTr', 'pictures'])
     await sweepUnfinished(join(out, folder))
   const hosts = options.hosts ?? (await hostsOf(config, context))
@@ -77,7 +79,7 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   const prepared = await prepareListed(config, hosts, context)
   const failed = [...prepared.failed]
   const textureDirectory = join(resolve(config.prepare.cache), 'textures')
-  await mkdir(textureDirectory, { recursive: true })
+  await makeFolder(textureDirectory)
   const spec = synthesizeSpec(
     { ...options, config },
     {
@@ -271,16 +273,25 @@ async function refuseOtherSettings(
   const path = join(out, 'synthesis.json')
   const text = `${JSON.stringify(settings, null, 2)}\n`
   const before = await readFile(path, 'utf8').catch(() => null)
-  if (before !== null && before !== text) {
-    const old = asRecord(parseForeignJson(before, path)) ?? {}
-    const now = JSON.parse(text) as Record<string, unknown>
-    const changed = Object.keys(now).filter((key) => JSON.stringify(old[key]) !== JSON.stringify(now[key]))
-    throw new UsageError(`${out} holds a synthesis with other settings: ${changed.join(', ')}`, {
+  if (before === null) await writeWhole(path, text)
+  else if (before !== text)
+    throw new UsageError(`${out} holds a synthesis with other settings: ${differences(before, text)}`, {
       hint: 'choose another --out, or remove the folder',
     })
-  }
-  if (before === null) {
-    await mkdir(out, { recursive: true })
-    await writeWhole(path, text)
+}
+
+function differences(before: string, after: string): string {
+  const [old, now] = [before, after].map(settingsIn)
+  if (old === null || now === null) return 'its synthesis.json is damaged'
+  return Object.keys(now!)
+    .filter((key) => JSON.stringify(old![key]) !== JSON.stringify(now![key]))
+    .join(', ')
+}
+
+function settingsIn(text: string): Readonly<Record<string, unknown>> | null {
+  try {
+    return asRecord(parseForeignJson(text, 'synthesis.json')) ?? null
+  } catch {
+    return null
   }
 }

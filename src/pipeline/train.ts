@@ -1,31 +1,33 @@
-import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
-import { EXIT, FreetumorError, RuntimeCrashError, StoppedError, UsageError } from '../errors.js'
+import {
+  EXIT,
+  FreetumorError,
+  RuntimeCrashError,
+  StoppedError,
+  SupersededError,
+  UsageError,
+} from '../errors.js'
 import { type Feeder, openFeeder } from '../sampling/feeder.js'
 import { abortReason, stopsOf } from '../stop-signals.js'
-import {
-  bestCheckpoint,
-  latestCheckpoint,
-  markBest,
-  openNewestGood,
-  pruneCheckpoints,
-} from '../training/checkpoints.js'
+import { bestCheckpoint, latestCheckpoint, markBest, pruneCheckpoints } from '../training/checkpoints.js'
 import type { Outcome, RunEvent } from '../training/events.js'
 import { RunJournal } from '../training/journal.js'
+import { causeOf, type Ownership } from '../training/owner.js'
+import { rewindRun } from '../training/rewind.js'
 import type { Run, RunResult, RunStatus, TrainOptions } from '../training/run.js'
-import { newRunId, writeExit, writeFailure, writeWhole } from '../training/run-directory.js'
+import { newRunId, writeExit, writeFailure } from '../training/run-directory.js'
 import { bestOf, reasonToEnd } from '../training/selection.js'
+import { makeFolder, writeWhole } from '../whole-file.js'
 import { CommandLine } from './command-line.js'
 import { deferred } from './deferred.js'
 import { trainingFeed } from './feed.js'
 import { keepsRun, nodeFile, placeOf } from './hosts.js'
 import { gatherInputs } from './inputs.js'
 import { openLedger } from './ledger-file.js'
-import { openRun } from './open-run.js'
+import { type OpenedRun, openRun } from './open-run.js'
 import type { HostPlace, LiveCommand, ModelRuntime, RuntimeEvent, TrainingSpec } from './ports.js'
 import { tryRunReport } from './report.js'
-import type { ResumePoint } from './resume.js'
 import { itemsPerEpoch, samplingPlan, trainingSpec } from './specs.js'
 import {
   type Mortal,
@@ -36,7 +38,7 @@ import {
   surviveDeaths,
   waitUnless,
 } from './supervise.js'
-import { type CountedCase, judgeValidation } from './validation.js'
+import { type CountedCase, recordValidation } from './validation.js'
 
 /** Starts a training at once. */
 export function startTraining(config: RunConfig, runtime: ModelRuntime, options: TrainOptions = {}): Run {
@@ -49,11 +51,15 @@ class TrainingRun implements Run {
   readonly id = newRunId()
   readonly directory: string
   readonly result: Promise<RunResult>
-  readonly #journal = new RunJournal(() => this.#file('events.jsonl'))
+  readonly #journal = new RunJournal(
+    () => this.#file('events.jsonl'),
+    () => this.#owner?.check(),
+  )
   readonly #stopRequested = new AbortController()
   readonly #stops: ReturnType<typeof stopsOf>
   readonly #commands = new CommandLine(() => this.#ended())
   #place: HostPlace | null = null
+  #owner: Ownership | null = null
   #phase: RunStatus['phase'] = 'checking'
   #step = 0
   #steps: number | null = null
@@ -148,11 +154,17 @@ class TrainingRun implements Run {
     await using _shared = opened.shared
     const { directory } = this
     try {
-      const { outcome, reason } = await this.#train(directory, opened.resumed)
+      const { outcome, reason } = await this.#train(directory, opened)
       if (outcome === 'stopped') refuseUnsaved(directory, this.#reached(), reason)
       return await this.#conclude(directory, outcome, reason, outcome === 'completed' ? 0 : EXIT.stopped)
-    } catch (given) {
-      const error = stopOrFailure(directory, this.#reached(), given, this.#stops.signal)
+    } catch (caught) {
+      const cause = causeOf(this.#owner, caught)
+      const error = stopOrFailure(directory, this.#reached(), cause, this.#stops.signal)
+      if (error instanceof SupersededError) {
+        await this.#journal.abandon()
+        this.#end(error)
+        throw error
+      }
       if (error instanceof StoppedError)
         return await this.#conclude(directory, 'stopped', error.message, EXIT.stopped)
       const known = error instanceof FreetumorError ? error : null
@@ -161,15 +173,16 @@ class TrainingRun implements Run {
     }
   }
 
-  async #open(): Promise<{ readonly resumed: ResumePoint | null; readonly shared: AsyncDisposable }> {
+  async #open(): Promise<OpenedRun> {
     this.#place = placeOf(this.config, this.options)
     const opened = await openRun(this, this.config, this.runtime, this.options, this.#place)
     this.#step = opened.resumed?.step ?? 0
     this.#savedStep = opened.resumed?.step ?? -1
+    this.#owner = opened.owner
     return opened
   }
 
-  async #train(directory: string, resumed: ResumePoint | null): Promise<Finished> {
+  async #train(directory: string, { resumed, notes }: OpenedRun): Promise<Finished> {
     const { config, runtime } = this
     const { acceptChanges = false } = this.options
     const { signal } = this.#stops
@@ -179,7 +192,7 @@ class TrainingRun implements Run {
     const firstStep = resumed?.step ?? (anew ? 0 : Number.POSITIVE_INFINITY)
     await this.#journal.open(directory, firstStep)
     if (resumed !== null) await markBest(directory, bestOf(this.#journal.validations)?.step ?? null)
-    for (const { level, text } of resumed?.notes ?? []) note(text, level)
+    for (const { level, text } of notes) note(text, level)
     if (anew) note('it ended before its first checkpoint: it begins anew', 'warning')
     const context = { runtime, signal, logDirectory: join(directory, 'logs'), note }
     const { weights, cases, fingerprint, sampled } = await gatherInputs(
@@ -194,10 +207,11 @@ class TrainingRun implements Run {
       },
     )
     const textureDirectory = join(resolve(config.prepare.cache), 'textures')
-    await mkdir(textureDirectory, { recursive: true })
+    await makeFolder(textureDirectory)
     const spec = trainingSpec(config, {
       runId: this.id,
       runDirectory: directory,
+      ownerNumber: this.#owner?.number ?? 0,
       textureDirectory,
       resumeFrom: resumed?.directory ?? null,
       fingerprint,
@@ -224,7 +238,7 @@ class TrainingRun implements Run {
 
   #mortal<T>(live: Mortal<T>['live']): Mortal<T> {
     return {
-      live,
+      live: (from) => live(from).catch((error) => Promise.reject(causeOf(this.#owner, error))),
       place: () => this.#reached(),
       stopWanted: () => this.#commands.stopWanted,
       died: (card) => writeFailure(this.directory, card, this.#file('failure.json')),
@@ -244,12 +258,8 @@ class TrainingRun implements Run {
       this.#commands.renew(Math.max(0, this.#savedStep))
       return { step: Math.max(0, this.#savedStep), directory: null }
     }
-    const notes: string[] = []
-    const checkpoint = await openNewestGood(directory, (text) => notes.push(text))
+    const checkpoint = await rewindRun(directory, this.#journal)
     const step = checkpoint?.step ?? 0
-    await this.#journal.open(directory, step)
-    for (const text of notes) this.#journal.note(text, 'warning')
-    await markBest(directory, bestOf(this.#journal.validations)?.step ?? null)
     this.#step = step
     this.#savedStep = checkpoint?.step ?? -1
     this.#commands.renew(step)
@@ -266,7 +276,11 @@ class TrainingRun implements Run {
     const { nodes, processesPerNode } = this.config.runtime
     const begun = deferred<number>()
     if (keepsRun(this.#place)) begun.resolve(firstStep)
-    await using ledger = await openLedger(join(spec.runDirectory, this.#file('ledger.jsonl')), begun.promise)
+    await using ledger = await openLedger(
+      join(spec.runDirectory, this.#file('ledger.jsonl')),
+      begun.promise,
+      () => this.#owner?.check(),
+    )
     const feed = trainingFeed({
       config: this.config,
       feeder,
@@ -313,16 +327,7 @@ class TrainingRun implements Run {
           counts.push(event)
           break
         case 'validationDone': {
-          const { event: told, verdict } = judgeValidation(
-            this.config,
-            event.step,
-            counts,
-            this.#journal.validations,
-          )
-          this.#journal.validations.push(told)
-          this.#journal.emit(told)
-          // a run that is killed after it had the verdict finds the validation in its log
-          await this.#journal.flush()
+          const verdict = await recordValidation(this.config, event.step, counts, this.#journal)
           // not awaited: the answer comes after events that this loop must read
           if (keepsRun(this.#place)) session.command(verdict).catch(() => {})
           counts = []
@@ -374,13 +379,16 @@ class TrainingRun implements Run {
     exitCode: number,
     error?: unknown,
   ): Promise<RunResult> {
+    this.#owner?.check()
     // A log that cannot be written any more must not keep the run from saying how it ended.
     const told = await this.#journal.close({ type: 'finished', outcome, reason, step: this.#step })
     if (keepsRun(this.#place)) await tryRunReport(directory, (text) => this.#journal.note(text, 'warning'))
     const record = { outcome, reason, step: this.#step, exitCode }
-    await writeExit(directory, record, this.#file('exit.json'))
-    this.#end(error ?? told)
-    if (error === undefined && told !== undefined) throw told
+    // nor must a full disk keep it from ending
+    const unwritten = await writeExit(directory, record, this.#file('exit.json')).catch((why: unknown) => why)
+    const failure = error ?? told ?? unwritten
+    this.#end(failure)
+    if (error === undefined && failure !== undefined) throw failure
     return {
       outcome,
       reason,

@@ -1,5 +1,6 @@
 import type { RunConfig } from '../config/schema.js'
 import type { ValidationEvent } from '../training/events.js'
+import type { RunJournal } from '../training/journal.js'
 import { bestOf, reasonToEnd, selectTumorDice, type Validation } from '../training/selection.js'
 import type { RuntimeEvent, ValidationVerdict } from './ports.js'
 import { trainingLabels } from './specs.js'
@@ -7,13 +8,13 @@ import { trainingLabels } from './specs.js'
 export type CountedCase = Extract<RuntimeEvent, { type: 'validationCase' }>
 
 /** What a validation came to: the event that tells of it, and whether the run goes on. */
-export interface JudgedValidation {
+interface JudgedValidation {
   readonly event: Omit<ValidationEvent, 'time'>
   readonly verdict: ValidationVerdict
 }
 
 /** Selects on the voxel counts of all validation cases (METHOD 10), against the validations `before`. */
-export function judgeValidation(
+function judgeValidation(
   config: RunConfig,
   step: number,
   cases: readonly CountedCase[],
@@ -33,4 +34,18 @@ export function judgeValidation(
       endReason: reasonToEnd(history, config.training.earlyStop),
     },
   }
+}
+
+/** Judges a validation and records it: a run that is killed after it has the verdict finds the validation in its log. */
+export async function recordValidation(
+  config: RunConfig,
+  step: number,
+  cases: readonly CountedCase[],
+  journal: RunJournal,
+): Promise<ValidationVerdict> {
+  const { event, verdict } = judgeValidation(config, step, cases, journal.validations)
+  journal.validations.push(event)
+  journal.emit(event)
+  await journal.flush()
+  return verdict
 }

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { mkdtemp, readFile, rm, statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir, totalmem, userInfo } from 'node:os'
+import { totalmem, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { FreetumorError } from '../errors.js'
+import { makeTemporaryFolder } from '../whole-file.js'
 import { networkOf } from './meeting.js'
 import { literally, RANK_STORE, startProcess, torchrunArgv } from './process.js'
 import { cleanEnvironment, inspectPython, type PythonFacts, resolvePython } from './python.js'
@@ -172,7 +173,7 @@ async function checkAllReduce(python: string, options: DoctorOptions): Promise<F
   const { allReduceTimeoutMs = 120_000, signal } = options
   signal?.throwIfAborted()
   const network = await networkOf(null)
-  const folder = await mkdtemp(join(tmpdir(), 'freetumor-doctor-'))
+  const folder = await makeTemporaryFolder('freetumor-doctor-')
   const result = join(folder, 'result.json')
   const program = ['-m', 'freetumor_runtime.doctor', literally(result)]
   const started = performance.now()

@@ -7,6 +7,7 @@ import {
   type FreetumorError,
   RuntimeCrashError,
   StoppedError,
+  SupersededError,
   UsageError,
 } from '../errors.js'
 import type { Command, Failed, Hello, JobEvent } from '../generated/freetumor/runtime/v1/control.js'
@@ -138,6 +139,8 @@ export function reviveError(
       return new EnvironmentError(error.message, details)
     case 'checkpoint':
       return new CheckpointError(error.message, details)
+    case 'superseded':
+      return new SupersededError(error.message, details)
     case 'stopped':
       return new StoppedError(error.message, details)
     default:

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { StoppedError } from '../errors.js'
+import { StoppedError, SupersededError } from '../errors.js'
 import type { CheckpointFacts } from '../pipeline/checkpoint-port.js'
 import type { EvaluateSpec, MeasuredCase, PicturedCase, PictureSpec } from '../pipeline/evaluation-port.js'
+import type { DirectoryLock, LockedWork } from '../pipeline/lock-port.js'
 import type {
   CallOptions,
   CaseOutcome,
@@ -56,6 +58,22 @@ export function inMemoryRuntime(answers: InMemoryAnswers = {}): ModelRuntime {
     serve: (spec) => serveInMemory(spec),
     inspect: async (path) => (answers.inspect ?? unanswered('inspect'))(path),
     share: async () => ({ [Symbol.asyncDispose]: async () => {} }),
+    lock: lockInMemory,
+  }
+}
+
+/** Folders that trainings of this process hold. */
+const locked = new Set<string>()
+
+async function lockInMemory(directory: string, work: LockedWork): Promise<DirectoryLock> {
+  const holder = { pid: process.pid, host: hostname() }
+  if (locked.has(directory)) throw work.refusal(directory, holder)
+  locked.add(directory)
+  return {
+    enforced: true,
+    async [Symbol.asyncDispose]() {
+      locked.delete(directory)
+    },
   }
 }
 
@@ -230,8 +248,20 @@ class InMemorySession implements TrainingSession {
     )
   }
 
+  /** As rank 0 does before it publishes a checkpoint. */
+  async #refuseSuperseded(): Promise<void> {
+    const { runDirectory, ownerNumber, runId } = this.spec
+    const owner = await readFile(join(runDirectory, 'owner.json'), 'utf8').then(
+      (text) => JSON.parse(text) as { number: number; run: string },
+      () => null,
+    )
+    if (owner !== null && (owner.number !== ownerNumber || owner.run !== runId))
+      throw new SupersededError(`${runDirectory}: start ${owner.number} of the run has taken it over`)
+  }
+
   async #save(step: number, reason: string): Promise<RuntimeEvent> {
     if (this.node > 0) return { type: 'checkpointSaved', step, directory: '', reason }
+    await this.#refuseSuperseded()
     const name = `step_${String(step).padStart(8, '0')}`
     const folder = join(this.spec.runDirectory, 'checkpoints')
     await mkdir(join(folder, name), { recursive: true })

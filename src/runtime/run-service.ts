@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readdir, rm, writeFile } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { UsageError } from '../errors.js'
@@ -7,8 +7,9 @@ import { readForeignJson } from '../foreign-text.js'
 import type { RunEvent } from '../training/events.js'
 import type { Run, RunStatus } from '../training/run.js'
 import { openRunClient, type RunClient } from '../transport/run-client.js'
-import { openRunServer } from '../transport/run-server.js'
+import { openRunServer, type RunServer } from '../transport/run-server.js'
 import { newSocketDirectory } from '../transport/socket-path.js'
+import { writeWhole } from '../whole-file.js'
 import { reviveError } from './events.js'
 
 /** Of a run directory: where its process is controlled. Exists while the run does. Other hosts than node 0 have their own. */
@@ -43,6 +44,7 @@ export async function shareRun(run: Run, name = CONTROL_FILE): Promise<AsyncDisp
       hint: `\`freetumor runs attach ${run.directory}\` follows it`,
     })
   }
+  const file = join(run.directory, name)
   const directory = await newSocketDirectory('run-')
   const token = randomBytes(16).toString('hex')
   const host = {
@@ -50,17 +52,20 @@ export async function shareRun(run: Run, name = CONTROL_FILE): Promise<AsyncDisp
     act: async (given: unknown) => carryOut(run, command.parse(given)),
     events: () => run,
   }
-  const server = await openRunServer({ directory, token, host })
-  const file = join(run.directory, name)
-  await rm(file, { force: true })
-  await writeFile(file, JSON.stringify({ address: server.address, token, pid: process.pid }), { mode: 0o600 })
-  return {
-    async [Symbol.asyncDispose]() {
-      await rm(file, { force: true })
-      await server.close()
-      await rm(directory, { recursive: true, force: true })
-    },
+  let server: RunServer | null = null
+  const close = async (): Promise<void> => {
+    await rm(file, { force: true }).catch(() => {})
+    await server?.close()
+    await rm(directory, { recursive: true, force: true })
   }
+  try {
+    server = await openRunServer({ directory, token, host })
+    await writeWhole(file, JSON.stringify({ address: server.address, token, pid: process.pid }), 0o600)
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return { [Symbol.asyncDispose]: close }
 }
 
 /** The run of a directory that a living process of this host trains; null when there is none. */

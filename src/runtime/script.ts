@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type { FreetumorError } from '../errors.js'
 import type { ScriptAttempt, ScriptRunner, ScriptSpec } from '../pipeline/script-port.js'
+import { lockDirectory } from './directory-lock.js'
 import { clearFailures, explainDeath, explainHang, failureFolder, oomKills } from './failure.js'
 import { meetingOf, networkOf } from './meeting.js'
 import {
@@ -27,7 +28,7 @@ const START_SECONDS = 120
 const STACKS_MS = 1500
 
 /** Runs users' own scripts under torchrun. */
-export const scriptRunner: ScriptRunner = { start: startScript }
+export const scriptRunner: ScriptRunner = { start: startScript, lock: lockDirectory }
 
 async function startScript(spec: ScriptSpec): Promise<ScriptAttempt> {
   const { processesPerNode, nodeRank, logDirectory, runId } = spec

@@ -29,6 +29,7 @@ import { openTensorServer, type TensorServer } from '../transport/tensor-server.
 import { CallSession } from './call-session.js'
 import { answerCaseRank, type CaseFeed } from './case-service.js'
 import { inspectCheckpoint } from './checkpoint.js'
+import { lockDirectory } from './directory-lock.js'
 import { toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
 import { clearFailures, explainDeath, failureFolder, oomKills } from './failure.js'
 import { answerRank } from './feed-service.js'
@@ -56,6 +57,7 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
     serve: (spec, call) => serveCalls(options, spec, call),
     inspect: (path, call) => inspectCheckpoint(path, { ...options, ...call }),
     share: shareRun,
+    lock: (directory, work) => lockDirectory(directory, work, options.python),
   }
 }
 

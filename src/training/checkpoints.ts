@@ -4,7 +4,7 @@ import { access, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { readForeignJson } from '../foreign-text.js'
-import { sweepUnfinished, writeWhole } from './run-directory.js'
+import { sweepUnfinished, writeWhole } from '../whole-file.js'
 
 /**
  * The checkpoints of a run, as python_runtime/freetumor_runtime/training/state.py writes them: `checkpoints/step_00000100`
@@ -146,7 +146,11 @@ async function verify(directory: string): Promise<{ manifest: Manifest } | { dam
 async function readManifest(directory: string): Promise<Manifest | null> {
   try {
     const manifest = (await readForeignJson(join(directory, 'manifest.json'))) as Partial<Manifest>
-    const whole = Number.isInteger(manifest.step) && isObject(manifest.files) && isObject(manifest.madeBy)
+    const whole =
+      Number.isInteger(manifest.step) &&
+      isObject(manifest.files) &&
+      Object.values(manifest.files!).every(isObject) &&
+      isObject(manifest.madeBy)
     return whole ? (manifest as Manifest) : null
   } catch {
     return null

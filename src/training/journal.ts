@@ -15,7 +15,11 @@ export class RunJournal {
   #log: JsonLog<RunEvent> | null = null
 
   /** @param file its name in the run's directory */
-  constructor(private readonly file: () => string = () => 'events.jsonl') {}
+  constructor(
+    private readonly file: () => string = () => 'events.jsonl',
+    /** Throws when this process may not write into the run any more. */
+    private readonly check: () => void = () => {},
+  ) {}
 
   /** Opens the log of a run, or opens it again, cut to what was over before `step`; infinity keeps all. */
   async open(directory: string, step: number): Promise<void> {
@@ -27,6 +31,7 @@ export class RunJournal {
   }
 
   emit(event: Untimed): void {
+    this.check()
     const timed = { time: new Date().toISOString(), ...event } as RunEvent
     this.#log?.write(timed)
     this.stream.push(timed)
@@ -38,6 +43,12 @@ export class RunJournal {
 
   async flush(): Promise<void> {
     await this.#log?.flush()
+  }
+
+  /** Closes the log without a last event: another process writes the run's events now. */
+  async abandon(): Promise<void> {
+    await this.#log?.close().catch(() => {})
+    this.#log = null
   }
 
   /** The last event, then the end of the log; returns what went wrong with the log, if anything did. */

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { access, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { access } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { ConfigError, EnvironmentError, UsageError } from '../errors.js'
+import { UsageError } from '../errors.js'
 import { readForeignJson } from '../foreign-text.js'
+import { makeFolder, writeWhole } from '../whole-file.js'
 import type { Outcome } from './events.js'
 import type { FailureCard } from './failure.js'
 
@@ -14,6 +15,8 @@ export interface ExitRecord {
   readonly step: number
   readonly exitCode: number
 }
+
+const OUTCOMES: readonly Outcome[] = ['completed', 'stopped', 'failed']
 
 /** A sortable id: UTC time and four random characters. */
 export function newRunId(now: Date = new Date()): string {
@@ -28,17 +31,7 @@ export function newRunId(now: Date = new Date()): string {
 export async function makeRunDirectory(path: string): Promise<string> {
   const directory = resolve(path)
   await refuseExistingRun(directory)
-  try {
-    await mkdir(join(directory, 'logs'), { recursive: true })
-  } catch (error) {
-    throw new ConfigError(
-      `run directory ${directory} cannot be made: ${(error as NodeJS.ErrnoException).code}`,
-      {
-        hint: 'choose another --out',
-        cause: error,
-      },
-    )
-  }
+  await makeFolder(join(directory, 'logs'))
   return directory
 }
 
@@ -48,32 +41,6 @@ export async function refuseExistingRun(directory: string): Promise<void> {
     throw new UsageError(`${directory} already holds a run`, {
       hint: `continue it with --resume ${directory}, or choose another --out`,
     })
-}
-
-/**
- * Writes a small file whole or not at all.
- * @throws EnvironmentError that names the file and why (disk full, no permission); nothing is left beside it
- */
-export async function writeWhole(path: string, text: string): Promise<void> {
-  const aside = `${path}.tmp.${process.pid}`
-  try {
-    await writeThrough(aside, text)
-    await rename(aside, path)
-  } catch (error) {
-    await rm(aside, { force: true })
-    const code = (error as NodeJS.ErrnoException).code ?? String(error)
-    throw new EnvironmentError(`${path} cannot be written: ${code}`, {
-      hint: code === 'ENOSPC' ? 'free space on that disk' : 'is the folder there, and may it be written?',
-      cause: error,
-    })
-  }
-}
-
-/** Removes what a killed writer left half-written in a folder; a folder that does not exist holds nothing. */
-export async function sweepUnfinished(folder: string): Promise<void> {
-  const names = await readdir(folder).catch(() => [] as string[])
-  for (const name of names.filter((one) => /\.tmp(\.\d+)?$/.test(one)))
-    await rm(join(folder, name), { recursive: true, force: true })
 }
 
 export async function writeExit(directory: string, record: ExitRecord, file = 'exit.json'): Promise<void> {
@@ -89,21 +56,19 @@ export async function writeFailure(
   await writeWhole(join(directory, file), `${JSON.stringify(card, null, 2)}\n`)
 }
 
+/** How a run ended; null where no whole record says so. */
 export async function readExit(directory: string): Promise<ExitRecord | null> {
   try {
-    return (await readForeignJson(join(directory, 'exit.json'))) as ExitRecord
+    const record = (await readForeignJson(join(directory, 'exit.json'))) as ExitRecord
+    const { outcome, reason, step, exitCode } = record
+    const whole =
+      OUTCOMES.includes(outcome) &&
+      typeof reason === 'string' &&
+      Number.isInteger(step) &&
+      Number.isInteger(exitCode)
+    return whole ? record : null
   } catch {
     return null
-  }
-}
-
-async function writeThrough(path: string, text: string): Promise<void> {
-  const file = await open(path, 'w')
-  try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
   }
 }
 

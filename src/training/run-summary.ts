@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
 import { latestCheckpoint } from './checkpoints.js'
 import { readEvents } from './event-log.js'
@@ -11,9 +11,13 @@ import { readExit } from './run-directory.js'
 export interface RunSummary {
   readonly directory: string
   readonly name: string
-  readonly job: JobKind
-  /** `died`: no process and no word of an end. */
-  readonly state: RunStatus['phase'] | Outcome | 'died'
+  /** Null for a broken run. */
+  readonly job: JobKind | null
+  /**
+   * `died`: no process and no record of an end. `unresponsive`: a process holds the run and does not answer (suspended, or
+   * on another host). `broken`: what it left cannot be read; `reason` says why.
+   */
+  readonly state: RunStatus['phase'] | Outcome | 'died' | 'unresponsive' | 'broken'
   readonly reason: string | null
   /** The next step to run. */
   readonly step: number
@@ -31,24 +35,41 @@ export interface RunSummary {
   readonly commands: readonly string[]
 }
 
-/** @param status of the living process; null when there is none */
+/**
+ * @param status of the living process; null when there is none that answers
+ * @param holder in words, of a process that holds the run without an answer
+ */
 export async function summariseRun(
   directory: string,
   config: RunConfig,
   status: RunStatus | null,
+  holder: string | null = null,
 ): Promise<RunSummary> {
   const told = await toldByEvents(directory)
-  const exit = status === null ? await readExit(directory) : null
+  const exit = status === null && holder === null ? await readExit(directory) : null
   return {
     directory,
     name: config.name,
     job: config.job,
     ...told,
-    state: status?.phase ?? exit?.outcome ?? 'died',
-    reason: exit?.reason ?? null,
+    state: status?.phase ?? exit?.outcome ?? (holder === null ? 'died' : 'unresponsive'),
+    reason: exit?.reason ?? holder,
     step: status?.step ?? exit?.step ?? told.step,
     steps: status?.steps ?? told.steps,
     checkpoint: await latestCheckpoint(directory),
+  }
+}
+
+/** A run whose files cannot be read. */
+export function brokenRun(directory: string, reason: string): RunSummary {
+  return {
+    ...NOTHING_TOLD,
+    directory,
+    name: basename(directory),
+    job: null,
+    state: 'broken',
+    reason,
+    checkpoint: null,
   }
 }
 
@@ -57,18 +78,20 @@ type Told = Pick<
   'begun' | 'step' | 'steps' | 'losses' | 'learningRate' | 'tumorDice' | 'bestStep' | 'commands'
 >
 
+const NOTHING_TOLD: Told = {
+  begun: null,
+  step: 0,
+  steps: null,
+  losses: {},
+  learningRate: null,
+  tumorDice: null,
+  bestStep: null,
+  commands: [],
+}
+
 async function toldByEvents(directory: string): Promise<Told> {
   const path = join(directory, 'events.jsonl')
-  let told: Told = {
-    begun: null,
-    step: 0,
-    steps: null,
-    losses: {},
-    learningRate: null,
-    tumorDice: null,
-    bestStep: null,
-    commands: [],
-  }
+  let told = NOTHING_TOLD
   const exists = await stat(path).catch(() => null)
   if (!exists) return told
   for await (const event of readEvents(path)) {

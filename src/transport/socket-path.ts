@@ -1,8 +1,9 @@
-import { chmod, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { chmod, readdir, rm, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EnvironmentError } from '../errors.js'
+import { makeTemporaryFolder } from '../whole-file.js'
 
 /** The operating system's limit of a unix socket's path, less the end mark. */
 const MAX_PATH_BYTES = 107
@@ -19,7 +20,7 @@ const YOUNG_MS = 60_000
  */
 export async function newSocketDirectory(kind: '' | 'run-'): Promise<string> {
   await removeDeadDirectories(tmpdir())
-  const directory = await mkdtemp(join(tmpdir(), `${PREFIX}${kind}`))
+  const directory = await makeTemporaryFolder(`${PREFIX}${kind}`)
   await chmod(directory, 0o700)
   return directory
 }

@@ -3,7 +3,7 @@ import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { Readable } from 'node:stream'
 import { createGzip } from 'node:zlib'
-import { DataError, EnvironmentError } from '../errors.js'
+import { DataError, typedSystemError } from '../errors.js'
 import { ARRAYS } from './nifti-arrays.js'
 import { encodeNiftiHeader, type NiftiDataType } from './nifti-header.js'
 import type { Volume, VoxelArray } from './volume.js'
@@ -32,12 +32,8 @@ export async function writeNifti(file: string, volume: Volume, options: WriteOpt
     await writeSynced(temporary, chunks, file.endsWith('.gz'))
     await rename(temporary, file)
   } catch (error) {
-    await rm(temporary, { force: true })
-    const { code } = error as NodeJS.ErrnoException
-    throw new EnvironmentError(`${file}: cannot be written (${code})`, {
-      hint: 'check the folder, its permissions and the space on the disk',
-      cause: error,
-    })
+    await rm(temporary, { force: true }).catch(() => {})
+    throw typedSystemError(error, file)
   }
   await syncDirectory(dirname(file))
 }

@@ -145,6 +145,32 @@ describe('made files', () => {
       expect([n, (await ourAnswer(file)).verdict === 'ok']).toEqual([n, theirs[n]!.verdict === 'ok'])
   })
 
+  it('with any bytes behind their compressed data are refused for the same reason', async () => {
+    const folder = temporaryFolder()
+    const whole = gzipped(madeNifti())
+    const tails = [
+      [0],
+      [0, 0],
+      [0, 31],
+      [0, 31, 139],
+      Array<number>(5000).fill(0),
+      [31],
+      [65],
+      [65, 66],
+      [31, 139],
+    ]
+    const files = await Promise.all(
+      tails.map(async (tail, n) => {
+        const file = join(folder, `${n}.nii.gz`)
+        await writeFile(file, Buffer.concat([whole, Buffer.from(tail)]))
+        return file
+      }),
+    )
+    const answers = await expectAgreement(files)
+    expect(answers.slice(0, 5).map(({ verdict }) => verdict)).toEqual(Array(5).fill('corruptGzip'))
+    expect(answers.map(({ verdict }) => verdict)).not.toContain('ok')
+  })
+
   it('written here are read there', async () => {
     const folder = temporaryFolder()
     const affine = [0, -0.8, 0, 10, 0.8, 0, 0, -20, 0, 0, 2.5, 7, 0, 0, 0, 1]

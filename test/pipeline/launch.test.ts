@@ -15,6 +15,7 @@ function pretend(...ends: ('well' | 'badly' | 'stopped')[]): ScriptRunner & { re
   const specs: ScriptSpec[] = []
   return {
     specs,
+    lock: async () => ({ enforced: true, [Symbol.asyncDispose]: async () => {} }),
     start: async (spec) => {
       specs.push(spec)
       const how = ends[spec.attempt]!

@@ -38,6 +38,7 @@ const specOf = (config: RunConfig) =>
   trainingSpec(config, {
     runId: 'run',
     runDirectory: 'run',
+    ownerNumber: 1,
     textureDirectory: 'textures',
     resumeFrom: null,
     fingerprint: { config: '', data: '' },

@@ -1,4 +1,5 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { ModelRuntime } from '../../src/pipeline/ports.js'
@@ -101,7 +102,7 @@ describe('a run in another process', () => {
     const second = startTraining(config, sharedRuntime(), { resume: run.directory })
     await expect(second.result).rejects.toMatchObject({
       code: 'usage',
-      message: `${run.directory} is being trained by process ${process.pid}`,
+      message: `${run.directory} is being trained by process ${process.pid} on host ${hostname()}`,
     })
     expect(run.status().phase).toBe('training')
   })
@@ -110,8 +111,17 @@ describe('a run in another process', () => {
     const run = await begun(2)
     await run.result
     const left = { address: `unix:${run.directory}/no.sock`, token: 'old', pid: 1 }
-    writeFileSync(join(run.directory, 'control.json'), JSON.stringify(left))
-    expect(await connectRun(run.directory)).toBeNull()
+    for (const text of [
+      '',
+      '{"addr',
+      'null',
+      '[]',
+      JSON.stringify({ ...left, pid: '1' }),
+      JSON.stringify(left),
+    ]) {
+      writeFileSync(join(run.directory, 'control.json'), text)
+      expect(await connectRun(run.directory)).toBeNull()
+    }
     const config = await memoryConfig('baseline', temporaryFolder(), { training: { steps: 4 } })
     const resumed = startTraining(config, sharedRuntime(), { resume: run.directory })
     expect(await resumed.result).toMatchObject({ outcome: 'completed', step: 4 })

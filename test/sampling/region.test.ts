@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { openCaseGroup } from '../../src/sampling/case-group.js'
 import { readRegion } from '../../src/sampling/region.js'
-import { openCaseGroup } from '../../src/sampling/zarr-array.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 import { makeVoxels, writePreparedCase } from './prepared-case-files.js'
 

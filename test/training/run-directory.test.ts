@@ -1,56 +1,8 @@
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import {
-  makeRunDirectory,
-  newRunId,
-  readExit,
-  sweepUnfinished,
-  writeExit,
-  writeWhole,
-} from '../../src/training/run-directory.js'
+import { makeRunDirectory, newRunId, readExit, writeExit } from '../../src/training/run-directory.js'
 import { temporaryFolder } from '../helpers/temporary.js'
-
-describe('a small file', () => {
-  test('takes the place of the old one at once, and nothing lies beside it', async () => {
-    const folder = temporaryFolder()
-    await writeWhole(join(folder, 'plan.json'), 'old')
-    await writeWhole(join(folder, 'plan.json'), 'new')
-    expect(readFileSync(join(folder, 'plan.json'), 'utf8')).toBe('new')
-    expect(readdirSync(folder)).toEqual(['plan.json'])
-  })
-
-  test('whose rename fails leaves nothing beside it, and the error names the file', async () => {
-    const folder = temporaryFolder()
-    // no file can take the place of a folder that holds something
-    mkdirSync(join(folder, 'plan.json', 'inner'), { recursive: true })
-    const path = join(folder, 'plan.json')
-    await expect(writeWhole(path, 'text')).rejects.toMatchObject({
-      code: 'environment',
-      message: expect.stringContaining(path),
-    })
-    expect(readdirSync(folder)).toEqual(['plan.json'])
-  })
-
-  test('in a folder that does not exist is an error with its path', async () => {
-    const path = join(temporaryFolder(), 'gone', 'exit.json')
-    await expect(writeWhole(path, 'text')).rejects.toMatchObject({
-      code: 'environment',
-      message: `${path} cannot be written: ENOENT`,
-    })
-  })
-
-  test('that cannot be written for lack of space says so', async () => {
-    // the file that is always full, under the name that is written aside
-    const folder = temporaryFolder()
-    symlinkSync('/dev/full', join(folder, `exit.json.tmp.${process.pid}`))
-    await expect(writeWhole(join(folder, 'exit.json'), 'text')).rejects.toMatchObject({
-      message: expect.stringContaining('ENOSPC'),
-      hint: 'free space on that disk',
-    })
-    expect(readdirSync(folder)).toEqual([])
-  })
-})
 
 describe('a run directory', () => {
   test('is made once: a second run is refused with the way to go on', async () => {
@@ -67,19 +19,9 @@ describe('a run directory', () => {
     const folder = temporaryFolder()
     writeFileSync(join(folder, 'run'), 'a file')
     await expect(makeRunDirectory(join(folder, 'run'))).rejects.toMatchObject({
-      code: 'config',
+      code: 'environment',
       message: expect.stringContaining(join(folder, 'run')),
     })
-  })
-
-  test('is swept of what killed writers left, and of nothing else', async () => {
-    const folder = temporaryFolder()
-    for (const name of ['exit.json.tmp.12', 'events.jsonl.tmp', 'events.jsonl', 'notes.tmpl', 'a.tmp.x'])
-      writeFileSync(join(folder, name), '')
-    mkdirSync(join(folder, 'step_00000001.tmp.9', 'inner'), { recursive: true })
-    await sweepUnfinished(folder)
-    expect(readdirSync(folder).sort()).toEqual(['a.tmp.x', 'events.jsonl', 'notes.tmpl'])
-    await sweepUnfinished(join(folder, 'nowhere'))
   })
 
   test('tells how its run ended, or nothing', async () => {

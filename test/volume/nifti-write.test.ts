@@ -140,7 +140,7 @@ describe('writeNifti', () => {
 
   it('leaves nothing behind when it cannot write', async () => {
     await expect(writeNifti(join(folder, 'no', 'where.nii'), scan)).rejects.toThrow(
-      /cannot be written \(ENOENT\)/,
+      /cannot be written \(a folder of its path does not exist, ENOENT\)/,
     )
     expect((await readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual([])
   })

@@ -9,14 +9,18 @@ slab of the label, and of all values before the last one. A slab is 16 rows (axi
 checks a crop without reading the volume. src/sampling/case-group.ts reads the same layout.
 """
 
+import errno
+import fcntl
 import hashlib
 import json
 import math
 import os
+import secrets
 import shutil
-import socket
+import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +40,8 @@ BLOCK_VOXELS = 16
 # A file name has at most 255 bytes, and a writer's temporary name is longer than the case's own.
 _LONGEST_NAME = 160
 _KEPT_OF_LONG_NAMES = 120
+# Where the file system has no locks, a folder so old has no living writer.
+_ABANDONED_SECONDS = 24 * 3600
 _ARRAYS = {"image": "int16", "label": "uint8", "index": "uint16"}
 # In the order of their checksums.
 _METADATA = ("zarr.json", *(f"{name}/zarr.json" for name in (*_ARRAYS, "checksums")))
@@ -76,23 +82,23 @@ def write_prepared_case(
         "label": label_XYZ,
         "index": build_index(image_XYZ, label_XYZ, num_ids, window_lower_hu),
     }
-    aside = path.with_name(f"{path.name}.tmp.{socket.gethostname()}.{os.getpid()}")
-    shutil.rmtree(aside, ignore_errors=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    before = _identity(path)
     try:
-        group = zarr.open_group(
-            aside, mode="w", zarr_format=3, attributes={"freetumor": {"version": FORMAT_VERSION, **attributes}}
-        )
-        for name, array in arrays.items():
-            _write_single_chunk(group, name, array)
-        _write_checksums(group, aside, arrays)
-        _sync_tree(aside)
-        _publish(aside, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _folder_of_its_own(path) as folder:
+            made = folder / "case"
+            group = zarr.open_group(
+                made, mode="w", zarr_format=3, attributes={"freetumor": {"version": FORMAT_VERSION, **attributes}}
+            )
+            for name, array in arrays.items():
+                _write_single_chunk(group, name, array)
+            _write_checksums(group, made, arrays)
+            _sync_tree(made)
+            if not _written_meanwhile(path, before, attributes.get("key")):
+                _publish(made, path)
     except OSError as error:
         message = f"{path}: cannot be written ({error.strerror or error})"
         raise EnvironmentError(message, "free some space on the disk, or choose another prepare.cache") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def read_prepared_case(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
@@ -264,14 +270,34 @@ def build_index(image_XYZ: np.ndarray, label_XYZ: np.ndarray, num_ids: int, wind
 
 
 def sweep_dead_writers(directory: str | Path) -> list[str]:
-    """Removes what writers of this host left behind that no longer run; returns the names."""
-    swept = []
-    for aside in Path(directory).glob(f"*.zarr.tmp.{socket.gethostname()}.*"):
-        writer = aside.name.split(".zarr.tmp.")[1].removeprefix(f"{socket.gethostname()}.").split(".")[0]
-        if writer.isdigit() and not _is_running(int(writer)):
-            shutil.rmtree(aside, ignore_errors=True)
-            swept.append(aside.name)
-    return sorted(swept)
+    """Removes what writers left that no longer run, on this machine or another; returns the names."""
+    return sorted(aside.name for aside in Path(directory).glob("*.zarr.tmp.*") if _sweep(aside))
+
+
+def _sweep(aside: Path) -> bool:
+    try:
+        descriptor = os.open(aside, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        if not _is_abandoned(descriptor):
+            return False
+        # while the lock is held: a writer that waits for it then finds its folder gone
+        shutil.rmtree(aside, ignore_errors=True)
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _is_abandoned(descriptor: int) -> bool:
+    """Whether no writer holds the folder's lock. A process id would not tell: each container counts its own."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return time.time() - os.fstat(descriptor).st_mtime > _ABANDONED_SECONDS
+    return True
 
 
 def total_bytes(path: str | Path) -> int:
@@ -331,33 +357,56 @@ def _sync(entry: Path) -> None:
         os.close(descriptor)
 
 
-def _publish(aside: Path, path: Path) -> None:
-    # A directory cannot be renamed onto a full one: what was there goes aside first.
-    old: Sequence[Path] = [aside.with_name(f"{aside.name}.old")] if path.exists() else []
-    for place in old:
-        shutil.rmtree(place, ignore_errors=True)
-        os.rename(path, place)
-    os.rename(aside, path)
-    _sync(path.parent)
-    for place in old:
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def _is_running(process: int) -> bool:
+@contextmanager
+def _folder_of_its_own(path: Path) -> Iterator[Path]:
+    """A new folder beside `path`, locked while its writer lives, removed in the end."""
+    while True:
+        folder = path.with_name(f"{path.name}.tmp.{secrets.token_hex(8)}")
+        folder.mkdir()
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # swept before it was locked
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if folder.exists():
+            break
+        os.close(descriptor)
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return not _has_ended(process)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
 
 
-def _has_ended(process: int) -> bool:
-    """A killed process keeps its id until its parent, or who adopted it, has asked how it ended."""
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Of a case on the disk; None where there is none."""
     try:
-        state = Path(f"/proc/{process}/stat").read_text()
+        state = path.stat()
     except OSError:
-        return False  # no Linux, or gone by now: then the next sweep finds it so
-    # the name before the state stands in brackets and may hold any letter
-    return state.rpartition(")")[2].split()[0] in "ZX"
+        return None
+    return state.st_ino, state.st_ctime_ns
+
+
+def _written_meanwhile(path: Path, before: tuple[int, int] | None, key: object) -> bool:
+    """Whether another writer has published the same case since: it may be in use by now, so it stays."""
+    if _identity(path) in (before, None):
+        return False
+    try:
+        return read_attributes(path).get("key") == key
+    except DataError:
+        return False
+
+
+def _publish(made: Path, path: Path) -> None:
+    # A directory cannot be renamed onto a full one: what was there goes into our folder first, as often as it takes.
+    for attempt in range(100):
+        try:
+            os.rename(made, path)
+            break
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt == 99:
+                raise
+        with suppress(FileNotFoundError):
+            os.rename(path, made.with_name(f"old-{attempt}"))
+    _sync(path.parent)

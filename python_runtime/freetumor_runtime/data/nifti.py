@@ -206,6 +206,9 @@ def _decoded(file: BinaryIO, path: str, chunk_bytes: int) -> Iterator[bytes]:
             # Members may follow each other; anything else behind the end is refused.
             if not pending:
                 return
+            if pending[0] == 0:
+                # alone it would pass for the start of a member; src/volume/decoded-bytes.ts names it so, too
+                raise NiftiError("corruptGzip", path, "has other bytes behind its compressed data", _FETCH)
             inflate = zlib.decompressobj(wbits=31)
         try:
             chunk = inflate.decompress(pending, chunk_bytes)

@@ -29,6 +29,7 @@ from freetumor_runtime.training.state import (
     checkpoint_due,
     load_checkpoint,
     made_under,
+    owner_of,
     random_state,
     rate_to_go_on_with,
     restore_random_state,
@@ -88,7 +89,7 @@ def train_segmentation(
                 "random": random_state(),
             }
             model = {"state_dict": segmentor.state_dict(), "epoch": at, "freetumor": segmentor_metadata(spec, merging)}
-            directory = save_checkpoint(spec.runDirectory, at, model, state, made_under(spec, ranks))
+            directory = save_checkpoint(spec.runDirectory, at, model, state, made_under(spec, ranks), owner_of(spec))
         ranks.barrier()
         return CheckpointSaved(at, directory, reason)
 

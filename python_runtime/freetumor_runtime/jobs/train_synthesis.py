@@ -34,6 +34,7 @@ from freetumor_runtime.training.state import (
     checkpoint_due,
     load_checkpoint,
     made_under,
+    owner_of,
     random_state,
     rate_to_go_on_with,
     restore_random_state,
@@ -80,7 +81,7 @@ def train_synthesis(
                 f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()
             }
             model = {"state_dict": weights, "epoch": at, "freetumor": synthesis_metadata(spec, painter.baseline_facts)}
-            directory = save_checkpoint(spec.runDirectory, at, model, state, made_under(spec, ranks))
+            directory = save_checkpoint(spec.runDirectory, at, model, state, made_under(spec, ranks), owner_of(spec))
         ranks.barrier()
         return CheckpointSaved(at, directory, reason)
 

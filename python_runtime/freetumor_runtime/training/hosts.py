@@ -75,7 +75,7 @@ def _refuse_another_training(spec: TrainingSpec, ranks: Ranks) -> None:
 def _what_decides(spec: TrainingSpec) -> dict[str, Any]:
     """The training without what is each host's own: where its files lie."""
     told = asdict(spec)
-    for key in ("runId", "runDirectory", "resumeFrom"):
+    for key in ("runId", "runDirectory", "ownerNumber", "resumeFrom"):
         del told[key]
     for part, key in (("synthesis", "textureDirectory"), ("baseline", "checkpoint"), ("generator", "checkpoint")):
         if told[part] is not None:

@@ -11,9 +11,11 @@ src/training/checkpoints.ts keeps house: it removes what a kill left, chooses wh
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ import torch
 from torch import nn
 
 from freetumor_runtime.config import OptimizerSpec, TrainingSpec
-from freetumor_runtime.errors import CheckpointError, EnvironmentError
+from freetumor_runtime.errors import CheckpointError, EnvironmentError, Superseded
 from freetumor_runtime.training.ranks import Ranks
 
 # How an optimizer computes, not what: a file keeps what its optimizer had.
@@ -35,16 +37,34 @@ def checkpoint_due(spec: TrainingSpec, step: int) -> bool:
     return step == spec.steps or (every is not None and step % every == 0)
 
 
+@dataclass(frozen=True)
+class Owner:
+    """A start of a run, as `owner.json` of the run names it (src/training/owner.ts)."""
+
+    number: int
+    run: str
+
+
+def owner_of(spec: TrainingSpec) -> Owner:
+    return Owner(spec.ownerNumber, spec.runId)
+
+
 def save_checkpoint(
-    run_directory: str, step: int, model: Mapping[str, Any], state: Mapping[str, Any], made_by: Mapping[str, Any]
+    run_directory: str,
+    step: int,
+    model: Mapping[str, Any],
+    state: Mapping[str, Any],
+    made_by: Mapping[str, Any],
+    owner: Owner | None = None,
 ) -> str:
     """Writes model.pt and state.pt of `step` (the next to run) aside, then publishes them with one rename.
 
     Raises EnvironmentError with path and errno when the disk is full or refuses; earlier checkpoints are untouched.
+    Raises Superseded, and publishes nothing, when another start than `owner` has taken the run over.
     """
     folder = Path(run_directory) / "checkpoints"
     final = folder / f"step_{step:08d}"
-    aside = folder / f"{final.name}.tmp.{os.getpid()}"
+    aside = folder / f"{final.name}.tmp.{secrets.token_hex(8)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         aside.mkdir()
@@ -53,12 +73,18 @@ def save_checkpoint(
         manifest = {"step": step, "madeBy": dict(made_by), "files": written}
         _write_text(aside / "manifest.json", json.dumps(manifest, indent=2))
         _sync_directory(aside)
+        _refuse_superseded(Path(run_directory), owner)
         _publish(aside, final)
         _write_text(folder / "latest.tmp", final.name)
         os.replace(folder / "latest.tmp", folder / "latest")
         _sync_directory(folder)
+    except Superseded:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
     except (OSError, RuntimeError) as error:
         shutil.rmtree(aside, ignore_errors=True)
+        # a new owner removes what it finds unfinished: then that is the cause
+        _refuse_superseded(Path(run_directory), owner)
         with suppress(OSError):
             (folder / "latest.tmp").unlink()
         raise _as_environment_error(error, final) from error
@@ -126,6 +152,19 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
         # a run may go on with fewer devices than it had
         for device, one in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
             torch.cuda.set_rng_state(one.cpu(), device)
+
+
+def _refuse_superseded(run: Path, owner: Owner | None) -> None:
+    try:
+        found = json.loads((run / "owner.json").read_text(encoding="utf-8"))
+        current = Owner(int(found["number"]), str(found["run"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # it says nothing about another start
+    if owner is not None and current != owner:
+        raise Superseded(
+            f"{run}: start {current.number} of the run has taken it over from start {owner.number}",
+            "this process saves nothing more; the other one trains on",
+        )
 
 
 def _publish(aside: Path, final: Path) -> None:

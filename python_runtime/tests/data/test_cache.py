@@ -3,7 +3,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 import freetumor_runtime
+from freetumor_runtime.data import cache
 from freetumor_runtime.data.cache import (
     build_index,
     case_path,
@@ -242,7 +242,7 @@ cache.write_prepared_case(sys.argv[1], image, image.astype(np.uint8), 2, -175, {
 @pytest.mark.parametrize(
     ("place", "calls", "left"),
     # While it writes aside; between the two renames that put it in the place of another; before it syncs the folder.
-    [("fsync", 9, "old"), ("rename", 2, None), ("fsync", 26, "new")],
+    [("fsync", 9, "old"), ("rename", 3, None), ("fsync", 26, "new")],
 )
 def test_a_writer_killed_anywhere_leaves_a_whole_case_or_none(tmp_path, volumes, place, calls, left):
     path = case_path(tmp_path, "one")
@@ -272,30 +272,85 @@ def test_a_long_id_makes_a_name_that_a_file_may_have(tmp_path, volumes):
         assert read_attributes(case_path(tmp_path, one))["case"] == one
 
 
-def test_only_directories_of_dead_writers_of_this_host_are_swept(tmp_path):
-    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    host = socket.gethostname()
-    names = {
-        "dead": f"a.zarr.tmp.{host}.{dead.stdout.strip()}",
-        "dead old": f"a.zarr.tmp.{host}.{dead.stdout.strip()}.old",
-        "alive": f"b.zarr.tmp.{host}.{os.getpid()}",
-        "elsewhere": f"c.zarr.tmp.not-{host}.{dead.stdout.strip()}",
-        "whole": "d.zarr",
-    }
+HOLDS_A_FOLDER = """
+import fcntl, os, sys
+descriptor = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.flock(descriptor, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_only_folders_of_dead_writers_are_swept_whatever_their_host_and_process(tmp_path):
+    names = {"dead": "a.zarr.tmp.0123456789abcdef", "alive": "b.zarr.tmp.fedcba9876543210", "whole": "d.zarr"}
     for name in names.values():
         (tmp_path / name / "image").mkdir(parents=True)
-    assert sweep_dead_writers(tmp_path) == [names["dead"], names["dead old"]]
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(
-        [names["alive"], names["elsewhere"], names["whole"]]
+    writer = subprocess.Popen(
+        [sys.executable, "-c", HOLDS_A_FOLDER, tmp_path / names["alive"]],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
-
-
-def test_a_killed_writer_that_nobody_asked_how_it_ended_is_dead(tmp_path):
-    writer = subprocess.Popen(["sleep", "3600"])
-    aside = f"a.zarr.tmp.{socket.gethostname()}.{writer.pid}"
-    (tmp_path / aside).mkdir()
-    assert sweep_dead_writers(tmp_path) == []
+    assert writer.stdout.readline() == b"held\n"
+    assert sweep_dead_writers(tmp_path) == [names["dead"]]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([names["alive"], names["whole"]])
     writer.kill()
     os.waitid(os.P_PID, writer.pid, os.WEXITED | os.WNOWAIT)
-    assert sweep_dead_writers(tmp_path) == [aside]
-    writer.wait()
+    assert sweep_dead_writers(tmp_path) == [names["alive"]]
+    writer.communicate()
+
+
+WRITES_OFTEN = """
+import os, socket, sys
+import numpy as np
+
+# two containers with one host name, whose processes have one id
+socket.gethostname = lambda: "node"
+os.getpid = lambda: 7
+from freetumor_runtime.data import cache
+
+image = np.ones((20, 20, 20), np.int16)
+print("ready", flush=True)
+sys.stdin.readline()
+for round in range(20):
+    cache.sweep_dead_writers(os.path.dirname(sys.argv[1]))
+    cache.write_prepared_case(sys.argv[1], image, image.astype(np.uint8), 2, -175, {"key": f"of {sys.argv[2]}"})
+"""
+
+
+def test_writers_of_one_case_with_one_host_name_and_process_id_do_not_disturb_each_other(tmp_path):
+    path = case_path(tmp_path, "one")
+    package = str(Path(freetumor_runtime.__file__).parents[1])
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITES_OFTEN, path, str(at)],
+            env=os.environ | {"PYTHONPATH": package},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for at in range(2)
+    ]
+    for writer in writers:
+        assert writer.stdout.readline() == b"ready\n"
+    for writer in writers:
+        writer.stdin.write(b"\n")
+        writer.stdin.flush()
+    errors = [writer.communicate()[1].decode() for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0], errors
+    assert read_attributes(path)["key"] in ("of 0", "of 1")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["one.zarr"]
+
+
+def test_a_case_that_another_writer_has_published_meanwhile_stays(tmp_path, volumes, monkeypatch):
+    path = case_path(tmp_path, "one")
+    sync = cache._sync_tree
+
+    def sync_and_lose(folder):
+        monkeypatch.setattr(cache, "_sync_tree", sync)
+        write_prepared_case(path, *volumes, 3, -175, {"key": "a", "by": "the other"})
+        sync(folder)
+
+    monkeypatch.setattr(cache, "_sync_tree", sync_and_lose)
+    write_prepared_case(path, *volumes, 3, -175, {"key": "a", "by": "this one"})
+    assert read_attributes(path)["by"] == "the other"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["one.zarr"]

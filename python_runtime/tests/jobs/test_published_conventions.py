@@ -29,6 +29,7 @@ def training(folder, job, **parts):
     given = {
         "job": job,
         "runDirectory": str(folder),
+        "ownerNumber": 1,
         "region": "abdomen",
         "steps": 5,
         "itemsPerStep": 1,

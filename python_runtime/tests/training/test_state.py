@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from freetumor_runtime.config import OptimizerSpec
-from freetumor_runtime.errors import CheckpointError, EnvironmentError
+from freetumor_runtime.errors import CheckpointError, EnvironmentError, Superseded
 from freetumor_runtime.training.optimization import build_optimizer
 from freetumor_runtime.training.state import (
+    Owner,
     load_checkpoint,
     rate_to_go_on_with,
     restore_network,
@@ -27,9 +28,9 @@ CPU = torch.device("cpu")
 MADE_BY = {"config": "c", "data": "d", "ranks": 1, "threadsPerProcess": 1, "device": "cpu", "torch": "2"}
 
 
-def save(run, step, value=1.0, size=4):
+def save(run, step, value=1.0, size=4, owner=None):
     weights = {"state_dict": {"w": torch.full((size,), value)}}
-    return save_checkpoint(str(run), step, weights, {"step": step}, MADE_BY)
+    return save_checkpoint(str(run), step, weights, {"step": step}, MADE_BY, owner)
 
 
 def names(run):
@@ -159,3 +160,39 @@ def test_a_rate_set_live_holds_on_unless_the_configuration_names_another():
     spec = OptimizerSpec("adam", 1e-4, 0.0, "constant", 0, None)
     assert rate_to_go_on_with({"rate": 5e-5, "configuredRate": 1e-4}, spec) == 5e-5
     assert rate_to_go_on_with({"rate": 5e-5, "configuredRate": 3e-4}, spec) == 1e-4
+
+
+def own(run, number, start):
+    (Path(run) / "owner.json").write_text(json.dumps({"number": number, "run": start, "pid": 1, "host": "h"}))
+
+
+@pytest.mark.parametrize("taken", [(2, "b"), (1, "b")])
+def test_a_start_that_was_superseded_publishes_nothing(tmp_path, taken):
+    own(tmp_path, 1, "a")
+    save(tmp_path, 10, owner=Owner(1, "a"))
+    before = names(tmp_path)
+    own(tmp_path, *taken)
+    with pytest.raises(Superseded, match=f"start {taken[0]} of the run has taken it over from start 1"):
+        save(tmp_path, 20, owner=Owner(1, "a"))
+    assert names(tmp_path) == before
+    assert (tmp_path / "checkpoints" / "latest").read_text() == "step_00000010"
+
+
+def test_a_save_whose_files_the_next_owner_swept_was_superseded(tmp_path, monkeypatch):
+    own(tmp_path, 1, "a")
+
+    def swept(descriptor):
+        own(tmp_path, 2, "b")
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(os, "fsync", swept)
+    with pytest.raises(Superseded):
+        save(tmp_path, 10, owner=Owner(1, "a"))
+
+
+@pytest.mark.parametrize("text", [None, "", "null", "7", '{"number": 2}', '{"number": "x", "run": "b"}'])
+def test_a_missing_or_damaged_owner_file_stops_no_save(tmp_path, text):
+    if text is not None:
+        (tmp_path / "owner.json").write_text(text)
+    save(tmp_path, 10, owner=Owner(1, "a"))
+    assert names(tmp_path) == ["latest", "step_00000010"]

@@ -264,6 +264,7 @@ def toy_spec(
         "job": job,
         "runId": "toy",
         "runDirectory": str(run),
+        "ownerNumber": 1,
         "seed": 3,
         "region": "abdomen",
         "steps": STEPS,

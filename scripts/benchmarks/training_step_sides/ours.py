@@ -106,6 +106,7 @@ def specification(options: argparse.Namespace) -> TrainingSpec:
         "job": options.step,
         "runId": "bench",
         "runDirectory": str(folder / "run"),
+        "ownerNumber": 1,
         "seed": SEED,
         "region": "abdomen",
         "steps": options.steps + 2,

@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Option } from 'commander'
 import { REGIONS } from '../../config/schema.js'
 import { UsageError } from '../../errors.js'
+import { writeWhole } from '../../whole-file.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
@@ -31,7 +32,7 @@ export const addInitCommand: AddCommand = (program, io) => {
       const file = resolve(io.cwd, options.out ?? `${name}.yaml`)
       if (existsSync(file)) throw new UsageError(`${file} exists`, { hint: 'choose another --out' })
       const shipped = await readFile(new URL(`../../../configs/${name}.yaml`, import.meta.url), 'utf8')
-      await writeFile(file, `${GUIDE}${shipped}`)
+      await writeWhole(file, `${GUIDE}${shipped}`)
       printResult(io, options.output, { file }, () => `wrote ${file}`)
     })
 }

@@ -3,12 +3,14 @@ import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { loadConfig } from '../../config/load.js'
 import { UsageError } from '../../errors.js'
+import { type Holder, holderInWords, howToEnd } from '../../pipeline/lock-port.js'
 import { openConsoleReport } from '../../report/console.js'
+import { lockHolders } from '../../runtime/directory-lock.js'
 import { connectRun, type RemoteRun } from '../../runtime/run-service.js'
 import { readEvents } from '../../training/event-log.js'
 import type { RunEvent } from '../../training/events.js'
 import { readExit } from '../../training/run-directory.js'
-import { type RunSummary, summariseRun } from '../../training/run-summary.js'
+import { brokenRun, type RunSummary, summariseRun } from '../../training/run-summary.js'
 import { type CliIo, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
@@ -97,15 +99,26 @@ async function controlled(
 ): Promise<number> {
   const directory = await runDirectory(io, run)
   const remote = await connectRun(directory)
-  if (!remote)
-    throw new UsageError(`${directory} is not running: ${stateInWords(await summaryOf(directory))}`, {
-      hint: `\`freetumor train --resume ${directory}\` goes on with it`,
-    })
+  if (!remote) throw await notControllable(directory)
   try {
     return await act(remote)
   } finally {
     remote.close()
   }
+}
+
+async function notControllable(directory: string): Promise<UsageError> {
+  const holder = (await lockHolders([directory])).get(directory)
+  if (holder)
+    return new UsageError(
+      `${directory} is being trained by ${holderInWords(holder)}, which does not answer`,
+      {
+        hint: `run this command on the host and in the container of that process; ${howToEnd(holder)}`,
+      },
+    )
+  return new UsageError(`${directory} is not running: ${stateInWords(await summaryOf(directory))}`, {
+    hint: `\`freetumor train --resume ${directory}\` goes on with it`,
+  })
 }
 
 /** A directory as it is named, or below `runs/` by its last part. */
@@ -126,6 +139,7 @@ async function attach(io: CliIo, directory: string, options: Format): Promise<vo
   const show = (event: RunEvent): void =>
     options.output === 'ndjson' ? io.print(JSON.stringify(event)) : console.show(event)
   const remote = await connectRun(directory)
+  if (!remote && (await lockHolders([directory])).size > 0) throw await notControllable(directory)
   try {
     await follow(remote ?? readEvents(join(directory, 'events.jsonl')), io.signal, show)
   } finally {
@@ -156,7 +170,7 @@ async function follow(
 }
 
 async function summariesBelow(root: string): Promise<RunSummary[]> {
-  const summaries = await Promise.all((await runsBelow(root)).map(summaryOf))
+  const summaries = await summariesOf(await runsBelow(root))
   return summaries.sort((a, b) => (a.begun ?? '').localeCompare(b.begun ?? ''))
 }
 
@@ -176,23 +190,48 @@ function isRun(folder: string): Promise<boolean> {
 }
 
 async function summaryOf(directory: string): Promise<RunSummary> {
-  const remote = await connectRun(directory)
-  const config = await loadConfig(join(directory, 'config.resolved.yaml'))
+  const [summary] = await summariesOf([directory])
+  return summary!
+}
+
+async function summariesOf(directories: readonly string[]): Promise<RunSummary[]> {
+  const remotes = await Promise.all(directories.map(connectRun))
   try {
-    return await summariseRun(directory, config, (await remote?.status()) ?? null)
+    const silent = directories.filter((_, at) => remotes[at] === null)
+    const holders = await lockHolders(silent)
+    return await Promise.all(
+      directories.map((directory, at) => summarise(directory, remotes[at] ?? null, holders.get(directory))),
+    )
   } finally {
-    remote?.close()
+    for (const remote of remotes) remote?.close()
+  }
+}
+
+/** One run that cannot be read must not hide the others. */
+async function summarise(
+  directory: string,
+  remote: RemoteRun | null,
+  holder: Holder | undefined,
+): Promise<RunSummary> {
+  try {
+    const config = await loadConfig(join(directory, 'config.resolved.yaml'))
+    const status = (await remote?.status().catch(() => null)) ?? null
+    return await summariseRun(directory, config, status, holder ? holderInWords(holder) : null)
+  } catch (error) {
+    return brokenRun(directory, error instanceof Error ? error.message : String(error))
   }
 }
 
 function line(run: RunSummary): string {
-  const cells = [run.directory, run.job, stateInWords(run)]
+  const cells = [run.directory, ...(run.job === null ? [] : [run.job]), stateInWords(run)]
   if (run.tumorDice !== null) cells.push(`tumor Dice ${run.tumorDice.toFixed(3)}`)
   return cells.join('  ')
 }
 
 function stateInWords(run: RunSummary): string {
   const at = `step ${run.step}${run.steps === null ? '' : `/${run.steps}`}`
+  if (run.state === 'broken') return `broken: ${run.reason}`
+  if (run.state === 'unresponsive') return `running at ${at}, not answering (${run.reason})`
   if (run.state === 'died') return `died at ${at} without a word (killed?)`
   return run.state === 'failed' ? `failed at ${at}: ${run.reason}` : `${run.state} at ${at}`
 }
@@ -200,7 +239,7 @@ function stateInWords(run: RunSummary): string {
 function paragraph(run: RunSummary): string {
   const losses = Object.entries(run.losses).map(([name, value]) => `${name} ${value.toPrecision(3)}`)
   return [
-    `${run.name} (${run.job}): ${stateInWords(run)}`,
+    `${run.name}${run.job === null ? '' : ` (${run.job})`}: ${stateInWords(run)}`,
     `  directory    ${run.directory}`,
     ...(run.begun ? [`  begun        ${run.begun}`] : []),
     ...(losses.length

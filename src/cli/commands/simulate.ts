@@ -1,4 +1,3 @@
-import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { Option } from 'commander'
 import { readNumbers, readPositions } from '../../config/lists.js'
@@ -11,6 +10,7 @@ import { applyAffine, invertAffine, spacingOf } from '../../volume/geometry.js'
 import { readNifti } from '../../volume/nifti.js'
 import { writeNifti } from '../../volume/nifti-write.js'
 import type { LabelMap, Vec3 } from '../../volume/volume.js'
+import { makeFolder, writeWhole } from '../../whole-file.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -67,7 +67,7 @@ export const addSimulateCommand: AddCommand = (program, io) => {
       const out = resolve(io.cwd, options.out)
       const labels = await readLabels(resolve(io.cwd, options.labels))
       const request = await readRequest(options, labels, io.cwd)
-      await mkdir(out, { recursive: true })
+      await makeFolder(out)
       const lines: string[] = []
       const shown: PreviewTumor[] = []
       let noRoom = 0
@@ -84,9 +84,8 @@ export const addSimulateCommand: AddCommand = (program, io) => {
         const name = `tumor_${String(found.tumor.index).padStart(5, '0')}.nii.gz`
         await writeNifti(join(out, name), placed(found.mask, labels))
       }
-      await writeFile(join(out, 'preview.png'), preview(labels, options.organ, shown))
-      await writeFile(join(out, 'tumors.ndjson.tmp'), lines.map((line) => `${line}\n`).join(''))
-      await rename(join(out, 'tumors.ndjson.tmp'), join(out, 'tumors.ndjson'))
+      await writeWhole(join(out, 'preview.png'), preview(labels, options.organ, shown))
+      await writeWhole(join(out, 'tumors.ndjson'), lines.map((line) => `${line}\n`).join(''))
       printResult(
         io,
         options.output,

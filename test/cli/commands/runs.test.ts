@@ -1,6 +1,10 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { TRAINING } from '../../../src/pipeline/lock-port.js'
 import { startTraining } from '../../../src/pipeline/train.js'
+import { lockDirectory } from '../../../src/runtime/directory-lock.js'
 import { shareRun } from '../../../src/runtime/run-service.js'
 import type { Run } from '../../../src/training/run.js'
 import { runCli, startCli } from '../../helpers/cli.js'
@@ -97,5 +101,44 @@ describe('freetumor runs', () => {
     const wrong = await runCli(['runs', 'set', 'first', 'momentum=1'], { cwd })
     expect(wrong).toMatchObject({ code: 2 })
     expect(wrong.stderr).toContain('learningRate=NUMBER was expected, got momentum=1')
+  })
+
+  it('lists a broken run as broken with the reason, and the others beside it', async () => {
+    const { run, cwd } = await begun(1_000_000)
+    for (const [name, text] of Object.entries({ empty: '', number: '7', torn: 'job: base' })) {
+      mkdirSync(join(cwd, 'runs', name))
+      writeFileSync(join(cwd, 'runs', name, 'config.resolved.yaml'), text)
+      for (const file of ['control.json', 'exit.json', 'owner.json'])
+        writeFileSync(join(cwd, 'runs', name, file), '')
+    }
+    const listed = await runCli(['runs', 'list', '--output', 'json'], { cwd })
+    expect(listed).toMatchObject({ code: 0, stderr: '' })
+    const { runs } = JSON.parse(listed.stdout) as { runs: { name: string; state: string; reason: string }[] }
+    expect(runs.filter(({ state }) => state === 'broken').map(({ name }) => name)).toEqual([
+      'empty',
+      'number',
+      'torn',
+    ])
+    for (const { state, reason } of runs)
+      if (state === 'broken') expect(reason).toContain('config.resolved.yaml')
+    expect(runs).toContainEqual(expect.objectContaining({ directory: run.directory, state: 'training' }))
+    const shown = await runCli(['runs', 'show', 'torn'], { cwd })
+    expect(shown.stdout).toContain('torn: broken: ')
+  })
+
+  it('says that a run is running without an answer, and by which process', async () => {
+    const cwd = temporaryFolder()
+    const config = await memoryConfig('baseline', cwd, { training: { steps: 2 } })
+    const out = join(cwd, 'runs', 'first')
+    await startTraining(config, memoryRuntime(), { out }).result
+    await using _lock = await lockDirectory(out, TRAINING)
+    const holder = `process ${process.pid} on host ${hostname()}`
+    const listed = await runCli(['runs', 'list'], { cwd })
+    expect(listed.stdout).toContain(`running at step 2/2, not answering (${holder})`)
+    for (const command of ['stop', 'attach'])
+      expect(await runCli(['runs', command, 'first'], { cwd })).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining(`${out} is being trained by ${holder}, which does not answer`),
+      })
   })
 })

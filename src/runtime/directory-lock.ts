@@ -1,0 +1,211 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join, resolve } from 'node:path'
+import { EnvironmentError, typedSystemError } from '../errors.js'
+import type { DirectoryLock, Holder, LockedWork } from '../pipeline/lock-port.js'
+import { resolvePython } from './python.js'
+
+/** Whoever holds the lock of this file owns the folder; the file names its owner. */
+export const LOCK_FILE = '.lock'
+
+/**
+ * Node has no flock, so this small process holds the lock. It ends with its standard input, that is with us, even when we
+ * are killed; while we are suspended it keeps the lock. Signals for the whole job (Slurm, a terminal) do not reach it.
+ * A conflict is looked at for half a second: `PROBE` holds a shared lock for an instant.
+ * A file system without locks is reported as unsupported. A new file may replace the one that was opened: then again.
+ */
+const HOLD = `
+import errno, fcntl, json, os, signal, sys, time
+for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
+    signal.signal(getattr(signal, name), signal.SIG_IGN)
+path, owner = sys.argv[1], sys.argv[2].encode()
+def tell(**told):
+    print(json.dumps(told), flush=True)
+def hold():
+    for attempt in range(20):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(fd), os.stat(path)):
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, owner, 0)
+                os.fsync(fd)
+                return tell(state="held")
+        except FileNotFoundError:
+            pass
+        except BlockingIOError:
+            if attempt == 19:
+                return tell(state="busy", holder=os.pread(fd, 4096, 0).decode("utf-8", "replace"))
+        except OSError as error:
+            if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL):
+                return tell(state="unsupported", code=errno.errorcode[error.errno])
+            raise
+        os.close(fd)
+        time.sleep(0.025)
+    tell(state="busy", holder="")
+try:
+    hold()
+except OSError as error:
+    tell(state="failed", code=errno.errorcode.get(error.errno, "EIO"))
+sys.stdin.buffer.read()
+`
+
+/** Prints for each folder what the lock's file says when somebody holds it, else null. */
+const PROBE = `
+import fcntl, json, os, sys
+def holder(path):
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(fd, 4096, 0).decode("utf-8", "replace")
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+print(json.dumps([holder(path) for path in json.load(sys.stdin)]))
+`
+
+/**
+ * Locks a folder for this process alone, until the lock is disposed. The kernel releases it when this process ends or the
+ * machine restarts, so a suspended owner keeps it, and so does one in another container.
+ * @throws UsageError that names the holder, EnvironmentError when the folder cannot be written
+ */
+export async function lockDirectory(
+  folder: string,
+  work: LockedWork,
+  python?: string | null,
+): Promise<DirectoryLock> {
+  const directory = resolve(folder)
+  const path = join(directory, LOCK_FILE)
+  const owner = JSON.stringify({ pid: process.pid, host: hostname() })
+  const helper = startPython(pythonFor(python), HOLD, [path, owner])
+  const release = async (): Promise<void> => {
+    helper.ref()
+    const ended = helper.exitCode === null && helper.signalCode === null ? once(helper, 'exit') : null
+    helper.stdin?.end()
+    await ended
+  }
+  try {
+    const answer = await firstLine(helper)
+    if (answer.state === 'busy') throw work.refusal(directory, holderOf(answer.holder ?? ''))
+    if (answer.state === 'failed') throw systemError(answer.code ?? 'EIO', path)
+    return {
+      enforced: answer.state === 'held',
+      async [Symbol.asyncDispose]() {
+        // while it is held: whoever waits for the removed file opens the next one
+        await rm(path, { force: true }).catch(() => {})
+        await release()
+      },
+    }
+  } catch (error) {
+    await release()
+    throw error
+  }
+}
+
+/** Of these folders, those that a process holds, whether it answers or not. */
+export async function lockHolders(
+  folders: readonly string[],
+  python?: string | null,
+): Promise<ReadonlyMap<string, Holder>> {
+  const locked = folders.filter((folder) => existsSync(join(folder, LOCK_FILE)))
+  if (locked.length === 0) return new Map()
+  const helper = startPython(pythonFor(python), PROBE, [])
+  helper.stdin?.end(JSON.stringify(locked.map((folder) => join(folder, LOCK_FILE))))
+  const found = await outputOf(helper)
+  const texts = JSON.parse(found) as readonly (string | null)[]
+  return new Map(
+    locked.flatMap((folder, at) => {
+      const text = texts[at] ?? null
+      return text === null ? [] : [[folder, holderOf(text)] as const]
+    }),
+  )
+}
+
+/** `-I -S`: neither the working directory nor an environment nor installed packages take part. */
+function startPython(python: string, program: string, args: readonly string[]): ChildProcess {
+  // without the id of a run: whoever ends a run's processes must not end this one
+  const { FREETUMOR_RUN_ID: _, ...env } = process.env
+  const child = spawn(python, ['-I', '-S', '-c', program, ...args], {
+    // a session of its own: Ctrl-C of a terminal goes to the whole process group
+    detached: true,
+    stdio: ['pipe', 'pipe', 'pipe'],
+    cwd: '/',
+    env,
+  })
+  child.stdin?.on('error', () => {})
+  child.unref()
+  return child
+}
+
+/** Any Python of the standard library can lock; a machine that is not set up yet has that of the system. */
+function pythonFor(explicit: string | null | undefined): string {
+  try {
+    return resolvePython({ explicit: explicit ?? undefined })
+  } catch {
+    return 'python3'
+  }
+}
+
+interface Answer {
+  readonly state: 'held' | 'busy' | 'unsupported' | 'failed'
+  readonly holder?: string
+  readonly code?: string
+}
+
+async function firstLine(helper: ChildProcess): Promise<Answer> {
+  const line = await outputOf(helper, '\n')
+  for (const stream of [helper.stdin, helper.stdout, helper.stderr]) {
+    // the helper must not keep a program running that has nothing else to do
+    ;(stream as { unref?: () => void } | null)?.unref?.()
+  }
+  return JSON.parse(line) as Answer
+}
+
+/** What a helper prints, to its end or to the first end of a line. */
+async function outputOf(helper: ChildProcess, until?: string): Promise<string> {
+  let [output, errors] = ['', '']
+  helper.stderr?.on('data', (chunk: Buffer) => {
+    errors = (errors + chunk.toString('utf8')).slice(-2000)
+  })
+  return await new Promise<string>((resolve, reject) => {
+    const fail = (reason: string): void =>
+      reject(
+        new EnvironmentError(`the folder's lock cannot be used: ${reason}`, {
+          hint: 'run `freetumor setup`, or name a working Python with FREETUMOR_PYTHON',
+        }),
+      )
+    helper.once('error', (error) => fail(error.message))
+    helper.stdout?.on('data', (chunk: Buffer) => {
+      output += chunk.toString('utf8')
+      if (until !== undefined && output.includes(until)) resolve(output)
+    })
+    helper.once('close', (code, signal) => {
+      if (code === 0 && output !== '') resolve(output)
+      else fail(errors.trim().split('\n').at(-1) || `its Python ended with ${signal ?? code}`)
+    })
+  })
+}
+
+function holderOf(text: string): Holder {
+  try {
+    const { pid, host } = JSON.parse(text) as Partial<Holder>
+    return {
+      pid: Number.isInteger(pid) ? (pid as number) : null,
+      host: typeof host === 'string' ? host : null,
+    }
+  } catch {
+    return { pid: null, host: null }
+  }
+}
+
+function systemError(code: string, path: string): unknown {
+  return typedSystemError(Object.assign(new Error(code), { code, path }), path)
+}

@@ -1,0 +1,74 @@
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { SupersededError } from '../errors.js'
+import { writeWhole } from '../whole-file.js'
+
+/** Of a run directory: which start of the run may write. Rank 0 reads it too (training/state.py). */
+export const OWNER_FILE = 'owner.json'
+
+interface OwnerRecord {
+  /** Raised by each start. */
+  readonly number: number
+  /** Id of the start: where no lock is enforced two starts may write one number, and the last of them stays. */
+  readonly run: string
+  readonly pid: number
+  readonly host: string
+  /** ISO 8601. */
+  readonly since: string
+}
+
+/** The right of this start to write into a run's directory. */
+export interface Ownership {
+  readonly number: number
+  /** @throws SupersededError when another start has taken the run over; called before each record is written */
+  check(): void
+}
+
+/**
+ * Takes a run over: raises the number of its owner on the disk. An earlier owner that was suspended or cut off sees it
+ * before its next record and ends. The caller holds the directory's lock.
+ */
+export async function takeOver(directory: string, run: string): Promise<Ownership> {
+  const path = join(directory, OWNER_FILE)
+  const number = (readOwner(path)?.number ?? 0) + 1
+  const record: OwnerRecord = {
+    number,
+    run,
+    pid: process.pid,
+    host: hostname(),
+    since: new Date().toISOString(),
+  }
+  await writeWhole(path, `${JSON.stringify(record, null, 2)}\n`)
+  return {
+    number,
+    check: () => {
+      const owner = readOwner(path)
+      if (owner === null || (owner.number === number && owner.run === run)) return
+      throw new SupersededError(
+        `${directory} was taken over by process ${owner.pid} on host ${owner.host} at ${owner.since}`,
+        { hint: 'this process writes nothing more; the other one trains on', facts: { directory } },
+      )
+    },
+  }
+}
+
+/** What ended a start: where another one has taken the run over, whatever failed since is a consequence. */
+export function causeOf(owner: Ownership | null, error: unknown): unknown {
+  try {
+    owner?.check()
+    return error
+  } catch (superseded) {
+    return superseded
+  }
+}
+
+/** Null where the file is missing or damaged: it then says nothing about another owner. */
+function readOwner(path: string): OwnerRecord | null {
+  try {
+    const record = JSON.parse(readFileSync(path, 'utf8')) as OwnerRecord
+    return Number.isSafeInteger(record.number) && typeof record.run === 'string' ? record : null
+  } catch {
+    return null
+  }
+}

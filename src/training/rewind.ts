@@ -1,0 +1,16 @@
+import { type Checkpoint, markBest, openNewestGood } from './checkpoints.js'
+import type { RunJournal } from './journal.js'
+import { bestOf } from './selection.js'
+
+/**
+ * Puts the records of a run back to its newest whole checkpoint, and `best` with them.
+ * @returns null when there is none: the run restarts from step 0
+ */
+export async function rewindRun(directory: string, journal: RunJournal): Promise<Checkpoint | null> {
+  const notes: string[] = []
+  const checkpoint = await openNewestGood(directory, (text) => notes.push(text))
+  await journal.open(directory, checkpoint?.step ?? 0)
+  for (const text of notes) journal.note(text, 'warning')
+  await markBest(directory, bestOf(journal.validations)?.step ?? null)
+  return checkpoint
+}

@@ -1,0 +1,121 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { TRAINING, WRITING } from '../../src/pipeline/lock-port.js'
+import { lockDirectory, lockHolders } from '../../src/runtime/directory-lock.js'
+import { packageRoot } from '../../src/runtime/python.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+
+const MODULE = JSON.stringify(pathToFileURL(join(packageRoot, 'dist/runtime/directory-lock.js')).href)
+
+/** Another Node process that holds the lock of a folder. */
+async function holderOf(folder: string) {
+  const program = `
+    const { lockDirectory } = await import(${MODULE})
+    await lockDirectory(process.argv[1], { refusal: () => new Error('held') })
+    console.log('held')
+    setInterval(() => {}, 60000)`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program, folder], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  await once(child.stdout, 'data')
+  return child
+}
+
+const helpersOf = (pid: number): number[] =>
+  execFileSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' })
+    .trim()
+    .split(/\s+/)
+    .map(Number)
+
+describe('the lock of a folder', () => {
+  it('is refused to a second owner of the same process, and free again after it is disposed', async () => {
+    const folder = temporaryFolder()
+    const first = await lockDirectory(folder, TRAINING)
+    expect(first.enforced).toBe(true)
+    await expect(lockDirectory(folder, TRAINING)).rejects.toMatchObject({
+      code: 'usage',
+      message: `${folder} is being trained by process ${process.pid} on host ${hostname()}`,
+      hint: expect.stringContaining('freetumor runs attach'),
+    })
+    await first[Symbol.asyncDispose]()
+    expect(readdirSync(folder)).toEqual([])
+    await using second = await lockDirectory(folder, WRITING)
+    expect(second.enforced).toBe(true)
+  })
+
+  it('stays with a suspended process, and the kernel frees it when that is killed', async () => {
+    const folder = temporaryFolder()
+    const other = await holderOf(folder)
+    other.kill('SIGSTOP')
+    expect(await lockHolders([folder])).toEqual(new Map([[folder, { pid: other.pid, host: hostname() }]]))
+    await expect(lockDirectory(folder, WRITING)).rejects.toMatchObject({
+      message: `${folder} is being written by process ${other.pid} on host ${hostname()}`,
+      hint: expect.stringContaining(`kill -CONT ${other.pid}`),
+    })
+    other.kill('SIGKILL')
+    await once(other, 'close')
+    await using lock = await lockDirectory(folder, WRITING)
+    expect(lock.enforced).toBe(true)
+  })
+
+  it('is held by a process outside the process group, which ignores the signals of a job', async () => {
+    const folder = temporaryFolder()
+    const other = await holderOf(folder)
+    const [helper] = helpersOf(other.pid!)
+    const group = (pid: number): string =>
+      execFileSync('ps', ['-o', 'pgid=', '-p', String(pid)], { encoding: 'utf8' })
+    expect(group(helper!)).not.toBe(group(other.pid!))
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'] as const) process.kill(helper!, signal)
+    expect((await lockHolders([folder])).size).toBe(1)
+  })
+
+  it('goes to one of many that ask at one moment', async () => {
+    const folder = temporaryFolder()
+    const asked = await Promise.allSettled(Array.from({ length: 6 }, () => lockDirectory(folder, WRITING)))
+    const held = asked.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+    expect(held).toHaveLength(1)
+    await held[0]![Symbol.asyncDispose]()
+  })
+
+  it('does not keep a program running that forgot it', async () => {
+    const program = `
+      const { lockDirectory } = await import(${MODULE})
+      await lockDirectory(process.argv[1], {})`
+    execFileSync(process.execPath, ['--input-type=module', '-e', program, temporaryFolder()])
+  })
+
+  it('of a folder that is gone is an error that names it', async () => {
+    const gone = join(temporaryFolder(), 'gone')
+    await expect(lockDirectory(gone, WRITING)).rejects.toMatchObject({
+      code: 'environment',
+      message: `${join(gone, '.lock')}: cannot be written (a folder of its path does not exist, ENOENT)`,
+    })
+  })
+
+  it('says which Python cannot hold it', async () => {
+    const folder = temporaryFolder()
+    const python = join(folder, 'python')
+    writeFileSync(python, '#!/bin/sh\necho "no such module" >&2\nexit 3\n')
+    chmodSync(python, 0o755)
+    await expect(lockDirectory(folder, WRITING, python)).rejects.toMatchObject({
+      code: 'environment',
+      message: "the folder's lock cannot be used: no such module",
+    })
+    expect(existsSync(join(folder, '.lock'))).toBe(false)
+  })
+
+  it('that a killed owner left is nobody’s', async () => {
+    const folder = temporaryFolder()
+    mkdirSync(join(folder, 'other'))
+    writeFileSync(join(folder, '.lock'), '{"pid":1,"host":"gone"}')
+    expect(await lockHolders([folder, join(folder, 'other')])).toEqual(new Map())
+    await using _ = await lockDirectory(folder, WRITING)
+    expect(JSON.parse(readFileSync(join(folder, '.lock'), 'utf8'))).toMatchObject({ pid: process.pid })
+  })
+})

@@ -1,0 +1,90 @@
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test, vi } from 'vitest'
+import { typedSystemError } from '../src/errors.js'
+import { makeFolder, makeTemporaryFolder, sweepUnfinished, writeWhole } from '../src/whole-file.js'
+import { temporaryFolder } from './helpers/temporary.js'
+
+describe('a file that is written whole', () => {
+  test('replaces what was there and leaves nothing beside it', async () => {
+    const folder = temporaryFolder()
+    const path = join(folder, 'exit.json')
+    await writeWhole(path, 'first', 0o600)
+    await writeWhole(path, 'second', 0o600)
+    expect(readFileSync(path, 'utf8')).toBe('second')
+    expect(statSync(path).mode & 0o777).toBe(0o600)
+    expect(readdirSync(folder)).toEqual(['exit.json'])
+  })
+
+  test('by many writers at once is one of theirs', async () => {
+    const path = join(temporaryFolder(), 'exit.json')
+    const texts = Array.from({ length: 20 }, (_, at) => String(at).repeat(10_000))
+    await Promise.all(texts.map((text) => writeWhole(path, text)))
+    expect(texts).toContain(readFileSync(path, 'utf8'))
+  })
+
+  test('whose rename fails leaves nothing beside it, and the error names the file', async () => {
+    const folder = temporaryFolder()
+    // no file can take the place of a folder that holds something
+    mkdirSync(join(folder, 'plan.json', 'inner'), { recursive: true })
+    const path = join(folder, 'plan.json')
+    await expect(writeWhole(path, 'text')).rejects.toMatchObject({
+      code: 'environment',
+      message: expect.stringContaining(path),
+    })
+    expect(readdirSync(folder)).toEqual(['plan.json'])
+  })
+
+  test('in a folder that does not exist is an error with its path', async () => {
+    const path = join(temporaryFolder(), 'gone', 'exit.json')
+    await expect(writeWhole(path, 'text')).rejects.toMatchObject({
+      code: 'environment',
+      message: `${path}: cannot be written (a folder of its path does not exist, ENOENT)`,
+    })
+  })
+})
+
+test('a folder is swept of what interrupted writers left, and of nothing else', async () => {
+  const folder = temporaryFolder()
+  const left = ['exit.json.tmp.0123456789abcdef', 'plan.json.tmp.12', 'events.jsonl.tmp']
+  const kept = ['a.tmp.x', 'events.jsonl', 'notes.tmpl']
+  for (const name of [...left, ...kept]) writeFileSync(join(folder, name), '')
+  mkdirSync(join(folder, 'step_00000001.tmp.9', 'inner'), { recursive: true })
+  await sweepUnfinished(folder)
+  expect(readdirSync(folder).sort()).toEqual(kept)
+})
+
+test('a folder that cannot be made is an error that names it', async () => {
+  const folder = temporaryFolder()
+  writeFileSync(join(folder, 'run'), 'a file')
+  await expect(makeFolder(join(folder, 'run', 'logs'))).rejects.toMatchObject({
+    code: 'environment',
+    message: `${join(folder, 'run', 'logs')}: cannot be written (a part of its path is a file, ENOTDIR)`,
+  })
+})
+
+test('a temporary folder that is missing is said in one sentence with the way out', async () => {
+  vi.stubEnv('TMPDIR', join(temporaryFolder(), 'gone'))
+  await expect(makeTemporaryFolder('freetumor-')).rejects.toMatchObject({
+    code: 'environment',
+    message: `${process.env.TMPDIR}: the temporary folder does not exist`,
+    hint: 'set TMPDIR to a folder that can be written',
+  })
+  vi.unstubAllEnvs()
+})
+
+test('errors of the system say what failed and why; others stay as they are', () => {
+  const system = (code: string, more = {}): Error => Object.assign(new Error(code), { code, ...more })
+  const messageOf = (error: unknown): string => (typedSystemError(error) as Error).message
+  expect(messageOf(system('ENOSPC', { path: '/d/f', syscall: 'write' }))).toBe(
+    '/d/f: cannot be written (the disk is full, ENOSPC)',
+  )
+  expect(messageOf(system('EACCES', { path: '/d', syscall: 'scandir' }))).toBe(
+    '/d: cannot be read (permission denied, EACCES)',
+  )
+  expect(messageOf(system('EMFILE', { syscall: 'open' }))).toBe(
+    'open failed (this process has too many open files, EMFILE)',
+  )
+  for (const error of [new TypeError('a bug'), system('ERR_INVALID_ARG_TYPE'), 'text'])
+    expect(typedSystemError(error)).toBe(error)
+})
