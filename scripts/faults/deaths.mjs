@@ -207,8 +207,7 @@ async function stopped(folder, name, whom, signal) {
       await wait(random() * 100)
       told = performance.now()
       if (whom === 'node') child.kill(signal)
-      else if (whom === 'torchrun')
-        for (const pid of family(run, null, 'single_node.py')) kill(pid, signal)
+      else if (whom === 'torchrun') for (const pid of family(run, null, 'single_node.py')) kill(pid, signal)
       else for (const pid of family(run, `RANK=${Math.floor(random() * 2)}`).slice(0, 1)) kill(pid, signal)
     },
   })

@@ -6,8 +6,8 @@
  *
  *     npm run build && scripts/faults/terminal [--row NAME ...] [--trials N] [--seed 0] [--at-once 2]
  *
- * Prints a table to stderr and JSON to stdout; exits with 1 when a row misses its value. The row `control` undoes the
- * separation of process groups in a copy of the package, and passes when the campaign catches that.
+ * Prints a table to stderr and JSON to stdout; exits with 1 when a row misses its value. In the row `control` a
+ * copy of the package starts torchrun in the terminal's process group, as it once did: the campaign must find lost steps.
  */
 import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, tmpdir } from 'node:os'
@@ -392,7 +392,7 @@ async function cases(name, mark, _trial, random) {
   return interruptedCases(project, await world(), mark, name, random)
 }
 
-/** The old way to start torchrun, in the terminal's process group: the press must lose work. */
+/** The old way to start torchrun, in the terminal's process group and open to its signals: the press must lose work. */
 async function withoutSeparation(mark, trial, random) {
   const other = controlProject()
   const strike = (terminal) => terminal.press(CTRL_C)
@@ -407,10 +407,17 @@ async function withoutSeparation(mark, trial, random) {
 
 function controlProject() {
   control ??= installProject(join(folder, 'control'), (installed) => {
-    const path = join(installed, 'dist/runtime/process.js')
-    const text = readFileSync(path, 'utf8')
-    if (!text.includes('detached: true')) throw new Error('startProcess does not separate process groups')
-    writeFileSync(path, text.replace('detached: true', 'detached: false'))
+    const undo = (file, protection, instead) => {
+      const path = join(installed, file)
+      const text = readFileSync(path, 'utf8')
+      if (!text.includes(protection))
+        throw new Error(`${file}: expected ${protection}, found nothing like it`)
+      writeFileSync(path, text.replace(protection, instead))
+    }
+    const python = 'python_runtime/freetumor_runtime'
+    undo('dist/runtime/process.js', 'detached: true', 'detached: false')
+    undo(`${python}/bridge/lifeline.py`, 'for name in ("SIGINT", "SIGHUP", "SIGUSR2")', 'for name in ()')
+    undo(`${python}/training/boundary.py`, '("SIGTERM", "SIGINT", "SIGUSR2")', '("SIGTERM",)')
   })
   return control
 }

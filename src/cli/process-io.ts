@@ -1,3 +1,5 @@
+import { closeSync } from 'node:fs'
+import { isatty } from 'node:tty'
 import { EXIT } from '../errors.js'
 import type { TerminalLike } from '../report/console.js'
 import { exitCodeOf, ignoresHangup, listenForStops, type StopRequests } from '../stop-signals.js'
@@ -10,6 +12,7 @@ export function processIo(): ProgramIo {
   let readerNeeded = false
   // Node dies of a hangup that its parent ignored (nohup): a listener that does nothing keeps it alive
   if (ignoresHangup()) process.on('SIGHUP', () => {})
+  leaveClosedTerminal()
   const endQuietly = (error: NodeJS.ErrnoException): void => {
     process.exit(READER_GONE.has(error.code ?? '') ? EXIT.ok : EXIT.failure)
   }
@@ -51,6 +54,17 @@ export function processIo(): ProgramIo {
     },
     color: process.stderr.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb',
   }
+}
+
+/**
+ * Node restores the modes of its terminal when it ends, and aborts (SIGABRT) when that terminal was closed meanwhile. It passes
+ * over a file descriptor that is closed.
+ */
+function leaveClosedTerminal(): void {
+  const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor))
+  process.on('exit', () => {
+    for (const descriptor of terminals) if (!isatty(descriptor)) closeSync(descriptor)
+  })
 }
 
 /** What a write reports when the other end of a pipe, or the terminal, is gone. */

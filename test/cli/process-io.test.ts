@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
 import { packageRoot } from '../../src/runtime/python.js'
 import { startNode } from '../helpers/cli.js'
+import { startOnTerminal } from '../helpers/terminal.js'
 
 const MODULE = JSON.stringify(pathToFileURL(join(packageRoot, 'dist/cli/process-io.js')).href)
 
@@ -98,4 +99,16 @@ test('a command that cannot be stopped gently dies of a signal as any program do
   await once(child.stdout!, 'data')
   child.kill('SIGINT')
   expect(await finished).toMatchObject({ code: null, signal: 'SIGINT' })
+})
+
+test('a command whose terminal was closed ends with its own exit code', async () => {
+  const body = `const { processIo } = await import(${MODULE})
+    const io = processIo()
+    io.signal.addEventListener('abort', () => process.exit(75))
+    setInterval(() => {}, 1000)
+    io.print('ready')`
+  const { terminal } = startOnTerminal([process.execPath, '--input-type=module', '-e', body])
+  await terminal.printed(/ready/)
+  terminal.hangUp()
+  expect(await terminal.ended).toEqual({ code: 75, signal: null })
 })
