@@ -59,10 +59,11 @@ describe('forwardStops', () => {
     const { child, finished } = startNode([
       '--input-type=module',
       '-e',
-      `const { stopsOf } = await import(${MODULE})
-       const { signal } = stopsOf({ handleSignals: true }, new AbortController().signal)
+      `const { forwardStops } = await import(${MODULE})
+       const job = new AbortController()
+       forwardStops({ handleSignals: true }, job)
        // later than any echo of the first signal
-       signal.addEventListener('abort', () => setTimeout(() => console.log('later'), 1500))
+       job.signal.addEventListener('abort', () => setTimeout(() => console.log('later'), 1500))
        setInterval(() => {}, 1000)
        console.log('ready')`,
     ])
