@@ -6,7 +6,7 @@ import { UsageError } from '../errors.js'
 import type { RunEvent } from '../training/events.js'
 import type { Run, RunStatus } from '../training/run.js'
 import { openRunClient, type RunClient } from '../transport/run-client.js'
-import { openRunServer } from '../transport/run-server.js'
+import { openRunServer, type RunServer } from '../transport/run-server.js'
 import { newSocketDirectory } from '../transport/socket-path.js'
 import { reviveError } from './events.js'
 
@@ -49,17 +49,24 @@ export async function shareRun(run: Run, name = CONTROL_FILE): Promise<AsyncDisp
     act: async (given: unknown) => carryOut(run, command.parse(given)),
     events: () => run,
   }
-  const server = await openRunServer({ directory, token, host })
   const file = join(run.directory, name)
-  await rm(file, { force: true })
-  await writeFile(file, JSON.stringify({ address: server.address, token, pid: process.pid }), { mode: 0o600 })
-  return {
-    async [Symbol.asyncDispose]() {
-      await rm(file, { force: true })
-      await server.close()
-      await rm(directory, { recursive: true, force: true })
-    },
+  let server: RunServer | undefined
+  const close = async (): Promise<void> => {
+    await rm(file, { force: true })
+    await server?.close()
+    await rm(directory, { recursive: true, force: true })
   }
+  try {
+    server = await openRunServer({ directory, token, host })
+    await rm(file, { force: true })
+    await writeFile(file, JSON.stringify({ address: server.address, token, pid: process.pid }), {
+      mode: 0o600,
+    })
+  } catch (error) {
+    await close().catch(() => {}) // the first cause counts
+    throw error
+  }
+  return { [Symbol.asyncDispose]: close }
 }
 
 /** The run of a directory that a living process of this host trains; null when there is none. */
