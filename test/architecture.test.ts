@@ -159,7 +159,8 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   wiring: ['bridge', 'generated', 'config', 'data', 'training', 'feeds'],
   calls: [],
   launcher: ['bridge'],
-  doctor: [],
+  // its ranks join as those of a job
+  doctor: ['bridge', 'training'],
   __main__: ['bridge', 'config', 'jobs', 'training', 'wiring', 'data', 'models', 'synthesis'],
   __init__: [],
 }

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { userInfo } from 'node:os'
+import { constants, existsSync } from 'node:fs'
+import { access, mkdir, stat } from 'node:fs/promises'
+import { homedir, userInfo } from 'node:os'
 import { delimiter, isAbsolute, join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
@@ -128,6 +129,24 @@ export function cleanEnvironment({ threads, env = process.env }: ChildEnvironmen
     // Without it torchrun's store keeps addresses of dead ranks, and a restart may hang.
     TORCH_DISABLE_SHARE_RDZV_TCP_STORE: '1',
   }
+}
+
+/**
+ * Return a folder of this user's own for PyTorch's compiled code. PyTorch's default is a folder of a name that everyone
+ * knows in /tmp: another user could make it first, and the code that lies in it is run.
+ * @param otherwise where there is no home folder to write to
+ */
+export async function compilerCache(otherwise: string, env: Environment = process.env): Promise<string> {
+  if (env.TORCHINDUCTOR_CACHE_DIR) return env.TORCHINDUCTOR_CACHE_DIR
+  try {
+    const folder = join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'freetumor', 'torchinductor')
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await access(folder, constants.W_OK)
+    if ((await stat(folder)).uid === process.getuid?.()) return folder
+  } catch {
+    // no home folder, or none to write to
+  }
+  return otherwise
 }
 
 export function unusableFolder(folder: string): EnvironmentError {

@@ -62,7 +62,7 @@ export async function shareRun(run: Run, name = CONTROL_FILE): Promise<AsyncDisp
     server = await openRunServer({ directory, token, host })
     await writeWhole(file, JSON.stringify({ address: server.address, token, pid: process.pid }), 0o600)
   } catch (error) {
-    await close()
+    await close().catch(() => {}) // the first cause counts
     throw error
   }
   return { [Symbol.asyncDispose]: close }

@@ -36,7 +36,7 @@ import { clearFailures, explainDeath, failureFolder, oomKills } from './failure.
 import { answerRank } from './feed-service.js'
 import { meetingOf, networkOf } from './meeting.js'
 import { type ProcessEnd, RANK_STORE, type RuntimeProcess, runtimeArgv, startProcess } from './process.js'
-import { cleanEnvironment, resolvePython } from './python.js'
+import { cleanEnvironment, compilerCache, resolvePython } from './python.js'
 import { shareRun } from './run-service.js'
 import { answerVariantRank } from './variant-service.js'
 import { watchForHang } from './watchdog.js'
@@ -132,6 +132,7 @@ async function startJob(
       argv: runtimeArgv(python, ranks, call.logDirectory, jobFile, meeting),
       environment: {
         ...environment,
+        TORCHINDUCTOR_CACHE_DIR: await compilerCache(join(directory, 'torchinductor')),
         FREETUMOR_CONTROL: control.address,
         FREETUMOR_TOKEN: token,
         FREETUMOR_LOG_DIRECTORY: call.logDirectory,

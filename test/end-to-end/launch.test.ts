@@ -50,6 +50,20 @@ it('the example of the README runs torchrun jobs from a script', async () => {
   for (const name of ['weights-0.pt', 'weights-1.pt']) expect(existsSync(join(folder, name))).toBe(true)
 })
 
+it('the processes of a node listen on loopback only, and the ranks meet in a store that other users cannot reach', async () => {
+  const run = launched('listeners.py')
+  const lines = await said(run)
+  await run.result
+  const told = JSON.parse(lines.find((line) => line.startsWith('0: {'))!.slice(3)) as {
+    listeners: string[]
+    keys: number
+  }
+  // the agent's store, and gloo's of both ranks
+  expect(told.listeners.length).toBeGreaterThanOrEqual(3)
+  expect(told.listeners.filter((address) => address !== '127.0.0.1')).toEqual([])
+  expect(told.keys).toBe(0)
+})
+
 it('a script that dies on rank 1 is begun again, and its failure is that of rank 1', async () => {
   const run = launched('dies_on_rank_1.py', {
     args: ['1'],

@@ -17,13 +17,25 @@ describe('the doctor', () => {
       'allReduce',
       'sharedMemory',
       'ports',
+      'exposure',
+      'account',
       'disk',
       'memory',
     ])
-    for (const id of ['node', 'python', 'packages', 'devices', 'zeromq', 'allReduce', 'ports'])
+    for (const id of ['node', 'python', 'packages', 'devices', 'zeromq', 'allReduce', 'ports', 'exposure'])
       expect(found(report, id)).toMatchObject({ ok: true, fix: null })
     expect(found(report, 'devices')!.detail).toMatch(/^torch \d.*CPU threads/)
     expect(report.ok).toBe(report.checks.every((check) => check.ok))
+  })
+
+  test('finds a working directory that cannot be written', async () => {
+    // nobody can write there, root neither
+    const report = await runDoctor({ cwd: '/proc', env: { FREETUMOR_PYTHON: '/no/python' } })
+    expect(found(report, 'disk')).toMatchObject({
+      ok: false,
+      detail: expect.stringMatching(/^\/proc cannot/),
+    })
+    expect(found(report, 'disk')!.fix).toContain('prepare.cache')
   })
 
   test('names what is missing and what to do, and exits 4', async () => {

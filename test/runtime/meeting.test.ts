@@ -1,6 +1,6 @@
 import { networkInterfaces } from 'node:os'
 import { expect, it, onTestFinished, vi } from 'vitest'
-import { meetingOf, networkTowards } from '../../src/runtime/meeting.js'
+import { meetingOf, networkOf } from '../../src/runtime/meeting.js'
 import { torchrunArgv } from '../../src/runtime/process.js'
 
 const place = { nodes: 2, nodeRank: 1, rendezvous: 'node-0:29500' }
@@ -21,7 +21,14 @@ it('a host alone meets nobody, and several wait for each other until shortly bef
 })
 
 it('the ranks of several hosts lie where the node ranks say', () => {
-  const argv = torchrunArgv('python', 4, '/logs', ['train.py', '-x'], meetingOf(place, 100))
+  const argv = torchrunArgv({
+    python: 'python',
+    ranks: 4,
+    logDirectory: '/logs',
+    program: ['train.py', '-x'],
+    meeting: meetingOf(place, 100),
+    tcpStore: true,
+  })
   expect(argv[1]).toMatch(/launcher.join\.py$/)
   expect(argv.slice(2, 7)).toEqual(['2', '1', 'node-0:29500', '90', '--'])
   expect(argv).toEqual(
@@ -31,10 +38,10 @@ it('the ranks of several hosts lie where the node ranks say', () => {
   expect(argv).not.toContain('--standalone')
 })
 
-it('ranks are bound to the interface that leads to the rendezvous, unless the user has chosen one', async () => {
+it('ranks are bound to loopback on one node, else to the interface of the rendezvous, unless the user has chosen one', async () => {
   vi.stubEnv('GLOO_SOCKET_IFNAME', undefined)
   vi.stubEnv('NCCL_SOCKET_IFNAME', 'mine')
   onTestFinished(() => void vi.unstubAllEnvs())
-  expect(await networkTowards(null)).toEqual({})
-  expect(await networkTowards('127.0.0.1:29500')).toEqual({ GLOO_SOCKET_IFNAME: loopback() })
+  expect(await networkOf(null)).toEqual({ GLOO_SOCKET_IFNAME: loopback() })
+  expect(await networkOf('127.0.0.1:29500')).toEqual({ GLOO_SOCKET_IFNAME: loopback() })
 })

@@ -100,10 +100,13 @@ it('finds the members of a run by their environment, all or some', async () => {
   expect(await familyOf(`${runId}0`)).toEqual([])
 })
 
-it('ranks are started by torchrun without restarts and without a fixed port, work by case as one process', () => {
+it('ranks of one node start without restarts and without a TCP rendezvous, work by case as one process', () => {
   const ranks = runtimeArgv('python', 3, '/logs', '/job.json')
-  expect(ranks).toEqual(expect.arrayContaining(['--standalone', '--nproc-per-node=3', '--max-restarts=0']))
-  expect(ranks.join(' ')).not.toMatch(/port/)
+  expect(ranks[1]).toMatch(/launcher.single_node\.py$/)
+  expect(ranks).toEqual(expect.arrayContaining(['--nproc-per-node=3', '--max-restarts=0']))
+  expect(ranks.join(' ')).not.toMatch(/port|standalone|tcp/)
+  // torchrun turns $$ into $
+  expect(runtimeArgv('python', 2, '/logs', '/a$b/job.json').at(-1)).toBe('/a$$b/job.json')
   expect(runtimeArgv('python', null, '/logs', '/job.json')).toEqual([
     'python',
     '-m',

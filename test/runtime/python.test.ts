@@ -4,10 +4,12 @@ import { describe, expect, test } from 'vitest'
 import { EnvironmentError } from '../../src/errors.js'
 import {
   cleanEnvironment,
+  compilerCache,
   inspectPython,
   packageRoot,
   resolvePython,
   runtimeFolder,
+  unusableFolder,
 } from '../../src/runtime/python.js'
 import { prepareRecords, recordRuntime } from '../../src/runtime/runtime-record.js'
 import { temporaryFolder } from '../helpers/temporary.js'
@@ -155,6 +157,22 @@ describe('the environment of a Python child', () => {
       THP_MEM_ALLOC_ENABLE: '1',
       TORCH_DISABLE_SHARE_RDZV_TCP_STORE: '1',
     })
+  })
+
+  test('refuses a folder that cannot stand in PYTHONPATH', () => {
+    expect(unusableFolder('/opt/a:b')).toMatchObject({
+      message: '/opt/a:b: Python cannot import from a folder with ":" in its path',
+      exitCode: 4,
+    })
+  })
+
+  test('puts compiled code into a folder of the user, or of the job where there is no home', async () => {
+    const home = temporaryFolder()
+    const own = join(home, 'freetumor', 'torchinductor')
+    expect(await compilerCache('/job', { XDG_CACHE_HOME: home })).toBe(own)
+    expect(statSync(own).mode & 0o777).toBe(0o700)
+    expect(await compilerCache('/job', { XDG_CACHE_HOME: '/proc/none' })).toBe('/job')
+    expect(await compilerCache('/job', { TORCHINDUCTOR_CACHE_DIR: '/mine' })).toBe('/mine')
   })
 
   test('finds the runtime package from src/ and from dist/ alike', () => {

@@ -1,7 +1,7 @@
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { ModelRuntime } from '../../src/pipeline/ports.js'
 import { startTraining } from '../../src/pipeline/train.js'
 import type { InMemoryAnswers } from '../../src/runtime/in-memory.js'
@@ -33,6 +33,16 @@ async function connected(run: Run): Promise<RemoteRun> {
   onTestFinished(() => remote.close())
   return remote
 }
+
+it('leaves no folder for sockets behind when a run cannot be shared', async () => {
+  const temporary = join(temporaryFolder(), 'long'.repeat(25))
+  mkdirSync(temporary)
+  const run = await begun(100_000)
+  vi.stubEnv('TMPDIR', temporary)
+  onTestFinished(() => void vi.unstubAllEnvs())
+  await expect(shareRun(run, 'other.json')).rejects.toThrow(/socket path .* is longer/)
+  expect(readdirSync(temporary)).toEqual([])
+})
 
 describe('a run in another process', () => {
   it('tells where it is, takes commands, and ends by them', async () => {

@@ -1,4 +1,4 @@
-import { chmodSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type ClientDuplexStream, credentials, type ServiceError, status } from '@grpc/grpc-js'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -42,6 +42,15 @@ const save = { $case: 'saveCheckpoint', value: {} } as const
 const learningRate = { $case: 'setLearningRate', value: { learningRate: 1e-4 } } as const
 
 describe('a Python job', () => {
+  it('attaches through a folder whose name has characters of a URI', async () => {
+    const directory = join(temporaryFolder(), 'a%41#b?c:é $$x')
+    mkdirSync(directory, { mode: 0o700 })
+    const server = await serverIn(directory)
+    jobOf(server)
+    expect(await server.attached).toMatchObject({ runId: 'run' })
+    await server.sendCommand(stop)
+  })
+
   it('says what it is, reports, answers commands, and ends the stream when it is done', async () => {
     const server = await serverIn()
     const job = jobOf(server)

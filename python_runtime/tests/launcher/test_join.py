@@ -9,6 +9,15 @@ from torch.distributed import TCPStore
 from freetumor_runtime.launcher import join
 
 
+def listening_at(port):
+    found = []
+    for version in ("tcp", "tcp6"):
+        with open(f"/proc/net/{version}") as table:
+            fields = [line.split() for line in table.read().splitlines()[1:]]
+        found += [line[1].split(":")[0] for line in fields if line[3] == "0A" and line[1].endswith(f":{port:04X}")]
+    return found
+
+
 @pytest.fixture
 def store():
     """Node 0's, at a free port."""
@@ -79,3 +88,15 @@ def test_a_port_that_is_taken_is_a_fault_of_the_host():
         with pytest.raises(join.NoPlace, match="cannot listen") as raised:
             join._open_store("127.0.0.1", other.getsockname()[1], 2)
     assert raised.value.kind == "environment"
+
+
+def test_node_0_listens_at_the_address_of_the_rendezvous_only():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    store = join._open_store("127.0.0.1", port, 2)
+    # torchrun opens it again in this process, and gets the same one
+    again = TCPStore("127.0.0.1", port, 2, True, wait_for_workers=False, multi_tenant=True)
+    store.set("key", "value")
+    assert again.get("key") == b"value"
+    assert listening_at(port) == ["0100007F"]

@@ -6,6 +6,7 @@ PYTHONPATH and sys.path are restored, and the user's own `sitecustomize` runs. S
 themselves use the one at MASTER_PORT.
 """
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -61,7 +62,7 @@ def _step_aside():
     sys.path[:] = [folder for folder in sys.path if folder != _HERE]
     own = sys.modules.pop("sitecustomize")
     try:
-        import sitecustomize  # noqa: F401  the user's own
+        importlib.import_module("sitecustomize")  # the user's own
     except ModuleNotFoundError as error:
         if error.name != "sitecustomize":
             raise
