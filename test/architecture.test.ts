@@ -128,10 +128,11 @@ describe('src/', () => {
 })
 
 /** The same for the Python package. `BASE` may be used by all. */
-const BASE = ['errors', 'events']
+const BASE = ['errors', 'events', 'foreign_text']
 const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   events: [],
+  foreign_text: [],
   config: [],
   models: [],
   synthesis: [],

@@ -100,6 +100,7 @@ async function startJob(
   const tensors = answer
     ? await openTensorServer({
         directory,
+        token,
         onMessage: answer,
         onFailure: (error) => {
           feedFailure ??= error
@@ -195,10 +196,17 @@ async function* followTraining(
 ): AsyncIterable<RuntimeEvent> {
   const job = await starting
   const watchdog = watchForHang(job, limit)
+  let told = 0
   try {
     for await (const { event, hello } of jobEvents(job)) {
       watchdog.sign()
       const translated = toRuntimeEvent(event, hello)
+      const strays = job.tensors?.strays ?? 0
+      // the first is worth a line at once, their number one at the end
+      if (strays > told && (told === 0 || translated.type === 'finished')) {
+        told = strays
+        yield { type: 'note', level: 'warning', text: strayNote(strays) }
+      }
       yield translated
       if (translated.type === 'finished') {
         watchdog.stop()
@@ -212,6 +220,11 @@ async function* followTraining(
   } finally {
     watchdog.stop()
   }
+}
+
+function strayNote(count: number): string {
+  const messages = count === 1 ? '1 message' : `${count} messages`
+  return `the feed dropped ${messages} of a process that is no rank of this run`
 }
 
 interface Watchdog {

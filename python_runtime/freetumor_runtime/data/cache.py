@@ -5,7 +5,6 @@ So any Zarr reader opens a case, and a feeder reads crops by position from the r
 writing needs Zarr itself. A case is written aside and renamed, so a path that exists is complete.
 """
 
-import json
 import os
 import shutil
 import socket
@@ -17,6 +16,7 @@ from urllib.parse import quote
 import numpy as np
 
 from freetumor_runtime.errors import DataError, EnvironmentError
+from freetumor_runtime.foreign_text import read_json
 
 if TYPE_CHECKING:
     import zarr
@@ -118,7 +118,7 @@ def chunk_file(path: str | Path, name: str, dimensions: int) -> Path:
 
 
 def _metadata(path: str | Path, *name: str) -> dict[str, Any]:
-    return json.loads(Path(path, *name, "zarr.json").read_text(encoding="utf-8"))
+    return read_json(Path(path, *name, "zarr.json"))
 
 
 def _shape(path: str | Path, name: str) -> tuple[int, ...]:

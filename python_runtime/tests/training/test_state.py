@@ -159,3 +159,10 @@ def test_a_rate_set_live_holds_on_unless_the_configuration_names_another():
     spec = OptimizerSpec("adam", 1e-4, 0.0, "constant", 0, None)
     assert rate_to_go_on_with({"rate": 5e-5, "configuredRate": 1e-4}, spec) == 5e-5
     assert rate_to_go_on_with({"rate": 5e-5, "configuredRate": 3e-4}, spec) == 1e-4
+
+
+@pytest.mark.parametrize("text", ["[" * 3_000_000, "[]", "{}", '{"files": {"model.pt": 1}}'])
+def test_a_manifest_that_names_no_hashes_is_refused(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"no readable manifest\.json"):
+        load_checkpoint(str(tmp_path), torch.device("cpu"))
