@@ -24,7 +24,7 @@ interface Room {
 }
 
 /** Files of src/ itself that every room may use. */
-const COMMON = ['errors.ts', 'foreign-text.ts', 'jsonl.ts']
+const COMMON = ['errors.ts', 'foreign-text.ts', 'jsonl.ts', 'plain-text.ts']
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
 const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'sampling', 'report']
 
@@ -56,6 +56,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   'index.ts': { uses: [...ALL_BELOW_PIPELINE, 'pipeline', 'runtime'] },
   'errors.ts': { uses: [] },
   'foreign-text.ts': { uses: [] },
+  'plain-text.ts': { uses: [] },
   'jsonl.ts': { uses: [] },
 }
 

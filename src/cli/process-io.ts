@@ -1,9 +1,12 @@
+import { setApart, visible, visibleInColour } from '../plain-text.js'
 import type { ProgramIo } from './program.js'
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGUSR2'] as const
 
 /** The world of a real process: its streams, its environment, its signals. */
 export function processIo(): ProgramIo {
+  const color = process.stderr.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb'
+  const shown = color ? visibleInColour : visible
   const controller = new AbortController()
   let listening = false
   let exitCode = 0
@@ -24,8 +27,8 @@ export function processIo(): ProgramIo {
   return {
     cwd: process.cwd(),
     env: process.env,
-    print: (text) => void process.stdout.write(`${text}\n`),
-    note: (text) => void process.stderr.write(`${text}\n`),
+    print: (text) => void process.stdout.write(`${shown(text)}\n`),
+    note: (text) => void process.stderr.write(`${setApart(shown(text))}\n`),
     exitWith: (code) => {
       exitCode = code
     },
@@ -40,6 +43,6 @@ export function processIo(): ProgramIo {
     get interruptedBy() {
       return interruptedBy
     },
-    color: process.stderr.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb',
+    color,
   }
 }

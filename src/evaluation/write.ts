@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { csvField } from '../plain-text.js'
 import { matchLesions } from './lesion-matching.js'
 import type { CaseMeasures, OverlapMeasures } from './measures.js'
 import type { Profile } from './profiles.js'
@@ -82,12 +83,7 @@ function lesionsTable(cases: readonly CaseMeasures[], { lesionIous }: Profile): 
 }
 
 function table(header: readonly string[], rows: readonly (readonly Cell[])[]): string {
-  return [header, ...rows].map((row) => `${row.map(cell).join(',')}\n`).join('')
-}
-
-function cell(value: Cell): string {
-  const text = String(value ?? '')
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+  return [header, ...rows].map((row) => `${row.map((value) => csvField(value ?? '')).join(',')}\n`).join('')
 }
 
 async function writeAside(path: string, text: string): Promise<void> {

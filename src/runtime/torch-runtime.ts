@@ -29,7 +29,7 @@ import { openTensorServer, type TensorServer } from '../transport/tensor-server.
 import { CallSession } from './call-session.js'
 import { answerCaseRank, type CaseFeed } from './case-service.js'
 import { inspectCheckpoint } from './checkpoint.js'
-import { toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
+import { strayNote, toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
 import { clearFailures, explainDeath, explainHang, failureFolder, oomKills } from './failure.js'
 import { answerRank } from './feed-service.js'
 import { meetingOf, networkTowards } from './meeting.js'
@@ -202,10 +202,9 @@ async function* followTraining(
       watchdog.sign()
       const translated = toRuntimeEvent(event, hello)
       const strays = job.tensors?.strays ?? 0
-      // the first is worth a line at once, their number one at the end
       if (strays > told && (told === 0 || translated.type === 'finished')) {
         told = strays
-        yield { type: 'note', level: 'warning', text: strayNote(strays) }
+        yield strayNote(strays)
       }
       yield translated
       if (translated.type === 'finished') {
@@ -220,11 +219,6 @@ async function* followTraining(
   } finally {
     watchdog.stop()
   }
-}
-
-function strayNote(count: number): string {
-  const messages = count === 1 ? '1 message' : `${count} messages`
-  return `the feed dropped ${messages} of a process that is no rank of this run`
 }
 
 interface Watchdog {

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { loadConfig } from '../../config/load.js'
 import { UsageError } from '../../errors.js'
+import { oneLine } from '../../plain-text.js'
 import { openConsoleReport } from '../../report/console.js'
 import { connectRun, type RemoteRun } from '../../runtime/run-service.js'
 import { readEvents } from '../../training/event-log.js'
@@ -187,7 +188,7 @@ async function summaryOf(directory: string): Promise<RunSummary> {
 function line(run: RunSummary): string {
   const cells = [run.directory, run.job, stateInWords(run)]
   if (run.tumorDice !== null) cells.push(`tumor Dice ${run.tumorDice.toFixed(3)}`)
-  return cells.join('  ')
+  return cells.map(oneLine).join('  ')
 }
 
 function stateInWords(run: RunSummary): string {
