@@ -24,7 +24,15 @@ interface Room {
 }
 
 /** Files of src/ itself that every room may use. */
-const COMMON = ['abort.ts', 'errors.ts', 'foreign-text.ts', 'jsonl.ts', 'stop-signals.ts', 'whole-file.ts']
+const COMMON = [
+  'abort.ts',
+  'errors.ts',
+  'foreign-text.ts',
+  'jsonl.ts',
+  'plain-text.ts',
+  'stop-signals.ts',
+  'whole-file.ts',
+]
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
 const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'sampling', 'report']
 
@@ -58,6 +66,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   'abort.ts': { uses: [] },
   'errors.ts': { uses: [] },
   'foreign-text.ts': { uses: [] },
+  'plain-text.ts': { uses: [] },
   'jsonl.ts': { uses: [] },
   'stop-signals.ts': { uses: [] },
   'whole-file.ts': { uses: [] },
@@ -144,10 +153,11 @@ describe('src/', () => {
 })
 
 /** The same for the Python package. `BASE` may be used by all. */
-const BASE = ['errors', 'events']
+const BASE = ['errors', 'events', 'foreign_text']
 const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   events: [],
+  foreign_text: [],
   config: [],
   models: [],
   synthesis: [],

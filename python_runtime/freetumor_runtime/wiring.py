@@ -101,15 +101,15 @@ def _connect_feed(wires: Wires, spec: JobSpec, rank: int) -> None:
     from freetumor_runtime import feeds
     from freetumor_runtime.bridge.feed import CaseClient, FeedClient, VariantClient
 
-    address = os.environ["FREETUMOR_FEED"]
+    address, token = os.environ["FREETUMOR_FEED"], os.environ["FREETUMOR_TOKEN"]
     if isinstance(spec, TrainingSpec):
-        wires.client = FeedClient(address, rank)
+        wires.client = FeedClient(address, rank, token)
         wires.feed = feeds.CropFeed(wires.client)
     elif isinstance(spec, SynthesizeSpec):
-        wires.client = VariantClient(address, rank)
+        wires.client = VariantClient(address, rank, token)
         wires.variants = feeds.VariantFeed(wires.client)
     elif isinstance(spec, PredictSpec):
-        wires.client = CaseClient(address, rank)
+        wires.client = CaseClient(address, rank, token)
         wires.cases = feeds.CaseFeed(wires.client)
 
 
@@ -118,7 +118,7 @@ def _connect_calls(wires: Wires) -> None:
     from freetumor_runtime.bridge.calls import CallClient
 
     assert wires.control is not None
-    wires.client = CallClient(os.environ["FREETUMOR_FEED"], 0)
+    wires.client = CallClient(os.environ["FREETUMOR_FEED"], 0, os.environ["FREETUMOR_TOKEN"])
     wires.calls = feeds.CallFeed(wires.client, wires.control)
 
 

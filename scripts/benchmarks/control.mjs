@@ -63,6 +63,7 @@ const feed = trainingFeed({
 const token = randomBytes(16).toString('hex')
 const control = await openControlServer({ directory, token })
 const tensors = await openTensorServer({
+  token: '',
   directory,
   onMessage: (rank, message) => answerRank(feed, shape, rank, message),
   onFailure: fail,

@@ -215,7 +215,7 @@ def work_of(seconds: float) -> Callable[[], object]:
 
 
 def dial(addresses: dict, folder: str) -> Wires:
-    client = FeedClient(addresses["feed"], 0)
+    client = FeedClient(addresses["feed"], 0, "")
     hello = control_pb2.Hello(run_id="bench", world_size=1, device="cpu")
     control = ControlClient(addresses["control"], addresses["token"], hello)
     board = Board(folder)

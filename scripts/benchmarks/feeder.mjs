@@ -12,6 +12,7 @@ const directory = mkdtempSync(join(tmpdir(), 'freetumor-bench-'))
 const feeder = await openFeeder(plan, { workers })
 const feed = { frames: (step, rank) => feeder.step(step, rank, 1, 1), judge: async () => [] }
 const server = await openTensorServer({
+  token: '',
   directory,
   onMessage: (rank, message) => answerRank(feed, plan.patchVoxels, rank, message),
   onFailure: (error) => {

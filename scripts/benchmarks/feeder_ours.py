@@ -26,7 +26,7 @@ def main() -> None:
         text=True,
     )
     assert node.stdin is not None and node.stdout is not None
-    feed = CropFeed(FeedClient(node.stdout.readline().strip(), 0))
+    feed = CropFeed(FeedClient(node.stdout.readline().strip(), 0, ""))
     asked = json.loads(sys.argv[1])
     window_hu, pause = asked["plan"]["windowHu"], asked.get("pauseSeconds", 0)
     step = 0

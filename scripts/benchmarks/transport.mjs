@@ -10,6 +10,7 @@ const tensors = new Map(
 )
 const none = new Map()
 await openTensorServer({
+  token: '',
   directory,
   onMessage: async (_, { kind, body, tensors: pushed }) => {
     if (kind.endsWith('StepRequest')) return { kind, body, tensors }

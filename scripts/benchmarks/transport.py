@@ -101,7 +101,7 @@ def row(direction: str, size: int, layout: str, ways: dict[str, dict[str, Transf
 
 
 def ours(folder: str, sizes: list[int]) -> dict[str, Transfer]:
-    socket = FeedSocket(f"ipc://{folder}/feed.sock", 0)
+    socket = FeedSocket(f"ipc://{folder}/feed.sock", 0, "")
     tensors = {f"t{at}": torch.ones(size, dtype=torch.uint8) for at, size in enumerate(sizes)}
 
     def pull(messages: int) -> None:

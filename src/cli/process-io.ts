@@ -1,12 +1,15 @@
 import { closeSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { EXIT } from '../errors.js'
+import { setApart, visible, visibleInColour } from '../plain-text.js'
 import type { TerminalLike } from '../report/console.js'
 import { exitCodeOf, ignoresHangup, listenForStops, type StopRequests } from '../stop-signals.js'
 import type { ProgramIo } from './program.js'
 
 /** The world of a real process: its streams, its environment, its signals. */
 export function processIo(): ProgramIo {
+  const color = process.stderr.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb'
+  const shown = color ? visibleInColour : visible
   let stops: StopRequests | undefined
   let exitCode = 0
   let readerNeeded = false
@@ -27,8 +30,8 @@ export function processIo(): ProgramIo {
   return {
     cwd: process.cwd(),
     env: process.env,
-    print: (text) => stdout.write(`${text}\n`),
-    note: (text) => stderr.write(`${text}\n`),
+    print: (text) => stdout.write(`${shown(text)}\n`),
+    note: (text) => stderr.write(`${setApart(shown(text))}\n`),
     terminal: stderr,
     exitWith: (code) => {
       exitCode = code
@@ -52,7 +55,7 @@ export function processIo(): ProgramIo {
     get interruptedBy() {
       return stops?.requestedBy
     },
-    color: process.stderr.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb',
+    color,
   }
 }
 

@@ -56,7 +56,9 @@ function makeProgram(commands: readonly AddCommand[], io: ProgramIo): Command {
   for (const command of withDescendants(program)) {
     command.exitOverride().configureOutput({
       writeOut: (text) => io.print(text.trimEnd()),
-      writeErr: (text) => io.note(text.trimEnd()),
+      writeErr: (text) => {
+        for (const line of text.trimEnd().split('\n')) io.note(line)
+      },
       outputError: () => {}, // said by exitCodeOf, in the form of every other error
     })
   }

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { csvField } from '../plain-text.js'
 import { writeWhole } from '../whole-file.js'
 import { matchLesions } from './lesion-matching.js'
 import type { CaseMeasures, OverlapMeasures } from './measures.js'
@@ -81,10 +82,5 @@ function lesionsTable(cases: readonly CaseMeasures[], { lesionIous }: Profile): 
 }
 
 function table(header: readonly string[], rows: readonly (readonly Cell[])[]): string {
-  return [header, ...rows].map((row) => `${row.map(cell).join(',')}\n`).join('')
-}
-
-function cell(value: Cell): string {
-  const text = String(value ?? '')
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+  return [header, ...rows].map((row) => `${row.map((value) => csvField(value ?? '')).join(',')}\n`).join('')
 }

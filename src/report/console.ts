@@ -1,4 +1,5 @@
 import { stripVTControlCharacters, styleText } from 'node:util'
+import { visibleInColour } from '../plain-text.js'
 import type { JobKind, RunEvent, StartedEvent, StepEvent, SynthesisEvent } from '../training/events.js'
 import { counted, duration, inWords, orderedLosses, percent, short } from './wording.js'
 
@@ -202,7 +203,8 @@ function updatingLine(stream: TerminalLike): {
   clear(): void
 } {
   let length = 0
-  const draw = (line: string): void => {
+  const draw = (text: string): void => {
+    const line = visibleInColour(text.replaceAll('\n', ' '))
     const visible = stripVTControlCharacters(line).length
     stream.write(`\r${line}${' '.repeat(Math.max(0, length - visible))}`)
     length = visible

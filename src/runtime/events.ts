@@ -82,6 +82,16 @@ export function toRuntimeEvent(message: JobEvent, hello: Hello): RuntimeEvent {
   }
 }
 
+/** What the feed dropped because its sender showed no token of the job. */
+export function strayNote(count: number): RuntimeEvent {
+  const messages = count === 1 ? '1 message' : `${count} messages`
+  return {
+    type: 'note',
+    level: 'warning',
+    text: `the feed dropped ${messages} of a process that is no rank of this run`,
+  }
+}
+
 /** A protobuf map comes in any order; the log of a run must not. */
 function inOrder(values: Readonly<Record<string, number>>): Record<string, number> {
   return Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1)))

@@ -77,8 +77,10 @@ async function callNow(
 
 /** Starts pythonia's Python; everything up to the spawn is synchronous, so the changed environment is seen by nobody else. */
 function startPython(pythonPath: string): Pythonia {
+  // pythonia's script imports from its own folder, which a safe path leaves out; a script's path has no working directory
+  const { PYTHONSAFEPATH: _, ...clean } = cleanEnvironment({ threads: 1 })
   const environment = {
-    ...cleanEnvironment({ threads: 1 }),
+    ...clean,
     PYTHON_BIN: pythonPath,
     REQ_TIMEOUT: '0',
     DEBUG: '',

@@ -31,7 +31,7 @@ import { CallSession } from './call-session.js'
 import { answerCaseRank, type CaseFeed } from './case-service.js'
 import { inspectCheckpoint } from './checkpoint.js'
 import { lockDirectory } from './directory-lock.js'
-import { toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
+import { strayNote, toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
 import { clearFailures, explainDeath, failureFolder, oomKills } from './failure.js'
 import { answerRank } from './feed-service.js'
 import { meetingOf, networkOf } from './meeting.js'
@@ -120,6 +120,7 @@ async function startJob(
     const tensors = answer
       ? await openTensorServer({
           directory,
+          token,
           onMessage: answer,
           onFailure: (error) => {
             feedFailure ??= error
@@ -209,11 +210,17 @@ async function* followTraining(
 ): AsyncIterable<RuntimeEvent> {
   const job = await starting
   const watchdog = watchForHang(job, limit)
+  let told = 0
   try {
     for await (const { event, hello } of jobEvents(job)) {
       watchdog.sign()
       const translated = toRuntimeEvent(event, hello)
       if (translated.type === 'ready') watchdog.started()
+      const strays = job.tensors?.strays ?? 0
+      if (strays > told && (told === 0 || translated.type === 'finished')) {
+        told = strays
+        yield strayNote(strays)
+      }
       yield translated
       if (translated.type === 'finished') {
         watchdog.stop()

@@ -1,4 +1,3 @@
-import { timingSafeEqual } from 'node:crypto'
 import { chmod, rm } from 'node:fs/promises'
 import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js'
 import { RuntimeCrashError, UsageError } from '../errors.js'
@@ -11,6 +10,7 @@ import {
   type Hello,
 } from '../generated/freetumor/runtime/v1/control.js'
 import { PROTOCOL } from './frames.js'
+import { sameSecret } from './secret.js'
 import { newSocketPath } from './socket-path.js'
 
 type Stream = ServerDuplexStream<AttachRequest, AttachResponse>
@@ -200,11 +200,6 @@ class MessageQueue implements AsyncIterable<AttachRequest> {
         })
     }
   }
-}
-
-function sameSecret(given: string, expected: string): boolean {
-  const [a, b] = [Buffer.from(given), Buffer.from(expected)]
-  return a.length === b.length && timingSafeEqual(a, b)
 }
 
 /** By the event, as the library wants it: a destroyed stream would never tell the other side its status. */

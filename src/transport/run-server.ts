@@ -1,4 +1,3 @@
-import { timingSafeEqual } from 'node:crypto'
 import { chmod, rm } from 'node:fs/promises'
 import {
   type Metadata,
@@ -17,6 +16,7 @@ import {
   RunServiceService,
   WatchResponse,
 } from '../generated/freetumor/runtime/v1/runs.js'
+import { sameSecret } from './secret.js'
 import { newSocketPath } from './socket-path.js'
 
 /** What is controlled from outside; values are plain JSON. */
@@ -145,9 +145,4 @@ function drained(stream: ServerWritableStream<unknown, WatchResponse>): Promise<
     }
     for (const event of ROOM_AGAIN) stream.on(event, done)
   })
-}
-
-function sameSecret(given: unknown, expected: string): boolean {
-  const [a, b] = [Buffer.from(String(given)), Buffer.from(expected)]
-  return a.length === b.length && timingSafeEqual(a, b)
 }

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises'
 import { Router } from 'zeromq'
 import { RuntimeCrashError } from '../errors.js'
 import { decodeMessage, encodeMessage, MAX_FRAME_BYTES, type Message } from './frames.js'
+import { sameSecret } from './secret.js'
 import { newSocketPath } from './socket-path.js'
 
 /**
@@ -15,19 +16,23 @@ const MAX_OPEN = 64
 export interface TensorServerOptions {
   /** A private (0700) directory for the socket. */
   readonly directory: string
+  /** The job's secret: a peer calls itself `rank-N.TOKEN`. Messages of any other peer are dropped. */
+  readonly token: string
   /**
-   * Answers a message of the peer that calls itself `rank-N`; undefined answers nothing. Calls overlap: a peer may ask ahead
+   * Answers a message of rank N; undefined answers nothing. Calls overlap: a peer may ask ahead
    * and gets its answers in the order in which they are ready. The tensors of an answer must not change until the peer has
    * acknowledged it in words of its own; memory that is never written again needs no care.
    */
   readonly onMessage: (rank: number, message: Message) => Promise<Message | undefined>
-  /** Told once, with the first message that could not be understood or answered: the job cannot go on. */
+  /** Called once, with the first message of a rank that could not be understood or answered: the job ends. */
   readonly onFailure: (error: unknown) => void
 }
 
 export interface TensorServer extends AsyncDisposable {
   /** `ipc://` address to dial. */
   readonly address: string
+  /** Messages that were dropped because their sender is no rank of the job. */
+  readonly strays: number
   /** Drops what is not yet sent, ignores answers that are still being made, and removes the socket. */
   close(): Promise<void>
 }
@@ -55,13 +60,21 @@ export async function openTensorServer(options: TensorServerOptions): Promise<Te
     socket.close()
     throw error
   }
-  const serving = serve(socket, options)
+  const dropped = { strays: 0 }
+  const serving = serve(socket, options, dropped)
   const close = async (): Promise<void> => {
     socket.close()
     await serving
     await rm(path, { force: true })
   }
-  return { address: `ipc://${path}`, close, [Symbol.asyncDispose]: close }
+  return {
+    address: `ipc://${path}`,
+    get strays() {
+      return dropped.strays
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  }
 }
 
 interface Peer {
@@ -73,11 +86,13 @@ interface Peer {
   open: number
 }
 
-async function serve(socket: Router, options: TensorServerOptions): Promise<void> {
+async function serve(
+  socket: Router,
+  options: TensorServerOptions,
+  dropped: { strays: number },
+): Promise<void> {
   const peers = new Map<string, Peer>()
   const send = sender(socket)
-  const deal = async (id: Buffer, frames: readonly Buffer[]): Promise<void> =>
-    answer(peerOf(peers, id), frames, options.onMessage, send)
   let failed = false
   const fail = (error: unknown): void => {
     if (failed || socket.closed) return
@@ -86,7 +101,9 @@ async function serve(socket: Router, options: TensorServerOptions): Promise<void
   }
   try {
     for await (const [id, ...frames] of socket) {
-      deal(id!, frames).catch(fail)
+      const peer = peerOf(peers, id!, options.token)
+      if (peer === null) dropped.strays++
+      else answer(peer, frames, options.onMessage, send).catch(fail)
     }
   } catch (error) {
     fail(error)
@@ -132,12 +149,13 @@ function unlessGone(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EHOSTUNREACH') throw error
 }
 
-function peerOf(peers: Map<string, Peer>, id: Buffer): Peer {
-  const name = id.toString('utf8')
+/** Null for a peer that does not know the token: whatever it sends says nothing about the job. */
+function peerOf(peers: Map<string, Peer>, id: Buffer, token: string): Peer | null {
+  const name = id.toString('latin1')
   const known = peers.get(name)
   if (known) return known
-  const match = /^rank-(\d+)$/.exec(name)
-  if (!match) throw new RuntimeCrashError(`a peer calls itself ${JSON.stringify(name)}; rank-N was expected`)
+  const match = /^rank-(\d{1,6})\.(.*)$/s.exec(name)
+  if (!match || !sameSecret(match[2]!, token)) return null
   const peer: Peer = { id, rank: Number(match[1]), received: 0, sent: 0, open: 0 }
   peers.set(name, peer)
   return peer

@@ -1,4 +1,4 @@
-"""Pulls steps from a tensor server as a rank does: `feed_client.py ADDRESS RANK STEPS`; prints a word a line, as JSON.
+"""Pulls steps from a tensor server as a rank does: `feed_client.py ADDRESS RANK STEPS TOKEN`; prints a word a line, as JSON.
 
 For each step that is the SHA-256 of every tensor and then the verdicts; at the end the error, if one ended it.
 """
@@ -15,8 +15,8 @@ AHEAD = 4
 
 
 def main() -> None:
-    address, rank, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    client = FeedClient(address, rank)
+    address, rank, steps, token = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    client = FeedClient(address, rank, token)
     tell("connected")
     try:
         for step in range(steps):

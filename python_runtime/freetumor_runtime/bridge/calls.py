@@ -14,8 +14,8 @@ _REQUESTS = 2
 class CallClient:
     """Raises as FeedSocket does; for one thread."""
 
-    def __init__(self, address: str, rank: int) -> None:
-        self._socket = FeedSocket(address, rank)
+    def __init__(self, address: str, rank: int, token: str) -> None:
+        self._socket = FeedSocket(address, rank, token)
         self._requested = 0
 
     def next(self) -> tuple[calls_pb2.Call, dict[str, Tensor]]:

@@ -26,14 +26,15 @@ class FeedSocket:
     """Messages to and from the feeder, in order.
 
     Every call that waits notices a feeder that is gone and raises Stopped; a feeder that lives but is slow is waited
-    for, however long it takes. Raises EnvironmentError when nobody answers at the address, ProtocolError when a
+    for, however long it takes. `token` is the job's secret: the feeder drops what comes without it. Raises
+    EnvironmentError when nobody answers at the address, ProtocolError when a
     message is missing.
     """
 
-    def __init__(self, address: str, rank: int) -> None:
+    def __init__(self, address: str, rank: int, token: str) -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
-        self._socket.setsockopt(zmq.ROUTING_ID, f"rank-{rank}".encode())
+        self._socket.setsockopt(zmq.ROUTING_ID, f"rank-{rank}.{token}".encode())
         self._socket.maxmsgsize = MAX_FRAME_BYTES
         self._socket.sndhwm = self._socket.rcvhwm = _HIGH_WATER_MARK
         # ZeroMQ itself hides that the other side went: it would try to connect again, for ever.
@@ -89,8 +90,8 @@ class FeedClient:
     Raises ProtocolError when something comes that was not asked for; else as FeedSocket does.
     """
 
-    def __init__(self, address: str, rank: int) -> None:
-        self._socket = FeedSocket(address, rank)
+    def __init__(self, address: str, rank: int, token: str) -> None:
+        self._socket = FeedSocket(address, rank, token)
         self._open: set[int] = set()
         self._awaited: set[int] = set()
         self._unjudged: set[int] = set()
@@ -156,8 +157,8 @@ class FeedClient:
 class VariantClient:
     """Offline synthesis' end: one question, one answer."""
 
-    def __init__(self, address: str, rank: int) -> None:
-        self._socket = FeedSocket(address, rank)
+    def __init__(self, address: str, rank: int, token: str) -> None:
+        self._socket = FeedSocket(address, rank, token)
 
     def ask(
         self, question: feed_pb2.VariantRequest | feed_pb2.RoundMeasures
@@ -178,8 +179,8 @@ class VariantClient:
 class CaseClient:
     """The end of a job that is handed its cases one by one."""
 
-    def __init__(self, address: str, rank: int) -> None:
-        self._socket = FeedSocket(address, rank)
+    def __init__(self, address: str, rank: int, token: str) -> None:
+        self._socket = FeedSocket(address, rank, token)
 
     def next(self) -> str | None:
         self._socket.send(feed_pb2.CaseRequest())

@@ -29,6 +29,7 @@ from urllib.parse import quote
 import numpy as np
 
 from freetumor_runtime.errors import DataError, EnvironmentError
+from freetumor_runtime.foreign_text import read_json
 
 if TYPE_CHECKING:
     import zarr
@@ -248,7 +249,7 @@ def chunk_file(path: str | Path, name: str, dimensions: int) -> Path:
 
 
 def _metadata(path: str | Path, *name: str) -> dict[str, Any]:
-    return json.loads(Path(path, *name, "zarr.json").read_text(encoding="utf-8"))
+    return read_json(Path(path, *name, "zarr.json"))
 
 
 def _shape(path: str | Path, name: str) -> tuple[int, ...]:

@@ -6,11 +6,10 @@ weights itself) and, if we wrote it, plain facts about them under `freetumor`.
 
 import gc
 import hashlib
-import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 
 from freetumor_runtime.errors import CheckpointError, EnvironmentError
+from freetumor_runtime.foreign_text import parse_json, read_json
 from freetumor_runtime.models.archive import check_archive, damaged_member, regular_file_bytes
 
 METADATA_KEY = "freetumor"
@@ -34,6 +34,8 @@ _NETWORKS = ("netG.", "netD.", "netSeg.")
 _PREFIXES = ("module.", "backbone.")
 _MAX_HEADER_BYTES = 4 * 2**20
 _MANIFEST = "manifest.json"
+# Tied weights share a storage; more views than that are no weights, and each would cost a pass over the storage.
+_MOST_BYTES_OVER_STORAGES = 2
 
 # Published trainers keep their best score as a NumPy float; these rebuild one and can do nothing else.
 _HARMLESS_GLOBALS = [
@@ -195,7 +197,7 @@ def _load_safetensors(path: str) -> dict[str, Any]:
                 raise ValueError(f"its header claims more than {_MAX_HEADER_BYTES} bytes")
         with safetensors.safe_open(path, "pt") as file:
             texts = file.metadata() or {}
-            entries = {key: json.loads(texts.get(key, "{}")) for key in (TRAINING_KEY, METADATA_KEY)}
+            entries = {key: parse_json(texts.get(key, "{}")) for key in (TRAINING_KEY, METADATA_KEY)}
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except Exception as error:  # a damaged file makes the reader raise anything
         raise CheckpointError(f"{path}: cannot be read as safetensors: {error}"[:1000], "get the file again") from error
@@ -220,6 +222,7 @@ def _tensors(path: str, weights: Mapping[Any, Any]) -> tuple[dict[str, Tensor], 
         prefixes.update(dict.fromkeys(dropped))
     if not tensors:
         raise CheckpointError(f"{path}: holds no tensors", "name a file of weights")
+    _check_sharing(path, tensors.values())
     return tensors, tuple(prefixes)
 
 
@@ -247,7 +250,7 @@ def _recorded_hash(path: str) -> str | None:
     """What a checkpoint directory of ours says of the file."""
     manifest = Path(path).with_name(_MANIFEST)
     try:
-        return json.loads(manifest.read_text(encoding="utf-8"))["files"][Path(path).name]["sha256"]
+        return read_json(manifest)["files"][Path(path).name]["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -274,6 +277,23 @@ def _check_tensor(path: str, key: str, tensor: Tensor) -> None:
     plain = tensor.layout is torch.strided and not tensor.is_quantized
     if not plain or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
         raise CheckpointError(f"{path}: {key} is no plain tensor of its shape {tuple(tensor.shape)}")
+
+
+def _check_sharing(path: str, tensors: Iterable[Tensor]) -> None:
+    """Many tensors may view one storage; whoever reads or copies them all would pay for each."""
+    storages: dict[int, int] = {}
+    claimed = 0
+    for tensor in tensors:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        claimed += tensor.numel() * tensor.element_size()
+    held = sum(storages.values())
+    if claimed > _MOST_BYTES_OVER_STORAGES * held:
+        raise CheckpointError(
+            f"{path}: its tensors are views of shared storages (expected at most "
+            f"{_MOST_BYTES_OVER_STORAGES} x {held} bytes, found {claimed})",
+            "save it again with a copy of each tensor",
+        )
 
 
 def _sync_directory(path: Path) -> None:

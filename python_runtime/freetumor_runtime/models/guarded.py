@@ -92,7 +92,8 @@ def in_child(module: str, function: str, arguments: list[Any], limits: Limits) -
     survive: the first argument names the file.
     """
     request = json.dumps({"module": module, "function": function, "arguments": arguments, "limits": asdict(limits)})
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    # safe path: `-m` would import modules of the working directory, which may be the file's own, before those installed
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PYTHONSAFEPATH": "1"}
     if limits.memory_bytes >= 0:
         # libraries set memory aside for each of their threads: on many cores more than the limit
         environment |= dict.fromkeys(_THREADS, "1")

@@ -25,10 +25,12 @@ from torch import nn
 
 from freetumor_runtime.config import OptimizerSpec, TrainingSpec
 from freetumor_runtime.errors import CheckpointError, EnvironmentError, Superseded
+from freetumor_runtime.foreign_text import read_json
 from freetumor_runtime.training.ranks import Ranks
 
 # How an optimizer computes, not what: a file keeps what its optimizer had.
 _WAYS = ("fused", "foreach")
+_FILES = ("model.pt", "state.pt")
 
 
 def checkpoint_due(spec: TrainingSpec, step: int) -> bool:
@@ -94,10 +96,7 @@ def save_checkpoint(
 def load_checkpoint(directory: str, map_location: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
     """The contents of model.pt and state.pt, whose hashes are those of the manifest. Raises CheckpointError if not."""
     _verify(Path(directory))
-    model, state = (
-        torch.load(Path(directory) / name, map_location=map_location, weights_only=True)
-        for name in ("model.pt", "state.pt")
-    )
+    model, state = (torch.load(Path(directory) / name, map_location=map_location, weights_only=True) for name in _FILES)
     return model, state
 
 
@@ -193,12 +192,13 @@ def _of_another(directory: str, name: str, reason: str) -> CheckpointError:
 
 def _verify(folder: Path) -> None:
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        files = read_json(folder / "manifest.json")["files"]
+        hashes = {name: files[name]["sha256"] for name in _FILES}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder}: no readable manifest.json", "choose another checkpoint") from error
-    for name, expected in manifest["files"].items():
+    for name, sha256 in hashes.items():
         path = folder / name
-        if not path.is_file() or _sha256(path) != expected["sha256"]:
+        if not path.is_file() or _sha256(path) != sha256:
             raise CheckpointError(
                 f"{path}: the content does not match the hash in manifest.json", "choose another checkpoint"
             )

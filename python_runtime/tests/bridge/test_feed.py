@@ -22,7 +22,7 @@ def connect(tmp_path):
     def start(answer):
         address = f"ipc://{tmp_path}/feed-{next(numbers)}.sock"
         feeder = Feeder(address, answer)
-        client = FeedClient(address, 1)
+        client = FeedClient(address, 1, "secret")
         opened.extend([client, feeder])
         return client, feeder
 
@@ -158,4 +158,4 @@ def test_a_feeder_that_ends_while_it_is_waited_for_is_noticed_and_what_came_befo
 def test_an_address_where_nobody_answers_is_an_error_that_names_it(tmp_path, monkeypatch):
     monkeypatch.setattr(feed, "_CONNECT_SECONDS", 0.05)
     with pytest.raises(EnvironmentError, match="nobody answers at ipc://"):
-        FeedClient(f"ipc://{tmp_path}/nobody.sock", 0)
+        FeedClient(f"ipc://{tmp_path}/nobody.sock", 0, "secret")

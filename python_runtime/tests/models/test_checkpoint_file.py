@@ -172,3 +172,25 @@ def test_a_failed_write_keeps_the_earlier_file_and_says_why(tmp_path, monkeypatc
         write_checkpoint(str(path), {"a": torch.ones(3)})
     assert path.read_bytes() == b"earlier"
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_views_that_would_cost_a_pass_each_are_refused(tmp_path):
+    path = str(tmp_path / "views.pt")
+    storage = torch.zeros(1000)
+    torch.save({"state_dict": {f"w{at}": storage[:] for at in range(200)}}, path)
+    with pytest.raises(CheckpointError, match="at most 2 x 4000 bytes, found 800000"):
+        read_checkpoint(path)
+
+
+def test_tied_weights_and_parts_of_one_storage_are_read(tmp_path):
+    path = str(tmp_path / "tied.pt")
+    tied, parts = torch.ones(1000), torch.arange(1000.0)
+    torch.save({"state_dict": {"a": tied, "b": tied, **{f"c{at}": parts[at : at + 1] for at in range(500)}}}, path)
+    assert len(read_checkpoint(path).tensors) == 502
+
+
+def test_a_deep_manifest_beside_the_file_records_nothing(tmp_path):
+    path = str(tmp_path / "model.pt")
+    torch.save({"state_dict": {"a": torch.ones(10)}}, path)
+    (tmp_path / "manifest.json").write_text("[" * 3_000_000)
+    assert list(read_checkpoint(path).tensors) == ["a"]

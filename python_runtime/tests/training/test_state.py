@@ -196,3 +196,10 @@ def test_a_missing_or_damaged_owner_file_stops_no_save(tmp_path, text):
         (tmp_path / "owner.json").write_text(text)
     save(tmp_path, 10, owner=Owner(1, "a"))
     assert names(tmp_path) == ["latest", "step_00000010"]
+
+
+@pytest.mark.parametrize("text", ["[" * 3_000_000, "[]", "{}", '{"files": {"model.pt": 1}}'])
+def test_a_manifest_that_names_no_hashes_is_refused(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"no readable manifest\.json"):
+        load_checkpoint(str(tmp_path), torch.device("cpu"))

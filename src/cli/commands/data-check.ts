@@ -11,6 +11,7 @@ import { isManifest, readManifest } from '../../curation/manifest.js'
 import { toldMap } from '../../curation/remap.js'
 import { toSarif } from '../../curation/sarif.js'
 import { EXIT } from '../../errors.js'
+import { oneLine } from '../../plain-text.js'
 import type { Region } from '../../volume/labels.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
 import { type CliIo, paint } from '../output.js'
@@ -114,5 +115,6 @@ function describe({ findings, numCases }: CheckReport, io: CliIo): string {
 function line({ severity, rule, case: id, file, message, fix }: Finding, io: CliIo): string {
   const colours = { error: 'red', warning: 'yellow', info: 'dim' } as const
   const word = paint(io, colours[severity], severity.padEnd(7))
-  return `${word} ${rule.padEnd(22)} ${id}: ${message}\n        ${fix}\n        ${file}`
+  const [about, what, remedy, place] = [id, message, fix, file].map(oneLine)
+  return `${word} ${rule.padEnd(22)} ${about}: ${what}\n        ${remedy}\n        ${place}`
 }

@@ -5,6 +5,7 @@ import { onAbort } from '../../abort.js'
 import { loadConfig } from '../../config/load.js'
 import { UsageError } from '../../errors.js'
 import { type Holder, holderInWords, howToEnd } from '../../pipeline/lock-port.js'
+import { oneLine } from '../../plain-text.js'
 import { openConsoleReport } from '../../report/console.js'
 import { lockHolders } from '../../runtime/directory-lock.js'
 import { connectRun, type RemoteRun } from '../../runtime/run-service.js'
@@ -217,7 +218,7 @@ async function summarise(
 function line(run: RunSummary): string {
   const cells = [run.directory, ...(run.job === null ? [] : [run.job]), stateInWords(run)]
   if (run.tumorDice !== null) cells.push(`tumor Dice ${run.tumorDice.toFixed(3)}`)
-  return cells.join('  ')
+  return cells.map(oneLine).join('  ')
 }
 
 function stateInWords(run: RunSummary): string {
