@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { EnvironmentError, typedSystemError } from './errors.js'
+import { EnvironmentError } from './errors.js'
+import { typedSystemError } from './system-errors.js'
 
 /** Names that an interrupted `writeWhole` leaves, and those of its predecessors. */
 const UNFINISHED = /\.tmp(\.[0-9a-f]+)?$/

@@ -24,7 +24,7 @@ interface Room {
 }
 
 /** Files of src/ itself that every room may use. */
-const COMMON = ['errors.ts', 'jsonl.ts', 'whole-file.ts']
+const COMMON = ['errors.ts', 'jsonl.ts', 'system-errors.ts', 'whole-file.ts']
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
 const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'sampling', 'report']
 
@@ -57,6 +57,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   'index.ts': { uses: [...ALL_BELOW_PIPELINE, 'pipeline', 'runtime'] },
   'errors.ts': { uses: [] },
   'jsonl.ts': { uses: [] },
+  'system-errors.ts': { uses: [] },
   'whole-file.ts': { uses: [] },
 }
 

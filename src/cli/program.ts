@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
-import { EXIT, FreetumorError, typedSystemError, UsageError } from '../errors.js'
+import { EXIT, FreetumorError, UsageError } from '../errors.js'
+import { typedSystemError } from '../system-errors.js'
 import { type CliIo, noteError, type OutputFormat } from './output.js'
 
 /** Adds one command to the program; each file of `commands/` exports one. */

@@ -4,8 +4,9 @@ import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
-import { EnvironmentError, typedSystemError } from '../errors.js'
+import { EnvironmentError } from '../errors.js'
 import type { DirectoryLock, Holder, LockedWork } from '../pipeline/lock-port.js'
+import { typedSystemError } from '../system-errors.js'
 import { resolvePython } from './python.js'
 
 /** Whoever holds the lock of this file owns the folder; the file names its owner. */
