@@ -34,10 +34,13 @@ export function typedSystemError(error: unknown, path?: string): unknown {
   if (code === undefined || known === undefined) return error
   const [reason, hint] = known
   const where = path ?? named
-  const reads =
-    path === undefined && /^(read|scandir|stat|lstat|access|realpath|readlink)$/.test(syscall ?? '')
-  const verb = reads ? 'read' : 'written'
+  const verb = path === undefined ? verbOf(syscall) : 'written'
   const what =
     where === undefined ? `${syscall ?? 'a call of the system'} failed` : `${where}: cannot be ${verb}`
   return new EnvironmentError(`${what} (${reason}, ${code})`, { hint, cause: error })
+}
+
+function verbOf(syscall = ''): string {
+  if (syscall === 'open') return 'opened'
+  return /^(read|scandir|stat|lstat|access|realpath|readlink)$/.test(syscall) ? 'read' : 'written'
 }

@@ -30,7 +30,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 const self = fileURLToPath(import.meta.url)
-const cli = join(dirname(self), '../../dist/cli/main.js')
+const cli = join(dirname(self), '../../dist/cli/start.js')
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
@@ -196,7 +196,7 @@ function withTemporary(name, condition) {
 }
 
 function told(name, condition, { code, stderr, seconds }, faults) {
-  const error = stderr.split('\n').find((line) => line.startsWith('error:')) ?? ''
+  const error = stderr.split('\n').find((line) => /^(error:|failed )/.test(line)) ?? ''
   process.stderr.write(
     `${name}, ${condition}: ${code} ${error} (${seconds.toFixed(1)} s) ${faults.join('; ')}\n`,
   )
@@ -220,7 +220,9 @@ function faultsOf({ code, stderr, seconds }, limit) {
   const faults = []
   const errors = stderr.split('\n').filter((line) => line.startsWith('error:'))
   if (code === null) faults.push('did not end')
-  else if (code !== 0 && errors.length !== 1) faults.push(`${errors.length} errors`)
+  // work by case names each case that failed instead
+  else if (code !== 0 && errors.length !== 1 && !/^failed /m.test(stderr))
+    faults.push(`${errors.length} errors`)
   if (/bug in freetumor|\n\s+at /.test(stderr)) faults.push('not a typed error')
   if (seconds > limit) faults.push(`took ${seconds.toFixed(1)} s`)
   const alive = processesOf()
