@@ -142,7 +142,6 @@ function startPython(python: string, program: string, args: readonly string[]): 
     env,
   })
   child.stdin?.on('error', () => {})
-  child.unref()
   return child
 }
 
@@ -163,8 +162,9 @@ interface Answer {
 
 async function firstLine(helper: ChildProcess): Promise<Answer> {
   const line = await outputOf(helper, '\n')
+  // the helper must not keep a program running that has nothing else to do
+  helper.unref()
   for (const stream of [helper.stdin, helper.stdout, helper.stderr]) {
-    // the helper must not keep a program running that has nothing else to do
     ;(stream as { unref?: () => void } | null)?.unref?.()
   }
   return JSON.parse(line) as Answer
