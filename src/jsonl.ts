@@ -2,8 +2,9 @@ import { once } from 'node:events'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { access, rename, rm } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
-import { DataError, typedSystemError } from './errors.js'
+import { DataError } from './errors.js'
 import { parseForeignJson } from './foreign-text.js'
+import { typedSystemError } from './system-errors.js'
 import { temporaryName } from './whole-file.js'
 
 /** An append-only file of one JSON object a line. */

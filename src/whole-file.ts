@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises'
+import { access, mkdir, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { EnvironmentError, typedSystemError } from './errors.js'
+import { EnvironmentError } from './errors.js'
+import { typedSystemError } from './system-errors.js'
 
 /** Names that an interrupted `writeWhole` leaves, and those of its predecessors. */
 const UNFINISHED = /\.tmp(\.[0-9a-f]+)?$/
@@ -49,9 +50,28 @@ export async function sweepUnfinished(folder: string): Promise<void> {
 
 /** Makes a folder and those above it. @throws EnvironmentError that names the folder and the reason */
 export async function makeFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true }).catch((error: unknown) => {
-    throw typedSystemError(error, path)
+  await mkdir(path, { recursive: true }).catch(async (error: NodeJS.ErrnoException) => {
+    throw typedSystemError(error.code === 'ENOENT' ? await whyMissing(path, error) : error, path)
   })
+}
+
+/** Node answers ENOENT for a read-only disk where several folders are missing: the first of them has the reason. */
+async function whyMissing(path: string, error: unknown): Promise<unknown> {
+  let missing = path
+  for (let above = dirname(missing); above !== missing; above = dirname(missing)) {
+    if (
+      await access(above).then(
+        () => true,
+        () => false,
+      )
+    )
+      break
+    missing = above
+  }
+  return await mkdir(missing).then(
+    () => error,
+    (reason: unknown) => reason,
+  )
 }
 
 /**

@@ -31,6 +31,7 @@ const COMMON = [
   'jsonl.ts',
   'plain-text.ts',
   'stop-signals.ts',
+  'system-errors.ts',
   'whole-file.ts',
 ]
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
@@ -69,6 +70,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   'plain-text.ts': { uses: [] },
   'jsonl.ts': { uses: [] },
   'stop-signals.ts': { uses: [] },
+  'system-errors.ts': { uses: [] },
   'whole-file.ts': { uses: [] },
 }
 

@@ -38,6 +38,7 @@ it('is what it was: whoever changes it changes it for its users', () => {
       "LeakError",
       "RuntimeCrashError",
       "StoppedError",
+      "SupersededError",
       "UsageError",
       "configJsonSchema",
       "connectRun",

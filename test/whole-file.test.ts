@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
-import { typedSystemError } from '../src/errors.js'
+import { typedSystemError } from '../src/system-errors.js'
 import { makeFolder, makeTemporaryFolder, sweepUnfinished, writeWhole } from '../src/whole-file.js'
 import { temporaryFolder } from './helpers/temporary.js'
 

@@ -5,6 +5,7 @@ What only trainings or ranks need is imported where they need it: a pool of proc
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from freetumor_runtime.bridge.control import ControlClient
 from freetumor_runtime.config import JobSpec, PredictSpec, ServeSpec, SynthesizeSpec, TrainingSpec
-from freetumor_runtime.errors import FreetumorError
+from freetumor_runtime.errors import EnvironmentError, FreetumorError
 from freetumor_runtime.events import (
     Acknowledged,
     CaseResult,
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from freetumor_runtime.feeds import CaseFeed
     from freetumor_runtime.training.board import Board
     from freetumor_runtime.training.boundary import LiveCommand
+
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 @dataclass
@@ -125,6 +129,7 @@ def _connect_calls(wires: Wires) -> None:
 def record_failure(error: BaseException, wires: Wires | None) -> None:
     """Says why this rank ends: to the log, to a file that survives it, and over the stream where it has one."""
     trace = "".join(traceback.format_exception(error))
+    error = _typed(error)
     known = isinstance(error, FreetumorError)
     failure = {
         "rank": int(os.environ.get("RANK", "0")),
@@ -149,6 +154,14 @@ def record_failure(error: BaseException, wires: Wires | None) -> None:
     if wires is not None and wires.control is not None and wires.control.alive:
         fields = {key: value for key, value in failure.items() if key != "time"}
         wires.control.report(control_pb2.JobEvent(failed=control_pb2.Failed(**fields)))
+
+
+def _typed(error: BaseException) -> BaseException:
+    """A disk that refuses is no crash of ours, wherever it is met."""
+    if not isinstance(error, OSError) or error.errno not in _DISK_ERRORS:
+        return error
+    where = "a file" if error.filename is None else error.filename
+    return EnvironmentError(f"{where}: cannot be written ({os.strerror(error.errno)})", "free space on that disk")
 
 
 def leave() -> None:

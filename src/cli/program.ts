@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
-import { EXIT, FreetumorError, StoppedError, typedSystemError, UsageError } from '../errors.js'
+import { EXIT, FreetumorError, StoppedError, UsageError } from '../errors.js'
 import { exitCodeOf as exitCodeOfSignal, isAbort, type StopSignal } from '../stop-signals.js'
+import { typedSystemError } from '../system-errors.js'
 import { type CliIo, noteError, type OutputFormat } from './output.js'
 
 /** Adds one command to the program; each file of `commands/` exports one. */

@@ -4,8 +4,9 @@ import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
-import { EnvironmentError, typedSystemError } from '../errors.js'
+import { EnvironmentError } from '../errors.js'
 import type { DirectoryLock, Holder, LockedWork } from '../pipeline/lock-port.js'
+import { typedSystemError } from '../system-errors.js'
 import { resolvePython } from './python.js'
 
 /** Whoever holds the lock of this file owns the folder; the file names its owner. */
@@ -141,7 +142,6 @@ function startPython(python: string, program: string, args: readonly string[]): 
     env,
   })
   child.stdin?.on('error', () => {})
-  child.unref()
   return child
 }
 
@@ -162,8 +162,9 @@ interface Answer {
 
 async function firstLine(helper: ChildProcess): Promise<Answer> {
   const line = await outputOf(helper, '\n')
+  // the helper must not keep a program running that has nothing else to do
+  helper.unref()
   for (const stream of [helper.stdin, helper.stdout, helper.stderr]) {
-    // the helper must not keep a program running that has nothing else to do
     ;(stream as { unref?: () => void } | null)?.unref?.()
   }
   return JSON.parse(line) as Answer

@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import type { RunConfig } from '../../src/config/schema.js'
 import type { ModelRuntime } from '../../src/pipeline/ports.js'
 import { startTraining } from '../../src/pipeline/train.js'
 import { lockDirectory } from '../../src/runtime/directory-lock.js'
@@ -18,16 +19,22 @@ const lockedRuntime = (answers: InMemoryAnswers = {}): ModelRuntime => ({
   share: shareRun,
 })
 
+/** A small configuration, and a directory for its run. */
+async function prepared(training: Partial<RunConfig['training']> = {}) {
+  const folder = temporaryFolder()
+  return { config: await memoryConfig('baseline', folder, { training }), out: join(folder, 'run') }
+}
+
 /** Nothing of the run but its events, whose reader never waits for more. */
 async function endOf(run: Run): Promise<unknown> {
   try {
     for await (const _ of run) {
       // a run that failed must end its events, too
     }
-    return await run.result
-  } catch (error) {
-    return error
+  } catch {
+    // the result has the same error
   }
+  return await run.result.catch((error: unknown) => error)
 }
 
 const stepsIn = (run: string): number[] =>
@@ -38,13 +45,12 @@ const stepsIn = (run: string): number[] =>
     .flatMap((event) => (event.type === 'step' ? [event.step] : []))
 
 // A folder in the place of a file refuses the file as a full disk does, on every machine and for every user.
-const STATE_FILES = ['control.json', 'owner.json', 'data.json', 'plan.json', 'events.jsonl', 'ledger.jsonl']
+const NEW_RUN = ['control.json', 'owner.json', 'plan.json', 'ledger.jsonl']
+const RESUME = ['control.json', 'owner.json', 'data.json', 'events.jsonl']
 
 describe('a state file that cannot be written at the start', () => {
-  it.each(STATE_FILES)('%s ends a new run with one typed error, which can be started again', async (name) => {
-    const folder = temporaryFolder()
-    const config = await memoryConfig('baseline', folder)
-    const out = join(folder, 'run')
+  it.each(NEW_RUN)('%s ends a new run with one typed error, which can be started again', async (name) => {
+    const { config, out } = await prepared()
     mkdirSync(join(out, name, 'inner'), { recursive: true })
     expect(await endOf(startTraining(config, lockedRuntime(), { out }))).toMatchObject({
       code: 'environment',
@@ -56,31 +62,30 @@ describe('a state file that cannot be written at the start', () => {
     expect(await endOf(startTraining(config, lockedRuntime(), again))).toMatchObject({ outcome: 'completed' })
   })
 
-  it.each(STATE_FILES)('%s ends a resume with one typed error, which can be tried again', async (name) => {
-    const folder = temporaryFolder()
-    const config = await memoryConfig('baseline', folder, { training: { checkpointEverySteps: 2 } })
-    const out = join(folder, 'run')
+  it('ends a resume with one typed error, which can be tried again', async () => {
+    const { config, out } = await prepared({ checkpointEverySteps: 2 })
     const dies = lockedRuntime({
       beforeStep: (step) => {
         if (step === 3) throw new Error('dies')
       },
     })
     await endOf(startTraining(config, dies, { out }))
-    rmSync(join(out, name), { force: true })
-    mkdirSync(join(out, name, 'inner'), { recursive: true })
-    expect(await endOf(startTraining(config, lockedRuntime(), { resume: out }))).toMatchObject({
-      code: 'environment',
-      message: expect.stringContaining(join(out, name)),
-    })
-    rmSync(join(out, name), { recursive: true })
+    for (const name of RESUME) {
+      if (existsSync(join(out, name))) renameSync(join(out, name), join(out, 'kept'))
+      mkdirSync(join(out, name, 'inner'), { recursive: true })
+      expect(await endOf(startTraining(config, lockedRuntime(), { resume: out }))).toMatchObject({
+        code: 'environment',
+        message: expect.stringContaining(join(out, name)),
+      })
+      rmSync(join(out, name), { recursive: true })
+      if (existsSync(join(out, 'kept'))) renameSync(join(out, 'kept'), join(out, name))
+    }
     const resumed = startTraining(config, lockedRuntime(), { resume: out })
     expect(await endOf(resumed)).toMatchObject({ outcome: 'completed', step: 6 })
   })
 
   it('exit.json does not keep the run from ending, and tells why it is missing', async () => {
-    const folder = temporaryFolder()
-    const config = await memoryConfig('baseline', folder)
-    const out = join(folder, 'run')
+    const { config, out } = await prepared()
     mkdirSync(join(out, 'exit.json', 'inner'), { recursive: true })
     expect(await endOf(startTraining(config, lockedRuntime(), { out }))).toMatchObject({
       code: 'environment',
@@ -91,9 +96,7 @@ describe('a state file that cannot be written at the start', () => {
 
 describe('two starts of one run', () => {
   it('at one moment: one trains, the other one is refused', async () => {
-    const folder = temporaryFolder()
-    const config = await memoryConfig('baseline', folder)
-    const out = join(folder, 'run')
+    const { config, out } = await prepared()
     const both = [1, 2].map(() => endOf(startTraining(config, lockedRuntime(), { out })))
     const ends = (await Promise.all(both)) as { outcome?: string; code?: string }[]
     expect(ends.map(({ outcome, code }) => outcome ?? code).sort()).toEqual(['completed', 'usage'])
@@ -101,9 +104,7 @@ describe('two starts of one run', () => {
   })
 
   it('in one process are refused in memory, too', async () => {
-    const folder = temporaryFolder()
-    const config = await memoryConfig('baseline', folder, { training: { steps: 100_000 } })
-    const out = join(folder, 'run')
+    const { config, out } = await prepared({ steps: 100_000 })
     const first = startTraining(config, memoryRuntime(), { out })
     onTestFinished(() => first[Symbol.asyncDispose]())
     for await (const event of first) if (event.type === 'step') break
@@ -149,9 +150,7 @@ describe('a run that another start has taken over', () => {
   })
 
   it('publishes no checkpoint under its old number', async () => {
-    const folder = temporaryFolder()
-    const config = await memoryConfig('baseline', folder, { training: { steps: 3 } })
-    const out = join(folder, 'run')
+    const { config, out } = await prepared({ steps: 3 })
     const runtime = lockedRuntime({
       beforeStep: (step) => {
         const owner = { number: 2, run: 'other', pid: 1, host: 'there', since: 'now' }

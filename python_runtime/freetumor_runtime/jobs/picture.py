@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from freetumor_runtime.config import PictureCase, PictureSpec
+from freetumor_runtime.data.nifti import write_synced
 from freetumor_runtime.errors import DataError
 from freetumor_runtime.events import Event, Finished
 from freetumor_runtime.jobs.case_pool import run_cases
@@ -49,8 +49,5 @@ def picture_case(case: PictureCase, spec: PictureSpec) -> dict:
                 "give the scans that the labels were drawn on",
             )
     planes = picture_planes(pair.predicted_XYZ, pair.truth_XYZ, image_XYZ, pair.affine, spec.tumorLabels, spec.windowHu)
-    target = Path(case.output)
-    aside = target.with_suffix(".tmp")
-    aside.write_text(json.dumps({"case": case.id, "planes": planes}), encoding="utf-8")
-    aside.rename(target)
+    write_synced(case.output, json.dumps({"case": case.id, "planes": planes}).encode())
     return {"output": case.output}

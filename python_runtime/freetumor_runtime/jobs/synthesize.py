@@ -19,7 +19,7 @@ from torch import Tensor
 from freetumor_runtime.config import SynthesizeCase, SynthesizeSpec
 from freetumor_runtime.data.cache import read_prepared_region
 from freetumor_runtime.data.grids import align_label
-from freetumor_runtime.data.nifti import load_nifti
+from freetumor_runtime.data.nifti import load_nifti, write_synced
 from freetumor_runtime.data.original_scan import OriginalScan, RegionChange, apply_changes, load_original, write_like
 from freetumor_runtime.data.variants import AttemptMeasures, Round, VariantSource
 from freetumor_runtime.errors import DataError, FreetumorError
@@ -200,6 +200,4 @@ def leave_picture(
     folder = Path(spec.directory) / "pictures"
     folder.mkdir(exist_ok=True)
     name = f"{case.case.name}_v{variant:03d}_t{stroke.attempt.tumor}_a{stroke.attempt.attempt}.json"
-    aside = folder / f"{name}.tmp"
-    aside.write_text(json.dumps(picture), encoding="utf-8")
-    aside.rename(folder / name)
+    write_synced(str(folder / name), json.dumps(picture).encode())

@@ -8,6 +8,7 @@ import gc
 import hashlib
 import math
 import os
+import secrets
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -125,7 +126,7 @@ def write_checkpoint(path: str, content: Mapping[str, Any]) -> None:
 def write_whole(path: str, write: Callable[[IO[bytes]], object]) -> None:
     """`write` fills a temporary file of the same directory, which then replaces `path` by one rename."""
     target = Path(path)
-    aside = target.with_name(f"{target.name}.tmp.{os.getpid()}")
+    aside = target.with_name(f"{target.name}.tmp.{secrets.token_hex(8)}")
     try:
         # A file object, not a path: then the cause of a failed write (disk full) is in the error's context.
         with open(aside, "wb") as file:

@@ -11,6 +11,7 @@ share above 0.12 are those of the method at full size (`scripts/bench texture_st
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -200,12 +201,16 @@ def _mean_above(values: np.ndarray, threshold: float) -> float:
 
 
 def _publish(path: Path, volume: np.ndarray) -> None:
-    aside = path.with_suffix(f".tmp.{os.getpid()}")
-    with open(aside, "wb") as file:
-        np.save(file, volume, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+    aside = path.with_suffix(f".tmp.{secrets.token_hex(8)}")
+    try:
+        with open(aside, "wb") as file:
+            np.save(file, volume, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from torch import Tensor
 from freetumor_runtime.config import TrainingSpec
 from freetumor_runtime.data.crops import Augmentation, CropFrame
 from freetumor_runtime.data.frames import CropMeasures
+from freetumor_runtime.data.nifti import write_synced
 
 # the axis that a plane leaves out; arrays are RAS
 _PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
@@ -57,10 +58,7 @@ class Pictures:
         }
         folder = Path(self._spec.runDirectory) / "pictures"
         folder.mkdir(exist_ok=True)
-        target = folder / f"step_{step:08d}.json"
-        aside = target.with_suffix(".tmp")
-        aside.write_text(json.dumps(picture), encoding="utf-8")
-        aside.rename(target)
+        write_synced(str(folder / f"step_{step:08d}.json"), json.dumps(picture).encode())
         self._last = step
 
 

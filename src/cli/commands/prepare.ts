@@ -55,7 +55,9 @@ export const addPrepareCommand: AddCommand = (program, io) => {
         printResult(io, options.output, { ...report, wallSeconds, estimate }, () =>
           conclude(report, wallSeconds),
         )
-        if (report.failed.length > 0) io.exitWith(EXIT.data)
+        // a full disk is no fault of the cases
+        const machine = report.failed.every(({ error }) => error.kind === 'environment')
+        if (report.failed.length > 0) io.exitWith(machine ? EXIT.environment : EXIT.data)
       })
     })
 }

@@ -1,0 +1,46 @@
+import { EnvironmentError, FreetumorError } from './errors.js'
+
+/** What the system's error codes mean for somebody who runs a command, and what to do. */
+const SYSTEM_ERRORS: Readonly<Record<string, readonly [reason: string, hint: string]>> = {
+  ENOSPC: ['the disk is full', 'free space on that disk'],
+  EDQUOT: ['the disk quota is exceeded', 'free space within your quota'],
+  EFBIG: ['the file would exceed the size limit', 'raise the limit: `ulimit -f unlimited`'],
+  EROFS: ['the file system is read-only', 'choose a folder on a writable disk'],
+  EACCES: ['permission denied', 'correct its permissions, or choose another folder'],
+  EPERM: ['permission denied', 'correct its permissions, or choose another folder'],
+  EMFILE: ['this process has too many open files', 'raise the limit: `ulimit -n 4096`'],
+  ENFILE: ['the machine has too many open files', 'close other programs, or raise fs.file-max'],
+  EIO: ['the disk reports an input/output error', 'check the disk and its cables'],
+  ESTALE: ['the network file system lost the file', 'mount it again'],
+  ENOENT: ['a folder of its path does not exist', 'is the folder there, and may it be written?'],
+  ENOTDIR: ['a part of its path is a file', 'is the folder there, and may it be written?'],
+  EISDIR: ['it is a folder', 'remove the folder, or choose another name'],
+  ENOTEMPTY: ['the folder is not empty', 'is another process at work in it?'],
+  EEXIST: ['it exists', 'remove it, or choose another name'],
+  ENAMETOOLONG: ['its name is too long', 'choose a shorter path'],
+  ELOOP: ['its path has too many symbolic links', 'correct the links'],
+  EAGAIN: ['the machine has no process left for it', 'raise the limit: `ulimit -u`'],
+  ENOMEM: ['the machine has no memory left for it', 'close other programs'],
+}
+
+/**
+ * An error of the operating system as an EnvironmentError that says what failed and why; any other error unchanged.
+ * @param path what was to be written; default the path that the error names
+ */
+export function typedSystemError(error: unknown, path?: string): unknown {
+  if (error instanceof FreetumorError || !(error instanceof Error)) return error
+  const { code, path: named, syscall } = error as NodeJS.ErrnoException
+  const known = code === undefined ? undefined : SYSTEM_ERRORS[code]
+  if (code === undefined || known === undefined) return error
+  const [reason, hint] = known
+  const where = path ?? named
+  const verb = path === undefined ? verbOf(syscall) : 'written'
+  const what =
+    where === undefined ? `${syscall ?? 'a call of the system'} failed` : `${where}: cannot be ${verb}`
+  return new EnvironmentError(`${what} (${reason}, ${code})`, { hint, cause: error })
+}
+
+function verbOf(syscall = ''): string {
+  if (syscall === 'open') return 'opened'
+  return /^(read|scandir|stat|lstat|access|realpath|readlink)$/.test(syscall) ? 'read' : 'written'
+}
