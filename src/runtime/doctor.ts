@@ -125,8 +125,11 @@ function checkPackages(facts: PythonFacts): Finding {
   const { pins } = readRequirements(false)
   const off = offPins(facts, pins)
   const all = Object.keys(pins).length
+  const torch = `PyTorch ${facts.packages.torch} is installed without a hash`
   return ok(
-    off.length === 0 ? `all ${all} as pinned` : `${all - off.length} of ${all} as pinned; ${off.join(', ')}`,
+    off.length === 0
+      ? `all ${all} as pinned; ${torch}`
+      : `${all - off.length} of ${all} as pinned; ${off.join(', ')}; ${torch}`,
   )
 }
 

@@ -122,7 +122,10 @@ describe('curate', () => {
     await writeManifest(manifest, { version: 1, cases: cases.map(({ repeat, ...item }) => item) })
     const read = (data: object) => {
       const datasets = [{ name: 'BTCV' }]
-      const config = resolveConfig({ job: 'baseline', data: { root: elsewhere, manifest, datasets, ...data } })
+      const config = resolveConfig({
+        job: 'baseline',
+        data: { root: elsewhere, manifest, datasets, ...data },
+      })
       return curate(config.data, config.region)
     }
     await expect(read({})).rejects.toMatchObject({
