@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { EXIT, FreetumorError, UsageError } from '../errors.js'
+import { refusePnp } from '../runtime/pnp.js'
 import { type CliIo, noteError, type OutputFormat } from './output.js'
 
 /** Adds one command to the program; each file of `commands/` exports one. */
@@ -51,6 +52,10 @@ function makeProgram(commands: readonly AddCommand[], io: ProgramIo): Command {
     .version(packageVersion())
     .showHelpAfterError(false)
   withExample(program, 'freetumor setup', 'freetumor demo --out demo')
+  // doctor reports it beside what else it finds
+  program.hook('preAction', (_, action) => {
+    if (action.name() !== 'doctor') refusePnp()
+  })
   for (const add of commands) add(program, io)
   for (const command of withDescendants(program)) {
     command.exitOverride().configureOutput({

@@ -4,6 +4,7 @@ import { printConfig } from '../config/load.js'
 import type { RunConfig } from '../config/schema.js'
 import type { Run, TrainOptions } from '../training/run.js'
 import { makeRunDirectory, refuseExistingRun, writeWhole } from '../training/run-directory.js'
+import { recordVersion, refuseOtherFormat } from '../training/run-version.js'
 import { joinRunDirectory, keepsRun, nodeFile } from './hosts.js'
 import type { HostPlace, ModelRuntime } from './ports.js'
 import { openResumePoint, type ResumePoint, refuseNothingToResume } from './resume.js'
@@ -25,7 +26,10 @@ export async function openRun(
   const { directory } = run
   if (place !== null && !keepsRun(place)) await joinRunDirectory(directory, place, resume !== undefined)
   else if (resume === undefined) await makeRunDirectory(directory)
-  else await refuseNothingToResume(directory)
+  else {
+    await refuseNothingToResume(directory)
+    await refuseOtherFormat(directory)
+  }
   // first, because a directory that is being trained in holds a run as well
   const shared = await runtime.share(run, nodeFile('control.json', place))
   try {
@@ -34,7 +38,10 @@ export async function openRun(
     const resumed = goesOn ? await openResumePoint(directory, config, acceptChanges) : null
     // of a run that goes on, what it says is over
     if (resume !== undefined) await rm(join(directory, nodeFile('exit.json', place)), { force: true })
-    if (resumed === null) await writeWhole(join(directory, 'config.resolved.yaml'), printConfig(config))
+    if (resumed === null) {
+      if (resume === undefined && keepsRun(place)) await recordVersion(directory)
+      await writeWhole(join(directory, 'config.resolved.yaml'), printConfig(config))
+    }
     return { resumed, shared }
   } catch (error) {
     await shared[Symbol.asyncDispose]()

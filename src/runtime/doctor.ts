@@ -5,6 +5,7 @@ import { tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { onAbort } from '../abort.js'
 import { FreetumorError } from '../errors.js'
+import { refusePnp } from './pnp.js'
 import { startProcess } from './process.js'
 import { cleanEnvironment, inspectPython, type PythonFacts, resolvePython } from './python.js'
 import { callPython } from './pythonia.js'
@@ -104,6 +105,7 @@ function withPython(facts: PythonFacts | null, look: (facts: PythonFacts) => Fin
 }
 
 function checkNode(): Finding {
+  refusePnp()
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   const detail = `Node ${process.versions.node}`
   return major > 20 || (major === 20 && minor >= 19)

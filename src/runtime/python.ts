@@ -4,6 +4,7 @@ import { delimiter, isAbsolute, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { onAbort } from '../abort.js'
 import { EnvironmentError } from '../errors.js'
+import { refusePnp } from './pnp.js'
 
 /** Where package.json, configs/ and python_runtime/ lie; the same from src/ and from dist/. */
 export const packageRoot = fileURLToPath(new URL('../../', import.meta.url))
@@ -35,6 +36,7 @@ export interface ResolvePythonOptions {
  */
 export function resolvePython(options: ResolvePythonOptions = {}): string {
   const { cwd = process.cwd(), explicit, env = process.env } = options
+  refusePnp()
   if (explicit) return existing(explicit, cwd, env, 'the configured Python')
   if (env.FREETUMOR_PYTHON) return existing(env.FREETUMOR_PYTHON, cwd, env, 'FREETUMOR_PYTHON')
   const folders = [...new Set([resolve(cwd, '.venv'), join(packageRoot, '.venv')])]
