@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { EXIT, FreetumorError, StoppedError, UsageError } from '../errors.js'
+import { refusePnp } from '../runtime/pnp.js'
 import { exitCodeOf as exitCodeOfSignal, isAbort, type StopSignal } from '../stop-signals.js'
 import { typedSystemError } from '../system-errors.js'
 import { type CliIo, noteError, type OutputFormat } from './output.js'
@@ -53,6 +54,10 @@ function makeProgram(commands: readonly AddCommand[], io: ProgramIo): Command {
     .version(packageVersion())
     .showHelpAfterError(false)
   withExample(program, 'freetumor setup', 'freetumor demo --out demo')
+  // doctor reports it beside what else it finds
+  program.hook('preAction', (_, action) => {
+    if (action.name() !== 'doctor') refusePnp()
+  })
   for (const add of commands) add(program, io)
   for (const command of withDescendants(program)) {
     command.exitOverride().configureOutput({

@@ -6,6 +6,7 @@ import { typedSystemError } from '../system-errors.js'
 import { type Ownership, takeOver } from '../training/owner.js'
 import type { Run, TrainOptions } from '../training/run.js'
 import { makeRunDirectory, refuseExistingRun } from '../training/run-directory.js'
+import { recordVersion, refuseOtherFormat } from '../training/run-version.js'
 import { writeWhole } from '../whole-file.js'
 import { joinRunDirectory, keepsRun, nodeFile } from './hosts.js'
 import { TRAINING } from './lock-port.js'
@@ -39,7 +40,10 @@ export async function openRun(
   const keeps = keepsRun(place)
   if (place !== null && !keeps) await joinRunDirectory(directory, place, resume !== undefined)
   else if (resume === undefined) await makeRunDirectory(directory)
-  else await refuseNothingToResume(directory)
+  else {
+    await refuseNothingToResume(directory)
+    await refuseOtherFormat(directory)
+  }
   // first of all: another process may be at work in it
   const lock = keeps ? await runtime.lock(directory, TRAINING) : null
   let control: AsyncDisposable | null = null
@@ -56,7 +60,10 @@ export async function openRun(
     const resumed = goesOn ? await openResumePoint(directory, config, acceptChanges) : null
     // of a run that goes on, what it says is over
     if (resume !== undefined) await rm(join(directory, nodeFile('exit.json', place)), { force: true })
-    if (resumed === null) await writeWhole(join(directory, 'config.resolved.yaml'), printConfig(config))
+    if (resumed === null) {
+      if (resume === undefined && keeps) await recordVersion(directory)
+      await writeWhole(join(directory, 'config.resolved.yaml'), printConfig(config))
+    }
     const notes = [...(lock?.enforced === false ? [NO_LOCKS] : []), ...(resumed?.notes ?? [])]
     return { resumed, owner, notes, shared: { [Symbol.asyncDispose]: close } }
   } catch (error) {

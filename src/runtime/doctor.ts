@@ -7,6 +7,7 @@ import { onAbort } from '../abort.js'
 import { FreetumorError } from '../errors.js'
 import { makeTemporaryFolder } from '../whole-file.js'
 import { networkOf } from './meeting.js'
+import { refusePnp } from './pnp.js'
 import { literally, RANK_STORE, startProcess, torchrunArgv } from './process.js'
 import { cleanEnvironment, inspectPython, type PythonFacts, resolvePython } from './python.js'
 import { callPython } from './pythonia.js'
@@ -114,6 +115,7 @@ function withPython(facts: PythonFacts | null, look: (facts: PythonFacts) => Fin
 }
 
 function checkNode(): Finding {
+  refusePnp()
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   const detail = `Node ${process.versions.node}`
   return major > 20 || (major === 20 && minor >= 19)
@@ -135,8 +137,11 @@ function checkPackages(facts: PythonFacts): Finding {
   const { pins } = readRequirements(false)
   const off = offPins(facts, pins)
   const all = Object.keys(pins).length
+  const torch = `PyTorch ${facts.packages.torch} is installed without a hash`
   return ok(
-    off.length === 0 ? `all ${all} as pinned` : `${all - off.length} of ${all} as pinned; ${off.join(', ')}`,
+    off.length === 0
+      ? `all ${all} as pinned; ${torch}`
+      : `${all - off.length} of ${all} as pinned; ${off.join(', ')}; ${torch}`,
   )
 }
 

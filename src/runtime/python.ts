@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { onAbort } from '../abort.js'
 import { EnvironmentError } from '../errors.js'
+import { refusePnp } from './pnp.js'
 import { readState, recordedPython, STATE_FILE, UNFINISHED_FILE } from './runtime-record.js'
 
 /** Where package.json, configs/ and python_runtime/ lie; the same from src/ and from dist/. */
@@ -36,6 +37,7 @@ export const ownRuntime = join(packageRoot, '.venv')
  */
 export function resolvePython(options: ResolvePythonOptions = {}): string {
   const { cwd = process.cwd(), explicit, env = process.env } = options
+  refusePnp()
   if (explicit) return existing(explicit, cwd, env, 'the configured Python')
   if (env.FREETUMOR_PYTHON) return existing(env.FREETUMOR_PYTHON, cwd, env, 'FREETUMOR_PYTHON')
   const here = resolve(cwd, '.venv')

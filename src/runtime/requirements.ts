@@ -30,7 +30,10 @@ export const FLOORS: Readonly<Record<string, string>> = {
 
 /** A set of pinned packages: the files pip is given, and the pins in them. */
 export interface Requirements {
-  readonly files: readonly string[]
+  /** Files with the hashes of every package. */
+  readonly hashed: readonly string[]
+  /** File of PyTorch, without a hash: its build comes from wherever pip finds one. */
+  readonly torch: string
   /** Name (lower case, dashes) to exact version. */
   readonly pins: Readonly<Record<string, string>>
 }
@@ -38,12 +41,14 @@ export interface Requirements {
 /** Reads the pins of the runtime, with `dev` also those of this repository's tests. */
 export function readRequirements(dev: boolean, folder: string = runtimeFolder): Requirements {
   const names = dev ? ['requirements.txt', 'requirements-dev.txt'] : ['requirements.txt']
-  const files = names.map((name) => join(folder, name))
-  const lines = files
-    .flatMap((file) => readPins(file).split('\n'))
-    .map((line) => line.replace(/#.*/, '').trim())
-  const pins = lines.filter(Boolean).map((line) => line.split('==') as [string, string])
-  return { files, pins: Object.fromEntries(pins.map(([name, version]) => [canonicalName(name), version])) }
+  const hashed = names.map((name) => join(folder, name))
+  const torch = join(folder, 'requirements-torch.txt')
+  const lines = [...hashed, torch].flatMap((file) => readPins(file).split('\n'))
+  const pins = lines.flatMap((line) => {
+    const [, name, version] = /^([\w.-]+)==([\w.!+-]+)/.exec(line) ?? []
+    return name && version ? [[canonicalName(name), version]] : []
+  })
+  return { hashed, torch, pins: Object.fromEntries(pins) }
 }
 
 function readPins(file: string): string {

@@ -223,7 +223,7 @@ async function make(task: Task, base: PythonFacts): Promise<Outcome> {
     note(`${existed ? 'bringing' : 'making'} ${folder} with Python ${base.version} (${base.executable})`)
     if (!existed) await makeVenv(base.executable, folder, step)
     note(`installing ${Object.keys(wanted.pins).length} pinned packages; torch is the large one`)
-    await pipInstall(python, wanted.files, step)
+    await pipInstall(python, wanted, step)
     const facts = await inspectSupported(python, task.signal)
     const off = offPins(facts, wanted.pins)
     if (off.length > 0) throw new EnvironmentError(`pip ended well, but ${off.join(', ')}`)

@@ -6,6 +6,7 @@ import { onAbort } from '../abort.js'
 import { EnvironmentError } from '../errors.js'
 import { endFamily } from './process.js'
 import { cleanEnvironment } from './python.js'
+import type { Requirements } from './requirements.js'
 import { permitted, readSmallJson, UNFINISHED_FILE } from './runtime-record.js'
 
 /** Who works, or worked, on an unfinished set-up. */
@@ -74,15 +75,25 @@ export async function makeVenv(base: string, folder: string, options: StepOption
   })
 }
 
-/** Installs pinned packages, from wherever pip is configured to look; @throws EnvironmentError with pip's last lines. */
+/**
+ * Installs pinned packages, from wherever pip is configured to look. A file whose SHA-256 is not in the requirements is
+ * refused; the files name every package, so pip looks for no other. PyTorch comes after them, without a hash, with the
+ * packages that its own build needs.
+ * @throws EnvironmentError with pip's last lines
+ */
 export async function pipInstall(
   python: string,
-  files: readonly string[],
+  { hashed, torch }: Pick<Requirements, 'hashed' | 'torch'>,
   options: StepOptions,
 ): Promise<void> {
+  const files = hashed.flatMap((file) => ['-r', file])
+  await pip(python, ['--require-hashes', '--no-deps', ...files], options)
+  await pip(python, ['-r', torch], options)
+}
+
+async function pip(python: string, what: readonly string[], options: StepOptions): Promise<void> {
   const flags = ['--no-input', '--disable-pip-version-check', '--progress-bar=off']
-  const argv = ['-m', 'pip', 'install', ...flags, ...files.flatMap((file) => ['-r', file])]
-  await runStep(python, argv, options, {
+  await runStep(python, ['-m', 'pip', 'install', ...flags, ...what], options, {
     what: 'pip install',
     hint: 'pip goes by its own configuration (index, find-links, proxy): see `pip config list`; or adopt a Python that has the packages with `freetumor setup --python PATH`',
   })

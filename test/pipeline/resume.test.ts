@@ -271,3 +271,32 @@ describe('validations', () => {
     expect(events.flatMap((event) => (event.type === 'validation' ? [event.step] : []))).toEqual([2, 4, 6])
   })
 })
+
+describe('a run of another version', () => {
+  it('is resumed when its format is known, and when it is from before versions were recorded', async () => {
+    for (const earlier of ['recorded', 'unrecorded']) {
+      const { config, run } = await halfDone()
+      const file = join(run, 'version.json')
+      expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ format: 1 })
+      if (earlier === 'recorded') writeFileSync(file, '{"freetumor":"0.0.9","format":1}')
+      else rmSync(file)
+      expect((await trained(config, { resume: run })).result).toMatchObject({ outcome: 'completed' })
+    }
+  })
+
+  it('is refused with the version that can resume it, and left as it was', async () => {
+    const { config, run } = await halfDone()
+    writeFileSync(join(run, 'version.json'), '{"freetumor":"9.1.0","format":2}')
+    const before = readdirSync(run).sort()
+    await expect(startTraining(config, memoryRuntime(), { resume: run }).result).rejects.toMatchObject({
+      code: 'usage',
+      message: `${run}: made by freetumor 9.1.0 (expected run format 1, found 2)`,
+      hint: expect.stringContaining('npx freetumor@9.1.0 train --resume'),
+    })
+    expect(readdirSync(run).sort()).toEqual(before)
+    writeFileSync(join(run, 'version.json'), '{"freetumor":"1; rm -rf x","format":2}')
+    await expect(startTraining(config, memoryRuntime(), { resume: run }).result).rejects.toThrow(
+      'version.json: is not a version record',
+    )
+  })
+})

@@ -129,7 +129,7 @@ describe('a set-up that was not finished', () => {
 
   test('although pip said that all is well is noticed', async () => {
     const failing = setting(temporaryFolder(), { PRETEND_PIP: 'lies' })()
-    await expect(failing).rejects.toThrow(/pip ended well, but torch is missing/)
+    await expect(failing).rejects.toThrow(/pip ended well, but monai is missing.*, torch is missing/)
   })
 
   test('because it was aborted ends pip and rejects with the reason', async () => {

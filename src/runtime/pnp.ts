@@ -1,0 +1,15 @@
+import { EnvironmentError } from '../errors.js'
+
+/**
+ * Python and worker threads read the files of this package, which Yarn's Plug'n'Play keeps inside archives.
+ * @throws EnvironmentError under Plug'n'Play
+ */
+export function refusePnp(versions: Readonly<Record<string, string | undefined>> = process.versions): void {
+  if (versions.pnp !== undefined)
+    throw new EnvironmentError(
+      "freetumor does not run under Yarn's Plug'n'Play, because Python needs its files on disk",
+      {
+        hint: 'set `nodeLinker: node-modules` in .yarnrc.yml and run `yarn install` again',
+      },
+    )
+}

@@ -1,0 +1,54 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { packageRoot } from '../src/runtime/python.js'
+import { readRequirements } from '../src/runtime/requirements.js'
+
+const page = readFileSync(join(packageRoot, 'THIRD_PARTY.md'), 'utf8')
+
+/** Name, version and licence of each row below a title. */
+function rowsBelow(title: string): string[][] {
+  const part = page.split(/^## /m).find((text) => text.startsWith(`${title}\n`)) ?? ''
+  const rows = [...part.matchAll(/^\| (.+?) \| (.+?) \| (.+?) \|$/gm)].map(([, ...cells]) => cells)
+  return rows.filter(([name]) => name !== 'package')
+}
+
+interface Locked {
+  readonly version: string
+  readonly license?: string
+  readonly dev?: boolean
+}
+
+it('the third-party notice lists every npm package of a run with its version and licence', () => {
+  const { packages } = JSON.parse(readFileSync(join(packageRoot, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, Locked>
+  }
+  const used = Object.entries(packages).filter(([path, { dev }]) => path !== '' && !dev)
+  const rows = used.map(([path, { version, license }]) => [
+    path.split('node_modules/').at(-1),
+    version,
+    license,
+  ])
+  // pythonia states none; the page says what its LICENSE file says
+  const stated = rowsBelow('npm').map(([name, version, licence]) => [
+    name,
+    version,
+    name === 'pythonia' ? undefined : licence,
+  ])
+  expect(stated).toEqual(rows.sort(([a = ''], [b = '']) => (a < b ? -1 : 1)))
+  expect(rowsBelow('npm').find(([name]) => name === 'pythonia')?.[2]).toContain('MIT')
+})
+
+it('the third-party notice lists every pinned Python package with its version and licence', () => {
+  const listed = rowsBelow('Python').map(([name = '', version]) => [
+    name.toLowerCase().replace(/[-_.]+/g, '-'),
+    version,
+  ])
+  expect(Object.fromEntries(listed)).toEqual(readRequirements(false).pins)
+  for (const [, , licence] of rowsBelow('Python')) expect(licence).toMatch(/[A-Z]/)
+})
+
+it('the third-party notice is part of the package', () => {
+  const { files } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { files: string[] }
+  expect(files).toContain('THIRD_PARTY.md')
+})
