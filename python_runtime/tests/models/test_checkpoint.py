@@ -6,8 +6,8 @@ from torch import nn
 
 from freetumor_runtime.errors import CheckpointError, UsageError
 from freetumor_runtime.models.checkpoint import (
-    load_generator,
     load_gan_weights,
+    load_generator,
     load_matching_weights,
     load_segmentor,
     segmentor_metadata,
