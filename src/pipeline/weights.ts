@@ -39,7 +39,10 @@ export async function earlierWeights(
       if (warning !== null) context.note(warning, 'warning')
     },
   }
-  const sources = { baseline, generator: generator && { ...generator, checkpoint: fileOf(generator.checkpoint) } }
+  const sources = {
+    baseline,
+    generator: generator && { ...generator, checkpoint: fileOf(generator.checkpoint) },
+  }
   await inspectNamed(sources, checks, context)
   if (baseline?.trainFrom && baseline.checkpoint === null)
     refuseBlindTraining(config, await loadConfig(baseline.trainFrom), baseline.trainFrom)

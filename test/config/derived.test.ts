@@ -30,7 +30,9 @@ describe('training.accumulation', () => {
   it('is what the user says, and 1 for a segmentor, whose norms are of each crop', () => {
     const told = { job: 'synthesis', data, networks, training: { accumulation: 2 } }
     expect(resolveConfig(told).training.accumulation).toBe(2)
-    expect(resolveConfig({ job: 'baseline', data, sampling: { itemsPerStep: 32 } }).training.accumulation).toBe(1)
+    expect(
+      resolveConfig({ job: 'baseline', data, sampling: { itemsPerStep: 32 } }).training.accumulation,
+    ).toBe(1)
   })
 })
 

@@ -15,7 +15,9 @@ function itemsPerEpoch({ job, region, training }: RunConfig): number {
   if (region === 'chest') return COVID * 20 + (job === 'baseline' ? 0 : CHEST_HOSTS)
   if (job === 'baseline') return LITS * 4 + PANC * 2 + KITS
   if (job === 'synthesis') return LITS * 200 + PANC * 100 + KITS * 100 + ABDOMEN_HOSTS
-  return { lits: LITS, panc: PANC, kits: KITS }[training.target as 'lits' | 'panc' | 'kits'] * 10 + ABDOMEN_HOSTS
+  return (
+    { lits: LITS, panc: PANC, kits: KITS }[training.target as 'lits' | 'panc' | 'kits'] * 10 + ABDOMEN_HOSTS
+  )
 }
 
 /** What the scripts say: the arguments of *_train.py as *.sh call them, and constants in the code. */
@@ -96,9 +98,17 @@ function valueAt(config: RunConfig, key: string): unknown {
 
 /** The cells of the table below a heading. */
 function tableOf(heading: string): readonly (readonly string[])[] {
-  const below = page.slice(page.indexOf(`## ${heading}\n`)).split('\n').slice(2)
+  const below = page
+    .slice(page.indexOf(`## ${heading}\n`))
+    .split('\n')
+    .slice(2)
   const end = below.findIndex((line) => !line.startsWith('|'))
-  return below.slice(2, end).map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()))
+  return below.slice(2, end).map((line) =>
+    line
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  )
 }
 
 function unquoted(cell: string): string {
@@ -141,22 +151,21 @@ describe('docs/published-constants.md', () => {
   })
 })
 
-it.each(shipped.filter(({ name }) => !name.endsWith('-8gpu')).map((config) => [config.name, config] as const))(
-  'the defaults of a file with nothing but a job are those of %s',
-  (_, config) => {
-    const ranks = config.runtime.processesPerNode
-    const bare = resolveConfig({
-      job: config.job,
-      region: config.region,
-      data: config.data,
-      networks:
-        config.job === 'baseline'
-          ? {}
-          : { baseline: { checkpoint: 'baseline.pt' }, generator: { checkpoint: 'generator.pt' } },
-      training: { target: config.training.target },
-      runtime: { processesPerNode: ranks },
-    })
-    for (const key of Object.keys(published(config)))
-      if (key !== 'runtime.precision') expect([key, valueAt(bare, key)]).toEqual([key, valueAt(config, key)])
-  },
-)
+it.each(
+  shipped.filter(({ name }) => !name.endsWith('-8gpu')).map((config) => [config.name, config] as const),
+)('the defaults of a file with nothing but a job are those of %s', (_, config) => {
+  const ranks = config.runtime.processesPerNode
+  const bare = resolveConfig({
+    job: config.job,
+    region: config.region,
+    data: config.data,
+    networks:
+      config.job === 'baseline'
+        ? {}
+        : { baseline: { checkpoint: 'baseline.pt' }, generator: { checkpoint: 'generator.pt' } },
+    training: { target: config.training.target },
+    runtime: { processesPerNode: ranks },
+  })
+  for (const key of Object.keys(published(config)))
+    if (key !== 'runtime.precision') expect([key, valueAt(bare, key)]).toEqual([key, valueAt(config, key)])
+})

@@ -30,6 +30,9 @@ describe('readRegion', () => {
     const voxels = makeVoxels([30, 30, 30], (x) => [0, x === 2 ? 1 : 0])
     const path = writePreparedCase(temporaryFolder(), 'one', voxels, 7, [-175, 250])
     const region = await readRegion({ caseId: 'one', path }, [96, 96, 96])
-    expect([region!.start, region!.shape]).toEqual([[0, 0, 0], [30, 30, 30]])
+    expect([region!.start, region!.shape]).toEqual([
+      [0, 0, 0],
+      [30, 30, 30],
+    ])
   })
 })
