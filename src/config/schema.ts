@@ -165,14 +165,8 @@ const simulation = z.strictObject({
     )
     .min(1)
     .nullable(),
-  texture: z.strictObject({
-    sizeVoxels: vec3(z.int().min(16).max(1024)),
-    /**
-     * Textures that tumors draw from: 1 is the published choice of the abdomen, 10 of the chest. Left out: 1 for a generator
-     * of the abdomen with `channel: shared`, as published files have it, else 10.
-     */
-    count: count.max(10),
-  }),
+  /** `count`: 1 is the published choice of the abdomen, 10 of the chest; left out 1 for an abdomen generator with `channel: shared`, else 10. */
+  texture: z.strictObject({ sizeVoxels: vec3(z.int().min(16).max(1024)), count: count.max(10) }),
 })
 
 const sampling = z.strictObject({
@@ -199,6 +193,8 @@ const sampling = z.strictObject({
 })
 
 const mergingOrder = z.enum(['legacy', 'corrected', 'v2'])
+const file = z.string().min(1)
+const partOfFile = z.strictObject({ path: file, use: z.enum(['both', 'generator']).default('both') })
 /** Weights made by an earlier run: a checkpoint file, or the config of the run that makes it when it is missing. */
 const earlier = {
   checkpoint: z.string().min(1).nullable(),
@@ -225,13 +221,7 @@ const networks = z.strictObject({
       ...earlier,
       /** In synthesis training generator and discriminator start from the file, or with `use: generator` the generator alone. */
       checkpoint: z
-        .union(
-          [
-            z.string().min(1),
-            z.strictObject({ path: z.string().min(1), use: z.enum(['both', 'generator']).default('both') }),
-          ],
-          'must be a file, or { path: FILE, use: both | generator }',
-        )
+        .union([file, partOfFile], 'must be a file, or { path: FILE, use: both | generator }')
         .nullable(),
       baseChannels: count,
       channel: z.enum(['organ', 'shared']),
@@ -258,10 +248,7 @@ const training = z.strictObject({
   crossEntropyWeights: z.strictObject({ background: positive, organ: positive, tumor: positive }),
   /** Of the generator: w in w * adversarial + segmentation. */
   adversarialWeight: z.number().min(0),
-  /**
-   * A rank's crops are taken in so many parts, one after another, before the optimizer steps. Left out: 1; in a synthesis as
-   * many as leave at most 4 volumes in a part, since the generator's batch norm sees a part (published: 4 volumes a GPU).
-   */
+  /** Parts that a rank takes its crops in, one after another, before the optimizer steps. Left out: 1, in a synthesis at most 4 volumes a part. */
   accumulation: count,
   /** Largest norm of all gradients of a network together; null: any. */
   gradientClip: positive.nullable(),

@@ -47,3 +47,12 @@ def test_the_loss_is_dice_over_the_foreground_classes_and_weighted_cross_entropy
     got_dice, got_entropy = SegmentationLoss(weights.tolist())(logits, label)
     torch.testing.assert_close(got_dice, dice)
     torch.testing.assert_close(got_entropy, entropy)
+
+
+def test_with_equal_weights_the_loss_is_monais_dice_ce():
+    from monai.losses import DiceCELoss
+
+    torch.manual_seed(1)
+    logits, label = torch.randn(3, 7, 5, 4, 6), torch.randint(0, 7, (3, 5, 4, 6))
+    published = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)(logits, label[:, None])
+    torch.testing.assert_close(sum(SegmentationLoss([1.0] * 7)(logits, label)), published)
