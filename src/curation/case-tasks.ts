@@ -29,6 +29,8 @@ export interface CaseTask<K extends keyof Tasks> {
 export type CaseAnswer<K extends keyof Tasks> =
   | { readonly answer: Tasks[K]['answer'] }
   | { readonly fault: string }
+  /** The machine refused: a full disk, too many open files. */
+  | { readonly refusal: { readonly message: string; readonly hint: string } }
 
 export function workOn<K extends keyof Tasks>(
   item: ManifestCase,

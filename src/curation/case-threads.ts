@@ -61,9 +61,11 @@ function openThread<K extends keyof Tasks>(task: CaseTask<K>, signal: AbortSigna
   const worker = new Worker(WORKER_MODULE, { workerData: task })
   let fail: (error: unknown) => void = () => {}
   let answered: (answer: Tasks[K]['answer']) => void = () => {}
-  worker.on('message', (message: CaseAnswer<K>) =>
-    'fault' in message ? fail(new RuntimeCrashError(message.fault)) : answered(message.answer),
-  )
+  worker.on('message', (message: CaseAnswer<K>) => {
+    if ('answer' in message) answered(message.answer)
+    else if ('fault' in message) fail(new RuntimeCrashError(message.fault))
+    else fail(new EnvironmentError(message.refusal.message, { hint: message.refusal.hint }))
+  })
   worker.on('error', (cause) => fail(new RuntimeCrashError(`a thread died: ${cause.message}`, { cause })))
   worker.on('exit', (code) => fail(new RuntimeCrashError(`a thread ended with code ${code}`)))
   const release = onAbort(signal, () => fail(signal?.reason))

@@ -1,4 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
+import { EnvironmentError } from '../errors.js'
+import { typedSystemError } from '../system-errors.js'
 import { voxelMemory } from '../volume/nifti.js'
 import { type CaseAnswer, type CaseTask, type Tasks, workOn } from './case-tasks.js'
 import type { ManifestCase } from './manifest.js'
@@ -12,7 +14,10 @@ if (port) {
   const answerTo = async (item: ManifestCase): Promise<CaseAnswer<keyof Tasks>> => {
     try {
       return { answer: await workOn(item, task, memory) }
-    } catch (error) {
+    } catch (caught) {
+      const error = typedSystemError(caught)
+      if (error instanceof EnvironmentError)
+        return { refusal: { message: error.message, hint: error.hint ?? '' } }
       return { fault: `case ${item.id}: ${error instanceof Error ? error.stack : String(error)}` }
     }
   }

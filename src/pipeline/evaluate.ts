@@ -93,6 +93,8 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
     })
   const pairs = await pairMasks(options.predictions, options.labels)
   const otherPairs = options.against === undefined ? null : await pairMasks(options.against, options.labels)
+  // before the work: a folder that cannot be written is known at once
+  if (options.out !== undefined) await makeFolder(resolve(options.out))
   const first = await measure(pairs, options.scores, options, profile, context)
   const second = otherPairs && (await measure(otherPairs, options.againstScores, options, profile, context))
   if (second && profile.lesions && (options.scores === undefined) !== (options.againstScores === undefined))
@@ -103,7 +105,6 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
   const comparison = second && compareBoth(first, second, options, profile)
   if (options.out !== undefined) {
     const out = resolve(options.out)
-    await makeFolder(out)
     await removeOldPage(out)
     await writeEvaluation(out, first.summary, first.cases, profile)
     if (second !== null && comparison !== null) {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { EventEmitter, on } from 'node:events'
-import { rm, writeFile } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { onAbort } from '../abort.js'
@@ -27,6 +27,7 @@ import { type ControlServer, openControlServer } from '../transport/control-serv
 import type { Message } from '../transport/frames.js'
 import { newSocketDirectory } from '../transport/socket-path.js'
 import { openTensorServer, type TensorServer } from '../transport/tensor-server.js'
+import { writeWhole } from '../whole-file.js'
 import { CallSession } from './call-session.js'
 import { answerCaseRank, type CaseFeed } from './case-service.js'
 import { inspectCheckpoint } from './checkpoint.js'
@@ -113,7 +114,7 @@ async function startJob(
   }
   try {
     const jobFile = join(directory, 'job.json')
-    await writeFile(jobFile, JSON.stringify(spec), { mode: 0o600 })
+    await writeWhole(jobFile, JSON.stringify(spec), 0o600)
     const control = await openControlServer({ directory, token })
     opened.push(() => control.close())
     let feedFailure: unknown
