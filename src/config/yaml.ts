@@ -17,8 +17,8 @@ import { refuseTraps } from '../foreign-text.js'
 /** Largest YAML text, in bytes of a file and in characters. */
 export const MAX_YAML_BYTES = 256 * 1024
 const MAX_DEPTH = 64
-/** Tokens that are neither space, comment nor the package's mark before a scalar: 20,000 `key: value` have 60,000. */
-const MAX_TOKENS = 100_000
+/** Tokens that are neither space, comment nor the package's mark before a scalar: 15,000 `key: value` have 45,000. */
+const MAX_TOKENS = 45_000
 /** Aliases of aliases double with each: ten are a thousand at most. */
 const MAX_ALIASES = 10
 

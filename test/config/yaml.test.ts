@@ -12,8 +12,8 @@ describe('parseYaml', () => {
     ['flow sequences', '['.repeat(5000), 'nested deeper'],
     ['flow mappings', '{a: '.repeat(5000), 'nested deeper'],
     ['mappings by indentation', many(300, (at) => `${' '.repeat(at)}a:\n`), 'nested deeper'],
-    ['commas', `[${','.repeat(200_000)}]`, 'more than 100000 values'],
-    ['anchors on one node', `a: ${'&x '.repeat(80_000)}b`, 'at most one anchor'],
+    ['commas', `[${','.repeat(200_000)}]`, 'more than 45000 values'],
+    ['anchors on one node', `a: ${'&x '.repeat(80_000)}b`, 'values and keys'],
     ['tags on one node', `a: ${'!!str '.repeat(40_000)}b`, 'at most one tag'],
     ['closing brackets', ']'.repeat(200_000), 'flow-seq-end'],
     ['documents', '---\na\n'.repeat(40_000), 'more than one document'],
@@ -42,15 +42,15 @@ describe('parseYaml', () => {
     expect(parseYaml(`# ${brackets}\na: "${brackets}" # ${brackets}\n`, 'x.yaml')).toEqual({ a: brackets })
   })
 
-  it('reads twenty thousand keys and a list of as many numbers', () => {
+  it('reads ten thousand keys and a list of twenty thousand numbers', () => {
     expect(
       Object.keys(
         parseYaml(
-          many(20_000, (at) => `k${at}: 1\n`),
+          many(10_000, (at) => `k${at}: 1\n`),
           'x',
         ) as object,
       ),
-    ).toHaveLength(20_000)
+    ).toHaveLength(10_000)
     expect(parseYaml(`a: [${many(20_000, (at) => `${at}, `)}]`, 'x')).toMatchObject({ a: { length: 20_000 } })
   })
 
