@@ -39,7 +39,8 @@ async function campaign() {
       if (end.how === 'aborts' || end.how === 'hangs') child = null
       tally[end.how]++
       tally.slowestMs = Math.max(tally.slowestMs, end.ms ?? 0)
-      if (!['typed', 'accepted'].includes(end.how)) worst.push(`${at} ${kind} -> ${entry}: ${end.how} ${end.said}`)
+      if (!['typed', 'accepted'].includes(end.how))
+        worst.push(`${at} ${kind} -> ${entry}: ${end.how} ${end.said}`)
       rmSync(file, { force: true })
     }
     child?.kill('SIGKILL')
@@ -74,7 +75,20 @@ function given(child, task) {
   })
 }
 
-const ENTRIES = ['config', 'set', 'resolved', 'list', 'manifest', 'lines', 'numbers', 'positions', 'checkpoint', 'exit', 'audit', 'command']
+const ENTRIES = [
+  'config',
+  'set',
+  'resolved',
+  'list',
+  'manifest',
+  'lines',
+  'numbers',
+  'positions',
+  'checkpoint',
+  'exit',
+  'audit',
+  'command',
+]
 
 async function serve() {
   const { FreetumorError } = await import('../../dist/errors.js')
@@ -98,7 +112,8 @@ async function serve() {
   const act = {
     config: (file, folder) => load.loadConfig(beside(file, folder, 'run.yaml')),
     set: (file) => load.withOverrides({ training: {} }, [`training.steps=${readFileSync(file, 'latin1')}`]),
-    resolved: (file) => resolveConfig(load.withOverrides({ job: 'baseline' }, [`data=${readFileSync(file, 'latin1')}`])),
+    resolved: (file) =>
+      resolveConfig(load.withOverrides({ job: 'baseline' }, [`data=${readFileSync(file, 'latin1')}`])),
     list: (file, folder) => readList(beside(file, folder, 'dataset.json')),
     manifest: (file) => readManifest(file),
     lines: async (file, folder) => {
@@ -122,9 +137,12 @@ async function serve() {
       await act[entry](file, folder)
       end = { how: 'accepted', said: '' }
     } catch (error) {
-      end = { how: error instanceof FreetumorError ? 'typed' : 'untyped', said: String(error?.message ?? error).slice(0, 200) }
+      end = {
+        how: error instanceof FreetumorError ? 'typed' : 'untyped',
+        said: String(error?.message ?? error).slice(0, 200),
+      }
     }
-    if (({}).polluted !== undefined) end = { how: 'untyped', said: 'a prototype was reached' }
+    if ({}.polluted !== undefined) end = { how: 'untyped', said: 'a prototype was reached' }
     rmSync(folder, { recursive: true, force: true })
     process.send(end)
   })
@@ -158,7 +176,8 @@ const KINDS = {
   'merge keys': (n) => `a: &x {b: 1}\n${list(n, (at) => `c${at}: {<<: *x}\n`)}`,
   anchors: (n) => `a: ${'&x '.repeat(n)}b`,
   tags: (n) => `a: ${'!!str '.repeat(n)}b`,
-  'odd tags': (_, draw) => `a: !!${['set', 'omap', 'binary', 'python/object:os.system', 'js/function'][draw(5)]} {b}`,
+  'odd tags': (_, draw) =>
+    `a: !!${['set', 'omap', 'binary', 'python/object:os.system', 'js/function'][draw(5)]} {b}`,
   documents: (n) => '---\na\n'.repeat(n),
   'long texts': (n) => `{"a": "${'x'.repeat(n * 10)}"}`,
   'long numbers': (n) => `{"a": ${'9'.repeat(n)}}`,
@@ -173,7 +192,8 @@ const KINDS = {
   'backslash quotes': (n) => '"\\'.repeat(n),
   'odd keys': (n) => `{${list(n, (at) => `[${at}]: 1,`)}}`,
   prototypes: () => '{"__proto__": {"polluted": 1}, "constructor": {"prototype": {"polluted": 1}}}',
-  'escaped prototypes': () => '{"\\u005f_proto__": {"polluted": 1}, "training": [{"__proto__": {"polluted": 1}}]}',
+  'escaped prototypes': () =>
+    '{"\\u005f_proto__": {"polluted": 1}, "training": [{"__proto__": {"polluted": 1}}]}',
   'block prototypes': () => '__proto__:\n  polluted: 1\nconstructor:\n  prototype:\n    polluted: 1\n',
   'a byte order mark': () => '\ufeff{"training": []}',
   'zero characters': (n) => '\0'.repeat(n),
@@ -181,14 +201,38 @@ const KINDS = {
   'random bytes': (n, draw) => Buffer.from(Array.from({ length: Math.min(n, 20_000) }, () => draw(256))),
   'another encoding': (n) => Buffer.from('{"training": []}'.repeat(Math.min(n, 100)), 'utf16le'),
   'a list of odd cases': (n, draw) =>
-    JSON.stringify({ training: list(1, () => '') || Array.from({ length: Math.min(n, 50) }, () => ODD[draw(ODD.length)]) }),
+    JSON.stringify({
+      training: list(1, () => '') || Array.from({ length: Math.min(n, 50) }, () => ODD[draw(ODD.length)]),
+    }),
   'a manifest of odd cases': (n, draw) =>
-    JSON.stringify({ version: 1, cases: Array.from({ length: Math.min(n, 50) }, () => ODD[draw(ODD.length)]) }),
+    JSON.stringify({
+      version: 1,
+      cases: Array.from({ length: Math.min(n, 50) }, () => ODD[draw(ODD.length)]),
+    }),
   'a configuration of odd values': (_, draw) =>
-    list(6, () => `${['job', 'data', 'training', 'networks', 'simulation', 'quality'][draw(6)]}${draw(9)}: ${JSON.stringify(ODD[draw(ODD.length)])}\n`) +
-    `data: ${JSON.stringify(ODD[draw(ODD.length)])}\njob: baseline\n`,
+    list(
+      6,
+      () =>
+        `${['job', 'data', 'training', 'networks', 'simulation', 'quality'][draw(6)]}${draw(9)}: ${JSON.stringify(ODD[draw(ODD.length)])}\n`,
+    ) + `data: ${JSON.stringify(ODD[draw(ODD.length)])}\njob: baseline\n`,
 }
-const ODD = [null, 1, -1, 1e308, '', 'constructor', '/dev/zero', '../..', [], {}, [[]], { image: {} }, { image: '/', label: [] }, { id: 'x' }, true]
+const ODD = [
+  null,
+  1,
+  -1,
+  1e308,
+  '',
+  'constructor',
+  '/dev/zero',
+  '../..',
+  [],
+  {},
+  [[]],
+  { image: {} },
+  { image: '/', label: [] },
+  { id: 'x' },
+  true,
+]
 
 function numbers(seed) {
   let state = (seed ^ 0x9e3779b9) >>> 0

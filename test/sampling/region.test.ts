@@ -20,7 +20,7 @@ describe('readRegion', () => {
         x >= first && x < first + length && y === 1 && z === 1 ? 1 : 0,
       ])
       const path = writePreparedCase(temporaryFolder(), 'one', voxels, 7, [-175, 250])
-      const region = await readRegion({ caseId: 'one', path }, [96, 96, 96])
+      const region = readRegion(await openCaseGroup({ caseId: 'one', path }), [96, 96, 96])
       expect(region!.start).toEqual([publishedStart(first, first + length - 1), 0, 0])
       expect(region!.shape).toEqual([Math.max(96, length), 3, 3])
       expect(region!.start[0] + region!.shape[0]).toBeGreaterThanOrEqual(first + length)
@@ -30,7 +30,7 @@ describe('readRegion', () => {
   it('ends at the faces of the case', async () => {
     const voxels = makeVoxels([30, 30, 30], (x) => [0, x === 2 ? 1 : 0])
     const path = writePreparedCase(temporaryFolder(), 'one', voxels, 7, [-175, 250])
-    const region = await readRegion({ caseId: 'one', path }, [96, 96, 96])
+    const region = readRegion(await openCaseGroup({ caseId: 'one', path }), [96, 96, 96])
     expect([region!.start, region!.shape]).toEqual([
       [0, 0, 0],
       [30, 30, 30],

@@ -12,7 +12,6 @@ checks a crop without reading the volume. src/sampling/case-group.ts reads the s
 import errno
 import fcntl
 import hashlib
-import json
 import math
 import os
 import secrets
