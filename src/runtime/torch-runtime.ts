@@ -133,6 +133,8 @@ async function startJob(
     const process = startProcess({
       argv: runtimeArgv(python, ranks, call.logDirectory, jobFile, meeting),
       environment: {
+        // NCCL's own watchdog would abort a job that was suspended for minutes; ours counts only time in which it ran
+        TORCH_NCCL_ENABLE_MONITORING: '0',
         ...environment,
         TORCHINDUCTOR_CACHE_DIR: await compilerCache(join(directory, 'torchinductor')),
         FREETUMOR_CONTROL: control.address,

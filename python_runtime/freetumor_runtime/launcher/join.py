@@ -49,6 +49,10 @@ def main(nodes: int, node: int, endpoint: str, wait_seconds: float, torchrun_arg
     except NotMet as error:
         _record(str(error), kind=error.kind)
         sys.exit(str(error))
+    if "FREETUMOR_CONTROL" in os.environ:
+        from freetumor_runtime.launcher.stops import leave_stops_to_ranks
+
+        leave_stops_to_ranks()
     torchrun(torchrun_args)
 
 

@@ -7,6 +7,7 @@ agent keeps its state in its own memory. With `--tcp-store`, MASTER_ADDR and MAS
 for scripts that call `init_process_group()`. Without it they lead nowhere: the ranks have a store of their own.
 """
 
+import os
 import socket
 import sys
 import uuid
@@ -66,6 +67,10 @@ def main(serve_tcp_store: bool, torchrun_args: list[str]) -> None:
     # torchrun looks its node's full name up for its own records; an unreachable name service would delay the start
     socket.getfqdn = lambda name="": name or socket.gethostname()
     place = ["--nnodes=1", f"--rdzv-backend={_BACKEND}", f"--rdzv-endpoint={_LOOPBACK}", f"--rdzv-id={uuid.uuid4()}"]
+    if "FREETUMOR_CONTROL" in os.environ:
+        from freetumor_runtime.launcher.stops import leave_stops_to_ranks
+
+        leave_stops_to_ranks()
     torchrun([*place, *torchrun_args])
 
 

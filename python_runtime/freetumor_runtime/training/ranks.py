@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from freetumor_runtime.errors import EnvironmentError
 
+# The supervisor's watchdog ends a job that hangs. A limit here would also count time in which the job was suspended.
+_PATIENCE = timedelta(days=7)
 _PLACE = (("GROUP_RANK", "0"), ("GROUP_WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
 
 
@@ -78,8 +81,9 @@ def join_ranks(device: str, threads: int, seed: int) -> Ranks:
     torch.utils.deterministic.fill_uninitialized_memory = False
     control_group = None
     if size > 1:
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", **_store(rank, size))
-        control_group = dist.new_group(backend="gloo") if chosen.type == "cuda" else dist.group.WORLD
+        backend = "nccl" if chosen.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=_PATIENCE, **_store(rank, size))
+        control_group = dist.new_group(backend="gloo", timeout=_PATIENCE) if chosen.type == "cuda" else dist.group.WORLD
     node, nodes, local_rank = (int(os.environ.get(name, default)) for name, default in _PLACE)
     return Ranks(rank, size, chosen, control_group, node, nodes, local_rank)
 

@@ -1,0 +1,25 @@
+"""Stop signals of the launcher of a job of ours (not of `freetumor launch`, whose scripts have a grace period)."""
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+
+def leave_stops_to_ranks() -> None:
+    """Passes SIGTERM on to the ranks, and survives what a terminal or a job scheduler sends to every process.
+
+    By itself torchrun kills its ranks 30 s after such a signal, and a step with its checkpoint may take longer. The ranks
+    save between two steps and end (training/boundary.py); then torchrun ends.
+    """
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGQUIT"
+    signal.signal(signal.SIGTERM, lambda *_: _signal_children(signal.SIGTERM))
+    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(ignored, signal.SIG_IGN)
+
+
+def _signal_children(number: signal.Signals) -> None:
+    for children in Path("/proc/self/task").glob("*/children"):
+        for pid in children.read_text(encoding="utf-8").split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), number)
