@@ -150,11 +150,24 @@ def act_as_shell(terminal: int, status: int, request: int, argv: list[str]) -> N
         except OSError as error:
             print(f"{argv[0]}: {error.strerror}", file=sys.stderr, flush=True)
         os._exit(127)
-    signal.signal(signal.SIGHUP, lambda *_: hang_up(command))
 
     def tell(what: dict[str, object]) -> None:
         os.write(status, (json.dumps(what) + "\n").encode())
 
+    def hang_up(*_: object) -> None:
+        # As bash does it: the job gets SIGHUP from the shell, and once more from the kernel when the shell ends.
+        for number in (signal.SIGHUP, signal.SIGCONT):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(command, number)
+        try:
+            ended, how = os.waitpid(command, os.WNOHANG)
+        except ChildProcessError:
+            return  # the wait below has its end already
+        if ended:
+            tell({"ended": ending(how)})
+        os._exit(129)
+
+    signal.signal(signal.SIGHUP, hang_up)
     tell({"started": command})
     while True:
         _, how = os.waitpid(command, os.WUNTRACED)
@@ -166,14 +179,6 @@ def act_as_shell(terminal: int, status: int, request: int, argv: list[str]) -> N
         os.read(request, 1)
         os.tcsetpgrp(0, command)
         os.killpg(command, signal.SIGCONT)
-
-
-def hang_up(command: int) -> None:
-    """As bash does it: the job gets SIGHUP from the shell, and once more from the kernel when the shell ends."""
-    for number in (signal.SIGHUP, signal.SIGCONT):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(command, number)
-    os._exit(129)
 
 
 def ending(how: int) -> dict[str, object]:
