@@ -104,15 +104,13 @@ let hangupIgnored: boolean | undefined
 
 /**
  * Whether this process is to survive the end of its terminal: it was started by `nohup`, or with FREETUMOR_IGNORE_HANGUP=1
- * (`train --detach` does so). Node restores the default action of a SIGHUP that its parent ignored, so nohup is recognised
+ * (`train --detach` does so; 0 is the opposite). Node restores the default action of a SIGHUP that its parent ignored, so nohup is recognised
  * by what else it leaves: the shell's `_`, a standard input that can only be written, or a parent that ignores SIGHUP too.
  */
 export function ignoresHangup(): boolean {
-  hangupIgnored ??=
-    process.env.FREETUMOR_IGNORE_HANGUP === '1' ||
-    basename(process.env._ ?? '') === 'nohup' ||
-    hasInputOfNohup() ||
-    parentIgnoresHangup()
+  const { FREETUMOR_IGNORE_HANGUP: told } = process.env
+  if (told !== undefined && told !== '') return told !== '0'
+  hangupIgnored ??= basename(process.env._ ?? '') === 'nohup' || hasInputOfNohup() || parentIgnoresHangup()
   return hangupIgnored
 }
 

@@ -86,8 +86,8 @@ describe('a hangup', () => {
   const said = (command: string, argv: readonly string[], env: Record<string, string> = {}) =>
     spawnSync(command, argv, { encoding: 'utf8', env: { ...process.env, _: '', ...env } }).stdout.trim()
 
-  test('ends a process that nobody shields from it', () => {
-    expect(said(node[0]!, node.slice(1))).toBe('false')
+  test('ends a process that is to end with its terminal', () => {
+    expect(said(node[0]!, node.slice(1), { FREETUMOR_IGNORE_HANGUP: '0' })).toBe('false')
   })
 
   test('is survived under nohup: called by a shell, or around a script', () => {

@@ -182,7 +182,9 @@ async function signalRanks(runId: string, signal: NodeJS.Signals): Promise<RankP
       // gone in the meantime
     }
   }
-  return ranks.sort((a, b) => a.rank - b.rank)
+  // what a rank has started carries its number, too
+  const numbers = [...new Set(ranks.map(({ rank }) => rank))].sort((a, b) => a - b)
+  return numbers.map((rank) => ({ rank, suspended: ranks.some((one) => one.rank === rank && one.suspended) }))
 }
 
 async function rankOf(pid: number): Promise<RankProcess> {

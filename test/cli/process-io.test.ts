@@ -55,6 +55,7 @@ test('the same signal that npm passes on at once is no second request', async ()
 test('a closed terminal (SIGHUP) asks to stop', async () => {
   const { child, finished } = startProgram(
     `io.signal.addEventListener('abort', () => { io.print(io.interruptedBy); process.exit(75) })`,
+    { FREETUMOR_IGNORE_HANGUP: '0' },
   )
   await once(child.stdout!, 'data')
   child.kill('SIGHUP')
