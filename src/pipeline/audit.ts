@@ -5,7 +5,7 @@ import type { FingerprintAnswer } from '../curation/case-tasks.js'
 import { forEachCase } from '../curation/case-threads.js'
 import { readingsOf } from '../curation/coarse-grid.js'
 import { type HuVolume, wholeHu } from '../curation/exact-hash.js'
-import { fingerprintDirectory } from '../curation/fingerprint-cache.js'
+import { fingerprintDirectory, keepFingerprint } from '../curation/fingerprint-cache.js'
 import type { ManifestCase } from '../curation/manifest.js'
 import { slicePairs } from '../curation/pair-slices.js'
 import type { Dataset } from '../curation/registry.js'
@@ -77,8 +77,11 @@ export async function fingerprintAll(
   cases: readonly ManifestCase[],
   { cache, workers, signal, onCase }: Pick<AuditSettings, 'cache' | 'workers' | 'signal' | 'onCase'>,
 ): Promise<FingerprintAnswer[]> {
-  const task = { name: 'fingerprint', options: { directory: fingerprintDirectory(cache) } } as const
-  return forEachCase(cases, task, { workers, signal, onCase })
+  const directory = fingerprintDirectory(cache)
+  const task = { name: 'fingerprint', options: { directory } } as const
+  return forEachCase(cases, task, { workers, signal, onCase }, async ({ image }, answer) => {
+    if ('fingerprint' in answer) await keepFingerprint(image, directory, answer)
+  })
 }
 
 /** The last audit that was kept with this cache; null when there is none. @throws DataError when it is damaged */
