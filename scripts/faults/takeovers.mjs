@@ -68,7 +68,7 @@ async function doubleStart(run) {
 /** Two that resume one stopped run at one moment. */
 async function doubleResume(run) {
   await interrupted(run)
-  const both = [await child('resume', run, 5), await child('resume', run, 5)]
+  const both = [await child('resume', run, 100), await child('resume', run, 100)]
   for (const one of both) one.go()
   const ends = await Promise.all(both.map(({ ended }) => ended))
   return oneOf(ends, 'usage: ') ?? faultIn(run)
@@ -85,7 +85,7 @@ async function killedOwner(run) {
 
 /** Suspended: it keeps the lock, and trains on when it is continued. */
 async function suspendedOwner(run) {
-  const owner = await child('out', run, 20)
+  const owner = await child('out', run, 100)
   owner.go()
   await owner.begun
   owner.signal('SIGSTOP')
@@ -101,11 +101,11 @@ async function suspendedOwner(run) {
 
 /** Suspended without its lock (a file system without locks): it wakes while the next one trains. */
 async function cutOffOwner(run) {
-  const owner = await child('out', run, 5)
+  const owner = await child('out', run, 100)
   owner.go()
   await owner.begun
   suspendWithoutLock(owner)
-  const next = await child('resume', run, 20)
+  const next = await child('resume', run, 100)
   next.go()
   await next.begun
   owner.signal('SIGCONT')
@@ -117,7 +117,7 @@ async function cutOffOwner(run) {
 
 /** The same, but it wakes when the next one is done: not a byte of the run may change. */
 async function lateOwner(run) {
-  const owner = await child('out', run, 5)
+  const owner = await child('out', run, 100)
   owner.go()
   await owner.begun
   suspendWithoutLock(owner)
@@ -135,7 +135,7 @@ async function lateOwner(run) {
 
 /** A run whose owner is killed in the middle. */
 async function interrupted(run) {
-  const owner = await child('out', run, 20)
+  const owner = await child('out', run, 100)
   owner.go()
   await owner.begun
   owner.signal('SIGKILL')

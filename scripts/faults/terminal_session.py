@@ -37,20 +37,22 @@ def main() -> int:
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     status, status_end = os.pipe()
     request_end, request = os.pipe()
-    if os.fork() == 0:
+    shell = os.fork()
+    if shell == 0:
         for descriptor in (terminal, status, request):
             os.close(descriptor)
         act_as_shell(other_end, status_end, request_end, sys.argv[1:])
     for descriptor in (other_end, status_end, request_end):
         os.close(descriptor)
-    Session(terminal, status, request).run()
+    Session(shell, terminal, status, request).run()
     return 0
 
 
 class Session:
     """Passes requests to the terminal and to the shell, and reports on the command until it ends."""
 
-    def __init__(self, terminal: int, status: int, request: int) -> None:
+    def __init__(self, shell: int, terminal: int, status: int, request: int) -> None:
+        self._shell = shell
         self._terminal: int | None = terminal
         self._status = status
         self._request = request
@@ -117,6 +119,8 @@ class Session:
     def _end_without_shell(self) -> None:
         """The shell ended by the hangup: the command is a child of this process now."""
         try:
+            # its pipe closes before its child is handed on
+            os.waitpid(self._shell, 0)
             _, how = os.waitpid(self._command, 0)
         except ChildProcessError:
             return
@@ -150,11 +154,24 @@ def act_as_shell(terminal: int, status: int, request: int, argv: list[str]) -> N
         except OSError as error:
             print(f"{argv[0]}: {error.strerror}", file=sys.stderr, flush=True)
         os._exit(127)
-    signal.signal(signal.SIGHUP, lambda *_: hang_up(command))
 
     def tell(what: dict[str, object]) -> None:
         os.write(status, (json.dumps(what) + "\n").encode())
 
+    def hang_up(*_: object) -> None:
+        # As bash does it: the job gets SIGHUP from the shell, and once more from the kernel when the shell ends.
+        for number in (signal.SIGHUP, signal.SIGCONT):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(command, number)
+        try:
+            ended, how = os.waitpid(command, os.WNOHANG)
+        except ChildProcessError:
+            return  # the wait below has its end already
+        if ended:
+            tell({"ended": ending(how)})
+        os._exit(129)
+
+    signal.signal(signal.SIGHUP, hang_up)
     tell({"started": command})
     while True:
         _, how = os.waitpid(command, os.WUNTRACED)
@@ -166,14 +183,6 @@ def act_as_shell(terminal: int, status: int, request: int, argv: list[str]) -> N
         os.read(request, 1)
         os.tcsetpgrp(0, command)
         os.killpg(command, signal.SIGCONT)
-
-
-def hang_up(command: int) -> None:
-    """As bash does it: the job gets SIGHUP from the shell, and once more from the kernel when the shell ends."""
-    for number in (signal.SIGHUP, signal.SIGCONT):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(command, number)
-    os._exit(129)
 
 
 def ending(how: int) -> dict[str, object]:

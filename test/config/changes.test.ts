@@ -7,6 +7,7 @@ const base: ConfigInput = {
   job: 'baseline',
   data: { datasets: [{ name: 'BTCV' }] },
   training: { steps: 10 },
+  sampling: { itemsPerStep: 2 },
   networks: { segmentor: { kind: 'small' } },
 }
 const before = resolveConfig(base)
@@ -28,7 +29,7 @@ describe('what has changed in a configuration', () => {
     ['seed', { seed: 5 }],
     ['training.learningRate', { training: { steps: 10, learningRate: 0.5 } }],
     ['networks.segmentor.featureSize', { networks: { segmentor: { kind: 'small', featureSize: 8 } } }],
-    ['sampling.patchVoxels', { sampling: { patchVoxels: [48, 48, 48] } }],
+    ['sampling.patchVoxels', { sampling: { itemsPerStep: 2, patchVoxels: [48, 48, 48] } }],
     ['runtime.precision', { runtime: { precision: 'bf16' } }],
   ])('decides the training for %s, and its hash differs', (key, change) => {
     expect(keysOf(change)).toEqual({ deciding: [key], rounding: [], free: [] })
@@ -50,7 +51,7 @@ describe('what has changed in a configuration', () => {
     ['report.pictures', { report: { pictures: 0 } }],
     ['name', { name: 'other' }],
     ['runtime.restarts.max', { runtime: { restarts: { max: 9 } } }],
-    ['sampling.workers', { sampling: { workers: 1 } }],
+    ['sampling.workers', { sampling: { itemsPerStep: 2, workers: 1 } }],
     ['data.root', { data: { root: 'elsewhere', datasets: [{ name: 'BTCV' }] } }],
   ])('is free for %s, and its hash is the same', (key, change) => {
     expect(keysOf(change)).toEqual({ deciding: [], rounding: [], free: [key] })

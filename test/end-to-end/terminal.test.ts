@@ -52,8 +52,9 @@ const training = (out: string, ranks: number, ...settings: string[]): string[] =
   ...['--set', `runtime.processesPerNode=${ranks}`, ...settings],
 ]
 
+/** Those that are written whole: the last line of a run that trains may not be. */
 function eventsOf(run: string): RunEvent[] {
-  const lines = readFileSync(join(run, 'events.jsonl'), 'utf8').trim().split('\n')
+  const lines = readFileSync(join(run, 'events.jsonl'), 'utf8').split('\n').slice(0, -1)
   return lines.map((line) => JSON.parse(line) as RunEvent)
 }
 

@@ -125,7 +125,7 @@ describe('a run in another process', () => {
     for (const run of runs) onTestFinished(async () => run[Symbol.asyncDispose]())
     const refusal = {
       code: 'usage',
-      message: `${out} is being trained by process ${process.pid}`,
+      message: `${out} is being trained by process ${process.pid} on host ${hostname()}`,
     }
     const refused = await Promise.any(
       runs.map((run) =>

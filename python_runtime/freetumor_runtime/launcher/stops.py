@@ -9,8 +9,8 @@ from pathlib import Path
 def leave_stops_to_ranks() -> None:
     """Passes SIGTERM on to the ranks, and survives what a terminal or a job scheduler sends to every process.
 
-    By itself torchrun kills its ranks 30 s after such a signal, and a step with its checkpoint may take longer. The ranks
-    save between two steps and end (training/boundary.py); then torchrun ends.
+    By itself torchrun kills its ranks 30 s after such a signal, and a step with its checkpoint may take longer. The
+    ranks save between two steps and end (training/boundary.py); then torchrun ends.
     """
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGQUIT"
     signal.signal(signal.SIGTERM, lambda *_: _signal_children(signal.SIGTERM))

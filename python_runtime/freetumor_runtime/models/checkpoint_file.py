@@ -37,6 +37,8 @@ _MAX_HEADER_BYTES = 4 * 2**20
 _MANIFEST = "manifest.json"
 # Tied weights share a storage; more views than that are no weights, and each would cost a pass over the storage.
 _MOST_BYTES_OVER_STORAGES = 2
+# What a small file may claim costs nothing.
+_FREE_BYTES = 64 * 2**20
 
 # Published trainers keep their best score as a NumPy float; these rebuild one and can do nothing else.
 _HARMLESS_GLOBALS = [
@@ -289,7 +291,7 @@ def _check_sharing(path: str, tensors: Iterable[Tensor]) -> None:
         storages[storage.data_ptr()] = storage.nbytes()
         claimed += tensor.numel() * tensor.element_size()
     held = sum(storages.values())
-    if claimed > _MOST_BYTES_OVER_STORAGES * held:
+    if claimed > max(_MOST_BYTES_OVER_STORAGES * held, _FREE_BYTES):
         raise CheckpointError(
             f"{path}: its tensors are views of shared storages (expected at most "
             f"{_MOST_BYTES_OVER_STORAGES} x {held} bytes, found {claimed})",

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import select
@@ -297,7 +298,7 @@ def test_a_killed_preparation_leaves_whole_cases_and_goes_on_with_the_others(tmp
     # What it printed last came through a pipe that its workers hold, too: at its end they are ending.
     running.stdout.read()
     for aside in Path(spec.directory).glob("*.zarr.tmp.*"):
-        wait_for_the_end_of(int(aside.name.removesuffix(".old").rpartition(".")[2]))
+        wait_for_the_writer_of(aside)
 
     whole = {path.stem for path in Path(spec.directory).glob("*.zarr") if read_prepared_case(path)}
     assert first in whole and len(whole) < 6
@@ -312,13 +313,11 @@ def test_a_killed_preparation_leaves_whole_cases_and_goes_on_with_the_others(tmp
             assert chunk_file(again[event.case_id]["path"], array, dimensions).read_bytes() == expected
 
 
-def wait_for_the_end_of(process: int) -> None:
-    try:
-        watched = os.pidfd_open(process)
-    except ProcessLookupError:
-        return
-    assert select.select([watched], [], [], 60)[0]
-    os.close(watched)
+def wait_for_the_writer_of(aside: Path) -> None:
+    """A writer holds a lock on its folder as long as it lives."""
+    descriptor = os.open(aside, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.close(descriptor)
 
 
 def test_two_cases_of_one_id_are_refused(tmp_path, spec):

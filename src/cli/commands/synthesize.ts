@@ -216,6 +216,11 @@ function withFlags(config: RunConfig, options: Options, io: CliIo): RunConfig {
     seed: options.seed ?? config.seed,
     synthesize,
     runtime,
+    // offline synthesis has no steps: the number only has to fit the processes
+    sampling: {
+      ...config.sampling,
+      itemsPerStep: runtime.nodes * runtime.processesPerNode * config.training.accumulation,
+    },
     simulation: {
       ...config.simulation,
       organWeights: organs.length === 0 ? config.simulation.organWeights : weights,
