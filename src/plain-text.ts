@@ -29,6 +29,11 @@ export function oneLine(text: string): string {
   return visible(text).replace(/[\n\t]/g, spelled)
 }
 
+/** One line of output, which may have colours of this program: a line feed is spelled out, the stream spells out the rest. */
+export function lineOfOutput(text: string): string {
+  return text.replaceAll('\n', spelled)
+}
+
 /** Talk of one message: lines after its first are set apart, so that no foreign line feed begins a message of its own. */
 export function setApart(text: string): string {
   return text.replaceAll('\n', '\n  | ')

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { access, mkdir, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises'
+import { access, mkdir, mkdtemp, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { EnvironmentError } from './errors.js'
@@ -53,6 +53,22 @@ export async function makeFolder(path: string): Promise<void> {
   await mkdir(path, { recursive: true }).catch(async (error: NodeJS.ErrnoException) => {
     throw typedSystemError(error.code === 'ENOENT' ? await whyMissing(path, error) : error, path)
   })
+}
+
+/**
+ * Make a folder and write a byte there, so that a full or read-only disk ends a command before its work.
+ * @throws EnvironmentError that names the folder and the reason
+ */
+export async function makeWritableFolder(path: string): Promise<void> {
+  await makeFolder(path)
+  const probe = temporaryName(join(path, 'probe'))
+  try {
+    await writeFile(probe, ' ', { flag: 'wx' })
+  } catch (error) {
+    throw typedSystemError(error, path)
+  } finally {
+    await rm(probe, { force: true }).catch(() => {})
+  }
 }
 
 /** Node answers ENOENT for a read-only disk where several folders are missing: the first of them has the reason. */

@@ -2,7 +2,13 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import { typedSystemError } from '../src/system-errors.js'
-import { makeFolder, makeTemporaryFolder, sweepUnfinished, writeWhole } from '../src/whole-file.js'
+import {
+  makeFolder,
+  makeTemporaryFolder,
+  makeWritableFolder,
+  sweepUnfinished,
+  writeWhole,
+} from '../src/whole-file.js'
 import { temporaryFolder } from './helpers/temporary.js'
 
 describe('a file that is written whole', () => {
@@ -52,6 +58,18 @@ test('a folder is swept of what interrupted writers left, and of nothing else', 
   mkdirSync(join(folder, 'step_00000001.tmp.9', 'inner'), { recursive: true })
   await sweepUnfinished(folder)
   expect(readdirSync(folder).sort()).toEqual(kept)
+})
+
+test('a folder is made and tried before the work, and nothing is left in it', async () => {
+  const folder = join(temporaryFolder(), 'a', 'b')
+  await makeWritableFolder(folder)
+  await makeWritableFolder(folder)
+  expect(readdirSync(folder)).toEqual([])
+  // a folder that exists and takes no file, whoever asks
+  await expect(makeWritableFolder('/proc')).rejects.toMatchObject({
+    code: 'environment',
+    message: expect.stringMatching(/^\/proc: cannot be written \(/),
+  })
 })
 
 test('a folder that cannot be made is an error that names it', async () => {

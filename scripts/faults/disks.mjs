@@ -66,7 +66,7 @@ const COMMANDS = {
     before: trained,
     argv: () => ['train', '--resume', inside('run'), '--accept-changes', '--set', 'training.steps=6'],
   },
-  launch: { argv: () => ['launch', '--out', inside('launch'), '--', join(folder, 'script.py')] },
+  launch: { argv: () => launchInto('launch'), again: () => launchInto(scriptBegan() ? 'second' : 'launch') },
   prepare: { argv: () => ['prepare', '--config', file, '--set', `prepare.cache=${inside('cache')}`] },
   synthesize: {
     argv: () => ['synthesize', '--config', file, '--out', inside('synthetic'), '--variants', '1'],
@@ -246,6 +246,14 @@ function processesOf() {
 function resumeIfBegun() {
   const begun = existsSync(inside('run/config.resolved.yaml'))
   return begun ? ['train', '--resume', inside('run')] : COMMANDS.train.argv()
+}
+
+function launchInto(name) {
+  return ['launch', '--out', inside(name), '--', join(folder, 'script.py')]
+}
+
+function scriptBegan() {
+  return existsSync(inside('launch/logs/node-0/rank-0/output.log'))
 }
 
 function filesOn() {

@@ -3,12 +3,12 @@ import type { Figure, LesionSummary, MatchRates, Summary } from '../evaluation/s
 import type { Evaluation } from '../pipeline/evaluate.js'
 
 /** The figures for people; a label that no case has is left out. */
-export function evaluationText({ summary, against }: Evaluation, names: readonly string[]): string {
+export function evaluationText({ summary, against }: Evaluation, names: readonly string[]): string[] {
   const failed = summary.failedCases.length
   const head = `profile ${summary.profile}: ${summary.numCases} cases on the ${summary.grid} grid${failed > 0 ? `, ${failed} failed` : ''}`
   const rows = [...overlapRows(summary, names), ...(summary.lesions ? lesionRows(summary.lesions) : [])]
   const lines = rows.flatMap(([name, figure]) => (figure ? [`${name.padEnd(28)} ${figureText(figure)}`] : []))
-  return [head, ...lines, ...(against ? comparisonLines(against.comparison) : [])].join('\n')
+  return [head, ...lines, ...(against ? comparisonLines(against.comparison) : [])]
 }
 
 type Row = readonly [name: string, figure: Figure | null | undefined]

@@ -1,5 +1,6 @@
 import { styleText } from 'node:util'
 import { FreetumorError } from '../errors.js'
+import { lineOfOutput } from '../plain-text.js'
 import type { TerminalLike } from '../report/console.js'
 import { cardOf } from '../training/failure.js'
 
@@ -29,9 +30,21 @@ export interface CliIo {
   readonly color: boolean
 }
 
-/** Prints a result: as JSON when asked to, else as the text made by `text`. */
-export function printResult(io: CliIo, format: OutputFormat, value: unknown, text: () => string): void {
-  io.print(format === 'text' ? text() : JSON.stringify(value, null, format === 'json' ? 2 : undefined))
+/**
+ * Print a result: as JSON when asked to, else as the lines of `text`. A line feed in a name is spelled out, so that no name
+ * makes a line of its own.
+ */
+export function printResult(
+  io: CliIo,
+  format: OutputFormat,
+  value: unknown,
+  text: () => readonly string[],
+): void {
+  io.print(
+    format === 'text'
+      ? text().map(lineOfOutput).join('\n')
+      : JSON.stringify(value, null, format === 'json' ? 2 : undefined),
+  )
 }
 
 /** Colours a word of talk where colours are allowed. */

@@ -3,17 +3,17 @@ import type { VoxelMemory } from '../volume/nifti.js'
 import { type CaseCheckOptions, checkCase } from './check-case.js'
 import type { Finding } from './finding.js'
 import type { Fingerprint } from './fingerprint.js'
-import { cachedFingerprint } from './fingerprint-cache.js'
+import { keptFingerprint, type MadeFingerprint } from './fingerprint-cache.js'
 import type { ManifestCase } from './manifest.js'
 import { type MeasuredFiles, measureCase } from './measure-case.js'
 
-/** What threads can do with a case. */
+/** What threads can do with a case. They write no file: a thread that is ended would leave it partially written. */
 export interface Tasks {
   readonly check: { readonly options: CaseCheckOptions; readonly answer: readonly Finding[] }
   readonly measure: { readonly options: null; readonly answer: MeasuredFiles }
   readonly fingerprint: {
     readonly options: { readonly directory: string }
-    readonly answer: FingerprintAnswer
+    readonly answer: MadeFingerprint | { readonly problem: string }
   }
 }
 
@@ -40,11 +40,8 @@ export function workOn<K extends keyof Tasks>(
   if (task.name === 'check') return checkCase(item, task.options as CaseCheckOptions, memory)
   if (task.name === 'measure') return measureCase(item, memory)
   const { directory } = task.options as Tasks['fingerprint']['options']
-  return cachedFingerprint(item.image, directory, memory).then(
-    (fingerprint) => ({ fingerprint }),
-    (error: unknown) => {
-      if (error instanceof DataError) return { problem: error.message }
-      throw error
-    },
-  )
+  return keptFingerprint(item.image, directory, memory).catch((error: unknown) => {
+    if (error instanceof DataError) return { problem: error.message }
+    throw error
+  })
 }

@@ -18,12 +18,14 @@ export interface ThreadOptions {
 
 /**
  * Reads every case to its last voxel and answers in the order of the cases.
- * @throws the signal's reason when it aborts; RuntimeCrashError for a thread that died
+ * @param keep writes an answer to disk, in the caller's thread: it ends before this function does, even after a failure
+ * @throws the signal's reason when it aborts; RuntimeCrashError for a thread that died; what `keep` throws
  */
 export async function forEachCase<K extends keyof Tasks>(
   cases: readonly ManifestCase[],
   task: CaseTask<K>,
   { workers, signal, onCase }: ThreadOptions,
+  keep?: (item: ManifestCase, answer: Tasks[K]['answer']) => Promise<void>,
 ): Promise<Tasks[K]['answer'][]> {
   const answers: Tasks[K]['answer'][] = new Array(cases.length)
   const count = Math.min(workers, cases.length)
@@ -32,14 +34,21 @@ export async function forEachCase<K extends keyof Tasks>(
   const work = async (hand: Hand<K>) => {
     for (let at = next++; at < cases.length; at = next++) {
       signal?.throwIfAborted()
-      answers[at] = await hand.work(cases[at]!)
-      onCase?.(++done, cases.length, cases[at]!.id)
+      const item = cases[at]!
+      const answer = await hand.work(item)
+      await keep?.(item, answer)
+      answers[at] = answer
+      onCase?.(++done, cases.length, item.id)
     }
   }
+  const all = hands.map(work)
   try {
-    await Promise.all(hands.map(work))
+    await Promise.all(all)
   } finally {
+    // after a failure nobody begins another case
+    next = cases.length
     await Promise.all(hands.map((hand) => hand.close()))
+    await Promise.allSettled(all)
   }
   return answers
 }

@@ -18,22 +18,30 @@ export function fingerprintDirectory(cache: string): string {
   return join(resolve(cache), 'fingerprints')
 }
 
+/** A fingerprint, and what `keepFingerprint` writes; null when the cache has it already. */
+export interface MadeFingerprint {
+  readonly fingerprint: Fingerprint
+  readonly fresh: CachedFingerprint | null
+}
+
 /**
- * The fingerprint of a scan, made once and kept in `directory` under a hash of its path.
+ * Return the fingerprint of a scan: the one kept in `directory`, or a new one. Write nothing.
  * @throws DataError for a file that is no readable volume
  */
-export async function cachedFingerprint(
+export async function keptFingerprint(
   image: string,
   directory: string,
   memory: VoxelMemory,
-): Promise<Fingerprint> {
-  const file = placeOf(image, directory)
+): Promise<MadeFingerprint> {
   const found = await stat(image).catch(() => null)
-  const known = found && (await readCached(file))
-  if (known && known.bytes === found.size && known.changedMs === found.mtimeMs) return known.fingerprint
+  const known = found && (await readCached(placeOf(image, directory)))
+  if (known && known.bytes === found.size && known.changedMs === found.mtimeMs)
+    return { fingerprint: known.fingerprint, fresh: null }
   const fingerprint = await fingerprintOf(image, memory)
-  if (found) await writeCached(file, { bytes: found.size, changedMs: found.mtimeMs, fingerprint })
-  return fingerprint
+  return {
+    fingerprint,
+    fresh: found && { bytes: found.size, changedMs: found.mtimeMs, fingerprint },
+  }
 }
 
 /** By the path's hash: a file name may name a patient. */
@@ -59,11 +67,20 @@ function isReadOnly(error: unknown): boolean {
   return READ_ONLY.has(cause?.code ?? '')
 }
 
-/** A read-only cache is read and not extended. */
-async function writeCached(file: string, cached: CachedFingerprint): Promise<void> {
+/**
+ * Keep a new fingerprint in `directory`. A read-only cache is read and not extended.
+ * @throws EnvironmentError when the disk is full
+ */
+export async function keepFingerprint(
+  image: string,
+  directory: string,
+  { fresh }: MadeFingerprint,
+): Promise<void> {
+  if (fresh === null) return
+  const file = placeOf(image, directory)
   try {
     await makeFolder(dirname(file))
-    await writeWhole(file, JSON.stringify(cached))
+    await writeWhole(file, JSON.stringify(fresh))
   } catch (error) {
     if (!isReadOnly(error)) throw error
   }

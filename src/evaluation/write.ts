@@ -1,5 +1,7 @@
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { csvField } from '../plain-text.js'
+import { typedSystemError } from '../system-errors.js'
 import { writeWhole } from '../whole-file.js'
 import { matchLesions } from './lesion-matching.js'
 import type { CaseMeasures, OverlapMeasures } from './measures.js'
@@ -11,6 +13,8 @@ type Cell = string | number | null
 /**
  * Writes `summary.json`, `cases.csv` (one line a case and label, `tumor` for all tumor labels as one), `lesions.csv` and
  * `measures.jsonl` (all that was measured, one line a case) into an existing folder, each whole or not at all.
+ * A summary is there only with the tables that belong to it, even when the disk fills meanwhile.
+ * @throws EnvironmentError when a file cannot be written
  */
 export async function writeEvaluation(
   folder: string,
@@ -18,11 +22,14 @@ export async function writeEvaluation(
   cases: readonly CaseMeasures[],
   profile: Profile,
 ): Promise<void> {
+  const summaryFile = join(folder, 'summary.json')
+  await rm(summaryFile, { force: true }).catch((error: unknown) => {
+    throw typedSystemError(error, summaryFile)
+  })
   await writeWhole(join(folder, 'cases.csv'), casesTable(cases, profile))
   await writeWhole(join(folder, 'lesions.csv'), lesionsTable(cases, profile))
   await writeWhole(join(folder, 'measures.jsonl'), cases.map((one) => `${JSON.stringify(one)}\n`).join(''))
-  // Last: who sees the summary finds the tables that belong to it.
-  await writeJson(join(folder, 'summary.json'), summary)
+  await writeJson(summaryFile, summary)
 }
 
 export async function writeJson(path: string, value: unknown): Promise<void> {

@@ -5,7 +5,7 @@ import type { FingerprintAnswer } from '../curation/case-tasks.js'
 import { forEachCase } from '../curation/case-threads.js'
 import { readingsOf } from '../curation/coarse-grid.js'
 import { type HuVolume, wholeHu } from '../curation/exact-hash.js'
-import { fingerprintDirectory } from '../curation/fingerprint-cache.js'
+import { fingerprintDirectory, keepFingerprint } from '../curation/fingerprint-cache.js'
 import type { ManifestCase } from '../curation/manifest.js'
 import { slicePairs } from '../curation/pair-slices.js'
 import type { Dataset } from '../curation/registry.js'
@@ -14,7 +14,7 @@ import { DataError } from '../errors.js'
 import { parseForeignJson } from '../foreign-text.js'
 import { type AuditPagePair, renderAudit } from '../report/audit-page.js'
 import { readNifti } from '../volume/nifti.js'
-import { makeFolder, writeWhole } from '../whole-file.js'
+import { makeWritableFolder, writeWhole } from '../whole-file.js'
 
 export interface AuditSettings {
   /** Folder of the prepared cases: fingerprints are kept there, and the result, for the gate of `train`. */
@@ -48,6 +48,8 @@ export async function runAudit(
   cases: readonly ManifestCase[],
   settings: AuditSettings,
 ): Promise<AuditReport> {
+  for (const folder of [settings.cache, ...(settings.out === null ? [] : [settings.out])])
+    await makeWritableFolder(resolve(folder))
   const distinct = withoutRepeats(cases)
   const answers = await fingerprintAll(distinct, settings)
   const scans = scanReader()
@@ -66,7 +68,6 @@ export async function runAudit(
     cases: distinct.map(({ id }) => id).filter((id) => !unread.has(id)),
     pairs: report.pairs,
   }
-  await makeFolder(resolve(settings.cache))
   await writeWhole(savedAuditFile(settings.cache), JSON.stringify(saved))
   if (settings.out !== null) await writePages(settings.out, distinct, report, scans, settings)
   return report
@@ -77,8 +78,11 @@ export async function fingerprintAll(
   cases: readonly ManifestCase[],
   { cache, workers, signal, onCase }: Pick<AuditSettings, 'cache' | 'workers' | 'signal' | 'onCase'>,
 ): Promise<FingerprintAnswer[]> {
-  const task = { name: 'fingerprint', options: { directory: fingerprintDirectory(cache) } } as const
-  return forEachCase(cases, task, { workers, signal, onCase })
+  const directory = fingerprintDirectory(cache)
+  const task = { name: 'fingerprint', options: { directory } } as const
+  return forEachCase(cases, task, { workers, signal, onCase }, async ({ image }, answer) => {
+    if ('fingerprint' in answer) await keepFingerprint(image, directory, answer)
+  })
 }
 
 /** The last audit that was kept with this cache; null when there is none. @throws DataError when it is damaged */
@@ -131,7 +135,6 @@ async function writePages(
   { pictures, signal }: AuditSettings,
 ): Promise<void> {
   const folder = resolve(out)
-  await makeFolder(folder)
   await writeWhole(join(folder, 'audit.json'), `${JSON.stringify(report, null, 2)}\n`)
   const byId = new Map(cases.map((item) => [item.id, item]))
   const pairs: AuditPagePair[] = []

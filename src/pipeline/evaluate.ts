@@ -8,7 +8,7 @@ import { PROFILES, type Profile, type ProfileName } from '../evaluation/profiles
 import type { Summary } from '../evaluation/summary.js'
 import { writeEvaluation, writeJson } from '../evaluation/write.js'
 import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
-import { makeFolder } from '../whole-file.js'
+import { makeFolder, makeWritableFolder } from '../whole-file.js'
 import type { StageContext } from './context.js'
 import { removeOldPage, writeEvaluationPage } from './evaluation-page.js'
 import { drawWorstCases } from './evaluation-pictures.js'
@@ -93,8 +93,7 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
     })
   const pairs = await pairMasks(options.predictions, options.labels)
   const otherPairs = options.against === undefined ? null : await pairMasks(options.against, options.labels)
-  // before the work: a folder that cannot be written is known at once
-  if (options.out !== undefined) await makeFolder(resolve(options.out))
+  if (options.out !== undefined) await makeWritableFolder(resolve(options.out))
   const first = await measure(pairs, options.scores, options, profile, context)
   const second = otherPairs && (await measure(otherPairs, options.againstScores, options, profile, context))
   if (second && profile.lesions && (options.scores === undefined) !== (options.againstScores === undefined))

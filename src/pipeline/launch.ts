@@ -1,10 +1,11 @@
-import { access } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { access, rm } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { onAbort } from '../abort.js'
 import { EXIT, FreetumorError, StoppedError, UsageError } from '../errors.js'
 import { type JsonLog, openJsonLog } from '../jsonl.js'
 import { abortReason, forwardStops } from '../stop-signals.js'
+import { typedSystemError } from '../system-errors.js'
 import { EventStream } from '../training/event-stream.js'
 import { cardOf, restartAfter } from '../training/failure.js'
 import {
@@ -86,16 +87,25 @@ class ScriptLaunch implements Launch {
   async #open(settings: Settings): Promise<void> {
     const { directory } = this
     const plan = join(directory, 'launch.json')
-    await refuseEarlier(plan)
-    await makeFolder(join(directory, 'logs'))
+    const logs = join(directory, 'logs')
+    await this.#refuseEarlier(plan, logs)
+    await makeFolder(logs)
     this.#lock = await this.runner.lock(directory, WRITING, settings.python)
-    // one that began at the same moment has ended by now
-    await refuseEarlier(plan)
+    // one that started at the same moment has ended by now
+    await this.#refuseEarlier(plan, logs)
+    // without locks that one may be about to begin
+    if (!this.#lock.enforced && (await exists(plan))) throw holdsLaunch(directory)
+    if (await exists(plan)) await removeRecords(directory)
     // what the environment says may be secret
     const { environment, ...shown } = settings
     const told = { run: this.id, ...shown, environment: Object.keys(environment) }
     await writeWhole(plan, `${JSON.stringify(told, null, 2)}\n`)
     this.#log = await openJsonLog<LaunchEvent>(join(directory, 'events.jsonl'))
+  }
+
+  /** A launch whose script never began leaves its directory to the next one. */
+  async #refuseEarlier(plan: string, logs: string): Promise<void> {
+    if ((await exists(plan)) && (await this.runner.hasBegun(logs))) throw holdsLaunch(this.directory)
   }
 
   /** Attempts until one ends well, the restarts are spent, or it is stopped. */
@@ -187,9 +197,18 @@ class ScriptLaunch implements Launch {
   }
 }
 
-async function refuseEarlier(plan: string): Promise<void> {
-  if (await exists(plan))
-    throw new UsageError(`${dirname(plan)} already holds a launch`, { hint: 'choose another --out' })
+function holdsLaunch(directory: string): UsageError {
+  return new UsageError(`${directory} already holds a launch`, { hint: 'choose another --out' })
+}
+
+/** Remove what a launch whose script never began recorded; its logs stay. */
+async function removeRecords(directory: string): Promise<void> {
+  try {
+    for (const name of ['events.jsonl', 'failure.json', 'exit.json'])
+      await rm(join(directory, name), { force: true })
+  } catch (error) {
+    throw typedSystemError(error, directory)
+  }
 }
 
 /** @throws UsageError that names the option */

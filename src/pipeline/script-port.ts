@@ -7,6 +7,8 @@ export interface ScriptRunner {
    * @throws EnvironmentError when there is no Python to start
    */
   start(spec: ScriptSpec): Promise<ScriptAttempt>
+  /** Return whether a rank of an earlier launch began to run its script: its log is in this folder. */
+  hasBegun(logDirectory: string): Promise<boolean>
   /** As `ModelRuntime.lock`, by the script's Python. */
   lock(directory: string, work: LockedWork, python: string | null): Promise<DirectoryLock>
 }

@@ -1,3 +1,5 @@
+import { visible } from '../plain-text.js'
+
 const ENTITIES: Readonly<Record<string, string>> = {
   '&': '&amp;',
   '<': '&lt;',
@@ -6,7 +8,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 }
 
-/** Text that is safe inside HTML and inside a quoted attribute. */
+/** Return text that is safe inside HTML and inside a quoted attribute; characters that act instead of showing are spelled out. */
 export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ENTITIES[character]!)
+  return visible(text).replace(/[&<>"']/g, (character) => ENTITIES[character]!)
 }

@@ -1,4 +1,4 @@
-import { type FileHandle, open, stat } from 'node:fs/promises'
+import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
 import { StringDecoder } from 'node:string_decoder'
 import { type RecordedFailure, rankLog } from './failure.js'
 
@@ -6,6 +6,8 @@ import { type RecordedFailure, rankLog } from './failure.js'
 const KEPT_CHARACTERS = 64 * 1024
 const MAX_LINE_CHARACTERS = 1024 * 1024
 const READ_BYTES = 256 * 1024
+/** `rankLog`, below the folder of logs. */
+const RANK_LOG = /^node-\d+\/rank-\d+\/output\.log$/
 /** What PyTorch puts before each line of an uncaught exception. */
 const PREFIX = /^\[rank\d+\]: ?/gm
 const TRACEBACK = 'Traceback (most recent call last):'
@@ -18,6 +20,12 @@ export interface RankLogs {
   close(): Promise<void>
   /** Exceptions that the logs tell of; the rank's last one, in the order of the ranks. */
   failures(): RecordedFailure[]
+}
+
+/** Return whether any rank, of any node, has a log in this folder. */
+export async function hasRankLogs(logDirectory: string): Promise<boolean> {
+  const names = await readdir(logDirectory, { recursive: true }).catch(() => [] as string[])
+  return names.some((name) => RANK_LOG.test(name))
 }
 
 /** Begins where the logs end now: an earlier attempt wrote into them, too. */

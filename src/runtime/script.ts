@@ -1,15 +1,17 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm, stat } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type { FreetumorError } from '../errors.js'
 import type { ScriptAttempt, ScriptRunner, ScriptSpec } from '../pipeline/script-port.js'
+import { typedSystemError } from '../system-errors.js'
+import { makeTemporaryFolder } from '../whole-file.js'
 import { lockDirectory } from './directory-lock.js'
 import { clearFailures, explainDeath, explainHang, failureFolder, oomKills } from './failure.js'
 import { meetingOf, networkOf } from './meeting.js'
 import {
   LAUNCHER,
+  type Launch,
   literally,
   type ProcessEnd,
   RANK_STORE,
@@ -18,7 +20,7 @@ import {
   torchrunArgv,
 } from './process.js'
 import { resolvePython, scriptEnvironment } from './python.js'
-import { openRankLogs, type RankLogs } from './rank-logs.js'
+import { hasRankLogs, openRankLogs, type RankLogs } from './rank-logs.js'
 import { Silence } from './watchdog.js'
 
 const LOOK_EVERY_MS = 200
@@ -28,7 +30,7 @@ const START_SECONDS = 120
 const STACKS_MS = 1500
 
 /** Runs users' own scripts under torchrun. */
-export const scriptRunner: ScriptRunner = { start: startScript, lock: lockDirectory }
+export const scriptRunner: ScriptRunner = { start: startScript, hasBegun: hasRankLogs, lock: lockDirectory }
 
 async function startScript(spec: ScriptSpec): Promise<ScriptAttempt> {
   const { processesPerNode, nodeRank, logDirectory, runId } = spec
@@ -38,9 +40,13 @@ async function startScript(spec: ScriptSpec): Promise<ScriptAttempt> {
   const logs = await openRankLogs(logDirectory, nodeRank, ranks, spec.onOutput)
   await clearFailures(logDirectory, nodeRank)
   const oomKillsBefore = await oomKills()
-  const store = spec.rendezvous === null ? await mkdtemp(join(tmpdir(), 'freetumor-store-')) : null
-  const letGo = postWarden(python, runId)
-  const process = startProcess({
+  const store = spec.rendezvous === null ? await makeTemporaryFolder('freetumor-store-') : null
+  const sendWardenHome = postWarden(python, runId)
+  const tidy = async (): Promise<void> => {
+    sendWardenHome()
+    if (store !== null) await rm(store, { recursive: true, force: true })
+  }
+  const process = await startRanks({
     argv: scriptArgv(python, spec),
     environment: {
       ...network,
@@ -51,18 +57,22 @@ async function startScript(spec: ScriptSpec): Promise<ScriptAttempt> {
     runId,
     cwd: spec.cwd,
     node: nodeRank,
+  }).catch(async (error: unknown) => {
+    await tidy()
+    throw typedSystemError(error, logDirectory)
   })
   const attempt = new Attempt(spec, process, logs)
   const explain = (end: ProcessEnd): Promise<FreetumorError> =>
     explainDeath({ logDirectory, node: nodeRank, end, oomKillsBefore, recorded: logs.failures() })
   return {
     pid: process.pid,
-    ended: attempt.follow(explain).finally(async () => {
-      letGo()
-      if (store !== null) await rm(store, { recursive: true, force: true })
-    }),
+    ended: attempt.follow(explain).finally(tidy),
     stop: () => void attempt.stop(),
   }
+}
+
+async function startRanks(launch: Launch): Promise<RuntimeProcess> {
+  return startProcess(launch)
 }
 
 /** The command line of torchrun for a script: every rank starts as launcher/rank.py and becomes the script. */

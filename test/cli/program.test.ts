@@ -80,7 +80,7 @@ describe('the output', () => {
   const add: AddCommand = (program, io) => {
     withExample(program.command('act'), 'freetumor act --output json')
       .addOption(outputOption(['text', 'json', 'ndjson']))
-      .action(({ output }) => printResult(io, output, { answer: 42 }, () => 'the answer is 42'))
+      .action(({ output }) => printResult(io, output, { answer: 42 }, () => ['the answer is 42']))
   }
 
   test('is text, JSON or one line of JSON, as asked for', async () => {

@@ -1,7 +1,10 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { runCli } from '../helpers/cli.js'
+import { printResult } from '../../src/cli/output.js'
+import { writeNifti } from '../../src/volume/nifti-write.js'
+import { memoryIo, runCli } from '../helpers/cli.js'
+import { madeImage, madeLabel } from '../helpers/made-cases.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
 const NAME = 'a\u001b]0;canary\u0007\u009b2J\u202e\nerror: canary'
@@ -38,6 +41,51 @@ describe('names of files and keys of lists', () => {
     const { stdout, stderr } = await runCli(argv(folder), { cwd: folder })
     expect(stdout + stderr).not.toMatch(ACTING)
     expect(`${stdout}\n${stderr}`).not.toMatch(/^error: canary/m)
+  })
+})
+
+describe('a line feed in a name', () => {
+  /** Two scans that are one, a label for each, and a link of a hostile name to the labels. */
+  async function folderOfTwins(): Promise<string> {
+    const folder = temporaryFolder()
+    for (const [kind, volume] of Object.entries({ imagesTr: madeImage(), labelsTr: madeLabel() })) {
+      mkdirSync(join(folder, kind))
+      for (const name of [NAME, 'twin']) await writeNifti(join(folder, kind, `${name}.nii.gz`), volume)
+    }
+    symlinkSync(join(folder, 'labelsTr'), join(folder, NAME))
+    return folder
+  }
+  const importing = (folder: string, out: string): string[] => [
+    ...['data', 'import', '--lists', folder, '--root', folder, '--region', 'abdomen', '--map', '1:1'],
+    ...['--out', join(folder, out)],
+  ]
+  const evaluating = (folder: string): string[] => [
+    ...['evaluate', '--predictions', join(folder, NAME), '--labels', join(folder, 'labelsTr')],
+    ...['--against', join(folder, 'labelsTr'), '--profile', 'freetumor', '--workers', '1'],
+  ]
+
+  test.each<[string, (folder: string) => (readonly string[])[], RegExp]>([
+    ['data import', (folder) => [importing(folder, `${NAME}.json`)], /^2 cases in .*canary\.json$/m],
+    [
+      'data audit',
+      (folder) => [importing(folder, 'm.json'), ['data', 'audit', join(folder, 'm.json')]],
+      /^pair exact .*canary \(training\)/m,
+    ],
+    ['evaluate', (folder) => [evaluating(folder)], /^a.*canary minus labelsTr, on the same cases:$/m],
+    ['runs list', (folder) => [['runs', 'list', join(folder, NAME, 'none')]], /^no run below .*canary/m],
+  ])('makes no line of its own in the output of %s', async (_, commands, expected) => {
+    const folder = await folderOfTwins()
+    let output = { stdout: '', stderr: '' }
+    for (const argv of commands(folder)) output = await runCli(argv, { cwd: folder })
+    expect(output.stdout, output.stderr).toMatch(expected)
+    expect(output.stdout).not.toMatch(ACTING)
+    expect(output.stdout).not.toMatch(/^error: canary/m)
+  })
+
+  test('is spelled out by every command that prints its result', () => {
+    const io = memoryIo()
+    printResult(io, 'text', {}, () => ['2 masks in a\nerror: canary, 0 failed', 'a second line'])
+    expect(io.stdout).toEqual(['2 masks in a\\u000aerror: canary, 0 failed\na second line'])
   })
 })
 

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { aggregate } from '../../src/evaluation/aggregate.js'
@@ -52,4 +52,19 @@ test('each tolerance of the surface has a column, the first the plain one', asyn
     'case,grid,label,true_positive,false_positive,false_negative,dice,nsd,nsd_1mm,patient,true_ml,predicted_ml',
     'a,original,2,3,1,1,0.75,0.8,0.5,a,0.04,0.04',
   ])
+})
+
+test('a table that cannot be written leaves no summary of an earlier evaluation and no temporary file', async () => {
+  const folder = temporaryFolder()
+  const cases = [measuredCase('a', overlap(3, 1, 1))]
+  const summary = aggregate(cases, PROFILES.lesion, { seed: 0 })
+  await writeEvaluation(folder, summary, cases, PROFILES.lesion)
+  // a folder in the place of a file refuses the file as a full disk does, for every user
+  rmSync(join(folder, 'measures.jsonl'))
+  mkdirSync(join(folder, 'measures.jsonl', 'inner'), { recursive: true })
+  await expect(writeEvaluation(folder, summary, cases, PROFILES.lesion)).rejects.toMatchObject({
+    code: 'environment',
+    message: expect.stringContaining(join(folder, 'measures.jsonl')),
+  })
+  expect(readdirSync(folder).sort()).toEqual(['cases.csv', 'lesions.csv', 'measures.jsonl'])
 })

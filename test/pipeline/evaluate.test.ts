@@ -266,3 +266,13 @@ test('a damaged or foreign summary is told when the page is made anew', async ()
   writeFileSync(summary, '{')
   await expect(writeAnyReport(join(folder, 'out'))).rejects.toThrow(/summary\.json is not JSON/)
 })
+
+test('a folder for results that exists and cannot be written ends the evaluation before its first case', async () => {
+  fill('labels', 'a')
+  fill('masks', 'a')
+  await expect(evaluate(() => ({}), { out: '/proc' })).rejects.toMatchObject({
+    code: 'environment',
+    message: expect.stringMatching(/^\/proc: cannot be written/),
+  })
+  expect(specs).toEqual([])
+})

@@ -1,23 +1,31 @@
 import { getEventListeners } from 'node:events'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, it } from 'vitest'
-import { RuntimeCrashError } from '../../src/errors.js'
+import { describe, expect, it } from 'vitest'
+import { EnvironmentError, FreetumorError, RuntimeCrashError } from '../../src/errors.js'
 import { startLaunch } from '../../src/pipeline/launch.js'
 import type { ScriptRunner, ScriptSpec } from '../../src/pipeline/script-port.js'
+import { inMemoryRuntime } from '../../src/runtime/in-memory.js'
+import { scriptRunner } from '../../src/runtime/script.js'
 import type { FailureCard } from '../../src/training/failure.js'
 import { type LaunchEvent, type LaunchOptions, missOldOutput } from '../../src/training/launch.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
 const card = { kind: 'exception', rank: 1, message: 'rank 1: ValueError: bad' } as FailureCard
 
+const nothing = { [Symbol.asyncDispose]: async () => {} }
+const dead = (): Promise<never> =>
+  Promise.reject(new RuntimeCrashError('no module torch', { facts: { card } }))
+
 /** Attempts that end as the list says: well, badly, or only when they are stopped. */
 function pretend(...ends: ('well' | 'badly' | 'stopped')[]): ScriptRunner & { readonly specs: ScriptSpec[] } {
   const specs: ScriptSpec[] = []
   return {
     specs,
-    lock: async () => ({ enforced: true, [Symbol.asyncDispose]: async () => {} }),
+    lock: inMemoryRuntime().lock,
+    hasBegun: scriptRunner.hasBegun,
     start: async (spec) => {
+      writeRankLog(spec.logDirectory)
       specs.push(spec)
       const how = ends[spec.attempt]!
       let stop = (): void => {}
@@ -34,6 +42,12 @@ function pretend(...ends: ('well' | 'badly' | 'stopped')[]): ScriptRunner & { re
       }
     },
   }
+}
+
+/** What a rank leaves when it begins to run its script. */
+function writeRankLog(logDirectory: string): void {
+  mkdirSync(join(logDirectory, 'node-0/rank-0'), { recursive: true })
+  writeFileSync(join(logDirectory, 'node-0/rank-0/output.log'), '')
 }
 
 function options(more: Partial<LaunchOptions> = {}): LaunchOptions & { readonly out: string } {
@@ -118,6 +132,57 @@ it('refuses a folder that holds a launch', async () => {
   const settings = options()
   await startLaunch(settings, pretend('well')).result
   await expect(startLaunch(settings, pretend('well')).result).rejects.toThrow('already holds a launch')
+})
+
+describe('a launch whose script never began', () => {
+  it.each<[string, Partial<ScriptRunner>]>([
+    ['could not be started', { start: () => Promise.reject(new EnvironmentError('the disk is full')) }],
+    ['was ended before its ranks ran it', { start: async () => ({ pid: 1, ended: dead(), stop: () => {} }) }],
+  ])('%s: its directory takes the next one, whose records are its own', async (_, fault) => {
+    const settings = options()
+    const failed = startLaunch(settings, { ...pretend(), ...fault })
+    await expect(failed.result).rejects.toBeInstanceOf(FreetumorError)
+    expect(read(settings.out, 'exit.json')).toMatchObject({ outcome: 'failed' })
+    const next = startLaunch(settings, pretend('well'))
+    expect(await next.result).toMatchObject({ outcome: 'completed', attempts: 1 })
+    expect(existsSync(join(settings.out, 'failure.json'))).toBe(false)
+    const log = readFileSync(join(settings.out, 'events.jsonl'), 'utf8').trim().split('\n')
+    expect(log.map((line) => (JSON.parse(line) as LaunchEvent).type)).toEqual(['started', 'finished'])
+    await expect(startLaunch(settings, pretend('well')).result).rejects.toThrow('already holds a launch')
+  })
+
+  it('that cannot write its log of events leaves the directory usable', async () => {
+    const settings = options()
+    const inTheWay = join(settings.out, 'events.jsonl')
+    mkdirSync(inTheWay, { recursive: true })
+    await expect(startLaunch(settings, pretend('well')).result).rejects.toMatchObject({
+      code: 'environment',
+      message: expect.stringContaining(inTheWay),
+    })
+    rmSync(inTheWay, { recursive: true })
+    expect(await startLaunch(settings, pretend('well')).result).toMatchObject({ outcome: 'completed' })
+  })
+
+  it('is not told from one that is about to begin where the file system has no locks', async () => {
+    const settings = options()
+    const unlocked = { ...pretend('well'), lock: async () => ({ enforced: false, ...nothing }) }
+    mkdirSync(settings.out)
+    writeFileSync(join(settings.out, 'launch.json'), '{}')
+    await expect(startLaunch(settings, unlocked).result).rejects.toThrow('already holds a launch')
+  })
+})
+
+it('starts once when two launches ask for one folder at the same moment', async () => {
+  const settings = options()
+  const runner = { ...pretend('well'), lock: scriptRunner.lock }
+  const both = await Promise.allSettled([1, 2].map(() => startLaunch(settings, runner).result))
+  expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
+  const refused = both.find((one) => one.status === 'rejected')!
+  expect(refused.reason).toMatchObject({
+    code: 'usage',
+    message: expect.stringMatching(/is being written by process \d+ on host|already holds a launch/),
+  })
+  expect(runner.specs).toHaveLength(1)
 })
 
 it('lets a slow reader miss lines of output, and says how many', () => {

@@ -2,13 +2,14 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { RunConfig } from '../../src/config/schema.js'
+import { UsageError } from '../../src/errors.js'
 import type { ModelRuntime } from '../../src/pipeline/ports.js'
 import { startTraining } from '../../src/pipeline/train.js'
 import { lockDirectory } from '../../src/runtime/directory-lock.js'
 import type { InMemoryAnswers } from '../../src/runtime/in-memory.js'
-import { shareRun } from '../../src/runtime/run-service.js'
+import { connectRun, shareRun } from '../../src/runtime/run-service.js'
 import type { RunEvent } from '../../src/training/events.js'
-import type { Run } from '../../src/training/run.js'
+import type { Run, TrainOptions } from '../../src/training/run.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 import { memoryConfig, memoryRuntime } from './memory-run.js'
 
@@ -17,6 +18,12 @@ const lockedRuntime = (answers: InMemoryAnswers = {}): ModelRuntime => ({
   ...memoryRuntime(answers),
   lock: (folder, work) => lockDirectory(folder, work),
   share: shareRun,
+})
+
+/** The same on a file system that has no locks. */
+const unlockedRuntime = (): ModelRuntime => ({
+  ...lockedRuntime(),
+  lock: async () => ({ enforced: false, [Symbol.asyncDispose]: async () => {} }),
 })
 
 /** A small configuration, and a directory for its run. */
@@ -112,6 +119,27 @@ describe('two starts of one run', () => {
       code: 'usage',
       message: expect.stringContaining(`is being trained by process ${process.pid} on host`),
     })
+  })
+})
+
+describe('a second training of one process in the directory of a run', () => {
+  it.each<[string, (out: string) => TrainOptions, () => ModelRuntime]>([
+    ['as a new run', (out) => ({ out }), lockedRuntime],
+    ['as a resumed run', (out) => ({ resume: out }), lockedRuntime],
+    ['where the file system has no locks', (out) => ({ resume: out }), unlockedRuntime],
+  ])('is refused %s, and leaves the first one alone', async (_, options, runtime) => {
+    const { config, out } = await prepared({ steps: 100_000 })
+    const first = startTraining(config, runtime(), { out })
+    onTestFinished(() => first[Symbol.asyncDispose]())
+    for await (const event of first) if (event.type === 'step') break
+    const files = readdirSync(out).sort()
+    const refused = await endOf(startTraining(config, runtime(), options(out)))
+    expect(refused).toBeInstanceOf(UsageError)
+    expect((refused as UsageError).message).toContain(`${out} is being trained by process ${process.pid}`)
+    expect(readdirSync(out).sort()).toEqual(files)
+    const remote = await connectRun(out)
+    onTestFinished(() => remote?.close())
+    expect(remote?.pid).toBe(process.pid)
   })
 })
 

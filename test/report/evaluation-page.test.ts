@@ -4,6 +4,7 @@ import { type EvaluationPage, renderEvaluation } from '../../src/report/evaluati
 import { forestPlot } from '../../src/report/forest.js'
 import { maskPng, parseMaskPicture } from '../../src/report/mask-pictures.js'
 import { decodePng } from './decode-png.js'
+import { expectShownAsText, HOSTILE } from './hostile-name.js'
 
 const told = { mean: 0.5, low: 0.25, high: 0.75 }
 const pictureFile = {
@@ -83,6 +84,38 @@ describe('the page of an evaluation', () => {
     expect(html).not.toMatch(/<script|src="(?!data:)|href="http/)
     expect(html).not.toContain('<1>')
     expect(html).toContain('id 7 &amp; more')
+  })
+
+  test('shows hostile names as text', () => {
+    const named = { name: HOSTILE, ...told, n: 3 }
+    const comparison = {
+      name: HOSTILE,
+      better: 'higher' as const,
+      first: 0.8,
+      second: 0.7,
+      difference: 0.1,
+      low: 0,
+      high: 0.2,
+      n: 9,
+      bootstrapP: 0.04,
+      wilcoxonP: null,
+      oneSided: 0,
+    }
+    const hostile = renderEvaluation({
+      ...page,
+      title: HOSTILE,
+      made: HOSTILE,
+      facts: [[HOSTILE, HOSTILE]],
+      warnings: [HOSTILE],
+      figures: { ...page.figures, title: HOSTILE, grid: HOSTILE, rows: [named], warnings: [HOSTILE] },
+      amounts: [{ ...page.amounts[0]!, name: HOSTILE }],
+      sizes: [{ ...page.sizes[0]!, name: HOSTILE }],
+      cases: [{ ...page.cases[0]!, name: HOSTILE }],
+      pictures: [{ ...page.pictures[0]!, caseId: HOSTILE }],
+      forests: [{ title: HOSTILE, names: [HOSTILE, HOSTILE], rows: [comparison] }],
+      rules: [[HOSTILE, HOSTILE]],
+    })
+    expectShownAsText(hostile, 20)
   })
 
   test('says which cases only the table has', () => {

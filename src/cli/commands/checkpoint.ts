@@ -103,12 +103,10 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
     .action(async (file: string, options: ConvertOptions) => {
       const { to, out, merging = null, output } = options
       const converted = await convertCheckpoint(file, to, out, merging, { signal: io.signal })
-      printResult(
-        io,
-        output,
-        converted,
-        () => `${converted.path}: ${converted.tensors} tensors\nsha256 ${converted.sha256}`,
-      )
+      printResult(io, output, converted, () => [
+        `${converted.path}: ${converted.tensors} tensors`,
+        `sha256 ${converted.sha256}`,
+      ])
     })
 }
 
@@ -167,7 +165,7 @@ function regionSettings(region: (typeof REGIONS)[number]): RunConfig {
   })
 }
 
-function describe(facts: CheckpointFacts, hints: readonly string[], probe: ProbeResult | null): string {
+function describe(facts: CheckpointFacts, hints: readonly string[], probe: ProbeResult | null): string[] {
   const { patchMerging, channelMode, tensors } = facts
   const rows: [string, string][] = [
     ['kind', facts.kind],
@@ -200,7 +198,7 @@ function describe(facts: CheckpointFacts, hints: readonly string[], probe: Probe
     ...(probe ? describeProbe(probe) : []),
     ...hints.map((hint): [string, string] => ['hint', hint]),
   ]
-  return [facts.path, ...rows.map(([key, value]) => `  ${key.padEnd(14)} ${value}`)].join('\n')
+  return [facts.path, ...rows.map(([key, value]) => `  ${key.padEnd(14)} ${value}`)]
 }
 
 function describeNetwork(network: NetworkFacts): string {

@@ -15,12 +15,9 @@ export const addConfigCommand: AddCommand = (program, io) => {
     .addOption(outputOption())
     .action(async (file: string, options: { set?: string[]; output: 'text' | 'json' }) => {
       const loaded = await loadConfig(file, { set: options.set ?? [] })
-      printResult(
-        io,
-        options.output,
-        { ok: true, file, job: loaded.job, region: loaded.region },
-        () => `${file}: ok`,
-      )
+      printResult(io, options.output, { ok: true, file, job: loaded.job, region: loaded.region }, () => [
+        `${file}: ok`,
+      ])
     })
 
   withExample(config.command('print'), 'freetumor config print configs/debug-baseline.yaml --set seed=1')
@@ -30,7 +27,7 @@ export const addConfigCommand: AddCommand = (program, io) => {
     .addOption(outputOption())
     .action(async (file: string, options: { set?: string[]; output: 'text' | 'json' }) => {
       const loaded = await loadConfig(file, { set: options.set ?? [] })
-      printResult(io, options.output, loaded, () => printConfig(loaded).trimEnd())
+      printResult(io, options.output, loaded, () => printConfig(loaded).trimEnd().split('\n'))
     })
 
   withExample(config.command('schema'), 'freetumor config schema > freetumor.schema.json')

@@ -88,16 +88,19 @@ async function whatToAudit(
   return { cases, own, cache }
 }
 
-function describe({ numCases, pairs, unreadable }: AuditReport, io: CliIo): string {
+function describe({ numCases, pairs, unreadable }: AuditReport, io: CliIo): string[] {
   const leaks = pairs.filter(({ leak }) => leak).length
   const unread = unreadable.length > 0 ? `, ${unreadable.length} could not be read` : ''
   return [
-    ...pairs.map((pair) => line(pair, io)),
+    ...pairs.flatMap((pair) => linesOf(pair, io)),
     `${numCases} cases${unread}: ${leaks} leaks, ${pairs.length - leaks} other pairs`,
-  ].join('\n')
+  ]
 }
 
-function line({ kind, cases, sides, leak, message }: AuditPair, io: CliIo): string {
+function linesOf({ kind, cases, sides, leak, message }: AuditPair, io: CliIo): string[] {
   const word = leak ? paint(io, 'red', 'leak') : paint(io, 'dim', 'pair')
-  return `${word} ${kind.padEnd(7)} ${cases[0]} (${sides[0]}) | ${cases[1]} (${sides[1]})\n             ${message}`
+  return [
+    `${word} ${kind.padEnd(7)} ${cases[0]} (${sides[0]}) | ${cases[1]} (${sides[1]})`,
+    `             ${message}`,
+  ]
 }

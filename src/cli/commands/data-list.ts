@@ -28,7 +28,7 @@ export const addDataList: AddCommand = (data, io) => {
     .addOption(outputOption())
     .action(async (options: Options) => {
       if (options.presets) {
-        printResult(io, options.output, PRESETS, () => PRESETS.map(presetLine).join('\n'))
+        printResult(io, options.output, PRESETS, () => PRESETS.map(presetLine))
         return
       }
       const own = options.config ? ownDatasets((await loadConfig(options.config)).data) : []
@@ -38,11 +38,11 @@ export const addDataList: AddCommand = (data, io) => {
         patientPattern: dataset.patientPattern?.source,
         overlaps: dataset.overlaps.map((one) => ({ ...one, cases: one.cases?.source })),
       }))
-      printResult(io, options.output, all, () => [...DATASETS, ...own].map(describe).join('\n'))
+      printResult(io, options.output, all, () => [...DATASETS, ...own].flatMap(describe))
     })
 }
 
-function describe({ name, region, role, published, licence, labelMap, note, overlaps }: Dataset): string {
+function describe({ name, region, role, published, licence, labelMap, note, overlaps }: Dataset): string[] {
   const organs = 'organs' in role && role.organs.length > 0 ? ` (${role.organs.join(', ')})` : ''
   const { training, validation } = published
   const count = validation > 0 ? `${training} + ${validation}` : String(training)
@@ -53,7 +53,7 @@ function describe({ name, region, role, published, licence, labelMap, note, over
     ...(overlaps.length > 0
       ? [`    shares scans with ${overlaps.map(({ dataset }) => dataset).join(', ')}`]
       : []),
-  ].join('\n')
+  ]
 }
 
 function presetLine({ name, region, map, aliases }: Preset): string {

@@ -45,7 +45,7 @@ export const addDataRemap: AddCommand = (data, io) => {
     })
 }
 
-function table({ before, after }: Remapped, region: Region | undefined): string {
+function table({ before, after }: Remapped, region: Region | undefined): string[] {
   const names = region ? LABEL_SCHEMES[region].names : []
   return [
     'source -> target       voxels',
@@ -59,5 +59,5 @@ function table({ before, after }: Remapped, region: Region | undefined): string 
       ({ id, voxels }) =>
         `${String(id).padStart(6)} ${(names[id] ?? '').padEnd(9)} ${String(voxels).padStart(12)}`,
     ),
-  ].join('\n')
+  ]
 }

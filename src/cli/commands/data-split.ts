@@ -40,12 +40,10 @@ export const addDataSplit: AddCommand = (data, io) => {
       for (const warning of plan.warnings) io.note(`warning: ${warning}`)
       const { patients, table, warnings } = plan
       const out = flags.out ?? null
-      printResult(io, flags.output, { out, folds: flags.folds, table, patients, warnings }, () =>
-        [
-          describe(plan),
-          out === null ? 'nothing was written: --out FILE writes the manifest' : `written to ${out}`,
-        ].join('\n'),
-      )
+      printResult(io, flags.output, { out, folds: flags.folds, table, patients, warnings }, () => [
+        ...describe(plan),
+        out === null ? 'nothing was written: --out FILE writes the manifest' : `written to ${out}`,
+      ])
     })
 }
 
@@ -68,7 +66,7 @@ async function split(file: string, flags: SplitFlags, io: CliIo): Promise<FoldPl
   })
 }
 
-function describe({ table, patients }: FoldPlan): string {
+function describe({ table, patients }: FoldPlan): string[] {
   const present = STRATA.filter((stratum) => table.some(({ strata }) => strata[stratum]))
   const line = (cells: readonly (string | number)[]): string =>
     cells.map((cell, at) => (at === 0 ? String(cell).padEnd(30) : String(cell).padStart(11))).join(' ')
@@ -79,5 +77,5 @@ function describe({ table, patients }: FoldPlan): string {
     line(['patients', 'fold', 'all', ...present, 'cases']),
     ...table.map((row) => line([row.dataset, row.fold, row.patients, ...counts(row.strata), row.cases])),
     `${patients.length} patients, ${given} of them in the folds they were given`,
-  ].join('\n')
+  ]
 }

@@ -14,13 +14,13 @@ export function addDoctorCommand(program: Command, io: CliIo): void {
     .action(async (options: { python?: string; output: OutputFormat }) => {
       const { output, ...rest } = options
       const report = await runDoctor({ ...rest, cwd: io.cwd, env: io.env, signal: io.signal })
-      printResult(io, output, report, () => report.checks.map(describe).join('\n'))
+      printResult(io, output, report, () => report.checks.flatMap(describe))
       if (!report.ok) io.exitWith(EXIT.environment)
     })
   withExample(command, 'freetumor doctor', 'freetumor doctor --output json')
 }
 
-function describe(check: DoctorCheck): string {
+function describe(check: DoctorCheck): string[] {
   const line = `${check.ok ? 'ok     ' : 'MISSING'} ${check.id.padEnd(13)} ${check.detail}`
-  return check.fix === null ? line : `${line}\n${' '.repeat(22)}fix: ${check.fix}`
+  return check.fix === null ? [line] : [line, `${' '.repeat(22)}fix: ${check.fix}`]
 }

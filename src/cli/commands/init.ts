@@ -33,7 +33,7 @@ export const addInitCommand: AddCommand = (program, io) => {
       if (existsSync(file)) throw new UsageError(`${file} exists`, { hint: 'choose another --out' })
       const shipped = await readFile(new URL(`../../../configs/${name}.yaml`, import.meta.url), 'utf8')
       await writeWhole(file, `${GUIDE}${shipped}`)
-      printResult(io, options.output, { file }, () => `wrote ${file}`)
+      printResult(io, options.output, { file }, () => [`wrote ${file}`])
     })
 }
 

@@ -88,7 +88,7 @@ function show(io: CliIo, output: Options['output'], event: LaunchEvent): void {
 
 async function conclude(io: CliIo, output: Options['output'], launch: Launch): Promise<void> {
   const result = await launch.result
-  if (output === 'json') printResult(io, output, result, () => '')
+  if (output === 'json') printResult(io, output, result, () => [])
   else if (output === 'text') io.note(`${result.outcome}: ${result.reason}; ${result.directory}`)
   if (result.outcome === 'stopped') io.exitWith(EXIT.stopped)
 }

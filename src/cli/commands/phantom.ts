@@ -49,11 +49,8 @@ export const addPhantomCommand: AddCommand = (program, io) => {
         difficulty: options.difficulty,
       })
       const { cases, region } = options
-      printResult(
-        io,
-        options.output,
-        { out, cases, region },
-        () => `wrote ${cases} ${region} phantoms to ${out}`,
-      )
+      printResult(io, options.output, { out, cases, region }, () => [
+        `wrote ${cases} ${region} phantoms to ${out}`,
+      ])
     })
 }

@@ -56,7 +56,7 @@ export const addPlanCommand: AddCommand = (program, io) => {
     })
 }
 
-function inWords(plan: TrainingPlan, cost: StepCost | null, run: string, launch: LaunchPlan): string {
+function inWords(plan: TrainingPlan, cost: StepCost | null, run: string, launch: LaunchPlan): string[] {
   const { cases, estimates } = plan
   const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
   const weights = Object.entries(plan.weights).filter(([, source]) => source !== null)
@@ -71,7 +71,7 @@ function inWords(plan: TrainingPlan, cost: StepCost | null, run: string, launch:
     `command      ${launch.argv.join(' ')}`,
     ...Object.entries(launch.environment).map(([name, value]) => `environment  ${name}=${value}`),
     ...(launch.removed.length > 0 ? [`removed      ${launch.removed.join(' ')}`] : []),
-  ].join('\n')
+  ]
 }
 
 function costInWords({ seconds, items, cropsPerVolume, patchVoxels, device, sumBytes }: StepCost): string {

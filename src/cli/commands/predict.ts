@@ -143,7 +143,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
       )
       const { cases, failed } = prediction
       const summary = `${cases.length} masks in ${options.out}, ${failed.length} failed`
-      if (options.output !== 'ndjson') printResult(io, options.output, prediction, () => summary)
+      if (options.output !== 'ndjson') printResult(io, options.output, prediction, () => [summary])
       if (failed.length > 0) io.exitWith(EXIT.data)
     })
 }

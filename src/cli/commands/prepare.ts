@@ -44,7 +44,7 @@ export const addPrepareCommand: AddCommand = (program, io) => {
           printResult(io, options.output, estimate, () => describe(estimate, config.prepare.workers))
           return
         }
-        io.note(describe(estimate, config.prepare.workers))
+        io.note(describe(estimate, config.prepare.workers).join('\n'))
         const started = performance.now()
         const tell: CaseProgress = (done, total, caseId, result) => {
           if ('message' in result) io.note(`${paint(io, 'red', 'failed')} ${caseId}: ${result.message}`)
@@ -52,9 +52,9 @@ export const addPrepareCommand: AddCommand = (program, io) => {
         }
         const report = await prepareListed(config, cases, context, tell, true)
         const wallSeconds = (performance.now() - started) / 1000
-        printResult(io, options.output, { ...report, wallSeconds, estimate }, () =>
+        printResult(io, options.output, { ...report, wallSeconds, estimate }, () => [
           conclude(report, wallSeconds),
-        )
+        ])
         // a full disk is no fault of the cases
         const machine = report.failed.every(({ error }) => error.kind === 'environment')
         if (report.failed.length > 0) io.exitWith(machine ? EXIT.environment : EXIT.data)
@@ -62,13 +62,13 @@ export const addPrepareCommand: AddCommand = (program, io) => {
     })
 }
 
-function describe(estimate: PrepareEstimate, workers: number): string {
+function describe(estimate: PrepareEstimate, workers: number): string[] {
   const { cases, cached, unreadable, bytesAtMost, freeBytes, secondsAbout, memoryBytesPerWorker } = estimate
   const tight = bytesAtMost > freeBytes ? ': TOO LITTLE if nothing is cropped' : ''
   return [
     `${cases} cases, ${cached} in the cache already${unreadable > 0 ? `, ${unreadable} that cannot be read` : ''}`,
     `the others: at most ${gigabytes(bytesAtMost)} of ${gigabytes(freeBytes)} free${tight}, about ${durationOf(secondsAbout)} with ${workers} workers of up to ${gigabytes(memoryBytesPerWorker)} memory each`,
-  ].join('\n')
+  ]
 }
 
 function conclude(

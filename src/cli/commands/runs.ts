@@ -33,11 +33,8 @@ export const addRunsCommand: AddCommand = (program, io) => {
     .addOption(outputOption())
     .action(async (root: string, options: Format) => {
       const found = await summariesBelow(resolve(io.cwd, root))
-      printResult(
-        io,
-        options.output,
-        { runs: found },
-        () => found.map(line).join('\n') || `no run below ${root}`,
+      printResult(io, options.output, { runs: found }, () =>
+        found.length > 0 ? found.map(line) : [`no run below ${root}`],
       )
     })
 
@@ -63,7 +60,7 @@ export const addRunsCommand: AddCommand = (program, io) => {
       .addOption(outputOption())
       .action(async (run: string, options: Format) => {
         const step = await controlled(io, run, act)
-        printResult(io, options.output, { command: name, step }, () => `${name} holds from step ${step} on`)
+        printResult(io, options.output, { command: name, step }, () => [`${name} holds from step ${step} on`])
       })
 
   ofRun(runs, 'set', 'changes a value from the next step on')
@@ -73,7 +70,7 @@ export const addRunsCommand: AddCommand = (program, io) => {
       const value = learningRateOf(assignment)
       const step = await controlled(io, run, (remote) => remote.setLearningRate(value))
       const result = { command: 'setLearningRate', value, step }
-      printResult(io, options.output, result, () => `learning rate ${value} holds from step ${step} on`)
+      printResult(io, options.output, result, () => [`learning rate ${value} holds from step ${step} on`])
     })
 }
 
@@ -229,7 +226,7 @@ function stateInWords(run: RunSummary): string {
   return run.state === 'failed' ? `failed at ${at}: ${run.reason}` : `${run.state} at ${at}`
 }
 
-function paragraph(run: RunSummary): string {
+function paragraph(run: RunSummary): string[] {
   const losses = Object.entries(run.losses).map(([name, value]) => `${name} ${value.toPrecision(3)}`)
   return [
     `${run.name}${run.job === null ? '' : ` (${run.job})`}: ${stateInWords(run)}`,
@@ -243,5 +240,5 @@ function paragraph(run: RunSummary): string {
       : [`  best         tumor Dice ${run.tumorDice.toFixed(3)} at step ${run.bestStep}`]),
     ...(run.checkpoint ? [`  checkpoint   ${run.checkpoint}`] : []),
     ...run.commands.map((command) => `  command      ${command}`),
-  ].join('\n')
+  ]
 }

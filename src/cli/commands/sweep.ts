@@ -45,7 +45,7 @@ function shares(text: string): number[] {
   return values
 }
 
-function inWords({ asItStands, thresholds, hasBaseline }: Sweep): string {
+function inWords({ asItStands, thresholds, hasBaseline }: Sweep): string[] {
   const kinds = asItStands.byKind.map(({ organ, size }) => `${organ} ${size}`)
   const line = (name: string, row: SweepRow): string =>
     [name.padEnd(10), counts(row.tries), counts(row.tumors), ...row.byKind.map(counts)].join('  ')
@@ -59,7 +59,7 @@ function inWords({ asItStands, thresholds, hasBaseline }: Sweep): string {
     `by reason  ${Object.entries(asItStands.reasons)
       .map(([reason, count]) => `${reason} ${count}`)
       .join(', ')}`,
-  ].join('\n')
+  ]
 }
 
 function counts({ kept, of }: { readonly kept: number; readonly of: number }): string {

@@ -254,12 +254,12 @@ function tell(io: CliIo, progress: SynthesisProgress): void {
   io.note(`${done}/${total}  ${caseId} variant ${variant}  kept ${kept} of ${tried} tumors${pace}`)
 }
 
-function inWords({ directory, hosts, scans, tumors, failed }: Synthesis): string {
+function inWords({ directory, hosts, scans, tumors, failed }: Synthesis): string[] {
   return [
     `${scans} synthetic scans of ${hosts} hosts in ${directory}: ${tumors.kept} tumors kept of ${tumors.tried}, ${tumors.noRoom} without room`,
     ...(failed.length > 0 ? [`${failed.length} hosts failed`] : []),
     `ledger.jsonl tells of every tumor, report.html shows them`,
-  ].join('\n')
+  ]
 }
 
 function organList(text: string): OrganName[] {

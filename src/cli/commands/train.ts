@@ -73,12 +73,9 @@ export const addTrainCommand: AddCommand = (program, io) => {
       }
       const result = await run.result
       if (options.output !== 'ndjson')
-        printResult(
-          io,
-          options.output,
-          result,
-          () => `${result.outcome} at step ${result.step}: ${result.directory}`,
-        )
+        printResult(io, options.output, result, () => [
+          `${result.outcome} at step ${result.step}: ${result.directory}`,
+        ])
       if (result.outcome === 'stopped') io.exitWith(EXIT.stopped)
     })
 }
@@ -101,10 +98,8 @@ async function detach(io: CliIo, options: Options, name: string): Promise<void> 
     ),
   ]
   const pid = await startDetached(argv, directory, io.cwd)
-  printResult(
-    io,
-    options.output,
-    { directory, pid },
-    () => `process ${pid} trains in ${directory}\n\`freetumor runs attach ${directory}\` follows it`,
-  )
+  printResult(io, options.output, { directory, pid }, () => [
+    `process ${pid} trains in ${directory}`,
+    `\`freetumor runs attach ${directory}\` follows it`,
+  ])
 }
