@@ -34,14 +34,13 @@ def main() -> None:
 
 def disturb(address: str) -> None:
     """Send one message without the token, and return when the connection has taken it."""
-    stranger = zmq.Context().socket(zmq.DEALER)
+    context = zmq.Context()
+    stranger = context.socket(zmq.DEALER)
     monitor = stranger.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
     stranger.connect(address)
     recv_monitor_message(monitor)
     stranger.send(b"\x1b[31mnonsense")
-    stranger.disable_monitor()
-    stranger.close(linger=-1)
-    stranger.context.term()
+    context.destroy(linger=-1)
 
 
 if __name__ == "__main__":

@@ -71,11 +71,12 @@ it.each<[string, string | null, Buffer, number]>([
     const unary = (path: string): Promise<ServiceError | null> =>
       new Promise((resolve) => client.makeUnaryRequest(path, raw, raw, bytes, withToken(token), resolve))
     const watch = client.makeServerStreamRequest(service.watch.path, raw, raw, bytes, withToken(token))
+    const watchRefused = new Promise<ServiceError>((resolve) => watch.on('error', resolve))
     watch.resume()
     const errors = [
       await unary(service.getStatus.path),
       await unary(service.act.path),
-      await new Promise<ServiceError>((resolve) => watch.on('error', resolve)),
+      await watchRefused,
     ]
     for (const error of errors) {
       expect(error?.code).toBe(code)

@@ -8,7 +8,7 @@ export async function dialRaw(address: string, bytes: Buffer): Promise<Socket> {
   socket.on('error', () => {}) // the server may reset it
   socket.resume()
   await new Promise<void>((resolve) => socket.once('connect', resolve))
-  if (bytes.length > 0) await new Promise<void>((resolve) => socket.write(bytes, () => resolve()))
+  socket.write(bytes)
   return socket
 }
 

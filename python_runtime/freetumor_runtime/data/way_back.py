@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import nibabel
 import numpy as np
 import torch
+from monai.data.utils import compute_shape_offset, zoom_affine
 from monai.networks import to_norm_affine
 from torch import Tensor
 from torch.nn.functional import grid_sample
@@ -39,6 +40,36 @@ class ScanGrids:
     crop_start: tuple[int, ...]
     prepared_shape: tuple[int, ...]
     prepared_affine: np.ndarray
+
+
+def scan_grids(
+    scan_shape: Sequence[int],
+    scan_affine: np.ndarray,
+    prepared_shape: Sequence[int],
+    prepared_affine: np.ndarray,
+    crop_start: Sequence[int],
+    spacing_mm: Sequence[float],
+) -> ScanGrids:
+    """Return the grids of a scan that is prepared already, from what its cache records."""
+    orientation = nibabel.io_orientation(scan_affine)
+    ras_shape = [0, 0, 0]
+    for source, (axis, _) in enumerate(orientation):
+        ras_shape[int(axis)] = scan_shape[source]
+    # as MONAI's Orientation: a product of float64 in this order
+    ras_affine = np.asarray(scan_affine, np.float64) @ nibabel.orientations.inv_ornt_aff(orientation, scan_shape)
+    resampled_shape, _ = compute_shape_offset(
+        ras_shape, ras_affine, zoom_affine(ras_affine, spacing_mm, diagonal=False)
+    )
+    return ScanGrids(
+        source_shape=tuple(scan_shape),
+        source_affine=np.asarray(scan_affine),
+        ras_shape=tuple(ras_shape),
+        ras_affine=ras_affine,
+        resampled_shape=tuple(int(side) for side in resampled_shape),
+        crop_start=tuple(crop_start),
+        prepared_shape=tuple(prepared_shape),
+        prepared_affine=np.asarray(prepared_affine),
+    )
 
 
 def nearest_on_scan(mask_XYZ: np.ndarray, grids: ScanGrids, patch: Sequence[int]) -> np.ndarray:
