@@ -60,8 +60,8 @@ def apply_changes(
     """(stored values, label uint8, change mask uint8) on the original grid.
 
     HU' = HU + the change, linearly interpolated, rounded in stored units, on voxels of the organ that the
-    interpolation reaches; the tumor's label is the nearest prepared voxel's as MONAI's `Invertd` finds it, on the organ's
-    voxels. `label_IJK` holds ids of the region on the scan's grid.
+    interpolation reaches; the tumor's label is the nearest prepared voxel's as MONAI's `Invertd` finds it, on the
+    organ's voxels. `label_IJK` holds ids of the region on the scan's grid.
     """
     stored_IJK, label_out_IJK = original.stored_IJK.copy(order="F"), label_IJK.astype(np.uint8, order="F")
     mask_IJK = np.zeros(stored_IJK.shape, np.uint8, order="F")

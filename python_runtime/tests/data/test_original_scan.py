@@ -77,11 +77,14 @@ def test_the_change_is_the_interpolated_one_and_nothing_else_moves(tmp_path, dty
         expected = stored[tuple(voxel)] + delta / slope
         tolerance = 0.5 + 1e-6 if np.dtype(dtype).kind in "iu" else 1e-3
         assert abs(float(changed[tuple(voxel)]) - expected) <= tolerance
-    # tumor labels: the nearest voxel of the region, on organ only, other voxels as they were
+    # Tumor labels: the nearest voxel of the region, on organ only, other voxels as they were. Every second slice is a
+    # tie between two voxels, which MONAI decides (see below): there either may be the nearest.
     for voxel in np.argwhere(label == 1)[::17]:
-        near = np.floor((np.linalg.inv(PREPARED) @ AFFINE @ [*voxel, 1])[:3] + 0.5).astype(int)
-        inside = (near >= 0).all() and (near < change.synthetic_XYZ.shape).all()
-        assert label_out[tuple(voxel)] == (2 if inside and change.synthetic_XYZ[tuple(near)] else 1)
+        place = (np.linalg.inv(PREPARED) @ AFFINE @ [*voxel, 1])[:3]
+        near = [np.rint(place + moved).astype(int) for moved in (-1e-6, 1e-6)]
+        inside = [(one >= 0).all() and (one < change.synthetic_XYZ.shape).all() for one in near]
+        found = {2 if held and change.synthetic_XYZ[tuple(one)] else 1 for one, held in zip(near, inside, strict=True)}
+        assert label_out[tuple(voxel)] in found
     assert not label_out[:3].any()
 
 
@@ -108,10 +111,10 @@ OBLIQUE = Rotation.from_euler("xyz", (7, 3, 20), degrees=True).as_matrix()
 @pytest.mark.parametrize("voxel_mm", [(0.75, 0.75, 1.5), (0.703125, 0.703125, 5), (0.75, 0.75, 0.75), (1.5, 1.5, 1.5)])
 def test_tumor_labels_come_back_as_monai_brings_labels_back_voxel_by_voxel(tmp_path, voxel_mm, directions):
     rng = np.random.default_rng(4)
-    shape, spacing_mm = (40, 44, 36), (1.5, 1.5, 1.5)
+    shape, spacing_mm = (64, 60, 36), (1.5, 1.5, 1.5)
     image = np.full(shape, -1000, np.int16)
     # air around it, so that there is something to crop
-    image[6:34, 8:36, 5:30] = rng.integers(-100, 200, (28, 28, 25))
+    image[4:62, 5:58, 5:30] = rng.integers(-100, 200, (58, 53, 25))
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = directions @ np.diag(voxel_mm), (-31, 17, 8)
     file = nibabel.Nifti1Image(image, None)
@@ -120,7 +123,7 @@ def test_tumor_labels_come_back_as_monai_brings_labels_back_voxel_by_voxel(tmp_p
     scan = load_original(str(tmp_path / "scan.nii"))
     organ = np.ones(shape, np.uint8)
     hu, _, prepared_affine, start = resample_and_crop(image, organ, scan.header.affine, spacing_mm, -175)
-    part = tuple(slice(side // 6, side - side // 5) for side in hu.shape)
+    part = tuple(slice(side // 8, side - side // 9) for side in hu.shape)
     tumors = np.zeros(hu.shape, np.uint8)
     tumors[part] = rng.integers(0, 2, tumors[part].shape) * 2
     delta = np.where(tumors > 0, -50, 0).astype(np.float32)
@@ -237,6 +240,6 @@ def test_stored_values_stay_inside_their_type(tmp_path):
     write_scan(tmp_path / "scan.nii", np.uint8, 1, 0, rng)
     scan = load_original(str(tmp_path / "scan.nii"))
     change = region(rng)
-    lowered = RegionChange(1, change.delta_hu_XYZ * 100, change.synthetic_XYZ, change.affine, change.boxes)
-    changed, _, mask = apply_changes(scan, np.ones((20, 24, 10), np.uint8), [lowered])
+    lowered = RegionChange(1, change.delta_hu_XYZ * 100, change.synthetic_XYZ, change.start, change.boxes)
+    changed, _, mask = apply_changes(scan, np.ones((20, 24, 10), np.uint8), [lowered], GRIDS)
     assert changed.dtype == np.uint8 and changed[mask == 1].min() == 0
