@@ -1,21 +1,29 @@
-import { chmodSync, writeFileSync } from 'node:fs'
+import { getEventListeners } from 'node:events'
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { expect, it } from 'vitest'
-import { RuntimeCrashError } from '../../src/errors.js'
-import type { CallOptions, PredictSpec } from '../../src/pipeline/ports.js'
+import { expect, it, onTestFinished } from 'vitest'
+import { RuntimeCrashError, StoppedError } from '../../src/errors.js'
+import type { EvaluateSpec } from '../../src/pipeline/evaluation-port.js'
+import type { CallOptions, PredictSpec, PrepareSpec } from '../../src/pipeline/ports.js'
 import type { ServeSpec } from '../../src/pipeline/serve-port.js'
 import type { SynthesizeSpec } from '../../src/pipeline/synthesis-port.js'
 import { torchRuntime } from '../../src/runtime/torch-runtime.js'
 import { temporaryFolder } from '../helpers/temporary.js'
+import { until } from '../helpers/until.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')
 
 /** A Python that runs `disturbed_job.py` whatever it is asked to run. */
 function disturbedPython(folder: string): string {
-  const path = join(folder, 'python')
   const python = process.env.FREETUMOR_PYTHON ?? `${root}/.venv/bin/python`
-  writeFileSync(path, `#!/bin/sh\nexec '${python}' '${root}/test/runtime/disturbed_job.py' "$@"\n`)
+  return program(folder, `exec '${python}' '${root}/test/runtime/disturbed_job.py' "$@"`)
+}
+
+function program(folder: string, line: string): string {
+  const path = join(folder, 'python')
+  writeFileSync(path, `#!/bin/sh\n${line}\n`)
   chmodSync(path, 0o755)
   return path
 }
@@ -59,4 +67,37 @@ it.each<[string, (runtime: Runtime, call: CallOptions) => Promise<void>]>([
   const note = (...told: unknown[]): void => void notes.push(told)
   await work(torchRuntime({ python: disturbedPython(folder) }), { logDirectory: folder, note })
   expect(notes).toEqual([['the feed dropped 1 message of a process that is no rank of this run', 'warning']])
+})
+
+it('15 preparations, evaluations and syntheses at once stop on one signal, without a warning of Node', async () => {
+  const folder = temporaryFolder()
+  const begun = join(folder, 'begun')
+  mkdirSync(begun)
+  const runtime = torchRuntime({ python: program(folder, `: > '${begun}'/$$; exec cat`) })
+  const warnings: Error[] = []
+  const listen = (warning: Error): void => void warnings.push(warning)
+  process.on('warning', listen)
+  onTestFinished(() => void process.off('warning', listen))
+  const controller = new AbortController()
+  const { signal } = controller
+  const call = { signal, logDirectory: folder }
+  const cases = [{ id: 'a' }]
+  const all = async (outcomes: AsyncIterable<unknown>): Promise<void> => {
+    for await (const _ of outcomes) expect.unreachable()
+  }
+  const unasked = async () => expect.unreachable()
+  const feed = { begin: unasked, judged: unasked, written: unasked }
+  const calls = Array.from({ length: 15 }, () => [
+    all(runtime.prepare({ job: 'prepare', cases } as unknown as PrepareSpec, call)),
+    all(runtime.evaluate({ job: 'evaluate', cases } as unknown as EvaluateSpec, call)),
+    runtime.synthesize({ job: 'synthesize', ...settings } as unknown as SynthesizeSpec, feed, call),
+  ]).flat()
+  const ended = Promise.allSettled(calls)
+  await until(() => readdirSync(begun).length === calls.length)
+  controller.abort()
+  for (const one of await ended)
+    expect(one).toMatchObject({ status: 'rejected', reason: expect.any(StoppedError) })
+  await setImmediate() // Node emits its warnings a turn later
+  expect(warnings.map(String)).toEqual([])
+  expect(getEventListeners(signal, 'abort')).toEqual([])
 })

@@ -73,11 +73,7 @@ it.each<[string, string | null, Buffer, number]>([
     const watch = client.makeServerStreamRequest(service.watch.path, raw, raw, bytes, withToken(token))
     const watchRefused = new Promise<ServiceError>((resolve) => watch.on('error', resolve))
     watch.resume()
-    const errors = [
-      await unary(service.getStatus.path),
-      await unary(service.act.path),
-      await watchRefused,
-    ]
+    const errors = [await unary(service.getStatus.path), await unary(service.act.path), await watchRefused]
     for (const error of errors) {
       expect(error?.code).toBe(code)
       expect(error?.details).not.toContain('CANARY')

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import nibabel
 import numpy as np
 import torch
-from monai.data.utils import compute_shape_offset, zoom_affine
-from monai.networks import to_norm_affine
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
@@ -51,6 +49,9 @@ def scan_grids(
     spacing_mm: Sequence[float],
 ) -> ScanGrids:
     """Return the grids of a scan that is prepared already, from what its cache records."""
+    # Seconds of imports, which a synthesis needs with its first scan to write and not before.
+    from monai.data.utils import compute_shape_offset, zoom_affine
+
     orientation = nibabel.io_orientation(scan_affine)
     ras_shape = [0, 0, 0]
     for source, (axis, _) in enumerate(orientation):
@@ -132,6 +133,8 @@ def _by_slabs(mask_XYZ: np.ndarray, to_mask: np.ndarray, shape: tuple[int, ...])
 
 def _normalised(to_mask: np.ndarray, source: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
     """The map between PyTorch's coordinates, -1 to 1 with the last axis first, [1, 4, 4]."""
+    from monai.networks import to_norm_affine
+
     theta = to_norm_affine(torch.from_numpy(to_mask)[None], source, wanted, align_corners=False)
     theta[:, :3] = theta[:, [2, 1, 0]]
     theta[:, :, :3] = theta[:, :, [2, 1, 0]]
