@@ -133,7 +133,8 @@ export async function openWarmRuntime(
   for (const note of settings.notes) options.onNote?.(note, 'warning')
 
   const logs = options.logDirectory ?? (await makeTemporaryFolder('freetumor-'))
-  const session = runtime.serve(await serveSpec(settings), { signal, logDirectory: logs })
+  const call = { signal, logDirectory: logs, note: options.onNote }
+  const session = runtime.serve(await serveSpec(settings), call)
   const opened = new OpenedRuntime(session, settings, async (died) => {
     release()
     if (!died && options.logDirectory === undefined) await rm(logs, { recursive: true, force: true })

@@ -51,6 +51,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined
   /** Where logs of the processes go. */
   readonly logDirectory: string
+  /** Called with what a user is to know of the job and no result says; a training has `note` events instead. */
+  readonly note?: ((text: string, level: 'info' | 'warning') => void) | undefined
   /** A training without a sign for so long is ended; default never. */
   readonly hangSeconds?: number | null | undefined
   /** Of several hosts that train together; default this host alone. */

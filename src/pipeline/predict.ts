@@ -108,8 +108,9 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   const inputs = new Map(
     await Promise.all(left.map(async ({ id }) => [id, await inputOf(byId.get(id)!)] as const)),
   )
-  const { signal, logDirectory } = context
-  for await (const outcome of context.runtime.predict({ ...spec, cases: left }, { signal, logDirectory })) {
+  const { signal, logDirectory, note } = context
+  const call = { signal, logDirectory, note }
+  for await (const outcome of context.runtime.predict({ ...spec, cases: left }, call)) {
     if ('error' in outcome) {
       failed.push(outcome)
       tell(outcome)

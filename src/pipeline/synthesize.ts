@@ -124,8 +124,9 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
       },
       onFailure: (caseId, error) => failed.push({ caseId, error }),
     })
-    const { signal, logDirectory } = context
-    if (counts.done < counts.total) await context.runtime.synthesize(spec, feed, { signal, logDirectory })
+    const { signal, logDirectory, note } = context
+    if (counts.done < counts.total)
+      await context.runtime.synthesize(spec, feed, { signal, logDirectory, note })
   }
   return await concludeSynthesis(out, config, hosts, failed)
 }

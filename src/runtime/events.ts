@@ -82,14 +82,10 @@ export function toRuntimeEvent(message: JobEvent, hello: Hello): RuntimeEvent {
   }
 }
 
-/** What the feed dropped because its sender showed no token of the job. */
-export function strayNote(count: number): RuntimeEvent {
+/** Say how many messages the feed dropped because their sender showed no token of the job. */
+export function strayText(count: number): string {
   const messages = count === 1 ? '1 message' : `${count} messages`
-  return {
-    type: 'note',
-    level: 'warning',
-    text: `the feed dropped ${messages} of a process that is no rank of this run`,
-  }
+  return `the feed dropped ${messages} of a process that is no rank of this run`
 }
 
 /** A protobuf map comes in any order; the log of a run must not. */

@@ -32,7 +32,7 @@ import { CallSession } from './call-session.js'
 import { answerCaseRank, type CaseFeed } from './case-service.js'
 import { inspectCheckpoint } from './checkpoint.js'
 import { lockDirectory } from './directory-lock.js'
-import { strayNote, toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
+import { strayText, toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
 import { clearFailures, explainDeath, failureFolder, oomKills } from './failure.js'
 import { answerRank } from './feed-service.js'
 import { meetingOf, networkOf } from './meeting.js'
@@ -118,6 +118,7 @@ async function startJob(
     const control = await openControlServer({ directory, token })
     opened.push(() => control.close())
     let feedFailure: unknown
+    let started: RuntimeProcess | null = null
     const tensors = answer
       ? await openTensorServer({
           directory,
@@ -125,11 +126,11 @@ async function startJob(
           onMessage: answer,
           onFailure: (error) => {
             feedFailure ??= error
-            void process.kill()
+            void started?.kill()
           },
         })
       : null
-    if (tensors) opened.push(() => tensors.close())
+    if (tensors) opened.push(() => closeFeed(tensors, call))
     const process = startProcess({
       argv: runtimeArgv(python, ranks, call.logDirectory, jobFile, meeting),
       environment: {
@@ -148,7 +149,10 @@ async function startJob(
       runId,
       node,
     })
+    started = process
     opened.push(() => process.kill())
+    // the feed may have failed before there was a process to end
+    if (feedFailure !== undefined) void process.kill()
     return {
       process,
       control,
@@ -163,6 +167,12 @@ async function startJob(
     await close()
     throw error
   }
+}
+
+/** Close the feed and note the messages of strangers that it dropped, once. */
+async function closeFeed(tensors: TensorServer, call: CallOptions): Promise<void> {
+  await tensors.close()
+  if (tensors.strays > 0) call.note?.(strayText(tensors.strays), 'warning')
 }
 
 class TorchSession implements TrainingSession {
@@ -222,7 +232,7 @@ async function* followTraining(
       const strays = job.tensors?.strays ?? 0
       if (strays > told && (told === 0 || translated.type === 'finished')) {
         told = strays
-        yield strayNote(strays)
+        yield { type: 'note', level: 'warning', text: strayText(strays) }
       }
       yield translated
       if (translated.type === 'finished') {

@@ -1,5 +1,4 @@
-import { chmod, rm } from 'node:fs/promises'
-import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js'
+import { Server, type ServerDuplexStream, status } from '@grpc/grpc-js'
 import { RuntimeCrashError, UsageError } from '../errors.js'
 import {
   type AttachRequest,
@@ -10,6 +9,7 @@ import {
   type Hello,
 } from '../generated/freetumor/runtime/v1/control.js'
 import { PROTOCOL } from './frames.js'
+import { bindSocket, closeSocket } from './grpc-socket.js'
 import { sameSecret } from './secret.js'
 import { newSocketPath } from './socket-path.js'
 
@@ -59,17 +59,11 @@ export async function openControlServer(options: ControlServerOptions): Promise<
   server.addService(ControlServiceService, { attach: (stream: Stream) => session.attach(stream) })
   const close = async (): Promise<void> => {
     session.end('the control server was closed')
-    server.forceShutdown()
-    await rm(path, { force: true })
+    await closeSocket(server, path)
   }
-  await new Promise<void>((resolve, reject) => {
-    server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) =>
-      error ? reject(error) : resolve(),
-    )
-  })
-  await chmod(path, 0o600)
+  const address = await bindSocket(server, path)
   return {
-    address: `unix:${path}`,
+    address,
     attached: session.attached,
     messages: session.messages,
     sendCommand: (command) => session.sendCommand(command),

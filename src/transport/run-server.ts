@@ -1,8 +1,6 @@
-import { chmod, rm } from 'node:fs/promises'
 import {
   type Metadata,
   Server,
-  ServerCredentials,
   type ServerUnaryCall,
   type ServerWritableStream,
   type sendUnaryData,
@@ -16,6 +14,7 @@ import {
   RunServiceService,
   WatchResponse,
 } from '../generated/freetumor/runtime/v1/runs.js'
+import { bindSocket, closeSocket } from './grpc-socket.js'
 import { sameSecret } from './secret.js'
 import { newSocketPath } from './socket-path.js'
 
@@ -64,14 +63,9 @@ export async function openRunServer({ directory, token, host }: RunServerOptions
       else void tellEvents(host, stream)
     },
   })
-  await new Promise<void>((resolve, reject) => {
-    server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) =>
-      error ? reject(error) : resolve(),
-    )
-  })
-  await chmod(path, 0o600)
+  const address = await bindSocket(server, path)
   return {
-    address: `unix:${path}`,
+    address,
     async close() {
       await new Promise<void>((resolve) => {
         const enough = setTimeout(resolve, LAST_WORDS_MS)
@@ -80,8 +74,7 @@ export async function openRunServer({ directory, token, host }: RunServerOptions
           resolve()
         })
       })
-      server.forceShutdown()
-      await rm(path, { force: true })
+      await closeSocket(server, path)
     },
   }
 }

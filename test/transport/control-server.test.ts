@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
-import { type ClientDuplexStream, credentials, type ServiceError, status } from '@grpc/grpc-js'
+import { Client, type ClientDuplexStream, credentials, type ServiceError, status } from '@grpc/grpc-js'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { RuntimeCrashError } from '../../src/errors.js'
 import {
@@ -13,6 +14,7 @@ import { type ControlServer, openControlServer } from '../../src/transport/contr
 import { PROTOCOL } from '../../src/transport/frames.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 import { type PythonProcess, startPython } from './python-process.js'
+import { dialRaw, RAW } from './strangers.js'
 
 const TOKEN = 'a token of sixteen bytes or more'
 
@@ -168,6 +170,81 @@ describe('the server', () => {
     await expect(server.sendCommand(stop)).rejects.toThrow(/not yet begun/)
   })
 
+  const noteOf = (text: string): AttachRequest =>
+    AttachRequest.fromPartial({
+      message: { $case: 'event', value: { event: { $case: 'note', value: { level: 'info', text } } } },
+    })
+
+  /** Attaches a job, has a stranger act before and after it, and returns what the job reported. */
+  async function besides(act: (server: ControlServer) => Promise<void>): Promise<string[]> {
+    const server = await serverIn()
+    await act(server)
+    const { stream } = dial(server)
+    stream.write(helloOf({ runId: 'job' }))
+    expect((await server.attached).runId).toBe('job')
+    await act(server)
+    stream.write(noteOf('still here'))
+    stream.end()
+    return await notes(server)
+  }
+
+  it.each(RAW)(
+    'serves its job while a stranger %s, and ends that connection with its own',
+    async (_what, bytes) => {
+      const strangers: Socket[] = []
+      let server!: ControlServer
+      const reported = await besides(async (one) => {
+        server = one
+        strangers.push(await dialRaw(one.address, bytes))
+      })
+      expect(reported).toEqual(['still here'])
+      const ends = strangers.map((one) => one.closed || new Promise((resolve) => one.once('close', resolve)))
+      await server.close()
+      await Promise.all(ends)
+    },
+  )
+
+  it.each<[string, (stream: ClientDuplexStream<Buffer, Buffer>) => void, number]>([
+    ['bytes that are no message', (stream) => stream.write(Buffer.from('\u001b[31mCANARY')), status.INTERNAL],
+    [
+      'an oversized message',
+      (stream) => stream.write(Buffer.alloc((16 << 20) + 1, 'CANARY')),
+      status.RESOURCE_EXHAUSTED,
+    ],
+    [
+      'a wrong token and goes on talking',
+      (stream) => {
+        stream.write(Buffer.from(AttachRequest.encode(helloOf({ token: 'CANARY' })).finish()))
+        for (let at = 0; at < 100; at++)
+          stream.write(Buffer.from(AttachRequest.encode(noteOf('CANARY')).finish()))
+      },
+      status.UNAUTHENTICATED,
+    ],
+  ])(
+    'refuses a stranger that sends %s, quotes nothing of it and serves its job',
+    async (_what, say, code) => {
+      const reported = await besides(async (server) => {
+        const client = new Client(server.address, credentials.createInsecure())
+        onTestFinished(() => client.close())
+        const raw = (bytes: Buffer): Buffer => bytes
+        const { path } = ControlServiceClient.service.attach
+        const stream = client.makeBidiStreamRequest<Buffer, Buffer>(path, raw, raw)
+        const refused = new Promise<ServiceError>((resolve) => stream.on('error', resolve))
+        stream.resume()
+        say(stream)
+        const error = await refused
+        expect(error.code).toBe(code)
+        expect(error.details).not.toContain('CANARY')
+      })
+      expect(reported).toEqual(['still here'])
+    },
+  )
+
+  it('waits for its job while another process holds a stream open in silence', async () => {
+    const reported = await besides(async (server) => void dial(server))
+    expect(reported).toEqual(['still here'])
+  })
+
   it('takes one job only', async () => {
     const server = await serverIn()
     dial(server).stream.write(helloOf({ runId: 'first' }))
@@ -221,12 +298,7 @@ describe('the server', () => {
     const server = await serverIn()
     const { stream } = dial(server)
     stream.write(helloOf({}))
-    for (const text of ['one', 'two', 'three'])
-      stream.write(
-        AttachRequest.fromPartial({
-          message: { $case: 'event', value: { event: { $case: 'note', value: { level: 'info', text } } } },
-        }),
-      )
+    for (const text of ['one', 'two', 'three']) stream.write(noteOf(text))
     stream.end()
     await server.attached
     expect(await notes(server)).toEqual(['one', 'two', 'three'])

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from freetumor_runtime.data.nifti import NiftiHeader, load_stored, write_synced_parts
+from freetumor_runtime.data.way_back import ScanGrids, nearest_on_scan
 
 _MARK = b"synthetic tumors, made by freetumor; not a patient's scan"
 _PART_BYTES = 4 << 20
@@ -42,52 +43,54 @@ class RegionChange:
     """What synthesis changed of one organ, in a part of the prepared grid.
 
     `organ_label` is the organ's id of the region; nothing else changes. `delta_hu_XYZ` float32; `synthetic_XYZ` uint8,
-    the tumor's label id where one was placed, else 0. `affine` is that of the part's first voxel. Outside `boxes` both
-    are 0.
+    the tumor's label id where one was placed, else 0. `start` is the part's first voxel in the prepared grid. Outside
+    `boxes` both are 0.
     """
 
     organ_label: int
     delta_hu_XYZ: np.ndarray
     synthetic_XYZ: np.ndarray
-    affine: np.ndarray
+    start: Sequence[int]
     boxes: Sequence[Box]
 
 
 def apply_changes(
-    original: OriginalScan, label_IJK: np.ndarray, changes: Sequence[RegionChange]
+    original: OriginalScan, label_IJK: np.ndarray, changes: Sequence[RegionChange], grids: ScanGrids
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(stored values, label uint8, change mask uint8) on the original grid.
 
     HU' = HU + the change, linearly interpolated, rounded in stored units, on voxels of the organ that the
-    interpolation reaches; the tumor's label is the nearest prepared voxel's, on the organ's voxels. `label_IJK` holds
-    ids of the region on the scan's grid.
+    interpolation reaches; the tumor's label is the nearest prepared voxel's as MONAI's `Invertd` finds it, on the
+    organ's voxels. `label_IJK` holds ids of the region on the scan's grid.
     """
     stored_IJK, label_out_IJK = original.stored_IJK.copy(order="F"), label_IJK.astype(np.uint8, order="F")
     mask_IJK = np.zeros(stored_IJK.shape, np.uint8, order="F")
     for change in changes:
-        to_region = np.linalg.inv(change.affine) @ original.header.affine
+        affine = grids.prepared_affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ np.array(change.start)
+        to_region = np.linalg.inv(affine) @ original.header.affine
+        tumor_IJK = _tumor_on_scan(change, grids)
         changed_XYZ = (change.delta_hu_XYZ != 0).view(np.uint8)
         for box in change.boxes:
             for i, rows, columns in _reached(box, to_region, stored_IJK.shape):
                 j, k = np.nonzero(label_IJK[i, rows, columns] == change.organ_label)
                 if len(j) > 0:
                     place = i, j + rows.start, k + columns.start
-                    _change_voxels(original, change, changed_XYZ, to_region, place, stored_IJK, label_out_IJK, mask_IJK)
+                    _change_voxels(original, change, changed_XYZ, to_region, place, stored_IJK, mask_IJK)
+                    tumor = tumor_IJK[place]
+                    label_out_IJK[place] = np.where(tumor > 0, tumor, label_out_IJK[place])
     return stored_IJK, label_out_IJK, mask_IJK
 
 
-def _change_voxels(original, change, changed_XYZ, to_region, place, stored_IJK, label_IJK, mask_IJK) -> None:
+def _change_voxels(original, change, changed_XYZ, to_region, place, stored_IJK, mask_IJK) -> None:
     i, j, k = place
     voxels = np.stack([np.full(j.shape, i), j, k]).astype(np.float64)
     places = to_region[:3, :3] @ voxels + to_region[:3, 3:]
     delta_hu = map_coordinates(change.delta_hu_XYZ, places, np.float64, order=1, mode="constant")
     touched = map_coordinates(changed_XYZ, places, np.float64, order=1) > 0
-    tumor = _nearest(change.synthetic_XYZ, places)
     target = (i, j[touched], k[touched])
     stored_IJK[target] = _restored(original, delta_hu[touched], original.stored_IJK[target])
     mask_IJK[target] = 1
-    inside = tumor > 0
-    label_IJK[i, j[inside], k[inside]] = tumor[inside]
 
 
 def _restored(original: OriginalScan, delta_hu: np.ndarray, stored: np.ndarray) -> np.ndarray:
@@ -100,12 +103,12 @@ def _restored(original: OriginalScan, delta_hu: np.ndarray, stored: np.ndarray) 
     return values.astype(dtype)
 
 
-def _nearest(array_XYZ: np.ndarray, places: np.ndarray) -> np.ndarray:
-    index = np.floor(places + 0.5).astype(np.int64)
-    inside = np.all((index >= 0) & (index < np.array(array_XYZ.shape)[:, None]), axis=0)
-    found = np.zeros(places.shape[1], array_XYZ.dtype)
-    found[inside] = array_XYZ[tuple(index[:, inside])]
-    return found
+def _tumor_on_scan(change: RegionChange, grids: ScanGrids) -> np.ndarray:
+    whole_XYZ = np.zeros(grids.prepared_shape, np.uint8)
+    sides = zip(change.start, change.synthetic_XYZ.shape, strict=True)
+    whole_XYZ[tuple(slice(start, start + side) for start, side in sides)] = change.synthetic_XYZ
+    # a label is never padded for a network
+    return nearest_on_scan(whole_XYZ, grids, (1, 1, 1))
 
 
 def _reached(box: Box, to_region: np.ndarray, shape: Sequence[int]):

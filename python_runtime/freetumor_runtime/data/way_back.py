@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import nibabel
 import numpy as np
 import torch
-from monai.networks import to_norm_affine
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
@@ -39,6 +38,39 @@ class ScanGrids:
     crop_start: tuple[int, ...]
     prepared_shape: tuple[int, ...]
     prepared_affine: np.ndarray
+
+
+def scan_grids(
+    scan_shape: Sequence[int],
+    scan_affine: np.ndarray,
+    prepared_shape: Sequence[int],
+    prepared_affine: np.ndarray,
+    crop_start: Sequence[int],
+    spacing_mm: Sequence[float],
+) -> ScanGrids:
+    """Return the grids of a scan that is prepared already, from what its cache records."""
+    # Seconds of imports, which a synthesis needs with its first scan to write and not before.
+    from monai.data.utils import compute_shape_offset, zoom_affine
+
+    orientation = nibabel.io_orientation(scan_affine)
+    ras_shape = [0, 0, 0]
+    for source, (axis, _) in enumerate(orientation):
+        ras_shape[int(axis)] = scan_shape[source]
+    # as MONAI's Orientation: a product of float64 in this order
+    ras_affine = np.asarray(scan_affine, np.float64) @ nibabel.orientations.inv_ornt_aff(orientation, scan_shape)
+    resampled_shape, _ = compute_shape_offset(
+        ras_shape, ras_affine, zoom_affine(ras_affine, spacing_mm, diagonal=False)
+    )
+    return ScanGrids(
+        source_shape=tuple(scan_shape),
+        source_affine=np.asarray(scan_affine),
+        ras_shape=tuple(ras_shape),
+        ras_affine=ras_affine,
+        resampled_shape=tuple(int(side) for side in resampled_shape),
+        crop_start=tuple(crop_start),
+        prepared_shape=tuple(prepared_shape),
+        prepared_affine=np.asarray(prepared_affine),
+    )
 
 
 def nearest_on_scan(mask_XYZ: np.ndarray, grids: ScanGrids, patch: Sequence[int]) -> np.ndarray:
@@ -101,6 +133,8 @@ def _by_slabs(mask_XYZ: np.ndarray, to_mask: np.ndarray, shape: tuple[int, ...])
 
 def _normalised(to_mask: np.ndarray, source: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
     """The map between PyTorch's coordinates, -1 to 1 with the last axis first, [1, 4, 4]."""
+    from monai.networks import to_norm_affine
+
     theta = to_norm_affine(torch.from_numpy(to_mask)[None], source, wanted, align_corners=False)
     theta[:, :3] = theta[:, [2, 1, 0]]
     theta[:, :, :3] = theta[:, :, [2, 1, 0]]

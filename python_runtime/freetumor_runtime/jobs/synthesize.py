@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.nifti import load_nifti, write_synced
 from freetumor_runtime.data.original_scan import OriginalScan, RegionChange, apply_changes, load_original, write_like
 from freetumor_runtime.data.variants import AttemptMeasures, Round, VariantSource
+from freetumor_runtime.data.way_back import ScanGrids, scan_grids
 from freetumor_runtime.errors import DataError, FreetumorError
 from freetumor_runtime.events import Event, Finished
 from freetumor_runtime.jobs.prepare import remap_label
@@ -53,8 +55,10 @@ class OpenCase:
 
     case: SynthesizeCase
     region: OpenRegion
-    # of the region's first voxel
-    affine: np.ndarray
+    # the region's first voxel in the prepared grid
+    start: tuple[int, ...]
+    # what the cache records of the prepared grid
+    attributes: dict[str, Any]
     seconds: dict[str, float]
     _original: tuple[OriginalScan, np.ndarray] | None = field(default=None, repr=False)
 
@@ -64,10 +68,8 @@ class OpenCase:
         starts, sides = first.region_start, first.region_shape
         part = tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True))
         image_hu, label, attributes = read_prepared_region(case.prepared, part)
-        affine = np.array(attributes["affine"], np.float64).reshape(4, 4)
-        affine[:3, 3] += affine[:3, :3] @ np.array(first.region_start)
         region = OpenRegion.open(torch.from_numpy(image_hu), torch.from_numpy(label), tools)
-        return OpenCase(case, region, affine, {"read": perf_counter() - started, "write": 0.0})
+        return OpenCase(case, region, tuple(starts), attributes, {"read": perf_counter() - started, "write": 0.0})
 
     def original(self, spec: SynthesizeSpec) -> tuple[OriginalScan, np.ndarray]:
         """The scan as it is stored and its label in ids of the region, on the scan's own grid; read once."""
@@ -82,6 +84,12 @@ class OpenCase:
             self._original = scan, label_IJK
             self.seconds["read"] += perf_counter() - started
         return self._original
+
+    def grids(self, scan: OriginalScan) -> ScanGrids:
+        recorded = self.attributes
+        affine = np.array(recorded["affine"], np.float64).reshape(4, 4)
+        shapes = scan.stored_IJK.shape, scan.header.affine, recorded["shape"], affine
+        return scan_grids(*shapes, recorded["cropStart"], recorded["spacingMm"])
 
 
 def make_variant(case: OpenCase, tools: Tools, round_: Round, source: VariantSource) -> dict:
@@ -125,7 +133,7 @@ def write_variant(
         change_of(case, spec, painted_XYZ, [stroke for stroke in kept if stroke.organ_label == organ])
         for organ in organs
     ]
-    stored, label, changed = apply_changes(scan, label_IJK, changes)
+    stored, label, changed = apply_changes(scan, label_IJK, changes, case.grids(scan))
     name = f"{case.case.name}_v{variant:03d}"
     files = {
         "image": f"{name}_0000.nii.gz" if spec.layout == "nnunet" else f"{name}.nii.gz",
@@ -160,9 +168,8 @@ def change_of(case: OpenCase, spec: SynthesizeSpec, painted_XYZ: Tensor, kept: S
         box = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(stroke.box, part, strict=True))
         synthetic_XYZ[box][(stroke.roles_XYZ == SYNTHETIC).cpu().numpy()] = stroke.tumor_label
         boxes.append(box)
-    affine = case.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ np.array([one.start for one in part])
-    return RegionChange(kept[0].organ_label, delta_hu_XYZ, synthetic_XYZ, affine, boxes)
+    start = [first + one.start for first, one in zip(case.start, part, strict=True)]
+    return RegionChange(kept[0].organ_label, delta_hu_XYZ, synthetic_XYZ, start, boxes)
 
 
 def _is_example(case: OpenCase, spec: SynthesizeSpec, round_: Round) -> bool:

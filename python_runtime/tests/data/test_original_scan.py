@@ -1,12 +1,19 @@
 """A change of the prepared grid on the scan's own grid: only inside the mask, in stored units, geometry as it was."""
 
 import io
+from dataclasses import replace
 
 import nibabel
 import numpy as np
 import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, CropForegroundd, Invertd, Orientationd, Spacingd
+from scipy.spatial.transform import Rotation
 
 from freetumor_runtime.data.original_scan import RegionChange, apply_changes, load_original, write_like
+from freetumor_runtime.data.way_back import scan_grids
+from freetumor_runtime.jobs.prepare import resample_and_crop
 
 # 20 x 24 x 10 voxels of 0.8 x 0.8 x 2.5 mm, axes turned and flipped against RAS, not at the origin
 AFFINE = np.array([[0, -0.8, 0, 40], [0.8, 0, 0, -31], [0, 0, -2.5, 17], [0, 0, 0, 1]], float)
@@ -26,15 +33,20 @@ def write_scan(path, dtype, slope, inter, rng):
     return stored
 
 
+# 1 mm voxels in RAS that hold most of the scan
+PREPARED = np.array([[1, 0, 0, 20], [0, 1, 0, -33], [0, 0, 1, -6], [0, 0, 0, 1]], float)
+GRIDS = replace(
+    scan_grids((20, 24, 10), AFFINE, (22, 20, 24), PREPARED, (0, 0, 0), (1, 1, 1)), resampled_shape=(22, 20, 24)
+)
+
+
 def region(rng):
-    """A region of 1 mm voxels in RAS that holds most of the scan, with a change in a box of it."""
-    affine = np.eye(4)
-    affine[:3, 3] = [20, -33, -6]
+    """A change in a box of the prepared grid."""
     delta, synthetic = np.zeros((22, 20, 24), np.float32), np.zeros((22, 20, 24), np.uint8)
     box = (slice(6, 15), slice(5, 12), slice(8, 18))
     delta[box] = rng.uniform(-60, -10, (9, 7, 10))
     synthetic[8:13, 6:10, 10:16] = 2
-    return RegionChange(1, delta, synthetic, affine, [box])
+    return RegionChange(1, delta, synthetic, (0, 0, 0), [box])
 
 
 @pytest.mark.parametrize(
@@ -47,13 +59,13 @@ def test_the_change_is_the_interpolated_one_and_nothing_else_moves(tmp_path, dty
     label = np.ones(stored.shape, np.uint8)
     label[:3] = 0  # no organ there
     change = region(rng)
-    changed, label_out, mask = apply_changes(scan, label, [change])
+    changed, label_out, mask = apply_changes(scan, label, [change], GRIDS)
 
     assert (changed[mask == 0] == stored[mask == 0]).all()
     assert mask.sum() > 100 and not mask[:3].any()
     # the same by brute force: trilinear in world coordinates, voxel by voxel
     for voxel in np.argwhere(mask)[::37]:
-        place = np.linalg.inv(change.affine) @ AFFINE @ [*voxel, 1]
+        place = np.linalg.inv(PREPARED) @ AFFINE @ [*voxel, 1]
         low = np.floor(place[:3]).astype(int)
         part = place[:3] - low
         delta = 0.0
@@ -65,12 +77,64 @@ def test_the_change_is_the_interpolated_one_and_nothing_else_moves(tmp_path, dty
         expected = stored[tuple(voxel)] + delta / slope
         tolerance = 0.5 + 1e-6 if np.dtype(dtype).kind in "iu" else 1e-3
         assert abs(float(changed[tuple(voxel)]) - expected) <= tolerance
-    # tumor labels: the nearest voxel of the region, on organ only, other voxels as they were
+    # Tumor labels: the nearest voxel of the region, on organ only, other voxels as they were. Every second slice is a
+    # tie between two voxels, which MONAI decides (see below): there either may be the nearest.
     for voxel in np.argwhere(label == 1)[::17]:
-        near = np.floor((np.linalg.inv(change.affine) @ AFFINE @ [*voxel, 1])[:3] + 0.5).astype(int)
-        inside = (near >= 0).all() and (near < change.synthetic_XYZ.shape).all()
-        assert label_out[tuple(voxel)] == (2 if inside and change.synthetic_XYZ[tuple(near)] else 1)
+        place = (np.linalg.inv(PREPARED) @ AFFINE @ [*voxel, 1])[:3]
+        near = [np.rint(place + moved).astype(int) for moved in (-1e-6, 1e-6)]
+        inside = [(one >= 0).all() and (one < change.synthetic_XYZ.shape).all() for one in near]
+        found = {2 if held and change.synthetic_XYZ[tuple(one)] else 1 for one, held in zip(near, inside, strict=True)}
+        assert label_out[tuple(voxel)] in found
     assert not label_out[:3].any()
+
+
+def inverted_by_monai(image_IJK, affine, spacing_mm, label_XYZ):
+    """The label on the prepared grid, brought back as the published code brings labels back."""
+    transforms = Compose(
+        [
+            Orientationd(keys="image", axcodes="RAS", labels=None),
+            Spacingd(keys="image", pixdim=spacing_mm, mode="bilinear"),
+            CropForegroundd(keys="image", source_key="image", select_fn=lambda hu: hu > -175, allow_smaller=True),
+        ]
+    )
+    image = MetaTensor(torch.from_numpy(image_IJK)[None], affine=torch.from_numpy(affine))
+    prepared = transforms({"image": image})
+    invert = Invertd(keys="label", transform=transforms, orig_keys="image", nearest_interp=True, to_tensor=True)
+    label = MetaTensor(torch.from_numpy(label_XYZ.astype(np.float32))[None], meta=prepared["image"].meta)
+    return invert({**prepared, "label": label})["label"][0].numpy().astype(np.uint8)
+
+
+OBLIQUE = Rotation.from_euler("xyz", (7, 3, 20), degrees=True).as_matrix()
+
+
+@pytest.mark.parametrize("directions", [np.eye(3), np.diag([-1, -1, 1]), np.eye(3)[:, [2, 0, 1]], OBLIQUE])
+@pytest.mark.parametrize("voxel_mm", [(0.75, 0.75, 1.5), (0.703125, 0.703125, 5), (0.75, 0.75, 0.75), (1.5, 1.5, 1.5)])
+def test_tumor_labels_come_back_as_monai_brings_labels_back_voxel_by_voxel(tmp_path, voxel_mm, directions):
+    rng = np.random.default_rng(4)
+    shape, spacing_mm = (64, 60, 36), (1.5, 1.5, 1.5)
+    image = np.full(shape, -1000, np.int16)
+    # air around it, so that there is something to crop
+    image[4:62, 5:58, 5:30] = rng.integers(-100, 200, (58, 53, 25))
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = directions @ np.diag(voxel_mm), (-31, 17, 8)
+    file = nibabel.Nifti1Image(image, None)
+    file.set_sform(affine, 2)
+    nibabel.save(file, tmp_path / "scan.nii")
+    scan = load_original(str(tmp_path / "scan.nii"))
+    organ = np.ones(shape, np.uint8)
+    hu, _, prepared_affine, start = resample_and_crop(image, organ, scan.header.affine, spacing_mm, -175)
+    part = tuple(slice(side // 8, side - side // 9) for side in hu.shape)
+    tumors = np.zeros(hu.shape, np.uint8)
+    tumors[part] = rng.integers(0, 2, tumors[part].shape) * 2
+    delta = np.where(tumors > 0, -50, 0).astype(np.float32)
+    first = [one.start for one in part]
+    box = tuple(slice(0, one.stop - one.start) for one in part)
+    change = RegionChange(1, delta[part], tumors[part], first, [box])
+    grids = scan_grids(shape, scan.header.affine, hu.shape, prepared_affine, start, spacing_mm)
+    _, label, _ = apply_changes(scan, organ, [change], grids)
+    expected = inverted_by_monai(image.astype(np.float32), scan.header.affine, spacing_mm, tumors)
+    assert (expected == 2).sum() > 1000
+    assert np.array_equal(label == 2, expected == 2)
 
 
 def test_two_organs_side_by_side_change_by_their_own_tumor_alone(tmp_path):
@@ -80,9 +144,9 @@ def test_two_organs_side_by_side_change_by_their_own_tumor_alone(tmp_path):
     label = np.full(stored.shape, 5, np.uint8)
     label[:8] = 1
     one = region(rng)
-    other = RegionChange(5, one.delta_hu_XYZ * 2, one.synthetic_XYZ * 3, one.affine, one.boxes)
-    both = apply_changes(scan, label, [one, other])
-    alone = [apply_changes(scan, label, [change]) for change in (one, other)]
+    other = RegionChange(5, one.delta_hu_XYZ * 2, one.synthetic_XYZ * 3, one.start, one.boxes)
+    both = apply_changes(scan, label, [one, other], GRIDS)
+    alone = [apply_changes(scan, label, [change], GRIDS) for change in (one, other)]
     for made, first, second in zip(both, *alone, strict=True):
         assert np.array_equal(made[:8], first[:8]) and np.array_equal(made[8:], second[8:])
     assert set(np.unique(both[1][:8])) == {1, 2} and set(np.unique(both[1][8:])) == {5, 6}
@@ -176,6 +240,6 @@ def test_stored_values_stay_inside_their_type(tmp_path):
     write_scan(tmp_path / "scan.nii", np.uint8, 1, 0, rng)
     scan = load_original(str(tmp_path / "scan.nii"))
     change = region(rng)
-    lowered = RegionChange(1, change.delta_hu_XYZ * 100, change.synthetic_XYZ, change.affine, change.boxes)
-    changed, _, mask = apply_changes(scan, np.ones((20, 24, 10), np.uint8), [lowered])
+    lowered = RegionChange(1, change.delta_hu_XYZ * 100, change.synthetic_XYZ, change.start, change.boxes)
+    changed, _, mask = apply_changes(scan, np.ones((20, 24, 10), np.uint8), [lowered], GRIDS)
     assert changed.dtype == np.uint8 and changed[mask == 1].min() == 0

@@ -1,14 +1,19 @@
+import io
 import json
+import os
+import pickle
+import tarfile
 
 import pytest
 import torch
 from safetensors import safe_open
 
-from freetumor_runtime.errors import UsageError
+from freetumor_runtime.errors import CheckpointError, UsageError
 from freetumor_runtime.models.checkpoint import load_segmentor
 from freetumor_runtime.models.checkpoint_file import read_checkpoint, sha256_of
 from freetumor_runtime.models.conversion import convert_checkpoint
 from freetumor_runtime.models.segmentor import build_segmentor
+from tests.models.forked_reading import read_in_a_fork
 from tests.models.test_inspection import small_checkpoint
 
 CPU = torch.device("cpu")
@@ -70,7 +75,8 @@ def test_a_file_that_leaves_its_order_open_leaves_it_open(tmp_path):
 def test_tensors_that_share_memory_are_written_apart(tmp_path):
     path, safe = str(tmp_path / "tied.pt"), str(tmp_path / "tied.safetensors")
     shared = torch.arange(6.0).reshape(2, 3)
-    torch.save({"a": shared, "b": shared, "c": shared.T}, path)
+    # Beside a weight of its own storage: files that are mostly views are refused.
+    torch.save({"a": shared, "b": shared, "c": shared.T, "d": torch.ones(24)}, path)
     convert_checkpoint(path, "safetensors", safe, None)
     tensors = read_checkpoint(safe).tensors
     assert (
@@ -91,3 +97,74 @@ def test_a_format_that_is_unknown_or_called_otherwise_is_refused(tmp_path, to, o
     small_checkpoint(path)
     with pytest.raises(UsageError, match=said):
         convert_checkpoint(path, to, str(tmp_path / out), None)
+
+
+VIEWS = {
+    "views_of_one_storage": lambda: {f"w{at}": STORAGE[:] for at in range(2000)},
+    "overlapping_views": lambda: {f"w{at}": STORAGE[at:] for at in range(2000)},
+    "transposed_views": lambda: {f"w{at}": STORAGE.view(1000, 1000).T for at in range(2000)},
+    "an_expanded_number": lambda: {"w": torch.zeros(1).expand(10**13)},
+    "an_expanded_row": lambda: {"w": STORAGE.view(1, -1).expand(10**6, -1)},
+    "a_stride_of_zero": lambda: {"w": torch.as_strided(STORAGE, (10**7, 10**6), (0, 1))},
+    "windows_that_overlap": lambda: {"w": torch.as_strided(STORAGE, (999_000, 1000), (1, 1))},
+}
+STORAGE = torch.zeros(10**6)
+
+
+@pytest.mark.parametrize("to", ["safetensors", "pt"])
+@pytest.mark.parametrize("name", VIEWS)
+def test_tensors_that_claim_more_than_their_storages_are_refused_before_they_are_copied(tmp_path, name, to):
+    path, out = str(tmp_path / "views.model"), str(tmp_path / f"out.{to}")
+    torch.save({"state_dict": VIEWS[name]()}, path)
+    reading = read_in_a_fork(path, lambda one: convert_checkpoint(one, to, out, None))
+    assert reading.refused and path in reading.outcome, reading.outcome
+    assert reading.megabytes <= 64
+    assert [entry.name for entry in tmp_path.iterdir()] == ["views.model"]
+
+
+def test_as_many_views_as_are_read_cost_no_more_than_their_own_size(tmp_path):
+    path, out = str(tmp_path / "tied.pt"), str(tmp_path / "tied.safetensors")
+    # Twice the storage, the most that is read, in 1,000 views.
+    torch.save({"state_dict": {f"w{at}": STORAGE[at // 2 * 2000 :][:2000] for at in range(1000)}}, path)
+    reading = read_in_a_fork(path, lambda one: convert_checkpoint(one, "safetensors", out, None))
+    assert reading.outcome == "read"
+    assert reading.megabytes <= 64
+    assert os.path.getsize(out) < 2 * 4 * 10**6 + 200_000
+
+
+def saved_as_legacy(content, path):
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
+def saved_as_tar(content, path):
+    """The form of PyTorch 0.1: a tar of pickles."""
+    with tarfile.open(path, "w") as out:
+        for name in ("sys_info", "pickle", "storages", "tensors"):
+            value = pickle.dumps(content)
+            member = tarfile.TarInfo(name)
+            member.size = len(value)
+            out.addfile(member, io.BytesIO(value))
+
+
+def saved_as_pickle(content, path):
+    with open(path, "wb") as file:
+        pickle.dump(content, file)
+
+
+@pytest.mark.parametrize(
+    ("save", "name"),
+    [
+        (saved_as_pickle, "plain"),
+        (saved_as_tar, "plain"),
+        (saved_as_legacy, "plain"),
+        (saved_as_legacy, "views_of_one_storage"),
+        (saved_as_legacy, "an_expanded_number"),
+    ],
+)
+def test_forms_before_the_zip_are_refused_unread(tmp_path, save, name):
+    path, out = str(tmp_path / "old.model"), str(tmp_path / "out.safetensors")
+    save({"state_dict": {"w": torch.zeros(4)} if name == "plain" else VIEWS[name]()}, path)
+    with pytest.raises(CheckpointError, match="not a zip checkpoint of torch.save") as refusal:
+        convert_checkpoint(path, "safetensors", out, None)
+    assert "save it again" in refusal.value.hint
+    assert [entry.name for entry in tmp_path.iterdir()] == ["old.model"]
