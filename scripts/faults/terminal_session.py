@@ -157,10 +157,15 @@ def act_as_shell(terminal: int, status: int, request: int, argv: list[str]) -> N
 
     tell({"started": command})
     while True:
-        _, how = os.waitpid(command, os.WUNTRACED)
-        if not os.WIFSTOPPED(how):
-            tell({"ended": ending(how)})
+        # WNOWAIT leaves the status in place: a hangup may end this shell before it has reported it
+        found = os.waitid(os.P_PID, command, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
+        if found.si_code == os.CLD_EXITED:
+            tell({"ended": {"code": found.si_status, "signal": None}})
             os._exit(0)
+        if found.si_code != os.CLD_STOPPED:
+            tell({"ended": {"code": None, "signal": signal.Signals(found.si_status).name}})
+            os._exit(0)
+        os.waitpid(command, os.WUNTRACED)
         os.tcsetpgrp(0, os.getpid())
         tell({"suspended": True})
         os.read(request, 1)

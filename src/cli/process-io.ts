@@ -1,5 +1,6 @@
 import { closeSync } from 'node:fs'
 import { isatty } from 'node:tty'
+import { onAbort } from '../abort.js'
 import { EXIT } from '../errors.js'
 import { setApart, visible, visibleInColour } from '../plain-text.js'
 import type { TerminalLike } from '../report/console.js'
@@ -43,9 +44,7 @@ export function processIo(): ProgramIo {
       if (stops === undefined) {
         stops = listenForStops((signal) => process.exit(exitCodeOf(signal)))
         const { signal } = stops
-        signal.addEventListener('abort', () =>
-          stderr.write(`${stops!.requestedBy}: stopping; once more ends at once\n`),
-        )
+        onAbort(signal, () => stderr.write(`${stops!.requestedBy}: stopping; once more ends at once\n`))
       }
       return stops.signal
     },
