@@ -37,20 +37,22 @@ def main() -> int:
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     status, status_end = os.pipe()
     request_end, request = os.pipe()
-    if os.fork() == 0:
+    shell = os.fork()
+    if shell == 0:
         for descriptor in (terminal, status, request):
             os.close(descriptor)
         act_as_shell(other_end, status_end, request_end, sys.argv[1:])
     for descriptor in (other_end, status_end, request_end):
         os.close(descriptor)
-    Session(terminal, status, request).run()
+    Session(shell, terminal, status, request).run()
     return 0
 
 
 class Session:
     """Passes requests to the terminal and to the shell, and reports on the command until it ends."""
 
-    def __init__(self, terminal: int, status: int, request: int) -> None:
+    def __init__(self, shell: int, terminal: int, status: int, request: int) -> None:
+        self._shell = shell
         self._terminal: int | None = terminal
         self._status = status
         self._request = request
@@ -117,6 +119,8 @@ class Session:
     def _end_without_shell(self) -> None:
         """The shell ended by the hangup: the command is a child of this process now."""
         try:
+            # the kernel closes the files of a process before it gives its children to another one
+            os.waitpid(self._shell, 0)
             _, how = os.waitpid(self._command, 0)
         except ChildProcessError:
             return
