@@ -265,3 +265,8 @@ function contents(folder: string): Record<string, string> {
   const paths = found.map((entry) => join(entry.parentPath, entry.name)).sort()
   return Object.fromEntries(paths.map((path) => [path.slice(folder.length), readFileSync(path, 'utf8')]))
 }
+
+test('takes no file path from the pathname of a URL, which quotes spaces and "%"', () => {
+  const found = files.filter(({ path }) => readFileSync(join(SRC, path), 'utf8').includes('.pathname'))
+  expect(found.map(({ path }) => path)).toEqual([])
+})

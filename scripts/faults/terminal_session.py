@@ -119,7 +119,7 @@ class Session:
     def _end_without_shell(self) -> None:
         """The shell ended by the hangup: the command is a child of this process now."""
         try:
-            # its pipe closes before its child is handed on
+            # the kernel closes the files of a process before it gives its children to another one
             os.waitpid(self._shell, 0)
             _, how = os.waitpid(self._command, 0)
         except ChildProcessError:
@@ -154,35 +154,35 @@ def act_as_shell(terminal: int, status: int, request: int, argv: list[str]) -> N
         except OSError as error:
             print(f"{argv[0]}: {error.strerror}", file=sys.stderr, flush=True)
         os._exit(127)
+    signal.signal(signal.SIGHUP, lambda *_: hang_up(command))
 
     def tell(what: dict[str, object]) -> None:
         os.write(status, (json.dumps(what) + "\n").encode())
 
-    def hang_up(*_: object) -> None:
-        # As bash does it: the job gets SIGHUP from the shell, and once more from the kernel when the shell ends.
-        for number in (signal.SIGHUP, signal.SIGCONT):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(command, number)
-        try:
-            ended, how = os.waitpid(command, os.WNOHANG)
-        except ChildProcessError:
-            return  # the wait below has its end already
-        if ended:
-            tell({"ended": ending(how)})
-        os._exit(129)
-
-    signal.signal(signal.SIGHUP, hang_up)
     tell({"started": command})
     while True:
-        _, how = os.waitpid(command, os.WUNTRACED)
-        if not os.WIFSTOPPED(how):
-            tell({"ended": ending(how)})
+        # WNOWAIT leaves the status in place: a hangup may end this shell before it has reported it
+        found = os.waitid(os.P_PID, command, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
+        if found.si_code == os.CLD_EXITED:
+            tell({"ended": {"code": found.si_status, "signal": None}})
             os._exit(0)
+        if found.si_code != os.CLD_STOPPED:
+            tell({"ended": {"code": None, "signal": signal.Signals(found.si_status).name}})
+            os._exit(0)
+        os.waitpid(command, os.WUNTRACED)
         os.tcsetpgrp(0, os.getpid())
         tell({"suspended": True})
         os.read(request, 1)
         os.tcsetpgrp(0, command)
         os.killpg(command, signal.SIGCONT)
+
+
+def hang_up(command: int) -> None:
+    """As bash does it: the job gets SIGHUP from the shell, and once more from the kernel when the shell ends."""
+    for number in (signal.SIGHUP, signal.SIGCONT):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(command, number)
+    os._exit(129)
 
 
 def ending(how: int) -> dict[str, object]:

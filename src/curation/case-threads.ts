@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { onAbort } from '../abort.js'
 import { EnvironmentError, RuntimeCrashError } from '../errors.js'
@@ -66,7 +67,7 @@ function thisThread<K extends keyof Tasks>(task: CaseTask<K>): Hand<K> {
 
 function openThread<K extends keyof Tasks>(task: CaseTask<K>, signal: AbortSignal | undefined): Hand<K> {
   if (!existsSync(WORKER_MODULE))
-    throw new EnvironmentError(`${WORKER_MODULE.pathname} is missing`, { hint: 'run `npm run build`' })
+    throw new EnvironmentError(`${fileURLToPath(WORKER_MODULE)} is missing`, { hint: 'run `npm run build`' })
   const worker = new Worker(WORKER_MODULE, { workerData: task })
   let fail: (error: unknown) => void = () => {}
   let answered: (answer: Tasks[K]['answer']) => void = () => {}

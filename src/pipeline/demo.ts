@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { loadConfig } from '../config/load.js'
 import { resolveConfig } from '../config/resolve.js'
 import type { ConfigInput, RunConfig } from '../config/schema.js'
@@ -72,7 +73,7 @@ async function demoConfig(
   seed: number,
   weights: Partial<Record<JobKind, string>>,
 ): Promise<RunConfig> {
-  const file = new URL(`../../configs/debug-${job}.yaml`, import.meta.url).pathname
+  const file = fileURLToPath(new URL(`../../configs/debug-${job}.yaml`, import.meta.url))
   const debug = await loadConfig(file)
   const phantoms = {
     ...debug.data.phantoms!,

@@ -72,10 +72,9 @@ class TrainingRun implements Run {
     private readonly options: TrainOptions,
   ) {
     this.directory = resolve(options.resume ?? options.out ?? join('runs', config.name, this.id))
-    // nobody need listen to it: the iterator throws the same error
     const release = forwardStops(options, this.#stopRequested)
     this.result = this.#run().finally(release)
-    this.result.catch(() => {})
+    this.result.catch(() => {}) // the iterator throws the same error
     this.#saved.promise.catch(() => {})
   }
 
@@ -119,9 +118,9 @@ class TrainingRun implements Run {
     try {
       return await this.#command({ type: 'stop', reason })
     } catch (error) {
-      // the runtime ended before it obeyed, and is not started again
       if (!(error instanceof StoppedError)) throw error
-      return (await this.result).step
+      // the run has ended at this step; `result` resolves later, when those who control the run have their answers
+      return this.#step
     }
   }
 
@@ -248,10 +247,11 @@ class TrainingRun implements Run {
 
   async #rewind(): Promise<StartPoint | null> {
     const { directory } = this
-    // node 0 says where it goes on; until then the newest checkpoint that was told of is all that is known
+    // node 0 chooses the checkpoint; until it reports the step, the newest checkpoint that was reported is assumed
     if (!keepsRun(this.#place)) {
-      this.#commands.renew(Math.max(0, this.#savedStep))
-      return { step: Math.max(0, this.#savedStep), directory: null }
+      this.#step = Math.max(0, this.#savedStep)
+      this.#commands.renew(this.#step)
+      return { step: this.#step, directory: null }
     }
     const checkpoint = await rewindRun(directory, this.#journal)
     const step = checkpoint?.step ?? 0
@@ -309,6 +309,7 @@ class TrainingRun implements Run {
         case 'ready':
           this.#phase = 'training'
           this.#step = event.step
+          if (event.step > 0) this.#savedStep = event.step // node 0 starts from a checkpoint of this step
           if (!keepsRun(this.#place)) await this.#journal.open(this.directory, event.step)
           begin(event.step)
           this.#journal.emit({ ...event, type: 'started', job: spec.job, run: this.id, steps: spec.steps })
@@ -373,7 +374,6 @@ class TrainingRun implements Run {
     const told = await this.#journal.close({ type: 'finished', outcome, reason, step: this.#step })
     if (keepsRun(this.#place)) await tryRunReport(directory, (text) => this.#journal.note(text, 'warning'))
     const record = { outcome, reason, step: this.#step, exitCode }
-    // nor must a full disk keep it from ending
     const unwritten = await writeExit(directory, record, this.#file('exit.json')).catch((why: unknown) => why)
     const failure = error ?? told ?? unwritten
     this.#end(failure)

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
-import { access, rm } from 'node:fs/promises'
+import { access } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { loadConfig, printConfig } from '../config/load.js'
 import type { RunConfig } from '../config/schema.js'
 import { ConfigError, StoppedError } from '../errors.js'
 import { bestCheckpoint, latestCheckpoint } from '../training/checkpoints.js'
 import type { Run, TrainOptions } from '../training/run.js'
-import { readExit } from '../training/run-directory.js'
+import { holdsRun, readExit } from '../training/run-directory.js'
 import { refuseBlindBaseline, refuseBlindTraining, refuseWrongGenerator } from './checkpoint.js'
 import type { CheckpointFacts } from './checkpoint-port.js'
 import type { StageContext } from './context.js'
@@ -97,11 +97,10 @@ async function weightsOf(
   const finished = await readExit(directory)
   if (finished?.outcome !== 'completed') {
     context.note(`networks.${network}: no weights yet, training ${source.trainFrom} first`)
-    const resume = (await latestCheckpoint(directory)) ? directory : undefined
-    // one that ended before its first checkpoint has nothing to go on from
-    if (resume === undefined) await rm(directory, { recursive: true, force: true })
+    // never removed: another process may train in it, and a run without a checkpoint restarts from step 0
+    const begun = await holdsRun(directory)
     const run = start(config, context.runtime, {
-      ...(resume ? { resume } : { out: directory }),
+      ...(begun ? { resume: directory } : { out: directory }),
       signal: context.signal,
     })
     const { outcome, reason } = await run.result

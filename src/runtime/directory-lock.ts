@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { EnvironmentError } from '../errors.js'
@@ -15,8 +14,9 @@ export const LOCK_FILE = '.lock'
 /**
  * Node has no flock, so this small process holds the lock. It ends with its standard input, that is with us, even when we
  * are killed; while we are suspended it keeps the lock. Signals for the whole job (Slurm, a terminal) do not reach it.
- * A conflict is looked at for half a second: `PROBE` holds a shared lock for an instant.
- * A file system without locks is reported as unsupported. A new file may replace the one that was opened: then again.
+ * It retries a conflict for half a second, because `PROBE` holds a shared lock for an instant.
+ * It reports a file system without locks as unsupported. If a new file has replaced the one that it opened, it tries again.
+ * It removes the file on release, and only while it holds the lock: after that the file is another owner's.
  */
 const HOLD = `
 import errno, fcntl, json, os, signal, sys, time
@@ -34,7 +34,8 @@ def hold():
                 os.ftruncate(fd, 0)
                 os.pwrite(fd, owner, 0)
                 os.fsync(fd)
-                return tell(state="held")
+                tell(state="held")
+                return fd
         except FileNotFoundError:
             pass
         except BlockingIOError:
@@ -42,16 +43,23 @@ def hold():
                 return tell(state="busy", holder=os.pread(fd, 4096, 0).decode("utf-8", "replace"))
         except OSError as error:
             if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL):
-                return tell(state="unsupported", code=errno.errorcode[error.errno])
+                tell(state="unsupported", code=errno.errorcode[error.errno])
+                return fd
             raise
         os.close(fd)
         time.sleep(0.025)
     tell(state="busy", holder="")
+fd = None
 try:
-    hold()
+    fd = hold()
 except OSError as error:
     tell(state="failed", code=errno.errorcode.get(error.errno, "EIO"))
-sys.stdin.buffer.read()
+released = sys.stdin.buffer.read() != b""
+try:
+    if released and fd is not None and os.path.samestat(os.fstat(fd), os.stat(path)):
+        os.unlink(path)
+except OSError:
+    pass
 `
 
 /** Prints for each folder what the lock's file says when somebody holds it, else null. */
@@ -90,7 +98,8 @@ export async function lockDirectory(
   const release = async (): Promise<void> => {
     helper.ref()
     const ended = helper.exitCode === null && helper.signalCode === null ? once(helper, 'exit') : null
-    helper.stdin?.end()
+    // its word to remove the file; the end of the pipe alone, when this process is killed, leaves it
+    helper.stdin?.end('release')
     await ended
   }
   try {
@@ -99,11 +108,7 @@ export async function lockDirectory(
     if (answer.state === 'failed') throw systemError(answer.code ?? 'EIO', path)
     return {
       enforced: answer.state === 'held',
-      async [Symbol.asyncDispose]() {
-        // while it is held: whoever waits for the removed file opens the next one
-        await rm(path, { force: true }).catch(() => {})
-        await release()
-      },
+      [Symbol.asyncDispose]: release,
     }
   } catch (error) {
     await release()

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import {
   ConfigError,
@@ -26,7 +27,7 @@ interface Request {
  */
 export function openWorkerPool(plan: SamplingPlan, count: number): ItemPlanner {
   if (!existsSync(WORKER_MODULE)) {
-    throw new EnvironmentError(`${WORKER_MODULE.pathname} is missing`, { hint: 'run `npm run build`' })
+    throw new EnvironmentError(`${fileURLToPath(WORKER_MODULE)} is missing`, { hint: 'run `npm run build`' })
   }
   const waiting: Request[] = []
   const busy = new Map<Worker, Request>()

@@ -36,7 +36,7 @@ export async function makeRunDirectory(path: string): Promise<string> {
 
 /** @throws UsageError when the directory holds a run already */
 export async function refuseExistingRun(directory: string): Promise<void> {
-  if (await exists(join(directory, 'config.resolved.yaml')))
+  if (await holdsRun(directory))
     throw new UsageError(`${directory} already holds a run`, {
       hint: `continue it with --resume ${directory}, or choose another --out`,
     })
@@ -71,8 +71,9 @@ export async function readExit(directory: string): Promise<ExitRecord | null> {
   }
 }
 
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
+/** Whether a run was started in the directory. */
+export async function holdsRun(directory: string): Promise<boolean> {
+  return access(join(directory, 'config.resolved.yaml')).then(
     () => true,
     () => false,
   )

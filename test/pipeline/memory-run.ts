@@ -6,6 +6,7 @@ import { resolveConfig } from '../../src/config/resolve.js'
 import type { RunConfig } from '../../src/config/schema.js'
 import type { ModelRuntime, PreparedCase } from '../../src/pipeline/ports.js'
 import { type InMemoryAnswers, inMemoryRuntime } from '../../src/runtime/in-memory.js'
+import { packageRoot } from '../../src/runtime/python.js'
 import type { JobKind } from '../../src/training/events.js'
 import type { Vec3 } from '../../src/volume/volume.js'
 import { checkpointFacts, generatorFacts, segmentorFacts } from '../helpers/checkpoint-facts.js'
@@ -23,7 +24,7 @@ export async function memoryConfig(
     readonly ranks?: number
   } = {},
 ): Promise<RunConfig> {
-  const debug = await loadConfig(new URL(`../../configs/debug-${job}.yaml`, import.meta.url).pathname)
+  const debug = await loadConfig(join(packageRoot, `configs/debug-${job}.yaml`))
   const { networks } = debug
   return resolveConfig({
     ...debug,

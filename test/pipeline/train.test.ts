@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { CheckpointError, ConfigError, RuntimeCrashError } from '../../src/errors.js'
+import type { ModelRuntime } from '../../src/pipeline/ports.js'
 import { readRun, writeRunReport } from '../../src/pipeline/report.js'
 import { startTraining } from '../../src/pipeline/train.js'
 import { readEvents } from '../../src/training/event-log.js'
@@ -544,6 +545,25 @@ describe('a runtime that dies and may be begun again', () => {
     expect((await run.result).checkpoint).toMatch(/step_00000003$/)
   })
 
+  it('stops at the newest checkpoint on another host than node 0, too', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder, {
+      training: { steps: 9, checkpointEverySteps: 3 },
+      runtime: { nodes: 2, restarts: { max: 2, backoffSeconds: 60 } },
+    })
+    const dies = memoryRuntime({
+      beforeStep: (step) => {
+        if (step === 4) throw killed()
+      },
+    })
+    const out = join(folder, 'run')
+    const run = startTraining(config, dies, { out, nodeRank: 1, rendezvous: '127.0.0.1:1' })
+    await reached(run, 3)
+    while (run.status().phase !== 'starting') await new Promise((resolve) => setImmediate(resolve))
+    expect(await run.stop('enough')).toBe(3)
+    expect(await run.result).toMatchObject({ outcome: 'stopped', step: 3, reason: 'enough' })
+  })
+
   it('has failed when it dies on the way to a requested stop and steps are lost', async () => {
     const folder = temporaryFolder()
     const config = await memoryConfig('baseline', folder, {
@@ -615,6 +635,25 @@ describe('a stop before the runtime starts', () => {
     const run = startTraining(config, memoryRuntime(), { out: join(folder, 'run') })
     expect(await run.stop('enough')).toBe(0)
     expect(await run.result).toMatchObject({ outcome: 'stopped', reason: 'enough', step: 0 })
+  })
+})
+
+describe('a stop by another process', () => {
+  it('is answered before the control of the run closes', async () => {
+    const folder = temporaryFolder()
+    const config = await memoryConfig('baseline', folder)
+    let answer: Promise<number> | null = null
+    const runtime: ModelRuntime = {
+      ...memoryRuntime(),
+      // as the run service does: it closes when every call has its answer
+      share: async (run) => {
+        answer = run.stop('enough')
+        return { [Symbol.asyncDispose]: async () => void (await answer) }
+      },
+    }
+    const run = startTraining(config, runtime, { out: join(folder, 'run') })
+    expect(await run.result).toMatchObject({ outcome: 'stopped', reason: 'enough', step: 0 })
+    expect(await answer).toBe(0)
   })
 })
 

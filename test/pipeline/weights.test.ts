@@ -1,14 +1,19 @@
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { setImmediate } from 'node:timers/promises'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { printConfig } from '../../src/config/load.js'
 import { resolveConfig } from '../../src/config/resolve.js'
 import type { RunConfig } from '../../src/config/schema.js'
 import type { CheckpointFacts } from '../../src/pipeline/checkpoint-port.js'
 import type { StageContext } from '../../src/pipeline/context.js'
 import type { ModelRuntime } from '../../src/pipeline/ports.js'
+import { startTraining } from '../../src/pipeline/train.js'
 import { earlierWeights } from '../../src/pipeline/weights.js'
+import type { Run } from '../../src/training/run.js'
 import { checkpointFacts, generatorFacts, segmentorFacts } from '../helpers/checkpoint-facts.js'
 import { temporaryFolder } from '../helpers/temporary.js'
+import { memoryConfig, memoryRuntime } from './memory-run.js'
 
 /** A world in which a file holds what is said here, and nothing can be trained. */
 function world(files: Readonly<Record<string, CheckpointFacts>>) {
@@ -81,4 +86,29 @@ test('a file that is not there is named', async () => {
   await expect(weights(run(folder, 'b.pt', null))).rejects.toThrow(
     /networks\.baseline\.checkpoint: .*b\.pt does not exist/,
   )
+})
+
+test('weights that another process is training are refused by its lock, and its run stays', async () => {
+  const folder = temporaryFolder()
+  const baseline = await memoryConfig('baseline', folder, { training: { steps: 100_000 } })
+  const config = await memoryConfig('segmentation', folder)
+  const trainFrom = join(folder, 'baseline.yaml')
+  writeFileSync(trainFrom, printConfig(baseline))
+  const named = { ...config.networks.baseline!, checkpoint: null, trainFrom }
+  const builds = { ...config, networks: { ...config.networks, baseline: named } }
+  vi.spyOn(process, 'cwd').mockReturnValue(folder)
+  onTestFinished(() => void vi.restoreAllMocks())
+  const context = { runtime: memoryRuntime(), signal: undefined, logDirectory: folder, note: () => {} }
+  let first: Run | undefined
+  const making = earlierWeights(builds, context, (...given) => {
+    first = startTraining(...given)
+    return first
+  })
+  making.catch(() => {})
+  while (first === undefined) await setImmediate()
+  for await (const event of first) if (event.type === 'step') break
+  await expect(earlierWeights(builds, context, startTraining)).rejects.toThrow('is being trained by process')
+  expect(existsSync(join(first.directory, 'events.jsonl'))).toBe(true)
+  await first.stop()
+  await expect(making).rejects.toMatchObject({ code: 'stopped' })
 })

@@ -33,6 +33,14 @@ const helpersOf = (pid: number): number[] =>
     .split(/\s+/)
     .map(Number)
 
+const commandOf = (pid: number): string => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
 describe('the lock of a folder', () => {
   it('is refused to a second owner of the same process, and free again after it is disposed', async () => {
     const folder = temporaryFolder()
@@ -73,6 +81,18 @@ describe('the lock of a folder', () => {
     expect(group(helper!)).not.toBe(group(other.pid!))
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'] as const) process.kill(helper!, signal)
     expect((await lockHolders([folder])).size).toBe(1)
+  })
+
+  it('of the next owner stays when an owner releases that lost its helper process', async () => {
+    const folder = temporaryFolder()
+    const first = await lockDirectory(folder, WRITING)
+    const [helper] = helpersOf(process.pid).filter((pid) => commandOf(pid).includes(join(folder, '.lock')))
+    process.kill(helper!, 'SIGKILL')
+    await using next = await lockDirectory(folder, WRITING)
+    expect(next.enforced).toBe(true)
+    await first[Symbol.asyncDispose]()
+    expect((await lockHolders([folder])).size).toBe(1)
+    await expect(lockDirectory(folder, WRITING)).rejects.toMatchObject({ code: 'usage' })
   })
 
   it('goes to one of many that ask at one moment', async () => {

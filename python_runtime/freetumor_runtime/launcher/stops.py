@@ -20,6 +20,8 @@ def leave_stops_to_ranks() -> None:
 
 def _signal_children(number: signal.Signals) -> None:
     for children in Path("/proc/self/task").glob("*/children"):
-        for pid in children.read_text(encoding="utf-8").split():
-            with suppress(ProcessLookupError):
-                os.kill(int(pid), number)
+        # a thread may end while its file is read: an error here would end torchrun, not only the signal
+        with suppress(OSError):
+            for pid in children.read_text(encoding="utf-8").split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), number)

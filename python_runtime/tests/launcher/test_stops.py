@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from freetumor_runtime.launcher import stops
+
 RANK = """
 import signal
 def stop(*_):
@@ -33,3 +35,11 @@ def test_the_launcher_survives_stop_signals_and_its_rank_is_asked_to_stop():
             launcher.send_signal(number)
         assert launcher.stdout.readline() == "asked\n"
         assert launcher.wait(60) == 0
+
+
+def test_a_thread_that_ends_during_the_signal_ends_nothing_else(monkeypatch):
+    def gone(*_, **__):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", gone)
+    stops._signal_children(signal.SIGTERM)

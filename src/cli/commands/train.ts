@@ -93,6 +93,7 @@ async function detach(io: CliIo, options: Options, name: string): Promise<void> 
     resume === undefined ? '--out' : '--resume',
     directory,
     ...set.flatMap((one) => ['--set', one]),
+    ...(options.acceptChanges ? ['--accept-changes'] : []),
     ...(['nodes', 'nodeRank', 'rendezvous'] as const).flatMap((key) =>
       options[key] === undefined ? [] : [FLAGS[key], String(options[key])],
     ),
