@@ -216,6 +216,11 @@ function withFlags(config: RunConfig, options: Options, io: CliIo): RunConfig {
     seed: options.seed ?? config.seed,
     synthesize,
     runtime,
+    // the size of a training's step means nothing here, and any number of processes must pass its check
+    sampling: {
+      ...config.sampling,
+      itemsPerStep: runtime.nodes * runtime.processesPerNode * config.training.accumulation,
+    },
     simulation: {
       ...config.simulation,
       organWeights: organs.length === 0 ? config.simulation.organWeights : weights,
