@@ -41,7 +41,7 @@ export function holderInWords({ pid, host }: Holder): string {
 
 /** What to do about a holder that does not answer. */
 export function howToEnd({ pid, host }: Holder): string {
-  if (pid === null) return 'if it is suspended, continue or end it'
+  if (pid === null) return 'if it is suspended, resume or end it'
   const where = host === null || host === hostname() ? '' : ` on ${host}`
-  return `if it is suspended, continue it${where} (kill -CONT ${pid}) or end it (kill -9 ${pid})`
+  return `if it is suspended, resume it${where} (kill -CONT ${pid}) or end it (kill -9 ${pid})`
 }

@@ -96,7 +96,7 @@ export function refuseUnsaved(run: string, reached: Reached, reason: string, cau
   const { step, savedStep } = reached
   const saved = savedStep > 0 ? `the newest checkpoint is of step ${savedStep}` : 'there is no checkpoint'
   throw new RuntimeCrashError(`the run ended at step ${step} without saving it (${reason}); ${saved}`, {
-    hint: `\`freetumor train --resume ${run}\` repeats the steps since`,
+    hint: `run \`freetumor train --resume ${run}\`: it repeats the steps after the newest checkpoint`,
     cause,
   })
 }

@@ -186,7 +186,7 @@ class TrainingRun implements Run {
     await this.#journal.open(directory, firstStep)
     if (resumed !== null) await markBest(directory, bestOf(this.#journal.validations)?.step ?? null)
     for (const { level, text } of notes) note(text, level)
-    if (anew) note('it ended before its first checkpoint: it begins anew', 'warning')
+    if (anew) note('the run has no checkpoint: it restarts from step 0', 'warning')
     const context = { runtime, signal, logDirectory: join(directory, 'logs'), note }
     const { weights, cases, fingerprint, sampled } = await gatherInputs(
       config,

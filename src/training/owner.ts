@@ -47,7 +47,10 @@ export async function takeOver(directory: string, run: string): Promise<Ownershi
       if (owner === null || (owner.number === number && owner.run === run)) return
       throw new SupersededError(
         `${directory} was taken over by process ${owner.pid} on host ${owner.host} at ${owner.since}`,
-        { hint: 'this process writes nothing more; the other one trains on', facts: { directory } },
+        {
+          hint: 'this process writes nothing more; the other process continues the training',
+          facts: { directory },
+        },
       )
     },
   }

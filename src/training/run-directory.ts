@@ -38,7 +38,7 @@ export async function makeRunDirectory(path: string): Promise<string> {
 export async function refuseExistingRun(directory: string): Promise<void> {
   if (await holdsRun(directory))
     throw new UsageError(`${directory} already holds a run`, {
-      hint: `continue it with --resume ${directory}, or choose another --out`,
+      hint: `resume it with --resume ${directory}, or choose another --out`,
     })
 }
 

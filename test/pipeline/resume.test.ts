@@ -87,13 +87,13 @@ describe('a run whose newest checkpoint is damaged', () => {
 })
 
 describe('a run that died before its first checkpoint', () => {
-  it('begins anew, says so, and ends as an unbroken one', async () => {
+  it('restarts from step 0, logs it, and ends like an uninterrupted one', async () => {
     const { config, run, folder } = await halfDone({ training: { checkpointEverySteps: null } })
     const { events, result } = await trained(config, { resume: run })
     expect(result.outcome).toBe('completed')
     expect(events.find((event) => event.type === 'started')).toMatchObject({ step: 0 })
     expect(notesOf(await logged(run), 'warning')).toContain(
-      'it ended before its first checkpoint: it begins anew',
+      'the run has no checkpoint: it restarts from step 0',
     )
     const whole = await trained(config, { out: join(folder, 'whole') })
     expect(stepsOf(await logged(run))).toEqual(stepsOf(whole.events))

@@ -162,7 +162,7 @@ def _refuse_superseded(run: Path, owner: Owner | None) -> None:
     if owner is not None and current != owner:
         raise Superseded(
             f"{run}: start {current.number} of the run has taken it over from start {owner.number}",
-            "this process saves nothing more; the other one trains on",
+            "this process saves nothing more; the other process continues the training",
         )
 
 
@@ -245,5 +245,5 @@ def _as_environment_error(error: BaseException, path: Path) -> EnvironmentError:
     reason = f"{os.strerror(cause.errno)} (errno {cause.errno})" if cause is not None and cause.errno else str(error)
     return EnvironmentError(
         f"checkpoint {path} cannot be written: {reason}",
-        f"free space in {path.parent} (earlier checkpoints are whole), then go on with --resume",
+        f"free space in {path.parent} (earlier checkpoints are whole), then resume the run with --resume",
     )

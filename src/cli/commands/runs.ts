@@ -50,10 +50,10 @@ export const addRunsCommand: AddCommand = (program, io) => {
     .action(async (run: string, options: Format) => attach(io, await runDirectory(io, run), options))
 
   const commands: readonly [string, string, (remote: RemoteRun) => Promise<number>][] = [
-    ['pause', 'waits before the next step, until it is told to go on', (remote) => remote.pause()],
-    ['unpause', 'goes on', (remote) => remote.unpause()],
-    ['checkpoint', 'saves before the next step', (remote) => remote.checkpoint()],
-    ['stop', 'saves and ends; `train --resume RUN` goes on', (remote) => remote.stop('freetumor runs stop')],
+    ['pause', 'wait before the next step until `unpause`', (remote) => remote.pause()],
+    ['unpause', 'continue a paused run', (remote) => remote.unpause()],
+    ['checkpoint', 'save before the next step', (remote) => remote.checkpoint()],
+    ['stop', 'save and end; `train --resume RUN` resumes', (remote) => remote.stop('freetumor runs stop')],
   ]
   for (const [name, description, act] of commands)
     ofRun(runs, name, description)
@@ -116,7 +116,7 @@ async function notControllable(directory: string): Promise<UsageError> {
       },
     )
   return new UsageError(`${directory} is not running: ${stateInWords(await summaryOf(directory))}`, {
-    hint: `\`freetumor train --resume ${directory}\` goes on with it`,
+    hint: `\`freetumor train --resume ${directory}\` resumes it`,
   })
 }
 
@@ -154,7 +154,7 @@ async function attach(io: CliIo, directory: string, options: Format): Promise<vo
     console.close()
     remote?.close()
   }
-  if (io.signal.aborted) return io.note(`${directory} goes on; \`freetumor runs stop\` would end it`)
+  if (io.signal.aborted) return io.note(`${directory} is still running; \`freetumor runs stop\` ends it`)
   const exit = await readExit(directory)
   if (exit) io.exitWith(exit.exitCode)
 }
@@ -188,9 +188,12 @@ async function summariesOf(directories: readonly string[]): Promise<RunSummary[]
   const remotes = await Promise.all(directories.map(connectRun))
   try {
     const silent = directories.filter((_, at) => remotes[at] === null)
-    const holders = await lockHolders(silent)
+    // without Python nobody can look at locks: then each run that has a lock file is broken, and the others are not
+    const holders = await lockHolders(silent).catch(() => null)
+    const holderOf = async (directory: string): Promise<Holder | undefined> =>
+      (holders ?? (await lockHolders([directory]))).get(directory)
     return await Promise.all(
-      directories.map((directory, at) => summarise(directory, remotes[at] ?? null, holders.get(directory))),
+      directories.map((directory, at) => summarise(directory, remotes[at] ?? null, holderOf)),
     )
   } finally {
     for (const remote of remotes) remote?.close()
@@ -201,9 +204,10 @@ async function summariesOf(directories: readonly string[]): Promise<RunSummary[]
 async function summarise(
   directory: string,
   remote: RemoteRun | null,
-  holder: Holder | undefined,
+  holderOf: (directory: string) => Promise<Holder | undefined>,
 ): Promise<RunSummary> {
   try {
+    const holder = remote === null ? await holderOf(directory) : undefined
     const config = await loadConfig(join(directory, 'config.resolved.yaml'))
     const status = (await remote?.status().catch(() => null)) ?? null
     return await summariseRun(directory, config, status, holder ? holderInWords(holder) : null)
@@ -222,7 +226,7 @@ function stateInWords(run: RunSummary): string {
   const at = `step ${run.step}${run.steps === null ? '' : `/${run.steps}`}`
   if (run.state === 'broken') return `broken: ${run.reason}`
   if (run.state === 'unresponsive') return `running at ${at}, not answering (${run.reason})`
-  if (run.state === 'died') return `died at ${at} without a word (killed?)`
+  if (run.state === 'died') return `died at ${at} without a record of its end (killed?)`
   return run.state === 'failed' ? `failed at ${at}: ${run.reason}` : `${run.state} at ${at}`
 }
 

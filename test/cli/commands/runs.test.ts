@@ -77,7 +77,7 @@ describe('freetumor runs', () => {
     await until(() => told.includes('"validation"'))
     attached.child.kill('SIGINT')
     const done = await attached.finished
-    expect(done.stderr).toContain('goes on')
+    expect(done.stderr).toContain('is still running')
     expect(run.status().phase).toBe('training')
   })
 
@@ -124,6 +124,19 @@ describe('freetumor runs', () => {
     expect(runs).toContainEqual(expect.objectContaining({ directory: run.directory, state: 'training' }))
     const shown = await runCli(['runs', 'show', 'torn'], { cwd })
     expect(shown.stdout).toContain('torn: broken: ')
+  })
+
+  it('lists the other runs when no Python can look at the lock of one', async () => {
+    const cwd = temporaryFolder()
+    const config = await memoryConfig('baseline', cwd, { training: { steps: 2 } })
+    for (const name of ['killed', 'other'])
+      await startTraining(config, memoryRuntime(), { out: join(cwd, 'runs', name) }).result
+    writeFileSync(join(cwd, 'runs', 'killed', '.lock'), '')
+    const env = { FREETUMOR_PYTHON: join(cwd, 'runs', 'killed', '.lock') }
+    const listed = await runCli(['runs', 'list'], { cwd, env })
+    expect(listed.code).toBe(0)
+    expect(listed.stdout).toContain("broken: the folder's lock cannot be used: ")
+    expect(listed.stdout).toContain('other  baseline  completed at step 2/2')
   })
 
   it('says that a run is running without an answer, and by which process', async () => {
