@@ -27,7 +27,6 @@ from monai.transforms import (
     Spacingd,
     SpatialPadd,
 )
-from tests.parity import with_formula_weights
 
 from freetumor_runtime.config import BaselineSpec, PredictCase, PredictSpec, WindowsSpec
 from freetumor_runtime.data.crops import window
@@ -39,6 +38,7 @@ from freetumor_runtime.jobs.predict import predict
 from freetumor_runtime.models.checkpoint import load_segmentor
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.training.ranks import Ranks
+from tests.parity import with_formula_weights
 
 ONLY_BY_NAME = "no matter of speed; needs a scan (--image) and minutes a scan"
 PATCH = (96, 96, 96)
