@@ -210,11 +210,11 @@ const KINDS = {
       cases: Array.from({ length: Math.min(n, 50) }, () => ODD[draw(ODD.length)]),
     }),
   'a configuration of odd values': (_, draw) =>
-    list(
+    `${list(
       6,
       () =>
         `${['job', 'data', 'training', 'networks', 'simulation', 'quality'][draw(6)]}${draw(9)}: ${JSON.stringify(ODD[draw(ODD.length)])}\n`,
-    ) + `data: ${JSON.stringify(ODD[draw(ODD.length)])}\njob: baseline\n`,
+    )}data: ${JSON.stringify(ODD[draw(ODD.length)])}\njob: baseline\n`,
 }
 const ODD = [
   null,
