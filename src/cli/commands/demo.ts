@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { EXIT, RuntimeCrashError } from '../../errors.js'
+import { RuntimeCrashError, StoppedError } from '../../errors.js'
 import { runDemo } from '../../pipeline/demo.js'
 import { openConsoleReport } from '../../report/console.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
@@ -43,8 +43,15 @@ export const addDemoCommand: AddCommand = (program, io) => {
         `report: ${resolve(out, 'report.html')}`,
       ])
       const unfinished = result.jobs.find((job) => job.outcome !== 'completed')
-      if (unfinished?.outcome === 'stopped') io.exitWith(EXIT.stopped)
-      else if (unfinished)
+      if (unfinished?.outcome === 'stopped')
+        throw new StoppedError(
+          'the demo was stopped',
+          {
+            hint: `\`freetumor train --resume ${unfinished.run}\` resumes that training; the demo itself starts again`,
+          },
+          false,
+        )
+      if (unfinished)
         throw new RuntimeCrashError(`${unfinished.job} training failed`, { hint: unfinished.run })
     })
 }
