@@ -1,6 +1,5 @@
 import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import type { RunConfig } from '../config/schema.js'
 import { EnvironmentError, UsageError } from '../errors.js'
 import { typedSystemError } from '../system-errors.js'
 import { LABEL_SCHEMES, type OrganName, type Region } from '../volume/labels.js'
@@ -66,17 +65,23 @@ async function writeInto(aside: string, options: PhantomDatasetOptions): Promise
   await writeFile(join(aside, 'dataset.json'), `${JSON.stringify(list, null, 2)}\n`)
 }
 
-type WantedPhantoms = NonNullable<RunConfig['data']['phantoms']>
+/** The data sets of phantoms that a training needs: the numbers of their cases. */
+export interface PhantomSets {
+  readonly labelledCases: number
+  readonly validationCases: number
+  readonly hostCases: number
+  readonly testCases: number
+  readonly sizeVoxels: number
+  readonly seed: number
+  /** Default standard. */
+  readonly difficulty?: Difficulty
+}
 
 /**
  * Makes what a configuration's `data.phantoms` asks for under `root`: `phantom_labelled` (with its validation part),
  * `phantom_hosts` and `phantom_test`. Returns false when all are there already.
  */
-export async function ensurePhantoms(
-  root: string,
-  region: Region,
-  phantoms: Omit<WantedPhantoms, 'difficulty'> & Partial<Pick<WantedPhantoms, 'difficulty'>>,
-): Promise<boolean> {
+export async function ensurePhantoms(root: string, region: Region, phantoms: PhantomSets): Promise<boolean> {
   const {
     labelledCases,
     validationCases,

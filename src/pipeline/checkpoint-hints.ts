@@ -1,7 +1,7 @@
 import type { RunConfig } from '../config/schema.js'
 import { FreetumorError } from '../errors.js'
 import { refuseBlindBaseline, segmentorOf } from './checkpoint.js'
-import type { CheckpointFacts, NetworkFacts } from './checkpoint-port.js'
+import type { CheckpointFacts, NetworkFacts } from './ports/checkpoint.js'
 import { trainingLabels } from './specs.js'
 
 /**

@@ -1,7 +1,7 @@
 import type { RunConfig } from '../config/schema.js'
 import { CheckpointError, ConfigError } from '../errors.js'
 import { LABEL_SCHEMES, type OrganName } from '../volume/labels.js'
-import type { CheckpointFacts, NetworkFacts } from './checkpoint-port.js'
+import type { CheckpointFacts, NetworkFacts } from './ports/checkpoint.js'
 import { trainingLabels } from './specs.js'
 
 /** Organs whose tumors a segmentor calls: by name, and how many tumor outputs have no name. */

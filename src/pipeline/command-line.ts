@@ -1,6 +1,6 @@
 import { UsageError } from '../errors.js'
 import { deferred } from './deferred.js'
-import type { LiveCommand, TrainingSession } from './ports.js'
+import type { LiveCommand, TrainingSession } from './ports/training.js'
 
 /** Carries commands to a job that may die and be begun again: none is lost between its lives. */
 export class CommandLine {

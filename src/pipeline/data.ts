@@ -9,7 +9,8 @@ import type { LabelIdMap } from '../curation/registry.js'
 import { DataError } from '../errors.js'
 import { LABEL_SCHEMES } from '../volume/labels.js'
 import type { StageContext } from './context.js'
-import type { CaseError, PreparedCase } from './ports.js'
+import type { PreparedCase } from './ports/cases.js'
+import type { CaseError } from './ports/common.js'
 import type { CuratedCase } from './specs.js'
 
 export interface PrepareReport {

@@ -12,10 +12,10 @@ import { makeFolder, makeWritableFolder } from '../whole-file.js'
 import type { StageContext } from './context.js'
 import { removeOldPage, writeEvaluationPage } from './evaluation-page.js'
 import { drawWorstCases } from './evaluation-pictures.js'
-import type { EvaluateSpec } from './evaluation-port.js'
 import { conventionWarnings, splitByConvention } from './label-conventions.js'
 import { type MaskFiles, pairMasks, patientsOfCases, volumesIn } from './mask-files.js'
-import type { CaseError } from './ports.js'
+import type { EvaluateSpec } from './ports/cases.js'
+import type { CaseError } from './ports/common.js'
 
 type IdMap = Readonly<Record<string, number>>
 

@@ -2,22 +2,38 @@ import { join } from 'node:path'
 import { FreetumorError, StoppedError } from '../errors.js'
 import type { CaseMeasures } from '../evaluation/measures.js'
 import { worstFirst } from '../evaluation/worst.js'
-import { LABEL_SCHEMES } from '../volume/labels.js'
+import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
 import { makeFolder } from '../whole-file.js'
 import type { StageContext } from './context.js'
-import type { EvaluateOptions } from './evaluate.js'
 import { pictureName } from './evaluation-page.js'
-import type { PictureSpec } from './evaluation-port.js'
 import { type MaskFiles, volumesIn } from './mask-files.js'
+import type { PictureSpec } from './ports/cases.js'
 
 const PICTURED = 6
 const WINDOWS_HU = { abdomen: [-175, 250], chest: [-1000, 500] } as const
+
+type IdMap = Readonly<Record<string, number>>
+
+/** Those of an evaluation that its pictures depend on. */
+export interface PictureOptions {
+  /** Of the evaluation; the pictures go to `pictures/` in it. */
+  readonly out: string
+  readonly tumorIds: readonly number[]
+  readonly region?: Region | undefined
+  readonly predictionMap?: IdMap | undefined
+  readonly labelMap?: IdMap | undefined
+  /** Folders of organ masks and of scans. */
+  readonly organs?: string | undefined
+  readonly images?: string | undefined
+  readonly pictures?: number | undefined
+  readonly workers?: number | undefined
+}
 
 /** Writes three planes of the worst cases to `pictures/`; what cannot be drawn is a note, for the figures stand. */
 export async function drawWorstCases(
   cases: readonly CaseMeasures[],
   pairs: readonly MaskFiles[],
-  options: EvaluateOptions & { readonly out: string; readonly tumorIds: readonly number[] },
+  options: PictureOptions,
   context: StageContext,
 ): Promise<void> {
   const worst = worstFirst(cases).slice(0, options.pictures ?? PICTURED)

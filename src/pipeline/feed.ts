@@ -6,7 +6,7 @@ import { type JudgedTumor, summarise } from '../quality/summary.js'
 import type { Feeder } from '../sampling/feeder.js'
 import type { NoPlace, PlannedCrop, PlannedTumor } from '../sampling/plan.js'
 import type { SynthesisEvent } from '../training/events.js'
-import type { CropVerdict, StepFeed } from './ports.js'
+import type { CropVerdict, StepFeed } from './ports/training.js'
 
 type Untimed<T> = Omit<T, 'time'>
 

@@ -1,6 +1,6 @@
 import type { CaseMeasures } from '../evaluation/measures.js'
 import type { Profile } from '../evaluation/profiles.js'
-import type { CaseError } from './ports.js'
+import type { CaseError } from './ports/common.js'
 
 /** What was said about the ids of masks and labels. */
 interface Declared {

@@ -18,8 +18,9 @@ import {
 import { newRunId, writeFailure } from '../training/run-directory.js'
 import { makeFolder, writeWhole } from '../whole-file.js'
 import { checkHosts } from './hosts.js'
-import { type DirectoryLock, WRITING } from './lock-port.js'
-import type { ScriptRunner, ScriptSpec } from './script-port.js'
+import { WRITING } from './locks.js'
+import type { DirectoryLock } from './ports/common.js'
+import type { ScriptRunner, ScriptSpec } from './ports/script.js'
 
 type Untimed = LaunchEvent extends infer E ? (E extends LaunchEvent ? Omit<E, 'time'> : never) : never
 type Settings = Omit<ScriptSpec, 'runId' | 'attempt' | 'logDirectory' | 'onOutput'>

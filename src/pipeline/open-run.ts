@@ -9,8 +9,9 @@ import { makeRunDirectory, refuseExistingRun } from '../training/run-directory.j
 import { recordVersion, refuseOtherFormat } from '../training/run-version.js'
 import { writeWhole } from '../whole-file.js'
 import { joinRunDirectory, keepsRun, nodeFile } from './hosts.js'
-import { TRAINING } from './lock-port.js'
-import type { HostPlace, ModelRuntime } from './ports.js'
+import { TRAINING } from './locks.js'
+import type { HostPlace } from './ports/common.js'
+import type { ModelRuntime } from './ports/runtime.js'
 import { openResumePoint, type ResumePoint, refuseNothingToResume, type Told } from './resume.js'
 
 export interface OpenedRun {

@@ -5,9 +5,9 @@ import { curate } from '../curation/curate.js'
 import type { ManifestCase } from '../curation/manifest.js'
 import { FreetumorError } from '../errors.js'
 import { readNiftiHeader } from '../volume/nifti.js'
-import type { TrainingSpec } from './ports.js'
+import { generatorFile } from './generator-file.js'
+import type { TrainingSpec } from './ports/training.js'
 import { itemsPerEpoch, sampledCases, totalSteps, trainingSpec } from './specs.js'
-import { fileOf } from './weights.js'
 
 /** What a training would do. Nothing is made, prepared or started for it. */
 export interface TrainingPlan {
@@ -172,7 +172,7 @@ async function weightsInWords(
 ): Promise<string | null> {
   const source = config.networks[network]
   if (source === null) return null
-  const checkpoint = fileOf(source.checkpoint)
+  const checkpoint = generatorFile(source.checkpoint)
   if (checkpoint !== null) {
     const path = resolve(checkpoint)
     await access(path).catch(() => warnings.push(`networks.${network}.checkpoint: ${path} does not exist`))

@@ -7,7 +7,7 @@ import { UsageError } from '../errors.js'
 import { asRecord, parseForeignJson } from '../foreign-text.js'
 import { type JsonLog, openJsonLog, readJsonLog } from '../jsonl.js'
 import { sweepUnfinished, writeWhole } from '../whole-file.js'
-import type { PredictedCase } from './ports.js'
+import type { PredictedCase } from './ports/cases.js'
 import type { ScanCase } from './predict-cases.js'
 
 /** A line of `predictions.jsonl`: a case whose files are whole. */

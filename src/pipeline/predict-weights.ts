@@ -1,8 +1,8 @@
 import { CheckpointError, UsageError } from '../errors.js'
 import type { Vec3 } from '../volume/volume.js'
 import { segmentorOf } from './checkpoint.js'
-import type { CheckpointFacts, NetworkFacts } from './checkpoint-port.js'
 import type { StageContext } from './context.js'
+import type { CheckpointFacts, NetworkFacts } from './ports/checkpoint.js'
 
 /** How a scan must be brought before a segmentor. */
 export interface Preparation {

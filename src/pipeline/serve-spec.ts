@@ -8,8 +8,8 @@ import { LABEL_SCHEMES, type Region } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
 import { makeFolder } from '../whole-file.js'
 import { refuseWrongGenerator, segmentorOf } from './checkpoint.js'
-import type { CheckpointFacts } from './checkpoint-port.js'
-import type { ServeSpec } from './serve-port.js'
+import type { CheckpointFacts } from './ports/checkpoint.js'
+import type { ServeSpec } from './ports/serving.js'
 
 /** Settings of a warm runtime. What the files say of themselves need not be told, and may not be told otherwise. */
 export interface ServingOptions {

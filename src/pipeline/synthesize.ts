@@ -13,8 +13,8 @@ import { LABEL_SCHEMES } from '../volume/labels.js'
 import { makeFolder, sweepUnfinished, writeWhole } from '../whole-file.js'
 import type { StageContext } from './context.js'
 import { type ListedCase, prepareListed } from './data.js'
-import { WRITING } from './lock-port.js'
-import type { SynthesizeSpec } from './synthesis-port.js'
+import { WRITING } from './locks.js'
+import type { SynthesizeSpec } from './ports/synthesis.js'
 import {
   concludeSynthesis,
   type Synthesis,

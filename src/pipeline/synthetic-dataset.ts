@@ -8,7 +8,7 @@ import type { SynthesisLine } from '../quality/ledger.js'
 import { LABEL_SCHEMES } from '../volume/labels.js'
 import { writeWhole } from '../whole-file.js'
 import type { ListedCase } from './data.js'
-import type { CaseError } from './ports.js'
+import type { CaseError } from './ports/common.js'
 import { writeLedgerReport } from './report.js'
 
 export interface Synthesis {

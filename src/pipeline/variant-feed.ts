@@ -17,9 +17,9 @@ import {
 import { asPlanned, type WantedCentre } from '../sampling/tumors.js'
 import type { TumorPlan } from '../simulation/plan.js'
 import type { Vec3 } from '../volume/volume.js'
-import type { CaseError } from './ports.js'
+import type { CaseError } from './ports/common.js'
+import type { AttemptMeasures, VariantFeed, VariantResult, VariantRound } from './ports/synthesis.js'
 import { sizeSettings } from './specs.js'
-import type { AttemptMeasures, VariantFeed, VariantResult, VariantRound } from './synthesis-port.js'
 
 export interface HostCase {
   readonly id: string

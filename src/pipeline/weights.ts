@@ -8,9 +8,10 @@ import { bestCheckpoint, latestCheckpoint } from '../training/checkpoints.js'
 import type { Run, TrainOptions } from '../training/run.js'
 import { holdsRun, readExit } from '../training/run-directory.js'
 import { refuseBlindBaseline, refuseBlindTraining, refuseWrongGenerator } from './checkpoint.js'
-import type { CheckpointFacts } from './checkpoint-port.js'
 import type { StageContext } from './context.js'
-import type { ModelRuntime } from './ports.js'
+import { generatorFile } from './generator-file.js'
+import type { CheckpointFacts } from './ports/checkpoint.js'
+import type { ModelRuntime } from './ports/runtime.js'
 import type { EarlierWeights } from './specs.js'
 
 /** Trainings on the way to another one. */
@@ -41,7 +42,7 @@ export async function earlierWeights(
   }
   const sources = {
     baseline,
-    generator: generator && { ...generator, checkpoint: fileOf(generator.checkpoint) },
+    generator: generator && { ...generator, checkpoint: generatorFile(generator.checkpoint) },
   }
   await inspectNamed(sources, checks, context)
   if (baseline?.trainFrom && baseline.checkpoint === null)
@@ -53,12 +54,6 @@ export async function earlierWeights(
   }
 }
 
-/** The file of `networks.generator.checkpoint`, in either of its forms. */
-export function fileOf(checkpoint: GeneratorCheckpoint): string | null {
-  return typeof checkpoint === 'object' ? (checkpoint?.path ?? null) : checkpoint
-}
-
-type GeneratorCheckpoint = NonNullable<RunConfig['networks']['generator']>['checkpoint']
 type Network = 'baseline' | 'generator'
 
 interface WeightsSource {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { resolveConfig } from '../../src/config/resolve.js'
 import type { RunConfig } from '../../src/config/schema.js'
 import { checkpointHints } from '../../src/pipeline/checkpoint-hints.js'
-import type { CheckpointFacts } from '../../src/pipeline/checkpoint-port.js'
+import type { CheckpointFacts } from '../../src/pipeline/ports/checkpoint.js'
 import { checkpointFacts, generatorFacts, segmentorFacts } from '../helpers/checkpoint-facts.js'
 
 const specialist = resolveConfig({

@@ -10,7 +10,7 @@ import {
   prepareData,
   prepareListed,
 } from '../../src/pipeline/data.js'
-import type { PrepareSpec } from '../../src/pipeline/ports.js'
+import type { PrepareSpec } from '../../src/pipeline/ports/cases.js'
 import { startTraining } from '../../src/pipeline/train.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 import { memoryConfig, memoryRuntime } from './memory-run.js'

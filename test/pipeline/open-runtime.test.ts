@@ -3,7 +3,6 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { CheckpointError, DataError, StoppedError, UsageError } from '../../src/errors.js'
-import type { CheckpointFacts } from '../../src/pipeline/checkpoint-port.js'
 import {
   type OpenRuntimeOptions,
   openWarmRuntime,
@@ -11,6 +10,7 @@ import {
   type SynthesisRequest,
   type WarmRuntime,
 } from '../../src/pipeline/open-runtime.js'
+import type { CheckpointFacts } from '../../src/pipeline/ports/checkpoint.js'
 import { inMemoryRuntime } from '../../src/runtime/in-memory.js'
 import { PAINTED_HU } from '../../src/runtime/in-memory-serving.js'
 import { simulateTumor } from '../../src/simulation/plan.js'

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import type { ModelRuntime } from '../../src/pipeline/ports.js'
+import type { ModelRuntime } from '../../src/pipeline/ports/runtime.js'
 import { startTraining } from '../../src/pipeline/train.js'
 import type { InMemoryAnswers } from '../../src/runtime/in-memory.js'
 import { connectRun, type RemoteRun, shareRun } from '../../src/runtime/run-service.js'

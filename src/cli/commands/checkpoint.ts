@@ -5,7 +5,7 @@ import { resolveConfig } from '../../config/resolve.js'
 import { REGIONS, type RunConfig } from '../../config/schema.js'
 import { CheckpointError, UsageError } from '../../errors.js'
 import { checkpointHints } from '../../pipeline/checkpoint-hints.js'
-import type { CheckpointFacts, NetworkFacts } from '../../pipeline/checkpoint-port.js'
+import type { CheckpointFacts, NetworkFacts } from '../../pipeline/ports/checkpoint.js'
 import {
   type CheckpointFormat,
   convertCheckpoint,

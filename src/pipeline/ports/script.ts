@@ -1,4 +1,4 @@
-import type { DirectoryLock, LockedWork } from './lock-port.js'
+import type { DirectoryLock, LockedWork } from './common.js'
 
 /** What `launch` needs of something that runs scripts; src/runtime/script.ts does it under torchrun. */
 export interface ScriptRunner {

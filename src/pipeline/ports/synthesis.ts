@@ -1,7 +1,7 @@
-import type { PlannedTumor } from '../sampling/plan.js'
-import type { Organ, Region } from '../volume/labels.js'
-import type { Vec3 } from '../volume/volume.js'
-import type { CaseError } from './ports.js'
+import type { PlannedTumor } from '../../sampling/plan.js'
+import type { Organ, Region } from '../../volume/labels.js'
+import type { Vec3 } from '../../volume/volume.js'
+import type { CaseError } from './common.js'
 
 /** Everything an offline synthesis needs; mirrors SynthesizeSpec of python_runtime/freetumor_runtime/config.py. */
 export interface SynthesizeSpec {

@@ -1,22 +1,6 @@
 import { hostname } from 'node:os'
 import { UsageError } from '../errors.js'
-
-/** A folder that no other process writes to while this is not disposed. */
-export interface DirectoryLock extends AsyncDisposable {
-  /** False on a file system without locks: another process may get in. */
-  readonly enforced: boolean
-}
-
-/** Who holds a folder, as far as it is known. */
-export interface Holder {
-  readonly pid: number | null
-  readonly host: string | null
-}
-
-/** What a folder is locked for: the word for it in the refusal of a second process. */
-export interface LockedWork {
-  refusal(directory: string, holder: Holder): UsageError
-}
+import type { Holder, LockedWork } from './ports/common.js'
 
 /** The lock of a run. */
 export const TRAINING: LockedWork = {

@@ -1,8 +1,8 @@
-import type { PlannedTumor } from '../sampling/plan.js'
-import type { Organ, Region } from '../volume/labels.js'
-import type { Affine, Vec3 } from '../volume/volume.js'
-import type { WindowsSpec } from './ports.js'
-import type { AttemptMeasures } from './synthesis-port.js'
+import type { PlannedTumor } from '../../sampling/plan.js'
+import type { Organ, Region } from '../../volume/labels.js'
+import type { Affine, Vec3 } from '../../volume/volume.js'
+import type { WindowsSpec } from './common.js'
+import type { AttemptMeasures } from './synthesis.js'
 
 /** Everything a warm runtime needs; mirrors ServeSpec of python_runtime/freetumor_runtime/config.py. */
 export interface ServeSpec {
