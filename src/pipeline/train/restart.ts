@@ -24,8 +24,8 @@ export interface Reached {
   readonly savedStep: number
 }
 
-/** A job that may die and be begun again. */
-export interface Mortal<T> {
+/** A job that can be restarted after a failure. */
+export interface Job<T> {
   /** One life: from a checkpoint, or (null) as it was begun. */
   live(from: StartPoint | null | undefined): Promise<T>
   place(): Reached
@@ -46,7 +46,7 @@ export interface Mortal<T> {
  * ends it at that checkpoint. A job that dies on the way to a requested stop has failed, unless it had saved.
  * @throws StoppedError, or what ended the last attempt
  */
-export async function surviveDeaths<T>(job: Mortal<T>, policy: RestartPolicy): Promise<T> {
+export async function runJob<T>(job: Job<T>, policy: RestartPolicy): Promise<T> {
   let from: StartPoint | null | undefined
   let restarts = 0
   let before: PastDeath | null = null
@@ -116,4 +116,9 @@ export function stopOrFailure(run: string, reached: Reached, error: unknown, sto
 /** Nothing is lost before the first step. */
 function isSaved({ step, savedStep }: Reached): boolean {
   return step === Math.max(0, savedStep)
+}
+
+/** The failure of a runtime whose events ended without `finished`. */
+export function endedSilently(run: string): RuntimeCrashError {
+  return new RuntimeCrashError('the runtime ended without saying how', { hint: `see ${run}/logs` })
 }

@@ -1,14 +1,7 @@
 import { join, resolve } from 'node:path'
 import { onAbort } from '../../abort.js'
 import type { RunConfig } from '../../config/schema.js'
-import {
-  EXIT,
-  FreetumorError,
-  RuntimeCrashError,
-  StoppedError,
-  SupersededError,
-  UsageError,
-} from '../../errors.js'
+import { EXIT, FreetumorError, StoppedError, SupersededError, UsageError } from '../../errors.js'
 import { type Feeder, openFeeder } from '../../sampling/feeder.js'
 import { abortReason, forwardStops } from '../../stop-signals.js'
 import { bestCheckpoint, latestCheckpoint, markBest, pruneCheckpoints } from '../../training/checkpoints.js'
@@ -33,12 +26,13 @@ import { gatherInputs } from './inputs.js'
 import { openLedger } from './ledger-file.js'
 import { type OpenedRun, openRun } from './open-run.js'
 import {
-  type Mortal,
+  endedSilently,
+  type Job,
   type Reached,
   refuseUnsaved,
+  runJob,
   type StartPoint,
   stopOrFailure,
-  surviveDeaths,
   waitUnless,
 } from './restart.js'
 import { type CountedCase, recordValidation } from './validation.js'
@@ -226,13 +220,13 @@ class TrainingRun implements Run {
           feeder,
           itemsPerEpoch(sampled),
         )
-      return await surviveDeaths(this.#mortal(live), config.runtime.restarts)
+      return await runJob(this.#job(live), config.runtime.restarts)
     } finally {
       await feeder.close()
     }
   }
 
-  #mortal<T>(live: Mortal<T>['live']): Mortal<T> {
+  #job<T>(live: Job<T>['live']): Job<T> {
     return {
       live: (from) => live(from).catch((error) => Promise.reject(causeOf(this.#owner, error))),
       place: () => this.#reached(),
@@ -350,9 +344,7 @@ class TrainingRun implements Run {
           return event
       }
     }
-    throw new RuntimeCrashError('the runtime ended without saying how', {
-      hint: `see ${this.directory}/logs`,
-    })
+    throw endedSilently(this.directory)
   }
 
   #reached(): Reached {
