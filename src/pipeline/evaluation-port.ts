@@ -48,5 +48,5 @@ export interface PicturedCase {
   readonly output: string
 }
 
-/** One case's measures; the form of python_runtime/freetumor_runtime/data/case_metrics.py. */
+/** One case's measures; the form of python_runtime/freetumor_runtime/evaluation/case_metrics.py. */
 export type MeasuredCase = Readonly<Record<string, unknown>>
