@@ -188,10 +188,24 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   foreign_text: [],
   config: [],
   models: [],
-  synthesis: [],
-  data: ['models', 'synthesis', 'config'],
-  training: ['models', 'synthesis', 'config', 'data'],
-  jobs: ['models', 'synthesis', 'config', 'data', 'training'],
+  checkpoints: ['models'],
+  data: ['config'],
+  inference: ['models', 'checkpoints', 'data'],
+  evaluation: ['data'],
+  synthesis: ['config', 'models', 'checkpoints', 'data', 'inference'],
+  training: ['config', 'models', 'checkpoints', 'data', 'inference', 'evaluation', 'synthesis'],
+  case_pool: [],
+  jobs: [
+    'config',
+    'models',
+    'checkpoints',
+    'data',
+    'inference',
+    'evaluation',
+    'synthesis',
+    'training',
+    'case_pool',
+  ],
   bridge: ['generated', 'config'],
   feeds: ['bridge', 'generated', 'data'],
   wiring: ['bridge', 'generated', 'config', 'data', 'training', 'feeds'],
@@ -199,11 +213,20 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   launcher: ['bridge'],
   // its ranks join as those of a job
   doctor: ['bridge', 'training'],
-  __main__: ['bridge', 'config', 'jobs', 'training', 'wiring', 'data', 'models', 'synthesis'],
+  __main__: ['bridge', 'config', 'jobs', 'training', 'wiring'],
   __init__: [],
 }
 
-const COMPUTING = ['models', 'synthesis', 'data', 'training', 'jobs']
+const COMPUTING = [
+  'models',
+  'checkpoints',
+  'data',
+  'inference',
+  'evaluation',
+  'synthesis',
+  'training',
+  'jobs',
+]
 /** Where each foreign package may be imported; what is not named here belongs to Python itself. */
 const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   // the launcher is torchrun
@@ -213,9 +236,9 @@ const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   scipy: COMPUTING,
   einops: COMPUTING,
   safetensors: COMPUTING,
-  nibabel: ['data', 'jobs'],
-  zarr: ['data', 'jobs'],
-  tensorboard: ['training', 'jobs'],
+  nibabel: ['data'],
+  zarr: ['data'],
+  tensorboard: ['training'],
   grpc: ['bridge'],
   zmq: ['bridge'],
   google: ['bridge'],

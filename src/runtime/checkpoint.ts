@@ -143,7 +143,7 @@ function call(
   options: CheckpointCallOptions,
 ): Promise<unknown> {
   const python = resolvePython({ explicit: options.python ?? undefined })
-  return callPython(python, 'freetumor_runtime.models.guarded', name, args, {
+  return callPython(python, 'freetumor_runtime.checkpoints.sandbox', name, args, {
     timeoutMs,
     ...(options.signal ? { signal: options.signal } : {}),
   })

@@ -110,7 +110,7 @@ export interface EvaluateSpec {
   }[]
 }
 
-/** One case's measures; the form of python_runtime/freetumor_runtime/data/case_metrics.py. */
+/** One case's measures; the form of python_runtime/freetumor_runtime/evaluation/case_metrics.py. */
 export type MeasuredCase = Readonly<Record<string, unknown>>
 
 /** Three planes of pairs, for the pages of a report. */

@@ -1,4 +1,4 @@
-/** What a checkpoint file holds; mirrors python_runtime/freetumor_runtime/models/inspection.py. */
+/** What a checkpoint file holds; mirrors python_runtime/freetumor_runtime/checkpoints/inspection.py. */
 export interface CheckpointFacts {
   readonly path: string
   readonly format: 'pt' | 'safetensors'
