@@ -79,8 +79,9 @@ function unknownKey(name: string, keys: readonly ConfigKey[]): UsageError {
 
 /** A type and its limits in words. */
 function typeInWords(schema: JsonSchema): string {
-  const options = [...(schema.anyOf ?? []), ...(schema.oneOf ?? [])]
-  if (options.length > 0) return [...new Set(options.map(typeInWords))].join('; or ')
+  const options = [...(schema.anyOf ?? []), ...(schema.oneOf ?? [])].map(typeInWords)
+  if (schema.facts?.path === 'list') options.push('name of a file')
+  if (options.length > 0) return [...new Set(options)].join('; or ')
   if (Array.isArray(schema.type))
     return schema.type.map((type) => typeInWords({ ...schema, type })).join('; or ')
   if (schema.enum) return `one of ${schema.enum.join(', ')}`

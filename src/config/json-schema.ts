@@ -34,6 +34,8 @@ export interface KeyFacts {
   /** `default` in words. */
   readonly defaultText: string
   readonly source: string
+  /** Whether the value names a file or folder, or (`list`) may do so in place of a list. */
+  readonly path: boolean | 'list'
 }
 
 let cached: JsonSchema | undefined
@@ -46,7 +48,6 @@ export function describedSchema(): JsonSchema {
       const doc = docOf(zodSchema)
       if (doc === undefined) return
       const schema = jsonSchema as JsonSchema
-      if (doc.path === 'list') schema.anyOf = [...(schema.anyOf ?? []), { type: 'string', minLength: 1 }]
       schema.facts = factsOf(doc, zodSchema, schema)
     },
   }) as JsonSchema
@@ -59,6 +60,8 @@ export function configJsonSchema(): Record<string, unknown> {
   return { ...schema, title: 'freetumor run configuration', required: ['job', 'data'] }
 }
 
+const FILE_NAME: JsonSchema = { type: 'string', minLength: 1 }
+
 /** Puts the facts of a key into its description, and drops what only a resolved configuration needs. */
 function forEditors({ facts, required: _, ...schema }: JsonSchema): JsonSchema {
   const { properties, items, anyOf, oneOf } = schema
@@ -70,34 +73,32 @@ function forEditors({ facts, required: _, ...schema }: JsonSchema): JsonSchema {
       ),
     }),
     ...(items && { items: forEditors(items) }),
-    ...(anyOf && { anyOf: anyOf.map(forEditors) }),
+    ...(anyOf && { anyOf: [...anyOf.map(forEditors), ...(facts?.path === 'list' ? [FILE_NAME] : [])] }),
     ...(oneOf && { oneOf: oneOf.map(forEditors) }),
     ...(facts && { description: describe(facts) }),
   }
 }
 
 /** Two sentences, then a line for each fact. */
-export function describe({ description, effect, ...facts }: KeyFacts): string {
-  return [`${description} ${effect}`, '', ...factLines(facts)].join('\n').trim()
+function describe(facts: KeyFacts): string {
+  return [`${facts.description} ${facts.effect}`, '', ...factLines(facts)].join('\n')
 }
 
-/** Unit, default and source, one line each. */
-export function factLines({
-  unit,
-  default: value,
-  defaultText,
-  source,
-}: Omit<KeyFacts, 'description' | 'effect'>): string[] {
+/** Unit, default, rule for relative paths and source, one line each. */
+export function factLines({ unit, defaultText, path, source }: KeyFacts): string[] {
   return [
     ...(unit === null ? [] : [`Unit: ${unit}`]),
-    ...(value === null && defaultText === '' ? [] : [`Default: ${defaultText}`]),
+    ...(defaultText === '' ? [] : [`Default: ${defaultText}`]),
+    ...(path === false
+      ? []
+      : ['Relative paths: from the folder of the file; with --set, from the working directory']),
     `Source: ${source}`,
   ]
 }
 
 function factsOf(doc: KeyDoc, zodSchema: unknown, schema: JsonSchema): KeyFacts {
-  const { description, effect, unit = null, source } = doc
-  return { description, effect, unit, source, ...defaultOf(doc, zodSchema, schema) }
+  const { description, effect, unit = null, source, path = false } = doc
+  return { description, effect, unit, source, path, ...defaultOf(doc, zodSchema, schema) }
 }
 
 function defaultOf(
@@ -108,7 +109,7 @@ function defaultOf(
   if (doc.follows !== undefined) return inWords(doc.follows)
   if (zodSchema instanceof z.ZodDefault) return uniform(zodSchema.def.defaultValue)
   if (zodSchema instanceof z.ZodOptional) return inWords('none')
-  if (doc.default === undefined) return schema.properties ? inWords('') : inWords('none, the key is required')
+  if (doc.default === undefined) return schema.properties ? inWords('') : inWords('none (required)')
   const values = RUNS.map((run) => ({ run, value: defaultFor(doc, run) }))
   const groups = new Map<string, { readonly value: unknown; readonly runs: JobAndRegion[] }>()
   for (const { run, value } of values) {

@@ -1,9 +1,10 @@
 import type { z } from 'zod'
 import { ConfigError } from '../errors.js'
+import type { ConfigInput } from '../generated/config-input.js'
 import { defaultsFor } from './defaults.js'
 import { fillDerived } from './derived.js'
 import { describedSchema } from './json-schema.js'
-import { type ConfigInput, JOBS, REGIONS, type RunConfig, runConfigSchema } from './schema.js'
+import { JOBS, REGIONS, type RunConfig, runConfigSchema } from './schema.js'
 import { suggestion } from './suggestion.js'
 
 /** Types a configuration in a TypeScript module; checked when it is loaded. */

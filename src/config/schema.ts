@@ -14,6 +14,7 @@ import { trainingSection } from './sections/training.js'
 import { OURS, PAPER, published } from './sources.js'
 import { type DeepReadonly, natural } from './types.js'
 
+export type { ConfigInput } from '../generated/config-input.js'
 export { JOBS, ORGAN_NAMES, REGIONS } from './key.js'
 
 /**
@@ -114,15 +115,3 @@ export const runConfigSchema = z.strictObject({
 
 /** A resolved configuration: complete, checked, frozen. */
 export type RunConfig = DeepReadonly<z.infer<typeof runConfigSchema>>
-
-import type { z as zz } from 'zod'
-
-type DeepPartial<T> = T extends readonly unknown[]
-  ? DeepReadonly<T>
-  : T extends object
-    ? { readonly [K in keyof T]?: DeepPartial<T[K]> | undefined }
-    : T
-/** What a user writes: `job`, `region`, `data`, and whatever differs from the defaults. */
-export type ConfigInput = DeepPartial<zz.input<typeof runConfigSchema>> & {
-  readonly job: RunConfig['job']
-}

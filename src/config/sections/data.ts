@@ -316,7 +316,7 @@ export const dataSection = z.strictObject({
   datasets: key(
     z.array(datasets).min(1),
     'Data sets of the run.',
-    'Their order and their repeats define the items of an epoch.',
+    'An epoch visits each training case as often as the `repeat` of its data set.',
     { source: published('dataSets') },
   ),
   manifest: key(

@@ -63,7 +63,7 @@ export const trainingSection = z.strictObject({
   learningRate: key(
     positive,
     'Learning rate after the warm-up.',
-    'Larger steps per volume need a smaller rate; live commands can change it.',
+    'More volumes per step allow a larger rate; `freetumor runs set` changes it during the run.',
     {
       default: ({ job }) => (job === 'synthesis' ? 1e-4 : 3e-4),
       source: published('segmentation'),
