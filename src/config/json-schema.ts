@@ -34,8 +34,8 @@ export interface KeyFacts {
   /** `default` in words. */
   readonly defaultText: string
   readonly source: string
-  /** Whether the value names a file or folder, or (`list`) may do so in place of a list. */
-  readonly path: boolean | 'list'
+  /** Whether the value names a file or folder, see key.ts. */
+  readonly path: NonNullable<KeyDoc['path']> | false
 }
 
 let cached: JsonSchema | undefined

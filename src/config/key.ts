@@ -24,8 +24,11 @@ export interface KeyFacts<T = unknown> {
   readonly default?: T | typeof ITS_KEYS | ((run: JobAndRegion) => T | typeof ITS_KEYS)
   /** The default in words, where it follows from other keys. Without `default`, derived.ts fills it in. */
   readonly follows?: string
-  /** A file or folder, see paths.ts; `list`: a list, or in a file the name of the text file that holds it. */
-  readonly path?: true | 'list'
+  /**
+   * A file or folder, see paths.ts. `list`: a list, or in a file the name of the text file that holds it; `program`: an
+   * executable, or the name of one in PATH.
+   */
+  readonly path?: true | 'list' | 'program'
 }
 
 /** A key as `config explain`, the JSON schema and the generated files show it. */

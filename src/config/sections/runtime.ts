@@ -26,7 +26,7 @@ export const runtimeSection = z.strictObject({
     text.nullable(),
     'Python executable that runs the networks, as a path or a command name.',
     'With null, `FREETUMOR_PYTHON` or the environment of `freetumor setup` is used.',
-    { default: null, path: true, source: OURS },
+    { default: null, path: 'program', source: OURS },
   ),
   precision: key(
     z.enum(['fp32', 'bf16', 'fp16']),
