@@ -12,7 +12,7 @@ describe('commandsOf', () => {
     const text = [
       'npx freetumor a --b "c d" > out.json   # why',
       'X=1 freetumor e \\',
-      "  'f' && g | h; cat \"$(cat i)/j#k\"",
+      '  \'f\' && g | h; cat "$(cat i)/j#k"',
     ].join('\n')
     expect(commandsOf(text)).toEqual([
       ['freetumor', 'a', '--b', 'c d'],

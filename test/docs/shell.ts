@@ -7,7 +7,8 @@ export function commandsOf(text: string): readonly (readonly string[])[] {
   return lines.flatMap(commandsOfLine).filter((words) => words.length > 0)
 }
 
-const WORD = /\s+|#.*$|&&|\|\||[|;]|(?:\d?>>?|<)\s*\S+|(?:\$\([^)]*\)|"(?:[^"\\]|\\.)*"|'[^']*'|[^\s|;&"'#<>]|(?<=\S)#)+/g
+const WORD =
+  /\s+|#.*$|&&|\|\||[|;]|(?:\d?>>?|<)\s*\S+|(?:\$\([^)]*\)|"(?:[^"\\]|\\.)*"|'[^']*'|[^\s|;&"'#<>]|(?<=\S)#)+/g
 
 function commandsOfLine(line: string): string[][] {
   const commands: string[][] = [[]]
