@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it, onTestFinished, vi } from 'vitest'
-import { startLaunch } from '../../src/pipeline/launch.js'
+import { startLaunch } from '../../src/pipeline/launch/run.js'
 import { endFamily, familyOf } from '../../src/runtime/process.js'
 import { packageRoot } from '../../src/runtime/python.js'
 import { scriptRunner } from '../../src/runtime/script.js'
