@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize, relative } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { RULES } from '../../src/curation/finding.js'
+import { RULES } from '../../src/curation/check/finding.js'
 import { packageRoot } from '../../src/runtime/python.js'
 import { sourceFiles } from '../helpers/source-files.js'
 import { anchorsOf, type Page, pages, proseOf } from './pages.js'

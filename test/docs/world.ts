@@ -1,6 +1,6 @@
 import { chmodSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { writePhantomDataset } from '../../src/curation/phantom-dataset.js'
+import { writePhantomDataset } from '../../src/phantom/dataset.js'
 import { packageRoot } from '../../src/runtime/python.js'
 import { writeNifti } from '../../src/volume/nifti-write.js'
 import { filled } from '../helpers/nifti-fixtures.js'
