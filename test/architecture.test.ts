@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { packageRoot, resolvePython } from '../src/runtime/python.js'
 import {
+  importCycles,
   importedFile,
   importedPackage,
   pythonImports,
@@ -35,35 +36,46 @@ const COMMON = [
   'whole-file.ts',
 ]
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
-const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'sampling', 'report']
+const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'phantom', 'sampling', 'report']
 
-/** Who may import whom. A room may always import itself. */
+/** Folders of pipeline/: a stage may import those before it. */
+const STAGES = [
+  'checkpoint',
+  'report',
+  'prepare',
+  'plan',
+  'train',
+  'launch',
+  'synthesize',
+  'predict',
+  'evaluate',
+  'serve',
+].map((stage) => `pipeline/${stage}`)
+const ALL_OF_PIPELINE = ['pipeline', 'pipeline/ports', ...STAGES, 'pipeline/flows']
+
+/** Who may import whom. A room may always import itself; `pipeline` is the files that lie in pipeline/ itself. */
 const ROOMS: Readonly<Record<string, Room>> = {
   volume: { uses: [] },
   config: { uses: [] },
   ...Object.fromEntries(DOMAIN.map((room) => [room, { uses: ['volume'], types: ['config'] }])),
   sampling: { uses: ['volume', ...DOMAIN], types: ['config'] },
   report: { uses: [], types: ['training/events.ts', 'quality'] },
-  pipeline: { uses: ALL_BELOW_PIPELINE },
+  phantom: { uses: ['volume'] },
+  'pipeline/ports': { uses: [], types: ['volume', 'config', ...DOMAIN, 'sampling'] },
+  pipeline: { uses: ALL_BELOW_PIPELINE, types: ['pipeline/ports'] },
+  ...Object.fromEntries(
+    [...STAGES, 'pipeline/flows'].map((stage, at) => [
+      stage,
+      { uses: [...ALL_BELOW_PIPELINE, 'pipeline', ...STAGES.slice(0, at)], types: ['pipeline/ports'] },
+    ]),
+  ),
   transport: { uses: ['generated'] },
   runtime: {
     uses: ['transport', 'generated'],
-    types: [
-      'pipeline/ports.ts',
-      'pipeline/checkpoint-port.ts',
-      'pipeline/evaluation-port.ts',
-      'pipeline/lock-port.ts',
-      'pipeline/script-port.ts',
-      'pipeline/serve-port.ts',
-      'pipeline/synthesis-port.ts',
-      'volume',
-      'config',
-      ...DOMAIN,
-      'sampling',
-    ],
+    types: ['pipeline/ports', 'volume', 'config', ...DOMAIN, 'sampling'],
   },
-  cli: { uses: [...ALL_BELOW_PIPELINE, 'pipeline', 'runtime', 'transport'] },
-  'index.ts': { uses: [...ALL_BELOW_PIPELINE, 'pipeline', 'runtime'] },
+  cli: { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'transport'] },
+  'index.ts': { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime'] },
   'abort.ts': { uses: [] },
   'errors.ts': { uses: [] },
   'foreign-text.ts': { uses: [] },
@@ -85,7 +97,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   zod: ['config', 'runtime', 'curation', 'evaluation', 'quality'],
 }
 
-const roomOf = (path: string): string => (path.includes('/') ? path.slice(0, path.indexOf('/')) : path)
+const roomOf = (path: string): string =>
+  /^pipeline\/[^/]+(?=\/)/.exec(path)?.[0] ?? (path.includes('/') ? path.slice(0, path.indexOf('/')) : path)
 const within = (path: string, places: readonly string[]): boolean =>
   places.some((place) => path === place || roomOf(path) === place)
 
@@ -106,6 +119,19 @@ describe('src/', () => {
       }),
     )
     expect(wrong).toEqual([])
+  })
+
+  test('has no file that imports itself through others, types included', () => {
+    expect(importCycles(files)).toEqual([])
+  })
+
+  test('has only types in the ports', () => {
+    const ports = files.filter(({ path }) => path.startsWith('pipeline/ports/'))
+    expect(ports.length).toBeGreaterThan(0)
+    const code = ports.filter(({ text }) =>
+      /^(?:export )?(?:async |abstract )?(?:const|let|function|class|enum)\b/m.test(text),
+    )
+    expect(code.map(({ path }) => path)).toEqual([])
   })
 
   test('imports a foreign package only where its boundary is', () => {

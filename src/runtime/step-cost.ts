@@ -1,4 +1,4 @@
-import type { TrainingSpec } from '../pipeline/ports.js'
+import type { TrainingSpec } from '../pipeline/ports/training.js'
 import { resolvePython } from './python.js'
 import { callPython } from './pythonia.js'
 
