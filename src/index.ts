@@ -17,6 +17,7 @@ import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/
 import { type OpenRuntimeOptions, openWarmRuntime, type WarmRuntime } from './pipeline/serve/warm-runtime.js'
 import type { Synthesis } from './pipeline/synthesize/dataset.js'
 import { type SynthesisProgress, synthesizeCases } from './pipeline/synthesize/run.js'
+import { synthesisSettings } from './pipeline/synthesize/settings.js'
 import { startTraining } from './pipeline/train/run.js'
 import { scriptRunner } from './runtime/script.js'
 import { torchRuntime } from './runtime/torch-runtime.js'
@@ -138,10 +139,11 @@ export async function synthesize(
   const resolved = resolveConfig(config)
   if ((images === undefined) !== (labels === undefined))
     throw new UsageError('synthesize: images and labels go together')
-  const hosts = images === undefined ? undefined : await pairCases(images, labels!, resolved.region, labelMap)
+  const hosts =
+    images === undefined ? resolved.data : await pairCases(images, labels!, resolved.region, labelMap)
   const python = settings.python ?? resolved.runtime.python ?? undefined
   return await withContext({ ...settings, python }, (context) =>
-    synthesizeCases({ config: resolved, hosts, ...rest }, context),
+    synthesizeCases({ settings: synthesisSettings(resolved), hosts, ...rest }, context),
   )
 }
 

@@ -3,6 +3,7 @@ import { wantedMeasures, wantsAlreadySeen } from '../quality/policy.js'
 import type { SampledCase, SamplingPlan } from '../sampling/plan.js'
 import { radiiOfVolumes, radiusVoxelsOf, type SizeSettings } from '../simulation/size.js'
 import { LABEL_SCHEMES, type LabelScheme, type Organ, type OrganName } from '../volume/labels.js'
+import type { Vec3 } from '../volume/volume.js'
 import type { TrainingSpec } from './ports/training.js'
 
 /** A prepared case with the part it plays in a run. */
@@ -39,10 +40,10 @@ export interface TrainingLabels {
   readonly organs: readonly Organ[]
 }
 
-export function trainingLabels(config: RunConfig): TrainingLabels {
-  const scheme = LABEL_SCHEMES[config.region]
-  const organName = TARGET_ORGANS[config.training.target]
-  if (organName === null) return config.region === 'chest' ? lesionOnly(scheme) : wholeScheme(scheme)
+export function trainingLabels({ region, training }: Pick<RunConfig, 'region' | 'training'>): TrainingLabels {
+  const scheme = LABEL_SCHEMES[region]
+  const organName = TARGET_ORGANS[training.target]
+  if (organName === null) return region === 'chest' ? lesionOnly(scheme) : wholeScheme(scheme)
   const organ = scheme.organs.find((candidate) => candidate.name === organName)!
   const map = scheme.names.map((_, id) => (id === organ.label ? 1 : id === organ.tumorLabel ? 2 : 0))
   return {
@@ -91,7 +92,7 @@ export function samplingPlan(config: RunConfig, cases: readonly SampledCase[]): 
       draws: config.job === 'synthesis' ? 2 : config.training.task === 'freesyn' ? 1 : 0,
       condition: config.job === 'synthesis' || config.region === 'chest' ? 'organ' : 'organWithoutTumor',
       perCrop: simulation.tumorsPerCrop,
-      ...sizeSettings(config),
+      ...sizeSettings(simulation, config.prepare.spacingMm),
       positions: simulation.positions,
       textureSizeVoxels: simulation.texture.sizeVoxels,
       textureCount: simulation.texture.count,
@@ -102,9 +103,11 @@ export function samplingPlan(config: RunConfig, cases: readonly SampledCase[]): 
 }
 
 /** Tumor sizes in voxels of the prepared grid; those given in millimetres go by its spacing. */
-export function sizeSettings({ simulation, prepare }: RunConfig): SizeSettings {
-  const { sizeOdds, radiusVoxels, radiusMm, volumesMl } = simulation
-  const inVoxels = (mm: number) => radiusVoxelsOf(mm, prepare.spacingMm)
+export function sizeSettings(
+  { sizeOdds, radiusVoxels, radiusMm, volumesMl }: RunConfig['simulation'],
+  spacingMm: Vec3,
+): SizeSettings {
+  const inVoxels = (mm: number) => radiusVoxelsOf(mm, spacingMm)
   return {
     sizeOdds,
     radiusVoxels:
@@ -116,7 +119,7 @@ export function sizeSettings({ simulation, prepare }: RunConfig): SizeSettings {
             medium: inVoxels(radiusMm.medium),
             large: inVoxels(radiusMm.large),
           },
-    listedRadii: volumesMl && radiiOfVolumes(volumesMl, prepare.spacingMm),
+    listedRadii: volumesMl && radiiOfVolumes(volumesMl, spacingMm),
   }
 }
 

@@ -7,7 +7,7 @@ import { refuseLeaks } from '../prepare/leak-check.js'
 import { curateData, prepareData } from '../prepare/run.js'
 import { type CuratedCase, type EarlierWeights, sampledCases, trainingLabels } from '../specs.js'
 import { compareData, type Fingerprint, fingerprintOf, type ResumePoint, recordInputs } from './resume.js'
-import { earlierWeights, type StartTraining } from './weights.js'
+import { earlierWeights, type StartTraining, wantedWeights } from './weights.js'
 
 /** What a training is made of before its runtime starts. */
 export interface TrainingInputs {
@@ -62,7 +62,7 @@ export async function gatherInputs(
   const curation = await curateData(config, context)
   refuseOtherOrgans(config, curation.cases)
   await refuseLeaks(config, curation.cases, context)
-  const weights = await earlierWeights(config, context, start, accepted)
+  const weights = await earlierWeights(wantedWeights(config), context, start, accepted)
   const cases = await prepareData(config, context, curation)
   const fingerprint = await fingerprintOf(config, cases, weights)
   if (resumed !== null) {

@@ -8,59 +8,81 @@ import { ConfigError, StoppedError } from '../../errors.js'
 import { bestCheckpoint, latestCheckpoint } from '../../training/checkpoints.js'
 import type { Run, TrainOptions } from '../../training/run.js'
 import { holdsRun, readExit } from '../../training/run-directory.js'
-import { refuseBlindBaseline, refuseBlindTraining, refuseWrongGenerator } from '../checkpoint/coverage.js'
+import {
+  type PaintingPlan,
+  plannedOrgans,
+  refuseBlindBaseline,
+  refuseBlindTraining,
+  refuseWrongGenerator,
+} from '../checkpoint/coverage.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
 import type { StageContext } from '../context.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
 import type { ModelRuntime } from '../ports/runtime.js'
-import type { EarlierWeights } from '../specs.js'
+import { type EarlierWeights, trainingLabels } from '../specs.js'
 
 /** Trainings on the way to another one. */
 export type StartTraining = (config: RunConfig, runtime: ModelRuntime, options: TrainOptions) => Run
 
+/** Where the weights come from that a stage paints with. */
+export interface WantedWeights extends PaintingPlan {
+  /** Null: none is used. */
+  readonly baseline: WeightsSource | null
+  readonly generator: WeightsSource | null
+}
+
+/** A file, or the configuration of the training that makes it; neither: none is used. */
+export interface WeightsSource {
+  readonly checkpoint: string | null
+  readonly trainFrom: string | null
+}
+
+/** The weights that a training builds on; one without synthetic tumors builds on none. */
+export function wantedWeights(config: RunConfig): WantedWeights {
+  if (config.job !== 'synthesis' && config.training.task !== 'freesyn')
+    return { baseline: null, generator: null, organs: [], baselineMerging: null, generatorChannel: null }
+  const { baseline, generator } = config.networks
+  return {
+    baseline,
+    generator: generator && { ...generator, checkpoint: generatorFile(generator.checkpoint) },
+    organs: plannedOrgans(trainingLabels(config).organs, config.simulation.organWeights),
+    baselineMerging: baseline?.patchMerging ?? null,
+    generatorChannel: generator?.channel ?? null,
+  }
+}
+
 /**
- * The weights a run builds on: a checkpoint that is named, or made here by the run of `trainFrom` when it is missing: those of
- * its best validation where it has one, else its last. Made weights are kept under `.freetumor/weights` by the hash of their configuration, and used again.
+ * The weights that a stage builds on: a checkpoint that is named, or made here by the run of `trainFrom` when it is missing:
+ * those of its best validation where it has one, else its last. Made weights are kept under `.freetumor/weights` by the hash
+ * of their configuration, and used again.
  */
 export async function earlierWeights(
-  config: RunConfig,
+  wanted: WantedWeights,
   context: StageContext,
   start: StartTraining,
   accepted: () => void = () => {},
 ): Promise<EarlierWeights> {
-  const paints = config.job === 'synthesis' || config.training.task === 'freesyn'
-  const { baseline, generator } = config.networks
-  if (!paints) {
-    accepted()
-    return { baseline: null, generator: null }
-  }
+  const { baseline, generator } = wanted
   const checks = {
-    baseline: (facts: CheckpointFacts) => refuseBlindBaseline(config, facts),
+    baseline: (facts: CheckpointFacts) => refuseBlindBaseline(wanted, facts),
     generator: (facts: CheckpointFacts) => {
-      const warning = refuseWrongGenerator(config, facts)
+      const warning = refuseWrongGenerator(wanted, facts)
       if (warning !== null) context.note(warning, 'warning')
     },
   }
-  const sources = {
-    baseline,
-    generator: generator && { ...generator, checkpoint: generatorFile(generator.checkpoint) },
+  await inspectNamed({ baseline, generator }, checks, context)
+  if (baseline?.trainFrom && baseline.checkpoint === null) {
+    const training = await loadConfig(baseline.trainFrom)
+    refuseBlindTraining(wanted, trainingLabels(training).organs, baseline.trainFrom)
   }
-  await inspectNamed(sources, checks, context)
-  if (baseline?.trainFrom && baseline.checkpoint === null)
-    refuseBlindTraining(config, await loadConfig(baseline.trainFrom), baseline.trainFrom)
   accepted()
   return {
     baseline: baseline && (await weightsOf('baseline', baseline, context, start)),
-    generator: sources.generator && (await weightsOf('generator', sources.generator, context, start)),
+    generator: generator && (await weightsOf('generator', generator, context, start)),
   }
 }
 
 type Network = 'baseline' | 'generator'
-
-interface WeightsSource {
-  readonly checkpoint: string | null
-  readonly trainFrom: string | null
-}
 
 /** Looks into the files that are named before anything is trained on the way to a run that cannot use them. */
 async function inspectNamed(
