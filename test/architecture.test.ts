@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { packageRoot, resolvePython } from '../src/runtime/python.js'
 import {
+  importCycles,
   importedFile,
   importedPackage,
   pythonImports,
@@ -35,35 +36,46 @@ const COMMON = [
   'whole-file.ts',
 ]
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
-const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'sampling', 'report']
+const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'phantom', 'sampling', 'report']
 
-/** Who may import whom. A room may always import itself. */
+/** Folders of pipeline/: a stage may import those before it. */
+const STAGES = [
+  'checkpoint',
+  'report',
+  'prepare',
+  'plan',
+  'train',
+  'launch',
+  'synthesize',
+  'predict',
+  'evaluate',
+  'serve',
+].map((stage) => `pipeline/${stage}`)
+const ALL_OF_PIPELINE = ['pipeline', 'pipeline/ports', ...STAGES, 'pipeline/flows']
+
+/** Who may import whom. A room may always import itself; `pipeline` is the files that lie in pipeline/ itself. */
 const ROOMS: Readonly<Record<string, Room>> = {
   volume: { uses: [] },
   config: { uses: [], types: ['generated/config-input.ts'] },
   ...Object.fromEntries(DOMAIN.map((room) => [room, { uses: ['volume'], types: ['config'] }])),
   sampling: { uses: ['volume', ...DOMAIN], types: ['config'] },
   report: { uses: [], types: ['training/events.ts', 'quality'] },
-  pipeline: { uses: ALL_BELOW_PIPELINE },
+  phantom: { uses: ['volume'] },
+  'pipeline/ports': { uses: [], types: ['volume', 'config', ...DOMAIN, 'sampling'] },
+  pipeline: { uses: ALL_BELOW_PIPELINE, types: ['pipeline/ports'] },
+  ...Object.fromEntries(
+    [...STAGES, 'pipeline/flows'].map((stage, at) => [
+      stage,
+      { uses: [...ALL_BELOW_PIPELINE, 'pipeline', ...STAGES.slice(0, at)], types: ['pipeline/ports'] },
+    ]),
+  ),
   transport: { uses: ['generated'] },
   runtime: {
     uses: ['transport', 'generated'],
-    types: [
-      'pipeline/ports.ts',
-      'pipeline/checkpoint-port.ts',
-      'pipeline/evaluation-port.ts',
-      'pipeline/lock-port.ts',
-      'pipeline/script-port.ts',
-      'pipeline/serve-port.ts',
-      'pipeline/synthesis-port.ts',
-      'volume',
-      'config',
-      ...DOMAIN,
-      'sampling',
-    ],
+    types: ['pipeline/ports', 'volume', 'config', ...DOMAIN, 'sampling'],
   },
-  cli: { uses: [...ALL_BELOW_PIPELINE, 'pipeline', 'runtime', 'transport'] },
-  'index.ts': { uses: [...ALL_BELOW_PIPELINE, 'pipeline', 'runtime'] },
+  cli: { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'transport'] },
+  'index.ts': { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime'] },
   'abort.ts': { uses: [] },
   'errors.ts': { uses: [] },
   'foreign-text.ts': { uses: [] },
@@ -85,7 +97,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   zod: ['config', 'runtime', 'curation', 'evaluation', 'quality'],
 }
 
-const roomOf = (path: string): string => (path.includes('/') ? path.slice(0, path.indexOf('/')) : path)
+const roomOf = (path: string): string =>
+  /^pipeline\/[^/]+(?=\/)/.exec(path)?.[0] ?? (path.includes('/') ? path.slice(0, path.indexOf('/')) : path)
 const within = (path: string, places: readonly string[]): boolean =>
   places.some((place) => path === place || roomOf(path) === place)
 
@@ -106,6 +119,19 @@ describe('src/', () => {
       }),
     )
     expect(wrong).toEqual([])
+  })
+
+  test('has no file that imports itself through others, types included', () => {
+    expect(importCycles(files)).toEqual([])
+  })
+
+  test('has only types in the ports', () => {
+    const ports = files.filter(({ path }) => path.startsWith('pipeline/ports/'))
+    expect(ports.length).toBeGreaterThan(0)
+    const code = ports.filter(({ text }) =>
+      /^(?:export )?(?:async |abstract )?(?:const|let|function|class|enum)\b/m.test(text),
+    )
+    expect(code.map(({ path }) => path)).toEqual([])
   })
 
   test('imports a foreign package only where its boundary is', () => {
@@ -162,10 +188,24 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   foreign_text: [],
   config: [],
   models: [],
-  synthesis: [],
-  data: ['models', 'synthesis', 'config'],
-  training: ['models', 'synthesis', 'config', 'data'],
-  jobs: ['models', 'synthesis', 'config', 'data', 'training'],
+  checkpoints: ['models'],
+  data: ['config'],
+  inference: ['models', 'checkpoints', 'data'],
+  evaluation: ['data'],
+  synthesis: ['config', 'models', 'checkpoints', 'data', 'inference'],
+  training: ['config', 'models', 'checkpoints', 'data', 'inference', 'evaluation', 'synthesis'],
+  case_pool: [],
+  jobs: [
+    'config',
+    'models',
+    'checkpoints',
+    'data',
+    'inference',
+    'evaluation',
+    'synthesis',
+    'training',
+    'case_pool',
+  ],
   bridge: ['generated', 'config'],
   feeds: ['bridge', 'generated', 'data'],
   wiring: ['bridge', 'generated', 'config', 'data', 'training', 'feeds'],
@@ -173,11 +213,20 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   launcher: ['bridge'],
   // its ranks join as those of a job
   doctor: ['bridge', 'training'],
-  __main__: ['bridge', 'config', 'jobs', 'training', 'wiring', 'data', 'models', 'synthesis'],
+  __main__: ['bridge', 'config', 'jobs', 'training', 'wiring'],
   __init__: [],
 }
 
-const COMPUTING = ['models', 'synthesis', 'data', 'training', 'jobs']
+const COMPUTING = [
+  'models',
+  'checkpoints',
+  'data',
+  'inference',
+  'evaluation',
+  'synthesis',
+  'training',
+  'jobs',
+]
 /** Where each foreign package may be imported; what is not named here belongs to Python itself. */
 const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   // the launcher is torchrun
@@ -187,9 +236,9 @@ const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   scipy: COMPUTING,
   einops: COMPUTING,
   safetensors: COMPUTING,
-  nibabel: ['data', 'jobs'],
-  zarr: ['data', 'jobs'],
-  tensorboard: ['training', 'jobs'],
+  nibabel: ['data'],
+  zarr: ['data'],
+  tensorboard: ['training'],
   grpc: ['bridge'],
   zmq: ['bridge'],
   google: ['bridge'],

@@ -13,8 +13,8 @@ from freetumor_runtime import config  # noqa: E402
 from freetumor_runtime.events import Event  # noqa: E402
 from freetumor_runtime.wiring import Wires, connect, end, leave, record_failure  # noqa: E402
 
-# jobs of a plain pool of processes
-_POOLED = config.PrepareSpec | config.EvaluateSpec | config.PictureSpec
+# jobs of a plain pool of processes, and their modules
+_POOLED = {config.PrepareSpec: "prepare", config.EvaluateSpec: "evaluate", config.PictureSpec: "evaluate"}
 
 
 def main() -> int:
@@ -39,7 +39,7 @@ def main() -> int:
 
 def join(spec: config.JobSpec):
     """Ranks of a torch job; None for a plain pool of processes."""
-    if isinstance(spec, _POOLED):
+    if type(spec) in _POOLED:
         return None
     from freetumor_runtime.training.ranks import join_ranks
 
@@ -47,9 +47,9 @@ def join(spec: config.JobSpec):
 
 
 def run_job(spec: config.JobSpec, ranks, wires: Wires) -> Iterator[Event]:
-    if isinstance(spec, _POOLED):
-        # module and function bear the job's name
-        return getattr(import_module(f"freetumor_runtime.jobs.{spec.job}"), spec.job)(spec)
+    if type(spec) in _POOLED:
+        # the function bears the job's name
+        return getattr(import_module(f"freetumor_runtime.jobs.{_POOLED[type(spec)]}"), spec.job)(spec)
     if isinstance(spec, config.PredictSpec):
         from freetumor_runtime.jobs.predict import predict
 

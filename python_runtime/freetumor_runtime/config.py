@@ -1,4 +1,4 @@
-"""What crosses from TypeScript, word by word the specs of src/pipeline/ports.ts. No key has a default: an unknown or
+"""What crosses from TypeScript, word by word the specs of src/pipeline/ports/. No key has a default: an unknown or
 missing key, or a value of another type, is refused and named."""
 
 import dataclasses

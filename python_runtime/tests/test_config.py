@@ -55,7 +55,8 @@ def test_a_wrong_spec_is_refused_and_the_key_named(tmp_path, change, message):
 
 
 def test_the_dataclasses_have_the_keys_of_the_ports_in_the_same_order():
-    ports = (Path(__file__).parents[2] / "src/pipeline/ports.ts").read_text()
+    files = sorted((Path(__file__).parents[2] / "src/pipeline/ports").glob("*.ts"))
+    ports = "\n".join(file.read_text() for file in files)
     for kind in (config.TrainingSpec, config.SynthesisSpec, config.SegmentorSpec, config.OptimizerSpec):
         body = re.search(rf"interface {kind.__name__} {{\n(.*?)\n}}", ports, re.DOTALL).group(1)
         keys = re.findall(r"^  readonly (\w+):", body, re.MULTILINE)

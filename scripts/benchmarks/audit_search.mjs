@@ -3,8 +3,8 @@
 // Time of the audit's search among COUNT made descriptors, a hundredth of them copies: half of the landmarks of another, or
 // half of its voxel patterns. Real scans have words in common (air, skin, bone); two of the reference CTs share 5 of 288.
 // So here half of the words are drawn by a law of Zipf that makes two scans share as many. Prints a JSON line.
-import { KEYS_PER_LANDMARK } from '../../dist/curation/landmarks.js'
-import { findCandidates } from '../../dist/curation/neighbours.js'
+import { KEYS_PER_LANDMARK } from '../../dist/curation/audit/landmarks.js'
+import { findCandidates } from '../../dist/curation/audit/neighbours.js'
 
 const count = Number(process.argv[2])
 const [LANDMARKS, SKETCH] = [96, 64]

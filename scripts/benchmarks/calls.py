@@ -20,12 +20,12 @@ from types import SimpleNamespace
 
 import torch
 
+from freetumor_runtime.checkpoints.loading import load_segmentor
 from freetumor_runtime.config import WindowsSpec
 from freetumor_runtime.data.calls import SegmentCall
-from freetumor_runtime.jobs.region import Tools
 from freetumor_runtime.jobs.serve import NetworkWatch, segment
-from freetumor_runtime.models.checkpoint import load_segmentor
 from freetumor_runtime.models.segmentor import build_segmentor
+from freetumor_runtime.synthesis.subvolume import Tools
 
 MOST_MS = 10.0
 SIZES = {"small": ("small", 8, 3), "published": ("swinunetr", 48, 4)}

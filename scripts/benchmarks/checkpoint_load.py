@@ -24,8 +24,8 @@ import json, sys, time
 from pathlib import Path
 import torch
 from monai.networks.nets import SwinUNETR
-from freetumor_runtime.models.checkpoint import load_generator, load_segmentor
-from freetumor_runtime.models.checkpoint_file import read_checkpoint, verified
+from freetumor_runtime.checkpoints.loading import load_generator, load_segmentor
+from freetumor_runtime.checkpoints.checkpoint_file import read_checkpoint, verified
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.models.unet3d import UNet3d
 torch.set_num_threads(1)
@@ -84,7 +84,7 @@ def measured():
     return verified(path)
 """,
         "sha256": """
-from freetumor_runtime.models.checkpoint_file import sha256_of
+from freetumor_runtime.checkpoints.checkpoint_file import sha256_of
 def measured():
     return sha256_of(path)
 """,

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from freetumor_runtime.bridge.feed import FeedClient
-from freetumor_runtime.data.crops import place_shape, tumor_box, window
+from freetumor_runtime.data.crops import window
 from freetumor_runtime.feeds import CropFeed
+from freetumor_runtime.synthesis.painting import place_shape, tumor_box
 
 AHEAD = 4
 

@@ -22,9 +22,9 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
+from freetumor_runtime.inference.window_field import WindowField
 from freetumor_runtime.models.segmentor import freeze
 from freetumor_runtime.models.unet3d import BatchStatisticsNorm, UNet3d
-from freetumor_runtime.synthesis.window_field import WindowField
 
 _OVERLAP = 0.75
 # what an edge of sigma 2 and the blur of the difference reach beyond a tumor of radius 8

@@ -24,14 +24,14 @@ from made_cts import make_case, write
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
+from freetumor_runtime.checkpoints.loading import load_segmentor
 from freetumor_runtime.data.crops import window
 from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.data.original_grid import needed_on_prepared
 from freetumor_runtime.data.volumes import load_prepared_image
-from freetumor_runtime.data.windows import Segmented, labels_of, segment_volume
+from freetumor_runtime.inference.sliding_windows import Segmented, labels_of, segment_volume
 from freetumor_runtime.jobs.predict import route_to_scan
-from freetumor_runtime.models.checkpoint import load_segmentor
 from freetumor_runtime.models.segmentor import build_segmentor, freeze
 
 CPU = torch.device("cpu")

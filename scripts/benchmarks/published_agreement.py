@@ -28,14 +28,14 @@ from monai.transforms import (
     SpatialPadd,
 )
 
+from freetumor_runtime.checkpoints.loading import load_segmentor
 from freetumor_runtime.config import BaselineSpec, PredictCase, PredictSpec, WindowsSpec
 from freetumor_runtime.data.crops import window
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.data.volumes import load_prepared_image
 from freetumor_runtime.data.way_back import nearest_on_scan
-from freetumor_runtime.data.windows import labels_of, segment_volume
+from freetumor_runtime.inference.sliding_windows import labels_of, segment_volume
 from freetumor_runtime.jobs.predict import predict
-from freetumor_runtime.models.checkpoint import load_segmentor
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.training.ranks import Ranks
 from tests.parity import with_formula_weights

@@ -25,8 +25,8 @@ from masks import WARM_UP
 from measuring import Server
 
 from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
+from freetumor_runtime.synthesis.painting import Painter
 from freetumor_runtime.synthesis.texture import TextureBank
-from freetumor_runtime.training.painting import Painter
 
 HERE = Path(__file__).parent
 SIZES = ("tiny", "small", "medium", "large")

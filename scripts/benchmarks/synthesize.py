@@ -236,7 +236,7 @@ def reference(options: argparse.Namespace, given: Path) -> None:
     from plain_unet import UNet
     from scipy.ndimage import binary_erosion, gaussian_filter
 
-    from freetumor_runtime.models.checkpoint import load_segmentor
+    from freetumor_runtime.checkpoints.loading import load_segmentor
 
     torch.set_num_threads(options.threads)
     weights = torch.load(given / "generator.pt", weights_only=True)["state_dict"]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "python_runtime"))
 
-from tests.models.damaged_files import ALTERED, REFUSED, WHOLE, good_file, outcomes_of_flips, write_manifest
-from tests.models.forked_reading import read_in_a_fork
-from tests.models.hostile_files import HOSTILE
+from tests.checkpoints.damaged_files import ALTERED, REFUSED, WHOLE, good_file, outcomes_of_flips, write_manifest
+from tests.checkpoints.forked_reading import read_in_a_fork
+from tests.checkpoints.hostile_files import HOSTILE
 
 MOST_SECONDS, MOST_MEGABYTES = 0.5, 64
 

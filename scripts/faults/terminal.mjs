@@ -185,7 +185,7 @@ async function drawn(name, trial, run) {
     } catch (error) {
       result = { passed: false, error: String(error.message) }
     }
-    if (result.tooLate && attempt < 4) continue
+    if (result.tooLate && attempt < 19) continue
     const { passed = false } = result
     const { said, text, ...shown } = result
     console.error(

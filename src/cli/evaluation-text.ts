@@ -1,6 +1,6 @@
 import type { PairedFigure } from '../evaluation/compare.js'
 import type { Figure, LesionSummary, MatchRates, Summary } from '../evaluation/summary.js'
-import type { Evaluation } from '../pipeline/evaluate.js'
+import type { Evaluation } from '../pipeline/evaluate/run.js'
 
 /** The figures for people; a label that no case has is left out. */
 export function evaluationText({ summary, against }: Evaluation, names: readonly string[]): string[] {

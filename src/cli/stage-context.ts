@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises'
 import type { StageContext } from '../pipeline/context.js'
-import type { ModelRuntime } from '../pipeline/ports.js'
+import type { ModelRuntime } from '../pipeline/ports/runtime.js'
 import { makeTemporaryFolder } from '../whole-file.js'
 import type { CliIo } from './output.js'
 

@@ -1,10 +1,10 @@
 import { DataError } from '../errors.js'
 import type { VoxelMemory } from '../volume/nifti.js'
-import { type CaseCheckOptions, checkCase } from './check-case.js'
-import type { Finding } from './finding.js'
-import type { Fingerprint } from './fingerprint.js'
-import { keptFingerprint, type MadeFingerprint } from './fingerprint-cache.js'
-import type { ManifestCase } from './manifest.js'
+import type { Fingerprint } from './audit/fingerprint.js'
+import { keptFingerprint, type MadeFingerprint } from './audit/fingerprint-cache.js'
+import { type CaseCheckOptions, checkCase } from './check/case.js'
+import type { Finding } from './check/finding.js'
+import type { ManifestCase } from './datasets/manifest.js'
 import { type MeasuredFiles, measureCase } from './measure-case.js'
 
 /** What threads can do with a case. They write no file: a thread that is ended would leave it partially written. */

@@ -5,7 +5,7 @@ import { onAbort } from '../abort.js'
 import { EnvironmentError, RuntimeCrashError } from '../errors.js'
 import { voxelMemory } from '../volume/nifti.js'
 import { type CaseAnswer, type CaseTask, type Tasks, workOn } from './case-tasks.js'
-import type { ManifestCase } from './manifest.js'
+import type { ManifestCase } from './datasets/manifest.js'
 
 // Threads run the compiled module, from src (tests) as from dist.
 const WORKER_MODULE = new URL('../../dist/curation/case-worker.js', import.meta.url)

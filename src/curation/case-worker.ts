@@ -3,7 +3,7 @@ import { EnvironmentError } from '../errors.js'
 import { typedSystemError } from '../system-errors.js'
 import { voxelMemory } from '../volume/nifti.js'
 import { type CaseAnswer, type CaseTask, type Tasks, workOn } from './case-tasks.js'
-import type { ManifestCase } from './manifest.js'
+import type { ManifestCase } from './datasets/manifest.js'
 
 const port = parentPort
 if (port) {

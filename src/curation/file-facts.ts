@@ -1,7 +1,7 @@
 import { DataError } from '../errors.js'
 import { probeFile, probeNifti } from '../volume/nifti-probe.js'
 import { forEachCase, type ThreadOptions } from './case-threads.js'
-import type { ManifestCase } from './manifest.js'
+import type { ManifestCase } from './datasets/manifest.js'
 
 /** Files that cannot be read, by data set. */
 export interface UnreadableFiles {

@@ -4,9 +4,9 @@ import { DataError } from '../errors.js'
 import { voxelVolumeMm3 } from '../volume/geometry.js'
 import { LABEL_SCHEMES } from '../volume/labels.js'
 import { readStoredVoxels, scaled, type VoxelMemory } from '../volume/nifti.js'
-import { exactHash, wholeHu } from './exact-hash.js'
-import type { ManifestCase } from './manifest.js'
-import { countLabelIds } from './remap.js'
+import { exactHash, wholeHu } from './audit/exact-hash.js'
+import type { ManifestCase } from './datasets/manifest.js'
+import { countLabelIds } from './datasets/remap.js'
 
 /** What only whole files tell; `problem` says why a label could not be measured. */
 export interface MeasuredFiles {

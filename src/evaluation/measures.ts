@@ -67,7 +67,7 @@ export interface LesionMeasures {
 /** Voxels that a true and a predicted lesion share, by their places among the lesions of their kind. */
 export type LesionOverlap = readonly [trueAt: number, predictedAt: number, voxels: number]
 
-/** What was measured of one case (python_runtime/freetumor_runtime/data/case_metrics.py). */
+/** What was measured of one case (python_runtime/freetumor_runtime/evaluation/case_metrics.py). */
 export interface CaseMeasures {
   readonly caseId: string
   /** Cases of one patient depend on each other and are resampled together. */

@@ -1,4 +1,4 @@
-import type { ModelRuntime } from './ports.js'
+import type { ModelRuntime } from './ports/runtime.js'
 
 /** What every stage of a run is given. */
 export interface StageContext {

@@ -4,7 +4,7 @@ import type { RunConfig } from '../config/schema.js'
 import { ConfigError, UsageError } from '../errors.js'
 import type { TrainOptions } from '../training/run.js'
 import { makeFolder } from '../whole-file.js'
-import type { HostPlace } from './ports.js'
+import type { HostPlace } from './ports/common.js'
 
 /**
  * This host's place among those that train together; null when it trains alone.

@@ -3,7 +3,7 @@ import { wantedMeasures, wantsAlreadySeen } from '../quality/policy.js'
 import type { SampledCase, SamplingPlan } from '../sampling/plan.js'
 import { radiiOfVolumes, radiusVoxelsOf, type SizeSettings } from '../simulation/size.js'
 import { LABEL_SCHEMES, type LabelScheme, type Organ, type OrganName } from '../volume/labels.js'
-import type { TrainingSpec } from './ports.js'
+import type { TrainingSpec } from './ports/training.js'
 
 /** A prepared case with the part it plays in a run. */
 export interface CuratedCase {

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { RuntimeCrashError } from '../errors.js'
 import { Call, CallResult } from '../generated/freetumor/runtime/v1/calls.js'
-import type { PaintAnswer, PaintCall, SegmentAnswer, SegmentCall } from '../pipeline/serve-port.js'
-import type { AttemptMeasures } from '../pipeline/synthesis-port.js'
+import type { PaintAnswer, PaintCall, SegmentAnswer, SegmentCall } from '../pipeline/ports/serving.js'
+import type { AttemptMeasures } from '../pipeline/ports/synthesis.js'
 import type { Message, Tensor, TensorData } from '../transport/frames.js'
 import { toTumorPlan } from './feed-service.js'
 

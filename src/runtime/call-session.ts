@@ -8,7 +8,7 @@ import type {
   SegmentCall,
   ServeFacts,
   ServeSession,
-} from '../pipeline/serve-port.js'
+} from '../pipeline/ports/serving.js'
 import type { ControlServer } from '../transport/control-server.js'
 import type { Message } from '../transport/frames.js'
 import {

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type { CheckpointFacts } from '../pipeline/checkpoint-port.js'
+import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
 import type { Vec3 } from '../volume/volume.js'
 import { resolvePython } from './python.js'
 import { type Answer, answered, callPython } from './pythonia.js'
@@ -143,7 +143,7 @@ function call(
   options: CheckpointCallOptions,
 ): Promise<unknown> {
   const python = resolvePython({ explicit: options.python ?? undefined })
-  return callPython(python, 'freetumor_runtime.models.guarded', name, args, {
+  return callPython(python, 'freetumor_runtime.checkpoints.sandbox', name, args, {
     timeoutMs,
     ...(options.signal ? { signal: options.signal } : {}),
   })

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { EnvironmentError } from '../errors.js'
-import type { DirectoryLock, Holder, LockedWork } from '../pipeline/lock-port.js'
+import type { DirectoryLock, Holder, LockedWork } from '../pipeline/ports/common.js'
 import { typedSystemError } from '../system-errors.js'
 import { resolvePython } from './python.js'
 

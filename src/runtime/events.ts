@@ -11,7 +11,8 @@ import {
   UsageError,
 } from '../errors.js'
 import type { Command, Failed, Hello, JobEvent } from '../generated/freetumor/runtime/v1/control.js'
-import type { CaseError, CaseOutcome, RuntimeCommand, RuntimeEvent } from '../pipeline/ports.js'
+import type { CaseError, CaseOutcome } from '../pipeline/ports/common.js'
+import type { RuntimeCommand, RuntimeEvent } from '../pipeline/ports/training.js'
 
 const caseError = z.object({ error: z.object({ kind: z.string(), message: z.string(), hint: z.string() }) })
 const validationCase = z.object({

@@ -7,7 +7,7 @@ import {
   StepVerdicts,
   type TumorPlan,
 } from '../generated/freetumor/runtime/v1/feed.js'
-import type { CropMeasures, StepFeed } from '../pipeline/ports.js'
+import type { CropMeasures, StepFeed } from '../pipeline/ports/training.js'
 import type { PlannedCrop, PlannedTumor } from '../sampling/plan.js'
 import type { Message, Tensor } from '../transport/frames.js'
 import type { Vec3 } from '../volume/volume.js'

@@ -7,7 +7,7 @@ import type {
   SegmentCall,
   ServeSession,
   ServeSpec,
-} from '../pipeline/serve-port.js'
+} from '../pipeline/ports/serving.js'
 
 /** HU that the twin takes off where it paints. */
 export const PAINTED_HU = -100

@@ -3,25 +3,28 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { StoppedError, SupersededError } from '../errors.js'
-import type { CheckpointFacts } from '../pipeline/checkpoint-port.js'
-import type { EvaluateSpec, MeasuredCase, PicturedCase, PictureSpec } from '../pipeline/evaluation-port.js'
-import type { DirectoryLock, LockedWork } from '../pipeline/lock-port.js'
 import type {
-  CallOptions,
-  CaseOutcome,
-  CropMeasures,
-  ModelRuntime,
+  EvaluateSpec,
+  MeasuredCase,
+  PicturedCase,
+  PictureSpec,
   PredictedCase,
   PredictSpec,
   PreparedCase,
   PrepareSpec,
+} from '../pipeline/ports/cases.js'
+import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
+import type { CallOptions, CaseOutcome, DirectoryLock, LockedWork } from '../pipeline/ports/common.js'
+import type { ModelRuntime } from '../pipeline/ports/runtime.js'
+import type { SynthesizeSpec, VariantFeed } from '../pipeline/ports/synthesis.js'
+import type {
+  CropMeasures,
   RuntimeCommand,
   RuntimeEvent,
   StepFeed,
   TrainingSession,
   TrainingSpec,
-} from '../pipeline/ports.js'
-import type { SynthesizeSpec, VariantFeed } from '../pipeline/synthesis-port.js'
+} from '../pipeline/ports/training.js'
 import type { PlannedCrop, PlannedTumor } from '../sampling/plan.js'
 import { serveInMemory } from './in-memory-serving.js'
 

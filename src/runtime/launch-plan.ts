@@ -1,4 +1,4 @@
-import type { HostPlace } from '../pipeline/ports.js'
+import type { HostPlace } from '../pipeline/ports/common.js'
 import { meetingOf } from './meeting.js'
 import { parentDeathPrefix, RANK_STORE, runtimeArgv } from './process.js'
 import { cleanEnvironment, resolvePython } from './python.js'

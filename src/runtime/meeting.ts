@@ -2,7 +2,7 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { networkInterfaces } from 'node:os'
 import { EnvironmentError } from '../errors.js'
-import type { HostPlace } from '../pipeline/ports.js'
+import type { HostPlace } from '../pipeline/ports/common.js'
 import type { Meeting } from './process.js'
 
 /** Where a job has no limit of its own, hosts wait so long for each other. */

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { createWriteStream, mkdirSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { HostPlace } from '../pipeline/ports.js'
+import type { HostPlace } from '../pipeline/ports/common.js'
 import { runtimeFolder } from './python.js'
 
 /** Programs that are run by their path, by any Python. */

@@ -1,8 +1,8 @@
-import type { TrainingSpec } from '../pipeline/ports.js'
+import type { TrainingSpec } from '../pipeline/ports/training.js'
 import { resolvePython } from './python.js'
 import { callPython } from './pythonia.js'
 
-/** What the reproducible mode costs, measured; mirrors python_runtime/freetumor_runtime/jobs/step_cost.py. */
+/** What the reproducible mode costs, measured; mirrors python_runtime/freetumor_runtime/training/step_cost.py. */
 export interface StepCost {
   /** Of a step of the networks that learn, on noise. */
   readonly seconds: { readonly default: number; readonly reproducible: number }
@@ -24,7 +24,7 @@ const TIMEOUT_MS = 900_000
 export async function measureStepCost(spec: TrainingSpec, python: string | null): Promise<StepCost> {
   const found = resolvePython({ explicit: python ?? undefined })
   const fresh = { ...spec, resumeFrom: null }
-  return (await callPython(found, 'freetumor_runtime.jobs.step_cost', 'measure', [fresh], {
+  return (await callPython(found, 'freetumor_runtime.training.step_cost', 'measure', [fresh], {
     timeoutMs: TIMEOUT_MS,
   })) as StepCost
 }

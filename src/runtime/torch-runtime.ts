@@ -6,23 +6,21 @@ import { setTimeout } from 'node:timers/promises'
 import { onAbort } from '../abort.js'
 import { type FreetumorError, StoppedError } from '../errors.js'
 import type { Hello, JobEvent } from '../generated/freetumor/runtime/v1/control.js'
-import type { EvaluateSpec, MeasuredCase, PicturedCase, PictureSpec } from '../pipeline/evaluation-port.js'
 import type {
-  CallOptions,
-  CaseOutcome,
-  HostPlace,
-  ModelRuntime,
+  EvaluateSpec,
+  MeasuredCase,
+  PicturedCase,
+  PictureSpec,
   PredictedCase,
   PredictSpec,
   PreparedCase,
   PrepareSpec,
-  RuntimeEvent,
-  StepFeed,
-  TrainingSession,
-  TrainingSpec,
-} from '../pipeline/ports.js'
-import type { ServeSpec } from '../pipeline/serve-port.js'
-import type { SynthesizeSpec, VariantFeed } from '../pipeline/synthesis-port.js'
+} from '../pipeline/ports/cases.js'
+import type { CallOptions, CaseOutcome, HostPlace } from '../pipeline/ports/common.js'
+import type { ModelRuntime } from '../pipeline/ports/runtime.js'
+import type { ServeSpec } from '../pipeline/ports/serving.js'
+import type { SynthesizeSpec, VariantFeed } from '../pipeline/ports/synthesis.js'
+import type { RuntimeEvent, StepFeed, TrainingSession, TrainingSpec } from '../pipeline/ports/training.js'
 import { type ControlServer, openControlServer } from '../transport/control-server.js'
 import type { Message } from '../transport/frames.js'
 import { newSocketDirectory } from '../transport/socket-path.js'

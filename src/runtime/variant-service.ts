@@ -6,7 +6,7 @@ import type {
   VariantRound as Round,
   VariantFeed,
   VariantResult,
-} from '../pipeline/synthesis-port.js'
+} from '../pipeline/ports/synthesis.js'
 import type { Message, Tensor } from '../transport/frames.js'
 import { toTumorPlan } from './feed-service.js'
 

@@ -1,6 +1,7 @@
 import type { Vec3 } from '../volume/volume.js'
 import { BLOCK_VOXELS, brokenCase, type CaseGroup, type OpenGroup, openCaseGroup } from './case-group.js'
-import { type ListedPosition, positionsOf } from './positions.js'
+import type { ListedPosition } from './plan.js'
+import { positionsOf } from './positions.js'
 import type { WantedCentre } from './tumors.js'
 import { openImage, openLabel, readIndex, type VoxelArray } from './voxel-array.js'
 

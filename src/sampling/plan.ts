@@ -2,7 +2,6 @@ import type { SizeClass } from '../simulation/plan.js'
 import type { SizeSettings } from '../simulation/size.js'
 import type { Organ, OrganName } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
-import type { ListedPosition } from './positions.js'
 
 /** A prepared case that training draws from. */
 export interface SampledCase {
@@ -51,6 +50,14 @@ export interface TumorSampling extends SizeSettings {
   readonly positions: readonly ListedPosition[] | null
   readonly textureSizeVoxels: Vec3
   readonly textureCount: number
+}
+
+/** Where a user wants tumors in a case: RAS millimetres of its scan. */
+export interface ListedPosition {
+  readonly case: string
+  readonly mm: Vec3
+  /** Null: the organ that lies there. */
+  readonly organ: OrganName | null
 }
 
 export interface AugmentationOdds {

@@ -1,15 +1,7 @@
 import { applyAffine, invertAffine } from '../volume/geometry.js'
-import type { OrganName } from '../volume/labels.js'
 import type { Affine, Vec3 } from '../volume/volume.js'
+import type { ListedPosition } from './plan.js'
 import type { WantedCentre } from './tumors.js'
-
-/** Where a user wants tumors in a case: RAS millimetres of its scan. */
-export interface ListedPosition {
-  readonly case: string
-  readonly mm: Vec3
-  /** Null: the organ that lies there. */
-  readonly organ: OrganName | null
-}
 
 /** The positions of a list that are of one case, as voxels of its prepared grid; null where the list has none of it. */
 export function positionsOf(

@@ -2,10 +2,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:f
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { fingerprintDirectory } from '../../src/curation/audit/fingerprint-cache.js'
 import { forEachCase } from '../../src/curation/case-threads.js'
-import { fingerprintDirectory } from '../../src/curation/fingerprint-cache.js'
-import type { ManifestCase } from '../../src/curation/manifest.js'
-import { fingerprintAll } from '../../src/pipeline/audit.js'
+import type { ManifestCase } from '../../src/curation/datasets/manifest.js'
+import { fingerprintAll } from '../../src/pipeline/prepare/audit.js'
 import { madeCase, madeImage, madeLabel } from '../helpers/made-cases.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { writePhantomDataset } from '../../src/curation/phantom-dataset.js'
+import { writePhantomDataset } from '../../src/phantom/dataset.js'
 import { readNifti } from '../../src/volume/nifti.js'
 import { type Finished, runCli, startCli } from '../helpers/cli.js'
 import { runPython } from '../helpers/python.js'

@@ -16,7 +16,7 @@ from monai.metrics.froc import compute_fp_tp_probs_nd, compute_froc_curve_data
 from monai.networks import one_hot
 from scipy import ndimage
 
-from freetumor_runtime.data.case_metrics import measure_files
+from freetumor_runtime.evaluation.case_metrics import measure_files
 
 warnings.simplefilter("ignore")
 SPACING = (1.5, 1.5, 1.5)

@@ -1,4 +1,4 @@
-import type { CheckpointFacts, NetworkFacts } from '../../src/pipeline/checkpoint-port.js'
+import type { CheckpointFacts, NetworkFacts } from '../../src/pipeline/ports/checkpoint.js'
 
 /** A whole segmentor with these outputs; the published numbers of outputs say which are tumors. */
 export function segmentorFacts(outputs: number, changes: Partial<NetworkFacts> = {}): NetworkFacts {

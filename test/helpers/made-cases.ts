@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ManifestCase } from '../../src/curation/manifest.js'
+import type { ManifestCase } from '../../src/curation/datasets/manifest.js'
 import { writeNifti } from '../../src/volume/nifti-write.js'
 import type { LabelMap, Volume, VoxelArray } from '../../src/volume/volume.js'
 import { diagonal, filled } from './nifti-fixtures.js'

@@ -1,4 +1,4 @@
-import type { HuVolume } from '../../src/curation/exact-hash.js'
+import type { HuVolume } from '../../src/curation/audit/exact-hash.js'
 import type { AxisMoves } from '../../src/volume/geometry.js'
 import type { Vec3, Volume, VoxelArray } from '../../src/volume/volume.js'
 import { diagonal } from './nifti-fixtures.js'

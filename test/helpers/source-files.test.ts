@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest'
-import { importedFile, importedPackage, pythonImports, typescriptImports } from './source-files.js'
+import {
+  importCycles,
+  importedFile,
+  importedPackage,
+  pythonImports,
+  typescriptImports,
+} from './source-files.js'
 
 test('TypeScript imports of every form are found, and those of types are told apart', () => {
   const text = `
@@ -37,6 +43,18 @@ test('an import is either a file below the root or a package', () => {
   expect([importedPackage('@grpc/grpc-js/x'), importedPackage('zod/v4'), importedPackage('node:fs')]).toEqual(
     ['@grpc/grpc-js', 'zod', undefined],
   )
+})
+
+test('import cycles are found, through types and through other files', () => {
+  const files = [
+    { path: 'a.ts', text: "import type { B } from './b.js'" },
+    { path: 'b.ts', text: "import { c } from './rooms/c.js'" },
+    { path: 'rooms/c.ts', text: "import { a } from '../a.js'\nimport { d } from './d.js'" },
+    { path: 'rooms/d.ts', text: "import 'zod'" },
+    { path: 'rooms/e.ts', text: "import type { E } from './e.js'\nimport './d.js'" },
+  ]
+  expect(importCycles(files)).toEqual([['a.ts', 'b.ts', 'rooms/c.ts'], ['rooms/e.ts']])
+  expect(importCycles(files.slice(2, 4))).toEqual([])
 })
 
 test('Python imports of every form are found', () => {

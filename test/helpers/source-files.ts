@@ -52,6 +52,33 @@ export function importedFile(importer: string, specifier: string): string | unde
   return posix.join(posix.dirname(importer), specifier).replace(/\.js$/, '.ts')
 }
 
+/** The groups of files that import each other in a circle, types included; `files` are below one root. */
+export function importCycles(files: readonly SourceFile[]): string[][] {
+  const imports = new Map(
+    files.map(({ path, text }) => [
+      path,
+      typescriptImports(text).flatMap(({ specifier }) => importedFile(path, specifier) ?? []),
+    ]),
+  )
+  const reached = new Map(files.map(({ path }) => [path, reachedFrom(path, imports)]))
+  const inCircle = files.map(({ path }) => path).filter((path) => reached.get(path)!.has(path))
+  const groups = inCircle.map((path) =>
+    inCircle.filter((other) => reached.get(path)!.has(other) && reached.get(other)!.has(path)),
+  )
+  return groups.filter((group, at) => group[0] === inCircle[at])
+}
+
+function reachedFrom(start: string, imports: ReadonlyMap<string, readonly string[]>): Set<string> {
+  const reached = new Set<string>()
+  const left = [...(imports.get(start) ?? [])]
+  for (let path = left.pop(); path !== undefined; path = left.pop()) {
+    if (reached.has(path)) continue
+    reached.add(path)
+    left.push(...(imports.get(path) ?? []))
+  }
+  return reached
+}
+
 /** The package of a bare import: `@grpc/grpc-js`, `zod`; undefined for Node's own modules and for files. */
 export function importedPackage(specifier: string): string | undefined {
   if (specifier.startsWith('.') || specifier.startsWith('node:')) return undefined

@@ -3,8 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { loadConfig } from '../../src/config/load.js'
 import { resolveConfig } from '../../src/config/resolve.js'
 import type { RunConfig } from '../../src/config/schema.js'
-import { DATASETS } from '../../src/curation/registry.js'
-import { refuseOtherOrgans } from '../../src/pipeline/inputs.js'
+import { DATASETS } from '../../src/curation/datasets/registry.js'
 import {
   type CuratedCase,
   itemsPerEpoch,
@@ -14,6 +13,7 @@ import {
   trainingLabels,
   trainingSpec,
 } from '../../src/pipeline/specs.js'
+import { refuseOtherOrgans } from '../../src/pipeline/train/inputs.js'
 
 const FOLDER = new URL('../../configs/', import.meta.url).pathname
 

@@ -5,7 +5,7 @@ import {
   StepRequest,
   StepVerdicts,
 } from '../../src/generated/freetumor/runtime/v1/feed.js'
-import type { CropMeasures, StepFeed } from '../../src/pipeline/ports.js'
+import type { CropMeasures, StepFeed } from '../../src/pipeline/ports/training.js'
 import { answerRank } from '../../src/runtime/feed-service.js'
 import type { PlannedCrop } from '../../src/sampling/plan.js'
 import type { Message } from '../../src/transport/frames.js'

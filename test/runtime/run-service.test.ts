@@ -2,15 +2,15 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import type { ModelRuntime } from '../../src/pipeline/ports.js'
-import { startTraining } from '../../src/pipeline/train.js'
+import type { ModelRuntime } from '../../src/pipeline/ports/runtime.js'
+import { startTraining } from '../../src/pipeline/train/run.js'
 import type { InMemoryAnswers } from '../../src/runtime/in-memory.js'
 import { connectRun, type RemoteRun, shareRun } from '../../src/runtime/run-service.js'
 import type { RunEvent } from '../../src/training/events.js'
 import type { Run } from '../../src/training/run.js'
 import { openRunClient } from '../../src/transport/run-client.js'
 import { temporaryFolder } from '../helpers/temporary.js'
-import { memoryConfig, memoryRuntime } from '../pipeline/memory-run.js'
+import { memoryConfig, memoryRuntime } from '../pipeline/train/memory-run.js'
 
 /** Trains in memory, and is shared as a real run is. */
 const sharedRuntime = (answers: InMemoryAnswers = {}): ModelRuntime => ({

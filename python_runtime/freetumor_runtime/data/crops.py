@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from freetumor_runtime.synthesis.render import Box, is_set
+from freetumor_runtime.data.boxes import Box
 
 
 @dataclass(frozen=True)
@@ -86,29 +86,6 @@ def augment_box(box: Box, shape: Sequence[int], augmentation: Augmentation) -> B
         lengths[:2] = [lengths[1], lengths[0]]
     first, second, third = (slice(start, stop) for start, stop in sides)
     return first, second, third
-
-
-def tumor_box(tumor: TumorFrame, crop_shape: Sequence[int]) -> Box:
-    """The part of the un-augmented crop that holds the tumor's shape."""
-    first, second, third = (
-        slice(max(0, at), max(0, at, min(side, at + length)))
-        for at, length, side in zip(tumor.origin, tumor.shape_box.shape, crop_shape, strict=True)
-    )
-    return first, second, third
-
-
-def place_shape(tumor: TumorFrame, box: Box, device: torch.device) -> Tensor:
-    """The tumor's shape as bool [X, Y, Z] in a box of the un-augmented crop; what lies outside the box is lost."""
-    shape_XYZ = torch.zeros([side.stop - side.start for side in box], dtype=torch.bool, device=device)
-    target, source = [], []
-    for at, length, side in zip(tumor.origin, tumor.shape_box.shape, box, strict=True):
-        low, high = max(side.start, at), min(side.stop, at + length)
-        if low >= high:
-            return shape_XYZ
-        target.append(slice(low - side.start, high - side.start))
-        source.append(slice(low - at, high - at))
-    shape_XYZ[tuple(target)] = is_set(tumor.shape_box.to(device)[tuple(source)])
-    return shape_XYZ
 
 
 def swap_slabs(crops: Tensor, mixing: Sequence[tuple[int, int, int] | None]) -> Tensor:

@@ -13,12 +13,12 @@ import nibabel
 import numpy as np
 from scipy.ndimage import map_coordinates
 
+from freetumor_runtime.data.boxes import Box
 from freetumor_runtime.data.nifti import NiftiHeader, load_stored, write_synced_parts
 from freetumor_runtime.data.way_back import ScanGrids, nearest_on_scan
 
 _MARK = b"synthetic tumors, made by freetumor; not a patient's scan"
 _PART_BYTES = 4 << 20
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,21 @@
-"""Measures of masks against labels, one case a process (METHOD 11); TypeScript aggregates.
+"""Measures of masks against labels, and pictures of both, one case a process (METHOD 11); TypeScript aggregates.
 
 freetumor evaluate --predictions DIR --labels DIR --profile freetumor
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-from freetumor_runtime.config import EvaluateCase, EvaluateSpec
+from freetumor_runtime.case_pool import run_cases
+from freetumor_runtime.config import EvaluateCase, EvaluateSpec, PictureCase, PictureSpec
+from freetumor_runtime.data.nifti import write_synced
+from freetumor_runtime.errors import DataError
 from freetumor_runtime.events import Event, Finished
-from freetumor_runtime.jobs.case_pool import run_cases
 
-_MEASURING = "freetumor_runtime.data.case_metrics"
+_MEASURING = "freetumor_runtime.evaluation.case_metrics"
+_DRAWING = ("freetumor_runtime.evaluation.mask_pair", "freetumor_runtime.evaluation.mask_pictures")
 
 
 def evaluate(spec: EvaluateSpec) -> Iterator[Event]:
@@ -27,7 +31,7 @@ def evaluate(spec: EvaluateSpec) -> Iterator[Event]:
 
 def evaluate_case(case: EvaluateCase, spec: EvaluateSpec) -> dict:
     """The measures of one case. Raises DataError that names the file."""
-    from freetumor_runtime.data.case_metrics import measure_files
+    from freetumor_runtime.evaluation.case_metrics import measure_files
 
     return measure_files(
         case.prediction,
@@ -42,3 +46,42 @@ def evaluate_case(case: EvaluateCase, spec: EvaluateSpec) -> dict:
         organ_path=case.organ,
         score_paths=case.scores,
     )
+
+
+def picture(spec: PictureSpec) -> Iterator[Event]:
+    """A CaseResult a case: `{output}`, the file that it wrote, or `error`."""
+    settings = replace(spec, cases=())
+    work = partial(picture_case, spec=settings)
+    yield from run_cases(spec.cases, work, spec.workers, "use fewer --workers", _DRAWING)
+    yield Finished(0, "completed", "")
+
+
+def picture_case(case: PictureCase, spec: PictureSpec) -> dict:
+    """Writes `{case, planes}` to the case's output. Raises DataError that names the file."""
+    from freetumor_runtime.data.grids import align_label
+    from freetumor_runtime.data.nifti import load_nifti
+    from freetumor_runtime.evaluation.mask_pair import load_pair
+    from freetumor_runtime.evaluation.mask_pictures import picture_planes
+
+    pair = load_pair(
+        case.prediction,
+        case.label,
+        prediction_map=spec.predictionMap,
+        label_map=spec.labelMap,
+        tumor_labels=spec.tumorLabels,
+        organ_path=case.organ,
+        score_paths=(),
+        spacing_mm=None,
+    )
+    image_XYZ = None
+    if case.image is not None:
+        scan_XYZ, affine = load_nifti(case.image)
+        image_XYZ = align_label(scan_XYZ, affine, pair.truth_XYZ.shape, pair.affine)
+        if image_XYZ is None:
+            raise DataError(
+                f"{case.image}: its grid is not that of {case.label} in the world",
+                "give the scans that the labels were drawn on",
+            )
+    planes = picture_planes(pair.predicted_XYZ, pair.truth_XYZ, image_XYZ, pair.affine, spec.tumorLabels, spec.windowHu)
+    write_synced(case.output, json.dumps({"case": case.id, "planes": planes}).encode())
+    return {"output": case.output}

@@ -16,19 +16,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freetumor_runtime.case_pool import outcome_of
+from freetumor_runtime.checkpoints.loading import load_segmentor
 from freetumor_runtime.config import PredictCase, PredictSpec
 from freetumor_runtime.data.crops import window
-from freetumor_runtime.data.ensemble import Predictor, ensemble_volume, predictor_of, to_probabilities
 from freetumor_runtime.data.grids import align_label, resample_label
 from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti
 from freetumor_runtime.data.original_grid import GridRoute, grid_route, linear_on_scan, needed_on_prepared
 from freetumor_runtime.data.volumes import PreparedImage, load_prepared_image
 from freetumor_runtime.data.way_back import ScanGrids, nearest_on_scan
-from freetumor_runtime.data.windows import Segmented, labels_of, segment_volume
 from freetumor_runtime.errors import CheckpointError, DataError
 from freetumor_runtime.events import Event, Finished
-from freetumor_runtime.jobs.case_pool import outcome_of
-from freetumor_runtime.models.checkpoint import load_segmentor
+from freetumor_runtime.inference.ensemble import Predictor, ensemble_volume, predictor_of, to_probabilities
+from freetumor_runtime.inference.sliding_windows import Segmented, labels_of, segment_volume
 from freetumor_runtime.training.ranks import Ranks
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from freetumor_runtime.case_pool import refuse_twins, run_cases
 from freetumor_runtime.config import PrepareCase, PrepareSpec
 from freetumor_runtime.data.cache import (
     case_path,
@@ -33,9 +34,9 @@ from freetumor_runtime.data.cache import (
     write_prepared_case,
 )
 from freetumor_runtime.data.nifti import load_nifti
+from freetumor_runtime.data.prepared_case import remap_label, resample_and_crop
 from freetumor_runtime.errors import DataError, EnvironmentError
 from freetumor_runtime.events import CaseResult, Event, Finished
-from freetumor_runtime.jobs.case_pool import refuse_twins, run_cases
 
 # What takes seconds to import and only cases that must be made need: most starts of a training find all of them made.
 _HEAVY = ("monai.data", "monai.transforms", "freetumor_runtime.data.grids")
@@ -135,86 +136,6 @@ def prepared_key(case: PrepareCase, spec: PrepareSpec) -> str:
         "numIds": spec.numIds,
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-
-
-def remap_label(label_XYZ: np.ndarray, label_map: dict[str, int], num_ids: int, file: str) -> np.ndarray:
-    """Source ids -> region ids as uint8. 0 stays 0 unless the map says otherwise; an id outside the map is refused."""
-    mapping = {0: 0, **{int(source): target for source, target in label_map.items()}}
-    outside = sorted({target for target in mapping.values() if not 0 <= target < num_ids})
-    if outside:
-        raise DataError(f"{file}: its label map leads to {outside}, ids 0 to {num_ids - 1} exist", "correct the map")
-    ids = _ids_of(label_XYZ)
-    unknown = [value for value in ids if value not in mapping]
-    if unknown:
-        raise DataError(
-            f"{file}: label ids {unknown[:10]} are not in the data set's map, which knows {sorted(mapping)}",
-            "add them to the map (to 0 where they are to be background) or correct the file",
-        )
-    mapped = np.empty_like(label_XYZ, np.uint8)
-    table = np.zeros(int(max(ids)) + 1, np.uint8)
-    for value in ids:
-        table[int(value)] = mapping[value]
-    for z in range(label_XYZ.shape[2]):
-        mapped[..., z] = table[label_XYZ[..., z].astype(np.intp, copy=False)]
-    return mapped
-
-
-def _ids_of(label_XYZ: np.ndarray) -> list[int | float]:
-    """Every value that occurs, in order."""
-    # Slice by slice: the whole map in another order, or as wider integers, is many times its size.
-    values = (np.unique(label_XYZ[..., z].ravel(order="K")) for z in range(label_XYZ.shape[2]))
-    return sorted({value for found in values for value in found.tolist()})
-
-
-def resample_and_crop(
-    image_XYZ: np.ndarray,
-    label_XYZ: np.ndarray,
-    affine: np.ndarray,
-    spacing_mm: Sequence[float],
-    window_lower_hu: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]:
-    """RAS, spacing (bilinear image, nearest label), crop to HU above the window's lower end.
-
-    Returns image float [X, Y, Z], label uint8 [X, Y, Z], the affine of their grid, and the crop's first voxel in the
-    uncropped grid.
-    """
-    import torch
-    from monai.data import MetaTensor
-    from monai.transforms import Compose, CropForegroundd, Orientationd, Spacingd
-
-    both = ["image", "label"]
-    transforms = Compose(
-        [
-            Orientationd(keys=both, axcodes="RAS", labels=None),
-            Spacingd(keys=both, pixdim=tuple(spacing_mm), mode=("bilinear", "nearest")),
-            CropForegroundd(
-                keys=both,
-                source_key="image",
-                select_fn=lambda image: image > window_lower_hu,
-                allow_smaller=True,
-                start_coord_key="start",
-                end_coord_key="end",
-            ),
-        ]
-    )
-    world = torch.as_tensor(affine, dtype=torch.float64)
-    prepared = transforms(
-        {
-            "image": MetaTensor(torch.from_numpy(_in_c_order(image_XYZ, np.float32))[None], affine=world),
-            "label": MetaTensor(torch.from_numpy(_in_c_order(label_XYZ, np.uint8))[None], affine=world),
-        }
-    )
-    start = [int(value) for value in prepared["start"]]
-    label = prepared["label"].numpy()[0].astype(np.uint8)
-    return prepared["image"].numpy()[0], label, prepared["image"].affine.numpy(), start
-
-
-def _in_c_order(array_XYZ: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
-    # Files have the first axis fastest. Turned plane by plane: as a whole every voxel would miss the caches.
-    turned = np.empty(array_XYZ.shape, dtype)
-    for y in range(array_XYZ.shape[1]):
-        turned[:, y] = array_XYZ[:, y]
-    return turned
 
 
 def _prepare(case: PrepareCase, spec: PrepareSpec, path: Path, key: str) -> dict[str, Any]:

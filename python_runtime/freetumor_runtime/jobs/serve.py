@@ -19,11 +19,11 @@ from freetumor_runtime.data.crops import window
 from freetumor_runtime.data.variants import Attempt
 from freetumor_runtime.data.volumes import logits_to_original_grid, prepared_image
 from freetumor_runtime.data.way_back import nearest_on_scan
-from freetumor_runtime.data.windows import labels_of, segment_volume
 from freetumor_runtime.errors import EnvironmentError, FreetumorError, Stopped, UsageError
 from freetumor_runtime.events import Event, Ready
-from freetumor_runtime.jobs.region import OpenRegion, Tools, lay, look
+from freetumor_runtime.inference.sliding_windows import labels_of, segment_volume
 from freetumor_runtime.synthesis.render import SYNTHETIC
+from freetumor_runtime.synthesis.subvolume import OpenRegion, Tools, lay, look
 from freetumor_runtime.training.ranks import Ranks
 
 

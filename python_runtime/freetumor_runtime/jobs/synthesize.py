@@ -22,13 +22,13 @@ from freetumor_runtime.data.cache import read_prepared_region
 from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.nifti import load_nifti, write_synced
 from freetumor_runtime.data.original_scan import OriginalScan, RegionChange, apply_changes, load_original, write_like
+from freetumor_runtime.data.prepared_case import remap_label
 from freetumor_runtime.data.variants import AttemptMeasures, Round, VariantSource
 from freetumor_runtime.data.way_back import ScanGrids, scan_grids
 from freetumor_runtime.errors import DataError, FreetumorError
 from freetumor_runtime.events import Event, Finished
-from freetumor_runtime.jobs.prepare import remap_label
-from freetumor_runtime.jobs.region import OpenRegion, Stroke, Tools, lay, look, memory_mb
 from freetumor_runtime.synthesis.render import SYNTHETIC
+from freetumor_runtime.synthesis.subvolume import OpenRegion, Stroke, Tools, lay, look, memory_mb
 from freetumor_runtime.training.pictures import plane_pictures
 from freetumor_runtime.training.ranks import Ranks
 

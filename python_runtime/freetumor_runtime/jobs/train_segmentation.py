@@ -13,15 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from freetumor_runtime.checkpoints.loading import segmentor_metadata
 from freetumor_runtime.config import TrainingSpec
 from freetumor_runtime.data.crops import CropFrame, swap_slabs
 from freetumor_runtime.data.frames import FrameSource
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready, StepDone
-from freetumor_runtime.models.checkpoint import segmentor_metadata
+from freetumor_runtime.synthesis.painting import Painted, Painter
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
 from freetumor_runtime.training.learner import Learner, mean_losses, mixed_precision, parts_of_step
 from freetumor_runtime.training.optimization import SegmentationLoss, scheduled_learning_rate
-from freetumor_runtime.training.painting import Painted, Painter
 from freetumor_runtime.training.pictures import Pictures
 from freetumor_runtime.training.ranks import Ranks
 from freetumor_runtime.training.start import build_trained_segmentor, count_parameters, refuse_no_compiler, warm_up

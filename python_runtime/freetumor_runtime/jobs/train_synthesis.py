@@ -14,19 +14,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from freetumor_runtime.checkpoints.loading import synthesis_metadata
 from freetumor_runtime.config import TrainingSpec
 from freetumor_runtime.data.frames import CropMeasures, FrameSource
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready, StepDone
-from freetumor_runtime.models.checkpoint import synthesis_metadata
 from freetumor_runtime.synthesis.losses import (
     adversarial_loss,
     discriminator_loss,
     segmentation_loss,
 )
+from freetumor_runtime.synthesis.painting import Canvas, Painter, measures_of
 from freetumor_runtime.synthesis.render import SYNTHETIC
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
 from freetumor_runtime.training.learner import Learner, mean_losses, mixed_precision, parts_of_step
-from freetumor_runtime.training.painting import Canvas, Painter, measures_of
 from freetumor_runtime.training.pictures import Pictures
 from freetumor_runtime.training.ranks import Ranks
 from freetumor_runtime.training.start import build_gan, count_parameters, refuse_no_compiler, warm_up

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from freetumor_runtime.data.boxes import Box, grown, within
+
 # canonical roles of a voxel (METHOD 2)
 BACKGROUND, ORGAN, REAL_TUMOR, SYNTHETIC = 0, 1, 2, 3
-
-Box = tuple[slice, slice, slice]
 
 _SIGN = {"abdomen": -1, "chest": 1}
 _DIFFERENCE_RADIUS = 3
@@ -159,21 +159,6 @@ def bounding_box(mask_XYZ: Tensor) -> Box | None:
             return None
         bounds.append(slice(int(places[0]), int(places[-1]) + 1))
     return bounds[0], bounds[1], bounds[2]
-
-
-def grown(box: Box, margin: int, shape: Sequence[int]) -> Box:
-    """The box, `margin` voxels larger on all sides, cut to the shape."""
-    first, second, third = (
-        slice(max(0, side.start - margin), min(length, side.stop + margin))
-        for side, length in zip(box, shape, strict=True)
-    )
-    return first, second, third
-
-
-def within(box: Box, outer: Box) -> Box:
-    """A box in voxels of one around it."""
-    first, second, third = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, outer, strict=True))
-    return first, second, third
 
 
 def fill_where(ids_XYZ: Tensor, mask_XYZ: Tensor, value: int) -> None:

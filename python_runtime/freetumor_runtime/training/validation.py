@@ -8,10 +8,10 @@ from torch import nn
 
 from freetumor_runtime.config import TrainingSpec
 from freetumor_runtime.data.cache import read_prepared_case
-from freetumor_runtime.data.case_metrics import measure_overlap
 from freetumor_runtime.data.crops import window
-from freetumor_runtime.data.windows import labels_of, segment_volume
+from freetumor_runtime.evaluation.case_metrics import measure_overlap
 from freetumor_runtime.events import CaseResult, Event, ValidationDone
+from freetumor_runtime.inference.sliding_windows import labels_of, segment_volume
 from freetumor_runtime.training.ranks import Ranks
 
 _COUNTS = ("truePositive", "falsePositive", "falseNegative")

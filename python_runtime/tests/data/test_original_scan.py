@@ -12,8 +12,8 @@ from monai.transforms import Compose, CropForegroundd, Invertd, Orientationd, Sp
 from scipy.spatial.transform import Rotation
 
 from freetumor_runtime.data.original_scan import RegionChange, apply_changes, load_original, write_like
+from freetumor_runtime.data.prepared_case import resample_and_crop
 from freetumor_runtime.data.way_back import scan_grids
-from freetumor_runtime.jobs.prepare import resample_and_crop
 
 # 20 x 24 x 10 voxels of 0.8 x 0.8 x 2.5 mm, axes turned and flipped against RAS, not at the origin
 AFFINE = np.array([[0, -0.8, 0, 40], [0.8, 0, 0, -31], [0, 0, -2.5, 17], [0, 0, 0, 1]], float)

@@ -21,11 +21,11 @@ from monai.transforms import (
     SpatialResample,
 )
 
+from freetumor_runtime.checkpoints.loading import load_segmentor
 from freetumor_runtime.config import BaselineSpec, PredictCase, PredictSpec, WindowsSpec
 from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti
+from freetumor_runtime.data.prepared_case import resample_and_crop
 from freetumor_runtime.jobs.predict import predict
-from freetumor_runtime.jobs.prepare import resample_and_crop
-from freetumor_runtime.models.checkpoint import load_segmentor
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.training.ranks import Ranks
 

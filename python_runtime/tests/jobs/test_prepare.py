@@ -16,9 +16,9 @@ from monai.transforms import Compose, CropForegroundd, EnsureChannelFirstd, Load
 import freetumor_runtime
 from freetumor_runtime.config import PrepareCase, PrepareSpec
 from freetumor_runtime.data.cache import case_path, chunk_file, read_prepared_case, verify_prepared_case
-from freetumor_runtime.errors import ConfigError, DataError
+from freetumor_runtime.errors import ConfigError, DataError, EnvironmentError
 from freetumor_runtime.events import CaseResult, Finished
-from freetumor_runtime.jobs.prepare import prepare, prepare_all, prepare_case
+from freetumor_runtime.jobs.prepare import _require_writable, prepare, prepare_all, prepare_case
 from tests.parity import shared_data
 
 IMPORTABLE = {"PYTHONPATH": str(Path(freetumor_runtime.__file__).parents[1])}
@@ -347,3 +347,10 @@ def test_cases_that_are_all_prepared_cost_neither_a_process_nor_the_import_of_mo
     job = json.dumps(asdict(replace(spec, cases=cases)))
     told = subprocess.check_output([sys.executable, script, job], env=os.environ | IMPORTABLE)
     assert json.loads(told) == [[True, True], False, False]
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_its_setting(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(EnvironmentError, match="the cache cannot be written") as raised:
+        _require_writable(tmp_path / "file" / "cache")
+    assert "prepare.cache" in raised.value.hint

@@ -9,11 +9,11 @@ import pytest
 import torch
 from monai.networks.nets import SwinUNETR
 
+from freetumor_runtime.checkpoints.inspection import inspect_checkpoint
 from freetumor_runtime.config import BaselineSpec, GeneratorSpec, OptimizerSpec, Organ, SynthesisSpec, TrainingSpec
 from freetumor_runtime.events import CheckpointSaved
 from freetumor_runtime.jobs.train_segmentation import train_segmentation
 from freetumor_runtime.jobs.train_synthesis import train_synthesis
-from freetumor_runtime.models.inspection import inspect_checkpoint
 from freetumor_runtime.training.boundary import LiveCommand
 from freetumor_runtime.training.ranks import Ranks
 from tests.parity import keys_of, needs_parity, published_keys

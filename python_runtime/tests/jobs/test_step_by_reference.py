@@ -16,10 +16,10 @@ from freetumor_runtime.config import OptimizerSpec
 from freetumor_runtime.jobs.train_synthesis import discriminator_part, generator_part
 from freetumor_runtime.models.segmentor import build_segmentor, freeze
 from freetumor_runtime.models.unet3d import UNet3d
+from freetumor_runtime.synthesis.painting import Painter
 from freetumor_runtime.training.learner import Learner
-from freetumor_runtime.training.painting import Painter
 from freetumor_runtime.training.ranks import Ranks
-from tests.training.test_painting import NOTHING, TEXTURE, crop, tumor
+from tests.synthesis.test_painting import NOTHING, TEXTURE, crop, tumor
 
 RANKS = Ranks(0, 1, torch.device("cpu"), None)
 WINDOWS = {"abdomen": (-175.0, 250.0), "chest": (-1000.0, 500.0)}

@@ -4,8 +4,8 @@ import { loadConfig } from '../../config/load.js'
 import { resolveConfig } from '../../config/resolve.js'
 import { REGIONS, type RunConfig } from '../../config/schema.js'
 import { CheckpointError, UsageError } from '../../errors.js'
-import { checkpointHints } from '../../pipeline/checkpoint-hints.js'
-import type { CheckpointFacts, NetworkFacts } from '../../pipeline/checkpoint-port.js'
+import { checkpointHints } from '../../pipeline/checkpoint/hints.js'
+import type { CheckpointFacts, NetworkFacts } from '../../pipeline/ports/checkpoint.js'
 import {
   type CheckpointFormat,
   convertCheckpoint,

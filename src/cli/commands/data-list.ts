@@ -1,7 +1,7 @@
 import { loadConfig } from '../../config/load.js'
-import { ownDatasets } from '../../curation/curate.js'
-import { PRESETS, type Preset } from '../../curation/presets.js'
-import { DATASETS, type Dataset, type LabelIdMap } from '../../curation/registry.js'
+import { ownDatasets } from '../../curation/datasets/curate.js'
+import { PRESETS, type Preset } from '../../curation/datasets/presets.js'
+import { DATASETS, type Dataset, type LabelIdMap } from '../../curation/datasets/registry.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { parseMap, type Remapped, remapLabels } from '../../curation/remap.js'
+import { parseMap, type Remapped, remapLabels } from '../../curation/datasets/remap.js'
 import { UsageError } from '../../errors.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import { readNifti } from '../../volume/nifti.js'

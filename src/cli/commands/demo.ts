@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { RuntimeCrashError, StoppedError } from '../../errors.js'
-import { runDemo } from '../../pipeline/demo.js'
+import { runDemo } from '../../pipeline/flows/demo.js'
 import { openConsoleReport } from '../../report/console.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { wholeNumber } from '../numbers.js'

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { EXIT } from '../../errors.js'
-import { startLaunch } from '../../pipeline/launch.js'
+import { startLaunch } from '../../pipeline/launch/run.js'
 import { scriptRunner } from '../../runtime/script.js'
 import type { Launch, LaunchEvent } from '../../training/launch.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'

@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
 import { loadConfig } from '../../config/load.js'
-import { planTraining, specOfPlan, type TrainingPlan } from '../../pipeline/plan.js'
+import { planTraining, specOfPlan, type TrainingPlan } from '../../pipeline/plan/run.js'
 import { type LaunchPlan, planLaunch } from '../../runtime/launch-plan.js'
 import { measureStepCost, type StepCost } from '../../runtime/step-cost.js'
 import { wholeNumber } from '../numbers.js'

@@ -1,13 +1,13 @@
 import { loadConfig } from '../../config/load.js'
 import { EXIT } from '../../errors.js'
+import { estimatePreparation, type PrepareEstimate } from '../../pipeline/prepare/estimate.js'
 import {
   type CaseProgress,
   casesToPrepare,
   curateData,
   type PrepareReport,
   prepareListed,
-} from '../../pipeline/data.js'
-import { estimatePreparation, type PrepareEstimate } from '../../pipeline/prepare-estimate.js'
+} from '../../pipeline/prepare/run.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { paint, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'

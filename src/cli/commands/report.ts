@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { writeAnyReport } from '../../pipeline/report.js'
+import { writeAnyReport } from '../../pipeline/report/write.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path'
 import { Option } from 'commander'
 import { readNumbers, readPositions } from '../../config/lists.js'
-import { countLabelIds } from '../../curation/remap.js'
+import { countLabelIds } from '../../curation/datasets/remap.js'
 import { DataError, UsageError } from '../../errors.js'
 import { type PreviewTumor, previewPng } from '../../report/simulation-preview.js'
 import { type SimulationRequest, simulateOnLabels } from '../../simulation/on-labels.js'

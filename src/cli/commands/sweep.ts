@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { InvalidArgumentError } from 'commander'
-import { type Sweep, sweepLedger } from '../../pipeline/sweep.js'
+import { type Sweep, sweepLedger } from '../../pipeline/synthesize/sweep.js'
 import type { SweepRow } from '../../quality/sweep.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'

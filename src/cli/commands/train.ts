@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path'
 import { loadConfig } from '../../config/load.js'
 import { EXIT, UsageError } from '../../errors.js'
-import { startTraining } from '../../pipeline/train.js'
+import { startTraining } from '../../pipeline/train/run.js'
 import { openConsoleReport } from '../../report/console.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { newRunId, refuseExistingRun } from '../../training/run-directory.js'

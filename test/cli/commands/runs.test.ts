@@ -2,15 +2,15 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { TRAINING } from '../../../src/pipeline/lock-port.js'
-import { startTraining } from '../../../src/pipeline/train.js'
+import { TRAINING } from '../../../src/pipeline/locks.js'
+import { startTraining } from '../../../src/pipeline/train/run.js'
 import { lockDirectory } from '../../../src/runtime/directory-lock.js'
 import { shareRun } from '../../../src/runtime/run-service.js'
 import type { Run } from '../../../src/training/run.js'
 import { runCli, startCli } from '../../helpers/cli.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 import { until } from '../../helpers/until.js'
-import { memoryConfig, memoryRuntime } from '../../pipeline/memory-run.js'
+import { memoryConfig, memoryRuntime } from '../../pipeline/train/memory-run.js'
 
 /** A run of the test's own process, in `runs/first` of a folder; the commands are processes of their own. */
 async function begun(steps: number): Promise<{ run: Run; cwd: string }> {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { type OracleCase, thresholdOracle } from '../../../scripts/experiments/threshold-oracle.js'
-import { makePhantom } from '../../../src/curation/phantom.js'
+import { makePhantom } from '../../../src/phantom/make.js'
 
 const LIVER = [{ label: 1, tumorLabel: 2 }]
 

@@ -1,0 +1,131 @@
+"""The zip that torch.save writes, judged before anything in it is read: every size is bounded by the file's own."""
+
+import os
+import re
+import stat
+import struct
+import zipfile
+from typing import IO
+
+from freetumor_runtime.checkpoints.pickle_scan import MAX_PICKLE_BYTES, check_pickle
+from freetumor_runtime.errors import CheckpointError
+
+_GET_AGAIN = "get the file again from where it was published"
+_MAX_MEMBERS = 20_000
+_MAX_DIRECTORY_BYTES = 4 * 2**20
+# version, byte order, serialization id and the like: each is a word
+_MAX_FACT_BYTES = 4096
+_END_BYTES, _LOCATOR_BYTES, _END64_BYTES, _LOCAL_BYTES = 22, 20, 56, 30
+_PICKLE = re.compile(r"[^/]*/data\.pkl")
+_STORAGE = re.compile(r"[^/]*/data/([^/]+)")
+_FACT = re.compile(r"[^/]*/(version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id)")
+
+
+def check_archive(path: str) -> None:
+    """Refuses, with CheckpointError, what torch.save does not write and what could cost more than the file's size."""
+    size = regular_file_bytes(path)
+    with open(path, "rb") as file:
+        try:
+            _check_end(path, file, size)
+            with zipfile.ZipFile(file) as archive:
+                pickled, storages = _check_members(path, archive.infolist(), size)
+                _check_places(path, file, archive.infolist(), size)
+                content = archive.read(pickled)
+        # whatever a damaged directory makes of the reader
+        except (OSError, zipfile.BadZipFile, struct.error, ValueError, EOFError, NotImplementedError) as error:
+            raise _no_archive(path, file, error) from error
+    check_pickle(path, content, storages)
+
+
+def damaged_member(path: str) -> str | None:
+    """The first member whose content does not match the checksum that the archive keeps of it."""
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip()
+
+
+def regular_file_bytes(path: str) -> int:
+    """Size of a regular file; CheckpointError for anything else, which a reader could wait for or drown in."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: there is no such file", "check the path") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise CheckpointError(f"{path}: is no regular file", "name the checkpoint file itself")
+    if not os.access(path, os.R_OK):
+        raise CheckpointError(f"{path}: may not be read", "check its permissions")
+    return found.st_size
+
+
+def _check_end(path: str, file: IO[bytes], size: int) -> None:
+    """The archive's last records, before the directory is read; torch.save writes no comment behind them."""
+    tail_bytes = _END64_BYTES + _LOCATOR_BYTES + _END_BYTES
+    file.seek(max(0, size - tail_bytes))
+    tail = file.read(tail_bytes).rjust(tail_bytes)
+    end64, locator, end = tail[:_END64_BYTES], tail[_END64_BYTES:-_END_BYTES], tail[-_END_BYTES:]
+    entries, directory_bytes = struct.unpack("<10xHI6x", end)
+    if not end.startswith(b"PK\x05\x06"):
+        raise zipfile.BadZipFile("no end record")
+    if locator.startswith(b"PK\x06\x07"):
+        entries64, directory_bytes64 = struct.unpack("<32xQQ8x", end64)
+        entries, directory_bytes = max(entries, entries64), max(directory_bytes, directory_bytes64)
+    if entries > _MAX_MEMBERS or directory_bytes > _MAX_DIRECTORY_BYTES:
+        raise CheckpointError(f"{path}: the archive has too many members ({entries})", _GET_AGAIN)
+
+
+def _check_members(path: str, members: list[zipfile.ZipInfo], size: int) -> tuple[zipfile.ZipInfo, dict[str, int]]:
+    """The pickle's member, and the bytes of each storage by its key."""
+    names = [member.filename for member in members]
+    stray = [name for name in names if not any(kind.fullmatch(name) for kind in (_PICKLE, _STORAGE, _FACT))]
+    pickles = [member for member in members if _PICKLE.fullmatch(member.filename)]
+    facts = [member for member in members if _FACT.fullmatch(member.filename)]
+    faults = {
+        "has a compressed member": any(member.compress_type != zipfile.ZIP_STORED for member in members),
+        "has an encrypted member": any(member.flag_bits & 1 for member in members),
+        "has a member of two sizes": any(member.file_size != member.compress_size for member in members),
+        "has two members of one name": len(set(names)) != len(names),
+        "claims more bytes than the file has": sum(member.file_size for member in members) > size,
+        "must hold one data.pkl of a sensible size": len(pickles) != 1 or pickles[0].file_size > MAX_PICKLE_BYTES,
+        f"has members that no state dict has ({stray[:3]})": bool(stray),
+        "has members in several folders": len({name.split("/")[0] for name in names}) > 1,
+        "has an oversized member beside the weights": any(member.file_size > _MAX_FACT_BYTES for member in facts),
+    }
+    _refuse(path, faults)
+    matches = [(member, _STORAGE.fullmatch(member.filename)) for member in members]
+    return pickles[0], {match[1]: member.file_size for member, match in matches if match}
+
+
+def _check_places(path: str, file: IO[bytes], members: list[zipfile.ZipInfo], size: int) -> None:
+    """No two members share bytes, by the headers in front of them, which the reader of the weights goes by."""
+    end, overlap = 0, False
+    ordered = sorted(members, key=lambda member: member.header_offset)
+    for member in ordered:
+        overlap = overlap or member.header_offset < end
+        file.seek(member.header_offset)
+        name_bytes, extra_bytes = struct.unpack("<26xHH", file.read(_LOCAL_BYTES))
+        end = member.header_offset + _LOCAL_BYTES + name_bytes + extra_bytes + member.file_size
+    _refuse(
+        path,
+        {
+            "has overlapping members": overlap or end > size,
+            "does not begin with its first member": ordered[0].header_offset != 0,
+        },
+    )
+
+
+def _refuse(path: str, faults: dict[str, bool]) -> None:
+    for fault, found in faults.items():
+        if found:
+            raise CheckpointError(f"{path}: the archive {fault}", _GET_AGAIN)
+
+
+def _no_archive(path: str, file: IO[bytes], error: BaseException) -> CheckpointError:
+    file.seek(0)
+    start = file.read(9)
+    if start[8:] == b"{":
+        return CheckpointError(f"{path}: not a zip checkpoint of torch.save", "it may be safetensors: name it so")
+    if start.startswith(b"PK\x03\x04"):
+        return CheckpointError(f"{path}: not a zip checkpoint of torch.save, or a damaged one: {error}", _GET_AGAIN)
+    return CheckpointError(
+        f"{path}: not a zip checkpoint of torch.save",
+        "older formats are refused: load it where you trust it and save it again",
+    )

@@ -1,0 +1,314 @@
+"""Checkpoint files, read without running what they hold, and written whole or not at all (METHOD 8).
+
+A file is a zip of torch.save whose dict has the weights under `state_dict` (or `network_weights`, or `net`, or is the
+weights itself) and, if we wrote it, plain facts about them under `freetumor`.
+"""
+
+import gc
+import hashlib
+import math
+import os
+import secrets
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import safetensors
+import torch
+from torch import Tensor
+
+from freetumor_runtime.checkpoints.archive import check_archive, damaged_member, regular_file_bytes
+from freetumor_runtime.errors import CheckpointError, EnvironmentError
+from freetumor_runtime.foreign_text import parse_json, read_json
+
+METADATA_KEY = "freetumor"
+# where a safetensors file keeps what else stood beside the weights
+TRAINING_KEY = "training"
+METADATA_VERSION = 1
+
+_WRAPPERS = ("state_dict", "network_weights", "net")
+_NETWORKS = ("netG.", "netD.", "netSeg.")
+_PREFIXES = ("module.", "backbone.")
+_MAX_HEADER_BYTES = 4 * 2**20
+_MANIFEST = "manifest.json"
+# Tied weights share a storage; more views than that are no weights, and each would cost a pass over the storage.
+_MOST_BYTES_OVER_STORAGES = 2
+# What a small file may claim costs nothing.
+_FREE_BYTES = 64 * 2**20
+
+# Published trainers keep their best score as a NumPy float; these rebuild one and can do nothing else.
+_HARMLESS_GLOBALS = [
+    np.dtype,
+    np.dtypes.Float64DType,
+    np.dtypes.Float32DType,
+    np.dtypes.Int64DType,
+    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+]
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """`tensors` have normalised keys (no `module.` or `backbone.`, `swinViT` for `swin_vit`), mapped from the file."""
+
+    path: str
+    tensors: dict[str, Tensor]
+    # the `freetumor` entry; empty in files of others
+    metadata: dict[str, Any]
+    # plain values beside the weights: epoch, best score
+    training: dict[str, Any]
+    # the key the weights lie under; None where they are the file itself
+    wrapper: str | None
+    # what was dropped from the keys, or renamed in them
+    prefixes: tuple[str, ...]
+
+    def part(self, network: str) -> dict[str, Tensor]:
+        """The tensors of `netG`, `netD` or `netSeg` of a synthesis checkpoint, without that prefix; empty if none."""
+        start = f"{network}."
+        return {key.removeprefix(start): value for key, value in self.tensors.items() if key.startswith(start)}
+
+
+def read_checkpoint(path: str, verify: bool = True) -> CheckpointFile:
+    """Raises CheckpointError, naming the file and what is wrong, for anything but a plain file of weights.
+
+    `verify` (default on) also compares the content with the hash in the manifest beside the file, or without one with
+    the checksums in the archive; see verified. It costs one more pass over the file.
+    """
+    content = _load_safetensors(path) if path.endswith(".safetensors") else _load(path)
+    if verify:
+        verified(path)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: a dict was expected, the file holds a {type(content).__name__}")
+    wrapper = next((key for key in _WRAPPERS if isinstance(content.get(key), dict)), None)
+    tensors, prefixes = _tensors(path, content[wrapper] if wrapper is not None else content)
+    return CheckpointFile(
+        path=path,
+        tensors=tensors,
+        metadata=_checked_metadata(path, content.get(METADATA_KEY, {})),
+        training={} if wrapper is None else _training(content),
+        wrapper=None if path.endswith(".safetensors") else wrapper,
+        prefixes=prefixes,
+    )
+
+
+def verified(path: str) -> str:
+    """By what the content was found whole: `sha256` (recorded in a manifest beside the file), `crc32`, or `nothing`.
+
+    Raises CheckpointError when it is damaged.
+    """
+    recorded = _recorded_hash(path)
+    if recorded is not None:
+        if sha256_of(path) != recorded:
+            raise CheckpointError(
+                f"{path}: the content does not match the hash in {_MANIFEST}", "choose another checkpoint"
+            )
+        return "sha256"
+    if path.endswith(".safetensors"):
+        return "nothing"
+    damaged = damaged_member(path)
+    if damaged is not None:
+        raise CheckpointError(f"{path}: {damaged} does not match its checksum", "get the file again")
+    return "crc32"
+
+
+def sha256_of(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_checkpoint(path: str, content: Mapping[str, Any]) -> None:
+    """torch.save, whole or not at all; raises EnvironmentError."""
+    write_whole(path, lambda file: torch.save(dict(content), file))
+
+
+def write_whole(path: str, write: Callable[[IO[bytes]], object]) -> None:
+    """`write` fills a temporary file of the same directory, which then replaces `path` by one rename."""
+    target = Path(path)
+    aside = target.with_name(f"{target.name}.tmp.{secrets.token_hex(8)}")
+    try:
+        # A file object, not a path: then the cause of a failed write (disk full) is in the error's context.
+        with open(aside, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, target)
+        _sync_directory(target.parent)
+    except (OSError, RuntimeError) as error:
+        with suppress(OSError):
+            aside.unlink()
+        raise EnvironmentError(f"checkpoint {path} cannot be written: {_cause(error)}", "free space") from error
+
+
+def normalised_key(key: str) -> str:
+    """`module.netG.module.x` -> `netG.x`, `module.backbone.swin_vit.y` -> `swinViT.y`."""
+    return _split(key)[0]
+
+
+def _split(key: str) -> tuple[str, list[str]]:
+    """The normalised key, and what was dropped or renamed."""
+    network, dropped = "", []
+    while True:
+        start = next((prefix for prefix in (*_PREFIXES, *_NETWORKS) if key.startswith(prefix)), None)
+        if start is None or (start in _NETWORKS and network):
+            break
+        if start in _NETWORKS:
+            network = start
+        else:
+            dropped.append(start)
+        key = key.removeprefix(start)
+    if key.startswith("swin_vit."):
+        return f"{network}swinViT.{key.removeprefix('swin_vit.')}", [*dropped, "swin_vit."]
+    return network + key, dropped
+
+
+def _load(path: str) -> Any:
+    with _collector_paused():
+        return _load_archive(path)
+
+
+def _load_archive(path: str) -> Any:
+    check_archive(path)
+    try:
+        with torch.serialization.safe_globals(_HARMLESS_GLOBALS), warnings.catch_warnings(action="ignore"):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # a damaged file makes the reader raise anything
+        raise CheckpointError(f"{path}: cannot be read: {error}"[:1000], "get the file again") from error
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Many objects are made and none goes: the collector would walk all of a warm process again and again."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
+
+
+def _load_safetensors(path: str) -> dict[str, Any]:
+    """As the same file in torch.save's form would be."""
+    regular_file_bytes(path)
+    try:
+        with open(path, "rb") as start:
+            if int.from_bytes(start.read(8), "little") > _MAX_HEADER_BYTES:
+                raise ValueError(f"its header claims more than {_MAX_HEADER_BYTES} bytes")
+        with safetensors.safe_open(path, "pt") as file:
+            texts = file.metadata() or {}
+            entries = {key: parse_json(texts.get(key, "{}")) for key in (TRAINING_KEY, METADATA_KEY)}
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except Exception as error:  # a damaged file makes the reader raise anything
+        raise CheckpointError(f"{path}: cannot be read as safetensors: {error}"[:1000], "get the file again") from error
+    training = entries[TRAINING_KEY] if isinstance(entries[TRAINING_KEY], dict) else {}
+    return {**training, "state_dict": weights, METADATA_KEY: entries[METADATA_KEY]}
+
+
+def _tensors(path: str, weights: Mapping[Any, Any]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    tensors: dict[str, Tensor] = {}
+    prefixes: dict[str, None] = {}
+    for key, value in weights.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{path}: {str(key)[:200]!r} is no tensor but {type(value).__name__}",
+                f"the weights must be the file itself or lie under one of {', '.join(_WRAPPERS)}",
+            )
+        _check_tensor(path, key, value)
+        normalised, dropped = _split(key)
+        if normalised in tensors:
+            raise CheckpointError(f"{path}: two tensors are called {normalised[:200]} once prefixes are dropped")
+        tensors[normalised] = value
+        prefixes.update(dict.fromkeys(dropped))
+    if not tensors:
+        raise CheckpointError(f"{path}: holds no tensors", "name a file of weights")
+    _check_sharing(path, tensors.values())
+    return tensors, tuple(prefixes)
+
+
+def _training(content: Mapping[Any, Any]) -> dict[str, Any]:
+    """The plain values beside the weights; a score that is no number any more is left out."""
+    plain = {key: float(value) if isinstance(value, np.floating) else value for key, value in content.items()}
+    plain = {key: int(value) if isinstance(value, np.integer) else value for key, value in plain.items()}
+    return {
+        key: value
+        for key, value in plain.items()
+        if isinstance(key, str) and isinstance(value, str | int | float) and _is_plain(value) and len(str(value)) < 200
+    }
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON can say it."""
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    return value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _recorded_hash(path: str) -> str | None:
+    """What a checkpoint directory of ours says of the file."""
+    manifest = Path(path).with_name(_MANIFEST)
+    try:
+        return read_json(manifest)["files"][Path(path).name]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _checked_metadata(path: str, metadata: Any) -> dict[str, Any]:
+    if not isinstance(metadata, dict):
+        raise CheckpointError(f"{path}: its {METADATA_KEY} entry must be a dict, got {type(metadata).__name__}")
+    if not _is_plain(metadata):
+        raise CheckpointError(f"{path}: its {METADATA_KEY} entry must hold plain values only")
+    version = metadata.get("version", METADATA_VERSION)
+    if version != METADATA_VERSION:
+        raise CheckpointError(
+            f"{path}: its {METADATA_KEY} entry has version {version!r}, this runtime reads {METADATA_VERSION}",
+            "update freetumor",
+        )
+    for network in ("segmentor", "generator"):
+        if not isinstance(metadata.get(network, {}), dict):
+            raise CheckpointError(f"{path}: its {METADATA_KEY} entry must describe the {network} by a dict")
+    return metadata
+
+
+def _check_tensor(path: str, key: str, tensor: Tensor) -> None:
+    """A tensor may claim any shape over a small storage; whoever copies it would pay for the claim."""
+    plain = tensor.layout is torch.strided and not tensor.is_quantized
+    if not plain or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
+        raise CheckpointError(f"{path}: {key} is no plain tensor of its shape {tuple(tensor.shape)}")
+
+
+def _check_sharing(path: str, tensors: Iterable[Tensor]) -> None:
+    """Many tensors may view one storage; whoever reads or copies them all would pay for each."""
+    storages: dict[int, int] = {}
+    claimed = 0
+    for tensor in tensors:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        claimed += tensor.numel() * tensor.element_size()
+    held = sum(storages.values())
+    if claimed > max(_MOST_BYTES_OVER_STORAGES * held, _FREE_BYTES):
+        raise CheckpointError(
+            f"{path}: its tensors are views of shared storages (expected at most "
+            f"{_MOST_BYTES_OVER_STORAGES} x {held} bytes, found {claimed})",
+            "save it again with a copy of each tensor",
+        )
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _cause(error: BaseException) -> str:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__
+    return f"{os.strerror(cause.errno)} (errno {cause.errno})" if cause is not None and cause.errno else str(error)

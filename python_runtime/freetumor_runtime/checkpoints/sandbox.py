@@ -1,0 +1,202 @@
+"""What is done with checkpoint files on a user's command, each in a child of its own with bounded memory and time.
+
+TypeScript calls inspect_all, convert and probe; they import nothing heavy and open nothing. The child is
+`python -m freetumor_runtime.checkpoints.sandbox`: its request comes on stdin, its answer goes to stdout.
+"""
+
+import ctypes
+import importlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from freetumor_runtime.errors import CheckpointError, FreetumorError
+
+PR_SET_PDEATHSIG = 1
+_MIB = 2**20
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Limits:
+    # beyond what the process has once everything is imported
+    memory_bytes: int
+    cpu_seconds: int
+    wall_seconds: int
+    # largest file it may write
+    written_bytes: int
+
+
+def inspect(path: str) -> dict[str, Any]:
+    """See inspection.inspect_checkpoint."""
+    size = _bytes_of(path)
+    seconds = _seconds_for(size)
+    return in_child(
+        "freetumor_runtime.checkpoints.inspection",
+        "inspect_checkpoint",
+        [path],
+        Limits(memory_bytes=size + 512 * _MIB, cpu_seconds=seconds, wall_seconds=2 * seconds, written_bytes=0),
+    )
+
+
+def inspect_all(paths: list[str]) -> list[dict[str, Any]]:
+    """`{"value": ...}` or `{"error": {kind, message, hint}}` of each file, looked into at the same time."""
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return list(pool.map(_answer, paths))
+
+
+def _answer(path: str) -> dict[str, Any]:
+    try:
+        return {"value": inspect(path)}
+    except FreetumorError as error:
+        return {"error": {"kind": error.kind, "message": str(error), "hint": error.hint}}
+
+
+def convert(path: str, to: str, out: str, merging: str | None) -> dict[str, Any]:
+    """See inspection.convert_checkpoint."""
+    size = _bytes_of(path)
+    seconds = _seconds_for(size)
+    return in_child(
+        "freetumor_runtime.checkpoints.conversion",
+        "convert_checkpoint",
+        [path, to, out, merging],
+        Limits(4 * size + 512 * _MIB, cpu_seconds=seconds, wall_seconds=4 * seconds, written_bytes=2 * size + _MIB),
+    )
+
+
+def probe(path: str, image: str, labels: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """See inference.probe.probe_merging; a computation, so it may take its time and what memory there is."""
+    hours = 3600 * 12
+    return in_child(
+        "freetumor_runtime.inference.probe",
+        "probe_merging",
+        [path, image, labels, settings],
+        Limits(memory_bytes=-1, cpu_seconds=16 * hours, wall_seconds=hours, written_bytes=0),
+    )
+
+
+def in_child(module: str, function: str, arguments: list[Any], limits: Limits) -> Any:
+    """`module.function(*arguments)` there; plain values in and out.
+
+    Raises what the function raised, as far as it is an error of ours, and CheckpointError when the child did not
+    survive: the first argument names the file.
+    """
+    request = json.dumps({"module": module, "function": function, "arguments": arguments, "limits": asdict(limits)})
+    # safe path: `-m` would import modules of the working directory, which may be the file's own, before those installed
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PYTHONSAFEPATH": "1"}
+    if limits.memory_bytes >= 0:
+        # libraries set memory aside for each of their threads: on many cores more than the limit
+        environment |= dict.fromkeys(_THREADS, "1")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "freetumor_runtime.checkpoints.sandbox"],
+            input=request.encode(),
+            capture_output=True,
+            timeout=limits.wall_seconds,
+            env=environment,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _not_read(arguments[0], f"was not done within {limits.wall_seconds} s") from error
+    if done.returncode < 0:
+        raise _not_read(arguments[0], f"ended with {signal.Signals(-done.returncode).name}")
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError as error:
+        words = done.stderr.decode(errors="replace").strip().splitlines() or ["without a word"]
+        raise FreetumorError(f"{module} ended with code {done.returncode}: {words[-1][:500]}") from error
+    if "error" in answer:
+        kinds = {kind.kind: kind for kind in FreetumorError.__subclasses__()}
+        raised = answer["error"]
+        raise kinds.get(raised["kind"], FreetumorError)(raised["message"], raised["hint"])
+    return answer["value"]
+
+
+def main() -> None:
+    answers = os.dup(1)
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    _die_with_parent()
+    request = json.loads(sys.stdin.buffer.read())
+    function = getattr(importlib.import_module(request["module"]), request["function"])
+    tempfile.gettempdir()  # found by writing a file, which a limited process may not
+    _limit(Limits(**request["limits"]))
+    try:
+        answer: dict[str, Any] = {"value": function(*request["arguments"])}
+    except FreetumorError as error:
+        answer = {"error": {"kind": error.kind, "message": str(error), "hint": error.hint}}
+    except (MemoryError, RecursionError) as error:
+        message = f"{request['arguments'][0]}: reading it takes more than its size allows ({type(error).__name__})"
+        answer = {"error": {"kind": CheckpointError.kind, "message": message, "hint": "the file may be hostile"}}
+    with os.fdopen(answers, "w", encoding="utf-8") as out:
+        json.dump(answer, out, allow_nan=False)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """What code takes while it is imported is not counted: the libraries of an adopted Python may be any size."""
+    if sys.platform != "linux":
+        yield
+        return
+    most, hard = resource.getrlimit(resource.RLIMIT_AS)
+    before = _own_size()
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    try:
+        yield
+    finally:
+        if most != resource.RLIM_INFINITY:
+            resource.setrlimit(resource.RLIMIT_AS, (most + _own_size() - before, hard))
+
+
+def _limit(limits: Limits) -> None:
+    """From here on; the system ends the process that goes beyond its seconds, and refuses it memory."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = int(used.ru_utime + used.ru_stime) + limits.cpu_seconds
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits.written_bytes, limits.written_bytes))
+    if limits.memory_bytes >= 0 and sys.platform == "linux":  # elsewhere the size of a process cannot be limited
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        most = _own_size() + limits.memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def _own_size() -> int:
+    """Bytes of address space."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    return pages * resource.getpagesize()
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _bytes_of(path: str) -> int:
+    """0 for what is not there: the reader says so."""
+    try:
+        return os.stat(path).st_size
+    except (OSError, ValueError):
+        return 0
+
+
+def _seconds_for(size: int) -> int:
+    """A minute, and what hashing on a slow disk may take."""
+    return 60 + size // (20 * _MIB)
+
+
+def _not_read(path: str, how: str) -> CheckpointError:
+    return CheckpointError(f"{path}: the process that read it {how}", "the file is damaged or hostile; get it again")
+
+
+if __name__ == "__main__":
+    main()

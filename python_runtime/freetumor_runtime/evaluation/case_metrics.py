@@ -1,0 +1,161 @@
+"""Measures of one mask against its label (METHOD 11): voxel counts, Dice, surface Dice, lesions.
+
+The result is JSON-safe; its form is `CaseMeasures` of src/evaluation/measures.ts, which aggregates.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import binary_erosion
+from scipy.spatial import KDTree
+
+from freetumor_runtime.data.grids import spacing_of
+from freetumor_runtime.errors import DataError
+from freetumor_runtime.evaluation.lesions import find_lesions
+from freetumor_runtime.evaluation.mask_pair import IdMap, count_ids, load_pair
+from freetumor_runtime.evaluation.masks import box_around, is_any
+
+# About 250 bytes each in a message of at most 16 MiB.
+_MAX_LESIONS = 50_000
+_NOWHERE = (slice(0, 0),) * 3
+
+
+def measure_files(
+    prediction_path: str,
+    label_path: str,
+    *,
+    labels: Sequence[int],
+    tumor_labels: Sequence[int],
+    nsd_tolerances_mm: Sequence[float],
+    lesions: bool,
+    spacing_mm: Sequence[float] | None,
+    prediction_map: IdMap = None,
+    label_map: IdMap = None,
+    organ_path: str | None = None,
+    score_paths: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Measures of two files of one grid in the world; `load_pair` says how they are brought together.
+
+    Raises DataError that names the file, or both where their grids differ.
+    """
+    pair = load_pair(
+        prediction_path,
+        label_path,
+        prediction_map=prediction_map,
+        label_map=label_map,
+        tumor_labels=tumor_labels,
+        organ_path=organ_path,
+        score_paths=score_paths,
+        spacing_mm=spacing_mm,
+    )
+    measures = measure_masks(
+        pair.predicted_XYZ,
+        pair.truth_XYZ,
+        pair.affine,
+        labels=labels,
+        tumor_labels=tumor_labels,
+        nsd_tolerances_mm=nsd_tolerances_mm,
+        lesions=lesions,
+        score_XYZ=pair.score_XYZ,
+    )
+    if len(measures["lesions"]) > _MAX_LESIONS:
+        raise DataError(
+            f"{prediction_path}: {len(measures['lesions'])} lesions in mask and label, {_MAX_LESIONS} are the limit",
+            "is the mask noise? smooth it, or use a profile without lesions",
+        )
+    facts = {"grid": pair.grid, "spacingMm": spacing_of(pair.affine), "removedVoxels": pair.removed_voxels}
+    return {**facts, **measures}
+
+
+def measure_masks(
+    predicted_XYZ: np.ndarray,
+    truth_XYZ: np.ndarray,
+    affine: np.ndarray,
+    *,
+    labels: Sequence[int],
+    tumor_labels: Sequence[int],
+    nsd_tolerances_mm: Sequence[float],
+    lesions: bool,
+    score_XYZ: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """Measures of two label maps on one grid: every label, all tumor labels as one, and the tumor's lesions."""
+    box = box_around(predicted_XYZ, truth_XYZ) or _NOWHERE
+    # Most of a scan is neither organ nor tumor, and a file's first axis is fastest, which filters are slow on.
+    predicted_XYZ, truth_XYZ = (np.ascontiguousarray(ids[box]) for ids in (predicted_XYZ, truth_XYZ))
+    affine = _moved(affine, box)
+    spacing_mm = spacing_of(affine)
+
+    def overlap(of: Sequence[int]) -> dict[str, Any]:
+        return measure_overlap(is_any(predicted_XYZ, of), is_any(truth_XYZ, of), spacing_mm, nsd_tolerances_mm)
+
+    measured = {0, *labels, *tumor_labels}
+    measures = {
+        "labels": [{"label": label, **overlap([label])} for label in labels],
+        "tumor": overlap(tumor_labels) if tumor_labels else None,
+        "unmeasuredIds": {
+            "predicted": sorted(count_ids(predicted_XYZ).keys() - measured),
+            "true": sorted(count_ids(truth_XYZ).keys() - measured),
+        },
+    }
+    if not lesions:
+        return measures | {"lesions": [], "lesionOverlaps": []}
+    inner = box_around(is_any(predicted_XYZ, tumor_labels), is_any(truth_XYZ, tumor_labels)) or _NOWHERE
+    scores = None if score_XYZ is None else score_XYZ[box][inner]
+    found = find_lesions(predicted_XYZ[inner], truth_XYZ[inner], _moved(affine, inner), tumor_labels, scores)
+    return measures | found
+
+
+def measure_overlap(
+    predicted_XYZ: np.ndarray, truth_XYZ: np.ndarray, spacing_mm: Sequence[float], nsd_tolerances_mm: Sequence[float]
+) -> dict[str, Any]:
+    """Counts, Dice and the NSD at each tolerance of two bool masks. Both empty: None; one of them: 0."""
+    box = box_around(predicted_XYZ, truth_XYZ) or _NOWHERE
+    predicted, truth = predicted_XYZ[box], truth_XYZ[box]
+    shared = int(np.count_nonzero(predicted & truth))
+    wrong, missed = int(np.count_nonzero(predicted)) - shared, int(np.count_nonzero(truth)) - shared
+    total = 2 * shared + wrong + missed
+    return {
+        "truePositive": shared,
+        "falsePositive": wrong,
+        "falseNegative": missed,
+        "dice": None if total == 0 else 2 * shared / total,
+        "nsd": _surface_dice(predicted, truth, spacing_mm, nsd_tolerances_mm),
+    }
+
+
+def _moved(affine: np.ndarray, box: Sequence[slice]) -> np.ndarray:
+    """The affine of the box of an array."""
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, :3] @ [side.start for side in box]
+    return moved
+
+
+def _surface_dice(
+    predicted: np.ndarray, truth: np.ndarray, spacing_mm: Sequence[float], tolerances_mm: Sequence[float]
+) -> list[float | None]:
+    if not (predicted.any() and truth.any()):
+        return [0.0 if predicted.any() or truth.any() else None] * len(tolerances_mm)
+    if len(tolerances_mm) == 0:
+        return []
+    surfaces = [_surface(mask) for mask in (predicted, truth)]
+    # what both share is 0 away; farther than the largest tolerance is far
+    shared = int(np.count_nonzero(surfaces[0] & surfaces[1]))
+    places = [np.argwhere(surface) * np.asarray(spacing_mm, np.float64) for surface in surfaces]
+    alone = [np.argwhere(a & ~b) * np.asarray(spacing_mm, np.float64) for a, b in (surfaces, surfaces[::-1])]
+    reach = max(tolerances_mm) * (1 + 1e-5) + 1e-9
+    distances = np.concatenate([_distances(a, b, reach) for a, b in zip(alone, places[::-1], strict=True)])
+    total = sum(len(side) for side in places)
+    return [(2 * shared + int((distances <= limit).sum())) / total for limit in tolerances_mm]
+
+
+def _surface(mask: np.ndarray) -> np.ndarray:
+    """Voxels with a face outside the mask; outside the array nothing is mask."""
+    padded = np.pad(mask, 1)
+    return padded & ~binary_erosion(padded)
+
+
+def _distances(from_mm: np.ndarray, to_mm: np.ndarray, reach: float) -> np.ndarray:
+    # as MONAI's compute_surface_dice, rounding included: it decides of distances that are a tolerance
+    found, _ = KDTree(to_mm, leafsize=32).query(from_mm, distance_upper_bound=reach)
+    return found.astype(np.float32)

@@ -1,0 +1,62 @@
+"""One segmentor or several as one: mirrored averaging, half precision, mean of probabilities (METHOD 11)."""
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+
+import torch
+from torch import Tensor, nn
+
+from freetumor_runtime.inference.sliding_windows import Segmented
+
+Predictor = Callable[[Tensor], Tensor]
+_HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+# planes whose probabilities are made at a time
+_SLAB_VOXELS = 16
+
+
+def predictor_of(network: nn.Module, mirror_axes: Sequence[int], precision: str) -> Predictor:
+    """windows [B, 1, X, Y, Z] -> logits [B, C, X, Y, Z] in the network's type.
+
+    `mirror_axes`: logits are means over all 2^n ways to mirror these spatial axes (0, 1, 2); none for no mirroring.
+    `precision`: fp32, or bf16 or fp16 by autocast.
+    """
+    dims = [2 + axis for axis in mirror_axes]
+    flips = [chosen for n in range(len(dims) + 1) for chosen in combinations(dims, n)]
+
+    def predict(windows_B1XYZ: Tensor) -> Tensor:
+        with torch.autocast(windows_B1XYZ.device.type, _HALF.get(precision), enabled=precision in _HALF):
+            if len(flips) == 1:
+                return network(windows_B1XYZ)
+            total_BCXYZ = network(windows_B1XYZ).float()
+            for axes in flips[1:]:
+                total_BCXYZ += network(windows_B1XYZ.flip(axes)).flip(axes)
+            return total_BCXYZ.div_(len(flips))
+
+    return predict
+
+
+def ensemble_volume(members: Sequence[Predictor], segment: Callable[[Predictor], Segmented]) -> Segmented:
+    """What `segment` gives for one member, its logits; for several the mean of their probabilities in place of logits.
+
+    Probabilities, because members need not be equally sure; the window counts are those of all members together.
+    """
+    if len(members) == 1:
+        return segment(members[0])
+    total_CXYZ: Tensor | None = None
+    counts = [0, 0, 0, 0]
+    for member in members:
+        found = segment(member)
+        probabilities_CXYZ = to_probabilities(found.logits_CXYZ).div_(len(members))
+        total_CXYZ = probabilities_CXYZ if total_CXYZ is None else total_CXYZ.add_(probabilities_CXYZ)
+        one = (found.windows, found.computed, found.blank, found.left_out)
+        counts = [before + now for before, now in zip(counts, one, strict=True)]
+    assert total_CXYZ is not None
+    return Segmented(total_CXYZ, *counts)
+
+
+def to_probabilities(logits_CXYZ: Tensor) -> Tensor:
+    """Softmax over the outputs, in place."""
+    for at in range(0, logits_CXYZ.shape[1], _SLAB_VOXELS):
+        slab = logits_CXYZ[:, at : at + _SLAB_VOXELS]
+        slab.copy_(slab.softmax(0))
+    return logits_CXYZ

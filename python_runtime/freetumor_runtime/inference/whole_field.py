@@ -1,0 +1,20 @@
+"""The published way through a region: all windows in order, several a batch (METHOD 6)."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from monai.inferers import sliding_window_inference
+from torch import Tensor
+
+from freetumor_runtime.data.boxes import Box
+
+
+@torch.no_grad()
+def whole_field(
+    network: Callable[[Tensor], Tensor], image_XYZ: Tensor, patch: Sequence[int], overlap: float, window_batch: int
+) -> Callable[[Box], Tensor]:
+    """The averaged output [C, X, Y, Z] of any box; all of it is computed now. Windows of a batch share their norms."""
+    output_CXYZ = sliding_window_inference(
+        image_XYZ[None, None], tuple(patch), window_batch, network, overlap, mode="constant", padding_mode="constant"
+    )[0]
+    return lambda box: output_CXYZ[(slice(None), *box)]

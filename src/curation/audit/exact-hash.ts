@@ -1,0 +1,114 @@
+import { createHash } from 'node:crypto'
+import { moveAxes } from '../../volume/geometry.js'
+import type { Vec3, Volume, VoxelArray } from '../../volume/volume.js'
+
+/** Values in whole HU; NaN and what an int16 cannot hold go to its ends. */
+export interface HuVolume extends Volume<Int16Array> {
+  /** The values are no HU but thousandths of a window brought to [0, 1] or so. */
+  readonly thousandths: boolean
+}
+
+/**
+ * Whole HU, whatever the type they came in: a re-export as float, with a slope, or as int32 gives the same numbers.
+ * Floats within a range below 16 are no HU but a window brought to [0, 1] or so: they are taken in thousandths.
+ */
+export function wholeHu(volume: Volume): HuVolume {
+  const { data, shape, affine } = volume
+  if (data instanceof Int16Array) return { data, shape, affine, thousandths: false }
+  const thousandths = isFloat(data) && rangeOf(data) < 16
+  const scale = thousandths ? 1000 : 1
+  const hu = new Int16Array(data.length)
+  for (let v = 0; v < data.length; v++) {
+    const value = Math.round(data[v]! * scale)
+    hu[v] = value >= -32768 ? Math.min(32767, value) : -32768
+  }
+  return { data: hu, shape, affine, thousandths }
+}
+
+/**
+ * SHA-256 of the voxels alone, the same for all 48 ways to turn and mirror their axes: header, spacing, orientation and
+ * data type do not enter. The sums of the slices along each axis tell most volumes' axes and directions apart; what they
+ * leave open (a symmetric volume) is settled by the smallest hash of what remains.
+ */
+export function exactHash(volume: HuVolume): string {
+  const profiles = sliceSums(volume)
+  const hashes = canonicalMoves(volume.shape, profiles).map(({ source, flip }) => {
+    const { data, shape } = moveAxes(volume, { source, flip })
+    const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+    return createHash('sha256')
+      .update(`${shape.join('x')};`)
+      .update(bytes)
+      .digest('hex')
+  })
+  return hashes.sort()[0]!
+}
+
+type Moves = Parameters<typeof moveAxes>[1]
+
+/** Axis orders and directions in which sizes, then profiles, rise; more than one where profiles are equal. */
+function canonicalMoves(shape: Vec3, profiles: readonly Float64Array[]): Moves[] {
+  const directions = profiles.map((profile) => {
+    const order = compare(profile, profile.slice().reverse())
+    return order === 0 ? [false, true] : [order > 0]
+  })
+  const upright = profiles.map((profile, axis) =>
+    directions[axis]![0] ? profile.slice().reverse() : profile,
+  )
+  const inOrder = (a: number, b: number): boolean =>
+    shape[a]! < shape[b]! || (shape[a] === shape[b] && compare(upright[a]!, upright[b]!) <= 0)
+  const orders = ORDERS.filter(([a, b, c]) => inOrder(a, b) && inOrder(b, c))
+  return orders.flatMap(([a, b, c]) =>
+    directions[a]!.flatMap((flipA) =>
+      directions[b]!.flatMap((flipB) =>
+        directions[c]!.map((flipC): Moves => ({ source: [a, b, c], flip: [flipA, flipB, flipC] })),
+      ),
+    ),
+  )
+}
+
+const ORDERS: readonly Vec3[] = [
+  [0, 1, 2],
+  [0, 2, 1],
+  [1, 0, 2],
+  [1, 2, 0],
+  [2, 0, 1],
+  [2, 1, 0],
+]
+
+/** Sum of each slice along each axis; whole numbers below 2^53, so exact in any order. */
+function sliceSums({ data, shape }: HuVolume): Float64Array[] {
+  const [n0, n1, n2] = shape
+  const [sums0, sums1, sums2] = [new Float64Array(n0), new Float64Array(n1), new Float64Array(n2)]
+  let v = 0
+  for (let i = 0; i < n0; i++)
+    for (let j = 0; j < n1; j++) {
+      let row = 0
+      for (let k = 0; k < n2; k++) {
+        const hu = data[v++]!
+        row += hu
+        sums2[k]! += hu
+      }
+      sums0[i]! += row
+      sums1[j]! += row
+    }
+  return [sums0, sums1, sums2]
+}
+
+function compare(a: Float64Array, b: Float64Array): number {
+  for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return a[at]! - b[at]!
+  return 0
+}
+
+function isFloat(data: VoxelArray): boolean {
+  return data instanceof Float32Array || data instanceof Float64Array
+}
+
+function rangeOf(data: VoxelArray): number {
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
+  for (let v = 0; v < data.length; v++) {
+    const value = data[v]!
+    if (value < low) low = value
+    if (value > high) high = value
+  }
+  return high - low
+}

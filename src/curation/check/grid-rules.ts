@@ -1,0 +1,115 @@
+import { applyAffine, compareGrids, extentAlongWorld, shearDegrees } from '../../volume/geometry.js'
+import type { NiftiHeader } from '../../volume/nifti-header.js'
+import type { Affine, Vec3 } from '../../volume/volume.js'
+import type { RuleFinding } from './finding.js'
+
+/** Spacings that CT has; beyond them a header is more often wrong than a scanner special. */
+const CT_SPACING_MM = [0.2, 10] as const
+/** Gantry tilt stays below 30 degrees, and most resampling ignores it. */
+const MAX_SHEAR_DEGREES = 1
+
+/** Where a file says that its voxels lie. */
+export function gridFindings(header: NiftiHeader): RuleFinding[] {
+  const { spacingMm, pixdimMm, affine, affineSource, shape } = header
+  const findings: RuleFinding[] = []
+  const spacing = format(spacingMm)
+  if (spacingMm.some((mm) => mm < CT_SPACING_MM[0] || mm > CT_SPACING_MM[1]))
+    findings.push({
+      rule: 'spacing-range',
+      severity: 'warning',
+      message: `spacing ${spacing} mm, CT has ${CT_SPACING_MM[0]} to ${CT_SPACING_MM[1]} mm`,
+      fix: 'compare it with the source; write the file again with the right spacing',
+    })
+  if (spacingMm.some((mm, axis) => Math.abs(mm - pixdimMm[axis]!) > 0.01 * mm))
+    findings.push({
+      rule: 'spacing-contradiction',
+      severity: 'warning',
+      message: `its ${affineSource} says ${spacing} mm, its pixdim ${format(pixdimMm)} mm; the former is used`,
+      fix: 'find out which is right and write the file again',
+    })
+  if (spacingMm.every((mm) => mm === 1) && Math.max(...shape) >= 512)
+    findings.push({
+      rule: 'spacing-reset',
+      severity: 'info',
+      message: `spacing of exactly 1 mm at ${shape.join(' x ')} voxels: it may have been reset`,
+      fix: 'compare it with the source; sizes in mm are wrong when it was',
+    })
+  const apart = header.qformAffine ? cornersApartMm(shape, affine, header.qformAffine) : 0
+  if (apart > Math.min(...spacingMm) / 2)
+    findings.push({
+      rule: 'forms-differ',
+      severity: 'warning',
+      message: `its sform and its qform place it up to ${apart.toFixed(1)} mm apart; the sform is used, other programs may take the qform`,
+      fix: 'find out which is right, and write the file again with it alone or as both',
+    })
+  if (affineSource === 'pixdim')
+    findings.push({
+      rule: 'position-unknown',
+      severity: 'warning',
+      message: 'neither sform nor qform: left and right are guessed',
+      fix: 'write the file again with its orientation',
+    })
+  const shear = shearDegrees(affine)
+  if (shear > MAX_SHEAR_DEGREES)
+    findings.push({
+      rule: 'sheared',
+      severity: 'warning',
+      message: `its axes are ${shear.toFixed(1)} degrees off a right angle (gantry tilt?)`,
+      fix: 'resample it to a grid at right angles',
+    })
+  return findings
+}
+
+/** Image and label compared in the world: other axes on one physical grid are no mistake. */
+export function pairFindings(image: NiftiHeader, label: NiftiHeader): RuleFinding[] {
+  const compared = compareGrids(image, label)
+  if (compared.kind === 'same') return []
+  if (compared.kind === 'reoriented')
+    return [
+      {
+        rule: 'orientation-differs',
+        severity: 'info',
+        message: `label with ${compared.message}`,
+        fix: 'nothing: axes are aligned when the case is prepared',
+      },
+    ]
+  return [
+    {
+      rule: 'grid-mismatch',
+      severity: 'error',
+      message: `not on the grid of its image: ${compared.reasons.join('; ')}`,
+      fix: 'resample the label to its image, or repair the header that is wrong',
+    },
+  ]
+}
+
+/** A scan that does not fill a patch is padded. @param spacingMm of prepared cases */
+export function sizeFindings(header: NiftiHeader, spacingMm: Vec3, patchVoxels: Vec3): RuleFinding[] {
+  const prepared = extentAlongWorld(header).map((mm, axis) => Math.round(mm / spacingMm[axis]!))
+  if (prepared.every((voxels, axis) => voxels >= patchVoxels[axis]!)) return []
+  return [
+    {
+      rule: 'too-small',
+      severity: 'warning',
+      message: `${prepared.join(' x ')} voxels when prepared, a patch is ${patchVoxels.join(' x ')}: it will be padded`,
+      fix: 'take it out if it shows only a part of the organ, or choose a smaller patch',
+    },
+  ]
+}
+
+/** The farthest that a corner of the volume lies from where the other affine puts it. */
+function cornersApartMm(shape: Vec3, a: Affine, b: Affine): number {
+  const corners = [0, 1, 2, 3, 4, 5, 6, 7].map(
+    (bits) => shape.map((side, axis) => ((bits >> axis) & 1) * (side - 1)) as unknown as Vec3,
+  )
+  return Math.max(
+    ...corners.map((corner) => {
+      const [p, q] = [applyAffine(a, corner), applyAffine(b, corner)]
+      return Math.hypot(p[0] - q[0], p[1] - q[1], p[2] - q[2])
+    }),
+  )
+}
+
+function format(mm: Vec3): string {
+  return mm.map((value) => Number(value.toFixed(4))).join(' x ')
+}

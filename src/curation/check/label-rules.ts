@@ -1,0 +1,170 @@
+import { componentsTouching, findComponents, findRuns } from '../../volume/components.js'
+import { applyAffine, voxelVolumeMm3 } from '../../volume/geometry.js'
+import { LABEL_SCHEMES, type LabelScheme, type Organ } from '../../volume/labels.js'
+import type { LabelMap, Vec3, Volume } from '../../volume/volume.js'
+import type { ManifestCase } from '../datasets/manifest.js'
+import type { KidneySides, LabelIdMap } from '../datasets/registry.js'
+import type { Remapped } from '../datasets/remap.js'
+import type { RuleFinding } from './finding.js'
+
+/** Smaller pieces are slips of the pen: a sphere of 2 mm across. */
+const SPECK_MM3 = 4
+
+/** Ids that a label may hold. @param counts voxels of each id of the source */
+export function idFindings(counts: ReadonlyMap<number, number>, labelMap: LabelIdMap): RuleFinding[] {
+  const known = new Set(['0', ...Object.keys(labelMap)])
+  const outside = [...counts.keys()].filter((id) => !known.has(String(id))).sort((a, b) => a - b)
+  if (outside.length === 0) return []
+  const voxels = sum(outside.map((id) => counts.get(id)!))
+  return [
+    {
+      rule: 'label-ids',
+      severity: 'error',
+      message: `ids ${listed(outside)} (${voxels} voxels) are not in the label map, which knows ${listed([...known])}`,
+      fix: 'add them to the map (to 0 where they are background), or correct the label',
+    },
+  ]
+}
+
+/** Organs and tumors of a label that has the ids of its region's scheme. */
+export function anatomyFindings(
+  { label, after }: Remapped,
+  labelMap: LabelIdMap,
+  item: Pick<ManifestCase, 'region' | 'role'>,
+): RuleFinding[] {
+  const scheme = LABEL_SCHEMES[item.region]
+  const voxels = scheme.names.map((_, id) => after.find((row) => row.id === id)?.voxels ?? 0)
+  return [
+    ...presenceFindings(voxels, new Set(Object.values(labelMap)), scheme, item.role.kind),
+    ...scheme.organs.flatMap((organ) => tumorFindings(label, organ, voxels, scheme)),
+    ...mirrorFindings(label, voxels),
+  ]
+}
+
+/** Left and right kidney by their place in the world. @param label with the ids of its source */
+export function sideFindings(label: Volume, sides: KidneySides): RuleFinding[] {
+  const [left, right] = [centroid(label, sides.left), centroid(label, sides.right)]
+  // The first world axis points to the patient's right.
+  if (!left || !right || right[0] > left[0]) return []
+  return [
+    {
+      rule: 'kidney-sides',
+      severity: 'warning',
+      message: `its right kidney (id ${sides.right}) lies left of its left kidney (id ${sides.left})`,
+      fix: 'either the two ids or the orientation in the header are wrong: look at it in a viewer',
+    },
+  ]
+}
+
+function presenceFindings(
+  voxels: readonly number[],
+  mapped: ReadonlySet<number>,
+  scheme: LabelScheme,
+  role: ManifestCase['role']['kind'],
+): RuleFinding[] {
+  const expected = scheme.organs.filter(
+    ({ label, tumorLabel }) => mapped.has(label) || mapped.has(tumorLabel),
+  )
+  const present = expected.filter(({ label, tumorLabel }) => voxels[label]! + voxels[tumorLabel]! > 0)
+  if (present.length === 0)
+    return [
+      {
+        rule: 'no-organ',
+        severity: 'error',
+        message: `no voxel of ${expected.map(({ name }) => name).join(', ') || 'any organ'}: there is nowhere to learn or to place a tumor`,
+        fix: 'label the organs (they need not be exact), or take the case out',
+      },
+    ]
+  const absent = expected.filter((organ) => !present.includes(organ))
+  const findings = absent.map(
+    ({ name }): RuleFinding => ({
+      rule: 'organ-missing',
+      severity: 'info',
+      message: `no voxel of ${name}`,
+      fix: 'nothing where the scan does not show it',
+    }),
+  )
+  const tumors = scheme.organs.filter(({ tumorLabel }) => voxels[tumorLabel]! > 0)
+  if (role === 'labelled' && tumors.length === 0)
+    findings.push({
+      rule: 'no-tumor',
+      severity: 'info',
+      message: 'no tumor voxel',
+      fix: 'nothing where the scan is healthy',
+    })
+  if (role === 'host' && tumors.length > 0)
+    findings.push({
+      rule: 'host-with-tumor',
+      severity: 'warning',
+      message: `a host with a real ${tumors.map(({ tumorLabel }) => scheme.names[tumorLabel]).join(', ')}`,
+      fix: 'list it as labelled, or take it out of the hosts',
+    })
+  return findings
+}
+
+function tumorFindings(
+  label: LabelMap,
+  organ: Organ,
+  voxels: readonly number[],
+  scheme: LabelScheme,
+): RuleFinding[] {
+  const name = scheme.names[organ.tumorLabel]!
+  if (voxels[organ.tumorLabel] === 0) return []
+  const findings: RuleFinding[] = []
+  const pieces = findComponents(label, organ.tumorLabel)
+  const touching = componentsTouching(label, pieces, organ.label)
+  const apart = pieces.voxels.filter((_, n) => !touching[n])
+  if (voxels[organ.label]! > 0 && apart.length > 0)
+    findings.push({
+      rule: 'tumor-outside-organ',
+      severity: 'warning',
+      message: `${apart.length} of ${pieces.voxels.length} pieces of ${name} touch no ${organ.name} (${sum(apart)} voxels)`,
+      fix: 'correct the ids of these pieces, or extend the organ to them',
+    })
+  const specks = pieces.voxels.filter((count) => count * voxelVolumeMm3(label.affine) < SPECK_MM3)
+  if (specks.length > 0)
+    findings.push({
+      rule: 'specks',
+      severity: 'warning',
+      message: `${specks.length} of ${pieces.voxels.length} pieces of ${name} are smaller than ${SPECK_MM3} mm3 (${sum(specks)} voxels)`,
+      fix: 'remove them when they are slips of the pen',
+    })
+  return findings
+}
+
+/** A liver left of the pancreas: the header mirrors the patient (or the patient is a rarity). */
+function mirrorFindings(label: LabelMap, voxels: readonly number[]): RuleFinding[] {
+  const [liverId, pancreasId] = [1, 3]
+  if (!voxels[pancreasId] || !voxels[liverId] || voxels.length < 7) return []
+  const [liver, pancreas] = [centroid(label, liverId), centroid(label, pancreasId)]
+  if (!liver || !pancreas || liver[0] > pancreas[0]) return []
+  return [
+    {
+      rule: 'mirrored',
+      severity: 'warning',
+      message: 'its liver lies left of its pancreas: left and right may be exchanged',
+      fix: 'compare the orientation in the header with the source',
+    },
+  ]
+}
+
+function centroid(label: Volume, id: number): Vec3 | null {
+  const rows = label.shape[1]
+  let [count, i, j, k] = [0, 0, 0, 0]
+  for (const { row, start, end } of findRuns(label, id)) {
+    const length = end - start
+    count += length
+    i += length * Math.floor(row / rows)
+    j += length * (row % rows)
+    k += (length * (start + end - 1)) / 2
+  }
+  return count === 0 ? null : applyAffine(label.affine, [i / count, j / count, k / count])
+}
+
+function listed(ids: readonly (string | number)[]): string {
+  return ids.length > 20 ? `${ids.slice(0, 20).join(', ')} and ${ids.length - 20} more` : ids.join(', ')
+}
+
+function sum(counts: readonly number[]): number {
+  return counts.reduce((total, count) => total + count, 0)
+}

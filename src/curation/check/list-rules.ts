@@ -1,0 +1,74 @@
+import type { MissingFiles } from '../datasets/cases.js'
+import type { ManifestCase } from '../datasets/manifest.js'
+import type { Finding } from './finding.js'
+
+/** Rules on the list as a whole: ids, files and patients that occur where they must not. */
+export function listFindings(cases: readonly ManifestCase[]): Finding[] {
+  return [
+    ...twins(cases, ({ id }) => id).map(([first, second]) =>
+      listFinding(
+        'duplicate-id',
+        second,
+        `the id is taken by ${first.image}`,
+        'give the files names of their own, or list the case once',
+      ),
+    ),
+    ...twins(cases, ({ image }) => image).map(([first, second]) =>
+      listFinding(
+        'duplicate-image',
+        second,
+        `the image is also that of ${first.id} (${first.split})`,
+        'list it once',
+      ),
+    ),
+    ...patientsInTwoSplits(cases).map(([first, second]) =>
+      listFinding(
+        'patient-in-two-splits',
+        second,
+        `its patient is in ${second.split} here and in ${first.split} as ${first.id}`,
+        'keep all scans of a patient on one side of a split',
+      ),
+    ),
+  ]
+}
+
+export function missingFinding({ dataset, count, example }: MissingFiles): Finding {
+  return {
+    rule: 'missing-files',
+    severity: 'error',
+    case: dataset,
+    file: example,
+    message: `${count} listed cases lack a file, first this one`,
+    fix: 'fetch the files, or take the cases out of the list',
+  }
+}
+
+function listFinding(
+  rule: Finding['rule'],
+  { id, image }: ManifestCase,
+  message: string,
+  fix: string,
+): Finding {
+  return { rule, severity: 'error', case: id, file: image, message, fix }
+}
+
+function twins(
+  cases: readonly ManifestCase[],
+  keyOf: (item: ManifestCase) => string,
+): (readonly [ManifestCase, ManifestCase])[] {
+  const first = new Map<string, ManifestCase>()
+  return cases.flatMap((item) => {
+    const earlier = first.get(keyOf(item))
+    if (!earlier) first.set(keyOf(item), item)
+    return earlier ? [[earlier, item] as const] : []
+  })
+}
+
+function patientsInTwoSplits(cases: readonly ManifestCase[]): (readonly [ManifestCase, ManifestCase])[] {
+  const first = new Map<string, ManifestCase>()
+  return cases.flatMap((item) => {
+    const earlier = first.get(item.patient)
+    if (!earlier) first.set(item.patient, item)
+    return earlier && earlier.split !== item.split && earlier.id !== item.id ? [[earlier, item] as const] : []
+  })
+}

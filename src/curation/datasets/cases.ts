@@ -1,0 +1,107 @@
+import { access } from 'node:fs/promises'
+import { DataError } from '../../errors.js'
+import { mapByNames } from './label-names.js'
+import { type CaseList, type ListedCase, stemOf } from './lists.js'
+import type { ManifestCase } from './manifest.js'
+import { type Dataset, type LabelIdMap, tumorOrgans } from './registry.js'
+
+/** Listed files that do not exist, by data set. */
+export interface MissingFiles {
+  readonly dataset: string
+  readonly count: number
+  readonly example: string
+}
+
+export interface DatasetCases {
+  readonly cases: readonly ManifestCase[]
+  readonly missing: readonly MissingFiles[]
+  /** Names of ids in the list that mean nothing to the region: their voxels count as background. */
+  readonly background: readonly string[]
+}
+
+/**
+ * The cases of one data set: ids, patients and roles by what is known of it, the label map of the registry or read off
+ * the names in the list, null where neither says it. A case whose image or label does not exist is left out and counted.
+ * @throws DataError for a training or validation case that is listed without a label
+ */
+export async function casesOf(list: CaseList, dataset: Dataset): Promise<DatasetCases> {
+  const named = dataset.labelMap ? null : mapByNames(list.labelNames ?? {}, dataset.region)
+  const map = dataset.labelMap ?? named?.map ?? null
+  const described = named ? { ...dataset, kidneySides: named.kidneySides } : dataset
+  const present: ListedCase[] = []
+  const absent: string[] = []
+  for (const listed of list.cases) {
+    const lost = await missingFileOf(listed)
+    if (lost === null) present.push(listed)
+    else absent.push(lost)
+  }
+  const cases = withOwnIds(present.map((listed) => caseOf(listed, described, map, list)))
+  const missing =
+    absent.length === 0 ? [] : [{ dataset: dataset.name, count: absent.length, example: absent[0]! }]
+  return { cases, missing, background: named?.background ?? [] }
+}
+
+function caseOf(
+  listed: ListedCase,
+  dataset: Dataset,
+  labelMap: LabelIdMap | null,
+  list: CaseList,
+): ManifestCase {
+  const ending = dataset.layout?.kind === 'flat' ? dataset.layout.imageEnding : undefined
+  const stem = stemOf(listed.image, ending)
+  const testOnly = dataset.role.kind === 'test'
+  const split = testOnly ? 'test' : listed.split
+  if (listed.label === null && split !== 'test')
+    throw new DataError(`${list.source}: ${listed.image} (${split}) has no label`, {
+      hint: 'training and validation cases need one; move the case to test, or label it',
+    })
+  return {
+    id: `${dataset.name}/${stem}`,
+    dataset: dataset.name,
+    patient: patientOf(listed, dataset, stem),
+    region: dataset.region,
+    role:
+      dataset.role.kind === 'host'
+        ? { kind: 'host' }
+        : { kind: 'labelled', organs: labelMap ? tumorOrgans(labelMap, dataset.region) : [] },
+    image: listed.image,
+    label: listed.label,
+    fold: listed.fold,
+    split,
+    labelMap,
+    ...(dataset.kidneySides && { kidneySides: dataset.kidneySides }),
+    ...(listed.host !== undefined && { parent: listed.host }),
+  }
+}
+
+/** Of a synthetic case the host's; else one of this data set, as its list or its pattern says. */
+function patientOf({ patient, host }: ListedCase, { name, patientPattern }: Dataset, stem: string): string {
+  if (patient !== undefined && host !== undefined) return patient
+  return `${name}/${patient ?? patientPattern?.exec(stem)?.[1] ?? stem}`
+}
+
+/** A case that a list has in two parts (PANORAMA's has) stays in both, for checks and audits to find. */
+function withOwnIds(cases: readonly ManifestCase[]): ManifestCase[] {
+  const splitOf = new Map<string, ManifestCase['split']>()
+  return cases.map((item) => {
+    const first = splitOf.get(item.id) ?? item.split
+    splitOf.set(item.id, first)
+    return first === item.split ? item : { ...item, id: `${item.id}@${item.split}` }
+  })
+}
+
+/** The first file of a case that does not exist. */
+export async function missingFileOf({
+  image,
+  label,
+}: Pick<ListedCase, 'image' | 'label'>): Promise<string | null> {
+  for (const file of [image, label])
+    if (file !== null) {
+      const found = await access(file).then(
+        () => true,
+        () => false,
+      )
+      if (!found) return file
+    }
+  return null
+}

@@ -1,0 +1,154 @@
+import { open } from 'node:fs/promises'
+import { z } from 'zod'
+import { DataError } from '../../errors.js'
+import { readForeignJson } from '../../foreign-text.js'
+import type { Region } from '../../volume/labels.js'
+import type { Affine, Vec3 } from '../../volume/volume.js'
+import { writeWhole } from '../../whole-file.js'
+import type { KidneySides, LabelIdMap } from './registry.js'
+
+const id = z.int().min(0)
+const fileFacts = z.strictObject({
+  bytes: z.int().min(0),
+  /** `ends:` (of size, first and last 4 KB) or `sha256:` (of all bytes), in hexadecimal. */
+  digest: z.string().regex(/^(ends|sha256):[0-9a-f]{64}$/),
+})
+
+const caseSchema = z.strictObject({
+  /** `dataset/stem`, unique in a manifest. */
+  id: z.string().min(1),
+  dataset: z.string().min(1),
+  /** Cases of one patient never stand on both sides of a split. */
+  patient: z.string().min(1),
+  region: z.enum(['abdomen', 'chest']),
+  role: z.discriminatedUnion('kind', [
+    z.strictObject({
+      kind: z.literal('labelled'),
+      organs: z.array(z.enum(['liver', 'pancreas', 'kidney', 'lung'])),
+    }),
+    z.strictObject({ kind: z.literal('host') }),
+  ]),
+  image: z.string().min(1),
+  label: z.string().min(1).nullable(),
+  fold: z.int().min(0).nullable(),
+  split: z.enum(['training', 'validation', 'test']),
+  /** Ids of the source -> ids of the region's scheme; null where nobody says what they mean. */
+  labelMap: z.record(z.string().regex(/^\d+$/), z.int().min(0).max(255)).nullable(),
+  /** Ids of the source for the two kidneys, where it tells them apart. */
+  kidneySides: z.strictObject({ left: id, right: id }).optional(),
+  /** Of the image, by its header; absent where that was not read or not readable. */
+  geometry: z
+    .strictObject({
+      shape: z.tuple([id, id, id]),
+      spacingMm: z.tuple([z.number(), z.number(), z.number()]),
+      /** Voxel to world (RAS mm), 4x4 in row order. */
+      affine: z.array(z.number()).length(16),
+      dataType: z.string(),
+    })
+    .optional(),
+  /** Volume in ml of each id of the region's scheme that the label holds, by its name; absent until measured. */
+  labelMl: z.record(z.string(), z.number().min(0)).optional(),
+  files: z.strictObject({ image: fileFacts, label: fileFacts.nullable() }).optional(),
+  /** Hash of the image's voxels, the same whatever header, orientation and data type; absent until measured. */
+  fingerprint: z.string().optional(),
+  /** Id of the case that a synthetic one was made from. */
+  parent: z.string().min(1).optional(),
+})
+const manifestSchema = z.strictObject({ version: z.literal(1), cases: z.array(caseSchema) })
+
+/** The JSON schema of a manifest file. */
+export function manifestJsonSchema(): Record<string, unknown> {
+  return {
+    ...z.toJSONSchema(manifestSchema),
+    title: 'freetumor manifest: the cases of one or more data sets',
+  }
+}
+
+export interface ManifestCase {
+  readonly id: string
+  readonly dataset: string
+  readonly patient: string
+  readonly region: Region
+  readonly role: { readonly kind: 'labelled'; readonly organs: readonly string[] } | { readonly kind: 'host' }
+  readonly image: string
+  readonly label: string | null
+  readonly fold: number | null
+  readonly split: 'training' | 'validation' | 'test'
+  readonly labelMap: LabelIdMap | null
+  readonly kidneySides?: KidneySides | undefined
+  readonly geometry?: CaseGeometry | undefined
+  readonly labelMl?: Readonly<Record<string, number>> | undefined
+  readonly files?: { readonly image: FileFacts; readonly label: FileFacts | null } | undefined
+  readonly fingerprint?: string | undefined
+  /** Id of the case that a synthetic one was made from; see `childCase`. */
+  readonly parent?: string | undefined
+}
+
+export interface CaseGeometry {
+  readonly shape: Vec3
+  readonly spacingMm: Vec3
+  readonly affine: Affine
+  readonly dataType: string
+}
+
+export interface FileFacts {
+  readonly bytes: number
+  readonly digest: string
+}
+
+export interface Manifest {
+  readonly version: 1
+  readonly cases: readonly ManifestCase[]
+}
+
+/** Puts cases together in one order whatever order they came in. @throws DataError on ids that occur twice */
+export function makeManifest(cases: readonly ManifestCase[]): Manifest {
+  const sorted = [...cases].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))
+  const twice = sorted.filter((item, at) => at > 0 && item.id === sorted[at - 1]!.id)
+  if (twice.length > 0) {
+    const { id } = twice[0]!
+    const [first, second] = sorted.filter((item) => item.id === id)
+    throw new DataError(
+      `case ${id} is listed twice, as ${first!.image} (${first!.split}) and ${second!.image} (${second!.split}); ${twice.length} such ids`,
+      { hint: 'take one of them out of the list, or give the files names of their own' },
+    )
+  }
+  return { version: 1, cases: sorted }
+}
+
+/** Whether a file begins as a manifest does; a list of cases does not. */
+export async function isManifest(file: string): Promise<boolean> {
+  if (!file.endsWith('.json')) return false
+  const handle = await open(file).catch(() => null)
+  if (handle === null) return false
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(64), 0, 64, 0)
+    return /^\s*\{\s*"version"\s*:\s*1\s*,\s*"cases"/.test(buffer.toString('latin1', 0, bytesRead))
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Reads a manifest file. @throws DataError that names file and key */
+export async function readManifest(file: string): Promise<Manifest> {
+  const unreadable = (code: string, cause: unknown): DataError =>
+    new DataError(`${file}: cannot be read (${code})`, {
+      hint: 'make it with `freetumor data import`',
+      cause,
+    })
+  const content = await readForeignJson(file, { unreadable })
+  const parsed = manifestSchema.safeParse(content)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!
+    throw new DataError(`${file}: ${issue.path.join('.') || 'the manifest'}: ${issue.message}`, {
+      hint: 'make it again with `freetumor data import`',
+    })
+  }
+  return makeManifest(parsed.data.cases)
+}
+
+/** Writes a manifest, a case a line; equal manifests give equal bytes. */
+export async function writeManifest(file: string, manifest: Manifest): Promise<void> {
+  const lines = makeManifest(manifest.cases).cases.map((item) => `    ${JSON.stringify(item)}`)
+  await writeWhole(file, `{\n  "version": 1,\n  "cases": [\n${lines.join(',\n')}\n  ]\n}\n`)
+}

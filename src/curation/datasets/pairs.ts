@@ -1,0 +1,64 @@
+import { readdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { DataError, UsageError } from '../../errors.js'
+import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
+import type { ManifestCase } from './manifest.js'
+import type { LabelIdMap } from './registry.js'
+
+/** A host that is named by its files, not by a list. */
+export type PairedCase = Omit<ManifestCase, 'labelMap'> & { readonly labelMap: LabelIdMap }
+
+/**
+ * Scans of one folder with the labels of another: equal names, `_0000` of the image left out. Each is a patient of its own.
+ * @param labelMap default: the labels have the ids of the region
+ * @throws UsageError for a folder that cannot be read or has no scan, DataError for scans without a label
+ */
+export async function pairCases(
+  images: string,
+  labels: string,
+  region: Region,
+  labelMap: LabelIdMap = identity(region),
+): Promise<PairedCase[]> {
+  const scans = await volumesIn(images)
+  const labelled = new Map((await volumesIn(labels)).map((file) => [stemOf(file), file]))
+  const alone = scans.filter((file) => !labelled.has(stemOf(file)))
+  if (alone.length > 0)
+    throw new DataError(
+      `${alone.length} of ${scans.length} scans have no label in ${labels}, first ${alone[0]}`,
+      {
+        hint: 'a label has the name of its scan, without _0000',
+      },
+    )
+  return scans.map((file) => {
+    const id = stemOf(file)
+    return {
+      id,
+      dataset: 'hosts',
+      patient: id,
+      region,
+      role: { kind: 'host' },
+      image: resolve(join(images, file)),
+      label: resolve(join(labels, labelled.get(id)!)),
+      fold: null,
+      split: 'training',
+      labelMap,
+    }
+  })
+}
+
+async function volumesIn(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    throw new UsageError(`${folder} cannot be read: ${error.code}`)
+  })
+  const volumes = names.filter((name) => /\.nii(\.gz)?$/.test(name)).sort()
+  if (volumes.length === 0) throw new UsageError(`${folder} holds no .nii or .nii.gz file`)
+  return volumes
+}
+
+function stemOf(file: string): string {
+  return file.replace(/\.nii(\.gz)?$/, '').replace(/_0000$/, '')
+}
+
+function identity(region: Region): LabelIdMap {
+  return Object.fromEntries(LABEL_SCHEMES[region].names.map((_, id) => [String(id), id]))
+}

@@ -1,0 +1,83 @@
+import { UsageError } from '../../errors.js'
+import type { Region } from '../../volume/labels.js'
+import { background, DATASETS, type KidneySides, type LabelIdMap } from './registry.js'
+
+/** A label map by name. */
+export interface Preset {
+  readonly name: string
+  /** Scheme that it leads to; null: a mask of one class, of no scheme. */
+  readonly region: Region | null
+  readonly map: LabelIdMap
+  readonly aliases: readonly string[]
+  readonly kidneySides?: KidneySides | undefined
+}
+
+/** Maps of segmentation tools and of the leaderboard; the data sets of the registry join them by their names. */
+const TOOLS: readonly Preset[] = [
+  {
+    // Version 2 of its task `total`; version 1 has other ids.
+    name: 'TotalSegmentator',
+    region: 'abdomen',
+    map: { ...background(117), '2': 5, '3': 5, '5': 1, '7': 3, '23': 5, '24': 5 },
+    aliases: ['totalsegmentator-v2', 'total'],
+    kidneySides: { left: 3, right: 2 },
+  },
+  {
+    name: 'TotalSegmentator',
+    region: 'chest',
+    map: { ...background(117), '10': 1, '11': 1, '12': 1, '13': 1, '14': 1 },
+    aliases: ['totalsegmentator-v2', 'totalsegmentator-chest', 'total'],
+  },
+  {
+    // R231 and R231CovidWeb: 1 right, 2 left lung.
+    name: 'lungmask',
+    region: 'chest',
+    map: { '1': 1, '2': 1 },
+    aliases: ['lungmask-r231'],
+  },
+  {
+    name: 'lungmask-lobes',
+    region: 'chest',
+    map: { '1': 1, '2': 1, '3': 1, '4': 1, '5': 1 },
+    aliases: ['lungmask-ltrclobes'],
+  },
+  {
+    name: 'leaderboard',
+    region: null,
+    map: { '1': 0, '2': 1, '3': 0, '4': 1, '5': 0, '6': 1 },
+    aliases: [],
+  },
+]
+
+export const PRESETS: readonly Preset[] = [
+  ...TOOLS,
+  ...DATASETS.flatMap(({ name, region, labelMap, aliases = [], kidneySides }) =>
+    labelMap ? [{ name, region, map: labelMap, aliases, kidneySides }] : [],
+  ),
+]
+
+/**
+ * The preset of that name, whatever its case, dashes and underscores.
+ * @param region which of two is meant where a tool has a map for each; the abdomen when null
+ * @throws UsageError for a name that no preset has, or that is of the other region
+ */
+export function findPreset(name: string, region: Region | null = null): Preset {
+  const wanted = plain(name)
+  const named = PRESETS.filter((preset) => [preset.name, ...preset.aliases].map(plain).includes(wanted))
+  const fitting = named.find((preset) => region === null || (preset.region ?? region) === region)
+  if (fitting) return fitting
+  if (named.length > 0)
+    throw new UsageError(`the preset ${named[0]!.name} is of the ${named[0]!.region}, not of the ${region}`, {
+      hint: `presets of the ${region}: ${namesOf(region).join(', ')}`,
+    })
+  throw new UsageError(`no preset is called ${name}`, { hint: `presets: ${namesOf(null).join(', ')}` })
+}
+
+function namesOf(region: Region | null): string[] {
+  const fitting = PRESETS.filter((preset) => region === null || preset.region === region)
+  return [...new Set(fitting.map((preset) => preset.name))]
+}
+
+function plain(name: string): string {
+  return name.toLowerCase().replace(/[-_ .]/g, '')
+}

@@ -1,0 +1,149 @@
+import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { EnvironmentError, UsageError } from '../errors.js'
+import { typedSystemError } from '../system-errors.js'
+import { LABEL_SCHEMES, type OrganName, type Region } from '../volume/labels.js'
+import { writeNifti } from '../volume/nifti-write.js'
+import { temporaryName } from '../whole-file.js'
+import { type Difficulty, makePhantom } from './make.js'
+
+export interface PhantomDatasetOptions {
+  /** Folder of the data set; must not hold one yet. */
+  readonly out: string
+  readonly cases: number
+  readonly region: Region
+  readonly sizeVoxels: number
+  readonly seed: number
+  /** `hard`: smaller tumors in uneven organs with confounders everywhere; default standard. */
+  readonly difficulty?: Difficulty
+  /** Cases with tumors have them in each of these organs and in no other; default in some, as drawn. */
+  readonly tumorOrgans?: readonly OrganName[]
+  /** Of `cases`, the last N carry no tumor; default 0. */
+  readonly hosts?: number
+  /** Of `cases`, the last N are the list's validation part; default 0. */
+  readonly validation?: number
+  /** Number of the first case: data sets of one seed with other numbers share no case; default 0. */
+  readonly firstIndex?: number
+}
+
+/**
+ * Writes phantoms in the published layout: `imagesTr`, `labelsTr` and a decathlon list `dataset.json`. Written aside and
+ * renamed, so that a folder that exists is complete.
+ */
+export async function writePhantomDataset(options: PhantomDatasetOptions): Promise<void> {
+  const out = resolve(options.out)
+  if (await exists(join(out, 'dataset.json'))) throw alreadyThere(out)
+  const aside = temporaryName(out)
+  try {
+    await writeInto(aside, options)
+    await rename(aside, out)
+  } catch (error) {
+    await rm(aside, { recursive: true, force: true }).catch(() => {})
+    throw (await exists(join(out, 'dataset.json'))) ? alreadyThere(out) : typedSystemError(error, out)
+  }
+}
+
+function alreadyThere(out: string): UsageError {
+  return new UsageError(`${out} already holds a data set`, { hint: 'remove it, or choose another folder' })
+}
+
+async function writeInto(aside: string, options: PhantomDatasetOptions): Promise<void> {
+  for (const folder of ['imagesTr', 'labelsTr']) await mkdir(join(aside, folder), { recursive: true })
+  const entries = []
+  for (let at = 0; at < options.cases; at++) entries.push(await writeCase(aside, options, at))
+  const validation = options.validation ?? 0
+  const list = {
+    name: 'phantoms',
+    description: `made CTs, seed ${options.seed}; no patient`,
+    modality: { '0': 'CT' },
+    labels: Object.fromEntries(LABEL_SCHEMES[options.region].names.map((name, id) => [String(id), name])),
+    numTraining: entries.length - validation,
+    training: entries.slice(0, entries.length - validation),
+    validation: entries.slice(entries.length - validation),
+    test: [],
+  }
+  await writeFile(join(aside, 'dataset.json'), `${JSON.stringify(list, null, 2)}\n`)
+}
+
+/** The data sets of phantoms that a training needs: the numbers of their cases. */
+export interface PhantomSets {
+  readonly labelledCases: number
+  readonly validationCases: number
+  readonly hostCases: number
+  readonly testCases: number
+  readonly sizeVoxels: number
+  readonly seed: number
+  /** Default standard. */
+  readonly difficulty?: Difficulty
+}
+
+/**
+ * Makes what a configuration's `data.phantoms` asks for under `root`: `phantom_labelled` (with its validation part),
+ * `phantom_hosts` and `phantom_test`. Returns false when all are there already.
+ */
+export async function ensurePhantoms(root: string, region: Region, phantoms: PhantomSets): Promise<boolean> {
+  const {
+    labelledCases,
+    validationCases,
+    hostCases,
+    testCases,
+    sizeVoxels,
+    seed,
+    difficulty = 'standard',
+  } = phantoms
+  const sets = [
+    { name: 'phantom_labelled', cases: labelledCases + validationCases, validation: validationCases },
+    { name: 'phantom_hosts', cases: hostCases, hosts: hostCases },
+    { name: 'phantom_test', cases: testCases },
+  ]
+  let made = false
+  let firstIndex = 0
+  for (const { name, ...set } of sets) {
+    const out = join(root, name)
+    const isThere = (): Promise<boolean> => exists(join(out, 'dataset.json'))
+    if (set.cases > 0 && !(await isThere())) {
+      const wanted = { out, region, sizeVoxels, seed, difficulty, firstIndex, ...set }
+      await writePhantomDataset(wanted).catch(async (error: unknown) => {
+        // another run may have made it meanwhile
+        if (await isThere()) return
+        const { cause } = error as { cause?: NodeJS.ErrnoException }
+        if (cause?.syscall === undefined) throw error
+        throw new EnvironmentError(`${out}: the phantoms cannot be written (${cause.code})`, {
+          hint: 'name a folder that you can write with data.root',
+          cause,
+        })
+      })
+      made = true
+    }
+    firstIndex += set.cases
+  }
+  return made
+}
+
+async function writeCase(
+  folder: string,
+  options: PhantomDatasetOptions,
+  at: number,
+): Promise<{ image: string; label: string }> {
+  const index = (options.firstIndex ?? 0) + at
+  const phantom = makePhantom({
+    region: options.region,
+    index,
+    seed: options.seed,
+    difficulty: options.difficulty ?? 'standard',
+    sizeVoxels: options.sizeVoxels,
+    tumorOrgans: options.tumorOrgans,
+    tumors: at < options.cases - (options.hosts ?? 0),
+  })
+  const name = `phantom_${String(index).padStart(3, '0')}.nii.gz`
+  await writeNifti(join(folder, 'imagesTr', name), phantom.image)
+  await writeNifti(join(folder, 'labelsTr', name), phantom.label)
+  return { image: `imagesTr/${name}`, label: `labelsTr/${name}` }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}

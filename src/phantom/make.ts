@@ -1,0 +1,377 @@
+import { LABEL_SCHEMES, type Organ, type OrganName, type Region } from '../volume/labels.js'
+import type { LabelMap, Vec3, Volume } from '../volume/volume.js'
+import { grain, type PhantomRandom, phantomRandom, smoothField } from './random.js'
+
+/** How hard it is to tell tumors from healthy tissue. */
+export const DIFFICULTIES = ['standard', 'hard'] as const
+export type Difficulty = (typeof DIFFICULTIES)[number]
+
+export interface PhantomOptions {
+  readonly region: Region
+  /** Default standard. */
+  readonly difficulty?: Difficulty
+  /** With `seed`, decides everything that is drawn. */
+  readonly index: number
+  readonly seed: number
+  /** Voxels a side. */
+  readonly sizeVoxels: number
+  /** False makes a host: organs and confounders only. */
+  readonly tumors: boolean
+  /** Tumors lie in each of these organs and in no other; default in some, as drawn. */
+  readonly tumorOrgans?: readonly OrganName[] | undefined
+}
+
+export interface Phantom {
+  /** HU. */
+  readonly image: Volume<Int16Array>
+  readonly label: LabelMap
+}
+
+const SPACING_MM = 1.5
+
+/** What makes tumors easy or hard to find. Lengths are shares of the side. */
+interface Hardness {
+  /** Standard deviation of the slow changes of an organ's HU; null: those of the region's first organ only, and slight. */
+  readonly steatosisHu: number | null
+  readonly tumorRadius: readonly [number, number]
+  /** Of a tumor to its organ, times that of a standard one. */
+  readonly contrast: number
+  /** Cysts, dark vessels and fatty spots in every organ. */
+  readonly confoundersEverywhere: boolean
+}
+
+/**
+ * Of standard phantoms (all organs) the best threshold on smoothed values less the organ's median, inside the true organ, finds
+ * tumors with Dice 0.78; of hard ones (liver) with 0.26, since organs differ within themselves by more than a tumor differs
+ * from its surroundings (scripts/experiments/threshold-oracle.ts).
+ */
+const HARDNESS: Readonly<Record<Difficulty, Hardness>> = {
+  standard: { steatosisHu: null, tumorRadius: [0.06, 0.12], contrast: 1, confoundersEverywhere: false },
+  hard: { steatosisHu: 110, tumorRadius: [0.045, 0.085], contrast: 2, confoundersEverywhere: true },
+}
+
+/** A place in the unit cube: x to the right, y to the front, z upwards. */
+type Point = readonly [number, number, number]
+
+/** A solid: its level is negative inside, in units of its size, and 0 on its surface; all of it lies in low..high. */
+interface Solid {
+  readonly level: (x: number, y: number, z: number) => number
+  readonly low: Point
+  readonly high: Point
+}
+
+/** One case in the making: voxels in C order. */
+interface Scene {
+  readonly side: number
+  readonly shape: Vec3
+  readonly hu: Float32Array
+  readonly label: Uint8Array
+  readonly random: PhantomRandom
+  readonly hardness: Hardness
+  readonly tumorOrgans: readonly OrganName[] | null
+}
+
+/**
+ * A CT-like volume with its labels: body, fat, spine, vessels, organs of the region, confounders (cysts, vessels, fat), noise,
+ * and in labelled cases tumors. Tumors are unions of balls roughened by a smooth field, so not of the simulation's
+ * shape model, and lie in HU within the spread of healthy tissue, so that no threshold finds them.
+ */
+export function makePhantom(options: PhantomOptions): Phantom {
+  const side = options.sizeVoxels
+  const shape: Vec3 = [side, side, side]
+  const scene: Scene = {
+    side,
+    shape,
+    hu: new Float32Array(side ** 3).fill(-1000),
+    label: new Uint8Array(side ** 3),
+    random: phantomRandom(options.seed, options.index),
+    hardness: HARDNESS[options.difficulty ?? 'standard'],
+    tumorOrgans: options.tumorOrgans ?? null,
+  }
+  if (options.region === 'abdomen') buildAbdomen(scene, options.tumors)
+  else buildChest(scene, options.tumors)
+  addNoise(scene)
+  const origin = (-side * SPACING_MM) / 2
+  const affine = [SPACING_MM, 0, 0, origin, 0, SPACING_MM, 0, origin, 0, 0, SPACING_MM, origin, 0, 0, 0, 1]
+  const image = Int16Array.from(scene.hu, (hu) => Math.round(Math.max(-1024, Math.min(3071, hu))))
+  return { image: { data: image, shape, affine }, label: { data: scene.label, shape, affine } }
+}
+
+function buildAbdomen(scene: Scene, tumors: boolean): void {
+  const { random } = scene
+  const wobble = smoothField(random, scene.shape, scene.side / 5)
+  const jitter = (scale: number): number => random.between(-scale, scale)
+  fill(scene, ellipsoid([0.5, 0.5, 0.5], [0.49, 0.44, 2]), -100)
+  fill(scene, ellipsoid([0.5, 0.49, 0.5], [0.44, 0.38, 2]), 55)
+  fill(scene, ellipsoid([0.28 + jitter(0.03), 0.68, 0.6], [0.12, 0.1, 0.2]), 20)
+  fill(scene, ellipsoid([0.5, 0.62, 0.2], [0.3, 0.12, 0.16]), -90)
+
+  const [liver, pancreas, kidney] = LABEL_SCHEMES.abdomen.organs as unknown as readonly [Organ, Organ, Organ]
+  // The phase of the contrast agent differs from scan to scan by more than a tumor differs from its organ.
+  const liverHu = random.between(85, 140)
+  const kidneyHu = random.between(125, 200)
+  const pancreasHu = random.between(75, 125)
+  const size = random.between(0.94, 1.06)
+  place(
+    scene,
+    roughened(
+      ellipsoid([0.67 + jitter(0.015), 0.52, 0.56 + jitter(0.02)], [0.23 * size, 0.29 * size, 0.32]),
+      wobble,
+      scene,
+      0.12,
+    ),
+    liver,
+    liverHu,
+  )
+  const tail: Point = [0.24, 0.46 + jitter(0.03), 0.5 + jitter(0.03)]
+  place(
+    scene,
+    roughened(tube([[0.52, 0.6, 0.34], [0.42, 0.56, 0.42], tail], 0.085), wobble, scene, 0.12),
+    pancreas,
+    pancreasHu,
+  )
+  for (const x of [0.72, 0.27])
+    place(
+      scene,
+      roughened(
+        ellipsoid([x + jitter(0.015), 0.24, 0.36 + jitter(0.03)], [0.1, 0.095, 0.17]),
+        wobble,
+        scene,
+        0.1,
+      ),
+      kidney,
+      kidneyHu,
+    )
+
+  fill(scene, ellipsoid([0.5, 0.2, 0.5], [0.075, 0.075, 2]), 320)
+  fill(scene, ellipsoid([0.5, 0.2, 0.5], [0.05, 0.05, 2]), 170)
+  fill(scene, ellipsoid([0.44, 0.31, 0.5], [0.035, 0.035, 2]), 190)
+  const { steatosisHu, confoundersEverywhere } = scene.hardness
+  const organs = [liver, pancreas, kidney]
+  for (const organ of confoundersEverywhere ? organs : [liver]) addSteatosis(scene, organ, steatosisHu ?? 12)
+  // Some vessels are filled with contrast, some not yet: bright ones help nobody, dark ones look like tumors.
+  for (let vessel = 0; vessel < 5; vessel++) addVessel(scene, liver, vessel % 2 === 0 ? 60 : -35)
+  if (confoundersEverywhere) for (const organ of [pancreas, kidney, kidney]) addVessel(scene, organ, -35)
+  for (const organ of confoundersEverywhere ? organs : [liver, kidney]) addCyst(scene, organ)
+  for (const organ of confoundersEverywhere ? organs : [liver])
+    if (random.chance(0.5)) addLobules(scene, organ)
+  if (tumors) addTumors(scene, organs, [-50, -45, -70])
+}
+
+function buildChest(scene: Scene, tumors: boolean): void {
+  const { random } = scene
+  const wobble = smoothField(random, scene.shape, scene.side / 5)
+  const lung = LABEL_SCHEMES.chest.organs[0]!
+  fill(scene, ellipsoid([0.5, 0.5, 0.5], [0.49, 0.44, 2]), -100)
+  fill(scene, ellipsoid([0.5, 0.5, 0.5], [0.45, 0.4, 2]), 50)
+  const lungHu = random.between(-870, -830)
+  for (const x of [0.71, 0.28])
+    place(scene, roughened(ellipsoid([x, 0.5, 0.5], [0.18, 0.3, 0.42]), wobble, scene, 0.08), lung, lungHu)
+  fill(scene, ellipsoid([0.45, 0.56, 0.36], [0.13, 0.14, 0.16]), 110)
+  unlabel(scene, ellipsoid([0.45, 0.56, 0.36], [0.13, 0.14, 0.16]), lung)
+  fill(scene, ellipsoid([0.5, 0.16, 0.5], [0.07, 0.07, 2]), 320)
+  addSteatosis(scene, lung, scene.hardness.steatosisHu ?? 35)
+  for (let vessel = 0; vessel < 10; vessel++) addVessel(scene, lung, random.between(350, 750))
+  if (random.chance(0.5)) addLobules(scene, lung)
+  if (tumors) addTumors(scene, [lung], [330])
+}
+
+function ellipsoid(centre: Point, radii: Point): Solid {
+  const [cx, cy, cz] = centre
+  const [rx, ry, rz] = radii
+  return {
+    level: (x, y, z) => Math.sqrt(((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 + ((z - cz) / rz) ** 2) - 1,
+    low: [cx - rx, cy - ry, cz - rz],
+    high: [cx + rx, cy + ry, cz + rz],
+  }
+}
+
+/** All points nearer than `radius` to a line through the points. */
+function tube(points: readonly Point[], radius: number): Solid {
+  return {
+    level: (x, y, z) => {
+      let nearest = Number.POSITIVE_INFINITY
+      for (let at = 0; at + 1 < points.length; at++)
+        nearest = Math.min(nearest, distanceToSegment([x, y, z], points[at]!, points[at + 1]!))
+      return nearest / radius - 1
+    },
+    ...around(points, radius),
+  }
+}
+
+/** The solid with its surface moved in and out by a smooth field. */
+function roughened(solid: Solid, field: Float32Array, scene: Scene, amount: number): Solid {
+  const { side } = scene
+  const index = (value: number): number => Math.min(side - 1, Math.floor(value * side))
+  return {
+    level: (x, y, z) =>
+      solid.level(x, y, z) + amount * field[(index(x) * side + index(y)) * side + index(z)]!,
+    // the field is rarely beyond 4: what it adds to a solid is at most half its size
+    ...around([solid.low, solid.high], amount),
+  }
+}
+
+/** Bounds of the points, widened on all sides. */
+function around(points: readonly Point[], margin: number): { readonly low: Point; readonly high: Point } {
+  const along = (axis: 0 | 1 | 2): number[] => points.map((point) => point[axis])
+  const low = (axis: 0 | 1 | 2): number => Math.min(...along(axis)) - margin
+  const high = (axis: 0 | 1 | 2): number => Math.max(...along(axis)) + margin
+  return { low: [low(0), low(1), low(2)], high: [high(0), high(1), high(2)] }
+}
+
+function fill(scene: Scene, solid: Solid, hu: number): void {
+  visit(scene, solid, (voxel) => {
+    scene.hu[voxel] = hu
+    scene.label[voxel] = 0
+  })
+}
+
+function place(scene: Scene, solid: Solid, organ: Organ, hu: number): void {
+  visit(scene, solid, (voxel) => {
+    scene.hu[voxel] = hu
+    scene.label[voxel] = organ.label
+  })
+}
+
+function unlabel(scene: Scene, solid: Solid, organ: Organ): void {
+  visit(scene, solid, (voxel) => {
+    if (scene.label[voxel] === organ.label) scene.label[voxel] = 0
+  })
+}
+
+/** Slow changes of an organ's HU, as wide as a tumor is deep. */
+function addSteatosis(scene: Scene, organ: Organ, depthHu: number): void {
+  const field = smoothField(scene.random, scene.shape, scene.side / 3)
+  for (let voxel = 0; voxel < field.length; voxel++)
+    if (scene.label[voxel] === organ.label) scene.hu[voxel]! += depthHu * field[voxel]!
+}
+
+function addVessel(scene: Scene, organ: Organ, differenceHu: number): void {
+  const start = pointIn(scene, organ.label)
+  const end = pointIn(scene, organ.label)
+  if (!start || !end) return
+  const bend = start.map(
+    (value, axis) => (value + end[axis]!) / 2 + scene.random.between(-0.06, 0.06),
+  ) as unknown as Point
+  visit(scene, tube([start, bend, end], scene.random.between(0.012, 0.024)), (voxel) => {
+    if (scene.label[voxel] === organ.label) scene.hu[voxel]! += differenceHu
+  })
+}
+
+/** Round, sharp and watery: darker than any tumor. */
+function addCyst(scene: Scene, organ: Organ): void {
+  const centre = pointIn(scene, organ.label)
+  if (!centre) return
+  const radius = scene.random.between(0.03, 0.065)
+  visit(scene, ellipsoid(centre, [radius, radius, radius]), (voxel) => {
+    if (scene.label[voxel] === organ.label) scene.hu[voxel] = 8
+  })
+}
+
+/** Small fatty spots. */
+function addLobules(scene: Scene, organ: Organ): void {
+  for (let spot = 0; spot < 4; spot++) {
+    const centre = pointIn(scene, organ.label)
+    if (!centre) continue
+    const radius = scene.random.between(0.015, 0.03)
+    visit(scene, ellipsoid(centre, [radius, radius * 1.4, radius]), (voxel) => {
+      if (scene.label[voxel] === organ.label) scene.hu[voxel]! -= 30
+    })
+  }
+}
+
+/** One or two tumors in the wanted organs, or in some, in one at least. */
+function addTumors(scene: Scene, organs: readonly Organ[], contrastsHu: readonly number[]): void {
+  const { random, tumorOrgans } = scene
+  const chosen = organs.map(({ name }) => (tumorOrgans ? tumorOrgans.includes(name) : random.chance(0.75)))
+  if (!tumorOrgans && !chosen.includes(true)) chosen[Math.floor(random.uniform() * organs.length)] = true
+  organs.forEach((organ, at) => {
+    if (!chosen[at]) return
+    const count = random.chance(0.4) ? 2 : 1
+    for (let tumor = 0; tumor < count; tumor++) addTumor(scene, organ, contrastsHu[at]!)
+  })
+}
+
+/** A cluster of balls with a rough surface, a soft rim, and an uneven inside. */
+function addTumor(scene: Scene, organ: Organ, contrastHu: number): void {
+  const { random, side } = scene
+  const centre = pointIn(scene, organ.label)
+  if (!centre) return
+  const size = random.between(...scene.hardness.tumorRadius)
+  const balls = Array.from({ length: 5 }, (_, ball) => {
+    const reach = ball === 0 ? 0 : size * 0.75
+    const place = centre.map((value) => value + random.between(-reach, reach)) as unknown as Point
+    return { place, radius: size * (ball === 0 ? 0.8 : random.between(0.35, 0.7)) }
+  })
+  const rough = smoothField(random, scene.shape, side / 16)
+  const inside = smoothField(random, scene.shape, side / 10)
+  const depth = scene.hardness.contrast * contrastHu * random.between(0.8, 1.25)
+  // A metaball field falls slowly: what it adds fades over about two voxels.
+  const cluster: Solid = {
+    level: (x, y, z) => {
+      let sum = 0
+      for (const { place, radius } of balls) {
+        const square = (x - place[0]) ** 2 + (y - place[1]) ** 2 + (z - place[2]) ** 2
+        sum += (radius ** 2 / Math.max(1e-12, square)) ** 2
+      }
+      return 0.3 - sum
+    },
+    ...around([centre], 3 * size),
+  }
+  visit(scene, cluster, (voxel, point) => {
+    const level = -(cluster.level(point[0], point[1], point[2]) + 0.7) + 0.35 * rough[voxel]!
+    if (scene.label[voxel] !== organ.label || level < -0.5) return
+    const weight = Math.min(1, (level + 0.5) / 0.8)
+    scene.hu[voxel]! += depth * weight * (1 + 0.3 * inside[voxel]!)
+    if (level > 0) scene.label[voxel] = organ.tumorLabel
+  })
+}
+
+function addNoise(scene: Scene): void {
+  const fine = grain(scene.random, scene.shape)
+  const uneven = smoothField(scene.random, scene.shape, scene.side / 12)
+  for (let voxel = 0; voxel < fine.length; voxel++)
+    scene.hu[voxel]! += 11 * fine[voxel]! + (scene.hu[voxel]! > -200 ? 5 * uneven[voxel]! : 0)
+}
+
+/** Calls `use` for every voxel whose centre lies inside the solid. */
+function visit(scene: Scene, solid: Solid, use: (voxel: number, point: Point) => void): void {
+  const { side } = scene
+  const range = (axis: 0 | 1 | 2): [number, number] => [
+    Math.max(0, Math.floor(solid.low[axis] * side)),
+    Math.min(side - 1, Math.ceil(solid.high[axis] * side)),
+  ]
+  const [[i0, i1], [j0, j1], [k0, k1]] = [range(0), range(1), range(2)]
+  for (let i = i0; i <= i1; i++)
+    for (let j = j0; j <= j1; j++)
+      for (let k = k0; k <= k1; k++) {
+        const [x, y, z] = [(i + 0.5) / side, (j + 0.5) / side, (k + 0.5) / side]
+        if (solid.level(x, y, z) <= 0) use((i * side + j) * side + k, [x, y, z])
+      }
+}
+
+/** A uniform point of an organ; null when a thousand draws of a hundred thousand found none. */
+function pointIn(scene: Scene, label: number): Point | null {
+  const { random, side } = scene
+  for (let draw = 0; draw < 100_000; draw++) {
+    const voxel = Math.floor(random.uniform() * scene.label.length)
+    if (scene.label[voxel] !== label) continue
+    const [i, j, k] = [Math.floor(voxel / side ** 2), Math.floor(voxel / side) % side, voxel % side]
+    return [(i + 0.5) / side, (j + 0.5) / side, (k + 0.5) / side]
+  }
+  return null
+}
+
+function distance(a: Point, b: Point): number {
+  // Math.hypot takes several times as long
+  return Math.sqrt((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2 + (a[2] - b[2]) ** 2)
+}
+
+function distanceToSegment(point: Point, from: Point, to: Point): number {
+  const along = to.map((value, axis) => value - from[axis]!)
+  const offset = point.map((value, axis) => value - from[axis]!)
+  const dot = along[0]! * offset[0]! + along[1]! * offset[1]! + along[2]! * offset[2]!
+  const squared = along[0]! ** 2 + along[1]! ** 2 + along[2]! ** 2
+  const t = squared === 0 ? 0 : Math.max(0, Math.min(1, dot / squared))
+  return distance(point, [from[0] + t * along[0]!, from[1] + t * along[1]!, from[2] + t * along[2]!])
+}

@@ -1,0 +1,136 @@
+import type { RunConfig } from '../../config/schema.js'
+import { CheckpointError, ConfigError } from '../../errors.js'
+import { LABEL_SCHEMES, type OrganName } from '../../volume/labels.js'
+import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
+import { trainingLabels } from '../specs.js'
+
+/** Organs whose tumors a segmentor calls: by name, and how many tumor outputs have no name. */
+export interface TumorCoverage {
+  readonly named: readonly OrganName[]
+  readonly unnamed: number
+}
+
+/** Organs that the tumors of a run go to. */
+export function plannedOrgans(config: RunConfig): readonly OrganName[] {
+  const names = trainingLabels(config).organs.map((organ) => organ.name)
+  return names.filter((name) => (config.simulation.organWeights[name] ?? 0) > 0)
+}
+
+/** What the segmentor of a file sees: by its own label names, else 7 outputs are the abdomen's, others have no name. */
+export function tumorCoverage(facts: CheckpointFacts): TumorCoverage {
+  const outputs = segmentorOf(facts)?.tumorOutputs ?? []
+  const names = facts.metadata?.labelNames
+  if (!Array.isArray(names)) {
+    const generalist = segmentorOf(facts)?.outputs === LABEL_SCHEMES.abdomen.names.length
+    return generalist
+      ? { named: LABEL_SCHEMES.abdomen.organs.map((organ) => organ.name), unnamed: 0 }
+      : { named: [], unnamed: outputs.length }
+  }
+  const organs = outputs.map((output) => organOfTumor(String(names[output])))
+  const named = organs.filter((organ) => organ !== null)
+  return { named, unnamed: organs.length - named.length }
+}
+
+/** Whether tumors in all these organs can be seen; a tumor output without a name may be any one organ's. */
+export function covers(coverage: TumorCoverage, planned: readonly OrganName[]): boolean {
+  return planned.filter((organ) => !coverage.named.includes(organ)).length <= coverage.unnamed
+}
+
+/**
+ * Refuses a baseline that a run cannot use, before any rank starts.
+ * @throws CheckpointError when it is no whole segmentor, or does not see the tumors of a planned organ; ConfigError when
+ *   the configuration must say its patch-merging order
+ */
+export function refuseBlindBaseline(config: RunConfig, facts: CheckpointFacts): void {
+  const where = `networks.baseline.checkpoint: ${facts.path}`
+  const network = segmentorOf(facts)
+  if (!network || network.tumorOutputs === null)
+    throw new CheckpointError(`${where} holds no segmentor whose tumor outputs are known (${facts.kind})`, {
+      hint: 'a baseline has 7 outputs (tumors 2, 4, 6), 3 (2) or 2 (1), or is a model.pt of a run of job `baseline`',
+    })
+  if (network.missing > 0 || network.unexpected > 0)
+    throw new CheckpointError(
+      `${where}: ${network.missing} tensors are missing and ${network.unexpected} belong to no segmentor`,
+      { hint: '`freetumor checkpoint inspect` lists them; a baseline must be whole' },
+    )
+  const planned = plannedOrgans(config)
+  if (!covers(tumorCoverage(facts), planned)) {
+    const seen = tumorCoverage(facts).named.join(', ') || 'not named'
+    throw new CheckpointError(
+      `${where}: its tumor outputs ${network.tumorOutputs.join(', ')} (${seen}) do not cover the planned organs ${planned.join(', ')}`,
+      { hint: COVER_HINT },
+    )
+  }
+  const told = config.networks.baseline?.patchMerging ?? null
+  if (facts.patchMerging.needed && told === null)
+    throw new ConfigError(`${where} does not say the patch-merging order of its SwinUNETR`, {
+      hint: 'set networks.baseline.patchMerging; `freetumor checkpoint inspect --probe IMAGE LABELS` finds it out',
+    })
+}
+
+/**
+ * Refuses to make a baseline that could not see the tumors of this run.
+ * @throws ConfigError
+ */
+export function refuseBlindTraining(config: RunConfig, baseline: RunConfig, file: string): void {
+  const planned = plannedOrgans(config)
+  const named = trainingLabels(baseline).organs.map((organ) => organ.name)
+  if (!covers({ named, unnamed: 0 }, planned))
+    throw new ConfigError(
+      `networks.baseline.trainFrom: ${file} learns tumors of ${named.join(', ')}, planned are ${planned.join(', ')}`,
+      { hint: COVER_HINT },
+    )
+}
+
+/**
+ * Refuses a generator that a run cannot paint with, before any rank starts.
+ * @returns what the user should know of it, if anything
+ * @throws CheckpointError
+ */
+export function refuseWrongGenerator(config: RunConfig, facts: CheckpointFacts): string | null {
+  const where = `networks.generator.checkpoint: ${facts.path}`
+  const network = facts.networks.find((one) => one.architecture === 'unet3d' && one.name !== 'netD')
+  if (!network)
+    throw new CheckpointError(`${where} holds no generator (${facts.kind})`, {
+      hint: 'name a synthesis checkpoint',
+    })
+  if (network.missing > 0 || network.unexpected > 0)
+    throw new CheckpointError(`${where}: ${network.missing} tensors of the generator are missing`, {
+      hint: '`freetumor checkpoint inspect` lists them',
+    })
+  if (config.networks.generator?.channel !== 'organ') return null
+  const channels = channelsOf(config)
+  const outputs = network.outputs ?? 0
+  const lacking = channels.filter(({ channel }) => channel >= outputs)
+  if (lacking.length > 0)
+    throw new CheckpointError(
+      `${where} has ${outputs} outputs, none for ${lacking.map(({ name }) => name).join(', ')}`,
+      { hint: 'set networks.generator.channel: shared' },
+    )
+  const { untouchedOutputs } = facts.channelMode
+  const untouched = channels.filter(({ channel }) => untouchedOutputs.includes(channel))
+  // Where output 0 looks so too the training was short, not shared: another channel would not help.
+  if (untouched.length === 0 || untouchedOutputs.includes(0)) return null
+  return `${where}: its outputs for ${untouched.map(({ name }) => name).join(', ')} look as if they never learned; set networks.generator.channel: shared`
+}
+
+function channelsOf(config: RunConfig): readonly { readonly name: OrganName; readonly channel: number }[] {
+  const planned = plannedOrgans(config)
+  return LABEL_SCHEMES[config.region].organs.filter((organ) => planned.includes(organ.name))
+}
+
+const COVER_HINT =
+  'name a baseline that knows them (job `baseline`, target all), or set simulation.organWeights of the others to 0'
+
+/** The segmentor of a file; undefined where there is none. */
+export function segmentorOf(facts: CheckpointFacts): NetworkFacts | undefined {
+  return facts.networks.find((one) => one.architecture === 'swinunetr' || one.architecture === 'small')
+}
+
+function organOfTumor(name: string): OrganName | null {
+  for (const scheme of Object.values(LABEL_SCHEMES)) {
+    const organ = scheme.organs.find((one) => scheme.names[one.tumorLabel] === name)
+    if (organ) return organ.name
+  }
+  return null
+}

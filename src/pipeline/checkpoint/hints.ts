@@ -1,0 +1,145 @@
+import type { RunConfig } from '../../config/schema.js'
+import { FreetumorError } from '../../errors.js'
+import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
+import { trainingLabels } from '../specs.js'
+import { refuseBlindBaseline, segmentorOf } from './coverage.js'
+
+/**
+ * What is worth a word about a file: why it is almost right, and what to do. With a configuration also how it differs from
+ * the networks that this asks for.
+ */
+export function checkpointHints(facts: CheckpointFacts, config: RunConfig | null): readonly string[] {
+  return [
+    ...facts.networks.flatMap(networkHints),
+    ...mergingHints(facts),
+    ...channelHints(facts),
+    ...(config ? configHints(facts, config) : []),
+    ...(facts.verifiedBy === 'nothing'
+      ? ['the file keeps no checksum and no manifest.json lies beside it: compare its sha256 yourself']
+      : []),
+  ]
+}
+
+function networkHints(network: NetworkFacts): string[] {
+  const { name, architecture, missing, missingKeys, unexpected, notFinite } = network
+  const hints: string[] = []
+  if (architecture === null) hints.push(`${name} is no network that is known; ${closest(network)}`)
+  else if (missingKeys.some((key) => /layers\dc\./.test(key)))
+    hints.push(`${name} lacks the convolutions of \`use_v2\`: it is a SwinUNETR built without it`)
+  else if (missing > 0 && architecture === 'swinunetr' && missingKeys.every((key) => key.startsWith('out.')))
+    hints.push(
+      `${name} is whole but for its head: it can start a segmentor (networks.segmentor.initialWeights)`,
+    )
+  else if (missing > 0)
+    hints.push(`${name} lacks ${missing} tensors of its ${architecture}, so it does not load strictly`)
+  if (architecture !== null && unexpected > 0)
+    hints.push(
+      `${name} has ${unexpected} tensors that its ${architecture} does not know; they are left out where it may`,
+    )
+  if (notFinite.length > 0)
+    hints.push(`${name} holds NaN or infinity in ${notFinite.length} tensors, first in ${notFinite[0]}`)
+  return hints
+}
+
+function closest(network: NetworkFacts): string {
+  const best = Object.entries(network.against).sort(([, one], [, other]) => other.matched - one.matched)[0]
+  if (!best || best[1].matched === 0) return 'no tensor agrees with a published one'
+  return `closest is ${best[0]} with ${best[1].matched} tensors matched and ${best[1].missing} missing`
+}
+
+function mergingHints(facts: CheckpointFacts): string[] {
+  const { order, assumed, needed } = facts.patchMerging
+  if (needed)
+    return [
+      'the patch-merging order is not stated: give --merging (legacy for weights of MONAI before 1.5, corrected for newer ones), or find it out with --probe IMAGE LABELS',
+    ]
+  return assumed
+    ? [`patch-merging order ${order} is assumed, as for every published file; --probe confirms it`]
+    : []
+}
+
+function channelHints(facts: CheckpointFacts): string[] {
+  const { mode, assumed, untouchedOutputs } = facts.channelMode
+  if (mode === null) return []
+  const generator = facts.networks.find((one) => one.architecture === 'unet3d')
+  if (untouchedOutputs.length > 0 && untouchedOutputs.length === generator?.outputs)
+    return ['no output of the generator looks trained']
+  const advice = `use the generator with channel: shared`
+  if (untouchedOutputs.length > 0)
+    return [`${outputs(untouchedOutputs)} of the generator look untrained: ${advice}`]
+  return assumed && (generator?.outputs ?? 1) > 1
+    ? [`the channel mode is not stated; as published, ${advice}`]
+    : []
+}
+
+function configHints(facts: CheckpointFacts, config: RunConfig): string[] {
+  return [
+    ...facts.networks.flatMap((network) => sizeHints(network, config)),
+    ...preparationHints(facts, config),
+    ...orderHints(facts, config),
+    ...baselineHints(facts, config),
+  ]
+}
+
+function sizeHints({ name, architecture, width, outputs }: NetworkFacts, config: RunConfig): string[] {
+  const { generator, segmentor } = config.networks
+  if (architecture === 'unet3d')
+    return generator && width !== generator.baseChannels
+      ? [`${name}: ${width} base channels found, the config says ${generator.baseChannels}`]
+      : []
+  // the segmentor inside a synthesis checkpoint is not the one that the config trains
+  if (architecture === null || name !== 'network') return []
+  const hints: string[] = []
+  const wanted = trainingLabels(config).names.length
+  if (outputs !== null && outputs !== wanted)
+    hints.push(
+      `${outputs} outputs found, the config says ${wanted} (job ${config.job}, target ${config.training.target})`,
+    )
+  if (architecture !== segmentor.kind)
+    hints.push(`a ${architecture} was found, the config says ${segmentor.kind}`)
+  else if (width !== segmentor.featureSize)
+    hints.push(`feature size ${width} found, the config says ${segmentor.featureSize}`)
+  return hints
+}
+
+/** Why the file would be refused as the baseline of the run, where it can be meant as one. */
+function baselineHints(facts: CheckpointFacts, config: RunConfig): string[] {
+  if (config.networks.baseline === null || facts.kind === 'generator' || !segmentorOf(facts)) return []
+  try {
+    refuseBlindBaseline(config, facts)
+    return []
+  } catch (error) {
+    if (!(error instanceof FreetumorError)) throw error
+    return [`it cannot be the baseline of this run: ${error.message}`]
+  }
+}
+
+function orderHints(facts: CheckpointFacts, config: RunConfig): string[] {
+  const { order } = facts.patchMerging
+  if (facts.kind === 'generator') return []
+  const wanted = config.networks.segmentor.patchMerging
+  return order !== null && order !== wanted
+    ? [`patch-merging order ${order} found, the config says ${wanted}`]
+    : []
+}
+
+/** Weights see only what they were trained to see: window, spacing, patch. */
+function preparationHints(facts: CheckpointFacts, config: RunConfig): string[] {
+  const wanted = {
+    region: config.region,
+    windowHu: config.prepare.windowHu,
+    spacingMm: config.prepare.spacingMm,
+    patchVoxels: config.sampling.patchVoxels,
+  }
+  return Object.entries(wanted).flatMap(([key, value]) => {
+    const found = facts.metadata?.[key]
+    return found === undefined || JSON.stringify(found) === JSON.stringify(value)
+      ? []
+      : [`${key} ${JSON.stringify(found)} found, the config says ${JSON.stringify(value)}`]
+  })
+}
+
+function outputs(numbers: readonly number[]): string {
+  if (numbers.length === 1) return `channel ${numbers[0]}`
+  return `channels ${numbers.slice(0, -1).join(', ')} and ${numbers.at(-1)}`
+}

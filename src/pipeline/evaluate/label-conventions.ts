@@ -1,0 +1,102 @@
+import type { CaseMeasures } from '../../evaluation/measures.js'
+import type { Profile } from '../../evaluation/profiles.js'
+import type { CaseError } from '../ports/common.js'
+
+/** What was said about the ids of masks and labels. */
+interface Declared {
+  readonly labelIds?: readonly number[] | undefined
+  readonly predictionMap?: unknown
+  readonly labelMap?: unknown
+}
+
+type Side = 'predicted' | 'true'
+
+const WORDS: Readonly<Record<Side, string>> = { predicted: 'masks', true: 'labels' }
+const OTHER: Readonly<Record<Side, Side>> = { predicted: 'true', true: 'predicted' }
+const FLAGS: Readonly<Record<Side, string>> = { predicted: '--map-predictions', true: '--map-labels' }
+
+/**
+ * Sets aside the cases that hold an id outside the scheme which the other side never has, unless somebody declared what
+ * the ids mean: such masks and labels follow two conventions, and figures of them would be wrong without a sign.
+ */
+export function splitByConvention(
+  cases: readonly CaseMeasures[],
+  declared: Declared,
+): { fitting: CaseMeasures[]; refused: { caseId: string; error: CaseError }[] } {
+  const ids = { predicted: idsOf(cases, 'predicted'), true: idsOf(cases, 'true') }
+  const mapped = { predicted: declared.predictionMap, true: declared.labelMap }
+  const sides = (['predicted', 'true'] as const).filter(
+    (side) => declared.labelIds === undefined && mapped[side] === undefined,
+  )
+  const fitting: CaseMeasures[] = []
+  const refused: { caseId: string; error: CaseError }[] = []
+  for (const one of cases) {
+    const strange = sides.flatMap((side) => {
+      const only = one.unmeasuredIds[side].filter((id) => !ids[OTHER[side]].has(id))
+      return only.length > 0 ? [{ side, only }] : []
+    })
+    if (strange.length === 0) {
+      fitting.push(one)
+      continue
+    }
+    const { side, only } = strange[0]!
+    const message = `case ${one.caseId}: ids ${list(only)} occur in its ${side === 'predicted' ? 'mask' : 'label'}, are no ids of the region, and no ${WORDS[OTHER[side]]} have them`
+    const hint = `say what they mean with ${FLAGS[side]}, or which ids are compared with --labels-ids`
+    refused.push({ caseId: one.caseId, error: { kind: 'data', message, hint } })
+  }
+  return { fitting, refused }
+}
+
+/** What a reader must know of how masks and labels fit together. */
+export function conventionWarnings(cases: readonly CaseMeasures[], profile: Profile): string[] {
+  const unmeasured = cases.filter(
+    ({ unmeasuredIds }) => unmeasuredIds.predicted.length + unmeasuredIds.true.length > 0,
+  )
+  const ids = new Set([...idsOf(cases, 'predicted'), ...idsOf(cases, 'true')])
+  const resampled = cases.filter(({ grid }) => grid === 'resampled').length
+  const removed = cases.filter(({ removedVoxels }) => removedVoxels > 0).length
+  return [
+    ...(unmeasured.length > 0
+      ? [
+          `ids ${list([...ids])} occur in ${unmeasured.length} cases (first ${unmeasured[0]!.caseId}) and are not measured`,
+        ]
+      : []),
+    ...oneSidedIds(cases),
+    ...(resampled > 0
+      ? [
+          `${resampled} cases were resampled to ${profile.spacingMm!.join(' x ')} mm: the published figures of ${profile.name} are taken on the prepared grid (predict --grid prepared)`,
+        ]
+      : []),
+    ...(removed > 0 ? [`predicted tumor outside the organ mask was taken away in ${removed} cases`] : []),
+  ]
+}
+
+/** A measured id that only the masks, or only the labels, ever have may be a missed class or another convention. */
+function oneSidedIds(cases: readonly CaseMeasures[]): string[] {
+  const ids = new Set(cases.flatMap(({ labels }) => labels.map(({ label }) => label)))
+  return [...ids].flatMap((id) => {
+    const of = cases.flatMap(({ labels }) => labels.filter(({ label }) => label === id))
+    const inTruth = of.filter((one) => one.truePositive + one.falseNegative > 0).length
+    const inMask = of.filter((one) => one.truePositive + one.falsePositive > 0).length
+    if (inTruth > 0 && inMask === 0)
+      return [
+        `id ${id} is in ${inTruth} labels and in no mask: if masks call it otherwise, say so with --map-predictions`,
+      ]
+    if (inMask > 0 && inTruth === 0)
+      return [
+        `id ${id} is in ${inMask} masks and in no label: if labels call it otherwise, say so with --map-labels`,
+      ]
+    return []
+  })
+}
+
+function idsOf(cases: readonly CaseMeasures[], side: Side): Set<number> {
+  return new Set(cases.flatMap(({ unmeasuredIds }) => unmeasuredIds[side]))
+}
+
+function list(ids: readonly number[]): string {
+  const sorted = [...ids].sort((a, b) => a - b)
+  return sorted.length > 12
+    ? `${sorted.slice(0, 12).join(', ')} and ${sorted.length - 12} more`
+    : sorted.join(', ')
+}

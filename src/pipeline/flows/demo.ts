@@ -1,0 +1,187 @@
+import { access } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { loadConfig } from '../../config/load.js'
+import { resolveConfig } from '../../config/resolve.js'
+import type { ConfigInput, RunConfig } from '../../config/schema.js'
+import { UsageError } from '../../errors.js'
+import type { Summary } from '../../evaluation/summary.js'
+import { readEvents } from '../../training/event-log.js'
+import type { JobKind, Outcome, RunEvent } from '../../training/events.js'
+import { makeFolder, writeWhole } from '../../whole-file.js'
+import type { StageContext } from '../context.js'
+import { evaluateMasks } from '../evaluate/run.js'
+import { predictMasks } from '../predict/run.js'
+import { writeDemoReport } from '../report/write.js'
+import { trainingLabels } from '../specs.js'
+import { startTraining } from '../train/run.js'
+
+export interface DemoOptions {
+  readonly out: string
+  readonly seed: number
+  readonly signal?: AbortSignal | undefined
+  readonly onStage?: (text: string) => void
+  readonly onEvent?: (event: RunEvent) => void
+}
+
+/** What `demo.json` holds. */
+export interface DemoResult {
+  readonly jobs: readonly { readonly job: JobKind; readonly run: string; readonly outcome: Outcome }[]
+  readonly baseline: { readonly tumorDice: number | null }
+  readonly segmentation: { readonly tumorDice: number | null }
+  /** Of the tumors judged while the segmentor trained. */
+  readonly keptShare: number | null
+}
+
+/** What the demo changes in the debug configurations: enough steps to learn, and two ranks. */
+const DEMO_STEPS: Readonly<Record<JobKind, number>> = { baseline: 800, synthesis: 80, segmentation: 160 }
+
+/**
+ * The whole method on phantoms: baseline, generator, segmentor with online synthesis, evaluation on cases that no training
+ * saw, report. Everything lies under `out`: one run directory a job, `demo.json`, `report.html`.
+ */
+export async function runDemo(options: DemoOptions, context: StageContext): Promise<DemoResult> {
+  const out = resolve(options.out)
+  await refuseOldDemo(out)
+  await makeFolder(out)
+  const stage = options.onStage ?? (() => {})
+  const jobs: { job: JobKind; run: string; outcome: Outcome }[] = []
+  const weights: Partial<Record<JobKind, string>> = {}
+  for (const job of ['baseline', 'synthesis', 'segmentation'] as const) {
+    stage(`${job} training`)
+    const config = await demoConfig(job, out, options.seed, weights)
+    const run = startTraining(config, context.runtime, { out: join(out, job), signal: options.signal })
+    for await (const event of run) options.onEvent?.(event)
+    const { outcome, directory, checkpoint } = await run.result
+    jobs.push({ job, run: directory, outcome })
+    if (outcome !== 'completed' || checkpoint === null) return await conclude(out, jobs, null, null)
+    weights[job] = join(checkpoint, 'model.pt')
+  }
+  stage('evaluation on held-out phantoms')
+  // side by side: each spends most of its time starting one process after another
+  const evaluated = (job: 'baseline' | 'segmentation') => evaluateOn(out, job, options.seed, weights, context)
+  const both = [evaluated('baseline'), evaluated('segmentation')] as const
+  await Promise.allSettled(both) // when one fails the other ends, too, before that is told
+  const [baseline, segmentation] = await Promise.all(both)
+  return await conclude(out, jobs, baseline, segmentation)
+}
+
+/** The debug configuration of a job, with the demo's folders, seed, steps, ranks and weights. */
+async function demoConfig(
+  job: JobKind,
+  out: string,
+  seed: number,
+  weights: Partial<Record<JobKind, string>>,
+): Promise<RunConfig> {
+  const file = fileURLToPath(new URL(`../../../configs/debug-${job}.yaml`, import.meta.url))
+  const debug = await loadConfig(file)
+  const phantoms = {
+    ...debug.data.phantoms!,
+    labelledCases: 16,
+    validationCases: 4,
+    hostCases: 10,
+    testCases: 8,
+  }
+  const earlier = (checkpoint: string | undefined) => ({ checkpoint: checkpoint ?? null, trainFrom: null })
+  return resolveConfig(
+    {
+      ...debug,
+      name: `demo-${job}`,
+      seed,
+      data: { ...debug.data, root: join(out, 'data'), phantoms: { ...phantoms, seed } },
+      prepare: { ...debug.prepare, cache: join(out, 'cache') },
+      networks: {
+        ...debug.networks,
+        // The segmentor goes on from the baseline: in so few steps a start from nothing would only learn the organs again.
+        segmentor: {
+          ...debug.networks.segmentor,
+          initialWeights: job === 'segmentation' ? (weights.baseline ?? null) : null,
+        },
+        baseline: debug.networks.baseline && { ...debug.networks.baseline, ...earlier(weights.baseline) },
+        generator: debug.networks.generator && { ...debug.networks.generator, ...earlier(weights.synthesis) },
+      },
+      training: { ...debug.training, steps: DEMO_STEPS[job] },
+      runtime: { ...debug.runtime, processesPerNode: 2 },
+    } satisfies ConfigInput,
+    `demo ${job}`,
+  )
+}
+
+async function evaluateOn(
+  out: string,
+  job: 'baseline' | 'segmentation',
+  seed: number,
+  weights: Partial<Record<JobKind, string>>,
+  context: StageContext,
+): Promise<Summary> {
+  const config = await demoConfig(job, out, seed, weights)
+  const labels = trainingLabels(config)
+  const test = join(out, 'data', 'phantom_test')
+  const predictions = join(out, 'evaluation', job, 'masks')
+  await predictMasks(
+    {
+      checkpoint: weights[job]!,
+      images: join(test, 'imagesTr'),
+      out: predictions,
+      overlap: config.evaluation.overlap,
+      blend: config.evaluation.blend,
+      windowBatch: config.evaluation.windowBatch,
+    },
+    context,
+  )
+  const { summary } = await evaluateMasks(
+    {
+      predictions,
+      labels: join(test, 'labelsTr'),
+      profile: 'freetumor',
+      out: join(out, 'evaluation', job),
+      labelIds: labels.names.map((_, id) => id).slice(1),
+      tumorIds: labels.tumorIds,
+      pictures: 0,
+      workers: 1,
+      seed,
+    },
+    context,
+  )
+  return summary
+}
+
+async function conclude(
+  out: string,
+  jobs: DemoResult['jobs'],
+  baseline: Summary | null,
+  segmentation: Summary | null,
+): Promise<DemoResult> {
+  const result: DemoResult = {
+    jobs,
+    baseline: { tumorDice: baseline?.tumorDice?.mean ?? null },
+    segmentation: { tumorDice: segmentation?.tumorDice?.mean ?? null },
+    keptShare: await keptShare(jobs),
+  }
+  await writeWhole(join(out, 'demo.json'), `${JSON.stringify(result, null, 2)}\n`)
+  await writeDemoReport(out)
+  return result
+}
+
+/** Kept of tried, over all steps of the segmentation run. */
+async function keptShare(jobs: DemoResult['jobs']): Promise<number | null> {
+  const run = jobs.find((one) => one.job === 'segmentation')?.run
+  if (run === undefined) return null
+  let kept = 0
+  let tried = 0
+  for await (const event of readEvents(join(run, 'events.jsonl'))) {
+    if (event.type !== 'synthesis') continue
+    kept += event.kept
+    tried += event.tried
+  }
+  return tried === 0 ? null : kept / tried
+}
+
+async function refuseOldDemo(out: string): Promise<void> {
+  const there = await access(join(out, 'baseline', 'config.resolved.yaml')).then(
+    () => true,
+    () => false,
+  )
+  if (there)
+    throw new UsageError(`${out} already holds a demo`, { hint: 'remove it, or choose another --out' })
+}

@@ -1,0 +1,31 @@
+import { hostname } from 'node:os'
+import { UsageError } from '../errors.js'
+import type { Holder, LockedWork } from './ports/common.js'
+
+/** The lock of a run. */
+export const TRAINING: LockedWork = {
+  refusal: (directory, holder) =>
+    new UsageError(`${directory} is being trained by ${holderInWords(holder)}`, {
+      hint: `\`freetumor runs attach ${directory}\` follows it; ${howToEnd(holder)}`,
+    }),
+}
+
+/** The lock of any other output folder. */
+export const WRITING: LockedWork = {
+  refusal: (directory, holder) =>
+    new UsageError(`${directory} is being written by ${holderInWords(holder)}`, {
+      hint: `wait for it, or choose another --out; ${howToEnd(holder)}`,
+    }),
+}
+
+export function holderInWords({ pid, host }: Holder): string {
+  if (pid === null) return 'another process'
+  return `process ${pid} on host ${host ?? 'unknown'}`
+}
+
+/** What to do about a holder that does not answer. */
+export function howToEnd({ pid, host }: Holder): string {
+  if (pid === null) return 'if it is suspended, resume or end it'
+  const where = host === null || host === hostname() ? '' : ` on ${host}`
+  return `if it is suspended, resume it${where} (kill -CONT ${pid}) or end it (kill -9 ${pid})`
+}

@@ -1,0 +1,182 @@
+import { access } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import type { RunConfig } from '../../config/schema.js'
+import { curate } from '../../curation/datasets/curate.js'
+import type { ManifestCase } from '../../curation/datasets/manifest.js'
+import { FreetumorError } from '../../errors.js'
+import { readNiftiHeader } from '../../volume/nifti.js'
+import { generatorFile } from '../checkpoint/generator-file.js'
+import type { TrainingSpec } from '../ports/training.js'
+import { itemsPerEpoch, sampledCases, totalSteps, trainingSpec } from '../specs.js'
+
+/** What a training would do. Nothing is made, prepared or started for it. */
+export interface TrainingPlan {
+  readonly job: RunConfig['job']
+  readonly name: string
+  readonly cases: {
+    readonly labelled: number
+    readonly hosts: number
+    readonly heldOut: number
+    readonly missing: number
+  }
+  readonly steps: number
+  readonly epochs: number
+  readonly itemsPerEpoch: number
+  readonly itemsPerStep: number
+  readonly cropsPerStepAndRank: number
+  readonly validations: number
+  readonly checkpoints: number
+  readonly estimates: {
+    /** Prepared cases: 3 bytes a voxel of the prepared grid, before the foreground is cut out. */
+    readonly cacheBytes: number
+    readonly textureBytes: number
+    /** int16 image and uint8 label of the crops of a step, all ranks. */
+    readonly bytesPerStep: number
+  }
+  readonly weights: Readonly<Record<'baseline' | 'generator', string | null>>
+  readonly warnings: readonly string[]
+}
+
+export async function planTraining(config: RunConfig): Promise<TrainingPlan> {
+  const warnings: string[] = []
+  const listed = await listCases(config, warnings)
+  const sampled = sampledCases(
+    config,
+    listed.cases.map((item) => ({
+      id: item.id,
+      path: '',
+      kind: item.role.kind,
+      repeat: item.repeat,
+      heldOut: item.split === 'validation',
+      content: '',
+    })),
+  )
+  const { sampling, training, simulation } = config
+  const paints = config.job === 'synthesis' || training.task === 'freesyn'
+  const perEpoch = itemsPerEpoch(sampled)
+  const steps = perEpoch === 0 ? 0 : totalSteps(config, sampled)
+  if (perEpoch === 0) warnings.push('no case would be trained on')
+  const patch = sampling.patchVoxels.reduce((product, side) => product * side, 1)
+  const crops = sampling.itemsPerStep * sampling.cropsPerVolume
+  const kinds = listed.cases.filter(({ split }) => split === 'training').map(({ role }) => role.kind)
+  return {
+    job: config.job,
+    name: config.name,
+    cases: {
+      labelled: kinds.filter((kind) => kind === 'labelled').length,
+      hosts: kinds.filter((kind) => kind === 'host').length,
+      heldOut: listed.cases.filter(({ split }) => split === 'validation').length,
+      missing: listed.missing,
+    },
+    steps,
+    epochs: perEpoch === 0 ? 0 : (steps * sampling.itemsPerStep) / perEpoch,
+    itemsPerEpoch: perEpoch,
+    itemsPerStep: sampling.itemsPerStep,
+    cropsPerStepAndRank: crops / (config.runtime.nodes * config.runtime.processesPerNode),
+    validations: training.validateEverySteps === null ? 0 : Math.floor(steps / training.validateEverySteps),
+    checkpoints:
+      1 +
+      (training.checkpointEverySteps === null ? 0 : Math.floor((steps - 1) / training.checkpointEverySteps)),
+    estimates: {
+      cacheBytes: await cacheBytes(config, listed.cases, warnings),
+      textureBytes: !paints
+        ? 0
+        : simulation.texture.sizeVoxels.reduce((product, side) => product * side, 1) *
+          simulation.texture.count,
+      bytesPerStep: crops * patch * 3,
+    },
+    weights: {
+      baseline: await weightsInWords(config, 'baseline', warnings),
+      generator: await weightsInWords(config, 'generator', warnings),
+    },
+    warnings,
+  }
+}
+
+/** The networks and sizes of a training, for measuring: without cases, weights or a run to go on from. */
+export function specOfPlan(config: RunConfig, run: string): TrainingSpec {
+  return trainingSpec(
+    {
+      ...config,
+      networks: { ...config.networks, segmentor: { ...config.networks.segmentor, initialWeights: null } },
+      training: { ...config.training, steps: 1, epochs: null },
+    },
+    {
+      runId: 'plan',
+      runDirectory: run,
+      ownerNumber: 0,
+      textureDirectory: '',
+      resumeFrom: null,
+      fingerprint: { config: '', data: '' },
+      cases: [],
+      weights: { baseline: null, generator: null },
+    },
+  )
+}
+
+interface Listed {
+  readonly cases: readonly (ManifestCase & { readonly repeat: number })[]
+  readonly missing: number
+}
+
+async function listCases(config: RunConfig, warnings: string[]): Promise<Listed> {
+  try {
+    const { cases, missing } = await curate(config.data, config.region)
+    for (const { dataset, count, example } of missing)
+      warnings.push(`${dataset}: ${count} listed files do not exist, first ${example}`)
+    return {
+      cases: cases.filter(({ split }) => split !== 'test'),
+      missing: missing.reduce((sum, { count }) => sum + count, 0),
+    }
+  } catch (error) {
+    if (!(error instanceof FreetumorError) || config.data.phantoms === null) throw error
+    warnings.push(
+      `phantom CTs would be made in ${config.data.root} first; until then there is nothing to count`,
+    )
+    return { cases: [], missing: 0 }
+  }
+}
+
+async function cacheBytes(
+  config: RunConfig,
+  cases: readonly ManifestCase[],
+  warnings: string[],
+): Promise<number> {
+  let bytes = 0
+  let unread = 0
+  for (const { image } of cases) {
+    try {
+      const { shape, affine } = await readNiftiHeader(image)
+      const voxels = shape.reduce(
+        (product, side, axis) =>
+          product * Math.ceil((side * spacing(affine, axis)) / config.prepare.spacingMm[axis]!),
+        1,
+      )
+      bytes += voxels * 3
+    } catch {
+      unread++
+    }
+  }
+  if (unread > 0) warnings.push(`${unread} scans cannot be read: \`freetumor data check\` says why`)
+  return bytes
+}
+
+function spacing(affine: readonly number[], axis: number): number {
+  return Math.hypot(affine[axis]!, affine[4 + axis]!, affine[8 + axis]!)
+}
+
+async function weightsInWords(
+  config: RunConfig,
+  network: 'baseline' | 'generator',
+  warnings: string[],
+): Promise<string | null> {
+  const source = config.networks[network]
+  if (source === null) return null
+  const checkpoint = generatorFile(source.checkpoint)
+  if (checkpoint !== null) {
+    const path = resolve(checkpoint)
+    await access(path).catch(() => warnings.push(`networks.${network}.checkpoint: ${path} does not exist`))
+    return path
+  }
+  return source.trainFrom === null ? null : `made first by ${source.trainFrom}, unless it was already`
+}

@@ -1,0 +1,137 @@
+import type { PredictSettings } from '../../config/predict-settings.js'
+import type { Vec3 } from '../../volume/volume.js'
+import type { WindowsSpec } from './common.js'
+
+export interface PrepareSpec {
+  readonly job: 'prepare'
+  readonly directory: string
+  readonly workers: number
+  readonly spacingMm: Vec3
+  readonly windowHu: readonly [number, number]
+  readonly numIds: number
+  /** Check every byte of a case that is reused; a damaged one is prepared again. */
+  readonly verify: boolean
+  readonly cases: readonly {
+    readonly id: string
+    readonly image: string
+    readonly label: string | null
+    /** Source id -> region id. */
+    readonly labelMap: Readonly<Record<string, number>>
+  }[]
+}
+
+export interface PreparedCase {
+  readonly path: string
+  readonly shape: Vec3
+  readonly labelVoxels: readonly number[]
+  /** SHA-256 of the prepared image and label. */
+  readonly contentSha256: string
+  readonly bytes: number
+  readonly seconds: number
+  readonly reused: boolean
+}
+
+export interface PredictSpec {
+  readonly job: 'predict'
+  readonly directory: string
+  /** More than one: the mean of their probabilities. */
+  readonly members: readonly { readonly checkpoint: string; readonly patchMerging: string | null }[]
+  readonly device: 'auto' | 'cpu' | 'cuda'
+  readonly processesPerNode: number
+  readonly threadsPerProcess: number
+  readonly precision: PredictSettings['precision']
+  readonly windowHu: readonly [number, number]
+  readonly spacingMm: Vec3
+  readonly patchVoxels: Vec3
+  readonly windows: WindowsSpec
+  readonly mirrorAxes: PredictSettings['mirrorAxes']
+  readonly cropForeground: boolean
+  readonly padding: PredictSettings['padding']
+  readonly minForeground: number
+  readonly grid: PredictSettings['grid']
+  readonly resampling: PredictSettings['resampling']
+  readonly dataType: PredictSettings['dataType']
+  readonly tumorOutputs: readonly number[]
+  /** Ids that are the organ in an organ mask; none: every id but 0. */
+  readonly organIds: readonly number[]
+  /** For each output its id in the mask. */
+  readonly maskIds: readonly number[]
+  /** Outputs whose probabilities are written. */
+  readonly probabilities: readonly number[]
+  readonly cases: readonly {
+    readonly id: string
+    readonly image: string
+    /** Label map on the scan's grid; tumors outside it become background. */
+    readonly organMask: string | null
+    /** Label of the scan, brought to the prepared grid beside the mask. */
+    readonly label: string | null
+    /** Of its files. */
+    readonly name: string
+  }[]
+}
+
+export interface PredictedCase {
+  /** Name in the output folder -> SHA-256; the mask comes first. */
+  readonly files: Readonly<Record<string, string>>
+  readonly seconds: { readonly read: number; readonly segment: number; readonly write: number }
+  /** `blank` shared the output of one that was computed; `leftOut` could not matter, or were not wanted. */
+  readonly windows: {
+    readonly all: number
+    readonly computed: number
+    readonly blank: number
+    readonly leftOut: number
+  }
+  /** Voxels of each id of the mask. */
+  readonly labelVoxels: readonly number[]
+}
+
+/** What the stage of evaluation needs of a runtime; mirrors python_runtime/freetumor_runtime/config.py word by word. */
+export interface EvaluateSpec {
+  readonly job: 'evaluate'
+  readonly workers: number
+  readonly labels: readonly number[]
+  readonly tumorLabels: readonly number[]
+  /** Empty: no surface measure. */
+  readonly nsdTolerancesMm: readonly number[]
+  readonly lesions: boolean
+  /** Resample masks to this spacing first (nearest); null keeps their grid. */
+  readonly spacingMm: Vec3 | null
+  /** Source id -> id that is measured; null: the files have those. An id outside the map fails its case. */
+  readonly predictionMap: Readonly<Record<string, number>> | null
+  readonly labelMap: Readonly<Record<string, number>> | null
+  readonly cases: readonly {
+    readonly id: string
+    readonly prediction: string
+    readonly label: string
+    /** Predicted tumor outside this mask is taken away. */
+    readonly organ: string | null
+    /** Probabilities whose sum lesions are scored by; none: they are not. */
+    readonly scores: readonly string[]
+  }[]
+}
+
+/** One case's measures; the form of python_runtime/freetumor_runtime/evaluation/case_metrics.py. */
+export type MeasuredCase = Readonly<Record<string, unknown>>
+
+/** Three planes of pairs, for the pages of a report. */
+export interface PictureSpec {
+  readonly job: 'picture'
+  readonly workers: number
+  readonly tumorLabels: readonly number[]
+  readonly windowHu: readonly [number, number]
+  readonly predictionMap: Readonly<Record<string, number>> | null
+  readonly labelMap: Readonly<Record<string, number>> | null
+  readonly cases: readonly {
+    readonly id: string
+    readonly prediction: string
+    readonly label: string
+    readonly image: string | null
+    readonly organ: string | null
+    /** JSON file to write. */
+    readonly output: string
+  }[]
+}
+
+export interface PicturedCase {
+  readonly output: string
+}

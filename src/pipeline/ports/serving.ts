@@ -1,0 +1,86 @@
+import type { PlannedTumor } from '../../sampling/plan.js'
+import type { Organ, Region } from '../../volume/labels.js'
+import type { Affine, Vec3 } from '../../volume/volume.js'
+import type { WindowsSpec } from './common.js'
+import type { AttemptMeasures } from './synthesis.js'
+
+/** Everything a warm runtime needs; mirrors ServeSpec of python_runtime/freetumor_runtime/config.py. */
+export interface ServeSpec {
+  readonly job: 'serve'
+  readonly region: Region
+  readonly organs: readonly Organ[]
+  readonly windowHu: readonly [number, number]
+  readonly spacingMm: Vec3
+  readonly patchVoxels: Vec3
+  readonly generator: { readonly checkpoint: string; readonly channel: 'organ' | 'shared' } | null
+  readonly generatorWindows: { readonly overlap: number; readonly windowBatch: number }
+  readonly baseline: { readonly checkpoint: string; readonly patchMerging: string | null } | null
+  readonly segmentPatchVoxels: Vec3
+  readonly segmentWindows: WindowsSpec
+  readonly judgeOverlap: number
+  readonly judgeWindowBatch: number
+  readonly measureAlreadySeen: boolean
+  readonly measures: readonly string[]
+  readonly textureSizeVoxels: Vec3
+  readonly textureDirectory: string
+  readonly textureSeed: number
+  readonly device: 'auto' | 'cpu' | 'cuda'
+  readonly threadsPerProcess: number
+}
+
+/** A started runtime with its networks loaded. Calls are answered in the order in which they are made. */
+export interface ServeSession extends AsyncDisposable {
+  /** Resolves when the networks are loaded; rejects with what ended the runtime before that. */
+  readonly ready: Promise<ServeFacts>
+  /**
+   * @throws StoppedError when the signal is aborted or the session disposed; what the runtime refuses, revived; once the
+   *   runtime has died the reason of its death, from this call and from all others
+   */
+  segment(call: SegmentCall, signal?: AbortSignal): Promise<SegmentAnswer>
+  paint(call: PaintCall, signal?: AbortSignal): Promise<PaintAnswer>
+}
+
+export interface ServeFacts {
+  readonly device: string
+  /** Of Python, PyTorch and MONAI. */
+  readonly versions: Readonly<Record<string, string>>
+}
+
+/** Arrays are in C order and must not change until the answer is there. */
+export interface SegmentCall {
+  /** HU. */
+  readonly image: Int16Array | Float32Array
+  readonly shape: Vec3
+  /** Null: the volume lies on the grid of the networks. */
+  readonly affine: Affine | null
+  readonly logits: boolean
+}
+
+export interface SegmentAnswer {
+  readonly labels: Uint8Array
+  /** One volume a class, one after another. */
+  readonly logits: Float32Array | null
+  /** Inside the network; the rest of a call is transport and preparation. */
+  readonly networkSeconds: number
+}
+
+/** A tumor to paint into a volume that lies on the grid of the networks. */
+export interface PaintCall {
+  /** HU. */
+  readonly image: Int16Array
+  /** Ids of the region. */
+  readonly label: Uint8Array
+  readonly shape: Vec3
+  readonly tumor: PlannedTumor
+  readonly windowed: boolean
+}
+
+export interface PaintAnswer {
+  /** HU, or windowed where that was asked for. */
+  readonly image: Int16Array | Float32Array
+  readonly label: Uint8Array
+  /** 1 where an intensity may differ. */
+  readonly change: Uint8Array
+  readonly measures: AttemptMeasures
+  readonly networkSeconds: number
+}

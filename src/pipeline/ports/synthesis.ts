@@ -1,0 +1,93 @@
+import type { PlannedTumor } from '../../sampling/plan.js'
+import type { Organ, Region } from '../../volume/labels.js'
+import type { Vec3 } from '../../volume/volume.js'
+import type { CaseError } from './common.js'
+
+/** Everything an offline synthesis needs; mirrors SynthesizeSpec of python_runtime/freetumor_runtime/config.py. */
+export interface SynthesizeSpec {
+  readonly job: 'synthesize'
+  readonly directory: string
+  readonly layout: 'plain' | 'nnunet'
+  readonly region: Region
+  readonly numIds: number
+  /** Id of the region -> id in the label maps that are written. */
+  readonly labelIds: readonly number[]
+  readonly organs: readonly Organ[]
+  readonly windowHu: readonly [number, number]
+  readonly spacingMm: Vec3
+  readonly patchVoxels: Vec3
+  readonly generator: { readonly checkpoint: string; readonly channel: 'organ' | 'shared' | null } | null
+  readonly generatorWindows: { readonly overlap: number; readonly windowBatch: number }
+  readonly baseline: { readonly checkpoint: string; readonly patchMerging: string | null } | null
+  readonly judgeOverlap: number
+  readonly judgeWindowBatch: number
+  readonly measureAlreadySeen: boolean
+  readonly measures: readonly string[]
+  readonly textureSizeVoxels: Vec3
+  readonly textureDirectory: string
+  readonly textureSeed: number
+  /** Above 0: examples are left in `pictures/` for the cases that are `pictured`. */
+  readonly pictures: number
+  readonly device: 'auto' | 'cpu' | 'cuda'
+  readonly processesPerNode: number
+  readonly threadsPerProcess: number
+  readonly cases: readonly {
+    readonly id: string
+    /** Of its files. */
+    readonly name: string
+    readonly image: string
+    readonly label: string
+    readonly labelMap: Readonly<Record<string, number>>
+    /** Zarr group of the prepared case. */
+    readonly prepared: string
+    readonly pictured: boolean
+  }[]
+}
+
+/** Variants of cases for the ranks of an offline synthesis, and verdicts on what they made of them. */
+export interface VariantFeed {
+  /** The first round of the next variant; null when nothing is left for this rank. */
+  begin(rank: number): Promise<VariantRound | null>
+  /** The verdicts on a round's tumors, and the next round of the variant. */
+  judged(rank: number, measures: readonly AttemptMeasures[]): Promise<VariantRound>
+  written(rank: number, caseId: string, variant: number, result: VariantResult): Promise<void>
+}
+
+export interface VariantRound {
+  readonly caseId: string
+  readonly variant: number
+  readonly regionStart: Vec3
+  readonly regionShape: Vec3
+  /** Of the tumors of the round before, those that stay. */
+  readonly accepted: readonly number[]
+  /** None: the variant is written with what was accepted. */
+  readonly attempts: readonly {
+    readonly tumor: number
+    readonly attempt: number
+    readonly plan: PlannedTumor
+  }[]
+}
+
+export interface AttemptMeasures {
+  readonly tumor: number
+  readonly syntheticVoxels: number
+  readonly seenVoxels: number
+  readonly alreadySeenVoxels: number
+  readonly contrast: number
+  readonly more: Readonly<Record<string, number>>
+}
+
+export type VariantResult =
+  | {
+      /** Null: no tumor was accepted, nothing is written. */
+      readonly files: Readonly<Record<'image' | 'label' | 'change', string>> | null
+      readonly sha256?: Readonly<Record<'image' | 'label' | 'change', string>>
+      /** SHA-256 of the host's image. */
+      readonly host?: string
+      readonly changedVoxels?: number
+      /** Spent on this variant: `read`, `render`, `judge`, `write`. */
+      readonly seconds: Readonly<Record<string, number>>
+      /** Of the process, in MB: with its networks loaded, and at most so far. */
+      readonly memoryMb?: { readonly loaded: number; readonly peak: number }
+    }
+  | { readonly error: CaseError }

@@ -1,0 +1,186 @@
+import type { PlannedCrop } from '../../sampling/plan.js'
+import type { ClassCounts, JobKind } from '../../training/events.js'
+import type { Organ, Region } from '../../volume/labels.js'
+import type { Vec3 } from '../../volume/volume.js'
+import type { WindowsSpec } from './common.js'
+
+/** Everything a training needs; mirrors python_runtime/freetumor_runtime/config.py word by word. */
+export interface TrainingSpec {
+  readonly job: JobKind
+  readonly runId: string
+  readonly runDirectory: string
+  /** Of this start in the run's `owner.json`: with another one there, rank 0 saves nothing more. */
+  readonly ownerNumber: number
+  readonly seed: number
+  readonly region: Region
+  readonly steps: number
+  /** Checkpoint directory to go on from. */
+  readonly resumeFrom: string | null
+  /** Hashes that every checkpoint records: a resume compares them. */
+  readonly fingerprint: { readonly config: string; readonly data: string }
+  readonly itemsPerStep: number
+  readonly cropsPerVolume: number
+  readonly accumulation: number
+  readonly patchVoxels: Vec3
+  readonly windowHu: readonly [number, number]
+  readonly spacingMm: Vec3
+  readonly organs: readonly Organ[]
+  /** Region id -> id that the segmentor trains on. */
+  readonly trainingLabels: readonly number[]
+  readonly labelNames: readonly string[]
+  /** Weight of each output in the cross-entropy. */
+  readonly crossEntropyWeights: readonly number[]
+  readonly mixing: boolean
+  readonly synthesis: SynthesisSpec | null
+  readonly segmentor: SegmentorSpec
+  readonly baseline: { readonly checkpoint: string; readonly patchMerging: string | null } | null
+  readonly generator: {
+    readonly checkpoint: string | null
+    /** What a synthesis training starts from the checkpoint. */
+    readonly use: 'both' | 'generator'
+    readonly baseChannels: number
+    readonly channel: 'organ' | 'shared'
+    readonly outputs: number
+    /** Of the generator and the discriminator. */
+    readonly activationCheckpointing: boolean
+  } | null
+  readonly optimizer: OptimizerSpec
+  readonly adversarialWeight: number
+  /** Name patterns of weights that do not learn. */
+  readonly freeze: readonly string[]
+  readonly precision: 'fp32' | 'bf16' | 'fp16'
+  readonly reproducible: boolean
+  readonly compile: boolean
+  readonly memoryFormat: 'auto' | 'contiguous' | 'channelsLast'
+  readonly device: 'auto' | 'cpu' | 'cuda'
+  readonly processesPerNode: number
+  readonly threadsPerProcess: number
+  readonly validation: {
+    readonly everySteps: number | null
+    readonly cases: readonly { readonly id: string; readonly path: string }[]
+    readonly windows: WindowsSpec
+  }
+  readonly checkpoint: { readonly everySteps: number | null }
+  /** Example slices of synthetic tumors to leave in `pictures/`. */
+  readonly pictures: number
+}
+
+export interface SynthesisSpec {
+  readonly textureSizeVoxels: Vec3
+  readonly textureDirectory: string
+  readonly textureSeed: number
+  /** True when a verdict decides whether the painted crop is used. */
+  readonly gated: boolean
+  /** True when the policy asks what the baseline saw before painting. */
+  readonly measureAlreadySeen: boolean
+  /** What else it asks for: names of synthesis/measures.py. */
+  readonly measures: readonly string[]
+}
+
+export interface SegmentorSpec {
+  readonly kind: 'swinunetr' | 'small'
+  readonly featureSize: number
+  readonly levels: number
+  /** Null: the order of `initialWeights`. */
+  readonly patchMerging: 'legacy' | 'corrected' | 'v2' | null
+  readonly outputs: number
+  readonly initialWeights: string | null
+  readonly activationCheckpointing: boolean
+}
+
+export interface OptimizerSpec {
+  readonly kind: 'adam' | 'adamw'
+  readonly learningRate: number
+  readonly weightDecay: number
+  readonly schedule: 'constant' | 'warmupCosine'
+  readonly warmupSteps: number
+  readonly gradientClip: number | null
+}
+
+/** Items of a step for one rank, and the verdict on what the rank made of them. */
+export interface StepFeed {
+  frames(step: number, rank: number): Promise<readonly PlannedCrop[]>
+  /** Called once a rank and step, with the measures of every tumor painted; returns the verdicts. */
+  judge(step: number, rank: number, measures: readonly CropMeasures[]): Promise<readonly CropVerdict[]>
+}
+
+/** Mirrors freetumor.runtime.v1.CropMeasures. */
+export interface CropMeasures {
+  readonly item: number
+  readonly crop: number
+  readonly draw: number
+  readonly syntheticVoxels: number
+  readonly seenVoxels: number
+  readonly alreadySeenVoxels: number
+  /** Mean windowed intensity of the synthetic voxels, after minus before painting. */
+  readonly contrast: number
+  /** What else the policy asks for, by name. */
+  readonly more: Readonly<Record<string, number>>
+}
+
+export interface CropVerdict {
+  readonly item: number
+  readonly crop: number
+  readonly accepted: boolean
+  readonly reason: string
+}
+
+export interface TrainingSession extends AsyncDisposable {
+  /** Ends after `finished`, or throws what ended the runtime. */
+  readonly events: AsyncIterable<RuntimeEvent>
+  /**
+   * Resolves with the step from which on the command holds.
+   * @throws UsageError when the job refuses it; anything else means that the job has ended
+   */
+  command(command: RuntimeCommand): Promise<number>
+}
+
+export type RuntimeCommand = LiveCommand | ValidationVerdict
+
+/** What a user may ask of a training at any time. */
+export type LiveCommand =
+  | { readonly type: 'setLearningRate'; readonly value: number }
+  | { readonly type: 'pause' | 'unpause' | 'checkpoint' }
+  | { readonly type: 'stop'; readonly reason: string }
+
+/** The answer to `validationDone`: the training waits for it. */
+export interface ValidationVerdict {
+  readonly type: 'validationVerdict'
+  /** For the TensorBoard files, by name. */
+  readonly measures: Readonly<Record<string, number>>
+  /** Why the run ends here, completed; null when it goes on. */
+  readonly endReason: string | null
+}
+
+export type RuntimeEvent =
+  | {
+      readonly type: 'ready'
+      readonly step: number
+      readonly device: string
+      readonly worldSize: number
+      readonly versions: Readonly<Record<string, string>>
+      readonly parameters: Readonly<Record<string, number>>
+    }
+  | {
+      readonly type: 'stepDone'
+      readonly step: number
+      readonly losses: Readonly<Record<string, number>>
+      readonly learningRate: number
+      readonly seconds: number
+      readonly waitSeconds: number
+    }
+  | { readonly type: 'validationCase'; readonly caseId: string; readonly counts: readonly ClassCounts[] }
+  | { readonly type: 'validationDone'; readonly step: number }
+  | {
+      readonly type: 'checkpointSaved'
+      readonly step: number
+      readonly directory: string
+      readonly reason: string
+    }
+  | { readonly type: 'note'; readonly level: 'info' | 'warning'; readonly text: string }
+  | {
+      readonly type: 'finished'
+      readonly step: number
+      readonly outcome: 'completed' | 'stopped'
+      readonly reason: string
+    }

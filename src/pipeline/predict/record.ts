@@ -1,0 +1,150 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { access, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { UsageError } from '../../errors.js'
+import { asRecord, parseForeignJson } from '../../foreign-text.js'
+import { type JsonLog, openJsonLog, readJsonLog } from '../../jsonl.js'
+import { sweepUnfinished, writeWhole } from '../../whole-file.js'
+import type { PredictedCase } from '../ports/cases.js'
+import type { ScanCase } from './cases.js'
+
+/** A line of `predictions.jsonl`: a case whose files are whole. */
+export interface PredictionLine extends PredictedCase {
+  readonly case: string
+  readonly image: string
+  /** Size and time of the files it was made from: another scan under the name is predicted anew. */
+  readonly input: readonly FileState[]
+}
+
+export interface FileState {
+  readonly bytes: number
+  readonly modifiedMs: number
+}
+
+export interface PredictionRecord {
+  /** Of the scans that are asked for, those whose files lie in the folder already. */
+  readonly done: ReadonlyMap<string, PredictionLine>
+  readonly log: JsonLog<PredictionLine>
+}
+
+/** What a killed writer leaves of a mask. */
+const UNFINISHED = /\.nii\.gz\.[0-9a-f]{32}\.tmp$/
+
+/**
+ * Opens the folder of a prediction, new or begun earlier. `settings` are all that decides a mask.
+ * @throws UsageError where it holds masks of other settings, or files that no prediction of ours made
+ */
+export async function openPrediction(
+  out: string,
+  settings: Readonly<Record<string, unknown>>,
+  scans: readonly ScanCase[],
+  overwrite: boolean,
+): Promise<PredictionRecord> {
+  if (overwrite) await removeEarlier(out, scans)
+  await refuseOtherSettings(out, settings, scans)
+  for (const folder of [out, join(out, 'probabilities'), join(out, 'labels')])
+    for (const name of await readdir(folder).catch(() => []))
+      if (UNFINISHED.test(name)) await rm(join(folder, name))
+  await sweepUnfinished(out)
+  const path = join(out, 'predictions.jsonl')
+  const done = await wholeCases(path, out, scans)
+  const asked = new Set(scans.map(({ id }) => id))
+  const log = await openJsonLog<PredictionLine>(path, {
+    // lines of scans that are not asked for now stay
+    keep: (line) => !asked.has(line.case) || done.has(line.case),
+  })
+  return { done, log }
+}
+
+/** The state of a scan's files now. */
+export async function inputOf(scan: ScanCase): Promise<readonly FileState[]> {
+  const files = [scan.image, scan.organMask, scan.label].filter((file) => file !== null)
+  return Promise.all(
+    files.map((file) =>
+      stat(file).then(
+        ({ size, mtimeMs }) => ({ bytes: size, modifiedMs: mtimeMs }),
+        () => ({ bytes: -1, modifiedMs: 0 }),
+      ),
+    ),
+  )
+}
+
+async function removeEarlier(out: string, scans: readonly ScanCase[]): Promise<void> {
+  for (const name of ['prediction.json', 'predictions.jsonl', ...scans.map(maskOf)])
+    await rm(join(out, name), { force: true })
+}
+
+async function refuseOtherSettings(
+  out: string,
+  settings: Readonly<Record<string, unknown>>,
+  scans: readonly ScanCase[],
+): Promise<void> {
+  const path = join(out, 'prediction.json')
+  const text = `${JSON.stringify(settings, null, 2)}\n`
+  const before = await readFile(path, 'utf8').catch(() => null)
+  const hint = 'choose another --out, or make the masks anew with --overwrite'
+  if (before === null) {
+    const present = new Set(await readdir(out))
+    const strange = scans.find((scan) => present.has(maskOf(scan)))
+    if (strange)
+      throw new UsageError(
+        `${join(out, maskOf(strange))} exists, and no prediction.json says how it was made`,
+        {
+          hint,
+        },
+      )
+    await writeWhole(path, text)
+  } else if (before !== text) {
+    throw new UsageError(`${out} holds a prediction with other settings: ${differences(before, settings)}`, {
+      hint,
+    })
+  }
+}
+
+function differences(before: string, settings: Readonly<Record<string, unknown>>): string {
+  try {
+    const old = asRecord(parseForeignJson(before, 'prediction.json')) ?? {}
+    const keys = [...new Set([...Object.keys(old), ...Object.keys(settings)])]
+    return keys.filter((key) => JSON.stringify(old[key]) !== JSON.stringify(settings[key])).join(', ')
+  } catch {
+    return 'its prediction.json is damaged'
+  }
+}
+
+/** Of the scans asked for, those with a line whose inputs and files are as it says. */
+async function wholeCases(
+  path: string,
+  out: string,
+  scans: readonly ScanCase[],
+): Promise<Map<string, PredictionLine>> {
+  const lines = new Map<string, PredictionLine>()
+  const exists = await access(path).then(
+    () => true,
+    () => false,
+  )
+  if (exists) for await (const line of readJsonLog<PredictionLine>(path)) lines.set(line.case, line)
+  const whole = new Map<string, PredictionLine>()
+  for (const scan of scans) {
+    const line = lines.get(scan.id)
+    if (line === undefined || JSON.stringify(line.input) !== JSON.stringify(await inputOf(scan))) continue
+    const files = await Promise.all(
+      Object.entries(line.files).map(async ([name, sha256]) => (await hashOf(join(out, name))) === sha256),
+    )
+    if (files.every(Boolean)) whole.set(scan.id, line)
+  }
+  return whole
+}
+
+async function hashOf(path: string): Promise<string | null> {
+  const hash = createHash('sha256')
+  return pipeline(createReadStream(path), hash).then(
+    () => hash.digest('hex'),
+    () => null,
+  )
+}
+
+export function maskOf(scan: ScanCase): string {
+  return `${scan.id}.nii.gz`
+}

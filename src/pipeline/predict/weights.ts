@@ -1,0 +1,171 @@
+import { CheckpointError, UsageError } from '../../errors.js'
+import type { Vec3 } from '../../volume/volume.js'
+import { segmentorOf } from '../checkpoint/coverage.js'
+import type { StageContext } from '../context.js'
+import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
+
+/** How a scan must be brought before a segmentor. */
+export interface Preparation {
+  readonly windowHu: readonly [number, number]
+  readonly spacingMm: Vec3
+  readonly patchVoxels: Vec3
+}
+
+/** The segmentors of a prediction, and what they want. */
+export interface PredictWeights extends Preparation {
+  readonly members: readonly {
+    readonly checkpoint: string
+    readonly patchMerging: string | null
+    readonly sha256: string
+  }[]
+  readonly outputs: number
+  readonly tumorOutputs: readonly number[]
+  /** Names of the outputs; null where no file has them. */
+  readonly labelNames: readonly string[] | null
+}
+
+interface Member {
+  readonly facts: CheckpointFacts
+  readonly network: NetworkFacts & { readonly outputs: number }
+}
+
+const PREPARATION = { windowHu: 2, spacingMm: 3, patchVoxels: 3 } as const
+/** A SwinUNETR halves its sides five times. */
+const SWIN_SIDES = 32
+
+/**
+ * Looks into the checkpoints before anything else starts. What a file says of itself counts; `told` fills what none says.
+ * @throws CheckpointError for a file without a whole segmentor, or members that differ; UsageError for what nobody says
+ */
+export async function predictWeights(
+  checkpoints: readonly string[],
+  merging: string | undefined,
+  told: Partial<Preparation>,
+  context: StageContext,
+): Promise<PredictWeights> {
+  const { signal } = context
+  const facts = await Promise.all(checkpoints.map((path) => context.runtime.inspect(path, { signal })))
+  const members: Member[] = facts.map(wholeSegmentor)
+  const first = members[0]
+  if (first === undefined) throw new UsageError('no checkpoint is given', { hint: 'name one or more' })
+  const { outputs, tumorOutputs } = first.network
+  const other = members.find(({ network }) => network.outputs !== outputs)
+  if (other)
+    throw new CheckpointError(
+      `${first.facts.path} has ${outputs} outputs, ${other.facts.path} ${other.network.outputs}: they are no ensemble`,
+      { hint: 'members of an ensemble have the same outputs' },
+    )
+  const labelNames = agreed(members, 'labelNames', isNames)
+  const orders = mergingOrders(members, merging)
+  const preparation = preparationOf(members, told, context)
+  refuseOddSides(members, preparation.patchVoxels)
+  return {
+    members: members.map(({ facts: { path, sha256 } }, at) => ({
+      checkpoint: path,
+      patchMerging: orders[at] ?? null,
+      sha256,
+    })),
+    outputs,
+    tumorOutputs: tumorOutputs ?? [],
+    labelNames,
+    ...preparation,
+  }
+}
+
+function wholeSegmentor(facts: CheckpointFacts): Member {
+  const network = segmentorOf(facts)
+  if (network?.outputs == null)
+    throw new CheckpointError(`${facts.path} holds no segmentor (${facts.kind})`, {
+      hint: 'predict needs a baseline or a segmentor with its head; `freetumor checkpoint inspect` tells what the file is',
+    })
+  if (network.missing > 0)
+    throw new CheckpointError(`${facts.path}: ${network.missing} tensors of its segmentor are missing`, {
+      hint: '`freetumor checkpoint inspect` lists them',
+    })
+  return { facts, network: { ...network, outputs: network.outputs } }
+}
+
+/** The order to load each file with; null leaves it to what the file says. */
+function mergingOrders(members: readonly Member[], told: string | undefined): readonly (string | null)[] {
+  const open = members.filter(({ facts: { patchMerging } }) => patchMerging.needed || patchMerging.assumed)
+  const [needing] = members.filter(({ facts }) => facts.patchMerging.needed)
+  if (needing && told === undefined)
+    throw new UsageError(`${needing.facts.path} does not say the patch-merging order of its SwinUNETR`, {
+      hint: 'give --merging: legacy for weights of MONAI before 1.5, corrected for 1.5 and newer, v2 for `mergingv2`; `freetumor checkpoint inspect --probe IMAGE LABELS` finds it out',
+    })
+  const contrary = members.find(
+    ({ facts: { patchMerging } }) => patchMerging.order !== null && patchMerging.order !== told,
+  )
+  if (told !== undefined && open.length === 0 && contrary)
+    throw new UsageError(
+      `${contrary.facts.path} states patch-merging order ${contrary.facts.patchMerging.order}, --merging says ${told}`,
+      { hint: 'leave --merging out for a file that states its order' },
+    )
+  return members.map((member) => (open.includes(member) ? (told ?? null) : null))
+}
+
+function preparationOf(
+  members: readonly Member[],
+  told: Partial<Preparation>,
+  context: StageContext,
+): Preparation {
+  const found: Record<string, readonly number[]> = {}
+  const missing: string[] = []
+  for (const [key, length] of Object.entries(PREPARATION) as [keyof Preparation, number][]) {
+    const stated = agreed(members, key, (value): value is readonly number[] => isNumbers(value, length))
+    const value = stated ?? told[key]
+    if (value === undefined || value === null) missing.push(key)
+    else found[key] = value
+    const given = told[key]
+    if (stated !== null && given !== undefined && JSON.stringify(stated) !== JSON.stringify(given))
+      context.note(
+        `${key}: the checkpoint states ${JSON.stringify(stated)}, which is used; ${JSON.stringify(given)} was told`,
+        'warning',
+      )
+  }
+  if (missing.length > 0)
+    throw new UsageError(`${members[0]!.facts.path} does not say its ${missing.join(', ')}`, {
+      hint: 'give --region or --config',
+    })
+  return found as unknown as Preparation
+}
+
+/** What all members that say it say alike; null where none does. */
+function agreed<T>(
+  members: readonly Member[],
+  key: string,
+  isKind: (value: unknown) => value is T,
+): T | null {
+  let said: { readonly path: string; readonly value: T } | null = null
+  for (const { facts } of members) {
+    const value = facts.metadata?.[key]
+    if (value === undefined || value === null) continue
+    if (!isKind(value))
+      throw new CheckpointError(`${facts.path}: its metadata say ${key} ${JSON.stringify(value)}`, {
+        hint: 'the file is damaged, or was made by another version',
+      })
+    if (said !== null && JSON.stringify(said.value) !== JSON.stringify(value))
+      throw new CheckpointError(`${said.path} and ${facts.path} differ in ${key}: they are no ensemble`, {
+        hint: 'members of an ensemble are trained on one grid, for the same labels',
+      })
+    said = { path: facts.path, value }
+  }
+  return said?.value ?? null
+}
+
+function refuseOddSides(members: readonly Member[], patchVoxels: Vec3): void {
+  const swin = members.find(({ network }) => network.architecture === 'swinunetr')
+  if (swin && patchVoxels.some((side) => side % SWIN_SIDES !== 0))
+    throw new UsageError(
+      `${swin.facts.path} is a SwinUNETR: sides divisible by ${SWIN_SIDES} were expected, its patch is ${patchVoxels.join(' x ')}`,
+      { hint: 'set sampling.patchVoxels in the file of --config' },
+    )
+}
+
+function isNumbers(value: unknown, length: number): value is readonly number[] {
+  return Array.isArray(value) && value.length === length && value.every((one) => Number.isFinite(one))
+}
+
+function isNames(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string')
+}

@@ -1,0 +1,230 @@
+import type { RunConfig } from '../../config/schema.js'
+import { knownOverlaps } from '../../curation/audit/known-overlaps.js'
+import { type CuratedCase, ownDatasets } from '../../curation/datasets/curate.js'
+import { DataError, LeakError, StoppedError } from '../../errors.js'
+import { readNiftiHeader } from '../../volume/nifti.js'
+import type { StageContext } from '../context.js'
+import { fingerprintAll, readSavedAudit, type SavedAudit } from './audit.js'
+
+/** A held-out case that a run would train on, under its own name or another. */
+export interface Leak {
+  readonly kind: 'exact' | 'near' | 'patient' | 'known'
+  /** Case ids; of a `known` leak one is `dataset/*`. */
+  readonly training: string
+  readonly heldOut: string
+  readonly message: string
+}
+
+type AllowedLeak = RunConfig['data']['allowedLeaks'][number]
+
+/** The two sides of a run. */
+interface Sides {
+  readonly training: readonly CuratedCase[]
+  readonly heldOut: readonly CuratedCase[]
+}
+
+/** Headers are small: disks and networks answer several questions at a time. */
+const OPEN_FILES = 16
+
+/**
+ * Refuses a run whose training or host cases hold a held-out case: the same voxels (fingerprints are kept, and only scans of
+ * a held-out scan's size are read), the same patient, a case that is known by its name, or a near-duplicate that the
+ * last `freetumor data audit` found. What `data.allowedLeaks` names is noted with its reason instead.
+ * @throws LeakError that names the first pairs
+ */
+export async function refuseLeaks(
+  config: RunConfig,
+  cases: readonly CuratedCase[],
+  context: StageContext,
+): Promise<void> {
+  const sides = sidesOf(config, cases)
+  if (sides.training.length === 0 || sides.heldOut.length === 0) return
+  const audit = await readSavedAudit(config.prepare.cache)
+  noteCoverage(config, sides, audit, context)
+  const leaks = withoutRepeats([
+    ...(await exactLeaks(sides, config, context)),
+    ...patientLeaks(sides),
+    ...knownLeaks(config, sides),
+    ...auditedLeaks(sides, audit),
+  ])
+  const { allowedLeaks } = config.data
+  const refused = leaks.filter((leak) => !allowedLeaks.some((allowed) => covers(allowed, leak)))
+  if (refused.length > 0) throw leakError(refused)
+  for (const allowed of allowedLeaks) noteAllowed(allowed, leaks, context)
+}
+
+/** What a job samples from, and what it validates or will be tested on. */
+function sidesOf({ job, training }: RunConfig, cases: readonly CuratedCase[]): Sides {
+  const withHosts = job === 'synthesis' || training.task === 'freesyn'
+  return {
+    training: cases.filter(
+      ({ split, repeat, role }) =>
+        split === 'training' && repeat > 0 && (withHosts || role.kind === 'labelled'),
+    ),
+    heldOut: cases.filter(({ split }) => split !== 'training'),
+  }
+}
+
+async function exactLeaks(
+  { training, heldOut }: Sides,
+  config: RunConfig,
+  context: StageContext,
+): Promise<Leak[]> {
+  const sizes = await sizesOf([...training, ...heldOut])
+  const sizesHeldOut = new Set(heldOut.map(({ id }) => sizes.get(id)))
+  const sizesTraining = new Set(training.map(({ id }) => sizes.get(id)))
+  const alike = [
+    ...training.filter(({ id }) => sizesHeldOut.has(sizes.get(id))),
+    ...heldOut.filter(({ id }) => sizesTraining.has(sizes.get(id))),
+  ]
+  const { cache, workers } = config.prepare
+  const { signal } = context
+  const answers = await fingerprintAll(alike, { cache, workers, signal }).catch((error: unknown) => {
+    throw signal?.aborted ? new StoppedError('stopped while scans were compared') : error
+  })
+  const hashes = new Map(
+    answers.map((answer, at) => {
+      if ('problem' in answer)
+        throw new DataError(answer.problem, { hint: '`freetumor data check` tells more' })
+      return [alike[at]!.id, answer.fingerprint.exact] as const
+    }),
+  )
+  return pairsAlike(training, heldOut, ({ id }) => hashes.get(id), 'exact', 'the same voxels')
+}
+
+/** Sizes whatever the order of the axes: equal voxels have equal ones. */
+async function sizesOf(cases: readonly CuratedCase[]): Promise<ReadonlyMap<string, string>> {
+  const sizes = new Map<string, string>()
+  const queue = [...cases]
+  const work = async () => {
+    for (let item = queue.pop(); item; item = queue.pop()) {
+      const { shape } = item.geometry ?? (await readNiftiHeader(item.image))
+      sizes.set(item.id, [...shape].sort((a, b) => a - b).join('x'))
+    }
+  }
+  await Promise.all(Array.from({ length: OPEN_FILES }, work))
+  return sizes
+}
+
+function patientLeaks({ training, heldOut }: Sides): Leak[] {
+  return pairsAlike(training, heldOut, ({ patient }) => patient, 'patient', 'the same patient')
+}
+
+/** Every pair of a training and a held-out case with one key; cases without a key have none. */
+function pairsAlike(
+  training: readonly CuratedCase[],
+  heldOut: readonly CuratedCase[],
+  keyOf: (item: CuratedCase) => string | undefined,
+  kind: Leak['kind'],
+  message: string,
+): Leak[] {
+  const byKey = new Map<string, string[]>()
+  for (const item of training) {
+    const key = keyOf(item)
+    if (key === undefined) continue
+    const ids = byKey.get(key)
+    if (ids) ids.push(item.id)
+    else byKey.set(key, [item.id])
+  }
+  return heldOut.flatMap((item) =>
+    (byKey.get(keyOf(item) ?? '') ?? []).map((id) => ({ kind, training: id, heldOut: item.id, message })),
+  )
+}
+
+function knownLeaks({ data }: RunConfig, { training, heldOut }: Sides): Leak[] {
+  const { twins } = knownOverlaps([...training, ...heldOut], ownDatasets(data))
+  const [trained, tested] = [training, heldOut].map((cases) => new Set(cases.map(({ dataset }) => dataset)))
+  return twins.flatMap(({ case: item, dataset, note }): Leak[] => {
+    const trains = item.split === 'training'
+    if (!(trains ? tested : trained)!.has(dataset)) return []
+    // Which of its cases it is, nobody says.
+    const [one, two] = trains ? [item.id, `${dataset}/*`] : [`${dataset}/*`, item.id]
+    return [{ kind: 'known', training: one, heldOut: two, message: `known of ${item.dataset}: ${note}` }]
+  })
+}
+
+function auditedLeaks({ training, heldOut }: Sides, audit: SavedAudit | null): Leak[] {
+  const [trains, isHeldOut] = [training, heldOut].map((cases) => new Set(cases.map(({ id }) => id)))
+  return (audit?.pairs ?? []).flatMap(({ kind, cases: [a, b], message }): Leak[] => {
+    if (kind !== 'near') return []
+    if (trains!.has(a) && isHeldOut!.has(b)) return [{ kind, training: a, heldOut: b, message }]
+    return trains!.has(b) && isHeldOut!.has(a) ? [{ kind, training: b, heldOut: a, message }] : []
+  })
+}
+
+/** One kind a pair: the first of those above. */
+function withoutRepeats(leaks: readonly Leak[]): Leak[] {
+  const seen = new Set<string>()
+  return leaks.filter(({ training, heldOut }) => {
+    const key = `${training}\0${heldOut}`
+    return !seen.has(key) && seen.add(key)
+  })
+}
+
+function covers(allowed: AllowedLeak, leak: Leak): boolean {
+  return matches(allowed.training, leak.training) && matches(allowed.heldOut, leak.heldOut)
+}
+
+function matches(pattern: string, id: string): boolean {
+  const parts = pattern.split('*').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+  return new RegExp(`^${parts.join('.*')}$`).test(id)
+}
+
+function leakError(leaks: readonly Leak[]): LeakError {
+  const lines = leaks
+    .slice(0, 5)
+    .map(({ training, heldOut, message }) => `  ${heldOut} is held out, ${training} trains: ${message}`)
+  const more = leaks.length > 5 ? `\n  and ${leaks.length - 5} more; \`freetumor data audit\` lists all` : ''
+  const count = `${leaks.length} held-out ${leaks.length === 1 ? 'case is' : 'cases are'} among the training cases`
+  return new LeakError(`${count}:\n${lines.join('\n')}${more}`, {
+    hint: 'take one of each pair out (`freetumor data split` keeps patients together), or say in data.allowedLeaks why it may stay',
+    facts: { leaks },
+  })
+}
+
+function noteAllowed(allowed: AllowedLeak, leaks: readonly Leak[], { note }: StageContext): void {
+  const [first, ...more] = leaks.filter((leak) => covers(allowed, leak))
+  if (!first) {
+    note(
+      `data.allowedLeaks (training ${allowed.training}, held out ${allowed.heldOut}): no such leak was found`,
+    )
+    return
+  }
+  const others = more.length > 0 ? ` and ${more.length} more` : ''
+  note(
+    `leak allowed: ${first.heldOut} is held out, ${first.training} trains, ${first.message}${others}. Reason: ${allowed.reason}`,
+    'warning',
+  )
+}
+
+/** Near-duplicates are only known of cases that an audit saw. */
+function noteCoverage(
+  { data }: RunConfig,
+  sides: Sides,
+  audit: SavedAudit | null,
+  { note }: StageContext,
+): void {
+  const cases = [...sides.training, ...sides.heldOut]
+  const seen = new Set(audit?.cases)
+  const unseen = cases.filter(({ id }) => !seen.has(id))
+  if (unseen.length === 0) return
+  const how = '`freetumor data audit CONFIG` looks for crops and resampled copies'
+  note(
+    audit === null
+      ? `near-duplicates were never looked for: ${how}`
+      : `the last audit (${audit.time.slice(0, 10)}) did not see ${unseen.length} of ${cases.length} cases, first ${unseen[0]!.id}: ${how}`,
+  )
+  const unseenSets = new Set(unseen.map(({ dataset }) => dataset))
+  const [trained, heldOut] = [sides.training, sides.heldOut].map(
+    (side) => new Set(side.map(({ dataset }) => dataset)),
+  )
+  for (const { datasets, note: why } of knownOverlaps(cases, ownDatasets(data)).shared) {
+    const [a, b] = datasets
+    const apart = (trained!.has(a) && heldOut!.has(b)) || (trained!.has(b) && heldOut!.has(a))
+    if (apart && (unseenSets.has(a) || unseenSets.has(b)))
+      note(
+        `${a} and ${b} are known to share scans (${why}), and one holds out what the other may train on: ${how}`,
+        'warning',
+      )
+  }
+}

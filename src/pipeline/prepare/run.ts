@@ -1,0 +1,161 @@
+import { createHash } from 'node:crypto'
+import { join, resolve } from 'node:path'
+import type { RunConfig } from '../../config/schema.js'
+import { cacheName, refuseSameFile } from '../../curation/case-file-names.js'
+import { type Curation, curate } from '../../curation/datasets/curate.js'
+import type { ManifestCase } from '../../curation/datasets/manifest.js'
+import type { LabelIdMap } from '../../curation/datasets/registry.js'
+import { DataError } from '../../errors.js'
+import { ensurePhantoms } from '../../phantom/dataset.js'
+import { LABEL_SCHEMES } from '../../volume/labels.js'
+import type { StageContext } from '../context.js'
+import type { PreparedCase } from '../ports/cases.js'
+import type { CaseError } from '../ports/common.js'
+import type { CuratedCase } from '../specs.js'
+
+export interface PrepareReport {
+  readonly cases: readonly CuratedCase[]
+  readonly directory: string
+  readonly prepared: number
+  readonly reused: number
+  readonly bytes: number
+  readonly failed: readonly { readonly caseId: string; readonly error: CaseError }[]
+}
+
+/** A case of a manifest, with how often an epoch visits it; default once. */
+export type ListedCase = Omit<ManifestCase, 'labelMap'> & {
+  readonly labelMap: LabelIdMap
+  readonly repeat?: number
+}
+
+export type CaseProgress = (
+  done: number,
+  total: number,
+  caseId: string,
+  result: PreparedCase | CaseError,
+) => void
+
+/**
+ * Curates the data of a configuration and brings every case into the cache.
+ * @throws DataError when a case cannot be prepared: a study must not lose cases in silence
+ */
+export async function prepareData(
+  config: RunConfig,
+  context: StageContext,
+  curation?: Curation,
+): Promise<readonly CuratedCase[]> {
+  const { cases } = curation ?? (await curateData(config, context))
+  const report = await prepareListed(config, casesToPrepare(cases), context)
+  const first = report.failed[0]
+  if (first)
+    throw new DataError(
+      `${report.failed.length} of ${report.cases.length + report.failed.length} cases cannot be prepared; first ${first.caseId}: ${first.error.message}`,
+      { hint: first.error.hint || 'correct the file, or take the case out of its list' },
+    )
+  if (report.prepared > 0)
+    context.note(`prepared ${report.prepared} cases (${report.reused} reused) in ${report.directory}`)
+  return report.cases
+}
+
+/** The cases of a configuration; makes the phantoms that it asks for, and notes files that are missing. */
+export async function curateData(config: RunConfig, context: StageContext): Promise<Curation> {
+  if (config.data.phantoms && (await ensurePhantoms(config.data.root, config.region, config.data.phantoms)))
+    context.note(`made phantom CTs in ${config.data.root}`)
+  const curation = await curate(config.data, config.region)
+  for (const missing of curation.missing)
+    context.note(
+      `${missing.dataset}: ${missing.count} listed files do not exist, first ${missing.example}`,
+      'warning',
+    )
+  return curation
+}
+
+/** Brings the cases of a configuration into the cache; verifies those that are there. Every failure is in the report. */
+export async function prepareCases(
+  config: RunConfig,
+  context: StageContext,
+  onProgress?: CaseProgress,
+): Promise<PrepareReport> {
+  const { cases } = await curateData(config, context)
+  return await prepareListed(config, casesToPrepare(cases), context, onProgress, true)
+}
+
+/** Test cases are never cached: they are evaluated on their own grid. */
+export function casesToPrepare<T extends Pick<ListedCase, 'split'>>(cases: readonly T[]): T[] {
+  return cases.filter((item) => item.split !== 'test')
+}
+
+/**
+ * Brings these cases into the cache of the configuration.
+ * @param verify check every byte of a reused case; a training leaves that to its feeder, which checks what it reads
+ * @throws DataError when two cases would share a file of the cache
+ */
+export async function prepareListed(
+  config: RunConfig,
+  cases: readonly ListedCase[],
+  context: StageContext,
+  onProgress?: CaseProgress,
+  verify = false,
+): Promise<PrepareReport> {
+  const directory = cacheDirectory(config)
+  refuseSameFile(
+    cases.map(({ id }) => id),
+    cacheName,
+  )
+  const spec = {
+    job: 'prepare' as const,
+    directory,
+    workers: config.prepare.workers,
+    spacingMm: config.prepare.spacingMm,
+    windowHu: config.prepare.windowHu,
+    numIds: LABEL_SCHEMES[config.region].names.length,
+    verify,
+    cases: cases.map(({ id, image, label, labelMap }) => ({ id, image, label, labelMap })),
+  }
+  const byId = new Map(cases.map((item) => [item.id, item]))
+  const done: CuratedCase[] = []
+  const failed: { caseId: string; error: CaseError }[] = []
+  let reused = 0
+  let bytes = 0
+  for await (const outcome of context.runtime.prepare(spec, {
+    signal: context.signal,
+    logDirectory: context.logDirectory,
+  })) {
+    const item = byId.get(outcome.caseId)!
+    if ('error' in outcome) failed.push(outcome)
+    else {
+      if (outcome.result.reused) reused++
+      bytes += outcome.result.bytes
+      done.push({
+        id: item.id,
+        path: outcome.result.path,
+        kind: item.role.kind,
+        repeat: item.repeat ?? 1,
+        heldOut: item.split === 'validation',
+        content: outcome.result.contentSha256,
+      })
+    }
+    onProgress?.(
+      done.length + failed.length,
+      cases.length,
+      outcome.caseId,
+      'error' in outcome ? outcome.error : outcome.result,
+    )
+  }
+  // Results come as they are done: the order of a run's cases must not depend on that.
+  const order = new Map(cases.map((item, at) => [item.id, at]))
+  done.sort((a, b) => order.get(a.id)! - order.get(b.id)!)
+  return { cases: done, directory, prepared: done.length - reused, reused, bytes, failed }
+}
+
+/** Where the prepared cases of a configuration lie: a folder for the settings that decide what they hold. */
+export function cacheDirectory(config: RunConfig): string {
+  return join(resolve(config.prepare.cache), prepareKey(config))
+}
+
+/** Settings that decide a prepared case; its inputs are checked case by case. */
+function prepareKey(config: RunConfig): string {
+  const { spacingMm, windowHu } = config.prepare
+  const text = JSON.stringify({ region: config.region, spacingMm, lowerHu: windowHu[0] })
+  return createHash('sha256').update(text).digest('hex').slice(0, 12)
+}

@@ -1,0 +1,334 @@
+import { rm } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { onAbort } from '../../abort.js'
+import type { RunConfig } from '../../config/schema.js'
+import { RuntimeCrashError, StoppedError, UsageError } from '../../errors.js'
+import { judge, type Verdict } from '../../quality/judge.js'
+import { texturesFor } from '../../sampling/region.js'
+import { asPlanned } from '../../sampling/tumors.js'
+import { type SizeClass, simulateTumor, type TumorPlan } from '../../simulation/plan.js'
+import { openStream } from '../../simulation/random.js'
+import { LABEL_SCHEMES, type Organ, type OrganName } from '../../volume/labels.js'
+import type { LabelMap, Vec3, Volume } from '../../volume/volume.js'
+import { makeTemporaryFolder } from '../../whole-file.js'
+import { covers, segmentorOf, tumorCoverage } from '../checkpoint/coverage.js'
+import type { CheckpointFacts } from '../ports/checkpoint.js'
+import type { ModelRuntime } from '../ports/runtime.js'
+import type { ServeFacts, ServeSession } from '../ports/serving.js'
+import { type ServeSettings, type ServingOptions, serveSettings, serveSpec } from './spec.js'
+import { checkedLabel, checkedPlan, checkedVolume, type HuVolume, huOf, onGrid } from './volume-input.js'
+
+export interface OpenRuntimeOptions extends ServingOptions {
+  /** Checkpoint of a synthesis training; without one tumors are hand-crafted. */
+  readonly generator?: string | undefined
+  /** Checkpoint of a segmentor: what `segment` runs, and the judge of synthetic tumors. */
+  readonly baseline?: string | undefined
+  /** Stops the opening, and closes an open runtime. */
+  readonly signal?: AbortSignal | undefined
+  /** Where the logs of the process go; default a temporary folder, which is kept only when the process died. */
+  readonly logDirectory?: string | undefined
+  readonly onNote?: ((text: string, level: 'info' | 'warning') => void) | undefined
+}
+
+/** What a tumor is to be; the seed decides all else. */
+export interface TumorWish {
+  readonly organ: OrganName
+  readonly size: SizeClass
+  readonly seed: number
+}
+
+export interface SynthesisRequest {
+  /** HU, RAS, at the spacing of the networks: a crop or a whole prepared scan. */
+  readonly image: HuVolume
+  /** Ids of the region on the same grid. */
+  readonly label: LabelMap
+  /** A wish, planned here; or a plan of `simulateTumor` in this label. */
+  readonly tumor: TumorWish | TumorPlan
+  /** `hu` (default): int16. `windowed`: float32 as the networks see it, about 0 to 1. */
+  readonly output?: 'hu' | 'windowed' | undefined
+}
+
+export interface PaintedTumor {
+  readonly outcome: 'painted'
+  readonly request: SynthesisRequest
+  readonly plan: TumorPlan
+  readonly image: Volume<Int16Array | Float32Array>
+  /** With the tumor's id where shape and organ meet. */
+  readonly label: LabelMap
+  /** 1 where an intensity may differ; everywhere else `image` has the bits of the request. */
+  readonly change: LabelMap
+  /** By the policy of the runtime; `notJudged` where there is no baseline. What is rejected is for the caller to drop. */
+  readonly verdict: Verdict
+  readonly networkSeconds: number
+}
+
+/** A tumor for which there is no place in the label. */
+export interface NoPlace {
+  readonly outcome: 'noRoom' | 'organTooSmall'
+  readonly request: SynthesisRequest
+}
+
+/** A label map on the grid of the volume; ids are the outputs of the baseline. */
+export interface Segmentation extends LabelMap {
+  /** Averaged over the windows, [classes, ...shape]; null where they were not asked for. */
+  readonly logits: { readonly data: Float32Array; readonly shape: readonly number[] } | null
+  /** Seconds inside the network. */
+  readonly networkSeconds: number
+}
+
+export interface SegmentOptions {
+  readonly logits?: boolean | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface SynthesizeCallOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Requests taken before the first result is read; default 2. */
+  readonly ahead?: number | undefined
+}
+
+/** Networks that were loaded once and answer calls until they are closed; made by `openRuntime`. */
+export interface WarmRuntime extends AsyncDisposable {
+  readonly device: string
+  readonly versions: Readonly<Record<string, string>>
+  /** What holds for every call, filled and frozen. */
+  readonly config: RunConfig
+  /**
+   * Paints a tumor a request; results come in the order of the requests, which are asked for as they are needed. Calls
+   * may overlap. Arrays of a request must not change until its result is there.
+   * @throws UsageError, DataError for a request that cannot be (the iteration ends there); StoppedError when cancelled
+   */
+  synthesize(
+    requests: Iterable<SynthesisRequest> | AsyncIterable<SynthesisRequest>,
+    options?: SynthesizeCallOptions,
+  ): AsyncIterable<PaintedTumor | NoPlace>
+  /**
+   * Labels of a volume by the baseline. One that is RAS at the network's spacing goes through as it is; any other is
+   * brought to that grid and foreground, and its labels back (nearest; logits linearly).
+   */
+  segment(volume: HuVolume, options?: SegmentOptions): Promise<Segmentation>
+  /** Ends the process; calls that are open reject. */
+  close(): Promise<void>
+}
+
+/**
+ * Loads a generator and a baseline into one Python process that waits for calls.
+ * @throws CheckpointError, UsageError, ConfigError, EnvironmentError before the process is of use
+ */
+export async function openWarmRuntime(
+  options: OpenRuntimeOptions,
+  runtime: ModelRuntime,
+): Promise<WarmRuntime> {
+  const { signal } = options
+  if (signal?.aborted) throw new StoppedError('openRuntime was stopped')
+  const inspect = (path: string | undefined): Promise<CheckpointFacts> | null =>
+    path === undefined ? null : runtime.inspect(resolve(path), { signal })
+  const same = options.baseline === options.generator
+  const [generator, other] = await Promise.all([
+    inspect(options.generator),
+    same ? null : inspect(options.baseline),
+  ])
+  const baseline = same ? generator : other
+  const settings = serveSettings(options, generator, baseline)
+  for (const note of settings.notes) options.onNote?.(note, 'warning')
+
+  const logs = options.logDirectory ?? (await makeTemporaryFolder('freetumor-'))
+  const call = { signal, logDirectory: logs, note: options.onNote }
+  const session = runtime.serve(await serveSpec(settings), call)
+  const opened = new OpenedRuntime(session, settings, async (died) => {
+    release()
+    if (!died && options.logDirectory === undefined) await rm(logs, { recursive: true, force: true })
+  })
+  const release = onAbort(signal, () => void opened.close())
+  try {
+    return opened.as(await session.ready)
+  } catch (error) {
+    await opened.close(error instanceof RuntimeCrashError)
+    throw signal?.aborted ? new StoppedError('openRuntime was stopped') : error
+  }
+}
+
+class OpenedRuntime implements WarmRuntime {
+  device = ''
+  versions: Readonly<Record<string, string>> = {}
+  readonly config: RunConfig
+  #died = false
+
+  constructor(
+    private readonly session: ServeSession,
+    private readonly settings: ServeSettings,
+    private readonly cleanUp: (died: boolean) => Promise<void>,
+  ) {
+    this.config = settings.config
+  }
+
+  as({ device, versions }: ServeFacts): this {
+    this.device = device
+    this.versions = versions
+    return this
+  }
+
+  async close(died = this.#died): Promise<void> {
+    await this.session[Symbol.asyncDispose]()
+    await this.cleanUp(died)
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async segment(volume: HuVolume, options: SegmentOptions = {}): Promise<Segmentation> {
+    const { baseline, config } = this.settings
+    if (baseline === null)
+      throw new UsageError('this runtime has no segmentor', { hint: 'open it with `baseline`' })
+    const outputs = segmentorOf(baseline)!.outputs ?? 1
+    const { shape, affine } = checkedVolume(volume, 'volume', config.prepare.spacingMm, {
+      bytesPerVoxel: options.logits ? 4 * outputs : 4,
+    })
+    const call = {
+      image: huOf(volume, 'volume'),
+      shape,
+      affine: onGrid(affine, config.prepare.spacingMm) ? null : affine,
+      logits: options.logits ?? false,
+    }
+    const { labels, logits, networkSeconds } = await this.#noting(this.session.segment(call, options.signal))
+    return {
+      data: labels,
+      shape,
+      affine,
+      logits: logits && { data: logits, shape: [outputs, ...shape] },
+      networkSeconds,
+    }
+  }
+
+  async *synthesize(
+    requests: Iterable<SynthesisRequest> | AsyncIterable<SynthesisRequest>,
+    { signal, ahead = 2 }: SynthesizeCallOptions = {},
+  ): AsyncIterable<PaintedTumor | NoPlace> {
+    if (!(Number.isInteger(ahead) && ahead >= 1))
+      throw new UsageError(`ahead: an integer of at least 1 is needed, got ${ahead}`)
+    // a reader that leaves cancels what it asked for
+    const left = new AbortController()
+    const release = onAbort(signal, () => left.abort())
+    const open: Promise<PaintedTumor | NoPlace>[] = []
+    try {
+      let number = 0
+      for await (const request of requests) {
+        const made = this.#paint(request, `request ${number++}`, left.signal)
+        made.catch(() => {}) // it is awaited below, in its turn
+        open.push(made)
+        if (open.length >= ahead) yield await open.shift()!
+      }
+      while (open.length > 0) yield await open.shift()!
+    } finally {
+      release()
+      left.abort()
+    }
+  }
+
+  async #paint(
+    request: SynthesisRequest,
+    name: string,
+    signal: AbortSignal,
+  ): Promise<PaintedTumor | NoPlace> {
+    const { spacingMm } = this.config.prepare
+    const { shape, affine } = checkedVolume(request.image, `${name}, image`, spacingMm, { bytesPerVoxel: 4 })
+    if (!onGrid(affine, spacingMm))
+      throw new UsageError(
+        `${name}, image: it is not RAS at ${spacingMm.join(' x ')} mm, as the networks need it`,
+        {
+          hint: 'prepare the scan first; whole scans on their own grid: `freetumor synthesize`',
+        },
+      )
+    checkedLabel(
+      request.label,
+      request.image,
+      `${name}, label`,
+      LABEL_SCHEMES[this.config.region].names.length,
+    )
+    const planned = this.#plan(request, name, shape)
+    if ('outcome' in planned) return { outcome: planned.outcome, request }
+    const { organ, plan } = planned
+    this.#refuseUnseen(organ, name)
+    const answer = await this.#noting(
+      this.session.paint(
+        {
+          image: huOf(request.image, `${name}, image`, 'int16') as Int16Array,
+          label: request.label.data,
+          shape,
+          tumor: asPlanned(organ.name, plan, 0),
+          windowed: request.output === 'windowed',
+        },
+        signal,
+      ),
+    )
+    const kind = { organ: organ.name, size: plan.size }
+    return {
+      outcome: 'painted',
+      request,
+      plan,
+      image: { data: answer.image, shape, affine },
+      label: { data: answer.label, shape, affine },
+      change: { data: answer.change, shape, affine },
+      verdict: judge(kind, answer.measures, this.config.quality, this.settings.baseline !== null),
+      networkSeconds: answer.networkSeconds,
+    }
+  }
+
+  #plan(
+    { label, tumor }: SynthesisRequest,
+    name: string,
+    shape: Vec3,
+  ): { organ: Organ; plan: TumorPlan } | { outcome: NoPlace['outcome'] } {
+    const { organs } = LABEL_SCHEMES[this.config.region]
+    if ('box' in tumor) {
+      const organ = organs.find((one) => one.label === tumor.organLabel)
+      if (!organ)
+        throw new UsageError(`${name}: id ${tumor.organLabel} is no organ of the ${this.config.region}`)
+      checkedPlan(tumor, shape, name)
+      return { organ, plan: tumor }
+    }
+    const organ = organs.find((one) => one.name === tumor.organ)
+    if (!organ) {
+      const known = organs.map((one) => one.name).join(', ')
+      throw new UsageError(`${name}: ${tumor.organ} is not of the ${this.config.region}`, {
+        hint: `its organs: ${known}`,
+      })
+    }
+    const { radiusVoxels, texture } = this.config.simulation
+    if (!(tumor.size in radiusVoxels))
+      throw new UsageError(`${name}: size ${tumor.size}; known are ${Object.keys(radiusVoxels).join(', ')}`)
+    if (!Number.isSafeInteger(tumor.seed))
+      throw new UsageError(`${name}: the seed must be an integer, got ${tumor.seed}`)
+    const found = simulateTumor(
+      { label: label.data, shape, organLabel: organ.label },
+      {
+        size: tumor.size,
+        radiusVoxels: radiusVoxels[tumor.size],
+        textureSizeVoxels: texturesFor(shape, texture.sizeVoxels),
+        textureCount: texture.count,
+      },
+      openStream([tumor.seed, 'runtime', organ.name, tumor.size]),
+    )
+    return found.outcome === 'placed' ? { organ, plan: found.plan } : { outcome: found.outcome }
+  }
+
+  /** A baseline that does not know an organ's tumors would reject them all. */
+  #refuseUnseen(organ: Organ, name: string): void {
+    const { baseline } = this.settings
+    if (baseline !== null && !covers(tumorCoverage(baseline), [organ.name]))
+      throw new UsageError(`${name}: the baseline ${baseline.path} knows no tumors of the ${organ.name}`, {
+        hint: 'open the runtime with a baseline that does, or without one',
+      })
+  }
+
+  /** Remembers that the process died: then its logs are of use. */
+  async #noting<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await answer
+    } catch (error) {
+      this.#died ||= error instanceof RuntimeCrashError
+      throw error
+    }
+  }
+}

@@ -1,0 +1,172 @@
+import { access } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { RunConfig } from '../../config/schema.js'
+import { childCase } from '../../curation/datasets/child.js'
+import { type ManifestCase, makeManifest, writeManifest } from '../../curation/datasets/manifest.js'
+import { readJsonLog } from '../../jsonl.js'
+import type { SynthesisLine } from '../../quality/ledger.js'
+import { LABEL_SCHEMES } from '../../volume/labels.js'
+import { writeWhole } from '../../whole-file.js'
+import type { CaseError } from '../ports/common.js'
+import type { ListedCase } from '../prepare/run.js'
+import { writeLedgerReport } from '../report/write.js'
+
+export interface Synthesis {
+  readonly directory: string
+  readonly hosts: number
+  /** Synthetic scans on the disk. */
+  readonly scans: number
+  readonly tumors: { readonly kept: number; readonly tried: number; readonly noRoom: number }
+  readonly failed: readonly { readonly caseId: string; readonly error: CaseError }[]
+}
+
+/** What lies in the folder becomes a data set: sorted ledger, list, manifest, page. */
+export async function concludeSynthesis(
+  out: string,
+  config: RunConfig,
+  hosts: readonly ListedCase[],
+  failed: Synthesis['failed'],
+): Promise<Synthesis> {
+  const lines: SynthesisLine[] = []
+  for await (const line of readJsonLog<SynthesisLine>(join(out, 'ledger.jsonl'))) lines.push(line)
+  const order = new Map(hosts.map(({ id }, at) => [id, at]))
+  lines.sort(
+    (a, b) =>
+      order.get(a.case)! - order.get(b.case)! ||
+      a.variant - b.variant ||
+      a.tumor - b.tumor ||
+      a.attempt - b.attempt,
+  )
+  await writeWhole(join(out, 'ledger.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+  const scans = syntheticScans(out, config, hosts, lines)
+  await writeWhole(join(out, 'dataset.json'), `${JSON.stringify(datasetList(config, scans), null, 2)}\n`)
+  await writeManifest(join(out, 'manifest.json'), makeManifest(scans.map(({ child }) => child)))
+  await writeLedgerReport(out)
+  const count = (verdict: SynthesisLine['verdict']): number =>
+    lines.filter((line) => line.verdict === verdict).length
+  return {
+    directory: out,
+    hosts: hosts.length,
+    scans: scans.length,
+    tumors: {
+      kept: count('accepted'),
+      tried: count('accepted') + count('rejected'),
+      noRoom: count('noRoom'),
+    },
+    failed,
+  }
+}
+
+interface SyntheticScan {
+  readonly file: string
+  readonly label: string
+  readonly child: ManifestCase
+}
+
+function syntheticScans(
+  out: string,
+  config: RunConfig,
+  hosts: readonly ListedCase[],
+  lines: readonly SynthesisLine[],
+): SyntheticScan[] {
+  const byId = new Map(hosts.map((host) => [host.id, host]))
+  const files = new Map<string, SynthesisLine[]>()
+  for (const line of lines)
+    if (line.file !== undefined) files.set(line.file, [...(files.get(line.file) ?? []), line])
+  // what a specialist's map leaves out is background in it
+  const ids = writtenLabels(config).map.map((written, id): [string, number] => [String(written), id])
+  const labelMap = { ...Object.fromEntries(ids), '0': 0 }
+  return [...files].map(([file, made]) => {
+    const label = file.replace(/_0000\.nii\.gz$/, '.nii.gz')
+    const places = {
+      id: `synthetic/${label.replace(/\.nii\.gz$/, '')}`,
+      image: join(out, 'imagesTr', file),
+      label: join(out, 'labelsTr', label),
+    }
+    const organs = [...new Set(made.map(({ organ }) => organ))]
+    return { file, label, child: childCase(byId.get(made[0]!.case)!, places, organs, labelMap) }
+  })
+}
+
+/** The list beside the images: decathlon, or nnU-Net's form of it. */
+function datasetList(config: RunConfig, scans: readonly SyntheticScan[]): unknown {
+  const { names } = writtenLabels(config)
+  const about = 'SYNTHETIC tumors painted into scans by freetumor; ledger.jsonl tells of every one'
+  if (config.synthesize.layout === 'nnunet')
+    return {
+      name: config.name,
+      description: about,
+      channel_names: { '0': 'CT' },
+      labels: Object.fromEntries(names.map((name, id) => [name, id])),
+      numTraining: scans.length,
+      file_ending: '.nii.gz',
+    }
+  const entries = (split: ManifestCase['split']) =>
+    scans
+      .filter(({ child }) => child.split === split)
+      .map(({ file, label, child }) => ({
+        image: `./imagesTr/${file}`,
+        label: `./labelsTr/${label}`,
+        change: `./changeTr/${label}`,
+        host: child.parent,
+        patient: child.patient,
+        ...(child.fold === null ? {} : { fold: child.fold }),
+      }))
+  return {
+    name: config.name,
+    description: about,
+    modality: { '0': 'CT' },
+    labels: Object.fromEntries(names.map((name, id) => [String(id), name])),
+    numTraining: entries('training').length,
+    training: entries('training'),
+    validation: entries('validation'),
+    test: entries('test'),
+  }
+}
+
+/** Ids of the label maps that are written: those of the region, or background, organ and tumor of a specialist. */
+export function writtenLabels(config: RunConfig): {
+  /** Id of the region -> id in the file. */
+  readonly map: readonly number[]
+  readonly names: readonly string[]
+} {
+  const { names, organs } = LABEL_SCHEMES[config.region]
+  const organ = organs.find(({ name }) => name === config.synthesize.specialist)
+  if (organ === undefined) return { map: names.map((_, id) => id), names }
+  const kept = [0, organ.label, organ.tumorLabel]
+  return { map: names.map((_, id) => Math.max(0, kept.indexOf(id))), names: kept.map((id) => names[id]!) }
+}
+
+export function variantKey({ case: caseId, variant }: Pick<SynthesisLine, 'case' | 'variant'>): string {
+  return `${caseId}#${variant}`
+}
+
+/** Variants whose lines and files are all there. */
+export async function wholeVariants(ledger: string, out: string): Promise<Set<string>> {
+  const ended = new Set<string>()
+  const files = new Map<string, string>()
+  try {
+    for await (const line of readJsonLog<SynthesisLine>(ledger)) {
+      if (line.last) ended.add(variantKey(line))
+      if (line.file !== undefined) files.set(variantKey(line), line.file)
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  for (const key of ended) {
+    const image = files.get(key)
+    if (image === undefined) continue
+    const label = image.replace(/_0000\.nii\.gz$/, '.nii.gz')
+    const places = [`imagesTr/${image}`, `labelsTr/${label}`, `changeTr/${label}`]
+    const there = await Promise.all(places.map((place) => exists(join(out, place))))
+    if (there.includes(false)) ended.delete(key)
+  }
+  return ended
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}

@@ -1,0 +1,358 @@
+import type { RunConfig } from '../../config/schema.js'
+import { FreetumorError } from '../../errors.js'
+import { judge, judgeTogether, type Verdict } from '../../quality/judge.js'
+import type { SynthesisLine } from '../../quality/ledger.js'
+import { readCentres } from '../../sampling/cache-reader.js'
+import { openCaseGroup } from '../../sampling/case-group.js'
+import type { WeightedOrgan } from '../../sampling/plan.js'
+import {
+  type AttemptKey,
+  attemptStreamKey,
+  drawTumorKind,
+  planAttempt,
+  type Region,
+  readRegion,
+  type TumorKind,
+} from '../../sampling/region.js'
+import { asPlanned, type WantedCentre } from '../../sampling/tumors.js'
+import type { TumorPlan } from '../../simulation/plan.js'
+import type { Vec3 } from '../../volume/volume.js'
+import type { CaseError } from '../ports/common.js'
+import type { AttemptMeasures, VariantFeed, VariantResult, VariantRound } from '../ports/synthesis.js'
+import { sizeSettings } from '../specs.js'
+
+export interface HostCase {
+  readonly id: string
+  /** Zarr group of the prepared case. */
+  readonly prepared: string
+}
+
+export interface VariantFeedOptions {
+  readonly config: RunConfig
+  readonly hosts: readonly HostCase[]
+  /** Organs that tumors go to, by weight. */
+  readonly organs: readonly WeightedOrgan[]
+  readonly hasBaseline: boolean
+  readonly checkpoints: SynthesisLine['checkpoints']
+  /** Variants that an earlier start finished. */
+  readonly isDone: (caseId: string, variant: number) => boolean
+  /** The whole story of a variant, its lines in order. */
+  readonly onVariant: (
+    lines: readonly SynthesisLine[],
+    result: Exclude<VariantResult, { error: CaseError }>,
+  ) => void
+  /** A case that cannot be worked on; its other variants are left out. */
+  readonly onFailure: (caseId: string, error: CaseError) => void
+}
+
+/** A rank's case and what is left of it. */
+interface OpenCase {
+  readonly id: string
+  readonly region: Region
+  readonly organs: readonly WeightedOrgan[]
+  /** Listed positions of the case. */
+  readonly centres: readonly WantedCentre[] | null
+  readonly variants: number[]
+}
+
+interface Tumor extends TumorKind {
+  /** Next try, and the organ that it is planned in. */
+  attempt: number
+  organAt: number
+  plan: TumorPlan | null
+}
+
+interface Try {
+  readonly tumor: number
+  readonly attempt: number
+  readonly organ: WeightedOrgan
+  readonly plan: TumorPlan
+}
+
+interface Variant {
+  readonly case: OpenCase
+  readonly variant: number
+  readonly tumors: readonly Tumor[]
+  readonly lines: SynthesisLine[]
+  waiting: readonly Try[]
+  /** Of the tries that are judged next. */
+  round: number
+  planSeconds: number
+}
+
+/** Text of the case before its first label voxel: nothing to work on. */
+const NO_LABEL: CaseError = {
+  kind: 'data',
+  message: 'its label map is empty',
+  hint: 'give it organ labels, or take it out of the list',
+}
+
+/**
+ * Plans, judges and records the tumors of an offline synthesis, for any number of ranks. What becomes of a variant is a
+ * function of the configuration and the case alone, whoever works on it and whatever was done before.
+ */
+export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
+  const { config, hosts } = options
+  const queue = [...hosts]
+  const open = new Map<number, OpenCase>()
+  const current = new Map<number, Variant>()
+
+  const nextCase = async (): Promise<OpenCase | null> => {
+    for (let host = queue.shift(); host; host = queue.shift()) {
+      const { id } = host
+      const variants = range(config.synthesize.variants).filter((variant) => !options.isDone(id, variant))
+      if (variants.length === 0) continue
+      const found = await regionOf(host)
+      if ('message' in found) options.onFailure(id, found)
+      else return { id, ...found, organs: presentOrgans(options.organs, found.region), variants }
+    }
+    return null
+  }
+
+  const regionOf = async ({
+    id,
+    prepared,
+  }: HostCase): Promise<Pick<OpenCase, 'region' | 'centres'> | CaseError> => {
+    try {
+      const group = await openCaseGroup({ caseId: id, path: prepared })
+      const region = readRegion(group, config.sampling.patchVoxels)
+      if (region === null) return { ...NO_LABEL, message: `${id}: ${NO_LABEL.message}` }
+      return { region, centres: readCentres(group, config.simulation.positions) }
+    } catch (error) {
+      if (!(error instanceof FreetumorError)) throw error
+      return { kind: error.code, message: error.message, hint: error.hint ?? '' }
+    }
+  }
+
+  return {
+    async begin(rank) {
+      let working = open.get(rank) ?? null
+      while (working === null || working.variants.length === 0) {
+        working = await nextCase()
+        if (working === null) {
+          open.delete(rank)
+          return null
+        }
+      }
+      open.set(rank, working)
+      const variant = beginVariant(options, working, working.variants.shift()!)
+      current.set(rank, variant)
+      return nextRound(options, variant, [])
+    },
+
+    async judged(rank, measures) {
+      const variant = current.get(rank)!
+      const accepted = settle(options, variant, measures)
+      return nextRound(options, variant, accepted)
+    },
+
+    async written(rank, caseId, _variant, result) {
+      if ('error' in result) {
+        const working = open.get(rank)
+        if (working?.id === caseId) working.variants.length = 0
+        options.onFailure(caseId, result.error)
+        return
+      }
+      const variant = current.get(rank)!
+      const seconds = { ...result.seconds, plan: Number(variant.planSeconds.toFixed(4)) }
+      options.onVariant(finished(variant.lines, result), { ...result, seconds })
+      current.delete(rank)
+    },
+  }
+}
+
+function beginVariant({ config, organs }: VariantFeedOptions, working: OpenCase, variant: number): Variant {
+  const tumors = range(config.synthesize.tumorsPerVariant).map((tumor): Tumor => {
+    // a case without any of the organs still says which one it lacks
+    const present = working.organs.length > 0 ? working.organs : organs
+    const kind = drawTumorKind(keyOf(config, working, variant, tumor), present, sizeSettings(config))
+    return { ...kind, attempt: 0, organAt: 0, plan: null }
+  })
+  return { case: working, variant, tumors, lines: [], waiting: [], round: -1, planSeconds: 0 }
+}
+
+/** The next tries, or none when every tumor is placed or given up. */
+function nextRound(options: VariantFeedOptions, variant: Variant, accepted: readonly number[]): VariantRound {
+  variant.round++
+  const started = performance.now()
+  variant.waiting =
+    options.config.quality.shareOver === 'case' ? tryAll(options, variant) : tryOne(options, variant)
+  variant.planSeconds += (performance.now() - started) / 1000
+  const { id, region } = variant.case
+  return {
+    caseId: id,
+    variant: variant.variant,
+    regionStart: region.start,
+    regionShape: region.shape,
+    accepted,
+    attempts: variant.waiting.map(({ tumor, attempt, organ, plan }) => ({
+      tumor,
+      attempt,
+      plan: asPlanned(organ.name, plan, 0),
+    })),
+  }
+}
+
+function tryOne(options: VariantFeedOptions, variant: Variant): Try[] {
+  for (const [number, tumor] of variant.tumors.entries()) {
+    if (tumor.plan !== null) continue
+    const found = planNext(options, variant, number, placedPlans(variant))
+    if (found) return [found]
+  }
+  return []
+}
+
+/** All tumors at once, until one of the variant's rounds kept some. */
+function tryAll(options: VariantFeedOptions, variant: Variant): Try[] {
+  if (variant.tumors.some(({ plan }) => plan !== null)) return []
+  const tries: Try[] = []
+  for (const number of variant.tumors.keys()) {
+    const found = planNext(
+      options,
+      variant,
+      number,
+      tries.map(({ plan }) => plan),
+    )
+    if (found) tries.push(found)
+  }
+  return tries
+}
+
+/** The next try of a tumor that finds a place; organs without room are passed by, each with a line. */
+function planNext(
+  options: VariantFeedOptions,
+  variant: Variant,
+  number: number,
+  earlier: readonly TumorPlan[],
+): Try | null {
+  const { config } = options
+  const { case: working } = variant
+  const tumor = variant.tumors[number]!
+  const { texture } = config.simulation
+  const settings = { textureSizeVoxels: texture.sizeVoxels, textureCount: texture.count }
+  while (tumor.attempt < config.synthesize.triesPerTumor && tumor.organAt < tumor.organs.length) {
+    const attempt = tumor.attempt++
+    const organ = tumor.organs[tumor.organAt]!
+    const key = attemptStreamKey(keyOf(config, working, variant.variant, number), attempt)
+    const found = planAttempt(working.region, key, organ, tumor, settings, earlier, working.centres)
+    if (found.outcome === 'placed') return { tumor: number, attempt, organ, plan: found.plan }
+    tumor.organAt++
+    variant.lines.push({
+      ...lineStart(options, variant, number, attempt, organ),
+      plan: null,
+      verdict: 'noRoom',
+      reason: found.outcome,
+      measures: {},
+    })
+  }
+  return null
+}
+
+/** Judges what was measured of the waiting tries; returns the numbers of the tumors that stay. */
+function settle(
+  options: VariantFeedOptions,
+  variant: Variant,
+  measures: readonly AttemptMeasures[],
+): number[] {
+  const { quality } = options.config
+  const judged = variant.waiting.map((one) => ({
+    kind: { organ: one.organ.name, size: one.plan.size },
+    measures: measures.find(({ tumor }) => tumor === one.tumor)!,
+  }))
+  const verdicts =
+    quality.shareOver === 'case'
+      ? judgeTogether(judged, quality, options.hasBaseline)
+      : judged.map((one) => judge(one.kind, one.measures, quality, options.hasBaseline))
+  return variant.waiting.flatMap((one, at) => {
+    const verdict = verdicts[at]!
+    variant.lines.push(triedLine(options, variant, one, verdict))
+    if (!verdict.accepted) return []
+    variant.tumors[one.tumor]!.plan = one.plan
+    return [one.tumor]
+  })
+}
+
+function triedLine(options: VariantFeedOptions, variant: Variant, one: Try, verdict: Verdict): SynthesisLine {
+  const { centre, radii, box, boxOrigin, edgeSigma, textureIndex, textureStart, handcraftedDifference } =
+    one.plan
+  const { start } = variant.case.region
+  const inCase = (voxel: Vec3): Vec3 => [voxel[0] + start[0], voxel[1] + start[1], voxel[2] + start[2]]
+  return {
+    ...lineStart(options, variant, one.tumor, one.attempt, one.organ),
+    plan: {
+      centre: inCase(centre),
+      radii,
+      boxOrigin: inCase(boxOrigin),
+      boxShape: box.shape,
+      edgeSigma,
+      textureIndex,
+      textureStart,
+      handcraftedDifference,
+    },
+    verdict: verdict.accepted ? 'accepted' : 'rejected',
+    reason: verdict.reason,
+    measures: options.hasBaseline ? verdict.measures : withoutSeen(verdict.measures),
+  }
+}
+
+/** Nobody looked: zeros would say that nothing was seen. */
+function withoutSeen(measures: Verdict['measures']): SynthesisLine['measures'] {
+  const { seenVoxels: _, alreadySeenVoxels: __, shareSeen: ___, ...taken } = measures
+  return taken
+}
+
+function lineStart(
+  { config, checkpoints }: VariantFeedOptions,
+  variant: Variant,
+  tumor: number,
+  attempt: number,
+  organ: WeightedOrgan,
+) {
+  const key = keyOf(config, variant.case, variant.variant, tumor)
+  return {
+    case: variant.case.id,
+    host: null,
+    variant: variant.variant,
+    tumor,
+    attempt,
+    round: variant.round,
+    organ: organ.name,
+    size: variant.tumors[tumor]!.size,
+    seed: config.seed,
+    k: attemptStreamKey(key, attempt),
+    checkpoints,
+    time: '',
+  }
+}
+
+/** The lines of a variant in the order of its tumors, with what is known once it is done. */
+function finished(
+  lines: readonly SynthesisLine[],
+  result: Exclude<VariantResult, { error: CaseError }>,
+): SynthesisLine[] {
+  const time = new Date().toISOString()
+  const sorted = [...lines].sort((a, b) => a.tumor - b.tumor || a.attempt - b.attempt)
+  return sorted.map((line, at) => ({
+    ...line,
+    host: result.host ?? null,
+    ...(line.verdict === 'accepted' && result.files ? { file: result.files.image } : {}),
+    ...(at === sorted.length - 1 ? { last: true as const } : {}),
+    time,
+  }))
+}
+
+function placedPlans(variant: Variant): TumorPlan[] {
+  return variant.tumors.flatMap(({ plan }) => (plan === null ? [] : [plan]))
+}
+
+function presentOrgans(organs: readonly WeightedOrgan[], { label }: Region): WeightedOrgan[] {
+  return organs.filter(({ label: id }) => label.includes(id))
+}
+
+function keyOf(config: RunConfig, working: OpenCase, variant: number, tumor: number): AttemptKey {
+  return { seed: config.seed, caseId: working.id, variant, tumor }
+}
+
+function range(count: number): number[] {
+  return Array.from({ length: count }, (_, at) => at)
+}

@@ -1,0 +1,90 @@
+import { readFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { loadConfig, withOverrides } from '../../config/load.js'
+import { resolveConfig } from '../../config/resolve.js'
+import { ConfigError, UsageError } from '../../errors.js'
+import { asRecord, parseForeignJson } from '../../foreign-text.js'
+import { readJsonLog } from '../../jsonl.js'
+import type { LedgerLine, SynthesisLine } from '../../quality/ledger.js'
+import type { QualityPolicy } from '../../quality/policy.js'
+import { judgeAgain, readSweptLedger, type SweepRow, sweepThresholds } from '../../quality/sweep.js'
+
+export interface SweepOptions {
+  /** A ledger, or the folder of a run or of a synthetic data set that holds `ledger.jsonl`. */
+  readonly ledger: string
+  /** Its `quality` is tried; default: the policy that the ledger was made under. */
+  readonly config?: string | undefined
+  /** `quality.KEY=VALUE` over that. */
+  readonly set?: readonly string[] | undefined
+  /** Shares seen above which a tumor is kept; default 0.1 to 0.9. */
+  readonly thresholds?: readonly number[] | undefined
+}
+
+export interface Sweep {
+  readonly ledger: string
+  readonly policy: QualityPolicy
+  /** False: nobody looked at the tumors, and no threshold makes a difference. */
+  readonly hasBaseline: boolean
+  /** The policy as it stands. */
+  readonly asItStands: SweepRow
+  /** The same with another threshold each. */
+  readonly thresholds: readonly SweepRow[]
+}
+
+const THRESHOLDS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+
+/**
+ * What other thresholds and rules would have kept of a ledger's tries. Reads the ledger alone: nothing is computed again.
+ * @throws UsageError where there is no ledger, or it lacks what a rule asks about
+ */
+export async function sweepLedger(options: SweepOptions): Promise<Sweep> {
+  const ledger = resolve(
+    options.ledger.endsWith('.jsonl') ? options.ledger : join(options.ledger, 'ledger.jsonl'),
+  )
+  const policy = await policyOf(dirname(ledger), options)
+  const swept = await readSweptLedger(readJsonLog<LedgerLine | SynthesisLine>(ledger)).catch(
+    (error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      throw new UsageError(`${ledger} does not exist`, {
+        hint: 'name a ledger, or the folder that holds one',
+      })
+    },
+  )
+  return {
+    ledger,
+    policy,
+    hasBaseline: swept.hasBaseline,
+    asItStands: judgeAgain(swept, policy),
+    thresholds: sweepThresholds(swept, policy, options.thresholds ?? THRESHOLDS),
+  }
+}
+
+async function policyOf(folder: string, { config, set = [] }: SweepOptions): Promise<QualityPolicy> {
+  const strange = set.filter((one) => !one.startsWith('quality.'))
+  if (strange.length > 0)
+    throw new ConfigError(`--set ${strange[0]}: a sweep changes quality.KEY=VALUE alone`)
+  const quality =
+    config === undefined ? await policyBeside(folder) : (await loadConfig(resolve(config))).quality
+  const whole = {
+    job: 'segmentation',
+    name: 'sweep',
+    data: { datasets: [{ name: 'hosts', role: 'host' }] },
+    networks: { segmentor: { kind: 'small', levels: 1 }, baseline: null, generator: null },
+    training: { target: 'all' },
+    quality,
+  }
+  return resolveConfig(withOverrides(whole, set)).quality
+}
+
+/** What the ledger was made under. */
+async function policyBeside(folder: string): Promise<QualityPolicy> {
+  const file = join(folder, 'synthesis.json')
+  const settings = await readFile(file, 'utf8').catch(() => null)
+  if (settings !== null) return asRecord(parseForeignJson(settings, file))?.quality as QualityPolicy
+  const resolved = join(folder, 'config.resolved.yaml')
+  const config = await loadConfig(resolved).catch(() => null)
+  if (config !== null) return config.quality
+  throw new UsageError(`${folder} does not say what its ledger was made under`, {
+    hint: 'give --config FILE, whose `quality` is tried',
+  })
+}

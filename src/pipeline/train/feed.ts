@@ -1,0 +1,131 @@
+import type { RunConfig } from '../../config/schema.js'
+import { RuntimeCrashError } from '../../errors.js'
+import { judge, type Verdict } from '../../quality/judge.js'
+import type { LedgerLine } from '../../quality/ledger.js'
+import { type JudgedTumor, summarise } from '../../quality/summary.js'
+import type { Feeder } from '../../sampling/feeder.js'
+import type { NoPlace, PlannedCrop, PlannedTumor } from '../../sampling/plan.js'
+import type { SynthesisEvent } from '../../training/events.js'
+import type { CropVerdict, StepFeed } from '../ports/training.js'
+
+type Untimed<T> = Omit<T, 'time'>
+
+export interface TrainingFeedOptions {
+  readonly config: RunConfig
+  readonly feeder: Feeder
+  /** Of all hosts: they share the items. */
+  readonly ranks: number
+  /** Of this host: they are served here. */
+  readonly ranksHere: number
+  /** Whether the ranks send measures of every step; a baseline has no tumors to judge. */
+  readonly judges: boolean
+  /** Nothing is served before. */
+  readonly ready: Promise<void>
+  readonly onLedger: (line: LedgerLine) => void
+  readonly onSynthesis: (event: Untimed<SynthesisEvent>) => void
+}
+
+/** What is remembered of a step between its frames and the verdicts of all its ranks. */
+interface OpenStep {
+  readonly crops: Map<string, PlannedCrop>
+  readonly judged: JudgedTumor[]
+  ranksJudged: number
+  noRoom: number
+}
+
+/**
+ * Serves the ranks: items from the feeder, verdicts from the quality policy. A step is remembered only until all its
+ * ranks have sent their measures, and not at all if they send none.
+ */
+export function trainingFeed(options: TrainingFeedOptions): StepFeed {
+  const { config, feeder, ranks, ranksHere, ready } = options
+  const open = new Map<number, OpenStep>()
+  const openStep = (step: number): OpenStep => {
+    const known = open.get(step)
+    if (known) return known
+    const fresh: OpenStep = { crops: new Map(), judged: [], ranksJudged: 0, noRoom: 0 }
+    open.set(step, fresh)
+    return fresh
+  }
+
+  return {
+    async frames(step, rank) {
+      await ready
+      const crops = await feeder.step(step, rank, ranks, config.training.accumulation)
+      if (!options.judges) return crops
+      const memory = openStep(step)
+      for (const crop of crops) {
+        // The ledger needs the plan, not the voxels.
+        memory.crops.set(cropKey(crop), withoutVoxels(crop))
+        if (crop.noRoom !== null) {
+          memory.noRoom++
+          options.onLedger(noRoomLine(step, crop, crop.noRoom))
+        }
+      }
+      return crops
+    },
+
+    async judge(step, _rank, measures) {
+      const memory = openStep(step)
+      const verdicts: CropVerdict[] = []
+      for (const measured of measures) {
+        const crop = memory.crops.get(cropKey(measured))
+        const tumor = crop?.tumors.find((candidate) => candidate.draw === measured.draw)
+        if (!crop || !tumor)
+          throw new RuntimeCrashError(
+            `step ${step}: measures of item ${measured.item}, crop ${measured.crop}, draw ${measured.draw} came, which was not sent`,
+          )
+        const verdict = judge(tumor, measured, config.quality, config.networks.baseline !== null)
+        memory.judged.push({ organ: tumor.organ, size: tumor.size, verdict })
+        options.onLedger(tumorLine(config, step, crop, tumor, verdict))
+        verdicts.push({
+          item: measured.item,
+          crop: measured.crop,
+          accepted: verdict.accepted,
+          reason: verdict.reason,
+        })
+      }
+      if (++memory.ranksJudged === ranksHere) {
+        open.delete(step)
+        options.onSynthesis({ type: 'synthesis', step, ...summarise(memory.judged, memory.noRoom) })
+      }
+      return verdicts
+    },
+  }
+}
+
+function cropKey(crop: { readonly item: number; readonly crop: number }): string {
+  return `${crop.item}/${crop.crop}`
+}
+
+function withoutVoxels(crop: PlannedCrop): PlannedCrop {
+  const tumors = crop.tumors.map((tumor) => ({ ...tumor, box: new Uint8Array(0) }))
+  return { ...crop, image: new Int16Array(0), label: new Uint8Array(0), tumors }
+}
+
+function noRoomLine(step: number, crop: PlannedCrop, reason: NoPlace): LedgerLine {
+  return { step, item: crop.item, crop: crop.crop, case: crop.caseId, verdict: 'noRoom', reason }
+}
+
+function tumorLine(
+  config: RunConfig,
+  step: number,
+  crop: PlannedCrop,
+  tumor: PlannedTumor,
+  verdict: Verdict,
+): LedgerLine {
+  // synthesis training records shares and gates nothing (ARCHITECTURE, Synthesis step)
+  const gated = config.job === 'segmentation'
+  return {
+    step,
+    item: crop.item,
+    crop: crop.crop,
+    case: crop.caseId,
+    organ: tumor.organ,
+    size: tumor.size,
+    draw: tumor.draw,
+    verdict: gated ? (verdict.accepted ? 'accepted' : 'rejected') : 'recorded',
+    reason: verdict.reason,
+    measures: verdict.measures,
+  }
+}

@@ -1,0 +1,34 @@
+import { type JsonLog, openJsonLog } from '../../jsonl.js'
+import type { LedgerLine } from '../../quality/ledger.js'
+
+/** The ledger of one life of a training. */
+export interface LedgerFile extends AsyncDisposable {
+  /** Resolves when lines may be written. */
+  readonly ready: Promise<void>
+  write(line: LedgerLine): void
+}
+
+/**
+ * Opens a ledger to append to.
+ * @param check throws when this process may not write into the run any more
+ * @param begins the step that the training goes on from, as soon as it is known: later lines are cut then
+ */
+export async function openLedger(
+  path: string,
+  begins: Promise<number>,
+  check: () => void,
+): Promise<LedgerFile> {
+  let log: JsonLog<LedgerLine> | null = null
+  const ready = begins.then(async (first) => {
+    log = await openJsonLog<LedgerLine>(path, { keep: (line) => (line.step ?? 0) < first })
+  })
+  ready.catch(() => {})
+  return {
+    ready,
+    write: (line) => {
+      check()
+      log?.write(line)
+    },
+    [Symbol.asyncDispose]: async () => log?.close(),
+  }
+}

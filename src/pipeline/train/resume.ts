@@ -1,0 +1,227 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { access, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { type Change, configChanges, decidingHash, isOfRanks } from '../../config/changes.js'
+import { loadConfig, recordConfig } from '../../config/load.js'
+import type { RunConfig } from '../../config/schema.js'
+import { CheckpointError, ConfigError, DataError, UsageError } from '../../errors.js'
+import { readForeignJson } from '../../foreign-text.js'
+import { type Checkpoint, openNewestGood } from '../../training/checkpoints.js'
+import { sweepUnfinished, writeWhole } from '../../whole-file.js'
+import type { CuratedCase, EarlierWeights } from '../specs.js'
+
+export interface Told {
+  readonly level: 'info' | 'warning'
+  readonly text: string
+}
+
+/** Where a run goes on, and what there is to tell about it. */
+export interface ResumePoint extends Checkpoint {
+  readonly notes: readonly Told[]
+}
+
+/** Hashes of what decides a run: two parts of it must have the same. */
+export interface Fingerprint {
+  readonly config: string
+  readonly data: string
+}
+
+/** @throws UsageError when the folder holds no run; changes nothing */
+export async function refuseNothingToResume(run: string): Promise<void> {
+  await access(join(run, 'config.resolved.yaml')).catch(() => {
+    throw new UsageError(`${run} holds no run to go on with`, {
+      hint: 'name the --out of `freetumor train`; `freetumor runs list` shows the runs',
+    })
+  })
+}
+
+/**
+ * Puts a run that was stopped or killed in order and chooses the checkpoint it goes on from: the newest whose files are
+ * whole; null for a run that ended before its first save, which begins anew. Nothing of the run is changed when it is
+ * refused, but litter removed and damaged checkpoints set aside.
+ * @throws CheckpointError where all checkpoints are damaged, ConfigError that names the keys where the configuration has changed
+ */
+export async function openResumePoint(
+  run: string,
+  config: RunConfig,
+  acceptChanges: boolean,
+): Promise<ResumePoint | null> {
+  const notes: Told[] = []
+  await sweepUnfinished(run)
+  const checkpoint = await openNewestGood(run, (text) => notes.push({ level: 'warning', text }))
+  if (checkpoint === null) {
+    if (await everSaved(run)) throw nothingWhole(run, notes)
+    return null
+  }
+  const passedOver = notes.length > 0
+  if (passedOver) notes.push({ level: 'warning', text: `going on from the one of step ${checkpoint.step}` })
+  notes.push(...(await compareConfig(run, checkpoint, config, acceptChanges)))
+  return { ...checkpoint, notes }
+}
+
+/** Records what a run, or this part of it, is made under: `config.resolved.yaml` and `data.json`. */
+export async function recordInputs(
+  run: string,
+  config: RunConfig,
+  cases: readonly CuratedCase[],
+): Promise<void> {
+  await writeWhole(join(run, 'config.resolved.yaml'), recordConfig(config))
+  const lines = caseLines(cases).map((line) => JSON.stringify(line))
+  await writeWhole(join(run, 'data.json'), `[\n${lines.join(',\n')}\n]\n`)
+}
+
+/** What the checkpoints of this part of a run will say of it. */
+export async function fingerprintOf(
+  config: RunConfig,
+  cases: readonly CuratedCase[],
+  weights: EarlierWeights,
+): Promise<Fingerprint> {
+  // what a network only starts from is in its checkpoints since
+  const used = config.job === 'synthesis' ? [weights.baseline] : [weights.baseline, weights.generator]
+  const content = await Promise.all(used.map((path) => (path === null ? null : sha256Of(path))))
+  const data = createHash('sha256').update(JSON.stringify([caseLines(cases), content]))
+  return { config: decidingHash(config), data: data.digest('hex') }
+}
+
+/**
+ * Whether the data are those that the checkpoint was made with.
+ * @returns what to tell when changes are accepted
+ * @throws DataError that names what has changed
+ */
+export async function compareData(
+  run: string,
+  checkpoint: Checkpoint,
+  fingerprint: Fingerprint,
+  cases: readonly CuratedCase[],
+  acceptChanges: boolean,
+): Promise<Told | null> {
+  if (checkpoint.manifest.madeBy.data === fingerprint.data) return null
+  const what = await changedCases(run, cases)
+  if (acceptChanges) return { level: 'warning', text: `${run} goes on with other data: ${what}` }
+  throw new DataError(`${run} cannot go on: its data have changed (${what})`, {
+    hint: 'bring the old data back, or pass --accept-changes to go on with these',
+    facts: { run },
+  })
+}
+
+async function compareConfig(
+  run: string,
+  checkpoint: Checkpoint,
+  config: RunConfig,
+  acceptChanges: boolean,
+): Promise<Told[]> {
+  const { madeBy } = checkpoint.manifest
+  const { deciding, rounding, free } = configChanges(
+    await loadConfig(join(run, 'config.resolved.yaml')),
+    config,
+  )
+  const notes: Told[] = []
+  if (madeBy.config !== decidingHash(config)) {
+    // nothing differs: an earlier part accepted changes that this older checkpoint does not know
+    const keys =
+      deciding.length > 0 ? describe(deciding) : 'it was made before changes that were accepted since'
+    if (!acceptChanges)
+      throw new ConfigError(`${run} cannot go on: the configuration is not that of its checkpoint: ${keys}`, {
+        hint: 'undo that, or pass --accept-changes to go on under the new configuration',
+        facts: { run, keys: deciding.map(({ key }) => key) },
+      })
+    notes.push({ level: 'warning', text: `going on under another configuration: ${keys}` })
+  }
+  const exact = rounding.filter(({ key }) => config.runtime.reproducible && isOfRanks(key))
+  const inexact = rounding.filter((change) => !exact.includes(change))
+  if (inexact.length > 0)
+    notes.push({
+      level: 'warning',
+      text: `${describe(inexact)}: the same items go on, but losses may differ in their last bits`,
+    })
+  if (exact.length > 0)
+    notes.push({ level: 'info', text: `${describe(exact)}: reproducible, so no loss differs in any bit` })
+  if (free.length > 0)
+    notes.push({ level: 'info', text: `changed for the rest of the run: ${describe(free)}` })
+  return notes
+}
+
+/** Damaged ones included: then it is the user's to begin anew. */
+async function everSaved(run: string): Promise<boolean> {
+  const names = await readdir(join(run, 'checkpoints')).catch(() => [] as string[])
+  return names.some((name) => name.startsWith('step_'))
+}
+
+function nothingWhole(run: string, notes: readonly Told[]): CheckpointError {
+  const told = notes.length > 0 ? notes.map(({ text }) => text).join('; ') : 'all were damaged before'
+  return new CheckpointError(`${run} holds no whole checkpoint to go on from: ${told}`, {
+    hint: 'start the run anew; a model.pt that is whole may serve as networks.segmentor.initialWeights',
+  })
+}
+
+function describe(changes: readonly Change[]): string {
+  const shown = changes
+    .slice(0, 8)
+    .map(({ key, before, after }) => `${key} (${short(before)} -> ${short(after)})`)
+  const more = changes.length > shown.length ? ` and ${changes.length - shown.length} more` : ''
+  return shown.join(', ') + more
+}
+
+function short(value: unknown): string {
+  const text = value === undefined ? 'nothing' : JSON.stringify(value)
+  return text.length > 40 ? `${text.slice(0, 37)}...` : text
+}
+
+type CaseLine = readonly [id: string, part: string, repeat: number, content: string]
+
+/** In the order of the items: that decides the stream, too. */
+function caseLines(cases: readonly CuratedCase[]): CaseLine[] {
+  return cases.map(({ id, kind, heldOut, repeat, content }) => [
+    id,
+    heldOut ? 'heldOut' : kind,
+    repeat,
+    content,
+  ])
+}
+
+/** A sentence about the first few cases that differ from those recorded. */
+async function changedCases(run: string, cases: readonly CuratedCase[]): Promise<string> {
+  const recorded = await readCaseLines(run)
+  if (recorded === null) return `${join(run, 'data.json')} is missing or damaged`
+  const before = new Map(recorded.map((line) => [line[0], JSON.stringify(line)]))
+  const after = new Map(caseLines(cases).map((line) => [line[0], JSON.stringify(line)]))
+  const parts = [
+    some(
+      'gone',
+      [...before.keys()].filter((id) => !after.has(id)),
+    ),
+    some(
+      'new',
+      [...after.keys()].filter((id) => !before.has(id)),
+    ),
+    some(
+      'changed',
+      [...after.keys()].filter((id) => before.has(id) && before.get(id) !== after.get(id)),
+    ),
+  ].filter((part) => part !== null)
+  return parts.join('; ') || 'the order of the cases, or the weights that the run builds on'
+}
+
+function some(word: string, ids: readonly string[]): string | null {
+  if (ids.length === 0) return null
+  const shown = ids.slice(0, 3).join(', ')
+  return `${ids.length} ${ids.length === 1 ? 'case is' : 'cases are'} ${word}: ${shown}${ids.length > 3 ? ' ...' : ''}`
+}
+
+async function readCaseLines(run: string): Promise<readonly CaseLine[] | null> {
+  try {
+    const lines: unknown = await readForeignJson(join(run, 'data.json'))
+    if (!Array.isArray(lines) || lines.some((line) => !Array.isArray(line))) return null
+    return lines as readonly CaseLine[]
+  } catch {
+    return null
+  }
+}
+
+async function sha256Of(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(path, { highWaterMark: 4 << 20 }), hash)
+  return hash.digest('hex')
+}

@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto'
+import { access } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { loadConfig, printConfig } from '../../config/load.js'
+import { relativePaths } from '../../config/paths.js'
+import type { RunConfig } from '../../config/schema.js'
+import { ConfigError, StoppedError } from '../../errors.js'
+import { bestCheckpoint, latestCheckpoint } from '../../training/checkpoints.js'
+import type { Run, TrainOptions } from '../../training/run.js'
+import { holdsRun, readExit } from '../../training/run-directory.js'
+import { refuseBlindBaseline, refuseBlindTraining, refuseWrongGenerator } from '../checkpoint/coverage.js'
+import { generatorFile } from '../checkpoint/generator-file.js'
+import type { StageContext } from '../context.js'
+import type { CheckpointFacts } from '../ports/checkpoint.js'
+import type { ModelRuntime } from '../ports/runtime.js'
+import type { EarlierWeights } from '../specs.js'
+
+/** Trainings on the way to another one. */
+export type StartTraining = (config: RunConfig, runtime: ModelRuntime, options: TrainOptions) => Run
+
+/**
+ * The weights a run builds on: a checkpoint that is named, or made here by the run of `trainFrom` when it is missing: those of
+ * its best validation where it has one, else its last. Made weights are kept under `.freetumor/weights` by the hash of their configuration, and used again.
+ */
+export async function earlierWeights(
+  config: RunConfig,
+  context: StageContext,
+  start: StartTraining,
+  accepted: () => void = () => {},
+): Promise<EarlierWeights> {
+  const paints = config.job === 'synthesis' || config.training.task === 'freesyn'
+  const { baseline, generator } = config.networks
+  if (!paints) {
+    accepted()
+    return { baseline: null, generator: null }
+  }
+  const checks = {
+    baseline: (facts: CheckpointFacts) => refuseBlindBaseline(config, facts),
+    generator: (facts: CheckpointFacts) => {
+      const warning = refuseWrongGenerator(config, facts)
+      if (warning !== null) context.note(warning, 'warning')
+    },
+  }
+  const sources = {
+    baseline,
+    generator: generator && { ...generator, checkpoint: generatorFile(generator.checkpoint) },
+  }
+  await inspectNamed(sources, checks, context)
+  if (baseline?.trainFrom && baseline.checkpoint === null)
+    refuseBlindTraining(config, await loadConfig(baseline.trainFrom), baseline.trainFrom)
+  accepted()
+  return {
+    baseline: baseline && (await weightsOf('baseline', baseline, context, start)),
+    generator: sources.generator && (await weightsOf('generator', sources.generator, context, start)),
+  }
+}
+
+type Network = 'baseline' | 'generator'
+
+interface WeightsSource {
+  readonly checkpoint: string | null
+  readonly trainFrom: string | null
+}
+
+/** Looks into the files that are named before anything is trained on the way to a run that cannot use them. */
+async function inspectNamed(
+  sources: Readonly<Record<Network, WeightsSource | null>>,
+  checks: Readonly<Record<Network, (facts: CheckpointFacts) => void>>,
+  context: StageContext,
+): Promise<void> {
+  const named = (['baseline', 'generator'] as const).flatMap((network) => {
+    const checkpoint = sources[network]?.checkpoint ?? null
+    return checkpoint === null ? [] : [{ network, checkpoint }]
+  })
+  const paths = await Promise.all(named.map(({ network, checkpoint }) => existing(network, checkpoint)))
+  // together, which takes the time of one
+  const { signal } = context
+  const facts = await Promise.all(paths.map((path) => context.runtime.inspect(path, { signal })))
+  for (const [at, { network }] of named.entries()) checks[network](facts[at]!)
+}
+
+async function weightsOf(
+  network: Network,
+  source: WeightsSource,
+  context: StageContext,
+  start: StartTraining,
+): Promise<string | null> {
+  if (source.checkpoint !== null) return await existing(network, source.checkpoint)
+  if (source.trainFrom === null) return null
+  const config = await loadConfig(source.trainFrom)
+  const hash = createHash('sha256')
+    .update(printConfig(relativePaths(config)))
+    .digest('hex')
+    .slice(0, 12)
+  const directory = resolve('.freetumor', 'weights', `${config.name}-${hash}`)
+  const finished = await readExit(directory)
+  if (finished?.outcome !== 'completed') {
+    context.note(`networks.${network}: no weights yet, training ${source.trainFrom} first`)
+    // never removed: another process may train in it, and a run without a checkpoint restarts from step 0
+    const begun = await holdsRun(directory)
+    const run = start(config, context.runtime, {
+      ...(begun ? { resume: directory } : { out: directory }),
+      signal: context.signal,
+    })
+    const { outcome, reason } = await run.result
+    if (outcome !== 'completed') throw new StoppedError(`stopped while making networks.${network}: ${reason}`)
+  }
+  const checkpoint = (await bestCheckpoint(directory)) ?? (await latestCheckpoint(directory))
+  if (checkpoint === null)
+    throw new ConfigError(`${directory} holds no checkpoint; remove it and start again`)
+  return join(checkpoint, 'model.pt')
+}
+
+async function existing(network: Network, checkpoint: string): Promise<string> {
+  const path = resolve(checkpoint)
+  await access(path).catch((error: unknown) => {
+    throw new ConfigError(`networks.${network}.checkpoint: ${path} does not exist`, {
+      hint: 'name the model.pt of a finished run',
+      cause: error,
+    })
+  })
+  return path
+}

@@ -1,0 +1,56 @@
+import { describe, expect, it } from 'vitest'
+import type { Landmarks } from '../../../src/curation/audit/landmarks.js'
+import { findCandidates, type Searchable } from '../../../src/curation/audit/neighbours.js'
+import { phantomRandom } from '../../../src/phantom/random.js'
+
+const random = phantomRandom(7, 0)
+const word = () => Math.floor(random.uniform() * 2 ** 32)
+const hash = () => Math.floor(random.uniform() * 2 ** 53)
+
+function landmarks(count: number): Landmarks {
+  return {
+    mm: Float32Array.from({ length: 3 * count }, () => 300 * random.uniform()),
+    keys: Uint32Array.from({ length: 3 * count }, word),
+  }
+}
+
+function scan(): Searchable {
+  return { sketch: Array.from({ length: 64 }, hash).sort((a, b) => a - b), landmarks: [landmarks(96)] }
+}
+
+/** Half of the landmarks, moved; the rest are new. */
+function movedCopy({ mm, keys }: Landmarks, by: number): Landmarks {
+  const other = landmarks(96)
+  other.mm.set(mm.subarray(0, 144).map((value) => value - by))
+  other.keys.set(keys.subarray(0, 144))
+  return other
+}
+
+describe('findCandidates', () => {
+  it('finds the few that share landmarks or patterns among many that share nothing', () => {
+    const scans = Array.from({ length: 300 }, scan)
+    const copy = { sketch: scan().sketch, landmarks: [movedCopy(scans[17]!.landmarks[0]!, 12)] }
+    const crop = { ...scan(), sketch: [...scans[250]!.sketch.slice(0, 30), ...scan().sketch.slice(30)] }
+    const found = findCandidates([...scans, copy, crop])
+    expect(found.map(({ a, b, proven }) => [a, b, proven])).toEqual([
+      [17, 300, false],
+      [250, 301, true],
+    ])
+    expect(found[0]!.landmarks).toMatchObject({ votes: 48, readingA: 0, readingB: 0 })
+    for (const mm of found[0]!.landmarks!.offsetMm) expect(mm).toBeCloseTo(12, 3)
+    expect(found[1]!.sharedPatterns).toBeCloseTo(30 / 64, 3)
+  })
+
+  it('asks that landmarks agree on one movement, not only that their keys are equal', () => {
+    const first = scan()
+    const scattered = { ...scan(), landmarks: [{ ...landmarks(96), keys: first.landmarks[0]!.keys }] }
+    expect(findCandidates([first, scattered])).toEqual([])
+  })
+
+  it('does not look at keys that everybody has', () => {
+    const common = landmarks(96)
+    expect(findCandidates(Array.from({ length: 80 }, () => ({ sketch: [], landmarks: [common] })))).toEqual(
+      [],
+    )
+  })
+})

@@ -1,0 +1,59 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import {
+  type ManifestCase,
+  makeManifest,
+  readManifest,
+  writeManifest,
+} from '../../../src/curation/datasets/manifest.js'
+import { writeFiles } from '../../helpers/data-set.js'
+import { temporaryFolder } from '../../helpers/temporary.js'
+
+describe('a manifest', () => {
+  const item = (id: string): ManifestCase => ({
+    id,
+    dataset: 'D',
+    patient: id,
+    region: 'abdomen',
+    role: { kind: 'host' },
+    image: `/data/${id}.nii.gz`,
+    label: null,
+    fold: null,
+    split: 'training',
+    labelMap: {},
+  })
+
+  it('has one order whatever order its cases came in', () => {
+    const there = makeManifest([item('b'), item('a'), item('c')])
+    expect(there.cases.map(({ id }) => id)).toEqual(['a', 'b', 'c'])
+    expect(makeManifest([item('c'), item('b'), item('a')])).toEqual(there)
+  })
+
+  it('refuses an id that occurs twice and names both files', () => {
+    const twin = { ...item('a'), image: '/other/a.nii.gz', split: 'validation' as const }
+    expect(() => makeManifest([item('a'), item('b'), twin])).toThrow(
+      /case a is listed twice, as \/data\/a.nii.gz \(training\) and \/other\/a.nii.gz \(validation\)/,
+    )
+  })
+
+  it('comes back from its file, and equal manifests are equal files', async () => {
+    const folder = temporaryFolder()
+    const manifest = makeManifest([item('b'), item('a')])
+    await writeManifest(join(folder, '1.json'), manifest)
+    await writeManifest(join(folder, '2.json'), { version: 1, cases: [item('b'), item('a')] })
+    expect(await readManifest(join(folder, '1.json'))).toEqual(manifest)
+    expect(readFileSync(join(folder, '1.json'), 'utf8')).toBe(readFileSync(join(folder, '2.json'), 'utf8'))
+  })
+
+  it('is refused with file and key where it does not hold', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, {
+      'a.json': { version: 1, cases: [{ ...item('a'), split: 'train' }] },
+      'b.json': { version: 2, cases: [] },
+    })
+    await expect(readManifest(join(folder, 'a.json'))).rejects.toThrow(/a.json: cases.0.split/)
+    await expect(readManifest(join(folder, 'b.json'))).rejects.toThrow(/b.json: version/)
+    await expect(readManifest(join(folder, 'c.json'))).rejects.toThrow(/c.json: cannot be read/)
+  })
+})

@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest'
+import { findPreset } from '../../../src/curation/datasets/presets.js'
+import { parseMap, remapLabels } from '../../../src/curation/datasets/remap.js'
+import { filled } from '../../helpers/nifti-fixtures.js'
+
+const kits = filled(Uint8Array, [2, 2, 4], (_i, _j, k) => k)
+
+describe('remapLabels', () => {
+  it('maps every voxel and tells the voxels before and after', () => {
+    const { label, before, after } = remapLabels(
+      kits,
+      findPreset('Dataset220_KiTS2023').map,
+      'case.nii.gz',
+      'abdomen',
+    )
+    expect([...label.data.slice(0, 4)]).toEqual([0, 5, 6, 5])
+    expect(label.affine).toBe(kits.affine)
+    expect(before).toEqual([
+      { source: 0, target: 0, voxels: 4 },
+      { source: 1, target: 5, voxels: 4 },
+      { source: 2, target: 6, voxels: 4 },
+      { source: 3, target: 5, voxels: 4 },
+    ])
+    expect(after).toEqual([
+      { id: 0, voxels: 4 },
+      { id: 5, voxels: 8 },
+      { id: 6, voxels: 4 },
+    ])
+  })
+
+  it('refuses ids outside the map and names the file and the ids', () => {
+    expect(() => remapLabels(kits, { '1': 1 }, 'case.nii.gz')).toThrow(
+      /case.nii.gz: label ids 2, 3 are not in the map, which knows 0, 1/,
+    )
+  })
+
+  it('refuses values that are no ids and targets outside the scheme', () => {
+    const smooth = filled(Float32Array, [1, 1, 2], (_i, _j, k) => k * 0.5)
+    expect(() => remapLabels(smooth, { '1': 1 }, 'smooth.nii')).toThrow(
+      /smooth.nii: holds the value 0.5, which is no label id/,
+    )
+    expect(() => remapLabels(kits, { '1': 7, '2': 1, '3': 1 }, 'case.nii.gz', 'abdomen')).toThrow(
+      /sends 1 to 7, ids 0 to 6 exist/,
+    )
+  })
+
+  it('takes float labels that hold whole ids', () => {
+    const stored = filled(Float64Array, [1, 1, 3], (_i, _j, k) => k)
+    expect([...remapLabels(stored, { '1': 1, '2': 2 }, 'f.nii').label.data]).toEqual([0, 1, 2])
+  })
+
+  it('sends 0 elsewhere only when the map says so', () => {
+    expect([
+      ...remapLabels(kits, { '0': 9, '1': 0, '2': 0, '3': 0 }, 'c.nii').label.data.slice(0, 2),
+    ]).toEqual([9, 0])
+  })
+})
+
+describe('parseMap', () => {
+  it('reads pairs and presets', () => {
+    expect(parseMap('1:5, 2:6,3:5')).toEqual({ '1': 5, '2': 6, '3': 5 })
+    expect(parseMap('kits')).toEqual({ '1': 5, '2': 6, '3': 5 })
+    expect(parseMap('leaderboard')).toMatchObject({ '2': 1, '4': 1, '6': 1, '5': 0 })
+  })
+
+  it('refuses conflicts, pairs it cannot read and presets it does not know', () => {
+    expect(() => parseMap('1:2,1:3')).toThrow(/id 1 is mapped to 2 and to 3/)
+    expect(() => parseMap('1:2,x:3')).toThrow(/the pair "x:3" cannot be read/)
+    expect(() => parseMap('1:256')).toThrow(/cannot be read/)
+    expect(() => parseMap('nonsense')).toThrow(/no preset is called nonsense/)
+  })
+})

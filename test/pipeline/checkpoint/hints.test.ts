@@ -1,0 +1,104 @@
+import { expect, test } from 'vitest'
+import { resolveConfig } from '../../../src/config/resolve.js'
+import type { RunConfig } from '../../../src/config/schema.js'
+import { checkpointHints } from '../../../src/pipeline/checkpoint/hints.js'
+import type { CheckpointFacts } from '../../../src/pipeline/ports/checkpoint.js'
+import { checkpointFacts, generatorFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
+
+const specialist = resolveConfig({
+  job: 'segmentation',
+  region: 'abdomen',
+  name: 'test',
+  data: { datasets: [{ name: 'BTCV' }] },
+  training: { target: 'lits', task: 'freesyn' },
+  networks: {
+    baseline: { checkpoint: 'b.pt' },
+    generator: { checkpoint: 'g.pt' },
+    segmentor: { kind: 'swinunetr', featureSize: 48 },
+  },
+})
+
+const said = (facts: CheckpointFacts, config: RunConfig | null = null): string =>
+  checkpointHints(facts, config).join('\n')
+
+test('nothing is said of a file that is as it should be', () => {
+  expect(checkpointHints(checkpointFacts([segmentorFacts(3)]), specialist)).toEqual([])
+})
+
+test('an untrained channel is told with the advice to share one', () => {
+  const untouched = (untouchedOutputs: number[]): string =>
+    said(
+      checkpointFacts([generatorFacts(3)], {
+        channelMode: { mode: 'organ', assumed: false, untouchedOutputs },
+      }),
+    )
+  expect(untouched([1, 2])).toBe(
+    'channels 1 and 2 of the generator look untrained: use the generator with channel: shared',
+  )
+  expect(untouched([2])).toMatch(/^channel 2 of the generator/)
+  expect(untouched([0, 1, 2])).toBe('no output of the generator looks trained')
+  expect(untouched([])).toBe('')
+})
+
+test('another number of outputs, size or preparation than the configuration asks for is told', () => {
+  const metadata = { region: 'abdomen', windowHu: [-100, 240], spacingMm: [1.5, 1.5, 1.5] }
+  const facts = checkpointFacts([segmentorFacts(7, { width: 24 })], {
+    metadata,
+    patchMerging: { order: 'legacy', assumed: true, needed: false },
+  })
+  const text = said(facts, specialist)
+  expect(text).toContain('7 outputs found, the config says 3 (job segmentation, target lits)')
+  expect(text).toContain('feature size 24 found, the config says 48')
+  expect(text).toContain('windowHu [-100,240] found, the config says [-175,250]')
+  expect(text).toContain('patch-merging order legacy found, the config says corrected')
+  expect(text).not.toContain('spacingMm')
+  expect(said(checkpointFacts([generatorFacts(3, { width: 8 })]), specialist)).toContain(
+    '8 base channels found, the config says 32',
+  )
+})
+
+test('a file that could not be the baseline of the run says why', () => {
+  const metadata = { labelNames: ['background', 'pancreas', 'pancreas tumor'] }
+  expect(said(checkpointFacts([segmentorFacts(3)], { metadata }), specialist)).toMatch(
+    /it cannot be the baseline of this run: .* do not cover the planned organs liver/,
+  )
+})
+
+test('an order that must be told comes with the ways to find it', () => {
+  const patchMerging = { order: null, assumed: false, needed: true } as const
+  expect(said(checkpointFacts([segmentorFacts(7)], { patchMerging }))).toMatch(
+    /--merging .*--probe IMAGE LABELS/,
+  )
+})
+
+test('a SwinUNETR without its head, without use_v2, or torn is told apart', () => {
+  const lacking = (...missingKeys: string[]): string =>
+    said(checkpointFacts([segmentorFacts(2, { missing: missingKeys.length, missingKeys })]))
+  expect(lacking('out.conv.conv.weight', 'out.conv.conv.bias')).toMatch(
+    /whole but for its head.*initialWeights/,
+  )
+  expect(lacking('swinViT.layers1c.0.conv1.conv.weight')).toMatch(/built without it/)
+  expect(lacking('encoder1.layer.conv1.conv.weight')).toMatch(/lacks 1 tensors of its swinunetr/)
+})
+
+test('an unknown network is compared with the published ones', () => {
+  const against = {
+    unet3d: { matched: 0, missing: 106, unexpected: 9 },
+    swinunetr: { matched: 9, missing: 158, unexpected: 0 },
+  }
+  const network = segmentorFacts(7, {
+    architecture: null,
+    width: null,
+    outputs: null,
+    tumorOutputs: null,
+    against,
+  })
+  expect(said(checkpointFacts([network]))).toMatch(
+    /no network that is known; closest is swinunetr with 9 tensors/,
+  )
+})
+
+test('weights that are no numbers any more are told, and a file that nothing vouches for', () => {
+  const facts = checkpointFacts([segmentorFacts(7, { notFinite: ['a', 'b'] })], { verifiedBy: 'nothing' })
+  expect(said(facts)).toMatch(/NaN or infinity in 2 tensors, first in a\n.*compare its sha256 yourself/)
+})

@@ -1,0 +1,278 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { DataError, UsageError } from '../../../src/errors.js'
+import type { CaseMeasures } from '../../../src/evaluation/measures.js'
+import { type EvaluateOptions, evaluateMasks } from '../../../src/pipeline/evaluate/run.js'
+import type { EvaluateSpec, PictureSpec } from '../../../src/pipeline/ports/cases.js'
+import { writeAnyReport } from '../../../src/pipeline/report/write.js'
+import { inMemoryRuntime } from '../../../src/runtime/in-memory.js'
+import { lesion, measuredCase, overlap } from '../../helpers/measures.js'
+import { temporaryFolder } from '../../helpers/temporary.js'
+
+let folder: string
+let notes: string[]
+let specs: EvaluateSpec[]
+let drawn: PictureSpec[]
+
+beforeEach(() => {
+  folder = temporaryFolder()
+  notes = []
+  specs = []
+  drawn = []
+})
+
+function fill(name: string, ...cases: readonly string[]): string {
+  mkdirSync(join(folder, name), { recursive: true })
+  for (const id of cases) writeFileSync(join(folder, name, `${id}.nii.gz`), '')
+  return join(folder, name)
+}
+
+/** Evaluates empty files whose measures are told by `measure`, from the folder of the mask and the id. */
+function evaluate(
+  measure: (of: string, id: string) => Partial<CaseMeasures> | string,
+  options: Partial<EvaluateOptions> = {},
+) {
+  const runtime = inMemoryRuntime({
+    evaluate: ({ id, prediction }, spec) => {
+      specs.push(spec)
+      const told = measure(prediction.split('/').at(-2)!, id)
+      if (typeof told === 'string')
+        return { caseId: id, error: { kind: 'data', message: told, hint: 'mend it' } }
+      const { caseId: _, patient: __, ...result } = { ...measuredCase(id, overlap(5, 5, 5)), ...told }
+      return { caseId: id, result: JSON.parse(JSON.stringify(result)) }
+    },
+    picture: ({ id, output }, spec) => {
+      drawn.push(spec)
+      const pixel = Buffer.from([1]).toString('base64')
+      const plane = { name: 'axial', width: 1, height: 1, image: pixel, truth: pixel, predicted: pixel }
+      writeFileSync(output, JSON.stringify({ case: id, planes: [plane] }))
+      return { caseId: id, result: { output } }
+    },
+  })
+  return evaluateMasks(
+    {
+      predictions: join(folder, 'masks'),
+      labels: join(folder, 'labels'),
+      profile: 'lesion',
+      out: join(folder, 'out'),
+      ...options,
+    },
+    {
+      runtime,
+      signal: undefined,
+      logDirectory: folder,
+      note: (text) => void notes.push(text),
+    },
+  )
+}
+
+test('an evaluation leaves tables, a summary, pictures of the worst and a page that can be made anew', async () => {
+  fill('labels', 'a', 'b', 'c')
+  fill('masks', 'a', 'b', 'c')
+  fill('scans', 'a', 'b')
+  const found = await evaluate(
+    (_, id) => ({ tumor: overlap(id === 'b' ? 1 : 9, 5, 1), lesions: [lesion('true', 12, false)] }),
+    { images: join(folder, 'scans'), pictures: 2, seed: 3 },
+  )
+  const out = join(folder, 'out')
+  expect(readdirSync(out).sort()).toEqual([
+    'cases.csv',
+    'lesions.csv',
+    'measures.jsonl',
+    'pictures',
+    'report.html',
+    'summary.json',
+  ])
+  expect(found.summary).toMatchObject({ numCases: 3, bootstrap: { seed: 3 } })
+  expect(drawn[0]!.cases.map(({ id, image }) => [id, image !== null])).toEqual([
+    ['b', true],
+    ['a', true],
+  ])
+  const page = readFileSync(join(out, 'report.html'), 'utf8')
+  expect(page.indexOf('>b</th>')).toBeLessThan(page.indexOf('>a</th>'))
+  expect(page.match(/<img/g)).toHaveLength(2)
+  writeFileSync(join(out, 'report.html'), '')
+  expect(await writeAnyReport(out)).toBe(join(out, 'report.html'))
+  expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('Cases, worst first')
+  // a second evaluation leaves nothing of the first
+  await evaluate(() => ({ tumor: overlap(0, 0, 0) }))
+  expect(readdirSync(join(out, 'pictures'))).toEqual([])
+})
+
+test('a pair that cannot be measured is named, and the rest goes on', async () => {
+  fill('labels', 'a', 'b')
+  fill('masks', 'a', 'b')
+  const { summary, failed, cases } = await evaluate((_, id) => (id === 'a' ? 'a.nii.gz is damaged' : {}))
+  expect(failed).toEqual([
+    { caseId: 'a', error: { kind: 'data', message: 'a.nii.gz is damaged', hint: 'mend it' } },
+  ])
+  expect(summary).toMatchObject({ numCases: 1, failedCases: ['a'] })
+  expect(cases.map(({ caseId }) => caseId)).toEqual(['b'])
+  expect(readFileSync(join(folder, 'out/report.html'), 'utf8')).toContain(
+    'Not measured, and in no figure: a.',
+  )
+})
+
+test('two folders of masks are compared on the cases that both have', async () => {
+  fill('labels', 'a', 'b', 'c')
+  fill('masks', 'a', 'b', 'c')
+  fill('old', 'a', 'b', 'c')
+  const measure = (of: string, id: string) =>
+    of === 'old' && id === 'c' ? 'damaged' : { tumor: overlap(of === 'old' ? 5 : 8, 1, 2) }
+  const { against, failed } = await evaluate(measure, { against: join(folder, 'old') })
+  expect(failed.map(({ caseId }) => caseId)).toEqual(['against c'])
+  expect(against!.comparison).toMatchObject({ first: 'masks', second: 'old', numCases: 2 })
+  expect(against!.comparison.figures[0]!.difference.mean).toBeCloseTo(16 / 19 - 10 / 13, 12)
+  const out = join(folder, 'out')
+  expect(JSON.parse(readFileSync(join(out, 'comparison.json'), 'utf8'))).toEqual(against!.comparison)
+  expect(readdirSync(join(out, 'against')).sort()).toContain('summary.json')
+  expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('<h2>Comparison</h2>')
+  // alone again, the old comparison is gone
+  await evaluate(measure)
+  expect(existsSync(join(out, 'comparison.json'))).toBe(false)
+  expect(readFileSync(join(out, 'report.html'), 'utf8')).not.toContain('<h2>Comparison</h2>')
+})
+
+describe('label conventions', () => {
+  beforeEach(() => {
+    fill('labels', 'a', 'b')
+    fill('masks', 'a', 'b')
+  })
+  const ids = (predicted: readonly number[], truth: readonly number[]) => ({
+    unmeasuredIds: { predicted, true: truth },
+  })
+
+  test('that masks and labels do not share are refused case by case, with the way out', async () => {
+    const { summary, failed } = await evaluate((_, id) => ids(id === 'a' ? [7, 40] : [], []))
+    expect(summary.failedCases).toEqual(['a'])
+    expect(failed[0]!.error.message).toMatch(/^case a: ids 7, 40 occur in its mask, .* no labels have them$/)
+    expect(failed[0]!.error.hint).toContain('--map-predictions')
+  })
+
+  test('that both have, or that somebody declared, are measured with a warning', async () => {
+    const both = await evaluate((_, id) => (id === 'a' ? ids([7], []) : ids([], [7])))
+    expect(both.summary).toMatchObject({ numCases: 2, failedCases: [] })
+    expect(both.summary.warnings).toEqual(['ids 7 occur in 2 cases (first a) and are not measured'])
+    expect(notes).toEqual(both.summary.warnings)
+    const declared = await evaluate(() => ids([7], []), { labelIds: [2], tumorIds: [2] })
+    expect(declared.summary.numCases).toBe(2)
+  })
+
+  test('reach the runtime as maps of each side', async () => {
+    await evaluate(() => ({}), { predictionMap: { '1': 2 }, labelMap: { '5': 0 } })
+    expect(specs[0]).toMatchObject({ predictionMap: { '1': 2 }, labelMap: { '5': 0 } })
+  })
+
+  test('are suspected where only one side ever has a measured id', async () => {
+    const { summary } = await evaluate(() => ({ labels: [{ label: 2, ...overlap(0, 0, 9) }] }))
+    expect(summary.warnings[0]).toMatch(/^id 2 is in 2 labels and in no mask: /)
+  })
+})
+
+describe('patients', () => {
+  beforeEach(() => {
+    fill('labels', 'a1', 'a2', 'b')
+    fill('masks', 'a1', 'a2', 'b')
+  })
+
+  test('are told by lines of case and patient, or by a manifest', async () => {
+    const file = join(folder, 'patients.csv')
+    writeFileSync(file, 'case,patient\na1,a\na2,a\nb,b\n')
+    expect((await evaluate(() => ({}), { patients: file })).summary.numPatients).toBe(2)
+    const manifest = join(folder, 'manifest.json')
+    const cases = ['a1', 'a2', 'b'].map((id) => ({
+      id: `set/${id}`,
+      patient: id[0],
+      label: `/x/${id}.nii.gz`,
+    }))
+    writeFileSync(manifest, JSON.stringify({ version: 1, cases }))
+    expect((await evaluate(() => ({}), { patients: manifest })).summary.numPatients).toBe(2)
+    expect((await evaluate(() => ({}))).summary.numPatients).toBe(3)
+  })
+
+  test('that a file does not name, and lines that say nothing, are refused', async () => {
+    const file = join(folder, 'patients.csv')
+    writeFileSync(file, 'a1,a\nb,b\n')
+    await expect(evaluate(() => ({}), { patients: file })).rejects.toThrow(
+      new DataError(`${file} does not say whose 1 cases are, first a2`, {
+        hint: 'give every case a line case,patient',
+      }),
+    )
+    writeFileSync(file, 'a1\n')
+    await expect(evaluate(() => ({}), { patients: file })).rejects.toThrow(/line 1 is not case,patient/)
+  })
+})
+
+test('organ masks and scores go with their cases; missing ones are told, none at all is refused', async () => {
+  fill('labels', 'a', 'b')
+  fill('masks', 'a', 'b')
+  fill('organs', 'a')
+  fill('nothing')
+  const { summary } = await evaluate(() => ({ removedVoxels: 3 }), { organs: join(folder, 'organs') })
+  expect(specs[0]!.cases.map(({ id, organ }) => [id, organ !== null])).toEqual([
+    ['a', true],
+    ['b', false],
+  ])
+  expect(summary.warnings).toEqual([
+    '1 cases have no organ mask in organs, first b',
+    'predicted tumor outside the organ mask was taken away in 2 cases',
+  ])
+  await expect(evaluate(() => ({}), { organs: join(folder, 'nothing') })).rejects.toThrow(UsageError)
+  await expect(evaluate(() => ({}), { scores: join(folder, 'nothing') })).rejects.toThrow(
+    /no score of 2 cases, first a$/,
+  )
+  // of a liver and a kidney tumor, beside what is no tumor
+  fill('scores', 'a_2', 'a_6', 'a_1', 'b')
+  fill('otherScores', 'a', 'b')
+  fill('others', 'a', 'b')
+  await evaluate(() => ({}), { scores: join(folder, 'scores') })
+  const names = specs.at(-1)!.cases.map(({ scores }) => scores.map((path) => path.split('/').at(-1)))
+  expect(names).toEqual([['a_2.nii.gz', 'a_6.nii.gz'], ['b.nii.gz']])
+  const both = { against: join(folder, 'others'), scores: join(folder, 'scores') }
+  await evaluate(() => ({}), both)
+  expect(notes.at(-1)).toContain('--scores and --against-scores go together')
+  await evaluate(() => ({}), { ...both, againstScores: join(folder, 'otherScores') })
+  expect(specs.at(-1)!.cases.map(({ scores }) => scores)).toEqual(
+    ['a', 'b'].map((id) => [join(folder, 'otherScores', `${id}.nii.gz`)]),
+  )
+  await expect(evaluate(() => ({}), { againstScores: join(folder, 'otherScores') })).rejects.toThrow(
+    UsageError,
+  )
+})
+
+test('tolerances and IoUs of ones own take the place of the profile’s', async () => {
+  fill('labels', 'a')
+  fill('masks', 'a')
+  const { summary } = await evaluate(() => ({ tumor: overlap(1, 1, 1, 0.25, 0.75) }), {
+    nsdTolerancesMm: [1, 3],
+    lesionIous: [0.2],
+  })
+  expect(specs[0]).toMatchObject({ nsdTolerancesMm: [1, 3] })
+  expect(summary.tumorNsdAtMm).toMatchObject({ '1': { mean: 0.25 }, '3': { mean: 0.75 } })
+  expect(summary.tumorNsd?.mean).toBe(0.25)
+  expect(summary.lesions!.all.atIou.map(({ iou }) => iou)).toEqual([0.2])
+})
+
+test('a damaged or foreign summary is told when the page is made anew', async () => {
+  fill('labels', 'a')
+  fill('masks', 'a')
+  await evaluate(() => ({}))
+  const summary = join(folder, 'out/summary.json')
+  writeFileSync(summary, readFileSync(summary, 'utf8').replace('"numCases": 1', '"numCases": "one"'))
+  await expect(writeAnyReport(join(folder, 'out'))).rejects.toThrow(
+    /summary\.json is not as expected at numCases/,
+  )
+  writeFileSync(summary, '{')
+  await expect(writeAnyReport(join(folder, 'out'))).rejects.toThrow(/summary\.json is not JSON/)
+})
+
+test('a folder for results that exists and cannot be written ends the evaluation before its first case', async () => {
+  fill('labels', 'a')
+  fill('masks', 'a')
+  await expect(evaluate(() => ({}), { out: '/proc' })).rejects.toMatchObject({
+    code: 'environment',
+    message: expect.stringMatching(/^\/proc: cannot be written/),
+  })
+  expect(specs).toEqual([])
+})

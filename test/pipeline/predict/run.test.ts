@@ -1,0 +1,332 @@
+import { createHash } from 'node:crypto'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { beforeEach, describe, expect, test } from 'vitest'
+import type { PredictSpec } from '../../../src/pipeline/ports/cases.js'
+import type { CheckpointFacts } from '../../../src/pipeline/ports/checkpoint.js'
+import {
+  maskIds,
+  type Prediction,
+  type PredictOptions,
+  predictMasks,
+} from '../../../src/pipeline/predict/run.js'
+import { inMemoryRuntime } from '../../../src/runtime/in-memory.js'
+import { checkpointFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
+import { temporaryFolder } from '../../helpers/temporary.js'
+
+const STATED = { windowHu: [-175, 250], spacingMm: [1.5, 1.5, 1.5], patchVoxels: [96, 96, 96] }
+
+let folder: string
+let out: string
+let notes: string[]
+/** What the twin was asked to do, call by call. */
+let specs: PredictSpec[]
+let stopAt: string | null
+
+beforeEach(() => {
+  folder = temporaryFolder()
+  out = join(folder, 'out')
+  notes = []
+  specs = []
+  stopAt = null
+  for (const name of ['a', 'b', 'c']) scan(`${name}_0000.nii.gz`)
+})
+
+function scan(name: string, content = name): string {
+  const path = join(folder, 'scans', name)
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, content)
+  return path
+}
+
+/** A file that a checkpoint of three outputs, or of what `changes` say, is read from. */
+function facts(path: string, changes: Partial<CheckpointFacts> = {}): CheckpointFacts {
+  const sha256 = createHash('sha256').update(path).digest('hex')
+  return checkpointFacts([segmentorFacts(3)], { path, metadata: STATED, sha256, ...changes })
+}
+
+const files: Record<string, Partial<CheckpointFacts>> = {
+  'model.pt': {},
+  'second.pt': {},
+  'silent.pt': { metadata: null },
+  'half.pt': { metadata: { windowHu: [-100, 100] } },
+  'finer.pt': { metadata: { ...STATED, spacingMm: [1, 1, 1] } },
+  'seven.pt': { networks: [segmentorFacts(7)] },
+  'untold.pt': { patchMerging: { order: null, assumed: false, needed: true } },
+  'published.pt': { patchMerging: { order: 'legacy', assumed: true, needed: false } },
+  'torn.pt': { networks: [segmentorFacts(3, { missing: 4 })] },
+  'generator.pt': { kind: 'generator', networks: [] },
+  'odd.pt': { metadata: { ...STATED, patchVoxels: [96, 96, 90] } },
+}
+
+function predict(options: Partial<PredictOptions> = {}, checkpoint = ['model.pt']): Promise<Prediction> {
+  const runtime = inMemoryRuntime({
+    inspect: (path) => facts(path, files[path.slice(folder.length + 1)] ?? {}),
+    predict: ({ id, name }, spec) => {
+      if (specs.at(-1) !== spec) specs.push(spec)
+      if (id === stopAt) throw new Error('killed')
+      if (id.startsWith('broken'))
+        return { caseId: id, error: { kind: 'data', message: `${id} is damaged`, hint: '' } }
+      writeFileSync(join(spec.directory, `${name}.nii.gz`), `mask of ${id}`)
+      const sha256 = createHash('sha256').update(`mask of ${id}`).digest('hex')
+      return {
+        caseId: id,
+        result: {
+          files: { [`${name}.nii.gz`]: sha256 },
+          seconds: { read: 1, segment: 2, write: 3 },
+          windows: { all: 8, computed: 8, blank: 0, leftOut: 0 },
+          labelVoxels: [1, 0, 0],
+        },
+      }
+    },
+  })
+  return predictMasks(
+    {
+      images: join(folder, 'scans'),
+      out,
+      checkpoint: checkpoint.map((name) => join(folder, name)),
+      ...options,
+    },
+    { runtime, signal: undefined, logDirectory: folder, note: (text) => notes.push(text) },
+  )
+}
+
+describe('which scans', () => {
+  test('all of a folder, by their stems', async () => {
+    scan('._a.nii.gz')
+    scan('notes.txt')
+    const { cases } = await predict()
+    expect(cases.map(({ caseId, output }) => [caseId, output])).toEqual(
+      ['a', 'b', 'c'].map((id) => [id, join(out, `${id}.nii.gz`)]),
+    )
+  })
+
+  test('one file, or the paths of a text list', async () => {
+    expect((await predict({ images: join(folder, 'scans/b_0000.nii.gz') })).cases).toHaveLength(1)
+    writeFileSync(join(folder, 'list.txt'), 'scans/c_0000.nii.gz\n\nscans/a_0000.nii.gz\n')
+    const { cases } = await predict({ images: join(folder, 'list.txt') })
+    expect(cases.map(({ caseId }) => caseId)).toEqual(['c', 'a'])
+  })
+
+  test('a split of a decathlon list, which must be told where there are several', async () => {
+    const list = join(folder, 'list.json')
+    const content = { training: [{ image: 'scans/a_0000.nii.gz' }], test: ['./scans/b_0000.nii.gz'] }
+    writeFileSync(list, JSON.stringify(content))
+    await expect(predict({ images: list })).rejects.toThrow(/lists training, test/)
+    const { cases } = await predict({ images: list, split: 'test' })
+    expect(cases.map(({ caseId }) => caseId)).toEqual(['b'])
+    await expect(predict({ images: list, split: 'validation' })).rejects.toThrow(/lists no validation/)
+  })
+
+  test('two scans of one stem are refused by name, and so is what is no scan', async () => {
+    scan('a.nii')
+    await expect(predict()).rejects.toThrow(
+      /a\.nii and .*a_0000\.nii\.gz would both have the mask a\.nii\.gz/,
+    )
+    const list = join(folder, 'list.txt')
+    writeFileSync(list, 'one/Scan.nii.gz\nother/scan.nii.gz\n')
+    await expect(predict({ images: list })).rejects.toThrow(
+      /one\/Scan\.nii\.gz and .*other\/scan\.nii\.gz would both have the mask scan\.nii\.gz/,
+    )
+    await expect(predict({ images: join(folder, 'nowhere') })).rejects.toThrow(/cannot be read: ENOENT/)
+    await expect(predict({ images: scan('a.png') })).rejects.toThrow(/no scan and no list/)
+  })
+
+  test('organ masks pair by stem; scans without one are told of', async () => {
+    mkdirSync(join(folder, 'organs'))
+    for (const name of ['a', 'c']) writeFileSync(join(folder, 'organs', `${name}.nii.gz`), '')
+    await predict({ organMasks: join(folder, 'organs'), organIds: [5] })
+    expect(specs[0]!.cases.map(({ organMask }) => organMask?.slice(folder.length) ?? null)).toEqual([
+      '/organs/a.nii.gz',
+      null,
+      '/organs/c.nii.gz',
+    ])
+    expect(specs[0]!.organIds).toEqual([5])
+    expect(notes).toEqual([expect.stringMatching(/^1 of 3 scans have no organ mask .*, first b/)])
+  })
+})
+
+describe('what a checkpoint wants', () => {
+  test('comes from the file; what is told is used only where it is silent, and a difference is noted', async () => {
+    await predict({ windowHu: [-1000, 500], spacingMm: [1.5, 1.5, 1.5] })
+    expect(specs[0]).toMatchObject(STATED)
+    expect(notes).toEqual([
+      expect.stringMatching(/^windowHu: the checkpoint states \[-175,250\], which is used/),
+    ])
+    rmSync(out, { recursive: true })
+    await predict({ spacingMm: [2, 2, 2], patchVoxels: [64, 64, 64] }, ['half.pt'])
+    expect(specs[1]).toMatchObject({ windowHu: [-100, 100], spacingMm: [2, 2, 2], patchVoxels: [64, 64, 64] })
+  })
+
+  test.each([
+    ['silent.pt', 'usage', /silent\.pt does not say its windowHu, spacingMm, patchVoxels/],
+    ['half.pt', 'usage', /half\.pt does not say its spacingMm, patchVoxels/],
+    ['untold.pt', 'usage', /untold\.pt does not say the patch-merging order/],
+    ['torn.pt', 'checkpoint', /4 tensors of its segmentor are missing/],
+    ['generator.pt', 'checkpoint', /holds no segmentor \(generator\)/],
+    ['odd.pt', 'usage', /sides divisible by 32 were expected, its patch is 96 x 96 x 90/],
+  ])('%s is refused before anything is written', async (name, code, message) => {
+    await expect(predict({}, [name])).rejects.toMatchObject({
+      code,
+      message: expect.stringMatching(message),
+      exitCode: 2,
+    })
+    expect(specs).toEqual([])
+    expect(readdirSync(folder)).not.toContain('out')
+  })
+
+  test('the merging order is told to files that do not state it, and refused by one that does', async () => {
+    await predict({ patchMerging: 'v2' }, ['untold.pt'])
+    await predict({ patchMerging: 'corrected', out: join(folder, '2') }, ['published.pt', 'model.pt'])
+    expect(specs.map(({ members }) => members.map(({ patchMerging }) => patchMerging))).toEqual([
+      ['v2'],
+      ['corrected', null],
+    ])
+    await expect(predict({ patchMerging: 'v2', out: join(folder, '3') })).rejects.toThrow(
+      /states patch-merging order corrected, --merging says v2/,
+    )
+  })
+
+  test('members of an ensemble must agree', async () => {
+    await predict({}, ['model.pt', 'second.pt'])
+    expect(specs[0]!.members.map(({ checkpoint }) => checkpoint)).toEqual(
+      ['model.pt', 'second.pt'].map((name) => join(folder, name)),
+    )
+    await expect(predict({}, ['model.pt', 'finer.pt'])).rejects.toThrow(
+      /differ in spacingMm: they are no ensemble/,
+    )
+    await expect(predict({}, ['model.pt', 'seven.pt'])).rejects.toThrow(/has 3 outputs, .*seven\.pt 7/)
+  })
+})
+
+describe('profiles', () => {
+  test('are published settings, which options change', async () => {
+    await predict({ profile: 'difftumor', overlap: 0.5 }, ['model.pt'])
+    expect(specs[0]).toMatchObject({
+      windows: { overlap: 0.5, blend: 'gaussian', windowBatch: 1 },
+      grid: 'original',
+      resampling: 'linear',
+      cropForeground: false,
+      padding: 'minimum',
+      // the file says it
+      spacingMm: [1.5, 1.5, 1.5],
+      maskIds: [0, 1, 2],
+    })
+    await predict(
+      { profile: 'difftumor', windowHu: [-175, 250], patchVoxels: [96, 96, 96], out: join(folder, '2') },
+      ['silent.pt'],
+    )
+    expect(specs[1]).toMatchObject({ spacingMm: [1, 1, 1] })
+    await predict({ profile: 'freetumor', out: join(folder, '3') })
+    expect(specs[2]).toMatchObject({
+      grid: 'prepared',
+      windows: { overlap: 0.75, blend: 'constant', windowBatch: 4 },
+    })
+    await predict({ profile: 'leaderboard', out: join(folder, '4') }, ['seven.pt'])
+    expect(specs[3]).toMatchObject({
+      grid: 'original',
+      resampling: 'nearest',
+      maskIds: [0, 0, 1, 0, 1, 0, 1],
+    })
+  })
+
+  test('a map names outputs that exist, and leaves the others as they are', () => {
+    expect(maskIds({ '2': 5 }, 3, [2])).toEqual([0, 1, 5])
+    expect(maskIds('leaderboard', 2, [1])).toEqual([0, 1])
+    expect(() => maskIds({ '3': 1 }, 3, [2])).toThrow(/--map 3:1: the checkpoint has outputs 0 to 2/)
+    expect(() => maskIds({ '1': 256 }, 3, [2])).toThrow(/ids of a mask|outputs 0 to 2/)
+    expect(() => maskIds('leaderboard', 5, [])).toThrow(/which outputs are tumors is not known/)
+  })
+
+  test('labels come along to the prepared grid only', async () => {
+    mkdirSync(join(folder, 'labels'))
+    writeFileSync(join(folder, 'labels', 'a.nii.gz'), '')
+    const labels = join(folder, 'labels')
+    await expect(predict({ labels })).rejects.toThrow(/--labels are brought to the prepared grid/)
+    await predict({ labels, profile: 'freetumor' })
+    expect(specs[0]!.cases.map(({ label }) => label)).toEqual([join(labels, 'a.nii.gz'), null, null])
+    expect(notes).toEqual([expect.stringMatching(/^2 of 3 scans have no label in .*, first b$/)])
+  })
+
+  test('probabilities are of outputs that exist', async () => {
+    await predict({ probabilities: 'all' })
+    expect(specs[0]!.probabilities).toEqual([0, 1, 2])
+    await expect(predict({ probabilities: [3], out: join(folder, '2') })).rejects.toThrow(/outputs 0 to 2/)
+  })
+})
+
+describe('going on', () => {
+  test('a failed case is told and the rest goes on; the next start tries it again', async () => {
+    scan('broken.nii.gz')
+    const { cases, failed } = await predict()
+    expect(cases).toHaveLength(3)
+    expect(failed).toEqual([
+      { caseId: 'broken', error: { kind: 'data', message: 'broken is damaged', hint: '' } },
+    ])
+    await predict()
+    expect(specs[1]!.cases.map(({ id }) => id)).toEqual(['broken'])
+  })
+
+  test('makes what is missing, damaged, half-written or of another scan, and nothing else', async () => {
+    await predict()
+    scan('a_0000.nii.gz', 'another scan of this name')
+    writeFileSync(join(out, 'b.nii.gz'), 'mask of')
+    writeFileSync(join(out, `c.nii.gz.${'0'.repeat(32)}.tmp`), 'mas')
+    scan('d.nii.gz')
+    const { cases } = await predict()
+    expect(specs[1]!.cases.map(({ id }) => id)).toEqual(['a', 'b', 'd'])
+    expect(cases.map(({ caseId, reused }) => [caseId, reused])).toEqual([
+      ['a', false],
+      ['b', false],
+      ['c', true],
+      ['d', false],
+    ])
+    expect(readFileSync(join(out, 'b.nii.gz'), 'utf8')).toBe('mask of b')
+    expect(readdirSync(out).sort()).toEqual([
+      ...['a', 'b', 'c', 'd'].map((id) => `${id}.nii.gz`),
+      'prediction.json',
+      'predictions.jsonl',
+    ])
+  })
+
+  test('keeps what was done before the runtime died', async () => {
+    stopAt = 'c'
+    await expect(predict()).rejects.toThrow('killed')
+    stopAt = null
+    await predict()
+    expect(specs[1]!.cases.map(({ id }) => id)).toEqual(['c'])
+    expect(notes).toEqual(['2 of 3 masks were there already'])
+  })
+
+  test('refuses a folder of other settings, and files that it did not make, unless they are to be overwritten', async () => {
+    await predict()
+    await expect(predict({ blend: 'gaussian', minForeground: 0.1 })).rejects.toMatchObject({
+      code: 'usage',
+      message: `${out} holds a prediction with other settings: minForeground, windows`,
+    })
+    await expect(predict({}, ['second.pt'])).rejects.toThrow(/other settings: checkpoints/)
+    // what rounds otherwise at most is no other setting
+    await predict({ windowBatch: 1, processes: 2, threadsPerProcess: 3 })
+    await predict({ blend: 'gaussian', overwrite: true })
+    expect(specs.map(({ cases }) => cases.length)).toEqual([3, 3])
+    const foreign = join(folder, 'foreign')
+    mkdirSync(foreign)
+    writeFileSync(join(foreign, 'b.nii.gz'), "somebody's work")
+    await expect(predict({ out: foreign })).rejects.toThrow(
+      /foreign\/b\.nii\.gz exists, and no prediction\.json/,
+    )
+    expect(readFileSync(join(foreign, 'b.nii.gz'), 'utf8')).toBe("somebody's work")
+  })
+
+  test('says of every case how far it is', async () => {
+    scan('broken.nii.gz')
+    const told: [number, number, string][] = []
+    await predict({ onCase: ({ done, total, case: one }) => told.push([done, total, one.caseId]) })
+    expect(told).toEqual([
+      [1, 4, 'a'],
+      [2, 4, 'b'],
+      [3, 4, 'broken'],
+      [4, 4, 'c'],
+    ])
+  })
+})

@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { loadConfig } from '../../../src/config/load.js'
+import { resolveConfig } from '../../../src/config/resolve.js'
+import type { RunConfig } from '../../../src/config/schema.js'
+import type { PreparedCase } from '../../../src/pipeline/ports/cases.js'
+import type { ModelRuntime } from '../../../src/pipeline/ports/runtime.js'
+import { type InMemoryAnswers, inMemoryRuntime } from '../../../src/runtime/in-memory.js'
+import { packageRoot } from '../../../src/runtime/python.js'
+import type { JobKind } from '../../../src/training/events.js'
+import type { Vec3 } from '../../../src/volume/volume.js'
+import { checkpointFacts, generatorFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
+import { makeVoxels, writePreparedCase } from '../../sampling/prepared-case-files.js'
+
+const SHAPE: Vec3 = [48, 48, 48]
+
+/** A debug configuration on the smallest phantoms, in a folder of its own; nothing of it needs Python. */
+export async function memoryConfig(
+  job: JobKind,
+  folder: string,
+  change: {
+    readonly training?: Partial<RunConfig['training']>
+    readonly runtime?: Partial<RunConfig['runtime']>
+    readonly ranks?: number
+  } = {},
+): Promise<RunConfig> {
+  const debug = await loadConfig(join(packageRoot, `configs/debug-${job}.yaml`))
+  const { networks } = debug
+  return resolveConfig({
+    ...debug,
+    data: {
+      ...debug.data,
+      root: join(folder, 'data'),
+      phantoms: { labelledCases: 2, validationCases: 1, hostCases: 2, testCases: 0, sizeVoxels: 32, seed: 1 },
+    },
+    prepare: { ...debug.prepare, cache: join(folder, 'cache') },
+    sampling: { ...debug.sampling, workers: 0 },
+    networks: {
+      ...networks,
+      baseline: networks.baseline && { ...networks.baseline, ...given(folder, 'baseline.pt') },
+      generator: networks.generator && { ...networks.generator, ...given(folder, 'generator.pt') },
+    },
+    training: { ...debug.training, steps: 6, ...change.training },
+    runtime: { ...debug.runtime, processesPerNode: change.ranks ?? 1, ...change.runtime },
+  })
+}
+
+/** Weights that exist, whatever is in them: only `inspect` looks. */
+function given(folder: string, name: string) {
+  const checkpoint = join(folder, name)
+  writeFileSync(checkpoint, name)
+  return { checkpoint, trainFrom: null }
+}
+
+/** The in-memory runtime whose prepared cases are a ball of liver each, with as much noise as to tell them apart. */
+export function memoryRuntime(answers: InMemoryAnswers = {}): ModelRuntime {
+  return inMemoryRuntime({
+    prepare: (one, spec) => ({ caseId: one.id, result: ballOfLiver(one.id, spec.directory) }),
+    inspect: (path) =>
+      checkpointFacts([path.endsWith('generator.pt') ? generatorFacts(3) : segmentorFacts(7)]),
+    ...answers,
+  })
+}
+
+function ballOfLiver(caseId: string, directory: string): PreparedCase {
+  const brightness = [...caseId].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % 50
+  const voxels = makeVoxels(SHAPE, (x, y, z) => {
+    const inside = (x - 24) ** 2 + (y - 24) ** 2 + (z - 24) ** 2 < 20 ** 2
+    return [40 + brightness + ((x * 7 + y * 5 + z * 3) % 11), inside ? 1 : 0]
+  })
+  const path = writePreparedCase(directory, caseId, voxels, 7, [-175, 250])
+  const labelVoxels = [0, 1, 2, 3, 4, 5, 6].map((id) => voxels.label.filter((label) => label === id).length)
+  const contentSha256 = createHash('sha256').update(voxels.image).update(voxels.label).digest('hex')
+  return {
+    path,
+    shape: SHAPE,
+    labelVoxels,
+    contentSha256,
+    bytes: voxels.label.length * 3,
+    seconds: 0,
+    reused: false,
+  }
+}
