@@ -21,6 +21,12 @@ export function configKeys(): readonly ConfigKey[] {
   return [...found.values()]
 }
 
+/** The sections, and the keys outside them. */
+export function sectionsOfConfig(): ExplainedKey['keys'] {
+  const top = configKeys().filter(({ key }) => !key.includes('.'))
+  return top.map(({ key, description }) => ({ key, description }))
+}
+
 /**
  * Explains a key or a section.
  * @param name dotted, as `--set` takes it: `training.accumulation`, `data.datasets.0.repeat`, `data.datasets[].repeat`
