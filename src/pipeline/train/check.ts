@@ -5,7 +5,7 @@ import { forEachCase } from '../../curation/case-threads.js'
 import type { LabelIds } from '../../curation/check/label-ids.js'
 import { type CuratedCase, curate } from '../../curation/datasets/curate.js'
 import { refuseForeignIds } from '../../curation/datasets/region-ids.js'
-import { ConfigError, EnvironmentError, FreetumorError } from '../../errors.js'
+import { ConfigError, EnvironmentError, EXIT, FreetumorError } from '../../errors.js'
 import { segmentorOf } from '../checkpoint/coverage.js'
 import type { StageContext } from '../context.js'
 import { trainingLabels } from '../specs.js'
@@ -57,9 +57,31 @@ export async function checkConfig(
   const skipped: Omit<ConfigCheck, 'ok' | 'findings'> = { data: 'skipped', cases: null, labels: null }
   if (!options.data) return findings.concluded(skipped)
   const checked = findings.list.length > 0 ? skipped : await checkData(config, context, options, findings)
-  await findings.of(() => refuseUnusableWeights(config, { ...context, note: findings.note }))
+  const present = await withoutAbsent(config, checked.data === 'missing', findings)
+  await findings.of(() => refuseUnusableWeights(present, { ...context, note: findings.note }))
   await findings.of(() => checkInitialWeights(config, context, findings))
   return findings.concluded(checked)
+}
+
+/**
+ * The configuration without earlier configurations (`trainFrom`) that do not exist: an error, but a warning while the data
+ * do not exist either, as after `freetumor init`.
+ */
+async function withoutAbsent(config: RunConfig, isDraft: boolean, findings: Findings): Promise<RunConfig> {
+  let { networks } = config
+  for (const network of ['baseline', 'generator'] as const) {
+    const part = networks[network]
+    if (!part?.trainFrom || part.checkpoint !== null || (await exists(part.trainFrom))) continue
+    const message = `networks.${network}.trainFrom: ${part.trainFrom} does not exist`
+    const hint = 'write it with `freetumor init`, or name a checkpoint'
+    findings.list.push({
+      message,
+      hint,
+      ...(isDraft ? { severity: 'warning', exitCode: null } : { severity: 'error', exitCode: EXIT.usage }),
+    })
+    networks = { ...networks, [network]: { ...part, trainFrom: null } }
+  }
+  return { ...config, networks }
 }
 
 /** @throws ConfigError for a file that the run cannot start from */
@@ -149,7 +171,7 @@ async function checkData(
       severity: 'error',
       message: `data.datasets: job ${config.job} has no training case`,
       hint: 'every case is held out, a host of a job without hosts, or has repeat 0',
-      exitCode: 3,
+      exitCode: EXIT.data,
     })
   if (counts.heldOut === 0 && config.job !== 'synthesis')
     findings.warn('data.datasets: no case is held out, so no checkpoint is chosen as the best', null)
@@ -226,7 +248,7 @@ interface ReadCase {
 function judgeDataset(dataset: string, read: readonly ReadCase[], findings: Findings): void {
   const where = `data.datasets: ${dataset}`
   const fail = (message: string, hint: string): void =>
-    void findings.list.push({ severity: 'error', message: `${where}: ${message}`, hint, exitCode: 3 })
+    void findings.list.push({ severity: 'error', message: `${where}: ${message}`, hint, exitCode: EXIT.data })
   const unread = read.find(({ ids }) => ids.problem !== null)
   if (unread) fail(unread.ids.problem!, '`freetumor data check` lists every such file')
   const odd = read.filter(({ ids }) => ids.outside.length > 0)
