@@ -62,7 +62,7 @@ def run_job(spec: config.JobSpec, ranks, wires: Wires) -> Iterator[Event]:
         from freetumor_runtime.jobs.serve import serve
 
         return serve(spec, ranks, wires.calls)
-    from freetumor_runtime.training.hosts import begin_alike
+    from freetumor_runtime.training.nodes import begin_alike
 
     if spec.job == "synthesis":
         from freetumor_runtime.jobs.train_synthesis import train_synthesis

@@ -4,18 +4,18 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 
-from freetumor_runtime.bridge.calls import CallClient
+from freetumor_runtime.bridge.call_client import CallClient
 from freetumor_runtime.bridge.control import ControlClient
 from freetumor_runtime.bridge.feed import CaseClient, FeedClient, VariantClient
-from freetumor_runtime.data.calls import CallResult, SegmentCall, SynthesizeCall
-from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
-from freetumor_runtime.data.frames import CropMeasures
-from freetumor_runtime.data.variants import Attempt, AttemptMeasures, Round
+from freetumor_runtime.data.call_source import CallResult, SegmentCall, SynthesizeCall
+from freetumor_runtime.data.crop_source import CropMeasures
+from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor
+from freetumor_runtime.data.variant_source import Attempt, AttemptMeasures, Round
 from freetumor_runtime.generated.freetumor.runtime.v1 import calls_pb2, feed_pb2
 
 
 class CropFeed:
-    """FrameSource over the feed client."""
+    """CropSource over the feed client."""
 
     def __init__(self, client: FeedClient) -> None:
         self.waited_seconds = 0.0
@@ -24,10 +24,10 @@ class CropFeed:
     def request(self, step: int) -> None:
         self._client.request(step)
 
-    def frames(self, step: int) -> tuple[CropFrame, ...]:
+    def crops(self, step: int) -> tuple[PlannedCrop, ...]:
         self._client.request(step)
         started = time.perf_counter()
-        message, tensors = self._client.frames(step)
+        message, tensors = self._client.crops(step)
         self.waited_seconds += time.perf_counter() - started
         return tuple(_crop(crop, tensors) for crop in message.crops)
 
@@ -117,8 +117,8 @@ class CaseFeed:
         self._client.done(case_id, json.dumps(result, allow_nan=False))
 
 
-def _crop(crop: feed_pb2.Crop, tensors) -> CropFrame:
-    return CropFrame(
+def _crop(crop: feed_pb2.Crop, tensors) -> PlannedCrop:
+    return PlannedCrop(
         item=crop.item,
         crop=crop.crop,
         case_id=crop.case_id,
@@ -156,12 +156,12 @@ def _call(message: calls_pb2.Call, tensors) -> SegmentCall | SynthesizeCall:
     return SegmentCall(message.id, image_hu, tuple(message.affine) or None, message.segment.logits)
 
 
-def _tumor(tumor: feed_pb2.TumorPlan, tensors) -> TumorFrame:
-    return TumorFrame(
+def _tumor(tumor: feed_pb2.TumorPlan, tensors) -> PlannedTumor:
+    return PlannedTumor(
         organ=tumor.organ,
         size=tumor.size,
-        shape_box=tensors[tumor.shape_tensor],
-        origin=tuple(tumor.box_origin),
+        box=tensors[tumor.shape_tensor],
+        box_origin=tuple(tumor.box_origin),
         edge_sigma=tumor.edge_sigma,
         texture_index=tumor.texture_index,
         texture_start=tuple(tumor.texture_start),

@@ -34,14 +34,15 @@ from freetumor_runtime.events import (
     Validated,
     ValidationDone,
 )
+from freetumor_runtime.foreign_text import visible
 from freetumor_runtime.generated.freetumor.runtime.v1 import control_pb2
 
 if TYPE_CHECKING:
-    from freetumor_runtime.bridge.calls import CallClient
+    from freetumor_runtime.bridge.call_client import CallClient
     from freetumor_runtime.bridge.feed import CaseClient, FeedClient, VariantClient
-    from freetumor_runtime.data.calls import CallSource
-    from freetumor_runtime.data.frames import FrameSource
-    from freetumor_runtime.data.variants import VariantSource
+    from freetumor_runtime.data.call_source import CallSource
+    from freetumor_runtime.data.crop_source import CropSource
+    from freetumor_runtime.data.variant_source import VariantSource
     from freetumor_runtime.feeds import CaseFeed
     from freetumor_runtime.training.board import Board
     from freetumor_runtime.training.boundary import LiveCommand
@@ -52,11 +53,11 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 @dataclass
 class Wires:
-    """The job's two connections; only the first rank of a host has control. Trainings have a feed, offline synthesis
+    """The job's two connections; only the first rank of a node has control. Trainings have a feed, offline synthesis
     variants, prediction cases, a warm runtime calls."""
 
     control: ControlClient | None
-    feed: FrameSource | None
+    feed: CropSource | None
     variants: VariantSource | None
     cases: CaseFeed | None
     calls: CallSource | None
@@ -90,7 +91,7 @@ def connect(spec: JobSpec, ranks) -> Wires:
     wires = Wires(None, None, None, None, None, None, None)
     if ranks is not None and not isinstance(spec, ServeSpec):
         _connect_feed(wires, spec, ranks.rank)
-    if ranks is None or ranks.leads_host:
+    if ranks is None or ranks.leads_node:
         wires.control = ControlClient(os.environ["FREETUMOR_CONTROL"], os.environ["FREETUMOR_TOKEN"], _hello(ranks))
     if isinstance(spec, ServeSpec):
         _connect_calls(wires)
@@ -119,7 +120,7 @@ def _connect_feed(wires: Wires, spec: JobSpec, rank: int) -> None:
 
 def _connect_calls(wires: Wires) -> None:
     from freetumor_runtime import feeds
-    from freetumor_runtime.bridge.calls import CallClient
+    from freetumor_runtime.bridge.call_client import CallClient
 
     assert wires.control is not None
     wires.client = CallClient(os.environ["FREETUMOR_FEED"], 0, os.environ["FREETUMOR_TOKEN"])
@@ -139,7 +140,7 @@ def record_failure(error: BaseException, wires: Wires | None) -> None:
         "traceback": trace,
         "time": time.time(),
     }
-    print(trace, file=sys.stderr, flush=True)
+    print(visible(trace), file=sys.stderr, flush=True)
     # a full disk must not hide the reason: the stream below carries it, too
     with suppress(OSError):
         folder = Path(os.environ["FREETUMOR_FAILURES"])
@@ -148,9 +149,9 @@ def record_failure(error: BaseException, wires: Wires | None) -> None:
         target.with_suffix(".tmp").write_text(json.dumps(failure), encoding="utf-8")
         target.with_suffix(".tmp").rename(target)
     if failure["kind"] != "stopped" and "RANK" in os.environ:
-        from freetumor_runtime.training.hosts import tell_other_hosts
+        from freetumor_runtime.training.nodes import tell_other_nodes
 
-        tell_other_hosts(failure)
+        tell_other_nodes(failure)
     if wires is not None and wires.control is not None and wires.control.alive:
         fields = {key: value for key, value in failure.items() if key != "time"}
         wires.control.report(control_pb2.JobEvent(failed=control_pb2.Failed(**fields)))

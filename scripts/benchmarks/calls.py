@@ -22,7 +22,7 @@ import torch
 
 from freetumor_runtime.checkpoints.loading import load_segmentor
 from freetumor_runtime.config import WindowsSpec
-from freetumor_runtime.data.calls import SegmentCall
+from freetumor_runtime.data.call_source import SegmentCall
 from freetumor_runtime.jobs.serve import NetworkWatch, segment
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.synthesis.subvolume import Tools

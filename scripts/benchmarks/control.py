@@ -30,8 +30,8 @@ from measuring import Server
 
 from freetumor_runtime.bridge.control import ControlClient
 from freetumor_runtime.bridge.feed import FeedClient
-from freetumor_runtime.data.crops import CropFrame, window
-from freetumor_runtime.data.frames import CropMeasures
+from freetumor_runtime.data.crop_source import CropMeasures
+from freetumor_runtime.data.crops import PlannedCrop, window_intensity
 from freetumor_runtime.events import Event, Ready, StepDone
 from freetumor_runtime.feeds import CropFeed
 from freetumor_runtime.generated.freetumor.runtime.v1 import control_pb2
@@ -125,9 +125,9 @@ class FedLoop:
         self._wires, self._feed, self._compute = wires, wires.feed, compute
         self._boundary = Boundary(Ranks(0, 1, torch.device("cpu"), None), wires.poll)
         self._at = 0
-        self._next: tuple[CropFrame, ...] = ()
+        self._next: tuple[PlannedCrop, ...] = ()
 
-    def begin(self) -> tuple[CropFrame, ...]:
+    def begin(self) -> tuple[PlannedCrop, ...]:
         self._feed.request(0)
         self._next = self._render(0)
         return self._next
@@ -153,9 +153,9 @@ class FedLoop:
         self._at += 1
         return {"callsWall": sum(self._wall.values()), "callsThread": self._thread, "calls": self._wall}
 
-    def _render(self, step: int) -> tuple[CropFrame, ...]:
+    def _render(self, step: int) -> tuple[PlannedCrop, ...]:
         with self._inside("frames"):
-            crops = self._feed.frames(step)
+            crops = self._feed.crops(step)
         look_at(crops)
         with self._inside("measures"):
             measures = [CropMeasures(crop.item, crop.crop, 0, 1000, 800, 10, -0.2, {}) for crop in crops]
@@ -174,17 +174,17 @@ class FedLoop:
         self._thread += time.thread_time() - thread
 
 
-def bare_step(crops: tuple[CropFrame, ...], compute: Callable[[], object]) -> dict:
+def bare_step(crops: tuple[PlannedCrop, ...], compute: Callable[[], object]) -> dict:
     compute()
     look_at(crops)
     compute()
     return {}
 
 
-def look_at(crops: tuple[CropFrame, ...]) -> None:
+def look_at(crops: tuple[PlannedCrop, ...]) -> None:
     """Every voxel is read, as painting begins: what was received is touched no less than what lies in memory."""
     for crop in crops:
-        window(crop.image_hu, (-175.0, 250.0))
+        window_intensity(crop.image_hu, (-175.0, 250.0))
         crop.label.amax()
 
 

@@ -24,7 +24,7 @@ import tumor_by_numpy
 from masks import WARM_UP
 from measuring import Server
 
-from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
+from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor
 from freetumor_runtime.synthesis.painting import Painter
 from freetumor_runtime.synthesis.texture import TextureBank
 
@@ -48,7 +48,7 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             bank = TextureBank(folder, (420, 300, 320), 0)
-            bank.window(0, (0, 0, 0), (4, 4, 4))
+            bank.part(0, (0, 0, 0), (4, 4, 4))
             for side in map(int, options.sides.split(",")):
                 rows += [row(planner, reference, bank, side, size, options) for size in SIZES]
     finally:
@@ -94,9 +94,9 @@ def paint(plans: list[dict], bank: TextureBank, side: int) -> list[float]:
     augmentation = Augmentation((False, False, False), 0, 1.0, 0.0)
     taken = []
     for plan in plans:
-        crop = CropFrame(0, 0, "made", image, label, augmentation, (frame(plan),), None, False)
+        crop = PlannedCrop(0, 0, "made", image, label, augmentation, (frame(plan),), None, False)
         # the reference begins with a windowed image, so does the clock
-        canvas = painter._canvas(CropFrame(**{**vars(crop), "tumors": ()}))
+        canvas = painter._canvas(PlannedCrop(**{**vars(crop), "tumors": ()}))
         started = time.process_time()
         stroke = painter._stroke(crop, crop.tumors[0], canvas.label_XYZ)
         whole = type(canvas)(crop, canvas.image_XYZ, canvas.label_XYZ, (stroke,))
@@ -106,12 +106,12 @@ def paint(plans: list[dict], bank: TextureBank, side: int) -> list[float]:
     return taken
 
 
-def frame(plan: dict) -> TumorFrame:
+def frame(plan: dict) -> PlannedTumor:
     box = torch.frombuffer(bytearray(base64.b64decode(plan["box"])), dtype=torch.uint8).reshape(plan["boxShape"])
     places = (tuple(plan[name]) for name in ("boxOrigin", "textureStart"))
     origin, start = places
     difference = plan["handcraftedDifference"]
-    return TumorFrame("liver", plan["size"], box, origin, plan["edgeSigma"], 0, start, difference, 0)
+    return PlannedTumor("liver", plan["size"], box, origin, plan["edgeSigma"], 0, start, difference, 0)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ async function callNow(
   const guard = timeGuard(`${moduleName}.${functionName}`, options)
   try {
     const answer = bridge
-      .python('freetumor_runtime.calls')
+      .python('freetumor_runtime.pythonia_entry')
       .then((calls) => calls.run(moduleName, functionName, JSON.stringify(args)))
       .catch(unanswered)
     answer.catch(() => {}) // it may fail after another has won the race

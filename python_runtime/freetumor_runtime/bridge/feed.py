@@ -108,7 +108,7 @@ class FeedClient:
         self._awaited.add(step)
         self._socket.send(feed_pb2.StepRequest(step=step))
 
-    def frames(self, step: int) -> tuple[feed_pb2.StepFrames, dict[str, Tensor]]:
+    def crops(self, step: int) -> tuple[feed_pb2.StepFrames, dict[str, Tensor]]:
         """The crops of a requested step with their tensors by name, once; waits for them.
 
         Raises UsageError when the step was not requested or was taken already.

@@ -104,10 +104,10 @@ def write_prepared_case(
 def read_prepared_case(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Return (image int16 HU [X, Y, Z], label uint8 [X, Y, Z], the `freetumor` attributes) of an undamaged case."""
     whole = (slice(None),) * 3
-    return read_prepared_region(path, whole)
+    return read_prepared_subvolume(path, whole)
 
 
-def read_prepared_region(
+def read_prepared_subvolume(
     path: str | Path, part: tuple[slice, slice, slice]
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Return the same of a part of the case; only the slabs of the part are read and checked.

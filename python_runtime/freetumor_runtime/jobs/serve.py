@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from freetumor_runtime.config import ServeSpec
-from freetumor_runtime.data.calls import CallResult, CallSource, SegmentCall, SynthesizeCall
-from freetumor_runtime.data.crops import window
-from freetumor_runtime.data.variants import Attempt
+from freetumor_runtime.data.call_source import CallResult, CallSource, SegmentCall, SynthesizeCall
+from freetumor_runtime.data.crops import window_intensity
+from freetumor_runtime.data.variant_source import Attempt
 from freetumor_runtime.data.volumes import logits_to_original_grid, prepared_image
 from freetumor_runtime.data.way_back import nearest_on_scan
 from freetumor_runtime.errors import EnvironmentError, FreetumorError, Stopped, UsageError
@@ -102,7 +102,7 @@ def segment(call: SegmentCall, tools: Tools, watch: NetworkWatch) -> CallResult:
         affine = np.array(call.affine).reshape(4, 4)
         prepared = prepared_image(image_hu.to(torch.float32), affine, spec.spacingMm, spec.windowHu[0])
         image_hu = prepared.image_hu
-    image_XYZ = window(image_hu.to(tools.device), spec.windowHu)
+    image_XYZ = window_intensity(image_hu.to(tools.device), spec.windowHu)
     logits_CXYZ = averaged_logits(tools.judge.network, image_XYZ, spec)
     watch.leave_if_cancelled()
     labels_XYZ = labels_of(logits_CXYZ).cpu()

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from freetumor_runtime.config import SynthesizeCase, SynthesizeSpec
-from freetumor_runtime.data.cache import read_prepared_region
+from freetumor_runtime.data.cache import read_prepared_subvolume
 from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.nifti import load_nifti, write_synced
-from freetumor_runtime.data.original_scan import OriginalScan, RegionChange, apply_changes, load_original, write_like
+from freetumor_runtime.data.original_scan import OriginalScan, SubvolumeChange, apply_changes, load_original, write_like
 from freetumor_runtime.data.prepared_case import remap_label
-from freetumor_runtime.data.variants import AttemptMeasures, Round, VariantSource
+from freetumor_runtime.data.variant_source import AttemptMeasures, Round, VariantSource
 from freetumor_runtime.data.way_back import ScanGrids, scan_grids
 from freetumor_runtime.errors import DataError, FreetumorError
 from freetumor_runtime.events import Event, Finished
@@ -67,7 +67,7 @@ class OpenCase:
         started = perf_counter()
         starts, sides = first.region_start, first.region_shape
         part = tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True))
-        image_hu, label, attributes = read_prepared_region(case.prepared, part)
+        image_hu, label, attributes = read_prepared_subvolume(case.prepared, part)
         region = OpenRegion.open(torch.from_numpy(image_hu), torch.from_numpy(label), tools)
         return OpenCase(case, region, tuple(starts), attributes, {"read": perf_counter() - started, "write": 0.0})
 
@@ -152,7 +152,7 @@ def write_variant(
     return {"files": files, "sha256": sha256, "host": scan.sha256, "changedVoxels": int(changed.sum())}
 
 
-def change_of(case: OpenCase, spec: SynthesizeSpec, painted_XYZ: Tensor, kept: Sequence[Stroke]) -> RegionChange:
+def change_of(case: OpenCase, spec: SynthesizeSpec, painted_XYZ: Tensor, kept: Sequence[Stroke]) -> SubvolumeChange:
     """What the tumors of one organ changed, in the smallest part of the region that holds them."""
     region = case.region
     part = tuple(
@@ -169,7 +169,7 @@ def change_of(case: OpenCase, spec: SynthesizeSpec, painted_XYZ: Tensor, kept: S
         synthetic_XYZ[box][(stroke.roles_XYZ == SYNTHETIC).cpu().numpy()] = stroke.tumor_label
         boxes.append(box)
     start = [first + one.start for first, one in zip(case.start, part, strict=True)]
-    return RegionChange(kept[0].organ_label, delta_hu_XYZ, synthetic_XYZ, start, boxes)
+    return SubvolumeChange(kept[0].organ_label, delta_hu_XYZ, synthetic_XYZ, start, boxes)
 
 
 def _is_example(case: OpenCase, spec: SynthesizeSpec, round_: Round) -> bool:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from freetumor_runtime.checkpoints.loading import segmentor_metadata
 from freetumor_runtime.config import TrainingSpec
-from freetumor_runtime.data.crops import CropFrame, swap_slabs
-from freetumor_runtime.data.frames import FrameSource
+from freetumor_runtime.data.crop_source import CropSource
+from freetumor_runtime.data.crops import PlannedCrop, swap_slabs
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready, StepDone
 from freetumor_runtime.synthesis.painting import Painted, Painter
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
@@ -42,12 +42,12 @@ from freetumor_runtime.training.validation import validate, validation_due
 class RenderedStep:
     """The rank's crops of a step, painted but not yet judged."""
 
-    crops: tuple[CropFrame, ...]
+    crops: tuple[PlannedCrop, ...]
     painted: tuple[Painted, ...]
 
 
 def train_segmentation(
-    spec: TrainingSpec, ranks: Ranks, feed: FrameSource, poll: Callable[[], list[LiveCommand]]
+    spec: TrainingSpec, ranks: Ranks, feed: CropSource, poll: Callable[[], list[LiveCommand]]
 ) -> Iterator[Event]:
     refuse_no_compiler(spec)
     segmentor, merging, notes = build_trained_segmentor(spec, ranks.device)
@@ -70,7 +70,7 @@ def train_segmentation(
     pictures = Pictures(spec, step)
 
     def render(at: int) -> RenderedStep:
-        crops = feed.frames(at)
+        crops = feed.crops(at)
         painted = painter.paint_one_by_one(crops)
         if ranks.first and pictures.due(at):
             leave_picture(pictures, at, crops, painted)
@@ -149,7 +149,7 @@ def train_segmentation(
     yield Finished(step, "completed", "all steps are done")
 
 
-def leave_picture(pictures: Pictures, step: int, crops: Sequence[CropFrame], painted: Sequence[Painted]) -> None:
+def leave_picture(pictures: Pictures, step: int, crops: Sequence[PlannedCrop], painted: Sequence[Painted]) -> None:
     """Of the first crop of the step that was painted."""
     for crop, one in zip(crops, painted, strict=True):
         if one.measures is not None and one.measures.synthetic_voxels > 0:

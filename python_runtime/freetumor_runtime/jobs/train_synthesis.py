@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from freetumor_runtime.checkpoints.loading import synthesis_metadata
 from freetumor_runtime.config import TrainingSpec
-from freetumor_runtime.data.frames import CropMeasures, FrameSource
+from freetumor_runtime.data.crop_source import CropMeasures, CropSource
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready, StepDone
 from freetumor_runtime.synthesis.losses import (
     adversarial_loss,
@@ -43,7 +43,7 @@ from freetumor_runtime.training.state import (
 
 
 def train_synthesis(
-    spec: TrainingSpec, ranks: Ranks, feed: FrameSource, poll: Callable[[], list[LiveCommand]]
+    spec: TrainingSpec, ranks: Ranks, feed: CropSource, poll: Callable[[], list[LiveCommand]]
 ) -> Iterator[Event]:
     refuse_no_compiler(spec)
     generator, discriminator, notes = build_gan(spec, ranks.device)
@@ -101,7 +101,7 @@ def train_synthesis(
 
         started = time.perf_counter()
         waited_before = feed.waited_seconds
-        crops = feed.frames(step)
+        crops = feed.crops(step)
         if step + 1 < spec.steps:
             feed.request(step + 1)
         parts = in_parts(painter.canvases(crops), parts_of_step(spec, ranks))

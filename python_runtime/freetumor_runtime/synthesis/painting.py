@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from freetumor_runtime.checkpoints.loading import LoadedSegmentor, load_generator, load_segmentor
 from freetumor_runtime.config import TrainingSpec
 from freetumor_runtime.data.boxes import Box, grown, within
+from freetumor_runtime.data.crop_source import CropMeasures
 from freetumor_runtime.data.crops import (
-    CropFrame,
-    TumorFrame,
+    PlannedCrop,
+    PlannedTumor,
     augment_box,
     augment_geometry,
     augment_image,
-    window,
+    window_intensity,
 )
-from freetumor_runtime.data.frames import CropMeasures
 from freetumor_runtime.errors import CheckpointError
 from freetumor_runtime.synthesis.measures import TumorView, measure, real_sharpness_hu_per_mm, real_tumor_places_mm
 from freetumor_runtime.synthesis.render import (
@@ -41,7 +41,7 @@ from freetumor_runtime.synthesis.texture import TextureBank
 class Stroke:
     """One planned tumor on the augmented crop: all that its painting looks at lies in `box`, where the arrays are."""
 
-    tumor: TumorFrame
+    tumor: PlannedTumor
     organ_label: int
     tumor_label: int
     channel: int
@@ -59,7 +59,7 @@ class Stroke:
 class Canvas:
     """An augmented, windowed crop with its planned tumors: `image_XYZ` float32, `label_XYZ` uint8 ids of the region."""
 
-    crop: CropFrame
+    crop: PlannedCrop
     image_XYZ: Tensor
     label_XYZ: Tensor
     strokes: tuple[Stroke, ...]
@@ -105,11 +105,11 @@ class Painter:
         refuse_blind_baseline(spec, judge)
         return Painter(spec, device, textures, generator, judge.network, judge.tumor_outputs, judge.facts)
 
-    def canvases(self, crops: Sequence[CropFrame]) -> list[Canvas]:
+    def canvases(self, crops: Sequence[PlannedCrop]) -> list[Canvas]:
         return [self._canvas(crop) for crop in crops]
 
     @torch.no_grad()
-    def paint_one_by_one(self, crops: Sequence[CropFrame]) -> tuple[Painted, ...]:
+    def paint_one_by_one(self, crops: Sequence[PlannedCrop]) -> tuple[Painted, ...]:
         """Online use: the generator normalises each crop alone; measures by the baseline, where there is one."""
         painted = []
         for canvas in self.canvases(crops):
@@ -181,14 +181,14 @@ class Painter:
                 already = int((self.sees_tumor(canvas.image_XYZ[None, None])[0] & synthetic).sum())
         return measures_of(self.spec, canvas, fake_XYZ, roles_XYZ, seen, already)
 
-    def _canvas(self, crop: CropFrame) -> Canvas:
+    def _canvas(self, crop: PlannedCrop) -> Canvas:
         image_hu, label = crop.image_hu.to(self.device), crop.label.to(self.device)
         label_XYZ = augment_geometry(label, crop.augmentation)
-        image_XYZ = augment_image(window(image_hu, self.spec.windowHu), crop.augmentation)
+        image_XYZ = augment_image(window_intensity(image_hu, self.spec.windowHu), crop.augmentation)
         strokes = tuple(self._stroke(crop, tumor, label_XYZ) for tumor in crop.tumors)
         return Canvas(crop, image_XYZ, label_XYZ, strokes)
 
-    def _stroke(self, crop: CropFrame, tumor: TumorFrame, label_XYZ: Tensor) -> Stroke:
+    def _stroke(self, crop: PlannedCrop, tumor: PlannedTumor, label_XYZ: Tensor) -> Stroke:
         assert self.textures is not None
         organ = next(organ for organ in self.spec.organs if organ.name == tumor.organ)
         planned = tumor_box(tumor, crop.label.shape)
@@ -207,7 +207,7 @@ class Painter:
             inside=within(inside, box),
             roles_XYZ=with_synthetic(before_XYZ, shape_XYZ),
             edge_XYZ=edge_mask(before_XYZ, shape_XYZ),
-            texture_XYZ=self.textures.window(tumor.texture_index, texture_start, tuple(shape_XYZ.shape), self.device),
+            texture_XYZ=self.textures.part(tumor.texture_index, texture_start, tuple(shape_XYZ.shape), self.device),
         )
 
     def _roles(self, label_XYZ: Tensor, organ_label: int) -> Tensor:
@@ -215,26 +215,26 @@ class Painter:
         return region_roles(label_XYZ, organ_label=organ_label, tumor_labels=tumor_labels)
 
 
-def tumor_box(tumor: TumorFrame, crop_shape: Sequence[int]) -> Box:
+def tumor_box(tumor: PlannedTumor, crop_shape: Sequence[int]) -> Box:
     """The part of the un-augmented crop that holds the tumor's shape."""
     first, second, third = (
         slice(max(0, at), max(0, at, min(side, at + length)))
-        for at, length, side in zip(tumor.origin, tumor.shape_box.shape, crop_shape, strict=True)
+        for at, length, side in zip(tumor.box_origin, tumor.box.shape, crop_shape, strict=True)
     )
     return first, second, third
 
 
-def place_shape(tumor: TumorFrame, box: Box, device: torch.device) -> Tensor:
+def place_shape(tumor: PlannedTumor, box: Box, device: torch.device) -> Tensor:
     """The tumor's shape as bool [X, Y, Z] in a box of the un-augmented crop; what lies outside the box is lost."""
     shape_XYZ = torch.zeros([side.stop - side.start for side in box], dtype=torch.bool, device=device)
     target, source = [], []
-    for at, length, side in zip(tumor.origin, tumor.shape_box.shape, box, strict=True):
+    for at, length, side in zip(tumor.box_origin, tumor.box.shape, box, strict=True):
         low, high = max(side.start, at), min(side.stop, at + length)
         if low >= high:
             return shape_XYZ
         target.append(slice(low - side.start, high - side.start))
         source.append(slice(low - at, high - at))
-    shape_XYZ[tuple(target)] = is_set(tumor.shape_box.to(device)[tuple(source)])
+    shape_XYZ[tuple(target)] = is_set(tumor.box.to(device)[tuple(source)])
     return shape_XYZ
 
 
@@ -280,7 +280,7 @@ def _more_measures(spec: TrainingSpec, canvas: Canvas, fake_XYZ: Tensor, roles_X
         roles_XYZ=roles,
         spacing_mm=spec.spacingMm,
         window_width_hu=spec.windowHu[1] - spec.windowHu[0],
-        shape_voxels=sum(int((stroke.tumor.shape_box > 0).sum()) for stroke in canvas.strokes),
+        shape_voxels=sum(int((stroke.tumor.box > 0).sum()) for stroke in canvas.strokes),
         real_tumor_mm=real_tumor_places_mm(roles, spec.spacingMm) if "distanceToRealMm" in wanted else np.empty((0, 3)),
         origin_mm=(0.0, 0.0, 0.0),
         # of the crop, before painting: its real tumors are as they were

@@ -12,9 +12,9 @@ from torch import Tensor
 from freetumor_runtime.checkpoints.loading import LoadedSegmentor, load_generator, load_segmentor
 from freetumor_runtime.config import ServeSpec, SynthesizeSpec
 from freetumor_runtime.data.boxes import Box, grown
-from freetumor_runtime.data.crops import window
-from freetumor_runtime.data.variants import Attempt, AttemptMeasures
-from freetumor_runtime.inference.window_field import WindowField
+from freetumor_runtime.data.crops import window_intensity
+from freetumor_runtime.data.variant_source import Attempt, AttemptMeasures
+from freetumor_runtime.inference.sliding_field import SlidingField
 from freetumor_runtime.synthesis.measures import (
     TumorView,
     measure,
@@ -78,7 +78,7 @@ class Tools:
             from freetumor_runtime.inference.whole_field import whole_field
 
             return whole_field(self.generator, image_XYZ, self.spec.patchVoxels, windows.overlap, windows.windowBatch)
-        return WindowField(self.generator, image_XYZ, self.spec.patchVoxels, windows.overlap, keep=True).at
+        return SlidingField(self.generator, image_XYZ, self.spec.patchVoxels, windows.overlap, keep=True).at
 
     def seen_field(self, image_XYZ: Tensor, keep: bool = False) -> Field:
         """Where the baseline calls tumor, bool [1, X, Y, Z]."""
@@ -90,7 +90,7 @@ class Tools:
             return torch.isin(logits_CXYZ.argmax(0, keepdim=True), tumors)
 
         # its norms are those of each window: how many share a batch does not matter
-        return WindowField(
+        return SlidingField(
             self.judge.network,
             image_XYZ,
             patch,
@@ -122,7 +122,7 @@ class OpenRegion:
     def open(image_hu_XYZ: Tensor, label_XYZ: Tensor, tools: Tools) -> "OpenRegion":
         """int16 HU and uint8 ids, of the CPU."""
         spec = tools.spec
-        image_XYZ = window(image_hu_XYZ.to(tools.device), spec.windowHu)
+        image_XYZ = window_intensity(image_hu_XYZ.to(tools.device), spec.windowHu)
         label_XYZ = label_XYZ.to(tools.device)
         size = tuple(
             max(side, length + 16) for side, length in zip(spec.textureSizeVoxels, label_XYZ.shape, strict=True)
@@ -177,14 +177,14 @@ def lay(region: OpenRegion, tools: Tools, painted_XYZ: Tensor, attempt: Attempt)
     organ = next(organ for organ in spec.organs if organ.name == plan.organ)
     shape_box = tuple(
         slice(max(0, start), min(side, start + length))
-        for start, length, side in zip(plan.origin, plan.shape_box.shape, region.label_XYZ.shape, strict=True)
+        for start, length, side in zip(plan.box_origin, plan.box.shape, region.label_XYZ.shape, strict=True)
     )
     reach = int(4 * plan.edge_sigma + 0.5) + 3
     box = grown(shape_box, reach, region.label_XYZ.shape)
     shape_XYZ = torch.zeros([part.stop - part.start for part in box], dtype=torch.bool, device=tools.device)
     inner = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(shape_box, box, strict=True))
-    cut = tuple(slice(a.start - at, a.stop - at) for a, at in zip(shape_box, plan.origin, strict=True))
-    shape_XYZ[inner] = plan.shape_box.to(tools.device)[cut] > 0
+    cut = tuple(slice(a.start - at, a.stop - at) for a, at in zip(shape_box, plan.box_origin, strict=True))
+    shape_XYZ[inner] = plan.box.to(tools.device)[cut] > 0
 
     tumors = [one.tumorLabel for one in spec.organs]
     before_roles = region_roles(region.label_XYZ[box], organ_label=organ.label, tumor_labels=tumors)
@@ -198,7 +198,7 @@ def lay(region: OpenRegion, tools: Tools, painted_XYZ: Tensor, attempt: Attempt)
         before_XYZ,
         None if region.raw is None else region.raw(box),
         edge_XYZ,
-        region.textures.window(plan.texture_index, texture_start, tuple(shape_XYZ.shape), tools.device),
+        region.textures.part(plan.texture_index, texture_start, tuple(shape_XYZ.shape), tools.device),
         roles_XYZ,
         sigma=plan.edge_sigma,
         channel=0 if tools.shared_channel else organ.channel,
@@ -233,7 +233,7 @@ def look(
         roles_XYZ=stroke.roles_XYZ.cpu().numpy(),
         spacing_mm=spec.spacingMm,
         window_width_hu=spec.windowHu[1] - spec.windowHu[0],
-        shape_voxels=int((attempt.plan.shape_box > 0).sum()),
+        shape_voxels=int((attempt.plan.box > 0).sum()),
         real_tumor_mm=region.real_tumor_mm,
         origin_mm=[part.start * mm for part, mm in zip(box, spec.spacingMm, strict=True)],
         real_sharpness_hu_per_mm=region.real_sharpness_hu_per_mm,

@@ -1,7 +1,7 @@
-"""The texture of synthetic tumors: made on large volumes of their own, kept in files, read by window (METHOD 5.5).
+"""The texture of synthetic tumors: made on large volumes of their own, kept in files, read in parts (METHOD 5.5).
 
 A bank holds ten textures of about 40 MB each (uint8, full scale = 1). Each is made on first use, by one process of the
-host, and then shared by all through the page cache. A texture is a pure function of (seed, index, size): one thread, no
+node, and then shared by all through the page cache. A texture is a pure function of (seed, index, size): one thread, no
 BLAS, so the number of threads or ranks changes no bit of it.
 
 A texture holds nothing finer than the narrower blur, sigma 4. So both blurs run on a grid of half the resolution, one
@@ -46,7 +46,7 @@ class TextureBank:
     # index -> memory-mapped uint8 volume
     _open: dict[int, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
-    def window(
+    def part(
         self, index: int, start: Sequence[int], shape: Sequence[int], device: torch.device | None = None
     ) -> Tensor:
         """The texture's voxels [start, start + shape) as float32 in [0, 1], steps of 1/255."""
@@ -56,7 +56,7 @@ class TextureBank:
         )
         if not inside or not 0 <= index < len(TEXTURE_SIGMAS):
             raise DataError(
-                f"texture {index}: no window at {tuple(start)} of {tuple(shape)} voxels; "
+                f"texture {index}: no part at {tuple(start)} of {tuple(shape)} voxels; "
                 f"there are {len(TEXTURE_SIGMAS)} textures of {tuple(self.size_voxels)} voxels"
             )
         where = tuple(slice(first, first + length) for first, length in zip(start, shape, strict=True))

@@ -26,7 +26,7 @@ class Ranks:
     device: torch.device
     # commands and counts are agreed on the CPU, whatever the tensors use
     control_group: dist.ProcessGroup | None
-    # which host, of how many, and which of its ranks
+    # which node, of how many, and which of its ranks
     node: int = 0
     nodes: int = 1
     local_rank: int = 0
@@ -36,8 +36,8 @@ class Ranks:
         return self.rank == 0
 
     @property
-    def leads_host(self) -> bool:
-        """It speaks with the process that started the ranks of its host."""
+    def leads_node(self) -> bool:
+        """It speaks with the process that started the ranks of its node."""
         return self.local_rank == 0
 
     def share(self, network: nn.Module) -> nn.Module:
@@ -91,7 +91,7 @@ def join_ranks(device: str, threads: int, seed: int) -> Ranks:
 def _store(rank: int, size: int) -> dict[str, Any]:
     """The arguments that choose the store: on a single node a private file, else the TCPStore that torchrun describes.
 
-    Anyone who reaches a TCPStore can write to it, other users of the host included.
+    Anyone who reaches a TCPStore can write to it, other users of the node included.
     """
     path = os.environ.get("FREETUMOR_STORE")
     return {} if path is None else {"store": dist.FileStore(path, size), "rank": rank, "world_size": size}
@@ -123,7 +123,7 @@ def _choose_device(device: str) -> torch.device:
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     if local_rank >= torch.cuda.device_count():
         raise EnvironmentError(
-            f"rank {local_rank} of this host has no GPU: {torch.cuda.device_count()} visible",
+            f"rank {local_rank} of this node has no GPU: {torch.cuda.device_count()} visible",
             "lower runtime.processesPerNode, or widen CUDA_VISIBLE_DEVICES",
         )
     torch.cuda.set_device(local_rank)

@@ -16,8 +16,8 @@ from freetumor_runtime.config import (
     ServeSpec,
     WindowsSpec,
 )
-from freetumor_runtime.data.calls import CallResult, SegmentCall, SynthesizeCall
-from freetumor_runtime.data.crops import TumorFrame, window
+from freetumor_runtime.data.call_source import CallResult, SegmentCall, SynthesizeCall
+from freetumor_runtime.data.crops import PlannedTumor, window_intensity
 from freetumor_runtime.jobs.serve import labels_of, serve
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.models.unet3d import UNet3d
@@ -93,7 +93,7 @@ def reference_logits(spec: ServeSpec, image_hu: torch.Tensor) -> torch.Tensor:
     network = build_segmentor("small", outputs=7, feature_size=4, levels=2, patch_merging="corrected").eval()
     network.load_state_dict(torch.load(spec.baseline.checkpoint, weights_only=True)["state_dict"])
     with torch.no_grad():
-        image = window(image_hu, spec.windowHu)[None, None]
+        image = window_intensity(image_hu, spec.windowHu)[None, None]
         return sliding_window_inference(image, (16, 16, 16), 2, network, 0.5, mode="constant")[0]
 
 
@@ -158,7 +158,7 @@ def painting(id: int, image_hu: torch.Tensor, *, origin=(8, 9, 7), windowed=Fals
     label[4:20, 4:20, 4:20] = 1
     label[10, 10, 10] = 2
     shape = torch.ones((6, 5, 4), dtype=torch.uint8)
-    tumor = TumorFrame("liver", "tiny", shape, origin, 1.0, 0, (0, 0, 0), 0.5, 0)
+    tumor = PlannedTumor("liver", "tiny", shape, origin, 1.0, 0, (0, 0, 0), 0.5, 0)
     return SynthesizeCall(id, image_hu, label, (tumor,), windowed)
 
 
@@ -182,7 +182,7 @@ def test_gives_the_windowed_image_that_the_networks_see(spec):
     image_hu = volume((24, 24, 24))
     results = answers_to(spec, [painting(1, image_hu), painting(2, image_hu, windowed=True)])
     change = results[1].tensors["change"] == 1
-    before, after = window(image_hu, spec.windowHu), results[2].tensors["image"]
+    before, after = window_intensity(image_hu, spec.windowHu), results[2].tensors["image"]
     assert torch.equal(after[~change], before[~change])
     hu = image_hu.float() + (after - before) * 425
     assert torch.equal(hu.round().to(torch.int16), results[1].tensors["image"])

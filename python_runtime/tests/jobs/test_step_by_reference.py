@@ -70,7 +70,7 @@ def reference(sent, raw_CXYZ, region):
     image = ((sent.image_hu.double() - low) / (high - low)).clamp(0, 1)
     shape = torch.zeros(SIDES, dtype=torch.bool)
     box = tuple(slice(at, at + side) for at, side in zip(ORIGIN, (5, 4, 3), strict=True))
-    shape[box] = sent.tumors[0].shape_box > 0
+    shape[box] = sent.tumors[0].box > 0
     role_1, real = sent.label == 1, (sent.label == 2) | (sent.label == 4)
     edge = torch.from_numpy(gaussian_filter((shape & (role_1 | real)).double().numpy(), SIGMA))
     raw = raw_CXYZ[0].double()

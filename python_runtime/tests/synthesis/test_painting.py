@@ -8,12 +8,12 @@ import torch
 
 from freetumor_runtime.data.crops import (
     Augmentation,
-    CropFrame,
-    TumorFrame,
+    PlannedCrop,
+    PlannedTumor,
     augment_box,
     augment_geometry,
     augment_image,
-    window,
+    window_intensity,
 )
 from freetumor_runtime.synthesis.painting import Painter, place_shape, tumor_box
 from freetumor_runtime.synthesis.render import edge_mask, edge_weight, region_roles, with_synthetic
@@ -39,7 +39,7 @@ NOTHING = Augmentation((False, False, False), 0, 1.0, 0.0)
 class OneTexture:
     volume: torch.Tensor
 
-    def window(self, _index, start, shape, _device=None):
+    def part(self, _index, start, shape, _device=None):
         return self.volume[tuple(slice(at, at + side) for at, side in zip(start, shape, strict=True))]
 
 
@@ -50,19 +50,19 @@ def painter() -> Painter:
     return Painter(SPEC, CPU, TEXTURE, None, None, (), {})
 
 
-def crop(tumors, augmentation=NOTHING) -> CropFrame:
+def crop(tumors, augmentation=NOTHING) -> PlannedCrop:
     image_hu = torch.randint(-300, 400, SHAPE, generator=torch.Generator().manual_seed(2), dtype=torch.int16)
     label = torch.zeros(SHAPE, dtype=torch.uint8)
     label[2:12, 2:22, 1:19] = 1
     label[12:23, 2:22, 1:19] = 3
     label[4:6, 4:8, 4:8] = 2
-    return CropFrame(0, 0, "case", image_hu, label, augmentation, tuple(tumors), None, False)
+    return PlannedCrop(0, 0, "case", image_hu, label, augmentation, tuple(tumors), None, False)
 
 
 def tumor(organ, origin, difference=0.5):
     shape = torch.ones(5, 4, 3, dtype=torch.uint8)
     shape[0, 0, 0] = 0
-    return TumorFrame(organ, "tiny", shape, origin, 1.2, 0, (3, 5, 7), difference, 0)
+    return PlannedTumor(organ, "tiny", shape, origin, 1.2, 0, (3, 5, 7), difference, 0)
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -73,12 +73,12 @@ def test_a_tumor_painted_in_its_box_is_the_one_painted_on_the_whole_augmented_cr
     (painted,) = painter().paint_one_by_one([sent])
 
     shape = torch.zeros(SHAPE, dtype=torch.bool)
-    shape[3:8, 5:9, 6:9] = sent.tumors[0].shape_box > 0
+    shape[3:8, 5:9, 6:9] = sent.tumors[0].box > 0
     shape = augment_geometry(shape, augmentation)
-    image = augment_image(window(sent.image_hu, SPEC.windowHu), augmentation)
+    image = augment_image(window_intensity(sent.image_hu, SPEC.windowHu), augmentation)
     before = region_roles(augment_geometry(sent.label, augmentation), organ_label=1, tumor_labels=(2, 4))
     roles = with_synthetic(before, shape)
-    texture = TEXTURE.window(0, (3, 5, 7), roles.shape)
+    texture = TEXTURE.part(0, (3, 5, 7), roles.shape)
     weight = edge_weight(edge_mask(before, shape), 1.2)
     expected = torch.where((roles == 1) | (roles == 3), image - weight * 0.5 * texture, image)
 
@@ -109,7 +109,7 @@ def test_a_crop_without_a_plan_is_left_as_it_is():
 
 
 def block(origin, shape=(2, 3, 4)):
-    return TumorFrame("liver", "tiny", torch.ones(shape, dtype=torch.uint8), origin, 1.0, 0, (0, 0, 0), 0.5, 0)
+    return PlannedTumor("liver", "tiny", torch.ones(shape, dtype=torch.uint8), origin, 1.0, 0, (0, 0, 0), 0.5, 0)
 
 
 def whole(shape):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from freetumor_runtime.data.crops import CropFrame
+from freetumor_runtime.data.crops import PlannedCrop
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class CropMeasures:
     more: dict[str, float]
 
 
-class FrameSource(Protocol):
+class CropSource(Protocol):
     """Data is pulled: nothing comes that was not requested. All calls are of the training thread."""
 
     # seconds spent waiting for frames and verdicts so far
@@ -31,7 +31,7 @@ class FrameSource(Protocol):
     def request(self, step: int) -> None:
         """Asks for a step ahead; asking twice is harmless."""
 
-    def frames(self, step: int) -> tuple[CropFrame, ...]:
+    def crops(self, step: int) -> tuple[PlannedCrop, ...]:
         """This rank's crops of a step, in the order of their items; waits for them."""
 
     def send_measures(self, step: int, measures: list[CropMeasures], wants_verdicts: bool) -> None: ...

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from freetumor_runtime.data.crops import TumorFrame
+from freetumor_runtime.data.crops import PlannedTumor
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Attempt:
 
     tumor: int
     attempt: int
-    plan: TumorFrame
+    plan: PlannedTumor
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,17 @@
-"""A training on several hosts begins alike, or says why it cannot."""
+"""A training on several nodes begins alike, or says why it cannot."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from freetumor_runtime.errors import ConfigError
-from freetumor_runtime.training.hosts import begin_alike
+from freetumor_runtime.training.nodes import begin_alike
 from tests.training.toy_training import toy_spec
-from tests.training.voting import on_hosts
+from tests.training.voting import on_nodes
 
 
 def spec_of(ranks, folder: Path, **changes):
-    """Each host has its own disk."""
-    own = folder / f"host-{ranks.node}"
+    """Each node has its own disk."""
+    own = folder / f"node-{ranks.node}"
     return replace(toy_spec(own / "run", "baseline", own), **changes)
 
 
@@ -23,13 +23,13 @@ def write_checkpoint(folder: Path, content: bytes) -> str:
     return str(folder)
 
 
-def test_hosts_whose_files_lie_elsewhere_have_the_same_training(tmp_path):
-    specs = on_hosts(2, lambda ranks: begin_alike(spec_of(ranks, tmp_path), ranks))
+def test_nodes_whose_files_lie_elsewhere_have_the_same_training(tmp_path):
+    specs = on_nodes(2, lambda ranks: begin_alike(spec_of(ranks, tmp_path), ranks))
     assert [spec.resumeFrom for spec in specs] == [None, None]
     assert specs[0].runDirectory != specs[1].runDirectory
 
 
-def test_a_host_that_lacks_the_checkpoint_of_node_0_is_sent_it(tmp_path):
+def test_a_node_that_lacks_the_checkpoint_of_node_0_is_sent_it(tmp_path):
     # larger than what is sent at once
     content = bytes(range(256)) * (80 << 10)
 
@@ -39,7 +39,7 @@ def test_a_host_that_lacks_the_checkpoint_of_node_0_is_sent_it(tmp_path):
         start = write_checkpoint(directory, content) if ranks.first else None
         return begin_alike(replace(spec, resumeFrom=start), ranks)
 
-    first, second = on_hosts(2, begin)
+    first, second = on_nodes(2, begin)
     assert Path(first.resumeFrom).parent.name == "checkpoints"
     assert Path(second.resumeFrom).parent.name == "checkpoints.node-1"
     for name in ("model.pt", "state.pt", "manifest.json"):
@@ -47,21 +47,21 @@ def test_a_host_that_lacks_the_checkpoint_of_node_0_is_sent_it(tmp_path):
     assert not list(Path(second.resumeFrom).glob("*.tmp"))
 
 
-def test_a_checkpoint_on_a_disk_that_hosts_share_is_read_there(tmp_path):
+def test_a_checkpoint_on_a_disk_that_nodes_share_is_read_there(tmp_path):
     start = write_checkpoint(tmp_path / "run" / "checkpoints" / "step_00000003", b"model")
 
     def begin(ranks):
         spec = spec_of(ranks, tmp_path, runDirectory=str(tmp_path / "run"))
-        # what another host believes does not count
+        # what another node believes does not count
         return begin_alike(replace(spec, resumeFrom=start if ranks.first else None), ranks)
 
-    assert [spec.resumeFrom for spec in on_hosts(2, begin)] == [start, start]
+    assert [spec.resumeFrom for spec in on_nodes(2, begin)] == [start, start]
     assert not (tmp_path / "run" / "checkpoints.node-1").exists()
 
 
-def test_a_host_with_another_training_is_told_what_differs(tmp_path):
+def test_a_node_with_another_training_is_told_what_differs(tmp_path):
     changes = {1: {"steps": 9, "seed": 4}}
-    results = on_hosts(3, lambda ranks: begin_alike(spec_of(ranks, tmp_path, **changes.get(ranks.node, {})), ranks))
+    results = on_nodes(3, lambda ranks: begin_alike(spec_of(ranks, tmp_path, **changes.get(ranks.node, {})), ranks))
     assert all(isinstance(error, ConfigError) for error in results)
     assert str(results[1]) == "node 1 was given another training than node 0: seed, steps"
     assert "another node" in str(results[0])

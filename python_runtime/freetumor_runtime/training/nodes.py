@@ -1,4 +1,4 @@
-"""A training on several hosts, which share nothing but the ranks' process group: how they begin alike, and how the word
+"""A training on several nodes, which share nothing but the ranks' process group: how they begin alike, and how the word
 of a failure reaches all of them (launcher/join.py)."""
 
 import json
@@ -17,7 +17,7 @@ from freetumor_runtime.config import TrainingSpec
 from freetumor_runtime.errors import ConfigError
 from freetumor_runtime.training.ranks import Ranks
 
-# Of launcher/join.py, which every host watches
+# Of launcher/join.py, which every node watches
 _OVER = "freetumor/over"
 _CONNECT_SECONDS = 3
 _CHUNK_BYTES = 16 << 20
@@ -26,9 +26,9 @@ _FILES = ("model.pt", "state.pt", "manifest.json")
 
 
 def begin_alike(spec: TrainingSpec, ranks: Ranks) -> TrainingSpec:
-    """The training of this host's ranks: node 0 says from which checkpoint it goes on, and sends it to whom lacks it.
+    """The training of this node's ranks: node 0 says from which checkpoint it goes on, and sends it to whom lacks it.
 
-    Raises ConfigError that names what differs where a host was given another training than node 0.
+    Raises ConfigError that names what differs where a node was given another training than node 0.
     """
     if ranks.nodes == 1:
         return spec
@@ -42,13 +42,13 @@ def begin_alike(spec: TrainingSpec, ranks: Ranks) -> TrainingSpec:
     lacking = ranks.maximum(torch.tensor([not has_it], dtype=torch.float64)).item() > 0
     if lacking:
         fetched = Path(spec.runDirectory) / f"checkpoints.node-{ranks.node}" / name
-        _send_checkpoint(own, None if has_it or not ranks.leads_host else fetched, ranks)
+        _send_checkpoint(own, None if has_it or not ranks.leads_node else fetched, ranks)
         own = own if has_it else fetched
     return replace(spec, resumeFrom=str(own))
 
 
-def tell_other_hosts(failure: dict[str, Any]) -> None:
-    """The first failure of a job that several hosts share ends it on all of them, with the same words."""
+def tell_other_nodes(failure: dict[str, Any]) -> None:
+    """The first failure of a job that several nodes share ends it on all of them, with the same words."""
     if int(os.environ.get("GROUP_WORLD_SIZE", "1")) == 1:
         return
     # the store may be out of reach, which then is what failed
@@ -65,7 +65,7 @@ def _refuse_another_training(spec: TrainingSpec, ranks: Ranks) -> None:
     theirs = json.loads(_told(ranks, json.dumps(own)))
     different = sorted(key for key in {*own, *theirs} if own.get(key) != theirs.get(key))
     anywhere = ranks.maximum(torch.tensor([len(different)], dtype=torch.float64)).item() > 0
-    hint = "give every host the same configuration, data and weights"
+    hint = "give every node the same configuration, data and weights"
     if different:
         raise ConfigError(f"node {ranks.node} was given another training than node 0: {', '.join(different)}", hint)
     if anywhere:
@@ -73,7 +73,7 @@ def _refuse_another_training(spec: TrainingSpec, ranks: Ranks) -> None:
 
 
 def _what_decides(spec: TrainingSpec) -> dict[str, Any]:
-    """The training without what is each host's own: where its files lie."""
+    """The training without what is each node's own: where its files lie."""
     told = asdict(spec)
     for key in ("runId", "runDirectory", "ownerNumber", "resumeFrom"):
         del told[key]

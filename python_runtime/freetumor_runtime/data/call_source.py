@@ -6,8 +6,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from freetumor_runtime.data.crops import TumorFrame
-from freetumor_runtime.data.variants import AttemptMeasures
+from freetumor_runtime.data.crops import PlannedTumor
+from freetumor_runtime.data.variant_source import AttemptMeasures
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class SynthesizeCall:
     id: int
     image_hu: Tensor
     label: Tensor
-    tumors: tuple[TumorFrame, ...]
+    tumors: tuple[PlannedTumor, ...]
     windowed: bool
 
 

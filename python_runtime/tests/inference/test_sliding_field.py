@@ -5,8 +5,8 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import nn
 
+from freetumor_runtime.inference.sliding_field import SlidingField, window_starts
 from freetumor_runtime.inference.whole_field import whole_field
-from freetumor_runtime.inference.window_field import WindowField, window_starts
 
 PATCH = (16, 12, 16)
 WHOLE = (slice(0, 37), slice(0, 30), slice(0, 21))
@@ -40,7 +40,7 @@ def test_a_box_holds_what_monai_gives_there(image_XYZ, overlap):
     network = BatchStatistics()
     whole = monai(network, image_XYZ, overlap)
     box = (slice(5, 20), slice(11, 19), slice(0, 21))
-    found = WindowField(network, image_XYZ, PATCH, overlap).at(box)
+    found = SlidingField(network, image_XYZ, PATCH, overlap).at(box)
     # the same sums in the same order; only the division may round otherwise
     torch.testing.assert_close(found, whole[(slice(None), *box)], rtol=1e-6, atol=1e-6)
 
@@ -49,7 +49,7 @@ def test_a_region_smaller_than_the_patch_is_padded_as_monai_does():
     network = BatchStatistics()
     small_XYZ = torch.rand(9, 30, 11, generator=torch.Generator().manual_seed(2))
     box = (slice(0, 9), slice(3, 30), slice(2, 11))
-    found = WindowField(network, small_XYZ, PATCH, 0.5).at(box)
+    found = SlidingField(network, small_XYZ, PATCH, 0.5).at(box)
     torch.testing.assert_close(found, monai(network, small_XYZ, 0.5)[(slice(None), *box)], rtol=1e-6, atol=1e-6)
 
 
@@ -60,22 +60,22 @@ def test_what_a_box_holds_does_not_depend_on_what_was_asked_before(image_XYZ):
         (slice(3, 30), slice(2, 25), slice(1, 20)),
         WHOLE,
     ]
-    one_way, other_way = (WindowField(BatchStatistics(), image_XYZ, PATCH, 0.75, keep=True) for _ in range(2))
+    one_way, other_way = (SlidingField(BatchStatistics(), image_XYZ, PATCH, 0.75, keep=True) for _ in range(2))
     first = [one_way.at(box).clone() for box in boxes]
     second = [other_way.at(box).clone() for box in reversed(boxes)][::-1]
-    alone = [WindowField(BatchStatistics(), image_XYZ, PATCH, 0.75).at(box) for box in boxes]
+    alone = [SlidingField(BatchStatistics(), image_XYZ, PATCH, 0.75).at(box) for box in boxes]
     for one, other, by_itself in zip(first, second, alone, strict=True):
         assert torch.equal(one, other) and torch.equal(one, by_itself)
 
 
 def test_only_the_windows_that_reach_the_box_are_computed(image_XYZ):
-    field = WindowField(BatchStatistics(), image_XYZ, PATCH, 0.5)
+    field = SlidingField(BatchStatistics(), image_XYZ, PATCH, 0.5)
     field.at((slice(0, 4), slice(0, 4), slice(0, 4)))
     assert field.computed == 1 < field.windows
 
 
 def test_a_kept_region_never_costs_more_than_about_twice_its_windows(image_XYZ):
-    field = WindowField(BatchStatistics(), image_XYZ, PATCH, 0.75, keep=True)
+    field = SlidingField(BatchStatistics(), image_XYZ, PATCH, 0.75, keep=True)
     for x in range(0, 37, 3):
         for y in range(0, 30, 3):
             field.at((slice(x, min(37, x + 4)), slice(y, min(30, y + 4)), slice(0, 21)))
@@ -83,7 +83,7 @@ def test_a_kept_region_never_costs_more_than_about_twice_its_windows(image_XYZ):
 
 
 def test_finish_is_applied_once_a_voxel_is_known(image_XYZ):
-    field = WindowField(
+    field = SlidingField(
         BatchStatistics(), image_XYZ, PATCH, 0.5, keep=True, finish=lambda out: out.argmax(0, keepdim=True) == 1
     )
     found = field.at(WHOLE)

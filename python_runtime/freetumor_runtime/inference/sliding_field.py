@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 from freetumor_runtime.data.boxes import Box
 
 
-class WindowField:
+class SlidingField:
     """What MONAI's sliding_window_inference gives with constant blending, box by box.
 
     A voxel is the average over all windows that hold it, added in their order: what a box holds never depends on what

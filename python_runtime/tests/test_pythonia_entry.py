@@ -7,7 +7,7 @@ import sys
 
 def answer_of(module: str, function: str, *arguments) -> dict:
     code = (
-        "import os, sys; from freetumor_runtime.calls import run; out = os.dup(1);"
+        "import os, sys; from freetumor_runtime.pythonia_entry import run; out = os.dup(1);"
         "os.write(out, run(sys.argv[1], sys.argv[2], sys.argv[3]).encode())"
     )
     argv = [sys.executable, "-c", code, module, function, json.dumps(arguments)]
