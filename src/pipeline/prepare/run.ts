@@ -11,10 +11,20 @@ import { LABEL_SCHEMES } from '../../volume/labels.js'
 import type { StageContext } from '../context.js'
 import type { PreparedCase } from '../ports/cases.js'
 import type { CaseError } from '../ports/common.js'
-import type { CuratedCase } from '../specs.js'
+
+/** A prepared case with its part in a training. */
+export interface TrainingCase {
+  readonly id: string
+  readonly path: string
+  readonly kind: 'labelled' | 'host'
+  readonly repeat: number
+  readonly heldOut: boolean
+  /** SHA-256 of its prepared voxels. */
+  readonly content: string
+}
 
 export interface PrepareReport {
-  readonly cases: readonly CuratedCase[]
+  readonly cases: readonly TrainingCase[]
   readonly directory: string
   readonly prepared: number
   readonly reused: number
@@ -43,7 +53,7 @@ export async function prepareData(
   config: RunConfig,
   context: StageContext,
   curation?: Curation,
-): Promise<readonly CuratedCase[]> {
+): Promise<readonly TrainingCase[]> {
   const { cases } = curation ?? (await curateData(config, context))
   const report = await prepareListed(config, casesToPrepare(cases), context)
   const first = report.failed[0]
@@ -113,7 +123,7 @@ export async function prepareListed(
     cases: cases.map(({ id, image, label, labelMap }) => ({ id, image, label, labelMap })),
   }
   const byId = new Map(cases.map((item) => [item.id, item]))
-  const done: CuratedCase[] = []
+  const done: TrainingCase[] = []
   const failed: { caseId: string; error: CaseError }[] = []
   let reused = 0
   let bytes = 0

@@ -19,7 +19,7 @@ import type { TumorPlan } from '../../simulation/plan.js'
 import type { Vec3 } from '../../volume/volume.js'
 import type { CaseError } from '../ports/common.js'
 import type { AttemptMeasures, VariantFeed, VariantResult, VariantRound } from '../ports/synthesis.js'
-import { sizeSettings } from '../specs.js'
+import { sizeSettings } from '../tumor-sizes.js'
 
 export interface HostCase {
   readonly id: string
@@ -165,7 +165,11 @@ function beginVariant({ config, organs }: VariantFeedOptions, working: OpenCase,
   const tumors = range(config.synthesize.tumorsPerVariant).map((tumor): Tumor => {
     // a case without any of the organs still says which one it lacks
     const present = working.organs.length > 0 ? working.organs : organs
-    const kind = drawTumorKind(keyOf(config, working, variant, tumor), present, sizeSettings(config))
+    const kind = drawTumorKind(
+      keyOf(config, working, variant, tumor),
+      present,
+      sizeSettings(config.simulation, config.prepare.spacingMm),
+    )
     return { ...kind, attempt: 0, organAt: 0, plan: null }
   })
   return { case: working, variant, tumors, lines: [], waiting: [], round: -1, planSeconds: 0 }

@@ -3,16 +3,18 @@ import type { ManifestCase } from '../../curation/datasets/manifest.js'
 import { ConfigError, DataError } from '../../errors.js'
 import type { SampledCase } from '../../sampling/plan.js'
 import type { StageContext } from '../context.js'
+import { sampledCases } from '../plan/sampling.js'
+import type { EarlierWeights } from '../plan/spec.js'
 import { refuseLeaks } from '../prepare/leak-check.js'
-import { curateData, prepareData } from '../prepare/run.js'
-import { type CuratedCase, type EarlierWeights, sampledCases, trainingLabels } from '../specs.js'
+import { curateData, prepareData, type TrainingCase } from '../prepare/run.js'
+import { trainingLabels } from '../training-labels.js'
 import { compareData, type Fingerprint, fingerprintOf, type ResumePoint, recordInputs } from './resume.js'
 import { earlierWeights, type StartTraining } from './weights.js'
 
 /** What a training is made of before its runtime starts. */
 export interface TrainingInputs {
   readonly weights: EarlierWeights
-  readonly cases: readonly CuratedCase[]
+  readonly cases: readonly TrainingCase[]
   readonly fingerprint: Fingerprint
   /** Those that items are drawn from. */
   readonly sampled: readonly SampledCase[]

@@ -10,7 +10,8 @@ import { CheckpointError, ConfigError, DataError, UsageError } from '../../error
 import { readForeignJson } from '../../foreign-text.js'
 import { type Checkpoint, openNewestGood } from '../../training/checkpoints.js'
 import { sweepUnfinished, writeWhole } from '../../whole-file.js'
-import type { CuratedCase, EarlierWeights } from '../specs.js'
+import type { EarlierWeights } from '../plan/spec.js'
+import type { TrainingCase } from '../prepare/run.js'
 
 export interface Told {
   readonly level: 'info' | 'warning'
@@ -65,7 +66,7 @@ export async function openResumePoint(
 export async function recordInputs(
   run: string,
   config: RunConfig,
-  cases: readonly CuratedCase[],
+  cases: readonly TrainingCase[],
 ): Promise<void> {
   await writeWhole(join(run, 'config.resolved.yaml'), recordConfig(config))
   const lines = caseLines(cases).map((line) => JSON.stringify(line))
@@ -75,7 +76,7 @@ export async function recordInputs(
 /** What the checkpoints of this part of a run will say of it. */
 export async function fingerprintOf(
   config: RunConfig,
-  cases: readonly CuratedCase[],
+  cases: readonly TrainingCase[],
   weights: EarlierWeights,
 ): Promise<Fingerprint> {
   // what a network only starts from is in its checkpoints since
@@ -94,7 +95,7 @@ export async function compareData(
   run: string,
   checkpoint: Checkpoint,
   fingerprint: Fingerprint,
-  cases: readonly CuratedCase[],
+  cases: readonly TrainingCase[],
   acceptChanges: boolean,
 ): Promise<Told | null> {
   if (checkpoint.manifest.madeBy.data === fingerprint.data) return null
@@ -172,7 +173,7 @@ function short(value: unknown): string {
 type CaseLine = readonly [id: string, part: string, repeat: number, content: string]
 
 /** In the order of the items: that decides the stream, too. */
-function caseLines(cases: readonly CuratedCase[]): CaseLine[] {
+function caseLines(cases: readonly TrainingCase[]): CaseLine[] {
   return cases.map(({ id, kind, heldOut, repeat, content }) => [
     id,
     heldOut ? 'heldOut' : kind,
@@ -182,7 +183,7 @@ function caseLines(cases: readonly CuratedCase[]): CaseLine[] {
 }
 
 /** A sentence about the first few cases that differ from those recorded. */
-async function changedCases(run: string, cases: readonly CuratedCase[]): Promise<string> {
+async function changedCases(run: string, cases: readonly TrainingCase[]): Promise<string> {
   const recorded = await readCaseLines(run)
   if (recorded === null) return `${join(run, 'data.json')} is missing or damaged`
   const before = new Map(recorded.map((line) => [line[0], JSON.stringify(line)]))
