@@ -1,6 +1,6 @@
 import { paintsTumors } from '../../config/jobs.js'
 import type { RunConfig } from '../../config/schema.js'
-import type { SampledCase, SamplingPlan } from '../../sampling/plan.js'
+import type { SampledCase, SamplingPlan } from '../../sampling/sampling-plan.js'
 import type { TrainingCase } from '../prepare/run.js'
 import { trainingLabels } from '../training-labels.js'
 import { sizeSettings } from '../tumor-sizes.js'

@@ -33,7 +33,7 @@ export interface PrepareReport {
 }
 
 /** A case of a manifest, with how often an epoch visits it; default once. */
-export type ListedCase = Omit<ManifestCase, 'labelMap'> & {
+export type CaseToPrepare = Omit<ManifestCase, 'labelMap'> & {
   readonly labelMap: LabelIdMap
   readonly repeat?: number
 }
@@ -91,7 +91,7 @@ export async function prepareCases(
 }
 
 /** Test cases are never cached: they are evaluated on their own grid. */
-export function casesToPrepare<T extends Pick<ListedCase, 'split'>>(cases: readonly T[]): T[] {
+export function casesToPrepare<T extends Pick<CaseToPrepare, 'split'>>(cases: readonly T[]): T[] {
   return cases.filter((item) => item.split !== 'test')
 }
 
@@ -102,7 +102,7 @@ export function casesToPrepare<T extends Pick<ListedCase, 'split'>>(cases: reado
  */
 export async function prepareListed(
   config: RunConfig,
-  cases: readonly ListedCase[],
+  cases: readonly CaseToPrepare[],
   context: StageContext,
   onProgress?: CaseProgress,
   verify = false,

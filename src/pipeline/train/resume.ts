@@ -13,18 +13,18 @@ import { sweepUnfinished, writeWhole } from '../../whole-file.js'
 import type { EarlierWeights } from '../plan/spec.js'
 import type { TrainingCase } from '../prepare/run.js'
 
-export interface Told {
+export interface Note {
   readonly level: 'info' | 'warning'
   readonly text: string
 }
 
 /** Where a run goes on, and what there is to tell about it. */
 export interface ResumePoint extends Checkpoint {
-  readonly notes: readonly Told[]
+  readonly notes: readonly Note[]
 }
 
 /** Hashes of what decides a run: two parts of it must have the same. */
-export interface Fingerprint {
+export interface InputHashes {
   readonly config: string
   readonly data: string
 }
@@ -49,7 +49,7 @@ export async function openResumePoint(
   config: RunConfig,
   acceptChanges: boolean,
 ): Promise<ResumePoint | null> {
-  const notes: Told[] = []
+  const notes: Note[] = []
   await sweepUnfinished(run)
   const checkpoint = await openNewestGood(run, (text) => notes.push({ level: 'warning', text }))
   if (checkpoint === null) {
@@ -74,11 +74,11 @@ export async function recordInputs(
 }
 
 /** What the checkpoints of this part of a run will say of it. */
-export async function fingerprintOf(
+export async function hashInputs(
   config: RunConfig,
   cases: readonly TrainingCase[],
   weights: EarlierWeights,
-): Promise<Fingerprint> {
+): Promise<InputHashes> {
   // what a network only starts from is in its checkpoints since
   const used = config.job === 'synthesis' ? [weights.baseline] : [weights.baseline, weights.generator]
   const content = await Promise.all(used.map((path) => (path === null ? null : sha256Of(path))))
@@ -94,10 +94,10 @@ export async function fingerprintOf(
 export async function compareData(
   run: string,
   checkpoint: Checkpoint,
-  fingerprint: Fingerprint,
+  fingerprint: InputHashes,
   cases: readonly TrainingCase[],
   acceptChanges: boolean,
-): Promise<Told | null> {
+): Promise<Note | null> {
   if (checkpoint.manifest.madeBy.data === fingerprint.data) return null
   const what = await changedCases(run, cases)
   if (acceptChanges) return { level: 'warning', text: `${run} goes on with other data: ${what}` }
@@ -112,13 +112,13 @@ async function compareConfig(
   checkpoint: Checkpoint,
   config: RunConfig,
   acceptChanges: boolean,
-): Promise<Told[]> {
+): Promise<Note[]> {
   const { madeBy } = checkpoint.manifest
   const { deciding, rounding, free } = configChanges(
     await loadConfig(join(run, 'config.resolved.yaml')),
     config,
   )
-  const notes: Told[] = []
+  const notes: Note[] = []
   if (madeBy.config !== decidingHash(config)) {
     // nothing differs: an earlier part accepted changes that this older checkpoint does not know
     const keys =
@@ -150,7 +150,7 @@ async function everSaved(run: string): Promise<boolean> {
   return names.some((name) => name.startsWith('step_'))
 }
 
-function nothingWhole(run: string, notes: readonly Told[]): CheckpointError {
+function nothingWhole(run: string, notes: readonly Note[]): CheckpointError {
   const told = notes.length > 0 ? notes.map(({ text }) => text).join('; ') : 'all were damaged before'
   return new CheckpointError(`${run} holds no whole checkpoint to go on from: ${told}`, {
     hint: 'start the run anew; a model.pt that is whole may serve as networks.segmentor.initialWeights',

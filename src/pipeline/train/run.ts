@@ -13,14 +13,14 @@ import type { Run, RunResult, RunStatus, TrainOptions } from '../../training/run
 import { newRunId, writeExit, writeFailure } from '../../training/run-directory.js'
 import { bestOf, reasonToEnd } from '../../training/selection.js'
 import { makeFolder, writeWhole } from '../../whole-file.js'
-import { keepsRun, nodeFile, placeOf } from '../hosts.js'
+import { keepsRun, nodeFile, placeOf } from '../nodes.js'
 import { itemsPerEpoch, samplingPlan } from '../plan/sampling.js'
 import { trainingSpec } from '../plan/spec.js'
-import type { HostPlace } from '../ports/common.js'
+import type { NodePlace } from '../ports/common.js'
 import type { ModelRuntime } from '../ports/runtime.js'
 import type { LiveCommand, RuntimeEvent, TrainingSpec } from '../ports/training.js'
 import { tryRunReport } from '../report/write.js'
-import { CommandLine } from './commands.js'
+import { CommandQueue } from './commands.js'
 import { deferred } from './deferred.js'
 import { trainingFeed } from './feed.js'
 import { gatherInputs } from './inputs.js'
@@ -54,8 +54,8 @@ class TrainingRun implements Run {
     () => this.#owner?.check(),
   )
   readonly #stopRequested = new AbortController()
-  readonly #commands = new CommandLine()
-  #place: HostPlace | null = null
+  readonly #commands = new CommandQueue()
+  #place: NodePlace | null = null
   #owner: Ownership | null = null
   #phase: RunStatus['phase'] = 'checking'
   #step = 0
@@ -227,18 +227,18 @@ class TrainingRun implements Run {
     }
   }
 
-  #job<T>(live: Job<T>['live']): Job<T> {
+  #job<T>(live: Job<T>['attempt']): Job<T> {
     return {
-      live: (from) => live(from).catch((error) => Promise.reject(causeOf(this.#owner, error))),
-      place: () => this.#reached(),
+      attempt: (from) => live(from).catch((error) => Promise.reject(causeOf(this.#owner, error))),
+      reached: () => this.#reached(),
       stopWanted: () => this.#commands.stopWanted,
-      died: (card) => writeFailure(this.directory, card, this.#file('failure.json')),
-      rest: (seconds) => {
+      failed: (card) => writeFailure(this.directory, card, this.#file('failure.json')),
+      wait: (seconds) => {
         this.#phase = 'starting'
         return waitUnless(this.#commands.stopping, seconds)
       },
       rewind: () => this.#rewind(),
-      tell: (event) => this.#journal.emit(event),
+      record: (event) => this.#journal.emit(event),
     }
   }
 
