@@ -1,4 +1,5 @@
 import { ConfigError } from '../errors.js'
+import { paintsTumors } from './jobs.js'
 import type { RunConfig } from './schema.js'
 import type { DeepReadonly } from './types.js'
 
@@ -20,7 +21,7 @@ export function checkTogether(config: RunConfig, name: string): void {
     if (networks.baseline === null) fail('networks.baseline is needed by job synthesis', 'name a checkpoint')
     if (networks.generator === null) fail('networks.generator is needed by job synthesis', 'remove the null')
   }
-  const needsTumors = job === 'synthesis' || training.task === 'freesyn'
+  const needsTumors = paintsTumors(config)
   if (needsTumors) checkTumors(config, fail)
   if (training.task === 'onlylabeled') return
   if (needsTumors) checkSource('baseline', networks.baseline, fail)

@@ -1,9 +1,9 @@
 import { UsageError } from '../errors.js'
-import { describedSchema, type JsonSchema, type KeyFacts } from './json-schema.js'
+import { describedSchema, type JsonSchema, type SchemaFacts } from './json-schema.js'
 import { editDistance } from './suggestion.js'
 
 /** A key of the configuration, dotted; `[]` stands for an entry of a list. */
-export interface ConfigKey extends KeyFacts {
+export interface ConfigKey extends SchemaFacts {
   readonly key: string
   /** Type and limits in words. */
   readonly type: string
@@ -19,6 +19,12 @@ export function configKeys(): readonly ConfigKey[] {
   const found = new Map<string, ConfigKey>()
   collect(describedSchema(), '', found)
   return [...found.values()]
+}
+
+/** The sections, and the keys outside them. */
+export function sectionsOfConfig(): ExplainedKey['keys'] {
+  const top = configKeys().filter(({ key }) => !key.includes('.'))
+  return top.map(({ key, description }) => ({ key, description }))
 }
 
 /**
@@ -70,9 +76,12 @@ function unknownKey(name: string, keys: readonly ConfigKey[]): UsageError {
       return { key, distance: Math.min(editDistance(wanted, plain), editDistance(last, own) + 1) }
     })
     .sort((a, b) => a.distance - b.distance)
-  const nearest = ranked.slice(0, 3).map(({ key }) => key)
+  const nearest = ranked
+    .filter(({ distance }) => distance <= 2 * ranked[0]!.distance + 1)
+    .slice(0, 3)
+    .map(({ key }) => key)
   return new UsageError(`no configuration key is called ${name.slice(0, 100)}`, {
-    hint: `the nearest are ${nearest.join(', ')}; \`freetumor config explain\` lists the sections`,
+    hint: `did you mean ${nearest.join(' or ')}? \`freetumor config explain\` lists the sections`,
     facts: { key: name.slice(0, 100), nearest },
   })
 }

@@ -1,6 +1,5 @@
 import { join, resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
-import { loadConfig } from '../../config/load.js'
 import { ORGAN_NAMES, REGIONS } from '../../config/schema.js'
 import { pairCases } from '../../curation/datasets/pairs.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
@@ -18,6 +17,7 @@ import {
 } from '../../pipeline/synthesize/settings.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { LABEL_SCHEMES, type OrganName } from '../../volume/labels.js'
+import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -83,10 +83,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
     .action(async (options: Options) => {
       refuseMissingHosts(options)
       const result = await withLogFolder(io, torchRuntime(), async (context) => {
-        const config =
-          options.config === undefined
-            ? null
-            : await loadConfig(resolve(io.cwd, options.config), { set: options.set ?? [] })
+        const config = options.config === undefined ? null : await readConfig(io, options.config, options.set)
         const settings = await settingsOf(options, config, io, context)
         const { images, labels, labelMap } = options
         const map = labelMap === undefined ? specialistMap(settings) : parseMap(labelMap, settings.region)

@@ -1,7 +1,7 @@
 import type { RunConfig } from '../../config/schema.js'
 import { FreetumorError } from '../../errors.js'
 import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
-import { trainingLabels } from '../specs.js'
+import { trainingLabels } from '../training-labels.js'
 import { plannedOrgans, refuseBlindBaseline, segmentorOf } from './coverage.js'
 
 /** The sections of a configuration that a file is compared with. */

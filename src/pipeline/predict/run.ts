@@ -5,6 +5,7 @@ import {
   predictSettings,
   spacingOfProfile,
 } from '../../config/predict-settings.js'
+import type { Preparation } from '../../config/preparation.js'
 import type { RunConfig } from '../../config/schema.js'
 import type { Split } from '../../curation/datasets/lists.js'
 import { UsageError } from '../../errors.js'
@@ -15,7 +16,7 @@ import type { PredictedCase, PredictSpec } from '../ports/cases.js'
 import type { CaseError } from '../ports/common.js'
 import { type ScanCase, scansOf } from './cases.js'
 import { inputOf, openPrediction } from './record.js'
-import { type PredictWeights, type Preparation, predictWeights } from './weights.js'
+import { type PredictWeights, predictWeights } from './weights.js'
 
 /** Settings that are left out are those of the profile; without a profile those of METHOD 11 on the original grid. */
 export interface PredictOptions extends Partial<PredictSettings>, Partial<Preparation> {

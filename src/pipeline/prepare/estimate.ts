@@ -6,7 +6,7 @@ import { DataError } from '../../errors.js'
 import { extentAlongWorld } from '../../volume/geometry.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
 import { probeNifti } from '../../volume/nifti-probe.js'
-import type { ListedCase } from './run.js'
+import type { CaseToPrepare } from './run.js'
 import type { PrepareSettings } from './settings.js'
 import { cacheDirectory } from './spec.js'
 
@@ -38,7 +38,7 @@ const OPEN_FILES = 16
 /** Size, time and memory that preparing these cases will take. Reads the header of each image that is not cached. */
 export async function estimatePreparation(
   settings: PrepareSettings,
-  cases: readonly ListedCase[],
+  cases: readonly CaseToPrepare[],
 ): Promise<PrepareEstimate> {
   const directory = cacheDirectory(settings)
   const fresh = cases.filter(({ id }) => !existsSync(join(directory, cacheName(id))))
@@ -66,7 +66,7 @@ interface CaseSize {
 }
 
 /** Voxels before and after, of every case whose header can be read. */
-async function sizesOf(cases: readonly ListedCase[], { prepare }: PrepareSettings): Promise<CaseSize[]> {
+async function sizesOf(cases: readonly CaseToPrepare[], { prepare }: PrepareSettings): Promise<CaseSize[]> {
   const sizes: CaseSize[] = []
   const queue = [...cases].reverse()
   const work = async () => {

@@ -1,3 +1,4 @@
+import { paintsTumors } from '../../config/jobs.js'
 import type { DataSection } from '../../config/sections/data.js'
 import { knownOverlaps } from '../../curation/audit/known-overlaps.js'
 import { type CuratedCase, ownDatasets } from '../../curation/datasets/curate.js'
@@ -55,8 +56,8 @@ export async function refuseLeaks(
 }
 
 /** What a job samples from, and what it validates or will be tested on. */
-function sidesOf({ job, training }: LeakCheckSettings, cases: readonly CuratedCase[]): Sides {
-  const withHosts = job === 'synthesis' || training.task === 'freesyn'
+function sidesOf(settings: LeakCheckSettings, cases: readonly CuratedCase[]): Sides {
+  const withHosts = paintsTumors(settings)
   return {
     training: cases.filter(
       ({ split, repeat, role }) =>

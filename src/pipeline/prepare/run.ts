@@ -7,12 +7,22 @@ import { ensurePhantoms } from '../../phantom/dataset.js'
 import type { StageContext } from '../context.js'
 import type { PreparedCase } from '../ports/cases.js'
 import type { CaseError } from '../ports/common.js'
-import type { CuratedCase } from '../specs.js'
 import type { DataSettings, PrepareSettings } from './settings.js'
 import { prepareSpec } from './spec.js'
 
+/** A prepared case with its part in a training. */
+export interface TrainingCase {
+  readonly id: string
+  readonly path: string
+  readonly kind: 'labelled' | 'host'
+  readonly repeat: number
+  readonly heldOut: boolean
+  /** SHA-256 of its prepared voxels. */
+  readonly content: string
+}
+
 export interface PrepareReport {
-  readonly cases: readonly CuratedCase[]
+  readonly cases: readonly TrainingCase[]
   readonly directory: string
   readonly prepared: number
   readonly reused: number
@@ -21,7 +31,7 @@ export interface PrepareReport {
 }
 
 /** A case of a manifest, with how often an epoch visits it; default once. */
-export type ListedCase = Omit<ManifestCase, 'labelMap'> & {
+export type CaseToPrepare = Omit<ManifestCase, 'labelMap'> & {
   readonly labelMap: LabelIdMap
   readonly repeat?: number
 }
@@ -41,7 +51,7 @@ export async function prepareData(
   settings: PrepareSettings & DataSettings,
   context: StageContext,
   curation?: Curation,
-): Promise<readonly CuratedCase[]> {
+): Promise<readonly TrainingCase[]> {
   const { cases } = curation ?? (await curateData(settings, context))
   const report = await prepareListed(settings, casesToPrepare(cases), context)
   const first = report.failed[0]
@@ -79,7 +89,7 @@ export async function prepareCases(
 }
 
 /** Test cases are never cached: they are evaluated on their own grid. */
-export function casesToPrepare<T extends Pick<ListedCase, 'split'>>(cases: readonly T[]): T[] {
+export function casesToPrepare<T extends Pick<CaseToPrepare, 'split'>>(cases: readonly T[]): T[] {
   return cases.filter((item) => item.split !== 'test')
 }
 
@@ -90,7 +100,7 @@ export function casesToPrepare<T extends Pick<ListedCase, 'split'>>(cases: reado
  */
 export async function prepareListed(
   settings: PrepareSettings,
-  cases: readonly ListedCase[],
+  cases: readonly CaseToPrepare[],
   context: StageContext,
   onProgress?: CaseProgress,
   verify = false,
@@ -101,7 +111,7 @@ export async function prepareListed(
   )
   const spec = prepareSpec(settings, cases, verify)
   const byId = new Map(cases.map((item) => [item.id, item]))
-  const done: CuratedCase[] = []
+  const done: TrainingCase[] = []
   const failed: { caseId: string; error: CaseError }[] = []
   let reused = 0
   let bytes = 0

@@ -7,7 +7,7 @@ import type { SynthesisLine } from '../../quality/ledger.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
 import { writeWhole } from '../../whole-file.js'
 import type { CaseError } from '../ports/common.js'
-import type { ListedCase } from '../prepare/run.js'
+import type { CaseToPrepare } from '../prepare/run.js'
 import { writeLedgerReport } from '../report/write.js'
 import type { SynthesisSettings } from './settings.js'
 
@@ -20,15 +20,14 @@ export interface Synthesis {
   readonly failed: readonly { readonly caseId: string; readonly error: CaseError }[]
 }
 
-/** The settings that name the files and their labels. */
-type DatasetSettings = LabelSettings & Pick<SynthesisSettings, 'name'>
-type LabelSettings = Pick<SynthesisSettings, 'region' | 'synthesize'>
+type IdSettings = Pick<SynthesisSettings, 'region' | 'synthesize'>
+type DatasetSettings = IdSettings & Pick<SynthesisSettings, 'name'>
 
 /** What lies in the folder becomes a data set: sorted ledger, list, manifest, page. */
 export async function concludeSynthesis(
   out: string,
   settings: DatasetSettings,
-  hosts: readonly ListedCase[],
+  hosts: readonly CaseToPrepare[],
   failed: Synthesis['failed'],
 ): Promise<Synthesis> {
   const lines: SynthesisLine[] = []
@@ -70,7 +69,7 @@ interface SyntheticScan {
 function syntheticScans(
   out: string,
   settings: DatasetSettings,
-  hosts: readonly ListedCase[],
+  hosts: readonly CaseToPrepare[],
   lines: readonly SynthesisLine[],
 ): SyntheticScan[] {
   const byId = new Map(hosts.map((host) => [host.id, host]))
@@ -129,7 +128,7 @@ function datasetList(settings: DatasetSettings, scans: readonly SyntheticScan[])
 }
 
 /** Ids of the label maps that are written: those of the region, or background, organ and tumor of a specialist. */
-export function writtenLabels({ region, synthesize }: LabelSettings): {
+export function writtenLabels({ region, synthesize }: IdSettings): {
   /** Id of the region -> id in the file. */
   readonly map: readonly number[]
   readonly names: readonly string[]

@@ -9,7 +9,7 @@ import type { Region } from '../../volume/labels.js'
 import { makeFolder, sweepUnfinished } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
-import { type ListedCase, prepareListed } from '../prepare/run.js'
+import { type CaseToPrepare, prepareListed } from '../prepare/run.js'
 import { startTraining } from '../train/run.js'
 import { earlierWeights } from '../train/weights.js'
 import { concludeSynthesis, type Synthesis, variantKey, wholeVariants } from './dataset.js'
@@ -22,7 +22,7 @@ export interface SynthesizeOptions {
   readonly settings: SynthesisSettings
   readonly out: string
   /** Healthy scans that receive tumors, or the data sets that list them. */
-  readonly hosts: readonly ListedCase[] | DataSection
+  readonly hosts: readonly CaseToPrepare[] | DataSection
   readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
 }
 
@@ -125,7 +125,7 @@ async function hostsOf(
   data: DataSection,
   region: Region,
   context: StageContext,
-): Promise<readonly ListedCase[]> {
+): Promise<readonly CaseToPrepare[]> {
   const { cases, missing } = await curate(data, region)
   for (const { dataset, count, example } of missing)
     context.note(`${dataset}: ${count} listed files do not exist, first ${example}`, 'warning')

@@ -1,13 +1,13 @@
 import { MEASURES, wantsAlreadySeen } from '../../quality/policy.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
 import type { SynthesizeSpec } from '../ports/synthesis.js'
-import type { ListedCase } from '../prepare/run.js'
+import type { CaseToPrepare } from '../prepare/run.js'
 import { writtenLabels } from './dataset.js'
 import type { SynthesisSettings } from './settings.js'
 
 interface SpecParts {
   readonly out: string
-  readonly hosts: readonly ListedCase[]
+  readonly hosts: readonly CaseToPrepare[]
   readonly prepared: readonly { readonly id: string; readonly path: string }[]
   /** File name of each case, without its ending. */
   readonly names: ReadonlyMap<string, string>

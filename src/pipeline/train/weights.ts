@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { access } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { paintsTumors } from '../../config/jobs.js'
 import { loadConfig, printConfig } from '../../config/load.js'
 import { relativePaths } from '../../config/paths.js'
 import type { RunConfig } from '../../config/schema.js'
@@ -17,9 +18,10 @@ import {
 } from '../checkpoint/coverage.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
 import type { StageContext } from '../context.js'
+import type { EarlierWeights } from '../plan/spec.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
 import type { ModelRuntime } from '../ports/runtime.js'
-import { type EarlierWeights, trainingLabels } from '../specs.js'
+import { trainingLabels } from '../training-labels.js'
 
 /** Trainings on the way to another one. */
 export type StartTraining = (config: RunConfig, runtime: ModelRuntime, options: TrainOptions) => Run
@@ -39,7 +41,7 @@ export interface WeightsSource {
 
 /** The weights that a training builds on; one without synthetic tumors builds on none. */
 export function wantedWeights(config: RunConfig): WantedWeights {
-  if (config.job !== 'synthesis' && config.training.task !== 'freesyn')
+  if (!paintsTumors(config))
     return { baseline: null, generator: null, organs: [], baselineMerging: null, generatorChannel: null }
   const { baseline, generator } = config.networks
   return {
@@ -63,6 +65,20 @@ export async function earlierWeights(
   accepted: () => void = () => {},
 ): Promise<EarlierWeights> {
   const { baseline, generator } = wanted
+  await refuseUnusableWeights(wanted, context)
+  accepted()
+  return {
+    baseline: baseline && (await weightsOf('baseline', baseline, context, start)),
+    generator: generator && (await weightsOf('generator', generator, context, start)),
+  }
+}
+
+/**
+ * Inspects the files that a stage builds on, and the configuration that would make its baseline.
+ * @throws CheckpointError, ConfigError for one that the stage cannot use
+ */
+export async function refuseUnusableWeights(wanted: WantedWeights, context: StageContext): Promise<void> {
+  const { baseline, generator } = wanted
   const checks = {
     baseline: (facts: CheckpointFacts) => refuseBlindBaseline(wanted, facts),
     generator: (facts: CheckpointFacts) => {
@@ -74,11 +90,6 @@ export async function earlierWeights(
   if (baseline?.trainFrom && baseline.checkpoint === null) {
     const training = await loadConfig(baseline.trainFrom)
     refuseBlindTraining(wanted, trainingLabels(training).organs, baseline.trainFrom)
-  }
-  accepted()
-  return {
-    baseline: baseline && (await weightsOf('baseline', baseline, context, start)),
-    generator: generator && (await weightsOf('generator', generator, context, start)),
   }
 }
 
