@@ -4,12 +4,8 @@ import { dirname, join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { PredictSpec } from '../../../src/pipeline/ports/cases.js'
 import type { CheckpointFacts } from '../../../src/pipeline/ports/checkpoint.js'
-import {
-  maskIds,
-  type Prediction,
-  type PredictOptions,
-  predictMasks,
-} from '../../../src/pipeline/predict/run.js'
+import { type Prediction, type PredictOptions, predictMasks } from '../../../src/pipeline/predict/run.js'
+import { maskIds } from '../../../src/pipeline/predict/spec.js'
 import { inMemoryRuntime } from '../../../src/runtime/in-memory.js'
 import { checkpointFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
