@@ -44,6 +44,21 @@ export interface EvaluateOptions {
   readonly seed?: number | undefined
 }
 
+/** Those of an evaluation that its pictures depend on. */
+export interface PictureOptions {
+  /** Of the evaluation; the pictures go to `pictures/` in it. */
+  readonly out: string
+  readonly tumorIds: readonly number[]
+  readonly region?: Region | undefined
+  readonly predictionMap?: IdMap | undefined
+  readonly labelMap?: IdMap | undefined
+  /** Folders of organ masks and of scans. */
+  readonly organs?: string | undefined
+  readonly images?: string | undefined
+  readonly pictures?: number | undefined
+  readonly workers?: number | undefined
+}
+
 /** The ids that are measured. @throws UsageError for a tumor that is not among them */
 export function measuredIds({ region = 'abdomen', labelIds, tumorIds }: EvaluateOptions): {
   labelIds: number[]

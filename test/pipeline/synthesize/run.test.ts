@@ -336,10 +336,4 @@ describe('a specialist data set', () => {
       0, 0, 0, 0, 0, 1, 2,
     ])
   })
-
-  it('is refused for an organ of another region', async () => {
-    const folder = temporaryFolder()
-    const config = configOf(folder, { synthesize: { specialist: 'lung' } })
-    expect(() => synthesisSettings(config)).toThrow(/lung is not of the abdomen/)
-  })
 })
