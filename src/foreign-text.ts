@@ -13,7 +13,7 @@ export interface JsonBounds {
 const JSON_BOUNDS: JsonBounds = { depth: 64, values: 2_000_000 }
 const MAX_BYTES = 64 * 2 ** 20
 
-export interface ReadOptions {
+export interface ForeignTextOptions {
   /** Largest size of the file. Default: 64 MiB. */
   readonly bytes?: number
   /** Makes the error of a file that the system does not let us read; `code` is its errno name, such as ENOENT. */
@@ -24,7 +24,7 @@ export interface ReadOptions {
  * Reads a text file that others may have written: a regular file of bounded size in UTF-8, without its byte order mark.
  * @throws DataError that names the file
  */
-export async function readForeignText(path: string, options: ReadOptions = {}): Promise<string> {
+export async function readForeignText(path: string, options: ForeignTextOptions = {}): Promise<string> {
   const { bytes = MAX_BYTES, unreadable = cannotRead(path) } = options
   let content: Buffer
   try {
@@ -78,7 +78,7 @@ export function parseForeignJson(text: string, name: string, bounds: JsonBounds 
 }
 
 /** Reads and parses a JSON file; see `readForeignText` and `parseForeignJson`. */
-export async function readForeignJson(path: string, options: ReadOptions = {}): Promise<unknown> {
+export async function readForeignJson(path: string, options: ForeignTextOptions = {}): Promise<unknown> {
   return parseForeignJson(await readForeignText(path, options), path)
 }
 

@@ -53,15 +53,15 @@ export type { Verdict } from './quality/judge.js'
 export { type DoctorOptions, type DoctorReport, runDoctor } from './runtime/doctor.js'
 export { connectRun, type RemoteRun } from './runtime/run-service.js'
 export { type SetupOptions, type SetupResult, setUpRuntime } from './runtime/setup.js'
+export { openStream, type RandomStream } from './simulation/random.js'
+export type { TumorSite } from './simulation/site.js'
 export {
   type SizeClass,
   simulateTumor,
   type TumorOptions,
   type TumorOutcome,
   type TumorPlan,
-} from './simulation/plan.js'
-export { openStream, type RandomStream } from './simulation/random.js'
-export type { TumorSite } from './simulation/site.js'
+} from './simulation/tumor.js'
 export type * from './training/events.js'
 export type { Launch, LaunchEvent, LaunchOptions, LaunchResult } from './training/launch.js'
 export type { Run, RunResult, RunStatus, TrainOptions } from './training/run.js'

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { packageRoot, resolvePython } from '../src/runtime/python.js'
 import {
+  exportedNames,
   importCycles,
   importedFile,
   importedPackage,
@@ -132,6 +133,13 @@ describe('src/', () => {
       /^(?:export )?(?:async |abstract )?(?:const|let|function|class|enum)\b/m.test(text),
     )
     expect(code.map(({ path }) => path)).toEqual([])
+  })
+
+  test('exports each name from one file only; a re-export is no second one', () => {
+    const places = new Map<string, string[]>()
+    for (const { path, text } of files)
+      for (const name of exportedNames(text)) places.set(name, [...(places.get(name) ?? []), path])
+    expect([...places].filter(([, paths]) => paths.length > 1)).toEqual([])
   })
 
   test('imports a foreign package only where its boundary is', () => {

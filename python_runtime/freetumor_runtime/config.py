@@ -71,7 +71,7 @@ class OptimizerSpec:
 
 
 @dataclass(frozen=True)
-class WindowsSpec:
+class SlidingWindowsSpec:
     overlap: float
     blend: str
     windowBatch: int
@@ -87,7 +87,7 @@ class CachedCase:
 class ValidationSpec:
     everySteps: int | None
     cases: tuple[CachedCase, ...]
-    windows: WindowsSpec
+    windows: SlidingWindowsSpec
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class PredictSpec:
     windowHu: tuple[float, ...]
     spacingMm: tuple[float, ...]
     patchVoxels: tuple[int, ...]
-    windows: WindowsSpec
+    windows: SlidingWindowsSpec
     mirrorAxes: tuple[int, ...]
     cropForeground: bool
     # lowerEnd or minimum
@@ -328,7 +328,7 @@ class ServeSpec:
     generatorWindows: GeneratorWindowsSpec
     baseline: BaselineSpec | None
     segmentPatchVoxels: tuple[int, ...]
-    segmentWindows: WindowsSpec
+    segmentWindows: SlidingWindowsSpec
     judgeOverlap: float
     judgeWindowBatch: int
     measureAlreadySeen: bool

@@ -29,7 +29,7 @@ from monai.transforms import (
 )
 
 from freetumor_runtime.checkpoints.loading import load_segmentor
-from freetumor_runtime.config import BaselineSpec, PredictCase, PredictSpec, WindowsSpec
+from freetumor_runtime.config import BaselineSpec, PredictCase, PredictSpec, SlidingWindowsSpec
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.data.volumes import load_prepared_image
@@ -164,7 +164,7 @@ def spec_of(out: Path, checkpoint: Path, cases, overlap: float) -> PredictSpec:
         windowHu=WINDOW_HU,
         spacingMm=SPACING_MM,
         patchVoxels=PATCH,
-        windows=WindowsSpec(overlap, "constant", 4),
+        windows=SlidingWindowsSpec(overlap, "constant", 4),
         mirrorAxes=(),
         cropForeground=True,
         padding="lowerEnd",

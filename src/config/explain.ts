@@ -1,9 +1,9 @@
 import { UsageError } from '../errors.js'
-import { describedSchema, type JsonSchema, type KeyFacts } from './json-schema.js'
+import { describedSchema, type JsonSchema, type SchemaFacts } from './json-schema.js'
 import { editDistance } from './suggestion.js'
 
 /** A key of the configuration, dotted; `[]` stands for an entry of a list. */
-export interface ConfigKey extends KeyFacts {
+export interface ConfigKey extends SchemaFacts {
   readonly key: string
   /** Type and limits in words. */
   readonly type: string

@@ -20,12 +20,12 @@ export interface JsonSchema {
   minimum?: number
   maximum?: number
   exclusiveMinimum?: number
-  facts?: KeyFacts
+  facts?: SchemaFacts
   [keyword: string]: unknown
 }
 
 /** What is known of a key: sentences, and facts as text. */
-export interface KeyFacts {
+export interface SchemaFacts {
   readonly description: string
   readonly effect: string
   readonly unit: string | null
@@ -80,12 +80,12 @@ function forEditors({ facts, required: _, ...schema }: JsonSchema): JsonSchema {
 }
 
 /** Two sentences, then a line for each fact. */
-function describe(facts: KeyFacts): string {
+function describe(facts: SchemaFacts): string {
   return [`${facts.description} ${facts.effect}`, '', ...factLines(facts)].join('\n')
 }
 
 /** Unit, default, rule for relative paths and source, one line each. */
-export function factLines({ unit, defaultText, path, source }: KeyFacts): string[] {
+export function factLines({ unit, defaultText, path, source }: SchemaFacts): string[] {
   return [
     ...(unit === null ? [] : [`Unit: ${unit}`]),
     ...(defaultText === '' ? [] : [`Default: ${defaultText}`]),
@@ -96,7 +96,7 @@ export function factLines({ unit, defaultText, path, source }: KeyFacts): string
   ]
 }
 
-function factsOf(doc: KeyDoc, zodSchema: unknown, schema: JsonSchema): KeyFacts {
+function factsOf(doc: KeyDoc, zodSchema: unknown, schema: JsonSchema): SchemaFacts {
   const { description, effect, unit = null, source, path = false } = doc
   return { description, effect, unit, source, path, ...defaultOf(doc, zodSchema, schema) }
 }
@@ -105,7 +105,7 @@ function defaultOf(
   doc: KeyDoc,
   zodSchema: unknown,
   schema: JsonSchema,
-): Pick<KeyFacts, 'default' | 'defaultText'> {
+): Pick<SchemaFacts, 'default' | 'defaultText'> {
   if (doc.follows !== undefined) return inWords(doc.follows)
   if (zodSchema instanceof z.ZodDefault) return uniform(zodSchema.def.defaultValue)
   if (zodSchema instanceof z.ZodOptional) return inWords('none')
@@ -123,11 +123,11 @@ function defaultOf(
 
 const RUNS: readonly JobAndRegion[] = JOBS.flatMap((job) => REGIONS.map((region) => ({ job, region })))
 
-function uniform(value: unknown): Pick<KeyFacts, 'default' | 'defaultText'> {
+function uniform(value: unknown): Pick<SchemaFacts, 'default' | 'defaultText'> {
   return { default: value, defaultText: shown(value) }
 }
 
-function inWords(text: string): Pick<KeyFacts, 'default' | 'defaultText'> {
+function inWords(text: string): Pick<SchemaFacts, 'default' | 'defaultText'> {
   return { default: text === '' ? null : text, defaultText: text }
 }
 

@@ -3,6 +3,7 @@ import { ConfigError } from '../errors.js'
 import type { ConfigInput } from '../generated/config-input.js'
 import { defaultsFor } from './defaults.js'
 import { fillDerived } from './derived.js'
+import { paintsTumors } from './jobs.js'
 import { describedSchema } from './json-schema.js'
 import { JOBS, REGIONS, type RunConfig, runConfigSchema } from './schema.js'
 import { suggestion } from './suggestion.js'
@@ -72,7 +73,7 @@ function checkTogether(config: RunConfig, name: string): void {
     if (networks.baseline === null) fail('networks.baseline is needed by job synthesis', 'name a checkpoint')
     if (networks.generator === null) fail('networks.generator is needed by job synthesis', 'remove the null')
   }
-  const needsTumors = config.job === 'synthesis' || training.task === 'freesyn'
+  const needsTumors = paintsTumors(config)
   if (needsTumors) {
     if (sampling.patchVoxels.some((side, axis) => side > simulation.texture.sizeVoxels[axis]!))
       fail(

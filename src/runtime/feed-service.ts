@@ -8,7 +8,7 @@ import {
   type TumorPlan,
 } from '../generated/freetumor/runtime/v1/feed.js'
 import type { CropMeasures, StepFeed } from '../pipeline/ports/training.js'
-import type { PlannedCrop, PlannedTumor } from '../sampling/plan.js'
+import type { PlannedCrop, PlannedTumor } from '../sampling/sampling-plan.js'
 import type { Message, Tensor } from '../transport/frames.js'
 import type { Vec3 } from '../volume/volume.js'
 
@@ -27,7 +27,7 @@ export async function answerRank(
   switch (message.kind) {
     case `${PACKAGE}StepRequest`: {
       const step = Number(StepRequest.decode(message.body).step)
-      return toFrames(step, patchVoxels, await feed.frames(step, rank))
+      return toStepMessage(step, patchVoxels, await feed.crops(step, rank))
     }
     case `${PACKAGE}StepMeasures`: {
       const { step, crops, wantsVerdicts } = StepMeasures.decode(message.body)
@@ -47,7 +47,7 @@ export async function answerRank(
 }
 
 /** The crops of a step with their tensors, named by their place. */
-export function toFrames(step: number, patchVoxels: Vec3, crops: readonly PlannedCrop[]): Message {
+export function toStepMessage(step: number, patchVoxels: Vec3, crops: readonly PlannedCrop[]): Message {
   const tensors = new Map<string, Tensor>()
   const message = StepFrames.encode({
     step: BigInt(step),

@@ -1,5 +1,5 @@
 import type { RandomStream } from '../simulation/random.js'
-import type { AugmentationOdds, PlannedAugmentation, PlannedMixing, SamplingPlan } from './plan.js'
+import type { AugmentationOdds, PlannedAugmentation, PlannedMixing, SamplingPlan } from './sampling-plan.js'
 
 // "Mixup" cuts at a Beta(0.2, 0.2) share of the side (METHOD 10).
 const MIXING_BETA = 0.2

@@ -1,15 +1,15 @@
 import { DataError } from '../errors.js'
 import type { RandomStream } from '../simulation/random.js'
 import type { Vec3 } from '../volume/volume.js'
-import { countVoxels, type PreparedCase, type VoxelClass, voxelOfRank } from './cache-reader.js'
-import type { SamplingPlan } from './plan.js'
+import { countVoxels, type OpenCase, type VoxelClass, voxelOfRank } from './cache-reader.js'
+import type { SamplingPlan } from './sampling-plan.js'
 
 /**
  * Where a crop starts in its volume (METHOD 4): a centre voxel by the odds of its class, uniform within the class; the
  * crop starts at centre - size // 2, moved inside. Along an axis on which the volume is shorter than the patch the start
  * is negative, so that the padding is symmetric.
  */
-export function drawCropStart(plan: SamplingPlan, prepared: PreparedCase, stream: RandomStream): Vec3 {
+export function drawCropStart(plan: SamplingPlan, prepared: OpenCase, stream: RandomStream): Vec3 {
   const centre = drawCentre(plan, prepared, stream)
   return centre.map((at, axis) =>
     startAround(at, plan.patchVoxels[axis]!, prepared.shape[axis]!),
@@ -37,7 +37,7 @@ export function voxelClasses(
   }
 }
 
-function drawCentre(plan: SamplingPlan, prepared: PreparedCase, stream: RandomStream): Vec3 {
+function drawCentre(plan: SamplingPlan, prepared: OpenCase, stream: RandomStream): Vec3 {
   const classes = voxelClasses(plan, prepared.numIds)
   const isPositive = stream.uniform() * (plan.positiveOdds + plan.negativeOdds) < plan.positiveOdds
   const isTumor = stream.uniform() < plan.tumorOdds

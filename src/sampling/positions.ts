@@ -1,6 +1,6 @@
 import { applyAffine, invertAffine } from '../volume/geometry.js'
 import type { Affine, Vec3 } from '../volume/volume.js'
-import type { ListedPosition } from './plan.js'
+import type { ListedPosition } from './sampling-plan.js'
 import type { WantedCentre } from './tumors.js'
 
 /** The positions of a list that are of one case, as voxels of its prepared grid; null where the list has none of it. */

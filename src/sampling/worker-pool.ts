@@ -8,8 +8,8 @@ import {
   type FreetumorError,
   RuntimeCrashError,
 } from '../errors.js'
-import type { PlannedCrop, SamplingPlan } from './plan.js'
 import type { ItemPlanner } from './planner.js'
+import type { PlannedCrop, SamplingPlan } from './sampling-plan.js'
 import type { WorkerAnswer, WorkerFailure } from './worker.js'
 
 // Threads run the compiled module, from src (tests) as from dist.

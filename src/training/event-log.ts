@@ -4,7 +4,7 @@ import type { Validation } from './selection.js'
 
 /**
  * Opens the events of a run (`events.jsonl`) to append to.
- * @param beforeStep the step that the run goes on from: what the events tell of it and of later ones is cut; default none
+ * @param beforeStep the step that the run resumes from: events of it and of later steps are cut; default none
  */
 export function openEventLog(
   path: string,

@@ -9,9 +9,9 @@ export interface TrainOptions extends StopOptions {
   readonly resume?: string | undefined
   /** Go on although the configuration or the data are not those of the checkpoint. */
   readonly acceptChanges?: boolean | undefined
-  /** Which host this is where `runtime.nodes` is more than 1; default 0. */
+  /** Rank of this node if `runtime.nodes` is more than 1; default 0. */
   readonly nodeRank?: number | undefined
-  /** HOST:PORT of node 0 where the hosts meet; needed with more than one. */
+  /** Rendezvous of the nodes, HOST:PORT of node 0; needed with more than one node. */
   readonly rendezvous?: string | undefined
 }
 

@@ -141,13 +141,13 @@ function decodeEnvelope(frame: Uint8Array | undefined): Envelope {
   }
 }
 
-function checkedHeader({ name, elementType: code, shape, bytes: told }: TensorHeader): ElementTypeName {
+function checkedHeader({ name, elementType: code, shape, bytes: announced }: TensorHeader): ElementTypeName {
   const type = (Object.keys(TYPES) as ElementTypeName[]).find((known) => TYPES[known].code === code)
   if (type === undefined) throw malformed(`tensor ${name}: unknown element type ${code}`)
   const bytes = checkedBytes(name, type, shape, malformed)
-  if (BigInt(bytes) !== told)
+  if (BigInt(bytes) !== announced)
     throw malformed(
-      `tensor ${name}: shape ${shape.join('x')} of ${type} is ${bytes} bytes, the header says ${told}`,
+      `tensor ${name}: shape ${shape.join('x')} of ${type} is ${bytes} bytes, the header says ${announced}`,
     )
   return type
 }

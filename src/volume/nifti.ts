@@ -20,7 +20,7 @@ export const DEFAULT_MAX_BYTES = 2 ** 31
 
 export interface NiftiVolume extends Volume, NiftiHeader {}
 
-export interface ReadOptions {
+export interface ReadNiftiOptions {
   /** Largest decoded file, in bytes; default 2 GiB. */
   readonly maxBytes?: number
 }
@@ -31,7 +31,7 @@ export interface ReadOptions {
  * fastest) in the stored type, or as floating point where a rescale applies; 64-bit integers become float64.
  * @throws DataError that names the file, with `facts.reason`, a NiftiProblem
  */
-export async function readNifti(file: string, options: ReadOptions = {}): Promise<NiftiVolume> {
+export async function readNifti(file: string, options: ReadNiftiOptions = {}): Promise<NiftiVolume> {
   return withStoredFile(file, options, async (stored) => {
     const header = await headerOf(stored, options)
     const values = await voxelsOf(stored, header, voxelMemory())
@@ -73,7 +73,7 @@ export interface StoredVoxels {
 export async function readStoredVoxels(
   file: string,
   memory: VoxelMemory,
-  options: ReadOptions = {},
+  options: ReadNiftiOptions = {},
 ): Promise<StoredVoxels> {
   return withStoredFile(file, options, async (stored) => {
     const header = await headerOf(stored, options)
@@ -84,13 +84,13 @@ export async function readStoredVoxels(
 }
 
 /** Reads and judges the header alone, from the first bytes of the file. @throws as `readNifti` */
-export async function readNiftiHeader(file: string, options: ReadOptions = {}): Promise<NiftiHeader> {
+export async function readNiftiHeader(file: string, options: ReadNiftiOptions = {}): Promise<NiftiHeader> {
   return withStoredFile(file, options, (stored) => headerOf(stored, options))
 }
 
 export async function withStoredFile<T>(
   name: string,
-  { maxBytes = DEFAULT_MAX_BYTES }: ReadOptions,
+  { maxBytes = DEFAULT_MAX_BYTES }: ReadNiftiOptions,
   work: (file: StoredFile) => Promise<T>,
 ): Promise<T> {
   const handle = await openFile(name)
@@ -127,7 +127,7 @@ async function openFile(name: string): Promise<FileHandle> {
 
 async function headerOf(
   stored: StoredFile,
-  { maxBytes = DEFAULT_MAX_BYTES }: ReadOptions,
+  { maxBytes = DEFAULT_MAX_BYTES }: ReadNiftiOptions,
 ): Promise<NiftiHeader> {
   const header = parseNiftiHeader(await readStart(stored, MAX_HEADER_BYTES, MIN_HEADER_BYTES), stored.name)
   const total =

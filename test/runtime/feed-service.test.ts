@@ -7,7 +7,7 @@ import {
 } from '../../src/generated/freetumor/runtime/v1/feed.js'
 import type { CropMeasures, StepFeed } from '../../src/pipeline/ports/training.js'
 import { answerRank } from '../../src/runtime/feed-service.js'
-import type { PlannedCrop } from '../../src/sampling/plan.js'
+import type { PlannedCrop } from '../../src/sampling/sampling-plan.js'
 import type { Message } from '../../src/transport/frames.js'
 
 const PATCH = [2, 2, 2] as const
@@ -38,7 +38,7 @@ const crop: PlannedCrop = {
 
 function feedOf(seen: CropMeasures[] = []): StepFeed {
   return {
-    frames: async (step, rank) => (step === 5 && rank === 1 ? [crop] : []),
+    crops: async (step, rank) => (step === 5 && rank === 1 ? [crop] : []),
     judge: async (_step, _rank, measures) => {
       seen.push(...measures)
       return measures.map(({ item, crop: at }) => ({ item, crop: at, accepted: true, reason: 'seen' }))

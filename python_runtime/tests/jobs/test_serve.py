@@ -14,7 +14,7 @@ from freetumor_runtime.config import (
     LoadedGeneratorSpec,
     Organ,
     ServeSpec,
-    WindowsSpec,
+    SlidingWindowsSpec,
 )
 from freetumor_runtime.data.call_source import CallResult, SegmentCall, SynthesizeCall
 from freetumor_runtime.data.crops import PlannedTumor, window_intensity
@@ -65,7 +65,7 @@ def spec(tmp_path) -> ServeSpec:
         generatorWindows=GeneratorWindowsSpec(0.5, 1),
         baseline=BaselineSpec(str(tmp_path / "baseline.pt"), None),
         segmentPatchVoxels=(16, 16, 16),
-        segmentWindows=WindowsSpec(0.5, "constant", 2),
+        segmentWindows=SlidingWindowsSpec(0.5, "constant", 2),
         judgeOverlap=0.5,
         judgeWindowBatch=1,
         measureAlreadySeen=False,

@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import { key, ORGAN_NAMES, REGIONS } from '../key.js'
 import { OURS, ours, published } from '../sources.js'
-import { type DeepReadonly, natural, text } from '../types.js'
+import { type DeepReadonly, natural, nonEmptyText } from '../types.js'
 
-const labelMap = z.union([z.record(z.string().regex(/^\d+$/), natural.max(255)), text])
+const labelMap = z.union([z.record(z.string().regex(/^\d+$/), natural.max(255)), nonEmptyText])
 const organs = z.array(z.enum(ORGAN_NAMES))
 const pattern = z.string().refine(isPattern, 'must be a regular expression')
 
@@ -18,13 +18,13 @@ function isPattern(text: string): boolean {
 
 const datasets = z.strictObject({
   name: key(
-    text,
+    nonEmptyText,
     'Name of the data set in `freetumor data list`, in `data.registry`, or a name of your own.',
     'A name of your own needs `role`, and `labelMap` unless its list names the ids of the region.',
     { source: published('dataSets') },
   ),
   path: key(
-    text.nullable().default(null),
+    nonEmptyText.nullable().default(null),
     'Folder or list of the data set, below `data.root`; null is the name.',
     'Set it if the folder has another name than the data set.',
     { source: OURS },
@@ -83,29 +83,29 @@ const role = z.discriminatedUnion('kind', [
 const layout = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: key(z.literal('folders'), ...LAYOUT_KIND),
-    images: key(text, 'Folder of the images below the data set.', 'It replaces `imagesTr`.', {
+    images: key(nonEmptyText, 'Folder of the images below the data set.', 'It replaces `imagesTr`.', {
       source: published('dataSets'),
     }),
-    labels: key(text, 'Folder of the labels below the data set.', 'It replaces `labelsTr`.', {
+    labels: key(nonEmptyText, 'Folder of the labels below the data set.', 'It replaces `labelsTr`.', {
       source: published('dataSets'),
     }),
   }),
   z.strictObject({
     kind: key(z.literal('flat'), ...LAYOUT_KIND),
     folder: key(
-      text,
+      nonEmptyText,
       'Folder of images and labels below the data set.',
       'Other folders of the data set are ignored.',
       { source: published('dataSets') },
     ),
     imageEnding: key(
-      text,
+      nonEmptyText,
       'End of the name of an image file, such as `_ct.nii.gz`.',
       'The rest of the name is the case.',
       { source: published('dataSets') },
     ),
     labelEnding: key(
-      text,
+      nonEmptyText,
       'End of the name of a label file, such as `_seg.nii.gz`.',
       'A label belongs to the image with the same rest of the name.',
       { source: published('dataSets') },
@@ -115,7 +115,7 @@ const layout = z.discriminatedUnion('kind', [
 
 const overlaps = z.strictObject({
   dataset: key(
-    text,
+    nonEmptyText,
     'Name of the other data set that contains some of the same scans or patients.',
     'A run that trains on one and holds out the other is warned or refused.',
     { source: ours('dataSets') },
@@ -134,13 +134,13 @@ const overlaps = z.strictObject({
 /** A data set of one's own, in the form that the registry has (`freetumor data list --output json`). */
 const registry = z.strictObject({
   name: key(
-    text,
+    nonEmptyText,
     'Name of the data set, which is also its folder below `data.root`.',
     'Use the name in `data.datasets`.',
     { source: OURS },
   ),
   title: key(
-    text.nullable().default(null),
+    nonEmptyText.nullable().default(null),
     'Title of the data set in lists and reports; null is the name.',
     'It changes nothing else.',
     { source: OURS },
@@ -201,7 +201,7 @@ const registry = z.strictObject({
     { source: ours('dataSets') },
   ),
   aliases: key(
-    z.array(text).default([]),
+    z.array(nonEmptyText).default([]),
     'Lower-case words that stand for the data set in names of list files.',
     '`freetumor data import` recognises lists by them.',
     { source: OURS },
@@ -240,13 +240,13 @@ const registry = z.strictObject({
 
 const allowedLeaks = z.strictObject({
   training: key(
-    text,
+    nonEmptyText,
     'Id of the training case, `dataset/stem`; `*` stands for any characters.',
     'Only pairs that match both ids are allowed.',
     { source: OURS },
   ),
   heldOut: key(
-    text,
+    nonEmptyText,
     'Id of the held-out case, `dataset/stem`; `*` stands for any characters.',
     'Only pairs that match both ids are allowed.',
     { source: OURS },
@@ -302,7 +302,7 @@ const phantoms = z.strictObject({
 })
 
 export const dataSection = z.strictObject({
-  root: key(text, 'Folder that contains the data sets.', 'A data set is read from `<root>/<name>`.', {
+  root: key(nonEmptyText, 'Folder that contains the data sets.', 'A data set is read from `<root>/<name>`.', {
     default: 'data',
     path: true,
     source: published('dataSets'),
@@ -320,7 +320,7 @@ export const dataSection = z.strictObject({
     { source: published('dataSets') },
   ),
   manifest: key(
-    text.nullable(),
+    nonEmptyText.nullable(),
     'Manifest that `freetumor data split` or `data import` wrote; null reads the lists of the data sets.',
     'It defines the cases, patients and folds of `data.datasets`.',
     { default: null, path: true, source: OURS },

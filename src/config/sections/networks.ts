@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import { ITS_KEYS, key } from '../key.js'
 import { differs, OURS, ours, published } from '../sources.js'
-import { count, type DeepReadonly, text } from '../types.js'
+import { count, type DeepReadonly, nonEmptyText } from '../types.js'
 
 const mergingOrder = z.enum(['legacy', 'corrected', 'v2'])
 const checkpointPart = z.strictObject({
-  path: key(text, 'Checkpoint file.', 'Its weights are the start of the training.', {
+  path: key(nonEmptyText, 'Checkpoint file.', 'Its weights are the start of the training.', {
     path: true,
     source: OURS,
   }),
@@ -46,7 +46,7 @@ const segmentor = z.strictObject({
     },
   ),
   initialWeights: key(
-    text.nullable(),
+    nonEmptyText.nullable(),
     'File that the segmentor starts from, where name and shape of a weight match; null starts at random.',
     'Mismatches are listed in the log.',
     { default: null, path: true, source: differs('networks') },
@@ -61,13 +61,13 @@ const segmentor = z.strictObject({
 
 const baseline = z.strictObject({
   checkpoint: key(
-    text.nullable(),
+    nonEmptyText.nullable(),
     'Checkpoint of the frozen baseline.',
     'If it is null, `trainFrom` makes the baseline.',
     { default: null, path: true, source: published('networks') },
   ),
   trainFrom: key(
-    text.nullable(),
+    nonEmptyText.nullable(),
     'Configuration of the training that makes the baseline.',
     'It is trained first, if its weights are missing; `checkpoint` takes precedence.',
     { default: null, path: true, source: OURS },
@@ -82,13 +82,15 @@ const baseline = z.strictObject({
 
 const generator = z.strictObject({
   checkpoint: key(
-    z.union([text, checkpointPart], 'must be a file, or { path: FILE, use: both | generator }').nullable(),
+    z
+      .union([nonEmptyText, checkpointPart], 'must be a file, or { path: FILE, use: both | generator }')
+      .nullable(),
     'Checkpoint of the generator, or an object with `path` and `use`.',
     'In job `synthesis`, generator and discriminator start from it.',
     { default: null, path: true, source: published('networks') },
   ),
   trainFrom: key(
-    text.nullable(),
+    nonEmptyText.nullable(),
     'Configuration of the training that makes the generator.',
     'It is trained first, if its weights are missing; `checkpoint` takes precedence.',
     { default: null, path: true, source: OURS },

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { key } from '../key.js'
 import { OURS, published } from '../sources.js'
-import { count, type DeepReadonly, positive, text, vec3 } from '../types.js'
+import { count, type DeepReadonly, nonEmptyText, positive, vec3 } from '../types.js'
 
 /** Where prepared cases, fingerprints and the last audit lie, below the working directory. */
 export const DEFAULT_CACHE = '.freetumor/cache'
@@ -11,7 +11,7 @@ const WINDOW_HU = { abdomen: [-175, 250], chest: [-1000, 500] } as const
 
 export const prepareSection = z.strictObject({
   cache: key(
-    text,
+    nonEmptyText,
     'Folder of the prepared cases.',
     'Runs with the same spacing and intensity window share prepared cases.',
     { default: DEFAULT_CACHE, path: true, source: OURS },

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { key } from '../key.js'
 import { OURS, published } from '../sources.js'
-import { count, type DeepReadonly, natural, positive, text } from '../types.js'
+import { count, type DeepReadonly, natural, nonEmptyText, positive } from '../types.js'
 
 export const runtimeSection = z.strictObject({
   nodes: key(
@@ -23,7 +23,7 @@ export const runtimeSection = z.strictObject({
     { default: 'auto', source: OURS },
   ),
   python: key(
-    text.nullable(),
+    nonEmptyText.nullable(),
     'Python executable that runs the networks, as a path or a command name.',
     'With null, `FREETUMOR_PYTHON` or the environment of `freetumor setup` is used.',
     { default: null, path: 'program', source: OURS },

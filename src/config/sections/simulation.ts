@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { key, ORGAN_NAMES } from '../key.js'
 import { differs, OURS, ours, PAPER, published } from '../sources.js'
-import { count, type DeepReadonly, positive, SIZES, text, vec3 } from '../types.js'
+import { count, type DeepReadonly, nonEmptyText, positive, SIZES, vec3 } from '../types.js'
 
 type Size = (typeof SIZES)[number]
 type BySize<T> = { [S in Size]: T }
@@ -18,7 +18,7 @@ const SIZE_ODDS: Readonly<Record<'abdomen' | 'chest', BySize<number>>> = {
 const RADIUS_VOXELS: BySize<number> = { tiny: 4, small: 8, medium: 16, large: 32 }
 
 const positions = z.strictObject({
-  case: key(text, 'Id of the case, `dataset/stem`.', 'Other positions of the case are not used.', {
+  case: key(nonEmptyText, 'Id of the case, `dataset/stem`.', 'Other positions of the case are not used.', {
     source: OURS,
   }),
   mm: key(

@@ -1,6 +1,6 @@
 import { spacingOf, toRas } from '../../volume/geometry.js'
 import type { Vec3, Volume } from '../../volume/volume.js'
-import type { HuVolume } from './exact-hash.js'
+import type { WholeHuVolume } from './exact-hash.js'
 
 /** The stored numbers that stand for the lower and upper end of the soft-tissue window [-175, 250] HU. */
 export interface Reading {
@@ -23,7 +23,7 @@ const CHEST_HU = { low: -1000, high: 500 } as const
  * How the numbers of a scan may be meant: as HU, as HU whose intercept of -1024 was lost, or as a window of unknown ends,
  * brought to other numbers: then the soft-tissue window, or the chest window.
  */
-export function readingsOf({ data, thousandths }: HuVolume): Reading[] {
+export function readingsOf({ data, thousandths }: WholeHuVolume): Reading[] {
   let [low, high] = [32767, -32768]
   for (let v = 0; v < data.length; v++) {
     const value = data[v]!
@@ -42,7 +42,7 @@ export function readingsOf({ data, thousandths }: HuVolume): Reading[] {
 }
 
 /** Means over cells of about this size, each voxel by the part of it that lies in the cell. */
-export function coarseGrid(volume: HuVolume, reading: Reading, cellMm: Vec3): CoarseGrid {
+export function coarseGrid(volume: WholeHuVolume, reading: Reading, cellMm: Vec3): CoarseGrid {
   const spacingMm = spacingOf(volume.affine)
   const cells = volume.shape.map((count, axis) =>
     areaWeights(count, Math.max(1, Math.round((count * spacingMm[axis]!) / cellMm[axis]!))),

@@ -3,7 +3,7 @@ import { moveAxes } from '../../volume/geometry.js'
 import type { Vec3, Volume, VoxelArray } from '../../volume/volume.js'
 
 /** Values in whole HU; NaN and what an int16 cannot hold go to its ends. */
-export interface HuVolume extends Volume<Int16Array> {
+export interface WholeHuVolume extends Volume<Int16Array> {
   /** The values are no HU but thousandths of a window brought to [0, 1] or so. */
   readonly thousandths: boolean
 }
@@ -12,7 +12,7 @@ export interface HuVolume extends Volume<Int16Array> {
  * Whole HU, whatever the type they came in: a re-export as float, with a slope, or as int32 gives the same numbers.
  * Floats within a range below 16 are no HU but a window brought to [0, 1] or so: they are taken in thousandths.
  */
-export function wholeHu(volume: Volume): HuVolume {
+export function wholeHu(volume: Volume): WholeHuVolume {
   const { data, shape, affine } = volume
   if (data instanceof Int16Array) return { data, shape, affine, thousandths: false }
   const thousandths = isFloat(data) && rangeOf(data) < 16
@@ -30,7 +30,7 @@ export function wholeHu(volume: Volume): HuVolume {
  * data type do not enter. The sums of the slices along each axis tell most volumes' axes and directions apart; what they
  * leave open (a symmetric volume) is settled by the smallest hash of what remains.
  */
-export function exactHash(volume: HuVolume): string {
+export function exactHash(volume: WholeHuVolume): string {
   const profiles = sliceSums(volume)
   const hashes = canonicalMoves(volume.shape, profiles).map(({ source, flip }) => {
     const { data, shape } = moveAxes(volume, { source, flip })
@@ -76,7 +76,7 @@ const ORDERS: readonly Vec3[] = [
 ]
 
 /** Sum of each slice along each axis; whole numbers below 2^53, so exact in any order. */
-function sliceSums({ data, shape }: HuVolume): Float64Array[] {
+function sliceSums({ data, shape }: WholeHuVolume): Float64Array[] {
   const [n0, n1, n2] = shape
   const [sums0, sums1, sums2] = [new Float64Array(n0), new Float64Array(n1), new Float64Array(n2)]
   let v = 0

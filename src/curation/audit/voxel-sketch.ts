@@ -1,4 +1,4 @@
-import type { HuVolume } from './exact-hash.js'
+import type { WholeHuVolume } from './exact-hash.js'
 
 /** Numbers kept of a scan; copies of three quarters of it share about three quarters of them. */
 const SKETCH_SIZE = 64
@@ -14,7 +14,7 @@ const MIN_DISTINCT = 12
  * window, slices taken away) keeps the patterns it contains, and noise sees to it that no other scan has them.
  * @returns at most 64 whole numbers below 2^53, rising; fewer in small or smooth volumes
  */
-export function voxelSketch({ data, shape }: HuVolume): number[] {
+export function voxelSketch({ data, shape }: WholeHuVolume): number[] {
   const [n0, n1, n2] = shape
   const [s0, s1] = [n1 * n2, n2]
   const neighbours = neighbourOffsets(s0, s1)

@@ -29,7 +29,7 @@ export interface CaseList {
   readonly cases: readonly ListedCase[]
 }
 
-export interface ReadOptions {
+export interface ReadListOptions {
   /** Folders where relative paths of a list are tried, in this order; the list's own folder comes last. */
   readonly searchIn?: readonly string[]
   readonly layout?: Layout | undefined
@@ -46,7 +46,7 @@ const NIFTI = /\.nii(\.gz)?$/
  * bare folders of images and labels whose names pair (`_0000` ignored).
  * @throws DataError that names the file and the key
  */
-export async function readCases(path: string, options: ReadOptions = {}): Promise<CaseList> {
+export async function readCases(path: string, options: ReadListOptions = {}): Promise<CaseList> {
   const state = await stat(path).catch((error: NodeJS.ErrnoException) => {
     throw new DataError(`${path}: no data set there (${error.code})`, {
       hint: 'correct data.root or the path of the data set',
@@ -69,7 +69,7 @@ export async function readCases(path: string, options: ReadOptions = {}): Promis
 }
 
 /** A decathlon list in the dialects that are published, or the dataset.json of an nnU-Net folder. */
-export async function readList(file: string, options: ReadOptions = {}): Promise<CaseList> {
+export async function readList(file: string, options: ReadListOptions = {}): Promise<CaseList> {
   const content = await parseJson(file)
   const labelNames = namesOf(content.labels ?? content.label, file)
   const statedCount = typeof content.numTraining === 'number' ? content.numTraining : null

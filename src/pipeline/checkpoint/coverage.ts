@@ -2,7 +2,7 @@ import type { RunConfig } from '../../config/schema.js'
 import { CheckpointError, ConfigError } from '../../errors.js'
 import { LABEL_SCHEMES, type OrganName } from '../../volume/labels.js'
 import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
-import { trainingLabels } from '../specs.js'
+import { trainingLabels } from '../training-labels.js'
 
 /** Organs whose tumors a segmentor calls: by name, and how many tumor outputs have no name. */
 export interface TumorCoverage {

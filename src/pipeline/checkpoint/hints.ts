@@ -1,7 +1,7 @@
 import type { RunConfig } from '../../config/schema.js'
 import { FreetumorError } from '../../errors.js'
 import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
-import { trainingLabels } from '../specs.js'
+import { trainingLabels } from '../training-labels.js'
 import { refuseBlindBaseline, segmentorOf } from './coverage.js'
 
 /**

@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { paintsTumors } from '../../config/jobs.js'
 import type { RunConfig } from '../../config/schema.js'
 import { curate } from '../../curation/datasets/curate.js'
 import type { ManifestCase } from '../../curation/datasets/manifest.js'
@@ -7,7 +8,8 @@ import { FreetumorError } from '../../errors.js'
 import { readNiftiHeader } from '../../volume/nifti.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
 import type { TrainingSpec } from '../ports/training.js'
-import { itemsPerEpoch, sampledCases, totalSteps, trainingSpec } from '../specs.js'
+import { itemsPerEpoch, sampledCases, totalSteps } from './sampling.js'
+import { trainingSpec } from './spec.js'
 
 /** What a training would do. Nothing is made, prepared or started for it. */
 export interface TrainingPlan {
@@ -52,7 +54,7 @@ export async function planTraining(config: RunConfig): Promise<TrainingPlan> {
     })),
   )
   const { sampling, training, simulation } = config
-  const paints = config.job === 'synthesis' || training.task === 'freesyn'
+  const paints = paintsTumors(config)
   const perEpoch = itemsPerEpoch(sampled)
   const steps = perEpoch === 0 ? 0 : totalSteps(config, sampled)
   if (perEpoch === 0) warnings.push('no case would be trained on')

@@ -1,4 +1,4 @@
-import type { PlannedTumor } from '../../sampling/plan.js'
+import type { PlannedTumor } from '../../sampling/sampling-plan.js'
 import type { Organ, Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
 import type { CaseError } from './common.js'

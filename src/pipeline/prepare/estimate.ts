@@ -7,7 +7,7 @@ import { DataError } from '../../errors.js'
 import { extentAlongWorld } from '../../volume/geometry.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
 import { probeNifti } from '../../volume/nifti-probe.js'
-import { cacheDirectory, type ListedCase } from './run.js'
+import { type CaseToPrepare, cacheDirectory } from './run.js'
 
 /** What a preparation will cost, from headers alone. */
 export interface PrepareEstimate {
@@ -37,7 +37,7 @@ const OPEN_FILES = 16
 /** Size, time and memory that preparing these cases will take. Reads the header of each image that is not cached. */
 export async function estimatePreparation(
   config: RunConfig,
-  cases: readonly ListedCase[],
+  cases: readonly CaseToPrepare[],
 ): Promise<PrepareEstimate> {
   const directory = cacheDirectory(config)
   const fresh = cases.filter(({ id }) => !existsSync(join(directory, cacheName(id))))
@@ -65,7 +65,7 @@ interface CaseSize {
 }
 
 /** Voxels before and after, of every case whose header can be read. */
-async function sizesOf(cases: readonly ListedCase[], { prepare }: RunConfig): Promise<CaseSize[]> {
+async function sizesOf(cases: readonly CaseToPrepare[], { prepare }: RunConfig): Promise<CaseSize[]> {
   const sizes: CaseSize[] = []
   const queue = [...cases].reverse()
   const work = async () => {

@@ -1,3 +1,4 @@
+import { paintsTumors } from '../../config/jobs.js'
 import type { RunConfig } from '../../config/schema.js'
 import { knownOverlaps } from '../../curation/audit/known-overlaps.js'
 import { type CuratedCase, ownDatasets } from '../../curation/datasets/curate.js'
@@ -54,8 +55,8 @@ export async function refuseLeaks(
 }
 
 /** What a job samples from, and what it validates or will be tested on. */
-function sidesOf({ job, training }: RunConfig, cases: readonly CuratedCase[]): Sides {
-  const withHosts = job === 'synthesis' || training.task === 'freesyn'
+function sidesOf(config: RunConfig, cases: readonly CuratedCase[]): Sides {
+  const withHosts = paintsTumors(config)
   return {
     training: cases.filter(
       ({ split, repeat, role }) =>

@@ -11,10 +11,20 @@ import { LABEL_SCHEMES } from '../../volume/labels.js'
 import type { StageContext } from '../context.js'
 import type { PreparedCase } from '../ports/cases.js'
 import type { CaseError } from '../ports/common.js'
-import type { CuratedCase } from '../specs.js'
+
+/** A prepared case with its part in a training. */
+export interface TrainingCase {
+  readonly id: string
+  readonly path: string
+  readonly kind: 'labelled' | 'host'
+  readonly repeat: number
+  readonly heldOut: boolean
+  /** SHA-256 of its prepared voxels. */
+  readonly content: string
+}
 
 export interface PrepareReport {
-  readonly cases: readonly CuratedCase[]
+  readonly cases: readonly TrainingCase[]
   readonly directory: string
   readonly prepared: number
   readonly reused: number
@@ -23,7 +33,7 @@ export interface PrepareReport {
 }
 
 /** A case of a manifest, with how often an epoch visits it; default once. */
-export type ListedCase = Omit<ManifestCase, 'labelMap'> & {
+export type CaseToPrepare = Omit<ManifestCase, 'labelMap'> & {
   readonly labelMap: LabelIdMap
   readonly repeat?: number
 }
@@ -43,7 +53,7 @@ export async function prepareData(
   config: RunConfig,
   context: StageContext,
   curation?: Curation,
-): Promise<readonly CuratedCase[]> {
+): Promise<readonly TrainingCase[]> {
   const { cases } = curation ?? (await curateData(config, context))
   const report = await prepareListed(config, casesToPrepare(cases), context)
   const first = report.failed[0]
@@ -81,7 +91,7 @@ export async function prepareCases(
 }
 
 /** Test cases are never cached: they are evaluated on their own grid. */
-export function casesToPrepare<T extends Pick<ListedCase, 'split'>>(cases: readonly T[]): T[] {
+export function casesToPrepare<T extends Pick<CaseToPrepare, 'split'>>(cases: readonly T[]): T[] {
   return cases.filter((item) => item.split !== 'test')
 }
 
@@ -92,7 +102,7 @@ export function casesToPrepare<T extends Pick<ListedCase, 'split'>>(cases: reado
  */
 export async function prepareListed(
   config: RunConfig,
-  cases: readonly ListedCase[],
+  cases: readonly CaseToPrepare[],
   context: StageContext,
   onProgress?: CaseProgress,
   verify = false,
@@ -113,7 +123,7 @@ export async function prepareListed(
     cases: cases.map(({ id, image, label, labelMap }) => ({ id, image, label, labelMap })),
   }
   const byId = new Map(cases.map((item) => [item.id, item]))
-  const done: CuratedCase[] = []
+  const done: TrainingCase[] = []
   const failed: { caseId: string; error: CaseError }[] = []
   let reused = 0
   let bytes = 0

@@ -8,7 +8,7 @@ import type { SynthesisLine } from '../../quality/ledger.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
 import { writeWhole } from '../../whole-file.js'
 import type { CaseError } from '../ports/common.js'
-import type { ListedCase } from '../prepare/run.js'
+import type { CaseToPrepare } from '../prepare/run.js'
 import { writeLedgerReport } from '../report/write.js'
 
 export interface Synthesis {
@@ -24,7 +24,7 @@ export interface Synthesis {
 export async function concludeSynthesis(
   out: string,
   config: RunConfig,
-  hosts: readonly ListedCase[],
+  hosts: readonly CaseToPrepare[],
   failed: Synthesis['failed'],
 ): Promise<Synthesis> {
   const lines: SynthesisLine[] = []
@@ -66,7 +66,7 @@ interface SyntheticScan {
 function syntheticScans(
   out: string,
   config: RunConfig,
-  hosts: readonly ListedCase[],
+  hosts: readonly CaseToPrepare[],
   lines: readonly SynthesisLine[],
 ): SyntheticScan[] {
   const byId = new Map(hosts.map((host) => [host.id, host]))

@@ -4,22 +4,22 @@ import { judge, judgeTogether, type Verdict } from '../../quality/judge.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import { readCentres } from '../../sampling/cache-reader.js'
 import { openCaseGroup } from '../../sampling/case-group.js'
-import type { WeightedOrgan } from '../../sampling/plan.js'
+import type { WeightedOrgan } from '../../sampling/sampling-plan.js'
 import {
   type AttemptKey,
   attemptStreamKey,
   drawTumorKind,
   planAttempt,
-  type Region,
-  readRegion,
+  readSubvolume,
+  type Subvolume,
   type TumorKind,
-} from '../../sampling/region.js'
+} from '../../sampling/subvolume.js'
 import { asPlanned, type WantedCentre } from '../../sampling/tumors.js'
-import type { TumorPlan } from '../../simulation/plan.js'
+import type { TumorPlan } from '../../simulation/tumor.js'
 import type { Vec3 } from '../../volume/volume.js'
 import type { CaseError } from '../ports/common.js'
 import type { AttemptMeasures, VariantFeed, VariantResult, VariantRound } from '../ports/synthesis.js'
-import { sizeSettings } from '../specs.js'
+import { sizeSettings } from '../tumor-sizes.js'
 
 export interface HostCase {
   readonly id: string
@@ -48,7 +48,7 @@ export interface VariantFeedOptions {
 /** A rank's case and what is left of it. */
 interface OpenCase {
   readonly id: string
-  readonly region: Region
+  readonly subvolume: Subvolume
   readonly organs: readonly WeightedOrgan[]
   /** Listed positions of the case. */
   readonly centres: readonly WantedCentre[] | null
@@ -102,22 +102,22 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
       const { id } = host
       const variants = range(config.synthesize.variants).filter((variant) => !options.isDone(id, variant))
       if (variants.length === 0) continue
-      const found = await regionOf(host)
+      const found = await subvolumeOf(host)
       if ('message' in found) options.onFailure(id, found)
-      else return { id, ...found, organs: presentOrgans(options.organs, found.region), variants }
+      else return { id, ...found, organs: presentOrgans(options.organs, found.subvolume), variants }
     }
     return null
   }
 
-  const regionOf = async ({
+  const subvolumeOf = async ({
     id,
     prepared,
-  }: HostCase): Promise<Pick<OpenCase, 'region' | 'centres'> | CaseError> => {
+  }: HostCase): Promise<Pick<OpenCase, 'subvolume' | 'centres'> | CaseError> => {
     try {
       const group = await openCaseGroup({ caseId: id, path: prepared })
-      const region = readRegion(group, config.sampling.patchVoxels)
-      if (region === null) return { ...NO_LABEL, message: `${id}: ${NO_LABEL.message}` }
-      return { region, centres: readCentres(group, config.simulation.positions) }
+      const subvolume = readSubvolume(group, config.sampling.patchVoxels)
+      if (subvolume === null) return { ...NO_LABEL, message: `${id}: ${NO_LABEL.message}` }
+      return { subvolume, centres: readCentres(group, config.simulation.positions) }
     } catch (error) {
       if (!(error instanceof FreetumorError)) throw error
       return { kind: error.code, message: error.message, hint: error.hint ?? '' }
@@ -165,7 +165,11 @@ function beginVariant({ config, organs }: VariantFeedOptions, working: OpenCase,
   const tumors = range(config.synthesize.tumorsPerVariant).map((tumor): Tumor => {
     // a case without any of the organs still says which one it lacks
     const present = working.organs.length > 0 ? working.organs : organs
-    const kind = drawTumorKind(keyOf(config, working, variant, tumor), present, sizeSettings(config))
+    const kind = drawTumorKind(
+      keyOf(config, working, variant, tumor),
+      present,
+      sizeSettings(config.simulation, config.prepare.spacingMm),
+    )
     return { ...kind, attempt: 0, organAt: 0, plan: null }
   })
   return { case: working, variant, tumors, lines: [], waiting: [], round: -1, planSeconds: 0 }
@@ -178,12 +182,12 @@ function nextRound(options: VariantFeedOptions, variant: Variant, accepted: read
   variant.waiting =
     options.config.quality.shareOver === 'case' ? tryAll(options, variant) : tryOne(options, variant)
   variant.planSeconds += (performance.now() - started) / 1000
-  const { id, region } = variant.case
+  const { id, subvolume } = variant.case
   return {
     caseId: id,
     variant: variant.variant,
-    regionStart: region.start,
-    regionShape: region.shape,
+    regionStart: subvolume.start,
+    regionShape: subvolume.shape,
     accepted,
     attempts: variant.waiting.map(({ tumor, attempt, organ, plan }) => ({
       tumor,
@@ -234,7 +238,7 @@ function planNext(
     const attempt = tumor.attempt++
     const organ = tumor.organs[tumor.organAt]!
     const key = attemptStreamKey(keyOf(config, working, variant.variant, number), attempt)
-    const found = planAttempt(working.region, key, organ, tumor, settings, earlier, working.centres)
+    const found = planAttempt(working.subvolume, key, organ, tumor, settings, earlier, working.centres)
     if (found.outcome === 'placed') return { tumor: number, attempt, organ, plan: found.plan }
     tumor.organAt++
     variant.lines.push({
@@ -275,7 +279,7 @@ function settle(
 function triedLine(options: VariantFeedOptions, variant: Variant, one: Try, verdict: Verdict): SynthesisLine {
   const { centre, radii, box, boxOrigin, edgeSigma, textureIndex, textureStart, handcraftedDifference } =
     one.plan
-  const { start } = variant.case.region
+  const { start } = variant.case.subvolume
   const inCase = (voxel: Vec3): Vec3 => [voxel[0] + start[0], voxel[1] + start[1], voxel[2] + start[2]]
   return {
     ...lineStart(options, variant, one.tumor, one.attempt, one.organ),
@@ -345,7 +349,7 @@ function placedPlans(variant: Variant): TumorPlan[] {
   return variant.tumors.flatMap(({ plan }) => (plan === null ? [] : [plan]))
 }
 
-function presentOrgans(organs: readonly WeightedOrgan[], { label }: Region): WeightedOrgan[] {
+function presentOrgans(organs: readonly WeightedOrgan[], { label }: Subvolume): WeightedOrgan[] {
   return organs.filter(({ label: id }) => label.includes(id))
 }
 

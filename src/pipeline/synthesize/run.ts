@@ -8,13 +8,13 @@ import { asRecord, parseForeignJson } from '../../foreign-text.js'
 import { openJsonLog } from '../../jsonl.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import { MEASURES, wantsAlreadySeen } from '../../quality/policy.js'
-import type { WeightedOrgan } from '../../sampling/plan.js'
+import type { WeightedOrgan } from '../../sampling/sampling-plan.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
 import { makeFolder, sweepUnfinished, writeWhole } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
 import type { SynthesizeSpec } from '../ports/synthesis.js'
-import { type ListedCase, prepareListed } from '../prepare/run.js'
+import { type CaseToPrepare, prepareListed } from '../prepare/run.js'
 import { startTraining } from '../train/run.js'
 import { earlierWeights } from '../train/weights.js'
 import { concludeSynthesis, type Synthesis, variantKey, wholeVariants, writtenLabels } from './dataset.js'
@@ -25,7 +25,7 @@ export interface SynthesizeOptions {
   readonly config: RunConfig
   readonly out: string
   /** Hosts instead of those of `config.data`. */
-  readonly hosts?: readonly ListedCase[] | undefined
+  readonly hosts?: readonly CaseToPrepare[] | undefined
   /** Null: what the generator's file says. */
   readonly channel?: 'organ' | 'shared' | null | undefined
   readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
@@ -136,7 +136,7 @@ function openPace(): (done: number) => number | null {
 
 interface SpecParts {
   readonly out: string
-  readonly hosts: readonly ListedCase[]
+  readonly hosts: readonly CaseToPrepare[]
   readonly prepared: readonly { readonly id: string; readonly path: string }[]
   readonly names: ReadonlyMap<string, string>
   readonly weights: { readonly baseline: string | null; readonly generator: string | null }
@@ -197,7 +197,7 @@ function synthesizeSpec({ config, channel }: SynthesizeOptions, parts: SpecParts
 }
 
 /** Everything that is listed but tests, if it has a label. */
-async function hostsOf(config: RunConfig, context: StageContext): Promise<readonly ListedCase[]> {
+async function hostsOf(config: RunConfig, context: StageContext): Promise<readonly CaseToPrepare[]> {
   const { cases, missing } = await curate(config.data, config.region)
   for (const { dataset, count, example } of missing)
     context.note(`${dataset}: ${count} listed files do not exist, first ${example}`, 'warning')

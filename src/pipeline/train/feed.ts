@@ -4,7 +4,7 @@ import { judge, type Verdict } from '../../quality/judge.js'
 import type { LedgerLine } from '../../quality/ledger.js'
 import { type JudgedTumor, summarise } from '../../quality/summary.js'
 import type { Feeder } from '../../sampling/feeder.js'
-import type { NoPlace, PlannedCrop, PlannedTumor } from '../../sampling/plan.js'
+import type { NoRoomReason, PlannedCrop, PlannedTumor } from '../../sampling/sampling-plan.js'
 import type { SynthesisEvent } from '../../training/events.js'
 import type { CropVerdict, StepFeed } from '../ports/training.js'
 
@@ -13,9 +13,9 @@ type Untimed<T> = Omit<T, 'time'>
 export interface TrainingFeedOptions {
   readonly config: RunConfig
   readonly feeder: Feeder
-  /** Of all hosts: they share the items. */
+  /** Of all nodes: they share the items. */
   readonly ranks: number
-  /** Of this host: they are served here. */
+  /** Of this node: they are served here. */
   readonly ranksHere: number
   /** Whether the ranks send measures of every step; a baseline has no tumors to judge. */
   readonly judges: boolean
@@ -25,7 +25,7 @@ export interface TrainingFeedOptions {
   readonly onSynthesis: (event: Untimed<SynthesisEvent>) => void
 }
 
-/** What is remembered of a step between its frames and the verdicts of all its ranks. */
+/** State of a step between its crops and the verdicts of all its ranks. */
 interface OpenStep {
   readonly crops: Map<string, PlannedCrop>
   readonly judged: JudgedTumor[]
@@ -49,7 +49,7 @@ export function trainingFeed(options: TrainingFeedOptions): StepFeed {
   }
 
   return {
-    async frames(step, rank) {
+    async crops(step, rank) {
       await ready
       const crops = await feeder.step(step, rank, ranks, config.training.accumulation)
       if (!options.judges) return crops
@@ -103,7 +103,7 @@ function withoutVoxels(crop: PlannedCrop): PlannedCrop {
   return { ...crop, image: new Int16Array(0), label: new Uint8Array(0), tumors }
 }
 
-function noRoomLine(step: number, crop: PlannedCrop, reason: NoPlace): LedgerLine {
+function noRoomLine(step: number, crop: PlannedCrop, reason: NoRoomReason): LedgerLine {
   return { step, item: crop.item, crop: crop.crop, case: crop.caseId, verdict: 'noRoom', reason }
 }
 

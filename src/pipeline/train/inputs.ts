@@ -1,19 +1,21 @@
 import type { RunConfig } from '../../config/schema.js'
 import type { ManifestCase } from '../../curation/datasets/manifest.js'
 import { ConfigError, DataError } from '../../errors.js'
-import type { SampledCase } from '../../sampling/plan.js'
+import type { SampledCase } from '../../sampling/sampling-plan.js'
 import type { StageContext } from '../context.js'
+import { sampledCases } from '../plan/sampling.js'
+import type { EarlierWeights } from '../plan/spec.js'
 import { refuseLeaks } from '../prepare/leak-check.js'
-import { curateData, prepareData } from '../prepare/run.js'
-import { type CuratedCase, type EarlierWeights, sampledCases, trainingLabels } from '../specs.js'
-import { compareData, type Fingerprint, fingerprintOf, type ResumePoint, recordInputs } from './resume.js'
+import { curateData, prepareData, type TrainingCase } from '../prepare/run.js'
+import { trainingLabels } from '../training-labels.js'
+import { compareData, hashInputs, type InputHashes, type ResumePoint, recordInputs } from './resume.js'
 import { earlierWeights, type StartTraining } from './weights.js'
 
 /** What a training is made of before its runtime starts. */
 export interface TrainingInputs {
   readonly weights: EarlierWeights
-  readonly cases: readonly CuratedCase[]
-  readonly fingerprint: Fingerprint
+  readonly cases: readonly TrainingCase[]
+  readonly fingerprint: InputHashes
   /** Those that items are drawn from. */
   readonly sampled: readonly SampledCase[]
 }
@@ -64,10 +66,10 @@ export async function gatherInputs(
   await refuseLeaks(config, curation.cases, context)
   const weights = await earlierWeights(config, context, start, accepted)
   const cases = await prepareData(config, context, curation)
-  const fingerprint = await fingerprintOf(config, cases, weights)
+  const fingerprint = await hashInputs(config, cases, weights)
   if (resumed !== null) {
-    const told = await compareData(directory, resumed, fingerprint, cases, acceptChanges)
-    if (told !== null) context.note(told.text, told.level)
+    const changes = await compareData(directory, resumed, fingerprint, cases, acceptChanges)
+    if (changes !== null) context.note(changes.text, changes.level)
   }
   await recordInputs(directory, config, cases)
   const sampled = sampledCases(config, cases)

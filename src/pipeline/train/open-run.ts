@@ -8,23 +8,23 @@ import type { Run, TrainOptions } from '../../training/run.js'
 import { makeRunDirectory, refuseExistingRun } from '../../training/run-directory.js'
 import { recordVersion, refuseOtherFormat } from '../../training/run-version.js'
 import { writeWhole } from '../../whole-file.js'
-import { joinRunDirectory, keepsRun, nodeFile } from '../hosts.js'
 import { TRAINING } from '../locks.js'
-import type { HostPlace } from '../ports/common.js'
+import { joinRunDirectory, keepsRun, nodeFile } from '../nodes.js'
+import type { NodePlace } from '../ports/common.js'
 import type { ModelRuntime } from '../ports/runtime.js'
-import { openResumePoint, type ResumePoint, refuseNothingToResume, type Told } from './resume.js'
+import { type Note, openResumePoint, type ResumePoint, refuseNothingToResume } from './resume.js'
 
 export interface OpenedRun {
-  /** Null for a new run, and on other hosts than node 0, which says where they go on. */
+  /** Null for a new run and on every node but node 0, which reports the step to the others. */
   readonly resumed: ResumePoint | null
   readonly shared: AsyncDisposable
-  /** Null on other hosts than node 0. */
+  /** Null on every node but node 0. */
   readonly owner: Ownership | null
-  /** What to tell once the log is open. */
-  readonly notes: readonly Told[]
+  /** Written once the log is open. */
+  readonly notes: readonly Note[]
 }
 
-const NO_LOCKS: Told = {
+const NO_LOCKS: Note = {
   level: 'warning',
   text: 'the file system of the run has no locks: start no second training in its directory',
 }
@@ -35,7 +35,7 @@ export async function openRun(
   config: RunConfig,
   runtime: ModelRuntime,
   { resume, acceptChanges = false }: TrainOptions,
-  place: HostPlace | null,
+  place: NodePlace | null,
 ): Promise<OpenedRun> {
   const { directory } = run
   const keeps = keepsRun(place)

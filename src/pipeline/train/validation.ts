@@ -3,7 +3,7 @@ import type { ValidationEvent } from '../../training/events.js'
 import type { RunJournal } from '../../training/journal.js'
 import { bestOf, reasonToEnd, selectTumorDice, type Validation } from '../../training/selection.js'
 import type { RuntimeEvent, ValidationVerdict } from '../ports/training.js'
-import { trainingLabels } from '../specs.js'
+import { trainingLabels } from '../training-labels.js'
 
 export type CountedCase = Extract<RuntimeEvent, { type: 'validationCase' }>
 

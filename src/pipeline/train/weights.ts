@@ -11,9 +11,9 @@ import { holdsRun, readExit } from '../../training/run-directory.js'
 import { refuseBlindBaseline, refuseBlindTraining, refuseWrongGenerator } from '../checkpoint/coverage.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
 import type { StageContext } from '../context.js'
+import type { EarlierWeights } from '../plan/spec.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
 import type { ModelRuntime } from '../ports/runtime.js'
-import type { EarlierWeights } from '../specs.js'
 
 /** Trainings on the way to another one. */
 export type StartTraining = (config: RunConfig, runtime: ModelRuntime, options: TrainOptions) => Run

@@ -7,7 +7,7 @@ import { readManifest } from '../../../src/curation/datasets/manifest.js'
 import { readJsonLog } from '../../../src/jsonl.js'
 import type { StageContext } from '../../../src/pipeline/context.js'
 import type { ModelRuntime } from '../../../src/pipeline/ports/runtime.js'
-import type { ListedCase } from '../../../src/pipeline/prepare/run.js'
+import type { CaseToPrepare } from '../../../src/pipeline/prepare/run.js'
 import { type Synthesis, writtenLabels } from '../../../src/pipeline/synthesize/dataset.js'
 import { synthesizeCases } from '../../../src/pipeline/synthesize/run.js'
 import { sweepLedger } from '../../../src/pipeline/synthesize/sweep.js'
@@ -43,7 +43,7 @@ function configOf(folder: string, { synthesize = {}, quality = {} }: Change = {}
 }
 
 /** Hosts whose files nobody reads: the in-memory runtime makes their prepared cases. */
-function hostsNamed(...ids: string[]): ListedCase[] {
+function hostsNamed(...ids: string[]): CaseToPrepare[] {
   return ids.map((id, at) => ({
     id: `Mine/${id}`,
     dataset: 'Mine',
@@ -81,7 +81,7 @@ const timeless = ({ time: _, ...line }: SynthesisLine): unknown => line
 const seen = { shareSeenThreshold: 0.5 }
 
 /** Hosts of these ids, whatever data sets they name. */
-function hostsOf(...ids: string[]): ListedCase[] {
+function hostsOf(...ids: string[]): CaseToPrepare[] {
   return hostsNamed(...ids).map((host, at) => ({ ...host, id: ids[at]! }))
 }
 

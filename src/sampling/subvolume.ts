@@ -1,15 +1,15 @@
-import { simulateTumor, type TumorOutcome, type TumorPlan } from '../simulation/plan.js'
 import { openStream } from '../simulation/random.js'
 import { drawKind, type Radius, type SizeClass, type SizeSettings } from '../simulation/size.js'
+import { simulateTumor, type TumorOutcome, type TumorPlan } from '../simulation/tumor.js'
 import type { Vec3 } from '../volume/volume.js'
+import { openLabel } from './cached-array.js'
 import type { OpenGroup } from './case-group.js'
-import type { TumorSampling, WeightedOrgan } from './plan.js'
 import { centresWithin } from './positions.js'
+import type { TumorSampling, WeightedOrgan } from './sampling-plan.js'
 import { drawOrder, type WantedCentre } from './tumors.js'
-import { openLabel } from './voxel-array.js'
 
 /** The part of a prepared case that offline synthesis works on (METHOD 6). */
-export interface Region {
+export interface Subvolume {
   /** First voxel, and sides, in voxels of the prepared case. */
   readonly start: Vec3
   readonly shape: Vec3
@@ -19,10 +19,10 @@ export interface Region {
 
 /**
  * The bounding box of all labels of a case, an axis shorter than `widenTo` widened to it as far as the case reaches. The
- * region starts where that of the published scripts starts; theirs loses the last slice of a long axis and of a short one
+ * subvolume starts where that of the published scripts starts; theirs loses the last slice of a long axis and of a short one
  * of even length. Null when the case has no label at all.
  */
-export function readRegion(group: OpenGroup, widenTo: Vec3): Region | null {
+export function readSubvolume(group: OpenGroup, widenTo: Vec3): Subvolume | null {
   const array = openLabel(group)
   try {
     const { shape } = array
@@ -75,11 +75,11 @@ export function attemptStreamKey(key: AttemptKey, attempt: number): readonly (st
 }
 
 /**
- * Plans one try in a region. `earlier` tumors of the variant keep their voxels. Where the case has listed positions, voxels
+ * Plans one try in a subvolume. `earlier` tumors of the variant keep their voxels. Where the case has listed positions, voxels
  * of the prepared case, the tumor lies on one that is of this organ, or finds no room.
  */
 export function planAttempt(
-  region: Region,
+  subvolume: Subvolume,
   streamKey: readonly (string | number)[],
   organ: WeightedOrgan,
   kind: Pick<TumorKind, 'size' | 'radiusVoxels'>,
@@ -87,9 +87,10 @@ export function planAttempt(
   earlier: readonly TumorPlan[],
   positions: readonly WantedCentre[] | null = null,
 ): TumorOutcome {
-  const { label, start, shape } = region
+  const { label, start, shape } = subvolume
   const stream = openStream(streamKey)
-  const wanted = positions && centresWithin(positions, start, shape).filter((one) => isOf(one, organ, region))
+  const wanted =
+    positions && centresWithin(positions, start, shape).filter((one) => isOf(one, organ, subvolume))
   if (wanted?.length === 0) return { outcome: 'noRoom' }
   return simulateTumor(
     { label, shape, organLabel: organ.label },
@@ -108,13 +109,13 @@ export function planAttempt(
 function isOf(
   { voxel, organ: wanted }: WantedCentre,
   organ: WeightedOrgan,
-  { label, shape }: Region,
+  { label, shape }: Subvolume,
 ): boolean {
   const at = (voxel[0] * shape[1] + voxel[1]) * shape[2] + voxel[2]
   return (wanted === null || wanted === organ.name) && label[at] === organ.label
 }
 
-/** Sides of the textures of a region: a larger region has larger ones of its own (the runtime goes by the same rule). */
+/** Sides of the textures of a subvolume: a larger subvolume has larger ones of its own (the runtime goes by the same rule). */
 export function texturesFor(shape: Vec3, textureSizeVoxels: Vec3): Vec3 {
   return textureSizeVoxels.map((side, axis) => Math.max(side, shape[axis]! + 16)) as unknown as Vec3
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { openCaseGroup } from '../../src/sampling/case-group.js'
-import { readRegion } from '../../src/sampling/region.js'
+import { readSubvolume } from '../../src/sampling/subvolume.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 import { makeVoxels, writePreparedCase } from './prepared-case-files.js'
 
@@ -20,18 +20,18 @@ describe('readRegion', () => {
         x >= first && x < first + length && y === 1 && z === 1 ? 1 : 0,
       ])
       const path = writePreparedCase(temporaryFolder(), 'one', voxels, 7, [-175, 250])
-      const region = readRegion(await openCaseGroup({ caseId: 'one', path }), [96, 96, 96])
-      expect(region!.start).toEqual([publishedStart(first, first + length - 1), 0, 0])
-      expect(region!.shape).toEqual([Math.max(96, length), 3, 3])
-      expect(region!.start[0] + region!.shape[0]).toBeGreaterThanOrEqual(first + length)
+      const subvolume = readSubvolume(await openCaseGroup({ caseId: 'one', path }), [96, 96, 96])
+      expect(subvolume!.start).toEqual([publishedStart(first, first + length - 1), 0, 0])
+      expect(subvolume!.shape).toEqual([Math.max(96, length), 3, 3])
+      expect(subvolume!.start[0] + subvolume!.shape[0]).toBeGreaterThanOrEqual(first + length)
     },
   )
 
   it('ends at the faces of the case', async () => {
     const voxels = makeVoxels([30, 30, 30], (x) => [0, x === 2 ? 1 : 0])
     const path = writePreparedCase(temporaryFolder(), 'one', voxels, 7, [-175, 250])
-    const region = readRegion(await openCaseGroup({ caseId: 'one', path }), [96, 96, 96])
-    expect([region!.start, region!.shape]).toEqual([
+    const subvolume = readSubvolume(await openCaseGroup({ caseId: 'one', path }), [96, 96, 96])
+    expect([subvolume!.start, subvolume!.shape]).toEqual([
       [0, 0, 0],
       [30, 30, 30],
     ])

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { measureMask, tumorMask } from '../../src/simulation/measure.js'
-import { simulateTumor, type TumorOptions, type TumorPlan } from '../../src/simulation/plan.js'
 import { openStream } from '../../src/simulation/random.js'
 import { organSlices, type TumorSite } from '../../src/simulation/site.js'
+import { simulateTumor, type TumorOptions, type TumorPlan } from '../../src/simulation/tumor.js'
 import type { Vec3 } from '../../src/volume/volume.js'
 import { siteOf } from './phantom-sites.js'
 

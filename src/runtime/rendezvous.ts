@@ -2,15 +2,18 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { networkInterfaces } from 'node:os'
 import { EnvironmentError } from '../errors.js'
-import type { HostPlace } from '../pipeline/ports/common.js'
-import type { Meeting } from './process.js'
+import type { NodePlace } from '../pipeline/ports/common.js'
+import type { Rendezvous } from './process.js'
 
-/** Where a job has no limit of its own, hosts wait so long for each other. */
+/** How long nodes wait for each other in a job without a hang limit. */
 const LONG_SECONDS = 86_400
 const LOOPBACK = '127.0.0.1'
 
-/** How this host meets the others; undefined for a host alone. The wait ends before a hang is declared. */
-export function meetingOf(place: HostPlace | undefined, hangSeconds: number | null): Meeting | undefined {
+/** Return the rendezvous of a node; undefined for a single node. The wait ends before a hang is declared. */
+export function rendezvousOf(
+  place: NodePlace | undefined,
+  hangSeconds: number | null,
+): Rendezvous | undefined {
   if (place === undefined || place.nodes === 1) return undefined
   return { ...place, waitSeconds: Math.max(1, (hangSeconds ?? LONG_SECONDS) * 0.9) }
 }
@@ -47,7 +50,7 @@ async function interfaceTowards(rendezvous: string): Promise<string | null> {
     const all = Object.entries(networkInterfaces())
     return all.find(([, own]) => own?.some((one) => one.address === address))?.[0] ?? null
   } catch {
-    // no way there yet: the host may come up later, and gloo chooses for itself
+    // no route yet: node 0 may start later, and gloo chooses for itself
     return null
   } finally {
     socket.close()

@@ -1,7 +1,7 @@
 import { networkInterfaces } from 'node:os'
 import { expect, it, onTestFinished, vi } from 'vitest'
-import { meetingOf, networkOf } from '../../src/runtime/meeting.js'
 import { torchrunArgv } from '../../src/runtime/process.js'
+import { networkOf, rendezvousOf } from '../../src/runtime/rendezvous.js'
 
 const place = { nodes: 2, nodeRank: 1, rendezvous: 'node-0:29500' }
 
@@ -13,20 +13,20 @@ function loopback(): string {
   return found![0]
 }
 
-it('a host alone meets nobody, and several wait for each other until shortly before a hang would be declared', () => {
-  expect(meetingOf(undefined, 10)).toBeUndefined()
-  expect(meetingOf({ ...place, nodes: 1 }, 10)).toBeUndefined()
-  expect(meetingOf(place, 100)).toEqual({ ...place, waitSeconds: 90 })
-  expect(meetingOf(place, null)?.waitSeconds).toBeGreaterThan(3600)
+it('a single node has no rendezvous, and several wait for each other until shortly before a hang would be declared', () => {
+  expect(rendezvousOf(undefined, 10)).toBeUndefined()
+  expect(rendezvousOf({ ...place, nodes: 1 }, 10)).toBeUndefined()
+  expect(rendezvousOf(place, 100)).toEqual({ ...place, waitSeconds: 90 })
+  expect(rendezvousOf(place, null)?.waitSeconds).toBeGreaterThan(3600)
 })
 
-it('the ranks of several hosts lie where the node ranks say', () => {
+it('torchrun gets the node rank and the rendezvous of several nodes', () => {
   const argv = torchrunArgv({
     python: 'python',
     ranks: 4,
     logDirectory: '/logs',
     program: ['train.py', '-x'],
-    meeting: meetingOf(place, 100),
+    rendezvous: rendezvousOf(place, 100),
     tcpStore: true,
   })
   expect(argv[1]).toMatch(/launcher.join\.py$/)

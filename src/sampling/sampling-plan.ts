@@ -1,5 +1,5 @@
-import type { SizeClass } from '../simulation/plan.js'
 import type { SizeSettings } from '../simulation/size.js'
+import type { SizeClass } from '../simulation/tumor.js'
 import type { Organ, OrganName } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
 
@@ -105,7 +105,7 @@ export interface PlannedMixing {
 }
 
 /** No slice of the organ holds a 5 x 5 square of it; or every tumor drawn missed the organ or met an earlier one. */
-export type NoPlace = 'organTooSmall' | 'noRoom'
+export type NoRoomReason = 'organTooSmall' | 'noRoom'
 
 /** One crop as it is sent to a rank. Arrays are in C order, `patchVoxels` voxels. */
 export interface PlannedCrop {
@@ -120,5 +120,5 @@ export interface PlannedCrop {
   readonly tumors: readonly PlannedTumor[]
   readonly mixing: PlannedMixing | null
   /** Why at least one tumor that was wanted found no place; null where all did. */
-  readonly noRoom: NoPlace | null
+  readonly noRoom: NoRoomReason | null
 }

@@ -7,7 +7,7 @@ import type { Vec3 } from '../volume/volume.js'
 import { type ArrayName, BLOCK_VOXELS, brokenCase, damaged, type OpenGroup } from './case-group.js'
 
 /** Image or label of a prepared case; boxes of it are read without reading the rest. */
-export interface VoxelArray<T extends Int16Array | Uint8Array> {
+export interface CachedArray<T extends Int16Array | Uint8Array> {
   readonly shape: Vec3
   /**
    * The voxels of [start, stop) in C order; the box must lie inside.
@@ -21,12 +21,12 @@ const TYPES = { image: 'int16', label: 'uint8', index: 'uint16' } as const
 const BYTES = { image: 2, label: 1, index: 2 } as const
 
 /** @throws DataError on another type or a cut file */
-export function openImage(group: OpenGroup): VoxelArray<Int16Array> {
+export function openImage(group: OpenGroup): CachedArray<Int16Array> {
   return openVoxels(group, 'image', (length) => new Int16Array(length))
 }
 
 /** @throws DataError on another type or a cut file */
-export function openLabel(group: OpenGroup): VoxelArray<Uint8Array> {
+export function openLabel(group: OpenGroup): CachedArray<Uint8Array> {
   return openVoxels(group, 'label', (length) => new Uint8Array(length))
 }
 
@@ -69,7 +69,7 @@ function openVoxels<T extends Int16Array | Uint8Array>(
   group: OpenGroup,
   name: 'image' | 'label',
   allocate: (length: number) => T,
-): VoxelArray<T> {
+): CachedArray<T> {
   const shape = group.arrays[name].shape as unknown as Vec3
   const chunk: Chunk = { group, name, descriptor: openChunk(group, name) }
   const check = slabChecker(chunk, group.slabChecksums[name], shape[1])
