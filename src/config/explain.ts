@@ -21,6 +21,12 @@ export function configKeys(): readonly ConfigKey[] {
   return [...found.values()]
 }
 
+/** The sections, and the keys outside them. */
+export function sectionsOfConfig(): ExplainedKey['keys'] {
+  const top = configKeys().filter(({ key }) => !key.includes('.'))
+  return top.map(({ key, description }) => ({ key, description }))
+}
+
 /**
  * Explains a key or a section.
  * @param name dotted, as `--set` takes it: `training.accumulation`, `data.datasets.0.repeat`, `data.datasets[].repeat`
@@ -70,9 +76,12 @@ function unknownKey(name: string, keys: readonly ConfigKey[]): UsageError {
       return { key, distance: Math.min(editDistance(wanted, plain), editDistance(last, own) + 1) }
     })
     .sort((a, b) => a.distance - b.distance)
-  const nearest = ranked.slice(0, 3).map(({ key }) => key)
+  const nearest = ranked
+    .filter(({ distance }) => distance <= 2 * ranked[0]!.distance + 1)
+    .slice(0, 3)
+    .map(({ key }) => key)
   return new UsageError(`no configuration key is called ${name.slice(0, 100)}`, {
-    hint: `the nearest are ${nearest.join(', ')}; \`freetumor config explain\` lists the sections`,
+    hint: `did you mean ${nearest.join(' or ')}? \`freetumor config explain\` lists the sections`,
     facts: { key: name.slice(0, 100), nearest },
   })
 }

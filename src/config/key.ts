@@ -53,9 +53,9 @@ export function key<T extends z.ZodType>(
   return own
 }
 
-/** The description of a key's schema. */
+/** The description of a key's schema; undefined for what describes no key. */
 export function docOf(schema: unknown): KeyDoc | undefined {
-  return DOCS.get(schema as z.ZodType)
+  return schema instanceof z.ZodType ? DOCS.get(schema) : undefined
 }
 
 /** The defaults of the keys of an object, section by section. */

@@ -1,9 +1,14 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import type { z } from 'zod'
+import { z } from 'zod'
 import { type ConfigKey, configKeys, explainKey } from '../../src/config/explain.js'
 import { configJsonSchema, describedSchema, type JsonSchema } from '../../src/config/json-schema.js'
 import type { ConfigInput, RunConfig, runConfigSchema } from '../../src/config/schema.js'
+import { shippedNames } from '../../src/config/shipped.js'
 import type { DeepReadonly } from '../../src/config/types.js'
+import { parseYaml } from '../../src/config/yaml.js'
 
 const keys = configKeys()
 
@@ -94,6 +99,19 @@ describe('configJsonSchema', () => {
     expect(
       JSON.stringify(describedSchema().properties!.simulation!.properties!.volumesMl!.anyOf),
     ).not.toContain('string')
+  })
+
+  it('accepts every shipped configuration, and refuses an unknown key and a wrong value', async () => {
+    const schema = z.fromJSONSchema(configJsonSchema())
+    const folder = fileURLToPath(new URL('../../configs/', import.meta.url))
+    for (const name of shippedNames()) {
+      const input = parseYaml(await readFile(join(folder, `${name}.yaml`), 'utf8'), name)
+      expect([name, schema.safeParse(input).error]).toEqual([name, undefined])
+    }
+    const minimal = { job: 'baseline', data: { datasets: [{ name: 'BTCV' }] } }
+    expect(schema.safeParse({ ...minimal, trainig: {} }).success).toBe(false)
+    expect(schema.safeParse({ ...minimal, training: { steps: 0 } }).success).toBe(false)
+    expect(schema.safeParse({ ...minimal, simulation: { volumesMl: 'sizes.txt' } }).success).toBe(true)
   })
 
   it('shows unit, default and source of a key', () => {

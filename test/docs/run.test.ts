@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
-import { cpSync, existsSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ts from 'typescript'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { packageRoot, resolvePython } from '../../src/runtime/python.js'
 import { keptFolder } from '../helpers/temporary.js'
 import { type Block, blocksIn, pages } from './pages.js'
@@ -29,6 +29,7 @@ async function run(world: string, program: string, args: readonly string[]): Pro
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  onTestFinished(() => void child.kill('SIGKILL'))
   let output = ''
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => {
@@ -37,6 +38,16 @@ async function run(world: string, program: string, args: readonly string[]): Pro
   const code = await new Promise((resolve) => child.once('close', resolve))
   if (code !== 0) throw new Error(`exit ${code}\n${output}`)
   return output
+}
+
+/** Ends trainings that a failed page has left; their jobs end with them. */
+function endTrainings(world: string): void {
+  const runs = join(world, 'runs')
+  const files = existsSync(runs) ? readdirSync(runs).map((run) => join(runs, run, 'control.json')) : []
+  for (const file of files.filter(existsSync)) {
+    const { pid } = JSON.parse(readFileSync(file, 'utf8')) as { pid: number }
+    process.kill(pid, 'SIGKILL')
+  }
 }
 
 async function runBlock(world: string, { language, text, line }: Block): Promise<string> {
@@ -70,6 +81,7 @@ describe('the commands and examples run as printed', () => {
   it.each(withBlocks.map(({ path }) => path))('%s', async (path) => {
     const world = join(root, path.replaceAll('/', '-'))
     cpSync(first, world, { recursive: true, verbatimSymlinks: true })
+    onTestFinished(() => endTrainings(world))
     const blocks = runnable.filter(({ page }) => page === path).sort((a, b) => a.line - b.line)
     for (const [, file] of blocks.flatMap(({ text }) => [...text.matchAll(/freetumor init .*--out (\S+)/g)]))
       rmSync(join(world, file!))

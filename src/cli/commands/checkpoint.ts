@@ -1,6 +1,5 @@
 import { Argument, Option } from 'commander'
 import { defaultsFor } from '../../config/defaults.js'
-import { loadConfig } from '../../config/load.js'
 import { resolveConfig } from '../../config/resolve.js'
 import { REGIONS, type RunConfig } from '../../config/schema.js'
 import { CheckpointError, UsageError } from '../../errors.js'
@@ -14,6 +13,7 @@ import {
   type ProbeResult,
   probeMerging,
 } from '../../runtime/checkpoint.js'
+import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, type OutputFormat, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -76,7 +76,7 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
     .addOption(outputOption())
     .action(async (file: string, options: InspectOptions) => {
       const probed = probedCase(options)
-      const config = options.config ? await loadConfig(options.config, { set: options.set ?? [] }) : null
+      const config = options.config ? await readConfig(io, options.config, options.set) : null
       const facts = await inspectCheckpoint(file, { python: config?.runtime.python, signal: io.signal })
       refuseOtherHash(facts, options.sha256)
       const probe = probed && (await runProbe(io, file, probed, config, options))

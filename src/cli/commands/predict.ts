@@ -2,7 +2,6 @@ import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
 import { defaultsFor } from '../../config/defaults.js'
-import { loadConfig } from '../../config/load.js'
 import {
   PREDICT_PROFILES,
   type PredictProfile,
@@ -15,6 +14,7 @@ import type { Split } from '../../curation/datasets/lists.js'
 import { EXIT } from '../../errors.js'
 import { type PredictOptions, type PredictProgress, predictMasks } from '../../pipeline/predict/run.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
+import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -151,7 +151,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
 /** The flags, over what a configuration says; window, spacing and patch are for files that do not say them. */
 async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
   const { region, config: file, profile, merging, crop, mirror, probabilities, threads, ...flags } = options
-  const config = file === undefined ? null : await loadConfig(resolve(io.cwd, file))
+  const config = file === undefined ? null : await readConfig(io, file)
   const told = config ?? (region === undefined ? null : settingsOfRegion(region))
   const ofProfile = config === null ? spacingOfProfile(profile ?? null) : null
   const processes = flags.processes ?? config?.runtime.processesPerNode ?? 1

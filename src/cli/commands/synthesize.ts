@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
-import { loadConfig, withOverrides } from '../../config/load.js'
+import { withOverrides } from '../../config/load.js'
 import { resolveConfig } from '../../config/resolve.js'
 import { ORGAN_NAMES, REGIONS, type RunConfig } from '../../config/schema.js'
 import { pairCases } from '../../curation/datasets/pairs.js'
@@ -12,6 +12,7 @@ import type { Synthesis } from '../../pipeline/synthesize/dataset.js'
 import { type SynthesisProgress, synthesizeCases } from '../../pipeline/synthesize/run.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { LABEL_SCHEMES, type OrganName, type Region } from '../../volume/labels.js'
+import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -127,7 +128,7 @@ async function configOf(options: Options, io: CliIo, inspect: Inspect): Promise<
   const base =
     options.config === undefined
       ? await configOfWeights(options, io, inspect)
-      : await loadConfig(resolve(io.cwd, options.config), { set: options.set ?? [] })
+      : await readConfig(io, options.config, options.set)
   return resolveConfig(withFlags(base, options, io))
 }
 

@@ -63,8 +63,7 @@ async function policyOf(folder: string, { config, set = [] }: SweepOptions): Pro
   const strange = set.filter((one) => !one.startsWith('quality.'))
   if (strange.length > 0)
     throw new ConfigError(`--set ${strange[0]}: a sweep changes quality.KEY=VALUE alone`)
-  const quality =
-    config === undefined ? await policyBeside(folder) : (await loadConfig(resolve(config))).quality
+  const quality = config === undefined ? await policyBeside(folder) : (await loadConfig(config)).quality
   const whole = {
     job: 'segmentation',
     name: 'sweep',

@@ -34,6 +34,21 @@ export async function earlierWeights(
     accepted()
     return { baseline: null, generator: null }
   }
+  await refuseUnusableWeights(config, context)
+  accepted()
+  return {
+    baseline: baseline && (await weightsOf('baseline', baseline, context, start)),
+    generator: generator && (await weightsOf('generator', sourceOf(generator), context, start)),
+  }
+}
+
+/**
+ * Inspects the files that a run builds on, and the configuration that would make its baseline.
+ * @throws CheckpointError, ConfigError for one that the run cannot use
+ */
+export async function refuseUnusableWeights(config: RunConfig, context: StageContext): Promise<void> {
+  const { baseline, generator } = config.networks
+  if (config.job !== 'synthesis' && config.training.task !== 'freesyn') return
   const checks = {
     baseline: (facts: CheckpointFacts) => refuseBlindBaseline(config, facts),
     generator: (facts: CheckpointFacts) => {
@@ -41,18 +56,15 @@ export async function earlierWeights(
       if (warning !== null) context.note(warning, 'warning')
     },
   }
-  const sources = {
-    baseline,
-    generator: generator && { ...generator, checkpoint: generatorFile(generator.checkpoint) },
-  }
-  await inspectNamed(sources, checks, context)
+  await inspectNamed({ baseline, generator: generator && sourceOf(generator) }, checks, context)
   if (baseline?.trainFrom && baseline.checkpoint === null)
     refuseBlindTraining(config, await loadConfig(baseline.trainFrom), baseline.trainFrom)
-  accepted()
-  return {
-    baseline: baseline && (await weightsOf('baseline', baseline, context, start)),
-    generator: sources.generator && (await weightsOf('generator', sources.generator, context, start)),
-  }
+}
+
+type Generator = NonNullable<RunConfig['networks']['generator']>
+
+function sourceOf({ checkpoint, trainFrom }: Generator): WeightsSource {
+  return { checkpoint: generatorFile(checkpoint), trainFrom }
 }
 
 type Network = 'baseline' | 'generator'
