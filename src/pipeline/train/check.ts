@@ -8,7 +8,7 @@ import { refuseForeignIds } from '../../curation/datasets/region-ids.js'
 import { ConfigError, EnvironmentError, EXIT, FreetumorError } from '../../errors.js'
 import { segmentorOf } from '../checkpoint/coverage.js'
 import type { StageContext } from '../context.js'
-import { trainingLabels } from '../specs.js'
+import { trainingLabels } from '../training-labels.js'
 import { refuseOtherOrgans } from './inputs.js'
 import { refuseUnusableWeights } from './weights.js'
 
