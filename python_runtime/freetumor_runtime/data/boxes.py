@@ -18,3 +18,9 @@ def within(box: Box, outer: Box) -> Box:
     """A box in voxels of one around it."""
     first, second, third = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, outer, strict=True))
     return first, second, third
+
+
+def out_of(box: Box, outer: Box) -> Box:
+    """The inverse of `within`: a box in voxels of `outer`, in those of the array that holds it."""
+    first, second, third = (slice(a.start + b.start, a.stop + b.start) for a, b in zip(box, outer, strict=True))
+    return first, second, third

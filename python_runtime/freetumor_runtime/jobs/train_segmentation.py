@@ -18,7 +18,7 @@ from freetumor_runtime.config import TrainingSpec
 from freetumor_runtime.data.crop_source import CropSource
 from freetumor_runtime.data.crops import PlannedCrop, swap_slabs
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready, StepDone
-from freetumor_runtime.synthesis.painting import Painted, Painter
+from freetumor_runtime.synthesis.crop_painting import CropPainter, PaintedCrop
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
 from freetumor_runtime.training.learner import Learner, mean_losses, mixed_precision, parts_of_step
 from freetumor_runtime.training.optimization import SegmentationLoss, scheduled_learning_rate
@@ -43,7 +43,7 @@ class RenderedStep:
     """The rank's crops of a step, painted but not yet judged."""
 
     crops: tuple[PlannedCrop, ...]
-    painted: tuple[Painted, ...]
+    painted: tuple[PaintedCrop, ...]
 
 
 def train_segmentation(
@@ -52,7 +52,7 @@ def train_segmentation(
     refuse_no_compiler(spec)
     segmentor, merging, notes = build_trained_segmentor(spec, ranks.device)
     yield from notes
-    painter = Painter.build(spec, ranks.device)
+    painter = CropPainter.build(spec, ranks.device)
     loss = SegmentationLoss(spec.crossEntropyWeights).to(ranks.device)
     learner = Learner(segmentor, spec, ranks)
     lookup = torch.tensor(spec.trainingLabels, dtype=torch.int64, device=ranks.device)
@@ -149,7 +149,7 @@ def train_segmentation(
     yield Finished(step, "completed", "all steps are done")
 
 
-def leave_picture(pictures: Pictures, step: int, crops: Sequence[PlannedCrop], painted: Sequence[Painted]) -> None:
+def leave_picture(pictures: Pictures, step: int, crops: Sequence[PlannedCrop], painted: Sequence[PaintedCrop]) -> None:
     """Of the first crop of the step that was painted."""
     for crop, one in zip(crops, painted, strict=True):
         if one.measures is not None and one.measures.synthetic_voxels > 0:
