@@ -56,7 +56,7 @@ const ALL_OF_PIPELINE = ['pipeline', 'pipeline/ports', ...STAGES, 'pipeline/flow
 /** Who may import whom. A room may always import itself; `pipeline` is the files that lie in pipeline/ itself. */
 const ROOMS: Readonly<Record<string, Room>> = {
   volume: { uses: [] },
-  config: { uses: [] },
+  config: { uses: [], types: ['generated/config-input.ts'] },
   ...Object.fromEntries(DOMAIN.map((room) => [room, { uses: ['volume'], types: ['config'] }])),
   sampling: { uses: ['volume', ...DOMAIN], types: ['config'] },
   report: { uses: [], types: ['training/events.ts', 'quality'] },
@@ -303,8 +303,16 @@ test('the generated code is what proto/ says', () => {
     env: { ...process.env, FREETUMOR_PYTHON: resolvePython() },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
-  expect(contents(join(SRC, 'generated'))).toEqual(contents(join(fresh, 'ts')))
+  expect(contents(join(SRC, 'generated/freetumor'))).toEqual(contents(join(fresh, 'ts/freetumor')))
   expect(contents(join(RUNTIME, 'generated'))).toEqual(contents(join(fresh, 'python')))
+})
+
+test('the generated type and page of the configuration are what its keys say', () => {
+  const fresh = temporaryFolder()
+  const argv = [join(packageRoot, 'scripts/generate-config.mjs'), '--into', fresh]
+  execFileSync(process.execPath, argv, { stdio: ['ignore', 'ignore', 'inherit'] })
+  for (const file of ['src/generated/config-input.ts', 'docs/configuration.md'])
+    expect(readFileSync(join(packageRoot, file), 'utf8')).toEqual(readFileSync(join(fresh, file), 'utf8'))
 })
 
 /** Generated files by path; the package's own empty `__init__.py` is not generated. */

@@ -34,6 +34,7 @@ from freetumor_runtime.events import (
     Validated,
     ValidationDone,
 )
+from freetumor_runtime.foreign_text import visible
 from freetumor_runtime.generated.freetumor.runtime.v1 import control_pb2
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def record_failure(error: BaseException, wires: Wires | None) -> None:
         "traceback": trace,
         "time": time.time(),
     }
-    print(trace, file=sys.stderr, flush=True)
+    print(visible(trace), file=sys.stderr, flush=True)
     # a full disk must not hide the reason: the stream below carries it, too
     with suppress(OSError):
         folder = Path(os.environ["FREETUMOR_FAILURES"])

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { absolutePaths } from './paths.js'
 import type { RunConfig } from './schema.js'
 
 /** A key whose value is not what it was. */
@@ -69,7 +70,7 @@ export function isOfRanks(key: string): boolean {
 
 /** Every key that differs. */
 export function configChanges(before: RunConfig, after: RunConfig): ConfigChanges {
-  const [old, fresh] = [leaves(before), leaves(after)]
+  const [old, fresh] = [before, after].map((config) => leaves(absolutePaths(config))) as [Leaves, Leaves]
   const keys = [...new Set([...old.keys(), ...fresh.keys()])]
   const changes = keys
     .filter((key) => JSON.stringify(old.get(key)) !== JSON.stringify(fresh.get(key)))
@@ -92,8 +93,10 @@ function isOf(key: string, family: readonly string[]): boolean {
   return family.some((one) => key === one || key.startsWith(`${one}.`))
 }
 
+type Leaves = Map<string, unknown>
+
 /** Dotted keys with their values; a list is a value. */
-function leaves(value: object, path = ''): Map<string, unknown> {
+function leaves(value: object, path = ''): Leaves {
   const found = new Map<string, unknown>()
   for (const [name, inner] of Object.entries(value)) {
     const key = path === '' ? name : `${path}.${name}`

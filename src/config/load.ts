@@ -1,29 +1,39 @@
-import { dirname, extname, resolve } from 'node:path'
+import { statSync } from 'node:fs'
+import { extname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { stringify } from 'yaml'
 import { ConfigError, FreetumorError } from '../errors.js'
 import { readForeignText } from '../foreign-text.js'
 import { readNumbers, readPositions } from './lists.js'
+import { absolutePaths, anchoredToFile, anchoredToHere } from './paths.js'
 import { resolveConfig } from './resolve.js'
 import type { RunConfig } from './schema.js'
+import { shippedFile, shippedNames } from './shipped.js'
 import { MAX_YAML_BYTES, parseYaml } from './yaml.js'
 
 export interface LoadOptions {
   /** `key=value` pairs laid over the file, for instance `training.steps=10`; values are YAML. */
   readonly set?: readonly string[]
+  /** Called with notes on old spellings; default: a warning of the process. */
+  readonly onNote?: (text: string) => void
 }
 
 /**
- * Reads a run configuration: a `.yaml`/`.yml`/`.json` file, or a module (`.js`, `.mjs`) whose default export is one.
+ * Reads a run configuration: a `.yaml`/`.yml`/`.json` file, a module (`.js`, `.mjs`) whose default export is one, or the name
+ * of a shipped one (`debug-baseline`). Relative paths start at the folder of the file; those of `set` and of shipped
+ * configurations start at the working directory.
  * @throws ConfigError that names the file and the key
  */
 export async function loadConfig(path: string, options: LoadOptions = {}): Promise<RunConfig> {
-  const extension = extname(path)
-  const input = ['.js', '.mjs', '.ts', '.mts'].includes(extension)
-    ? await importModule(path)
-    : parseYaml(await readConfigText(path), path)
-  const whole = anchored(withOverrides(input, options.set ?? []), dirname(path))
-  return resolveConfig(await withLists(whole, dirname(path)), path)
+  const isFile = statSync(path, { throwIfNoEntry: false })?.isFile() ?? false
+  const file = isFile ? path : (shippedFile(path) ?? path)
+  const onNote = options.onNote ?? ((text) => process.emitWarning(text, 'DeprecationWarning'))
+  const note = (text: string) => onNote(`${path}: ${text}`)
+  const input = ['.js', '.mjs', '.ts', '.mts'].includes(extname(file))
+    ? await importModule(file)
+    : parseYaml(await readConfigText(file), path)
+  const set = withOverrides(anchoredToFile(input, file, note), options.set ?? [])
+  return resolveConfig(await withLists(anchoredToHere(set, file, note)), path)
 }
 
 /** The YAML of a resolved configuration. */
@@ -31,10 +41,15 @@ export function printConfig(config: RunConfig): string {
   return stringify(config, { lineWidth: 110, flowCollectionPadding: true })
 }
 
+/** The YAML that a run keeps of its configuration: `printConfig` with absolute paths. */
+export function recordConfig(config: RunConfig): string {
+  return printConfig(absolutePaths(config))
+}
+
 async function readConfigText(path: string): Promise<string> {
   const unreadable = (code: string, cause: unknown): ConfigError =>
     new ConfigError(`configuration ${path} cannot be read: ${code}`, {
-      hint: '`freetumor init` writes one',
+      hint: `name a file that \`freetumor init\` wrote, or a shipped configuration: ${shippedNames().join(', ')}`,
       facts: { file: path },
       cause,
     })
@@ -63,21 +78,13 @@ async function importModule(path: string): Promise<unknown> {
   }
 }
 
-/** `trainFrom` names a file beside the one that names it. */
-function anchored(input: unknown, folder: string): unknown {
-  const networks = (input as { networks?: Record<string, { trainFrom?: unknown } | null> } | null)?.networks
-  for (const network of [networks?.baseline, networks?.generator])
-    if (typeof network?.trainFrom === 'string') network.trainFrom = resolve(folder, network.trainFrom)
-  return input
-}
-
-/** Lists that stand in files beside the configuration; the resolved one holds them. */
-async function withLists(input: unknown, folder: string): Promise<unknown> {
+/** Lists that stand in files of their own; the resolved configuration holds them. */
+async function withLists(input: unknown): Promise<unknown> {
   const simulation = (input as { simulation?: Record<string, unknown> } | null)?.simulation
   if (typeof simulation?.volumesMl === 'string')
-    simulation.volumesMl = await readNumbers(resolve(folder, simulation.volumesMl))
+    simulation.volumesMl = await readNumbers(simulation.volumesMl)
   if (typeof simulation?.positions === 'string')
-    simulation.positions = await readPositions(resolve(folder, simulation.positions))
+    simulation.positions = await readPositions(simulation.positions)
   return input
 }
 

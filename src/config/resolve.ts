@@ -1,8 +1,11 @@
-import { z } from 'zod'
+import type { z } from 'zod'
 import { ConfigError } from '../errors.js'
+import type { ConfigInput } from '../generated/config-input.js'
 import { defaultsFor } from './defaults.js'
 import { fillDerived } from './derived.js'
-import { type ConfigInput, REGIONS, type RunConfig, runConfigSchema } from './schema.js'
+import { describedSchema } from './json-schema.js'
+import { JOBS, REGIONS, type RunConfig, runConfigSchema } from './schema.js'
+import { suggestion } from './suggestion.js'
 
 /** Types a configuration in a TypeScript module; checked when it is loaded. */
 export function defineConfig(config: ConfigInput): ConfigInput {
@@ -16,7 +19,7 @@ export function defineConfig(config: ConfigInput): ConfigInput {
  */
 export function resolveConfig(input: unknown, name = 'config'): RunConfig {
   if (!isObject(input)) throw new ConfigError(`${name}: a mapping of keys was expected`)
-  const job = oneOf(name, 'job', input.job, ['baseline', 'synthesis', 'segmentation'] as const)
+  const job = oneOf(name, 'job', input.job, JOBS)
   const region = oneOf(name, 'region', input.region ?? 'abdomen', REGIONS)
   const merged = layOver(defaultsFor(job, region), input)
   fillDerived(merged)
@@ -26,13 +29,6 @@ export function resolveConfig(input: unknown, name = 'config'): RunConfig {
   const config = parsed.data as RunConfig
   checkTogether(config, name)
   return deepFreeze(config)
-}
-
-/** The JSON schema of a user's file: no key but `job` and `data` is required. */
-export function configJsonSchema(): Record<string, unknown> {
-  const schema = z.toJSONSchema(runConfigSchema, { io: 'input' }) as Record<string, unknown>
-  dropRequired(schema)
-  return { ...schema, title: 'freetumor run configuration', required: ['job', 'data'] }
 }
 
 /** What no single key can tell. */
@@ -128,7 +124,7 @@ function expectation(issue: z.core.$ZodIssue): string {
 }
 
 function knownKeys(path: readonly string[]): string[] {
-  let schema: unknown = z.toJSONSchema(runConfigSchema, { io: 'input' })
+  let schema: unknown = describedSchema()
   for (const key of path) {
     schema = unwrapNull(schema)
     if (!isObject(schema)) return []
@@ -144,29 +140,6 @@ function unwrapNull(schema: unknown): unknown {
   if (isObject(schema) && Array.isArray(schema.anyOf))
     return schema.anyOf.find((option) => isObject(option) && option.type !== 'null')
   return schema
-}
-
-/** The nearest known word, when it is near. */
-export function suggestion(word: string, known: readonly string[]): string {
-  // the distance takes time with the length, and such a word is no slip of the finger
-  if (word.length > 100) return ''
-  const ranked = known
-    .map((candidate) => ({ candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()) }))
-    .sort((a, b) => a.distance - b.distance)
-  const best = ranked[0]
-  if (best && best.distance <= Math.max(2, word.length / 3)) return ` (did you mean ${best.candidate}?)`
-  return known.length > 0 ? ` (known: ${known.join(', ')})` : ''
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++)
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
-    row = next
-  }
-  return row[b.length]!
 }
 
 function oneOf<T extends string>(name: string, key: string, value: unknown, allowed: readonly T[]): T {
@@ -194,14 +167,6 @@ function layOver(base: Record<string, unknown>, over: Record<string, unknown>): 
   if (over.validateEverySteps != null && over.validateEveryEpochs === undefined)
     merged.validateEveryEpochs = null
   return merged
-}
-
-function dropRequired(schema: unknown): void {
-  if (Array.isArray(schema)) schema.forEach(dropRequired)
-  else if (isObject(schema)) {
-    if (Array.isArray(schema.required)) delete schema.required
-    Object.values(schema).forEach(dropRequired)
-  }
 }
 
 function valueAt(root: unknown, path: readonly string[]): unknown {

@@ -1,6 +1,6 @@
 import { Argument } from 'commander'
+import { configJsonSchema } from '../../config/json-schema.js'
 import { loadConfig, printConfig } from '../../config/load.js'
-import { configJsonSchema } from '../../config/resolve.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { Argument } from 'commander'
 import { loadConfig } from '../../config/load.js'
 import { ownDatasets } from '../../curation/datasets/curate.js'
@@ -9,6 +9,7 @@ import { toldMap } from '../../curation/datasets/remap.js'
 import { withFileFacts, withMeasures } from '../../curation/file-facts.js'
 import { ledgerJsonSchema } from '../../quality/ledger-schema.js'
 import type { Region } from '../../volume/labels.js'
+import { makeWritableFolder } from '../../whole-file.js'
 import { wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, regionOption, withExample } from '../program.js'
@@ -56,6 +57,8 @@ export const addDataImport: AddCommand = (data, io) => {
         allowOutside,
         ...told,
       })
+      // measuring may take hours
+      await makeWritableFolder(dirname(resolve(io.cwd, options.out)))
       const threads = { workers: options.workers, signal: io.signal, onCase: caseProgress(io) }
       const probed = await withFileFacts(manifest.cases)
       const { cases, unreadable } = options.measure ? await withMeasures(probed, threads) : probed

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { printConfig } from '../../config/load.js'
+import { recordConfig } from '../../config/load.js'
 import type { RunConfig } from '../../config/schema.js'
 import { typedSystemError } from '../../system-errors.js'
 import { type Ownership, takeOver } from '../../training/owner.js'
@@ -63,7 +63,7 @@ export async function openRun(
     if (resume !== undefined) await rm(join(directory, nodeFile('exit.json', place)), { force: true })
     if (resumed === null) {
       if (resume === undefined && keeps) await recordVersion(directory)
-      await writeWhole(join(directory, 'config.resolved.yaml'), printConfig(config))
+      await writeWhole(join(directory, 'config.resolved.yaml'), recordConfig(config))
     }
     const notes = [...(lock?.enforced === false ? [NO_LOCKS] : []), ...(resumed?.notes ?? [])]
     return { resumed, owner, notes, shared: { [Symbol.asyncDispose]: close } }

@@ -4,7 +4,7 @@ import { access, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { type Change, configChanges, decidingHash, isOfRanks } from '../../config/changes.js'
-import { loadConfig, printConfig } from '../../config/load.js'
+import { loadConfig, recordConfig } from '../../config/load.js'
 import type { RunConfig } from '../../config/schema.js'
 import { CheckpointError, ConfigError, DataError, UsageError } from '../../errors.js'
 import { readForeignJson } from '../../foreign-text.js'
@@ -67,7 +67,7 @@ export async function recordInputs(
   config: RunConfig,
   cases: readonly CuratedCase[],
 ): Promise<void> {
-  await writeWhole(join(run, 'config.resolved.yaml'), printConfig(config))
+  await writeWhole(join(run, 'config.resolved.yaml'), recordConfig(config))
   const lines = caseLines(cases).map((line) => JSON.stringify(line))
   await writeWhole(join(run, 'data.json'), `[\n${lines.join(',\n')}\n]\n`)
 }

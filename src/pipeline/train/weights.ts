@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { access } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { loadConfig, printConfig } from '../../config/load.js'
+import { relativePaths } from '../../config/paths.js'
 import type { RunConfig } from '../../config/schema.js'
 import { ConfigError, StoppedError } from '../../errors.js'
 import { bestCheckpoint, latestCheckpoint } from '../../training/checkpoints.js'
@@ -87,7 +88,10 @@ async function weightsOf(
   if (source.checkpoint !== null) return await existing(network, source.checkpoint)
   if (source.trainFrom === null) return null
   const config = await loadConfig(source.trainFrom)
-  const hash = createHash('sha256').update(printConfig(config)).digest('hex').slice(0, 12)
+  const hash = createHash('sha256')
+    .update(printConfig(relativePaths(config)))
+    .digest('hex')
+    .slice(0, 12)
   const directory = resolve('.freetumor', 'weights', `${config.name}-${hash}`)
   const finished = await readExit(directory)
   if (finished?.outcome !== 'completed') {
