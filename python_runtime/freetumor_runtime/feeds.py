@@ -140,8 +140,8 @@ def _round(message: feed_pb2.VariantRound, tensors) -> Round:
     return Round(
         case_id=message.case_id,
         variant=message.variant,
-        region_start=tuple(message.region_start),
-        region_shape=tuple(message.region_shape),
+        subvolume_start=tuple(message.subvolume_start),
+        subvolume_shape=tuple(message.subvolume_shape),
         accepted=tuple(message.accepted),
         attempts=tuple(Attempt(one.tumor, one.attempt, _tumor(one.plan, tensors)) for one in message.attempts),
     )
@@ -156,11 +156,11 @@ def _call(message: calls_pb2.Call, tensors) -> SegmentCall | SynthesizeCall:
     return SegmentCall(message.id, image_hu, tuple(message.affine) or None, message.segment.logits)
 
 
-def _tumor(tumor: feed_pb2.TumorPlan, tensors) -> PlannedTumor:
+def _tumor(tumor: feed_pb2.PlannedTumor, tensors) -> PlannedTumor:
     return PlannedTumor(
         organ=tumor.organ,
         size=tumor.size,
-        box=tensors[tumor.shape_tensor],
+        box=tensors[tumor.box_tensor],
         box_origin=tuple(tumor.box_origin),
         edge_sigma=tumor.edge_sigma,
         texture_index=tumor.texture_index,

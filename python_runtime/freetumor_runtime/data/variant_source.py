@@ -22,8 +22,8 @@ class Round:
 
     case_id: str
     variant: int
-    region_start: tuple[int, ...]
-    region_shape: tuple[int, ...]
+    subvolume_start: tuple[int, ...]
+    subvolume_shape: tuple[int, ...]
     # numbers of the tumors of the round before that stay
     accepted: tuple[int, ...]
     attempts: tuple[Attempt, ...]

@@ -72,7 +72,7 @@ class OpenCase:
     @staticmethod
     def open(case: SynthesizeCase, tools: Tools, first: Round) -> "OpenCase":
         started = perf_counter()
-        starts, sides = first.region_start, first.region_shape
+        starts, sides = first.subvolume_start, first.subvolume_shape
         part = tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True))
         image_hu, label, attributes = read_prepared_subvolume(case.prepared, part)
         subvolume = OpenSubvolume.open(torch.from_numpy(image_hu), torch.from_numpy(label), tools)

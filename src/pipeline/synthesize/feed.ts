@@ -182,8 +182,8 @@ function nextRound(options: VariantFeedOptions, variant: Variant, accepted: read
   return {
     caseId: id,
     variant: variant.variant,
-    regionStart: region.start,
-    regionShape: region.shape,
+    subvolumeStart: region.start,
+    subvolumeShape: region.shape,
     accepted,
     attempts: variant.waiting.map(({ tumor, attempt, organ, plan }) => ({
       tumor,
