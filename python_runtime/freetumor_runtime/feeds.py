@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from freetumor_runtime.bridge.call_client import CallClient
 from freetumor_runtime.bridge.control import ControlClient
 from freetumor_runtime.bridge.feed import CaseClient, FeedClient, VariantClient
-from freetumor_runtime.data.call_source import CallResult, SegmentCall, SynthesizeCall
+from freetumor_runtime.data.call_source import CallRefusal, CallResult, SegmentCall, SynthesizeCall
 from freetumor_runtime.data.crop_source import CropMeasures
 from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor
 from freetumor_runtime.data.variant_source import Attempt, AttemptMeasures, Round
@@ -48,6 +48,9 @@ class CropFeed:
     def ack(self, step: int) -> None:
         self._client.ack(step)
 
+    def close(self) -> None:
+        self._client.close()
+
 
 class VariantFeed:
     """VariantSource over the variant client."""
@@ -66,6 +69,9 @@ class VariantFeed:
     def written(self, case_id: str, variant: int, result: dict) -> None:
         text = json.dumps(result, allow_nan=False)
         self._client.tell(feed_pb2.VariantWritten(case_id=case_id, variant=variant, json=text))
+
+    def close(self) -> None:
+        self._client.close()
 
 
 class CallFeed:
@@ -89,19 +95,19 @@ class CallFeed:
                 self._control.ack(command.id, 0, "a warm runtime knows no other command than to cancel a call")
         return id in self._cancelled
 
-    def answer(self, id: int, result: CallResult) -> None:
+    def answer(self, id: int, result: CallResult | CallRefusal) -> None:
         self._cancelled.discard(id)
-        refusal = None
-        if result.refusal is not None:
-            kind, text, hint = result.refusal
-            refusal = calls_pb2.CallRefusal(kind=kind, message=text, hint=hint)
-        message = calls_pb2.CallResult(
-            id=id,
-            network_seconds=result.network_seconds,
-            measures=[feed_pb2.AttemptMeasures(**vars(one)) for one in result.measures],
-            refusal=refusal,
-        )
+        message = calls_pb2.CallResult(id=id, network_seconds=result.network_seconds)
+        if isinstance(result, CallRefusal):
+            refusal = calls_pb2.CallRefusal(kind=result.kind, message=result.message, hint=result.hint)
+            message.refusal.CopyFrom(refusal)
+            self._client.answer(message, {})
+            return
+        message.measures.extend(feed_pb2.AttemptMeasures(**vars(one)) for one in result.measures)
         self._client.answer(message, result.tensors)
+
+    def close(self) -> None:
+        self._client.close()
 
 
 class CaseFeed:
@@ -115,6 +121,9 @@ class CaseFeed:
 
     def done(self, case_id: str, result: dict) -> None:
         self._client.done(case_id, json.dumps(result, allow_nan=False))
+
+    def close(self) -> None:
+        self._client.close()
 
 
 def _crop(crop: feed_pb2.Crop, tensors) -> PlannedCrop:

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -24,8 +23,9 @@ import tumor_by_numpy
 from masks import WARM_UP
 from measuring import Server
 
+from freetumor_runtime.config import Organ
 from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor
-from freetumor_runtime.synthesis.crop_painting import AugmentedCrop, CropPainter
+from freetumor_runtime.synthesis.crop_painting import AugmentedCrop, CropPainter, fake_label
 from freetumor_runtime.synthesis.painting import TumorPainter
 from freetumor_runtime.synthesis.texture import TextureBank
 
@@ -85,12 +85,9 @@ def row(planner: Server, reference: Server, bank: TextureBank, side: int, size: 
 
 def paint(plans: list[dict], bank: TextureBank, side: int) -> list[float]:
     """Processor seconds of each: from a planned crop to its painted image and label."""
-    organ = SimpleNamespace(name="liver", label=1, tumorLabel=2, channel=0)
-    spec = SimpleNamespace(
-        organs=[organ], windowHu=(-175, 250), spacingMm=(1.5,) * 3, region="abdomen", generator=None, synthesis=None
-    )
-    tumors = TumorPainter(spec.region, spec.organs, False, bank, torch.device("cpu"))
-    painter = CropPainter(spec, torch.device("cpu"), tumors, None, None)  # type: ignore[arg-type]
+    organ = Organ("liver", 1, 2, 0)
+    tumors = TumorPainter("abdomen", [organ], False, bank, torch.device("cpu"))
+    painter = CropPainter((-175, 250), tumors)
     image = torch.from_numpy(np.random.default_rng(0).integers(-175, 250, (side,) * 3, dtype=np.int16))
     label = torch.from_numpy(tumor_by_numpy.ellipsoid_organ(side))
     augmentation = Augmentation((False, False, False), 0, 1.0, 0.0)
@@ -103,7 +100,7 @@ def paint(plans: list[dict], bank: TextureBank, side: int) -> list[float]:
         placed = tumors.place(crop.tumors[0], begun.label_XYZ, augmentation)
         whole = AugmentedCrop(crop, begun.image_XYZ, begun.label_XYZ, (placed,))
         painter.compose(whole, None, (placed,))
-        painter.fake_label(whole)
+        fake_label(whole)
         taken.append(time.process_time() - started)
     return taken
 

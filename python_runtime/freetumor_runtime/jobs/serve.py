@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from freetumor_runtime.config import ServeSpec
-from freetumor_runtime.data.call_source import CallResult, CallSource, SegmentCall, SynthesizeCall
+from freetumor_runtime.data.call_source import CallRefusal, CallResult, CallSource, SegmentCall, SynthesizeCall
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.variant_source import Attempt
 from freetumor_runtime.data.volumes import logits_to_original_grid, prepared_image
@@ -48,8 +48,8 @@ def serve(spec: ServeSpec, ranks: Ranks, calls: CallSource) -> Iterator[Event]:
         calls.answer(call.id, result)
 
 
-def refused(error: FreetumorError, watch: "NetworkWatch") -> CallResult:
-    return CallResult(watch.seconds, refusal=(error.kind, str(error), error.hint))
+def refused(error: FreetumorError, watch: "NetworkWatch") -> CallRefusal:
+    return CallRefusal(watch.seconds, error.kind, str(error), error.hint)
 
 
 def answer(call: SegmentCall | SynthesizeCall, tools: Tools, watch: "NetworkWatch") -> CallResult:

@@ -9,16 +9,16 @@ nor, in the G step, the discriminator has gradients of its weights.
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from freetumor_runtime.checkpoints.loading import synthesis_metadata
+from freetumor_runtime.checkpoints.loading import LoadedSegmentor, synthesis_metadata
 from freetumor_runtime.config import TrainingSpec
 from freetumor_runtime.data.crop_source import CropMeasures, CropSource
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready, StepDone
-from freetumor_runtime.synthesis.crop_painting import AugmentedCrop, CropPainter, measures_of
+from freetumor_runtime.synthesis.crop_painting import AugmentedCrop, CropPainter, load_baseline, measures_of
 from freetumor_runtime.synthesis.losses import (
     adversarial_loss,
     discriminator_loss,
@@ -48,9 +48,9 @@ def train_synthesis(
     refuse_no_compiler(spec)
     generator, discriminator, notes = build_gan(spec, ranks.device)
     yield from notes
-    painter = replace(CropPainter.build(spec, ranks.device), generator=None)
-    baseline = painter.baseline
-    assert baseline is not None
+    assert spec.baseline is not None
+    painter = CropPainter.build(spec, ranks.device)
+    baseline = load_baseline(spec, spec.baseline, ranks.device)
     learner_g, learner_d = Learner(generator, spec, ranks), Learner(discriminator, spec, ranks)
     learning_rate, step = spec.optimizer.learningRate, 0
 
@@ -109,7 +109,9 @@ def train_synthesis(
         # G step: D is asked, not taught
         discriminator.requires_grad_(False)
         learner_g.begin(learning_rate)
-        told = [generator_part(spec, ranks, painter, learner_g, discriminator, part, at) for at, part in parts]
+        told = [
+            generator_part(spec, ranks, painter, baseline, learner_g, discriminator, part, at) for at, part in parts
+        ]
         learner_g.step()
         measures = [one for part in told for one in part.measures]
         feed.send_measures(step, measures, wants_verdicts=False)
@@ -151,6 +153,7 @@ def generator_part(
     spec: TrainingSpec,
     ranks: Ranks,
     painter: CropPainter,
+    baseline: LoadedSegmentor,
     learner: Learner,
     discriminator: nn.Module,
     crops: list[AugmentedCrop],
@@ -161,7 +164,6 @@ def generator_part(
     The graphs of D and S are gone through one after the other, each down to the painted image: their activations never
     lie in memory together, and the gradients that meet in the image are the same.
     """
-    assert painter.baseline is not None
     with learner.part(at):
         with mixed_precision(spec, ranks):
             raw_BCXYZ = learner.shared(images_of(crops))
@@ -173,9 +175,9 @@ def generator_part(
         learner.scaled(spec.adversarialWeight * adversarial).backward()
         del logits_D
         with mixed_precision(spec, ranks):
-            logits_S = painter.baseline.network(fake_B1XYZ)
+            logits_S = baseline.network(fake_B1XYZ)
         probabilities_S = logits_S.float().softmax(1)
-        segmentation = segmentation_loss(probabilities_S, roles_BXYZ, painter.baseline.tumor_outputs)
+        segmentation = segmentation_loss(probabilities_S, roles_BXYZ, baseline.tumor_outputs)
         learner.scaled(segmentation).backward()
         called_BXYZ = probabilities_S.detach().argmax(1)
         del logits_S, probabilities_S
@@ -186,7 +188,7 @@ def generator_part(
     fake_B1XYZ = fake_B1XYZ.detach()
     adversarial, segmentation = adversarial.detach(), segmentation.detach()
     total = spec.adversarialWeight * adversarial + segmentation
-    measures = measure(spec, crops, fake_B1XYZ, roles_BXYZ, called_BXYZ, painter.baseline.tumor_outputs)
+    measures = measure(spec, crops, fake_B1XYZ, roles_BXYZ, called_BXYZ, baseline.tumor_outputs)
     return Told(torch.stack([total, adversarial, segmentation]), crops, fake_B1XYZ, roles_BXYZ, measures)
 
 

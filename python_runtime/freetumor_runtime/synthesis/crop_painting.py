@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from freetumor_runtime.checkpoints.loading import LoadedSegmentor, load_generator, load_segmentor
-from freetumor_runtime.config import TrainingSpec
+from freetumor_runtime.config import BaselineSpec, TrainingSpec
 from freetumor_runtime.data.crop_source import CropMeasures
 from freetumor_runtime.data.crops import PlannedCrop, augment_geometry, augment_image, window_intensity
 from freetumor_runtime.errors import CheckpointError
@@ -41,41 +41,24 @@ class PaintedCrop:
 
 @dataclass(frozen=True)
 class CropPainter:
-    """`tumors` is None where the training plans none; `generator` None: each tumor's hand-crafted difference."""
+    """Augments the crops of a step and paints the tumors that are planned in them."""
 
-    spec: TrainingSpec
-    device: torch.device
-    tumors: TumorPainter | None
-    generator: nn.Module | None
-    baseline: LoadedSegmentor | None
+    window_hu: Sequence[float]
+    tumors: TumorPainter
 
     @staticmethod
     def build(spec: TrainingSpec, device: torch.device) -> "CropPainter":
-        """Textures, frozen baseline and frozen generator, as far as the job has them."""
-        if spec.synthesis is None:
-            return CropPainter(spec, device, None, None, None)
+        """Of a training with synthesis."""
+        assert spec.synthesis is not None
         textures = TextureBank(
             spec.synthesis.textureDirectory, spec.synthesis.textureSizeVoxels, spec.synthesis.textureSeed
         )
         shared = spec.generator is not None and spec.generator.channel == "shared"
-        tumors = TumorPainter(spec.region, spec.organs, shared, textures, device)
-        generator = None
-        if spec.generator is not None and spec.generator.checkpoint is not None:
-            generator = load_generator(spec.generator.checkpoint, spec.generator.channel, device).network
-        if spec.baseline is None:
-            return CropPainter(spec, device, tumors, generator, None)
-        baseline = load_segmentor(spec.baseline.checkpoint, spec.baseline.patchMerging, device)
-        refuse_blind_baseline(spec, baseline)
-        return CropPainter(spec, device, tumors, generator, baseline)
+        return CropPainter(spec.windowHu, TumorPainter(spec.region, spec.organs, shared, textures, device))
 
     def augment(self, crops: Sequence[PlannedCrop]) -> list[AugmentedCrop]:
         """The crops on the device, windowed and augmented, with their tumors placed."""
         return [self._augmented(crop) for crop in crops]
-
-    @torch.no_grad()
-    def paint_one_by_one(self, crops: Sequence[PlannedCrop]) -> tuple[PaintedCrop, ...]:
-        """The generator normalises each crop alone; measures by the baseline, where there is one."""
-        return tuple(self._painted(crop) for crop in self.augment(crops))
 
     def compose(
         self, crop: AugmentedCrop, raw_CXYZ: Tensor | None, tumors: Sequence[PlacedTumor]
@@ -84,7 +67,6 @@ class CropPainter:
 
         `raw_CXYZ` is the generator's output for this crop; None paints each tumor's hand-crafted difference.
         """
-        assert self.tumors is not None
         image_XYZ = crop.image_XYZ.clone()
         roles_XYZ = self.tumors.roles(crop.label_XYZ, tumors[0].organ.label)
         raw = None if raw_CXYZ is None else _field_of(raw_CXYZ)
@@ -93,35 +75,50 @@ class CropPainter:
             mark_synthetic(roles_XYZ, placed.box, placed.roles_XYZ, SYNTHETIC)
         return image_XYZ, roles_XYZ
 
-    def fake_label(self, crop: AugmentedCrop) -> Tensor:
-        """Region ids with the synthetic tumors as their organ's tumor id."""
-        label_XYZ = crop.label_XYZ.clone()
-        for placed in crop.tumors:
-            mark_synthetic(label_XYZ, placed.box, placed.roles_XYZ, placed.organ.tumorLabel)
-        return label_XYZ
-
     def plain_roles(self, crop: AugmentedCrop) -> Tensor:
         """Roles of a crop on which nothing was painted: its real tumors stay examples for the discriminator."""
-        assert self.tumors is not None
         return self.tumors.roles(crop.label_XYZ, 0) & REAL_TUMOR
 
     def _augmented(self, crop: PlannedCrop) -> AugmentedCrop:
-        image_hu, label = crop.image_hu.to(self.device), crop.label.to(self.device)
-        label_XYZ = augment_geometry(label, crop.augmentation)
-        image_XYZ = augment_image(window_intensity(image_hu, self.spec.windowHu), crop.augmentation)
-        if self.tumors is None:
-            return AugmentedCrop(crop, image_XYZ, label_XYZ, ())
+        image_XYZ, label_XYZ = _augmented_volume(crop, self.window_hu, self.tumors.device)
         placed = tuple(self.tumors.place(tumor, label_XYZ, crop.augmentation) for tumor in crop.tumors)
         return AugmentedCrop(crop, image_XYZ, label_XYZ, placed)
+
+
+@dataclass(frozen=True)
+class OnlineSynthesis:
+    """What paints the crops of a segmentation training, and what the baseline sees of it.
+
+    `generator` None: each tumor's hand-crafted difference. `baseline` None: nothing is seen.
+    """
+
+    spec: TrainingSpec
+    painter: CropPainter
+    generator: nn.Module | None
+    baseline: LoadedSegmentor | None
+
+    @staticmethod
+    def build(spec: TrainingSpec, device: torch.device) -> "OnlineSynthesis":
+        """Textures, frozen generator and frozen baseline, as far as the training has them."""
+        generator = None
+        if spec.generator is not None and spec.generator.checkpoint is not None:
+            generator = load_generator(spec.generator.checkpoint, spec.generator.channel, device).network
+        baseline = load_baseline(spec, spec.baseline, device) if spec.baseline is not None else None
+        return OnlineSynthesis(spec, CropPainter.build(spec, device), generator, baseline)
+
+    @torch.no_grad()
+    def paint(self, crops: Sequence[PlannedCrop]) -> tuple[PaintedCrop, ...]:
+        """Crop by crop: the generator normalises each alone."""
+        return tuple(self._painted(crop) for crop in self.painter.augment(crops))
 
     def _painted(self, crop: AugmentedCrop) -> PaintedCrop:
         image_XYZ, label_XYZ = crop.image_XYZ, crop.label_XYZ
         if not crop.tumors:
             return PaintedCrop(image_XYZ, label_XYZ, image_XYZ, label_XYZ, None)
         raw = self.generator(image_XYZ[None, None])[0] if self.generator is not None else None
-        fake_XYZ, roles_XYZ = self.compose(crop, raw, crop.tumors)
+        fake_XYZ, roles_XYZ = self.painter.compose(crop, raw, crop.tumors)
         measures = self._measure(crop, fake_XYZ, roles_XYZ)
-        return PaintedCrop(image_XYZ, label_XYZ, fake_XYZ, self.fake_label(crop), measures)
+        return PaintedCrop(image_XYZ, label_XYZ, fake_XYZ, fake_label(crop), measures)
 
     def _measure(self, crop: AugmentedCrop, fake_XYZ: Tensor, roles_XYZ: Tensor) -> CropMeasures:
         synthetic = roles_XYZ == SYNTHETIC
@@ -134,6 +131,42 @@ class CropPainter:
         return measures_of(self.spec, crop, crop.tumors, fake_XYZ, roles_XYZ, seen, already)
 
 
+def unpainted(
+    crops: Sequence[PlannedCrop], window_hu: Sequence[float], device: torch.device
+) -> tuple[PaintedCrop, ...]:
+    """The crops of a training without synthesis, windowed and augmented."""
+    volumes = (_augmented_volume(crop, window_hu, device) for crop in crops)
+    return tuple(PaintedCrop(image_XYZ, label_XYZ, image_XYZ, label_XYZ, None) for image_XYZ, label_XYZ in volumes)
+
+
+def load_baseline(spec: TrainingSpec, baseline: BaselineSpec, device: torch.device) -> LoadedSegmentor:
+    """The frozen segmentor that sees tumors. Raises CheckpointError when a planned organ has no tumor output."""
+    loaded = load_segmentor(baseline.checkpoint, baseline.patchMerging, device)
+    planned = [organ.name for organ in spec.organs if spec.trainingLabels[organ.tumorLabel] != 0]
+    if len(loaded.tumor_outputs) >= len(planned) or spec.region == "chest":
+        return loaded
+    known = loaded.metadata.get("labelNames")
+    raise CheckpointError(
+        f"{baseline.checkpoint}: its {len(loaded.tumor_outputs)} tumor outputs ({known or 'unnamed'}) cannot cover the "
+        f"planned organs {planned}",
+        "name a baseline of job `baseline` with target all",
+    )
+
+
+def _augmented_volume(crop: PlannedCrop, window_hu: Sequence[float], device: torch.device) -> tuple[Tensor, Tensor]:
+    image_hu, label = crop.image_hu.to(device), crop.label.to(device)
+    label_XYZ = augment_geometry(label, crop.augmentation)
+    return augment_image(window_intensity(image_hu, window_hu), crop.augmentation), label_XYZ
+
+
+def fake_label(crop: AugmentedCrop) -> Tensor:
+    """Region ids with the synthetic tumors as their organ's tumor id."""
+    label_XYZ = crop.label_XYZ.clone()
+    for placed in crop.tumors:
+        mark_synthetic(label_XYZ, placed.box, placed.roles_XYZ, placed.organ.tumorLabel)
+    return label_XYZ
+
+
 def _field_of(output_CXYZ: Tensor) -> Field:
     return lambda box: output_CXYZ[(slice(None), *box)]
 
@@ -142,19 +175,6 @@ def _calls_tumor(baseline: LoadedSegmentor, image_XYZ: Tensor) -> Tensor:
     """Where the baseline calls tumor: bool [X, Y, Z]."""
     called = baseline.network(image_XYZ[None, None]).argmax(1)
     return torch.isin(called, torch.tensor(baseline.tumor_outputs, device=called.device))[0]
-
-
-def refuse_blind_baseline(spec: TrainingSpec, baseline: LoadedSegmentor) -> None:
-    """A baseline must have a tumor output for every organ that tumors are planned in."""
-    known = baseline.metadata.get("labelNames")
-    planned = [organ.name for organ in spec.organs if spec.trainingLabels[organ.tumorLabel] != 0]
-    if len(baseline.tumor_outputs) >= len(planned) or spec.region == "chest":
-        return
-    raise CheckpointError(
-        f"{spec.baseline.checkpoint if spec.baseline else ''}: its {len(baseline.tumor_outputs)} tumor outputs "
-        f"({known or 'unnamed'}) cannot cover the planned organs {planned}",
-        "name a baseline of job `baseline` with target all",
-    )
 
 
 def measures_of(

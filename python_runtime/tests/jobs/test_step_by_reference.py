@@ -100,17 +100,12 @@ def gradients(network):
 def test_a_step_is_that_of_the_formulas(region):
     spec, generator, discriminator, baseline, tumors = setting(region)
     sent = list(crops(spec.organs[0].name))
-    painter = CropPainter(
-        spec,
-        CPU,
-        TumorPainter(region, spec.organs, False, TEXTURE, CPU),
-        None,
-        LoadedSegmentor(baseline, tumors, {}, {}, MatchReport("", (), (), (), ())),
-    )
+    painter = CropPainter(spec.windowHu, TumorPainter(region, spec.organs, False, TEXTURE, CPU))
+    judge = LoadedSegmentor(baseline, tumors, {}, {}, MatchReport("", (), (), (), ()))
     augmented = painter.augment(sent)
     learner = Learner(generator, spec, RANKS)
     discriminator.requires_grad_(False)
-    told = generator_part(spec, RANKS, painter, learner, discriminator, augmented, 0)
+    told = generator_part(spec, RANKS, painter, judge, learner, discriminator, augmented, 0)
     ours_g = gradients(generator)
     learner_d = Learner(discriminator.requires_grad_(True), spec, RANKS)
     loss_d = discriminator_part(spec, RANKS, painter, learner_d, generator, augmented, 0)

@@ -14,7 +14,7 @@ from freetumor_runtime.data.crops import (
     augment_image,
     window_intensity,
 )
-from freetumor_runtime.synthesis.crop_painting import CropPainter
+from freetumor_runtime.synthesis.crop_painting import CropPainter, OnlineSynthesis
 from freetumor_runtime.synthesis.painting import TumorPainter
 from freetumor_runtime.synthesis.render import edge_mask, edge_weight, region_roles, with_synthetic
 
@@ -46,8 +46,9 @@ class OneTexture:
 TEXTURE = OneTexture(torch.rand(40, 40, 40, generator=torch.Generator().manual_seed(1)))
 
 
-def painter() -> CropPainter:
-    return CropPainter(SPEC, CPU, TumorPainter(SPEC.region, ORGANS, False, TEXTURE, CPU), None, None)
+def synthesis() -> OnlineSynthesis:
+    painter = CropPainter(SPEC.windowHu, TumorPainter(SPEC.region, ORGANS, False, TEXTURE, CPU))
+    return OnlineSynthesis(SPEC, painter, None, None)
 
 
 def crop(tumors, augmentation=NOTHING) -> PlannedCrop:
@@ -70,7 +71,7 @@ def tumor(organ, origin, difference=0.5):
 def test_a_tumor_painted_in_its_box_is_the_one_painted_on_the_whole_augmented_crop(flip, turns):
     augmentation = Augmentation(flip, turns, 1.1, -0.05)
     sent = crop([tumor("liver", (3, 5, 6))], augmentation)
-    (painted,) = painter().paint_one_by_one([sent])
+    (painted,) = synthesis().paint([sent])
 
     shape = torch.zeros(SHAPE, dtype=torch.bool)
     shape[3:8, 5:9, 6:9] = sent.tumors[0].box > 0
@@ -90,7 +91,7 @@ def test_a_tumor_painted_in_its_box_is_the_one_painted_on_the_whole_augmented_cr
 
 def test_tumors_of_two_organs_in_a_crop_become_the_tumor_of_their_own_organ():
     sent = crop([tumor("liver", (7, 14, 10)), tumor("pancreas", (14, 12, 8)), tumor("pancreas", (10, 3, 3))])
-    (painted,) = painter().paint_one_by_one([sent])
+    (painted,) = synthesis().paint([sent])
     new = painted.fake_label_XYZ != painted.label_XYZ
     assert set(painted.label_XYZ[new & (painted.fake_label_XYZ == 2)].tolist()) == {1}
     assert set(painted.label_XYZ[new & (painted.fake_label_XYZ == 4)].tolist()) == {3}
@@ -103,6 +104,6 @@ def test_tumors_of_two_organs_in_a_crop_become_the_tumor_of_their_own_organ():
 
 
 def test_a_crop_without_a_plan_is_left_as_it_is():
-    (painted,) = painter().paint_one_by_one([crop([])])
+    (painted,) = synthesis().paint([crop([])])
     assert painted.measures is None
     assert torch.equal(painted.fake_XYZ, painted.image_XYZ)

@@ -18,7 +18,7 @@ from freetumor_runtime.data.crops import (
 from freetumor_runtime.data.variant_source import Attempt
 from freetumor_runtime.models.segmentor import freeze
 from freetumor_runtime.models.unet3d import UNet3d
-from freetumor_runtime.synthesis.crop_painting import CropPainter, PaintedCrop
+from freetumor_runtime.synthesis.crop_painting import CropPainter, OnlineSynthesis, PaintedCrop
 from freetumor_runtime.synthesis.painting import TumorPainter, mark_synthetic, place_shape, tumor_box
 from freetumor_runtime.synthesis.subvolume import OpenSubvolume, Tools, paint_attempt
 from freetumor_runtime.synthesis.texture import TextureBank
@@ -90,9 +90,9 @@ def by_crop(spec: ServeSpec, generator, image_hu, label, tumors) -> PaintedCrop:
     """The same as a training makes them, of a crop that is not augmented."""
     textures = TextureBank(spec.textureDirectory, TEXTURE_SIZE, spec.textureSeed)
     training = SimpleNamespace(windowHu=WINDOW_HU, spacingMm=spec.spacingMm, synthesis=None)
-    tumor_painter = TumorPainter(spec.region, ORGANS, False, textures, CPU)
-    painter = CropPainter(training, CPU, tumor_painter, generator, None)
-    (painted,) = painter.paint_one_by_one([PlannedCrop(0, 0, "case", image_hu, label, NOTHING, tumors, None, False)])
+    painter = CropPainter(WINDOW_HU, TumorPainter(spec.region, ORGANS, False, textures, CPU))
+    planned = PlannedCrop(0, 0, "case", image_hu, label, NOTHING, tumors, None, False)
+    (painted,) = OnlineSynthesis(training, painter, generator, None).paint([planned])
     return painted
 
 
