@@ -56,7 +56,7 @@ class TextureBank:
         )
         if not inside or not 0 <= index < len(TEXTURE_SIGMAS):
             raise DataError(
-                f"texture {index}: no part at {tuple(start)} of {tuple(shape)} voxels; "
+                f"texture {index}: no window at {tuple(start)} of {tuple(shape)} voxels; "
                 f"there are {len(TEXTURE_SIGMAS)} textures of {tuple(self.size_voxels)} voxels"
             )
         where = tuple(slice(first, first + length) for first, length in zip(start, shape, strict=True))
