@@ -3,7 +3,9 @@
 from freetumor_runtime.bridge.lifeline import follow_parent, keep_rank_log, leave_signals_to_parent
 
 # before anything slow: no orphan survives, and no Ctrl-C interrupts an import
-follow_parent(), leave_signals_to_parent(), keep_rank_log()
+follow_parent()
+leave_signals_to_parent()
+keep_rank_log()
 
 import argparse  # noqa: E402
 from collections.abc import Iterator  # noqa: E402

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from freetumor_runtime.bridge.call_client import CallClient
 from freetumor_runtime.bridge.control import ControlClient
@@ -12,6 +13,8 @@ from freetumor_runtime.data.crop_source import CropMeasures
 from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor
 from freetumor_runtime.data.variant_source import Attempt, AttemptMeasures, Round
 from freetumor_runtime.generated.freetumor.runtime.v1 import calls_pb2, feed_pb2
+
+T = TypeVar("T")
 
 
 class CropFeed:
@@ -134,7 +137,7 @@ def _crop(crop: feed_pb2.Crop, tensors) -> PlannedCrop:
         image_hu=tensors[crop.image_tensor],
         label=tensors[crop.label_tensor],
         augmentation=Augmentation(
-            tuple(crop.augmentation.flip),
+            _triple(crop.augmentation.flip),
             crop.augmentation.quarter_turns,
             crop.augmentation.intensity_scale,
             crop.augmentation.intensity_shift,
@@ -170,10 +173,15 @@ def _tumor(tumor: feed_pb2.PlannedTumor, tensors) -> PlannedTumor:
         organ=tumor.organ,
         size=tumor.size,
         box=tensors[tumor.box_tensor],
-        box_origin=tuple(tumor.box_origin),
+        box_origin=_triple(tumor.box_origin),
         edge_sigma=tumor.edge_sigma,
         texture_index=tumor.texture_index,
-        texture_start=tuple(tumor.texture_start),
+        texture_start=_triple(tumor.texture_start),
         handcrafted_difference=tumor.handcrafted_difference,
         draw=tumor.draw,
     )
+
+
+def _triple(values: Iterable[T]) -> tuple[T, T, T]:
+    x, y, z = values
+    return x, y, z

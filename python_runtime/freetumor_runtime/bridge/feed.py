@@ -41,7 +41,7 @@ class FeedSocket:
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self._sent = self._received = 0
         self._socket.connect(address)
-        if not wait_awake(lambda seconds: self._monitor.poll(seconds * 1000), _CONNECT_SECONDS):
+        if not wait_awake(lambda seconds: self._monitor.poll(int(seconds * 1000)), _CONNECT_SECONDS):
             self.close()
             raise EnvironmentError(f"nobody answers at {address} after {_CONNECT_SECONDS} s")
         recv_monitor_message(self._monitor)

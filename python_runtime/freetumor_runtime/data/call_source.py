@@ -53,8 +53,10 @@ class CallRefusal:
 class CallSource(Protocol):
     def __iter__(self) -> Iterator[SegmentCall | SynthesizeCall]:
         """Calls as they come; never ends by itself."""
+        ...
 
     def cancelled(self, id: int) -> bool:
         """Whether the other side no longer wants the result."""
+        ...
 
     def answer(self, id: int, result: CallResult | CallRefusal) -> None: ...

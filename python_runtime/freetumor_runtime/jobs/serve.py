@@ -52,7 +52,7 @@ def refused(error: FreetumorError, watch: "NetworkWatch") -> CallRefusal:
     return CallRefusal(watch.seconds, error.kind, str(error), error.hint)
 
 
-def answer(call: SegmentCall | SynthesizeCall, tools: Tools, watch: "NetworkWatch") -> CallResult:
+def answer(call: SegmentCall | SynthesizeCall, tools: Tools[ServeSpec], watch: "NetworkWatch") -> CallResult:
     """The result of a call. Raises Stopped when it was cancelled, before it began or between two windows."""
     watch.leave_if_cancelled()
     return segment(call, tools, watch) if isinstance(call, SegmentCall) else synthesize(call, tools, watch)
@@ -91,7 +91,7 @@ class NetworkWatch:
 
 
 @torch.no_grad()
-def segment(call: SegmentCall, tools: Tools, watch: NetworkWatch) -> CallResult:
+def segment(call: SegmentCall, tools: Tools[ServeSpec], watch: NetworkWatch) -> CallResult:
     """Labels uint8, and logits float32 [C, ...] where they are wanted, on the grid of the volume."""
     spec = tools.spec
     if tools.judge is None:
@@ -133,7 +133,7 @@ def averaged_logits(network: nn.Module, image_XYZ: Tensor, spec: ServeSpec) -> T
 
 
 @torch.no_grad()
-def synthesize(call: SynthesizeCall, tools: Tools, watch: NetworkWatch) -> CallResult:
+def synthesize(call: SynthesizeCall, tools: Tools[ServeSpec], watch: NetworkWatch) -> CallResult:
     """The image with the tumors painted in, the label with their ids, and 1 where an intensity may differ."""
     spec = tools.spec
     subvolume = OpenSubvolume.open(call.image_hu, call.label, tools)

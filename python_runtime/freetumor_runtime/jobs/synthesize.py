@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from freetumor_runtime.config import SynthesizeCase, SynthesizeSpec
+from freetumor_runtime.data.boxes import as_box, box_at, within
 from freetumor_runtime.data.cache import read_prepared_subvolume
 from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.nifti import load_nifti, write_synced
@@ -70,13 +71,13 @@ class OpenCase:
     _original: tuple[OriginalScan, np.ndarray] | None = field(default=None, repr=False)
 
     @staticmethod
-    def open(case: SynthesizeCase, tools: Tools, first: Round) -> "OpenCase":
+    def open(case: SynthesizeCase, tools: Tools[SynthesizeSpec], first: Round) -> "OpenCase":
         started = perf_counter()
-        starts, sides = first.subvolume_start, first.subvolume_shape
-        part = tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True))
+        part = box_at(first.subvolume_start, first.subvolume_shape)
         image_hu, label, attributes = read_prepared_subvolume(case.prepared, part)
         subvolume = OpenSubvolume.open(torch.from_numpy(image_hu), torch.from_numpy(label), tools)
-        return OpenCase(case, subvolume, tuple(starts), attributes, {"read": perf_counter() - started, "write": 0.0})
+        seconds = {"read": perf_counter() - started, "write": 0.0}
+        return OpenCase(case, subvolume, first.subvolume_start, attributes, seconds)
 
     def original(self, spec: SynthesizeSpec) -> tuple[OriginalScan, np.ndarray]:
         """The scan as it is stored and its label in ids of the region, on the scan's own grid; read once."""
@@ -99,7 +100,7 @@ class OpenCase:
         return scan_grids(*shapes, recorded["cropStart"], recorded["spacingMm"])
 
 
-def make_variant(case: OpenCase, tools: Tools, round_: Round, source: VariantSource) -> dict:
+def make_variant(case: OpenCase, tools: Tools[SynthesizeSpec], round_: Round, source: VariantSource) -> dict:
     """Paints, has judged and writes one variant.
 
     Returns `{files: {image, label, change} | null, sha256: {...}, host: sha256, changedVoxels, seconds}`; `files` are
@@ -166,7 +167,7 @@ def change_of(
 ) -> SubvolumeChange:
     """What the tumors of one organ changed, in the smallest part of the subvolume that holds them."""
     subvolume = case.subvolume
-    part = tuple(
+    part = as_box(
         slice(min(tumor.box[axis].start for tumor in kept), max(tumor.box[axis].stop for tumor in kept))
         for axis in range(3)
     )
@@ -176,7 +177,7 @@ def change_of(
     synthetic_XYZ = np.zeros(delta_hu_XYZ.shape, np.uint8)
     boxes = []
     for tumor in kept:
-        box = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(tumor.box, part, strict=True))
+        box = within(tumor.box, part)
         synthetic_XYZ[box][(tumor.roles_XYZ == SYNTHETIC).cpu().numpy()] = tumor.organ.tumorLabel
         boxes.append(box)
     start = [first + one.start for first, one in zip(case.start, part, strict=True)]

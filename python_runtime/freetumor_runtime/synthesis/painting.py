@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from freetumor_runtime.config import Organ
-from freetumor_runtime.data.boxes import Box, grown, within
+from freetumor_runtime.data.boxes import Box, as_box, grown, within
 from freetumor_runtime.data.crops import Augmentation, PlannedTumor, augment_box, augment_geometry
 from freetumor_runtime.synthesis.render import (
     SYNTHETIC,
@@ -105,11 +105,10 @@ def mark_synthetic(ids_XYZ: Tensor, box: Box, roles_XYZ: Tensor, id: int) -> Non
 
 def tumor_box(tumor: PlannedTumor, shape: Sequence[int]) -> Box:
     """The part of a volume of this shape that holds the tumor's own shape."""
-    first, second, third = (
+    return as_box(
         slice(max(0, at), max(0, at, min(side, at + length)))
         for at, length, side in zip(tumor.box_origin, tumor.box.shape, shape, strict=True)
     )
-    return first, second, third
 
 
 def place_shape(tumor: PlannedTumor, box: Box, device: torch.device) -> Tensor:

@@ -5,6 +5,7 @@ jobs/synthesize.py writes files of it, jobs/serve.py answers calls with it.
 
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -36,9 +37,14 @@ def memory_mb(what: str) -> int:
         return 0
 
 
+# of the job that paints
+Spec = TypeVar("Spec", bound=SynthesizeSpec | ServeSpec, covariant=True)
+Own = TypeVar("Own", bound=SynthesizeSpec | ServeSpec)
+
+
 @dataclass(frozen=True)
-class Tools:
-    spec: SynthesizeSpec | ServeSpec
+class Tools(Generic[Spec]):
+    spec: Spec
     device: torch.device
     generator: torch.nn.Module | None
     # one output of the generator for all organs
@@ -48,7 +54,7 @@ class Tools:
     loaded_mb: int
 
     @staticmethod
-    def load(spec: SynthesizeSpec | ServeSpec, device: torch.device) -> "Tools":
+    def load(spec: Own, device: torch.device) -> "Tools[Own]":
         generator, shared = None, False
         if spec.generator is not None:
             loaded = load_generator(spec.generator.checkpoint, spec.generator.channel, device)
