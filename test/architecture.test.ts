@@ -216,8 +216,8 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   bridge: ['generated', 'config'],
   feeds: ['bridge', 'generated', 'data'],
-  wiring: ['bridge', 'generated', 'config', 'data', 'training', 'feeds'],
-  calls: [],
+  wiring: ['bridge', 'generated', 'training', 'feeds'],
+  pythonia_entry: [],
   launcher: ['bridge'],
   // its ranks join as those of a job
   doctor: ['bridge', 'training'],
@@ -238,7 +238,7 @@ const COMPUTING = [
 /** Where each foreign package may be imported; what is not named here belongs to Python itself. */
 const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   // the launcher is torchrun
-  torch: [...COMPUTING, 'bridge', 'doctor', 'calls', 'launcher'],
+  torch: [...COMPUTING, 'bridge', 'doctor', 'pythonia_entry', 'launcher'],
   monai: COMPUTING,
   numpy: [...COMPUTING, 'bridge'],
   scipy: COMPUTING,
@@ -255,6 +255,11 @@ const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
 describe('python_runtime/', () => {
   const modules = sourceFiles(RUNTIME, '.py').filter((file) => !file.path.startsWith('generated/'))
   const pythonRoomOf = (path: string): string => roomOf(path).replace(/\.py$/, '')
+
+  test('has only parts that the import table knows', () => {
+    const parts = modules.map((file) => pythonRoomOf(file.path))
+    expect(parts.filter((part) => !(part in PYTHON_ROOMS))).toEqual([])
+  })
 
   test('imports between its parts only as the table says', () => {
     const wrong = modules.flatMap((file) => {
