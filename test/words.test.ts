@@ -21,7 +21,6 @@ const PENDING = [
   'phantom',
   'pipeline',
   'quality',
-  'report',
   'runtime',
   'sampling',
   'simulation',
