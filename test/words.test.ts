@@ -24,7 +24,6 @@ const PENDING = [
   'runtime',
   'sampling',
   'simulation',
-  'src',
   'training',
   'transport',
   'volume',
