@@ -18,16 +18,17 @@ const PENDING = [
   'config',
   'curation',
   'evaluation',
-  'phantom',
   'pipeline',
   'quality',
   'runtime',
   'sampling',
-  'simulation',
   'training',
   'transport',
   'volume',
 ]
+
+/** Pages that comments cite already and that are still to be written. */
+const PENDING_PAGES = ['docs/method.md']
 
 /** Words that no text for a person contains, and what to write instead. */
 const GLOSSARY: readonly (readonly [wrong: RegExp, instead: string])[] = [
@@ -55,7 +56,7 @@ const GLOSSARY: readonly (readonly [wrong: RegExp, instead: string])[] = [
   [/\bguarded\b/i, 'sandboxed'],
   [/\bgates?\b/i, 'leak check'],
   [/\bwhich of two\b/i, 'tie-break, order by'],
-  [/\b(so|as) (many|often|much|long) (as|that)?\b/i, 'N, at least N, at most N'],
+  [/\bso (many|often|much|long)\b/i, 'N, at least N, at most N'],
   [
     /\bknows? (no|of)\b|\bdo(es)? not know\b|\bnobody\b|\bsomebody\b/i,
     'unsupported, not recognised; name the actor',
@@ -177,6 +178,7 @@ function unresolved(comment: string): string[] {
 
 function resolves(reference: string, anchor: string | undefined): boolean {
   const name = reference.replace(/#.*/, '').replace(/^(\.\.?\/)+/, '')
+  if (PENDING_PAGES.includes(name)) return true
   const file = REFERABLE.find((path) => path === name || path.endsWith(`/${name}`))
   if (file === undefined) return false
   return anchor === undefined || anchorsOf(join(packageRoot, file)).includes(anchor)
