@@ -25,14 +25,19 @@ const SYSTEM_ERRORS: Readonly<Record<string, readonly [reason: string, hint: str
 
 /**
  * Return the message of a path that cannot be read: `scan.nii: file not found`, or
- * `scan.nii: cannot be read (permission denied, EACCES)`. Every such error is worded here.
+ * `scan.nii: cannot be read (permission denied, EACCES)`.
  * @param code errno name, such as ENOENT
  * @param kind what was expected there
  */
 export function cannotBeRead(path: string, code: string | undefined, kind = 'file'): string {
-  if (code === 'ENOENT' || code === 'ENOTDIR') return `${path}: ${kind} not found`
+  return `${path}: ${readProblem(code, kind)}`
+}
+
+/** Return why a path cannot be read, as `cannotBeRead` does, without the path. Every such fault is worded here. */
+export function readProblem(code: string | undefined, kind = 'file'): string {
+  if (code === 'ENOENT' || code === 'ENOTDIR') return `${kind} not found`
   const reason = SYSTEM_ERRORS[code ?? '']?.[0]
-  return `${path}: cannot be read (${[reason, code].filter(Boolean).join(', ')})`
+  return `cannot be read (${[reason, code].filter(Boolean).join(', ')})`
 }
 
 /**

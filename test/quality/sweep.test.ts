@@ -139,7 +139,9 @@ describe('a rule', () => {
   test('about a measure that was not taken is refused by name', async () => {
     const ledger = await swept(line({ seen: 90 }))
     const asked = { ...published, rules: { componentShare: { min: 0.5 } } }
-    expect(() => judgeAgain(ledger, asked)).toThrow('ledger: missing measures (expected componentShare, found in no line)')
+    expect(() => judgeAgain(ledger, asked)).toThrow(
+      'ledger: missing measures (expected componentShare, found in no line)',
+    )
     expect(() => judgeAgain(ledger, { ...published, subtractAlreadySeen: true })).toThrow(
       'expected alreadySeenVoxels',
     )
