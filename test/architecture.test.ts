@@ -183,7 +183,7 @@ describe('src/', () => {
     expect(others.map(({ path }) => path)).toEqual([])
   })
 
-  test('draws no number that a seed does not decide', () => {
+  test('uses no random number without a seed', () => {
     expect(files.filter((file) => file.text.includes('Math.random')).map((file) => file.path)).toEqual([])
   })
 })
@@ -310,7 +310,7 @@ describe('python_runtime/', () => {
   })
 })
 
-test('the generated code is what proto/ says', () => {
+test('the generated code matches proto/', () => {
   const fresh = temporaryFolder()
   execFileSync(join(packageRoot, 'scripts/generate'), ['--into', fresh], {
     env: { ...process.env, FREETUMOR_PYTHON: resolvePython() },
@@ -336,7 +336,7 @@ function contents(folder: string): Record<string, string> {
   return Object.fromEntries(paths.map((path) => [path.slice(folder.length), readFileSync(path, 'utf8')]))
 }
 
-test('takes no file path from the pathname of a URL, which quotes spaces and "%"', () => {
+test('takes no file path from the pathname of a URL, which escapes spaces and "%"', () => {
   const found = files.filter(({ path }) => readFileSync(join(SRC, path), 'utf8').includes('.pathname'))
   expect(found.map(({ path }) => path)).toEqual([])
 })
