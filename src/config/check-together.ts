@@ -6,7 +6,7 @@ import type { DeepReadonly } from './types.js'
 type Fail = (message: string, hint: string) => never
 
 /**
- * Checks what no single key can tell.
+ * Checks keys that depend on each other.
  * @throws ConfigError that names the keys
  */
 export function checkTogether(config: RunConfig, name: string): void {

@@ -1,7 +1,7 @@
 import { resolveSections } from './resolve-sections.js'
 import type { RunConfig } from './schema.js'
 
-/** How a scan is brought before a network. */
+/** The intensity window, grid and window size that a network needs. */
 export interface Preparation {
   readonly windowHu: RunConfig['prepare']['windowHu']
   readonly spacingMm: RunConfig['prepare']['spacingMm']

@@ -8,7 +8,7 @@ export interface TumorCoverage {
   readonly unnamed: number
 }
 
-/** What a stage paints, and what its settings state of the networks. */
+/** The organs that a stage paints, and how it uses its networks. */
 export interface PaintingPlan {
   /** Organs that receive tumors. */
   readonly organs: readonly Organ[]

@@ -35,11 +35,11 @@ export interface ServingOptions {
   readonly threads?: number | undefined
 }
 
-/** What holds for every call: the sections that a warm runtime takes from the configuration of a run. */
+/** The sections of a configuration that hold for every call of a warm runtime. */
 export interface ServeConfig
   extends Pick<RunConfig, 'seed' | 'region' | 'simulation' | 'quality' | 'synthesize' | 'evaluation'> {
   readonly prepare: Pick<RunConfig['prepare'], 'cache' | 'windowHu' | 'spacingMm'>
-  /** Of the windows of the generator. */
+  /** `patchVoxels` is the size of the sliding windows of the generator. */
   readonly sampling: Pick<RunConfig['sampling'], 'patchVoxels'>
   readonly networks: Pick<RunConfig['networks'], 'baseline' | 'generator'>
   readonly runtime: Pick<RunConfig['runtime'], 'device' | 'threadsPerProcess'>
@@ -49,9 +49,9 @@ export interface ServeSettings {
   readonly config: ServeConfig
   readonly generator: CheckpointFacts | null
   readonly baseline: CheckpointFacts | null
-  /** Of the windows of the segmentor. */
+  /** Size of the sliding windows of the segmentor. */
   readonly segmentPatchVoxels: Vec3
-  /** What the user should know. */
+  /** Warnings for the user. */
   readonly notes: readonly string[]
 }
 

@@ -30,7 +30,7 @@ export type SynthesisSections = Pick<RunConfig, (typeof SECTIONS)[number]>
 
 /** Everything that decides an offline synthesis but its hosts. */
 export interface SynthesisSettings extends Omit<SynthesisSections, 'sampling' | 'networks'>, WantedWeights {
-  /** Of the windows of the networks. */
+  /** Size of the sliding windows of both networks. */
   readonly patchVoxels: Vec3
   /** Organs that receive tumors. */
   readonly organs: readonly WeightedOrgan[]
@@ -131,7 +131,7 @@ export function settingsOfWeights(
   return { ...synthesisSettings(sections, flags), generatorChannel: flags.channel ?? null }
 }
 
-/** Of the organ, where it is a specialist's; none is refused by `withFlags`. */
+/** The region of the flags; a specialist is of the region of its organ. `withFlags` refuses one without an organ. */
 function bodyRegion({ region, organs }: SynthesisFlags): Region | undefined {
   if (region !== 'specialist') return region
   return organs?.[0] === 'lung' ? 'chest' : 'abdomen'
@@ -174,7 +174,7 @@ function withFlags(
 
 type OrganWeights = SynthesisSections['simulation']['organWeights']
 
-/** Weights of the organs that receive tumors: all of the specialist's organ, where there is one. */
+/** The weights of the organs that receive tumors; of a specialist that of its organ alone. */
 function plannedWeights(region: Region, specialist: OrganName | null, weights: OrganWeights): OrganWeights {
   if (specialist === null) return weights
   if (!organNames(region).includes(specialist))
