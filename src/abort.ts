@@ -6,8 +6,8 @@ interface Listening {
 const listening = new WeakMap<AbortSignal, Listening>()
 
 /**
- * Calls `act` when the signal aborts, at once if it already has. Returns a function that stops listening; the caller
- * calls it when its work ends.
+ * Call `act` when the signal aborts, or at once if it already has. Return a function that stops listening; call it when
+ * the work ends.
  *
  * All calls that share a signal share one listener, because Node prints MaxListenersExceededWarning at the eleventh. For
  * the same reason no caller's signal is passed to Node itself (`setTimeout`, `execFile`) or to `AbortSignal.any`.

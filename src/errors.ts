@@ -8,12 +8,12 @@ export const EXIT = {
   runtime: 5,
   leak: 6,
   stopped: 75,
-  /** Stopped, and there is nothing to resume; 143 where SIGTERM did it. */
+  /** Stopped with nothing to resume; 143 after SIGTERM. */
   interrupted: 130,
 } as const
 
 export interface ErrorDetails {
-  /** What to do about it, one sentence. Shown after the message. */
+  /** One command or edit that fixes the fault. Shown after the message. */
   readonly hint?: string
   /** Machine-readable facts (file, key, case, rank ...). Never patient text. */
   readonly facts?: Readonly<Record<string, unknown>>
@@ -21,8 +21,8 @@ export interface ErrorDetails {
 }
 
 /**
- * Base of every error that freetumor throws on purpose. The message names the file, key or case and says
- * what was expected; `hint` says what to do; `code` is stable for programs.
+ * Base of every error that freetumor throws on purpose. The message names the file, key or case, what was expected
+ * and what was found. `hint` names the fix. `code` is stable for programs.
  */
 export abstract class FreetumorError extends Error {
   abstract readonly code: string
@@ -42,53 +42,53 @@ export abstract class FreetumorError extends Error {
   }
 }
 
-/** A command line or an API call that cannot be understood. Correct the call. */
+/** The command line or the API call is wrong. Correct the call. */
 export class UsageError extends FreetumorError {
   readonly code = 'usage'
   readonly exitCode = EXIT.usage
 }
 
-/** A configuration that does not hold: unknown key, wrong value, parts that do not fit. Correct the file. */
+/** The configuration is wrong: unknown key, wrong value, parts that contradict each other. Correct the file. */
 export class ConfigError extends FreetumorError {
   readonly code = 'config'
   readonly exitCode = EXIT.usage
 }
 
-/** Input data that is missing, damaged or inconsistent. Correct or remove the file that is named. */
+/** Input data is missing, damaged or inconsistent. Correct or remove the named file. */
 export class DataError extends FreetumorError {
   readonly code = 'data'
   readonly exitCode = EXIT.data
 }
 
-/** The machine lacks something: Python, a package, a device, disk space. `freetumor doctor` tells more. */
+/** The machine lacks something: Python, a package, a device, disk space. Run `freetumor doctor`. */
 export class EnvironmentError extends FreetumorError {
   readonly code = 'environment'
   readonly exitCode = EXIT.environment
 }
 
-/** A checkpoint that is damaged, hostile, or of another network than the one asked for. */
+/** The checkpoint is damaged, hostile, or holds another network than expected. */
 export class CheckpointError extends FreetumorError {
   readonly code = 'checkpoint'
   readonly exitCode = EXIT.usage
 }
 
-/** The Python runtime died or broke the protocol. The message carries its own reason. */
+/** The Python runtime crashed or broke the protocol. The message holds the runtime's own reason. */
 export class RuntimeCrashError extends FreetumorError {
   readonly code = 'runtime'
   readonly exitCode = EXIT.runtime
 }
 
-/** A held-out case is among the training cases. Remove it or state in the config why it may stay. */
+/** A held-out case is among the training cases. Remove the case, or accept the leak in the configuration. */
 export class LeakError extends FreetumorError {
   readonly code = 'leak'
   readonly exitCode = EXIT.leak
 }
 
-/** The work was stopped on request (signal, AbortSignal, `stop`); what can be resumed was saved. */
+/** The work was stopped on request (signal, AbortSignal, `stop`). Resumable work was saved. */
 export class StoppedError extends FreetumorError {
   readonly code = 'stopped'
 
-  /** @param resumable false where the same call starts again from the beginning (an evaluation) */
+  /** @param resumable false if the same call starts again from the beginning, such as an evaluation */
   constructor(
     message: string,
     details: ErrorDetails = {},
@@ -102,7 +102,7 @@ export class StoppedError extends FreetumorError {
   }
 }
 
-/** Another process took the run over while this one was suspended or cut off. This process writes nothing more into it. */
+/** Another process took over the run while this one was suspended or disconnected. This process stops writing. */
 export class SupersededError extends FreetumorError {
   readonly code = 'superseded'
   readonly exitCode = EXIT.failure

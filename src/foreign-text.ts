@@ -1,12 +1,16 @@
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { DataError, FreetumorError } from './errors.js'
+import { cannotBeRead } from './system-errors.js'
 
-/** What a text may cost before it is refused. */
+/** Limits above which a text is refused. */
 export interface JsonBounds {
-  /** Brackets inside brackets. Recursive code (validation, JSON.stringify, structuredClone) fails at some thousands. */
+  /**
+   * Nesting depth of brackets. Recursive code (validation, JSON.stringify, structuredClone) fails at some
+   * thousands.
+   */
   readonly depth: number
-  /** Members of all arrays and objects: 2 million take about a second and 100 MB. */
+  /** Total number of members of arrays and objects. 2 million take about 1 s and 100 MB. */
   readonly values: number
 }
 
@@ -14,14 +18,14 @@ const JSON_BOUNDS: JsonBounds = { depth: 64, values: 2_000_000 }
 const MAX_BYTES = 64 * 2 ** 20
 
 export interface ForeignTextOptions {
-  /** Largest size of the file. Default: 64 MiB. */
+  /** Largest size of the file in bytes. Default: 64 MiB. */
   readonly bytes?: number
-  /** Makes the error of a file that the system does not let us read; `code` is its errno name, such as ENOENT. */
+  /** Return the error for a file that cannot be read. `code` is the errno name, such as ENOENT. */
   readonly unreadable?: (code: string, cause: unknown) => FreetumorError
 }
 
 /**
- * Reads a text file that others may have written: a regular file of bounded size in UTF-8, without its byte order mark.
+ * Read an untrusted text file: a regular file of bounded size in UTF-8, without its byte order mark.
  * @throws DataError that names the file
  */
 export async function readForeignText(path: string, options: ForeignTextOptions = {}): Promise<string> {
@@ -45,7 +49,10 @@ export async function readForeignText(path: string, options: ForeignTextOptions 
   return decodeText(content, path)
 }
 
-/** The text of UTF-8 bytes. @throws DataError on other encodings */
+/**
+ * Return the text of UTF-8 bytes.
+ * @throws DataError on other encodings
+ */
 export function decodeText(content: Uint8Array, name: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(content)
@@ -55,14 +62,15 @@ export function decodeText(content: Uint8Array, name: string): string {
 }
 
 /**
- * Parses JSON that others may have written. Depth and number of values are bounded before anything is built; the key
- * `__proto__` and the character U+0000 are refused, so that no value reaches a prototype or cuts a path short.
- * @param name what the message names: a file, a line, a request
+ * Parse untrusted JSON. Depth and number of values are checked before parsing. The key `__proto__` and the
+ * character U+0000 are refused, so that no value reaches a prototype or truncates a path.
+ * @param name start of the error messages: a file, a line, a request
  * @throws DataError
  */
 export function parseForeignJson(text: string, name: string, bounds: JsonBounds = JSON_BOUNDS): unknown {
   const excess = excessOf(text, bounds)
-  if (excess !== null) throw new DataError(`${name}: ${excess}`, { hint: 'the file is damaged or hostile' })
+  if (excess !== null)
+    throw new DataError(`${name}: ${excess}`, { hint: 'use another file: this one is damaged or hostile' })
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -72,17 +80,17 @@ export function parseForeignJson(text: string, name: string, bounds: JsonBounds 
       cause,
     })
   }
-  // both may be spelled with escapes
+  // escapes may spell both
   if (/__proto__|\\u00(?:00|5f)/i.test(text)) refuseTraps(value, name)
   return value
 }
 
-/** Reads and parses a JSON file; see `readForeignText` and `parseForeignJson`. */
+/** Read and parse an untrusted JSON file; see `readForeignText` and `parseForeignJson`. */
 export async function readForeignJson(path: string, options: ForeignTextOptions = {}): Promise<unknown> {
   return parseForeignJson(await readForeignText(path, options), path)
 }
 
-/** An object of its own keys; undefined for any other value. */
+/** Return the value if it is an object, else undefined. */
 export function asRecord(value: unknown): Readonly<Record<string, unknown>> | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
     ? (value as Readonly<Record<string, unknown>>)
@@ -90,7 +98,7 @@ export function asRecord(value: unknown): Readonly<Record<string, unknown>> | un
 }
 
 /**
- * Refuses the key `__proto__` and the character U+0000 anywhere in a parsed value of bounded depth.
+ * Refuse the key `__proto__` and the character U+0000 anywhere in a parsed value of bounded depth.
  * @throws DataError
  */
 export function refuseTraps(value: unknown, name: string): void {
@@ -108,7 +116,7 @@ export function refuseTraps(value: unknown, name: string): void {
   }
 }
 
-/** What JSON text has too much of, by its brackets and commas outside of strings; null when it may be parsed. */
+/** Return the bound that a JSON text exceeds, by its brackets and commas outside strings; null if none. */
 function excessOf(text: string, { depth, values }: JsonBounds): string | null {
   let open = 0
   let count = 1
@@ -124,7 +132,7 @@ function excessOf(text: string, { depth, values }: JsonBounds): string | null {
   return count > values ? `holds more than ${values} values` : null
 }
 
-/** Place of the closing quote; the end of the text where there is none. */
+/** Return the position of the closing quote, or the end of the text. */
 function endOfString(text: string, start: number): number {
   for (let at = start + 1; at < text.length; at++) {
     const code = text.charCodeAt(at)
@@ -136,5 +144,5 @@ function endOfString(text: string, start: number): number {
 
 function cannotRead(path: string) {
   return (code: string, cause: unknown): DataError =>
-    new DataError(`${path}: cannot be read (${code})`, { hint: 'correct the path', cause })
+    new DataError(cannotBeRead(path, code), { hint: 'correct the path', cause })
 }

@@ -1,7 +1,6 @@
 /// <reference types="node" preserve="true" />
 /**
- * freetumor as a library. Everything that the commands do can be called from here; errors are subclasses of
- * `FreetumorError`, and every long call takes an `AbortSignal`.
+ * freetumor as a library. Errors are subclasses of `FreetumorError`. Every long call accepts an `AbortSignal`.
  */
 import { rm } from 'node:fs/promises'
 import { resolveConfig } from './config/resolve.js'
@@ -67,25 +66,25 @@ export type { Launch, LaunchEvent, LaunchOptions, LaunchResult } from './trainin
 export type { Run, RunResult, RunStatus, TrainOptions } from './training/run.js'
 export type { Affine, LabelMap, Vec3, Volume } from './volume/volume.js'
 
-/** What the calls below share: which Python, how to stop, where notes go. */
+/** Options of every call: the Python to use, how to stop, and where notes go. */
 export interface CallSettings {
   readonly python?: string | undefined
   readonly signal?: AbortSignal | undefined
   readonly onNote?: ((text: string, level: 'info' | 'warning') => void) | undefined
 }
 
-/** Starts a training at once. Iterate the run for its events; `await run.result` for how it ended. */
+/** Start a training at once. Iterate the run for its events; `await run.result` for the outcome. */
 export function train(config: ConfigInput | RunConfig, options: TrainOptions = {}): Run {
   const resolved = resolveConfig(config)
   return startTraining(resolved, torchRuntime({ python: resolved.runtime.python }), options)
 }
 
-/** Starts a torchrun script of yours at once, under our supervision. Iterate it for its events. */
+/** Start your own torchrun script at once, under supervision. Iterate the launch for its events. */
 export function launch(options: LaunchOptions): Launch {
   return startLaunch(options, scriptRunner)
 }
 
-/** Brings the cases of a configuration into its cache. */
+/** Prepare the cases of a configuration in its cache. */
 export function prepare(
   config: ConfigInput | RunConfig,
   settings: CallSettings & { readonly onProgress?: CaseProgress } = {},
@@ -97,19 +96,19 @@ export function prepare(
   )
 }
 
-/** Label maps of the scans in a folder. */
+/** Segment the scans of a folder and write label maps. */
 export function predict(options: PredictOptions, settings: CallSettings = {}): Promise<Prediction> {
   return withContext(settings, (context) => predictMasks(options, context))
 }
 
-/** Figures of label maps against labels of the same names. */
+/** Compare label maps with the labels of the same names. */
 export function evaluate(options: EvaluateOptions, settings: CallSettings = {}): Promise<Evaluation> {
   return withContext(settings, (context) => evaluateMasks(options, context))
 }
 
 /**
- * Loads weights once into a process that answers calls with tensors, until it is closed (`await using`).
- * @throws CheckpointError, UsageError, EnvironmentError when it cannot be opened
+ * Load weights once into a process that answers calls with tensors until it is closed (`await using`).
+ * @throws CheckpointError, UsageError, EnvironmentError if it cannot be opened
  */
 export function openRuntime(
   options: OpenRuntimeOptions & { readonly python?: string | undefined },
@@ -118,26 +117,28 @@ export function openRuntime(
 }
 
 export interface SynthesizeSettings {
-  /** `data` names the hosts unless `images` and `labels` do; `synthesize`, `simulation` and `quality` say what is made. */
+  /** `synthesize`, `simulation` and `quality` describe the tumors; `data` names the host CTs without `images`. */
   readonly config: ConfigInput | RunConfig
-  /** Folder of the synthetic data set; one that was stopped is gone on with. */
+  /** Folder of the synthetic data set; an interrupted synthesis is resumed. */
   readonly out: string
-  /** Folders of scans and of their organ labels, under the same names. */
+  /** Folders of scans and of their organ labels, with equal file names. */
   readonly images?: string | undefined
   readonly labels?: string | undefined
-  /** Ids of those labels -> ids of the region. Default: they are the region's. */
+  /** Ids of those labels -> ids of the region. Default: the ids are those of the region. */
   readonly labelMap?: Readonly<Record<string, number>> | undefined
   readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
 }
 
-/** A synthetic data set on disk: tumors painted into whole scans, those that pass written, all told in a ledger. */
+/** Paint tumors into whole scans, write the accepted ones as a data set, and record every attempt in a ledger. */
 export async function synthesize(
   { config, images, labels, labelMap, ...rest }: SynthesizeSettings,
   settings: CallSettings = {},
 ): Promise<Synthesis> {
   const resolved = resolveConfig(config)
   if ((images === undefined) !== (labels === undefined))
-    throw new UsageError('synthesize: images and labels go together')
+    throw new UsageError('synthesize: one of images and labels is missing (expected both or none)', {
+      hint: 'pass both folders',
+    })
   const hosts = images === undefined ? undefined : await pairCases(images, labels!, resolved.region, labelMap)
   const python = settings.python ?? resolved.runtime.python ?? undefined
   return await withContext({ ...settings, python }, (context) =>
@@ -145,7 +146,7 @@ export async function synthesize(
   )
 }
 
-/** The whole method on phantoms, under one folder. */
+/** Run the whole method on phantoms, in one folder. */
 export function demo(options: DemoOptions, settings: CallSettings = {}): Promise<DemoResult> {
   return withContext(settings, (context) => runDemo(options, context))
 }

@@ -7,27 +7,32 @@ import { parseForeignJson } from './foreign-text.js'
 import { typedSystemError } from './system-errors.js'
 import { temporaryName } from './whole-file.js'
 
-/** An append-only file of one JSON object a line. */
+/** An append-only file with one JSON object per line. */
 export interface JsonLog<T> extends AsyncDisposable {
   /**
-   * Buffered; order is kept.
-   * @throws EnvironmentError when an earlier line could not be written; told once, here or by `close`
+   * Append a line. Lines are buffered; their order is kept.
+   * @throws EnvironmentError once if an earlier line could not be written, here or in `close`
    */
   write(line: T): void
-  /** Resolves when what was written so far is with the system: a kill of this process loses none of it. */
+  /**
+   * Resolve when all written lines are with the operating system: killing this process loses none of them.
+   */
   flush(): Promise<void>
-  /** Resolves when everything is in the file. */
+  /** Resolve when all lines are in the file. */
   close(): Promise<void>
 }
 
 export interface JsonLogOptions<T> {
-  /** Lines of an existing file to keep; default all. A torn last line is always dropped. */
+  /**
+   * Select the lines of an existing file to keep. Default: all. A partially written last line is always
+   * dropped.
+   */
   readonly keep?: (line: T) => boolean
 }
 
 /**
- * Opens a log to append to; what a killed writer left half-written is cut off first.
- * @throws DataError when another line than the last is damaged
+ * Open a log for appending. A partially written last line is removed first.
+ * @throws DataError if another line is damaged
  */
 export async function openJsonLog<T>(path: string, options: JsonLogOptions<T> = {}): Promise<JsonLog<T>> {
   await cutJsonLog(path, options.keep ?? (() => true))
@@ -39,21 +44,21 @@ export async function openJsonLog<T>(path: string, options: JsonLogOptions<T> = 
   stream.on('error', (error: NodeJS.ErrnoException) => {
     failure = typedSystemError(error, path) as Error
   })
-  const tellFailure = (): void => {
-    const told = failure
+  const throwFailure = (): void => {
+    const found = failure
     failure = null
-    if (told) throw told
+    if (found) throw found
   }
   const closed = new Promise<void>((resolve) => stream.once('close', () => resolve()))
   const close = async (): Promise<void> => {
-    // not the callback of `end`: it comes before the error of the last write
+    // the callback of `end` would come before the error of the last write
     stream.end()
     await closed
-    tellFailure()
+    throwFailure()
   }
   return {
     write: (line) => {
-      tellFailure()
+      throwFailure()
       if (stream.writable) stream.write(`${JSON.stringify(line)}\n`)
     },
     flush: () => new Promise((resolve) => (stream.writable ? stream.write('', () => resolve()) : resolve())),
@@ -63,14 +68,14 @@ export async function openJsonLog<T>(path: string, options: JsonLogOptions<T> = 
 }
 
 /**
- * Reads a log line by line; a torn last line is left out.
- * @throws DataError when another line is damaged
+ * Read a log line by line; a partially written last line is skipped.
+ * @throws DataError if another line is damaged
  */
 export async function* readJsonLog<T>(path: string): AsyncIterable<T> {
   for await (const { value } of wholeLines<T>(path)) yield value
 }
 
-/** Rewrites a log with the lines that are whole and wanted; a file that does not exist stays so. */
+/** Rewrite a log with the complete lines to keep; a missing file stays missing. */
 async function cutJsonLog<T>(path: string, keep: (line: T) => boolean): Promise<void> {
   const exists = await access(path).then(
     () => true,
@@ -90,17 +95,17 @@ async function cutJsonLog<T>(path: string, keep: (line: T) => boolean): Promise<
   }
 }
 
-/** The lines of a log with what they say. */
+/** Return the complete lines of a log, as text and parsed. */
 async function* wholeLines<T>(path: string): AsyncIterable<{ readonly text: string; readonly value: T }> {
   let number = 0
   for await (const { text, ended } of linesOf(path)) {
     number++
     const value = parsed<T>(text)
     if (value !== undefined) yield { text, value }
-    // a writer that was killed leaves its last line without an end
+    // an interrupted writer leaves its last line without an end
     else if (ended)
-      throw new DataError(`${path}: line ${number} is damaged (it is no JSON)`, {
-        hint: 'remove that line; a log of freetumor is damaged nowhere but at its end',
+      throw new DataError(`${path}: line ${number} is damaged (it is not JSON)`, {
+        hint: 'remove that line: another program changed the file',
       })
   }
 }

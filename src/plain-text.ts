@@ -1,22 +1,22 @@
 /**
- * Characters that a terminal or a log acts upon instead of showing them: controls (C0 but tab and line feed, DEL, C1),
- * line separators, and marks that reorder or hide text.
+ * Characters that a terminal or a log interprets instead of showing: controls (C0 except tab and line feed,
+ * DEL, C1), line separators, and marks that reorder or hide text.
  */
 const ACTING =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is looked for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern matches control characters on purpose
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the colours that this program writes itself
 const OWN_COLOUR = /(\u001b\[(?:2|22|3[1236]|39)m)/
 
 /**
- * Text for a terminal or a log: acting characters are spelled out as in JSON (`\u001b`), lines stay. A JSON document stays
- * the same document.
+ * Return text for a terminal or a log: control characters are escaped as in JSON (`\u001b`), line feeds
+ * stay. A JSON document keeps its meaning.
  */
 export function visible(text: string): string {
   return text.replace(ACTING, spelled)
 }
 
-/** The same, but colours that this program writes itself stay colours. */
+/** Return text as `visible` does, but keep the colours that this program writes. */
 export function visibleInColour(text: string): string {
   return text
     .split(OWN_COLOUR)
@@ -24,22 +24,34 @@ export function visibleInColour(text: string): string {
     .join('')
 }
 
-/** Foreign text (a name, an id, a description) inside a line: line feeds and tabs are spelled out, too. */
+/**
+ * Return foreign text (a name, an id, a description) for use inside a line: line feeds and tabs are escaped
+ * as well.
+ */
 export function oneLine(text: string): string {
   return visible(text).replace(/[\n\t]/g, spelled)
 }
 
-/** One line of output, which may have colours of this program: a line feed is spelled out, the stream spells out the rest. */
+/**
+ * Return one line of output, which may hold colours of this program. Line feeds are escaped here, other
+ * control characters by the stream.
+ */
 export function lineOfOutput(text: string): string {
   return text.replaceAll('\n', spelled)
 }
 
-/** Talk of one message: lines after its first are set apart, so that no foreign line feed begins a message of its own. */
+/**
+ * Return one message for stderr: lines after the first are indented, so that a foreign line feed cannot
+ * imitate a new message.
+ */
 export function setApart(text: string): string {
   return text.replaceAll('\n', '\n  | ')
 }
 
-/** A field of a comma-separated file: quoted where needed; a spreadsheet does not take it for a formula. */
+/**
+ * Return a field of a comma-separated file: quoted if needed, and prefixed so that no spreadsheet reads it as
+ * a formula.
+ */
 export function csvField(value: string | number): string {
   if (typeof value === 'number') return String(value)
   const plain = oneLine(value)

@@ -6,24 +6,26 @@ import { onAbort } from './abort.js'
 export const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'] as const
 export type StopSignal = (typeof STOP_SIGNALS)[number]
 
-/** Exit codes of a process that ends by a signal at once. */
+/** Numbers of the signals. */
 const NUMBERS: Readonly<Record<StopSignal, number>> = { SIGHUP: 1, SIGINT: 2, SIGUSR2: 12, SIGTERM: 15 }
 
-/** npm sends a signal on to its child, which the terminal has signalled already: the same key press arrives twice. */
+/**
+ * npm forwards a signal to its child, which the terminal has signalled already: one key press arrives twice.
+ */
 const ECHO_MS = 100
 const NPM_ECHO_MS = 1000
 
 export interface StopRequests extends Disposable {
   /** Aborts at the first signal; its reason is an AbortError whose message is the name of the signal. */
   readonly signal: AbortSignal
-  /** The first signal, once there was one. */
+  /** The first signal; undefined before it. */
   readonly requestedBy: StopSignal | undefined
 }
 
 /**
- * Takes over the stop signals of this process until it is disposed: the first one aborts `signal`, a later one calls `again`.
- * A closed terminal is nobody's second request: a shell and the kernel each send SIGHUP, also after a Ctrl-C.
- * SIGHUP is left alone where the process is to survive its terminal (`ignoresHangup`).
+ * Take over the stop signals of this process until disposal. The first signal aborts `signal`; a later one
+ * calls `again`. SIGHUP never counts as a second request: a shell and the kernel each send one, also after
+ * Ctrl-C. SIGHUP is ignored if the process is to survive its terminal (`ignoresHangup`).
  */
 export function listenForStops(again: (signal: StopSignal) => void): StopRequests {
   const controller = new AbortController()
@@ -50,20 +52,21 @@ export function listenForStops(again: (signal: StopSignal) => void): StopRequest
   }
 }
 
-/** How a job may be stopped from outside, besides its own methods. */
+/** Ways to stop a job from outside, in addition to its own methods. */
 export interface StopOptions {
-  /** Stops the job when it aborts. A text as its reason is recorded as the reason of the stop. */
+  /** Signal that stops the job. If its reason is a text, the text is recorded as the reason of the stop. */
   readonly signal?: AbortSignal | undefined
   /**
-   * Take over the stop signals of this process while the job runs: Ctrl-C, SIGTERM, SIGHUP and SIGUSR2 save and stop it, and a
-   * second one ends the process. Default false: a program without handlers of its own dies of them, and the job with it.
+   * Take over the stop signals of this process while the job runs. Ctrl-C, SIGTERM, SIGHUP and SIGUSR2 save
+   * and stop the job; a second signal ends the process. Default: false. The signal then ends a program
+   * without handlers of its own, and the job with it.
    */
   readonly handleSignals?: boolean | undefined
 }
 
 /**
- * Aborts a job's own controller with its caller's signal and, with `handleSignals`, with the stop signals of the process.
- * Returns a function that ends this; call it when the job has ended.
+ * Abort a job's controller with its caller's signal and, with `handleSignals`, with the stop signals of the
+ * process. Return a function that releases both; call it when the job has ended.
  */
 export function forwardStops(
   { signal, handleSignals = false }: StopOptions,
@@ -82,17 +85,20 @@ export function forwardStops(
   }
 }
 
-/** Whether an error is what an aborted signal makes of the work that it ends. */
+/** Return true for the error that an aborted signal causes. */
 export function isAbort(error: unknown): error is Error {
   return error instanceof Error && error.name === 'AbortError'
 }
 
-/** The exit code of a process that ends by this signal, as shells count it: 130 for SIGINT, 143 for SIGTERM. */
+/** Return the exit code of a process that this signal ends: 130 for SIGINT, 143 for SIGTERM. */
 export function exitCodeOf(signal: StopSignal): number {
   return 128 + NUMBERS[signal]
 }
 
-/** Why a signal was aborted, for a person: a text that was given as the reason, the name of a process signal, or `aborted`. */
+/**
+ * Return why a signal was aborted, for a person: the text given as reason, the name of a process signal, or
+ * `aborted`.
+ */
 export function abortReason(signal: AbortSignal): string {
   const { reason } = signal as { reason: unknown }
   if (typeof reason === 'string') return reason
@@ -103,18 +109,22 @@ export function abortReason(signal: AbortSignal): string {
 let hangupIgnored: boolean | undefined
 
 /**
- * Whether this process is to survive the end of its terminal: it was started by `nohup`, or with FREETUMOR_IGNORE_HANGUP=1
- * (`train --detach` does so; 0 is the opposite). Node restores the default action of a SIGHUP that its parent ignored, so nohup is recognised
- * by what else it leaves: the shell's `_`, a standard input that can only be written, or a parent that ignores SIGHUP too.
+ * Return true if this process survives the end of its terminal: it was started by `nohup`, or with
+ * FREETUMOR_IGNORE_HANGUP=1 (as `train --detach` does; 0 turns it off). Node restores the default action of a
+ * SIGHUP that its parent ignored. So nohup is recognised by other traces: the shell's `_`, a write-only
+ * standard input, or a parent that ignores SIGHUP.
  */
 export function ignoresHangup(): boolean {
-  const { FREETUMOR_IGNORE_HANGUP: told } = process.env
-  if (told !== undefined && told !== '') return told !== '0'
+  const { FREETUMOR_IGNORE_HANGUP: setting } = process.env
+  if (setting !== undefined && setting !== '') return setting !== '0'
   hangupIgnored ??= basename(process.env._ ?? '') === 'nohup' || hasInputOfNohup() || parentIgnoresHangup()
   return hangupIgnored
 }
 
-/** GNU nohup replaces a terminal on standard input by /dev/null, opened for writing only. */
+/**
+ * Return true after GNU nohup, which replaces a terminal on standard input by /dev/null, opened for writing
+ * only.
+ */
 function hasInputOfNohup(): boolean {
   try {
     const flags = /^flags:\s*(\d+)$/m.exec(readFileSync('/proc/self/fdinfo/0', 'utf8'))?.[1]
@@ -124,7 +134,10 @@ function hasInputOfNohup(): boolean {
   }
 }
 
-/** A shell script under nohup, for instance. Node programs between (npm, npx) lost their own mark and are passed over. */
+/**
+ * Return true if a parent ignores SIGHUP, such as a shell script under nohup. Node programs in between (npm,
+ * npx) reset the signal and are skipped.
+ */
 function parentIgnoresHangup(): boolean {
   try {
     let pid = process.ppid

@@ -1,6 +1,6 @@
 import { EnvironmentError, FreetumorError } from './errors.js'
 
-/** What the system's error codes mean for somebody who runs a command, and what to do. */
+/** Reason and hint of each error code of the operating system. */
 const SYSTEM_ERRORS: Readonly<Record<string, readonly [reason: string, hint: string]>> = {
   ENOSPC: ['the disk is full', 'free space on that disk'],
   EDQUOT: ['the disk quota is exceeded', 'free space within your quota'],
@@ -11,9 +11,9 @@ const SYSTEM_ERRORS: Readonly<Record<string, readonly [reason: string, hint: str
   EMFILE: ['this process has too many open files', 'raise the limit: `ulimit -n 4096`'],
   ENFILE: ['the machine has too many open files', 'close other programs, or raise fs.file-max'],
   EIO: ['the disk reports an input/output error', 'check the disk and its cables'],
-  ESTALE: ['the network file system lost the file', 'mount it again'],
-  ENOENT: ['a folder of its path does not exist', 'check that the folder exists and can be written'],
-  ENOTDIR: ['a part of its path is a file', 'check that the folder exists and can be written'],
+  ESTALE: ['the network file system lost the file', 'mount the file system again'],
+  ENOENT: ['a folder of its path does not exist', 'create the folder, or correct the path'],
+  ENOTDIR: ['a part of its path is a file', 'correct the path'],
   EISDIR: ['it is a folder', 'remove the folder, or choose another name'],
   ENOTEMPTY: ['the folder is not empty', 'end the process that uses the folder, or choose another one'],
   EEXIST: ['it exists', 'remove it, or choose another name'],
@@ -24,8 +24,25 @@ const SYSTEM_ERRORS: Readonly<Record<string, readonly [reason: string, hint: str
 }
 
 /**
- * An error of the operating system as an EnvironmentError that says what failed and why; any other error unchanged.
- * @param path what was to be written; default the path that the error names
+ * Return the message of a path that cannot be read: `scan.nii: file not found`, or
+ * `scan.nii: cannot be read (permission denied, EACCES)`.
+ * @param code errno name, such as ENOENT
+ * @param kind what was expected there
+ */
+export function cannotBeRead(path: string, code: string | undefined, kind = 'file'): string {
+  return `${path}: ${readProblem(code, kind)}`
+}
+
+/** Return why a path cannot be read, as `cannotBeRead` does, without the path. Every such fault is worded here. */
+export function readProblem(code: string | undefined, kind = 'file'): string {
+  if (code === 'ENOENT' || code === 'ENOTDIR') return `${kind} not found`
+  const reason = SYSTEM_ERRORS[code ?? '']?.[0]
+  return `cannot be read (${[reason, code].filter(Boolean).join(', ')})`
+}
+
+/**
+ * Return an error of the operating system as an EnvironmentError that names what failed and why; other errors unchanged.
+ * @param path the file to write. Default: the path that the error names
  */
 export function typedSystemError(error: unknown, path?: string): unknown {
   if (error instanceof FreetumorError || !(error instanceof Error)) return error

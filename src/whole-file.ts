@@ -3,16 +3,17 @@ import { access, mkdir, mkdtemp, open, readdir, rename, rm, writeFile } from 'no
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { EnvironmentError } from './errors.js'
-import { typedSystemError } from './system-errors.js'
+import { cannotBeRead, typedSystemError } from './system-errors.js'
 
-/** Names that an interrupted `writeWhole` leaves, and those of its predecessors. */
+/** Names of the temporary files of an interrupted `writeWhole`, in this and older versions. */
 const UNFINISHED = /\.tmp(\.[0-9a-f]+)?$/
 
 /**
- * Writes a small file whole or not at all: under a temporary name, synchronized with the disk, then renamed.
- * The temporary name is random: process ids repeat between containers that share a folder.
+ * Write a small file completely or not at all: to a temporary name, synced to disk, then renamed. The
+ * temporary name is random, because process ids repeat between containers that share a folder.
  * @param mode permissions of a new file
- * @throws EnvironmentError that names the file and the reason (disk full, no permission); no temporary file remains
+ * @throws EnvironmentError that names the file and the reason (disk full, no permission); the temporary file
+ * is removed
  */
 export async function writeWhole(path: string, content: string | Uint8Array, mode = 0o666): Promise<void> {
   const aside = temporaryName(path)
@@ -32,12 +33,12 @@ export async function writeWhole(path: string, content: string | Uint8Array, mod
   await syncFolder(dirname(path))
 }
 
-/** A name in the same folder that no other writer has. */
+/** Return a name in the same folder that no other writer uses. */
 export function temporaryName(path: string): string {
   return `${path}.tmp.${randomBytes(8).toString('hex')}`
 }
 
-/** Removes what interrupted writers left in a folder; a folder that does not exist holds nothing. */
+/** Remove the temporary files of interrupted writers from a folder; a missing folder counts as empty. */
 export async function sweepUnfinished(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => [] as string[])
   try {
@@ -48,7 +49,10 @@ export async function sweepUnfinished(folder: string): Promise<void> {
   }
 }
 
-/** Makes a folder and those above it. @throws EnvironmentError that names the folder and the reason */
+/**
+ * Create a folder and its parents.
+ * @throws EnvironmentError that names the folder and the reason
+ */
 export async function makeFolder(path: string): Promise<void> {
   await mkdir(path, { recursive: true }).catch(async (error: NodeJS.ErrnoException) => {
     throw typedSystemError(error.code === 'ENOENT' ? await whyMissing(path, error) : error, path)
@@ -56,7 +60,7 @@ export async function makeFolder(path: string): Promise<void> {
 }
 
 /**
- * Make a folder and write a byte there, so that a full or read-only disk ends a command before its work.
+ * Create a folder and write a byte to it, so that a full or read-only disk fails before the work starts.
  * @throws EnvironmentError that names the folder and the reason
  */
 export async function makeWritableFolder(path: string): Promise<void> {
@@ -71,7 +75,10 @@ export async function makeWritableFolder(path: string): Promise<void> {
   }
 }
 
-/** Node answers ENOENT for a read-only disk where several folders are missing: the first of them has the reason. */
+/**
+ * Return the real reason why a folder is missing: on a read-only disk, Node reports ENOENT if several are
+ * missing.
+ */
 async function whyMissing(path: string, error: unknown): Promise<unknown> {
   let missing = path
   for (let above = dirname(missing); above !== missing; above = dirname(missing)) {
@@ -91,20 +98,20 @@ async function whyMissing(path: string, error: unknown): Promise<unknown> {
 }
 
 /**
- * Makes a new private folder below the system's temporary one.
- * @throws EnvironmentError when that is missing, read-only or full
+ * Create a private folder below the system's temporary folder.
+ * @throws EnvironmentError if that is missing, read-only or full
  */
 export async function makeTemporaryFolder(prefix: string): Promise<string> {
   const root = tmpdir()
   return await mkdtemp(join(root, prefix)).catch((error: NodeJS.ErrnoException) => {
     const missing = error.code === 'ENOENT'
     const typed = typedSystemError(error, root)
-    const reason = missing ? `${root}: the temporary folder does not exist` : (typed as Error).message
+    const reason = missing ? cannotBeRead(root, 'ENOENT', 'temporary folder') : (typed as Error).message
     throw new EnvironmentError(reason, { hint: 'set TMPDIR to a folder that can be written', cause: error })
   })
 }
 
-/** After it the rename survives a power failure; a file system that cannot do it keeps its own promise. */
+/** Sync a folder, so that a rename survives a power failure; ignored by file systems without support. */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r').catch(() => null)
   await handle?.sync().catch(() => {})

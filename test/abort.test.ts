@@ -14,7 +14,7 @@ describe('onAbort', () => {
     expect(called).toEqual(Array.from({ length: 50 }, (_, at) => at))
   })
 
-  test('listens once for any number of calls, and not at all after the last is released', () => {
+  test('listens once for any number of calls, and not after the last release', () => {
     const { signal } = new AbortController()
     const releases = Array.from({ length: 50 }, () => onAbort(signal, () => {}))
     expect(listeners(signal)).toBe(1)
@@ -27,7 +27,7 @@ describe('onAbort', () => {
     expect(listeners(signal)).toBe(0)
   })
 
-  test('releases only the call that asked, even where two passed the same function', () => {
+  test('releases only its own call, even if two calls passed the same function', () => {
     const controller = new AbortController()
     let called = 0
     const act = (): void => void called++

@@ -183,7 +183,7 @@ describe('src/', () => {
     expect(others.map(({ path }) => path)).toEqual([])
   })
 
-  test('draws no number that a seed does not decide', () => {
+  test('uses no random number without a seed', () => {
     expect(files.filter((file) => file.text.includes('Math.random')).map((file) => file.path)).toEqual([])
   })
 })
@@ -216,8 +216,8 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   bridge: ['generated', 'config'],
   feeds: ['bridge', 'generated', 'data'],
-  wiring: ['bridge', 'generated', 'config', 'data', 'training', 'feeds'],
-  calls: [],
+  wiring: ['bridge', 'generated', 'training', 'feeds'],
+  pythonia_entry: [],
   launcher: ['bridge'],
   // its ranks join as those of a job
   doctor: ['bridge', 'training'],
@@ -238,7 +238,7 @@ const COMPUTING = [
 /** Where each foreign package may be imported; what is not named here belongs to Python itself. */
 const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   // the launcher is torchrun
-  torch: [...COMPUTING, 'bridge', 'doctor', 'calls', 'launcher'],
+  torch: [...COMPUTING, 'bridge', 'doctor', 'pythonia_entry', 'launcher'],
   monai: COMPUTING,
   numpy: [...COMPUTING, 'bridge'],
   scipy: COMPUTING,
@@ -255,6 +255,11 @@ const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
 describe('python_runtime/', () => {
   const modules = sourceFiles(RUNTIME, '.py').filter((file) => !file.path.startsWith('generated/'))
   const pythonRoomOf = (path: string): string => roomOf(path).replace(/\.py$/, '')
+
+  test('has only parts that the import table knows', () => {
+    const parts = modules.map((file) => pythonRoomOf(file.path))
+    expect(parts.filter((part) => !(part in PYTHON_ROOMS))).toEqual([])
+  })
 
   test('imports between its parts only as the table says', () => {
     const wrong = modules.flatMap((file) => {
@@ -305,7 +310,7 @@ describe('python_runtime/', () => {
   })
 })
 
-test('the generated code is what proto/ says', () => {
+test('the generated code matches proto/', () => {
   const fresh = temporaryFolder()
   execFileSync(join(packageRoot, 'scripts/generate'), ['--into', fresh], {
     env: { ...process.env, FREETUMOR_PYTHON: resolvePython() },
@@ -331,7 +336,7 @@ function contents(folder: string): Record<string, string> {
   return Object.fromEntries(paths.map((path) => [path.slice(folder.length), readFileSync(path, 'utf8')]))
 }
 
-test('takes no file path from the pathname of a URL, which quotes spaces and "%"', () => {
+test('takes no file path from the pathname of a URL, which escapes spaces and "%"', () => {
   const found = files.filter(({ path }) => readFileSync(join(SRC, path), 'utf8').includes('.pathname'))
   expect(found.map(({ path }) => path)).toEqual([])
 })

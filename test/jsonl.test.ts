@@ -36,7 +36,7 @@ async function read(path: string): Promise<Line[]> {
 const steps = (count: number): Line[] => Array.from({ length: count }, (_, step) => ({ step }))
 
 describe('a log', () => {
-  test('gives back what was written, in order, over several openings', async () => {
+  test('returns the written lines, in order, over several openings', async () => {
     const path = newPath()
     const lines = steps(5000).map(({ step }) => ({ step, text: `größer\n"als" ${'x'.repeat(step % 700)}` }))
     await write(path, lines.slice(0, 3000))
@@ -45,13 +45,13 @@ describe('a log', () => {
     expect(readdirSync(join(path, '..'))).toEqual(['log.jsonl'])
   })
 
-  test('is one object a line', async () => {
+  test('has one object per line', async () => {
     const path = newPath()
     await write(path, [{ step: 0, text: 'two\nlines' }, { step: 1 }])
     expect(readFileSync(path, 'utf8')).toBe('{"step":0,"text":"two\\nlines"}\n{"step":1}\n')
   })
 
-  test('is in the file once it is flushed, while it goes on being written', async () => {
+  test('is in the file after a flush, while writing continues', async () => {
     const path = newPath()
     await using log = await openJsonLog<Line>(path)
     for (const line of steps(500)) log.write(line)
@@ -62,7 +62,7 @@ describe('a log', () => {
     expect(await read(path)).toEqual(steps(501))
   })
 
-  test('is closed when the block that uses it is left', async () => {
+  test('is closed at the end of the block that uses it', async () => {
     const path = newPath()
     {
       await using log = await openJsonLog<Line>(path)
@@ -71,7 +71,7 @@ describe('a log', () => {
     expect(await read(path)).toEqual([{ step: 7 }])
   })
 
-  test('keeps the lines that are wanted when it is opened again', async () => {
+  test('keeps the wanted lines when it is opened again', async () => {
     const path = newPath()
     await write(path, steps(10))
     await write(path, [{ step: 4, text: 'again' }], ({ step }) => step < 4)
@@ -83,8 +83,8 @@ describe('a log', () => {
   })
 })
 
-describe('a writer that was killed', () => {
-  test('loses its torn last line and nothing else, wherever it was torn', async () => {
+describe('an interrupted writer', () => {
+  test('loses its partially written last line and nothing else, at any length', async () => {
     const lines: Line[] = [{ step: 0, text: 'größer' }, { step: 1 }, { step: 2, text: '{"a": [1, "]}' }]
     const whole = Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
     await fc.assert(
@@ -103,8 +103,8 @@ describe('a writer that was killed', () => {
   })
 })
 
-describe('a line that is damaged in the middle', () => {
-  test('is refused by name and number, in reading and in opening, and the file stays as it is', async () => {
+describe('a damaged line in the middle', () => {
+  test('is refused with file and number, in reading and in opening, and the file stays as it is', async () => {
     const path = newPath()
     writeFileSync(path, '{"step":0}\n{"st\0\0\0\n{"step":2}\n')
     await expect(read(path)).rejects.toThrow(DataError)
@@ -115,10 +115,10 @@ describe('a line that is damaged in the middle', () => {
   })
 })
 
-describe('a disk that is full', () => {
+describe('a full disk', () => {
   const path = (): string => join(temporaryFolder(), 'on-full-disk.jsonl')
 
-  test('is told by the next line, once, so that a long run does not go on without its log', async () => {
+  test('is reported by the next line, once, so that a long run does not continue without its log', async () => {
     const log = await openJsonLog<Line>(path())
     const writeUntilTold = async (): Promise<void> => {
       for (;;) {
@@ -133,7 +133,7 @@ describe('a disk that is full', () => {
     await log.close()
   })
 
-  test('is told by closing when no line comes after', async () => {
+  test('is reported by closing if no line follows', async () => {
     const log = await openJsonLog<Line>(path())
     log.write({ step: 0 })
     await expect(log.close()).rejects.toThrow(EnvironmentError)

@@ -4,12 +4,12 @@ import { csvField, oneLine, setApart, visible, visibleInColour } from '../src/pl
 const HOSTILE = 'a\u001b]0;title\u0007\u009b31m\u202e\u200bz\r\nerror: b'
 
 describe('visible text', () => {
-  test('spells out what a terminal acts upon, and keeps its lines', () => {
+  test('escapes what a terminal interprets, and keeps line feeds', () => {
     expect(visible(HOSTILE)).toBe('a\\u001b]0;title\\u0007\\u009b31m\\u202e\\u200bz\\u000d\nerror: b')
     expect(visible('Prüfung: 肝臓, 1 µm\tx')).toBe('Prüfung: 肝臓, 1 µm\tx')
   })
 
-  test('leaves a JSON document the same document', () => {
+  test('keeps the meaning of a JSON document', () => {
     expect(JSON.parse(visible(JSON.stringify({ [HOSTILE]: HOSTILE }, null, 2)))).toEqual({
       [HOSTILE]: HOSTILE,
     })
@@ -21,7 +21,7 @@ describe('visible text', () => {
     )
   })
 
-  test('is one line where it stands within a line, and set apart where it is a message', () => {
+  test('is one line inside a line, and indented in a message', () => {
     expect(oneLine('a\tb\nc')).toBe('a\\u0009b\\u000ac')
     expect(setApart('a\nerror: b')).toBe('a\n  | error: b')
   })

@@ -21,7 +21,7 @@ const exported = checker
     return { name: symbol.name, target, isValue: (target.flags & ts.SymbolFlags.Value) !== 0 }
   })
 
-it('is what it was: whoever changes it changes it for its users', () => {
+it('matches its snapshot', () => {
   const names = (isValue: boolean): string[] =>
     exported
       .filter((one) => one.isValue === isValue)
@@ -136,14 +136,14 @@ it('is what it was: whoever changes it changes it for its users', () => {
   `)
 })
 
-it('tells of every function and class what it is for', () => {
+it('documents every function and class', () => {
   const silent = exported.filter(
     ({ target, isValue }) => isValue && target.getDocumentationComment(checker).length === 0,
   )
   expect(silent.map(({ name }) => name)).toEqual([])
 })
 
-it('names the types that its functions take and give', () => {
+it('exports the types that its functions accept and return', () => {
   const known = new Set(exported.map(({ target }) => target))
   const nameless = exported.flatMap(({ name, target, isValue }) => {
     if (!isValue || !target.valueDeclaration || !ts.isFunctionDeclaration(target.valueDeclaration)) return []

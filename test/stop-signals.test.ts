@@ -21,7 +21,7 @@ describe('forwardStops', () => {
     expect(abortReason(other.signal)).toBe('aborted')
   })
 
-  test('leaves the signals of the process alone unless it is asked to handle them', () => {
+  test('ignores the signals of the process unless it is asked to handle them', () => {
     const before = process.listenerCount('SIGINT')
     forwardStops({}, new AbortController())
     expect(process.listenerCount('SIGINT')).toBe(before)
@@ -31,7 +31,7 @@ describe('forwardStops', () => {
     expect(process.listenerCount('SIGINT')).toBe(before)
   })
 
-  test('stops at the first signal of the process and dies of the second', async () => {
+  test('stops at the first signal of the process, and the second signal ends the process', async () => {
     const { child, finished } = startNode([
       '--input-type=module',
       '-e',
@@ -55,7 +55,7 @@ describe('forwardStops', () => {
     expect(await finished).toMatchObject({ code: null, signal: 'SIGINT' })
   })
 
-  test('does not die of a hangup that follows a request', async () => {
+  test('survives a hangup that follows a request', async () => {
     const { child, finished } = startNode([
       '--input-type=module',
       '-e',
@@ -86,7 +86,7 @@ describe('a hangup', () => {
   const said = (command: string, argv: readonly string[], env: Record<string, string> = {}) =>
     spawnSync(command, argv, { encoding: 'utf8', env: { ...process.env, _: '', ...env } }).stdout.trim()
 
-  test('ends a process that is to end with its terminal', () => {
+  test('ends a process that follows its terminal', () => {
     expect(said(node[0]!, node.slice(1), { FREETUMOR_IGNORE_HANGUP: '0' })).toBe('false')
   })
 
@@ -96,7 +96,7 @@ describe('a hangup', () => {
     expect(said('nohup', ['bash', '-c', `${inner}; true`])).toBe('true')
   })
 
-  test('is survived by a training that was detached', () => {
+  test('is survived by a detached training', () => {
     expect(said(node[0]!, node.slice(1), { FREETUMOR_IGNORE_HANGUP: '1' })).toBe('true')
   })
 })

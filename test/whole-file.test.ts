@@ -12,7 +12,7 @@ import {
 import { temporaryFolder } from './helpers/temporary.js'
 
 describe('a file that is written whole', () => {
-  test('replaces what was there and leaves nothing beside it', async () => {
+  test('replaces the old file and leaves no other file', async () => {
     const folder = temporaryFolder()
     const path = join(folder, 'exit.json')
     await writeWhole(path, 'first', 0o600)
@@ -22,14 +22,14 @@ describe('a file that is written whole', () => {
     expect(readdirSync(folder)).toEqual(['exit.json'])
   })
 
-  test('by many writers at once is one of theirs', async () => {
+  test('by many writers at once is the file of one of them', async () => {
     const path = join(temporaryFolder(), 'exit.json')
     const texts = Array.from({ length: 20 }, (_, at) => String(at).repeat(10_000))
     await Promise.all(texts.map((text) => writeWhole(path, text)))
     expect(texts).toContain(readFileSync(path, 'utf8'))
   })
 
-  test('whose rename fails leaves nothing beside it, and the error names the file', async () => {
+  test('whose rename fails leaves no other file, and the error names the file', async () => {
     const folder = temporaryFolder()
     // no file can take the place of a folder that holds something
     mkdirSync(join(folder, 'plan.json', 'inner'), { recursive: true })
@@ -50,7 +50,7 @@ describe('a file that is written whole', () => {
   })
 })
 
-test('a folder is swept of what interrupted writers left, and of nothing else', async () => {
+test('sweeping removes the files of interrupted writers, and nothing else', async () => {
   const folder = temporaryFolder()
   const left = ['exit.json.tmp.0123456789abcdef', 'plan.json.tmp.12', 'events.jsonl.tmp']
   const kept = ['a.tmp.x', 'events.jsonl', 'notes.tmpl']
@@ -60,7 +60,7 @@ test('a folder is swept of what interrupted writers left, and of nothing else', 
   expect(readdirSync(folder).sort()).toEqual(kept)
 })
 
-test('a folder is made and tried before the work, and nothing is left in it', async () => {
+test('a folder is created and tested before the work, and stays empty', async () => {
   const folder = join(temporaryFolder(), 'a', 'b')
   await makeWritableFolder(folder)
   await makeWritableFolder(folder)
@@ -72,7 +72,7 @@ test('a folder is made and tried before the work, and nothing is left in it', as
   })
 })
 
-test('a folder that cannot be made is an error that names it', async () => {
+test('a folder that cannot be created is an error that names it', async () => {
   const folder = temporaryFolder()
   writeFileSync(join(folder, 'run'), 'a file')
   await expect(makeFolder(join(folder, 'run', 'logs'))).rejects.toMatchObject({
@@ -81,17 +81,17 @@ test('a folder that cannot be made is an error that names it', async () => {
   })
 })
 
-test('a temporary folder that is missing is said in one sentence with the way out', async () => {
+test('a missing temporary folder is reported in one sentence with a hint', async () => {
   vi.stubEnv('TMPDIR', join(temporaryFolder(), 'gone'))
   await expect(makeTemporaryFolder('freetumor-')).rejects.toMatchObject({
     code: 'environment',
-    message: `${process.env.TMPDIR}: the temporary folder does not exist`,
+    message: `${process.env.TMPDIR}: temporary folder not found`,
     hint: 'set TMPDIR to a folder that can be written',
   })
   vi.unstubAllEnvs()
 })
 
-test('errors of the system say what failed and why; others stay as they are', () => {
+test('system errors name what failed and why; other errors stay as they are', () => {
   const system = (code: string, more = {}): Error => Object.assign(new Error(code), { code, ...more })
   const messageOf = (error: unknown): string => (typedSystemError(error) as Error).message
   expect(messageOf(system('ENOSPC', { path: '/d/f', syscall: 'write' }))).toBe(

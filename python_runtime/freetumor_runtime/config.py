@@ -372,7 +372,7 @@ def parse(kind: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         options = [option for option in typing.get_args(kind) if option is not type(None)]
         return None if value is None else parse(options[0], value, where)
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return _parse_dataclass(kind, value, where)
     if origin is tuple:
         _expect(isinstance(value, list), where, "a list", value)

@@ -46,7 +46,8 @@ export function withExample(command: Command, ...examples: readonly string[]): C
   return command.addHelpText('before', [title, ...examples.map((line) => `  $ ${line}`), ''].join('\n'))
 }
 
-function makeProgram(commands: readonly AddCommand[], io: ProgramIo): Command {
+/** Return the program with its commands. */
+export function makeProgram(commands: readonly AddCommand[], io: ProgramIo): Command {
   const program = new Command('freetumor')
     .description(
       'Synthesises tumors in healthy CT scans, keeps those a segmentor can see, and trains on both.',

@@ -5,18 +5,18 @@ import type { MetricGrid, Profile } from './profiles.js'
 import type { Figure, OverlapSummary, Summary } from './summary.js'
 
 export interface AggregateOptions {
-  /** Of the intervals. */
+  /** Seed of the intervals. */
   readonly seed: number
-  /** Cases that could not be measured; default none. */
+  /** Cases that could not be measured. Default: none. */
   readonly failedCases?: readonly string[] | undefined
-  /** What a reader of the summary must know; default nothing. */
+  /** Limits of the summary, one sentence each. Default: none. */
   readonly warnings?: readonly string[] | undefined
 }
 
-/** A score of a case and whose it is; null where the case is left out of the mean. */
+/** Score of a case; null if the case does not count for the mean. */
 type Score = (one: CaseMeasures) => number | null
 
-/** The figures of a profile over cases; the order of the cases does not matter. */
+/** Compute the figures of a profile over cases; the order of the cases has no influence. */
 export function aggregate(
   cases: readonly CaseMeasures[],
   profile: Profile,
@@ -58,7 +58,7 @@ export function idsOf(cases: readonly CaseMeasures[]): number[] {
   return [...ids].sort((a, b) => a - b)
 }
 
-/** Dice of all tumor labels as one, or its NSD at a tolerance. */
+/** Return the Dice of all tumor labels together, or its NSD at a tolerance. */
 export function tumorScore(metric: 'dice' | 'nsd', profile: Profile, toleranceAt = 0): Score {
   return ({ tumor }) => (tumor === null ? null : scoreOf(tumor, metric, profile, toleranceAt))
 }
@@ -70,7 +70,7 @@ export function labelScore(id: number, metric: 'dice' | 'nsd', profile: Profile,
   }
 }
 
-/** Mean Dice over the labels that count in the case. */
+/** Return the mean Dice over the labels that count in the case. */
 export function meanLabelDice(profile: Profile): Score {
   return ({ labels }) => {
     const scores = labels.flatMap((measures) => scoreOf(measures, 'dice', profile, 0) ?? [])
@@ -78,7 +78,7 @@ export function meanLabelDice(profile: Profile): Score {
   }
 }
 
-/** One resampled case makes the whole summary one of resampled masks. */
+/** Return the grid of the summary: one resampled case makes it `resampled`. */
 function gridOf(cases: readonly CaseMeasures[], profile: Profile): MetricGrid {
   if (cases.some(({ grid }) => grid === 'resampled')) return 'resampled'
   return cases[0]?.grid ?? profile.grid
@@ -109,7 +109,7 @@ function meanOf(cases: readonly CaseMeasures[], score: Score, key: ResamplingKey
   )
 }
 
-/** The score that counts for a mean; null where the case is left out of it. */
+/** Return the score that counts for a mean; null if the case does not count. */
 function scoreOf(
   measures: OverlapMeasures,
   metric: 'dice' | 'nsd',

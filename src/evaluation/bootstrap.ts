@@ -1,29 +1,29 @@
 import type { Figure } from './summary.js'
 
 export const RESAMPLES = 2000
-/** Of the interval; the percentiles are symmetric about its middle. */
+/** Confidence level of the intervals; the percentiles are symmetric. */
 export const LEVEL = 0.95
 
-/** What the random numbers of one figure are keyed by: another figure in the summary shifts none of them. */
+/** Key of the random numbers of one figure. Another figure in the summary shifts none of them. */
 export interface ResamplingKey {
   readonly seed: number
   readonly name: string
 }
 
-/** What one case adds to the sums of a figure. */
+/** Contribution of one case to the sums of a figure. */
 export interface Row {
   readonly patient: string
   readonly values: readonly number[]
 }
 
-/** How often each patient is in a resample. */
+/** Number of times that each patient is in a resample. */
 export type Weights = Uint32Array
 
 /**
- * A figure over cases with its percentile-bootstrap interval: whole patients are drawn with replacement, since what one
- * patient's scans hold hangs together.
- * @param rows one case each, of as many values
- * @param statistic of the sums; null where they say nothing (such resamples are left out)
+ * Estimate a figure over cases with its percentile-bootstrap interval. Whole patients are drawn with
+ * replacement, because the scans of one patient depend on each other.
+ * @param rows one case each, with equal numbers of values
+ * @param statistic of the sums; null if undefined (such resamples are omitted)
  */
 export function estimate(
   rows: readonly Row[],
@@ -38,7 +38,7 @@ export function estimate(
   return { mean, ci: intervalOf(values, mean), n: rows.length }
 }
 
-/** `estimate` of the plain mean over cases. */
+/** Estimate the mean over cases with its interval. */
 export function estimateMean(
   values: readonly { readonly patient: string; readonly value: number }[],
   key: ResamplingKey,
@@ -50,7 +50,7 @@ export function estimateMean(
   )
 }
 
-/** The statistic of resampled patients, sorted; resamples of which it is null are left out. */
+/** Return the statistic of resampled patients, sorted; resamples with null are omitted. */
 export function resample(
   numPatients: number,
   statistic: (weights: Weights) => number | null,
@@ -68,14 +68,17 @@ export function resample(
   return values.sort((a, b) => a - b)
 }
 
-/** @param figure of all patients: the interval is that point when no resample says anything */
+/**
+ * Return the interval of sorted values.
+ * @param figure of all patients; the interval is this point if there are no values
+ */
 export function intervalOf(sorted: readonly number[], figure: number): [low: number, high: number] {
   if (sorted.length === 0) return [figure, figure]
   const tail = (1 - LEVEL) / 2
   return [percentile(sorted, tail), percentile(sorted, 1 - tail)]
 }
 
-/** Column by column, what the cases of each patient add up to; patients in the order in which they occur. */
+/** Sum the cases of each patient, column by column; patients in order of first occurrence. */
 function columnsByPatient(rows: readonly Row[]): Float64Array[] {
   const places = new Map<string, number>()
   for (const { patient } of rows) if (!places.has(patient)) places.set(patient, places.size)
@@ -93,7 +96,7 @@ function weightedSums(columns: readonly Float64Array[], weights: Weights): numbe
   })
 }
 
-/** Between the two values around it, linearly. */
+/** Return a percentile with linear interpolation. */
 function percentile(sorted: readonly number[], share: number): number {
   const place = share * (sorted.length - 1)
   const [low, high] = [sorted[Math.floor(place)]!, sorted[Math.ceil(place)]!]
@@ -101,8 +104,8 @@ function percentile(sorted: readonly number[], share: number): number {
 }
 
 /**
- * Random 32-bit words: a counter that steps by the golden ratio of 2^32 and is mixed by the finaliser of MurmurHash3 (public
- * domain). Good for resampling, for nothing that must be unguessable.
+ * Return a generator of random 32-bit words: a counter with steps of the golden ratio of 2^32, mixed by the
+ * finaliser of MurmurHash3 (public domain). Use it for resampling only, not for secrets.
  */
 function words({ seed, name }: ResamplingKey): () => number {
   let counter = mix(seed >>> 0) ^ mix(Math.floor(seed / 2 ** 32) + 1)

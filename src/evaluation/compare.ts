@@ -17,24 +17,24 @@ const pairedSchema = z.strictObject({
   name: z.string(),
   unit: z.enum(['share', 'ml', 'lesions']),
   better: z.enum(['higher', 'lower']),
-  first: z.number().describe('of the masks that are evaluated, over the cases of the difference'),
-  second: z.number().describe('of the masks that they are compared with'),
+  first: z.number().describe('evaluated masks, over the cases of the difference'),
+  second: z.number().describe('masks of the comparison'),
   difference: figure.describe('first - second, with the paired percentile bootstrap over patients'),
-  bootstrapP: z.number().describe('two-sided: twice the smaller share of resamples on either side of 0'),
+  bootstrapP: z.number().describe('two-sided: twice the smaller fraction of resamples on either side of 0'),
   wilcoxon: z
     .strictObject({ statistic: z.number(), p: z.number(), n: z.int(), exact: z.boolean() })
     .nullable()
     .describe(
-      'signed ranks of the mean difference of each patient; null where nothing differs or the figure is none by case',
+      'signed ranks of the mean difference of each patient; null without differences or without values per case',
     ),
-  oneSided: z.int().describe('cases left out because the figure exists for one of the two only'),
+  oneSided: z.int().describe('cases omitted because only one of the two sets has the figure'),
 })
 /** The content of comparison.json. */
 const comparisonSchema = z.strictObject({
   profile: z.string(),
-  first: z.string().describe('folder of the masks that are evaluated'),
-  second: z.string().describe('folder of the masks that they are compared with'),
-  numCases: z.int().describe('cases that both have'),
+  first: z.string().describe('folder of the evaluated masks'),
+  second: z.string().describe('folder of the masks of the comparison'),
+  numCases: z.int().describe('cases in both sets'),
   numPatients: z.int(),
   figures: z.array(pairedSchema),
 }) satisfies z.ZodType<Comparison>
@@ -46,18 +46,18 @@ export interface PairedFigure {
   readonly better: 'higher' | 'lower'
   readonly first: number
   readonly second: number
-  /** first - second. */
+  /** First minus second. */
   readonly difference: Figure
-  /** Not adjusted for how many figures are compared. */
+  /** Not adjusted for multiple comparisons. */
   readonly bootstrapP: number
-  /** Null for figures of all cases together (lesion rates), and where no case differs. */
+  /** Null for figures over all cases together (lesion rates), and if no case differs. */
   readonly wilcoxon: {
     readonly statistic: number
     readonly p: number
     readonly n: number
     readonly exact: boolean
   } | null
-  /** Cases left out because only one of the two has the figure. */
+  /** Cases omitted because only one of the two sets has the figure. */
   readonly oneSided: number
 }
 
@@ -70,7 +70,7 @@ export interface Comparison {
   readonly figures: readonly PairedFigure[]
 }
 
-/** The JSON schema of comparison.json. */
+/** Return the JSON schema of comparison.json. */
 export function comparisonJsonSchema(): Record<string, unknown> {
   return {
     ...z.toJSONSchema(comparisonSchema),
@@ -78,7 +78,7 @@ export function comparisonJsonSchema(): Record<string, unknown> {
   }
 }
 
-/** What is wrong with a comparison; null when nothing is. */
+/** Return the first problem of a comparison; null if it is valid. */
 export function comparisonProblem(value: unknown): string | null {
   const issue = comparisonSchema.safeParse(value).error?.issues[0]
   return issue ? `${issue.path.join('.')}: ${issue.message}` : null
@@ -93,7 +93,7 @@ interface Named {
 type Pair = readonly [first: CaseMeasures, second: CaseMeasures]
 type Score = (one: CaseMeasures) => number | null
 
-/** Two sets of masks on the cases that both have, figure by figure. */
+/** Compare two sets of masks on their common cases, figure by figure. */
 export function compare(
   first: readonly CaseMeasures[],
   second: readonly CaseMeasures[],
@@ -169,7 +169,9 @@ function byCase(pairs: readonly Pair[], score: Score, named: Named, seed: number
   return { ...paired, wilcoxon: signedRank(patientDifferences(rows)), oneSided }
 }
 
-/** Patients are independent of each other, their cases are not. */
+/**
+ * Return the mean difference of each patient: patients are independent of each other, their cases are not.
+ */
 function patientDifferences(rows: readonly Row[]): number[] {
   const sums = new Map<string, [sum: number, n: number]>()
   for (const { patient, values } of rows) {
@@ -241,7 +243,7 @@ function pairedFigure(
     first: first(all)!,
     second: second(all)!,
     difference: { mean, ci: intervalOf(values, mean), n: rows.length },
-    // one more in each count: no p of 0 from a finite number of resamples
+    // one more in each count: a finite number of resamples gives no p of 0
     bootstrapP: Math.min(1, (2 * (Math.min(below, above) + 1)) / (values.length + 1)),
   }
 }

@@ -7,12 +7,12 @@ import type { Figure, Froc, OperatingPoint } from './summary.js'
 export const FROC_RATES: readonly number[] = [1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8]
 const MAX_POINTS = 200
 
-/** A predicted lesion, in falling order of its score. */
+/** A predicted lesion; lists are in falling order of score. */
 interface Call {
   readonly patientAt: number
   readonly score: number
   readonly falsePositive: boolean
-  /** True lesions that it touches and that no call of a higher score has touched. */
+  /** True lesions that it touches and that no call with a higher score has touched. */
   readonly newlyDetected: number
 }
 
@@ -23,7 +23,7 @@ interface Calls {
   readonly numCases: Float64Array
 }
 
-/** Lesion sensitivity against false positives per case, by any overlap; null without a true lesion. */
+/** Return lesion sensitivity against false positives per case, by any overlap; null without a true lesion. */
 export function frocOf(cases: readonly CaseMeasures[], seed: number): Froc | null {
   const calls = callsOf(cases)
   const all = new Uint32Array(calls.numTrue.length).fill(1)
@@ -82,7 +82,7 @@ function callsOf(cases: readonly CaseMeasures[]): Calls {
   return { calls: calls.sort((a, b) => b.score - a.score), numTrue, numCases }
 }
 
-/** One point a score that occurs; null when the weighted patients have no true lesion. */
+/** Return one point per distinct score; null if the weighted patients have no true lesion. */
 function curve({ calls, numTrue, numCases }: Calls, weights: Weights): OperatingPoint[] | null {
   const total = weighted(numTrue, weights)
   const totalCases = weighted(numCases, weights)
@@ -92,7 +92,7 @@ function curve({ calls, numTrue, numCases }: Calls, weights: Weights): Operating
   for (const [n, { patientAt, score, falsePositive, newlyDetected }] of calls.entries()) {
     detected += weights[patientAt]! * newlyDetected
     if (falsePositive) wrong += weights[patientAt]!
-    // lesions of one score are called together
+    // lesions of equal score count together
     if (calls[n + 1]?.score === score) continue
     points.push({
       threshold: score,
@@ -115,7 +115,7 @@ function atRates(points: readonly OperatingPoint[]): number[] {
   })
 }
 
-/** Evenly, the first and the last among them. */
+/** Return evenly spaced points, with the first and the last. */
 function thinned(points: readonly OperatingPoint[]): OperatingPoint[] {
   if (points.length <= MAX_POINTS) return [...points]
   return Array.from(

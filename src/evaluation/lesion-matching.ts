@@ -1,13 +1,13 @@
 import type { CaseMeasures, LesionMeasures } from './measures.js'
 
-/** A true or predicted lesion with what it met on the other side. */
+/** A true or predicted lesion with its partners on the other side. */
 export interface MatchedLesion {
   readonly lesion: LesionMeasures
-  /** By any shared voxel. */
+  /** Matched by any shared voxel. */
   readonly matched: boolean
-  /** At each IoU that was asked for: whether it is of a pair. */
+  /** For each requested IoU: whether the lesion belongs to a pair. */
   readonly matchedAtIou: readonly boolean[]
-  /** Highest IoU with one lesion of the other side; 0 without any. */
+  /** Highest IoU with one lesion of the other side; 0 without overlap. */
   readonly bestIou: number
   /** Dice with all lesions together that touch it. */
   readonly dice: number
@@ -21,8 +21,8 @@ interface Touch {
 }
 
 /**
- * The lesions of a case, true ones first, in their order. At an IoU the pairs are taken from the most alike down, each
- * lesion once; of equally alike ones the first.
+ * Match the lesions of a case; true ones come first, in their order. At an IoU, pairs are formed by falling
+ * IoU, each lesion once; ties go to the first lesion.
  */
 export function matchLesions(
   { lesions, lesionOverlaps }: CaseMeasures,

@@ -12,7 +12,7 @@ export interface MatchedCase {
   readonly lesions: readonly MatchedLesion[]
 }
 
-/** Figures of lesions and of patients over cases whose lesions were measured. */
+/** Compute the figures of lesions and patients over cases whose lesions were measured. */
 export function summarizeLesions(
   cases: readonly CaseMeasures[],
   profile: Profile,
@@ -34,7 +34,7 @@ export function summarizeLesions(
   }
 }
 
-/** Total volume of predicted lesions that touch no true tumor. */
+/** Return the total volume of predicted lesions that touch no true tumor. */
 export function falsePositiveVolumeMl(one: CaseMeasures): number {
   return falsePositives(one).reduce((sum, { volumeMl }) => sum + volumeMl, 0)
 }
@@ -94,7 +94,7 @@ function ratesOf(
   }
 }
 
-/** Mean over the true lesions that count, of all cases together. */
+/** Estimate the mean Dice over the true lesions that count, of all cases together. */
 function diceOf(
   cases: readonly MatchedCase[],
   counts: (lesion: MatchedLesion) => boolean,
@@ -108,7 +108,7 @@ function diceOf(
   return estimate(rows, ([sum, n]) => ratio(sum!, n!), key)
 }
 
-/** True, detected, predicted and matched lesions of each case. */
+/** Count true, detected, predicted and matched lesions of each case. */
 export function rowsOf(cases: readonly MatchedCase[], matched: (lesion: MatchedLesion) => boolean): Row[] {
   return cases.map(({ patient, lesions }) => {
     const of = (kind: LesionMeasures['kind']) => lesions.filter(({ lesion }) => lesion.kind === kind)
@@ -125,7 +125,7 @@ export function rowsOf(cases: readonly MatchedCase[], matched: (lesion: MatchedL
   })
 }
 
-/** What the sums of `rowsOf` say; null where they say nothing. */
+/** Statistics of the sums of `rowsOf`; null if undefined. */
 export const LESION_STATISTICS = {
   sensitivity: ([found, detected]: readonly number[]) => ratio(detected!, found!),
   precision: ([, , predicted, matched]: readonly number[]) => ratio(matched!, predicted!),

@@ -33,13 +33,16 @@ const measuresSchema = z.strictObject({
   unmeasuredIds: z.strictObject({ predicted: z.array(count), true: z.array(count) }),
 })
 
-/** Voxels of a label in mask and truth. Dice and NSD (0 to 1) are null when neither has it, 0 when only one does. */
+/**
+ * Voxels of a label in mask and truth. Dice and NSD (0 to 1) are null if neither has the label, and 0 if only
+ * one has it.
+ */
 export interface OverlapMeasures {
   readonly truePositive: number
   readonly falsePositive: number
   readonly falseNegative: number
   readonly dice: number | null
-  /** Normalised surface Dice at each tolerance that was asked for. */
+  /** Normalised surface Dice at each requested tolerance. */
   readonly nsd: readonly (number | null)[]
 }
 
@@ -47,68 +50,71 @@ export interface LabelMeasures extends OverlapMeasures {
   readonly label: number
 }
 
-/** One 26-connected piece of tumor, of all tumor labels together. */
+/** One 26-connected component of tumor, of all tumor labels together. */
 export interface LesionMeasures {
   readonly kind: 'true' | 'predicted'
-  /** The tumor id that most of its voxels have. */
+  /** The most frequent tumor id in its voxels. */
   readonly label: number
   readonly voxels: number
   readonly volumeMl: number
-  /** Of the sphere of its volume. */
+  /** Diameter of the sphere of equal volume. */
   readonly diameterMm: number
-  /** In the world, RAS. */
+  /** Centre in physical space, RAS. */
   readonly centreMm: readonly [number, number, number]
-  /** Highest probability in it; null for true ones, and where no probabilities were given. */
+  /** Highest probability in it; null for true lesions, and without probabilities. */
   readonly score: number | null
-  /** Shares a voxel with tumor of the other side: a true lesion was detected, a predicted one is no false positive. */
+  /**
+   * Shares a voxel with tumor of the other side: a true lesion is detected, a predicted lesion is no false
+   * positive.
+   */
   readonly matched: boolean
 }
 
-/** Voxels that a true and a predicted lesion share, by their places among the lesions of their kind. */
+/**
+ * Number of voxels that a true and a predicted lesion share. Both are indices among the lesions of their
+ * kind.
+ */
 export type LesionOverlap = readonly [trueAt: number, predictedAt: number, voxels: number]
 
-/** What was measured of one case (python_runtime/freetumor_runtime/evaluation/case_metrics.py). */
+/** Measures of one case (python_runtime/freetumor_runtime/evaluation/case_metrics.py). */
 export interface CaseMeasures {
   readonly caseId: string
   /** Cases of one patient depend on each other and are resampled together. */
   readonly patient: string
   readonly grid: MetricGrid
   readonly spacingMm: readonly [number, number, number]
-  /** Predicted tumor outside the organ mask, which was taken away. */
+  /** Voxels of predicted tumor outside the organ mask, which were removed. */
   readonly removedVoxels: number
-  /** In the order that was asked for. */
+  /** In the requested order. */
   readonly labels: readonly LabelMeasures[]
-  /** All tumor labels as one; null when none was asked for. */
+  /** All tumor labels together; null if none was requested. */
   readonly tumor: OverlapMeasures | null
-  /** True ones first. */
+  /** True lesions first. */
   readonly lesions: readonly LesionMeasures[]
   readonly lesionOverlaps: readonly LesionOverlap[]
-  /** Ids above 0 that were not asked for. */
+  /** Ids above 0 that were not requested. */
   readonly unmeasuredIds: { readonly predicted: readonly number[]; readonly true: readonly number[] }
 }
 
 /**
- * Checks what the runtime measured of a case.
- * @throws DataError that names the case and the first part that is not as expected
+ * Check the measures of a case from the runtime.
+ * @throws DataError that names the case and the first wrong part
  */
 export function parseCaseMeasures(caseId: string, patient: string, result: unknown): CaseMeasures {
   const parsed = measuresSchema.safeParse(result)
   if (parsed.success) return { caseId, patient, ...parsed.data }
   const issue = parsed.error.issues[0]!
-  throw new DataError(
-    `case ${caseId}: its measures are not as expected at ${issue.path.join('.')}: ${issue.message}`,
-    {
-      hint: 'the Python runtime is of another version: run `freetumor doctor`',
-    },
-  )
+  throw new DataError(`case ${caseId}: wrong measures at ${issue.path.join('.')}: ${issue.message}`, {
+    hint: 'run `freetumor doctor`: the Python runtime has another version',
+  })
 }
 
-/** A tumor in the label: the case is one of a sick patient. */
+/** Return true if the label of the case contains a tumor. */
 export function hasTumor({ tumor }: CaseMeasures): boolean {
   return tumor !== null && tumor.truePositive + tumor.falseNegative > 0
 }
 
-/** Predicted lesions that touch no true tumor. */
+/** Return the predicted lesions that touch no true tumor. */
 export function falsePositives({ lesions }: CaseMeasures): LesionMeasures[] {
   return lesions.filter(({ kind, matched }) => kind === 'predicted' && !matched)
 }

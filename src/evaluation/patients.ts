@@ -2,19 +2,19 @@ import { estimateMean, intervalOf, resample, type Weights } from './bootstrap.js
 import { type CaseMeasures, hasTumor } from './measures.js'
 import type { Figure, LesionSummary } from './summary.js'
 
-/** What a patient's cases say together. */
+/** A patient, summarised over its cases. */
 export interface Patient {
   readonly patient: string
   readonly numCases: number
-  /** Any of the cases has a tumor. */
+  /** At least one case has a tumor in its label. */
   readonly sick: boolean
-  /** Any tumor voxel is called in any of them. */
+  /** At least one case has a predicted tumor voxel. */
   readonly called: boolean
-  /** Highest of the lesion scores; 0 without a predicted lesion. */
+  /** Highest lesion score; 0 without a predicted lesion. */
   readonly score: number
 }
 
-/** Score of a predicted lesion: probability where there are probabilities, else volume. */
+/** Return the score of a predicted lesion: its probability if there are probabilities, else its volume. */
 export function scoreOf(
   lesion: { readonly score: number | null; readonly volumeMl: number },
   by: LesionSummary['scoredBy'],
@@ -22,13 +22,13 @@ export function scoreOf(
   return by === 'probability' ? (lesion.score ?? 0) : lesion.volumeMl
 }
 
-/** Probabilities count only where every predicted lesion has one. */
+/** Return the kind of score: probabilities count only if every predicted lesion has one. */
 export function scoredBy(cases: readonly CaseMeasures[]): LesionSummary['scoredBy'] {
   const predicted = cases.flatMap(({ lesions }) => lesions.filter(({ kind }) => kind === 'predicted'))
   return predicted.length > 0 && predicted.every(({ score }) => score !== null) ? 'probability' : 'volumeMl'
 }
 
-/** In the order in which they occur. */
+/** Summarise patients in order of first occurrence. */
 export function patientsOf(cases: readonly CaseMeasures[]): Patient[] {
   const by = scoredBy(cases)
   const patients = new Map<string, Patient>()
@@ -48,7 +48,7 @@ export function patientsOf(cases: readonly CaseMeasures[]): Patient[] {
   return [...patients.values()]
 }
 
-/** Sensitivity, specificity and AUC, a patient counted once. */
+/** Compute sensitivity, specificity and AUC; each patient counts once. */
 export function patientRates(
   patients: readonly Patient[],
   seed: number,
@@ -75,7 +75,10 @@ function areaUnderCurve(patients: readonly Patient[], seed: number): Figure | nu
   return { mean, ci: intervalOf(values, mean), n: patients.length }
 }
 
-/** Share of pairs of a sick and a healthy patient whose scores are in the right order, equal ones half (Mann-Whitney). */
+/**
+ * Return the fraction of pairs of a sick and a healthy patient with scores in the right order; ties count
+ * half (Mann-Whitney).
+ */
 function weightedArea(byScore: readonly Patient[], weights: Weights): number | null {
   let [sick, healthy, right] = [0, 0, 0]
   for (let at = 0; at < byScore.length; ) {

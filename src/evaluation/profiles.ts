@@ -2,36 +2,47 @@ import type { Vec3 } from '../volume/volume.js'
 
 export type ProfileName = 'voco' | 'freetumor' | 'difftumor' | 'lesion'
 
-/** The grid that figures were taken on: that of the files, the prepared one, or the files resampled by nearest neighbour. */
+/** Grid of the figures: that of the files, the prepared one, or the files resampled by nearest neighbour. */
 export type MetricGrid = 'original' | 'prepared' | 'resampled'
 
-/** Sizes that lesions are told apart by; bins are half-open, `edges` are where the next one begins. */
+/** Size bins of lesions. Bins are half-open; `edges` are the starts of all bins but the first. */
 export interface LesionBinning {
   readonly by: 'diameterMm' | 'radiusMm'
   readonly edges: readonly number[]
 }
 
-/** How one of the published evaluations counts (METHOD 11), as data. */
+/** The rules of one published evaluation (docs/method.md#11-prediction-and-evaluation), as data. */
 export interface Profile {
   readonly name: ProfileName
-  /** Grid that the profile's figures are defined on. */
+  /** Grid on which the figures of the profile are defined. */
   readonly grid: 'original' | 'prepared'
-  /** Masks of another spacing are resampled to this by nearest neighbour, and the summary says so; null: never. */
+  /**
+   * Masks of another spacing are resampled to this one by nearest neighbour, and the summary reports it;
+   * null: never.
+   */
   readonly spacingMm: Vec3 | null
-  /** Tolerances of the normalised surface Dice; the first is the profile's own. Empty: not measured. */
+  /**
+   * Tolerances of the normalised surface Dice, in mm; the first is that of the profile. Empty: not measured.
+   */
   readonly nsdTolerancesMm: readonly number[]
-  /** Whether connected lesions are compared too. */
+  /** Compare connected lesions as well. */
   readonly lesions: boolean
-  /** A label that only the mask has scores 0; else it is left out of its mean, as one that neither has always is. */
+  /**
+   * A label that only the mask has scores 0. Otherwise it is omitted from its mean, like a label that neither
+   * has.
+   */
   readonly falseAlarmScoresZero: boolean
   readonly lesionBinnings: readonly LesionBinning[]
-  /** Least intersections over union at which one true and one predicted lesion are a pair, beside any overlap. */
+  /**
+   * Minimum intersections over union at which one true and one predicted lesion form a pair, in addition to
+   * any overlap.
+   */
   readonly lesionIous: readonly number[]
 }
 
 const PUBLISHED_SPACING_MM: Vec3 = [1.5, 1.5, 1.5]
 
-/** What most profiles have in common. */
+/** Common settings of most profiles. */
 const PLAIN = {
   grid: 'prepared',
   spacingMm: PUBLISHED_SPACING_MM,
@@ -59,7 +70,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     grid: 'original',
     spacingMm: null,
     lesions: true,
-    // What is called in healthy scans has figures of its own here: false-positive volume and count, specificity, AUC, FROC.
+    // false positives in healthy scans have their own figures here: volume, count, specificity, AUC, FROC
     lesionBinnings: [
       { by: 'diameterMm', edges: [20, 50] },
       { by: 'radiusMm', edges: [5, 10, 15, 20] },

@@ -5,38 +5,38 @@ const count = z.int().min(0)
 const figure = z.strictObject({
   mean: z.number(),
   ci: z.tuple([z.number(), z.number()]).describe('percentile bootstrap over patients'),
-  n: count.describe('cases that count for it'),
+  n: count.describe('number of cases that count'),
 })
 const maybe = (text: string) => figure.nullable().describe(text)
-/** By the tolerance in mm. */
+/** Figures by tolerance in mm. */
 const atMm = z.record(z.string(), figure.nullable())
 
 const match = {
   numDetected: count,
   numFalsePositive: count,
-  sensitivity: maybe('detected of the true lesions, over all cases together; null without a true one'),
-  precision: maybe('matched of the predicted lesions; null without a predicted one'),
-  f1: maybe(
-    'harmonic mean of the two; 0 when there are true lesions and none is found, null without a true one',
+  sensitivity: maybe(
+    'detected fraction of the true lesions, over all cases together; null without a true lesion',
   ),
+  precision: maybe('matched fraction of the predicted lesions; null without a predicted lesion'),
+  f1: maybe('harmonic mean of both; 0 if no true lesion is detected, null without a true lesion'),
 }
 const rates = {
   numTrue: count,
   numPredicted: count,
   ...match,
   lesionDice: maybe(
-    'mean over the true lesions of the Dice of each with all predicted lesions that touch it; 0 where none does',
+    'mean over true lesions of the Dice with all predicted lesions that touch it; 0 without overlap',
   ),
-  detectedDice: maybe('the same over detected lesions only; null when none was'),
+  detectedDice: maybe('the same over detected lesions only; null without one'),
   atIou: z
     .array(z.strictObject({ iou: z.number(), ...match }))
     .describe(
-      'one true and one predicted lesion are a pair at this intersection over union, best pairs first',
+      'one true and one predicted lesion form a pair at this intersection over union, best pairs first',
     ),
 }
 const lesionRates = z.strictObject(rates)
 const lesionBin = z.strictObject({
-  by: z.enum(['diameterMm', 'radiusMm']).describe('of the sphere of the lesion’s volume'),
+  by: z.enum(['diameterMm', 'radiusMm']).describe('of the sphere with the volume of the lesion'),
   from: z.number(),
   to: z.number().nullable().describe('excluded; null: no upper end'),
   ...rates,
@@ -50,34 +50,32 @@ const froc = z.strictObject({
   points: z.array(operatingPoint).describe('from the highest threshold down, at most 200'),
   at: z
     .array(z.strictObject({ falsePositivesPerCase: z.number(), sensitivity: figure.nullable() }))
-    .describe('highest lesion sensitivity with at most so many false positives a case'),
-  mean: maybe('mean sensitivity over those rates'),
+    .describe('highest lesion sensitivity with at most this number of false positives per case'),
+  mean: maybe('mean sensitivity over these rates'),
 })
 const lesionSummary = z.strictObject({
   all: lesionRates,
-  bins: z.array(lesionBin).describe('true lesions by their own size, predicted ones by theirs'),
+  bins: z.array(lesionBin).describe('true and predicted lesions by their own size'),
   falsePositiveVolumeMl: maybe('mean over all cases: volume of predicted lesions that touch no true tumor'),
-  falsePositiveCount: maybe('mean over all cases of their number'),
+  falsePositiveCount: maybe('mean number of such lesions over all cases'),
   healthy: z.strictObject({
     numCases: count.describe('cases without a tumor'),
-    falsePositiveVolumeMl: maybe('mean over them'),
-    falsePositiveCount: maybe('mean over them'),
+    falsePositiveVolumeMl: maybe('mean over these cases'),
+    falsePositiveCount: maybe('mean over these cases'),
   }),
-  patientSensitivity: maybe('patients with a tumor in whose scans any tumor voxel is called'),
-  patientSpecificity: maybe('patients without a tumor in whose scans no tumor voxel is called'),
+  patientSensitivity: maybe('fraction of patients with a tumor in whose scans any tumor voxel is predicted'),
+  patientSpecificity: maybe(
+    'fraction of patients without a tumor in whose scans no tumor voxel is predicted',
+  ),
   scoredBy: z
     .enum(['probability', 'volumeMl'])
-    .describe(
-      'of a predicted lesion: its highest probability, or its volume where no probabilities were given',
-    ),
-  patientAuc: maybe(
-    'of the highest lesion score of each patient, 0 without a lesion; null without both kinds',
-  ),
+    .describe('score of a predicted lesion: its highest probability, or its volume without probabilities'),
+  patientAuc: maybe('AUC of the highest lesion score of each patient; null without patients of both kinds'),
   froc: froc.nullable().describe('null without a true lesion'),
 })
 const overlapSummary = z.strictObject({
-  dice: maybe('null when no case counts'),
-  nsd: figure.nullable().optional().describe('at the first tolerance; absent when no surface is measured'),
+  dice: maybe('null if no case counts'),
+  nsd: figure.nullable().optional().describe('at the first tolerance; absent if no surface is measured'),
   nsdAtMm: atMm.optional().describe('at each tolerance'),
 })
 
@@ -86,16 +84,16 @@ const summarySchema = z.strictObject({
   profile: z.enum(['voco', 'freetumor', 'difftumor', 'lesion']),
   grid: z
     .enum(['original', 'prepared', 'resampled'])
-    .describe('that of the files, the prepared one, or resampled as soon as one case was'),
+    .describe('that of the files, the prepared grid, or resampled if one case was resampled'),
   numCases: count,
   numPatients: count,
-  failedCases: z.array(z.string()).describe('could not be measured and are in no figure'),
-  warnings: z.array(z.string()).describe('what must be known before the figures are trusted'),
+  failedCases: z.array(z.string()).describe('cases that could not be measured; no figure includes them'),
+  warnings: z.array(z.string()).describe('limits of the figures'),
   nsdTolerancesMm: z.array(z.number()),
   classes: z.record(z.string(), overlapSummary).describe('by label id'),
   meanDice: maybe('mean over cases of the mean Dice over the labels that count in the case'),
-  tumorDice: maybe('of all tumor labels as one'),
-  tumorNsd: maybe('of all tumor labels as one, at the first tolerance'),
+  tumorDice: maybe('of all tumor labels together'),
+  tumorNsd: maybe('of all tumor labels together, at the first tolerance'),
   tumorNsdAtMm: atMm,
   lesions: lesionSummary.nullable().describe('of the profile lesion'),
   bootstrap: z.strictObject({
@@ -106,7 +104,7 @@ const summarySchema = z.strictObject({
   }),
 }) satisfies z.ZodType<Summary>
 
-/** The JSON schema of summary.json. */
+/** Return the JSON schema of summary.json. */
 export function summaryJsonSchema(): Record<string, unknown> {
   return {
     ...z.toJSONSchema(summarySchema),
@@ -114,13 +112,16 @@ export function summaryJsonSchema(): Record<string, unknown> {
   }
 }
 
-/** What is wrong with a summary, for tests and for files of another version; null when nothing is. */
+/** Return the first problem of a summary, for tests and files of another version; null if it is valid. */
 export function summaryProblem(value: unknown): string | null {
   const issue = summarySchema.safeParse(value).error?.issues[0]
   return issue ? `${issue.path.join('.')}: ${issue.message}` : null
 }
 
-/** A figure with its 95 % interval from resampled patients; `n` cases count for it. With one patient it is a point. */
+/**
+ * A figure with its 95 % interval from resampled patients; `n` cases count. With one patient the interval is
+ * a point.
+ */
 export interface Figure {
   readonly mean: number
   readonly ci: readonly [low: number, high: number]
@@ -130,34 +131,34 @@ export interface Figure {
 type FiguresAtMm = Readonly<Record<string, Figure | null>>
 
 export interface OverlapSummary {
-  /** Null when no case counts. */
+  /** Null if no case counts. */
   readonly dice: Figure | null
-  /** At the first tolerance; missing, as `nsdAtMm`, when no surface is measured. */
+  /** At the first tolerance; missing, as `nsdAtMm`, if no surface is measured. */
   readonly nsd?: Figure | null | undefined
   readonly nsdAtMm?: FiguresAtMm | undefined
 }
 
-/** How many lesions found a partner, under one rule for what a partner is. */
+/** Numbers of matched lesions under one matching rule. */
 export interface MatchRates {
   readonly numDetected: number
   readonly numFalsePositive: number
-  /** Detected of the true ones, over all cases together. */
+  /** Detected fraction of the true lesions, over all cases together. */
   readonly sensitivity: Figure | null
-  /** Matched of the predicted ones. */
+  /** Matched fraction of the predicted lesions. */
   readonly precision: Figure | null
-  /** Harmonic mean of the two; 0 when there are true lesions and none is predicted, null when there is no true one. */
+  /** Harmonic mean of both; 0 if there are true lesions and none is predicted, null without a true lesion. */
   readonly f1: Figure | null
 }
 
-/** Lesions of one size, or of all. True lesions are binned by their own size, predicted ones by theirs. */
+/** Lesions of one size, or of all sizes. True and predicted lesions are binned by their own size. */
 export interface LesionRates extends MatchRates {
   readonly numTrue: number
   readonly numPredicted: number
-  /** Mean over true lesions of the Dice of each with all predicted lesions that touch it; 0 where none does. */
+  /** Mean over true lesions of the Dice with all predicted lesions that touch it; 0 without overlap. */
   readonly lesionDice: Figure | null
   /** The same over detected lesions. */
   readonly detectedDice: Figure | null
-  /** Pairs of one true and one predicted lesion at least so alike. */
+  /** Pairs of one true and one predicted lesion, by minimum IoU. */
   readonly atIou: readonly ({ readonly iou: number } & MatchRates)[]
 }
 
@@ -169,13 +170,13 @@ export interface LesionBin extends LesionRates {
 }
 
 export interface OperatingPoint {
-  /** Lesions of this score or more are called. */
+  /** Lesions with at least this score are predicted. */
   readonly threshold: number
   readonly falsePositivesPerCase: number
   readonly sensitivity: number
 }
 
-/** Sensitivity of lesions against false positives per case, as the threshold on the lesion score falls. */
+/** Sensitivity of lesions against false positives per case, by falling threshold on the lesion score. */
 export interface Froc {
   readonly points: readonly OperatingPoint[]
   readonly at: readonly { readonly falsePositivesPerCase: number; readonly sensitivity: Figure | null }[]
@@ -194,12 +195,12 @@ export interface LesionSummary {
     readonly falsePositiveVolumeMl: Figure | null
     readonly falsePositiveCount: Figure | null
   }
-  /** Patients with a tumor in whose scans any tumor voxel is called. */
+  /** Fraction of patients with a tumor in whose scans any tumor voxel is predicted. */
   readonly patientSensitivity: Figure | null
-  /** Patients without a tumor in whose scans no tumor voxel is called. */
+  /** Fraction of patients without a tumor in whose scans no tumor voxel is predicted. */
   readonly patientSpecificity: Figure | null
   readonly scoredBy: 'probability' | 'volumeMl'
-  /** Of the highest lesion score of each patient; null without patients of both kinds. */
+  /** AUC of the highest lesion score of each patient; null without patients of both kinds. */
   readonly patientAuc: Figure | null
   readonly froc: Froc | null
 }
@@ -207,19 +208,19 @@ export interface LesionSummary {
 /** The content of summary.json. */
 export interface Summary {
   readonly profile: ProfileName
-  /** `resampled` as soon as one case was: figures then differ from published ones on the prepared grid. */
+  /** `resampled` if one case was resampled: figures then differ from published ones on the prepared grid. */
   readonly grid: MetricGrid
   readonly numCases: number
   readonly numPatients: number
-  /** Cases that could not be measured and are in no figure. */
+  /** Cases that could not be measured; no figure includes them. */
   readonly failedCases: readonly string[]
   readonly warnings: readonly string[]
   readonly nsdTolerancesMm: readonly number[]
   /** By label id. */
   readonly classes: Readonly<Record<string, OverlapSummary>>
-  /** Mean over cases of the mean Dice over the labels that count in the case: the one number of `voco`. */
+  /** Mean over cases of the mean Dice over the labels that count in the case: the figure of `voco`. */
   readonly meanDice: Figure | null
-  /** Of all tumor labels as one. */
+  /** Figure of all tumor labels together. */
   readonly tumorDice: Figure | null
   readonly tumorNsd: Figure | null
   readonly tumorNsdAtMm: FiguresAtMm

@@ -3,16 +3,19 @@ export interface SignedRank {
   /** The smaller of the two rank sums. */
   readonly statistic: number
   readonly p: number
-  /** Differences that are not 0; the others say nothing and are left out (Wilcoxon's own rule). */
+  /** Differences other than 0; zeros are omitted (Wilcoxon's rule). */
   readonly n: number
-  /** By all 2^n signs of the ranks, equal ones sharing theirs; else by the normal law, corrected for equal ranks. */
+  /**
+   * Exact: over all 2^n signs of the ranks, with mean ranks for ties. Otherwise the normal distribution,
+   * corrected for ties.
+   */
   readonly exact: boolean
 }
 
-/** Above so many differences the normal law is as good. */
+/** Above this number of differences, the normal distribution is as good. */
 const MAX_EXACT = 50
 
-/** Null when no difference is left. Ranks of equal sizes are their mean, also in the exact law. */
+/** Test paired differences; null without a difference. Ties have mean ranks, also in the exact test. */
 export function signedRank(differences: readonly number[]): SignedRank | null {
   const some = differences.filter((value) => value !== 0)
   if (some.length === 0) return null
@@ -42,9 +45,9 @@ function midranks(sizes: readonly number[]): { ranks: number[]; tieTerm: number 
   return { ranks, tieTerm }
 }
 
-/** Twice the share of sign patterns whose positive rank sum is at most the statistic. */
+/** Return twice the fraction of sign patterns whose positive rank sum is at most the statistic. */
 function exactP(ranks: readonly number[], statistic: number): number {
-  // Mean ranks are halves at the finest, so doubled ones are whole.
+  // mean ranks are multiples of one half, so doubled ranks are integers
   const doubled = ranks.map((rank) => Math.round(2 * rank))
   const total = doubled.reduce((sum, rank) => sum + rank, 0)
   const share = new Float64Array(total + 1)
@@ -60,7 +63,9 @@ function exactP(ranks: readonly number[], statistic: number): number {
   return Math.min(1, 2 * tail)
 }
 
-/** P(Z > z) for z >= 0: a series near the middle, a continued fraction in the tail; to 1e-13. */
+/**
+ * Return P(Z > z) for z >= 0: a series near the middle, a continued fraction in the tail; error below 1e-13.
+ */
 function normalTail(z: number): number {
   const density = Math.exp((-z * z) / 2) / Math.sqrt(2 * Math.PI)
   if (z > 3) {

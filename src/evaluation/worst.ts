@@ -1,6 +1,9 @@
 import type { CaseMeasures, OverlapMeasures } from './measures.js'
 
-/** Cases in which something is wrong or at stake, by falling need to be looked at: lowest tumor Dice, most volume in error. */
+/**
+ * Sort the cases that have a figure by falling need of inspection: lowest tumor Dice, then most volume in
+ * error.
+ */
 export function worstFirst(cases: readonly CaseMeasures[]): CaseMeasures[] {
   const judged = cases.flatMap((one) => {
     const dice = caseDice(one)
@@ -10,14 +13,17 @@ export function worstFirst(cases: readonly CaseMeasures[]): CaseMeasures[] {
   return judged.map(({ one }) => one)
 }
 
-/** Tumor Dice, 0 for tumor that is only called; where no tumor is measured the mean over the labels. Null: nothing there. */
+/**
+ * Return the tumor Dice, 0 for false positives only; without a tumor label, the mean over the labels. Null:
+ * nothing to score.
+ */
 export function caseDice({ tumor, labels }: CaseMeasures): number | null {
   if (tumor !== null) return tumor.dice
   const scores = labels.flatMap(({ dice }) => dice ?? [])
   return scores.length === 0 ? null : scores.reduce((sum, dice) => sum + dice, 0) / scores.length
 }
 
-/** Volume of the voxels on which mask and label differ. */
+/** Return the volume in ml of the voxels on which mask and label differ. */
 export function errorMl({ tumor, labels, spacingMm }: CaseMeasures): number {
   const wrong = ({ falsePositive, falseNegative }: OverlapMeasures): number => falsePositive + falseNegative
   const voxels = tumor === null ? labels.reduce((sum, one) => sum + wrong(one), 0) : wrong(tumor)

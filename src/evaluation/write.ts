@@ -11,10 +11,10 @@ import type { Summary } from './summary.js'
 type Cell = string | number | null
 
 /**
- * Writes `summary.json`, `cases.csv` (one line a case and label, `tumor` for all tumor labels as one), `lesions.csv` and
- * `measures.jsonl` (all that was measured, one line a case) into an existing folder, each whole or not at all.
- * A summary is there only with the tables that belong to it, even when the disk fills meanwhile.
- * @throws EnvironmentError when a file cannot be written
+ * Write `summary.json`, `cases.csv` (one line per case and label; `tumor` for all tumor labels together),
+ * `lesions.csv` and `measures.jsonl` (all measures, one line per case) into an existing folder, each
+ * completely or not at all. A summary never exists without its tables, even if the disk fills up meanwhile.
+ * @throws EnvironmentError if a file cannot be written
  */
 export async function writeEvaluation(
   folder: string,
@@ -37,7 +37,7 @@ export async function writeJson(path: string, value: unknown): Promise<void> {
 }
 
 function casesTable(cases: readonly CaseMeasures[], { nsdTolerancesMm }: Profile): string {
-  // the first tolerance is plain `nsd`
+  // the column of the first tolerance is called `nsd`
   const surfaces = nsdTolerancesMm.slice(1).map((mm) => `nsd_${mm}mm`)
   const header = ['case', 'grid', 'label', 'true_positive', 'false_positive', 'false_negative', 'dice', 'nsd']
   const row = (item: CaseMeasures, label: Cell, measures: OverlapMeasures): Cell[] => {

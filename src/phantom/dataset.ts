@@ -8,27 +8,27 @@ import { temporaryName } from '../whole-file.js'
 import { type Difficulty, makePhantom } from './make.js'
 
 export interface PhantomDatasetOptions {
-  /** Folder of the data set; must not hold one yet. */
+  /** Folder of the data set; it must not contain one yet. */
   readonly out: string
   readonly cases: number
   readonly region: Region
   readonly sizeVoxels: number
   readonly seed: number
-  /** `hard`: smaller tumors in uneven organs with confounders everywhere; default standard. */
+  /** `hard`: smaller tumors in uneven organs with confounders everywhere. Default: standard. */
   readonly difficulty?: Difficulty
-  /** Cases with tumors have them in each of these organs and in no other; default in some, as drawn. */
+  /** Organs that contain tumors in every case with tumors. Default: some organs, drawn per case. */
   readonly tumorOrgans?: readonly OrganName[]
-  /** Of `cases`, the last N carry no tumor; default 0. */
+  /** Number of cases at the end without a tumor. Default: 0. */
   readonly hosts?: number
-  /** Of `cases`, the last N are the list's validation part; default 0. */
+  /** Number of cases at the end that form the validation part of the list. Default: 0. */
   readonly validation?: number
-  /** Number of the first case: data sets of one seed with other numbers share no case; default 0. */
+  /** Number of the first case. Data sets of one seed with other numbers share no case. Default: 0. */
   readonly firstIndex?: number
 }
 
 /**
- * Writes phantoms in the published layout: `imagesTr`, `labelsTr` and a decathlon list `dataset.json`. Written aside and
- * renamed, so that a folder that exists is complete.
+ * Write phantoms in the published layout: `imagesTr`, `labelsTr` and a decathlon list `dataset.json`. The
+ * folder is written under a temporary name and renamed, so an existing folder is complete.
  */
 export async function writePhantomDataset(options: PhantomDatasetOptions): Promise<void> {
   const out = resolve(options.out)
@@ -44,7 +44,9 @@ export async function writePhantomDataset(options: PhantomDatasetOptions): Promi
 }
 
 function alreadyThere(out: string): UsageError {
-  return new UsageError(`${out} already holds a data set`, { hint: 'remove it, or choose another folder' })
+  return new UsageError(`${out}: the folder already contains a data set`, {
+    hint: 'remove the folder, or choose another one',
+  })
 }
 
 async function writeInto(aside: string, options: PhantomDatasetOptions): Promise<void> {
@@ -54,7 +56,7 @@ async function writeInto(aside: string, options: PhantomDatasetOptions): Promise
   const validation = options.validation ?? 0
   const list = {
     name: 'phantoms',
-    description: `made CTs, seed ${options.seed}; no patient`,
+    description: `phantoms, seed ${options.seed}; no patient`,
     modality: { '0': 'CT' },
     labels: Object.fromEntries(LABEL_SCHEMES[options.region].names.map((name, id) => [String(id), name])),
     numTraining: entries.length - validation,
@@ -65,7 +67,7 @@ async function writeInto(aside: string, options: PhantomDatasetOptions): Promise
   await writeFile(join(aside, 'dataset.json'), `${JSON.stringify(list, null, 2)}\n`)
 }
 
-/** The data sets of phantoms that a training needs: the numbers of their cases. */
+/** Sizes of the phantom data sets that a training needs. */
 export interface PhantomSets {
   readonly labelledCases: number
   readonly validationCases: number
@@ -73,13 +75,13 @@ export interface PhantomSets {
   readonly testCases: number
   readonly sizeVoxels: number
   readonly seed: number
-  /** Default standard. */
+  /** Default: standard. */
   readonly difficulty?: Difficulty
 }
 
 /**
- * Makes what a configuration's `data.phantoms` asks for under `root`: `phantom_labelled` (with its validation part),
- * `phantom_hosts` and `phantom_test`. Returns false when all are there already.
+ * Write the data sets that `data.phantoms` of a configuration describes, below `root`: `phantom_labelled`
+ * (with its validation part), `phantom_hosts` and `phantom_test`. Return false if all exist already.
  */
 export async function ensurePhantoms(root: string, region: Region, phantoms: PhantomSets): Promise<boolean> {
   const {
@@ -104,12 +106,12 @@ export async function ensurePhantoms(root: string, region: Region, phantoms: Pha
     if (set.cases > 0 && !(await isThere())) {
       const wanted = { out, region, sizeVoxels, seed, difficulty, firstIndex, ...set }
       await writePhantomDataset(wanted).catch(async (error: unknown) => {
-        // another run may have made it meanwhile
+        // another run may have written it meanwhile
         if (await isThere()) return
         const { cause } = error as { cause?: NodeJS.ErrnoException }
         if (cause?.syscall === undefined) throw error
-        throw new EnvironmentError(`${out}: the phantoms cannot be written (${cause.code})`, {
-          hint: 'name a folder that you can write with data.root',
+        throw new EnvironmentError(`${out}: phantoms cannot be written (${cause.code})`, {
+          hint: 'set data.root to a writable folder',
           cause,
         })
       })

@@ -2,22 +2,22 @@ import { LABEL_SCHEMES, type Organ, type OrganName, type Region } from '../volum
 import type { LabelMap, Vec3, Volume } from '../volume/volume.js'
 import { grain, type PhantomRandom, phantomRandom, smoothField } from './random.js'
 
-/** How hard it is to tell tumors from healthy tissue. */
+/** Difficulty of separating tumors from healthy tissue. */
 export const DIFFICULTIES = ['standard', 'hard'] as const
 export type Difficulty = (typeof DIFFICULTIES)[number]
 
 export interface PhantomOptions {
   readonly region: Region
-  /** Default standard. */
+  /** Default: standard. */
   readonly difficulty?: Difficulty
-  /** With `seed`, decides everything that is drawn. */
+  /** Number of the case. Seed and index decide all random numbers. */
   readonly index: number
   readonly seed: number
-  /** Voxels a side. */
+  /** Voxels per side. */
   readonly sizeVoxels: number
-  /** False makes a host: organs and confounders only. */
+  /** False builds a host CT: organs and confounders only. */
   readonly tumors: boolean
-  /** Tumors lie in each of these organs and in no other; default in some, as drawn. */
+  /** Organs that contain tumors. Default: some organs, drawn. */
   readonly tumorOrgans?: readonly OrganName[] | undefined
 }
 
@@ -29,38 +29,44 @@ export interface Phantom {
 
 const SPACING_MM = 1.5
 
-/** What makes tumors easy or hard to find. Lengths are shares of the side. */
+/** Settings of a difficulty. Lengths are fractions of the side. */
 interface Hardness {
-  /** Standard deviation of the slow changes of an organ's HU; null: those of the region's first organ only, and slight. */
+  /**
+   * Standard deviation of the slow HU changes in every organ; null: slight changes in the first organ of the
+   * region only.
+   */
   readonly steatosisHu: number | null
   readonly tumorRadius: readonly [number, number]
-  /** Of a tumor to its organ, times that of a standard one. */
+  /** Contrast of a tumor to its organ, relative to a standard phantom. */
   readonly contrast: number
-  /** Cysts, dark vessels and fatty spots in every organ. */
+  /** Place cysts, dark vessels and fatty spots in every organ. */
   readonly confoundersEverywhere: boolean
 }
 
 /**
- * Of standard phantoms (all organs) the best threshold on smoothed values less the organ's median, inside the true organ, finds
- * tumors with Dice 0.78; of hard ones (liver) with 0.26, since organs differ within themselves by more than a tumor differs
- * from its surroundings (scripts/experiments/threshold-oracle.ts).
+ * The best threshold on smoothed values relative to the organ's median, inside the true organ, finds tumors
+ * of standard phantoms (all organs) with Dice 0.78 and those of hard phantoms (liver) with 0.26: hard organs
+ * vary more within themselves than a tumor differs from its surroundings
+ * (scripts/experiments/threshold-oracle.ts).
  */
 const HARDNESS: Readonly<Record<Difficulty, Hardness>> = {
   standard: { steatosisHu: null, tumorRadius: [0.06, 0.12], contrast: 1, confoundersEverywhere: false },
   hard: { steatosisHu: 110, tumorRadius: [0.045, 0.085], contrast: 2, confoundersEverywhere: true },
 }
 
-/** A place in the unit cube: x to the right, y to the front, z upwards. */
+/** A point in the unit cube: x to the right, y to the front, z upwards. */
 type Point = readonly [number, number, number]
 
-/** A solid: its level is negative inside, in units of its size, and 0 on its surface; all of it lies in low..high. */
+/**
+ * A solid. Its level is negative inside, in units of its size, and 0 on its surface. It lies in low..high.
+ */
 interface Solid {
   readonly level: (x: number, y: number, z: number) => number
   readonly low: Point
   readonly high: Point
 }
 
-/** One case in the making: voxels in C order. */
+/** One case under construction: voxels in C order. */
 interface Scene {
   readonly side: number
   readonly shape: Vec3
@@ -72,9 +78,10 @@ interface Scene {
 }
 
 /**
- * A CT-like volume with its labels: body, fat, spine, vessels, organs of the region, confounders (cysts, vessels, fat), noise,
- * and in labelled cases tumors. Tumors are unions of balls roughened by a smooth field, so not of the simulation's
- * shape model, and lie in HU within the spread of healthy tissue, so that no threshold finds them.
+ * Build a CT-like volume with its labels: body, fat, spine, vessels, organs of the region, confounders
+ * (cysts, vessels, fat), noise, and tumors if wanted. Tumors are unions of balls with a rough surface, so
+ * they do not follow the shape model of the simulation. Their HU lie within the spread of healthy tissue, so
+ * no threshold finds them.
  */
 export function makePhantom(options: PhantomOptions): Phantom {
   const side = options.sizeVoxels
@@ -107,7 +114,7 @@ function buildAbdomen(scene: Scene, tumors: boolean): void {
   fill(scene, ellipsoid([0.5, 0.62, 0.2], [0.3, 0.12, 0.16]), -90)
 
   const [liver, pancreas, kidney] = LABEL_SCHEMES.abdomen.organs as unknown as readonly [Organ, Organ, Organ]
-  // The phase of the contrast agent differs from scan to scan by more than a tumor differs from its organ.
+  // the contrast phase differs between scans by more than a tumor differs from its organ
   const liverHu = random.between(85, 140)
   const kidneyHu = random.between(125, 200)
   const pancreasHu = random.between(75, 125)
@@ -149,7 +156,7 @@ function buildAbdomen(scene: Scene, tumors: boolean): void {
   const { steatosisHu, confoundersEverywhere } = scene.hardness
   const organs = [liver, pancreas, kidney]
   for (const organ of confoundersEverywhere ? organs : [liver]) addSteatosis(scene, organ, steatosisHu ?? 12)
-  // Some vessels are filled with contrast, some not yet: bright ones help nobody, dark ones look like tumors.
+  // some vessels are filled with contrast: bright ones are no help, dark ones resemble tumors
   for (let vessel = 0; vessel < 5; vessel++) addVessel(scene, liver, vessel % 2 === 0 ? 60 : -35)
   if (confoundersEverywhere) for (const organ of [pancreas, kidney, kidney]) addVessel(scene, organ, -35)
   for (const organ of confoundersEverywhere ? organs : [liver, kidney]) addCyst(scene, organ)
@@ -186,7 +193,7 @@ function ellipsoid(centre: Point, radii: Point): Solid {
   }
 }
 
-/** All points nearer than `radius` to a line through the points. */
+/** Return all points nearer than `radius` to a line through the points. */
 function tube(points: readonly Point[], radius: number): Solid {
   return {
     level: (x, y, z) => {
@@ -199,19 +206,19 @@ function tube(points: readonly Point[], radius: number): Solid {
   }
 }
 
-/** The solid with its surface moved in and out by a smooth field. */
+/** Return the solid with its surface moved in and out by a smooth field. */
 function roughened(solid: Solid, field: Float32Array, scene: Scene, amount: number): Solid {
   const { side } = scene
   const index = (value: number): number => Math.min(side - 1, Math.floor(value * side))
   return {
     level: (x, y, z) =>
       solid.level(x, y, z) + amount * field[(index(x) * side + index(y)) * side + index(z)]!,
-    // the field is rarely beyond 4: what it adds to a solid is at most half its size
+    // the field is rarely beyond 4, so it adds at most half the size of a solid
     ...around([solid.low, solid.high], amount),
   }
 }
 
-/** Bounds of the points, widened on all sides. */
+/** Return the bounds of the points, widened on all sides. */
 function around(points: readonly Point[], margin: number): { readonly low: Point; readonly high: Point } {
   const along = (axis: 0 | 1 | 2): number[] => points.map((point) => point[axis])
   const low = (axis: 0 | 1 | 2): number => Math.min(...along(axis)) - margin
@@ -239,7 +246,7 @@ function unlabel(scene: Scene, solid: Solid, organ: Organ): void {
   })
 }
 
-/** Slow changes of an organ's HU, as wide as a tumor is deep. */
+/** Add slow changes of an organ's HU, as wide as a tumor is deep. */
 function addSteatosis(scene: Scene, organ: Organ, depthHu: number): void {
   const field = smoothField(scene.random, scene.shape, scene.side / 3)
   for (let voxel = 0; voxel < field.length; voxel++)
@@ -258,7 +265,7 @@ function addVessel(scene: Scene, organ: Organ, differenceHu: number): void {
   })
 }
 
-/** Round, sharp and watery: darker than any tumor. */
+/** Add a round, sharp, watery cyst, darker than any tumor. */
 function addCyst(scene: Scene, organ: Organ): void {
   const centre = pointIn(scene, organ.label)
   if (!centre) return
@@ -268,7 +275,7 @@ function addCyst(scene: Scene, organ: Organ): void {
   })
 }
 
-/** Small fatty spots. */
+/** Add small fatty spots. */
 function addLobules(scene: Scene, organ: Organ): void {
   for (let spot = 0; spot < 4; spot++) {
     const centre = pointIn(scene, organ.label)
@@ -280,7 +287,7 @@ function addLobules(scene: Scene, organ: Organ): void {
   }
 }
 
-/** One or two tumors in the wanted organs, or in some, in one at least. */
+/** Add one or two tumors in each wanted organ, or in at least one drawn organ. */
 function addTumors(scene: Scene, organs: readonly Organ[], contrastsHu: readonly number[]): void {
   const { random, tumorOrgans } = scene
   const chosen = organs.map(({ name }) => (tumorOrgans ? tumorOrgans.includes(name) : random.chance(0.75)))
@@ -292,7 +299,7 @@ function addTumors(scene: Scene, organs: readonly Organ[], contrastsHu: readonly
   })
 }
 
-/** A cluster of balls with a rough surface, a soft rim, and an uneven inside. */
+/** Add a cluster of balls with a rough surface, a soft rim, and an uneven inside. */
 function addTumor(scene: Scene, organ: Organ, contrastHu: number): void {
   const { random, side } = scene
   const centre = pointIn(scene, organ.label)
@@ -306,7 +313,7 @@ function addTumor(scene: Scene, organ: Organ, contrastHu: number): void {
   const rough = smoothField(random, scene.shape, side / 16)
   const inside = smoothField(random, scene.shape, side / 10)
   const depth = scene.hardness.contrast * contrastHu * random.between(0.8, 1.25)
-  // A metaball field falls slowly: what it adds fades over about two voxels.
+  // a metaball field falls slowly, so the contrast fades over about two voxels
   const cluster: Solid = {
     level: (x, y, z) => {
       let sum = 0
@@ -334,7 +341,7 @@ function addNoise(scene: Scene): void {
     scene.hu[voxel]! += 11 * fine[voxel]! + (scene.hu[voxel]! > -200 ? 5 * uneven[voxel]! : 0)
 }
 
-/** Calls `use` for every voxel whose centre lies inside the solid. */
+/** Call `use` for every voxel whose centre lies inside the solid. */
 function visit(scene: Scene, solid: Solid, use: (voxel: number, point: Point) => void): void {
   const { side } = scene
   const range = (axis: 0 | 1 | 2): [number, number] => [
@@ -350,7 +357,7 @@ function visit(scene: Scene, solid: Solid, use: (voxel: number, point: Point) =>
       }
 }
 
-/** A uniform point of an organ; null when a thousand draws of a hundred thousand found none. */
+/** Return a uniform point of an organ; null if 100,000 draws find none. */
 function pointIn(scene: Scene, label: number): Point | null {
   const { random, side } = scene
   for (let draw = 0; draw < 100_000; draw++) {

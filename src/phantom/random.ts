@@ -1,6 +1,6 @@
 import type { Vec3 } from '../volume/volume.js'
 
-/** Numbers for phantoms: a small fast counter generator (sfc32), one for each case. */
+/** Random numbers of phantoms: a small fast counter generator (sfc32), one for each case. */
 export interface PhantomRandom {
   /** [0, 1) */
   uniform(): number
@@ -28,7 +28,10 @@ export function phantomRandom(seed: number, index: number): PhantomRandom {
   }
 }
 
-/** A smooth random field of unit scale: normal values on a grid of `cellVoxels`, interpolated between (C order). */
+/**
+ * Return a smooth random field of unit scale: normal values on a grid of `cellVoxels`, interpolated between
+ * (C order).
+ */
 export function smoothField(random: PhantomRandom, shape: Vec3, cellVoxels: number): Float32Array {
   const grid = shape.map((side) => Math.ceil(side / cellVoxels) + 2) as [number, number, number]
   const values = Float32Array.from({ length: grid[0] * grid[1] * grid[2] }, () => random.normal())
@@ -39,7 +42,7 @@ export function smoothField(random: PhantomRandom, shape: Vec3, cellVoxels: numb
   for (let i = 0; i < shape[0]; i++) {
     for (let j = 0; j < shape[1]; j++) {
       const corner = x.cell[i]! * ofI + y.cell[j]! * ofJ
-      // the four corners in the plane, as they stand at `at` along the last axis
+      // the four corners in the plane, at position `at` of the last axis
       const plane = (at: number): number =>
         mix(
           mix(values[corner + at]!, values[corner + ofI + at]!, x.part[i]!),
@@ -61,7 +64,10 @@ export function smoothField(random: PhantomRandom, shape: Vec3, cellVoxels: numb
   return field
 }
 
-/** White noise averaged with its neighbours along each axis, brought back to unit variance: the grain of a CT. */
+/**
+ * Return white noise averaged with its neighbours along each axis, rescaled to unit variance: the grain of a
+ * CT.
+ */
 export function grain(random: PhantomRandom, shape: Vec3): Float32Array {
   let noise = Float32Array.from({ length: shape[0] * shape[1] * shape[2] }, () => random.normal())
   for (const stride of [1, shape[2], shape[1] * shape[2]]) {
@@ -77,7 +83,7 @@ export function grain(random: PhantomRandom, shape: Vec3): Float32Array {
   return noise
 }
 
-/** Of each voxel along an axis: the grid cell it lies in, and how far, eased in and out. */
+/** Grid cell of each voxel along an axis, and its position in the cell, eased in and out. */
 interface Eased {
   readonly cell: Int32Array
   readonly part: Float64Array

@@ -7,22 +7,25 @@ import {
   settingsFor,
 } from './policy.js'
 
-/** What was measured of one synthetic tumor. */
+/** Measures of one synthetic tumor. */
 export interface TumorMeasures {
   readonly syntheticVoxels: number
-  /** Of those, the ones that the baseline calls tumor. */
+  /** Synthetic voxels that the baseline labels tumor. */
   readonly seenVoxels: number
-  /** Of the synthetic voxels, those called tumor before anything was painted; 0 where it was not measured. */
+  /** Synthetic voxels that the baseline labels tumor before painting; 0 if not measured. */
   readonly alreadySeenVoxels: number
   /** Mean windowed intensity of the synthetic voxels, after minus before painting. */
   readonly contrast: number
-  /** What else the policy asked for; a measure that could not be taken is missing. */
+  /** Further measures that the policy needs; a measure that could not be taken is missing. */
   readonly more?: Readonly<Partial<Record<string, number>>> | undefined
 }
 
 export interface Verdict {
   readonly accepted: boolean
-  /** `seen`, or why not: `notSeen`, `empty`, the name of a rule; `notJudged` where there is no baseline to see it. */
+  /**
+   * `seen`, or the reason of a rejection: `notSeen`, `empty`, or the name of a rule; `notJudged` without a
+   * baseline.
+   */
   readonly reason: 'seen' | 'notSeen' | 'empty' | 'notJudged' | RuleName
   readonly measures: Omit<TumorMeasures, 'more'> & { readonly shareSeen: number } & Readonly<
       Partial<Record<RuleName, number>>
@@ -33,10 +36,11 @@ export interface Verdict {
 const EPSILON = 1e-6
 
 /**
- * The published rule (METHOD 9): a synthetic tumor is kept when the baseline sees more than the threshold's share of its
- * voxels; then the policy's own rules. With `subtractAlreadySeen` the share that was called tumor before painting is taken
- * off first, so that a trigger-happy baseline does not pass everything.
- * @param hasBaseline without one only the rules are asked
+ * Judge a tumor by the published rule (docs/method.md#9-quality-control): it is accepted if the detected
+ * fraction exceeds the threshold. The rules of the policy follow. With `subtractAlreadySeen`, the fraction
+ * that is labelled tumor before painting is subtracted, so that an oversensitive baseline does not accept
+ * everything.
+ * @param hasBaseline without one, only the rules apply
  */
 export function judge(
   kind: JudgedKind,
@@ -47,7 +51,10 @@ export function judge(
   return verdictOn(kind, measures, policy, hasBaseline ? countedShare(measures, policy) : null)
 }
 
-/** As `judge`, with one share for all the tumors (`shareOver: case`); a rule still rejects a tumor by itself. */
+/**
+ * Judge tumors as `judge` does, with one fraction for all of them (`shareOver: case`). A rule still rejects a
+ * single tumor.
+ */
 export function judgeTogether(
   tumors: readonly { readonly kind: JudgedKind; readonly measures: TumorMeasures }[],
   policy: QualityPolicy,
@@ -65,7 +72,7 @@ export function judgeTogether(
   return tumors.map(({ kind, measures }) => verdictOn(kind, measures, policy, share))
 }
 
-/** The share that is held against the threshold. */
+/** Return the fraction that is compared with the threshold. */
 function countedShare(measures: TumorMeasures, { subtractAlreadySeen }: QualityPolicy): number {
   const { syntheticVoxels, seenVoxels, alreadySeenVoxels } = measures
   return (seenVoxels - (subtractAlreadySeen ? alreadySeenVoxels : 0)) / (syntheticVoxels + EPSILON)
@@ -83,7 +90,7 @@ function verdictOn(
     ...more,
     ...(rules.alreadySeenShare ? { alreadySeenShare: alreadySeenVoxels / (syntheticVoxels + EPSILON) } : {}),
   }
-  // in one order, however they came: the same tumor is the same line
+  // a fixed order: equal tumors give equal lines
   const values: Readonly<Partial<Record<string, number>>> = Object.fromEntries(
     RULE_NAMES.flatMap((name) => (taken[name] === undefined ? [] : [[name, taken[name]]])),
   )
@@ -102,7 +109,10 @@ function verdictOn(
   }
 }
 
-/** A measure that could not be taken fails its rule, but for those that compare with real tumors where there are none. */
+/**
+ * Return true if a rule holds. A missing measure breaks its rule, except for rules that compare with real
+ * tumors.
+ */
 function holds(
   name: RuleName,
   range: { readonly min?: number | undefined; readonly max?: number | undefined } | undefined,

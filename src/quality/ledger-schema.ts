@@ -9,31 +9,33 @@ const verdict = z.enum(['accepted', 'rejected', 'recorded', 'noRoom'])
 const reason = z
   .string()
   .describe(
-    `seen, notSeen, empty, notJudged (no baseline), noRoom, or the rule that was broken: ${RULE_NAMES.join(', ')}`,
+    `seen, notSeen, empty, notJudged (no baseline), noRoom, or the broken rule: ${RULE_NAMES.join(', ')}`,
   )
 const measures = z
   .strictObject({
     syntheticVoxels: natural,
-    seenVoxels: natural.describe('of those, called tumor by the baseline'),
-    alreadySeenVoxels: natural.describe('of those, called tumor before painting; 0 where it was not asked'),
+    seenVoxels: natural.describe('synthetic voxels that the baseline labels tumor'),
+    alreadySeenVoxels: natural.describe(
+      'synthetic voxels that the baseline labels tumor before painting; 0 if not measured',
+    ),
     shareSeen: z.number().min(0).max(1),
-    contrast: z.number().describe('mean windowed intensity, after less before painting'),
+    contrast: z.number().describe('mean windowed intensity, after minus before painting'),
     ...Object.fromEntries(RULE_NAMES.map((name) => [name, z.number()])),
   })
   .partial()
 
-/** A line of an offline synthesis' ledger. */
+/** A line of the ledger of an offline synthesis. */
 export const synthesisLineSchema = z.strictObject({
   case: z.string().min(1),
-  host: z.string().nullable().describe("SHA-256 of the host's image; null when no variant of it was written"),
+  host: z.string().nullable().describe("SHA-256 of the host's image; null if no variant of it was written"),
   variant: natural,
   tumor: natural,
   attempt: natural,
-  round: natural.describe('tries of a variant with the same number were judged together'),
+  round: natural.describe('attempts of a variant with the same number were judged together'),
   organ,
   size: z.enum(['tiny', 'small', 'medium', 'large']),
   seed: natural,
-  k: z.array(z.union([z.string(), z.int()])).describe("key of this try's random numbers"),
+  k: z.array(z.union([z.string(), z.int()])).describe('key of the random numbers of this attempt'),
   plan: z
     .strictObject({
       centre: vec3,
@@ -46,7 +48,7 @@ export const synthesisLineSchema = z.strictObject({
       handcraftedDifference: z.number(),
     })
     .nullable()
-    .describe('voxels of the prepared case; null where no place was found'),
+    .describe('in voxels of the prepared case; null without a place'),
   checkpoints: z.strictObject({ generator: sha256.nullable(), baseline: sha256.nullable() }),
   verdict: verdict.exclude(['recorded']),
   reason,
@@ -54,12 +56,12 @@ export const synthesisLineSchema = z.strictObject({
   file: z
     .string()
     .optional()
-    .describe('of the synthetic scan that holds it, below imagesTr/; accepted ones only'),
-  last: z.literal(true).optional().describe('of its variant: all lines before are whole'),
+    .describe('synthetic scan with the tumor, below imagesTr/; for accepted tumors only'),
+  last: z.literal(true).optional().describe('the last line of its variant'),
   time: z.iso.datetime(),
 })
 
-/** A line of a training's ledger. */
+/** A line of the ledger of a training. */
 export const trainingLineSchema = z.strictObject({
   step: natural,
   item: natural,
@@ -73,10 +75,10 @@ export const trainingLineSchema = z.strictObject({
   measures: measures.optional(),
 })
 
-/** The JSON schema of a line of `ledger.jsonl`. */
+/** Return the JSON schema of a line of `ledger.jsonl`. */
 export function ledgerJsonSchema(): Record<string, unknown> {
   return {
-    title: 'a line of ledger.jsonl: of an offline synthesis, or of a training',
+    title: 'a line of ledger.jsonl of an offline synthesis or of a training',
     ...z.toJSONSchema(z.union([synthesisLineSchema, trainingLineSchema])),
   }
 }

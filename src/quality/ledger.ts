@@ -2,7 +2,7 @@ import type { OrganName } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
 import type { Verdict } from './judge.js'
 
-/** One line of a training's `ledger.jsonl`: an attempt to make a tumor, and what became of it. */
+/** One line of the `ledger.jsonl` of a training: one attempt with its outcome. */
 export interface LedgerLine {
   readonly step: number
   readonly item: number
@@ -17,22 +17,24 @@ export interface LedgerLine {
   readonly measures?: Verdict['measures']
 }
 
-/** One line of an offline synthesis' `ledger.jsonl`: one try of one tumor of one variant of a case. */
+/**
+ * One line of the `ledger.jsonl` of an offline synthesis: one attempt of one tumor of one variant of a case.
+ */
 export interface SynthesisLine {
   readonly case: string
-  /** SHA-256 of the host's image file; null until a variant of the case was written. */
+  /** SHA-256 of the host's image file; null until a variant of the case is written. */
   readonly host: string | null
   readonly variant: number
   readonly tumor: number
   readonly attempt: number
-  /** Tries of a variant with the same number were judged together, from 0. */
+  /** Attempts of a variant with the same number were judged together. Counts from 0. */
   readonly round: number
   readonly organ: OrganName
   readonly size: string
   readonly seed: number
-  /** With the seed, the key of this try's random numbers: the same numbers make the same tumor again. */
+  /** With the seed, the key of the random numbers of this attempt: equal keys give equal tumors. */
   readonly k: readonly (string | number)[]
-  /** In voxels of the prepared case; null where no place was found. */
+  /** In voxels of the prepared case; null without a place. */
   readonly plan: {
     readonly centre: Vec3
     readonly radii: Vec3
@@ -43,16 +45,16 @@ export interface SynthesisLine {
     readonly textureStart: Vec3
     readonly handcraftedDifference: number
   } | null
-  /** SHA-256 of the files that painted and judged. */
+  /** SHA-256 of the generator and of the baseline. */
   readonly checkpoints: { readonly generator: string | null; readonly baseline: string | null }
   readonly verdict: 'accepted' | 'rejected' | 'noRoom'
   readonly reason: string
-  /** Where no baseline looked, without what it would have seen. */
+  /** Without a baseline, the counts of voxels that it would detect are missing. */
   readonly measures: Readonly<Partial<Verdict['measures']>>
-  /** Of the synthetic scan that holds an accepted tumor, below `imagesTr/`. */
+  /** The synthetic scan with an accepted tumor, below `imagesTr/`. */
   readonly file?: string
-  /** True on the last line of a variant: all before it are whole. */
+  /** True on the last line of a variant; all earlier lines of it are complete. */
   readonly last?: true
-  /** When the variant was done, ISO 8601. */
+  /** Time at which the variant was finished, ISO 8601. */
   readonly time: string
 }

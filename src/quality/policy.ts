@@ -1,15 +1,17 @@
 import type { OrganName } from '../volume/labels.js'
 
 /**
- * Optional rules beside the published one, each a range of one measure of a tumor; no end of a range means no limit.
- * - `contrastHu`: mean HU of the tumor less that of the organ 2 to 6 voxels around it
- * - `volumeMl`
- * - `insideOrgan`: share of the planned shape that lies in the organ, 0 to 1
- * - `distanceToRealMm`: to the nearest real tumor of the case; holds where there is none
- * - `edgeSharpnessHuPerMm`: mean length of the HU gradient on the tumor's rim
- * - `edgeSharpnessToReal`: that over the same of the case's real tumors (online: the crop's); holds where there is none
- * - `componentShare`: share of the voxels in the largest piece, 0 to 1
- * - `alreadySeenShare`: what the baseline called tumor at that place before painting, 0 to 1
+ * Optional rules in addition to the published one. Each is a range of one measure of a tumor; a missing end
+ * means no limit.
+ * - `contrastHu`: mean HU of the tumor minus mean HU of the organ 2 to 6 voxels around it
+ * - `volumeMl`: volume in ml
+ * - `insideOrgan`: fraction of the planned shape that lies in the organ, 0 to 1
+ * - `distanceToRealMm`: distance to the nearest real tumor of the case; the rule holds without one
+ * - `edgeSharpnessHuPerMm`: mean length of the HU gradient on the rim of the tumor
+ * - `edgeSharpnessToReal`: edge sharpness relative to the real tumors of the case (online: of the crop); the
+ * rule holds without one
+ * - `componentShare`: fraction of the voxels in the largest component, 0 to 1
+ * - `alreadySeenShare`: fraction that the baseline labels tumor there before painting, 0 to 1
  */
 export const RULE_NAMES = [
   'contrastHu',
@@ -26,16 +28,16 @@ export type RuleName = (typeof RULE_NAMES)[number]
 export type Range = { readonly min?: number | undefined; readonly max?: number | undefined }
 export type Rules = { readonly [Name in RuleName]?: Range | undefined }
 
-/** Which synthetic tumors are kept, online and offline alike. */
+/** The rules that accept synthetic tumors, online and offline. */
 export interface QualityPolicy {
-  /** A tumor is kept when the baseline sees more than this share of its voxels. */
+  /** A tumor is accepted if its detected fraction exceeds this threshold. */
   readonly shareSeenThreshold: number
-  /** Take off the share that was called tumor at that place before painting. */
+  /** Subtract the fraction that is labelled tumor there before painting. */
   readonly subtractAlreadySeen: boolean
-  /** One share for each tumor, or one for all tumors that a case gets together (as published). */
+  /** One fraction per tumor, or one for all tumors that a case receives together (as published). */
   readonly shareOver: 'tumor' | 'case'
   readonly rules: Rules
-  /** Other settings for an organ, a size, or both; the last one that fits wins, rule by rule. */
+  /** Other settings for an organ, a size, or both. The last matching one wins, rule by rule. */
   readonly overrides: readonly Override[]
 }
 
@@ -51,7 +53,7 @@ export interface JudgedKind {
   readonly size: string
 }
 
-/** What holds for tumors of an organ and a size. */
+/** Return the settings for tumors of an organ and a size. */
 export function settingsFor(
   policy: QualityPolicy,
   { organ, size }: JudgedKind,
@@ -65,19 +67,19 @@ export function settingsFor(
   return { shareSeenThreshold, rules }
 }
 
-/** Rules that compare with real tumors: they hold where there are none. */
+/** Rules that compare with real tumors; they hold without real tumors. */
 export const RULES_AGAINST_REAL: readonly RuleName[] = ['distanceToRealMm', 'edgeSharpnessToReal']
 
-/** All that the runtime can measure of a tumor without another look of the baseline. */
+/** All measures of a tumor that the runtime takes without another pass of the baseline. */
 export const MEASURES: readonly RuleName[] = RULE_NAMES.filter((name) => name !== 'alreadySeenShare')
 
-/** The measures that must be taken for the policy, by the names of the runtime's synthesis/measures.py. */
+/** Return the measures that the policy needs, by the names in synthesis/measures.py of the runtime. */
 export function wantedMeasures(policy: QualityPolicy): RuleName[] {
   const ruled = [policy.rules, ...policy.overrides.map(({ rules }) => rules ?? {})]
   return MEASURES.filter((name) => ruled.some((rules) => rules[name]))
 }
 
-/** Whether the baseline must look at the scan before painting, too. */
+/** Return true if the baseline must also segment the scan before painting. */
 export function wantsAlreadySeen(policy: QualityPolicy): boolean {
   const ruled = [policy.rules, ...policy.overrides.map(({ rules }) => rules ?? {})]
   return policy.subtractAlreadySeen || ruled.some(({ alreadySeenShare }) => alreadySeenShare !== undefined)

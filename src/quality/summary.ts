@@ -21,7 +21,7 @@ export interface StepSummary {
   readonly byKind: readonly (JudgedKind & KindSummary)[]
 }
 
-/** The tumors of a step in numbers. The order in which ranks answered does not matter. */
+/** Summarise the tumors of a step. The order in which ranks answer has no influence. */
 export function summarise(judged: readonly JudgedTumor[], noRoom: number): StepSummary {
   const all = summary(judged)
   return {
@@ -39,7 +39,7 @@ export function summarise(judged: readonly JudgedTumor[], noRoom: number): StepS
   }
 }
 
-/** Never empty ones, sorted by name. */
+/** Return groups that are never empty, sorted by name. */
 function grouped(judged: readonly JudgedTumor[], key: keyof JudgedKind): JudgedTumor[][] {
   const names = [...new Set(judged.map((tumor) => tumor[key]))].sort()
   return names.map((name) => judged.filter((tumor) => tumor[key] === name))

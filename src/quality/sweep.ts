@@ -6,27 +6,26 @@ import {
   type JudgedKind,
   MEASURES,
   type QualityPolicy,
-  RULE_NAMES,
   RULES_AGAINST_REAL,
   wantedMeasures,
   wantsAlreadySeen,
 } from './policy.js'
 
-/** A try of a ledger, of a training or of an offline synthesis, as far as it can be judged again. */
+/** An attempt of a ledger, of a training or of an offline synthesis, that can be judged again. */
 export interface SweptTry {
   readonly kind: JudgedKind
-  /** Of the tumor that was tried; its tries share it. */
+  /** Name of the tumor; all its attempts share it. */
   readonly tumor: string
-  /** Of the tries that one share is counted over where the policy says `case`. */
+  /** Name of the attempts that share one fraction if the policy has `shareOver: case`. */
   readonly round: string
   readonly measures: TumorMeasures
 }
 
 export interface SweptLedger {
   readonly tries: readonly SweptTry[]
-  /** Without a baseline only rules can be tried. */
+  /** Without a baseline, only rules apply. */
   readonly hasBaseline: boolean
-  /** Measures that some line holds. */
+  /** Measures that at least one line holds. */
   readonly taken: ReadonlySet<string>
 }
 
@@ -35,17 +34,19 @@ interface Kept {
   readonly of: number
 }
 
-/** What a policy would have kept. */
+/** Acceptance under one policy. */
 export interface SweepRow {
   readonly threshold: number
   readonly tries: Kept
-  /** Tumors with a try that is kept: one that was given up earlier may have had more tries under this policy. */
+  /**
+   * Tumors with an accepted attempt. A tumor that was given up may have had more attempts under this policy.
+   */
   readonly tumors: Kept
   readonly reasons: Readonly<Record<string, number>>
   readonly byKind: readonly (JudgedKind & Kept)[]
 }
 
-/** Reads what can be judged again; tries without room and empty ledgers have nothing. */
+/** Read the attempts that can be judged again; attempts without room are skipped. */
 export async function readSweptLedger(
   lines: AsyncIterable<LedgerLine | SynthesisLine>,
 ): Promise<SweptLedger> {
@@ -67,9 +68,10 @@ export async function readSweptLedger(
 }
 
 /**
- * Judges a ledger again under other thresholds of the share seen; nothing is painted or looked at again.
- * @param policy rules and overrides that hold beside each threshold; an override's own threshold gives way
- * @throws UsageError when the ledger lacks what the policy asks about
+ * Judge a ledger again under other thresholds of the detected fraction. Nothing is painted or segmented
+ * again.
+ * @param policy rules and overrides that apply at each threshold; thresholds of overrides are ignored
+ * @throws UsageError if the ledger lacks a measure that the policy needs
  */
 export function sweepThresholds(
   ledger: SweptLedger,
@@ -83,7 +85,7 @@ export function sweepThresholds(
   })
 }
 
-/** One policy as it stands, its overrides' thresholds too. */
+/** Judge a ledger again under one policy, with the thresholds of its overrides. */
 export function judgeAgain(ledger: SweptLedger, policy: QualityPolicy): SweepRow {
   refuseUntaken(ledger, policy)
   return rowOf(ledger, policy, policy.shareSeenThreshold)
@@ -153,15 +155,15 @@ function refuseUntaken({ tries, taken, hasBaseline }: SweptLedger, policy: Quali
     (name) => !taken.has(name) && !RULES_AGAINST_REAL.includes(name) && tries.length > 0,
   )
   if (lacking.length > 0)
-    throw new UsageError(`no line of the ledger has ${lacking.join(', ')}: it was not measured`, {
-      hint: `a training measures what its rules ask about, an offline synthesis all of ${RULE_NAMES.join(', ')} but the last`,
+    throw new UsageError(`ledger: missing measures (expected ${lacking.join(', ')}, found in no line)`, {
+      hint: `leave these rules out: a training measures only the rules of its own configuration`,
     })
   if (
     wantsAlreadySeen(policy) &&
     hasBaseline &&
     !tries.some(({ measures }) => measures.alreadySeenVoxels > 0)
   )
-    throw new UsageError('no line of the ledger says what the baseline called tumor before painting', {
-      hint: 'it is measured when the policy has subtractAlreadySeen or a rule alreadySeenShare',
+    throw new UsageError('ledger: missing measures (expected alreadySeenVoxels, found in no line)', {
+      hint: 'synthesize again with subtractAlreadySeen or a rule alreadySeenShare',
     })
 }

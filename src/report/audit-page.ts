@@ -3,7 +3,7 @@ import { encodePng, type Raster } from './png.js'
 import { STYLE } from './style.js'
 import { counted } from './wording.js'
 
-/** The same plane of two scans: one byte a pixel, rows from the top. */
+/** One plane of two scans: one byte a pixel, rows from the top. */
 export interface SidePanel {
   readonly name: string
   readonly width: number
@@ -25,21 +25,21 @@ export interface AuditPagePair {
 export interface AuditPage {
   readonly numCases: number
   readonly pairs: readonly AuditPagePair[]
-  /** Sentences on what could not be told. */
+  /** Limits of the audit, one sentence each. */
   readonly notes: readonly string[]
-  /** When it was made, as it is to be read. */
+  /** Time of writing, as displayed. */
   readonly made: string
 }
 
 const GAP = 8
 
-/** One page for a reader who judges pair by pair; it loads nothing from anywhere. */
+/** Render the page of an audit as HTML without external resources. */
 export function renderAudit({ numCases, pairs, notes, made }: AuditPage): string {
   const leaks = pairs.filter(({ leak }) => leak).length
   const outcome =
     leaks > 0
-      ? `<strong class="failed">${counted(leaks, 'leak')}</strong>: training cases meet held-out ones`
-      : '<strong class="completed">no leak</strong>: no training case was found among the held-out ones'
+      ? `<strong class="failed">${counted(leaks, 'leak')}</strong>: training cases are not independent of held-out cases`
+      : '<strong class="completed">no leak</strong>: no training case was found to depend on a held-out case'
   const pictured = pairs.filter(({ panels }) => panels !== null)
   return `<!doctype html>
 <html lang="en">
@@ -50,20 +50,20 @@ export function renderAudit({ numCases, pairs, notes, made }: AuditPage): string
 <style>${STYLE}</style>
 </head>
 <body>
-<header><h1>Audit of ${counted(numCases, 'case')}</h1><p class="quiet">made ${escapeHtml(made)} by freetumor</p></header>
+<header><h1>Audit of ${counted(numCases, 'case')}</h1><p class="quiet">written ${escapeHtml(made)} by freetumor</p></header>
 <main>
-<section><h2>What was found</h2>
+<section><h2>Findings</h2>
 <p class="outcome">${outcome}</p>
 ${notes.length > 0 ? `<ul class="warnings">${notes.map((note) => `<li class="warning">${escapeHtml(note)}</li>`).join('')}</ul>` : ''}
 ${table(pairs)}</section>
-${pictured.length > 0 ? `<section><h2>Pairs to look at <span class="quiet">left the first scan, right the second, moved onto it</span></h2><div class="pictures">${pictured.map(figure).join('\n')}</div></section>` : ''}
+${pictured.length > 0 ? `<section><h2>Pairs <span class="quiet">left: first scan; right: second scan, aligned to the first</span></h2><div class="pictures">${pictured.map(figure).join('\n')}</div></section>` : ''}
 </main>
 </body>
 </html>
 `
 }
 
-/** The planes of a pair below each other, the scans side by side; a PNG. */
+/** Return a PNG with one row per plane and the two scans side by side. */
 export function sideBySidePng(panels: readonly SidePanel[]): Buffer {
   const width = 2 * Math.max(...panels.map((panel) => panel.width)) + GAP
   const height = panels.reduce((sum, panel) => sum + panel.height, GAP * (panels.length - 1))
@@ -102,7 +102,7 @@ function table(pairs: readonly AuditPagePair[]): string {
     return `<tr><th scope="row">${kind}</th><td class="word ${leak ? 'failed' : ''}">${leak ? 'leak' : ''}</td>${cells.join('')}</tr>`
   })
   return `<div class="scroll"><table><caption>Cases that are not independent</caption>
-<thead><tr><th scope="col">kind</th><th scope="col" class="word">leak</th><th scope="col" class="word">case</th><th scope="col" class="word">stands in</th><th scope="col" class="word">case</th><th scope="col" class="word">stands in</th><th scope="col" class="word">why</th></tr></thead>
+<thead><tr><th scope="col">kind</th><th scope="col" class="word">leak</th><th scope="col" class="word">case</th><th scope="col" class="word">side</th><th scope="col" class="word">case</th><th scope="col" class="word">side</th><th scope="col" class="word">reason</th></tr></thead>
 <tbody>${rows.join('\n')}</tbody></table></div>`
 }
 

@@ -5,7 +5,7 @@ export type Point = readonly [x: number, y: number]
 
 export interface Series {
   readonly name: string
-  /** In rising x. */
+  /** Sorted by x. */
   readonly points: readonly Point[]
 }
 
@@ -13,17 +13,17 @@ export interface ChartOptions {
   readonly title: string
   readonly x: string
   readonly y: string
-  /** Fixed range of y; default that of the points, from 0. */
+  /** Range of y. Default: the range of the points, including 0. */
   readonly range?: readonly [number, number]
-  /** Few points, each a measurement: drawn as dots on the line. */
+  /** Draw each point as a dot; for few points. */
   readonly dots?: boolean
-  /** Whether long curves show their smallest and largest values too; default true. */
+  /** Shade the range from the smallest to the largest value of each bin. Default: true. */
   readonly spread?: boolean
-  /** At most so many means stand for a long curve; default 48. */
+  /** Maximum number of bins of a long curve. Default: 48. */
   readonly means?: number
 }
 
-/** Neighbouring points as one: their mean, between their smallest and largest value. */
+/** Neighbouring points, summarised by mean, minimum and maximum. */
 interface Bin {
   readonly x: number
   readonly mean: number
@@ -36,10 +36,10 @@ type Place = (x: number, y: number) => readonly [string, string]
 const [WIDTH, HEIGHT] = [520, 260]
 const PLOT = { left: 50, right: WIDTH - 14, top: 12, bottom: HEIGHT - 44 }
 const MAX_MEANS = 48
-/** Colours and dash patterns of the style sheet. */
+/** Number of colours and dash patterns in the style sheet. */
 const LOOKS = 4
 
-/** A line chart as inline SVG with title and legend; empty when there is nothing to draw. Long curves become means and bands. */
+/** Return a line chart as inline SVG with title and legend; empty without points. Long curves are binned. */
 export function lineChart(series: readonly Series[], options: ChartOptions): string {
   const drawn = series.filter(({ points }) => points.length > 0)
   if (drawn.length === 0) return ''
@@ -56,7 +56,7 @@ export function lineChart(series: readonly Series[], options: ChartOptions): str
     (PLOT.left + ((x - x0) / (x1 - x0)) * (PLOT.right - PLOT.left)).toFixed(1),
     (PLOT.bottom - ((y - y0) / (y1 - y0)) * (PLOT.bottom - PLOT.top)).toFixed(1),
   ]
-  const shaded = options.spread === false ? '' : ', shaded from smallest to largest'
+  const shaded = options.spread === false ? '' : ', shaded: minimum to maximum'
   const means =
     perBin > 1 ? ` <span class="quiet">means of about ${counted(perBin, 'step')}${shaded}</span>` : ''
   return `<figure class="chart"><figcaption><h4>${escapeHtml(options.title)}</h4>${means}
@@ -68,7 +68,7 @@ ${curves.map(({ bins }, at) => curve(bins, at, place, options.dots ?? false)).jo
 
 function inBins(points: readonly Point[], perBin: number, spread: boolean): Bin[] {
   const bins: Bin[] = []
-  // of equal size but for one point, so that the last is no noisier than the others
+  // bin sizes differ by at most one point, so the last bin is not noisier than the others
   const count = Math.ceil(points.length / perBin)
   const edge = (bin: number): number => Math.round((bin * points.length) / count)
   for (let bin = 0; bin < count; bin++) {
@@ -88,7 +88,7 @@ function inBins(points: readonly Point[], perBin: number, spread: boolean): Bin[
 function rangeOfX(bins: readonly Bin[]): [number, number] {
   const xs = bins.map(({ x }) => x)
   const [first, last] = [Math.min(...xs), Math.max(...xs)]
-  // a single step stands in the middle
+  // centre a single step
   return first === last ? [first - 1, last + 1] : [first, last]
 }
 
@@ -154,7 +154,7 @@ function curve(bins: readonly Bin[], at: number, place: Place, dots: boolean): s
   return spread + line + marks.join('')
 }
 
-/** Round values inside the range, about as many as asked for. */
+/** Return round values inside the range, about `about` of them. */
 function ticks(low: number, high: number, about: number): number[] {
   const rough = (high - low) / about
   const power = 10 ** Math.floor(Math.log10(rough))

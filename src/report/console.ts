@@ -3,7 +3,7 @@ import { visibleInColour } from '../plain-text.js'
 import type { JobKind, RunEvent, StartedEvent, StepEvent, SynthesisEvent } from '../training/events.js'
 import { counted, duration, inWords, orderedLosses, percent, short } from './wording.js'
 
-/** What is needed of a stream such as `process.stderr`. */
+/** The part of a stream such as `process.stderr` that the report uses. */
 export interface TerminalLike {
   readonly isTTY?: boolean
   readonly columns?: number
@@ -11,18 +11,18 @@ export interface TerminalLike {
 }
 
 export interface ConsoleReportOptions {
-  /** Writes a line; a newline is added. */
+  /** Write a line; a newline is added. */
   readonly note: (text: string) => void
   readonly color: boolean
-  /** Where the updating line goes when it is a terminal; without one only plain lines are told. */
+  /** Stream of the updating line, if it is a terminal. Otherwise only plain lines are written. */
   readonly stream?: TerminalLike
-  /** Milliseconds; default `Date.now`. */
+  /** Return the current time in milliseconds. Default: `Date.now`. */
   readonly now?: () => number
 }
 
 export interface ConsoleReport {
   show(event: RunEvent): void
-  /** Takes the updating line away; nothing is shown after it. */
+  /** Remove the updating line. Later events are ignored. */
   close(): void
 }
 
@@ -30,12 +30,12 @@ interface Progress {
   readonly job: JobKind | null
   readonly steps: number | null
   readonly last: StepEvent | null
-  /** Fading mean over steps; null before the first. */
+  /** Exponential moving average; null before the first step. */
   readonly secondsPerStep: number | null
   readonly tumors: RecentTumors
 }
 
-/** Fading sums over steps, so that the shares are those of now and not of the whole run. */
+/** Exponentially weighted sums, so that the shares describe recent steps and not the whole run. */
 interface RecentTumors {
   readonly kept: number
   readonly tried: number
@@ -44,15 +44,16 @@ interface RecentTumors {
 
 const PLAIN_LINE_EVERY_MS = 10_000
 const REDRAW_EVERY_MS = 100
-/** What an older step counts for beside the one after it. */
+/** Weight of a step relative to the next one. */
 const FADE = 0.95
 const BAR_WIDTH = 16
-/** Losses that are told first; the others follow where there is room. */
+/** Losses that are printed first; the others follow if there is room. */
 const MAIN_LOSSES = ['total', 'generator', 'discriminator']
 
 /**
- * Tells a person what a run does: one updating line on a terminal, elsewhere a line for the first step and then one each 10 s;
- * in both cases a line for every other event. No escape sequence is written when `color` is false.
+ * Print the progress of a run. On a terminal: one updating line. Elsewhere: a line for the first step, then
+ * at most one line every 10 s. Every other event has a line of its own. Without `color`, no escape sequence
+ * is written.
  */
 export function openConsoleReport({
   note,
@@ -81,7 +82,7 @@ export function openConsoleReport({
       if (told === null) return
       live?.clear()
       note(told)
-      // the line of progress comes back below the line just told; the first step of a run is always told
+      // redraw the progress line below the printed line; the first step of a run is always printed
       shownAt = live || event.type === 'started' ? Number.NEGATIVE_INFINITY : shownAt
     },
     close: () => {
@@ -112,7 +113,7 @@ function withTumors(before: RecentTumors, { kept, tried, shareSeen }: SynthesisE
   }
 }
 
-/** One line of at most `columns` characters: as many figures as fit, the important ones first. */
+/** Return one line of at most `columns` characters, with the important figures first. */
 function progressLine(progress: Progress, columns: number, color: boolean): string {
   const { job, steps, last } = progress
   const done = steps && last ? Math.min(1, (last.step + 1) / steps) : 0
@@ -132,7 +133,7 @@ function bar(done: number, color: boolean): string {
   return color ? `${inColor('cyan', front)}${inColor('dim', back)}` : front + back
 }
 
-/** The figures of a run, the important ones first. */
+/** Return the figures of a run, the important ones first. */
 function figures({ steps, last, secondsPerStep, tumors }: Progress): string[] {
   if (last === null) return []
   const losses = orderedLosses(last.losses)
@@ -151,10 +152,10 @@ function inFigures([name, value]: readonly [string, number]): string {
 }
 
 function shares({ kept, tried, seen }: RecentTumors): string {
-  return `seen ${percent(seen / tried)}, kept ${percent(kept / tried)}`
+  return `detected ${percent(seen / tried)}, accepted ${percent(kept / tried)}`
 }
 
-/** The line of an event; null for those that only move the figures. */
+/** Return the line of an event; null for events that only update the figures. */
 function tell(event: RunEvent, progress: Progress, color: boolean): string | null {
   switch (event.type) {
     case 'step':
@@ -177,7 +178,7 @@ function tell(event: RunEvent, progress: Progress, color: boolean): string | nul
     case 'note':
       return event.level === 'warning' ? `${inColor('yellow', 'warning:', color)} ${event.text}` : event.text
     case 'restart':
-      return `${inColor('yellow', 'restart', color)} ${event.restart} after a death at step ${event.diedAt}: ${event.reason}; going on from step ${event.step}`
+      return `${inColor('yellow', 'restart', color)} ${event.restart} after a failure at step ${event.diedAt}: ${event.reason}; resuming at step ${event.step}`
     case 'finished': {
       const outcome = inColor(event.outcome === 'completed' ? 'green' : 'red', event.outcome, color)
       const reason = event.reason === '' ? '' : `: ${event.reason}`
@@ -197,7 +198,7 @@ function started(event: StartedEvent): string {
   return [`${event.job}${from}: ${event.steps} steps, ${where}`, ...sizes].join(', ')
 }
 
-/** A line that is drawn over itself: by going back and padding with spaces, which every terminal understands. */
+/** Return a line that overwrites itself with carriage return and spaces, which every terminal supports. */
 function updatingLine(stream: TerminalLike): {
   draw(text: (columns: number) => string): void
   clear(): void
@@ -210,7 +211,7 @@ function updatingLine(stream: TerminalLike): {
     length = visible
   }
   return {
-    // the last column stays free: some terminals wrap as soon as it is written
+    // leave the last column free: some terminals wrap when it is written
     draw: (text) => draw(text((stream.columns || 80) - 1)),
     clear: () => {
       if (length === 0) return
@@ -221,6 +222,6 @@ function updatingLine(stream: TerminalLike): {
 }
 
 function inColor(format: 'cyan' | 'dim' | 'green' | 'red' | 'yellow', text: string, color = true): string {
-  // validateStream would look at the process's own streams; the caller has decided already
+  // validateStream would inspect the streams of the process; the caller has decided already
   return color ? styleText(format, text, { validateStream: false }) : text
 }

@@ -2,13 +2,13 @@ import type { RunEvent } from '../training/events.js'
 import { lineChart, type Point, type Series } from './chart.js'
 import { inWords, isFigure, orderedLosses } from './wording.js'
 
-/** How much of the loss curves is missing because the loss was NaN or infinite. */
+/** Count the steps whose loss is NaN or infinite; the curves omit them. */
 export function stepsWithoutLoss(events: readonly RunEvent[]): number {
   return events.filter((event) => event.type === 'step' && !Object.values(event.losses).every(isFigure))
     .length
 }
 
-/** The losses over the steps done; empty without steps. */
+/** Return the chart of the losses; empty without steps. */
 export function lossChart(events: readonly RunEvent[]): string {
   const byName = new Map<string, Point[]>()
   for (const event of events) {
@@ -22,7 +22,7 @@ export function lossChart(events: readonly RunEvent[]): string {
   return lineChart(series, { title: 'Losses', x: 'step', y: 'loss' })
 }
 
-/** What the baseline saw of the synthetic tumors and what was kept; empty when none was painted. */
+/** Return the chart of detected fraction and acceptance rate; empty if no tumor was painted. */
 export function shareChart(events: readonly RunEvent[], keptName: string): string {
   const seen: Point[] = []
   const kept: Point[] = []
@@ -32,7 +32,7 @@ export function shareChart(events: readonly RunEvent[], keptName: string): strin
     kept.push([event.step + 1, event.kept / Math.max(1, event.tried)])
   }
   const series = [
-    { name: 'share of voxels seen', points: seen },
+    { name: 'detected fraction', points: seen },
     { name: keptName, points: kept },
   ]
   return lineChart(series, {
@@ -40,13 +40,13 @@ export function shareChart(events: readonly RunEvent[], keptName: string): strin
     x: 'step',
     y: 'share',
     range: [0, 1],
-    // of the few tumors of a step, some are always seen fully and some not at all
+    // a step has few tumors, so the range would nearly always span 0 to 1
     spread: false,
     means: 24,
   })
 }
 
-/** Tumor Dice of each validation; empty when there are not two to draw a line between. */
+/** Return the chart of tumor Dice per validation; empty with fewer than two validations. */
 export function validationChart(events: readonly RunEvent[]): string {
   const points = events.flatMap((event): Point[] =>
     event.type === 'validation' && isFigure(event.tumorDice) ? [[event.step, event.tumorDice]] : [],

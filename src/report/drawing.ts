@@ -7,7 +7,7 @@ interface Size {
   readonly height: number
 }
 
-/** Grey pixels as squares of `scale`, rows from the top. */
+/** Draw grey pixels as squares of `scale` pixels, rows from the top. */
 export function drawGray(
   raster: Raster,
   { width, height }: Size,
@@ -23,7 +23,7 @@ export function drawGray(
     }
 }
 
-/** Thin lines just inside the border of the mask, so that the tumor beneath stays visible. */
+/** Draw thin lines just inside the border of the mask, so that the tumor stays visible. */
 export function drawOutline(
   raster: Raster,
   { width, height, mask, colour }: Size & { readonly mask: Uint8Array; readonly colour: Colour },

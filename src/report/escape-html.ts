@@ -8,7 +8,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 }
 
-/** Return text that is safe inside HTML and inside a quoted attribute; characters that act instead of showing are spelled out. */
+/** Return text that is safe in HTML and in quoted attributes. Control characters are escaped. */
 export function escapeHtml(text: string): string {
   return visible(text).replace(/[&<>"']/g, (character) => ENTITIES[character]!)
 }

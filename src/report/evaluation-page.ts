@@ -6,7 +6,7 @@ import { type MaskPicture, maskPng } from './mask-pictures.js'
 import { STYLE } from './style.js'
 import { counted, short } from './wording.js'
 
-/** A figure as the reader sees it; null where there is none. */
+/** A figure with its interval; null if undefined. */
 export type Told = { readonly mean: number; readonly low: number; readonly high: number } | null
 
 /** Lesions of one size. */
@@ -21,7 +21,7 @@ export interface SizeRow {
   readonly dice: Told
 }
 
-/** A figure that is no share of 1. */
+/** A figure that is not a fraction, such as a volume. */
 export interface AmountRow {
   readonly name: string
   readonly amount: Told
@@ -35,32 +35,32 @@ export interface CaseLine {
   readonly nsd: number | null
   readonly trueMl: number
   readonly predictedMl: number
-  /** Detected and all true lesions, false positives; null where lesions were not compared. */
+  /** Detected lesions, true lesions and false positives; null if lesions were not compared. */
   readonly lesions: { readonly found: number; readonly all: number; readonly wrong: number } | null
 }
 
 export interface EvaluationPage {
   readonly title: string
-  /** When it was made, as it is to be read. */
+  /** Time of writing, as displayed. */
   readonly made: string
   readonly facts: readonly (readonly [term: string, text: string])[]
   readonly warnings: readonly string[]
   readonly figures: EvaluationTable
   readonly amounts: readonly AmountRow[]
   readonly sizes: readonly SizeRow[]
-  /** Lesion sensitivity over false positives per case, in rising order; empty where there is none. */
+  /** FROC points: lesion sensitivity over false positives per case, ascending; may be empty. */
   readonly froc: readonly Point[]
   /** Worst first. */
   readonly cases: readonly CaseLine[]
   readonly pictures: readonly MaskPicture[]
   readonly forests: readonly Forest[]
-  /** How each figure counts, and what becomes of a case without a tumor. */
+  /** Definition of each figure, and the treatment of cases without a tumor. */
   readonly rules: readonly (readonly [term: string, text: string])[]
 }
 
 const MAX_CASES = 200
 
-/** One page that holds all it shows. */
+/** Render the page of an evaluation as HTML without external resources. */
 export function renderEvaluation(page: EvaluationPage): string {
   const { title, made, facts, warnings, figures, forests, rules } = page
   return `<!doctype html>
@@ -72,7 +72,7 @@ export function renderEvaluation(page: EvaluationPage): string {
 <style>${STYLE}</style>
 </head>
 <body>
-<header><h1>${escapeHtml(title)}</h1><p class="quiet">made ${escapeHtml(made)} by freetumor</p>
+<header><h1>${escapeHtml(title)}</h1><p class="quiet">written ${escapeHtml(made)} by freetumor</p>
 ${terms(facts)}</header>
 <main>
 <section id="figures"><h2>Figures</h2>
@@ -81,9 +81,9 @@ ${evaluationTable(figures)}
 ${amounts(page.amounts)}
 ${charts(page)}</section>
 ${sizes(page.sizes)}
-${forests.length > 0 ? `<section id="comparison"><h2>Comparison</h2><p class="quiet">Differences on the same cases; intervals and p from resampled patients. No p is adjusted for the number of figures.</p>${forests.map(forestPlot).join('\n')}</section>` : ''}
+${forests.length > 0 ? `<section id="comparison"><h2>Comparison</h2><p class="quiet">Differences on the same cases; intervals and p values from resampled patients. The p values are not adjusted for multiple comparisons.</p>${forests.map(forestPlot).join('\n')}</section>` : ''}
 ${worst(page)}
-<section id="rules"><h2>How it is counted</h2>${terms(rules)}</section>
+<section id="rules"><h2>Definitions</h2>${terms(rules)}</section>
 </main>
 </body>
 </html>
@@ -101,7 +101,7 @@ function amounts(rows: readonly AmountRow[]): string {
     ({ name, amount, n }) =>
       `<tr><th scope="row">${escapeHtml(name)}</th><td><b>${short(amount!.mean)}</b></td><td>${short(amount!.low)} – ${short(amount!.high)}</td><td>${n}</td></tr>`,
   )
-  return `<div class="scroll"><table><caption>What is called where nothing is</caption>
+  return `<div class="scroll"><table><caption>False positives</caption>
 <thead><tr><th scope="col">figure</th><th scope="col">mean</th><th scope="col">interval</th><th scope="col">cases</th></tr></thead>
 <tbody>${lines.join('\n')}</tbody></table></div>`
 }
@@ -143,7 +143,7 @@ function sizes(rows: readonly SizeRow[]): string {
     const figures = [sensitivity, precision, f1, dice].map(cell).join('')
     return `<tr><th scope="row">${escapeHtml(name)}</th><td>${found} of ${all}</td><td>${predicted}</td>${figures}</tr>`
   })
-  return `<section id="lesions"><h2>Lesions</h2><div class="scroll"><table><caption>By size, and by how alike a pair must be</caption>
+  return `<section id="lesions"><h2>Lesions</h2><div class="scroll"><table><caption>By size, and by required overlap</caption>
 <thead><tr><th scope="col">lesions</th><th scope="col">detected</th><th scope="col">predicted</th><th scope="col">sensitivity</th><th scope="col">precision</th><th scope="col">F1</th><th scope="col">lesion Dice</th></tr></thead>
 <tbody>${lines.join('\n')}</tbody></table></div></section>`
 }
@@ -160,8 +160,8 @@ function worst({ cases, pictures }: EvaluationPage): string {
   const heads =
     shown[0]!.lesions === null ? '' : '<th scope="col">lesions found</th><th scope="col">false positives</th>'
   return `<section id="cases"><h2>Cases, worst first</h2>
-${pictures.length > 0 ? `<h4>The worst <span class="quiet">label green, mask orange, through the largest piece that only one of them has; right of the body at the left</span></h4><div class="masks">${pictures.map((one) => figure(one, cases)).join('\n')}</div>` : ''}
-<div class="scroll"><table><caption>${counted(cases.length, 'case')}${rest > 0 ? ` <span class="quiet">the ${rest} best are in cases.csv only</span>` : ''}</caption>
+${pictures.length > 0 ? `<h4>Worst cases <span class="quiet">label green, mask orange; slices through the largest difference; the patient’s right is on the left</span></h4><div class="masks">${pictures.map((one) => figure(one, cases)).join('\n')}</div>` : ''}
+<div class="scroll"><table><caption>${counted(cases.length, 'case')}${rest > 0 ? ` <span class="quiet">the ${rest} best cases are only in cases.csv</span>` : ''}</caption>
 <thead><tr><th scope="col">case</th><th scope="col">Dice</th><th scope="col">NSD</th><th scope="col">true ml</th><th scope="col">predicted ml</th>${heads}</tr></thead>
 <tbody>${lines.join('\n')}</tbody></table></div></section>`
 }

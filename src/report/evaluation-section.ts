@@ -1,35 +1,35 @@
 import { escapeHtml } from './escape-html.js'
 import { percent } from './wording.js'
 
-/** A figure from 0 to 1 with its interval; null where no case counts. */
+/** A figure from 0 to 1 with its interval; null if no case counts. */
 export interface EvaluationRow {
   readonly name: string
   readonly mean: number | null
   readonly low: number | null
   readonly high: number | null
-  /** Cases that count. */
+  /** Number of cases that count. */
   readonly n: number
 }
 
 export interface EvaluationTable {
   readonly title: string
-  /** `original`, `prepared` or `resampled`: the grid on which was measured. */
+  /** Grid of the figures: `original`, `prepared` or `resampled`. */
   readonly grid: string
-  /** Of the intervals, 0 to 1. */
+  /** Confidence level of the intervals, 0 to 1. */
   readonly level: number
   readonly rows: readonly EvaluationRow[]
-  /** What a reader must know before trusting the figures, such as cases that failed. */
+  /** Limits of the figures, such as failed cases. */
   readonly warnings: readonly string[]
 }
 
-/** A table for each evaluation; empty when there is none. */
+/** Return one table for each evaluation; empty without evaluations. */
 export function evaluationTables(tables: readonly EvaluationTable[]): string {
   if (tables.length === 0) return ''
   return `<section id="evaluation"><h2>Evaluation</h2>
 <div class="columns evaluation">${tables.map(evaluationTable).join('\n')}</div></section>`
 }
 
-/** One evaluation as a table with whiskers. */
+/** Return one evaluation as a table with interval plots. */
 export function evaluationTable({ title, grid, level, rows, warnings }: EvaluationTable): string {
   const told = warnings.map((warning) => `<p class="warning">${escapeHtml(warning)}</p>`).join('')
   const caption = `<caption>${escapeHtml(title)} <span class="quiet">on the ${escapeHtml(grid)} grid</span></caption>`
@@ -42,12 +42,12 @@ export function evaluationTable({ title, grid, level, rows, warnings }: Evaluati
 
 function evaluationRow({ name, mean, low, high, n }: EvaluationRow): string {
   const head = `<th scope="row">${escapeHtml(name)}</th>`
-  if (mean === null) return `<tr>${head}<td colspan="4" class="missing">no case counts for it</td></tr>`
+  if (mean === null) return `<tr>${head}<td colspan="4" class="missing">no case counts</td></tr>`
   const interval = low === null || high === null ? '–' : `${low.toFixed(3)} – ${high.toFixed(3)}`
   return `<tr>${head}<td><b>${mean.toFixed(3)}</b></td><td>${interval}</td><td>${n}</td><td class="plot">${whisker(mean, low ?? mean, high ?? mean)}</td></tr>`
 }
 
-/** Mean and interval on a line from 0 to 1: what the columns beside it say in numbers. */
+/** Draw mean and interval on a line from 0 to 1; the table columns hold the numbers. */
 function whisker(mean: number, low: number, high: number): string {
   const at = (value: number): string => (4 + 92 * Math.min(1, Math.max(0, value))).toFixed(1)
   return `<svg viewBox="0 0 100 14" aria-hidden="true"><path class="grid" d="M4 7H96"/><path class="line look0" d="M${at(low)} 7H${at(high)}"/><circle class="look0" cx="${at(mean)}" cy="7" r="3.5"/></svg>`

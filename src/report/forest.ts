@@ -13,9 +13,9 @@ export interface ForestRow {
   readonly high: number
   readonly n: number
   readonly bootstrapP: number
-  /** Null where the figure is none by case, or nothing differs. */
+  /** Null if the figure has no value per case, or if no case differs. */
   readonly wilcoxonP: number | null
-  /** Cases that only one of the two has a figure for. */
+  /** Cases with a figure in only one of the two sets. */
   readonly oneSided: number
 }
 
@@ -27,7 +27,7 @@ export interface Forest {
 
 const [LEFT, RIGHT] = [6, 194]
 
-/** Differences of one unit with their intervals around a common line of no difference; right of it the first is better. */
+/** Draw differences of one unit with their intervals. Right of the zero line, the first set is better. */
 export function forestPlot({ title, names, rows }: Forest): string {
   if (rows.length === 0) return ''
   const reach =
@@ -48,7 +48,7 @@ function forestRow(row: ForestRow, reach: number): string {
     null,
     pValue(row.bootstrapP),
     row.wilcoxonP === null ? '–' : pValue(row.wilcoxonP),
-    `${n}${oneSided > 0 ? ` <span class="quiet">(${oneSided} of one only)</span>` : ''}`,
+    `${n}${oneSided > 0 ? ` <span class="quiet">(${oneSided} in one set only)</span>` : ''}`,
   ]
   const told = better === 'lower' ? ' <span class="quiet">lower is better</span>' : ''
   const plot = `<td class="plot">${interval(row, reach)}</td>`

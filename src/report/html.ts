@@ -11,9 +11,9 @@ export interface ReportInput {
   readonly title: string
   readonly runs: readonly RunReport[]
   readonly evaluations: readonly EvaluationTable[]
-  /** Ledgers that belong to no run, as an offline synthesis writes them. */
+  /** Ledgers without a run, from offline synthesis. */
   readonly ledgers: readonly LedgerReport[]
-  /** When it was made, as it is to be read. */
+  /** Time of writing, as displayed. */
   readonly made: string
 }
 
@@ -21,11 +21,11 @@ export interface LedgerReport {
   readonly name: string
   readonly tumors: TumorTally
   readonly pictures: readonly Example[]
-  /** What could not be read, a sentence each. */
+  /** Files that could not be read, one sentence each. */
   readonly problems: readonly string[]
 }
 
-/** One page that holds everything it shows: no script, no font, no picture is loaded from anywhere. */
+/** Render a report as HTML without external resources: no script, font or picture is loaded. */
 export function renderReport({ title, runs, evaluations, ledgers, made }: ReportInput): string {
   const contents = [
     ...(evaluations.length > 0 ? [['evaluation', 'Evaluation'] as const] : []),
@@ -41,12 +41,12 @@ export function renderReport({ title, runs, evaluations, ledgers, made }: Report
 <style>${STYLE}</style>
 </head>
 <body>
-<header><h1>${escapeHtml(title)}</h1><p class="quiet">made ${escapeHtml(made)} by freetumor</p>
+<header><h1>${escapeHtml(title)}</h1><p class="quiet">written ${escapeHtml(made)} by freetumor</p>
 ${links.length > 1 ? `<nav aria-label="Contents"><ul>${links.join('')}</ul></nav>` : ''}</header>
 <main>
 ${overview(runs)}
 ${evaluationTables(evaluations)}
-${runs.length + ledgers.length === 0 ? '<p class="missing">There is no run to tell of.</p>' : ''}
+${runs.length + ledgers.length === 0 ? '<p class="missing">There is no run to report.</p>' : ''}
 ${runs.map((run, at) => runSection(run, `run-${at}`, runs.length > 1 ? run.name : 'Training')).join('\n')}
 ${ledgers.map(ledgerSection).join('\n')}
 </main>
@@ -60,7 +60,7 @@ function ledgerSection({ name, tumors, pictures, problems }: LedgerReport): stri
   return `<section><h2>${escapeHtml(name)}</h2>${said}${tumorSection(tumors, pictures)}</section>`
 }
 
-/** Several runs on one line each. */
+/** Return a table with one line per run; empty for a single run. */
 function overview(runs: readonly RunReport[]): string {
   if (runs.length < 2) return ''
   const rows = runs.map((run, at) => {
@@ -68,8 +68,8 @@ function overview(runs: readonly RunReport[]): string {
     const { word, look } = outcomeOf(run.events)
     return `<tr><th scope="row"><a href="#run-${at}">${escapeHtml(run.name)}</a></th><td class="word ${look}">${word}</td>${cells.map((cell) => `<td>${cell}</td>`).join('')}</tr>`
   })
-  return `<section><h2>Overview</h2><div class="scroll"><table><caption>The runs, in the order in which they were made</caption>
-<thead><tr><th scope="col">run</th><th scope="col" class="word">outcome</th><th scope="col">steps</th><th scope="col">time in steps</th><th scope="col">best tumor Dice in validation</th><th scope="col">synthetic tumors seen well enough</th></tr></thead>
+  return `<section><h2>Overview</h2><div class="scroll"><table><caption>Runs in order of execution</caption>
+<thead><tr><th scope="col">run</th><th scope="col" class="word">outcome</th><th scope="col">steps</th><th scope="col">time in steps</th><th scope="col">best tumor Dice in validation</th><th scope="col">synthetic tumors above the threshold</th></tr></thead>
 <tbody>${rows.join('\n')}</tbody></table></div></section>`
 }
 
@@ -89,7 +89,7 @@ function bestDice(events: readonly RunEvent[]): string {
   return all.length > 0 ? Math.max(...all).toFixed(3) : '–'
 }
 
-/** The events of synthesis training call these kept too, though nothing is decided there. */
+/** Return the share of tumors above the threshold; synthesis training reports `kept` although it rejects none. */
 function seenWellEnough(events: readonly RunEvent[]): string {
   let [kept, tried] = [0, 0]
   for (const event of events)

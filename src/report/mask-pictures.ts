@@ -2,13 +2,16 @@ import { type Colour, drawGray, drawOutline } from './drawing.js'
 import { bytes, record, refused, sides, text } from './picture-file.js'
 import { encodePng, type Raster } from './png.js'
 
-/** One slice of a scan (or of its organs, in grey) with the tumor of label and mask: one byte a pixel, rows from the top. */
+/**
+ * One slice of a scan (or of its organs, in grey) with the tumor of label and mask: one byte a pixel, rows
+ * from the top.
+ */
 export interface MaskPlane {
   readonly name: string
   readonly width: number
   readonly height: number
   readonly image: Uint8Array
-  /** 1 inside. */
+  /** 1 inside, 0 outside. */
   readonly truth: Uint8Array
   readonly predicted: Uint8Array
 }
@@ -24,8 +27,8 @@ const TRUTH: Colour = [60, 200, 120]
 const PREDICTED: Colour = [255, 140, 0]
 
 /**
- * Checks a file of `pictures/` of an evaluation, as the runtime writes it.
- * @throws DataError that names the file and the part that is not as expected
+ * Parse a file of `pictures/` of an evaluation, as written by the runtime.
+ * @throws DataError that names the file and the wrong part
  */
 export function parseMaskPicture(file: string, value: unknown): MaskPicture {
   const picture = record(file, value, 'the file')
@@ -49,7 +52,7 @@ export function parseMaskPicture(file: string, value: unknown): MaskPicture {
   }
 }
 
-/** The planes side by side, with the outlines of the label (green) and of the mask (orange); a PNG. */
+/** Return a PNG with the planes side by side, the label outlined in green and the mask in orange. */
 export function maskPng(planes: readonly MaskPlane[]): Buffer {
   const width = planes.reduce((sum, plane) => sum + SCALE * plane.width, GAP * (planes.length - 1))
   const height = SCALE * Math.max(...planes.map((plane) => plane.height))

@@ -2,7 +2,10 @@ import { DataError } from '../errors.js'
 
 const MAX_SIDE = 1024
 
-/** Width and height of a plane. @throws DataError, as all of this file, that names the file and the part */
+/**
+ * Return width and height of a plane.
+ * @throws DataError that names the file and the wrong part, as every function of this file
+ */
 export function sides(
   file: string,
   plane: Readonly<Record<string, unknown>>,
@@ -13,7 +16,7 @@ export function sides(
   return { width, height }
 }
 
-/** So many bytes in base64. */
+/** Return the `length` bytes that a key holds in base64. */
 export function bytes(
   file: string,
   plane: Readonly<Record<string, unknown>>,
@@ -49,7 +52,7 @@ export function text(file: string, from: Readonly<Record<string, unknown>>, key:
 }
 
 export function refused(file: string, where: string, expected: string): DataError {
-  return new DataError(`${file}: ${where}: ${expected} was expected`, {
-    hint: 'the picture was written by another version or is damaged: remove it',
+  return new DataError(`${file}: ${where}: wrong value (expected ${expected})`, {
+    hint: 'remove this picture: it is damaged or of another version',
   })
 }

@@ -14,30 +14,30 @@ export interface TumorPlane {
   readonly mask: Uint8Array
 }
 
-/** An example of a synthetic tumor, seen in one plane or in three. */
+/** An example of a synthetic tumor in one or three planes. */
 export interface TumorPicture {
-  /** Of the try in its ledger. */
+  /** Name of the attempt in its ledger. */
   readonly attempt: string
-  /** Where it comes from, in words. */
+  /** Origin, as displayed. */
   readonly where: string
-  /** What became of it, where the picture itself says so. */
+  /** Verdict, if the picture file holds one. */
   readonly verdict: string | null
   readonly organ: string
   readonly size: string
-  /** What the baseline saw of the synthetic voxels, 0 to 1; null where there is no baseline. */
+  /** Detected fraction, 0 to 1; null without a baseline. */
   readonly shareSeen: number | null
   readonly planes: readonly TumorPlane[]
 }
 
-/** A pixel of a slice becomes a square, so that a panel is at least about this wide. */
+/** Pixels are enlarged to squares until a panel is about this wide. */
 const PANEL_WIDTH = 190
 const GAP = 6
 const PANELS = 4
 const OUTLINE: Colour = [255, 190, 0]
 
 /**
- * Checks one file of `pictures/`, as the runtime writes it.
- * @throws DataError that names the file and the part that is not as expected
+ * Parse a file of `pictures/`, as written by the runtime.
+ * @throws DataError that names the file and the wrong part
  */
 export function parseTumorPicture(file: string, value: unknown): TumorPicture {
   const picture = record(file, value, 'the file')
@@ -52,7 +52,7 @@ export function parseTumorPicture(file: string, value: unknown): TumorPicture {
   }
 }
 
-/** The name of a try of a training's ledger. */
+/** Return the name of an attempt in the ledger of a training. */
 export function attemptOf(line: {
   readonly step: number
   readonly item: number
@@ -81,14 +81,14 @@ function ofCase(file: string, picture: Readonly<Record<string, unknown>>): Origi
   ]
   return {
     attempt: `${name}/${variant}/${tumor}/${attempt}`,
-    where: `${name}, variant ${variant}, tumor ${tumor}, try ${attempt + 1}`,
-    verdict: text(file, picture, 'verdict') === 'accepted' ? 'kept' : 'rejected',
+    where: `${name}, variant ${variant}, tumor ${tumor}, attempt ${attempt + 1}`,
+    verdict: text(file, picture, 'verdict') === 'accepted' ? 'accepted' : 'rejected',
   }
 }
 
 /**
- * Host, synthetic, their difference, and synthetic with the tumor's outline side by side, a row for each plane; a PNG. The
- * grey values are those of the window in all of them; the difference is doubled, around mid-grey.
+ * Return a PNG with one row per plane: host, synthetic, difference, and synthetic with the tumor outlined.
+ * Grey values are those of the intensity window; the difference is doubled around mid-grey.
  */
 export function tumorPng(planes: readonly TumorPlane[]): Buffer {
   const scale = Math.max(1, Math.ceil(PANEL_WIDTH / Math.max(...planes.map(({ width }) => width))))

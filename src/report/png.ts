@@ -7,7 +7,7 @@ export interface Raster {
   readonly rgb: Uint8Array
 }
 
-/** A PNG file, 8 bits a channel; gray alone (a third of the size) where no pixel has a colour. */
+/** Return a PNG file with 8 bits a channel; grayscale (a third of the size) if no pixel has a colour. */
 export function encodePng(raster: Raster): Buffer {
   const { width, height, rgb } = raster
   if (width < 1 || height < 1 || rgb.length !== 3 * width * height)
@@ -16,7 +16,7 @@ export function encodePng(raster: Raster): Buffer {
   const header = Buffer.alloc(13)
   header.writeUInt32BE(width, 0)
   header.writeUInt32BE(height, 4)
-  // bit depth, colour type (2 RGB, 0 gray), then compression, filter and interlace as everybody has them
+  // bit depth, colour type (2 RGB, 0 gray), then the default compression, filter and interlace
   header.set([8, colored ? 2 : 0, 0, 0, 0], 8)
   return Buffer.concat([
     Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]),
@@ -36,7 +36,9 @@ function grayOf(rgb: Uint8Array): Uint8Array {
   return Uint8Array.from({ length: rgb.length / 3 }, (_, pixel) => rgb[3 * pixel]!)
 }
 
-/** Rows as differences to the row above (filter 2): enlarged rows become zeros, which deflate to nothing. */
+/**
+ * Encode rows as differences to the row above (filter 2): enlarged rows become zeros, which compress well.
+ */
 function filtered(samples: Uint8Array, rowBytes: number, height: number): Buffer {
   const rows = Buffer.alloc(height * (rowBytes + 1))
   for (let y = 0; y < height; y++) {

@@ -8,18 +8,18 @@ import { counted, duration, inWords, isFigure, short } from './wording.js'
 export interface RunReport {
   readonly name: string
   readonly events: readonly RunEvent[]
-  /** The resolved configuration as YAML; null when the run left none. */
+  /** The resolved configuration as YAML; null if the run has none. */
   readonly configText: string | null
   /** Name of every label that the segmentor learns, by id; empty when unknown. */
   readonly labelNames: readonly string[]
-  /** From the ledger; null when the run left none. */
+  /** Counts from the ledger; null without a ledger. */
   readonly tumors: TumorTally | null
   readonly pictures: readonly Example[]
-  /** What could not be read. */
+  /** Files that could not be read, one sentence each. */
   readonly problems: readonly string[]
 }
 
-/** All that one run left behind; `id` is where links lead. */
+/** Render one run; `id` is the anchor of its section. */
 export function runSection(run: RunReport, id: string, heading: string): string {
   const started = run.events.findLast((event) => event.type === 'started')
   const { word, look, detail } = outcomeOf(run.events)
@@ -35,7 +35,7 @@ ${configuration(run.configText)}
 </section>`
 }
 
-/** How a run ended, in one word and a sentence. */
+/** Return the outcome of a run: one word and a sentence. */
 export function outcomeOf(events: readonly RunEvent[]): { word: string; look: string; detail: string } {
   const at = events.findLastIndex((event) => event.type === 'finished' || event.type === 'started')
   const last = events[at]
@@ -44,17 +44,16 @@ export function outcomeOf(events: readonly RunEvent[]): { word: string; look: st
     return { word: last.outcome, look: last.outcome, detail: `at step ${last.step}${reason}` }
   }
   const step = events.findLast((event) => event.type === 'step')
-  if (!last)
-    return { word: 'never began', look: 'failed', detail: 'no event says that the runtime was ready' }
+  if (!last) return { word: 'not started', look: 'failed', detail: 'the runtime never became ready' }
   const done = counted(step ? step.step + 1 : 0, 'step')
-  return { word: 'not finished', look: 'stopped', detail: `the events end after ${done} and do not say why` }
+  return { word: 'not finished', look: 'stopped', detail: `the events end after ${done} without a reason` }
 }
 
 function warnings({ events, problems }: RunReport): string {
   const lost = stepsWithoutLoss(events)
   const told = [
     ...problems,
-    ...(lost > 0 ? [`In ${counted(lost, 'step')} a loss was not finite; the curves leave these out.`] : []),
+    ...(lost > 0 ? [`In ${counted(lost, 'step')} a loss was not finite; the curves omit them.`] : []),
     ...events.flatMap((event) => (event.type === 'note' && event.level === 'warning' ? [event.text] : [])),
   ]
   return told.length === 0
@@ -75,7 +74,7 @@ function facts(events: readonly RunEvent[], started: StartedEvent | undefined): 
       `${(count / 1e6).toFixed(2)} M parameters`,
     ]),
     ['time in steps', duration(seconds)],
-    ['of it waiting for data', seconds > 0 ? `${((100 * waited) / seconds).toFixed(1)} %` : '–'],
+    ['waiting for data', seconds > 0 ? `${((100 * waited) / seconds).toFixed(1)} %` : '–'],
     ...Object.entries(started.versions).map(([name, version]): [string, string] => [
       name,
       version || 'unknown',
@@ -90,7 +89,7 @@ function facts(events: readonly RunEvent[], started: StartedEvent | undefined): 
 function curves(run: RunReport, job: JobKind | undefined): string {
   const { events, tumors } = run
   if (!events.some((event) => event.type === 'step'))
-    return '<p class="missing">No step was made, so there are no curves.</p>'
+    return '<p class="missing">No step was completed, so there are no curves.</p>'
   const shown = [
     lossChart(events),
     shareChart(events, `tumors ${keptName(tumors?.mode ?? 'gated')}`),
@@ -99,10 +98,10 @@ function curves(run: RunReport, job: JobKind | undefined): string {
   ].join('\n')
   const unvalidated = job !== 'synthesis' && !events.some((event) => event.type === 'validation')
   const missing = unvalidated ? '<p class="missing">The run was not validated.</p>' : ''
-  return `<h3>Curves <span class="quiet">the numbers in the legends are those at the end</span></h3><div class="columns">${shown}</div>${missing}`
+  return `<h3>Curves <span class="quiet">legends show the final values</span></h3><div class="columns">${shown}</div>${missing}`
 }
 
-/** Dice of every label in the best validation. */
+/** Return a table of the Dice of every label in the best validation. */
 function labelTable({ events, labelNames }: RunReport): string {
   const validations = events.filter((event) => event.type === 'validation')
   const best = validations.findLast((event) => event.best) ?? validations.at(-1)
@@ -118,7 +117,7 @@ function labelTable({ events, labelNames }: RunReport): string {
 <tbody>${rows.join('\n')}</tbody><tfoot><tr><th scope="row">tumor</th><td>${tumor}</td></tr></tfoot></table></div>`
 }
 
-/** Everything but steps, tumors and the warnings above, in the order in which it happened. */
+/** Return a table of all events except steps and tumors, in order. */
 function timeline(events: readonly RunEvent[]): string {
   const rows = events.flatMap((event) => {
     const told = tell(event)
@@ -129,8 +128,8 @@ function timeline(events: readonly RunEvent[]): string {
       `<tr><td class="word">${at}</td><td>${step ?? ''}</td><td class="word wide">${escapeHtml(text)}</td></tr>`,
     ]
   })
-  if (rows.length === 0) return '<p class="missing">The run left no events.</p>'
-  return `<details><summary>What happened (${rows.length})</summary><div class="scroll"><table><caption>Events but single steps; times are UTC</caption>
+  if (rows.length === 0) return '<p class="missing">The run has no events.</p>'
+  return `<details><summary>Events (${rows.length})</summary><div class="scroll"><table><caption>Events except steps; times in UTC</caption>
 <thead><tr><th scope="col">time</th><th scope="col">step</th><th scope="col" class="word">event</th></tr></thead><tbody>${rows.join('\n')}</tbody></table></div></details>`
 }
 
@@ -144,7 +143,7 @@ function tell(event: RunEvent): [step: number | null, text: string] | null {
     case 'started':
       return [
         event.step,
-        event.step > 0 ? `went on from step ${event.step}` : `began, ${event.steps} steps planned`,
+        event.step > 0 ? `resumed at step ${event.step}` : `started, ${event.steps} steps planned`,
       ]
     case 'command':
       return [
@@ -158,13 +157,13 @@ function tell(event: RunEvent): [step: number | null, text: string] | null {
     case 'checkpoint':
       return [event.step, `checkpoint (${event.reason}): ${event.directory}`]
     case 'restart':
-      return [event.step, `restart ${event.restart} after a death at step ${event.diedAt}: ${event.reason}`]
+      return [event.step, `restart ${event.restart} after a failure at step ${event.diedAt}: ${event.reason}`]
     case 'finished':
       return [event.step, `${event.outcome}${event.reason === '' ? '' : `: ${event.reason}`}`]
   }
 }
 
 function configuration(text: string | null): string {
-  if (text === null) return '<p class="missing">The run left no configuration.</p>'
+  if (text === null) return '<p class="missing">The run has no configuration.</p>'
   return `<details><summary>Configuration</summary><pre><code>${escapeHtml(text)}</code></pre></details>`
 }

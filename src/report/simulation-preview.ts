@@ -21,7 +21,7 @@ export interface PreviewTumor {
   readonly data: Uint8Array
 }
 
-/** Tiny to large: light to dark enough to tell apart without telling red from green. */
+/** Tiny to large: light to dark, so that colour-blind readers can distinguish them. */
 export const SIZE_COLORS = {
   tiny: [255, 221, 87],
   small: [255, 149, 43],
@@ -32,7 +32,7 @@ export const SIZE_COLORS = {
 const LONGEST_SIDE = 360
 const GAP = 8
 const BACKGROUND = 24
-// Where n tumors of a size lie over each other the colour is 1 - (1 - x)^n.
+// n overlapping tumors of one size have the opacity 1 - (1 - x)^n.
 const OPACITY = 0.45
 const PLANES: readonly Plane[] = [
   [0, 1],
@@ -40,7 +40,7 @@ const PLANES: readonly Plane[] = [
   [1, 2],
 ]
 
-/** The organ seen through, and all tumors in it, along each of the three axes, side by side; to scale in mm. A PNG. */
+/** Return a PNG: projections of the organ and of all tumors along each axis, side by side, to scale in mm. */
 export function previewPng(grid: PreviewGrid, tumors: readonly PreviewTumor[]): Buffer {
   const longest = Math.max(...grid.shape.map((side, axis) => side * grid.spacingMm[axis]!))
   const pixelsPerMm = LONGEST_SIDE / longest
@@ -80,7 +80,7 @@ function project(
   return { width, height, rgb }
 }
 
-/** How many voxels of a mask lie behind each pixel, the plane's first axis the fastest. */
+/** Count the mask voxels behind each pixel; the first axis of the plane is the fastest. */
 function depthOf(shape: Three, [u, v]: Plane, isIn: (at: number) => boolean): Uint32Array {
   const depth = new Uint32Array(shape[u] * shape[v])
   const step = [0, 0, 0]
@@ -113,7 +113,7 @@ function paint(
   }
 }
 
-/** Square pixels of the world, nearest neighbour. */
+/** Resample to square pixels in mm, nearest neighbour. */
 function scaled(
   { width, height, rgb }: Raster,
   [u, v]: Plane,

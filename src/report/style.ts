@@ -1,4 +1,7 @@
-/** The look of the page: one quiet column, light or dark as the reader's system is, legible on a telephone and on paper. */
+/**
+ * Style sheet of all pages: one column, light or dark as the reader's system, readable on phones and on
+ * paper.
+ */
 export const STYLE = `
 :root {
   color-scheme: light dark;

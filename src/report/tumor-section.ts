@@ -3,30 +3,30 @@ import { type TumorPicture, tumorPng } from './pictures.js'
 import { type TumorTally, tumorTable } from './tumor-tally.js'
 import { percent } from './wording.js'
 
-/** A picture, with what became of its tumor; null where that is not known or nothing was decided. */
+/** A picture with the verdict on its tumor; null if unknown or not judged. */
 export type Example = TumorPicture & { readonly verdict: string | null }
 
-/** Synthetic tumors counted, and examples of them; what is missing is said. */
+/** Return the table of synthetic tumors and the example pictures. */
 export function tumorSection(tumors: TumorTally | null, examples: readonly Example[]): string {
   const table =
     tumors === null
-      ? '<p class="missing">There is no ledger, so the tumors are not told by organ and size.</p>'
+      ? '<p class="missing">There is no ledger, so tumors are not counted by organ and size.</p>'
       : tumorTable(tumors)
   return `${table}${pictures(examples)}`
 }
 
 function pictures(examples: readonly Example[]): string {
   if (examples.length === 0) return '<p class="missing">There are no example pictures.</p>'
-  return `<h4>Examples <span class="quiet">from left to right: host, with the synthetic tumor, their difference doubled around mid-grey, with its outline</span></h4>
+  return `<h4>Examples <span class="quiet">left to right: host, synthetic, doubled difference, outline</span></h4>
 <div class="pictures">${examples.map(figure).join('\n')}</div>`
 }
 
 function figure({ organ, size, where, shareSeen, verdict, planes }: Example): string {
   const what = `${size} tumor, ${organ}`
-  const seen = shareSeen === null ? 'no baseline looked' : `baseline sees ${percent(shareSeen)}`
+  const seen = shareSeen === null ? 'no baseline' : `baseline detects ${percent(shareSeen)}`
   const told = [where, seen, ...(verdict === null ? [] : [verdict])].join(' · ')
   const names = planes.map(({ name }) => name).join(', ')
-  const alt = `${names} slices through a ${what}, of the host, with the synthetic tumor, of their difference, and with its outline; ${told}`
+  const alt = `${names} slices of a ${what}: host, synthetic, difference and outline; ${told}`
   const source = `data:image/png;base64,${tumorPng(planes).toString('base64')}`
   return `<figure><img loading="lazy" alt="${escapeHtml(alt)}" src="${source}"><figcaption>${escapeHtml(what)} <span class="quiet">${escapeHtml(told)}</span></figcaption></figure>`
 }

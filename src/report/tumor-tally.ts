@@ -1,7 +1,7 @@
 import { escapeHtml } from './escape-html.js'
 import { counted, percent } from './wording.js'
 
-/** What is needed of a line of `ledger.jsonl`, of a training or of an offline synthesis. */
+/** The part of a ledger line that the tally reads, of a training or of an offline synthesis. */
 export interface LedgerEntry {
   readonly organ?: string
   readonly size?: string
@@ -14,7 +14,7 @@ interface TallyRow {
   readonly organ: string
   readonly size: string
   tried: number
-  /** Accepted, or seen where nothing was judged. */
+  /** Accepted, or above the threshold if nothing was judged. */
   kept: number
   sumShareSeen: number
 }
@@ -23,18 +23,20 @@ interface TallyRow {
 export interface TumorTally {
   readonly rows: readonly Readonly<TallyRow>[]
   readonly noRoom: number
-  /** Tries by what was said of them, the most frequent first. */
+  /** Attempts by reason, the most frequent first. */
   readonly reasons: readonly { readonly reason: string; readonly count: number }[]
-  /** Of the tries that no other rule rejected: how many have a share seen above each threshold. */
+  /** Attempts with a detected fraction above each threshold, among those that no other rule rejected. */
   readonly sweep: readonly { readonly threshold: number; readonly above: number; readonly of: number }[]
-  /** `gated`: verdicts decided; `recorded`: measured only (synthesis training); `notJudged`: no baseline looked. */
+  /**
+   * `gated`: verdicts were applied; `recorded`: measured only (synthesis training); `notJudged`: no baseline.
+   */
   readonly mode: 'gated' | 'recorded' | 'notJudged'
 }
 
 const THRESHOLDS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 const SIZES = ['tiny', 'small', 'medium', 'large']
 
-/** Counts a ledger of any length in one pass. */
+/** Count a ledger of any length in one pass. */
 export async function tallyTumors(lines: AsyncIterable<LedgerEntry>): Promise<TumorTally> {
   const rows = new Map<string, TallyRow>()
   const reasons = new Map<string, number>()
@@ -75,12 +77,12 @@ export async function tallyTumors(lines: AsyncIterable<LedgerEntry>): Promise<Tu
   }
 }
 
-/** What `kept` means in a run. */
+/** Return the name of the `kept` column. */
 export function keptName(mode: TumorTally['mode']): string {
-  return mode === 'recorded' ? 'seen well enough to be kept' : 'kept'
+  return mode === 'recorded' ? 'above the threshold' : 'accepted'
 }
 
-/** The tally as a table. */
+/** Return the tally as tables. */
 export function tumorTable({ rows, noRoom, reasons, sweep, mode }: TumorTally): string {
   const crops = noRoom > 0 ? `<p>In ${counted(noRoom, 'crop')} there was no room for a tumor.</p>` : ''
   if (rows.length === 0) return `<p class="missing">No synthetic tumor was painted.</p>${crops}`
@@ -93,9 +95,9 @@ export function tumorTable({ rows, noRoom, reasons, sweep, mode }: TumorTally): 
     { tried: 0, kept: 0, sumShareSeen: 0 },
   )
   const unseen =
-    mode === 'notJudged' ? '<p class="warning">No baseline looked at these tumors, so each was kept.</p>' : ''
+    mode === 'notJudged' ? '<p class="warning">Without a baseline, every tumor was accepted.</p>' : ''
   return `<div class="scroll"><table><caption>By organ and size</caption>
-<thead><tr><th scope="col">organ</th><th scope="col" class="word">size</th><th scope="col">painted</th><th scope="col">${keptName(mode)}</th><th scope="col">mean share seen</th></tr></thead>
+<thead><tr><th scope="col">organ</th><th scope="col" class="word">size</th><th scope="col">painted</th><th scope="col">${keptName(mode)}</th><th scope="col">mean detected fraction</th></tr></thead>
 <tbody>${rows.map((row) => tallyRow(row.organ, row.size, row, mode)).join('\n')}</tbody>
 <tfoot>${tallyRow('all', '', { ...total }, mode)}</tfoot></table></div>${unseen}${crops}${reasonTable(reasons)}${mode === 'notJudged' ? '' : sweepTable(sweep)}`
 }
@@ -105,13 +107,13 @@ function reasonTable(reasons: TumorTally['reasons']): string {
     ({ reason, count }) =>
       `<tr><th scope="row">${escapeHtml(reason)}</th><td>${count.toLocaleString('en-US')}</td></tr>`,
   )
-  return `<div class="scroll"><table><caption>By reason</caption><thead><tr><th scope="col">reason</th><th scope="col">tries</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`
+  return `<div class="scroll"><table><caption>By reason</caption><thead><tr><th scope="col">reason</th><th scope="col">attempts</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`
 }
 
 function sweepTable(sweep: TumorTally['sweep']): string {
   const cells = sweep.map(({ above, of }) => `<td>${of === 0 ? '–' : percent(above / of)}</td>`)
   const heads = sweep.map(({ threshold }) => `<th scope="col">${threshold}</th>`)
-  return `<div class="scroll"><table><caption>Share of these tries that another threshold would have kept</caption><thead><tr><th scope="col">threshold</th>${heads.join('')}</tr></thead><tbody><tr><th scope="row">kept</th>${cells.join('')}</tr></tbody></table></div>`
+  return `<div class="scroll"><table><caption>Acceptance rate under other thresholds</caption><thead><tr><th scope="col">threshold</th>${heads.join('')}</tr></thead><tbody><tr><th scope="row">accepted</th>${cells.join('')}</tr></tbody></table></div>`
 }
 
 function tallyRow(

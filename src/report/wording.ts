@@ -3,7 +3,7 @@ export function inWords(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
 }
 
-/** Three significant digits, without exponent where a person can do without. */
+/** Format with three significant digits, without an exponent from 0.001 on. */
 export function short(value: number): string {
   const size = Math.abs(value)
   if (size !== 0 && size < 0.001) return value.toExponential(1)
@@ -28,7 +28,7 @@ export function counted(count: number, thing: string): string {
   return `${count.toLocaleString('en-US')} ${thing}${count === 1 ? '' : 's'}`
 }
 
-/** Whether there is a finite number: JSON writes NaN and infinity as `null`. */
+/** Return true for a finite number. JSON writes NaN and infinity as `null`. */
 export function isFigure(value: number | null | undefined): value is number {
   return typeof value === 'number' && Number.isFinite(value)
 }
@@ -43,7 +43,7 @@ const LOSS_ORDER = [
   'segmentation',
 ]
 
-/** Losses by name, always in the same order: what crossed from the runtime has none. */
+/** Return losses in a fixed order: maps from the runtime have no order. */
 export function orderedLosses(losses: Readonly<Record<string, number>>): [name: string, value: number][] {
   const rank = (name: string): number =>
     LOSS_ORDER.includes(name) ? LOSS_ORDER.indexOf(name) : LOSS_ORDER.length

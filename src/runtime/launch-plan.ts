@@ -3,7 +3,7 @@ import { parentDeathPrefix, RANK_STORE, runtimeArgv } from './process.js'
 import { cleanEnvironment, resolvePython } from './python.js'
 import { rendezvousOf } from './rendezvous.js'
 
-/** How the ranks of a job would be started. What is made anew for every start stands in angle brackets. */
+/** How the ranks of a job would be started. Values that differ at every start stand in angle brackets. */
 export interface LaunchPlan {
   readonly argv: readonly string[]
   /** What is set over the environment of this process. */

@@ -27,7 +27,7 @@ let queue: Promise<unknown> = Promise.resolve()
  * infinity). Each call has a Python of its own that ends with it; calls of one process run one after another, since
  * pythonia knows one Python at a time. Not for hot paths: a start costs a tenth of a second plus the imports.
  * @throws EnvironmentError when the interpreter cannot be used; the Python side's own error when the function raised one;
- *   RuntimeCrashError when Python died or did not answer in time
+ *   RuntimeCrashError when Python ended or did not answer in time
  */
 export function callPython(
   pythonPath: string,

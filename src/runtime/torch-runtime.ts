@@ -288,7 +288,7 @@ async function runSynthesis(
   await runFedRanks(options, spec, call, (rank, message) => answerVariantRank(feed, rank, message))
 }
 
-/** Results as the ranks send them, while the job goes on. */
+/** Results as the ranks send them, while the job runs. */
 async function* runPrediction(
   options: TorchRuntimeOptions,
   spec: PredictSpec,

@@ -3,17 +3,17 @@ import type { RandomStream } from './random.js'
 import { scratchInt32 } from './scratch.js'
 import type { SliceRange, TumorSite } from './site.js'
 
-// A centre keeps this many voxels of organ on every side in its slice: erosion by a square of 5 x 5.
+// a centre keeps this many organ voxels on every side in its slice: erosion by a square of 5 x 5
 const REACH = 2
 const MIDDLE = [0.3, 0.7] as const
-// A miss costs about 0.1 us, listing the slice 20 us and more.
+// a miss costs about 0.1 us, listing the slice 20 us and more
 const MAX_REJECTIONS = 128
 
 /**
- * The voxel that a tumor is laid on (METHOD 5.3): in a slice of the middle part of the organ's extent along the third axis,
- * uniform over the organ voxels whose 5 x 5 neighbourhood in the slice is organ, where voxels outside the site count as
- * organ. If that slice has none the others are tried, those of the middle part first, each group in random order. Null
- * when no slice has one.
+ * Return the voxel on which a tumor is placed (docs/method.md#53-centre): in a slice of the middle part of
+ * the organ along the third axis, uniform over the organ voxels whose 5 x 5 neighbourhood in the slice is
+ * organ. Voxels outside the site count as organ. If the slice has no such voxel, the other slices follow,
+ * those of the middle part first, in random order. Null if no slice has one.
  */
 export function findCentre(site: TumorSite, [first, last]: SliceRange, random: RandomStream): Vec3 | null {
   const slice = first + Math.round(random.uniformIn(...MIDDLE) * (last - first))
@@ -26,7 +26,7 @@ export function findCentre(site: TumorSite, [first, last]: SliceRange, random: R
   return null
 }
 
-/** Voxels of the slice drawn until one may be a centre: uniform over those, and cheap while they are not rare. */
+/** Draw voxels of the slice until one may be a centre: uniform over those, and fast unless they are rare. */
 function drawInSlice(site: TumorSite, slice: number, random: RandomStream): Vec3 | null {
   const [nx, ny] = site.shape
   for (let attempt = 0; attempt < MAX_REJECTIONS; attempt++) {
@@ -37,7 +37,7 @@ function drawInSlice(site: TumorSite, slice: number, random: RandomStream): Vec3
   return null
 }
 
-/** One of all voxels of the slice that may be a centre: exact where `drawInSlice` gave up. */
+/** Choose among all voxels of the slice that may be a centre: exact if `drawInSlice` finds none. */
 function pickInSlice(site: TumorSite, slice: number, random: RandomStream): Vec3 | null {
   const [nx, ny] = site.shape
   const voxels = scratchInt32('centre.voxels', nx * ny)

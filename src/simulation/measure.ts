@@ -4,20 +4,20 @@ import type { BoxMask, PlacedMask } from './shape.js'
 import type { TumorSite } from './site.js'
 import type { TumorPlan } from './tumor.js'
 
-/** Measures of a mask, in voxels of what it is placed in. */
+/** Measures of a mask, in voxels of its surroundings. */
 export interface MaskMeasures {
   readonly volume: number
   /** Sides of the bounding box. */
   readonly extent: Vec3
-  /** Voxel faces between the mask and what is not; where the site ends, the faces are exposed too. */
+  /** Voxel faces between the mask and everything else; faces at the border of the site count. */
   readonly faces: number
-  /** Pieces; voxels are connected by their faces. */
+  /** Number of components; voxels are connected by their faces. */
   readonly components: number
-  /** Mean voxel. */
+  /** Mean voxel position. */
   readonly centroid: Vec3
 }
 
-/** The part of a planned tumor that becomes label: shape AND organ, in the box of the plan. */
+/** Return the part of a planned tumor that becomes label: shape AND organ, in the box of the plan. */
 export function tumorMask({ box, boxOrigin, organLabel }: TumorPlan, site: TumorSite): PlacedMask {
   const [nx, ny, nz] = box.shape
   const data = new Uint8Array(box.data.length)
@@ -32,8 +32,8 @@ export function tumorMask({ box, boxOrigin, organLabel }: TumorPlan, site: Tumor
 }
 
 /**
- * Measures a mask in one pass over its runs (voxels in a row along the third axis): faces and connections between
- * neighbouring rows are overlaps of runs. Null for an empty mask.
+ * Measure a mask in one pass over its runs (voxels in a row along the third axis). Faces and connections
+ * between neighbouring rows are overlaps of runs. Null for an empty mask.
  */
 export function measureMask({ box, origin }: PlacedMask): MaskMeasures | null {
   const runs = findRuns(box)
@@ -108,7 +108,10 @@ function sumRuns({ starts, ends, firsts }: Runs, [nx, ny, nz]: Vec3) {
   return { volume, low, high, sums }
 }
 
-/** `shared`: pairs of voxels that touch across the first two axes. Pieces are counted by union of touching runs. */
+/**
+ * Count the voxel pairs that touch across the first two axes (`shared`) and the components, by union of
+ * touching runs.
+ */
 function joinRuns(runs: Runs, [nx, ny]: Vec3): { readonly shared: number; readonly components: number } {
   const parents = scratchInt32('measure.parents', runs.count)
   for (let run = 0; run < runs.count; run++) parents[run] = run
@@ -122,7 +125,7 @@ function joinRuns(runs: Runs, [nx, ny]: Vec3): { readonly shared: number; readon
   return { shared, components }
 }
 
-/** Joins the runs of two neighbouring rows that overlap; returns how many voxels do. */
+/** Join the overlapping runs of two neighbouring rows and return the number of overlapping voxels. */
 function joinRows({ starts, ends, firsts }: Runs, rowA: number, rowB: number, parents: Int32Array): number {
   let a = firsts[rowA]!
   let b = firsts[rowB]!

@@ -10,16 +10,19 @@ import { simulateTumor, type TumorPlan } from './tumor.js'
 export interface SimulationRequest {
   /** Id of the organ in the label map, 1 to 255. */
   readonly organLabel: number
-  /** `mixed`: a class for each tumor, all four alike often. */
+  /** `mixed`: a size class for each tumor, with equal odds. */
   readonly size: SizeClass | 'mixed'
-  /** Tumors wanted, each by itself: they may overlap one another. */
+  /** Number of tumors. Each is planned alone, so they may overlap. */
   readonly count: number
   readonly seed: number
-  /** Base radius of each class in voxels of the label map's grid, one or one an axis; default `RADIUS_VOXELS`. */
+  /**
+   * Base radius of each class in voxels of the label map, one number or one per axis. Default:
+   * `RADIUS_VOXELS`.
+   */
   readonly radiusVoxels?: SizeSettings['radiusVoxels']
-  /** Base radii, one of which each tumor takes instead of a class's. */
+  /** Base radii; each tumor takes one of them instead of the radius of its class. */
   readonly listedRadii?: readonly Vec3[]
-  /** Voxels of the map to lay the tumors on, one after another and from the first again; default: they are searched for. */
+  /** Voxels of the map on which the tumors are placed, in turn. Default: centres are searched for. */
   readonly centres?: readonly Vec3[]
 }
 
@@ -29,22 +32,22 @@ export interface SimulatedTumor extends MaskMeasures {
   readonly size: SizeClass
   readonly centre: Vec3
   readonly radii: Vec3
-  /** Standard deviation of the soft edge's blur. */
+  /** Standard deviation of the soft edge's blur, in voxels. */
   readonly edgeSigma: number
 }
 
 /**
- * `mask`: the voxels of the tumor, placed in the label map. `noRoom`: no tumor of this index met the organ. `organTooSmall`:
- * the organ has no place for a centre, so no index has one.
+ * `placed`: the mask holds the voxels of the tumor in the label map. `noRoom`: no tumor of this index
+ * overlapped the organ. `organTooSmall`: the organ has no place for a centre, so every index fails.
  */
 export type SimulatedOnLabels =
   | { readonly outcome: 'placed'; readonly tumor: SimulatedTumor; readonly mask: PlacedMask }
   | { readonly outcome: 'noRoom' | 'organTooSmall'; readonly index: number }
 
 /**
- * Positions and shapes of tumors in an organ of a label map (METHOD 5, the organ's whole region). Tumor i depends on the
- * seed and i only, whatever the count. Raises DataError when the organ is missing, UsageError for a count, an id or a
- * centre that cannot be.
+ * Plan positions and shapes of tumors in an organ of a label map (docs/method.md#5-planned-tumors; the site
+ * is the whole organ). Tumor i depends on the seed and on i only, not on the count.
+ * @throws DataError if the organ is missing; UsageError for a wrong count, id or centre
  */
 export function* simulateOnLabels(
   labels: LabelMap,
@@ -68,7 +71,7 @@ function onMap(index: number, plan: TumorPlan, site: TumorSite, origin: Vec3): S
   const { size, centre, radii, edgeSigma } = plan
   const inSite = tumorMask(plan, site)
   const mask = { box: inSite.box, origin: shifted(inSite.origin, origin) }
-  // A plan that was placed has at least one voxel of organ.
+  // a placed plan has at least one voxel of organ
   const measures = measureMask(mask)!
   const tumor = { index, size, centre: shifted(centre, origin), radii, ...measures, edgeSigma }
   return { outcome: 'placed', tumor, mask }
@@ -87,21 +90,34 @@ function sizesOf({ size, radiusVoxels = RADIUS_VOXELS, listedRadii }: Simulation
 
 function checkRequest({ shape }: LabelMap, { organLabel, count, seed, centres }: SimulationRequest): void {
   if (!(Number.isInteger(organLabel) && organLabel >= 1 && organLabel <= 255))
-    throw new UsageError(`organ: a label id of 1 to 255 is needed, got ${organLabel}`)
+    throw new UsageError(`organ: wrong label id (expected 1 to 255, found ${organLabel})`, {
+      hint: 'pass the id of the organ in the label map',
+    })
   if (!(Number.isInteger(count) && count >= 1))
-    throw new UsageError(`count: an integer of at least 1 is needed, got ${count}`)
-  if (!Number.isSafeInteger(seed)) throw new UsageError(`seed: an integer is needed, got ${seed}`)
+    throw new UsageError(`count: wrong number (expected an integer of at least 1, found ${count})`, {
+      hint: 'pass a larger count',
+    })
+  if (!Number.isSafeInteger(seed))
+    throw new UsageError(`seed: wrong number (expected an integer, found ${seed})`, {
+      hint: 'pass an integer',
+    })
   const outside = centres?.find((centre) => centre.some((at, axis) => !(at >= 0 && at < shape[axis]!)))
   if (outside)
-    throw new UsageError(`centre [${outside}] lies outside the label map of [${shape}] voxels`, {
-      hint: 'voxels count from 0; positions in mm are RAS, as the header of the map has them',
-    })
+    throw new UsageError(
+      `centre: outside the label map (expected below [${shape}] voxels, found [${outside}])`,
+      {
+        hint: 'count voxels from 0; give positions in mm as RAS',
+      },
+    )
 }
 
-// As far as a centre looks about it: beyond this margin the map cannot change where one may be.
+// the 5 x 5 neighbourhood of a centre ends here: beyond this margin the map has no influence on centres
 const MARGIN = 2
 
-/** The part of the map that holds the organ, the voxel of the map where it starts, and the organ's slices in it. */
+/**
+ * Return the part of the map that holds the organ, the voxel of the map where the part starts, and the slices
+ * of the organ in it.
+ */
 function cutOrgan(
   { data, shape }: LabelMap,
   organLabel: number,
@@ -120,9 +136,9 @@ function cutOrgan(
   return { site: { label, shape: [nx, ny, nz], organLabel }, origin: from, slices }
 }
 
-/** First and last index of the organ on each axis. */
+/** Return first and last index of the organ on each axis. */
 function organBounds(data: Uint8Array, shape: Vec3, organLabel: number): readonly [Vec3, Vec3] {
-  // A Buffer searches many bytes at a time.
+  // a Buffer searches many bytes at a time
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.length)
   const low: [number, number, number] = [...shape]
   const high: [number, number, number] = [-1, -1, -1]

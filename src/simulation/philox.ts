@@ -5,9 +5,10 @@ const WEYL_1 = 0xbb67ae85
 const ROUNDS = 10
 
 /**
- * Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): four random 32-bit words from a
- * counter of four and a key of two. No state: the same counter and key always give the same words.
- * @param out gets the four words
+ * Return four random 32-bit words from a counter of four words and a key of two: Philox4x32-10 (Salmon et
+ * al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). There is no state: equal counters and keys
+ * give equal words.
+ * @param out receives the four words
  */
 export function philox(
   counter: readonly [number, number, number, number],
@@ -17,7 +18,10 @@ export function philox(
   philoxWords(counter[0], counter[1], counter[2], counter[3], key[0], key[1], out)
 }
 
-/** `philox` word by word: a stream makes fifty blocks a tumor, and arrays would be made for each. */
+/**
+ * Compute `philox` without arrays: a stream computes fifty blocks per tumor, and would allocate two arrays
+ * for each.
+ */
 export function philoxWords(
   c0: number,
   c1: number,
@@ -45,7 +49,7 @@ export function philoxWords(
   out[3] = c3
 }
 
-/** Upper 32 bits of the product of two 32-bit words, by halves of 16 bits. */
+/** Return the upper 32 bits of the product of two 32-bit words, from halves of 16 bits. */
 function highWord(a: number, b: number): number {
   const aLow = a & 0xffff
   const aHigh = a >>> 16

@@ -2,15 +2,18 @@ import { createHash } from 'node:crypto'
 import { philox, philoxWords } from './philox.js'
 
 /**
- * Random numbers of one purpose. The method's draws come from streams that are told apart by what they are for, so that a
- * draw added to one purpose never shifts another, and an item needs no other item to be made first.
+ * Random numbers of one purpose. Each purpose has a stream of its own, so an added draw never shifts another
+ * purpose, and an item needs no earlier item.
  */
 export interface RandomStream {
-  /** Uniform on [0, 1), 53 bits. */
+  /** Uniform on [0, 1), with 53 bits. */
   uniform(): number
   /** Uniform on [low, high). */
   uniformIn(low: number, high: number): number
-  /** Uniform integer on [low, high], both ends included, without bias. Raises RangeError for an empty range. */
+  /**
+   * Uniform integer on [low, high], both ends included, without bias.
+   * @throws RangeError for an empty range
+   */
   integer(low: number, high: number): number
   /** Standard normal. */
   normal(): number
@@ -20,30 +23,33 @@ export interface RandomStream {
   beta(a: number, b: number): number
   /** 0 to n - 1 in random order. */
   permutation(n: number): number[]
-  /** Index drawn in proportion to its weight. Raises RangeError when no weight is above 0 or one is below 0. */
+  /**
+   * Index drawn in proportion to its weight.
+   * @throws RangeError if no weight is above 0 or one is below 0
+   */
   pick(weights: readonly number[]): number
 }
 
-/** What the random numbers of an item are keyed by. */
+/** Key of the random numbers of an item. */
 export interface StreamKey {
   readonly seed: number
   readonly job: string
-  /** k: the item's place in the whole training, from 0. */
+  /** Position k of the item in the whole training, from 0. */
   readonly item: number
   readonly crop: number
-  /** The purpose: a short name or number, fixed once and for all, since it decides the numbers. */
+  /** The purpose: a short name or number. Never change it: it decides the numbers. */
   readonly draw: string | number
 }
 
 /** Parts of a key of any length; numbers must be finite. */
 export type KeyParts = readonly (string | number)[]
 
-/** The stream of one purpose of one crop of one item. */
+/** Return the stream of one purpose of one crop of one item. */
 export function randomStream({ seed, job, item, crop, draw }: StreamKey): RandomStream {
   return openStream([seed, job, item, crop, draw])
 }
 
-/** The stream of any key; two keys that differ in any part give independent streams. */
+/** Return the stream of any key; keys that differ in any part give independent streams. */
 export function openStream(key: KeyParts): RandomStream {
   const words = nextWords(key)
   const uniform = () => {
@@ -51,7 +57,7 @@ export function openStream(key: KeyParts): RandomStream {
     return (high * 0x4000000 + (words() >>> 6)) / 2 ** 53
   }
   const integer = (low: number, high: number) => low + below(high - low + 1, words, uniform)
-  // Box and Muller, the second value thrown away: a stream then has no memory but its place.
+  // Box-Muller without the second value: the stream then has no state except its position
   const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform())
   const logGamma = (shape: number) => drawLogGamma(shape, uniform, normal)
   return {
@@ -60,7 +66,7 @@ export function openStream(key: KeyParts): RandomStream {
     integer,
     normal,
     gamma: (shape) => Math.exp(logGamma(shape)),
-    // By logarithms: at small a and b both gammas may underflow.
+    // by logarithms: at small a and b both gammas may underflow
     beta: (a, b) => {
       const log = logGamma(a)
       return 1 / (1 + Math.exp(logGamma(b) - log))
@@ -71,17 +77,17 @@ export function openStream(key: KeyParts): RandomStream {
 }
 
 const FEISTEL_ROUNDS = 8
-// Fewer bits mix badly; a small range only walks a little longer.
+// fewer bits mix badly; a small range only walks a little longer
 const MIN_HALF_BITS = 4
 
 /**
- * Where a keyed random permutation of 0 to n - 1 sends `index`, without holding it: a Feistel network over the next even
- * power of two, walked until it lands inside.
+ * Return the place of `index` in a keyed random permutation of 0 to n - 1, without storing the permutation: a
+ * Feistel network over the next even power of two, walked until it lands inside.
  * @param n 1 to 2^52
  */
 export function permuteIndex(index: number, n: number, key: KeyParts): number {
   if (!Number.isInteger(n) || n < 1 || n > 2 ** 52 || !Number.isInteger(index) || index < 0 || index >= n)
-    throw new RangeError(`permuteIndex: index ${index} is not one of ${n}`)
+    throw new RangeError(`permuteIndex: wrong index (expected 0 to ${n - 1}, found ${index})`)
   const [key0, key1, salt0, salt1] = hashKey(key)
   const halfBits = Math.max(MIN_HALF_BITS, Math.ceil(Math.log2(n) / 2))
   const half = 2 ** halfBits
@@ -101,7 +107,7 @@ export function permuteIndex(index: number, n: number, key: KeyParts): number {
   return place
 }
 
-/** The words of a stream one after another: the hash of the key gives Philox's key and half of its counter. */
+/** Return the words of a stream in turn: the hash of the key gives Philox's key and half of its counter. */
 function nextWords(key: KeyParts): () => number {
   const [key0, key1, salt0, salt1] = hashKey(key)
   const out = new Uint32Array(4)
@@ -119,15 +125,16 @@ function nextWords(key: KeyParts): () => number {
 
 function hashKey(key: KeyParts): readonly [number, number, number, number] {
   const broken = key.find((part) => typeof part === 'number' && !Number.isFinite(part))
-  if (broken !== undefined) throw new RangeError(`random stream: ${broken} cannot be part of a key`)
+  if (broken !== undefined)
+    throw new RangeError(`random stream: wrong key (expected finite numbers, found ${broken})`)
   const digest = createHash('sha256').update(JSON.stringify(key)).digest()
   return [digest.readUInt32LE(0), digest.readUInt32LE(4), digest.readUInt32LE(8), digest.readUInt32LE(12)]
 }
 
-/** Uniform integer on [0, count), by rejection of the incomplete last round. */
+/** Return a uniform integer on [0, count), by rejection of the incomplete last round. */
 function below(count: number, words: () => number, uniform: () => number): number {
   if (!(Number.isInteger(count) && count >= 1 && count <= 2 ** 53))
-    throw new RangeError(`random integer: no integer in a range of ${count}`)
+    throw new RangeError(`random integer: wrong range (expected 1 to 2^53 integers, found ${count})`)
   const [span, draw] =
     count <= 2 ** 32 ? ([2 ** 32, words] as const) : ([2 ** 53, () => uniform() * 2 ** 53] as const)
   const limit = span - (span % count)
@@ -137,9 +144,12 @@ function below(count: number, words: () => number, uniform: () => number): numbe
   }
 }
 
-/** Logarithm of a gamma variate (Marsaglia and Tsang, 2000; below shape 1 by their power of a uniform number). */
+/**
+ * Return the logarithm of a gamma variate (Marsaglia and Tsang, 2000; below shape 1 by their power of a
+ * uniform number).
+ */
 function drawLogGamma(shape: number, uniform: () => number, normal: () => number): number {
-  if (!(shape > 0)) throw new RangeError(`gamma: the shape must be above 0, got ${shape}`)
+  if (!(shape > 0)) throw new RangeError(`gamma: wrong shape (expected a number above 0, found ${shape})`)
   if (shape < 1) return drawLogGamma(shape + 1, uniform, normal) + Math.log(1 - uniform()) / shape
   const d = shape - 1 / 3
   const c = 1 / Math.sqrt(9 * d)
@@ -164,7 +174,7 @@ function drawPermutation(n: number, integer: (low: number, high: number) => numb
 function drawIndex(weights: readonly number[], uniform: () => number): number {
   const total = weights.reduce((sum, weight) => sum + weight, 0)
   if (!(total > 0 && Number.isFinite(total)) || weights.some((weight) => weight < 0))
-    throw new RangeError(`pick: weights must be 0 or more and not all 0, got [${weights}]`)
+    throw new RangeError(`pick: wrong weights (expected 0 or more and not all 0, found [${weights}])`)
   let rest = uniform() * total
   for (let index = 0; index < weights.length; index++) {
     if (rest < weights[index]!) return index

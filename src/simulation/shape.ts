@@ -23,19 +23,20 @@ export interface BoxPart {
 /** Control values of the warps in planes (0, 1), (1, 2) and (0, 2), applied in this order. */
 export type WarpControls = readonly [WarpControl, WarpControl, WarpControl]
 
-/** The box that a tumor is shaped in: 4r voxels an axis, centred on voxel 2r. */
+/** Return the box in which a tumor is shaped: 4r voxels per axis, centred on voxel 2r. */
 export function boxShapeOf(radii: Vec3): Vec3 {
   return [4 * radii[0], 4 * radii[1], 4 * radii[2]]
 }
 
 /**
- * The ellipsoid of the given radii after its three warps (METHOD 5.2), trimmed to its bounding box; null when no voxel of
- * it lies in the part.
+ * Return the ellipsoid of the given radii after its three warps (docs/method.md#52-shape), trimmed to its
+ * bounding box; null if no voxel of it lies in the part.
  *
- * A warp is the same for every slice along the third axis and picks nearest voxels, so the three index maps compose
- * exactly: after the first warp each column along axis 2 still is an interval about the middle, of a half width that
- * depends on (x, y) only; the other two warps only look it up. No volume but the result is ever made.
- * @param part the voxels of the box that are wanted
+ * A warp is the same for every slice along the third axis and picks nearest voxels, so the three index maps
+ * compose exactly. After the first warp, each column along axis 2 is still an interval around the middle,
+ * whose half width depends on (x, y) only. The other two warps only look it up. No volume except the result
+ * is allocated.
+ * @param part the voxels of the box to compute
  */
 export function warpEllipsoid(radii: Vec3, controls: WarpControls, part: BoxPart): PlacedMask | null {
   const { low, high } = part
@@ -45,16 +46,19 @@ export function warpEllipsoid(radii: Vec3, controls: WarpControls, part: BoxPart
   return lookUpVoxels(radii, controls[2], part, columns, lookups)
 }
 
-/** `halfWidths` at x * ny + y: the column's voxels are those within it of the middle along axis 2; -1 for none. */
+/**
+ * `halfWidths` at x * ny + y: the column holds the voxels within this distance of the middle along axis 2; -1
+ * for none.
+ */
 interface Columns {
   readonly halfWidths: Int16Array
-  /** For each y the largest half width of its columns. */
+  /** For each y, the largest half width of its columns. */
   readonly widest: Int16Array
-  /** Rows and columns that hold all columns with a voxel. */
+  /** Rows and columns that contain all columns with a voxel. */
   readonly held: PlanePart
 }
 
-/** After the warp in plane (0, 1). */
+/** Return the columns after the warp in plane (0, 1). */
 function columnHalfWidths(radii: Vec3, control: WarpControl): Columns {
   const [nx, ny] = boxShapeOf(radii)
   const [rx, ry] = radii
@@ -83,7 +87,10 @@ function columnHalfWidths(radii: Vec3, control: WarpControl): Columns {
   return { halfWidths, widest, held: { low0, high0, low1, high1 } }
 }
 
-/** Of the unwarped ellipsoid at offsets dx, dy from its middle, at dx * ry + dy; a voxel on the surface is outside. */
+/**
+ * Return the half widths of the unwarped ellipsoid at offsets dx, dy from its middle, at dx * ry + dy. A
+ * voxel on the surface is outside.
+ */
 function ellipsoidHalfWidths([rx, ry, rz]: Vec3): Int16Array {
   const widths = scratchInt16('shape.ellipsoid', rx * ry)
   for (let dx = 0; dx < rx; dx++) {
@@ -97,14 +104,14 @@ function ellipsoidHalfWidths([rx, ry, rz]: Vec3): Int16Array {
   return widths
 }
 
-// Bits of the distance from the middle along axis 2 in a lookup; the row on axis 1 stands above them.
+// bits of the distance from the middle along axis 2 in a lookup; the row on axis 1 uses the bits above
 const DISTANCE_BITS = 12
 const DISTANCE_MASK = (1 << DISTANCE_BITS) - 1
 
 interface Lookups {
-  /** At y * nz + z: where the warp in plane (1, 2) takes the voxel from, packed; -1 where nothing can be. */
+  /** At y * nz + z: the source of the voxel in the warp in plane (1, 2), packed; -1 for no source. */
   readonly packed: Int32Array
-  /** Rows and columns that hold all lookups that are not -1. */
+  /** Rows and columns that contain all lookups other than -1. */
   readonly held: PlanePart
 }
 
@@ -134,7 +141,7 @@ function lookupsOfSecondWarp(radii: Vec3, control: WarpControl, part: BoxPart, c
   return { packed, held: { low0, high0, low1, high1 } }
 }
 
-/** After the warp in plane (0, 2): every voxel of the part that can be inside is looked up. */
+/** Look up every voxel of the part that can be inside after the warp in plane (0, 2). */
 function lookUpVoxels(
   radii: Vec3,
   control: WarpControl,
@@ -148,7 +155,7 @@ function lookUpVoxels(
   const rows = { low0: low[0], high0: high[0], low1: low[2], high1: high[2] }
   const wanted = { ...columns.held, low1: held.low1, high1: held.high1 }
   fillWarpMap(control, [nx, nz], rows, wanted, from0, from1)
-  // along axis 1 the last warp moves nothing
+  // the last warp moves nothing along axis 1
   const [lowY, highY] = [held.low0, Math.max(held.low0, held.high0)]
   const shape: Vec3 = [high[0] - low[0], highY - lowY, high[2] - low[2]]
   const voxels = shape[0] * shape[1] * shape[2]
@@ -181,7 +188,7 @@ function lookUpVoxels(
   return bounds.high[0] > bounds.low[0] ? trimmed(out, [low[0], lowY, low[2]], shape, bounds) : null
 }
 
-/** Of one x: the z that can be inside, and for each the start of the column row and the z that it takes its value from. */
+/** For one x: each z that can be inside, the start of its column row, and the z of its source. */
 interface RowSources {
   readonly z: Int32Array
   readonly column: Int32Array
@@ -194,7 +201,7 @@ interface Bounds {
   readonly high: [number, number, number]
 }
 
-/** Writes one row along axis 2; true when a voxel is inside, and then the bounds along that axis hold it. */
+/** Write one row along axis 2. Return true if a voxel is inside, and widen the bounds along that axis. */
 function fillRow(
   row: RowSources,
   halfWidths: Int16Array,
@@ -221,10 +228,10 @@ function fillRow(
   return true
 }
 
-// A call that copies a row costs as much as copying so many voxels one by one.
+// a call that copies a row costs as much as copying this many voxels one by one
 const SHORT_ROW = 48
 
-/** A copy of what lies within the bounds. */
+/** Copy the voxels within the bounds. */
 function trimmed(data: Uint8Array, low: Vec3, shape: Vec3, bounds: Bounds): PlacedMask {
   const origin: Vec3 = [bounds.low[0], bounds.low[1], bounds.low[2]]
   const size: Vec3 = [bounds.high[0] - origin[0], bounds.high[1] - origin[1], bounds.high[2] - origin[2]]

@@ -1,21 +1,21 @@
 import type { Vec3 } from '../volume/volume.js'
 
-/** Where a tumor may go: a crop, or a whole region, of label ids. */
+/** The place of a tumor: a crop, or a whole subvolume, of label ids. */
 export interface TumorSite {
   /** C order: the third axis is the fastest. */
   readonly label: Uint8Array
   readonly shape: Vec3
-  /** The id that is role 1, organ. Every other id is not, real tumors included. */
+  /** The id of role 1, organ. Every other id is not organ, also real tumors. */
   readonly organLabel: number
 }
 
 /** First and last slice along the third axis. */
 export type SliceRange = readonly [number, number]
 
-// Rows all over the site that are looked at first: of the others then only the ends are left.
+// rows that are searched first, spread over the site: of the other rows only the ends remain
 const SPARSE_ROWS = 157
 
-/** First and last slice with a voxel of the organ; null when there is none. */
+/** Return first and last slice with a voxel of the organ; null if there is none. */
 export function organSlices(site: TumorSite): SliceRange | null {
   const { label, shape } = site
   const [rows, length] = [shape[0] * shape[1], shape[2]]
@@ -26,7 +26,7 @@ export function organSlices(site: TumorSite): SliceRange | null {
   return range[1] < 0 ? null : range
 }
 
-/** Widens the range to the organ voxels of one row along the third axis. */
+/** Widen the range to the organ voxels of one row along the third axis. */
 function widen(range: [number, number], { label, shape, organLabel }: TumorSite, row: number): void {
   const length = shape[2]
   const start = row * length
@@ -38,8 +38,9 @@ function widen(range: [number, number], { label, shape, organLabel }: TumorSite,
 const GAPS_AT_ONCE = 8
 
 /**
- * Looks into the gaps between the range's last slice of a row and its first one of the next: they lie side by side. Where a
- * group of gaps is all 0 its rows need no closer look. (A tiny tumor is planned in less time than a search of all voxels takes.)
+ * Search the gaps between the last slice of a row in the range and the first slice of the next row: they are
+ * adjacent in memory. If a group of gaps is all 0, its rows are skipped. Planning a tiny tumor takes less
+ * time than searching all voxels.
  */
 function widenByWords(range: [number, number], site: TumorSite): void {
   const { label, shape } = site
@@ -53,7 +54,9 @@ function widenByWords(range: [number, number], site: TumorSite): void {
   }
 }
 
-/** The first gap, counted by the row after it, of the first group up to `end` that is not all 0; or one behind them. */
+/**
+ * Return the first group of gaps that is not all 0, as the row after its first gap; or a row beyond `end`.
+ */
 function skipEmptyGaps(
   words: Int32Array,
   length: number,
@@ -64,7 +67,7 @@ function skipEmptyGaps(
   const back = length - ((last + 1) >> 2)
   const count = back + ((first + 3) >> 2)
   if (count === 0) return end + 1
-  // of the words at both ends only the bytes (the lowest come first) outside the range
+  // of the words at both ends only the bytes outside the range count; the lowest bytes come first
   const firstMask = -1 << (8 * ((last + 1) & 3))
   const lastMask = -1 >>> (8 * (-first & 3))
   let group = gap
@@ -78,7 +81,7 @@ function skipEmptyGaps(
   return group
 }
 
-/** The bits of a word of eight gaps, together. */
+/** Combine the bits of one word of eight gaps. */
 function inEight(words: Int32Array, at: number, length: number): number {
   const low = words[at]! | words[at + length]! | words[at + 2 * length]! | words[at + 3 * length]!
   const from = at + 4 * length

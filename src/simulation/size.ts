@@ -5,45 +5,47 @@ export type SizeClass = 'tiny' | 'small' | 'medium' | 'large'
 
 export const SIZE_CLASSES: readonly SizeClass[] = ['tiny', 'small', 'medium', 'large']
 
-/** Base radius R of each class in voxels of the prepared grid; a tumor's radii lie between 0.75 R and 1.25 R. */
+/**
+ * Base radius R of each class in voxels of the prepared grid. A tumor's radii lie between 0.75 R and 1.25 R.
+ */
 export const RADIUS_VOXELS: Readonly<Record<SizeClass, number>> = { tiny: 4, small: 8, medium: 16, large: 32 }
 
 export type SizeOdds = Readonly<Record<SizeClass, number>>
 
-/** How often each class is drawn (METHOD 5): by region, and for nodules of the lung. */
+/** Odds of the size classes (docs/method.md#51-size): by region, and for lung nodules. */
 export const SIZE_ODDS: Readonly<Record<'abdomen' | 'covid' | 'lungNodules', SizeOdds>> = {
   abdomen: { tiny: 0.25, small: 0.25, medium: 0.25, large: 0.25 },
   covid: { tiny: 0.35, small: 0.35, medium: 0.3, large: 0 },
   lungNodules: { tiny: 0.5, small: 0.5, medium: 0, large: 0 },
 }
 
-/** A base radius in voxels, equal on all axes or one for each. */
+/** A base radius in voxels, one number or one per axis. */
 export type Radius = number | Vec3
-/** A base radius, or where it comes from. */
+/** A base radius, or a function that draws it. */
 export type RadiusSource = Radius | ((random: RandomStream) => Radius)
 
-/** A size class drawn by its odds, which need not add up to 1. */
+/** Draw a size class by its odds, which need not add up to 1. */
 export function drawSize(odds: SizeOdds, random: RandomStream): SizeClass {
   return SIZE_CLASSES[random.pick(SIZE_CLASSES.map((size) => odds[size]))]!
 }
 
-/** Base radius in voxels of each axis of a grid. */
+/** Return a radius in voxels of each axis of a grid. */
 export function radiusVoxelsOf(radiusMm: number, spacingMm: Vec3): Vec3 {
   return [radiusMm / spacingMm[0], radiusMm / spacingMm[1], radiusMm / spacingMm[2]]
 }
 
 /**
- * The ball of each volume as base radii in voxels of a grid: what makes tumors follow a list of volumes, for instance
- * those of a data set's real tumors.
+ * Return the ball of each volume as base radii in voxels of a grid, so that tumors follow a list of volumes,
+ * for instance those of a data set's real tumors.
  * @param volumesMl at least one, each above 0
  */
 export function radiiOfVolumes(volumesMl: readonly number[], spacingMm: Vec3): readonly Vec3[] {
   if (volumesMl.length === 0 || volumesMl.some((volume) => !(volume > 0 && Number.isFinite(volume))))
-    throw new RangeError('tumor volumes: a list of numbers above 0 is needed')
+    throw new RangeError('tumor volumes: wrong list (expected one or more numbers above 0)')
   return volumesMl.map((volume) => radiusVoxelsOf(Math.cbrt((3000 * volume) / (4 * Math.PI)), spacingMm))
 }
 
-/** The class whose base radius, on the grid that it is a number of voxels of, is nearest by ratio. */
+/** Return the class whose base radius in voxels is nearest by ratio. */
 export function sizeOfRadius(radius: Vec3): SizeClass {
   const mean = Math.cbrt(radius[0] * radius[1] * radius[2])
   const distance = (size: SizeClass) => Math.abs(Math.log(mean / RADIUS_VOXELS[size]))
@@ -53,11 +55,17 @@ export function sizeOfRadius(radius: Vec3): SizeClass {
 export interface SizeSettings {
   readonly sizeOdds: SizeOdds
   readonly radiusVoxels: Readonly<Record<SizeClass, Radius>>
-  /** Base radii, one of which each tumor takes instead of a class's; null: sizes go by `sizeOdds`. */
+  /**
+   * Base radii; each tumor takes one of them instead of the radius of its class. Null: sizes follow
+   * `sizeOdds`.
+   */
   readonly listedRadii: readonly Vec3[] | null
 }
 
-/** What a tumor is to be: a class by its odds with its radius, or a radius of the list with the class it comes nearest to. */
+/**
+ * Draw size class and radius of a tumor: a class by its odds with its radius, or a listed radius with the
+ * nearest class.
+ */
 export function drawKind(
   { sizeOdds, radiusVoxels, listedRadii }: SizeSettings,
   random: RandomStream,
@@ -70,24 +78,24 @@ export function drawKind(
   return { size: sizeOfRadius(radius), radiusVoxels: radius }
 }
 
-/** The base radius of one tumor, by axis. */
+/** Return the base radius of one tumor, per axis. */
 export function drawBase(source: RadiusSource, random: RandomStream): Vec3 {
   const base = typeof source === 'function' ? source(random) : source
   return typeof base === 'number' ? [base, base, base] : base
 }
 
-/** Radii of one tumor: each an integer, uniform on [int(0.75 R), int(1.25 R)], at least 1. */
+/** Draw the radii of one tumor: each an integer, uniform on [int(0.75 R), int(1.25 R)], at least 1. */
 export function drawRadii(base: Vec3, random: RandomStream): Vec3 {
   return [drawRadius(base[0], random), drawRadius(base[1], random), drawRadius(base[2], random)]
 }
 
-/** By axis, how much larger than a tumor of its class one of this base radius is: its warps are larger by as much. */
+/** Return the ratio of a base radius to the radius of its class, per axis; the warps scale by it. */
 export function scaleOf(base: Vec3, size: SizeClass): Vec3 {
   const published = RADIUS_VOXELS[size]
   return [base[0] / published, base[1] / published, base[2] / published]
 }
 
-/** Standard deviation s of the warps' control values in voxels, one for the three warps of a tumor. */
+/** Draw the standard deviation s of the control values in voxels; the three warps of a tumor share it. */
 export function drawWarpSigma(size: SizeClass, random: RandomStream): number {
   switch (size) {
     case 'tiny':
@@ -102,7 +110,8 @@ export function drawWarpSigma(size: SizeClass, random: RandomStream): number {
 }
 
 function drawRadius(base: number, random: RandomStream): number {
-  if (!(base > 0 && base <= 256)) throw new RangeError(`tumor radius: 0 to 256 voxels, got ${base}`)
+  if (!(base > 0 && base <= 256))
+    throw new RangeError(`tumor radius: wrong radius (expected 0 to 256 voxels, found ${base})`)
   const low = Math.max(1, Math.floor(0.75 * base))
   return random.integer(low, Math.max(low, Math.floor(1.25 * base)))
 }

@@ -19,55 +19,63 @@ export { SIZE_CLASSES, type SizeClass } from './size.js'
 export interface TumorOptions {
   readonly size: SizeClass
   /**
-   * Base radius R in voxels, one or one an axis, or a function that draws it. Default: `RADIUS_VOXELS` of the size class. The
-   * warps grow and shrink with it, so that a tumor of another size, or on a grid of another spacing, has the same forms.
+   * Base radius R in voxels, one number or one per axis, or a function that draws it. Default:
+   * `RADIUS_VOXELS` of the size class. The warps scale with it: a tumor of another size or spacing has the
+   * same forms.
    */
   readonly radiusVoxels?: RadiusSource
-  /** A centre of your own, in voxels of the site, instead of one that is searched for. */
+  /** A given centre, in voxels of the site. Default: a centre is searched for. */
   readonly centre?: Vec3
-  /** First and last slice of the organ when they are known (`organSlices`); saves looking for them. */
+  /** First and last slice of the organ, if known (`organSlices`); saves a search. */
   readonly slices?: SliceRange
-  /** Tumors of the same site whose label this one must not meet. Default: none. */
+  /** Tumors of the same site whose labels this one must not overlap. Default: none. */
   readonly earlier?: readonly TumorPlan[]
-  /** Sides of the textures to choose from, each above the site's. Without them: texture 0, window at its first voxel. */
+  /**
+   * Sides of the textures, each larger than the side of the site. Without them: texture 0 from its first
+   * voxel.
+   */
   readonly textureSizeVoxels?: Vec3
-  /** Default 1. */
+  /** Number of textures. Default: 1. */
   readonly textureCount?: number
 }
 
-/** A synthetic tumor before it is painted, in voxels of its site. */
+/** A planned tumor, in voxels of its site. */
 export interface TumorPlan {
   /** Id of the organ's label. */
   readonly organLabel: number
   readonly size: SizeClass
-  /** Before the warps. */
+  /** Radii before the warps, in voxels. */
   readonly radii: Vec3
-  /** The voxel that the middle of the unwarped ellipsoid lies on. */
+  /** The voxel at the middle of the unwarped ellipsoid. */
   readonly centre: Vec3
-  /** Standard deviation of the warps' control values, voxels, of a tumor of the class's own radius. */
+  /**
+   * Standard deviation of the control values of the warps, in voxels, for a tumor with the radius of its
+   * class.
+   */
   readonly warpSigma: number
   /** The warped shape, trimmed to its bounding box and clipped to the site, NOT to the organ. */
   readonly box: BoxMask
   /** Voxel of the site on which voxel (0, 0, 0) of the box lies. */
   readonly boxOrigin: Vec3
-  /** Standard deviation of the soft edge's blur, voxels. */
+  /** Standard deviation of the soft edge's blur, in voxels. */
   readonly edgeSigma: number
   readonly textureIndex: number
-  /** First voxel of the texture's window. */
+  /** First voxel of the crop in the texture. */
   readonly textureStart: Vec3
-  /** Difference of a tumor that is made without a generator. */
+  /** Difference of a tumor that is painted without a generator. */
   readonly handcraftedDifference: number
 }
 
 export type TumorOutcome =
   | {
       readonly outcome: 'placed'
-      readonly plan: TumorPlan /** Shapes drawn, 1 to 8. */
+      readonly plan: TumorPlan
+      /** Number of shapes drawn, 1 to 8. */
       readonly attempts: number
     }
-  /** No slice of the organ has a voxel that may be a centre; or there is no organ. */
+  /** No slice of the organ has a voxel that may be a centre, or there is no organ. */
   | { readonly outcome: 'organTooSmall' }
-  /** Eight tumors were drawn, and each had no organ voxel or met an earlier one. */
+  /** Eight tumors were drawn; each had no organ voxel or overlapped an earlier tumor. */
   | { readonly outcome: 'noRoom' }
 
 const MAX_ATTEMPTS = 8
@@ -75,8 +83,9 @@ const EDGE_SIGMA = [1, 2] as const
 const HANDCRAFTED_DIFFERENCE = [0.2, 0.7] as const
 
 /**
- * Plans one tumor in an organ (METHOD 5, 1 to 4): radii, warped shape, centre, soft edge and texture window. Pure: the
- * stream decides everything. Raises RangeError where site and options do not fit each other.
+ * Plan one tumor in an organ (docs/method.md#5-planned-tumors): radii, warped shape, centre, soft edge and
+ * texture. Pure: the stream decides everything.
+ * @throws RangeError if site and options do not match
  */
 export function simulateTumor(site: TumorSite, options: TumorOptions, random: RandomStream): TumorOutcome {
   checkFit(site, options)
@@ -113,16 +122,20 @@ function checkFit(
 ): void {
   const voxels = shape[0] * shape[1] * shape[2]
   if (label.length !== voxels)
-    throw new RangeError(`tumor site: the label has ${label.length} voxels, its shape [${shape}] ${voxels}`)
+    throw new RangeError(
+      `tumor site: wrong label length (expected ${voxels} voxels for [${shape}], found ${label.length})`,
+    )
   if (!(organLabel >= 1 && organLabel <= 255))
-    throw new RangeError(`tumor site: the organ must be a label id of 1 to 255, got ${organLabel}`)
+    throw new RangeError(`tumor site: wrong organ (expected a label id of 1 to 255, found ${organLabel})`)
   if (centre?.some((at) => !Number.isInteger(at)))
-    throw new RangeError(`tumor centre: a voxel is needed, got [${centre}]`)
+    throw new RangeError(`tumor centre: wrong voxel (expected integers, found [${centre}])`)
   if (textureSizeVoxels?.some((side, axis) => side <= shape[axis]!) || textureCount < 1)
-    throw new RangeError(`tumor texture: [${textureSizeVoxels}] voxels do not exceed the site's [${shape}]`)
+    throw new RangeError(
+      `tumor texture: too small (expected more than the site's [${shape}] voxels, found [${textureSizeVoxels}])`,
+    )
 }
 
-/** The warped ellipsoid laid on the centre, as far as the site reaches, in voxels of the site. */
+/** Place the warped ellipsoid on the centre, clipped to the site, in voxels of the site. */
 function drawMask(
   siteShape: Vec3,
   centre: Vec3,
@@ -157,7 +170,7 @@ function meetsOrgan(mask: PlacedMask, { label, shape, organLabel }: TumorSite): 
   return false
 }
 
-/** Whether an organ voxel lies in both masks. */
+/** Return true if an organ voxel lies in both masks. */
 function meetInOrgan(a: PlacedMask, b: PlacedMask, { label, shape, organLabel }: TumorSite): boolean {
   const low = a.origin.map((from, axis) => Math.max(from, b.origin[axis]!)) as unknown as Vec3
   const high = a.origin.map((from, axis) =>
@@ -175,7 +188,7 @@ function meetInOrgan(a: PlacedMask, b: PlacedMask, { label, shape, organLabel }:
   return false
 }
 
-/** Where voxel (x, y, 0) of the site would lie in the mask's data. */
+/** Return the index of voxel (x, y, 0) of the site in the data of the mask. */
 function rowStart({ origin, box: { shape } }: PlacedMask, x: number, y: number): number {
   return ((x - origin[0]) * shape[1] + y - origin[1]) * shape[2] - origin[2]
 }

@@ -1,16 +1,16 @@
 import type { RandomStream } from './random.js'
 
-/** Control points along each side of a warp's plane. */
+/** Number of control points along each side of a warp's plane. */
 const GRID = 3
 const COMPONENT = GRID * GRID
 
 /**
- * Displacements in voxels at the 3 x 3 control points of a plane, C order [component, i, j]: component 0 moves along the
- * plane's first axis, component 1 along its second. 18 values.
+ * Displacements in voxels at the 3 x 3 control points of a plane, C order [component, i, j]. Component 0
+ * moves along the first axis of the plane, component 1 along the second. 18 values.
  */
 export type WarpControl = ArrayLike<number>
 
-/** Control values of one warp, normal, with the standard deviation of each component in voxels. */
+/** Draw the control values of one warp: normal, with a standard deviation per component in voxels. */
 export function drawWarpControl(sigmas: readonly [number, number], random: RandomStream): WarpControl {
   const control: number[] = []
   for (let at = 0; at < 2 * COMPONENT; at++)
@@ -26,14 +26,15 @@ export interface PlanePart {
   readonly high1: number
 }
 
-// The largest sum of absolute weights of a blend is 1.19; the rest is for rounding to the nearest voxel.
+// the largest sum of absolute weights of a blend is 1.19; the remainder covers rounding to the nearest voxel
 const OVERSHOOT = 1.2
 const blended = new Float64Array(2 * GRID)
 
 /**
- * Where each voxel of a plane of `sides` takes its value from (METHOD 5.2): source = floor(voxel + field + 0.5). Only the part
- * is written, at `row * sides[1] + column`; where a source lies outside the plane, or is not one of the wanted, `from0` gets
- * -1 and `from1` is not set. Few wanted ones cost little: rows and columns too far from them are passed over.
+ * Compute the source of each voxel of a plane of `sides` (docs/method.md#52-shape): source = floor(voxel +
+ * field + 0.5). Only the part is written, at `row * sides[1] + column`. If a source lies outside the plane or
+ * outside `wanted`, `from0` is -1 and `from1` stays unset. Few wanted voxels cost little: rows and columns
+ * too far from them are skipped.
  */
 export function fillWarpMap(
   control: WarpControl,
@@ -70,12 +71,12 @@ export function fillWarpMap(
   }
 }
 
-/** Voxels, rounded up, that no blend of the three displacements moves further than. */
+/** Return the largest distance, in voxels and rounded up, that a blend of the three displacements moves. */
 function reachOf(a: number, b: number, c: number): number {
   return Math.ceil(OVERSHOOT * Math.max(Math.abs(a), Math.abs(b), Math.abs(c))) + 1
 }
 
-/** The control grid blended along the plane's first axis at voxel i: three values of each component. */
+/** Blend the control grid along the first axis of the plane at voxel i: three values of each component. */
 function blendRows(control: WarpControl, weights: Float64Array, i: number, row: Float64Array): void {
   for (let component = 0; component < 2; component++)
     for (let j = 0; j < GRID; j++) {
@@ -90,8 +91,8 @@ function blendRows(control: WarpControl, weights: Float64Array, i: number, row: 
 const weightsOfLength = new Map<number, Float64Array>()
 
 /**
- * For each of n voxels the weights of the three control values: the interpolating cubic B-spline with control points at
- * coordinates 0, 1, 2 and whole-sample mirror, voxel i at 2i / (n - 1).
+ * Return the weights of the three control values for each of n voxels: the interpolating cubic B-spline with
+ * control points at coordinates 0, 1, 2 and whole-sample mirror, voxel i at 2i / (n - 1).
  */
 function splineWeights(n: number): Float64Array {
   const known = weightsOfLength.get(n)
@@ -99,11 +100,11 @@ function splineWeights(n: number): Float64Array {
   const weights = new Float64Array(3 * n)
   for (let i = 0; i < n; i++) {
     const t = (2 * i) / (n - 1)
-    // Basis of the spline's coefficients; the mirror adds those of points -1 and 3 to the middle one.
+    // basis of the spline's coefficients; the mirror adds those of points -1 and 3 to the middle one
     const b0 = cubicBSpline(t)
     const b1 = cubicBSpline(t + 1) + cubicBSpline(t - 1) + cubicBSpline(t - 3)
     const b2 = cubicBSpline(t - 2)
-    // Coefficients that pass through the control values: the inverse of [4 2 0; 1 4 1; 0 2 4] / 6.
+    // coefficients that pass through the control values: the inverse of [4 2 0; 1 4 1; 0 2 4] / 6
     weights[3 * i] = 1.75 * b0 - 0.5 * b1 + 0.25 * b2
     weights[3 * i + 1] = -b0 + 2 * b1 - b2
     weights[3 * i + 2] = 0.25 * b0 - 0.5 * b1 + 1.75 * b2

@@ -9,7 +9,7 @@ import { sweepUnfinished, writeWhole } from '../whole-file.js'
 /**
  * The checkpoints of a run, as python_runtime/freetumor_runtime/training/state.py writes them: `checkpoints/step_00000100`
  * is complete or absent, `latest` names the newest, `best` that of the best validation. The runtime writes, this side keeps
- * house: what is kept, which is the best, which one a run goes on from.
+ * house: what is kept, which is the best, which one a run resumes from.
  */
 export interface Checkpoint {
   readonly directory: string

@@ -24,7 +24,7 @@ export interface LaunchOptions extends StopOptions {
   readonly threads?: number | undefined
   /** The Python that runs it; default the one that trainings use. */
   readonly python?: string | null | undefined
-  /** How often it is begun again after a failure; default never, since only the script knows how to go on. */
+  /** Number of restarts after failures; default none, because only the script knows how to resume. */
   readonly restarts?: RestartPolicy | undefined
   /** A script without a sign of life for so long is ended; default (null) never. */
   readonly hangSeconds?: number | null | undefined

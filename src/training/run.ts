@@ -5,7 +5,7 @@ import type { Validation } from './selection.js'
 export interface TrainOptions extends StopOptions {
   /** The run directory itself; default `runs/<name>/<id>`. */
   readonly out?: string | undefined
-  /** A run directory to go on from, at its newest checkpoint. */
+  /** A run directory to resume, from its newest checkpoint. */
   readonly resume?: string | undefined
   /** Go on although the configuration or the data are not those of the checkpoint. */
   readonly acceptChanges?: boolean | undefined

@@ -1,10 +1,10 @@
 import { capability, version } from 'zeromq'
 
-/** What the ZeroMQ library of this installation can do. */
+/** Capabilities of the installed ZeroMQ library. */
 export interface ZeromqCapability {
   /** Version of libzmq. */
   readonly version: string
-  /** Unix sockets: what frames travel over. */
+  /** Unix sockets, which carry the tensor messages. */
   readonly ipc: boolean
 }
 

@@ -16,38 +16,41 @@ import { newSocketPath } from './socket-path.js'
 type Stream = ServerDuplexStream<AttachRequest, AttachResponse>
 
 /**
- * Results of cases are the longest messages. There are no keepalive pings: on a unix socket a dead peer is an ended stream
- * within milliseconds, and a ping would only take a job for dead that somebody suspended.
+ * Results of cases are the longest messages. There are no keepalive pings: on a unix socket, the stream of a
+ * killed peer ends within milliseconds. A ping would only mistake a suspended job for a killed one.
  */
 const MAX_MESSAGE_BYTES = 16 << 20
 
 export interface ControlServerOptions {
   /** A private (0700) directory for the socket. */
   readonly directory: string
-  /** What the job must show in its first message. */
+  /** Secret that the job must send in its first message. */
   readonly token: string
 }
 
 export interface ControlServer extends AsyncDisposable {
-  /** `unix:` address to dial. */
+  /** `unix:` address of the socket. */
   readonly address: string
-  /** The first message of the one job that may attach; whoever is refused does not count. Rejects when the server is closed. */
+  /** Hello of the one job that may attach; refused peers do not count. Rejects if the server is closed. */
   readonly attached: Promise<Hello>
-  /** Everything after the hello but acknowledgements, until the stream ends, for whatever reason. For one reader. */
+  /**
+   * All messages after the hello except acknowledgements, until the stream ends for any reason. For one
+   * reader.
+   */
   readonly messages: AsyncIterable<AttachRequest>
   /**
-   * Resolves with the job's acknowledgement, whose `step` is the first at which the command holds.
-   * @throws UsageError with the job's own refusal
-   * @throws RuntimeCrashError when no job is attached or the stream ends before the answer
+   * Send a command. Resolve with the acknowledgement, whose `step` is the first one under the command.
+   * @throws UsageError with the refusal of the job
+   * @throws RuntimeCrashError if no job is attached, or if the stream ends before the answer
    */
   sendCommand(command: Command['command']): Promise<CommandAck>
-  /** Ends the stream, rejects what waits, and removes the socket. */
+  /** End the stream, reject pending commands, and remove the socket. */
   close(): Promise<void>
 }
 
 /**
- * Hosts the control service on a unix socket for exactly one job.
- * @throws EnvironmentError when there can be no socket in the directory
+ * Serve the control service on a unix socket for exactly one job.
+ * @throws EnvironmentError if the directory allows no socket
  */
 export async function openControlServer(options: ControlServerOptions): Promise<ControlServer> {
   const path = await newSocketPath(options.directory, 'control.sock')
@@ -75,6 +78,12 @@ export async function openControlServer(options: ControlServerOptions): Promise<
 interface Pending {
   readonly resolve: (ack: CommandAck) => void
   readonly reject: (error: unknown) => void
+}
+
+const REFUSED_HINT = 'correct the value of the command'
+
+function noJob(message: string): RuntimeCrashError {
+  return new RuntimeCrashError(message, { hint: 'read the logs of the run' })
 }
 
 class ControlSession {
@@ -110,7 +119,7 @@ class ControlSession {
   sendCommand(command: Command['command']): Promise<CommandAck> {
     const stream = this.#stream
     if (!stream || this.#ended)
-      return Promise.reject(new RuntimeCrashError('the job has ended or not yet begun'))
+      return Promise.reject(noJob('no job is attached: it has ended or not yet started'))
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject })
@@ -121,7 +130,7 @@ class ControlSession {
   end(reason: string): void {
     if (this.#ended) return
     this.#ended = true
-    const error = new RuntimeCrashError(reason)
+    const error = noJob(reason)
     for (const waiting of this.#pending.values()) waiting.reject(error)
     this.#pending.clear()
     this.#rejectAttached(error)
@@ -143,11 +152,10 @@ class ControlSession {
   }
 
   #refusal(hello: Hello | null): string | null {
-    if (!hello) return 'a hello was expected first'
-    if (!sameSecret(hello.token, this.token)) return 'the token is wrong'
-    if (hello.protocol !== PROTOCOL)
-      return `protocol ${PROTOCOL} was expected, the runtime speaks ${hello.protocol}`
-    return this.#stream ? 'a job is attached already' : null
+    if (!hello) return 'wrong first message (expected a hello)'
+    if (!sameSecret(hello.token, this.token)) return 'wrong token'
+    if (hello.protocol !== PROTOCOL) return `wrong protocol (expected ${PROTOCOL}, found ${hello.protocol})`
+    return this.#stream ? 'another job is attached' : null
   }
 
   #receive(message: AttachRequest): void {
@@ -158,7 +166,7 @@ class ControlSession {
     const ack = message.message.value
     const waiting = this.#pending.get(ack.id)
     this.#pending.delete(ack.id)
-    if (ack.error) waiting?.reject(new UsageError(`the command was refused: ${ack.error}`))
+    if (ack.error) waiting?.reject(new UsageError(`command refused: ${ack.error}`, { hint: REFUSED_HINT }))
     else waiting?.resolve(ack)
   }
 
@@ -196,7 +204,7 @@ class MessageQueue implements AsyncIterable<AttachRequest> {
   }
 }
 
-/** By the event, as the library wants it: a destroyed stream would never tell the other side its status. */
+/** Refuse a stream by an error event: gRPC sends no status on a destroyed stream. */
 function refuse(stream: Stream, details: string): void {
   stream.emit('error', Object.assign(new Error(details), { code: status.UNAUTHENTICATED, details }))
 }

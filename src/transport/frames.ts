@@ -1,36 +1,39 @@
 import { type FreetumorError, RuntimeCrashError, UsageError } from '../errors.js'
 import { ElementType, Envelope, type TensorHeader } from '../generated/freetumor/transport/v1/tensor.js'
 
-/** Wire version of envelopes and of the control stream; both sides refuse another one. */
+/** Protocol version of envelopes and of the control stream; both sides refuse another version. */
 export const PROTOCOL = 1
 
 /**
- * No frame is longer; the library drops one above its limit without a word. An envelope must fit into one. A tensor that
- * fits is one frame, which the receiver looks into; a longer one is cut into chunks that it puts together, since one huge
- * ZeroMQ message (measured: 157 MB) is slower than its chunks.
+ * Largest part of a multipart message; ZeroMQ silently drops larger ones. An envelope must fit into one part.
+ * A tensor that fits is one part, which the receiver views without a copy. A larger tensor is split into
+ * chunks that the receiver joins, because one huge ZeroMQ part (measured: 157 MB) is slower than its chunks.
  */
 export const MAX_FRAME_BYTES = 16 << 20
 export const CHUNK_BYTES = 4 << 20
-/** Refused by the sender, and by the receiver before it takes memory. The same figures stand in bridge/frames.py. */
+/**
+ * The sender refuses larger values, and so does the receiver before it allocates memory. bridge/frames.py has
+ * the same limits.
+ */
 export const MAX_TENSORS = 4096
 export const MAX_DIMENSIONS = 8
 export const MAX_TENSOR_BYTES = 2 ** 31
-/** All tensors of a message. */
+/** Limit for all tensors of a message. */
 export const MAX_MESSAGE_BYTES = 2 ** 32
 
 export type ElementTypeName = 'uint8' | 'int16' | 'int32' | 'float32' | 'float64'
 export type TensorData = Uint8Array | Int16Array | Int32Array | Float32Array | Float64Array
 
-/** A named tensor's content: C order, little-endian. */
+/** Content of a named tensor: C order, little-endian. */
 export interface Tensor {
   readonly elementType: ElementTypeName
-  /** At most 8 sides; empty for a single number. */
+  /** At most 8 sides; empty for a scalar. */
   readonly shape: readonly number[]
-  /** As many elements as the shape says, of the element type. May look into a larger or a shared buffer. */
+  /** The elements of the shape, in the element type. May be a view of a larger or shared buffer. */
   readonly data: TensorData
 }
 
-/** What travels: the full name of a protobuf message, its bytes, and tensors by name. */
+/** A message: the full name of a protobuf message, its bytes, and tensors by name. */
 export interface Message {
   readonly kind: string
   readonly body: Uint8Array
@@ -46,16 +49,16 @@ const TYPES = {
 } as const satisfies Record<ElementTypeName, unknown>
 
 /**
- * The ZeroMQ frames of a message: its envelope, then the bytes of its tensors in chunks. Tensors are not copied: the frames
- * look into them, so they must stay unchanged until the message has been received.
- * @param sequence how many messages this sender has sent to this receiver before
- * @throws UsageError naming the tensor whose data does not fit its shape or type, or what is above a limit
+ * Encode a message as parts for ZeroMQ: its envelope, then the bytes of its tensors in chunks. Tensors are
+ * not copied: the parts are views of them, so they must stay unchanged until the message is received.
+ * @param sequence number of messages that this sender has sent to this receiver before
+ * @throws UsageError that names the tensor whose data does not match its shape or type, or the exceeded limit
  */
 export function encodeMessage(message: Message, sequence: number): Buffer[] {
   const chunks: Buffer[] = []
   const headers: TensorHeader[] = []
   if (message.tensors.size > MAX_TENSORS)
-    throw unsendable(`${message.tensors.size} tensors, the limit is ${MAX_TENSORS}`)
+    throw unsendable(`too many tensors (expected at most ${MAX_TENSORS}, found ${message.tensors.size})`)
   for (const [name, tensor] of message.tensors) {
     const bytes = checkedData(name, tensor)
     const own = chunksOf(tensor.data)
@@ -78,47 +81,49 @@ export function encodeMessage(message: Message, sequence: number): Buffer[] {
   }).finish()
   if (envelope.byteLength > MAX_FRAME_BYTES)
     throw unsendable(
-      `the envelope of ${message.kind} is ${envelope.byteLength} bytes, the limit is ${MAX_FRAME_BYTES}`,
+      `envelope of ${message.kind} too large (expected at most ${MAX_FRAME_BYTES} bytes, found ${envelope.byteLength})`,
     )
   return [viewOf(envelope), ...chunks]
 }
 
 /**
- * The message of received frames, and its sequence number. Everything is checked against the envelope before memory is
- * taken; a tensor of one aligned frame is a view of it, any other is copied once.
- * @throws RuntimeCrashError that says what was expected and what came
+ * Decode received parts into a message and its sequence number. Everything is checked against the envelope
+ * before memory is allocated. A tensor of one aligned part is a view of it; any other tensor is copied once.
+ * @throws RuntimeCrashError that names the expected and the found value
  */
 export function decodeMessage(frames: readonly Uint8Array[]): { message: Message; sequence: number } {
   const envelope = decodeEnvelope(frames[0])
   if (envelope.protocol !== PROTOCOL)
-    throw malformed(`protocol ${PROTOCOL} was expected, the other side speaks ${envelope.protocol}`)
+    throw malformed(`wrong protocol (expected ${PROTOCOL}, found ${envelope.protocol})`)
   if (envelope.tensors.length > MAX_TENSORS)
-    throw malformed(`${envelope.tensors.length} tensors, the limit is ${MAX_TENSORS}`)
+    throw malformed(`too many tensors (expected at most ${MAX_TENSORS}, found ${envelope.tensors.length})`)
   checkTotal(envelope.tensors, malformed)
   const tensors = new Map<string, Tensor>()
   let next = 1
   for (const header of envelope.tensors) {
-    if (tensors.has(header.name)) throw malformed(`tensor ${header.name} comes twice`)
+    if (tensors.has(header.name)) throw malformed(`duplicate tensor ${header.name}`)
     const elementType = checkedHeader(header)
     const parts = frames.slice(next, next + header.frames)
     next += header.frames
     checkParts(header, parts)
     tensors.set(header.name, { elementType, shape: header.shape, data: asArray(elementType, parts) })
   }
-  if (next !== frames.length) throw malformed(`${frames.length - next} frames too many`)
+  if (next !== frames.length) throw malformed(`too many parts (expected ${next}, found ${frames.length})`)
   return {
     message: { kind: envelope.kind, body: envelope.body, tensors },
     sequence: Number(envelope.sequence),
   }
 }
 
-/** Bytes of the tensor, whose data must be what its shape and type say. */
+/** Return the bytes of the tensor, after checking its data against shape and type. */
 function checkedData(name: string, { elementType, shape, data }: Tensor): number {
   const bytes = checkedBytes(name, elementType, shape, unsendable)
   if (!(data instanceof TYPES[elementType].array))
-    throw unsendable(`tensor ${name}: ${elementType} was expected, the data is of ${data.constructor.name}`)
+    throw unsendable(`tensor ${name}: wrong type (expected ${elementType}, found ${data.constructor.name})`)
   if (data.byteLength !== bytes)
-    throw unsendable(`tensor ${name}: shape ${shape.join('x')} does not fit ${data.length} elements`)
+    throw unsendable(
+      `tensor ${name}: wrong length (expected shape ${shape.join('x')}, found ${data.length} elements)`,
+    )
   return bytes
 }
 
@@ -131,23 +136,25 @@ function chunksOf({ buffer, byteOffset, byteLength }: TensorData): Buffer[] {
 }
 
 function decodeEnvelope(frame: Uint8Array | undefined): Envelope {
-  if (frame === undefined) throw malformed('it has no frame')
+  if (frame === undefined) throw malformed('no parts')
   if (frame.byteLength > MAX_FRAME_BYTES)
-    throw malformed(`an envelope of ${frame.byteLength} bytes, the limit is ${MAX_FRAME_BYTES}`)
+    throw malformed(
+      `envelope too large (expected at most ${MAX_FRAME_BYTES} bytes, found ${frame.byteLength})`,
+    )
   try {
     return Envelope.decode(frame)
   } catch (error) {
-    throw malformed(`the first frame is no envelope (${error instanceof Error ? error.message : error})`)
+    throw malformed(`the first part is not an envelope (${error instanceof Error ? error.message : error})`)
   }
 }
 
-function checkedHeader({ name, elementType: code, shape, bytes: announced }: TensorHeader): ElementTypeName {
+function checkedHeader({ name, elementType: code, shape, bytes: stated }: TensorHeader): ElementTypeName {
   const type = (Object.keys(TYPES) as ElementTypeName[]).find((known) => TYPES[known].code === code)
   if (type === undefined) throw malformed(`tensor ${name}: unknown element type ${code}`)
   const bytes = checkedBytes(name, type, shape, malformed)
-  if (BigInt(bytes) !== announced)
+  if (BigInt(bytes) !== stated)
     throw malformed(
-      `tensor ${name}: shape ${shape.join('x')} of ${type} is ${bytes} bytes, the header says ${announced}`,
+      `tensor ${name}: wrong size (expected ${bytes} bytes for shape ${shape.join('x')} of ${type}, found ${stated})`,
     )
   return type
 }
@@ -156,12 +163,12 @@ function checkParts({ name, bytes, frames }: TensorHeader, parts: readonly Uint8
   const came = parts.reduce((sum, part) => sum + part.byteLength, 0)
   if (parts.length !== frames || BigInt(came) !== bytes)
     throw malformed(
-      `tensor ${name}: ${bytes} bytes in ${frames} frames were announced, ${came} in ${parts.length} came`,
+      `tensor ${name}: wrong size (expected ${bytes} bytes in ${frames} parts, found ${came} in ${parts.length})`,
     )
   const wrong = parts.find((part) => part.byteLength === 0 || part.byteLength > MAX_FRAME_BYTES)
   if (wrong)
     throw malformed(
-      `tensor ${name}: a frame of ${wrong.byteLength} bytes; 1 to ${MAX_FRAME_BYTES} are allowed`,
+      `tensor ${name}: wrong part (expected 1 to ${MAX_FRAME_BYTES} bytes, found ${wrong.byteLength})`,
     )
 }
 
@@ -169,15 +176,17 @@ type Refuse = (what: string) => FreetumorError
 
 function checkedBytes(name: string, type: ElementTypeName, shape: readonly number[], refuse: Refuse): number {
   if (shape.length > MAX_DIMENSIONS)
-    throw refuse(`tensor ${name}: ${shape.length} dimensions, the limit is ${MAX_DIMENSIONS}`)
+    throw refuse(
+      `tensor ${name}: too many dimensions (expected at most ${MAX_DIMENSIONS}, found ${shape.length})`,
+    )
   if (!shape.every((side) => Number.isSafeInteger(side) && side >= 0))
-    throw refuse(`tensor ${name}: shape ${shape.join('x')}`)
+    throw refuse(`tensor ${name}: wrong shape (expected integers of at least 0, found ${shape.join('x')})`)
   const size = TYPES[type].array.BYTES_PER_ELEMENT
-  // The strides of an empty tensor must be representable, too: its other sides count.
+  // the strides of an empty tensor must be representable, so its other sides count
   const span = shape.reduce((product, side) => product * Math.max(side, 1), size)
   if (span > MAX_TENSOR_BYTES)
     throw refuse(
-      `tensor ${name}: shape ${shape.join('x')} spans ${span} bytes, the limit is ${MAX_TENSOR_BYTES}`,
+      `tensor ${name}: too large (expected at most ${MAX_TENSOR_BYTES} bytes, found ${span} for shape ${shape.join('x')})`,
     )
   return shape.includes(0) ? 0 : span
 }
@@ -185,7 +194,7 @@ function checkedBytes(name: string, type: ElementTypeName, shape: readonly numbe
 function checkTotal(headers: readonly TensorHeader[], refuse: Refuse): void {
   const total = headers.reduce((sum, { bytes }) => sum + bytes, 0n)
   if (total > MAX_MESSAGE_BYTES)
-    throw refuse(`its tensors have ${total} bytes, the limit is ${MAX_MESSAGE_BYTES}`)
+    throw refuse(`message too large (expected at most ${MAX_MESSAGE_BYTES} bytes, found ${total})`)
 }
 
 function asArray(type: ElementTypeName, parts: readonly Uint8Array[]): TensorData {
@@ -211,11 +220,13 @@ function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
 }
 
 function unsendable(what: string): UsageError {
-  return new UsageError(`message cannot be sent: ${what}`)
+  return new UsageError(`message cannot be sent: ${what}`, {
+    hint: 'send smaller tensors whose data match their shape and type',
+  })
 }
 
 function malformed(what: string): RuntimeCrashError {
   return new RuntimeCrashError(`malformed message: ${what}`, {
-    hint: 'the TypeScript and Python sides may be of different versions: run `freetumor setup` again',
+    hint: 'run `freetumor setup` again: the TypeScript and Python versions may differ',
   })
 }

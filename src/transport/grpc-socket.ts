@@ -3,8 +3,8 @@ import { type Server, ServerCredentials } from '@grpc/grpc-js'
 import { EnvironmentError } from '../errors.js'
 
 /**
- * Binds a gRPC server to a unix socket that only its owner may use, and returns its `unix:` address.
- * @throws EnvironmentError when that fails; then the server is shut down and no socket is left
+ * Bind a gRPC server to a unix socket that only its owner may use. Return its `unix:` address.
+ * @throws EnvironmentError if that fails; the server is then shut down and the socket removed
  */
 export async function bindSocket(server: Server, path: string): Promise<string> {
   const address = `unix:${path}`
@@ -18,14 +18,14 @@ export async function bindSocket(server: Server, path: string): Promise<string> 
     return address
   } catch (error) {
     await closeSocket(server, path)
-    throw new EnvironmentError(`${path}: the socket cannot be opened (${(error as Error).message})`, {
+    throw new EnvironmentError(`${path}: socket cannot be opened (${(error as Error).message})`, {
       hint: 'set TMPDIR to a writable local directory, and check `ulimit -n`',
       cause: error,
     })
   }
 }
 
-/** Ends every connection of the server, also one that never sent a byte, and removes its socket. */
+/** End every connection of the server, including idle ones, and remove its socket. */
 export async function closeSocket(server: Server, path: string): Promise<void> {
   server.forceShutdown()
   await rm(path, { force: true })

@@ -10,19 +10,22 @@ import {
   type WatchResponse,
 } from '../generated/freetumor/runtime/v1/runs.js'
 
-/** The other end of a `RunServer`. */
+/** Client of a `RunServer`. */
 export interface RunClient {
   status(): Promise<unknown>
   act(command: unknown): Promise<NonNullable<ActResponse['outcome']>>
-  /** Ends with the run, or when the loop over it is left; `close` fails a reader that waits. */
+  /** Yield events until the run ends or the loop is left. `close` makes a waiting reader fail. */
   watch(): AsyncIterable<unknown>
   close(): void
 }
 
-/** How long a process may take to answer before it counts as gone. */
+/** Time after which a process without an answer counts as unreachable. */
 const ANSWER_WITHIN_MS = 5000
 
-/** @throws RuntimeCrashError by any call when nobody serves the address (any more) */
+/**
+ * Open a client.
+ * @throws RuntimeCrashError in any call if no process serves the address
+ */
 export function openRunClient(address: string, token: string): RunClient {
   const client = new RunServiceClient(address, credentials.createInsecure())
   const metadata = new Metadata()
@@ -36,7 +39,7 @@ export function openRunClient(address: string, token: string): RunClient {
           error ? reject(gone(error)) : resolve(parseForeignJson(response.statusJson, 'status of the run')),
         )
       }),
-    // no deadline: a command holds from the next step on, and a step may take minutes
+    // no deadline: a command applies from the next step on, and a step may take minutes
     act: (command) =>
       new Promise((resolve, reject) => {
         const request = ActRequest.fromPartial({ commandJson: JSON.stringify(command) })
@@ -66,7 +69,9 @@ export function openRunClient(address: string, token: string): RunClient {
 }
 
 function gone(error: ServiceError | null): RuntimeCrashError {
-  const details =
-    error?.code === status.UNAUTHENTICATED ? 'the token is wrong' : 'the process does not answer'
-  return new RuntimeCrashError(details, { cause: error ?? undefined })
+  const details = error?.code === status.UNAUTHENTICATED ? 'wrong token' : 'the process does not answer'
+  return new RuntimeCrashError(details, {
+    hint: 'run `freetumor runs list` to see whether the run still exists',
+    cause: error ?? undefined,
+  })
 }

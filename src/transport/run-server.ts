@@ -18,10 +18,10 @@ import { bindSocket, closeSocket } from './grpc-socket.js'
 import { sameSecret } from './secret.js'
 import { newSocketPath } from './socket-path.js'
 
-/** What is controlled from outside; values are plain JSON. */
+/** The run that is controlled; values are plain JSON. */
 export interface ServedRun {
   status(): unknown
-  /** Resolves with the step from which on the command holds. */
+  /** Execute a command. Resolve with the first step under it. */
   act(command: unknown): Promise<number>
   events(): AsyncIterable<unknown>
 }
@@ -29,24 +29,24 @@ export interface ServedRun {
 export interface RunServerOptions {
   /** A private (0700) directory for the socket. */
   readonly directory: string
-  /** What every caller must show. */
+  /** Secret that every caller must send. */
   readonly token: string
   readonly run: ServedRun
 }
 
 export interface RunServer {
-  /** `unix:` address to dial. */
+  /** `unix:` address of the socket. */
   readonly address: string
-  /** Lets watchers read to the end, at most a second, then removes the socket. */
+  /** Let watchers read to the end, for at most 1 s, then remove the socket. */
   close(): Promise<void>
 }
 
-/** How long watchers may take to read the last events. */
+/** Time for watchers to read the last events. */
 const LAST_WORDS_MS = 1000
 
 /**
- * Hosts the run service on a unix socket.
- * @throws EnvironmentError when there can be no socket in the directory
+ * Serve the run service on a unix socket.
+ * @throws EnvironmentError if the directory allows no socket
  */
 export async function openRunServer({ directory, token, run }: RunServerOptions): Promise<RunServer> {
   const path = await newSocketPath(directory, 'run.sock')
@@ -79,9 +79,9 @@ export async function openRunServer({ directory, token, run }: RunServerOptions)
   }
 }
 
-const UNAUTHENTICATED = Object.assign(new Error('the token is wrong'), {
+const UNAUTHENTICATED = Object.assign(new Error('wrong token'), {
   code: status.UNAUTHENTICATED,
-  details: 'the token is wrong',
+  details: 'wrong token',
 })
 
 function unary<Request, Response>(
@@ -110,7 +110,7 @@ async function act(run: ServedRun, commandJson: string): Promise<ActResponse> {
   }
 }
 
-/** A run that fails ends its events, too: the last of them says how. */
+/** Send events until they end. A failing run ends its events as well: its last event holds the reason. */
 async function sendEvents(
   run: ServedRun,
   stream: ServerWritableStream<unknown, WatchResponse>,
@@ -122,14 +122,14 @@ async function sendEvents(
       if (!taken) await drained(stream)
     }
   } catch {
-    // said by the last event
+    // the last event holds the reason
   }
   stream.end()
 }
 
 const ROOM_AGAIN = ['drain', 'close', 'cancelled']
 
-/** Leaves no listener behind: a slow reader of a long run comes here again and again. */
+/** Wait until a stream accepts data, and remove all listeners: a slow reader of a long run waits often. */
 function drained(stream: ServerWritableStream<unknown, WatchResponse>): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {

@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
 
-/** Whether a caller knows the secret; takes the same time for every wrong one of its length. */
+/** Compare secrets in constant time for equal lengths. */
 export function sameSecret(given: unknown, expected: string): boolean {
   const [a, b] = [Buffer.from(String(given)), Buffer.from(expected)]
   return a.length === b.length && timingSafeEqual(a, b)

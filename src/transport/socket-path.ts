@@ -5,18 +5,18 @@ import { join } from 'node:path'
 import { EnvironmentError } from '../errors.js'
 import { makeTemporaryFolder } from '../whole-file.js'
 
-/** The operating system's limit of a unix socket's path, less the end mark. */
+/** Largest path of a unix socket on the operating system, without the end mark. */
 const MAX_PATH_BYTES = 107
 
 const PREFIX = 'ft-'
-/** Of the sockets in such a directory, those that live as long as it does. */
+/** Sockets that exist as long as their directory. */
 const LASTING = ['control.sock', 'run.sock']
-/** A directory so young may be one whose sockets are just being made. */
+/** A directory younger than this may still be under construction. */
 const YOUNG_MS = 60_000
 
 /**
- * A new private directory for sockets, short and below the system's temporary one. Those of processes that were killed go:
- * nobody answers there.
+ * Create a private directory for sockets, with a short path below the system's temporary folder. Directories
+ * of killed processes are removed.
  */
 export async function newSocketDirectory(kind: '' | 'run-'): Promise<string> {
   await removeDeadDirectories(tmpdir())
@@ -31,7 +31,7 @@ async function removeDeadDirectories(root: string): Promise<void> {
   await Promise.all(
     ours.map(async (name) => {
       const directory = join(root, name)
-      // another user's cannot be looked into, and one that ends by itself may be gone
+      // another user's directory cannot be read, and the directory of an ending process may be gone
       if (await isDead(directory).catch(() => false)) await rm(directory, { recursive: true, force: true })
     }),
   )
@@ -50,27 +50,30 @@ function somebodyListens(path: string): Promise<boolean> {
     const socket = connect(path)
     socket.once('connect', () => socket.destroy())
     socket.once('close', (failed) => resolve(!failed))
-    // what is refused has nobody; whatever else it is, it is left alone
+    // a refused connection has no listener; any other error leaves the directory alone
     socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED'))
   })
 }
 
 /**
- * The path of a new socket in a private directory. A file that an earlier process left there is removed.
- * @throws EnvironmentError when others may enter the directory, or the path is longer than a socket's may be
+ * Return the path of a new socket in a private directory. A file of an earlier process is removed.
+ * @throws EnvironmentError if others may enter the directory, or if the path is too long for a socket
  */
 export async function newSocketPath(directory: string, name: string): Promise<string> {
   const path = join(directory, name)
   if (Buffer.byteLength(path) > MAX_PATH_BYTES)
-    throw new EnvironmentError(`socket path ${path} is longer than ${MAX_PATH_BYTES} bytes`, {
-      hint: 'set TMPDIR to a shorter directory',
-    })
+    throw new EnvironmentError(
+      `${path}: socket path too long (expected at most ${MAX_PATH_BYTES} bytes, found ${Buffer.byteLength(path)})`,
+      {
+        hint: 'set TMPDIR to a shorter directory',
+      },
+    )
   const { mode } = await stat(directory)
-  // Who can reach a socket can speak on it: tensors carry no token.
+  // tensor messages carry no token, so access to the socket is the only protection
   if (mode & 0o077)
     throw new EnvironmentError(
-      `socket directory ${directory} has mode ${(mode & 0o777).toString(8)}; only its owner may enter it (700)`,
-      { hint: `chmod 700 ${directory}` },
+      `${directory}: unsafe socket directory (expected mode 700, found ${(mode & 0o777).toString(8)})`,
+      { hint: `run \`chmod 700 ${directory}\`` },
     )
   await rm(path, { force: true })
   return path

@@ -6,41 +6,42 @@ import { sameSecret } from './secret.js'
 import { newSocketPath } from './socket-path.js'
 
 /**
- * Messages each way that may wait in the library for a peer. A peer keeps fewer requests open (bridge/feed.py), so that
- * nothing ever waits behind a peer that does not read.
+ * Messages in each direction that may wait in the library for a peer. A peer keeps fewer requests open
+ * (bridge/feed.py), so a peer that does not read never blocks others.
  */
 const HIGH_WATER_MARK = 16
-/** A peer with more messages that are not dealt with has lost its mind. */
+/** A peer with more unanswered messages is faulty. */
 const MAX_OPEN = 64
 
 export interface TensorServerOptions {
   /** A private (0700) directory for the socket. */
   readonly directory: string
-  /** The job's secret: a peer calls itself `rank-N.TOKEN`. Messages of any other peer are dropped. */
+  /** Secret of the job: a peer is called `rank-N.TOKEN`. Messages of other peers are dropped. */
   readonly token: string
   /**
-   * Answers a message of rank N; undefined answers nothing. Calls overlap: a peer may ask ahead
-   * and gets its answers in the order in which they are ready. The tensors of an answer must not change until the peer has
-   * acknowledged it in words of its own; memory that is never written again needs no care.
+   * Answer a message of rank N; undefined sends no answer. Calls overlap: a peer may send several requests,
+   * and gets its answers in the order in which they are ready. The tensors of an answer must not change until
+   * the peer has acknowledged it by a message of its own. Memory that is never written again needs no care.
    */
   readonly onMessage: (rank: number, message: Message) => Promise<Message | undefined>
-  /** Called once, with the first message of a rank that could not be understood or answered: the job ends. */
+  /** Called once, with the first message of a rank that could not be decoded or answered: the job ends. */
   readonly onFailure: (error: unknown) => void
 }
 
 export interface TensorServer extends AsyncDisposable {
-  /** `ipc://` address to dial. */
+  /** `ipc://` address of the socket. */
   readonly address: string
-  /** Messages that were dropped because their sender is no rank of the job. */
+  /** Number of dropped messages whose sender is no rank of the job. */
   readonly strays: number
-  /** Drops what is not yet sent, ignores answers that are still being made, and removes the socket. */
+  /** Drop unsent messages, ignore pending answers, and remove the socket. */
   close(): Promise<void>
 }
 
 /**
- * A ZeroMQ ROUTER that ranks pull from. A peer gets answers only to what it asked, so its requests are the credit that
- * bounds memory here. A server serves one generation of ranks: each numbers its messages from 0, and a gap is a failure.
- * @throws EnvironmentError when there can be no socket in the directory
+ * Open a ZeroMQ ROUTER that ranks pull from. A peer gets answers only to its requests, so its requests are
+ * the credit that bounds memory. A server serves one generation of ranks: each numbers its messages from 0,
+ * and a gap is a failure.
+ * @throws EnvironmentError if the directory allows no socket
  */
 export async function openTensorServer(options: TensorServerOptions): Promise<TensorServer> {
   const path = await newSocketPath(options.directory, 'feed.sock')
@@ -49,9 +50,10 @@ export async function openTensorServer(options: TensorServerOptions): Promise<Te
     sendHighWaterMark: HIGH_WATER_MARK,
     receiveHighWaterMark: HIGH_WATER_MARK,
     maxMessageSize: MAX_FRAME_BYTES,
-    // Without it the library silently drops what is sent to a peer whose queue is full.
+    // without it the library silently drops messages to a peer whose queue is full
     mandatory: true,
-    // A second process of the same name is then heard, and betrayed by its sequence; else it would wait for ever.
+    // a second process of the same name is then received and detected by its sequence; otherwise it would
+    // wait for ever
     handover: true,
   })
   try {
@@ -82,7 +84,7 @@ interface Peer {
   readonly rank: number
   received: number
   sent: number
-  /** Messages not dealt with. */
+  /** Number of unanswered messages. */
   open: number
 }
 
@@ -119,17 +121,23 @@ async function answer(
   const { message, sequence } = decodeMessage(frames)
   if (sequence !== peer.received)
     throw new RuntimeCrashError(
-      `rank ${peer.rank} sent message ${sequence}, ${peer.received} was expected: one is lost, or two processes have this rank`,
+      `rank ${peer.rank}: wrong message number (expected ${peer.received}, found ${sequence})`,
+      { hint: 'start the job again: a message was lost, or two processes share this rank' },
     )
   peer.received++
   if (++peer.open > MAX_OPEN)
-    throw new RuntimeCrashError(`rank ${peer.rank} has more than ${MAX_OPEN} messages open`)
+    throw new RuntimeCrashError(
+      `rank ${peer.rank}: too many unanswered messages (expected at most ${MAX_OPEN})`,
+      {
+        hint: 'start the job again',
+      },
+    )
   const reply = await onMessage(peer.rank, message)
   if (reply) await send(peer, reply)
   peer.open--
 }
 
-/** Sends one message at a time: the library refuses a second one on a busy socket. */
+/** Return a function that sends one message at a time: the library refuses a second one on a busy socket. */
 function sender(socket: Router): (peer: Peer, reply: Message) => Promise<void> {
   let last: Promise<unknown> = Promise.resolve()
   return (peer, reply) => {
@@ -138,18 +146,18 @@ function sender(socket: Router): (peer: Peer, reply: Message) => Promise<void> {
       await socket.send([peer.id, ...encodeMessage(reply, peer.sent)]).catch(unlessGone)
       peer.sent++
     })
-    // One that fails must not fail those behind it.
+    // a failed message must not fail the messages behind it
     last = sent.catch(() => {})
     return sent
   }
 }
 
-/** A rank that died meanwhile is no failure of this side: who started its process tells why it died. */
+/** Ignore a rank that has ended meanwhile: the launcher reports why it ended. */
 function unlessGone(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EHOSTUNREACH') throw error
 }
 
-/** Null for a peer that does not know the token: whatever it sends says nothing about the job. */
+/** Return the peer of an id; null without the token: such messages have no meaning for the job. */
 function peerOf(peers: Map<string, Peer>, id: Buffer, token: string): Peer | null {
   const name = id.toString('latin1')
   const known = peers.get(name)

@@ -9,13 +9,13 @@ export interface VoxelRun {
 }
 
 export interface Components {
-  /** In order of row and start. */
+  /** Sorted by row and start. */
   readonly runs: readonly VoxelRun[]
-  /** Voxels of each component, numbered from 0 in order of their first voxel. */
+  /** Voxels of each component; components are numbered from 0 in order of their first voxel. */
   readonly voxels: readonly number[]
 }
 
-/** Connected pieces of the voxels with an id (26 neighbours: touching corners connect). */
+/** Find the connected components of the voxels with an id (26 neighbours: touching corners connect). */
 export function findComponents(label: Volume, id: number): Components {
   const runs = findRuns(label, id)
   const parent = runs.map((_, n) => n)
@@ -32,7 +32,7 @@ export function findComponents(label: Volume, id: number): Components {
   return { runs: found, voxels }
 }
 
-/** Which components have a voxel of `id` among their 26 neighbours. */
+/** Return for each component whether a voxel of `id` is among its 26 neighbours. */
 export function componentsTouching(label: Volume, { runs, voxels }: Components, id: number): boolean[] {
   const [nx, ny, nz] = label.shape
   const touching = voxels.map(() => false)
@@ -49,11 +49,11 @@ export function componentsTouching(label: Volume, { runs, voxels }: Components, 
 
 type BareRun = Omit<VoxelRun, 'component'>
 
-/** All runs of an id, in order. */
+/** Return all runs of an id, in order. */
 export function findRuns({ data, shape }: Volume, id: number): BareRun[] {
   const [nx, ny, nz] = shape
   const runs: BareRun[] = []
-  // Native searches for the next voxel pass over empty space far faster than a loop.
+  // native searches skip empty space far faster than a loop
   for (let n = data.indexOf(id); n >= 0 && n < nx * ny * nz; ) {
     const row = Math.floor(n / nz)
     const rowEnd = (row + 1) * nz
@@ -65,7 +65,7 @@ export function findRuns({ data, shape }: Volume, id: number): BareRun[] {
   return runs
 }
 
-/** Unites each run with the overlapping ones (a corner is enough) of the rows before it. */
+/** Unite each run with the overlapping runs (a corner is enough) of the previous rows. */
 function joinNeighbours(runs: readonly BareRun[], parent: number[], [nx, ny]: Vec3): void {
   const firstOfRow = new Map<number, number>()
   for (const [n, { row }] of runs.entries()) if (!firstOfRow.has(row)) firstOfRow.set(row, n)

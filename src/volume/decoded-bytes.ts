@@ -1,23 +1,24 @@
 import type { FileHandle } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { constants, createGunzip } from 'node:zlib'
+import { readProblem } from '../system-errors.js'
 import { refusal } from './nifti-header.js'
 
-const FETCH = 'copy or download it again'
-/** Deflate cannot do better, so a header that promises more than this many bytes a stored byte lies. */
+const FETCH = 'copy or download the file again'
+/** Upper limit of deflate: a header that promises more than this number of bytes per stored byte is wrong. */
 const MAX_INFLATION = 1032
 
 export interface StoredFile {
   readonly handle: FileHandle
   readonly name: string
   readonly bytes: number
-  /** By its first bytes, whatever its name says. */
+  /** Detected by its first bytes, not by its name. */
   readonly compressed: boolean
 }
 
 /**
- * The first bytes of what the file holds decoded; fewer when it holds fewer.
- * @param least fewer than this may be all there are or all that is left of a damaged file: then its end is asked
+ * Return the first decoded bytes of the file; fewer if it has fewer.
+ * @param least if fewer bytes arrive, the file is read to its end, because it may be damaged
  * @throws DataError `truncated` or `corruptGzip`
  */
 export async function readStart(file: StoredFile, length: number, least: number): Promise<Uint8Array> {
@@ -37,7 +38,7 @@ async function firstBytes(file: StoredFile, length: number, part: 'start' | 'all
 }
 
 /**
- * Refuses a file that cannot hold `total` decoded bytes, before anything is allocated for them.
+ * Refuse a file that cannot hold `total` decoded bytes, before memory is allocated for them.
  * @throws DataError `truncated` or `trailingData`
  */
 export function expectBytes(file: StoredFile, total: number): void {
@@ -46,8 +47,8 @@ export function expectBytes(file: StoredFile, total: number): void {
 }
 
 /**
- * The decoded bytes from `offset` on, which must fill `target` and be the last ones of the file. Nothing beyond them is
- * ever held, so a small file cannot unfold into a large one.
+ * Read the decoded bytes from `offset` into `target`; they must fill it and be the last bytes of the file.
+ * Further bytes are never held, so a small file cannot unfold into a large one.
  * @throws DataError `truncated`, `trailingData` or `corruptGzip` (checksum and end of stream are required)
  */
 export async function readRest(file: StoredFile, offset: number, target: Uint8Array): Promise<void> {
@@ -62,7 +63,10 @@ export async function readRest(file: StoredFile, offset: number, target: Uint8Ar
   if (position < total) throw truncated(file, position, total)
 }
 
-/** Of 'all' the end of the stream and its checksum are required; who asks for the 'start' leaves before. */
+/**
+ * Yield decoded chunks. With 'all', the end of the stream and its checksum are required; with 'start', the
+ * caller stops earlier.
+ */
 async function* decodedChunks(
   file: StoredFile,
   chunkBytes: number,
@@ -101,30 +105,40 @@ async function* inflatedChunks(
     stored.destroy()
     gunzip.destroy()
   }
-  // Node stops without a word at zeros behind the stream.
+  // Node ignores zeros behind the stream without an error
   if (part === 'all' && gunzip.bytesWritten !== file.bytes)
-    throw refusal('corruptGzip', file.name, 'has other bytes behind its compressed data', FETCH)
+    throw refusal('corruptGzip', file.name, 'other bytes follow the compressed data', FETCH)
 }
 
 function asRefusal(error: unknown, file: StoredFile): unknown {
   const code = (error as NodeJS.ErrnoException).code ?? ''
   if (code === 'Z_BUF_ERROR')
-    return refusal('truncated', file.name, 'its compressed data stop before their end', FETCH, error)
+    return refusal('truncated', file.name, 'the compressed data are truncated', FETCH, error)
   if (code.startsWith('Z_'))
-    return refusal('corruptGzip', file.name, 'its compressed data are damaged', FETCH, error)
+    return refusal('corruptGzip', file.name, 'the compressed data are damaged', FETCH, error)
   return refusal(
     'unreadable',
     file.name,
-    `cannot be read (${code || String(error)})`,
+    readProblem(code || String(error)),
     'check the disk and the permissions',
     error,
   )
 }
 
 function truncated(file: StoredFile, found: number, expected: number) {
-  return refusal('truncated', file.name, `holds ${found} bytes of the ${expected} its header promises`, FETCH)
+  return refusal(
+    'truncated',
+    file.name,
+    `truncated (expected ${expected} bytes by its header, found ${found})`,
+    FETCH,
+  )
 }
 
 function trailing(file: StoredFile, expected: number) {
-  return refusal('trailingData', file.name, `goes on behind the ${expected} bytes its header promises`, FETCH)
+  return refusal(
+    'trailingData',
+    file.name,
+    `too long (expected ${expected} bytes by its header, found more)`,
+    FETCH,
+  )
 }

@@ -1,13 +1,16 @@
 import { DataError } from '../errors.js'
 import type { Affine, Vec3, Volume, VoxelArray } from './volume.js'
 
-/** Two grids are one when no corner differs by more than this share of a voxel: headers round, masks do not move. */
+/**
+ * Tolerance for equal grids: no corner may differ by more than this fraction of a voxel. Headers are rounded;
+ * masks stay.
+ */
 export const GRID_TOLERANCE_VOXELS = 0.1
 
-/** A grid of voxels in the world. */
+/** A grid of voxels in physical space (mm). */
 export type Grid = Pick<Volume, 'shape' | 'affine'>
 
-/** World position (RAS mm) of a voxel position (i, j, k), which may lie between voxels. */
+/** Return the physical position (RAS mm) of a voxel position (i, j, k), which may lie between voxels. */
 export function applyAffine(affine: Affine, voxel: Vec3): Vec3 {
   const [i, j, k] = voxel
   const row = (r: number) =>
@@ -15,7 +18,7 @@ export function applyAffine(affine: Affine, voxel: Vec3): Vec3 {
   return [row(0), row(1), row(2)]
 }
 
-/** `a` after `b`: the affine that applies b first. */
+/** Return the affine that applies `b` first, then `a`. */
 export function multiplyAffines(a: Affine, b: Affine): Affine {
   return Array.from({ length: 16 }, (_, index) => {
     const row = index >> 2
@@ -24,13 +27,16 @@ export function multiplyAffines(a: Affine, b: Affine): Affine {
   })
 }
 
-/** @throws DataError when the affine folds the volume flat */
+/**
+ * Return the inverse of an affine.
+ * @throws DataError if the affine is not invertible
+ */
 export function invertAffine(affine: Affine): Affine {
   const det = determinant(affine)
   if (!Number.isFinite(det) || det === 0)
-    throw new DataError('an affine has no inverse', { hint: 'repair the header of the file it came from' })
+    throw new DataError('affine: not invertible', { hint: 'repair the header of the file' })
   const m = (row: number, column: number) => at(affine, row % 3, column % 3)
-  // The transposed cofactors; the cyclic indices carry the signs.
+  // the transposed cofactors; the cyclic indices carry the signs
   const cell = (row: number, column: number) =>
     (m(column + 1, row + 1) * m(column + 2, row + 2) - m(column + 1, row + 2) * m(column + 2, row + 1)) / det
   const rows = [0, 1, 2].flatMap((row) => {
@@ -41,7 +47,7 @@ export function invertAffine(affine: Affine): Affine {
   return [...rows, 0, 0, 0, 1]
 }
 
-/** Signed volume of a voxel in mm^3; negative when the axes are left-handed. */
+/** Return the signed volume of a voxel in mm^3; negative for left-handed axes. */
 export function determinant(affine: Affine): number {
   const m = (row: number, column: number) => at(affine, row, column)
   return (
@@ -55,14 +61,16 @@ export function voxelVolumeMm3(affine: Affine): number {
   return Math.abs(determinant(affine))
 }
 
-/** Distance in mm between neighbours along each voxel axis. */
+/** Return the distance in mm between neighbours along each voxel axis. */
 export function spacingOf(affine: Affine): Vec3 {
   const length = (column: number) =>
     Math.hypot(at(affine, 0, column), at(affine, 1, column), at(affine, 2, column))
   return [length(0), length(1), length(2)]
 }
 
-/** Extent of a grid in mm along the world's axes, by the voxel axis that goes along each most. */
+/**
+ * Return the extent of a grid in mm along right, anterior and superior, from the voxel axis nearest to each.
+ */
 export function extentAlongWorld({ shape, affine }: Grid): Vec3 {
   const spacing = spacingOf(affine)
   const extent: [number, number, number] = [0, 0, 0]
@@ -71,7 +79,9 @@ export function extentAlongWorld({ shape, affine }: Grid): Vec3 {
   return extent
 }
 
-/** Largest deviation of two voxel axes from a right angle, in degrees; 0 for a grid without shear. */
+/**
+ * Return the largest deviation of two voxel axes from a right angle, in degrees; 0 for a grid without shear.
+ */
 export function shearDegrees(affine: Affine): number {
   const spacing = spacingOf(affine)
   const pairs = [
@@ -86,14 +96,14 @@ export function shearDegrees(affine: Affine): number {
   return (Math.asin(Math.min(1, Math.max(...cosines))) * 180) / Math.PI
 }
 
-/** Where the voxel axes point, as in 'RAS': the world direction that each axis goes along most. */
+/** Return the directions of the voxel axes, as in 'RAS': the nearest anatomical direction of each axis. */
 export function orientationOf(affine: Affine): string {
   const axes = worldAxes(affine)
   const letters = ['RL', 'AP', 'SI'] as const
   return axes.map(({ axis, sign }) => letters[axis]![sign > 0 ? 0 : 1]).join('')
 }
 
-/** Axes moved and turned: axis n of the result is axis `source[n]`, backwards where `flip[n]`. */
+/** A reordering of axes: axis n of the result is axis `source[n]`, reversed if `flip[n]`. */
 export interface AxisMoves {
   readonly source: Vec3
   readonly flip: readonly [boolean, boolean, boolean]
@@ -101,11 +111,14 @@ export interface AxisMoves {
 
 export type GridComparison =
   | { readonly kind: 'same' }
-  /** One physical grid, its axes in another order or direction; `moves` brings `other` onto the axes of `reference`. */
+  /**
+   * One physical grid with axes in another order or direction; `moves` brings `other` onto the axes of
+   * `reference`.
+   */
   | { readonly kind: 'reoriented'; readonly moves: AxisMoves; readonly message: string }
   | { readonly kind: 'different'; readonly reasons: readonly string[] }
 
-/** Compares two grids in the world: not their arrays, but where their voxels lie. */
+/** Compare two grids in physical space: the positions of their voxels, not their arrays. */
 export function compareGrids(
   reference: Grid,
   other: Grid,
@@ -121,14 +134,15 @@ export function compareGrids(
   return { kind: 'reoriented', moves, message }
 }
 
-/** Whether each voxel of `b` lies on the voxel of `a` with the same index. */
+/** Return true if each voxel of `b` lies on the voxel of `a` with the same index. */
 export function sameGrid(a: Grid, b: Grid, toleranceVoxels = GRID_TOLERANCE_VOXELS): boolean {
   return compareGrids(a, b, toleranceVoxels).kind === 'same'
 }
 
 /**
- * The volume on the axes of `reference`, when both lie on one physical grid; values are moved, never interpolated.
- * @throws DataError that says why the grids differ
+ * Return the volume on the axes of `reference` if both lie on one physical grid; values are moved, never
+ * interpolated.
+ * @throws DataError that names the difference of the grids
  */
 export function alignTo<T extends VoxelArray>(
   volume: Volume<T>,
@@ -137,20 +151,22 @@ export function alignTo<T extends VoxelArray>(
 ): Volume<T> {
   const comparison = compareGrids(reference, volume)
   if (comparison.kind === 'different')
-    throw new DataError(`${name} is not on the grid of its reference: ${comparison.reasons.join('; ')}`, {
+    throw new DataError(`${name}: not on the grid of its reference: ${comparison.reasons.join('; ')}`, {
       hint: 'resample the label to its image, or repair the header that is wrong',
     })
   return comparison.kind === 'same' ? volume : moveAxes(volume, comparison.moves)
 }
 
-/** The volume with axes as near to right, anterior, superior as moving and turning them can bring them. */
+/** Return the volume with its axes reordered and reversed to be nearest to right, anterior, superior. */
 export function toRas<T extends VoxelArray>(volume: Volume<T>): Volume<T> {
   const axes = worldAxes(volume.affine)
   const moves = invertMoves(axes.map(({ axis, sign }) => ({ target: axis, flip: sign < 0 })))
   return isIdentity(moves) ? volume : moveAxes(volume, moves)
 }
 
-/** Moves and turns axes of a volume; its affine follows, so every value stays where it is in the world. */
+/**
+ * Reorder and reverse the axes of a volume. Its affine follows, so every value keeps its physical position.
+ */
 export function moveAxes<T extends VoxelArray>(volume: Volume<T>, moves: AxisMoves): Volume<T> {
   const { shape, affine } = moveGrid(volume, moves)
   const strides: Vec3 = [volume.shape[1] * volume.shape[2], volume.shape[2], 1]
@@ -182,7 +198,7 @@ function moveGrid(grid: Grid, moves: AxisMoves): Grid {
   return { shape, affine: multiplyAffines(grid.affine, toSource) }
 }
 
-/** Axis moves that a voxel-to-voxel map stands for; null when it is not near a permutation of the axes. */
+/** Return the axis moves of a voxel-to-voxel map; null if it is not near a permutation of the axes. */
 function movesBetween(otherToReference: Affine): AxisMoves | null {
   const targets = [0, 1, 2].map((column) => {
     const entries = [0, 1, 2].map((row) => at(otherToReference, row, column))
@@ -205,13 +221,13 @@ function isIdentity({ source, flip }: AxisMoves): boolean {
   return source.every((from, axis) => from === axis) && !flip.some(Boolean)
 }
 
-/** What keeps two grids on parallel axes from being one; empty when they are. */
+/** Return the differences of two grids on parallel axes; empty if they are equal. */
 function differences(a: Grid, b: Grid, toleranceVoxels: number): string[] {
   const reasons: string[] = []
   if (a.shape.some((size, axis) => size !== b.shape[axis]))
     reasons.push(`shape ${a.shape.join('x')} against ${b.shape.join('x')} on the same axes`)
   const [spacingA, spacingB] = [spacingOf(a.affine), spacingOf(b.affine)]
-  // A spacing error adds up along the axis: what counts is where the last voxel lands.
+  // a spacing error adds up along the axis, so the position of the last voxel counts
   const drift = spacingA.map(
     (mm, axis) => (Math.abs(mm - spacingB[axis]!) / mm) * Math.max(1, a.shape[axis]! - 1),
   )
@@ -238,7 +254,10 @@ function cornerShift(toOther: Affine, shape: Vec3): number {
   return worst
 }
 
-/** World axis and direction of each voxel axis; the clearest is assigned first, so each world axis is used once. */
+/**
+ * Return the physical axis and direction of each voxel axis. The clearest match is assigned first, so each
+ * physical axis is used once.
+ */
 function worldAxes(affine: Affine): { axis: number; sign: number }[] {
   const spacing = spacingOf(affine)
   const cells = [0, 1, 2].flatMap((column) =>

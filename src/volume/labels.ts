@@ -1,7 +1,7 @@
 export type Region = 'abdomen' | 'chest'
 export type OrganName = 'liver' | 'pancreas' | 'kidney' | 'lung'
 
-/** An organ of a region: its id, the id of its tumor, and the generator channel that paints in it. */
+/** An organ of a region: its id, the id of its tumor, and its channel of the generator. */
 export interface Organ {
   readonly name: OrganName
   readonly label: number
@@ -16,7 +16,7 @@ export interface LabelScheme {
   readonly names: readonly string[]
 }
 
-/** The label ids of the method (abdomen: generalist, 7 ids; chest: 3 ids). */
+/** The label ids of the method (docs/method.md#2-labels-and-roles). */
 export const LABEL_SCHEMES: Readonly<Record<Region, LabelScheme>> = {
   abdomen: {
     region: 'abdomen',

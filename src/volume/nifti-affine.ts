@@ -5,14 +5,14 @@ import type { Affine, Vec3 } from './volume.js'
 export interface HeaderAffine {
   readonly affine: Affine
   readonly source: 'sform' | 'qform' | 'pixdim'
-  /** What the qform says, where the sform is used and both have a code. */
+  /** Affine of the qform, if the sform is used and both have a code. */
   readonly qform?: Affine | undefined
 }
 
 /**
- * The affine as nibabel takes it: sform when it has a code, else qform, else pixdim with the first axis to the left and
- * the world's origin in the middle. (nifti-reader-js prefers the form with the higher code, so its own is not used.)
- * Null when the quaternion is none.
+ * Return the affine by the rule of nibabel: sform if it has a code, else qform, else pixdim with the first
+ * axis to the left and the origin in the middle. nifti-reader-js prefers the form with the higher code, so
+ * its own affine is not used. Null for an invalid quaternion.
  */
 export function affineOfHeader(
   bytes: Uint8Array,
@@ -36,11 +36,11 @@ export interface Quaternion {
   readonly b: number
   readonly c: number
   readonly d: number
-  /** -1 when the third axis is turned, which a rotation alone cannot say. */
+  /** -1 for a reversed third axis, which a rotation alone cannot express. */
   readonly qfac: 1 | -1
 }
 
-/** The rotation of an affine as a header's quaternion; null when the axes are not at right angles. */
+/** Return the rotation of an affine as a quaternion of a header; null if the axes are not at right angles. */
 export function quaternionOf(affine: Affine): Quaternion | null {
   if (shearDegrees(affine) > 0.01) return null
   const spacing = spacingOf(affine)
@@ -48,7 +48,7 @@ export function quaternionOf(affine: Affine): Quaternion | null {
   const r = (row: number, column: number) =>
     (affine[row * 4 + column]! / spacing[column]!) * (column === 2 ? qfac : 1)
   const [xx, yy, zz] = [r(0, 0), r(1, 1), r(2, 2)]
-  // Four times the square of each component; dividing by the largest keeps the others exact.
+  // four times the square of each component; dividing by the largest keeps the others exact
   const squares = [1 + xx + yy + zz, 1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz] as const
   const largest = squares.indexOf(Math.max(...squares))
   const twice = 2 * Math.sqrt(squares[largest]!)
@@ -59,7 +59,7 @@ export function quaternionOf(affine: Affine): Quaternion | null {
     [r(1, 0) - r(0, 1), r(0, 2) + r(2, 0), r(1, 2) + r(2, 1), squares[3]],
   ] as const
   const [a, b, c, d] = products[largest]!.map((value) => value / twice) as [number, number, number, number]
-  // A header leaves out the scalar part and takes it as not negative.
+  // a header omits the scalar part and assumes that it is not negative
   const sign = a < 0 ? -1 : 1
   return { b: sign * b, c: sign * c, d: sign * d, qfac }
 }
@@ -80,7 +80,7 @@ function qform(fields: NIFTI1 | NIFTI2, version: 1 | 2): Affine | null {
   const rounding = 3 * (version === 1 ? 2 ** -23 : 2 ** -52)
   if (!(square > -rounding)) return null
   const a = square < rounding ? 0 : Math.sqrt(square)
-  // Rounded quaternions are not quite of length one: the division makes the rotation keep lengths.
+  // rounded quaternions do not have length one: the division makes the rotation keep lengths
   const s = 2 / (a * a + b * b + c * c + d * d)
   const [x, y, z] = fields.pixDims.slice(1, 4) as [number, number, number]
   const zFlipped = fields.pixDims[0] === -1 ? -z : z

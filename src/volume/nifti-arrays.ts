@@ -1,7 +1,7 @@
 import type { NiftiDataType } from './nifti-header.js'
 import type { VoxelArray } from './volume.js'
 
-/** What a file can hold; 64-bit integers never leave the reader. */
+/** Array types of a file; 64-bit integers never leave the reader. */
 export type StoredArray = VoxelArray | BigInt64Array | BigUint64Array
 
 export const ARRAYS = {

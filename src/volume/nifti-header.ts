@@ -4,7 +4,7 @@ import { determinant, spacingOf } from './geometry.js'
 import { affineOfHeader, quaternionOf } from './nifti-affine.js'
 import type { Affine, Vec3 } from './volume.js'
 
-/** Data types that are read; complex, colour, bit and 128-bit images are refused. */
+/** Supported data types; complex, colour, bit and 128-bit images are refused. */
 export type NiftiDataType =
   | 'uint8'
   | 'int8'
@@ -17,7 +17,7 @@ export type NiftiDataType =
   | 'float32'
   | 'float64'
 
-/** Why a file is refused; freetumor_runtime/data/nifti.py gives the same verdict with the same word. */
+/** Reason of a refusal; freetumor_runtime/data/nifti.py uses the same words. */
 export type NiftiProblem =
   | 'missing'
   | 'unreadable'
@@ -39,24 +39,29 @@ export interface NiftiHeader {
   readonly version: 1 | 2
   readonly littleEndian: boolean
   readonly shape: Vec3
-  /** As stored; with a slope other than 1 or an intercept other than 0 the voxels become floating point. */
+  /**
+   * Type as stored; with a slope other than 1 or an intercept other than 0 the voxels become floating point.
+   */
   readonly dataType: NiftiDataType
   readonly slope: number
   readonly inter: number
-  /** Voxel -> world (RAS mm) by nibabel's rule: sform if it has a code, else qform if it has one, else pixdim. */
+  /**
+   * Voxel -> physical position (RAS mm) by the rule of nibabel: sform if it has a code, else qform if it has
+   * one, else pixdim.
+   */
   readonly affine: Affine
   readonly affineSource: 'sform' | 'qform' | 'pixdim'
-  /** The qform, where the header has both and the sform is used: other readers may take it. */
+  /** The qform, if the header has both and the sform is used: other readers may use the qform. */
   readonly qformAffine?: Affine | undefined
-  /** Of the affine, as everything downstream uses it. */
+  /** Spacing of the affine, which all later code uses. */
   readonly spacingMm: Vec3
-  /** The header's own statement, which a wrong affine contradicts. */
+  /** Spacing that the header states separately; a wrong affine contradicts it. */
   readonly pixdimMm: Vec3
   /** First byte of the voxels, after header and extensions. */
   readonly voxelOffset: number
 }
 
-/** Of NIfTI-1 and of NIfTI-2. */
+/** Header bytes of NIfTI-1; those of NIfTI-2 follow. */
 export const MIN_HEADER_BYTES = 348
 export const MAX_HEADER_BYTES = 540
 const MAX_DIMENSION = 4096
@@ -86,8 +91,8 @@ const REFUSED_TYPES: Readonly<Record<number, string>> = {
 }
 
 /**
- * Reads the header of a single-file NIfTI-1 or NIfTI-2 and checks everything in it that later code relies on.
- * @param bytes the first bytes of the decoded file, 540 or all there are
+ * Read the header of a single-file NIfTI-1 or NIfTI-2 and check everything that later code relies on.
+ * @param bytes the first 540 bytes of the decoded file, or all if it is shorter
  * @throws DataError with `facts.reason`, a NiftiProblem
  */
 export function parseNiftiHeader(bytes: Uint8Array, file: string): NiftiHeader {
@@ -119,8 +124,8 @@ export function bytesPerVoxel(dataType: NiftiDataType): number {
 }
 
 /**
- * The 352 bytes before the voxels of a little-endian NIfTI-1 file: sform always, qform too when the axes are at right
- * angles, spacing, millimetres, no scaling. No free text, so nothing of a patient.
+ * Return the 352 bytes before the voxels of a little-endian NIfTI-1 file: sform, qform if the axes are at
+ * right angles, spacing, millimetres, no scaling. There is no free text, so no patient data.
  */
 export function encodeNiftiHeader(shape: Vec3, affine: Affine, dataType: NiftiDataType): Uint8Array {
   const [code, [, bits]] = Object.entries(TYPES).find(([, [name]]) => name === dataType)!
@@ -165,9 +170,9 @@ function readFields(bytes: Uint8Array, file: string): { fields: NIFTI1 | NIFTI2;
   const version = sizes.includes(348) ? 1 : sizes.includes(540) ? 2 : null
   const length = version === 2 ? 540 : 348
   if (version === null || bytes.byteLength < length)
-    throw refusal('notNifti', file, 'is no NIfTI file', hintForOther(bytes))
+    throw refusal('notNifti', file, 'not a NIfTI file', hintForOther(bytes))
   checkMagic(bytes, version, file)
-  // The library reads a sub-array from the start of its buffer, and follows extensions when it is given more.
+  // the library reads a sub-array from the start of its buffer, and follows extensions if it gets more bytes
   const header = bytes.slice(0, length).buffer as ArrayBuffer
   const fields = version === 1 ? new NIFTI1() : new NIFTI2()
   fields.readHeader(header)
@@ -179,8 +184,8 @@ function checkMagic(bytes: Uint8Array, version: 1 | 2, file: string): void {
   const tail = version === 1 ? '\0' : '\0\r\n\x1a\n'
   if (magic === `n+${version}${tail}`) return
   if (magic === `ni${version}${tail}`)
-    throw refusal('headerOnly', file, 'is a header whose voxels lie in another file (.hdr and .img)', CONVERT)
-  throw refusal('notNifti', file, 'has a header like NIfTI but not its mark (an Analyze file?)', CONVERT)
+    throw refusal('headerOnly', file, 'a header without voxels (.hdr and .img)', CONVERT)
+  throw refusal('notNifti', file, 'the NIfTI magic is missing (an Analyze file?)', CONVERT)
 }
 
 function checkedShape(dims: readonly number[], file: string): Vec3 {
@@ -190,15 +195,15 @@ function checkedShape(dims: readonly number[], file: string): Vec3 {
     throw refusal(
       'dimensions',
       file,
-      `one 3-D volume was expected, the header says ${count} dimensions (${used.join(' x ')})`,
-      'extract the volume you mean into a file of its own',
+      `wrong dimensions (expected one 3-D volume, found ${count} dimensions: ${used.join(' x ')})`,
+      'extract one volume into a separate file',
     )
   const [x, y, z] = used as [number, number, number]
   if ([x, y, z].some((size) => size < 1 || size > MAX_DIMENSION))
     throw refusal(
       'dimensions',
       file,
-      `sizes of 1 to ${MAX_DIMENSION} voxels were expected, found ${x} x ${y} x ${z}`,
+      `wrong size (expected 1 to ${MAX_DIMENSION} voxels per axis, found ${x} x ${y} x ${z})`,
       REPAIR,
     )
   return [x, y, z]
@@ -210,14 +215,14 @@ function checkedDataType(code: number, bits: number, file: string): NiftiDataTyp
     throw refusal(
       'dataType',
       file,
-      `holds ${REFUSED_TYPES[code] ?? `data type ${code}`}, which is no CT and no label`,
+      `unsupported data type (expected a CT or a label, found ${REFUSED_TYPES[code] ?? `data type ${code}`})`,
       CONVERT,
     )
   if (type[1] !== bits)
     throw refusal(
       'dataType',
       file,
-      `says ${type[0]} with ${bits} bits a voxel, which contradicts itself`,
+      `contradictory header (expected ${type[1]} bits per voxel of ${type[0]}, found ${bits})`,
       REPAIR,
     )
   return type[0]
@@ -228,7 +233,7 @@ function checkedOffset(offset: number, smallest: number, file: string): number {
     throw refusal(
       'voxelOffset',
       file,
-      `its voxels start at byte ${offset}, expected a whole number from ${smallest}`,
+      `wrong voxel offset (expected an integer of at least ${smallest}, found ${offset})`,
       REPAIR,
     )
   return offset
@@ -240,7 +245,7 @@ function checkedPixdim(pixDims: readonly number[], file: string): Vec3 {
     throw refusal(
       'spacing',
       file,
-      `its spacing is ${spacing.join(' x ')} mm, expected ${SPACING_RANGE_MM[0]} to ${SPACING_RANGE_MM[1]} mm`,
+      `wrong spacing (expected ${SPACING_RANGE_MM[0]} to ${SPACING_RANGE_MM[1]} mm, found ${spacing.join(' x ')} mm)`,
       'write the file again with its spacing in millimetres',
     )
   return spacing
@@ -251,10 +256,10 @@ function checkedScaling(slope: number, inter: number, file: string): { slope: nu
     throw refusal(
       'scaling',
       file,
-      `its rescale slope and intercept are ${slope} and ${inter}`,
+      `wrong rescale (expected finite numbers, found slope ${slope} and intercept ${inter})`,
       'write the file again with the rescale of its scanner',
     )
-  // The standard: a slope of 0 means that there is no scaling.
+  // by the NIfTI standard, a slope of 0 means no scaling
   return slope === 0 ? { slope: 1, inter: 0 } : { slope, inter }
 }
 
@@ -271,30 +276,25 @@ function checkedAffine(
     Math.abs(determinant(found.affine)) > MIN_VOXEL_MM3 &&
     spacingOf(found.affine).every(isSpacing)
   if (!found || !usable)
-    throw refusal(
-      'affine',
-      file,
-      'its position in the world cannot be used: not finite, flat or out of scale',
-      REPAIR,
-    )
+    throw refusal('affine', file, 'the affine is unusable: not finite, flat or out of scale', REPAIR)
   return found
 }
 
 function isSpacing(mm: number): boolean {
-  // float32 of 0.01 is a little below 0.01.
+  // float32 of 0.01 is slightly below 0.01
   return mm >= SPACING_RANGE_MM[0] * (1 - 1e-6) && mm <= SPACING_RANGE_MM[1] * (1 + 1e-6)
 }
 
 const CONVERT = 'convert it to a single NIfTI file (.nii or .nii.gz) of one 3-D volume'
 const REPAIR = 'write the file again from its source, or repair its header'
 
-/** What a file that is no NIfTI often is. */
+/** Return a hint for a file that is not NIfTI. */
 function hintForOther(bytes: Uint8Array): string {
   const text = latin1(bytes, 0, 200)
   if (text.startsWith('version https://git-lfs'))
-    return 'it is a Git LFS pointer: fetch the data with `git lfs pull`'
+    return 'fetch the data with `git lfs pull`: this is a Git LFS pointer'
   if (/^[\x20-\x7e\s]+$/.test(text) && bytes.byteLength < 400)
-    return 'it holds a line of text, perhaps a link that was copied as a file: fetch the data it stands for'
+    return 'fetch the data: this is a line of text, perhaps a link that was copied as a file'
   return CONVERT
 }
 

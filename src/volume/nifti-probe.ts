@@ -4,25 +4,33 @@ import { withStoredFile } from './nifti.js'
 import { MAX_HEADER_BYTES, type NiftiHeader, parseNiftiHeader, refusal } from './nifti-header.js'
 
 const END_BYTES = 4096
-/** A header, compressed, behind the longest file name that gzip writes before it. More would inflate for nothing. */
+/**
+ * Enough compressed bytes for a header behind the longest file name of gzip. More would be inflated in vain.
+ */
 const HEADER_STORED_BYTES = 1024
 
 export interface FileEnds {
   readonly bytes: number
   /**
-   * `ends:` and a SHA-256 of size, first and last 4 KB. The end of a gzip file is the checksum of all it holds, so files
-   * of other content differ here, too; an uncompressed file may not.
+   * `ends:` and a SHA-256 of size, first and last 4 KB. A gzip file ends with the checksum of its content, so
+   * files with other content differ. Uncompressed files with other content may have equal digests.
    */
   readonly digest: string
 }
 
-/** What the ends of a file tell, without reading the rest: for lists of thousands. @throws DataError as `readNifti` */
+/**
+ * Return size and digest of a file without reading it completely: for lists of thousands.
+ * @throws DataError as `readNifti`
+ */
 export async function probeFile(file: string): Promise<FileEnds> {
   const { bytes, digest } = await readEnds(file)
   return { bytes, digest }
 }
 
-/** As `probeFile`, with the header. @throws DataError as `readNifti`, but for what only the voxels show */
+/**
+ * Return header, size and digest of a file.
+ * @throws DataError as `readNifti`, except for faults in the voxels
+ */
 export async function probeNifti(file: string): Promise<FileEnds & { readonly header: NiftiHeader }> {
   const { bytes, digest, start, compressed } = await readEnds(file)
   return { bytes, digest, header: parseNiftiHeader(compressed ? inflated(start, file) : start, file) }
@@ -44,6 +52,12 @@ function inflated(stored: Uint8Array, file: string): Uint8Array {
     const start = stored.subarray(0, HEADER_STORED_BYTES)
     return gunzipSync(start, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, MAX_HEADER_BYTES)
   } catch (error) {
-    throw refusal('corruptGzip', file, 'its compressed data are damaged', 'copy or download it again', error)
+    throw refusal(
+      'corruptGzip',
+      file,
+      'the compressed data are damaged',
+      'copy or download the file again',
+      error,
+    )
   }
 }

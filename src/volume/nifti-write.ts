@@ -10,18 +10,19 @@ import { encodeNiftiHeader, type NiftiDataType } from './nifti-header.js'
 import type { Volume, VoxelArray } from './volume.js'
 import { reverseAxisOrder } from './voxel-order.js'
 
-/** Fast: labels shrink anyway, noise in a CT does not. */
+/** Fast compression: labels shrink well at any level, noise in a CT at none. */
 const GZIP = { level: 3, chunkSize: 1024 * 1024 } as const
 
 export interface WriteOptions {
-  /** Default: the type of the array. Values must fit: nothing is rounded or clipped. */
+  /** Default: the type of the array. Values must fit; nothing is rounded or clipped. */
   readonly dataType?: NiftiDataType
 }
 
 /**
- * Writes a volume as little-endian NIfTI-1 with a fresh header, gzipped when the name ends in .gz; the same volume
- * always gives the same bytes. Written aside, synced and renamed: the file is whole or not there.
- * @throws DataError when a value does not fit the data type; EnvironmentError when the disk refuses
+ * Write a volume as little-endian NIfTI-1 with a new header, gzipped if the name ends in .gz. Equal volumes
+ * give equal bytes. The file is written under a temporary name, synced and renamed, so it is complete or
+ * missing.
+ * @throws DataError if a value does not fit the data type; EnvironmentError if the file cannot be written
  */
 export async function writeNifti(file: string, volume: Volume, options: WriteOptions = {}): Promise<void> {
   const dataType = options.dataType ?? dataTypeOf(volume.data)
@@ -47,14 +48,14 @@ function dataTypeOf(data: VoxelArray): NiftiDataType {
 function converted(data: VoxelArray, dataType: NiftiDataType, file: string): VoxelArray {
   if (dataType === dataTypeOf(data)) return data
   if (dataType === 'int64' || dataType === 'uint64')
-    throw new DataError(`${file}: ${dataType} is not written`, {
+    throw new DataError(`${file}: ${dataType} is unsupported for writing`, {
       hint: 'choose a type of at most 32 bits, or float64',
     })
   const result = new ARRAYS[dataType](data.length)
   for (let n = 0; n < data.length; n++) {
     result[n] = data[n]!
     if (dataType !== 'float32' && result[n] !== data[n] && !Number.isNaN(data[n]))
-      throw new DataError(`${file}: the value ${data[n]} does not fit ${dataType}`, {
+      throw new DataError(`${file}: value out of range (expected ${dataType}, found ${data[n]})`, {
         hint: 'choose a wider data type',
       })
   }
@@ -66,7 +67,7 @@ async function writeSynced(file: string, chunks: readonly Uint8Array[], compress
   try {
     const plain = Readable.from(chunks)
     const stored: AsyncIterable<Uint8Array> = compress ? plain.pipe(createGzip(GZIP)) : plain
-    // Each call goes on where the last one ended.
+    // each call continues where the last one ended
     for await (const chunk of stored) await handle.writeFile(chunk)
     await handle.sync()
   } finally {

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import type { DataError } from '../errors.js'
+import { readProblem } from '../system-errors.js'
 import { expectBytes, readRest, readStart, type StoredFile } from './decoded-bytes.js'
 import type { Grid } from './geometry.js'
 import { ARRAYS, type StoredArray } from './nifti-arrays.js'
@@ -15,7 +16,7 @@ import {
 import type { Affine, Volume, VoxelArray } from './volume.js'
 import { reverseAxisOrder } from './voxel-order.js'
 
-/** A CT of 512 x 512 x 2048 voxels in float32. */
+/** Size of a CT of 512 x 512 x 2048 voxels in float32. */
 export const DEFAULT_MAX_BYTES = 2 ** 31
 
 export interface NiftiVolume extends Volume, NiftiHeader {}
@@ -26,9 +27,10 @@ export interface ReadNiftiOptions {
 }
 
 /**
- * Reads one 3-D volume from a .nii or .nii.gz file (by content, not by name). The header is judged before anything is
- * allocated, the data are inflated into a buffer of exactly the promised size. Voxels come in C order (third axis
- * fastest) in the stored type, or as floating point where a rescale applies; 64-bit integers become float64.
+ * Read one 3-D volume from a .nii or .nii.gz file; the format is detected by content, not by name. The header
+ * is checked before memory is allocated; the data are inflated into a buffer of exactly the promised size.
+ * Voxels come in C order (third axis fastest) in the stored type, or as floating point with a rescale; 64-bit
+ * integers become float64.
  * @throws DataError that names the file, with `facts.reason`, a NiftiProblem
  */
 export async function readNifti(file: string, options: ReadNiftiOptions = {}): Promise<NiftiVolume> {
@@ -40,9 +42,9 @@ export async function readNifti(file: string, options: ReadNiftiOptions = {}): P
   })
 }
 
-/** Memory for one file after the other, so that a thread that reads many files holds one at a time. */
+/** Memory that is reused for one file after another, so that a thread holds one file at a time. */
 export interface VoxelMemory {
-  /** At least this many bytes; what an earlier call got is overwritten. */
+  /** Return at least this number of bytes. The content of an earlier call is overwritten. */
   take(bytes: number): ArrayBuffer
 }
 
@@ -50,7 +52,7 @@ export function voxelMemory(): VoxelMemory {
   let held = new ArrayBuffer(0)
   return {
     take(bytes) {
-      // The old memory must be free before the new is asked for, not after.
+      // free the old memory before new memory is allocated
       if (held.byteLength < bytes) held = new ArrayBuffer(0)
       if (held.byteLength < bytes) held = new ArrayBuffer(bytes)
       return held
@@ -60,16 +62,22 @@ export function voxelMemory(): VoxelMemory {
 
 export interface StoredVoxels {
   readonly header: NiftiHeader
-  /** As stored, native byte order, before the rescale of the header; it lies in `memory` and lives as long. */
+  /**
+   * Values as stored, in native byte order, before the rescale of the header. They lie in `memory` and are
+   * valid until its next use.
+   */
   readonly values: StoredArray
   /**
-   * The grid of `values` when they are read in C order: the file's axes in reverse, so nothing is moved in memory and
-   * every voxel keeps its place in the world.
+   * Grid of `values` in C order: the axes of the file in reverse. Nothing is moved in memory, and every voxel
+   * keeps its physical position.
    */
   readonly grid: Grid
 }
 
-/** Reads a file as it is stored, into memory of the caller's. @throws as `readNifti` */
+/**
+ * Read a file as it is stored, into memory of the caller.
+ * @throws DataError as `readNifti`
+ */
 export async function readStoredVoxels(
   file: string,
   memory: VoxelMemory,
@@ -83,7 +91,10 @@ export async function readStoredVoxels(
   })
 }
 
-/** Reads and judges the header alone, from the first bytes of the file. @throws as `readNifti` */
+/**
+ * Read and check only the header, from the first bytes of the file.
+ * @throws DataError as `readNifti`
+ */
 export async function readNiftiHeader(file: string, options: ReadNiftiOptions = {}): Promise<NiftiHeader> {
   return withStoredFile(file, options, (stored) => headerOf(stored, options))
 }
@@ -96,8 +107,7 @@ export async function withStoredFile<T>(
   const handle = await openFile(name)
   try {
     const state = await handle.stat()
-    if (!state.isFile())
-      throw refusal('notAFile', name, 'is no file but a folder, pipe or device', 'name a NIfTI file')
+    if (!state.isFile()) throw refusal('notAFile', name, 'not a regular file', 'name a NIfTI file')
     if (state.size > maxBytes) throw tooLarge(name, state.size, maxBytes)
     const mark = Buffer.alloc(2)
     await handle.read(mark, 0, 2, 0)
@@ -109,17 +119,16 @@ export async function withStoredFile<T>(
 
 async function openFile(name: string): Promise<FileHandle> {
   try {
-    // Without NONBLOCK a pipe of that name would wait for a writer for ever.
+    // without NONBLOCK a pipe of that name would wait for a writer for ever
     return await open(name, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'ENOTDIR')
-      throw refusal('missing', name, 'does not exist', 'correct the path, or fetch the file', error)
+    const isMissing = code === 'ENOENT' || code === 'ENOTDIR'
     throw refusal(
-      'unreadable',
+      isMissing ? 'missing' : 'unreadable',
       name,
-      `cannot be opened (${code})`,
-      'check the disk and the permissions',
+      readProblem(code),
+      isMissing ? 'correct the path, or fetch the file' : 'check the disk and the permissions',
       error,
     )
   }
@@ -154,8 +163,8 @@ function tooLarge(name: string, bytes: number, maxBytes: number): DataError {
   return refusal(
     'tooLarge',
     name,
-    `is ${bytes} bytes, the limit is ${maxBytes}`,
-    'crop the scan, or raise the limit',
+    `too large (expected at most ${maxBytes} bytes, found ${bytes})`,
+    'crop the scan',
   )
 }
 
@@ -167,8 +176,8 @@ function swapBytes(bytes: ArrayBuffer, length: number, width: number): void {
 }
 
 /**
- * The values that a header means: the rescale applied, 64-bit integers as float64. Types of up to 16 bits and float32
- * stay within float32. The array itself where nothing is to be done.
+ * Return the values of stored voxels: the rescale is applied, 64-bit integers become float64. Types of up to
+ * 16 bits and float32 give float32. The array itself is returned if nothing changes.
  */
 export function scaled(
   stored: StoredArray,

@@ -1,6 +1,9 @@
 export type Vec3 = readonly [number, number, number]
 
-/** 4x4 row-major, voxel index (i, j, k, 1) -> world (x, y, z, 1) in RAS millimetres; the last row is 0 0 0 1. */
+/**
+ * 4x4 in row order: voxel index (i, j, k, 1) -> physical position (x, y, z, 1) in RAS millimetres; the last
+ * row is 0 0 0 1.
+ */
 export type Affine = readonly number[]
 
 export type VoxelArray =
@@ -14,8 +17,9 @@ export type VoxelArray =
   | Float64Array
 
 /**
- * A 3-D array and where it lies. C order: voxel (i, j, k) is at `(i * shape[1] + j) * shape[2] + k`, so the third
- * axis is the fastest, as in the prepared cache and in tensors. (A NIfTI file has the first axis fastest.)
+ * A 3-D array with its position. C order: voxel (i, j, k) is at `(i * shape[1] + j) * shape[2] + k`, so the
+ * third axis is the fastest, as in the prepared cache and in tensors. In a NIfTI file the first axis is the
+ * fastest.
  */
 export interface Volume<T extends VoxelArray = VoxelArray> {
   readonly data: T
@@ -23,5 +27,5 @@ export interface Volume<T extends VoxelArray = VoxelArray> {
   readonly affine: Affine
 }
 
-/** A label map: ids of a label scheme, or of the data set it came from. */
+/** A label map with ids of a label scheme, or of its data set. */
 export type LabelMap = Volume<Uint8Array>

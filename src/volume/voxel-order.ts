@@ -1,17 +1,18 @@
 import type { Vec3, VoxelArray } from './volume.js'
 
-/** Side of the tile that is turned at a time: one cache line read and one written a row. */
+/** Side of the tile that is transposed at a time: one cache line is read and one written per row. */
 const TILE = 32
 
 type Bits = Uint8Array | Uint16Array | Uint32Array | Float64Array
 
 /**
- * The same voxels with the order of the axes in memory reversed: of a C-order array of `shape`, whose last axis is the
- * fastest, the result has the first axis fastest. With the shape reversed it goes back.
+ * Return the same voxels with the memory order of the axes reversed: from a C-order array of `shape`, whose
+ * last axis is the fastest, to one whose first axis is the fastest. With the reversed shape, the call is its
+ * own inverse.
  */
 export function reverseAxisOrder<T extends VoxelArray>(source: T, shape: Vec3): T {
   const target = new (source.constructor as new (length: number) => T)(source.length)
-  // Moved as bits of equal size: four kinds of array instead of eight keep the loop fast.
+  // voxels are moved as bits of equal size: four kinds of array instead of eight keep the loop fast
   turn(bitsOf(source), bitsOf(target), shape)
   return target
 }
@@ -24,7 +25,7 @@ function bitsOf(array: VoxelArray): Bits {
   return new Float64Array(buffer, byteOffset, length)
 }
 
-/** source[(a * n1 + b) * n2 + c] -> target[(c * n1 + b) * n0 + a], tile by tile in the plane (a, c). */
+/** Copy source[(a * n1 + b) * n2 + c] -> target[(c * n1 + b) * n0 + a], tile by tile in the plane (a, c). */
 function turn(source: Bits, target: Bits, [n0, n1, n2]: Vec3): void {
   const tile = new (source.constructor as new (length: number) => Bits)(TILE * TILE)
   for (let b = 0; b < n1; b++)

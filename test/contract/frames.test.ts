@@ -31,13 +31,13 @@ function messageIn({ kind, body, tensors }: Golden): frames.Message {
 }
 
 // Frames that were written once: when one of these fails, the wire has changed, and PROTOCOL must, too.
-describe.each(goldens)('golden frames: $what', (golden) => {
-  it('are what TypeScript sends, byte for byte', () => {
+describe.each(goldens)('golden messages: $what', (golden) => {
+  it('equal the messages of TypeScript, byte for byte', () => {
     const sent = frames.encodeMessage(messageIn(golden), golden.sequence)
     expect(sent.map((frame) => frame.toString('hex'))).toEqual(golden.frames)
   })
 
-  it('are what TypeScript understands', () => {
+  it('are decoded by TypeScript', () => {
     const { message, sequence } = frames.decodeMessage(
       golden.frames.map((frame) => Buffer.from(frame, 'hex')),
     )
@@ -54,7 +54,7 @@ describe('Python', () => {
   )
   const [constants, pythonGoldens, ...answers] = runPython(SCRIPT, lines.join('\n')).trim().split('\n')
 
-  it('sends the same golden frames', () => {
+  it('sends the same golden messages', () => {
     expect(JSON.parse(pythonGoldens!)).toEqual(goldens)
   })
 
@@ -63,7 +63,7 @@ describe('Python', () => {
     expect(JSON.parse(constants!)).toEqual(expected)
   })
 
-  it('understands any message and says it back', () => {
+  it('decodes any message and returns it', () => {
     expect(answers).toHaveLength(messages.length)
     for (const [at, answer] of answers.entries()) {
       const back = frames.decodeMessage(

@@ -80,8 +80,8 @@ describe.skipIf(odd === null)('real odd files', () => {
   })
 })
 
-describe('made files', () => {
-  it('with any one byte of the header changed are judged alike', async () => {
+describe('constructed files', () => {
+  it('with any one byte of the header changed get equal verdicts', async () => {
     const folder = temporaryFolder()
     const samples = fc.sample(
       fc.record({
@@ -106,7 +106,7 @@ describe('made files', () => {
     expect(kinds.size).toBeGreaterThan(5)
   })
 
-  it('changed at random in several ways are judged alike', async () => {
+  it('changed at random in several ways get equal verdicts', async () => {
     // A sample of the campaign in scripts/faults/nifti_files.py.
     const written = runPython('test/contract/mutated_nifti.py', '', [temporaryFolder(), '300', '11'])
     const answers = await expectAgreement(written.trim().split('\n'))
@@ -114,7 +114,7 @@ describe('made files', () => {
     expect(answers.map(({ verdict }) => verdict)).not.toContain('undefined')
   })
 
-  it('that unfold into more than they say or may are refused alike, without unfolding them', async () => {
+  it('that unfold into too many bytes are refused in both languages, without unfolding them', async () => {
     const bytes = 300 * 1024 * 1024
     const files = runPython('test/contract/mutated_nifti.py', '', [temporaryFolder(), 'bombs', String(bytes)])
     const before = process.memoryUsage().rss
@@ -128,7 +128,7 @@ describe('made files', () => {
     ])
   })
 
-  it('with any one byte of the compressed data changed are refused or read alike', async () => {
+  it('with any one byte of the compressed data changed are refused or read in both languages', async () => {
     const folder = temporaryFolder()
     const whole = gzipped(madeNifti())
     const files = await Promise.all(
@@ -145,7 +145,7 @@ describe('made files', () => {
       expect([n, (await ourAnswer(file)).verdict === 'ok']).toEqual([n, theirs[n]!.verdict === 'ok'])
   })
 
-  it('with any bytes behind their compressed data are refused for the same reason', async () => {
+  it('with bytes behind their compressed data are refused for the same reason', async () => {
     const folder = temporaryFolder()
     const whole = gzipped(madeNifti())
     const tails = [
@@ -171,7 +171,7 @@ describe('made files', () => {
     expect(answers.map(({ verdict }) => verdict)).not.toContain('ok')
   })
 
-  it('written here are read there', async () => {
+  it('written by TypeScript are read by Python', async () => {
     const folder = temporaryFolder()
     const affine = [0, -0.8, 0, 10, 0.8, 0, 0, -20, 0, 0, 2.5, 7, 0, 0, 0, 1]
     const value = (i: number, j: number, k: number) => i + 5 * j + k

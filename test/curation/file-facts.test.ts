@@ -34,7 +34,7 @@ describe('withFileFacts', () => {
     const { cases, unreadable } = await withFileFacts([item])
     expect(cases).toEqual([item])
     expect(unreadable).toEqual([
-      { dataset: 'Made', count: 1, example: expect.stringContaining('is no NIfTI file') },
+      { dataset: 'Made', count: 1, example: expect.stringContaining('not a NIfTI file') },
     ])
   })
 })

@@ -17,7 +17,7 @@ describe('profile freetumor', () => {
     expect(tumorDice!.ci[1]).toBeLessThanOrEqual(0.75)
   })
 
-  test('takes the tumors of all organs as one', () => {
+  test('treats the tumors of all organs as one', () => {
     const mixedUp = measuredCase('mixedUp', overlap(10, 0, 0), {
       labels: [
         { label: 2, ...overlap(5, 0, 5) },
@@ -32,7 +32,7 @@ describe('profile freetumor', () => {
 })
 
 describe('profile voco', () => {
-  test('averages over the labels of a case first, and over cases then', () => {
+  test('averages over the labels of a case first, then over cases', () => {
     const both = measuredCase('both', overlap(10, 0, 0), {
       labels: [
         { label: 1, ...overlap(10, 0, 0) },
@@ -54,7 +54,7 @@ describe('profile voco', () => {
 })
 
 describe('profile difftumor', () => {
-  test('scores a tumor seen in a healthy scan 0 and leaves out what is empty on both sides', () => {
+  test('scores a tumor predicted in a healthy scan 0 and omits empty pairs', () => {
     const cases = [
       measuredCase('sick', overlap(30, 10, 10, 0.5)),
       measuredCase('falseAlarm', overlap(0, 5, 0, 0)),
@@ -66,19 +66,19 @@ describe('profile difftumor', () => {
     expect(classes['2']?.nsd).toMatchObject({ mean: 0.25, n: 2 })
   })
 
-  test('is the only one that says a surface Dice', () => {
+  test('is the only profile with a surface Dice', () => {
     expect(aggregate([sick], PROFILES.freetumor, options).classes['2']).not.toHaveProperty('nsd')
   })
 })
 
-test('the order of the cases decides nothing', () => {
+test('the order of the cases has no influence', () => {
   const cases = [sick, missed, falseAlarm, healthy]
   expect(aggregate([...cases].reverse(), PROFILES.lesion, options)).toEqual(
     aggregate(cases, PROFILES.lesion, options),
   )
 })
 
-test('the summary says resampled as soon as one case was, and which cases failed', () => {
+test('the summary is marked as resampled if one case was, and lists failed cases', () => {
   const prepared = { ...sick, grid: 'prepared' as const }
   const resampled = { ...missed, grid: 'resampled' as const }
   const gridOf = (...cases: (typeof sick)[]) => aggregate(cases, PROFILES.freetumor, options).grid
@@ -89,7 +89,7 @@ test('the summary says resampled as soon as one case was, and which cases failed
   expect(failedCases).toEqual(['a', 'b'])
 })
 
-test('no case at all is no figure, and no NaN', () => {
+test('no case gives no figure, and no NaN', () => {
   const summary = aggregate([], PROFILES.lesion, options)
   expect(summary).toMatchObject({ numCases: 0, classes: {}, tumorDice: null, meanDice: null })
   expect(summary.lesions).toMatchObject({ falsePositiveVolumeMl: null, patientSensitivity: null })

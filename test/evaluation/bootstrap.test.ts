@@ -17,14 +17,14 @@ const key = { seed: 7, name: 'tumor dice' }
 const values = Array.from({ length: 40 }, (_, n) => Math.sin(n * 12.9898) ** 2)
 
 describe('the interval of a mean', () => {
-  test('is decided by the seed and the name of the figure', () => {
+  test('depends on the seed and the name of the figure', () => {
     expect(estimateMean(values, key)).toEqual(estimateMean(values, key))
     expect(estimateMean(values, { ...key, seed: 8 })?.ci).not.toEqual(estimateMean(values, key)?.ci)
     expect(estimateMean(values, { ...key, name: '2 dice' })?.ci).not.toEqual(estimateMean(values, key)?.ci)
     expect(estimateMean(values, { ...key, seed: 7 + 2 ** 32 })?.ci).not.toEqual(estimateMean(values, key)?.ci)
   })
 
-  test('is near the one of normal theory', () => {
+  test('is near the interval of normal theory', () => {
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length
     const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length
     const half = 1.96 * Math.sqrt(variance / values.length)
@@ -46,14 +46,14 @@ describe('the interval of a mean', () => {
     expect(covered).toBeLessThan(200)
   })
 
-  test('is a point for one case and for equal cases, and nothing for none', () => {
+  test('is a point for one case and for equal cases, and null without cases', () => {
     expect(estimateMean([0.25], key)).toEqual({ mean: 0.25, ci: [0.25, 0.25], n: 1 })
     expect(estimateMean([0.5, 0.5, 0.5], key)).toEqual({ mean: 0.5, ci: [0.5, 0.5], n: 3 })
     expect(estimateMean([], key)).toBeNull()
   })
 })
 
-test('a ratio is that of the sums, and resamples that say nothing are left out', () => {
+test('a ratio uses the sums, and undefined resamples are omitted', () => {
   const rows = [
     { patient: 'a', values: [1, 4] },
     { patient: 'b', values: [1, 1] },
@@ -67,7 +67,7 @@ test('a ratio is that of the sums, and resamples that say nothing are left out',
   expect(estimate([{ patient: 'a', values: [0, 0] }], ratio, key)).toBeNull()
 })
 
-test('scans of a patient are drawn together, so many scans of few patients say less', () => {
+test('scans of a patient are drawn together, so many scans of few patients give a wide interval', () => {
   const scans = Array.from({ length: 40 }, (_, n) => ({ patient: `${n % 4}`, value: (n % 4) / 3 }))
   const together = estimateMeanOfPatients(scans, key)!
   const apart = estimateMeanOfPatients(

@@ -36,14 +36,14 @@ describe('a figure of two sets of masks', () => {
     expect(tumor.bootstrapP).toBeLessThan(0.05)
   })
 
-  test('is narrower than two intervals apart would let believe', () => {
+  test('has a narrower interval than two separate intervals suggest', () => {
     const difficult = [10, 30, 50, 70, 90, 95]
     const better = difficult.map((one) => one + 2)
     const paired = compare(found(better), found(difficult), PROFILES.freetumor, options).figures[0]!
     expect(paired.difference.ci[0]).toBeGreaterThan(0)
   })
 
-  test('has the scans of a patient as one', () => {
+  test('treats the scans of a patient as one', () => {
     const one = compare(
       found(first, (at) => `p${at % 2}`),
       found(second),
@@ -55,7 +55,7 @@ describe('a figure of two sets of masks', () => {
   })
 })
 
-test('masks against themselves differ in nothing', () => {
+test('masks compared with themselves show no difference', () => {
   const cases = found([90, 20, 50])
   for (const { difference, bootstrapP, wilcoxon } of compare(cases, cases, PROFILES.freetumor, options)
     .figures)
@@ -66,7 +66,7 @@ test('masks against themselves differ in nothing', () => {
     })
 })
 
-test('cases that one of the two lacks are not compared, scores that only one has are told', () => {
+test('cases that one set lacks are not compared, and one-sided scores are counted', () => {
   const healthy = (called: number) => measuredCase('healthy', overlap(0, called, 0, called > 0 ? 0 : null))
   const sick = (id: string) => measuredCase(id, overlap(50, 0, 50, 0.5))
   const { figures, numCases } = compare(

@@ -18,7 +18,7 @@ function byHand(cases: readonly Scored[], threshold: number): { rate: number; se
   return { rate: wrong / cases.length, sensitivity: found / all }
 }
 
-test('the curve is what calling at every threshold gives, equal scores together', () => {
+test('the curve equals a count at every threshold, with equal scores together', () => {
   const next = numbers(2)
   for (let trial = 0; trial < 8; trial++) {
     const cases = Array.from({ length: 5 }, (): Scored => {
@@ -57,7 +57,7 @@ test('without probabilities lesions are scored by their volume', () => {
   ])
 })
 
-test('there is no curve without a true lesion, and a flat one without a call', () => {
+test('there is no curve without a true lesion, and a flat one without a prediction', () => {
   const voxel = [new Set([1])]
   expect(frocOf([measuredLine('a', { truth: [], predicted: voxel })], 0)).toBeNull()
   const blind = frocOf([measuredLine('a', { truth: voxel, predicted: [] })], 0)!

@@ -24,7 +24,7 @@ function pairsByHand({ truth, predicted }: LineCase, least: number): { t: number
   }
 }
 
-test('lesions are paired, and like what they touch, as sets of voxels say', () => {
+test('pairs and Dice equal a computation on sets of voxels', () => {
   const next = numbers(1)
   for (let trial = 0; trial < 60; trial++) {
     const line = randomLine(next)
@@ -55,7 +55,7 @@ describe('two true lesions under one predicted one', () => {
   const line = { truth: [set(0, 4), set(6, 12)], predicted: [set(0, 12)] }
   const [small, large, both] = matchLesions(measuredLine('a', line), [0.1, 0.5])
 
-  test('are both detected by overlap, but only the more alike one is of a pair', () => {
+  test('are both detected by overlap, but only the one with more overlap is in a pair', () => {
     expect([small!.matched, large!.matched, both!.matched]).toEqual([true, true, true])
     expect([small!.matchedAtIou, large!.matchedAtIou, both!.matchedAtIou]).toEqual([
       [false, false],
@@ -64,7 +64,7 @@ describe('two true lesions under one predicted one', () => {
     ])
   })
 
-  test('have a Dice with all of it each, and it has one with both together', () => {
+  test('have a Dice with all of it each, and it has one Dice with both together', () => {
     expect(small!.dice).toBeCloseTo(8 / 16, 12)
     expect(large!.dice).toBeCloseTo(12 / 18, 12)
     expect(both!.dice).toBeCloseTo(20 / 22, 12)

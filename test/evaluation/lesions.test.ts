@@ -29,7 +29,7 @@ const cases: readonly CaseMeasures[] = [
 const summary = summarizeLesions(cases, PROFILES.lesion, 0)
 
 describe('lesions', () => {
-  test('are detected, or falsely called, over all cases together', () => {
+  test('are counted as detected or false positive over all cases together', () => {
     expect(summary.all).toMatchObject({ numTrue: 5, numDetected: 3, numPredicted: 4, numFalsePositive: 2 })
     expect(summary.all.sensitivity).toMatchObject({ mean: 0.6, n: 2 })
     expect(summary.all.precision).toMatchObject({ mean: 0.5, n: 2 })
@@ -51,7 +51,7 @@ describe('lesions', () => {
     ])
   })
 
-  test('have a sensitivity by their own size and a precision by that of the predicted ones', () => {
+  test('have a sensitivity by their own size and a precision by the size of the predicted ones', () => {
     const [small, middle, large] = summary.bins
     expect(small).toMatchObject({ numDetected: 1, numPredicted: 1, numFalsePositive: 1 })
     expect(small!.sensitivity?.mean).toBeCloseTo(1 / 3, 12)
@@ -60,12 +60,12 @@ describe('lesions', () => {
     expect(large).toMatchObject({ sensitivity: { mean: 1 }, precision: { mean: 1 }, f1: { mean: 1 } })
   })
 
-  test('that do not occur in a bin give no figure', () => {
+  test('have no figure in an empty bin', () => {
     expect(summary.bins[6]).toMatchObject({ numTrue: 0, sensitivity: null, precision: null, f1: null })
   })
 })
 
-test('a mask that calls no lesion where there are some has an F1 of 0, not none', () => {
+test('a mask without any predicted lesion has an F1 of 0, not null', () => {
   const blind = [measuredCase('a', overlap(0, 0, 9), { lesions: [lesion('true', 12, false)] })]
   const { sensitivity, precision, f1 } = summarizeLesions(blind, PROFILES.lesion, 0).all
   expect({ sensitivity: sensitivity?.mean, precision, f1: f1?.mean }).toEqual({
@@ -85,12 +85,12 @@ test('the false-positive volume is a mean over all cases', () => {
   expect(summary.falsePositiveVolumeMl?.mean).toBeCloseTo(0.25, 12)
 })
 
-test('patients are found sick or healthy by any tumor voxel', () => {
+test('patients are sick or healthy by any tumor voxel', () => {
   expect(summary.patientSensitivity).toMatchObject({ mean: 0.5, n: 2 })
   expect(summary.patientSpecificity).toMatchObject({ mean: 0.5, n: 2 })
 })
 
-test('healthy cases have false positives of their own', () => {
+test('healthy cases have their own figures of false positives', () => {
   expect(summary.healthy).toMatchObject({
     numCases: 2,
     falsePositiveVolumeMl: { n: 2 },
@@ -100,7 +100,7 @@ test('healthy cases have false positives of their own', () => {
   expect(summary.falsePositiveCount).toMatchObject({ mean: 0.5, n: 4 })
 })
 
-test('every figure of lesions is what counting lesion by lesion gives', () => {
+test('every figure equals a count lesion by lesion', () => {
   const next = numbers(7)
   const lines = Array.from({ length: 10 }, () => randomLine(next))
   const measured = lines.map((line, at) => measuredLine(`${at}`, line))

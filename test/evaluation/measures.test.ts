@@ -11,7 +11,7 @@ const {
   lesions: [lesion('true', 10, true)],
 })
 
-test('measures of the runtime become those of a case', () => {
+test('measures of the runtime become measures of a case', () => {
   expect(parseCaseMeasures('liver_1', 'somebody', JSON.parse(JSON.stringify(measured)))).toEqual({
     caseId: 'liver_1',
     patient: 'somebody',

@@ -14,7 +14,7 @@ function aucByHand(sick: readonly number[], healthy: readonly number[]): number 
   return right.reduce((sum, one) => sum + one, 0) / right.length
 }
 
-test('the area under the curve is the share of pairs in the right order, equal scores half', () => {
+test('the area under the curve is the fraction of pairs in the right order, with ties as half', () => {
   const next = numbers(3)
   for (let trial = 0; trial < 20; trial++) {
     const scores = Array.from({ length: 14 }, () => Math.floor(5 * next()) / 4)
@@ -39,7 +39,7 @@ describe('a patient with several scans', () => {
     scan('c', false, [0.4]),
   ])
 
-  test('is sick, called and scored by any of them', () => {
+  test('is sick, predicted and scored by any of them', () => {
     expect(patients).toEqual([
       { patient: 'a', numCases: 2, sick: true, called: true, score: 0.9 },
       { patient: 'b', numCases: 2, sick: false, called: false, score: 0 },
@@ -55,7 +55,7 @@ describe('a patient with several scans', () => {
   })
 })
 
-test('where all are sick there is no specificity and no area', () => {
+test('without healthy patients there is no specificity and no area', () => {
   const rates = patientRates(patientsOf([scan('a', true, []), scan('b', true, [0.5])]), 0)
   expect(rates).toMatchObject({ patientSpecificity: null, patientAuc: null })
   expect(rates.patientSensitivity?.mean).toBe(0.5)

@@ -16,7 +16,7 @@ interface Monai {
 }
 type Both = Readonly<Record<ProfileName, { cases: Readonly<Record<string, unknown>>; monai: Monai }>>
 
-describe('on the same made cases', () => {
+describe('on the same constructed cases', () => {
   let both: Both
   beforeAll(() => {
     both = JSON.parse(runPython('test/evaluation/monai_profiles.py', JSON.stringify(PROFILES)))
@@ -27,19 +27,19 @@ describe('on the same made cases', () => {
     return [aggregate(cases, PROFILES[name], { seed: 0 }), both[name].monai]
   }
 
-  test('voco has the mean of MONAI’s DiceMetric over the classes and then the cases', () => {
+  test('voco equals the mean of MONAI’s DiceMetric over the classes and then the cases', () => {
     const [summary, monai] = summed('voco')
     expect(summary.grid).toBe('prepared')
     expect(summary.meanDice!.mean).toBeCloseTo(monai.meanDice, 6)
   })
 
-  test('freetumor has that of the tumor over the cases with a tumor', () => {
+  test('freetumor equals the mean tumor Dice over the cases with a tumor', () => {
     const [summary, monai] = summed('freetumor')
     expect(summary.tumorDice!.mean).toBeCloseTo(monai.tumorDice, 6)
     expect(summary.tumorDice!.n).toBe(8)
   })
 
-  test('difftumor has Dice and SurfaceDiceMetric at 2 mm with a false alarm as 0', () => {
+  test('difftumor equals Dice and SurfaceDiceMetric at 2 mm with a false positive as 0', () => {
     const [summary, monai] = summed('difftumor')
     expect(summary.grid).toBe('original')
     expect(summary.tumorDice!.mean).toBeCloseTo(monai.tumorDice, 6)
@@ -48,7 +48,7 @@ describe('on the same made cases', () => {
     expect(summary.tumorDice!.n).toBe(9)
   })
 
-  test('lesion has the Dice, the area under the curve, the FROC curve and the detections of MONAI', () => {
+  test('lesion equals the Dice, the area under the curve, the FROC curve and the detections of MONAI', () => {
     const [{ tumorDice, lesions }, monai] = summed('lesion')
     expect(tumorDice!.mean).toBeCloseTo(monai.tumorDice, 6)
     expect(lesions!.scoredBy).toBe('probability')

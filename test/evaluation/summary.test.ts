@@ -4,7 +4,7 @@ import { PROFILES } from '../../src/evaluation/profiles.js'
 import { summaryJsonSchema, summaryProblem } from '../../src/evaluation/summary.js'
 import { measuredLine, numbers, randomLine } from './made-lesions.js'
 
-test.each(Object.values(PROFILES))('what profile $name sums up is of the published schema', (profile) => {
+test.each(Object.values(PROFILES))('the summary of profile $name follows the published schema', (profile) => {
   const next = numbers(6)
   const cases = Array.from({ length: 6 }, (_, at) => measuredLine(`${at}`, randomLine(next)))
   for (const some of [cases, cases.slice(0, 1), []]) {
@@ -13,7 +13,7 @@ test.each(Object.values(PROFILES))('what profile $name sums up is of the publish
   }
 })
 
-test('the schema describes the keys that programs read, and what is no summary is told by place', () => {
+test('the schema describes the keys that programs read, and an invalid summary is refused with the place', () => {
   const schema = summaryJsonSchema() as { properties: Record<string, unknown>; required: string[] }
   expect(schema.required).toEqual(expect.arrayContaining(['profile', 'grid', 'numCases', 'classes']))
   expect(JSON.stringify(schema.properties.grid)).toContain('resampled')

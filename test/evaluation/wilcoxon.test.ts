@@ -21,7 +21,7 @@ function byHand(differences: readonly number[]): { statistic: number; p: number 
   return { statistic, p: asExtreme / 2 ** ranks.length }
 }
 
-test('small samples have the p of all sign patterns, equal sizes and zeros among them', () => {
+test('small samples have the p value of all sign patterns, with ties and zeros', () => {
   const next = numbers(4)
   for (let trial = 0; trial < 25; trial++) {
     const differences = Array.from({ length: 3 + Math.floor(8 * next()) }, () =>
@@ -45,7 +45,7 @@ describe('against scipy.stats.wilcoxon of SciPy 1.17', () => {
     })
   })
 
-  test('a large sample follows the normal law with its correction for equal ranks', () => {
+  test('a large sample follows the normal distribution with its correction for ties', () => {
     const differences = Array.from({ length: 80 }, (_, n) => ((n * 7) % 23) - 9)
     const found = signedRank(differences)!
     expect(found).toMatchObject({ exact: false, n: 77 })
@@ -54,7 +54,7 @@ describe('against scipy.stats.wilcoxon of SciPy 1.17', () => {
   })
 })
 
-test('equal masks are no test at all', () => {
+test('equal masks give no test', () => {
   expect(signedRank([0, 0, 0])).toBeNull()
   expect(signedRank([])).toBeNull()
 })

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { worstFirst } from '../../src/evaluation/worst.js'
 import { measuredCase, overlap } from '../helpers/measures.js'
 
-test('cases with the lowest Dice come first, of equal ones those with more in error; empty ones are none', () => {
+test('cases with the lowest Dice come first, then those with more volume in error; empty cases are omitted', () => {
   const cases = [
     measuredCase('good', overlap(90, 5, 5)),
     measuredCase('false alarm', overlap(0, 3, 0)),
@@ -20,7 +20,7 @@ test('cases with the lowest Dice come first, of equal ones those with more in er
   ])
 })
 
-test('where no tumor is measured the mean over the labels decides', () => {
+test('without a tumor label the mean over the labels decides', () => {
   const organs = (id: string, ...dice: readonly number[]) =>
     measuredCase(id, overlap(0, 0, 0), {
       tumor: null,

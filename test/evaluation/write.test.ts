@@ -7,7 +7,7 @@ import { writeEvaluation } from '../../src/evaluation/write.js'
 import { lesion, measuredCase, overlap } from '../helpers/measures.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
-test('an evaluation is a summary and two tables, and nothing else is left lying', async () => {
+test('an evaluation writes a summary and tables, and no other file', async () => {
   const folder = temporaryFolder()
   const cases = [
     measuredCase('a,"b"', overlap(3, 1, 1), {
@@ -43,7 +43,7 @@ test('an evaluation is a summary and two tables, and nothing else is left lying'
   ])
 })
 
-test('each tolerance of the surface has a column, the first the plain one', async () => {
+test('each tolerance of the surface Dice has a column; the first is called nsd', async () => {
   const folder = temporaryFolder()
   const profile = { ...PROFILES.difftumor, nsdTolerancesMm: [2, 1] }
   const cases = [measuredCase('a', overlap(3, 1, 1, 0.8, 0.5), { spacingMm: [2, 1, 5] })]

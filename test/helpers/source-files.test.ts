@@ -8,7 +8,7 @@ import {
   typescriptImports,
 } from './source-files.js'
 
-test('TypeScript imports of every form are found, and those of types are told apart', () => {
+test('TypeScript imports of every form are found, and type imports are marked', () => {
   const text = `
 import { a, type B } from './a.js'
 import { type C, type D } from './c.js'

@@ -7,7 +7,7 @@ const make = (index: number, tumors = true, region: 'abdomen' | 'chest' = 'abdom
 const voxelsOf = ({ label }: Phantom, id: number): number => label.data.filter((value) => value === id).length
 
 describe('a phantom', () => {
-  it('is the same for the same seed and index and another for any other', () => {
+  it('is equal for equal seed and index and differs for others', () => {
     expect(make(0).image.data).toEqual(make(0).image.data)
     expect(make(0).image.data).not.toEqual(make(1).image.data)
     expect(
@@ -32,7 +32,7 @@ describe('a phantom', () => {
   )
 
   it.each(['standard', 'hard'] as const)(
-    'of %s difficulty has tumors in the wanted organs alone',
+    'of %s difficulty has tumors only in the wanted organs',
     (difficulty) => {
       for (let index = 0; index < 3; index++) {
         const settings = { region: 'abdomen', index, seed: 1, sizeVoxels: 48, tumors: true } as const
@@ -43,7 +43,7 @@ describe('a phantom', () => {
     },
   )
 
-  it('of hard difficulty differs more within its liver than a standard one', () => {
+  it('of hard difficulty varies more within its liver than a standard one', () => {
     const spread = (difficulty: 'standard' | 'hard'): number => {
       const settings = { region: 'abdomen', index: 0, seed: 1, sizeVoxels: 48, tumors: false } as const
       const { image, label } = makePhantom({ ...settings, difficulty })
@@ -54,7 +54,7 @@ describe('a phantom', () => {
     expect(spread('hard')).toBeGreaterThan(1.5 * spread('standard'))
   })
 
-  it('lies in HU, with air about the body and an honest affine', () => {
+  it('is in HU, with air around the body and a correct affine', () => {
     const { image, label } = make(0)
     expect(image.data[0]).toBeLessThan(-900)
     expect(image.data.some((hu) => hu > 200)).toBe(true)
@@ -62,7 +62,7 @@ describe('a phantom', () => {
     expect([image.affine[0], image.affine[5], image.affine[10]]).toEqual([1.5, 1.5, 1.5])
   })
 
-  it('hides its tumors from a threshold: even the best one for liver, knowing the organ, stays below Dice 0.6', () => {
+  it('hides its tumors from a threshold: even the best one for liver, inside the true organ, stays below Dice 0.6', () => {
     const cases = Array.from({ length: 10 }, (_, index) => make(index)).filter(
       (phantom) => voxelsOf(phantom, 2) > 0,
     )

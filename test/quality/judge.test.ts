@@ -30,15 +30,15 @@ const anyMeasures = fc
   .map(([voxels, seen, already]) => measures(voxels, Math.floor(voxels * seen), Math.floor(voxels * already)))
 
 describe('the published rule', () => {
-  test('accepts a tumor of which the segmentor sees more than the threshold', () => {
+  test('accepts a tumor with a detected fraction above the threshold', () => {
     expect(judge(measures(1000, 701), published)).toMatchObject({ accepted: true, reason: 'seen' })
   })
 
-  test('rejects a tumor the segmentor does not see', () => {
+  test('rejects a tumor that the segmentor does not detect', () => {
     expect(judge(measures(1000, 0), published)).toMatchObject({ accepted: false, reason: 'notSeen' })
   })
 
-  test('rejects a share of exactly the threshold', () => {
+  test('rejects a detected fraction equal to the threshold', () => {
     expect(judge(measures(10, 7), published).accepted).toBe(false)
     expect(judge(measures(2, 1), { ...published, shareSeenThreshold: 0.5 }).accepted).toBe(false)
     // adding 1e-6 to the voxels keeps a whole tumor below 1 too
@@ -49,11 +49,11 @@ describe('the published rule', () => {
     expect(judge(measures(4, 3), published).measures.shareSeen).toBe(3 / 4.000001)
   })
 
-  test('does not mind what was called tumor before', () => {
+  test('ignores what was labelled tumor before', () => {
     expect(judge(measures(100, 100, 100), published).accepted).toBe(true)
   })
 
-  test('says of a tumor without a voxel that it is empty', () => {
+  test('gives the reason empty to a tumor without a voxel', () => {
     const { accepted, reason, measures: measured } = judge(measures(0, 0), published)
     expect({ accepted, reason, share: measured.shareSeen }).toEqual({
       accepted: false,
@@ -63,17 +63,17 @@ describe('the published rule', () => {
   })
 })
 
-describe('with what was already seen taken off', () => {
-  test('a segmentor that calls everything tumor passes nothing', () => {
+describe('with subtractAlreadySeen', () => {
+  test('a segmentor that labels everything tumor accepts nothing', () => {
     expect(judge(measures(100, 100, 100), strict)).toMatchObject({ accepted: false, reason: 'notSeen' })
     expect(judge(measures(100, 100, 31), strict).accepted).toBe(false)
   })
 
-  test('a tumor that became visible by painting passes', () => {
+  test('a tumor that became visible by painting is accepted', () => {
     expect(judge(measures(100, 100, 10), strict)).toMatchObject({ accepted: true, reason: 'seen' })
   })
 
-  test('the share that is told stays the share seen', () => {
+  test('the reported fraction stays the detected fraction', () => {
     expect(judge(measures(100, 80, 40), strict).measures.shareSeen).toBeCloseTo(0.8, 6)
   })
 
@@ -84,7 +84,7 @@ describe('with what was already seen taken off', () => {
   })
 })
 
-test('a verdict holds the measures it is made of, and is accepted exactly when it was seen', () => {
+test('a verdict holds the measures it is based on, and accepts exactly the detected tumors', () => {
   fc.assert(
     fc.property(anyMeasures, fc.boolean(), (made, subtractAlreadySeen) => {
       const verdict = judge(made, { ...published, subtractAlreadySeen })
@@ -94,7 +94,7 @@ test('a verdict holds the measures it is made of, and is accepted exactly when i
   )
 })
 
-test('a verdict has its measures in one order, however they came', () => {
+test('a verdict has its measures in a fixed order', () => {
   const measures = { syntheticVoxels: 10, seenVoxels: 9, alreadySeenVoxels: 0, contrast: 0 }
   const [one, other] = [
     { volumeMl: 1, contrastHu: -20 },
@@ -103,7 +103,7 @@ test('a verdict has its measures in one order, however they came', () => {
   expect(one).toBe(other)
 })
 
-test('seeing more of a tumor never turns acceptance into rejection', () => {
+test('detecting more of a tumor never turns acceptance into rejection', () => {
   fc.assert(
     fc.property(anyMeasures, (made) => {
       const more = { ...made, seenVoxels: Math.min(made.syntheticVoxels, made.seenVoxels + 1) }
@@ -112,12 +112,12 @@ test('seeing more of a tumor never turns acceptance into rejection', () => {
   )
 })
 
-test('a tumor that no baseline looked at is kept when it is there', () => {
+test('without a baseline, a tumor with voxels is accepted', () => {
   expect(keepUnseen(measures(12, 0))).toMatchObject({ accepted: true, reason: 'notJudged' })
   expect(keepUnseen(measures(0, 0))).toMatchObject({ accepted: false, reason: 'empty' })
 })
 
-describe('rules besides', () => {
+describe('additional rules', () => {
   const ruled = (rules: QualityPolicy['rules']): QualityPolicy => ({ ...published, rules })
   const seen = (more: Record<string, number>): TumorMeasures => ({ ...measures(100, 90), more })
 
@@ -139,7 +139,7 @@ describe('rules besides', () => {
     expect(judge(seen({ insideOrgan: 0.5 }), ruled({ insideOrgan: { max: 0.5 } })).accepted).toBe(true)
   })
 
-  test('reject what could not be measured, but for what is held against real tumors that are not there', () => {
+  test('reject a tumor whose measure is missing, except for comparisons with real tumors that do not exist', () => {
     expect(judge(seen({}), ruled({ edgeSharpnessToReal: { max: 2 } })).accepted).toBe(true)
     expect(judge(seen({ edgeSharpnessToReal: 3 }), ruled({ edgeSharpnessToReal: { max: 2 } })).reason).toBe(
       'edgeSharpnessToReal',
@@ -148,19 +148,19 @@ describe('rules besides', () => {
     expect(judge(seen({}), ruled({ distanceToRealMm: { min: 5 } })).accepted).toBe(true)
   })
 
-  test('hold without a baseline, too', () => {
+  test('also apply without a baseline', () => {
     const policy = ruled({ volumeMl: { max: 1 } })
     expect(judgeTumor(kind, seen({ volumeMl: 2 }), policy, false).reason).toBe('volumeMl')
     expect(judgeTumor(kind, seen({ volumeMl: 1 }), policy, false).reason).toBe('notJudged')
   })
 
-  test('know what the baseline called tumor before painting', () => {
+  test('use what the baseline labelled tumor before painting', () => {
     const policy = ruled({ alreadySeenShare: { max: 0.2 } })
     expect(judge(measures(100, 90, 30), policy).reason).toBe('alreadySeenShare')
     expect(judge(measures(100, 90, 10), policy).measures.alreadySeenShare).toBeCloseTo(0.1, 6)
   })
 
-  test('are laid over by organ and size, the last one that fits first', () => {
+  test('are overridden by organ and size, and the last match wins', () => {
     const policy: QualityPolicy = {
       ...ruled({ volumeMl: { min: 1 } }),
       overrides: [
@@ -175,8 +175,8 @@ describe('rules besides', () => {
   })
 })
 
-describe('one share for all tumors of a case', () => {
-  test('keeps or rejects them together, and a rule rejects one of them', () => {
+describe('one fraction for all tumors of a case', () => {
+  test('accepts or rejects them together, and a rule rejects one of them', () => {
     const policy: QualityPolicy = { ...published, rules: { volumeMl: { min: 1 } } }
     const tumors = [
       { kind, measures: { ...measures(900, 800), more: { volumeMl: 3 } } },

@@ -50,7 +50,7 @@ async function swept(...lines: readonly (SynthesisLine | LedgerLine)[]): Promise
 }
 
 describe('another threshold', () => {
-  test('keeps what lies above it, and counts a tumor once however often it was tried', async () => {
+  test('accepts the attempts above it, and counts a tumor once for all its attempts', async () => {
     const ledger = await swept(
       line({ seen: 30 }),
       line({ seen: 60, attempt: 1 }),
@@ -80,7 +80,7 @@ describe('another threshold', () => {
     expect(reasons).toEqual({ notSeen: 2, seen: 2 })
   })
 
-  test('takes the place of the overrides own thresholds, not of their rules', async () => {
+  test('replaces the thresholds of the overrides, not their rules', async () => {
     const overrides = [{ organ: 'liver', shareSeenThreshold: 0, rules: { volumeMl: { min: 2 } } } as const]
     const ledger = await swept(line({ seen: 60 }), line({ seen: 60, tumor: 1, volumeMl: 3 }))
     expect(sweepThresholds(ledger, { ...published, overrides }, [0.5])[0]!.reasons).toEqual({
@@ -90,7 +90,7 @@ describe('another threshold', () => {
     expect(sweepThresholds(ledger, { ...published, overrides }, [0.7])[0]!.tries.kept).toBe(0)
   })
 
-  test('works on the ledger of a training, too', async () => {
+  test('works on the ledger of a training as well', async () => {
     const { seenVoxels: _, ...rest } = line({ seen: 60 }).measures
     const measures = {
       ...rest,
@@ -117,7 +117,7 @@ describe('another threshold', () => {
   })
 })
 
-test('one share for a case is counted over the tries that were judged together', async () => {
+test('one fraction per case is counted over the attempts that were judged together', async () => {
   const ledger = await swept(
     line({ seen: 100, round: 0 }),
     line({ seen: 20, round: 0, tumor: 1 }),
@@ -130,18 +130,20 @@ test('one share for a case is counted over the tries that were judged together',
 })
 
 describe('a rule', () => {
-  test('that was never asked can be tried on what was measured', async () => {
+  test('that was not part of the policy works on the recorded measures', async () => {
     const ledger = await swept(line({ seen: 90, volumeMl: 0.2 }), line({ seen: 90, tumor: 1 }))
     const row = judgeAgain(ledger, { ...published, rules: { volumeMl: { min: 0.5 } } })
     expect(row.reasons).toEqual({ volumeMl: 1, seen: 1 })
   })
 
-  test('about something that was not measured is refused by name', async () => {
+  test('about a measure that was not taken is refused by name', async () => {
     const ledger = await swept(line({ seen: 90 }))
     const asked = { ...published, rules: { componentShare: { min: 0.5 } } }
-    expect(() => judgeAgain(ledger, asked)).toThrow('no line of the ledger has componentShare')
+    expect(() => judgeAgain(ledger, asked)).toThrow(
+      'ledger: missing measures (expected componentShare, found in no line)',
+    )
     expect(() => judgeAgain(ledger, { ...published, subtractAlreadySeen: true })).toThrow(
-      'what the baseline called tumor before painting',
+      'expected alreadySeenVoxels',
     )
   })
 })

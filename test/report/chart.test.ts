@@ -21,12 +21,12 @@ function coordinates(svg: string, look: string): [number, number][][] {
 }
 
 describe('a chart', () => {
-  test('is nothing where there is nothing to draw', () => {
+  test('is empty without points', () => {
     expect(lineChart([], options)).toBe('')
     expect(lineChart([{ name: 'a', points: [] }], options)).toBe('')
   })
 
-  test('has title, axes, ticks, a legend with the last value, and says in a sentence what it shows', () => {
+  test('has title, axes, ticks, a legend with the last value, and a description in one sentence', () => {
     const chart = lineChart([{ name: 'total', points: line(20, (x) => 2 / x) }], options)
     expect(chart).toContain('<h4>Losses</h4>')
     expect(chart).toMatch(/class="axis"[^>]*>step</)
@@ -41,7 +41,7 @@ describe('a chart', () => {
     expect(chart).toContain('aria-label="Losses, by step: total from 2.00 to 0.100."')
   })
 
-  test('draws higher values higher and later steps further right, inside its frame', () => {
+  test('draws higher values higher and later steps further right, inside its plot area', () => {
     const [drawn] = coordinates(
       lineChart([{ name: 'a', points: line(10, (x) => x) }], options),
       'line look0',

@@ -34,8 +34,8 @@ function currentLine(written: readonly string[]): string {
   return cells.join('').trimEnd()
 }
 
-describe('where there is no terminal', () => {
-  test('tells the first step of a run', () => {
+describe('without a terminal', () => {
+  test('prints the first step of a run', () => {
     const at = world()
     at.show(started())
     at.show(step(0))
@@ -44,7 +44,7 @@ describe('where there is no terminal', () => {
     expect(at.written[1]).toContain('step 1/100')
   })
 
-  test('is silent for ten seconds after a line, and speaks then', () => {
+  test('prints at most one line every ten seconds', () => {
     const at = world()
     at.show(started())
     at.show(step(0))
@@ -57,17 +57,17 @@ describe('where there is no terminal', () => {
     expect(at.written[2]).toContain('step 3/100')
   })
 
-  test('tells losses, speed, time left and the shares of tumors in plain text', () => {
+  test('prints losses, speed, time left and the shares of tumors in plain text', () => {
     const at = world()
     at.show(started())
     at.show(synthesis(0))
     at.show(step(0))
     expect(at.written[1]).toBe(
-      'segmentation step 1/100  total 0.750  50 s left  seen 60 %, kept 50 %  2.00 steps/s  dice 0.500  cross entropy 0.250\n',
+      'segmentation step 1/100  total 0.750  50 s left  detected 60 %, accepted 50 %  2.00 steps/s  dice 0.500  cross entropy 0.250\n',
     )
   })
 
-  test('says every event but steps and tumors in a line of its own', () => {
+  test('prints a line for every event except steps and tumors', () => {
     const at = world()
     for (const event of everyEvent) at.show(event)
     const text = at.written.join('')
@@ -78,11 +78,11 @@ describe('where there is no terminal', () => {
     expect(text).toContain('pause, from step 60 on\n')
     expect(text).toContain('validation at step 100 on 4 cases: tumor Dice 0.625, the best so far\n')
     expect(text).toContain('checkpoint at step 100: runs/a/checkpoints/step_00000100 (end)\n')
-    expect(text).toMatch(/segmentation completed at step 100 \(total 0\.750, .*kept 50 %\)\n$/)
+    expect(text).toMatch(/segmentation completed at step 100 \(total 0\.750, .*accepted 50 %\)\n$/)
     expect(at.written.every((line) => line.endsWith('\n'))).toBe(true)
   })
 
-  test('says that there was no tumor to validate on, and why a run failed', () => {
+  test('prints that no validation case has a tumor, and why a run failed', () => {
     const at = world()
     at.show(started({ job: 'baseline', step: 40 }))
     at.show(validation(50, { tumorDice: null, best: false, numCases: 1 }))
@@ -96,7 +96,7 @@ describe('where there is no terminal', () => {
     )
   })
 
-  test('forgets the figures of one run when the next begins', () => {
+  test('resets the figures when the next run starts', () => {
     const at = world()
     at.show(started())
     at.show(synthesis(0))
@@ -104,12 +104,12 @@ describe('where there is no terminal', () => {
     at.show(started({ job: 'baseline' }))
     at.show(step(0, { job: 'baseline' }))
     expect(at.written.at(-1)).toContain('baseline step 1/100')
-    expect(at.written.at(-1)).not.toContain('kept')
+    expect(at.written.at(-1)).not.toContain('accepted')
   })
 })
 
 describe('on a terminal', () => {
-  test('draws one line over itself with a bar, and leaves nothing of a longer one', () => {
+  test('overwrites its line with a bar, and leaves nothing of a longer line', () => {
     const at = world({ isTTY: true })
     at.show(started())
     at.show(step(49, { losses: { total: 123.456 } }))
@@ -122,7 +122,7 @@ describe('on a terminal', () => {
     expect(at.written.filter((text) => text.endsWith('\n'))).toHaveLength(1)
   })
 
-  test.each([10, 20, 40, 80, 200])('stays within %i columns, the important figures first', (columns) => {
+  test.each([10, 20, 40, 80, 200])('fits into %i columns, with the important figures first', (columns) => {
     const at = world({ isTTY: true, columns })
     at.show(started())
     at.show(synthesis(0))
@@ -132,7 +132,7 @@ describe('on a terminal', () => {
     expect(currentLine(at.written).includes('cross entropy')).toBe(columns === 200)
   })
 
-  test('puts notes above the line and goes on below them', () => {
+  test('prints notes above the line and continues below them', () => {
     const at = world({ isTTY: true })
     at.show(started())
     at.show(step(0))
@@ -143,7 +143,7 @@ describe('on a terminal', () => {
     expect(currentLine(at.written)).toContain('step 2/100')
   })
 
-  test('does not draw more often than ten times a second', () => {
+  test('draws at most ten times a second', () => {
     const at = world({ isTTY: true })
     at.show(started())
     for (let n = 0; n < 50; n++) {
@@ -153,7 +153,7 @@ describe('on a terminal', () => {
     expect(at.written.filter((text) => text.includes('step '))).toHaveLength(5)
   })
 
-  test('takes its line away when closed and is silent afterwards', () => {
+  test('removes its line when closed and prints nothing afterwards', () => {
     const at = world({ isTTY: true })
     at.show(started())
     at.show(step(0))
@@ -167,7 +167,7 @@ describe('on a terminal', () => {
   })
 })
 
-test.each([true, false])('writes escape sequences only where colours are allowed: %s', (color) => {
+test.each([true, false])('writes escape sequences only if colours are allowed: %s', (color) => {
   for (const isTTY of [true, false]) {
     const at = world({ isTTY, color })
     for (const event of everyEvent) at.show(event)

@@ -58,20 +58,20 @@ const page: EvaluationPage = {
   })),
   pictures: [parseMaskPicture('pictures/worst_000.json', pictureFile)],
   forests: [],
-  rules: [['Dice', 'is counted so']],
+  rules: [['Dice', 'is defined so']],
 }
 
 describe('the page of an evaluation', () => {
   const html = renderEvaluation(page)
 
-  test('has figures, lesions by size, curves, the worst cases first, and how it is counted', () => {
+  test('has figures, lesions by size, curves, the worst cases first, and definitions', () => {
     const places = [
       'tumor Dice',
-      'What is called',
+      'False positives',
       'FROC',
       'radius 0 to 5 mm',
       'Cases, worst first',
-      'is counted so',
+      'is defined so',
     ]
     const at = places.map((text) => html.indexOf(text))
     expect(at).toEqual([...at].sort((a, b) => a - b))
@@ -80,7 +80,7 @@ describe('the page of an evaluation', () => {
     expect(html.indexOf('liver &lt;1&gt;</th>')).toBeLessThan(html.indexOf('case 1</th>'))
   })
 
-  test('loads nothing, and escapes what it is given', () => {
+  test('loads nothing, and escapes all input', () => {
     expect(html).not.toMatch(/<script|src="(?!data:)|href="http/)
     expect(html).not.toContain('<1>')
     expect(html).toContain('id 7 &amp; more')
@@ -118,8 +118,8 @@ describe('the page of an evaluation', () => {
     expectShownAsText(hostile, 20)
   })
 
-  test('says which cases only the table has', () => {
-    expect(html).toContain('the 1 best are in cases.csv only')
+  test('lists the cases that only the table has', () => {
+    expect(html).toContain('the 1 best cases are only in cases.csv')
     expect(html).not.toContain('case 200</th>')
   })
 })
@@ -161,7 +161,7 @@ describe('a forest plot', () => {
   const plot = (rows: readonly (typeof row | (Omit<typeof row, 'better'> & { better: 'lower' }))[]) =>
     forestPlot({ title: 'Shares', names: ['new & old', 'other'], rows })
 
-  test('tells both, their difference with its interval, and what was left out', () => {
+  test('shows both figures, their difference with its interval, and the cases left out', () => {
     const html = plot([row])
     for (const text of [
       'new &amp; old',
@@ -169,12 +169,12 @@ describe('a forest plot', () => {
       '−0.0500 to +0.250',
       '0.040',
       '&lt; 0.001',
-      '2 of one only',
+      '2 in one set only',
     ])
       expect(html).toContain(text)
   })
 
-  test('has the first better at the right of the line, whichever direction is better', () => {
+  test('puts the first set on the right if it is better, for figures where high or low is better', () => {
     const middles = (html: string) =>
       [...html.matchAll(/<rect[^>]* x="([\d.]+)"/g)].map((match) => Number(match[1]))
     const [higher, lower] = middles(plot([row, { ...row, better: 'lower' }]))
@@ -182,7 +182,7 @@ describe('a forest plot', () => {
     expect(lower).toBeLessThan(96.5)
   })
 
-  test('is nothing without figures, and stands when nothing differs', () => {
+  test('is empty without figures, and shows figures without a difference', () => {
     expect(plot([])).toBe('')
     expect(plot([{ ...row, difference: 0, low: 0, high: 0 }])).not.toContain('NaN')
   })

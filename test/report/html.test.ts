@@ -27,7 +27,7 @@ function run(changes: Partial<RunReport> = {}): RunReport {
       sweep: [],
       mode: 'gated',
     },
-    pictures: [{ ...parseTumorPicture('a', pictureFile()), verdict: 'kept' }],
+    pictures: [{ ...parseTumorPicture('a', pictureFile()), verdict: 'accepted' }],
     problems: [],
     ...changes,
   }
@@ -58,11 +58,11 @@ function words(html: string): string {
 }
 
 describe('the page', () => {
-  test('says in words what every event of a run said', () => {
+  test('describes every event of a run', () => {
     const text = words(page(run()))
     expect(text).toContain('38 of 38 tensors taken')
     expect(text).toContain('no host has a kidney')
-    expect(text).toContain('began, 100 steps planned')
+    expect(text).toContain('started, 100 steps planned')
     expect(text).toContain('command: set learning rate 0.00005')
     expect(text).toContain('command: pause')
     expect(text).toContain('validation: tumor Dice 0.625, the best so far')
@@ -75,11 +75,11 @@ describe('the page', () => {
       run({ events: [started(), synthesis(0), step(0), synthesis(1), step(1), validation(2)] }),
     )
     expect(html).toContain('aria-label="Losses, by step: total from 0.750 to 0.750; dice')
-    expect(html).toContain('aria-label="Synthetic tumors, by step: share of voxels seen from 0.600 to 0.600')
+    expect(html).toContain('aria-label="Synthetic tumors, by step: detected fraction from 0.600 to 0.600')
     expect(words(html)).toContain('liver tumor 0.625')
   })
 
-  test('draws the validation once there are two of them', () => {
+  test('draws the validation curve from two validations on', () => {
     const once = [started(), step(0), validation(1)]
     expect(page(run({ events: once }))).not.toContain('aria-label="Validation')
     const twice = [...once, step(1), validation(2, { tumorDice: 0.5, best: false })]
@@ -89,17 +89,17 @@ describe('the page', () => {
     expect(words(page(run({ events: twice })))).toContain('Validation at step 1, the best of 2,')
   })
 
-  test('shows pictures with a caption, a text in their place, and what became of the tumor', () => {
+  test('shows pictures with a caption, an alternative text and the verdict', () => {
     const html = page(run())
     expect(html).toMatch(
-      /<img loading="lazy" alt="axial slices through a tiny tumor, liver[^"]*85 %[^"]*kept" src="data:image\/png;base64,[\w+/=]+">/,
+      /<img loading="lazy" alt="axial slices of a tiny tumor, liver[^"]*85 %[^"]*accepted" src="data:image\/png;base64,[\w+/=]+">/,
     )
     expect(words(html)).toContain(
-      'tiny tumor, liver step 12 ? baseline sees 85 % ? kept'.replaceAll('?', '·'),
+      'tiny tumor, liver step 12 ? baseline detects 85 % ? accepted'.replaceAll('?', '·'),
     )
   })
 
-  test('tells device, versions, sizes of networks and the configuration', () => {
+  test('shows device, versions, sizes of networks and the configuration', () => {
     const text = words(page(run()))
     expect(text).toContain('device cpu, 2 ranks')
     expect(text).toContain('torch 2.13.0')
@@ -107,14 +107,14 @@ describe('the page', () => {
     expect(text).toContain('job: segmentation seed: 7')
   })
 
-  test('loads nothing from anywhere and runs no script', () => {
+  test('loads no external resource and runs no script', () => {
     const html = page(run(), run({ name: 'b' }))
     expect(html).not.toMatch(/https?:|<script|<link|@import|url\(|<iframe/i)
     for (const [, source] of html.matchAll(/(?:src|href)="([^"]*)"/g))
       expect(source).toMatch(/^(data:image\/png|#)/)
   })
 
-  test('escapes whatever comes from outside', () => {
+  test('escapes all foreign text', () => {
     const evil = HOSTILE
     const html = renderReport({
       title: evil,
@@ -170,7 +170,7 @@ describe('the page', () => {
     expectShownAsText(html, 20)
   })
 
-  test('has one main heading, captions on all tables, texts on all pictures, and every link leads somewhere', () => {
+  test('has one main heading, captions on all tables, texts on all pictures, and only links with a target', () => {
     const html = page(run(), run({ name: 'other' }))
     expect(html.match(/<h1[ >]/g)).toHaveLength(1)
     expect(html.match(/<table>/g)!.length).toBe(html.match(/<caption>/g)!.length)
@@ -196,7 +196,7 @@ describe('the page', () => {
   })
 })
 
-describe('how a run ended', () => {
+describe('the outcome of a run', () => {
   test.each([
     ['completed', finished(), /completed at step 100/],
     ['stopped', finished({ outcome: 'stopped', reason: 'SIGTERM', step: 40 }), /stopped at step 40: SIGTERM/],
@@ -209,13 +209,13 @@ describe('how a run ended', () => {
     expect(words(page(run({ events: [started(), step(0), end] })))).toMatch(expected)
   })
 
-  test('is not made up for a run that is under way, or died without a word', () => {
+  test('is not invented for a run that is under way or was killed', () => {
     expect(words(page(run({ events: [started(), step(0), step(1)] })))).toContain(
-      'not finished the events end after 2 steps and do not say why',
+      'not finished the events end after 2 steps without a reason',
     )
   })
 
-  test('is that of the last attempt when a stopped run goes on', () => {
+  test('is the outcome of the last attempt of a resumed run', () => {
     const events = [
       started(),
       step(0),
@@ -225,26 +225,26 @@ describe('how a run ended', () => {
     ]
     const text = words(page(run({ events })))
     expect(text).toContain('not finished')
-    expect(text).toContain('went on from step 1')
+    expect(text).toContain('resumed at step 1')
   })
 })
 
-describe('what is missing', () => {
-  test('is said: events, steps, configuration, ledger, pictures, validation', () => {
+describe('a missing part', () => {
+  test('is named: events, steps, configuration, ledger, pictures, validation', () => {
     const nothing = words(page(run({ events: [], configText: null, problems: ['events.jsonl is missing'] })))
-    expect(nothing).toContain('never began')
-    expect(nothing).toContain('No step was made')
-    expect(nothing).toContain('The run left no configuration')
-    expect(nothing).toContain('The run left no events')
+    expect(nothing).toContain('not started')
+    expect(nothing).toContain('No step was completed')
+    expect(nothing).toContain('The run has no configuration')
+    expect(nothing).toContain('The run has no events')
     expect(nothing).toContain('events.jsonl is missing')
     const little = words(page(run({ events: [started(), step(0), finished()], tumors: null, pictures: [] })))
     expect(little).toContain('There is no ledger')
     expect(little).toContain('There are no example pictures')
     expect(little).toContain('The run was not validated')
-    expect(words(page())).toContain('There is no run to tell of')
+    expect(words(page())).toContain('There is no run to report')
   })
 
-  test('is not asked of a job that cannot have it', () => {
+  test('is not reported for a job that cannot have it', () => {
     const baseline = words(
       page(run({ events: [started({ job: 'baseline' }), step(0, { job: 'baseline' })], tumors: null })),
     )
@@ -255,7 +255,7 @@ describe('what is missing', () => {
     expect(generator).not.toContain('not validated')
   })
 
-  test('is counted where losses were not finite, and the curves go on without them', () => {
+  test('is a count of the losses that were not finite, and the curves omit them', () => {
     const lost = step(1, { losses: { total: null as unknown as number } })
     const html = page(
       run({ events: [started(), step(0), lost, step(2, { losses: { total: Number.NaN } }), step(3)] }),
@@ -264,7 +264,7 @@ describe('what is missing', () => {
     expect(html).not.toMatch(/NaN|undefined/)
   })
 
-  test('is a dash where no case of the validation has a tumor', () => {
+  test('is a dash if no validation case has a tumor', () => {
     const html = page(
       run({ events: [started(), step(0), validation(1, { tumorDice: null, diceByLabel: {} })] }),
     )
@@ -294,10 +294,10 @@ describe('an evaluation', () => {
     expect(text).toContain('segmentor on held-out phantoms on the original grid')
     expect(text).toContain('95 % interval')
     expect(text).toContain('tumor Dice 0.565 0.497 – 0.633 8')
-    expect(text).toContain('Dice of pancreas no case counts for it')
+    expect(text).toContain('Dice of pancreas no case counts')
   })
 
-  test('says which cases are in no figure, and when there is no figure at all', () => {
+  test('lists the cases that are in no figure, and states that there is no figure', () => {
     const text = words(
       renderReport(input({ evaluations: [table({ rows: [], warnings: ['Not measured: case_3'] })] })),
     )
@@ -306,13 +306,13 @@ describe('an evaluation', () => {
   })
 })
 
-test('several runs are compared in an overview, in their order', () => {
+test('the overview compares several runs in their order', () => {
   const text = words(
     page(
       run({ name: 'first', events: [started(), step(0), synthesis(0), validation(1), finished()] }),
       run({ name: 'second', events: [] }),
     ),
   )
-  expect(text).toMatch(/first completed 1 1 s 0\.625 50 %.*second never began 0 0 s – –/)
+  expect(text).toMatch(/first completed 1 1 s 0\.625 50 %.*second not started 0 0 s – –/)
   expect(words(page(run()))).not.toContain('Overview')
 })

@@ -71,7 +71,7 @@ describe('a picture', () => {
     expect([both.width, both.height]).toEqual([width, 190 + 6 + 95])
   })
 
-  test('is not enlarged where it is wide already', () => {
+  test('is not enlarged if it is wide already', () => {
     const wide = { ...plane, width: 400, height: 1, host: new Uint8Array(400) }
     const png = decodePng(tumorPng([{ ...wide, synthetic: wide.host, mask: wide.host }]))
     expect([png.width, png.height]).toEqual([1618, 1])
@@ -92,16 +92,16 @@ describe('a picture file', () => {
     expect([...picture.planes[0]!.synthetic]).toEqual([0, 1, 2, 3, 4, 5])
   })
 
-  test('of an offline synthesis says which try of which case it shows, and what became of it', () => {
+  test('of an offline synthesis names case and attempt, and holds the verdict', () => {
     const offline = { case: 'Mine/a', variant: 0, tumor: 1, attempt: 2, verdict: 'rejected' }
     expect(parseTumorPicture('a', pictureFile(offline))).toMatchObject({
       attempt: 'Mine/a/0/1/2',
-      where: 'Mine/a, variant 0, tumor 1, try 3',
+      where: 'Mine/a, variant 0, tumor 1, attempt 3',
       verdict: 'rejected',
     })
   })
 
-  test('may know no share where no baseline looked', () => {
+  test('may hold no detected fraction without a baseline', () => {
     expect(parseTumorPicture('a', pictureFile({ shareSeen: null })).shareSeen).toBeNull()
   })
 
@@ -119,7 +119,7 @@ describe('a picture file', () => {
     expect(read).toThrow(`pictures/a.json: ${where}`)
   })
 
-  test('that is no object is refused', () => {
+  test('that is not an object is refused', () => {
     for (const value of [null, 3, 'x', [1]])
       expect(() => parseTumorPicture('a.json', value)).toThrow(DataError)
   })

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { encodePng } from '../../src/report/png.js'
 import { decodePng } from './decode-png.js'
 
-test('gives back the pixels that were put in, whatever they are', () => {
+test('returns any pixels bit-identical after decoding', () => {
   const raster = fc
     .record({ width: fc.integer({ min: 1, max: 9 }), height: fc.integer({ min: 1, max: 9 }) })
     .chain(({ width, height }) =>
@@ -29,7 +29,7 @@ test('writes pictures without a colour as gray', () => {
   expect(decodePng(gray)).toEqual({ width: 2, height: 1, channels: 1, samples: Uint8Array.of(7, 255) })
 })
 
-test('refuses pixels that are not as many as the size says', () => {
+test('refuses pixels whose number does not match the size', () => {
   expect(() => encodePng({ width: 2, height: 2, rgb: new Uint8Array(11) })).toThrow('needs 12 bytes, got 11')
   expect(() => encodePng({ width: 0, height: 2, rgb: new Uint8Array(0) })).toThrow('0 x 2')
 })

@@ -29,7 +29,7 @@ describe('previewPng', () => {
     expect(picture.pixel(363, 10)).toEqual([24, 24, 24])
   })
 
-  it('colours a tumor by its size where it lies in each plane, the second axis upwards', () => {
+  it('colours a tumor by its size in each plane, the second axis upwards', () => {
     const isTumor = (x: number, y: number) => {
       const [red, , blue] = picture.pixel(x, y)
       return red !== blue

@@ -46,15 +46,15 @@ test('counts tumors by organ, and sizes from tiny to large', async () => {
   expect(table).toMatch(/<tfoot>.*all.*<td>4<\/td>/s)
 })
 
-test('does not say kept where synthesis training only measured', async () => {
+test('names the column after the threshold if synthesis training only measured', async () => {
   const seen: LedgerEntry = { ...tumor('liver', 'tiny', 0.9), verdict: 'recorded' }
   const unseen: LedgerEntry = { ...tumor('liver', 'tiny', 0.1), verdict: 'recorded' }
   const tally = await tallyTumors(ledger(seen, unseen))
   expect(tally).toMatchObject({ mode: 'recorded', rows: [{ tried: 2, kept: 1 }] })
-  expect(tumorTable(tally)).toContain('seen well enough to be kept')
+  expect(tumorTable(tally)).toContain('above the threshold')
 })
 
-test('says that no baseline looked, and gives no share then', async () => {
+test('states that there is no baseline, and shows no fraction', async () => {
   const kept: LedgerEntry = {
     organ: 'liver',
     size: 'tiny',
@@ -63,10 +63,10 @@ test('says that no baseline looked, and gives no share then', async () => {
     measures: { shareSeen: 0 },
   }
   const table = tumorTable(await tallyTumors(ledger(kept)))
-  expect(table).toContain('No baseline looked')
+  expect(table).toContain('Without a baseline')
   expect(table).toContain('<td>–</td>')
 })
 
-test('says that nothing was painted', async () => {
+test('states that no tumor was painted', async () => {
   expect(tumorTable(await tallyTumors(ledger()))).toContain('No synthetic tumor was painted.')
 })

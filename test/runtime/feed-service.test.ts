@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import {
-  StepFrames,
+  StepCrops,
   StepMeasures,
   StepRequest,
   StepVerdicts,
@@ -60,7 +60,7 @@ describe('a rank', () => {
       1,
       message('StepRequest', StepRequest.encode({ step: 5n }).finish()),
     )
-    const { step, crops } = StepFrames.decode(answer!.body)
+    const { step, crops } = StepCrops.decode(answer!.body)
     expect(step).toBe(5n)
     const [sent] = crops
     expect(sent).toMatchObject({
@@ -83,7 +83,7 @@ describe('a rank', () => {
     const tensor = (name: string) => answer!.tensors.get(name)
     expect(tensor(sent!.imageTensor)).toEqual({ elementType: 'int16', shape: [2, 2, 2], data: crop.image })
     expect(tensor(sent!.labelTensor)).toEqual({ elementType: 'uint8', shape: [2, 2, 2], data: crop.label })
-    expect(tensor(sent!.tumors[0]!.shapeTensor)).toMatchObject({
+    expect(tensor(sent!.tumors[0]!.boxTensor)).toMatchObject({
       shape: [1, 1, 3],
       data: crop.tumors[0]!.box,
     })

@@ -44,7 +44,7 @@ describe('findCentre', () => {
     expect(chi).toBeLessThan(free + 4 * Math.sqrt(2 * free) + 8)
   })
 
-  it('is not kept away from the faces of the site, where the organ may go on', () => {
+  it('may lie at the faces of the site, where the organ may continue', () => {
     const site = siteOf([4, 3, 5], () => 1)
     const voxels = new Set(centresOf(site, 400).map((centre) => centre!.slice(0, 2).join()))
     expect(voxels.size).toBe(12)
@@ -56,7 +56,7 @@ describe('findCentre', () => {
       expect(Math.max(Math.abs(centre![0] - 5), Math.abs(centre![1] - 5))).toBeGreaterThan(2)
   })
 
-  it('tries other slices when the drawn one has none, the middle ones first', () => {
+  it('uses other slices if the drawn one has no centre, the middle ones first', () => {
     const room = (slice: number) =>
       siteOf([15, 15, 21], (x, y, z) => (z === slice || (x === y && x < 2) ? 1 : 0))
     for (const centre of centresOf(room(12), 50)) expect(centre![2]).toBe(12)
@@ -65,7 +65,7 @@ describe('findCentre', () => {
     for (const centre of centresOf(both, 50)) expect(centre![2]).toBe(9)
   })
 
-  it('is null when no slice has one', () => {
+  it('is null if no slice has a centre', () => {
     const thin = siteOf([30, 30, 10], (x) => (x >= 10 && x < 14 ? 1 : 0))
     expect(findCentre(thin, [0, 9], openStream([1]))).toBeNull()
   })

@@ -56,7 +56,7 @@ function measureSlowly({ box: { data, shape }, origin }: PlacedMask): MaskMeasur
 }
 
 describe('measureMask', () => {
-  it('counts what a count voxel by voxel gives', () => {
+  it('equals a count voxel by voxel', () => {
     const side = fc.integer({ min: 1, max: 6 })
     const masks = fc.tuple(side, side, side).chain((shape) =>
       fc
@@ -89,7 +89,7 @@ describe('measureMask', () => {
 })
 
 describe('tumorMask', () => {
-  it('is the shape where the organ is, not where a real tumor or the background is', () => {
+  it('is the shape inside the organ, without real tumors and background', () => {
     const site = siteOf([6, 6, 6], (x) => (x < 3 ? 1 : x === 3 ? 2 : 0))
     const box = { data: new Uint8Array(64).fill(1), shape: [4, 4, 4] as const }
     const plan = { box, boxOrigin: [2, 1, 1], organLabel: 1 } as unknown as TumorPlan

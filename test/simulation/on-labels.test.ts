@@ -22,7 +22,7 @@ const labels = mapOf([90, 70, 81], (x, y, z) =>
 const small: SimulationRequest = { organLabel: 1, size: 'small', count: 20, seed: 7 }
 
 describe('simulateOnLabels', () => {
-  it('gives tumors within the organ, measured in voxels of the map', () => {
+  it('returns tumors within the organ, measured in voxels of the map', () => {
     const made = [...simulateOnLabels(labels, small)]
     expect(made.map((one) => one.outcome)).toEqual(Array(20).fill('placed'))
     made.forEach((one, index) => {
@@ -49,13 +49,13 @@ describe('simulateOnLabels', () => {
     })
   })
 
-  it('makes tumor i from the seed and i alone', () => {
+  it('derives tumor i from the seed and i only', () => {
     const twenty = [...simulateOnLabels(labels, small)]
     expect([...simulateOnLabels(labels, { ...small, count: 5 })]).toEqual(twenty.slice(0, 5))
     expect([...simulateOnLabels(labels, { ...small, count: 5, seed: 8 })]).not.toEqual(twenty.slice(0, 5))
   })
 
-  it('keeps the same centres whether the organ is cut out or not', () => {
+  it('keeps the same centres whether the organ is cropped or not', () => {
     const site = { label: labels.data, shape: labels.shape, organLabel: 1 }
     const allowed = (centre: Vec3) => {
       const [x, y, z] = centre
@@ -67,7 +67,7 @@ describe('simulateOnLabels', () => {
       if (one.outcome === 'placed') expect(allowed(one.tumor.centre)).toBe(true)
   })
 
-  it('lets an organ that the faces of the map cut have tumors at them', () => {
+  it('places tumors at the faces of the map in an organ that the map truncates', () => {
     const all = mapOf([6, 6, 6], () => 4)
     const centres = [...simulateOnLabels(all, { ...small, organLabel: 4, size: 'tiny', count: 200 })].map(
       (one) => (one.outcome === 'placed' ? one.tumor.centre[0] : -1),
@@ -75,7 +75,7 @@ describe('simulateOnLabels', () => {
     expect(new Set(centres)).toEqual(new Set([0, 1, 2, 3, 4, 5]))
   })
 
-  it('lays tumors on given centres in turn, whatever part of the map they lie in', () => {
+  it('places tumors on given centres in turn, anywhere in the map', () => {
     const centres: Vec3[] = [
       [60, 40, 40],
       [50, 30, 50],
@@ -87,7 +87,7 @@ describe('simulateOnLabels', () => {
     expect(far).toEqual([{ outcome: 'noRoom', index: 0 }])
   })
 
-  it('draws a class for each tumor of a mixed request, and takes radii in place of the classes', () => {
+  it('draws a class for each tumor of a mixed request, and uses radii instead of the classes', () => {
     const sizes = (request: Partial<SimulationRequest>) =>
       new Set(
         [...simulateOnLabels(labels, { ...small, size: 'mixed', count: 40, ...request })].map((one) =>
@@ -98,7 +98,7 @@ describe('simulateOnLabels', () => {
     expect(sizes({ listedRadii: [[4, 4, 4]] })).toEqual(new Set(['tiny']))
   })
 
-  it('says so when the organ is missing, too thin, or asked for wrongly', () => {
+  it('reports an organ that is missing or too thin, and a wrong request', () => {
     const run = (map: LabelMap, request: Partial<SimulationRequest>) => () =>
       [...simulateOnLabels(map, { ...small, ...request })].length
     expect(run(labels, { organLabel: 9 })).toThrow(DataError)

@@ -29,7 +29,7 @@ describe('philox', () => {
 })
 
 describe('a stream', () => {
-  it('is the same for the same key and another for any other key', () => {
+  it('is equal for equal keys and differs for any other key', () => {
     const draws = (key: (string | number)[]): number[] => {
       const stream = openStream(key)
       return Array.from({ length: 8 }, () => stream.uniform())
@@ -48,7 +48,7 @@ describe('a stream', () => {
     expect(new Set(keys.map((key) => draws(key).join())).size).toBe(keys.length)
   })
 
-  it('draws what its names say, over 100,000 draws', () => {
+  it('draws the named distributions, over 100,000 draws', () => {
     const n = 100_000
     const stream = openStream([0, 'statistics'])
     const normals = Float64Array.from({ length: n }, () => stream.normal())
@@ -85,7 +85,7 @@ describe('a stream', () => {
     expect(Math.max(...large)).toBeGreaterThan(2 ** 52)
   })
 
-  it('permutes, every order as often as any other', () => {
+  it('permutes with equal frequency of every order', () => {
     const stream = openStream(['orders'])
     const counts = new Map<string, number>()
     for (let at = 0; at < 6000; at++) {
@@ -97,7 +97,7 @@ describe('a stream', () => {
     expect(chi).toBeLessThan(25.7) // 5 degrees of freedom, one in 10,000
   })
 
-  it('draws gammas of the asked mean and variance, and betas at shapes so small that gammas underflow', () => {
+  it('draws gammas of the given mean and variance, and betas at shapes so small that gammas underflow', () => {
     const stream = openStream(['gamma'])
     for (const shape of [0.3, 1, 4.5]) {
       const n = 40_000
@@ -111,7 +111,7 @@ describe('a stream', () => {
     expect(Math.abs(betas.filter((value) => value > 0.5).length / 2000 - 0.5)).toBeLessThan(0.06)
   })
 
-  it('refuses what it cannot draw', () => {
+  it('refuses parameters that it cannot draw', () => {
     expect(() => openStream([Number.NaN])).toThrow(RangeError)
     expect(() => openStream([0]).integer(3, 2)).toThrow(RangeError)
     expect(() => openStream([0]).integer(0.5, 2)).toThrow(RangeError)
@@ -134,7 +134,7 @@ describe('permuteIndex', () => {
     )
   })
 
-  it('gives another order to another key, and holds for ranges of millions', () => {
+  it('returns another order for another key, and works for ranges of millions', () => {
     const order = (key: number): string =>
       Array.from({ length: 20 }, (_, at) => permuteIndex(at, 5_000_000, [key])).join()
     expect(order(1)).not.toBe(order(2))
@@ -147,7 +147,7 @@ describe('permuteIndex', () => {
     expect(chi).toBeLessThan(23.5) // 4 degrees of freedom, one in 10,000
   })
 
-  it('refuses an index that is not one of the range', () => {
+  it('refuses an index outside the range', () => {
     expect(() => permuteIndex(5, 5, [0])).toThrow(RangeError)
     expect(() => permuteIndex(0, 0, [0])).toThrow(RangeError)
   })

@@ -26,7 +26,7 @@ function unfold(mask: PlacedMask | null, shape: Vec3): Uint8Array {
 }
 
 describe('the warped ellipsoid', () => {
-  it('without a field holds the voxels strictly inside the ellipsoid about voxel 2 r', () => {
+  it('without a field contains the voxels strictly inside the ellipsoid around voxel 2 r', () => {
     const radii = [3, 4, 5] as const
     const shape = boxShapeOf(radii)
     const data = unfold(warpEllipsoid(radii, [still(), still(), still()], wholeOf(radii)), shape)
@@ -38,7 +38,7 @@ describe('the warped ellipsoid', () => {
     }
   })
 
-  it('is what three warps voxel by voxel, one after another, make of it', () => {
+  it('equals three warps voxel by voxel, one after another', () => {
     const random = openStream(['shape'])
     for (let tumor = 0; tumor < 60; tumor++) {
       const radii = drawRadii([2 + (tumor % 9), 2 + (tumor % 9), 2 + (tumor % 9)], random)
@@ -72,13 +72,13 @@ describe('the warped ellipsoid', () => {
     expect(moved.box.shape).toEqual([11, 11, 11])
   })
 
-  it('is null when the field pushes all of it out of the box', () => {
+  it('is null if the field pushes all of it out of the box', () => {
     const away = still().fill(100)
     const radii = [5, 6, 7] as const
     expect(warpEllipsoid(radii, [still(), away, still()], wholeOf(radii))).toBeNull()
   })
 
-  it('of a part of the box is that part of the whole, trimmed to its bounding box', () => {
+  it('of a part of the box equals that part of the whole, trimmed to its bounding box', () => {
     const radii = [5, 6, 7] as const
     const shape = boxShapeOf(radii)
     const bent = (phase: number) =>
@@ -98,7 +98,7 @@ describe('the warped ellipsoid', () => {
     expect(warpEllipsoid(radii, controls, { low: [0, 0, 5], high: [20, 24, 5] })).toBeNull()
   })
 
-  it('gives memory of its own, which a later tumor leaves as it is', () => {
+  it('returns its own memory, which a later tumor does not change', () => {
     const radii = [5, 6, 7] as const
     const first = warpEllipsoid(radii, [still(), still(), still()], wholeOf(radii))!
     const before = first.box.data.slice()

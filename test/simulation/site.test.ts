@@ -8,7 +8,7 @@ function slicesByCounting({ label, shape, organLabel }: TumorSite) {
 }
 
 describe('organSlices', () => {
-  it('is the first and last slice with the organ, whatever the shape, the other ids and the memory', () => {
+  it('are the first and last slice with the organ, for any shape, other ids and memory', () => {
     const cases = fc.record({
       shape: fc.tuple(
         fc.integer({ min: 1, max: 9 }),

@@ -27,11 +27,11 @@ describe('drawSize', () => {
 })
 
 describe('radii in other units', () => {
-  it('turns millimetres into voxels of each axis', () => {
+  it('converts millimetres into voxels of each axis', () => {
     expect(radiusVoxelsOf(10, [1.25, 1.25, 5])).toEqual([8, 8, 2])
   })
 
-  it('follows a list of volumes: the ball of one of them, and the class that it is nearest to', () => {
+  it('follows a list of volumes: the ball of one of them, and the nearest class', () => {
     const ball = (radiusMm: number) => (4 / 3) * Math.PI * (radiusMm / 10) ** 3
     const listedRadii = radiiOfVolumes([ball(6), ball(30)], [1.5, 1.5, 3])
     const settings = { sizeOdds: SIZE_ODDS.abdomen, radiusVoxels: RADIUS_VOXELS, listedRadii }
@@ -45,7 +45,7 @@ describe('radii in other units', () => {
     expect(() => radiiOfVolumes([10, 0], [1, 1, 1])).toThrow(RangeError)
   })
 
-  it('takes the class by its odds with its radius where there is no list', () => {
+  it('draws the class by its odds with its radius if there is no list', () => {
     const settings = { sizeOdds: SIZE_ODDS.lungNodules, radiusVoxels: RADIUS_VOXELS, listedRadii: null }
     const random = openStream(['classes'])
     const drawn = Array.from({ length: 40 }, () => drawKind(settings, random))

@@ -18,7 +18,7 @@ const plansOf = (options: TumorOptions, count: number) =>
   Array.from({ length: count }, (_, seed) => planOf(full, options, seed))
 
 describe('simulateTumor', () => {
-  it('gives the same plan for the same stream and another for another', () => {
+  it('returns the same plan for the same stream and another for another', () => {
     const options = { size: 'medium', textureSizeVoxels: [80, 80, 80], textureCount: 10 } as const
     expect(planOf(full, options)).toEqual(planOf(full, options))
     expect(planOf(full, options, 1).box.data).not.toEqual(planOf(full, options).box.data)
@@ -56,7 +56,7 @@ describe('simulateTumor', () => {
     expect({ ...textured, textureIndex: 0, textureStart: [0, 0, 0] }).toEqual(plain)
   })
 
-  it('lays the box on the centre, and keeps what is inside the site', () => {
+  it('places the box on the centre, and keeps the part inside the site', () => {
     for (const centre of [
       [32, 32, 32],
       [0, 63, 5],
@@ -82,7 +82,7 @@ describe('simulateTumor', () => {
     expect(far).toEqual({ outcome: 'noRoom' })
   })
 
-  it('takes base radii of its own: a number, one an axis, or a function of the stream', () => {
+  it('accepts given base radii: a number, one per axis, or a function of the stream', () => {
     expect(planOf(full, { size: 'small', radiusVoxels: 1 }).radii.every((r) => r === 1)).toBe(true)
     const flat = planOf(full, { size: 'small', radiusVoxels: [12, 12, 4 / 3] })
     expect(flat.radii[0]).toBeGreaterThanOrEqual(9)
@@ -111,14 +111,14 @@ describe('simulateTumor', () => {
     })
   })
 
-  it('says organTooSmall where there is no organ or no place for a centre', () => {
+  it('returns organTooSmall without an organ or without a place for a centre', () => {
     const none = siteOf([20, 20, 20], () => 2)
     const thin = siteOf([20, 20, 20], (x) => (x > 7 && x < 12 ? 1 : 0))
     for (const site of [none, thin])
       expect(simulateTumor(site, { size: 'tiny' }, openStream([0]))).toEqual({ outcome: 'organTooSmall' })
   })
 
-  it('puts several tumors into one site without letting their labels meet', () => {
+  it('places several tumors in one site without overlapping labels', () => {
     const earlier: TumorPlan[] = []
     const owner = new Uint8Array(full.label.length)
     for (let tumor = 0; tumor < 6; tumor++) {
@@ -140,13 +140,13 @@ describe('simulateTumor', () => {
     expect(simulateTumor(full, again, openStream([9]))).toEqual({ outcome: 'noRoom' })
   })
 
-  it('gives the same plan whether the slices of the organ are given or found', () => {
+  it('returns the same plan whether the slices of the organ are given or found', () => {
     const site = siteOf([40, 40, 40], (_x, _y, z) => (z > 5 && z < 31 ? 1 : 0))
     const given = planOf(site, { size: 'small', slices: organSlices(site)! })
     expect(given).toEqual(planOf(site, { size: 'small' }))
   })
 
-  it('refuses a site or options that do not fit', () => {
+  it('refuses a site and options that do not match', () => {
     const plan = (site: TumorSite, options: TumorOptions) => () =>
       simulateTumor(site, options, openStream([0]))
     expect(plan({ ...full, shape: [64, 64, 63] }, { size: 'tiny' })).toThrow(/voxels/)

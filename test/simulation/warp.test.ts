@@ -9,20 +9,23 @@ import { PLANES, warpMask, wholePlane } from './warp-by-voxel.js'
 const fixture = sharedFile('parity/warp_20x24x28.npz')
 
 describe('a warp', () => {
-  it.skipIf(fixture === null)('meets the published masks voxel by voxel, each on the one before', () => {
-    const arrays = readNpz(fixture!)
-    const masks = ['input', 'after_01', 'after_12', 'after_02'].map((name) => {
-      const { data, shape } = arrays.get(name)!
-      return { data: Uint8Array.from(data as Uint8Array), shape: shape as unknown as Vec3 }
-    })
-    const control = arrays.get('control')!.data as Float64Array
-    PLANES.forEach((plane, at) => {
-      const warped = warpMask(masks[at]!, plane, control.slice(18 * at, 18 * at + 18))
-      expect(Buffer.compare(warped.data, masks[at + 1]!.data), `plane ${plane}`).toBe(0)
-    })
-  })
+  it.skipIf(fixture === null)(
+    'matches the published masks voxel by voxel, each warp on the previous result',
+    () => {
+      const arrays = readNpz(fixture!)
+      const masks = ['input', 'after_01', 'after_12', 'after_02'].map((name) => {
+        const { data, shape } = arrays.get(name)!
+        return { data: Uint8Array.from(data as Uint8Array), shape: shape as unknown as Vec3 }
+      })
+      const control = arrays.get('control')!.data as Float64Array
+      PLANES.forEach((plane, at) => {
+        const warped = warpMask(masks[at]!, plane, control.slice(18 * at, 18 * at + 18))
+        expect(Buffer.compare(warped.data, masks[at + 1]!.data), `plane ${plane}`).toBe(0)
+      })
+    },
+  )
 
-  it('meets the drawn values at the first, middle and last voxel, and is symmetric between', () => {
+  it('matches the drawn values at the first, middle and last voxel, and is symmetric in between', () => {
     const n = 21
     const source = (values: readonly [number, number, number]) => {
       const control = new Float64Array(18)
@@ -48,7 +51,7 @@ describe('a warp', () => {
 })
 
 describe('drawWarpControl', () => {
-  it('draws 18 normal values of the asked deviation', () => {
+  it('draws 18 normal values of the given deviation', () => {
     const values = Array.from({ length: 2000 }, (_, at) =>
       Array.from(drawWarpControl([3, 3], openStream(['warp', at]))),
     ).flat()

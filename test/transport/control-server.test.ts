@@ -53,7 +53,7 @@ describe('a Python job', () => {
     await server.sendCommand(stop)
   })
 
-  it('says what it is, reports, answers commands, and ends the stream when it is done', async () => {
+  it('identifies itself, reports, answers commands, and ends the stream when it is done', async () => {
     const server = await serverIn()
     const job = jobOf(server)
     expect(await server.attached).toMatchObject({
@@ -64,7 +64,7 @@ describe('a Python job', () => {
     })
     const reported = notes(server)
     expect((await server.sendCommand(learningRate)).step).toBe(10n)
-    await expect(server.sendCommand(pause)).rejects.toThrow(/the command was refused: nothing to pause/)
+    await expect(server.sendCommand(pause)).rejects.toThrow(/command refused: nothing to pause/)
     expect((await server.sendCommand(stop)).step).toBe(10n)
     expect(await reported).toEqual(['begun', 'ended'])
     expect([await job.next(), await job.next(), await job.next(), await job.next()]).toEqual([
@@ -77,19 +77,19 @@ describe('a Python job', () => {
     await expect(server.sendCommand(stop)).rejects.toThrow(RuntimeCrashError)
   })
 
-  it('is told that its token is wrong, and leaves the place to the right one', async () => {
+  it('receives an error for a wrong token, and the right one can still attach', async () => {
     const server = await serverIn()
     const stranger = jobOf(server, 'another token')
     expect(await stranger.next()).toEqual({
       kind: 'environment',
-      message: `the control stream at ${server.address} was refused: the token is wrong`,
+      message: `the control stream at ${server.address} was refused: wrong token`,
     })
     await stranger.ended
     jobOf(server)
     expect((await server.attached).runId).toBe('run')
   })
 
-  it('that is killed ends the stream and fails the commands that wait', async () => {
+  it('that is killed ends the stream and rejects the pending commands', async () => {
     const server = await serverIn()
     const job = jobOf(server)
     const messages = server.messages[Symbol.asyncIterator]()
@@ -112,7 +112,7 @@ describe('a Python job', () => {
     expect(await job.next()).toBe('closed')
   })
 
-  it('learns why the stream ended when it reported too much at once', async () => {
+  it('receives the reason when it reported too much at once', async () => {
     const server = await serverIn()
     const job = jobOf(server, TOKEN, '--large', String(17 << 20))
     expect(await notes(server)).toEqual(['begun'])
@@ -152,22 +152,22 @@ describe('the server', () => {
     [
       'with a token of the same length that is wrong',
       helloOf({ token: TOKEN.replace('a', 'b') }),
-      'the token is wrong',
+      'wrong token',
     ],
-    ['without a token', helloOf({ token: '' }), 'the token is wrong'],
-    ['of another protocol', helloOf({ protocol: 2 }), 'protocol 1 was expected, the runtime speaks 2'],
+    ['without a token', helloOf({ token: '' }), 'wrong token'],
+    ['of another protocol', helloOf({ protocol: 2 }), 'wrong protocol (expected 1, found 2)'],
     [
-      'that does not say hello',
+      'that does not start with a hello',
       AttachRequest.fromPartial({ message: { $case: 'heartbeat', value: { step: 1n } } }),
-      'a hello was expected first',
+      'wrong first message (expected a hello)',
     ],
-    ['that says nothing', AttachRequest.fromPartial({}), 'a hello was expected first'],
+    ['that sends an empty message', AttachRequest.fromPartial({}), 'wrong first message (expected a hello)'],
   ])('refuses a job %s', async (_what, first, details) => {
     const server = await serverIn()
     const { stream, outcome } = dial(server)
     stream.write(first)
     expect(await outcome).toMatchObject({ responses: [], error: { code: status.UNAUTHENTICATED, details } })
-    await expect(server.sendCommand(stop)).rejects.toThrow(/not yet begun/)
+    await expect(server.sendCommand(stop)).rejects.toThrow(/not yet started/)
   })
 
   const noteOf = (text: string): AttachRequest =>
@@ -188,21 +188,18 @@ describe('the server', () => {
     return await notes(server)
   }
 
-  it.each(RAW)(
-    'serves its job while a stranger %s, and ends that connection with its own',
-    async (_what, bytes) => {
-      const strangers: Socket[] = []
-      let server!: ControlServer
-      const reported = await besides(async (one) => {
-        server = one
-        strangers.push(await dialRaw(one.address, bytes))
-      })
-      expect(reported).toEqual(['still here'])
-      const ends = strangers.map((one) => one.closed || new Promise((resolve) => one.once('close', resolve)))
-      await server.close()
-      await Promise.all(ends)
-    },
-  )
+  it.each(RAW)('serves its job while a stranger %s, and ends that connection', async (_what, bytes) => {
+    const strangers: Socket[] = []
+    let server!: ControlServer
+    const reported = await besides(async (one) => {
+      server = one
+      strangers.push(await dialRaw(one.address, bytes))
+    })
+    expect(reported).toEqual(['still here'])
+    const ends = strangers.map((one) => one.closed || new Promise((resolve) => one.once('close', resolve)))
+    await server.close()
+    await Promise.all(ends)
+  })
 
   it.each<[string, (stream: ClientDuplexStream<Buffer, Buffer>) => void, number]>([
     ['bytes that are no message', (stream) => stream.write(Buffer.from('\u001b[31mCANARY')), status.INTERNAL],
@@ -240,22 +237,22 @@ describe('the server', () => {
     },
   )
 
-  it('waits for its job while another process holds a stream open in silence', async () => {
+  it('waits for its job while another process holds a silent stream open', async () => {
     const reported = await besides(async (server) => void dial(server))
     expect(reported).toEqual(['still here'])
   })
 
-  it('takes one job only', async () => {
+  it('accepts one job only', async () => {
     const server = await serverIn()
     dial(server).stream.write(helloOf({ runId: 'first' }))
     await server.attached
     const second = dial(server)
     second.stream.write(helloOf({ runId: 'second' }))
-    expect(await second.outcome).toMatchObject({ error: { details: 'a job is attached already' } })
+    expect(await second.outcome).toMatchObject({ error: { details: 'another job is attached' } })
     expect((await server.attached).runId).toBe('first')
   })
 
-  it('makes a socket that only its owner may use, in place of one that was left behind', async () => {
+  it('creates a socket that only its owner may use, in place of a left-over one', async () => {
     const directory = temporaryFolder()
     const path = join(directory, 'control.sock')
     writeFileSync(path, 'left behind')
@@ -269,10 +266,10 @@ describe('the server', () => {
   it('refuses a directory that others may enter', async () => {
     const directory = temporaryFolder()
     chmodSync(directory, 0o711)
-    await expect(serverIn(directory)).rejects.toThrow(/has mode 711/)
+    await expect(serverIn(directory)).rejects.toThrow(/expected mode 700, found 711/)
   })
 
-  it('leaves nothing when it is closed: no socket, no waiting command, no waiting reader', async () => {
+  it('leaves nothing when it is closed: no socket, no pending command, no waiting reader', async () => {
     const directory = temporaryFolder()
     const server = await serverIn(directory)
     const job = dial(server)
@@ -287,14 +284,14 @@ describe('the server', () => {
     expect(readdirSync(directory)).toEqual([])
   })
 
-  it('that is closed before a job came says so to who waits for one', async () => {
+  it('that is closed before a job attaches rejects the waiting caller', async () => {
     const server = await serverIn()
     const waiting = expect(server.attached).rejects.toThrow(/the control server was closed/)
     await server[Symbol.asyncDispose]()
     await waiting
   })
 
-  it('gives messages to a reader that comes late, in order', async () => {
+  it('gives messages to a late reader, in order', async () => {
     const server = await serverIn()
     const { stream } = dial(server)
     stream.write(helloOf({}))

@@ -39,30 +39,42 @@ describe('encodeMessage', () => {
     expect([...encodeMessage(messageOf({ part }), 0)[1]!]).toEqual([1, 0, 2, 0, 3, 0])
   })
 
-  it('cuts a tensor above 16 MiB into frames of 4 MiB', () => {
+  it('splits a tensor above 16 MiB into parts of 4 MiB', () => {
     const long = counted('uint8', [MAX_FRAME_BYTES + 5])
     const sizes = encodeMessage(messageOf({ long }), 0).map((frame) => frame.byteLength)
     expect(sizes.slice(1)).toEqual([CHUNK_BYTES, CHUNK_BYTES, CHUNK_BYTES, CHUNK_BYTES, 5])
   })
 
   it.each<[string, Tensor, RegExp]>([
-    ['of another length than its shape', tensor('uint8', [2, 2], [1, 2, 3]), /bad: shape 2x2 .* 3 elements/],
     [
-      'of another type than it says',
-      { ...counted('uint8', [2]), elementType: 'int16' },
-      /bad: int16 .* Uint8Array/,
+      'of another length than its shape',
+      tensor('uint8', [2, 2], [1, 2, 3]),
+      /bad: .*expected shape 2x2, found 3 elements/,
     ],
-    ['of nine dimensions', counted('uint8', [1, 1, 1, 1, 1, 1, 1, 1, 1]), /bad: 9 dimensions/],
-    ['of a negative side', { elementType: 'uint8', shape: [-1], data: new Uint8Array(0) }, /bad: shape -1/],
+    [
+      'of another type than stated',
+      { ...counted('uint8', [2]), elementType: 'int16' },
+      /bad: .*expected int16, found Uint8Array/,
+    ],
+    [
+      'of nine dimensions',
+      counted('uint8', [1, 1, 1, 1, 1, 1, 1, 1, 1]),
+      /bad: too many dimensions .*found 9/,
+    ],
+    [
+      'of a negative side',
+      { elementType: 'uint8', shape: [-1], data: new Uint8Array(0) },
+      /bad: wrong shape .*found -1/,
+    ],
     [
       'of a broken side',
       { elementType: 'uint8', shape: [0.5, 2], data: new Uint8Array(1) },
-      /bad: shape 0.5x2/,
+      /bad: wrong shape .*found 0.5x2/,
     ],
     [
       'above the limit',
       { elementType: 'int16', shape: [2 ** 31], data: new Int16Array(0) },
-      /bad: .* limit is/,
+      /bad: too large/,
     ],
   ])('refuses a tensor %s', (_what, bad, words) => {
     const send = () => encodeMessage(messageOf({ bad }), 0)
@@ -70,22 +82,22 @@ describe('encodeMessage', () => {
     expect(send).toThrow(words)
   })
 
-  it('refuses an envelope that the library would drop without a word', () => {
+  it('refuses an envelope that the library would drop silently', () => {
     const body = Buffer.alloc(MAX_FRAME_BYTES)
     expect(() => encodeMessage({ kind: 'test.v1.Long', body, tensors: new Map() }, 0)).toThrow(
-      /the envelope of test.v1.Long is \d+ bytes, the limit is 16777216/,
+      /envelope of test.v1.Long too large \(expected at most 16777216 bytes, found \d+\)/,
     )
   })
 
-  it('refuses more tensors than the other side takes', () => {
+  it('refuses more tensors than the other side accepts', () => {
     const one = counted('uint8', [1])
     const many = Object.fromEntries(Array.from({ length: MAX_TENSORS + 1 }, (_, at) => [`t${at}`, one]))
-    expect(() => encodeMessage(messageOf(many), 0)).toThrow(/4097 tensors/)
+    expect(() => encodeMessage(messageOf(many), 0)).toThrow(/too many tensors .*found 4097/)
   })
 })
 
 describe('decodeMessage', () => {
-  it('gives back any message and its place', () => {
+  it('returns any message and its sequence number', () => {
     fc.assert(
       fc.property(anyMessage, fc.maxSafeNat(), (message, sequence) => {
         const back = decodeMessage(encodeMessage(message, sequence))
@@ -95,7 +107,7 @@ describe('decodeMessage', () => {
     )
   })
 
-  it('joins the frames of a long tensor', () => {
+  it('joins the parts of a long tensor', () => {
     const long = counted('int32', [3, MAX_FRAME_BYTES / 8])
     const { message } = decodeMessage(encodeMessage(messageOf({ long }), 0))
     expect(message.tensors.get('long')!.shape).toEqual(long.shape)
@@ -104,7 +116,7 @@ describe('decodeMessage', () => {
     )
   })
 
-  it('looks into an aligned frame, and copies one that is not aligned', () => {
+  it('views an aligned part, and copies one that is not aligned', () => {
     const [envelope] = encodeMessage(messageOf({ scan: counted('int16', [3]) }), 0)
     const memory = new Uint8Array([7, 0, 1, 0, 2, 0, 3])
     const at = (offset: number) => {
@@ -118,14 +130,14 @@ describe('decodeMessage', () => {
   })
 
   it.each<[string, Buffer[], RegExp]>([
-    ['without a frame', [], /it has no frame/],
-    ['whose first frame is no envelope', [Buffer.from([0x0f])], /no envelope/],
+    ['without a part', [], /no parts/],
+    ['whose first part is not an envelope', [Buffer.from([0x0f])], /the first part is not an envelope/],
     [
       'of another protocol',
       tampered((envelope) => {
         envelope.protocol = 2
       }),
-      /protocol 1 .* speaks 2/,
+      /wrong protocol .expected 1, found 2/,
     ],
     [
       'of an unknown element type',
@@ -135,65 +147,65 @@ describe('decodeMessage', () => {
       /scan: unknown element type 99/,
     ],
     [
-      'whose header lies about bytes',
+      'whose header states wrong bytes',
       tampered((_, header) => {
         header.bytes = 13n
       }),
-      /scan: shape 2x3 of int16 is 12 bytes, the header says 13/,
+      /scan: wrong size .expected 12 bytes for shape 2x3 of int16, found 13/,
     ],
     [
-      'whose tensor comes short',
+      'whose tensor is truncated',
       tampered((_, header) => {
         header.shape = [2, 4]
         header.bytes = 16n
       }),
-      /scan: 16 bytes in 1 frames were announced, 12 in 1 came/,
+      /scan: wrong size .expected 16 bytes in 1 parts, found 12 in 1/,
     ],
     [
-      'with a frame too few',
+      'with a missing part',
       tampered((_, header) => {
         header.frames = 2
       }),
-      /scan: 12 bytes in 2 frames .* 12 in 1 came/,
+      /scan: wrong size .expected 12 bytes in 2 parts, found 12 in 1/,
     ],
-    ['with a frame too many', [...tampered(() => {}), Buffer.from('x')], /1 frames too many/],
+    ['with an additional part', [...tampered(() => {}), Buffer.from('x')], /too many parts/],
     [
-      'with an empty frame',
+      'with an empty part',
       [
         ...tampered((_, header) => {
           header.frames = 2
         }),
         Buffer.alloc(0),
       ],
-      /scan: a frame of 0 bytes/,
+      /scan: wrong part .*found 0/,
     ],
     [
       'with the same name twice',
       tampered((envelope, header) => {
         envelope.tensors.push(header)
       }),
-      /scan comes twice/,
+      /duplicate tensor scan/,
     ],
     [
       'of nine dimensions',
       tampered((_, header) => {
         header.shape = [2, 3, 1, 1, 1, 1, 1, 1, 1]
       }),
-      /scan: 9 dimensions/,
+      /scan: too many dimensions .*found 9/,
     ],
     [
       'of a huge tensor',
       tampered((_, header) => {
         header.shape = [2 ** 31, 3]
       }),
-      new RegExp(`scan: .* limit is ${MAX_TENSOR_BYTES}`),
+      new RegExp(`scan: too large .expected at most ${MAX_TENSOR_BYTES}`),
     ],
     [
       'of an empty tensor with huge sides',
       tampered((_, header) => {
         header.shape = [0, 2 ** 31, 2 ** 31]
       }),
-      /scan: .* limit is/,
+      /scan: too large/,
     ],
     [
       'of huge tensors together',
@@ -201,19 +213,19 @@ describe('decodeMessage', () => {
         const huge = { name: '', elementType: 1, shape: [2 ** 31], bytes: 2n ** 31n, frames: 0 }
         envelope.tensors = ['a', 'b', 'c'].map((name) => ({ ...huge, name }))
       }),
-      new RegExp(`limit is ${MAX_MESSAGE_BYTES}`),
+      new RegExp(`message too large .expected at most ${MAX_MESSAGE_BYTES}`),
     ],
     [
       'of too many tensors',
       tampered((envelope, header) => {
         envelope.tensors = Array(MAX_TENSORS + 1).fill(header)
       }),
-      /4097 tensors/,
+      /too many tensors .*found 4097/,
     ],
     [
-      'whose envelope is longer than a frame',
+      'whose envelope is longer than a part',
       [Buffer.alloc(MAX_FRAME_BYTES + 1)],
-      /an envelope of 16777217 bytes/,
+      /envelope too large .*found 16777217/,
     ],
   ])('refuses a message %s', (_what, frames, words) => {
     const read = () => decodeMessage(frames)

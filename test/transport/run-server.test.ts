@@ -35,18 +35,15 @@ async function expectServed({ address }: RunServer): Promise<void> {
   client.close()
 }
 
-it.each(RAW)(
-  'serves the run while a stranger %s, and ends that connection with its own',
-  async (_what, bytes) => {
-    const { server } = await served()
-    const stranger = await dialRaw(server.address, bytes)
-    await expectServed(server)
-    const ended = stranger.closed ? null : once(stranger, 'close')
-    await server.close()
-    await ended
-    expect(existsSync(server.address.replace('unix:', ''))).toBe(false)
-  },
-)
+it.each(RAW)('serves the run while a stranger %s, and ends that connection', async (_what, bytes) => {
+  const { server } = await served()
+  const stranger = await dialRaw(server.address, bytes)
+  await expectServed(server)
+  const ended = stranger.closed ? null : once(stranger, 'close')
+  await server.close()
+  await ended
+  expect(existsSync(server.address.replace('unix:', ''))).toBe(false)
+})
 
 const { service } = RunServiceClient
 const withToken = (token: string | null): Metadata => {

@@ -26,7 +26,7 @@ async function directoryOf(root: string, name: string): Promise<{ kill(): Promis
   }
 }
 
-it('a new directory of sockets is private, and takes the place of those of the dead only', async () => {
+it('a new directory of sockets is private, and replaces only the directories of killed processes', async () => {
   const root = temporaryFolder()
   vi.stubEnv('TMPDIR', root)
   onTestFinished(() => void vi.unstubAllEnvs())

@@ -34,7 +34,7 @@ function flooded({ data, shape }: LabelMap, id: number): number[] {
 }
 
 describe('findComponents', () => {
-  it('finds the pieces that flooding finds, in the same order', () => {
+  it('finds the components that flooding finds, in the same order', () => {
     const size = fc.integer({ min: 1, max: 7 })
     fc.assert(
       fc.property(size, size, size, fc.infiniteStream(fc.integer({ min: 0, max: 3 })), (x, y, z, ids) => {
@@ -62,7 +62,7 @@ describe('findComponents', () => {
     expect(findComponents(wrapped, 1).voxels).toEqual([1, 1])
   })
 
-  it('tells which pieces touch another id', () => {
+  it('marks the components that touch another id', () => {
     const ids = [1, 0, 0, 0, 1, 2, 0, 0, 1]
     const label = filled(Uint8Array, [1, 1, 9], (_i, _j, k) => ids[k]!)
     expect(componentsTouching(label, findComponents(label, 1), 2)).toEqual([false, true, false])

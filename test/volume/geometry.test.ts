@@ -22,7 +22,7 @@ const LPS: Affine = [-2, 0, 0, 90, 0, -2, 0, 80, 0, 0, 3, -40, 0, 0, 0, 1]
 const SLP: Affine = [0, -2, 0, 90, 0, 0, -2, 80, 3, 0, 0, -40, 0, 0, 0, 1]
 
 describe('affine maths', () => {
-  it('inverts: there and back again is the same voxel', () => {
+  it('inverts: forward and back gives the same voxel', () => {
     const voxel: Vec3 = [3, -4, 5.5]
     const back = applyAffine(invertAffine(oblique), applyAffine(oblique, voxel))
     for (const [axis, value] of back.entries()) expect(value).toBeCloseTo(voxel[axis]!, 12)
@@ -35,10 +35,10 @@ describe('affine maths', () => {
   })
 
   it('refuses to invert a flat affine', () => {
-    expect(() => invertAffine(diagonal([1, 0, 1]))).toThrow('no inverse')
+    expect(() => invertAffine(diagonal([1, 0, 1]))).toThrow('not invertible')
   })
 
-  it('tells spacing, voxel volume, handedness and shear', () => {
+  it('computes spacing, voxel volume, handedness and shear', () => {
     expect(spacingOf(SLP)).toEqual([3, 2, 2])
     expect(voxelVolumeMm3(SLP)).toBe(12)
     expect(determinant(diagonal([-1, 1, 1]))).toBe(-1)
@@ -57,7 +57,7 @@ describe('affine maths', () => {
 describe('compareGrids', () => {
   const reference = { shape: [4, 5, 6] as Vec3, affine: LPS }
 
-  it('finds a grid the same as itself within the rounding of headers', () => {
+  it('treats a grid as equal to itself within the rounding of headers', () => {
     const rounded = { ...reference, affine: LPS.map((value) => value + 1e-3) }
     expect(compareGrids(reference, reference)).toEqual({ kind: 'same' })
     expect(sameGrid(reference, { ...rounded, affine: [...rounded.affine.slice(0, 12), 0, 0, 0, 1] })).toBe(
@@ -65,7 +65,7 @@ describe('compareGrids', () => {
     )
   })
 
-  it('tells one physical grid with other axes from another grid', () => {
+  it('separates one physical grid with other axes from another grid', () => {
     // The same voxels, second axis counted from the other end.
     const las = {
       shape: reference.shape,
@@ -80,7 +80,7 @@ describe('compareGrids', () => {
     expect(compareGrids(reference, shifted)).toMatchObject({ kind: 'different' })
   })
 
-  it('says what differs', () => {
+  it('names the differences', () => {
     const against = (other: { shape: Vec3; affine: Affine }) => {
       const compared = compareGrids(reference, other)
       return compared.kind === 'different' ? compared.reasons.join('; ') : compared.kind
@@ -118,7 +118,7 @@ describe('moving axes', () => {
   const value = (i: number, j: number, k: number) => 100 * i + 10 * j + k
   const scan = filled(Int16Array, [2, 3, 4], value, SLP)
 
-  it('brings a volume to RAS and leaves every value where it is in the world', () => {
+  it('brings a volume to RAS and keeps every value at its physical position', () => {
     const ras = toRas(scan)
     expect(orientationOf(ras.affine)).toBe('RAS')
     expect(ras.shape).toEqual([3, 4, 2])
@@ -131,7 +131,7 @@ describe('moving axes', () => {
         }
   })
 
-  it('returns the volume itself when nothing moves', () => {
+  it('returns the volume itself if nothing moves', () => {
     const ras = filled(Uint8Array, [2, 2, 2], () => 1)
     expect(toRas(ras)).toBe(ras)
     expect(alignTo(ras, ras)).toBe(ras)
@@ -146,10 +146,10 @@ describe('moving axes', () => {
     for (const [n, cell] of aligned.affine.entries()) expect(cell).toBeCloseTo(image.affine[n]!, 9)
   })
 
-  it('refuses a label on another grid and says why', () => {
+  it('refuses a label on another grid and names the reason', () => {
     const other = filled(Uint8Array, [2, 3, 5], () => 0, SLP)
     expect(() => alignTo(other, scan, 'labelsTr/a.nii.gz')).toThrow(
-      /labelsTr\/a.nii.gz is not on the grid of its reference: shape 2x3x4 against 2x3x5/,
+      /labelsTr\/a.nii.gz: not on the grid of its reference: shape 2x3x4 against 2x3x5/,
     )
   })
 })

@@ -41,7 +41,7 @@ describe('writeNifti', () => {
     }
   })
 
-  it('gives the same bytes for the same volume, with no time in them and no free text', async () => {
+  it('gives equal bytes for equal volumes, without a time and without free text', async () => {
     const [a, b] = [join(folder, 'b.nii.gz'), join(folder, 'c.nii.gz')]
     await writeNifti(a, scan)
     await writeNifti(b, scan)
@@ -57,7 +57,7 @@ describe('writeNifti', () => {
       expect(header.subarray(start, end).every((byte) => byte === 0)).toBe(true)
   })
 
-  it('states sform and qform alike for any rotation, left-handed grids included', async () => {
+  it('states equal sform and qform for any rotation, also for left-handed grids', async () => {
     const turn = (angle: number): Affine => [
       Math.cos(angle),
       -Math.sin(angle),
@@ -116,7 +116,7 @@ describe('writeNifti', () => {
         }
   })
 
-  it('leaves out the qform that a sheared grid cannot have', async () => {
+  it('omits the qform of a sheared grid', async () => {
     const file = join(folder, 'sheared.nii')
     await writeNifti(file, { ...scan, affine: [1, 0.2, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1] })
     const bytes = await readFile(file)
@@ -124,21 +124,23 @@ describe('writeNifti', () => {
     expect(bytes.readInt16LE(254)).toBe(1)
   })
 
-  it('stores another type when every value fits and refuses when one does not', async () => {
+  it('stores another type if every value fits, and refuses it otherwise', async () => {
     const file = join(folder, 'typed.nii')
     await writeNifti(file, scan, { dataType: 'float32' })
     expect((await readNifti(file)).data).toEqual(Float32Array.from(scan.data))
-    await expect(writeNifti(file, scan, { dataType: 'uint8' })).rejects.toThrow(/value -1 does not fit uint8/)
+    await expect(writeNifti(file, scan, { dataType: 'uint8' })).rejects.toThrow(
+      /value out of range .expected uint8, found -1/,
+    )
     await expect(
       writeNifti(
         file,
         filled(Float32Array, [1, 1, 1], () => 0.5),
         { dataType: 'int16' },
       ),
-    ).rejects.toThrow(/0.5 does not fit int16/)
+    ).rejects.toThrow(/expected int16, found 0.5/)
   })
 
-  it('leaves nothing behind when it cannot write', async () => {
+  it('leaves no file if it cannot write', async () => {
     await expect(writeNifti(join(folder, 'no', 'where.nii'), scan)).rejects.toThrow(
       /cannot be written \(a folder of its path does not exist, ENOENT\)/,
     )

@@ -35,7 +35,7 @@ async function reasonFor(bytes: Uint8Array, options = {}): Promise<string> {
 }
 
 describe('readNifti', () => {
-  it('turns the file order (first axis fastest) into C order', async () => {
+  it('converts the file order (first axis fastest) into C order', async () => {
     const volume = await readNifti(await fileOf(madeNifti()))
     expect(volume.shape).toEqual([3, 4, 5])
     expect(volume.data).toBeInstanceOf(Int16Array)
@@ -46,7 +46,7 @@ describe('readNifti', () => {
     expect(volume).toMatchObject({ dataType: 'int16', slope: 1, inter: 0, spacingMm: [1, 2, 3] })
   })
 
-  it('reads gzip by content, several members too, and voxels behind an extension', async () => {
+  it('detects gzip by content, also several members, and reads voxels behind an extension', async () => {
     const plain = await readNifti(await fileOf(madeNifti()))
     const zipped = await readNifti(await fileOf(gzipped(madeNifti()), 'named-wrongly.nii'))
     const bytes = madeNifti()
@@ -62,7 +62,7 @@ describe('readNifti', () => {
     expect(volume.littleEndian).toBe(false)
   })
 
-  it('applies slope and intercept, and takes a slope of 0 as none', async () => {
+  it('applies slope and intercept, and treats a slope of 0 as none', async () => {
     const scaled = await readNifti(await fileOf(madeNifti({ slope: 0.5, inter: -1024 })))
     expect(scaled.data).toBeInstanceOf(Float32Array)
     expect([...scaled.data.slice(0, 3)]).toEqual([-1024, -1018, -1012])
@@ -71,7 +71,7 @@ describe('readNifti', () => {
     expect(unscaled.slope).toBe(1)
   })
 
-  it('gives 64-bit integers as float64', async () => {
+  it('returns 64-bit integers as float64', async () => {
     const voxels = new Uint8Array(BigInt64Array.from({ length: 60 }, (_, n) => BigInt(n - 30)).buffer)
     const volume = await readNifti(await fileOf(madeNifti({ dataType: 1024, bits: 64 }, voxels)))
     expect(volume.data).toBeInstanceOf(Float64Array)
@@ -92,13 +92,13 @@ describe('the affine', () => {
     pixdim: [-1, 1, 2, 3, 1, 1, 1, 1],
   }
 
-  it('is the sform whenever that has a code, even a lower one than the qform', async () => {
+  it('is the sform if that has a code, even a lower one than the qform', async () => {
     const header = await readNiftiHeader(await fileOf(madeNifti({ ...forms, qformCode: 4, sformCode: 1 })))
     expect(header.affineSource).toBe('sform')
     expect(header.affine).toEqual([1, 0, 0, -10, 0, 2, 0, 20, 0, 0, 3, 30, 0, 0, 0, 1])
   })
 
-  it('is the qform without an sform, a quaternion a little too long included', async () => {
+  it('is the qform without an sform, also for a quaternion that is slightly too long', async () => {
     const header = await readNiftiHeader(await fileOf(madeNifti({ ...forms, qformCode: 1, sformCode: 0 })))
     expect(header.affineSource).toBe('qform')
     // Half a turn about the third axis, which qfac -1 turns as well.
@@ -112,7 +112,7 @@ describe('the affine', () => {
     expect(rounded.affine.every(Number.isFinite)).toBe(true)
   })
 
-  it('is made of pixdim without either, as nibabel makes it', async () => {
+  it('comes from pixdim without either, as in nibabel', async () => {
     const header = await readNiftiHeader(await fileOf(madeNifti({ qformCode: 0, sformCode: 0 })))
     expect(header.affineSource).toBe('pixdim')
     expect(header.affine).toEqual([-1, 0, 0, 1, 0, 2, 0, -3, 0, 0, 3, -6, 0, 0, 0, 1])
@@ -153,18 +153,18 @@ describe('the verdict on damaged and hostile files', () => {
       expect(await reasonFor(gzipped(madeNifti(header)))).toBe(reason)
     })
 
-  it('is corruptGzip when the checksum is wrong although every voxel is there', async () => {
+  it('is corruptGzip if the checksum is wrong although every voxel is there', async () => {
     const bytes = gzipped(madeNifti())
     bytes.writeUInt32LE((bytes.readUInt32LE(bytes.length - 8) ^ 1) >>> 0, bytes.length - 8)
     expect(await reasonFor(bytes)).toBe('corruptGzip')
   })
 
-  it('is corruptGzip when anything lies behind the stream, zeros included', async () => {
+  it('is corruptGzip if anything follows the stream, also zeros', async () => {
     for (const tail of [Buffer.alloc(10), Buffer.from('more')])
       expect(await reasonFor(Buffer.concat([gzipped(madeNifti()), tail]))).toBe('corruptGzip')
   })
 
-  it('is truncated when the stream stops, even in its checksum', async () => {
+  it('is truncated if the stream stops, even in its checksum', async () => {
     const bytes = gzipped(madeNifti())
     for (const cut of [1, 4, 8, 20])
       expect(await reasonFor(bytes.subarray(0, bytes.length - cut))).toBe('truncated')
@@ -176,7 +176,7 @@ describe('the verdict on damaged and hostile files', () => {
     expect(await reasonFor(bomb)).toBe('trailingData')
   })
 
-  it('is truncated, before anything is allocated, for a header that promises more than the file can unfold to', async () => {
+  it('is truncated, before memory is allocated, for a header that promises more than the file can unfold to', async () => {
     const before = process.memoryUsage().arrayBuffers
     expect(await reasonFor(gzipped(madeNifti({ dims: [3, 1000, 1000, 1000, 1, 1, 1, 1] })))).toBe('truncated')
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 * 1024 * 1024)
@@ -188,7 +188,7 @@ describe('the verdict on damaged and hostile files', () => {
     expect(await reasonFor(madeNifti(), { maxBytes: 472 })).toBe('ok')
   })
 
-  it('is missing, notAFile or notNifti for what is no volume', async () => {
+  it('is missing, notAFile or notNifti for other things than a volume', async () => {
     const reason = (file: string) => readNifti(file).catch((error: DataError) => error.facts.reason)
     expect(await reason(join(folder, 'nowhere.nii'))).toBe('missing')
     expect(await reason(folder)).toBe('notAFile')
@@ -198,7 +198,7 @@ describe('the verdict on damaged and hostile files', () => {
     expect(await reasonFor(Buffer.alloc(0))).toBe('notNifti')
   })
 
-  it('tells a Git LFS pointer and a copied link what they are', async () => {
+  it('names a Git LFS pointer and a copied link in the hint', async () => {
     const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n'
     const hint = async (text: string) => {
       const file = await fileOf(Buffer.from(text))
@@ -209,8 +209,8 @@ describe('the verdict on damaged and hostile files', () => {
   })
 })
 
-describe('a file with much before its voxels', () => {
-  it('is read from the offset that it states, compressed or not', async () => {
+describe('a file with many bytes before its voxels', () => {
+  it('is read from the stated offset, compressed or not', async () => {
     const offset = 3 * 1024 * 1024
     const bytes = Buffer.concat([madeNifti({ offset }).subarray(0, 352), Buffer.alloc(offset - 352)])
     const whole = Buffer.concat([bytes, madeNifti().subarray(352)])
@@ -220,7 +220,7 @@ describe('a file with much before its voxels', () => {
 })
 
 describe('readNiftiHeader', () => {
-  it('judges the header and leaves the data alone', async () => {
+  it('checks the header and does not read the data', async () => {
     const bytes = gzipped(madeNifti())
     const header = await readNiftiHeader(await fileOf(bytes.subarray(0, bytes.length - 4)))
     expect(header).toMatchObject({ shape: [3, 4, 5], dataType: 'int16', pixdimMm: [1, 2, 3], version: 1 })

@@ -4,7 +4,7 @@ import type { VoxelArray } from '../../src/volume/volume.js'
 import { reverseAxisOrder } from '../../src/volume/voxel-order.js'
 
 describe('reverseAxisOrder', () => {
-  it('makes the first axis the fastest, whatever the shape', () => {
+  it('makes the first axis the fastest, for any shape', () => {
     const size = fc.integer({ min: 1, max: 70 })
     fc.assert(
       fc.property(size, fc.integer({ min: 1, max: 5 }), size, (n0, n1, n2) => {

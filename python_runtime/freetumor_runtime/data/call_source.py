@@ -1,7 +1,7 @@
 """What a warm runtime is called for, as the job sees it; the bridge implements it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
@@ -33,20 +33,30 @@ class SynthesizeCall:
 
 @dataclass(frozen=True)
 class CallResult:
-    """Tensors of the CPU by name: `labels`, `logits`, or `image`, `label`, `change`."""
+    """Tensors of the CPU by name: `labels`, `logits`, or `image`, `label`, `change`; measures of painted tumors."""
 
     network_seconds: float
-    tensors: dict[str, Tensor] = field(default_factory=dict)
+    tensors: dict[str, Tensor]
     measures: tuple[AttemptMeasures, ...] = ()
-    # kind, message, hint
-    refusal: tuple[str, str, str] | None = None
+
+
+@dataclass(frozen=True)
+class CallRefusal:
+    """Why a call has no result; its kind is that of an error (errors.py)."""
+
+    network_seconds: float
+    kind: str
+    message: str
+    hint: str
 
 
 class CallSource(Protocol):
     def __iter__(self) -> Iterator[SegmentCall | SynthesizeCall]:
         """Calls as they come; never ends by itself."""
+        ...
 
     def cancelled(self, id: int) -> bool:
         """Whether the other side no longer wants the result."""
+        ...
 
-    def answer(self, id: int, result: CallResult) -> None: ...
+    def answer(self, id: int, result: CallResult | CallRefusal) -> None: ...

@@ -25,7 +25,7 @@ class CropMeasures:
 class CropSource(Protocol):
     """Data is pulled: nothing comes that was not requested. All calls are of the training thread."""
 
-    # seconds spent waiting for frames and verdicts so far
+    # seconds spent waiting for crops and verdicts so far
     waited_seconds: float
 
     def request(self, step: int) -> None:
@@ -33,11 +33,13 @@ class CropSource(Protocol):
 
     def crops(self, step: int) -> tuple[PlannedCrop, ...]:
         """This rank's crops of a step, in the order of their items; waits for them."""
+        ...
 
     def send_measures(self, step: int, measures: list[CropMeasures], wants_verdicts: bool) -> None: ...
 
     def verdicts(self, step: int) -> dict[tuple[int, int], bool]:
         """(item, crop) -> accepted; waits for it."""
+        ...
 
     def ack(self, step: int) -> None:
         """Frees the step's buffers on the other side."""

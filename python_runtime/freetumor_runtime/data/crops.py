@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from freetumor_runtime.data.boxes import Box
+from freetumor_runtime.data.boxes import Box, as_box
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,7 @@ def augment_box(box: Box, shape: Sequence[int], augmentation: Augmentation) -> B
         along_x, (start, stop) = sides[:2]
         sides[:2] = [(lengths[1] - stop, lengths[1] - start), along_x]
         lengths[:2] = [lengths[1], lengths[0]]
-    first, second, third = (slice(start, stop) for start, stop in sides)
-    return first, second, third
+    return as_box(slice(start, stop) for start, stop in sides)
 
 
 def swap_slabs(crops: Tensor, mixing: Sequence[tuple[int, int, int] | None]) -> Tensor:

@@ -22,8 +22,8 @@ class Round:
 
     case_id: str
     variant: int
-    region_start: tuple[int, ...]
-    region_shape: tuple[int, ...]
+    subvolume_start: tuple[int, ...]
+    subvolume_shape: tuple[int, ...]
     # numbers of the tumors of the round before that stay
     accepted: tuple[int, ...]
     attempts: tuple[Attempt, ...]
@@ -45,8 +45,10 @@ class AttemptMeasures:
 class VariantSource(Protocol):
     def begin(self) -> Round | None:
         """The first round of the next variant; None when nothing is left."""
+        ...
 
     def judged(self, measures: Sequence[AttemptMeasures]) -> Round:
         """The verdicts on a round's attempts, and the next round of the variant."""
+        ...
 
     def written(self, case_id: str, variant: int, result: dict) -> None: ...

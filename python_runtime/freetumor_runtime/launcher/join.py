@@ -43,7 +43,9 @@ def main(nodes: int, node: int, endpoint: str, wait_seconds: float, torchrun_arg
     host, port = endpoint.rsplit(":", 1)
     try:
         store = _open_store(host, int(port), nodes) if node == 0 else _take_seat(host, int(port), node, wait_seconds)
-        threading.Thread(target=_watch, args=(store.clone(), node), daemon=True).start()
+        # torch does not declare this method
+        own = store.clone()  # pyright: ignore[reportAttributeAccessIssue]
+        threading.Thread(target=_watch, args=(own, node), daemon=True).start()
         if node == 0:
             _await_seats(store, nodes, endpoint, wait_seconds)
     except NotMet as error:

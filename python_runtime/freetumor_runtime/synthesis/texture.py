@@ -41,7 +41,7 @@ class TextureBank:
     """Textures of `size_voxels`, kept in `directory` (which must exist)."""
 
     directory: str
-    size_voxels: tuple[int, int, int]
+    size_voxels: tuple[int, ...]
     seed: int
     # index -> memory-mapped uint8 volume
     _open: dict[int, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
@@ -56,7 +56,7 @@ class TextureBank:
         )
         if not inside or not 0 <= index < len(TEXTURE_SIGMAS):
             raise DataError(
-                f"texture {index}: no part at {tuple(start)} of {tuple(shape)} voxels; "
+                f"texture {index}: no window at {tuple(start)} of {tuple(shape)} voxels; "
                 f"there are {len(TEXTURE_SIGMAS)} textures of {tuple(self.size_voxels)} voxels"
             )
         where = tuple(slice(first, first + length) for first, length in zip(start, shape, strict=True))
@@ -128,14 +128,14 @@ def gaussian_blur(
     """
     axes = range(volume_XYZ.ndim) if axes is None else axes
     lengths = {axis: volume_XYZ.shape[axis] for axis in axes}
-    spectrum_XYZ = fft.dctn(volume_XYZ, axes=tuple(axes), overwrite_x=True, workers=1)
+    spectrum_XYZ: np.ndarray = np.asarray(fft.dctn(volume_XYZ, axes=tuple(axes), overwrite_x=True, workers=1))
     for axis, length in lengths.items():
         broadcast = [1] * volume_XYZ.ndim
         broadcast[axis] = length
         response = finer * _cosine_response(length, sigma)
         spectrum_XYZ *= response.astype(volume_XYZ.dtype).reshape(broadcast)
     for axis, length in lengths.items():
-        spectrum_XYZ = fft.idct(spectrum_XYZ, n=finer * length, axis=axis, overwrite_x=True, workers=1)
+        spectrum_XYZ = np.asarray(fft.idct(spectrum_XYZ, n=finer * length, axis=axis, overwrite_x=True, workers=1))
     return spectrum_XYZ
 
 

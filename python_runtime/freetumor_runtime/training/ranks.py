@@ -78,12 +78,18 @@ def join_ranks(device: str, threads: int, seed: int) -> Ranks:
     chosen = _choose_device(device)
     torch.use_deterministic_algorithms(True, warn_only=chosen.type == "cuda")
     # nobody reads what was not written; filling it takes up to a tenth of a forward pass
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    # (an attribute that torch adds at run time)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     control_group = None
     if size > 1:
         backend = "nccl" if chosen.type == "cuda" else "gloo"
         dist.init_process_group(backend, timeout=_PATIENCE, **_store(rank, size))
-        control_group = dist.new_group(backend="gloo", timeout=_PATIENCE) if chosen.type == "cuda" else dist.group.WORLD
+        control_group = dist.group.WORLD
+        if chosen.type == "cuda":
+            own = dist.new_group(backend="gloo", timeout=_PATIENCE)
+            # a number only for ranks that do not belong to it
+            assert not isinstance(own, int)
+            control_group = own
     node, nodes, local_rank = (int(os.environ.get(name, default)) for name, default in _PLACE)
     return Ranks(rank, size, chosen, control_group, node, nodes, local_rank)
 

@@ -10,7 +10,7 @@ from freetumor_runtime.bridge.feed import FeedClient
 from freetumor_runtime.bridge.frames import MAX_FRAME_BYTES, ProtocolError
 from freetumor_runtime.errors import EnvironmentError, Stopped, UsageError
 from freetumor_runtime.generated.freetumor.runtime.v1 import feed_pb2
-from tests.bridge.feeder import Feeder, frames_of, verdicts_of
+from tests.bridge.feeder import Feeder, crops_of, verdicts_of
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def by_kind(**answers):
 
 
 def at_once(body):
-    return [frames_of(body.step, value=int(body.step) + 5)]
+    return [crops_of(body.step, value=int(body.step) + 5)]
 
 
 def test_a_requested_step_comes_with_its_tensors(connect):
@@ -52,7 +52,7 @@ def test_answers_in_another_order_are_kept_until_they_are_asked_for(connect):
 
     def backwards(body):
         held.append(body.step)
-        return [frames_of(step, value=step) for step in reversed(held)] if len(held) == 3 else None
+        return [crops_of(step, value=step) for step in reversed(held)] if len(held) == 3 else None
 
     client, _ = connect(by_kind(StepRequest=backwards))
     for step in (0, 1, 2):
@@ -118,8 +118,8 @@ def test_a_message_that_was_lost_on_the_way_is_noticed(connect):
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (lambda _: [frames_of(9)], "StepFrames of step 9 came, which was not asked for"),
-        (lambda _: [frames_of(0), frames_of(0)], "StepFrames of step 0 came, which was not asked for"),
+        (lambda _: [crops_of(9)], "StepCrops of step 9 came, which was not asked for"),
+        (lambda _: [crops_of(0), crops_of(0)], "StepCrops of step 0 came, which was not asked for"),
         (lambda _: [verdicts_of(0)], "StepVerdicts of step 0 came, which was not asked for"),
         (lambda _: [(feed_pb2.StepAck(step=0), {})], "which a rank does not know"),
     ],
@@ -135,7 +135,7 @@ def test_what_was_not_asked_for_is_refused(connect, answer, reason):
 def test_a_frame_above_the_limit_ends_the_connection_before_it_is_taken(connect, monkeypatch):
     # the feeder breaks the rule that the client keeps
     monkeypatch.setattr("freetumor_runtime.bridge.frames.MAX_FRAME_BYTES", 4 * MAX_FRAME_BYTES)
-    client, _ = connect(by_kind(StepRequest=lambda body: [(feed_pb2.StepFrames(step=0), too_long())]))
+    client, _ = connect(by_kind(StepRequest=lambda body: [(feed_pb2.StepCrops(step=0), too_long())]))
     client.request(0)
     with pytest.raises(Stopped):
         client.crops(0)

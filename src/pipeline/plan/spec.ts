@@ -27,7 +27,7 @@ export interface SpecContext {
 
 /** The training as Python receives it; `plan.json` holds it in this order. */
 export function trainingSpec(config: RunConfig, context: SpecContext): TrainingSpec {
-  const { training, sampling, runtime } = config
+  const { training, sampling } = config
   const labels = trainingLabels(config)
   const steps = totalSteps(config, sampledCases(config, context.cases))
   return {
@@ -58,17 +58,18 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
     optimizer: optimizerSpec(config, context.cases),
     adversarialWeight: training.adversarialWeight,
     freeze: training.freeze,
-    precision: runtime.precision,
-    reproducible: runtime.reproducible,
-    compile: runtime.compile,
-    memoryFormat: runtime.memoryFormat,
-    device: runtime.device,
-    processesPerNode: runtime.processesPerNode,
-    threadsPerProcess: runtime.threadsPerProcess,
+    ...ofRuntime(config.runtime),
     validation: validationSpec(config, context.cases),
     checkpoint: { everySteps: training.checkpointEverySteps },
     pictures: config.report.pictures,
   }
+}
+
+/** The keys of `runtime` that the ranks need, in the order of the spec. */
+function ofRuntime(runtime: RunConfig['runtime']) {
+  const { precision, reproducible, compile, memoryFormat, device, processesPerNode, threadsPerProcess } =
+    runtime
+  return { precision, reproducible, compile, memoryFormat, device, processesPerNode, threadsPerProcess }
 }
 
 function crossEntropyWeights(training: RunConfig['training'], labels: TrainingLabels): number[] {

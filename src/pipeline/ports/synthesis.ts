@@ -56,8 +56,8 @@ export interface VariantFeed {
 export interface VariantRound {
   readonly caseId: string
   readonly variant: number
-  readonly regionStart: Vec3
-  readonly regionShape: Vec3
+  readonly subvolumeStart: Vec3
+  readonly subvolumeShape: Vec3
   /** Of the tumors of the round before, those that stay. */
   readonly accepted: readonly number[]
   /** None: the variant is written with what was accepted. */

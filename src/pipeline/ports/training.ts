@@ -14,7 +14,7 @@ export interface TrainingSpec {
   readonly seed: number
   readonly region: Region
   readonly steps: number
-  /** Checkpoint directory to go on from. */
+  /** Checkpoint directory to resume from. */
   readonly resumeFrom: string | null
   /** Hashes that every checkpoint records: a resume compares them. */
   readonly fingerprint: { readonly config: string; readonly data: string }
@@ -148,7 +148,7 @@ export interface ValidationVerdict {
   readonly type: 'validationVerdict'
   /** For the TensorBoard files, by name. */
   readonly measures: Readonly<Record<string, number>>
-  /** Why the run ends here, completed; null when it goes on. */
+  /** Why the run ends here, completed; null when it continues. */
   readonly endReason: string | null
 }
 

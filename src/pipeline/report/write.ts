@@ -21,7 +21,7 @@ const MAX_EXAMPLES = 8
 const NODE_LEDGER = /^ledger\.node-\d+\.jsonl$/
 
 const VERDICTS: Readonly<Record<LedgerLine['verdict'], string | null>> = {
-  accepted: 'kept',
+  accepted: 'accepted',
   rejected: 'rejected',
   recorded: null,
   noRoom: null,
@@ -88,7 +88,7 @@ export async function writeLedgerReport(path: string): Promise<string> {
 function examples(pictures: readonly TumorPicture[]): readonly TumorPicture[] {
   const of = (verdict: string): TumorPicture[] =>
     pictures.filter((picture) => picture.verdict === verdict).slice(0, MAX_EXAMPLES)
-  return [...of('kept'), ...of('rejected')]
+  return [...of('accepted'), ...of('rejected')]
 }
 
 /** Makes the page of whatever lies at `path`: a run, a demo, an evaluation or a ledger. */

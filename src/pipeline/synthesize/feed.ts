@@ -186,8 +186,8 @@ function nextRound(options: VariantFeedOptions, variant: Variant, accepted: read
   return {
     caseId: id,
     variant: variant.variant,
-    regionStart: subvolume.start,
-    regionShape: subvolume.shape,
+    subvolumeStart: subvolume.start,
+    subvolumeShape: subvolume.shape,
     accepted,
     attempts: variant.waiting.map(({ tumor, attempt, organ, plan }) => ({
       tumor,

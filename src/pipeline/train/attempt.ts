@@ -54,12 +54,7 @@ async function followRuntime(
   perEpoch: number,
   begin: (step: number) => void,
 ): Promise<Finished> {
-  await using session = run.runtime.train(spec, feed, {
-    signal: undefined,
-    logDirectory: join(spec.runDirectory, 'logs'),
-    hangSeconds: run.config.runtime.hangSeconds,
-    place: run.place ?? undefined,
-  })
+  await using session = openSession(run, spec, feed)
   run.commands.open(session)
   let counts: CountedCase[] = []
   for await (const event of session.events) {
@@ -89,6 +84,15 @@ async function followRuntime(
     }
   }
   throw endedSilently(run.directory)
+}
+
+function openSession(run: OpenTraining, spec: TrainingSpec, feed: StepFeed): TrainingSession {
+  return run.runtime.train(spec, feed, {
+    signal: undefined,
+    logDirectory: join(spec.runDirectory, 'logs'),
+    hangSeconds: run.config.runtime.hangSeconds,
+    place: run.place ?? undefined,
+  })
 }
 
 async function recordStart(

@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { paintsTumors } from '../../config/jobs.js'
 import type { RunConfig } from '../../config/schema.js'
 import { forEachCase } from '../../curation/case-threads.js'
 import type { LabelIds } from '../../curation/check/label-ids.js'
@@ -197,7 +198,7 @@ function exists(path: string): Promise<boolean> {
 }
 
 function countsOf({ job, training }: RunConfig, cases: readonly CuratedCase[]) {
-  const withHosts = job === 'synthesis' || training.task === 'freesyn'
+  const withHosts = paintsTumors({ job, training })
   const trained = cases.filter(({ split }) => split === 'training')
   const of = (kind: 'labelled' | 'host') => trained.filter(({ role }) => role.kind === kind)
   return {

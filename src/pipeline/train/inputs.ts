@@ -49,8 +49,8 @@ export function refuseOtherOrgans(
 
 /**
  * Leaks first: no weights are trained for a study that is refused. Then earlier weights, since a file that cannot serve is
- * known in seconds; then prepared cases. What may take long begins with the call of `accepted`. A run that goes on must find
- * what it left, unless changes are accepted.
+ * known in seconds; then prepared cases. What may take long begins with the call of `accepted`. A resumed run must find
+ * the data of its checkpoint, unless changes are accepted.
  */
 export async function gatherInputs(
   config: RunConfig,

@@ -59,7 +59,7 @@ export async function openRun(
     const owner = keeps ? await takeOver(directory, run.id) : null
     const goesOn = resume !== undefined && keeps
     const resumed = goesOn ? await openResumePoint(directory, config, acceptChanges) : null
-    // of a run that goes on, what it says is over
+    // the exit record of the earlier part is out of date
     if (resume !== undefined) await rm(join(directory, nodeFile('exit.json', place)), { force: true })
     if (resumed === null) {
       if (resume === undefined && keeps) await recordVersion(directory)

@@ -18,7 +18,7 @@ export interface Note {
   readonly text: string
 }
 
-/** Where a run goes on, and what there is to tell about it. */
+/** The checkpoint that a run resumes from, and notes for its log. */
 export interface ResumePoint extends Checkpoint {
   readonly notes: readonly Note[]
 }
@@ -39,9 +39,9 @@ export async function refuseNothingToResume(run: string): Promise<void> {
 }
 
 /**
- * Puts a run that was stopped or killed in order and chooses the checkpoint it goes on from: the newest whose files are
- * whole; null for a run that ended before its first save, which begins anew. Nothing of the run is changed when it is
- * refused, but litter removed and damaged checkpoints set aside.
+ * Choose the checkpoint that a stopped or killed run resumes from: the newest whose files are whole; null for a run that
+ * ended before its first save, which restarts from step 0. A refused run is not changed, except that partially written
+ * files are removed and damaged checkpoints renamed.
  * @throws CheckpointError where all checkpoints are damaged, ConfigError that names the keys where the configuration has changed
  */
 export async function openResumePoint(
@@ -88,7 +88,7 @@ export async function hashInputs(
 
 /**
  * Whether the data are those that the checkpoint was made with.
- * @returns what to tell when changes are accepted
+ * @returns a note when changes are accepted
  * @throws DataError that names what has changed
  */
 export async function compareData(
@@ -144,15 +144,15 @@ async function compareConfig(
   return notes
 }
 
-/** Damaged ones included: then it is the user's to begin anew. */
+/** Damaged ones included: then the user decides to restart from step 0. */
 async function everSaved(run: string): Promise<boolean> {
   const names = await readdir(join(run, 'checkpoints')).catch(() => [] as string[])
   return names.some((name) => name.startsWith('step_'))
 }
 
 function nothingWhole(run: string, notes: readonly Note[]): CheckpointError {
-  const told = notes.length > 0 ? notes.map(({ text }) => text).join('; ') : 'all were damaged before'
-  return new CheckpointError(`${run} holds no whole checkpoint to go on from: ${told}`, {
+  const reasons = notes.length > 0 ? notes.map(({ text }) => text).join('; ') : 'all were damaged before'
+  return new CheckpointError(`${run} holds no whole checkpoint to go on from: ${reasons}`, {
     hint: 'start the run anew; a model.pt that is whole may serve as networks.segmentor.initialWeights',
   })
 }

@@ -7,7 +7,7 @@ import { trainingLabels } from '../training-labels.js'
 
 export type CountedCase = Extract<RuntimeEvent, { type: 'validationCase' }>
 
-/** What a validation came to: the event that tells of it, and whether the run goes on. */
+/** The result of a validation: its event, and whether the run continues. */
 interface JudgedValidation {
   readonly event: Omit<ValidationEvent, 'time'>
   readonly verdict: ValidationVerdict

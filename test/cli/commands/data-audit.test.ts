@@ -67,6 +67,6 @@ describe('freetumor data audit', () => {
     await writeFile(join(cwd, 'A/imagesTr/phantom_000.nii.gz'), 'no scan')
     const damaged = await runCli(['data', 'audit', 'A.json'], { cwd })
     expect(damaged.code).toBe(3)
-    expect(damaged.stderr).toMatch(/A\/phantom_000 was compared with nothing: .*is no NIfTI file/)
+    expect(damaged.stderr).toMatch(/A\/phantom_000 was compared with nothing: .*not a NIfTI file/)
   })
 })

@@ -29,7 +29,7 @@ describe('freetumor phantom', () => {
     const out = await phantoms(folder)
     const again = await runCli(['phantom', '--out', out, '--cases', '1'])
     expect(again.code).toBe(2)
-    expect(again.stderr).toContain(`${out} already holds a data set`)
+    expect(again.stderr).toContain(`${out}: the folder already contains a data set`)
     expect(await readdir(folder)).toEqual(['Phantoms'])
   })
 })

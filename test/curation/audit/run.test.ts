@@ -170,9 +170,9 @@ describe('auditCases', () => {
 
   it('names what could not be read', async () => {
     const report = await audited([
-      [item('A/1'), { problem: '/data/A/1.nii.gz: is no NIfTI file' }],
+      [item('A/1'), { problem: '/data/A/1.nii.gz: not a NIfTI file' }],
       [item('A/2'), print('b', 2)],
     ])
-    expect(report.unreadable).toEqual([{ case: 'A/1', message: '/data/A/1.nii.gz: is no NIfTI file' }])
+    expect(report.unreadable).toEqual([{ case: 'A/1', message: '/data/A/1.nii.gz: not a NIfTI file' }])
   })
 })

@@ -65,9 +65,9 @@ describe('the report of a run', () => {
 
   test('tells of a picture what the ledger says became of its tumor', async () => {
     const run = runDirectory()
-    expect(readFileSync(await writeRunReport(run), 'utf8')).toContain('baseline sees 85 % · kept')
+    expect(readFileSync(await writeRunReport(run), 'utf8')).toContain('baseline detects 85 % · accepted')
     writeFileSync(join(run, 'ledger.jsonl'), lines([{ ...LEDGER[0]!, verdict: 'rejected' }]))
-    expect(readFileSync(await writeRunReport(run), 'utf8')).toContain('baseline sees 85 % · rejected')
+    expect(readFileSync(await writeRunReport(run), 'utf8')).toContain('baseline detects 85 % · rejected')
   })
 
   test('is made anew over an older one', async () => {
@@ -85,7 +85,7 @@ describe('the report of a run', () => {
     const page = readFileSync(await writeRunReport(run), 'utf8')
     expect(page).toContain('events.jsonl is missing')
     expect(page).toContain('pictures/step_00000012.json: is not JSON')
-    expect(page).toContain('pictures/step_00000013.json: planes: at least one plane was expected')
+    expect(page).toContain('pictures/step_00000013.json: planes: wrong value (expected at least one plane)')
   })
 
   test('leaves out a line of the log that a crash has torn', async () => {
@@ -113,7 +113,7 @@ describe('the report of a demo', () => {
     expect(page).toContain('baseline on held-out phantoms')
     expect(page).not.toContain('segmentation on held-out phantoms')
     expect(page).toContain('tumor Dice</th><td><b>0.500</b></td><td>0.400 – 0.600</td><td>8</td>')
-    expect(page).toContain('Dice of liver tumor</th><td colspan="4" class="missing">no case counts for it')
+    expect(page).toContain('Dice of liver tumor</th><td colspan="4" class="missing">no case counts')
     expect(page).toContain('Not measured, and in no figure: case_3.')
   })
 })

@@ -1,0 +1,191 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { packageRoot } from '../src/runtime/python.js'
+import { sourceFiles } from './helpers/source-files.js'
+import {
+  lineComments,
+  longSentences,
+  MAX_WORDS,
+  type ReadText,
+  type SourceWords,
+  wordsOf,
+} from './helpers/words.js'
+
+/** Rooms of src/ that are still to be put into plain English. Shorten this list; never extend it. */
+const PENDING = ['cli', 'config', 'curation', 'pipeline', 'runtime', 'sampling', 'training']
+
+/** Pages that comments cite already and that are still to be written. */
+const PENDING_PAGES = ['docs/method.md']
+
+/** Words that no text for a person contains, and what to write instead. */
+const GLOSSARY: readonly (readonly [wrong: RegExp, instead: string])[] = [
+  [/\b(go(es)?|went|gone|going) on\b/i, 'resume, continue'],
+  [/\bunbroken run\b|\bin parts\b/i, 'uninterrupted run, resumed run'],
+  [/\bsame in every bit\b|\bto the last bit\b|\bequal in hexadecimal\b/i, 'bit-identical'],
+  [/\banew\b/i, 'again; overwrite, recompute; restart from step 0'],
+  [/\bhalf-written\b|\bcut off\b|\bwhat a kill left\b/i, 'partially written, interrupted, truncated'],
+  [/\b(tells?|told|telling|sa(ys?|id|ying))\b/i, 'log, report, list, print, state'],
+  [/\blook(s|ed|ing)? (in)?to\b/i, 'inspect'],
+  [/\b(in|of|to) the world\b|\bthe world's\b/i, 'in physical space (mm)'],
+  [/\bshares? seen\b/i, 'detected fraction'],
+  [/\bkept share\b|\bshare kept\b/i, 'acceptance rate'],
+  [
+    /\b(a|an|another|each|every|first|last|next|one|this|that|per|of|the|more|all|its) tr(y|ies)\b/i,
+    'attempt',
+  ],
+  [/\bstrokes?\b(?![-:])/i, 'tumor'],
+  [/\bpieces?\b/i, 'component'],
+  [/\bmade (CTs?|volumes?|cases|data)\b/, 'phantom'],
+  [/\bframes\b(?!\.)/i, 'message (ZeroMQ), crop, planned tumor'],
+  [/\bwires?\b/i, 'queue, channel, stream'],
+  [/\b(mortal|lives|dies|died|dying|deaths?)\b/i, 'exit, crash, be killed; restart policy'],
+  [/\b(meeting|meets?|met)\b/i, 'rendezvous, overlap'],
+  [/\bguarded\b/i, 'sandboxed'],
+  [/\bgates?\b/i, 'leak check'],
+  [/\bwhich of two\b/i, 'tie-break, order by'],
+  [/\bso (many|often|much|long)\b/i, 'N, at least N, at most N'],
+  [
+    /\bknows? (no|of)\b|\bdo(es)? not know\b|\bnobody\b|\bsomebody\b/i,
+    'unsupported, not recognised; name the actor',
+  ],
+  [/\bbeside\b/i, 'next to, in addition to'],
+  [/\blost its mind\b|\blast words\b/i, 'name the fault'],
+]
+
+/** First words in -s of function docs that are not verbs in the third person. */
+const NOUNS_IN_S =
+  /^(Bytes|Cases|Voxels|Files|Always|This|Radius|Axis|Axes|Ids|Pairs|Sides|Previous|Status|Less)$/
+
+const ERROR_TYPES = new Set(
+  [...readFileSync(join(packageRoot, 'src/errors.ts'), 'utf8').matchAll(/^export class (\w+)/gm)].map(
+    ([, name]) => name!,
+  ),
+)
+
+interface Room {
+  readonly name: string
+  readonly files: readonly { readonly path: string; readonly words: SourceWords }[]
+}
+
+const SOURCES = sourceFiles(join(packageRoot, 'src'), '.ts')
+  .filter(({ path }) => !path.startsWith('generated/'))
+  .map(({ path, text }) => ({ path, words: wordsOf(path, text, ERROR_TYPES) }))
+
+function roomOf(path: string): string {
+  return path.includes('/') ? path.slice(0, path.indexOf('/')) : 'src'
+}
+
+/** Rooms that are done. */
+const ROOMS: Room[] = [...new Set(SOURCES.map(({ path }) => roomOf(path)))]
+  .filter((name) => !PENDING.includes(name))
+  .map((name) => ({ name, files: SOURCES.filter(({ path }) => roomOf(path) === name) }))
+
+function glossaryFaults(path: string, texts: readonly ReadText[]): string[] {
+  return texts.flatMap(({ line, text }) =>
+    GLOSSARY.flatMap(([wrong, instead]) => {
+      const found = wrong.exec(withoutBackticks(text))
+      return found ? [`${path}:${line}: "${found[0]}": write ${instead}`] : []
+    }),
+  )
+}
+
+function withoutBackticks(text: string): string {
+  return text.replace(/`[^`]*`/g, '…').replace(/\s+/g, ' ')
+}
+
+describe.each(ROOMS)('the words of $name', ({ files }) => {
+  test('avoid what the glossary replaces', () => {
+    expect(files.flatMap(({ path, words }) => glossaryFaults(path, words.texts))).toEqual([])
+  })
+
+  test('start no doc comment with a noun clause', () => {
+    const faults = files.flatMap(({ path, words }) =>
+      words.texts
+        .filter(({ kind, text }) => kind === 'doc' && /^(What|Where|Of|How)\b/.test(text))
+        .map(({ line, text }) => `${path}:${line}: ${text.slice(0, 60)}`),
+    )
+    expect(faults).toEqual([])
+  })
+
+  test('describe a function in the imperative', () => {
+    const faults = files.flatMap(({ path, words }) =>
+      words.functionDocs
+        .filter(({ text }) => isThirdPerson(text))
+        .map(({ line, text }) => `${path}:${line}: ${text.slice(0, 60)}`),
+    )
+    expect(faults).toEqual([])
+  })
+
+  test('refer to nothing outside the repository', () => {
+    const faults = files.flatMap(({ path, words }) =>
+      words.texts
+        .filter(({ kind }) => kind !== 'string')
+        .flatMap(({ line, text }) => unresolved(text).map((reference) => `${path}:${line}: ${reference}`)),
+    )
+    expect(faults).toEqual([])
+  })
+
+  test('give every error a hint', () => {
+    const faults = files.flatMap(({ path, words }) =>
+      words.errors
+        .filter(({ hasHint }) => !hasHint)
+        .map(({ line, type, texts }) => `${path}:${line}: ${type} ${texts.join(' ')}`),
+    )
+    expect(faults).toEqual([])
+  })
+
+  test(`keep a sentence of an error to ${MAX_WORDS} words`, () => {
+    const faults = files.flatMap(({ path, words }) =>
+      words.errors.flatMap(({ line, texts }) =>
+        longSentences(texts).map((text) => `${path}:${line}: ${text}`),
+      ),
+    )
+    expect(faults).toEqual([])
+  })
+})
+
+function isThirdPerson(doc: string): boolean {
+  const [first = ''] = /^[A-Z][a-z]+/.exec(doc) ?? []
+  return first.endsWith('s') && !first.endsWith('ss') && !NOUNS_IN_S.test(first)
+}
+
+/** Files that a comment may refer to. */
+const REFERABLE = ['src', 'python_runtime', 'proto', 'scripts', 'docs', 'test'].flatMap((folder) =>
+  readdirSync(join(packageRoot, folder), { recursive: true, encoding: 'utf8' }).map(
+    (name) => `${folder}/${name}`,
+  ),
+)
+
+/** Return the references of a comment that lead nowhere: design pages, files that do not exist, missing anchors. */
+function unresolved(comment: string): string[] {
+  const design = comment.match(/\b(METHOD|ARCHITECTURE|INTERFACE|FACTS|STYLE|LANGUAGE)\b/g) ?? []
+  const references = [...comment.matchAll(/[\w/.-]+\.(?:py|ts|mjs|proto|md)\b(?:#([\w-]+))?/g)]
+  return [...design, ...references.filter(([path, anchor]) => !resolves(path, anchor)).map(([path]) => path)]
+}
+
+function resolves(reference: string, anchor: string | undefined): boolean {
+  const name = reference.replace(/#.*/, '').replace(/^(\.\.?\/)+/, '')
+  if (PENDING_PAGES.includes(name)) return true
+  const file = REFERABLE.find((path) => path === name || path.endsWith(`/${name}`))
+  if (file === undefined) return false
+  return anchor === undefined || anchorsOf(join(packageRoot, file)).includes(anchor)
+}
+
+function anchorsOf(page: string): string[] {
+  if (!existsSync(page)) return []
+  return [...readFileSync(page, 'utf8').matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replace(/[^\p{L}\d\s_-]/gu, '')
+      .replace(/\s/g, '-'),
+  )
+}
+
+test.each([['configs', '.yaml', '#']] as const)(
+  'the comments of %s avoid what the glossary replaces',
+  (folder, ending, sign) => {
+    const files = sourceFiles(join(packageRoot, folder), ending)
+    expect(files.flatMap(({ path, text }) => glossaryFaults(path, lineComments(text, sign)))).toEqual([])
+  },
+)
