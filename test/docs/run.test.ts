@@ -84,7 +84,7 @@ describe('the commands and examples run as printed', () => {
     onTestFinished(() => endTrainings(world))
     const blocks = runnable.filter(({ page }) => page === path).sort((a, b) => a.line - b.line)
     for (const [, file] of blocks.flatMap(({ text }) => [...text.matchAll(/freetumor init .*--out (\S+)/g)]))
-      rmSync(join(world, file!))
+      rmSync(join(world, file!), { force: true })
     let printed = ''
     for (const block of blocks) {
       const started = performance.now()
