@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from freetumor_runtime.config import GeneratorWindowsSpec, Organ, ServeSpec, WindowsSpec
+from freetumor_runtime.config.common import GeneratorWindowsSpec, Organ, WindowsSpec
+from freetumor_runtime.config.serving import ServeSpec
 from freetumor_runtime.data.crops import (
     Augmentation,
     PlannedCrop,
