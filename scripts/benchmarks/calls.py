@@ -21,7 +21,7 @@ from types import SimpleNamespace
 import torch
 
 from freetumor_runtime.checkpoints.loading import load_segmentor
-from freetumor_runtime.config import SlidingWindowsSpec
+from freetumor_runtime.config.common import SlidingWindowsSpec
 from freetumor_runtime.data.call_source import SegmentCall
 from freetumor_runtime.jobs.serve import NetworkWatch, segment
 from freetumor_runtime.models.segmentor import build_segmentor
