@@ -39,10 +39,10 @@ export async function readNumbers(path: string): Promise<number[]> {
 export async function readPositions(path: string): Promise<ReadPosition[]> {
   return (await readLines(path)).map(({ text, line }) => {
     const fail = () =>
-      new ConfigError(`${path}: line ${line} is no position (found ${quoted(text)})`, {
-        hint: 'write {"mm": [x, y, z]} or {"voxel": [i, j, k]} per line',
-        facts: { file: path },
-      })
+      new ConfigError(
+        `${path}: line ${line}: no position (expected {"mm": [x, y, z]} or {"voxel": [i, j, k]}, found ${quoted(text)})`,
+        { hint: 'correct the line', facts: { file: path } },
+      )
     const parsed = position.safeParse(asPosition(text))
     if (!parsed.success || (parsed.data.mm === undefined) === (parsed.data.voxel === undefined)) throw fail()
     return parsed.data
