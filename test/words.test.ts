@@ -182,10 +182,10 @@ function anchorsOf(page: string): string[] {
   )
 }
 
-test.each([['configs', '.yaml', '#']] as const)(
-  'the comments of %s avoid what the glossary replaces',
-  (folder, ending, sign) => {
-    const files = sourceFiles(join(packageRoot, folder), ending)
-    expect(files.flatMap(({ path, text }) => glossaryFaults(path, lineComments(text, sign)))).toEqual([])
-  },
-)
+test.each([
+  ['proto', '.proto', '//'],
+  ['configs', '.yaml', '#'],
+] as const)('the comments of %s avoid what the glossary replaces', (folder, ending, sign) => {
+  const files = sourceFiles(join(packageRoot, folder), ending)
+  expect(files.flatMap(({ path, text }) => glossaryFaults(path, lineComments(text, sign)))).toEqual([])
+})
