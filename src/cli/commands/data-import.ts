@@ -5,7 +5,7 @@ import { loadConfig } from '../../config/load.js'
 import { ownDatasets } from '../../curation/datasets/curate.js'
 import { importLists } from '../../curation/datasets/import.js'
 import { manifestJsonSchema, writeManifest } from '../../curation/datasets/manifest.js'
-import { toldMap } from '../../curation/datasets/remap.js'
+import { labelMapOption } from '../../curation/datasets/remap.js'
 import { withFileFacts, withMeasures } from '../../curation/file-facts.js'
 import { ledgerJsonSchema } from '../../quality/ledger-schema.js'
 import type { Region } from '../../volume/labels.js'
@@ -48,7 +48,7 @@ export const addDataImport: AddCommand = (data, io) => {
     .action(async (options: Options) => {
       const own = options.config ? ownDatasets((await loadConfig(options.config)).data) : []
       const { root, region, allowOutside } = options
-      const told = toldMap(options.map, region ?? null)
+      const told = labelMapOption(options.map, region ?? null)
       const { manifest, missing, notes } = await importLists(options.lists, {
         root,
         own,
