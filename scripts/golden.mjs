@@ -27,7 +27,7 @@ const LABELS = '1:1,2:2,3:3,4:4,5:5,6:6'
 
 /** Keys of JSON that differ from run to run. */
 const VOLATILE =
-  /time|seconds|memory|pid|host|version|runid|directory|path|rate$|sha256OfFile|device|progress|bytes|command|started|ended|created/i
+  /^key$|^input$|hash|modified|time|seconds|memory|pid|host|version|runid|directory|path|rate$|sha256OfFile|device|progress|bytes|command|started|ended|created/i
 
 /** Argument lists, in order; each may use the results of those before it. */
 const STEPS = [
@@ -141,7 +141,7 @@ function filled(argument) {
 function record(path) {
   const file = join(folder, path)
   const read = () => readFileSync(file)
-  if (/(^|\/)(logs|tensorboard|node_modules)\//.test(path)) return
+  if (/(^|\/)(logs|tensorboard|fingerprints|checksums)\//.test(path)) return // times, or keyed by times of files
   const name = nameOf(path)
   if (/\.nii\.gz$/.test(path)) found[name] = hashOf(gunzipSync(read()))
   else if (/\.zarr\/.*\/c\/|\/c\/0|model\.pt$|optimizer\.pt$|index\.bin$|\.csv$|\.png$/.test(path)) {
@@ -154,9 +154,9 @@ function record(path) {
     found[name] = hashOf(jsonLines(read().toString('utf8')).map(stable))
 }
 
-/** Run directories of earlier jobs carry a time in their names. */
+/** Run directories of earlier jobs have a time or a hash of paths in their names. */
 function nameOf(path) {
-  return path.replace(/\d{8}[-T]?\d{6}[^/]*/g, 'TIME')
+  return path.replace(/\d{8}[-T]?\d{6}[^/]*/g, 'TIME').replace(/-[0-9a-f]{12}(?=$|\/)/g, '-HASH')
 }
 
 function jsonLines(text) {

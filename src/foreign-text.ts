@@ -17,7 +17,7 @@ export interface JsonBounds {
 const JSON_BOUNDS: JsonBounds = { depth: 64, values: 2_000_000 }
 const MAX_BYTES = 64 * 2 ** 20
 
-export interface ReadOptions {
+export interface ForeignTextOptions {
   /** Largest size of the file in bytes. Default: 64 MiB. */
   readonly bytes?: number
   /** Return the error for a file that cannot be read. `code` is the errno name, such as ENOENT. */
@@ -28,7 +28,7 @@ export interface ReadOptions {
  * Read an untrusted text file: a regular file of bounded size in UTF-8, without its byte order mark.
  * @throws DataError that names the file
  */
-export async function readForeignText(path: string, options: ReadOptions = {}): Promise<string> {
+export async function readForeignText(path: string, options: ForeignTextOptions = {}): Promise<string> {
   const { bytes = MAX_BYTES, unreadable = cannotRead(path) } = options
   let content: Buffer
   try {
@@ -86,7 +86,7 @@ export function parseForeignJson(text: string, name: string, bounds: JsonBounds 
 }
 
 /** Read and parse an untrusted JSON file; see `readForeignText` and `parseForeignJson`. */
-export async function readForeignJson(path: string, options: ReadOptions = {}): Promise<unknown> {
+export async function readForeignJson(path: string, options: ForeignTextOptions = {}): Promise<unknown> {
   return parseForeignJson(await readForeignText(path, options), path)
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { packageRoot, resolvePython } from '../src/runtime/python.js'
 import {
+  exportedNames,
   importCycles,
   importedFile,
   importedPackage,
@@ -56,7 +57,7 @@ const ALL_OF_PIPELINE = ['pipeline', 'pipeline/ports', ...STAGES, 'pipeline/flow
 /** Who may import whom. A room may always import itself; `pipeline` is the files that lie in pipeline/ itself. */
 const ROOMS: Readonly<Record<string, Room>> = {
   volume: { uses: [] },
-  config: { uses: [] },
+  config: { uses: [], types: ['generated/config-input.ts'] },
   ...Object.fromEntries(DOMAIN.map((room) => [room, { uses: ['volume'], types: ['config'] }])),
   sampling: { uses: ['volume', ...DOMAIN], types: ['config'] },
   report: { uses: [], types: ['training/events.ts', 'quality'] },
@@ -134,6 +135,39 @@ describe('src/', () => {
     expect(code.map(({ path }) => path)).toEqual([])
   })
 
+  test('resolves a whole configuration only where it is the one of a user', () => {
+    // a stage that trains nothing takes sections of it: config/resolve-sections.ts
+    const places = ['config', 'pipeline/train', 'pipeline/flows', 'index.ts']
+    const resolving = /^(?:import|export)\b[^'";]*\b(?:resolveConfig|defaultsFor)\b[^'";]*\bfrom\b/m
+    const found = files.filter(({ text }) => resolving.test(text)).map(({ path }) => path)
+    expect(found).toContain('index.ts')
+    expect(found.filter((path) => !within(path, places))).toEqual([])
+  })
+
+  test('passes a whole configuration to trainings, their plans and the flows only', () => {
+    // index.ts: its functions take the configuration of a user and pass on the sections of a stage
+    const places = ['config', 'pipeline/plan', 'pipeline/train', 'pipeline/flows', 'index.ts']
+    const taking = files.filter(({ text }) => /[:|]\s*RunConfig\b(?!\[)/.test(text)).map(({ path }) => path)
+    expect(taking).toContain('pipeline/train/run.ts')
+    expect(taking.filter((path) => !within(path, places))).toEqual([])
+  })
+
+  test('builds what crosses to Python in the spec.ts of each stage only', () => {
+    const jobs = /\bjob: '(?:prepare|predict|evaluate|picture|synthesize|serve)'/
+    const stages = files.filter(({ path }) => path.startsWith('pipeline/') && !path.includes('/ports/'))
+    const building = stages.filter(({ text }) => jobs.test(text)).map(({ path }) => path)
+    expect(building).toEqual(
+      ['evaluate', 'predict', 'prepare', 'serve', 'synthesize'].map((stage) => `pipeline/${stage}/spec.ts`),
+    )
+  })
+
+  test('exports each name from one file only; a re-export is no second one', () => {
+    const places = new Map<string, string[]>()
+    for (const { path, text } of files)
+      for (const name of exportedNames(text)) places.set(name, [...(places.get(name) ?? []), path])
+    expect([...places].filter(([, paths]) => paths.length > 1)).toEqual([])
+  })
+
   test('imports a foreign package only where its boundary is', () => {
     const wrong = files.flatMap((file) =>
       typescriptImports(file.text).flatMap(({ specifier }) => {
@@ -208,8 +242,8 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   bridge: ['generated', 'config'],
   feeds: ['bridge', 'generated', 'data'],
-  wiring: ['bridge', 'generated', 'config', 'data', 'training', 'feeds'],
-  calls: [],
+  wiring: ['bridge', 'generated', 'training', 'feeds'],
+  pythonia_entry: [],
   launcher: ['bridge'],
   // its ranks join as those of a job
   doctor: ['bridge', 'training'],
@@ -230,7 +264,7 @@ const COMPUTING = [
 /** Where each foreign package may be imported; what is not named here belongs to Python itself. */
 const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   // the launcher is torchrun
-  torch: [...COMPUTING, 'bridge', 'doctor', 'calls', 'launcher'],
+  torch: [...COMPUTING, 'bridge', 'doctor', 'pythonia_entry', 'launcher'],
   monai: COMPUTING,
   numpy: [...COMPUTING, 'bridge'],
   scipy: COMPUTING,
@@ -247,6 +281,11 @@ const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
 describe('python_runtime/', () => {
   const modules = sourceFiles(RUNTIME, '.py').filter((file) => !file.path.startsWith('generated/'))
   const pythonRoomOf = (path: string): string => roomOf(path).replace(/\.py$/, '')
+
+  test('has only parts that the import table knows', () => {
+    const parts = modules.map((file) => pythonRoomOf(file.path))
+    expect(parts.filter((part) => !(part in PYTHON_ROOMS))).toEqual([])
+  })
 
   test('imports between its parts only as the table says', () => {
     const wrong = modules.flatMap((file) => {
@@ -303,8 +342,16 @@ test('the generated code matches proto/', () => {
     env: { ...process.env, FREETUMOR_PYTHON: resolvePython() },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
-  expect(contents(join(SRC, 'generated'))).toEqual(contents(join(fresh, 'ts')))
+  expect(contents(join(SRC, 'generated/freetumor'))).toEqual(contents(join(fresh, 'ts/freetumor')))
   expect(contents(join(RUNTIME, 'generated'))).toEqual(contents(join(fresh, 'python')))
+})
+
+test('the generated type and page of the configuration are what its keys say', () => {
+  const fresh = temporaryFolder()
+  const argv = [join(packageRoot, 'scripts/generate-config.mjs'), '--into', fresh]
+  execFileSync(process.execPath, argv, { stdio: ['ignore', 'ignore', 'inherit'] })
+  for (const file of ['src/generated/config-input.ts', 'docs/configuration.md'])
+    expect(readFileSync(join(packageRoot, file), 'utf8')).toEqual(readFileSync(join(fresh, file), 'utf8'))
 })
 
 /** Generated files by path; the package's own empty `__init__.py` is not generated. */

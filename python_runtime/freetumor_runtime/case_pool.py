@@ -20,7 +20,8 @@ from freetumor_runtime.events import CaseResult
 
 
 class Case(Protocol):
-    id: str
+    @property
+    def id(self) -> str: ...
 
 
 # Must be picklable: a function of a module, or functools.partial of one.

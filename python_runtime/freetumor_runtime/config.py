@@ -71,7 +71,7 @@ class OptimizerSpec:
 
 
 @dataclass(frozen=True)
-class WindowsSpec:
+class SlidingWindowsSpec:
     overlap: float
     blend: str
     windowBatch: int
@@ -87,7 +87,7 @@ class CachedCase:
 class ValidationSpec:
     everySteps: int | None
     cases: tuple[CachedCase, ...]
-    windows: WindowsSpec
+    windows: SlidingWindowsSpec
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class PredictSpec:
     windowHu: tuple[float, ...]
     spacingMm: tuple[float, ...]
     patchVoxels: tuple[int, ...]
-    windows: WindowsSpec
+    windows: SlidingWindowsSpec
     mirrorAxes: tuple[int, ...]
     cropForeground: bool
     # lowerEnd or minimum
@@ -328,7 +328,7 @@ class ServeSpec:
     generatorWindows: GeneratorWindowsSpec
     baseline: BaselineSpec | None
     segmentPatchVoxels: tuple[int, ...]
-    segmentWindows: WindowsSpec
+    segmentWindows: SlidingWindowsSpec
     judgeOverlap: float
     judgeWindowBatch: int
     measureAlreadySeen: bool
@@ -372,7 +372,7 @@ def parse(kind: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         options = [option for option in typing.get_args(kind) if option is not type(None)]
         return None if value is None else parse(options[0], value, where)
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return _parse_dataclass(kind, value, where)
     if origin is tuple:
         _expect(isinstance(value, list), where, "a list", value)

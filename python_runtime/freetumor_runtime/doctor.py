@@ -56,5 +56,6 @@ def all_reduce(result: Path) -> None:
 
 
 if __name__ == "__main__":
-    follow_parent(), keep_rank_log()
+    follow_parent()
+    keep_rank_log()
     all_reduce(Path(sys.argv[1]))

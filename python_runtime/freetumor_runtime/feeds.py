@@ -2,20 +2,23 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
-from freetumor_runtime.bridge.calls import CallClient
+from freetumor_runtime.bridge.call_client import CallClient
 from freetumor_runtime.bridge.control import ControlClient
 from freetumor_runtime.bridge.feed import CaseClient, FeedClient, VariantClient
-from freetumor_runtime.data.calls import CallResult, SegmentCall, SynthesizeCall
-from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
-from freetumor_runtime.data.frames import CropMeasures
-from freetumor_runtime.data.variants import Attempt, AttemptMeasures, Round
+from freetumor_runtime.data.call_source import CallRefusal, CallResult, SegmentCall, SynthesizeCall
+from freetumor_runtime.data.crop_source import CropMeasures
+from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor
+from freetumor_runtime.data.variant_source import Attempt, AttemptMeasures, Round
 from freetumor_runtime.generated.freetumor.runtime.v1 import calls_pb2, feed_pb2
+
+T = TypeVar("T")
 
 
 class CropFeed:
-    """FrameSource over the feed client."""
+    """CropSource over the feed client."""
 
     def __init__(self, client: FeedClient) -> None:
         self.waited_seconds = 0.0
@@ -24,10 +27,10 @@ class CropFeed:
     def request(self, step: int) -> None:
         self._client.request(step)
 
-    def frames(self, step: int) -> tuple[CropFrame, ...]:
+    def crops(self, step: int) -> tuple[PlannedCrop, ...]:
         self._client.request(step)
         started = time.perf_counter()
-        message, tensors = self._client.frames(step)
+        message, tensors = self._client.crops(step)
         self.waited_seconds += time.perf_counter() - started
         return tuple(_crop(crop, tensors) for crop in message.crops)
 
@@ -48,6 +51,9 @@ class CropFeed:
     def ack(self, step: int) -> None:
         self._client.ack(step)
 
+    def close(self) -> None:
+        self._client.close()
+
 
 class VariantFeed:
     """VariantSource over the variant client."""
@@ -66,6 +72,9 @@ class VariantFeed:
     def written(self, case_id: str, variant: int, result: dict) -> None:
         text = json.dumps(result, allow_nan=False)
         self._client.tell(feed_pb2.VariantWritten(case_id=case_id, variant=variant, json=text))
+
+    def close(self) -> None:
+        self._client.close()
 
 
 class CallFeed:
@@ -89,19 +98,19 @@ class CallFeed:
                 self._control.ack(command.id, 0, "a warm runtime knows no other command than to cancel a call")
         return id in self._cancelled
 
-    def answer(self, id: int, result: CallResult) -> None:
+    def answer(self, id: int, result: CallResult | CallRefusal) -> None:
         self._cancelled.discard(id)
-        refusal = None
-        if result.refusal is not None:
-            kind, text, hint = result.refusal
-            refusal = calls_pb2.CallRefusal(kind=kind, message=text, hint=hint)
-        message = calls_pb2.CallResult(
-            id=id,
-            network_seconds=result.network_seconds,
-            measures=[feed_pb2.AttemptMeasures(**vars(one)) for one in result.measures],
-            refusal=refusal,
-        )
+        message = calls_pb2.CallResult(id=id, network_seconds=result.network_seconds)
+        if isinstance(result, CallRefusal):
+            refusal = calls_pb2.CallRefusal(kind=result.kind, message=result.message, hint=result.hint)
+            message.refusal.CopyFrom(refusal)
+            self._client.answer(message, {})
+            return
+        message.measures.extend(feed_pb2.AttemptMeasures(**vars(one)) for one in result.measures)
         self._client.answer(message, result.tensors)
+
+    def close(self) -> None:
+        self._client.close()
 
 
 class CaseFeed:
@@ -116,16 +125,19 @@ class CaseFeed:
     def done(self, case_id: str, result: dict) -> None:
         self._client.done(case_id, json.dumps(result, allow_nan=False))
 
+    def close(self) -> None:
+        self._client.close()
 
-def _crop(crop: feed_pb2.Crop, tensors) -> CropFrame:
-    return CropFrame(
+
+def _crop(crop: feed_pb2.Crop, tensors) -> PlannedCrop:
+    return PlannedCrop(
         item=crop.item,
         crop=crop.crop,
         case_id=crop.case_id,
         image_hu=tensors[crop.image_tensor],
         label=tensors[crop.label_tensor],
         augmentation=Augmentation(
-            tuple(crop.augmentation.flip),
+            _triple(crop.augmentation.flip),
             crop.augmentation.quarter_turns,
             crop.augmentation.intensity_scale,
             crop.augmentation.intensity_shift,
@@ -140,8 +152,8 @@ def _round(message: feed_pb2.VariantRound, tensors) -> Round:
     return Round(
         case_id=message.case_id,
         variant=message.variant,
-        region_start=tuple(message.region_start),
-        region_shape=tuple(message.region_shape),
+        subvolume_start=tuple(message.subvolume_start),
+        subvolume_shape=tuple(message.subvolume_shape),
         accepted=tuple(message.accepted),
         attempts=tuple(Attempt(one.tumor, one.attempt, _tumor(one.plan, tensors)) for one in message.attempts),
     )
@@ -156,15 +168,20 @@ def _call(message: calls_pb2.Call, tensors) -> SegmentCall | SynthesizeCall:
     return SegmentCall(message.id, image_hu, tuple(message.affine) or None, message.segment.logits)
 
 
-def _tumor(tumor: feed_pb2.TumorPlan, tensors) -> TumorFrame:
-    return TumorFrame(
+def _tumor(tumor: feed_pb2.PlannedTumor, tensors) -> PlannedTumor:
+    return PlannedTumor(
         organ=tumor.organ,
         size=tumor.size,
-        shape_box=tensors[tumor.shape_tensor],
-        origin=tuple(tumor.box_origin),
+        box=tensors[tumor.box_tensor],
+        box_origin=_triple(tumor.box_origin),
         edge_sigma=tumor.edge_sigma,
         texture_index=tumor.texture_index,
-        texture_start=tuple(tumor.texture_start),
+        texture_start=_triple(tumor.texture_start),
         handcrafted_difference=tumor.handcrafted_difference,
         draw=tumor.draw,
     )
+
+
+def _triple(values: Iterable[T]) -> tuple[T, T, T]:
+    x, y, z = values
+    return x, y, z

@@ -1,4 +1,7 @@
-"""JSON that others may have written: bounded before it is parsed (the twin of src/foreign-text.ts)."""
+"""Text that others may have written: JSON is bounded before it is parsed, control characters are spelled out.
+
+The twin of src/foreign-text.ts and src/plain-text.ts.
+"""
 
 import json
 import os
@@ -11,6 +14,12 @@ MAX_BYTES = 4 * 2**20
 _MAX_DEPTH = 64
 # a string is one match, so that brackets in it do not count; without an end it reaches to the end of the text
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+_ACTING = re.compile("[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def visible(text: str) -> str:
+    """Return text for a terminal or a log: characters that act on either are spelled out (`\\u001b`), lines stay."""
+    return _ACTING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def parse_json(text: str) -> Any:

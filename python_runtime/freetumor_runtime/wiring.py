@@ -1,4 +1,4 @@
-"""Between a job and the bridge: its connections; events become messages, commands become live commands.
+"""Between a job and the bridge: its channels; events become messages, commands become live commands.
 
 What only trainings or ranks need is imported where they need it: a pool of processes starts without PyTorch.
 """
@@ -17,10 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, TypeVar
 
 from freetumor_runtime.bridge.control import ControlClient
-from freetumor_runtime.config import JobSpec, PredictSpec, ServeSpec, SynthesizeSpec, TrainingSpec
 from freetumor_runtime.errors import EnvironmentError, FreetumorError
 from freetumor_runtime.events import (
     Acknowledged,
@@ -34,99 +33,133 @@ from freetumor_runtime.events import (
     Validated,
     ValidationDone,
 )
+from freetumor_runtime.foreign_text import visible
 from freetumor_runtime.generated.freetumor.runtime.v1 import control_pb2
 
 if TYPE_CHECKING:
-    from freetumor_runtime.bridge.calls import CallClient
-    from freetumor_runtime.bridge.feed import CaseClient, FeedClient, VariantClient
-    from freetumor_runtime.data.calls import CallSource
-    from freetumor_runtime.data.frames import FrameSource
-    from freetumor_runtime.data.variants import VariantSource
-    from freetumor_runtime.feeds import CaseFeed
+    from freetumor_runtime.feeds import CallFeed, CaseFeed, CropFeed, VariantFeed
     from freetumor_runtime.training.board import Board
     from freetumor_runtime.training.boundary import LiveCommand
+    from freetumor_runtime.training.ranks import Ranks
 
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
-@dataclass
-class Wires:
-    """The job's two connections; only the first rank of a host has control. Trainings have a feed, offline synthesis
-    variants, prediction cases, a warm runtime calls."""
+class Closable(Protocol):
+    def close(self) -> None: ...
 
-    control: ControlClient | None
-    feed: FrameSource | None
-    variants: VariantSource | None
-    cases: CaseFeed | None
-    calls: CallSource | None
-    client: FeedClient | VariantClient | CaseClient | CallClient | None
-    board: Board | None
+
+Source = TypeVar("Source", bound=Closable, covariant=True)
+
+
+class Reports:
+    """Where events go: to the control stream, which only the first rank of a node has, and to the board of a run."""
+
+    def __init__(self, control: ControlClient | None, board: Board | None = None) -> None:
+        self._control = control
+        self._board = board
 
     def report(self, event: Event) -> None:
-        if self.control is None:
+        if self._control is None:
             return
-        if self.board is not None:
-            self.board.record(event)
+        if self._board is not None:
+            self._board.record(event)
         if isinstance(event, Acknowledged):
-            self.control.ack(event.id, event.step, event.error)
+            self._control.ack(event.id, event.step, event.error)
         elif not isinstance(event, Validated):
-            self.control.report(_event_message(event))
+            self._control.report(_event_message(event))
+
+    def report_failure(self, failure: control_pb2.Failed) -> None:
+        """Reports why this rank ends, as long as anyone listens."""
+        if self._control is not None and self._control.alive:
+            self._control.report(control_pb2.JobEvent(failed=failure))
 
     def poll(self) -> list[LiveCommand]:
-        return [_live_command(command) for command in self.control.poll_commands()] if self.control else []
+        """Commands since the last call; of a training."""
+        return [_live_command(command) for command in self._control.poll_commands()] if self._control else []
 
     def close(self) -> None:
-        if self.board is not None:
-            self.board.close()
-        if self.client is not None:
-            self.client.close()
-        if self.control is not None:
-            self.control.close()
+        if self._board is not None:
+            self._board.close()
+        if self._control is not None:
+            self._control.close()
 
 
-def connect(spec: JobSpec, ranks) -> Wires:
-    """Dials the addresses that the environment names."""
-    wires = Wires(None, None, None, None, None, None, None)
-    if ranks is not None and not isinstance(spec, ServeSpec):
-        _connect_feed(wires, spec, ranks.rank)
-    if ranks is None or ranks.leads_host:
-        wires.control = ControlClient(os.environ["FREETUMOR_CONTROL"], os.environ["FREETUMOR_TOKEN"], _hello(ranks))
-    if isinstance(spec, ServeSpec):
-        _connect_calls(wires)
-    if isinstance(spec, TrainingSpec) and ranks.rank == 0:
-        from freetumor_runtime.training.board import Board
+class NoFeed:
+    """What a pool of processes is fed by: its cases are in its specification."""
 
-        wires.board = Board(spec.runDirectory)
-    return wires
+    def close(self) -> None: ...
 
 
-def _connect_feed(wires: Wires, spec: JobSpec, rank: int) -> None:
-    from freetumor_runtime import feeds
-    from freetumor_runtime.bridge.feed import CaseClient, FeedClient, VariantClient
+@dataclass(frozen=True)
+class Channels(Generic[Source]):
+    """The connections of a job: what it reports to, and what it is fed by."""
 
-    address, token = os.environ["FREETUMOR_FEED"], os.environ["FREETUMOR_TOKEN"]
-    if isinstance(spec, TrainingSpec):
-        wires.client = FeedClient(address, rank, token)
-        wires.feed = feeds.CropFeed(wires.client)
-    elif isinstance(spec, SynthesizeSpec):
-        wires.client = VariantClient(address, rank, token)
-        wires.variants = feeds.VariantFeed(wires.client)
-    elif isinstance(spec, PredictSpec):
-        wires.client = CaseClient(address, rank, token)
-        wires.cases = feeds.CaseFeed(wires.client)
+    reports: Reports
+    source: Source
+
+    def close(self) -> None:
+        # what the source still has to send comes before the last event
+        self.source.close()
+        self.reports.close()
 
 
-def _connect_calls(wires: Wires) -> None:
-    from freetumor_runtime import feeds
-    from freetumor_runtime.bridge.calls import CallClient
-
-    assert wires.control is not None
-    wires.client = CallClient(os.environ["FREETUMOR_FEED"], 0, os.environ["FREETUMOR_TOKEN"])
-    wires.calls = feeds.CallFeed(wires.client, wires.control)
+def connect_pool() -> Channels[NoFeed]:
+    return Channels(Reports(_dial_control(None)), NoFeed())
 
 
-def record_failure(error: BaseException, wires: Wires | None) -> None:
+def connect_training(ranks: Ranks, run_directory: str) -> Channels[CropFeed]:
+    from freetumor_runtime.bridge.feed import FeedClient
+    from freetumor_runtime.feeds import CropFeed
+
+    feed = CropFeed(FeedClient(*_feed_address(ranks)))
+    control = _dial_control_of_node(ranks)
+    if not ranks.first:
+        return Channels(Reports(control), feed)
+    from freetumor_runtime.training.board import Board
+
+    return Channels(Reports(control, Board(run_directory)), feed)
+
+
+def connect_synthesis(ranks: Ranks) -> Channels[VariantFeed]:
+    from freetumor_runtime.bridge.feed import VariantClient
+    from freetumor_runtime.feeds import VariantFeed
+
+    feed = VariantFeed(VariantClient(*_feed_address(ranks)))
+    return Channels(Reports(_dial_control_of_node(ranks)), feed)
+
+
+def connect_prediction(ranks: Ranks) -> Channels[CaseFeed]:
+    from freetumor_runtime.bridge.feed import CaseClient
+    from freetumor_runtime.feeds import CaseFeed
+
+    feed = CaseFeed(CaseClient(*_feed_address(ranks)))
+    return Channels(Reports(_dial_control_of_node(ranks)), feed)
+
+
+def connect_serving(ranks: Ranks) -> Channels[CallFeed]:
+    """A warm runtime is a single process."""
+    from freetumor_runtime.bridge.call_client import CallClient
+    from freetumor_runtime.feeds import CallFeed
+
+    control = _dial_control(ranks)
+    return Channels(Reports(control), CallFeed(CallClient(*_feed_address(ranks)), control))
+
+
+def _feed_address(ranks: Ranks) -> tuple[str, int, str]:
+    return os.environ["FREETUMOR_FEED"], ranks.rank, os.environ["FREETUMOR_TOKEN"]
+
+
+def _dial_control_of_node(ranks: Ranks) -> ControlClient | None:
+    return _dial_control(ranks) if ranks.leads_node else None
+
+
+def _dial_control(ranks: Ranks | None) -> ControlClient:
+    return ControlClient(os.environ["FREETUMOR_CONTROL"], os.environ["FREETUMOR_TOKEN"], _hello(ranks))
+
+
+def record_failure(error: BaseException, reports: Reports | None) -> None:
     """Says why this rank ends: to the log, to a file that survives it, and over the stream where it has one."""
     trace = "".join(traceback.format_exception(error))
     error = _typed(error)
@@ -139,7 +172,7 @@ def record_failure(error: BaseException, wires: Wires | None) -> None:
         "traceback": trace,
         "time": time.time(),
     }
-    print(trace, file=sys.stderr, flush=True)
+    print(visible(trace), file=sys.stderr, flush=True)
     # a full disk must not hide the reason: the stream below carries it, too
     with suppress(OSError):
         folder = Path(os.environ["FREETUMOR_FAILURES"])
@@ -148,12 +181,12 @@ def record_failure(error: BaseException, wires: Wires | None) -> None:
         target.with_suffix(".tmp").write_text(json.dumps(failure), encoding="utf-8")
         target.with_suffix(".tmp").rename(target)
     if failure["kind"] != "stopped" and "RANK" in os.environ:
-        from freetumor_runtime.training.hosts import tell_other_hosts
+        from freetumor_runtime.training.nodes import tell_other_nodes
 
-        tell_other_hosts(failure)
-    if wires is not None and wires.control is not None and wires.control.alive:
+        tell_other_nodes(failure)
+    if reports is not None:
         fields = {key: value for key, value in failure.items() if key != "time"}
-        wires.control.report(control_pb2.JobEvent(failed=control_pb2.Failed(**fields)))
+        reports.report_failure(control_pb2.Failed(**fields))
 
 
 def _typed(error: BaseException) -> BaseException:
@@ -234,7 +267,7 @@ def _live_command(command: control_pb2.Command) -> LiveCommand:
     raise TypeError(f"unknown command {command}")
 
 
-def _hello(ranks) -> control_pb2.Hello:
+def _hello(ranks: Ranks | None) -> control_pb2.Hello:
     return control_pb2.Hello(
         run_id=os.environ["FREETUMOR_RUN_ID"],
         world_size=1 if ranks is None else ranks.size,

@@ -9,7 +9,7 @@ import warnings
 import pytest
 import torch
 
-from freetumor_runtime.data.calls import SegmentCall
+from freetumor_runtime.data.call_source import SegmentCall
 from freetumor_runtime.jobs.predict import predict
 from freetumor_runtime.jobs.serve import serve
 from freetumor_runtime.training.ranks import Ranks

@@ -30,15 +30,15 @@ from measuring import Server
 
 from freetumor_runtime.bridge.control import ControlClient
 from freetumor_runtime.bridge.feed import FeedClient
-from freetumor_runtime.data.crops import CropFrame, window
-from freetumor_runtime.data.frames import CropMeasures
+from freetumor_runtime.data.crop_source import CropMeasures
+from freetumor_runtime.data.crops import PlannedCrop, window_intensity
 from freetumor_runtime.events import Event, Ready, StepDone
 from freetumor_runtime.feeds import CropFeed
 from freetumor_runtime.generated.freetumor.runtime.v1 import control_pb2
 from freetumor_runtime.training.board import Board
 from freetumor_runtime.training.boundary import Boundary
 from freetumor_runtime.training.ranks import Ranks
-from freetumor_runtime.wiring import Wires
+from freetumor_runtime.wiring import Channels, Reports
 
 STEP_SECONDS = 0.2
 MOST_SHARE = 0.02
@@ -56,18 +56,20 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         asked = json.dumps({"folder": folder, "crops": options.crops, "side": options.side})
         node = Server(["node", str(Path(__file__).with_suffix(".mjs")), asked])
-        wires = dial(node.ask("addresses"), folder)
+        channels = dial(node.ask("addresses"), folder)
         try:
-            row = measure(wires, node, compute, options)
+            row = measure(channels, node, compute, options)
         finally:
-            wires.close()
+            channels.close()
             node.close()
     print(json.dumps({**row, "loadAverage": os.getloadavg()[0]}))
     return 0 if row["share"] <= MOST_SHARE else 1
 
 
-def measure(wires: Wires, node: Server, compute: Callable[[], object], options: argparse.Namespace) -> dict:
-    fed = FedLoop(wires, compute)
+def measure(
+    channels: Channels[CropFeed], node: Server, compute: Callable[[], object], options: argparse.Namespace
+) -> dict:
+    fed = FedLoop(channels, compute)
     crops = fed.begin()
     fed.step()  # the first one warms up
     steps: dict[str, list[dict]] = {"ours": [], "reference": []}
@@ -118,16 +120,15 @@ def measure(wires: Wires, node: Server, compute: Callable[[], object], options: 
 class FedLoop:
     """jobs/train_segmentation.py without a network: what it says and waits for, where it does."""
 
-    def __init__(self, wires: Wires, compute: Callable[[], object]) -> None:
+    def __init__(self, channels: Channels[CropFeed], compute: Callable[[], object]) -> None:
         self._wall: dict[str, float] = {}
         self._thread = 0.0
-        assert wires.feed is not None
-        self._wires, self._feed, self._compute = wires, wires.feed, compute
-        self._boundary = Boundary(Ranks(0, 1, torch.device("cpu"), None), wires.poll)
+        self._reports, self._feed, self._compute = channels.reports, channels.source, compute
+        self._boundary = Boundary(Ranks(0, 1, torch.device("cpu"), None), channels.reports.poll)
         self._at = 0
-        self._next: tuple[CropFrame, ...] = ()
+        self._next: tuple[PlannedCrop, ...] = ()
 
-    def begin(self) -> tuple[CropFrame, ...]:
+    def begin(self) -> tuple[PlannedCrop, ...]:
         self._feed.request(0)
         self._next = self._render(0)
         return self._next
@@ -149,13 +150,13 @@ class FedLoop:
             self._feed.ack(step)
         with self._inside("events"):
             losses = {"total": 1.0, "dice": 0.5, "crossEntropy": 0.5}
-            self._wires.report(StepDone(step, losses, 1e-4, time.perf_counter() - started, self._feed.waited_seconds))
+            self._reports.report(StepDone(step, losses, 1e-4, time.perf_counter() - started, self._feed.waited_seconds))
         self._at += 1
         return {"callsWall": sum(self._wall.values()), "callsThread": self._thread, "calls": self._wall}
 
-    def _render(self, step: int) -> tuple[CropFrame, ...]:
+    def _render(self, step: int) -> tuple[PlannedCrop, ...]:
         with self._inside("frames"):
-            crops = self._feed.frames(step)
+            crops = self._feed.crops(step)
         look_at(crops)
         with self._inside("measures"):
             measures = [CropMeasures(crop.item, crop.crop, 0, 1000, 800, 10, -0.2, {}) for crop in crops]
@@ -164,7 +165,7 @@ class FedLoop:
 
     def _report(self, events: Generator[Event, None, object]) -> None:
         for event in events:
-            self._wires.report(event)
+            self._reports.report(event)
 
     @contextmanager
     def _inside(self, call: str) -> Iterator[None]:
@@ -174,17 +175,17 @@ class FedLoop:
         self._thread += time.thread_time() - thread
 
 
-def bare_step(crops: tuple[CropFrame, ...], compute: Callable[[], object]) -> dict:
+def bare_step(crops: tuple[PlannedCrop, ...], compute: Callable[[], object]) -> dict:
     compute()
     look_at(crops)
     compute()
     return {}
 
 
-def look_at(crops: tuple[CropFrame, ...]) -> None:
+def look_at(crops: tuple[PlannedCrop, ...]) -> None:
     """Every voxel is read, as painting begins: what was received is touched no less than what lies in memory."""
     for crop in crops:
-        window(crop.image_hu, (-175.0, 250.0))
+        window_intensity(crop.image_hu, (-175.0, 250.0))
         crop.label.amax()
 
 
@@ -214,14 +215,14 @@ def work_of(seconds: float) -> Callable[[], object]:
     return lambda: products(count)
 
 
-def dial(addresses: dict, folder: str) -> Wires:
+def dial(addresses: dict, folder: str) -> Channels[CropFeed]:
     client = FeedClient(addresses["feed"], 0, "")
     hello = control_pb2.Hello(run_id="bench", world_size=1, device="cpu")
     control = ControlClient(addresses["control"], addresses["token"], hello)
     board = Board(folder)
-    wires = Wires(control, CropFeed(client), None, None, None, client, board)
-    wires.report(Ready(0, {}))
-    return wires
+    channels = Channels(Reports(control, board), CropFeed(client))
+    channels.reports.report(Ready(0, {}))
+    return channels
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 // Tumors of ours for distribution.py: a line {site, size, count} is answered with the measures of so many.
 import { createInterface } from 'node:readline'
 import { measureMask, tumorMask } from '../../dist/simulation/measure.js'
-import { simulateTumor } from '../../dist/simulation/plan.js'
 import { openStream } from '../../dist/simulation/random.js'
 import { organSlices } from '../../dist/simulation/site.js'
+import { simulateTumor } from '../../dist/simulation/tumor.js'
 
 const inEllipsoid = (place) =>
   place.reduce((sum, at, axis) => sum + ((at - 48) / ([0.42, 0.36, 0.4][axis] * 96)) ** 2, 0) < 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from freetumor_runtime.bridge.feed import FeedClient
-from freetumor_runtime.data.crops import window
+from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.feeds import CropFeed
 from freetumor_runtime.synthesis.painting import place_shape, tumor_box
 
@@ -36,9 +36,9 @@ def main() -> None:
         for _ in range(int(line)):
             for ahead in range(step, step + AHEAD):
                 feed.request(ahead)
-            (crop,) = feed.frames(step)
+            (crop,) = feed.crops(step)
             # what the reference hands over: a windowed float32 crop, its label, and the tumor's shape
-            made = [window(crop.image_hu, window_hu), crop.label]
+            made = [window_intensity(crop.image_hu, window_hu), crop.label]
             made += [place_shape(one, tumor_box(one, crop.label.shape), crop.label.device) for one in crop.tumors]
             assert made[0].shape == (96, 96, 96)
             time.sleep(pause)

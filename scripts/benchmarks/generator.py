@@ -22,7 +22,7 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
-from freetumor_runtime.inference.window_field import WindowField
+from freetumor_runtime.inference.sliding_field import SlidingField
 from freetumor_runtime.models.segmentor import freeze
 from freetumor_runtime.models.unet3d import BatchStatisticsNorm, UNet3d
 
@@ -54,7 +54,7 @@ def main() -> None:
         return sliding_window_inference(image_XYZ[None, None], patch, batch, plain, _OVERLAP)[0]
 
     def ours(box) -> Tensor:
-        return WindowField(generator, image_XYZ, patch, _OVERLAP).at(box)
+        return SlidingField(generator, image_XYZ, patch, _OVERLAP).at(box)
 
     rows = [
         compared(

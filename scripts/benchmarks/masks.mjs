@@ -1,8 +1,8 @@
 // Ours, for masks.py and render.py: a line asks for so many tumors of a size, the answer has the times of each in seconds
 // and, with `plans`, the tumors themselves.
 import { createInterface } from 'node:readline'
-import { simulateTumor } from '../../dist/simulation/plan.js'
 import { openStream } from '../../dist/simulation/random.js'
+import { simulateTumor } from '../../dist/simulation/tumor.js'
 
 const sites = new Map()
 function siteOf(side) {

@@ -25,7 +25,7 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
 from freetumor_runtime.checkpoints.loading import load_segmentor
-from freetumor_runtime.data.crops import window
+from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.data.original_grid import needed_on_prepared
@@ -90,7 +90,7 @@ def made_image(folder: Path) -> str:
 
 def rows_of(path: str, network: nn.Module, options: argparse.Namespace, with_organ: bool) -> list[dict]:
     prepared = load_prepared_image(path, (1.5, 1.5, 1.5), -175)
-    image_XYZ = window(prepared.image_hu, (-175, 250))
+    image_XYZ = window_intensity(prepared.image_hu, (-175, 250))
     patch = (options.patch,) * 3
     name = Path(path).name.removesuffix(".gz").removesuffix(".nii")
 

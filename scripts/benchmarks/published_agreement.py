@@ -29,8 +29,8 @@ from monai.transforms import (
 )
 
 from freetumor_runtime.checkpoints.loading import load_segmentor
-from freetumor_runtime.config import BaselineSpec, PredictCase, PredictSpec, WindowsSpec
-from freetumor_runtime.data.crops import window
+from freetumor_runtime.config import BaselineSpec, PredictCase, PredictSpec, SlidingWindowsSpec
+from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.data.volumes import load_prepared_image
 from freetumor_runtime.data.way_back import nearest_on_scan
@@ -81,7 +81,7 @@ def compare(folder: Path, checkpoint: Path, image: str, options: argparse.Namesp
     top = logits_CXYZ.topk(2, dim=0).values
     gap_XYZ = (top[0] - top[1]).numpy()
     differing = mask_XYZ != expected_XYZ
-    ours_XYZ = window(prepared.image_hu, WINDOW_HU)
+    ours_XYZ = window_intensity(prepared.image_hu, WINDOW_HU)
     row = {
         "row": Path(image).name,
         "voxels": int(expected_XYZ.size),
@@ -93,7 +93,7 @@ def compare(folder: Path, checkpoint: Path, image: str, options: argparse.Namesp
         "largestGapOfDiffering": float(gap_XYZ[differing].max(initial=0)),
     }
     if options.rounded:
-        rounded_XYZ = window(prepared.image_hu.round(), WINDOW_HU)
+        rounded_XYZ = window_intensity(prepared.image_hu.round(), WINDOW_HU)
         segmented = segment_volume(network, rounded_XYZ, PATCH, options.overlap, "constant", 4)
         row["roundedToWholeHu"] = agreement(labels_of(segmented.logits_CXYZ).numpy(), expected_XYZ)
     grids = (row["prepared"], row["original"])
@@ -164,7 +164,7 @@ def spec_of(out: Path, checkpoint: Path, cases, overlap: float) -> PredictSpec:
         windowHu=WINDOW_HU,
         spacingMm=SPACING_MM,
         patchVoxels=PATCH,
-        windows=WindowsSpec(overlap, "constant", 4),
+        windows=SlidingWindowsSpec(overlap, "constant", 4),
         mirrorAxes=(),
         cropForeground=True,
         padding="lowerEnd",

@@ -3,7 +3,7 @@
     scripts/bench render [-- --count 12 --repeats 3 --sides 96,192 --reference-python PATH]
 
 Without a generator on both sides (the hand-crafted difference): shape, soft edge, texture, compose, roles. Ours is what the
-training does with a crop that has come: strokes, painting, label (`Painter`). One core, in turns, medians of processor time.
+training does with a crop that has come: placing, painting, label (`CropPainter`). One core, in turns, medians of processor time.
 The reference's Python and the warm-up of the plans as in masks. Prints JSON.
 """
 
@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -24,8 +23,10 @@ import tumor_by_numpy
 from masks import WARM_UP
 from measuring import Server
 
-from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
-from freetumor_runtime.synthesis.painting import Painter
+from freetumor_runtime.config import Organ
+from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor
+from freetumor_runtime.synthesis.crop_painting import AugmentedCrop, CropPainter, fake_label
+from freetumor_runtime.synthesis.painting import TumorPainter
 from freetumor_runtime.synthesis.texture import TextureBank
 
 HERE = Path(__file__).parent
@@ -48,7 +49,7 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             bank = TextureBank(folder, (420, 300, 320), 0)
-            bank.window(0, (0, 0, 0), (4, 4, 4))
+            bank.part(0, (0, 0, 0), (4, 4, 4))
             for side in map(int, options.sides.split(",")):
                 rows += [row(planner, reference, bank, side, size, options) for size in SIZES]
     finally:
@@ -83,35 +84,33 @@ def row(planner: Server, reference: Server, bank: TextureBank, side: int, size: 
 
 
 def paint(plans: list[dict], bank: TextureBank, side: int) -> list[float]:
-    """Processor seconds of each: from the frame of a crop to its painted image and label."""
-    organ = SimpleNamespace(name="liver", label=1, tumorLabel=2, channel=0)
-    spec = SimpleNamespace(
-        organs=[organ], windowHu=(-175, 250), spacingMm=(1.5,) * 3, region="abdomen", generator=None, synthesis=None
-    )
-    painter = Painter(spec, torch.device("cpu"), bank, None, None, (), {})  # type: ignore[arg-type]
+    """Processor seconds of each: from a planned crop to its painted image and label."""
+    organ = Organ("liver", 1, 2, 0)
+    tumors = TumorPainter("abdomen", [organ], False, bank, torch.device("cpu"))
+    painter = CropPainter((-175, 250), tumors)
     image = torch.from_numpy(np.random.default_rng(0).integers(-175, 250, (side,) * 3, dtype=np.int16))
     label = torch.from_numpy(tumor_by_numpy.ellipsoid_organ(side))
     augmentation = Augmentation((False, False, False), 0, 1.0, 0.0)
     taken = []
     for plan in plans:
-        crop = CropFrame(0, 0, "made", image, label, augmentation, (frame(plan),), None, False)
+        crop = PlannedCrop(0, 0, "made", image, label, augmentation, (planned_tumor(plan),), None, False)
         # the reference begins with a windowed image, so does the clock
-        canvas = painter._canvas(CropFrame(**{**vars(crop), "tumors": ()}))
+        (begun,) = painter.augment([PlannedCrop(**{**vars(crop), "tumors": ()})])
         started = time.process_time()
-        stroke = painter._stroke(crop, crop.tumors[0], canvas.label_XYZ)
-        whole = type(canvas)(crop, canvas.image_XYZ, canvas.label_XYZ, (stroke,))
-        painter.compose(whole, None, (stroke,))
-        painter.fake_label(whole)
+        placed = tumors.place(crop.tumors[0], begun.label_XYZ, augmentation)
+        whole = AugmentedCrop(crop, begun.image_XYZ, begun.label_XYZ, (placed,))
+        painter.compose(whole, None, (placed,))
+        fake_label(whole)
         taken.append(time.process_time() - started)
     return taken
 
 
-def frame(plan: dict) -> TumorFrame:
+def planned_tumor(plan: dict) -> PlannedTumor:
     box = torch.frombuffer(bytearray(base64.b64decode(plan["box"])), dtype=torch.uint8).reshape(plan["boxShape"])
     places = (tuple(plan[name]) for name in ("boxOrigin", "textureStart"))
     origin, start = places
     difference = plan["handcraftedDifference"]
-    return TumorFrame("liver", plan["size"], box, origin, plan["edgeSigma"], 0, start, difference, 0)
+    return PlannedTumor("liver", plan["size"], box, origin, plan["edgeSigma"], 0, start, difference, 0)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def make(way: str, index: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter(), time.process_time()
         if way == "ours":
-            TextureBank(folder, SIZE, 0).window(index, (0, 0, 0), (8, 8, 8))
+            TextureBank(folder, SIZE, 0).part(index, (0, 0, 0), (8, 8, 8))
             size = sum(file.stat().st_size for file in Path(folder).glob("*.npy"))
         else:
             size = tumor_by_numpy.texture_volume(SIZE, *TEXTURE_SIGMAS[index], np.random.default_rng(0)).nbytes

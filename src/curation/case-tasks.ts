@@ -4,6 +4,7 @@ import type { Fingerprint } from './audit/fingerprint.js'
 import { keptFingerprint, type MadeFingerprint } from './audit/fingerprint-cache.js'
 import { type CaseCheckOptions, checkCase } from './check/case.js'
 import type { Finding } from './check/finding.js'
+import { type LabelIds, readLabelIds } from './check/label-ids.js'
 import type { ManifestCase } from './datasets/manifest.js'
 import { type MeasuredFiles, measureCase } from './measure-case.js'
 
@@ -11,6 +12,7 @@ import { type MeasuredFiles, measureCase } from './measure-case.js'
 export interface Tasks {
   readonly check: { readonly options: CaseCheckOptions; readonly answer: readonly Finding[] }
   readonly measure: { readonly options: null; readonly answer: MeasuredFiles }
+  readonly labelIds: { readonly options: null; readonly answer: LabelIds }
   readonly fingerprint: {
     readonly options: { readonly directory: string }
     readonly answer: MadeFingerprint | { readonly problem: string }
@@ -39,6 +41,7 @@ export function workOn<K extends keyof Tasks>(
 ): Promise<Tasks[K]['answer']> {
   if (task.name === 'check') return checkCase(item, task.options as CaseCheckOptions, memory)
   if (task.name === 'measure') return measureCase(item, memory)
+  if (task.name === 'labelIds') return readLabelIds(item, memory)
   const { directory } = task.options as Tasks['fingerprint']['options']
   return keptFingerprint(item.image, directory, memory).catch((error: unknown) => {
     if (error instanceof DataError) return { problem: error.message }

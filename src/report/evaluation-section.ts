@@ -23,7 +23,7 @@ export interface EvaluationTable {
 }
 
 /** Return one table for each evaluation; empty without evaluations. */
-export function evaluationSection(tables: readonly EvaluationTable[]): string {
+export function evaluationTables(tables: readonly EvaluationTable[]): string {
   if (tables.length === 0) return ''
   return `<section id="evaluation"><h2>Evaluation</h2>
 <div class="columns evaluation">${tables.map(evaluationTable).join('\n')}</div></section>`

@@ -1,6 +1,6 @@
 import type { RunEvent } from '../training/events.js'
 import { escapeHtml } from './escape-html.js'
-import { type EvaluationTable, evaluationSection } from './evaluation-section.js'
+import { type EvaluationTable, evaluationTables } from './evaluation-section.js'
 import { outcomeOf, type RunReport, runSection } from './run-section.js'
 import { STYLE } from './style.js'
 import { type Example, tumorSection } from './tumor-section.js'
@@ -45,7 +45,7 @@ export function renderReport({ title, runs, evaluations, ledgers, made }: Report
 ${links.length > 1 ? `<nav aria-label="Contents"><ul>${links.join('')}</ul></nav>` : ''}</header>
 <main>
 ${overview(runs)}
-${evaluationSection(evaluations)}
+${evaluationTables(evaluations)}
 ${runs.length + ledgers.length === 0 ? '<p class="missing">There is no run to report.</p>' : ''}
 ${runs.map((run, at) => runSection(run, `run-${at}`, runs.length > 1 ? run.name : 'Training')).join('\n')}
 ${ledgers.map(ledgerSection).join('\n')}

@@ -4,7 +4,7 @@ import { Call, CallResult } from '../generated/freetumor/runtime/v1/calls.js'
 import type { PaintAnswer, PaintCall, SegmentAnswer, SegmentCall } from '../pipeline/ports/serving.js'
 import type { AttemptMeasures } from '../pipeline/ports/synthesis.js'
 import type { Message, Tensor, TensorData } from '../transport/frames.js'
-import { toTumorPlan } from './feed-service.js'
+import { tumorMessage } from './feed-service.js'
 
 const PACKAGE = 'freetumor.runtime.v1.'
 export const CALL_REQUEST = `${PACKAGE}CallRequest`
@@ -27,7 +27,7 @@ export function toPaintMessage(id: number, { image, label, shape, tumor, windowe
     ['image', tensorOf(image, shape)],
     ['label', tensorOf(label, shape)],
   ])
-  const tumors = [toTumorPlan(tumor, 'shape', tensors)]
+  const tumors = [tumorMessage(tumor, 'shape', tensors)]
   const body = Call.encode(
     Call.fromPartial({
       id: BigInt(id),

@@ -26,7 +26,7 @@ import { reviveError } from './events.js'
 /** Of a started job, what its calls need. */
 export interface ServingJob {
   readonly control: Pick<ControlServer, 'sendCommand'>
-  /** Ends until the job has; throws why it died. */
+  /** Ends until the job has; throws why it failed. */
   events(): AsyncIterable<{ readonly event: JobEvent; readonly hello: Hello }>
   close(): Promise<void>
 }

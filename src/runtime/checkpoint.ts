@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
 import type { Vec3 } from '../volume/volume.js'
 import { resolvePython } from './python.js'
-import { type Answer, answered, callPython } from './pythonia.js'
+import { answered, callPython, type PythonAnswer } from './pythonia.js'
 
 export interface CheckpointCallOptions {
   /** The Python to use; default FREETUMOR_PYTHON, then ./.venv. */
@@ -71,7 +71,7 @@ export async function inspectCheckpoint(
 interface Look {
   readonly options: CheckpointCallOptions
   readonly files: string[]
-  readonly answers: Promise<readonly Answer<CheckpointFacts>[]>
+  readonly answers: Promise<readonly PythonAnswer<CheckpointFacts>[]>
 }
 
 /** Those that have not begun. */
@@ -86,7 +86,7 @@ async function lookTogether(file: string, options: CheckpointCallOptions): Promi
     const files: string[] = []
     const answers = Promise.resolve().then(async () => {
       looks.delete(begun)
-      return (await call('inspect_all', [files], READING_MS, options)) as Answer<CheckpointFacts>[]
+      return (await call('inspect_all', [files], READING_MS, options)) as PythonAnswer<CheckpointFacts>[]
     })
     const begun: Look = { options, files, answers }
     looks.add(begun)

@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import { onAbort } from '../abort.js'
 import { FreetumorError } from '../errors.js'
 import { makeTemporaryFolder } from '../whole-file.js'
-import { networkOf } from './meeting.js'
 import { refusePnp } from './pnp.js'
 import { literally, RANK_STORE, startProcess, torchrunArgv } from './process.js'
 import { cleanEnvironment, inspectPython, type PythonFacts, resolvePython } from './python.js'
 import { callPython } from './pythonia.js'
+import { networkOf } from './rendezvous.js'
 import { belowFloors, isSupportedPython, offPins, PYTHON_WANTED, readRequirements } from './requirements.js'
 
 /** One thing that was looked at. */

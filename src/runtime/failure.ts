@@ -26,7 +26,7 @@ interface EndedRank {
   readonly time: string
 }
 
-/** What a rank says whose partner died: the consequence, never the cause. */
+/** Messages of a rank whose partner failed: a consequence, never the cause. */
 const FOLLOW_UP =
   /connection (reset|closed|refused)|broken pipe|timed? ?out|socket closed|nccl|gloo|process ?group|remote process exited|heartbeat/i
 const OUT_OF_MEMORY =
@@ -42,18 +42,18 @@ const SIGNALS: Readonly<Record<number, string>> = {
   15: 'SIGTERM',
 }
 
-export interface Death {
+export interface Failure {
   readonly logDirectory: string
   readonly end: ProcessEnd
   /** Of `oomKills` when the job started. */
   readonly oomKillsBefore: number
-  /** Of this host; default 0. */
+  /** Rank of this node; default 0. */
   readonly node?: number
   /** What ranks said of their ends, besides what lies in their folder of failures. */
   readonly recorded?: readonly RecordedFailure[]
 }
 
-/** Where ranks of a host say why they ended. */
+/** Folder in which the ranks of a node write why they ended. */
 export function failureFolder(logDirectory: string, node = 0): string {
   return join(logDirectory, node === 0 ? 'failures' : `failures.node-${node}`)
 }
@@ -64,10 +64,10 @@ export async function clearFailures(logDirectory: string, node = 0): Promise<voi
 }
 
 /**
- * Why a job's processes died: the error of the first rank that failed by itself. What its partners say of a lost connection
+ * Why a job's processes failed: the error of the first rank that failed by itself. What its partners say of a lost connection
  * is left out. A failure that is no mistake of the user comes with a card (`facts.card`).
  */
-export async function explainDeath(death: Death): Promise<FreetumorError> {
+export async function explainFailure(death: Failure): Promise<FreetumorError> {
   const { logDirectory, end, oomKillsBefore, node = 0 } = death
   const found = [...(death.recorded ?? []), ...(await recordedFailures(failureFolder(logDirectory, node)))]
   const recorded = [...found].sort((a, b) => a.time - b.time)
@@ -102,7 +102,7 @@ export async function explainDeath(death: Death): Promise<FreetumorError> {
   const guilty = own ?? recorded[0]
   if (guilty) {
     const kind = OUT_OF_MEMORY.test(guilty.message) ? 'outOfMemory' : own ? 'exception' : 'lostConnection'
-    // what another host's launcher or ours says is of no rank
+    // a line of a launcher, of this node or another, belongs to no rank
     const who = guilty.rank < 0 ? '' : `rank ${guilty.rank}: `
     return crash(
       `${who}${guilty.message.split('\n')[0]}`,
@@ -128,7 +128,7 @@ export interface Hang {
   /** The limit. */
   readonly seconds: number
   readonly logDirectory: string
-  /** Of this host. */
+  /** Rank of this node. */
   readonly node: number
   readonly end: ProcessEnd
   /** Those that were asked for their stacks. */
@@ -169,21 +169,21 @@ export async function explainHang({
   )
 }
 
-/** Frames in which a rank waits for the others: collectives, and the backward pass of shared networks. */
+/** Files of calls that wait for other ranks: collectives, and the backward pass of shared networks. */
 const WAITS_FOR_OTHERS = /torch\/distributed\/|torch\/autograd\/graph\.py|training\/ranks\.py/
 
 /** Where the main thread of a rank stood when it last wrote its stacks (faulthandler), by its log. */
 function standingIn(log: string): { readonly where: string; readonly waitsForOthers: boolean } | null {
   const at = Math.max(log.lastIndexOf('Current thread '), log.lastIndexOf('\nThread '))
   if (at < 0) return null
-  const frames = [...log.slice(at).matchAll(/^ {2}File "(.+)", line (\d+) in (.+)$/gm)]
-  const [top] = frames
+  const calls = [...log.slice(at).matchAll(/^ {2}File "(.+)", line (\d+) in (.+)$/gm)]
+  const [top] = calls
   if (top === undefined) return null
   const [, file, line, name] = top
   const short = file!.split('/').slice(-2).join('/')
   return {
     where: `${name} (${short}:${line})`,
-    waitsForOthers: frames.some(([, path]) => WAITS_FOR_OTHERS.test(path!)),
+    waitsForOthers: calls.some(([, path]) => WAITS_FOR_OTHERS.test(path!)),
   }
 }
 

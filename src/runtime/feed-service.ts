@@ -1,14 +1,14 @@
 import { RuntimeCrashError } from '../errors.js'
 import {
   type Crop,
-  StepFrames,
+  StepCrops,
   StepMeasures,
   StepRequest,
   StepVerdicts,
-  type TumorPlan,
+  type PlannedTumor as TumorMessage,
 } from '../generated/freetumor/runtime/v1/feed.js'
 import type { CropMeasures, StepFeed } from '../pipeline/ports/training.js'
-import type { PlannedCrop, PlannedTumor } from '../sampling/plan.js'
+import type { PlannedCrop, PlannedTumor } from '../sampling/sampling-plan.js'
 import type { Message, Tensor } from '../transport/frames.js'
 import type { Vec3 } from '../volume/volume.js'
 
@@ -27,7 +27,7 @@ export async function answerRank(
   switch (message.kind) {
     case `${PACKAGE}StepRequest`: {
       const step = Number(StepRequest.decode(message.body).step)
-      return toFrames(step, patchVoxels, await feed.frames(step, rank))
+      return toStepMessage(step, patchVoxels, await feed.crops(step, rank))
     }
     case `${PACKAGE}StepMeasures`: {
       const { step, crops, wantsVerdicts } = StepMeasures.decode(message.body)
@@ -47,13 +47,13 @@ export async function answerRank(
 }
 
 /** The crops of a step with their tensors, named by their place. */
-export function toFrames(step: number, patchVoxels: Vec3, crops: readonly PlannedCrop[]): Message {
+export function toStepMessage(step: number, patchVoxels: Vec3, crops: readonly PlannedCrop[]): Message {
   const tensors = new Map<string, Tensor>()
-  const message = StepFrames.encode({
+  const message = StepCrops.encode({
     step: BigInt(step),
     crops: crops.map((crop, at) => toCrop(crop, at, [...patchVoxels], tensors)),
   })
-  return { kind: `${PACKAGE}StepFrames`, body: message.finish(), tensors }
+  return { kind: `${PACKAGE}StepCrops`, body: message.finish(), tensors }
 }
 
 function toCrop(crop: PlannedCrop, at: number, shape: number[], tensors: Map<string, Tensor>): Crop {
@@ -66,23 +66,23 @@ function toCrop(crop: PlannedCrop, at: number, shape: number[], tensors: Map<str
     imageTensor: `image${at}`,
     labelTensor: `label${at}`,
     augmentation: { ...crop.augmentation, flip: [...crop.augmentation.flip] },
-    tumors: crop.tumors.map((tumor, place) => toTumorPlan(tumor, `shape${at}.${place}`, tensors)),
+    tumors: crop.tumors.map((tumor, place) => tumorMessage(tumor, `shape${at}.${place}`, tensors)),
     mixing: crop.mixing ?? undefined,
     noRoom: crop.noRoom !== null,
   }
 }
 
 /** A tumor, its shape among the tensors under a name of its own. */
-export function toTumorPlan(
+export function tumorMessage(
   tumor: PlannedTumor,
-  shapeTensor: string,
+  boxTensor: string,
   tensors: Map<string, Tensor>,
-): TumorPlan {
-  tensors.set(shapeTensor, { elementType: 'uint8', shape: [...tumor.boxShape], data: tumor.box })
+): TumorMessage {
+  tensors.set(boxTensor, { elementType: 'uint8', shape: [...tumor.boxShape], data: tumor.box })
   return {
     organ: tumor.organ,
     size: tumor.size,
-    shapeTensor,
+    boxTensor,
     boxOrigin: [...tumor.boxOrigin],
     edgeSigma: tumor.edgeSigma,
     textureIndex: tumor.textureIndex,

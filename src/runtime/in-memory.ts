@@ -25,7 +25,7 @@ import type {
   TrainingSession,
   TrainingSpec,
 } from '../pipeline/ports/training.js'
-import type { PlannedCrop, PlannedTumor } from '../sampling/plan.js'
+import type { PlannedCrop, PlannedTumor } from '../sampling/sampling-plan.js'
 import { serveInMemory } from './in-memory-serving.js'
 
 type Work<Spec extends { readonly cases: readonly unknown[] }, T> = (
@@ -204,7 +204,7 @@ class InMemorySession implements TrainingSession {
     const crops: PlannedCrop[] = []
     const { processesPerNode } = this.spec
     for (let rank = this.node * processesPerNode; rank < (this.node + 1) * processesPerNode; rank++) {
-      const ofRank = await this.feed.frames(step, rank)
+      const ofRank = await this.feed.crops(step, rank)
       crops.push(...ofRank)
       if (this.spec.synthesis) await this.feed.judge(step, rank, ofRank.flatMap(measure))
     }

@@ -1,9 +1,9 @@
-import type { HostPlace } from '../pipeline/ports/common.js'
-import { meetingOf } from './meeting.js'
+import type { NodePlace } from '../pipeline/ports/common.js'
 import { parentDeathPrefix, RANK_STORE, runtimeArgv } from './process.js'
 import { cleanEnvironment, resolvePython } from './python.js'
+import { rendezvousOf } from './rendezvous.js'
 
-/** How the ranks of a job would be started. What is made anew for every start stands in angle brackets. */
+/** How the ranks of a job would be started. Values that differ at every start stand in angle brackets. */
 export interface LaunchPlan {
   readonly argv: readonly string[]
   /** What is set over the environment of this process. */
@@ -17,8 +17,8 @@ export interface LaunchSettings {
   readonly ranks: number
   readonly threads: number
   readonly logDirectory: string
-  /** Of several hosts that train together. */
-  readonly place?: HostPlace | undefined
+  /** Of several nodes that train together. */
+  readonly place?: NodePlace | undefined
   readonly hangSeconds?: number | null | undefined
 }
 
@@ -27,9 +27,9 @@ export function planLaunch(settings: LaunchSettings): LaunchPlan {
   const { python, ranks, threads, logDirectory, place, hangSeconds = null } = settings
   const found = resolvePython({ explicit: python ?? undefined })
   const clean = cleanEnvironment({ threads })
-  const meeting = meetingOf(place, hangSeconds)
+  const rendezvous = rendezvousOf(place, hangSeconds)
   return {
-    argv: [...parentDeathPrefix(), ...runtimeArgv(found, ranks, logDirectory, '<job.json>', meeting)],
+    argv: [...parentDeathPrefix(), ...runtimeArgv(found, ranks, logDirectory, '<job.json>', rendezvous)],
     environment: {
       // what is set whatever this process has, so that a plan reads the same wherever it is made
       ...cleanEnvironment({ threads, env: {} }),
@@ -38,7 +38,7 @@ export function planLaunch(settings: LaunchSettings): LaunchPlan {
       FREETUMOR_FEED: 'ipc://<private folder>/feed.sock',
       FREETUMOR_TOKEN: '<random>',
       FREETUMOR_LOG_DIRECTORY: logDirectory,
-      ...(meeting ? {} : { FREETUMOR_STORE: `<private folder>/${RANK_STORE}` }),
+      ...(rendezvous ? {} : { FREETUMOR_STORE: `<private folder>/${RANK_STORE}` }),
     },
     removed: Object.keys(process.env)
       .filter((name) => !(name in clean))

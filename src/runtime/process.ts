@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { createWriteStream, mkdirSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { HostPlace } from '../pipeline/ports/common.js'
+import type { NodePlace } from '../pipeline/ports/common.js'
 import { runtimeFolder } from './python.js'
 
 /** Programs that are run by their path, by any Python. */
@@ -38,7 +38,7 @@ export interface ProcessEnd {
   readonly tail: string
 }
 
-export interface Launch {
+export interface ProcessLaunch {
   readonly argv: readonly string[]
   readonly environment: Readonly<Record<string, string>>
   readonly logDirectory: string
@@ -46,7 +46,7 @@ export interface Launch {
   readonly runId: string
   /** Default: that of this process. */
   readonly cwd?: string
-  /** Which host this is; default 0. */
+  /** Rank of this node; default 0. */
   readonly node?: number
 }
 
@@ -56,12 +56,12 @@ export function runtimeArgv(
   ranks: number | null,
   logDirectory: string,
   jobFile: string,
-  meeting?: Meeting,
+  rendezvous?: Rendezvous,
 ): string[] {
   const job = ['-m', 'freetumor_runtime', '--job']
   if (ranks === null) return [python, ...job, jobFile]
   const program = [...job, literally(jobFile)]
-  return torchrunArgv({ python, ranks, logDirectory, program, meeting, tcpStore: false })
+  return torchrunArgv({ python, ranks, logDirectory, program, rendezvous, tcpStore: false })
 }
 
 /** An argument of a rank as torchrun passes it on unchanged: it replaces `$` and what follows. */
@@ -69,9 +69,8 @@ export function literally(argument: string): string {
   return argument.replaceAll('$', '$$$$')
 }
 
-/** How the hosts of a job come together. */
-export interface Meeting extends HostPlace {
-  /** How long one waits for the others. */
+/** Where the nodes of a job meet, and how long a node waits for the others. */
+export interface Rendezvous extends NodePlace {
   readonly waitSeconds: number
 }
 
@@ -82,7 +81,7 @@ export interface TorchrunSettings {
   readonly logDirectory: string
   readonly program: readonly string[]
   /** Of several nodes. */
-  readonly meeting?: Meeting | undefined
+  readonly rendezvous?: Rendezvous | undefined
   /** Whether the program finds a store at MASTER_ADDR and MASTER_PORT; several nodes always have one. */
   readonly tcpStore: boolean
 }
@@ -92,7 +91,7 @@ export interface TorchrunSettings {
  * rendezvous, then becomes torchrun: single_node.py without a TCP port, or join.py for several nodes.
  */
 export function torchrunArgv(given: TorchrunSettings): string[] {
-  const { python, ranks, logDirectory, program, meeting, tcpStore } = given
+  const { python, ranks, logDirectory, program, rendezvous, tcpStore } = given
   const settings = [
     `--nproc-per-node=${ranks}`,
     '--max-restarts=0',
@@ -100,20 +99,20 @@ export function torchrunArgv(given: TorchrunSettings): string[] {
     `--log-dir=${join(logDirectory, 'torchrun')}`,
     '--redirects=3',
   ]
-  if (meeting === undefined) {
+  if (rendezvous === undefined) {
     const store = tcpStore ? ['--tcp-store'] : []
     return [python, join(LAUNCHER, 'single_node.py'), ...store, '--', ...settings, ...program]
   }
-  const { nodes, nodeRank, rendezvous, waitSeconds } = meeting
+  const { nodes, nodeRank, rendezvous: address, waitSeconds } = rendezvous
   return [
     python,
     join(LAUNCHER, 'join.py'),
-    ...[nodes, nodeRank, rendezvous, waitSeconds].map(String),
+    ...[nodes, nodeRank, address, waitSeconds].map(String),
     '--',
     `--nnodes=${nodes}`,
     `--node-rank=${nodeRank}`,
     '--rdzv-backend=static',
-    `--rdzv-endpoint=${rendezvous}`,
+    `--rdzv-endpoint=${address}`,
     '--rdzv-id=freetumor',
     `--rdzv-conf=timeout=${Math.ceil(waitSeconds)}`,
     ...settings,
@@ -121,7 +120,7 @@ export function torchrunArgv(given: TorchrunSettings): string[] {
   ]
 }
 
-/** The name of the launcher's own log on a host. */
+/** The name of the launcher's own log on a node. */
 export function agentLog(node: number): string {
   return node === 0 ? 'agent.log' : `agent.node-${node}.log`
 }
@@ -131,7 +130,7 @@ export function agentLog(node: number): string {
  * and where `setpriv` exists the kernel kills the agent with us. It has a session of its own, since a terminal sends Ctrl-C
  * and SIGHUP to all of its foreground group: the job is stopped by command, between two steps. Call it on the main thread.
  */
-export function startProcess(launch: Launch): RuntimeProcess {
+export function startProcess(launch: ProcessLaunch): RuntimeProcess {
   mkdirSync(launch.logDirectory, { recursive: true })
   const argv = [...parentDeathPrefix(), ...launch.argv]
   const child = spawn(argv[0]!, argv.slice(1), {

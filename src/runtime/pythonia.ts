@@ -5,7 +5,7 @@ import { RuntimeCrashError } from '../errors.js'
 import { reviveError } from './events.js'
 import { cleanEnvironment, inspectPython } from './python.js'
 
-export interface CallOptions {
+export interface PythonCallOptions {
   /** Default: 60 s, with the start of Python and its imports. */
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
@@ -27,14 +27,14 @@ let queue: Promise<unknown> = Promise.resolve()
  * infinity). Each call has a Python of its own that ends with it; calls of one process run one after another, since
  * pythonia knows one Python at a time. Not for hot paths: a start costs a tenth of a second plus the imports.
  * @throws EnvironmentError when the interpreter cannot be used; the Python side's own error when the function raised one;
- *   RuntimeCrashError when Python died or did not answer in time
+ *   RuntimeCrashError when Python ended or did not answer in time
  */
 export function callPython(
   pythonPath: string,
   moduleName: string,
   functionName: string,
   args: readonly unknown[] = [],
-  options: CallOptions = {},
+  options: PythonCallOptions = {},
 ): Promise<unknown> {
   const turn = queue.then(() => callNow(pythonPath, moduleName, functionName, args, options))
   queue = turn.catch(() => {})
@@ -46,7 +46,7 @@ async function callNow(
   moduleName: string,
   functionName: string,
   args: readonly unknown[],
-  options: CallOptions,
+  options: PythonCallOptions,
 ): Promise<unknown> {
   // pythonia lets Node die of an interpreter that does not start
   await inspectPython(pythonPath, options.signal)
@@ -61,7 +61,7 @@ async function callNow(
   const guard = timeGuard(`${moduleName}.${functionName}`, options)
   try {
     const answer = bridge
-      .python('freetumor_runtime.calls')
+      .python('freetumor_runtime.pythonia_entry')
       .then((calls) => calls.run(moduleName, functionName, JSON.stringify(args)))
       .catch(unanswered)
     answer.catch(() => {}) // it may fail after another has won the race
@@ -142,7 +142,10 @@ function whenEnded(child: ChildProcess): { readonly promise: Promise<string> } {
   return { promise }
 }
 
-function timeGuard(what: string, options: CallOptions): { readonly promise: Promise<never>; clear(): void } {
+function timeGuard(
+  what: string,
+  options: PythonCallOptions,
+): { readonly promise: Promise<never>; clear(): void } {
   const { timeoutMs = 60_000, signal } = options
   let clear = (): void => {}
   const promise = new Promise<never>((_, reject) => {
@@ -165,15 +168,15 @@ function unanswered(cause: Error): never {
 }
 
 function resultOf(text: unknown): unknown {
-  return answered(JSON.parse(String(text)) as Answer<unknown>)
+  return answered(JSON.parse(String(text)) as PythonAnswer<unknown>)
 }
 
 /** A value, or the error that took its place. */
-export type Answer<T> =
+export type PythonAnswer<T> =
   | { readonly value: T }
   | { readonly error: { readonly kind: string; readonly message: string; readonly hint: string } }
 
-export function answered<T>(answer: Answer<T>): T {
+export function answered<T>(answer: PythonAnswer<T>): T {
   if ('error' in answer) throw reviveError(answer.error)
   return answer.value
 }

@@ -12,7 +12,7 @@ const RANK_LOG = /^node-\d+\/rank-\d+\/output\.log$/
 const PREFIX = /^\[rank\d+\]: ?/gm
 const TRACEBACK = 'Traceback (most recent call last):'
 
-/** Follows the logs that the ranks of this host write (`node-N/rank-R/output.log`). */
+/** Follows the logs that the ranks of this node write (`node-N/rank-R/output.log`). */
 export interface RankLogs {
   /** Reads what was written since; returns whether there was anything. */
   read(): Promise<boolean>

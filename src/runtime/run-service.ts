@@ -12,7 +12,7 @@ import { newSocketDirectory } from '../transport/socket-path.js'
 import { writeWhole } from '../whole-file.js'
 import { reviveError } from './events.js'
 
-/** Of a run directory: where its process is controlled. Exists while the run does. Other hosts than node 0 have their own. */
+/** Of a run directory: where its process is controlled. Exists while the run does. Each other node has its own. */
 const CONTROL_FILE = 'control.json'
 const NODE_CONTROL_FILE = /^control\.node-\d+\.json$/
 
@@ -47,7 +47,7 @@ export async function shareRun(run: Run, name = CONTROL_FILE): Promise<AsyncDisp
   const file = join(run.directory, name)
   const directory = await newSocketDirectory('run-')
   const token = randomBytes(16).toString('hex')
-  const host = {
+  const served = {
     status: () => run.status(),
     act: async (given: unknown) => carryOut(run, command.parse(given)),
     events: () => run,
@@ -59,7 +59,7 @@ export async function shareRun(run: Run, name = CONTROL_FILE): Promise<AsyncDisp
     await rm(directory, { recursive: true, force: true })
   }
   try {
-    server = await openRunServer({ directory, token, host })
+    server = await openRunServer({ directory, token, run: served })
     await writeWhole(file, JSON.stringify({ address: server.address, token, pid: process.pid }), 0o600)
   } catch (error) {
     await close().catch(() => {}) // the first cause counts
@@ -68,7 +68,7 @@ export async function shareRun(run: Run, name = CONTROL_FILE): Promise<AsyncDisp
   return { [Symbol.asyncDispose]: close }
 }
 
-/** The run of a directory that a living process of this host trains; null when there is none. */
+/** The run of a directory that a running process of this node trains; null when there is none. */
 export async function connectRun(directory: string): Promise<RemoteRun | null> {
   const folder = resolve(directory)
   const names = await readdir(folder).catch(() => [] as string[])

@@ -7,13 +7,12 @@ import type { ScriptAttempt, ScriptRunner, ScriptSpec } from '../pipeline/ports/
 import { typedSystemError } from '../system-errors.js'
 import { makeTemporaryFolder } from '../whole-file.js'
 import { lockDirectory } from './directory-lock.js'
-import { clearFailures, explainDeath, explainHang, failureFolder, oomKills } from './failure.js'
-import { meetingOf, networkOf } from './meeting.js'
+import { clearFailures, explainFailure, explainHang, failureFolder, oomKills } from './failure.js'
 import {
   LAUNCHER,
-  type Launch,
   literally,
   type ProcessEnd,
+  type ProcessLaunch,
   RANK_STORE,
   type RuntimeProcess,
   startProcess,
@@ -21,6 +20,7 @@ import {
 } from './process.js'
 import { resolvePython, scriptEnvironment } from './python.js'
 import { hasRankLogs, openRankLogs, type RankLogs } from './rank-logs.js'
+import { networkOf, rendezvousOf } from './rendezvous.js'
 import { Silence } from './watchdog.js'
 
 const LOOK_EVERY_MS = 200
@@ -63,7 +63,7 @@ async function startScript(spec: ScriptSpec): Promise<ScriptAttempt> {
   })
   const attempt = new Attempt(spec, process, logs)
   const explain = (end: ProcessEnd): Promise<FreetumorError> =>
-    explainDeath({ logDirectory, node: nodeRank, end, oomKillsBefore, recorded: logs.failures() })
+    explainFailure({ logDirectory, node: nodeRank, end, oomKillsBefore, recorded: logs.failures() })
   return {
     pid: process.pid,
     ended: attempt.follow(explain).finally(tidy),
@@ -71,7 +71,7 @@ async function startScript(spec: ScriptSpec): Promise<ScriptAttempt> {
   }
 }
 
-async function startRanks(launch: Launch): Promise<RuntimeProcess> {
+async function startRanks(launch: ProcessLaunch): Promise<RuntimeProcess> {
   return startProcess(launch)
 }
 
@@ -86,7 +86,7 @@ function scriptArgv(python: string, spec: ScriptSpec): string[] {
     ranks: spec.processesPerNode,
     logDirectory: spec.logDirectory,
     program: started,
-    meeting: meetingOf(place, hangSeconds),
+    rendezvous: rendezvousOf(place, hangSeconds),
     tcpStore: true,
   })
 }

@@ -16,7 +16,7 @@ import type {
   PreparedCase,
   PrepareSpec,
 } from '../pipeline/ports/cases.js'
-import type { CallOptions, CaseOutcome, HostPlace } from '../pipeline/ports/common.js'
+import type { CallOptions, CaseOutcome, NodePlace } from '../pipeline/ports/common.js'
 import type { ModelRuntime } from '../pipeline/ports/runtime.js'
 import type { ServeSpec } from '../pipeline/ports/serving.js'
 import type { SynthesizeSpec, VariantFeed } from '../pipeline/ports/synthesis.js'
@@ -31,11 +31,11 @@ import { answerCaseRank, type CaseFeed } from './case-service.js'
 import { inspectCheckpoint } from './checkpoint.js'
 import { lockDirectory } from './directory-lock.js'
 import { strayText, toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
-import { clearFailures, explainDeath, failureFolder, oomKills } from './failure.js'
+import { clearFailures, explainFailure, failureFolder, oomKills } from './failure.js'
 import { answerRank } from './feed-service.js'
-import { meetingOf, networkOf } from './meeting.js'
 import { type ProcessEnd, RANK_STORE, type RuntimeProcess, runtimeArgv, startProcess } from './process.js'
 import { cleanEnvironment, compilerCache, resolvePython } from './python.js'
+import { networkOf, rendezvousOf } from './rendezvous.js'
 import { shareRun } from './run-service.js'
 import { answerVariantRank } from './variant-service.js'
 import { watchForHang } from './watchdog.js'
@@ -78,11 +78,11 @@ interface Job {
   readonly control: ControlServer
   readonly tensors: TensorServer | null
   readonly logDirectory: string
-  /** Of this host. */
+  /** Rank of this node. */
   readonly node: number
-  /** Why it died. */
+  /** Why it failed. */
   explain(end: ProcessEnd): Promise<FreetumorError>
-  /** Set when the feed could not answer a rank: the cause of the job's death, told before any other. */
+  /** Set when the feed could not answer a rank: the cause of the job's failure, reported before any other. */
   feedFailure(): unknown
   close(): Promise<void>
 }
@@ -96,9 +96,9 @@ async function startJob(
 ): Promise<Job> {
   const python = resolvePython({ explicit: options.python ?? undefined })
   const node = call.place?.nodeRank ?? 0
-  const meeting = meetingOf(call.place, call.hangSeconds ?? null)
-  const alone = meeting === undefined && (ranks ?? 1) === 1
-  const network = alone ? {} : await networkOf(meeting?.rendezvous ?? null)
+  const rendezvous = rendezvousOf(call.place, call.hangSeconds ?? null)
+  const alone = rendezvous === undefined && (ranks ?? 1) === 1
+  const network = alone ? {} : await networkOf(rendezvous?.rendezvous ?? null)
   const threads = 'threadsPerProcess' in spec ? spec.threadsPerProcess : 1
   const environment = { ...network, ...cleanEnvironment({ threads }) }
   await clearFailures(call.logDirectory, node)
@@ -130,7 +130,7 @@ async function startJob(
       : null
     if (tensors) opened.push(() => closeFeed(tensors, call))
     const process = startProcess({
-      argv: runtimeArgv(python, ranks, call.logDirectory, jobFile, meeting),
+      argv: runtimeArgv(python, ranks, call.logDirectory, jobFile, rendezvous),
       environment: {
         // NCCL's own watchdog would abort a job that was suspended for minutes; ours counts only time in which it ran
         TORCH_NCCL_ENABLE_MONITORING: '0',
@@ -141,7 +141,7 @@ async function startJob(
         FREETUMOR_LOG_DIRECTORY: call.logDirectory,
         FREETUMOR_FAILURES: failureFolder(call.logDirectory, node),
         ...(tensors ? { FREETUMOR_FEED: tensors.address } : {}),
-        ...(meeting ? {} : { FREETUMOR_STORE: join(directory, RANK_STORE) }),
+        ...(rendezvous ? {} : { FREETUMOR_STORE: join(directory, RANK_STORE) }),
       },
       logDirectory: call.logDirectory,
       runId,
@@ -157,7 +157,7 @@ async function startJob(
       tensors,
       logDirectory: call.logDirectory,
       node,
-      explain: (end) => explainDeath({ logDirectory: call.logDirectory, node, end, oomKillsBefore }),
+      explain: (end) => explainFailure({ logDirectory: call.logDirectory, node, end, oomKillsBefore }),
       feedFailure: () => feedFailure,
       close,
     }
@@ -176,7 +176,7 @@ async function closeFeed(tensors: TensorServer, call: CallOptions): Promise<void
 class TorchSession implements TrainingSession {
   readonly events: AsyncIterable<RuntimeEvent>
   readonly #job: Promise<Job>
-  readonly #place: HostPlace | undefined
+  readonly #place: NodePlace | undefined
   #paused = false
   #attached = false
 
@@ -197,7 +197,7 @@ class TorchSession implements TrainingSession {
 
   async command(command: Parameters<TrainingSession['command']>[0]): Promise<number> {
     const { control, process } = await this.#job
-    // hosts that wait for each other would be waited for
+    // before all nodes attach, a graceful stop would block on the rendezvous
     if (command.type === 'stop' && this.#place !== undefined && !this.#attached) await process.kill()
     // A command given while Python still starts waits for it; one given to a job that never starts must not hang.
     // (Once attached there is no race: each would stay with `ended` as long as the job runs.)
@@ -221,21 +221,21 @@ async function* followTraining(
 ): AsyncIterable<RuntimeEvent> {
   const job = await starting
   const watchdog = watchForHang(job, limit)
-  let told = 0
+  let reported = 0
   try {
     for await (const { event, hello } of jobEvents(job)) {
       watchdog.sign()
       const translated = toRuntimeEvent(event, hello)
       if (translated.type === 'ready') watchdog.started()
       const strays = job.tensors?.strays ?? 0
-      if (strays > told && (told === 0 || translated.type === 'finished')) {
-        told = strays
+      if (strays > reported && (reported === 0 || translated.type === 'finished')) {
+        reported = strays
         yield { type: 'note', level: 'warning', text: strayText(strays) }
       }
       yield translated
       if (translated.type === 'finished') {
         watchdog.stop()
-        // torchrun waits long for another host that has died by now
+        // torchrun waits long for a node that has failed by now
         await Promise.race([job.process.ended, setTimeout(FAREWELL_MS, undefined, { ref: false })])
         return
       }
@@ -264,10 +264,10 @@ async function* runCases<T>(
   const release = onAbort(call.signal, () => void job.process.kill())
   try {
     for await (const { event } of jobEvents(job)) {
-      const told = event.event
-      if (told?.$case === 'caseResult')
-        yield toCaseOutcome<T>(told.value.caseId, told.value.json, (value) => value as T)
-      else if (told?.$case === 'finished') return
+      const payload = event.event
+      if (payload?.$case === 'caseResult')
+        yield toCaseOutcome<T>(payload.value.caseId, payload.value.json, (value) => value as T)
+      else if (payload?.$case === 'finished') return
     }
   } catch (error) {
     // prepared cases stay; an evaluation starts again from the beginning
@@ -288,7 +288,7 @@ async function runSynthesis(
   await runFedRanks(options, spec, call, (rank, message) => answerVariantRank(feed, rank, message))
 }
 
-/** Results as the ranks send them, while the job goes on. */
+/** Results as the ranks send them, while the job runs. */
 async function* runPrediction(
   options: TorchRuntimeOptions,
   spec: PredictSpec,
@@ -341,9 +341,9 @@ async function runFedRanks(
   const release = onAbort(call.signal, () => void job.process.kill())
   try {
     for await (const { event } of jobEvents(job)) {
-      const told = event.event
+      const payload = event.event
       // other ranks may still be at work
-      if (told?.$case === 'finished') break
+      if (payload?.$case === 'finished') break
     }
     const end = await job.process.ended
     if (end.code !== 0) throw job.feedFailure() ?? (await job.explain(end))
@@ -363,25 +363,25 @@ function serveCalls(options: TorchRuntimeOptions, spec: ServeSpec, call: CallOpt
   })
 }
 
-/** Events of the control stream until it ends; a process that dies first is thrown with its own reason. */
+/** Events of the control stream until it ends. A process that fails first throws its own reason. */
 async function* jobEvents(job: Job): AsyncIterable<{ event: JobEvent; hello: Hello }> {
-  const died = job.process.ended.then(async (end) => {
+  const failed = job.process.ended.then(async (end) => {
     throw job.feedFailure() ?? (await job.explain(end))
   })
-  died.catch(() => {})
-  const hello = await Promise.race([job.control.attached, died])
+  failed.catch(() => {})
+  const hello = await Promise.race([job.control.attached, failed])
   const messages = job.control.messages[Symbol.asyncIterator]()
   for (;;) {
-    // When the process dies its stream ends, after all that it had said: then the process tells why.
+    // A process that fails ends its stream after its last event; the process then has the reason.
     const next = await messages.next()
-    if (next.done) return await died
+    if (next.done) return await failed
     if (next.value.message?.$case !== 'event') continue
     const event = next.value.message.value
-    // what one rank says may be the consequence of another's death: who began it is known when all have ended
+    // the failure of a rank may be a consequence of another's: the first is known when all have ended
     if (event.event?.$case === 'failed') {
       await Promise.race([job.process.ended, setTimeout(LAST_WORDS_MS, undefined, { ref: false })])
       await job.process.kill()
-      return await died
+      return await failed
     }
     yield { event, hello }
   }

@@ -8,7 +8,7 @@ import type {
   VariantResult,
 } from '../pipeline/ports/synthesis.js'
 import type { Message, Tensor } from '../transport/frames.js'
-import { toTumorPlan } from './feed-service.js'
+import { tumorMessage } from './feed-service.js'
 
 const PACKAGE = 'freetumor.runtime.v1.'
 const byKind = z.object({ image: z.string(), label: z.string(), change: z.string() })
@@ -59,13 +59,13 @@ function toRound(round: Round | null): Message {
           finished: false,
           caseId: round.caseId,
           variant: round.variant,
-          regionStart: [...round.regionStart],
-          regionShape: [...round.regionShape],
+          subvolumeStart: [...round.subvolumeStart],
+          subvolumeShape: [...round.subvolumeShape],
           accepted: [...round.accepted],
           attempts: round.attempts.map(({ tumor, attempt, plan }) => ({
             tumor,
             attempt,
-            plan: toTumorPlan(plan, `shape${tumor}`, tensors),
+            plan: tumorMessage(plan, `shape${tumor}`, tensors),
           })),
         },
   ).finish()

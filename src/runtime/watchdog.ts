@@ -7,7 +7,7 @@ import type { RuntimeProcess } from './process.js'
 interface WatchedJob {
   readonly process: RuntimeProcess
   readonly logDirectory: string
-  /** Of this host. */
+  /** Rank of this node. */
   readonly node: number
 }
 

@@ -1,5 +1,5 @@
 import type { RandomStream } from '../simulation/random.js'
-import type { AugmentationOdds, PlannedAugmentation, PlannedMixing, SamplingPlan } from './plan.js'
+import type { AugmentationOdds, PlannedAugmentation, PlannedMixing, SamplingPlan } from './sampling-plan.js'
 
 // "mixup" cuts at a Beta(0.2, 0.2) fraction of the side (docs/method.md#10-segmentation-training)
 const MIXING_BETA = 0.2

@@ -1,17 +1,17 @@
 import type { Vec3 } from '../volume/volume.js'
+import { type CachedArray, openImage, openLabel, readIndex } from './cached-array.js'
 import { BLOCK_VOXELS, brokenCase, type CaseGroup, type OpenGroup, openCaseGroup } from './case-group.js'
-import type { ListedPosition } from './plan.js'
 import { positionsOf } from './positions.js'
+import type { ListedPosition } from './sampling-plan.js'
 import type { WantedCentre } from './tumors.js'
-import { openImage, openLabel, readIndex, type VoxelArray } from './voxel-array.js'
 
 /** A case of the prepared cache, open for reading crops. */
-export interface PreparedCase extends CaseGroup {
+export interface OpenCase extends CaseGroup {
   readonly shape: Vec3
   /** Lower end of the intensity window in HU. Tissue in the index lies above it; padding equals it. */
   readonly windowLowerHu: number
-  readonly image: VoxelArray<Int16Array>
-  readonly label: VoxelArray<Uint8Array>
+  readonly image: CachedArray<Int16Array>
+  readonly label: CachedArray<Uint8Array>
   /** Voxels where the user wants tumors; null: anywhere in an organ. */
   readonly centres: readonly WantedCentre[] | null
   /** Voxels of each class per block of 16^3, C order [ids, blocks]. */
@@ -43,7 +43,7 @@ export async function openPreparedCase(
   group: CaseGroup,
   windowLowerHu: number,
   positions: readonly ListedPosition[] | null = null,
-): Promise<PreparedCase> {
+): Promise<OpenCase> {
   const opened = await openCaseGroup(group)
   checkWindow(opened, windowLowerHu)
   const centres = readCentres(opened, positions)
@@ -71,13 +71,13 @@ export async function openPreparedCase(
   }
 }
 
-export function closePreparedCase(prepared: PreparedCase): void {
+export function closePreparedCase(prepared: OpenCase): void {
   prepared.image.close()
   prepared.label.close()
 }
 
 /** Count the voxels of a class in the whole case, from its index. */
-export function countVoxels(prepared: PreparedCase, wanted: VoxelClass): number {
+export function countVoxels(prepared: OpenCase, wanted: VoxelClass): number {
   return countsByBlock(prepared, wanted).reduce((sum, count) => sum + count, 0)
 }
 
@@ -85,7 +85,7 @@ export function countVoxels(prepared: PreparedCase, wanted: VoxelClass): number 
  * Return voxel number `rank` (0 to countVoxels - 1) of a class, in the order of blocks and of voxels within a
  * block. A uniform rank gives a uniform voxel; only one block is read.
  */
-export function voxelOfRank(prepared: PreparedCase, wanted: VoxelClass, rank: number): Vec3 {
+export function voxelOfRank(prepared: OpenCase, wanted: VoxelClass, rank: number): Vec3 {
   const counts = countsByBlock(prepared, wanted)
   let block = 0
   let rest = rank
@@ -110,7 +110,7 @@ export function voxelOfRank(prepared: PreparedCase, wanted: VoxelClass, rank: nu
  * Read the crop of `size` voxels from `start`. Outside the volume it is air (the lower end of the window) and
  * label 0.
  */
-export function readCrop(prepared: PreparedCase, start: Vec3, size: Vec3): Crop {
+export function readCrop(prepared: OpenCase, start: Vec3, size: Vec3): Crop {
   const from = start.map((at) => Math.max(0, at))
   const to = start.map((at, axis) => Math.min(prepared.shape[axis]!, at + size[axis]!))
   const image = prepared.image.read(from, to)
@@ -154,7 +154,7 @@ function checkWindow(group: OpenGroup, windowLowerHu: number): void {
     throw brokenCase(group, `wrong intensity window (expected from ${windowLowerHu} HU, found ${lowerHu} HU)`)
 }
 
-function countsByBlock(prepared: PreparedCase, wanted: VoxelClass): Uint32Array {
+function countsByBlock(prepared: OpenCase, wanted: VoxelClass): Uint32Array {
   const { blockCounts, numIds } = prepared
   const numBlocks = blockCounts.length / numIds
   const ids = wanted.tissue ? [0, ...wanted.labels] : wanted.labels

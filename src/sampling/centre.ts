@@ -1,8 +1,8 @@
 import { DataError } from '../errors.js'
 import type { RandomStream } from '../simulation/random.js'
 import type { Vec3 } from '../volume/volume.js'
-import { countVoxels, type PreparedCase, type VoxelClass, voxelOfRank } from './cache-reader.js'
-import type { SamplingPlan } from './plan.js'
+import { countVoxels, type OpenCase, type VoxelClass, voxelOfRank } from './cache-reader.js'
+import type { SamplingPlan } from './sampling-plan.js'
 
 /**
  * Draw the start of a crop (docs/method.md#4-preparation-crops-and-augmentation): a centre voxel by the odds
@@ -10,7 +10,7 @@ import type { SamplingPlan } from './plan.js'
  * Along an axis on which the volume is shorter than the patch, the start is negative and the padding
  * symmetric.
  */
-export function drawCropStart(plan: SamplingPlan, prepared: PreparedCase, stream: RandomStream): Vec3 {
+export function drawCropStart(plan: SamplingPlan, prepared: OpenCase, stream: RandomStream): Vec3 {
   const centre = drawCentre(plan, prepared, stream)
   return centre.map((at, axis) =>
     startAround(at, plan.patchVoxels[axis]!, prepared.shape[axis]!),
@@ -44,7 +44,7 @@ export function voxelClasses(
   }
 }
 
-function drawCentre(plan: SamplingPlan, prepared: PreparedCase, stream: RandomStream): Vec3 {
+function drawCentre(plan: SamplingPlan, prepared: OpenCase, stream: RandomStream): Vec3 {
   const classes = voxelClasses(plan, prepared.numIds)
   const isPositive = stream.uniform() * (plan.positiveOdds + plan.negativeOdds) < plan.positiveOdds
   const isTumor = stream.uniform() < plan.tumorOdds

@@ -1,7 +1,7 @@
 import { UsageError } from '../errors.js'
 import { checkPlan } from './item.js'
-import type { PlannedCrop, SamplingPlan } from './plan.js'
 import { openPlanner } from './planner.js'
+import type { PlannedCrop, SamplingPlan } from './sampling-plan.js'
 import { openWorkerPool } from './worker-pool.js'
 
 /** Serves the items of a training by step and rank. */

@@ -1,17 +1,17 @@
 import { ConfigError } from '../errors.js'
 import { openStream, permuteIndex, type RandomStream } from '../simulation/random.js'
 import { drawAugmentation, drawMixing } from './augmentation.js'
-import { type PreparedCase, readCrop } from './cache-reader.js'
+import { type OpenCase, readCrop } from './cache-reader.js'
 import { drawCropStart } from './centre.js'
-import type { PlannedCrop, SampledCase, SamplingPlan } from './plan.js'
 import { centresWithin } from './positions.js'
+import type { PlannedCrop, SampledCase, SamplingPlan } from './sampling-plan.js'
 import { planTumors } from './tumors.js'
 
 /**
  * Plan item k: the crops of one volume with augmentation, planned tumors and mixing. A pure function of the
  * plan, of k, and of the prepared case, which must be that of `caseOfItem`.
  */
-export function planItem(plan: SamplingPlan, item: number, prepared: PreparedCase): PlannedCrop[] {
+export function planItem(plan: SamplingPlan, item: number, prepared: OpenCase): PlannedCrop[] {
   const mixing = drawMixing(plan, streamOf(plan, item, 0, 'mixing'))
   const crops: PlannedCrop[] = []
   for (let crop = 0; crop < plan.cropsPerVolume; crop++) {

@@ -1,7 +1,7 @@
 import { RuntimeCrashError } from '../errors.js'
-import { closePreparedCase, openPreparedCase, type PreparedCase } from './cache-reader.js'
+import { closePreparedCase, type OpenCase, openPreparedCase } from './cache-reader.js'
 import { caseOfItem, planItem } from './item.js'
-import type { PlannedCrop, SamplingPlan } from './plan.js'
+import type { PlannedCrop, SamplingPlan } from './sampling-plan.js'
 
 /** Plans items one after another. The result does not depend on the planner. */
 export interface ItemPlanner {
@@ -14,7 +14,7 @@ const MAX_OPEN_CASES = 32
 
 /** Open a planner that plans in this thread. */
 export function openPlanner(plan: SamplingPlan): ItemPlanner {
-  const open = new Map<string, PreparedCase>()
+  const open = new Map<string, OpenCase>()
   let last: Promise<unknown> = Promise.resolve()
   let isClosed = false
 
@@ -51,7 +51,7 @@ export function openPlanner(plan: SamplingPlan): ItemPlanner {
   }
 }
 
-function closeOldest(open: Map<string, PreparedCase>): void {
+function closeOldest(open: Map<string, OpenCase>): void {
   for (const [id, prepared] of open) {
     closePreparedCase(prepared)
     open.delete(id)

@@ -1,6 +1,6 @@
 import { applyAffine, invertAffine } from '../volume/geometry.js'
 import type { Affine, Vec3 } from '../volume/volume.js'
-import type { ListedPosition } from './plan.js'
+import type { ListedPosition } from './sampling-plan.js'
 import type { WantedCentre } from './tumors.js'
 
 /** Return the positions of a list for one case as voxels of its prepared grid; null if the list has none. */

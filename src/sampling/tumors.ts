@@ -1,15 +1,15 @@
-import { simulateTumor, type TumorOutcome, type TumorPlan } from '../simulation/plan.js'
 import type { RandomStream } from '../simulation/random.js'
 import { organSlices, type SliceRange, type TumorSite } from '../simulation/site.js'
 import { drawKind } from '../simulation/size.js'
+import { simulateTumor, type TumorOutcome, type TumorPlan } from '../simulation/tumor.js'
 import type { OrganName } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
-import type { NoPlace, PlannedTumor, SamplingPlan, WeightedOrgan } from './plan.js'
+import type { NoRoomReason, PlannedTumor, SamplingPlan, WeightedOrgan } from './sampling-plan.js'
 
 /** The planned tumors of a crop, and why a wanted tumor found no place; null if all did. */
 export interface TumorPlans {
   readonly tumors: readonly PlannedTumor[]
-  readonly noRoom: NoPlace | null
+  readonly noRoom: NoRoomReason | null
 }
 
 /** A voxel of the crop at which a user wants a tumor; `organ` null: any organ there. */
@@ -37,7 +37,7 @@ export function planTumors(
     if (!known.has(organLabel)) known.set(organLabel, organSlices(site))
     return known.get(organLabel)!
   }
-  let noRoom: NoPlace | null = null
+  let noRoom: NoRoomReason | null = null
   for (let draw = 0; present.length > 0 && draw < plan.tumors.draws; draw++) {
     const stream = openStream(draw)
     const placed: TumorPlan[] = []

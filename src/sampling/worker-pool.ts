@@ -9,8 +9,8 @@ import {
   RuntimeCrashError,
 } from '../errors.js'
 import { cannotBeRead } from '../system-errors.js'
-import type { PlannedCrop, SamplingPlan } from './plan.js'
 import type { ItemPlanner } from './planner.js'
+import type { PlannedCrop, SamplingPlan } from './sampling-plan.js'
 import type { WorkerAnswer, WorkerFailure } from './worker.js'
 
 // threads run the compiled module, also from src (tests)

@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { FreetumorError } from '../errors.js'
-import type { PlannedCrop, SamplingPlan } from './plan.js'
 import { openPlanner } from './planner.js'
+import type { PlannedCrop, SamplingPlan } from './sampling-plan.js'
 
 /** Answer of a worker to an item number. */
 export type WorkerAnswer =

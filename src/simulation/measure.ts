@@ -1,8 +1,8 @@
 import type { Vec3 } from '../volume/volume.js'
-import type { TumorPlan } from './plan.js'
 import { scratchInt32 } from './scratch.js'
 import type { BoxMask, PlacedMask } from './shape.js'
 import type { TumorSite } from './site.js'
+import type { TumorPlan } from './tumor.js'
 
 /** Measures of a mask, in voxels of its surroundings. */
 export interface MaskMeasures {

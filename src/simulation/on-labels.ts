@@ -1,11 +1,11 @@
 import { DataError, UsageError } from '../errors.js'
 import type { LabelMap, Vec3 } from '../volume/volume.js'
 import { type MaskMeasures, measureMask, tumorMask } from './measure.js'
-import { simulateTumor, type TumorPlan } from './plan.js'
 import { randomStream } from './random.js'
 import type { PlacedMask } from './shape.js'
 import type { SliceRange, TumorSite } from './site.js'
 import { drawKind, RADIUS_VOXELS, type SizeClass, type SizeSettings } from './size.js'
+import { simulateTumor, type TumorPlan } from './tumor.js'
 
 export interface SimulationRequest {
   /** Id of the organ in the label map, 1 to 255. */

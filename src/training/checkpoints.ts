@@ -9,17 +9,17 @@ import { sweepUnfinished, writeWhole } from '../whole-file.js'
 /**
  * The checkpoints of a run, as python_runtime/freetumor_runtime/training/state.py writes them: `checkpoints/step_00000100`
  * is complete or absent, `latest` names the newest, `best` that of the best validation. The runtime writes, this side keeps
- * house: what is kept, which is the best, which one a run goes on from.
+ * house: what is kept, which is the best, which one a run resumes from.
  */
 export interface Checkpoint {
   readonly directory: string
   /** The next step to run. */
   readonly step: number
-  readonly manifest: Manifest
+  readonly manifest: CheckpointManifest
 }
 
 /** `manifest.json`: the last file of a directory to be written. */
-export interface Manifest {
+export interface CheckpointManifest {
   readonly step: number
   readonly files: Readonly<Record<string, { readonly sha256: string; readonly bytes: number }>>
   /** Under what it was made. */
@@ -54,10 +54,13 @@ export async function bestCheckpoint(run: string): Promise<string | null> {
 
 /**
  * Puts a run's checkpoints in order and returns the newest one whose files are what its manifest says; null when there is
- * none. What a killed save left is removed. A damaged checkpoint is renamed to `step_....damaged`, and told.
- * @param tell called with a sentence for every checkpoint that had to be passed over
+ * none. What a killed save left is removed. A damaged checkpoint is renamed to `step_....damaged` and reported.
+ * @param report called with a sentence for every damaged checkpoint
  */
-export async function openNewestGood(run: string, tell: (text: string) => void): Promise<Checkpoint | null> {
+export async function openNewestGood(
+  run: string,
+  report: (text: string) => void,
+): Promise<Checkpoint | null> {
   const folder = folderOf(run)
   await finishReplacements(folder)
   await sweepUnfinished(folder)
@@ -66,7 +69,7 @@ export async function openNewestGood(run: string, tell: (text: string) => void):
     const found = await verify(directory)
     if ('damage' in found) {
       await setAside(directory)
-      tell(`checkpoint ${name} is damaged (${found.damage}): it is now ${name}.damaged, and is passed over`)
+      report(`checkpoint ${name} is damaged (${found.damage}): it is now ${name}.damaged, and is passed over`)
       continue
     }
     await writeWhole(join(folder, 'latest'), name)
@@ -124,7 +127,7 @@ async function setAside(directory: string): Promise<void> {
   await rename(directory, `${directory}.damaged`)
 }
 
-async function verify(directory: string): Promise<{ manifest: Manifest } | { damage: string }> {
+async function verify(directory: string): Promise<{ manifest: CheckpointManifest } | { damage: string }> {
   const manifest = await readManifest(directory)
   if (manifest === null) return { damage: 'it has no readable manifest.json' }
   if (stepName(manifest.step) !== basename(directory))
@@ -143,15 +146,15 @@ async function verify(directory: string): Promise<{ manifest: Manifest } | { dam
   return { manifest }
 }
 
-async function readManifest(directory: string): Promise<Manifest | null> {
+async function readManifest(directory: string): Promise<CheckpointManifest | null> {
   try {
-    const manifest = (await readForeignJson(join(directory, 'manifest.json'))) as Partial<Manifest>
+    const manifest = (await readForeignJson(join(directory, 'manifest.json'))) as Partial<CheckpointManifest>
     const whole =
       Number.isInteger(manifest.step) &&
       isObject(manifest.files) &&
       Object.values(manifest.files!).every(isObject) &&
       isObject(manifest.madeBy)
-    return whole ? (manifest as Manifest) : null
+    return whole ? (manifest as CheckpointManifest) : null
   } catch {
     return null
   }

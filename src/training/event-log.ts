@@ -4,7 +4,7 @@ import type { Validation } from './selection.js'
 
 /**
  * Opens the events of a run (`events.jsonl`) to append to.
- * @param beforeStep the step that the run goes on from: what the events tell of it and of later ones is cut; default none
+ * @param beforeStep the step that the run resumes from: events of it and of later steps are cut; default none
  */
 export function openEventLog(
   path: string,
@@ -28,7 +28,7 @@ export async function readValidations(path: string): Promise<Validation[]> {
 
 /**
  * Whether an event was over before a step began. Work on a step bears that step; the other events bear the next one to run:
- * the validation and the checkpoint that follow step 99 say 100, and a run that goes on from 100 does not make them again.
+ * the validation and the checkpoint that follow step 99 say 100, and a run that resumes from 100 does not repeat them.
  */
 function happenedBefore(event: RunEvent, step: number): boolean {
   if (!('step' in event)) return true

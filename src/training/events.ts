@@ -41,7 +41,7 @@ export interface StepEvent extends Timed {
   readonly losses: Readonly<Record<string, number>>
   readonly learningRate: number
   readonly seconds: number
-  /** Of `seconds`, how long rank 0 waited for frames and verdicts. */
+  /** Of `seconds`, how long rank 0 waited for crops and verdicts. */
   readonly waitSeconds: number
 }
 
@@ -102,7 +102,7 @@ export interface NoteEvent extends Timed {
   readonly text: string
 }
 
-/** The runtime died, and the run goes on from a checkpoint: what follows repeats the steps from there. */
+/** The runtime failed and the run restarts from a checkpoint: later events repeat the steps from there. */
 export interface RestartEvent extends Timed {
   readonly type: 'restart'
   /** The next step to run. */

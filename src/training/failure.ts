@@ -1,6 +1,6 @@
 import { FreetumorError } from '../errors.js'
 
-/** Why a job's processes died; `failure.json` of a run. */
+/** Why a job's processes failed; `failure.json` of a run. */
 export interface FailureCard {
   /**
    * `exception`: a rank raised it. `signal`: something killed it. `outOfMemory`: of the machine or of a GPU. `hang`: no sign
@@ -37,21 +37,21 @@ export interface RestartPolicy {
   readonly backoffSeconds: number
 }
 
-export interface PastDeath {
+export interface PastFailure {
   /** The step that was to run. */
   readonly step: number
   readonly message: string
 }
 
 /**
- * Seconds to wait before a run goes on after a death, or null when it must not: the budget is spent, or what happened would
- * happen again (an exception or a lack of memory twice at the same step).
+ * Return the seconds to wait before a restart, or null for none: the budget is spent, or the failure would repeat (an
+ * exception or a lack of memory twice at the same step).
  * @param restarts made since the last new checkpoint
  */
 export function restartAfter(
   error: unknown,
   step: number,
-  before: PastDeath | null,
+  before: PastFailure | null,
   restarts: number,
   policy: RestartPolicy,
 ): number | null {

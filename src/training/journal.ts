@@ -8,7 +8,7 @@ import type { Validation } from './selection.js'
 /** An event before its time is set. */
 export type Untimed = RunEvent extends infer E ? (E extends RunEvent ? Omit<E, 'time'> : never) : never
 
-/** What a run tells: to its log, to its readers, and of its validations to itself. */
+/** Records the events of a run in its log, passes them to its readers, and keeps its validations. */
 export class RunJournal {
   readonly stream = new EventStream<RunEvent>(mergeSteps)
   readonly validations: Validation[] = []

@@ -9,10 +9,10 @@ export interface LaunchOptions extends StopOptions {
   readonly module?: boolean | undefined
   /** Default 1. */
   readonly processesPerNode?: number | undefined
-  /** Hosts; on each of them the same call is made with its own `nodeRank`. Default 1. */
+  /** Nodes; each makes the same call with its own `nodeRank`. Default 1. */
   readonly nodes?: number | undefined
   readonly nodeRank?: number | undefined
-  /** HOST:PORT of node 0 where the hosts meet; needed with more than one. */
+  /** Rendezvous of the nodes, HOST:PORT of node 0; needed with more than one node. */
   readonly rendezvous?: string | undefined
   /** Where logs, events and `exit.json` go; default `runs/<name of the script>/<id>`. */
   readonly out?: string | undefined
@@ -24,7 +24,7 @@ export interface LaunchOptions extends StopOptions {
   readonly threads?: number | undefined
   /** The Python that runs it; default the one that trainings use. */
   readonly python?: string | null | undefined
-  /** How often it is begun again after a failure; default never, since only the script knows how to go on. */
+  /** Number of restarts after failures; default none, because only the script knows how to resume. */
   readonly restarts?: RestartPolicy | undefined
   /** A script without a sign of life for so long is ended; default (null) never. */
   readonly hangSeconds?: number | null | undefined
@@ -39,7 +39,7 @@ interface Timed {
   readonly time: string
 }
 
-/** The ranks of this host were started, or started again. */
+/** The ranks of this node were started or restarted. */
 export interface ScriptStartedEvent extends Timed {
   readonly type: 'started'
   readonly run: string

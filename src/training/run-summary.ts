@@ -7,7 +7,7 @@ import type { JobKind, Outcome } from './events.js'
 import type { RunStatus } from './run.js'
 import { readExit } from './run-directory.js'
 
-/** Where a run is, from what it left on disk and what its process says, if one lives. */
+/** State of a run, from its files and from its process if one runs. */
 export interface RunSummary {
   readonly directory: string
   readonly name: string
@@ -15,7 +15,7 @@ export interface RunSummary {
   readonly job: JobKind | null
   /**
    * `died`: no process and no record of an end. `unresponsive`: a process holds the run and does not answer (suspended, or
-   * on another host). `broken`: what it left cannot be read; `reason` says why.
+   * on another node). `broken`: what it left cannot be read; `reason` says why.
    */
   readonly state: RunStatus['phase'] | Outcome | 'died' | 'unresponsive' | 'broken'
   readonly reason: string | null
@@ -36,26 +36,26 @@ export interface RunSummary {
 }
 
 /**
- * @param status of the living process; null when there is none that answers
+ * @param status of the running process; null when there is none that answers
  * @param holder in words, of a process that holds the run without an answer
  */
 export async function summariseRun(
   directory: string,
-  config: RunConfig,
+  config: Pick<RunConfig, 'name' | 'job'>,
   status: RunStatus | null,
   holder: string | null = null,
 ): Promise<RunSummary> {
-  const told = await toldByEvents(directory)
+  const recorded = await readProgress(directory)
   const exit = status === null && holder === null ? await readExit(directory) : null
   return {
     directory,
     name: config.name,
     job: config.job,
-    ...told,
+    ...recorded,
     state: status?.phase ?? exit?.outcome ?? (holder === null ? 'died' : 'unresponsive'),
     reason: exit?.reason ?? holder,
-    step: status?.step ?? exit?.step ?? told.step,
-    steps: status?.steps ?? told.steps,
+    step: status?.step ?? exit?.step ?? recorded.step,
+    steps: status?.steps ?? recorded.steps,
     checkpoint: await latestCheckpoint(directory),
   }
 }
@@ -63,7 +63,7 @@ export async function summariseRun(
 /** A run whose files cannot be read. */
 export function brokenRun(directory: string, reason: string): RunSummary {
   return {
-    ...NOTHING_TOLD,
+    ...NOTHING_RECORDED,
     directory,
     name: basename(directory),
     job: null,
@@ -73,12 +73,12 @@ export function brokenRun(directory: string, reason: string): RunSummary {
   }
 }
 
-type Told = Pick<
+type Recorded = Pick<
   RunSummary,
   'begun' | 'step' | 'steps' | 'losses' | 'learningRate' | 'tumorDice' | 'bestStep' | 'commands'
 >
 
-const NOTHING_TOLD: Told = {
+const NOTHING_RECORDED: Recorded = {
   begun: null,
   step: 0,
   steps: null,
@@ -89,22 +89,25 @@ const NOTHING_TOLD: Told = {
   commands: [],
 }
 
-async function toldByEvents(directory: string): Promise<Told> {
+async function readProgress(directory: string): Promise<Recorded> {
   const path = join(directory, 'events.jsonl')
-  let told = NOTHING_TOLD
+  let recorded = NOTHING_RECORDED
   const exists = await stat(path).catch(() => null)
-  if (!exists) return told
+  if (!exists) return recorded
   for await (const event of readEvents(path)) {
-    told = { ...told, begun: told.begun ?? event.time }
-    if (event.type === 'started') told = { ...told, steps: event.steps }
+    recorded = { ...recorded, begun: recorded.begun ?? event.time }
+    if (event.type === 'started') recorded = { ...recorded, steps: event.steps }
     else if (event.type === 'step')
-      told = { ...told, step: event.step + 1, losses: event.losses, learningRate: event.learningRate }
+      recorded = { ...recorded, step: event.step + 1, losses: event.losses, learningRate: event.learningRate }
     else if (event.type === 'validation' && event.best)
-      told = { ...told, tumorDice: event.tumorDice, bestStep: event.step }
+      recorded = { ...recorded, tumorDice: event.tumorDice, bestStep: event.step }
     else if (event.type === 'command') {
       const value = event.value === undefined ? '' : ` ${event.value}`
-      told = { ...told, commands: [...told.commands, `${event.command}${value} from step ${event.step} on`] }
+      recorded = {
+        ...recorded,
+        commands: [...recorded.commands, `${event.command}${value} from step ${event.step} on`],
+      }
     }
   }
-  return told
+  return recorded
 }

@@ -5,13 +5,13 @@ import type { Validation } from './selection.js'
 export interface TrainOptions extends StopOptions {
   /** The run directory itself; default `runs/<name>/<id>`. */
   readonly out?: string | undefined
-  /** A run directory to go on from, at its newest checkpoint. */
+  /** A run directory to resume, from its newest checkpoint. */
   readonly resume?: string | undefined
   /** Go on although the configuration or the data are not those of the checkpoint. */
   readonly acceptChanges?: boolean | undefined
-  /** Which host this is where `runtime.nodes` is more than 1; default 0. */
+  /** Rank of this node if `runtime.nodes` is more than 1; default 0. */
   readonly nodeRank?: number | undefined
-  /** HOST:PORT of node 0 where the hosts meet; needed with more than one. */
+  /** Rendezvous of the nodes, HOST:PORT of node 0; needed with more than one node. */
   readonly rendezvous?: string | undefined
 }
 

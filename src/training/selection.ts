@@ -47,8 +47,8 @@ export function bestOf(history: readonly Validation[]): Validation | null {
 }
 
 /**
- * Why a run ends at its last validation; null when it goes on. It ends when as many validations in a row as `patience` says
- * have not risen by more than `minDelta` above the best before them.
+ * Return why a run ends at its last validation; null when it continues. It ends if `patience` validations in a row do not rise
+ * by more than `minDelta` above the best before them.
  */
 export function reasonToEnd(
   history: readonly Validation[],
@@ -65,11 +65,11 @@ export function reasonToEnd(
   }
   if (waited < patience) return null
   const found = bestOf(history)
-  const told =
+  const bestInWords =
     found === null
       ? 'no validation case has a tumor'
       : `best ${found.tumorDice?.toFixed(4)} after step ${found.step}`
-  return `early stop: the tumor Dice has not risen by more than ${minDelta} in ${waited} validations (${told})`
+  return `early stop: the tumor Dice has not risen by more than ${minDelta} in ${waited} validations (${bestInWords})`
 }
 
 /** 2 TP / (2 TP + FP + FN); null where the label does not occur in the truth. */

@@ -19,7 +19,7 @@ import { sameSecret } from './secret.js'
 import { newSocketPath } from './socket-path.js'
 
 /** The run that is controlled; values are plain JSON. */
-export interface RunHost {
+export interface ServedRun {
   status(): unknown
   /** Execute a command. Resolve with the first step under it. */
   act(command: unknown): Promise<number>
@@ -31,7 +31,7 @@ export interface RunServerOptions {
   readonly directory: string
   /** Secret that every caller must send. */
   readonly token: string
-  readonly host: RunHost
+  readonly run: ServedRun
 }
 
 export interface RunServer {
@@ -48,19 +48,19 @@ const LAST_WORDS_MS = 1000
  * Serve the run service on a unix socket.
  * @throws EnvironmentError if the directory allows no socket
  */
-export async function openRunServer({ directory, token, host }: RunServerOptions): Promise<RunServer> {
+export async function openRunServer({ directory, token, run }: RunServerOptions): Promise<RunServer> {
   const path = await newSocketPath(directory, 'run.sock')
   const server = new Server()
   const allowed = (metadata: Metadata): boolean =>
     sameSecret(metadata.get('authorization')[0], `Bearer ${token}`)
   server.addService(RunServiceService, {
     getStatus: unary(allowed, async () =>
-      GetStatusResponse.fromPartial({ statusJson: JSON.stringify(host.status()) }),
+      GetStatusResponse.fromPartial({ statusJson: JSON.stringify(run.status()) }),
     ),
-    act: unary(allowed, (request: { commandJson: string }) => act(host, request.commandJson)),
+    act: unary(allowed, (request: { commandJson: string }) => act(run, request.commandJson)),
     watch: (stream: ServerWritableStream<unknown, WatchResponse>) => {
       if (!allowed(stream.metadata)) stream.emit('error', UNAUTHENTICATED)
-      else void tellEvents(host, stream)
+      else void sendEvents(run, stream)
     },
   })
   const address = await bindSocket(server, path)
@@ -98,9 +98,9 @@ function unary<Request, Response>(
   }
 }
 
-async function act(host: RunHost, commandJson: string): Promise<ActResponse> {
+async function act(run: ServedRun, commandJson: string): Promise<ActResponse> {
   try {
-    const step = await host.act(parseForeignJson(commandJson, 'command'))
+    const step = await run.act(parseForeignJson(commandJson, 'command'))
     return ActResponse.fromPartial({ outcome: { $case: 'step', value: BigInt(step) } })
   } catch (error) {
     const known = error instanceof FreetumorError ? error : null
@@ -111,12 +111,12 @@ async function act(host: RunHost, commandJson: string): Promise<ActResponse> {
 }
 
 /** Send events until they end. A failing run ends its events as well: its last event holds the reason. */
-async function tellEvents(
-  host: RunHost,
+async function sendEvents(
+  run: ServedRun,
   stream: ServerWritableStream<unknown, WatchResponse>,
 ): Promise<void> {
   try {
-    for await (const event of host.events()) {
+    for await (const event of run.events()) {
       if (stream.cancelled || stream.destroyed) return
       const taken = stream.write(WatchResponse.fromPartial({ eventJson: JSON.stringify(event) }))
       if (!taken) await drained(stream)

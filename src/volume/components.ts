@@ -1,7 +1,7 @@
 import type { Vec3, Volume } from './volume.js'
 
 /** Voxels [start, end) of one row (fixed i and j) that belong to one component. */
-export interface Run {
+export interface VoxelRun {
   readonly row: number
   readonly start: number
   readonly end: number
@@ -10,7 +10,7 @@ export interface Run {
 
 export interface Components {
   /** Sorted by row and start. */
-  readonly runs: readonly Run[]
+  readonly runs: readonly VoxelRun[]
   /** Voxels of each component; components are numbered from 0 in order of their first voxel. */
   readonly voxels: readonly number[]
 }
@@ -47,7 +47,7 @@ export function componentsTouching(label: Volume, { runs, voxels }: Components, 
   return touching
 }
 
-type BareRun = Omit<Run, 'component'>
+type BareRun = Omit<VoxelRun, 'component'>
 
 /** Return all runs of an id, in order. */
 export function findRuns({ data, shape }: Volume, id: number): BareRun[] {

@@ -21,7 +21,7 @@ export const DEFAULT_MAX_BYTES = 2 ** 31
 
 export interface NiftiVolume extends Volume, NiftiHeader {}
 
-export interface ReadOptions {
+export interface ReadNiftiOptions {
   /** Largest decoded file, in bytes; default 2 GiB. */
   readonly maxBytes?: number
 }
@@ -33,7 +33,7 @@ export interface ReadOptions {
  * integers become float64.
  * @throws DataError that names the file, with `facts.reason`, a NiftiProblem
  */
-export async function readNifti(file: string, options: ReadOptions = {}): Promise<NiftiVolume> {
+export async function readNifti(file: string, options: ReadNiftiOptions = {}): Promise<NiftiVolume> {
   return withStoredFile(file, options, async (stored) => {
     const header = await headerOf(stored, options)
     const values = await voxelsOf(stored, header, voxelMemory())
@@ -81,7 +81,7 @@ export interface StoredVoxels {
 export async function readStoredVoxels(
   file: string,
   memory: VoxelMemory,
-  options: ReadOptions = {},
+  options: ReadNiftiOptions = {},
 ): Promise<StoredVoxels> {
   return withStoredFile(file, options, async (stored) => {
     const header = await headerOf(stored, options)
@@ -95,13 +95,13 @@ export async function readStoredVoxels(
  * Read and check only the header, from the first bytes of the file.
  * @throws DataError as `readNifti`
  */
-export async function readNiftiHeader(file: string, options: ReadOptions = {}): Promise<NiftiHeader> {
+export async function readNiftiHeader(file: string, options: ReadNiftiOptions = {}): Promise<NiftiHeader> {
   return withStoredFile(file, options, (stored) => headerOf(stored, options))
 }
 
 export async function withStoredFile<T>(
   name: string,
-  { maxBytes = DEFAULT_MAX_BYTES }: ReadOptions,
+  { maxBytes = DEFAULT_MAX_BYTES }: ReadNiftiOptions,
   work: (file: StoredFile) => Promise<T>,
 ): Promise<T> {
   const handle = await openFile(name)
@@ -136,7 +136,7 @@ async function openFile(name: string): Promise<FileHandle> {
 
 async function headerOf(
   stored: StoredFile,
-  { maxBytes = DEFAULT_MAX_BYTES }: ReadOptions,
+  { maxBytes = DEFAULT_MAX_BYTES }: ReadNiftiOptions,
 ): Promise<NiftiHeader> {
   const header = parseNiftiHeader(await readStart(stored, MAX_HEADER_BYTES, MIN_HEADER_BYTES), stored.name)
   const total =

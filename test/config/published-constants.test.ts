@@ -6,7 +6,9 @@ import type { RunConfig } from '../../src/config/schema.js'
 
 const root = new URL('../../', import.meta.url).pathname
 const page = await readFile(`${root}docs/published-constants.md`, 'utf8')
-const files = (await readdir(`${root}configs`)).filter((name) => !name.startsWith('debug-'))
+const files = (await readdir(`${root}configs`)).filter(
+  (name) => name.endsWith('.yaml') && !name.startsWith('debug-'),
+)
 const shipped = await Promise.all(files.map((name) => loadConfig(`${root}configs/${name}`)))
 
 /** Items an epoch of the published loaders: training cases times repeats, and hosts. */

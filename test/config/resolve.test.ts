@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { configJsonSchema, defineConfig, resolveConfig } from '../../src/config/resolve.js'
+import { configJsonSchema } from '../../src/config/json-schema.js'
+import { defineConfig, resolveConfig } from '../../src/config/resolve.js'
 import { ConfigError } from '../../src/errors.js'
 
 const minimal = { job: 'baseline', data: { datasets: [{ name: 'BTCV' }] } } as const

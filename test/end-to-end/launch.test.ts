@@ -1,7 +1,5 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import ts from 'typescript'
 import { expect, it, onTestFinished, vi } from 'vitest'
 import { startLaunch } from '../../src/pipeline/launch/run.js'
 import { endFamily, familyOf } from '../../src/runtime/process.js'
@@ -9,7 +7,7 @@ import { packageRoot } from '../../src/runtime/python.js'
 import { scriptRunner } from '../../src/runtime/script.js'
 import { cardOf } from '../../src/training/failure.js'
 import type { Launch, LaunchOptions } from '../../src/training/launch.js'
-import { startCli, startNode } from '../helpers/cli.js'
+import { startCli } from '../helpers/cli.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 import { loopbackHosts } from '../helpers/two-networks.js'
 import { until } from '../helpers/until.js'
@@ -31,24 +29,6 @@ async function said(run: Launch): Promise<string[]> {
   for await (const event of run) if (event.type === 'output') lines.push(`${event.rank}: ${event.text}`)
   return lines
 }
-
-it('the example of the README runs torchrun jobs from a script', async () => {
-  const readme = readFileSync(join(packageRoot, 'README.md'), 'utf8')
-  const example = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, text]) => text!)
-  const [code] = example.filter((text) => text.includes('launch({'))
-  const folder = temporaryFolder()
-  copyFileSync(script('trains.py'), join(folder, 'my_train.py'))
-  const library = pathToFileURL(join(packageRoot, 'dist/index.js')).href
-  const { outputText } = ts.transpileModule(code!.replace("'freetumor'", JSON.stringify(library)), {
-    compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
-  })
-  writeFileSync(join(folder, 'example.mjs'), outputText)
-  const { code: exit, stdout, stderr } = await startNode(['example.mjs'], { cwd: folder }).finished
-  expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
-  expect(stdout).toContain('0 step 40 loss 0.0')
-  expect(stdout).toContain('rank 1 of 2 done')
-  for (const name of ['weights-0.pt', 'weights-1.pt']) expect(existsSync(join(folder, name))).toBe(true)
-})
 
 it('the processes of a node listen on loopback only, and the ranks meet in a store that other users cannot reach', async () => {
   const run = launched('listeners.py')

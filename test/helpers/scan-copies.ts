@@ -1,4 +1,4 @@
-import type { HuVolume } from '../../src/curation/audit/exact-hash.js'
+import type { WholeHuVolume } from '../../src/curation/audit/exact-hash.js'
 import type { AxisMoves } from '../../src/volume/geometry.js'
 import type { Vec3, Volume, VoxelArray } from '../../src/volume/volume.js'
 import { diagonal } from './nifti-fixtures.js'
@@ -90,6 +90,6 @@ export function retyped<T extends VoxelArray>(
   return { ...volume, data }
 }
 
-export function asHu({ data, shape, affine }: Volume<Int16Array>): HuVolume {
+export function asHu({ data, shape, affine }: Volume<Int16Array>): WholeHuVolume {
   return { data, shape, affine, thousandths: false }
 }

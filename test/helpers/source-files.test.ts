@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import {
+  exportedNames,
   importCycles,
   importedFile,
   importedPackage,
@@ -35,6 +36,20 @@ const text = "from 'nowhere'"`
     './j.js',
     'k',
   ])
+})
+
+test('exported names of every form are found, those of other files are not', () => {
+  const text = `
+export interface A {}
+export const a = 1
+export async function b() {}
+export function b(x: number): void
+export abstract class C {}
+export type { D } from './d.js'
+export { e, type F } from './e.js'
+export { g as h, type I }
+const j = 'export const k'`
+  expect(exportedNames(text)).toEqual(['A', 'a', 'b', 'C', 'h', 'I'])
 })
 
 test('an import is either a file below the root or a package', () => {

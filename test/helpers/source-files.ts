@@ -79,6 +79,23 @@ function reachedFrom(start: string, imports: ReadonlyMap<string, readonly string
   return reached
 }
 
+/** The names that a TypeScript file declares and exports, each once; names that it passes on from other files are left out. */
+export function exportedNames(text: string): string[] {
+  const declared = text.matchAll(
+    /^export (?:declare )?(?:abstract )?(?:async )?(?:const|let|function\*?|class|interface|type|enum) (\w+)/gm,
+  )
+  const listed = [...text.matchAll(/^export (?:type )?\{([^}]*)\}(?!\s*from)/gm)].flatMap((match) =>
+    match[1]!.split(',').map(
+      (name) =>
+        name
+          .trim()
+          .split(/\s+as\s+|\s+/)
+          .at(-1)!,
+    ),
+  )
+  return [...new Set([...[...declared].map((match) => match[1]!), ...listed.filter(Boolean)])]
+}
+
 /** The package of a bare import: `@grpc/grpc-js`, `zod`; undefined for Node's own modules and for files. */
 export function importedPackage(specifier: string): string | undefined {
   if (specifier.startsWith('.') || specifier.startsWith('node:')) return undefined

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -42,6 +42,14 @@ const commandOf = (pid: number): string => {
 }
 
 describe('the lock of a folder', () => {
+  it('keeps the lock file private, also one of an earlier version, so that no other user can hold it', async () => {
+    const folder = temporaryFolder()
+    writeFileSync(join(folder, '.lock'), '')
+    chmodSync(join(folder, '.lock'), 0o644)
+    await using _lock = await lockDirectory(folder, WRITING)
+    expect(statSync(join(folder, '.lock')).mode & 0o777).toBe(0o600)
+  })
+
   it('is refused to a second owner of the same process, and free again after it is disposed', async () => {
     const folder = temporaryFolder()
     const first = await lockDirectory(folder, TRAINING)

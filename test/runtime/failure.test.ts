@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { clearFailures, explainDeath, explainHang, rankLog } from '../../src/runtime/failure.js'
+import { clearFailures, explainFailure, explainHang, rankLog } from '../../src/runtime/failure.js'
 import { cardOf } from '../../src/training/failure.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
@@ -46,7 +46,7 @@ const explain = (
   tail = '',
   signal: NodeJS.Signals | null = null,
   oomKillsBefore = 1e9,
-) => explainDeath({ logDirectory, end: { code: signal ? null : 1, signal, tail }, oomKillsBefore })
+) => explainFailure({ logDirectory, end: { code: signal ? null : 1, signal, tail }, oomKillsBefore })
 
 describe('a death is explained by', () => {
   it('the rank that failed by itself, not by those that lost it', async () => {

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import {
-  StepFrames,
+  StepCrops,
   StepMeasures,
   StepRequest,
   StepVerdicts,
 } from '../../src/generated/freetumor/runtime/v1/feed.js'
 import type { CropMeasures, StepFeed } from '../../src/pipeline/ports/training.js'
 import { answerRank } from '../../src/runtime/feed-service.js'
-import type { PlannedCrop } from '../../src/sampling/plan.js'
+import type { PlannedCrop } from '../../src/sampling/sampling-plan.js'
 import type { Message } from '../../src/transport/frames.js'
 
 const PATCH = [2, 2, 2] as const
@@ -38,7 +38,7 @@ const crop: PlannedCrop = {
 
 function feedOf(seen: CropMeasures[] = []): StepFeed {
   return {
-    frames: async (step, rank) => (step === 5 && rank === 1 ? [crop] : []),
+    crops: async (step, rank) => (step === 5 && rank === 1 ? [crop] : []),
     judge: async (_step, _rank, measures) => {
       seen.push(...measures)
       return measures.map(({ item, crop: at }) => ({ item, crop: at, accepted: true, reason: 'seen' }))
@@ -60,7 +60,7 @@ describe('a rank', () => {
       1,
       message('StepRequest', StepRequest.encode({ step: 5n }).finish()),
     )
-    const { step, crops } = StepFrames.decode(answer!.body)
+    const { step, crops } = StepCrops.decode(answer!.body)
     expect(step).toBe(5n)
     const [sent] = crops
     expect(sent).toMatchObject({
@@ -83,7 +83,7 @@ describe('a rank', () => {
     const tensor = (name: string) => answer!.tensors.get(name)
     expect(tensor(sent!.imageTensor)).toEqual({ elementType: 'int16', shape: [2, 2, 2], data: crop.image })
     expect(tensor(sent!.labelTensor)).toEqual({ elementType: 'uint8', shape: [2, 2, 2], data: crop.label })
-    expect(tensor(sent!.tumors[0]!.shapeTensor)).toMatchObject({
+    expect(tensor(sent!.tumors[0]!.boxTensor)).toMatchObject({
       shape: [1, 1, 3],
       data: crop.tumors[0]!.box,
     })

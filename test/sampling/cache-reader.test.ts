@@ -6,8 +6,8 @@ import { DataError } from '../../src/errors.js'
 import {
   closePreparedCase,
   countVoxels,
+  type OpenCase,
   openPreparedCase,
-  type PreparedCase,
   readCrop,
   type VoxelClass,
   voxelOfRank,
@@ -25,7 +25,7 @@ const golden = makeVoxels(SHAPE, (x, y, z) => [
 ])
 
 let directory: string
-const open: PreparedCase[] = []
+const open: OpenCase[] = []
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'freetumor-cache-'))
 })
@@ -34,7 +34,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-async function opened(path: string): Promise<PreparedCase> {
+async function opened(path: string): Promise<OpenCase> {
   const prepared = await openPreparedCase({ caseId: 'a case', path }, LOWER_HU)
   open.push(prepared)
   return prepared

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ConfigError, DataError } from '../../src/errors.js'
-import { closePreparedCase, openPreparedCase, type PreparedCase } from '../../src/sampling/cache-reader.js'
+import { closePreparedCase, type OpenCase, openPreparedCase } from '../../src/sampling/cache-reader.js'
 import { startAround } from '../../src/sampling/centre.js'
 import { caseOfItem, checkPlan, planItem } from '../../src/sampling/item.js'
-import type { PlannedCrop, SamplingPlan } from '../../src/sampling/plan.js'
+import type { PlannedCrop, SamplingPlan } from '../../src/sampling/sampling-plan.js'
 import type { Vec3 } from '../../src/volume/volume.js'
 import { type CaseVoxels, makeVoxels, voxelAt, writePreparedCase } from './prepared-case-files.js'
 import { makePlan } from './sampling-plan.js'
@@ -36,7 +36,7 @@ const voxels = {
 type Name = keyof typeof voxels
 
 let directory: string
-const open = new Map<Name, PreparedCase>()
+const open = new Map<Name, OpenCase>()
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'freetumor-item-'))
   for (const name of Object.keys(voxels) as Name[]) {

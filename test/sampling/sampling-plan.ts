@@ -1,4 +1,4 @@
-import type { SamplingPlan } from '../../src/sampling/plan.js'
+import type { SamplingPlan } from '../../src/sampling/sampling-plan.js'
 import { LABEL_SCHEMES } from '../../src/volume/labels.js'
 
 /** A complete plan of the abdomen without tumors or augmentation, changed by `changes`. */

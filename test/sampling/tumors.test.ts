@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import type { PlannedTumor, SamplingPlan, TumorSampling, WeightedOrgan } from '../../src/sampling/plan.js'
 import { centresWithin, positionsOf } from '../../src/sampling/positions.js'
+import type {
+  PlannedTumor,
+  SamplingPlan,
+  TumorSampling,
+  WeightedOrgan,
+} from '../../src/sampling/sampling-plan.js'
 import { planTumors } from '../../src/sampling/tumors.js'
 import { openStream } from '../../src/simulation/random.js'
 import type { Vec3 } from '../../src/volume/volume.js'

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { measureMask, tumorMask } from '../../src/simulation/measure.js'
-import { simulateTumor } from '../../src/simulation/plan.js'
 import { openStream } from '../../src/simulation/random.js'
 import { organSlices } from '../../src/simulation/site.js'
 import { SIZE_CLASSES } from '../../src/simulation/size.js'
+import { simulateTumor } from '../../src/simulation/tumor.js'
 import { sharedFile } from '../helpers/shared.js'
 import { ellipsoidSite, siteOf } from './phantom-sites.js'
 

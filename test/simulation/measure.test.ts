@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type MaskMeasures, measureMask, tumorMask } from '../../src/simulation/measure.js'
-import type { TumorPlan } from '../../src/simulation/plan.js'
 import type { PlacedMask } from '../../src/simulation/shape.js'
+import type { TumorPlan } from '../../src/simulation/tumor.js'
 import { siteOf } from './phantom-sites.js'
 
 const STEPS = [

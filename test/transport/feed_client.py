@@ -22,7 +22,7 @@ def main() -> None:
         for step in range(steps):
             for ahead in range(step, min(step + AHEAD, steps)):
                 client.request(ahead)
-            message, tensors = client.frames(step)
+            message, tensors = client.crops(step)
             tell({name: digest(tensor) for name, tensor in tensors.items()})
             measures = [feed_pb2.CropMeasures(item=crop.item, synthetic_voxels=step) for crop in message.crops]
             client.send_measures(feed_pb2.StepMeasures(step=step, crops=measures, wants_verdicts=True))

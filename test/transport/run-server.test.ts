@@ -20,7 +20,7 @@ async function served(): Promise<{ server: RunServer; commands: unknown[] }> {
       yield { type: 'started' }
     },
   }
-  const server = await openRunServer({ directory: temporaryFolder(), token: TOKEN, host })
+  const server = await openRunServer({ directory: temporaryFolder(), token: TOKEN, run: host })
   onTestFinished(() => server.close())
   return { server, commands }
 }

@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { Dealer } from 'zeromq'
 import { EnvironmentError } from '../../src/errors.js'
 import {
-  StepFrames,
+  StepCrops,
   StepMeasures,
   StepRequest,
   StepVerdicts,
@@ -101,9 +101,9 @@ describe('a Python rank', () => {
   }
 
   const framesOf = (step: number, rank: number): Message => {
-    const crops = [StepFrames.fromPartial({ crops: [{ item: BigInt(step * 10 + rank) }] }).crops[0]!]
-    const body = StepFrames.encode({ step: BigInt(step), crops }).finish()
-    return { kind: `${PACKAGE}StepFrames`, body, tensors: new Map(Object.entries(tensorsOf(step, rank))) }
+    const crops = [StepCrops.fromPartial({ crops: [{ item: BigInt(step * 10 + rank) }] }).crops[0]!]
+    const body = StepCrops.encode({ step: BigInt(step), crops }).finish()
+    return { kind: `${PACKAGE}StepCrops`, body, tensors: new Map(Object.entries(tensorsOf(step, rank))) }
   }
 
   const verdictsOf = (message: Message): Message => {

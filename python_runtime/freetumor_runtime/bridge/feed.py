@@ -41,7 +41,7 @@ class FeedSocket:
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self._sent = self._received = 0
         self._socket.connect(address)
-        if not wait_awake(lambda seconds: self._monitor.poll(seconds * 1000), _CONNECT_SECONDS):
+        if not wait_awake(lambda seconds: self._monitor.poll(int(seconds * 1000)), _CONNECT_SECONDS):
             self.close()
             raise EnvironmentError(f"nobody answers at {address} after {_CONNECT_SECONDS} s")
         recv_monitor_message(self._monitor)
@@ -95,7 +95,7 @@ class FeedClient:
         self._open: set[int] = set()
         self._awaited: set[int] = set()
         self._unjudged: set[int] = set()
-        self._frames: dict[int, tuple[feed_pb2.StepFrames, dict[str, Tensor]]] = {}
+        self._crops: dict[int, tuple[feed_pb2.StepCrops, dict[str, Tensor]]] = {}
         self._verdicts: dict[int, feed_pb2.StepVerdicts] = {}
 
     def request(self, step: int) -> None:
@@ -108,16 +108,16 @@ class FeedClient:
         self._awaited.add(step)
         self._socket.send(feed_pb2.StepRequest(step=step))
 
-    def frames(self, step: int) -> tuple[feed_pb2.StepFrames, dict[str, Tensor]]:
+    def crops(self, step: int) -> tuple[feed_pb2.StepCrops, dict[str, Tensor]]:
         """The crops of a requested step with their tensors by name, once; waits for them.
 
         Raises UsageError when the step was not requested or was taken already.
         """
-        while step not in self._frames:
+        while step not in self._crops:
             if step not in self._awaited:
-                raise UsageError(f"the frames of step {step} were not requested, or were taken already")
+                raise UsageError(f"the crops of step {step} were not requested, or were taken already")
             self._receive()
-        return self._frames.pop(step)
+        return self._crops.pop(step)
 
     def send_measures(self, measures: feed_pb2.StepMeasures) -> None:
         if measures.wants_verdicts:
@@ -142,10 +142,10 @@ class FeedClient:
 
     def _receive(self) -> None:
         message = self._socket.receive()
-        if message.kind == _PACKAGE + "StepFrames":
-            step_frames = feed_pb2.StepFrames.FromString(message.body)
-            _expected(self._awaited, step_frames.step, message.kind)
-            self._frames[step_frames.step] = (step_frames, dict(message.tensors))
+        if message.kind == _PACKAGE + "StepCrops":
+            step_crops = feed_pb2.StepCrops.FromString(message.body)
+            _expected(self._awaited, step_crops.step, message.kind)
+            self._crops[step_crops.step] = (step_crops, dict(message.tensors))
         elif message.kind == _PACKAGE + "StepVerdicts":
             verdicts = feed_pb2.StepVerdicts.FromString(message.body)
             _expected(self._unjudged, verdicts.step, message.kind)

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,14 +41,16 @@ _MOST_BYTES_OVER_STORAGES = 2
 # What a small file may claim costs nothing.
 _FREE_BYTES = 64 * 2**20
 
+# by name: NumPy declares nothing of its private modules
+_SCALAR = import_module("numpy._core.multiarray").scalar
 # Published trainers keep their best score as a NumPy float; these rebuild one and can do nothing else.
 _HARMLESS_GLOBALS = [
     np.dtype,
     np.dtypes.Float64DType,
     np.dtypes.Float32DType,
     np.dtypes.Int64DType,
-    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    (_SCALAR, "numpy.core.multiarray.scalar"),
 ]
 
 

@@ -64,38 +64,59 @@ class LoadedGenerator:
 
 
 class OrganFacts(Protocol):
-    name: str
-    label: int
-    tumorLabel: int
-    channel: int
+    @property
+    def name(self) -> str: ...
+    @property
+    def label(self) -> int: ...
+    @property
+    def tumorLabel(self) -> int: ...
+    @property
+    def channel(self) -> int: ...
 
 
 class SegmentorSize(Protocol):
-    kind: str
-    featureSize: int
-    levels: int
-    outputs: int
-    patchMerging: str | None
+    @property
+    def kind(self) -> str: ...
+    @property
+    def featureSize(self) -> int: ...
+    @property
+    def levels(self) -> int: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def patchMerging(self) -> str | None: ...
 
 
 class GeneratorSize(Protocol):
-    baseChannels: int
-    outputs: int
-    channel: str
+    @property
+    def baseChannels(self) -> int: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def channel(self) -> str: ...
 
 
 class TrainingFacts(Protocol):
     """The part of a training's specification that its weights must carry to be usable without it."""
 
-    region: str
-    windowHu: Sequence[float]
-    spacingMm: Sequence[float]
-    patchVoxels: Sequence[int]
-    labelNames: Sequence[str]
-    trainingLabels: Sequence[int]
-    organs: Sequence[OrganFacts]
-    segmentor: SegmentorSize
-    generator: GeneratorSize | None
+    @property
+    def region(self) -> str: ...
+    @property
+    def windowHu(self) -> Sequence[float]: ...
+    @property
+    def spacingMm(self) -> Sequence[float]: ...
+    @property
+    def patchVoxels(self) -> Sequence[int]: ...
+    @property
+    def labelNames(self) -> Sequence[str]: ...
+    @property
+    def trainingLabels(self) -> Sequence[int]: ...
+    @property
+    def organs(self) -> Sequence[OrganFacts]: ...
+    @property
+    def segmentor(self) -> SegmentorSize: ...
+    @property
+    def generator(self) -> GeneratorSize | None: ...
 
 
 def load_segmentor(path: str, patch_merging: str | None, device: torch.device, verify: bool = True) -> LoadedSegmentor:
@@ -124,6 +145,7 @@ def load_generator(path: str, channel: str | None, device: torch.device, verify:
     freeze(network).to(device)
     network.in_faster_layout()
     head = network.out_tr.final_conv
+    assert head.bias is not None
     untouched = untouched_outputs(head.weight.detach().cpu(), head.bias.detach().cpu())
     return LoadedGenerator(network, channel_mode(file, channel), untouched, file.metadata, report)
 

@@ -103,11 +103,11 @@ def write_prepared_case(
 
 def read_prepared_case(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Return (image int16 HU [X, Y, Z], label uint8 [X, Y, Z], the `freetumor` attributes) of an undamaged case."""
-    whole = (slice(None),) * 3
-    return read_prepared_region(path, whole)
+    whole = slice(None), slice(None), slice(None)
+    return read_prepared_subvolume(path, whole)
 
 
-def read_prepared_region(
+def read_prepared_subvolume(
     path: str | Path, part: tuple[slice, slice, slice]
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Return the same of a part of the case; only the slabs of the part are read and checked.
@@ -327,8 +327,8 @@ def _write_single_chunk(group: "zarr.Group", name: str, array: np.ndarray) -> No
 def _create_single_chunk(group: "zarr.Group", name: str, shape: Sequence[int], dtype: str) -> "zarr.Array":
     return group.create_array(
         name,
-        shape=shape,
-        chunks=shape,
+        shape=tuple(shape),
+        chunks=tuple(shape),
         dtype=dtype,
         compressors=None,
         fill_value=0,

@@ -1,4 +1,4 @@
-"""From the frames of a step to tensors: window, place the shapes, augment, mix (METHOD 4, 10; ARCHITECTURE, Frame)."""
+"""From the planned crops of a step to tensors: window, place the shapes, augment, mix (METHOD 4, 10)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from freetumor_runtime.data.boxes import Box
+from freetumor_runtime.data.boxes import Box, as_box
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,13 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class TumorFrame:
-    """A planned tumor: `shape_box` is uint8 [x, y, z], laid at `origin` of the un-augmented crop."""
+class PlannedTumor:
+    """A planned tumor: `box` is its shape, uint8 [x, y, z], laid at `box_origin` of the un-augmented crop."""
 
     organ: str
     size: str
-    shape_box: Tensor
-    origin: tuple[int, int, int]
+    box: Tensor
+    box_origin: tuple[int, int, int]
     edge_sigma: float
     texture_index: int
     texture_start: tuple[int, int, int]
@@ -33,7 +33,7 @@ class TumorFrame:
 
 
 @dataclass(frozen=True)
-class CropFrame:
+class PlannedCrop:
     """One crop as it was sent: `image_hu` int16 [X, Y, Z], `label` uint8 [X, Y, Z] with ids of the region."""
 
     item: int
@@ -42,12 +42,12 @@ class CropFrame:
     image_hu: Tensor
     label: Tensor
     augmentation: Augmentation
-    tumors: tuple[TumorFrame, ...]
+    tumors: tuple[PlannedTumor, ...]
     mixing: tuple[int, int, int] | None
     no_room: bool
 
 
-def window(image_hu: Tensor, window_hu: Sequence[float]) -> Tensor:
+def window_intensity(image_hu: Tensor, window_hu: Sequence[float]) -> Tensor:
     """HU of any shape and type -> float32 in [0, 1], clipped."""
     low, high = window_hu
     # in place: fresh pages cost more than the arithmetic
@@ -84,8 +84,7 @@ def augment_box(box: Box, shape: Sequence[int], augmentation: Augmentation) -> B
         along_x, (start, stop) = sides[:2]
         sides[:2] = [(lengths[1] - stop, lengths[1] - start), along_x]
         lengths[:2] = [lengths[1], lengths[0]]
-    first, second, third = (slice(start, stop) for start, stop in sides)
-    return first, second, third
+    return as_box(slice(start, stop) for start, stop in sides)
 
 
 def swap_slabs(crops: Tensor, mixing: Sequence[tuple[int, int, int] | None]) -> Tensor:
@@ -94,10 +93,10 @@ def swap_slabs(crops: Tensor, mixing: Sequence[tuple[int, int, int] | None]) -> 
     `mixing[b]` is (partner, axis, length) or None; partners are read before any swap.
     """
     mixed = crops.clone()
-    for b, plan in enumerate(mixing):
-        if plan is None:
+    for b, swap in enumerate(mixing):
+        if swap is None:
             continue
-        partner, axis, length = plan
+        partner, axis, length = swap
         index: list = [slice(None)] * (crops.ndim - 1)
         index[crops.ndim - 4 + axis] = slice(length, None)
         mixed[(b, *index)] = crops[(partner, *index)]

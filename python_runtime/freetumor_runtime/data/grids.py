@@ -4,6 +4,7 @@ Affines are 4x4, voxel to RAS millimetres.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -45,7 +46,7 @@ def align_label(
         expected[:, axis] = voxel if signs[source] > 0 else shape[axis] - 1 - voxel
     if np.abs(found[:, :3] - expected).max() > _GRID_TOLERANCE_VOXELS:
         return None
-    return np.flip(permuted, flips)
+    return np.flip(permuted, tuple(flips))
 
 
 def resample_label(
@@ -93,5 +94,6 @@ def _resampled(label_XYZ: np.ndarray, affine: np.ndarray, spacing_mm: Sequence[f
 
     source = torch.from_numpy(np.ascontiguousarray(label_XYZ, np.float32))[None]
     to_spacing = Spacing(pixdim=tuple(spacing_mm), mode="nearest")
-    resampled = to_spacing(MetaTensor(source, affine=torch.as_tensor(affine, dtype=torch.float64)))
+    # declared as a plain tensor
+    resampled: Any = to_spacing(MetaTensor(source, affine=torch.as_tensor(affine, dtype=torch.float64)))
     return resampled.numpy()[0], np.asarray(resampled.affine)

@@ -39,7 +39,7 @@ def load_original(path: str) -> OriginalScan:
 
 
 @dataclass(frozen=True)
-class RegionChange:
+class SubvolumeChange:
     """What synthesis changed of one organ, in a part of the prepared grid.
 
     `organ_label` is the organ's id of the region; nothing else changes. `delta_hu_XYZ` float32; `synthetic_XYZ` uint8,
@@ -55,7 +55,7 @@ class RegionChange:
 
 
 def apply_changes(
-    original: OriginalScan, label_IJK: np.ndarray, changes: Sequence[RegionChange], grids: ScanGrids
+    original: OriginalScan, label_IJK: np.ndarray, changes: Sequence[SubvolumeChange], grids: ScanGrids
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(stored values, label uint8, change mask uint8) on the original grid.
 
@@ -103,7 +103,7 @@ def _restored(original: OriginalScan, delta_hu: np.ndarray, stored: np.ndarray) 
     return values.astype(dtype)
 
 
-def _tumor_on_scan(change: RegionChange, grids: ScanGrids) -> np.ndarray:
+def _tumor_on_scan(change: SubvolumeChange, grids: ScanGrids) -> np.ndarray:
     whole_XYZ = np.zeros(grids.prepared_shape, np.uint8)
     sides = zip(change.start, change.synthetic_XYZ.shape, strict=True)
     whole_XYZ[tuple(slice(start, start + side) for start, side in sides)] = change.synthetic_XYZ

@@ -1,6 +1,7 @@
 """A case on the grid that networks train on (METHOD 4): label ids of the region, RAS, spacing, foreground crop."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from freetumor_runtime.errors import DataError
 
 def remap_label(label_XYZ: np.ndarray, label_map: dict[str, int], num_ids: int, file: str) -> np.ndarray:
     """Source ids -> region ids as uint8. 0 stays 0 unless the map says otherwise; an id outside the map is refused."""
-    mapping = {0: 0, **{int(source): target for source, target in label_map.items()}}
+    mapping: dict[int | float, int] = {0: 0, **{int(source): target for source, target in label_map.items()}}
     outside = sorted({target for target in mapping.values() if not 0 <= target < num_ids})
     if outside:
         raise DataError(f"{file}: its label map leads to {outside}, ids 0 to {num_ids - 1} exist", "correct the map")
@@ -68,7 +69,8 @@ def resample_and_crop(
         ]
     )
     world = torch.as_tensor(affine, dtype=torch.float64)
-    prepared = transforms(
+    # declared as a tensor, a dictionary here
+    prepared: Any = transforms(
         {
             "image": MetaTensor(torch.from_numpy(_in_c_order(image_XYZ, np.float32))[None], affine=world),
             "label": MetaTensor(torch.from_numpy(_in_c_order(label_XYZ, np.uint8))[None], affine=world),

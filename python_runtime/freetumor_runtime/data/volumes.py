@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,9 +50,10 @@ def prepared_image(
     crop_foreground: bool = True,
 ) -> PreparedImage:
     """The same of float32 HU in memory; with nothing above the lower end it is not cropped."""
-    image = MetaTensor(image_IJK[None], affine=torch.as_tensor(affine, dtype=torch.float64))
-    image = ras = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))(image)
-    image = resampled = Spacing(pixdim=tuple(spacing_mm), mode="bilinear")(image)
+    # transforms are declared to return plain tensors
+    image: Any = MetaTensor(image_IJK[None], affine=torch.as_tensor(affine, dtype=torch.float64))
+    ras: Any = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))(image)
+    image = resampled = Spacing(pixdim=tuple(spacing_mm), mode="bilinear")(ras)
     start = (0, 0, 0)
     if crop_foreground and bool((image > window_lower_hu).any()):
         start, stop = generate_spatial_bounding_box(image, lambda values: values > window_lower_hu)
@@ -73,6 +75,8 @@ def logits_to_original_grid(logits_CXYZ: Tensor, prepared: PreparedImage) -> Ten
     """Logits on the prepared grid -> float32 [C, I, J, K] on the scan's own grid, linear; 0 outside the crop."""
     source = MetaTensor(logits_CXYZ.cpu(), affine=torch.as_tensor(prepared.grids.prepared_affine))
     resampled: Tensor = SpatialResample(mode="bilinear", padding_mode="zeros")(
-        source, dst_affine=prepared.grids.source_affine, spatial_size=prepared.grids.source_shape
+        source,
+        dst_affine=torch.as_tensor(prepared.grids.source_affine),
+        spatial_size=prepared.grids.source_shape,
     )
     return torch.as_tensor(resampled).to(torch.float32)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from freetumor_runtime.data.components import components
 from freetumor_runtime.evaluation.masks import is_any
 
 _TOUCHING = np.ones((3, 3, 3), bool)
@@ -25,7 +26,7 @@ def find_lesions(
     predicted, truth = (is_any(ids, tumor_labels) for ids in (predicted_XYZ, truth_XYZ))
     if not (predicted.any() or truth.any()):
         return {"lesions": [], "lesionOverlaps": []}
-    predicted_pieces, truth_pieces = (ndimage.label(mask, _TOUCHING)[0] for mask in (predicted, truth))
+    predicted_pieces, truth_pieces = (components(mask, _TOUCHING) for mask in (predicted, truth))
     shared = (predicted_pieces > 0) & (truth_pieces > 0)
     pairs, voxels = np.unique(np.stack([truth_pieces[shared], predicted_pieces[shared]]), axis=1, return_counts=True)
     matched_true, matched_predicted = (set(numbers.tolist()) for numbers in pairs)

@@ -60,9 +60,10 @@ def load_pair(
         removed_voxels = int(np.count_nonzero(outside_XYZ))
         predicted_XYZ = predicted_XYZ * ~outside_XYZ
     grid = "original"
-    if spacing_mm is not None:
-        grid = "prepared" if np.allclose(spacing_of(affine), spacing_mm, rtol=1e-3, atol=0) else "resampled"
-    if grid == "resampled":
+    if spacing_mm is not None and np.allclose(spacing_of(affine), spacing_mm, rtol=1e-3, atol=0):
+        grid = "prepared"
+    elif spacing_mm is not None:
+        grid = "resampled"
         if score_XYZ is not None:
             raise DataError(
                 f"{score_paths[0]}: lesion scores on a grid that is resampled are not supported",

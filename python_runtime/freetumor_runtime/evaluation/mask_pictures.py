@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
+from freetumor_runtime.data.components import components
 from freetumor_runtime.evaluation.masks import box_around, is_any
 
 # The axis that a plane leaves out; arrays are RAS.
@@ -49,7 +49,7 @@ def _place_to_look(predicted: np.ndarray, truth: np.ndarray, truth_XYZ: np.ndarr
         box = box_around(mask)
         if box is None:
             continue
-        pieces, _ = ndimage.label(mask[box])
+        pieces = components(mask[box])
         sizes = np.bincount(pieces.ravel(order="K"))
         voxels = np.argwhere(pieces == sizes[1:].argmax() + 1) + [side.start for side in box]
         # The voxel of it that is nearest its centroid: the centroid of a shell lies outside it.

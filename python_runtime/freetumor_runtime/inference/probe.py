@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from freetumor_runtime.checkpoints.assumptions import has_patch_merging, known_merging_order
 from freetumor_runtime.checkpoints.checkpoint_file import CheckpointFile, read_checkpoint
 from freetumor_runtime.checkpoints.loading import load_segmentor
-from freetumor_runtime.data.crops import window
+from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.data.prepared_case import resample_and_crop
@@ -86,7 +86,7 @@ def _prepared(
     if label_XYZ.min() < 0 or label_XYZ.max() > 255 or not np.array_equal(label_XYZ, np.rint(label_XYZ)):
         raise DataError(f"{labels}: ids of 0 to 255 were expected", "`freetumor data remap` writes them")
     hu, ids, _, _ = resample_and_crop(image_XYZ, label_XYZ.astype(np.uint8), affine, spacing_mm, window_hu[0])
-    windowed = window(torch.from_numpy(np.ascontiguousarray(hu, np.float32)), window_hu)
+    windowed = window_intensity(torch.from_numpy(np.ascontiguousarray(hu, np.float32)), window_hu)
     label = torch.from_numpy(np.ascontiguousarray(ids))
     if not bool((label > 0).any()):
         raise DataError(f"{labels}: holds no label but background", "give a labelled case")

@@ -10,7 +10,7 @@ from monai.data.utils import compute_importance_map
 from torch import Tensor
 from torch.nn.functional import pad
 
-from freetumor_runtime.inference.window_field import window_starts
+from freetumor_runtime.inference.sliding_field import window_starts
 
 # MONAI's: a Gaussian's sigma in sides of a patch
 _SIGMA_SCALE = 0.125

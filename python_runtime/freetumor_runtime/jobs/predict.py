@@ -19,7 +19,7 @@ from torch import Tensor
 from freetumor_runtime.case_pool import outcome_of
 from freetumor_runtime.checkpoints.loading import load_segmentor
 from freetumor_runtime.config import PredictCase, PredictSpec
-from freetumor_runtime.data.crops import window
+from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.grids import align_label, resample_label
 from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti
 from freetumor_runtime.data.original_grid import GridRoute, grid_route, linear_on_scan, needed_on_prepared
@@ -70,7 +70,7 @@ def predict_case(spec: PredictSpec, members: list[Predictor], device: torch.devi
     """
     started = perf_counter()
     scan = OpenScan.open(spec, case)
-    image_XYZ = window(scan.prepared.image_hu.to(device), spec.windowHu)
+    image_XYZ = window_intensity(scan.prepared.image_hu.to(device), spec.windowHu)
     read = perf_counter()
     segmented = ensemble_volume(members, partial(segment_member, spec, image_XYZ, scan))
     values_CXYZ = segmented.logits_CXYZ

@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from freetumor_runtime.config import ServeSpec
-from freetumor_runtime.data.calls import CallResult, CallSource, SegmentCall, SynthesizeCall
-from freetumor_runtime.data.crops import window
-from freetumor_runtime.data.variants import Attempt
+from freetumor_runtime.data.call_source import CallRefusal, CallResult, CallSource, SegmentCall, SynthesizeCall
+from freetumor_runtime.data.crops import window_intensity
+from freetumor_runtime.data.variant_source import Attempt
 from freetumor_runtime.data.volumes import logits_to_original_grid, prepared_image
 from freetumor_runtime.data.way_back import nearest_on_scan
 from freetumor_runtime.errors import EnvironmentError, FreetumorError, Stopped, UsageError
 from freetumor_runtime.events import Event, Ready
 from freetumor_runtime.inference.sliding_windows import labels_of, segment_volume
-from freetumor_runtime.synthesis.render import SYNTHETIC
-from freetumor_runtime.synthesis.subvolume import OpenRegion, Tools, lay, look
+from freetumor_runtime.synthesis.painting import mark_synthetic
+from freetumor_runtime.synthesis.subvolume import OpenSubvolume, Tools, measure_attempt, paint_attempt
 from freetumor_runtime.training.ranks import Ranks
 
 
@@ -48,11 +48,11 @@ def serve(spec: ServeSpec, ranks: Ranks, calls: CallSource) -> Iterator[Event]:
         calls.answer(call.id, result)
 
 
-def refused(error: FreetumorError, watch: "NetworkWatch") -> CallResult:
-    return CallResult(watch.seconds, refusal=(error.kind, str(error), error.hint))
+def refused(error: FreetumorError, watch: "NetworkWatch") -> CallRefusal:
+    return CallRefusal(watch.seconds, error.kind, str(error), error.hint)
 
 
-def answer(call: SegmentCall | SynthesizeCall, tools: Tools, watch: "NetworkWatch") -> CallResult:
+def answer(call: SegmentCall | SynthesizeCall, tools: Tools[ServeSpec], watch: "NetworkWatch") -> CallResult:
     """The result of a call. Raises Stopped when it was cancelled, before it began or between two windows."""
     watch.leave_if_cancelled()
     return segment(call, tools, watch) if isinstance(call, SegmentCall) else synthesize(call, tools, watch)
@@ -91,7 +91,7 @@ class NetworkWatch:
 
 
 @torch.no_grad()
-def segment(call: SegmentCall, tools: Tools, watch: NetworkWatch) -> CallResult:
+def segment(call: SegmentCall, tools: Tools[ServeSpec], watch: NetworkWatch) -> CallResult:
     """Labels uint8, and logits float32 [C, ...] where they are wanted, on the grid of the volume."""
     spec = tools.spec
     if tools.judge is None:
@@ -102,7 +102,7 @@ def segment(call: SegmentCall, tools: Tools, watch: NetworkWatch) -> CallResult:
         affine = np.array(call.affine).reshape(4, 4)
         prepared = prepared_image(image_hu.to(torch.float32), affine, spec.spacingMm, spec.windowHu[0])
         image_hu = prepared.image_hu
-    image_XYZ = window(image_hu.to(tools.device), spec.windowHu)
+    image_XYZ = window_intensity(image_hu.to(tools.device), spec.windowHu)
     logits_CXYZ = averaged_logits(tools.judge.network, image_XYZ, spec)
     watch.leave_if_cancelled()
     labels_XYZ = labels_of(logits_CXYZ).cpu()
@@ -133,19 +133,22 @@ def averaged_logits(network: nn.Module, image_XYZ: Tensor, spec: ServeSpec) -> T
 
 
 @torch.no_grad()
-def synthesize(call: SynthesizeCall, tools: Tools, watch: NetworkWatch) -> CallResult:
+def synthesize(call: SynthesizeCall, tools: Tools[ServeSpec], watch: NetworkWatch) -> CallResult:
     """The image with the tumors painted in, the label with their ids, and 1 where an intensity may differ."""
     spec = tools.spec
-    region = OpenRegion.open(call.image_hu, call.label, tools)
-    painted_XYZ = region.image_XYZ.clone()
+    subvolume = OpenSubvolume.open(call.image_hu, call.label, tools)
+    painted_XYZ = subvolume.image_XYZ.clone()
     attempts = [Attempt(at, 0, plan) for at, plan in enumerate(call.tumors)]
-    strokes = [lay(region, tools, painted_XYZ, attempt) for attempt in attempts]
-    measures = tuple(look(region, tools, painted_XYZ, one, at) for one, at in zip(strokes, attempts, strict=True))
-    label_XYZ = region.label_XYZ.clone()
-    for stroke in strokes:
-        if stroke is not None:
-            label_XYZ[stroke.box].masked_fill_(stroke.roles_XYZ == SYNTHETIC, stroke.tumor_label)
-    delta_hu_XYZ = ((painted_XYZ - region.image_XYZ) * (spec.windowHu[1] - spec.windowHu[0])).cpu()
+    tumors = [paint_attempt(subvolume, painted_XYZ, attempt) for attempt in attempts]
+    measures = tuple(
+        measure_attempt(subvolume, tools, painted_XYZ, tumor, attempt)
+        for tumor, attempt in zip(tumors, attempts, strict=True)
+    )
+    label_XYZ = subvolume.label_XYZ.clone()
+    for tumor in tumors:
+        if tumor is not None:
+            mark_synthetic(label_XYZ, tumor.box, tumor.roles_XYZ, tumor.organ.tumorLabel)
+    delta_hu_XYZ = ((painted_XYZ - subvolume.image_XYZ) * (spec.windowHu[1] - spec.windowHu[0])).cpu()
     image_XYZ = painted_XYZ.cpu()
     if not call.windowed:
         # values beyond the window keep what they are beyond it

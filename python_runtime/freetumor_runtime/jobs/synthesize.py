@@ -18,17 +18,25 @@ import torch
 from torch import Tensor
 
 from freetumor_runtime.config import SynthesizeCase, SynthesizeSpec
-from freetumor_runtime.data.cache import read_prepared_region
+from freetumor_runtime.data.boxes import as_box, box_at, within
+from freetumor_runtime.data.cache import read_prepared_subvolume
 from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.nifti import load_nifti, write_synced
-from freetumor_runtime.data.original_scan import OriginalScan, RegionChange, apply_changes, load_original, write_like
+from freetumor_runtime.data.original_scan import OriginalScan, SubvolumeChange, apply_changes, load_original, write_like
 from freetumor_runtime.data.prepared_case import remap_label
-from freetumor_runtime.data.variants import AttemptMeasures, Round, VariantSource
+from freetumor_runtime.data.variant_source import AttemptMeasures, Round, VariantSource
 from freetumor_runtime.data.way_back import ScanGrids, scan_grids
 from freetumor_runtime.errors import DataError, FreetumorError
 from freetumor_runtime.events import Event, Finished
 from freetumor_runtime.synthesis.render import SYNTHETIC
-from freetumor_runtime.synthesis.subvolume import OpenRegion, Stroke, Tools, lay, look, memory_mb
+from freetumor_runtime.synthesis.subvolume import (
+    OpenSubvolume,
+    PaintedTumor,
+    Tools,
+    measure_attempt,
+    memory_mb,
+    paint_attempt,
+)
 from freetumor_runtime.training.pictures import plane_pictures
 from freetumor_runtime.training.ranks import Ranks
 
@@ -51,11 +59,11 @@ def synthesize(spec: SynthesizeSpec, ranks: Ranks, source: VariantSource) -> Ite
 
 @dataclass
 class OpenCase:
-    """A case and the region of its prepared grid that is worked on."""
+    """A case and the subvolume of its prepared grid that is worked on."""
 
     case: SynthesizeCase
-    region: OpenRegion
-    # the region's first voxel in the prepared grid
+    subvolume: OpenSubvolume
+    # the subvolume's first voxel in the prepared grid
     start: tuple[int, ...]
     # what the cache records of the prepared grid
     attributes: dict[str, Any]
@@ -63,13 +71,13 @@ class OpenCase:
     _original: tuple[OriginalScan, np.ndarray] | None = field(default=None, repr=False)
 
     @staticmethod
-    def open(case: SynthesizeCase, tools: Tools, first: Round) -> "OpenCase":
+    def open(case: SynthesizeCase, tools: Tools[SynthesizeSpec], first: Round) -> "OpenCase":
         started = perf_counter()
-        starts, sides = first.region_start, first.region_shape
-        part = tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True))
-        image_hu, label, attributes = read_prepared_region(case.prepared, part)
-        region = OpenRegion.open(torch.from_numpy(image_hu), torch.from_numpy(label), tools)
-        return OpenCase(case, region, tuple(starts), attributes, {"read": perf_counter() - started, "write": 0.0})
+        part = box_at(first.subvolume_start, first.subvolume_shape)
+        image_hu, label, attributes = read_prepared_subvolume(case.prepared, part)
+        subvolume = OpenSubvolume.open(torch.from_numpy(image_hu), torch.from_numpy(label), tools)
+        seconds = {"read": perf_counter() - started, "write": 0.0}
+        return OpenCase(case, subvolume, first.subvolume_start, attributes, seconds)
 
     def original(self, spec: SynthesizeSpec) -> tuple[OriginalScan, np.ndarray]:
         """The scan as it is stored and its label in ids of the region, on the scan's own grid; read once."""
@@ -92,46 +100,48 @@ class OpenCase:
         return scan_grids(*shapes, recorded["cropStart"], recorded["spacingMm"])
 
 
-def make_variant(case: OpenCase, tools: Tools, round_: Round, source: VariantSource) -> dict:
+def make_variant(case: OpenCase, tools: Tools[SynthesizeSpec], round_: Round, source: VariantSource) -> dict:
     """Paints, has judged and writes one variant.
 
     Returns `{files: {image, label, change} | null, sha256: {...}, host: sha256, changedVoxels, seconds}`; `files` are
     names in the output's folders, null when no tumor was accepted.
     """
-    region = case.region
-    painted_XYZ = region.image_XYZ.clone()
-    case.seconds["write"] = region.seconds["render"] = region.seconds["judge"] = 0.0
-    kept: list[Stroke] = []
+    subvolume = case.subvolume
+    painted_XYZ = subvolume.image_XYZ.clone()
+    case.seconds["write"] = subvolume.seconds["render"] = subvolume.seconds["judge"] = 0.0
+    kept: list[PaintedTumor] = []
     while round_.attempts:
-        strokes = [lay(region, tools, painted_XYZ, attempt) for attempt in round_.attempts]
-        pictured = list(strokes) if _is_example(case, tools.spec, round_) else []
+        painted = [paint_attempt(subvolume, painted_XYZ, attempt) for attempt in round_.attempts]
+        pictured = list(painted) if _is_example(case, tools.spec, round_) else []
         shown = [(one, painted_XYZ[one.box].clone()) for one in pictured if one is not None]
-        measures = [look(region, tools, painted_XYZ, one, at) for one, at in zip(strokes, round_.attempts, strict=True)]
+        measures = [
+            measure_attempt(subvolume, tools, painted_XYZ, one, attempt)
+            for one, attempt in zip(painted, round_.attempts, strict=True)
+        ]
         variant = round_.variant
         round_ = source.judged(measures)
         accepted = set(round_.accepted)
-        for stroke, after_XYZ in shown:
-            leave_picture(case, tools.spec, variant, stroke, after_XYZ, measures, stroke.attempt.tumor in accepted)
-        for stroke in reversed(strokes):
-            if stroke is not None and stroke.attempt.tumor not in accepted:
-                painted_XYZ[stroke.box] = stroke.before_XYZ
-        kept += [stroke for stroke in strokes if stroke is not None and stroke.attempt.tumor in accepted]
+        for tumor, after_XYZ in shown:
+            leave_picture(case, tools.spec, variant, tumor, after_XYZ, measures, tumor.attempt.tumor in accepted)
+        for tumor in reversed(painted):
+            if tumor is not None and tumor.attempt.tumor not in accepted:
+                painted_XYZ[tumor.box] = tumor.before_XYZ
+        kept += [tumor for tumor in painted if tumor is not None and tumor.attempt.tumor in accepted]
     result = write_variant(case, tools.spec, painted_XYZ, kept, round_.variant) if kept else {"files": None}
-    seconds = {name: round(value, 4) for name, value in {**case.seconds, **region.seconds}.items()}
+    seconds = {name: round(value, 4) for name, value in {**case.seconds, **subvolume.seconds}.items()}
     # read once, for all variants
     case.seconds["read"] = 0.0
     return {**result, "seconds": seconds, "memoryMb": {"loaded": tools.loaded_mb, "peak": memory_mb("VmHWM")}}
 
 
 def write_variant(
-    case: OpenCase, spec: SynthesizeSpec, painted_XYZ: Tensor, kept: Sequence[Stroke], variant: int
+    case: OpenCase, spec: SynthesizeSpec, painted_XYZ: Tensor, kept: Sequence[PaintedTumor], variant: int
 ) -> dict:
     scan, label_IJK = case.original(spec)
     started = perf_counter()
-    organs = sorted({stroke.organ_label for stroke in kept})
+    organs = sorted({tumor.organ.label for tumor in kept})
     changes = [
-        change_of(case, spec, painted_XYZ, [stroke for stroke in kept if stroke.organ_label == organ])
-        for organ in organs
+        change_of(case, spec, painted_XYZ, [tumor for tumor in kept if tumor.organ.label == organ]) for organ in organs
     ]
     stored, label, changed = apply_changes(scan, label_IJK, changes, case.grids(scan))
     name = f"{case.case.name}_v{variant:03d}"
@@ -152,24 +162,26 @@ def write_variant(
     return {"files": files, "sha256": sha256, "host": scan.sha256, "changedVoxels": int(changed.sum())}
 
 
-def change_of(case: OpenCase, spec: SynthesizeSpec, painted_XYZ: Tensor, kept: Sequence[Stroke]) -> RegionChange:
-    """What the tumors of one organ changed, in the smallest part of the region that holds them."""
-    region = case.region
-    part = tuple(
-        slice(min(stroke.box[axis].start for stroke in kept), max(stroke.box[axis].stop for stroke in kept))
+def change_of(
+    case: OpenCase, spec: SynthesizeSpec, painted_XYZ: Tensor, kept: Sequence[PaintedTumor]
+) -> SubvolumeChange:
+    """What the tumors of one organ changed, in the smallest part of the subvolume that holds them."""
+    subvolume = case.subvolume
+    part = as_box(
+        slice(min(tumor.box[axis].start for tumor in kept), max(tumor.box[axis].stop for tumor in kept))
         for axis in range(3)
     )
-    organ_XYZ = region.label_XYZ[part] == kept[0].organ_label
+    organ_XYZ = subvolume.label_XYZ[part] == kept[0].organ.label
     width = spec.windowHu[1] - spec.windowHu[0]
-    delta_hu_XYZ = ((painted_XYZ[part] - region.image_XYZ[part]) * width * organ_XYZ).cpu().numpy()
+    delta_hu_XYZ = ((painted_XYZ[part] - subvolume.image_XYZ[part]) * width * organ_XYZ).cpu().numpy()
     synthetic_XYZ = np.zeros(delta_hu_XYZ.shape, np.uint8)
     boxes = []
-    for stroke in kept:
-        box = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(stroke.box, part, strict=True))
-        synthetic_XYZ[box][(stroke.roles_XYZ == SYNTHETIC).cpu().numpy()] = stroke.tumor_label
+    for tumor in kept:
+        box = within(tumor.box, part)
+        synthetic_XYZ[box][(tumor.roles_XYZ == SYNTHETIC).cpu().numpy()] = tumor.organ.tumorLabel
         boxes.append(box)
     start = [first + one.start for first, one in zip(case.start, part, strict=True)]
-    return RegionChange(kept[0].organ_label, delta_hu_XYZ, synthetic_XYZ, start, boxes)
+    return SubvolumeChange(kept[0].organ.label, delta_hu_XYZ, synthetic_XYZ, start, boxes)
 
 
 def _is_example(case: OpenCase, spec: SynthesizeSpec, round_: Round) -> bool:
@@ -181,30 +193,30 @@ def leave_picture(
     case: OpenCase,
     spec: SynthesizeSpec,
     variant: int,
-    stroke: Stroke,
+    tumor: PaintedTumor,
     after_XYZ: Tensor,
     measures: Sequence[AttemptMeasures],
     accepted: bool,
 ) -> None:
     """Three planes through the tumor in `pictures/`: before, after, mask."""
-    seen = next(one for one in measures if one.tumor == stroke.attempt.tumor)
+    seen = next(one for one in measures if one.tumor == tumor.attempt.tumor)
     volumes = {
-        "host": stroke.before_XYZ * 255,
+        "host": tumor.before_XYZ * 255,
         "synthetic": after_XYZ * 255,
-        "mask": stroke.roles_XYZ == SYNTHETIC,
+        "mask": tumor.roles_XYZ == SYNTHETIC,
     }
     picture = {
         "case": case.case.id,
         "variant": variant,
-        "tumor": stroke.attempt.tumor,
-        "attempt": stroke.attempt.attempt,
-        "organ": stroke.attempt.plan.organ,
-        "size": stroke.attempt.plan.size,
+        "tumor": tumor.attempt.tumor,
+        "attempt": tumor.attempt.attempt,
+        "organ": tumor.attempt.plan.organ,
+        "size": tumor.attempt.plan.size,
         "verdict": "accepted" if accepted else "rejected",
         "shareSeen": seen.seen_voxels / seen.synthetic_voxels if spec.baseline is not None else None,
         "planes": plane_pictures(volumes),
     }
     folder = Path(spec.directory) / "pictures"
     folder.mkdir(exist_ok=True)
-    name = f"{case.case.name}_v{variant:03d}_t{stroke.attempt.tumor}_a{stroke.attempt.attempt}.json"
+    name = f"{case.case.name}_v{variant:03d}_t{tumor.attempt.tumor}_a{tumor.attempt.attempt}.json"
     write_synced(str(folder / name), json.dumps(picture).encode())

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from freetumor_runtime.checkpoints.loading import segmentor_metadata
 from freetumor_runtime.config import TrainingSpec
-from freetumor_runtime.data.crops import CropFrame, swap_slabs
-from freetumor_runtime.data.frames import FrameSource
+from freetumor_runtime.data.crop_source import CropSource
+from freetumor_runtime.data.crops import PlannedCrop, swap_slabs
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready, StepDone
-from freetumor_runtime.synthesis.painting import Painted, Painter
+from freetumor_runtime.synthesis.crop_painting import OnlineSynthesis, PaintedCrop, unpainted
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
 from freetumor_runtime.training.learner import Learner, mean_losses, mixed_precision, parts_of_step
 from freetumor_runtime.training.optimization import SegmentationLoss, scheduled_learning_rate
@@ -42,17 +42,17 @@ from freetumor_runtime.training.validation import validate, validation_due
 class RenderedStep:
     """The rank's crops of a step, painted but not yet judged."""
 
-    crops: tuple[CropFrame, ...]
-    painted: tuple[Painted, ...]
+    crops: tuple[PlannedCrop, ...]
+    painted: tuple[PaintedCrop, ...]
 
 
 def train_segmentation(
-    spec: TrainingSpec, ranks: Ranks, feed: FrameSource, poll: Callable[[], list[LiveCommand]]
+    spec: TrainingSpec, ranks: Ranks, feed: CropSource, poll: Callable[[], list[LiveCommand]]
 ) -> Iterator[Event]:
     refuse_no_compiler(spec)
     segmentor, merging, notes = build_trained_segmentor(spec, ranks.device)
     yield from notes
-    painter = Painter.build(spec, ranks.device)
+    synthesis = OnlineSynthesis.build(spec, ranks.device) if spec.synthesis is not None else None
     loss = SegmentationLoss(spec.crossEntropyWeights).to(ranks.device)
     learner = Learner(segmentor, spec, ranks)
     lookup = torch.tensor(spec.trainingLabels, dtype=torch.int64, device=ranks.device)
@@ -70,12 +70,13 @@ def train_segmentation(
     pictures = Pictures(spec, step)
 
     def render(at: int) -> RenderedStep:
-        crops = feed.frames(at)
-        painted = painter.paint_one_by_one(crops)
+        crops = feed.crops(at)
+        if synthesis is None:
+            return RenderedStep(crops, unpainted(crops, spec.windowHu, ranks.device))
+        painted = synthesis.paint(crops)
         if ranks.first and pictures.due(at):
             leave_picture(pictures, at, crops, painted)
-        if spec.synthesis is not None:
-            feed.send_measures(at, [one.measures for one in painted if one.measures], wants_verdicts=True)
+        feed.send_measures(at, [one.measures for one in painted if one.measures], wants_verdicts=True)
         return RenderedStep(crops, painted)
 
     def save(at: int, reason: str) -> CheckpointSaved:
@@ -112,7 +113,7 @@ def train_segmentation(
         rendered = next_step or render(step)
         if step + 1 < spec.steps:
             feed.request(step + 1)
-        image, label = choose(rendered, feed.verdicts(step) if spec.synthesis is not None else {}, lookup, spec)
+        image, label = choose(rendered, feed.verdicts(step) if synthesis is not None else {}, lookup, spec)
         learning_rate = scheduled_learning_rate(spec.optimizer, base_rate, step, spec.steps)
         learner.begin(learning_rate)
 
@@ -149,7 +150,7 @@ def train_segmentation(
     yield Finished(step, "completed", "all steps are done")
 
 
-def leave_picture(pictures: Pictures, step: int, crops: Sequence[CropFrame], painted: Sequence[Painted]) -> None:
+def leave_picture(pictures: Pictures, step: int, crops: Sequence[PlannedCrop], painted: Sequence[PaintedCrop]) -> None:
     """Of the first crop of the step that was painted."""
     for crop, one in zip(crops, painted, strict=True):
         if one.measures is not None and one.measures.synthetic_voxels > 0:

@@ -9,21 +9,21 @@ nor, in the G step, the discriminator has gradients of its weights.
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from freetumor_runtime.checkpoints.loading import synthesis_metadata
+from freetumor_runtime.checkpoints.loading import LoadedSegmentor, synthesis_metadata
 from freetumor_runtime.config import TrainingSpec
-from freetumor_runtime.data.frames import CropMeasures, FrameSource
+from freetumor_runtime.data.crop_source import CropMeasures, CropSource
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready, StepDone
+from freetumor_runtime.synthesis.crop_painting import AugmentedCrop, CropPainter, load_baseline, measures_of
 from freetumor_runtime.synthesis.losses import (
     adversarial_loss,
     discriminator_loss,
     segmentation_loss,
 )
-from freetumor_runtime.synthesis.painting import Canvas, Painter, measures_of
 from freetumor_runtime.synthesis.render import SYNTHETIC
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
 from freetumor_runtime.training.learner import Learner, mean_losses, mixed_precision, parts_of_step
@@ -43,14 +43,14 @@ from freetumor_runtime.training.state import (
 
 
 def train_synthesis(
-    spec: TrainingSpec, ranks: Ranks, feed: FrameSource, poll: Callable[[], list[LiveCommand]]
+    spec: TrainingSpec, ranks: Ranks, feed: CropSource, poll: Callable[[], list[LiveCommand]]
 ) -> Iterator[Event]:
     refuse_no_compiler(spec)
     generator, discriminator, notes = build_gan(spec, ranks.device)
     yield from notes
-    painter = replace(Painter.build(spec, ranks.device), generator=None)
-    baseline = painter.baseline
-    assert baseline is not None
+    assert spec.baseline is not None
+    painter = CropPainter.build(spec, ranks.device)
+    baseline = load_baseline(spec, spec.baseline, ranks.device)
     learner_g, learner_d = Learner(generator, spec, ranks), Learner(discriminator, spec, ranks)
     learning_rate, step = spec.optimizer.learningRate, 0
 
@@ -68,7 +68,7 @@ def train_synthesis(
     def save(at: int, reason: str) -> CheckpointSaved:
         directory = ""
         if ranks.first:
-            networks = {"netG": generator, "netD": discriminator, "netSeg": baseline}
+            networks = {"netG": generator, "netD": discriminator, "netSeg": baseline.network}
             state = {
                 "step": at,
                 "rate": learning_rate,
@@ -80,7 +80,7 @@ def train_synthesis(
             weights = {
                 f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()
             }
-            model = {"state_dict": weights, "epoch": at, "freetumor": synthesis_metadata(spec, painter.baseline_facts)}
+            model = {"state_dict": weights, "epoch": at, "freetumor": synthesis_metadata(spec, baseline.facts)}
             directory = save_checkpoint(spec.runDirectory, at, model, state, made_under(spec, ranks), owner_of(spec))
         ranks.barrier()
         return CheckpointSaved(at, directory, reason)
@@ -101,15 +101,17 @@ def train_synthesis(
 
         started = time.perf_counter()
         waited_before = feed.waited_seconds
-        crops = feed.frames(step)
+        crops = feed.crops(step)
         if step + 1 < spec.steps:
             feed.request(step + 1)
-        parts = in_parts(painter.canvases(crops), parts_of_step(spec, ranks))
+        parts = in_parts(painter.augment(crops), parts_of_step(spec, ranks))
 
         # G step: D is asked, not taught
         discriminator.requires_grad_(False)
         learner_g.begin(learning_rate)
-        told = [generator_part(spec, ranks, painter, learner_g, discriminator, part, at) for at, part in parts]
+        told = [
+            generator_part(spec, ranks, painter, baseline, learner_g, discriminator, part, at) for at, part in parts
+        ]
         learner_g.step()
         measures = [one for part in told for one in part.measures]
         feed.send_measures(step, measures, wants_verdicts=False)
@@ -141,7 +143,7 @@ class Told:
     """What the G step says of a part: losses (generator, adversarial, segmentation) [3], and what was painted."""
 
     losses: Tensor
-    canvases: list[Canvas]
+    crops: list[AugmentedCrop]
     fake_B1XYZ: Tensor
     roles_BXYZ: Tensor
     measures: list[CropMeasures]
@@ -150,10 +152,11 @@ class Told:
 def generator_part(
     spec: TrainingSpec,
     ranks: Ranks,
-    painter: Painter,
+    painter: CropPainter,
+    baseline: LoadedSegmentor,
     learner: Learner,
     discriminator: nn.Module,
-    canvases: list[Canvas],
+    crops: list[AugmentedCrop],
     at: int,
 ) -> Told:
     """Forward and backward of the G step for one part.
@@ -161,11 +164,10 @@ def generator_part(
     The graphs of D and S are gone through one after the other, each down to the painted image: their activations never
     lie in memory together, and the gradients that meet in the image are the same.
     """
-    assert painter.baseline is not None
     with learner.part(at):
         with mixed_precision(spec, ranks):
-            raw_BCXYZ = learner.shared(images_of(canvases))
-        painted_B1XYZ, roles_BXYZ = paint_batch(painter, canvases, raw_BCXYZ, draw=0)
+            raw_BCXYZ = learner.shared(images_of(crops))
+        painted_B1XYZ, roles_BXYZ = paint_batch(painter, crops, raw_BCXYZ, draw=0)
         fake_B1XYZ = painted_B1XYZ.detach().requires_grad_(True)
         with mixed_precision(spec, ranks):
             logits_D = discriminator(fake_B1XYZ)
@@ -173,9 +175,9 @@ def generator_part(
         learner.scaled(spec.adversarialWeight * adversarial).backward()
         del logits_D
         with mixed_precision(spec, ranks):
-            logits_S = painter.baseline(fake_B1XYZ)
+            logits_S = baseline.network(fake_B1XYZ)
         probabilities_S = logits_S.float().softmax(1)
-        segmentation = segmentation_loss(probabilities_S, roles_BXYZ, painter.baseline_tumors)
+        segmentation = segmentation_loss(probabilities_S, roles_BXYZ, baseline.tumor_outputs)
         learner.scaled(segmentation).backward()
         called_BXYZ = probabilities_S.detach().argmax(1)
         del logits_S, probabilities_S
@@ -186,24 +188,24 @@ def generator_part(
     fake_B1XYZ = fake_B1XYZ.detach()
     adversarial, segmentation = adversarial.detach(), segmentation.detach()
     total = spec.adversarialWeight * adversarial + segmentation
-    measures = measure(spec, canvases, fake_B1XYZ, roles_BXYZ, called_BXYZ, painter.baseline_tumors)
-    return Told(torch.stack([total, adversarial, segmentation]), canvases, fake_B1XYZ, roles_BXYZ, measures)
+    measures = measure(spec, crops, fake_B1XYZ, roles_BXYZ, called_BXYZ, baseline.tumor_outputs)
+    return Told(torch.stack([total, adversarial, segmentation]), crops, fake_B1XYZ, roles_BXYZ, measures)
 
 
 def discriminator_part(
     spec: TrainingSpec,
     ranks: Ranks,
-    painter: Painter,
+    painter: CropPainter,
     learner: Learner,
     generator: nn.Module,
-    canvases: list[Canvas],
+    crops: list[AugmentedCrop],
     at: int,
 ) -> Tensor:
     """Forward and backward of the D step for one part: its loss [1]."""
     with torch.no_grad():
         with mixed_precision(spec, ranks):
-            raw_BCXYZ = generator(images_of(canvases))
-        fresh_B1XYZ, roles_BXYZ = paint_batch(painter, canvases, raw_BCXYZ, draw=1)
+            raw_BCXYZ = generator(images_of(crops))
+        fresh_B1XYZ, roles_BXYZ = paint_batch(painter, crops, raw_BCXYZ, draw=1)
     with learner.part(at):
         with mixed_precision(spec, ranks):
             logits_D = learner.shared(fresh_B1XYZ)
@@ -212,10 +214,10 @@ def discriminator_part(
     return loss.detach()[None]
 
 
-def in_parts(canvases: list[Canvas], parts: int) -> list[tuple[int, list[Canvas]]]:
+def in_parts(crops: list[AugmentedCrop], parts: int) -> list[tuple[int, list[AugmentedCrop]]]:
     """Consecutive parts of equal size, numbered."""
-    size = len(canvases) // parts
-    return [(at, canvases[at * size : (at + 1) * size]) for at in range(parts)]
+    size = len(crops) // parts
+    return [(at, crops[at * size : (at + 1) * size]) for at in range(parts)]
 
 
 def weights_of(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -223,20 +225,22 @@ def weights_of(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
 
 
-def images_of(canvases: list[Canvas]) -> Tensor:
+def images_of(crops: list[AugmentedCrop]) -> Tensor:
     """[B, 1, X, Y, Z]."""
-    return torch.stack([canvas.image_XYZ for canvas in canvases])[:, None]
+    return torch.stack([crop.image_XYZ for crop in crops])[:, None]
 
 
-def paint_batch(painter: Painter, canvases: list[Canvas], raw_BCXYZ: Tensor, draw: int) -> tuple[Tensor, Tensor]:
+def paint_batch(
+    painter: CropPainter, crops: list[AugmentedCrop], raw_BCXYZ: Tensor, draw: int
+) -> tuple[Tensor, Tensor]:
     """Paints the tumors of one draw on every crop: images [B, 1, X, Y, Z] and roles uint8 [B, X, Y, Z]."""
     images, roles = [], []
-    for canvas, raw_CXYZ in zip(canvases, raw_BCXYZ, strict=True):
-        strokes = [stroke for stroke in canvas.strokes if stroke.tumor.draw == draw]
-        if strokes:
-            image_XYZ, roles_XYZ = painter.compose(canvas, raw_CXYZ, strokes)
+    for crop, raw_CXYZ in zip(crops, raw_BCXYZ, strict=True):
+        tumors = [placed for placed in crop.tumors if placed.tumor.draw == draw]
+        if tumors:
+            image_XYZ, roles_XYZ = painter.compose(crop, raw_CXYZ, tumors)
         else:
-            image_XYZ, roles_XYZ = canvas.image_XYZ, painter.plain_roles(canvas)
+            image_XYZ, roles_XYZ = crop.image_XYZ, painter.plain_roles(crop)
         images.append(image_XYZ)
         roles.append(roles_XYZ)
     return torch.stack(images)[:, None], torch.stack(roles)
@@ -244,22 +248,21 @@ def paint_batch(painter: Painter, canvases: list[Canvas], raw_BCXYZ: Tensor, dra
 
 def measure(
     spec: TrainingSpec,
-    canvases: list[Canvas],
+    crops: list[AugmentedCrop],
     fake_B1XYZ: Tensor,
     roles_BXYZ: Tensor,
     called_BXYZ: Tensor,
-    tumors: tuple[int, ...],
+    tumor_outputs: tuple[int, ...],
 ) -> list[CropMeasures]:
     """What the baseline saw of each crop's tumors of draw 0, from the pass that the loss already needed."""
-    sees = torch.isin(called_BXYZ, torch.tensor(tumors, device=called_BXYZ.device))
+    sees = torch.isin(called_BXYZ, torch.tensor(tumor_outputs, device=called_BXYZ.device))
     measures = []
-    for at, canvas in enumerate(canvases):
-        strokes = tuple(stroke for stroke in canvas.strokes if stroke.tumor.draw == 0)
-        if strokes:
+    for at, crop in enumerate(crops):
+        tumors = [placed for placed in crop.tumors if placed.tumor.draw == 0]
+        if tumors:
             synthetic = roles_BXYZ[at] == SYNTHETIC
             seen = int((sees[at] & synthetic).sum())
-            drawn = replace(canvas, strokes=strokes)
-            measures.append(measures_of(spec, drawn, fake_B1XYZ[at, 0], roles_BXYZ[at], seen, 0))
+            measures.append(measures_of(spec, crop, tumors, fake_B1XYZ[at, 0], roles_BXYZ[at], seen, 0))
     return measures
 
 
@@ -267,9 +270,9 @@ def leave_picture(pictures: Pictures, step: int, told: list[Told]) -> None:
     """Of the first crop of the step that was painted."""
     for part in told:
         measured = {(one.item, one.crop): one for one in part.measures if one.synthetic_voxels > 0}
-        for at, canvas in enumerate(part.canvases):
-            one = measured.get((canvas.crop.item, canvas.crop.crop))
+        for at, crop in enumerate(part.crops):
+            one = measured.get((crop.planned.item, crop.planned.crop))
             if one is not None:
                 changed_XYZ = part.roles_BXYZ[at] == SYNTHETIC
-                pictures.save(step, canvas.crop, canvas.image_XYZ, part.fake_B1XYZ[at, 0], changed_XYZ, one)
+                pictures.save(step, crop.planned, crop.image_XYZ, part.fake_B1XYZ[at, 0], changed_XYZ, one)
                 return

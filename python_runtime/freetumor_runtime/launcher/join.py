@@ -1,11 +1,11 @@
-"""torchrun on one of several hosts: run by its path, by any Python that has torch.
+"""torchrun on one of several nodes: run by its path, by any Python that has torch.
 
     join.py NODES NODE_RANK HOST:PORT WAIT_SECONDS -- TORCHRUN_ARGS...
 
 Node 0 opens the store at HOST:PORT, the others take their seats in it, and then it is torchrun's (static rendezvous,
-so that ranks lie where the node ranks say). A seat is taken once in the life of a store: a host that begins again and
+so that ranks lie where the node ranks say). A seat is taken once in the life of a store: a node that begins again and
 finds its seat taken has met the store of an earlier life. It says so, that life ends, and the next one has a seat. A
-rank's own word of why it failed (`_OVER`) reaches every host in the same way, and ends the job there for that reason.
+rank's own word of why it failed (`_OVER`) reaches every node in the same way, and ends the job there for that reason.
 """
 
 import json
@@ -30,7 +30,7 @@ _LAST_WORDS_SECONDS = 10
 
 
 class NotMet(Exception):
-    """The hosts did not come together; `kind` as of freetumor_runtime.errors."""
+    """The nodes did not come together; `kind` as of freetumor_runtime.errors."""
 
     kind = "runtime"
 
@@ -43,7 +43,9 @@ def main(nodes: int, node: int, endpoint: str, wait_seconds: float, torchrun_arg
     host, port = endpoint.rsplit(":", 1)
     try:
         store = _open_store(host, int(port), nodes) if node == 0 else _take_seat(host, int(port), node, wait_seconds)
-        threading.Thread(target=_watch, args=(store.clone(), node), daemon=True).start()
+        # torch does not declare this method
+        own = store.clone()  # pyright: ignore[reportAttributeAccessIssue]
+        threading.Thread(target=_watch, args=(own, node), daemon=True).start()
         if node == 0:
             _await_seats(store, nodes, endpoint, wait_seconds)
     except NotMet as error:
@@ -104,7 +106,7 @@ def _take_seat(host: str, port: int, node: int, wait_seconds: float) -> TCPStore
 
 
 def _watch(store: TCPStore, node: int) -> None:
-    """Ends this host's part when the job is over elsewhere; its ranks end with this process."""
+    """Ends this node's part when the job is over elsewhere; its ranks end with this process."""
     try:
         while True:
             time.sleep(_LOOK_EVERY_SECONDS)
@@ -119,7 +121,7 @@ def _watch(store: TCPStore, node: int) -> None:
                 _end(message)
     except DistError:
         if "FREETUMOR_CONTROL" not in os.environ:
-            return  # a script of a user's own: its ranks on this host may go on without node 0
+            return  # a script of a user's own: its ranks on this node may go on without node 0
         time.sleep(_LAST_WORDS_SECONDS)
         _record("connection closed: node 0 is gone")
         _end("connection closed: node 0 is gone")

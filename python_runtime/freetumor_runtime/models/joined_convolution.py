@@ -68,7 +68,9 @@ def _of_bias(up_bias: Tensor, of_up: Tensor, shape: Sequence[int]) -> Tensor:
     taps = torch.einsum("m,omabc->oabc", up_bias, of_up)
     for length in shape:
         # each turn takes the first tap axis to the back, as an axis of the volume
-        taps = torch.tensordot(taps, _inside(length, of_up.shape[-1]).to(taps), dims=([1], [0]))
+        inside = _inside(length, of_up.shape[-1]).to(taps)
+        # torch hides the overload for pairs of axes from type checkers
+        taps = torch.tensordot(taps, inside, dims=([1], [0]))  # pyright: ignore[reportArgumentType]
     return taps
 
 

@@ -1,6 +1,7 @@
 """The decoder of a SwinUNETR with upsampling and convolution joined: the same keys and values, less time and memory."""
 
 from functools import partial
+from typing import Any
 
 from monai.networks.blocks import UnetrUpBlock
 from torch import Tensor, nn
@@ -14,7 +15,9 @@ class JoinedUpBlock(UnetrUpBlock):
     def forward(self, inp: Tensor, skip: Tensor) -> Tensor:
         if not pays(inp):
             return super().forward(inp, skip)
-        block, up = self.conv_block, self.transp_conv.conv
+        # modules do not declare their parts
+        block: Any = self.conv_block
+        up: Any = self.transp_conv.conv
         joined = partial(upsample_and_convolve, inp, skip, up_weight=up.weight, up_bias=up.bias)
         first, residual = block.conv1.conv, block.conv3.conv
         features = block.lrelu(block.norm1(joined(weight=first.weight, bias=first.bias)))

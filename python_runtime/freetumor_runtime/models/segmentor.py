@@ -39,7 +39,8 @@ def build_segmentor(
             feature_size=feature_size,
             use_v2=True,
             use_checkpoint=activation_checkpointing,
-            downsample=patch_merging_of(patch_merging),
+            # a class or a function that makes a module, though it is declared to be a module
+            downsample=patch_merging_of(patch_merging),  # pyright: ignore[reportArgumentType]
         )
         return attend_blockwise(join_upsampling(network))
     if kind == "small":

@@ -1,5 +1,8 @@
 """The 3-D U-Net of generator and discriminator, under the published state-dict keys (METHOD 8)."""
 
+from collections.abc import Iterable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -62,7 +65,8 @@ class UNet3d(nn.Module):
     def in_faster_layout(self) -> "UNet3d":
         """Itself, its weights laid out as its convolutions are fastest where they lie now."""
         narrow = self.base_channels < _NARROW and self.out_tr.final_conv.weight.device.type == "cpu"
-        return self.to(memory_format=torch.channels_last_3d) if narrow else self
+        # torch does not declare this keyword
+        return self.to(memory_format=torch.channels_last_3d) if narrow else self  # pyright: ignore[reportCallIssue]
 
 
 class DownLevel(nn.Module):
@@ -85,7 +89,7 @@ class UpLevel(nn.Module):
     def forward(self, features_BCXYZ: Tensor, skip_BCXYZ: Tensor) -> Tensor:
         if not pays(features_BCXYZ):
             return self.ops(torch.cat([self.up_conv(features_BCXYZ), skip_BCXYZ], 1))
-        first, second = self.ops
+        first, second = cast(Iterable[ConvNormRelu], self.ops)
         joined_BCXYZ = upsample_and_convolve(
             features_BCXYZ,
             skip_BCXYZ,

@@ -2,6 +2,8 @@
 together, neither on the way to the result nor kept for the gradients. Equal to rounding; in float32 on a CPU.
 """
 
+from typing import cast
+
 import torch
 from monai.networks.nets.swin_unetr import WindowAttention
 from torch import Tensor, nn
@@ -18,7 +20,8 @@ class BlockwiseAttention(WindowAttention):
         windows, voxels, channels = x.shape
         heads = (windows, voxels, 3, self.num_heads, channels // self.num_heads)
         queries, keys, values = self.qkv(x).reshape(heads).permute(2, 0, 3, 1, 4).contiguous()
-        places = self.relative_position_index[:voxels, :voxels].reshape(-1)
+        index = cast(Tensor, self.relative_position_index)
+        places = index[:voxels, :voxels].reshape(-1)
         bias = self.relative_position_bias_table[places].reshape(voxels, voxels, -1).permute(2, 0, 1).contiguous()
         if mask is None and not bias.requires_grad:
             attended = scaled_dot_product_attention(queries, keys, values, attn_mask=bias[None], scale=self.scale)

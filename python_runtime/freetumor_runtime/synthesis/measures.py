@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
+from freetumor_runtime.data.components import components
 from freetumor_runtime.synthesis.render import ORGAN, REAL_TUMOR, SYNTHETIC
 
 # How far from the tumor the organ around it is looked at, and how much of its soft edge is left out.
@@ -43,7 +44,7 @@ def measure(view: TumorView, wanted: Sequence[str]) -> dict[str, float]:
 
 def contrast_hu(view: TumorView, synthetic_XYZ: np.ndarray) -> float | None:
     """Mean HU of the tumor less that of the organ around it, 2 to 6 voxels away."""
-    near, far = (ndimage.binary_dilation(synthetic_XYZ, _SIX_CONNECTED, voxels) for voxels in _RING_VOXELS)
+    near, far = (_dilated(synthetic_XYZ, voxels) for voxels in _RING_VOXELS)
     ring_XYZ = far & ~near & (view.roles_XYZ == ORGAN)
     if not ring_XYZ.any():
         return None
@@ -65,13 +66,13 @@ def distance_to_real_mm(view: TumorView, synthetic_XYZ: np.ndarray) -> float | N
     if len(view.real_tumor_mm) == 0:
         return None
     places_mm = np.argwhere(synthetic_XYZ) * np.asarray(view.spacing_mm) + np.asarray(view.origin_mm)
-    return cKDTree(view.real_tumor_mm).query(places_mm)[0].min()
+    return KDTree(view.real_tumor_mm).query(places_mm)[0].min()
 
 
 def edge_sharpness_hu_per_mm(view: TumorView, synthetic_XYZ: np.ndarray) -> float | None:
     """Mean length of the HU gradient on the tumor's outermost voxels that touch the organ."""
-    inner_XYZ = ndimage.binary_erosion(synthetic_XYZ, _SIX_CONNECTED)
-    organ_beside_XYZ = ndimage.binary_dilation(view.roles_XYZ == ORGAN, _SIX_CONNECTED)
+    inner_XYZ = _eroded(synthetic_XYZ)
+    organ_beside_XYZ = _dilated(view.roles_XYZ == ORGAN, 1)
     rim_XYZ = synthetic_XYZ & ~inner_XYZ & organ_beside_XYZ
     if not rim_XYZ.any() or min(view.image_XYZ.shape) < 2:
         return None
@@ -89,7 +90,7 @@ def edge_sharpness_to_real(view: TumorView, synthetic_XYZ: np.ndarray) -> float 
 
 def component_share(view: TumorView, synthetic_XYZ: np.ndarray) -> float:
     """Share of the tumor's voxels in its largest piece (6-connected)."""
-    pieces_XYZ, _ = ndimage.label(synthetic_XYZ, _SIX_CONNECTED)
+    pieces_XYZ = components(synthetic_XYZ, _SIX_CONNECTED)
     return np.bincount(pieces_XYZ.ravel())[1:].max() / synthetic_XYZ.sum()
 
 
@@ -114,8 +115,16 @@ def real_sharpness_hu_per_mm(
 def real_tumor_places_mm(roles_XYZ: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
     """Millimetres [N, 3] of the surface voxels of real tumors: the nearest one is among them."""
     real_XYZ = roles_XYZ == REAL_TUMOR
-    surface_XYZ = real_XYZ & ~ndimage.binary_erosion(real_XYZ, _SIX_CONNECTED)
+    surface_XYZ = real_XYZ & ~_eroded(real_XYZ)
     return np.argwhere(surface_XYZ) * np.asarray(spacing_mm)
+
+
+def _dilated(mask_XYZ: np.ndarray, voxels: int) -> np.ndarray:
+    return np.asarray(ndimage.binary_dilation(mask_XYZ, _SIX_CONNECTED, voxels))
+
+
+def _eroded(mask_XYZ: np.ndarray) -> np.ndarray:
+    return np.asarray(ndimage.binary_erosion(mask_XYZ, _SIX_CONNECTED))
 
 
 _MEASURES = {

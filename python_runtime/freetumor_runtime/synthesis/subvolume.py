@@ -1,40 +1,31 @@
-"""A region of a scan in memory: tumors painted into it and looked at (METHOD 6, 9). What jobs/synthesize.py writes to
-files, and what jobs/serve.py answers calls with."""
+"""A subvolume of a scan in memory: tumors are painted into it and measured (METHOD 6, 9).
 
-from collections.abc import Callable
-from dataclasses import dataclass
+jobs/synthesize.py writes files of it, jobs/serve.py answers calls with it.
+"""
+
+from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from freetumor_runtime.checkpoints.loading import LoadedSegmentor, load_generator, load_segmentor
-from freetumor_runtime.config import ServeSpec, SynthesizeSpec
-from freetumor_runtime.data.boxes import Box, grown
-from freetumor_runtime.data.crops import window
-from freetumor_runtime.data.variants import Attempt, AttemptMeasures
-from freetumor_runtime.inference.window_field import WindowField
+from freetumor_runtime.config import Organ, ServeSpec, SynthesizeSpec
+from freetumor_runtime.data.boxes import Box, grown, out_of
+from freetumor_runtime.data.crops import window_intensity
+from freetumor_runtime.data.variant_source import Attempt, AttemptMeasures
+from freetumor_runtime.inference.sliding_field import SlidingField
 from freetumor_runtime.synthesis.measures import (
     TumorView,
     measure,
     real_sharpness_hu_per_mm,
     real_tumor_places_mm,
 )
-from freetumor_runtime.synthesis.render import (
-    ORGAN,
-    REAL_TUMOR,
-    SYNTHETIC,
-    bounding_box,
-    edge_mask,
-    paint,
-    region_roles,
-    with_synthetic,
-)
+from freetumor_runtime.synthesis.painting import Field, TumorPainter
+from freetumor_runtime.synthesis.render import ORGAN, REAL_TUMOR, SYNTHETIC, bounding_box
 from freetumor_runtime.synthesis.texture import TextureBank
-
-# A box of the region -> what the averaged output of a network says there, [K, X, Y, Z].
-Field = Callable[[Box], Tensor]
 
 
 def memory_mb(what: str) -> int:
@@ -46,9 +37,14 @@ def memory_mb(what: str) -> int:
         return 0
 
 
+# of the job that paints
+Spec = TypeVar("Spec", bound=SynthesizeSpec | ServeSpec, covariant=True)
+Own = TypeVar("Own", bound=SynthesizeSpec | ServeSpec)
+
+
 @dataclass(frozen=True)
-class Tools:
-    spec: SynthesizeSpec | ServeSpec
+class Tools(Generic[Spec]):
+    spec: Spec
     device: torch.device
     generator: torch.nn.Module | None
     # one output of the generator for all organs
@@ -58,7 +54,7 @@ class Tools:
     loaded_mb: int
 
     @staticmethod
-    def load(spec: SynthesizeSpec | ServeSpec, device: torch.device) -> "Tools":
+    def load(spec: Own, device: torch.device) -> "Tools[Own]":
         generator, shared = None, False
         if spec.generator is not None:
             loaded = load_generator(spec.generator.checkpoint, spec.generator.channel, device)
@@ -78,7 +74,7 @@ class Tools:
             from freetumor_runtime.inference.whole_field import whole_field
 
             return whole_field(self.generator, image_XYZ, self.spec.patchVoxels, windows.overlap, windows.windowBatch)
-        return WindowField(self.generator, image_XYZ, self.spec.patchVoxels, windows.overlap, keep=True).at
+        return SlidingField(self.generator, image_XYZ, self.spec.patchVoxels, windows.overlap, keep=True).at
 
     def seen_field(self, image_XYZ: Tensor, keep: bool = False) -> Field:
         """Where the baseline calls tumor, bool [1, X, Y, Z]."""
@@ -90,7 +86,7 @@ class Tools:
             return torch.isin(logits_CXYZ.argmax(0, keepdim=True), tumors)
 
         # its norms are those of each window: how many share a batch does not matter
-        return WindowField(
+        return SlidingField(
             self.judge.network,
             image_XYZ,
             patch,
@@ -102,14 +98,14 @@ class Tools:
 
 
 @dataclass(frozen=True)
-class OpenRegion:
-    """What is worked on; arrays [X, Y, Z] on the prepared grid."""
+class OpenSubvolume:
+    """What tumors are painted into; arrays [X, Y, Z] on the prepared grid."""
 
     # windowed to 0..1, float32
     image_XYZ: Tensor
     # ids of the region, uint8
     label_XYZ: Tensor
-    textures: TextureBank
+    painter: TumorPainter
     raw: Field | None
     already_seen: Field | None
     real_tumor_mm: np.ndarray
@@ -119,21 +115,22 @@ class OpenRegion:
     seconds: dict[str, float]
 
     @staticmethod
-    def open(image_hu_XYZ: Tensor, label_XYZ: Tensor, tools: Tools) -> "OpenRegion":
+    def open(image_hu_XYZ: Tensor, label_XYZ: Tensor, tools: Tools) -> "OpenSubvolume":
         """int16 HU and uint8 ids, of the CPU."""
         spec = tools.spec
-        image_XYZ = window(image_hu_XYZ.to(tools.device), spec.windowHu)
+        image_XYZ = window_intensity(image_hu_XYZ.to(tools.device), spec.windowHu)
         label_XYZ = label_XYZ.to(tools.device)
         size = tuple(
             max(side, length + 16) for side, length in zip(spec.textureSizeVoxels, label_XYZ.shape, strict=True)
         )
-        tumors = [organ.tumorLabel for organ in spec.organs]
-        roles = region_roles(label_XYZ, organ_label=0, tumor_labels=tumors).cpu().numpy()
+        textures = TextureBank(spec.textureDirectory, size, spec.textureSeed)
+        painter = TumorPainter(spec.region, spec.organs, tools.shared_channel, textures, tools.device)
+        roles = painter.roles(label_XYZ, 0).cpu().numpy()
         wants_already = tools.judge is not None and spec.measureAlreadySeen
-        return OpenRegion(
+        return OpenSubvolume(
             image_XYZ=image_XYZ,
             label_XYZ=label_XYZ,
-            textures=TextureBank(spec.textureDirectory, size, spec.textureSeed),
+            painter=painter,
             raw=tools.raw_field(image_XYZ),
             already_seen=tools.seen_field(image_XYZ, keep=True) if wants_already else None,
             real_tumor_mm=real_tumor_places_mm(roles, spec.spacingMm),
@@ -157,88 +154,62 @@ def _real_sharpness(
 
 
 @dataclass(frozen=True)
-class Stroke:
-    """A painted attempt: where, and what was there before."""
+class PaintedTumor:
+    """A painted attempt: where, and the box of the image before it."""
 
     attempt: Attempt
+    organ: Organ
     box: Box
     before_XYZ: Tensor
     # after the tumor was placed, uint8
     roles_XYZ: Tensor
-    organ_label: int
-    tumor_label: int
 
 
 @torch.no_grad()
-def lay(region: OpenRegion, tools: Tools, painted_XYZ: Tensor, attempt: Attempt) -> Stroke | None:
-    """Paints a planned tumor into the region; None when it has no voxel of organ."""
+def paint_attempt(subvolume: OpenSubvolume, painted_XYZ: Tensor, attempt: Attempt) -> PaintedTumor | None:
+    """Paints a planned tumor into an image of the subvolume; None when it has no voxel of organ."""
     started = perf_counter()
-    spec, plan = tools.spec, attempt.plan
-    organ = next(organ for organ in spec.organs if organ.name == plan.organ)
-    shape_box = tuple(
-        slice(max(0, start), min(side, start + length))
-        for start, length, side in zip(plan.origin, plan.shape_box.shape, region.label_XYZ.shape, strict=True)
-    )
-    reach = int(4 * plan.edge_sigma + 0.5) + 3
-    box = grown(shape_box, reach, region.label_XYZ.shape)
-    shape_XYZ = torch.zeros([part.stop - part.start for part in box], dtype=torch.bool, device=tools.device)
-    inner = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(shape_box, box, strict=True))
-    cut = tuple(slice(a.start - at, a.stop - at) for a, at in zip(shape_box, plan.origin, strict=True))
-    shape_XYZ[inner] = plan.shape_box.to(tools.device)[cut] > 0
-
-    tumors = [one.tumorLabel for one in spec.organs]
-    before_roles = region_roles(region.label_XYZ[box], organ_label=organ.label, tumor_labels=tumors)
-    edge_XYZ = edge_mask(before_roles, shape_XYZ)
-    roles_XYZ = with_synthetic(before_roles, shape_XYZ)
-    if bounding_box(roles_XYZ == SYNTHETIC) is None:
+    placed = subvolume.painter.place(attempt.plan, subvolume.label_XYZ)
+    edge_box = bounding_box(placed.edge_XYZ)
+    if edge_box is None or bounding_box(placed.roles_XYZ == SYNTHETIC) is None:
         return None
-    before_XYZ = painted_XYZ[box].clone()
-    texture_start = [at + part.start for at, part in zip(plan.texture_start, box, strict=True)]
-    painted_XYZ[box] = paint(
-        before_XYZ,
-        None if region.raw is None else region.raw(box),
-        edge_XYZ,
-        region.textures.window(plan.texture_index, texture_start, tuple(shape_XYZ.shape), tools.device),
-        roles_XYZ,
-        sigma=plan.edge_sigma,
-        channel=0 if tools.shared_channel else organ.channel,
-        region=spec.region,
-        handcrafted_difference=plan.handcrafted_difference,
-    )
-    region.seconds["render"] += perf_counter() - started
-    return Stroke(attempt, box, before_XYZ, roles_XYZ, organ.label, organ.tumorLabel)
+    before_XYZ = painted_XYZ[placed.box].clone()
+    # the smallest box: crops do without, since a GPU is waited for when it is looked for
+    subvolume.painter.paint(painted_XYZ, replace(placed, edge_box=edge_box), subvolume.raw)
+    subvolume.seconds["render"] += perf_counter() - started
+    return PaintedTumor(attempt, placed.organ, placed.box, before_XYZ, placed.roles_XYZ)
 
 
 @torch.no_grad()
-def look(
-    region: OpenRegion, tools: Tools, painted_XYZ: Tensor, stroke: Stroke | None, attempt: Attempt
+def measure_attempt(
+    subvolume: OpenSubvolume, tools: Tools, painted_XYZ: Tensor, painted: PaintedTumor | None, attempt: Attempt
 ) -> AttemptMeasures:
     """What the baseline and the measures say of a painted tumor."""
-    if stroke is None:
+    if painted is None:
         return AttemptMeasures(attempt.tumor, 0, 0, 0, 0.0, {})
     started = perf_counter()
-    spec, box = tools.spec, stroke.box
-    synthetic_XYZ = stroke.roles_XYZ == SYNTHETIC
+    spec, box = tools.spec, painted.box
+    synthetic_XYZ = painted.roles_XYZ == SYNTHETIC
     inside = bounding_box(synthetic_XYZ)
     assert inside is not None
-    around = tuple(slice(a.start + b.start, a.stop + b.start) for a, b in zip(inside, box, strict=True))
+    around = out_of(inside, box)
     seen = already = 0
     if tools.judge is not None:
         seen = int((tools.seen_field(painted_XYZ)(around)[0] & synthetic_XYZ[inside]).sum())
-        if region.already_seen is not None:
-            already = int((region.already_seen(around)[0] & synthetic_XYZ[inside]).sum())
+        if subvolume.already_seen is not None:
+            already = int((subvolume.already_seen(around)[0] & synthetic_XYZ[inside]).sum())
     after_XYZ = painted_XYZ[box]
     view = TumorView(
         image_XYZ=after_XYZ.cpu().numpy(),
-        roles_XYZ=stroke.roles_XYZ.cpu().numpy(),
+        roles_XYZ=painted.roles_XYZ.cpu().numpy(),
         spacing_mm=spec.spacingMm,
         window_width_hu=spec.windowHu[1] - spec.windowHu[0],
-        shape_voxels=int((attempt.plan.shape_box > 0).sum()),
-        real_tumor_mm=region.real_tumor_mm,
+        shape_voxels=int((attempt.plan.box > 0).sum()),
+        real_tumor_mm=subvolume.real_tumor_mm,
         origin_mm=[part.start * mm for part, mm in zip(box, spec.spacingMm, strict=True)],
-        real_sharpness_hu_per_mm=region.real_sharpness_hu_per_mm,
+        real_sharpness_hu_per_mm=subvolume.real_sharpness_hu_per_mm,
     )
-    change = float((after_XYZ - region.image_XYZ[box])[synthetic_XYZ].mean(dtype=torch.float64))
+    change = float((after_XYZ - subvolume.image_XYZ[box])[synthetic_XYZ].mean(dtype=torch.float64))
     more = measure(view, spec.measures)
-    region.seconds["judge"] += perf_counter() - started
+    subvolume.seconds["judge"] += perf_counter() - started
     return AttemptMeasures(attempt.tumor, int(synthetic_XYZ.sum()), seen, already, change, more)

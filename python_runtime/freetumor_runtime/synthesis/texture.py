@@ -1,7 +1,7 @@
-"""The texture of synthetic tumors: made on large volumes of their own, kept in files, read by window (METHOD 5.5).
+"""The texture of synthetic tumors: made on large volumes of their own, kept in files, read in parts (METHOD 5.5).
 
 A bank holds ten textures of about 40 MB each (uint8, full scale = 1). Each is made on first use, by one process of the
-host, and then shared by all through the page cache. A texture is a pure function of (seed, index, size): one thread, no
+node, and then shared by all through the page cache. A texture is a pure function of (seed, index, size): one thread, no
 BLAS, so the number of threads or ranks changes no bit of it.
 
 A texture holds nothing finer than the narrower blur, sigma 4. So both blurs run on a grid of half the resolution, one
@@ -41,12 +41,12 @@ class TextureBank:
     """Textures of `size_voxels`, kept in `directory` (which must exist)."""
 
     directory: str
-    size_voxels: tuple[int, int, int]
+    size_voxels: tuple[int, ...]
     seed: int
     # index -> memory-mapped uint8 volume
     _open: dict[int, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
-    def window(
+    def part(
         self, index: int, start: Sequence[int], shape: Sequence[int], device: torch.device | None = None
     ) -> Tensor:
         """The texture's voxels [start, start + shape) as float32 in [0, 1], steps of 1/255."""
@@ -128,14 +128,14 @@ def gaussian_blur(
     """
     axes = range(volume_XYZ.ndim) if axes is None else axes
     lengths = {axis: volume_XYZ.shape[axis] for axis in axes}
-    spectrum_XYZ = fft.dctn(volume_XYZ, axes=tuple(axes), overwrite_x=True, workers=1)
+    spectrum_XYZ: np.ndarray = np.asarray(fft.dctn(volume_XYZ, axes=tuple(axes), overwrite_x=True, workers=1))
     for axis, length in lengths.items():
         broadcast = [1] * volume_XYZ.ndim
         broadcast[axis] = length
         response = finer * _cosine_response(length, sigma)
         spectrum_XYZ *= response.astype(volume_XYZ.dtype).reshape(broadcast)
     for axis, length in lengths.items():
-        spectrum_XYZ = fft.idct(spectrum_XYZ, n=finer * length, axis=axis, overwrite_x=True, workers=1)
+        spectrum_XYZ = np.asarray(fft.idct(spectrum_XYZ, n=finer * length, axis=axis, overwrite_x=True, workers=1))
     return spectrum_XYZ
 
 

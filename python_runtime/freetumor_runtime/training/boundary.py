@@ -38,9 +38,9 @@ class Decision:
 
 
 class Boundary:
-    """Asks `poll` for commands: it has some on the first rank of every host. A stop signal on any rank is one, too.
+    """Asks `poll` for commands: it has some on the first rank of every node. A stop signal on any rank is one, too.
 
-    What is asked on one host holds on all of them from the same step on.
+    What is asked on one node holds on all of them from the same step on.
     """
 
     def __init__(self, ranks: Ranks, poll: Callable[[], list[LiveCommand]]) -> None:
@@ -104,7 +104,7 @@ class Boundary:
 
     def _agree(self, learning_rate: float | None, save: bool, stop: bool, pause: bool | None) -> Decision:
         rate = -math.inf if learning_rate is None else learning_rate
-        # who wants to stop says on which host
+        # who wants to stop says on which node
         stopper = self._ranks.node + 1 if stop else 0
         # who asks nothing must not outvote who ends a pause
         rest = 0 if pause is None else 1 + pause

@@ -109,7 +109,7 @@ def mean_losses(parts: Sequence[Tensor], spec: TrainingSpec, ranks: Ranks) -> li
             total.add([part])
         return total.mean(spec.itemsPerStep, ranks, ranks.control_group)[0].tolist()
     # a sum of means, as it was before there were parts
-    return (ranks.sum(sum(part / len(on_cpu) for part in on_cpu)) / ranks.size).tolist()
+    return (ranks.sum(sum((part / len(on_cpu) for part in on_cpu), torch.zeros_like(on_cpu[0]))) / ranks.size).tolist()
 
 
 def mixed_precision(spec: TrainingSpec, ranks: Ranks) -> AbstractContextManager:

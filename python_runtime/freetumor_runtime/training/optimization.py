@@ -42,6 +42,8 @@ class SegmentationLoss(nn.Module):
     Cross-entropy over all classes, weighted by output (published: all 1).
     """
 
+    weights: Tensor
+
     def __init__(self, cross_entropy_weights: Iterable[float]) -> None:
         super().__init__()
         self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from freetumor_runtime.config import TrainingSpec
-from freetumor_runtime.data.crops import Augmentation, CropFrame
-from freetumor_runtime.data.frames import CropMeasures
+from freetumor_runtime.data.crop_source import CropMeasures
+from freetumor_runtime.data.crops import Augmentation, PlannedCrop
 from freetumor_runtime.data.nifti import write_synced
 
 # the axis that a plane leaves out; arrays are RAS
@@ -32,7 +32,7 @@ class Pictures:
     def save(
         self,
         step: int,
-        crop: CropFrame,
+        crop: PlannedCrop,
         image_XYZ: Tensor,
         fake_XYZ: Tensor,
         synthetic_XYZ: Tensor,

@@ -26,7 +26,7 @@ class Ranks:
     device: torch.device
     # commands and counts are agreed on the CPU, whatever the tensors use
     control_group: dist.ProcessGroup | None
-    # which host, of how many, and which of its ranks
+    # which node, of how many, and which of its ranks
     node: int = 0
     nodes: int = 1
     local_rank: int = 0
@@ -36,8 +36,8 @@ class Ranks:
         return self.rank == 0
 
     @property
-    def leads_host(self) -> bool:
-        """It speaks with the process that started the ranks of its host."""
+    def leads_node(self) -> bool:
+        """It speaks with the process that started the ranks of its node."""
         return self.local_rank == 0
 
     def share(self, network: nn.Module) -> nn.Module:
@@ -78,12 +78,18 @@ def join_ranks(device: str, threads: int, seed: int) -> Ranks:
     chosen = _choose_device(device)
     torch.use_deterministic_algorithms(True, warn_only=chosen.type == "cuda")
     # nobody reads what was not written; filling it takes up to a tenth of a forward pass
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    # (an attribute that torch adds at run time)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     control_group = None
     if size > 1:
         backend = "nccl" if chosen.type == "cuda" else "gloo"
         dist.init_process_group(backend, timeout=_PATIENCE, **_store(rank, size))
-        control_group = dist.new_group(backend="gloo", timeout=_PATIENCE) if chosen.type == "cuda" else dist.group.WORLD
+        control_group = dist.group.WORLD
+        if chosen.type == "cuda":
+            own = dist.new_group(backend="gloo", timeout=_PATIENCE)
+            # a number only for ranks that do not belong to it
+            assert not isinstance(own, int)
+            control_group = own
     node, nodes, local_rank = (int(os.environ.get(name, default)) for name, default in _PLACE)
     return Ranks(rank, size, chosen, control_group, node, nodes, local_rank)
 
@@ -91,7 +97,7 @@ def join_ranks(device: str, threads: int, seed: int) -> Ranks:
 def _store(rank: int, size: int) -> dict[str, Any]:
     """The arguments that choose the store: on a single node a private file, else the TCPStore that torchrun describes.
 
-    Anyone who reaches a TCPStore can write to it, other users of the host included.
+    Anyone who reaches a TCPStore can write to it, other users of the node included.
     """
     path = os.environ.get("FREETUMOR_STORE")
     return {} if path is None else {"store": dist.FileStore(path, size), "rank": rank, "world_size": size}
@@ -123,7 +129,7 @@ def _choose_device(device: str) -> torch.device:
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     if local_rank >= torch.cuda.device_count():
         raise EnvironmentError(
-            f"rank {local_rank} of this host has no GPU: {torch.cuda.device_count()} visible",
+            f"rank {local_rank} of this node has no GPU: {torch.cuda.device_count()} visible",
             "lower runtime.processesPerNode, or widen CUDA_VISIBLE_DEVICES",
         )
     torch.cuda.set_device(local_rank)

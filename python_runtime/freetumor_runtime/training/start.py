@@ -25,6 +25,7 @@ def build_trained_segmentor(spec: TrainingSpec, device: torch.device) -> tuple[n
     checkpoint has the weights.
     """
     merging = _merging_order(spec)
+    assert merging.value is not None
     segmentor = build_segmentor(
         spec.segmentor.kind,
         outputs=spec.segmentor.outputs,
@@ -115,7 +116,8 @@ def freeze_by_name(networks: dict[str, nn.Module], patterns: Sequence[str]) -> l
 def lay_out(network: nn.Module, spec: TrainingSpec) -> nn.Module:
     """Memory format and compilation, as the configuration asks."""
     if spec.memoryFormat == "channelsLast":
-        network.to(memory_format=torch.channels_last_3d)
+        # torch does not declare this keyword
+        network.to(memory_format=torch.channels_last_3d)  # pyright: ignore[reportCallIssue]
     elif spec.memoryFormat == "auto" and isinstance(network, UNet3d):
         network.in_faster_layout()
     if spec.compile:

@@ -8,7 +8,7 @@ from torch import nn
 
 from freetumor_runtime.config import TrainingSpec
 from freetumor_runtime.data.cache import read_prepared_case
-from freetumor_runtime.data.crops import window
+from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.evaluation.case_metrics import measure_overlap
 from freetumor_runtime.events import CaseResult, Event, ValidationDone
 from freetumor_runtime.inference.sliding_windows import labels_of, segment_volume
@@ -45,7 +45,7 @@ def validate(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, step: int) 
 def _count_case(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, path: str) -> torch.Tensor:
     """Voxels [outputs, 3] of one case, by the function that evaluation uses."""
     image, label, _attributes = read_prepared_case(path)
-    image_XYZ = window(torch.from_numpy(image).to(ranks.device), spec.windowHu)
+    image_XYZ = window_intensity(torch.from_numpy(image).to(ranks.device), spec.windowHu)
     windows = spec.validation.windows
     segmented = segment_volume(
         segmentor, image_XYZ, spec.patchVoxels, windows.overlap, windows.blend, windows.windowBatch

@@ -12,7 +12,7 @@ from freetumor_runtime.generated.freetumor.runtime.v1 import feed_pb2
 PACKAGE = "freetumor.runtime.v1."
 _BODIES = {
     PACKAGE + name: getattr(feed_pb2, name)
-    for name in ("StepRequest", "StepFrames", "StepMeasures", "StepVerdicts", "StepAck")
+    for name in ("StepRequest", "StepCrops", "StepMeasures", "StepVerdicts", "StepAck")
 }
 
 
@@ -56,14 +56,14 @@ class Feeder:
                 self.sequence += 1
 
 
-def frames_of(step: int, value: int = 0) -> tuple:
-    """The frames of a step: one crop whose image holds `value`."""
+def crops_of(step: int, value: int = 0) -> tuple:
+    """The crops of a step: one whose image holds `value`."""
     crop = feed_pb2.Crop(item=step, crop=0, case_id="case", image_tensor="image", label_tensor="label")
     tensors = {
         "image": torch.full((2, 2, 2), value, dtype=torch.int16),
         "label": torch.zeros(2, 2, 2, dtype=torch.uint8),
     }
-    return feed_pb2.StepFrames(step=step, crops=[crop]), tensors
+    return feed_pb2.StepCrops(step=step, crops=[crop]), tensors
 
 
 def verdicts_of(step: int) -> tuple:

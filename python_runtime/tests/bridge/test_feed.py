@@ -10,7 +10,7 @@ from freetumor_runtime.bridge.feed import FeedClient
 from freetumor_runtime.bridge.frames import MAX_FRAME_BYTES, ProtocolError
 from freetumor_runtime.errors import EnvironmentError, Stopped, UsageError
 from freetumor_runtime.generated.freetumor.runtime.v1 import feed_pb2
-from tests.bridge.feeder import Feeder, frames_of, verdicts_of
+from tests.bridge.feeder import Feeder, crops_of, verdicts_of
 
 
 @pytest.fixture
@@ -36,13 +36,13 @@ def by_kind(**answers):
 
 
 def at_once(body):
-    return [frames_of(body.step, value=int(body.step) + 5)]
+    return [crops_of(body.step, value=int(body.step) + 5)]
 
 
 def test_a_requested_step_comes_with_its_tensors(connect):
     client, _ = connect(by_kind(StepRequest=at_once))
     client.request(3)
-    message, tensors = client.frames(3)
+    message, tensors = client.crops(3)
     assert message.step == 3 and message.crops[0].case_id == "case"
     assert tensors["image"].unique().tolist() == [8] and tensors["label"].shape == (2, 2, 2)
 
@@ -52,23 +52,23 @@ def test_answers_in_another_order_are_kept_until_they_are_asked_for(connect):
 
     def backwards(body):
         held.append(body.step)
-        return [frames_of(step, value=step) for step in reversed(held)] if len(held) == 3 else None
+        return [crops_of(step, value=step) for step in reversed(held)] if len(held) == 3 else None
 
     client, _ = connect(by_kind(StepRequest=backwards))
     for step in (0, 1, 2):
         client.request(step)
-    assert [client.frames(step)[1]["image"][0, 0, 0].item() for step in (1, 0, 2)] == [1, 0, 2]
+    assert [client.crops(step)[1]["image"][0, 0, 0].item() for step in (1, 0, 2)] == [1, 0, 2]
 
 
 def test_a_step_that_is_requested_again_is_sent_once_until_it_is_acknowledged(connect):
     client, feeder = connect(by_kind(StepRequest=at_once, StepMeasures=lambda body: [verdicts_of(body.step)]))
     for _ in range(3):
         client.request(0)
-    client.frames(0)
+    client.crops(0)
     client.request(0)
     client.ack(0)
     client.request(0)
-    client.frames(0)
+    client.crops(0)
     assert [type(body).__name__ for body in feeder.heard] == ["StepRequest", "StepAck", "StepRequest"]
 
 
@@ -87,11 +87,11 @@ def test_measures_bring_verdicts_where_they_are_wanted(connect):
 def test_a_step_that_was_not_requested_or_was_taken_is_no_use_waiting_for(connect):
     client, _ = connect(by_kind(StepRequest=at_once))
     with pytest.raises(UsageError, match="step 0 were not requested"):
-        client.frames(0)
+        client.crops(0)
     client.request(0)
-    client.frames(0)
+    client.crops(0)
     with pytest.raises(UsageError, match="taken already"):
-        client.frames(0)
+        client.crops(0)
 
 
 def test_no_more_than_eight_steps_are_open(connect):
@@ -112,14 +112,14 @@ def test_a_message_that_was_lost_on_the_way_is_noticed(connect):
     client, feeder = connect(by_kind(StepRequest=skips))
     client.request(0)
     with pytest.raises(ProtocolError, match="message 0 of the feeder is lost: message 1 came"):
-        client.frames(0)
+        client.crops(0)
 
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (lambda _: [frames_of(9)], "StepFrames of step 9 came, which was not asked for"),
-        (lambda _: [frames_of(0), frames_of(0)], "StepFrames of step 0 came, which was not asked for"),
+        (lambda _: [crops_of(9)], "StepCrops of step 9 came, which was not asked for"),
+        (lambda _: [crops_of(0), crops_of(0)], "StepCrops of step 0 came, which was not asked for"),
         (lambda _: [verdicts_of(0)], "StepVerdicts of step 0 came, which was not asked for"),
         (lambda _: [(feed_pb2.StepAck(step=0), {})], "which a rank does not know"),
     ],
@@ -129,16 +129,16 @@ def test_what_was_not_asked_for_is_refused(connect, answer, reason):
     client.request(0)
     client.request(1)
     with pytest.raises(ProtocolError, match=reason):
-        client.frames(1)
+        client.crops(1)
 
 
 def test_a_frame_above_the_limit_ends_the_connection_before_it_is_taken(connect, monkeypatch):
     # the feeder breaks the rule that the client keeps
     monkeypatch.setattr("freetumor_runtime.bridge.frames.MAX_FRAME_BYTES", 4 * MAX_FRAME_BYTES)
-    client, _ = connect(by_kind(StepRequest=lambda body: [(feed_pb2.StepFrames(step=0), too_long())]))
+    client, _ = connect(by_kind(StepRequest=lambda body: [(feed_pb2.StepCrops(step=0), too_long())]))
     client.request(0)
     with pytest.raises(Stopped):
-        client.frames(0)
+        client.crops(0)
 
 
 def too_long():
@@ -149,10 +149,10 @@ def test_a_feeder_that_ends_while_it_is_waited_for_is_noticed_and_what_came_befo
     client, feeder = connect(by_kind(StepRequest=lambda body: at_once(body) if body.step == 0 else None))
     client.request(0)
     client.request(1)
-    client.frames(0)
+    client.crops(0)
     feeder.close()
     with pytest.raises(Stopped, match="the process that feeds this rank is gone"):
-        client.frames(1)
+        client.crops(1)
 
 
 def test_an_address_where_nobody_answers_is_an_error_that_names_it(tmp_path, monkeypatch):

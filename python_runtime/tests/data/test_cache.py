@@ -19,7 +19,7 @@ from freetumor_runtime.data.cache import (
     content_hash,
     read_attributes,
     read_prepared_case,
-    read_prepared_region,
+    read_prepared_subvolume,
     sweep_dead_writers,
     upgrade_prepared_case,
     verify_prepared_case,
@@ -52,7 +52,7 @@ def test_a_part_of_a_case_is_that_part_of_the_whole(tmp_path, volumes):
     write_prepared_case(path, *volumes, 3, -175, {"case": "set/one"})
     part = (slice(3, 9), slice(0, 5), slice(2, 11))
     image, label, attributes = read_prepared_case(path)
-    part_image, part_label, part_attributes = read_prepared_region(path, part)
+    part_image, part_label, part_attributes = read_prepared_subvolume(path, part)
     assert np.array_equal(part_image, image[part]) and part_image.dtype == image.dtype
     assert np.array_equal(part_label, label[part]) and part_label.dtype == label.dtype
     assert part_attributes == attributes
@@ -124,8 +124,8 @@ def test_a_flipped_bit_is_found_by_whoever_reads_its_slab_and_by_nobody_else(tmp
             read(path)
         assert "freetumor prepare" in refused.value.hint
     with pytest.raises(DataError, match=message):
-        read_prepared_region(path, (slice(20, 21), slice(15, 16), slice(49, 50)))
-    assert read_prepared_region(path, (slice(0, 20), slice(0, 16), slice(0, 50)))[0].shape == (20, 16, 50)
+        read_prepared_subvolume(path, (slice(20, 21), slice(15, 16), slice(49, 50)))
+    assert read_prepared_subvolume(path, (slice(0, 20), slice(0, 16), slice(0, 50)))[0].shape == (20, 16, 50)
 
 
 METADATA = [

@@ -9,14 +9,14 @@ from freetumor_runtime.data.crops import (
     augment_geometry,
     augment_image,
     swap_slabs,
-    window,
+    window_intensity,
 )
 
 
 def test_the_window_maps_its_ends_to_0_and_1_and_clips():
     hu = torch.tensor([-3000, -175, 37, 250, 3000], dtype=torch.int16)
     expected = np.clip((hu.numpy() + 175) / 425, 0, 1)
-    np.testing.assert_allclose(window(hu, (-175, 250)).numpy(), expected, atol=1e-7)
+    np.testing.assert_allclose(window_intensity(hu, (-175, 250)).numpy(), expected, atol=1e-7)
 
 
 @pytest.mark.parametrize("turns", range(4))

@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, CropForegroundd, Invertd, Orientationd, Spacingd
 from scipy.spatial.transform import Rotation
 
-from freetumor_runtime.data.original_scan import RegionChange, apply_changes, load_original, write_like
+from freetumor_runtime.data.original_scan import SubvolumeChange, apply_changes, load_original, write_like
 from freetumor_runtime.data.prepared_case import resample_and_crop
 from freetumor_runtime.data.way_back import scan_grids
 
@@ -46,7 +46,7 @@ def region(rng):
     box = (slice(6, 15), slice(5, 12), slice(8, 18))
     delta[box] = rng.uniform(-60, -10, (9, 7, 10))
     synthetic[8:13, 6:10, 10:16] = 2
-    return RegionChange(1, delta, synthetic, (0, 0, 0), [box])
+    return SubvolumeChange(1, delta, synthetic, (0, 0, 0), [box])
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_tumor_labels_come_back_as_monai_brings_labels_back_voxel_by_voxel(tmp_p
     delta = np.where(tumors > 0, -50, 0).astype(np.float32)
     first = [one.start for one in part]
     box = tuple(slice(0, one.stop - one.start) for one in part)
-    change = RegionChange(1, delta[part], tumors[part], first, [box])
+    change = SubvolumeChange(1, delta[part], tumors[part], first, [box])
     grids = scan_grids(shape, scan.header.affine, hu.shape, prepared_affine, start, spacing_mm)
     _, label, _ = apply_changes(scan, organ, [change], grids)
     expected = inverted_by_monai(image.astype(np.float32), scan.header.affine, spacing_mm, tumors)
@@ -144,7 +144,7 @@ def test_two_organs_side_by_side_change_by_their_own_tumor_alone(tmp_path):
     label = np.full(stored.shape, 5, np.uint8)
     label[:8] = 1
     one = region(rng)
-    other = RegionChange(5, one.delta_hu_XYZ * 2, one.synthetic_XYZ * 3, one.start, one.boxes)
+    other = SubvolumeChange(5, one.delta_hu_XYZ * 2, one.synthetic_XYZ * 3, one.start, one.boxes)
     both = apply_changes(scan, label, [one, other], GRIDS)
     alone = [apply_changes(scan, label, [change], GRIDS) for change in (one, other)]
     for made, first, second in zip(both, *alone, strict=True):
@@ -240,6 +240,6 @@ def test_stored_values_stay_inside_their_type(tmp_path):
     write_scan(tmp_path / "scan.nii", np.uint8, 1, 0, rng)
     scan = load_original(str(tmp_path / "scan.nii"))
     change = region(rng)
-    lowered = RegionChange(1, change.delta_hu_XYZ * 100, change.synthetic_XYZ, change.start, change.boxes)
+    lowered = SubvolumeChange(1, change.delta_hu_XYZ * 100, change.synthetic_XYZ, change.start, change.boxes)
     changed, _, mask = apply_changes(scan, np.ones((20, 24, 10), np.uint8), [lowered], GRIDS)
     assert changed.dtype == np.uint8 and changed[mask == 1].min() == 0

@@ -22,7 +22,7 @@ from monai.transforms import (
 )
 
 from freetumor_runtime.checkpoints.loading import load_segmentor
-from freetumor_runtime.config import BaselineSpec, PredictCase, PredictSpec, WindowsSpec
+from freetumor_runtime.config import BaselineSpec, PredictCase, PredictSpec, SlidingWindowsSpec
 from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti
 from freetumor_runtime.data.prepared_case import resample_and_crop
 from freetumor_runtime.jobs.predict import predict
@@ -84,7 +84,7 @@ def spec_of(folder, tmp_path, **changes) -> PredictSpec:
         windowHu=(-175.0, 250.0),
         spacingMm=SPACING,
         patchVoxels=(16, 16, 16),
-        windows=WindowsSpec(0.5, "constant", 4),
+        windows=SlidingWindowsSpec(0.5, "constant", 4),
         mirrorAxes=(),
         cropForeground=True,
         padding="lowerEnd",
@@ -172,7 +172,7 @@ def test_the_prepared_grid_has_argmax_of_monais_logits(folder, tmp_path):
 
 def test_difftumor_brings_logits_back_linearly_then_takes_the_largest(folder, tmp_path):
     changes = {"resampling": "linear", "cropForeground": False, "padding": "minimum"}
-    _, mask, _ = run(spec_of(folder, tmp_path, windows=WindowsSpec(0.5, "gaussian", 1), **changes))
+    _, mask, _ = run(spec_of(folder, tmp_path, windows=SlidingWindowsSpec(0.5, "gaussian", 1), **changes))
     logits, prepared_affine = by_monai(folder, crop=False, blend="gaussian")
     expected = on_scan(logits, prepared_affine, mask.shape)
     margin = expected.topk(2, dim=0).values

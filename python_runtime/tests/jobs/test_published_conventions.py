@@ -21,7 +21,7 @@ from tests.parity import keys_of, needs_parity, published_keys
 ORGANS = (Organ("liver", 1, 2, 0), Organ("pancreas", 3, 4, 1), Organ("kidney", 5, 6, 2))
 NAMES = ("background", "liver", "liver tumor", "pancreas", "pancreas tumor", "kidney", "kidney tumor")
 RANKS = Ranks(0, 1, torch.device("cpu"), None)
-FEED = SimpleNamespace(request=lambda step: None, frames=lambda step: (), send_measures=lambda *a, **k: None)
+FEED = SimpleNamespace(request=lambda step: None, crops=lambda step: (), send_measures=lambda *a, **k: None)
 
 
 def training(folder, job, **parts):

@@ -14,10 +14,10 @@ from freetumor_runtime.config import (
     LoadedGeneratorSpec,
     Organ,
     ServeSpec,
-    WindowsSpec,
+    SlidingWindowsSpec,
 )
-from freetumor_runtime.data.calls import CallResult, SegmentCall, SynthesizeCall
-from freetumor_runtime.data.crops import TumorFrame, window
+from freetumor_runtime.data.call_source import CallRefusal, CallResult, SegmentCall, SynthesizeCall
+from freetumor_runtime.data.crops import PlannedTumor, window_intensity
 from freetumor_runtime.jobs.serve import labels_of, serve
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.models.unet3d import UNet3d
@@ -32,7 +32,7 @@ class Calls:
     """CallSource over a list; `cancelled_after` looks at a call and its answer is yes from then on."""
 
     def __init__(self, calls: list, cancelled_after: int | None = None) -> None:
-        self.answers: dict[int, CallResult] = {}
+        self.answers: dict[int, CallResult | CallRefusal] = {}
         self._calls, self._looks, self._limit = calls, 0, cancelled_after
 
     def __iter__(self) -> Iterator[SegmentCall | SynthesizeCall]:
@@ -42,7 +42,7 @@ class Calls:
         self._looks += 1
         return self._limit is not None and self._looks > self._limit
 
-    def answer(self, id: int, result: CallResult) -> None:
+    def answer(self, id: int, result: CallResult | CallRefusal) -> None:
         self.answers[id] = result
 
 
@@ -65,7 +65,7 @@ def spec(tmp_path) -> ServeSpec:
         generatorWindows=GeneratorWindowsSpec(0.5, 1),
         baseline=BaselineSpec(str(tmp_path / "baseline.pt"), None),
         segmentPatchVoxels=(16, 16, 16),
-        segmentWindows=WindowsSpec(0.5, "constant", 2),
+        segmentWindows=SlidingWindowsSpec(0.5, "constant", 2),
         judgeOverlap=0.5,
         judgeWindowBatch=1,
         measureAlreadySeen=False,
@@ -78,10 +78,15 @@ def spec(tmp_path) -> ServeSpec:
     )
 
 
-def answers_to(spec: ServeSpec, calls: list, cancelled_after: int | None = None) -> dict[int, CallResult]:
+def answers_to(spec: ServeSpec, calls: list, cancelled_after: int | None = None) -> dict[int, CallResult | CallRefusal]:
     source = Calls(calls, cancelled_after)
     list(serve(spec, RANKS, source))
     return source.answers
+
+
+def refusal_of(result: CallResult | CallRefusal) -> str | None:
+    """The kind of a refusal; None for a result."""
+    return result.kind if isinstance(result, CallRefusal) else None
 
 
 def volume(shape: tuple[int, ...], seed: int = 1) -> torch.Tensor:
@@ -93,7 +98,7 @@ def reference_logits(spec: ServeSpec, image_hu: torch.Tensor) -> torch.Tensor:
     network = build_segmentor("small", outputs=7, feature_size=4, levels=2, patch_merging="corrected").eval()
     network.load_state_dict(torch.load(spec.baseline.checkpoint, weights_only=True)["state_dict"])
     with torch.no_grad():
-        image = window(image_hu, spec.windowHu)[None, None]
+        image = window_intensity(image_hu, spec.windowHu)[None, None]
         return sliding_window_inference(image, (16, 16, 16), 2, network, 0.5, mode="constant")[0]
 
 
@@ -140,17 +145,17 @@ def test_refuses_to_segment_without_a_segmentor_and_goes_on(spec):
     without = dataclasses.replace(spec, baseline=None)
     tumor_call = painting(2, volume((24, 24, 24)))
     results = answers_to(without, [SegmentCall(1, volume((16, 16, 16)), None, False), tumor_call])
-    assert results[1].refusal[0] == "usage"
-    assert results[2].refusal is None and results[2].measures[0].seen_voxels == 0
+    assert refusal_of(results[1]) == "usage"
+    assert refusal_of(results[2]) is None and results[2].measures[0].seen_voxels == 0
 
 
 def test_leaves_a_cancelled_call_before_it_begins_and_between_windows(spec):
     call = SegmentCall(1, volume((40, 16, 16)), None, False)
-    assert answers_to(spec, [call], cancelled_after=0)[1].refusal[0] == "stopped"
+    assert refusal_of(answers_to(spec, [call], cancelled_after=0)[1]) == "stopped"
     # once before the first window, once for each batch of two windows: five windows are three batches
     late = answers_to(spec, [call], cancelled_after=2)[1]
-    assert late.refusal[0] == "stopped" and late.network_seconds > 0
-    assert answers_to(spec, [call], cancelled_after=100)[1].refusal is None
+    assert refusal_of(late) == "stopped" and late.network_seconds > 0
+    assert refusal_of(answers_to(spec, [call], cancelled_after=100)[1]) is None
 
 
 def painting(id: int, image_hu: torch.Tensor, *, origin=(8, 9, 7), windowed=False) -> SynthesizeCall:
@@ -158,7 +163,7 @@ def painting(id: int, image_hu: torch.Tensor, *, origin=(8, 9, 7), windowed=Fals
     label[4:20, 4:20, 4:20] = 1
     label[10, 10, 10] = 2
     shape = torch.ones((6, 5, 4), dtype=torch.uint8)
-    tumor = TumorFrame("liver", "tiny", shape, origin, 1.0, 0, (0, 0, 0), 0.5, 0)
+    tumor = PlannedTumor("liver", "tiny", shape, origin, 1.0, 0, (0, 0, 0), 0.5, 0)
     return SynthesizeCall(id, image_hu, label, (tumor,), windowed)
 
 
@@ -182,7 +187,7 @@ def test_gives_the_windowed_image_that_the_networks_see(spec):
     image_hu = volume((24, 24, 24))
     results = answers_to(spec, [painting(1, image_hu), painting(2, image_hu, windowed=True)])
     change = results[1].tensors["change"] == 1
-    before, after = window(image_hu, spec.windowHu), results[2].tensors["image"]
+    before, after = window_intensity(image_hu, spec.windowHu), results[2].tensors["image"]
     assert torch.equal(after[~change], before[~change])
     hu = image_hu.float() + (after - before) * 425
     assert torch.equal(hu.round().to(torch.int16), results[1].tensors["image"])

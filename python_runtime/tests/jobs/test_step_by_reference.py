@@ -12,16 +12,20 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn.functional import conv3d
 
+from freetumor_runtime.checkpoints.loading import LoadedSegmentor
+from freetumor_runtime.checkpoints.matching import MatchReport
 from freetumor_runtime.config import OptimizerSpec
 from freetumor_runtime.jobs.train_synthesis import discriminator_part, generator_part
 from freetumor_runtime.models.segmentor import build_segmentor, freeze
 from freetumor_runtime.models.unet3d import UNet3d
-from freetumor_runtime.synthesis.painting import Painter
+from freetumor_runtime.synthesis.crop_painting import CropPainter
+from freetumor_runtime.synthesis.painting import TumorPainter
 from freetumor_runtime.training.learner import Learner
 from freetumor_runtime.training.ranks import Ranks
-from tests.synthesis.test_painting import NOTHING, TEXTURE, crop, tumor
+from tests.synthesis.test_crop_painting import NOTHING, TEXTURE, crop, tumor
 
-RANKS = Ranks(0, 1, torch.device("cpu"), None)
+CPU = torch.device("cpu")
+RANKS = Ranks(0, 1, CPU, None)
 WINDOWS = {"abdomen": (-175.0, 250.0), "chest": (-1000.0, 500.0)}
 SIDES = (24, 24, 16)
 SIGMA, START, ORIGIN = 1.2, (3, 5, 7), (3, 9, 10)
@@ -70,7 +74,7 @@ def reference(sent, raw_CXYZ, region):
     image = ((sent.image_hu.double() - low) / (high - low)).clamp(0, 1)
     shape = torch.zeros(SIDES, dtype=torch.bool)
     box = tuple(slice(at, at + side) for at, side in zip(ORIGIN, (5, 4, 3), strict=True))
-    shape[box] = sent.tumors[0].shape_box > 0
+    shape[box] = sent.tumors[0].box > 0
     role_1, real = sent.label == 1, (sent.label == 2) | (sent.label == 4)
     edge = torch.from_numpy(gaussian_filter((shape & (role_1 | real)).double().numpy(), SIGMA))
     raw = raw_CXYZ[0].double()
@@ -96,14 +100,15 @@ def gradients(network):
 def test_a_step_is_that_of_the_formulas(region):
     spec, generator, discriminator, baseline, tumors = setting(region)
     sent = list(crops(spec.organs[0].name))
-    painter = Painter(spec, torch.device("cpu"), TEXTURE, None, baseline, tumors, {})
-    canvases = painter.canvases(sent)
+    painter = CropPainter(spec.windowHu, TumorPainter(region, spec.organs, False, TEXTURE, CPU))
+    judge = LoadedSegmentor(baseline, tumors, {}, {}, MatchReport("", (), (), (), ()))
+    augmented = painter.augment(sent)
     learner = Learner(generator, spec, RANKS)
     discriminator.requires_grad_(False)
-    told = generator_part(spec, RANKS, painter, learner, discriminator, canvases, 0)
+    told = generator_part(spec, RANKS, painter, judge, learner, discriminator, augmented, 0)
     ours_g = gradients(generator)
     learner_d = Learner(discriminator.requires_grad_(True), spec, RANKS)
-    loss_d = discriminator_part(spec, RANKS, painter, learner_d, generator, canvases, 0)
+    loss_d = discriminator_part(spec, RANKS, painter, learner_d, generator, augmented, 0)
     ours_d = gradients(discriminator)
 
     low, high = WINDOWS[region]

@@ -1,115 +1,148 @@
-"""Planned tumors on crops: in their boxes as on the whole crop, each organ's with its own id."""
+"""Placing of shapes, and the one painter: crops of a step and subvolumes of a scan are painted alike, bit by bit."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from freetumor_runtime.config import GeneratorWindowsSpec, Organ, ServeSpec, WindowsSpec
 from freetumor_runtime.data.crops import (
     Augmentation,
-    CropFrame,
-    TumorFrame,
+    PlannedCrop,
+    PlannedTumor,
     augment_box,
     augment_geometry,
     augment_image,
-    window,
 )
-from freetumor_runtime.synthesis.painting import Painter, place_shape, tumor_box
-from freetumor_runtime.synthesis.render import edge_mask, edge_weight, region_roles, with_synthetic
+from freetumor_runtime.data.variant_source import Attempt
+from freetumor_runtime.models.segmentor import freeze
+from freetumor_runtime.models.unet3d import UNet3d
+from freetumor_runtime.synthesis.crop_painting import CropPainter, OnlineSynthesis, PaintedCrop
+from freetumor_runtime.synthesis.painting import TumorPainter, mark_synthetic, place_shape, tumor_box
+from freetumor_runtime.synthesis.subvolume import OpenSubvolume, Tools, paint_attempt
+from freetumor_runtime.synthesis.texture import TextureBank
 
 CPU = torch.device("cpu")
-SHAPE = (24, 24, 20)
-ORGANS = [
-    SimpleNamespace(name="liver", label=1, tumorLabel=2, channel=0),
-    SimpleNamespace(name="pancreas", label=3, tumorLabel=4, channel=1),
-]
-SPEC = SimpleNamespace(
-    organs=ORGANS,
-    windowHu=(-175, 250),
-    spacingMm=(1.5, 1.5, 1.5),
-    region="abdomen",
-    generator=None,
-    synthesis=None,
-)
 NOTHING = Augmentation((False, False, False), 0, 1.0, 0.0)
+PATCH = (32, 32, 32)
+# large enough for every subvolume here, so that both ways read the same textures
+TEXTURE_SIZE = (64, 64, 64)
+ORGANS = (Organ("liver", 1, 2, 0), Organ("pancreas", 3, 4, 1))
+WINDOW_HU = (-175.0, 250.0)
 
 
-@dataclass
-class OneTexture:
-    volume: torch.Tensor
-
-    def window(self, _index, start, shape, _device=None):
-        return self.volume[tuple(slice(at, at + side) for at, side in zip(start, shape, strict=True))]
-
-
-TEXTURE = OneTexture(torch.rand(40, 40, 40, generator=torch.Generator().manual_seed(1)))
-
-
-def painter() -> Painter:
-    return Painter(SPEC, CPU, TEXTURE, None, None, (), {})
-
-
-def crop(tumors, augmentation=NOTHING) -> CropFrame:
-    image_hu = torch.randint(-300, 400, SHAPE, generator=torch.Generator().manual_seed(2), dtype=torch.int16)
-    label = torch.zeros(SHAPE, dtype=torch.uint8)
-    label[2:12, 2:22, 1:19] = 1
-    label[12:23, 2:22, 1:19] = 3
-    label[4:6, 4:8, 4:8] = 2
-    return CropFrame(0, 0, "case", image_hu, label, augmentation, tuple(tumors), None, False)
-
-
-def tumor(organ, origin, difference=0.5):
-    shape = torch.ones(5, 4, 3, dtype=torch.uint8)
-    shape[0, 0, 0] = 0
-    return TumorFrame(organ, "tiny", shape, origin, 1.2, 0, (3, 5, 7), difference, 0)
+def serve_spec(folder, region: str, window_batch: int = 1) -> ServeSpec:
+    return ServeSpec(
+        job="serve",
+        region=region,
+        organs=ORGANS,
+        windowHu=WINDOW_HU,
+        spacingMm=(1.5, 1.5, 1.5),
+        patchVoxels=PATCH,
+        generator=None,
+        generatorWindows=GeneratorWindowsSpec(0.5, window_batch),
+        baseline=None,
+        segmentPatchVoxels=PATCH,
+        segmentWindows=WindowsSpec(0.5, "constant", 1),
+        judgeOverlap=0.5,
+        judgeWindowBatch=1,
+        measureAlreadySeen=False,
+        measures=(),
+        textureSizeVoxels=TEXTURE_SIZE,
+        textureDirectory=str(folder),
+        textureSeed=0,
+        device="cpu",
+        threadsPerProcess=1,
+    )
 
 
-@pytest.mark.parametrize("turns", range(4))
-@pytest.mark.parametrize("flip", [(False, False, False), (True, False, True)])
-def test_a_tumor_painted_in_its_box_is_the_one_painted_on_the_whole_augmented_crop(flip, turns):
-    augmentation = Augmentation(flip, turns, 1.1, -0.05)
-    sent = crop([tumor("liver", (3, 5, 6))], augmentation)
-    (painted,) = painter().paint_one_by_one([sent])
-
-    shape = torch.zeros(SHAPE, dtype=torch.bool)
-    shape[3:8, 5:9, 6:9] = sent.tumors[0].shape_box > 0
-    shape = augment_geometry(shape, augmentation)
-    image = augment_image(window(sent.image_hu, SPEC.windowHu), augmentation)
-    before = region_roles(augment_geometry(sent.label, augmentation), organ_label=1, tumor_labels=(2, 4))
-    roles = with_synthetic(before, shape)
-    texture = TEXTURE.window(0, (3, 5, 7), roles.shape)
-    weight = edge_weight(edge_mask(before, shape), 1.2)
-    expected = torch.where((roles == 1) | (roles == 3), image - weight * 0.5 * texture, image)
-
-    assert (painted.fake_XYZ - expected).abs().max() < 1e-6
-    assert torch.equal(painted.fake_label_XYZ == 2, (painted.label_XYZ == 2) | (roles == 3))
-    assert torch.equal(painted.image_XYZ, image)
-    assert painted.measures.synthetic_voxels == (roles == 3).sum()
+def volume(shape) -> tuple[torch.Tensor, torch.Tensor]:
+    """HU, and a label of two organs with a real tumor in the first."""
+    image_hu = torch.randint(-300, 400, shape, generator=torch.Generator().manual_seed(2), dtype=torch.int16)
+    label = torch.zeros(shape, dtype=torch.uint8)
+    label[2:16, 2:-2, 2:-2] = 1
+    label[16:-2, 2:-2, 2:-2] = 3
+    label[10:12, 12:15, 12:15] = 2
+    return image_hu, label
 
 
-def test_tumors_of_two_organs_in_a_crop_become_the_tumor_of_their_own_organ():
-    sent = crop([tumor("liver", (7, 14, 10)), tumor("pancreas", (14, 12, 8)), tumor("pancreas", (10, 3, 3))])
-    (painted,) = painter().paint_one_by_one([sent])
-    new = painted.fake_label_XYZ != painted.label_XYZ
-    assert set(painted.label_XYZ[new & (painted.fake_label_XYZ == 2)].tolist()) == {1}
-    assert set(painted.label_XYZ[new & (painted.fake_label_XYZ == 4)].tolist()) == {3}
-    # the last lies across both organs: only its own is changed
-    assert painted.fake_label_XYZ[13, 4, 4] == 4 and painted.fake_label_XYZ[11, 4, 4] == 1
-    assert painted.measures.synthetic_voxels == new.sum() == 59 + 59 + 3 * 4 * 3
-    assert (painted.fake_XYZ != painted.image_XYZ)[new].float().mean() > 0.95
-    unchanged = (painted.label_XYZ == 2) | (painted.label_XYZ == 0)
-    assert torch.equal(painted.fake_XYZ[unchanged], painted.image_XYZ[unchanged])
+def blob(organ: str, origin, seed: int, difference: float = 0.5) -> PlannedTumor:
+    """A ragged shape that touches all six sides of its box."""
+    shape = torch.rand(5, 6, 7, generator=torch.Generator().manual_seed(seed)) < 0.6
+    shape[2, 3, :] = shape[2, :, 3] = shape[:, 3, 3] = True
+    return PlannedTumor(organ, "tiny", shape.to(torch.uint8), origin, 0.8, 2, (1, 2, 3), difference, 0)
 
 
-def test_a_crop_without_a_plan_is_left_as_it_is():
-    (painted,) = painter().paint_one_by_one([crop([])])
-    assert painted.measures is None
-    assert torch.equal(painted.fake_XYZ, painted.image_XYZ)
+def by_subvolume(spec: ServeSpec, generator, image_hu, label, tumors) -> tuple[torch.Tensor, torch.Tensor]:
+    """Image and label as offline synthesis and a warm runtime make them."""
+    tools = Tools(spec, CPU, generator, False, None, 0)
+    subvolume = OpenSubvolume.open(image_hu, label, tools)
+    image_XYZ, label_XYZ = subvolume.image_XYZ.clone(), subvolume.label_XYZ.clone()
+    for at, tumor in enumerate(tumors):
+        painted = paint_attempt(subvolume, image_XYZ, Attempt(at, 0, tumor))
+        assert painted is not None
+        mark_synthetic(label_XYZ, painted.box, painted.roles_XYZ, painted.organ.tumorLabel)
+    return image_XYZ, label_XYZ
+
+
+def by_crop(spec: ServeSpec, generator, image_hu, label, tumors) -> PaintedCrop:
+    """The same as a training makes them, of a crop that is not augmented."""
+    textures = TextureBank(spec.textureDirectory, TEXTURE_SIZE, spec.textureSeed)
+    training = SimpleNamespace(windowHu=WINDOW_HU, spacingMm=spec.spacingMm, synthesis=None)
+    painter = CropPainter(WINDOW_HU, TumorPainter(spec.region, ORGANS, False, textures, CPU))
+    planned = PlannedCrop(0, 0, "case", image_hu, label, NOTHING, tumors, None, False)
+    (painted,) = OnlineSynthesis(training, painter, generator, None).paint([planned])
+    return painted
+
+
+@pytest.mark.parametrize("region", ["abdomen", "chest"])
+@pytest.mark.parametrize("difference", ["handcrafted", "generator", "generator in batches"])
+def test_a_subvolume_of_one_patch_is_painted_bit_by_bit_as_a_crop(tmp_path, region, difference):
+    torch.manual_seed(0)
+    generator = None if difference == "handcrafted" else freeze(UNet3d(len(ORGANS), base_channels=2))
+    spec = serve_spec(tmp_path, region, window_batch=2 if difference == "generator in batches" else 1)
+    image_hu, label = volume(PATCH)
+    # the second overlaps the first, and the real tumor
+    tumors = (blob("liver", (8, 9, 9), 0), blob("liver", (9, 12, 11), 1, 0.3), blob("pancreas", (18, 11, 13), 2))
+    image_XYZ, label_XYZ = by_subvolume(spec, generator, image_hu, label, tumors)
+    painted = by_crop(spec, generator, image_hu, label, tumors)
+    assert torch.equal(image_XYZ, painted.fake_XYZ)
+    assert torch.equal(label_XYZ, painted.fake_label_XYZ)
+    assert (painted.fake_XYZ != painted.image_XYZ).sum() > 300 and (label_XYZ != label).sum() > 150
+
+
+@pytest.mark.parametrize("start", [(0, 0, 0), (3, 5, 1), (2, 7, 8)])
+def test_a_handcrafted_tumor_has_the_same_bits_in_any_crop_that_holds_its_reach(tmp_path, start):
+    spec = serve_spec(tmp_path, "abdomen")
+    image_hu, label = volume((44, 42, 40))
+    tumor = blob("liver", (9, 14, 15), 3)
+    image_XYZ, label_XYZ = by_subvolume(spec, None, image_hu, label, [tumor])
+    part = tuple(slice(at, at + side) for at, side in zip(start, PATCH, strict=True))
+    moved = replace(
+        tumor,
+        box_origin=tuple(at - first for at, first in zip(tumor.box_origin, start, strict=True)),
+        texture_start=tuple(at + first for at, first in zip(tumor.texture_start, start, strict=True)),
+    )
+    painted = by_crop(spec, None, image_hu[part], label[part], (moved,))
+    assert torch.equal(image_XYZ[part], painted.fake_XYZ)
+    assert torch.equal(label_XYZ[part], painted.fake_label_XYZ)
+    assert (painted.fake_XYZ != painted.image_XYZ).any()
+
+
+def test_a_tumor_that_leaves_its_organ_is_painted_alike_but_for_rounding(tmp_path):
+    """A subvolume blurs the smallest box of the edge mask, a crop the planned box: sums of other lengths."""
+    spec = serve_spec(tmp_path, "abdomen")
+    image_hu, label = volume(PATCH)
+    tumors = (blob("liver", (13, 9, 9), 0),)
+    image_XYZ, label_XYZ = by_subvolume(spec, None, image_hu, label, tumors)
+    painted = by_crop(spec, None, image_hu, label, tumors)
+    assert torch.equal(label_XYZ, painted.fake_label_XYZ)
+    torch.testing.assert_close(image_XYZ, painted.fake_XYZ, rtol=0, atol=3e-7)
 
 
 def block(origin, shape=(2, 3, 4)):
-    return TumorFrame("liver", "tiny", torch.ones(shape, dtype=torch.uint8), origin, 1.0, 0, (0, 0, 0), 0.5, 0)
+    return PlannedTumor("liver", "tiny", torch.ones(shape, dtype=torch.uint8), origin, 1.0, 0, (0, 0, 0), 0.5, 0)
 
 
 def whole(shape):

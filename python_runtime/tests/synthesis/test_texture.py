@@ -72,20 +72,20 @@ def test_eight_bits_keep_the_statistics():
 def test_a_bank_makes_a_texture_on_first_use_and_reads_windows_of_its_file(tmp_path):
     bank = TextureBank(str(tmp_path), SIZE, seed=5)
     assert list(tmp_path.iterdir()) == []
-    window = bank.window(3, (2, 0, 10), (8, 36, 20))
-    assert window.dtype == torch.float32
+    part = bank.part(3, (2, 0, 10), (8, 36, 20))
+    assert part.dtype == torch.float32
     whole = quantised(make_texture(*TEXTURE_SIGMAS[3], SIZE, (5, 3)))
-    assert torch.equal(window, torch.from_numpy(whole[2:10, :, 10:30]).float() / 255)
+    assert torch.equal(part, torch.from_numpy(whole[2:10, :, 10:30]).float() / 255)
     (stored,) = tmp_path.glob("*.npy")
     before = stored.stat()
-    assert torch.equal(TextureBank(str(tmp_path), SIZE, seed=5).window(3, (2, 0, 10), (8, 36, 20)), window)
+    assert torch.equal(TextureBank(str(tmp_path), SIZE, seed=5).part(3, (2, 0, 10), (8, 36, 20)), part)
     assert stored.stat().st_mtime_ns == before.st_mtime_ns
     assert list(tmp_path.glob("*.tmp.*")) == []
 
 
 def test_processes_that_need_a_texture_at_once_share_one_whole_file(tmp_path):
     script = "import sys; sys.path.insert(0, '.'); from freetumor_runtime.synthesis.texture import TextureBank; "
-    script += f"bank = TextureBank(sys.argv[1], {SIZE}, seed=5); print(bank.window(1, (0, 0, 0), {SIZE}).sum().item())"
+    script += f"bank = TextureBank(sys.argv[1], {SIZE}, seed=5); print(bank.part(1, (0, 0, 0), {SIZE}).sum().item())"
     ranks = [
         subprocess.Popen(
             [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
@@ -101,11 +101,11 @@ def test_processes_that_need_a_texture_at_once_share_one_whole_file(tmp_path):
 def test_refuses_a_window_outside_and_a_damaged_file(tmp_path):
     bank = TextureBank(str(tmp_path), SIZE, seed=5)
     with pytest.raises(DataError, match=r"\(30, 0, 0\) of \(16, 16, 16\)"):
-        bank.window(0, (30, 0, 0), (16, 16, 16))
+        bank.part(0, (30, 0, 0), (16, 16, 16))
     with pytest.raises(DataError, match="there are 10 textures"):
-        bank.window(10, (0, 0, 0), (4, 4, 4))
-    bank.window(0, (0, 0, 0), (4, 4, 4))
+        bank.part(10, (0, 0, 0), (4, 4, 4))
+    bank.part(0, (0, 0, 0), (4, 4, 4))
     (stored,) = tmp_path.glob("*.npy")
     stored.write_bytes(stored.read_bytes()[:1000])
     with pytest.raises(DataError, match=r"not a readable texture"):
-        TextureBank(str(tmp_path), SIZE, seed=5).window(0, (0, 0, 0), (4, 4, 4))
+        TextureBank(str(tmp_path), SIZE, seed=5).part(0, (0, 0, 0), (4, 4, 4))

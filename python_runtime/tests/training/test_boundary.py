@@ -9,7 +9,7 @@ import torch
 from freetumor_runtime.events import Acknowledged, Validated
 from freetumor_runtime.training.boundary import Boundary, Decision, LiveCommand
 from freetumor_runtime.training.ranks import Ranks
-from tests.training.voting import on_hosts
+from tests.training.voting import on_nodes
 
 ALONE = Ranks(0, 1, torch.device("cpu"), None)
 
@@ -93,7 +93,7 @@ def test_commands_that_come_before_the_verdict_hold_from_the_next_boundary():
     assert decided(commands.decide(8)) == [Acknowledged(1, 8, ""), Decision(1e-5, False, False, "")]
 
 
-def test_what_is_asked_on_one_host_holds_on_all_of_them():
+def test_what_is_asked_on_one_node_holds_on_all_of_them():
     def begin(ranks):
         commands = [[LiveCommand(1, "setLearningRate", value=5e-5)], [LiveCommand(2, "stop", reason="enough")]]
         waiting = Boundary(ranks, lambda: commands[ranks.node] if ranks.node < 2 else [])
@@ -109,4 +109,4 @@ def in_threads(count, work):
     with pytest.MonkeyPatch.context() as patch:
         # only the main thread may set handlers
         patch.setattr(signal, "signal", lambda *_: None)
-        return on_hosts(count, work)
+        return on_nodes(count, work)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame, augment_geometry
-from freetumor_runtime.data.frames import CropMeasures
+from freetumor_runtime.data.crop_source import CropMeasures
+from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor, augment_geometry
 from freetumor_runtime.training.pictures import Pictures, undo_geometry
 
 SHAPE = (6, 5, 4)
@@ -23,13 +23,13 @@ def spec(tmp_path, steps=10, pictures=3, baseline=True):
 
 
 def tumor(organ, draw):
-    return TumorFrame(organ, "small", torch.ones(1, 1, 1), (0, 0, 0), 1.0, 0, (0, 0, 0), 0.2, draw)
+    return PlannedTumor(organ, "small", torch.ones(1, 1, 1), (0, 0, 0), 1.0, 0, (0, 0, 0), 0.2, draw)
 
 
 def crop(augmentation=TURNED):
     label = torch.zeros(SHAPE, dtype=torch.uint8)
     tumors = (tumor("liver", 0), tumor("kidney", 1))
-    return CropFrame(7, 1, "a", label.to(torch.int16), label, augmentation, tumors, None, False)
+    return PlannedCrop(7, 1, "a", label.to(torch.int16), label, augmentation, tumors, None, False)
 
 
 def measures(draw=0):

@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from freetumor_runtime.config import TrainingSpec, parse
 from freetumor_runtime.data.cache import write_prepared_case
-from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
+from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor
 from freetumor_runtime.events import CaseResult, Event, Note, StepDone, ValidationDone
 from freetumor_runtime.jobs import train_segmentation, train_synthesis
 from freetumor_runtime.training.boundary import LiveCommand
@@ -193,7 +193,7 @@ class ToyFeed:
 
     def request(self, step: int) -> None: ...
 
-    def frames(self, step: int) -> tuple[CropFrame, ...]:
+    def crops(self, step: int) -> tuple[PlannedCrop, ...]:
         return tuple(toy_crop(step * ITEMS_PER_STEP + item, self._spec) for item in self._items)
 
     def send_measures(self, step, measures, wants_verdicts) -> None: ...
@@ -204,15 +204,16 @@ class ToyFeed:
     def ack(self, step: int) -> None: ...
 
 
-def toy_crop(item: int, spec: TrainingSpec) -> CropFrame:
+def toy_crop(item: int, spec: TrainingSpec) -> PlannedCrop:
     image_hu, label = toy_volume(item)
     shape = torch.ones(5, 5, 5, dtype=torch.uint8)
     tumors = tuple(
-        TumorFrame("liver", "tiny", shape, (4 + draw, 4, 4), 1.0, 0, (item % 3, draw, 0), 0.5, draw) for draw in (0, 1)
+        PlannedTumor("liver", "tiny", shape, (4 + draw, 4, 4), 1.0, 0, (item % 3, draw, 0), 0.5, draw)
+        for draw in (0, 1)
     )
     augmentation = Augmentation((item % 2 == 0, False, False), item % 4, 1.0, 0.0)
     painted = tumors if spec.synthesis is not None else ()
-    return CropFrame(
+    return PlannedCrop(
         item, 0, "toy", torch.from_numpy(image_hu), torch.from_numpy(label), augmentation, painted, None, False
     )
 

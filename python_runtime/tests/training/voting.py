@@ -1,4 +1,4 @@
-"""Ranks of several hosts as threads: their collectives meet in memory."""
+"""Ranks of several nodes as threads: their collectives meet in memory."""
 
 import threading
 from collections.abc import Callable
@@ -41,8 +41,8 @@ class ThreadRanks(Ranks):
         self.table.barrier.wait()
 
 
-def on_hosts(count: int, work: Callable[[Ranks], object]) -> list[object]:
-    """What each of so many hosts of one rank makes of it: a result or the error that it raised."""
+def on_nodes(count: int, work: Callable[[Ranks], object]) -> list[object]:
+    """What each of so many nodes of one rank makes of it: a result or the error that it raised."""
     table = Table(count)
     results: list[object] = [None] * count
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from freetumor_runtime.config import TrainingSpec, parse
-from freetumor_runtime.data.crops import Augmentation, CropFrame, TumorFrame
+from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor
 from freetumor_runtime.events import StepDone
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.models.unet3d import UNet3d
@@ -38,7 +38,7 @@ def segmentor(options: argparse.Namespace, outputs: int) -> torch.nn.Module:
     )
 
 
-def crops(step: int, options: argparse.Namespace) -> tuple[CropFrame, ...]:
+def crops(step: int, options: argparse.Namespace) -> tuple[PlannedCrop, ...]:
     """Noise with an organ (1), a real tumor (2) and a planned one for each draw: one crop for synthesis, two else."""
     side, count = options.side, 1 if options.step == "synthesis" else 2
     made = []
@@ -49,12 +49,14 @@ def crops(step: int, options: argparse.Namespace) -> tuple[CropFrame, ...]:
         label[side // 2 : side // 2 + 5, side // 2 : side // 2 + 5, side // 2 : side // 2 + 5] = 2
         shape = torch.ones(9, 9, 9, dtype=torch.uint8)
         tumors = tuple(
-            TumorFrame("liver", "small", shape, (side // 4 + draw,) * 3, 1.5, 0, (step, draw, crop), 0.5, draw)
+            PlannedTumor("liver", "small", shape, (side // 4 + draw,) * 3, 1.5, 0, (step, draw, crop), 0.5, draw)
             for draw in ((0, 1) if options.step == "synthesis" else (0,))
         )
         plain = Augmentation((False, False, False), 0, 1.0, 0.0)
         made.append(
-            CropFrame(step, crop, "made", torch.from_numpy(image), torch.from_numpy(label), plain, tumors, None, False)
+            PlannedCrop(
+                step, crop, "made", torch.from_numpy(image), torch.from_numpy(label), plain, tumors, None, False
+            )
         )
     return tuple(made)
 
@@ -84,7 +86,7 @@ class Feed:
 
     def request(self, step: int) -> None: ...
 
-    def frames(self, step: int) -> tuple[CropFrame, ...]:
+    def crops(self, step: int) -> tuple[PlannedCrop, ...]:
         return crops(step, self._options)
 
     def send_measures(self, step, measures, wants_verdicts) -> None: ...

@@ -99,12 +99,10 @@ class Canvas:
         self.shapes, self.textures = {}, {}
         for tumor in crop.tumors:
             shape = torch.zeros_like(self.label)
-            where = tuple(
-                slice(at, at + length) for at, length in zip(tumor.origin, tumor.shape_box.shape, strict=True)
-            )
-            shape[where] = tumor.shape_box.to(options.device)
+            where = tuple(slice(at, at + length) for at, length in zip(tumor.box_origin, tumor.box.shape, strict=True))
+            shape[where] = tumor.box.to(options.device)
             self.shapes[tumor.draw] = shape
-            texture = bank.window(tumor.texture_index, tumor.texture_start, self.label.shape)
+            texture = bank.part(tumor.texture_index, tumor.texture_start, self.label.shape)
             self.textures[tumor.draw] = texture.to(options.device)
 
 

@@ -1,38 +1,70 @@
 import { Argument } from 'commander'
-import { loadConfig, printConfig } from '../../config/load.js'
-import { configJsonSchema } from '../../config/resolve.js'
+import { type ExplainedKey, explainKey, sectionsOfConfig } from '../../config/explain.js'
+import { configJsonSchema, factLines } from '../../config/json-schema.js'
+import { printConfig } from '../../config/load.js'
+import { readConfig } from '../config-file.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
+import { addConfigCheck } from './config-check.js'
 
-/** `freetumor config check|print|schema FILE` */
+/** `freetumor config check|print|explain|schema` */
 export const addConfigCommand: AddCommand = (program, io) => {
-  const config = program.command('config').description('checks and prints run configurations')
-
-  withExample(config.command('check'), 'freetumor config check configs/debug-baseline.yaml')
-    .description('validates a file; exit 2 and the reason when it does not hold')
-    .addArgument(new Argument('<file>'))
-    .option('--set <key=value...>', 'lay values over the file')
-    .addOption(outputOption())
-    .action(async (file: string, options: { set?: string[]; output: 'text' | 'json' }) => {
-      const loaded = await loadConfig(file, { set: options.set ?? [] })
-      printResult(io, options.output, { ok: true, file, job: loaded.job, region: loaded.region }, () => [
-        `${file}: ok`,
-      ])
-    })
+  const config = program.command('config').description('check, print and explain run configurations')
+  addConfigCheck(config, io)
 
   withExample(config.command('print'), 'freetumor config print configs/debug-baseline.yaml --set seed=1')
-    .description('prints the complete configuration, every default filled in')
-    .addArgument(new Argument('<file>'))
-    .option('--set <key=value...>', 'lay values over the file')
+    .description('print the complete configuration, with every default')
+    .addArgument(new Argument('<file>', 'configuration file, or the name of a shipped one'))
+    .option('--set <key=value...>', 'replace values of the file')
     .addOption(outputOption())
     .action(async (file: string, options: { set?: string[]; output: 'text' | 'json' }) => {
-      const loaded = await loadConfig(file, { set: options.set ?? [] })
+      const loaded = await readConfig(io, file, options.set)
       printResult(io, options.output, loaded, () => printConfig(loaded).trimEnd().split('\n'))
     })
 
+  withExample(
+    config.command('explain'),
+    'freetumor config explain training.accumulation',
+    'freetumor config explain sampling',
+  )
+    .description('explain a key: description, unit, default, source, effect; list the keys of a section')
+    .addArgument(new Argument('[key]', 'dotted key or section; without it, list the sections'))
+    .addOption(outputOption())
+    .action((key: string | undefined, options: { output: 'text' | 'json' }) => {
+      if (key === undefined) {
+        const sections = sectionsOfConfig()
+        printResult(io, options.output, { keys: sections }, () => keyList(sections))
+        return
+      }
+      const explained = explainKey(key)
+      const { defaultText: _, ...rest } = explained
+      printResult(io, options.output, rest, () => inWords(explained))
+    })
+
   withExample(config.command('schema'), 'freetumor config schema > freetumor.schema.json')
-    .description('prints the JSON schema of a configuration file, for editors')
+    .description('print the JSON schema of a configuration file, for editors')
     .addArgument(new Argument('[file]', 'ignored: the schema is the same for every file'))
     .addOption(outputOption())
     .action(() => io.print(JSON.stringify(configJsonSchema(), null, 2)))
+}
+
+function inWords(explained: ExplainedKey): string[] {
+  const { key, type, description, effect, keys } = explained
+  const facts = factLines(explained).map((line) =>
+    line.replace(/^([^:]+): /, (_, name) => `${name.padEnd(14)} `),
+  )
+  return [
+    key,
+    `  ${description}`,
+    `  ${effect}`,
+    '',
+    `  ${'Type'.padEnd(14)} ${type}`,
+    ...facts.map((line) => `  ${line}`),
+    ...(keys.length > 0 ? ['', 'Keys:', ...keyList(keys)] : []),
+  ]
+}
+
+function keyList(keys: ExplainedKey['keys']): string[] {
+  const width = Math.max(...keys.map(({ key }) => key.length))
+  return keys.map(({ key, description }) => `  ${key.padEnd(width)}  ${description}`)
 }

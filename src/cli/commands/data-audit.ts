@@ -1,13 +1,13 @@
 import { availableParallelism } from 'node:os'
 import { extname, join, resolve } from 'node:path'
 import { DEFAULT_CACHE } from '../../config/defaults.js'
-import { loadConfig } from '../../config/load.js'
 import type { AuditPair, AuditReport } from '../../curation/audit/run.js'
 import { curate, ownDatasets } from '../../curation/datasets/curate.js'
 import { type ManifestCase, readManifest } from '../../curation/datasets/manifest.js'
 import type { Dataset } from '../../curation/datasets/registry.js'
 import { EXIT } from '../../errors.js'
 import { auditNotes, runAudit } from '../../pipeline/prepare/audit.js'
+import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, paint, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -50,7 +50,10 @@ export const addDataAudit: AddCommand = (data, io) => {
     )
     .addOption(outputOption())
     .action(async (paths: string[], options: Options) => {
-      const { cases, own, cache } = await whatToAudit(paths.map((path) => resolve(io.cwd, path)))
+      const { cases, own, cache } = await whatToAudit(
+        io,
+        paths.map((path) => resolve(io.cwd, path)),
+      )
       const report = await runAudit(cases, {
         own,
         cache: resolve(io.cwd, options.cache ?? cache ?? DEFAULT_CACHE),
@@ -72,6 +75,7 @@ export const addDataAudit: AddCommand = (data, io) => {
 }
 
 async function whatToAudit(
+  io: CliIo,
   paths: readonly string[],
 ): Promise<{ cases: ManifestCase[]; own: Dataset[]; cache: string | null }> {
   const cases: ManifestCase[] = []
@@ -79,7 +83,7 @@ async function whatToAudit(
   let cache: string | null = null
   for (const path of paths) {
     if (['.yaml', '.yml', '.js', '.mjs'].includes(extname(path))) {
-      const config = await loadConfig(path)
+      const config = await readConfig(io, path)
       cases.push(...(await curate(config.data, config.region)).cases)
       own.push(...ownDatasets(config.data))
       cache = config.prepare.cache

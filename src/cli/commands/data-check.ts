@@ -1,7 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { extname, resolve } from 'node:path'
 import { Option } from 'commander'
-import { loadConfig } from '../../config/load.js'
 import type { Finding } from '../../curation/check/finding.js'
 import { type CheckReport, checkCases } from '../../curation/check/run.js'
 import { toSarif } from '../../curation/check/sarif.js'
@@ -13,6 +12,7 @@ import { labelMapOption } from '../../curation/datasets/remap.js'
 import { EXIT } from '../../errors.js'
 import { oneLine } from '../../plain-text.js'
 import type { Region } from '../../volume/labels.js'
+import { readConfig } from '../config-file.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
 import { type CliIo, paint } from '../output.js'
 import { type AddCommand, packageVersion, regionOption, withExample } from '../program.js'
@@ -61,7 +61,7 @@ export const addDataCheck: AddCommand = (data, io) => {
         .default('text'),
     )
     .action(async (path: string, options: Options) => {
-      const { cases, missing, notes, prepared } = await whatToCheck(resolve(io.cwd, path), options)
+      const { cases, missing, notes, prepared } = await whatToCheck(io, resolve(io.cwd, path), options)
       for (const note of notes) io.note(`note: ${note}`)
       const report = await checkCases(cases, missing, {
         prepared,
@@ -75,9 +75,9 @@ export const addDataCheck: AddCommand = (data, io) => {
     })
 }
 
-async function whatToCheck(path: string, { root, region, map, labels, allowOutside }: Options) {
+async function whatToCheck(io: CliIo, path: string, { root, region, map, labels, allowOutside }: Options) {
   if (['.yaml', '.yml', '.js', '.mjs'].includes(extname(path))) {
-    const config = await loadConfig(path)
+    const config = await readConfig(io, path)
     const data = { ...config.data, allowOutside: allowOutside ?? config.data.allowOutside }
     const { cases, missing } = await curate(data, config.region)
     const prepared = { spacingMm: config.prepare.spacingMm, patchVoxels: config.sampling.patchVoxels }

@@ -1,7 +1,6 @@
 import { availableParallelism } from 'node:os'
-import { resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { Argument } from 'commander'
-import { loadConfig } from '../../config/load.js'
 import { ownDatasets } from '../../curation/datasets/curate.js'
 import { importLists } from '../../curation/datasets/import.js'
 import { manifestJsonSchema, writeManifest } from '../../curation/datasets/manifest.js'
@@ -9,6 +8,8 @@ import { labelMapOption } from '../../curation/datasets/remap.js'
 import { withFileFacts, withMeasures } from '../../curation/file-facts.js'
 import { ledgerJsonSchema } from '../../quality/ledger-schema.js'
 import type { Region } from '../../volume/labels.js'
+import { makeWritableFolder } from '../../whole-file.js'
+import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, regionOption, withExample } from '../program.js'
@@ -46,7 +47,7 @@ export const addDataImport: AddCommand = (data, io) => {
     .option('--workers <n>', 'files measured at a time', wholeNumber(1), Math.min(8, availableParallelism()))
     .addOption(outputOption())
     .action(async (options: Options) => {
-      const own = options.config ? ownDatasets((await loadConfig(options.config)).data) : []
+      const own = options.config ? ownDatasets((await readConfig(io, options.config)).data) : []
       const { root, region, allowOutside } = options
       const told = labelMapOption(options.map, region ?? null)
       const { manifest, missing, notes } = await importLists(options.lists, {
@@ -56,6 +57,8 @@ export const addDataImport: AddCommand = (data, io) => {
         allowOutside,
         ...told,
       })
+      // measuring may take hours
+      await makeWritableFolder(dirname(resolve(io.cwd, options.out)))
       const threads = { workers: options.workers, signal: io.signal, onCase: caseProgress(io) }
       const probed = await withFileFacts(manifest.cases)
       const { cases, unreadable } = options.measure ? await withMeasures(probed, threads) : probed

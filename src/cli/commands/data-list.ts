@@ -1,7 +1,7 @@
-import { loadConfig } from '../../config/load.js'
 import { ownDatasets } from '../../curation/datasets/curate.js'
 import { PRESETS, type Preset } from '../../curation/datasets/presets.js'
 import { DATASETS, type Dataset, type LabelIdMap } from '../../curation/datasets/registry.js'
+import { readConfig } from '../config-file.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
@@ -31,7 +31,7 @@ export const addDataList: AddCommand = (data, io) => {
         printResult(io, options.output, PRESETS, () => PRESETS.map(presetLine))
         return
       }
-      const own = options.config ? ownDatasets((await loadConfig(options.config)).data) : []
+      const own = options.config ? ownDatasets((await readConfig(io, options.config)).data) : []
       // A pattern is no JSON; its source is.
       const all = [...DATASETS, ...own].map((dataset) => ({
         ...dataset,

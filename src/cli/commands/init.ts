@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { dirname, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Option } from 'commander'
-import { REGIONS } from '../../config/schema.js'
+import { JOBS, REGIONS } from '../../config/schema.js'
+import { shippedFile, shippedNames } from '../../config/shipped.js'
 import { UsageError } from '../../errors.js'
 import { writeWhole } from '../../whole-file.js'
 import { printResult } from '../output.js'
@@ -10,36 +12,51 @@ import { type AddCommand, outputOption, withExample } from '../program.js'
 
 interface Options {
   readonly region: (typeof REGIONS)[number]
-  readonly job: 'baseline' | 'synthesis' | 'segmentation'
+  readonly job: (typeof JOBS)[number]
+  readonly from?: string
   readonly out?: string
   readonly output: 'text' | 'json'
 }
 
+const SCHEMA = fileURLToPath(new URL('../../../dist/config.schema.json', import.meta.url))
+
 /** `freetumor init`: a commented configuration to start from. */
 export const addInitCommand: AddCommand = (program, io) => {
-  withExample(program.command('init'), 'freetumor init --region abdomen --job baseline')
-    .description('writes a commented configuration for your own data')
+  withExample(
+    program.command('init'),
+    'freetumor init --region abdomen --job baseline',
+    'freetumor init --from debug-segmentation',
+  )
+    .description('write a commented configuration for your own data')
     .addOption(new Option('--region <region>', 'body region').choices(REGIONS).default('abdomen'))
+    .addOption(new Option('--job <job>', 'training to run').choices(JOBS).default('baseline'))
     .addOption(
-      new Option('--job <job>', 'what to train')
-        .choices(['baseline', 'synthesis', 'segmentation'])
-        .default('baseline'),
+      new Option('--from <name>', 'shipped configuration to start from (default: REGION-JOB)').choices(
+        shippedNames(),
+      ),
     )
-    .option('--out <file>', 'file to write (default: REGION-JOB.yaml)')
+    .option('--out <file>', 'file to write (default: the name of the configuration, .yaml)')
     .addOption(outputOption())
     .action(async (options: Options) => {
-      const name = `${options.region}-${options.job}`
+      const name = options.from ?? `${options.region}-${options.job}`
       const file = resolve(io.cwd, options.out ?? `${name}.yaml`)
       if (existsSync(file)) throw new UsageError(`${file} exists`, { hint: 'choose another --out' })
-      const shipped = await readFile(new URL(`../../../configs/${name}.yaml`, import.meta.url), 'utf8')
-      await writeWhole(file, `${GUIDE}${shipped}`)
+      const shipped = await readFile(shippedFile(name)!, 'utf8')
+      await writeWhole(file, `${schemaLine(file, io.cwd)}${GUIDE}${shipped}`)
       printResult(io, options.output, { file }, () => [`wrote ${file}`])
     })
 }
 
-const GUIDE = `# Made by \`freetumor init\`. What differs from the defaults stands here; \`freetumor config print FILE\` shows the rest.
-#   data.root      the folder that holds the data sets, each <root>/<name>/imagesTr and labelsTr (or a list beside them)
+/** Names the schema for editors: relative to the file where the package lies in the same project. */
+function schemaLine(file: string, cwd: string): string {
+  const installed = !relative(cwd, SCHEMA).startsWith('..')
+  return `# yaml-language-server: $schema=${installed ? relative(dirname(file), SCHEMA) : SCHEMA}\n`
+}
+
+const GUIDE = `# Written by \`freetumor init\`. The file states what differs from the defaults; \`freetumor config print FILE\` prints all keys, and
+# \`freetumor config explain KEY\` explains one. Relative paths start at the folder of this file.
+#   data.root      folder of the data sets, each <root>/<name>/imagesTr and labelsTr (or a list next to them)
 #   data.datasets  names of \`freetumor data list\`, or your own with role (labelled or host) and labelMap (source id: id here)
-#   trainFrom      the configuration of an earlier job; its run is made when its weights are missing (checkpoint: names a file)
-# Check the file with \`freetumor config check FILE\`, then \`freetumor train --config FILE\`.
+#   trainFrom      configuration of an earlier job, trained first if its weights are missing (checkpoint: names a file)
+# Check the file with \`freetumor config check FILE\`, then run \`freetumor train --config FILE\`.
 `

@@ -1,8 +1,8 @@
 import { join, resolve } from 'node:path'
-import { loadConfig } from '../../config/load.js'
 import { planTraining, specOfPlan, type TrainingPlan } from '../../pipeline/plan/run.js'
 import { type LaunchPlan, planLaunch } from '../../runtime/launch-plan.js'
 import { measureStepCost, type StepCost } from '../../runtime/step-cost.js'
+import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -21,7 +21,7 @@ interface Options {
 export const addPlanCommand: AddCommand = (program, io) => {
   withExample(program.command('plan'), 'freetumor plan --config abdomen-segmentation.yaml')
     .description('prints the command, environment, counts and estimates of a training; runs nothing of it')
-    .requiredOption('--config <file>', 'run configuration')
+    .requiredOption('--config <file>', 'run configuration: a file, or the name of a shipped one')
     .option('--out <dir>', 'the run directory that `train` would be given')
     .option('--set <key=value...>', 'lay values over the file')
     .option('--node-rank <r>', 'where runtime.nodes is more than 1: which host', wholeNumber(0), 0)
@@ -32,7 +32,7 @@ export const addPlanCommand: AddCommand = (program, io) => {
     )
     .addOption(outputOption())
     .action(async (options: Options) => {
-      const config = await loadConfig(options.config, { set: options.set ?? [] })
+      const config = await readConfig(io, options.config, options.set)
       const run = resolve(io.cwd, options.out ?? join('runs', config.name, 'ID'))
       const plan = await planTraining(config)
       const { nodes, processesPerNode, threadsPerProcess, python, hangSeconds } = config.runtime

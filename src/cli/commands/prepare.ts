@@ -1,4 +1,3 @@
-import { loadConfig } from '../../config/load.js'
 import { EXIT } from '../../errors.js'
 import { estimatePreparation, type PrepareEstimate } from '../../pipeline/prepare/estimate.js'
 import {
@@ -9,6 +8,7 @@ import {
   prepareListed,
 } from '../../pipeline/prepare/run.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
+import { readConfig } from '../config-file.js'
 import { paint, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 import { durationOf } from '../progress.js'
@@ -31,12 +31,12 @@ export const addPrepareCommand: AddCommand = (program, io) => {
     .description(
       'prepare the cases of a configuration; verify and reuse those in the cache, replace damaged ones',
     )
-    .requiredOption('--config <file>', 'run configuration')
+    .requiredOption('--config <file>', 'run configuration: a file, or the name of a shipped one')
     .option('--set <key=value...>', 'lay values over the file')
     .option('--estimate', 'only says what it would take: size, time, memory')
     .addOption(outputOption())
     .action(async (options: Options) => {
-      const config = await loadConfig(options.config, { set: options.set ?? [] })
+      const config = await readConfig(io, options.config, options.set)
       await withLogFolder(io, torchRuntime({ python: config.runtime.python }), async (context) => {
         const cases = casesToPrepare((await curateData(config, context)).cases)
         const estimate = await estimatePreparation(config, cases)

@@ -10,7 +10,7 @@ import { applyAffine, invertAffine, spacingOf } from '../../volume/geometry.js'
 import { readNifti } from '../../volume/nifti.js'
 import { writeNifti } from '../../volume/nifti-write.js'
 import type { LabelMap, Vec3 } from '../../volume/volume.js'
-import { makeFolder, writeWhole } from '../../whole-file.js'
+import { makeWritableFolder, writeWhole } from '../../whole-file.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -67,7 +67,7 @@ export const addSimulateCommand: AddCommand = (program, io) => {
       const out = resolve(io.cwd, options.out)
       const labels = await readLabels(resolve(io.cwd, options.labels))
       const request = await readRequest(options, labels, io.cwd)
-      await makeFolder(out)
+      await makeWritableFolder(out)
       const lines: string[] = []
       const shown: PreviewTumor[] = []
       let noRoom = 0

@@ -30,7 +30,7 @@ export const addSweepCommand: AddCommand = (program, io) => {
     .action(async (ledger: string, { config, set, thresholds, output }: Options) => {
       const sweep = await sweepLedger({
         ledger: resolve(io.cwd, ledger),
-        config: config === undefined ? undefined : resolve(io.cwd, config),
+        config,
         set,
         thresholds,
       })

@@ -1,10 +1,10 @@
 import { join, resolve } from 'node:path'
-import { loadConfig } from '../../config/load.js'
 import { EXIT, UsageError } from '../../errors.js'
 import { startTraining } from '../../pipeline/train/run.js'
 import { openConsoleReport } from '../../report/console.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { newRunId, refuseExistingRun } from '../../training/run-directory.js'
+import { readConfig } from '../config-file.js'
 import { startDetached } from '../detach.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printResult } from '../output.js'
@@ -32,7 +32,7 @@ export const addTrainCommand: AddCommand = (program, io) => {
     'freetumor train --config big.yaml --out runs/big --nodes 2 --node-rank 0 --rendezvous 10.0.0.1:29500',
   )
     .description('trains a baseline, a tumor generator or a segmentor')
-    .option('--config <file>', 'run configuration')
+    .option('--config <file>', 'run configuration: a file, or the name of a shipped one')
     .option('--out <dir>', 'the run directory itself (default: runs/NAME/ID)')
     .option('--resume <run>', 'run directory to go on from its newest checkpoint')
     .option('--accept-changes', 'go on although the configuration or the data have changed')
@@ -52,7 +52,7 @@ export const addTrainCommand: AddCommand = (program, io) => {
         })
       const file = options.config ?? join(options.resume!, 'config.resolved.yaml')
       const nodes = options.nodes === undefined ? [] : [`runtime.nodes=${options.nodes}`]
-      const config = await loadConfig(file, { set: [...(options.set ?? []), ...nodes] })
+      const config = await readConfig(io, file, [...(options.set ?? []), ...nodes])
       if (options.detach) return detach(io, options, config.name)
       await using run = startTraining(config, torchRuntime({ python: config.runtime.python }), {
         out: options.out === undefined ? undefined : resolve(io.cwd, options.out),

@@ -1,6 +1,6 @@
 import { spacingOf, toRas } from '../../volume/geometry.js'
 import type { Vec3, Volume } from '../../volume/volume.js'
-import type { HuVolume } from './exact-hash.js'
+import type { WholeHuVolume } from './exact-hash.js'
 
 /** Stored numbers of the lower and upper end of the soft-tissue window [-175, 250] HU. */
 export interface Reading {
@@ -26,7 +26,7 @@ const CHEST_HU = { low: -1000, high: 500 } as const
  * Return the possible meanings of the numbers of a scan: HU, HU whose intercept of -1024 was lost, or a
  * rescaled intensity window of unknown ends (then the soft-tissue window and the chest window).
  */
-export function readingsOf({ data, thousandths }: HuVolume): Reading[] {
+export function readingsOf({ data, thousandths }: WholeHuVolume): Reading[] {
   let [low, high] = [32767, -32768]
   for (let v = 0; v < data.length; v++) {
     const value = data[v]!
@@ -45,7 +45,7 @@ export function readingsOf({ data, thousandths }: HuVolume): Reading[] {
 }
 
 /** Return means over cells of about this size; each voxel counts by its part in the cell. */
-export function coarseGrid(volume: HuVolume, reading: Reading, cellMm: Vec3): CoarseGrid {
+export function coarseGrid(volume: WholeHuVolume, reading: Reading, cellMm: Vec3): CoarseGrid {
   const spacingMm = spacingOf(volume.affine)
   const cells = volume.shape.map((count, axis) =>
     areaWeights(count, Math.max(1, Math.round((count * spacingMm[axis]!) / cellMm[axis]!))),

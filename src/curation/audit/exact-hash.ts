@@ -3,7 +3,7 @@ import { moveAxes } from '../../volume/geometry.js'
 import type { Vec3, Volume, VoxelArray } from '../../volume/volume.js'
 
 /** Values in whole HU; NaN and values outside int16 become its ends. */
-export interface HuVolume extends Volume<Int16Array> {
+export interface WholeHuVolume extends Volume<Int16Array> {
   /** The values are not HU but thousandths of an intensity window that was rescaled to about [0, 1]. */
   readonly thousandths: boolean
 }
@@ -13,7 +13,7 @@ export interface HuVolume extends Volume<Int16Array> {
  * Floats within a range below 16 are not HU but an intensity window that was rescaled to about [0, 1]; they
  * are returned in thousandths.
  */
-export function wholeHu(volume: Volume): HuVolume {
+export function wholeHu(volume: Volume): WholeHuVolume {
   const { data, shape, affine } = volume
   if (data instanceof Int16Array) return { data, shape, affine, thousandths: false }
   const thousandths = isFloat(data) && rangeOf(data) < 16
@@ -31,7 +31,7 @@ export function wholeHu(volume: Volume): HuVolume {
  * orientation and data type have no influence. The sums of the slices along each axis determine axes and
  * directions of most volumes; symmetric volumes take the smallest hash of the remaining ways.
  */
-export function exactHash(volume: HuVolume): string {
+export function exactHash(volume: WholeHuVolume): string {
   const profiles = sliceSums(volume)
   const hashes = canonicalMoves(volume.shape, profiles).map(({ source, flip }) => {
     const { data, shape } = moveAxes(volume, { source, flip })
@@ -77,7 +77,7 @@ const ORDERS: readonly Vec3[] = [
 ]
 
 /** Sum each slice along each axis. The sums are integers below 2^53, so exact in any order. */
-function sliceSums({ data, shape }: HuVolume): Float64Array[] {
+function sliceSums({ data, shape }: WholeHuVolume): Float64Array[] {
   const [n0, n1, n2] = shape
   const [sums0, sums1, sums2] = [new Float64Array(n0), new Float64Array(n1), new Float64Array(n2)]
   let v = 0

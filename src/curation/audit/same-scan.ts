@@ -1,11 +1,11 @@
 import { spacingOf, toRas } from '../../volume/geometry.js'
 import type { Vec3 } from '../../volume/volume.js'
 import { boxMeans, type CoarseGrid, coarseGrid, type Reading, smoothGrid } from './coarse-grid.js'
-import type { HuVolume } from './exact-hash.js'
+import type { WholeHuVolume } from './exact-hash.js'
 
 /** A scan with the meaning of its numbers. */
 export interface ReadScan {
-  readonly volume: HuVolume
+  readonly volume: WholeHuVolume
   readonly reading: Reading
 }
 
@@ -50,7 +50,7 @@ export function compareScans(a: ReadScan, b: ReadScan, offsetMm: Vec3): ScanComp
   return { noiseCorrelation: block ? noiseCorrelation(block) : null, offsetMm: aligned }
 }
 
-function rasSpacing(volume: HuVolume): Vec3 {
+function rasSpacing(volume: WholeHuVolume): Vec3 {
   return spacingOf(toRas({ data: new Uint8Array(0), shape: volume.shape, affine: volume.affine }).affine)
 }
 

@@ -1,4 +1,4 @@
-import type { HuVolume } from './exact-hash.js'
+import type { WholeHuVolume } from './exact-hash.js'
 
 /** Size of a sketch. A copy of three quarters of a scan shares about three quarters of it. */
 const SKETCH_SIZE = 64
@@ -17,7 +17,7 @@ const MIN_DISTINCT = 12
  * removed slices) keeps the patterns that it contains. Because of noise, no other scan has them.
  * @returns at most 64 integers below 2^53, sorted; fewer in small or smooth volumes
  */
-export function voxelSketch({ data, shape }: HuVolume): number[] {
+export function voxelSketch({ data, shape }: WholeHuVolume): number[] {
   const [n0, n1, n2] = shape
   const [s0, s1] = [n1 * n2, n2]
   const neighbours = neighbourOffsets(s0, s1)

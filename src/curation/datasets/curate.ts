@@ -7,6 +7,7 @@ import { readCases } from './lists.js'
 import { type Manifest, type ManifestCase, makeManifest, readManifest } from './manifest.js'
 import { boundsOf, outsideError } from './outside.js'
 import { findPreset } from './presets.js'
+import { refuseForeignIds } from './region-ids.js'
 import { type Dataset, type DatasetRole, findDataset, type LabelIdMap, tumorOrgans } from './registry.js'
 
 /** A case of a run with its number of visits per epoch. */
@@ -27,6 +28,7 @@ type ConfiguredDataset = RunConfig['data']['datasets'][number]
  * @throws ConfigError for an undescribed data set; DataError for invalid lists and files
  */
 export async function curate(data: RunConfig['data'], region: Region): Promise<Curation> {
+  refuseForeignIds(data, region)
   const own = ownDatasets(data)
   const repeats = new Map<string, number>()
   const cases: ManifestCase[] = []

@@ -30,7 +30,7 @@ export interface CaseList {
   readonly cases: readonly ListedCase[]
 }
 
-export interface ReadOptions {
+export interface ReadListOptions {
   /**
    * Folders that relative paths of a list are resolved against, in this order; the folder of the list comes
    * last.
@@ -50,7 +50,7 @@ const NIFTI = /\.nii(\.gz)?$/
  * nnU-Net folder, or bare folders of images and labels with equal names (`_0000` ignored).
  * @throws DataError that names the file and the key
  */
-export async function readCases(path: string, options: ReadOptions = {}): Promise<CaseList> {
+export async function readCases(path: string, options: ReadListOptions = {}): Promise<CaseList> {
   const state = await stat(path).catch((error: NodeJS.ErrnoException) => {
     throw new DataError(cannotBeRead(path, error.code, 'data set'), {
       hint: 'correct data.root, or the path of the data set',
@@ -73,7 +73,7 @@ export async function readCases(path: string, options: ReadOptions = {}): Promis
 }
 
 /** Read a decathlon list in the published dialects, or the dataset.json of an nnU-Net folder. */
-export async function readList(file: string, options: ReadOptions = {}): Promise<CaseList> {
+export async function readList(file: string, options: ReadListOptions = {}): Promise<CaseList> {
   const content = await parseJson(file)
   const labelNames = namesOf(content.labels ?? content.label, file)
   const statedCount = typeof content.numTraining === 'number' ? content.numTraining : null

@@ -13,8 +13,8 @@ import type { StageContext } from '../context.js'
 import { evaluateMasks } from '../evaluate/run.js'
 import { predictMasks } from '../predict/run.js'
 import { writeDemoReport } from '../report/write.js'
-import { trainingLabels } from '../specs.js'
 import { startTraining } from '../train/run.js'
+import { trainingLabels } from '../training-labels.js'
 
 export interface DemoOptions {
   readonly out: string

@@ -17,8 +17,8 @@ import {
 } from '../../training/launch.js'
 import { newRunId, writeFailure } from '../../training/run-directory.js'
 import { makeFolder, writeWhole } from '../../whole-file.js'
-import { checkHosts } from '../hosts.js'
 import { WRITING } from '../locks.js'
+import { checkNode } from '../nodes.js'
 import type { DirectoryLock } from '../ports/common.js'
 import type { ScriptRunner, ScriptSpec } from '../ports/script.js'
 
@@ -71,7 +71,7 @@ class ScriptLaunch implements Launch {
     try {
       const settings = await checked(this.options)
       await this.#open(settings)
-      await this.#survive(settings)
+      await this.attemptUntilDone(settings)
       return await this.#conclude('completed', 'every rank ended well', EXIT.ok)
     } catch (error) {
       if (error instanceof StoppedError) return await this.#conclude('stopped', error.message, EXIT.stopped)
@@ -99,8 +99,8 @@ class ScriptLaunch implements Launch {
     if (await exists(plan)) await removeRecords(directory)
     // what the environment says may be secret
     const { environment, ...shown } = settings
-    const told = { run: this.id, ...shown, environment: Object.keys(environment) }
-    await writeWhole(plan, `${JSON.stringify(told, null, 2)}\n`)
+    const record = { run: this.id, ...shown, environment: Object.keys(environment) }
+    await writeWhole(plan, `${JSON.stringify(record, null, 2)}\n`)
     this.#log = await openJsonLog<LaunchEvent>(join(directory, 'events.jsonl'))
   }
 
@@ -110,7 +110,7 @@ class ScriptLaunch implements Launch {
   }
 
   /** Attempts until one ends well, the restarts are spent, or it is stopped. */
-  async #survive(settings: Settings): Promise<void> {
+  async attemptUntilDone(settings: Settings): Promise<void> {
     const policy = this.options.restarts ?? NO_RESTARTS
     for (let attempt = 0; ; attempt++) {
       try {
@@ -225,7 +225,7 @@ async function checked(options: LaunchOptions): Promise<Settings> {
   for (const [name, value] of Object.entries({ processesPerNode, nodes, threads }))
     if (!Number.isInteger(value) || value < 1)
       throw new UsageError(`${name}: a whole number of at least 1 was expected, got ${value}`)
-  checkHosts(nodes, nodeRank, rendezvous)
+  checkNode(nodes, nodeRank, rendezvous)
   if (heartbeat !== null && hangSeconds === null)
     throw new UsageError('a heartbeat file is of no use without a limit', {
       hint: 'give --hang-seconds (hangSeconds) too',

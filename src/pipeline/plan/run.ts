@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { paintsTumors } from '../../config/jobs.js'
 import type { RunConfig } from '../../config/schema.js'
 import { curate } from '../../curation/datasets/curate.js'
 import type { ManifestCase } from '../../curation/datasets/manifest.js'
@@ -7,7 +8,9 @@ import { FreetumorError } from '../../errors.js'
 import { readNiftiHeader } from '../../volume/nifti.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
 import type { TrainingSpec } from '../ports/training.js'
-import { itemsPerEpoch, sampledCases, totalSteps, trainingSpec } from '../specs.js'
+import type { TrainingCase } from '../prepare/run.js'
+import { itemsPerEpoch, sampledCases, totalSteps } from './sampling.js'
+import { trainingSpec } from './spec.js'
 
 /** What a training would do. Nothing is made, prepared or started for it. */
 export interface TrainingPlan {
@@ -40,50 +43,31 @@ export interface TrainingPlan {
 export async function planTraining(config: RunConfig): Promise<TrainingPlan> {
   const warnings: string[] = []
   const listed = await listCases(config, warnings)
-  const sampled = sampledCases(
-    config,
-    listed.cases.map((item) => ({
-      id: item.id,
-      path: '',
-      kind: item.role.kind,
-      repeat: item.repeat,
-      heldOut: item.split === 'validation',
-      content: '',
-    })),
-  )
-  const { sampling, training, simulation } = config
-  const paints = config.job === 'synthesis' || training.task === 'freesyn'
+  const sampled = sampledCases(config, listed.cases.map(asPrepared))
+  const { sampling, training, runtime } = config
   const perEpoch = itemsPerEpoch(sampled)
   const steps = perEpoch === 0 ? 0 : totalSteps(config, sampled)
   if (perEpoch === 0) warnings.push('no case would be trained on')
-  const patch = sampling.patchVoxels.reduce((product, side) => product * side, 1)
   const crops = sampling.itemsPerStep * sampling.cropsPerVolume
-  const kinds = listed.cases.filter(({ split }) => split === 'training').map(({ role }) => role.kind)
   return {
     job: config.job,
     name: config.name,
-    cases: {
-      labelled: kinds.filter((kind) => kind === 'labelled').length,
-      hosts: kinds.filter((kind) => kind === 'host').length,
-      heldOut: listed.cases.filter(({ split }) => split === 'validation').length,
-      missing: listed.missing,
-    },
+    cases: countCases(listed),
     steps,
     epochs: perEpoch === 0 ? 0 : (steps * sampling.itemsPerStep) / perEpoch,
     itemsPerEpoch: perEpoch,
     itemsPerStep: sampling.itemsPerStep,
-    cropsPerStepAndRank: crops / (config.runtime.nodes * config.runtime.processesPerNode),
+    cropsPerStepAndRank: crops / (runtime.nodes * runtime.processesPerNode),
     validations: training.validateEverySteps === null ? 0 : Math.floor(steps / training.validateEverySteps),
     checkpoints:
       1 +
       (training.checkpointEverySteps === null ? 0 : Math.floor((steps - 1) / training.checkpointEverySteps)),
     estimates: {
       cacheBytes: await cacheBytes(config, listed.cases, warnings),
-      textureBytes: !paints
-        ? 0
-        : simulation.texture.sizeVoxels.reduce((product, side) => product * side, 1) *
-          simulation.texture.count,
-      bytesPerStep: crops * patch * 3,
+      textureBytes: paintsTumors(config)
+        ? product(config.simulation.texture.sizeVoxels) * config.simulation.texture.count
+        : 0,
+      bytesPerStep: crops * product(sampling.patchVoxels) * 3,
     },
     weights: {
       baseline: await weightsInWords(config, 'baseline', warnings),
@@ -93,7 +77,26 @@ export async function planTraining(config: RunConfig): Promise<TrainingPlan> {
   }
 }
 
-/** The networks and sizes of a training, for measuring: without cases, weights or a run to go on from. */
+/** A listed case as if it were prepared. */
+function asPrepared({ id, role, repeat, split }: Listed['cases'][number]): TrainingCase {
+  return { id, path: '', kind: role.kind, repeat, heldOut: split === 'validation', content: '' }
+}
+
+function countCases({ cases, missing }: Listed): TrainingPlan['cases'] {
+  const kinds = cases.filter(({ split }) => split === 'training').map(({ role }) => role.kind)
+  return {
+    labelled: kinds.filter((kind) => kind === 'labelled').length,
+    hosts: kinds.filter((kind) => kind === 'host').length,
+    heldOut: cases.filter(({ split }) => split === 'validation').length,
+    missing,
+  }
+}
+
+function product(sides: readonly number[]): number {
+  return sides.reduce((voxels, side) => voxels * side, 1)
+}
+
+/** The networks and sizes of a training, for measuring: without cases, weights or a run to resume. */
 export function specOfPlan(config: RunConfig, run: string): TrainingSpec {
   return trainingSpec(
     {

@@ -1,6 +1,6 @@
 import type { PredictSettings } from '../../config/predict-settings.js'
 import type { Vec3 } from '../../volume/volume.js'
-import type { WindowsSpec } from './common.js'
+import type { SlidingWindowsSpec } from './common.js'
 
 export interface PrepareSpec {
   readonly job: 'prepare'
@@ -43,7 +43,7 @@ export interface PredictSpec {
   readonly windowHu: readonly [number, number]
   readonly spacingMm: Vec3
   readonly patchVoxels: Vec3
-  readonly windows: WindowsSpec
+  readonly windows: SlidingWindowsSpec
   readonly mirrorAxes: PredictSettings['mirrorAxes']
   readonly cropForeground: boolean
   readonly padding: PredictSettings['padding']

@@ -8,14 +8,14 @@ export interface CallOptions {
   readonly note?: ((text: string, level: 'info' | 'warning') => void) | undefined
   /** A training without a sign for so long is ended; default never. */
   readonly hangSeconds?: number | null | undefined
-  /** Of several hosts that train together; default this host alone. */
-  readonly place?: HostPlace | undefined
+  /** Of several nodes that train together; default a single node. */
+  readonly place?: NodePlace | undefined
 }
 
 export type InspectOptions = Pick<CallOptions, 'signal'>
 
-/** Which of several hosts this is, and where they meet. */
-export interface HostPlace {
+/** Rank of this node among several, and their rendezvous. */
+export interface NodePlace {
   readonly nodes: number
   /** From 0. */
   readonly nodeRank: number
@@ -34,7 +34,7 @@ export interface CaseError {
   readonly hint: string
 }
 
-export interface WindowsSpec {
+export interface SlidingWindowsSpec {
   readonly overlap: number
   readonly blend: 'constant' | 'gaussian'
   readonly windowBatch: number

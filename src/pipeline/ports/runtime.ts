@@ -39,7 +39,7 @@ export interface ModelRuntime {
   inspect(path: string, options: InspectOptions): Promise<CheckpointFacts>
   /**
    * Lets other processes watch and control a run, until it is disposed.
-   * @param file in the run's directory, that says how; one for each host
+   * @param file in the run's directory, that says how; one for each node
    * @throws UsageError when another process trains in the run's directory
    */
   share(run: Run, file: string): Promise<AsyncDisposable>

@@ -36,7 +36,7 @@ export interface ScriptSpec {
 
 export interface ScriptAttempt {
   readonly pid: number
-  /** Resolves when every rank of this host ended well; rejects with what ended them. Nothing is left then either way. */
+  /** Resolves when every rank of this node ended well; rejects with what ended them. Nothing is left then either way. */
   readonly ended: Promise<void>
   /** Asks the ranks to end, then ends them; `ended` tells when it is done. */
   stop(): void

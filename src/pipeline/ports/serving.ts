@@ -1,7 +1,7 @@
-import type { PlannedTumor } from '../../sampling/plan.js'
+import type { PlannedTumor } from '../../sampling/sampling-plan.js'
 import type { Organ, Region } from '../../volume/labels.js'
 import type { Affine, Vec3 } from '../../volume/volume.js'
-import type { WindowsSpec } from './common.js'
+import type { SlidingWindowsSpec } from './common.js'
 import type { AttemptMeasures } from './synthesis.js'
 
 /** Everything a warm runtime needs; mirrors ServeSpec of python_runtime/freetumor_runtime/config.py. */
@@ -16,7 +16,7 @@ export interface ServeSpec {
   readonly generatorWindows: { readonly overlap: number; readonly windowBatch: number }
   readonly baseline: { readonly checkpoint: string; readonly patchMerging: string | null } | null
   readonly segmentPatchVoxels: Vec3
-  readonly segmentWindows: WindowsSpec
+  readonly segmentWindows: SlidingWindowsSpec
   readonly judgeOverlap: number
   readonly judgeWindowBatch: number
   readonly measureAlreadySeen: boolean
@@ -34,7 +34,7 @@ export interface ServeSession extends AsyncDisposable {
   readonly ready: Promise<ServeFacts>
   /**
    * @throws StoppedError when the signal is aborted or the session disposed; what the runtime refuses, revived; once the
-   *   runtime has died the reason of its death, from this call and from all others
+   *   runtime has failed the reason of its failure, from this call and from all others
    */
   segment(call: SegmentCall, signal?: AbortSignal): Promise<SegmentAnswer>
   paint(call: PaintCall, signal?: AbortSignal): Promise<PaintAnswer>

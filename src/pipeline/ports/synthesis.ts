@@ -1,4 +1,4 @@
-import type { PlannedTumor } from '../../sampling/plan.js'
+import type { PlannedTumor } from '../../sampling/sampling-plan.js'
 import type { Organ, Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
 import type { CaseError } from './common.js'
@@ -56,8 +56,8 @@ export interface VariantFeed {
 export interface VariantRound {
   readonly caseId: string
   readonly variant: number
-  readonly regionStart: Vec3
-  readonly regionShape: Vec3
+  readonly subvolumeStart: Vec3
+  readonly subvolumeShape: Vec3
   /** Of the tumors of the round before, those that stay. */
   readonly accepted: readonly number[]
   /** None: the variant is written with what was accepted. */

@@ -1,8 +1,8 @@
-import type { PlannedCrop } from '../../sampling/plan.js'
+import type { PlannedCrop } from '../../sampling/sampling-plan.js'
 import type { ClassCounts, JobKind } from '../../training/events.js'
 import type { Organ, Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
-import type { WindowsSpec } from './common.js'
+import type { SlidingWindowsSpec } from './common.js'
 
 /** Everything a training needs; mirrors python_runtime/freetumor_runtime/config.py word by word. */
 export interface TrainingSpec {
@@ -14,7 +14,7 @@ export interface TrainingSpec {
   readonly seed: number
   readonly region: Region
   readonly steps: number
-  /** Checkpoint directory to go on from. */
+  /** Checkpoint directory to resume from. */
   readonly resumeFrom: string | null
   /** Hashes that every checkpoint records: a resume compares them. */
   readonly fingerprint: { readonly config: string; readonly data: string }
@@ -58,7 +58,7 @@ export interface TrainingSpec {
   readonly validation: {
     readonly everySteps: number | null
     readonly cases: readonly { readonly id: string; readonly path: string }[]
-    readonly windows: WindowsSpec
+    readonly windows: SlidingWindowsSpec
   }
   readonly checkpoint: { readonly everySteps: number | null }
   /** Example slices of synthetic tumors to leave in `pictures/`. */
@@ -99,7 +99,7 @@ export interface OptimizerSpec {
 
 /** Items of a step for one rank, and the verdict on what the rank made of them. */
 export interface StepFeed {
-  frames(step: number, rank: number): Promise<readonly PlannedCrop[]>
+  crops(step: number, rank: number): Promise<readonly PlannedCrop[]>
   /** Called once a rank and step, with the measures of every tumor painted; returns the verdicts. */
   judge(step: number, rank: number, measures: readonly CropMeasures[]): Promise<readonly CropVerdict[]>
 }
@@ -148,7 +148,7 @@ export interface ValidationVerdict {
   readonly type: 'validationVerdict'
   /** For the TensorBoard files, by name. */
   readonly measures: Readonly<Record<string, number>>
-  /** Why the run ends here, completed; null when it goes on. */
+  /** Why the run ends here, completed; null when it continues. */
   readonly endReason: string | null
 }
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { readingsOf } from '../../curation/audit/coarse-grid.js'
-import { type HuVolume, wholeHu } from '../../curation/audit/exact-hash.js'
+import { type WholeHuVolume, wholeHu } from '../../curation/audit/exact-hash.js'
 import { fingerprintDirectory, keepFingerprint } from '../../curation/audit/fingerprint-cache.js'
 import { slicePairs } from '../../curation/audit/pair-slices.js'
 import { type AuditPair, type AuditReport, type AuditScan, auditCases } from '../../curation/audit/run.js'
@@ -116,8 +116,10 @@ function withoutRepeats(cases: readonly ManifestCase[]): ManifestCase[] {
 }
 
 /** Reads scans for comparison; keeps the last few, because candidates come sorted. */
-function scanReader(): (scan: AuditScan) => Promise<{ volume: HuVolume; reading: AuditScan['reading'] }> {
-  const kept = new Map<string, Promise<HuVolume>>()
+function scanReader(): (
+  scan: AuditScan,
+) => Promise<{ volume: WholeHuVolume; reading: AuditScan['reading'] }> {
+  const kept = new Map<string, Promise<WholeHuVolume>>()
   return async ({ case: { image }, reading }) => {
     const volume = kept.get(image) ?? readNifti(image).then(wholeHu)
     kept.delete(image)

@@ -1,5 +1,5 @@
 /** How each figure counts and what it does with a case without a tumor, as the page and the README tell it. */
-export const RULES: readonly (readonly [term: string, text: string])[] = [
+export const EVALUATION_RULES: readonly (readonly [term: string, text: string])[] = [
   [
     'Dice',
     '2 TP / (2 TP + FP + FN) in voxels. Neither has the label: left out. Only the mask has it: left out, and 0 in profile difftumor. Only the label has it: 0.',

@@ -19,7 +19,7 @@ import type { EvaluationRow } from '../../report/evaluation-section.js'
 import type { Forest } from '../../report/forest.js'
 import { type MaskPicture, parseMaskPicture } from '../../report/mask-pictures.js'
 import { writeWhole } from '../../whole-file.js'
-import { RULES } from './evaluation-rules.js'
+import { EVALUATION_RULES } from './evaluation-rules.js'
 
 /** Of the worst case, the second worst, ... */
 export function pictureName(at: number): string {
@@ -88,7 +88,7 @@ function pageOf(
     cases: worstFirst(cases).map((one) => caseLine(one, lesions !== null)),
     pictures,
     forests: comparison === null ? [] : forests(comparison),
-    rules: RULES,
+    rules: EVALUATION_RULES,
   }
 }
 

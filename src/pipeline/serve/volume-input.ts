@@ -1,5 +1,5 @@
 import { DataError, UsageError } from '../../errors.js'
-import type { TumorPlan } from '../../simulation/plan.js'
+import type { TumorPlan } from '../../simulation/tumor.js'
 import { determinant, orientationOf, spacingOf } from '../../volume/geometry.js'
 import type { Affine, LabelMap, Vec3, Volume, VoxelArray } from '../../volume/volume.js'
 

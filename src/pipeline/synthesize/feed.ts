@@ -1,25 +1,25 @@
-import type { RunConfig } from '../../config/schema.js'
 import { FreetumorError } from '../../errors.js'
 import { judge, judgeTogether, type Verdict } from '../../quality/judge.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import { readCentres } from '../../sampling/cache-reader.js'
 import { openCaseGroup } from '../../sampling/case-group.js'
-import type { WeightedOrgan } from '../../sampling/plan.js'
+import type { WeightedOrgan } from '../../sampling/sampling-plan.js'
 import {
   type AttemptKey,
   attemptStreamKey,
   drawTumorKind,
   planAttempt,
-  type Region,
-  readRegion,
+  readSubvolume,
+  type Subvolume,
   type TumorKind,
-} from '../../sampling/region.js'
+} from '../../sampling/subvolume.js'
 import { asPlanned, type WantedCentre } from '../../sampling/tumors.js'
-import type { TumorPlan } from '../../simulation/plan.js'
+import type { TumorPlan } from '../../simulation/tumor.js'
 import type { Vec3 } from '../../volume/volume.js'
 import type { CaseError } from '../ports/common.js'
 import type { AttemptMeasures, VariantFeed, VariantResult, VariantRound } from '../ports/synthesis.js'
-import { sizeSettings } from '../specs.js'
+import { sizeSettings } from '../tumor-sizes.js'
+import type { SynthesisSettings } from './settings.js'
 
 export interface HostCase {
   readonly id: string
@@ -27,11 +27,15 @@ export interface HostCase {
   readonly prepared: string
 }
 
+/** The settings that plans and verdicts depend on. */
+type FeedSettings = Pick<
+  SynthesisSettings,
+  'seed' | 'prepare' | 'patchVoxels' | 'organs' | 'simulation' | 'quality' | 'synthesize'
+>
+
 export interface VariantFeedOptions {
-  readonly config: RunConfig
+  readonly settings: FeedSettings
   readonly hosts: readonly HostCase[]
-  /** Organs that tumors go to, by weight. */
-  readonly organs: readonly WeightedOrgan[]
   readonly hasBaseline: boolean
   readonly checkpoints: SynthesisLine['checkpoints']
   /** Variants that an earlier start finished. */
@@ -48,7 +52,7 @@ export interface VariantFeedOptions {
 /** A rank's case and what is left of it. */
 interface OpenCase {
   readonly id: string
-  readonly region: Region
+  readonly subvolume: Subvolume
   readonly organs: readonly WeightedOrgan[]
   /** Listed positions of the case. */
   readonly centres: readonly WantedCentre[] | null
@@ -92,7 +96,7 @@ const NO_LABEL: CaseError = {
  * function of the configuration and the case alone, whoever works on it and whatever was done before.
  */
 export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
-  const { config, hosts } = options
+  const { settings, hosts } = options
   const queue = [...hosts]
   const open = new Map<number, OpenCase>()
   const current = new Map<number, Variant>()
@@ -100,24 +104,24 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
   const nextCase = async (): Promise<OpenCase | null> => {
     for (let host = queue.shift(); host; host = queue.shift()) {
       const { id } = host
-      const variants = range(config.synthesize.variants).filter((variant) => !options.isDone(id, variant))
+      const variants = range(settings.synthesize.variants).filter((variant) => !options.isDone(id, variant))
       if (variants.length === 0) continue
-      const found = await regionOf(host)
+      const found = await subvolumeOf(host)
       if ('message' in found) options.onFailure(id, found)
-      else return { id, ...found, organs: presentOrgans(options.organs, found.region), variants }
+      else return { id, ...found, organs: presentOrgans(settings.organs, found.subvolume), variants }
     }
     return null
   }
 
-  const regionOf = async ({
+  const subvolumeOf = async ({
     id,
     prepared,
-  }: HostCase): Promise<Pick<OpenCase, 'region' | 'centres'> | CaseError> => {
+  }: HostCase): Promise<Pick<OpenCase, 'subvolume' | 'centres'> | CaseError> => {
     try {
       const group = await openCaseGroup({ caseId: id, path: prepared })
-      const region = readRegion(group, config.sampling.patchVoxels)
-      if (region === null) return { ...NO_LABEL, message: `${id}: ${NO_LABEL.message}` }
-      return { region, centres: readCentres(group, config.simulation.positions) }
+      const subvolume = readSubvolume(group, settings.patchVoxels)
+      if (subvolume === null) return { ...NO_LABEL, message: `${id}: ${NO_LABEL.message}` }
+      return { subvolume, centres: readCentres(group, settings.simulation.positions) }
     } catch (error) {
       if (!(error instanceof FreetumorError)) throw error
       return { kind: error.code, message: error.message, hint: error.hint ?? '' }
@@ -161,11 +165,12 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
   }
 }
 
-function beginVariant({ config, organs }: VariantFeedOptions, working: OpenCase, variant: number): Variant {
-  const tumors = range(config.synthesize.tumorsPerVariant).map((tumor): Tumor => {
+function beginVariant({ settings }: VariantFeedOptions, working: OpenCase, variant: number): Variant {
+  const sizes = sizeSettings(settings.simulation, settings.prepare.spacingMm)
+  const tumors = range(settings.synthesize.tumorsPerVariant).map((tumor): Tumor => {
     // a case without any of the organs still says which one it lacks
-    const present = working.organs.length > 0 ? working.organs : organs
-    const kind = drawTumorKind(keyOf(config, working, variant, tumor), present, sizeSettings(config))
+    const present = working.organs.length > 0 ? working.organs : settings.organs
+    const kind = drawTumorKind(keyOf(settings, working, variant, tumor), present, sizes)
     return { ...kind, attempt: 0, organAt: 0, plan: null }
   })
   return { case: working, variant, tumors, lines: [], waiting: [], round: -1, planSeconds: 0 }
@@ -176,14 +181,14 @@ function nextRound(options: VariantFeedOptions, variant: Variant, accepted: read
   variant.round++
   const started = performance.now()
   variant.waiting =
-    options.config.quality.shareOver === 'case' ? tryAll(options, variant) : tryOne(options, variant)
+    options.settings.quality.shareOver === 'case' ? tryAll(options, variant) : tryOne(options, variant)
   variant.planSeconds += (performance.now() - started) / 1000
-  const { id, region } = variant.case
+  const { id, subvolume } = variant.case
   return {
     caseId: id,
     variant: variant.variant,
-    regionStart: region.start,
-    regionShape: region.shape,
+    subvolumeStart: subvolume.start,
+    subvolumeShape: subvolume.shape,
     accepted,
     attempts: variant.waiting.map(({ tumor, attempt, organ, plan }) => ({
       tumor,
@@ -225,16 +230,16 @@ function planNext(
   number: number,
   earlier: readonly TumorPlan[],
 ): Try | null {
-  const { config } = options
+  const { settings } = options
   const { case: working } = variant
   const tumor = variant.tumors[number]!
-  const { texture } = config.simulation
-  const settings = { textureSizeVoxels: texture.sizeVoxels, textureCount: texture.count }
-  while (tumor.attempt < config.synthesize.triesPerTumor && tumor.organAt < tumor.organs.length) {
+  const { texture } = settings.simulation
+  const textures = { textureSizeVoxels: texture.sizeVoxels, textureCount: texture.count }
+  while (tumor.attempt < settings.synthesize.triesPerTumor && tumor.organAt < tumor.organs.length) {
     const attempt = tumor.attempt++
     const organ = tumor.organs[tumor.organAt]!
-    const key = attemptStreamKey(keyOf(config, working, variant.variant, number), attempt)
-    const found = planAttempt(working.region, key, organ, tumor, settings, earlier, working.centres)
+    const key = attemptStreamKey(keyOf(settings, working, variant.variant, number), attempt)
+    const found = planAttempt(working.subvolume, key, organ, tumor, textures, earlier, working.centres)
     if (found.outcome === 'placed') return { tumor: number, attempt, organ, plan: found.plan }
     tumor.organAt++
     variant.lines.push({
@@ -254,7 +259,7 @@ function settle(
   variant: Variant,
   measures: readonly AttemptMeasures[],
 ): number[] {
-  const { quality } = options.config
+  const { quality } = options.settings
   const judged = variant.waiting.map((one) => ({
     kind: { organ: one.organ.name, size: one.plan.size },
     measures: measures.find(({ tumor }) => tumor === one.tumor)!,
@@ -275,7 +280,7 @@ function settle(
 function triedLine(options: VariantFeedOptions, variant: Variant, one: Try, verdict: Verdict): SynthesisLine {
   const { centre, radii, box, boxOrigin, edgeSigma, textureIndex, textureStart, handcraftedDifference } =
     one.plan
-  const { start } = variant.case.region
+  const { start } = variant.case.subvolume
   const inCase = (voxel: Vec3): Vec3 => [voxel[0] + start[0], voxel[1] + start[1], voxel[2] + start[2]]
   return {
     ...lineStart(options, variant, one.tumor, one.attempt, one.organ),
@@ -302,13 +307,13 @@ function withoutSeen(measures: Verdict['measures']): SynthesisLine['measures'] {
 }
 
 function lineStart(
-  { config, checkpoints }: VariantFeedOptions,
+  { settings, checkpoints }: VariantFeedOptions,
   variant: Variant,
   tumor: number,
   attempt: number,
   organ: WeightedOrgan,
 ) {
-  const key = keyOf(config, variant.case, variant.variant, tumor)
+  const key = keyOf(settings, variant.case, variant.variant, tumor)
   return {
     case: variant.case.id,
     host: null,
@@ -318,7 +323,7 @@ function lineStart(
     round: variant.round,
     organ: organ.name,
     size: variant.tumors[tumor]!.size,
-    seed: config.seed,
+    seed: settings.seed,
     k: attemptStreamKey(key, attempt),
     checkpoints,
     time: '',
@@ -345,12 +350,12 @@ function placedPlans(variant: Variant): TumorPlan[] {
   return variant.tumors.flatMap(({ plan }) => (plan === null ? [] : [plan]))
 }
 
-function presentOrgans(organs: readonly WeightedOrgan[], { label }: Region): WeightedOrgan[] {
+function presentOrgans(organs: readonly WeightedOrgan[], { label }: Subvolume): WeightedOrgan[] {
   return organs.filter(({ label: id }) => label.includes(id))
 }
 
-function keyOf(config: RunConfig, working: OpenCase, variant: number, tumor: number): AttemptKey {
-  return { seed: config.seed, caseId: working.id, variant, tumor }
+function keyOf({ seed }: FeedSettings, working: OpenCase, variant: number, tumor: number): AttemptKey {
+  return { seed, caseId: working.id, variant, tumor }
 }
 
 function range(count: number): number[] {

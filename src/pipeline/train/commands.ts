@@ -2,8 +2,8 @@ import { UsageError } from '../../errors.js'
 import type { LiveCommand, TrainingSession } from '../ports/training.js'
 import { deferred } from './deferred.js'
 
-/** Carries commands to a job that may die and be begun again: none is lost between its lives. */
-export class CommandLine {
+/** Pass commands to a job that may be restarted: a command that meets no attempt waits for the next one. */
+export class CommandQueue {
   #session = deferred<TrainingSession>()
   #renewed = deferred<void>()
   #stopWanted: string | null = null
@@ -29,7 +29,7 @@ export class CommandLine {
     this.#session.resolve(session)
   }
 
-  /** The job has died and begins again at a step: a rate that was set since holds from there on. */
+  /** Expect the next attempt, from a step: a learning rate that was set for a later step is sent again. */
   renew(step: number): void {
     this.#session = deferred()
     this.#session.promise.catch(() => {})
@@ -40,13 +40,13 @@ export class CommandLine {
       this.send({ type: 'setLearningRate', value: this.#rate.value }).catch(() => {})
   }
 
-  /** The run is over: commands that wait reject with the reason. */
+  /** Reject all waiting commands with the reason for which the run ended. */
   end(error: unknown): void {
     this.#session.reject(error)
     this.#renewed.reject(error)
   }
 
-  /** Resolves with the step from which on it holds; one that a death overtakes is given to the next life. */
+  /** Resolve with the step from which on it holds; if the attempt fails first, the next one gets the command. */
   async send(command: LiveCommand): Promise<number> {
     if (command.type === 'stop') {
       this.#stopWanted ??= command.reason

@@ -4,18 +4,18 @@ import { judge, type Verdict } from '../../quality/judge.js'
 import type { LedgerLine } from '../../quality/ledger.js'
 import { type JudgedTumor, summarise } from '../../quality/summary.js'
 import type { Feeder } from '../../sampling/feeder.js'
-import type { NoPlace, PlannedCrop, PlannedTumor } from '../../sampling/plan.js'
+import type { NoRoomReason, PlannedCrop, PlannedTumor } from '../../sampling/sampling-plan.js'
 import type { SynthesisEvent } from '../../training/events.js'
-import type { CropVerdict, StepFeed } from '../ports/training.js'
+import type { CropMeasures, CropVerdict, StepFeed } from '../ports/training.js'
 
 type Untimed<T> = Omit<T, 'time'>
 
 export interface TrainingFeedOptions {
   readonly config: RunConfig
   readonly feeder: Feeder
-  /** Of all hosts: they share the items. */
+  /** Of all nodes: they share the items. */
   readonly ranks: number
-  /** Of this host: they are served here. */
+  /** Of this node: they are served here. */
   readonly ranksHere: number
   /** Whether the ranks send measures of every step; a baseline has no tumors to judge. */
   readonly judges: boolean
@@ -25,7 +25,7 @@ export interface TrainingFeedOptions {
   readonly onSynthesis: (event: Untimed<SynthesisEvent>) => void
 }
 
-/** What is remembered of a step between its frames and the verdicts of all its ranks. */
+/** State of a step between its crops and the verdicts of all its ranks. */
 interface OpenStep {
   readonly crops: Map<string, PlannedCrop>
   readonly judged: JudgedTumor[]
@@ -49,42 +49,16 @@ export function trainingFeed(options: TrainingFeedOptions): StepFeed {
   }
 
   return {
-    async frames(step, rank) {
+    async crops(step, rank) {
       await ready
       const crops = await feeder.step(step, rank, ranks, config.training.accumulation)
-      if (!options.judges) return crops
-      const memory = openStep(step)
-      for (const crop of crops) {
-        // The ledger needs the plan, not the voxels.
-        memory.crops.set(cropKey(crop), withoutVoxels(crop))
-        if (crop.noRoom !== null) {
-          memory.noRoom++
-          options.onLedger(noRoomLine(step, crop, crop.noRoom))
-        }
-      }
+      if (options.judges) remember(options, step, openStep(step), crops)
       return crops
     },
 
     async judge(step, _rank, measures) {
       const memory = openStep(step)
-      const verdicts: CropVerdict[] = []
-      for (const measured of measures) {
-        const crop = memory.crops.get(cropKey(measured))
-        const tumor = crop?.tumors.find((candidate) => candidate.draw === measured.draw)
-        if (!crop || !tumor)
-          throw new RuntimeCrashError(
-            `step ${step}: measures of item ${measured.item}, crop ${measured.crop}, draw ${measured.draw} came, which was not sent`,
-          )
-        const verdict = judge(tumor, measured, config.quality, config.networks.baseline !== null)
-        memory.judged.push({ organ: tumor.organ, size: tumor.size, verdict })
-        options.onLedger(tumorLine(config, step, crop, tumor, verdict))
-        verdicts.push({
-          item: measured.item,
-          crop: measured.crop,
-          accepted: verdict.accepted,
-          reason: verdict.reason,
-        })
-      }
+      const verdicts = measures.map((measured) => judgeTumor(options, step, memory, measured))
       if (++memory.ranksJudged === ranksHere) {
         open.delete(step)
         options.onSynthesis({ type: 'synthesis', step, ...summarise(memory.judged, memory.noRoom) })
@@ -92,6 +66,42 @@ export function trainingFeed(options: TrainingFeedOptions): StepFeed {
       return verdicts
     },
   }
+}
+
+/** Keep the plans of a step's crops for their verdicts. */
+function remember(
+  options: TrainingFeedOptions,
+  step: number,
+  memory: OpenStep,
+  crops: readonly PlannedCrop[],
+): void {
+  for (const crop of crops) {
+    // The ledger needs the plan, not the voxels.
+    memory.crops.set(cropKey(crop), withoutVoxels(crop))
+    if (crop.noRoom === null) continue
+    memory.noRoom++
+    options.onLedger(noRoomLine(step, crop, crop.noRoom))
+  }
+}
+
+/** Judge a tumor and record the verdict. @throws RuntimeCrashError when the tumor was not sent */
+function judgeTumor(
+  { config, onLedger }: TrainingFeedOptions,
+  step: number,
+  memory: OpenStep,
+  measured: CropMeasures,
+): CropVerdict {
+  const { item, draw } = measured
+  const crop = memory.crops.get(cropKey(measured))
+  const tumor = crop?.tumors.find((candidate) => candidate.draw === draw)
+  if (!crop || !tumor)
+    throw new RuntimeCrashError(
+      `step ${step}: measures of item ${item}, crop ${measured.crop}, draw ${draw} came, which was not sent`,
+    )
+  const verdict = judge(tumor, measured, config.quality, config.networks.baseline !== null)
+  memory.judged.push({ organ: tumor.organ, size: tumor.size, verdict })
+  onLedger(tumorLine(config, step, crop, tumor, verdict))
+  return { item, crop: measured.crop, accepted: verdict.accepted, reason: verdict.reason }
 }
 
 function cropKey(crop: { readonly item: number; readonly crop: number }): string {
@@ -103,7 +113,7 @@ function withoutVoxels(crop: PlannedCrop): PlannedCrop {
   return { ...crop, image: new Int16Array(0), label: new Uint8Array(0), tumors }
 }
 
-function noRoomLine(step: number, crop: PlannedCrop, reason: NoPlace): LedgerLine {
+function noRoomLine(step: number, crop: PlannedCrop, reason: NoRoomReason): LedgerLine {
   return { step, item: crop.item, crop: crop.crop, case: crop.caseId, verdict: 'noRoom', reason }
 }
 

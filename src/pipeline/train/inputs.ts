@@ -1,19 +1,21 @@
 import type { RunConfig } from '../../config/schema.js'
 import type { ManifestCase } from '../../curation/datasets/manifest.js'
 import { ConfigError, DataError } from '../../errors.js'
-import type { SampledCase } from '../../sampling/plan.js'
+import type { SampledCase } from '../../sampling/sampling-plan.js'
 import type { StageContext } from '../context.js'
+import { sampledCases } from '../plan/sampling.js'
+import type { EarlierWeights } from '../plan/spec.js'
 import { refuseLeaks } from '../prepare/leak-check.js'
-import { curateData, prepareData } from '../prepare/run.js'
-import { type CuratedCase, type EarlierWeights, sampledCases, trainingLabels } from '../specs.js'
-import { compareData, type Fingerprint, fingerprintOf, type ResumePoint, recordInputs } from './resume.js'
-import { earlierWeights, type StartTraining } from './weights.js'
+import { curateData, prepareData, type TrainingCase } from '../prepare/run.js'
+import { trainingLabels } from '../training-labels.js'
+import { compareData, hashInputs, type InputHashes, type ResumePoint, recordInputs } from './resume.js'
+import { earlierWeights, type StartTraining, wantedWeights } from './weights.js'
 
 /** What a training is made of before its runtime starts. */
 export interface TrainingInputs {
   readonly weights: EarlierWeights
-  readonly cases: readonly CuratedCase[]
-  readonly fingerprint: Fingerprint
+  readonly cases: readonly TrainingCase[]
+  readonly fingerprint: InputHashes
   /** Those that items are drawn from. */
   readonly sampled: readonly SampledCase[]
 }
@@ -47,8 +49,8 @@ export function refuseOtherOrgans(
 
 /**
  * Leaks first: no weights are trained for a study that is refused. Then earlier weights, since a file that cannot serve is
- * known in seconds; then prepared cases. What may take long begins with the call of `accepted`. A run that goes on must find
- * what it left, unless changes are accepted.
+ * known in seconds; then prepared cases. What may take long begins with the call of `accepted`. A resumed run must find
+ * the data of its checkpoint, unless changes are accepted.
  */
 export async function gatherInputs(
   config: RunConfig,
@@ -62,12 +64,12 @@ export async function gatherInputs(
   const curation = await curateData(config, context)
   refuseOtherOrgans(config, curation.cases)
   await refuseLeaks(config, curation.cases, context)
-  const weights = await earlierWeights(config, context, start, accepted)
+  const weights = await earlierWeights(wantedWeights(config), context, start, accepted)
   const cases = await prepareData(config, context, curation)
-  const fingerprint = await fingerprintOf(config, cases, weights)
+  const fingerprint = await hashInputs(config, cases, weights)
   if (resumed !== null) {
-    const told = await compareData(directory, resumed, fingerprint, cases, acceptChanges)
-    if (told !== null) context.note(told.text, told.level)
+    const changes = await compareData(directory, resumed, fingerprint, cases, acceptChanges)
+    if (changes !== null) context.note(changes.text, changes.level)
   }
   await recordInputs(directory, config, cases)
   const sampled = sampledCases(config, cases)

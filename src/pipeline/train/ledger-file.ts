@@ -1,7 +1,7 @@
 import { type JsonLog, openJsonLog } from '../../jsonl.js'
 import type { LedgerLine } from '../../quality/ledger.js'
 
-/** The ledger of one life of a training. */
+/** The ledger of one attempt of a training. */
 export interface LedgerFile extends AsyncDisposable {
   /** Resolves when lines may be written. */
   readonly ready: Promise<void>
@@ -11,7 +11,7 @@ export interface LedgerFile extends AsyncDisposable {
 /**
  * Opens a ledger to append to.
  * @param check throws when this process may not write into the run any more
- * @param begins the step that the training goes on from, as soon as it is known: later lines are cut then
+ * @param begins the step that the training starts from, once it is known: later lines are cut then
  */
 export async function openLedger(
   path: string,

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { printConfig } from '../../config/load.js'
+import { recordConfig } from '../../config/load.js'
 import type { RunConfig } from '../../config/schema.js'
 import { typedSystemError } from '../../system-errors.js'
 import { type Ownership, takeOver } from '../../training/owner.js'
@@ -8,23 +8,23 @@ import type { Run, TrainOptions } from '../../training/run.js'
 import { makeRunDirectory, refuseExistingRun } from '../../training/run-directory.js'
 import { recordVersion, refuseOtherFormat } from '../../training/run-version.js'
 import { writeWhole } from '../../whole-file.js'
-import { joinRunDirectory, keepsRun, nodeFile } from '../hosts.js'
 import { TRAINING } from '../locks.js'
-import type { HostPlace } from '../ports/common.js'
+import { joinRunDirectory, keepsRun, nodeFile } from '../nodes.js'
+import type { NodePlace } from '../ports/common.js'
 import type { ModelRuntime } from '../ports/runtime.js'
-import { openResumePoint, type ResumePoint, refuseNothingToResume, type Told } from './resume.js'
+import { type Note, openResumePoint, type ResumePoint, refuseNothingToResume } from './resume.js'
 
 export interface OpenedRun {
-  /** Null for a new run, and on other hosts than node 0, which says where they go on. */
+  /** Null for a new run and on every node but node 0, which reports the step to the others. */
   readonly resumed: ResumePoint | null
   readonly shared: AsyncDisposable
-  /** Null on other hosts than node 0. */
+  /** Null on every node but node 0. */
   readonly owner: Ownership | null
-  /** What to tell once the log is open. */
-  readonly notes: readonly Told[]
+  /** Written once the log is open. */
+  readonly notes: readonly Note[]
 }
 
-const NO_LOCKS: Told = {
+const NO_LOCKS: Note = {
   level: 'warning',
   text: 'the file system of the run has no locks: start no second training in its directory',
 }
@@ -35,7 +35,7 @@ export async function openRun(
   config: RunConfig,
   runtime: ModelRuntime,
   { resume, acceptChanges = false }: TrainOptions,
-  place: HostPlace | null,
+  place: NodePlace | null,
 ): Promise<OpenedRun> {
   const { directory } = run
   const keeps = keepsRun(place)
@@ -59,11 +59,11 @@ export async function openRun(
     const owner = keeps ? await takeOver(directory, run.id) : null
     const goesOn = resume !== undefined && keeps
     const resumed = goesOn ? await openResumePoint(directory, config, acceptChanges) : null
-    // of a run that goes on, what it says is over
+    // the exit record of the earlier part is out of date
     if (resume !== undefined) await rm(join(directory, nodeFile('exit.json', place)), { force: true })
     if (resumed === null) {
       if (resume === undefined && keeps) await recordVersion(directory)
-      await writeWhole(join(directory, 'config.resolved.yaml'), printConfig(config))
+      await writeWhole(join(directory, 'config.resolved.yaml'), recordConfig(config))
     }
     const notes = [...(lock?.enforced === false ? [NO_LOCKS] : []), ...(resumed?.notes ?? [])]
     return { resumed, owner, notes, shared: { [Symbol.asyncDispose]: close } }

@@ -4,13 +4,13 @@ import { abortReason, isAbort } from '../../stop-signals.js'
 import {
   cardOf,
   type FailureCard,
-  type PastDeath,
+  type PastFailure,
   type RestartPolicy,
   restartAfter,
 } from '../../training/failure.js'
 import type { Untimed } from '../../training/journal.js'
 
-/** Where a life begins: a checkpoint, or on another host than node 0 the step that is known of it. */
+/** Start of an attempt: a checkpoint, or on a node other than node 0 only its step. */
 export interface StartPoint {
   readonly step: number
   readonly directory: string | null
@@ -26,54 +26,54 @@ export interface Reached {
 
 /** A job that can be restarted after a failure. */
 export interface Job<T> {
-  /** One life: from a checkpoint, or (null) as it was begun. */
-  live(from: StartPoint | null | undefined): Promise<T>
-  place(): Reached
-  /** A life ended badly; told before it is decided whether another follows. */
-  died(card: FailureCard): Promise<void>
+  /** Run once: from a checkpoint, from step 0 (null), or as the run was started (undefined). */
+  attempt(from: StartPoint | null | undefined): Promise<T>
+  reached(): Reached
+  /** Record why an attempt failed, before the restart policy decides. */
+  failed(card: FailureCard): Promise<void>
   /** The reason of a stop that was requested; null without one. */
   stopWanted(): string | null
-  /** Waits before the next start; returns early when a stop is requested. */
-  rest(seconds: number): Promise<void>
-  /** Puts all that is recorded back to the newest whole checkpoint; null: to the beginning. */
+  /** Wait before the next attempt; return early when a stop is requested. */
+  wait(seconds: number): Promise<void>
+  /** Return the newest whole checkpoint, null for none, after the records are cut to it. */
   rewind(): Promise<StartPoint | null>
-  tell(event: Untimed): void
+  record(event: Untimed): void
 }
 
 /**
  * Runs a job to completion and restarts it after recoverable failures, from the newest whole checkpoint, as often as the
  * policy allows without a new one; torchrun itself never restarts. A stop that is requested while it waits for a restart
- * ends it at that checkpoint. A job that dies on the way to a requested stop has failed, unless it had saved.
+ * ends it at that checkpoint. A job that fails before a requested stop has failed, unless it had saved.
  * @throws StoppedError, or what ended the last attempt
  */
 export async function runJob<T>(job: Job<T>, policy: RestartPolicy): Promise<T> {
   let from: StartPoint | null | undefined
   let restarts = 0
-  let before: PastDeath | null = null
+  let before: PastFailure | null = null
   for (;;) {
-    const { savedStep } = job.place()
+    const { savedStep } = job.reached()
     try {
-      return await job.live(from)
+      return await job.attempt(from)
     } catch (error) {
       const card = cardOf(error)
       if (card === null) throw error
-      await job.died(card)
-      const place = job.place()
+      await job.failed(card)
+      const reached = job.reached()
       const wanted = job.stopWanted()
-      if (wanted !== null) throw isSaved(place) ? new StoppedError(wanted) : error
-      if (place.savedStep > savedStep) restarts = 0
-      const seconds = restartAfter(error, place.step, before, restarts, policy)
+      if (wanted !== null) throw isSaved(reached) ? new StoppedError(wanted) : error
+      if (reached.savedStep > savedStep) restarts = 0
+      const seconds = restartAfter(error, reached.step, before, restarts, policy)
       if (seconds === null) throw error
-      await job.rest(seconds)
+      await job.wait(seconds)
       restarts++
-      before = { step: place.step, message: card.message }
+      before = { step: reached.step, message: card.message }
       from = await job.rewind()
       const stopped = job.stopWanted()
       if (stopped !== null) throw new StoppedError(stopped)
-      job.tell({
+      job.record({
         type: 'restart',
         step: from?.step ?? 0,
-        diedAt: place.step,
+        diedAt: reached.step,
         restart: restarts,
         kind: card.kind,
         reason: card.message,

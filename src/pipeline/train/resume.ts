@@ -4,26 +4,27 @@ import { access, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { type Change, configChanges, decidingHash, isOfRanks } from '../../config/changes.js'
-import { loadConfig, printConfig } from '../../config/load.js'
+import { loadConfig, recordConfig } from '../../config/load.js'
 import type { RunConfig } from '../../config/schema.js'
 import { CheckpointError, ConfigError, DataError, UsageError } from '../../errors.js'
 import { readForeignJson } from '../../foreign-text.js'
 import { type Checkpoint, openNewestGood } from '../../training/checkpoints.js'
 import { sweepUnfinished, writeWhole } from '../../whole-file.js'
-import type { CuratedCase, EarlierWeights } from '../specs.js'
+import type { EarlierWeights } from '../plan/spec.js'
+import type { TrainingCase } from '../prepare/run.js'
 
-export interface Told {
+export interface Note {
   readonly level: 'info' | 'warning'
   readonly text: string
 }
 
-/** Where a run goes on, and what there is to tell about it. */
+/** The checkpoint that a run resumes from, and notes for its log. */
 export interface ResumePoint extends Checkpoint {
-  readonly notes: readonly Told[]
+  readonly notes: readonly Note[]
 }
 
 /** Hashes of what decides a run: two parts of it must have the same. */
-export interface Fingerprint {
+export interface InputHashes {
   readonly config: string
   readonly data: string
 }
@@ -38,9 +39,9 @@ export async function refuseNothingToResume(run: string): Promise<void> {
 }
 
 /**
- * Puts a run that was stopped or killed in order and chooses the checkpoint it goes on from: the newest whose files are
- * whole; null for a run that ended before its first save, which begins anew. Nothing of the run is changed when it is
- * refused, but litter removed and damaged checkpoints set aside.
+ * Choose the checkpoint that a stopped or killed run resumes from: the newest whose files are whole; null for a run that
+ * ended before its first save, which restarts from step 0. A refused run is not changed, except that partially written
+ * files are removed and damaged checkpoints renamed.
  * @throws CheckpointError where all checkpoints are damaged, ConfigError that names the keys where the configuration has changed
  */
 export async function openResumePoint(
@@ -48,7 +49,7 @@ export async function openResumePoint(
   config: RunConfig,
   acceptChanges: boolean,
 ): Promise<ResumePoint | null> {
-  const notes: Told[] = []
+  const notes: Note[] = []
   await sweepUnfinished(run)
   const checkpoint = await openNewestGood(run, (text) => notes.push({ level: 'warning', text }))
   if (checkpoint === null) {
@@ -65,19 +66,19 @@ export async function openResumePoint(
 export async function recordInputs(
   run: string,
   config: RunConfig,
-  cases: readonly CuratedCase[],
+  cases: readonly TrainingCase[],
 ): Promise<void> {
-  await writeWhole(join(run, 'config.resolved.yaml'), printConfig(config))
+  await writeWhole(join(run, 'config.resolved.yaml'), recordConfig(config))
   const lines = caseLines(cases).map((line) => JSON.stringify(line))
   await writeWhole(join(run, 'data.json'), `[\n${lines.join(',\n')}\n]\n`)
 }
 
 /** What the checkpoints of this part of a run will say of it. */
-export async function fingerprintOf(
+export async function hashInputs(
   config: RunConfig,
-  cases: readonly CuratedCase[],
+  cases: readonly TrainingCase[],
   weights: EarlierWeights,
-): Promise<Fingerprint> {
+): Promise<InputHashes> {
   // what a network only starts from is in its checkpoints since
   const used = config.job === 'synthesis' ? [weights.baseline] : [weights.baseline, weights.generator]
   const content = await Promise.all(used.map((path) => (path === null ? null : sha256Of(path))))
@@ -87,16 +88,16 @@ export async function fingerprintOf(
 
 /**
  * Whether the data are those that the checkpoint was made with.
- * @returns what to tell when changes are accepted
+ * @returns a note when changes are accepted
  * @throws DataError that names what has changed
  */
 export async function compareData(
   run: string,
   checkpoint: Checkpoint,
-  fingerprint: Fingerprint,
-  cases: readonly CuratedCase[],
+  fingerprint: InputHashes,
+  cases: readonly TrainingCase[],
   acceptChanges: boolean,
-): Promise<Told | null> {
+): Promise<Note | null> {
   if (checkpoint.manifest.madeBy.data === fingerprint.data) return null
   const what = await changedCases(run, cases)
   if (acceptChanges) return { level: 'warning', text: `${run} goes on with other data: ${what}` }
@@ -111,13 +112,13 @@ async function compareConfig(
   checkpoint: Checkpoint,
   config: RunConfig,
   acceptChanges: boolean,
-): Promise<Told[]> {
+): Promise<Note[]> {
   const { madeBy } = checkpoint.manifest
   const { deciding, rounding, free } = configChanges(
     await loadConfig(join(run, 'config.resolved.yaml')),
     config,
   )
-  const notes: Told[] = []
+  const notes: Note[] = []
   if (madeBy.config !== decidingHash(config)) {
     // nothing differs: an earlier part accepted changes that this older checkpoint does not know
     const keys =
@@ -143,15 +144,15 @@ async function compareConfig(
   return notes
 }
 
-/** Damaged ones included: then it is the user's to begin anew. */
+/** Damaged ones included: then the user decides to restart from step 0. */
 async function everSaved(run: string): Promise<boolean> {
   const names = await readdir(join(run, 'checkpoints')).catch(() => [] as string[])
   return names.some((name) => name.startsWith('step_'))
 }
 
-function nothingWhole(run: string, notes: readonly Told[]): CheckpointError {
-  const told = notes.length > 0 ? notes.map(({ text }) => text).join('; ') : 'all were damaged before'
-  return new CheckpointError(`${run} holds no whole checkpoint to go on from: ${told}`, {
+function nothingWhole(run: string, notes: readonly Note[]): CheckpointError {
+  const reasons = notes.length > 0 ? notes.map(({ text }) => text).join('; ') : 'all were damaged before'
+  return new CheckpointError(`${run} holds no whole checkpoint to go on from: ${reasons}`, {
     hint: 'start the run anew; a model.pt that is whole may serve as networks.segmentor.initialWeights',
   })
 }
@@ -172,7 +173,7 @@ function short(value: unknown): string {
 type CaseLine = readonly [id: string, part: string, repeat: number, content: string]
 
 /** In the order of the items: that decides the stream, too. */
-function caseLines(cases: readonly CuratedCase[]): CaseLine[] {
+function caseLines(cases: readonly TrainingCase[]): CaseLine[] {
   return cases.map(({ id, kind, heldOut, repeat, content }) => [
     id,
     heldOut ? 'heldOut' : kind,
@@ -182,7 +183,7 @@ function caseLines(cases: readonly CuratedCase[]): CaseLine[] {
 }
 
 /** A sentence about the first few cases that differ from those recorded. */
-async function changedCases(run: string, cases: readonly CuratedCase[]): Promise<string> {
+async function changedCases(run: string, cases: readonly TrainingCase[]): Promise<string> {
   const recorded = await readCaseLines(run)
   if (recorded === null) return `${join(run, 'data.json')} is missing or damaged`
   const before = new Map(recorded.map((line) => [line[0], JSON.stringify(line)]))

@@ -3,11 +3,11 @@ import type { ValidationEvent } from '../../training/events.js'
 import type { RunJournal } from '../../training/journal.js'
 import { bestOf, reasonToEnd, selectTumorDice, type Validation } from '../../training/selection.js'
 import type { RuntimeEvent, ValidationVerdict } from '../ports/training.js'
-import { trainingLabels } from '../specs.js'
+import { trainingLabels } from '../training-labels.js'
 
 export type CountedCase = Extract<RuntimeEvent, { type: 'validationCase' }>
 
-/** What a validation came to: the event that tells of it, and whether the run goes on. */
+/** The result of a validation: its event, and whether the run continues. */
 interface JudgedValidation {
   readonly event: Omit<ValidationEvent, 'time'>
   readonly verdict: ValidationVerdict

@@ -211,7 +211,9 @@ describe('freetumor data remap', () => {
       (await data('remap', '--labels', labels, ...argv)).stderr.join('\n')
     expect(await remap('--map', '1:1,1:2,2:2,3:3', '--out', out)).toContain('id 1 has two targets (1 and 2)')
     expect(await remap('--map', 'lungmask', '--region', 'abdomen', '--out', out)).toContain('found chest')
-    expect(await remap('--map', '1:1,2:2,3:9', '--region', 'abdomen', '--out', out)).toContain('wrong target of id 3')
+    expect(await remap('--map', '1:1,2:2,3:9', '--region', 'abdomen', '--out', out)).toContain(
+      'wrong target of id 3',
+    )
     expect(await remap('--map', '1:1,2:2,3:3', '--out', labels)).toContain('is the label map itself')
     expect(existsSync(out)).toBe(false)
   })

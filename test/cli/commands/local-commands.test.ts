@@ -49,6 +49,57 @@ describe('freetumor init and config', () => {
     expect((await runCli(['init', '--region', 'chest', '--job', 'synthesis'], { cwd })).code).toBe(2)
   })
 
+  it('starts from a shipped configuration, and names the schema for editors', async () => {
+    const cwd = temporaryFolder()
+    const made = await runCli(['init', '--from', 'debug-segmentation'], { cwd })
+    expect(made).toMatchObject({ code: 0 })
+    const [first] = (await readFile(join(cwd, 'debug-segmentation.yaml'), 'utf8')).split('\n')
+    const schema = /^# yaml-language-server: \$schema=(.*)$/.exec(first!)![1]!
+    expect(JSON.parse(await readFile(schema, 'utf8'))).toMatchObject({ title: 'freetumor run configuration' })
+    const unknown = await runCli(['init', '--from', 'none'], { cwd })
+    expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('debug-baseline') })
+  })
+
+  it('explains a key, lists the keys of a section, and names the nearest keys', async () => {
+    const json = async (...argv: string[]) =>
+      JSON.parse((await runCli(['config', 'explain', ...argv, '--output', 'json'])).stdout)
+    expect(await json('training.checkpointEverySteps')).toEqual({
+      key: 'training.checkpointEverySteps',
+      type: 'whole number >= 1; or null',
+      description:
+        'Number of optimizer steps between checkpoints; null saves at validations and at the end only.',
+      effect: 'A crash repeats at most this many steps.',
+      unit: 'optimizer steps',
+      default: 500,
+      source: 'our choice',
+      path: false,
+      keys: [],
+    })
+    expect((await json()).keys.map(({ key }: { key: string }) => key)).toContain('training')
+    const { stdout } = await runCli(['config', 'explain', 'runtime.restarts'])
+    expect(stdout).toContain('runtime.restarts.backoffSeconds')
+    expect(await runCli(['config', 'explain', 'training.acumulation'])).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringContaining('hint: did you mean training.accumulation?'),
+    })
+  })
+
+  it('checks a configuration against its data, unless --no-data', async () => {
+    const cwd = temporaryFolder()
+    await phantoms(cwd)
+    const data = '{ root: ., datasets: [{ name: Phantoms, role: labelled, validationFold: 2 }] }'
+    await writeFile(join(cwd, 'run.yaml'), `job: baseline\ndata: ${data}\n`)
+    const refused = await runCli(['config', 'check', 'run.yaml'], { cwd })
+    expect(refused).toMatchObject({ code: 2, stdout: expect.stringContaining('Phantoms has no fold 2') })
+    expect(refused.stdout).toContain('run.yaml: 1 error')
+    expect(await runCli(['config', 'check', 'run.yaml', '--no-data'], { cwd })).toMatchObject({
+      code: 0,
+      stdout: 'run.yaml: ok (data not checked)\n',
+      stderr: '',
+    })
+  })
+
   it('prints a JSON schema of every section', async () => {
     const { stdout } = await runCli(['config', 'schema'])
     expect(Object.keys(JSON.parse(stdout).properties)).toContain('sampling')

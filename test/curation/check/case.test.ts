@@ -160,9 +160,7 @@ describe('checkCase', () => {
     expect(await gridRules(tilted)).toEqual([])
     const findings = (await checkCase(item, OPTIONS)).filter(({ rule }) => rule === 'forms-differ')
     expect(findings[0]).toMatchObject({ severity: 'warning' })
-    expect(findings[0]!.message).toMatch(
-      /sform and qform differ by up to \d+\.\d mm; the sform is used/,
-    )
+    expect(findings[0]!.message).toMatch(/sform and qform differ by up to \d+\.\d mm; the sform is used/)
     const thick = { srow: [1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 15, 0], pixdim: [1, 1, 2, 15, 1, 1, 1, 1] }
     expect(await gridRules(madeNifti(thick))).toEqual(['spacing-range:warning'])
   })

@@ -75,9 +75,7 @@ describe('curate', () => {
       role: { kind: 'labelled', organs: ['kidney'] },
       labelMap: { '4': 5, '9': 6 },
     })
-    await expect(curated(root, [{ name: 'Mine' }])).rejects.toThrow(
-      /Mine: unknown role/,
-    )
+    await expect(curated(root, [{ name: 'Mine' }])).rejects.toThrow(/Mine: unknown role/)
   })
 
   it('refuses a data set of the other region and one that is listed twice', async () => {

@@ -23,7 +23,9 @@ describe('findPreset', () => {
   it('returns the map of the requested region, and refuses one of the other region', () => {
     expect(findPreset('TotalSegmentator').map).toMatchObject({ '5': 1, '10': 0 })
     expect(findPreset('totalsegmentator', 'chest').map).toMatchObject({ '5': 0, '10': 1 })
-    expect(() => findPreset('LiTS', 'chest')).toThrow(/preset Dataset003_Liver: wrong region \(expected chest, found abdomen\)/)
+    expect(() => findPreset('LiTS', 'chest')).toThrow(
+      /preset Dataset003_Liver: wrong region \(expected chest, found abdomen\)/,
+    )
     expect(() => findPreset('nonsense')).toThrow(/unknown preset nonsense/)
   })
 

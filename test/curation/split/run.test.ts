@@ -115,7 +115,9 @@ describe('published folds', () => {
   })
 
   it('above the number of folds are refused', () => {
-    expect(() => split([item('C/a', { fold: 4 })], { folds: 3 })).toThrow(/patient C\/a: wrong fold \(expected 0 to 2, found 4\)/)
+    expect(() => split([item('C/a', { fold: 4 })], { folds: 3 })).toThrow(
+      /patient C\/a: wrong fold \(expected 0 to 2, found 4\)/,
+    )
   })
 
   it('cannot separate a patient that a test set shares', () => {

@@ -120,7 +120,7 @@ it.each<[string, Partial<LaunchOptions>]>([
   ['the script .*nowhere.py does not exist', { script: '/nowhere.py' }],
   ['processesPerNode: a whole number of at least 1', { processesPerNode: 0 }],
   ['node rank 2 is not one of 2 nodes', { nodes: 2, nodeRank: 2, rendezvous: 'a:1' }],
-  ['2 nodes need a place to meet', { nodes: 2 }],
+  ['2 nodes need a rendezvous', { nodes: 2 }],
   ['rendezvous: HOST:PORT was expected, got 10.0.0.1', { nodes: 2, rendezvous: '10.0.0.1' }],
   ['heartbeat file is of no use', { heartbeat: 'beat' }],
 ])('refuses what cannot be: %s', async (message, wrong) => {

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { resolveConfig } from '../../../src/config/resolve.js'
 import { estimatePreparation } from '../../../src/pipeline/prepare/estimate.js'
-import { cacheDirectory, type ListedCase } from '../../../src/pipeline/prepare/run.js'
+import type { CaseToPrepare } from '../../../src/pipeline/prepare/run.js'
+import { cacheDirectory } from '../../../src/pipeline/prepare/spec.js'
 import { madeCase, madeImage } from '../../helpers/made-cases.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 
@@ -18,7 +19,7 @@ describe('estimatePreparation', () => {
     const cases = await Promise.all(
       ["Made/it's a", 'Made/b', 'Made/c', 'Made/gone'].map(async (id, at) => {
         const item = await madeCase(join(root, String(at)), madeImage(), null, { id })
-        return { ...item, labelMap: { '1': 1 } } satisfies ListedCase
+        return { ...item, labelMap: { '1': 1 } } satisfies CaseToPrepare
       }),
     )
     const gone = { ...cases[3]!, image: join(root, 'nowhere.nii.gz') }

@@ -5,8 +5,8 @@ import { DataError } from '../../../src/errors.js'
 import type { StageContext } from '../../../src/pipeline/context.js'
 import type { PrepareSpec } from '../../../src/pipeline/ports/cases.js'
 import {
+  type CaseToPrepare,
   curateData,
-  type ListedCase,
   prepareCases,
   prepareData,
   prepareListed,
@@ -40,10 +40,12 @@ test('cases that differ in upper and lower case alone are refused before anythin
   const specs: PrepareSpec[] = []
   const context = watched(specs)
   const [first] = (await curateData(config, context)).cases
-  const cases = ['d/Case', 'd/case'].map((id): ListedCase => ({ ...first!, id, labelMap: {} }))
+  const cases = ['d/Case', 'd/case'].map((id): CaseToPrepare => ({ ...first!, id, labelMap: {} }))
   const refused = prepareListed(config, cases, context)
   await expect(refused).rejects.toThrow(DataError)
-  await expect(refused).rejects.toThrow('cases d/Case and d/case: equal file names (found d%2Fcase.zarr for both)')
+  await expect(refused).rejects.toThrow(
+    'cases d/Case and d/case: equal file names (found d%2Fcase.zarr for both)',
+  )
   expect(specs).toEqual([])
 })
 

@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect, it } from 'vitest'
 import { trainingFeed } from '../../../src/pipeline/train/feed.js'
-import type { PlannedCrop } from '../../../src/sampling/plan.js'
+import type { PlannedCrop } from '../../../src/sampling/sampling-plan.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 import { memoryConfig } from './memory-run.js'
 
@@ -41,14 +41,14 @@ async function feedOf(judges: boolean) {
 
 it('remembers no step of a job that judges none', async () => {
   const { feed, remembered } = await feedOf(false)
-  for (let step = 0; step < 100; step++) await feed.frames(step, 0)
+  for (let step = 0; step < 100; step++) await feed.crops(step, 0)
   // the last one may still be on the stack
   expect(await remembered()).toBeLessThanOrEqual(1)
 })
 
 it('remembers a step that is judged until its ranks have sent their measures', async () => {
   const { feed, remembered } = await feedOf(true)
-  for (let step = 0; step < 100; step++) await feed.frames(step, 0)
+  for (let step = 0; step < 100; step++) await feed.crops(step, 0)
   expect(await remembered()).toBe(100)
   for (let step = 0; step < 99; step++) await feed.judge(step, 0, [])
   expect(await remembered()).toBe(1)

@@ -64,7 +64,7 @@ describe('a training on two hosts', () => {
     expect(tried).toBe(first.length + second.length)
   })
 
-  it('is not begun twice by the same host, nor without a place to meet', async () => {
+  it('is not begun twice by the same node, nor without a rendezvous', async () => {
     const folder = temporaryFolder()
     const config = await memoryConfig('baseline', folder, { runtime: { nodes: 2 } })
     const out = join(folder, 'run')
@@ -77,7 +77,7 @@ describe('a training on two hosts', () => {
     expect(resumed).toMatchObject({ outcome: 'completed' })
     await expect(
       startTraining(config, memoryRuntime(), { out: join(folder, 'other') }).result,
-    ).rejects.toThrow('2 nodes need a place to meet')
+    ).rejects.toThrow('2 nodes need a rendezvous')
     const alone = await memoryConfig('baseline', folder)
     await expect(
       startTraining(alone, memoryRuntime(), { out: join(folder, 'other'), nodeRank: 1, rendezvous }).result,
@@ -96,7 +96,7 @@ describe('a training on two hosts', () => {
     }
     const run = startTraining(making, memoryRuntime(), { out: join(temporaryFolder(), 'run'), rendezvous })
     await expect(run.result).rejects.toThrow(
-      'networks.baseline.trainFrom: several hosts would each train their own',
+      'networks.baseline.trainFrom: several nodes would each train their own',
     )
   })
 })
@@ -545,7 +545,7 @@ describe('a runtime that dies and may be begun again', () => {
     expect((await run.result).checkpoint).toMatch(/step_00000003$/)
   })
 
-  it('stops at the newest checkpoint on another host than node 0, too', async () => {
+  it('stops at the newest checkpoint on another node than node 0, too', async () => {
     const folder = temporaryFolder()
     const config = await memoryConfig('baseline', folder, {
       training: { steps: 9, checkpointEverySteps: 3 },

@@ -25,6 +25,8 @@ class _AfterImport:
             return None
         sys.meta_path.remove(cls)
         spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            return spec
         execute = spec.loader.exec_module
 
         def exec_module(module):

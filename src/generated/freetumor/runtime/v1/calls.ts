@@ -3,7 +3,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import { AttemptMeasures, TumorPlan } from "./feed.js";
+import { AttemptMeasures, PlannedTumor } from "./feed.js";
 
 export const protobufPackage = "freetumor.runtime.v1";
 
@@ -28,7 +28,7 @@ export interface SegmentWork {
 
 export interface SynthesizeWork {
   /** Tumors are painted one after another. */
-  tumors: TumorPlan[];
+  tumors: PlannedTumor[];
   /** Keep the image windowed, float32 in about 0 to 1, instead of int16 HU. */
   windowed: boolean;
 }
@@ -301,7 +301,7 @@ function createBaseSynthesizeWork(): SynthesizeWork {
 export const SynthesizeWork: MessageFns<SynthesizeWork> = {
   encode(message: SynthesizeWork, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.tumors) {
-      TumorPlan.encode(v!, writer.uint32(10).fork()).join();
+      PlannedTumor.encode(v!, writer.uint32(10).fork()).join();
     }
     if (message.windowed !== false) {
       writer.uint32(16).bool(message.windowed);
@@ -327,7 +327,7 @@ export const SynthesizeWork: MessageFns<SynthesizeWork> = {
               break;
             }
 
-            message.tumors.push(TumorPlan.decode(reader, reader.uint32()));
+            message.tumors.push(PlannedTumor.decode(reader, reader.uint32()));
             continue;
           }
           case 2: {
@@ -355,7 +355,7 @@ export const SynthesizeWork: MessageFns<SynthesizeWork> = {
   },
   fromPartial(object: DeepPartial<SynthesizeWork>): SynthesizeWork {
     const message = createBaseSynthesizeWork();
-    message.tumors = object.tumors?.map((e) => TumorPlan.fromPartial(e)) || [];
+    message.tumors = object.tumors?.map((e) => PlannedTumor.fromPartial(e)) || [];
     message.windowed = object.windowed ?? false;
     return message;
   },

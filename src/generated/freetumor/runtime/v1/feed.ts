@@ -14,13 +14,13 @@ export interface StepRequest {
 }
 
 /** A planned tumor, in the un-augmented RAS crop of the prepared grid. */
-export interface TumorPlan {
+export interface PlannedTumor {
   /** liver, pancreas, kidney or lung */
   organ: string;
   /** tiny, small, medium or large */
   size: string;
   /** Name of the uint8 tensor of this message with the raw warped shape (0 or 1) in its box. */
-  shapeTensor: string;
+  boxTensor: string;
   /** Voxel of the crop on which voxel (0, 0, 0) of the box lies; may be negative. */
   boxOrigin: number[];
   /** Sigma, in voxels, of the Gaussian that softens the edge mask. */
@@ -62,7 +62,7 @@ export interface Crop {
   imageTensor: string;
   labelTensor: string;
   augmentation: Augmentation | undefined;
-  tumors: TumorPlan[];
+  tumors: PlannedTumor[];
   mixing:
     | Mixing
     | undefined;
@@ -70,7 +70,7 @@ export interface Crop {
   noRoom: boolean;
 }
 
-export interface StepFrames {
+export interface StepCrops {
   step: bigint;
   crops: Crop[];
 }
@@ -129,8 +129,8 @@ export interface VariantRound {
   caseId: string;
   variant: number;
   /** The subvolume of the prepared case, in its voxels; plans lie in it. */
-  regionStart: number[];
-  regionShape: number[];
+  subvolumeStart: number[];
+  subvolumeShape: number[];
   /** Tumors of the previous round that are accepted. */
   accepted: number[];
   /** Attempts to paint and measure now. None: write the variant with the accepted tumors, if any. */
@@ -141,7 +141,7 @@ export interface Attempt {
   /** Number of the tumor in its variant, and of the attempt. */
   tumor: number;
   attempt: number;
-  plan: TumorPlan | undefined;
+  plan: PlannedTumor | undefined;
 }
 
 export interface RoundMeasures {
@@ -242,11 +242,11 @@ export const StepRequest: MessageFns<StepRequest> = {
   },
 };
 
-function createBaseTumorPlan(): TumorPlan {
+function createBasePlannedTumor(): PlannedTumor {
   return {
     organ: "",
     size: "",
-    shapeTensor: "",
+    boxTensor: "",
     boxOrigin: [],
     edgeSigma: 0,
     textureIndex: 0,
@@ -256,16 +256,16 @@ function createBaseTumorPlan(): TumorPlan {
   };
 }
 
-export const TumorPlan: MessageFns<TumorPlan> = {
-  encode(message: TumorPlan, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const PlannedTumor: MessageFns<PlannedTumor> = {
+  encode(message: PlannedTumor, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.organ !== "") {
       writer.uint32(10).string(message.organ);
     }
     if (message.size !== "") {
       writer.uint32(18).string(message.size);
     }
-    if (message.shapeTensor !== "") {
-      writer.uint32(26).string(message.shapeTensor);
+    if (message.boxTensor !== "") {
+      writer.uint32(26).string(message.boxTensor);
     }
     if (message.boxOrigin.length !== 0) {
       writer.uint32(34).fork();
@@ -296,7 +296,7 @@ export const TumorPlan: MessageFns<TumorPlan> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): TumorPlan {
+  decode(input: BinaryReader | Uint8Array, length?: number): PlannedTumor {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -305,7 +305,7 @@ export const TumorPlan: MessageFns<TumorPlan> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseTumorPlan();
+      const message = createBasePlannedTumor();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -330,7 +330,7 @@ export const TumorPlan: MessageFns<TumorPlan> = {
               break;
             }
 
-            message.shapeTensor = reader.string();
+            message.boxTensor = reader.string();
             continue;
           }
           case 4: {
@@ -413,14 +413,14 @@ export const TumorPlan: MessageFns<TumorPlan> = {
     }
   },
 
-  create(base?: DeepPartial<TumorPlan>): TumorPlan {
-    return TumorPlan.fromPartial(base ?? {});
+  create(base?: DeepPartial<PlannedTumor>): PlannedTumor {
+    return PlannedTumor.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<TumorPlan>): TumorPlan {
-    const message = createBaseTumorPlan();
+  fromPartial(object: DeepPartial<PlannedTumor>): PlannedTumor {
+    const message = createBasePlannedTumor();
     message.organ = object.organ ?? "";
     message.size = object.size ?? "";
-    message.shapeTensor = object.shapeTensor ?? "";
+    message.boxTensor = object.boxTensor ?? "";
     message.boxOrigin = object.boxOrigin?.map((e) => e) || [];
     message.edgeSigma = object.edgeSigma ?? 0;
     message.textureIndex = object.textureIndex ?? 0;
@@ -653,7 +653,7 @@ export const Crop: MessageFns<Crop> = {
       Augmentation.encode(message.augmentation, writer.uint32(50).fork()).join();
     }
     for (const v of message.tumors) {
-      TumorPlan.encode(v!, writer.uint32(58).fork()).join();
+      PlannedTumor.encode(v!, writer.uint32(58).fork()).join();
     }
     if (message.mixing !== undefined) {
       Mixing.encode(message.mixing, writer.uint32(66).fork()).join();
@@ -730,7 +730,7 @@ export const Crop: MessageFns<Crop> = {
               break;
             }
 
-            message.tumors.push(TumorPlan.decode(reader, reader.uint32()));
+            message.tumors.push(PlannedTumor.decode(reader, reader.uint32()));
             continue;
           }
           case 8: {
@@ -774,7 +774,7 @@ export const Crop: MessageFns<Crop> = {
     message.augmentation = (object.augmentation !== undefined && object.augmentation !== null)
       ? Augmentation.fromPartial(object.augmentation)
       : undefined;
-    message.tumors = object.tumors?.map((e) => TumorPlan.fromPartial(e)) || [];
+    message.tumors = object.tumors?.map((e) => PlannedTumor.fromPartial(e)) || [];
     message.mixing = (object.mixing !== undefined && object.mixing !== null)
       ? Mixing.fromPartial(object.mixing)
       : undefined;
@@ -783,12 +783,12 @@ export const Crop: MessageFns<Crop> = {
   },
 };
 
-function createBaseStepFrames(): StepFrames {
+function createBaseStepCrops(): StepCrops {
   return { step: 0n, crops: [] };
 }
 
-export const StepFrames: MessageFns<StepFrames> = {
-  encode(message: StepFrames, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const StepCrops: MessageFns<StepCrops> = {
+  encode(message: StepCrops, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.step !== 0n) {
       if (BigInt.asUintN(64, message.step) !== message.step) {
         throw new globalThis.Error("value provided for field message.step of type uint64 too large");
@@ -801,7 +801,7 @@ export const StepFrames: MessageFns<StepFrames> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): StepFrames {
+  decode(input: BinaryReader | Uint8Array, length?: number): StepCrops {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -810,7 +810,7 @@ export const StepFrames: MessageFns<StepFrames> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseStepFrames();
+      const message = createBaseStepCrops();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -842,11 +842,11 @@ export const StepFrames: MessageFns<StepFrames> = {
     }
   },
 
-  create(base?: DeepPartial<StepFrames>): StepFrames {
-    return StepFrames.fromPartial(base ?? {});
+  create(base?: DeepPartial<StepCrops>): StepCrops {
+    return StepCrops.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<StepFrames>): StepFrames {
-    const message = createBaseStepFrames();
+  fromPartial(object: DeepPartial<StepCrops>): StepCrops {
+    const message = createBaseStepCrops();
     message.step = (object.step !== undefined && object.step !== null) ? BigInt(object.step) : 0n;
     message.crops = object.crops?.map((e) => Crop.fromPartial(e)) || [];
     return message;
@@ -1445,7 +1445,15 @@ export const VariantRequest: MessageFns<VariantRequest> = {
 };
 
 function createBaseVariantRound(): VariantRound {
-  return { finished: false, caseId: "", variant: 0, regionStart: [], regionShape: [], accepted: [], attempts: [] };
+  return {
+    finished: false,
+    caseId: "",
+    variant: 0,
+    subvolumeStart: [],
+    subvolumeShape: [],
+    accepted: [],
+    attempts: [],
+  };
 }
 
 export const VariantRound: MessageFns<VariantRound> = {
@@ -1459,16 +1467,16 @@ export const VariantRound: MessageFns<VariantRound> = {
     if (message.variant !== 0) {
       writer.uint32(24).uint32(message.variant);
     }
-    if (message.regionStart.length !== 0) {
+    if (message.subvolumeStart.length !== 0) {
       writer.uint32(34).fork();
-      for (const v of message.regionStart) {
+      for (const v of message.subvolumeStart) {
         writer.uint32(v);
       }
       writer.join();
     }
-    if (message.regionShape.length !== 0) {
+    if (message.subvolumeShape.length !== 0) {
       writer.uint32(42).fork();
-      for (const v of message.regionShape) {
+      for (const v of message.subvolumeShape) {
         writer.uint32(v);
       }
       writer.join();
@@ -1525,7 +1533,7 @@ export const VariantRound: MessageFns<VariantRound> = {
           }
           case 4: {
             if (tag === 32) {
-              message.regionStart.push(reader.uint32());
+              message.subvolumeStart.push(reader.uint32());
 
               continue;
             }
@@ -1533,7 +1541,7 @@ export const VariantRound: MessageFns<VariantRound> = {
             if (tag === 34) {
               const end2 = reader.uint32() + reader.pos;
               while (reader.pos < end2) {
-                message.regionStart.push(reader.uint32());
+                message.subvolumeStart.push(reader.uint32());
               }
 
               continue;
@@ -1543,7 +1551,7 @@ export const VariantRound: MessageFns<VariantRound> = {
           }
           case 5: {
             if (tag === 40) {
-              message.regionShape.push(reader.uint32());
+              message.subvolumeShape.push(reader.uint32());
 
               continue;
             }
@@ -1551,7 +1559,7 @@ export const VariantRound: MessageFns<VariantRound> = {
             if (tag === 42) {
               const end2 = reader.uint32() + reader.pos;
               while (reader.pos < end2) {
-                message.regionShape.push(reader.uint32());
+                message.subvolumeShape.push(reader.uint32());
               }
 
               continue;
@@ -1605,8 +1613,8 @@ export const VariantRound: MessageFns<VariantRound> = {
     message.finished = object.finished ?? false;
     message.caseId = object.caseId ?? "";
     message.variant = object.variant ?? 0;
-    message.regionStart = object.regionStart?.map((e) => e) || [];
-    message.regionShape = object.regionShape?.map((e) => e) || [];
+    message.subvolumeStart = object.subvolumeStart?.map((e) => e) || [];
+    message.subvolumeShape = object.subvolumeShape?.map((e) => e) || [];
     message.accepted = object.accepted?.map((e) => e) || [];
     message.attempts = object.attempts?.map((e) => Attempt.fromPartial(e)) || [];
     return message;
@@ -1626,7 +1634,7 @@ export const Attempt: MessageFns<Attempt> = {
       writer.uint32(16).uint32(message.attempt);
     }
     if (message.plan !== undefined) {
-      TumorPlan.encode(message.plan, writer.uint32(26).fork()).join();
+      PlannedTumor.encode(message.plan, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1665,7 +1673,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.plan = TumorPlan.decode(reader, reader.uint32());
+            message.plan = PlannedTumor.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -1687,7 +1695,9 @@ export const Attempt: MessageFns<Attempt> = {
     const message = createBaseAttempt();
     message.tumor = object.tumor ?? 0;
     message.attempt = object.attempt ?? 0;
-    message.plan = (object.plan !== undefined && object.plan !== null) ? TumorPlan.fromPartial(object.plan) : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null)
+      ? PlannedTumor.fromPartial(object.plan)
+      : undefined;
     return message;
   },
 };

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from freetumor_runtime.generated.freetumor.runtime.v1 import feed_pb2 as freetumor_dot_runtime_dot_v1_dot_feed__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n freetumor/runtime/v1/calls.proto\x12\x14\x66reetumor.runtime.v1\x1a\x1f\x66reetumor/runtime/v1/feed.proto\"\r\n\x0b\x43\x61llRequest\"\xc8\x01\n\x04\x43\x61ll\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x14\n\x0cimage_tensor\x18\x02 \x01(\t\x12\x14\n\x0clabel_tensor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x66\x66ine\x18\x04 \x03(\x01\x12\x34\n\x07segment\x18\x05 \x01(\x0b\x32!.freetumor.runtime.v1.SegmentWorkH\x00\x12:\n\nsynthesize\x18\x06 \x01(\x0b\x32$.freetumor.runtime.v1.SynthesizeWorkH\x00\x42\x06\n\x04work\"\x1d\n\x0bSegmentWork\x12\x0e\n\x06logits\x18\x01 \x01(\x08\"S\n\x0eSynthesizeWork\x12/\n\x06tumors\x18\x01 \x03(\x0b\x32\x1f.freetumor.runtime.v1.TumorPlan\x12\x10\n\x08windowed\x18\x02 \x01(\x08\"\x9e\x01\n\nCallResult\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x17\n\x0fnetwork_seconds\x18\x02 \x01(\x01\x12\x37\n\x08measures\x18\x03 \x03(\x0b\x32%.freetumor.runtime.v1.AttemptMeasures\x12\x32\n\x07refusal\x18\x04 \x01(\x0b\x32!.freetumor.runtime.v1.CallRefusal\":\n\x0b\x43\x61llRefusal\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n freetumor/runtime/v1/calls.proto\x12\x14\x66reetumor.runtime.v1\x1a\x1f\x66reetumor/runtime/v1/feed.proto\"\r\n\x0b\x43\x61llRequest\"\xc8\x01\n\x04\x43\x61ll\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x14\n\x0cimage_tensor\x18\x02 \x01(\t\x12\x14\n\x0clabel_tensor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x66\x66ine\x18\x04 \x03(\x01\x12\x34\n\x07segment\x18\x05 \x01(\x0b\x32!.freetumor.runtime.v1.SegmentWorkH\x00\x12:\n\nsynthesize\x18\x06 \x01(\x0b\x32$.freetumor.runtime.v1.SynthesizeWorkH\x00\x42\x06\n\x04work\"\x1d\n\x0bSegmentWork\x12\x0e\n\x06logits\x18\x01 \x01(\x08\"V\n\x0eSynthesizeWork\x12\x32\n\x06tumors\x18\x01 \x03(\x0b\x32\".freetumor.runtime.v1.PlannedTumor\x12\x10\n\x08windowed\x18\x02 \x01(\x08\"\x9e\x01\n\nCallResult\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x17\n\x0fnetwork_seconds\x18\x02 \x01(\x01\x12\x37\n\x08measures\x18\x03 \x03(\x0b\x32%.freetumor.runtime.v1.AttemptMeasures\x12\x32\n\x07refusal\x18\x04 \x01(\x0b\x32!.freetumor.runtime.v1.CallRefusal\":\n\x0b\x43\x61llRefusal\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,9 +39,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEGMENTWORK']._serialized_start=309
   _globals['_SEGMENTWORK']._serialized_end=338
   _globals['_SYNTHESIZEWORK']._serialized_start=340
-  _globals['_SYNTHESIZEWORK']._serialized_end=423
-  _globals['_CALLRESULT']._serialized_start=426
-  _globals['_CALLRESULT']._serialized_end=584
-  _globals['_CALLREFUSAL']._serialized_start=586
-  _globals['_CALLREFUSAL']._serialized_end=644
+  _globals['_SYNTHESIZEWORK']._serialized_end=426
+  _globals['_CALLRESULT']._serialized_start=429
+  _globals['_CALLRESULT']._serialized_end=587
+  _globals['_CALLREFUSAL']._serialized_start=589
+  _globals['_CALLREFUSAL']._serialized_end=647
 # @@protoc_insertion_point(module_scope)

@@ -37,9 +37,9 @@ class SynthesizeWork(_message.Message):
     __slots__ = ("tumors", "windowed")
     TUMORS_FIELD_NUMBER: _ClassVar[int]
     WINDOWED_FIELD_NUMBER: _ClassVar[int]
-    tumors: _containers.RepeatedCompositeFieldContainer[_feed_pb2.TumorPlan]
+    tumors: _containers.RepeatedCompositeFieldContainer[_feed_pb2.PlannedTumor]
     windowed: bool
-    def __init__(self, tumors: _Optional[_Iterable[_Union[_feed_pb2.TumorPlan, _Mapping]]] = ..., windowed: bool = ...) -> None: ...
+    def __init__(self, tumors: _Optional[_Iterable[_Union[_feed_pb2.PlannedTumor, _Mapping]]] = ..., windowed: bool = ...) -> None: ...
 
 class CallResult(_message.Message):
     __slots__ = ("id", "network_seconds", "measures", "refusal")

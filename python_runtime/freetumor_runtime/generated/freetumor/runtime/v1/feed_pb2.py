@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66reetumor/runtime/v1/feed.proto\x12\x14\x66reetumor.runtime.v1\"\x1b\n\x0bStepRequest\x12\x0c\n\x04step\x18\x01 \x01(\x04\"\xc2\x01\n\tTumorPlan\x12\r\n\x05organ\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\t\x12\x14\n\x0cshape_tensor\x18\x03 \x01(\t\x12\x12\n\nbox_origin\x18\x04 \x03(\x11\x12\x12\n\nedge_sigma\x18\x05 \x01(\x01\x12\x15\n\rtexture_index\x18\x06 \x01(\r\x12\x15\n\rtexture_start\x18\x07 \x03(\r\x12\x1e\n\x16handcrafted_difference\x18\x08 \x01(\x01\x12\x0c\n\x04\x64raw\x18\t \x01(\r\"e\n\x0c\x41ugmentation\x12\x0c\n\x04\x66lip\x18\x01 \x03(\x08\x12\x15\n\rquarter_turns\x18\x02 \x01(\r\x12\x17\n\x0fintensity_scale\x18\x03 \x01(\x01\x12\x17\n\x0fintensity_shift\x18\x04 \x01(\x01\"7\n\x06Mixing\x12\x0f\n\x07partner\x18\x01 \x01(\r\x12\x0c\n\x04\x61xis\x18\x02 \x01(\r\x12\x0e\n\x06length\x18\x03 \x01(\r\"\x89\x02\n\x04\x43rop\x12\x0c\n\x04item\x18\x01 \x01(\x04\x12\x0c\n\x04\x63rop\x18\x02 \x01(\r\x12\x0f\n\x07\x63\x61se_id\x18\x03 \x01(\t\x12\x14\n\x0cimage_tensor\x18\x04 \x01(\t\x12\x14\n\x0clabel_tensor\x18\x05 \x01(\t\x12\x38\n\x0c\x61ugmentation\x18\x06 \x01(\x0b\x32\".freetumor.runtime.v1.Augmentation\x12/\n\x06tumors\x18\x07 \x03(\x0b\x32\x1f.freetumor.runtime.v1.TumorPlan\x12,\n\x06mixing\x18\x08 \x01(\x0b\x32\x1c.freetumor.runtime.v1.Mixing\x12\x0f\n\x07no_room\x18\t \x01(\x08\"E\n\nStepFrames\x12\x0c\n\x04step\x18\x01 \x01(\x04\x12)\n\x05\x63rops\x18\x02 \x03(\x0b\x32\x1a.freetumor.runtime.v1.Crop\"\xff\x01\n\x0c\x43ropMeasures\x12\x0c\n\x04item\x18\x01 \x01(\x04\x12\x0c\n\x04\x63rop\x18\x02 \x01(\r\x12\x0c\n\x04\x64raw\x18\x03 \x01(\r\x12\x18\n\x10synthetic_voxels\x18\x04 \x01(\x04\x12\x13\n\x0bseen_voxels\x18\x05 \x01(\x04\x12\x10\n\x08\x63ontrast\x18\x06 \x01(\x01\x12\x1b\n\x13\x61lready_seen_voxels\x18\x07 \x01(\x04\x12:\n\x04more\x18\x08 \x03(\x0b\x32,.freetumor.runtime.v1.CropMeasures.MoreEntry\x1a+\n\tMoreEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"g\n\x0cStepMeasures\x12\x0c\n\x04step\x18\x01 \x01(\x04\x12\x31\n\x05\x63rops\x18\x02 \x03(\x0b\x32\".freetumor.runtime.v1.CropMeasures\x12\x16\n\x0ewants_verdicts\x18\x03 \x01(\x08\"G\n\x07Verdict\x12\x0c\n\x04item\x18\x01 \x01(\x04\x12\x0c\n\x04\x63rop\x18\x02 \x01(\r\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"M\n\x0cStepVerdicts\x12\x0c\n\x04step\x18\x01 \x01(\x04\x12/\n\x08verdicts\x18\x02 \x03(\x0b\x32\x1d.freetumor.runtime.v1.Verdict\"\x17\n\x07StepAck\x12\x0c\n\x04step\x18\x01 \x01(\x04\"\x10\n\x0eVariantRequest\"\xb1\x01\n\x0cVariantRound\x12\x10\n\x08\x66inished\x18\x01 \x01(\x08\x12\x0f\n\x07\x63\x61se_id\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\r\x12\x14\n\x0cregion_start\x18\x04 \x03(\r\x12\x14\n\x0cregion_shape\x18\x05 \x03(\r\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x06 \x03(\r\x12/\n\x08\x61ttempts\x18\x07 \x03(\x0b\x32\x1d.freetumor.runtime.v1.Attempt\"X\n\x07\x41ttempt\x12\r\n\x05tumor\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12-\n\x04plan\x18\x03 \x01(\x0b\x32\x1f.freetumor.runtime.v1.TumorPlan\"H\n\rRoundMeasures\x12\x37\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32%.freetumor.runtime.v1.AttemptMeasures\"\xea\x01\n\x0f\x41ttemptMeasures\x12\r\n\x05tumor\x18\x01 \x01(\r\x12\x18\n\x10synthetic_voxels\x18\x02 \x01(\x04\x12\x13\n\x0bseen_voxels\x18\x03 \x01(\x04\x12\x1b\n\x13\x61lready_seen_voxels\x18\x04 \x01(\x04\x12\x10\n\x08\x63ontrast\x18\x05 \x01(\x01\x12=\n\x04more\x18\x06 \x03(\x0b\x32/.freetumor.runtime.v1.AttemptMeasures.MoreEntry\x1a+\n\tMoreEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"@\n\x0eVariantWritten\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\x12\x0f\n\x07variant\x18\x02 \x01(\r\x12\x0c\n\x04json\x18\x03 \x01(\t\"\r\n\x0b\x43\x61seRequest\".\n\tCaseOrder\x12\x10\n\x08\x66inished\x18\x01 \x01(\x08\x12\x0f\n\x07\x63\x61se_id\x18\x02 \x01(\t\")\n\x08\x43\x61seDone\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\x12\x0c\n\x04json\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66reetumor/runtime/v1/feed.proto\x12\x14\x66reetumor.runtime.v1\"\x1b\n\x0bStepRequest\x12\x0c\n\x04step\x18\x01 \x01(\x04\"\xc3\x01\n\x0cPlannedTumor\x12\r\n\x05organ\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\t\x12\x12\n\nbox_tensor\x18\x03 \x01(\t\x12\x12\n\nbox_origin\x18\x04 \x03(\x11\x12\x12\n\nedge_sigma\x18\x05 \x01(\x01\x12\x15\n\rtexture_index\x18\x06 \x01(\r\x12\x15\n\rtexture_start\x18\x07 \x03(\r\x12\x1e\n\x16handcrafted_difference\x18\x08 \x01(\x01\x12\x0c\n\x04\x64raw\x18\t \x01(\r\"e\n\x0c\x41ugmentation\x12\x0c\n\x04\x66lip\x18\x01 \x03(\x08\x12\x15\n\rquarter_turns\x18\x02 \x01(\r\x12\x17\n\x0fintensity_scale\x18\x03 \x01(\x01\x12\x17\n\x0fintensity_shift\x18\x04 \x01(\x01\"7\n\x06Mixing\x12\x0f\n\x07partner\x18\x01 \x01(\r\x12\x0c\n\x04\x61xis\x18\x02 \x01(\r\x12\x0e\n\x06length\x18\x03 \x01(\r\"\x8c\x02\n\x04\x43rop\x12\x0c\n\x04item\x18\x01 \x01(\x04\x12\x0c\n\x04\x63rop\x18\x02 \x01(\r\x12\x0f\n\x07\x63\x61se_id\x18\x03 \x01(\t\x12\x14\n\x0cimage_tensor\x18\x04 \x01(\t\x12\x14\n\x0clabel_tensor\x18\x05 \x01(\t\x12\x38\n\x0c\x61ugmentation\x18\x06 \x01(\x0b\x32\".freetumor.runtime.v1.Augmentation\x12\x32\n\x06tumors\x18\x07 \x03(\x0b\x32\".freetumor.runtime.v1.PlannedTumor\x12,\n\x06mixing\x18\x08 \x01(\x0b\x32\x1c.freetumor.runtime.v1.Mixing\x12\x0f\n\x07no_room\x18\t \x01(\x08\"D\n\tStepCrops\x12\x0c\n\x04step\x18\x01 \x01(\x04\x12)\n\x05\x63rops\x18\x02 \x03(\x0b\x32\x1a.freetumor.runtime.v1.Crop\"\xff\x01\n\x0c\x43ropMeasures\x12\x0c\n\x04item\x18\x01 \x01(\x04\x12\x0c\n\x04\x63rop\x18\x02 \x01(\r\x12\x0c\n\x04\x64raw\x18\x03 \x01(\r\x12\x18\n\x10synthetic_voxels\x18\x04 \x01(\x04\x12\x13\n\x0bseen_voxels\x18\x05 \x01(\x04\x12\x10\n\x08\x63ontrast\x18\x06 \x01(\x01\x12\x1b\n\x13\x61lready_seen_voxels\x18\x07 \x01(\x04\x12:\n\x04more\x18\x08 \x03(\x0b\x32,.freetumor.runtime.v1.CropMeasures.MoreEntry\x1a+\n\tMoreEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"g\n\x0cStepMeasures\x12\x0c\n\x04step\x18\x01 \x01(\x04\x12\x31\n\x05\x63rops\x18\x02 \x03(\x0b\x32\".freetumor.runtime.v1.CropMeasures\x12\x16\n\x0ewants_verdicts\x18\x03 \x01(\x08\"G\n\x07Verdict\x12\x0c\n\x04item\x18\x01 \x01(\x04\x12\x0c\n\x04\x63rop\x18\x02 \x01(\r\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"M\n\x0cStepVerdicts\x12\x0c\n\x04step\x18\x01 \x01(\x04\x12/\n\x08verdicts\x18\x02 \x03(\x0b\x32\x1d.freetumor.runtime.v1.Verdict\"\x17\n\x07StepAck\x12\x0c\n\x04step\x18\x01 \x01(\x04\"\x10\n\x0eVariantRequest\"\xb7\x01\n\x0cVariantRound\x12\x10\n\x08\x66inished\x18\x01 \x01(\x08\x12\x0f\n\x07\x63\x61se_id\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\r\x12\x17\n\x0fsubvolume_start\x18\x04 \x03(\r\x12\x17\n\x0fsubvolume_shape\x18\x05 \x03(\r\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x06 \x03(\r\x12/\n\x08\x61ttempts\x18\x07 \x03(\x0b\x32\x1d.freetumor.runtime.v1.Attempt\"[\n\x07\x41ttempt\x12\r\n\x05tumor\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x30\n\x04plan\x18\x03 \x01(\x0b\x32\".freetumor.runtime.v1.PlannedTumor\"H\n\rRoundMeasures\x12\x37\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32%.freetumor.runtime.v1.AttemptMeasures\"\xea\x01\n\x0f\x41ttemptMeasures\x12\r\n\x05tumor\x18\x01 \x01(\r\x12\x18\n\x10synthetic_voxels\x18\x02 \x01(\x04\x12\x13\n\x0bseen_voxels\x18\x03 \x01(\x04\x12\x1b\n\x13\x61lready_seen_voxels\x18\x04 \x01(\x04\x12\x10\n\x08\x63ontrast\x18\x05 \x01(\x01\x12=\n\x04more\x18\x06 \x03(\x0b\x32/.freetumor.runtime.v1.AttemptMeasures.MoreEntry\x1a+\n\tMoreEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"@\n\x0eVariantWritten\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\x12\x0f\n\x07variant\x18\x02 \x01(\r\x12\x0c\n\x04json\x18\x03 \x01(\t\"\r\n\x0b\x43\x61seRequest\".\n\tCaseOrder\x12\x10\n\x08\x66inished\x18\x01 \x01(\x08\x12\x0f\n\x07\x63\x61se_id\x18\x02 \x01(\t\")\n\x08\x43\x61seDone\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\x12\x0c\n\x04json\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,46 +37,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ATTEMPTMEASURES_MOREENTRY']._serialized_options = b'8\001'
   _globals['_STEPREQUEST']._serialized_start=57
   _globals['_STEPREQUEST']._serialized_end=84
-  _globals['_TUMORPLAN']._serialized_start=87
-  _globals['_TUMORPLAN']._serialized_end=281
-  _globals['_AUGMENTATION']._serialized_start=283
-  _globals['_AUGMENTATION']._serialized_end=384
-  _globals['_MIXING']._serialized_start=386
-  _globals['_MIXING']._serialized_end=441
-  _globals['_CROP']._serialized_start=444
-  _globals['_CROP']._serialized_end=709
-  _globals['_STEPFRAMES']._serialized_start=711
-  _globals['_STEPFRAMES']._serialized_end=780
-  _globals['_CROPMEASURES']._serialized_start=783
-  _globals['_CROPMEASURES']._serialized_end=1038
-  _globals['_CROPMEASURES_MOREENTRY']._serialized_start=995
-  _globals['_CROPMEASURES_MOREENTRY']._serialized_end=1038
-  _globals['_STEPMEASURES']._serialized_start=1040
-  _globals['_STEPMEASURES']._serialized_end=1143
-  _globals['_VERDICT']._serialized_start=1145
-  _globals['_VERDICT']._serialized_end=1216
-  _globals['_STEPVERDICTS']._serialized_start=1218
-  _globals['_STEPVERDICTS']._serialized_end=1295
-  _globals['_STEPACK']._serialized_start=1297
-  _globals['_STEPACK']._serialized_end=1320
-  _globals['_VARIANTREQUEST']._serialized_start=1322
-  _globals['_VARIANTREQUEST']._serialized_end=1338
-  _globals['_VARIANTROUND']._serialized_start=1341
-  _globals['_VARIANTROUND']._serialized_end=1518
-  _globals['_ATTEMPT']._serialized_start=1520
-  _globals['_ATTEMPT']._serialized_end=1608
-  _globals['_ROUNDMEASURES']._serialized_start=1610
-  _globals['_ROUNDMEASURES']._serialized_end=1682
-  _globals['_ATTEMPTMEASURES']._serialized_start=1685
-  _globals['_ATTEMPTMEASURES']._serialized_end=1919
-  _globals['_ATTEMPTMEASURES_MOREENTRY']._serialized_start=995
-  _globals['_ATTEMPTMEASURES_MOREENTRY']._serialized_end=1038
-  _globals['_VARIANTWRITTEN']._serialized_start=1921
-  _globals['_VARIANTWRITTEN']._serialized_end=1985
-  _globals['_CASEREQUEST']._serialized_start=1987
-  _globals['_CASEREQUEST']._serialized_end=2000
-  _globals['_CASEORDER']._serialized_start=2002
-  _globals['_CASEORDER']._serialized_end=2048
-  _globals['_CASEDONE']._serialized_start=2050
-  _globals['_CASEDONE']._serialized_end=2091
+  _globals['_PLANNEDTUMOR']._serialized_start=87
+  _globals['_PLANNEDTUMOR']._serialized_end=282
+  _globals['_AUGMENTATION']._serialized_start=284
+  _globals['_AUGMENTATION']._serialized_end=385
+  _globals['_MIXING']._serialized_start=387
+  _globals['_MIXING']._serialized_end=442
+  _globals['_CROP']._serialized_start=445
+  _globals['_CROP']._serialized_end=713
+  _globals['_STEPCROPS']._serialized_start=715
+  _globals['_STEPCROPS']._serialized_end=783
+  _globals['_CROPMEASURES']._serialized_start=786
+  _globals['_CROPMEASURES']._serialized_end=1041
+  _globals['_CROPMEASURES_MOREENTRY']._serialized_start=998
+  _globals['_CROPMEASURES_MOREENTRY']._serialized_end=1041
+  _globals['_STEPMEASURES']._serialized_start=1043
+  _globals['_STEPMEASURES']._serialized_end=1146
+  _globals['_VERDICT']._serialized_start=1148
+  _globals['_VERDICT']._serialized_end=1219
+  _globals['_STEPVERDICTS']._serialized_start=1221
+  _globals['_STEPVERDICTS']._serialized_end=1298
+  _globals['_STEPACK']._serialized_start=1300
+  _globals['_STEPACK']._serialized_end=1323
+  _globals['_VARIANTREQUEST']._serialized_start=1325
+  _globals['_VARIANTREQUEST']._serialized_end=1341
+  _globals['_VARIANTROUND']._serialized_start=1344
+  _globals['_VARIANTROUND']._serialized_end=1527
+  _globals['_ATTEMPT']._serialized_start=1529
+  _globals['_ATTEMPT']._serialized_end=1620
+  _globals['_ROUNDMEASURES']._serialized_start=1622
+  _globals['_ROUNDMEASURES']._serialized_end=1694
+  _globals['_ATTEMPTMEASURES']._serialized_start=1697
+  _globals['_ATTEMPTMEASURES']._serialized_end=1931
+  _globals['_ATTEMPTMEASURES_MOREENTRY']._serialized_start=998
+  _globals['_ATTEMPTMEASURES_MOREENTRY']._serialized_end=1041
+  _globals['_VARIANTWRITTEN']._serialized_start=1933
+  _globals['_VARIANTWRITTEN']._serialized_end=1997
+  _globals['_CASEREQUEST']._serialized_start=1999
+  _globals['_CASEREQUEST']._serialized_end=2012
+  _globals['_CASEORDER']._serialized_start=2014
+  _globals['_CASEORDER']._serialized_end=2060
+  _globals['_CASEDONE']._serialized_start=2062
+  _globals['_CASEDONE']._serialized_end=2103
 # @@protoc_insertion_point(module_scope)

@@ -12,11 +12,11 @@ class StepRequest(_message.Message):
     step: int
     def __init__(self, step: _Optional[int] = ...) -> None: ...
 
-class TumorPlan(_message.Message):
-    __slots__ = ("organ", "size", "shape_tensor", "box_origin", "edge_sigma", "texture_index", "texture_start", "handcrafted_difference", "draw")
+class PlannedTumor(_message.Message):
+    __slots__ = ("organ", "size", "box_tensor", "box_origin", "edge_sigma", "texture_index", "texture_start", "handcrafted_difference", "draw")
     ORGAN_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
-    SHAPE_TENSOR_FIELD_NUMBER: _ClassVar[int]
+    BOX_TENSOR_FIELD_NUMBER: _ClassVar[int]
     BOX_ORIGIN_FIELD_NUMBER: _ClassVar[int]
     EDGE_SIGMA_FIELD_NUMBER: _ClassVar[int]
     TEXTURE_INDEX_FIELD_NUMBER: _ClassVar[int]
@@ -25,14 +25,14 @@ class TumorPlan(_message.Message):
     DRAW_FIELD_NUMBER: _ClassVar[int]
     organ: str
     size: str
-    shape_tensor: str
+    box_tensor: str
     box_origin: _containers.RepeatedScalarFieldContainer[int]
     edge_sigma: float
     texture_index: int
     texture_start: _containers.RepeatedScalarFieldContainer[int]
     handcrafted_difference: float
     draw: int
-    def __init__(self, organ: _Optional[str] = ..., size: _Optional[str] = ..., shape_tensor: _Optional[str] = ..., box_origin: _Optional[_Iterable[int]] = ..., edge_sigma: _Optional[float] = ..., texture_index: _Optional[int] = ..., texture_start: _Optional[_Iterable[int]] = ..., handcrafted_difference: _Optional[float] = ..., draw: _Optional[int] = ...) -> None: ...
+    def __init__(self, organ: _Optional[str] = ..., size: _Optional[str] = ..., box_tensor: _Optional[str] = ..., box_origin: _Optional[_Iterable[int]] = ..., edge_sigma: _Optional[float] = ..., texture_index: _Optional[int] = ..., texture_start: _Optional[_Iterable[int]] = ..., handcrafted_difference: _Optional[float] = ..., draw: _Optional[int] = ...) -> None: ...
 
 class Augmentation(_message.Message):
     __slots__ = ("flip", "quarter_turns", "intensity_scale", "intensity_shift")
@@ -73,12 +73,12 @@ class Crop(_message.Message):
     image_tensor: str
     label_tensor: str
     augmentation: Augmentation
-    tumors: _containers.RepeatedCompositeFieldContainer[TumorPlan]
+    tumors: _containers.RepeatedCompositeFieldContainer[PlannedTumor]
     mixing: Mixing
     no_room: bool
-    def __init__(self, item: _Optional[int] = ..., crop: _Optional[int] = ..., case_id: _Optional[str] = ..., image_tensor: _Optional[str] = ..., label_tensor: _Optional[str] = ..., augmentation: _Optional[_Union[Augmentation, _Mapping]] = ..., tumors: _Optional[_Iterable[_Union[TumorPlan, _Mapping]]] = ..., mixing: _Optional[_Union[Mixing, _Mapping]] = ..., no_room: bool = ...) -> None: ...
+    def __init__(self, item: _Optional[int] = ..., crop: _Optional[int] = ..., case_id: _Optional[str] = ..., image_tensor: _Optional[str] = ..., label_tensor: _Optional[str] = ..., augmentation: _Optional[_Union[Augmentation, _Mapping]] = ..., tumors: _Optional[_Iterable[_Union[PlannedTumor, _Mapping]]] = ..., mixing: _Optional[_Union[Mixing, _Mapping]] = ..., no_room: bool = ...) -> None: ...
 
-class StepFrames(_message.Message):
+class StepCrops(_message.Message):
     __slots__ = ("step", "crops")
     STEP_FIELD_NUMBER: _ClassVar[int]
     CROPS_FIELD_NUMBER: _ClassVar[int]
@@ -154,22 +154,22 @@ class VariantRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class VariantRound(_message.Message):
-    __slots__ = ("finished", "case_id", "variant", "region_start", "region_shape", "accepted", "attempts")
+    __slots__ = ("finished", "case_id", "variant", "subvolume_start", "subvolume_shape", "accepted", "attempts")
     FINISHED_FIELD_NUMBER: _ClassVar[int]
     CASE_ID_FIELD_NUMBER: _ClassVar[int]
     VARIANT_FIELD_NUMBER: _ClassVar[int]
-    REGION_START_FIELD_NUMBER: _ClassVar[int]
-    REGION_SHAPE_FIELD_NUMBER: _ClassVar[int]
+    SUBVOLUME_START_FIELD_NUMBER: _ClassVar[int]
+    SUBVOLUME_SHAPE_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     finished: bool
     case_id: str
     variant: int
-    region_start: _containers.RepeatedScalarFieldContainer[int]
-    region_shape: _containers.RepeatedScalarFieldContainer[int]
+    subvolume_start: _containers.RepeatedScalarFieldContainer[int]
+    subvolume_shape: _containers.RepeatedScalarFieldContainer[int]
     accepted: _containers.RepeatedScalarFieldContainer[int]
     attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
-    def __init__(self, finished: bool = ..., case_id: _Optional[str] = ..., variant: _Optional[int] = ..., region_start: _Optional[_Iterable[int]] = ..., region_shape: _Optional[_Iterable[int]] = ..., accepted: _Optional[_Iterable[int]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
+    def __init__(self, finished: bool = ..., case_id: _Optional[str] = ..., variant: _Optional[int] = ..., subvolume_start: _Optional[_Iterable[int]] = ..., subvolume_shape: _Optional[_Iterable[int]] = ..., accepted: _Optional[_Iterable[int]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
 
 class Attempt(_message.Message):
     __slots__ = ("tumor", "attempt", "plan")
@@ -178,8 +178,8 @@ class Attempt(_message.Message):
     PLAN_FIELD_NUMBER: _ClassVar[int]
     tumor: int
     attempt: int
-    plan: TumorPlan
-    def __init__(self, tumor: _Optional[int] = ..., attempt: _Optional[int] = ..., plan: _Optional[_Union[TumorPlan, _Mapping]] = ...) -> None: ...
+    plan: PlannedTumor
+    def __init__(self, tumor: _Optional[int] = ..., attempt: _Optional[int] = ..., plan: _Optional[_Union[PlannedTumor, _Mapping]] = ...) -> None: ...
 
 class RoundMeasures(_message.Message):
     __slots__ = ("attempts",)

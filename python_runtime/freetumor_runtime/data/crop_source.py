@@ -1,0 +1,45 @@
+"""Where a job's crops come from, as the job sees it. The bridge implements it over ZeroMQ; tests with lists."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from freetumor_runtime.data.crops import PlannedCrop
+
+
+@dataclass(frozen=True)
+class CropMeasures:
+    """What the baseline segmentor saw of the synthetic tumors of one crop (one draw)."""
+
+    item: int
+    crop: int
+    draw: int
+    synthetic_voxels: int
+    seen_voxels: int
+    already_seen_voxels: int
+    # mean windowed intensity of the synthetic voxels, after minus before painting
+    contrast: float
+    # what else the policy asks for, by name
+    more: dict[str, float]
+
+
+class CropSource(Protocol):
+    """Data is pulled: nothing comes that was not requested. All calls are of the training thread."""
+
+    # seconds spent waiting for crops and verdicts so far
+    waited_seconds: float
+
+    def request(self, step: int) -> None:
+        """Asks for a step ahead; asking twice is harmless."""
+
+    def crops(self, step: int) -> tuple[PlannedCrop, ...]:
+        """This rank's crops of a step, in the order of their items; waits for them."""
+        ...
+
+    def send_measures(self, step: int, measures: list[CropMeasures], wants_verdicts: bool) -> None: ...
+
+    def verdicts(self, step: int) -> dict[tuple[int, int], bool]:
+        """(item, crop) -> accepted; waits for it."""
+        ...
+
+    def ack(self, step: int) -> None:
+        """Frees the step's buffers on the other side."""

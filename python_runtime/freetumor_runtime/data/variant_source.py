@@ -1,0 +1,54 @@
+"""Where offline synthesis gets its tumors and verdicts from, as the job sees it; the bridge implements it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from freetumor_runtime.data.crops import PlannedTumor
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A planned tumor, in voxels of the round's region."""
+
+    tumor: int
+    attempt: int
+    plan: PlannedTumor
+
+
+@dataclass(frozen=True)
+class Round:
+    """What to do next for a variant of a case. Without attempts: write what was accepted."""
+
+    case_id: str
+    variant: int
+    subvolume_start: tuple[int, ...]
+    subvolume_shape: tuple[int, ...]
+    # numbers of the tumors of the round before that stay
+    accepted: tuple[int, ...]
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True)
+class AttemptMeasures:
+    """What was seen of one painted tumor; `more` holds what else the policy asks for, by name."""
+
+    tumor: int
+    synthetic_voxels: int
+    seen_voxels: int
+    already_seen_voxels: int
+    # mean windowed intensity of the synthetic voxels, after minus before painting
+    contrast: float
+    more: dict[str, float]
+
+
+class VariantSource(Protocol):
+    def begin(self) -> Round | None:
+        """The first round of the next variant; None when nothing is left."""
+        ...
+
+    def judged(self, measures: Sequence[AttemptMeasures]) -> Round:
+        """The verdicts on a round's attempts, and the next round of the variant."""
+        ...
+
+    def written(self, case_id: str, variant: int, result: dict) -> None: ...

@@ -1,0 +1,109 @@
+"""Planned tumors on crops: in their boxes as on the whole crop, each organ's with its own id."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from freetumor_runtime.data.crops import (
+    Augmentation,
+    PlannedCrop,
+    PlannedTumor,
+    augment_geometry,
+    augment_image,
+    window_intensity,
+)
+from freetumor_runtime.synthesis.crop_painting import CropPainter, OnlineSynthesis
+from freetumor_runtime.synthesis.painting import TumorPainter
+from freetumor_runtime.synthesis.render import edge_mask, edge_weight, region_roles, with_synthetic
+
+CPU = torch.device("cpu")
+SHAPE = (24, 24, 20)
+ORGANS = [
+    SimpleNamespace(name="liver", label=1, tumorLabel=2, channel=0),
+    SimpleNamespace(name="pancreas", label=3, tumorLabel=4, channel=1),
+]
+SPEC = SimpleNamespace(
+    organs=ORGANS,
+    windowHu=(-175, 250),
+    spacingMm=(1.5, 1.5, 1.5),
+    region="abdomen",
+    generator=None,
+    synthesis=None,
+)
+NOTHING = Augmentation((False, False, False), 0, 1.0, 0.0)
+
+
+@dataclass
+class OneTexture:
+    volume: torch.Tensor
+
+    def part(self, _index, start, shape, _device=None):
+        return self.volume[tuple(slice(at, at + side) for at, side in zip(start, shape, strict=True))]
+
+
+TEXTURE = OneTexture(torch.rand(40, 40, 40, generator=torch.Generator().manual_seed(1)))
+
+
+def synthesis() -> OnlineSynthesis:
+    painter = CropPainter(SPEC.windowHu, TumorPainter(SPEC.region, ORGANS, False, TEXTURE, CPU))
+    return OnlineSynthesis(SPEC, painter, None, None)
+
+
+def crop(tumors, augmentation=NOTHING) -> PlannedCrop:
+    image_hu = torch.randint(-300, 400, SHAPE, generator=torch.Generator().manual_seed(2), dtype=torch.int16)
+    label = torch.zeros(SHAPE, dtype=torch.uint8)
+    label[2:12, 2:22, 1:19] = 1
+    label[12:23, 2:22, 1:19] = 3
+    label[4:6, 4:8, 4:8] = 2
+    return PlannedCrop(0, 0, "case", image_hu, label, augmentation, tuple(tumors), None, False)
+
+
+def tumor(organ, origin, difference=0.5):
+    shape = torch.ones(5, 4, 3, dtype=torch.uint8)
+    shape[0, 0, 0] = 0
+    return PlannedTumor(organ, "tiny", shape, origin, 1.2, 0, (3, 5, 7), difference, 0)
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("flip", [(False, False, False), (True, False, True)])
+def test_a_tumor_painted_in_its_box_is_the_one_painted_on_the_whole_augmented_crop(flip, turns):
+    augmentation = Augmentation(flip, turns, 1.1, -0.05)
+    sent = crop([tumor("liver", (3, 5, 6))], augmentation)
+    (painted,) = synthesis().paint([sent])
+
+    shape = torch.zeros(SHAPE, dtype=torch.bool)
+    shape[3:8, 5:9, 6:9] = sent.tumors[0].box > 0
+    shape = augment_geometry(shape, augmentation)
+    image = augment_image(window_intensity(sent.image_hu, SPEC.windowHu), augmentation)
+    before = region_roles(augment_geometry(sent.label, augmentation), organ_label=1, tumor_labels=(2, 4))
+    roles = with_synthetic(before, shape)
+    texture = TEXTURE.part(0, (3, 5, 7), roles.shape)
+    weight = edge_weight(edge_mask(before, shape), 1.2)
+    expected = torch.where((roles == 1) | (roles == 3), image - weight * 0.5 * texture, image)
+
+    assert (painted.fake_XYZ - expected).abs().max() < 1e-6
+    assert torch.equal(painted.fake_label_XYZ == 2, (painted.label_XYZ == 2) | (roles == 3))
+    assert torch.equal(painted.image_XYZ, image)
+    assert painted.measures.synthetic_voxels == (roles == 3).sum()
+
+
+def test_tumors_of_two_organs_in_a_crop_become_the_tumor_of_their_own_organ():
+    sent = crop([tumor("liver", (7, 14, 10)), tumor("pancreas", (14, 12, 8)), tumor("pancreas", (10, 3, 3))])
+    (painted,) = synthesis().paint([sent])
+    new = painted.fake_label_XYZ != painted.label_XYZ
+    assert set(painted.label_XYZ[new & (painted.fake_label_XYZ == 2)].tolist()) == {1}
+    assert set(painted.label_XYZ[new & (painted.fake_label_XYZ == 4)].tolist()) == {3}
+    # the last lies across both organs: only its own is changed
+    assert painted.fake_label_XYZ[13, 4, 4] == 4 and painted.fake_label_XYZ[11, 4, 4] == 1
+    assert painted.measures.synthetic_voxels == new.sum() == 59 + 59 + 3 * 4 * 3
+    assert (painted.fake_XYZ != painted.image_XYZ)[new].float().mean() > 0.95
+    unchanged = (painted.label_XYZ == 2) | (painted.label_XYZ == 0)
+    assert torch.equal(painted.fake_XYZ[unchanged], painted.image_XYZ[unchanged])
+
+
+def test_a_crop_without_a_plan_is_left_as_it_is():
+    (painted,) = synthesis().paint([crop([])])
+    assert painted.measures is None
+    assert torch.equal(painted.fake_XYZ, painted.image_XYZ)

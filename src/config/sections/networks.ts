@@ -1,0 +1,140 @@
+import { z } from 'zod'
+import { ITS_KEYS, key } from '../key.js'
+import { differs, OURS, ours, published } from '../sources.js'
+import { count, type DeepReadonly, nonEmptyText } from '../types.js'
+
+const mergingOrder = z.enum(['legacy', 'corrected', 'v2'])
+const checkpointPart = z.strictObject({
+  path: key(nonEmptyText, 'Checkpoint file.', 'Its weights are the start of the training.', {
+    path: true,
+    source: OURS,
+  }),
+  use: key(
+    z.enum(['both', 'generator']).default('both'),
+    'Networks that synthesis training starts from the file.',
+    '`generator` starts the discriminator from random weights.',
+    { source: OURS },
+  ),
+})
+
+const segmentor = z.strictObject({
+  kind: key(
+    z.enum(['swinunetr', 'small']),
+    'Architecture of the segmentor: SwinUNETR, or a small U-Net for tests and laptops.',
+    'Checkpoints of one kind do not load into the other.',
+    { default: 'swinunetr', source: published('networks') },
+  ),
+  featureSize: key(
+    count,
+    'Number of channels of the first level; a multiple of 12 for `swinunetr`.',
+    'Memory and time grow with it.',
+    { unit: 'channels', default: 48, source: published('networks') },
+  ),
+  levels: key(
+    count.max(5),
+    'Number of resolution levels of the small U-Net.',
+    'It is ignored by `swinunetr`.',
+    { unit: 'levels', default: 3, source: OURS },
+  ),
+  patchMerging: key(
+    mergingOrder.nullable(),
+    'Patch-merging order of the SwinUNETR.',
+    'Weights that were trained in another order give wrong outputs without an error.',
+    {
+      follows: 'null (the order that the weights state) with `initialWeights`, else `corrected`',
+      source: differs('merging'),
+    },
+  ),
+  initialWeights: key(
+    nonEmptyText.nullable(),
+    'File that the segmentor starts from, where name and shape of a weight match; null starts at random.',
+    'Mismatches are listed in the log.',
+    { default: null, path: true, source: differs('networks') },
+  ),
+  activationCheckpointing: key(
+    z.boolean(),
+    'Recompute activations in the backward pass of the segmentor.',
+    'It needs less memory and more time; results are bit-identical.',
+    { default: false, source: OURS },
+  ),
+})
+
+const baseline = z.strictObject({
+  checkpoint: key(
+    nonEmptyText.nullable(),
+    'Checkpoint of the frozen baseline.',
+    'If it is null, `trainFrom` makes the baseline.',
+    { default: null, path: true, source: published('networks') },
+  ),
+  trainFrom: key(
+    nonEmptyText.nullable(),
+    'Configuration of the training that makes the baseline.',
+    'It is trained first, if its weights are missing; `checkpoint` takes precedence.',
+    { default: null, path: true, source: OURS },
+  ),
+  patchMerging: key(
+    mergingOrder.nullable(),
+    'Patch-merging order of the baseline; null is the order that its file states.',
+    'A wrong order gives wrong outputs without an error.',
+    { default: null, source: ours('merging') },
+  ),
+})
+
+const generator = z.strictObject({
+  checkpoint: key(
+    z
+      .union([nonEmptyText, checkpointPart], 'must be a file, or { path: FILE, use: both | generator }')
+      .nullable(),
+    'Checkpoint of the generator, or an object with `path` and `use`.',
+    'In job `synthesis`, generator and discriminator start from it.',
+    { default: null, path: true, source: published('networks') },
+  ),
+  trainFrom: key(
+    nonEmptyText.nullable(),
+    'Configuration of the training that makes the generator.',
+    'It is trained first, if its weights are missing; `checkpoint` takes precedence.',
+    { default: null, path: true, source: OURS },
+  ),
+  baseChannels: key(
+    count,
+    'Number of channels of the first convolution of generator and discriminator.',
+    'Memory and time grow with it.',
+    { unit: 'channels', default: 32, source: published('networks') },
+  ),
+  channel: key(
+    z.enum(['organ', 'shared']),
+    'Output channel for an organ: one per organ, or the first for all organs.',
+    'Published abdomen generators need `shared`.',
+    { default: 'organ', source: differs('channels') },
+  ),
+  activationCheckpointing: key(
+    z.boolean(),
+    'Recompute activations in the backward pass of generator and discriminator.',
+    'It needs less memory and more time; results are bit-identical.',
+    { default: false, source: OURS },
+  ),
+})
+
+export const networksSection = z.strictObject({
+  segmentor: key(
+    segmentor,
+    'Network that labels organs and tumors.',
+    'Jobs `baseline` and `segmentation` train it.',
+    { source: published('networks') },
+  ),
+  baseline: key(
+    baseline.nullable(),
+    'Frozen segmentor that judges synthetic tumors; null in job `baseline`.',
+    'Without it only `quality.rules` reject tumors.',
+    { default: ({ job }) => (job === 'baseline' ? null : ITS_KEYS), source: published('networks') },
+  ),
+  generator: key(
+    generator.nullable(),
+    'Network that paints tumors; null paints hand-crafted ones.',
+    'Job `synthesis` trains it together with a discriminator.',
+    { default: ({ job }) => (job === 'baseline' ? null : ITS_KEYS), source: published('networks') },
+  ),
+})
+
+/** The networks of a run and the weights that they start from. */
+export type NetworksSection = DeepReadonly<z.infer<typeof networksSection>>

@@ -1,0 +1,131 @@
+import { z } from 'zod'
+import { key, ORGAN_NAMES } from '../key.js'
+import { differs, OURS, ours, PAPER, published } from '../sources.js'
+import { count, type DeepReadonly, nonEmptyText, positive, SIZES, vec3 } from '../types.js'
+
+type Size = (typeof SIZES)[number]
+type BySize<T> = { [S in Size]: T }
+
+/** One key for each size, of the same type. */
+function bySize<T extends z.ZodType>(describe: (size: Size) => T) {
+  return z.strictObject(Object.fromEntries(SIZES.map((size) => [size, describe(size)])) as BySize<T>)
+}
+
+const SIZE_ODDS: Readonly<Record<'abdomen' | 'chest', BySize<number>>> = {
+  abdomen: { tiny: 0.25, small: 0.25, medium: 0.25, large: 0.25 },
+  chest: { tiny: 0.35, small: 0.35, medium: 0.3, large: 0 },
+}
+const RADIUS_VOXELS: BySize<number> = { tiny: 4, small: 8, medium: 16, large: 32 }
+
+const positions = z.strictObject({
+  case: key(nonEmptyText, 'Id of the case, `dataset/stem`.', 'Other positions of the case are not used.', {
+    source: OURS,
+  }),
+  mm: key(
+    vec3(z.number()),
+    'Position of the centre in RAS coordinates of the scan.',
+    'The nearest voxel of the prepared grid becomes the centre.',
+    { unit: 'mm', source: OURS },
+  ),
+  organ: key(
+    z.enum(ORGAN_NAMES).nullable().default(null),
+    'Organ of the tumor; null is the organ at the position.',
+    'A position outside this organ is not used.',
+    { source: OURS },
+  ),
+})
+
+export const simulationSection = z.strictObject({
+  tumorsPerCrop: key(
+    count,
+    'Number of tumors that are planned in a crop.',
+    'Several tumors of a crop do not overlap.',
+    { unit: 'tumors', default: 1, source: published('size') },
+  ),
+  organWeights: key(
+    z.partialRecord(z.enum(ORGAN_NAMES), z.number().min(0)),
+    'Relative frequency of each organ among the planned tumors.',
+    'An organ is drawn among those in the crop; 0 or no entry leaves an organ out.',
+    {
+      default: ({ region }) => (region === 'abdomen' ? { liver: 1, pancreas: 1, kidney: 1 } : { lung: 1 }),
+      source: ours('labels'),
+    },
+  ),
+  sizeOdds: key(
+    bySize((size) =>
+      key(
+        z.number().min(0),
+        `Relative frequency of ${size} tumors.`,
+        'The four numbers need not add up to 1; 0 leaves the size out.',
+        { default: ({ region }) => SIZE_ODDS[region][size], source: published('size') },
+      ),
+    ),
+    'Relative frequency of each tumor size.',
+    'It is ignored if `volumesMl` is set.',
+    { source: published('size') },
+  ),
+  radiusVoxels: key(
+    bySize((size) =>
+      key(
+        z.int().min(2).max(64),
+        `Base radius of ${size} tumors; each radius is drawn between 0.75 and 1.25 times it.`,
+        'It counts voxels of the prepared grid, so another spacing changes the size in mm.',
+        { unit: 'voxels', default: RADIUS_VOXELS[size], source: published('size') },
+      ),
+    ),
+    'Base radius of each tumor size, in voxels of the prepared grid.',
+    'It is ignored if `radiusMm` is set.',
+    { unit: 'voxels', source: published('size') },
+  ),
+  radiusMm: key(
+    bySize((size) =>
+      key(
+        positive.max(200),
+        `Base radius of ${size} tumors; each radius is drawn between 0.75 and 1.25 times it.`,
+        'Tumors have the same size in mm on a grid of any spacing.',
+        { unit: 'mm', source: OURS },
+      ),
+    ).nullable(),
+    'Base radius of each tumor size in physical space; null uses `radiusVoxels`.',
+    'With it, tumors have the same size on a grid of any spacing.',
+    { unit: 'mm', default: null, source: OURS },
+  ),
+  volumesMl: key(
+    z.array(positive.max(10_000)).min(1).nullable(),
+    'Tumor volumes to draw from, or the name of a text file with one volume per line; null uses `sizeOdds`.',
+    'Synthetic tumors then follow the sizes of the list, such as those of your real tumors.',
+    { unit: 'ml', default: null, path: 'list', source: OURS },
+  ),
+  positions: key(
+    z.array(positions).min(1).nullable(),
+    'Wanted tumor positions, or the name of a file with one JSON object per line; null draws positions.',
+    'A case with listed positions gets tumors there and nowhere else.',
+    { default: null, path: 'list', source: OURS },
+  ),
+  texture: key(
+    z.strictObject({
+      sizeVoxels: key(
+        vec3(z.int().min(16).max(1024)),
+        'Size of each texture volume; it must be larger than `sampling.patchVoxels`.',
+        'Smaller volumes change the statistics of the textures.',
+        { unit: 'voxels', default: [420, 300, 320], source: published('texture') },
+      ),
+      count: key(
+        count.max(10),
+        'Number of texture volumes that tumors draw from.',
+        'More textures give more varied tumors and need more memory.',
+        {
+          unit: 'textures',
+          follows: '1 for an abdomen generator with `channel: shared`, else 10',
+          source: differs('texture'),
+        },
+      ),
+    }),
+    'Noise volumes that give synthetic tumors their texture.',
+    'They are made once per cache from the seed of the run.',
+    { source: PAPER },
+  ),
+})
+
+/** Number, organ, size, place and texture of planned tumors. */
+export type SimulationSection = DeepReadonly<z.infer<typeof simulationSection>>

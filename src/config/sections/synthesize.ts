@@ -1,0 +1,51 @@
+import { z } from 'zod'
+import { key, ORGAN_NAMES } from '../key.js'
+import { differs, OURS, published } from '../sources.js'
+import { count, type DeepReadonly } from '../types.js'
+
+export const synthesizeSection = z.strictObject({
+  variants: key(count.max(1000), 'Number of synthetic scans per host CT.', 'Each variant has other tumors.', {
+    unit: 'scans',
+    default: 1,
+    source: OURS,
+  }),
+  tumorsPerVariant: key(
+    count.max(32),
+    'Number of tumors in a synthetic scan.',
+    'Tumors that find no room or are rejected are missing.',
+    { unit: 'tumors', default: 1, source: OURS },
+  ),
+  triesPerTumor: key(
+    count.max(100),
+    'Number of attempts before a tumor is given up.',
+    'More attempts accept more tumors and take longer.',
+    { unit: 'attempts', default: 10, source: published('offline') },
+  ),
+  layout: key(
+    z.enum(['plain', 'nnunet']),
+    'Names of the written files; `nnunet` adds `_0000` to images.',
+    'It changes file names only.',
+    { default: 'plain', source: OURS },
+  ),
+  specialist: key(
+    z.enum(ORGAN_NAMES).nullable(),
+    'Single organ that receives tumors; null uses all organs with a weight.',
+    'Labels are then written as 0 background, 1 organ, 2 tumor.',
+    { default: null, source: OURS },
+  ),
+  overlap: key(
+    z.number().min(0).max(0.95),
+    'Overlap of neighbouring sliding windows of the generator along an axis.',
+    'More overlap gives smoother results and takes longer.',
+    { unit: '0 to 0.95', default: 0.75, source: published('painting') },
+  ),
+  windowBatch: key(
+    count.max(64),
+    'Number of sliding windows in a batch of the generator.',
+    'Above 1, the windows of a batch share its batch statistics, so results depend on the batch.',
+    { unit: 'windows', default: 1, source: differs('painting') },
+  ),
+})
+
+/** Offline synthesis (`freetumor synthesize`): tumors in whole scans. */
+export type SynthesizeSection = DeepReadonly<z.infer<typeof synthesizeSection>>

@@ -1,0 +1,143 @@
+import { paintsTumors } from '../../config/jobs.js'
+import type { RunConfig } from '../../config/schema.js'
+import { wantedMeasures, wantsAlreadySeen } from '../../quality/policy.js'
+import { LABEL_SCHEMES } from '../../volume/labels.js'
+import type { OptimizerSpec, SegmentorSpec, SynthesisSpec, TrainingSpec } from '../ports/training.js'
+import type { TrainingCase } from '../prepare/run.js'
+import { type TrainingLabels, trainingLabels } from '../training-labels.js'
+import { itemsPerEpoch, sampledCases, totalSteps } from './sampling.js'
+
+/** Checkpoints of earlier trainings that a training uses; null without one. */
+export interface EarlierWeights {
+  readonly baseline: string | null
+  readonly generator: string | null
+}
+
+/** What a training has beside its configuration. */
+export interface SpecContext {
+  readonly runId: string
+  readonly runDirectory: string
+  readonly ownerNumber: number
+  readonly textureDirectory: string
+  readonly resumeFrom: string | null
+  readonly fingerprint: TrainingSpec['fingerprint']
+  readonly cases: readonly TrainingCase[]
+  readonly weights: EarlierWeights
+}
+
+/** The training as Python receives it; `plan.json` holds it in this order. */
+export function trainingSpec(config: RunConfig, context: SpecContext): TrainingSpec {
+  const { training, sampling } = config
+  const labels = trainingLabels(config)
+  const steps = totalSteps(config, sampledCases(config, context.cases))
+  return {
+    job: config.job,
+    runId: context.runId,
+    runDirectory: context.runDirectory,
+    ownerNumber: context.ownerNumber,
+    seed: config.seed,
+    region: config.region,
+    steps,
+    resumeFrom: context.resumeFrom,
+    fingerprint: context.fingerprint,
+    itemsPerStep: sampling.itemsPerStep,
+    cropsPerVolume: sampling.cropsPerVolume,
+    accumulation: training.accumulation,
+    patchVoxels: sampling.patchVoxels,
+    windowHu: config.prepare.windowHu,
+    spacingMm: config.prepare.spacingMm,
+    organs: LABEL_SCHEMES[config.region].organs,
+    trainingLabels: labels.map,
+    labelNames: labels.names,
+    crossEntropyWeights: crossEntropyWeights(training, labels),
+    mixing: sampling.mixing,
+    synthesis: synthesisSpec(config, context.textureDirectory),
+    segmentor: segmentorSpec(config, labels),
+    baseline: baselineSpec(config, context.weights),
+    generator: generatorSpec(config, context.weights),
+    optimizer: optimizerSpec(config, context.cases),
+    adversarialWeight: training.adversarialWeight,
+    freeze: training.freeze,
+    ...ofRuntime(config.runtime),
+    validation: validationSpec(config, context.cases),
+    checkpoint: { everySteps: training.checkpointEverySteps },
+    pictures: config.report.pictures,
+  }
+}
+
+/** The keys of `runtime` that the ranks need, in the order of the spec. */
+function ofRuntime(runtime: RunConfig['runtime']) {
+  const { precision, reproducible, compile, memoryFormat, device, processesPerNode, threadsPerProcess } =
+    runtime
+  return { precision, reproducible, compile, memoryFormat, device, processesPerNode, threadsPerProcess }
+}
+
+function crossEntropyWeights(training: RunConfig['training'], labels: TrainingLabels): number[] {
+  const { background, organ, tumor } = training.crossEntropyWeights
+  return labels.names.map((_, id) => (id === 0 ? background : labels.tumorIds.includes(id) ? tumor : organ))
+}
+
+function synthesisSpec(config: RunConfig, textureDirectory: string): SynthesisSpec | null {
+  if (!paintsTumors(config)) return null
+  return {
+    textureSizeVoxels: config.simulation.texture.sizeVoxels,
+    textureDirectory,
+    textureSeed: config.seed,
+    gated: config.job === 'segmentation',
+    measureAlreadySeen: wantsAlreadySeen(config.quality),
+    measures: wantedMeasures(config.quality),
+  }
+}
+
+function segmentorSpec({ networks }: RunConfig, labels: TrainingLabels): SegmentorSpec {
+  const { patchMerging, ...segmentor } = networks.segmentor
+  return { ...segmentor, patchMerging, outputs: labels.names.length }
+}
+
+function baselineSpec(config: RunConfig, weights: EarlierWeights): TrainingSpec['baseline'] {
+  const { baseline } = config.networks
+  if (!paintsTumors(config) || !baseline || !weights.baseline) return null
+  return { checkpoint: weights.baseline, patchMerging: baseline.patchMerging }
+}
+
+function generatorSpec(config: RunConfig, weights: EarlierWeights): TrainingSpec['generator'] {
+  const { generator } = config.networks
+  if (!paintsTumors(config) || !generator) return null
+  const { checkpoint } = generator
+  return {
+    checkpoint: weights.generator,
+    use: typeof checkpoint === 'object' ? (checkpoint?.use ?? 'both') : 'both',
+    baseChannels: generator.baseChannels,
+    channel: generator.channel,
+    outputs: LABEL_SCHEMES[config.region].organs.length,
+    activationCheckpointing: generator.activationCheckpointing,
+  }
+}
+
+function optimizerSpec(config: RunConfig, cases: readonly TrainingCase[]): OptimizerSpec {
+  const { training } = config
+  const warmupSteps =
+    training.warmupSteps ?? Math.round((training.warmupEpochs ?? 0) * stepsPerEpoch(config, cases))
+  return {
+    kind: training.optimizer,
+    learningRate: training.learningRate,
+    weightDecay: training.weightDecay,
+    schedule: training.schedule,
+    warmupSteps,
+    gradientClip: training.gradientClip,
+  }
+}
+
+function validationSpec(config: RunConfig, cases: readonly TrainingCase[]): TrainingSpec['validation'] {
+  const { overlap, blend, windowBatch } = config.evaluation
+  const { validateEverySteps: steps, validateEveryEpochs: epochs } = config.training
+  return {
+    everySteps: epochs === null ? steps : Math.max(1, Math.round(epochs * stepsPerEpoch(config, cases))),
+    cases: cases.filter((item) => item.heldOut).map(({ id, path }) => ({ id, path })),
+    windows: { overlap, blend, windowBatch },
+  }
+}
+
+function stepsPerEpoch(config: RunConfig, cases: readonly TrainingCase[]): number {
+  return itemsPerEpoch(sampledCases(config, cases)) / config.sampling.itemsPerStep
+}
