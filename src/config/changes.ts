@@ -2,26 +2,26 @@ import { createHash } from 'node:crypto'
 import { absolutePaths } from './paths.js'
 import type { RunConfig } from './schema.js'
 
-/** A key whose value is not what it was. */
+/** A key whose value has changed. */
 export interface Change {
   readonly key: string
   readonly before: unknown
   readonly after: unknown
 }
 
-/** What differs between two configurations of a run, by what it means for going on with it. */
+/** Differences between two configurations of a run, by their effect on a resumed run. */
 export interface ConfigChanges {
-  /** It would be another training: networks, losses, what is drawn and in which order. */
+  /** Another training: networks, losses, the items and their order. */
   readonly deciding: readonly Change[]
-  /** The same training to rounding: the order of summation differs. */
+  /** The same training up to rounding: the order of summation differs. */
   readonly rounding: readonly Change[]
-  /** Length, saving, reporting, places and helpers: free at any time. */
+  /** Length, checkpoints, reports, paths and workers: may change at any time. */
   readonly free: readonly Change[]
 }
 
 /**
- * Keys (and what is below them) that may change between two parts of a run. `data` and the weights that a run builds on are
- * compared by content instead: files may move.
+ * Keys, with the keys below them, that a resumed run may change. `data` and the weights that a run builds on are compared by
+ * content instead: files may move.
  */
 const FREE = [
   'name',
@@ -51,7 +51,7 @@ const FREE = [
   'report',
 ]
 
-/** Keys that change the last bits of a run, not what it computes. */
+/** Keys that change only the last bits of a run. */
 const ROUNDING = [
   'runtime.nodes',
   'runtime.processesPerNode',
@@ -63,12 +63,12 @@ const ROUNDING = [
   'networks.generator.activationCheckpointing',
 ]
 
-/** How many ranks there are: in the reproducible mode that changes nothing. */
+/** Return whether a key sets the number of ranks, which changes nothing in the reproducible mode. */
 export function isOfRanks(key: string): boolean {
   return key === 'runtime.nodes' || key === 'runtime.processesPerNode'
 }
 
-/** Every key that differs. */
+/** Return every key that differs, by its effect. */
 export function configChanges(before: RunConfig, after: RunConfig): ConfigChanges {
   const [old, fresh] = [before, after].map((config) => leaves(absolutePaths(config))) as [Leaves, Leaves]
   const keys = [...new Set([...old.keys(), ...fresh.keys()])]
@@ -82,7 +82,7 @@ export function configChanges(before: RunConfig, after: RunConfig): ConfigChange
   }
 }
 
-/** SHA-256 of the keys that decide a training. */
+/** Return the SHA-256 of the keys that decide a training. */
 export function decidingHash(config: RunConfig): string {
   const deciding = [...leaves(config)].filter(([key]) => !isOf(key, FREE) && !isOf(key, ROUNDING))
   deciding.sort(([a], [b]) => (a < b ? -1 : 1))
@@ -95,7 +95,7 @@ function isOf(key: string, family: readonly string[]): boolean {
 
 type Leaves = Map<string, unknown>
 
-/** Dotted keys with their values; a list is a value. */
+/** Return dotted keys with their values; a list is a value. */
 function leaves(value: object, path = ''): Leaves {
   const found = new Map<string, unknown>()
   for (const [name, inner] of Object.entries(value)) {

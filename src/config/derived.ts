@@ -1,6 +1,6 @@
 /**
- * Fills in the defaults that follow from other keys, in place. A value that the user gives stays. Keys of a wrong type are
- * left for the schema to refuse.
+ * Fill in the defaults that follow from other keys, in place. A value that the user gives stays. The schema refuses keys of a
+ * wrong type later.
  */
 export function fillDerived(config: Tree): void {
   const { job, region, simulation, sampling, networks, training, runtime } = config

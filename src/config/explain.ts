@@ -14,21 +14,21 @@ export interface ExplainedKey extends ConfigKey {
   readonly keys: readonly Pick<ConfigKey, 'key' | 'description'>[]
 }
 
-/** Every key, in the order of a complete configuration. */
+/** Return every key, in the order of a complete configuration. */
 export function configKeys(): readonly ConfigKey[] {
   const found = new Map<string, ConfigKey>()
   collect(describedSchema(), '', found)
   return [...found.values()]
 }
 
-/** The sections, and the keys outside them. */
+/** Return the sections, and the keys outside them. */
 export function sectionsOfConfig(): ExplainedKey['keys'] {
   const top = configKeys().filter(({ key }) => !key.includes('.'))
   return top.map(({ key, description }) => ({ key, description }))
 }
 
 /**
- * Explains a key or a section.
+ * Explain a key or a section.
  * @param name dotted, as `--set` takes it: `training.accumulation`, `data.datasets.0.repeat`, `data.datasets[].repeat`
  * @throws UsageError that names the nearest keys
  */
@@ -52,7 +52,7 @@ function collect(schema: JsonSchema, path: string, found: Map<string, ConfigKey>
   if (schema.items) collect(schema.items, `${path}[]`, found)
 }
 
-/** A key that several forms of a section share has the type of each. */
+/** Merge the types of a key that several forms of a section share. */
 function withType(fresh: ConfigKey, earlier: ConfigKey | undefined): ConfigKey {
   if (earlier === undefined || earlier.type === fresh.type) return fresh
   return { ...earlier, type: `${earlier.type}; or ${fresh.type}` }
@@ -86,7 +86,7 @@ function unknownKey(name: string, keys: readonly ConfigKey[]): UsageError {
   })
 }
 
-/** A type and its limits in words. */
+/** Return a type and its limits in words. */
 function typeInWords(schema: JsonSchema): string {
   const options = [...(schema.anyOf ?? []), ...(schema.oneOf ?? [])].map(typeInWords)
   if (schema.facts?.path === 'list') options.push('name of a file')
@@ -114,7 +114,7 @@ function typeInWords(schema: JsonSchema): string {
   }
 }
 
-/** Those of safe integers say nothing. */
+/** Return minimum and maximum in words, without the limits of safe integers. */
 function limits({ minimum, maximum, exclusiveMinimum }: JsonSchema): string {
   const lower = minimum !== undefined && minimum > Number.MIN_SAFE_INTEGER ? minimum : undefined
   const upper = maximum !== undefined && maximum < Number.MAX_SAFE_INTEGER ? maximum : undefined

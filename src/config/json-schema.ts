@@ -24,7 +24,7 @@ export interface JsonSchema {
   [keyword: string]: unknown
 }
 
-/** What is known of a key: sentences, and facts as text. */
+/** Description and facts of a key, as text. */
 export interface SchemaFacts {
   readonly description: string
   readonly effect: string
@@ -62,7 +62,7 @@ export function configJsonSchema(): Record<string, unknown> {
 
 const FILE_NAME: JsonSchema = { type: 'string', minLength: 1 }
 
-/** Puts the facts of a key into its description, and drops what only a resolved configuration needs. */
+/** Put the facts of a key into its description, and drop `required`, which holds for resolved configurations only. */
 function forEditors({ facts, required: _, ...schema }: JsonSchema): JsonSchema {
   const { properties, items, anyOf, oneOf } = schema
   return {
@@ -131,7 +131,7 @@ function inWords(text: string): Pick<SchemaFacts, 'default' | 'defaultText'> {
   return { default: text === '' ? null : text, defaultText: text }
 }
 
-/** Jobs and regions in few words: a region stands for all its jobs, a job for both regions. */
+/** Return jobs and regions in few words: a region stands for all its jobs, a job for both regions. */
 function runsInWords(runs: readonly JobAndRegion[]): string {
   const names = (run: JobAndRegion): string => {
     const same = (key: keyof JobAndRegion) => runs.filter((other) => other[key] === run[key]).length
@@ -142,7 +142,7 @@ function runsInWords(runs: readonly JobAndRegion[]): string {
 }
 
 function shown(value: unknown): string {
-  if (value === ITS_KEYS) return 'as its keys say'
+  if (value === ITS_KEYS) return 'the defaults of its keys'
   const text = JSON.stringify(value)
   return typeof value === 'object'
     ? text.replaceAll(',', ', ').replaceAll(':', ': ').replaceAll('"', '')

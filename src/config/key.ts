@@ -5,7 +5,7 @@ export const JOBS = ['baseline', 'synthesis', 'segmentation'] as const
 export const REGIONS = ['abdomen', 'chest'] as const
 export const ORGAN_NAMES = ['liver', 'pancreas', 'kidney', 'lung'] as const
 
-/** What a default may depend on. */
+/** Job and region, which a default may depend on. */
 export interface JobAndRegion {
   readonly job: (typeof JOBS)[number]
   readonly region: (typeof REGIONS)[number]
@@ -14,9 +14,9 @@ export interface JobAndRegion {
 /** The default of a section that may be null: the section, with the defaults of its keys. */
 export const ITS_KEYS = Symbol('the defaults of its keys')
 
-/** What is known of a key beside its type. */
+/** Facts of a key in addition to its type. */
 export interface KeyFacts<T = unknown> {
-  /** Where the key or its default comes from, see sources.ts. */
+  /** Source of the key or of its default, see sources.ts. */
   readonly source: string
   /** Unit of the value, or of each number in it. */
   readonly unit?: string
@@ -33,15 +33,15 @@ export interface KeyFacts<T = unknown> {
 
 /** A key as `config explain`, the JSON schema and the generated files show it. */
 export interface KeyDoc extends KeyFacts {
-  /** What the key is or does: one sentence. */
+  /** The key in one sentence. */
   readonly description: string
-  /** What another value changes: one sentence. */
+  /** The effect of another value in one sentence. */
   readonly effect: string
 }
 
 const DOCS = z.registry<KeyDoc>()
 
-/** Describes a key of a section. The schema stays what it is; the same schema may describe several keys. */
+/** Describe a key of a section. The given schema is not changed; several keys may share it. */
 export function key<T extends z.ZodType>(
   schema: T,
   description: string,
@@ -53,12 +53,12 @@ export function key<T extends z.ZodType>(
   return own
 }
 
-/** The description of a key's schema; undefined for what describes no key. */
+/** Return the description of a key by its schema; undefined for another schema. */
 export function docOf(schema: unknown): KeyDoc | undefined {
   return schema instanceof z.ZodType ? DOCS.get(schema) : undefined
 }
 
-/** The defaults of the keys of an object, section by section. */
+/** Return the defaults of the keys of an object, section by section. */
 export function defaultsOf(schema: z.ZodObject, run: JobAndRegion): Record<string, unknown> {
   const found: Record<string, unknown> = {}
   for (const [name, inner] of Object.entries(schema.shape)) {
@@ -72,7 +72,7 @@ export function defaultsOf(schema: z.ZodObject, run: JobAndRegion): Record<strin
   return found
 }
 
-/** The default of a key for a job in a region; undefined where it has none of its own. */
+/** Return the default of a key for a job in a region; undefined if it has none of its own. */
 export function defaultFor(doc: KeyDoc, run: JobAndRegion): unknown {
   if (doc.default === undefined && doc.follows !== undefined) return null
   return typeof doc.default === 'function' ? doc.default(run) : doc.default

@@ -13,28 +13,35 @@ const position = z.strictObject({
 export type ReadPosition = z.infer<typeof position>
 
 /**
- * Numbers of a text file, one a line; what stands behind a comma, empty lines and lines that begin with # are left out.
+ * Return the numbers of a text file, one per line. Text after a comma, empty lines and lines that begin with # are ignored.
  * @throws ConfigError that names the file and the line
  */
 export async function readNumbers(path: string): Promise<number[]> {
   return (await readLines(path)).map(({ text, line }) => {
     const value = Number(text.split(',')[0])
     if (!(value > 0 && Number.isFinite(value)))
-      throw new ConfigError(`${path}: line ${line}: a number above 0 was expected, got ${quoted(text)}`)
+      throw new ConfigError(
+        `${path}: line ${line}: no volume (expected a number above 0, found ${quoted(text)})`,
+        {
+          hint: 'write one positive number per line',
+          facts: { file: path },
+        },
+      )
     return value
   })
 }
 
 /**
- * Positions of a file, one JSON object a line: `{case, mm: [x, y, z], organ}` or with `voxel` for `mm`. Lines of a
- * `tumors.ndjson` count too: their `centre` is a voxel.
+ * Return the positions of a file, one JSON object per line: `{case, mm: [x, y, z], organ}`, or `voxel` instead of `mm`. Lines
+ * of a `tumors.ndjson` are accepted too: their `centre` is a voxel.
  * @throws ConfigError that names the file and the line
  */
 export async function readPositions(path: string): Promise<ReadPosition[]> {
   return (await readLines(path)).map(({ text, line }) => {
     const fail = () =>
       new ConfigError(
-        `${path}: line ${line}: a position {"mm": [x, y, z]} or {"voxel": [i, j, k]} was expected, got ${quoted(text)}`,
+        `${path}: line ${line}: no position (expected {"mm": [x, y, z]} or {"voxel": [i, j, k]}, found ${quoted(text)})`,
+        { hint: 'correct the line', facts: { file: path } },
       )
     const parsed = position.safeParse(asPosition(text))
     if (!parsed.success || (parsed.data.mm === undefined) === (parsed.data.voxel === undefined)) throw fail()
@@ -54,11 +61,19 @@ function asPosition(text: string): unknown {
 
 async function readLines(path: string): Promise<{ readonly text: string; readonly line: number }[]> {
   const unreadable = (code: string, cause: unknown): ConfigError =>
-    new ConfigError(`list ${path} cannot be read: ${code}`, { facts: { file: path }, cause })
+    new ConfigError(`list ${path} cannot be read: ${code}`, {
+      hint: 'correct the path, or make the file readable',
+      facts: { file: path },
+      cause,
+    })
   const content = await readForeignText(path, { unreadable })
   const lines = content.split('\n').map((text, at) => ({ text: text.trim(), line: at + 1 }))
   const filled = lines.filter(({ text }) => text !== '' && !text.startsWith('#'))
-  if (filled.length === 0) throw new ConfigError(`list ${path} is empty`, { facts: { file: path } })
+  if (filled.length === 0)
+    throw new ConfigError(`list ${path} is empty`, {
+      hint: 'write one entry per line',
+      facts: { file: path },
+    })
   return filled
 }
 

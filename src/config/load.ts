@@ -12,14 +12,14 @@ import { shippedFile, shippedNames } from './shipped.js'
 import { MAX_YAML_BYTES, parseYaml } from './yaml.js'
 
 export interface LoadOptions {
-  /** `key=value` pairs laid over the file, for instance `training.steps=10`; values are YAML. */
+  /** `key=value` pairs that replace values of the file, for instance `training.steps=10`; values are YAML. */
   readonly set?: readonly string[]
   /** Called with notes on old spellings; default: a warning of the process. */
   readonly onNote?: (text: string) => void
 }
 
 /**
- * Reads a run configuration: a `.yaml`/`.yml`/`.json` file, a module (`.js`, `.mjs`) whose default export is one, or the name
+ * Load a run configuration: a `.yaml`/`.yml`/`.json` file, a module (`.js`, `.mjs`) whose default export is one, or the name
  * of a shipped one (`debug-baseline`). Relative paths start at the folder of the file; those of `set` and of shipped
  * configurations start at the working directory.
  * @throws ConfigError that names the file and the key
@@ -36,12 +36,12 @@ export async function loadConfig(path: string, options: LoadOptions = {}): Promi
   return resolveConfig(await withLists(anchoredToHere(set, file, note)), path)
 }
 
-/** The YAML of a resolved configuration. */
+/** Return the YAML of a resolved configuration. */
 export function printConfig(config: RunConfig): string {
   return stringify(config, { lineWidth: 110, flowCollectionPadding: true })
 }
 
-/** The YAML that a run keeps of its configuration: `printConfig` with absolute paths. */
+/** Return the YAML that a run keeps of its configuration: `printConfig` with absolute paths. */
 export function recordConfig(config: RunConfig): string {
   return printConfig(absolutePaths(config))
 }
@@ -57,28 +57,31 @@ async function readConfigText(path: string): Promise<string> {
     return await readForeignText(path, { bytes: MAX_YAML_BYTES, unreadable })
   } catch (error) {
     if (!(error instanceof FreetumorError) || error instanceof ConfigError) throw error
-    throw new ConfigError(error.message, { ...(error.hint && { hint: error.hint }), cause: error })
+    throw new ConfigError(error.message, { hint: error.hint ?? 'correct the file', cause: error })
   }
 }
 
 async function importModule(path: string): Promise<unknown> {
   try {
     const module = (await import(pathToFileURL(resolve(path)).href)) as { default?: unknown }
-    if (module.default === undefined) throw new ConfigError(`${path}: has no default export`)
+    if (module.default === undefined)
+      throw new ConfigError(`${path} has no default export`, {
+        hint: 'export the configuration with `export default defineConfig({ ... })`',
+      })
     return module.default
   } catch (error) {
     if (error instanceof ConfigError) throw error
     const typescript = path.endsWith('ts')
     throw new ConfigError(`${path}: ${(error as Error).message}`, {
-      ...(typescript
-        ? { hint: 'run it under a TypeScript loader (for instance `node --import tsx`), or compile it' }
-        : {}),
+      hint: typescript
+        ? 'run it under a TypeScript loader (for instance `node --import tsx`), or compile it'
+        : 'correct the module: `node FILE` must run it without an error',
       cause: error,
     })
   }
 }
 
-/** Lists that stand in files of their own; the resolved configuration holds them. */
+/** Read the lists that are in files of their own; the resolved configuration contains them. */
 async function withLists(input: unknown): Promise<unknown> {
   const simulation = (input as { simulation?: Record<string, unknown> } | null)?.simulation
   if (typeof simulation?.volumesMl === 'string')
@@ -89,14 +92,14 @@ async function withLists(input: unknown): Promise<unknown> {
 }
 
 /**
- * Lays `key=value` pairs over a configuration; only own keys are followed, so that no pair reaches a prototype.
+ * Apply `key=value` pairs to a configuration. Only own keys are followed, so that no pair reaches a prototype.
  * @throws ConfigError that names the pair
  */
 export function withOverrides(input: unknown, pairs: readonly string[]): unknown {
   const copy = structuredClone(input)
   for (const pair of pairs) {
     const at = pair.indexOf('=')
-    if (at <= 0) throw new ConfigError(`--set ${pair}: key=value was expected`)
+    if (at <= 0) throw new ConfigError(`--set ${pair}: no key=value pair`, { hint: 'write --set key=value' })
     const keys = pair.slice(0, at).split('.')
     const value = parseYaml(pair.slice(at + 1), `--set ${pair.slice(0, at)}`)
     let target: object = isBranch(copy) ? copy : {}

@@ -5,14 +5,14 @@ import { docOf, type KeyDoc } from './key.js'
 import { type RunConfig, runConfigSchema } from './schema.js'
 import { isShipped, shippedFile } from './shipped.js'
 
-/** What a run records of its configuration; its paths are absolute. */
+/** File of a run directory that records its configuration, with absolute paths. */
 export const RECORD = 'config.resolved.yaml'
 
 /** Called where a path of an earlier version is still accepted. */
 export type OnNote = (text: string) => void
 
 /**
- * Makes the paths of a configuration file absolute: relative ones start at the folder of the file. Those of a shipped
+ * Make the paths of a configuration file absolute: relative ones start at the folder of the file. Those of a shipped
  * configuration start at the working directory, since it is a template; so do those of a record of version 0.1. Until version
  * 0.3, a path that exists from the working directory only is accepted with a note.
  */
@@ -27,8 +27,8 @@ export function anchoredToFile(input: unknown, file: string, onNote: OnNote): un
 }
 
 /**
- * Makes the paths that `--set` gives absolute: relative ones start at the working directory. Until version 0.3, a path that
- * exists beside the configuration file only is accepted with a note where it was taken so.
+ * Make the paths of `--set` absolute: relative ones start at the working directory. Until version 0.3, a path that exists in
+ * the folder of the configuration file only is accepted with a note, if earlier versions took it so.
  */
 export function anchoredToHere(input: unknown, file: string, onNote: OnNote): unknown {
   const folder = process.cwd()
@@ -39,12 +39,12 @@ export function anchoredToHere(input: unknown, file: string, onNote: OnNote): un
   })
 }
 
-/** The configuration with absolute paths, for a record that is read from another folder. */
+/** Return the configuration with absolute paths, for a record that is read from another folder. */
 export function absolutePaths(config: RunConfig): RunConfig {
   return mapPaths(config, (path) => resolve(path)) as RunConfig
 }
 
-/** The configuration as seen from the working directory: what lies below it is relative. */
+/** Return the configuration with relative paths below the working directory. */
 export function relativePaths(config: RunConfig): RunConfig {
   return mapPaths(config, (path, key) => {
     const below = relative(process.cwd(), resolve(path))
@@ -52,14 +52,14 @@ export function relativePaths(config: RunConfig): RunConfig {
   }) as RunConfig
 }
 
-/** Keys whose paths started at the file before version 0.2, also with `--set`; all others started at the working directory. */
+/** Return whether paths of a key started at the file before version 0.2, also with `--set`; all others started at the working directory. */
 function startedAtFile(key: string): boolean {
   return /^networks\.\w+\.trainFrom$|^simulation\.(volumesMl|positions)$/.test(key)
 }
 
 interface Place {
   readonly folder: string
-  /** Where it was looked for before version 0.2. */
+  /** The folder before version 0.2. */
   readonly before: string
   readonly key: string
   readonly onNote: OnNote
@@ -82,7 +82,7 @@ function trainFromOr(key: string, name: string, file: string): string {
 
 type MapPath = (path: string, key: string) => unknown
 
-/** A copy in which every path has its place. What is no text is left for the schema to judge. */
+/** Return a copy with every path mapped. The schema judges values that are no text. */
 function mapPaths(input: unknown, place: MapPath): unknown {
   return mapWithin(runConfigSchema, input, place, '')
 }

@@ -1,4 +1,4 @@
-/** How whole scans are predicted; what a checkpoint says of itself (window, spacing, patch) is no part of it. */
+/** Settings of the prediction of whole scans, without those that a checkpoint states (intensity window, spacing, patch). */
 export interface PredictSettings {
   /** Share that neighbouring windows have in common along an axis. */
   readonly overlap: number
@@ -12,7 +12,7 @@ export interface PredictSettings {
   readonly resampling: 'nearest' | 'linear'
   /** Crop to what lies above the window's lower end before anything else. */
   readonly cropForeground: boolean
-  /** Where a scan is smaller than a patch: the window's lower end, or the scan's minimum in the window. */
+  /** Padding of a scan that is smaller than a patch: the lower end of the intensity window, or the minimum of the scan in it. */
   readonly padding: 'lowerEnd' | 'minimum'
   /** Windows with a smaller share of voxels above the window's lower end are left out, as background. */
   readonly minForeground: number
@@ -53,12 +53,15 @@ const CHANGES: Readonly<Record<PredictProfile, Partial<PredictSettings>>> = {
   leaderboard: { map: 'leaderboard' },
 }
 
-/** The settings of a published evaluation (METHOD 11); without a profile masks lie on the original grid, all ids kept. */
+/**
+ * Return the settings of a published evaluation (docs/method.md#11-prediction-and-evaluation). Without a profile, masks are on
+ * the original grid and keep all ids.
+ */
 export function predictSettings(profile: PredictProfile | null): PredictSettings {
   return profile === null ? PUBLISHED : { ...PUBLISHED, ...CHANGES[profile] }
 }
 
-/** What a profile says where the checkpoint does not. */
+/** Return the spacing of a profile in mm, for checkpoints that state none. */
 export function spacingOfProfile(profile: PredictProfile | null): readonly [number, number, number] | null {
   return profile === 'difftumor' ? [1, 1, 1] : null
 }

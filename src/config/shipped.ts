@@ -4,18 +4,18 @@ import { fileURLToPath } from 'node:url'
 
 const FOLDER = fileURLToPath(new URL('../../configs', import.meta.url))
 
-/** Names of the configurations that the package ships, such as `debug-baseline`. */
+/** Return the names of the configurations that the package ships, such as `debug-baseline`. */
 export function shippedNames(): string[] {
   const files = readdirSync(FOLDER).filter((file) => file.endsWith('.yaml'))
   return files.map((file) => file.slice(0, -'.yaml'.length)).sort()
 }
 
-/** The file of a shipped configuration; undefined for another name. */
+/** Return the file of a shipped configuration; undefined for another name. */
 export function shippedFile(name: string): string | undefined {
   return shippedNames().includes(name) ? join(FOLDER, `${name}.yaml`) : undefined
 }
 
-/** Whether a file is one that the package ships: a template, whose data lie where it is used. */
+/** Return whether the package ships a file. Such a file is a template: its data are in the working directory. */
 export function isShipped(file: string): boolean {
   const folder = dirname(file)
   return existsSync(folder) && realpathSync(folder) === realpathSync(FOLDER)

@@ -23,17 +23,17 @@ const METHOD = {
 
 export type MethodSection = keyof typeof METHOD
 
-/** The published scripts, as a section of docs/method.md states them. */
+/** Cite the published scripts, as a section of docs/method.md states them. */
 export function published(section: MethodSection): string {
   return `published scripts, docs/method.md#${METHOD[section]}`
 }
 
-/** Ours where the published scripts differ: docs/published-constants.md gives the reason. */
+/** Cite our choice that differs from the published scripts: docs/published-constants.md gives the reason. */
 export function differs(section: MethodSection): string {
   return `${OURS}, docs/published-constants.md#keys and docs/method.md#${METHOD[section]}`
 }
 
-/** Ours, for something that docs/method.md explains. */
+/** Cite our choice that docs/method.md explains. */
 export function ours(section: MethodSection): string {
   return `${OURS}, docs/method.md#${METHOD[section]}`
 }

@@ -1,6 +1,6 @@
-/** The nearest known word, when it is near. */
+/** Return the nearest known word if it is near, else all known words. */
 export function suggestion(word: string, known: readonly string[]): string {
-  // the distance takes time with the length, and such a word is no slip of the finger
+  // computing the distance takes time with the length, and a word of this length is no typing error
   if (word.length > 100) return ''
   const ranked = known
     .map((candidate) => ({ candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()) }))
@@ -10,7 +10,7 @@ export function suggestion(word: string, known: readonly string[]): string {
   return known.length > 0 ? ` (known: ${known.join(', ')})` : ''
 }
 
-/** Insertions, deletions and replacements that lead from one word to the other. */
+/** Count the insertions, deletions and replacements that lead from one word to the other. */
 export function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 1; i <= a.length; i++) {

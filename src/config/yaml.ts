@@ -27,18 +27,20 @@ const SCALAR = '\u001f'
 const CORE_TAG = /^(!|tag:yaml\.org,2002:(null|bool|int|float|str|seq|map))$/
 
 /**
- * Parses one document of YAML 1.2 (core types, unique plain keys, no custom tags). Depth, tokens and aliases are counted
+ * Parse one document of YAML 1.2 (core types, unique plain keys, no custom tags). Depth, tokens and aliases are counted
  * while the parser runs, because a check of the text itself takes brackets in comments and strings for structure.
  * @throws ConfigError that names the file
  */
 export function parseYaml(text: string, name: string): unknown {
-  if (text.length > MAX_YAML_BYTES) throw new ConfigError(`${name}: larger than ${MAX_YAML_BYTES / 1024} KiB`)
+  if (text.length > MAX_YAML_BYTES)
+    throw new ConfigError(`${name}: larger than ${MAX_YAML_BYTES / 1024} KiB`, { hint: 'shorten the file' })
   if (/^%YAML\s+1\.1/m.test(text))
-    throw new ConfigError(`${name}: %YAML 1.1 is not accepted; remove that line`)
+    throw new ConfigError(`${name}: %YAML 1.1 is not accepted`, { hint: 'remove the line %YAML 1.1' })
   const lines = new LineCounter()
   const fail = (message: string, offset: number): ConfigError => {
     const { line, col } = lines.linePos(offset)
     return new ConfigError(`${name}: line ${line}, column ${col}: ${message.trim().slice(0, 500)}`, {
+      hint: 'correct the YAML there',
       facts: { file: name },
     })
   }
@@ -55,13 +57,16 @@ export function parseYaml(text: string, name: string): unknown {
     return value
   } catch (error) {
     const message = (error as Error).message
-    throw new ConfigError(error instanceof FreetumorError ? message : `${name}: ${message}`, { cause: error })
+    throw new ConfigError(error instanceof FreetumorError ? message : `${name}: ${message}`, {
+      hint: 'correct the YAML',
+      cause: error,
+    })
   }
 }
 
 type Fail = (message: string, offset: number) => ConfigError
 
-/** The parts of the stream: at most one document, of bounded depth. */
+/** Return the parts of the stream: at most one document, of bounded depth. */
 function boundedTokens(text: string, lines: LineCounter, name: string, fail: Fail): CST.Token[] {
   const parser = new Parser(lines.addNewLine)
   lines.addNewLine(0)
@@ -77,17 +82,18 @@ function boundedTokens(text: string, lines: LineCounter, name: string, fail: Fai
     for (const token of parser.next(lexeme)) take(token)
     // the bottom of the stack is the document
     if (parser.stack.length - 1 > MAX_DEPTH)
-      throw new ConfigError(`${name}: nested deeper than ${MAX_DEPTH} levels`)
+      throw new ConfigError(`${name}: nested deeper than ${MAX_DEPTH} levels`, { hint: 'flatten the file' })
     if (lexeme.startsWith('*')) aliases++
     if (lexeme !== SCALAR && !/^[\s#]/.test(lexeme) && ++count > MAX_TOKENS)
-      throw new ConfigError(`${name}: more than ${MAX_TOKENS} values and keys`)
-    if (aliases > MAX_ALIASES) throw new ConfigError(`${name}: more than ${MAX_ALIASES} aliases`)
+      throw new ConfigError(`${name}: more than ${MAX_TOKENS} values and keys`, { hint: 'shorten the file' })
+    if (aliases > MAX_ALIASES)
+      throw new ConfigError(`${name}: more than ${MAX_ALIASES} aliases`, { hint: 'write the values instead' })
   }
   for (const token of parser.end()) take(token)
   return found
 }
 
-/** Refuses tags beyond the core types, values that hold themselves, and keys that are no plain text or come twice. */
+/** Refuse tags beyond the core types, values that contain themselves, and keys that are no plain text or occur twice. */
 function refuseOddNodes(document: Document, fail: Fail): void {
   const refuse = (message: string, node: unknown): never => {
     throw fail(message, (node as { range?: readonly number[] | null } | null)?.range?.[0] ?? 0)

@@ -844,7 +844,7 @@ export interface NetworksInput {
   /**
    * Frozen segmentor that judges synthetic tumors; null in job `baseline`. Without it only `quality.rules` reject tumors.
    *
-   * - Default: null (baseline), as its keys say (synthesis, segmentation)
+   * - Default: null (baseline), the defaults of its keys (synthesis, segmentation)
    * - Source: published scripts, docs/method.md#8-networks-and-checkpoints
    */
   readonly baseline?: {
@@ -875,7 +875,7 @@ export interface NetworksInput {
   /**
    * Network that paints tumors; null paints hand-crafted ones. Job `synthesis` trains it together with a discriminator.
    *
-   * - Default: null (baseline), as its keys say (synthesis, segmentation)
+   * - Default: null (baseline), the defaults of its keys (synthesis, segmentation)
    * - Source: published scripts, docs/method.md#8-networks-and-checkpoints
    */
   readonly generator?: {

@@ -85,7 +85,7 @@ describe('the keys of the configuration', () => {
       '200 (abdomen baseline), 30 (chest baseline, chest segmentation), 100 (synthesis), 20 (abdomen segmentation)',
     )
     expect(explainKey('networks.baseline').default).toBe(
-      'null (baseline), as its keys say (synthesis, segmentation)',
+      'null (baseline), the defaults of its keys (synthesis, segmentation)',
     )
     expect(explainKey('data.datasets').default).toBe('none (required)')
   })

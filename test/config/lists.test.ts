@@ -28,7 +28,7 @@ describe('lists of a file', () => {
   })
 
   it.each([
-    ['0.5\n-1\n', /v\.txt: line 2: a number above 0/],
+    ['0.5\n-1\n', /v\.txt: line 2: no volume \(expected a number above 0/],
     ['', /v\.txt is empty/],
   ])('with %j are refused by file and line', async (text, message) => {
     const failed = readNumbers(written('v.txt', text))
@@ -38,7 +38,7 @@ describe('lists of a file', () => {
 
   it('of no position are refused by file and line', async () => {
     await expect(readPositions(written('p.txt', '{"mm": [1, 2]}'))).rejects.toThrow(
-      /p\.txt: line 1: a position/,
+      /p\.txt: line 1: no position/,
     )
     await expect(readPositions(written('p.txt', 'liver'))).rejects.toThrow(/line 1/)
     await expect(readPositions(join(temporaryFolder(), 'none.txt'))).rejects.toThrow(/cannot be read: ENOENT/)

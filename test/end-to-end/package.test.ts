@@ -74,6 +74,18 @@ describe('the packed package', () => {
     const { stdout: setup } = await run('npx', ['freetumor', 'setup', '--python', python, '--output', 'json'])
     expect(JSON.parse(setup).action).toBe('adopted')
 
+    // the schema that a written configuration names is the one that the package exports
+    await run('npx', ['freetumor', 'init', '--job', 'baseline'])
+    const written = await readFile(join(project, 'abdomen-baseline.yaml'), 'utf8')
+    expect(written).toMatch(
+      /^# yaml-language-server: \$schema=node_modules\/freetumor\/dist\/config\.schema\.json\n/,
+    )
+    const print = "console.log(import.meta.resolve('freetumor/config.schema.json'))"
+    const exported = await run(process.execPath, ['--input-type=module', '--eval', print])
+    expect(fileURLToPath(exported.stdout.trim())).toBe(
+      join(project, 'node_modules/freetumor/dist/config.schema.json'),
+    )
+
     await writeFile(join(project, 'train.mjs'), SCRIPT)
     const { stdout } = await run(process.execPath, ['train.mjs'])
     const told = JSON.parse(stdout.trim().split('\n').at(-1)!)

@@ -252,7 +252,7 @@ const allowedLeaks = z.strictObject({
     { source: OURS },
   ),
   reason: key(
-    z.string().trim().min(10, 'say in a sentence why it may stay'),
+    z.string().trim().min(10, 'must be a sentence that explains why the pair may stay'),
     'Sentence that explains why the pair may stay, of at least 10 characters.',
     'It appears in the events and in the report of the run.',
     { source: OURS },

@@ -3,7 +3,7 @@ import { key } from '../key.js'
 import { OURS, published } from '../sources.js'
 import { count, type DeepReadonly, nonEmptyText, positive, vec3 } from '../types.js'
 
-/** Where prepared cases, fingerprints and the last audit lie, below the working directory. */
+/** Folder of prepared cases, fingerprints and the last audit, below the working directory. */
 export const DEFAULT_CACHE = '.freetumor/cache'
 
 const SPACING_MM = { abdomen: [1.5, 1.5, 1.5], chest: [1.25, 1.25, 5] } as const

@@ -111,7 +111,7 @@ describe('an offline synthesis', () => {
       },
     })
     const started = made(configOf(folder), out, runtime, undefined, hostsOf('d/x', 'D/x'))
-    await expect(started).rejects.toThrow('cases d/x and D/x would share the file name D__x')
+    await expect(started).rejects.toThrow('cases d/x and D/x: equal file names (found D__x for both)')
     expect(asked.filter((name) => name === 'prepare' || name === 'synthesize')).toEqual([])
   })
 
