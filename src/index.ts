@@ -8,7 +8,8 @@ import type { ConfigInput, RunConfig } from './config/schema.js'
 import { pairCases } from './curation/datasets/pairs.js'
 import { UsageError } from './errors.js'
 import type { StageContext } from './pipeline/context.js'
-import { type EvaluateOptions, type Evaluation, evaluateMasks } from './pipeline/evaluate/run.js'
+import { type Evaluation, evaluateMasks } from './pipeline/evaluate/run.js'
+import type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/flows/demo.js'
 import { startLaunch } from './pipeline/launch/run.js'
 import { type Prediction, type PredictOptions, predictMasks } from './pipeline/predict/run.js'
@@ -16,6 +17,7 @@ import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/
 import { type OpenRuntimeOptions, openWarmRuntime, type WarmRuntime } from './pipeline/serve/warm-runtime.js'
 import type { Synthesis } from './pipeline/synthesize/dataset.js'
 import { type SynthesisProgress, synthesizeCases } from './pipeline/synthesize/run.js'
+import { synthesisSettings } from './pipeline/synthesize/settings.js'
 import { startTraining } from './pipeline/train/run.js'
 import { scriptRunner } from './runtime/script.js'
 import { torchRuntime } from './runtime/torch-runtime.js'
@@ -30,7 +32,8 @@ export type { ConfigInput, RunConfig } from './config/schema.js'
 export { type CuratedCase, type Curation, curate } from './curation/datasets/curate.js'
 export * from './errors.js'
 export { type PhantomDatasetOptions, writePhantomDataset } from './phantom/dataset.js'
-export type { EvaluateOptions, Evaluation } from './pipeline/evaluate/run.js'
+export type { Evaluation } from './pipeline/evaluate/run.js'
+export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 export type { DemoOptions, DemoResult } from './pipeline/flows/demo.js'
 export type { Prediction, PredictOptions } from './pipeline/predict/run.js'
 export type { CaseProgress, PrepareReport } from './pipeline/prepare/run.js'
@@ -139,10 +142,11 @@ export async function synthesize(
     throw new UsageError('synthesize: one of images and labels is missing (expected both or none)', {
       hint: 'pass both folders',
     })
-  const hosts = images === undefined ? undefined : await pairCases(images, labels!, resolved.region, labelMap)
+  const hosts =
+    images === undefined ? resolved.data : await pairCases(images, labels!, resolved.region, labelMap)
   const python = settings.python ?? resolved.runtime.python ?? undefined
   return await withContext({ ...settings, python }, (context) =>
-    synthesizeCases({ config: resolved, hosts, ...rest }, context),
+    synthesizeCases({ settings: synthesisSettings(resolved), hosts, ...rest }, context),
   )
 }
 

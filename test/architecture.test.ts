@@ -135,6 +135,32 @@ describe('src/', () => {
     expect(code.map(({ path }) => path)).toEqual([])
   })
 
+  test('resolves a whole configuration only where it is the one of a user', () => {
+    // a stage that trains nothing takes sections of it: config/resolve-sections.ts
+    const places = ['config', 'pipeline/train', 'pipeline/flows', 'index.ts']
+    const resolving = /^(?:import|export)\b[^'";]*\b(?:resolveConfig|defaultsFor)\b[^'";]*\bfrom\b/m
+    const found = files.filter(({ text }) => resolving.test(text)).map(({ path }) => path)
+    expect(found).toContain('index.ts')
+    expect(found.filter((path) => !within(path, places))).toEqual([])
+  })
+
+  test('passes a whole configuration to trainings, their plans and the flows only', () => {
+    // index.ts: its functions take the configuration of a user and pass on the sections of a stage
+    const places = ['config', 'pipeline/plan', 'pipeline/train', 'pipeline/flows', 'index.ts']
+    const taking = files.filter(({ text }) => /[:|]\s*RunConfig\b(?!\[)/.test(text)).map(({ path }) => path)
+    expect(taking).toContain('pipeline/train/run.ts')
+    expect(taking.filter((path) => !within(path, places))).toEqual([])
+  })
+
+  test('builds what crosses to Python in the spec.ts of each stage only', () => {
+    const jobs = /\bjob: '(?:prepare|predict|evaluate|picture|synthesize|serve)'/
+    const stages = files.filter(({ path }) => path.startsWith('pipeline/') && !path.includes('/ports/'))
+    const building = stages.filter(({ text }) => jobs.test(text)).map(({ path }) => path)
+    expect(building).toEqual(
+      ['evaluate', 'predict', 'prepare', 'serve', 'synthesize'].map((stage) => `pipeline/${stage}/spec.ts`),
+    )
+  })
+
   test('exports each name from one file only; a re-export is no second one', () => {
     const places = new Map<string, string[]>()
     for (const { path, text } of files)

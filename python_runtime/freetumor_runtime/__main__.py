@@ -3,14 +3,14 @@
 from freetumor_runtime.bridge.lifeline import follow_parent, keep_rank_log, leave_signals_to_parent
 
 # before anything slow: no orphan survives, and no Ctrl-C interrupts an import
-follow_parent()
-leave_signals_to_parent()
-keep_rank_log()
+for guard in (follow_parent, leave_signals_to_parent, keep_rank_log):
+    guard()
 
 import argparse  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 
-from freetumor_runtime import config, wiring  # noqa: E402
+from freetumor_runtime import wiring  # noqa: E402
+from freetumor_runtime.config import job as config  # noqa: E402
 from freetumor_runtime.events import Event  # noqa: E402
 
 

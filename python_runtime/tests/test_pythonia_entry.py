@@ -23,7 +23,7 @@ def test_what_a_function_prints_is_no_data():
 
 
 def test_an_error_of_ours_keeps_its_kind():
-    error = answer_of("freetumor_runtime.config", "load_spec", "/no/such/job.json")["error"]
+    error = answer_of("freetumor_runtime.config.job", "load_spec", "/no/such/job.json")["error"]
     assert set(error) == {"kind", "message", "hint"}
 
 

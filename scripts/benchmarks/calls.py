@@ -21,7 +21,7 @@ from types import SimpleNamespace
 import torch
 
 from freetumor_runtime.checkpoints.loading import load_segmentor
-from freetumor_runtime.config import SlidingWindowsSpec
+from freetumor_runtime.config.common import SlidingWindowsSpec
 from freetumor_runtime.data.call_source import SegmentCall
 from freetumor_runtime.jobs.serve import NetworkWatch, segment
 from freetumor_runtime.models.segmentor import build_segmentor
@@ -64,7 +64,9 @@ def processor_ms(path: str, calls: int) -> float:
     judge.network.register_forward_pre_hook(lambda *_: inside.append(-time.thread_time()))
     judge.network.register_forward_hook(lambda *_: inside.append(time.thread_time()))
     spec = SimpleNamespace(
-        windowHu=(-175.0, 250.0), segmentPatchVoxels=(96, 96, 96), segmentWindows=SlidingWindowsSpec(0.75, "constant", 4)
+        windowHu=(-175.0, 250.0),
+        segmentPatchVoxels=(96, 96, 96),
+        segmentWindows=SlidingWindowsSpec(0.75, "constant", 4),
     )
     tools = Tools(spec, torch.device("cpu"), None, False, judge, 0)
     image_hu = torch.randint(-300, 400, (96, 96, 96), dtype=torch.int16)

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from freetumor_runtime.data.cache import _slab_checksums, case_path, verify_prepared_case, write_prepared_case
+from freetumor_runtime.data.cache import case_path, verify_prepared_case
+from freetumor_runtime.data.cache_writer import _slab_checksums, write_prepared_case
 
 SHAPES = ((200, 160, 140), (270, 270, 400))
 

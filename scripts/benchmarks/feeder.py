@@ -22,7 +22,8 @@ import numpy as np
 from made_cts import make_case
 from measuring import Server, family_memory, turn_by_turn
 
-from freetumor_runtime.data.cache import case_path, write_prepared_case
+from freetumor_runtime.data.cache import case_path
+from freetumor_runtime.data.cache_writer import write_prepared_case
 
 HERE = Path(__file__).parent
 WARM_UP_SECONDS = 20

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from freetumor_runtime.data.cache import case_path, write_prepared_case
+from freetumor_runtime.data.cache import case_path
+from freetumor_runtime.data.cache_writer import write_prepared_case
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -29,7 +29,8 @@ from monai.transforms import (
 )
 
 from freetumor_runtime.checkpoints.loading import load_segmentor
-from freetumor_runtime.config import BaselineSpec, PredictCase, PredictSpec, SlidingWindowsSpec
+from freetumor_runtime.config.cases import PredictCase, PredictSpec
+from freetumor_runtime.config.common import BaselineSpec, SlidingWindowsSpec
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.data.volumes import load_prepared_image

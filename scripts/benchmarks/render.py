@@ -23,7 +23,7 @@ import tumor_by_numpy
 from masks import WARM_UP
 from measuring import Server
 
-from freetumor_runtime.config import Organ
+from freetumor_runtime.config.common import Organ
 from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor
 from freetumor_runtime.synthesis.crop_painting import AugmentedCrop, CropPainter, fake_label
 from freetumor_runtime.synthesis.painting import TumorPainter

@@ -24,7 +24,8 @@ function writeCases() {
   const program = `
 import sys
 import numpy as np
-from freetumor_runtime.data.cache import case_path, write_prepared_case
+from freetumor_runtime.data.cache import case_path
+from freetumor_runtime.data.cache_writer import write_prepared_case
 for folder, name, seed in (("now", "set/one", 1), ("now", "set/two", 2), ("before", "set/one", 3)):
     draw = np.random.default_rng(seed)
     image = draw.integers(-300, 300, (${SHAPE})).astype(np.int16)

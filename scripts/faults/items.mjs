@@ -18,7 +18,8 @@ function writeCases(radii) {
   const program = `
 import sys
 import numpy as np
-from freetumor_runtime.data.cache import case_path, write_prepared_case
+from freetumor_runtime.data.cache import case_path
+from freetumor_runtime.data.cache_writer import write_prepared_case
 side = ${SIDE}
 at = np.arange(side**3).reshape(side, side, side)
 squares = sum((axis - side / 2) ** 2 for axis in np.indices(at.shape))

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto'
 import { DataError } from '../errors.js'
 
 /**
- * The name of a case in the files that are written for it, without an ending. A function of the id alone, so a case that
- * is added later renames nothing; two ids never share a name, also where the file system ignores case.
- * `d/liver_1` becomes `d__liver_1`; letters, digits, `.`, `-` and `_` stay as they are unless they would be ambiguous.
+ * Return the file name of each case, without an ending. It depends on the id only, so a case that is added
+ * later renames nothing. Two ids never share a name, even if the file system ignores case. `d/liver_1`
+ * becomes `d__liver_1`; letters, digits, `.`, `-` and `_` stay unless they would be ambiguous.
  * @throws DataError that names two ids that differ only in upper and lower case
  */
 export function caseFileNames(ids: readonly string[]): ReadonlyMap<string, string> {
@@ -12,14 +12,18 @@ export function caseFileNames(ids: readonly string[]): ReadonlyMap<string, strin
   return new Map(ids.map((id) => [id, caseFileName(id)]))
 }
 
-/** The name of a case in the prepared cache; `case_path` of freetumor_runtime/data/cache.py follows the same rule. */
+/**
+ * Return the name of a case in the prepared cache; `case_path` in freetumor_runtime/data/cache.py follows the
+ * same rule.
+ */
 export function cacheName(id: string): string {
   return `${shortened(percentEncoded(id, /[A-Za-z0-9_.~-]/))}.zarr`
 }
 
 /**
- * @param nameOf the name of the file that an id leads to
- * @throws DataError for two ids that lead to one file on a file system that ignores case or Unicode forms
+ * Refuse two ids whose files have equal names on a file system that ignores case or Unicode forms.
+ * @param nameOf returns the file name of an id
+ * @throws DataError that names both ids
  */
 export function refuseSameFile(
   ids: readonly string[],
@@ -31,7 +35,7 @@ export function refuseSameFile(
     const key = nameOf(id).normalize('NFC').toLowerCase()
     const other = seen.get(key)
     if (other !== undefined && other !== id)
-      throw new DataError(`cases ${other} and ${id} would share the file name ${nameOf(id)}`, {
+      throw new DataError(`cases ${other} and ${id}: equal file names (found ${nameOf(id)} for both)`, {
         hint,
         facts: { cases: [other, id] },
       })
@@ -41,23 +45,29 @@ export function refuseSameFile(
 
 function caseFileName(id: string): string {
   const parts = id.split('/').map((part) =>
-    // An underscore beside another one or at an end of its part could be taken for a separator.
+    // an underscore next to another one, or at an end of its part, could be read as a separator
     percentEncoded(part, /[A-Za-z0-9_.-]/).replace(/^_|_$|_(?=_)|(?<=_)_/g, '%5F'),
   )
   const name = parts.join('__') || '%'
-  // No hidden file, no option of a command, no device of Windows.
+  // no hidden file, no option of a command, no device name of Windows
   const unsafe = /^[.-]/.test(name) || /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i.test(name)
   return shortened(unsafe ? percentEncoded(name[0]!, /[^\s\S]/) + name.slice(1) : name)
 }
 
-/** A file name has at most 255 bytes; endings and temporary names need some of them. `%-` is in no other name. */
+/**
+ * Shorten a long name: a file name has at most 255 bytes, and endings and temporary names need some of them.
+ * `%-` occurs in no other name.
+ */
 function shortened(name: string): string {
   if (name.length <= 160) return name
   const hash = createHash('sha256').update(name).digest('hex')
   return `${name.slice(0, 120)}%-${hash.slice(0, 32)}`
 }
 
-/** The bytes of the UTF-8 form as `%XX`, but for signs that are `safe`; half a surrogate pair has three bytes. */
+/**
+ * Return the bytes of the UTF-8 form as `%XX`, except for `safe` characters; half a surrogate pair has three
+ * bytes.
+ */
 function percentEncoded(text: string, safe: RegExp): string {
   return [...text]
     .map((sign) =>

@@ -8,7 +8,7 @@ import { type LabelIds, readLabelIds } from './check/label-ids.js'
 import type { ManifestCase } from './datasets/manifest.js'
 import { type MeasuredFiles, measureCase } from './measure-case.js'
 
-/** What threads can do with a case. They write no file: a thread that is ended would leave it partially written. */
+/** Work that threads do on a case. They write no file: an ended thread would leave it partially written. */
 export interface Tasks {
   readonly check: { readonly options: CaseCheckOptions; readonly answer: readonly Finding[] }
   readonly measure: { readonly options: null; readonly answer: MeasuredFiles }
@@ -19,7 +19,7 @@ export interface Tasks {
   }
 }
 
-/** A problem is the file's: a sentence that names it. */
+/** `problem`: a sentence that names the file. */
 export type FingerprintAnswer = { readonly fingerprint: Fingerprint } | { readonly problem: string }
 
 export interface CaseTask<K extends keyof Tasks> {
@@ -27,7 +27,7 @@ export interface CaseTask<K extends keyof Tasks> {
   readonly options: Tasks[K]['options']
 }
 
-/** What a thread answers to a case; a fault is one of ours, not of the data. */
+/** Answer of a thread to a case; a `fault` is a bug, not a fault of the data. */
 export type CaseAnswer<K extends keyof Tasks> =
   | { readonly answer: Tasks[K]['answer'] }
   | { readonly fault: string }

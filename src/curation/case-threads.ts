@@ -3,24 +3,31 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { onAbort } from '../abort.js'
 import { EnvironmentError, RuntimeCrashError } from '../errors.js'
+import { cannotBeRead } from '../system-errors.js'
 import { voxelMemory } from '../volume/nifti.js'
 import { type CaseAnswer, type CaseTask, type Tasks, workOn } from './case-tasks.js'
 import type { ManifestCase } from './datasets/manifest.js'
 
-// Threads run the compiled module, from src (tests) as from dist.
+// threads run the compiled module, also from src (tests)
 const WORKER_MODULE = new URL('../../dist/curation/case-worker.js', import.meta.url)
 
+const THREAD_HINT = 'use fewer --workers if the memory is short; otherwise report this bug'
+
 export interface ThreadOptions {
-  /** Cases under way at a time, each in a thread of its own with one volume in memory; 1 works in the caller's. */
+  /**
+   * Number of cases in work at a time, each in a thread with one volume in memory; 1 works in the thread of
+   * the caller.
+   */
   readonly workers: number
   readonly signal?: AbortSignal | undefined
   readonly onCase?: ((done: number, total: number, id: string) => void) | undefined
 }
 
 /**
- * Reads every case to its last voxel and answers in the order of the cases.
- * @param keep writes an answer to disk, in the caller's thread: it ends before this function does, even after a failure
- * @throws the signal's reason when it aborts; RuntimeCrashError for a thread that died; what `keep` throws
+ * Read every case completely and return answers in the order of the cases.
+ * @param keep writes an answer to disk in the thread of the caller; it ends before this function does, even
+ * after a failure
+ * @throws the signal's reason when it aborts; RuntimeCrashError for a crashed thread; any error of `keep`
  */
 export async function forEachCase<K extends keyof Tasks>(
   cases: readonly ManifestCase[],
@@ -46,7 +53,7 @@ export async function forEachCase<K extends keyof Tasks>(
   try {
     await Promise.all(all)
   } finally {
-    // after a failure nobody begins another case
+    // after a failure no further case is started
     next = cases.length
     await Promise.all(hands.map((hand) => hand.close()))
     await Promise.allSettled(all)
@@ -54,7 +61,7 @@ export async function forEachCase<K extends keyof Tasks>(
   return answers
 }
 
-/** Somebody who works on one case at a time. */
+/** A worker for one case at a time. */
 interface Hand<K extends keyof Tasks> {
   work(item: ManifestCase): Promise<Tasks[K]['answer']>
   close(): Promise<void>
@@ -67,17 +74,23 @@ function thisThread<K extends keyof Tasks>(task: CaseTask<K>): Hand<K> {
 
 function openThread<K extends keyof Tasks>(task: CaseTask<K>, signal: AbortSignal | undefined): Hand<K> {
   if (!existsSync(WORKER_MODULE))
-    throw new EnvironmentError(`${fileURLToPath(WORKER_MODULE)} is missing`, { hint: 'run `npm run build`' })
+    throw new EnvironmentError(cannotBeRead(fileURLToPath(WORKER_MODULE), 'ENOENT'), {
+      hint: 'run `npm run build`',
+    })
   const worker = new Worker(WORKER_MODULE, { workerData: task })
   let fail: (error: unknown) => void = () => {}
   let answered: (answer: Tasks[K]['answer']) => void = () => {}
   worker.on('message', (message: CaseAnswer<K>) => {
     if ('answer' in message) answered(message.answer)
-    else if ('fault' in message) fail(new RuntimeCrashError(message.fault))
+    else if ('fault' in message) fail(new RuntimeCrashError(message.fault, { hint: THREAD_HINT }))
     else fail(new EnvironmentError(message.refusal.message, { hint: message.refusal.hint }))
   })
-  worker.on('error', (cause) => fail(new RuntimeCrashError(`a thread died: ${cause.message}`, { cause })))
-  worker.on('exit', (code) => fail(new RuntimeCrashError(`a thread ended with code ${code}`)))
+  worker.on('error', (cause) =>
+    fail(new RuntimeCrashError(`a thread crashed: ${cause.message}`, { hint: THREAD_HINT, cause })),
+  )
+  worker.on('exit', (code) =>
+    fail(new RuntimeCrashError(`a thread exited with code ${code}`, { hint: THREAD_HINT })),
+  )
   const release = onAbort(signal, () => fail(signal?.reason))
   return {
     work: (item) =>

@@ -3,7 +3,7 @@ import { probeFile, probeNifti } from '../volume/nifti-probe.js'
 import { forEachCase, type ThreadOptions } from './case-threads.js'
 import type { ManifestCase } from './datasets/manifest.js'
 
-/** Files that cannot be read, by data set. */
+/** Unreadable files per data set. */
 export interface UnreadableFiles {
   readonly dataset: string
   readonly count: number
@@ -15,10 +15,13 @@ export interface CasesWithFacts {
   readonly unreadable: readonly UnreadableFiles[]
 }
 
-/** Disks and networks answer several questions at a time. */
+/** Number of parallel reads; disks and networks serve several at a time. */
 const OPEN_FILES = 16
 
-/** Adds what headers and ends of files tell: geometry, sizes, digests. A case whose files cannot be read goes without. */
+/**
+ * Add facts from headers and ends of files: geometry, sizes, digests. Cases with unreadable files are
+ * returned without facts.
+ */
 export async function withFileFacts(cases: readonly ManifestCase[]): Promise<CasesWithFacts> {
   const found: ManifestCase[] = [...cases]
   const problems: Problem[] = []
@@ -38,7 +41,9 @@ export async function withFileFacts(cases: readonly ManifestCase[]): Promise<Cas
   return { cases: found, unreadable: byDataset(problems) }
 }
 
-/** Adds what only whole files tell: volumes of the classes of each label, SHA-256 of the files, hash of the voxels. */
+/**
+ * Add facts from whole files: volumes of the classes of each label, SHA-256 of the files, hash of the voxels.
+ */
 export async function withMeasures(
   { cases, unreadable }: CasesWithFacts,
   threads: ThreadOptions,

@@ -8,16 +8,19 @@ import { exactHash, wholeHu } from './audit/exact-hash.js'
 import type { ManifestCase } from './datasets/manifest.js'
 import { countLabelIds } from './datasets/remap.js'
 
-/** What only whole files tell; `problem` says why a label could not be measured. */
+/** Facts from whole files; `problem` holds the reason if a label could not be measured. */
 export interface MeasuredFiles {
   readonly labelMl: Readonly<Record<string, number>> | null
   readonly digests: { readonly image: string; readonly label: string | null }
-  /** `exactHash` of the image; null where it cannot be read. */
+  /** `exactHash` of the image; null if it cannot be read. */
   readonly fingerprint: string | null
   readonly problem: string | null
 }
 
-/** Reads both files of a case: SHA-256 of each, the hash of the image's voxels, and the volume of every class of the label in ml. */
+/**
+ * Read both files of a case: SHA-256 of each, the hash of the image's voxels, and the volume of every class
+ * of the label in ml.
+ */
 export async function measureCase(item: ManifestCase, memory: VoxelMemory): Promise<MeasuredFiles> {
   const digests = { image: await sha256(item.image), label: item.label && (await sha256(item.label)) }
   const image = await orProblem(() => voxelHash(item.image, memory))
@@ -34,7 +37,10 @@ export async function measureCase(item: ManifestCase, memory: VoxelMemory): Prom
   }
 }
 
-/** What was found, or the sentence that says why nothing was. @throws what is no DataError */
+/**
+ * Return the result, or the message of its DataError.
+ * @throws other errors
+ */
 async function orProblem<T>(find: () => Promise<T>): Promise<{ found: T | null; problem?: string }> {
   try {
     return { found: await find() }
@@ -61,8 +67,8 @@ async function labelVolumes(
   for (const [id, count] of counts) {
     const target = item.labelMap![String(id)] ?? (id === 0 ? 0 : undefined)
     if (target === undefined)
-      throw new DataError(`${file}: its id ${id} is not in the label map`, {
-        hint: '`data check` tells more',
+      throw new DataError(`${file}: id ${id} is not in the label map`, {
+        hint: 'run `freetumor data check` for details',
       })
     if (target !== 0) voxels.set(names[target]!, (voxels.get(names[target]!) ?? 0) + count)
   }

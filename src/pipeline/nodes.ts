@@ -10,7 +10,10 @@ import type { NodePlace } from './ports/common.js'
  * Return the place of this node among those that train together; null for a single node.
  * @throws UsageError if the place is incomplete, ConfigError if every node would train the same weights
  */
-export function placeOf(config: RunConfig, options: TrainOptions): NodePlace | null {
+export function placeOf(
+  config: Pick<RunConfig, 'networks' | 'runtime'>,
+  options: TrainOptions,
+): NodePlace | null {
   const { nodes } = config.runtime
   const { nodeRank = 0, rendezvous = null } = options
   checkNode(nodes, nodeRank, rendezvous)

@@ -1,10 +1,13 @@
 import type { RandomStream } from '../simulation/random.js'
 import type { AugmentationOdds, PlannedAugmentation, PlannedMixing, SamplingPlan } from './sampling-plan.js'
 
-// "Mixup" cuts at a Beta(0.2, 0.2) share of the side (METHOD 10).
+// "mixup" cuts at a Beta(0.2, 0.2) fraction of the side (docs/method.md#10-segmentation-training)
 const MIXING_BETA = 0.2
 
-/** Drawn in the method's order: flips of axes 0, 1, 2, quarter turns, intensity scale, intensity shift (METHOD 4). */
+/**
+ * Draw an augmentation in the order of the method: flips of axes 0, 1, 2, quarter turns, intensity scale,
+ * intensity shift (docs/method.md#4-preparation-crops-and-augmentation).
+ */
 export function drawAugmentation(odds: AugmentationOdds, stream: RandomStream): PlannedAugmentation {
   const happens = (probability: number) => stream.uniform() < probability
   const within = (range: number) => stream.uniformIn(-range, range)
@@ -16,8 +19,9 @@ export function drawAugmentation(odds: AugmentationOdds, stream: RandomStream): 
 }
 
 /**
- * Slab swap between the crops of an item: one axis and one length for all, partners by a permutation in which a crop may
- * be its own partner. Null for each crop where the plan does not mix or a volume gives one crop only.
+ * Draw slab swaps between the crops of an item: one axis and one length for all, and partners by a
+ * permutation in which a crop may be its own partner. Null for each crop if the plan does not mix or a volume
+ * gives only one crop.
  */
 export function drawMixing(plan: SamplingPlan, stream: RandomStream): readonly (PlannedMixing | null)[] {
   const crops = plan.cropsPerVolume

@@ -5,22 +5,24 @@ import { positionsOf } from './positions.js'
 import type { ListedPosition } from './sampling-plan.js'
 import type { WantedCentre } from './tumors.js'
 
-/** A case of the prepared cache, open for reading crops of it. */
+/** A case of the prepared cache, open for reading crops. */
 export interface OpenCase extends CaseGroup {
   readonly shape: Vec3
-  /** Lower end of the window in HU: what the index calls tissue lies above it, and padding has it. */
+  /** Lower end of the intensity window in HU. Tissue in the index lies above it; padding equals it. */
   readonly windowLowerHu: number
   readonly image: CachedArray<Int16Array>
   readonly label: CachedArray<Uint8Array>
-  /** Voxels that tumors are wanted at; null: anywhere in an organ. */
+  /** Voxels where the user wants tumors; null: anywhere in an organ. */
   readonly centres: readonly WantedCentre[] | null
-  /** Voxels of each class by block of 16^3, C order [ids, blocks]. */
+  /** Voxels of each class per block of 16^3, C order [ids, blocks]. */
   readonly blockCounts: Uint16Array
   readonly numIds: number
   readonly blocks: Vec3
 }
 
-/** A kind of voxel to draw from: any of these labels, and with `tissue` also label 0 above the window's lower end. */
+/**
+ * A class of voxels: any of these labels, and with `tissue` also label 0 above the lower end of the window.
+ */
 export interface VoxelClass {
   readonly labels: readonly number[]
   readonly tissue: boolean
@@ -33,8 +35,9 @@ export interface Crop {
 }
 
 /**
- * Opens a prepared case. `positions` may list where its tumors are wanted. Raises DataError (naming case and file) when it
- * is missing, cut, of another window, or has changed since it was prepared.
+ * Open a prepared case. `positions` may list where its tumors are wanted.
+ * @throws DataError that names case and file if it is missing, truncated, prepared for another window, or
+ * changed since
  */
 export async function openPreparedCase(
   group: CaseGroup,
@@ -73,14 +76,14 @@ export function closePreparedCase(prepared: OpenCase): void {
   prepared.label.close()
 }
 
-/** Voxels of a class in the whole case, from its index. */
+/** Count the voxels of a class in the whole case, from its index. */
 export function countVoxels(prepared: OpenCase, wanted: VoxelClass): number {
   return countsByBlock(prepared, wanted).reduce((sum, count) => sum + count, 0)
 }
 
 /**
- * Voxel number `rank` (0 to countVoxels - 1) of a class, in the order of blocks and of voxels within a block. A uniform
- * rank gives a uniform voxel; one block is read.
+ * Return voxel number `rank` (0 to countVoxels - 1) of a class, in the order of blocks and of voxels within a
+ * block. A uniform rank gives a uniform voxel; only one block is read.
  */
 export function voxelOfRank(prepared: OpenCase, wanted: VoxelClass, rank: number): Vec3 {
   const counts = countsByBlock(prepared, wanted)
@@ -100,10 +103,13 @@ export function voxelOfRank(prepared: OpenCase, wanted: VoxelClass, rank: number
         : wanted.labels.includes(label[at]!)
     if (isWanted && rest-- === 0) return voxelOfBlock(at, start, stop)
   }
-  throw brokenCase(prepared, 'its index does not fit its label')
+  throw brokenCase(prepared, 'index and label contradict each other')
 }
 
-/** The crop of `size` voxels from `start`; outside the volume it is air (the window's lower end) and label 0. */
+/**
+ * Read the crop of `size` voxels from `start`. Outside the volume it is air (the lower end of the window) and
+ * label 0.
+ */
 export function readCrop(prepared: OpenCase, start: Vec3, size: Vec3): Crop {
   const from = start.map((at) => Math.max(0, at))
   const to = start.map((at, axis) => Math.min(prepared.shape[axis]!, at + size[axis]!))
@@ -112,7 +118,7 @@ export function readCrop(prepared: OpenCase, start: Vec3, size: Vec3): Crop {
   const voxels = size[0] * size[1] * size[2]
   if (image.length === voxels) return { image, label }
   const crop: Crop = {
-    // Rounded down, so that the window still makes it 0.
+    // rounded down, so that the window still maps it to 0
     image: new Int16Array(voxels).fill(Math.floor(prepared.windowLowerHu)),
     label: new Uint8Array(voxels),
   }
@@ -129,7 +135,7 @@ export function readCrop(prepared: OpenCase, start: Vec3, size: Vec3): Crop {
   return crop
 }
 
-/** The listed positions of a case as voxels of it; null where none is of it. */
+/** Return the listed positions of a case as voxels; null if the list has none for it. */
 export function readCentres(
   group: OpenGroup,
   positions: readonly ListedPosition[] | null,
@@ -138,14 +144,14 @@ export function readCentres(
   const { affine } = group.attributes
   const numbers = Array.isArray(affine) ? affine.flat() : []
   if (numbers.length !== 16 || numbers.some((number) => typeof number !== 'number'))
-    throw brokenCase(group, 'its affine, which listed positions need, is missing')
+    throw brokenCase(group, 'affine missing (expected for listed positions)')
   return positionsOf(group.caseId, positions, numbers as number[])
 }
 
 function checkWindow(group: OpenGroup, windowLowerHu: number): void {
   const lowerHu = (group.attributes.windowHu as readonly unknown[] | undefined)?.[0]
   if (lowerHu !== windowLowerHu)
-    throw brokenCase(group, `prepared for a window from ${lowerHu} HU, but ${windowLowerHu} HU is asked for`)
+    throw brokenCase(group, `wrong intensity window (expected from ${windowLowerHu} HU, found ${lowerHu} HU)`)
 }
 
 function countsByBlock(prepared: OpenCase, wanted: VoxelClass): Uint32Array {

@@ -3,15 +3,16 @@ import { endianness } from 'node:os'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { EnvironmentError } from '../errors.js'
+import { cannotBeRead } from '../system-errors.js'
 import type { Vec3 } from '../volume/volume.js'
 import { type ArrayName, BLOCK_VOXELS, brokenCase, damaged, type OpenGroup } from './case-group.js'
 
-/** Image or label of a prepared case; boxes of it are read without reading the rest. */
+/** Image or label of a prepared case; boxes of it are read without the remainder. */
 export interface CachedArray<T extends Int16Array | Uint8Array> {
   readonly shape: Vec3
   /**
-   * The voxels of [start, stop) in C order; the box must lie inside.
-   * @throws DataError that names the slab when its voxels have changed since the case was prepared
+   * Return the voxels of [start, stop) in C order; the box must lie inside.
+   * @throws DataError that names the slab if its voxels changed since the case was prepared
    */
   read(start: readonly number[], stop: readonly number[]): T
   close(): void
@@ -20,17 +21,26 @@ export interface CachedArray<T extends Int16Array | Uint8Array> {
 const TYPES = { image: 'int16', label: 'uint8', index: 'uint16' } as const
 const BYTES = { image: 2, label: 1, index: 2 } as const
 
-/** @throws DataError on another type or a cut file */
+/**
+ * Open the image.
+ * @throws DataError on another type or a truncated file
+ */
 export function openImage(group: OpenGroup): CachedArray<Int16Array> {
   return openVoxels(group, 'image', (length) => new Int16Array(length))
 }
 
-/** @throws DataError on another type or a cut file */
+/**
+ * Open the label.
+ * @throws DataError on another type or a truncated file
+ */
 export function openLabel(group: OpenGroup): CachedArray<Uint8Array> {
   return openVoxels(group, 'label', (length) => new Uint8Array(length))
 }
 
-/** The whole index, C order. @throws DataError when it has changed since the case was prepared */
+/**
+ * Return the whole index, C order.
+ * @throws DataError if it changed since the case was prepared
+ */
 export function readIndex(group: OpenGroup): Uint16Array {
   const descriptor = openChunk(group, 'index')
   try {
@@ -44,18 +54,20 @@ export function readIndex(group: OpenGroup): Uint16Array {
   }
 }
 
-/** The file of an array, opened once its size is that of its shape. */
+/** Open the file of an array, after checking its size. */
 function openChunk(group: OpenGroup, name: ArrayName): number {
   const { type, shape } = group.arrays[name]
-  if (type !== TYPES[name]) throw brokenCase(group, `${name} must be ${TYPES[name]}, found ${type}`)
+  if (type !== TYPES[name])
+    throw brokenCase(group, `${name}: wrong type (expected ${TYPES[name]}, found ${type})`)
   if (endianness() !== 'LE')
-    throw new EnvironmentError('the prepared cache is little-endian, this processor is not', {
+    throw new EnvironmentError('prepared cache: wrong byte order (expected a little-endian processor)', {
       hint: 'use an x86-64 or ARM64 machine',
     })
   const file = join(group.path, name, 'c', ...shape.map(() => '0'))
   const bytes = BYTES[name] * shape.reduce((product, side) => product * side, 1)
   const found = statSync(file, { throwIfNoEntry: false })?.size ?? 0
-  if (found !== bytes) throw brokenCase(group, `${name}: ${bytes} bytes were expected, found ${found}`)
+  if (found !== bytes)
+    throw brokenCase(group, `${name}: wrong size (expected ${bytes} bytes, found ${found})`)
   return openSync(file, 'r')
 }
 
@@ -79,7 +91,7 @@ function openVoxels<T extends Int16Array | Uint8Array>(
       const [planes, rows, columns] = stop.map((end, axis) => end - start[axis]!) as [number, number, number]
       const box = allocate(planes * rows * columns)
       const stamp = stampOf(chunk.descriptor)
-      // Whole slabs are read, for their checksums; whole rows are, since they lie side by side on the disk.
+      // whole slabs are read for their checksums; whole rows are read because they are adjacent on disk
       const firstRow = Math.floor(start[1]! / BLOCK_VOXELS) * BLOCK_VOXELS
       const endRow = Math.min(shape[1], Math.ceil(stop[1]! / BLOCK_VOXELS) * BLOCK_VOXELS)
       const slabs = allocate((endRow - firstRow) * shape[2])
@@ -102,8 +114,8 @@ function openVoxels<T extends Int16Array | Uint8Array>(
 }
 
 /**
- * Checks slabs, each once until the file's size or times change: a case that stays open is not checked for every crop,
- * and what writes to its file during a run is found all the same.
+ * Return a function that checks slabs, each once until size or times of the file change. A case that stays
+ * open is not checked for every crop, but writes to its file during a run are still detected.
  */
 function slabChecker(chunk: Chunk, expected: Uint32Array, numRows: number) {
   const perPlane = Math.ceil(numRows / BLOCK_VOXELS)
@@ -137,7 +149,7 @@ function stampOf(descriptor: number): string {
 function readFully({ group, name, descriptor }: Chunk, target: Uint8Array, position: number): void {
   for (let done = 0; done < target.length; ) {
     const count = readSome(group, name, descriptor, target, done, position)
-    if (count === 0) throw brokenCase(group, `${name} ends before byte ${position + target.length}`)
+    if (count === 0) throw brokenCase(group, `${name}: truncated (expected byte ${position + target.length})`)
     done += count
   }
 }
@@ -153,7 +165,7 @@ function readSome(
   try {
     return readSync(descriptor, target, done, target.length - done, position + done)
   } catch (cause) {
-    throw brokenCase(group, `${name} cannot be read (${(cause as NodeJS.ErrnoException).code})`, cause)
+    throw brokenCase(group, cannotBeRead(name, (cause as NodeJS.ErrnoException).code), cause)
   }
 }
 

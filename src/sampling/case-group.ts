@@ -4,19 +4,20 @@ import { crc32 } from 'node:zlib'
 import { cacheName } from '../curation/case-file-names.js'
 import { DataError } from '../errors.js'
 import { parseForeignJson } from '../foreign-text.js'
+import { readProblem } from '../system-errors.js'
 
-/** The group of a prepared case; errors name both. */
+/** The Zarr group of a prepared case; errors name case and path. */
 export interface CaseGroup {
   readonly caseId: string
   readonly path: string
 }
 
-/** A group whose metadata are undamaged. */
+/** A group with undamaged metadata. */
 export interface OpenGroup extends CaseGroup {
-  /** The group's `freetumor` attributes. */
+  /** The `freetumor` attributes of the group. */
   readonly attributes: Readonly<Record<string, unknown>>
   readonly arrays: Readonly<Record<ArrayName, ArrayLayout>>
-  /** CRC-32 of the index, as it lies in its file. */
+  /** CRC-32 of the index, as stored in its file. */
   readonly indexChecksum: number
   /** CRC-32 of each slab of image and label, C order [X, ceil(Y / 16)]. */
   readonly slabChecksums: Readonly<Record<'image' | 'label', Uint32Array>>
@@ -30,15 +31,15 @@ export interface ArrayLayout {
   readonly shape: readonly number[]
 }
 
-/** Rows (axis Y) of a plane (axis X) that have one checksum, and voxels a side of a block of the index. */
+/** Rows (axis Y) of a plane (axis X) that share one checksum, and voxels per side of a block of the index. */
 export const BLOCK_VOXELS = 16
 const FORMAT_VERSION = 2
 const ARRAYS: readonly ArrayName[] = ['image', 'label', 'index']
 
 /**
- * Opens a prepared case and checks all of it but index and voxels against its checksums
+ * Open a prepared case and check everything except index and voxels against its checksums
  * (freetumor_runtime/data/cache.py describes the layout).
- * @throws DataError, naming case and file, when it is missing, of another format, another case's, or damaged
+ * @throws DataError that names case and file if it is missing, of another format, of another case, or damaged
  */
 export async function openCaseGroup(group: CaseGroup): Promise<OpenGroup> {
   const names = ['zarr.json', ...[...ARRAYS, 'checksums'].map((name) => `${name}/zarr.json`)]
@@ -55,7 +56,10 @@ export async function openCaseGroup(group: CaseGroup): Promise<OpenGroup> {
   const slabs = planes * Math.ceil(rows / BLOCK_VOXELS)
   const first = names.length + 1
   if (table.length !== first + 2 * slabs + 1)
-    throw brokenCase(group, `${table.length} checksums do not fit image [${arrays.image.shape}]`)
+    throw brokenCase(
+      group,
+      `wrong number of checksums (expected ${first + 2 * slabs + 1}, found ${table.length})`,
+    )
   return {
     ...group,
     attributes,
@@ -68,7 +72,7 @@ export async function openCaseGroup(group: CaseGroup): Promise<OpenGroup> {
   }
 }
 
-/** A prepared case that is not what it should be. */
+/** Return the error of an invalid prepared case. */
 export function brokenCase(group: CaseGroup, expectation: string, cause?: unknown): DataError {
   return new DataError(`case ${group.caseId}: ${group.path}: ${expectation}`, {
     hint: 'run `freetumor prepare` again: it replaces a damaged case',
@@ -77,7 +81,10 @@ export function brokenCase(group: CaseGroup, expectation: string, cause?: unknow
   })
 }
 
-/** @param part of the case: a file, or a place in one */
+/**
+ * Return the error of a damaged case.
+ * @param part of the case: a file, or a place in one
+ */
 export function damaged(group: CaseGroup, part: string): DataError {
   return brokenCase(group, `damaged since the case was prepared: ${part}`)
 }
@@ -87,16 +94,16 @@ async function readPart(group: CaseGroup, name: string): Promise<Buffer> {
     return await readFile(join(group.path, name))
   } catch (cause) {
     const array = name === 'zarr.json' ? 'a prepared case' : `array ${name.slice(0, name.indexOf('/'))}`
-    throw brokenCase(group, `${array} was expected (${(cause as NodeJS.ErrnoException).code})`, cause)
+    throw brokenCase(group, readProblem((cause as NodeJS.ErrnoException).code, array), cause)
   }
 }
 
 function attributesOf(group: CaseGroup, root: Buffer): Readonly<Record<string, unknown>> {
   const attributes = parse(group, 'zarr.json', root, (document) => document.attributes.freetumor)
   if (attributes?.version !== FORMAT_VERSION)
-    throw brokenCase(group, `format ${FORMAT_VERSION} was expected, found ${attributes?.version}`)
+    throw brokenCase(group, `wrong format (expected ${FORMAT_VERSION}, found ${attributes?.version})`)
   if (cacheName(String(attributes.case)) !== basename(group.path))
-    throw brokenCase(group, `holds case ${attributes.case}`)
+    throw brokenCase(group, `wrong case (found ${attributes.case})`)
   return attributes
 }
 
@@ -106,7 +113,7 @@ function checkShapes(group: CaseGroup, { image, label, index }: OpenGroup['array
   if (image.shape.length !== 3 || !fit)
     throw brokenCase(
       group,
-      `image, label and index must fit, found [${image.shape}], [${label.shape}], [${index.shape}]`,
+      `contradictory shapes (found [${image.shape}], [${label.shape}], [${index.shape}])`,
     )
 }
 
@@ -128,11 +135,11 @@ function parse<T>(group: CaseGroup, name: string, file: Buffer, take: (document:
   try {
     return take(parseForeignJson(file.toString('utf8'), name) as ZarrDocument)
   } catch (cause) {
-    throw brokenCase(group, `${name} does not describe a prepared case`, cause)
+    throw brokenCase(group, `${name}: not a prepared case`, cause)
   }
 }
 
-/** All checksums of a case; the last one is of those before it. */
+/** Read all checksums of a case; the last one covers the others. */
 async function readTable(group: CaseGroup): Promise<Uint32Array> {
   const name = 'checksums/c/0'
   const content = await readPart(group, name)

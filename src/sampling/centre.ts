@@ -5,9 +5,10 @@ import { countVoxels, type OpenCase, type VoxelClass, voxelOfRank } from './cach
 import type { SamplingPlan } from './sampling-plan.js'
 
 /**
- * Where a crop starts in its volume (METHOD 4): a centre voxel by the odds of its class, uniform within the class; the
- * crop starts at centre - size // 2, moved inside. Along an axis on which the volume is shorter than the patch the start
- * is negative, so that the padding is symmetric.
+ * Draw the start of a crop (docs/method.md#4-preparation-crops-and-augmentation): a centre voxel by the odds
+ * of its class, uniform within the class. The crop starts at centre - size // 2, moved inside the volume.
+ * Along an axis on which the volume is shorter than the patch, the start is negative and the padding
+ * symmetric.
  */
 export function drawCropStart(plan: SamplingPlan, prepared: OpenCase, stream: RandomStream): Vec3 {
   const centre = drawCentre(plan, prepared, stream)
@@ -16,13 +17,19 @@ export function drawCropStart(plan: SamplingPlan, prepared: OpenCase, stream: Ra
   ) as unknown as Vec3
 }
 
-/** Exported for its test: along one axis, first voxel of a patch around `centre` in a volume of `side` voxels. */
+/**
+ * Return the first voxel of a patch around `centre` along one axis, in a volume of `side` voxels. Exported
+ * for its test.
+ */
 export function startAround(centre: number, patch: number, side: number): number {
   if (side <= patch) return -Math.floor((patch - side) / 2)
   return Math.min(Math.max(centre - Math.floor(patch / 2), 0), side - patch)
 }
 
-/** Voxel classes of a plan. Labels of organs that the plan does not know train as background, so they are negative. */
+/**
+ * Return the voxel classes of a plan. Organs outside the plan are trained as background, so their labels are
+ * negative.
+ */
 export function voxelClasses(
   plan: Pick<SamplingPlan, 'organs'>,
   numIds: number,
@@ -48,8 +55,11 @@ function drawCentre(plan: SamplingPlan, prepared: OpenCase, stream: RandomStream
     const count = countVoxels(prepared, voxels)
     if (count > 0) return voxelOfRank(prepared, voxels, stream.integer(0, count - 1))
   }
-  throw new DataError(`case ${prepared.caseId}: no voxel is labelled or above ${prepared.windowLowerHu} HU`, {
-    hint: 'leave this case out: a crop of it would be all air',
-    facts: { case: prepared.caseId },
-  })
+  throw new DataError(
+    `case ${prepared.caseId}: no usable voxel (expected a label, or more than ${prepared.windowLowerHu} HU)`,
+    {
+      hint: 'leave this case out: its crops would be air',
+      facts: { case: prepared.caseId },
+    },
+  )
 }

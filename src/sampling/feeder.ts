@@ -4,19 +4,21 @@ import { openPlanner } from './planner.js'
 import type { PlannedCrop, SamplingPlan } from './sampling-plan.js'
 import { openWorkerPool } from './worker-pool.js'
 
-/** Serves the items of a training, step by step and rank by rank. */
+/** Serves the items of a training by step and rank. */
 export interface Feeder {
   /**
-   * The crops of a rank's contiguous block of the items of a step: items in order, crops of an item side by side.
-   * Which items they are does not depend on `accumulation`; it must divide them. Raises DataError naming the case.
+   * Return the crops of a rank's contiguous block of the items of a step: items in order, crops of an item
+   * side by side. The items do not depend on `accumulation`, which must divide them.
+   * @throws DataError that names the case
    */
   step(step: number, rank: number, ranks: number, accumulation: number): Promise<PlannedCrop[]>
   close(): Promise<void>
 }
 
 /**
- * Opens a feeder with `workers` threads; 0 plans in this thread. The items are the same whatever the number of workers
- * or ranks. Raises ConfigError when the plan cannot be carried out.
+ * Open a feeder with `workers` threads; 0 plans in this thread. The items do not depend on the number of
+ * workers or ranks.
+ * @throws ConfigError if the plan cannot be executed
  */
 export async function openFeeder(plan: SamplingPlan, options: { readonly workers: number }): Promise<Feeder> {
   checkPlan(plan)
@@ -39,8 +41,8 @@ function itemsOfRank(
 ): number[] {
   if (plan.itemsPerStep % (ranks * accumulation) !== 0) {
     throw new UsageError(
-      `sampling.itemsPerStep (${plan.itemsPerStep}) must be divisible by ranks x accumulation (${ranks} x ${accumulation})`,
-      { hint: 'change sampling.itemsPerStep, the number of processes, or training.accumulation' },
+      `sampling.itemsPerStep: wrong number (expected a multiple of ${ranks} ranks x ${accumulation} accumulation, found ${plan.itemsPerStep})`,
+      { hint: 'set sampling.itemsPerStep to a multiple of ranks x accumulation' },
     )
   }
   const perRank = plan.itemsPerStep / ranks

@@ -8,8 +8,8 @@ import type { PlannedCrop, SampledCase, SamplingPlan } from './sampling-plan.js'
 import { planTumors } from './tumors.js'
 
 /**
- * Item k: the crops of one volume with their augmentation, tumor plans and mixing (ARCHITECTURE, Items). A pure function
- * of the plan, k, and the prepared case, which must be that of `caseOfItem`.
+ * Plan item k: the crops of one volume with augmentation, planned tumors and mixing. A pure function of the
+ * plan, of k, and of the prepared case, which must be that of `caseOfItem`.
  */
 export function planItem(plan: SamplingPlan, item: number, prepared: OpenCase): PlannedCrop[] {
   const mixing = drawMixing(plan, streamOf(plan, item, 0, 'mixing'))
@@ -27,11 +27,11 @@ export function planItem(plan: SamplingPlan, item: number, prepared: OpenCase): 
   return crops
 }
 
-/** The case of item k: every epoch visits each case exactly `repeat` times, in an order of its own. */
+/** Return the case of item k. Every epoch visits each case exactly `repeat` times, in its own order. */
 export function caseOfItem(plan: SamplingPlan, item: number): SampledCase {
   const ends = visitsUpTo(plan)
   const perEpoch = ends.at(-1) ?? 0
-  if (perEpoch === 0) throw new RangeError(`item ${item} has no case`)
+  if (perEpoch === 0) throw new RangeError(`item ${item}: no case in the plan`)
   const epoch = Math.floor(item / perEpoch)
   const visit = permuteIndex(item % perEpoch, perEpoch, [plan.seed, plan.job, 'epoch', epoch])
   let [low, high] = [0, ends.length - 1]
@@ -43,7 +43,7 @@ export function caseOfItem(plan: SamplingPlan, item: number): SampledCase {
   return plan.cases[low]!
 }
 
-/** Of a plan: how many visits of an epoch go to its first cases, including each. Added up once, for any number of items. */
+/** Visits of an epoch up to and including each case of a plan; summed once for all items. */
 const knownVisits = new WeakMap<SamplingPlan, Float64Array>()
 
 function visitsUpTo(plan: SamplingPlan): Float64Array {
@@ -56,39 +56,46 @@ function visitsUpTo(plan: SamplingPlan): Float64Array {
   return ends
 }
 
-/** Raises ConfigError, naming the key, when no item of the plan could be made. */
+/**
+ * Check that items of a plan can be planned.
+ * @throws ConfigError that names the wrong key
+ */
 export function checkPlan(plan: SamplingPlan): void {
   const { patchVoxels, tumors } = plan
   const fail = (message: string, hint: string) => {
     throw new ConfigError(message, { hint })
   }
-  if (plan.cases.length === 0) fail('no case to train on', 'check the data section: roles, folds and repeats')
+  if (plan.cases.length === 0)
+    fail('data.datasets: no case to train on', 'correct the roles, folds and repeats of the data section')
   const idle = plan.cases.find((sampled) => !Number.isInteger(sampled.repeat) || sampled.repeat < 1)
   if (idle)
-    fail(`case ${idle.id}: repeat must be an integer of at least 1, got ${idle.repeat}`, 'leave the case out')
+    fail(
+      `case ${idle.id}: wrong repeat (expected an integer of at least 1, found ${idle.repeat})`,
+      'leave the case out',
+    )
   if (plan.positiveOdds + plan.negativeOdds <= 0)
-    fail('sampling.positiveOdds and negativeOdds are both 0', 'set at least one, for instance 1 and 0')
+    fail('sampling.positiveOdds, sampling.negativeOdds: both are 0', 'set at least one, for instance 1 and 0')
   if (plan.augmentation.rotateProbability > 0 && patchVoxels[0] !== patchVoxels[1])
     fail(
-      `sampling.patchVoxels [${patchVoxels}] must be equal on the first two axes, in which crops are rotated`,
-      'make them equal or set sampling.augmentation.rotateProbability to 0',
+      `sampling.patchVoxels: rotation needs a square (expected equal first two sides, found [${patchVoxels}])`,
+      'make them equal, or set sampling.augmentation.rotateProbability to 0',
     )
   if (tumors.draws === 0) return
   if (patchVoxels.some((side, axis) => side >= tumors.textureSizeVoxels[axis]!))
     fail(
-      `simulation.texture.sizeVoxels [${tumors.textureSizeVoxels}] must exceed the patch [${patchVoxels}] on every axis`,
-      'enlarge the textures',
+      `simulation.texture.sizeVoxels: too small (expected more than the patch [${patchVoxels}], found [${tumors.textureSizeVoxels}])`,
+      'set larger sides',
     )
   if (!Object.values(tumors.sizeOdds).some((odds) => odds > 0))
-    fail('simulation.sizeOdds leaves no size for a tumor', 'give at least one size class odds above 0')
+    fail('simulation.sizeOdds: all odds are 0', 'give at least one size class odds above 0')
   if (!plan.organs.some((organ) => organ.weight > 0))
     fail(
-      'simulation.organWeights leaves no organ for a tumor',
+      'simulation.organWeights: no organ of the target has a weight',
       'give the organ of the target a weight above 0',
     )
 }
 
-/** Each use has a stream of its own, so that a change of one leaves the others as they were. */
+/** Open the stream of one use; each use has its own, so a change of one does not affect the others. */
 function streamOf(plan: SamplingPlan, item: number, crop: number, use: string): RandomStream {
   return openStream([plan.seed, plan.job, item, crop, use])
 }

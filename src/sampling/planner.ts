@@ -3,22 +3,22 @@ import { closePreparedCase, type OpenCase, openPreparedCase } from './cache-read
 import { caseOfItem, planItem } from './item.js'
 import type { PlannedCrop, SamplingPlan } from './sampling-plan.js'
 
-/** Plans items one after another; the same item whoever plans it. */
+/** Plans items one after another. The result does not depend on the planner. */
 export interface ItemPlanner {
   plan(item: number): Promise<PlannedCrop[]>
   close(): Promise<void>
 }
 
-// Two files and about 50 kB of index each; opening one takes a few milliseconds.
+// two files and about 50 kB of index each; opening one takes a few milliseconds
 const MAX_OPEN_CASES = 32
 
-/** Plans in this thread. */
+/** Open a planner that plans in this thread. */
 export function openPlanner(plan: SamplingPlan): ItemPlanner {
   const open = new Map<string, OpenCase>()
   let last: Promise<unknown> = Promise.resolve()
   let isClosed = false
 
-  // The least recently used case is closed, so never two items at a time.
+  // the least recently used case is closed, so only one item is planned at a time
   const planNext = async (item: number): Promise<PlannedCrop[]> => {
     const sampled = caseOfItem(plan, item)
     const prepared =
@@ -36,7 +36,8 @@ export function openPlanner(plan: SamplingPlan): ItemPlanner {
 
   return {
     plan(item) {
-      if (isClosed) return Promise.reject(new RuntimeCrashError('the feeder is closed'))
+      if (isClosed)
+        return Promise.reject(new RuntimeCrashError('the feeder is closed', { hint: 'open another feeder' }))
       const planned = last.then(() => planNext(item))
       last = planned.catch(() => {})
       return planned

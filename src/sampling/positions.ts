@@ -3,7 +3,7 @@ import type { Affine, Vec3 } from '../volume/volume.js'
 import type { ListedPosition } from './sampling-plan.js'
 import type { WantedCentre } from './tumors.js'
 
-/** The positions of a list that are of one case, as voxels of its prepared grid; null where the list has none of it. */
+/** Return the positions of a list for one case as voxels of its prepared grid; null if the list has none. */
 export function positionsOf(
   caseId: string,
   positions: readonly ListedPosition[] | null,
@@ -18,7 +18,7 @@ export function positionsOf(
   }))
 }
 
-/** Those that lie in a box of the case, as voxels of the box. */
+/** Return the centres that lie in a box of the case, as voxels of the box. */
 export function centresWithin(centres: readonly WantedCentre[], start: Vec3, shape: Vec3): WantedCentre[] {
   return centres
     .map(({ voxel, organ }) => ({

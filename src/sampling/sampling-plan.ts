@@ -3,36 +3,36 @@ import type { SizeClass } from '../simulation/tumor.js'
 import type { Organ, OrganName } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
 
-/** A prepared case that training draws from. */
+/** A prepared case from which a training draws. */
 export interface SampledCase {
   readonly id: string
   /** Zarr group of the prepared case. */
   readonly path: string
-  /** Visits an epoch, at least 1. */
+  /** Visits per epoch, at least 1. */
   readonly repeat: number
   readonly kind: 'labelled' | 'host'
 }
 
-/** All that decides the items of a training: two equal plans over equal caches give equal items. */
+/** Everything that decides the items of a training: equal plans over equal caches give equal items. */
 export interface SamplingPlan {
-  /** With `job`, the key of every random stream. */
+  /** Key of every random stream, together with `job`. */
   readonly seed: number
   readonly job: string
   readonly cases: readonly SampledCase[]
-  /** Over all ranks. */
+  /** Items of all ranks together. */
   readonly itemsPerStep: number
   readonly cropsPerVolume: number
   readonly patchVoxels: Vec3
   readonly windowHu: readonly [number, number]
   readonly positiveOdds: number
   readonly negativeOdds: number
-  /** Share of positive centres drawn among tumor voxels when the case has any; 0 is the published choice. */
+  /** Fraction of positive centres that are drawn among tumor voxels if the case has any. Published: 0. */
   readonly tumorOdds: number
-  /** Organs the job knows; their labels make a positive centre, and tumors go to those with a weight above 0. */
+  /** Organs of the job. Their labels make a positive centre; organs with a weight above 0 get tumors. */
   readonly organs: readonly WeightedOrgan[]
   readonly tumors: TumorSampling
   readonly augmentation: AugmentationOdds
-  /** Slab swap between the crops of a volume (METHOD 10). */
+  /** Swap slabs between the crops of a volume (docs/method.md#10-segmentation-training). */
   readonly mixing: boolean
 }
 
@@ -41,22 +41,24 @@ export interface WeightedOrgan extends Organ {
 }
 
 export interface TumorSampling extends SizeSettings {
-  /** Independent plans a crop: 0 none, 1 online synthesis, 2 one for the generator's and one for the discriminator's step. */
+  /**
+   * Independent plans per crop: 0 none, 1 online synthesis, 2 for the steps of generator and discriminator.
+   */
   readonly draws: 0 | 1 | 2
-  /** Which crops get tumors: any with an organ voxel, or only those that also have no real tumor voxel. */
+  /** Crops that get tumors: any with an organ voxel, or only those without a real tumor voxel. */
   readonly condition: 'organ' | 'organWithoutTumor'
   readonly perCrop: number
-  /** Cases of this list get tumors at its positions only; null: none has listed ones. */
+  /** Cases of this list get tumors only at its positions; null: no listed positions. */
   readonly positions: readonly ListedPosition[] | null
   readonly textureSizeVoxels: Vec3
   readonly textureCount: number
 }
 
-/** Where a user wants tumors in a case: RAS millimetres of its scan. */
+/** A position at which the user wants tumors in a case: RAS millimetres of its scan. */
 export interface ListedPosition {
   readonly case: string
   readonly mm: Vec3
-  /** Null: the organ that lies there. */
+  /** Null: the organ at this position. */
   readonly organ: OrganName | null
 }
 
@@ -71,16 +73,16 @@ export interface AugmentationOdds {
   readonly shiftRange: number
 }
 
-/** A tumor to paint, in voxels of the un-augmented crop. */
+/** A planned tumor, in voxels of the crop before augmentation. */
 export interface PlannedTumor {
   readonly organ: OrganName
   readonly size: SizeClass
-  /** Warped shape, 0 or 1, C order, `boxShape` voxels; trimmed to the crop. */
+  /** Warped shape, 0 or 1, C order, `boxShape` voxels, trimmed to the crop. */
   readonly box: Uint8Array
   readonly boxShape: Vec3
   /** Voxel of the crop on which voxel (0, 0, 0) of the box lies. */
   readonly boxOrigin: Vec3
-  /** Voxels. */
+  /** Sigma of the soft edge, in voxels. */
   readonly edgeSigma: number
   readonly textureIndex: number
   readonly textureStart: Vec3
@@ -91,23 +93,26 @@ export interface PlannedTumor {
 
 export interface PlannedAugmentation {
   readonly flip: readonly [boolean, boolean, boolean]
-  /** In the plane of axes 0 and 1, after the flips; 0 to 3. */
+  /** Quarter turns in the plane of axes 0 and 1, after the flips; 0 to 3. */
   readonly quarterTurns: number
   readonly intensityScale: number
   readonly intensityShift: number
 }
 
-/** The crop keeps [0, length) along the axis; the rest is that of crop `partner` of the same item. */
+/** The crop keeps [0, length) along the axis and takes the remainder from crop `partner` of the same item. */
 export interface PlannedMixing {
   readonly partner: number
   readonly axis: 0 | 1
   readonly length: number
 }
 
-/** No slice of the organ holds a 5 x 5 square of it; or every tumor drawn missed the organ or met an earlier one. */
+/**
+ * `organTooSmall`: no slice of the organ contains a 5 x 5 square of it. `noRoom`: every drawn tumor missed
+ * the organ or overlapped an earlier one.
+ */
 export type NoRoomReason = 'organTooSmall' | 'noRoom'
 
-/** One crop as it is sent to a rank. Arrays are in C order, `patchVoxels` voxels. */
+/** One crop as sent to a rank. Arrays are in C order, `patchVoxels` voxels. */
 export interface PlannedCrop {
   readonly item: number
   readonly crop: number
@@ -119,6 +124,6 @@ export interface PlannedCrop {
   readonly augmentation: PlannedAugmentation
   readonly tumors: readonly PlannedTumor[]
   readonly mixing: PlannedMixing | null
-  /** Why at least one tumor that was wanted found no place; null where all did. */
+  /** Reason why at least one wanted tumor found no place; null if all did. */
   readonly noRoom: NoRoomReason | null
 }

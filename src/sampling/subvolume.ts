@@ -8,9 +8,9 @@ import { centresWithin } from './positions.js'
 import type { TumorSampling, WeightedOrgan } from './sampling-plan.js'
 import { drawOrder, type WantedCentre } from './tumors.js'
 
-/** The part of a prepared case that offline synthesis works on (METHOD 6). */
+/** The subvolume of a prepared case that offline synthesis uses (docs/method.md#6-painting). */
 export interface Subvolume {
-  /** First voxel, and sides, in voxels of the prepared case. */
+  /** First voxel in the prepared case. `shape` holds the sides in voxels. */
   readonly start: Vec3
   readonly shape: Vec3
   /** Ids of the region's label scheme, C order. */
@@ -18,9 +18,9 @@ export interface Subvolume {
 }
 
 /**
- * The bounding box of all labels of a case, an axis shorter than `widenTo` widened to it as far as the case reaches. The
- * subvolume starts where that of the published scripts starts; theirs loses the last slice of a long axis and of a short one
- * of even length. Null when the case has no label at all.
+ * Return the bounding box of all labels of a case. An axis shorter than `widenTo` is widened to it within the
+ * case. The start equals that of the published scripts, which lose the last slice of a long axis and of a
+ * short axis of even length. Null if the case has no label.
  */
 export function readSubvolume(group: OpenGroup, widenTo: Vec3): Subvolume | null {
   const array = openLabel(group)
@@ -32,7 +32,8 @@ export function readSubvolume(group: OpenGroup, widenTo: Vec3): Subvolume | null
     const stop: number[] = []
     for (const axis of [0, 1, 2] as const) {
       const [low, high] = bounds[axis]!
-      // half of what is missing at either end; an odd voxel comes before, as the published scripts count last - first
+      // half of the missing voxels at either end; an odd voxel comes first, because the published scripts
+      // count last - first
       const missing = Math.max(0, widenTo[axis] - (high - low))
       start.push(Math.max(0, low - Math.ceil(missing / 2)))
       stop.push(Math.min(shape[axis], high + Math.floor(missing / 2)))
@@ -45,7 +46,7 @@ export function readSubvolume(group: OpenGroup, widenTo: Vec3): Subvolume | null
   }
 }
 
-/** Which try of which tumor of which variant: with the seed, all that decides the plan. */
+/** Identifies a tumor of a variant. With the seed, it decides the plan. */
 export interface AttemptKey {
   readonly seed: number
   readonly caseId: string
@@ -53,7 +54,7 @@ export interface AttemptKey {
   readonly tumor: number
 }
 
-/** What a tumor is to be, the same for all its tries: its size, and organs in the order in which they are tried. */
+/** Draw the kind of a tumor, which all its attempts share: its size, and organs in the order of use. */
 export function drawTumorKind(
   { seed, caseId, variant, tumor }: AttemptKey,
   organs: readonly WeightedOrgan[],
@@ -69,14 +70,14 @@ export interface TumorKind {
   readonly organs: readonly WeightedOrgan[]
 }
 
-/** The random numbers' key of a try; the ledger keeps it. */
+/** Return the key of the random numbers of an attempt; the ledger records it. */
 export function attemptStreamKey(key: AttemptKey, attempt: number): readonly (string | number)[] {
   return [key.seed, 'synthesize', key.caseId, key.variant, key.tumor, attempt]
 }
 
 /**
- * Plans one try in a subvolume. `earlier` tumors of the variant keep their voxels. Where the case has listed positions, voxels
- * of the prepared case, the tumor lies on one that is of this organ, or finds no room.
+ * Plan one attempt in a subvolume. `earlier` tumors of the variant keep their voxels. If the case has listed
+ * positions (voxels of the prepared case), the tumor lies on one of this organ, or has no room.
  */
 export function planAttempt(
   subvolume: Subvolume,
@@ -115,7 +116,10 @@ function isOf(
   return (wanted === null || wanted === organ.name) && label[at] === organ.label
 }
 
-/** Sides of the textures of a subvolume: a larger subvolume has larger ones of its own (the runtime goes by the same rule). */
+/**
+ * Return the sides of the textures of a subvolume: a larger subvolume has its own, larger textures. The
+ * runtime uses the same rule.
+ */
 export function texturesFor(shape: Vec3, textureSizeVoxels: Vec3): Vec3 {
   return textureSizeVoxels.map((side, axis) => Math.max(side, shape[axis]! + 16)) as unknown as Vec3
 }

@@ -6,22 +6,22 @@ import type { OrganName } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
 import type { NoRoomReason, PlannedTumor, SamplingPlan, WeightedOrgan } from './sampling-plan.js'
 
-/** The tumors of a crop, and why one that was wanted found no place; null where all did. */
+/** The planned tumors of a crop, and why a wanted tumor found no place; null if all did. */
 export interface TumorPlans {
   readonly tumors: readonly PlannedTumor[]
   readonly noRoom: NoRoomReason | null
 }
 
-/** A voxel of the crop that a user wants a tumor at; `organ` null: whichever lies there. */
+/** A voxel of the crop at which a user wants a tumor; `organ` null: any organ there. */
 export interface WantedCentre {
   readonly voxel: Vec3
   readonly organ: OrganName | null
 }
 
 /**
- * Plans the tumors of a crop for every draw of the plan. `label` has the ids of the region, C order, the plan's patch.
- * The organ is drawn by its weight among those with voxels in the crop; where it has no room the others are tried. Tumors
- * of a draw leave each other's voxels alone. Where `centres` are given a tumor lies on one of them or nowhere.
+ * Plan the tumors of a crop for every draw of the plan. `label` has the ids of the region, C order, the patch
+ * of the plan. The organ is drawn by weight among those with voxels in the crop; without room, the other
+ * organs follow. Tumors of a draw do not overlap. With `centres`, a tumor lies on one of them or nowhere.
  */
 export function planTumors(
   plan: SamplingPlan,
@@ -52,14 +52,14 @@ export function planTumors(
   return { tumors, noRoom }
 }
 
-/** A plan as it is sent to the runtime. */
+/** Return a plan as sent to the runtime. */
 export function asPlanned(organ: OrganName, plan: TumorPlan, draw: number): PlannedTumor {
   const { size, box, boxOrigin, edgeSigma, textureIndex, textureStart, handcraftedDifference } = plan
   const shape = { box: box.data, boxShape: box.shape, boxOrigin }
   return { organ, size, ...shape, edgeSigma, textureIndex, textureStart, handcraftedDifference, draw }
 }
 
-/** Organs by weight, without putting back: the first is the choice, the others stand in for it. */
+/** Draw organs by weight without replacement: the first is the choice, the others are its substitutes. */
 export function drawOrder(organs: readonly WeightedOrgan[], stream: RandomStream): readonly WeightedOrgan[] {
   const left = [...organs]
   const order: WeightedOrgan[] = []
@@ -80,7 +80,7 @@ function organsThatMayHaveOne(
   return present.filter((organ) => centresIn(organ, plan, label, centres).length > 0)
 }
 
-/** 1 at each id that occurs. Most voxels are like those before, so that four at a time need no look at each. */
+/** Mark each id that occurs with 1. Neighbouring voxels are often equal, so four are compared at a time. */
 function idsIn(label: Uint8Array): Uint8Array {
   const isPresent = new Uint8Array(256)
   const count = label.byteOffset % 4 === 0 ? label.length >> 2 : 0
@@ -117,7 +117,7 @@ function planTumor(
       stream,
     )
     if (found.outcome === 'placed') return [organ, found]
-    // one organ that is large enough is what there was no room in
+    // one organ that is large enough makes the outcome "no room"
     if (failed.outcome === 'organTooSmall') failed = found
   }
   return [order[0]!, failed]

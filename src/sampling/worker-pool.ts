@@ -8,12 +8,15 @@ import {
   type FreetumorError,
   RuntimeCrashError,
 } from '../errors.js'
+import { cannotBeRead } from '../system-errors.js'
 import type { ItemPlanner } from './planner.js'
 import type { PlannedCrop, SamplingPlan } from './sampling-plan.js'
 import type { WorkerAnswer, WorkerFailure } from './worker.js'
 
-// Threads run the compiled module, from src (tests) as from dist.
+// threads run the compiled module, also from src (tests)
 const WORKER_MODULE = new URL('../../dist/sampling/worker.js', import.meta.url)
+
+const LIMIT_HINT = 'set fewer sampling.workers if the memory is short'
 
 interface Request {
   readonly item: number
@@ -22,12 +25,14 @@ interface Request {
 }
 
 /**
- * Plans items in worker threads, one item a thread at a time. An item that fails rejects alone; a thread that dies fails
- * all that is asked for from then on.
+ * Plan items in worker threads, one item per thread at a time. A failing item rejects only its own request. A
+ * crashed thread fails all requests from then on.
  */
 export function openWorkerPool(plan: SamplingPlan, count: number): ItemPlanner {
   if (!existsSync(WORKER_MODULE)) {
-    throw new EnvironmentError(`${fileURLToPath(WORKER_MODULE)} is missing`, { hint: 'run `npm run build`' })
+    throw new EnvironmentError(cannotBeRead(fileURLToPath(WORKER_MODULE), 'ENOENT'), {
+      hint: 'run `npm run build`',
+    })
   }
   const waiting: Request[] = []
   const busy = new Map<Worker, Request>()
@@ -58,9 +63,11 @@ export function openWorkerPool(plan: SamplingPlan, count: number): ItemPlanner {
       dispatch()
     })
     worker.on('error', (cause) =>
-      end(new RuntimeCrashError(`a sampling thread died: ${cause.message}`, { cause })),
+      end(new RuntimeCrashError(`a sampling thread crashed: ${cause.message}`, { hint: LIMIT_HINT, cause })),
     )
-    worker.on('exit', (code) => end(new RuntimeCrashError(`a sampling thread ended with code ${code}`)))
+    worker.on('exit', (code) =>
+      end(new RuntimeCrashError(`a sampling thread exited with code ${code}`, { hint: LIMIT_HINT })),
+    )
     return worker
   }
   const workers = Array.from({ length: count }, start)
@@ -74,7 +81,7 @@ export function openWorkerPool(plan: SamplingPlan, count: number): ItemPlanner {
         dispatch()
       }),
     async close() {
-      end(new RuntimeCrashError('the feeder is closed'))
+      end(new RuntimeCrashError('the feeder is closed', { hint: 'open another feeder' }))
       await Promise.all(workers.map((worker) => worker.terminate()))
     },
   }

@@ -3,7 +3,7 @@ import { FreetumorError } from '../errors.js'
 import { openPlanner } from './planner.js'
 import type { PlannedCrop, SamplingPlan } from './sampling-plan.js'
 
-/** What a worker answers to an item number. */
+/** Answer of a worker to an item number. */
 export type WorkerAnswer =
   | { readonly item: number; readonly crops: PlannedCrop[] }
   | { readonly item: number; readonly failure: WorkerFailure }
@@ -30,7 +30,7 @@ if (port) {
   })
 }
 
-/** Moved to the main thread, not copied. */
+/** Collect the buffers that are moved to the main thread without a copy. */
 function buffersOf(crops: readonly PlannedCrop[]): ArrayBuffer[] {
   const arrays = crops.flatMap((crop) => [crop.image, crop.label, ...crop.tumors.map((tumor) => tumor.box)])
   return [...new Set(arrays.map((array) => array.buffer as ArrayBuffer))]
@@ -41,6 +41,6 @@ function describe(error: unknown, item: number): WorkerFailure {
     const { code, message, hint, facts } = error
     return { code, message, hint, facts }
   }
-  const message = `item ${item} could not be planned: ${error instanceof Error ? error.stack : String(error)}`
-  return { code: 'runtime', message, hint: undefined, facts: {} }
+  const message = `item ${item}: planning failed: ${error instanceof Error ? error.stack : String(error)}`
+  return { code: 'runtime', message, hint: 'report this fault with its stack', facts: {} }
 }

@@ -41,7 +41,7 @@ export interface RunSummary {
  */
 export async function summariseRun(
   directory: string,
-  config: RunConfig,
+  config: Pick<RunConfig, 'name' | 'job'>,
   status: RunStatus | null,
   holder: string | null = null,
 ): Promise<RunSummary> {

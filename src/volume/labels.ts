@@ -33,3 +33,14 @@ export const LABEL_SCHEMES: Readonly<Record<Region, LabelScheme>> = {
     names: ['background', 'lung', 'lesion'],
   },
 }
+
+/**
+ * Return the id of a label name, such as `liver`, `liver tumor` or `liver-tumor`; undefined for other names.
+ * @param region null: the names of all regions, which are distinct
+ */
+export function labelIdOf(name: string, region: Region | null): number | undefined {
+  const wanted = name.trim().toLowerCase().replace(/[-_]/g, ' ')
+  const schemes = region === null ? Object.values(LABEL_SCHEMES) : [LABEL_SCHEMES[region]]
+  const ids = schemes.map(({ names }) => names.indexOf(wanted)).filter((id) => id >= 0)
+  return ids[0]
+}

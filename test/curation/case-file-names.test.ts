@@ -65,7 +65,7 @@ test.each([
 })
 
 describe('file names of cases', () => {
-  test('are never shared: of two ids each has its own, or both are refused by name', () => {
+  test('are never shared: two ids have different names, or both are refused by name', () => {
     fc.assert(
       fc.property(fc.oneof(twins, fc.tuple(hostileId, hostileId)), ([one, other]) => {
         fc.pre(one !== other)
@@ -107,7 +107,7 @@ describe('file names of cases', () => {
     )
   })
 
-  test('make as many files as there are cases', () => {
+  test('give one file per case', () => {
     const folder = mkdtempSync(join(tmpdir(), 'freetumor-names-'))
     const ids = [...new Set(fc.sample(hostileId, { numRuns: 300, seed: 7 }).map((id) => id.toLowerCase()))]
     for (const name of caseFileNames(ids).values()) writeFileSync(join(folder, `${name}_v000.nii.gz`), '')
@@ -115,13 +115,13 @@ describe('file names of cases', () => {
   })
 })
 
-test('two cases that differ in upper and lower case alone are refused, with what to do', () => {
+test('two cases that differ only in upper and lower case are refused with a hint', () => {
   const refused = () => caseFileNames(['d/x', 'e/x', 'D/x'])
-  expect(refused).toThrow('cases d/x and D/x would share the file name D__x')
+  expect(refused).toThrow('cases d/x and D/x: equal file names (found D__x for both)')
   expect(refused).toThrow(expect.objectContaining({ hint: expect.stringContaining('rename') }))
 })
 
-test('the cache has the names that Python gives it', () => {
+test('the names of the cache equal those of Python', () => {
   const ids = fc.sample(hostileId, { numRuns: 500, seed: 3 })
   const program = [
     'import json, sys',

@@ -28,7 +28,7 @@ describe('threads that read cases', () => {
     expect(existsSync(cache)).toBe(false)
   })
 
-  it('report a failure when every answer that is being written is on disk', async () => {
+  it('report a failure after every pending answer is on disk', async () => {
     const { root, cases, directory } = await prepared('a', 'b')
     let begin = (): void => {}
     const begun = new Promise<void>((resolve) => {

@@ -27,7 +27,7 @@ describe('withFileFacts', () => {
     expect(cases[0]!.files!.image.digest).not.toBe(cases[1]!.files!.image.digest)
   })
 
-  it('leaves a case that cannot be read without facts and counts it', async () => {
+  it('returns an unreadable case without facts and counts it', async () => {
     const root = temporaryFolder()
     const item = await madeCase(join(root, 'a'), madeImage(), madeLabel())
     writeFileSync(item.image, 'no image')
@@ -40,7 +40,7 @@ describe('withFileFacts', () => {
 })
 
 describe('withMeasures', () => {
-  it('adds the volume of each class, the SHA-256 of both files and the hash of the voxels, from threads too', async () => {
+  it('adds the volume of each class, the SHA-256 of both files and the hash of the voxels, also from threads', async () => {
     const root = temporaryFolder()
     const pairs = ['a', 'b'].map((name) =>
       madeCase(join(root, name), madeImage(), madeLabel(), { id: `Made/${name}` }),
@@ -64,7 +64,7 @@ describe('withMeasures', () => {
     expect((await readManifest(join(root, 'm.json'))).cases).toEqual(measured.cases)
   })
 
-  it('tells a label whose ids the map does not know', async () => {
+  it('reports a label with ids outside the map', async () => {
     const root = temporaryFolder()
     const item = await madeCase(join(root, 'a'), madeImage(), madeLabel())
     await writeNifti(
@@ -73,6 +73,6 @@ describe('withMeasures', () => {
     )
     const { cases, unreadable } = await withMeasures(await withFileFacts([item]), { workers: 1 })
     expect(cases[0]!.labelMl).toBe(undefined)
-    expect(unreadable[0]!.example).toContain('its id 9 is not in the label map')
+    expect(unreadable[0]!.example).toContain('id 9 is not in the label map')
   })
 })

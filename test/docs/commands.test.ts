@@ -1,7 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Command, CommanderError } from 'commander'
+import { type Command, CommanderError } from 'commander'
 import { describe, expect, it } from 'vitest'
+import { COMMANDS } from '../../src/cli/commands/all.js'
+import { makeProgram } from '../../src/cli/program.js'
 import { packageRoot } from '../../src/runtime/python.js'
 import { memoryIo } from '../helpers/cli.js'
 import { blocksIn } from './pages.js'
@@ -28,20 +30,14 @@ const commands = blocksIn('sh').flatMap((block) =>
   commandsOf(block.text).map((words) => ({ words, at: `${block.page}:${block.line}` })),
 )
 
-/** The commands of the CLI with actions that do nothing. */
-async function dryProgram(): Promise<Command> {
-  const main = readFileSync(join(packageRoot, 'src/cli/main.ts'), 'utf8')
-  const program = new Command('freetumor').version('0')
-  for (const [, name, file] of main.matchAll(/import \{ (add\w+Command) \} from '\.\/(.+)\.js'/g)) {
-    const module = await import(/* @vite-ignore */ join(packageRoot, `src/cli/${file}.ts`))
-    module[name!](program, memoryIo())
-  }
+/** The CLI with actions that do nothing. */
+function dryProgram(): Command {
+  const program = makeProgram(COMMANDS, memoryIo())
   silence(program)
   return program
 }
 
 function silence(command: Command): void {
-  command.exitOverride().configureOutput({ writeOut: () => {}, writeErr: () => {}, outputError: () => {} })
   if (command.commands.length === 0) command.action(() => {})
   else command.commands.forEach(silence)
 }
@@ -51,7 +47,7 @@ describe('the commands in the documentation', () => {
     const faults: string[] = []
     const own = commands.filter(({ words }) => words[0] === 'freetumor')
     for (const { words, at } of own) {
-      const program = await dryProgram()
+      const program = dryProgram()
       try {
         await program.parseAsync(words.slice(1), { from: 'user' })
       } catch (error) {

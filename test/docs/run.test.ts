@@ -78,25 +78,31 @@ const PRINTS: Readonly<Record<string, readonly RegExp[]>> = {
 }
 
 describe('the commands and examples run as printed', () => {
-  it.each(withBlocks.map(({ path }) => path))('%s', async (path) => {
-    const world = join(root, path.replaceAll('/', '-'))
-    cpSync(first, world, { recursive: true, verbatimSymlinks: true })
-    onTestFinished(() => endTrainings(world))
-    const blocks = runnable.filter(({ page }) => page === path).sort((a, b) => a.line - b.line)
-    for (const [, file] of blocks.flatMap(({ text }) => [...text.matchAll(/freetumor init .*--out (\S+)/g)]))
-      rmSync(join(world, file!), { force: true })
-    let printed = ''
-    for (const block of blocks) {
-      const started = performance.now()
-      const output = await runBlock(world, block).catch((error: Error) => {
-        throw new Error(`${path}:${block.line}: ${error.message}`)
-      })
-      printed += output
-      if (process.env.FREETUMOR_DOCS_OUTPUT) {
-        const seconds = ((performance.now() - started) / 1000).toFixed(1)
-        process.stdout.write(`== ${path}:${block.line} ${seconds} s\n${output}\n`)
+  it.each(withBlocks.map(({ path }) => path))(
+    '%s',
+    async (path) => {
+      const world = join(root, path.replaceAll('/', '-'))
+      cpSync(first, world, { recursive: true, verbatimSymlinks: true })
+      onTestFinished(() => endTrainings(world))
+      const blocks = runnable.filter(({ page }) => page === path).sort((a, b) => a.line - b.line)
+      for (const [, file] of blocks.flatMap(({ text }) => [
+        ...text.matchAll(/freetumor init .*--out (\S+)/g),
+      ]))
+        rmSync(join(world, file!), { force: true })
+      let printed = ''
+      for (const block of blocks) {
+        const started = performance.now()
+        const output = await runBlock(world, block).catch((error: Error) => {
+          throw new Error(`${path}:${block.line}: ${error.message}`)
+        })
+        printed += output
+        if (process.env.FREETUMOR_DOCS_OUTPUT) {
+          const seconds = ((performance.now() - started) / 1000).toFixed(1)
+          process.stdout.write(`== ${path}:${block.line} ${seconds} s\n${output}\n`)
+        }
       }
-    }
-    for (const line of PRINTS[path] ?? []) expect(printed).toMatch(line)
-  })
+      for (const line of PRINTS[path] ?? []) expect(printed).toMatch(line)
+    },
+    900_000,
+  )
 })

@@ -86,7 +86,7 @@ describe('a case written by Python', () => {
   })
 })
 
-test('a case written by hand in the layout of the cache reads alike', async () => {
+test('a case written by hand in the layout of the cache reads equally', async () => {
   const path = writePreparedCase(directory, 'mine', golden, 3, [LOWER_HU, 250])
   const mine = await opened(path)
   const theirs = await opened(join(GOLDEN, 'golden.zarr'))
@@ -94,12 +94,12 @@ test('a case written by hand in the layout of the cache reads alike', async () =
   expect(readCrop(mine, [1, 2, 3], [10, 10, 10])).toEqual(readCrop(theirs, [1, 2, 3], [10, 10, 10]))
 })
 
-test('a label that no voxel has counts nothing', async () => {
+test('a label without voxels counts nothing', async () => {
   const prepared = await opened(join(GOLDEN, 'golden.zarr'))
   expect(countVoxels(prepared, { labels: [5], tissue: false })).toBe(0)
 })
 
-describe('a case that cannot be trusted is refused by name', () => {
+describe('an invalid case is refused by name', () => {
   const refused = async (path: string, message: RegExp, lowerHu = LOWER_HU) => {
     const failure = await openPreparedCase({ caseId: 'liver_7', path }, lowerHu).catch(
       (error: unknown) => error,
@@ -115,33 +115,33 @@ describe('a case that cannot be trusted is refused by name', () => {
   }
 
   test('when it is missing', () => refused(join(directory, 'none.zarr'), /case liver_7: .*none\.zarr/))
-  test('when it was prepared for another window', () =>
-    refused(join(GOLDEN, 'golden.zarr'), /case liver_7: .*-175 HU.*-1000/, -1000))
-  test('when a file is cut', async () => {
+  test('when it was prepared for another intensity window', () =>
+    refused(join(GOLDEN, 'golden.zarr'), /case liver_7: .*expected from -1000 HU, found -175/, -1000))
+  test('when a file is truncated', async () => {
     const path = copy()
     truncateSync(join(path, 'label/c/0/0/0'), 100)
-    await refused(path, /case liver_7: .*label.*12600 bytes were expected, found 100/)
+    await refused(path, /case liver_7: .*label.*wrong size .expected 12600 bytes, found 100/)
   })
   test('when an array is missing', async () => {
     const path = copy()
     rmSync(join(path, 'index'), { recursive: true })
-    await refused(path, /case liver_7: .*array index was expected/)
+    await refused(path, /case liver_7: .*array index not found/)
   })
   test('when it is of another format', async () => {
     const path = copy()
     const attributes = { freetumor: { version: 9 } }
     writeFileSync(join(path, 'zarr.json'), JSON.stringify({ zarr_format: 3, node_type: 'group', attributes }))
-    await refused(path, /case liver_7: .*format 2 was expected, found 9/)
+    await refused(path, /case liver_7: .*wrong format .expected 2, found 9/)
   })
-  test('when it lies in the place of another', async () => {
+  test('when it lies in the place of another case', async () => {
     const path = join(directory, 'other.zarr')
     cpSync(join(GOLDEN, 'golden.zarr'), path, { recursive: true })
-    await refused(path, /case liver_7: .*holds case golden/)
+    await refused(path, /case liver_7: .*wrong case .found golden/)
   })
   test('when it has no checksums, as earlier versions wrote it', async () => {
     const path = copy()
     rmSync(join(path, 'checksums'), { recursive: true })
-    await refused(path, /case liver_7: .*array checksums was expected/)
+    await refused(path, /case liver_7: .*array checksums not found/)
   })
   test.each([
     'zarr.json',
@@ -192,7 +192,7 @@ describe('voxels that have changed since the case was prepared', () => {
     },
   )
 
-  test('are found when they change while the case is open', async () => {
+  test('are detected when they change while the case is open', async () => {
     const path = join(directory, 'golden.zarr')
     cpSync(join(GOLDEN, 'golden.zarr'), path, { recursive: true })
     // A file system's clock is coarse: without this the change may have the time of the copy.

@@ -86,7 +86,7 @@ test('the crops of a step are the same for any number of ranks and workers', asy
   }
 })
 
-test('the crops of a step are the same whatever was asked for before', async () => {
+test('the crops of a step do not depend on earlier requests', async () => {
   const forwards = await opened(0)
   const steps = [0, 1, 2, 3]
   const expected = []
@@ -96,7 +96,7 @@ test('the crops of a step are the same whatever was asked for before', async () 
   expect(found.reverse()).toEqual(expected)
 })
 
-test('a feeder that begins at any step goes on with the stream of an unbroken one, by 1 or by 16 threads', async () => {
+test('a feeder that starts at any step continues the stream of an uninterrupted one, with 1 or 16 threads', async () => {
   const unbroken = await opened(1)
   const steps = [0, 1, 2, 3, 4]
   const expected: string[][] = []
@@ -112,31 +112,28 @@ test('a feeder that begins at any step goes on with the stream of an unbroken on
   }
 })
 
-test.each([0, 2])(
-  'with %i workers, a case with listed positions gets tumors there and nowhere else',
-  async (workers) => {
-    const voxels = [
-      [20, 17, 15],
-      [30, 25, 21],
-    ] as const
-    const positions = voxels.map((voxel) => ({ case: 'case-0', mm: applyAffine(AFFINE, voxel), organ: null }))
-    const tumors = { ...plan.tumors, positions, sizeOdds: { tiny: 1, small: 0, medium: 0, large: 0 } }
-    const whole = [48, 40, 36] as const
-    const changes = { cropsPerVolume: 1, patchVoxels: whole, augmentation: makePlan({}).augmentation }
-    const feeder = await opened(workers, { ...plan, ...changes, tumors })
-    const crops = (await Promise.all([0, 1].map((step) => feeder.step(step, 0, 1, 1)))).flat()
-    // the crop is the whole case, so its voxels are those of the case
-    const nearest = (crop: PlannedCrop) =>
-      crop.tumors.map(({ boxOrigin, boxShape }) => {
-        const middle = boxOrigin.map((at, axis) => at + boxShape[axis]! / 2)
-        return voxels.findIndex((voxel) => voxel.every((at, axis) => Math.abs(at - middle[axis]!) < 5))
-      })
-    const listed = crops.filter(({ caseId }) => caseId === 'case-0').flatMap(nearest)
-    expect(new Set(listed)).toEqual(new Set([0, 1]))
-    const others = crops.filter(({ caseId }) => caseId !== 'case-0').flatMap(nearest)
-    expect(others).toContain(-1)
-  },
-)
+test.each([0, 2])('with %i workers, a case with listed positions gets tumors only there', async (workers) => {
+  const voxels = [
+    [20, 17, 15],
+    [30, 25, 21],
+  ] as const
+  const positions = voxels.map((voxel) => ({ case: 'case-0', mm: applyAffine(AFFINE, voxel), organ: null }))
+  const tumors = { ...plan.tumors, positions, sizeOdds: { tiny: 1, small: 0, medium: 0, large: 0 } }
+  const whole = [48, 40, 36] as const
+  const changes = { cropsPerVolume: 1, patchVoxels: whole, augmentation: makePlan({}).augmentation }
+  const feeder = await opened(workers, { ...plan, ...changes, tumors })
+  const crops = (await Promise.all([0, 1].map((step) => feeder.step(step, 0, 1, 1)))).flat()
+  // the crop is the whole case, so its voxels are those of the case
+  const nearest = (crop: PlannedCrop) =>
+    crop.tumors.map(({ boxOrigin, boxShape }) => {
+      const middle = boxOrigin.map((at, axis) => at + boxShape[axis]! / 2)
+      return voxels.findIndex((voxel) => voxel.every((at, axis) => Math.abs(at - middle[axis]!) < 5))
+    })
+  const listed = crops.filter(({ caseId }) => caseId === 'case-0').flatMap(nearest)
+  expect(new Set(listed)).toEqual(new Set([0, 1]))
+  const others = crops.filter(({ caseId }) => caseId !== 'case-0').flatMap(nearest)
+  expect(others).toContain(-1)
+})
 
 test('a rank has a contiguous block of items, in order, with the crops of an item side by side', async () => {
   const feeder = await opened(2)
@@ -172,11 +169,15 @@ test('steps of whole epochs visit every case its repeat count', async () => {
 test('ranks and accumulation that do not divide the items of a step are refused', async () => {
   const feeder = await opened(0)
   await expect(feeder.step(0, 0, 3, 1)).rejects.toThrow(UsageError)
-  await expect(feeder.step(0, 0, 4, 4)).rejects.toThrow(/itemsPerStep \(8\).*4 x 4/)
+  await expect(feeder.step(0, 0, 4, 4)).rejects.toThrow(/itemsPerStep: .*4 ranks x 4 accumulation, found 8/)
 })
 
 const BREAKS: readonly (readonly [string, (image: string) => void, RegExp])[] = [
-  ['cut', (image) => truncateSync(image, 5), /case liver_9: .*image: 65536 bytes were expected, found 5/],
+  [
+    'cut',
+    (image) => truncateSync(image, 5),
+    /case liver_9: .*image: wrong size .expected 65536 bytes, found 5/,
+  ],
   [
     'changed',
     (image) => writeFileSync(image, readFileSync(image).fill(1, 0, 65_536)),
@@ -208,7 +209,7 @@ test.each(WAYS)(
   },
 )
 
-test('what is still asked for when a feeder closes is refused', async () => {
+test('a pending request is refused when the feeder closes', async () => {
   const feeder = await openFeeder(plan, { workers: 1 })
   const asked = feeder.step(0, 0, 1, 1)
   const refused = expect(asked).rejects.toThrow(RuntimeCrashError)

@@ -82,7 +82,7 @@ describe('the order of cases', () => {
     }
   })
 
-  test('each epoch, seed and job has an order of its own', () => {
+  test('each epoch, seed and job has its own order', () => {
     const orders = [
       ...Array.from({ length: 10 }, (_, number) => epoch(makePlan({ cases }), number)),
       epoch(makePlan({ cases, seed: 8 }), 0),
@@ -165,12 +165,12 @@ describe('crop centres', () => {
     }
   })
 
-  test('a volume of nothing but air is refused by name', async () => {
+  test('a volume of air is refused by name', async () => {
     await expect(cropsOf(planOf('air'), 1)).rejects.toThrow(DataError)
     await expect(cropsOf(planOf('air'), 1)).rejects.toThrow(/case air/)
   })
 
-  test('organs that the plan does not know are negative', async () => {
+  test('organs outside the plan are negative', async () => {
     const onlyLiver = organs.filter(({ name }) => name === 'liver')
     const plan = planOf('labelled', { patchVoxels: [1, 1, 1], organs: onlyLiver, negativeOdds: 0 })
     for (const { label } of await cropsOf(plan, 200)) expect([1, 2]).toContain(label[0])
@@ -178,7 +178,7 @@ describe('crop centres', () => {
     for (const { label } of await cropsOf(negative, 200)) expect([0, 3]).toContain(label[0])
   })
 
-  test('tumor odds of 1 lay every positive centre on a tumor', async () => {
+  test('tumor odds of 1 place every positive centre on a tumor', async () => {
     const plan = planOf('labelled', { patchVoxels: [1, 1, 1], negativeOdds: 0, tumorOdds: 1 })
     for (const { label } of await cropsOf(plan, 50)) expect(label[0]).toBe(2)
   })
@@ -246,7 +246,7 @@ describe('augmentation and mixing', () => {
     }
   })
 
-  test('mixing permutes the crops of an item and cuts them alike', async () => {
+  test('mixing permutes the crops of an item and cuts all at one length', async () => {
     const plan = planOf('labelled', { patchVoxels: [16, 16, 4], cropsPerVolume: 4, mixing: true })
     const lengths: number[] = []
     const axes: number[] = []
@@ -266,19 +266,19 @@ describe('augmentation and mixing', () => {
     expect(Math.abs(atStart - 0.305)).toBeLessThan(5 * Math.sqrt((0.305 * 0.695) / 300))
   })
 
-  test('a plan without mixing, or with one crop a volume, has none', async () => {
+  test('a plan without mixing, or with one crop per volume, has none', async () => {
     const single = await cropsOf(planOf('labelled', { mixing: true }), 3)
     const without = await cropsOf(planOf('labelled', { cropsPerVolume: 2 }), 3)
     for (const { mixing } of [...single, ...without]) expect(mixing).toBeNull()
   })
 })
 
-describe('a plan that cannot be carried out is refused by key', () => {
+describe('a plan that cannot be executed is refused by key', () => {
   const cases = [{ id: 'one', path: '', repeat: 1, kind: 'labelled' as const }]
   const base = makePlan({ cases })
   test.each<[string, RegExp, Partial<SamplingPlan>]>([
     ['no case', /no case/, { cases: [] }],
-    ['a repeat of 0', /case one: repeat/, { cases: [{ ...cases[0]!, repeat: 0 }] }],
+    ['a repeat of 0', /case one: wrong repeat/, { cases: [{ ...cases[0]!, repeat: 0 }] }],
     ['no odds', /positiveOdds/, { positiveOdds: 0, negativeOdds: 0 }],
     [
       'a rotation of an oblong patch',

@@ -12,7 +12,7 @@ function publishedStart(first: number, last: number): number {
 
 describe('readRegion', () => {
   it.each([1, 2, 41, 42, 95, 96, 97, 110])(
-    'starts where the published script does and holds every labelled slice of %i',
+    'starts like the published script and contains every labelled slice of %i',
     async (length) => {
       const [first, side] = [60, 240]
       const voxels = makeVoxels([side, 3, 3], (x, y, z) => [

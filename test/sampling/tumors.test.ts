@@ -54,7 +54,7 @@ function covered(tumor: PlannedTumor, label: Uint8Array): Map<number, number> {
   return places
 }
 
-describe('which crops get tumors', () => {
+describe('the crops with tumors', () => {
   const healthy = halves
   const withTumor = labelOf((x) => (x < 20 ? LIVER : LIVER_TUMOR))
   const withOtherTumor = labelOf((x) => (x < 20 ? LIVER : KIDNEY_TUMOR))
@@ -74,7 +74,7 @@ describe('which crops get tumors', () => {
     expect(planned.noRoom).toBeNull()
   })
 
-  test('none without draws', () => {
+  test('are none without draws', () => {
     expect(planTumors(planOf({ draws: 0 }), halves, () => openStream([3])).tumors).toHaveLength(0)
   })
 })
@@ -90,7 +90,7 @@ describe('the organ', () => {
     expect(Math.abs(liver - 300)).toBeLessThan(5 * Math.sqrt(400 * 0.75 * 0.25))
   })
 
-  test('of weight 0 never gets one', () => {
+  test('of weight 0 never has a tumor', () => {
     const plan = planOf({}, weighted({ pancreas: 1 }))
     const planned = planMany(plan, halves, 50).flatMap(({ tumors }) => tumors)
     expect(new Set(planned.map(({ organ }) => organ))).toEqual(new Set(['pancreas']))
@@ -103,7 +103,7 @@ describe('the organ', () => {
     ).toEqual({ tumors: [], noRoom: null })
   })
 
-  test('stands in for one without room', () => {
+  test('replaces one without room', () => {
     // One voxel of liver: nowhere a 5x5 square.
     const label = labelOf((x, y, z) => (x + y + z === 0 ? LIVER : x < 20 ? 0 : PANCREAS))
     const plan = planOf({}, weighted({ liver: 1000, pancreas: 1 }))
@@ -114,7 +114,7 @@ describe('the organ', () => {
     expect(planned.some(({ noRoom }) => noRoom !== null)).toBe(false)
   })
 
-  test('that is alone and without room is told as too small', () => {
+  test('that is alone and without room is reported as too small', () => {
     const label = labelOf((x, y, z) => (x + y + z === 0 ? LIVER : 0))
     expect(planTumors(planOf({}), label, () => openStream([1]))).toEqual({
       tumors: [],
@@ -146,7 +146,7 @@ test('every tumor lies in the crop, covers voxels of its organ, and has its numb
   }
 })
 
-test('sizes come by their odds', () => {
+test('sizes follow their odds', () => {
   const plan = planOf({ sizeOdds: { tiny: 3, small: 1, medium: 0, large: 0 } })
   const sizes = planMany(plan, halves, 400).flatMap(({ tumors }) => tumors.map(({ size }) => size))
   const tiny = sizes.filter((size) => size === 'tiny').length
@@ -154,7 +154,7 @@ test('sizes come by their odds', () => {
   expect(Math.abs(tiny - 300)).toBeLessThan(5 * Math.sqrt(400 * 0.75 * 0.25))
 })
 
-test('two draws are two independent plans, and the first does not hang on the second', () => {
+test('two draws are two independent plans, and the first does not depend on the second', () => {
   const two = planMany(planOf({ draws: 2 }), halves, 10)
   const one = planMany(planOf({ draws: 1 }), halves, 10)
   for (const [at, { tumors }] of two.entries()) {
@@ -164,7 +164,7 @@ test('two draws are two independent plans, and the first does not hang on the se
   }
 })
 
-test('several tumors of a crop leave each other the voxels of their organ', () => {
+test('several tumors of a crop do not overlap in their organ', () => {
   for (const { tumors } of planMany(planOf({ perCrop: 3 }), halves, 20)) {
     expect(tumors).toHaveLength(3)
     const taken = new Set<string>()
@@ -187,7 +187,7 @@ describe('positions of a list', () => {
     { voxel: [5, 5, 5], organ: 'pancreas' },
   ] as const
 
-  test('are where the tumors lie, each in the organ that is there or that is asked for', () => {
+  test('are where the tumors lie, each in the organ at this place or in the requested organ', () => {
     const plan = planOf({})
     const seen = new Set<string>()
     for (let crop = 0; crop < 40; crop++) {
@@ -204,11 +204,11 @@ describe('positions of a list', () => {
     expect([...seen].sort()).toEqual(['0 liver', '1 pancreas'])
   })
 
-  test('outside the crop leave it without a tumor, and nothing is missed', () => {
+  test('outside the crop leave it without a tumor and without a reason', () => {
     expect(planTumors(planOf({}), halves, () => openStream([1]), [])).toEqual({ tumors: [], noRoom: null })
   })
 
-  test('come from millimetres of the scan, case by case', () => {
+  test('come from millimetres of the scan, per case', () => {
     const affine = [1.5, 0, 0, -30, 0, 1.5, 0, 12, 0, 0, 3, 0, 0, 0, 0, 1]
     const list = [
       { case: 'a', mm: [-15, 42, 48], organ: null },
@@ -222,7 +222,7 @@ describe('positions of a list', () => {
   })
 })
 
-test('sizes follow a list of radii where there is one', () => {
+test('sizes follow a list of radii if there is one', () => {
   const plan = planOf({ listedRadii: [[4, 4, 4]], sizeOdds: { tiny: 0, small: 0, medium: 0, large: 1 } })
   const sizes = planMany(plan, halves, 10).flatMap(({ tumors }) => tumors.map(({ size }) => size))
   expect(new Set(sizes)).toEqual(new Set(['tiny']))

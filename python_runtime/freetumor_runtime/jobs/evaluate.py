@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from freetumor_runtime.case_pool import run_cases
-from freetumor_runtime.config import EvaluateCase, EvaluateSpec, PictureCase, PictureSpec
+from freetumor_runtime.config.cases import EvaluateCase, EvaluateSpec, PictureCase, PictureSpec
 from freetumor_runtime.data.nifti import write_synced
 from freetumor_runtime.errors import DataError
 from freetumor_runtime.events import Event, Finished

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from freetumor_runtime.case_pool import outcome_of
 from freetumor_runtime.checkpoints.loading import load_segmentor
-from freetumor_runtime.config import PredictCase, PredictSpec
+from freetumor_runtime.config.cases import PredictCase, PredictSpec
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.grids import align_label, resample_label
 from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti

@@ -22,17 +22,9 @@ from typing import Any
 import numpy as np
 
 from freetumor_runtime.case_pool import refuse_twins, run_cases
-from freetumor_runtime.config import PrepareCase, PrepareSpec
-from freetumor_runtime.data.cache import (
-    case_path,
-    content_hash,
-    read_attributes,
-    sweep_dead_writers,
-    total_bytes,
-    upgrade_prepared_case,
-    verify_prepared_case,
-    write_prepared_case,
-)
+from freetumor_runtime.config.cases import PrepareCase, PrepareSpec
+from freetumor_runtime.data.cache import case_path, content_hash, read_attributes, total_bytes, verify_prepared_case
+from freetumor_runtime.data.cache_writer import sweep_dead_writers, upgrade_prepared_case, write_prepared_case
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.data.prepared_case import remap_label, resample_and_crop
 from freetumor_runtime.errors import DataError, EnvironmentError

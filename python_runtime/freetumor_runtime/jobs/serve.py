@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from freetumor_runtime.config import ServeSpec
+from freetumor_runtime.config.serving import ServeSpec
 from freetumor_runtime.data.call_source import CallRefusal, CallResult, CallSource, SegmentCall, SynthesizeCall
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.variant_source import Attempt

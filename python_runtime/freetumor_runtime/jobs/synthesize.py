@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from freetumor_runtime.config import SynthesizeCase, SynthesizeSpec
+from freetumor_runtime.config.synthesis import SynthesizeCase, SynthesizeSpec
 from freetumor_runtime.data.boxes import as_box, box_at, within
 from freetumor_runtime.data.cache import read_prepared_subvolume
 from freetumor_runtime.data.grids import align_label

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from freetumor_runtime.checkpoints.loading import segmentor_metadata
-from freetumor_runtime.config import TrainingSpec
+from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropSource
 from freetumor_runtime.data.crops import PlannedCrop, swap_slabs
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready, StepDone

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from freetumor_runtime.checkpoints.loading import LoadedSegmentor, synthesis_metadata
-from freetumor_runtime.config import TrainingSpec
+from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropMeasures, CropSource
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready, StepDone
 from freetumor_runtime.synthesis.crop_painting import AugmentedCrop, CropPainter, load_baseline, measures_of

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from freetumor_runtime.checkpoints.loading import LoadedSegmentor, load_generator, load_segmentor
-from freetumor_runtime.config import BaselineSpec, TrainingSpec
+from freetumor_runtime.config.common import BaselineSpec
+from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropMeasures
 from freetumor_runtime.data.crops import PlannedCrop, augment_geometry, augment_image, window_intensity
 from freetumor_runtime.errors import CheckpointError

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from freetumor_runtime.config import Organ
+from freetumor_runtime.config.common import Organ
 from freetumor_runtime.data.boxes import Box, as_box, grown, within
 from freetumor_runtime.data.crops import Augmentation, PlannedTumor, augment_box, augment_geometry
 from freetumor_runtime.synthesis.render import (

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from freetumor_runtime.checkpoints.loading import LoadedSegmentor, load_generator, load_segmentor
-from freetumor_runtime.config import Organ, ServeSpec, SynthesizeSpec
+from freetumor_runtime.config.common import Organ
+from freetumor_runtime.config.serving import ServeSpec
+from freetumor_runtime.config.synthesis import SynthesizeSpec
 from freetumor_runtime.data.boxes import Box, grown, out_of
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.variant_source import Attempt, AttemptMeasures

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from freetumor_runtime.config import TrainingSpec
+from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.training.exact_sum import ExactSum
 from freetumor_runtime.training.optimization import build_optimizer, set_learning_rate
 from freetumor_runtime.training.ranks import Ranks, without_sync

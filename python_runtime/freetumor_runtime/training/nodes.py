@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from freetumor_runtime.config import TrainingSpec
+from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.errors import ConfigError
 from freetumor_runtime.training.ranks import Ranks
 

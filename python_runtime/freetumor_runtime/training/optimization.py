@@ -8,7 +8,7 @@ from monai.losses import DiceLoss
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from freetumor_runtime.config import OptimizerSpec
+from freetumor_runtime.config.training import OptimizerSpec
 
 
 def build_optimizer(spec: OptimizerSpec, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

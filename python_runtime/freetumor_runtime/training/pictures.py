@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from freetumor_runtime.config import TrainingSpec
+from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropMeasures
 from freetumor_runtime.data.crops import Augmentation, PlannedCrop
 from freetumor_runtime.data.nifti import write_synced

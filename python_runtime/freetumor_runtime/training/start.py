@@ -9,7 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from freetumor_runtime.checkpoints.assumptions import Assumable
 from freetumor_runtime.checkpoints.loading import initial_merging_order, load_gan_weights, load_matching_weights
-from freetumor_runtime.config import TrainingSpec
+from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.errors import ConfigError, EnvironmentError
 from freetumor_runtime.events import Note
 from freetumor_runtime.models.segmentor import build_segmentor

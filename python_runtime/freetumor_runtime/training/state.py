@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from freetumor_runtime.config import OptimizerSpec, TrainingSpec
+from freetumor_runtime.config.training import OptimizerSpec, TrainingSpec
 from freetumor_runtime.errors import CheckpointError, EnvironmentError, Superseded
 from freetumor_runtime.foreign_text import read_json
 from freetumor_runtime.training.ranks import Ranks

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from freetumor_runtime.config import TrainingSpec, parse
+from freetumor_runtime.config.parsing import parse
+from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.training.exact_sum import BYTES_PER_VALUE
 from freetumor_runtime.training.learner import Learner, mixed_precision, parts_of_step
 from freetumor_runtime.training.ranks import Ranks, join_ranks

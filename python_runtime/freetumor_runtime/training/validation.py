@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from freetumor_runtime.config import TrainingSpec
+from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.cache import read_prepared_case
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.evaluation.case_metrics import measure_overlap

@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from freetumor_runtime.config import EvaluateCase, EvaluateSpec, PictureCase, PictureSpec
+from freetumor_runtime.config.cases import EvaluateCase, EvaluateSpec, PictureCase, PictureSpec
 from freetumor_runtime.errors import ConfigError
 from freetumor_runtime.events import CaseResult, Finished
 from freetumor_runtime.jobs.evaluate import evaluate, picture

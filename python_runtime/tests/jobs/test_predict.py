@@ -22,7 +22,8 @@ from monai.transforms import (
 )
 
 from freetumor_runtime.checkpoints.loading import load_segmentor
-from freetumor_runtime.config import BaselineSpec, PredictCase, PredictSpec, SlidingWindowsSpec
+from freetumor_runtime.config.cases import PredictCase, PredictSpec
+from freetumor_runtime.config.common import BaselineSpec, SlidingWindowsSpec
 from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti
 from freetumor_runtime.data.prepared_case import resample_and_crop
 from freetumor_runtime.jobs.predict import predict

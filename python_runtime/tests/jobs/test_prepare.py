@@ -14,7 +14,7 @@ import pytest
 from monai.transforms import Compose, CropForegroundd, EnsureChannelFirstd, LoadImaged, Orientationd, Spacingd
 
 import freetumor_runtime
-from freetumor_runtime.config import PrepareCase, PrepareSpec
+from freetumor_runtime.config.cases import PrepareCase, PrepareSpec
 from freetumor_runtime.data.cache import case_path, chunk_file, read_prepared_case, verify_prepared_case
 from freetumor_runtime.errors import ConfigError, DataError, EnvironmentError
 from freetumor_runtime.events import CaseResult, Finished
@@ -241,7 +241,7 @@ def test_a_killed_worker_costs_its_case_only(tmp_path, spec):
 
 PARENT_OF_A_BUSY_WORKER = """
 import os, sys, time
-from freetumor_runtime.config import PrepareCase, PrepareSpec
+from freetumor_runtime.config.cases import PrepareCase, PrepareSpec
 from freetumor_runtime.jobs.prepare import prepare_all
 
 def say_and_wait(descriptor_path):
@@ -276,7 +276,8 @@ def test_a_worker_does_not_outlive_a_killed_parent(tmp_path):
 
 PREPARATION_THAT_TELLS = """
 import json, sys
-from freetumor_runtime.config import PrepareSpec, parse
+from freetumor_runtime.config.cases import PrepareSpec
+from freetumor_runtime.config.parsing import parse
 from freetumor_runtime.jobs.prepare import prepare_all
 
 if __name__ == "__main__":
@@ -328,7 +329,8 @@ def test_two_cases_of_one_id_are_refused(tmp_path, spec):
 
 CACHE_LOOKED_UP = """
 import json, sys
-from freetumor_runtime.config import PrepareSpec, parse
+from freetumor_runtime.config.cases import PrepareSpec
+from freetumor_runtime.config.parsing import parse
 from freetumor_runtime.jobs.prepare import prepare_all
 
 if __name__ == "__main__":

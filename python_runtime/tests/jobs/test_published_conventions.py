@@ -10,7 +10,8 @@ import torch
 from monai.networks.nets import SwinUNETR
 
 from freetumor_runtime.checkpoints.inspection import inspect_checkpoint
-from freetumor_runtime.config import BaselineSpec, GeneratorSpec, OptimizerSpec, Organ, SynthesisSpec, TrainingSpec
+from freetumor_runtime.config.common import BaselineSpec, Organ
+from freetumor_runtime.config.training import GeneratorSpec, OptimizerSpec, SynthesisSpec, TrainingSpec
 from freetumor_runtime.events import CheckpointSaved
 from freetumor_runtime.jobs.train_segmentation import train_segmentation
 from freetumor_runtime.jobs.train_synthesis import train_synthesis

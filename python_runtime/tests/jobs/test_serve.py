@@ -8,14 +8,8 @@ import pytest
 import torch
 from monai.inferers import sliding_window_inference
 
-from freetumor_runtime.config import (
-    BaselineSpec,
-    GeneratorWindowsSpec,
-    LoadedGeneratorSpec,
-    Organ,
-    ServeSpec,
-    SlidingWindowsSpec,
-)
+from freetumor_runtime.config.common import BaselineSpec, GeneratorWindowsSpec, Organ, SlidingWindowsSpec
+from freetumor_runtime.config.serving import ServedGeneratorSpec, ServeSpec
 from freetumor_runtime.data.call_source import CallRefusal, CallResult, SegmentCall, SynthesizeCall
 from freetumor_runtime.data.crops import PlannedTumor, window_intensity
 from freetumor_runtime.jobs.serve import labels_of, serve
@@ -61,7 +55,7 @@ def spec(tmp_path) -> ServeSpec:
         windowHu=(-175.0, 250.0),
         spacingMm=(1.5, 1.5, 1.5),
         patchVoxels=(16, 16, 16),
-        generator=LoadedGeneratorSpec(str(tmp_path / "generator.pt"), "organ"),
+        generator=ServedGeneratorSpec(str(tmp_path / "generator.pt"), "organ"),
         generatorWindows=GeneratorWindowsSpec(0.5, 1),
         baseline=BaselineSpec(str(tmp_path / "baseline.pt"), None),
         segmentPatchVoxels=(16, 16, 16),

@@ -14,7 +14,7 @@ from torch.nn.functional import conv3d
 
 from freetumor_runtime.checkpoints.loading import LoadedSegmentor
 from freetumor_runtime.checkpoints.matching import MatchReport
-from freetumor_runtime.config import OptimizerSpec
+from freetumor_runtime.config.training import OptimizerSpec
 from freetumor_runtime.jobs.train_synthesis import discriminator_part, generator_part
 from freetumor_runtime.models.segmentor import build_segmentor, freeze
 from freetumor_runtime.models.unet3d import UNet3d

@@ -9,12 +9,15 @@ from pathlib import Path
 from freetumor_runtime.launcher import stops
 
 RANK = """
-import signal
+import signal, time
+asked = []
 def stop(*_):
     print("asked", flush=True)
+    asked.append(True)
 signal.signal(signal.SIGTERM, stop)
 print("ready", flush=True)
-signal.pause()
+while not asked:  # not pause(): the signal may come before it
+    time.sleep(0.01)
 """
 LAUNCHER = f"""
 import subprocess, sys

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from freetumor_runtime.config import GeneratorWindowsSpec, Organ, ServeSpec, WindowsSpec
+from freetumor_runtime.config.common import GeneratorWindowsSpec, Organ, SlidingWindowsSpec
+from freetumor_runtime.config.serving import ServeSpec
 from freetumor_runtime.data.crops import (
     Augmentation,
     PlannedCrop,
@@ -44,7 +45,7 @@ def serve_spec(folder, region: str, window_batch: int = 1) -> ServeSpec:
         generatorWindows=GeneratorWindowsSpec(0.5, window_batch),
         baseline=None,
         segmentPatchVoxels=PATCH,
-        segmentWindows=WindowsSpec(0.5, "constant", 1),
+        segmentWindows=SlidingWindowsSpec(0.5, "constant", 1),
         judgeOverlap=0.5,
         judgeWindowBatch=1,
         measureAlreadySeen=False,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from freetumor_runtime.config import OptimizerSpec
+from freetumor_runtime.config.training import OptimizerSpec
 from freetumor_runtime.errors import ConfigError
 from freetumor_runtime.models.small import SmallSegmentor
 from freetumor_runtime.models.unet3d import UNet3d

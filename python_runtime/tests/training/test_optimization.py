@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from freetumor_runtime.config import OptimizerSpec
+from freetumor_runtime.config.training import OptimizerSpec
 from freetumor_runtime.training.optimization import SegmentationLoss, build_optimizer, scheduled_learning_rate
 
 

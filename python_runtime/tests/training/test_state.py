@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from freetumor_runtime.config import OptimizerSpec
+from freetumor_runtime.config.training import OptimizerSpec
 from freetumor_runtime.errors import CheckpointError, EnvironmentError, Superseded
 from freetumor_runtime.training.optimization import build_optimizer
 from freetumor_runtime.training.state import (

@@ -29,8 +29,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from freetumor_runtime.config import TrainingSpec, parse
-from freetumor_runtime.data.cache import write_prepared_case
+from freetumor_runtime.config.parsing import parse
+from freetumor_runtime.config.training import TrainingSpec
+from freetumor_runtime.data.cache_writer import write_prepared_case
 from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor
 from freetumor_runtime.events import CaseResult, Event, Note, StepDone, ValidationDone
 from freetumor_runtime.jobs import train_segmentation, train_synthesis

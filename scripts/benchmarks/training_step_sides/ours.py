@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from freetumor_runtime.config import TrainingSpec, parse
+from freetumor_runtime.config.parsing import parse
+from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor
 from freetumor_runtime.events import StepDone
 from freetumor_runtime.models.segmentor import build_segmentor

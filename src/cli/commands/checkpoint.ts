@@ -1,7 +1,6 @@
 import { Argument, Option } from 'commander'
-import { defaultsFor } from '../../config/defaults.js'
-import { resolveConfig } from '../../config/resolve.js'
-import { REGIONS, type RunConfig } from '../../config/schema.js'
+import { type Preparation, preparationOf, publishedPreparation } from '../../config/preparation.js'
+import { REGIONS } from '../../config/schema.js'
 import { CheckpointError, UsageError } from '../../errors.js'
 import { checkpointHints } from '../../pipeline/checkpoint/hints.js'
 import type { CheckpointFacts, NetworkFacts } from '../../pipeline/ports/checkpoint.js'
@@ -79,7 +78,9 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
       const config = options.config ? await readConfig(io, options.config, options.set) : null
       const facts = await inspectCheckpoint(file, { python: config?.runtime.python, signal: io.signal })
       refuseOtherHash(facts, options.sha256)
-      const probe = probed && (await runProbe(io, file, probed, config, options))
+      const { region, device } = options
+      const preparation = region ? publishedPreparation(region) : config && preparationOf(config)
+      const probe = probed && (await runProbe(io, file, probed, preparation, device, config?.runtime.python))
       const hints = [...checkpointHints(facts, config), ...probeHints(probe)]
       printResult(io, options.output, { ...facts, hints, ...(probe ? { probe } : {}) }, () =>
         describe(facts, hints, probe),
@@ -137,32 +138,19 @@ async function runProbe(
   io: CliIo,
   file: string,
   { image, labels, windows }: ProbedCase,
-  config: RunConfig | null,
-  { region, device }: InspectOptions,
+  preparation: Preparation | null,
+  device: InspectOptions['device'],
+  python: string | null | undefined,
 ): Promise<ProbeResult> {
-  const settings = region ? regionSettings(region) : config
   io.note('probing: three networks, one for each patch-merging order')
+  const { windowHu = null, spacingMm = null, patchVoxels = null } = preparation ?? {}
   return await probeMerging(
     file,
     image,
     labels,
-    {
-      windowHu: settings?.prepare.windowHu ?? null,
-      spacingMm: settings?.prepare.spacingMm ?? null,
-      patchVoxels: settings?.sampling.patchVoxels ?? null,
-      windows,
-      device,
-    },
-    { python: config?.runtime.python, signal: io.signal },
+    { windowHu, spacingMm, patchVoxels, windows, device },
+    { python, signal: io.signal },
   )
-}
-
-function regionSettings(region: (typeof REGIONS)[number]): RunConfig {
-  return resolveConfig({
-    ...defaultsFor('baseline', region),
-    job: 'baseline',
-    data: { datasets: [{ name: 'none' }] },
-  })
 }
 
 function describe(facts: CheckpointFacts, hints: readonly string[], probe: ProbeResult | null): string[] {

@@ -8,7 +8,7 @@ import { curate } from '../../curation/datasets/curate.js'
 import { collectCases } from '../../curation/datasets/import.js'
 import { isLoose, looseCases } from '../../curation/datasets/loose-files.js'
 import { isManifest, readManifest } from '../../curation/datasets/manifest.js'
-import { toldMap } from '../../curation/datasets/remap.js'
+import { labelMapOption } from '../../curation/datasets/remap.js'
 import { EXIT } from '../../errors.js'
 import { oneLine } from '../../plain-text.js'
 import type { Region } from '../../volume/labels.js'
@@ -87,7 +87,7 @@ async function whatToCheck(io: CliIo, path: string, { root, region, map, labels,
     const { cases } = await readManifest(path)
     return { cases, missing: [], notes: [], prepared: null }
   }
-  const told = toldMap(map, region ?? null)
+  const told = labelMapOption(map, region ?? null)
   if (labels !== undefined || (await isLoose(path)))
     return {
       cases: await looseCases(path, { labels, region, ...told }),

@@ -4,7 +4,7 @@ import { Argument } from 'commander'
 import { ownDatasets } from '../../curation/datasets/curate.js'
 import { importLists } from '../../curation/datasets/import.js'
 import { manifestJsonSchema, writeManifest } from '../../curation/datasets/manifest.js'
-import { toldMap } from '../../curation/datasets/remap.js'
+import { labelMapOption } from '../../curation/datasets/remap.js'
 import { withFileFacts, withMeasures } from '../../curation/file-facts.js'
 import { ledgerJsonSchema } from '../../quality/ledger-schema.js'
 import type { Region } from '../../volume/labels.js'
@@ -49,7 +49,7 @@ export const addDataImport: AddCommand = (data, io) => {
     .action(async (options: Options) => {
       const own = options.config ? ownDatasets((await readConfig(io, options.config)).data) : []
       const { root, region, allowOutside } = options
-      const told = toldMap(options.map, region ?? null)
+      const told = labelMapOption(options.map, region ?? null)
       const { manifest, missing, notes } = await importLists(options.lists, {
         root,
         own,

@@ -1,15 +1,15 @@
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
-import { defaultsFor } from '../../config/defaults.js'
 import {
   PREDICT_PROFILES,
   type PredictProfile,
   type PredictSettings,
   spacingOfProfile,
 } from '../../config/predict-settings.js'
-import { resolveConfig } from '../../config/resolve.js'
-import { REGIONS, type RunConfig } from '../../config/schema.js'
+import { preparationOf, publishedPreparation } from '../../config/preparation.js'
+import { REGIONS } from '../../config/schema.js'
+import type { EvaluationSection } from '../../config/sections/evaluation.js'
 import type { Split } from '../../curation/datasets/lists.js'
 import { EXIT } from '../../errors.js'
 import { type PredictOptions, type PredictProgress, predictMasks } from '../../pipeline/predict/run.js'
@@ -152,11 +152,15 @@ export const addPredictCommand: AddCommand = (program, io) => {
 async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
   const { region, config: file, profile, merging, crop, mirror, probabilities, threads, ...flags } = options
   const config = file === undefined ? null : await readConfig(io, file)
-  const told = config ?? (region === undefined ? null : settingsOfRegion(region))
+  const preparation = config
+    ? preparationOf(config)
+    : region === undefined
+      ? null
+      : publishedPreparation(region)
   const ofProfile = config === null ? spacingOfProfile(profile ?? null) : null
   const processes = flags.processes ?? config?.runtime.processesPerNode ?? 1
   return {
-    ...(config && profile === undefined ? windowsOf(config) : {}),
+    ...(config && profile === undefined ? windowsOf(config.evaluation) : {}),
     ...(config ? { device: config.runtime.device, precision: config.runtime.precision } : {}),
     ...flags,
     images: resolve(io.cwd, flags.images),
@@ -174,21 +178,13 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     probabilities: probabilities === true ? 'all' : probabilities,
     ...(crop ? {} : { cropForeground: false }),
     ...(mirror === undefined ? {} : { mirrorAxes: mirror === true ? ([0, 1, 2] as const) : mirror }),
-    ...(told === null ? {} : { windowHu: told.prepare.windowHu, patchVoxels: told.sampling.patchVoxels }),
-    ...(ofProfile || told ? { spacingMm: ofProfile ?? told!.prepare.spacingMm } : {}),
+    ...preparation,
+    ...(ofProfile === null ? {} : { spacingMm: ofProfile }),
   }
 }
 
-function windowsOf({ evaluation: { overlap, blend, windowBatch } }: RunConfig) {
+function windowsOf({ overlap, blend, windowBatch }: EvaluationSection) {
   return { overlap, blend, windowBatch }
-}
-
-function settingsOfRegion(region: (typeof REGIONS)[number]): RunConfig {
-  return resolveConfig({
-    ...defaultsFor('baseline', region),
-    job: 'baseline',
-    data: { datasets: [{ name: 'none' }] },
-  })
 }
 
 function tell(io: CliIo, { done, total, case: one }: PredictProgress, milliseconds: number): void {

@@ -2,17 +2,20 @@ import { spacingOf, toRas } from '../../volume/geometry.js'
 import type { Vec3, Volume } from '../../volume/volume.js'
 import type { WholeHuVolume } from './exact-hash.js'
 
-/** The stored numbers that stand for the lower and upper end of the soft-tissue window [-175, 250] HU. */
+/** Stored numbers of the lower and upper end of the soft-tissue window [-175, 250] HU. */
 export interface Reading {
   readonly low: number
   readonly high: number
 }
 
-/** Windowed intensities, 0 to 1, in cells along right, anterior, superior; positions in mm count from the low corner. */
+/**
+ * Windowed intensities, 0 to 1, in cells along right, anterior, superior. Positions in mm count from the low
+ * corner.
+ */
 export interface CoarseGrid {
   readonly data: Float32Array
   readonly shape: Vec3
-  /** They tile the scan exactly, so they differ a little from the size that was asked for. */
+  /** Cells tile the scan exactly, so their size differs slightly from the requested one. */
   readonly cellMm: Vec3
 }
 
@@ -20,8 +23,8 @@ const SOFT_HU = { low: -175, high: 250 } as const
 const CHEST_HU = { low: -1000, high: 500 } as const
 
 /**
- * How the numbers of a scan may be meant: as HU, as HU whose intercept of -1024 was lost, or as a window of unknown ends,
- * brought to other numbers: then the soft-tissue window, or the chest window.
+ * Return the possible meanings of the numbers of a scan: HU, HU whose intercept of -1024 was lost, or a
+ * rescaled intensity window of unknown ends (then the soft-tissue window and the chest window).
  */
 export function readingsOf({ data, thousandths }: WholeHuVolume): Reading[] {
   let [low, high] = [32767, -32768]
@@ -41,7 +44,7 @@ export function readingsOf({ data, thousandths }: WholeHuVolume): Reading[] {
   return [{ low, high }, asChest]
 }
 
-/** Means over cells of about this size, each voxel by the part of it that lies in the cell. */
+/** Return means over cells of about this size; each voxel counts by its part in the cell. */
 export function coarseGrid(volume: WholeHuVolume, reading: Reading, cellMm: Vec3): CoarseGrid {
   const spacingMm = spacingOf(volume.affine)
   const cells = volume.shape.map((count, axis) =>
@@ -52,12 +55,12 @@ export function coarseGrid(volume: WholeHuVolume, reading: Reading, cellMm: Vec3
   const alongLast = meansAlongLast(volume.data, n0 * n1, n2, cells[2], windowTable(reading))
   const alongMiddle = meansAcross(alongLast, n0, n1, m2, cells[1])
   const data = meansAcross(alongMiddle, 1, n0, m1 * m2, cells[0])
-  // The affine only says which axis is which; where the scan lies does not enter.
+  // the affine only gives the order of the axes; the position of the scan has no influence
   const upright = toRas({ data, shape: [m0, m1, m2], affine: scaledAffine(volume, [m0, m1, m2]) })
   return { data: upright.data, shape: upright.shape, cellMm: spacingOf(upright.affine) }
 }
 
-/** Gaussian of `sigmaCells`; what lies outside does not count. */
+/** Blur with a Gaussian of `sigmaCells`; places outside the grid do not count. */
 export function smoothGrid(grid: CoarseGrid, sigmaCells: number): CoarseGrid {
   const [n0, n1, n2] = grid.shape
   const along = (count: number) => gaussianWeights(count, sigmaCells)
@@ -66,14 +69,14 @@ export function smoothGrid(grid: CoarseGrid, sigmaCells: number): CoarseGrid {
   return { ...grid, data: meansAcross(b, 1, n0, n1 * n2, along(n0)) }
 }
 
-/** Means over boxes of (2 radius + 1)^3 cells, cut at the faces. */
+/** Return means over boxes of (2 radius + 1)^3 cells, clipped at the faces. */
 export function boxMeans(data: Float32Array, [n0, n1, n2]: Vec3, radius: number): Float32Array {
   const a = runningMeans(data, n0 * n1, n2, 1, radius)
   const b = runningMeans(a, n0, n1, n2, radius)
   return runningMeans(b, 1, n0, n1 * n2, radius)
 }
 
-/** For each new cell of an axis: which old ones it is the mean of. */
+/** Old cells of each new cell of an axis. */
 interface AxisCells {
   readonly count: number
   /** Old cells of new cell c: from `first[c]`, with the weights from `start[c]` to `start[c + 1]`. */
@@ -124,7 +127,7 @@ function cellsOf(count: number, of: (cell: number) => { first: number; parts: nu
   }
 }
 
-/** Every int16 -> its place in the window, 0 to 1. */
+/** Return the position of every int16 in the window, 0 to 1. */
 function windowTable({ low, high }: Reading): Float32Array {
   const scale = 1 / (high - low)
   return Float32Array.from({ length: 65536 }, (_, at) => Math.max(0, Math.min(1, (at - 32768 - low) * scale)))
@@ -150,7 +153,7 @@ function meansAlongLast(
   return out
 }
 
-/** Means along the middle axis of an array outer x length x inner. */
+/** Return means along the middle axis of an array outer x length x inner. */
 function meansAcross(
   data: Float32Array,
   outer: number,
@@ -196,7 +199,7 @@ function runningMeans(
   return out
 }
 
-/** The affine of the cells: the same directions, steps as long as the cells. */
+/** Return the affine of the cells: the same directions, with steps as long as the cells. */
 function scaledAffine({ affine, shape }: Volume, cells: Vec3): number[] {
   return affine.map((value, at) => {
     const column = at % 4

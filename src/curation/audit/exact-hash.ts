@@ -2,15 +2,16 @@ import { createHash } from 'node:crypto'
 import { moveAxes } from '../../volume/geometry.js'
 import type { Vec3, Volume, VoxelArray } from '../../volume/volume.js'
 
-/** Values in whole HU; NaN and what an int16 cannot hold go to its ends. */
+/** Values in whole HU; NaN and values outside int16 become its ends. */
 export interface WholeHuVolume extends Volume<Int16Array> {
-  /** The values are no HU but thousandths of a window brought to [0, 1] or so. */
+  /** The values are not HU but thousandths of an intensity window that was rescaled to about [0, 1]. */
   readonly thousandths: boolean
 }
 
 /**
- * Whole HU, whatever the type they came in: a re-export as float, with a slope, or as int32 gives the same numbers.
- * Floats within a range below 16 are no HU but a window brought to [0, 1] or so: they are taken in thousandths.
+ * Return whole HU for any data type: a re-export as float, with a slope, or as int32 gives equal numbers.
+ * Floats within a range below 16 are not HU but an intensity window that was rescaled to about [0, 1]; they
+ * are returned in thousandths.
  */
 export function wholeHu(volume: Volume): WholeHuVolume {
   const { data, shape, affine } = volume
@@ -26,9 +27,9 @@ export function wholeHu(volume: Volume): WholeHuVolume {
 }
 
 /**
- * SHA-256 of the voxels alone, the same for all 48 ways to turn and mirror their axes: header, spacing, orientation and
- * data type do not enter. The sums of the slices along each axis tell most volumes' axes and directions apart; what they
- * leave open (a symmetric volume) is settled by the smallest hash of what remains.
+ * Return the SHA-256 of the voxels, equal for all 48 ways to order and reverse their axes. Header, spacing,
+ * orientation and data type have no influence. The sums of the slices along each axis determine axes and
+ * directions of most volumes; symmetric volumes take the smallest hash of the remaining ways.
  */
 export function exactHash(volume: WholeHuVolume): string {
   const profiles = sliceSums(volume)
@@ -45,7 +46,7 @@ export function exactHash(volume: WholeHuVolume): string {
 
 type Moves = Parameters<typeof moveAxes>[1]
 
-/** Axis orders and directions in which sizes, then profiles, rise; more than one where profiles are equal. */
+/** Return axis orders and directions in which sizes, then profiles, rise; several if profiles are equal. */
 function canonicalMoves(shape: Vec3, profiles: readonly Float64Array[]): Moves[] {
   const directions = profiles.map((profile) => {
     const order = compare(profile, profile.slice().reverse())
@@ -75,7 +76,7 @@ const ORDERS: readonly Vec3[] = [
   [2, 1, 0],
 ]
 
-/** Sum of each slice along each axis; whole numbers below 2^53, so exact in any order. */
+/** Sum each slice along each axis. The sums are integers below 2^53, so exact in any order. */
 function sliceSums({ data, shape }: WholeHuVolume): Float64Array[] {
   const [n0, n1, n2] = shape
   const [sums0, sums1, sums2] = [new Float64Array(n0), new Float64Array(n1), new Float64Array(n2)]

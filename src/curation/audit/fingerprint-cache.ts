@@ -6,27 +6,27 @@ import type { VoxelMemory } from '../../volume/nifti.js'
 import { makeFolder, writeWhole } from '../../whole-file.js'
 import { FINGERPRINT_VERSION, type Fingerprint, fingerprintOf } from './fingerprint.js'
 
-/** A fingerprint holds as long as the file keeps its size and its time. */
+/** A cached fingerprint; valid while the file keeps its size and time. */
 interface CachedFingerprint {
   readonly bytes: number
   readonly changedMs: number
   readonly fingerprint: Fingerprint
 }
 
-/** Where fingerprints lie, below the cache of prepared cases. */
+/** Return the folder of fingerprints, below the cache of prepared cases. */
 export function fingerprintDirectory(cache: string): string {
   return join(resolve(cache), 'fingerprints')
 }
 
-/** A fingerprint, and what `keepFingerprint` writes; null when the cache has it already. */
+/** A fingerprint, and the content for `keepFingerprint`; null if the cache has it already. */
 export interface MadeFingerprint {
   readonly fingerprint: Fingerprint
   readonly fresh: CachedFingerprint | null
 }
 
 /**
- * Return the fingerprint of a scan: the one kept in `directory`, or a new one. Write nothing.
- * @throws DataError for a file that is no readable volume
+ * Return the fingerprint of a scan: the cached one of `directory`, or a new one. Write nothing.
+ * @throws DataError for a file that is not a readable volume
  */
 export async function keptFingerprint(
   image: string,
@@ -44,12 +44,12 @@ export async function keptFingerprint(
   }
 }
 
-/** By the path's hash: a file name may name a patient. */
+/** Return the cache file of a scan, named by the hash of its path, because a file name may name a patient. */
 function placeOf(image: string, directory: string): string {
   return join(directory, `${createHash('sha256').update(resolve(image)).digest('hex').slice(0, 32)}.json`)
 }
 
-/** Null for what is missing, damaged or of another version: it is made again. */
+/** Return a cached fingerprint; null if it is missing, damaged or of another version, so it is recomputed. */
 async function readCached(file: string): Promise<CachedFingerprint | null> {
   try {
     const cached = (await readForeignJson(file)) as CachedFingerprint
@@ -59,7 +59,7 @@ async function readCached(file: string): Promise<CachedFingerprint | null> {
   }
 }
 
-/** Node reports a parent folder on a read-only file system as ENOENT. */
+/** Errors of a read-only file system; Node reports ENOENT for a parent folder there. */
 const READ_ONLY = new Set(['EROFS', 'EACCES', 'EPERM', 'ENOENT'])
 
 function isReadOnly(error: unknown): boolean {
@@ -68,8 +68,8 @@ function isReadOnly(error: unknown): boolean {
 }
 
 /**
- * Keep a new fingerprint in `directory`. A read-only cache is read and not extended.
- * @throws EnvironmentError when the disk is full
+ * Write a new fingerprint to `directory`. A read-only cache is not extended.
+ * @throws EnvironmentError if the disk is full
  */
 export async function keepFingerprint(
   image: string,

@@ -2,14 +2,14 @@ import { stemOf } from '../datasets/lists.js'
 import type { ManifestCase } from '../datasets/manifest.js'
 import { type Dataset, findDataset } from '../datasets/registry.js'
 
-/** A case that is known, by name, to be in another data set too. */
+/** A case whose name occurs in a list of known copies in another data set. */
 export interface KnownTwin {
   readonly case: ManifestCase
   readonly dataset: string
   readonly note: string
 }
 
-/** Two data sets that are known to share scans, nobody says which. */
+/** Two data sets that share scans; the list of shared scans is unknown. */
 export interface SharedSources {
   readonly datasets: readonly [string, string]
   readonly note: string
@@ -20,14 +20,14 @@ export interface KnownOverlaps {
   readonly shared: readonly SharedSources[]
 }
 
-/** What the registry knows of the data sets that are present; one that is absent meets nobody. */
+/** Return the known overlaps between the data sets that are present. */
 export function knownOverlaps(cases: readonly ManifestCase[], own: readonly Dataset[] = []): KnownOverlaps {
   const present = new Set(cases.map(({ dataset }) => dataset))
   const twins: KnownTwin[] = []
   const shared = new Map<string, SharedSources>()
   for (const name of present)
     for (const { dataset, note, cases: stems } of findDataset(name, own)?.overlaps ?? []) {
-      // Of a data set that overlaps with itself the patients tell more.
+      // overlaps of a data set with itself are found by patient
       if (!present.has(dataset) || dataset === name) continue
       const pair = [name, dataset].sort() as [string, string]
       if (!stems) shared.set(pair.join('\0'), { datasets: pair, note: `${name}: ${note}` })
@@ -36,7 +36,7 @@ export function knownOverlaps(cases: readonly ManifestCase[], own: readonly Data
           if (item.dataset === name && stems.test(stemOf(item.image)))
             twins.push({ case: item, dataset, note })
     }
-  // Where twins are known by name, the data sets' own words add nothing.
+  // the note of the data sets adds nothing to twins that are known by name
   for (const { case: item, dataset } of twins) shared.delete([item.dataset, dataset].sort().join('\0'))
   return { twins, shared: [...shared.values()] }
 }

@@ -1,28 +1,32 @@
 import type { Vec3 } from '../../volume/volume.js'
 import { type CoarseGrid, smoothGrid } from './coarse-grid.js'
 
-/** Places of a scan that its copies have too, with keys that tell their surroundings. */
+/** Places of a scan that its copies share, with keys that describe their surroundings. */
 export interface Landmarks {
-  /** x, y, z of each, mm from the low corner (right, anterior, superior). */
+  /** x, y, z of each landmark, in mm from the low corner (right, anterior, superior). */
   readonly mm: Float32Array
-  /** KEYS_PER_LANDMARK a landmark. */
+  /** KEYS_PER_LANDMARK keys per landmark. */
   readonly keys: Uint32Array
 }
 
 export const LANDMARK_CELL_MM = 4
 export const KEYS_PER_LANDMARK = 3
 const MAX_LANDMARKS = 96
-/** Of the window's width: fainter blobs are noise. */
+/** Minimum contrast relative to the width of the window; fainter blobs are noise. */
 const MIN_CONTRAST = 0.01
-/** Bits of a key that compare two points near the landmark; the last bit says whether it is bright or dark. */
+/** Bits of a key that compare two points near the landmark; the last bit is 1 for a bright blob. */
 const BITS_PER_KEY = 31
-/** How far from the landmark points are compared, in mm; short along the body's axis, because many scans are thin. */
+/**
+ * Largest distance of compared points from the landmark, in mm; short along the body axis, because many scans
+ * are thin.
+ */
 const REACH_MM: Vec3 = [20, 20, 10]
 const MIN_DISTANCE_MM = 12
 
 /**
- * The most marked bright and dark blobs of about 1 cm, each described by which of two nearby points is brighter, for 93
- * fixed pairs of points. Resampling, cropping elsewhere and other windows leave most of that as it is.
+ * Find the strongest bright and dark blobs of about 1 cm. Each is described by comparing the brightness of 93
+ * fixed pairs of nearby points. Resampling, cropping and other intensity windows leave most of these bits
+ * unchanged.
  * @param grid with cells of LANDMARK_CELL_MM
  */
 export function findLandmarks(grid: CoarseGrid): Landmarks {
@@ -38,15 +42,15 @@ export function findLandmarks(grid: CoarseGrid): Landmarks {
   return { mm, keys }
 }
 
-/** How well two scans' landmarks fall on each other when one is moved. */
+/** Agreement of the landmarks of two scans under the best translation. */
 export interface LandmarkMatch {
-  /** Pairs of landmarks that agree on the movement. */
+  /** Pairs of landmarks that agree on the translation. */
   readonly votes: number
-  /** Where the low corner of b lies in a, mm. */
+  /** Position of the low corner of b in a, in mm. */
   readonly offsetMm: Vec3
 }
 
-/** The movement that most pairs of equal keys agree on, within a cell; null when no key is shared. */
+/** Return the translation on which most pairs of equal keys agree, within a cell; null without equal keys. */
 export function matchLandmarks(a: Landmarks, b: Landmarks): LandmarkMatch | null {
   const moves = movesOfEqualKeys(a, b)
   let best: Vec3[] = []
@@ -61,7 +65,10 @@ export function matchLandmarks(a: Landmarks, b: Landmarks): LandmarkMatch | null
   return { votes: best.length, offsetMm: offset as unknown as Vec3 }
 }
 
-/** Base64 of positions in tenths of a millimetre (uint16), then keys (uint32); little-endian. */
+/**
+ * Encode landmarks as base64: positions in tenths of a millimetre (uint16), then keys (uint32),
+ * little-endian.
+ */
 export function encodeLandmarks({ mm, keys }: Landmarks): string {
   const bytes = Buffer.alloc(2 * mm.length + 4 * keys.length)
   for (let at = 0; at < mm.length; at++)
@@ -82,12 +89,12 @@ export function decodeLandmarks(text: string): Landmarks {
 }
 
 interface Blob {
-  /** In cells, between them where the blob's top lies there. */
+  /** Position in cells, with the maximum of the blob between cells. */
   readonly position: Vec3
   readonly contrast: number
 }
 
-/** Cells brighter or darker than all 26 around them, the most marked first. */
+/** Return cells that are brighter or darker than all 26 neighbours, by falling contrast. */
 function findBlobs(contrast: Float32Array, [n0, n1, n2]: Vec3): Blob[] {
   const strides: Vec3 = [n1 * n2, n2, 1]
   const around = [-1, 0, 1].flatMap((i) =>
@@ -113,7 +120,7 @@ function isExtreme(contrast: Float32Array, v: number, neighbours: Int32Array): b
   return true
 }
 
-/** Top of the parabola through a cell and its two neighbours. */
+/** Return the offset of the maximum of the parabola through a cell and its two neighbours. */
 function peakOffset(contrast: Float32Array, v: number, stride: number): number {
   const [before, here, after] = [contrast[v - stride]!, contrast[v]!, contrast[v + stride]!]
   const bend = before - 2 * here + after
@@ -129,7 +136,7 @@ function keyOf(grid: CoarseGrid, position: Vec3, key: number, bright: boolean): 
   return bits >>> 0
 }
 
-/** Linear interpolation; beyond a face its value goes on. */
+/** Interpolate linearly; beyond a face, its value continues. */
 function valueNear({ data, shape, cellMm }: CoarseGrid, position: Vec3, offsetMm: Vec3): number {
   const at = (axis: 0 | 1 | 2): [number, number, number] => {
     const last = shape[axis] - 1
@@ -146,7 +153,7 @@ function valueNear({ data, shape, cellMm }: CoarseGrid, position: Vec3, offsetMm
   return plane(i0) * (1 - fi) + plane(i1) * fi
 }
 
-/** 93 pairs of points, drawn once by a generator of its own: other pairs would be another kind of fingerprint. */
+/** 93 pairs of points from a fixed generator; other pairs would make another kind of fingerprint. */
 const COMPARED_POINTS: readonly (readonly [Vec3, Vec3])[] = drawPairs(KEYS_PER_LANDMARK * BITS_PER_KEY)
 
 function drawPairs(count: number): (readonly [Vec3, Vec3])[] {

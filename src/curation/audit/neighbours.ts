@@ -1,23 +1,23 @@
 import type { Vec3 } from '../../volume/volume.js'
 import { KEYS_PER_LANDMARK, type Landmarks, matchLandmarks } from './landmarks.js'
 
-/** What a scan is searched by. */
+/** Data by which a scan is searched. */
 export interface Searchable {
-  /** Rising, as `voxelSketch` gives them. */
+  /** Sorted, as `voxelSketch` returns them. */
   readonly sketch: readonly number[]
-  /** One set for each reading of its numbers. */
+  /** One set per possible meaning of the numbers. */
   readonly landmarks: readonly Landmarks[]
 }
 
-/** Two scans, by their place in the list, that share more than chance gives. */
+/** Two scans, by index, that share more than chance allows. */
 export interface Candidate {
   readonly a: number
   readonly b: number
-  /** Of the smaller sketch, the share of patterns that both have. */
+  /** Fraction of the patterns of the smaller sketch that both have. */
   readonly sharedPatterns: number
-  /** Voxel patterns alone prove it: enough of them are shared. */
+  /** True if enough voxel patterns are shared to prove a copy. */
   readonly proven: boolean
-  /** Which readings agree best, and on what; null when landmarks do not. */
+  /** The best readings and their agreement; null if landmarks do not agree. */
   readonly landmarks: {
     readonly readingA: number
     readonly readingB: number
@@ -26,17 +26,20 @@ export interface Candidate {
   } | null
 }
 
-/** Shared patterns that no two scans have by chance (made CTs share one at most). */
+/** Shared patterns that no two scans have by chance; two phantoms share at most one. */
 const MIN_SHARED_PATTERNS = 6
-/** Landmarks that agree on a movement, to be worth a look at the images. */
+/** Agreeing landmarks that justify a comparison of the images. */
 const MIN_VOTES = 5
-/** A key of more scans than this is a common word that tells nothing; looking at all its pairs would take for ever. */
+/**
+ * Most scans that a useful key occurs in: more common keys carry no information, and comparing all their
+ * pairs takes too long.
+ */
 const COMMON_KEY = 64
 
 /**
- * All pairs of scans that share voxel patterns or landmarks: every key is a word, every scan a text, and only texts that
- * share words are compared. Memory grows with the scans; time with them and with the words that two of them share, at most
- * COMMON_KEY for each word of a scan.
+ * Find all pairs of scans that share voxel patterns or landmarks. Keys are words and scans are texts; only
+ * texts that share words are compared. Memory grows with the scans. Time grows with the scans and with their
+ * shared words, at most COMMON_KEY per word of a scan.
  */
 export function findCandidates(scans: readonly Searchable[]): Candidate[] {
   const patterns = [wordsOf(scans.map(({ sketch }) => sketchKeys(sketch)))]
@@ -60,7 +63,7 @@ function compare(scans: readonly Searchable[], a: number, b: number): Candidate 
   const [first, second] = [scans[a]!, scans[b]!]
   const size = Math.min(first.sketch.length, second.sketch.length)
   const shared = countShared(first.sketch, second.sketch)
-  // Small volumes have short sketches: half of one proves as much.
+  // small volumes have short sketches: half of one proves as much
   const proven = shared >= Math.min(MIN_SHARED_PATTERNS, Math.max(3, size / 2))
   const landmarks = bestReadings(first, second)
   if (!proven && landmarks === null) return null
@@ -87,7 +90,7 @@ function sketchKeys(sketch: readonly number[]): Uint32Array {
   return Uint32Array.from(sketch, (hash) => hash % 2 ** 32)
 }
 
-/** One key of every landmark, of all readings. */
+/** Return one key of every landmark, of all readings. */
 function landmarkKeys({ landmarks }: Searchable, key: number): Uint32Array {
   const keys: number[] = []
   for (const { keys: all } of landmarks)
@@ -95,9 +98,9 @@ function landmarkKeys({ landmarks }: Searchable, key: number): Uint32Array {
   return Uint32Array.from(keys)
 }
 
-/** Words that a few scans have, and which these are. */
+/** Words that a few scans share, with their owners. */
 interface Words {
-  /** Scans of word w, rising: from `start[w]` to `start[w + 1]`. */
+  /** Scans of word w, sorted: from `start[w]` to `start[w + 1]`. */
   readonly owners: Uint32Array
   readonly start: Uint32Array
   /** Words of scan s: from `startOfScan[s]` to `startOfScan[s + 1]`. */
@@ -105,7 +108,7 @@ interface Words {
   readonly startOfScan: Uint32Array
 }
 
-/** The keys that two scans have, or more, and not too many. */
+/** Return the keys that at least two scans have, without the common ones. */
 function wordsOf(keysOfScans: readonly Uint32Array[]): Words {
   const sorted = sortByKey(...joined(keysOfScans))
   const total = sorted.keys.length
@@ -136,7 +139,7 @@ function joined(keysOfScans: readonly Uint32Array[]): [Uint32Array, Uint32Array]
   return [keys, owners]
 }
 
-/** The same table read the other way: the words of each scan. */
+/** Return the words of each scan, by inverting the table. */
 function byScan({ owners, start }: Pick<Words, 'owners' | 'start'>, numScans: number) {
   const startOfScan = new Uint32Array(numScans + 1)
   for (let n = 0; n < owners.length; n++) startOfScan[owners[n]! + 1]!++
@@ -159,18 +162,18 @@ class Sharing {
     this.counts = new Uint16Array(numScans)
   }
 
-  /** Later scans that share at least `least` words with scan `a`. */
+  /** Return the later scans that share at least `least` words with scan `a`. */
   partnersOf(a: number): number[] {
-    const met: number[] = []
+    const found: number[] = []
     for (const { owners, start, words, startOfScan } of this.tables)
       for (let at = startOfScan[a]!; at < startOfScan[a + 1]!; at++) {
         const word = words[at]!
-        // From the end: scans before it have met it already.
+        // from the end: pairs with earlier scans were counted before
         for (let n = start[word + 1]! - 1; owners[n]! > a; n--)
-          if (this.counts[owners[n]!]!++ === 0) met.push(owners[n]!)
+          if (this.counts[owners[n]!]!++ === 0) found.push(owners[n]!)
       }
-    const partners = met.filter((b) => this.counts[b]! >= this.least)
-    for (const b of met) this.counts[b] = 0
+    const partners = found.filter((b) => this.counts[b]! >= this.least)
+    for (const b of found) this.counts[b] = 0
     return partners
   }
 }
@@ -180,7 +183,7 @@ interface Sorted {
   readonly owners: Uint32Array
 }
 
-/** Least-significant-digit radix sort, so that owners of equal keys keep their order. */
+/** Sort by least-significant-digit radix sort, so that owners of equal keys keep their order. */
 function sortByKey(keys: Uint32Array, owners: Uint32Array): Sorted {
   let from: Sorted = { keys, owners }
   let to: Sorted = { keys: new Uint32Array(keys.length), owners: new Uint32Array(keys.length) }

@@ -2,18 +2,18 @@ import type { Vec3 } from '../../volume/volume.js'
 import { type CoarseGrid, coarseGrid } from './coarse-grid.js'
 import type { ReadScan } from './same-scan.js'
 
-/** The same plane of two scans: one byte a pixel, rows from the top, as the body lies. */
+/** One plane of two scans: one byte a pixel, rows from the top, in anatomical position. */
 export interface SlicePair {
   readonly name: string
   readonly width: number
   readonly height: number
   readonly a: Uint8Array
-  /** 0 where the second scan ends. */
+  /** 0 outside the second scan. */
   readonly b: Uint8Array
 }
 
 const PIXEL_MM = 2
-/** World axes of each plane: across, up, through. */
+/** Anatomical axes of each plane: across, up, through. */
 const PLANES: readonly { readonly name: string; readonly axes: Vec3 }[] = [
   { name: 'axial', axes: [0, 1, 2] },
   { name: 'coronal', axes: [0, 2, 1] },
@@ -21,8 +21,8 @@ const PLANES: readonly { readonly name: string; readonly axes: Vec3 }[] = [
 ]
 
 /**
- * Three planes through the middle of what both scans hold, the second moved onto the first.
- * @param offsetMm where the low corner of b lies in a; null lays middle on middle
+ * Return three planes through the middle of the overlap of both scans, the second aligned to the first.
+ * @param offsetMm position of the low corner of b in a; null aligns the centres
  */
 export function slicePairs(a: ReadScan, b: ReadScan, offsetMm: Vec3 | null): SlicePair[] {
   const [gridA, gridB] = [a, b].map(({ volume, reading }) =>

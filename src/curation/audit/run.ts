@@ -10,66 +10,68 @@ import { decodeLandmarks } from './landmarks.js'
 import { type Candidate, findCandidates } from './neighbours.js'
 import { SAME_SCAN_CORRELATION, type ScanComparison } from './same-scan.js'
 
-/** `exact`: the same voxels; `near`: a part or a copy of them; `patient`: another scan; `known`: by its name. */
+/** `exact`: equal voxels; `near`: a part or a copy of them; `patient`: another scan; `known`: by its name. */
 export type PairKind = 'exact' | 'near' | 'patient' | 'known'
 
-/** Two cases that are not independent. */
+/** Two cases that depend on each other. */
 export interface AuditPair {
   readonly kind: PairKind
-  /** Ids; of a `known` pair the second may be the name of a data set. */
+  /** Ids; the second id of a `known` pair may be the name of a data set. */
   readonly cases: readonly [string, string]
-  /** Where each stands: `test`, `validation`, `training`, `training, fold 2`. */
+  /** Side of each case: `test`, `validation`, `training`, `training, fold 2`. */
   readonly sides: readonly [string, string]
-  /** One trains where the other is held out. */
+  /** One case trains while the other is held out. */
   readonly leak: boolean
-  /** One was made from the other, or both from one host. */
+  /** One case was made from the other, or both from one host CT. */
   readonly family: boolean
   readonly message: string
-  /** Of a `near` pair: shares of voxel patterns, landmarks that agree, correlation of the noise. */
+  /** For a `near` pair: fraction of shared voxel patterns, agreeing landmarks, correlation of the noise. */
   readonly measures?: {
     readonly sharedPatterns: number
     readonly landmarks: number
     readonly noiseCorrelation: number | null
   }
-  /** Of a `near` pair: where the second scan's low corner lies in the first, mm; null when unknown. */
+  /**
+   * For a `near` pair: position of the low corner of the second scan in the first, in mm; null if unknown.
+   */
   readonly offsetMm?: Vec3 | null
 }
 
 export interface AuditReport {
-  /** No training case meets a held-out one. */
+  /** True without a leak. */
   readonly ok: boolean
   readonly numCases: number
-  /** Leaks first, then by kind and name. */
+  /** Sorted by leak, kind and name. */
   readonly pairs: readonly AuditPair[]
-  /** Data sets that are known to share scans, nobody says which: what was found between them is in `pairs`. */
+  /** Data sets that share unlisted scans; the pairs found between them are in `pairs`. */
   readonly sharedSources: readonly SharedSources[]
-  /** Cases that could not be read, and so were compared with nothing. */
+  /** Unreadable cases, which were compared with nothing. */
   readonly unreadable: readonly { readonly case: string; readonly message: string }[]
-  /** Pairs of scans that were looked at more closely because landmarks agreed. */
+  /** Number of pairs of scans whose images were compared because landmarks agreed. */
   readonly compared: number
 }
 
-/** A scan of the audit, and how its numbers are read. */
+/** A scan of the audit, with the meaning of its numbers. */
 export interface AuditScan {
   readonly case: ManifestCase
   readonly reading: Reading
 }
 
 export interface AuditOptions {
-  /** Data sets of one's own, with the overlaps that are known. */
+  /** Data sets of the user, with their known overlaps. */
   readonly own?: readonly Dataset[]
-  /** Reads both scans and compares their noise. */
+  /** Read both scans and compare their noise. */
   readonly compare: (a: AuditScan, b: AuditScan, offsetMm: Vec3) => Promise<ScanComparison>
   readonly onCompared?: ((done: number, total: number) => void) | undefined
 }
 
-/** The same voxels, all in one hash. */
+/** Cases with equal voxels, under one hash. */
 interface Scan {
   readonly cases: readonly ManifestCase[]
   readonly fingerprint: Fingerprint
 }
 
-/** Everything in a collection of cases that is not independent, and whether it stands on two sides of a split. */
+/** Find all pairs of cases that depend on each other, and check whether they are on two sides of a split. */
 export async function auditCases(
   cases: readonly ManifestCase[],
   answers: readonly FingerprintAnswer[],
@@ -77,7 +79,7 @@ export async function auditCases(
 ): Promise<AuditReport> {
   const scans = distinctScans(cases, answers)
   const { pairs: near, compared } = await nearPairs(scans, options)
-  // A synthetic case beside its host, on the same side, is as it should be.
+  // a synthetic case next to its host CT, on the same side, is correct
   const found = [...scans.flatMap(exactPairs), ...near].filter(({ leak, family }) => leak || !family)
   const known = knownOverlaps(cases, options.own)
   const pairs = [...found, ...patientPairs(cases, found), ...knownPairs(cases, known.twins)]
@@ -106,7 +108,9 @@ function distinctScans(cases: readonly ManifestCase[], answers: readonly Fingerp
   return [...byHash.values()]
 }
 
-/** Beyond this many copies of one scan, pairs of all with one held-out copy (or the first) stand for all pairs. */
+/**
+ * Above this number of copies of one scan, only pairs with one held-out copy (or the first copy) are listed.
+ */
 const LISTED_COPIES = 16
 
 function exactPairs({ cases }: Scan): AuditPair[] {
@@ -114,7 +118,7 @@ function exactPairs({ cases }: Scan): AuditPair[] {
   return cases.flatMap((a, at) =>
     cases.slice(at + 1).flatMap((b) => {
       if (cases.length > LISTED_COPIES && a !== hub && b !== hub) return []
-      return [pairOf('exact', a, b, 'the same voxels, whatever their headers say')]
+      return [pairOf('exact', a, b, 'equal voxels, for any header')]
     }),
   )
 }
@@ -139,7 +143,7 @@ async function nearPairs(scans: readonly Scan[], { compare, onCompared }: AuditO
   return { pairs, compared }
 }
 
-/** Voxel patterns prove a copy without the images; landmarks only say that a look is worth it. */
+/** Compare the images if landmarks agree; voxel patterns prove a copy without the images. */
 async function comparisonOf(
   a: Scan,
   b: Scan,
@@ -154,13 +158,13 @@ async function comparisonOf(
   return compare(scanOf(a, landmarks.readingA), scanOf(b, landmarks.readingB), landmarks.offsetMm)
 }
 
-/** The pairs of two scans that are one; of many copies of each, only one that meets. */
+/** Return the pairs of two equal scans; with many copies of each, only one pair, a leak if there is one. */
 function copiesOf(a: Scan, b: Scan, candidate: Candidate, comparison: ScanComparison | null): AuditPair[] {
   const noise = comparison?.noiseCorrelation ?? null
   const message =
     noise === null
-      ? `${(100 * candidate.sharedPatterns).toFixed(0)} % of the voxel patterns are the same: a part of it, or other padding or limits`
-      : `the noise is the same (correlation ${noise.toFixed(2)}): a resampled or windowed copy`
+      ? `${(100 * candidate.sharedPatterns).toFixed(0)} % of the voxel patterns are equal: a part of the scan, or other padding or clipping`
+      : `the noise is equal (correlation ${noise.toFixed(2)}): a resampled or windowed copy`
   const measures = {
     sharedPatterns: candidate.sharedPatterns,
     landmarks: candidate.landmarks?.votes ?? 0,
@@ -173,9 +177,9 @@ function copiesOf(a: Scan, b: Scan, candidate: Candidate, comparison: ScanCompar
   return all.length <= LISTED_COPIES ? all : [all.find(({ leak }) => leak) ?? all[0]!]
 }
 
-/** One pair for every patient that stands on two sides, unless a pair that was found already tells of it. */
+/** Return one pair for every patient on two sides, unless an earlier pair covers it. */
 function patientPairs(cases: readonly ManifestCase[], found: readonly AuditPair[]): AuditPair[] {
-  const told = new Set(found.filter(({ leak }) => leak).map(({ cases: pair }) => pair.join('\0')))
+  const covered = new Set(found.filter(({ leak }) => leak).map(({ cases: pair }) => pair.join('\0')))
   const byPatient = new Map<string, ManifestCase[]>()
   for (const item of cases) {
     const scans = byPatient.get(item.patient)
@@ -187,7 +191,7 @@ function patientPairs(cases: readonly ManifestCase[], found: readonly AuditPair[
       scans.slice(at + 1).flatMap((b) => (meet(a, b) ? [pairOf('patient', a, b, '')] : [])),
     )
     const first = meeting[0]
-    if (!first || meeting.every(({ cases: pair }) => told.has(pair.join('\0')))) return []
+    if (!first || meeting.every(({ cases: pair }) => covered.has(pair.join('\0')))) return []
     const message = `one patient on two sides${meeting.length > 1 ? `, in ${meeting.length} pairs of scans` : ''}`
     return [{ ...first, message }]
   })
@@ -201,7 +205,7 @@ function knownPairs(
     const others = cases.filter((other) => other.dataset === dataset)
     const meeting = others.find((other) => meet(item, other))
     const sides = [sideOf(item), sideOf(meeting ?? others[0]!)] as const
-    const message = `known of ${item.dataset}: ${note}`
+    const message = `known overlap of ${item.dataset}: ${note}`
     const leak = meeting !== undefined
     return { kind: 'known', cases: [item.id, dataset], sides, leak, family: false, message }
   })

@@ -3,35 +3,41 @@ import type { Vec3 } from '../../volume/volume.js'
 import { boxMeans, type CoarseGrid, coarseGrid, type Reading, smoothGrid } from './coarse-grid.js'
 import type { WholeHuVolume } from './exact-hash.js'
 
-/** A scan and how its numbers are read. */
+/** A scan with the meaning of its numbers. */
 export interface ReadScan {
   readonly volume: WholeHuVolume
   readonly reading: Reading
 }
 
 export interface ScanComparison {
-  /** Mean correlation of the finest structure in even tissue; near 1 for copies, near 0 for other scans. Null: too little even tissue. */
+  /**
+   * Mean correlation of the finest structure in even tissue; near 1 for copies, near 0 for other scans. Null:
+   * too little even tissue.
+   */
   readonly noiseCorrelation: number | null
-  /** Where the low corner of b lies in a, mm. */
+  /** Position of the low corner of b in a, in mm. */
   readonly offsetMm: Vec3
 }
 
-/** Copies reach 0.85 after resampling to 8 mm slices; made CTs of one template stay below 0.5, other patients below 0.1. */
+/**
+ * Copies reach 0.85 after resampling to 8 mm slices. Phantoms of one template stay below 0.5, other patients
+ * below 0.1.
+ */
 export const SAME_SCAN_CORRELATION = 0.7
 
 const FINEST_CELL_MM = 2
 const MAX_BLOCK_CELLS = 96
 const RADIUS_CELLS = 2
-/** Even tissue: inside the window, and of the cells there the quietest fifth. */
+/** Fraction of the cells inside the window that count as even tissue: those with the least noise. */
 const QUIET_SHARE = 0.2
 const MIN_QUIET_CELLS = 20
 const FIRST_STEP_MM = 2
 const LAST_STEP_MM = 0.25
 
 /**
- * Whether two scans are one: not whether they look alike (every liver does), but whether they share their noise. Both are
- * brought to the coarser of their grids, aligned, freed of everything wide, and compared where tissue is even.
- * @param offsetMm about where the low corner of b lies in a, as landmarks tell
+ * Compare two scans by their noise, not by their looks (every liver looks alike). Both are resampled to the
+ * coarser of their grids, aligned, high-pass filtered, and compared where tissue is even.
+ * @param offsetMm approximate position of the low corner of b in a, from landmarks
  */
 export function compareScans(a: ReadScan, b: ReadScan, offsetMm: Vec3): ScanComparison {
   const spacings = [a, b].map(({ volume }) => rasSpacing(volume))
@@ -48,7 +54,7 @@ function rasSpacing(volume: WholeHuVolume): Vec3 {
   return spacingOf(toRas({ data: new Uint8Array(0), shape: volume.shape, affine: volume.affine }).affine)
 }
 
-/** Climbs from the given offset to the best correlation, one axis at a time, in steps of 2 to 1/4 mm. */
+/** Climb from the given offset to the best correlation, one axis at a time, in steps of 2 to 1/4 mm. */
 function align(a: CoarseGrid, b: CoarseGrid, start: Vec3): Vec3 {
   const at = (offset: Vec3): number => {
     const block = overlap(a, b, offset, 2)
@@ -75,7 +81,9 @@ interface Block {
   readonly shape: Vec3
 }
 
-/** The middle of what both scans hold, every `stride`-th cell; null when they hardly meet. */
+/**
+ * Return the middle of the overlap of both scans, every `stride`-th cell; null if the overlap is too small.
+ */
 function overlap(a: CoarseGrid, b: CoarseGrid, offsetMm: Vec3, stride: number): Block | null {
   const axes = [0, 1, 2].map((axis) => overlapAxis(a, b, offsetMm, axis as 0 | 1 | 2, stride))
   if (axes.some((axis) => axis.length * stride < 2 * RADIUS_CELLS)) return null
@@ -108,7 +116,7 @@ function overlap(a: CoarseGrid, b: CoarseGrid, offsetMm: Vec3, stride: number): 
   return block
 }
 
-/** A cell of a, and between which cells of b it lies. */
+/** A cell of a, and its position between cells of b. */
 interface AxisSample {
   readonly a: number
   readonly b: number
@@ -148,7 +156,10 @@ function correlation({ a, b }: Block): number {
   return spread > 0 ? (sumAB - (sumA * sumB) / n) / spread : -1
 }
 
-/** Mean local correlation of both scans, less their local means, in the quietest cells of tissue. */
+/**
+ * Return the mean local correlation of both scans, minus their local means, in the cells of tissue with the
+ * least noise.
+ */
 function noiseCorrelation({ a, b, shape }: Block): number | null {
   const [meanA, meanB] = [boxMeans(a, shape, RADIUS_CELLS), boxMeans(b, shape, RADIUS_CELLS)]
   const fineA = a.map((value, v) => value - meanA[v]!)
@@ -174,7 +185,10 @@ function noiseCorrelation({ a, b, shape }: Block): number | null {
   return sum / quiet.length
 }
 
-/** Neither fat at the window's lower end nor bone at its upper, in the widest and the narrowest window. */
+/**
+ * Return true for tissue: neither fat at the lower end of the window nor bone at its upper end, in any
+ * reading.
+ */
 function isTissue(mean: number): boolean {
   return mean > 0.22 && mean < 0.93
 }

@@ -1,18 +1,21 @@
 import type { WholeHuVolume } from './exact-hash.js'
 
-/** Numbers kept of a scan; copies of three quarters of it share about three quarters of them. */
+/** Size of a sketch. A copy of three quarters of a scan shares about three quarters of it. */
 const SKETCH_SIZE = 64
-/** Inside every usual soft-tissue window, so that clipping to one changes nothing that counts. */
+/** Inside every usual soft-tissue window, so that clipping to one has no influence. */
 const LOWEST_HU = -150
 const HIGHEST_HU = 220
-/** A neighbourhood of fewer values is no noise of a detector but a pattern that two scans may share. */
+/**
+ * Minimum number of values in a neighbourhood: fewer are not detector noise but a pattern that two scans may
+ * share.
+ */
 const MIN_DISTINCT = 12
 
 /**
- * Names of a scan's rarest small patterns: the smallest hashes of 3x3x3 neighbourhoods, each hashed in a way that turning
- * and mirroring do not change. A part of the same voxels (a crop, another padding, another header, values clipped to a
- * window, slices taken away) keeps the patterns it contains, and noise sees to it that no other scan has them.
- * @returns at most 64 whole numbers below 2^53, rising; fewer in small or smooth volumes
+ * Return the rarest small patterns of a scan: the smallest hashes of 3x3x3 neighbourhoods, each invariant to
+ * rotating and mirroring. A part of the same voxels (a crop, other padding, another header, clipped values,
+ * removed slices) keeps the patterns that it contains. Because of noise, no other scan has them.
+ * @returns at most 64 integers below 2^53, sorted; fewer in small or smooth volumes
  */
 export function voxelSketch({ data, shape }: WholeHuVolume): number[] {
   const [n0, n1, n2] = shape
@@ -26,7 +29,7 @@ export function voxelSketch({ data, shape }: WholeHuVolume): number[] {
       for (let v = row + 1; v < row + n2 - 1; v++) {
         const centre = data[v]!
         if (centre < LOWEST_HU || centre > HIGHEST_HU) continue
-        // One voxel in eight, chosen by what is there and not by where.
+        // one voxel in eight, chosen by its values and not by its position
         const faces =
           data[v - s0]! + data[v + s0]! + data[v - s1]! + data[v + s1]! + data[v - 1]! + data[v + 1]!
         if (Math.imul(Math.imul(centre, 0x9e3779b1) ^ faces, 0x85ebca6b) >>> 29 !== 0) continue
@@ -46,7 +49,7 @@ function smallest(hashes: readonly number[]): number[] {
   return [...new Set(hashes)].sort((a, b) => a - b).slice(0, SKETCH_SIZE)
 }
 
-/** Offsets of the 12 neighbours over edges, then of the 8 over corners. */
+/** Return the offsets of the 12 neighbours over edges, then of the 8 over corners. */
 function neighbourOffsets(s0: number, s1: number): Int32Array {
   const steps = [-1, 0, 1].flatMap((i) =>
     [-1, 0, 1].flatMap((j) => [-1, 0, 1].map((k) => [i, j, k] as const)),
@@ -60,7 +63,10 @@ function neighbourOffsets(s0: number, s1: number): Int32Array {
 
 const values = new Int16Array(27)
 
-/** Hash of what turning leaves alone: the centre, and sums over faces, edges, corners, squares; -1 for a dull pattern. */
+/**
+ * Hash the invariants of a neighbourhood: the centre, and sums over faces, edges, corners, squares; -1 for an
+ * even pattern.
+ */
 function patternHash(
   data: Int16Array,
   at: number,
@@ -91,7 +97,7 @@ function isVaried(): boolean {
   return distinct >= MIN_DISTINCT
 }
 
-/** The finaliser of MurmurHash3 over a running state. */
+/** Mix a value into a running state by the finaliser of MurmurHash3. */
 function mix(state: number, value: number): number {
   let h = Math.imul(state ^ Math.imul(value, 0xcc9e2d51), 0x1b873593)
   h ^= h >>> 16

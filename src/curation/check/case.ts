@@ -20,15 +20,15 @@ import type { PlacedImage } from './placed-image.js'
 import { type OrganSample, placementFindings, sampleOrgans } from './placement-rules.js'
 
 export interface CaseCheckOptions {
-  /** Grid and patch of a run, to tell scans that do not fill a patch; null leaves that rule out. */
+  /** Grid and patch of a run, to find scans that do not fill a patch; null skips that rule. */
   readonly prepared: { readonly spacingMm: Vec3; readonly patchVoxels: Vec3 } | null
-  /** Largest decoded file, in bytes; null: that of the reader. */
+  /** Largest decoded file in bytes; null: the limit of the reader. */
   readonly maxBytes: number | null
 }
 
 /**
- * Reads one case, to the last voxel, and applies every rule to it. Label and image are read one after the other into the
- * same memory, so a check needs the memory of the larger of the two.
+ * Read one case completely and apply every rule. Label and image are read one after the other into the same
+ * memory, so a check needs the memory of the larger one.
  */
 export async function checkCase(
   item: ManifestCase,
@@ -36,12 +36,12 @@ export async function checkCase(
   memory: VoxelMemory = voxelMemory(),
 ): Promise<Finding[]> {
   const read = (file: string) => readOrRefuse(file, memory, options)
-  // What remains of the label when the image takes its memory: headers, findings, some places.
+  // facts of the label that remain when the image takes its memory: headers, findings, sampled places
   const label = item.label === null ? null : judgeLabel(await read(item.label), item, item.label)
   const image = await read(item.image)
   const imageRules = 'refused' in image ? [image.refused] : judgeImage(image, options)
   const pairRules = label?.grid && 'values' in image ? judgePair(image, label) : []
-  // A label that repeats its image's odd grid says nothing new.
+  // a label that repeats the odd grid of its image needs no second finding
   const sameGrid =
     label?.header && 'values' in image && compareGrids(image.header, label.header).kind === 'same'
   const labelGrid = label?.header && !sameGrid ? gridFindings(label.header) : []
@@ -55,7 +55,7 @@ export async function checkCase(
   ]
 }
 
-/** What is kept of a label to lay on its image: organs, or where they are not known the outlines of whatever there is. */
+/** Sampled places of a label: organs, or outlines if the ids are unknown. */
 type LabelSample = { readonly organs: readonly OrganSample[] } | { readonly outlines: OutlineSample }
 
 interface JudgedLabel {
@@ -74,7 +74,7 @@ function judgeImage({ header, values }: StoredVoxels, { prepared }: CaseCheckOpt
 }
 
 function judgePair(image: StoredVoxels, { header, grid, sample }: JudgedLabel): RuleFinding[] {
-  // 64-bit integers are no CT; they would have to be converted as a whole to look at some.
+  // 64-bit integers are not a CT; sampling them would convert the whole array
   const values =
     image.values instanceof BigInt64Array || image.values instanceof BigUint64Array ? null : image.values
   const placed =
@@ -98,7 +98,10 @@ function judgeLabel(stored: StoredVoxels | Refused, item: ManifestCase, file: st
   }
 }
 
-/** @throws DataError for values that are no ids */
+/**
+ * Check the ids of a label.
+ * @throws DataError for values that are no ids
+ */
 function judgeIds(
   { values, header, grid }: StoredVoxels,
   item: ManifestCase,
@@ -120,7 +123,9 @@ function judgeIds(
   }
 }
 
-/** The ids of the source are not needed once they are mapped: the new ones, a byte each, overwrite them. */
+/**
+ * Return the memory of the source ids for the mapped ids, a byte each: the source is not needed afterwards.
+ */
 function memoryOf({ buffer, byteOffset, length }: VoxelArray): Uint8Array {
   return new Uint8Array(buffer, byteOffset, length)
 }
@@ -130,8 +135,8 @@ function unknownIds(counts: ReadonlyMap<number, number>): RuleFinding {
   return {
     rule: 'label-unknown',
     severity: 'warning',
-    message: `nobody says what its ids ${ids.slice(0, 10).join(', ')} mean: organs and tumors are not checked`,
-    fix: 'name them in dataset.json as the region does, or give a map (`--map`)',
+    message: `the meaning of the ids ${ids.slice(0, 10).join(', ')} is unknown: organs and tumors are not checked`,
+    fix: 'name the ids in dataset.json, or pass `--map`',
   }
 }
 
@@ -151,13 +156,16 @@ async function readOrRefuse(
   }
 }
 
-/** @throws what is no DataError, and so no finding but a fault of ours */
+/**
+ * Return a DataError as a finding.
+ * @throws other errors, which are bugs
+ */
 function asFinding(rule: Finding['rule'], error: unknown, file: string): RuleFinding {
   if (!(error instanceof DataError)) throw error
   return {
     rule,
     severity: 'error',
     message: error.message.replace(`${file}: `, ''),
-    fix: error.hint ?? 'fetch it again',
+    fix: error.hint ?? 'fetch the file again',
   }
 }

@@ -3,12 +3,12 @@ import type { NiftiHeader } from '../../volume/nifti-header.js'
 import type { Affine, Vec3 } from '../../volume/volume.js'
 import type { RuleFinding } from './finding.js'
 
-/** Spacings that CT has; beyond them a header is more often wrong than a scanner special. */
+/** Spacings of CT scans; outside this range, the header is usually wrong. */
 const CT_SPACING_MM = [0.2, 10] as const
 /** Gantry tilt stays below 30 degrees, and most resampling ignores it. */
 const MAX_SHEAR_DEGREES = 1
 
-/** Where a file says that its voxels lie. */
+/** Check the position and spacing in a header. */
 export function gridFindings(header: NiftiHeader): RuleFinding[] {
   const { spacingMm, pixdimMm, affine, affineSource, shape } = header
   const findings: RuleFinding[] = []
@@ -17,36 +17,36 @@ export function gridFindings(header: NiftiHeader): RuleFinding[] {
     findings.push({
       rule: 'spacing-range',
       severity: 'warning',
-      message: `spacing ${spacing} mm, CT has ${CT_SPACING_MM[0]} to ${CT_SPACING_MM[1]} mm`,
-      fix: 'compare it with the source; write the file again with the right spacing',
+      message: `unusual spacing (expected ${CT_SPACING_MM[0]} to ${CT_SPACING_MM[1]} mm, found ${spacing} mm)`,
+      fix: 'compare it with the source; write the file again with the correct spacing',
     })
   if (spacingMm.some((mm, axis) => Math.abs(mm - pixdimMm[axis]!) > 0.01 * mm))
     findings.push({
       rule: 'spacing-contradiction',
       severity: 'warning',
-      message: `its ${affineSource} says ${spacing} mm, its pixdim ${format(pixdimMm)} mm; the former is used`,
-      fix: 'find out which is right and write the file again',
+      message: `contradictory spacing (${affineSource} ${spacing} mm, pixdim ${format(pixdimMm)} mm); the ${affineSource} is used`,
+      fix: 'write the file again with the correct spacing',
     })
   if (spacingMm.every((mm) => mm === 1) && Math.max(...shape) >= 512)
     findings.push({
       rule: 'spacing-reset',
       severity: 'info',
       message: `spacing of exactly 1 mm at ${shape.join(' x ')} voxels: it may have been reset`,
-      fix: 'compare it with the source; sizes in mm are wrong when it was',
+      fix: 'compare it with the source: a reset makes all sizes in mm wrong',
     })
   const apart = header.qformAffine ? cornersApartMm(shape, affine, header.qformAffine) : 0
   if (apart > Math.min(...spacingMm) / 2)
     findings.push({
       rule: 'forms-differ',
       severity: 'warning',
-      message: `its sform and its qform place it up to ${apart.toFixed(1)} mm apart; the sform is used, other programs may take the qform`,
-      fix: 'find out which is right, and write the file again with it alone or as both',
+      message: `sform and qform differ by up to ${apart.toFixed(1)} mm; the sform is used, other programs may use the qform`,
+      fix: 'write the file again with one correct position',
     })
   if (affineSource === 'pixdim')
     findings.push({
       rule: 'position-unknown',
       severity: 'warning',
-      message: 'neither sform nor qform: left and right are guessed',
+      message: 'no sform and no qform: left and right are guessed',
       fix: 'write the file again with its orientation',
     })
   const shear = shearDegrees(affine)
@@ -54,13 +54,13 @@ export function gridFindings(header: NiftiHeader): RuleFinding[] {
     findings.push({
       rule: 'sheared',
       severity: 'warning',
-      message: `its axes are ${shear.toFixed(1)} degrees off a right angle (gantry tilt?)`,
-      fix: 'resample it to a grid at right angles',
+      message: `the axes deviate by ${shear.toFixed(1)} degrees from a right angle (gantry tilt?)`,
+      fix: 'resample the file to a grid at right angles',
     })
   return findings
 }
 
-/** Image and label compared in the world: other axes on one physical grid are no mistake. */
+/** Compare image and label in physical space: other axes on one physical grid are no fault. */
 export function pairFindings(image: NiftiHeader, label: NiftiHeader): RuleFinding[] {
   const compared = compareGrids(image, label)
   if (compared.kind === 'same') return []
@@ -70,7 +70,7 @@ export function pairFindings(image: NiftiHeader, label: NiftiHeader): RuleFindin
         rule: 'orientation-differs',
         severity: 'info',
         message: `label with ${compared.message}`,
-        fix: 'nothing: axes are aligned when the case is prepared',
+        fix: 'nothing: preparation aligns the axes',
       },
     ]
   return [
@@ -78,12 +78,15 @@ export function pairFindings(image: NiftiHeader, label: NiftiHeader): RuleFindin
       rule: 'grid-mismatch',
       severity: 'error',
       message: `not on the grid of its image: ${compared.reasons.join('; ')}`,
-      fix: 'resample the label to its image, or repair the header that is wrong',
+      fix: 'resample the label to its image, or repair the wrong header',
     },
   ]
 }
 
-/** A scan that does not fill a patch is padded. @param spacingMm of prepared cases */
+/**
+ * Find scans that do not fill a patch, and so are padded.
+ * @param spacingMm of prepared cases
+ */
 export function sizeFindings(header: NiftiHeader, spacingMm: Vec3, patchVoxels: Vec3): RuleFinding[] {
   const prepared = extentAlongWorld(header).map((mm, axis) => Math.round(mm / spacingMm[axis]!))
   if (prepared.every((voxels, axis) => voxels >= patchVoxels[axis]!)) return []
@@ -91,13 +94,13 @@ export function sizeFindings(header: NiftiHeader, spacingMm: Vec3, patchVoxels: 
     {
       rule: 'too-small',
       severity: 'warning',
-      message: `${prepared.join(' x ')} voxels when prepared, a patch is ${patchVoxels.join(' x ')}: it will be padded`,
-      fix: 'take it out if it shows only a part of the organ, or choose a smaller patch',
+      message: `smaller than a patch (expected ${patchVoxels.join(' x ')} voxels when prepared, found ${prepared.join(' x ')}): it will be padded`,
+      fix: 'remove the case if it shows only a part of the organ, or set a smaller patch',
     },
   ]
 }
 
-/** The farthest that a corner of the volume lies from where the other affine puts it. */
+/** Return the largest distance between the positions of a corner under two affines. */
 function cornersApartMm(shape: Vec3, a: Affine, b: Affine): number {
   const corners = [0, 1, 2, 3, 4, 5, 6, 7].map(
     (bits) => shape.map((side, axis) => ((bits >> axis) & 1) * (side - 1)) as unknown as Vec3,

@@ -4,18 +4,18 @@ import type { NiftiHeader } from '../../volume/nifti-header.js'
 import type { VoxelArray } from '../../volume/volume.js'
 import type { RuleFinding } from './finding.js'
 
-/** What one pass over an image tells. Shares are of the finite voxels. */
+/** Facts from one pass over an image. Shares refer to the finite voxels. */
 export interface ImageFacts {
   readonly nonFinite: number
   readonly min: number
   readonly max: number
   readonly shareAtMin: number
   readonly shareAtMax: number
-  /** Below air: what scanners and resampling write outside their field of view. */
+  /** Below air: values that scanners and resampling write outside their field of view. */
   readonly shareBelowAir: number
   readonly shareAir: number
   readonly shareSoftTissue: number
-  /** Where soft tissue lies when an intercept of -1024 is lost; else dense bone. */
+  /** The range of soft tissue if an intercept of -1024 is lost; otherwise dense bone. */
   readonly shareShifted: number
   /** Beyond any metal: negative values stored without sign. */
   readonly shareWrapped: number
@@ -26,15 +26,18 @@ const AIR_HU = -600
 const SOFT_TISSUE_HU = [-200, 300] as const
 const SHIFTED_HU = [850, 1250] as const
 const WRAPPED_HU = 32_767
-/** Windows that people save end below this; the clipping of scanners begins above. */
+/** Intensity windows of saved files end below this; clipping by scanners starts above. */
 const WINDOW_END_HU = 600
 const METAL_HU = 10_000
 const LEAST_RANGE_HU = 100
 
-/** @param values as stored; the rescale turns them into HU */
+/**
+ * Measure an image.
+ * @param values as stored; the rescale converts them to HU
+ */
 export function imageFacts(values: StoredArray, rescale: Rescale): ImageFacts {
   if (values.BYTES_PER_ELEMENT > 2) return tally(scaled(values, rescale), null, values.length, NO_RESCALE)
-  // 65,536 values at most: counting them is several times faster than judging every voxel.
+  // at most 65,536 values: counting them is several times faster than checking every voxel
   const { stored, counts } = histogram(values as Int16Array)
   return tally(stored, counts, values.length, rescale)
 }
@@ -42,26 +45,29 @@ export function imageFacts(values: StoredArray, rescale: Rescale): ImageFacts {
 type Rescale = Pick<NiftiHeader, 'slope' | 'inter'>
 const NO_RESCALE: Rescale = { slope: 1, inter: 0 }
 
-/** How often each stored value occurs. */
+/** Count the occurrences of each stored value. */
 function histogram(values: Int8Array | Uint8Array | Int16Array | Uint16Array) {
   const { buffer, byteOffset, length } = values
   const wide = values.BYTES_PER_ELEMENT === 2
   const bits = wide ? new Uint16Array(buffer, byteOffset, length) : new Uint8Array(buffer, byteOffset, length)
   const size = wide ? 65_536 : 256
-  // Neighbours are often equal: in one table each count would wait for the last.
+  // neighbours are often equal: with one table, each count would wait for the previous one
   const [even, odd] = [new Uint32Array(size), new Uint32Array(size)]
   for (let n = 0; n + 1 < length; n += 2) {
     even[bits[n]!]!++
     odd[bits[n + 1]!]!++
   }
   if (length % 2 === 1) even[bits[length - 1]!]!++
-  // The value of each bit pattern, in the type of the file.
+  // the value of each bit pattern, in the type of the file
   const stored = new (values.constructor as Int16ArrayConstructor)(size)
   for (let pattern = 0; pattern < size; pattern++) stored[pattern] = pattern
   return { stored, counts: even.map((count, pattern) => count + odd[pattern]!) }
 }
 
-/** @param counts of each value; null: each occurs once */
+/**
+ * Measure values with their counts.
+ * @param counts of each value; null: each occurs once
+ */
 function tally(
   values: VoxelArray,
   counts: Uint32Array | null,
@@ -100,7 +106,7 @@ function tally(
   }
 }
 
-/** Whether the values are HU of a CT, and if not what became of them. */
+/** Check that the values are HU of a CT, and name the fault otherwise. */
 export function imageFindings(facts: ImageFacts): RuleFinding[] {
   const findings: RuleFinding[] = []
   if (facts.nonFinite > 0)
@@ -108,7 +114,7 @@ export function imageFindings(facts: ImageFacts): RuleFinding[] {
       rule: 'non-finite',
       severity: 'error',
       message: `${facts.nonFinite} voxels are NaN or infinite`,
-      fix: 'write the file again from its source, with padding as a finite value',
+      fix: 'write the file again from its source, with a finite padding value',
     })
   const scale = scaleFinding(facts)
   if (scale) return [...findings, scale]
@@ -117,13 +123,13 @@ export function imageFindings(facts: ImageFacts): RuleFinding[] {
       rule: 'padding',
       severity: 'info',
       message: `${percent(facts.shareBelowAir)} of the voxels are padding below air, down to ${facts.min} HU`,
-      fix: 'nothing: the window cuts them off',
+      fix: 'nothing: the intensity window clips them',
     })
   if (facts.max > METAL_HU)
     findings.push({
       rule: 'hu-range',
       severity: 'warning',
-      message: `values up to ${facts.max} HU, more than metal has`,
+      message: `values above those of metal (found up to ${facts.max} HU)`,
       fix: 'compare the rescale slope and intercept with the source',
     })
   if (facts.shareSoftTissue < 0.02)
@@ -131,39 +137,39 @@ export function imageFindings(facts: ImageFacts): RuleFinding[] {
       rule: 'no-soft-tissue',
       severity: 'warning',
       message: `only ${percent(facts.shareSoftTissue)} of the voxels are soft tissue (${SOFT_TISSUE_HU.join(' to ')} HU)`,
-      fix: 'is this a CT in HU? Compare the rescale with the source',
+      fix: 'compare the rescale with the source: this may not be a CT in HU',
     })
   return findings
 }
 
-/** The one thing that is wrong with the scale as a whole; null for HU. */
+/** Return the fault of the scale as a whole; null for HU. */
 function scaleFinding(facts: ImageFacts): RuleFinding | null {
   const { min, max } = facts
   const range = `values ${Number(min.toPrecision(6))} to ${Number(max.toPrecision(6))}`
   if (!(max > min))
-    return error('constant', `every voxel is ${min}`, 'the image holds nothing: fetch it again')
+    return error('constant', `every voxel is ${min}`, 'fetch the image again: it has no content')
   if (facts.shareWrapped > 1e-4)
     return error(
       'hu-wrapped',
-      `${range}: ${percent(facts.shareWrapped)} wrapped around, negative HU stored without sign`,
+      `${range}: ${percent(facts.shareWrapped)} of the voxels are negative HU stored without sign`,
       'convert it again to a signed type',
     )
   if (min >= 0 && max <= 255)
-    return error('windowed', `${range}: a windowed picture or a label map, no HU`, 'take the original scan')
-  // The noise of a scanner alone spans more.
+    return error('windowed', `${range}: a windowed picture or a label map, not HU`, 'take the original scan')
+  // the noise of a scanner alone spans more
   if (max - min < LEAST_RANGE_HU)
-    return error('windowed', `${range}: normalised numbers, no HU`, 'take the original scan')
+    return error('windowed', `${range}: normalised numbers, not HU`, 'take the original scan')
   if (max <= WINDOW_END_HU && (facts.shareAtMax > 1e-3 || (min > AIR_HU && facts.shareAtMin > 0.01)))
     return error(
       'windowed',
-      `${range}, ${percent(facts.shareAtMax)} at the upper end and ${percent(facts.shareAtMin)} at the lower: cut to a window`,
+      `${range}, ${percent(facts.shareAtMax)} at the upper end and ${percent(facts.shareAtMin)} at the lower: clipped to an intensity window`,
       'take the original scan',
     )
   if (min >= 0 || (facts.shareAir < 1e-3 && facts.shareShifted > 0.1))
     return error(
       'rescale-lost',
-      `${range} without air near -1000: the rescale intercept was lost (or it is no CT)`,
-      'convert it again with the rescale of its scanner, usually -1024',
+      `${range} without air near -1000: the rescale intercept was lost (or this is not a CT)`,
+      'convert the file again with the rescale of its scanner, usually -1024',
     )
   return null
 }

@@ -7,10 +7,13 @@ import type { KidneySides, LabelIdMap } from '../datasets/registry.js'
 import type { Remapped } from '../datasets/remap.js'
 import type { RuleFinding } from './finding.js'
 
-/** Smaller pieces are slips of the pen: a sphere of 2 mm across. */
+/** Smaller components are annotation slips: a sphere of 2 mm diameter. */
 const SPECK_MM3 = 4
 
-/** Ids that a label may hold. @param counts voxels of each id of the source */
+/**
+ * Check the ids of a label.
+ * @param counts voxels of each id of the source
+ */
 export function idFindings(counts: ReadonlyMap<number, number>, labelMap: LabelIdMap): RuleFinding[] {
   const known = new Set(['0', ...Object.keys(labelMap)])
   const outside = [...counts.keys()].filter((id) => !known.has(String(id))).sort((a, b) => a - b)
@@ -20,13 +23,13 @@ export function idFindings(counts: ReadonlyMap<number, number>, labelMap: LabelI
     {
       rule: 'label-ids',
       severity: 'error',
-      message: `ids ${listed(outside)} (${voxels} voxels) are not in the label map, which knows ${listed([...known])}`,
-      fix: 'add them to the map (to 0 where they are background), or correct the label',
+      message: `unknown ids (expected ${listed([...known])}, found ${listed(outside)} in ${voxels} voxels)`,
+      fix: 'add the ids to the map (0 for background), or correct the label',
     },
   ]
 }
 
-/** Organs and tumors of a label that has the ids of its region's scheme. */
+/** Check organs and tumors of a label with the ids of its region. */
 export function anatomyFindings(
   { label, after }: Remapped,
   labelMap: LabelIdMap,
@@ -41,17 +44,20 @@ export function anatomyFindings(
   ]
 }
 
-/** Left and right kidney by their place in the world. @param label with the ids of its source */
+/**
+ * Check the positions of left and right kidney.
+ * @param label with the ids of its source
+ */
 export function sideFindings(label: Volume, sides: KidneySides): RuleFinding[] {
   const [left, right] = [centroid(label, sides.left), centroid(label, sides.right)]
-  // The first world axis points to the patient's right.
+  // the first physical axis points to the patient's right
   if (!left || !right || right[0] > left[0]) return []
   return [
     {
       rule: 'kidney-sides',
       severity: 'warning',
-      message: `its right kidney (id ${sides.right}) lies left of its left kidney (id ${sides.left})`,
-      fix: 'either the two ids or the orientation in the header are wrong: look at it in a viewer',
+      message: `the right kidney (id ${sides.right}) lies left of the left kidney (id ${sides.left})`,
+      fix: 'correct the two ids, or the orientation in the header',
     },
   ]
 }
@@ -71,8 +77,8 @@ function presenceFindings(
       {
         rule: 'no-organ',
         severity: 'error',
-        message: `no voxel of ${expected.map(({ name }) => name).join(', ') || 'any organ'}: there is nowhere to learn or to place a tumor`,
-        fix: 'label the organs (they need not be exact), or take the case out',
+        message: `no voxel of ${expected.map(({ name }) => name).join(', ') || 'any organ'}: no tumor can be learnt or placed`,
+        fix: 'label the organs (they need not be exact), or remove the case',
       },
     ]
   const absent = expected.filter((organ) => !present.includes(organ))
@@ -81,7 +87,7 @@ function presenceFindings(
       rule: 'organ-missing',
       severity: 'info',
       message: `no voxel of ${name}`,
-      fix: 'nothing where the scan does not show it',
+      fix: 'nothing, if the scan does not show it',
     }),
   )
   const tumors = scheme.organs.filter(({ tumorLabel }) => voxels[tumorLabel]! > 0)
@@ -90,14 +96,14 @@ function presenceFindings(
       rule: 'no-tumor',
       severity: 'info',
       message: 'no tumor voxel',
-      fix: 'nothing where the scan is healthy',
+      fix: 'nothing, if the scan is healthy',
     })
   if (role === 'host' && tumors.length > 0)
     findings.push({
       rule: 'host-with-tumor',
       severity: 'warning',
       message: `a host with a real ${tumors.map(({ tumorLabel }) => scheme.names[tumorLabel]).join(', ')}`,
-      fix: 'list it as labelled, or take it out of the hosts',
+      fix: 'list the case as labelled, or remove it from the hosts',
     })
   return findings
 }
@@ -118,21 +124,24 @@ function tumorFindings(
     findings.push({
       rule: 'tumor-outside-organ',
       severity: 'warning',
-      message: `${apart.length} of ${pieces.voxels.length} pieces of ${name} touch no ${organ.name} (${sum(apart)} voxels)`,
-      fix: 'correct the ids of these pieces, or extend the organ to them',
+      message: `${apart.length} of ${pieces.voxels.length} components of ${name} touch no ${organ.name} (${sum(apart)} voxels)`,
+      fix: 'correct the ids of these components, or extend the organ to them',
     })
   const specks = pieces.voxels.filter((count) => count * voxelVolumeMm3(label.affine) < SPECK_MM3)
   if (specks.length > 0)
     findings.push({
       rule: 'specks',
       severity: 'warning',
-      message: `${specks.length} of ${pieces.voxels.length} pieces of ${name} are smaller than ${SPECK_MM3} mm3 (${sum(specks)} voxels)`,
-      fix: 'remove them when they are slips of the pen',
+      message: `${specks.length} of ${pieces.voxels.length} components of ${name} are smaller than ${SPECK_MM3} mm3 (${sum(specks)} voxels)`,
+      fix: 'remove the components if they are annotation slips',
     })
   return findings
 }
 
-/** A liver left of the pancreas: the header mirrors the patient (or the patient is a rarity). */
+/**
+ * Check that the liver lies right of the pancreas: otherwise the header mirrors the patient, or the anatomy
+ * is rare.
+ */
 function mirrorFindings(label: LabelMap, voxels: readonly number[]): RuleFinding[] {
   const [liverId, pancreasId] = [1, 3]
   if (!voxels[pancreasId] || !voxels[liverId] || voxels.length < 7) return []
@@ -142,7 +151,7 @@ function mirrorFindings(label: LabelMap, voxels: readonly number[]): RuleFinding
     {
       rule: 'mirrored',
       severity: 'warning',
-      message: 'its liver lies left of its pancreas: left and right may be exchanged',
+      message: 'the liver lies left of the pancreas: left and right may be exchanged',
       fix: 'compare the orientation in the header with the source',
     },
   ]

@@ -2,30 +2,30 @@ import type { MissingFiles } from '../datasets/cases.js'
 import type { ManifestCase } from '../datasets/manifest.js'
 import type { Finding } from './finding.js'
 
-/** Rules on the list as a whole: ids, files and patients that occur where they must not. */
+/** Check the list as a whole: ids, files and patients in the wrong places. */
 export function listFindings(cases: readonly ManifestCase[]): Finding[] {
   return [
     ...twins(cases, ({ id }) => id).map(([first, second]) =>
       listFinding(
         'duplicate-id',
         second,
-        `the id is taken by ${first.image}`,
-        'give the files names of their own, or list the case once',
+        `duplicate id (also of ${first.image})`,
+        'rename one file, or list the case once',
       ),
     ),
     ...twins(cases, ({ image }) => image).map(([first, second]) =>
       listFinding(
         'duplicate-image',
         second,
-        `the image is also that of ${first.id} (${first.split})`,
-        'list it once',
+        `duplicate image (also of ${first.id}, ${first.split})`,
+        'list the image once',
       ),
     ),
     ...patientsInTwoSplits(cases).map(([first, second]) =>
       listFinding(
         'patient-in-two-splits',
         second,
-        `its patient is in ${second.split} here and in ${first.split} as ${first.id}`,
+        `the patient is in ${second.split} here, and in ${first.split} as ${first.id}`,
         'keep all scans of a patient on one side of a split',
       ),
     ),
@@ -38,8 +38,8 @@ export function missingFinding({ dataset, count, example }: MissingFiles): Findi
     severity: 'error',
     case: dataset,
     file: example,
-    message: `${count} listed cases lack a file, first this one`,
-    fix: 'fetch the files, or take the cases out of the list',
+    message: `${count} listed cases lack a file; this is the first`,
+    fix: 'fetch the files, or remove the cases from the list',
   }
 }
 

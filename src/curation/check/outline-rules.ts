@@ -11,25 +11,33 @@ import {
 } from './placed-image.js'
 
 const SAMPLES = 1500
-/** Fewer tell nothing for certain: a small lesion may meet an edge by chance. */
+/** Minimum number of samples: a small lesion may follow an edge by chance. */
 const MIN_SAMPLES = 1000
-/** Bone and air must not outweigh all else. */
+/** Limit of a step, so that bone and air do not dominate. */
 const STEEPEST_HU = 200
-/** Measured on sound scans: outlines are 2.3 to 3.2 times as steep as the inside, and with an axis reversed mostly 1.0 to 1.4. */
+/**
+ * Measured on correct scans: outlines are 2.3 to 3.2 times as steep as the inside, with a reversed axis
+ * mostly 1.0 to 1.4.
+ */
 const ON_EDGES = 1.8
 const CLEARLY_STEEPER = 1.4
 
-/** Some places of a label, as indices into its array: each stands for the pair of it and the voxel before it. */
+/**
+ * Places of a label, as indices into its array. Each stands for the pair of this voxel and the one before it.
+ */
 export interface OutlineSample {
-  /** Where the id changes along a row. */
+  /** Places where the id changes along a row. */
   readonly outlines: readonly number[]
-  /** Where both have one id. */
+  /** Places where both voxels have one id. */
   readonly insides: readonly number[]
-  /** Of `insides`. */
+  /** Ids of `insides`. */
   readonly ids: readonly number[]
 }
 
-/** @param label with any ids: nobody needs to know what they mean */
+/**
+ * Sample outlines and insides of a label.
+ * @param label with any ids; their meaning is not needed
+ */
 export function sampleOutlines({ data, shape }: Volume): OutlineSample {
   const [outlines, insides] = [new Thinned(), new Thinned()]
   const row = shape[2]
@@ -45,7 +53,7 @@ export function sampleOutlines({ data, shape }: Volume): OutlineSample {
   return { outlines: outlines.kept, insides: insides.kept, ids: insides.kept.map((n) => data[n]!) }
 }
 
-/** Every n-th of what is added, so many that at most 2 * SAMPLES are kept. */
+/** Keeps every n-th added value, so that at most 2 * SAMPLES are kept. */
 class Thinned {
   kept: number[] = []
   private step = 1
@@ -61,9 +69,9 @@ class Thinned {
 }
 
 /**
- * Whether the outlines of a label follow edges of its image, whatever its ids mean: organs, lesions and vessels differ from
- * what is around them more than from themselves. When one header was copied from the other file they do so only with an
- * axis reversed or exchanged.
+ * Check that the outlines of a label follow edges of its image, for any ids. Organs, lesions and vessels
+ * differ more from their surroundings than within themselves. If one header was copied from the other file,
+ * the outlines follow edges only with an axis reversed or exchanged.
  */
 export function outlineFindings(sample: OutlineSample, labelGrid: Grid, image: PlacedImage): RuleFinding[] {
   const stated = statedMoves(compareGrids(image.grid, labelGrid))
@@ -78,13 +86,13 @@ export function outlineFindings(sample: OutlineSample, labelGrid: Grid, image: P
     {
       rule: 'misplaced-label',
       severity: 'error',
-      message: `${clearestId(sample, labelGrid, image, stated, best.moves)} with ${difference(stated, best.moves)}, where its outlines are ${best.steepness.toFixed(1)} times as steep as its inside (as the headers say: ${placed.toFixed(1)}): one of the two affines is not its own file's`,
-      fix: 'a header was probably copied from one file of the pair to the other: take both files from their source again',
+      message: `${clearestId(sample, labelGrid, image, stated, best.moves)} with ${difference(stated, best.moves)}, where outlines are ${best.steepness.toFixed(1)} times as steep as insides (by the headers: ${placed.toFixed(1)}): one affine belongs to the other file`,
+      fix: 'fetch both files again: one header was probably copied from the other file',
     },
   ]
 }
 
-/** Mean step in HU across outlines, in those inside; 0 where nothing can be compared. */
+/** Return the mean step in HU across outlines relative to insides; 0 if undefined. */
 function steepnessOf(
   { outlines, insides }: OutlineSample,
   labelGrid: Grid,
@@ -97,7 +105,7 @@ function steepnessOf(
   return Number.isFinite(ratio) ? ratio : 0
 }
 
-/** The id whose HU become most even: an example that a reader can look at. */
+/** Return an example for the reader: the id whose HU become most even. */
 function clearestId(
   { insides, ids }: OutlineSample,
   { shape }: Grid,
@@ -112,7 +120,7 @@ function clearestId(
     return { id, there, here, gain: (there.spread - here.spread) * Math.sqrt(places.length) }
   })
   const { id, there, here } = rows.reduce((a, b) => (b.gain > a.gain ? b : a))
-  return `its id ${id} is ${there.text} HU where the headers put it, ${here.text} HU`
+  return `id ${id} has ${there.text} HU by the headers, ${here.text} HU`
 }
 
 function mean(values: readonly number[]): number {

@@ -2,14 +2,14 @@ import type { AxisMoves, Grid, GridComparison } from '../../volume/geometry.js'
 import type { NiftiHeader } from '../../volume/nifti-header.js'
 import type { Vec3, VoxelArray } from '../../volume/volume.js'
 
-/** An image that a label may be laid on in several ways. */
+/** An image on which a label can be placed in several ways. */
 export interface PlacedImage {
   readonly values: VoxelArray
   readonly grid: Grid
   readonly rescale: Pick<NiftiHeader, 'slope' | 'inter'>
 }
 
-/** How the two headers lay the label on its image; null when they do not. */
+/** Return the placement of the label on its image by the two headers; null if the grids differ. */
 export function statedMoves(compared: GridComparison): AxisMoves | null {
   if (compared.kind === 'different') return null
   return compared.kind === 'same' ? IDENTITY : compared.moves
@@ -25,7 +25,7 @@ const ORDERS: readonly Vec3[] = [
   [2, 0, 1],
 ]
 
-/** Every way to lay the label's array on the image's. */
+/** Return every placement of the label's array on the image's array. */
 export function alternatives(label: Vec3, image: Vec3): AxisMoves[] {
   const orders = ORDERS.filter((source) => source.every((from, axis) => label[from] === image[axis]))
   return orders.flatMap((source) =>
@@ -35,7 +35,10 @@ export function alternatives(label: Vec3, image: Vec3): AxisMoves[] {
   )
 }
 
-/** HU where each voxel of a label lies in the image, by its index in the label's array. @param shape of the label */
+/**
+ * Return a function from the index of a voxel in the label's array to its HU in the image.
+ * @param shape of the label
+ */
 export function huReader(
   [, ny, nz]: Vec3,
   { values, grid, rescale }: PlacedImage,
@@ -63,7 +66,10 @@ export function meanAndSpread(values: Float64Array): { text: string; spread: num
   return { text: `${Math.round(mean)} +- ${Math.round(spread)}`, spread }
 }
 
-/** Axes are named in the order of the file, which is the reverse of the array's. */
+/**
+ * Describe how two placements differ. Axes are named in the order of the file, which is the reverse of the
+ * array's.
+ */
 export function difference(stated: AxisMoves, found: AxisMoves): string {
   const exchanged = found.source.some((from, axis) => from !== stated.source[axis])
   const reversed = [2, 1, 0]

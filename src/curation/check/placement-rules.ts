@@ -12,25 +12,28 @@ import {
   statedMoves,
 } from './placed-image.js'
 
-/** Enough to tell 90 % from 80 % with certainty. */
+/** Enough samples to separate 90 % from 80 % reliably. */
 const SAMPLES_PER_ORGAN = 4000
 const MIN_VOXELS = 500
-/** Solid organs are even: where a label lies on its organ, nearly all voxels are this near to their median. */
+/** Solid organs are even: with a correct label, nearly all voxels are this near to their median. */
 const NEAR_MEDIAN_HU = 60
 const SOLID_MEDIAN_HU = [-50, 300] as const
-/** Lungs are not even, but nothing else in the body is as dark. */
+/** Lungs are not even, but the darkest part of the body. */
 const LUNG_BELOW_HU = -300
-/** Measured on sound scans: an axis reversed costs a liver, kidney or pancreas at least 0.2. */
+/** Measured on correct scans: a reversed axis costs a liver, kidney or pancreas at least 0.2. */
 const CLEARLY_BETTER = 0.12
 const PLACED_WELL = 0.88
 
-/** Some voxels of an organ, spread over all of it, as indices into the label's array. */
+/** Voxels of an organ, spread over all of it, as indices into the label's array. */
 export interface OrganSample {
   readonly organ: OrganName
   readonly voxels: readonly number[]
 }
 
-/** Every n-th voxel of each organ. @param label with the ids of its region's scheme */
+/**
+ * Sample every n-th voxel of each organ.
+ * @param label with the ids of its region's scheme
+ */
 export function sampleOrgans(
   label: LabelMap,
   voxelsOf: (id: number) => number,
@@ -56,8 +59,8 @@ function everyNth(label: LabelMap, id: number, step: number): number[] {
 }
 
 /**
- * Whether the organs lie where the two headers put them. A header that was copied from the other file of the pair says
- * nothing false in itself; but then the organs are even where an axis is reversed or exchanged, and not where they are.
+ * Check that the organs lie where the two headers place them. A header that was copied from the other file is
+ * valid in itself, but then the organs are even only with an axis reversed or exchanged.
  */
 export function placementFindings(
   samples: readonly OrganSample[],
@@ -78,15 +81,15 @@ export function placementFindings(
     {
       rule: 'misplaced-label',
       severity: 'error',
-      message: `its ${organ} is ${placed.hu} HU where the headers put it, ${best.hu} HU with ${difference(stated, best.moves)}: one of the two affines is not its own file's`,
-      fix: 'a header was probably copied from one file of the pair to the other: take both files from their source again',
+      message: `the ${organ} has ${placed.hu} HU by the headers, ${best.hu} HU with ${difference(stated, best.moves)}: one affine belongs to the other file`,
+      fix: 'fetch both files again: one header was probably copied from the other file',
     },
   ]
 }
 
 interface Fit {
   readonly moves: AxisMoves
-  /** Of the voxels that look like their organ, mean over the organs. */
+  /** Fraction of the voxels that look like their organ, mean over the organs. */
   readonly share: number
   /** Mean and standard deviation of the first organ. */
   readonly hu: string
@@ -99,7 +102,7 @@ function fitOf(samples: readonly OrganSample[], { shape }: Grid, image: PlacedIm
   return { moves, share, hu: meanAndSpread(hu[0]!).text }
 }
 
-/** Share of the voxels that look like the organ. */
+/** Return the fraction of the voxels that look like the organ. */
 function shareFitting(values: Float64Array, organ: OrganName): number {
   if (organ === 'lung') return values.filter((hu) => hu < LUNG_BELOW_HU).length / values.length
   const median = values.toSorted()[values.length >> 1]!

@@ -8,13 +8,13 @@ import { listFindings, missingFinding } from './list-rules.js'
 export type CheckOptions = CaseCheckOptions & ThreadOptions
 
 export interface CheckReport {
-  /** No finding is an error. */
+  /** True if no finding is an error. */
   readonly ok: boolean
   readonly numCases: number
   readonly findings: readonly Finding[]
 }
 
-/** Checks the list and then every case, to its last voxel; findings come in the order of the cases. */
+/** Check the list, then every case completely; findings are in the order of the cases. */
 export async function checkCases(
   cases: readonly ManifestCase[],
   missing: readonly MissingFiles[],

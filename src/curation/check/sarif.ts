@@ -5,8 +5,8 @@ import type { CheckReport } from './run.js'
 const LEVELS = { error: 'error', warning: 'warning', info: 'note' } as const
 
 /**
- * A report in the Static Analysis Results Interchange Format, version 2.1.0, which code hosts and viewers read. Cases
- * are logical locations: one file may belong to several.
+ * Return a report in the Static Analysis Results Interchange Format, version 2.1.0, which code hosts and
+ * viewers read. Cases are logical locations, because one file may belong to several cases.
  */
 export function toSarif({ findings, numCases }: CheckReport, version: string): Record<string, unknown> {
   const ids = Object.keys(RULES) as Rule[]

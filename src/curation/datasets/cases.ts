@@ -5,7 +5,7 @@ import { type CaseList, type ListedCase, stemOf } from './lists.js'
 import type { ManifestCase } from './manifest.js'
 import { type Dataset, type LabelIdMap, tumorOrgans } from './registry.js'
 
-/** Listed files that do not exist, by data set. */
+/** Listed files that do not exist, per data set. */
 export interface MissingFiles {
   readonly dataset: string
   readonly count: number
@@ -15,13 +15,14 @@ export interface MissingFiles {
 export interface DatasetCases {
   readonly cases: readonly ManifestCase[]
   readonly missing: readonly MissingFiles[]
-  /** Names of ids in the list that mean nothing to the region: their voxels count as background. */
+  /** Names of ids in the list that are not in the region; their voxels count as background. */
   readonly background: readonly string[]
 }
 
 /**
- * The cases of one data set: ids, patients and roles by what is known of it, the label map of the registry or read off
- * the names in the list, null where neither says it. A case whose image or label does not exist is left out and counted.
+ * Return the cases of one data set, with ids, patients and roles. The label map comes from the registry, else
+ * from the names in the list; null if both lack it. Cases whose image or label does not exist are omitted and
+ * counted.
  * @throws DataError for a training or validation case that is listed without a label
  */
 export async function casesOf(list: CaseList, dataset: Dataset): Promise<DatasetCases> {
@@ -52,8 +53,8 @@ function caseOf(
   const testOnly = dataset.role.kind === 'test'
   const split = testOnly ? 'test' : listed.split
   if (listed.label === null && split !== 'test')
-    throw new DataError(`${list.source}: ${listed.image} (${split}) has no label`, {
-      hint: 'training and validation cases need one; move the case to test, or label it',
+    throw new DataError(`${list.source}: no label (expected one for ${listed.image} in ${split})`, {
+      hint: 'label the case, or move it to test',
     })
   return {
     id: `${dataset.name}/${stem}`,
@@ -74,13 +75,19 @@ function caseOf(
   }
 }
 
-/** Of a synthetic case the host's; else one of this data set, as its list or its pattern says. */
+/**
+ * Return the patient: for a synthetic case that of its host CT, else one of this data set, by its list or its
+ * pattern.
+ */
 function patientOf({ patient, host }: ListedCase, { name, patientPattern }: Dataset, stem: string): string {
   if (patient !== undefined && host !== undefined) return patient
   return `${name}/${patient ?? patientPattern?.exec(stem)?.[1] ?? stem}`
 }
 
-/** A case that a list has in two parts (PANORAMA's has) stays in both, for checks and audits to find. */
+/**
+ * Rename a case that a list has in two parts, as PANORAMA's list does: it stays in both, so that checks and
+ * audits find it.
+ */
 function withOwnIds(cases: readonly ManifestCase[]): ManifestCase[] {
   const splitOf = new Map<string, ManifestCase['split']>()
   return cases.map((item) => {
@@ -90,7 +97,7 @@ function withOwnIds(cases: readonly ManifestCase[]): ManifestCase[] {
   })
 }
 
-/** The first file of a case that does not exist. */
+/** Return the first file of a case that does not exist. */
 export async function missingFileOf({
   image,
   label,

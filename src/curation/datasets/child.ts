@@ -1,6 +1,6 @@
 import type { ManifestCase } from './manifest.js'
 
-/** Where a synthetic case lies. */
+/** Files of a synthetic case. */
 export interface ChildFiles {
   /** `dataset/stem`, unique in a manifest. */
   readonly id: string
@@ -9,10 +9,10 @@ export interface ChildFiles {
 }
 
 /**
- * The manifest entry of a case that was made from another: a synthetic tumor in a host. It is the same patient and stands
- * on the same side of every split, so that no test patient trains under another name.
- * @param organs whose tumors it shows
- * @param labelMap of the child's own label file; default: its parent's
+ * Return the manifest entry of a case that was made from another one: a synthetic tumor in a host CT. It
+ * keeps patient and split, so no test patient is trained under another name.
+ * @param organs with tumors in the case
+ * @param labelMap of the child's label file. Default: that of its parent
  */
 export function childCase(
   parent: ManifestCase,
@@ -22,7 +22,7 @@ export function childCase(
 ): ManifestCase {
   const { patient, region, fold, split } = parent
   const dataset = files.id.slice(0, files.id.lastIndexOf('/')) || parent.dataset
-  // A child of a child has the host at the root as its parent.
+  // the parent of a child of a child is the host CT at the root
   const root = parent.parent ?? parent.id
   return {
     ...files,

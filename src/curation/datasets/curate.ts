@@ -10,7 +10,7 @@ import { findPreset } from './presets.js'
 import { refuseForeignIds } from './region-ids.js'
 import { type Dataset, type DatasetRole, findDataset, type LabelIdMap, tumorOrgans } from './registry.js'
 
-/** A case of a run, with how often an epoch visits it. */
+/** A case of a run with its number of visits per epoch. */
 export interface CuratedCase extends ManifestCase {
   readonly labelMap: LabelIdMap
   readonly repeat: number
@@ -24,8 +24,8 @@ export interface Curation {
 type ConfiguredDataset = RunConfig['data']['datasets'][number]
 
 /**
- * The cases of a run in one stable order: what the configuration lists, read by what the registry knows.
- * @throws ConfigError for a data set that nobody describes; DataError for lists and files that do not hold
+ * Return the cases of a configuration in one stable order.
+ * @throws ConfigError for an undescribed data set; DataError for invalid lists and files
  */
 export async function curate(data: RunConfig['data'], region: Region): Promise<Curation> {
   refuseForeignIds(data, region)
@@ -38,7 +38,7 @@ export async function curate(data: RunConfig['data'], region: Region): Promise<C
   for (const entry of data.datasets) {
     if (repeats.has(entry.name))
       throw new ConfigError(`data.datasets: ${entry.name} is listed twice`, {
-        hint: 'repeat says how often its cases count',
+        hint: 'list it once, and set its repeat',
       })
     repeats.set(entry.name, entry.repeat)
     if (listed !== null) {
@@ -58,8 +58,8 @@ export async function curate(data: RunConfig['data'], region: Region): Promise<C
     const found = await casesOf(list, dataset)
     if (found.cases.length === 0)
       throw new DataError(
-        `${list.source}: none of its ${list.cases.length} cases exists, first ${found.missing[0]?.example ?? 'none is listed'}`,
-        { hint: 'paths are tried under the data root, under the data set and beside the list' },
+        `${list.source}: no file found (expected ${list.cases.length} cases, first ${found.missing[0]?.example ?? 'none'})`,
+        { hint: 'correct data.root: paths are relative to it, to the data set or to the list' },
       )
     if (found.cases[0]!.labelMap === null) throw unexplained(list.source, dataset)
     cases.push(...held(found.cases, entry))
@@ -75,7 +75,8 @@ export async function curate(data: RunConfig['data'], region: Region): Promise<C
 }
 
 /**
- * A manifest names absolute paths, and the one of a run may be a stranger's: its files lie under the data root or beside it.
+ * Refuse files outside the data root and the folder of the manifest: a manifest has absolute paths, and may
+ * come from a stranger.
  */
 async function refuseOutside({ cases }: Manifest, data: RunConfig['data']): Promise<void> {
   const file = resolve(data.manifest!)
@@ -86,7 +87,7 @@ async function refuseOutside({ cases }: Manifest, data: RunConfig['data']): Prom
         throw outsideError(`${file}: ${id}.${key}`, path, resolve(data.root))
 }
 
-/** The cases of one data set as a manifest has them; the configuration may say another role or map. */
+/** Return the cases of one data set in a manifest; the configuration may override role and map. */
 async function manifestCases(
   entry: ConfiguredDataset,
   region: Region,
@@ -98,9 +99,11 @@ async function manifestCases(
   if (mine.length === 0 || odd)
     throw new ConfigError(
       odd
-        ? `data.datasets: ${entry.name} is a ${odd.region} data set in data.manifest, the run's region is ${region}`
+        ? `data.datasets: ${entry.name}: wrong region in data.manifest (expected ${region}, found ${odd.region})`
         : `data.datasets: ${entry.name} has no case in data.manifest`,
-      { hint: `it holds ${[...new Set(listed.cases.map(({ dataset }) => dataset))].join(', ')}` },
+      {
+        hint: `list one of its data sets: ${[...new Set(listed.cases.map(({ dataset }) => dataset))].join(', ')}`,
+      },
     )
   const told = entry.role === null && entry.labelMap === null ? null : describe(entry, region, own)
   const lost = await Promise.all(mine.map((item) => missingFileOf(item)))
@@ -110,8 +113,8 @@ async function manifestCases(
   const unmapped = cases.find(({ labelMap }) => labelMap === null)
   if (unmapped) throw unexplained('data.manifest', { name: entry.name, region })
   if (cases.length === 0)
-    throw new DataError(`data.manifest: no file of ${entry.name} exists, first ${example}`, {
-      hint: 'make the manifest again where the files lie now',
+    throw new DataError(`data.manifest: no file of ${entry.name} found (first ${example})`, {
+      hint: 'run `freetumor data import` again for the new location of the files',
     })
   return { cases, missing: count === 0 ? [] : [{ dataset: entry.name, count, example: example! }] }
 }
@@ -124,12 +127,15 @@ function retold(item: ManifestCase, told: Dataset | null): ManifestCase {
 
 function unexplained(source: string, { name, region }: Pick<Dataset, 'name' | 'region'>): DataError {
   const ids = LABEL_SCHEMES[region].names.map((meaning, id) => `${id} ${meaning}`)
-  return new DataError(`${source}: nobody says what the label ids of ${name} mean`, {
-    hint: `give it a labelMap, a preset's name or its ids to those of the ${region}: ${ids.join(', ')}`,
+  return new DataError(`${source}: the label ids of ${name} are undocumented`, {
+    hint: `set labelMap to a preset, or map its ids to ${ids.join(', ')}`,
   })
 }
 
-/** The data sets of one's own that a configuration describes, in the registry's form. @throws UsageError */
+/**
+ * Return the user's own data sets of a configuration, in the form of the registry.
+ * @throws UsageError for an unknown preset
+ */
 export function ownDatasets({ registry }: Pick<RunConfig['data'], 'registry'>): Dataset[] {
   return registry.map(
     ({ title, labelMap, note, kidneySides, patientPattern, layout, overlaps, ...entry }) => {
@@ -152,24 +158,27 @@ export function ownDatasets({ registry }: Pick<RunConfig['data'], 'registry'>): 
   )
 }
 
-/** The registry's entry, with what the configuration says otherwise. */
+/** Return the entry of the registry, overridden by the configuration. */
 function describe(entry: ConfiguredDataset, region: Region, own: readonly Dataset[]): Dataset {
   const known = findDataset(entry.name, own) ?? phantoms(entry.name, region)
   if (known && known.region !== region)
     throw new ConfigError(
-      `data.datasets: ${entry.name} is a ${known.region} data set, the run's region is ${region}`,
+      `data.datasets: ${entry.name}: wrong region (expected ${region}, found ${known.region})`,
       {
-        hint: 'choose data sets of the region (`freetumor data list`)',
+        hint: 'choose a data set of the region: `freetumor data list`',
       },
     )
   if (!known && entry.role === null)
-    throw new ConfigError(`data.datasets: ${entry.name} is not in the registry, so its role is unknown`, {
-      hint: 'give it role: labelled or host, and a labelMap unless its list names the ids of the region',
-    })
+    throw new ConfigError(
+      `data.datasets: ${entry.name}: unknown role (expected labelled or host, found none)`,
+      {
+        hint: 'set role, and labelMap if its list does not name the ids',
+      },
+    )
   const preset = typeof entry.labelMap === 'string' ? findPreset(entry.labelMap, region) : null
   const told = preset ? preset.map : (entry.labelMap as LabelIdMap | null)
   const labelMap = told ?? known?.labelMap ?? null
-  // Another map, other ids: what the registry says of sides holds for its own map only.
+  // the kidney sides of the registry apply only to its own map
   const kidneySides = told ? preset?.kidneySides : known?.kidneySides
   const role = entry.role === null ? known!.role : roleOf(entry.role, labelMap, region)
   if (known) return { ...known, labelMap, role, kidneySides }
@@ -190,7 +199,7 @@ function roleOf(kind: 'labelled' | 'host', labelMap: Dataset['labelMap'], region
   return kind === 'host' ? { kind } : { kind, organs: labelMap ? tumorOrgans(labelMap, region) : [] }
 }
 
-/** The data sets that `data.phantoms` makes; they have the same names in both regions. */
+/** Return a data set of `data.phantoms`; the names are equal in both regions. */
 function phantoms(name: string, region: Region): Dataset | undefined {
   const roles: Readonly<Record<string, DatasetRole>> = {
     phantom_labelled: { kind: 'labelled', organs: [] },
@@ -201,34 +210,37 @@ function phantoms(name: string, region: Region): Dataset | undefined {
   if (!role) return undefined
   return {
     name,
-    title: 'made CTs',
+    title: 'phantoms',
     region,
     role,
     labelMap: null,
     published: { training: 0, validation: 0 },
-    licence: 'made, no patient',
+    licence: 'phantoms, no patient',
     overlaps: [],
   }
 }
 
-/** Who is held out: the fold that is asked for, or the list's own validation part, which is fold 0 of a list without folds. */
+/**
+ * Mark the held-out cases: those of the requested fold, or the validation part of the list, which is fold 0
+ * of a list without folds.
+ */
 function held(cases: readonly ManifestCase[], { name, validationFold }: ConfiguredDataset): ManifestCase[] {
   if (validationFold === null) return [...cases]
   const folds = new Set(cases.flatMap(({ fold }) => (fold === null ? [] : [fold])))
   if (folds.size === 0) {
     if (validationFold === 0 && cases.some(({ split }) => split === 'validation')) return [...cases]
     throw new ConfigError(
-      `data.datasets: ${name} has no fold ${validationFold}: its list has no fold numbers`,
+      `data.datasets: ${name}: no fold ${validationFold} (found no fold numbers in its list)`,
       {
-        hint: 'set validationFold to null, or make folds with `freetumor data split`',
+        hint: 'set validationFold to null, or assign folds: `freetumor data split`',
       },
     )
   }
   if (!folds.has(validationFold))
     throw new ConfigError(
-      `data.datasets: ${name} has no fold ${validationFold}, its folds are ${[...folds].sort().join(', ')}`,
+      `data.datasets: ${name}: no fold ${validationFold} (found ${[...folds].sort().join(', ')})`,
       {
-        hint: 'choose one of them as validationFold',
+        hint: 'set validationFold to one of them',
       },
     )
   return cases.map((item) =>

@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, extname, join, resolve } from 'node:path'
 import { DataError, UsageError } from '../../errors.js'
+import { cannotBeRead } from '../../system-errors.js'
 import type { OrganName, Region } from '../../volume/labels.js'
 import { casesOf, type DatasetCases, type MissingFiles } from './cases.js'
 import { mapByNames } from './label-names.js'
@@ -18,23 +19,25 @@ import {
 const REGIONS: readonly Region[] = ['abdomen', 'chest']
 
 export interface ImportOptions {
-  /** Where data sets lie: listed paths are tried there, under the data set's folder, and beside the list. */
+  /**
+   * Folder of the data sets. Listed paths are relative to it, to the folder of the data set, or to the list.
+   */
   readonly root: string
-  /** Data sets beside the registry's. */
+  /** Data sets in addition to the registry. */
   readonly own?: readonly Dataset[]
-  /** What to take instead of what the registry and the list say. */
+  /** Overrides of the registry and the list. */
   readonly region?: Region | undefined
   readonly labelMap?: LabelIdMap | undefined
-  /** Of `labelMap`: its ids for the two kidneys. */
+  /** Ids of the two kidneys in `labelMap`. */
   readonly kidneySides?: KidneySides | undefined
-  /** Lists may name files outside `root`, the data set's folder and their own. */
+  /** Accept lists with files outside `root`, the folder of the data set and their own folder. */
   readonly allowOutside?: boolean | undefined
 }
 
 export interface Collected {
   readonly cases: readonly ManifestCase[]
   readonly missing: readonly MissingFiles[]
-  /** What the user should know: ids that count as background, labels that nobody explains. */
+  /** Notes for the user: ids that count as background, undocumented labels. */
   readonly notes: readonly string[]
 }
 
@@ -43,9 +46,9 @@ export interface Import extends Omit<Collected, 'cases'> {
 }
 
 /**
- * Brings published lists into a manifest: one list, a folder of lists, or a data-set folder (with dataset.json, or bare).
- * Which data set a list belongs to is told by its folder's or its own name; of one that nobody knows, the names of its
- * label ids tell the region.
+ * Read published lists into a manifest: one list, a folder of lists, or a data-set folder (with dataset.json,
+ * or bare). The data set of a list follows from the name of its folder or of itself. For an unknown data set,
+ * the names of its label ids determine the region.
  * @throws DataError that names the list
  */
 export async function importLists(lists: string, options: ImportOptions): Promise<Import> {
@@ -53,7 +56,7 @@ export async function importLists(lists: string, options: ImportOptions): Promis
   return { manifest: makeManifest(cases), missing, notes }
 }
 
-/** As `importLists`, with ids that occur twice and data sets that nobody knows left for a check to find. */
+/** Collect cases as `importLists` does, but keep duplicate ids and unknown data sets for a check to find. */
 export function collectCases(lists: string, options: ImportOptions): Promise<Collected> {
   return collect(lists, options, 'keep')
 }
@@ -74,12 +77,12 @@ async function collect(
     const described = named ?? describedByNames(list, source, options.region)
     if (!described && strangers === 'refuse')
       throw new DataError(
-        `${list.source}: the data set is not in the registry, and its list names no organ`,
+        `${list.source}: unknown data set (expected one of the registry, or a list that names organs)`,
         {
-          hint: 'say `--region` and `--map`, name the list after its data set (`freetumor data list`), or name its label ids',
+          hint: 'pass `--region` and `--map`, or name the list after its data set',
         },
       )
-    // Whatever is checked of a stranger does not depend on its region.
+    // the checks of an unknown data set do not depend on its region
     const dataset = asTold(described ?? ownDataset(nameOf(source), 'abdomen', []), options)
     const found = await casesOf(list, dataset)
     cases.push(...found.cases)
@@ -89,17 +92,17 @@ async function collect(
   return { cases, missing, notes }
 }
 
-/** The lists of a folder, or the folder itself when it is a data set. */
+/** Return the lists of a folder, or the folder itself if it is a data set. */
 async function sourcesIn(path: string): Promise<string[]> {
   const state = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    throw new DataError(`${path}: cannot be read (${error.code})`, {
-      hint: 'name a list, a folder of lists or a data set',
+    throw new DataError(cannotBeRead(path, error.code, 'list or data set'), {
+      hint: 'correct the path',
     })
   })
   if (!state.isDirectory()) return [resolve(path)]
   const names = (await readdir(path)).sort()
   const lists = names.filter((name) => name.endsWith('.json'))
-  // A data set may hold other files of JSON: splits, plans, figures.
+  // a data set may contain other JSON files: splits, plans, figures
   const isDataset = names.includes('dataset.json') || names.includes('imagesTr') || lists.length === 0
   if (isDataset) return [resolve(path)]
   return lists.map((name) => resolve(join(path, name)))
@@ -112,7 +115,10 @@ function datasetOf(source: string, own: readonly Dataset[]): Dataset | undefined
   return findDataset(name, own) ?? guessDataset(name, own) ?? findDataset(folder, own)
 }
 
-/** A data set that only its own list describes: the names of its label ids tell the region, its tumors the role. */
+/**
+ * Return a data set that only its list describes: the names of its label ids give the region, its tumors the
+ * role.
+ */
 function describedByNames(list: CaseList, source: string, told: Region | undefined): Dataset | undefined {
   const regions = told ? [told] : REGIONS
   const found = regions.map((region) => mapByNames(list.labelNames ?? {}, region)).find((map) => map !== null)
@@ -139,14 +145,14 @@ function nameOf(source: string): string {
 
 function asTold(dataset: Dataset, { region, labelMap, kidneySides }: ImportOptions): Dataset {
   if (region && region !== dataset.region)
-    throw new UsageError(`${dataset.name} is a data set of the ${dataset.region}, not of the ${region}`, {
-      hint: 'leave --region out',
+    throw new UsageError(`${dataset.name}: wrong region (expected ${dataset.region}, found ${region})`, {
+      hint: 'omit --region',
     })
   if (!labelMap) return dataset
   const organs = tumorOrgans(labelMap, dataset.region)
   const role =
     dataset.role.kind === 'host' && organs.length > 0 ? { kind: 'labelled' as const, organs } : dataset.role
-  // What the registry says of sides holds for its own map only.
+  // the kidney sides of the registry apply only to its own map
   return { ...dataset, labelMap, role, kidneySides }
 }
 
@@ -162,8 +168,8 @@ function notesOn(
       ? [`${name}: ${background.join(', ')} count as background of the ${region}`]
       : []),
     ...(statedCount !== null && statedCount !== training
-      ? [`${name}: its list says ${statedCount} training cases and names ${training}`]
+      ? [`${name}: numTraining is ${statedCount}, but the list contains ${training} training cases`]
       : []),
-    ...(unknown ? [`${name}: nobody says what its label ids mean; a run must (labelMap)`] : []),
+    ...(unknown ? [`${name}: its label ids are undocumented; a configuration must set labelMap`] : []),
   ]
 }

@@ -1,13 +1,13 @@
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import type { KidneySides, LabelIdMap } from './registry.js'
 
-/** A map read off the names that a list gives its ids. */
+/** A map read from the names of ids in a list. */
 export interface NamedMap {
   readonly region: Region
   readonly map: LabelIdMap
-  /** Names that mean nothing to the region and so became background. */
+  /** Names that are not in the region, and so became background. */
   readonly background: readonly string[]
-  /** Ids of the two kidneys, where their names tell them apart. */
+  /** Ids of the two kidneys, if their names are distinct. */
   readonly kidneySides?: KidneySides | undefined
 }
 
@@ -15,8 +15,9 @@ const TUMOR = /^(tumou?rs?|cancers?|lesions?|carcinomas?|masses|mass|neoplasms?|
 const SIDES = /^(left|right|l|r|both|upper|middle|lower|lobes?|the|parenchyma|cysts?|organ)$/
 
 /**
- * What label names mean in a region: `liver`, `kidney_left`, `Pancreas`, `liver tumour`, `lung_upper_lobe_left`, and a
- * tumor without an organ where only one organ is named. Null when no organ of the region is among them.
+ * Read the meaning of label names in a region: `liver`, `kidney_left`, `Pancreas`, `liver tumour`,
+ * `lung_upper_lobe_left`, and a tumor without an organ if only one organ is named. Null if no organ of the
+ * region is among them.
  */
 export function mapByNames(names: Readonly<Record<string, string>>, region: Region): NamedMap | null {
   const scheme = LABEL_SCHEMES[region]
@@ -38,7 +39,7 @@ function sidesOf(meanings: readonly Meaning[]): KidneySides | undefined {
   const [left, right] = [/(^|[^a-z])(left|l)([^a-z]|$)/i, /(^|[^a-z])(right|r)([^a-z]|$)/i].map((side) =>
     kidneys.filter(({ name }) => side.test(name) && !/cyst/i.test(name)),
   )
-  // KiTS calls its cyst "right kidney" and has no left one.
+  // KiTS calls its cyst "right kidney" and has no left one
   if (left?.length !== 1 || right?.length !== 1) return undefined
   return { left: Number(left[0]!.id), right: Number(right[0]!.id) }
 }
@@ -57,12 +58,12 @@ function meaningOf(name: string, region: Region): { organ: string | undefined; t
     .filter((word) => word !== '' && !SIDES.test(word))
   const tumor = words.some((word) => TUMOR.test(word))
   const rest = words.filter((word) => !TUMOR.test(word)).map((word) => word.replace(/s$/, ''))
-  // A word beside the organ means another thing: `hepatic vessel`, `liver segment`, `adrenal gland`.
+  // another word next to the organ has another meaning: `hepatic vessel`, `liver segment`, `adrenal gland`
   const organ = LABEL_SCHEMES[region].organs.find((one) => rest.length === 1 && matches(rest[0]!, one.name))
   return { organ: organ?.name, tumor }
 }
 
 function matches(word: string, organ: string): boolean {
-  // `pancreas` loses its s with the plurals.
+  // `pancreas` loses its s together with the plurals
   return word === organ.replace(/s$/, '')
 }

@@ -2,38 +2,42 @@ import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { DataError } from '../../errors.js'
 import { asRecord, readForeignJson } from '../../foreign-text.js'
+import { cannotBeRead } from '../../system-errors.js'
 import { boundsOf, outsideError } from './outside.js'
 import type { Layout } from './registry.js'
 
 export type Split = 'training' | 'validation' | 'test'
 
-/** A case as a list or a folder names it; paths are absolute. */
+/** A case named by a list or a folder; paths are absolute. */
 export interface ListedCase {
   readonly image: string
   readonly label: string | null
   readonly fold: number | null
   readonly split: Split
-  /** As the list states it: several scans may share one. */
+  /** Patient in the list; several scans may share one. */
   readonly patient?: string
-  /** Id of the case that it was made from, as lists of synthetic data sets say; its patient is then the host's. */
+  /** Id of the host CT, in lists of synthetic data sets; the patient is then that of the host. */
   readonly host?: string
 }
 
 export interface CaseList {
-  /** The file, or the folder that was read without one. */
+  /** The list, or the folder that was read without a list. */
   readonly source: string
-  /** Names of label ids as the list states them; null where it does not. */
+  /** Names of label ids in the list; null without names. */
   readonly labelNames: Readonly<Record<string, string>> | null
-  /** Training cases that the list says it has (`numTraining`): often wrong; null where it does not say. */
+  /** Number of training cases that the list states (`numTraining`), often wrong; null if not stated. */
   readonly statedCount: number | null
   readonly cases: readonly ListedCase[]
 }
 
 export interface ReadListOptions {
-  /** Folders where relative paths of a list are tried, in this order; the list's own folder comes last. */
+  /**
+   * Folders that relative paths of a list are resolved against, in this order; the folder of the list comes
+   * last.
+   */
   readonly searchIn?: readonly string[]
   readonly layout?: Layout | undefined
-  /** The list may name files outside these folders. Default: such an entry is an error. */
+  /** Accept files outside these folders. Default: such an entry is an error. */
   readonly allowOutside?: boolean | undefined
 }
 
@@ -42,14 +46,14 @@ const FOLDERS: Layout = { kind: 'folders', images: 'imagesTr', labels: 'labelsTr
 const NIFTI = /\.nii(\.gz)?$/
 
 /**
- * The cases of a data set: a decathlon list (.json), a folder with such a list named dataset.json, an nnU-Net folder, or
- * bare folders of images and labels whose names pair (`_0000` ignored).
+ * Read the cases of a data set: a decathlon list (.json), a folder with such a list named dataset.json, an
+ * nnU-Net folder, or bare folders of images and labels with equal names (`_0000` ignored).
  * @throws DataError that names the file and the key
  */
 export async function readCases(path: string, options: ReadListOptions = {}): Promise<CaseList> {
   const state = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    throw new DataError(`${path}: no data set there (${error.code})`, {
-      hint: 'correct data.root or the path of the data set',
+    throw new DataError(cannotBeRead(path, error.code, 'data set'), {
+      hint: 'correct data.root, or the path of the data set',
     })
   })
   if (!state.isDirectory()) return readList(path, options)
@@ -68,16 +72,16 @@ export async function readCases(path: string, options: ReadListOptions = {}): Pr
   return readList(list, { ...options, searchIn: [path, ...(options.searchIn ?? [])] })
 }
 
-/** A decathlon list in the dialects that are published, or the dataset.json of an nnU-Net folder. */
+/** Read a decathlon list in the published dialects, or the dataset.json of an nnU-Net folder. */
 export async function readList(file: string, options: ReadListOptions = {}): Promise<CaseList> {
   const content = await parseJson(file)
   const labelNames = namesOf(content.labels ?? content.label, file)
   const statedCount = typeof content.numTraining === 'number' ? content.numTraining : null
   if (!SPLITS.some((split) => Array.isArray(content[split]))) {
-    // nnU-Net 2 leaves the cases to the folders beside the file.
+    // nnU-Net 2 defines the cases by the folders next to the file
     if (!('file_ending' in content) && !('channel_names' in content))
-      throw new DataError(`${file}: a list of cases was expected under training, validation or test`, {
-        hint: 'is this a decathlon list or the dataset.json of nnU-Net?',
+      throw new DataError(`${file}: no cases (expected a list under training, validation or test)`, {
+        hint: 'pass a decathlon list, or the dataset.json of nnU-Net',
       })
     return {
       source: file,
@@ -95,7 +99,7 @@ export async function readList(file: string, options: ReadListOptions = {}): Pro
   return { source: file, labelNames, statedCount, cases }
 }
 
-/** File name of a case without endings that only say what kind of file it is. */
+/** Return the file name of a case without endings that only state the kind of file. */
 export function stemOf(image: string, imageEnding = '_0000'): string {
   const name = basename(image).replace(NIFTI, '')
   return name.endsWith(imageEnding) ? name.slice(0, -imageEnding.length) : name.replace(/_0000$/, '')
@@ -103,26 +107,26 @@ export function stemOf(image: string, imageEnding = '_0000'): string {
 
 async function parseJson(file: string): Promise<Readonly<Record<string, unknown>>> {
   const unreadable = (code: string, cause: unknown): DataError =>
-    new DataError(`${file}: cannot be read (${code})`, { hint: 'correct the path of the list', cause })
+    new DataError(cannotBeRead(file, code), { hint: 'correct the path of the list', cause })
   const content = asRecord(await readForeignJson(file, { unreadable }))
   if (content === undefined)
-    throw new DataError(`${file}: an object was expected`, { hint: 'name a decathlon list' })
+    throw new DataError(`${file}: wrong content (expected an object)`, { hint: 'pass a decathlon list' })
   return content
 }
 
-/** Id -> name, whichever way round the list has it (KiTS and nnU-Net 2 map names to ids). */
+/** Return id -> name, for both directions in the list (KiTS and nnU-Net 2 map names to ids). */
 function namesOf(labels: unknown, file: string): Record<string, string> | null {
   if (labels === undefined) return null
   if (typeof labels !== 'object' || labels === null || Array.isArray(labels))
-    throw new DataError(`${file}: labels must map ids to names, found ${JSON.stringify(labels)}`, {
-      hint: 'repair the list',
+    throw new DataError(`${file}: wrong labels (expected ids with names, found ${JSON.stringify(labels)})`, {
+      hint: 'correct the list',
     })
   const pairs = Object.entries(labels)
   if (pairs.every(([id, name]) => /^\d+$/.test(id) && typeof name === 'string'))
     return Object.fromEntries(pairs)
   if (pairs.every(([, id]) => /^\d+$/.test(String(id))))
     return Object.fromEntries(pairs.map(([name, id]) => [String(id), name]))
-  // Regions of nnU-Net (several ids a name) are no names of ids.
+  // the regions of nnU-Net (several ids per name) are not names of ids
   return null
 }
 
@@ -133,8 +137,8 @@ function entriesOf(
 ): readonly unknown[] {
   const entries = content[split] ?? []
   if (!Array.isArray(entries))
-    throw new DataError(`${file}: ${split} must be a list, found ${typeof entries}`, {
-      hint: 'repair the list',
+    throw new DataError(`${file}: wrong ${split} (expected a list, found ${typeof entries})`, {
+      hint: 'correct the list',
     })
   return entries
 }
@@ -143,13 +147,13 @@ async function caseOf(entry: unknown, split: Split, where: string, located: Loca
   if (typeof entry === 'string')
     return { image: await located.find(entry, where), label: null, fold: null, split }
   if (typeof entry !== 'object' || entry === null)
-    throw new DataError(`${where} must be a path or an object with image and label`, {
-      hint: 'repair the list',
+    throw new DataError(`${where}: wrong entry (expected a path, or an object with image and label)`, {
+      hint: 'correct the list',
     })
   const { image, label, fold, patient, host } = entry as Record<string, unknown>
   if (fold !== undefined && !Number.isInteger(fold))
-    throw new DataError(`${where}.fold must be a whole number, found ${JSON.stringify(fold)}`, {
-      hint: 'repair the list',
+    throw new DataError(`${where}.fold: wrong value (expected an integer, found ${JSON.stringify(fold)})`, {
+      hint: 'correct the list',
     })
   return {
     image: await located.find(pathOf(image, `${where}.image`), `${where}.image`),
@@ -171,12 +175,12 @@ function isText(value: unknown): value is string {
 function pathOf(value: unknown, where: string): string {
   const single = Array.isArray(value) && value.length === 1 ? (value[0] as unknown) : value
   if (typeof single === 'string' && single.length > 0) return single
-  throw new DataError(`${where} must be one path, found ${JSON.stringify(value)}`, {
-    hint: 'repair the list; CT has one channel',
+  throw new DataError(`${where}: wrong value (expected one path, found ${JSON.stringify(value)})`, {
+    hint: 'correct the list: CT has one channel',
   })
 }
 
-/** Finds listed files; folders are listed once, because a list names thousands of files in few of them. */
+/** Resolves listed paths. Folders are read once, because a list names thousands of files in a few folders. */
 class Locator {
   private readonly listings = new Map<string, Promise<ReadonlySet<string>>>()
 
@@ -185,7 +189,7 @@ class Locator {
     private readonly isAllowed: (path: string) => boolean,
   ) {}
 
-  /** The first place where the file is; the first one tried when it is nowhere. */
+  /** Return the first path that exists, else the first candidate. */
   async find(path: string, where: string): Promise<string> {
     const places = this.folders.map((folder) => resolve(folder, path)).filter(this.isAllowed)
     if (places.length === 0) throw outsideError(where, path, this.folders[0]!)
@@ -213,9 +217,9 @@ async function readFolders(folder: string, layout: Layout): Promise<ListedCase[]
       : await readPairs(folder, layout.images, layout.labels, 'training')
   if (cases.length === 0)
     throw new DataError(
-      `${folder}: no image was found in ${layout.kind === 'flat' ? layout.folder : layout.images}`,
+      `${folder}: no image found in ${layout.kind === 'flat' ? layout.folder : layout.images}`,
       {
-        hint: 'a data-set folder holds imagesTr and labelsTr, or a dataset.json',
+        hint: 'pass a folder with imagesTr and labelsTr, or with a dataset.json',
       },
     )
   const tests = layout.kind === 'folders' ? await readPairs(folder, 'imagesTs', 'labelsTs', 'test') : []
@@ -234,12 +238,12 @@ async function readPairs(
   ])
   const channels = imageNames.filter((name) => /_000[1-9]\.nii(\.gz)?$/.test(name))
   if (channels.length > 0 && imageNames.some((name) => /_0000\.nii(\.gz)?$/.test(name)))
-    throw new DataError(`${join(folder, images, channels[0]!)}: a second channel; a CT has one`, {
-      hint: 'take the other channels out of the folder',
+    throw new DataError(`${join(folder, images, channels[0]!)}: a second channel (expected one for CT)`, {
+      hint: 'remove the other channels from the folder',
     })
   const labelOf = new Map(labelNames.map((name) => [stemOf(name), join(folder, labels, name)]))
   const cases = imageNames.map((name): ListedCase => {
-    // A test image may have none; of a training image the label is missing where its name says it should be.
+    // a test image may have no label; for a training image, the label is expected under its name
     const expected = split === 'training' ? join(folder, labels, `${stemOf(name)}.nii.gz`) : null
     return {
       image: join(folder, images, name),
@@ -251,8 +255,8 @@ async function readPairs(
   const paired = imageNames.some((name) => labelOf.has(stemOf(name)))
   if (split === 'training' && cases.length > 0 && !paired)
     throw new DataError(
-      `${join(folder, images)}: none of its ${cases.length} images has a label of its name in ${labels}, first ${imageNames[0]}`,
-      { hint: 'names pair when they are equal but for _0000; a list in dataset.json pairs them otherwise' },
+      `${join(folder, images)}: no image has a label of equal name in ${labels} (first ${imageNames[0]})`,
+      { hint: 'give images and labels equal names, or pair them in a dataset.json' },
     )
   return cases
 }
@@ -269,6 +273,6 @@ async function readFlat(folder: string, imageEnding: string, labelEnding: string
 
 async function niftiNames(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => [])
-  // Files that start with a dot are leavings of copying tools.
+  // files that start with a dot are left over from copying tools
   return names.filter((name) => NIFTI.test(name) && !name.startsWith('.')).sort()
 }

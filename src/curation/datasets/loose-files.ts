@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join, relative, resolve } from 'node:path'
 import { DataError } from '../../errors.js'
+import { cannotBeRead } from '../../system-errors.js'
 import type { Region } from '../../volume/labels.js'
 import { stemOf } from './lists.js'
 import type { ManifestCase } from './manifest.js'
@@ -9,16 +10,16 @@ import { tumorOrgans } from './registry.js'
 
 const NIFTI = /\.nii(\.gz)?$/i
 
-/** What is known of labels that no list describes. */
+/** Description of labels without a list. */
 export interface LooseOptions {
-  /** A label file for a scan, or a folder of labels with the names of their scans; absent: scans without labels. */
+  /** A label file for a scan, or a folder of labels with the names of their scans; absent: no labels. */
   readonly labels?: string | undefined
   readonly region?: Region | undefined
   readonly labelMap?: LabelIdMap | undefined
   readonly kidneySides?: KidneySides | undefined
 }
 
-/** Whether a path is a scan, or a folder of scans, rather than a data set or a list. */
+/** Return true if a path is a scan or a folder of scans, and not a data set or a list. */
 export async function isLoose(path: string): Promise<boolean> {
   const state = await stat(path).catch(() => null)
   if (!state?.isDirectory()) return NIFTI.test(path)
@@ -28,8 +29,8 @@ export async function isLoose(path: string): Promise<boolean> {
 }
 
 /**
- * Scans without a list: one file, or all NIfTI files below a folder, by name with the labels of another.
- * @throws DataError when there is none, or a label has no scan
+ * Return scans without a list: one file, or all NIfTI files below a folder, with the labels of equal names.
+ * @throws DataError if there is no scan, or if a label has no scan
  */
 export async function looseCases(path: string, options: LooseOptions): Promise<ManifestCase[]> {
   const { labels, region = 'abdomen', labelMap = null, kidneySides } = options
@@ -37,7 +38,7 @@ export async function looseCases(path: string, options: LooseOptions): Promise<M
   const labelOf = labels === undefined ? new Map<string, string>() : await pairLabels(images, labels)
   const dataset = nameOf(path)
   return images.map((image) => {
-    // With its ending: a folder may hold a file and the same compressed.
+    // with its ending: a folder may contain a file both plain and compressed
     const place = image === path ? basename(image) : relative(path, image)
     const label = labelOf.get(image) ?? null
     return {
@@ -58,35 +59,35 @@ export async function looseCases(path: string, options: LooseOptions): Promise<M
 
 async function niftiFiles(path: string): Promise<string[]> {
   const state = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    throw new DataError(`${path}: cannot be read (${error.code})`, { hint: 'correct the path of the scan' })
+    throw new DataError(cannotBeRead(path, error.code, 'scan'), { hint: 'correct the path of the scan' })
   })
   if (!state.isDirectory()) return [path]
   const names = await readdir(path, { recursive: true })
   const files = names.filter((name) => NIFTI.test(name) && !basename(name).startsWith('.')).sort()
   if (files.length === 0)
-    throw new DataError(`${path}: no NIfTI file was found there`, {
-      hint: 'a data-set folder holds imagesTr and labelsTr, or a dataset.json; scans end in .nii or .nii.gz',
+    throw new DataError(`${path}: no NIfTI file found`, {
+      hint: 'pass a data set, or a folder of scans that end in .nii or .nii.gz',
     })
   return files.map((name) => join(path, name))
 }
 
-/** Label of each image. */
+/** Return the label of each image. */
 async function pairLabels(images: readonly string[], labels: string): Promise<Map<string, string>> {
   const path = resolve(labels)
   const state = await stat(path).catch(() => null)
   if (state === null)
-    throw new DataError(`${labels}: no label there`, { hint: 'correct the path after --labels' })
+    throw new DataError(cannotBeRead(labels, 'ENOENT', 'label'), { hint: 'correct the path after --labels' })
   if (!state.isDirectory() && images.length === 1) return new Map([[images[0]!, path]])
   if (!state.isDirectory())
-    throw new DataError(`${labels}: is one label, there are ${images.length} scans`, {
-      hint: 'name a folder of labels, or one scan',
+    throw new DataError(`${labels}: one label (expected a folder for ${images.length} scans)`, {
+      hint: 'pass a folder of labels, or one scan',
     })
   const imageOf = new Map(images.map((image) => [stemOf(image), image]))
   const files = await niftiFiles(path)
   const alone = files.find((file) => !imageOf.has(stemOf(file)))
   if (alone)
-    throw new DataError(`${alone}: no scan has its name`, {
-      hint: 'labels and scans pair when their names are equal but for _0000',
+    throw new DataError(`${alone}: no scan of this name`, {
+      hint: 'give label and scan equal names, except for _0000',
     })
   return new Map(files.map((file) => [imageOf.get(stemOf(file))!, file]))
 }

@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises'
 import { z } from 'zod'
 import { DataError } from '../../errors.js'
 import { readForeignJson } from '../../foreign-text.js'
+import { cannotBeRead } from '../../system-errors.js'
 import type { Region } from '../../volume/labels.js'
 import type { Affine, Vec3 } from '../../volume/volume.js'
 import { writeWhole } from '../../whole-file.js'
@@ -18,7 +19,7 @@ const caseSchema = z.strictObject({
   /** `dataset/stem`, unique in a manifest. */
   id: z.string().min(1),
   dataset: z.string().min(1),
-  /** Cases of one patient never stand on both sides of a split. */
+  /** Cases of one patient are always on the same side of a split. */
   patient: z.string().min(1),
   region: z.enum(['abdomen', 'chest']),
   role: z.discriminatedUnion('kind', [
@@ -32,31 +33,31 @@ const caseSchema = z.strictObject({
   label: z.string().min(1).nullable(),
   fold: z.int().min(0).nullable(),
   split: z.enum(['training', 'validation', 'test']),
-  /** Ids of the source -> ids of the region's scheme; null where nobody says what they mean. */
+  /** Ids of the source -> ids of the region; null if undocumented. */
   labelMap: z.record(z.string().regex(/^\d+$/), z.int().min(0).max(255)).nullable(),
-  /** Ids of the source for the two kidneys, where it tells them apart. */
+  /** Ids of the two kidneys in the source, if it separates them. */
   kidneySides: z.strictObject({ left: id, right: id }).optional(),
-  /** Of the image, by its header; absent where that was not read or not readable. */
+  /** Geometry of the image, from its header; absent if not read or not readable. */
   geometry: z
     .strictObject({
       shape: z.tuple([id, id, id]),
       spacingMm: z.tuple([z.number(), z.number(), z.number()]),
-      /** Voxel to world (RAS mm), 4x4 in row order. */
+      /** Voxel to physical position (RAS mm), 4x4 in row order. */
       affine: z.array(z.number()).length(16),
       dataType: z.string(),
     })
     .optional(),
-  /** Volume in ml of each id of the region's scheme that the label holds, by its name; absent until measured. */
+  /** Volume in ml of each id of the region in the label, by name; absent until measured. */
   labelMl: z.record(z.string(), z.number().min(0)).optional(),
   files: z.strictObject({ image: fileFacts, label: fileFacts.nullable() }).optional(),
-  /** Hash of the image's voxels, the same whatever header, orientation and data type; absent until measured. */
+  /** Hash of the image's voxels, independent of header, orientation and data type; absent until measured. */
   fingerprint: z.string().optional(),
-  /** Id of the case that a synthetic one was made from. */
+  /** Id of the host CT of a synthetic case. */
   parent: z.string().min(1).optional(),
 })
 const manifestSchema = z.strictObject({ version: z.literal(1), cases: z.array(caseSchema) })
 
-/** The JSON schema of a manifest file. */
+/** Return the JSON schema of a manifest file. */
 export function manifestJsonSchema(): Record<string, unknown> {
   return {
     ...z.toJSONSchema(manifestSchema),
@@ -80,7 +81,7 @@ export interface ManifestCase {
   readonly labelMl?: Readonly<Record<string, number>> | undefined
   readonly files?: { readonly image: FileFacts; readonly label: FileFacts | null } | undefined
   readonly fingerprint?: string | undefined
-  /** Id of the case that a synthetic one was made from; see `childCase`. */
+  /** Id of the host CT of a synthetic case; see `childCase`. */
   readonly parent?: string | undefined
 }
 
@@ -101,7 +102,10 @@ export interface Manifest {
   readonly cases: readonly ManifestCase[]
 }
 
-/** Puts cases together in one order whatever order they came in. @throws DataError on ids that occur twice */
+/**
+ * Sort cases into a manifest; the order of the input has no influence.
+ * @throws DataError for duplicate ids
+ */
 export function makeManifest(cases: readonly ManifestCase[]): Manifest {
   const sorted = [...cases].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))
   const twice = sorted.filter((item, at) => at > 0 && item.id === sorted[at - 1]!.id)
@@ -109,14 +113,14 @@ export function makeManifest(cases: readonly ManifestCase[]): Manifest {
     const { id } = twice[0]!
     const [first, second] = sorted.filter((item) => item.id === id)
     throw new DataError(
-      `case ${id} is listed twice, as ${first!.image} (${first!.split}) and ${second!.image} (${second!.split}); ${twice.length} such ids`,
-      { hint: 'take one of them out of the list, or give the files names of their own' },
+      `case ${id}: listed twice, as ${first!.image} (${first!.split}) and ${second!.image} (${second!.split}); ${twice.length} such ids`,
+      { hint: 'remove one of them from the list, or rename one file' },
     )
   }
   return { version: 1, cases: sorted }
 }
 
-/** Whether a file begins as a manifest does; a list of cases does not. */
+/** Return true if a file starts like a manifest, and not like a list of cases. */
 export async function isManifest(file: string): Promise<boolean> {
   if (!file.endsWith('.json')) return false
   const handle = await open(file).catch(() => null)
@@ -129,11 +133,14 @@ export async function isManifest(file: string): Promise<boolean> {
   }
 }
 
-/** Reads a manifest file. @throws DataError that names file and key */
+/**
+ * Read a manifest file.
+ * @throws DataError that names file and key
+ */
 export async function readManifest(file: string): Promise<Manifest> {
   const unreadable = (code: string, cause: unknown): DataError =>
-    new DataError(`${file}: cannot be read (${code})`, {
-      hint: 'make it with `freetumor data import`',
+    new DataError(cannotBeRead(file, code, 'manifest'), {
+      hint: 'write it with `freetumor data import`',
       cause,
     })
   const content = await readForeignJson(file, { unreadable })
@@ -141,13 +148,13 @@ export async function readManifest(file: string): Promise<Manifest> {
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!
     throw new DataError(`${file}: ${issue.path.join('.') || 'the manifest'}: ${issue.message}`, {
-      hint: 'make it again with `freetumor data import`',
+      hint: 'write it again with `freetumor data import`',
     })
   }
   return makeManifest(parsed.data.cases)
 }
 
-/** Writes a manifest, a case a line; equal manifests give equal bytes. */
+/** Write a manifest, one case per line; equal manifests give equal bytes. */
 export async function writeManifest(file: string, manifest: Manifest): Promise<void> {
   const lines = makeManifest(manifest.cases).cases.map((item) => `    ${JSON.stringify(item)}`)
   await writeWhole(file, `{\n  "version": 1,\n  "cases": [\n${lines.join(',\n')}\n  ]\n}\n`)

@@ -1,15 +1,17 @@
 import { readdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { DataError, UsageError } from '../../errors.js'
+import { cannotBeRead } from '../../system-errors.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import type { ManifestCase } from './manifest.js'
 import type { LabelIdMap } from './registry.js'
 
-/** A host that is named by its files, not by a list. */
+/** A host CT that is named by its files, not by a list. */
 export type PairedCase = Omit<ManifestCase, 'labelMap'> & { readonly labelMap: LabelIdMap }
 
 /**
- * Scans of one folder with the labels of another: equal names, `_0000` of the image left out. Each is a patient of its own.
+ * Pair the scans of one folder with the labels of another by equal names, without `_0000` of the image. Each
+ * scan is a patient of its own.
  * @param labelMap default: the labels have the ids of the region
  * @throws UsageError for a folder that cannot be read or has no scan, DataError for scans without a label
  */
@@ -24,9 +26,9 @@ export async function pairCases(
   const alone = scans.filter((file) => !labelled.has(stemOf(file)))
   if (alone.length > 0)
     throw new DataError(
-      `${alone.length} of ${scans.length} scans have no label in ${labels}, first ${alone[0]}`,
+      `${labels}: missing labels (expected ${scans.length}, found ${scans.length - alone.length}; first missing: ${alone[0]})`,
       {
-        hint: 'a label has the name of its scan, without _0000',
+        hint: 'give each label the name of its scan, without _0000',
       },
     )
   return scans.map((file) => {
@@ -48,10 +50,11 @@ export async function pairCases(
 
 async function volumesIn(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(`${folder} cannot be read: ${error.code}`)
+    throw new UsageError(cannotBeRead(folder, error.code, 'folder'), { hint: 'correct the path' })
   })
   const volumes = names.filter((name) => /\.nii(\.gz)?$/.test(name)).sort()
-  if (volumes.length === 0) throw new UsageError(`${folder} holds no .nii or .nii.gz file`)
+  if (volumes.length === 0)
+    throw new UsageError(`${folder}: no .nii or .nii.gz file found`, { hint: 'pass a folder of scans' })
   return volumes
 }
 

@@ -2,20 +2,20 @@ import { UsageError } from '../../errors.js'
 import type { Region } from '../../volume/labels.js'
 import { background, DATASETS, type KidneySides, type LabelIdMap } from './registry.js'
 
-/** A label map by name. */
+/** A label map with a name. */
 export interface Preset {
   readonly name: string
-  /** Scheme that it leads to; null: a mask of one class, of no scheme. */
+  /** Region of the target ids; null: a mask of one class, of no region. */
   readonly region: Region | null
   readonly map: LabelIdMap
   readonly aliases: readonly string[]
   readonly kidneySides?: KidneySides | undefined
 }
 
-/** Maps of segmentation tools and of the leaderboard; the data sets of the registry join them by their names. */
+/** Maps of segmentation tools and of the leaderboard; data sets of the registry join them by name. */
 const TOOLS: readonly Preset[] = [
   {
-    // Version 2 of its task `total`; version 1 has other ids.
+    // version 2 of its task `total`; version 1 has other ids
     name: 'TotalSegmentator',
     region: 'abdomen',
     map: { ...background(117), '2': 5, '3': 5, '5': 1, '7': 3, '23': 5, '24': 5 },
@@ -29,7 +29,7 @@ const TOOLS: readonly Preset[] = [
     aliases: ['totalsegmentator-v2', 'totalsegmentator-chest', 'total'],
   },
   {
-    // R231 and R231CovidWeb: 1 right, 2 left lung.
+    // R231 and R231CovidWeb: 1 right, 2 left lung
     name: 'lungmask',
     region: 'chest',
     map: { '1': 1, '2': 1 },
@@ -57,9 +57,9 @@ export const PRESETS: readonly Preset[] = [
 ]
 
 /**
- * The preset of that name, whatever its case, dashes and underscores.
- * @param region which of two is meant where a tool has a map for each; the abdomen when null
- * @throws UsageError for a name that no preset has, or that is of the other region
+ * Return the preset of a name; case, dashes and underscores are ignored.
+ * @param region selects the map if a tool has one per region; null selects the abdomen
+ * @throws UsageError for an unknown name, or a preset of the other region
  */
 export function findPreset(name: string, region: Region | null = null): Preset {
   const wanted = plain(name)
@@ -67,10 +67,15 @@ export function findPreset(name: string, region: Region | null = null): Preset {
   const fitting = named.find((preset) => region === null || (preset.region ?? region) === region)
   if (fitting) return fitting
   if (named.length > 0)
-    throw new UsageError(`the preset ${named[0]!.name} is of the ${named[0]!.region}, not of the ${region}`, {
-      hint: `presets of the ${region}: ${namesOf(region).join(', ')}`,
-    })
-  throw new UsageError(`no preset is called ${name}`, { hint: `presets: ${namesOf(null).join(', ')}` })
+    throw new UsageError(
+      `preset ${named[0]!.name}: wrong region (expected ${region}, found ${named[0]!.region})`,
+      {
+        hint: `choose a preset of the ${region} (${namesOf(region).join(', ')})`,
+      },
+    )
+  throw new UsageError(`unknown preset ${name}`, {
+    hint: `choose a preset (${namesOf(null).join(', ')})`,
+  })
 }
 
 function namesOf(region: Region | null): string[] {

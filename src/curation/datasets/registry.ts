@@ -1,6 +1,6 @@
 import { LABEL_SCHEMES, type OrganName, type Region } from '../../volume/labels.js'
 
-/** What a data set is for: real tumors of these organs, organs to put tumors into, or a test set that never trains. */
+/** The use of a data set: real tumors of these organs, host CTs, or a test set that is never trained on. */
 export type DatasetRole =
   | { readonly kind: 'labelled'; readonly organs: readonly OrganName[] }
   | { readonly kind: 'host' }
@@ -9,11 +9,11 @@ export type DatasetRole =
 export interface KnownOverlap {
   readonly dataset: string
   readonly note: string
-  /** File stems of the cases here that are in the other data set; absent where nobody knows which they are. */
+  /** File stems of the shared cases; absent if the list of shared cases is unknown. */
   readonly cases?: RegExp | undefined
 }
 
-/** Id of the source -> id of the region's scheme; every id that may occur stands in it, 0 for background. */
+/** Id of the source -> id of the region; every id of the source is listed, 0 for background. */
 export type LabelIdMap = Readonly<Record<string, number>>
 
 export interface KidneySides {
@@ -22,28 +22,28 @@ export interface KidneySides {
 }
 
 export interface Dataset {
-  /** Folder under the data root, and the name in a configuration. */
+  /** Folder below the data root, and name in a configuration. */
   readonly name: string
   readonly title: string
   readonly region: Region
   readonly role: DatasetRole
-  /** Published counts of cases; validation 0 where the published list has none. */
+  /** Published numbers of cases; validation is 0 if the published list has none. */
   readonly published: { readonly training: number; readonly validation: number }
-  /** Null: not published in one form; a configuration must say it. */
+  /** Null: there are several published forms, so a configuration must set it. */
   readonly labelMap: LabelIdMap | null
-  /** What to know before trusting the labels. */
+  /** Known limits of the labels. */
   readonly note?: string
-  /** In short; read the terms before use. */
+  /** Short form; read the terms before use. */
   readonly licence: string
-  /** Other data sets that hold some of the same scans or patients. */
+  /** Other data sets that contain some of the same scans or patients. */
   readonly overlaps: readonly KnownOverlap[]
-  /** Other words for it in names of list files, in lower case. */
+  /** Other names in list files, in lower case. */
   readonly aliases?: readonly string[]
-  /** Ids of the source for the two kidneys, where it tells them apart. */
+  /** Ids of the two kidneys in the source, if it separates them. */
   readonly kidneySides?: KidneySides | undefined
-  /** Patient of a case, where several scans share one: the first group. Default: every scan is a patient. */
+  /** Patient of a case, if several scans share one: the first group. Default: every scan is a patient. */
   readonly patientPattern?: RegExp
-  /** Folders other than imagesTr and labelsTr, or one folder of pairs told apart by their endings. */
+  /** Folders other than imagesTr and labelsTr, or one folder of pairs with distinct endings. */
   readonly layout?: Layout
 }
 
@@ -57,8 +57,8 @@ export type Layout =
     }
 
 /**
- * Data sets known by name. A data set of one's own has the same form: pass it beside these, or give `role` and
- * `labelMap` in the configuration.
+ * Data sets that are known by name. The user's own data sets have the same form: pass them in addition, or
+ * set `role` and `labelMap` in the configuration.
  */
 export const DATASETS: readonly Dataset[] = [
   {
@@ -147,7 +147,7 @@ export const DATASETS: readonly Dataset[] = [
     role: { kind: 'host' },
     published: { training: 4500, validation: 0 },
     labelMap: { ...background(13), '1': 1, '2': 5, '4': 3, '13': 5 },
-    note: 'id 14 is a tumor of any organ and is not mapped: a case with it is no healthy host. Many cases are labelled in part',
+    note: 'id 14 is a tumor of any organ and is not mapped: a case with it is not a healthy host. Many cases have partial labels',
     kidneySides: { left: 13, right: 2 },
     licence: 'terms of the challenge',
     overlaps: [
@@ -165,7 +165,7 @@ export const DATASETS: readonly Dataset[] = [
     role: { kind: 'host' },
     published: { training: 200, validation: 0 },
     labelMap: { ...background(15), '2': 5, '3': 5, '6': 1, '10': 3 },
-    note: 'ids of 500 and above are MR scans and do not belong here',
+    note: 'cases from 500 on are MR scans and do not belong here',
     kidneySides: { left: 3, right: 2 },
     licence: 'CC BY 4.0 or CC BY-NC-SA 4.0: its publications differ',
     overlaps: [{ dataset: 'Dataset224_AbdomenAtlas1.0', note: 'built partly from AMOS' }],
@@ -255,7 +255,7 @@ export const DATASETS: readonly Dataset[] = [
     role: { kind: 'host' },
     published: { training: 41, validation: 0 },
     labelMap: null,
-    note: 'the source labels the spleen, which the scheme does not know: organ labels come from a segmentor',
+    note: 'the source labels the spleen, which is not in the label scheme: create organ labels with a segmentor',
     licence: 'CC BY-SA 4.0',
     overlaps: [{ dataset: 'Dataset224_AbdomenAtlas1.0', note: 'built partly from MSD' }],
     aliases: ['spleen', 'task09'],
@@ -267,7 +267,7 @@ export const DATASETS: readonly Dataset[] = [
     role: { kind: 'host' },
     published: { training: 126, validation: 0 },
     labelMap: null,
-    note: 'the source labels colon cancer, which the scheme does not know: organ labels come from a segmentor',
+    note: 'the source labels colon cancer, which is not in the label scheme: create organ labels with a segmentor',
     licence: 'CC BY-SA 4.0',
     overlaps: [{ dataset: 'Dataset224_AbdomenAtlas1.0', note: 'built partly from MSD' }],
     aliases: ['colon', 'task10'],
@@ -298,7 +298,7 @@ export const DATASETS: readonly Dataset[] = [
     labelMap: null,
     note: 'an external test set, never a host',
     licence: 'CC BY-NC-ND 3.0',
-    overlaps: [{ dataset: 'Dataset003_Liver', note: 'its cases are liver_28 to liver_47 there' }],
+    overlaps: [{ dataset: 'Dataset003_Liver', note: 'its cases are liver_28 to liver_47 of LiTS' }],
     aliases: ['ircad'],
   },
   {
@@ -310,7 +310,7 @@ export const DATASETS: readonly Dataset[] = [
     labelMap: { '1': 1, '2': 2 },
     note: "Train_lungmask: 1 lung, 2 lesion. The challenge's own Train folder has 1 for the lesion: map 1 to 2 there",
     licence: 'terms of the challenge',
-    overlaps: [{ dataset: 'TCIAcovid19', note: 'both draw on CT Images in COVID-19 of TCIA' }],
+    overlaps: [{ dataset: 'TCIAcovid19', note: 'both use CT Images in COVID-19 of TCIA' }],
     aliases: ['covid19_20', 'covid_19_20', 'covid'],
     layout: { kind: 'flat', folder: 'Train_lungmask', imageEnding: '_ct', labelEnding: '_seg' },
   },
@@ -323,7 +323,7 @@ export const DATASETS: readonly Dataset[] = [
     labelMap: { '1': 1 },
     note: 'id 1 is the lung; the published list calls it "Covid"',
     licence: 'CC BY 4.0',
-    overlaps: [{ dataset: 'Covid19_20', note: 'both draw on CT Images in COVID-19 of TCIA' }],
+    overlaps: [{ dataset: 'Covid19_20', note: 'both use CT Images in COVID-19 of TCIA' }],
     aliases: ['tciacovid'],
   },
   {
@@ -364,24 +364,24 @@ export const DATASETS: readonly Dataset[] = [
   },
 ]
 
-/** The data set of that name, of one's own or known; undefined where neither has it. */
+/** Return the data set of a name, of the user or of the registry; undefined if neither has it. */
 export function findDataset(name: string, own: readonly Dataset[] = []): Dataset | undefined {
   return [...own, ...DATASETS].find((dataset) => dataset.name === name)
 }
 
-/** The data set that a list file or folder seems to mean by its name; undefined where none or several fit. */
+/** Guess the data set from the name of a list or folder; undefined if none or several match. */
 export function guessDataset(fileName: string, own: readonly Dataset[] = []): Dataset | undefined {
   const text = fileName.toLowerCase()
   const known = [...own, ...DATASETS]
   const named = known.filter((dataset) => text.includes(dataset.name.toLowerCase()))
   const fitting =
     named.length > 0 ? named : known.filter(({ aliases = [] }) => aliases.some((word) => text.includes(word)))
-  // Of tcia_panc and panc the longer word is the better guess.
+  // for tcia_panc and panc, the longer word is the better guess
   const best = fitting.sort((a, b) => longestWord(b, text) - longestWord(a, text))
   return best.length > 1 && longestWord(best[0]!, text) === longestWord(best[1]!, text) ? undefined : best[0]
 }
 
-/** Organs whose tumors a label map leads to. */
+/** Return the organs whose tumors a label map leads to. */
 export function tumorOrgans(labelMap: LabelIdMap, region: Region): OrganName[] {
   const targets = new Set(Object.values(labelMap))
   return LABEL_SCHEMES[region].organs
@@ -393,7 +393,7 @@ function longestWord({ name, aliases = [] }: Dataset, text: string): number {
   return Math.max(...[name.toLowerCase(), ...aliases].map((word) => (text.includes(word) ? word.length : 0)))
 }
 
-/** A map of the ids from 1 to the last to background, for the others to be laid over. */
+/** Map the ids from 1 to the last to background; spread other ids over it. */
 export function background(lastId: number): Record<string, number> {
   return Object.fromEntries(Array.from({ length: lastId }, (_, n) => [String(n + 1), 0]))
 }

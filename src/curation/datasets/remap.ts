@@ -1,5 +1,5 @@
 import { DataError, UsageError } from '../../errors.js'
-import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
+import { LABEL_SCHEMES, labelIdOf, type Region } from '../../volume/labels.js'
 import type { LabelMap, Volume } from '../../volume/volume.js'
 import { findPreset } from './presets.js'
 import type { KidneySides, LabelIdMap } from './registry.js'
@@ -12,29 +12,31 @@ export interface RemapRow {
 
 export interface Remapped {
   readonly label: LabelMap
-  /** One row a source id that occurs, in order. */
+  /** One row per source id that occurs, sorted. */
   readonly before: readonly RemapRow[]
-  /** Voxels of each target id that occurs, in order. */
+  /** Voxels of each target id that occurs, sorted. */
   readonly after: readonly { readonly id: number; readonly voxels: number }[]
 }
 
 /**
- * A map given in words: a preset's name, or pairs as in `1:1,2:2,3:1`. Ids that are not named are refused later, when
- * they occur; 0 stays 0 unless the map says otherwise.
- * @throws UsageError for a pair that cannot be read or an id that is given two targets
+ * Parse a map: the name of a preset, or pairs such as `1:1,2:2,3:1`. A target may be a name of the region,
+ * such as `liver` or `liver-tumor`. Ids without a pair are refused later, when they occur; 0 stays 0 unless
+ * the map changes it.
+ * @throws UsageError for an invalid pair, or an id with two targets
  */
 export function parseMap(text: string, region: Region | null = null): LabelIdMap {
   if (!text.includes(':')) return findPreset(text, region).map
   const map: Record<string, number> = {}
   for (const pair of text.split(',')) {
-    const match = /^\s*(\d{1,5}):(\d{1,3})\s*$/.exec(pair)
-    if (!match || Number(match[2]) > 255)
-      throw new UsageError(`the pair "${pair}" cannot be read`, {
-        hint: 'write source:target, targets 0 to 255, as in 1:1,2:2,3:1',
+    const [, id, name] = /^\s*(\d{1,5}):([\w -]+)$/.exec(pair) ?? []
+    const target = name === undefined ? undefined : idOf(name, region)
+    if (id === undefined || target === undefined || target > 255)
+      throw new UsageError(`map: invalid pair "${pair}" (expected source:target)`, {
+        hint: 'write targets as 0 to 255 or as names of the region, as in 1:liver,2:liver-tumor',
       })
-    const [source, target] = [String(Number(match[1])), Number(match[2])]
+    const source = String(Number(id))
     if (map[source] !== undefined && map[source] !== target)
-      throw new UsageError(`id ${source} is mapped to ${map[source]} and to ${target}`, {
+      throw new UsageError(`map: id ${source} has two targets (${map[source]} and ${target})`, {
         hint: 'give each id one target',
       })
     map[source] = target
@@ -42,8 +44,15 @@ export function parseMap(text: string, region: Region | null = null): LabelIdMap
   return map
 }
 
-/** As `parseMap`, with the ids of the two kidneys where a preset tells them apart: what the flag `--map` says of labels. */
-export function toldMap(
+function idOf(name: string, region: Region | null): number | undefined {
+  return /^\s*\d+\s*$/.test(name) ? Number(name) : labelIdOf(name, region)
+}
+
+/**
+ * Parse a map as `parseMap` does, with the ids of the two kidneys if a preset separates them: the flag
+ * `--map`.
+ */
+export function labelMapOption(
   text: string | undefined,
   region: Region | null = null,
 ): { labelMap?: LabelIdMap; kidneySides?: KidneySides | undefined } {
@@ -53,10 +62,10 @@ export function toldMap(
 }
 
 /**
- * Gives every voxel the id that the map has for its own.
+ * Replace every id by its target.
  * @param file named in errors
- * @param region when given, targets must be ids of its scheme
- * @throws DataError for an id outside the map, a value that is no id, or a target outside the scheme
+ * @param region if given, targets must be ids of this region
+ * @throws DataError for an id outside the map, a value that is no id, or a target outside the region
  */
 export function remapLabels(label: Volume, map: LabelIdMap, file: string, region?: Region): Remapped {
   const counts = countLabelIds(label, file)
@@ -64,8 +73,8 @@ export function remapLabels(label: Volume, map: LabelIdMap, file: string, region
 }
 
 /**
- * As `remapLabels`, with the ids counted already.
- * @param into where the ids go; it may be the memory of `label`
+ * Replace ids as `remapLabels` does, with the ids counted already.
+ * @param into memory of the new ids; it may be the memory of `label`
  */
 export function remapCounted(
   label: Volume,
@@ -79,9 +88,9 @@ export function remapCounted(
   const unknown = [...counts.keys()].filter((id) => !targets.has(id)).sort((a, b) => a - b)
   if (unknown.length > 0)
     throw new DataError(
-      `${file}: label ids ${unknown.slice(0, 10).join(', ')} are not in the map, which knows ${[...targets.keys()].join(', ')}`,
+      `${file}: unknown label ids (expected ${[...targets.keys()].join(', ')}, found ${unknown.slice(0, 10).join(', ')})`,
       {
-        hint: 'add them to the map (to 0 where they are background) or correct the file',
+        hint: 'add the ids to the map (0 for background), or correct the file',
         facts: { file, ids: unknown },
       },
     )
@@ -106,7 +115,7 @@ function targetsOf(map: LabelIdMap, file: string, region: Region | undefined): M
   const targets = new Map<number, number>([[0, 0]])
   for (const [source, target] of Object.entries(map)) {
     if (!Number.isInteger(target) || target < 0 || target > last)
-      throw new DataError(`${file}: its map sends ${source} to ${target}, ids 0 to ${last} exist`, {
+      throw new DataError(`${file}: wrong target of id ${source} (expected 0 to ${last}, found ${target})`, {
         hint: 'correct the map',
       })
     targets.set(Number(source), target)
@@ -114,12 +123,15 @@ function targetsOf(map: LabelIdMap, file: string, region: Region | undefined): M
   return targets
 }
 
-/** Voxels of each id that occurs. @throws DataError for a value that is no id */
+/**
+ * Count the voxels of each id that occurs.
+ * @throws DataError for a value that is no id
+ */
 export function countLabelIds(label: Volume, file: string): Map<number, number> {
   const counts = new Map<number, number>()
   const { data } = label
   let [id, start] = [data[0] ?? 0, 0]
-  // Labels come in long runs of one id.
+  // labels come in long runs of one id
   for (let n = 0; n < data.length; n++) {
     const value = data[n]!
     if (value === id) continue
@@ -130,8 +142,8 @@ export function countLabelIds(label: Volume, file: string): Map<number, number> 
   counts.set(id, (counts.get(id) ?? 0) + data.length - start)
   const wrong = [...counts.keys()].find((value) => !Number.isInteger(value) || value < 0)
   if (wrong !== undefined)
-    throw new DataError(`${file}: holds the value ${wrong}, which is no label id`, {
-      hint: 'was it resampled with interpolation? Take the original label',
+    throw new DataError(`${file}: wrong label value (expected integers of at least 0, found ${wrong})`, {
+      hint: 'use the original label: this one was probably resampled with interpolation',
       facts: { file },
     })
   return counts

@@ -7,18 +7,18 @@ export interface SplitOptions {
   readonly folds: number
   readonly seed: number
   /**
-   * `hash` (default): a fold is a pure function of patient and seed, so no case that is added, removed or relabelled
-   * moves another. `even`: patients without a fold are dealt out within their stratum, as evenly as can be; they stay
-   * where they are only as long as the manifest carries their folds.
+   * `hash` (default): a fold is a pure function of patient and seed, so adding, removing or relabelling a
+   * case moves no other. `even`: patients without a fold are dealt out within their stratum, as evenly as
+   * possible; they keep their fold only if the manifest carries it.
    */
   readonly method?: 'hash' | 'even'
-  /** Leaves the folds and validation parts of published lists aside; default false. */
+  /** Ignore the folds and validation parts of published lists. Default: false. */
   readonly ignorePublished?: boolean
-  /** Patients of an earlier split keep its folds. */
+  /** An earlier split whose patients keep their folds. */
   readonly keep?: Manifest | undefined
 }
 
-/** One patient's fold and where it came from. */
+/** The fold of one patient and its origin. */
 export interface PatientFold {
   readonly patient: string
   readonly dataset: string
@@ -40,7 +40,7 @@ export interface FoldPlan {
   readonly manifest: Manifest
   readonly patients: readonly PatientFold[]
   readonly table: readonly FoldRow[]
-  /** What the user should know: empty folds, patients whose published folds contradict each other. */
+  /** Warnings for the user: empty folds, patients with contradictory published folds. */
   readonly warnings: readonly string[]
 }
 
@@ -53,15 +53,16 @@ interface Patient {
 }
 
 /**
- * Fills the folds of a manifest, patient by patient. Test cases have none. Published folds are honoured; the validation
- * part of a list without fold numbers becomes fold 0 of its data set, and the others share the rest (so a first validation
- * case in a data set that had none does move others).
+ * Assign folds to the patients of a manifest. Test cases get none. Published folds are kept. The validation
+ * part of a list without fold numbers becomes fold 0 of its data set, and the others share the other folds;
+ * so a first validation case in a data set does move others.
  *
- * Balance: ids that end in consecutive numbers are dealt in keyed blocks of one patient a fold, so a data set's folds differ
- * by a patient or two and a stratum's by less than chance; other ids are hashed one by one, n patients to a fold within
- * about sqrt(n) of each other. `even` brings every stratum within one patient.
+ * Balance: ids that end in consecutive numbers are dealt in keyed blocks of one patient per fold. So the
+ * folds of a data set differ by one or two patients, and those of a stratum by less than chance. Other ids
+ * are hashed one by one; folds of n patients then differ by about sqrt(n). With `even`, every stratum differs
+ * by at most one patient.
  * @param strata of every case, by id
- * @throws UsageError when a published fold does not fit in `folds`
+ * @throws UsageError if a published fold is not below `folds`
  */
 export function assignFolds(
   manifest: Manifest,
@@ -69,7 +70,9 @@ export function assignFolds(
   options: SplitOptions,
 ): FoldPlan {
   if (!Number.isInteger(options.folds) || options.folds < 2 || options.folds > 100)
-    throw new UsageError(`folds: 2 to 100 were expected, got ${options.folds}`)
+    throw new UsageError(`--folds: wrong number (expected 2 to 100, found ${options.folds})`, {
+      hint: 'pass another number of folds',
+    })
   const patients = patientsOf(manifest, strata)
   const warnings = testedPatients(manifest, patients)
   for (const patient of patients) patient.given = givenFold(patient, options, warnings)
@@ -97,7 +100,7 @@ export function assignFolds(
   }
 }
 
-/** Patients with a case that takes part in folds, in the order of their names. */
+/** Return the patients with a case outside the test part, sorted by name. */
 function patientsOf(manifest: Manifest, strata: ReadonlyMap<string, Stratum>): Patient[] {
   const byName = new Map<string, ManifestCase[]>()
   for (const item of manifest.cases)
@@ -105,19 +108,19 @@ function patientsOf(manifest: Manifest, strata: ReadonlyMap<string, Stratum>): P
   const names = [...byName.keys()].sort()
   return names.map((name) => {
     const cases = byName.get(name)!
-    // Synthetic children go where their host goes: they say nothing of the patient.
+    // synthetic children follow their host: they carry no information about the patient
     const own = cases.filter((item) => item.parent === undefined)
     const scans = own.length > 0 ? own : cases
     return { name, dataset: scans[0]!.dataset, cases, stratum: gravest(scans, strata), given: null }
   })
 }
 
-/** A split cannot part what a list has put on both sides of a test set. */
+/** Return a warning for each patient with test cases and other cases, which no split can separate. */
 function testedPatients({ cases }: Manifest, patients: readonly Patient[]): string[] {
   const tested = new Set(cases.filter(({ split }) => split === 'test').map(({ patient }) => patient))
   return patients
     .filter(({ name }) => tested.has(name))
-    .map(({ name }) => `patient ${name} has test cases and others; take one side out of the manifest`)
+    .map(({ name }) => `patient ${name} has test cases and others; remove one side from the manifest`)
 }
 
 function gravest(cases: readonly ManifestCase[], strata: ReadonlyMap<string, Stratum>): Stratum {
@@ -126,7 +129,10 @@ function gravest(cases: readonly ManifestCase[], strata: ReadonlyMap<string, Str
   return STRATA[labelled.length > 0 ? Math.max(...labelled) : STRATA.indexOf('unlabelled')]!
 }
 
-/** The fold that an earlier split or a published list gives a patient; the held-out part wins a contradiction. */
+/**
+ * Return the fold of a patient in an earlier split or a published list; the held-out part wins a
+ * contradiction.
+ */
 function givenFold(patient: Patient, options: SplitOptions, warnings: string[]): Patient['given'] {
   const earlier = options.keep?.cases.find(
     ({ patient: name, fold }) => name === patient.name && fold !== null,
@@ -135,15 +141,18 @@ function givenFold(patient: Patient, options: SplitOptions, warnings: string[]):
   if (fold === null) return null
   if (fold >= options.folds)
     throw new UsageError(
-      `patient ${patient.name} is in fold ${fold}, ${options.folds} folds were asked for`,
+      `patient ${patient.name}: wrong fold (expected 0 to ${options.folds - 1}, found ${fold})`,
       {
-        hint: 'ask for more folds, or leave published folds aside with --ignore-published',
+        hint: 'pass more --folds, or pass --ignore-published',
       },
     )
   return { fold, by: earlier ? 'kept' : 'published' }
 }
 
-/** All scans of a patient stand on one side, that of the published held-out part if one of them is there. */
+/**
+ * Return the split of a patient: all scans stay together, in the published held-out part if one of them is
+ * there.
+ */
 function splitOf({ cases }: Patient, { ignorePublished }: SplitOptions): ManifestCase['split'] {
   return !ignorePublished && cases.some(({ split }) => split === 'validation') ? 'validation' : 'training'
 }
@@ -152,16 +161,16 @@ function publishedFold({ name, cases }: Patient, warnings: string[]): number | n
   const stated = cases.map(({ fold, split }) => fold ?? (split === 'validation' ? 0 : null))
   const known = [...new Set(stated.filter((fold) => fold !== null))].sort((a, b) => a - b)
   const chosen = known[0] ?? null
-  // A scan of the training part whose sister is in validation follows her.
+  // a scan of the training part follows a scan of the same patient in validation
   if (chosen !== null && cases.some(({ split, fold }) => split === 'training' && (fold ?? -1) !== chosen))
     if (known.length > 1 || cases.some(({ split }) => split === 'validation'))
       warnings.push(
-        `patient ${name} stands on both sides of a published split; all its scans go to fold ${chosen}`,
+        `patient ${name} is on both sides of a published split; all its scans go to fold ${chosen}`,
       )
   return chosen
 }
 
-/** Data sets whose published validation part is their fold 0, so that nobody else may be in it. */
+/** Return the data sets whose published validation part is fold 0, so that no other patient may join it. */
 function reservedFolds(patients: readonly Patient[], { ignorePublished }: SplitOptions): ReadonlySet<string> {
   if (ignorePublished) return new Set()
   const numbered = new Set(
@@ -171,7 +180,10 @@ function reservedFolds(patients: readonly Patient[], { ignorePublished }: SplitO
   return new Set(held.map(({ dataset }) => dataset).filter((dataset) => !numbered.has(dataset)))
 }
 
-/** Of `first` to `folds - 1`: number n of a series takes its place in the keyed order of its block of folds. */
+/**
+ * Return a fold from `first` to `folds - 1`: number n of a series has its place in the keyed order of its
+ * block of folds.
+ */
 function hashedFold(name: string, { folds, seed }: SplitOptions, first: number): number {
   const slots = folds - first
   const numbered = /^(.*?)(\d{1,15})(\D*)$/.exec(name)
@@ -184,7 +196,7 @@ function hashedFold(name: string, { folds, seed }: SplitOptions, first: number):
   return first + order[number % slots]!.slot
 }
 
-/** Deals patients without a fold to the fold that has the fewest of their data set and stratum. */
+/** Deal each patient without a fold to the fold with the fewest patients of the same data set and stratum. */
 function dealEvenly(patients: readonly Patient[], options: SplitOptions): ReadonlyMap<string, number> {
   const counts = new Map<string, number>()
   const count = (key: string): number => counts.get(key) ?? 0
@@ -242,7 +254,7 @@ function emptyFolds(table: readonly FoldRow[], { method }: SplitOptions): string
     .filter(({ patients }) => patients === 0)
     .map(
       ({ dataset, fold }) =>
-        `${dataset} has nobody in fold ${fold}${method === 'even' ? '' : '; --even deals its patients out evenly'}`,
+        `${dataset} has no patient in fold ${fold}${method === 'even' ? '' : '; --even balances its patients'}`,
     )
 }
 

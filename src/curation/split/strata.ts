@@ -4,7 +4,10 @@ import { readNifti } from '../../volume/nifti.js'
 import type { ManifestCase } from '../datasets/manifest.js'
 import type { LabelIdMap } from '../datasets/registry.js'
 
-/** What folds are balanced by: hosts apart, labelled cases by the diameter of the ball that all their tumor voxels fill. */
+/**
+ * Strata that folds are balanced by: hosts, and labelled cases by the diameter of a ball with the volume of
+ * all tumor voxels.
+ */
 export const STRATA = ['host', 'no tumor', '< 20 mm', '20 to 50 mm', '>= 50 mm', 'unlabelled'] as const
 export type Stratum = (typeof STRATA)[number]
 
@@ -16,8 +19,8 @@ export interface StrataOptions {
 }
 
 /**
- * The stratum of every case by id; reads the labels of labelled cases that are not measured yet. The borders are fixed (those of lesion reports), so
- * a case keeps its stratum whatever other cases there are.
+ * Return the stratum of every case by id; labels that are not measured yet are read. The borders are fixed
+ * (those of lesion reports), so the stratum of a case does not depend on other cases.
  * @throws DataError for a label that cannot be read
  */
 export async function strataOf(
@@ -45,7 +48,7 @@ async function stratumOf(item: ManifestCase): Promise<Stratum> {
   return stratumOfVolume(await tumorVolumeMm3(label, labelMap, region))
 }
 
-/** Stratum of a labelled case with this volume of tumor. */
+/** Return the stratum of a labelled case by its volume of tumor. */
 export function stratumOfVolume(volumeMm3: number): Stratum {
   if (volumeMm3 === 0) return 'no tumor'
   const diameterMm = Math.cbrt((6 * volumeMm3) / Math.PI)

@@ -1,8 +1,6 @@
-import type { RunConfig } from '../../config/schema.js'
 import { CheckpointError, ConfigError } from '../../errors.js'
-import { LABEL_SCHEMES, type OrganName } from '../../volume/labels.js'
+import { LABEL_SCHEMES, type Organ, type OrganName } from '../../volume/labels.js'
 import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
-import { trainingLabels } from '../training-labels.js'
 
 /** Organs whose tumors a segmentor calls: by name, and how many tumor outputs have no name. */
 export interface TumorCoverage {
@@ -10,10 +8,22 @@ export interface TumorCoverage {
   readonly unnamed: number
 }
 
-/** Organs that the tumors of a run go to. */
-export function plannedOrgans(config: RunConfig): readonly OrganName[] {
-  const names = trainingLabels(config).organs.map((organ) => organ.name)
-  return names.filter((name) => (config.simulation.organWeights[name] ?? 0) > 0)
+/** What a stage paints, and what its settings state of the networks. */
+export interface PaintingPlan {
+  /** Organs that receive tumors. */
+  readonly organs: readonly Organ[]
+  /** Patch-merging order of the baseline; null: as its file states. */
+  readonly baselineMerging: string | null
+  /** Output of the generator for an organ; null: as its file states. */
+  readonly generatorChannel: 'organ' | 'shared' | null
+}
+
+/** Those of the organs that receive tumors. */
+export function plannedOrgans(
+  organs: readonly Organ[],
+  weights: Readonly<Partial<Record<OrganName, number | undefined>>>,
+): readonly Organ[] {
+  return organs.filter(({ name }) => (weights[name] ?? 0) > 0)
 }
 
 /** What the segmentor of a file sees: by its own label names, else 7 outputs are the abdomen's, others have no name. */
@@ -41,7 +51,10 @@ export function covers(coverage: TumorCoverage, planned: readonly OrganName[]): 
  * @throws CheckpointError when it is no whole segmentor, or does not see the tumors of a planned organ; ConfigError when
  *   the configuration must say its patch-merging order
  */
-export function refuseBlindBaseline(config: RunConfig, facts: CheckpointFacts): void {
+export function refuseBlindBaseline(
+  plan: Pick<PaintingPlan, 'organs' | 'baselineMerging'>,
+  facts: CheckpointFacts,
+): void {
   const where = `networks.baseline.checkpoint: ${facts.path}`
   const network = segmentorOf(facts)
   if (!network || network.tumorOutputs === null)
@@ -53,7 +66,7 @@ export function refuseBlindBaseline(config: RunConfig, facts: CheckpointFacts): 
       `${where}: ${network.missing} tensors are missing and ${network.unexpected} belong to no segmentor`,
       { hint: '`freetumor checkpoint inspect` lists them; a baseline must be whole' },
     )
-  const planned = plannedOrgans(config)
+  const planned = namesOf(plan)
   if (!covers(tumorCoverage(facts), planned)) {
     const seen = tumorCoverage(facts).named.join(', ') || 'not named'
     throw new CheckpointError(
@@ -61,20 +74,24 @@ export function refuseBlindBaseline(config: RunConfig, facts: CheckpointFacts): 
       { hint: COVER_HINT },
     )
   }
-  const told = config.networks.baseline?.patchMerging ?? null
-  if (facts.patchMerging.needed && told === null)
+  if (facts.patchMerging.needed && plan.baselineMerging === null)
     throw new ConfigError(`${where} does not say the patch-merging order of its SwinUNETR`, {
       hint: 'set networks.baseline.patchMerging; `freetumor checkpoint inspect --probe IMAGE LABELS` finds it out',
     })
 }
 
 /**
- * Refuses to make a baseline that could not see the tumors of this run.
+ * Refuses to make a baseline that could not see the planned tumors.
+ * @param learned the organs whose tumors it would learn, by the configuration `file`
  * @throws ConfigError
  */
-export function refuseBlindTraining(config: RunConfig, baseline: RunConfig, file: string): void {
-  const planned = plannedOrgans(config)
-  const named = trainingLabels(baseline).organs.map((organ) => organ.name)
+export function refuseBlindTraining(
+  plan: Pick<PaintingPlan, 'organs'>,
+  learned: readonly Organ[],
+  file: string,
+): void {
+  const planned = namesOf(plan)
+  const named = learned.map((organ) => organ.name)
   if (!covers({ named, unnamed: 0 }, planned))
     throw new ConfigError(
       `networks.baseline.trainFrom: ${file} learns tumors of ${named.join(', ')}, planned are ${planned.join(', ')}`,
@@ -87,7 +104,10 @@ export function refuseBlindTraining(config: RunConfig, baseline: RunConfig, file
  * @returns what the user should know of it, if anything
  * @throws CheckpointError
  */
-export function refuseWrongGenerator(config: RunConfig, facts: CheckpointFacts): string | null {
+export function refuseWrongGenerator(
+  plan: Pick<PaintingPlan, 'organs' | 'generatorChannel'>,
+  facts: CheckpointFacts,
+): string | null {
   const where = `networks.generator.checkpoint: ${facts.path}`
   const network = facts.networks.find((one) => one.architecture === 'unet3d' && one.name !== 'netD')
   if (!network)
@@ -98,25 +118,23 @@ export function refuseWrongGenerator(config: RunConfig, facts: CheckpointFacts):
     throw new CheckpointError(`${where}: ${network.missing} tensors of the generator are missing`, {
       hint: '`freetumor checkpoint inspect` lists them',
     })
-  if (config.networks.generator?.channel !== 'organ') return null
-  const channels = channelsOf(config)
+  if (plan.generatorChannel !== 'organ') return null
   const outputs = network.outputs ?? 0
-  const lacking = channels.filter(({ channel }) => channel >= outputs)
+  const lacking = plan.organs.filter(({ channel }) => channel >= outputs)
   if (lacking.length > 0)
     throw new CheckpointError(
       `${where} has ${outputs} outputs, none for ${lacking.map(({ name }) => name).join(', ')}`,
       { hint: 'set networks.generator.channel: shared' },
     )
   const { untouchedOutputs } = facts.channelMode
-  const untouched = channels.filter(({ channel }) => untouchedOutputs.includes(channel))
+  const untouched = plan.organs.filter(({ channel }) => untouchedOutputs.includes(channel))
   // Where output 0 looks so too the training was short, not shared: another channel would not help.
   if (untouched.length === 0 || untouchedOutputs.includes(0)) return null
   return `${where}: its outputs for ${untouched.map(({ name }) => name).join(', ')} look as if they never learned; set networks.generator.channel: shared`
 }
 
-function channelsOf(config: RunConfig): readonly { readonly name: OrganName; readonly channel: number }[] {
-  const planned = plannedOrgans(config)
-  return LABEL_SCHEMES[config.region].organs.filter((organ) => planned.includes(organ.name))
+function namesOf({ organs }: Pick<PaintingPlan, 'organs'>): readonly OrganName[] {
+  return organs.map(({ name }) => name)
 }
 
 const COVER_HINT =

@@ -2,13 +2,19 @@ import type { RunConfig } from '../../config/schema.js'
 import { FreetumorError } from '../../errors.js'
 import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
 import { trainingLabels } from '../training-labels.js'
-import { refuseBlindBaseline, segmentorOf } from './coverage.js'
+import { plannedOrgans, refuseBlindBaseline, segmentorOf } from './coverage.js'
+
+/** The sections of a configuration that a file is compared with. */
+export type ComparedSections = Pick<
+  RunConfig,
+  'job' | 'region' | 'prepare' | 'simulation' | 'sampling' | 'networks' | 'training'
+>
 
 /**
  * What is worth a word about a file: why it is almost right, and what to do. With a configuration also how it differs from
  * the networks that this asks for.
  */
-export function checkpointHints(facts: CheckpointFacts, config: RunConfig | null): readonly string[] {
+export function checkpointHints(facts: CheckpointFacts, config: ComparedSections | null): readonly string[] {
   return [
     ...facts.networks.flatMap(networkHints),
     ...mergingHints(facts),
@@ -72,7 +78,7 @@ function channelHints(facts: CheckpointFacts): string[] {
     : []
 }
 
-function configHints(facts: CheckpointFacts, config: RunConfig): string[] {
+function configHints(facts: CheckpointFacts, config: ComparedSections): string[] {
   return [
     ...facts.networks.flatMap((network) => sizeHints(network, config)),
     ...preparationHints(facts, config),
@@ -81,7 +87,7 @@ function configHints(facts: CheckpointFacts, config: RunConfig): string[] {
   ]
 }
 
-function sizeHints({ name, architecture, width, outputs }: NetworkFacts, config: RunConfig): string[] {
+function sizeHints({ name, architecture, width, outputs }: NetworkFacts, config: ComparedSections): string[] {
   const { generator, segmentor } = config.networks
   if (architecture === 'unet3d')
     return generator && width !== generator.baseChannels
@@ -103,10 +109,12 @@ function sizeHints({ name, architecture, width, outputs }: NetworkFacts, config:
 }
 
 /** Why the file would be refused as the baseline of the run, where it can be meant as one. */
-function baselineHints(facts: CheckpointFacts, config: RunConfig): string[] {
-  if (config.networks.baseline === null || facts.kind === 'generator' || !segmentorOf(facts)) return []
+function baselineHints(facts: CheckpointFacts, config: ComparedSections): string[] {
+  const { baseline } = config.networks
+  if (baseline === null || facts.kind === 'generator' || !segmentorOf(facts)) return []
+  const organs = plannedOrgans(trainingLabels(config).organs, config.simulation.organWeights)
   try {
-    refuseBlindBaseline(config, facts)
+    refuseBlindBaseline({ organs, baselineMerging: baseline.patchMerging }, facts)
     return []
   } catch (error) {
     if (!(error instanceof FreetumorError)) throw error
@@ -114,7 +122,7 @@ function baselineHints(facts: CheckpointFacts, config: RunConfig): string[] {
   }
 }
 
-function orderHints(facts: CheckpointFacts, config: RunConfig): string[] {
+function orderHints(facts: CheckpointFacts, config: ComparedSections): string[] {
   const { order } = facts.patchMerging
   if (facts.kind === 'generator') return []
   const wanted = config.networks.segmentor.patchMerging
@@ -124,7 +132,7 @@ function orderHints(facts: CheckpointFacts, config: RunConfig): string[] {
 }
 
 /** Weights see only what they were trained to see: window, spacing, patch. */
-function preparationHints(facts: CheckpointFacts, config: RunConfig): string[] {
+function preparationHints(facts: CheckpointFacts, config: ComparedSections): string[] {
   const wanted = {
     region: config.region,
     windowHu: config.prepare.windowHu,

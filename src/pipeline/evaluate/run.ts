@@ -1,63 +1,20 @@
-import { availableParallelism } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { DataError, UsageError } from '../../errors.js'
 import { aggregate, byCaseId } from '../../evaluation/aggregate.js'
 import { type Comparison, compare } from '../../evaluation/compare.js'
 import { type CaseMeasures, parseCaseMeasures } from '../../evaluation/measures.js'
-import { PROFILES, type Profile, type ProfileName } from '../../evaluation/profiles.js'
+import type { Profile } from '../../evaluation/profiles.js'
 import type { Summary } from '../../evaluation/summary.js'
 import { writeEvaluation, writeJson } from '../../evaluation/write.js'
-import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import { makeFolder, makeWritableFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
-import type { EvaluateSpec } from '../ports/cases.js'
 import type { CaseError } from '../ports/common.js'
 import { removeOldPage, writeEvaluationPage } from '../report/evaluation.js'
 import { conventionWarnings, splitByConvention } from './label-conventions.js'
 import { type MaskFiles, pairMasks, patientsOfCases, volumesIn } from './mask-files.js'
 import { drawWorstCases } from './pictures.js'
-
-type IdMap = Readonly<Record<string, number>>
-
-export interface EvaluateOptions {
-  /** Folder of masks. */
-  readonly predictions: string
-  /** Folder of labels of the same names, on the same grids in the world. */
-  readonly labels: string
-  readonly profile: ProfileName
-  /** Another folder of masks, compared with the first case by case. */
-  readonly against?: string | undefined
-  /** Writes summary.json, the tables, report.html there. */
-  readonly out?: string | undefined
-  /** Whose label ids are measured; default abdomen. */
-  readonly region?: Region | undefined
-  /** Default those of the region. */
-  readonly labelIds?: readonly number[] | undefined
-  /** Those of them that are tumors; default as the region says. */
-  readonly tumorIds?: readonly number[] | undefined
-  /** Id in the masks -> id that is measured; default the same. */
-  readonly predictionMap?: IdMap | undefined
-  readonly labelMap?: IdMap | undefined
-  /** Default those of the profile. */
-  readonly nsdTolerancesMm?: readonly number[] | undefined
-  readonly lesionIous?: readonly number[] | undefined
-  /** Folder of organ masks: predicted tumor outside is taken away. A case without one stays as it is. */
-  readonly organs?: string | undefined
-  /** Folder of tumor probabilities (0 to 1) on the masks' grids, which lesions are scored by; default their volume. */
-  readonly scores?: string | undefined
-  /** The same of the masks of `against`. */
-  readonly againstScores?: string | undefined
-  /** Folder of scans, for the pictures of the report. */
-  readonly images?: string | undefined
-  /** Manifest, or lines `case,patient`; default every case is a patient of its own. */
-  readonly patients?: string | undefined
-  /** Worst cases that are pictured; default 6. */
-  readonly pictures?: number | undefined
-  /** Cases measured at a time; default 2, or 1 on one core. */
-  readonly workers?: number | undefined
-  /** Of the intervals; default 0. */
-  readonly seed?: number | undefined
-}
+import { type EvaluateOptions, evaluateProfile, measuredIds } from './settings.js'
+import { evaluateSpec } from './spec.js'
 
 type Failed = readonly { readonly caseId: string; readonly error: CaseError }[]
 
@@ -81,7 +38,7 @@ interface Measured {
  * @throws UsageError, DataError for folders that cannot be read or do not pair
  */
 export async function evaluateMasks(options: EvaluateOptions, context: StageContext): Promise<Evaluation> {
-  const profile = profileOf(options)
+  const profile = evaluateProfile(options)
   const ids = measuredIds(options)
   if (profile.lesions && ids.tumorIds.length === 0)
     throw new UsageError(`profile ${profile.name} compares tumors, but no tumor id is among the labels`, {
@@ -124,32 +81,6 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
   }
 }
 
-/** The ids that are measured. @throws UsageError for a tumor that is not among them */
-export function measuredIds({ region = 'abdomen', labelIds, tumorIds }: EvaluateOptions): {
-  labelIds: number[]
-  tumorIds: number[]
-} {
-  const scheme = LABEL_SCHEMES[region]
-  const labels = [...(labelIds ?? scheme.names.keys())].filter((id) => id > 0)
-  const stray = tumorIds?.find((id) => !labels.includes(id))
-  if (stray !== undefined)
-    throw new UsageError(
-      `--tumor-ids names ${stray}, which is not among the label ids ${labels.join(', ')}`,
-      { hint: 'name it with --labels-ids too' },
-    )
-  const tumors = tumorIds ?? scheme.organs.map(({ tumorLabel }) => tumorLabel)
-  return { labelIds: labels, tumorIds: tumors.filter((id) => labels.includes(id)) }
-}
-
-function profileOf({ profile, nsdTolerancesMm, lesionIous }: EvaluateOptions): Profile {
-  const published = PROFILES[profile]
-  return {
-    ...published,
-    nsdTolerancesMm: nsdTolerancesMm ?? published.nsdTolerancesMm,
-    lesionIous: lesionIous ?? published.lesionIous,
-  }
-}
-
 async function measure(
   pairs: readonly MaskFiles[],
   scores: string | undefined,
@@ -157,30 +88,15 @@ async function measure(
   profile: Profile,
   context: StageContext,
 ): Promise<Measured> {
-  const { labelIds, tumorIds } = measuredIds(options)
+  const ids = measuredIds(options)
   const warnings: string[] = []
   const organs = await besides(options.organs, pairs, 'organ mask', warnings)
-  const scored = await scoresOf(scores, pairs, options, tumorIds)
+  const scored = await scoresOf(scores, pairs, options, ids.tumorIds)
   const patients = await patientsOfCases(
     options.patients ?? null,
     pairs.map(({ id }) => id),
   )
-  const spec: EvaluateSpec = {
-    job: 'evaluate',
-    workers: options.workers ?? Math.min(2, availableParallelism()),
-    labels: labelIds,
-    tumorLabels: tumorIds,
-    nsdTolerancesMm: profile.nsdTolerancesMm,
-    lesions: profile.lesions,
-    spacingMm: profile.spacingMm,
-    predictionMap: options.predictionMap ?? null,
-    labelMap: options.labelMap ?? null,
-    cases: pairs.map((pair) => ({
-      ...pair,
-      organ: organs.get(pair.id) ?? null,
-      scores: scored.get(pair.id) ?? [],
-    })),
-  }
+  const spec = evaluateSpec(options, { profile, ids, pairs, organs, scored })
   const cases: CaseMeasures[] = []
   const failed: { caseId: string; error: CaseError }[] = []
   const { signal, logDirectory } = context

@@ -85,7 +85,7 @@ export interface PredictedCase {
   readonly labelVoxels: readonly number[]
 }
 
-/** What the stage of evaluation needs of a runtime; mirrors python_runtime/freetumor_runtime/config.py word by word. */
+/** What the stage of evaluation needs of a runtime; mirrors python_runtime/freetumor_runtime/config/cases.py word by word. */
 export interface EvaluateSpec {
   readonly job: 'evaluate'
   readonly workers: number

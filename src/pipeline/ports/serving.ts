@@ -4,7 +4,7 @@ import type { Affine, Vec3 } from '../../volume/volume.js'
 import type { SlidingWindowsSpec } from './common.js'
 import type { AttemptMeasures } from './synthesis.js'
 
-/** Everything a warm runtime needs; mirrors ServeSpec of python_runtime/freetumor_runtime/config.py. */
+/** Everything a warm runtime needs; mirrors python_runtime/freetumor_runtime/config/serving.py. */
 export interface ServeSpec {
   readonly job: 'serve'
   readonly region: Region

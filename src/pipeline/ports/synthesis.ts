@@ -3,7 +3,7 @@ import type { Organ, Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
 import type { CaseError } from './common.js'
 
-/** Everything an offline synthesis needs; mirrors SynthesizeSpec of python_runtime/freetumor_runtime/config.py. */
+/** Everything an offline synthesis needs; mirrors python_runtime/freetumor_runtime/config/synthesis.py. */
 export interface SynthesizeSpec {
   readonly job: 'synthesize'
   readonly directory: string

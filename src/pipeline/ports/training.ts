@@ -4,7 +4,7 @@ import type { Organ, Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
 import type { SlidingWindowsSpec } from './common.js'
 
-/** Everything a training needs; mirrors python_runtime/freetumor_runtime/config.py word by word. */
+/** Everything a training needs; mirrors python_runtime/freetumor_runtime/config/training.py word by word. */
 export interface TrainingSpec {
   readonly job: JobKind
   readonly runId: string

@@ -1,13 +1,4 @@
 import { join, resolve } from 'node:path'
-import {
-  type PredictProfile,
-  type PredictSettings,
-  predictSettings,
-  spacingOfProfile,
-} from '../../config/predict-settings.js'
-import type { RunConfig } from '../../config/schema.js'
-import type { Split } from '../../curation/datasets/lists.js'
-import { UsageError } from '../../errors.js'
 import { makeFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
@@ -15,36 +6,11 @@ import type { PredictedCase, PredictSpec } from '../ports/cases.js'
 import type { CaseError } from '../ports/common.js'
 import { type ScanCase, scansOf } from './cases.js'
 import { inputOf, openPrediction } from './record.js'
-import { type PredictWeights, type Preparation, predictWeights } from './weights.js'
+import { type PredictInputs, predictSettingsOf, statedPreparation } from './settings.js'
+import { predictSpec } from './spec.js'
+import { type PredictWeights, predictWeights } from './weights.js'
 
-/** Settings that are left out are those of the profile; without a profile those of METHOD 11 on the original grid. */
-export interface PredictOptions extends Partial<PredictSettings>, Partial<Preparation> {
-  /** One file, or the members of an ensemble: the mean of their probabilities. */
-  readonly checkpoint: string | readonly string[]
-  /** Folder of `.nii` or `.nii.gz` scans, one scan, or a list (decathlon `.json`, or `.txt` with a path a line). */
-  readonly images: string
-  /** Of a list that has several. */
-  readonly split?: Split | undefined
-  /** A list may name files outside its own folder; default false. */
-  readonly allowOutside?: boolean | undefined
-  readonly out: string
-  readonly profile?: PredictProfile | undefined
-  /** Patch-merging order where a file does not say it. `windowHu`, `spacingMm`, `patchVoxels` likewise. */
-  readonly patchMerging?: string | undefined
-  /** Label maps on the grids of the scans, under their names: a tumor outside the organ becomes background. */
-  readonly organMasks?: string | undefined
-  /** Ids that are the organ in them; default every id but 0. */
-  readonly organIds?: readonly number[] | undefined
-  /** Labels under the names of the scans: brought to the prepared grid beside the masks, as `labels/`. */
-  readonly labels?: string | undefined
-  /** Outputs whose probabilities are written, or all; default none. */
-  readonly probabilities?: readonly number[] | 'all' | undefined
-  /** Makes masks anew that are there. */
-  readonly overwrite?: boolean | undefined
-  readonly device?: RunConfig['runtime']['device'] | undefined
-  /** Ranks that share the cases; on GPUs one each. */
-  readonly processes?: number | undefined
-  readonly threadsPerProcess?: number | undefined
+export interface PredictOptions extends PredictInputs {
   readonly onCase?: ((progress: PredictProgress) => void) | undefined
 }
 
@@ -75,18 +41,12 @@ export interface Prediction {
  */
 export async function predictMasks(options: PredictOptions, context: StageContext): Promise<Prediction> {
   const out = resolve(options.out)
-  const settings = settingsOf(options)
-  if (options.labels !== undefined && settings.grid !== 'prepared')
-    throw new UsageError('--labels are brought to the prepared grid', {
-      hint: 'it goes with --grid prepared',
-    })
+  const settings = predictSettingsOf(options)
   const scans = await scansOf(options.images, options.split, options)
   noteWithout(options, scans, context)
-  const profile = options.profile ?? null
   const checkpoints = [options.checkpoint].flat().map((file) => resolve(file))
-  const told = { ...toldOf(options), ...maybe('spacingMm', options.spacingMm ?? spacingOfProfile(profile)) }
-  const weights = await predictWeights(checkpoints, options.patchMerging, told, context)
-  const spec = specOf(options, settings, weights, out, scans)
+  const weights = await predictWeights(checkpoints, options.patchMerging, statedPreparation(options), context)
+  const spec = predictSpec(options, settings, weights, out, scans)
   await makeFolder(out)
   await using _lock = await context.runtime.lock(out, WRITING)
   const { done, log } = await openPrediction(
@@ -127,83 +87,6 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   const order = new Map(scans.map(({ id }, at) => [id, at]))
   cases.sort((a, b) => order.get(a.caseId)! - order.get(b.caseId)!)
   return { directory: out, cases, failed }
-}
-
-const SETTING_KEYS = Object.keys(predictSettings(null)) as (keyof PredictSettings)[]
-
-function settingsOf(options: PredictOptions): PredictSettings {
-  const given = SETTING_KEYS.filter((key) => options[key] !== undefined).map((key) => [key, options[key]])
-  return { ...predictSettings(options.profile ?? null), ...Object.fromEntries(given) }
-}
-
-function toldOf({ windowHu, patchVoxels }: PredictOptions): Partial<Preparation> {
-  return { ...maybe('windowHu', windowHu), ...maybe('patchVoxels', patchVoxels) }
-}
-
-function maybe<K extends string, T>(key: K, value: T | null | undefined): { [key in K]?: T } {
-  return value === null || value === undefined ? {} : ({ [key]: value } as { [key in K]: T })
-}
-
-function specOf(
-  options: PredictOptions,
-  settings: PredictSettings,
-  weights: PredictWeights,
-  out: string,
-  scans: readonly ScanCase[],
-): PredictSpec {
-  const { overlap, blend, windowBatch, map, ...rest } = settings
-  const { windowHu, spacingMm, patchVoxels, outputs, tumorOutputs } = weights
-  return {
-    job: 'predict',
-    directory: out,
-    members: weights.members.map(({ checkpoint, patchMerging }) => ({ checkpoint, patchMerging })),
-    device: options.device ?? 'auto',
-    processesPerNode: options.processes ?? 1,
-    threadsPerProcess: options.threadsPerProcess ?? 1,
-    windowHu,
-    spacingMm,
-    patchVoxels,
-    windows: { overlap, blend, windowBatch },
-    ...rest,
-    tumorOutputs,
-    organIds: options.organIds ?? [],
-    maskIds: maskIds(map, outputs, tumorOutputs),
-    probabilities: wantedOutputs(options.probabilities, outputs),
-    cases: scans.map((scan) => ({ ...scan, name: scan.id })),
-  }
-}
-
-/** For each output its id in the mask. */
-export function maskIds(
-  map: PredictSettings['map'],
-  outputs: number,
-  tumorOutputs: readonly number[],
-): readonly number[] {
-  const ids = [...Array(outputs).keys()]
-  if (map === null) return ids
-  if (map === 'leaderboard') {
-    if (tumorOutputs.length === 0)
-      throw new UsageError('--map leaderboard: which outputs are tumors is not known', {
-        hint: 'give --map from:to,...',
-      })
-    return ids.map((id) => Number(tumorOutputs.includes(id)))
-  }
-  const strange = Object.entries(map).find(([from, to]) => !(Number(from) in ids) || to > 255)
-  if (strange)
-    throw new UsageError(`--map ${strange.join(':')}: the checkpoint has outputs 0 to ${outputs - 1}`, {
-      hint: 'ids of a mask go to 255',
-    })
-  return ids.map((id) => map[String(id)] ?? id)
-}
-
-function wantedOutputs(wanted: PredictOptions['probabilities'], outputs: number): readonly number[] {
-  const all = [...Array(outputs).keys()]
-  if (wanted === undefined) return []
-  if (wanted === 'all') return all
-  const strange = wanted.find((output) => !(output in all))
-  if (strange !== undefined)
-    throw new UsageError(`--probabilities ${strange}: the checkpoint has outputs 0 to ${outputs - 1}`)
-  return [...new Set(wanted)]
 }
 
 /** All that decides a mask but rounding: not how many windows, threads or processes go together. */

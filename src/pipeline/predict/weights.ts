@@ -1,15 +1,9 @@
+import type { Preparation } from '../../config/preparation.js'
 import { CheckpointError, UsageError } from '../../errors.js'
 import type { Vec3 } from '../../volume/volume.js'
 import { segmentorOf } from '../checkpoint/coverage.js'
 import type { StageContext } from '../context.js'
 import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
-
-/** How a scan must be brought before a segmentor. */
-export interface Preparation {
-  readonly windowHu: readonly [number, number]
-  readonly spacingMm: Vec3
-  readonly patchVoxels: Vec3
-}
 
 /** The segmentors of a prediction, and what they want. */
 export interface PredictWeights extends Preparation {

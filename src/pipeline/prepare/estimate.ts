@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import type { RunConfig } from '../../config/schema.js'
 import { cacheName } from '../../curation/case-file-names.js'
 import { DataError } from '../../errors.js'
 import { extentAlongWorld } from '../../volume/geometry.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
 import { probeNifti } from '../../volume/nifti-probe.js'
-import { type CaseToPrepare, cacheDirectory } from './run.js'
+import type { CaseToPrepare } from './run.js'
+import type { PrepareSettings } from './settings.js'
+import { cacheDirectory } from './spec.js'
 
 /** What a preparation will cost, from headers alone. */
 export interface PrepareEstimate {
@@ -36,16 +37,16 @@ const OPEN_FILES = 16
 
 /** Size, time and memory that preparing these cases will take. Reads the header of each image that is not cached. */
 export async function estimatePreparation(
-  config: RunConfig,
+  settings: PrepareSettings,
   cases: readonly CaseToPrepare[],
 ): Promise<PrepareEstimate> {
-  const directory = cacheDirectory(config)
+  const directory = cacheDirectory(settings)
   const fresh = cases.filter(({ id }) => !existsSync(join(directory, cacheName(id))))
-  const sizes = await sizesOf(fresh, config)
+  const sizes = await sizesOf(fresh, settings)
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
   const sourceVoxels = sizes.map(({ source }) => source)
   const preparedVoxels = sum(sizes.map(({ prepared }) => prepared))
-  const numIds = LABEL_SCHEMES[config.region].names.length
+  const numIds = LABEL_SCHEMES[settings.region].names.length
   const seconds = sum(sourceVoxels) * SECONDS_PER_SOURCE_VOXEL + preparedVoxels * SECONDS_PER_PREPARED_VOXEL
   return {
     cases: cases.length,
@@ -54,7 +55,7 @@ export async function estimatePreparation(
     // int16 image, uint8 label, uint16 counts of each id in each block.
     bytesAtMost: Math.ceil(preparedVoxels * (3 + (2 * numIds) / BLOCK_VOXELS)),
     freeBytes: await freeBytes(directory),
-    secondsAbout: Math.ceil(START_SECONDS + seconds / Math.min(config.prepare.workers, fresh.length || 1)),
+    secondsAbout: Math.ceil(START_SECONDS + seconds / Math.min(settings.prepare.workers, fresh.length || 1)),
     memoryBytesPerWorker: MEMORY_PER_WORKER + Math.max(0, ...sourceVoxels) * MEMORY_PER_SOURCE_VOXEL,
   }
 }
@@ -65,7 +66,7 @@ interface CaseSize {
 }
 
 /** Voxels before and after, of every case whose header can be read. */
-async function sizesOf(cases: readonly CaseToPrepare[], { prepare }: RunConfig): Promise<CaseSize[]> {
+async function sizesOf(cases: readonly CaseToPrepare[], { prepare }: PrepareSettings): Promise<CaseSize[]> {
   const sizes: CaseSize[] = []
   const queue = [...cases].reverse()
   const work = async () => {

@@ -1,11 +1,12 @@
 import { paintsTumors } from '../../config/jobs.js'
-import type { RunConfig } from '../../config/schema.js'
+import type { DataSection } from '../../config/sections/data.js'
 import { knownOverlaps } from '../../curation/audit/known-overlaps.js'
 import { type CuratedCase, ownDatasets } from '../../curation/datasets/curate.js'
 import { DataError, LeakError, StoppedError } from '../../errors.js'
 import { readNiftiHeader } from '../../volume/nifti.js'
 import type { StageContext } from '../context.js'
 import { fingerprintAll, readSavedAudit, type SavedAudit } from './audit.js'
+import type { LeakCheckSettings } from './settings.js'
 
 /** A held-out case that a run would train on, under its own name or another. */
 export interface Leak {
@@ -16,7 +17,7 @@ export interface Leak {
   readonly message: string
 }
 
-type AllowedLeak = RunConfig['data']['allowedLeaks'][number]
+type AllowedLeak = DataSection['allowedLeaks'][number]
 
 /** The two sides of a run. */
 interface Sides {
@@ -34,29 +35,29 @@ const OPEN_FILES = 16
  * @throws LeakError that names the first pairs
  */
 export async function refuseLeaks(
-  config: RunConfig,
+  settings: LeakCheckSettings,
   cases: readonly CuratedCase[],
   context: StageContext,
 ): Promise<void> {
-  const sides = sidesOf(config, cases)
+  const sides = sidesOf(settings, cases)
   if (sides.training.length === 0 || sides.heldOut.length === 0) return
-  const audit = await readSavedAudit(config.prepare.cache)
-  noteCoverage(config, sides, audit, context)
+  const audit = await readSavedAudit(settings.prepare.cache)
+  noteCoverage(settings, sides, audit, context)
   const leaks = withoutRepeats([
-    ...(await exactLeaks(sides, config, context)),
+    ...(await exactLeaks(sides, settings, context)),
     ...patientLeaks(sides),
-    ...knownLeaks(config, sides),
+    ...knownLeaks(settings, sides),
     ...auditedLeaks(sides, audit),
   ])
-  const { allowedLeaks } = config.data
+  const { allowedLeaks } = settings.data
   const refused = leaks.filter((leak) => !allowedLeaks.some((allowed) => covers(allowed, leak)))
   if (refused.length > 0) throw leakError(refused)
   for (const allowed of allowedLeaks) noteAllowed(allowed, leaks, context)
 }
 
 /** What a job samples from, and what it validates or will be tested on. */
-function sidesOf(config: RunConfig, cases: readonly CuratedCase[]): Sides {
-  const withHosts = paintsTumors(config)
+function sidesOf(settings: LeakCheckSettings, cases: readonly CuratedCase[]): Sides {
+  const withHosts = paintsTumors(settings)
   return {
     training: cases.filter(
       ({ split, repeat, role }) =>
@@ -68,7 +69,7 @@ function sidesOf(config: RunConfig, cases: readonly CuratedCase[]): Sides {
 
 async function exactLeaks(
   { training, heldOut }: Sides,
-  config: RunConfig,
+  settings: LeakCheckSettings,
   context: StageContext,
 ): Promise<Leak[]> {
   const sizes = await sizesOf([...training, ...heldOut])
@@ -78,7 +79,7 @@ async function exactLeaks(
     ...training.filter(({ id }) => sizesHeldOut.has(sizes.get(id))),
     ...heldOut.filter(({ id }) => sizesTraining.has(sizes.get(id))),
   ]
-  const { cache, workers } = config.prepare
+  const { cache, workers } = settings.prepare
   const { signal } = context
   const answers = await fingerprintAll(alike, { cache, workers, signal }).catch((error: unknown) => {
     throw signal?.aborted ? new StoppedError('stopped while scans were compared') : error
@@ -132,7 +133,7 @@ function pairsAlike(
   )
 }
 
-function knownLeaks({ data }: RunConfig, { training, heldOut }: Sides): Leak[] {
+function knownLeaks({ data }: LeakCheckSettings, { training, heldOut }: Sides): Leak[] {
   const { twins } = knownOverlaps([...training, ...heldOut], ownDatasets(data))
   const [trained, tested] = [training, heldOut].map((cases) => new Set(cases.map(({ dataset }) => dataset)))
   return twins.flatMap(({ case: item, dataset, note }): Leak[] => {
@@ -200,7 +201,7 @@ function noteAllowed(allowed: AllowedLeak, leaks: readonly Leak[], { note }: Sta
 
 /** Near-duplicates are only known of cases that an audit saw. */
 function noteCoverage(
-  { data }: RunConfig,
+  { data }: LeakCheckSettings,
   sides: Sides,
   audit: SavedAudit | null,
   { note }: StageContext,

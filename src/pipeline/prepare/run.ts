@@ -1,16 +1,14 @@
-import { createHash } from 'node:crypto'
-import { join, resolve } from 'node:path'
-import type { RunConfig } from '../../config/schema.js'
 import { cacheName, refuseSameFile } from '../../curation/case-file-names.js'
 import { type Curation, curate } from '../../curation/datasets/curate.js'
 import type { ManifestCase } from '../../curation/datasets/manifest.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { DataError } from '../../errors.js'
 import { ensurePhantoms } from '../../phantom/dataset.js'
-import { LABEL_SCHEMES } from '../../volume/labels.js'
 import type { StageContext } from '../context.js'
 import type { PreparedCase } from '../ports/cases.js'
 import type { CaseError } from '../ports/common.js'
+import type { DataSettings, PrepareSettings } from './settings.js'
+import { prepareSpec } from './spec.js'
 
 /** A prepared case with its part in a training. */
 export interface TrainingCase {
@@ -50,12 +48,12 @@ export type CaseProgress = (
  * @throws DataError when a case cannot be prepared: a study must not lose cases in silence
  */
 export async function prepareData(
-  config: RunConfig,
+  settings: PrepareSettings & DataSettings,
   context: StageContext,
   curation?: Curation,
 ): Promise<readonly TrainingCase[]> {
-  const { cases } = curation ?? (await curateData(config, context))
-  const report = await prepareListed(config, casesToPrepare(cases), context)
+  const { cases } = curation ?? (await curateData(settings, context))
+  const report = await prepareListed(settings, casesToPrepare(cases), context)
   const first = report.failed[0]
   if (first)
     throw new DataError(
@@ -68,10 +66,10 @@ export async function prepareData(
 }
 
 /** The cases of a configuration; makes the phantoms that it asks for, and notes files that are missing. */
-export async function curateData(config: RunConfig, context: StageContext): Promise<Curation> {
-  if (config.data.phantoms && (await ensurePhantoms(config.data.root, config.region, config.data.phantoms)))
-    context.note(`made phantom CTs in ${config.data.root}`)
-  const curation = await curate(config.data, config.region)
+export async function curateData({ region, data }: DataSettings, context: StageContext): Promise<Curation> {
+  if (data.phantoms && (await ensurePhantoms(data.root, region, data.phantoms)))
+    context.note(`made phantom CTs in ${data.root}`)
+  const curation = await curate(data, region)
   for (const missing of curation.missing)
     context.note(
       `${missing.dataset}: ${missing.count} listed files do not exist, first ${missing.example}`,
@@ -82,12 +80,12 @@ export async function curateData(config: RunConfig, context: StageContext): Prom
 
 /** Brings the cases of a configuration into the cache; verifies those that are there. Every failure is in the report. */
 export async function prepareCases(
-  config: RunConfig,
+  settings: PrepareSettings & DataSettings,
   context: StageContext,
   onProgress?: CaseProgress,
 ): Promise<PrepareReport> {
-  const { cases } = await curateData(config, context)
-  return await prepareListed(config, casesToPrepare(cases), context, onProgress, true)
+  const { cases } = await curateData(settings, context)
+  return await prepareListed(settings, casesToPrepare(cases), context, onProgress, true)
 }
 
 /** Test cases are never cached: they are evaluated on their own grid. */
@@ -101,27 +99,17 @@ export function casesToPrepare<T extends Pick<CaseToPrepare, 'split'>>(cases: re
  * @throws DataError when two cases would share a file of the cache
  */
 export async function prepareListed(
-  config: RunConfig,
+  settings: PrepareSettings,
   cases: readonly CaseToPrepare[],
   context: StageContext,
   onProgress?: CaseProgress,
   verify = false,
 ): Promise<PrepareReport> {
-  const directory = cacheDirectory(config)
   refuseSameFile(
     cases.map(({ id }) => id),
     cacheName,
   )
-  const spec = {
-    job: 'prepare' as const,
-    directory,
-    workers: config.prepare.workers,
-    spacingMm: config.prepare.spacingMm,
-    windowHu: config.prepare.windowHu,
-    numIds: LABEL_SCHEMES[config.region].names.length,
-    verify,
-    cases: cases.map(({ id, image, label, labelMap }) => ({ id, image, label, labelMap })),
-  }
+  const spec = prepareSpec(settings, cases, verify)
   const byId = new Map(cases.map((item) => [item.id, item]))
   const done: TrainingCase[] = []
   const failed: { caseId: string; error: CaseError }[] = []
@@ -155,17 +143,5 @@ export async function prepareListed(
   // Results come as they are done: the order of a run's cases must not depend on that.
   const order = new Map(cases.map((item, at) => [item.id, at]))
   done.sort((a, b) => order.get(a.id)! - order.get(b.id)!)
-  return { cases: done, directory, prepared: done.length - reused, reused, bytes, failed }
-}
-
-/** Where the prepared cases of a configuration lie: a folder for the settings that decide what they hold. */
-export function cacheDirectory(config: RunConfig): string {
-  return join(resolve(config.prepare.cache), prepareKey(config))
-}
-
-/** Settings that decide a prepared case; its inputs are checked case by case. */
-function prepareKey(config: RunConfig): string {
-  const { spacingMm, windowHu } = config.prepare
-  const text = JSON.stringify({ region: config.region, spacingMm, lowerHu: windowHu[0] })
-  return createHash('sha256').update(text).digest('hex').slice(0, 12)
+  return { cases: done, directory: spec.directory, prepared: done.length - reused, reused, bytes, failed }
 }

@@ -1,174 +1,14 @@
 import { join, resolve } from 'node:path'
-import { DEFAULT_CACHE, defaultsFor } from '../../config/defaults.js'
-import { resolveConfig } from '../../config/resolve.js'
-import type { ConfigInput, RunConfig } from '../../config/schema.js'
-import { CheckpointError, UsageError } from '../../errors.js'
 import { wantedMeasures, wantsAlreadySeen } from '../../quality/policy.js'
-import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
-import type { Vec3 } from '../../volume/volume.js'
+import { LABEL_SCHEMES } from '../../volume/labels.js'
 import { makeFolder } from '../../whole-file.js'
-import { refuseWrongGenerator, segmentorOf } from '../checkpoint/coverage.js'
-import type { CheckpointFacts } from '../ports/checkpoint.js'
 import type { ServeSpec } from '../ports/serving.js'
+import type { ServeSettings } from './settings.js'
 
-/** Settings of a warm runtime. What the files say of themselves need not be told, and may not be told otherwise. */
-export interface ServingOptions {
-  /** Default `auto`: CUDA where there is a device. */
-  readonly device?: 'auto' | 'cpu' | 'cuda' | undefined
-  /** Where the files do not say their window, spacing and patch: the published ones of this region. */
-  readonly region?: Region | undefined
-  readonly windowHu?: readonly [number, number] | undefined
-  readonly spacingMm?: Vec3 | undefined
-  /** Of the windows; told here it holds for both networks, whatever their files say. */
-  readonly patchVoxels?: Vec3 | undefined
-  /** Patch-merging order of a SwinUNETR whose file does not state it. */
-  readonly merging?: 'legacy' | 'corrected' | 'v2' | undefined
-  /** The generator's output for an organ; default what its file says, else (as published) `shared`. */
-  readonly channel?: 'organ' | 'shared' | undefined
-  /** Sizes and textures of tumors, which of them are kept, and how windows overlap: keys of a run's configuration. */
-  readonly simulation?: ConfigInput['simulation'] | undefined
-  readonly quality?: ConfigInput['quality'] | undefined
-  readonly synthesize?: ConfigInput['synthesize'] | undefined
-  readonly evaluation?: ConfigInput['evaluation'] | undefined
-  /** Of the textures; default 0. */
-  readonly seed?: number | undefined
-  /** Textures are made once and kept below; default `.freetumor/cache`. */
-  readonly cache?: string | undefined
-  /** Threads of a computation on the CPU; default 1. */
-  readonly threads?: number | undefined
-}
-
-export interface ServeSettings {
-  readonly config: RunConfig
-  readonly generator: CheckpointFacts | null
-  readonly baseline: CheckpointFacts | null
-  readonly channel: 'organ' | 'shared'
-  /** Of the segmentor's windows; those of the generator are `config.sampling.patchVoxels`. */
-  readonly segmentPatchVoxels: Vec3
-  /** What the user should know. */
-  readonly notes: readonly string[]
-}
-
-const PREPARATION = ['windowHu', 'spacingMm'] as const
-
-/**
- * What the files, the options and the region say together.
- * @throws CheckpointError for a file that is not what it is given as; UsageError for what nobody says, or two say otherwise
- */
-export function serveSettings(
-  options: ServingOptions,
-  generator: CheckpointFacts | null,
-  baseline: CheckpointFacts | null,
-): ServeSettings {
-  const files = [generator, baseline].filter((facts) => facts !== null)
-  const region = agreed('region', options.region, files)
-  if (region === undefined)
-    throw new UsageError(`${namesOf(files)} do not say their region, window, spacing and patch`, {
-      hint: "give `region: 'abdomen'` or `region: 'chest'`",
-    })
-  const [windowHu, spacingMm] = PREPARATION.map((key) => agreed(key, options[key], files))
-  const patchVoxels =
-    options.patchVoxels ?? generator?.metadata?.patchVoxels ?? baseline?.metadata?.patchVoxels
-  const known = { windowHu, spacingMm, patchVoxels }
-  const untold = Object.entries(known).flatMap(([key, value]) => (value === undefined ? [key] : []))
-  if (untold.length > 0 && options.region === undefined)
-    throw new UsageError(`${namesOf(files)} do not say their ${untold.join(', ')}`, {
-      hint: 'give them, or `region` for the published ones',
-    })
-  const channel = options.channel ?? generator?.channelMode.mode ?? 'shared'
-  const config = configOf(options, region as Region, known, { generator, baseline, channel })
-  if (baseline !== null) refuseNoSegmentor(baseline, options)
-  const notes = generator === null ? [] : [refuseWrongGenerator(config, generator)]
-  if (baseline?.patchMerging.assumed && options.merging === undefined)
-    notes.push(`${baseline.path}: patch-merging order ${baseline.patchMerging.order} is assumed`)
-  const own = baseline?.metadata?.patchVoxels as Vec3 | undefined
-  return {
-    config,
-    generator,
-    baseline,
-    channel,
-    segmentPatchVoxels: options.patchVoxels ?? own ?? config.sampling.patchVoxels,
-    notes: notes.filter((note) => note !== null),
-  }
-}
-
-/** What option and files say, which must be one thing. */
-function agreed(key: string, told: unknown, files: readonly CheckpointFacts[]): unknown {
-  const said: { readonly who: string; readonly value: unknown }[] = files.flatMap(({ path, metadata }) =>
-    metadata?.[key] == null ? [] : [{ who: path, value: metadata[key] as unknown }],
-  )
-  if (told !== undefined) said.unshift({ who: 'the option', value: told })
-  const [first] = said
-  const other = said.find(({ value }) => JSON.stringify(value) !== JSON.stringify(first!.value))
-  if (other)
-    throw new UsageError(
-      `${key}: ${first!.who} says ${JSON.stringify(first!.value)}, ${other.who} ${JSON.stringify(other.value)}`,
-      { hint: 'weights see only what they were trained to see: give files that go together' },
-    )
-  return first?.value
-}
-
-function configOf(
-  options: ServingOptions,
-  region: Region,
-  known: { readonly windowHu?: unknown; readonly spacingMm?: unknown; readonly patchVoxels?: unknown },
-  networks: Pick<ServeSettings, 'generator' | 'baseline' | 'channel'>,
-): RunConfig {
-  const { windowHu, spacingMm, patchVoxels } = known
-  const { generator, baseline, channel } = networks
-  const published = defaultsFor('segmentation', region) as {
-    networks: { generator: { baseChannels: number } }
-  }
-  return resolveConfig(
-    {
-      job: 'segmentation',
-      name: 'runtime',
-      region,
-      seed: options.seed ?? 0,
-      data: { datasets: [{ name: 'none', role: 'host' }] },
-      prepare: {
-        cache: options.cache ?? DEFAULT_CACHE,
-        ...(windowHu === undefined ? {} : { windowHu }),
-        ...(spacingMm === undefined ? {} : { spacingMm }),
-      },
-      ...(patchVoxels === undefined ? {} : { sampling: { patchVoxels } }),
-      networks: {
-        // no segmentor is trained: a kind that any patch suits
-        segmentor: { kind: 'small', levels: 1 },
-        baseline: baseline && {
-          checkpoint: baseline.path,
-          trainFrom: null,
-          patchMerging: options.merging ?? null,
-        },
-        generator: generator && { ...published.networks.generator, checkpoint: generator.path, channel },
-      },
-      training: { target: 'all' },
-      simulation: options.simulation ?? {},
-      quality: options.quality ?? {},
-      synthesize: options.synthesize ?? {},
-      evaluation: options.evaluation ?? {},
-      runtime: { device: options.device ?? 'auto', threadsPerProcess: options.threads ?? 1 },
-    },
-    'openRuntime',
-  )
-}
-
-function refuseNoSegmentor(facts: CheckpointFacts, { merging }: ServingOptions): void {
-  const network = segmentorOf(facts)
-  if (!network || network.tumorOutputs === null || network.missing > 0 || network.unexpected > 0)
-    throw new CheckpointError(`baseline: ${facts.path} holds no whole segmentor (${facts.kind})`, {
-      hint: '`freetumor checkpoint inspect` tells what it holds',
-    })
-  if (facts.patchMerging.needed && merging === undefined)
-    throw new UsageError(`baseline: ${facts.path} does not say the patch-merging order of its SwinUNETR`, {
-      hint: 'give `merging`; `freetumor checkpoint inspect --probe IMAGE LABELS` finds it out',
-    })
-}
-
-/** The complete settings, as they cross; makes the folder of the textures. */
+/** Builds the complete settings of a warm runtime, as they cross to Python; makes the folder of the textures. */
 export async function serveSpec(settings: ServeSettings): Promise<ServeSpec> {
-  const { config, generator, baseline, channel, segmentPatchVoxels } = settings
-  const { simulation, synthesize, evaluation, quality, runtime } = config
+  const { config, generator, baseline, segmentPatchVoxels } = settings
+  const { simulation, synthesize, evaluation, quality, networks, runtime } = config
   const textureDirectory = join(resolve(config.prepare.cache), 'textures')
   await makeFolder(textureDirectory)
   return {
@@ -178,11 +18,11 @@ export async function serveSpec(settings: ServeSettings): Promise<ServeSpec> {
     windowHu: config.prepare.windowHu,
     spacingMm: config.prepare.spacingMm,
     patchVoxels: config.sampling.patchVoxels,
-    generator: generator && { checkpoint: generator.path, channel },
+    generator: generator && { checkpoint: generator.path, channel: networks.generator!.channel },
     generatorWindows: { overlap: synthesize.overlap, windowBatch: synthesize.windowBatch },
     baseline: baseline && {
       checkpoint: baseline.path,
-      patchMerging: config.networks.baseline?.patchMerging ?? null,
+      patchMerging: networks.baseline?.patchMerging ?? null,
     },
     segmentPatchVoxels,
     segmentWindows: {
@@ -200,8 +40,4 @@ export async function serveSpec(settings: ServeSettings): Promise<ServeSpec> {
     device: runtime.device,
     threadsPerProcess: runtime.threadsPerProcess,
   }
-}
-
-function namesOf(files: readonly CheckpointFacts[]): string {
-  return files.length === 0 ? 'no files are given, which' : files.map(({ path }) => path).join(' and ')
 }

@@ -1,7 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { onAbort } from '../../abort.js'
-import type { RunConfig } from '../../config/schema.js'
 import { RuntimeCrashError, StoppedError, UsageError } from '../../errors.js'
 import { judge, type Verdict } from '../../quality/judge.js'
 import { texturesFor } from '../../sampling/subvolume.js'
@@ -15,7 +14,8 @@ import { covers, segmentorOf, tumorCoverage } from '../checkpoint/coverage.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
 import type { ModelRuntime } from '../ports/runtime.js'
 import type { ServeFacts, ServeSession } from '../ports/serving.js'
-import { type ServeSettings, type ServingOptions, serveSettings, serveSpec } from './spec.js'
+import { type ServeConfig, type ServeSettings, type ServingOptions, serveSettings } from './settings.js'
+import { serveSpec } from './spec.js'
 import { checkedLabel, checkedPlan, checkedVolume, type HuVolume, huOf, onGrid } from './volume-input.js'
 
 export interface OpenRuntimeOptions extends ServingOptions {
@@ -92,7 +92,7 @@ export interface WarmRuntime extends AsyncDisposable {
   readonly device: string
   readonly versions: Readonly<Record<string, string>>
   /** What holds for every call, filled and frozen. */
-  readonly config: RunConfig
+  readonly config: ServeConfig
   /**
    * Paints a tumor a request; results come in the order of the requests, which are asked for as they are needed. Calls
    * may overlap. Arrays of a request must not change until its result is there.
@@ -151,7 +151,7 @@ export async function openWarmRuntime(
 class OpenedRuntime implements WarmRuntime {
   device = ''
   versions: Readonly<Record<string, string>> = {}
-  readonly config: RunConfig
+  readonly config: ServeConfig
   #died = false
 
   constructor(

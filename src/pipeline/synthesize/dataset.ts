@@ -1,6 +1,5 @@
 import { access } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { RunConfig } from '../../config/schema.js'
 import { childCase } from '../../curation/datasets/child.js'
 import { type ManifestCase, makeManifest, writeManifest } from '../../curation/datasets/manifest.js'
 import { readJsonLog } from '../../jsonl.js'
@@ -10,6 +9,7 @@ import { writeWhole } from '../../whole-file.js'
 import type { CaseError } from '../ports/common.js'
 import type { CaseToPrepare } from '../prepare/run.js'
 import { writeLedgerReport } from '../report/write.js'
+import type { SynthesisSettings } from './settings.js'
 
 export interface Synthesis {
   readonly directory: string
@@ -20,10 +20,13 @@ export interface Synthesis {
   readonly failed: readonly { readonly caseId: string; readonly error: CaseError }[]
 }
 
+type IdSettings = Pick<SynthesisSettings, 'region' | 'synthesize'>
+type DatasetSettings = IdSettings & Pick<SynthesisSettings, 'name'>
+
 /** What lies in the folder becomes a data set: sorted ledger, list, manifest, page. */
 export async function concludeSynthesis(
   out: string,
-  config: RunConfig,
+  settings: DatasetSettings,
   hosts: readonly CaseToPrepare[],
   failed: Synthesis['failed'],
 ): Promise<Synthesis> {
@@ -38,8 +41,8 @@ export async function concludeSynthesis(
       a.attempt - b.attempt,
   )
   await writeWhole(join(out, 'ledger.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
-  const scans = syntheticScans(out, config, hosts, lines)
-  await writeWhole(join(out, 'dataset.json'), `${JSON.stringify(datasetList(config, scans), null, 2)}\n`)
+  const scans = syntheticScans(out, settings, hosts, lines)
+  await writeWhole(join(out, 'dataset.json'), `${JSON.stringify(datasetList(settings, scans), null, 2)}\n`)
   await writeManifest(join(out, 'manifest.json'), makeManifest(scans.map(({ child }) => child)))
   await writeLedgerReport(out)
   const count = (verdict: SynthesisLine['verdict']): number =>
@@ -65,7 +68,7 @@ interface SyntheticScan {
 
 function syntheticScans(
   out: string,
-  config: RunConfig,
+  settings: DatasetSettings,
   hosts: readonly CaseToPrepare[],
   lines: readonly SynthesisLine[],
 ): SyntheticScan[] {
@@ -74,7 +77,7 @@ function syntheticScans(
   for (const line of lines)
     if (line.file !== undefined) files.set(line.file, [...(files.get(line.file) ?? []), line])
   // what a specialist's map leaves out is background in it
-  const ids = writtenLabels(config).map.map((written, id): [string, number] => [String(written), id])
+  const ids = writtenLabels(settings).map.map((written, id): [string, number] => [String(written), id])
   const labelMap = { ...Object.fromEntries(ids), '0': 0 }
   return [...files].map(([file, made]) => {
     const label = file.replace(/_0000\.nii\.gz$/, '.nii.gz')
@@ -89,12 +92,12 @@ function syntheticScans(
 }
 
 /** The list beside the images: decathlon, or nnU-Net's form of it. */
-function datasetList(config: RunConfig, scans: readonly SyntheticScan[]): unknown {
-  const { names } = writtenLabels(config)
+function datasetList(settings: DatasetSettings, scans: readonly SyntheticScan[]): unknown {
+  const { names } = writtenLabels(settings)
   const about = 'SYNTHETIC tumors painted into scans by freetumor; ledger.jsonl tells of every one'
-  if (config.synthesize.layout === 'nnunet')
+  if (settings.synthesize.layout === 'nnunet')
     return {
-      name: config.name,
+      name: settings.name,
       description: about,
       channel_names: { '0': 'CT' },
       labels: Object.fromEntries(names.map((name, id) => [name, id])),
@@ -113,7 +116,7 @@ function datasetList(config: RunConfig, scans: readonly SyntheticScan[]): unknow
         ...(child.fold === null ? {} : { fold: child.fold }),
       }))
   return {
-    name: config.name,
+    name: settings.name,
     description: about,
     modality: { '0': 'CT' },
     labels: Object.fromEntries(names.map((name, id) => [String(id), name])),
@@ -125,13 +128,13 @@ function datasetList(config: RunConfig, scans: readonly SyntheticScan[]): unknow
 }
 
 /** Ids of the label maps that are written: those of the region, or background, organ and tumor of a specialist. */
-export function writtenLabels(config: RunConfig): {
+export function writtenLabels({ region, synthesize }: IdSettings): {
   /** Id of the region -> id in the file. */
   readonly map: readonly number[]
   readonly names: readonly string[]
 } {
-  const { names, organs } = LABEL_SCHEMES[config.region]
-  const organ = organs.find(({ name }) => name === config.synthesize.specialist)
+  const { names, organs } = LABEL_SCHEMES[region]
+  const organ = organs.find(({ name }) => name === synthesize.specialist)
   if (organ === undefined) return { map: names.map((_, id) => id), names }
   const kept = [0, organ.label, organ.tumorLabel]
   return { map: names.map((_, id) => Math.max(0, kept.indexOf(id))), names: kept.map((id) => names[id]!) }

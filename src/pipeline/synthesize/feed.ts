@@ -1,4 +1,3 @@
-import type { RunConfig } from '../../config/schema.js'
 import { FreetumorError } from '../../errors.js'
 import { judge, judgeTogether, type Verdict } from '../../quality/judge.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
@@ -20,6 +19,7 @@ import type { Vec3 } from '../../volume/volume.js'
 import type { CaseError } from '../ports/common.js'
 import type { AttemptMeasures, VariantFeed, VariantResult, VariantRound } from '../ports/synthesis.js'
 import { sizeSettings } from '../tumor-sizes.js'
+import type { SynthesisSettings } from './settings.js'
 
 export interface HostCase {
   readonly id: string
@@ -27,11 +27,15 @@ export interface HostCase {
   readonly prepared: string
 }
 
+/** The settings that plans and verdicts depend on. */
+type FeedSettings = Pick<
+  SynthesisSettings,
+  'seed' | 'prepare' | 'patchVoxels' | 'organs' | 'simulation' | 'quality' | 'synthesize'
+>
+
 export interface VariantFeedOptions {
-  readonly config: RunConfig
+  readonly settings: FeedSettings
   readonly hosts: readonly HostCase[]
-  /** Organs that tumors go to, by weight. */
-  readonly organs: readonly WeightedOrgan[]
   readonly hasBaseline: boolean
   readonly checkpoints: SynthesisLine['checkpoints']
   /** Variants that an earlier start finished. */
@@ -92,7 +96,7 @@ const NO_LABEL: CaseError = {
  * function of the configuration and the case alone, whoever works on it and whatever was done before.
  */
 export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
-  const { config, hosts } = options
+  const { settings, hosts } = options
   const queue = [...hosts]
   const open = new Map<number, OpenCase>()
   const current = new Map<number, Variant>()
@@ -100,11 +104,11 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
   const nextCase = async (): Promise<OpenCase | null> => {
     for (let host = queue.shift(); host; host = queue.shift()) {
       const { id } = host
-      const variants = range(config.synthesize.variants).filter((variant) => !options.isDone(id, variant))
+      const variants = range(settings.synthesize.variants).filter((variant) => !options.isDone(id, variant))
       if (variants.length === 0) continue
       const found = await subvolumeOf(host)
       if ('message' in found) options.onFailure(id, found)
-      else return { id, ...found, organs: presentOrgans(options.organs, found.subvolume), variants }
+      else return { id, ...found, organs: presentOrgans(settings.organs, found.subvolume), variants }
     }
     return null
   }
@@ -115,9 +119,9 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
   }: HostCase): Promise<Pick<OpenCase, 'subvolume' | 'centres'> | CaseError> => {
     try {
       const group = await openCaseGroup({ caseId: id, path: prepared })
-      const subvolume = readSubvolume(group, config.sampling.patchVoxels)
+      const subvolume = readSubvolume(group, settings.patchVoxels)
       if (subvolume === null) return { ...NO_LABEL, message: `${id}: ${NO_LABEL.message}` }
-      return { subvolume, centres: readCentres(group, config.simulation.positions) }
+      return { subvolume, centres: readCentres(group, settings.simulation.positions) }
     } catch (error) {
       if (!(error instanceof FreetumorError)) throw error
       return { kind: error.code, message: error.message, hint: error.hint ?? '' }
@@ -161,15 +165,12 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
   }
 }
 
-function beginVariant({ config, organs }: VariantFeedOptions, working: OpenCase, variant: number): Variant {
-  const tumors = range(config.synthesize.tumorsPerVariant).map((tumor): Tumor => {
+function beginVariant({ settings }: VariantFeedOptions, working: OpenCase, variant: number): Variant {
+  const sizes = sizeSettings(settings.simulation, settings.prepare.spacingMm)
+  const tumors = range(settings.synthesize.tumorsPerVariant).map((tumor): Tumor => {
     // a case without any of the organs still says which one it lacks
-    const present = working.organs.length > 0 ? working.organs : organs
-    const kind = drawTumorKind(
-      keyOf(config, working, variant, tumor),
-      present,
-      sizeSettings(config.simulation, config.prepare.spacingMm),
-    )
+    const present = working.organs.length > 0 ? working.organs : settings.organs
+    const kind = drawTumorKind(keyOf(settings, working, variant, tumor), present, sizes)
     return { ...kind, attempt: 0, organAt: 0, plan: null }
   })
   return { case: working, variant, tumors, lines: [], waiting: [], round: -1, planSeconds: 0 }
@@ -180,7 +181,7 @@ function nextRound(options: VariantFeedOptions, variant: Variant, accepted: read
   variant.round++
   const started = performance.now()
   variant.waiting =
-    options.config.quality.shareOver === 'case' ? tryAll(options, variant) : tryOne(options, variant)
+    options.settings.quality.shareOver === 'case' ? tryAll(options, variant) : tryOne(options, variant)
   variant.planSeconds += (performance.now() - started) / 1000
   const { id, subvolume } = variant.case
   return {
@@ -229,16 +230,16 @@ function planNext(
   number: number,
   earlier: readonly TumorPlan[],
 ): Try | null {
-  const { config } = options
+  const { settings } = options
   const { case: working } = variant
   const tumor = variant.tumors[number]!
-  const { texture } = config.simulation
-  const settings = { textureSizeVoxels: texture.sizeVoxels, textureCount: texture.count }
-  while (tumor.attempt < config.synthesize.triesPerTumor && tumor.organAt < tumor.organs.length) {
+  const { texture } = settings.simulation
+  const textures = { textureSizeVoxels: texture.sizeVoxels, textureCount: texture.count }
+  while (tumor.attempt < settings.synthesize.triesPerTumor && tumor.organAt < tumor.organs.length) {
     const attempt = tumor.attempt++
     const organ = tumor.organs[tumor.organAt]!
-    const key = attemptStreamKey(keyOf(config, working, variant.variant, number), attempt)
-    const found = planAttempt(working.subvolume, key, organ, tumor, settings, earlier, working.centres)
+    const key = attemptStreamKey(keyOf(settings, working, variant.variant, number), attempt)
+    const found = planAttempt(working.subvolume, key, organ, tumor, textures, earlier, working.centres)
     if (found.outcome === 'placed') return { tumor: number, attempt, organ, plan: found.plan }
     tumor.organAt++
     variant.lines.push({
@@ -258,7 +259,7 @@ function settle(
   variant: Variant,
   measures: readonly AttemptMeasures[],
 ): number[] {
-  const { quality } = options.config
+  const { quality } = options.settings
   const judged = variant.waiting.map((one) => ({
     kind: { organ: one.organ.name, size: one.plan.size },
     measures: measures.find(({ tumor }) => tumor === one.tumor)!,
@@ -306,13 +307,13 @@ function withoutSeen(measures: Verdict['measures']): SynthesisLine['measures'] {
 }
 
 function lineStart(
-  { config, checkpoints }: VariantFeedOptions,
+  { settings, checkpoints }: VariantFeedOptions,
   variant: Variant,
   tumor: number,
   attempt: number,
   organ: WeightedOrgan,
 ) {
-  const key = keyOf(config, variant.case, variant.variant, tumor)
+  const key = keyOf(settings, variant.case, variant.variant, tumor)
   return {
     case: variant.case.id,
     host: null,
@@ -322,7 +323,7 @@ function lineStart(
     round: variant.round,
     organ: organ.name,
     size: variant.tumors[tumor]!.size,
-    seed: config.seed,
+    seed: settings.seed,
     k: attemptStreamKey(key, attempt),
     checkpoints,
     time: '',
@@ -353,8 +354,8 @@ function presentOrgans(organs: readonly WeightedOrgan[], { label }: Subvolume): 
   return organs.filter(({ label: id }) => label.includes(id))
 }
 
-function keyOf(config: RunConfig, working: OpenCase, variant: number, tumor: number): AttemptKey {
-  return { seed: config.seed, caseId: working.id, variant, tumor }
+function keyOf({ seed }: FeedSettings, working: OpenCase, variant: number, tumor: number): AttemptKey {
+  return { seed, caseId: working.id, variant, tumor }
 }
 
 function range(count: number): number[] {

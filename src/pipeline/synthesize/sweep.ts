@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { loadConfig, withOverrides } from '../../config/load.js'
-import { resolveConfig } from '../../config/resolve.js'
+import { resolveSections } from '../../config/resolve-sections.js'
 import { ConfigError, UsageError } from '../../errors.js'
 import { asRecord, parseForeignJson } from '../../foreign-text.js'
 import { readJsonLog } from '../../jsonl.js'
@@ -64,15 +64,7 @@ async function policyOf(folder: string, { config, set = [] }: SweepOptions): Pro
   if (strange.length > 0)
     throw new ConfigError(`--set ${strange[0]}: a sweep changes quality.KEY=VALUE alone`)
   const quality = config === undefined ? await policyBeside(folder) : (await loadConfig(config)).quality
-  const whole = {
-    job: 'segmentation',
-    name: 'sweep',
-    data: { datasets: [{ name: 'hosts', role: 'host' }] },
-    networks: { segmentor: { kind: 'small', levels: 1 }, baseline: null, generator: null },
-    training: { target: 'all' },
-    quality,
-  }
-  return resolveConfig(withOverrides(whole, set)).quality
+  return resolveSections(['quality'], withOverrides({ job: 'segmentation', quality }, set)).quality
 }
 
 /** What the ledger was made under. */

@@ -11,7 +11,7 @@ import { segmentorOf } from '../checkpoint/coverage.js'
 import type { StageContext } from '../context.js'
 import { trainingLabels } from '../training-labels.js'
 import { refuseOtherOrgans } from './inputs.js'
-import { refuseUnusableWeights } from './weights.js'
+import { refuseUnusableWeights, wantedWeights } from './weights.js'
 
 /** A fault of a configuration that its data or weights show. */
 export interface ConfigFinding {
@@ -59,7 +59,7 @@ export async function checkConfig(
   if (!options.data) return findings.concluded(skipped)
   const checked = findings.list.length > 0 ? skipped : await checkData(config, context, options, findings)
   const present = await withoutAbsent(config, checked.data === 'missing', findings)
-  await findings.of(() => refuseUnusableWeights(present, { ...context, note: findings.note }))
+  await findings.of(() => refuseUnusableWeights(wantedWeights(present), { ...context, note: findings.note }))
   await findings.of(() => checkInitialWeights(config, context, findings))
   return findings.concluded(checked)
 }

@@ -9,7 +9,7 @@ import { refuseLeaks } from '../prepare/leak-check.js'
 import { curateData, prepareData, type TrainingCase } from '../prepare/run.js'
 import { trainingLabels } from '../training-labels.js'
 import { compareData, hashInputs, type InputHashes, type ResumePoint, recordInputs } from './resume.js'
-import { earlierWeights, type StartTraining } from './weights.js'
+import { earlierWeights, type StartTraining, wantedWeights } from './weights.js'
 
 /** What a training is made of before its runtime starts. */
 export interface TrainingInputs {
@@ -64,7 +64,7 @@ export async function gatherInputs(
   const curation = await curateData(config, context)
   refuseOtherOrgans(config, curation.cases)
   await refuseLeaks(config, curation.cases, context)
-  const weights = await earlierWeights(config, context, start, accepted)
+  const weights = await earlierWeights(wantedWeights(config), context, start, accepted)
   const cases = await prepareData(config, context, curation)
   const fingerprint = await hashInputs(config, cases, weights)
   if (resumed !== null) {

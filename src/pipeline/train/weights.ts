@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { access } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { paintsTumors } from '../../config/jobs.js'
 import { loadConfig, printConfig } from '../../config/load.js'
 import { relativePaths } from '../../config/paths.js'
 import type { RunConfig } from '../../config/schema.js'
@@ -8,71 +9,91 @@ import { ConfigError, StoppedError } from '../../errors.js'
 import { bestCheckpoint, latestCheckpoint } from '../../training/checkpoints.js'
 import type { Run, TrainOptions } from '../../training/run.js'
 import { holdsRun, readExit } from '../../training/run-directory.js'
-import { refuseBlindBaseline, refuseBlindTraining, refuseWrongGenerator } from '../checkpoint/coverage.js'
+import {
+  type PaintingPlan,
+  plannedOrgans,
+  refuseBlindBaseline,
+  refuseBlindTraining,
+  refuseWrongGenerator,
+} from '../checkpoint/coverage.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
 import type { StageContext } from '../context.js'
 import type { EarlierWeights } from '../plan/spec.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
 import type { ModelRuntime } from '../ports/runtime.js'
+import { trainingLabels } from '../training-labels.js'
 
 /** Trainings on the way to another one. */
 export type StartTraining = (config: RunConfig, runtime: ModelRuntime, options: TrainOptions) => Run
 
+/** Where the weights come from that a stage paints with. */
+export interface WantedWeights extends PaintingPlan {
+  /** Null: none is used. */
+  readonly baseline: WeightsSource | null
+  readonly generator: WeightsSource | null
+}
+
+/** A file, or the configuration of the training that makes it; neither: none is used. */
+export interface WeightsSource {
+  readonly checkpoint: string | null
+  readonly trainFrom: string | null
+}
+
+/** The weights that a training builds on; one without synthetic tumors builds on none. */
+export function wantedWeights(config: RunConfig): WantedWeights {
+  if (!paintsTumors(config))
+    return { baseline: null, generator: null, organs: [], baselineMerging: null, generatorChannel: null }
+  const { baseline, generator } = config.networks
+  return {
+    baseline,
+    generator: generator && { ...generator, checkpoint: generatorFile(generator.checkpoint) },
+    organs: plannedOrgans(trainingLabels(config).organs, config.simulation.organWeights),
+    baselineMerging: baseline?.patchMerging ?? null,
+    generatorChannel: generator?.channel ?? null,
+  }
+}
+
 /**
- * The weights a run builds on: a checkpoint that is named, or made here by the run of `trainFrom` when it is missing: those of
- * its best validation where it has one, else its last. Made weights are kept under `.freetumor/weights` by the hash of their configuration, and used again.
+ * The weights that a stage builds on: a checkpoint that is named, or made here by the run of `trainFrom` when it is missing:
+ * those of its best validation where it has one, else its last. Made weights are kept under `.freetumor/weights` by the hash
+ * of their configuration, and used again.
  */
 export async function earlierWeights(
-  config: RunConfig,
+  wanted: WantedWeights,
   context: StageContext,
   start: StartTraining,
   accepted: () => void = () => {},
 ): Promise<EarlierWeights> {
-  const paints = config.job === 'synthesis' || config.training.task === 'freesyn'
-  const { baseline, generator } = config.networks
-  if (!paints) {
-    accepted()
-    return { baseline: null, generator: null }
-  }
-  await refuseUnusableWeights(config, context)
+  const { baseline, generator } = wanted
+  await refuseUnusableWeights(wanted, context)
   accepted()
   return {
     baseline: baseline && (await weightsOf('baseline', baseline, context, start)),
-    generator: generator && (await weightsOf('generator', sourceOf(generator), context, start)),
+    generator: generator && (await weightsOf('generator', generator, context, start)),
   }
 }
 
 /**
- * Inspects the files that a run builds on, and the configuration that would make its baseline.
- * @throws CheckpointError, ConfigError for one that the run cannot use
+ * Inspects the files that a stage builds on, and the configuration that would make its baseline.
+ * @throws CheckpointError, ConfigError for one that the stage cannot use
  */
-export async function refuseUnusableWeights(config: RunConfig, context: StageContext): Promise<void> {
-  const { baseline, generator } = config.networks
-  if (config.job !== 'synthesis' && config.training.task !== 'freesyn') return
+export async function refuseUnusableWeights(wanted: WantedWeights, context: StageContext): Promise<void> {
+  const { baseline, generator } = wanted
   const checks = {
-    baseline: (facts: CheckpointFacts) => refuseBlindBaseline(config, facts),
+    baseline: (facts: CheckpointFacts) => refuseBlindBaseline(wanted, facts),
     generator: (facts: CheckpointFacts) => {
-      const warning = refuseWrongGenerator(config, facts)
+      const warning = refuseWrongGenerator(wanted, facts)
       if (warning !== null) context.note(warning, 'warning')
     },
   }
-  await inspectNamed({ baseline, generator: generator && sourceOf(generator) }, checks, context)
-  if (baseline?.trainFrom && baseline.checkpoint === null)
-    refuseBlindTraining(config, await loadConfig(baseline.trainFrom), baseline.trainFrom)
-}
-
-type Generator = NonNullable<RunConfig['networks']['generator']>
-
-function sourceOf({ checkpoint, trainFrom }: Generator): WeightsSource {
-  return { checkpoint: generatorFile(checkpoint), trainFrom }
+  await inspectNamed({ baseline, generator }, checks, context)
+  if (baseline?.trainFrom && baseline.checkpoint === null) {
+    const training = await loadConfig(baseline.trainFrom)
+    refuseBlindTraining(wanted, trainingLabels(training).organs, baseline.trainFrom)
+  }
 }
 
 type Network = 'baseline' | 'generator'
-
-interface WeightsSource {
-  readonly checkpoint: string | null
-  readonly trainFrom: string | null
-}
 
 /** Looks into the files that are named before anything is trained on the way to a run that cannot use them. */
 async function inspectNamed(

@@ -118,10 +118,10 @@ describe('freetumor data check', () => {
     const refused = await data('check', join(folder, 'imagesTr'), '--labels', label)
     expect([refused.code, refused.stderr.join('')]).toEqual([
       3,
-      expect.stringContaining('is one label, there are 2 scans'),
+      expect.stringContaining('one label (expected a folder for 2 scans)'),
     ])
     expect((await data('check', join(folder, 'nowhere.nii.gz'))).stderr.join('')).toContain(
-      'cannot be read (ENOENT)',
+      'nowhere.nii.gz: scan not found',
     )
   })
 
@@ -137,7 +137,7 @@ describe('freetumor data check', () => {
     expect(small.code).toBe(3)
     expect(JSON.parse(small.stdout[0]!).findings[0]).toMatchObject({
       rule: 'unreadable',
-      message: expect.stringContaining('the limit is 10000'),
+      message: expect.stringContaining('expected at most 10000'),
     })
   })
 })
@@ -182,7 +182,7 @@ describe('freetumor data import', () => {
     const out = join(folder, 'manifest.json')
     const refused = await data('import', '--lists', folder, '--root', folder, '--out', out)
     expect(refused.code).toBe(3)
-    expect(refused.stderr.join('\n')).toMatch(/names no organ[\s\S]*--region.*--map/)
+    expect(refused.stderr.join('\n')).toMatch(/unknown data set[\s\S]*--region.*--map/)
     const told = ['--region', 'abdomen', '--map', '1:1,2:2,3:3']
     expect((await data('import', '--lists', folder, '--root', folder, '--out', out, ...told)).code).toBe(0)
     expect(JSON.parse(readFileSync(out, 'utf8')).cases[0].role).toEqual({
@@ -209,9 +209,11 @@ describe('freetumor data remap', () => {
     const [labels, out] = [join(folder, 'labelsTr/a.nii.gz'), join(folder, 'out.nii.gz')]
     const remap = async (...argv: string[]) =>
       (await data('remap', '--labels', labels, ...argv)).stderr.join('\n')
-    expect(await remap('--map', '1:1,1:2,2:2,3:3', '--out', out)).toContain('id 1 is mapped to 1 and to 2')
-    expect(await remap('--map', 'lungmask', '--region', 'abdomen', '--out', out)).toContain('of the chest')
-    expect(await remap('--map', '1:1,2:2,3:9', '--region', 'abdomen', '--out', out)).toContain('sends 3 to 9')
+    expect(await remap('--map', '1:1,1:2,2:2,3:3', '--out', out)).toContain('id 1 has two targets (1 and 2)')
+    expect(await remap('--map', 'lungmask', '--region', 'abdomen', '--out', out)).toContain('found chest')
+    expect(await remap('--map', '1:1,2:2,3:9', '--region', 'abdomen', '--out', out)).toContain(
+      'wrong target of id 3',
+    )
     expect(await remap('--map', '1:1,2:2,3:3', '--out', labels)).toContain('is the label map itself')
     expect(existsSync(out)).toBe(false)
   })

@@ -29,7 +29,7 @@ describe('exactHash', () => {
     expect(hashes.size).toBe(1)
   })
 
-  it('does not see header, spacing or data type', () => {
+  it('ignores header, spacing and data type', () => {
     const wanted = hashOf(phantom)
     expect(hashOf({ ...phantom, affine: diagonal([1, 1, 1]) })).toBe(wanted)
     const copies = [
@@ -43,7 +43,7 @@ describe('exactHash', () => {
     expect(hashOf({ ...phantom, data: inexact })).toBe(wanted)
   })
 
-  it('sees one voxel, one slice less, and other numbers', () => {
+  it('depends on each voxel, each slice, and the numbers', () => {
     const changed = phantom.data.slice()
     changed[5000]! += 1
     expect(hashOf({ ...phantom, data: changed })).not.toBe(hashOf(phantom))
@@ -53,13 +53,13 @@ describe('exactHash', () => {
     expect(hashOf(reshaped)).not.toBe(hashOf(phantom))
   })
 
-  it('tells scans in [0, 1] apart', () => {
+  it('separates scans in [0, 1]', () => {
     const unit = (more: number) => filled(Float32Array, [3, 4, 5], (i, j, k) => (i + j + k + more) / 20)
     expect(hashOf(unit(0))).not.toBe(hashOf(unit(1)))
     expect(wholeHu(unit(0))).toMatchObject({ thousandths: true })
   })
 
-  it('takes what is not finite or too large for what it can hold', () => {
+  it('clips values that are not finite or too large', () => {
     const odd = filled(
       Float32Array,
       [1, 1, 4],

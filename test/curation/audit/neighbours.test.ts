@@ -27,7 +27,7 @@ function movedCopy({ mm, keys }: Landmarks, by: number): Landmarks {
 }
 
 describe('findCandidates', () => {
-  it('finds the few that share landmarks or patterns among many that share nothing', () => {
+  it('finds the few scans that share landmarks or patterns among many that share nothing', () => {
     const scans = Array.from({ length: 300 }, scan)
     const copy = { sketch: scan().sketch, landmarks: [movedCopy(scans[17]!.landmarks[0]!, 12)] }
     const crop = { ...scan(), sketch: [...scans[250]!.sketch.slice(0, 30), ...scan().sketch.slice(30)] }
@@ -41,13 +41,13 @@ describe('findCandidates', () => {
     expect(found[1]!.sharedPatterns).toBeCloseTo(30 / 64, 3)
   })
 
-  it('asks that landmarks agree on one movement, not only that their keys are equal', () => {
+  it('requires landmarks to agree on one translation, not only equal keys', () => {
     const first = scan()
     const scattered = { ...scan(), landmarks: [{ ...landmarks(96), keys: first.landmarks[0]!.keys }] }
     expect(findCandidates([first, scattered])).toEqual([])
   })
 
-  it('does not look at keys that everybody has', () => {
+  it('ignores keys that all scans have', () => {
     const common = landmarks(96)
     expect(findCandidates(Array.from({ length: 80 }, () => ({ sketch: [], landmarks: [common] })))).toEqual(
       [],

@@ -58,7 +58,7 @@ async function audited(entries: readonly (readonly [ManifestCase, FingerprintAns
 }
 
 describe('auditCases', () => {
-  it('tells equal voxels, and calls them a leak only where training meets what is held out', async () => {
+  it('reports equal voxels, and marks a leak only between training and held-out cases', async () => {
     const report = await audited([
       [item('A/1'), print('x', 1)],
       [item('B/1'), print('x', 1)],
@@ -73,7 +73,7 @@ describe('auditCases', () => {
     expect(report).toMatchObject({ ok: false, numCases: 4, compared: 0 })
   })
 
-  it('looks at the images of scans whose landmarks agree, and believes their noise', async () => {
+  it('compares the images of scans whose landmarks agree, and trusts their noise', async () => {
     const entries = [
       [item('A/1', { fold: 0 }), print('x', 1)],
       [item('A/2', { fold: 1 }), print('y', 1)],
@@ -94,7 +94,7 @@ describe('auditCases', () => {
     expect(await audited(entries, 0.5)).toMatchObject({ ok: true, pairs: [], compared: 1 })
   })
 
-  it('of copies of copies names those that meet', async () => {
+  it('lists only the conflicting pairs among copies of copies', async () => {
     const report = await audited(
       [
         [item('A/1'), print('x', 1)],
@@ -106,7 +106,7 @@ describe('auditCases', () => {
     expect(report.lines).toContainEqual(['near', 'A/1', 'B/2', true])
   })
 
-  it('tells patients on two sides once, unless a pair tells it already', async () => {
+  it('reports patients on two sides once, unless another pair covers them', async () => {
     const scans = (split: ManifestCase['split'], ...names: string[]) =>
       names.map((name) => item(`P/${name}`, { patient: 'P/7', split }))
     const [a, b, c] = [...scans('training', 'a', 'b'), ...scans('validation', 'c')] as const
@@ -124,7 +124,7 @@ describe('auditCases', () => {
     expect(twice.lines).toEqual([['exact', 'P/a', 'P/c', true]])
   })
 
-  it('knows that LiTS 28 to 47 are cases of 3D-IRCADb, by their names', async () => {
+  it('recognises LiTS 28 to 47 as cases of 3D-IRCADb, by their names', async () => {
     const ircad = item('3Dircadb1_convert/p1', { split: 'test' })
     const lits = [27, 28, 47, 48].map((n) => item(`Dataset003_Liver/liver_${n}`))
     const report = await audited(
@@ -142,7 +142,7 @@ describe('auditCases', () => {
     expect(alone.pairs).toEqual([])
   })
 
-  it('says which data sets are known to share scans', async () => {
+  it('lists the data sets that are known to share scans', async () => {
     const report = await audited([
       [item('Dataset003_Liver/liver_0'), print('a', 1)],
       [item('Flare22/1'), print('b', 2)],
@@ -150,7 +150,7 @@ describe('auditCases', () => {
     expect(report.sharedSources).toMatchObject([{ datasets: ['Dataset003_Liver', 'Flare22'] }])
   })
 
-  it('does not count a synthetic case against its host, but does when they stand apart', async () => {
+  it('ignores a synthetic case next to its host, and reports both on different sides', async () => {
     const host = item('H/1')
     const files = { id: 'S/1_0', image: '/s.nii.gz', label: '/l.nii.gz' }
     const child = childCase(host, files, ['liver'])
@@ -168,7 +168,7 @@ describe('auditCases', () => {
     expect(apart.pairs[0]!.family).toBe(true)
   })
 
-  it('names what could not be read', async () => {
+  it('lists unreadable cases', async () => {
     const report = await audited([
       [item('A/1'), { problem: '/data/A/1.nii.gz: not a NIfTI file' }],
       [item('A/2'), print('b', 2)],

@@ -68,7 +68,7 @@ describe('copies of a scan are found', () => {
     if (what !== 'its values clipped') expect(found.proven).toBe(true)
   })
 
-  it('by their voxels under every orientation, with a header that is wrong', () => {
+  it('by their voxels under every orientation, with a wrong header', () => {
     const part = { ...middlePart(scan, [share, share, share]), affine: diagonal([1, 1, 1]) }
     const { sketch } = searchable(scan)
     for (const moves of allMoves()) {
@@ -95,7 +95,7 @@ describe('copies of a scan are found', () => {
     expect(found.same, JSON.stringify(found)).toBe(true)
   })
 
-  it('with the place where one lies in the other', () => {
+  it('with the position of one in the other', () => {
     const whole = resampled(scan, spacing, [2, 2, 2])
     const [x, y, z] = whole.shape
     const part = middlePart(whole, [(x - 8) / x, (y - 4) / y, (z - 12) / z])
@@ -105,7 +105,7 @@ describe('copies of a scan are found', () => {
 })
 
 describe('different scans', () => {
-  it('are told apart though their anatomy is made by one recipe', () => {
+  it('are separated although their anatomy follows one recipe', () => {
     for (const region of ['abdomen', 'chest'] as const) {
       const scans = [0, 1, 2, 3].map((index) => phantom(index, region))
       for (const [at, a] of scans.entries())
@@ -115,14 +115,14 @@ describe('different scans', () => {
 })
 
 describe('landmarks', () => {
-  it('come back from their text to a tenth of a millimetre', () => {
+  it('are decoded to a tenth of a millimetre', () => {
     const [found] = searchable(scan).landmarks
     const back = decodeLandmarks(encodeLandmarks(found!))
     expect(back.keys).toEqual(found!.keys)
     for (const [at, mm] of found!.mm.entries()) expect(Math.abs(back.mm[at]! - mm)).toBeLessThan(0.051)
   })
 
-  it('of an empty or tiny volume are none, and nothing is found', () => {
+  it('of an empty or tiny volume are empty, and nothing is found', () => {
     const nothing = { data: new Int16Array(8), shape: [2, 2, 2] as const, affine: diagonal() }
     expect(searchable(nothing)).toMatchObject({ sketch: [], landmarks: [] })
     expect(findCandidates([searchable(nothing), searchable(nothing), searchable(scan)])).toEqual([])
@@ -138,7 +138,7 @@ const files = [
 const folders = files.map(([folder]) => sharedData(folder))
 
 describe.skipIf(folders.includes(null))('real scans', () => {
-  it('are told apart, and each is found as a crop and as a resampled, windowed copy', {
+  it('are separated, and each is found as a crop and as a resampled, windowed copy', {
     timeout: 120_000,
   }, async () => {
     const scans = await Promise.all(

@@ -32,11 +32,11 @@ async function check(item: ManifestCase): Promise<string[]> {
 }
 
 describe('checkCase', () => {
-  it('finds nothing wrong with a sound case', async () => {
+  it('finds nothing in a valid case', async () => {
     expect(await check(await madeCase(temporaryFolder(), madeImage(), madeLabel()))).toEqual([])
   })
 
-  it('reports files that cannot be read and goes on with the other', async () => {
+  it('reports unreadable files and still checks the other file', async () => {
     const item = await madeCase(
       temporaryFolder(),
       madeImage(),
@@ -46,10 +46,10 @@ describe('checkCase', () => {
     const findings = await checkCase(item, OPTIONS)
     expect(short(findings)).toEqual(['unreadable:error', 'label-ids:error'])
     expect(findings[0]!.fix).toContain('git lfs pull')
-    expect(findings[1]!.message).toContain('ids 9 (192 voxels) are not in the label map')
+    expect(findings[1]!.message).toContain('unknown ids (expected 0, 1, 2, 3, found 9 in 192 voxels)')
   })
 
-  it('compares grids in the world: other axes are info, another place is an error', async () => {
+  it('compares grids in physical space: other axes are info, another place is an error', async () => {
     const label = madeLabel()
     const turned = moveAxes(label, { source: [1, 0, 2], flip: [false, true, true] })
     expect(await check(await madeCase(temporaryFolder(), madeImage(), turned))).toEqual([
@@ -64,14 +64,14 @@ describe('checkCase', () => {
     expect(findings[0]!.message).toContain('first voxel at')
   })
 
-  it('checks what it can where nobody says what the ids mean', async () => {
+  it('checks what is possible if the meaning of the ids is unknown', async () => {
     const unknown = { labelMap: null, role: { kind: 'host' } } as const
     expect(await check(await madeCase(temporaryFolder(), madeImage(), madeLabel(), unknown))).toEqual([
       'label-unknown:warning',
     ])
   })
 
-  it('takes a rescale and wide types for what they are', async () => {
+  it('applies a rescale and reads wide types', async () => {
     const item = await madeCase(temporaryFolder(), madeImage(), madeLabel())
     const { data, shape, affine } = madeLabel()
     await writeNifti(item.label!, { data: Float64Array.from(data), shape, affine })
@@ -90,7 +90,7 @@ describe('checkCase', () => {
     expect(await check(await madeCase(temporaryFolder(), madeImage(), label))).toEqual(['label-values:error'])
   })
 
-  it('reports what organs and tumors lack', async () => {
+  it('reports missing organs and tumors', async () => {
     const empty = madeLabel(() => 0)
     expect(await check(await madeCase(temporaryFolder(), madeImage(), empty))).toEqual(['no-organ:error'])
     const noPancreas = madeLabel((_i, _j, _k, id) => (id === 1 ? 1 : 0))
@@ -108,7 +108,7 @@ describe('checkCase', () => {
     const away = madeLabel((i, j, k, id) => (i === 4 && j >= 4 && j < 7 && k >= 4 && k < 7 ? 2 : id))
     const findings = await checkCase(await madeCase(temporaryFolder(), madeImage(), away), OPTIONS)
     expect(short(findings)).toEqual(['tumor-outside-organ:warning'])
-    expect(findings[0]!.message).toContain('1 of 2 pieces of liver tumor touch no liver (9 voxels)')
+    expect(findings[0]!.message).toContain('1 of 2 components of liver tumor touch no liver (9 voxels)')
     const fine = { affine: [0.5, 0, 0, 0, 0, 0.5, 0, 0, 0, 0, 0.5, 0, 0, 0, 0, 1] }
     const speck = madeLabel((i, j, k, id) => (i === 14 && j === 9 && k === 9 ? 2 : id))
     expect(
@@ -143,7 +143,7 @@ describe('checkCase', () => {
     ).toEqual(['mirrored:warning'])
   })
 
-  it('reports headers that contradict themselves or CT', async () => {
+  it('reports headers with contradictions or values outside CT', async () => {
     const item = await madeCase(temporaryFolder(), madeImage(), null)
     const gridRules = async (bytes: Buffer) => {
       writeFileSync(item.image, bytes)
@@ -160,9 +160,7 @@ describe('checkCase', () => {
     expect(await gridRules(tilted)).toEqual([])
     const findings = (await checkCase(item, OPTIONS)).filter(({ rule }) => rule === 'forms-differ')
     expect(findings[0]).toMatchObject({ severity: 'warning' })
-    expect(findings[0]!.message).toMatch(
-      /sform and its qform place it up to \d+\.\d mm apart; the sform is used/,
-    )
+    expect(findings[0]!.message).toMatch(/sform and qform differ by up to \d+\.\d mm; the sform is used/)
     const thick = { srow: [1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 15, 0], pixdim: [1, 1, 2, 15, 1, 1, 1, 1] }
     expect(await gridRules(madeNifti(thick))).toEqual(['spacing-range:warning'])
   })
@@ -174,7 +172,7 @@ describe('checkCase', () => {
     expect(await checkCase(item, { ...OPTIONS, prepared: prepared(32) })).toEqual([])
     const findings = await checkCase(item, { ...OPTIONS, prepared: prepared(33) })
     expect(findings[0]).toMatchObject({ rule: 'too-small', severity: 'warning' })
-    expect(findings[0]!.message).toContain('32 x 32 x 32 voxels when prepared')
+    expect(findings[0]!.message).toContain('when prepared, found 32 x 32 x 32')
   })
 })
 
@@ -191,7 +189,7 @@ describe.skipIf(real === null)('real scans', () => {
   const ids = Array.from({ length: 117 }, (_, n) => [String(n + 1), 0])
   const labelMap = { ...Object.fromEntries(ids), '2': 5, '3': 5, '5': 1, '7': 3 } as Record<string, number>
 
-  it('of a sound pair give nothing but info', async () => {
+  it('of a valid pair give nothing but info', async () => {
     const item: ManifestCase = {
       ...host,
       id: 'TS/1',
@@ -204,7 +202,7 @@ describe.skipIf(real === null)('real scans', () => {
     expect(findings.filter(({ severity }) => severity !== 'info')).toEqual([])
   })
 
-  it('with lungs, uneven as they are, in their place are no mistake either', async () => {
+  it('with lungs in the right place give no error, although lungs are uneven', async () => {
     const lungs = findPreset('TotalSegmentator', 'chest').map
     const item: ManifestCase = {
       ...host,
@@ -227,7 +225,7 @@ describe.skipIf(real === null)('real scans', () => {
     label: join(real!, 'example_seg_dicom.nii.gz'),
   }
 
-  it('of an LPS image with an LAS label on one grid are no mistake', async () => {
+  it('of an LPS image with an LAS label on one grid give no error', async () => {
     const findings = await checkCase(pair, OPTIONS)
     expect(short(findings)).toContain('orientation-differs:info')
     expect(findings.filter(({ severity }) => severity === 'error')).toEqual([])
@@ -237,7 +235,7 @@ describe.skipIf(real === null)('real scans', () => {
     ])
   })
 
-  it('of that pair with one affine copied onto the other are an error, explained', async () => {
+  it('of that pair with one affine copied onto the other give an error with an explanation', async () => {
     const folder = temporaryFolder()
     const [image, label] = await Promise.all([pair.image, pair.label!].map((file) => readNifti(file)))
     const copies = [
@@ -253,10 +251,10 @@ describe.skipIf(real === null)('real scans', () => {
       const unexplained = await checkCase({ ...item, labelMap: null }, OPTIONS)
       expect(short(unexplained)).toEqual(['misplaced-label:error', 'label-unknown:warning'])
       expect(unexplained[0]!.message).toMatch(
-        /its id 5 is -\d\d \+- 3\d\d HU where the headers put it, (8|9)\d \+- 2\d HU with the second axis of the image reversed/,
+        /id 5 has -\d\d \+- 3\d\d HU by the headers, (8|9)\d \+- 2\d HU with the second axis of the image reversed/,
       )
       expect(errors[0]!.message).toMatch(
-        /its liver is -7\d \+- 3\d\d HU where the headers put it, (8|9)\d \+- 2\d HU with the second axis of the image reversed/,
+        /the liver has -7\d \+- 3\d\d HU by the headers, (8|9)\d \+- 2\d HU with the second axis of the image reversed/,
       )
     }
   })

@@ -15,7 +15,7 @@ describe('imageFindings', () => {
     expect(rulesOf(madeImage((hu) => hu, Float32Array))).toEqual([])
   })
 
-  it('tells NaN and infinity', () => {
+  it('reports NaN and infinity', () => {
     const image = madeImage((hu, i) => (i === 0 ? Number.NaN : hu), Float32Array)
     expect(rulesOf(image)).toEqual(['non-finite:error'])
     expect(imageFindings(imageFacts(image.data, { slope: 1, inter: 0 }))[0]!.message).toContain(
@@ -23,20 +23,20 @@ describe('imageFindings', () => {
     )
   })
 
-  it('tells padding below air from a fault', () => {
+  it('reports padding below air as information, not as a fault', () => {
     expect(rulesOf(madeImage((hu, i) => (i === 0 ? -3024 : hu)))).toEqual(['padding:info'])
   })
 
-  it('tells negative HU that were stored without sign', () => {
+  it('reports negative HU that were stored without sign', () => {
     expect(rulesOf(madeImage((hu) => (hu + 65_536) % 65_536, Uint16Array))).toEqual(['hu-wrapped:error'])
   })
 
-  it('tells a lost intercept, with padding below it too', () => {
+  it('reports a lost intercept, also with padding below it', () => {
     expect(rulesOf(madeImage((hu) => hu + 1024))).toEqual(['rescale-lost:error'])
     expect(rulesOf(madeImage((hu, i) => (i === 0 ? -2000 : hu + 1024)))).toEqual(['rescale-lost:error'])
   })
 
-  it('tells windowed pictures: 0 to 1, 8 bits, HU cut to a window, and normalised numbers', () => {
+  it('reports windowed pictures: 0 to 1, 8 bits, clipped HU, and normalised numbers', () => {
     const window = (hu: number) => Math.min(250, Math.max(-175, hu))
     expect(rulesOf(madeImage((hu) => (window(hu) + 175) / 425, Float32Array))).toEqual(['windowed:error'])
     expect(rulesOf(madeImage((hu) => Math.round(((window(hu) + 175) / 425) * 255), Uint8Array))).toEqual([
@@ -47,7 +47,7 @@ describe('imageFindings', () => {
     expect(rulesOf(madeImage((hu) => (hu + 300) / 400, Float32Array))).toEqual(['windowed:error'])
   })
 
-  it('tells values beyond metal, an image of one value, and one without soft tissue', () => {
+  it('reports values beyond metal, an image of one value, and one without soft tissue', () => {
     expect(rulesOf(madeImage((hu, i, j, k) => (i + j + k === 30 ? 20_000 : hu)))).toEqual([
       'hu-range:warning',
     ])

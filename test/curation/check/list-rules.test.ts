@@ -4,7 +4,7 @@ import { madeCase, madeImage } from '../../helpers/made-cases.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 
 describe('listFindings', () => {
-  it('reports ids, images and patients that occur where they must not', async () => {
+  it('reports duplicate ids and images, and patients on two sides', async () => {
     const item = await madeCase(temporaryFolder(), madeImage(), null)
     const findings = listFindings([
       item,

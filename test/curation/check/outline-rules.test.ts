@@ -36,8 +36,8 @@ function expectToldApart(image: Volume, label: Volume): void {
   }
 }
 
-describe('outlines of a label that nobody explains', () => {
-  it('follow edges of a phantom as its header says, in any order of axes, and with no axis reversed', () => {
+describe('outlines of a label with unknown ids', () => {
+  it('follow edges of a phantom by its header, in any order of axes, and with no axis reversed', () => {
     const { image, label } = makePhantom({
       region: 'abdomen',
       index: 0,
@@ -63,7 +63,7 @@ describe('outlines of a label that nobody explains', () => {
 
 const chest = sharedData('nsclc_lung1_001')
 
-it.skipIf(chest === null)('outlines of a real lung tumor alone tell where it belongs', async () => {
+it.skipIf(chest === null)('outlines of a real lung tumor alone find its place', async () => {
   const image = await readNifti(`${chest}/ct_ds2.nii.gz`)
   const label = await readNifti(`${chest}/label_ds2.nii.gz`)
   expectToldApart(image, { ...label, data: Uint8Array.from(label.data, (id) => (id === 3 ? 1 : 0)) })

@@ -9,7 +9,7 @@ import { temporaryFolder } from '../../helpers/temporary.js'
 const OPTIONS = { prepared: null, maxBytes: null, workers: 1 } as const
 
 describe('checkCases', () => {
-  it('reports in the order of the cases, counts missing files as errors, and tells its progress', async () => {
+  it('reports in the order of the cases, counts missing files as errors, and reports progress', async () => {
     const root = temporaryFolder()
     const bad = await madeCase(
       join(root, 'bad'),
@@ -33,7 +33,7 @@ describe('checkCases', () => {
     expect((await checkCases([good], [], OPTIONS)).ok).toBe(true)
   })
 
-  it('says the same from threads, and stops them when it is asked to', async () => {
+  it('finds the same with threads, and stops them on request', async () => {
     const root = temporaryFolder()
     const cases = await Promise.all(
       ['a', 'b', 'c'].map((name) =>
@@ -55,7 +55,7 @@ describe('checkCases', () => {
     ).rejects.toMatchObject({ name: 'AbortError' })
   })
 
-  it('stops when it is asked to', async () => {
+  it('stops on request', async () => {
     const good = await madeCase(temporaryFolder(), madeImage(), madeLabel())
     await expect(checkCases([good], [], { ...OPTIONS, signal: AbortSignal.abort() })).rejects.toThrow()
   })

@@ -47,7 +47,7 @@ describe('casesOf', () => {
     ])
   })
 
-  it('knows that two scans of PANORAMA are one patient', async () => {
+  it('treats two scans of PANORAMA as one patient', async () => {
     const folder = written('100417_00001_0000', '100417_00002_0000')
     const { cases } = await casesOf(
       listOf(folder, ['100417_00001_0000', '100417_00002_0000']),
@@ -57,7 +57,7 @@ describe('casesOf', () => {
     expect(cases[0]!.id).toBe('PANORAMA/100417_00001')
   })
 
-  it('leaves out cases whose files are missing and counts them', async () => {
+  it('omits cases whose files are missing and counts them', async () => {
     const folder = written('a')
     const { cases, missing } = await casesOf(listOf(folder, ['a', 'b', 'c']), liver)
     expect(cases.map(({ id }) => id)).toEqual(['Dataset003_Liver/a'])
@@ -70,7 +70,7 @@ describe('casesOf', () => {
   it('refuses a training case without a label and keeps an external test set out of training', async () => {
     const folder = written('a')
     await expect(casesOf(listOf(folder, ['a'], { label: null }), liver)).rejects.toThrow(
-      /\(training\) has no label/,
+      /no label \(expected one for .* in training\)/,
     )
     const ircad: Dataset = { ...findDataset('3Dircadb1_convert')!, labelMap: { '1': 1, '2': 2 } }
     const { cases } = await casesOf(listOf(folder, ['a']), ircad)
@@ -88,7 +88,7 @@ describe('casesOf', () => {
     ])
   })
 
-  it('maps by the names that the list gives its ids, and leaves the map out where they say nothing', async () => {
+  it('maps by the names of ids in the list, and sets no map without names', async () => {
     const folder = written('a')
     const own: Dataset = { ...liver, name: 'Mine', labelMap: null }
     const named = {

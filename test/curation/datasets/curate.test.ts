@@ -24,7 +24,7 @@ function dataSet(root: string, name: string, list: object, files: readonly strin
 const pair = (file: string, more = {}) => ({ image: `imagesTr/${file}`, label: `labelsTr/${file}`, ...more })
 
 describe('curate', () => {
-  it('reads known data sets with their roles and maps, in an order of its own', async () => {
+  it('reads known data sets with their roles and maps, in one stable order', async () => {
     const root = temporaryFolder()
     dataSet(root, 'Dataset003_Liver', { training: [pair('l1.nii.gz')], validation: [pair('l0.nii.gz')] }, [
       'l0.nii.gz',
@@ -43,7 +43,7 @@ describe('curate', () => {
     expect(missing).toEqual([{ dataset: 'BTCV', count: 1, example: join(root, 'BTCV/imagesTr/gone.nii.gz') }])
   })
 
-  it('holds out the fold that is asked for', async () => {
+  it('holds out the requested fold', async () => {
     const root = temporaryFolder()
     const names = ['a.nii.gz', 'b.nii.gz', 'c.nii.gz']
     dataSet(root, 'Covid19_20', { training: names.map((name, fold) => pair(name, { fold })) }, names)
@@ -51,10 +51,10 @@ describe('curate', () => {
       (await curated(root, [{ name: 'Covid19_20', validationFold }], 'chest')).cases.map(({ split }) => split)
     expect(await splits(1)).toEqual(['training', 'validation', 'training'])
     expect(await splits(null)).toEqual(['training', 'training', 'training'])
-    await expect(splits(7)).rejects.toThrow(/Covid19_20 has no fold 7, its folds are 0, 1, 2/)
+    await expect(splits(7)).rejects.toThrow(/Covid19_20: no fold 7 \(found 0, 1, 2\)/)
   })
 
-  it("takes a list's own validation part as fold 0 and refuses other folds of it", async () => {
+  it('uses the validation part of a list as fold 0 and refuses other folds', async () => {
     const root = temporaryFolder()
     dataSet(root, 'Dataset003_Liver', { training: [pair('a.nii.gz')], validation: [pair('b.nii.gz')] }, [
       'a.nii.gz',
@@ -67,7 +67,7 @@ describe('curate', () => {
     )
   })
 
-  it("lets the configuration describe a data set of one's own", async () => {
+  it('reads a data set that the configuration describes', async () => {
     const root = temporaryFolder()
     dataSet(root, 'Mine', { training: [pair('a.nii.gz')] }, ['a.nii.gz'])
     const { cases } = await curated(root, [{ name: 'Mine', role: 'labelled', labelMap: { '4': 5, '9': 6 } }])
@@ -75,21 +75,19 @@ describe('curate', () => {
       role: { kind: 'labelled', organs: ['kidney'] },
       labelMap: { '4': 5, '9': 6 },
     })
-    await expect(curated(root, [{ name: 'Mine' }])).rejects.toThrow(
-      /Mine is not in the registry, so its role is unknown/,
-    )
+    await expect(curated(root, [{ name: 'Mine' }])).rejects.toThrow(/Mine: unknown role/)
   })
 
   it('refuses a data set of the other region and one that is listed twice', async () => {
     const root = temporaryFolder()
     await expect(curated(root, [{ name: 'LIDC' }])).rejects.toThrow(
-      /LIDC is a chest data set, the run's region is abdomen/,
+      /LIDC: wrong region \(expected abdomen, found chest\)/,
     )
     dataSet(root, 'BTCV', { training: [pair('a.nii.gz')] }, ['a.nii.gz'])
     await expect(curated(root, [{ name: 'BTCV' }, { name: 'BTCV' }])).rejects.toThrow(/BTCV is listed twice/)
   })
 
-  it('reads the phantoms that a configuration asks for', async () => {
+  it('reads the phantoms of a configuration', async () => {
     const root = temporaryFolder()
     const asked = {
       labelledCases: 1,
@@ -114,7 +112,7 @@ describe('curate', () => {
     for (const { labelMap } of cases) expect(labelMap).toMatchObject({ '1': 1, '6': 6 })
   })
 
-  it('refuses a manifest whose files lie neither under the root nor beside it, unless that is allowed', async () => {
+  it('refuses a manifest whose files lie neither under the root nor next to it, unless that is allowed', async () => {
     const [root, elsewhere] = [temporaryFolder(), temporaryFolder()]
     dataSet(root, 'BTCV', { training: [pair('a.nii.gz')] }, ['a.nii.gz'])
     const { cases } = await curated(root, [{ name: 'BTCV' }])
@@ -136,7 +134,7 @@ describe('curate', () => {
     expect((await read({ allowOutside: true })).cases).toHaveLength(1)
   })
 
-  it('takes cases, patients and folds from a manifest when the configuration names one', async () => {
+  it('reads cases, patients and folds from the manifest of a configuration', async () => {
     const root = temporaryFolder()
     dataSet(root, 'BTCV', { training: [pair('a.nii.gz'), pair('b.nii.gz')] }, ['a.nii.gz', 'b.nii.gz'])
     const { cases } = await curated(root, [{ name: 'BTCV' }])

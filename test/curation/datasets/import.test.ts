@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { importLists } from '../../../src/curation/datasets/import.js'
 import { DATASETS } from '../../../src/curation/datasets/registry.js'
-import { toldMap } from '../../../src/curation/datasets/remap.js'
+import { labelMapOption } from '../../../src/curation/datasets/remap.js'
 import { writeFiles } from '../../helpers/data-set.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 
@@ -32,7 +32,7 @@ describe('importLists', () => {
     ])
     expect(manifest.cases[0]!.image).toBe(join(folder, 'data/BTCV/imagesTr/a.nii.gz'))
     expect(missing).toEqual([])
-    expect(notes).toEqual(['BTCV: its list says 80 training cases and names 1'])
+    expect(notes).toEqual(['BTCV: numTraining is 80, but the list contains 1 training cases'])
   })
 
   it('reads a data-set folder, bare or with its list, by the name of the folder', async () => {
@@ -45,7 +45,7 @@ describe('importLists', () => {
     expect(manifest.cases[0]).toMatchObject({ id: 'Dataset007_Pancreas/p', labelMap: { '1': 3, '2': 4 } })
   })
 
-  it('knows left and right kidney by a preset that is told, or by the names of ids, and forgets those of another map', async () => {
+  it('reads left and right kidney from a preset or from the names of ids, and drops those of another map', async () => {
     const folder = temporaryFolder()
     writeFiles(folder, {
       'BTCV/imagesTr/a.nii.gz': '',
@@ -57,12 +57,12 @@ describe('importLists', () => {
     const sidesOf = async (name: string, told = {}) =>
       (await importLists(join(folder, name), { root: folder, ...told })).manifest.cases[0]!.kidneySides
     expect(await sidesOf('BTCV')).toEqual({ left: 3, right: 2 })
-    expect(await sidesOf('BTCV', toldMap('WORD'))).toEqual({ left: 3, right: 4 })
-    expect(await sidesOf('BTCV', toldMap('1:5'))).toBeUndefined()
+    expect(await sidesOf('BTCV', labelMapOption('WORD'))).toEqual({ left: 3, right: 4 })
+    expect(await sidesOf('BTCV', labelMapOption('1:5'))).toBeUndefined()
     expect(await sidesOf('Ours')).toEqual({ left: 1, right: 2 })
   })
 
-  it('reads an unknown data set whose list names its ids as a region does, and refuses another', async () => {
+  it('reads an unknown data set whose list names the ids of a region, and refuses another', async () => {
     const folder = temporaryFolder()
     const labels = { '0': 'background', '1': 'lung', '2': 'lesion' }
     writeFiles(folder, {
@@ -80,11 +80,11 @@ describe('importLists', () => {
       role: { kind: 'labelled', organs: ['lung'] },
     })
     await expect(importLists(join(folder, 'Theirs'), { root: folder })).rejects.toThrow(
-      /Theirs.dataset.json: the data set is not in the registry, and its list names no organ/,
+      /Theirs.dataset.json: unknown data set/,
     )
   })
 
-  it('reads the whole published set of lists, and tells by data set what is missing', async () => {
+  it('reads the whole published set of lists, and counts missing cases per data set', async () => {
     const folder = temporaryFolder()
     const files: Record<string, object> = {}
     let [listed, tests] = [0, 0]

@@ -12,7 +12,7 @@ describe('mapByNames', () => {
     ])
   })
 
-  it('takes other names for background and tells them', () => {
+  it('maps other names to background and lists them', () => {
     const names = { '0': 'background', '1': 'spleen', '5': 'liver', '6': 'stomach', '8': 'hepatic vessel' }
     expect(mapByNames(names, 'abdomen')).toEqual({
       region: 'abdomen',
@@ -21,7 +21,7 @@ describe('mapByNames', () => {
     })
   })
 
-  it('tells left and right kidney where both are named once', () => {
+  it('separates left and right kidney if each is named once', () => {
     const sides = (names: Record<string, string>) => mapByNames(names, 'abdomen')?.kidneySides
     expect(sides({ '2': 'kidney_right', '3': 'kidney_left', '23': 'kidney_cyst_left' })).toEqual({
       left: 3,
@@ -32,7 +32,7 @@ describe('mapByNames', () => {
     expect(sides({ '1': 'liver' })).toBeUndefined()
   })
 
-  it('gives a tumor without an organ to the only organ, and to none of several', () => {
+  it('assigns a tumor without an organ to the only organ, and to none of several', () => {
     expect(mapByNames({ '1': 'lung', '2': 'lesion' }, 'chest')?.map).toEqual({ '1': 1, '2': 2 })
     expect(mapByNames({ '1': 'liver', '2': 'pancreas', '3': 'tumor' }, 'abdomen')).toMatchObject({
       map: { '3': 0 },
@@ -40,7 +40,7 @@ describe('mapByNames', () => {
     })
   })
 
-  it('is nothing where no organ of the region is named', () => {
+  it('is null if no organ of the region is named', () => {
     expect(mapByNames({ '0': 'background', '1': 'spleen' }, 'abdomen')).toBe(null)
     expect(mapByNames({}, 'chest')).toBe(null)
   })

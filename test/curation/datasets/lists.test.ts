@@ -6,7 +6,7 @@ import { writeFiles } from '../../helpers/data-set.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 
 describe('readCases of a decathlon list', () => {
-  it('reads training, validation and test with paths beside the list', async () => {
+  it('reads training, validation and test with paths next to the list', async () => {
     const folder = temporaryFolder()
     writeFiles(folder, {
       'imagesTr/a.nii.gz': '',
@@ -80,29 +80,29 @@ describe('readCases of a decathlon list', () => {
 
   const refused: readonly [string, string | object, RegExp][] = [
     ['no JSON', '{', /list.json: is not JSON/],
-    ['an array', '[]', /list.json: an object was expected/],
-    ['no cases', { name: 'x' }, /list.json: a list of cases was expected under training/],
-    ['a training that is no list', { training: {}, test: [] }, /list.json: training must be a list/],
-    ['an entry that is no case', { training: [5] }, /list.json: training\[0\] must be a path or an object/],
+    ['an array', '[]', /list.json: wrong content \(expected an object\)/],
+    ['no cases', { name: 'x' }, /list.json: no cases \(expected a list under training/],
+    ['a training that is no list', { training: {}, test: [] }, /list.json: wrong training \(expected a list/],
+    ['an entry that is no case', { training: [5] }, /list.json: training\[0\]: wrong entry/],
     [
       'an image that is no path',
       { training: [{ image: 7, label: 'b' }] },
-      /training\[0\].image must be one path, found 7/,
+      /training\[0\].image: wrong value \(expected one path, found 7\)/,
     ],
     [
       'several channels',
       { training: [{ image: ['a', 'b'], label: 'b' }] },
-      /training\[0\].image must be one path/,
+      /training\[0\].image: wrong value \(expected one path/,
     ],
     [
       'a fold that is no number',
       { training: [{ image: 'a', label: 'b', fold: '0' }] },
-      /training\[0\].fold must be a whole number/,
+      /training\[0\].fold: wrong value \(expected an integer/,
     ],
     [
       'labels that are no map',
       { labels: ['liver'], training: [] },
-      /list.json: labels must map ids to names/,
+      /list.json: wrong labels \(expected ids with names/,
     ],
   ]
   for (const [what, content, message] of refused)
@@ -112,15 +112,15 @@ describe('readCases of a decathlon list', () => {
       await expect(readCases(join(folder, 'list.json'))).rejects.toThrow(message)
     })
 
-  it('says where nothing is', async () => {
+  it('names a missing data set and an empty folder', async () => {
     const folder = temporaryFolder()
-    await expect(readCases(join(folder, 'nowhere'))).rejects.toThrow(/nowhere: no data set there \(ENOENT\)/)
-    await expect(readCases(folder)).rejects.toThrow(/no image was found in imagesTr/)
+    await expect(readCases(join(folder, 'nowhere'))).rejects.toThrow(/nowhere: data set not found/)
+    await expect(readCases(folder)).rejects.toThrow(/no image found in imagesTr/)
   })
 })
 
 describe('readCases of a folder', () => {
-  it('pairs images and labels, _0000 ignored, and takes imagesTs as test', async () => {
+  it('pairs images and labels, _0000 ignored, and reads imagesTs as test', async () => {
     const folder = temporaryFolder()
     writeFiles(folder, {
       'dataset.json': {
@@ -146,7 +146,7 @@ describe('readCases of a folder', () => {
     ])
   })
 
-  it('expects the label of an image where its name says, and refuses names that never pair', async () => {
+  it('expects the label of an image under its name, and refuses names that never pair', async () => {
     const folder = temporaryFolder()
     writeFiles(folder, { 'imagesTr/a.nii.gz': '', 'imagesTr/b_0000.nii': '', 'labelsTr/b.nii.gz': '' })
     const { cases } = await readCases(folder)
@@ -157,7 +157,7 @@ describe('readCases of a folder', () => {
     const strangers = temporaryFolder()
     writeFiles(strangers, { 'imagesTr/ct1.nii.gz': '', 'labelsTr/mask1.nii.gz': '' })
     await expect(readCases(strangers)).rejects.toThrow(
-      /none of its 1 images has a label of its name in labelsTr, first ct1.nii.gz/,
+      /no image has a label of equal name in labelsTr \(first ct1.nii.gz\)/,
     )
   })
 
@@ -171,7 +171,7 @@ describe('readCases of a folder', () => {
     await expect(readCases(channels)).rejects.toThrow(/a_0001.nii.gz: a second channel/)
   })
 
-  it('reads one flat folder of pairs told apart by their endings', async () => {
+  it('reads one flat folder of pairs with distinct endings', async () => {
     const folder = temporaryFolder()
     const layout = {
       kind: 'flat',
@@ -219,13 +219,13 @@ describe('a list that names a file outside its folders', () => {
       })
   })
 
-  it('is read when that is allowed', async () => {
+  it('is read with --allow-outside', async () => {
     const { other, read } = await outside()
     const { cases } = await read('absolute.json', { allowOutside: true })
     expect(cases[0]?.image).toBe(join(other, 'scan.nii.gz'))
   })
 
-  it('may name a path inside by any way: absolute, by its parent, with dots in its name, by a link', async () => {
+  it('may name a path inside in any way: absolute, by its parent, with dots in its name, by a link', async () => {
     const { root, other, read } = await outside()
     expect((await read('inside.json')).cases[0]?.image).toBe(join(root, 'scan.nii.gz'))
     expect((await read('parent.json')).cases[0]?.image).toBe(join(root, 'scan.nii.gz'))

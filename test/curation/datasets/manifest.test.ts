@@ -24,20 +24,20 @@ describe('a manifest', () => {
     labelMap: {},
   })
 
-  it('has one order whatever order its cases came in', () => {
+  it('has the same order for any order of its cases', () => {
     const there = makeManifest([item('b'), item('a'), item('c')])
     expect(there.cases.map(({ id }) => id)).toEqual(['a', 'b', 'c'])
     expect(makeManifest([item('c'), item('b'), item('a')])).toEqual(there)
   })
 
-  it('refuses an id that occurs twice and names both files', () => {
+  it('refuses a duplicate id and names both files', () => {
     const twin = { ...item('a'), image: '/other/a.nii.gz', split: 'validation' as const }
     expect(() => makeManifest([item('a'), item('b'), twin])).toThrow(
-      /case a is listed twice, as \/data\/a.nii.gz \(training\) and \/other\/a.nii.gz \(validation\)/,
+      /case a: listed twice, as \/data\/a.nii.gz \(training\) and \/other\/a.nii.gz \(validation\)/,
     )
   })
 
-  it('comes back from its file, and equal manifests are equal files', async () => {
+  it('is equal after writing and reading, and equal manifests are equal files', async () => {
     const folder = temporaryFolder()
     const manifest = makeManifest([item('b'), item('a')])
     await writeManifest(join(folder, '1.json'), manifest)
@@ -46,7 +46,7 @@ describe('a manifest', () => {
     expect(readFileSync(join(folder, '1.json'), 'utf8')).toBe(readFileSync(join(folder, '2.json'), 'utf8'))
   })
 
-  it('is refused with file and key where it does not hold', async () => {
+  it('is refused with file and key if it is invalid', async () => {
     const folder = temporaryFolder()
     writeFiles(folder, {
       'a.json': { version: 1, cases: [{ ...item('a'), split: 'train' }] },
@@ -54,6 +54,6 @@ describe('a manifest', () => {
     })
     await expect(readManifest(join(folder, 'a.json'))).rejects.toThrow(/a.json: cases.0.split/)
     await expect(readManifest(join(folder, 'b.json'))).rejects.toThrow(/b.json: version/)
-    await expect(readManifest(join(folder, 'c.json'))).rejects.toThrow(/c.json: cannot be read/)
+    await expect(readManifest(join(folder, 'c.json'))).rejects.toThrow(/c.json: manifest not found/)
   })
 })

@@ -5,7 +5,7 @@ import { LABEL_SCHEMES } from '../../../src/volume/labels.js'
 import { sharedFile } from '../../helpers/shared.js'
 
 describe('findPreset', () => {
-  it('knows the public label maps by the names people write', () => {
+  it('recognises the public label maps by their common names', () => {
     const targets = (name: string) =>
       Object.fromEntries(Object.entries(findPreset(name).map).filter(([, target]) => target !== 0))
     expect(targets('LiTS')).toEqual({ '1': 1, '2': 2 })
@@ -20,15 +20,17 @@ describe('findPreset', () => {
     expect(targets('lungmask')).toEqual({ '1': 1, '2': 1 })
   })
 
-  it('takes the map of the region that is asked for, and refuses one of the other', () => {
+  it('returns the map of the requested region, and refuses one of the other region', () => {
     expect(findPreset('TotalSegmentator').map).toMatchObject({ '5': 1, '10': 0 })
     expect(findPreset('totalsegmentator', 'chest').map).toMatchObject({ '5': 0, '10': 1 })
-    expect(() => findPreset('LiTS', 'chest')).toThrow(/Dataset003_Liver is of the abdomen, not of the chest/)
-    expect(() => findPreset('nonsense')).toThrow(/no preset is called nonsense/)
+    expect(() => findPreset('LiTS', 'chest')).toThrow(
+      /preset Dataset003_Liver: wrong region \(expected chest, found abdomen\)/,
+    )
+    expect(() => findPreset('nonsense')).toThrow(/unknown preset nonsense/)
   })
 
   const classMap = sharedFile('data/totalsegmentator/labels_total.json')
-  it.skipIf(classMap === null)('says of TotalSegmentator what its own class map says', () => {
+  it.skipIf(classMap === null)('agrees with the class map of TotalSegmentator', () => {
     const names = Object.entries<string>(JSON.parse(readFileSync(classMap!, 'utf8')).class_map_total)
     const { map, kidneySides } = findPreset('TotalSegmentator', 'abdomen')
     expect(Object.keys(map)).toHaveLength(names.length)

@@ -39,7 +39,7 @@ describe('the registry', () => {
     }
   })
 
-  it('takes a cyst of KiTS for kidney and never lists 3D-IRCADb as a host', () => {
+  it('maps a cyst of KiTS to kidney and never lists 3D-IRCADb as a host', () => {
     expect(findDataset('Dataset220_KiTS2023')!.labelMap).toEqual({ '1': 5, '2': 6, '3': 5 })
     expect(findDataset('3Dircadb1_convert')!.role.kind).toBe('test')
   })
@@ -48,7 +48,7 @@ describe('the registry', () => {
     expect(findDataset('Flare23')!.labelMap).not.toHaveProperty('14')
   })
 
-  it('tells data sets by the names of their lists', () => {
+  it('identifies data sets by the names of their lists', () => {
     const guess = (name: string) => guessDataset(name)?.name
     expect(guess('dataset_btcv')).toBe('BTCV')
     expect(guess('dataset_tcia_panc')).toBe('Dataset082_TCIA_Pancreas-CT')

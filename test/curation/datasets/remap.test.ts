@@ -6,7 +6,7 @@ import { filled } from '../../helpers/nifti-fixtures.js'
 const kits = filled(Uint8Array, [2, 2, 4], (_i, _j, k) => k)
 
 describe('remapLabels', () => {
-  it('maps every voxel and tells the voxels before and after', () => {
+  it('maps every voxel and counts the voxels before and after', () => {
     const { label, before, after } = remapLabels(
       kits,
       findPreset('Dataset220_KiTS2023').map,
@@ -30,26 +30,26 @@ describe('remapLabels', () => {
 
   it('refuses ids outside the map and names the file and the ids', () => {
     expect(() => remapLabels(kits, { '1': 1 }, 'case.nii.gz')).toThrow(
-      /case.nii.gz: label ids 2, 3 are not in the map, which knows 0, 1/,
+      /case.nii.gz: unknown label ids \(expected 0, 1, found 2, 3\)/,
     )
   })
 
   it('refuses values that are no ids and targets outside the scheme', () => {
     const smooth = filled(Float32Array, [1, 1, 2], (_i, _j, k) => k * 0.5)
     expect(() => remapLabels(smooth, { '1': 1 }, 'smooth.nii')).toThrow(
-      /smooth.nii: holds the value 0.5, which is no label id/,
+      /smooth.nii: wrong label value .*found 0.5/,
     )
     expect(() => remapLabels(kits, { '1': 7, '2': 1, '3': 1 }, 'case.nii.gz', 'abdomen')).toThrow(
-      /sends 1 to 7, ids 0 to 6 exist/,
+      /wrong target of id 1 \(expected 0 to 6, found 7\)/,
     )
   })
 
-  it('takes float labels that hold whole ids', () => {
+  it('accepts float labels with whole ids', () => {
     const stored = filled(Float64Array, [1, 1, 3], (_i, _j, k) => k)
     expect([...remapLabels(stored, { '1': 1, '2': 2 }, 'f.nii').label.data]).toEqual([0, 1, 2])
   })
 
-  it('sends 0 elsewhere only when the map says so', () => {
+  it('maps 0 elsewhere only if the map does so', () => {
     expect([
       ...remapLabels(kits, { '0': 9, '1': 0, '2': 0, '3': 0 }, 'c.nii').label.data.slice(0, 2),
     ]).toEqual([9, 0])
@@ -63,10 +63,17 @@ describe('parseMap', () => {
     expect(parseMap('leaderboard')).toMatchObject({ '2': 1, '4': 1, '6': 1, '5': 0 })
   })
 
+  it('accepts names of the region as targets', () => {
+    expect(parseMap('1:liver,2:liver-tumor,3:pancreas tumor')).toEqual({ '1': 1, '2': 2, '3': 4 })
+    expect(parseMap('7:lung', 'chest')).toEqual({ '7': 1 })
+    expect(() => parseMap('1:lung', 'abdomen')).toThrow(/invalid pair "1:lung"/)
+    expect(() => parseMap('1:spleen')).toThrow(/invalid pair "1:spleen"/)
+  })
+
   it('refuses conflicts, pairs it cannot read and presets it does not know', () => {
-    expect(() => parseMap('1:2,1:3')).toThrow(/id 1 is mapped to 2 and to 3/)
-    expect(() => parseMap('1:2,x:3')).toThrow(/the pair "x:3" cannot be read/)
-    expect(() => parseMap('1:256')).toThrow(/cannot be read/)
-    expect(() => parseMap('nonsense')).toThrow(/no preset is called nonsense/)
+    expect(() => parseMap('1:2,1:3')).toThrow(/id 1 has two targets \(2 and 3\)/)
+    expect(() => parseMap('1:2,x:3')).toThrow(/invalid pair "x:3"/)
+    expect(() => parseMap('1:256')).toThrow(/invalid pair/)
+    expect(() => parseMap('nonsense')).toThrow(/unknown preset nonsense/)
   })
 })

@@ -37,7 +37,7 @@ function split(
 const sizes = (table: readonly FoldRow[]) => table.map(({ patients }) => patients)
 
 describe('assignFolds by hash', () => {
-  it('moves no case when others are added, taken away, relabelled or put in another order', () => {
+  it('moves no case when others are added, removed, relabelled or reordered', () => {
     const id = fc.oneof(
       fc.nat(300).map((n) => `Liver/liver_${n}`),
       fc.stringMatching(/^[a-z]{1,6}$/).map((name) => `Own/${name}`),
@@ -72,7 +72,7 @@ describe('assignFolds by hash', () => {
     for (const count of counts) expect(Math.abs(count - 135)).toBeLessThan(40)
   })
 
-  it('keeps the scans of a patient together and makes none for tests', () => {
+  it('keeps the scans of a patient together and gives test cases no fold', () => {
     const scans = ['a', 'b', 'c'].map((scan) => item(`P/100417_${scan}`, { patient: 'P/100417' }))
     const plan = split([...scans, item('P/test', { split: 'test' })])
     expect(new Set(scans.map(({ id }) => plan.foldOf.get(id))).size).toBe(1)
@@ -80,7 +80,7 @@ describe('assignFolds by hash', () => {
     expect(plan.patients).toHaveLength(1)
   })
 
-  it('sends synthetic children where their host is, which alone tells the stratum', () => {
+  it('assigns synthetic children to the fold of their host, which alone decides the stratum', () => {
     const host = item('H/a', { role: { kind: 'host' } })
     const files = { id: 'Made/a_0', image: '/made/a.nii.gz', label: '/made/l.nii.gz' }
     const child = childCase(host, files, ['liver'])
@@ -104,21 +104,23 @@ describe('published folds', () => {
     expect(free.patients.every(({ by }) => by === 'hash')).toBe(true)
   })
 
-  it('bring a patient that they part back together, and say so', () => {
+  it('reunite a patient that they separate, with a warning', () => {
     const both = [
       item('P/100417_1', { patient: 'P/100417' }),
       item('P/100417_2', { patient: 'P/100417', split: 'validation' }),
     ]
     const plan = split(both)
     expect([...plan.foldOf.values()]).toEqual([0, 0])
-    expect(plan.warnings[0]).toMatch(/patient P\/100417 stands on both sides/)
+    expect(plan.warnings[0]).toMatch(/patient P\/100417 is on both sides/)
   })
 
-  it('that do not fit in the number of folds are refused', () => {
-    expect(() => split([item('C/a', { fold: 4 })], { folds: 3 })).toThrow(/C\/a is in fold 4, 3 folds/)
+  it('above the number of folds are refused', () => {
+    expect(() => split([item('C/a', { fold: 4 })], { folds: 3 })).toThrow(
+      /patient C\/a: wrong fold \(expected 0 to 2, found 4\)/,
+    )
   })
 
-  it('cannot part a patient that a test set shares', () => {
+  it('cannot separate a patient that a test set shares', () => {
     const shared = [item('T/1', { patient: 'x' }), item('T/2', { patient: 'x', split: 'test' })]
     expect(split(shared).warnings[0]).toMatch(/patient x has test cases and others/)
   })
@@ -129,7 +131,7 @@ describe('assignFolds evenly', () => {
     (['no tumor', '< 20 mm', '20 to 50 mm', '>= 50 mm'] as const)[id.charCodeAt(id.length - 1) % 4]!
   const people = Array.from({ length: 63 }, (_, at) => item(`Own/${((at * 7919) % 1000).toString(36)}q${at}`))
 
-  it('brings every stratum within one patient, in whatever order the cases come', () => {
+  it('balances every stratum to within one patient, for any order of the cases', () => {
     const plan = split(people, { method: 'even' }, stratum)
     for (const name of ['no tumor', '< 20 mm', '20 to 50 mm', '>= 50 mm'] as const) {
       const counts = plan.table.map(({ strata }) => strata[name] ?? 0)
@@ -140,7 +142,7 @@ describe('assignFolds evenly', () => {
     expect(split([...people].reverse(), { method: 'even' }, stratum).foldOf).toEqual(plan.foldOf)
   })
 
-  it('moves nobody of an earlier split that it is told to keep, and fills up around them', () => {
+  it('moves no patient of an earlier split that is kept, and balances the others around them', () => {
     const earlier = split(people.slice(0, 40), { method: 'even' }, stratum)
     const grown = split(people, { method: 'even', keep: earlier.manifest }, stratum)
     for (const [id, fold] of earlier.foldOf) expect(grown.foldOf.get(id)).toBe(fold)
@@ -150,7 +152,7 @@ describe('assignFolds evenly', () => {
 })
 
 describe('strata', () => {
-  it('are told by the ball that all tumor voxels fill', () => {
+  it('follow the ball with the volume of all tumor voxels', () => {
     const ball = (diameterMm: number) => (Math.PI / 6) * diameterMm ** 3
     expect([0, 19.9, 20.1, 49.9, 50.1].map((mm) => stratumOfVolume(ball(mm)))).toEqual([
       'no tumor',

@@ -6,7 +6,7 @@ const validation = { split: 'validation', fold: null } as const
 const test = { split: 'test', fold: null } as const
 const fold = (at: number) => ({ split: 'training', fold: at }) as const
 
-it('training meets what is held out, and what will be in its turn', () => {
+it('a training case conflicts with held-out cases, and with cases of other folds', () => {
   for (const heldOut of [validation, test, { ...validation, fold: 0 }]) {
     expect(meet(training, heldOut)).toBe(true)
     expect(meet(heldOut, fold(1))).toBe(true)
@@ -15,7 +15,7 @@ it('training meets what is held out, and what will be in its turn', () => {
   expect(meet(fold(0), training)).toBe(true)
 })
 
-it('those of one side do not meet, nor do two that are held out', () => {
+it('two cases of one side do not conflict, nor do two held-out cases', () => {
   expect(meet(training, training)).toBe(false)
   expect(meet(fold(2), fold(2))).toBe(false)
   expect(meet(validation, test)).toBe(false)

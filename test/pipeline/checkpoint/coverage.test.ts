@@ -10,6 +10,8 @@ import {
   refuseWrongGenerator,
   tumorCoverage,
 } from '../../../src/pipeline/checkpoint/coverage.js'
+import { wantedWeights } from '../../../src/pipeline/train/weights.js'
+import { LABEL_SCHEMES, type Organ } from '../../../src/volume/labels.js'
 import { checkpointFacts, generatorFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
 
 function config(changes: Partial<ConfigInput> & Pick<ConfigInput, 'job'>): RunConfig {
@@ -21,21 +23,24 @@ function config(changes: Partial<ConfigInput> & Pick<ConfigInput, 'job'>): RunCo
   })
 }
 
-const synthesis = config({ job: 'synthesis', networks: { baseline: { checkpoint: 'b.pt' } } })
-const liverOnly = config({
+const plan = (changes: Parameters<typeof config>[0]) => wantedWeights(config(changes))
+const synthesis = plan({ job: 'synthesis', networks: { baseline: { checkpoint: 'b.pt' } } })
+const liverOnly = plan({
   job: 'segmentation',
   training: { target: 'lits', task: 'freesyn' },
   networks: { baseline: { checkpoint: 'b.pt' }, generator: { checkpoint: 'g.pt' } },
 })
-const chest = config({ job: 'synthesis', region: 'chest', networks: { baseline: { checkpoint: 'b.pt' } } })
+const chest = plan({ job: 'synthesis', region: 'chest', networks: { baseline: { checkpoint: 'b.pt' } } })
 
 describe('the organs that tumors go to', () => {
+  const names = (organs: readonly Organ[]) => organs.map(({ name }) => name)
+
   test('are those of the target with a weight', () => {
-    expect(plannedOrgans(synthesis)).toEqual(['liver', 'pancreas', 'kidney'])
-    expect(plannedOrgans(liverOnly)).toEqual(['liver'])
-    expect(plannedOrgans(chest)).toEqual(['lung'])
-    const weighted = config({ job: 'synthesis', simulation: { organWeights: { liver: 1, kidney: 0 } } })
-    expect(plannedOrgans(weighted)).toEqual(['liver'])
+    expect(names(synthesis.organs)).toEqual(['liver', 'pancreas', 'kidney'])
+    expect(names(liverOnly.organs)).toEqual(['liver'])
+    expect(names(chest.organs)).toEqual(['lung'])
+    const { organs } = LABEL_SCHEMES.abdomen
+    expect(names(plannedOrgans(organs, { liver: 1, kidney: 0 }))).toEqual(['liver'])
   })
 })
 
@@ -107,7 +112,7 @@ describe('a baseline', () => {
     const patchMerging = { order: null, assumed: false, needed: true } as const
     const facts = checkpointFacts([segmentorFacts(7)], { patchMerging })
     expect(() => refuseBlindBaseline(synthesis, facts)).toThrow(ConfigError)
-    const told = config({
+    const told = plan({
       job: 'synthesis',
       networks: { baseline: { checkpoint: 'b.pt', patchMerging: 'legacy' } },
     })
@@ -115,16 +120,17 @@ describe('a baseline', () => {
   })
 
   test('is not even trained when it could not see the planned tumors', () => {
-    const specialist = config({ job: 'baseline', training: { target: 'panc' } })
-    expect(() => refuseBlindTraining(synthesis, specialist, 'b.yaml')).toThrow(
+    const { organs } = LABEL_SCHEMES.abdomen
+    const pancreas = organs.filter(({ name }) => name === 'pancreas')
+    expect(() => refuseBlindTraining(synthesis, pancreas, 'b.yaml')).toThrow(
       /networks\.baseline\.trainFrom: b\.yaml learns tumors of pancreas, planned are liver, pancreas, kidney/,
     )
-    expect(() => refuseBlindTraining(liverOnly, config({ job: 'baseline' }), 'b.yaml')).not.toThrow()
+    expect(() => refuseBlindTraining(liverOnly, organs, 'b.yaml')).not.toThrow()
   })
 })
 
 describe('a generator', () => {
-  const byOrgan = config({
+  const byOrgan = plan({
     job: 'segmentation',
     training: { target: 'kits', task: 'freesyn' },
     networks: { baseline: { checkpoint: 'b.pt' }, generator: { checkpoint: 'g.pt', channel: 'organ' } },

@@ -4,12 +4,7 @@ import { dirname, join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { PredictSpec } from '../../../src/pipeline/ports/cases.js'
 import type { CheckpointFacts } from '../../../src/pipeline/ports/checkpoint.js'
-import {
-  maskIds,
-  type Prediction,
-  type PredictOptions,
-  predictMasks,
-} from '../../../src/pipeline/predict/run.js'
+import { type Prediction, type PredictOptions, predictMasks } from '../../../src/pipeline/predict/run.js'
 import { inMemoryRuntime } from '../../../src/runtime/in-memory.js'
 import { checkpointFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
@@ -228,14 +223,6 @@ describe('profiles', () => {
       resampling: 'nearest',
       maskIds: [0, 0, 1, 0, 1, 0, 1],
     })
-  })
-
-  test('a map names outputs that exist, and leaves the others as they are', () => {
-    expect(maskIds({ '2': 5 }, 3, [2])).toEqual([0, 1, 5])
-    expect(maskIds('leaderboard', 2, [1])).toEqual([0, 1])
-    expect(() => maskIds({ '3': 1 }, 3, [2])).toThrow(/--map 3:1: the checkpoint has outputs 0 to 2/)
-    expect(() => maskIds({ '1': 256 }, 3, [2])).toThrow(/ids of a mask|outputs 0 to 2/)
-    expect(() => maskIds('leaderboard', 5, [])).toThrow(/which outputs are tumors is not known/)
   })
 
   test('labels come along to the prepared grid only', async () => {

@@ -43,7 +43,9 @@ test('cases that differ in upper and lower case alone are refused before anythin
   const cases = ['d/Case', 'd/case'].map((id): CaseToPrepare => ({ ...first!, id, labelMap: {} }))
   const refused = prepareListed(config, cases, context)
   await expect(refused).rejects.toThrow(DataError)
-  await expect(refused).rejects.toThrow('cases d/Case and d/case would share the file name d%2Fcase.zarr')
+  await expect(refused).rejects.toThrow(
+    'cases d/Case and d/case: equal file names (found d%2Fcase.zarr for both)',
+  )
   expect(specs).toEqual([])
 })
 

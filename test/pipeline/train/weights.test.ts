@@ -9,7 +9,7 @@ import type { StageContext } from '../../../src/pipeline/context.js'
 import type { CheckpointFacts } from '../../../src/pipeline/ports/checkpoint.js'
 import type { ModelRuntime } from '../../../src/pipeline/ports/runtime.js'
 import { startTraining } from '../../../src/pipeline/train/run.js'
-import { earlierWeights } from '../../../src/pipeline/train/weights.js'
+import { earlierWeights, wantedWeights } from '../../../src/pipeline/train/weights.js'
 import type { Run } from '../../../src/training/run.js'
 import { checkpointFacts, generatorFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
@@ -32,7 +32,11 @@ function world(files: Readonly<Record<string, CheckpointFacts>>) {
   const start = () => {
     throw new Error('a training was started')
   }
-  return { folder, notes, weights: (config: RunConfig) => earlierWeights(config, context, start) }
+  return {
+    folder,
+    notes,
+    weights: (config: RunConfig) => earlierWeights(wantedWeights(config), context, start),
+  }
 }
 
 function run(folder: string, baseline: string, generator: string | null): RunConfig {
@@ -100,14 +104,16 @@ test('weights that another process is training are refused by its lock, and its 
   onTestFinished(() => void vi.restoreAllMocks())
   const context = { runtime: memoryRuntime(), signal: undefined, logDirectory: folder, note: () => {} }
   let first: Run | undefined
-  const making = earlierWeights(builds, context, (...given) => {
+  const making = earlierWeights(wantedWeights(builds), context, (...given) => {
     first = startTraining(...given)
     return first
   })
   making.catch(() => {})
   while (first === undefined) await setImmediate()
   for await (const event of first) if (event.type === 'step') break
-  await expect(earlierWeights(builds, context, startTraining)).rejects.toThrow('is being trained by process')
+  await expect(earlierWeights(wantedWeights(builds), context, startTraining)).rejects.toThrow(
+    'is being trained by process',
+  )
   expect(existsSync(join(first.directory, 'events.jsonl'))).toBe(true)
   await first.stop()
   await expect(making).rejects.toMatchObject({ code: 'stopped' })

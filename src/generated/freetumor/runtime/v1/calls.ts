@@ -17,7 +17,7 @@ export interface Call {
   /** Names of the tensors: int16 or float32 HU; uint8 ids of the region (synthesis only). */
   imageTensor: string;
   labelTensor: string;
-  /** Voxel to RAS millimetres, 4x4 by rows. Empty: the image lies on the grid of the networks. */
+  /** Voxel to RAS millimetres, 4x4 in row order. Empty: the image lies on the grid of the networks. */
   affine: number[];
   work: { $case: "segment"; value: SegmentWork } | { $case: "synthesize"; value: SynthesizeWork } | undefined;
 }
@@ -27,19 +27,19 @@ export interface SegmentWork {
 }
 
 export interface SynthesizeWork {
-  /** Painted one after another. */
+  /** Tumors are painted one after another. */
   tumors: PlannedTumor[];
-  /** Leave the image windowed, float32 in about 0 to 1, instead of int16 HU. */
+  /** Keep the image windowed, float32 in about 0 to 1, instead of int16 HU. */
   windowed: boolean;
 }
 
-/** Tensors `labels` and `logits` of a segmentation; `image`, `label` and `change` of a synthesis. */
+/** Tensors of a segmentation: `labels` and `logits`. Tensors of a synthesis: `image`, `label` and `change`. */
 export interface CallResult {
   id: bigint;
-  /** Inside the networks; the rest of a call is transport and preparation. */
+  /** Seconds inside the networks; the remainder of a call is transport and preparation. */
   networkSeconds: number;
   measures: AttemptMeasures[];
-  /** Set when there is no result: `stopped` when the call was cancelled. */
+  /** Set if there is no result: `stopped` if the call was cancelled. */
   refusal: CallRefusal | undefined;
 }
 

@@ -55,7 +55,7 @@ export interface Welcome {
   protocol: number;
 }
 
-/** Something that happened in the job. */
+/** An event of the job. */
 export interface JobEvent {
   event:
     | { $case: "ready"; value: Ready }
@@ -69,7 +69,7 @@ export interface JobEvent {
     | undefined;
 }
 
-/** Networks are built, weights are loaded, the first step is about to begin. */
+/** The networks are built and the weights loaded; the first step follows. */
 export interface Ready {
   step: bigint;
   /** Trainable parameters by network. */
@@ -83,11 +83,14 @@ export interface Ready_ParametersEntry {
 
 export interface StepDone {
   step: bigint;
-  /** Mean over the ranks, by name: total, dice, cross_entropy; generator, discriminator, adversarial, segmentation. */
+  /**
+   * Means over the ranks, by name: total, dice, cross_entropy; generator, discriminator, adversarial,
+   * segmentation.
+   */
   losses: { [key: string]: number };
   learningRate: number;
   seconds: number;
-  /** Of those seconds, how long rank 0 waited for frames and verdicts. */
+  /** Part of these seconds in which rank 0 waited for crops and verdicts. */
   waitSeconds: number;
 }
 
@@ -96,7 +99,7 @@ export interface StepDone_LossesEntry {
   value: number;
 }
 
-/** One case of prepare, validation, predict or evaluate. `json` has the form that the job documents. */
+/** One case of prepare, validation, predict or evaluate. The job documents the form of `json`. */
 export interface CaseResult {
   caseId: string;
   json: string;
@@ -129,7 +132,7 @@ export interface Failed {
   traceback: string;
 }
 
-/** A sentence for the user: an automatic choice and its reason, a warning. */
+/** A sentence for the user: an automatic choice with its reason, or a warning. */
 export interface Note {
   level: string;
   text: string;
@@ -169,11 +172,11 @@ export interface Stop {
   reason: string;
 }
 
-/** Answers ValidationDone: the job waits for it, so that a run ends at the same step whenever it is repeated. */
+/** Answers ValidationDone. The job waits for it, so that repeated runs end at the same step. */
 export interface ValidationVerdict {
-  /** For the TensorBoard files, by name. */
+  /** Figures for the TensorBoard files, by name. */
   measures: { [key: string]: number };
-  /** Why the run ends here, completed; empty when it goes on. */
+  /** Reason to end the run here as completed; empty to continue. */
   endReason: string;
 }
 
@@ -182,17 +185,17 @@ export interface ValidationVerdict_MeasuresEntry {
   value: number;
 }
 
-/** To a warm runtime: leave a call (calls.proto); it may have ended already. */
+/** For a warm runtime: cancel a call (calls.proto); it may have ended already. */
 export interface CancelCall {
   id: bigint;
 }
 
-/** Answers a command once it is in force. */
+/** Answers a command when it is in force. */
 export interface CommandAck {
   id: bigint;
-  /** The step from which on it holds. */
+  /** First step under the command. */
   step: bigint;
-  /** Empty when it took effect. */
+  /** Empty if it took effect. */
   error: string;
 }
 

@@ -8,7 +8,7 @@ export const protobufPackage = "freetumor.runtime.v1";
 
 export const protobufFileName = "freetumor/runtime/v1/feed.proto";
 
-/** Asks for one step ahead. A rank keeps a few requests open; that is the credit. */
+/** Requests one step. A rank keeps a few requests open; they are its credit. */
 export interface StepRequest {
   step: bigint;
 }
@@ -19,30 +19,30 @@ export interface PlannedTumor {
   organ: string;
   /** tiny, small, medium or large */
   size: string;
-  /** Name of the uint8 tensor of this message that holds the raw warped shape (0 or 1) in its box. */
+  /** Name of the uint8 tensor of this message with the raw warped shape (0 or 1) in its box. */
   boxTensor: string;
   /** Voxel of the crop on which voxel (0, 0, 0) of the box lies; may be negative. */
   boxOrigin: number[];
   /** Sigma, in voxels, of the Gaussian that softens the edge mask. */
   edgeSigma: number;
-  /** Which texture of the bank, and where its window starts. */
+  /** Index of the texture, and the first voxel of its crop. */
   textureIndex: number;
   textureStart: number[];
-  /** Hand-crafted difference in [0.2, 0.7], used when the job has no generator. */
+  /** Hand-crafted difference in [0.2, 0.7], used without a generator. */
   handcraftedDifference: number;
-  /** Which draw this plan is of: 0 for the generator's step, 1 for the discriminator's. */
+  /** 0 for the step of the generator, 1 for the step of the discriminator. */
   draw: number;
 }
 
-/** Flip, then rotate, then scale, then shift, applied to image, label and shapes together. */
+/** Flip, rotate, scale, shift, in this order, applied to image, label and shapes together. */
 export interface Augmentation {
-  /** One flag an axis. */
+  /** One flag per axis. */
   flip: boolean[];
   /** Quarter turns in the plane of axes 0 and 1, 0 to 3. */
   quarterTurns: number;
-  /** Windowed intensity is multiplied by this; 1 is nothing. */
+  /** Factor of the windowed intensity; 1 changes nothing. */
   intensityScale: number;
-  /** Then this is added; 0 is nothing. */
+  /** Value that is then added; 0 changes nothing. */
   intensityShift: number;
 }
 
@@ -66,7 +66,7 @@ export interface Crop {
   mixing:
     | Mixing
     | undefined;
-  /** True when a tumor was wanted and no place was found. */
+  /** True if a wanted tumor found no place. */
   noRoom: boolean;
 }
 
@@ -75,19 +75,19 @@ export interface StepCrops {
   crops: Crop[];
 }
 
-/** What the baseline segmentor saw of the synthetic tumors of one crop. */
+/** Measures of the synthetic tumors of one crop by the baseline segmentor. */
 export interface CropMeasures {
   item: bigint;
   crop: number;
   draw: number;
-  /** Synthetic voxels, and how many of them are called tumor. */
+  /** Synthetic voxels, and those of them that are labelled tumor. */
   syntheticVoxels: bigint;
   seenVoxels: bigint;
   /** Mean windowed intensity of the synthetic voxels, after minus before painting. */
   contrast: number;
-  /** How many of the synthetic voxels were already called tumor before painting; only where the policy asks. */
+  /** Synthetic voxels that were labelled tumor before painting; only if the policy needs it. */
   alreadySeenVoxels: bigint;
-  /** What else the policy asks for, by name (synthesis/measures.py). */
+  /** Further measures that the policy needs, by name (synthesis/measures.py). */
   more: { [key: string]: number };
 }
 
@@ -99,7 +99,7 @@ export interface CropMeasures_MoreEntry {
 export interface StepMeasures {
   step: bigint;
   crops: CropMeasures[];
-  /** True when the rank waits for verdicts. */
+  /** True if the rank waits for verdicts. */
   wantsVerdicts: boolean;
 }
 
@@ -122,23 +122,23 @@ export interface StepAck {
 export interface VariantRequest {
 }
 
-/** What a rank does next. */
+/** The next work of a rank. */
 export interface VariantRound {
-  /** True when no variant is left for this rank; the rest is empty. */
+  /** True if no variant is left for this rank; the other fields are then empty. */
   finished: boolean;
   caseId: string;
   variant: number;
-  /** The part of the prepared case that is worked on, in its voxels; plans lie in it. */
+  /** The subvolume of the prepared case, in its voxels; plans lie in it. */
   subvolumeStart: number[];
   subvolumeShape: number[];
-  /** Of the tumors of the round before, those that stay. */
+  /** Tumors of the previous round that are accepted. */
   accepted: number[];
-  /** To paint and measure now. None: write the variant with what was accepted; nothing when nothing was. */
+  /** Attempts to paint and measure now. None: write the variant with the accepted tumors, if any. */
   attempts: Attempt[];
 }
 
 export interface Attempt {
-  /** Number of the tumor in its variant, and of the try. */
+  /** Number of the tumor in its variant, and of the attempt. */
   tumor: number;
   attempt: number;
   plan: PlannedTumor | undefined;
@@ -162,7 +162,7 @@ export interface AttemptMeasures_MoreEntry {
   value: number;
 }
 
-/** `json` has the form that jobs/synthesize.py documents: the files, or an error. */
+/** jobs/synthesize.py documents the form of `json`: the files, or an error. */
 export interface VariantWritten {
   caseId: string;
   variant: number;
@@ -173,12 +173,12 @@ export interface CaseRequest {
 }
 
 export interface CaseOrder {
-  /** True when no case is left; the rest is empty. */
+  /** True if no case is left; the other fields are then empty. */
   finished: boolean;
   caseId: string;
 }
 
-/** `json` has the form that the job documents, or is an error. */
+/** The job documents the form of `json`; it may be an error. */
 export interface CaseDone {
   caseId: string;
   json: string;

@@ -38,13 +38,13 @@ export interface ActRequest {
 export interface ActResponse {
   outcome:
     | //
-    /** The step from which on the command holds. */
+    /** First step under the command. */
     { $case: "step"; value: bigint }
     | { $case: "refusal"; value: Refusal }
     | undefined;
 }
 
-/** An error of the run, in its own words. */
+/** An error of the run with its own message. */
 export interface Refusal {
   kind: string;
   message: string;
@@ -475,7 +475,7 @@ export const WatchResponse: MessageFns<WatchResponse> = {
 
 export type RunServiceService = typeof RunServiceService;
 export const RunServiceService = {
-  /** Where the run is now. */
+  /** Return the state of the run. */
   getStatus: {
     path: "/freetumor.runtime.v1.RunService/GetStatus" as const,
     requestStream: false as const,
@@ -485,7 +485,7 @@ export const RunServiceService = {
     responseSerialize: (value: GetStatusResponse): Buffer => Buffer.from(GetStatusResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetStatusResponse => GetStatusResponse.decode(value),
   },
-  /** Carries out one command; answers when it holds. */
+  /** Execute one command; the answer comes when it is in force. */
   act: {
     path: "/freetumor.runtime.v1.RunService/Act" as const,
     requestStream: false as const,
@@ -495,7 +495,7 @@ export const RunServiceService = {
     responseSerialize: (value: ActResponse): Buffer => Buffer.from(ActResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ActResponse => ActResponse.decode(value),
   },
-  /** All events from the first one kept, then those to come, until the run ends. */
+  /** Stream all kept events, then new ones, until the run ends. */
   watch: {
     path: "/freetumor.runtime.v1.RunService/Watch" as const,
     requestStream: false as const,
@@ -508,16 +508,16 @@ export const RunServiceService = {
 } as const;
 
 export interface RunServiceServer extends UntypedServiceImplementation {
-  /** Where the run is now. */
+  /** Return the state of the run. */
   getStatus: handleUnaryCall<GetStatusRequest, GetStatusResponse>;
-  /** Carries out one command; answers when it holds. */
+  /** Execute one command; the answer comes when it is in force. */
   act: handleUnaryCall<ActRequest, ActResponse>;
-  /** All events from the first one kept, then those to come, until the run ends. */
+  /** Stream all kept events, then new ones, until the run ends. */
   watch: handleServerStreamingCall<WatchRequest, WatchResponse>;
 }
 
 export interface RunServiceClient extends Client {
-  /** Where the run is now. */
+  /** Return the state of the run. */
   getStatus(
     request: GetStatusRequest,
     callback: (error: ServiceError | null, response: GetStatusResponse) => void,
@@ -533,7 +533,7 @@ export interface RunServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetStatusResponse) => void,
   ): ClientUnaryCall;
-  /** Carries out one command; answers when it holds. */
+  /** Execute one command; the answer comes when it is in force. */
   act(request: ActRequest, callback: (error: ServiceError | null, response: ActResponse) => void): ClientUnaryCall;
   act(
     request: ActRequest,
@@ -546,7 +546,7 @@ export interface RunServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ActResponse) => void,
   ): ClientUnaryCall;
-  /** All events from the first one kept, then those to come, until the run ends. */
+  /** Stream all kept events, then new ones, until the run ends. */
   watch(request: WatchRequest, options?: Partial<CallOptions>): ClientReadableStream<WatchResponse>;
   watch(
     request: WatchRequest,

@@ -18,19 +18,19 @@ export enum ElementType {
   ELEMENT_TYPE_FLOAT64 = 5,
 }
 
-/** Describes one tensor of a message. Its bytes follow in `frames` ZeroMQ frames, in order. */
+/** Describes one tensor of a message. Its bytes follow in `frames` parts, in order. */
 export interface TensorHeader {
   name: string;
   elementType: ElementType;
   shape: number[];
   bytes: bigint;
-  /** A tensor above 16 MiB is cut into chunks of 4 MiB; an empty tensor has no frame. */
+  /** A tensor above 16 MiB is split into chunks of 4 MiB; an empty tensor has no part. */
   frames: number;
 }
 
-/** First frame of every message. */
+/** First part of every message. */
 export interface Envelope {
-  /** Wire version; both sides refuse another one. */
+  /** Protocol version; both sides refuse another version. */
   protocol: number;
   /** Counts the messages of one sender in one direction, from 0. */
   sequence: bigint;

@@ -1,0 +1,122 @@
+"""What the jobs need that work case by case; mirrors src/pipeline/ports/cases.ts."""
+
+from dataclasses import dataclass
+
+from freetumor_runtime.config.common import BaselineSpec, SlidingWindowsSpec
+
+
+@dataclass(frozen=True)
+class PrepareCase:
+    id: str
+    image: str
+    label: str | None
+    labelMap: dict[str, int]
+
+
+@dataclass(frozen=True)
+class PrepareSpec:
+    job: str
+    directory: str
+    workers: int
+    spacingMm: tuple[float, ...]
+    windowHu: tuple[float, ...]
+    numIds: int
+    # every byte of a case that is reused
+    verify: bool
+    cases: tuple[PrepareCase, ...]
+
+
+@dataclass(frozen=True)
+class PredictCase:
+    id: str
+    image: str
+    # label map on the scan's grid
+    organMask: str | None
+    # of the same scan, brought to the prepared grid beside the mask
+    label: str | None
+    # of its files
+    name: str
+
+
+@dataclass(frozen=True)
+class PredictSpec:
+    job: str
+    directory: str
+    members: tuple[BaselineSpec, ...]
+    device: str
+    processesPerNode: int
+    threadsPerProcess: int
+    precision: str
+    windowHu: tuple[float, ...]
+    spacingMm: tuple[float, ...]
+    patchVoxels: tuple[int, ...]
+    windows: SlidingWindowsSpec
+    mirrorAxes: tuple[int, ...]
+    cropForeground: bool
+    # lowerEnd or minimum
+    padding: str
+    minForeground: float
+    # original or prepared
+    grid: str
+    # nearest (of the mask) or linear (of the logits, then argmax)
+    resampling: str
+    # uint8 or scan
+    dataType: str
+    tumorOutputs: tuple[int, ...]
+    # of an organ mask; none: every id but 0
+    organIds: tuple[int, ...]
+    # one id of the mask for each output
+    maskIds: tuple[int, ...]
+    # outputs
+    probabilities: tuple[int, ...]
+    cases: tuple[PredictCase, ...]
+
+
+@dataclass(frozen=True)
+class EvaluateCase:
+    id: str
+    prediction: str
+    label: str
+    # predicted tumor outside this mask is taken away
+    organ: str | None
+    # probabilities whose sum lesions are scored by
+    scores: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EvaluateSpec:
+    job: str
+    workers: int
+    labels: tuple[int, ...]
+    tumorLabels: tuple[int, ...]
+    nsdTolerancesMm: tuple[float, ...]
+    lesions: bool
+    spacingMm: tuple[float, ...] | None
+    # source id -> id that is measured; None: the files have those
+    predictionMap: dict[str, int] | None
+    labelMap: dict[str, int] | None
+    cases: tuple[EvaluateCase, ...]
+
+
+@dataclass(frozen=True)
+class PictureCase:
+    id: str
+    prediction: str
+    label: str
+    image: str | None
+    organ: str | None
+    # JSON file to write
+    output: str
+
+
+@dataclass(frozen=True)
+class PictureSpec:
+    """Three planes of pairs, for the pages of a report."""
+
+    job: str
+    workers: int
+    tumorLabels: tuple[int, ...]
+    windowHu: tuple[float, ...]
+    predictionMap: dict[str, int] | None
+    labelMap: dict[str, int] | None
+    cases: tuple[PictureCase, ...]

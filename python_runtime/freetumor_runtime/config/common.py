@@ -1,0 +1,30 @@
+"""Parts that the specifications of several jobs have; mirrors src/pipeline/ports/common.ts."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Organ:
+    name: str
+    label: int
+    tumorLabel: int
+    channel: int
+
+
+@dataclass(frozen=True)
+class SlidingWindowsSpec:
+    overlap: float
+    blend: str
+    windowBatch: int
+
+
+@dataclass(frozen=True)
+class BaselineSpec:
+    checkpoint: str
+    patchMerging: str | None
+
+
+@dataclass(frozen=True)
+class GeneratorWindowsSpec:
+    overlap: float
+    windowBatch: int

@@ -1,0 +1,35 @@
+"""The job file: what crosses from TypeScript, word by word one of the specifications of src/pipeline/ports/."""
+
+import json
+
+from freetumor_runtime.config.cases import EvaluateSpec, PictureSpec, PredictSpec, PrepareSpec
+from freetumor_runtime.config.parsing import parse
+from freetumor_runtime.config.serving import ServeSpec
+from freetumor_runtime.config.synthesis import SynthesizeSpec
+from freetumor_runtime.config.training import TrainingSpec
+from freetumor_runtime.errors import ConfigError
+
+JobSpec = ServeSpec | SynthesizeSpec | TrainingSpec | PrepareSpec | PredictSpec | EvaluateSpec | PictureSpec
+
+# job -> its specification
+SPECS: dict[str, type] = {
+    "baseline": TrainingSpec,
+    "synthesis": TrainingSpec,
+    "segmentation": TrainingSpec,
+    "prepare": PrepareSpec,
+    "predict": PredictSpec,
+    "evaluate": EvaluateSpec,
+    "picture": PictureSpec,
+    "synthesize": SynthesizeSpec,
+    "serve": ServeSpec,
+}
+
+
+def load_spec(path: str) -> JobSpec:
+    """Reads the job file that TypeScript wrote."""
+    with open(path, encoding="utf-8") as file:
+        raw = json.load(file)
+    job = raw.get("job") if isinstance(raw, dict) else None
+    if job not in SPECS:
+        raise ConfigError(f"{path}: job must be one of {', '.join(SPECS)}, got {job!r}")
+    return parse(SPECS[job], raw, "job")

@@ -1,0 +1,55 @@
+"""What an offline synthesis needs; mirrors src/pipeline/ports/synthesis.ts."""
+
+from dataclasses import dataclass
+
+from freetumor_runtime.config.common import BaselineSpec, GeneratorWindowsSpec, Organ
+
+
+@dataclass(frozen=True)
+class SynthesizeCase:
+    id: str
+    # of its files
+    name: str
+    image: str
+    label: str
+    labelMap: dict[str, int]
+    # Zarr group
+    prepared: str
+    pictured: bool
+
+
+@dataclass(frozen=True)
+class ServedGeneratorSpec:
+    checkpoint: str
+    channel: str | None
+
+
+@dataclass(frozen=True)
+class SynthesizeSpec:
+    job: str
+    directory: str
+    layout: str
+    region: str
+    numIds: int
+    # id of the region -> id in the label maps that are written
+    labelIds: tuple[int, ...]
+    organs: tuple[Organ, ...]
+    windowHu: tuple[float, ...]
+    spacingMm: tuple[float, ...]
+    patchVoxels: tuple[int, ...]
+    generator: ServedGeneratorSpec | None
+    generatorWindows: GeneratorWindowsSpec
+    baseline: BaselineSpec | None
+    judgeOverlap: float
+    judgeWindowBatch: int
+    measureAlreadySeen: bool
+    # names of synthesis/measures.py
+    measures: tuple[str, ...]
+    textureSizeVoxels: tuple[int, ...]
+    textureDirectory: str
+    textureSeed: int
+    pictures: int
+    device: str
+    processesPerNode: int
+    threadsPerProcess: int
+    cases: tuple[SynthesizeCase, ...]

@@ -1,0 +1,116 @@
+"""What a training needs; mirrors src/pipeline/ports/training.ts."""
+
+from dataclasses import dataclass
+
+from freetumor_runtime.config.common import BaselineSpec, Organ, SlidingWindowsSpec
+
+
+@dataclass(frozen=True)
+class SynthesisSpec:
+    textureSizeVoxels: tuple[int, ...]
+    textureDirectory: str
+    textureSeed: int
+    gated: bool
+    measureAlreadySeen: bool
+    # names of synthesis/measures.py
+    measures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SegmentorSpec:
+    kind: str
+    featureSize: int
+    levels: int
+    # None: the order of initialWeights
+    patchMerging: str | None
+    outputs: int
+    initialWeights: str | None
+    activationCheckpointing: bool
+
+
+@dataclass(frozen=True)
+class GeneratorSpec:
+    checkpoint: str | None
+    # of the checkpoint in a synthesis training: "both" networks, or the "generator" alone
+    use: str
+    baseChannels: int
+    channel: str
+    outputs: int
+    # of the generator and the discriminator
+    activationCheckpointing: bool
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    kind: str
+    learningRate: float
+    weightDecay: float
+    schedule: str
+    warmupSteps: int
+    gradientClip: float | None
+
+
+@dataclass(frozen=True)
+class CachedCase:
+    id: str
+    path: str
+
+
+@dataclass(frozen=True)
+class ValidationSpec:
+    everySteps: int | None
+    cases: tuple[CachedCase, ...]
+    windows: SlidingWindowsSpec
+
+
+@dataclass(frozen=True)
+class CheckpointSpec:
+    everySteps: int | None
+
+
+@dataclass(frozen=True)
+class FingerprintSpec:
+    config: str
+    data: str
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    job: str
+    runId: str
+    runDirectory: str
+    ownerNumber: int
+    seed: int
+    region: str
+    steps: int
+    resumeFrom: str | None
+    fingerprint: FingerprintSpec
+    itemsPerStep: int
+    cropsPerVolume: int
+    accumulation: int
+    patchVoxels: tuple[int, ...]
+    windowHu: tuple[float, ...]
+    spacingMm: tuple[float, ...]
+    organs: tuple[Organ, ...]
+    trainingLabels: tuple[int, ...]
+    labelNames: tuple[str, ...]
+    crossEntropyWeights: tuple[float, ...]
+    mixing: bool
+    synthesis: SynthesisSpec | None
+    segmentor: SegmentorSpec
+    baseline: BaselineSpec | None
+    generator: GeneratorSpec | None
+    optimizer: OptimizerSpec
+    adversarialWeight: float
+    # name patterns of weights that do not learn
+    freeze: tuple[str, ...]
+    precision: str
+    reproducible: bool
+    compile: bool
+    memoryFormat: str
+    device: str
+    processesPerNode: int
+    threadsPerProcess: int
+    validation: ValidationSpec
+    checkpoint: CheckpointSpec
+    pictures: int

@@ -1,0 +1,63 @@
+import { availableParallelism } from 'node:os'
+import type { CaseMeasures } from '../../evaluation/measures.js'
+import type { Profile } from '../../evaluation/profiles.js'
+import type { EvaluateSpec, PictureSpec } from '../ports/cases.js'
+import type { MaskFiles } from './mask-files.js'
+import type { EvaluateOptions, PictureOptions } from './settings.js'
+
+interface SpecParts {
+  readonly profile: Profile
+  readonly ids: { readonly labelIds: readonly number[]; readonly tumorIds: readonly number[] }
+  readonly pairs: readonly MaskFiles[]
+  /** Organ mask of each case that has one. */
+  readonly organs: ReadonlyMap<string, string>
+  /** Files with the tumor probabilities of each case. */
+  readonly scored: ReadonlyMap<string, readonly string[]>
+}
+
+/** Builds the complete settings of an evaluation, as they cross to Python. */
+export function evaluateSpec(
+  options: EvaluateOptions,
+  { profile, ids, pairs, organs, scored }: SpecParts,
+): EvaluateSpec {
+  return {
+    job: 'evaluate',
+    workers: options.workers ?? Math.min(2, availableParallelism()),
+    labels: ids.labelIds,
+    tumorLabels: ids.tumorIds,
+    nsdTolerancesMm: profile.nsdTolerancesMm,
+    lesions: profile.lesions,
+    spacingMm: profile.spacingMm,
+    predictionMap: options.predictionMap ?? null,
+    labelMap: options.labelMap ?? null,
+    cases: pairs.map((pair) => ({
+      ...pair,
+      organ: organs.get(pair.id) ?? null,
+      scores: scored.get(pair.id) ?? [],
+    })),
+  }
+}
+
+const WINDOWS_HU = { abdomen: [-175, 250], chest: [-1000, 500] } as const
+
+interface PicturedCase {
+  readonly measured: CaseMeasures
+  readonly files: MaskFiles
+  readonly image: string | null
+  readonly organ: string | null
+  readonly output: string
+}
+
+/** Builds the complete settings of the pictures of an evaluation, as they cross to Python. */
+export function pictureSpec(options: PictureOptions, cases: readonly PicturedCase[]): PictureSpec {
+  const measuredLabels = cases[0]?.measured.labels.map(({ label }) => label) ?? []
+  return {
+    job: 'picture',
+    workers: Math.min(options.workers ?? 1, cases.length),
+    tumorLabels: options.tumorIds.length > 0 ? options.tumorIds : measuredLabels,
+    windowHu: WINDOWS_HU[options.region ?? 'abdomen'],
+    predictionMap: options.predictionMap ?? null,
+    labelMap: options.labelMap ?? null,
+    cases: cases.map(({ files, image, organ, output }) => ({ ...files, image, organ, output })),
+  }
+}

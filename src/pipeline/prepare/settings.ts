@@ -1,0 +1,10 @@
+import type { RunConfig } from '../../config/schema.js'
+
+/** The sections that decide what a prepared case holds and where it lies. */
+export type PrepareSettings = Pick<RunConfig, 'region' | 'prepare'>
+
+/** The sections that list cases. */
+export type DataSettings = Pick<RunConfig, 'region' | 'data'>
+
+/** The sections that decide which cases a training must not share with those it holds out. */
+export type LeakCheckSettings = Pick<RunConfig, 'job' | 'data' | 'prepare' | 'training'>

@@ -1,0 +1,38 @@
+import { createHash } from 'node:crypto'
+import { join, resolve } from 'node:path'
+import { LABEL_SCHEMES } from '../../volume/labels.js'
+import type { PrepareSpec } from '../ports/cases.js'
+import type { PrepareSettings } from './settings.js'
+
+/**
+ * Builds the complete settings of a preparation, as they cross to Python.
+ * @param verify check every byte of a reused case
+ */
+export function prepareSpec(
+  settings: PrepareSettings,
+  cases: PrepareSpec['cases'],
+  verify: boolean,
+): PrepareSpec {
+  const { workers, spacingMm, windowHu } = settings.prepare
+  return {
+    job: 'prepare',
+    directory: cacheDirectory(settings),
+    workers,
+    spacingMm,
+    windowHu,
+    numIds: LABEL_SCHEMES[settings.region].names.length,
+    verify,
+    cases: cases.map(({ id, image, label, labelMap }) => ({ id, image, label, labelMap })),
+  }
+}
+
+/** Where the prepared cases of these settings lie: a folder for the settings that decide what they hold. */
+export function cacheDirectory(settings: PrepareSettings): string {
+  return join(resolve(settings.prepare.cache), prepareKey(settings))
+}
+
+/** Settings that decide a prepared case; its inputs are checked case by case. */
+function prepareKey({ region, prepare: { spacingMm, windowHu } }: PrepareSettings): string {
+  const text = JSON.stringify({ region, spacingMm, lowerHu: windowHu[0] })
+  return createHash('sha256').update(text).digest('hex').slice(0, 12)
+}

@@ -1,0 +1,62 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { UsageError } from '../../errors.js'
+import { asRecord, parseForeignJson } from '../../foreign-text.js'
+import type { SynthesisLine } from '../../quality/ledger.js'
+import { writeWhole } from '../../whole-file.js'
+import type { SynthesisSettings } from './settings.js'
+
+/**
+ * Writes `synthesis.json`. A folder holds the results of one set of settings; more variants of the same may be added.
+ * @throws UsageError that names the settings in which an earlier start differs
+ */
+export async function refuseOtherSettings(
+  out: string,
+  settings: SynthesisSettings,
+  checkpoints: SynthesisLine['checkpoints'],
+): Promise<void> {
+  const path = join(out, 'synthesis.json')
+  const text = `${JSON.stringify(recordedSettings(settings, checkpoints), null, 2)}\n`
+  const before = await readFile(path, 'utf8').catch(() => null)
+  if (before === null) await writeWhole(path, text)
+  else if (before !== text)
+    throw new UsageError(`${out} holds a synthesis with other settings: ${differences(before, text)}`, {
+      hint: 'choose another --out, or remove the folder',
+    })
+}
+
+/** The settings that decide the variants, in the order of the file. */
+function recordedSettings(
+  { seed, region, prepare, patchVoxels, simulation, quality, synthesize, ...rest }: SynthesisSettings,
+  checkpoints: SynthesisLine['checkpoints'],
+): Record<string, unknown> {
+  return {
+    seed,
+    region,
+    spacingMm: prepare.spacingMm,
+    windowHu: prepare.windowHu,
+    patchVoxels,
+    simulation,
+    quality,
+    synthesize: { ...synthesize, variants: undefined },
+    judgeOverlap: rest.evaluation.overlap,
+    channel: rest.generatorChannel,
+    checkpoints,
+  }
+}
+
+function differences(before: string, after: string): string {
+  const [old, now] = [before, after].map(settingsIn)
+  if (old === null || now === null) return 'its synthesis.json is damaged'
+  return Object.keys(now!)
+    .filter((key) => JSON.stringify(old![key]) !== JSON.stringify(now![key]))
+    .join(', ')
+}
+
+function settingsIn(text: string): Readonly<Record<string, unknown>> | null {
+  try {
+    return asRecord(parseForeignJson(text, 'synthesis.json')) ?? null
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,63 @@
+import { MEASURES, wantsAlreadySeen } from '../../quality/policy.js'
+import { LABEL_SCHEMES } from '../../volume/labels.js'
+import type { SynthesizeSpec } from '../ports/synthesis.js'
+import type { CaseToPrepare } from '../prepare/run.js'
+import { writtenLabels } from './dataset.js'
+import type { SynthesisSettings } from './settings.js'
+
+interface SpecParts {
+  readonly out: string
+  readonly hosts: readonly CaseToPrepare[]
+  readonly prepared: readonly { readonly id: string; readonly path: string }[]
+  /** File name of each case, without its ending. */
+  readonly names: ReadonlyMap<string, string>
+  readonly weights: { readonly baseline: string | null; readonly generator: string | null }
+  readonly textureDirectory: string
+}
+
+/** Builds the complete settings of an offline synthesis, as they cross to Python. */
+export function synthesizeSpec(settings: SynthesisSettings, parts: SpecParts): SynthesizeSpec {
+  const { region, quality, synthesize, simulation, evaluation, runtime, report } = settings
+  const scheme = LABEL_SCHEMES[region]
+  const byId = new Map(parts.hosts.map((host) => [host.id, host]))
+  const { generator, baseline } = parts.weights
+  return {
+    job: 'synthesize',
+    directory: parts.out,
+    layout: synthesize.layout,
+    region,
+    numIds: scheme.names.length,
+    labelIds: writtenLabels(settings).map,
+    organs: scheme.organs,
+    windowHu: settings.prepare.windowHu,
+    spacingMm: settings.prepare.spacingMm,
+    patchVoxels: settings.patchVoxels,
+    generator: generator === null ? null : { checkpoint: generator, channel: settings.generatorChannel },
+    generatorWindows: { overlap: synthesize.overlap, windowBatch: synthesize.windowBatch },
+    baseline: baseline === null ? null : { checkpoint: baseline, patchMerging: settings.baselineMerging },
+    judgeOverlap: evaluation.overlap,
+    judgeWindowBatch: evaluation.windowBatch,
+    measureAlreadySeen: wantsAlreadySeen(quality),
+    // all of them, whatever the rules are: a sweep can then apply other rules to the ledger
+    measures: MEASURES,
+    textureSizeVoxels: simulation.texture.sizeVoxels,
+    textureDirectory: parts.textureDirectory,
+    textureSeed: settings.seed,
+    pictures: report.pictures,
+    device: runtime.device,
+    processesPerNode: runtime.processesPerNode,
+    threadsPerProcess: runtime.threadsPerProcess,
+    cases: parts.prepared.map(({ id, path }, at) => {
+      const { image, label, labelMap } = byId.get(id)!
+      return {
+        id,
+        name: parts.names.get(id)!,
+        image,
+        label: label!,
+        labelMap,
+        prepared: path,
+        pictured: at < report.pictures,
+      }
+    }),
+  }
+}
