@@ -233,7 +233,7 @@ describe('freetumor simulate', () => {
     await writeFile(join(folder, 'volumes.txt'), '0.05\nlarge\n')
     const refused = await simulate(...again)
     expect(refused.code).toBe(2)
-    expect(refused.stderr).toContain('volumes.txt: line 2: a number above 0 was expected')
+    expect(refused.stderr).toContain('volumes.txt: line 2: no volume (expected a number above 0')
   })
 
   it('names an organ that is not in the map, and its ids', async () => {
