@@ -4,10 +4,10 @@ import { lineOfOutput } from '../plain-text.js'
 import type { TerminalLike } from '../report/console.js'
 import { cardOf } from '../training/failure.js'
 
-/** How a command prints its result: for people, as one JSON document, or as one JSON object a line (streams). */
+/** Format of a result: text for people, one JSON document, or one JSON object per line (streams). */
 export type OutputFormat = 'text' | 'json' | 'ndjson'
 
-/** What a command may know of the world around it. Data goes to `print`, talk to `note`; nobody is ever asked. */
+/** Environment of a command. Data go to `print`, messages to `note`; no command asks questions. */
 export interface CliIo {
   readonly cwd: string
   readonly env: Readonly<Record<string, string | undefined>>
@@ -15,7 +15,7 @@ export interface CliIo {
   print(text: string): void
   /** Writes talk (progress, warnings, errors) to stderr; a newline is added. */
   note(text: string): void
-  /** Where a line that is drawn over itself may go: stderr. */
+  /** Stream for progress lines that overwrite themselves: stderr. */
   readonly terminal: TerminalLike
   /** Ends the command with this exit code although nothing was thrown (doctor, `data check`). */
   exitWith(code: number): void

@@ -68,7 +68,7 @@ function leaveClosedTerminal(): void {
   })
 }
 
-/** What a write reports when the other end of a pipe, or the terminal, is gone. */
+/** Errors of a write to a closed pipe or terminal. */
 const READER_GONE = new Set(['EPIPE', 'EIO', 'ENXIO', 'ECONNRESET', 'ERR_STREAM_DESTROYED'])
 
 interface Output extends TerminalLike {

@@ -1,6 +1,6 @@
 import type { ModelRuntime } from './ports/runtime.js'
 
-/** What every stage of a run is given. */
+/** Runtime, signal and log folder that every stage receives. */
 export interface StageContext {
   readonly runtime: ModelRuntime
   readonly signal: AbortSignal | undefined

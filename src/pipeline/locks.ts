@@ -23,7 +23,7 @@ export function holderInWords({ pid, host }: Holder): string {
   return `process ${pid} on host ${host ?? 'unknown'}`
 }
 
-/** What to do about a holder that does not answer. */
+/** Return a hint for a lock whose holder does not answer. */
 export function howToEnd({ pid, host }: Holder): string {
   if (pid === null) return 'if it is suspended, resume or end it'
   const where = host === null || host === hostname() ? '' : ` on ${host}`

@@ -39,7 +39,7 @@ export function toPaintMessage(id: number, { image, label, shape, tumor, windowe
   return { kind: `${PACKAGE}Call`, body, tensors }
 }
 
-/** What the runtime answers to a call: a result, or why there is none. */
+/** Answer of the runtime to a call: a result, or the reason for none. */
 export interface Answer {
   readonly id: number
   readonly refusal: { readonly kind: string; readonly message: string; readonly hint: string } | null

@@ -23,7 +23,7 @@ import {
 } from './call-messages.js'
 import { reviveError } from './events.js'
 
-/** Of a started job, what its calls need. */
+/** Parts of a started job that its calls need. */
 export interface ServingJob {
   readonly control: Pick<ControlServer, 'sendCommand'>
   /** Ends until the job has; throws why it failed. */

@@ -118,7 +118,7 @@ export async function lockDirectory(
   }
 }
 
-/** Of these folders, those that a process holds, whether it answers or not. */
+/** Return the folders that a process holds, whether it answers or not. */
 export async function lockHolders(
   folders: readonly string[],
   python?: string | null,
@@ -177,7 +177,7 @@ async function firstLine(helper: ChildProcess): Promise<Answer> {
   return JSON.parse(line) as Answer
 }
 
-/** What a helper prints, to its end or to the first end of a line. */
+/** Return the output of a helper, up to its end or its first line feed. */
 async function outputOf(helper: ChildProcess, until?: string): Promise<string> {
   let [output, errors] = ['', '']
   helper.stderr?.on('data', (chunk: Buffer) => {

@@ -30,7 +30,7 @@ export interface DoctorCheck {
     | 'memory'
   readonly ok: boolean
   readonly detail: string
-  /** What to do about it; null when it is ok. */
+  /** Hint; null if the check is ok. */
   readonly fix: string | null
 }
 
@@ -45,7 +45,7 @@ export interface DoctorOptions {
   /** The Python to check. Default: the one that every command would use. */
   readonly python?: string
   readonly signal?: AbortSignal
-  /** How long the all-reduce may take, with the start of its ranks. Default: 120 s. */
+  /** Limit of the all-reduce in milliseconds, with the start of its ranks. Default: 120,000. */
   readonly allReduceTimeoutMs?: number
 }
 

@@ -6,7 +6,7 @@ import type { FailureCard } from '../training/failure.js'
 import { reviveFailure } from './events.js'
 import type { ProcessEnd, RankProcess } from './process.js'
 
-/** What a rank wrote of its own end (wiring.record_failure), or what its log tells of it. */
+/** Failure that a rank recorded (wiring.record_failure), or that its log shows. */
 export interface RecordedFailure {
   readonly rank: number
   readonly kind: string
@@ -17,7 +17,7 @@ export interface RecordedFailure {
   readonly time: number
 }
 
-/** What torchrun says of a rank that ended, or that it ended itself then. */
+/** Messages of torchrun about a rank that ended, or that torchrun then ended. */
 interface EndedRank {
   readonly rank: number
   /** Below 0: the signal. */
@@ -31,7 +31,7 @@ const FOLLOW_UP =
   /connection (reset|closed|refused)|broken pipe|timed? ?out|socket closed|nccl|gloo|process ?group|remote process exited|heartbeat/i
 const OUT_OF_MEMORY =
   /out of memory|can't allocate memory|cannot allocate memory|MemoryError|DefaultCPUAllocator/i
-/** What C++ says of a thread that is ended while Python takes itself down (with faulthandler's frame below it). */
+/** Messages of C++ about a thread that ends while Python shuts down (followed by faulthandler's frame). */
 const ABORTED_AT_EXIT = 'terminate called without an active exception'
 const LAST_LINES = 30
 const SIGNALS: Readonly<Record<number, string>> = {
@@ -45,11 +45,11 @@ const SIGNALS: Readonly<Record<number, string>> = {
 export interface Failure {
   readonly logDirectory: string
   readonly end: ProcessEnd
-  /** Of `oomKills` when the job started. */
+  /** Value of `oomKills` at the start of the job. */
   readonly oomKillsBefore: number
   /** Rank of this node; default 0. */
   readonly node?: number
-  /** What ranks said of their ends, besides what lies in their folder of failures. */
+  /** Failures that ranks reported, in addition to the files in their folder of failures. */
   readonly recorded?: readonly RecordedFailure[]
 }
 
@@ -172,7 +172,7 @@ export async function explainHang({
 /** Files of calls that wait for other ranks: collectives, and the backward pass of shared networks. */
 const WAITS_FOR_OTHERS = /torch\/distributed\/|torch\/autograd\/graph\.py|training\/ranks\.py/
 
-/** Where the main thread of a rank stood when it last wrote its stacks (faulthandler), by its log. */
+/** Return the place of a rank's main thread in its last recorded stacks (faulthandler). */
 function standingIn(log: string): { readonly where: string; readonly waitsForOthers: boolean } | null {
   const at = Math.max(log.lastIndexOf('Current thread '), log.lastIndexOf('\nThread '))
   if (at < 0) return null
@@ -187,7 +187,7 @@ function standingIn(log: string): { readonly where: string; readonly waitsForOth
   }
 }
 
-/** How many processes the kernel has killed for memory since it started; 0 where it does not say. */
+/** Return the number of processes that the kernel has killed for memory; 0 if it does not report them. */
 export async function oomKills(): Promise<number> {
   const text = await readFile('/proc/vmstat', 'utf8').catch(() => '')
   return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0)
@@ -212,7 +212,7 @@ async function crash(
   return new RuntimeCrashError(message, { hint, facts: { card } })
 }
 
-/** Where a rank's own output goes (bridge/lifeline.py). */
+/** Return the file of a rank's own output (bridge/lifeline.py). */
 export function rankLog(logDirectory: string, node: number, rank: number): string {
   return join(logDirectory, `node-${node}`, `rank-${rank}`, 'output.log')
 }

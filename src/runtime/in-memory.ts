@@ -33,14 +33,14 @@ type Work<Spec extends { readonly cases: readonly unknown[] }, T> = (
   spec: Spec,
 ) => CaseOutcome<T> | Promise<CaseOutcome<T>>
 
-/** What the twin answers where it cannot know; a call without its answer throws. */
+/** Answers that the twin cannot compute; a call without its answer throws. */
 export interface InMemoryAnswers {
   readonly prepare?: Work<PrepareSpec, PreparedCase>
   readonly predict?: Work<PredictSpec, PredictedCase>
   readonly evaluate?: Work<EvaluateSpec, MeasuredCase>
   readonly picture?: Work<PictureSpec, PicturedCase>
   readonly inspect?: (path: string) => CheckpointFacts
-  /** How many of `steps` tumor voxels the segmentor finds at a validation; default as many as steps are done. */
+  /** Number of `steps` tumor voxels that the segmentor finds at a validation. Default: the number of finished steps. */
   readonly found?: (step: number) => number
   /** Called before a step; what it throws ends the runtime. */
   readonly beforeStep?: (step: number) => void | Promise<void>
@@ -181,7 +181,7 @@ class InMemorySession implements TrainingSession {
     yield { type: 'finished', step: spec.steps, outcome: 'completed', reason: 'all steps are done' }
   }
 
-  /** What rank 0 does between two steps: commands in their order, and waiting while paused. */
+  /** Act as rank 0 between two steps: execute commands in order, and wait while paused. */
   async #boundary(
     step: number,
   ): Promise<{ learningRate: number | null; save: boolean; stop: string | null }> {
@@ -228,7 +228,7 @@ class InMemorySession implements TrainingSession {
     return ends
   }
 
-  /** What the other side makes of the validation; other commands wait for the next boundary. */
+  /** Wait for the verdict on a validation; other commands wait for the next boundary. */
   async #verdict(step: number): Promise<string | null> {
     while (!this.#closed) {
       const at = this.#commands.findIndex(({ command }) => command.type === 'validationVerdict')

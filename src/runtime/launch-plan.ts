@@ -3,10 +3,10 @@ import { parentDeathPrefix, RANK_STORE, runtimeArgv } from './process.js'
 import { cleanEnvironment, resolvePython } from './python.js'
 import { rendezvousOf } from './rendezvous.js'
 
-/** How the ranks of a job would be started. Values that differ at every start stand in angle brackets. */
+/** Command and environment that would start the ranks of a job. Values of a single start are in angle brackets. */
 export interface LaunchPlan {
   readonly argv: readonly string[]
-  /** What is set over the environment of this process. */
+  /** Variables that are set over the environment of this process. */
   readonly environment: Readonly<Record<string, string>>
   /** Variables of this process that the ranks would not see: of other launchers and other Pythons. */
   readonly removed: readonly string[]
@@ -17,7 +17,7 @@ export interface LaunchSettings {
   readonly ranks: number
   readonly threads: number
   readonly logDirectory: string
-  /** Of several nodes that train together. */
+  /** Place among several nodes that train together. */
   readonly place?: NodePlace | undefined
   readonly hangSeconds?: number | null | undefined
 }

@@ -69,18 +69,18 @@ export function literally(argument: string): string {
   return argument.replaceAll('$', '$$$$')
 }
 
-/** Where the nodes of a job meet, and how long a node waits for the others. */
+/** Rendezvous of the nodes of a job, and the limit of the wait for the others. */
 export interface Rendezvous extends NodePlace {
   readonly waitSeconds: number
 }
 
 export interface TorchrunSettings {
   readonly python: string
-  /** Of this node. */
+  /** Processes of this node. */
   readonly ranks: number
   readonly logDirectory: string
   readonly program: readonly string[]
-  /** Of several nodes. */
+  /** Place among several nodes. */
   readonly rendezvous?: Rendezvous | undefined
   /** Whether the program finds a store at MASTER_ADDR and MASTER_PORT; several nodes always have one. */
   readonly tcpStore: boolean

@@ -10,7 +10,7 @@ import { EnvironmentError } from '../errors.js'
 import { refusePnp } from './pnp.js'
 import { readState, recordedPython, STATE_FILE, UNFINISHED_FILE } from './runtime-record.js'
 
-/** Where package.json, configs/ and python_runtime/ lie; the same from src/ and from dist/. */
+/** Folder of package.json, configs/ and python_runtime/; the same from src/ and from dist/. */
 export const packageRoot = fileURLToPath(new URL('../../', import.meta.url))
 
 /** The folder of the Python package; PYTHONPATH of every Python that we start. */
@@ -104,7 +104,7 @@ const LAUNCHER_VARIABLES =
 export interface ChildEnvironment {
   /** OMP_NUM_THREADS of the child: the threads of a computation belong to its run, not to the machine. */
   readonly threads: number
-  /** What to start from. Default: that of this process. */
+  /** Environment to start from. Default: that of this process. */
   readonly env?: Environment
 }
 
@@ -188,7 +188,7 @@ function isForeign(name: string): boolean {
   return LAUNCHER_VARIABLES.test(name) || name === '__PYVENV_LAUNCHER__' || name === 'VIRTUAL_ENV'
 }
 
-/** What an interpreter says of itself. */
+/** Facts that an interpreter reports. */
 export interface PythonFacts {
   /** Its own name for itself: absolute; inside a virtual environment the environment's. */
   readonly executable: string

@@ -161,7 +161,7 @@ function timeGuard(
   return { promise, clear }
 }
 
-/** What the function raises comes as text; an exception of pythonia itself means that the call was never made. */
+/** Exceptions of the function arrive as text; an exception of pythonia itself means that the call was never made. */
 function unanswered(cause: Error): never {
   const last = (cause.message || cause.stack || '').trim().split('\n').at(-1)
   throw new RuntimeCrashError(`Python could not load the runtime package: ${last}`, { cause })

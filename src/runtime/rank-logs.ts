@@ -2,13 +2,13 @@ import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
 import { StringDecoder } from 'node:string_decoder'
 import { type RecordedFailure, rankLog } from './failure.js'
 
-/** Of what a rank wrote, how much is kept to tell why it ended. */
+/** Characters of a rank's output that are kept to explain its end. */
 const KEPT_CHARACTERS = 64 * 1024
 const MAX_LINE_CHARACTERS = 1024 * 1024
 const READ_BYTES = 256 * 1024
 /** `rankLog`, below the folder of logs. */
 const RANK_LOG = /^node-\d+\/rank-\d+\/output\.log$/
-/** What PyTorch puts before each line of an uncaught exception. */
+/** Prefix that PyTorch puts before each line of an uncaught exception. */
 const PREFIX = /^\[rank\d+\]: ?/gm
 const TRACEBACK = 'Traceback (most recent call last):'
 

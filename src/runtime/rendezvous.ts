@@ -5,7 +5,7 @@ import { EnvironmentError } from '../errors.js'
 import type { NodePlace } from '../pipeline/ports/common.js'
 import type { Rendezvous } from './process.js'
 
-/** How long nodes wait for each other in a job without a hang limit. */
+/** Limit of the wait for other nodes in a job without a hang limit, in seconds. */
 const LONG_SECONDS = 86_400
 const LOOPBACK = '127.0.0.1'
 

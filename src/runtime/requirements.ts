@@ -10,7 +10,7 @@ export const PYTHON_RANGE = ['3.11', '3.13'] as const
 export const PYTHON_WANTED = '3.11 or 3.12'
 
 /**
- * What an adopted Python must have at least; an empty floor means any version. torch below 2.10 and protobuf below
+ * Lowest versions in a Python environment of the user; an empty floor means any version. torch below 2.10 and protobuf below
  * 6.33.5 have known holes; MONAI below 1.6 orders its patch merging otherwise and is not tested.
  */
 export const FLOORS: Readonly<Record<string, string>> = {
@@ -69,7 +69,7 @@ export function isSupportedPython(version: string): boolean {
   return compareVersions(version, PYTHON_RANGE[0]) >= 0 && compareVersions(version, PYTHON_RANGE[1]) < 0
 }
 
-/** What an interpreter lacks to run the models, one phrase a package, `torch 1.13.1 (2.10 or newer is needed)`. */
+/** Return the packages that an interpreter lacks, one phrase each: `torch 1.13.1 (2.10 or newer is needed)`. */
 export function belowFloors(facts: PythonFacts, floors: Readonly<Record<string, string>> = FLOORS): string[] {
   return Object.entries(floors).flatMap(([name, floor]) => {
     const found = facts.packages[name]
@@ -78,7 +78,7 @@ export function belowFloors(facts: PythonFacts, floors: Readonly<Record<string, 
   })
 }
 
-/** Where an interpreter's packages differ from the pins, one phrase a package, `monai 1.6.0 (pinned 1.6.1)`. */
+/** Return the packages that differ from the pins, one phrase each: `monai 1.6.0 (pinned 1.6.1)`. */
 export function offPins(facts: PythonFacts, pins: Readonly<Record<string, string>>): string[] {
   return Object.entries(pins).flatMap(([name, pinned]) => {
     const found = facts.packages[name]

@@ -12,7 +12,7 @@ import { newSocketDirectory } from '../transport/socket-path.js'
 import { writeWhole } from '../whole-file.js'
 import { reviveError } from './events.js'
 
-/** Of a run directory: where its process is controlled. Exists while the run does. Each other node has its own. */
+/** File in a run directory with the address of its control service. It exists while the run does. Each other node has its own. */
 const CONTROL_FILE = 'control.json'
 const NODE_CONTROL_FILE = /^control\.node-\d+\.json$/
 

@@ -144,7 +144,7 @@ function adopt(task: Task, facts: PythonFacts): Outcome {
   return { action: 'adopted', facts, said }
 }
 
-/** What can be used as it lies there, or undefined when something has to be made. */
+/** Return an environment that can be used as it is, or undefined. */
 async function reuse(task: Task, adoptedToo: boolean): Promise<Outcome | undefined> {
   const { folder } = task
   if (!existsSync(folder)) return undefined

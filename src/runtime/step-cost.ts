@@ -2,15 +2,15 @@ import type { TrainingSpec } from '../pipeline/ports/training.js'
 import { resolvePython } from './python.js'
 import { callPython } from './pythonia.js'
 
-/** What the reproducible mode costs, measured; mirrors python_runtime/freetumor_runtime/training/step_cost.py. */
+/** Measured cost of the reproducible mode; mirrors python_runtime/freetumor_runtime/training/step_cost.py. */
 export interface StepCost {
-  /** Of a step of the networks that learn, on noise. */
+  /** Seconds of a step of the learning networks, on noise. */
   readonly seconds: { readonly default: number; readonly reproducible: number }
   readonly patchVoxels: readonly number[]
   readonly items: number
   readonly cropsPerVolume: number
   readonly device: string
-  /** What the exact sums take in the memory of each rank, and send to the others each step. */
+  /** Bytes of the exact sums in the memory of each rank, and bytes sent to the others in each step. */
   readonly sumBytes: number
 }
 

@@ -60,7 +60,7 @@ async function endHangingJob(job: WatchedJob, seconds: number): Promise<Freetumo
 }
 
 /**
- * How long a job has given no sign, counted only while this process was itself running: not while it was suspended (Ctrl-Z,
+ * Time without a sign of a job, counted only while this process was itself running: not while it was suspended (Ctrl-Z,
  * SIGSTOP, a paused container) and not while the machine slept.
  */
 export class Silence {

@@ -41,7 +41,7 @@ export interface StepEvent extends Timed {
   readonly losses: Readonly<Record<string, number>>
   readonly learningRate: number
   readonly seconds: number
-  /** Of `seconds`, how long rank 0 waited for crops and verdicts. */
+  /** Part of `seconds` in which rank 0 waited for crops and verdicts. */
   readonly waitSeconds: number
 }
 
@@ -109,7 +109,7 @@ export interface RestartEvent extends Timed {
   readonly step: number
   /** The step that was being made. */
   readonly diedAt: number
-  /** Of these without a new checkpoint between them, from 1. */
+  /** Number of this restart since the last new checkpoint, from 1. */
   readonly restart: number
   readonly kind: FailureCard['kind']
   readonly reason: string

@@ -12,11 +12,11 @@ export interface FailureCard {
   readonly message: string
   readonly hint: string
   readonly signal: string | null
-  /** Of the launcher: it says little, any failure is 1. */
+  /** Exit code of the launcher; it is 1 for every failure. */
   readonly exitCode: number | null
-  /** Of that rank. */
+  /** Traceback of that rank. */
   readonly traceback: string
-  /** Of the rank's log, else of the launcher's. */
+  /** Last lines of the rank's log, else of the launcher's. */
   readonly lastLines: readonly string[]
   /** Folder of all logs. */
   readonly logs: string

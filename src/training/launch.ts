@@ -14,7 +14,7 @@ export interface LaunchOptions extends StopOptions {
   readonly nodeRank?: number | undefined
   /** Rendezvous of the nodes, HOST:PORT of node 0; needed with more than one node. */
   readonly rendezvous?: string | undefined
-  /** Where logs, events and `exit.json` go; default `runs/<name of the script>/<id>`. */
+  /** Folder for logs, events and `exit.json`. Default: `runs/<name of the script>/<id>`. */
   readonly out?: string | undefined
   /** Working directory of the script; default that of this process. */
   readonly cwd?: string | undefined
@@ -48,13 +48,13 @@ export interface ScriptStartedEvent extends Timed {
   readonly script: string
   readonly nodeRank: number
   readonly worldSize: number
-  /** Of torchrun. */
+  /** Process id of torchrun. */
   readonly pid: number
   /** Folder of the logs: `node-N/rank-R/output.log`. */
   readonly logs: string
 }
 
-/** What a rank wrote, line by line. */
+/** Output of a rank, line by line. */
 export interface OutputEvent extends Timed {
   readonly type: 'output'
   readonly rank: number
@@ -86,7 +86,7 @@ export interface LaunchResult {
   readonly outcome: 'completed' | 'stopped'
   readonly reason: string
   readonly directory: string
-  /** How often it was begun. */
+  /** Number of starts. */
   readonly attempts: number
 }
 

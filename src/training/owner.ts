@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { SupersededError } from '../errors.js'
 import { writeWhole } from '../whole-file.js'
 
-/** Of a run directory: which start of the run may write. Rank 0 reads it too (training/state.py). */
+/** File in a run directory with the number of the start that may write. Rank 0 reads it too (training/state.py). */
 export const OWNER_FILE = 'owner.json'
 
 interface OwnerRecord {
@@ -56,7 +56,7 @@ export async function takeOver(directory: string, run: string): Promise<Ownershi
   }
 }
 
-/** What ended a start: where another one has taken the run over, whatever failed since is a consequence. */
+/** Return the reason of a start's end. If another start has taken the run over, later failures are consequences. */
 export function causeOf(owner: Ownership | null, error: unknown): unknown {
   try {
     owner?.check()

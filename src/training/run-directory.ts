@@ -7,7 +7,7 @@ import { makeFolder, writeWhole } from '../whole-file.js'
 import type { Outcome } from './events.js'
 import type { FailureCard } from './failure.js'
 
-/** What `exit.json` says; written once, when a run ended. */
+/** Content of `exit.json`; written once, at the end of a run. */
 export interface ExitRecord {
   readonly outcome: Outcome
   readonly reason: string
@@ -46,7 +46,7 @@ export async function writeExit(directory: string, record: ExitRecord, file = 'e
   await writeWhole(join(directory, file), `${JSON.stringify(record, null, 2)}\n`)
 }
 
-/** What is known of the death of a run's runtime, the last one. */
+/** Record the last failure of a run's runtime. */
 export async function writeFailure(
   directory: string,
   card: FailureCard,
@@ -55,7 +55,7 @@ export async function writeFailure(
   await writeWhole(join(directory, file), `${JSON.stringify(card, null, 2)}\n`)
 }
 
-/** How a run ended; null where no whole record says so. */
+/** Return the end of a run; null without a complete record. */
 export async function readExit(directory: string): Promise<ExitRecord | null> {
   try {
     const record = (await readForeignJson(join(directory, 'exit.json'))) as ExitRecord

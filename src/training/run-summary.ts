@@ -24,10 +24,10 @@ export interface RunSummary {
   readonly steps: number | null
   /** ISO 8601. */
   readonly begun: string | null
-  /** Of the last step. */
+  /** Losses of the last step. */
   readonly losses: Readonly<Record<string, number>>
   readonly learningRate: number | null
-  /** Of the best validation. */
+  /** Tumor Dice of the best validation. */
   readonly tumorDice: number | null
   readonly bestStep: number | null
   readonly checkpoint: string | null

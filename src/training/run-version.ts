@@ -5,7 +5,7 @@ import { UsageError } from '../errors.js'
 import { parseForeignJson } from '../foreign-text.js'
 import { writeWhole } from '../whole-file.js'
 
-/** Of a run directory: which version made it. Absent in runs from before there was such a record; they have format 1. */
+/** File in a run directory with the version that made it. Runs without it have format 1. */
 const FILE = 'version.json'
 
 /**

@@ -8,7 +8,7 @@ export interface Selection {
 }
 
 /**
- * What chooses the best checkpoint. The tumor Dice of a case is the mean over the tumor ids that its truth has: an id that it
+ * Score that selects the best checkpoint. The tumor Dice of a case is the mean over the tumor ids of its truth: an id that it
  * lacks may be one that nobody labelled.
  */
 export function selectTumorDice(

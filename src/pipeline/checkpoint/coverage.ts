@@ -26,7 +26,7 @@ export function plannedOrgans(
   return organs.filter(({ name }) => (weights[name] ?? 0) > 0)
 }
 
-/** What the segmentor of a file sees: by its own label names, else 7 outputs are the abdomen's, others have no name. */
+/** Return the classes of a segmentor: its own label names, else the abdomen's for 7 outputs, else no names. */
 export function tumorCoverage(facts: CheckpointFacts): TumorCoverage {
   const outputs = segmentorOf(facts)?.tumorOutputs ?? []
   const names = facts.metadata?.labelNames

@@ -2,7 +2,7 @@ import type { CaseMeasures } from '../../evaluation/measures.js'
 import type { Profile } from '../../evaluation/profiles.js'
 import type { CaseError } from '../ports/common.js'
 
-/** What was said about the ids of masks and labels. */
+/** Meaning of the ids of masks and labels, as the options state it. */
 interface Declared {
   readonly labelIds?: readonly number[] | undefined
   readonly predictionMap?: unknown
@@ -47,7 +47,7 @@ export function splitByConvention(
   return { fitting, refused }
 }
 
-/** What a reader must know of how masks and labels fit together. */
+/** Return warnings about ids of masks and labels that do not fit together. */
 export function conventionWarnings(cases: readonly CaseMeasures[], profile: Profile): string[] {
   const unmeasured = cases.filter(
     ({ unmeasuredIds }) => unmeasuredIds.predicted.length + unmeasuredIds.true.length > 0,

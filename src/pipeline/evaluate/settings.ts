@@ -40,13 +40,13 @@ export interface EvaluateOptions {
   readonly pictures?: number | undefined
   /** Cases measured at a time; default 2, or 1 on one core. */
   readonly workers?: number | undefined
-  /** Of the intervals; default 0. */
+  /** Seed of the bootstrap intervals. Default: 0. */
   readonly seed?: number | undefined
 }
 
 /** Those of an evaluation that its pictures depend on. */
 export interface PictureOptions {
-  /** Of the evaluation; the pictures go to `pictures/` in it. */
+  /** Output folder of the evaluation; pictures go to `pictures/` in it. */
   readonly out: string
   readonly tumorIds: readonly number[]
   readonly region?: Region | undefined

@@ -24,16 +24,16 @@ export interface DemoOptions {
   readonly onEvent?: (event: RunEvent) => void
 }
 
-/** What `demo.json` holds. */
+/** Content of `demo.json`. */
 export interface DemoResult {
   readonly jobs: readonly { readonly job: JobKind; readonly run: string; readonly outcome: Outcome }[]
   readonly baseline: { readonly tumorDice: number | null }
   readonly segmentation: { readonly tumorDice: number | null }
-  /** Of the tumors judged while the segmentor trained. */
+  /** Acceptance rate of the tumors judged while the segmentor trained. */
   readonly keptShare: number | null
 }
 
-/** What the demo changes in the debug configurations: enough steps to learn, and two ranks. */
+/** Steps of the demo instead of those of the debug configurations: enough to learn. */
 const DEMO_STEPS: Readonly<Record<JobKind, number>> = { baseline: 800, synthesis: 80, segmentation: 160 }
 
 /**

@@ -12,7 +12,7 @@ import type { TrainingCase } from '../prepare/run.js'
 import { itemsPerEpoch, sampledCases, totalSteps } from './sampling.js'
 import { trainingSpec } from './spec.js'
 
-/** What a training would do. Nothing is made, prepared or started for it. */
+/** Plan of a training. Planning creates, prepares and starts nothing. */
 export interface TrainingPlan {
   readonly job: RunConfig['job']
   readonly name: string

@@ -13,7 +13,7 @@ export interface EarlierWeights {
   readonly generator: string | null
 }
 
-/** What a training has beside its configuration. */
+/** Inputs of a spec that are not in the configuration. */
 export interface SpecContext {
   readonly runId: string
   readonly runDirectory: string

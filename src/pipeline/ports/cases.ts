@@ -65,7 +65,7 @@ export interface PredictSpec {
     readonly organMask: string | null
     /** Label of the scan, brought to the prepared grid beside the mask. */
     readonly label: string | null
-    /** Of its files. */
+    /** Name of its files. */
     readonly name: string
   }[]
 }
@@ -85,7 +85,7 @@ export interface PredictedCase {
   readonly labelVoxels: readonly number[]
 }
 
-/** What the stage of evaluation needs of a runtime; mirrors python_runtime/freetumor_runtime/config/cases.py word by word. */
+/** Input of an evaluation; mirrors python_runtime/freetumor_runtime/config/cases.py field by field. */
 export interface EvaluateSpec {
   readonly job: 'evaluate'
   readonly workers: number

@@ -1,4 +1,4 @@
-/** What a checkpoint file holds; mirrors python_runtime/freetumor_runtime/checkpoints/inspection.py. */
+/** Content of a checkpoint file; mirrors python_runtime/freetumor_runtime/checkpoints/inspection.py. */
 export interface CheckpointFacts {
   readonly path: string
   readonly format: 'pt' | 'safetensors'
@@ -23,7 +23,7 @@ export interface CheckpointFacts {
   readonly epoch: unknown
   /** Plain values beside the weights. */
   readonly training: Readonly<Record<string, unknown>>
-  /** What a file of ours says of itself. */
+  /** Metadata of a file that freetumor wrote. */
   readonly metadata: Readonly<Record<string, unknown>> | null
   readonly tensors: {
     readonly count: number
@@ -34,7 +34,7 @@ export interface CheckpointFacts {
   }
   readonly bytes: number
   readonly sha256: string
-  /** How the content was found whole: by the hash recorded beside it, by the archive's checksums, or not at all. */
+  /** Proof that the content is complete: a recorded hash, the checksums of the archive, or none. */
   readonly verifiedBy: 'sha256' | 'crc32' | 'nothing'
 }
 

@@ -2,13 +2,13 @@ import type { UsageError } from '../../errors.js'
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined
-  /** Where logs of the processes go. */
+  /** Folder for the logs of the processes. */
   readonly logDirectory: string
   /** Called with what a user is to know of the job and no result says; a training has `note` events instead. */
   readonly note?: ((text: string, level: 'info' | 'warning') => void) | undefined
   /** A training without a sign for so long is ended; default never. */
   readonly hangSeconds?: number | null | undefined
-  /** Of several nodes that train together; default a single node. */
+  /** Place among several nodes that train together. Default: a single node. */
   readonly place?: NodePlace | undefined
 }
 
@@ -52,7 +52,7 @@ export interface Holder {
   readonly host: string | null
 }
 
-/** What a folder is locked for: the word for it in the refusal of a second process. */
+/** Purpose of a lock: its words in the refusal of a second process. */
 export interface LockedWork {
   refusal(directory: string, holder: Holder): UsageError
 }

@@ -16,7 +16,7 @@ import type { SynthesizeSpec, VariantFeed } from './synthesis.js'
 import type { StepFeed, TrainingSession, TrainingSpec } from './training.js'
 
 /**
- * What the stages need of something that computes. The torch runtime implements it (src/runtime), and so does an
+ * Computations that the stages need. The torch runtime implements them (src/runtime), and so does an
  * in-memory twin for tests. Whatever crosses is complete: no default is filled in on the other side.
  */
 export interface ModelRuntime {
@@ -33,7 +33,7 @@ export interface ModelRuntime {
   /** Loads networks once, for calls with volumes in memory, until it is disposed. */
   serve(spec: ServeSpec, options: CallOptions): ServeSession
   /**
-   * What a checkpoint file holds, without running its code and before any process of a job starts.
+   * Return the content of a checkpoint file, without running its code and before a process of a job starts.
    * @throws CheckpointError for anything but a whole file of weights
    */
   inspect(path: string, options: InspectOptions): Promise<CheckpointFacts>

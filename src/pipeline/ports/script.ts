@@ -1,6 +1,6 @@
 import type { DirectoryLock, LockedWork } from './common.js'
 
-/** What `launch` needs of something that runs scripts; src/runtime/script.ts does it under torchrun. */
+/** Runner of scripts for `launch`; src/runtime/script.ts implements it with torchrun. */
 export interface ScriptRunner {
   /**
    * Starts the ranks of one attempt.

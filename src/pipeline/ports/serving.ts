@@ -42,7 +42,7 @@ export interface ServeSession extends AsyncDisposable {
 
 export interface ServeFacts {
   readonly device: string
-  /** Of Python, PyTorch and MONAI. */
+  /** Versions of Python, PyTorch and MONAI. */
   readonly versions: Readonly<Record<string, string>>
 }
 

@@ -33,7 +33,7 @@ export interface SynthesizeSpec {
   readonly threadsPerProcess: number
   readonly cases: readonly {
     readonly id: string
-    /** Of its files. */
+    /** Name of its files. */
     readonly name: string
     readonly image: string
     readonly label: string
@@ -58,7 +58,7 @@ export interface VariantRound {
   readonly variant: number
   readonly subvolumeStart: Vec3
   readonly subvolumeShape: Vec3
-  /** Of the tumors of the round before, those that stay. */
+  /** Accepted tumors of the previous round. */
   readonly accepted: readonly number[]
   /** None: the variant is written with what was accepted. */
   readonly attempts: readonly {
@@ -87,7 +87,7 @@ export type VariantResult =
       readonly changedVoxels?: number
       /** Spent on this variant: `read`, `render`, `judge`, `write`. */
       readonly seconds: Readonly<Record<string, number>>
-      /** Of the process, in MB: with its networks loaded, and at most so far. */
+      /** Memory of the process in MB: with its networks loaded, and the peak so far. */
       readonly memoryMb?: { readonly loaded: number; readonly peak: number }
     }
   | { readonly error: CaseError }

@@ -9,7 +9,7 @@ export interface TrainingSpec {
   readonly job: JobKind
   readonly runId: string
   readonly runDirectory: string
-  /** Of this start in the run's `owner.json`: with another one there, rank 0 saves nothing more. */
+  /** Number of this start in `owner.json`. If that file has another number, rank 0 saves nothing more. */
   readonly ownerNumber: number
   readonly seed: number
   readonly region: Region
@@ -36,12 +36,12 @@ export interface TrainingSpec {
   readonly baseline: { readonly checkpoint: string; readonly patchMerging: string | null } | null
   readonly generator: {
     readonly checkpoint: string | null
-    /** What a synthesis training starts from the checkpoint. */
+    /** Networks that a synthesis training starts from the checkpoint. */
     readonly use: 'both' | 'generator'
     readonly baseChannels: number
     readonly channel: 'organ' | 'shared'
     readonly outputs: number
-    /** Of the generator and the discriminator. */
+    /** Activation checkpointing of the generator and the discriminator. */
     readonly activationCheckpointing: boolean
   } | null
   readonly optimizer: OptimizerSpec
@@ -73,7 +73,7 @@ export interface SynthesisSpec {
   readonly gated: boolean
   /** True when the policy asks what the baseline saw before painting. */
   readonly measureAlreadySeen: boolean
-  /** What else it asks for: names of synthesis/measures.py. */
+  /** Further measures that the policy needs: names of synthesis/measures.py. */
   readonly measures: readonly string[]
 }
 
@@ -114,7 +114,7 @@ export interface CropMeasures {
   readonly alreadySeenVoxels: number
   /** Mean windowed intensity of the synthetic voxels, after minus before painting. */
   readonly contrast: number
-  /** What else the policy asks for, by name. */
+  /** Further measures that the policy needs, by name. */
   readonly more: Readonly<Record<string, number>>
 }
 
@@ -137,7 +137,7 @@ export interface TrainingSession extends AsyncDisposable {
 
 export type RuntimeCommand = LiveCommand | ValidationVerdict
 
-/** What a user may ask of a training at any time. */
+/** Commands that a user may send to a training at any time. */
 export type LiveCommand =
   | { readonly type: 'setLearningRate'; readonly value: number }
   | { readonly type: 'pause' | 'unpause' | 'checkpoint' }

@@ -60,7 +60,7 @@ async function filesOf(
   })
 }
 
-/** Of a text file, a path a line. */
+/** Return the scans of a text file with one path per line. */
 async function namedFiles(list: string, allowOutside: boolean): Promise<readonly string[]> {
   const isAllowed = await boundsOf([dirname(list)])
   const lines = (await readForeignText(list)).split('\n').map((line) => line.trim())
@@ -72,7 +72,7 @@ async function namedFiles(list: string, allowOutside: boolean): Promise<readonly
   })
 }
 
-/** Of one split; which one is told where the list has several. */
+/** Return the scans of one split; `split` names it if the list has several. */
 async function listedFiles(
   path: string,
   split: Split | undefined,

@@ -24,12 +24,12 @@ export interface FileState {
 }
 
 export interface PredictionRecord {
-  /** Of the scans that are asked for, those whose files lie in the folder already. */
+  /** Requested scans whose files are already in the folder. */
   readonly done: ReadonlyMap<string, PredictionLine>
   readonly log: JsonLog<PredictionLine>
 }
 
-/** What a killed writer leaves of a mask. */
+/** Names of partially written masks of a killed writer. */
 const UNFINISHED = /\.nii\.gz\.[0-9a-f]{32}\.tmp$/
 
 /**
@@ -113,7 +113,7 @@ function differences(before: string, settings: Readonly<Record<string, unknown>>
   }
 }
 
-/** Of the scans asked for, those with a line whose inputs and files are as it says. */
+/** Return the requested scans whose recorded inputs and files are unchanged. */
 async function wholeCases(
   path: string,
   out: string,

@@ -15,7 +15,7 @@ export interface PredictInputs extends Partial<PredictSettings>, Partial<Prepara
   readonly checkpoint: string | readonly string[]
   /** Folder of `.nii` or `.nii.gz` scans, one scan, or a list (decathlon `.json`, or `.txt` with a path a line). */
   readonly images: string
-  /** Of a list that has several. */
+  /** Split of a list that has several. */
   readonly split?: Split | undefined
   /** A list may name files outside its own folder; default false. */
   readonly allowOutside?: boolean | undefined

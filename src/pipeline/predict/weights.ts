@@ -124,7 +124,7 @@ function preparationOf(
   return found as unknown as Preparation
 }
 
-/** What all members that say it say alike; null where none does. */
+/** Return the value on which all members that state one agree; null if none states it. */
 function agreed<T>(
   members: readonly Member[],
   key: string,

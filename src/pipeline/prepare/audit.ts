@@ -31,7 +31,7 @@ export interface AuditSettings {
   readonly onCompared?: ((done: number, total: number) => void) | undefined
 }
 
-/** What an audit leaves for the gate: which cases it saw, and what it found. */
+/** Record of an audit for the leak check: the cases that it compared, and its findings. */
 export interface SavedAudit {
   readonly version: 1
   readonly time: string
@@ -152,7 +152,7 @@ async function writePages(
   await writeWhole(join(folder, 'audit.html'), renderAudit({ numCases: report.numCases, pairs, notes, made }))
 }
 
-/** What an audit could not tell, in sentences. */
+/** Return sentences about what an audit could not decide. */
 export function auditNotes({ sharedSources, unreadable }: AuditReport): string[] {
   return [
     ...sharedSources.map(

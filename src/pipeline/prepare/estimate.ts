@@ -10,14 +10,14 @@ import type { CaseToPrepare } from './run.js'
 import type { PrepareSettings } from './settings.js'
 import { cacheDirectory } from './spec.js'
 
-/** What a preparation will cost, from headers alone. */
+/** Estimated cost of a preparation, from headers alone. */
 export interface PrepareEstimate {
   readonly cases: number
   /** Cases that the cache holds already; they are prepared again only if their files or settings changed. */
   readonly cached: number
   /** Cases whose header cannot be read: they will fail. */
   readonly unreadable: number
-  /** Of the new cases; what the crop to the foreground takes off is not known before. */
+  /** Bytes of the new cases, before the crop to the foreground. */
   readonly bytesAtMost: number
   readonly freeBytes: number
   /** On a machine like the one where it was measured, all workers together. */

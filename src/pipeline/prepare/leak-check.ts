@@ -55,7 +55,7 @@ export async function refuseLeaks(
   for (const allowed of allowedLeaks) noteAllowed(allowed, leaks, context)
 }
 
-/** What a job samples from, and what it validates or will be tested on. */
+/** Cases that a job samples from, and cases for its validation or test. */
 function sidesOf(settings: LeakCheckSettings, cases: readonly CuratedCase[]): Sides {
   const withHosts = paintsTumors(settings)
   return {

@@ -26,7 +26,7 @@ export function prepareSpec(
   }
 }
 
-/** Where the prepared cases of these settings lie: a folder for the settings that decide what they hold. */
+/** Return the folder of the prepared cases: one folder for each set of deciding settings. */
 export function cacheDirectory(settings: PrepareSettings): string {
   return join(resolve(settings.prepare.cache), prepareKey(settings))
 }

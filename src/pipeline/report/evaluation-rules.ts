@@ -1,4 +1,4 @@
-/** How each figure counts and what it does with a case without a tumor, as the page and the README tell it. */
+/** Definition of each figure, also for a case without a tumor: the words of the page and of docs/predict-and-evaluate.md. */
 export const EVALUATION_RULES: readonly (readonly [term: string, text: string])[] = [
   [
     'Dice',

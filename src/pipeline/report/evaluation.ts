@@ -21,7 +21,7 @@ import { type MaskPicture, parseMaskPicture } from '../../report/mask-pictures.j
 import { writeWhole } from '../../whole-file.js'
 import { EVALUATION_RULES } from './evaluation-rules.js'
 
-/** Of the worst case, the second worst, ... */
+/** Return the name of a picture: 0 is the worst case, 1 the second worst. */
 export function pictureName(at: number): string {
   return `worst_${String(at).padStart(3, '0')}.json`
 }

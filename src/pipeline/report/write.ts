@@ -15,7 +15,7 @@ import type { RunEvent } from '../../training/events.js'
 import { writeWhole } from '../../whole-file.js'
 import { writeEvaluationPage } from './evaluation.js'
 
-/** Of each verdict on the page of a ledger. */
+/** Largest number of pictures of each verdict on the page of a ledger. */
 const MAX_EXAMPLES = 8
 
 const NODE_LEDGER = /^ledger\.node-\d+\.jsonl$/
@@ -108,7 +108,7 @@ async function writeReport(folder: string, input: Partial<ReportInput> & { title
   return path
 }
 
-/** What a report tells of a run. What is missing or damaged becomes a sentence of the report. */
+/** Read the content of a report from a run. A missing or damaged file becomes a sentence of the report. */
 export async function readRun(directory: string): Promise<RunReport> {
   const configText = await readFile(join(directory, 'config.resolved.yaml'), 'utf8').catch(() => {
     throw new UsageError(`${directory} holds no run (no config.resolved.yaml)`, {
@@ -206,7 +206,7 @@ async function readPictures(folder: string, problems: string[]): Promise<TumorPi
   return pictures
 }
 
-/** What became of the tumors in the pictures, by attempt. */
+/** Return the verdicts of the tumors in the pictures, by attempt. */
 async function verdictsOf(pictures: readonly TumorPicture[], ledger: string): Promise<Map<string, string>> {
   const found = new Map<string, string>()
   if (pictures.length === 0) return found

@@ -12,11 +12,11 @@ import type { CheckpointFacts } from '../ports/checkpoint.js'
 export interface ServingOptions {
   /** Default `auto`: CUDA where there is a device. */
   readonly device?: 'auto' | 'cpu' | 'cuda' | undefined
-  /** Where the files do not say their window, spacing and patch: the published ones of this region. */
+  /** Region whose published intensity window, spacing and patch hold if the files do not state them. */
   readonly region?: Region | undefined
   readonly windowHu?: readonly [number, number] | undefined
   readonly spacingMm?: Vec3 | undefined
-  /** Of the windows; told here it holds for both networks, whatever their files say. */
+  /** Size of the sliding windows. If given, it holds for both networks, whatever their files state. */
   readonly patchVoxels?: Vec3 | undefined
   /** Patch-merging order of a SwinUNETR whose file does not state it. */
   readonly merging?: 'legacy' | 'corrected' | 'v2' | undefined
@@ -27,7 +27,7 @@ export interface ServingOptions {
   readonly quality?: ConfigInput['quality'] | undefined
   readonly synthesize?: ConfigInput['synthesize'] | undefined
   readonly evaluation?: ConfigInput['evaluation'] | undefined
-  /** Of the textures; default 0. */
+  /** Seed of the textures. Default: 0. */
   readonly seed?: number | undefined
   /** Textures are made once and kept below; default `.freetumor/cache`. */
   readonly cache?: string | undefined
@@ -70,7 +70,7 @@ const SECTIONS = [
 ] as const
 
 /**
- * What the files, the options and the region say together.
+ * Combine the metadata of the files, the options and the region.
  * @throws CheckpointError for a file that is not what it is given as; UsageError for what nobody says, or two say otherwise
  */
 export function serveSettings(
@@ -111,7 +111,7 @@ export function serveSettings(
   }
 }
 
-/** What option and files say, which must be one thing. */
+/** Return the value of option and files, which must agree. */
 function agreed(key: string, told: unknown, files: readonly CheckpointFacts[]): unknown {
   const said: { readonly who: string; readonly value: unknown }[] = files.flatMap(({ path, metadata }) =>
     metadata?.[key] == null ? [] : [{ who: path, value: metadata[key] as unknown }],

@@ -25,12 +25,12 @@ export interface OpenRuntimeOptions extends ServingOptions {
   readonly baseline?: string | undefined
   /** Stops the opening, and closes an open runtime. */
   readonly signal?: AbortSignal | undefined
-  /** Where the logs of the process go; default a temporary folder, which is kept only when the process died. */
+  /** Folder for the logs of the process. Default: a temporary folder, which is kept only if the process failed. */
   readonly logDirectory?: string | undefined
   readonly onNote?: ((text: string, level: 'info' | 'warning') => void) | undefined
 }
 
-/** What a tumor is to be; the seed decides all else. */
+/** Properties of a requested tumor; the seed decides everything else. */
 export interface TumorWish {
   readonly organ: OrganName
   readonly size: SizeClass
@@ -91,7 +91,7 @@ export interface SynthesizeCallOptions {
 export interface WarmRuntime extends AsyncDisposable {
   readonly device: string
   readonly versions: Readonly<Record<string, string>>
-  /** What holds for every call, filled and frozen. */
+  /** Settings of every call, completed and frozen. */
   readonly config: ServeConfig
   /**
    * Paints a tumor a request; results come in the order of the requests, which are asked for as they are needed. Calls

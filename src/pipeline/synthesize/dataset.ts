@@ -23,7 +23,7 @@ export interface Synthesis {
 type IdSettings = Pick<SynthesisSettings, 'region' | 'synthesize'>
 type DatasetSettings = IdSettings & Pick<SynthesisSettings, 'name'>
 
-/** What lies in the folder becomes a data set: sorted ledger, list, manifest, page. */
+/** Complete the folder as a data set: sorted ledger, list, manifest, page. */
 export async function concludeSynthesis(
   out: string,
   settings: DatasetSettings,

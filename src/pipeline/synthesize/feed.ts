@@ -79,7 +79,7 @@ interface Variant {
   readonly tumors: readonly Tumor[]
   readonly lines: SynthesisLine[]
   waiting: readonly Try[]
-  /** Of the tries that are judged next. */
+  /** Round of the attempts that are judged next. */
   round: number
   planSeconds: number
 }

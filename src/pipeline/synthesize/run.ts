@@ -29,16 +29,16 @@ export interface SynthesizeOptions {
 export interface SynthesisProgress {
   /** Variants done, of this start and of earlier ones. */
   readonly done: number
-  /** Of this start alone. */
+  /** Variants of this start alone. */
   readonly doneHere: number
   readonly total: number
   readonly caseId: string
   readonly variant: number
   readonly kept: number
   readonly tried: number
-  /** Of this variant: `read`, `plan`, `render`, `judge`, `write`. */
+  /** Seconds of this variant: `read`, `plan`, `render`, `judge`, `write`. */
   readonly seconds: Readonly<Record<string, number>>
-  /** Of the process that made it, in MB: with its networks loaded, and at most so far. */
+  /** Memory of the process in MB: with its networks loaded, and the peak so far. */
   readonly memoryMb?: { readonly loaded: number; readonly peak: number } | undefined
   /** Wall time that a variant takes all processes together; null before the second. What is made once is left out. */
   readonly secondsPerVariant: number | null

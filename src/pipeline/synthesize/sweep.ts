@@ -34,7 +34,7 @@ export interface Sweep {
 const THRESHOLDS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 
 /**
- * What other thresholds and rules would have kept of a ledger's tries. Reads the ledger alone: nothing is computed again.
+ * Count the attempts of a ledger that other thresholds and rules would accept. Only the ledger is read; nothing is recomputed.
  * @throws UsageError where there is no ledger, or it lacks what a rule asks about
  */
 export async function sweepLedger(options: SweepOptions): Promise<Sweep> {
@@ -67,7 +67,7 @@ async function policyOf(folder: string, { config, set = [] }: SweepOptions): Pro
   return resolveSections(['quality'], withOverrides({ job: 'segmentation', quality }, set)).quality
 }
 
-/** What the ledger was made under. */
+/** Policy that made the ledger. */
 async function policyBeside(folder: string): Promise<QualityPolicy> {
   const file = join(folder, 'synthesis.json')
   const settings = await readFile(file, 'utf8').catch(() => null)

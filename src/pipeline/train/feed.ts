@@ -13,9 +13,9 @@ type Untimed<T> = Omit<T, 'time'>
 export interface TrainingFeedOptions {
   readonly config: RunConfig
   readonly feeder: Feeder
-  /** Of all nodes: they share the items. */
+  /** Ranks of all nodes: they share the items. */
   readonly ranks: number
-  /** Of this node: they are served here. */
+  /** Ranks of this node: they are served here. */
   readonly ranksHere: number
   /** Whether the ranks send measures of every step; a baseline has no tumors to judge. */
   readonly judges: boolean

@@ -11,7 +11,7 @@ import { trainingLabels } from '../training-labels.js'
 import { compareData, hashInputs, type InputHashes, type ResumePoint, recordInputs } from './resume.js'
 import { earlierWeights, type StartTraining, wantedWeights } from './weights.js'
 
-/** What a training is made of before its runtime starts. */
+/** Prepared cases and weights of a training, before its runtime starts. */
 export interface TrainingInputs {
   readonly weights: EarlierWeights
   readonly cases: readonly TrainingCase[]

@@ -16,7 +16,7 @@ export interface StartPoint {
   readonly directory: string | null
 }
 
-/** How far a run is. */
+/** Progress of a run. */
 export interface Reached {
   /** The next step to run. */
   readonly step: number
@@ -101,7 +101,7 @@ export function refuseUnsaved(run: string, reached: Reached, reason: string, cau
   })
 }
 
-/** What ended a run: a stop where one was requested and every step is saved, else the error itself. */
+/** Return the reason of a run's end: a stop if one was requested and every step is saved, else the error. */
 export function stopOrFailure(run: string, reached: Reached, error: unknown, stops: AbortSignal): unknown {
   if (!(error instanceof StoppedError) && !(stops.aborted && isAbort(error))) return error
   const reason = stops.aborted ? abortReason(stops) : error.message

@@ -73,7 +73,7 @@ export async function recordInputs(
   await writeWhole(join(run, 'data.json'), `[\n${lines.join(',\n')}\n]\n`)
 }
 
-/** What the checkpoints of this part of a run will say of it. */
+/** Return the hashes that the checkpoints of this part of a run record. */
 export async function hashInputs(
   config: RunConfig,
   cases: readonly TrainingCase[],

@@ -26,7 +26,7 @@ import { trainingLabels } from '../training-labels.js'
 /** Trainings on the way to another one. */
 export type StartTraining = (config: RunConfig, runtime: ModelRuntime, options: TrainOptions) => Run
 
-/** Where the weights come from that a stage paints with. */
+/** Sources of the weights that a stage paints with. */
 export interface WantedWeights extends PaintingPlan {
   /** Null: none is used. */
   readonly baseline: WeightsSource | null
