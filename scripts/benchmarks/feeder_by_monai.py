@@ -1,7 +1,7 @@
 """The reference of feeder.py, as the published scripts load: `feeder_by_monai.py {image, label, cache, workers, simulate}`.
 
 PersistentDataset holds the prepared volume, RandCropByPosNegLabeld cuts one crop of it, a DataLoader's workers do both.
-With `simulate` a tumor of METHOD 5 by NumPy and SciPy is laid into the crop, in the workers too. A line of input asks for so
+With `simulate` a tumor of method.md 5 by NumPy and SciPy is laid into the crop, in the workers too. A line of input asks for so
 many items; `{seconds}` answers.
 """
 

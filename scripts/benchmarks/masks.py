@@ -1,4 +1,4 @@
-"""Tumor plans on one core: ours in TypeScript against NumPy, SciPy and elasticdeform written from METHOD 5, size by size.
+"""Tumor plans on one core: ours in TypeScript against NumPy, SciPy and elasticdeform written from method.md 5, size by size.
 
     scripts/bench masks [-- --count 100 --repeats 4 --reference-python PATH]
 

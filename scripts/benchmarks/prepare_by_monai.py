@@ -1,4 +1,4 @@
-"""The transforms of METHOD 4 by MONAI alone, a process a core, nothing written: a yardstick for `freetumor prepare`.
+"""The transforms of method.md 4 by MONAI alone, a process a core, nothing written: a yardstick for `freetumor prepare`.
 
 python scripts/benchmarks/prepare_by_monai.py FOLDER WORKERS
 """

@@ -1,4 +1,4 @@
-"""The whole synthesis of a crop on one core: plan in TypeScript and paint in PyTorch, against NumPy and SciPy from METHOD 5 and 6.
+"""The whole synthesis of a crop on one core: plan in TypeScript and paint in PyTorch, against NumPy and SciPy from method.md 5 and 6.
 
     scripts/bench render [-- --count 12 --repeats 3 --sides 96,192 --reference-python PATH]
 

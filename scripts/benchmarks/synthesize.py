@@ -1,10 +1,10 @@
 """Offline synthesis of a case: `freetumor synthesize` against a straightforward MONAI script of the published
-procedure (METHOD 6, 9: generator and baseline over the whole region, Invertd, SaveImaged), on the same cores, in turns.
+procedure (method.md 6, 9: generator and baseline over the whole region, Invertd, SaveImaged), on the same cores, in turns.
 
     scripts/bench synthesize [-- --networks debug|published] [--image ct.nii.gz --label organs.nii.gz
         --label-ids 5:1,7:3,2:5,3:5] [--variants 4] [--repeats 1] [--whole] [--region-mm X,Y,Z] [--memory]
 
-`debug` are the networks and the patch (40) of configs/debug-*.yaml, `published` those of METHOD 8 and patch 96; their
+`debug` are the networks and the patch (40) of configs/debug-*.yaml, `published` those of method.md 8 and patch 96; their
 weights are drawn from a seed, and the baseline is made to see everything, so that both sides write every scan. Both
 make the same number of tumors with one try each; both start from the command line, imports included; the reference
 loads a case once for all its variants, and its networks are plain PyTorch and MONAI. Without an image: the kidneys of
@@ -215,7 +215,7 @@ def reference_command(options: argparse.Namespace, folder: Path) -> list[str]:
 
 
 def reference(options: argparse.Namespace, given: Path) -> None:
-    """Plain MONAI, NumPy and SciPy, as the published scripts do it; written from METHOD."""
+    """Plain MONAI, NumPy and SciPy, as the published scripts do it; written from docs/method.md."""
     import copy
 
     import numpy as np

@@ -1,4 +1,4 @@
-"""One texture of the published size on one core: ours, to the file that ranks share, against SciPy to the letter of METHOD 5.5.
+"""One texture of the published size on one core: ours, to the file that ranks share, against SciPy to the letter of method.md 5.5.
 
     scripts/bench texture [-- --repeats 3 --texture 9]
 

@@ -1,4 +1,4 @@
-"""Textures as they are made beside METHOD 5.5 to the letter at the published size: are they of one kind?
+"""Textures as they are made beside docs/method.md 5.5 to the letter at the published size: are they of one kind?
 
     scripts/bench texture_statistics [-- --seeds 5 --textures 0,3,9 --size 420,300,320]
 

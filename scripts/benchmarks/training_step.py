@@ -1,4 +1,4 @@
-"""Training steps at the published sizes against plain PyTorch and MONAI, written from METHOD as the published scripts
+"""Training steps at the published sizes against plain PyTorch and MONAI, written from method.md as the published scripts
 make them: one process a side, in turns.
 
     scripts/bench training_step -- [--step synthesis|segmentation|both] [--side 64] [--steps 2] [--repeats 1]

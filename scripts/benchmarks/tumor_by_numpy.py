@@ -1,4 +1,4 @@
-"""The synthesis of METHOD 5 and 6 in plain NumPy and SciPy, step by step as it is written there: what ours is measured
+"""The synthesis of method.md 5 and 6 in plain NumPy and SciPy, step by step as it is written there: what ours is measured
 against. The warps are elasticdeform's where it can be imported (it needs numpy < 2), else one NumPy index map a plane;
 both give the same masks. Run as a program it is a server for the benchmarks: a JSON line asks, a JSON line answers.
 """
@@ -114,7 +114,7 @@ def texture_volume(
     sigma_b: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """METHOD 5.5, float64 as published."""
+    """docs/method.md 5.5, float64 as published."""
     a = gaussian_filter(rng.random(shape), sigma_a)
     scale, base, target = (
         rng.uniform(0.19, 0.21),

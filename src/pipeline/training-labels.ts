@@ -9,7 +9,7 @@ const TARGET_ORGANS: Readonly<Record<RunConfig['training']['target'], OrganName 
   covid: 'lung',
 }
 
-/** The label ids a segmentor learns: all of the region, or background, organ, tumor of one organ (METHOD 10). */
+/** The label ids a segmentor learns: all of the region, or background, organ, tumor of one organ (docs/method.md 10). */
 export interface TrainingLabels {
   /** Region id -> training id. */
   readonly map: readonly number[]
@@ -47,7 +47,7 @@ function wholeScheme(scheme: LabelScheme): TrainingLabels {
   }
 }
 
-/** The chest baseline knows background and lesion only (METHOD 8). */
+/** The chest baseline knows background and lesion only (docs/method.md 8). */
 function lesionOnly(scheme: LabelScheme): TrainingLabels {
   const lung = scheme.organs[0]!
   return {

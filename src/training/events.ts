@@ -72,7 +72,7 @@ export interface SynthesisEvent extends Timed {
 export interface ValidationEvent extends Timed {
   readonly type: 'validation'
   readonly step: number
-  /** Sum of tumor Dice over cases / cases with a tumor (METHOD 10); null when no case has one. */
+  /** Sum of tumor Dice over cases / cases with a tumor (docs/method.md 10); null when no case has one. */
   readonly tumorDice: number | null
   /** Mean Dice by label id over the cases that have it. */
   readonly diceByLabel: Readonly<Record<string, number>>

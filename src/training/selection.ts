@@ -1,7 +1,7 @@
 import type { ClassCounts } from './events.js'
 
 export interface Selection {
-  /** Sum of tumor Dice over cases / cases with a tumor; null when no case has one (METHOD 10). */
+  /** Sum of tumor Dice over cases / cases with a tumor; null when no case has one (docs/method.md 10). */
   readonly tumorDice: number | null
   /** Mean Dice of a label over the cases that have it, by id. */
   readonly diceByLabel: Readonly<Record<string, number>>

@@ -12,7 +12,7 @@ export function wholePlane(n0: number, n1: number): PlanePart {
   return { low0: 0, high0: n0, low1: 0, high1: n1 }
 }
 
-/** One warp of a whole mask, voxel by voxel, as METHOD 5.2 says it. */
+/** One warp of a whole mask, voxel by voxel, as docs/method.md 5.2 says it. */
 export function warpMask(
   { data, shape }: BoxMask,
   [a, b]: readonly [number, number],

@@ -1,4 +1,4 @@
-"""What a checkpoint file leaves unsaid and of published files may be assumed (METHOD 8): merging order and channel."""
+"""Assumptions about published checkpoint files (docs/method.md 8): patch-merging order and channel."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatch

@@ -1,4 +1,4 @@
-"""Checkpoint files, read without running what they hold, and written whole or not at all (METHOD 8).
+"""Checkpoint files, read without running what they hold, and written whole or not at all (docs/method.md 8).
 
 A file is a zip of torch.save whose dict has the weights under `state_dict` (or `network_weights`, or `net`, or is the
 weights itself) and, if we wrote it, plain facts about them under `freetumor`.

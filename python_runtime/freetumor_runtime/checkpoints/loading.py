@@ -1,4 +1,4 @@
-"""From checkpoint files to networks, and what our own files say of themselves under `freetumor` (METHOD 8).
+"""From checkpoint files to networks, and what our own files say of themselves under `freetumor` (docs/method.md 8).
 
 Published files say nothing: of them the old patch-merging order and the shared channel are assumed, and marked so.
 """

@@ -1,4 +1,4 @@
-"""From the planned crops of a step to tensors: window, place the shapes, augment, mix (METHOD 4, 10)."""
+"""From the planned crops of a step to tensors: window, place the shapes, augment, mix (docs/method.md 4, 10)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ def augment_box(box: Box, shape: Sequence[int], augmentation: Augmentation) -> B
 
 
 def swap_slabs(crops: Tensor, mixing: Sequence[tuple[int, int, int] | None]) -> Tensor:
-    """METHOD 10 "mixup" on [B, ..., X, Y, Z]: crop b keeps [0, length) along its axis, the rest is its partner's.
+    """method.md 10 "mixup" on [B, ..., X, Y, Z]: crop b keeps [0, length) along its axis, the rest is its partner's.
 
     `mixing[b]` is (partner, axis, length) or None; partners are read before any swap.
     """

@@ -52,7 +52,7 @@ def align_label(
 def resample_label(
     label_XYZ: np.ndarray, affine: np.ndarray, spacing_mm: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """RAS and `spacing_mm` by nearest neighbour, as METHOD 4 prepares labels but uncropped; the type is kept.
+    """RAS and `spacing_mm` by nearest neighbour, as docs/method.md 4 prepares labels but uncropped; the type is kept.
 
     Returns the label and its affine. Ids above 2^24 would not survive float32, which MONAI resamples in.
     """

@@ -1,4 +1,4 @@
-"""Changes made on the prepared grid, carried back to the scan's own grid and data type (METHOD 12).
+"""Changes made on the prepared grid, carried back to the scan's own grid and data type (docs/method.md 12).
 
 Everything outside the change mask keeps its stored bits. The header is written from scratch: it gets the named numeric
 fields of the scan's header that say data type, rescale and geometry, and no other byte of it.

@@ -1,4 +1,4 @@
-"""A case on the grid that networks train on (METHOD 4): label ids of the region, RAS, spacing, foreground crop."""
+"""A case on the grid that networks train on (method.md 4): label ids of the region, RAS, spacing, foreground crop."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -27,7 +27,7 @@ class PreparedImage:
 def load_prepared_image(
     path: str, spacing_mm: Sequence[float], window_lower_hu: float, crop_foreground: bool = True
 ) -> PreparedImage:
-    """METHOD 4 without a label: RAS, spacing (bilinear), crop to HU above the window's lower end unless told otherwise.
+    """Prepare an image without a label (docs/method.md 4): RAS, spacing (bilinear), crop above the window's lower end.
 
     Raises DataError for a file that is no CT: damaged, not finite, nothing above the lower end.
     """

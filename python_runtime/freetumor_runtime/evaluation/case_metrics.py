@@ -1,4 +1,4 @@
-"""Measures of one mask against its label (METHOD 11): voxel counts, Dice, surface Dice, lesions.
+"""Measures of one mask against its label (docs/method.md 11): voxel counts, Dice, surface Dice, lesions.
 
 The result is JSON-safe; its form is `CaseMeasures` of src/evaluation/measures.ts, which aggregates.
 """

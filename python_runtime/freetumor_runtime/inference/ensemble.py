@@ -1,4 +1,4 @@
-"""One segmentor or several as one: mirrored averaging, half precision, mean of probabilities (METHOD 11)."""
+"""One segmentor or several as one: mirrored averaging, half precision, mean of probabilities (docs/method.md 11)."""
 
 from collections.abc import Callable, Sequence
 from itertools import combinations

@@ -1,4 +1,4 @@
-"""Which patch-merging order a segmentor was trained with, told by a case whose labels are known (METHOD 8).
+"""Which patch-merging order a segmentor was trained with, told by a case whose labels are known (docs/method.md 8).
 
     freetumor checkpoint inspect FILE --probe IMAGE LABELS
 

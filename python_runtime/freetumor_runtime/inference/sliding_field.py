@@ -1,4 +1,4 @@
-"""A network's output over a region, averaged over sliding windows, computed where it is asked for (METHOD 6, 9)."""
+"""A network's output over a region, averaged over sliding windows, computed where it is asked for (method.md 6, 9)."""
 
 from collections.abc import Callable, Sequence
 from itertools import product

@@ -1,5 +1,5 @@
 """Whole volumes through a segmentor by sliding windows: MONAI's windows and blending, computed only where they can
-matter (METHOD 11)."""
+matter (docs/method.md 11)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Measures of masks against labels, and pictures of both, one case a process (METHOD 11); TypeScript aggregates.
+"""Measures of masks against labels, and pictures of both, one case a process (method.md 11); TypeScript aggregates.
 
 freetumor evaluate --predictions DIR --labels DIR --profile freetumor
 """

@@ -1,4 +1,4 @@
-"""Label maps of whole scans by sliding windows, on the scan's own grid or the prepared one (METHOD 11).
+"""Label maps of whole scans by sliding windows, on the scan's own grid or the prepared one (docs/method.md 11).
 
     freetumor predict --checkpoint model.pt --images DIR --out DIR
 
@@ -200,7 +200,7 @@ def organ_on_prepared(spec: PredictSpec, scan: OpenScan) -> np.ndarray:
 
 
 def on_prepared_grid(spec: PredictSpec, label_IJK: np.ndarray, grids: ScanGrids) -> np.ndarray:
-    """A label of the scan, resampled and cropped as METHOD 4 prepares labels."""
+    """A label of the scan, resampled and cropped as docs/method.md 4 prepares labels."""
     whole, _ = resample_label(label_IJK, grids.source_affine, spec.spacingMm)
     box = zip(grids.crop_start, grids.prepared_shape, strict=True)
     return whole[tuple(slice(start, start + side) for start, side in box)]

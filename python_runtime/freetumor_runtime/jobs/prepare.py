@@ -1,4 +1,4 @@
-"""Prepares cases for training (METHOD 4): RAS, the region's spacing, foreground crop, HU kept, into the cache.
+"""Prepares cases for training (docs/method.md 4): RAS, the region's spacing, foreground crop, HU kept, into the cache.
 
     freetumor prepare --config configs/abdomen-baseline.yaml
 

@@ -1,4 +1,4 @@
-"""Offline synthesis: tumors painted into whole scans, judged, and written on the scan's own grid (METHOD 6, 9, 12).
+"""Offline synthesis: tumors painted into whole scans, judged, and written on the scan's own grid (method.md 6, 9, 12).
 
     freetumor synthesize --generator model.pt --baseline model.pt --images DIR --labels DIR --out DIR
 

@@ -1,4 +1,4 @@
-"""Segmentation training (METHOD 10): `baseline` on real tumors, `segmentation` with tumors painted online.
+"""Segmentation training (docs/method.md 10): `baseline` on real tumors, `segmentation` with tumors painted online.
 
     freetumor train --config configs/debug-baseline.yaml
 

@@ -1,4 +1,4 @@
-"""Synthesis training (METHOD 7): a generator paints tumors that a frozen segmentor sees and a discriminator believes.
+"""Synthesis training (docs/method.md 7): a generator paints tumors against a frozen segmentor and a discriminator.
 
     freetumor train --config configs/debug-synthesis.yaml
 

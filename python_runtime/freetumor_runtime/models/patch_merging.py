@@ -1,4 +1,4 @@
-"""SwinUNETR's patch merging in the three orders that weights were trained with (METHOD 8, the patch-merging trap).
+"""SwinUNETR's patch merging in the three orders that weights were trained with (method.md 8, the patch-merging trap).
 
 All orders have the same keys and shapes, so weights of one load into another without error and give wrong outputs.
 """

@@ -1,4 +1,4 @@
-"""The segmentors: SwinUNETR as published, and a small network for runs without a GPU (METHOD 8)."""
+"""The segmentors: SwinUNETR as published, and a small network for runs without a GPU (docs/method.md 8)."""
 
 from torch import nn
 

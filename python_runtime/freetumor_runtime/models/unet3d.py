@@ -1,4 +1,4 @@
-"""The 3-D U-Net of generator and discriminator, under the published state-dict keys (METHOD 8)."""
+"""The 3-D U-Net of generator and discriminator, under the published state-dict keys (docs/method.md 8)."""
 
 from collections.abc import Iterable
 from typing import cast

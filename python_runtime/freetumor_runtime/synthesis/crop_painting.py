@@ -1,4 +1,4 @@
-"""Synthetic tumors on the crops of a step: what is painted, and what the baseline sees of it (METHOD 6, 9)."""
+"""Synthetic tumors on the crops of a step: what is painted, and what the baseline sees of it (docs/method.md 6, 9)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

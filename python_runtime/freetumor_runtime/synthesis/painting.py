@@ -1,4 +1,4 @@
-"""Planned tumors, painted into a volume (METHOD 6): one painter for crops of a step and for subvolumes of a scan.
+"""Planned tumors, painted into a volume (method.md 6): one painter for crops of a step and for subvolumes of a scan.
 
 A volume is a windowed image, float32 [X, Y, Z], with its label, uint8 ids of the region. Each tumor is placed on the
 label as it was before any tumor was painted; tumors are painted one after another.

@@ -1,4 +1,4 @@
-"""A synthetic tumor on a crop: roles, edge weight, difference, composition (METHOD 5.4, 6). Pure tensor functions.
+"""A synthetic tumor on a crop: roles, edge weight, difference, composition (method.md 5.4, 6). Pure tensor functions.
 
 Shapes are [X, Y, Z] of one crop (or whole region); tensors may live on any device, all of a call on the same one. Blurs
 are exact to rounding, though only the part that can differ from 0 is computed. A generator's difference is float64 from
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from freetumor_runtime.data.boxes import Box, grown, within
 
-# canonical roles of a voxel (METHOD 2)
+# canonical roles of a voxel (docs/method.md 2)
 BACKGROUND, ORGAN, REAL_TUMOR, SYNTHETIC = 0, 1, 2, 3
 
 _SIGN = {"abdomen": -1, "chest": 1}

@@ -1,4 +1,4 @@
-"""A subvolume of a scan in memory: tumors are painted into it and measured (METHOD 6, 9).
+"""A subvolume of a scan in memory: tumors are painted into it and measured (docs/method.md 6, 9).
 
 jobs/synthesize.py writes files of it, jobs/serve.py answers calls with it.
 """

@@ -1,4 +1,4 @@
-"""The texture of synthetic tumors: made on large volumes of their own, kept in files, read in parts (METHOD 5.5).
+"""The texture of synthetic tumors: made on large volumes of their own, kept in files, read in parts (method.md 5.5).
 
 A bank holds ten textures of about 40 MB each (uint8, full scale = 1). Each is made on first use, by one process of the
 node, and then shared by all through the page cache. A texture is a pure function of (seed, index, size): one thread, no

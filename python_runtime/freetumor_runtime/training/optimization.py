@@ -1,4 +1,4 @@
-"""Optimizers, learning-rate schedules and the segmentation loss (METHOD 7, 10)."""
+"""Optimizers, learning-rate schedules and the segmentation loss (docs/method.md 7, 10)."""
 
 import math
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Whole prepared validation volumes, sharded by rank; only voxel counts leave the ranks (METHOD 10)."""
+"""Whole prepared validation volumes, sharded by rank; only voxel counts leave the ranks (docs/method.md 10)."""
 
 from collections.abc import Iterator
 

@@ -40,7 +40,7 @@ def some_crop(seed=0):
 
 
 def composed(image, weight, difference, texture, roles, region):
-    """METHOD 6 on the whole crop, float64."""
+    """docs/method.md 6 on the whole crop, float64."""
     sign = {"abdomen": -1, "chest": 1}[region]
     organ = (roles == 1) | (roles == 3)
     return torch.where(organ, image + sign * weight * difference * texture.double(), image.double())

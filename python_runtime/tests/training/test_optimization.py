@@ -1,4 +1,4 @@
-"""Schedules, optimizers and the segmentation loss of METHOD 7 and 10."""
+"""Schedules, optimizers and the segmentation loss of docs/method.md 7 and 10."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The reference side of training_step.py: plain PyTorch and MONAI from METHOD. Nothing is ours but the inputs."""
+"""The reference side of training_step.py: plain PyTorch and MONAI from method.md. Nothing is ours but the inputs."""
 
 import argparse
 from collections.abc import Iterator
@@ -107,7 +107,7 @@ class Canvas:
 
 
 def paint(canvases: list[Canvas], raw: Tensor, draw: int) -> tuple[Tensor, Tensor]:
-    """METHOD 6: images [B, 1, X, Y, Z] float32 and roles [B, X, Y, Z]."""
+    """docs/method.md 6: images [B, 1, X, Y, Z] float32 and roles [B, X, Y, Z]."""
     kernel = torch.exp(-(torch.arange(-3.0, 4.0, device=raw.device).double() ** 2) / 2)
     kernel = kernel[:, None, None] * kernel[:, None] * kernel
     kernel = (kernel / kernel.sum())[None, None]

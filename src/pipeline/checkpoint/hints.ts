@@ -11,7 +11,7 @@ export type ComparedSections = Pick<
 >
 
 /**
- * What is worth a word about a file: why it is almost right, and what to do. With a configuration also how it differs from
+ * Return hints about a file: why it is almost right, and what to do. With a configuration also how it differs from
  * the networks that this asks for.
  */
 export function checkpointHints(facts: CheckpointFacts, config: ComparedSections | null): readonly string[] {

@@ -9,7 +9,7 @@ import type { RuntimeSection } from '../../config/sections/runtime.js'
 import type { Split } from '../../curation/datasets/lists.js'
 import { UsageError } from '../../errors.js'
 
-/** Settings that are left out are those of the profile; without a profile those of METHOD 11 on the original grid. */
+/** Settings that are left out are those of the profile; without a profile those of docs/method.md 11 on the original grid. */
 export interface PredictInputs extends Partial<PredictSettings>, Partial<Preparation> {
   /** One file, or the members of an ensemble: the mean of their probabilities. */
   readonly checkpoint: string | readonly string[]

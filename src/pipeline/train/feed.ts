@@ -124,7 +124,7 @@ function tumorLine(
   tumor: PlannedTumor,
   verdict: Verdict,
 ): LedgerLine {
-  // synthesis training records shares and gates nothing (ARCHITECTURE, Synthesis step)
+  // synthesis training records detected fractions and rejects nothing (docs/method.md 7)
   const gated = config.job === 'segmentation'
   return {
     step,

@@ -13,7 +13,7 @@ interface JudgedValidation {
   readonly verdict: ValidationVerdict
 }
 
-/** Selects on the voxel counts of all validation cases (METHOD 10), against the validations `before`. */
+/** Selects on the voxel counts of all validation cases (docs/method.md 10), against the validations `before`. */
 function judgeValidation(
   config: RunConfig,
   step: number,

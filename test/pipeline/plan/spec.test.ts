@@ -39,7 +39,7 @@ const specOf = (config: RunConfig) =>
   })
 
 describe('a shipped configuration', () => {
-  // METHOD 7 and 10: items an epoch, what the segmentor learns, and whether tumors are painted
+  // docs/method.md 7 and 10: items an epoch, what the segmentor learns, and whether tumors are painted
   it.each([
     ['abdomen-baseline', 104 * 4 + 224 * 2 + 391, 7, null],
     ['abdomen-synthesis', 95_486, 7, ['liver', 'pancreas', 'kidney']],
