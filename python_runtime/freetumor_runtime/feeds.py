@@ -8,7 +8,7 @@ from typing import TypeVar
 from freetumor_runtime.bridge.call_client import CallClient
 from freetumor_runtime.bridge.control import ControlClient
 from freetumor_runtime.bridge.feed import CaseClient, FeedClient, VariantClient
-from freetumor_runtime.data.call_source import CallRefusal, CallResult, SegmentCall, SynthesizeCall
+from freetumor_runtime.data.call_source import CallRefusal, CallResult, PaintCall, SegmentCall
 from freetumor_runtime.data.crop_source import CropMeasures
 from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor
 from freetumor_runtime.data.variant_source import Attempt, AttemptMeasures, Round
@@ -85,7 +85,7 @@ class CallFeed:
         self._control = control
         self._cancelled: set[int] = set()
 
-    def __iter__(self) -> Iterator[SegmentCall | SynthesizeCall]:
+    def __iter__(self) -> Iterator[SegmentCall | PaintCall]:
         while True:
             yield _call(*self._client.next())
 
@@ -159,12 +159,12 @@ def _round(message: feed_pb2.VariantRound, tensors) -> Round:
     )
 
 
-def _call(message: calls_pb2.Call, tensors) -> SegmentCall | SynthesizeCall:
+def _call(message: calls_pb2.Call, tensors) -> SegmentCall | PaintCall:
     image_hu = tensors[message.image_tensor]
     if message.WhichOneof("work") == "synthesize":
         tumors = tuple(_tumor(tumor, tensors) for tumor in message.synthesize.tumors)
         label = tensors[message.label_tensor]
-        return SynthesizeCall(message.id, image_hu, label, tumors, message.synthesize.windowed)
+        return PaintCall(message.id, image_hu, label, tumors, message.synthesize.windowed)
     return SegmentCall(message.id, image_hu, tuple(message.affine) or None, message.segment.logits)
 
 

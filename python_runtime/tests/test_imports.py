@@ -1,9 +1,14 @@
 """What a process imports is what its start takes: seconds for PyTorch and for MONAI each."""
 
+import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
 
 import pytest
+
+import freetumor_runtime
 
 
 def imported(modules: list[str]) -> set[str]:
@@ -28,3 +33,17 @@ def test_measuring_and_drawing_need_no_pytorch():
 def test_looking_into_checkpoints_and_synthesizing_need_no_monai():
     found = imported(["freetumor_runtime.checkpoints.inspection", "freetumor_runtime.jobs.synthesize"])
     assert "torch" in found and "monai" not in found
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    package = Path(freetumor_runtime.__file__).parent
+    modules = {".".join(path.relative_to(package.parent).with_suffix("").parts): path for path in package.rglob("*.py")}
+    graph = {}
+    for name, path in modules.items():
+        imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        wanted = {node.module for node in imports} | {
+            f"{node.module}.{one.name}" for node in imports for one in node.names
+        }
+        graph[name] = wanted & modules.keys()
+    # raises CycleError that names the modules of a circle
+    assert set(TopologicalSorter(graph).static_order()) == modules.keys()

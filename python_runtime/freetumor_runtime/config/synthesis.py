@@ -19,7 +19,7 @@ class SynthesizeCase:
 
 
 @dataclass(frozen=True)
-class ServedGeneratorSpec:
+class PaintingGeneratorSpec:
     checkpoint: str
     channel: str | None
 
@@ -37,7 +37,7 @@ class SynthesizeSpec:
     windowHu: tuple[float, ...]
     spacingMm: tuple[float, ...]
     patchVoxels: tuple[int, ...]
-    generator: ServedGeneratorSpec | None
+    generator: PaintingGeneratorSpec | None
     generatorWindows: GeneratorWindowsSpec
     baseline: BaselineSpec | None
     judgeOverlap: float

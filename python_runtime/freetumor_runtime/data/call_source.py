@@ -21,7 +21,7 @@ class SegmentCall:
 
 
 @dataclass(frozen=True)
-class SynthesizeCall:
+class PaintCall:
     """`image_hu` int16 and `label` uint8 ids of the region, [X, Y, Z] on the grid of the networks."""
 
     id: int
@@ -51,7 +51,7 @@ class CallRefusal:
 
 
 class CallSource(Protocol):
-    def __iter__(self) -> Iterator[SegmentCall | SynthesizeCall]:
+    def __iter__(self) -> Iterator[SegmentCall | PaintCall]:
         """Calls as they come; never ends by itself."""
         ...
 

@@ -68,24 +68,24 @@ def apply_changes(
     for change in changes:
         affine = grids.prepared_affine.copy()
         affine[:3, 3] += affine[:3, :3] @ np.array(change.start)
-        to_region = np.linalg.inv(affine) @ original.header.affine
+        to_subvolume = np.linalg.inv(affine) @ original.header.affine
         tumor_IJK = _tumor_on_scan(change, grids)
         changed_XYZ = (change.delta_hu_XYZ != 0).view(np.uint8)
         for box in change.boxes:
-            for i, rows, columns in _reached(box, to_region, stored_IJK.shape):
+            for i, rows, columns in _reached(box, to_subvolume, stored_IJK.shape):
                 j, k = np.nonzero(label_IJK[i, rows, columns] == change.organ_label)
                 if len(j) > 0:
                     place = i, j + rows.start, k + columns.start
-                    _change_voxels(original, change, changed_XYZ, to_region, place, stored_IJK, mask_IJK)
+                    _change_voxels(original, change, changed_XYZ, to_subvolume, place, stored_IJK, mask_IJK)
                     tumor = tumor_IJK[place]
                     label_out_IJK[place] = np.where(tumor > 0, tumor, label_out_IJK[place])
     return stored_IJK, label_out_IJK, mask_IJK
 
 
-def _change_voxels(original, change, changed_XYZ, to_region, place, stored_IJK, mask_IJK) -> None:
+def _change_voxels(original, change, changed_XYZ, to_subvolume, place, stored_IJK, mask_IJK) -> None:
     i, j, k = place
     voxels = np.stack([np.full(j.shape, i), j, k]).astype(np.float64)
-    places = to_region[:3, :3] @ voxels + to_region[:3, 3:]
+    places = to_subvolume[:3, :3] @ voxels + to_subvolume[:3, 3:]
     delta_hu = map_coordinates(change.delta_hu_XYZ, places, np.float64, order=1, mode="constant")
     touched = map_coordinates(changed_XYZ, places, np.float64, order=1) > 0
     target = (i, j[touched], k[touched])
@@ -111,10 +111,10 @@ def _tumor_on_scan(change: SubvolumeChange, grids: ScanGrids) -> np.ndarray:
     return nearest_on_scan(whole_XYZ, grids, (1, 1, 1))
 
 
-def _reached(box: Box, to_region: np.ndarray, shape: Sequence[int]):
-    """Slices of the original grid that a box of the region may reach: (i, range of j, range of k)."""
+def _reached(box: Box, to_subvolume: np.ndarray, shape: Sequence[int]):
+    """Slices of the original grid that a box of the subvolume may reach: (i, range of j, range of k)."""
     corners = np.array([[x, y, z, 1] for x in _ends(box[0]) for y in _ends(box[1]) for z in _ends(box[2])], np.float64)
-    places = (np.linalg.inv(to_region) @ corners.T)[:3]
+    places = (np.linalg.inv(to_subvolume) @ corners.T)[:3]
     low = np.maximum(np.floor(places.min(axis=1)).astype(int), 0)
     high = np.minimum(np.ceil(places.max(axis=1)).astype(int) + 1, shape)
     if (low >= high).any():

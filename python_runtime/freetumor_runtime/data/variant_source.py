@@ -9,7 +9,7 @@ from freetumor_runtime.data.crops import PlannedTumor
 
 @dataclass(frozen=True)
 class Attempt:
-    """A planned tumor, in voxels of the round's region."""
+    """A planned tumor, in voxels of the round's subvolume."""
 
     tumor: int
     attempt: int

@@ -1,4 +1,4 @@
-"""A network's output over a region, averaged over sliding windows, computed where it is asked for (method.md 6, 9)."""
+"""A network's output over a volume, averaged over sliding windows, computed where it is asked for (method.md 6, 9)."""
 
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -16,8 +16,8 @@ class SlidingField:
     A voxel is the average over all windows that hold it, added in their order: what a box holds never depends on what
     was asked before. With `batch` 1 each window goes through the network alone, so a batch norm of batch statistics
     does not depend on it either. `finish` makes of the averaged output [C, ...] what is wanted voxel by voxel, [K, ...]
-    of any type; with `keep` it is kept for the whole region, and no voxel is asked for more than about twice.
-    The region is padded with 0 where a patch is larger.
+    of any type; with `keep` it is kept for the whole volume, and no voxel is asked for more than about twice.
+    The volume is padded with 0 where a patch is larger.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class SlidingField:
     ) -> None:
         self._network = network
         self._patch = tuple(patch)
-        # half a patch's excess before the region, as MONAI pads
+        # half a patch's excess before the volume, as MONAI pads
         excess = [max(side - length, 0) for side, length in zip(patch, image_XYZ.shape, strict=True)]
         self._offset = [one // 2 for one in excess]
         padding = [part for one in reversed(excess) for part in (one // 2, one - one // 2)]
@@ -51,12 +51,12 @@ class SlidingField:
 
     @property
     def windows(self) -> int:
-        """How many windows cover the whole region."""
+        """How many windows cover the whole volume."""
         return len(self._starts[0]) * len(self._starts[1]) * len(self._starts[2])
 
     @torch.no_grad()
     def at(self, box: Box) -> Tensor:
-        """The finished output [K, X, Y, Z] in a box of the region."""
+        """The finished output [K, X, Y, Z] in a box of the volume."""
         inside = tuple(
             slice(part.start + offset, part.stop + offset) for part, offset in zip(box, self._offset, strict=True)
         )
@@ -85,7 +85,7 @@ class SlidingField:
         return self._kept_KXYZ
 
     def _worthwhile(self, box: Sequence[slice]) -> list[slice]:
-        """The box, as far as its windows settle more; all of the region once that costs no more than another box."""
+        """The box, as far as its windows settle more; all of the volume once that costs no more than another box."""
         reaching = [self._reaching(axis, part) for axis, part in enumerate(box)]
         count = len(reaching[0]) * len(reaching[1]) * len(reaching[2])
         if self.computed + count >= self.windows:
@@ -142,7 +142,7 @@ class SlidingField:
             voxels = torch.arange(part.start, part.stop)
             holding = [(voxels >= start) & (voxels < start + side) for start in starts]
             along.append(torch.stack(holding).sum(0).to(torch.float32).to(total_CXYZ.device))
-        # slice by slice: the counts of a whole region are as large as one of its channels
+        # slice by slice: the counts of a whole volume are as large as one of its channels
         for x, count in enumerate(along[0]):
             total_CXYZ[:, x].div_(count * along[1][:, None] * along[2])
         return total_CXYZ

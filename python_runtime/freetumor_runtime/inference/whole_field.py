@@ -1,4 +1,4 @@
-"""The published way through a region: all windows in order, several a batch (docs/method.md 6)."""
+"""The published way through a volume: all windows in order, several a batch (docs/method.md 6)."""
 
 from collections.abc import Callable, Sequence
 

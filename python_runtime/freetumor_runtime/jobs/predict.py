@@ -177,7 +177,7 @@ def mask_of(spec: PredictSpec, scan: OpenScan, values_CXYZ: Tensor) -> tuple[np.
     if spec.grid == "prepared":
         mask = labels_of(values_CXYZ).cpu().numpy()
         organ = None if scan.organ_IJK is None else organ_on_prepared(spec, scan)
-        return inside_organ(spec, mask, organ), scan.prepared.grids.prepared_affine
+        return without_tumors_outside(spec, mask, organ), scan.prepared.grids.prepared_affine
     if spec.resampling == "nearest":
         mask = nearest_on_scan(labels_of(values_CXYZ).cpu().numpy(), scan.prepared.grids, spec.patchVoxels)
     else:
@@ -185,10 +185,10 @@ def mask_of(spec: PredictSpec, scan: OpenScan, values_CXYZ: Tensor) -> tuple[np.
         for planes, values_CIJK, outside in linear_on_scan(values_CXYZ, scan.route):
             winners = labels_of(values_CIJK).cpu().numpy()
             mask[:, :, planes] = np.where(outside, 0, winners)
-    return inside_organ(spec, mask, scan.organ_IJK), scan.prepared.grids.source_affine
+    return without_tumors_outside(spec, mask, scan.organ_IJK), scan.prepared.grids.source_affine
 
 
-def inside_organ(spec: PredictSpec, mask: np.ndarray, organ: np.ndarray | None) -> np.ndarray:
+def without_tumors_outside(spec: PredictSpec, mask: np.ndarray, organ: np.ndarray | None) -> np.ndarray:
     if organ is not None:
         mask[np.isin(mask, spec.tumorOutputs) & ~organ] = 0
     return mask

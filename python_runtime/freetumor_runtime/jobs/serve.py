@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from freetumor_runtime.config.serving import ServeSpec
-from freetumor_runtime.data.call_source import CallRefusal, CallResult, CallSource, SegmentCall, SynthesizeCall
+from freetumor_runtime.data.call_source import CallRefusal, CallResult, CallSource, PaintCall, SegmentCall
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.variant_source import Attempt
 from freetumor_runtime.data.volumes import logits_to_original_grid, prepared_image
@@ -52,10 +52,10 @@ def refused(error: FreetumorError, watch: "NetworkWatch") -> CallRefusal:
     return CallRefusal(watch.seconds, error.kind, str(error), error.hint)
 
 
-def answer(call: SegmentCall | SynthesizeCall, tools: Tools[ServeSpec], watch: "NetworkWatch") -> CallResult:
+def answer(call: SegmentCall | PaintCall, tools: Tools[ServeSpec], watch: "NetworkWatch") -> CallResult:
     """The result of a call. Raises Stopped when it was cancelled, before it began or between two windows."""
     watch.leave_if_cancelled()
-    return segment(call, tools, watch) if isinstance(call, SegmentCall) else synthesize(call, tools, watch)
+    return segment(call, tools, watch) if isinstance(call, SegmentCall) else paint(call, tools, watch)
 
 
 class NetworkWatch:
@@ -133,7 +133,7 @@ def averaged_logits(network: nn.Module, image_XYZ: Tensor, spec: ServeSpec) -> T
 
 
 @torch.no_grad()
-def synthesize(call: SynthesizeCall, tools: Tools[ServeSpec], watch: NetworkWatch) -> CallResult:
+def paint(call: PaintCall, tools: Tools[ServeSpec], watch: NetworkWatch) -> CallResult:
     """The image with the tumors painted in, the label with their ids, and 1 where an intensity may differ."""
     spec = tools.spec
     subvolume = OpenSubvolume.open(call.image_hu, call.label, tools)

@@ -188,7 +188,7 @@ def generator_part(
     fake_B1XYZ = fake_B1XYZ.detach()
     adversarial, segmentation = adversarial.detach(), segmentation.detach()
     total = spec.adversarialWeight * adversarial + segmentation
-    measures = measure(spec, crops, fake_B1XYZ, roles_BXYZ, called_BXYZ, baseline.tumor_outputs)
+    measures = measure_crops(spec, crops, fake_B1XYZ, roles_BXYZ, called_BXYZ, baseline.tumor_outputs)
     return Told(torch.stack([total, adversarial, segmentation]), crops, fake_B1XYZ, roles_BXYZ, measures)
 
 
@@ -246,7 +246,7 @@ def paint_batch(
     return torch.stack(images)[:, None], torch.stack(roles)
 
 
-def measure(
+def measure_crops(
     spec: TrainingSpec,
     crops: list[AugmentedCrop],
     fake_B1XYZ: Tensor,

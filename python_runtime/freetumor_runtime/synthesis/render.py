@@ -1,6 +1,6 @@
 """A synthetic tumor on a crop: roles, edge weight, difference, composition (method.md 5.4, 6). Pure tensor functions.
 
-Shapes are [X, Y, Z] of one crop (or whole region); tensors may live on any device, all of a call on the same one. Blurs
+Shapes are [X, Y, Z] of one crop (or subvolume); tensors may live on any device, all of a call on the same one. Blurs
 are exact to rounding, though only the part that can differ from 0 is computed. A generator's difference is float64 from
 its activation to the painted image, which is float32. The edge weight is float64 too, but float32 on a CPU: in half the
 time, a rounding of 1e-7 where the published outputs are met to 1e-3. Neither autocast nor TF32 touches any of it.

@@ -10,7 +10,7 @@ from monai.inferers import sliding_window_inference
 
 from freetumor_runtime.config.common import BaselineSpec, GeneratorWindowsSpec, Organ, SlidingWindowsSpec
 from freetumor_runtime.config.serving import ServedGeneratorSpec, ServeSpec
-from freetumor_runtime.data.call_source import CallRefusal, CallResult, SegmentCall, SynthesizeCall
+from freetumor_runtime.data.call_source import CallRefusal, CallResult, PaintCall, SegmentCall
 from freetumor_runtime.data.crops import PlannedTumor, window_intensity
 from freetumor_runtime.jobs.serve import labels_of, serve
 from freetumor_runtime.models.segmentor import build_segmentor
@@ -29,7 +29,7 @@ class Calls:
         self.answers: dict[int, CallResult | CallRefusal] = {}
         self._calls, self._looks, self._limit = calls, 0, cancelled_after
 
-    def __iter__(self) -> Iterator[SegmentCall | SynthesizeCall]:
+    def __iter__(self) -> Iterator[SegmentCall | PaintCall]:
         return iter(self._calls)
 
     def cancelled(self, id: int) -> bool:
@@ -152,13 +152,13 @@ def test_leaves_a_cancelled_call_before_it_begins_and_between_windows(spec):
     assert refusal_of(answers_to(spec, [call], cancelled_after=100)[1]) is None
 
 
-def painting(id: int, image_hu: torch.Tensor, *, origin=(8, 9, 7), windowed=False) -> SynthesizeCall:
+def painting(id: int, image_hu: torch.Tensor, *, origin=(8, 9, 7), windowed=False) -> PaintCall:
     label = torch.zeros(image_hu.shape, dtype=torch.uint8)
     label[4:20, 4:20, 4:20] = 1
     label[10, 10, 10] = 2
     shape = torch.ones((6, 5, 4), dtype=torch.uint8)
     tumor = PlannedTumor("liver", "tiny", shape, origin, 1.0, 0, (0, 0, 0), 0.5, 0)
-    return SynthesizeCall(id, image_hu, label, (tumor,), windowed)
+    return PaintCall(id, image_hu, label, (tumor,), windowed)
 
 
 def test_paints_into_the_organ_alone_and_says_where(spec):
