@@ -51,7 +51,7 @@ describe('checkConfig', () => {
   })
 
   it.each([
-    [{ datasets: [{ ...TUMORS, validationFold: 3 }] }, /Tumors : no fold 3/, 2],
+    [{ datasets: [{ ...TUMORS, validationFold: 3 }] }, /Tumors: no fold 3/, 2],
     [{ datasets: [{ name: 'Tumors' }] }, /unknown role/, 2],
     [{ datasets: [HOSTS] }, /job baseline has no training case/, 3],
     [{ datasets: [{ name: 'Absent', role: 'host' }] }, /Absent/, 3],
