@@ -32,12 +32,15 @@ export async function runProgram(
 
 /** The `--output` option; streams may add `ndjson`. The value arrives in the action's options as `output`. */
 export function outputOption(formats: readonly OutputFormat[] = ['text', 'json']): Option {
-  return new Option('--output <format>', 'how the result is printed').choices(formats).default('text')
+  return new Option('--output <format>', 'Set the format of the result').choices(formats).default('text')
 }
 
 /** The `--region` option of commands that read label maps. */
 export function regionOption(): Option {
-  return new Option('--region <region>', 'whose label ids are meant').choices(['abdomen', 'chest'])
+  return new Option('--region <region>', 'Set the region whose label ids are meant').choices([
+    'abdomen',
+    'chest',
+  ])
 }
 
 /** Puts examples (full command lines) above everything else in `--help`. */
@@ -49,10 +52,8 @@ export function withExample(command: Command, ...examples: readonly string[]): C
 /** Return the program with its commands. */
 export function makeProgram(commands: readonly AddCommand[], io: ProgramIo): Command {
   const program = new Command('freetumor')
-    .description(
-      'Synthesises tumors in healthy CT scans, keeps those a segmentor can see, and trains on both.',
-    )
-    .version(packageVersion())
+    .description('Train tumor segmentation on real and synthetic tumors in CT scans.')
+    .version(packageVersion(), '-V, --version', 'Print the version')
     .showHelpAfterError(false)
   withExample(program, 'freetumor setup', 'freetumor demo --out demo')
   // doctor reports it beside what else it finds

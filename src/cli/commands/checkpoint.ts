@@ -39,39 +39,41 @@ interface ConvertOptions {
 export const addCheckpointCommand: AddCommand = (program, io) => {
   const checkpoint = program
     .command('checkpoint')
-    .description('looks into checkpoint files without running what they hold, and converts them')
+    .description('Inspect checkpoint files without running their code, and convert them')
 
   withExample(
     checkpoint.command('inspect'),
     'freetumor checkpoint inspect TGAN.pt',
     'freetumor checkpoint inspect mine.pt --probe case.nii.gz case_labels.nii.gz --region abdomen',
   )
-    .description('tells kind, networks, keys, patch-merging order, channel mode and hash of a file')
+    .description('Print kind, networks, keys, patch-merging order, channel mode and hash')
     .addArgument(new Argument('<file>', 'a .pt, .pth or .safetensors file'))
-    .option('--config <file>', 'also tell how the file differs from what a run configuration asks for')
-    .option('--set <key=value...>', 'lay values over the configuration')
+    .option('--config <file>', 'Compare the file with a run configuration')
+    .option('--set <key=value...>', 'Replace values of the configuration')
     .addOption(
       new Option(
         '--probe <image and labels...>',
-        'run the segmentor in each patch-merging order on this case; tells which one fits',
+        'Run the segmentor on this case to find its patch-merging order',
       ),
     )
     .addOption(
       new Option(
         '--region <region>',
-        'window, spacing and patch of the probe where the file does not say them',
+        'Set intensity window, spacing and patch of the probe if the file states none',
       ).choices(REGIONS),
     )
     .option(
       '--windows <count>',
-      'windows that the probe looks at, those with most labels first',
+      'Set the windows of the probe; those with most labels come first',
       wholeNumber(1),
       4,
     )
     .addOption(
-      new Option('--device <device>', 'of the probe').choices(['auto', 'cpu', 'cuda']).default('auto'),
+      new Option('--device <device>', 'Set the device of the probe')
+        .choices(['auto', 'cpu', 'cuda'])
+        .default('auto'),
     )
-    .option('--sha256 <hash>', 'refuse a file with another hash')
+    .option('--sha256 <hash>', 'Refuse a file with another hash')
     .addOption(outputOption())
     .action(async (file: string, options: InspectOptions) => {
       const probed = probedCase(options)
@@ -91,14 +93,19 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
     checkpoint.command('convert'),
     'freetumor checkpoint convert TGAN.pt --to safetensors --out TGAN.safetensors',
   )
-    .description('writes a checkpoint in another format, with everything that is known of it')
+    .description('Convert a checkpoint to another format, with its metadata')
     .addArgument(new Argument('<file>', 'a .pt, .pth or .safetensors file'))
-    .addOption(new Option('--to <format>').choices(['safetensors', 'pt']).makeOptionMandatory())
-    .requiredOption('--out <file>', 'the file to write; a .safetensors file is read by its name')
     .addOption(
-      new Option('--merging <order>', 'state the patch-merging order of a file that does not say it').choices(
-        ['legacy', 'corrected', 'v2'],
-      ),
+      new Option('--to <format>', 'Set the format to write')
+        .choices(['safetensors', 'pt'])
+        .makeOptionMandatory(),
+    )
+    .requiredOption('--out <file>', 'Set the file to write; .safetensors is recognised by its name')
+    .addOption(
+      new Option(
+        '--merging <order>',
+        'State the patch-merging order of a file that does not state it',
+      ).choices(['legacy', 'corrected', 'v2']),
     )
     .addOption(outputOption())
     .action(async (file: string, options: ConvertOptions) => {

@@ -21,12 +21,10 @@ export const addConfigCheck: AddCommand = (config, io) => {
     'freetumor config check abdomen-segmentation.yaml',
     'freetumor config check configs/abdomen-baseline.yaml --no-data',
   )
-    .description(
-      'validate a configuration; check roles, folds, label ids and checkpoints against the files that it names',
-    )
+    .description('Check a configuration, and the data and checkpoints that it names')
     .addArgument(new Argument('<file>', 'configuration file, or the name of a shipped one'))
-    .option('--set <key=value...>', 'replace values of the file')
-    .option('--no-data', 'check the text only: read no data and no checkpoint')
+    .option('--set <key=value...>', 'Replace values of the file')
+    .option('--no-data', 'Check the text only: read no data and no checkpoint')
     .addOption(outputOption())
     .action(async (file: string, { set, data, output }: Options) => {
       const loaded = await readConfig(io, file, set)

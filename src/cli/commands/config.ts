@@ -9,13 +9,13 @@ import { addConfigCheck } from './config-check.js'
 
 /** `freetumor config check|print|explain|schema` */
 export const addConfigCommand: AddCommand = (program, io) => {
-  const config = program.command('config').description('check, print and explain run configurations')
+  const config = program.command('config').description('Check, print and explain run configurations')
   addConfigCheck(config, io)
 
   withExample(config.command('print'), 'freetumor config print configs/debug-baseline.yaml --set seed=1')
-    .description('print the complete configuration, with every default')
+    .description('Print the complete configuration, with every default')
     .addArgument(new Argument('<file>', 'configuration file, or the name of a shipped one'))
-    .option('--set <key=value...>', 'replace values of the file')
+    .option('--set <key=value...>', 'Replace values of the file')
     .addOption(outputOption())
     .action(async (file: string, options: { set?: string[]; output: 'text' | 'json' }) => {
       const loaded = await readConfig(io, file, options.set)
@@ -27,7 +27,7 @@ export const addConfigCommand: AddCommand = (program, io) => {
     'freetumor config explain training.accumulation',
     'freetumor config explain sampling',
   )
-    .description('explain a key: description, unit, default, source, effect; list the keys of a section')
+    .description('Print what a key does, with its default, or the keys of a section')
     .addArgument(new Argument('[key]', 'dotted key or section; without it, list the sections'))
     .addOption(outputOption())
     .action((key: string | undefined, options: { output: 'text' | 'json' }) => {
@@ -42,7 +42,7 @@ export const addConfigCommand: AddCommand = (program, io) => {
     })
 
   withExample(config.command('schema'), 'freetumor config schema > freetumor.schema.json')
-    .description('print the JSON schema of a configuration file, for editors')
+    .description('Print the JSON schema of a configuration file, for editors')
     .addArgument(new Argument('[file]', 'ignored: the schema is the same for every file'))
     .addOption(outputOption())
     .action(() => io.print(JSON.stringify(configJsonSchema(), null, 2)))

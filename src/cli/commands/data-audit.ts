@@ -29,22 +29,20 @@ export const addDataAudit: AddCommand = (data, io) => {
     'freetumor data audit training.json test.json',
     'freetumor data audit my-config.yaml --out audit',
   )
-    .description(
-      'finds scans that are one (other header, orientation, type, crop, resampling, window), patients in two folds and known overlaps; exit 6 when training cases meet held-out ones',
-    )
+    .description('Find copies of one scan, patients in two folds and known overlaps; exit 6 on leaks')
     .argument(
       '<manifest...>',
       'manifests, or configurations (.yaml), whose cases are compared with each other',
     )
-    .option('--out <dir>', 'writes audit.html, with pictures of the pairs, and audit.json')
+    .option('--out <dir>', 'Write audit.html, with pictures of the pairs, and audit.json here')
     .option(
       '--cache <dir>',
-      `keeps fingerprints and the result for the gate of train (default: the configuration's, else ${DEFAULT_CACHE})`,
+      `Save fingerprints and the result for the leak check (default: the configuration's, else ${DEFAULT_CACHE})`,
     )
-    .option('--pictures <n>', 'most pairs that are pictured', wholeNumber(0), 40)
+    .option('--pictures <n>', 'Limit the pairs with a picture', wholeNumber(0), 40)
     .option(
       '--workers <n>',
-      'scans read at a time, each in a thread with one volume in memory',
+      'Read N scans at a time, each in a thread with one volume in memory',
       wholeNumber(1),
       Math.min(8, availableParallelism()),
     )

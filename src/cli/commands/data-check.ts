@@ -38,25 +38,25 @@ export const addDataCheck: AddCommand = (data, io) => {
     'freetumor data check my-folder --map TotalSegmentator',
     'freetumor data check scan.nii.gz --labels organs.nii.gz',
   )
-    .description('reads every case, to its last voxel, and tells what is wrong with it; exit 3 on errors')
+    .description('Check every voxel of every case and list the faults; exit 3 on errors')
     .argument(
       '<path>',
       'data-set folder, list or manifest (.json), configuration (.yaml), scan (.nii, .nii.gz) or folder of scans',
     )
-    .option('--labels <path>', 'label of the scan, or folder of labels with the names of their scans')
-    .option('--root <dir>', 'where listed paths are tried, too', '.')
-    .option('--allow-outside', 'accept lists that name files outside --root and their own folder')
+    .option('--labels <path>', 'Set the label of the scan, or a folder of labels with equal names')
+    .option('--root <dir>', 'Search listed paths below this folder, too', '.')
+    .option('--allow-outside', 'Accept lists that name files outside --root and their own folder')
     .addOption(regionOption())
-    .option('--map <map>', 'what the label ids mean: a preset (`data list --presets`) or source:target,...')
+    .option('--map <map>', 'Map label ids: a preset (`data list --presets`) or source:target,...')
     .option(
       '--workers <n>',
-      'cases read at a time, each in a thread with one volume in memory',
+      'Read N cases at a time, each in a thread with one volume in memory',
       wholeNumber(1),
       Math.min(8, availableParallelism()),
     )
-    .option('--max-mb <n>', 'largest file, decoded; default 2147', positiveNumber)
+    .option('--max-mb <n>', 'Limit the decoded size of a file in MB (default 2147)', positiveNumber)
     .addOption(
-      new Option('--output <format>', 'how the result is printed')
+      new Option('--output <format>', 'Set the format of the result')
         .choices(['text', 'json', 'sarif'])
         .default('text'),
     )

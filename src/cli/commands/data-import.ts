@@ -35,16 +35,16 @@ export const addDataImport: AddCommand = (data, io) => {
     'freetumor data import --lists lists --root /data --out manifest.json',
     'freetumor data import --lists my-folder --root . --map LiTS --measure --out manifest.json',
   )
-    .description('reads decathlon lists, nnU-Net dataset.json files or bare folders into one manifest')
-    .requiredOption('--lists <path>', 'a list, a folder of lists, or a data-set folder')
-    .requiredOption('--root <dir>', 'where the data sets lie')
-    .requiredOption('--out <file>', 'manifest to write')
-    .option('--config <file>', 'knows the data sets of one’s own that this configuration describes, too')
+    .description('Read decathlon lists, nnU-Net dataset.json files or folders into one manifest')
+    .requiredOption('--lists <path>', 'Read a list, a folder of lists, or a data-set folder')
+    .requiredOption('--root <dir>', 'Set the folder of the data sets')
+    .requiredOption('--out <file>', 'Set the manifest to write')
+    .option('--config <file>', 'Include the data sets of this configuration')
     .addOption(regionOption())
-    .option('--map <map>', 'what the label ids mean: a preset (`data list --presets`) or source:target,...')
-    .option('--allow-outside', 'accept lists that name files outside --root')
-    .option('--measure', 'read every file to its end: volumes of the label classes, SHA-256 of the files')
-    .option('--workers <n>', 'files measured at a time', wholeNumber(1), Math.min(8, availableParallelism()))
+    .option('--map <map>', 'Map label ids: a preset (`data list --presets`) or source:target,...')
+    .option('--allow-outside', 'Accept lists that name files outside --root')
+    .option('--measure', 'Measure every file: volumes of the label classes, SHA-256')
+    .option('--workers <n>', 'Measure N files at a time', wholeNumber(1), Math.min(8, availableParallelism()))
     .addOption(outputOption())
     .action(async (options: Options) => {
       const own = options.config ? ownDatasets((await readConfig(io, options.config)).data) : []
@@ -72,7 +72,7 @@ export const addDataImport: AddCommand = (data, io) => {
       printResult(io, options.output, result, () => [`${cases.length} cases in ${options.out}`])
     })
   withExample(data.command('schema'), 'freetumor data schema > manifest.schema.json')
-    .description('prints the JSON schema of a manifest, or of a line of ledger.jsonl')
+    .description('Print the JSON schema of a manifest, or of a line of ledger.jsonl')
     .addArgument(
       new Argument('[of]', 'what the schema is of').choices(['manifest', 'ledger']).default('manifest'),
     )

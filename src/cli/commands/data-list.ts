@@ -19,12 +19,9 @@ export const addDataList: AddCommand = (data, io) => {
     'freetumor data list --output json',
     'freetumor data list --presets',
   )
-    .description('the data sets that are known by name: region, role, published counts, label map, licence')
-    .option(
-      '--config <file>',
-      'with the data sets of one’s own that this configuration describes (data.registry)',
-    )
-    .option('--presets', 'the label maps that have a name, instead')
+    .description('List the data sets that are known by name')
+    .option('--config <file>', 'Include the data sets of this configuration (data.registry)')
+    .option('--presets', 'List the named label maps instead')
     .addOption(outputOption())
     .action(async (options: Options) => {
       if (options.presets) {

@@ -23,10 +23,10 @@ export const addDataRemap: AddCommand = (data, io) => {
     'freetumor data remap --labels totalseg.nii.gz --map TotalSegmentator --region chest --out lungs.nii.gz',
     'freetumor data remap --labels mine.nii.gz --map 1:5,2:6,3:5 --out label.nii.gz',
   )
-    .description('gives label ids other numbers by a declared map, and shows the voxels before and after')
-    .requiredOption('--labels <file>', 'label map')
-    .requiredOption('--map <map>', 'a preset (`freetumor data list --presets`), or source:target,...')
-    .requiredOption('--out <file>', 'label map to write')
+    .description('Remap label ids, and print the voxels before and after')
+    .requiredOption('--labels <file>', 'Set the label map')
+    .requiredOption('--map <map>', 'Map by a preset (`freetumor data list --presets`), or source:target,...')
+    .requiredOption('--out <file>', 'Set the label map to write')
     .addOption(regionOption())
     .addOption(outputOption())
     .action(async (options: Options) => {

@@ -23,16 +23,14 @@ export const addDataSplit: AddCommand = (data, io) => {
     'freetumor data split manifest.json --folds 5 --seed 0 --out split.json',
     'freetumor data split grown.json --folds 5 --seed 0 --even --keep split.json --out split.json',
   )
-    .description(
-      'gives every patient a fold: by a keyed hash, so that no case that is added moves another, or evenly by tumor size',
-    )
+    .description('Assign every patient to a fold. New cases do not move existing ones')
     .argument('<manifest>', 'what `freetumor data import` wrote')
-    .requiredOption('--folds <n>', 'number of folds', wholeNumber(2))
-    .option('--seed <n>', 'another seed, other folds', wholeNumber(0), 0)
-    .option('--out <file>', 'manifest to write, with folds; without it the table is all')
-    .option('--even', 'deals patients without a fold out evenly by data set, tumor presence and tumor size')
-    .option('--keep <file>', 'an earlier split, whose patients keep their folds')
-    .option('--ignore-published', 'moves cases out of the folds and validation parts of published lists')
+    .requiredOption('--folds <n>', 'Set the number of folds', wholeNumber(2))
+    .option('--seed <n>', 'Set the seed of the folds', wholeNumber(0), 0)
+    .option('--out <file>', 'Write a manifest with folds here (default: print the table only)')
+    .option('--even', 'Balance new patients by data set, tumor presence and tumor size')
+    .option('--keep <file>', 'Keep the folds of the patients of an earlier split')
+    .option('--ignore-published', 'Ignore the folds and validation parts of published lists')
     .addOption(outputOption())
     .action(async (file: string, flags: SplitFlags) => {
       const plan = await split(resolve(io.cwd, file), flags, io)

@@ -8,9 +8,7 @@ import { addDataSplit } from './data-split.js'
 
 /** `freetumor data list|check|import|schema|split|audit|remap` */
 export const addDataCommand: AddCommand = (program, io) => {
-  const data = program
-    .command('data')
-    .description('what data there is, whether it holds, and how to bring it in')
+  const data = program.command('data').description('List, check, import, split and remap data')
   addDataList(data, io)
   addDataCheck(data, io)
   addDataImport(data, io)

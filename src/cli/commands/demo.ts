@@ -17,9 +17,9 @@ interface Options {
 /** `freetumor demo`: the whole method on phantoms. */
 export const addDemoCommand: AddCommand = (program, io) => {
   withExample(program.command('demo'), 'freetumor demo --out demo')
-    .description('phantom CTs, baseline, generator, segmentor with online synthesis, evaluation, report')
-    .option('--out <dir>', 'where everything is written', 'demo')
-    .option('--seed <n>', 'seed of the phantoms and of everything that is drawn', wholeNumber(0), 0)
+    .description('Run the whole method on synthetic phantoms, with evaluation and report')
+    .option('--out <dir>', 'Set the output folder', 'demo')
+    .option('--seed <n>', 'Set the seed of phantoms and random numbers', wholeNumber(0), 0)
     .addOption(outputOption())
     .action(async (options: Options) => {
       const out = resolve(io.cwd, options.out)

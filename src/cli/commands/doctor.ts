@@ -8,8 +8,8 @@ import { outputOption, withExample } from '../program.js'
 export function addDoctorCommand(program: Command, io: CliIo): void {
   const command = program
     .command('doctor')
-    .description('check versions, devices, memory, ports, disk, and a two-rank all-reduce')
-    .option('--python <path>', 'the Python to check (default: the one that every command would use)')
+    .description('Check versions, devices, memory, ports, disk and an all-reduce of two ranks')
+    .option('--python <path>', 'Check this Python (default: the one that commands use)')
     .addOption(outputOption())
     .action(async (options: { python?: string; output: OutputFormat }) => {
       const { output, ...rest } = options

@@ -50,36 +50,42 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
     'freetumor evaluate --predictions masks --labels labelsTr --profile lesion --nsd 1,2 --against other-masks --out evaluation',
     'freetumor evaluate --predictions masks --labels kits --map-labels KiTS --profile lesion --out evaluation',
   )
-    .description('compares masks with the labels of the same names, as one of the published evaluations does')
-    .requiredOption('--predictions <dir>', 'folder of masks')
-    .requiredOption('--labels <dir>', 'folder of labels on the same grids in the world')
+    .description('Compare masks with labels of the same names, as a published evaluation')
+    .requiredOption('--predictions <dir>', 'Set the folder of masks')
+    .requiredOption('--labels <dir>', 'Set the folder of labels; they cover the same physical space')
     .addOption(
-      new Option('--profile <name>', 'how it is counted')
+      new Option('--profile <name>', 'Set the rules of the evaluation')
         .choices(Object.keys(PROFILES))
         .makeOptionMandatory(),
     )
-    .option('--out <dir>', 'writes summary.json, cases.csv, lesions.csv and report.html there')
-    .option('--against <dir>', 'another folder of masks, compared with the first case by case')
+    .option('--out <dir>', 'Write summary.json, cases.csv, lesions.csv and report.html here')
+    .option('--against <dir>', 'Compare with another folder of masks, case by case')
     .addOption(
-      new Option('--region <region>', 'whose label ids are measured').choices(REGIONS).default('abdomen'),
+      new Option('--region <region>', 'Set the region whose label ids are measured')
+        .choices(REGIONS)
+        .default('abdomen'),
     )
-    .option('--labels-ids <ids>', 'measure these label ids instead, as 1,2,...', labelIds)
-    .option('--tumor-ids <ids>', 'those of them that are tumors, where the region does not say so', labelIds)
-    .option('--map <map>', 'what the ids of masks and labels mean: a preset or source:target,...')
-    .option('--map-predictions <map>', 'the same of the masks alone')
-    .option('--map-labels <map>', 'the same of the labels alone')
-    .option('--nsd <mm>', 'tolerances of the surface Dice, as 1,2; default those of the profile', numbers)
-    .option('--iou <shares>', 'pairs of lesions at these IoU, too, as 0.1,0.5', shares)
-    .option('--organ-masks <dir>', 'organ masks: predicted tumor outside is taken away')
-    .option('--scores <dir>', 'tumor probabilities, which lesions are scored by; default their volume')
-    .option('--against-scores <dir>', 'the same of the masks of --against')
-    .option('--images <dir>', 'scans, for the pictures of the report')
-    .option('--patients <file>', 'manifest or lines case,patient: scans of a patient are resampled together')
-    .option('--pictures <n>', 'worst cases pictured in the report', wholeNumber(0), 6)
-    .option('--seed <n>', 'of the confidence intervals', wholeNumber(0), 0)
-    .option('--workers <n>', 'cases measured at a time', wholeNumber(1), Math.min(2, availableParallelism()))
+    .option('--labels-ids <ids>', 'Measure these label ids instead, as 1,2,...', labelIds)
+    .option('--tumor-ids <ids>', 'Set the ids that are tumors, if the region does not define them', labelIds)
+    .option('--map <map>', 'Map ids of masks and labels: a preset or source:target,...')
+    .option('--map-predictions <map>', 'Map ids of the masks alone')
+    .option('--map-labels <map>', 'Map ids of the labels alone')
+    .option(
+      '--nsd <mm>',
+      'Set the tolerances of the surface Dice, as 1,2 (default: those of the profile)',
+      numbers,
+    )
+    .option('--iou <shares>', 'Count pairs of lesions at these IoU, too, as 0.1,0.5', shares)
+    .option('--organ-masks <dir>', 'Remove predicted tumors outside these organ masks')
+    .option('--scores <dir>', 'Score lesions by these tumor probabilities (default: by volume)')
+    .option('--against-scores <dir>', 'Score lesions of --against by these tumor probabilities')
+    .option('--images <dir>', 'Read scans for the pictures of the report')
+    .option('--patients <file>', 'Resample scans of a patient together: a manifest, or lines case,patient')
+    .option('--pictures <n>', 'Show pictures of the N worst cases in the report', wholeNumber(0), 6)
+    .option('--seed <n>', 'Set the seed of the confidence intervals', wholeNumber(0), 0)
+    .option('--workers <n>', 'Measure N cases at a time', wholeNumber(1), Math.min(2, availableParallelism()))
     .addOption(
-      new Option('--schema <file>', 'prints the JSON schema of a result file and ends').choices(
+      new Option('--schema <file>', 'Print the JSON schema of a result file and exit').choices(
         Object.keys(SCHEMAS),
       ),
     )

@@ -27,15 +27,15 @@ export const addInitCommand: AddCommand = (program, io) => {
     'freetumor init --region abdomen --job baseline',
     'freetumor init --from debug-segmentation',
   )
-    .description('write a commented configuration for your own data')
-    .addOption(new Option('--region <region>', 'body region').choices(REGIONS).default('abdomen'))
-    .addOption(new Option('--job <job>', 'training to run').choices(JOBS).default('baseline'))
+    .description('Write a commented configuration for your own data')
+    .addOption(new Option('--region <region>', 'Set the body region').choices(REGIONS).default('abdomen'))
+    .addOption(new Option('--job <job>', 'Set the training to run').choices(JOBS).default('baseline'))
     .addOption(
-      new Option('--from <name>', 'shipped configuration to start from (default: REGION-JOB)').choices(
+      new Option('--from <name>', 'Start from this shipped configuration (default: REGION-JOB)').choices(
         shippedNames(),
       ),
     )
-    .option('--out <file>', 'file to write (default: the name of the configuration, .yaml)')
+    .option('--out <file>', 'Set the file to write (default: the name of the configuration, .yaml)')
     .addOption(outputOption())
     .action(async (options: Options) => {
       const name = options.from ?? `${options.region}-${options.job}`

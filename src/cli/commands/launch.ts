@@ -31,27 +31,27 @@ export const addLaunchCommand: AddCommand = (program, io) => {
     'freetumor launch --processes 2 -- my_train.py --epochs 10',
     'freetumor launch --processes 8 --restarts 3 --hang-seconds 900 -- my_train.py',
   )
-    .description('runs your own torchrun script: logs per rank, the root cause first, nothing left behind')
+    .description('Run your own torchrun script, with logs per rank and failure cards')
     .argument('<script>', 'a Python file; what follows it is its own')
-    .argument('[args...]')
-    .option('--processes <n>', 'ranks on this host', wholeNumber(1), 1)
-    .option('--nodes <n>', 'hosts; the same command runs on each', wholeNumber(1), 1)
-    .option('--node-rank <r>', 'which of them this is, from 0', wholeNumber(0), 0)
-    .option('--rendezvous <host:port>', 'where they meet: an address of node 0')
-    .option('--module', 'SCRIPT is the name of a module')
-    .option('--out <dir>', 'folder of logs, events and exit.json (default: runs/SCRIPT/ID)')
-    .option('--python <path>', 'the Python that runs it (default: that of the trainings)')
-    .option('--threads <n>', 'OMP_NUM_THREADS of each rank', wholeNumber(1), 1)
-    .option('--restarts <n>', 'begin it again after a failure, at most so often', wholeNumber(0), 0)
+    .argument('[args...]', 'arguments of the script')
+    .option('--processes <n>', 'Set the ranks on this node', wholeNumber(1), 1)
+    .option('--nodes <n>', 'Set the number of nodes; the same command runs on each', wholeNumber(1), 1)
+    .option('--node-rank <r>', 'Set the number of this node, from 0', wholeNumber(0), 0)
+    .option('--rendezvous <host:port>', 'Set the rendezvous: an address of node 0')
+    .option('--module', 'Run SCRIPT as the name of a module')
+    .option('--out <dir>', 'Set the folder of logs, events and exit.json (default: runs/SCRIPT/ID)')
+    .option('--python <path>', 'Use this Python (default: that of the trainings)')
+    .option('--threads <n>', 'Set OMP_NUM_THREADS of each rank', wholeNumber(1), 1)
+    .option('--restarts <n>', 'Restart after a failure, at most N times', wholeNumber(0), 0)
     .option(
       '--backoff-seconds <s>',
-      'before the first restart; doubled for each that follows',
+      'Wait before the first restart; doubled for each later one',
       positiveNumber,
       5,
     )
-    .option('--hang-seconds <s>', 'end it when nothing is written for so long', positiveNumber)
-    .option('--heartbeat <file>', 'count a touch of this file as the sign of life instead of output')
-    .option('--stop-seconds <s>', 'what it has to end by itself after a stop', wholeNumber(0), 30)
+    .option('--hang-seconds <s>', 'Stop a script that writes nothing for S seconds', positiveNumber)
+    .option('--heartbeat <file>', 'Use touches of this file instead of output as the sign of progress')
+    .option('--stop-seconds <s>', 'Wait S seconds for the script to exit after a stop', wholeNumber(0), 30)
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (script: string, args: string[], options: Options) => {
       const { processes, restarts, backoffSeconds, out, output, ...rest } = options

@@ -21,17 +21,17 @@ interface Options {
 /** `freetumor phantom`: a data set of made CTs in the published layout. */
 export const addPhantomCommand: AddCommand = (program, io) => {
   withExample(program.command('phantom'), 'freetumor phantom --out data/Phantoms --cases 8 --seed 1')
-    .description('writes made CTs with organs, confounders and tumors in the published layout')
-    .requiredOption('--out <dir>', 'data-set folder to write')
-    .requiredOption('--cases <n>', 'number of cases', wholeNumber(1))
-    .option('--hosts <n>', 'of these, the last N carry no tumor', wholeNumber(0), 0)
-    .addOption(new Option('--region <region>', 'body region').choices(REGIONS).default('abdomen'))
-    .option('--size <n>', 'voxels a side', wholeNumber(32), 64)
-    .option('--seed <n>', 'seed of everything that is drawn', wholeNumber(0), 0)
+    .description('Write synthetic phantoms with organs, confounders and tumors as a data set')
+    .requiredOption('--out <dir>', 'Set the data-set folder to write')
+    .requiredOption('--cases <n>', 'Set the number of cases', wholeNumber(1))
+    .option('--hosts <n>', 'Leave the last N cases without tumor', wholeNumber(0), 0)
+    .addOption(new Option('--region <region>', 'Set the body region').choices(REGIONS).default('abdomen'))
+    .option('--size <n>', 'Set the voxels per side', wholeNumber(32), 64)
+    .option('--seed <n>', 'Set the seed of all random numbers', wholeNumber(0), 0)
     .addOption(
       new Option(
         '--difficulty <difficulty>',
-        'hard: smaller tumors in uneven organs, which no threshold finds',
+        'Set the difficulty; hard: small tumors in uneven organs, which no threshold finds',
       )
         .choices(DIFFICULTIES)
         .default('standard'),

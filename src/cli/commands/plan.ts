@@ -20,16 +20,18 @@ interface Options {
 /** `freetumor plan`: what `train` would do, exactly; runs nothing. */
 export const addPlanCommand: AddCommand = (program, io) => {
   withExample(program.command('plan'), 'freetumor plan --config abdomen-segmentation.yaml')
-    .description('prints the command, environment, counts and estimates of a training; runs nothing of it')
-    .requiredOption('--config <file>', 'run configuration: a file, or the name of a shipped one')
-    .option('--out <dir>', 'the run directory that `train` would be given')
-    .option('--set <key=value...>', 'lay values over the file')
-    .option('--node-rank <r>', 'where runtime.nodes is more than 1: which host', wholeNumber(0), 0)
-    .option('--rendezvous <host:port>', 'where the hosts meet', '<host:port>')
+    .description('Print the command, environment, counts and estimates of a training')
+    .requiredOption('--config <file>', 'Read this run configuration: a file, or the name of a shipped one')
+    .option('--out <dir>', 'Set the run directory that `train` would use')
+    .option('--set <key=value...>', 'Replace values of the file')
     .option(
-      '--no-measure',
-      'where runtime.reproducible is set: do not measure what it costs (a few steps on noise)',
+      '--node-rank <r>',
+      'Set the number of this node, if runtime.nodes is more than 1',
+      wholeNumber(0),
+      0,
     )
+    .option('--rendezvous <host:port>', 'Set the rendezvous of the nodes', '<host:port>')
+    .option('--no-measure', 'Skip measuring the cost of runtime.reproducible (a few steps on noise)')
     .addOption(outputOption())
     .action(async (options: Options) => {
       const config = await readConfig(io, options.config, options.set)

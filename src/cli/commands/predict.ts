@@ -62,69 +62,99 @@ export const addPredictCommand: AddCommand = (program, io) => {
     'freetumor predict --checkpoint fold0.pt --checkpoint fold1.pt --mirror --images list.json --split test --out masks',
     'freetumor predict --checkpoint model.pt --profile leaderboard --images scans --out masks',
   )
-    .description('segments scans; masks lie on the grid of their scan, or with --grid on the prepared one')
-    .requiredOption('--checkpoint <file...>', 'weights of a segmentor; several are averaged')
-    .requiredOption('--images <path>', 'folder of .nii or .nii.gz scans, one scan, or a list (.json, .txt)')
-    .requiredOption('--out <dir>', 'folder for the masks; a prediction that was stopped is gone on with')
-    .addOption(choice('--split <split>', 'of a list that has several', ['training', 'validation', 'test']))
-    .option('--allow-outside', 'accept a list that names files outside its own folder')
-    .addOption(choice('--profile <name>', 'settings of a published evaluation', PREDICT_PROFILES))
-    .addOption(
-      choice('--region <region>', 'window, spacing and patch where the file does not say them', REGIONS),
+    .description('Segment scans; masks lie on the grid of their scan')
+    .requiredOption('--checkpoint <file...>', 'Use these weights of a segmentor; several are averaged')
+    .requiredOption(
+      '--images <path>',
+      'Read a folder of .nii or .nii.gz scans, one scan, or a list (.json, .txt)',
     )
-    .option('--config <file>', 'the same from a run configuration, with its windows, device and precision')
+    .requiredOption('--out <dir>', 'Set the folder for the masks; a stopped prediction is resumed')
     .addOption(
-      choice('--merging <order>', 'patch-merging order where the file does not say it', [
+      choice('--split <split>', 'Select the split of a list that has several', [
+        'training',
+        'validation',
+        'test',
+      ]),
+    )
+    .option('--allow-outside', 'Accept a list that names files outside its own folder')
+    .addOption(choice('--profile <name>', 'Use the settings of a published evaluation', PREDICT_PROFILES))
+    .addOption(
+      choice(
+        '--region <region>',
+        'Set intensity window, spacing and patch if the file does not state them',
+        REGIONS,
+      ),
+    )
+    .option('--config <file>', 'Read window, spacing, patch, device and precision from a run configuration')
+    .addOption(
+      choice('--merging <order>', 'Set the patch-merging order of a file that does not state it', [
         'legacy',
         'corrected',
         'v2',
       ]),
     )
-    .option('--overlap <share>', 'of neighbouring windows (default 0.75)', share)
+    .option('--overlap <share>', 'Set the overlap of neighbouring sliding windows (default 0.75)', share)
     .addOption(
-      choice('--blend <kind>', 'weights within a window (default constant)', ['constant', 'gaussian']),
+      choice('--blend <kind>', 'Set the weights within a sliding window (default constant)', [
+        'constant',
+        'gaussian',
+      ]),
     )
-    .option('--window-batch <n>', 'windows that go through the network together (default 4)', wholeNumber(1))
-    .option('--mirror [axes]', 'average over mirrored windows, along these axes: 0,1,2 (all)', axes)
-    .addOption(choice('--precision <type>', 'of the network (default fp32)', ['fp32', 'bf16', 'fp16']))
-    .addOption(choice('--grid <grid>', 'of the masks (default original)', ['original', 'prepared']))
+    .option('--window-batch <n>', 'Set the sliding windows per batch (default 4)', wholeNumber(1))
+    .option('--mirror [axes]', 'Average over mirrored windows, along these axes: 0,1,2 (all)', axes)
+    .addOption(
+      choice('--precision <type>', 'Set the precision of the network (default fp32)', [
+        'fp32',
+        'bf16',
+        'fp16',
+      ]),
+    )
+    .addOption(
+      choice('--grid <grid>', 'Set the grid of the masks (default original)', ['original', 'prepared']),
+    )
     .addOption(
       choice(
         '--resampling <kind>',
-        'to the original grid: the mask by nearest, or the logits linearly (default nearest)',
+        'Resample the mask by nearest, or the logits linearly (default nearest)',
         ['nearest', 'linear'],
       ),
     )
-    .option('--no-crop', "keep what lies outside the box of voxels above the window's lower end")
+    .option('--no-crop', "Keep voxels outside the box of voxels above the window's lower end")
     .addOption(
       choice(
         '--padding <value>',
-        "of scans smaller than a patch: the window's lower end, or the scan's minimum",
+        "Set the padding of small scans: the window's lower end, or the scan's minimum",
         ['lowerEnd', 'minimum'],
       ),
     )
     .option(
       '--min-foreground <share>',
-      'leave out windows with a smaller share of voxels above the lower end, as background',
+      "Skip windows with a smaller share of voxels above the window's lower end",
       share,
     )
-    .addOption(choice('--data-type <type>', 'of the masks (default uint8)', ['uint8', 'scan']))
-    .option('--map <ids>', '`leaderboard` (2, 4, 6 become 1, all else 0), or from:to,...', labelMap)
+    .addOption(
+      choice('--data-type <type>', 'Set the data type of the masks (default uint8)', ['uint8', 'scan']),
+    )
+    .option('--map <ids>', 'Map ids: `leaderboard` (2, 4, 6 become 1, all else 0), or from:to,...', labelMap)
     .option(
       '--organ-masks <dir>',
-      'label maps under the names of the scans: tumors outside become background',
+      'Remove tumors outside these label maps, which have the names of the scans',
     )
-    .option('--organ-ids <ids>', 'that are the organ in them, as 1,2 (default: every id but 0)', ids)
-    .option('--labels <dir>', 'with --grid prepared: write the labels of the scans on that grid, too')
+    .option('--organ-ids <ids>', 'Set the ids of the organ in them, as 1,2 (default: every id but 0)', ids)
+    .option('--labels <dir>', 'Write the labels of the scans on the prepared grid, too')
     .option(
       '--probabilities [outputs]',
-      'write probabilities of these outputs, as 2,4 (all), beside the masks',
+      'Write probabilities of these outputs, as 2,4 (all), next to the masks',
       ids,
     )
-    .option('--overwrite', 'make masks anew that are there')
-    .addOption(choice('--device <device>', 'what computes (default auto)', ['auto', 'cpu', 'cuda']))
-    .option('--processes <n>', 'processes (or GPUs) that share the cases (default 1)', wholeNumber(1))
-    .option('--threads <n>', 'of each process (default: the cores, shared out)', wholeNumber(1))
+    .option('--overwrite', 'Overwrite existing masks')
+    .addOption(choice('--device <device>', 'Set the device (default auto)', ['auto', 'cpu', 'cuda']))
+    .option(
+      '--processes <n>',
+      'Set the number of processes (or GPUs) that share the cases (default 1)',
+      wholeNumber(1),
+    )
+    .option('--threads <n>', 'Set the threads of each process (default: all cores, divided)', wholeNumber(1))
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options) => {
       const started = performance.now()

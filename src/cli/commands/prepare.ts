@@ -28,12 +28,10 @@ export const addPrepareCommand: AddCommand = (program, io) => {
     'freetumor prepare --config configs/debug-baseline.yaml',
     'freetumor prepare --config my-run.yaml --estimate',
   )
-    .description(
-      'prepare the cases of a configuration; verify and reuse those in the cache, replace damaged ones',
-    )
-    .requiredOption('--config <file>', 'run configuration: a file, or the name of a shipped one')
-    .option('--set <key=value...>', 'lay values over the file')
-    .option('--estimate', 'only says what it would take: size, time, memory')
+    .description('Prepare the cases of a configuration. Valid cases of the cache are reused')
+    .requiredOption('--config <file>', 'Read this run configuration: a file, or the name of a shipped one')
+    .option('--set <key=value...>', 'Replace values of the file')
+    .option('--estimate', 'Print the estimated size, time and memory, and prepare nothing')
     .addOption(outputOption())
     .action(async (options: Options) => {
       const config = await readConfig(io, options.config, options.set)

@@ -6,7 +6,7 @@ import { type AddCommand, outputOption, withExample } from '../program.js'
 /** `freetumor report RUN...`: makes the pages of runs, demos, evaluations or ledgers anew. */
 export const addReportCommand: AddCommand = (program, io) => {
   withExample(program.command('report'), 'freetumor report runs/first', 'freetumor report demo')
-    .description('(re)makes report.html of runs from what they left behind')
+    .description('Write report.html of runs from their files')
     .argument('<run...>', 'run directories, folders of a demo or an evaluation, or ledgers')
     .addOption(outputOption())
     .action(async (runs: string[], options: { output: 'text' | 'json' }) => {

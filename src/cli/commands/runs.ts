@@ -25,11 +25,11 @@ export const addRunsCommand: AddCommand = (program, io) => {
     program.command('runs'),
     'freetumor runs list',
     'freetumor runs set runs/debug-baseline/20261123T101500Z-1a2b learningRate=5e-5',
-  ).description('looks at runs and controls those that another process trains')
+  ).description('List runs, and control those that another process trains')
 
   runs
     .command('list')
-    .description('the runs below a folder, newest last')
+    .description('List the runs below a folder, newest last')
     .argument('[root]', 'folder to look in, three levels deep', 'runs')
     .addOption(outputOption())
     .action(async (root: string, options: Format) => {
@@ -39,22 +39,22 @@ export const addRunsCommand: AddCommand = (program, io) => {
       )
     })
 
-  ofRun(runs, 'show', 'where a run is and how it got there')
+  ofRun(runs, 'show', 'Show the state and the history of a run')
     .addOption(outputOption())
     .action(async (run: string, options: Format) => {
       const summary = await summaryOf(await runDirectory(io, run))
       printResult(io, options.output, summary, () => paragraph(summary))
     })
 
-  ofRun(runs, 'attach', 'follows a run until it ends; Ctrl-C leaves it running')
+  ofRun(runs, 'attach', 'Follow a run until it ends; Ctrl-C leaves it running')
     .addOption(outputOption(['text', 'ndjson']))
     .action(async (run: string, options: Format) => attach(io, await runDirectory(io, run), options))
 
   const commands: readonly [string, string, (remote: RemoteRun) => Promise<number>][] = [
-    ['pause', 'wait before the next step until `unpause`', (remote) => remote.pause()],
-    ['unpause', 'continue a paused run', (remote) => remote.unpause()],
-    ['checkpoint', 'save before the next step', (remote) => remote.checkpoint()],
-    ['stop', 'save and end; `train --resume RUN` resumes', (remote) => remote.stop('freetumor runs stop')],
+    ['pause', 'Pause before the next step until `unpause`', (remote) => remote.pause()],
+    ['unpause', 'Continue a paused run', (remote) => remote.unpause()],
+    ['checkpoint', 'Save before the next step', (remote) => remote.checkpoint()],
+    ['stop', 'Save and stop; `train --resume RUN` resumes', (remote) => remote.stop('freetumor runs stop')],
   ]
   for (const [name, description, act] of commands)
     ofRun(runs, name, description)
@@ -64,7 +64,7 @@ export const addRunsCommand: AddCommand = (program, io) => {
         printResult(io, options.output, { command: name, step }, () => [`${name} holds from step ${step} on`])
       })
 
-  ofRun(runs, 'set', 'changes a value from the next step on')
+  ofRun(runs, 'set', 'Set a value from the next step on')
     .argument('<learningRate=value>', 'what to set')
     .addOption(outputOption())
     .action(async (run: string, assignment: string, options: Format) => {

@@ -7,10 +7,13 @@ import { outputOption, withExample } from '../program.js'
 export function addSetupCommand(program: Command, io: CliIo): void {
   const command = program
     .command('setup')
-    .description('make the pinned Python runtime, or adopt an existing Python')
-    .option('--python <path>', 'a Python that has the packages (it is adopted), or a bare one to build upon')
-    .option('--venv <dir>', 'where the runtime is made, or a folder of one that you trust (default: .venv)')
-    .option('--dev', "also what this repository's own tests need", false)
+    .description('Install the pinned Python runtime, or adopt an existing Python')
+    .option('--python <path>', 'Adopt a Python that has the packages, or build upon a bare one')
+    .option(
+      '--venv <dir>',
+      'Set the folder of the runtime: a new one, or one that you trust (default: .venv)',
+    )
+    .option('--dev', "Install the packages of this repository's tests, too", false)
     .addOption(outputOption())
     .action(async (options: { python?: string; venv?: string; dev: boolean; output: OutputFormat }) => {
       const { output, ...rest } = options

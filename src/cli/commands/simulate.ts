@@ -35,32 +35,27 @@ export const addSimulateCommand: AddCommand = (program, io) => {
     program.command('simulate'),
     'freetumor simulate --labels liver.nii.gz --organ 1 --size small --count 100 --seed 1 --out tumors --write-masks 3',
   )
-    .description(
-      'tumor positions and shapes in an organ of a label map, with a picture of them; needs no GPU and no Python',
-    )
-    .requiredOption('--labels <file>', 'label map (.nii or .nii.gz)')
-    .requiredOption('--organ <id>', 'label id of the organ', wholeNumber(1))
+    .description('Simulate tumor positions and shapes in an organ, with a picture')
+    .requiredOption('--labels <file>', 'Set the label map (.nii or .nii.gz)')
+    .requiredOption('--organ <id>', 'Set the label id of the organ', wholeNumber(1))
     .addOption(
-      new Option('--size <size>', 'size class; mixed draws one for each tumor')
+      new Option('--size <size>', 'Set the size class; mixed draws one for each tumor')
         .choices([...SIZE_CLASSES, 'mixed'])
         .makeOptionMandatory(),
     )
-    .requiredOption('--count <n>', 'tumors wanted', wholeNumber(1))
-    .option('--seed <n>', 'tumor i depends on the seed and i only', wholeNumber(0), 0)
-    .requiredOption('--out <dir>', 'folder for tumors.ndjson, preview.png and masks')
-    .option('--write-masks <k>', 'write the masks of the first K tumors', wholeNumber(0), 0)
+    .requiredOption('--count <n>', 'Set the number of tumors', wholeNumber(1))
+    .option('--seed <n>', 'Set the seed; tumor i depends on the seed and i only', wholeNumber(0), 0)
+    .requiredOption('--out <dir>', 'Set the folder for tumors.ndjson, preview.png and masks')
+    .option('--write-masks <k>', 'Write the masks of the first K tumors', wholeNumber(0), 0)
     .option(
       '--unit-mm <mm>',
-      'sizes are voxels of this edge, for instance 1.5 as published, instead of voxels of the map: the same tumors whatever its spacing',
+      'Measure sizes in voxels of this edge, for instance 1.5 as published',
       positiveNumber,
     )
-    .option(
-      '--volumes <file>',
-      'sizes follow these volumes in ml, one a line, for instance of your own tumors',
-    )
+    .option('--volumes <file>', 'Read tumor volumes in ml, one per line')
     .option(
       '--centres <file>',
-      'lay tumors on these places in turn: JSON lines {"mm": [x, y, z]} (RAS) or {"voxel": [i, j, k]}',
+      'Place tumors in turn at these JSON lines: {"mm": [x, y, z]} (RAS) or {"voxel": [i, j, k]}',
     )
     .addOption(outputOption())
     .action(async (options: Options) => {

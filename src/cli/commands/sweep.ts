@@ -19,13 +19,15 @@ export const addSweepCommand: AddCommand = (program, io) => {
     'freetumor sweep synthetic --thresholds 0.3,0.5,0.7',
     'freetumor sweep synthetic --set quality.rules.volumeMl.min=0.1 quality.rules.contrastHu.max=-15',
   )
-    .description(
-      'judges the tumors of a ledger again under other thresholds and rules; computes nothing anew',
-    )
+    .description('Compare thresholds and rules on the tumors of a ledger')
     .argument('<ledger>', 'a ledger, or the folder of a run or of a synthetic data set')
-    .option('--thresholds <numbers>', 'shares seen, separated by commas (default: 0.1 to 0.9)', shares)
-    .option('--config <file>', 'its quality is tried; default: what the ledger was made under')
-    .option('--set <quality.key=value...>', 'lay values over that')
+    .option(
+      '--thresholds <numbers>',
+      'Compare these detected fractions, separated by commas (default: 0.1 to 0.9)',
+      shares,
+    )
+    .option('--config <file>', 'Read the quality section of this configuration (default: that of the ledger)')
+    .option('--set <quality.key=value...>', 'Replace values of that section')
     .addOption(outputOption())
     .action(async (ledger: string, { config, set, thresholds, output }: Options) => {
       const sweep = await sweepLedger({

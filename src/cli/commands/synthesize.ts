@@ -40,45 +40,48 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
     'freetumor synthesize --generator model.pt --baseline baseline.pt --images scans --labels organs --out synthetic --variants 5',
     'freetumor synthesize --config abdomen-segmentation.yaml --out synthetic',
   )
-    .description(
-      'paints tumors into whole scans and writes those that pass: images, labels, change masks, ledger',
-    )
-    .requiredOption('--out <dir>', 'folder of the synthetic data set; one that was stopped is gone on with')
-    .option('--config <file>', 'run configuration: hosts, networks, sizes, quality')
-    .option('--set <key=value...>', 'lay values over the file, or over the published settings')
-    .option('--generator <file>', 'weights of a tumor generator; without it the difference is hand-crafted')
-    .option(
-      '--baseline <file>',
-      'weights of the segmentor that judges; without it every tumor that fits is kept',
-    )
-    .option('--images <dir>', 'folder of scans, instead of the data of a configuration')
-    .option('--labels <dir>', 'folder of their organ labels, under the same names')
-    .option('--label-map <map>', 'ids of those labels: a preset of `freetumor data remap`, or from:to,...')
+    .description('Paint tumors into whole scans; write images, labels, change masks, ledger')
+    .requiredOption('--out <dir>', 'Set the folder of the synthetic data set; a stopped one is resumed')
+    .option('--config <file>', 'Read hosts, networks, sizes and quality from a run configuration')
+    .option('--set <key=value...>', 'Replace values of the file, or of the published settings')
+    .option('--generator <file>', 'Use this tumor generator (default: hand-crafted tumors)')
+    .option('--baseline <file>', 'Use this segmentor for quality control (default: accept every tumor)')
+    .option('--images <dir>', 'Read scans from this folder instead of a configuration')
+    .option('--labels <dir>', 'Read organ labels with the names of the scans from this folder')
+    .option('--label-map <map>', 'Map label ids: a preset of `freetumor data remap`, or from:to,...')
     .addOption(
       new Option(
         '--region <region>',
-        'where the files do not say it; specialist: the one organ of --organs, ids 0 background, 1 organ, 2 tumor',
+        'Set the region of the files; specialist: the one organ of --organs with ids 1 organ, 2 tumor',
       ).choices([...REGIONS, 'specialist']),
     )
     .option(
       '--organs <names>',
-      'organs that get tumors, separated by commas (default: all of the region)',
+      'Select organs for tumors, separated by commas (default: all of the region)',
       organList,
     )
-    .option('--variants <n>', 'synthetic scans of each host', wholeNumber(1))
-    .option('--tumors <n>', 'tumors of each synthetic scan', wholeNumber(1))
-    .option('--seed <n>', 'another seed, other tumors', wholeNumber(0))
+    .option('--variants <n>', 'Set the synthetic scans of each host', wholeNumber(1))
+    .option('--tumors <n>', 'Set the tumors of each synthetic scan', wholeNumber(1))
+    .option('--seed <n>', 'Set the seed of the tumors', wholeNumber(0))
     .addOption(
-      new Option('--channel <mode>', "the generator's output for an organ").choices(['organ', 'shared']),
+      new Option('--channel <mode>', "Select the generator's output for an organ").choices([
+        'organ',
+        'shared',
+      ]),
     )
     .addOption(
       new Option(
         '--merging <order>',
-        'patch-merging order of the baseline where its file does not say it',
+        'Set the patch-merging order of a baseline whose file does not state it',
       ).choices(['legacy', 'corrected', 'v2']),
     )
-    .addOption(new Option('--layout <layout>', 'nnunet adds _0000 to images').choices(['plain', 'nnunet']))
-    .option('--processes <n>', 'processes (or GPUs) that share the cases', wholeNumber(1))
+    .addOption(
+      new Option('--layout <layout>', 'Set the layout; nnunet adds _0000 to images').choices([
+        'plain',
+        'nnunet',
+      ]),
+    )
+    .option('--processes <n>', 'Set the number of processes (or GPUs) that share the cases', wholeNumber(1))
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options) => {
       refuseMissingHosts(options)

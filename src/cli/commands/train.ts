@@ -31,19 +31,20 @@ export const addTrainCommand: AddCommand = (program, io) => {
     'freetumor train --resume runs/first',
     'freetumor train --config big.yaml --out runs/big --nodes 2 --node-rank 0 --rendezvous 10.0.0.1:29500',
   )
-    .description('trains a baseline, a tumor generator or a segmentor')
-    .option('--config <file>', 'run configuration: a file, or the name of a shipped one')
-    .option('--out <dir>', 'the run directory itself (default: runs/NAME/ID)')
-    .option('--resume <run>', 'run directory to go on from its newest checkpoint')
-    .option('--accept-changes', 'go on although the configuration or the data have changed')
-    .option('--set <key=value...>', 'lay values over the file')
-    .option('--nodes <n>', 'hosts that train together; each runs this command', wholeNumber(1))
-    .option('--node-rank <r>', 'which of them this is, from 0', wholeNumber(0))
-    .option('--rendezvous <host:port>', 'where they meet: an address of node 0')
+    .description('Train a baseline, a tumor generator or a segmentor')
+    .option('--config <file>', 'Read this run configuration: a file, or the name of a shipped one')
+    .option('--out <dir>', 'Set the run directory (default: runs/NAME/ID)')
+    .option('--resume <run>', 'Resume a run directory from its newest checkpoint')
+    .option('--accept-changes', 'Accept a changed configuration or changed data on resume')
+    .option('--set <key=value...>', 'Replace values of the file')
     .option(
-      '--detach',
-      'start it without this terminal, and return when it can be controlled (`freetumor runs`)',
+      '--nodes <n>',
+      'Set the number of nodes that train together; each runs this command',
+      wholeNumber(1),
     )
+    .option('--node-rank <r>', 'Set the number of this node, from 0', wholeNumber(0))
+    .option('--rendezvous <host:port>', 'Set the rendezvous: an address of node 0')
+    .option('--detach', 'Start without this terminal; return when `freetumor runs` can control it')
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options) => {
       if (options.config === undefined && options.resume === undefined)

@@ -91,7 +91,7 @@ describe('freetumor init and config', () => {
     const data = '{ root: ., datasets: [{ name: Phantoms, role: labelled, validationFold: 2 }] }'
     await writeFile(join(cwd, 'run.yaml'), `job: baseline\ndata: ${data}\n`)
     const refused = await runCli(['config', 'check', 'run.yaml'], { cwd })
-    expect(refused).toMatchObject({ code: 2, stdout: expect.stringContaining('Phantoms has no fold 2') })
+    expect(refused).toMatchObject({ code: 2, stdout: expect.stringContaining('Phantoms: no fold 2') })
     expect(refused.stdout).toContain('run.yaml: 1 error')
     expect(await runCli(['config', 'check', 'run.yaml', '--no-data'], { cwd })).toMatchObject({
       code: 0,
@@ -178,7 +178,7 @@ describe('freetumor data', () => {
       join(folder, 'no.nii.gz'),
     ])
     expect(refused.code).toBe(3)
-    expect(refused.stderr).toContain('are not in the map')
+    expect(refused.stderr).toContain('unknown label ids')
     expect(existsSync(join(folder, 'no.nii.gz'))).toBe(false)
   })
 })

@@ -51,8 +51,8 @@ describe('checkConfig', () => {
   })
 
   it.each([
-    [{ datasets: [{ ...TUMORS, validationFold: 3 }] }, /Tumors has no fold 3/, 2],
-    [{ datasets: [{ name: 'Tumors' }] }, /its role is unknown/, 2],
+    [{ datasets: [{ ...TUMORS, validationFold: 3 }] }, /Tumors: no fold 3/, 2],
+    [{ datasets: [{ name: 'Tumors' }] }, /unknown role/, 2],
     [{ datasets: [HOSTS] }, /job baseline has no training case/, 3],
     [{ datasets: [{ name: 'Absent', role: 'host' }] }, /Absent/, 3],
     [{ datasets: [{ ...TUMORS, labelMap: { '1': 1, '2': 2 } }] }, /label ids .* are not in its label map/, 3],
