@@ -27,7 +27,7 @@ const LABELS = '1:1,2:2,3:3,4:4,5:5,6:6'
 
 /** Keys of JSON that differ from run to run. */
 const VOLATILE =
-  /^key$|^input$|hash|modified|time|seconds|memory|pid|host|version|runid|directory|path|rate$|sha256OfFile|device|progress|bytes|command|started|ended|created/i
+  /^key$|^input$|hash|modified|time|seconds|memory|pid|^host$|version|runid|directory|path|^rate$|sha256OfFile|device|progress|bytes|command|started|ended|created/i
 
 /** Argument lists, in order; each may use the results of those before it. */
 const STEPS = [

@@ -1,4 +1,4 @@
-"""A user of the same host who attacks the ports that it is told of; see ports.mjs.
+"""Attack the given ports as another user of the same host; see ports.mjs.
 
 Reads "HOST PORT" lines from standard input. Sends pickles, garbage and HTTP, keeps connections open, and writes a
 pickle under every key of a TCPStore. A process that unpickles any of it makes the file MARKER. Prints one JSON line of
