@@ -1,3 +1,4 @@
+import type { IgnoredIds } from '../../curation/datasets/ignored-ids.js'
 import type { CaseMeasures } from '../../evaluation/measures.js'
 import type { Profile } from '../../evaluation/profiles.js'
 import type { CaseError } from '../ports/common.js'
@@ -68,6 +69,15 @@ export function conventionWarnings(cases: readonly CaseMeasures[], profile: Prof
         ]
       : []),
     ...(removed > 0 ? [`predicted tumor outside the organ mask was taken away in ${removed} cases`] : []),
+  ]
+}
+
+/** Return a warning about voxels that count in no figure. */
+export function ignoredWarnings(cases: readonly CaseMeasures[], { ids, source }: IgnoredIds): string[] {
+  const some = cases.filter(({ ignoredVoxels }) => ignoredVoxels > 0)
+  if (some.length === 0) return []
+  return [
+    `${some.length} cases have ignored voxels, which count in no figure (label id ${list(ids)} by ${source})`,
   ]
 }
 
