@@ -144,10 +144,16 @@ export function countLabelIds(label: Volume, file: string): Map<number, number> 
   const wrong = [...counts.keys()].find((value) => !Number.isInteger(value) || value < 0)
   if (wrong !== undefined)
     throw new DataError(`${file}: wrong label value (expected integers of at least 0, found ${wrong})`, {
-      hint: 'use the original label: this one was probably resampled with interpolation',
+      hint: hintOnValue(wrong),
       facts: { file },
     })
   return counts
+}
+
+function hintOnValue(value: number): string {
+  if (!Number.isFinite(value)) return 'write 0, or an id of its own, where the label is NaN or infinite'
+  if (value < 0) return 'replace negative ids, for instance by an unused id that is mapped to ignore'
+  return 'use the original label: this one was probably resampled with interpolation'
 }
 
 function totals(rows: readonly RemapRow[]): { id: number; voxels: number }[] {

@@ -165,6 +165,24 @@ describe('label conventions', () => {
     expect(specs[0]).toMatchObject({ predictionMap: { '1': 2 }, labelMap: { '5': 0 } })
   })
 
+  test('are ignored by their map, or by the dataset.json of the labels', async () => {
+    await evaluate(() => ({}), { labelMap: { '1': 1, '5': 255 } })
+    expect(specs[0]).toMatchObject({ labelMap: { '1': 1, '5': 0 }, ignoredIds: [5] })
+    const list = join(folder, 'dataset.json')
+    writeFileSync(list, JSON.stringify({ labels: { background: 0, liver: 1, tumor: 2, ignore: 3 } }))
+    const { summary } = await evaluate((_, id) => ({ ignoredVoxels: id === 'a' ? 9 : 0 }))
+    expect(specs.at(-1)).toMatchObject({ labelMap: null, ignoredIds: [3] })
+    expect(drawn.at(-1)).toMatchObject({ labelMap: null, ignoredIds: [3] })
+    expect(summary.warnings).toEqual([
+      `1 cases have ignored voxels, which count in no figure (label id 3 by ${list})`,
+    ])
+    await expect(evaluate(() => ({}), { labelIds: [2, 3], tumorIds: [2] })).rejects.toThrow(
+      /label id 3: cannot be measured/,
+    )
+    await evaluate(() => ({}), { labelMap: { '1': 1, '2': 2, '3': 3 } })
+    expect(specs.at(-1)!.ignoredIds).toEqual([])
+  })
+
   test('are suspected where only one side ever has a measured id', async () => {
     const { summary } = await evaluate(() => ({ labels: [{ label: 2, ...overlap(0, 0, 9) }] }))
     expect(summary.warnings[0]).toMatch(/^id 2 is in 2 labels and in no mask: /)
