@@ -17,7 +17,7 @@ export interface LabelScheme {
 }
 
 /**
- * The id of voxels that nobody labelled, in label maps with the ids of a region and in the prepared cache: they take
+ * The id of voxels without an annotation, in label maps with the ids of a region and in the prepared cache: they take
  * part in no loss, crop centre, tumor, verdict or figure (docs/data.md#ignored-voxels).
  */
 export const IGNORED_LABEL = 255

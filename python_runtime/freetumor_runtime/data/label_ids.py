@@ -1,4 +1,4 @@
-"""Label ids of prepared cases: the ids of the region, and one id for voxels that nobody labelled (docs/data.md)."""
+"""Label ids of prepared cases: the ids of the region, and one id for voxels without an annotation (docs/data.md)."""
 
 from collections.abc import Sequence
 

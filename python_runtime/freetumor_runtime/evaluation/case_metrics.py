@@ -131,7 +131,7 @@ def measure_overlap(
 ) -> dict[str, Any]:
     """Counts, Dice and the NSD at each tolerance of two bool masks. Both empty: None; one of them: 0.
 
-    Both are False on ignored voxels. A face towards such a voxel is no surface, since nobody knows what lies there.
+    Both are False on ignored voxels. A face towards such a voxel is no surface, since its class is unknown.
     """
     box = box_around(predicted_XYZ, truth_XYZ) or _NOWHERE
     ignored = None

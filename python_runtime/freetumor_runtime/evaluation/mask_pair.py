@@ -27,7 +27,7 @@ class MaskPair:
     score_XYZ: np.ndarray | None
     # Predicted tumor that lay outside the organ mask and was taken away.
     removed_voxels: int
-    # Where nobody labelled: bool, background on both sides; None where no id is ignored.
+    # Voxels without an annotation: bool, background on both sides; None where no id is ignored.
     ignored_XYZ: np.ndarray | None
 
 

@@ -4,7 +4,7 @@ import { asRecord, readForeignJson } from '../../foreign-text.js'
 import { ignoredIdsOf } from './label-names.js'
 import { labelNamesOf } from './lists.js'
 
-/** Ids of label files whose voxels are ignored, and the file or setting that says so. */
+/** Ids of label files whose voxels are ignored, and the file or setting that names them. */
 export interface IgnoredIds {
   readonly ids: readonly number[]
   readonly source: string

@@ -73,7 +73,7 @@ function meaningOfNames(id: string, names: readonly string[], region: Region): M
 
 /**
  * Return the names of each id in the regions of nnU-Net, where a region has one or more ids. Regions must be nested,
- * as in `{ "liver": [1, 2], "tumor": 2 }`: then the smallest region of an id says what it is.
+ * as in `{ "liver": [1, 2], "tumor": 2 }`: then the smallest region of an id is its meaning.
  * @returns `unclear`: why the ids cannot be named
  */
 export function namesByRegions(

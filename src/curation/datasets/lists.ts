@@ -26,7 +26,7 @@ export interface CaseList {
   readonly source: string
   /** Names of label ids in the list; null without names. */
   readonly labelNames: LabelNames | null
-  /** Why the list names regions that do not say what its ids are. */
+  /** Reason if the regions of the list leave the meaning of its ids open. */
   readonly unclearNames?: string
   /** Number of training cases that the list states (`numTraining`), often wrong; null if not stated. */
   readonly statedCount: number | null

@@ -20,12 +20,9 @@ export async function ignoredIdsOfLabels({
   const found = await ignoredIdsBeside(labels)
   const measured = found.ids.find((id) => labelIds?.includes(id))
   if (measured !== undefined)
-    throw new UsageError(
-      `label id ${measured}: cannot be measured (${found.source} says that it is ignored)`,
-      {
-        hint: 'omit the id, or map the labels with --map-labels',
-      },
-    )
+    throw new UsageError(`label id ${measured}: cannot be measured (ignored by ${found.source})`, {
+      hint: 'omit the id, or map the labels with --map-labels',
+    })
   return found
 }
 

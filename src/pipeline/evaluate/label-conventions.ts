@@ -63,12 +63,33 @@ export function conventionWarnings(cases: readonly CaseMeasures[], profile: Prof
         ]
       : []),
     ...oneSidedIds(cases),
+    ...absentClasses(cases),
     ...(resampled > 0
       ? [
           `${resampled} cases were resampled to ${profile.spacingMm!.join(' x ')} mm: the published figures of ${profile.name} are taken on the prepared grid (predict --grid prepared)`,
         ]
       : []),
     ...(removed > 0 ? [`predicted tumor outside the organ mask was taken away in ${removed} cases`] : []),
+  ]
+}
+
+/** Without any class, all figures are missing: most often, the ids have another meaning. */
+function absentClasses(cases: readonly CaseMeasures[]): string[] {
+  const occurs = cases.some(({ labels }) =>
+    labels.some((one) => one.truePositive + one.falsePositive + one.falseNegative > 0),
+  )
+  if (cases.length === 0 || occurs) return []
+  const ids = cases[0]!.labels.map(({ label }) => label)
+  return [
+    `none of the ids ${list(ids)} occurs in any label or mask, so there is no figure: check the ids and maps`,
+  ]
+}
+
+/** Return a warning about labels without a mask, which `partial` accepts. */
+export function unpredictedWarnings(ids: readonly string[], numPairs: number): string[] {
+  if (ids.length === 0) return []
+  return [
+    `partial: ${ids.length} of ${numPairs + ids.length} labels have no mask and are in no figure, first ${ids[0]}`,
   ]
 }
 

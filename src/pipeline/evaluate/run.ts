@@ -12,8 +12,13 @@ import type { StageContext } from '../context.js'
 import type { CaseError } from '../ports/common.js'
 import { removeOldPage, writeEvaluationPage } from '../report/evaluation.js'
 import { ignoredIdsOfLabels } from './ignored-ids.js'
-import { conventionWarnings, ignoredWarnings, splitByConvention } from './label-conventions.js'
-import { type MaskFiles, pairMasks, patientsOfCases, volumesIn } from './mask-files.js'
+import {
+  conventionWarnings,
+  ignoredWarnings,
+  splitByConvention,
+  unpredictedWarnings,
+} from './label-conventions.js'
+import { type MaskFiles, type PairedMasks, pairMasks, patientsOfCases, volumesIn } from './mask-files.js'
 import { drawWorstCases } from './pictures.js'
 import { type EvaluateOptions, evaluateProfile, measuredIds } from './settings.js'
 import { evaluateSpec } from './spec.js'
@@ -50,13 +55,15 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
     throw new UsageError('scores of other masks were given, but no other masks', {
       hint: 'give --against too',
     })
-  const pairs = await pairMasks(options.predictions, options.labels)
-  const otherPairs = options.against === undefined ? null : await pairMasks(options.against, options.labels)
+  const { partial } = options
+  const masks = await pairMasks(options.predictions, options.labels, partial)
+  const others =
+    options.against === undefined ? null : await pairMasks(options.against, options.labels, partial)
   const ignored = await ignoredIdsOfLabels(options)
   if (options.out !== undefined) await makeWritableFolder(resolve(options.out))
   const rules = { profile, ignored }
-  const first = await measure(pairs, options.scores, options, rules, context)
-  const second = otherPairs && (await measure(otherPairs, options.againstScores, options, rules, context))
+  const first = await measure(masks, options.scores, options, rules, context)
+  const second = others && (await measure(others, options.againstScores, options, rules, context))
   if (second && profile.lesions && (options.scores === undefined) !== (options.againstScores === undefined))
     context.note(
       'AUC and FROC of the two do not compare: lesions of one are scored by probability, of the other by volume (--scores and --against-scores go together)',
@@ -72,7 +79,7 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
       await writeEvaluation(join(out, 'against'), second.summary, second.cases, profile)
       await writeJson(join(out, 'comparison.json'), comparison)
     }
-    await drawWorstCases(first.cases, pairs, { ...options, ...ids, out }, ignored.ids, context)
+    await drawWorstCases(first.cases, masks.pairs, { ...options, ...ids, out }, ignored.ids, context)
     await writeEvaluationPage(out)
   }
   return {
@@ -86,14 +93,14 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
 }
 
 async function measure(
-  pairs: readonly MaskFiles[],
+  { pairs, unpredicted }: PairedMasks,
   scores: string | undefined,
   options: EvaluateOptions,
   { profile, ignored }: { readonly profile: Profile; readonly ignored: IgnoredIds },
   context: StageContext,
 ): Promise<Measured> {
   const ids = measuredIds(options)
-  const warnings: string[] = []
+  const warnings = unpredictedWarnings(unpredicted, pairs.length)
   const organs = await besides(options.organs, pairs, 'organ mask', warnings)
   const scored = await scoresOf(scores, pairs, options, ids.tumorIds)
   const patients = await patientsOfCases(
