@@ -1,8 +1,7 @@
 import { styleText } from 'node:util'
-import { FreetumorError } from '../errors.js'
+import { cardOf, FreetumorError } from '../errors.js'
 import { lineOfOutput } from '../plain-text.js'
 import type { TerminalLike } from '../report/console.js'
-import { cardOf } from '../training/failure.js'
 
 /** Format of a result: text for people, one JSON document, or one JSON object per line (streams). */
 export type OutputFormat = 'text' | 'json' | 'ndjson'
@@ -65,7 +64,7 @@ function cardLines(error: FreetumorError): string[] {
 export function noteError(io: CliIo, error: unknown): void {
   if (error instanceof FreetumorError) {
     io.note(`${paint(io, 'red', 'error:')} ${error.message}`)
-    if (error.hint) io.note(`hint: ${error.hint}`)
+    if (error.commandHint) io.note(`hint: ${error.commandHint}`)
     for (const line of cardLines(error)) io.note(line)
   } else {
     const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error)

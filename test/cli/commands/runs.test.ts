@@ -97,7 +97,7 @@ describe('freetumor runs', () => {
     expect(ended.stderr).toContain('is not running: completed at step 4/4')
     const unknown = await runCli(['runs', 'stop', 'second'], { cwd })
     expect(unknown.code).toBe(2)
-    expect(unknown.stderr).toContain('second is no run')
+    expect(unknown.stderr).toContain('second: no run directory (expected')
     const wrong = await runCli(['runs', 'set', 'first', 'momentum=1'], { cwd })
     expect(wrong).toMatchObject({ code: 2 })
     expect(wrong.stderr).toContain('learningRate=NUMBER was expected, got momentum=1')
