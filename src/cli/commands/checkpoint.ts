@@ -84,8 +84,12 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
       const preparation = region ? publishedPreparation(region) : config && preparationOf(config)
       const probe = probed && (await runProbe(io, file, probed, preparation, device, config?.runtime.python))
       const hints = [...checkpointHints(facts, config), ...probeHints(probe)]
-      printResult(io, options.output, { ...facts, hints, ...(probe ? { probe } : {}) }, () =>
-        describe(facts, hints, probe),
+      printResult(
+        io,
+        'checkpoint inspect',
+        options.output,
+        { ...facts, hints, ...(probe ? { probe } : {}) },
+        () => describe(facts, hints, probe),
       )
     })
 
@@ -111,7 +115,7 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
     .action(async (file: string, options: ConvertOptions) => {
       const { to, out, merging = null, output } = options
       const converted = await convertFile(file, to, out, merging, { signal: io.signal })
-      printResult(io, output, converted, () => [
+      printResult(io, 'checkpoint convert', output, converted, () => [
         `${converted.path}: ${converted.tensors} tensors`,
         `sha256 ${converted.sha256}`,
       ])

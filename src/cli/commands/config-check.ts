@@ -34,7 +34,7 @@ export const addConfigCheck: AddCommand = (config, io) => {
         checkTraining(loaded, context, { data, workers, onCase: caseProgress(io) }),
       )
       const { job, region } = loaded
-      printResult(io, output, { file, job, region, ...check }, () => inWords(io, file, check))
+      printResult(io, 'config check', output, { file, job, region, ...check }, () => inWords(io, file, check))
       const fault = check.findings.find(({ severity }) => severity === 'error')
       if (fault) io.exitWith(fault.exitCode!)
     })

@@ -39,7 +39,7 @@ export const addPlanCommand: AddCommand = (program, io) => {
       const out = resolve(io.cwd, options.out ?? join('runs', config.name, 'ID'))
       const plan = await planLaunchedTraining(config, launchPlanner, { out, nodeRank, rendezvous, measure })
       for (const warning of plan.warnings) io.note(`warning: ${warning}`)
-      printResult(io, options.output, plan, () => inWords(plan))
+      printResult(io, 'plan', options.output, plan, () => inWords(plan))
     })
 }
 

@@ -12,7 +12,7 @@ import { readEvents } from '../../training/event-log.js'
 import type { RunEvent } from '../../training/events.js'
 import { readExit } from '../../training/run-directory.js'
 import type { RunSummary } from '../../training/run-summary.js'
-import { type CliIo, printResult } from '../output.js'
+import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
 type Format = { readonly output: 'text' | 'json' | 'ndjson' }
@@ -32,7 +32,7 @@ export const addRunsCommand: AddCommand = (program, io) => {
     .addOption(outputOption())
     .action(async (root: string, options: Format) => {
       const found = await summariseRuns(resolve(io.cwd, root), runProcesses)
-      printResult(io, options.output, { runs: found }, () =>
+      printResult(io, 'runs list', options.output, { runs: found }, () =>
         found.length > 0 ? found.map(line) : [`no run below ${root}`],
       )
     })
@@ -41,7 +41,7 @@ export const addRunsCommand: AddCommand = (program, io) => {
     .addOption(outputOption())
     .action(async (run: string, options: Format) => {
       const summary = await summaryOfRun(await findRun(run, io.cwd), runProcesses)
-      printResult(io, options.output, summary, () => paragraph(summary))
+      printResult(io, 'runs show', options.output, summary, () => paragraph(summary))
     })
 
   ofRun(runs, 'attach', 'Follow a run until it ends; Ctrl-C leaves it running')
@@ -59,7 +59,9 @@ export const addRunsCommand: AddCommand = (program, io) => {
       .addOption(outputOption())
       .action(async (run: string, options: Format) => {
         const step = await controlled(io, run, act)
-        printResult(io, options.output, { command: name, step }, () => [`${name} holds from step ${step} on`])
+        printResult(io, 'runs pause|unpause|checkpoint|stop', options.output, { command: name, step }, () => [
+          `${name} holds from step ${step} on`,
+        ])
       })
 
   ofRun(runs, 'set', 'Set a value from the next step on')
@@ -68,8 +70,10 @@ export const addRunsCommand: AddCommand = (program, io) => {
     .action(async (run: string, assignment: string, options: Format) => {
       const value = learningRateOf(assignment)
       const step = await controlled(io, run, (remote) => remote.setLearningRate(value))
-      const result = { command: 'setLearningRate', value, step }
-      printResult(io, options.output, result, () => [`learning rate ${value} holds from step ${step} on`])
+      const result = { command: 'setLearningRate', value, step } as const
+      printResult(io, 'runs set', options.output, result, () => [
+        `learning rate ${value} holds from step ${step} on`,
+      ])
     })
 }
 
@@ -126,7 +130,7 @@ async function attach(io: CliIo, directory: string, options: Format): Promise<vo
   io.endWithReader()
   const console = openConsoleReport({ note: io.note, color: io.color, stream: io.terminal })
   const show = (event: RunEvent): void =>
-    options.output === 'ndjson' ? io.print(JSON.stringify(event)) : console.show(event)
+    options.output === 'ndjson' ? printLine(io, 'runs attach', event) : console.show(event)
   const remote = await connectRun(directory)
   if (!remote && (await lockHolders([directory])).size > 0) throw await notControllable(directory)
   // a paused run has no next event: to close the connection ends the wait for it

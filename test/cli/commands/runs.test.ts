@@ -31,7 +31,7 @@ describe('freetumor runs', () => {
     const set = await runCli(['runs', 'set', 'first', 'learningRate=5e-5'], { cwd })
     expect(set.stdout).toBe(`learning rate 0.00005 holds from step ${step} on\n`)
     const saved = await runCli(['runs', 'checkpoint', 'first', '--output', 'json'], { cwd })
-    expect(JSON.parse(saved.stdout)).toEqual({ command: 'checkpoint', step })
+    expect(JSON.parse(saved.stdout)).toEqual({ schemaVersion: 1, command: 'checkpoint', step })
     const shown = await runCli(['runs', 'show', 'first', '--output', 'json'], { cwd })
     expect(JSON.parse(shown.stdout)).toMatchObject({
       directory: run.directory,
