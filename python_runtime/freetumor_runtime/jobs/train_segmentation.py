@@ -16,6 +16,7 @@ from freetumor_runtime.checkpoints.loading import segmentor_metadata
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropSource
 from freetumor_runtime.data.crops import PlannedCrop, swap_slabs
+from freetumor_runtime.data.label_ids import training_ids
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready
 from freetumor_runtime.synthesis.crop_painting import OnlineSynthesis, PaintedCrop, unpainted
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
@@ -55,7 +56,7 @@ def train_segmentation(
     synthesis = OnlineSynthesis.build(spec, ranks.device) if spec.synthesis is not None else None
     loss = SegmentationLoss(spec.crossEntropyWeights).to(ranks.device)
     learner = Learner(segmentor, spec, ranks)
-    lookup = torch.tensor(spec.trainingLabels, dtype=torch.int64, device=ranks.device)
+    lookup = torch.from_numpy(training_ids(spec.trainingLabels)).to(ranks.device)
     base_rate, step = spec.optimizer.learningRate, 0
 
     if spec.resumeFrom is not None:
@@ -161,7 +162,7 @@ def choose(
 ) -> tuple[Tensor, Tensor]:
     """Painted crops where the verdict accepts, untouched ones elsewhere, then slabs swapped within each volume.
 
-    Returns images float32 [B, 1, X, Y, Z] and training ids int64 [B, X, Y, Z].
+    Returns images float32 [B, 1, X, Y, Z] and training ids (or `IGNORED_LABEL`) int64 [B, X, Y, Z].
     """
     images, labels = [], []
     for crop, painted in zip(rendered.crops, rendered.painted, strict=True):

@@ -20,6 +20,7 @@ interface Options {
   readonly labels: string
   readonly profile: ProfileName
   readonly out?: string
+  readonly partial?: true
   readonly against?: string
   readonly region: Region
   readonly labelsIds?: readonly number[]
@@ -59,6 +60,7 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
         .makeOptionMandatory(),
     )
     .option('--out <dir>', 'Write summary.json, cases.csv, lesions.csv and report.html here')
+    .option('--partial', 'Accept labels without a mask, and name them in the summary')
     .option('--against <dir>', 'Compare with another folder of masks, case by case')
     .addOption(
       new Option('--region <region>', 'Set the region whose label ids are measured')

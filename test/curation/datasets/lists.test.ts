@@ -136,7 +136,12 @@ describe('readCases of a folder', () => {
       'imagesTs/t_0000.nii.gz': '',
     })
     const list = await readCases(folder)
-    expect(list.labelNames).toBeNull()
+    expect(list.labelNames).toEqual({
+      '0': ['background'],
+      '1': ['kidney'],
+      '2': ['masses'],
+      '3': ['masses'],
+    })
     expect(
       list.cases.map(({ image, label, split }) => [stemOf(image), label && stemOf(label), split]),
     ).toEqual([
