@@ -63,9 +63,9 @@ def swinunetr():
     return build_segmentor("swinunetr", outputs=2, feature_size=12, levels=4, patch_merging="legacy")
 
 
-def segmentation(initial, merging=None, resume=None):
+def segmentation(initial, merging=None, resume=None, weights=None):
     size = {"kind": "swinunetr", "featureSize": 12, "levels": 4, "outputs": 2, "activationCheckpointing": False}
-    segmentor = SimpleNamespace(**size, patchMerging=merging, initialWeights=initial)
+    segmentor = SimpleNamespace(**size, patchMerging=merging, initialWeights=initial, initialWeightsSet=weights)
     return SimpleNamespace(
         segmentor=segmentor, resumeFrom=resume, freeze=(), memoryFormat="contiguous", compile=False, device="cpu"
     )
