@@ -101,5 +101,7 @@ def inert_kinds(value: Any) -> set[str]:
         return {value.kind}
     if isinstance(value, type) and issubclass(value, Inert):
         return {value.kind}
+    if not isinstance(value, dict | list | tuple | set):
+        return set()
     parts: Iterable[Any] = value.values() if isinstance(value, dict) else value
-    return set().union(*map(inert_kinds, parts)) if isinstance(value, dict | list | tuple | set) else set()
+    return set().union(*map(inert_kinds, parts))
