@@ -35,6 +35,14 @@ export function outputOption(formats: readonly OutputFormat[] = ['text', 'json']
   return new Option('--output <format>', 'Set the format of the result').choices(formats).default('text')
 }
 
+/** Select one of several sets of weights in a checkpoint file. */
+export function weightsOption(): Option {
+  return new Option(
+    '--weights <name>',
+    'Select a set of weights: student, teacher, ema, or a key of the file',
+  )
+}
+
 /** The `--region` option of commands that read label maps. */
 export function regionOption(): Option {
   return new Option('--region <region>', 'Set the region whose label ids are meant').choices([

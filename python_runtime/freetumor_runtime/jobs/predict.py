@@ -52,7 +52,7 @@ def predict(spec: PredictSpec, ranks: Ranks, source: CaseSource) -> Iterator[Eve
 def load_members(spec: PredictSpec, device: torch.device) -> list[Predictor]:
     members = []
     for member in spec.members:
-        loaded = load_segmentor(member.checkpoint, member.patchMerging, device)
+        loaded = load_segmentor(member.checkpoint, member.patchMerging, device, member.weights)
         if loaded.facts["outputs"] != len(spec.maskIds):
             raise CheckpointError(
                 f"{member.checkpoint}: {loaded.facts['outputs']} outputs, {len(spec.maskIds)} were expected",

@@ -17,7 +17,7 @@ import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printLine, printResult } from '../output.js'
-import { type AddCommand, outputOption, withExample } from '../program.js'
+import { type AddCommand, outputOption, weightsOption, withExample } from '../program.js'
 import { withLogFolder } from '../stage-context.js'
 
 interface Options {
@@ -30,6 +30,7 @@ interface Options {
   readonly region?: (typeof REGIONS)[number]
   readonly config?: string
   readonly merging?: string
+  readonly weights?: string
   readonly overlap?: number
   readonly blend?: PredictSettings['blend']
   readonly windowBatch?: number
@@ -63,7 +64,10 @@ export const addPredictCommand: AddCommand = (program, io) => {
     'freetumor predict --checkpoint model.pt --profile leaderboard --images scans --out masks',
   )
     .description('Segment scans; masks lie on the grid of their scan')
-    .requiredOption('--checkpoint <file...>', 'Use these weights of a segmentor; several are averaged')
+    .requiredOption(
+      '--checkpoint <file...>',
+      'Use these weights of a segmentor (file, run or step); several are averaged',
+    )
     .requiredOption(
       '--images <path>',
       'Read a folder of .nii or .nii.gz scans, one scan, or a list (.json, .txt)',
@@ -93,6 +97,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
         'v2',
       ]),
     )
+    .addOption(weightsOption())
     .option('--overlap <share>', 'Set the overlap of neighbouring sliding windows (default 0.75)', share)
     .addOption(
       choice('--blend <kind>', 'Set the weights within a sliding window (default constant)', [

@@ -5,6 +5,7 @@ import { pairCases } from '../../curation/datasets/pairs.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { parseMap } from '../../curation/datasets/remap.js'
 import { EXIT, UsageError } from '../../errors.js'
+import { checkpointFile } from '../../pipeline/checkpoint/checkpoint-file.js'
 import type { StageContext } from '../../pipeline/context.js'
 import type { Synthesis } from '../../pipeline/synthesize/dataset.js'
 import { type SynthesisProgress, synthesizeCases } from '../../pipeline/synthesize/run.js'
@@ -128,8 +129,13 @@ async function settingsOf(
   io: CliIo,
   { runtime, signal }: StageContext,
 ): Promise<SynthesisSettings> {
-  const named = (file: string | undefined) => (file === undefined ? undefined : resolve(io.cwd, file))
-  const flags = { ...options, generator: named(options.generator), baseline: named(options.baseline) }
+  const named = async (file: string | undefined) =>
+    file === undefined ? undefined : await checkpointFile(resolve(io.cwd, file))
+  const flags = {
+    ...options,
+    generator: await named(options.generator),
+    baseline: await named(options.baseline),
+  }
   if (config !== null) return synthesisSettings(config, flags)
   const inspected = (file: string | undefined) =>
     file === undefined ? null : runtime.inspect(file, { signal })

@@ -23,6 +23,8 @@ export interface PredictInputs extends Partial<PredictSettings>, Partial<Prepara
   readonly profile?: PredictProfile | undefined
   /** Patch-merging order where a file does not say it. `windowHu`, `spacingMm`, `patchVoxels` likewise. */
   readonly patchMerging?: string | undefined
+  /** Name of one of several sets of weights in the files: `student`, `teacher`, `ema`, or a key of the file. */
+  readonly weights?: string | undefined
   /** Label maps on the grids of the scans, under their names: a tumor outside the organ becomes background. */
   readonly organMasks?: string | undefined
   /** Ids that are the organ in them; default every id but 0. */

@@ -18,7 +18,11 @@ export function predictSpec(
   return {
     job: 'predict',
     directory: out,
-    members: weights.members.map(({ checkpoint, patchMerging }) => ({ checkpoint, patchMerging })),
+    members: weights.members.map(({ checkpoint, patchMerging }) => ({
+      checkpoint,
+      patchMerging,
+      weights: options.weights ?? null,
+    })),
     device: options.device ?? 'auto',
     processesPerNode: options.processes ?? 1,
     threadsPerProcess: options.threadsPerProcess ?? 1,
