@@ -5,7 +5,7 @@ import { type DeepReadonly, natural, nonEmptyText } from '../types.js'
 
 const labelMap = z.union([z.record(z.string().regex(/^\d+$/), natural.max(255)), nonEmptyText])
 const organs = z.array(z.enum(ORGAN_NAMES))
-const pattern = z.string().refine(isPattern, 'must be a regular expression')
+const pattern = z.string().refine(isPattern, 'a regular expression')
 
 function isPattern(text: string): boolean {
   try {
@@ -252,7 +252,7 @@ const allowedLeaks = z.strictObject({
     { source: OURS },
   ),
   reason: key(
-    z.string().trim().min(10, 'must be a sentence that explains why the pair may stay'),
+    z.string().trim().min(10, 'a sentence that explains why the pair may stay'),
     'Sentence that explains why the pair may stay, of at least 10 characters.',
     'It appears in the events and in the report of the run.',
     { source: OURS },
