@@ -44,6 +44,7 @@ const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'phantom', 'sampling'
 const STAGES = [
   'checkpoint',
   'report',
+  'runs',
   'prepare',
   'plan',
   'train',

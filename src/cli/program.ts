@@ -73,6 +73,8 @@ export function makeProgram(commands: readonly AddCommand[], io: ProgramIo): Com
   })
   for (const add of commands) add(program, io)
   for (const command of withDescendants(program)) {
+    command.helpOption('-h, --help', 'Print this help')
+    if (command.commands.length > 0) command.helpCommand('help [command]', 'Print the help of a command')
     command.exitOverride((error) => {
       throw error.exitCode === 0 || error.code === 'commander.help' ? error : usageError(error, command)
     })
@@ -102,7 +104,7 @@ function exitCodeOf(error: unknown, command: Command, io: ProgramIo): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
   if (io.interruptedBy && (isAbort(error) || (error instanceof StoppedError && !error.resumable))) {
     io.note(`stopped by ${io.interruptedBy}`)
-    if (error instanceof StoppedError && error.hint) io.note(`hint: ${error.hint}`)
+    if (error instanceof StoppedError && error.commandHint) io.note(`hint: ${error.commandHint}`)
     return exitCodeOfSignal(io.interruptedBy)
   }
   const typed = typedSystemError(error)

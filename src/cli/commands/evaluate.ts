@@ -108,7 +108,7 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
       }
       // the ids of --label-ids may be those of another convention
       const names = options.labelIds ? [] : LABEL_SCHEMES[options.region].names
-      printResult(io, options.output, evaluation, () => evaluationText(evaluation, names))
+      printResult(io, 'evaluate', options.output, evaluation, () => evaluationText(evaluation, names))
       if (evaluation.failed.length > 0) io.exitWith(EXIT.data)
     })
   // before the check of the options that a real evaluation must have

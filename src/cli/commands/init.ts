@@ -44,7 +44,7 @@ export const addInitCommand: AddCommand = (program, io) => {
         throw new UsageError(`${file}: file exists`, { hint: 'name another file with --out' })
       const shipped = await readFile(shippedFile(name)!, 'utf8')
       await writeWhole(file, `${schemaLine(file, io.cwd)}${GUIDE}${shipped}`)
-      printResult(io, options.output, { file }, () => [`wrote ${file}`])
+      printResult(io, 'init', options.output, { file }, () => [`wrote ${file}`])
     })
 }
 
