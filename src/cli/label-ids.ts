@@ -21,7 +21,7 @@ export function labelIds(flag: string, text: string, region: Region | null): num
 export function labelId(flag: string, text: string, region: Region | null): number {
   const id = /^\d{1,5}$/.test(text) ? Number(text) : labelIdOf(text, region)
   if (id === undefined || id < 1)
-    throw new UsageError(`${flag}: no label (expected an id above 0 or a name, found ${text})`, {
+    throw new UsageError(`${flag}: unknown label (expected an id above 0 or a name, found ${text})`, {
       hint: labelNameHint(text, region),
     })
   return id
@@ -60,7 +60,7 @@ export function outputMap(text: string, region: Region | null): PredictSettings[
 function outputName(flag: string, text: string): number | string {
   if (/^\d{1,5}$/.test(text)) return Number(text)
   if (labelIdOf(text, null) !== undefined) return text
-  throw new UsageError(`${flag}: no output (expected a number or a name, found ${text})`, {
+  throw new UsageError(`${flag}: unknown output (expected a number or a name, found ${text})`, {
     hint: labelNameHint(text, null),
   })
 }

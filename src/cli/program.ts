@@ -25,9 +25,10 @@ export async function runProgram(
 ): Promise<number> {
   const program = makeProgram(commands, io)
   let command = program
-  program.hook('preAction', (_, action) => {
-    command = action
-  })
+  for (const one of withDescendants(program))
+    one.hook('preSubcommand', (_, subcommand) => {
+      command = subcommand
+    })
   try {
     await program.parseAsync(
       withNewSpellings(argv, (text) => io.note(text)),
@@ -110,7 +111,8 @@ function exitCodeOf(error: unknown, command: Command, io: ProgramIo): number {
   const typed = typedSystemError(error)
   if (typed instanceof FreetumorError) {
     noteError(io, typed)
-    if (typed instanceof UsageError && command.parent) io.note(`help: ${helpOf(command)}`)
+    if (typed instanceof UsageError && command.parent && !typed.hint?.includes('--help'))
+      io.note(`help: ${helpOf(command)}`)
     return typed.exitCode
   }
   noteError(io, error)

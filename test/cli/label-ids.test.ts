@@ -27,7 +27,7 @@ describe('label ids of a flag', () => {
 describe('outputs', () => {
   test('are numbers and names', () => {
     expect(outputNames('2, liver-tumor')).toEqual([2, 'liver-tumor'])
-    expect(() => outputNames('spleen')).toThrow('--probabilities: no output')
+    expect(() => outputNames('spleen')).toThrow('--probabilities: unknown output')
   })
 
   test.each([
@@ -42,7 +42,7 @@ describe('outputs', () => {
   test.each([
     ['2', '--map: invalid pair "2" (expected output:id)'],
     ['1:2,1:3', '--map: output 1 has two ids'],
-    ['1:lung', '--map: no label (expected an id above 0 or a name, found lung)'],
+    ['1:lung', '--map: unknown label (expected an id above 0 or a name, found lung)'],
   ])('refuse the map %j', (text, message) => {
     expect(() => outputMap(text, 'abdomen')).toThrow(message)
   })

@@ -12,10 +12,10 @@ test.each([
   [['--mirror', '1,1'], /axes among 0,1,2, distinct/],
   [['--map', '1'], /--map: invalid pair "1" \(expected output:id\)/],
   [['--map', 'liver-tumr:1'], /did you mean liver-tumor\?/],
-  [['--map', '1:256x'], /--map: no label \(expected an id above 0 or a name, found 256x\)/],
+  [['--map', '1:256x'], /--map: unknown label \(expected an id above 0 or a name, found 256x\)/],
   [['--map', '1:0,1:2'], /--map: output 1 has two ids/],
-  [['--probabilities', 'lver'], /--probabilities: no output .*found lver\)\nhint: did you mean liver\?/],
-  [['--organ-ids', '0'], /--organ-ids: no label \(expected an id above 0 or a name, found 0\)/],
+  [['--probabilities', 'lver'], /--probabilities: unknown output .*found lver\)\nhint: did you mean liver\?/],
+  [['--organ-ids', '0'], /--organ-ids: unknown label \(expected an id above 0 or a name, found 0\)/],
   [['--region', 'chest', '--organ-ids', 'lunge'], /did you mean lung\?/],
   [
     ['--profile', 'lesion'],
