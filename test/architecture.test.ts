@@ -33,6 +33,7 @@ const COMMON = [
   'jsonl.ts',
   'plain-text.ts',
   'stop-signals.ts',
+  'suggestion.ts',
   'system-errors.ts',
   'whole-file.ts',
 ]
@@ -77,13 +78,17 @@ const ROOMS: Readonly<Record<string, Room>> = {
     types: ['pipeline/ports', 'volume', 'config', ...DOMAIN, 'sampling'],
   },
   cli: { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'transport'] },
-  'index.ts': { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime'] },
+  'index.ts': {
+    uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime'],
+    types: ['generated/config-input.ts'],
+  },
   'abort.ts': { uses: [] },
   'errors.ts': { uses: [] },
   'foreign-text.ts': { uses: [] },
   'plain-text.ts': { uses: [] },
   'jsonl.ts': { uses: [] },
   'stop-signals.ts': { uses: [] },
+  'suggestion.ts': { uses: [] },
   'system-errors.ts': { uses: [] },
   'whole-file.ts': { uses: [] },
 }

@@ -834,6 +834,13 @@ export interface NetworksInput {
      */
     readonly initialWeights?: string | null | undefined
     /**
+     * Set of weights in the file of `initialWeights`: `student`, `teacher`, `ema`, or a key of the file. Null takes the only set; a file with several sets needs a name.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly initialWeightsSet?: string | null | undefined
+    /**
      * Recompute activations in the backward pass of the segmentor. It needs less memory and more time; results are bit-identical.
      *
      * - Default: false

@@ -9,6 +9,8 @@ export interface CheckpointCallOptions {
   /** The Python to use; default FREETUMOR_PYTHON, then ./.venv. */
   readonly python?: string | null | undefined
   readonly signal?: AbortSignal | undefined
+  /** Name of one of several sets of weights in the file; null or undefined: the only one. */
+  readonly weights?: string | null | undefined
 }
 
 export type CheckpointFormat = 'safetensors' | 'pt'
@@ -60,17 +62,19 @@ export async function inspectFile(
 ): Promise<CheckpointFacts> {
   const file = resolve(path)
   const state = fileState(file)
-  const known = state === null ? undefined : inspected.get(`${file} ${state}`)
+  const key = JSON.stringify([file, state, options.weights ?? null])
+  const known = state === null ? undefined : inspected.get(key)
   if (known !== undefined) return structuredClone(known)
   const facts = await lookTogether(file, options)
   // one that was written to meanwhile may have been read in part
-  if (state !== null && state === fileState(file)) inspected.set(`${file} ${state}`, structuredClone(facts))
+  if (state !== null && state === fileState(file)) inspected.set(key, structuredClone(facts))
   return facts
 }
 
 interface Look {
   readonly options: CheckpointCallOptions
-  readonly files: string[]
+  /** Path and set of weights. */
+  readonly files: [string, string | null][]
   readonly answers: Promise<readonly PythonAnswer<CheckpointFacts>[]>
 }
 
@@ -83,7 +87,7 @@ async function lookTogether(file: string, options: CheckpointCallOptions): Promi
     ({ options: { python, signal } }) => python === options.python && signal === options.signal,
   )
   if (look === undefined) {
-    const files: string[] = []
+    const files: Look['files'] = []
     const answers = Promise.resolve().then(async () => {
       looks.delete(begun)
       return (await call('inspect_all', [files], READING_MS, options)) as PythonAnswer<CheckpointFacts>[]
@@ -92,7 +96,7 @@ async function lookTogether(file: string, options: CheckpointCallOptions): Promi
     looks.add(begun)
     look = begun
   }
-  const at = look.files.push(file) - 1
+  const at = look.files.push([file, options.weights ?? null]) - 1
   return answered((await look.answers)[at]!)
 }
 
@@ -118,7 +122,8 @@ export async function convertFile(
   merging: MergingOrder | null,
   options: CheckpointCallOptions = {},
 ): Promise<Converted> {
-  return (await call('convert', [resolve(path), to, resolve(out), merging], READING_MS, options)) as Converted
+  const args = [resolve(path), to, resolve(out), merging, options.weights ?? null]
+  return (await call('convert', args, READING_MS, options)) as Converted
 }
 
 /**
@@ -133,7 +138,8 @@ export async function probeMerging(
   options: CheckpointCallOptions = {},
 ): Promise<ProbeResult> {
   const files = [path, image, labels].map((file) => resolve(file))
-  return (await call('probe', [...files, settings], PROBING_MS, options)) as ProbeResult
+  const args = [...files, { ...settings, weights: options.weights ?? null }]
+  return (await call('probe', args, PROBING_MS, options)) as ProbeResult
 }
 
 function call(

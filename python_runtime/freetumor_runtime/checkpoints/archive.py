@@ -18,6 +18,7 @@ _MAX_FACT_BYTES = 4096
 _END_BYTES, _LOCATOR_BYTES, _END64_BYTES, _LOCAL_BYTES = 22, 20, 56, 30
 _PICKLE = re.compile(r"[^/]*/data\.pkl")
 _STORAGE = re.compile(r"[^/]*/data/([^/]+)")
+_PROGRAM = re.compile(r"[^/]*/(code/.*|constants\.pkl)")
 _FACT = re.compile(r"[^/]*/(version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id)")
 
 
@@ -78,6 +79,11 @@ def _check_members(path: str, members: list[zipfile.ZipInfo], size: int) -> tupl
     stray = [name for name in names if not any(kind.fullmatch(name) for kind in (_PICKLE, _STORAGE, _FACT))]
     pickles = [member for member in members if _PICKLE.fullmatch(member.filename)]
     facts = [member for member in members if _FACT.fullmatch(member.filename)]
+    if any(_PROGRAM.fullmatch(name) for name in names):
+        raise CheckpointError(
+            f"{path}: is a TorchScript program (expected a state dict, found code)",
+            "load the model where you trust it, then run torch.save(model.state_dict(), 'weights.pt')",
+        )
     faults = {
         "has a compressed member": any(member.compress_type != zipfile.ZIP_STORED for member in members),
         "has an encrypted member": any(member.flag_bits & 1 for member in members),

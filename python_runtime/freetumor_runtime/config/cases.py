@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from freetumor_runtime.config.common import BaselineSpec, SlidingWindowsSpec
+from freetumor_runtime.config.common import SlidingWindowsSpec
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,18 @@ class PredictCase:
 
 
 @dataclass(frozen=True)
+class PredictMember:
+    checkpoint: str
+    patchMerging: str | None
+    # name of one of several sets of weights in the file; None: the only one
+    weights: str | None
+
+
+@dataclass(frozen=True)
 class PredictSpec:
     job: str
     directory: str
-    members: tuple[BaselineSpec, ...]
+    members: tuple[PredictMember, ...]
     device: str
     processesPerNode: int
     threadsPerProcess: int

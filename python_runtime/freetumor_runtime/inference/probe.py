@@ -28,10 +28,11 @@ _EXTENT = ("windowHu", "spacingMm", "patchVoxels")
 def probe_merging(path: str, image: str, labels: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Dice per order and class: {windows, orders: [{order, dice: {class: value}, mean}], best}.
 
-    `settings`: windowHu, spacingMm, patchVoxels (null: what the file says), windows (how many at most), device (auto |
-    cpu | cuda). The labels are ids of the network's outputs. `best` is null when no order is ahead of the others.
+    `settings`: windowHu, spacingMm, patchVoxels (null: what the file says), windows (at most), weights (a name, see
+    read_checkpoint), device (auto | cpu | cuda). The labels are ids of the network's outputs. `best` is null when no
+    order is ahead of the others.
     """
-    file = read_checkpoint(path)
+    file = read_checkpoint(path, weights=settings["weights"])
     _refuse_needless(file)
     window_hu, spacing_mm, patch = (_told(file, settings, key) for key in _EXTENT)
     image_XYZ, label_XYZ = _prepared(image, labels, window_hu, spacing_mm, patch)
@@ -40,7 +41,7 @@ def probe_merging(path: str, image: str, labels: str, settings: dict[str, Any]) 
     device = _device(settings["device"])
     orders = []
     for order in MERGING_ORDERS:
-        segmentor = load_segmentor(path, order, device)
+        segmentor = load_segmentor(path, order, device, settings["weights"])
         if max(classes) >= segmentor.facts["outputs"]:
             raise UsageError(
                 f"{labels}: ids go up to {max(classes)}, the network has {segmentor.facts['outputs']} outputs",

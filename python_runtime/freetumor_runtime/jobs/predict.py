@@ -45,14 +45,14 @@ def predict(spec: PredictSpec, ranks: Ranks, source: CaseSource) -> Iterator[Eve
     cases = {case.id: case for case in spec.cases}
     work = partial(predict_case, spec, members, ranks.device)
     while (case_id := source.next()) is not None:
-        source.done(case_id, outcome_of(cases[case_id], work, "lower --window-batch or --processes"))
+        source.done(case_id, outcome_of(cases[case_id], work, "lower --window-batch or --workers"))
     yield Finished(0, "completed", "")
 
 
 def load_members(spec: PredictSpec, device: torch.device) -> list[Predictor]:
     members = []
     for member in spec.members:
-        loaded = load_segmentor(member.checkpoint, member.patchMerging, device)
+        loaded = load_segmentor(member.checkpoint, member.patchMerging, device, member.weights)
         if loaded.facts["outputs"] != len(spec.maskIds):
             raise CheckpointError(
                 f"{member.checkpoint}: {loaded.facts['outputs']} outputs, {len(spec.maskIds)} were expected",

@@ -14,6 +14,7 @@ SETTINGS = {
     "spacingMm": [1.5, 1.5, 1.5],
     "patchVoxels": [64, 32, 32],
     "windows": 2,
+    "weights": None,
     "device": "cpu",
 }
 

@@ -1,6 +1,7 @@
 import { CheckpointError, ConfigError } from '../../errors.js'
 import { LABEL_SCHEMES, type Organ, type OrganName } from '../../volume/labels.js'
 import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
+import { differences, isWhole, kindsOf } from './differences.js'
 
 /** Organs whose tumors a segmentor calls: by name, and how many tumor outputs have no name. */
 export interface TumorCoverage {
@@ -58,14 +59,16 @@ export function refuseBlindBaseline(
   const where = `networks.baseline.checkpoint: ${facts.path}`
   const network = segmentorOf(facts)
   if (!network || network.tumorOutputs === null)
-    throw new CheckpointError(`${where} holds no segmentor whose tumor outputs are known (${facts.kind})`, {
-      hint: 'a baseline has 7 outputs (tumors 2, 4, 6), 3 (2) or 2 (1), or is a model.pt of a run of job `baseline`',
-    })
-  if (network.missing > 0 || network.unexpected > 0)
     throw new CheckpointError(
-      `${where}: ${network.missing} tensors are missing and ${network.unexpected} belong to no segmentor`,
-      { hint: '`freetumor checkpoint inspect` lists them; a baseline must be whole' },
+      `${where} holds no segmentor whose tumor outputs are known (${network ? `${network.outputs ?? 'no'} outputs` : kindsOf(facts.networks)})`,
+      {
+        hint: 'a baseline has 7 outputs (tumors 2, 4, 6), 3 (2) or 2 (1), or is a model.pt of a run of job `baseline`',
+      },
     )
+  if (!isWhole(network))
+    throw new CheckpointError(`${where}: ${differences(network).join('; ')}`, {
+      hint: 'a baseline must be whole; `freetumor checkpoint inspect` lists its tensors',
+    })
   const planned = namesOf(plan)
   if (!covers(tumorCoverage(facts), planned)) {
     const seen = tumorCoverage(facts).named.join(', ') || 'not named'
@@ -111,12 +114,12 @@ export function refuseWrongGenerator(
   const where = `networks.generator.checkpoint: ${facts.path}`
   const network = facts.networks.find((one) => one.architecture === 'unet3d' && one.name !== 'netD')
   if (!network)
-    throw new CheckpointError(`${where} holds no generator (${facts.kind})`, {
+    throw new CheckpointError(`${where} holds no generator (${kindsOf(facts.networks)})`, {
       hint: 'name a synthesis checkpoint',
     })
-  if (network.missing > 0 || network.unexpected > 0)
-    throw new CheckpointError(`${where}: ${network.missing} tensors of the generator are missing`, {
-      hint: '`freetumor checkpoint inspect` lists them',
+  if (!isWhole(network))
+    throw new CheckpointError(`${where}: ${differences(network).join('; ')}`, {
+      hint: 'a generator must be whole; `freetumor checkpoint inspect` lists its tensors',
     })
   if (plan.generatorChannel !== 'organ') return null
   const outputs = network.outputs ?? 0

@@ -27,17 +27,8 @@ export function checkpointHints(facts: CheckpointFacts, config: ComparedSections
 }
 
 function networkHints(network: NetworkFacts): string[] {
-  const { name, architecture, missing, missingKeys, unexpected, notFinite } = network
-  const hints: string[] = []
-  if (architecture === null) hints.push(`${name} is no network that is known; ${closest(network)}`)
-  else if (missingKeys.some((key) => /layers\dc\./.test(key)))
-    hints.push(`${name} lacks the convolutions of \`use_v2\`: it is a SwinUNETR built without it`)
-  else if (missing > 0 && architecture === 'swinunetr' && missingKeys.every((key) => key.startsWith('out.')))
-    hints.push(
-      `${name} is whole but for its head: it can start a segmentor (networks.segmentor.initialWeights)`,
-    )
-  else if (missing > 0)
-    hints.push(`${name} lacks ${missing} tensors of its ${architecture}, so it does not load strictly`)
+  const { name, architecture, causes, unexpected, notFinite } = network
+  const hints = [...causes.map((cause) => `${name}: ${cause}`), ...useHints(network)]
   if (architecture !== null && unexpected > 0)
     hints.push(
       `${name} has ${unexpected} tensors that its ${architecture} does not know; they are left out where it may`,
@@ -45,6 +36,31 @@ function networkHints(network: NetworkFacts): string[] {
   if (notFinite.length > 0)
     hints.push(`${name} holds NaN or infinity in ${notFinite.length} tensors, first in ${notFinite[0]}`)
   return hints
+}
+
+/** Possible uses of a network that is unknown, incomplete or of other outputs. */
+function useHints(network: NetworkFacts): string[] {
+  const { name, architecture, family, causes, missing, missingKeys, outputs, tumorOutputs } = network
+  if (architecture === null)
+    return [
+      family === null
+        ? `${name} is no network that is known; ${closest(network)}`
+        : `${name} is ${family}, which freetumor cannot use`,
+    ]
+  if (causes.length > 0) return []
+  if (missing > 0 && architecture === 'swinunetr' && outputs === null)
+    return [
+      missingKeys.every((key) => key.startsWith('out.'))
+        ? `${name} is whole but for its head: it can start a segmentor (networks.segmentor.initialWeights)`
+        : `${name} is the encoder of a SwinUNETR: it can start a segmentor (networks.segmentor.initialWeights)`,
+    ]
+  if (missing > 0)
+    return [`${name} lacks ${missing} tensors of its ${architecture}, so it does not load strictly`]
+  return architecture !== 'unet3d' && outputs !== null && tumorOutputs === null
+    ? [
+        `${name} has ${outputs} outputs of unknown labels: it can start a segmentor, but not predict or be a baseline`,
+      ]
+    : []
 }
 
 function closest(network: NetworkFacts): string {

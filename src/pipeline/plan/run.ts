@@ -101,7 +101,6 @@ export function specOfPlan(config: RunConfig, run: string): TrainingSpec {
   return trainingSpec(
     {
       ...config,
-      networks: { ...config.networks, segmentor: { ...config.networks.segmentor, initialWeights: null } },
       training: { ...config.training, steps: 1, epochs: null },
     },
     {
@@ -113,6 +112,7 @@ export function specOfPlan(config: RunConfig, run: string): TrainingSpec {
       fingerprint: { config: '', data: '' },
       cases: [],
       weights: { baseline: null, generator: null },
+      initialWeights: null,
     },
   )
 }

@@ -35,7 +35,12 @@ export interface PredictSpec {
   readonly job: 'predict'
   readonly directory: string
   /** More than one: the mean of their probabilities. */
-  readonly members: readonly { readonly checkpoint: string; readonly patchMerging: string | null }[]
+  readonly members: readonly {
+    readonly checkpoint: string
+    readonly patchMerging: string | null
+    /** Name of one of several sets of weights in the file; null: the only one. */
+    readonly weights: string | null
+  }[]
   readonly device: 'auto' | 'cpu' | 'cuda'
   readonly processesPerNode: number
   readonly threadsPerProcess: number

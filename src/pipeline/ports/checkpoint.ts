@@ -17,9 +17,14 @@ export interface CheckpointFacts {
     readonly assumed: boolean
     readonly untouchedOutputs: readonly number[]
   }
-  /** The key that the weights lie under; null: they are the file itself. */
+  /** The keys that the weights lie under, with dots; null: they are the file itself. */
   readonly wrapper: string | null
+  /** Dropped from the names of tensors. */
   readonly prefixes: readonly string[]
+  /** Parts of names of tensors that are read as others. */
+  readonly renamed: Readonly<Record<string, string>>
+  /** Entries that are not read, with their types. */
+  readonly skipped: readonly string[]
   readonly epoch: unknown
   /** Plain values beside the weights. */
   readonly training: Readonly<Record<string, unknown>>
@@ -46,6 +51,10 @@ export interface NetworkFacts {
   readonly width: number | null
   readonly outputs: number | null
   readonly tumorOutputs: readonly number[] | null
+  /** The network of another project that an unknown one is, with its article. */
+  readonly family: string | null
+  /** Reasons for missing tensors and other shapes, as far as they are known. */
+  readonly causes: readonly string[]
   /** Numbers of keys, against a network of the size that the tensors ask for. */
   readonly matched: number
   readonly missing: number

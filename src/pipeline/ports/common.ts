@@ -12,7 +12,10 @@ export interface CallOptions {
   readonly place?: NodePlace | undefined
 }
 
-export type InspectOptions = Pick<CallOptions, 'signal'>
+export interface InspectOptions extends Pick<CallOptions, 'signal'> {
+  /** Name of one of several sets of weights in the file; null or undefined: the only one. */
+  readonly weights?: string | null | undefined
+}
 
 /** Rank of this node among several, and their rendezvous. */
 export interface NodePlace {

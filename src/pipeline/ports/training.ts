@@ -85,6 +85,8 @@ export interface SegmentorSpec {
   readonly patchMerging: 'legacy' | 'corrected' | 'v2' | null
   readonly outputs: number
   readonly initialWeights: string | null
+  /** Name of one of several sets of weights in that file; null: the only one. */
+  readonly initialWeightsSet: string | null
   readonly activationCheckpointing: boolean
 }
 

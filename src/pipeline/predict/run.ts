@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import { makeFolder } from '../../whole-file.js'
+import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
 import type { PredictedCase, PredictSpec } from '../ports/cases.js'
@@ -44,8 +45,8 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   const settings = predictSettingsOf(options)
   const scans = await scansOf(options.images, options.split, options)
   noteWithout(options, scans, context)
-  const checkpoints = [options.checkpoint].flat().map((file) => resolve(file))
-  const weights = await predictWeights(checkpoints, options.patchMerging, statedPreparation(options), context)
+  const checkpoints = await Promise.all([options.checkpoint].flat().map(checkpointFile))
+  const weights = await predictWeights(checkpoints, options, statedPreparation(options), context)
   const spec = predictSpec(options, settings, weights, out, scans)
   await makeFolder(out)
   await using _lock = await context.runtime.lock(out, WRITING)

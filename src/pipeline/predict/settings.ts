@@ -23,14 +23,16 @@ export interface PredictInputs extends Partial<PredictSettings>, Partial<Prepara
   readonly profile?: PredictProfile | undefined
   /** Patch-merging order where a file does not say it. `windowHu`, `spacingMm`, `patchVoxels` likewise. */
   readonly patchMerging?: string | undefined
+  /** Name of one of several sets of weights in the files: `student`, `teacher`, `ema`, or a key of the file. */
+  readonly weights?: string | undefined
   /** Label maps on the grids of the scans, under their names: a tumor outside the organ becomes background. */
   readonly organMasks?: string | undefined
   /** Ids that are the organ in them; default every id but 0. */
   readonly organIds?: readonly number[] | undefined
   /** Labels under the names of the scans: brought to the prepared grid beside the masks, as `labels/`. */
   readonly labels?: string | undefined
-  /** Outputs whose probabilities are written, or all; default none. */
-  readonly probabilities?: readonly number[] | 'all' | undefined
+  /** Outputs whose probabilities are written, by number or by the name in the checkpoint. Default: none. */
+  readonly probabilities?: readonly (number | string)[] | 'all' | undefined
   /** Makes masks anew that are there. */
   readonly overwrite?: boolean | undefined
   readonly device?: RuntimeSection['device'] | undefined

@@ -2,8 +2,10 @@ import type { Preparation } from '../../config/preparation.js'
 import { CheckpointError, UsageError } from '../../errors.js'
 import type { Vec3 } from '../../volume/volume.js'
 import { segmentorOf } from '../checkpoint/coverage.js'
+import { differences, isWhole, kindsOf } from '../checkpoint/differences.js'
 import type { StageContext } from '../context.js'
 import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
+import type { PredictInputs } from './settings.js'
 
 /** The segmentors of a prediction, and what they want. */
 export interface PredictWeights extends Preparation {
@@ -33,12 +35,12 @@ const SWIN_SIDES = 32
  */
 export async function predictWeights(
   checkpoints: readonly string[],
-  merging: string | undefined,
+  { patchMerging: merging, weights }: Pick<PredictInputs, 'patchMerging' | 'weights'>,
   told: Partial<Preparation>,
   context: StageContext,
 ): Promise<PredictWeights> {
-  const { signal } = context
-  const facts = await Promise.all(checkpoints.map((path) => context.runtime.inspect(path, { signal })))
+  const call = { signal: context.signal, weights }
+  const facts = await Promise.all(checkpoints.map((path) => context.runtime.inspect(path, call)))
   const members: Member[] = facts.map(wholeSegmentor)
   const first = members[0]
   if (first === undefined) throw new UsageError('no checkpoint is given', { hint: 'name one or more' })
@@ -68,14 +70,22 @@ export async function predictWeights(
 
 function wholeSegmentor(facts: CheckpointFacts): Member {
   const network = segmentorOf(facts)
-  if (network?.outputs == null)
-    throw new CheckpointError(`${facts.path} holds no segmentor (${facts.kind})`, {
-      hint: 'predict needs a baseline or a segmentor with its head; `freetumor checkpoint inspect` tells what the file is',
+  const expected = 'expected a SwinUNETR with use_v2 or a model.pt of freetumor'
+  if (network?.outputs == null) {
+    const found = network ? 'a segmentor without its head' : kindsOf(facts.networks)
+    throw new CheckpointError(`${facts.path}: holds no whole segmentor (${expected}, found ${found})`, {
+      hint: '`freetumor checkpoint inspect` lists what the file holds',
     })
-  if (network.missing > 0)
-    throw new CheckpointError(`${facts.path}: ${network.missing} tensors of its segmentor are missing`, {
-      hint: '`freetumor checkpoint inspect` lists them',
+  }
+  if (!isWhole(network))
+    throw new CheckpointError(`${facts.path}: ${differences(network).join('; ')}`, {
+      hint: 'predict needs a whole segmentor; networks.segmentor.initialWeights can start a training from the file',
     })
+  if (network.tumorOutputs === null)
+    throw new CheckpointError(
+      `${facts.path}: the tumors among its outputs are not known (expected 7, 3 or 2 outputs, found ${network.outputs})`,
+      { hint: 'networks.segmentor.initialWeights can start a training from the file' },
+    )
   return { facts, network: { ...network, outputs: network.outputs } }
 }
 

@@ -6,6 +6,7 @@ import { CheckpointError, UsageError } from '../../errors.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
 import { plannedOrgans, refuseWrongGenerator, segmentorOf } from '../checkpoint/coverage.js'
+import { isWhole } from '../checkpoint/differences.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
 
 /** Settings of a warm runtime. What the files say of themselves need not be told, and may not be told otherwise. */
@@ -173,7 +174,7 @@ function configOf(
 
 function refuseNoSegmentor(facts: CheckpointFacts, { merging }: ServingOptions): void {
   const network = segmentorOf(facts)
-  if (!network || network.tumorOutputs === null || network.missing > 0 || network.unexpected > 0)
+  if (!network || network.tumorOutputs === null || !isWhole(network))
     throw new CheckpointError(`baseline: ${facts.path} holds no whole segmentor (${facts.kind})`, {
       hint: '`freetumor checkpoint inspect` tells what it holds',
     })

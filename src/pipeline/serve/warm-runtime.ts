@@ -1,5 +1,4 @@
 import { rm } from 'node:fs/promises'
-import { resolve } from 'node:path'
 import { onAbort } from '../../abort.js'
 import { RuntimeCrashError, StoppedError, UsageError } from '../../errors.js'
 import { judge, type Verdict } from '../../quality/judge.js'
@@ -10,6 +9,7 @@ import { type SizeClass, simulateTumor, type TumorPlan } from '../../simulation/
 import { LABEL_SCHEMES, type Organ, type OrganName } from '../../volume/labels.js'
 import type { LabelMap, Vec3, Volume } from '../../volume/volume.js'
 import { makeTemporaryFolder } from '../../whole-file.js'
+import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import { covers, segmentorOf, tumorCoverage } from '../checkpoint/coverage.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
 import type { ModelRuntime } from '../ports/runtime.js'
@@ -121,8 +121,8 @@ export async function openWarmRuntime(
 ): Promise<WarmRuntime> {
   const { signal } = options
   if (signal?.aborted) throw new StoppedError('openRuntime was stopped')
-  const inspect = (path: string | undefined): Promise<CheckpointFacts> | null =>
-    path === undefined ? null : runtime.inspect(resolve(path), { signal })
+  const inspect = async (path: string | undefined): Promise<CheckpointFacts | null> =>
+    path === undefined ? null : await runtime.inspect(await checkpointFile(path), { signal })
   const same = options.baseline === options.generator
   const [generator, other] = await Promise.all([
     inspect(options.generator),

@@ -7,7 +7,9 @@ import type { LabelIds } from '../../curation/check/label-ids.js'
 import { type CuratedCase, curate } from '../../curation/datasets/curate.js'
 import { refuseForeignIds } from '../../curation/datasets/region-ids.js'
 import { ConfigError, EnvironmentError, EXIT, FreetumorError } from '../../errors.js'
+import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import { segmentorOf } from '../checkpoint/coverage.js'
+import { kindsOf } from '../checkpoint/differences.js'
 import type { StageContext } from '../context.js'
 import { trainingLabels } from '../training-labels.js'
 import { refuseOtherOrgans } from './inputs.js'
@@ -91,27 +93,35 @@ async function checkInitialWeights(
   { runtime, signal }: StageContext,
   findings: Findings,
 ): Promise<void> {
-  const { initialWeights, kind, patchMerging } = config.networks.segmentor
+  const { initialWeights, initialWeightsSet, kind, featureSize, patchMerging } = config.networks.segmentor
   if (initialWeights === null || config.job === 'synthesis') return
-  const path = resolve(initialWeights)
+  const path = await checkpointFile(initialWeights)
   const where = `networks.segmentor.initialWeights: ${path}`
   if (!(await exists(path)))
     throw new ConfigError(`${where} does not exist`, { hint: 'name a checkpoint file, or set it to null' })
-  const facts = await runtime.inspect(path, { signal })
+  const facts = await runtime.inspect(path, { signal, weights: initialWeightsSet })
   if (facts.patchMerging.needed && patchMerging === null)
     throw new ConfigError(`${where} does not state the patch-merging order of its SwinUNETR`, {
       hint: 'set networks.segmentor.patchMerging; `freetumor checkpoint inspect --probe IMAGE LABELS` finds it',
     })
   const found = segmentorOf(facts)
-  const outputs = trainingLabels(config).names.length
-  if (found?.architecture !== kind)
+  if (found?.architecture !== kind) {
+    const other = kindsOf(facts.networks)
     findings.warn(
-      `${where} has no weights of a ${kind} (found ${found?.architecture ?? facts.kind})`,
+      `${where} has no weights of a ${kind} (found ${other})`,
       'the segmentor would start at random: correct networks.segmentor.kind or the file',
     )
-  else if (found.outputs !== null && found.outputs !== outputs)
+    return
+  }
+  if (found.width !== featureSize)
+    throw new ConfigError(`${where} has feature size ${found.width}, this configuration has ${featureSize}`, {
+      hint: `set networks.segmentor.featureSize: ${found.width}`,
+    })
+  for (const cause of found.causes) findings.warn(`${where}: ${cause}`, 'the other tensors are used')
+  const outputs = trainingLabels(config).names.length
+  if (found.outputs !== null && found.outputs !== outputs)
     findings.warn(
-      `${where} has ${found.outputs} outputs, the run ${outputs}: its head starts at random`,
+      `${where} has ${found.outputs} outputs, this configuration has ${outputs}: its head starts at random`,
       null,
     )
 }

@@ -6,6 +6,7 @@ import { rewindRun } from '../../training/rewind.js'
 import { writeFailure } from '../../training/run-directory.js'
 import { bestOf } from '../../training/selection.js'
 import { makeFolder, writeWhole } from '../../whole-file.js'
+import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import { keepsRun, nodeFile } from '../nodes.js'
 import { itemsPerEpoch, samplingPlan } from '../plan/sampling.js'
 import { trainingSpec } from '../plan/spec.js'
@@ -70,6 +71,7 @@ async function specOf(
 ): Promise<TrainingSpec> {
   const textureDirectory = join(resolve(config.prepare.cache), 'textures')
   await makeFolder(textureDirectory)
+  const { initialWeights } = config.networks.segmentor
   return trainingSpec(config, {
     runId: id,
     runDirectory: directory,
@@ -79,6 +81,7 @@ async function specOf(
     fingerprint,
     cases,
     weights,
+    initialWeights: initialWeights === null ? null : await checkpointFile(initialWeights),
   })
 }
 

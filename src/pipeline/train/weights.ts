@@ -9,6 +9,7 @@ import { ConfigError, StoppedError } from '../../errors.js'
 import { bestCheckpoint, latestCheckpoint } from '../../training/checkpoints.js'
 import type { Run, TrainOptions } from '../../training/run.js'
 import { holdsRun, readExit } from '../../training/run-directory.js'
+import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import {
   type PaintingPlan,
   plannedOrgans,
@@ -145,7 +146,7 @@ async function weightsOf(
 }
 
 async function existing(network: Network, checkpoint: string): Promise<string> {
-  const path = resolve(checkpoint)
+  const path = await checkpointFile(checkpoint)
   await access(path).catch((error: unknown) => {
     throw new ConfigError(`networks.${network}.checkpoint: ${path} does not exist`, {
       hint: 'name the model.pt of a finished run',

@@ -12,7 +12,7 @@ import {
 } from '../../../src/pipeline/checkpoint/coverage.js'
 import { wantedWeights } from '../../../src/pipeline/train/weights.js'
 import { LABEL_SCHEMES, type Organ } from '../../../src/volume/labels.js'
-import { checkpointFacts, generatorFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
+import { checkpointFacts, generatorFacts, lacking, segmentorFacts } from '../../helpers/checkpoint-facts.js'
 
 function config(changes: Partial<ConfigInput> & Pick<ConfigInput, 'job'>): RunConfig {
   return resolveConfig({
@@ -102,10 +102,14 @@ describe('a baseline', () => {
   })
 
   test('that is not whole, or no segmentor, is refused', () => {
-    const torn = checkpointFacts([segmentorFacts(7, { missing: 2, unexpected: 1 })])
-    expect(() => refuseBlindBaseline(synthesis, torn)).toThrow(/2 tensors are missing and 1 belong to no/)
+    const torn = checkpointFacts([
+      segmentorFacts(7, { ...lacking('a', 'b'), unexpected: 1, unexpectedKeys: ['c'] }),
+    ])
+    expect(() => refuseBlindBaseline(synthesis, torn)).toThrow(
+      /given\.pt: 2 missing \(a, b\); 1 unexpected \(c\)/,
+    )
     const generator = checkpointFacts([generatorFacts(3)])
-    expect(() => refuseBlindBaseline(synthesis, generator)).toThrow(/holds no segmentor .* \(generator\)/)
+    expect(() => refuseBlindBaseline(synthesis, generator)).toThrow(/holds no segmentor .* \(a generator\)/)
   })
 
   test('whose patch-merging order nobody states is refused unless the configuration does', () => {
@@ -151,10 +155,10 @@ describe('a generator', () => {
     expect(() => refuseWrongGenerator(byOrgan, checkpointFacts([generatorFacts(1)]))).toThrow(
       /has 1 outputs, none for kidney/,
     )
-    const torn = checkpointFacts([generatorFacts(3, { missing: 4 })])
-    expect(() => refuseWrongGenerator(byOrgan, torn)).toThrow(/4 tensors of the generator are missing/)
+    const torn = checkpointFacts([generatorFacts(3, lacking('a'))])
+    expect(() => refuseWrongGenerator(byOrgan, torn)).toThrow(/given\.pt: 1 missing \(a\)/)
     expect(() => refuseWrongGenerator(byOrgan, checkpointFacts([segmentorFacts(7)]))).toThrow(
-      /holds no generator \(baseline\)/,
+      /holds no generator \(a SwinUNETR\)/,
     )
   })
 })

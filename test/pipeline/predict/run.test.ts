@@ -6,7 +6,7 @@ import type { PredictSpec } from '../../../src/pipeline/ports/cases.js'
 import type { CheckpointFacts } from '../../../src/pipeline/ports/checkpoint.js'
 import { type Prediction, type PredictOptions, predictMasks } from '../../../src/pipeline/predict/run.js'
 import { inMemoryRuntime } from '../../../src/runtime/in-memory.js'
-import { checkpointFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
+import { checkpointFacts, generatorFacts, lacking, segmentorFacts } from '../../helpers/checkpoint-facts.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 
 const STATED = { windowHu: [-175, 250], spacingMm: [1.5, 1.5, 1.5], patchVoxels: [96, 96, 96] }
@@ -49,8 +49,18 @@ const files: Record<string, Partial<CheckpointFacts>> = {
   'seven.pt': { networks: [segmentorFacts(7)] },
   'untold.pt': { patchMerging: { order: null, assumed: false, needed: true } },
   'published.pt': { patchMerging: { order: 'legacy', assumed: true, needed: false } },
-  'torn.pt': { networks: [segmentorFacts(3, { missing: 4 })] },
-  'generator.pt': { kind: 'generator', networks: [] },
+  'torn.pt': { networks: [segmentorFacts(3, lacking('a', 'b', 'c', 'd'))] },
+  'four.pt': {
+    networks: [
+      segmentorFacts(3, {
+        causes: ['expects 1 input channel, the file has 4'],
+        otherShapes: [{ key: 'a', shape: [12, 4], expected: [12, 1] }],
+      }),
+    ],
+  },
+  'nnunet.pt': { networks: [segmentorFacts(3, { architecture: null, outputs: null, family: 'an nnU-Net' })] },
+  'fourteen.pt': { networks: [segmentorFacts(14)] },
+  'generator.pt': { kind: 'generator', networks: [generatorFacts(3)] },
   'odd.pt': { metadata: { ...STATED, patchVoxels: [96, 96, 90] } },
 }
 
@@ -157,8 +167,19 @@ describe('what a checkpoint wants', () => {
     ['silent.pt', 'usage', /silent\.pt does not say its windowHu, spacingMm, patchVoxels/],
     ['half.pt', 'usage', /half\.pt does not say its spacingMm, patchVoxels/],
     ['untold.pt', 'usage', /untold\.pt does not say the patch-merging order/],
-    ['torn.pt', 'checkpoint', /4 tensors of its segmentor are missing/],
-    ['generator.pt', 'checkpoint', /holds no segmentor \(generator\)/],
+    ['torn.pt', 'checkpoint', /torn\.pt: 4 missing \(a, b, c, \.\.\.\)/],
+    [
+      'four.pt',
+      'checkpoint',
+      /expects 1 input channel, the file has 4; 1 of another shape \(a 12 x 4 for 12 x 1\)/,
+    ],
+    ['nnunet.pt', 'checkpoint', /holds no whole segmentor \(.*found an nnU-Net\)/],
+    [
+      'fourteen.pt',
+      'checkpoint',
+      /tumors among its outputs are not known \(expected 7, 3 or 2 outputs, found 14\)/,
+    ],
+    ['generator.pt', 'checkpoint', /holds no whole segmentor \(.*found a generator\)/],
     ['odd.pt', 'usage', /sides divisible by 32 were expected, its patch is 96 x 96 x 90/],
   ])('%s is refused before anything is written', async (name, code, message) => {
     await expect(predict({}, [name])).rejects.toMatchObject({
@@ -238,7 +259,9 @@ describe('profiles', () => {
   test('probabilities are of outputs that exist', async () => {
     await predict({ probabilities: 'all' })
     expect(specs[0]!.probabilities).toEqual([0, 1, 2])
-    await expect(predict({ probabilities: [3], out: join(folder, '2') })).rejects.toThrow(/outputs 0 to 2/)
+    await expect(predict({ probabilities: [3], out: join(folder, '2') })).rejects.toThrow(
+      /--probabilities: no such output of the checkpoint \(expected 0 to 2.*found 3\)/,
+    )
   })
 })
 

@@ -156,7 +156,14 @@ describe('checkTraining', () => {
       { severity: 'error', message: expect.stringContaining('does not state the patch-merging order') },
     ])
     expect((await start(checkpointFacts([segmentorFacts(3)]))).findings).toMatchObject([
-      { severity: 'warning', message: expect.stringContaining('has 3 outputs, the run 7') },
+      { severity: 'warning', message: expect.stringContaining('has 3 outputs, this configuration has 7') },
+    ])
+    expect((await start(checkpointFacts([segmentorFacts(7, { width: 24 })]))).findings).toMatchObject([
+      { severity: 'error', message: expect.stringContaining('feature size 24, this configuration has 48') },
+    ])
+    const four = segmentorFacts(7, { causes: ['expects 1 input channel, the file has 4'] })
+    expect((await start(checkpointFacts([four]))).findings).toMatchObject([
+      { severity: 'warning', message: expect.stringContaining('expects 1 input channel, the file has 4') },
     ])
     expect((await start(checkpointFacts([generatorFacts(3)]))).findings).toMatchObject([
       { severity: 'warning', message: expect.stringContaining('has no weights of a swinunetr') },
