@@ -66,6 +66,6 @@ function stemOf(file: string): string {
 
 async function regionIdsOf(labels: string, region: Region): Promise<LabelIdMap> {
   const { ids } = await ignoredIdsBeside(labels)
-  const own = LABEL_SCHEMES[region].names.map((_, id) => [String(id), id])
+  const own = [...LABEL_SCHEMES[region].names.keys(), IGNORED_LABEL].map((id) => [String(id), id])
   return Object.fromEntries([...own, ...ids.map((id) => [String(id), IGNORED_LABEL])])
 }
