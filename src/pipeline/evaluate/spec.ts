@@ -15,7 +15,7 @@ interface SpecParts {
   readonly scored: ReadonlyMap<string, readonly string[]>
 }
 
-/** Builds the complete settings of an evaluation, as they cross to Python. */
+/** Return the complete settings of an evaluation, as Python receives them. */
 export function evaluateSpec(
   options: EvaluateOptions,
   { profile, ids, pairs, organs, scored }: SpecParts,
@@ -48,7 +48,7 @@ interface PicturedCase {
   readonly output: string
 }
 
-/** Builds the complete settings of the pictures of an evaluation, as they cross to Python. */
+/** Return the complete settings of the pictures of an evaluation, as Python receives them. */
 export function pictureSpec(options: PictureOptions, cases: readonly PicturedCase[]): PictureSpec {
   const measuredLabels = cases[0]?.measured.labels.map(({ label }) => label) ?? []
   return {

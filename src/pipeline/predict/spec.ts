@@ -5,7 +5,7 @@ import type { ScanCase } from './cases.js'
 import type { PredictInputs } from './settings.js'
 import type { PredictWeights } from './weights.js'
 
-/** Builds the complete settings of a prediction, as they cross to Python. */
+/** Return the complete settings of a prediction, as Python receives them. */
 export function predictSpec(
   options: PredictInputs,
   settings: PredictSettings,
@@ -35,7 +35,7 @@ export function predictSpec(
   }
 }
 
-/** For each output its id in the mask. */
+/** Return the id in the mask of each output. */
 export function maskIds(
   map: PredictSettings['map'],
   outputs: number,
@@ -45,15 +45,15 @@ export function maskIds(
   if (map === null) return ids
   if (map === 'leaderboard') {
     if (tumorOutputs.length === 0)
-      throw new UsageError('--map leaderboard: which outputs are tumors is not known', {
-        hint: 'give --map from:to,...',
+      throw new UsageError('--map leaderboard: the checkpoint does not state its tumor outputs', {
+        hint: 'pass --map from:to,...',
       })
     return ids.map((id) => Number(tumorOutputs.includes(id)))
   }
   const strange = Object.entries(map).find(([from, to]) => !(Number(from) in ids) || to > 255)
   if (strange)
     throw new UsageError(`--map ${strange.join(':')}: the checkpoint has outputs 0 to ${outputs - 1}`, {
-      hint: 'ids of a mask go to 255',
+      hint: 'map these outputs to ids from 0 to 255',
     })
   return ids.map((id) => map[String(id)] ?? id)
 }
@@ -64,6 +64,8 @@ function wantedOutputs(wanted: PredictInputs['probabilities'], outputs: number):
   if (wanted === 'all') return all
   const strange = wanted.find((output) => !(output in all))
   if (strange !== undefined)
-    throw new UsageError(`--probabilities ${strange}: the checkpoint has outputs 0 to ${outputs - 1}`)
+    throw new UsageError(`--probabilities ${strange}: the checkpoint has outputs 0 to ${outputs - 1}`, {
+      hint: 'name outputs of the checkpoint, or `all`',
+    })
   return [...new Set(wanted)]
 }

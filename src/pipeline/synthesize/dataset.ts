@@ -14,7 +14,7 @@ import type { SynthesisSettings } from './settings.js'
 export interface Synthesis {
   readonly directory: string
   readonly hosts: number
-  /** Synthetic scans on the disk. */
+  /** Number of synthetic scans on the disk. */
   readonly scans: number
   readonly tumors: { readonly kept: number; readonly tried: number; readonly noRoom: number }
   readonly failed: readonly { readonly caseId: string; readonly error: CaseError }[]
@@ -76,7 +76,7 @@ function syntheticScans(
   const files = new Map<string, SynthesisLine[]>()
   for (const line of lines)
     if (line.file !== undefined) files.set(line.file, [...(files.get(line.file) ?? []), line])
-  // what a specialist's map leaves out is background in it
+  // ids that a specialist's map omits are background
   const ids = writtenLabels(settings).map.map((written, id): [string, number] => [String(written), id])
   const labelMap = { ...Object.fromEntries(ids), '0': 0 }
   return [...files].map(([file, made]) => {
@@ -91,10 +91,10 @@ function syntheticScans(
   })
 }
 
-/** The list beside the images: decathlon, or nnU-Net's form of it. */
+/** Return the list next to the images, in the decathlon or the nnU-Net form. */
 function datasetList(settings: DatasetSettings, scans: readonly SyntheticScan[]): unknown {
   const { names } = writtenLabels(settings)
-  const about = 'SYNTHETIC tumors painted into scans by freetumor; ledger.jsonl tells of every one'
+  const about = 'SYNTHETIC tumors painted into scans by freetumor; ledger.jsonl lists every tumor'
   if (settings.synthesize.layout === 'nnunet')
     return {
       name: settings.name,
@@ -127,7 +127,7 @@ function datasetList(settings: DatasetSettings, scans: readonly SyntheticScan[])
   }
 }
 
-/** Ids of the label maps that are written: those of the region, or background, organ and tumor of a specialist. */
+/** Return the ids of the written label maps: those of the region, or background, organ and tumor of a specialist. */
 export function writtenLabels({ region, synthesize }: IdSettings): {
   /** Id of the region -> id in the file. */
   readonly map: readonly number[]
@@ -144,7 +144,7 @@ export function variantKey({ case: caseId, variant }: Pick<SynthesisLine, 'case'
   return `${caseId}#${variant}`
 }
 
-/** Variants whose lines and files are all there. */
+/** Return the variants whose lines and files are complete. */
 export async function wholeVariants(ledger: string, out: string): Promise<Set<string>> {
   const ended = new Set<string>()
   const files = new Map<string, string>()

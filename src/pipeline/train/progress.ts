@@ -26,7 +26,7 @@ export class Progress {
     this.#savedStep = checkpoint?.step ?? -1
   }
 
-  /** The runtime starts at this step. */
+  /** Record that the runtime starts at this step. */
   started(step: number): void {
     this.phase = 'training'
     this.step = step
@@ -47,7 +47,7 @@ export class Progress {
 
   end(reason: unknown): void {
     this.phase = 'ended'
-    // a checkpoint that was not written when the run failed never will be
+    // after the failure of the run, no further checkpoint is written
     this.#saved.reject(reason)
   }
 }
