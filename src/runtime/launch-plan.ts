@@ -6,9 +6,9 @@ import { rendezvousOf } from './rendezvous.js'
 /** Command and environment that would start the ranks of a job. Values of a single start are in angle brackets. */
 export interface LaunchPlan {
   readonly argv: readonly string[]
-  /** Variables that are set over the environment of this process. */
+  /** Variables that override the environment of this process. */
   readonly environment: Readonly<Record<string, string>>
-  /** Variables of this process that the ranks would not see: of other launchers and other Pythons. */
+  /** Variables of this process that the ranks do not get: those of other launchers and other Pythons. */
   readonly removed: readonly string[]
 }
 
@@ -22,7 +22,7 @@ export interface LaunchSettings {
   readonly hangSeconds?: number | null | undefined
 }
 
-/** @throws EnvironmentError when there is no Python to start */
+/** Return the launch of a job without starting it. @throws EnvironmentError if there is no Python to start */
 export function planLaunch(settings: LaunchSettings): LaunchPlan {
   const { python, ranks, threads, logDirectory, place, hangSeconds = null } = settings
   const found = resolvePython({ explicit: python ?? undefined })
@@ -31,7 +31,7 @@ export function planLaunch(settings: LaunchSettings): LaunchPlan {
   return {
     argv: [...parentDeathPrefix(), ...runtimeArgv(found, ranks, logDirectory, '<job.json>', rendezvous)],
     environment: {
-      // what is set whatever this process has, so that a plan reads the same wherever it is made
+      // only variables that do not depend on this process, so that a plan is the same everywhere
       ...cleanEnvironment({ threads, env: {} }),
       FREETUMOR_RUN_ID: '<run id>',
       FREETUMOR_CONTROL: 'unix:<private folder>/control.sock',

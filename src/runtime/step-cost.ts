@@ -4,22 +4,22 @@ import { callPython } from './pythonia.js'
 
 /** Measured cost of the reproducible mode; mirrors python_runtime/freetumor_runtime/training/step_cost.py. */
 export interface StepCost {
-  /** Seconds of a step of the learning networks, on noise. */
+  /** Seconds per step of the learning networks, on noise. */
   readonly seconds: { readonly default: number; readonly reproducible: number }
   readonly patchVoxels: readonly number[]
   readonly items: number
   readonly cropsPerVolume: number
   readonly device: string
-  /** Bytes of the exact sums in the memory of each rank, and bytes sent to the others in each step. */
+  /** Bytes of the exact sums in the memory of each rank, and bytes sent to other ranks in each step. */
   readonly sumBytes: number
 }
 
-/** Published sizes on a slow CPU. */
+/** Enough for the published sizes on a slow CPU. */
 const TIMEOUT_MS = 900_000
 
 /**
- * Makes a few steps of the training's networks in a Python of its own.
- * @throws EnvironmentError when there is no Python to start
+ * Measure a few steps of the training's networks in a separate Python.
+ * @throws EnvironmentError if there is no Python to start
  */
 export async function measureStepCost(spec: TrainingSpec, python: string | null): Promise<StepCost> {
   const found = resolvePython({ explicit: python ?? undefined })

@@ -3,11 +3,11 @@ import { FreetumorError } from '../errors.js'
 /** Why a job's processes failed; `failure.json` of a run. */
 export interface FailureCard {
   /**
-   * `exception`: a rank raised it. `signal`: something killed it. `outOfMemory`: of the machine or of a GPU. `hang`: no sign
-   * for too long. `lostConnection`: ranks lost each other and none says why.
+   * `exception`: a rank raised it. `signal`: a signal killed a process. `outOfMemory`: of the machine or of a GPU. `hang`: no
+   * event for too long. `lostConnection`: ranks lost their connection, and none recorded a reason.
    */
   readonly kind: 'exception' | 'signal' | 'outOfMemory' | 'hang' | 'lostConnection'
-  /** The first that failed by itself; null where it was not one of them. */
+  /** First rank that failed by itself; null if no rank did. */
   readonly rank: number | null
   readonly message: string
   readonly hint: string
@@ -24,21 +24,21 @@ export interface FailureCard {
   readonly time: string
 }
 
-/** The card of an error, if it has one. */
+/** Return the card of an error; null if it has none. */
 export function cardOf(error: unknown): FailureCard | null {
   if (!(error instanceof FreetumorError)) return null
   return (error.facts.card as FailureCard | undefined) ?? null
 }
 
 export interface RestartPolicy {
-  /** Restarts in a row without a new checkpoint. */
+  /** Largest number of consecutive restarts without a new checkpoint. */
   readonly max: number
-  /** Before the first of them; doubled for each that follows, at most a minute. */
+  /** Seconds before the first of these restarts; doubled for each following one, at most 60. */
   readonly backoffSeconds: number
 }
 
 export interface PastFailure {
-  /** The step that was to run. */
+  /** Step that the job had reached. */
   readonly step: number
   readonly message: string
 }

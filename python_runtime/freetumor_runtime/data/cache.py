@@ -23,6 +23,7 @@ import numpy as np
 from freetumor_runtime.data.boxes import Box
 from freetumor_runtime.errors import DataError
 from freetumor_runtime.foreign_text import read_json
+from freetumor_runtime.system_errors import cannot_be_read
 
 FORMAT_VERSION = 2
 # The same arrays without checksums; `upgrade_prepared_case` of cache_writer.py adds them.
@@ -165,7 +166,7 @@ def _checked_slabs(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[st
             check(name, (path / name).read_bytes(), expected)
         check(str(index.relative_to(path)), index.read_bytes(), values[len(METADATA_FILES)])
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})", _HINT) from error
+        raise DataError(cannot_be_read(path, error), _HINT) from error
     image, label = values[len(METADATA_FILES) + 1 : -1].reshape(2, *slabs)
     return {"image": image, "label": label}
 

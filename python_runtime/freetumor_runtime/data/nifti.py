@@ -19,6 +19,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from freetumor_runtime.errors import DataError, EnvironmentError
+from freetumor_runtime.system_errors import read_problem
 
 # A CT of 512 x 512 x 2048 voxels in float32.
 DEFAULT_MAX_BYTES = 2**31
@@ -129,10 +130,9 @@ def _open(path: str) -> BinaryIO:
         # Without NONBLOCK a pipe of that name would wait for a writer for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NiftiError("missing", path, "does not exist", "correct the path, or fetch the file") from error
+        raise NiftiError("missing", path, read_problem(error), "correct the path, or fetch the file") from error
     except OSError as error:
-        message = f"cannot be opened ({error.strerror})"
-        raise NiftiError("unreadable", path, message, "check the disk and the permissions") from error
+        raise NiftiError("unreadable", path, read_problem(error), "check the disk and the permissions") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise NiftiError("notAFile", path, "is no file but a folder, pipe or device", "name a NIfTI file")

@@ -29,6 +29,7 @@ from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.data.prepared_case import remap_label, resample_and_crop
 from freetumor_runtime.errors import DataError, EnvironmentError
 from freetumor_runtime.events import CaseResult, Event, Finished
+from freetumor_runtime.system_errors import cannot_be_read
 
 # What takes seconds to import and only cases that must be made need: most starts of a training find all of them made.
 _HEAVY = ("monai.data", "monai.transforms", "freetumor_runtime.data.grids")
@@ -192,5 +193,5 @@ def _file_state(file: str) -> list[Any]:
     try:
         state = os.stat(file)
     except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror})", "correct the path in the list") from error
+        raise DataError(cannot_be_read(file, error), "correct the path in the list") from error
     return [str(Path(file).resolve()), state.st_size, state.st_mtime_ns]

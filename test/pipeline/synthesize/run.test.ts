@@ -152,7 +152,9 @@ describe('an offline synthesis', () => {
     expect(sweep.asItStands.tries).toEqual({ kept: ledger.length, of: ledger.length })
     expect(sweep.asItStands.reasons).toEqual({ notJudged: ledger.length })
     await expect(sweepLedger({ ledger: folder })).rejects.toThrow('does not state the policy of its ledger')
-    await expect(sweepLedger({ ledger: out, set: ['seed=3'] })).rejects.toThrow('--set seed=3: not a key of quality')
+    await expect(sweepLedger({ ledger: out, set: ['seed=3'] })).rejects.toThrow(
+      '--set seed=3: not a key of quality',
+    )
   })
 
   it('gives its children the patient, fold and part of their hosts', async () => {
