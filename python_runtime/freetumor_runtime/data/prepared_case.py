@@ -9,16 +9,18 @@ from freetumor_runtime.errors import DataError
 
 
 def remap_label(label_XYZ: np.ndarray, label_map: dict[str, int], num_ids: int, file: str) -> np.ndarray:
-    """Source ids -> region ids as uint8. 0 stays 0 unless the map says otherwise; an id outside the map is refused."""
+    """Map source ids to region ids, uint8. 0 stays 0 unless it is in the map; an id outside the map is refused."""
     mapping: dict[int | float, int] = {0: 0, **{int(source): target for source, target in label_map.items()}}
     outside = sorted({target for target in mapping.values() if not 0 <= target < num_ids})
     if outside:
-        raise DataError(f"{file}: its label map leads to {outside}, ids 0 to {num_ids - 1} exist", "correct the map")
+        raise DataError(
+            f"{file}: wrong label map (expected targets 0 to {num_ids - 1}, found {outside})", "correct the map"
+        )
     ids = _ids_of(label_XYZ)
     unknown = [value for value in ids if value not in mapping]
     if unknown:
         raise DataError(
-            f"{file}: label ids {unknown[:10]} are not in the data set's map, which knows {sorted(mapping)}",
+            f"{file}: label ids outside the map (expected {sorted(mapping)}, found {unknown[:10]})",
             "add them to the map (to 0 where they are to be background) or correct the file",
         )
     mapped = np.empty_like(label_XYZ, np.uint8)
@@ -31,7 +33,7 @@ def remap_label(label_XYZ: np.ndarray, label_map: dict[str, int], num_ids: int, 
 
 
 def _ids_of(label_XYZ: np.ndarray) -> list[int | float]:
-    """Every value that occurs, in order."""
+    """Return the values that occur, in order."""
     # Slice by slice: the whole map in another order, or as wider integers, is many times its size.
     values = (np.unique(label_XYZ[..., z].ravel(order="K")) for z in range(label_XYZ.shape[2]))
     return sorted({value for found in values for value in found.tolist()})

@@ -35,7 +35,7 @@ def measure_files(
     organ_path: str | None = None,
     score_paths: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Measures of two files of one grid in the world; `load_pair` says how they are brought together.
+    """Measure two files on one grid in physical space (mm); `load_pair` brings them together.
 
     Raises DataError that names the file, or both where their grids differ.
     """
@@ -61,7 +61,7 @@ def measure_files(
     )
     if len(measures["lesions"]) > _MAX_LESIONS:
         raise DataError(
-            f"{prediction_path}: {len(measures['lesions'])} lesions in mask and label, {_MAX_LESIONS} are the limit",
+            f"{prediction_path}: too many lesions (expected at most {_MAX_LESIONS}, found {len(measures['lesions'])})",
             "is the mask noise? smooth it, or use a profile without lesions",
         )
     facts = {"grid": pair.grid, "spacingMm": spacing_of(pair.affine), "removedVoxels": pair.removed_voxels}
@@ -79,7 +79,7 @@ def measure_masks(
     lesions: bool,
     score_XYZ: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Measures of two label maps on one grid: every label, all tumor labels as one, and the tumor's lesions."""
+    """Measure two label maps on one grid: every label, all tumor labels as one, and the tumor's lesions."""
     box = box_around(predicted_XYZ, truth_XYZ) or _NOWHERE
     # Most of a scan is neither organ nor tumor, and a file's first axis is fastest, which filters are slow on.
     predicted_XYZ, truth_XYZ = (np.ascontiguousarray(ids[box]) for ids in (predicted_XYZ, truth_XYZ))
@@ -109,7 +109,7 @@ def measure_masks(
 def measure_overlap(
     predicted_XYZ: np.ndarray, truth_XYZ: np.ndarray, spacing_mm: Sequence[float], nsd_tolerances_mm: Sequence[float]
 ) -> dict[str, Any]:
-    """Counts, Dice and the NSD at each tolerance of two bool masks. Both empty: None; one of them: 0."""
+    """Return counts, Dice and the NSD at each tolerance of two bool masks. None if both are empty; 0 if one is."""
     box = box_around(predicted_XYZ, truth_XYZ) or _NOWHERE
     predicted, truth = predicted_XYZ[box], truth_XYZ[box]
     shared = int(np.count_nonzero(predicted & truth))
@@ -125,7 +125,7 @@ def measure_overlap(
 
 
 def _moved(affine: np.ndarray, box: Sequence[slice]) -> np.ndarray:
-    """The affine of the box of an array."""
+    """Return the affine of a box of an array."""
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ [side.start for side in box]
     return moved
@@ -150,7 +150,7 @@ def _surface_dice(
 
 
 def _surface(mask: np.ndarray) -> np.ndarray:
-    """Voxels with a face outside the mask; outside the array nothing is mask."""
+    """Return the voxels with a face outside the mask; outside the array nothing is mask."""
     padded = np.pad(mask, 1)
     return padded & ~binary_erosion(padded)
 
