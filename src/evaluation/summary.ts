@@ -128,7 +128,7 @@ export interface Figure {
   readonly n: number
 }
 
-type FiguresAtMm = Readonly<Record<string, Figure | null>>
+export type FiguresAtMm = Readonly<Record<string, Figure | null>>
 
 export interface OverlapSummary {
   /** Null if no case counts. */

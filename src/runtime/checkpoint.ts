@@ -54,7 +54,7 @@ const inspected = new Map<string, CheckpointFacts>()
  * file once, as long as its size and times are unchanged.
  * @throws CheckpointError for a file that is no checkpoint, damaged or hostile; EnvironmentError without a Python
  */
-export async function inspectCheckpoint(
+export async function inspectFile(
   path: string,
   options: CheckpointCallOptions = {},
 ): Promise<CheckpointFacts> {
@@ -109,9 +109,9 @@ function fileState(file: string): string | null {
 /**
  * Write a checkpoint in another format, with its metadata. `merging` is the patch-merging order of a file that does not
  * state it.
- * @throws CheckpointError as inspectCheckpoint; UsageError for a wrong name or order
+ * @throws CheckpointError as inspectFile; UsageError for a wrong name or order
  */
-export async function convertCheckpoint(
+export async function convertFile(
   path: string,
   to: CheckpointFormat,
   out: string,

@@ -1,34 +1,4 @@
-import { FreetumorError } from '../errors.js'
-
-/** Why a job's processes failed; `failure.json` of a run. */
-export interface FailureCard {
-  /**
-   * `exception`: a rank raised it. `signal`: a signal killed a process. `outOfMemory`: of the machine or of a GPU. `hang`: no
-   * event for too long. `lostConnection`: ranks lost their connection, and none recorded a reason.
-   */
-  readonly kind: 'exception' | 'signal' | 'outOfMemory' | 'hang' | 'lostConnection'
-  /** First rank that failed by itself; null if no rank did. */
-  readonly rank: number | null
-  readonly message: string
-  readonly hint: string
-  readonly signal: string | null
-  /** Exit code of the launcher; it is 1 for every failure. */
-  readonly exitCode: number | null
-  /** Traceback of that rank. */
-  readonly traceback: string
-  /** Last lines of the rank's log, else of the launcher's. */
-  readonly lastLines: readonly string[]
-  /** Folder of all logs. */
-  readonly logs: string
-  /** ISO 8601. */
-  readonly time: string
-}
-
-/** Return the card of an error; null if it has none. */
-export function cardOf(error: unknown): FailureCard | null {
-  if (!(error instanceof FreetumorError)) return null
-  return (error.facts.card as FailureCard | undefined) ?? null
-}
+import { cardOf } from '../errors.js'
 
 export interface RestartPolicy {
   /** Largest number of consecutive restarts without a new checkpoint. */

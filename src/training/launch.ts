@@ -1,5 +1,6 @@
+import type { FailureCard } from '../errors.js'
 import type { StopOptions } from '../stop-signals.js'
-import type { FailureCard, RestartPolicy } from './failure.js'
+import type { RestartPolicy } from './failure.js'
 
 /** Settings to run a user's torchrun script under supervision. */
 export interface LaunchOptions extends StopOptions {

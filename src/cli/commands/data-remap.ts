@@ -39,7 +39,7 @@ export const addDataRemap: AddCommand = (data, io) => {
       const remapped = remapLabels(await readNifti(source), map, options.labels, options.region)
       await writeNifti(target, remapped.label)
       const { before, after } = remapped
-      printResult(io, options.output, { out: options.out, map, before, after }, () =>
+      printResult(io, 'data remap', options.output, { out: options.out, map, before, after }, () =>
         table(remapped, options.region),
       )
     })

@@ -100,7 +100,7 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
       }
       // ids of one's own have no names here
       const names = options.labelsIds ? [] : LABEL_SCHEMES[options.region].names
-      printResult(io, options.output, evaluation, () => evaluationText(evaluation, names))
+      printResult(io, 'evaluate', options.output, evaluation, () => evaluationText(evaluation, names))
       if (evaluation.failed.length > 0) io.exitWith(EXIT.data)
     })
   // before the check of the options that a real evaluation must have

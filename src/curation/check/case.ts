@@ -166,6 +166,6 @@ function asFinding(rule: Finding['rule'], error: unknown, file: string): RuleFin
     rule,
     severity: 'error',
     message: error.message.replace(`${file}: `, ''),
-    fix: error.hint ?? 'fetch the file again',
+    fix: error.commandHint ?? 'fetch the file again',
   }
 }

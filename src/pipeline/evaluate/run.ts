@@ -16,12 +16,12 @@ import { drawWorstCases } from './pictures.js'
 import { type EvaluateOptions, evaluateProfile, measuredIds } from './settings.js'
 import { evaluateSpec } from './spec.js'
 
-type Failed = readonly { readonly caseId: string; readonly error: CaseError }[]
+export type FailedCases = readonly { readonly caseId: string; readonly error: CaseError }[]
 
 export interface Evaluation {
   readonly summary: Summary
   readonly cases: readonly CaseMeasures[]
-  readonly failed: Failed
+  readonly failed: FailedCases
   /** Null without `against`. */
   readonly against: { readonly summary: Summary; readonly comparison: Comparison } | null
 }
@@ -30,7 +30,7 @@ export interface Evaluation {
 interface Measured {
   readonly summary: Summary
   readonly cases: readonly CaseMeasures[]
-  readonly failed: Failed
+  readonly failed: FailedCases
 }
 
 /**

@@ -215,7 +215,7 @@ describe('a list that names a file outside its folders', () => {
       await expect(read(name)).rejects.toMatchObject({
         code: 'data',
         message: `${join(root, 'lists', name)}: training[0].image: ${path} lies outside ${root}`,
-        hint: expect.stringContaining('--allow-outside'),
+        hint: expect.stringContaining('allowOutside'),
       })
   })
 
