@@ -28,9 +28,9 @@ _EXTENT = ("windowHu", "spacingMm", "patchVoxels")
 def probe_merging(path: str, image: str, labels: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the Dice per order and class: {windows, orders: [{order, dice: {class: value}, mean}], best}.
 
-    `settings`: windowHu, spacingMm, patchVoxels (null: as the file states), windows (largest number), weights (a name, see
-    read_checkpoint), device (auto | cpu | cuda). The labels are ids of the network's outputs. `best` is null if no order
-    is clearly better.
+    `settings`: windowHu, spacingMm, patchVoxels (null: as the file states), windows (largest number), weights (a name,
+    see read_checkpoint), device (auto | cpu | cuda). The labels are ids of the network's outputs. `best` is null if no
+    order is clearly better.
     """
     file = read_checkpoint(path, weights=settings["weights"])
     _refuse_needless(file)

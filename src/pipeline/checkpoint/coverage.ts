@@ -60,14 +60,12 @@ export function refuseBlindBaseline(
   const network = segmentorOf(facts)
   if (!network || network.tumorOutputs === null)
     throw new CheckpointError(
-      `${where} holds no segmentor whose tumor outputs are known (${network ? `${network.outputs ?? 'no'} outputs` : kindsOf(facts.networks)})`,
-      {
-        hint: 'a baseline has 7 outputs (tumors 2, 4, 6), 3 (2) or 2 (1), or is a model.pt of a run of job `baseline`',
-      },
+      `${where}: holds no segmentor with known tumor outputs (found ${network ? `${network.outputs ?? 'no'} outputs` : kindsOf(facts.networks)})`,
+      { hint: 'name weights with 7, 3 or 2 outputs, or the model.pt of a `baseline` run' },
     )
   if (!isWhole(network))
     throw new CheckpointError(`${where}: ${differences(network).join('; ')}`, {
-      hint: 'a baseline must be whole; `freetumor checkpoint inspect` lists its tensors',
+      hint: 'run `freetumor checkpoint inspect` to list its tensors; a baseline must be complete',
     })
   const planned = namesOf(plan)
   if (!covers(tumorCoverage(facts), planned)) {
