@@ -87,6 +87,7 @@ test('evaluate compares the lesions of two folders of masks by declared maps, as
   expect(text).toMatch(/^profile lesion: 1 cases on the original grid\n/)
   expect(text).toMatch(/\n2, NSD 1 mm +0\.\d+/)
   expect(text).toMatch(/\nlesions, sensitivity +1\.0000 \(1 cases\)\n/)
+  expect(text).toMatch(/\nfigures of fewer than 6 patients have no interval and no p value, because .*$/)
   expect(text).toMatch(/masks minus old, on the same cases:\ntumor Dice +0\.\d+/)
   expect(JSON.parse(readFileSync(join(out, 'comparison.json'), 'utf8')).numCases).toBe(1)
   expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('data:image/png;base64,')

@@ -109,7 +109,9 @@ describe('a baseline', () => {
       /given\.pt: 2 missing \(a, b\); 1 unexpected \(c\)/,
     )
     const generator = checkpointFacts([generatorFacts(3)])
-    expect(() => refuseBlindBaseline(synthesis, generator)).toThrow(/holds no segmentor .* \(found a generator\)/)
+    expect(() => refuseBlindBaseline(synthesis, generator)).toThrow(
+      /holds no segmentor .* \(found a generator\)/,
+    )
   })
 
   test('whose patch-merging order nobody states is refused unless the configuration does', () => {
