@@ -10,8 +10,8 @@ import type { CheckpointFacts, NetworkFacts } from '../../pipeline/ports/checkpo
 import {
   type CheckpointCallOptions,
   type CheckpointFormat,
-  convertCheckpoint,
-  inspectCheckpoint,
+  convertFile,
+  inspectFile,
   type MergingOrder,
   type ProbeResult,
   probeMerging,
@@ -87,14 +87,18 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
       const probed = probedCase(options)
       const config = options.config ? await readConfig(io, options.config, options.set) : null
       const call = { python: config?.runtime.python, signal: io.signal, weights: options.weights }
-      const facts = await inspectCheckpoint(file, call)
+      const facts = await inspectFile(file, call)
       refuseOtherHash(facts, options.sha256)
       const { region, device } = options
       const preparation = region ? publishedPreparation(region) : config && preparationOf(config)
       const probe = probed && (await runProbe(io, file, probed, preparation, device, call))
       const hints = [...checkpointHints(facts, config), ...probeHints(probe)]
-      printResult(io, options.output, { ...facts, hints, ...(probe ? { probe } : {}) }, () =>
-        describe(facts, hints, probe),
+      printResult(
+        io,
+        'checkpoint inspect',
+        options.output,
+        { ...facts, hints, ...(probe ? { probe } : {}) },
+        () => describe(facts, hints, probe),
       )
     })
 
@@ -121,8 +125,8 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
     .action(async (path: string, options: ConvertOptions) => {
       const { to, out, merging = null, weights, output } = options
       const file = await checkpointFile(resolve(io.cwd, path))
-      const converted = await convertCheckpoint(file, to, out, merging, { signal: io.signal, weights })
-      printResult(io, output, converted, () => [
+      const converted = await convertFile(file, to, out, merging, { signal: io.signal, weights })
+      printResult(io, 'checkpoint convert', output, converted, () => [
         `${converted.path}: ${converted.tensors} tensors`,
         `sha256 ${converted.sha256}`,
       ])

@@ -14,7 +14,7 @@ import { oneLine } from '../../plain-text.js'
 import type { Region } from '../../volume/labels.js'
 import { readConfig } from '../config-file.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
-import { type CliIo, paint } from '../output.js'
+import { type CliIo, paint, versioned } from '../output.js'
 import { type AddCommand, packageVersion, regionOption, withExample } from '../program.js'
 import { caseProgress } from '../progress.js'
 
@@ -100,7 +100,7 @@ async function whatToCheck(io: CliIo, path: string, { root, region, map, labels,
 
 function printed(report: CheckReport, output: Options['output'], io: CliIo): string {
   if (output === 'text') return describe(report, io)
-  return JSON.stringify(output === 'json' ? report : toSarif(report, packageVersion()), null, 2)
+  return JSON.stringify(output === 'json' ? versioned(report) : toSarif(report, packageVersion()), null, 2)
 }
 
 function describe({ findings, numCases }: CheckReport, io: CliIo): string {

@@ -69,7 +69,9 @@ export const addDataImport: AddCommand = (data, io) => {
       for (const { dataset, count, example } of unreadable)
         io.note(`warning: ${dataset}: ${count} cases cannot be read, first ${example}`)
       const result = { out: options.out, numCases: cases.length, missing, unreadable, notes }
-      printResult(io, options.output, result, () => [`${cases.length} cases in ${options.out}`])
+      printResult(io, 'data import', options.output, result, () => [
+        `${cases.length} cases in ${options.out}`,
+      ])
     })
   withExample(data.command('schema'), 'freetumor data schema > manifest.schema.json')
     .description('Print the JSON schema of a manifest, or of a line of ledger.jsonl')

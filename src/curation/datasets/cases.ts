@@ -1,9 +1,10 @@
 import { access } from 'node:fs/promises'
 import { DataError } from '../../errors.js'
-import { mapByNames } from './label-names.js'
+import { IGNORED_LABEL } from '../../volume/labels.js'
+import { ignoredIdsOf, mapByNames } from './label-names.js'
 import { type CaseList, type ListedCase, stemOf } from './lists.js'
 import type { ManifestCase } from './manifest.js'
-import { type Dataset, type LabelIdMap, tumorOrgans } from './registry.js'
+import { type Dataset, findDataset, type LabelIdMap, tumorOrgans } from './registry.js'
 
 /** Listed files that do not exist, per data set. */
 export interface MissingFiles {
@@ -27,7 +28,7 @@ export interface DatasetCases {
  */
 export async function casesOf(list: CaseList, dataset: Dataset): Promise<DatasetCases> {
   const named = dataset.labelMap ? null : mapByNames(list.labelNames ?? {}, dataset.region)
-  const map = dataset.labelMap ?? named?.map ?? null
+  const map = dataset.labelMap ? withIgnored(dataset.labelMap, dataset, list) : (named?.map ?? null)
   const described = named ? { ...dataset, kidneySides: named.kidneySides } : dataset
   const present: ListedCase[] = []
   const absent: string[] = []
@@ -40,6 +41,13 @@ export async function casesOf(list: CaseList, dataset: Dataset): Promise<Dataset
   const missing =
     absent.length === 0 ? [] : [{ dataset: dataset.name, count: absent.length, example: absent[0]! }]
   return { cases, missing, background: named?.background ?? [] }
+}
+
+/** Add the ids that the list calls `ignore` to a published map, which does not have them. A map of the user is complete. */
+function withIgnored(map: LabelIdMap, { name }: Dataset, { labelNames }: CaseList): LabelIdMap {
+  if (map !== findDataset(name)?.labelMap) return map
+  const ignored = ignoredIdsOf(labelNames ?? {}).map((id) => [id, IGNORED_LABEL])
+  return ignored.length === 0 ? map : { ...map, ...Object.fromEntries(ignored) }
 }
 
 function caseOf(

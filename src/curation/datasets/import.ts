@@ -7,6 +7,7 @@ import { casesOf, type DatasetCases, type MissingFiles } from './cases.js'
 import { mapByNames } from './label-names.js'
 import { type CaseList, readCases } from './lists.js'
 import { type Manifest, type ManifestCase, makeManifest } from './manifest.js'
+import { ignoredNote, refuseForeignTargets } from './region-ids.js'
 import {
   type Dataset,
   findDataset,
@@ -149,6 +150,7 @@ function asTold(dataset: Dataset, { region, labelMap, kidneySides }: ImportOptio
       hint: 'omit --region',
     })
   if (!labelMap) return dataset
+  refuseForeignTargets(dataset.name, labelMap, dataset.region)
   const organs = tumorOrgans(labelMap, dataset.region)
   const role =
     dataset.role.kind === 'host' && organs.length > 0 ? { kind: 'labelled' as const, organs } : dataset.role
@@ -159,10 +161,12 @@ function asTold(dataset: Dataset, { region, labelMap, kidneySides }: ImportOptio
 function notesOn(
   { name, region }: Dataset,
   { background, cases }: DatasetCases,
-  { statedCount, cases: listed }: CaseList,
+  { statedCount, cases: listed, unclearNames }: CaseList,
 ): string[] {
   const training = listed.filter(({ split }) => split === 'training').length
   const unknown = cases[0]?.labelMap === null
+  const ignored = ignoredNote(name, cases[0]?.labelMap ?? {})
+  const why = unclearNames === undefined ? 'undocumented' : `unclear (${unclearNames})`
   return [
     ...(background.length > 0
       ? [`${name}: ${background.join(', ')} count as background of the ${region}`]
@@ -170,6 +174,7 @@ function notesOn(
     ...(statedCount !== null && statedCount !== training
       ? [`${name}: numTraining is ${statedCount}, but the list contains ${training} training cases`]
       : []),
-    ...(unknown ? [`${name}: its label ids are undocumented; a configuration must set labelMap`] : []),
+    ...(ignored === null ? [] : [ignored]),
+    ...(unknown ? [`${name}: its label ids are ${why}; a configuration must set labelMap`] : []),
   ]
 }

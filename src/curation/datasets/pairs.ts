@@ -2,7 +2,8 @@ import { readdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { DataError, UsageError } from '../../errors.js'
 import { cannotBeRead } from '../../system-errors.js'
-import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
+import { IGNORED_LABEL, LABEL_SCHEMES, type Region } from '../../volume/labels.js'
+import { ignoredIdsBeside } from './ignored-ids.js'
 import type { ManifestCase } from './manifest.js'
 import type { LabelIdMap } from './registry.js'
 
@@ -12,14 +13,14 @@ export type PairedCase = Omit<ManifestCase, 'labelMap'> & { readonly labelMap: L
 /**
  * Pair the scans of one folder with the labels of another by equal names, without `_0000` of the image. Each
  * scan is a patient of its own.
- * @param labelMap default: the labels have the ids of the region
+ * @param labelMap default: the labels have the ids of the region, but for those that their dataset.json ignores
  * @throws UsageError for a folder that cannot be read or has no scan, DataError for scans without a label
  */
 export async function pairCases(
   images: string,
   labels: string,
   region: Region,
-  labelMap: LabelIdMap = identity(region),
+  labelMap?: LabelIdMap,
 ): Promise<PairedCase[]> {
   const scans = await volumesIn(images)
   const labelled = new Map((await volumesIn(labels)).map((file) => [stemOf(file), file]))
@@ -31,6 +32,7 @@ export async function pairCases(
         hint: 'give each label the name of its scan, without _0000',
       },
     )
+  const map = labelMap ?? (await regionIdsOf(labels, region))
   return scans.map((file) => {
     const id = stemOf(file)
     return {
@@ -43,7 +45,7 @@ export async function pairCases(
       label: resolve(join(labels, labelled.get(id)!)),
       fold: null,
       split: 'training',
-      labelMap,
+      labelMap: map,
     }
   })
 }
@@ -62,6 +64,8 @@ function stemOf(file: string): string {
   return file.replace(/\.nii(\.gz)?$/, '').replace(/_0000$/, '')
 }
 
-function identity(region: Region): LabelIdMap {
-  return Object.fromEntries(LABEL_SCHEMES[region].names.map((_, id) => [String(id), id]))
+async function regionIdsOf(labels: string, region: Region): Promise<LabelIdMap> {
+  const { ids } = await ignoredIdsBeside(labels)
+  const own = LABEL_SCHEMES[region].names.map((_, id) => [String(id), id])
+  return Object.fromEntries([...own, ...ids.map((id) => [String(id), IGNORED_LABEL])])
 }

@@ -10,22 +10,35 @@ export interface MaskFiles {
   readonly label: string
 }
 
+/** Masks with their labels, and the ids of labels without a mask. */
+export interface PairedMasks {
+  readonly pairs: readonly MaskFiles[]
+  readonly unpredicted: readonly string[]
+}
+
 /**
  * Masks and labels by name, `_0000` ignored, in the order of their ids.
+ * @param partial labels without a mask are no error
  * @throws UsageError for a folder that cannot be read or holds none
  * @throws DataError when a mask has no label, or the reverse
  */
-export async function pairMasks(predictions: string, labels: string): Promise<MaskFiles[]> {
+export async function pairMasks(predictions: string, labels: string, partial = false): Promise<PairedMasks> {
   const [made, truth] = await Promise.all([volumesIn(predictions), volumesIn(labels)])
   const unmatched = [...made.keys()].filter((id) => !truth.has(id))
-  const missing = [...truth.keys()].filter((id) => !made.has(id))
+  const missing = [...truth.keys()].filter((id) => !made.has(id)).sort()
   if (made.size === 0) throw new UsageError(`${predictions} holds no .nii or .nii.gz file`)
-  if (unmatched.length > 0 || missing.length > 0)
+  if (unmatched.length > 0 || (missing.length > 0 && !partial))
     throw new DataError(
       `masks and labels do not pair: ${unmatched.length} masks without a label (first ${unmatched[0] ?? 'none'}), ${missing.length} labels without a mask (first ${missing[0] ?? 'none'})`,
-      { hint: 'files pair by equal names; move the others out of the folders' },
+      {
+        hint:
+          unmatched.length === 0
+            ? 'predict the other scans, or score a part with --partial'
+            : 'files pair by equal names; move the others out of the folders',
+      },
     )
-  return [...made].sort().map(([id, prediction]) => ({ id, prediction, label: truth.get(id)! }))
+  const pairs = [...made].sort().map(([id, prediction]) => ({ id, prediction, label: truth.get(id)! }))
+  return { pairs, unpredicted: missing }
 }
 
 /**

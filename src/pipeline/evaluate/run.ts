@@ -1,4 +1,5 @@
 import { basename, join, resolve } from 'node:path'
+import type { IgnoredIds } from '../../curation/datasets/ignored-ids.js'
 import { DataError, UsageError } from '../../errors.js'
 import { aggregate, byCaseId } from '../../evaluation/aggregate.js'
 import { type Comparison, compare } from '../../evaluation/compare.js'
@@ -10,18 +11,24 @@ import { makeFolder, makeWritableFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import type { CaseError } from '../ports/common.js'
 import { removeOldPage, writeEvaluationPage } from '../report/evaluation.js'
-import { conventionWarnings, splitByConvention } from './label-conventions.js'
-import { type MaskFiles, pairMasks, patientsOfCases, volumesIn } from './mask-files.js'
+import { ignoredIdsOfLabels } from './ignored-ids.js'
+import {
+  conventionWarnings,
+  ignoredWarnings,
+  splitByConvention,
+  unpredictedWarnings,
+} from './label-conventions.js'
+import { type MaskFiles, type PairedMasks, pairMasks, patientsOfCases, volumesIn } from './mask-files.js'
 import { drawWorstCases } from './pictures.js'
 import { type EvaluateOptions, evaluateProfile, measuredIds } from './settings.js'
 import { evaluateSpec } from './spec.js'
 
-type Failed = readonly { readonly caseId: string; readonly error: CaseError }[]
+export type FailedCases = readonly { readonly caseId: string; readonly error: CaseError }[]
 
 export interface Evaluation {
   readonly summary: Summary
   readonly cases: readonly CaseMeasures[]
-  readonly failed: Failed
+  readonly failed: FailedCases
   /** Null without `against`. */
   readonly against: { readonly summary: Summary; readonly comparison: Comparison } | null
 }
@@ -30,7 +37,7 @@ export interface Evaluation {
 interface Measured {
   readonly summary: Summary
   readonly cases: readonly CaseMeasures[]
-  readonly failed: Failed
+  readonly failed: FailedCases
 }
 
 /**
@@ -48,11 +55,15 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
     throw new UsageError('scores of other masks were given, but no other masks', {
       hint: 'give --against too',
     })
-  const pairs = await pairMasks(options.predictions, options.labels)
-  const otherPairs = options.against === undefined ? null : await pairMasks(options.against, options.labels)
+  const { partial } = options
+  const masks = await pairMasks(options.predictions, options.labels, partial)
+  const others =
+    options.against === undefined ? null : await pairMasks(options.against, options.labels, partial)
+  const ignored = await ignoredIdsOfLabels(options)
   if (options.out !== undefined) await makeWritableFolder(resolve(options.out))
-  const first = await measure(pairs, options.scores, options, profile, context)
-  const second = otherPairs && (await measure(otherPairs, options.againstScores, options, profile, context))
+  const rules = { profile, ignored }
+  const first = await measure(masks, options.scores, options, rules, context)
+  const second = others && (await measure(others, options.againstScores, options, rules, context))
   if (second && profile.lesions && (options.scores === undefined) !== (options.againstScores === undefined))
     context.note(
       'AUC and FROC of the two do not compare: lesions of one are scored by probability, of the other by volume (--scores and --against-scores go together)',
@@ -68,7 +79,7 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
       await writeEvaluation(join(out, 'against'), second.summary, second.cases, profile)
       await writeJson(join(out, 'comparison.json'), comparison)
     }
-    await drawWorstCases(first.cases, pairs, { ...options, ...ids, out }, context)
+    await drawWorstCases(first.cases, masks.pairs, { ...options, ...ids, out }, ignored.ids, context)
     await writeEvaluationPage(out)
   }
   return {
@@ -82,21 +93,21 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
 }
 
 async function measure(
-  pairs: readonly MaskFiles[],
+  { pairs, unpredicted }: PairedMasks,
   scores: string | undefined,
   options: EvaluateOptions,
-  profile: Profile,
+  { profile, ignored }: { readonly profile: Profile; readonly ignored: IgnoredIds },
   context: StageContext,
 ): Promise<Measured> {
   const ids = measuredIds(options)
-  const warnings: string[] = []
+  const warnings = unpredictedWarnings(unpredicted, pairs.length)
   const organs = await besides(options.organs, pairs, 'organ mask', warnings)
   const scored = await scoresOf(scores, pairs, options, ids.tumorIds)
   const patients = await patientsOfCases(
     options.patients ?? null,
     pairs.map(({ id }) => id),
   )
-  const spec = evaluateSpec(options, { profile, ids, pairs, organs, scored })
+  const spec = evaluateSpec(options, { profile, ignoredIds: ignored.ids, ids, pairs, organs, scored })
   const cases: CaseMeasures[] = []
   const failed: { caseId: string; error: CaseError }[] = []
   const { signal, logDirectory } = context
@@ -106,7 +117,7 @@ async function measure(
   }
   const { fitting, refused } = splitByConvention(byCaseId(cases), options)
   failed.push(...refused)
-  warnings.push(...conventionWarnings(fitting, profile))
+  warnings.push(...conventionWarnings(fitting, profile), ...ignoredWarnings(fitting, ignored))
   for (const text of warnings) context.note(text, 'warning')
   const failedCases = failed.map(({ caseId }) => caseId)
   const seed = options.seed ?? 0

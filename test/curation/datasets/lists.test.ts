@@ -136,7 +136,12 @@ describe('readCases of a folder', () => {
       'imagesTs/t_0000.nii.gz': '',
     })
     const list = await readCases(folder)
-    expect(list.labelNames).toBeNull()
+    expect(list.labelNames).toEqual({
+      '0': ['background'],
+      '1': ['kidney'],
+      '2': ['masses'],
+      '3': ['masses'],
+    })
     expect(
       list.cases.map(({ image, label, split }) => [stemOf(image), label && stemOf(label), split]),
     ).toEqual([
@@ -215,7 +220,7 @@ describe('a list that names a file outside its folders', () => {
       await expect(read(name)).rejects.toMatchObject({
         code: 'data',
         message: `${join(root, 'lists', name)}: training[0].image: ${path} lies outside ${root}`,
-        hint: expect.stringContaining('--allow-outside'),
+        hint: expect.stringContaining('allowOutside'),
       })
   })
 
