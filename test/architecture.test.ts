@@ -33,6 +33,7 @@ const COMMON = [
   'jsonl.ts',
   'plain-text.ts',
   'stop-signals.ts',
+  'suggestion.ts',
   'system-errors.ts',
   'whole-file.ts',
 ]
@@ -87,6 +88,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   'plain-text.ts': { uses: [] },
   'jsonl.ts': { uses: [] },
   'stop-signals.ts': { uses: [] },
+  'suggestion.ts': { uses: [] },
   'system-errors.ts': { uses: [] },
   'whole-file.ts': { uses: [] },
 }

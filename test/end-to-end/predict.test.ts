@@ -70,7 +70,7 @@ describe('freetumor predict', () => {
       expect(Array.from(mask.data).filter((id) => id === 2).length).toBe(labelVoxels[2])
     }
 
-    const ranks = [...flags, '--out', parts, '--processes', '2']
+    const ranks = [...flags, '--out', parts, '--workers', '2']
     const killed = await killAfterOneMask(ranks)
     expect(killed.signal).toBe('SIGKILL')
     const ended = await runCli(ranks)

@@ -45,7 +45,7 @@ def predict(spec: PredictSpec, ranks: Ranks, source: CaseSource) -> Iterator[Eve
     cases = {case.id: case for case in spec.cases}
     work = partial(predict_case, spec, members, ranks.device)
     while (case_id := source.next()) is not None:
-        source.done(case_id, outcome_of(cases[case_id], work, "lower --window-batch or --processes"))
+        source.done(case_id, outcome_of(cases[case_id], work, "lower --window-batch or --workers"))
     yield Finished(0, "completed", "")
 
 

@@ -52,25 +52,25 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
     'freetumor checkpoint inspect TGAN.pt',
     'freetumor checkpoint inspect mine.pt --probe case.nii.gz case_labels.nii.gz --region abdomen',
   )
-    .description('Print kind, networks, keys, patch-merging order, channel mode and hash')
-    .addArgument(new Argument('<file>', 'a .pt, .pth or .safetensors file, or a run'))
-    .option('--config <file>', 'Compare the file with a run configuration')
+    .description('Print kind, networks, weights, patch-merging order, channel mode and hash')
+    .addArgument(new Argument('<file>', 'checkpoint (.pt, .pth or .safetensors), or a run'))
+    .option('--config <file>', 'Compare the checkpoint with this run configuration')
     .option('--set <key=value...>', 'Replace values of the configuration')
     .addOption(
       new Option(
         '--probe <image and labels...>',
-        'Run the segmentor on this case to find its patch-merging order',
+        'Segment this case with each patch-merging order, and print the best',
       ),
     )
     .addOption(
       new Option(
         '--region <region>',
-        'Set intensity window, spacing and patch of the probe if the file states none',
+        'Set intensity window, spacing and patch of a checkpoint that does not state them',
       ).choices(REGIONS),
     )
     .option(
       '--windows <count>',
-      'Set the windows of the probe; those with most labels come first',
+      'Set the number of sliding windows of the probe, those with most labels first',
       wholeNumber(1),
       4,
     )
@@ -79,7 +79,7 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
         .choices(['auto', 'cpu', 'cuda'])
         .default('auto'),
     )
-    .option('--sha256 <hash>', 'Refuse a file with another hash')
+    .option('--sha256 <hash>', 'Refuse a checkpoint with another SHA-256')
     .addOption(weightsOption())
     .addOption(outputOption())
     .action(async (path: string, options: InspectOptions) => {
@@ -107,17 +107,17 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
     'freetumor checkpoint convert TGAN.pt --to safetensors --out TGAN.safetensors',
   )
     .description('Convert a checkpoint to another format, with its metadata')
-    .addArgument(new Argument('<file>', 'a .pt, .pth or .safetensors file, or a run'))
+    .addArgument(new Argument('<file>', 'checkpoint (.pt, .pth or .safetensors), or a run'))
     .addOption(
       new Option('--to <format>', 'Set the format to write')
         .choices(['safetensors', 'pt'])
         .makeOptionMandatory(),
     )
-    .requiredOption('--out <file>', 'Set the file to write; .safetensors is recognised by its name')
+    .requiredOption('--out <file>', 'Set the file to write')
     .addOption(
       new Option(
         '--merging <order>',
-        'State the patch-merging order of a file that does not state it',
+        'Set the patch-merging order of a checkpoint that does not state it',
       ).choices(['legacy', 'corrected', 'v2']),
     )
     .addOption(weightsOption())
@@ -143,16 +143,16 @@ function probedCase({ probe, windows }: InspectOptions): ProbedCase | null {
   if (!probe) return null
   const [image, labels] = probe
   if (image === undefined || labels === undefined || probe.length > 2)
-    throw new UsageError(`--probe takes an image and its labels, got ${probe.length} files`, {
-      hint: 'FILE goes in front of the options: checkpoint inspect FILE --probe IMAGE LABELS',
+    throw new UsageError(`--probe: wrong number of files (expected 2, found ${probe.length})`, {
+      hint: 'write checkpoint inspect FILE --probe IMAGE LABELS',
     })
   return { image, labels, windows }
 }
 
 function refuseOtherHash(facts: CheckpointFacts, wanted: string | undefined): void {
   if (wanted !== undefined && wanted.toLowerCase() !== facts.sha256)
-    throw new CheckpointError(`${facts.path}: its sha256 is ${facts.sha256}, ${wanted} was expected`, {
-      hint: 'the file is damaged or another one: get it again',
+    throw new CheckpointError(`${facts.path}: wrong SHA-256 (expected ${wanted}, found ${facts.sha256})`, {
+      hint: 'download the file again, or correct --sha256',
     })
 }
 
@@ -230,15 +230,15 @@ function describeProbe(probe: ProbeResult): [string, string][] {
     return [`order ${order}`, `mean Dice ${mean.toFixed(4)} (${classes.join(', ')})`]
   })
   const verdict = probe.best
-    ? `${probe.best} fits best`
-    : 'no order is ahead: try a case that the network knows'
+    ? `${probe.best} is best`
+    : 'no order is best: probe with a case that the network was trained for'
   return [...orders, ['probe', `${verdict}, in ${probe.windows} windows`]]
 }
 
 function probeHints(probe: ProbeResult | null): string[] {
   if (!probe?.best) return []
   return [
-    `give --merging ${probe.best} with this file, or write the order down: checkpoint convert FILE --merging ${probe.best} --to pt --out NEW`,
+    `pass --merging ${probe.best} with this checkpoint, or record it: checkpoint convert FILE --merging ${probe.best} --to pt --out NEW`,
   ]
 }
 

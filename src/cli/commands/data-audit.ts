@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { extname, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { DEFAULT_CACHE } from '../../config/defaults.js'
 import type { AuditPair, AuditReport } from '../../curation/audit/run.js'
 import { curate, ownDatasets } from '../../curation/datasets/curate.js'
@@ -7,7 +7,7 @@ import { type ManifestCase, readManifest } from '../../curation/datasets/manifes
 import type { Dataset } from '../../curation/datasets/registry.js'
 import { EXIT } from '../../errors.js'
 import { auditNotes, runAudit } from '../../pipeline/prepare/audit.js'
-import { readConfig } from '../config-file.js'
+import { configNamed, readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, paint, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -30,16 +30,13 @@ export const addDataAudit: AddCommand = (data, io) => {
     'freetumor data audit my-config.yaml --out audit',
   )
     .description('Find copies of one scan, patients in two folds and known overlaps; exit 6 on leaks')
-    .argument(
-      '<manifest...>',
-      'manifests, or configurations (.yaml), whose cases are compared with each other',
-    )
+    .argument('<manifest...>', 'manifests and configurations; all their cases are compared')
     .option('--out <dir>', 'Write audit.html, with pictures of the pairs, and audit.json here')
     .option(
       '--cache <dir>',
-      `Save fingerprints and the result for the leak check (default: the configuration's, else ${DEFAULT_CACHE})`,
+      `Save fingerprints and the result here (default: prepare.cache of the configuration, else ${DEFAULT_CACHE})`,
     )
-    .option('--pictures <n>', 'Limit the pairs with a picture', wholeNumber(0), 40)
+    .option('--pictures <n>', 'Show pictures of at most N pairs', wholeNumber(0), 40)
     .option(
       '--workers <n>',
       'Read N scans at a time, each in a thread with one volume in memory',
@@ -48,10 +45,7 @@ export const addDataAudit: AddCommand = (data, io) => {
     )
     .addOption(outputOption())
     .action(async (paths: string[], options: Options) => {
-      const { cases, own, cache } = await whatToAudit(
-        io,
-        paths.map((path) => resolve(io.cwd, path)),
-      )
+      const { cases, own, cache } = await whatToAudit(io, paths)
       const report = await runAudit(cases, {
         own,
         cache: resolve(io.cwd, options.cache ?? cache ?? DEFAULT_CACHE),
@@ -61,7 +55,7 @@ export const addDataAudit: AddCommand = (data, io) => {
         signal: io.signal,
         onCase: caseProgress(io),
         onCompared: (done, total) => {
-          if (done % 100 === 0 || done === total) io.note(`${done}/${total} likely pairs looked at`)
+          if (done % 100 === 0 || done === total) io.note(`${done}/${total} likely pairs compared`)
         },
       })
       for (const note of auditNotes(report)) io.note(`warning: ${note}`)
@@ -80,12 +74,13 @@ async function whatToAudit(
   const own: Dataset[] = []
   let cache: string | null = null
   for (const path of paths) {
-    if (['.yaml', '.yml', '.js', '.mjs'].includes(extname(path))) {
-      const config = await readConfig(io, path)
+    const configuration = configNamed(io, path)
+    if (configuration !== null) {
+      const config = await readConfig(io, configuration)
       cases.push(...(await curate(config.data, config.region)).cases)
       own.push(...ownDatasets(config.data))
       cache = config.prepare.cache
-    } else cases.push(...(await readManifest(path)).cases)
+    } else cases.push(...(await readManifest(resolve(io.cwd, path))).cases)
   }
   return { cases, own, cache }
 }

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { extname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { Option } from 'commander'
 import type { Finding } from '../../curation/check/finding.js'
 import { type CheckReport, checkCases } from '../../curation/check/run.js'
@@ -12,10 +12,10 @@ import { labelMapOption } from '../../curation/datasets/remap.js'
 import { EXIT } from '../../errors.js'
 import { oneLine } from '../../plain-text.js'
 import type { Region } from '../../volume/labels.js'
-import { readConfig } from '../config-file.js'
+import { configNamed, readConfig } from '../config-file.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
 import { type CliIo, paint, versioned } from '../output.js'
-import { type AddCommand, packageVersion, regionOption, withExample } from '../program.js'
+import { type AddCommand, mapDescription, packageVersion, regionOption, withExample } from '../program.js'
 import { caseProgress } from '../progress.js'
 
 interface Options {
@@ -35,33 +35,38 @@ export const addDataCheck: AddCommand = (data, io) => {
     data.command('check'),
     'freetumor data check data/BTCV',
     'freetumor data check my-config.yaml --output sarif > findings.sarif',
+    'freetumor data check debug-baseline',
     'freetumor data check my-folder --map TotalSegmentator',
     'freetumor data check scan.nii.gz --labels organs.nii.gz',
   )
     .description('Check every voxel of every case and list the faults; exit 3 on errors')
     .argument(
       '<path>',
-      'data-set folder, list or manifest (.json), configuration (.yaml), scan (.nii, .nii.gz) or folder of scans',
+      'data-set folder, list or manifest (.json), configuration, scan (.nii, .nii.gz), or folder of scans',
     )
-    .option('--labels <path>', 'Set the label of the scan, or a folder of labels with equal names')
-    .option('--root <dir>', 'Search listed paths below this folder, too', '.')
+    .option('--labels <path>', 'Set the label of the scan, or the folder of labels; they have equal names')
+    .option(
+      '--root <dir>',
+      'Search listed files below this folder in addition to the folder of the list',
+      '.',
+    )
     .option('--allow-outside', 'Accept lists that name files outside --root and their own folder')
     .addOption(regionOption())
-    .option('--map <map>', 'Map label ids: a preset (`data list --presets`) or source:target,...')
+    .option('--map <map>', mapDescription())
     .option(
       '--workers <n>',
       'Read N cases at a time, each in a thread with one volume in memory',
       wholeNumber(1),
       Math.min(8, availableParallelism()),
     )
-    .option('--max-mb <n>', 'Limit the decoded size of a file in MB (default 2147)', positiveNumber)
+    .option('--max-mb <n>', 'Refuse files whose decoded size is above N MB (default: 2147)', positiveNumber)
     .addOption(
       new Option('--output <format>', 'Set the format of the result')
         .choices(['text', 'json', 'sarif'])
         .default('text'),
     )
     .action(async (path: string, options: Options) => {
-      const { cases, missing, notes, prepared } = await whatToCheck(io, resolve(io.cwd, path), options)
+      const { cases, missing, notes, prepared } = await whatToCheck(io, path, options)
       for (const note of notes) io.note(`note: ${note}`)
       const report = await checkCases(cases, missing, {
         prepared,
@@ -75,27 +80,33 @@ export const addDataCheck: AddCommand = (data, io) => {
     })
 }
 
-async function whatToCheck(io: CliIo, path: string, { root, region, map, labels, allowOutside }: Options) {
-  if (['.yaml', '.yml', '.js', '.mjs'].includes(extname(path))) {
-    const config = await readConfig(io, path)
+async function whatToCheck(
+  io: CliIo,
+  argument: string,
+  { root, region, map, labels, allowOutside }: Options,
+) {
+  const configuration = configNamed(io, argument)
+  if (configuration !== null) {
+    const config = await readConfig(io, configuration)
     const data = { ...config.data, allowOutside: allowOutside ?? config.data.allowOutside }
     const { cases, missing } = await curate(data, config.region)
     const prepared = { spacingMm: config.prepare.spacingMm, patchVoxels: config.sampling.patchVoxels }
     return { cases, missing, notes: [], prepared }
   }
+  const path = resolve(io.cwd, argument)
   if (await isManifest(path)) {
     const { cases } = await readManifest(path)
     return { cases, missing: [], notes: [], prepared: null }
   }
-  const told = labelMapOption(map, region ?? null)
+  const declared = labelMapOption(map, region ?? null)
   if (labels !== undefined || (await isLoose(path)))
     return {
-      cases: await looseCases(path, { labels, region, ...told }),
+      cases: await looseCases(path, { labels, region, ...declared }),
       missing: [],
       notes: [],
       prepared: null,
     }
-  return { ...(await collectCases(path, { root, region, allowOutside, ...told })), prepared: null }
+  return { ...(await collectCases(path, { root, region, allowOutside, ...declared })), prepared: null }
 }
 
 function printed(report: CheckReport, output: Options['output'], io: CliIo): string {

@@ -12,7 +12,7 @@ import { makeWritableFolder } from '../../whole-file.js'
 import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
-import { type AddCommand, outputOption, regionOption, withExample } from '../program.js'
+import { type AddCommand, mapDescription, outputOption, regionOption, withExample } from '../program.js'
 import { caseProgress } from '../progress.js'
 
 interface Options {
@@ -39,9 +39,9 @@ export const addDataImport: AddCommand = (data, io) => {
     .requiredOption('--lists <path>', 'Read a list, a folder of lists, or a data-set folder')
     .requiredOption('--root <dir>', 'Set the folder of the data sets')
     .requiredOption('--out <file>', 'Set the manifest to write')
-    .option('--config <file>', 'Include the data sets of this configuration')
+    .option('--config <file>', 'Include the data sets of this configuration (data.registry)')
     .addOption(regionOption())
-    .option('--map <map>', 'Map label ids: a preset (`data list --presets`) or source:target,...')
+    .option('--map <map>', mapDescription())
     .option('--allow-outside', 'Accept lists that name files outside --root')
     .option('--measure', 'Measure every file: volumes of the label classes, SHA-256')
     .option('--workers <n>', 'Measure N files at a time', wholeNumber(1), Math.min(8, availableParallelism()))
@@ -49,13 +49,13 @@ export const addDataImport: AddCommand = (data, io) => {
     .action(async (options: Options) => {
       const own = options.config ? ownDatasets((await readConfig(io, options.config)).data) : []
       const { root, region, allowOutside } = options
-      const told = labelMapOption(options.map, region ?? null)
+      const declared = labelMapOption(options.map, region ?? null)
       const { manifest, missing, notes } = await importLists(options.lists, {
         root,
         own,
         region,
         allowOutside,
-        ...told,
+        ...declared,
       })
       // measuring may take hours
       await makeWritableFolder(dirname(resolve(io.cwd, options.out)))
@@ -76,7 +76,9 @@ export const addDataImport: AddCommand = (data, io) => {
   withExample(data.command('schema'), 'freetumor data schema > manifest.schema.json')
     .description('Print the JSON schema of a manifest, or of a line of ledger.jsonl')
     .addArgument(
-      new Argument('[of]', 'what the schema is of').choices(['manifest', 'ledger']).default('manifest'),
+      new Argument('[of]', 'file that the schema describes')
+        .choices(['manifest', 'ledger'])
+        .default('manifest'),
     )
     .action((of: 'manifest' | 'ledger') =>
       io.print(JSON.stringify(of === 'ledger' ? ledgerJsonSchema() : manifestJsonSchema(), null, 2)),

@@ -5,7 +5,7 @@ import { labelNameOf, type Region } from '../../volume/labels.js'
 import { readNifti } from '../../volume/nifti.js'
 import { writeNifti } from '../../volume/nifti-write.js'
 import { printResult } from '../output.js'
-import { type AddCommand, outputOption, regionOption, withExample } from '../program.js'
+import { type AddCommand, mapDescription, outputOption, regionOption, withExample } from '../program.js'
 
 interface Options {
   readonly labels: string
@@ -24,17 +24,17 @@ export const addDataRemap: AddCommand = (data, io) => {
     'freetumor data remap --labels mine.nii.gz --map 1:5,2:6,3:5 --out label.nii.gz',
   )
     .description('Remap label ids, and print the voxels before and after')
-    .requiredOption('--labels <file>', 'Set the label map')
-    .requiredOption('--map <map>', 'Map by a preset (`freetumor data list --presets`), or source:target,...')
-    .requiredOption('--out <file>', 'Set the label map to write')
+    .requiredOption('--labels <file>', 'Read this label map')
+    .requiredOption('--map <map>', mapDescription())
+    .requiredOption('--out <file>', 'Write the label map here')
     .addOption(regionOption())
     .addOption(outputOption())
     .action(async (options: Options) => {
       const map = parseMap(options.map, options.region ?? null)
       const [source, target] = [resolve(io.cwd, options.labels), resolve(io.cwd, options.out)]
       if (source === target)
-        throw new UsageError(`--out ${options.out} is the label map itself`, {
-          hint: 'write to another file',
+        throw new UsageError(`--out: same file as --labels (found ${options.out})`, {
+          hint: 'name another file',
         })
       const remapped = remapLabels(await readNifti(source), map, options.labels, options.region)
       await writeNifti(target, remapped.label)

@@ -88,9 +88,7 @@ const baseline = z.strictObject({
 
 const generator = z.strictObject({
   checkpoint: key(
-    z
-      .union([nonEmptyText, checkpointPart], 'must be a file, or { path: FILE, use: both | generator }')
-      .nullable(),
+    z.union([nonEmptyText, checkpointPart], 'a file, or { path: FILE, use: both | generator }').nullable(),
     'Checkpoint of the generator, or an object with `path` and `use`.',
     'In job `synthesis`, generator and discriminator start from it.',
     { default: null, path: true, source: published('networks') },

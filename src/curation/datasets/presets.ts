@@ -1,5 +1,6 @@
 import { UsageError } from '../../errors.js'
-import type { Region } from '../../volume/labels.js'
+import { nearestWord } from '../../suggestion.js'
+import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import { background, DATASETS, type KidneySides, type LabelIdMap } from './registry.js'
 
 /** A label map with a name. */
@@ -49,7 +50,16 @@ const TOOLS: readonly Preset[] = [
   },
 ]
 
+/** For labels whose ids are those of the region already. */
+const REGION_IDS: readonly Preset[] = Object.values(LABEL_SCHEMES).map(({ region, names }) => ({
+  name: 'region',
+  region,
+  map: Object.fromEntries(names.map((_, id) => [String(id), id])),
+  aliases: [],
+}))
+
 export const PRESETS: readonly Preset[] = [
+  ...REGION_IDS,
   ...TOOLS,
   ...DATASETS.flatMap(({ name, region, labelMap, aliases = [], kidneySides }) =>
     labelMap ? [{ name, region, map: labelMap, aliases, kidneySides }] : [],
@@ -58,7 +68,7 @@ export const PRESETS: readonly Preset[] = [
 
 /**
  * Return the preset of a name; case, dashes and underscores are ignored.
- * @param region selects the map if a tool has one per region; null selects the abdomen
+ * @param region selects the map if a preset has one per region; null selects the abdomen
  * @throws UsageError for an unknown name, or a preset of the other region
  */
 export function findPreset(name: string, region: Region | null = null): Preset {
@@ -73,8 +83,9 @@ export function findPreset(name: string, region: Region | null = null): Preset {
         hint: `choose a preset of the ${region} (${namesOf(region).join(', ')})`,
       },
     )
+  const near = nearestWord(name, namesOf(region))
   throw new UsageError(`unknown preset ${name}`, {
-    hint: `choose a preset (${namesOf(null).join(', ')})`,
+    hint: near === undefined ? `choose a preset (${namesOf(null).join(', ')})` : `did you mean ${near}?`,
   })
 }
 

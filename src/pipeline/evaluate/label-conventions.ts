@@ -42,7 +42,7 @@ export function splitByConvention(
     }
     const { side, only } = strange[0]!
     const message = `case ${one.caseId}: ids ${list(only)} occur in its ${side === 'predicted' ? 'mask' : 'label'}, are no ids of the region, and no ${WORDS[OTHER[side]]} have them`
-    const hint = `say what they mean with ${FLAGS[side]}, or which ids are compared with --labels-ids`
+    const hint = `say what they mean with ${FLAGS[side]}, or which ids are compared with --label-ids`
     refused.push({ caseId: one.caseId, error: { kind: 'data', message, hint } })
   }
   return { fitting, refused }

@@ -72,7 +72,7 @@ export function measuredIds({ region = 'abdomen', labelIds, tumorIds }: Evaluate
   if (stray !== undefined)
     throw new UsageError(
       `--tumor-ids names ${stray}, which is not among the label ids ${labels.join(', ')}`,
-      { hint: 'name it with --labels-ids too' },
+      { hint: 'name it with --label-ids too' },
     )
   const tumors = tumorIds ?? scheme.organs.map(({ tumorLabel }) => tumorLabel)
   return { labelIds: labels, tumorIds: tumors.filter((id) => labels.includes(id)) }

@@ -31,8 +31,8 @@ export interface PredictInputs extends Partial<PredictSettings>, Partial<Prepara
   readonly organIds?: readonly number[] | undefined
   /** Labels under the names of the scans: brought to the prepared grid beside the masks, as `labels/`. */
   readonly labels?: string | undefined
-  /** Outputs whose probabilities are written, or all; default none. */
-  readonly probabilities?: readonly number[] | 'all' | undefined
+  /** Outputs whose probabilities are written, by number or by the name in the checkpoint. Default: none. */
+  readonly probabilities?: readonly (number | string)[] | 'all' | undefined
   /** Makes masks anew that are there. */
   readonly overwrite?: boolean | undefined
   readonly device?: RuntimeSection['device'] | undefined

@@ -48,7 +48,7 @@ export interface SynthesisFlags {
   readonly channel?: 'organ' | 'shared' | undefined
   readonly merging?: 'legacy' | 'corrected' | 'v2' | undefined
   readonly layout?: 'plain' | 'nnunet' | undefined
-  readonly processes?: number | undefined
+  readonly workers?: number | undefined
 }
 
 /**
@@ -168,7 +168,7 @@ function withFlags(
       ...simulation,
       organWeights: organs.length === 0 ? simulation.organWeights : Object.fromEntries(weights),
     },
-    runtime: { ...runtime, processesPerNode: flags.processes ?? runtime.processesPerNode },
+    runtime: { ...runtime, processesPerNode: flags.workers ?? runtime.processesPerNode },
   })
 }
 

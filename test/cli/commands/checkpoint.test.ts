@@ -59,10 +59,10 @@ test('inspect exits 2 for a file that is refused, for another hash, and for a pr
   expect(evil.stderr.join('\n')).toMatch(/evil\.pt: holds more than weights/)
   const other = await checkpoint('inspect', join(folder, 'mine.pt'), '--sha256', 'a'.repeat(64))
   expect(other.code).toBe(2)
-  expect(other.stderr.join('\n')).toMatch(/its sha256 is [\da-f]{64}, a{64} was expected/)
+  expect(other.stderr.join('\n')).toMatch(/wrong SHA-256 \(expected a{64}, found [\da-f]{64}\)/)
   const probe = await checkpoint('inspect', join(folder, 'mine.pt'), '--probe', 'image.nii.gz')
   expect(probe.code).toBe(2)
-  expect(probe.stderr.join('\n')).toMatch(/--probe takes an image and its labels, got 1 files/)
+  expect(probe.stderr.join('\n')).toMatch(/--probe: wrong number of files \(expected 2, found 1\)/)
 })
 
 test('convert writes the file, prints its hash, and states an order that is told', async () => {

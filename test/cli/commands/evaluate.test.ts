@@ -78,7 +78,8 @@ test('evaluate compares the lesions of two folders of masks by declared maps, as
   await writeMask('masks/a.nii', 6, 1, 7)
   await writeMask('old/a.nii', 3, 5, 7)
   const out = join(folder, 'out')
-  const map = ['--map-predictions', '1:1,7:2', '--labels-ids', '1,2', '--tumor-ids', '2']
+  const ids = ['--label-ids', 'liver,liver-tumor', '--tumor-ids', '2']
+  const map = ['--map-predictions', '1:1,7:2', '--map-labels', 'region', ...ids]
   const more = ['--against', join(folder, 'old'), '--nsd', '1,2', '--out', out, '--pictures', '1', ...map]
   expect(await evaluate('lesion', ...more)).toBe(0)
   expect(io.stderr).toEqual([])
@@ -108,9 +109,9 @@ describe('evaluate refuses', () => {
   })
 
   test('a profile of tumors when no tumor is measured, and a tumor that is not', async () => {
-    expect(await evaluate('lesion', '--labels-ids', '1')).toBe(2)
+    expect(await evaluate('lesion', '--label-ids', '1')).toBe(2)
     expect(io.stderr[0]).toContain('no tumor id is among the labels')
-    expect(await evaluate('lesion', '--labels-ids', '1', '--tumor-ids', '2')).toBe(2)
+    expect(await evaluate('lesion', '--label-ids', '1', '--tumor-ids', '2')).toBe(2)
     expect(io.stderr.join('\n')).toContain('--tumor-ids names 2, which is not among the label ids 1')
   })
 
@@ -118,8 +119,8 @@ describe('evaluate refuses', () => {
     expect(await evaluate('voco')).toBe(2)
     expect(io.stderr[0]).toContain('masks holds no .nii or .nii.gz file')
     expect(await evaluate('voco', '--labels', join(folder, 'nowhere'))).toBe(2)
-    expect(await evaluate('voco', '--labels-ids', '0,1')).toBe(2)
-    expect(await evaluate('voco', '--labels-ids', '1,1')).toBe(2)
+    expect(await evaluate('voco', '--label-ids', '0,1')).toBe(2)
+    expect(await evaluate('voco', '--label-ids', '1,1')).toBe(2)
     expect(await evaluate('voco', '--nsd', '0')).toBe(2)
     expect(await evaluate('lesion', '--iou', '1.5')).toBe(2)
     expect(await evaluate('voco', '--map', 'nonsense')).toBe(2)

@@ -274,7 +274,9 @@ describe('profiles', () => {
   test('probabilities are of outputs that exist', async () => {
     await predict({ probabilities: 'all' })
     expect(specs[0]!.probabilities).toEqual([0, 1, 2])
-    await expect(predict({ probabilities: [3], out: join(folder, '2') })).rejects.toThrow(/outputs 0 to 2/)
+    await expect(predict({ probabilities: [3], out: join(folder, '2') })).rejects.toThrow(
+      /--probabilities: no such output of the checkpoint \(expected 0 to 2.*found 3\)/,
+    )
   })
 })
 

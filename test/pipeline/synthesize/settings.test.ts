@@ -50,7 +50,7 @@ describe('the settings of a configuration', () => {
       tumors: 2,
       seed: 9,
       layout: 'nnunet',
-      processes: 3,
+      workers: 3,
     })
     expect(settings).toMatchObject({
       seed: 9,
@@ -90,7 +90,7 @@ describe('the settings of a configuration', () => {
       {},
       { variants: 5000 },
       ConfigError,
-      /synthesize.variants: must be <= 1000, got 5000/,
+      /synthesize.variants: wrong value \(expected at most 1000, found 5000\)/,
     ],
   ])('refuse %s', (_, synthesize, flags, kind, message) => {
     const refused = () => synthesisSettings(config({ synthesize }), flags)
@@ -151,9 +151,12 @@ describe('the settings of weights', () => {
 
   it.each([
     ['quality.shareSeen=1', /config: unknown key quality.shareSeen/],
-    ['sampling.patchVoxels=[33,33,33]', /sampling.patchVoxels must be multiples of 8/],
-    ['simulation.texture.sizeVoxels=[32,32,32]', /must be larger than sampling.patchVoxels/],
-    ['prepare.windowHu=[5,1]', /prepare.windowHu must rise/],
+    ['sampling.patchVoxels=[33,33,33]', /sampling.patchVoxels: wrong sides \(expected multiples of 8/],
+    [
+      'simulation.texture.sizeVoxels=[32,32,32]',
+      /sizeVoxels: too small \(expected at least sampling.patchVoxels/,
+    ],
+    ['prepare.windowHu=[5,1]', /prepare.windowHu: wrong order/],
   ])('refuse %s', (set, message) => {
     expect(() => settingsOfWeights({ region: 'abdomen' }, none, options(set))).toThrow(message)
   })
