@@ -2,7 +2,7 @@ import type { Preparation } from '../../config/preparation.js'
 import { CheckpointError, UsageError } from '../../errors.js'
 import type { Vec3 } from '../../volume/volume.js'
 import { segmentorOf } from '../checkpoint/coverage.js'
-import { differences, isWhole, kindsOf } from '../checkpoint/differences.js'
+import { differences, isWhole, kindsOf, readingOf } from '../checkpoint/differences.js'
 import type { StageContext } from '../context.js'
 import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
 import type { PredictInputs } from './settings.js'
@@ -42,6 +42,10 @@ export async function predictWeights(
 ): Promise<PredictWeights> {
   const call = { signal: context.signal, weights }
   const facts = await Promise.all(checkpoints.map((path) => context.runtime.inspect(path, call)))
+  for (const file of facts) {
+    const reading = readingOf(file)
+    if (reading !== null) context.note(`${file.path}: ${reading}`)
+  }
   const members: Member[] = facts.map(wholeSegmentor)
   const first = members[0]
   if (first === undefined) throw new UsageError('no checkpoint is given', { hint: 'name at least one' })

@@ -61,6 +61,11 @@ const files: Record<string, Partial<CheckpointFacts>> = {
   'nnunet.pt': { networks: [segmentorFacts(3, { architecture: null, outputs: null, family: 'an nnU-Net' })] },
   'fourteen.pt': { networks: [segmentorFacts(14)] },
   'generator.pt': { kind: 'generator', networks: [generatorFacts(3)] },
+  'wrapped.pt': {
+    prefixes: ['module.'],
+    renamed: { 'swin_vit.': 'swinViT.' },
+    skipped: ['args (argparse.Namespace)'],
+  },
   'odd.pt': { metadata: { ...STATED, patchVoxels: [96, 96, 90] } },
 }
 
@@ -203,6 +208,16 @@ describe('what a checkpoint wants', () => {
     await expect(predict({ patchMerging: 'v2', out: join(folder, '3') })).rejects.toThrow(
       /--merging v2: .* states the order corrected/,
     )
+  })
+
+  test('reports what was dropped and skipped, and passes the selected set of weights on', async () => {
+    await predict({ weights: 'student' }, ['wrapped.pt'])
+    expect(notes).toEqual([
+      expect.stringMatching(
+        /wrapped\.pt: prefixes dropped: module\.; swin_vit\. read as swinViT\.; skipped: args \(argparse\.Namespace\)$/,
+      ),
+    ])
+    expect(specs[0]!.members).toMatchObject([{ weights: 'student' }])
   })
 
   test('members of an ensemble must agree', async () => {
