@@ -221,11 +221,12 @@ describe('src/', () => {
 })
 
 /** The same for the Python package. `BASE` may be used by all. */
-const BASE = ['errors', 'events', 'foreign_text']
+const BASE = ['errors', 'events', 'foreign_text', 'system_errors']
 const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   events: [],
   foreign_text: [],
+  system_errors: [],
   config: [],
   models: [],
   checkpoints: ['models'],

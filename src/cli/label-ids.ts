@@ -1,6 +1,6 @@
 import type { PredictSettings } from '../config/predict-settings.js'
 import { UsageError } from '../errors.js'
-import { labelIdOf, labelNameHint, type Region } from '../volume/labels.js'
+import { isIgnoredName, labelIdOf, labelNameHint, type Region } from '../volume/labels.js'
 
 /**
  * Return the label ids of a flag, such as `1,2` or `liver,liver-tumor`.
@@ -20,7 +20,7 @@ export function labelIds(flag: string, text: string, region: Region | null): num
  */
 export function labelId(flag: string, text: string, region: Region | null): number {
   const id = /^\d{1,5}$/.test(text) ? Number(text) : labelIdOf(text, region)
-  if (id === undefined || id < 1)
+  if (id === undefined || id < 1 || isIgnoredName(text))
     throw new UsageError(`${flag}: unknown label (expected an id above 0 or a name, found ${text})`, {
       hint: labelNameHint(text, region),
     })
@@ -59,7 +59,7 @@ export function outputMap(text: string, region: Region | null): PredictSettings[
 
 function outputName(flag: string, text: string): number | string {
   if (/^\d{1,5}$/.test(text)) return Number(text)
-  if (labelIdOf(text, null) !== undefined) return text
+  if (labelIdOf(text, null) !== undefined && !isIgnoredName(text)) return text
   throw new UsageError(`${flag}: unknown output (expected a number or a name, found ${text})`, {
     hint: labelNameHint(text, null),
   })

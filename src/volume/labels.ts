@@ -69,9 +69,11 @@ export function labelIdOf(name: string, region: Region | null): number | undefin
 /**
  * Return a hint about an unknown label name: the nearest name, else all names.
  * @param region null: the names of all regions
+ * @param others further names that are accepted
  */
-export function labelNameHint(name: string, region: Region | null): string {
-  const names = schemesOf(region).flatMap((scheme) => scheme.names.slice(1).map(hyphenated))
+export function labelNameHint(name: string, region: Region | null, others: readonly string[] = []): string {
+  const labels = schemesOf(region).flatMap((scheme) => scheme.names.slice(1).map(hyphenated))
+  const names = [...labels, ...others]
   const near = nearestWord(hyphenated(plainLabelName(name)), names)
   return near === undefined ? `write an id, or one of ${names.join(', ')}` : `did you mean ${near}?`
 }

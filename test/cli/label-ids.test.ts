@@ -16,6 +16,7 @@ describe('label ids of a flag', () => {
     ['pancreas', 'chest', 'write an id, or one of lung, lesion'],
     ['0', 'chest', 'write an id, or one of lung, lesion'],
     ['background', 'chest', 'write an id, or one of lung, lesion'],
+    ['ignore', 'chest', 'write an id, or one of lung, lesion'],
     ['liver,1', 'abdomen', 'write each id once'],
   ] as const)('are refused for %j in the %s', (text, region, hint) => {
     expect(() => labelIds('--label-ids', text, region)).toThrow(

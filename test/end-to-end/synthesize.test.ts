@@ -157,7 +157,7 @@ describe('freetumor synthesize', () => {
     const flags = ['--images', images, '--labels', labels, '--out', join(folder, 'out')]
     const untold = await runCli(['synthesize', ...flags])
     expect(untold.code).toBe(2)
-    expect(untold.stderr).toContain('give --region abdomen or --region chest')
+    expect(untold.stderr).toContain('pass --region abdomen or --region chest')
     const strange = await runCli(['synthesize', ...flags, '--region', 'abdomen', '--organs', 'lung'])
     expect(strange.code).toBe(2)
     expect(strange.stderr).toContain('organs of the abdomen: liver, pancreas, kidney')
@@ -165,7 +165,7 @@ describe('freetumor synthesize', () => {
     expect(alone.code).toBe(2)
     const many = await runCli(['synthesize', ...flags, '--region', 'specialist', '--organs', 'liver,kidney'])
     expect(many.code).toBe(2)
-    expect(many.stderr).toContain('--region specialist needs the one organ')
+    expect(many.stderr).toContain('--region specialist: needs exactly one organ')
   })
 })
 

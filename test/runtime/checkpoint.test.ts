@@ -71,7 +71,7 @@ test('a probe without window and spacing asks for them', async () => {
   const settings = { windowHu: null, spacingMm: null, patchVoxels: null, windows: 1, device: 'cpu' } as const
   const refused = probeMerging(join(folder, 'mine.pt'), 'image.nii.gz', 'labels.nii.gz', settings)
   await expect(refused).rejects.toThrow(UsageError)
-  await expect(refused).rejects.toMatchObject({ hint: 'give region or config' })
+  await expect(refused).rejects.toMatchObject({ hint: 'pass region or config' })
 })
 
 test('a file is looked into once, and again when it has changed', async () => {

@@ -9,6 +9,7 @@ from typing import IO
 
 from freetumor_runtime.checkpoints.pickle_scan import MAX_PICKLE_BYTES, check_pickle
 from freetumor_runtime.errors import CheckpointError
+from freetumor_runtime.system_errors import cannot_be_read
 
 _GET_AGAIN = "get the file again from where it was published"
 _MAX_MEMBERS = 20_000
@@ -48,8 +49,10 @@ def regular_file_bytes(path: str) -> int:
     """Size of a regular file; CheckpointError for anything else, which a reader could wait for or drown in."""
     try:
         found = os.stat(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: there is no such file", "check the path") from error
+    except OSError as error:
+        raise CheckpointError(cannot_be_read(path, error), "correct the path") from error
+    except ValueError as error:  # a path with a zero byte
+        raise CheckpointError(f"{path}: file not found", "correct the path") from error
     if not stat.S_ISREG(found.st_mode):
         raise CheckpointError(f"{path}: is no regular file", "name the checkpoint file itself")
     if not os.access(path, os.R_OK):

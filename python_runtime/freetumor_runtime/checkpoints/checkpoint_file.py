@@ -41,7 +41,7 @@ _FREE_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """`tensors`, mapped from the file, have normalised keys (no `module.`, `swinViT` for `swin_vit`; see weight_sets)."""
+    """Tensors mapped from a file, with normalised keys (no `module.`, `swinViT` for `swin_vit`; see weight_sets)."""
 
     path: str
     tensors: dict[str, Tensor]

@@ -1,4 +1,4 @@
-"""What the jobs need that work case by case; mirrors src/pipeline/ports/cases.ts."""
+"""Specifications of the jobs that work case by case; mirrors src/pipeline/ports/cases.ts."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class PredictCase:
     image: str
     # label map on the scan's grid
     organMask: str | None
-    # of the same scan, brought to the prepared grid beside the mask
+    # label of the same scan, resampled to the prepared grid as the mask is
     label: str | None
     # of its files
     name: str
@@ -85,7 +85,7 @@ class EvaluateCase:
     id: str
     prediction: str
     label: str
-    # predicted tumor outside this mask is taken away
+    # predicted tumor outside this mask is removed
     organ: str | None
     # probabilities whose sum lesions are scored by
     scores: tuple[str, ...]

@@ -113,7 +113,7 @@ def test_what_is_no_archive_is_refused(tmp_path, content):
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(CheckpointError, match=r"nowhere/x\.pt: there is no such file"):
+    with pytest.raises(CheckpointError, match=r"nowhere/x\.pt: file not found"):
         read_checkpoint("nowhere/x.pt")
 
 

@@ -267,8 +267,8 @@ def test_a_bad_case_costs_itself_only(folder, tmp_path):
     listed = Listed(spec)
     list(predict(spec, RANKS, listed))
     errors = {case_id: result.get("error", {}).get("message") for case_id, result in listed.results.items()}
-    assert "NaN" in errors["nan.nii"] and "no voxel lies above" in errors["air.nii"]
-    assert "torn.nii.gz" in errors["torn.nii.gz"] and "does not exist" in errors["missing.nii"]
+    assert "NaN" in errors["nan.nii"] and "no voxel is above" in errors["air.nii"]
+    assert "torn.nii.gz" in errors["torn.nii.gz"] and "missing.nii: file not found" in errors["missing.nii"]
     assert "its grid is not that of its scan" in errors["mismatched"]
     assert errors["scan"] is None
     assert all(result["error"]["kind"] == "data" for case_id, result in listed.results.items() if errors[case_id])

@@ -198,7 +198,7 @@ function describe(facts: CheckpointFacts, hints: readonly string[], probe: Probe
   return [facts.path, ...rows.map(([key, value]) => `  ${key.padEnd(14)} ${value}`)]
 }
 
-/** Keys, prefixes and entries around the tensors. */
+/** Return rows for the keys, prefixes and entries around the tensors. */
 function describeReading({ wrapper, prefixes, renamed, skipped }: CheckpointFacts): [string, string][] {
   const names = Object.entries(renamed).map(([old, name]) => `${old} as ${name}`)
   const rows: [string, readonly string[]][] = [

@@ -33,7 +33,7 @@ export function parseMap(text: string, region: Region | null = null): LabelIdMap
     if (id === undefined || target === undefined || target > 255)
       throw new UsageError(`map: invalid pair "${pair}" (expected source:target)`, {
         hint: isName(name)
-          ? labelNameHint(name, region)
+          ? labelNameHint(name, region, ['ignore'])
           : 'write targets as 0 to 255 or as names of the region, as in 1:liver,2:liver-tumor,3:ignore',
       })
     const source = String(Number(id))

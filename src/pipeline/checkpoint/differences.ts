@@ -1,4 +1,4 @@
-import type { NetworkFacts } from '../ports/checkpoint.js'
+import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
 
 const MOST_NAMES = 3
 
@@ -32,6 +32,16 @@ export function kindsOf(networks: readonly NetworkFacts[]): string {
     architecture === null ? (family ?? 'an unknown network') : names[architecture],
   )
   return [...new Set(kinds)].join(', ')
+}
+
+/** Return what was dropped, renamed and skipped when the file was read; null for nothing. */
+export function readingOf({ prefixes, renamed, skipped }: CheckpointFacts): string | null {
+  const parts = [
+    ...(prefixes.length > 0 ? [`prefixes dropped: ${prefixes.join(', ')}`] : []),
+    ...Object.entries(renamed).map(([old, name]) => `${old} read as ${name}`),
+    ...(skipped.length > 0 ? [`skipped: ${skipped.join(', ')}`] : []),
+  ]
+  return parts.length === 0 ? null : parts.join('; ')
 }
 
 function counted(what: string, names: readonly string[]): string[] {

@@ -27,7 +27,7 @@ export interface SpecContext {
   readonly initialWeights: string | null
 }
 
-/** The training as Python receives it; `plan.json` holds it in this order. */
+/** Return the training as Python receives it; `plan.json` holds it in this order. */
 export function trainingSpec(config: RunConfig, context: SpecContext): TrainingSpec {
   const { training, sampling } = config
   const labels = trainingLabels(config)
@@ -67,7 +67,7 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
   }
 }
 
-/** The keys of `runtime` that the ranks need, in the order of the spec. */
+/** Return the keys of `runtime` that the ranks need, in the order of the spec. */
 function ofRuntime(runtime: RunConfig['runtime']) {
   const { precision, reproducible, compile, memoryFormat, device, processesPerNode, threadsPerProcess } =
     runtime

@@ -4,10 +4,11 @@ import { readList, type Split, stemOf } from '../../curation/datasets/lists.js'
 import { boundsOf, outsideError } from '../../curation/datasets/outside.js'
 import { DataError, UsageError } from '../../errors.js'
 import { readForeignText } from '../../foreign-text.js'
+import { cannotBeRead } from '../../system-errors.js'
 
 /** A scan to predict. */
 export interface ScanCase {
-  /** The file's stem; names its mask. */
+  /** Stem of the file name; the mask gets this name. */
   readonly id: string
   readonly image: string
   readonly organMask: string | null
@@ -17,9 +18,9 @@ export interface ScanCase {
 const NIFTI = /\.nii(\.gz)?$/
 
 /**
- * The scans that are meant: every one of a folder, one file, those of a list (.json in the decathlon form, or .txt with a
- * path a line, relative to the list). Whether a listed file exists is found when its turn comes.
- * @throws UsageError for what cannot be read or holds no scan; DataError where two scans would have one mask
+ * Return the requested scans: all of a folder, one file, or those of a list (.json in the decathlon form, or .txt with one
+ * path per line, relative to the list). Listed files are not opened here.
+ * @throws UsageError if the path cannot be read or holds no scan; DataError if two scans would have one mask
  */
 export async function scansOf(
   images: string,
@@ -31,7 +32,7 @@ export async function scansOf(
   } = {},
 ): Promise<readonly ScanCase[]> {
   const files = await filesOf(resolve(images), split, more.allowOutside ?? false)
-  if (files.length === 0) throw new UsageError(`${images} holds no .nii or .nii.gz file`)
+  if (files.length === 0) throw noVolumes(images)
   const [masks, labels] = await Promise.all([byStem(more.organMasks), byStem(more.labels)])
   const scans = files.map((image) => {
     const id = stemOf(image)
@@ -47,16 +48,16 @@ async function filesOf(
   allowOutside: boolean,
 ): Promise<readonly string[]> {
   const state = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(`${path} cannot be read: ${error.code}`, {
-      hint: '--images takes a folder, a scan, or a list (.json, .txt)',
+    throw new UsageError(cannotBeRead(path, error.code, 'file or folder'), {
+      hint: 'pass --images a folder, a scan, or a list (.json, .txt)',
     })
   })
   if (state.isDirectory()) return niftiFiles(path)
   if (NIFTI.test(path)) return [path]
   if (path.endsWith('.json')) return listedFiles(path, split, allowOutside)
   if (path.endsWith('.txt')) return namedFiles(path, allowOutside)
-  throw new UsageError(`${path} is no scan and no list`, {
-    hint: '--images takes a folder, a scan (.nii, .nii.gz), or a list (.json, .txt)',
+  throw new UsageError(`${path}: neither a scan nor a list`, {
+    hint: 'pass --images a folder, a scan (.nii, .nii.gz), or a list (.json, .txt)',
   })
 }
 
@@ -81,18 +82,22 @@ async function listedFiles(
   const { cases } = await readList(path, { allowOutside })
   const splits = [...new Set(cases.map((one) => one.split))]
   if (split === undefined && splits.length > 1)
-    throw new UsageError(`${path} lists ${splits.join(', ')}`, { hint: `say which with --split` })
+    throw new UsageError(`${path}: has several splits (${splits.join(', ')})`, {
+      hint: 'choose one with --split',
+    })
   const wanted = cases.filter((one) => split === undefined || one.split === split)
   if (wanted.length === 0)
-    throw new UsageError(`${path} lists no ${split ?? 'case'}`, { hint: `it has ${splits.join(', ')}` })
+    throw new UsageError(`${path}: lists no ${split ?? 'case'}`, {
+      hint: `choose a split that it has: ${splits.join(', ')}`,
+    })
   return wanted.map(({ image }) => image)
 }
 
 async function niftiFiles(folder: string): Promise<readonly string[]> {
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(`${folder} cannot be read: ${error.code}`)
+    throw new UsageError(cannotBeRead(folder, error.code, 'folder'), { hint: 'correct the path' })
   })
-  // Files that start with a dot are leavings of copying tools.
+  // Copying tools leave files that start with a dot.
   const scans = names.filter((name) => NIFTI.test(name) && !name.startsWith('.')).sort()
   return scans.map((name) => join(folder, name))
 }
@@ -100,19 +105,23 @@ async function niftiFiles(folder: string): Promise<readonly string[]> {
 async function byStem(folder: string | undefined): Promise<Map<string, string>> {
   if (folder === undefined) return new Map()
   const files = await niftiFiles(resolve(folder))
-  if (files.length === 0) throw new UsageError(`${folder} holds no .nii or .nii.gz file`)
+  if (files.length === 0) throw noVolumes(folder)
   return new Map(files.map((file) => [stemOf(file), file]))
+}
+
+function noVolumes(path: string): UsageError {
+  return new UsageError(`${path}: holds no .nii or .nii.gz file`, { hint: 'name the folder of the scans' })
 }
 
 function refuseTwins(scans: readonly ScanCase[]): void {
   const seen = new Map<string, string>()
   for (const { id, image } of scans) {
-    // One file on a file system that ignores case or Unicode forms.
+    // These names denote one file on a file system that ignores case or Unicode forms.
     const key = id.normalize('NFC').toLowerCase()
     const twin = seen.get(key)
     if (twin !== undefined)
       throw new DataError(`${twin} and ${image} would both have the mask ${id}.nii.gz`, {
-        hint: 'predict them into folders of their own',
+        hint: 'predict them into separate folders',
       })
     seen.set(key, image)
   }

@@ -6,7 +6,7 @@ import type { ScanCase } from './cases.js'
 import type { PredictInputs } from './settings.js'
 import type { PredictWeights } from './weights.js'
 
-/** Builds the complete settings of a prediction, as they cross to Python. */
+/** Return the complete settings of a prediction, as Python receives them. */
 export function predictSpec(
   options: PredictInputs,
   settings: PredictSettings,
@@ -48,7 +48,7 @@ export function maskIds(map: PredictSettings['map'], weights: Outputs): readonly
   if (map === null) return ids
   if (map === 'leaderboard') {
     if (weights.tumorOutputs.length === 0)
-      throw new UsageError('--map leaderboard: which outputs are tumors is not known', {
+      throw new UsageError('--map leaderboard: the checkpoint does not state its tumor outputs', {
         hint: 'pass --map output:id,...',
       })
     return ids.map((id) => Number(weights.tumorOutputs.includes(id)))

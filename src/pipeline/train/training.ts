@@ -20,7 +20,7 @@ import type { StartTraining } from './weights.js'
 
 /**
  * Gather the inputs of an open run, then train until it ends, with restarts.
- * @param start trains earlier weights on the way
+ * @param start starts the training of missing earlier weights
  * @param onStart called once before the first attempt
  */
 export async function trainOpened(
@@ -31,7 +31,7 @@ export async function trainOpened(
 ): Promise<Finished> {
   const { config, directory, journal, progress } = run
   const restartsFromZero = run.options.resume !== undefined && resumed === null && keepsRun(run.place)
-  // infinity keeps every line of a new run's log
+  // infinity keeps all lines of a new run's log
   const firstStep = resumed?.step ?? (restartsFromZero ? 0 : Number.POSITIVE_INFINITY)
   await journal.open(directory, firstStep)
   if (resumed !== null) await markBest(directory, bestOf(journal.validations)?.step ?? null)

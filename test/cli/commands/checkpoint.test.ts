@@ -50,7 +50,7 @@ test('inspect tells people the same, and what differs from a configuration', asy
   const text = stdout.join('\n')
   expect(text).toMatch(/network +swinunetr, width 12, 7 outputs \(tumors 2, 4, 6\); 167 keys matched/)
   expect(text).toMatch(/patch merging +not stated/)
-  expect(text).toMatch(/hint +7 outputs found, the config says 3/)
+  expect(text).toMatch(/hint +wrong number of outputs \(job \w+ with target \w+ expects 3, found 7\)/)
 })
 
 test('inspect exits 2 for a file that is refused, for another hash, and for a probe of one file', async () => {

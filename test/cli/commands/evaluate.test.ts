@@ -113,12 +113,12 @@ describe('evaluate refuses', () => {
     expect(await evaluate('lesion', '--label-ids', '1')).toBe(2)
     expect(io.stderr[0]).toContain('no tumor id is among the labels')
     expect(await evaluate('lesion', '--label-ids', '1', '--tumor-ids', '2')).toBe(2)
-    expect(io.stderr.join('\n')).toContain('--tumor-ids names 2, which is not among the label ids 1')
+    expect(io.stderr.join('\n')).toContain('--tumor-ids: 2 is not a label id (expected one of 1)')
   })
 
   test('folders that hold nothing or cannot be read, and ids that are none', async () => {
     expect(await evaluate('voco')).toBe(2)
-    expect(io.stderr[0]).toContain('masks holds no .nii or .nii.gz file')
+    expect(io.stderr[0]).toContain('masks: holds no .nii or .nii.gz file')
     expect(await evaluate('voco', '--labels', join(folder, 'nowhere'))).toBe(2)
     expect(await evaluate('voco', '--label-ids', '0,1')).toBe(2)
     expect(await evaluate('voco', '--label-ids', '1,1')).toBe(2)

@@ -135,7 +135,7 @@ describe('freetumor runs', () => {
     const env = { FREETUMOR_PYTHON: join(cwd, 'runs', 'killed', '.lock') }
     const listed = await runCli(['runs', 'list'], { cwd, env })
     expect(listed.code).toBe(0)
-    expect(listed.stdout).toContain("broken: the folder's lock cannot be used: ")
+    expect(listed.stdout).toContain('broken: the lock of the folder cannot be used: ')
     expect(listed.stdout).toContain('other  baseline  completed at step 2/2')
   })
 

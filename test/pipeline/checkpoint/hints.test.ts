@@ -47,13 +47,13 @@ test('another number of outputs, size or preparation than the configuration asks
     patchMerging: { order: 'legacy', assumed: true, needed: false },
   })
   const text = said(facts, specialist)
-  expect(text).toContain('7 outputs found, the config says 3 (job segmentation, target lits)')
-  expect(text).toContain('feature size 24 found, the config says 48')
-  expect(text).toContain('windowHu [-100,240] found, the config says [-175,250]')
-  expect(text).toContain('patch-merging order legacy found, the config says corrected')
+  expect(text).toContain('wrong number of outputs (job segmentation with target lits expects 3, found 7)')
+  expect(text).toContain('wrong feature size (the config expects 48, found 24)')
+  expect(text).toContain('wrong windowHu (the config expects [-175,250], found [-100,240])')
+  expect(text).toContain('wrong patch-merging order (the config expects corrected, found legacy)')
   expect(text).not.toContain('spacingMm')
   expect(said(checkpointFacts([generatorFacts(3, { width: 8 })]), specialist)).toContain(
-    '8 base channels found, the config says 32',
+    'wrong base channels (the config expects 32, found 8)',
   )
 })
 

@@ -61,6 +61,11 @@ const files: Record<string, Partial<CheckpointFacts>> = {
   'nnunet.pt': { networks: [segmentorFacts(3, { architecture: null, outputs: null, family: 'an nnU-Net' })] },
   'fourteen.pt': { networks: [segmentorFacts(14)] },
   'generator.pt': { kind: 'generator', networks: [generatorFacts(3)] },
+  'wrapped.pt': {
+    prefixes: ['module.'],
+    renamed: { 'swin_vit.': 'swinViT.' },
+    skipped: ['args (argparse.Namespace)'],
+  },
   'odd.pt': { metadata: { ...STATED, patchVoxels: [96, 96, 90] } },
 }
 
@@ -117,7 +122,7 @@ describe('which scans', () => {
     const list = join(folder, 'list.json')
     const content = { training: [{ image: 'scans/a_0000.nii.gz' }], test: ['./scans/b_0000.nii.gz'] }
     writeFileSync(list, JSON.stringify(content))
-    await expect(predict({ images: list })).rejects.toThrow(/lists training, test/)
+    await expect(predict({ images: list })).rejects.toThrow(/has several splits \(training, test\)/)
     const { cases } = await predict({ images: list, split: 'test' })
     expect(cases.map(({ caseId }) => caseId)).toEqual(['b'])
     await expect(predict({ images: list, split: 'validation' })).rejects.toThrow(/lists no validation/)
@@ -133,8 +138,10 @@ describe('which scans', () => {
     await expect(predict({ images: list })).rejects.toThrow(
       /one\/Scan\.nii\.gz and .*other\/scan\.nii\.gz would both have the mask scan\.nii\.gz/,
     )
-    await expect(predict({ images: join(folder, 'nowhere') })).rejects.toThrow(/cannot be read: ENOENT/)
-    await expect(predict({ images: scan('a.png') })).rejects.toThrow(/no scan and no list/)
+    await expect(predict({ images: join(folder, 'nowhere') })).rejects.toThrow(
+      /nowhere: file or folder not found/,
+    )
+    await expect(predict({ images: scan('a.png') })).rejects.toThrow(/neither a scan nor a list/)
   })
 
   test('organ masks pair by stem; scans without one are told of', async () => {
@@ -156,7 +163,7 @@ describe('what a checkpoint wants', () => {
     await predict({ windowHu: [-1000, 500], spacingMm: [1.5, 1.5, 1.5] })
     expect(specs[0]).toMatchObject(STATED)
     expect(notes).toEqual([
-      expect.stringMatching(/^windowHu: the checkpoint states \[-175,250\], which is used/),
+      expect.stringMatching(/^windowHu: uses \[-175,250\] of the checkpoint instead of/),
     ])
     rmSync(out, { recursive: true })
     await predict({ spacingMm: [2, 2, 2], patchVoxels: [64, 64, 64] }, ['half.pt'])
@@ -164,9 +171,9 @@ describe('what a checkpoint wants', () => {
   })
 
   test.each([
-    ['silent.pt', 'usage', /silent\.pt does not say its windowHu, spacingMm, patchVoxels/],
-    ['half.pt', 'usage', /half\.pt does not say its spacingMm, patchVoxels/],
-    ['untold.pt', 'usage', /untold\.pt does not say the patch-merging order/],
+    ['silent.pt', 'usage', /silent\.pt: does not state its windowHu, spacingMm, patchVoxels/],
+    ['half.pt', 'usage', /half\.pt: does not state its spacingMm, patchVoxels/],
+    ['untold.pt', 'usage', /untold\.pt: does not state the patch-merging order/],
     ['torn.pt', 'checkpoint', /torn\.pt: 4 missing \(a, b, c, \.\.\.\)/],
     [
       'four.pt',
@@ -180,7 +187,7 @@ describe('what a checkpoint wants', () => {
       /tumors among its outputs are not known \(expected 7, 3 or 2 outputs, found 14\)/,
     ],
     ['generator.pt', 'checkpoint', /holds no whole segmentor \(.*found a generator\)/],
-    ['odd.pt', 'usage', /sides divisible by 32 were expected, its patch is 96 x 96 x 90/],
+    ['odd.pt', 'usage', /expected sides divisible by 32, found 96 x 96 x 90/],
   ])('%s is refused before anything is written', async (name, code, message) => {
     await expect(predict({}, [name])).rejects.toMatchObject({
       code,
@@ -199,8 +206,18 @@ describe('what a checkpoint wants', () => {
       ['corrected', null],
     ])
     await expect(predict({ patchMerging: 'v2', out: join(folder, '3') })).rejects.toThrow(
-      /states patch-merging order corrected, --merging says v2/,
+      /--merging v2: .* states the order corrected/,
     )
+  })
+
+  test('reports what was dropped and skipped, and passes the selected set of weights on', async () => {
+    await predict({ weights: 'student' }, ['wrapped.pt'])
+    expect(notes).toEqual([
+      expect.stringMatching(
+        /wrapped\.pt: prefixes dropped: module\.; swin_vit\. read as swinViT\.; skipped: args \(argparse\.Namespace\)$/,
+      ),
+    ])
+    expect(specs[0]!.members).toMatchObject([{ weights: 'student' }])
   })
 
   test('members of an ensemble must agree', async () => {
@@ -209,9 +226,11 @@ describe('what a checkpoint wants', () => {
       ['model.pt', 'second.pt'].map((name) => join(folder, name)),
     )
     await expect(predict({}, ['model.pt', 'finer.pt'])).rejects.toThrow(
-      /differ in spacingMm: they are no ensemble/,
+      /cannot join the ensemble of .*: they differ in spacingMm/,
     )
-    await expect(predict({}, ['model.pt', 'seven.pt'])).rejects.toThrow(/has 3 outputs, .*seven\.pt 7/)
+    await expect(predict({}, ['model.pt', 'seven.pt'])).rejects.toThrow(
+      /seven\.pt: cannot join .*expected 3 outputs, found 7/,
+    )
   })
 })
 
@@ -250,7 +269,7 @@ describe('profiles', () => {
     mkdirSync(join(folder, 'labels'))
     writeFileSync(join(folder, 'labels', 'a.nii.gz'), '')
     const labels = join(folder, 'labels')
-    await expect(predict({ labels })).rejects.toThrow(/--labels are brought to the prepared grid/)
+    await expect(predict({ labels })).rejects.toThrow(/--labels: needs the prepared grid/)
     await predict({ labels, profile: 'freetumor' })
     expect(specs[0]!.cases.map(({ label }) => label)).toEqual([join(labels, 'a.nii.gz'), null, null])
     expect(notes).toEqual([expect.stringMatching(/^2 of 3 scans have no label in .*, first b$/)])
@@ -305,16 +324,16 @@ describe('going on', () => {
     stopAt = null
     await predict()
     expect(specs[1]!.cases.map(({ id }) => id)).toEqual(['c'])
-    expect(notes).toEqual(['2 of 3 masks were there already'])
+    expect(notes).toEqual(['2 of 3 masks exist already'])
   })
 
   test('refuses a folder of other settings, and files that it did not make, unless they are to be overwritten', async () => {
     await predict()
     await expect(predict({ blend: 'gaussian', minForeground: 0.1 })).rejects.toMatchObject({
       code: 'usage',
-      message: `${out} holds a prediction with other settings: minForeground, windows`,
+      message: `${out}: holds a prediction with other settings (minForeground, windows)`,
     })
-    await expect(predict({}, ['second.pt'])).rejects.toThrow(/other settings: checkpoints/)
+    await expect(predict({}, ['second.pt'])).rejects.toThrow(/other settings \(checkpoints/)
     // what rounds otherwise at most is no other setting
     await predict({ windowBatch: 1, processes: 2, threadsPerProcess: 3 })
     await predict({ blend: 'gaussian', overwrite: true })
@@ -323,7 +342,7 @@ describe('going on', () => {
     mkdirSync(foreign)
     writeFileSync(join(foreign, 'b.nii.gz'), "somebody's work")
     await expect(predict({ out: foreign })).rejects.toThrow(
-      /foreign\/b\.nii\.gz exists, and no prediction\.json/,
+      /foreign\/b\.nii\.gz: exists without a prediction\.json/,
     )
     expect(readFileSync(join(foreign, 'b.nii.gz'), 'utf8')).toBe("somebody's work")
   })

@@ -17,7 +17,7 @@ describe('the ids of a mask', () => {
   test.each([
     [{ '3': 1 }, unnamed(3, 2), /--map: no such output of the checkpoint \(expected 0 to 2, found 3\)/],
     [{ '1': 256 }, unnamed(3, 2), /--map: wrong id \(expected 0 to 255, found 256\)/],
-    ['leaderboard', unnamed(5), /which outputs are tumors is not known/],
+    ['leaderboard', unnamed(5), /the checkpoint does not state its tumor outputs/],
     [{ liver: 1 }, unnamed(3, 2), /the checkpoint does not name its outputs \(found liver\)/],
     [{ liver: 1 }, named, /expected 0 to 2, or background, pancreas, pancreas tumor, found liver/],
     [{ '2': 4, 'pancreas tumor': 3 }, named, /output 2 has two ids \(4 and 3\)/],

@@ -76,15 +76,21 @@ describe('the settings of a configuration', () => {
   it.each<
     [string, ConfigInput['synthesize'], SynthesisFlags, typeof ConfigError | typeof UsageError, RegExp]
   >([
-    ['a specialist of another region', { specialist: 'lung' }, {}, ConfigError, /lung is not of the abdomen/],
+    [
+      'a specialist of another region',
+      { specialist: 'lung' },
+      {},
+      ConfigError,
+      /lung is no organ of the abdomen/,
+    ],
     [
       'organs of another region',
       {},
       { organs: ['lung'] },
       UsageError,
-      /--organs: lung is not of the abdomen/,
+      /--organs: lung is no organ of the abdomen/,
     ],
-    ['a specialist without an organ', {}, { region: 'specialist' }, UsageError, /needs the one organ/],
+    ['a specialist without an organ', {}, { region: 'specialist' }, UsageError, /needs exactly one organ/],
     [
       'too many variants',
       {},
@@ -162,10 +168,12 @@ describe('the settings of weights', () => {
   })
 
   it('are never guessed', () => {
-    expect(() => settingsOfWeights({}, none, options())).toThrow('nothing says what region this is')
+    expect(() => settingsOfWeights({}, none, options())).toThrow(
+      'no checkpoint and no option states the region',
+    )
     const silent = { generator: null, baseline: checkpointFacts([segmentorFacts(7)], { path: '/b.pt' }) }
     expect(() => settingsOfWeights({ baseline: '/b.pt' }, silent, options())).toThrow(
-      '/b.pt do not say their region, window, spacing and patch',
+      '/b.pt: does not state the region, intensity window, spacing, patch',
     )
   })
 })
