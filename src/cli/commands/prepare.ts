@@ -36,7 +36,8 @@ export const addPrepareCommand: AddCommand = (program, io) => {
     .action(async (options: Options) => {
       const config = await readConfig(io, options.config, options.set)
       await withLogFolder(io, torchRuntime({ python: config.runtime.python }), async (context) => {
-        const cases = casesToPrepare((await curateData(config, context)).cases)
+        const curation = await curateData(config, context)
+        const cases = casesToPrepare(curation.cases)
         const estimate = await estimatePreparation(config, cases)
         if (options.estimate) {
           printResult(io, options.output, estimate, () => describe(estimate, config.prepare.workers))
@@ -56,6 +57,7 @@ export const addPrepareCommand: AddCommand = (program, io) => {
         // a full disk is no fault of the cases
         const machine = report.failed.every(({ error }) => error.kind === 'environment')
         if (report.failed.length > 0) io.exitWith(machine ? EXIT.environment : EXIT.data)
+        else if (curation.leftOut.length > 0) io.exitWith(EXIT.data)
       })
     })
 }

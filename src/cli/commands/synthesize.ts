@@ -1,7 +1,6 @@
 import { join, resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
 import { ORGAN_NAMES, REGIONS } from '../../config/schema.js'
-import { pairCases } from '../../curation/datasets/pairs.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { parseMap } from '../../curation/datasets/remap.js'
 import { EXIT, UsageError } from '../../errors.js'
@@ -46,8 +45,11 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
     .option('--set <key=value...>', 'Replace values of the file, or of the published settings')
     .option('--generator <file>', 'Use this tumor generator (default: hand-crafted tumors)')
     .option('--baseline <file>', 'Use this segmentor for quality control (default: accept every tumor)')
-    .option('--images <dir>', 'Read scans from this folder instead of a configuration')
-    .option('--labels <dir>', 'Read organ labels with the names of the scans from this folder')
+    .option('--images <dir>', 'Read scans from this folder or data set instead of a configuration')
+    .option(
+      '--labels <dir>',
+      'Read organ labels with the names of the scans here (default: those of --images)',
+    )
     .option('--label-map <map>', 'Map label ids: a preset of `freetumor data remap`, or from:to,...')
     .addOption(
       new Option(
@@ -93,7 +95,11 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
         const hosts =
           config !== null && images === undefined
             ? config.data
-            : await pairCases(resolve(io.cwd, images!), resolve(io.cwd, labels!), settings.region, map)
+            : {
+                images: resolve(io.cwd, images!),
+                labels: labels === undefined ? undefined : resolve(io.cwd, labels),
+                labelMap: map,
+              }
         return await synthesizeCases(
           {
             settings,
@@ -109,15 +115,15 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
       })
       for (const { caseId, error } of result.failed) io.note(`failed ${caseId}: ${error.message}`)
       if (options.output !== 'ndjson') printResult(io, options.output, result, () => inWords(result))
-      if (result.failed.length > 0) io.exitWith(EXIT.data)
+      if (result.failed.length + result.leftOut.length > 0) io.exitWith(EXIT.data)
     })
 }
 
 function refuseMissingHosts({ images, labels, config }: Options): void {
-  if ((images === undefined) !== (labels === undefined))
-    throw new UsageError('--images and --labels go together')
+  if (images === undefined && labels !== undefined)
+    throw new UsageError('--labels: no scans (expected --images, too)', { hint: 'pass --images' })
   if (config === undefined && images === undefined)
-    throw new UsageError('synthesize needs --config FILE, or --images DIR and --labels DIR')
+    throw new UsageError('synthesize needs --config FILE, or --images DIR')
 }
 
 /** The settings of a configuration with the flags over it, or of the flags and the checkpoints. */

@@ -1,5 +1,5 @@
 import { UsageError } from '../../errors.js'
-import type { Region } from '../../volume/labels.js'
+import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import { background, DATASETS, type KidneySides, type LabelIdMap } from './registry.js'
 
 /** A label map with a name. */
@@ -57,12 +57,14 @@ export const PRESETS: readonly Preset[] = [
 ]
 
 /**
- * Return the preset of a name; case, dashes and underscores are ignored.
+ * Return the preset of a name; case, dashes and underscores are ignored. `region` means that the ids are those
+ * of the region already.
  * @param region selects the map if a tool has one per region; null selects the abdomen
  * @throws UsageError for an unknown name, or a preset of the other region
  */
 export function findPreset(name: string, region: Region | null = null): Preset {
   const wanted = plain(name)
+  if (wanted === 'region') return ofRegion(region ?? 'abdomen')
   const named = PRESETS.filter((preset) => [preset.name, ...preset.aliases].map(plain).includes(wanted))
   const fitting = named.find((preset) => region === null || (preset.region ?? region) === region)
   if (fitting) return fitting
@@ -78,9 +80,14 @@ export function findPreset(name: string, region: Region | null = null): Preset {
   })
 }
 
+function ofRegion(region: Region): Preset {
+  const ids = LABEL_SCHEMES[region].names.map((_, id): [string, number] => [String(id), id])
+  return { name: 'region', region, map: Object.fromEntries(ids), aliases: [] }
+}
+
 function namesOf(region: Region | null): string[] {
   const fitting = PRESETS.filter((preset) => region === null || preset.region === region)
-  return [...new Set(fitting.map((preset) => preset.name))]
+  return ['region', ...new Set(fitting.map((preset) => preset.name))]
 }
 
 function plain(name: string): string {

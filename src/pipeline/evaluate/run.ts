@@ -1,4 +1,6 @@
 import { basename, join, resolve } from 'node:path'
+import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
+import { labelFiles } from '../../curation/datasets/label-files.js'
 import { DataError, UsageError } from '../../errors.js'
 import { aggregate, byCaseId } from '../../evaluation/aggregate.js'
 import { type Comparison, compare } from '../../evaluation/compare.js'
@@ -11,7 +13,7 @@ import type { StageContext } from '../context.js'
 import type { CaseError } from '../ports/common.js'
 import { removeOldPage, writeEvaluationPage } from '../report/evaluation.js'
 import { conventionWarnings, splitByConvention } from './label-conventions.js'
-import { type MaskFiles, pairMasks, patientsOfCases, volumesIn } from './mask-files.js'
+import { filesOfCases, type MaskFiles, pairMasks, patientsOfCases, volumesIn } from './mask-files.js'
 import { drawWorstCases } from './pictures.js'
 import { type EvaluateOptions, evaluateProfile, measuredIds } from './settings.js'
 import { evaluateSpec } from './spec.js'
@@ -22,6 +24,8 @@ export interface Evaluation {
   readonly summary: Summary
   readonly cases: readonly CaseMeasures[]
   readonly failed: Failed
+  /** Files that look like scans and were not taken. */
+  readonly leftOut: readonly LeftOut[]
   /** Null without `against`. */
   readonly against: { readonly summary: Summary; readonly comparison: Comparison } | null
 }
@@ -48,11 +52,17 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
     throw new UsageError('scores of other masks were given, but no other masks', {
       hint: 'give --against too',
     })
-  const pairs = await pairMasks(options.predictions, options.labels)
-  const otherPairs = options.against === undefined ? null : await pairMasks(options.against, options.labels)
+  const { region } = options
+  const found = await pairMasks(options.predictions, options.labels, region)
+  const other =
+    options.against === undefined ? null : await pairMasks(options.against, options.labels, region)
+  const { pairs } = found
+  const leftOut = [...found.leftOut, ...(other?.leftOut ?? [])]
+  for (const note of found.notes) context.note(note)
+  for (const text of leftOutLines(leftOut)) context.note(text, 'warning')
   if (options.out !== undefined) await makeWritableFolder(resolve(options.out))
   const first = await measure(pairs, options.scores, options, profile, context)
-  const second = otherPairs && (await measure(otherPairs, options.againstScores, options, profile, context))
+  const second = other && (await measure(other.pairs, options.againstScores, options, profile, context))
   if (second && profile.lesions && (options.scores === undefined) !== (options.againstScores === undefined))
     context.note(
       'AUC and FROC of the two do not compare: lesions of one are scored by probability, of the other by volume (--scores and --against-scores go together)',
@@ -73,6 +83,7 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
   }
   return {
     ...first,
+    leftOut,
     failed: [
       ...first.failed,
       ...(second?.failed ?? []).map((one) => ({ ...one, caseId: `against ${one.caseId}` })),
@@ -90,7 +101,7 @@ async function measure(
 ): Promise<Measured> {
   const ids = measuredIds(options)
   const warnings: string[] = []
-  const organs = await besides(options.organs, pairs, 'organ mask', warnings)
+  const organs = await organMasksOf(options, pairs, warnings)
   const scored = await scoresOf(scores, pairs, options, ids.tumorIds)
   const patients = await patientsOfCases(
     options.patients ?? null,
@@ -134,8 +145,9 @@ async function scoresOf(
   tumorIds: readonly number[],
 ): Promise<Map<string, string[]>> {
   if (folder === undefined) return new Map()
-  const files = await volumesIn(folder)
+  const all = (await volumesIn(folder)).files
   const names = new Set(pairs.map(({ id }) => id))
+  const files = new Map([...all, ...filesOfCases(all, [...names])])
   const outputs = Object.entries(predictionMap ?? Object.fromEntries(tumorIds.map((id) => [String(id), id])))
     .filter(([, target]) => tumorIds.includes(target))
     .map(([source]) => source)
@@ -153,19 +165,25 @@ async function scoresOf(
   return new Map(scores)
 }
 
-/** Files of another folder by case; those that are missing are told. */
-async function besides(
-  folder: string | undefined,
+/** Return the organ mask of each case that has one; cases without one are a warning. */
+async function organMasksOf(
+  { organs, region }: EvaluateOptions,
   pairs: readonly MaskFiles[],
-  what: string,
   warnings: string[],
-): Promise<Map<string, string>> {
-  if (folder === undefined) return new Map()
-  const files = await volumesIn(folder)
+): Promise<ReadonlyMap<string, string>> {
+  if (organs === undefined) return new Map()
+  const { files, notes } = await labelFiles(
+    organs,
+    pairs.map(({ id }) => id),
+    region,
+  )
+  warnings.push(...notes)
   const missing = pairs.filter(({ id }) => !files.has(id))
   if (missing.length === pairs.length)
-    throw new UsageError(`${folder} holds no ${what} of any case`, { hint: 'files pair by equal names' })
+    throw new UsageError(`${organs} holds no organ mask of any case`, { hint: 'files pair by equal names' })
   if (missing.length > 0)
-    warnings.push(`${missing.length} cases have no ${what} in ${basename(folder)}, first ${missing[0]!.id}`)
+    warnings.push(
+      `${missing.length} cases have no organ mask in ${basename(organs)}, first ${missing[0]!.id}`,
+    )
   return files
 }

@@ -102,9 +102,9 @@ describe('evaluate refuses', () => {
   test('two files of one case', async () => {
     await writeMask('labels/a.nii', 1)
     await writeMask('masks/a.nii', 1)
-    writeFileSync(join(folder, 'masks/a_0000.nii.gz'), '')
+    writeFileSync(join(folder, 'masks/a.nii.gz'), '')
     expect(await evaluate('voco')).toBe(3)
-    expect(io.stderr[0]).toContain('a.nii and a_0000.nii.gz are both case a')
+    expect(io.stderr[0]).toContain('a.nii and a.nii.gz: equal case names')
   })
 
   test('a profile of tumors when no tumor is measured, and a tumor that is not', async () => {
@@ -116,7 +116,7 @@ describe('evaluate refuses', () => {
 
   test('folders that hold nothing or cannot be read, and ids that are none', async () => {
     expect(await evaluate('voco')).toBe(2)
-    expect(io.stderr[0]).toContain('masks holds no .nii or .nii.gz file')
+    expect(io.stderr[0]).toContain('masks: no mask found')
     expect(await evaluate('voco', '--labels', join(folder, 'nowhere'))).toBe(2)
     expect(await evaluate('voco', '--labels-ids', '0,1')).toBe(2)
     expect(await evaluate('voco', '--labels-ids', '1,1')).toBe(2)
