@@ -295,7 +295,7 @@ export interface DataInput {
      */
     readonly role?: 'labelled' | 'host' | null | undefined
     /**
-     * Label ids of the source mapped to ids of the region, or the name of a preset; null is the registered map. An id that the map does not contain is refused when it occurs in a label.
+     * Label ids of the source mapped to ids of the region, a preset, or `region` (same ids); null is the registered map. An id that the map does not contain is refused when it occurs in a label.
      *
      * - Default: null
      * - Source: our choice, docs/method.md#2-labels-and-roles

@@ -31,7 +31,7 @@ export interface SourceOptions {
 export function addSourceOptions(command: Command): Command {
   return command
     .option('--root <dir>', 'Search listed paths below this folder, too')
-    .option('--as <name>', 'Take the data set as this one of `data list`, or none')
+    .option('--as <name>', 'Select the data set of `data list` that this is, or none')
     .addOption(regionOption())
     .option('--map <map>', 'Map label ids: a preset (`data list --presets`), region, or source:target,...')
     .option('--allow-outside', 'Accept lists that name files outside --root and their own folder')

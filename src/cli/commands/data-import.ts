@@ -45,7 +45,7 @@ export const addDataImport: AddCommand = (data, io) => {
     .description('Read data sets of any layout into one manifest; an interrupted import is resumed')
     .option('--lists <path...>', 'Read lists, folders of lists, data sets or a whole nnUNet_raw')
     .requiredOption('--out <file>', 'Set the manifest to write')
-    .option('--config <file>', 'Import the data sets of this configuration, too')
+    .option('--config <file>', 'Include the data sets of this configuration')
   addSourceOptions(command)
     .option('--dry-run', 'Print what would be taken as what, and write nothing')
     .option('--measure', 'Measure every file: volumes of the label classes, SHA-256')

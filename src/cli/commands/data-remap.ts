@@ -28,7 +28,10 @@ export const addDataRemap: AddCommand = (data, io) => {
   )
     .description('Remap label ids, and print the voxels before and after')
     .requiredOption('--labels <file>', 'Set the label map')
-    .requiredOption('--map <map>', 'Map by a preset (`freetumor data list --presets`), region, or source:target,...')
+    .requiredOption(
+      '--map <map>',
+      'Map by a preset (`freetumor data list --presets`), region, or source:target,...',
+    )
     .requiredOption('--out <file>', 'Set the label map to write')
     .option('--rest <id>', 'Map all other ids to this one (default: refuse them)', wholeNumber(0))
     .addOption(regionOption())

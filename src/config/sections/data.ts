@@ -43,8 +43,8 @@ const datasets = z.strictObject({
   ),
   labelMap: key(
     labelMap.nullable().default(null),
-    'Label ids of the source mapped to ids of the region, a preset, or `region`; null is the registered map.',
-    '`region` keeps ids that are those of the region. An id outside the map is refused when it occurs.',
+    'Label ids of the source mapped to ids of the region, a preset, or `region` (same ids); null is the registered map.',
+    'An id that the map does not contain is refused when it occurs in a label.',
     { source: ours('labels') },
   ),
   validationFold: key(
