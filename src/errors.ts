@@ -12,8 +12,32 @@ export const EXIT = {
   interrupted: 130,
 } as const
 
+/** Why the processes of a job failed; `failure.json` of a run. */
+export interface FailureCard {
+  /**
+   * `exception`: a rank raised it. `signal`: a process or the kernel killed a rank. `outOfMemory`: of the machine or of a GPU.
+   * `hang`: no progress within `runtime.hangSeconds`. `lostConnection`: ranks lost each other, and no rank states a cause.
+   */
+  readonly kind: 'exception' | 'signal' | 'outOfMemory' | 'hang' | 'lostConnection'
+  /** The rank that failed first by itself; null if no rank is known. */
+  readonly rank: number | null
+  readonly message: string
+  readonly hint: string
+  readonly signal: string | null
+  /** Exit code of the launcher; it is 1 for every failure. */
+  readonly exitCode: number | null
+  /** Traceback of that rank. */
+  readonly traceback: string
+  /** Last lines of the rank's log, else of the launcher's. */
+  readonly lastLines: readonly string[]
+  /** Folder of all logs. */
+  readonly logs: string
+  /** ISO 8601. */
+  readonly time: string
+}
+
 export interface ErrorDetails {
-  /** One command or edit that fixes the fault. Shown after the message. */
+  /** One command or edit that fixes the fault, with options as on the command line (`--out`). */
   readonly hint?: string
   /** Machine-readable facts (file, key, case, rank ...). Never patient text. */
   readonly facts?: Readonly<Record<string, unknown>>
@@ -27,14 +51,25 @@ export interface ErrorDetails {
 export abstract class FreetumorError extends Error {
   abstract readonly code: string
   abstract readonly exitCode: number
-  readonly hint: string | undefined
+  /** One command or edit that fixes the fault, with options as on the command line (`--accept-changes`). */
+  readonly commandHint: string | undefined
   readonly facts: Readonly<Record<string, unknown>>
 
   constructor(message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
     this.name = new.target.name
-    this.hint = details.hint
+    this.commandHint = details.hint
     this.facts = details.facts ?? {}
+  }
+
+  /** One command or edit that fixes the fault, with options as in the API (`acceptChanges`). */
+  get hint(): string | undefined {
+    return this.commandHint === undefined ? undefined : withOptionNames(this.commandHint)
+  }
+
+  /** Root cause of a failed job, with the rank and its last lines; null for other errors. */
+  get card(): FailureCard | null {
+    return (this.facts.card as FailureCard | undefined) ?? null
   }
 
   toJSON(): Record<string, unknown> {
@@ -106,4 +141,21 @@ export class StoppedError extends FreetumorError {
 export class SupersededError extends FreetumorError {
   readonly code = 'superseded'
   readonly exitCode = EXIT.failure
+}
+
+/** Return the card of a failed job if the error has one. */
+export function cardOf(error: unknown): FailureCard | null {
+  return error instanceof FreetumorError ? error.card : null
+}
+
+/** Write the flags of a hint as options of the API: `--accept-changes` as `acceptChanges`. Whole commands stay as they are. */
+function withOptionNames(hint: string): string {
+  return hint
+    .split(/(`(?:npx )?freetumor[^`]*`)/)
+    .map((part, at) => (at % 2 === 1 ? part : part.replace(/--([a-z]+(?:-[a-z]+)*)/g, optionName)))
+    .join('')
+}
+
+function optionName(_flag: string, name: string): string {
+  return name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
 }

@@ -1,41 +1,96 @@
 /// <reference types="node" preserve="true" />
 /**
  * freetumor as a library. Errors are subclasses of `FreetumorError`. Every long call accepts an `AbortSignal`.
+ *
+ * @module freetumor
  */
 import { rm } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { resolve } from 'node:path'
 import { resolveConfig } from './config/resolve.js'
 import type { ConfigInput, RunConfig } from './config/schema.js'
 import { UsageError } from './errors.js'
+import { checkpointHints } from './pipeline/checkpoint/hints.js'
 import type { StageContext } from './pipeline/context.js'
 import { type Evaluation, evaluateMasks } from './pipeline/evaluate/run.js'
 import type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/flows/demo.js'
 import { startLaunch } from './pipeline/launch/run.js'
+import { type PlanOptions, planLaunchedTraining, type RunPlan } from './pipeline/plan/launch.js'
+import type { CheckpointFacts } from './pipeline/ports/checkpoint.js'
 import { type Prediction, type PredictOptions, predictMasks } from './pipeline/predict/run.js'
 import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/prepare/run.js'
+import { findRun, summariseRuns, summaryOfRun } from './pipeline/runs/list.js'
 import { type OpenRuntimeOptions, openWarmRuntime, type WarmRuntime } from './pipeline/serve/warm-runtime.js'
 import type { Synthesis } from './pipeline/synthesize/dataset.js'
 import { type SynthesisProgress, synthesizeCases } from './pipeline/synthesize/run.js'
 import { synthesisSettings } from './pipeline/synthesize/settings.js'
+import { type ConfigCheck, checkTraining } from './pipeline/train/check.js'
 import { startTraining } from './pipeline/train/run.js'
+import {
+  type CheckpointFormat,
+  type Converted,
+  convertFile,
+  inspectFile,
+  type MergingOrder,
+} from './runtime/checkpoint.js'
+import { launchPlanner } from './runtime/launch-plan.js'
+import { runProcesses } from './runtime/run-service.js'
 import { scriptRunner } from './runtime/script.js'
 import { torchRuntime } from './runtime/torch-runtime.js'
 import type { Launch, LaunchOptions } from './training/launch.js'
 import type { Run, TrainOptions } from './training/run.js'
+import type { RunSummary } from './training/run-summary.js'
 import { makeTemporaryFolder } from './whole-file.js'
 
+export { type ConfigKey, type ExplainedKey, explainKey } from './config/explain.js'
 export { configJsonSchema } from './config/json-schema.js'
 export { type LoadOptions, loadConfig, printConfig } from './config/load.js'
 export { defineConfig, resolveConfig } from './config/resolve.js'
 export type { ConfigInput, RunConfig } from './config/schema.js'
+export type { MissingFiles } from './curation/datasets/cases.js'
 export { type CuratedCase, type Curation, curate } from './curation/datasets/curate.js'
+export type { Split } from './curation/datasets/lists.js'
+export type { CaseGeometry, FileFacts } from './curation/datasets/manifest.js'
+export type { KidneySides, LabelIdMap } from './curation/datasets/registry.js'
 export * from './errors.js'
+export type { Comparison, PairedFigure } from './evaluation/compare.js'
+export type {
+  CaseMeasures,
+  LabelMeasures,
+  LesionMeasures,
+  LesionOverlap,
+  OverlapMeasures,
+} from './evaluation/measures.js'
+export type { MetricGrid, ProfileName } from './evaluation/profiles.js'
+export type {
+  Figure,
+  FiguresAtMm,
+  Froc,
+  LesionBin,
+  LesionRates,
+  LesionSummary,
+  MatchRates,
+  OperatingPoint,
+  OverlapSummary,
+  Summary as EvaluationSummary,
+} from './evaluation/summary.js'
+export type * from './generated/config-input.js'
 export { type PhantomDatasetOptions, writePhantomDataset } from './phantom/dataset.js'
-export type { Evaluation } from './pipeline/evaluate/run.js'
+export type { Evaluation, FailedCases } from './pipeline/evaluate/run.js'
 export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 export type { DemoOptions, DemoResult } from './pipeline/flows/demo.js'
-export type { Prediction, PredictOptions } from './pipeline/predict/run.js'
-export type { CaseProgress, PrepareReport } from './pipeline/prepare/run.js'
+export type { PlanOptions, RunPlan } from './pipeline/plan/launch.js'
+export type { PreparedCase } from './pipeline/ports/cases.js'
+export type { CheckpointFacts, NetworkFacts } from './pipeline/ports/checkpoint.js'
+export type { CaseError } from './pipeline/ports/common.js'
+export type { LaunchPlan, StepCost } from './pipeline/ports/launch-plan.js'
+export type { Prediction, PredictionCase, PredictOptions, PredictProgress } from './pipeline/predict/run.js'
+export type { CaseProgress, PrepareReport, TrainingCase } from './pipeline/prepare/run.js'
+export { writeAnyReport as writeReport } from './pipeline/report/write.js'
+export { readLedger, readRunEvents as readEvents } from './pipeline/runs/records.js'
+export type { ServeConfig } from './pipeline/serve/settings.js'
+export type { HuVolume } from './pipeline/serve/volume-input.js'
 export type {
   NoPlace,
   OpenRuntimeOptions,
@@ -50,12 +105,28 @@ export type {
 export type { Synthesis } from './pipeline/synthesize/dataset.js'
 export type { SynthesisProgress } from './pipeline/synthesize/run.js'
 export { type Sweep, type SweepOptions, sweepLedger } from './pipeline/synthesize/sweep.js'
-export type { Verdict } from './quality/judge.js'
+export type { ConfigCheck, ConfigFinding } from './pipeline/train/check.js'
+export type { TumorMeasures, Verdict } from './quality/judge.js'
+export type { LedgerLine, SynthesisLine } from './quality/ledger.js'
+export type {
+  JudgedKind,
+  Override as QualityOverride,
+  QualityPolicy,
+  Range as QualityRange,
+  RuleName,
+  Rules as QualityRules,
+} from './quality/policy.js'
+export type { Kept, SweepRow } from './quality/sweep.js'
+export type { CheckpointFormat, Converted, MergingOrder } from './runtime/checkpoint.js'
+export type { DoctorCheck } from './runtime/doctor.js'
 export { type DoctorOptions, type DoctorReport, runDoctor } from './runtime/doctor.js'
 export { connectRun, type RemoteRun } from './runtime/run-service.js'
 export { type SetupOptions, type SetupResult, setUpRuntime } from './runtime/setup.js'
+export type { KeyParts } from './simulation/random.js'
 export { openStream, type RandomStream } from './simulation/random.js'
-export type { TumorSite } from './simulation/site.js'
+export type { BoxMask } from './simulation/shape.js'
+export type { SliceRange, TumorSite } from './simulation/site.js'
+export type { Radius, RadiusSource } from './simulation/size.js'
 export {
   type SizeClass,
   simulateTumor,
@@ -64,9 +135,22 @@ export {
   type TumorPlan,
 } from './simulation/tumor.js'
 export type * from './training/events.js'
-export type { Launch, LaunchEvent, LaunchOptions, LaunchResult } from './training/launch.js'
+export type { RestartPolicy } from './training/failure.js'
+export type {
+  Launch,
+  LaunchEvent,
+  LaunchOptions,
+  LaunchResult,
+  OutputEvent,
+  ScriptFinishedEvent,
+  ScriptRestartEvent,
+  ScriptStartedEvent,
+} from './training/launch.js'
 export type { Run, RunResult, RunStatus, TrainOptions } from './training/run.js'
-export type { Affine, LabelMap, Vec3, Volume } from './volume/volume.js'
+export type { RunSummary } from './training/run-summary.js'
+export type { Validation } from './training/selection.js'
+export type { OrganName, Region } from './volume/labels.js'
+export type { Affine, LabelMap, Vec3, Volume, VoxelArray } from './volume/volume.js'
 
 /** Options of every call: the Python to use, how to stop, and where notes go. */
 export interface CallSettings {
@@ -79,6 +163,81 @@ export interface CallSettings {
 export function train(config: ConfigInput | RunConfig, options: TrainOptions = {}): Run {
   const resolved = resolveConfig(config)
   return startTraining(resolved, torchRuntime({ python: resolved.runtime.python }), options)
+}
+
+/** Plan a training: counts, estimates, command and environment. Nothing is written or started. */
+export function planRun(config: ConfigInput | RunConfig, options: PlanOptions = {}): Promise<RunPlan> {
+  return planLaunchedTraining(resolveConfig(config), launchPlanner, options)
+}
+
+/**
+ * Check a configuration against its data and checkpoints, as a training would. Nothing is written.
+ * @param settings.data false: check the values only; default true
+ */
+export function checkConfig(
+  config: ConfigInput | RunConfig,
+  settings: CallSettings & { readonly data?: boolean | undefined } = {},
+): Promise<ConfigCheck> {
+  const resolved = resolveConfig(config)
+  const python = settings.python ?? resolved.runtime.python ?? undefined
+  const workers = Math.min(8, availableParallelism())
+  return withContext({ ...settings, python }, (context) =>
+    checkTraining(resolved, context, { data: settings.data ?? true, workers }),
+  )
+}
+
+/**
+ * List the runs below a folder, oldest first, with their state. A run that cannot be read is listed as `broken`.
+ * @param root default `runs`; searched three levels deep
+ */
+export function listRuns(root = 'runs'): Promise<RunSummary[]> {
+  return summariseRuns(resolve(root), runProcesses)
+}
+
+/**
+ * Describe the state of one run.
+ * @param run run directory, or the last part of one below `runs`
+ * @throws UsageError if there is no such run
+ */
+export async function describeRun(run: string): Promise<RunSummary> {
+  return summaryOfRun(await findRun(run, process.cwd()), runProcesses)
+}
+
+export interface InspectSettings extends CallSettings {
+  /** Compare the file with the networks of this configuration; the differences become hints. */
+  readonly config?: ConfigInput | RunConfig | undefined
+}
+
+/**
+ * Inspect a checkpoint file without running its code: networks, keys, patch-merging order, hash, and hints.
+ * @throws CheckpointError if the file is no checkpoint, damaged or hostile
+ */
+export async function inspectCheckpoint(
+  file: string,
+  { config, python, signal }: InspectSettings = {},
+): Promise<CheckpointFacts & { readonly hints: readonly string[] }> {
+  const resolved = config === undefined ? null : resolveConfig(config)
+  const facts = await inspectFile(file, { python: python ?? resolved?.runtime.python, signal })
+  return { ...facts, hints: checkpointHints(facts, resolved) }
+}
+
+export interface ConvertSettings extends CallSettings {
+  readonly to: CheckpointFormat
+  /** File to write. */
+  readonly out: string
+  /** Patch-merging order of a file that does not state it. */
+  readonly merging?: MergingOrder | undefined
+}
+
+/**
+ * Write a checkpoint in another format, with its metadata.
+ * @throws CheckpointError as `inspectCheckpoint`; UsageError if the order contradicts the file
+ */
+export function convertCheckpoint(
+  file: string,
+  { to, out, merging, python, signal }: ConvertSettings,
+): Promise<Converted> {
+  return convertFile(file, to, out, merging ?? null, { python, signal })
 }
 
 /** Start your own torchrun script at once, under supervision. Iterate the launch for its events. */

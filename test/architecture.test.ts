@@ -43,6 +43,7 @@ const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'phantom', 'sampling'
 const STAGES = [
   'checkpoint',
   'report',
+  'runs',
   'prepare',
   'plan',
   'train',
@@ -76,7 +77,10 @@ const ROOMS: Readonly<Record<string, Room>> = {
     types: ['pipeline/ports', 'volume', 'config', ...DOMAIN, 'sampling'],
   },
   cli: { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'transport'] },
-  'index.ts': { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime'] },
+  'index.ts': {
+    uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime'],
+    types: ['generated/config-input.ts'],
+  },
   'abort.ts': { uses: [] },
   'errors.ts': { uses: [] },
   'foreign-text.ts': { uses: [] },

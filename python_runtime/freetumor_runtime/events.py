@@ -16,6 +16,8 @@ class StepDone:
     learning_rate: float
     seconds: float
     wait_seconds: float
+    memory_bytes: int | None = None
+    utilization: float | None = None
 
 
 @dataclass(frozen=True)

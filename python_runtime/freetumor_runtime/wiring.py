@@ -220,7 +220,7 @@ def _event_message(event: Event) -> control_pb2.JobEvent:
     match event:
         case Ready(step, parameters):
             return control_pb2.JobEvent(ready=control_pb2.Ready(step=step, parameters=parameters))
-        case StepDone(step, losses, learning_rate, seconds, wait_seconds):
+        case StepDone(step, losses, learning_rate, seconds, wait_seconds, memory_bytes, utilization):
             return control_pb2.JobEvent(
                 step_done=control_pb2.StepDone(
                     step=step,
@@ -228,6 +228,8 @@ def _event_message(event: Event) -> control_pb2.JobEvent:
                     learning_rate=learning_rate,
                     seconds=seconds,
                     wait_seconds=wait_seconds,
+                    memory_bytes=memory_bytes,
+                    utilization=utilization,
                 )
             )
         case CaseResult(case_id, result):

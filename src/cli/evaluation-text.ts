@@ -1,3 +1,4 @@
+import { TOO_FEW_PATIENTS } from '../evaluation/bootstrap.js'
 import type { PairedFigure } from '../evaluation/compare.js'
 import type { Figure, LesionSummary, MatchRates, Summary } from '../evaluation/summary.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
@@ -8,7 +9,14 @@ export function evaluationText({ summary, against }: Evaluation, names: readonly
   const head = `profile ${summary.profile}: ${summary.numCases} cases on the ${summary.grid} grid${failed > 0 ? `, ${failed} failed` : ''}`
   const rows = [...overlapRows(summary, names), ...(summary.lesions ? lesionRows(summary.lesions) : [])]
   const lines = rows.flatMap(([name, figure]) => (figure ? [`${name.padEnd(28)} ${figureText(figure)}`] : []))
-  return [head, ...lines, ...(against ? comparisonLines(against.comparison) : [])]
+  const compared = against ? comparisonLines(against.comparison) : []
+  const figures = [...rows.map(([, figure]) => figure), ...differencesOf(against)]
+  const few = figures.some((figure) => figure?.ci === null) ? [TOO_FEW_PATIENTS] : []
+  return [head, ...lines, ...compared, ...few]
+}
+
+function differencesOf(against: Evaluation['against']): Figure[] {
+  return against?.comparison.figures.map(({ difference }) => difference) ?? []
 }
 
 type Row = readonly [name: string, figure: Figure | null | undefined]
@@ -51,8 +59,9 @@ function lesionRows(lesions: LesionSummary): Row[] {
   ]
 }
 
-function figureText({ mean, ci: [low, high], n }: Figure): string {
-  return `${mean.toFixed(4)} (95 % ${low.toFixed(4)} to ${high.toFixed(4)}, ${n} cases)`
+function figureText({ mean, ci, n }: Figure): string {
+  const interval = ci ? `95 % ${ci[0].toFixed(4)} to ${ci[1].toFixed(4)}, ` : ''
+  return `${mean.toFixed(4)} (${interval}${n} cases)`
 }
 
 function comparisonLines({
@@ -66,7 +75,8 @@ function comparisonLines({
 }): string[] {
   const lines = figures.map(({ name, difference, bootstrapP, wilcoxon }) => {
     const ranks = wilcoxon ? `, Wilcoxon p ${wilcoxon.p.toPrecision(2)}` : ''
-    return `${name.padEnd(28)} ${figureText(difference)}, bootstrap p ${bootstrapP.toPrecision(2)}${ranks}`
+    const resampled = bootstrapP === null ? '' : `, bootstrap p ${bootstrapP.toPrecision(2)}`
+    return `${name.padEnd(28)} ${figureText(difference)}${resampled}${ranks}`
   })
   return ['', `${first} minus ${second}, on the same cases:`, ...lines]
 }

@@ -1,8 +1,8 @@
 import { styleText } from 'node:util'
-import { FreetumorError } from '../errors.js'
+import { cardOf, FreetumorError } from '../errors.js'
 import { lineOfOutput } from '../plain-text.js'
 import type { TerminalLike } from '../report/console.js'
-import { cardOf } from '../training/failure.js'
+import { type JsonLines, type JsonOutputs, SCHEMA_VERSION } from './json-outputs.js'
 
 /** Format of a result: text for people, one JSON document, or one JSON object per line (streams). */
 export type OutputFormat = 'text' | 'json' | 'ndjson'
@@ -31,20 +31,33 @@ export interface CliIo {
 }
 
 /**
- * Print a result: as JSON when asked to, else as the lines of `text`. A line feed in a name is spelled out, so that no name
- * makes a line of its own.
+ * Print a result: as a JSON document with its `schemaVersion` (dist/outputs.schema.json), or as lines of text. A line feed in
+ * a name is escaped, so that no name starts a line.
  */
-export function printResult(
+export function printResult<C extends keyof JsonOutputs>(
   io: CliIo,
+  _command: C,
   format: OutputFormat,
-  value: unknown,
+  value: JsonOutputs[C],
   text: () => readonly string[],
 ): void {
-  io.print(
-    format === 'text'
-      ? text().map(lineOfOutput).join('\n')
-      : JSON.stringify(value, null, format === 'json' ? 2 : undefined),
-  )
+  if (format === 'text') io.print(text().map(lineOfOutput).join('\n'))
+  else printJson(io, format, versioned(value))
+}
+
+/** Add `schemaVersion` to a document. */
+export function versioned<T extends object>(document: T): T & { readonly schemaVersion: number } {
+  return { schemaVersion: SCHEMA_VERSION, ...document }
+}
+
+/** Print a JSON document that states no version, such as a configuration. */
+export function printJson(io: CliIo, format: OutputFormat, value: unknown): void {
+  io.print(JSON.stringify(value, null, format === 'json' ? 2 : undefined))
+}
+
+/** Print an event or a result of a command as one line of JSON. */
+export function printLine<C extends keyof JsonLines>(io: CliIo, _command: C, line: JsonLines[C]): void {
+  io.print(JSON.stringify(line))
 }
 
 /** Colours a word of talk where colours are allowed. */
@@ -65,7 +78,7 @@ function cardLines(error: FreetumorError): string[] {
 export function noteError(io: CliIo, error: unknown): void {
   if (error instanceof FreetumorError) {
     io.note(`${paint(io, 'red', 'error:')} ${error.message}`)
-    if (error.hint) io.note(`hint: ${error.hint}`)
+    if (error.commandHint) io.note(`hint: ${error.commandHint}`)
     for (const line of cardLines(error)) io.note(line)
   } else {
     const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error)

@@ -81,7 +81,7 @@ function exitCodeOf(error: unknown, io: ProgramIo): number {
   if (error instanceof CommanderError) return usageExit(error, io)
   if (io.interruptedBy && (isAbort(error) || (error instanceof StoppedError && !error.resumable))) {
     io.note(`stopped by ${io.interruptedBy}`)
-    if (error instanceof StoppedError && error.hint) io.note(`hint: ${error.hint}`)
+    if (error instanceof StoppedError && error.commandHint) io.note(`hint: ${error.commandHint}`)
     return exitCodeOfSignal(io.interruptedBy)
   }
   const typed = typedSystemError(error)

@@ -57,7 +57,7 @@ async function readConfigText(path: string): Promise<string> {
     return await readForeignText(path, { bytes: MAX_YAML_BYTES, unreadable })
   } catch (error) {
     if (!(error instanceof FreetumorError) || error instanceof ConfigError) throw error
-    throw new ConfigError(error.message, { hint: error.hint ?? 'correct the file', cause: error })
+    throw new ConfigError(error.message, { hint: error.commandHint ?? 'correct the file', cause: error })
   }
 }
 

@@ -17,7 +17,7 @@ if (port) {
     } catch (caught) {
       const error = typedSystemError(caught)
       if (error instanceof EnvironmentError)
-        return { refusal: { message: error.message, hint: error.hint ?? '' } }
+        return { refusal: { message: error.message, hint: error.commandHint ?? '' } }
       return { fault: `case ${item.id}: ${error instanceof Error ? error.stack : String(error)}` }
     }
   }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { DataError } from '../errors.js'
 import { voxelVolumeMm3 } from '../volume/geometry.js'
-import { LABEL_SCHEMES } from '../volume/labels.js'
+import { IGNORED_LABEL, LABEL_SCHEMES } from '../volume/labels.js'
 import { readStoredVoxels, scaled, type VoxelMemory } from '../volume/nifti.js'
 import { exactHash, wholeHu } from './audit/exact-hash.js'
 import type { ManifestCase } from './datasets/manifest.js'
@@ -70,7 +70,8 @@ async function labelVolumes(
       throw new DataError(`${file}: id ${id} is not in the label map`, {
         hint: 'run `freetumor data check` for details',
       })
-    if (target !== 0) voxels.set(names[target]!, (voxels.get(names[target]!) ?? 0) + count)
+    if (target !== 0 && target !== IGNORED_LABEL)
+      voxels.set(names[target]!, (voxels.get(names[target]!) ?? 0) + count)
   }
   const ml = voxelVolumeMm3(header.affine) / 1000
   return Object.fromEntries(

@@ -4,6 +4,15 @@ export const RESAMPLES = 2000
 /** Confidence level of the intervals; the percentiles are symmetric. */
 export const LEVEL = 0.95
 
+/**
+ * Below this number of patients, there is no interval and no p value. Resamples of so few patients vary too little: a
+ * 95 % interval contains the true mean much less often. The smallest two-sided p of five signed ranks is 1/16.
+ */
+export const MIN_PATIENTS = 6
+
+/** Why a figure has neither. */
+export const TOO_FEW_PATIENTS = `figures of fewer than ${MIN_PATIENTS} patients have no interval and no p value, because resamples of so few patients vary too little`
+
 /** Key of the random numbers of one figure. Another figure in the summary shifts none of them. */
 export interface ResamplingKey {
   readonly seed: number
@@ -35,7 +44,7 @@ export function estimate(
   const mean = statistic(columns.map((column) => column.reduce((sum, value) => sum + value, 0)))
   if (mean === null) return null
   const values = resample(columns[0]!.length, (weights) => statistic(weightedSums(columns, weights)), key)
-  return { mean, ci: intervalOf(values, mean), n: rows.length }
+  return { mean, ci: intervalOf(values, mean, columns[0]!.length), n: rows.length }
 }
 
 /** Estimate the mean over cases with its interval. */
@@ -69,10 +78,15 @@ export function resample(
 }
 
 /**
- * Return the interval of sorted values.
+ * Return the interval of sorted values; null below `MIN_PATIENTS` patients.
  * @param figure of all patients; the interval is this point if there are no values
  */
-export function intervalOf(sorted: readonly number[], figure: number): [low: number, high: number] {
+export function intervalOf(
+  sorted: readonly number[],
+  figure: number,
+  numPatients: number,
+): [low: number, high: number] | null {
+  if (numPatients < MIN_PATIENTS) return null
   if (sorted.length === 0) return [figure, figure]
   const tail = (1 - LEVEL) / 2
   return [percentile(sorted, tail), percentile(sorted, 1 - tail)]

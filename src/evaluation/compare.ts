@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { byCaseId, idsOf, labelScore, meanLabelDice, tumorScore } from './aggregate.js'
-import { intervalOf, type ResamplingKey, type Row, resample } from './bootstrap.js'
+import { intervalOf, MIN_PATIENTS, type ResamplingKey, type Row, resample } from './bootstrap.js'
 import { matchLesions } from './lesion-matching.js'
 import { falsePositiveVolumeMl, LESION_STATISTICS, rowsOf } from './lesions.js'
 import { type CaseMeasures, falsePositives } from './measures.js'
@@ -10,7 +10,7 @@ import { signedRank } from './wilcoxon.js'
 
 const figure = z.strictObject({
   mean: z.number(),
-  ci: z.tuple([z.number(), z.number()]),
+  ci: z.tuple([z.number(), z.number()]).nullable().describe('null below 6 patients'),
   n: z.int().min(0),
 })
 const pairedSchema = z.strictObject({
@@ -20,12 +20,17 @@ const pairedSchema = z.strictObject({
   first: z.number().describe('evaluated masks, over the cases of the difference'),
   second: z.number().describe('masks of the comparison'),
   difference: figure.describe('first - second, with the paired percentile bootstrap over patients'),
-  bootstrapP: z.number().describe('two-sided: twice the smaller fraction of resamples on either side of 0'),
+  bootstrapP: z
+    .number()
+    .nullable()
+    .describe(
+      'two-sided: twice the smaller fraction of resamples on either side of 0; null below 6 patients',
+    ),
   wilcoxon: z
     .strictObject({ statistic: z.number(), p: z.number(), n: z.int(), exact: z.boolean() })
     .nullable()
     .describe(
-      'signed ranks of the mean difference of each patient; null without differences or without values per case',
+      'signed ranks of the mean difference of each patient; null without differences or values per case, and below 6 patients',
     ),
   oneSided: z.int().describe('cases omitted because only one of the two sets has the figure'),
 })
@@ -48,9 +53,9 @@ export interface PairedFigure {
   readonly second: number
   /** First minus second. */
   readonly difference: Figure
-  /** Not adjusted for multiple comparisons. */
-  readonly bootstrapP: number
-  /** Null for figures over all cases together (lesion rates), and if no case differs. */
+  /** Not adjusted for multiple comparisons; null below 6 patients. */
+  readonly bootstrapP: number | null
+  /** Null for figures over all cases together (lesion rates), if no case differs, and below 6 patients. */
   readonly wilcoxon: {
     readonly statistic: number
     readonly p: number
@@ -166,7 +171,9 @@ function byCase(pairs: readonly Pair[], score: Score, named: Named, seed: number
     seed,
   )
   if (paired === null) return null
-  return { ...paired, wilcoxon: signedRank(patientDifferences(rows)), oneSided }
+  const differences = patientDifferences(rows)
+  const wilcoxon = differences.length < MIN_PATIENTS ? null : signedRank(differences)
+  return { ...paired, wilcoxon, oneSided }
 }
 
 /**
@@ -242,9 +249,12 @@ function pairedFigure(
     ...named,
     first: first(all)!,
     second: second(all)!,
-    difference: { mean, ci: intervalOf(values, mean), n: rows.length },
+    difference: { mean, ci: intervalOf(values, mean, byPatient.length), n: rows.length },
     // one more in each count: a finite number of resamples gives no p of 0
-    bootstrapP: Math.min(1, (2 * (Math.min(below, above) + 1)) / (values.length + 1)),
+    bootstrapP:
+      byPatient.length < MIN_PATIENTS
+        ? null
+        : Math.min(1, (2 * (Math.min(below, above) + 1)) / (values.length + 1)),
   }
 }
 

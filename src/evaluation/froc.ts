@@ -43,7 +43,7 @@ export function frocOf(cases: readonly CaseMeasures[], seed: number): Froc | nul
   const figure = (pick: (at: readonly number[]) => number): Figure => {
     const mean = pick(atRates(points))
     const values = samples.map(pick).sort((a, b) => a - b)
-    return { mean, ci: intervalOf(values, mean), n: cases.length }
+    return { mean, ci: intervalOf(values, mean, all.length), n: cases.length }
   }
   return {
     points: thinned(points),

@@ -15,6 +15,7 @@ const measuresSchema = z.strictObject({
   grid: z.enum(['original', 'prepared', 'resampled']),
   spacingMm: z.tuple([z.number(), z.number(), z.number()]),
   removedVoxels: count,
+  ignoredVoxels: count,
   labels: z.array(z.strictObject({ label: count, ...overlap })),
   tumor: z.strictObject(overlap).nullable(),
   lesions: z.array(
@@ -85,6 +86,8 @@ export interface CaseMeasures {
   readonly spacingMm: readonly [number, number, number]
   /** Voxels of predicted tumor outside the organ mask, which were removed. */
   readonly removedVoxels: number
+  /** Voxels of ignored ids of the label, which count in no figure. */
+  readonly ignoredVoxels: number
   /** In the requested order. */
   readonly labels: readonly LabelMeasures[]
   /** All tumor labels together; null if none was requested. */

@@ -72,7 +72,7 @@ function areaUnderCurve(patients: readonly Patient[], seed: number): Figure | nu
   if (mean === null) return null
   const key = { seed, name: 'patientAuc' }
   const values = resample(patients.length, (weights) => weightedArea(byScore, weights), key)
-  return { mean, ci: intervalOf(values, mean), n: patients.length }
+  return { mean, ci: intervalOf(values, mean, patients.length), n: patients.length }
 }
 
 /**

@@ -4,7 +4,10 @@ import type { MetricGrid, ProfileName } from './profiles.js'
 const count = z.int().min(0)
 const figure = z.strictObject({
   mean: z.number(),
-  ci: z.tuple([z.number(), z.number()]).describe('percentile bootstrap over patients'),
+  ci: z
+    .tuple([z.number(), z.number()])
+    .nullable()
+    .describe('percentile bootstrap over patients; null below 6 patients'),
   n: count.describe('number of cases that count'),
 })
 const maybe = (text: string) => figure.nullable().describe(text)
@@ -118,17 +121,14 @@ export function summaryProblem(value: unknown): string | null {
   return issue ? `${issue.path.join('.')}: ${issue.message}` : null
 }
 
-/**
- * A figure with its 95 % interval from resampled patients; `n` cases count. With one patient the interval is
- * a point.
- */
+/** A figure with its 95 % interval from resampled patients, null below 6 patients; `n` cases count. */
 export interface Figure {
   readonly mean: number
-  readonly ci: readonly [low: number, high: number]
+  readonly ci: readonly [low: number, high: number] | null
   readonly n: number
 }
 
-type FiguresAtMm = Readonly<Record<string, Figure | null>>
+export type FiguresAtMm = Readonly<Record<string, Figure | null>>
 
 export interface OverlapSummary {
   /** Null if no case counts. */

@@ -117,7 +117,7 @@ export interface DataInput {
      * - Default: null
      * - Source: our choice, docs/method.md#2-labels-and-roles
      */
-    readonly labelMap?: { readonly [id: string]: number } | string | null | undefined
+    readonly labelMap?: { readonly [id: string]: number | 'ignore' } | string | null | undefined
     /**
      * Sentence about the labels that users should read. `freetumor data list` prints it.
      *
@@ -295,12 +295,12 @@ export interface DataInput {
      */
     readonly role?: 'labelled' | 'host' | null | undefined
     /**
-     * Label ids of the source mapped to ids of the region, a preset, or `region` (same ids); null is the registered map. An id that the map does not contain is refused when it occurs in a label.
+     * Label ids of the source mapped to ids of the region, a preset, or `region` (same ids); null is the registered map. Voxels of an id that is mapped to `ignore` take part in nothing. An id outside the map is refused.
      *
      * - Default: null
      * - Source: our choice, docs/method.md#2-labels-and-roles
      */
-    readonly labelMap?: { readonly [id: string]: number } | string | null | undefined
+    readonly labelMap?: { readonly [id: string]: number | 'ignore' } | string | null | undefined
     /**
      * Fold of the data set that is held out; null holds out the validation part of its list. Cases of this fold are validated and never trained on.
      *

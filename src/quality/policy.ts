@@ -41,7 +41,7 @@ export interface QualityPolicy {
   readonly overrides: readonly Override[]
 }
 
-interface Override {
+export interface Override {
   readonly organ?: OrganName | undefined
   readonly size?: string | undefined
   readonly shareSeenThreshold?: number | undefined

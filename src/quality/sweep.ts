@@ -29,7 +29,7 @@ export interface SweptLedger {
   readonly taken: ReadonlySet<string>
 }
 
-interface Kept {
+export interface Kept {
   readonly kept: number
   readonly of: number
 }

@@ -7,7 +7,12 @@ import { STYLE } from './style.js'
 import { counted, short } from './wording.js'
 
 /** A figure with its interval; null if undefined. */
-export type Told = { readonly mean: number; readonly low: number; readonly high: number } | null
+export type Told = {
+  readonly mean: number
+  /** Null below 6 patients. */
+  readonly low: number | null
+  readonly high: number | null
+} | null
 
 /** Lesions of one size. */
 export interface SizeRow {
@@ -99,11 +104,16 @@ function amounts(rows: readonly AmountRow[]): string {
   if (some.length === 0) return ''
   const lines = some.map(
     ({ name, amount, n }) =>
-      `<tr><th scope="row">${escapeHtml(name)}</th><td><b>${short(amount!.mean)}</b></td><td>${short(amount!.low)} – ${short(amount!.high)}</td><td>${n}</td></tr>`,
+      `<tr><th scope="row">${escapeHtml(name)}</th><td><b>${short(amount!.mean)}</b></td><td>${range(amount, short)}</td><td>${n}</td></tr>`,
   )
   return `<div class="scroll"><table><caption>False positives</caption>
 <thead><tr><th scope="col">figure</th><th scope="col">mean</th><th scope="col">interval</th><th scope="col">cases</th></tr></thead>
 <tbody>${lines.join('\n')}</tbody></table></div>`
+}
+
+function range(told: Told, format: (value: number) => string): string {
+  if (told === null || told.low === null || told.high === null) return '–'
+  return `${format(told.low)} – ${format(told.high)}`
 }
 
 function charts({ cases, froc }: EvaluationPage): string {
@@ -138,7 +148,7 @@ function sizes(rows: readonly SizeRow[]): string {
   const cell = (told: Told): string =>
     told === null
       ? '<td class="quiet">–</td>'
-      : `<td><b>${told.mean.toFixed(3)}</b> <span class="quiet">${told.low.toFixed(2)} – ${told.high.toFixed(2)}</span></td>`
+      : `<td><b>${told.mean.toFixed(3)}</b> <span class="quiet">${range(told, (value) => value.toFixed(2))}</span></td>`
   const lines = rows.map(({ name, found, all, predicted, sensitivity, precision, f1, dice }) => {
     const figures = [sensitivity, precision, f1, dice].map(cell).join('')
     return `<tr><th scope="row">${escapeHtml(name)}</th><td>${found} of ${all}</td><td>${predicted}</td>${figures}</tr>`

@@ -9,11 +9,13 @@ export interface ForestRow {
   readonly second: number
   /** first - second, with its interval. */
   readonly difference: number
-  readonly low: number
-  readonly high: number
+  /** Null below 6 patients. */
+  readonly low: number | null
+  readonly high: number | null
   readonly n: number
-  readonly bootstrapP: number
-  /** Null if the figure has no value per case, or if no case differs. */
+  /** Null below 6 patients. */
+  readonly bootstrapP: number | null
+  /** Null if the figure has no value per case, if no case differs, and below 6 patients. */
   readonly wilcoxonP: number | null
   /** Cases with a figure in only one of the two sets. */
   readonly oneSided: number
@@ -31,7 +33,9 @@ const [LEFT, RIGHT] = [6, 194]
 export function forestPlot({ title, names, rows }: Forest): string {
   if (rows.length === 0) return ''
   const reach =
-    Math.max(...rows.flatMap(({ difference, low, high }) => [difference, low, high].map(Math.abs))) || 1
+    Math.max(
+      ...rows.flatMap(({ difference, low, high }) => [difference, low ?? 0, high ?? 0].map(Math.abs)),
+    ) || 1
   const [first, second] = names.map(escapeHtml)
   return `<div class="scroll forest"><table><caption>${escapeHtml(title)}</caption>
 <thead><tr><th scope="col">figure</th><th scope="col">${first}</th><th scope="col">${second}</th><th scope="col">difference</th><th scope="col">95 % interval</th><td class="plot scale"><span>${second} better</span><span>${first} better</span></td><th scope="col">p, bootstrap</th><th scope="col">p, Wilcoxon</th><th scope="col">cases</th></tr></thead>
@@ -44,10 +48,10 @@ function forestRow(row: ForestRow, reach: number): string {
     short(first),
     short(second),
     `<b>${signed(difference)}</b>`,
-    `${signed(low)} to ${signed(high)}`,
+    low === null || high === null ? '–' : `${signed(low)} to ${signed(high)}`,
     null,
     pValue(row.bootstrapP),
-    row.wilcoxonP === null ? '–' : pValue(row.wilcoxonP),
+    pValue(row.wilcoxonP),
     `${n}${oneSided > 0 ? ` <span class="quiet">(${oneSided} in one set only)</span>` : ''}`,
   ]
   const told = better === 'lower' ? ' <span class="quiet">lower is better</span>' : ''
@@ -59,13 +63,14 @@ function interval({ better, difference, low, high }: ForestRow, reach: number): 
   const sign = better === 'higher' ? 1 : -1
   const middle = (LEFT + RIGHT) / 2
   const at = (value: number): string => (middle + (sign * value * (RIGHT - LEFT)) / 2 / reach).toFixed(1)
-  return `<svg viewBox="0 0 200 18" aria-hidden="true"><path class="grid" d="M${middle} 0V18"/><path class="line look0" d="M${at(low)} 9H${at(high)}"/><rect class="look0" x="${(Number(at(difference)) - 3.5).toFixed(1)}" y="5.5" width="7" height="7"/></svg>`
+  return `<svg viewBox="0 0 200 18" aria-hidden="true"><path class="grid" d="M${middle} 0V18"/><path class="line look0" d="M${at(low ?? difference)} 9H${at(high ?? difference)}"/><rect class="look0" x="${(Number(at(difference)) - 3.5).toFixed(1)}" y="5.5" width="7" height="7"/></svg>`
 }
 
 function signed(value: number): string {
   return `${value > 0 ? '+' : value < 0 ? '−' : ''}${short(Math.abs(value))}`
 }
 
-function pValue(p: number): string {
+function pValue(p: number | null): string {
+  if (p === null) return '–'
   return p < 0.001 ? '&lt; 0.001' : p.toFixed(3)
 }

@@ -54,7 +54,7 @@ const inspected = new Map<string, CheckpointFacts>()
  * process, as long as its size and times stay.
  * @throws CheckpointError for a file that is no checkpoint, damaged or hostile; EnvironmentError without a Python
  */
-export async function inspectCheckpoint(
+export async function inspectFile(
   path: string,
   options: CheckpointCallOptions = {},
 ): Promise<CheckpointFacts> {
@@ -109,9 +109,9 @@ function fileState(file: string): string | null {
 /**
  * Writes a checkpoint in another format, with everything that is known of it. `merging` states the patch-merging order of
  * a file that does not say it.
- * @throws CheckpointError as inspectCheckpoint; UsageError for a name or an order that does not fit
+ * @throws CheckpointError as inspectFile; UsageError for a name or an order that does not fit
  */
-export async function convertCheckpoint(
+export async function convertFile(
   path: string,
   to: CheckpointFormat,
   out: string,

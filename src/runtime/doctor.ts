@@ -98,7 +98,7 @@ function fault(detail: string, fix: string): Finding {
 }
 
 function failed(error: Error): Finding {
-  const hint = error instanceof FreetumorError ? error.hint : undefined
+  const hint = error instanceof FreetumorError ? error.commandHint : undefined
   return fault(error.message, hint ?? 'see the message')
 }
 

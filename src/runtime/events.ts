@@ -49,6 +49,8 @@ export function toRuntimeEvent(message: JobEvent, hello: Hello): RuntimeEvent {
         learningRate: event.value.learningRate,
         seconds: event.value.seconds,
         waitSeconds: event.value.waitSeconds,
+        memoryBytes: event.value.memoryBytes === undefined ? null : Number(event.value.memoryBytes),
+        utilization: event.value.utilization ?? null,
       }
     case 'caseResult':
       return {

@@ -1,8 +1,8 @@
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { FailureCard } from '../errors.js'
 import { type FreetumorError, RuntimeCrashError } from '../errors.js'
 import { asRecord, readForeignJson } from '../foreign-text.js'
-import type { FailureCard } from '../training/failure.js'
 import { reviveFailure } from './events.js'
 import type { ProcessEnd, RankProcess } from './process.js'
 

@@ -173,6 +173,8 @@ class InMemorySession implements TrainingSession {
         learningRate,
         seconds: 0.01,
         waitSeconds: 0,
+        memoryBytes: null,
+        utilization: null,
         losses: await this.#step(step),
       }
       const ends = yield* this.#afterStep(++step)

@@ -1,26 +1,8 @@
-import type { NodePlace } from '../pipeline/ports/common.js'
+import type { LaunchPlan, LaunchPlanner, LaunchSettings } from '../pipeline/ports/launch-plan.js'
 import { parentDeathPrefix, RANK_STORE, runtimeArgv } from './process.js'
 import { cleanEnvironment, resolvePython } from './python.js'
 import { rendezvousOf } from './rendezvous.js'
-
-/** Command and environment that would start the ranks of a job. Values of a single start are in angle brackets. */
-export interface LaunchPlan {
-  readonly argv: readonly string[]
-  /** Variables that are set over the environment of this process. */
-  readonly environment: Readonly<Record<string, string>>
-  /** Variables of this process that the ranks would not see: of other launchers and other Pythons. */
-  readonly removed: readonly string[]
-}
-
-export interface LaunchSettings {
-  readonly python: string | null
-  readonly ranks: number
-  readonly threads: number
-  readonly logDirectory: string
-  /** Place among several nodes that train together. */
-  readonly place?: NodePlace | undefined
-  readonly hangSeconds?: number | null | undefined
-}
+import { measureStepCost } from './step-cost.js'
 
 /** @throws EnvironmentError when there is no Python to start */
 export function planLaunch(settings: LaunchSettings): LaunchPlan {
@@ -45,3 +27,6 @@ export function planLaunch(settings: LaunchSettings): LaunchPlan {
       .sort(),
   }
 }
+
+/** The planner of torchrun. */
+export const launchPlanner: LaunchPlanner = { plan: planLaunch, stepCost: measureStepCost }

@@ -4,12 +4,14 @@ import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { UsageError } from '../errors.js'
 import { readForeignJson } from '../foreign-text.js'
+import type { RunProcesses } from '../pipeline/ports/runs.js'
 import type { RunEvent } from '../training/events.js'
 import type { Run, RunStatus } from '../training/run.js'
 import { openRunClient, type RunClient } from '../transport/run-client.js'
 import { openRunServer, type RunServer } from '../transport/run-server.js'
 import { newSocketDirectory } from '../transport/socket-path.js'
 import { writeWhole } from '../whole-file.js'
+import { lockHolders } from './directory-lock.js'
 import { reviveError } from './events.js'
 
 /** File in a run directory with the address of its control service. It exists while the run does. Each other node has its own. */
@@ -77,6 +79,21 @@ export async function connectRun(directory: string): Promise<RemoteRun | null> {
     if (remote !== null) return remote
   }
   return null
+}
+
+/** Processes that train runs of this user, and those that hold the locks of run directories. */
+export const runProcesses: RunProcesses = {
+  async status(directory) {
+    const remote = await connectRun(directory)
+    try {
+      return (await remote?.status()) ?? null
+    } catch {
+      return null // it ended between the two calls
+    } finally {
+      remote?.close()
+    }
+  },
+  holders: (directories) => lockHolders(directories),
 }
 
 async function connectTo(file: string): Promise<RemoteRun | null> {

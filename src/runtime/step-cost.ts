@@ -1,18 +1,7 @@
+import type { StepCost } from '../pipeline/ports/launch-plan.js'
 import type { TrainingSpec } from '../pipeline/ports/training.js'
 import { resolvePython } from './python.js'
 import { callPython } from './pythonia.js'
-
-/** Measured cost of the reproducible mode; mirrors python_runtime/freetumor_runtime/training/step_cost.py. */
-export interface StepCost {
-  /** Seconds of a step of the learning networks, on noise. */
-  readonly seconds: { readonly default: number; readonly reproducible: number }
-  readonly patchVoxels: readonly number[]
-  readonly items: number
-  readonly cropsPerVolume: number
-  readonly device: string
-  /** Bytes of the exact sums in the memory of each rank, and bytes sent to the others in each step. */
-  readonly sumBytes: number
-}
 
 /** Published sizes on a slow CPU. */
 const TIMEOUT_MS = 900_000

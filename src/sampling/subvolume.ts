@@ -1,6 +1,7 @@
 import { openStream } from '../simulation/random.js'
 import { drawKind, type Radius, type SizeClass, type SizeSettings } from '../simulation/size.js'
 import { simulateTumor, type TumorOutcome, type TumorPlan } from '../simulation/tumor.js'
+import { IGNORED_LABEL } from '../volume/labels.js'
 import type { Vec3 } from '../volume/volume.js'
 import { openLabel } from './cached-array.js'
 import type { OpenGroup } from './case-group.js'
@@ -18,7 +19,7 @@ export interface Subvolume {
 }
 
 /**
- * Return the bounding box of all labels of a case. An axis shorter than `widenTo` is widened to it within the
+ * Return the bounding box of all labels of a case, without ignored voxels. An axis shorter than `widenTo` is widened to it within the
  * case. The start equals that of the published scripts, which lose the last slice of a long axis and of a
  * short axis of even length. Null if the case has no label.
  */
@@ -124,6 +125,10 @@ export function texturesFor(shape: Vec3, textureSizeVoxels: Vec3): Vec3 {
   return textureSizeVoxels.map((side, axis) => Math.max(side, shape[axis]! + 16)) as unknown as Vec3
 }
 
+function isLabelled(id: number): boolean {
+  return id > 0 && id !== IGNORED_LABEL
+}
+
 function boundsOf(label: Uint8Array, shape: Vec3): readonly (readonly [number, number])[] | null {
   const low = [...shape]
   const high = [0, 0, 0]
@@ -131,10 +136,10 @@ function boundsOf(label: Uint8Array, shape: Vec3): readonly (readonly [number, n
   for (let x = 0; x < shape[0]; x++)
     for (let y = 0; y < shape[1]; y++, at += shape[2]) {
       const row = label.subarray(at, at + shape[2])
-      const first = row.findIndex((id) => id > 0)
+      const first = row.findIndex(isLabelled)
       if (first < 0) continue
       const place = [x, y, first]
-      const end = [x + 1, y + 1, row.findLastIndex((id) => id > 0) + 1]
+      const end = [x + 1, y + 1, row.findLastIndex(isLabelled) + 1]
       for (const axis of [0, 1, 2]) {
         low[axis] = Math.min(low[axis]!, place[axis]!)
         high[axis] = Math.max(high[axis]!, end[axis]!)

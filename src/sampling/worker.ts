@@ -38,7 +38,7 @@ function buffersOf(crops: readonly PlannedCrop[]): ArrayBuffer[] {
 
 function describe(error: unknown, item: number): WorkerFailure {
   if (error instanceof FreetumorError) {
-    const { code, message, hint, facts } = error
+    const { code, message, commandHint: hint, facts } = error
     return { code, message, hint, facts }
   }
   const message = `item ${item}: planning failed: ${error instanceof Error ? error.stack : String(error)}`

@@ -1,5 +1,5 @@
+import type { FailureCard } from '../errors.js'
 import type { OrganName } from '../volume/labels.js'
-import type { FailureCard } from './failure.js'
 
 export type JobKind = 'baseline' | 'synthesis' | 'segmentation'
 export type Outcome = 'completed' | 'stopped' | 'failed'
@@ -43,6 +43,10 @@ export interface StepEvent extends Timed {
   readonly seconds: number
   /** Part of `seconds` in which rank 0 waited for crops and verdicts. */
   readonly waitSeconds: number
+  /** Memory of rank 0: the peak of the step on a GPU, the resident memory of its process on a CPU; null: unknown. */
+  readonly memoryBytes?: number | null
+  /** Load of the device of rank 0 in this step, 0 to 1; null: unknown (a GPU without the package nvidia-ml-py). */
+  readonly utilization?: number | null
 }
 
 /** The synthetic tumors of one step and what the baseline segmentor saw of them. */

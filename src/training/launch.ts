@@ -1,5 +1,6 @@
+import type { FailureCard } from '../errors.js'
 import type { StopOptions } from '../stop-signals.js'
-import type { FailureCard, RestartPolicy } from './failure.js'
+import type { RestartPolicy } from './failure.js'
 
 /** A user's own torchrun script, to be run under our supervision. */
 export interface LaunchOptions extends StopOptions {

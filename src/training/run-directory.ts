@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { access } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import type { FailureCard } from '../errors.js'
 import { UsageError } from '../errors.js'
 import { readForeignJson } from '../foreign-text.js'
 import { makeFolder, writeWhole } from '../whole-file.js'
 import type { Outcome } from './events.js'
-import type { FailureCard } from './failure.js'
 
 /** Content of `exit.json`; written once, at the end of a run. */
 export interface ExitRecord {

@@ -1,5 +1,5 @@
 import type { StopOptions } from '../stop-signals.js'
-import type { JobKind, Outcome, RunEvent } from './events.js'
+import type { JobKind, Outcome, RunEvent, StepEvent } from './events.js'
 import type { Validation } from './selection.js'
 
 export interface TrainOptions extends StopOptions {
@@ -39,6 +39,14 @@ export interface RunStatus {
   readonly step: number
   /** Null until the data are known. */
   readonly steps: number | null
+  /** Losses of the last step; empty before the first. */
+  readonly losses: StepEvent['losses']
+  /** Learning rate of the last step. */
+  readonly learningRate: number | null
+  /** Rate over the last 20 steps, validations and checkpoints included; null before the second step. */
+  readonly stepsPerSecond: number | null
+  /** Estimate from that rate; null while it is unknown. */
+  readonly secondsLeft: number | null
 }
 
 /** A training that has begun. Iterate it for its events; every method is safe at any time. */

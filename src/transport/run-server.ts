@@ -105,7 +105,7 @@ async function act(run: ServedRun, commandJson: string): Promise<ActResponse> {
   } catch (error) {
     const known = error instanceof FreetumorError ? error : null
     const message = error instanceof Error ? error.message : String(error)
-    const refusal = { kind: known?.code ?? 'runtime', message, hint: known?.hint ?? '' }
+    const refusal = { kind: known?.code ?? 'runtime', message, hint: known?.commandHint ?? '' }
     return ActResponse.fromPartial({ outcome: { $case: 'refusal', value: refusal } })
   }
 }

@@ -16,6 +16,20 @@ export interface LabelScheme {
   readonly names: readonly string[]
 }
 
+/**
+ * The id of voxels without an annotation, in label maps with the ids of a region and in the prepared cache: they take
+ * part in no loss, crop centre, tumor, verdict or figure (docs/data.md#ignored-voxels).
+ */
+export const IGNORED_LABEL = 255
+
+/** Names of such voxels: those of nnU-Net and of other lists. */
+const IGNORED_NAMES: readonly string[] = ['ignore', 'ignored', 'unlabeled', 'unlabelled', 'void']
+
+/** Return true if a name of a label id means that its voxels are ignored. */
+export function isIgnoredName(name: string): boolean {
+  return IGNORED_NAMES.includes(name.trim().toLowerCase())
+}
+
 /** The label ids of the method (docs/method.md#2-labels-and-roles). */
 export const LABEL_SCHEMES: Readonly<Record<Region, LabelScheme>> = {
   abdomen: {
@@ -35,12 +49,24 @@ export const LABEL_SCHEMES: Readonly<Record<Region, LabelScheme>> = {
 }
 
 /**
- * Return the id of a label name, such as `liver`, `liver tumor` or `liver-tumor`; undefined for other names.
+ * Return the id of a label name, such as `liver`, `liver tumor`, `liver-tumor` or `ignore`; undefined for other names.
  * @param region null: the names of all regions, which are distinct
  */
 export function labelIdOf(name: string, region: Region | null): number | undefined {
+  if (isIgnoredName(name)) return IGNORED_LABEL
   const wanted = name.trim().toLowerCase().replace(/[-_]/g, ' ')
   const schemes = region === null ? Object.values(LABEL_SCHEMES) : [LABEL_SCHEMES[region]]
   const ids = schemes.map(({ names }) => names.indexOf(wanted)).filter((id) => id >= 0)
   return ids[0]
+}
+
+/** Return the name of an id of a region, such as `liver` or `ignore`; empty for other ids. */
+export function labelNameOf(id: number, region: Region): string {
+  return id === IGNORED_LABEL ? 'ignore' : (LABEL_SCHEMES[region].names[id] ?? '')
+}
+
+/** Return the allowed ids of a label map of a region, as text for errors. */
+export function allowedIds(region: Region): string {
+  const ids = LABEL_SCHEMES[region].names.map((name, id) => `${id} ${name}`)
+  return [...ids, `${IGNORED_LABEL} ignore`].join(', ')
 }

@@ -80,7 +80,7 @@ describe('the output', () => {
   const add: AddCommand = (program, io) => {
     withExample(program.command('act'), 'freetumor act --output json')
       .addOption(outputOption(['text', 'json', 'ndjson']))
-      .action(({ output }) => printResult(io, output, { answer: 42 }, () => ['the answer is 42']))
+      .action(({ output }) => printResult(io, 'init', output, { file: 'a.yaml' }, () => ['wrote a.yaml']))
   }
 
   test('is text, JSON or one line of JSON, as asked for', async () => {
@@ -89,9 +89,9 @@ describe('the output', () => {
       await runProgram([add], ['act', ...argv], io)
       return io.stdout
     }
-    expect(await outputOf()).toEqual(['the answer is 42'])
-    expect(await outputOf('--output', 'json')).toEqual(['{\n  "answer": 42\n}'])
-    expect(await outputOf('--output', 'ndjson')).toEqual(['{"answer":42}'])
+    expect(await outputOf()).toEqual(['wrote a.yaml'])
+    expect(await outputOf('--output', 'json')).toEqual(['{\n  "schemaVersion": 1,\n  "file": "a.yaml"\n}'])
+    expect(await outputOf('--output', 'ndjson')).toEqual(['{"schemaVersion":1,"file":"a.yaml"}'])
   })
 
   test('refuses a format that the command does not know', async () => {

@@ -84,7 +84,10 @@ describe('a line feed in a name', () => {
 
   test('is spelled out by every command that prints its result', () => {
     const io = memoryIo()
-    printResult(io, 'text', {}, () => ['2 masks in a\nerror: canary, 0 failed', 'a second line'])
+    printResult(io, 'init', 'text', { file: '' }, () => [
+      '2 masks in a\nerror: canary, 0 failed',
+      'a second line',
+    ])
     expect(io.stdout).toEqual(['2 masks in a\\u000aerror: canary, 0 failed\na second line'])
   })
 })

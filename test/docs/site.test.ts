@@ -21,7 +21,11 @@ it('npm run docs builds a site with every page and the API reference, without a 
     .filter(({ path }) => path !== 'README.md')
     .map(({ path }) => path.replace(/\.md$/, '.html').replaceAll('/', '_'))
   expect(wanted.filter((name) => !documents.includes(name))).toEqual([])
-  for (const name of ['index.html', 'functions/index.train.html', 'classes/index.FreetumorError.html'])
+  for (const name of [
+    'index.html',
+    'functions/freetumor.train.html',
+    'classes/freetumor.FreetumorError.html',
+  ])
     expect(existsSync(join(site, name))).toBe(true)
   // readable offline: scripts and styles are files of the site
   expect(readFileSync(join(site, 'index.html'), 'utf8')).not.toMatch(/<(script|link)[^>]+https?:/)

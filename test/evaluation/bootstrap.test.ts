@@ -31,25 +31,34 @@ describe('the interval of a mean', () => {
     const { mean: found, ci, n } = estimateMean(values, key)!
     expect(found).toBeCloseTo(mean, 12)
     expect(n).toBe(40)
-    expect(Math.abs(ci[0] - (mean - half))).toBeLessThan(0.15 * half)
-    expect(Math.abs(ci[1] - (mean + half))).toBeLessThan(0.15 * half)
+    expect(Math.abs(ci![0] - (mean - half))).toBeLessThan(0.15 * half)
+    expect(Math.abs(ci![1] - (mean + half))).toBeLessThan(0.15 * half)
   })
 
   test('covers the true mean in about 95 of 100 samples', () => {
     let covered = 0
     for (let sample = 0; sample < 200; sample++) {
       const drawn = Array.from({ length: 50 }, (_, n) => fraction(sample * 50 + n))
-      const [low, high] = estimateMean(drawn, { seed: sample, name: 'mean' })!.ci
+      const [low, high] = estimateMean(drawn, { seed: sample, name: 'mean' })!.ci!
       if (low <= 0.5 && 0.5 <= high) covered++
     }
     expect(covered).toBeGreaterThan(176)
     expect(covered).toBeLessThan(200)
   })
 
-  test('is a point for one case and for equal cases, and null without cases', () => {
-    expect(estimateMean([0.25], key)).toEqual({ mean: 0.25, ci: [0.25, 0.25], n: 1 })
-    expect(estimateMean([0.5, 0.5, 0.5], key)).toEqual({ mean: 0.5, ci: [0.5, 0.5], n: 3 })
+  test('is a point for equal cases, and null without cases', () => {
+    const equal = Array.from({ length: 6 }, () => 0.5)
+    expect(estimateMean(equal, key)).toEqual({ mean: 0.5, ci: [0.5, 0.5], n: 6 })
     expect(estimateMean([], key)).toBeNull()
+  })
+
+  test.each([1, 2, 5, 6, 7])('of %i patients exists from 6 on', (count) => {
+    const found = estimateMean(values.slice(0, count), key)!
+    expect(found.n).toBe(count)
+    expect(found.ci === null).toBe(count < 6)
+    // many scans of these patients are no more patients
+    const scans = values.map((value, at) => ({ patient: `${at % count}`, value }))
+    expect(estimateMeanOfPatients(scans, key)!.ci === null).toBe(count < 6)
   })
 })
 
@@ -57,33 +66,29 @@ test('a ratio uses the sums, and undefined resamples are omitted', () => {
   const rows = [
     { patient: 'a', values: [1, 4] },
     { patient: 'b', values: [1, 1] },
-    { patient: 'c', values: [0, 0] },
+    ...['c', 'd', 'e', 'f'].map((patient) => ({ patient, values: [0, 0] })),
   ]
   const ratio = (sums: readonly number[]): number | null => (sums[1] === 0 ? null : sums[0]! / sums[1]!)
   const { mean, ci } = estimate(rows, ratio, key)!
   expect(mean).toBe(2 / 5)
-  expect(ci[0]).toBeGreaterThanOrEqual(1 / 4)
-  expect(ci[1]).toBeLessThanOrEqual(1)
+  expect(ci![0]).toBeGreaterThanOrEqual(1 / 4)
+  expect(ci![1]).toBeLessThanOrEqual(1)
   expect(estimate([{ patient: 'a', values: [0, 0] }], ratio, key)).toBeNull()
 })
 
 test('scans of a patient are drawn together, so many scans of few patients give a wide interval', () => {
-  const scans = Array.from({ length: 40 }, (_, n) => ({ patient: `${n % 4}`, value: (n % 4) / 3 }))
+  const scans = Array.from({ length: 40 }, (_, n) => ({ patient: `${n % 6}`, value: (n % 6) / 5 }))
   const together = estimateMeanOfPatients(scans, key)!
   const apart = estimateMeanOfPatients(
     scans.map(({ value }, at) => ({ patient: `${at}`, value })),
     key,
   )!
-  expect(together).toMatchObject({ mean: apart.mean, n: 40 })
-  // three times as wide: 4 independent values in place of 40
-  expect(together.ci[1] - together.ci[0]).toBeGreaterThan(2 * (apart.ci[1] - apart.ci[0]))
-  // what 4 patients with replacement can give at the extremes
-  expect(together.ci[0]).toBeGreaterThanOrEqual(0)
-  const oneOfAll = estimateMeanOfPatients(
-    scans.map(({ value }) => ({ patient: 'same', value })),
-    key,
-  )!
-  expect(oneOfAll.ci).toEqual([oneOfAll.mean, oneOfAll.mean])
+  expect(together.n).toBe(40)
+  expect(together.mean).toBeCloseTo(apart.mean, 12)
+  // three times as wide: 6 independent values in place of 40
+  expect(together.ci![1] - together.ci![0]).toBeGreaterThan(2 * (apart.ci![1] - apart.ci![0]))
+  // what 6 patients with replacement can give at the extremes
+  expect(together.ci![0]).toBeGreaterThanOrEqual(0)
 })
 
 /** Evenly spread over [0, 1), by nothing that the code under test uses. */

@@ -28,8 +28,8 @@ describe('a figure of two sets of masks', () => {
     expect(numCases).toBe(6)
     expect(tumor.difference.mean).toBeCloseTo(differences.reduce((sum, one) => sum + one, 0) / 6, 12)
     expect(tumor.first - tumor.second).toBeCloseTo(tumor.difference.mean, 12)
-    expect(tumor.difference.ci[0]).toBeGreaterThan(Math.min(...differences))
-    expect(tumor.difference.ci[1]).toBeLessThan(Math.max(...differences))
+    expect(tumor.difference.ci![0]).toBeGreaterThan(Math.min(...differences))
+    expect(tumor.difference.ci![1]).toBeLessThan(Math.max(...differences))
     // one of six is worse, by the smallest difference: 4 of 64 sign patterns are as extreme
     expect(tumor.wilcoxon).toMatchObject({ statistic: 1, n: 6, exact: true })
     expect(tumor.wilcoxon!.p).toBeCloseTo(4 / 64, 12)
@@ -40,27 +40,42 @@ describe('a figure of two sets of masks', () => {
     const difficult = [10, 30, 50, 70, 90, 95]
     const better = difficult.map((one) => one + 2)
     const paired = compare(found(better), found(difficult), PROFILES.freetumor, options).figures[0]!
-    expect(paired.difference.ci[0]).toBeGreaterThan(0)
+    expect(paired.difference.ci![0]).toBeGreaterThan(0)
   })
 
   test('treats the scans of a patient as one', () => {
-    const one = compare(
-      found(first, (at) => `p${at % 2}`),
-      found(second),
+    const of = (numPatients: number) =>
+      compare(
+        found([...first, ...first], (at) => `p${at % numPatients}`),
+        found([...second, ...second]),
+        PROFILES.freetumor,
+        options,
+      )
+    expect(of(6)).toMatchObject({ numCases: 12, numPatients: 6 })
+    expect(of(6).figures[0]!.wilcoxon).toMatchObject({ n: 6 })
+    expect(of(5)).toMatchObject({ numCases: 12, numPatients: 5 })
+    expect(of(5).figures[0]).toMatchObject({ difference: { ci: null }, bootstrapP: null, wilcoxon: null })
+  })
+
+  test.each([1, 2, 5])('has no interval and no p value for %i pairs', (pairs) => {
+    const few = compare(
+      found(first.slice(0, pairs)),
+      found(second.slice(0, pairs)),
       PROFILES.freetumor,
       options,
     )
-    expect(one).toMatchObject({ numCases: 6, numPatients: 2 })
-    expect(one.figures[0]!.wilcoxon).toMatchObject({ n: 2 })
+    for (const { difference, bootstrapP, wilcoxon } of few.figures)
+      expect([difference.ci, bootstrapP, wilcoxon]).toEqual([null, null, null])
+    expect(comparisonProblem(JSON.parse(JSON.stringify(few)))).toBeNull()
   })
 })
 
 test('masks compared with themselves show no difference', () => {
-  const cases = found([90, 20, 50])
+  const cases = found([90, 20, 50, 60, 70, 80])
   for (const { difference, bootstrapP, wilcoxon } of compare(cases, cases, PROFILES.freetumor, options)
     .figures)
     expect({ difference, bootstrapP, wilcoxon }).toEqual({
-      difference: { mean: 0, ci: [0, 0], n: 3 },
+      difference: { mean: 0, ci: [0, 0], n: 6 },
       bootstrapP: 1,
       wilcoxon: null,
     })

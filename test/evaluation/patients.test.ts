@@ -24,8 +24,8 @@ test('the area under the curve is the fraction of pairs in the right order, with
     const { patientAuc } = patientRates(patientsOf(cases), trial)
     const of = (sick: boolean) => scores.filter((_, at) => (at % 3 === 0) === sick)
     expect(patientAuc!.mean).toBeCloseTo(aucByHand(of(true), of(false)), 12)
-    expect(patientAuc!.ci[0]).toBeLessThanOrEqual(patientAuc!.mean)
-    expect(patientAuc!.ci[1]).toBeGreaterThanOrEqual(patientAuc!.mean)
+    expect(patientAuc!.ci![0]).toBeLessThanOrEqual(patientAuc!.mean)
+    expect(patientAuc!.ci![1]).toBeGreaterThanOrEqual(patientAuc!.mean)
     expect(patientAuc!.n).toBe(14)
   }
 })

@@ -40,6 +40,7 @@ export function measuredCase(
     grid: 'original',
     spacingMm: [1, 1, 1],
     removedVoxels: 0,
+    ignoredVoxels: 0,
     labels: [{ label: 2, ...tumor }],
     tumor,
     lesions: [],

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { CheckpointError, EnvironmentError, UsageError } from '../../src/errors.js'
-import { convertCheckpoint, inspectCheckpoint, probeMerging } from '../../src/runtime/checkpoint.js'
+import { convertFile, inspectFile, probeMerging } from '../../src/runtime/checkpoint.js'
 import { torchRuntime } from '../../src/runtime/torch-runtime.js'
 import { runPython } from '../helpers/python.js'
 
@@ -37,7 +37,7 @@ test('a published baseline is told by its keys, with what is assumed of it', asy
 })
 
 test('a file that would run something is refused with its name and runs nothing', async () => {
-  const refused = inspectCheckpoint(join(folder, 'evil.pt'))
+  const refused = inspectFile(join(folder, 'evil.pt'))
   await expect(refused).rejects.toThrow(CheckpointError)
   await expect(refused).rejects.toThrow(/evil\.pt: holds more than weights: .*pathlib\./)
   expect(existsSync(join(folder, 'touched'))).toBe(false)
@@ -45,20 +45,20 @@ test('a file that would run something is refused with its name and runs nothing'
 
 test('files that are asked for at once get each its own answer', async () => {
   const names = ['mine.pt', 'evil.pt', 'TGAN.pt']
-  const looks = await Promise.allSettled(names.map((name) => inspectCheckpoint(join(folder, name))))
+  const looks = await Promise.allSettled(names.map((name) => inspectFile(join(folder, name))))
   const kinds = looks.map((look) => (look.status === 'fulfilled' ? look.value.kind : look.reason.code))
   expect(kinds).toEqual(['baseline', 'checkpoint', 'generator'])
 })
 
 test('a conversion keeps kind, epoch and what is assumed', async () => {
   const safetensors = join(folder, 'converted.safetensors')
-  const first = await convertCheckpoint(join(folder, 'TGAN.pt'), 'safetensors', safetensors, null)
+  const first = await convertFile(join(folder, 'TGAN.pt'), 'safetensors', safetensors, null)
   expect(first).toEqual({
     path: safetensors,
     tensors: 279 + 100,
     sha256: createHash('sha256').update(readFileSync(safetensors)).digest('hex'),
   })
-  expect(await inspectCheckpoint(safetensors)).toMatchObject({
+  expect(await inspectFile(safetensors)).toMatchObject({
     kind: 'generator',
     epoch: 99,
     patchMerging: { order: 'legacy', assumed: true },
@@ -70,15 +70,15 @@ test('a probe without window and spacing asks for them', async () => {
   const settings = { windowHu: null, spacingMm: null, patchVoxels: null, windows: 1, device: 'cpu' } as const
   const refused = probeMerging(join(folder, 'mine.pt'), 'image.nii.gz', 'labels.nii.gz', settings)
   await expect(refused).rejects.toThrow(UsageError)
-  await expect(refused).rejects.toMatchObject({ hint: 'give --region or --config' })
+  await expect(refused).rejects.toMatchObject({ hint: 'give region or config' })
 })
 
 test('a file is looked into once, and again when it has changed', async () => {
   const path = join(folder, 'twice.pt')
   copyFileSync(join(folder, 'mine.pt'), path)
-  const first = await inspectCheckpoint(path)
+  const first = await inspectFile(path)
   // no Python could answer: what comes back was known
-  expect(await inspectCheckpoint(path, { python: '/bin/false' })).toEqual(first)
+  expect(await inspectFile(path, { python: '/bin/false' })).toEqual(first)
   copyFileSync(join(folder, 'model_baseline_segmentor.pt'), path)
-  await expect(inspectCheckpoint(path, { python: '/bin/false' })).rejects.toThrow(EnvironmentError)
+  await expect(inspectFile(path, { python: '/bin/false' })).rejects.toThrow(EnvironmentError)
 })

@@ -1,8 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { cardOf } from '../../src/errors.js'
 import { clearFailures, explainFailure, explainHang, rankLog } from '../../src/runtime/failure.js'
-import { cardOf } from '../../src/training/failure.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
 interface Said {

@@ -7,6 +7,7 @@ import { closePreparedCase, type OpenCase, openPreparedCase } from '../../src/sa
 import { startAround } from '../../src/sampling/centre.js'
 import { caseOfItem, checkPlan, planItem } from '../../src/sampling/item.js'
 import type { PlannedCrop, SamplingPlan } from '../../src/sampling/sampling-plan.js'
+import { IGNORED_LABEL } from '../../src/volume/labels.js'
 import type { Vec3 } from '../../src/volume/volume.js'
 import { type CaseVoxels, makeVoxels, voxelAt, writePreparedCase } from './prepared-case-files.js'
 import { makePlan } from './sampling-plan.js'
@@ -31,6 +32,12 @@ const voxels = {
     (x * 32 + y) * 30 + z - 170,
     (x - 12) ** 2 + (y - 15) ** 2 + (z - 16) ** 2 < 160 ? 1 : 0,
   ]),
+  // two thirds of the voxels are ignored, in stripes through organ, tumor, tissue and air
+  sparse: makeVoxels(SHAPE, (x, y, z) => {
+    const id = x < 20 && y < 20 && z < 24 ? (x < 9 && y < 9 ? 2 : 1) : 0
+    return [huOf(x, y, z), (x + 2 * y + z) % 3 === 0 ? id : IGNORED_LABEL]
+  }),
+  ignored: makeVoxels(SHAPE, (x, y, z) => [huOf(x, y, z), IGNORED_LABEL]),
   thin: makeVoxels([40, 11, 9], (x, y, z) => [huOf(x, y, z), x > 20 ? 1 : 0]),
 } satisfies Record<string, CaseVoxels>
 type Name = keyof typeof voxels
@@ -94,6 +101,19 @@ describe('the order of cases', () => {
 
 describe('crop centres', () => {
   const organs = makePlan({}).organs
+
+  test.each([
+    [1, 0],
+    [0, 1],
+    [1, 1],
+  ])('are never ignored voxels, with odds %i to %i', async (positiveOdds, negativeOdds) => {
+    const patchVoxels: Vec3 = [1, 1, 1]
+    const plan = planOf('sparse', { patchVoxels, positiveOdds, negativeOdds, tumorOdds: 0.3 })
+    const crops = await cropsOf(plan, 1500)
+    const ids = new Set(crops.map(({ label }) => label[0]))
+    expect(ids).toEqual(new Set([...(negativeOdds > 0 ? [0] : []), ...(positiveOdds > 0 ? [1, 2] : [])]))
+    await expect(cropsOf(planOf('ignored', { patchVoxels }), 1)).rejects.toThrow(/no usable voxel/)
+  })
 
   test('crops are slices of their volume', async () => {
     const { shape, label } = voxels.coded

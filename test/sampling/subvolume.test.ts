@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { openCaseGroup } from '../../src/sampling/case-group.js'
 import { readSubvolume } from '../../src/sampling/subvolume.js'
+import { IGNORED_LABEL } from '../../src/volume/labels.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 import { makeVoxels, writePreparedCase } from './prepared-case-files.js'
 
@@ -26,6 +27,22 @@ describe('readRegion', () => {
       expect(subvolume!.start[0] + subvolume!.shape[0]).toBeGreaterThanOrEqual(first + length)
     },
   )
+
+  it('does not contain ignored voxels around the labels', async () => {
+    const voxels = makeVoxels([60, 20, 20], (x, y, z) => {
+      const inside = x >= 10 && x < 50 && y > 2 && y < 9 && z > 4 && z < 17
+      return [0, inside ? 1 : IGNORED_LABEL]
+    })
+    const path = writePreparedCase(temporaryFolder(), 'one', voxels, 7, [-175, 250])
+    const subvolume = readSubvolume(await openCaseGroup({ caseId: 'one', path }), [1, 1, 1])
+    expect([subvolume!.start, subvolume!.shape]).toEqual([
+      [10, 3, 5],
+      [40, 6, 12],
+    ])
+    const alone = makeVoxels([9, 9, 9], () => [0, IGNORED_LABEL])
+    const other = writePreparedCase(temporaryFolder(), 'two', alone, 7, [-175, 250])
+    expect(readSubvolume(await openCaseGroup({ caseId: 'two', path: other }), [1, 1, 1])).toBeNull()
+  })
 
   it('ends at the faces of the case', async () => {
     const voxels = makeVoxels([30, 30, 30], (x) => [0, x === 2 ? 1 : 0])

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
+import type { FailureCard } from '../../src/errors.js'
 import { ConfigError, RuntimeCrashError } from '../../src/errors.js'
-import { type FailureCard, restartAfter } from '../../src/training/failure.js'
+import { restartAfter } from '../../src/training/failure.js'
 
 const policy = { max: 3, backoffSeconds: 5 }
 

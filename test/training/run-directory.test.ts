@@ -17,7 +17,8 @@ describe('a run directory', () => {
     writeFileSync(join(directory, 'config.resolved.yaml'), '')
     await expect(refuseExistingRun(directory)).rejects.toMatchObject({
       code: 'usage',
-      hint: expect.stringContaining('--resume'),
+      commandHint: expect.stringContaining('--resume'),
+      hint: expect.stringContaining('choose another out'),
     })
   })
 

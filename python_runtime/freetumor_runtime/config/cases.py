@@ -95,6 +95,8 @@ class EvaluateSpec:
     # source id -> id that is measured; None: the files have those
     predictionMap: dict[str, int] | None
     labelMap: dict[str, int] | None
+    # ids of the label files whose voxels count in no figure
+    ignoredIds: tuple[int, ...]
     cases: tuple[EvaluateCase, ...]
 
 
@@ -119,4 +121,6 @@ class PictureSpec:
     windowHu: tuple[float, ...]
     predictionMap: dict[str, int] | None
     labelMap: dict[str, int] | None
+    # ids of the label files whose voxels count in no figure
+    ignoredIds: tuple[int, ...]
     cases: tuple[PictureCase, ...]

@@ -33,6 +33,8 @@ class SynthesizeSpec:
     numIds: int
     # id of the region -> id in the label maps that are written
     labelIds: tuple[int, ...]
+    # id of ignored voxels in them
+    ignoredId: int
     organs: tuple[Organ, ...]
     windowHu: tuple[float, ...]
     spacingMm: tuple[float, ...]

@@ -47,9 +47,9 @@ def write_prepared_case(
 ) -> None:
     """Writes a case so that it is either whole or absent; replaces what was there.
 
-    `image_XYZ` is int16 HU, `label_XYZ` uint8 below `num_ids`. `attributes` become the group's `freetumor` attribute
-    (JSON-safe: case, sourceShape, sourceAffine, affine, spacingMm, windowHu, cropStart, labelVoxels, key). Raises
-    EnvironmentError when the disk refuses.
+    `image_XYZ` is int16 HU, `label_XYZ` uint8 below `num_ids` or `IGNORED_LABEL`. `attributes` become the group's
+    `freetumor` attribute (JSON-safe: case, sourceShape, sourceAffine, affine, spacingMm, windowHu, cropStart,
+    labelVoxels, key). Raises EnvironmentError when the disk refuses.
     """
     import zarr
 
@@ -98,7 +98,7 @@ def upgrade_prepared_case(path: str | Path) -> dict[str, Any] | None:
 
 def build_index(image_XYZ: np.ndarray, label_XYZ: np.ndarray, num_ids: int, window_lower_hu: float) -> np.ndarray:
     """Counts per block of 16^3 voxels, uint16 [num_ids, blocks...]: of label 0 with HU above the window's lower end,
-    then of each label. It lets a uniform voxel of a class be drawn by reading one block."""
+    then of each label; ignored voxels are in none. It lets a uniform voxel of a class be drawn by reading one block."""
     blocks = tuple(-(-side // BLOCK_VOXELS) for side in label_XYZ.shape)
     index = np.zeros((num_ids, *blocks), np.uint16)
     index[0] = _count_by_block((label_XYZ == 0) & (image_XYZ > window_lower_hu))

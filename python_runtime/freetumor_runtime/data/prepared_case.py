@@ -5,15 +5,21 @@ from typing import Any
 
 import numpy as np
 
+from freetumor_runtime.data.label_ids import IGNORED_LABEL
 from freetumor_runtime.errors import DataError
 
 
 def remap_label(label_XYZ: np.ndarray, label_map: dict[str, int], num_ids: int, file: str) -> np.ndarray:
-    """Source ids -> region ids as uint8. 0 stays 0 unless the map says otherwise; an id outside the map is refused."""
+    """Source ids -> region ids and `IGNORED_LABEL` as uint8. 0 stays 0 unless the map says otherwise.
+
+    Raises DataError for an id outside the map.
+    """
     mapping: dict[int | float, int] = {0: 0, **{int(source): target for source, target in label_map.items()}}
-    outside = sorted({target for target in mapping.values() if not 0 <= target < num_ids})
+    outside = sorted({target for target in mapping.values() if not 0 <= target < num_ids} - {IGNORED_LABEL})
     if outside:
-        raise DataError(f"{file}: its label map leads to {outside}, ids 0 to {num_ids - 1} exist", "correct the map")
+        allowed = f"0 to {num_ids - 1}, or {IGNORED_LABEL} for ignored voxels"
+        message = f"{file}: wrong targets of its label map (expected {allowed}, found {outside})"
+        raise DataError(message, "correct the map")
     ids = _ids_of(label_XYZ)
     unknown = [value for value in ids if value not in mapping]
     if unknown:

@@ -14,7 +14,7 @@ from freetumor_runtime.data.grids import spacing_of
 from freetumor_runtime.errors import DataError
 from freetumor_runtime.evaluation.lesions import find_lesions
 from freetumor_runtime.evaluation.mask_pair import IdMap, count_ids, load_pair
-from freetumor_runtime.evaluation.masks import box_around, is_any
+from freetumor_runtime.evaluation.masks import Box, box_around, is_any
 
 # About 250 bytes each in a message of at most 16 MiB.
 _MAX_LESIONS = 50_000
@@ -32,6 +32,7 @@ def measure_files(
     spacing_mm: Sequence[float] | None,
     prediction_map: IdMap = None,
     label_map: IdMap = None,
+    ignored_ids: Sequence[int] = (),
     organ_path: str | None = None,
     score_paths: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -44,6 +45,7 @@ def measure_files(
         label_path,
         prediction_map=prediction_map,
         label_map=label_map,
+        ignored_ids=ignored_ids,
         tumor_labels=tumor_labels,
         organ_path=organ_path,
         score_paths=score_paths,
@@ -58,13 +60,19 @@ def measure_files(
         nsd_tolerances_mm=nsd_tolerances_mm,
         lesions=lesions,
         score_XYZ=pair.score_XYZ,
+        ignored_XYZ=pair.ignored_XYZ,
     )
     if len(measures["lesions"]) > _MAX_LESIONS:
         raise DataError(
             f"{prediction_path}: {len(measures['lesions'])} lesions in mask and label, {_MAX_LESIONS} are the limit",
             "is the mask noise? smooth it, or use a profile without lesions",
         )
-    facts = {"grid": pair.grid, "spacingMm": spacing_of(pair.affine), "removedVoxels": pair.removed_voxels}
+    facts = {
+        "grid": pair.grid,
+        "spacingMm": spacing_of(pair.affine),
+        "removedVoxels": pair.removed_voxels,
+        "ignoredVoxels": 0 if pair.ignored_XYZ is None else int(np.count_nonzero(pair.ignored_XYZ)),
+    }
     return {**facts, **measures}
 
 
@@ -78,16 +86,24 @@ def measure_masks(
     nsd_tolerances_mm: Sequence[float],
     lesions: bool,
     score_XYZ: np.ndarray | None = None,
+    ignored_XYZ: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Measures of two label maps on one grid: every label, all tumor labels as one, and the tumor's lesions."""
+    """Measures of two label maps on one grid: every label, all tumor labels as one, and the tumor's lesions.
+
+    Where `ignored_XYZ` is True, both maps are 0.
+    """
     box = box_around(predicted_XYZ, truth_XYZ) or _NOWHERE
+    if ignored_XYZ is not None:
+        box = _with_neighbours(box)
+        ignored_XYZ = np.ascontiguousarray(ignored_XYZ[box])
     # Most of a scan is neither organ nor tumor, and a file's first axis is fastest, which filters are slow on.
     predicted_XYZ, truth_XYZ = (np.ascontiguousarray(ids[box]) for ids in (predicted_XYZ, truth_XYZ))
     affine = _moved(affine, box)
     spacing_mm = spacing_of(affine)
 
     def overlap(of: Sequence[int]) -> dict[str, Any]:
-        return measure_overlap(is_any(predicted_XYZ, of), is_any(truth_XYZ, of), spacing_mm, nsd_tolerances_mm)
+        masks = is_any(predicted_XYZ, of), is_any(truth_XYZ, of)
+        return measure_overlap(*masks, spacing_mm, nsd_tolerances_mm, ignored_XYZ)
 
     measured = {0, *labels, *tumor_labels}
     measures = {
@@ -107,10 +123,21 @@ def measure_masks(
 
 
 def measure_overlap(
-    predicted_XYZ: np.ndarray, truth_XYZ: np.ndarray, spacing_mm: Sequence[float], nsd_tolerances_mm: Sequence[float]
+    predicted_XYZ: np.ndarray,
+    truth_XYZ: np.ndarray,
+    spacing_mm: Sequence[float],
+    nsd_tolerances_mm: Sequence[float],
+    ignored_XYZ: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Counts, Dice and the NSD at each tolerance of two bool masks. Both empty: None; one of them: 0."""
+    """Counts, Dice and the NSD at each tolerance of two bool masks. Both empty: None; one of them: 0.
+
+    Both are False on ignored voxels. A face towards such a voxel is no surface, since its class is unknown.
+    """
     box = box_around(predicted_XYZ, truth_XYZ) or _NOWHERE
+    ignored = None
+    if ignored_XYZ is not None:
+        box = _with_neighbours(box)
+        ignored = ignored_XYZ[box]
     predicted, truth = predicted_XYZ[box], truth_XYZ[box]
     shared = int(np.count_nonzero(predicted & truth))
     wrong, missed = int(np.count_nonzero(predicted)) - shared, int(np.count_nonzero(truth)) - shared
@@ -120,8 +147,13 @@ def measure_overlap(
         "falsePositive": wrong,
         "falseNegative": missed,
         "dice": None if total == 0 else 2 * shared / total,
-        "nsd": _surface_dice(predicted, truth, spacing_mm, nsd_tolerances_mm),
+        "nsd": _surface_dice(predicted, truth, ignored, spacing_mm, nsd_tolerances_mm),
     }
+
+
+def _with_neighbours(box: Box) -> Box:
+    """A box with the voxels around it: ignored ones decide where the surfaces within are."""
+    return tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
 
 
 def _moved(affine: np.ndarray, box: Sequence[slice]) -> np.ndarray:
@@ -132,13 +164,17 @@ def _moved(affine: np.ndarray, box: Sequence[slice]) -> np.ndarray:
 
 
 def _surface_dice(
-    predicted: np.ndarray, truth: np.ndarray, spacing_mm: Sequence[float], tolerances_mm: Sequence[float]
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    ignored: np.ndarray | None,
+    spacing_mm: Sequence[float],
+    tolerances_mm: Sequence[float],
 ) -> list[float | None]:
     if not (predicted.any() and truth.any()):
         return [0.0 if predicted.any() or truth.any() else None] * len(tolerances_mm)
     if len(tolerances_mm) == 0:
         return []
-    surfaces = [_surface(mask) for mask in (predicted, truth)]
+    surfaces = [_surface(mask, ignored) for mask in (predicted, truth)]
     # what both share is 0 away; farther than the largest tolerance is far
     shared = int(np.count_nonzero(surfaces[0] & surfaces[1]))
     places = [np.argwhere(surface) * np.asarray(spacing_mm, np.float64) for surface in surfaces]
@@ -146,13 +182,15 @@ def _surface_dice(
     reach = max(tolerances_mm) * (1 + 1e-5) + 1e-9
     distances = np.concatenate([_distances(a, b, reach) for a, b in zip(alone, places[::-1], strict=True)])
     total = sum(len(side) for side in places)
+    if total == 0:  # all faces are towards ignored voxels
+        return [None] * len(tolerances_mm)
     return [(2 * shared + int((distances <= limit).sum())) / total for limit in tolerances_mm]
 
 
-def _surface(mask: np.ndarray) -> np.ndarray:
-    """Voxels with a face outside the mask; outside the array nothing is mask."""
+def _surface(mask: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
+    """Voxels with a face outside the mask and towards no ignored voxel; outside the array nothing is mask."""
     padded = np.pad(mask, 1)
-    return padded & ~binary_erosion(padded)
+    return padded & ~binary_erosion(padded if ignored is None else padded | np.pad(ignored, 1))
 
 
 def _distances(from_mm: np.ndarray, to_mm: np.ndarray, reach: float) -> np.ndarray:

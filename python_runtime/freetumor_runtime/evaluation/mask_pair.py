@@ -27,6 +27,8 @@ class MaskPair:
     score_XYZ: np.ndarray | None
     # Predicted tumor that lay outside the organ mask and was taken away.
     removed_voxels: int
+    # Voxels without an annotation: bool, background on both sides; None where no id is ignored.
+    ignored_XYZ: np.ndarray | None
 
 
 def load_pair(
@@ -35,6 +37,7 @@ def load_pair(
     *,
     prediction_map: IdMap,
     label_map: IdMap,
+    ignored_ids: Sequence[int],
     tumor_labels: Sequence[int],
     organ_path: str | None,
     score_paths: Sequence[str],
@@ -42,10 +45,14 @@ def load_pair(
 ) -> MaskPair:
     """Both on the label's grid, whatever the order and direction of their axes.
 
-    With an organ mask, predicted tumor outside it is background. With `spacing_mm` both are brought to it by nearest
-    neighbour unless they have it. Raises DataError that names the file, or both where their grids differ.
+    `ignored_ids` are ids of the label file, before its map. With an organ mask, predicted tumor outside it is
+    background. With `spacing_mm` both are brought to it by nearest neighbour unless they have it. Raises DataError
+    that names the file, or both where their grids differ.
     """
-    truth_XYZ, affine = load_label_map(label_path, label_map)
+    truth_XYZ, affine = load_label_map(label_path, None)
+    ignored_XYZ = is_any(truth_XYZ, ignored_ids) if ignored_ids else None
+    if label_map is not None:
+        truth_XYZ = _mapped(truth_XYZ, label_map, label_path)
     grid_of_label = (label_path, truth_XYZ.shape, affine)
     predicted_XYZ = _on_grid(prediction_path, *load_label_map(prediction_path, prediction_map), *grid_of_label)
     score_XYZ = None
@@ -57,6 +64,8 @@ def load_pair(
     if organ_path is not None:
         organ_XYZ = _on_grid(organ_path, *load_label_map(organ_path, None), *grid_of_label)
         outside_XYZ = is_any(predicted_XYZ, tumor_labels) & (organ_XYZ == 0)
+        if ignored_XYZ is not None:
+            outside_XYZ &= ~ignored_XYZ
         removed_voxels = int(np.count_nonzero(outside_XYZ))
         predicted_XYZ = predicted_XYZ * ~outside_XYZ
     grid = "original"
@@ -70,8 +79,12 @@ def load_pair(
                 "score lesions with a profile that keeps the grid of the files",
             )
         predicted_XYZ, _ = resample_label(predicted_XYZ, affine, spacing_mm)
+        if ignored_XYZ is not None:
+            ignored_XYZ, _ = resample_label(ignored_XYZ, affine, spacing_mm)
         truth_XYZ, affine = resample_label(truth_XYZ, affine, spacing_mm)
-    return MaskPair(predicted_XYZ, truth_XYZ, affine, grid, score_XYZ, removed_voxels)
+    if ignored_XYZ is not None:
+        predicted_XYZ, truth_XYZ = predicted_XYZ * ~ignored_XYZ, truth_XYZ * ~ignored_XYZ
+    return MaskPair(predicted_XYZ, truth_XYZ, affine, grid, score_XYZ, removed_voxels, ignored_XYZ)
 
 
 def load_label_map(path: str, id_map: IdMap) -> tuple[np.ndarray, np.ndarray]:

@@ -43,6 +43,7 @@ def evaluate_case(case: EvaluateCase, spec: EvaluateSpec) -> dict:
         spacing_mm=spec.spacingMm,
         prediction_map=spec.predictionMap,
         label_map=spec.labelMap,
+        ignored_ids=spec.ignoredIds,
         organ_path=case.organ,
         score_paths=case.scores,
     )
@@ -68,6 +69,7 @@ def picture_case(case: PictureCase, spec: PictureSpec) -> dict:
         case.label,
         prediction_map=spec.predictionMap,
         label_map=spec.labelMap,
+        ignored_ids=spec.ignoredIds,
         tumor_labels=spec.tumorLabels,
         organ_path=case.organ,
         score_paths=(),

@@ -25,6 +25,7 @@ from freetumor_runtime.case_pool import refuse_twins, run_cases
 from freetumor_runtime.config.cases import PrepareCase, PrepareSpec
 from freetumor_runtime.data.cache import case_path, content_hash, read_attributes, total_bytes, verify_prepared_case
 from freetumor_runtime.data.cache_writer import sweep_dead_writers, upgrade_prepared_case, write_prepared_case
+from freetumor_runtime.data.label_ids import IGNORED_LABEL
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.data.prepared_case import remap_label, resample_and_crop
 from freetumor_runtime.errors import DataError, EnvironmentError
@@ -141,6 +142,9 @@ def _prepare(case: PrepareCase, spec: PrepareSpec, path: Path, key: str) -> dict
     image, label, prepared_affine, start = resample_and_crop(image_XYZ, label_XYZ, affine, spec.spacingMm, lower_hu)
     if image.size == 0:
         raise DataError(f"{case.image}: no voxel lies above {lower_hu} HU after resampling", "is this a whole CT?")
+    if (label == IGNORED_LABEL).all():
+        message = f"{case.label}: no voxel to learn from (expected a labelled voxel, found only ignored ones)"
+        raise DataError(message, "leave the case out, or correct the label map")
     hu = np.clip(np.rint(image), -32768, 32767).astype(np.int16)
     attributes = {
         "case": case.id,
@@ -151,7 +155,7 @@ def _prepare(case: PrepareCase, spec: PrepareSpec, path: Path, key: str) -> dict
         "spacingMm": list(spec.spacingMm),
         "windowHu": list(spec.windowHu),
         "cropStart": start,
-        "labelVoxels": np.bincount(label.ravel(), minlength=spec.numIds).tolist(),
+        "labelVoxels": np.bincount(label.ravel(), minlength=spec.numIds)[: spec.numIds].tolist(),
         "contentSha256": content_hash(hu, label),
         "key": key,
     }

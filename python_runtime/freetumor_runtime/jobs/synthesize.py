@@ -21,6 +21,7 @@ from freetumor_runtime.config.synthesis import SynthesizeCase, SynthesizeSpec
 from freetumor_runtime.data.boxes import as_box, box_at, within
 from freetumor_runtime.data.cache import read_prepared_subvolume
 from freetumor_runtime.data.grids import align_label
+from freetumor_runtime.data.label_ids import IGNORED_LABEL
 from freetumor_runtime.data.nifti import load_nifti, write_synced
 from freetumor_runtime.data.original_scan import OriginalScan, SubvolumeChange, apply_changes, load_original, write_like
 from freetumor_runtime.data.prepared_case import remap_label
@@ -151,8 +152,10 @@ def write_variant(
         "change": f"{name}.nii.gz",
     }
     folders = {"image": "imagesTr", "label": "labelsTr", "change": "changeTr"}
+    ignored_IJK = label == IGNORED_LABEL
     if spec.labelIds != tuple(range(spec.numIds)):
-        label = np.array(spec.labelIds, np.uint8)[label]
+        label = np.array(spec.labelIds, np.uint8)[np.where(ignored_IJK, 0, label)]
+    label[ignored_IJK] = spec.ignoredId
     arrays = {"image": stored, "label": label, "change": changed}
     sha256 = {
         kind: write_like(os.path.join(spec.directory, folders[kind], files[kind]), scan, array, is_scan=kind == "image")

@@ -6,7 +6,6 @@ The crops of step s+1 are painted and their measures sent before the backward pa
 verdicts are waited for. A tumor that the verdict rejects leaves its crop untouched; mixing comes after the verdict.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,8 @@ from freetumor_runtime.checkpoints.loading import segmentor_metadata
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropSource
 from freetumor_runtime.data.crops import PlannedCrop, swap_slabs
-from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready, StepDone
+from freetumor_runtime.data.label_ids import training_ids
+from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready
 from freetumor_runtime.synthesis.crop_painting import OnlineSynthesis, PaintedCrop, unpainted
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
 from freetumor_runtime.training.learner import Learner, mean_losses, mixed_precision, parts_of_step
@@ -35,6 +35,7 @@ from freetumor_runtime.training.state import (
     restore_random_state,
     save_checkpoint,
 )
+from freetumor_runtime.training.step_meter import StepMeter
 from freetumor_runtime.training.validation import validate, validation_due
 
 
@@ -55,7 +56,7 @@ def train_segmentation(
     synthesis = OnlineSynthesis.build(spec, ranks.device) if spec.synthesis is not None else None
     loss = SegmentationLoss(spec.crossEntropyWeights).to(ranks.device)
     learner = Learner(segmentor, spec, ranks)
-    lookup = torch.tensor(spec.trainingLabels, dtype=torch.int64, device=ranks.device)
+    lookup = torch.from_numpy(training_ids(spec.trainingLabels)).to(ranks.device)
     base_rate, step = spec.optimizer.learningRate, 0
 
     if spec.resumeFrom is not None:
@@ -95,6 +96,7 @@ def train_segmentation(
         return CheckpointSaved(at, directory, reason)
 
     boundary = Boundary(ranks, poll)
+    meter = StepMeter(ranks.device, feed)
     feed.request(step)
     next_step: RenderedStep | None = None
     while step < spec.steps:
@@ -108,8 +110,7 @@ def train_segmentation(
         if decision.paused:
             continue
 
-        started = time.perf_counter()
-        waited_before = feed.waited_seconds
+        meter.begin()
         rendered = next_step or render(step)
         if step + 1 < spec.steps:
             feed.request(step + 1)
@@ -132,11 +133,8 @@ def train_segmentation(
         feed.ack(step)
 
         means = mean_losses(losses, spec, ranks)
-        seconds = time.perf_counter() - started
         names = ("total", "dice", "crossEntropy")
-        yield StepDone(
-            step, dict(zip(names, means, strict=True)), learning_rate, seconds, feed.waited_seconds - waited_before
-        )
+        yield meter.done(step, dict(zip(names, means, strict=True)), learning_rate)
         step += 1
         due, ends = validation_due(spec, step), None
         if due:
@@ -164,7 +162,7 @@ def choose(
 ) -> tuple[Tensor, Tensor]:
     """Painted crops where the verdict accepts, untouched ones elsewhere, then slabs swapped within each volume.
 
-    Returns images float32 [B, 1, X, Y, Z] and training ids int64 [B, X, Y, Z].
+    Returns images float32 [B, 1, X, Y, Z] and training ids (or `IGNORED_LABEL`) int64 [B, X, Y, Z].
     """
     images, labels = [], []
     for crop, painted in zip(rendered.crops, rendered.painted, strict=True):

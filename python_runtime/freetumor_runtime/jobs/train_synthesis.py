@@ -7,7 +7,6 @@ the generator just updated. Gradients are cleared before each. The frozen segmen
 nor, in the G step, the discriminator has gradients of its weights.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from freetumor_runtime.checkpoints.loading import LoadedSegmentor, synthesis_metadata
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropMeasures, CropSource
-from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready, StepDone
+from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready
 from freetumor_runtime.synthesis.crop_painting import AugmentedCrop, CropPainter, load_baseline, measures_of
 from freetumor_runtime.synthesis.losses import (
     adversarial_loss,
@@ -40,6 +39,7 @@ from freetumor_runtime.training.state import (
     restore_random_state,
     save_checkpoint,
 )
+from freetumor_runtime.training.step_meter import StepMeter
 
 
 def train_synthesis(
@@ -86,6 +86,7 @@ def train_synthesis(
         return CheckpointSaved(at, directory, reason)
 
     boundary = Boundary(ranks, poll)
+    meter = StepMeter(ranks.device, feed)
     pictures = Pictures(spec, step)
     feed.request(step)
     while step < spec.steps:
@@ -99,8 +100,7 @@ def train_synthesis(
         if decision.paused:
             continue
 
-        started = time.perf_counter()
-        waited_before = feed.waited_seconds
+        meter.begin()
         crops = feed.crops(step)
         if step + 1 < spec.steps:
             feed.request(step + 1)
@@ -128,10 +128,7 @@ def train_synthesis(
         names = ("generator", "adversarial", "segmentation", "discriminator")
         losses = [torch.cat([part.losses, loss_d]) for part, loss_d in zip(told, losses_d, strict=True)]
         means = mean_losses(losses, spec, ranks)
-        seconds = time.perf_counter() - started
-        yield StepDone(
-            step, dict(zip(names, means, strict=True)), learning_rate, seconds, feed.waited_seconds - waited_before
-        )
+        yield meter.done(step, dict(zip(names, means, strict=True)), learning_rate)
         step += 1
         if checkpoint_due(spec, step):
             yield save(step, "end" if step == spec.steps else "interval")

@@ -14,7 +14,7 @@ from freetumor_runtime.data.crop_source import CropMeasures
 from freetumor_runtime.data.crops import PlannedCrop, augment_geometry, augment_image, window_intensity
 from freetumor_runtime.errors import CheckpointError
 from freetumor_runtime.synthesis.measures import TumorView, measure, real_sharpness_hu_per_mm, real_tumor_places_mm
-from freetumor_runtime.synthesis.painting import Field, PlacedTumor, TumorPainter, mark_synthetic
+from freetumor_runtime.synthesis.painting import Field, PlacedTumor, TumorPainter, mark_synthetic, planned_voxels
 from freetumor_runtime.synthesis.render import REAL_TUMOR, SYNTHETIC
 from freetumor_runtime.synthesis.texture import TextureBank
 
@@ -215,7 +215,7 @@ def _more_measures(
         roles_XYZ=roles,
         spacing_mm=spec.spacingMm,
         window_width_hu=spec.windowHu[1] - spec.windowHu[0],
-        shape_voxels=sum(int((placed.tumor.box > 0).sum()) for placed in tumors),
+        shape_voxels=sum(planned_voxels(placed.tumor, crop.planned.label) for placed in tumors),
         real_tumor_mm=real_tumor_places_mm(roles, spec.spacingMm) if "distanceToRealMm" in wanted else np.empty((0, 3)),
         origin_mm=(0.0, 0.0, 0.0),
         # of the crop, before painting: its real tumors are as they were

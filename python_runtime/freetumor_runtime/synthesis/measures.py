@@ -24,7 +24,7 @@ class TumorView:
     roles_XYZ: np.ndarray
     spacing_mm: Sequence[float]
     window_width_hu: float
-    # voxels of the planned shape, organ or not
+    # voxels of the planned shape, organ or not, without ignored ones
     shape_voxels: int
     # world millimetres [N, 3] of the case's real tumor voxels, and of the box's first voxel
     real_tumor_mm: np.ndarray

@@ -13,6 +13,7 @@ from torch import Tensor
 from freetumor_runtime.config.common import Organ
 from freetumor_runtime.data.boxes import Box, as_box, grown, within
 from freetumor_runtime.data.crops import Augmentation, PlannedTumor, augment_box, augment_geometry
+from freetumor_runtime.data.label_ids import IGNORED_LABEL
 from freetumor_runtime.synthesis.render import (
     SYNTHETIC,
     edge_mask,
@@ -109,6 +110,13 @@ def tumor_box(tumor: PlannedTumor, shape: Sequence[int]) -> Box:
         slice(max(0, at), max(0, at, min(side, at + length)))
         for at, length, side in zip(tumor.box_origin, tumor.box.shape, shape, strict=True)
     )
+
+
+def planned_voxels(tumor: PlannedTumor, label_XYZ: Tensor) -> int:
+    """How many voxels the shape has on a label that is not augmented, without ignored ones."""
+    box = tumor_box(tumor, label_XYZ.shape)
+    ignored_XYZ = is_role(label_XYZ[box].cpu(), IGNORED_LABEL) & place_shape(tumor, box, torch.device("cpu"))
+    return int(is_set(tumor.box).sum()) - int(ignored_XYZ.sum())
 
 
 def place_shape(tumor: PlannedTumor, box: Box, device: torch.device) -> Tensor:

@@ -25,7 +25,7 @@ from freetumor_runtime.synthesis.measures import (
     real_sharpness_hu_per_mm,
     real_tumor_places_mm,
 )
-from freetumor_runtime.synthesis.painting import Field, TumorPainter
+from freetumor_runtime.synthesis.painting import Field, TumorPainter, planned_voxels
 from freetumor_runtime.synthesis.render import ORGAN, REAL_TUMOR, SYNTHETIC, bounding_box
 from freetumor_runtime.synthesis.texture import TextureBank
 
@@ -206,7 +206,7 @@ def measure_attempt(
         roles_XYZ=painted.roles_XYZ.cpu().numpy(),
         spacing_mm=spec.spacingMm,
         window_width_hu=spec.windowHu[1] - spec.windowHu[0],
-        shape_voxels=int((attempt.plan.box > 0).sum()),
+        shape_voxels=planned_voxels(attempt.plan, subvolume.label_XYZ),
         real_tumor_mm=subvolume.real_tumor_mm,
         origin_mm=[part.start * mm for part, mm in zip(box, spec.spacingMm, strict=True)],
         real_sharpness_hu_per_mm=subvolume.real_sharpness_hu_per_mm,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from freetumor_runtime.config.training import OptimizerSpec
+from freetumor_runtime.data.label_ids import IGNORED_LABEL
 
 
 def build_optimizer(spec: OptimizerSpec, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -36,7 +37,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
 
 
 class SegmentationLoss(nn.Module):
-    """DiceCE: (dice, cross_entropy) of logits [B, C, X, Y, Z] and ids int64 [B, X, Y, Z].
+    """DiceCE: (dice, cross_entropy) of logits [B, C, X, Y, Z] and ids int64 [B, X, Y, Z], without ignored voxels.
 
     Dice: mean over samples and classes >= 1 of 1 - (2 sum(pt) + 1e-5) / (sum p + sum t + 1e-5).
     Cross-entropy over all classes, weighted by output (published: all 1).
@@ -46,10 +47,16 @@ class SegmentationLoss(nn.Module):
 
     def __init__(self, cross_entropy_weights: Iterable[float]) -> None:
         super().__init__()
-        self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True)
+        self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=False)
         self.register_buffer("weights", torch.tensor(list(cross_entropy_weights)), persistent=False)
 
     def forward(self, logits_BCXYZ: Tensor, label_BXYZ: Tensor) -> tuple[Tensor, Tensor]:
+        ignored_BXYZ = label_BXYZ == IGNORED_LABEL
+        # background is no class of the Dice, and a probability of 0 adds nothing to its sums
+        known_BXYZ = label_BXYZ.masked_fill(ignored_BXYZ, 0)
+        dice = self.dice(logits_BCXYZ.softmax(1) * ~ignored_BXYZ[:, None], known_BXYZ[:, None])
         # summed apart: PyTorch's own mean adds up in any order on a GPU
-        each_BXYZ = cross_entropy(logits_BCXYZ, label_BXYZ, self.weights, reduction="none")
-        return self.dice(logits_BCXYZ, label_BXYZ[:, None]), each_BXYZ.sum() / self.weights[label_BXYZ].sum()
+        each_BXYZ = cross_entropy(logits_BCXYZ, label_BXYZ, self.weights, reduction="none", ignore_index=IGNORED_LABEL)
+        weight = self.weights[known_BXYZ].masked_fill(ignored_BXYZ, 0).sum()
+        # slab mixing can leave a crop with ignored voxels only: its loss is 0
+        return dice, each_BXYZ.sum() / torch.where(weight > 0, weight, 1)

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import nn
 
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.cache import read_prepared_case
 from freetumor_runtime.data.crops import window_intensity
+from freetumor_runtime.data.label_ids import IGNORED_LABEL, training_ids
 from freetumor_runtime.evaluation.case_metrics import measure_overlap
 from freetumor_runtime.events import CaseResult, Event, ValidationDone
 from freetumor_runtime.inference.sliding_windows import labels_of, segment_volume
@@ -51,7 +51,9 @@ def _count_case(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, path: st
         segmentor, image_XYZ, spec.patchVoxels, windows.overlap, windows.blend, windows.windowBatch
     )
     predicted_XYZ = labels_of(segmented.logits_CXYZ).cpu().numpy()
-    truth_XYZ = np.asarray(spec.trainingLabels)[label]
+    truth_XYZ = training_ids(spec.trainingLabels)[label]
+    # neither right nor wrong
+    predicted_XYZ[label == IGNORED_LABEL] = 0
     counts = torch.zeros(spec.segmentor.outputs, len(_COUNTS), dtype=torch.float64)
     for label_id in range(1, spec.segmentor.outputs):
         overlap = measure_overlap(predicted_XYZ == label_id, truth_XYZ == label_id, spec.spacingMm, ())

@@ -10,6 +10,7 @@ AFFINE = np.diag([1.0, 2.0, 3.0, 1.0])
 PLAIN = {
     "prediction_map": None,
     "label_map": None,
+    "ignored_ids": (),
     "tumor_labels": [2],
     "organ_path": None,
     "score_paths": (),

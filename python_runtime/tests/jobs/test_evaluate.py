@@ -29,7 +29,7 @@ def good(tmp_path):
 
 
 def spec_of(cases, workers=2):
-    return EvaluateSpec("evaluate", workers, (1, 2), (2,), (), False, None, None, None, tuple(cases))
+    return EvaluateSpec("evaluate", workers, (1, 2), (2,), (), False, None, None, None, (), tuple(cases))
 
 
 def test_a_damaged_pair_or_a_killed_worker_costs_its_case_only(tmp_path, good):
@@ -69,7 +69,7 @@ def test_pictures_are_written_whole_and_a_scan_of_another_grid_costs_its_case_on
         PictureCase("good", mask, mask, scan, None, str(tmp_path / "good.json")),
         PictureCase("wrong", mask, mask, wrong, None, str(tmp_path / "wrong.json")),
     ]
-    *results, last = picture(PictureSpec("picture", 1, (2,), (-100, 100), None, None, tuple(cases)))
+    *results, last = picture(PictureSpec("picture", 1, (2,), (-100, 100), None, None, (), tuple(cases)))
     assert last == Finished(0, "completed", "")
     by_id = {event.case_id: event.result for event in results if isinstance(event, CaseResult)}
     assert by_id["good"] == {"output": str(tmp_path / "good.json")}

@@ -11,6 +11,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import zarr
 from monai.transforms import Compose, CropForegroundd, EnsureChannelFirstd, LoadImaged, Orientationd, Spacingd
 
 import freetumor_runtime
@@ -136,7 +137,7 @@ def test_an_id_outside_the_map_is_refused_by_file_and_id(tmp_path, spec):
 
 
 def test_a_map_to_an_id_that_does_not_exist_is_refused(tmp_path, spec):
-    with pytest.raises(DataError, match=r"leads to \[7\]"):
+    with pytest.raises(DataError, match=r"wrong targets .*expected 0 to 6, or 255 for ignored voxels, found \[7\]"):
         prepare_case(make_case(tmp_path, labelMap={"5": 1, "9": 7}), spec)
 
 
@@ -356,3 +357,22 @@ def test_a_cache_that_cannot_be_written_is_named_with_its_setting(tmp_path):
     with pytest.raises(EnvironmentError, match="the cache cannot be written") as raised:
         _require_writable(tmp_path / "file" / "cache")
     assert "prepare.cache" in raised.value.hint
+
+
+def test_ignored_voxels_stay_ignored_and_are_no_class_and_no_padding(tmp_path, spec):
+    plain = read_prepared_case(prepare_case(make_case(tmp_path, "plain"), spec)["path"])[1]
+    case = make_case(tmp_path, labelMap={"5": 1, "9": 255})
+    result = prepare_case(case, spec)
+    _, label, attributes = read_prepared_case(result["path"])
+    assert np.array_equal(label == 255, plain == 2) and (label == 255).any()
+    assert np.array_equal(label == 1, plain == 1)
+    assert result["labelVoxels"] == attributes["labelVoxels"] == [int((label == c).sum()) for c in range(7)]
+    counts = zarr.open_group(result["path"], mode="r")["index"][...].sum((1, 2, 3))
+    assert counts[1:].tolist() == result["labelVoxels"][1:]
+    assert counts[0] <= result["labelVoxels"][0]
+
+
+def test_a_case_of_ignored_voxels_alone_is_refused(tmp_path, spec):
+    case = make_case(tmp_path, labelMap={"0": 255, "5": 255, "9": 255})
+    with pytest.raises(DataError, match=r"one_seg\.nii\.gz: no voxel to learn from"):
+        prepare_case(case, spec)

@@ -15,7 +15,7 @@ from freetumor_runtime.data.crops import (
     window_intensity,
 )
 from freetumor_runtime.synthesis.crop_painting import CropPainter, OnlineSynthesis
-from freetumor_runtime.synthesis.painting import TumorPainter
+from freetumor_runtime.synthesis.painting import TumorPainter, planned_voxels
 from freetumor_runtime.synthesis.render import edge_mask, edge_weight, region_roles, with_synthetic
 
 CPU = torch.device("cpu")
@@ -107,3 +107,16 @@ def test_a_crop_without_a_plan_is_left_as_it_is():
     (painted,) = synthesis().paint([crop([])])
     assert painted.measures is None
     assert torch.equal(painted.fake_XYZ, painted.image_XYZ)
+
+
+@pytest.mark.parametrize("augmentation", [NOTHING, Augmentation((True, False, True), 1, 1.1, -0.05)])
+def test_ignored_voxels_receive_no_tumor_and_are_no_part_of_its_planned_shape(augmentation):
+    origin = (3, 14, 6)
+    sent = crop([tumor("liver", origin)], augmentation)
+    sent.label[3:8, 16:18, 6:8] = 255
+    (painted,) = synthesis().paint([sent])
+    ignored = augment_geometry(sent.label, augmentation) == 255
+    assert torch.equal(painted.fake_XYZ[ignored], painted.image_XYZ[ignored])
+    assert torch.equal(painted.fake_label_XYZ == 255, ignored)
+    # the shape covers 59 voxels, of which 5 x 2 x 2 are ignored
+    assert painted.measures.synthetic_voxels == planned_voxels(sent.tumors[0], sent.label) == 59 - 20

@@ -112,7 +112,7 @@ export function noteNotTaken(io: CliIo, found: Omit<Collected, 'cases' | 'taken'
   for (const text of leftOutLines(leftOut)) io.note(`warning: ${text}`)
   for (const { error } of refused) {
     io.note(`warning: ${error.message}`)
-    if (error.hint) io.note(`hint: ${error.hint}`)
+    if (error.commandHint) io.note(`hint: ${error.commandHint}`)
   }
   return leftOut.length + refused.length + unlabelled > 0
 }

@@ -6,8 +6,8 @@ import { checkpointHints } from '../../pipeline/checkpoint/hints.js'
 import type { CheckpointFacts, NetworkFacts } from '../../pipeline/ports/checkpoint.js'
 import {
   type CheckpointFormat,
-  convertCheckpoint,
-  inspectCheckpoint,
+  convertFile,
+  inspectFile,
   type MergingOrder,
   type ProbeResult,
   probeMerging,
@@ -78,14 +78,18 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
     .action(async (file: string, options: InspectOptions) => {
       const probed = probedCase(options)
       const config = options.config ? await readConfig(io, options.config, options.set) : null
-      const facts = await inspectCheckpoint(file, { python: config?.runtime.python, signal: io.signal })
+      const facts = await inspectFile(file, { python: config?.runtime.python, signal: io.signal })
       refuseOtherHash(facts, options.sha256)
       const { region, device } = options
       const preparation = region ? publishedPreparation(region) : config && preparationOf(config)
       const probe = probed && (await runProbe(io, file, probed, preparation, device, config?.runtime.python))
       const hints = [...checkpointHints(facts, config), ...probeHints(probe)]
-      printResult(io, options.output, { ...facts, hints, ...(probe ? { probe } : {}) }, () =>
-        describe(facts, hints, probe),
+      printResult(
+        io,
+        'checkpoint inspect',
+        options.output,
+        { ...facts, hints, ...(probe ? { probe } : {}) },
+        () => describe(facts, hints, probe),
       )
     })
 
@@ -110,8 +114,8 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
     .addOption(outputOption())
     .action(async (file: string, options: ConvertOptions) => {
       const { to, out, merging = null, output } = options
-      const converted = await convertCheckpoint(file, to, out, merging, { signal: io.signal })
-      printResult(io, output, converted, () => [
+      const converted = await convertFile(file, to, out, merging, { signal: io.signal })
+      printResult(io, 'checkpoint convert', output, converted, () => [
         `${converted.path}: ${converted.tensors} tensors`,
         `sha256 ${converted.sha256}`,
       ])

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { Argument } from 'commander'
-import { type ConfigCheck, type ConfigFinding, checkConfig } from '../../pipeline/train/check.js'
+import { type ConfigCheck, type ConfigFinding, checkTraining } from '../../pipeline/train/check.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { readConfig } from '../config-file.js'
 import { type CliIo, paint, printResult } from '../output.js'
@@ -31,10 +31,10 @@ export const addConfigCheck: AddCommand = (config, io) => {
       const runtime = torchRuntime({ python: loaded.runtime.python })
       const workers = Math.min(8, availableParallelism())
       const check = await withLogFolder(io, runtime, (context) =>
-        checkConfig(loaded, context, { data, workers, onCase: caseProgress(io) }),
+        checkTraining(loaded, context, { data, workers, onCase: caseProgress(io) }),
       )
       const { job, region } = loaded
-      printResult(io, output, { file, job, region, ...check }, () => inWords(io, file, check))
+      printResult(io, 'config check', output, { file, job, region, ...check }, () => inWords(io, file, check))
       const fault = check.findings.find(({ severity }) => severity === 'error')
       if (fault) io.exitWith(fault.exitCode!)
     })

@@ -2,8 +2,9 @@ import { Argument } from 'commander'
 import { type ExplainedKey, explainKey, sectionsOfConfig } from '../../config/explain.js'
 import { configJsonSchema, factLines } from '../../config/json-schema.js'
 import { printConfig } from '../../config/load.js'
+import { lineOfOutput } from '../../plain-text.js'
 import { readConfig } from '../config-file.js'
-import { printResult } from '../output.js'
+import { printJson, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 import { addConfigCheck } from './config-check.js'
 
@@ -19,7 +20,8 @@ export const addConfigCommand: AddCommand = (program, io) => {
     .addOption(outputOption())
     .action(async (file: string, options: { set?: string[]; output: 'text' | 'json' }) => {
       const loaded = await readConfig(io, file, options.set)
-      printResult(io, options.output, loaded, () => printConfig(loaded).trimEnd().split('\n'))
+      if (options.output === 'json') printJson(io, options.output, loaded)
+      else for (const line of printConfig(loaded).trimEnd().split('\n')) io.print(lineOfOutput(line))
     })
 
   withExample(
@@ -33,12 +35,14 @@ export const addConfigCommand: AddCommand = (program, io) => {
     .action((key: string | undefined, options: { output: 'text' | 'json' }) => {
       if (key === undefined) {
         const sections = sectionsOfConfig()
-        printResult(io, options.output, { keys: sections }, () => keyList(sections))
+        printResult(io, 'config explain (no key)', options.output, { keys: sections }, () =>
+          keyList(sections),
+        )
         return
       }
       const explained = explainKey(key)
       const { defaultText: _, ...rest } = explained
-      printResult(io, options.output, rest, () => inWords(explained))
+      printResult(io, 'config explain', options.output, rest, () => inWords(explained))
     })
 
   withExample(config.command('schema'), 'freetumor config schema > freetumor.schema.json')

@@ -62,7 +62,7 @@ export const addDataAudit: AddCommand = (data, io) => {
         },
       })
       for (const note of auditNotes(report)) io.note(`warning: ${note}`)
-      printResult(io, options.output, report, () => describe(report, io))
+      printResult(io, 'data audit', options.output, report, () => describe(report, io))
       if (options.out !== undefined) io.note(`pictures: ${join(options.out, 'audit.html')}`)
       if (!report.ok) io.exitWith(EXIT.leak)
       else if (report.unreadable.length > 0 || left) io.exitWith(EXIT.data)

@@ -6,7 +6,7 @@ import { toSarif } from '../../curation/check/sarif.js'
 import { EXIT } from '../../errors.js'
 import { oneLine } from '../../plain-text.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
-import { type CliIo, paint } from '../output.js'
+import { type CliIo, paint, versioned } from '../output.js'
 import { type AddCommand, packageVersion, withExample } from '../program.js'
 import { caseProgress } from '../progress.js'
 import { addSourceOptions, casesAt, type SourceOptions } from './case-paths.js'
@@ -68,7 +68,7 @@ export const addDataCheck: AddCommand = (data, io) => {
 
 function printed(report: CheckReport, output: Options['output'], io: CliIo): string {
   if (output === 'text') return describe(report, io)
-  return JSON.stringify(output === 'json' ? report : toSarif(report, packageVersion()), null, 2)
+  return JSON.stringify(output === 'json' ? versioned(report) : toSarif(report, packageVersion()), null, 2)
 }
 
 function describe({ findings, numCases }: CheckReport, io: CliIo): string {

@@ -75,8 +75,10 @@ async function importAll(io: CliIo, options: Options): Promise<void> {
   if (options.output === 'text') for (const line of table(taken)) io.print(lineOfOutput(line))
   if (options.dryRun) {
     const left = noteNotTaken(io, planned)
-    const result = { ...resultOf(options, planned, planned.cases), out: null }
-    printResult(io, options.output, result, () => [`${planned.cases.length} cases; nothing was written`])
+    const result = { ...resultOf(options, planned, planned.cases), out: null, unreadable: [] }
+    printResult(io, 'data import', options.output, result, () => [
+      `${planned.cases.length} cases; nothing was written`,
+    ])
     if (left) io.exitWith(EXIT.data)
     return
   }
@@ -94,7 +96,7 @@ async function importAll(io: CliIo, options: Options): Promise<void> {
   for (const { dataset, count, example } of unreadable)
     io.note(`warning: ${dataset}: ${count} cases cannot be read, first ${example}`)
   const result = { ...resultOf(options, found, cases), unreadable }
-  printResult(io, options.output, result, () => [`${cases.length} cases in ${options.out}`])
+  printResult(io, 'data import', options.output, result, () => [`${cases.length} cases in ${options.out}`])
   if (left) io.exitWith(EXIT.data)
 }
 

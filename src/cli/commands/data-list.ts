@@ -1,8 +1,9 @@
 import { ownDatasets } from '../../curation/datasets/curate.js'
 import { PRESETS, type Preset } from '../../curation/datasets/presets.js'
 import { DATASETS, type Dataset, type LabelIdMap } from '../../curation/datasets/registry.js'
+import { lineOfOutput } from '../../plain-text.js'
 import { readConfig } from '../config-file.js'
-import { printResult } from '../output.js'
+import { type CliIo, printJson } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
 interface Options {
@@ -25,7 +26,7 @@ export const addDataList: AddCommand = (data, io) => {
     .addOption(outputOption())
     .action(async (options: Options) => {
       if (options.presets) {
-        printResult(io, options.output, PRESETS, () => PRESETS.map(presetLine))
+        printList(io, options.output, PRESETS, PRESETS.map(presetLine))
         return
       }
       const own = options.config ? ownDatasets((await readConfig(io, options.config)).data) : []
@@ -35,8 +36,19 @@ export const addDataList: AddCommand = (data, io) => {
         patientPattern: dataset.patientPattern?.source,
         overlaps: dataset.overlaps.map((one) => ({ ...one, cases: one.cases?.source })),
       }))
-      printResult(io, options.output, all, () => [...DATASETS, ...own].flatMap(describe))
+      printList(io, options.output, all, [...DATASETS, ...own].flatMap(describe))
     })
+}
+
+/** Print a list: an array in JSON, which has no place for a version. */
+function printList(
+  io: CliIo,
+  output: Options['output'],
+  list: readonly unknown[],
+  text: readonly string[],
+): void {
+  if (output === 'json') printJson(io, output, list)
+  else io.print(text.map(lineOfOutput).join('\n'))
 }
 
 function describe({ name, region, role, published, licence, labelMap, note, overlaps }: Dataset): string[] {

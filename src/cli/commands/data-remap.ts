@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { parseMap, type Remapped, remapLabels } from '../../curation/datasets/remap.js'
 import { UsageError } from '../../errors.js'
-import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
+import { labelNameOf, type Region } from '../../volume/labels.js'
 import { readNifti } from '../../volume/nifti.js'
 import { writeNifti } from '../../volume/nifti-write.js'
 import { wholeNumber } from '../numbers.js'
@@ -46,14 +46,13 @@ export const addDataRemap: AddCommand = (data, io) => {
       const remapped = remapLabels(await readNifti(source), map, options.labels, options.region, options.rest)
       await writeNifti(target, remapped.label)
       const { before, after } = remapped
-      printResult(io, options.output, { out: options.out, map, before, after }, () =>
+      printResult(io, 'data remap', options.output, { out: options.out, map, before, after }, () =>
         table(remapped, options.region),
       )
     })
 }
 
 function table({ before, after }: Remapped, region: Region | undefined): string[] {
-  const names = region ? LABEL_SCHEMES[region].names : []
   return [
     'source -> target       voxels',
     ...before.map(
@@ -64,7 +63,7 @@ function table({ before, after }: Remapped, region: Region | undefined): string[
     'after                  voxels',
     ...after.map(
       ({ id, voxels }) =>
-        `${String(id).padStart(6)} ${(names[id] ?? '').padEnd(9)} ${String(voxels).padStart(12)}`,
+        `${String(id).padStart(6)} ${(region ? labelNameOf(id, region) : '').padEnd(9)} ${String(voxels).padStart(12)}`,
     ),
   ]
 }

@@ -41,10 +41,16 @@ export const addDataSplit: AddCommand = (data, io) => {
       for (const warning of plan.warnings) io.note(`warning: ${warning}`)
       const { patients, table, warnings } = plan
       const out = flags.out ?? null
-      printResult(io, flags.output, { out, folds: flags.folds, table, patients, warnings }, () => [
-        ...describe(plan),
-        out === null ? 'nothing was written: --out FILE writes the manifest' : `written to ${out}`,
-      ])
+      printResult(
+        io,
+        'data split',
+        flags.output,
+        { out, folds: flags.folds, table, patients, warnings },
+        () => [
+          ...describe(plan),
+          out === null ? 'nothing was written: --out FILE writes the manifest' : `written to ${out}`,
+        ],
+      )
       if (left) io.exitWith(EXIT.data)
     })
 }

@@ -37,7 +37,7 @@ export const addDemoCommand: AddCommand = (program, io) => {
         ),
       ).finally(() => console.close())
       const figure = (value: number | null): string => (value === null ? 'none' : value.toFixed(3))
-      printResult(io, options.output, result, () => [
+      printResult(io, 'demo', options.output, result, () => [
         `tumor Dice on held-out phantoms: baseline ${figure(result.baseline.tumorDice)}, segmentor ${figure(result.segmentation.tumorDice)}`,
         `share of synthetic tumors kept: ${figure(result.keptShare)}`,
         `report: ${resolve(out, 'report.html')}`,

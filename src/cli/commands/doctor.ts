@@ -14,7 +14,7 @@ export function addDoctorCommand(program: Command, io: CliIo): void {
     .action(async (options: { python?: string; output: OutputFormat }) => {
       const { output, ...rest } = options
       const report = await runDoctor({ ...rest, cwd: io.cwd, env: io.env, signal: io.signal })
-      printResult(io, output, report, () => report.checks.flatMap(describe))
+      printResult(io, 'doctor', output, report, () => report.checks.flatMap(describe))
       if (!report.ok) io.exitWith(EXIT.environment)
     })
   withExample(command, 'freetumor doctor', 'freetumor doctor --output json')

@@ -20,6 +20,7 @@ interface Options {
   readonly labels: string
   readonly profile: ProfileName
   readonly out?: string
+  readonly partial?: true
   readonly against?: string
   readonly region: Region
   readonly labelsIds?: readonly number[]
@@ -62,6 +63,7 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
         .makeOptionMandatory(),
     )
     .option('--out <dir>', 'Write summary.json, cases.csv, lesions.csv and report.html here')
+    .option('--partial', 'Accept labels without a mask, and name them in the summary')
     .option('--against <dir>', 'Compare with another folder of masks, case by case')
     .addOption(
       new Option('--region <region>', 'Set the region whose label ids are measured')
@@ -103,7 +105,7 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
       }
       // ids of one's own have no names here
       const names = options.labelsIds ? [] : LABEL_SCHEMES[options.region].names
-      printResult(io, options.output, evaluation, () => evaluationText(evaluation, names))
+      printResult(io, 'evaluate', options.output, evaluation, () => evaluationText(evaluation, names))
       if (evaluation.failed.length + evaluation.leftOut.length > 0) io.exitWith(EXIT.data)
     })
   // before the check of the options that a real evaluation must have

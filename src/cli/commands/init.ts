@@ -43,7 +43,7 @@ export const addInitCommand: AddCommand = (program, io) => {
       if (existsSync(file)) throw new UsageError(`${file} exists`, { hint: 'choose another --out' })
       const shipped = await readFile(shippedFile(name)!, 'utf8')
       await writeWhole(file, `${schemaLine(file, io.cwd)}${GUIDE}${shipped}`)
-      printResult(io, options.output, { file }, () => [`wrote ${file}`])
+      printResult(io, 'init', options.output, { file }, () => [`wrote ${file}`])
     })
 }
 

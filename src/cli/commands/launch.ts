@@ -4,7 +4,7 @@ import { startLaunch } from '../../pipeline/launch/run.js'
 import { scriptRunner } from '../../runtime/script.js'
 import type { Launch, LaunchEvent } from '../../training/launch.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
-import { type CliIo, printResult } from '../output.js'
+import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
 interface Options {
@@ -76,7 +76,7 @@ export const addLaunchCommand: AddCommand = (program, io) => {
 function show(io: CliIo, output: Options['output'], event: LaunchEvent): void {
   // what the script says is talk where the result is data
   const say = output === 'json' ? io.note : io.print
-  if (output === 'ndjson') io.print(JSON.stringify(event))
+  if (output === 'ndjson') printLine(io, 'launch', event)
   else if (event.type === 'output') {
     if (event.missed > 0) say(`(${event.missed} lines are only in the log)`)
     say(`[${event.rank}] ${event.text}`)
@@ -88,7 +88,7 @@ function show(io: CliIo, output: Options['output'], event: LaunchEvent): void {
 
 async function conclude(io: CliIo, output: Options['output'], launch: Launch): Promise<void> {
   const result = await launch.result
-  if (output === 'json') printResult(io, output, result, () => [])
+  if (output === 'json') printResult(io, 'launch', output, result, () => [])
   else if (output === 'text') io.note(`${result.outcome}: ${result.reason}; ${result.directory}`)
   if (result.outcome === 'stopped') io.exitWith(EXIT.stopped)
 }

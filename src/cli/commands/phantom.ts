@@ -49,7 +49,7 @@ export const addPhantomCommand: AddCommand = (program, io) => {
         difficulty: options.difficulty,
       })
       const { cases, region } = options
-      printResult(io, options.output, { out, cases, region }, () => [
+      printResult(io, 'phantom', options.output, { out, cases, region }, () => [
         `wrote ${cases} ${region} phantoms to ${out}`,
       ])
     })

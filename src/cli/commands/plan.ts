@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path'
-import { planTraining, specOfPlan, type TrainingPlan } from '../../pipeline/plan/run.js'
-import { type LaunchPlan, planLaunch } from '../../runtime/launch-plan.js'
-import { measureStepCost, type StepCost } from '../../runtime/step-cost.js'
+import { planLaunchedTraining, type RunPlan } from '../../pipeline/plan/launch.js'
+import type { StepCost } from '../../pipeline/ports/launch-plan.js'
+import { launchPlanner } from '../../runtime/launch-plan.js'
 import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
@@ -35,31 +35,16 @@ export const addPlanCommand: AddCommand = (program, io) => {
     .addOption(outputOption())
     .action(async (options: Options) => {
       const config = await readConfig(io, options.config, options.set)
-      const run = resolve(io.cwd, options.out ?? join('runs', config.name, 'ID'))
-      const plan = await planTraining(config)
-      const { nodes, processesPerNode, threadsPerProcess, python, hangSeconds } = config.runtime
-      const { nodeRank, rendezvous } = options
-      const launch = planLaunch({
-        python,
-        ranks: processesPerNode,
-        threads: threadsPerProcess,
-        logDirectory: join(run, 'logs'),
-        place: { nodes, nodeRank, rendezvous },
-        hangSeconds,
-      })
+      const { nodeRank, rendezvous, measure } = options
+      const out = resolve(io.cwd, options.out ?? join('runs', config.name, 'ID'))
+      const plan = await planLaunchedTraining(config, launchPlanner, { out, nodeRank, rendezvous, measure })
       for (const warning of plan.warnings) io.note(`warning: ${warning}`)
-      const reproducible =
-        config.runtime.reproducible && options.measure
-          ? await measureStepCost(specOfPlan(config, run), python)
-          : null
-      printResult(io, options.output, { ...plan, reproducible, run, launch }, () =>
-        inWords(plan, reproducible, run, launch),
-      )
+      printResult(io, 'plan', options.output, plan, () => inWords(plan))
     })
 }
 
-function inWords(plan: TrainingPlan, cost: StepCost | null, run: string, launch: LaunchPlan): string[] {
-  const { cases, estimates } = plan
+function inWords(plan: RunPlan): string[] {
+  const { cases, estimates, reproducible: cost, run, launch } = plan
   const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
   const weights = Object.entries(plan.weights).filter(([, source]) => source !== null)
   return [

@@ -16,7 +16,7 @@ import { type PredictOptions, type PredictProgress, predictMasks } from '../../p
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
-import { type CliIo, printResult } from '../output.js'
+import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 import { withLogFolder } from '../stage-context.js'
 
@@ -164,7 +164,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
           {
             ...settings,
             onCase: (progress) => {
-              if (options.output === 'ndjson') io.print(JSON.stringify(progress.case))
+              if (options.output === 'ndjson') printLine(io, 'predict', progress.case)
               tell(io, progress, performance.now() - started)
             },
           },
@@ -173,7 +173,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
       )
       const { cases, failed } = prediction
       const summary = `${cases.length} masks in ${options.out}, ${failed.length} failed`
-      if (options.output !== 'ndjson') printResult(io, options.output, prediction, () => [summary])
+      if (options.output !== 'ndjson') printResult(io, 'predict', options.output, prediction, () => [summary])
       if (failed.length + prediction.leftOut.length > 0) io.exitWith(EXIT.data)
     })
 }

@@ -40,7 +40,9 @@ export const addPrepareCommand: AddCommand = (program, io) => {
         const cases = casesToPrepare(curation.cases)
         const estimate = await estimatePreparation(config, cases)
         if (options.estimate) {
-          printResult(io, options.output, estimate, () => describe(estimate, config.prepare.workers))
+          printResult(io, 'prepare --estimate', options.output, estimate, () =>
+            describe(estimate, config.prepare.workers),
+          )
           return
         }
         io.note(describe(estimate, config.prepare.workers).join('\n'))
@@ -51,7 +53,7 @@ export const addPrepareCommand: AddCommand = (program, io) => {
         }
         const report = await prepareListed(config, cases, context, tell, true)
         const wallSeconds = (performance.now() - started) / 1000
-        printResult(io, options.output, { ...report, wallSeconds, estimate }, () => [
+        printResult(io, 'prepare', options.output, { ...report, wallSeconds, estimate }, () => [
           conclude(report, wallSeconds),
         ])
         // a full disk is no fault of the cases

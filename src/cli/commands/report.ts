@@ -12,6 +12,6 @@ export const addReportCommand: AddCommand = (program, io) => {
     .action(async (runs: string[], options: { output: 'text' | 'json' }) => {
       const reports: string[] = []
       for (const run of runs) reports.push(await writeAnyReport(resolve(io.cwd, run)))
-      printResult(io, options.output, { reports }, () => reports)
+      printResult(io, 'report', options.output, { reports }, () => reports)
     })
 }

@@ -1,20 +1,18 @@
-import { access, readdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { onAbort } from '../../abort.js'
-import { loadConfig } from '../../config/load.js'
 import { UsageError } from '../../errors.js'
 import { holderInWords, howToEnd } from '../../pipeline/locks.js'
-import type { Holder } from '../../pipeline/ports/common.js'
+import { findRun, summariseRuns, summaryOfRun } from '../../pipeline/runs/list.js'
 import { oneLine } from '../../plain-text.js'
 import { openConsoleReport } from '../../report/console.js'
 import { lockHolders } from '../../runtime/directory-lock.js'
-import { connectRun, type RemoteRun } from '../../runtime/run-service.js'
+import { connectRun, type RemoteRun, runProcesses } from '../../runtime/run-service.js'
 import { readEvents } from '../../training/event-log.js'
 import type { RunEvent } from '../../training/events.js'
 import { readExit } from '../../training/run-directory.js'
-import { brokenRun, type RunSummary, summariseRun } from '../../training/run-summary.js'
-import { type CliIo, printResult } from '../output.js'
+import type { RunSummary } from '../../training/run-summary.js'
+import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
 type Format = { readonly output: 'text' | 'json' | 'ndjson' }
@@ -33,8 +31,8 @@ export const addRunsCommand: AddCommand = (program, io) => {
     .argument('[root]', 'folder to look in, three levels deep', 'runs')
     .addOption(outputOption())
     .action(async (root: string, options: Format) => {
-      const found = await summariesBelow(resolve(io.cwd, root))
-      printResult(io, options.output, { runs: found }, () =>
+      const found = await summariseRuns(resolve(io.cwd, root), runProcesses)
+      printResult(io, 'runs list', options.output, { runs: found }, () =>
         found.length > 0 ? found.map(line) : [`no run below ${root}`],
       )
     })
@@ -42,13 +40,13 @@ export const addRunsCommand: AddCommand = (program, io) => {
   ofRun(runs, 'show', 'Show the state and the history of a run')
     .addOption(outputOption())
     .action(async (run: string, options: Format) => {
-      const summary = await summaryOf(await runDirectory(io, run))
-      printResult(io, options.output, summary, () => paragraph(summary))
+      const summary = await summaryOfRun(await findRun(run, io.cwd), runProcesses)
+      printResult(io, 'runs show', options.output, summary, () => paragraph(summary))
     })
 
   ofRun(runs, 'attach', 'Follow a run until it ends; Ctrl-C leaves it running')
     .addOption(outputOption(['text', 'ndjson']))
-    .action(async (run: string, options: Format) => attach(io, await runDirectory(io, run), options))
+    .action(async (run: string, options: Format) => attach(io, await findRun(run, io.cwd), options))
 
   const commands: readonly [string, string, (remote: RemoteRun) => Promise<number>][] = [
     ['pause', 'Pause before the next step until `unpause`', (remote) => remote.pause()],
@@ -61,7 +59,9 @@ export const addRunsCommand: AddCommand = (program, io) => {
       .addOption(outputOption())
       .action(async (run: string, options: Format) => {
         const step = await controlled(io, run, act)
-        printResult(io, options.output, { command: name, step }, () => [`${name} holds from step ${step} on`])
+        printResult(io, 'runs pause|unpause|checkpoint|stop', options.output, { command: name, step }, () => [
+          `${name} holds from step ${step} on`,
+        ])
       })
 
   ofRun(runs, 'set', 'Set a value from the next step on')
@@ -70,8 +70,10 @@ export const addRunsCommand: AddCommand = (program, io) => {
     .action(async (run: string, assignment: string, options: Format) => {
       const value = learningRateOf(assignment)
       const step = await controlled(io, run, (remote) => remote.setLearningRate(value))
-      const result = { command: 'setLearningRate', value, step }
-      printResult(io, options.output, result, () => [`learning rate ${value} holds from step ${step} on`])
+      const result = { command: 'setLearningRate', value, step } as const
+      printResult(io, 'runs set', options.output, result, () => [
+        `learning rate ${value} holds from step ${step} on`,
+      ])
     })
 }
 
@@ -97,7 +99,7 @@ async function controlled(
   run: string,
   act: (remote: RemoteRun) => Promise<number>,
 ): Promise<number> {
-  const directory = await runDirectory(io, run)
+  const directory = await findRun(run, io.cwd)
   const remote = await connectRun(directory)
   if (!remote) throw await notControllable(directory)
   try {
@@ -116,20 +118,11 @@ async function notControllable(directory: string): Promise<UsageError> {
         hint: `run this command on the host and in the container of that process; ${howToEnd(holder)}`,
       },
     )
-  return new UsageError(`${directory} is not running: ${stateInWords(await summaryOf(directory))}`, {
-    hint: `\`freetumor train --resume ${directory}\` resumes it`,
-  })
-}
-
-/** A directory as it is named, or below `runs/` by its last part. */
-async function runDirectory(io: CliIo, named: string): Promise<string> {
-  const given = resolve(io.cwd, named)
-  if (await isRun(given)) return given
-  const matches = (await runsBelow(resolve(io.cwd, 'runs'))).filter((path) => path.endsWith(`/${named}`))
-  if (matches.length === 1) return matches[0]!
-  throw new UsageError(
-    matches.length === 0 ? `${named} is no run` : `${named} may be ${matches.join(' or ')}`,
-    { hint: '`freetumor runs list [FOLDER]` shows the runs' },
+  return new UsageError(
+    `${directory} is not running: ${stateInWords(await summaryOfRun(directory, runProcesses))}`,
+    {
+      hint: `\`freetumor train --resume ${directory}\` resumes it`,
+    },
   )
 }
 
@@ -137,7 +130,7 @@ async function attach(io: CliIo, directory: string, options: Format): Promise<vo
   io.endWithReader()
   const console = openConsoleReport({ note: io.note, color: io.color, stream: io.terminal })
   const show = (event: RunEvent): void =>
-    options.output === 'ndjson' ? io.print(JSON.stringify(event)) : console.show(event)
+    options.output === 'ndjson' ? printLine(io, 'runs attach', event) : console.show(event)
   const remote = await connectRun(directory)
   if (!remote && (await lockHolders([directory])).size > 0) throw await notControllable(directory)
   // a paused run has no next event: to close the connection ends the wait for it
@@ -158,63 +151,6 @@ async function attach(io: CliIo, directory: string, options: Format): Promise<vo
   if (io.signal.aborted) return io.note(`${directory} is still running; \`freetumor runs stop\` ends it`)
   const exit = await readExit(directory)
   if (exit) io.exitWith(exit.exitCode)
-}
-
-async function summariesBelow(root: string): Promise<RunSummary[]> {
-  const summaries = await summariesOf(await runsBelow(root))
-  return summaries.sort((a, b) => (a.begun ?? '').localeCompare(b.begun ?? ''))
-}
-
-async function runsBelow(folder: string, levels = 3): Promise<string[]> {
-  if (await isRun(folder)) return [folder]
-  if (levels === 0) return []
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => [])
-  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(folder, name))
-  return (await Promise.all(folders.map((path) => runsBelow(path, levels - 1)))).flat()
-}
-
-function isRun(folder: string): Promise<boolean> {
-  return access(join(folder, 'config.resolved.yaml')).then(
-    () => true,
-    () => false,
-  )
-}
-
-async function summaryOf(directory: string): Promise<RunSummary> {
-  const [summary] = await summariesOf([directory])
-  return summary!
-}
-
-async function summariesOf(directories: readonly string[]): Promise<RunSummary[]> {
-  const remotes = await Promise.all(directories.map(connectRun))
-  try {
-    const silent = directories.filter((_, at) => remotes[at] === null)
-    // without Python nobody can look at locks: then each run that has a lock file is broken, and the others are not
-    const holders = await lockHolders(silent).catch(() => null)
-    const holderOf = async (directory: string): Promise<Holder | undefined> =>
-      (holders ?? (await lockHolders([directory]))).get(directory)
-    return await Promise.all(
-      directories.map((directory, at) => summarise(directory, remotes[at] ?? null, holderOf)),
-    )
-  } finally {
-    for (const remote of remotes) remote?.close()
-  }
-}
-
-/** One run that cannot be read must not hide the others. */
-async function summarise(
-  directory: string,
-  remote: RemoteRun | null,
-  holderOf: (directory: string) => Promise<Holder | undefined>,
-): Promise<RunSummary> {
-  try {
-    const holder = remote === null ? await holderOf(directory) : undefined
-    const config = await loadConfig(join(directory, 'config.resolved.yaml'))
-    const status = (await remote?.status().catch(() => null)) ?? null
-    return await summariseRun(directory, config, status, holder ? holderInWords(holder) : null)
-  } catch (error) {
-    return brokenRun(directory, error instanceof Error ? error.message : String(error))
-  }
 }
 
 function line(run: RunSummary): string {

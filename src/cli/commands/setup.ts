@@ -18,7 +18,7 @@ export function addSetupCommand(program: Command, io: CliIo): void {
     .action(async (options: { python?: string; venv?: string; dev: boolean; output: OutputFormat }) => {
       const { output, ...rest } = options
       const done = await setUpRuntime({ ...rest, cwd: io.cwd, env: io.env, signal: io.signal, note: io.note })
-      printResult(io, output, done, () => done.summary.split('\n'))
+      printResult(io, 'setup', output, done, () => done.summary.split('\n'))
     })
   withExample(
     command,

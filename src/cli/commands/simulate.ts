@@ -81,7 +81,7 @@ export const addSimulateCommand: AddCommand = (program, io) => {
       }
       await writeWhole(join(out, 'preview.png'), preview(labels, options.organ, shown))
       await writeWhole(join(out, 'tumors.ndjson'), lines.map((line) => `${line}\n`).join(''))
-      printResult(io, options.output, { out, count: lines.length, noRoom }, () => [
+      printResult(io, 'simulate', options.output, { out, count: lines.length, noRoom }, () => [
         `${lines.length} tumors in ${join(out, 'tumors.ndjson')}${noRoom > 0 ? `, ${noRoom} found no room` : ''}; a picture in ${join(out, 'preview.png')}`,
       ])
     })

@@ -36,7 +36,7 @@ export const addSweepCommand: AddCommand = (program, io) => {
         set,
         thresholds,
       })
-      printResult(io, output, sweep, () => inWords(sweep))
+      printResult(io, 'sweep', output, sweep, () => inWords(sweep))
     })
 }
 

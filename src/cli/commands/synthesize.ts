@@ -18,7 +18,7 @@ import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { LABEL_SCHEMES, type OrganName } from '../../volume/labels.js'
 import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
-import { type CliIo, printResult } from '../output.js'
+import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 import { withLogFolder } from '../stage-context.js'
 
@@ -106,7 +106,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
             out: resolve(io.cwd, options.out),
             hosts,
             onProgress: (progress) => {
-              if (options.output === 'ndjson') io.print(JSON.stringify(progress))
+              if (options.output === 'ndjson') printLine(io, 'synthesize', progress)
               else tell(io, progress)
             },
           },
@@ -114,7 +114,8 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
         )
       })
       for (const { caseId, error } of result.failed) io.note(`failed ${caseId}: ${error.message}`)
-      if (options.output !== 'ndjson') printResult(io, options.output, result, () => inWords(result))
+      if (options.output !== 'ndjson')
+        printResult(io, 'synthesize', options.output, result, () => inWords(result))
       if (result.failed.length + result.leftOut.length > 0) io.exitWith(EXIT.data)
     })
 }

@@ -7,7 +7,7 @@ import { newRunId, refuseExistingRun } from '../../training/run-directory.js'
 import { readConfig } from '../config-file.js'
 import { startDetached } from '../detach.js'
 import { wholeNumber } from '../numbers.js'
-import { type CliIo, printResult } from '../output.js'
+import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
 interface Options {
@@ -66,7 +66,7 @@ export const addTrainCommand: AddCommand = (program, io) => {
       const console = openConsoleReport({ note: io.note, color: io.color, stream: io.terminal })
       try {
         for await (const event of run) {
-          if (options.output === 'ndjson') io.print(JSON.stringify(event))
+          if (options.output === 'ndjson') printLine(io, 'train', event)
           else console.show(event)
         }
       } finally {
@@ -74,7 +74,7 @@ export const addTrainCommand: AddCommand = (program, io) => {
       }
       const result = await run.result
       if (options.output !== 'ndjson')
-        printResult(io, options.output, result, () => [
+        printResult(io, 'train', options.output, result, () => [
           `${result.outcome} at step ${result.step}: ${result.directory}`,
         ])
       if (result.outcome === 'stopped') io.exitWith(EXIT.stopped)
@@ -100,7 +100,7 @@ async function detach(io: CliIo, options: Options, name: string): Promise<void> 
     ),
   ]
   const pid = await startDetached(argv, directory, io.cwd)
-  printResult(io, options.output, { directory, pid }, () => [
+  printResult(io, 'train --detach', options.output, { directory, pid }, () => [
     `process ${pid} trains in ${directory}`,
     `\`freetumor runs attach ${directory}\` follows it`,
   ])

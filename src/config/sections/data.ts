@@ -3,7 +3,8 @@ import { key, ORGAN_NAMES, REGIONS } from '../key.js'
 import { OURS, ours, published } from '../sources.js'
 import { type DeepReadonly, natural, nonEmptyText } from '../types.js'
 
-const labelMap = z.union([z.record(z.string().regex(/^\d+$/), natural.max(255)), nonEmptyText])
+const target = z.union([natural.max(255), z.literal('ignore')])
+const labelMap = z.union([z.record(z.string().regex(/^\d+$/), target), nonEmptyText])
 const organs = z.array(z.enum(ORGAN_NAMES))
 const pattern = z.string().refine(isPattern, 'must be a regular expression')
 
@@ -44,7 +45,7 @@ const datasets = z.strictObject({
   labelMap: key(
     labelMap.nullable().default(null),
     'Label ids of the source mapped to ids of the region, a preset, or `region` (same ids); null is the registered map.',
-    'An id that the map does not contain is refused when it occurs in a label.',
+    'Voxels of an id that is mapped to `ignore` take part in nothing; an id outside the map is refused.',
     { source: ours('labels') },
   ),
   validationFold: key(

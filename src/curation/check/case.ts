@@ -1,5 +1,6 @@
 import { DataError } from '../../errors.js'
 import { compareGrids } from '../../volume/geometry.js'
+import { IGNORED_LABEL } from '../../volume/labels.js'
 import {
   readStoredVoxels,
   type StoredVoxels,
@@ -119,7 +120,7 @@ function judgeIds(
   const organs = sampleOrgans(remapped.label, voxelsOf, item.region)
   return {
     findings: [...anatomyFindings(remapped, item.labelMap, item), ...sides],
-    sample: organs.length > 0 ? { organs } : { outlines: sampleOutlines(remapped.label) },
+    sample: organs.length > 0 ? { organs } : { outlines: sampleOutlines(remapped.label, IGNORED_LABEL) },
   }
 }
 
@@ -166,6 +167,6 @@ function asFinding(rule: Finding['rule'], error: unknown, file: string): RuleFin
     rule,
     severity: 'error',
     message: error.message.replace(`${file}: `, ''),
-    fix: error.hint ?? 'fetch the file again',
+    fix: error.commandHint ?? 'fetch the file again',
   }
 }

@@ -43,6 +43,7 @@ export const RULES = {
   'label-values': 'The label contains values that are no ids',
   'label-ids': 'The label contains ids outside its map',
   'label-unknown': 'The meaning of the label ids is unknown',
+  'ignored-voxels': 'The label contains voxels that are ignored',
   'no-organ': 'The label contains no organ of the region',
   'organ-missing': 'The label lacks one of the organs',
   'no-tumor': 'A labelled case has no tumor',

@@ -1,6 +1,6 @@
 import { componentsTouching, findComponents, findRuns } from '../../volume/components.js'
 import { applyAffine, voxelVolumeMm3 } from '../../volume/geometry.js'
-import { LABEL_SCHEMES, type LabelScheme, type Organ } from '../../volume/labels.js'
+import { IGNORED_LABEL, LABEL_SCHEMES, type LabelScheme, type Organ } from '../../volume/labels.js'
 import type { LabelMap, Vec3, Volume } from '../../volume/volume.js'
 import type { ManifestCase } from '../datasets/manifest.js'
 import type { KidneySides, LabelIdMap } from '../datasets/registry.js'
@@ -38,6 +38,7 @@ export function anatomyFindings(
   const scheme = LABEL_SCHEMES[item.region]
   const voxels = scheme.names.map((_, id) => after.find((row) => row.id === id)?.voxels ?? 0)
   return [
+    ...ignoredFindings(after),
     ...presenceFindings(voxels, new Set(Object.values(labelMap)), scheme, item.role.kind),
     ...scheme.organs.flatMap((organ) => tumorFindings(label, organ, voxels, scheme)),
     ...mirrorFindings(label, voxels),
@@ -58,6 +59,20 @@ export function sideFindings(label: Volume, sides: KidneySides): RuleFinding[] {
       severity: 'warning',
       message: `the right kidney (id ${sides.right}) lies left of the left kidney (id ${sides.left})`,
       fix: 'correct the two ids, or the orientation in the header',
+    },
+  ]
+}
+
+function ignoredFindings(after: Remapped['after']): RuleFinding[] {
+  const ignored = after.find(({ id }) => id === IGNORED_LABEL)
+  if (!ignored) return []
+  const percent = (100 * ignored.voxels) / sum(after.map(({ voxels }) => voxels))
+  return [
+    {
+      rule: 'ignored-voxels',
+      severity: 'info',
+      message: `${ignored.voxels} voxels (${percent.toPrecision(3)} %) are ignored`,
+      fix: 'nothing: they count in no loss, crop centre, tumor and figure',
     },
   ]
 }

@@ -66,7 +66,7 @@ export function refusedFinding({ id, error }: RefusedCase): Finding {
     case: id,
     file,
     message: error.message.replace(`${file}: `, ''),
-    fix: error.hint ?? 'correct the masks',
+    fix: error.commandHint ?? 'correct the masks',
   }
 }
 

@@ -37,14 +37,15 @@ export interface OutlineSample {
 /**
  * Sample outlines and insides of a label.
  * @param label with any ids; their meaning is not needed
+ * @param ignored id that is no outline of anatomy
  */
-export function sampleOutlines({ data, shape }: Volume): OutlineSample {
+export function sampleOutlines({ data, shape }: Volume, ignored?: number): OutlineSample {
   const [outlines, insides] = [new Thinned(), new Thinned()]
   const row = shape[2]
   let before = 0
   for (let n = 0; n < data.length; n++) {
     const id = data[n]!
-    if (n % row !== 0) {
+    if (n % row !== 0 && id !== ignored && before !== ignored) {
       if (id !== before) outlines.add(n)
       else if (id !== 0) insides.add(n)
     }

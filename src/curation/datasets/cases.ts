@@ -1,11 +1,12 @@
 import { access } from 'node:fs/promises'
 import { DataError } from '../../errors.js'
-import { mapByNames } from './label-names.js'
+import { IGNORED_LABEL } from '../../volume/labels.js'
+import { ignoredIdsOf, mapByNames } from './label-names.js'
 import type { CaseList, ListedCase } from './lists.js'
 import type { ManifestCase } from './manifest.js'
 import { mergedLabels, type RefusedCase } from './merged-labels.js'
 import { masksOfRegion, regionIds } from './organ-masks.js'
-import { type Dataset, tumorOrgans } from './registry.js'
+import { type Dataset, findDataset, type LabelIdMap, tumorOrgans } from './registry.js'
 
 /** Listed files that do not exist, per data set. */
 export interface MissingFiles {
@@ -57,13 +58,21 @@ export async function casesOf(
 }
 
 function describedByLabels(list: CaseList, dataset: Dataset): { dataset: Dataset; notes: string[] } {
-  if (dataset.labelMap) return { dataset, notes: [] }
+  if (dataset.labelMap)
+    return { dataset: { ...dataset, labelMap: withIgnored(dataset.labelMap, dataset, list) }, notes: [] }
   const named = mapByNames(list.labelNames ?? {}, dataset.region)
   if (named === null) return { dataset, notes: [] }
   return {
     dataset: { ...dataset, labelMap: named.map, kidneySides: named.kidneySides },
     notes: asBackground(named.background, dataset),
   }
+}
+
+/** Add the ids that the list calls `ignore` to a published map, which does not have them. A map of the user is complete. */
+function withIgnored(map: LabelIdMap, { name }: Dataset, { labelNames }: CaseList): LabelIdMap {
+  if (map !== findDataset(name)?.labelMap) return map
+  const ignored = ignoredIdsOf(labelNames ?? {}).map((id) => [id, IGNORED_LABEL])
+  return ignored.length === 0 ? map : { ...map, ...Object.fromEntries(ignored) }
 }
 
 /** Merged labels have the ids of the region; the registered map and kidney sides belong to other files. */

@@ -1,13 +1,13 @@
 import { dirname, resolve } from 'node:path'
 import type { RunConfig } from '../../config/schema.js'
 import { ConfigError, DataError } from '../../errors.js'
-import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
+import { allowedIds, type Region } from '../../volume/labels.js'
 import { casesOf, type MissingFiles, missingFileOf } from './cases.js'
 import { type LeftOut, leftOutLines } from './file-names.js'
 import { type Manifest, type ManifestCase, makeManifest, readManifest } from './manifest.js'
 import { boundsOf, outsideError } from './outside.js'
 import { findPreset } from './presets.js'
-import { refuseForeignIds } from './region-ids.js'
+import { refuseForeignIds, refuseForeignTargets, statedIds } from './region-ids.js'
 import { type Dataset, type DatasetRole, findDataset, type LabelIdMap, tumorOrgans } from './registry.js'
 import { readDataset } from './sources.js'
 
@@ -87,7 +87,7 @@ export async function curate(
         `${list.source}: no file found (expected ${list.cases.length} cases, first ${found.missing[0]?.example ?? 'none'})`,
         { hint: 'correct data.root: paths are relative to it, to the data set or to the list' },
       )
-    if (found.cases[0]!.labelMap === null) throw unexplained(list.source, dataset)
+    if (found.cases[0]!.labelMap === null) throw unexplained(list.source, dataset, list.unclearNames)
     cases.push(...held(found.cases, entry))
     missing.push(...found.missing)
   }
@@ -136,6 +136,7 @@ async function manifestCases(
   const example = lost.find((file) => file !== null)
   const count = lost.filter((file) => file !== null).length
   const cases = mine.filter((_, at) => lost[at] === null).map((item) => retold(item, told))
+  for (const { id, labelMap } of cases) refuseForeignTargets(`data.manifest: ${id}`, labelMap ?? {}, region)
   const unmapped = cases.find(({ labelMap }) => labelMap === null)
   if (unmapped) throw unexplained('data.manifest', { name: entry.name, region })
   if (cases.length === 0)
@@ -151,10 +152,14 @@ function retold(item: ManifestCase, told: Dataset | null): ManifestCase {
   return { ...item, role, labelMap: told.labelMap ?? item.labelMap }
 }
 
-function unexplained(source: string, { name, region }: Pick<Dataset, 'name' | 'region'>): DataError {
-  const ids = LABEL_SCHEMES[region].names.map((meaning, id) => `${id} ${meaning}`)
-  return new DataError(`${source}: the label ids of ${name} are undocumented`, {
-    hint: `set labelMap to a preset, or map its ids to ${ids.join(', ')}`,
+function unexplained(
+  source: string,
+  { name, region }: Pick<Dataset, 'name' | 'region'>,
+  unclear?: string,
+): DataError {
+  const why = unclear === undefined ? 'undocumented' : `unclear: ${unclear}`
+  return new DataError(`${source}: the label ids of ${name} are ${why}`, {
+    hint: `set labelMap to a preset, or map its ids to ${allowedIds(region)}`,
   })
 }
 
@@ -170,7 +175,7 @@ export function ownDatasets({ registry }: Pick<RunConfig['data'], 'registry'>): 
       return {
         ...entry,
         title: title ?? entry.name,
-        labelMap: preset ? preset.map : (labelMap as LabelIdMap | null),
+        labelMap: preset ? preset.map : statedIds(labelMap),
         ...(note !== null && { note }),
         kidneySides: sides,
         overlaps: overlaps.map(({ cases, ...one }) => ({
@@ -202,7 +207,7 @@ function describe(entry: ConfiguredDataset, region: Region, own: readonly Datase
       },
     )
   const preset = typeof entry.labelMap === 'string' ? findPreset(entry.labelMap, region) : null
-  const told = preset ? preset.map : (entry.labelMap as LabelIdMap | null)
+  const told = preset ? preset.map : statedIds(entry.labelMap)
   const labelMap = told ?? known?.labelMap ?? null
   // the kidney sides of the registry apply only to its own map
   const kidneySides = told ? preset?.kidneySides : known?.kidneySides

@@ -10,6 +10,7 @@ import type { RefusedCase } from './merged-labels.js'
 import { masksOfRegion, regionIds, regionOfMasks } from './organ-masks.js'
 import { withLabels } from './own-labels.js'
 import { datasetNamed, recognizeDataset } from './recognize.js'
+import { ignoredNote, refuseForeignTargets } from './region-ids.js'
 import { type Dataset, type KidneySides, type LabelIdMap, tumorOrgans } from './registry.js'
 import { readSource, type Source, sourcesAt } from './sources.js'
 
@@ -216,6 +217,7 @@ function asTold(dataset: Dataset, list: CaseList, { region, labelMap, kidneySide
       hint: 'omit --region',
     })
   if (!labelMap) return dataset
+  refuseForeignTargets(dataset.name, labelMap, dataset.region)
   const merged = list.cases.some(({ masks }) => masks !== undefined)
   if (merged && JSON.stringify(labelMap) !== JSON.stringify(regionIds(dataset.region)))
     throw new UsageError(`--map: no ids to map (${dataset.name} has masks, which are merged by name)`, {
@@ -253,16 +255,19 @@ function takenAs(
 function notesOn(
   { name }: Dataset,
   { notes, cases }: DatasetCases,
-  { statedCount, cases: listed, notes: unused }: CaseList,
+  { statedCount, cases: listed, notes: unused, unclearNames }: CaseList,
 ): string[] {
   const training = listed.filter(({ split }) => split === 'training').length
   const unknown = cases.some(({ label, labelMap }) => label !== null && labelMap === null)
+  const ignored = ignoredNote(name, cases[0]?.labelMap ?? {})
+  const why = unclearNames === undefined ? 'undocumented' : `unclear (${unclearNames})`
   return [
     ...notes,
     ...unused.map((note) => `${name}: ${note}`),
     ...(statedCount !== null && statedCount !== training
       ? [`${name}: numTraining is ${statedCount}, but the list contains ${training} training cases`]
       : []),
-    ...(unknown ? [`${name}: its label ids are undocumented; a configuration must set labelMap`] : []),
+    ...(ignored === null ? [] : [ignored]),
+    ...(unknown ? [`${name}: its label ids are ${why}; a configuration must set labelMap`] : []),
   ]
 }

@@ -4,6 +4,7 @@ import { DataError } from '../../errors.js'
 import { asRecord, readForeignJson } from '../../foreign-text.js'
 import { cannotBeRead } from '../../system-errors.js'
 import { caseNames, type LeftOut, stemOf } from './file-names.js'
+import { type LabelNames, namesByRegions } from './label-names.js'
 import { boundsOf, outsideError } from './outside.js'
 
 export type Split = 'training' | 'validation' | 'test'
@@ -37,7 +38,9 @@ export interface CaseList {
   /** Layout in words, such as `decathlon list`. */
   readonly layout: string
   /** Names of label ids in the list; null without names. */
-  readonly labelNames: Readonly<Record<string, string>> | null
+  readonly labelNames: LabelNames | null
+  /** Reason if the regions of the list leave the meaning of its ids open. */
+  readonly unclearNames?: string
   /** Number of training cases that the list states (`numTraining`), often wrong; null if not stated. */
   readonly statedCount: number | null
   readonly cases: readonly ListedCase[]
@@ -62,7 +65,7 @@ export interface ReadListOptions {
 const SPLITS: readonly Split[] = ['training', 'validation', 'test']
 
 /** Content of a list: its own cases, or null if the folders next to it define them (nnU-Net). */
-export interface ListFile extends Pick<CaseList, 'labelNames' | 'statedCount'> {
+export interface ListFile extends Pick<CaseList, 'labelNames' | 'unclearNames' | 'statedCount'> {
   readonly cases: readonly ListedCase[] | null
 }
 
@@ -72,7 +75,7 @@ export interface ListFile extends Pick<CaseList, 'labelNames' | 'statedCount'> {
  */
 export async function readList(file: string, options: ReadListOptions = {}): Promise<ListFile> {
   const content = await parseJson(file)
-  const labelNames = namesOf(content.labels ?? content.label, file)
+  const named = labelNamesOf(content, file)
   const statedCount = typeof content.numTraining === 'number' ? content.numTraining : null
   if (!SPLITS.some((split) => Array.isArray(content[split]))) {
     // nnU-Net 2 defines the cases by the folders next to the file
@@ -80,7 +83,7 @@ export async function readList(file: string, options: ReadListOptions = {}): Pro
       throw new DataError(`${file}: no cases (expected a list under training, validation or test)`, {
         hint: 'pass a decathlon list, or the dataset.json of nnU-Net',
       })
-    return { labelNames, statedCount, cases: null }
+    return { ...named, statedCount, cases: null }
   }
   const folders = [...(options.searchIn ?? []), dirname(file)]
   const located = new Locator(folders, options.allowOutside ? () => true : await boundsOf(folders))
@@ -88,7 +91,7 @@ export async function readList(file: string, options: ReadListOptions = {}): Pro
   for (const split of SPLITS)
     for (const [at, entry] of entriesOf(content, split, file).entries())
       cases.push(await caseOf(entry, split, `${file}: ${split}[${at}]`, located))
-  return { labelNames, statedCount, cases: withNames(cases, options.imageEnding) }
+  return { ...named, statedCount, cases: withNames(cases, options.imageEnding) }
 }
 
 /** Return true if a JSON file is a list, or may be one because it is damaged. */
@@ -138,20 +141,29 @@ async function parseJson(file: string): Promise<Readonly<Record<string, unknown>
   return content
 }
 
-/** Return id -> name, for both directions in the list (KiTS and nnU-Net 2 map names to ids). */
-function namesOf(labels: unknown, file: string): Record<string, string> | null {
-  if (labels === undefined) return null
+/**
+ * Return the names of the ids of a list, in either direction: KiTS and nnU-Net 2 map names to ids, or to lists of ids.
+ * @throws DataError for labels of another form
+ */
+export function labelNamesOf(
+  content: Readonly<Record<string, unknown>>,
+  file: string,
+): Pick<CaseList, 'labelNames' | 'unclearNames'> {
+  const labels = content.labels ?? content.label
+  if (labels === undefined) return { labelNames: null }
   if (typeof labels !== 'object' || labels === null || Array.isArray(labels))
     throw new DataError(`${file}: wrong labels (expected ids with names, found ${JSON.stringify(labels)})`, {
       hint: 'correct the list',
     })
   const pairs = Object.entries(labels)
   if (pairs.every(([id, name]) => /^\d+$/.test(id) && typeof name === 'string'))
-    return Object.fromEntries(pairs)
-  if (pairs.every(([, id]) => /^\d+$/.test(String(id))))
-    return Object.fromEntries(pairs.map(([name, id]) => [String(id), name]))
-  // the regions of nnU-Net (several ids per name) are not names of ids
-  return null
+    return { labelNames: Object.fromEntries(pairs) }
+  const regions = pairs.map(([name, ids]) => ({ name, ids: [ids].flat().map(String) }))
+  if (!regions.every(({ ids }) => ids.every((id) => /^\d+$/.test(id)))) return { labelNames: null }
+  if (regions.every(({ ids }) => ids.length === 1))
+    return { labelNames: Object.fromEntries(regions.map(({ name, ids }) => [ids[0]!, name])) }
+  const named = namesByRegions(regions)
+  return 'names' in named ? { labelNames: named.names } : { labelNames: null, unclearNames: named.unclear }
 }
 
 function entriesOf(

@@ -1,7 +1,8 @@
-import { resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { DataError } from '../../errors.js'
-import type { Region } from '../../volume/labels.js'
+import { IGNORED_LABEL, type Region } from '../../volume/labels.js'
 import type { LeftOut } from './file-names.js'
+import { ignoredIdsBeside } from './ignored-ids.js'
 import type { ManifestCase } from './manifest.js'
 import { mergedLabels } from './merged-labels.js'
 import { regionIds } from './organ-masks.js'
@@ -22,14 +23,15 @@ export interface PairedCases {
  * Return the host CTs at a path of any layout with their labels: their own, or those at `labels` with equal
  * names. Test scans without a label are not hosts. Each scan is a patient of its own.
  * @param labels folder or data set; undefined: the labels of the data set itself
- * @param labelMap default: the labels have the ids of the region. Merged masks always have those
+ * @param labelMap default: the labels have the ids of the region, but for those that their dataset.json ignores.
+ * Merged masks always have the ids of the region
  * @throws DataError for a path without a scan, or scans without a label
  */
 export async function pairCases(
   images: string,
   labels: string | undefined,
   region: Region,
-  labelMap: LabelIdMap = regionIds(region),
+  labelMap?: LabelIdMap,
 ): Promise<PairedCases> {
   const found = await scansAt(images, { split: 'all' })
   const list = {
@@ -52,6 +54,10 @@ export async function pairCases(
   const merged = await mergedLabels(resolve(images), hosts, ({ name }) => name, region)
   const [refused] = merged.refused
   if (refused) throw refused.error
+  const mapOf = labelMap === undefined ? regionIdsBeside(region) : () => labelMap
+  const maps = new Map(
+    await Promise.all(merged.cases.map(async ({ name, label }) => [name, await mapOf(label!)] as const)),
+  )
   return {
     cases: merged.cases.map(({ name, image, label, masks }) => ({
       id: name,
@@ -63,7 +69,7 @@ export async function pairCases(
       label,
       fold: null,
       split: 'training',
-      labelMap: masks === undefined ? labelMap : regionIds(region),
+      labelMap: masks === undefined ? maps.get(name)! : regionIds(region),
     })),
     leftOut,
     notes: [
@@ -71,5 +77,20 @@ export async function pairCases(
       ...merged.notes,
       ...(alone.length > 0 ? [`${alone.length} scans have no label, so they are not hosts`] : []),
     ],
+  }
+}
+
+/** Return a function from a label file to the ids of the region and the ignored ids; each folder is read once. */
+function regionIdsBeside(region: Region): (label: string) => Promise<LabelIdMap> {
+  const known = new Map<string, Promise<LabelIdMap>>()
+  const read = async (folder: string): Promise<LabelIdMap> => {
+    const { ids } = await ignoredIdsBeside(folder)
+    return { ...regionIds(region), ...Object.fromEntries(ids.map((id) => [String(id), IGNORED_LABEL])) }
+  }
+  return (label) => {
+    const folder = dirname(label)
+    const found = known.get(folder) ?? read(folder)
+    known.set(folder, found)
+    return found
   }
 }

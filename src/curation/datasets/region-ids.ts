@@ -1,7 +1,21 @@
 import type { RunConfig } from '../../config/schema.js'
 import { ConfigError } from '../../errors.js'
-import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
+import { allowedIds, IGNORED_LABEL, LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import { findPreset } from './presets.js'
+import type { LabelIdMap } from './registry.js'
+
+/** A label map as a configuration states it: a preset, or targets of source ids. */
+type StatedMap = RunConfig['data']['datasets'][number]['labelMap']
+
+/** Return a label map of a configuration as ids; `ignore` is the id of ignored voxels. Null for a preset and null. */
+export function statedIds(map: StatedMap): LabelIdMap | null {
+  if (map === null || typeof map === 'string') return null
+  const ids = Object.entries(map).map(([source, target]) => [
+    source,
+    target === 'ignore' ? IGNORED_LABEL : target,
+  ])
+  return Object.fromEntries(ids)
+}
 
 /**
  * Refuse label maps of a configuration that lead to ids outside the region, and presets of the other region.
@@ -11,22 +25,32 @@ export function refuseForeignIds(
   data: Pick<RunConfig['data'], 'datasets' | 'registry'>,
   region: Region,
 ): void {
-  for (const { name, labelMap } of data.datasets) refuseMap(`data.datasets: ${name}`, labelMap, region)
-  for (const { name, labelMap, region: own } of data.registry)
-    refuseMap(`data.registry: ${name}`, labelMap, own)
+  const refuse = (where: string, map: StatedMap, of: Region): void => {
+    if (typeof map === 'string') findPreset(map, of)
+    refuseForeignTargets(where, statedIds(map) ?? {}, of)
+  }
+  for (const { name, labelMap } of data.datasets) refuse(`data.datasets: ${name}`, labelMap, region)
+  for (const { name, labelMap, region: own } of data.registry) refuse(`data.registry: ${name}`, labelMap, own)
 }
 
-type LabelMap = RunConfig['data']['datasets'][number]['labelMap']
-
-function refuseMap(where: string, map: LabelMap, region: Region): void {
-  if (map === null) return
-  if (typeof map === 'string') return void findPreset(map, region)
-  const { names } = LABEL_SCHEMES[region]
-  const wrong = Object.entries(map).find(([, target]) => target >= names.length)
+/**
+ * Refuse a label map that leads to ids outside the region.
+ * @throws ConfigError that begins with `where`
+ */
+export function refuseForeignTargets(where: string, map: LabelIdMap, region: Region): void {
+  const last = LABEL_SCHEMES[region].names.length - 1
+  const wrong = Object.entries(map).find(([, target]) => target > last && target !== IGNORED_LABEL)
   if (wrong === undefined) return
   const [source, target] = wrong
   throw new ConfigError(
-    `${where}: its labelMap maps ${source} to ${target} (expected an id of the ${region}, 0 to ${names.length - 1})`,
-    { hint: `ids of the ${region}: ${names.map((name, id) => `${id} ${name}`).join(', ')}` },
+    `${where}: its labelMap maps ${source} to ${target} (expected an id of the ${region}, 0 to ${last}, or ignore)`,
+    { hint: `ids of the ${region}: ${allowedIds(region)}` },
   )
+}
+
+/** Return a sentence about the ids of a data set whose voxels are ignored; null if there are none. */
+export function ignoredNote(dataset: string, map: LabelIdMap): string | null {
+  const ids = Object.keys(map).filter((id) => map[id] === IGNORED_LABEL)
+  if (ids.length === 0) return null
+  return `${dataset}: label id ${ids.join(', ')} is ignored: its voxels count in no loss, crop centre, tumor and figure`
 }

@@ -1,5 +1,5 @@
 import { DataError, UsageError } from '../../errors.js'
-import { LABEL_SCHEMES, labelIdOf, type Region } from '../../volume/labels.js'
+import { IGNORED_LABEL, LABEL_SCHEMES, labelIdOf, type Region } from '../../volume/labels.js'
 import type { LabelMap, Volume } from '../../volume/volume.js'
 import { findPreset } from './presets.js'
 import type { KidneySides, LabelIdMap } from './registry.js'
@@ -20,7 +20,7 @@ export interface Remapped {
 
 /**
  * Parse a map: the name of a preset, or pairs such as `1:1,2:2,3:1`. A target may be a name of the region,
- * such as `liver` or `liver-tumor`. Ids without a pair are refused later, when they occur; 0 stays 0 unless
+ * such as `liver` or `liver-tumor`, or `ignore`. Ids without a pair are refused later, when they occur; 0 stays 0 unless
  * the map changes it.
  * @throws UsageError for an invalid pair, or an id with two targets
  */
@@ -32,7 +32,7 @@ export function parseMap(text: string, region: Region | null = null): LabelIdMap
     const target = name === undefined ? undefined : idOf(name, region)
     if (id === undefined || target === undefined || target > 255)
       throw new UsageError(`map: invalid pair "${pair}" (expected source:target)`, {
-        hint: 'write targets as 0 to 255 or as names of the region, as in 1:liver,2:liver-tumor',
+        hint: 'write targets as 0 to 255 or as names of the region, as in 1:liver,2:liver-tumor,3:ignore',
       })
     const source = String(Number(id))
     if (map[source] !== undefined && map[source] !== target)
@@ -64,7 +64,7 @@ export function labelMapOption(
 /**
  * Replace every id by its target.
  * @param file named in errors
- * @param region if given, targets must be ids of this region
+ * @param region if given, targets must be ids of this region, or `IGNORED_LABEL`
  * @param rest target of ids outside the map; undefined: they are refused
  * @throws DataError for an id outside the map, a value that is no id, or a target outside the region
  */
@@ -125,13 +125,14 @@ export function remapCounted(
 }
 
 function targetsOf(map: LabelIdMap, file: string, region: Region | undefined): Map<number, number> {
-  const last = region ? LABEL_SCHEMES[region].names.length - 1 : 255
+  const last = region ? LABEL_SCHEMES[region].names.length - 1 : IGNORED_LABEL
   const targets = new Map<number, number>([[0, 0]])
   for (const [source, target] of Object.entries(map)) {
-    if (!Number.isInteger(target) || target < 0 || target > last)
-      throw new DataError(`${file}: wrong target of id ${source} (expected 0 to ${last}, found ${target})`, {
-        hint: 'correct the map',
-      })
+    if (!Number.isInteger(target) || target < 0 || (target > last && target !== IGNORED_LABEL))
+      throw new DataError(
+        `${file}: wrong target of id ${source} (expected 0 to ${last}, or ${IGNORED_LABEL} to ignore, found ${target})`,
+        { hint: 'correct the map' },
+      )
     targets.set(Number(source), target)
   }
   return targets
@@ -157,10 +158,16 @@ export function countLabelIds(label: Volume, file: string): Map<number, number> 
   const wrong = [...counts.keys()].find((value) => !Number.isInteger(value) || value < 0)
   if (wrong !== undefined)
     throw new DataError(`${file}: wrong label value (expected integers of at least 0, found ${wrong})`, {
-      hint: 'use the original label: this one was probably resampled with interpolation',
+      hint: hintOnValue(wrong),
       facts: { file },
     })
   return counts
+}
+
+function hintOnValue(value: number): string {
+  if (!Number.isFinite(value)) return 'write 0, or an id of its own, where the label is NaN or infinite'
+  if (value < 0) return 'replace negative ids, for instance by an unused id that is mapped to ignore'
+  return 'use the original label: this one was probably resampled with interpolation'
 }
 
 function totals(rows: readonly RemapRow[]): { id: number; voxels: number }[] {

@@ -31,7 +31,7 @@ export async function asUsage<T>(read: () => Promise<T>): Promise<T> {
     return await read()
   } catch (error) {
     if (!(error instanceof DataError) || error.facts.reason !== 'noScan') throw error
-    const hint = error.hint ?? 'correct the path'
+    const hint = error.commandHint ?? 'correct the path'
     throw new UsageError(error.message, { hint, cause: error })
   }
 }

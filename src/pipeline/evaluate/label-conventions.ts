@@ -1,3 +1,4 @@
+import type { IgnoredIds } from '../../curation/datasets/ignored-ids.js'
 import type { CaseMeasures } from '../../evaluation/measures.js'
 import type { Profile } from '../../evaluation/profiles.js'
 import type { CaseError } from '../ports/common.js'
@@ -62,12 +63,42 @@ export function conventionWarnings(cases: readonly CaseMeasures[], profile: Prof
         ]
       : []),
     ...oneSidedIds(cases),
+    ...absentClasses(cases),
     ...(resampled > 0
       ? [
           `${resampled} cases were resampled to ${profile.spacingMm!.join(' x ')} mm: the published figures of ${profile.name} are taken on the prepared grid (predict --grid prepared)`,
         ]
       : []),
     ...(removed > 0 ? [`predicted tumor outside the organ mask was taken away in ${removed} cases`] : []),
+  ]
+}
+
+/** Without any class, all figures are missing: most often, the ids have another meaning. */
+function absentClasses(cases: readonly CaseMeasures[]): string[] {
+  const occurs = cases.some(({ labels }) =>
+    labels.some((one) => one.truePositive + one.falsePositive + one.falseNegative > 0),
+  )
+  if (cases.length === 0 || occurs) return []
+  const ids = cases[0]!.labels.map(({ label }) => label)
+  return [
+    `none of the ids ${list(ids)} occurs in any label or mask, so there is no figure: check the ids and maps`,
+  ]
+}
+
+/** Return a warning about labels without a mask, which `partial` accepts. */
+export function unpredictedWarnings(ids: readonly string[], numPairs: number): string[] {
+  if (ids.length === 0) return []
+  return [
+    `partial: ${ids.length} of ${numPairs + ids.length} labels have no mask and are in no figure, first ${ids[0]}`,
+  ]
+}
+
+/** Return a warning about voxels that count in no figure. */
+export function ignoredWarnings(cases: readonly CaseMeasures[], { ids, source }: IgnoredIds): string[] {
+  const some = cases.filter(({ ignoredVoxels }) => ignoredVoxels > 0)
+  if (some.length === 0) return []
+  return [
+    `${some.length} cases have ignored voxels, which count in no figure (label id ${list(ids)} by ${source})`,
   ]
 }
 

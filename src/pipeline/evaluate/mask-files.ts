@@ -14,9 +14,11 @@ export interface MaskFiles {
   readonly label: string
 }
 
+/** Masks with their labels, and the ids of labels without a mask. */
 export interface PairedMasks {
   /** In the order of their ids. */
   readonly pairs: readonly MaskFiles[]
+  readonly unpredicted: readonly string[]
   /** Files that look like scans and are not taken. */
   readonly leftOut: readonly LeftOut[]
   readonly notes: readonly string[]
@@ -24,10 +26,18 @@ export interface PairedMasks {
 
 /**
  * Pair the masks of a folder with labels of equal names.
+ * @param partial labels without a mask are no error
  * @param labels a folder of label maps, or a data set of any layout; its masks of organs are merged
  * @throws UsageError for a path that cannot be read, DataError when a mask has no label, or the reverse
  */
-export async function pairMasks(predictions: string, labels: string, region?: Region): Promise<PairedMasks> {
+export async function pairMasks(
+  predictions: string,
+  labels: string,
+  {
+    region,
+    partial = false,
+  }: { readonly region?: Region | undefined; readonly partial?: boolean | undefined } = {},
+): Promise<PairedMasks> {
   const made = await volumesIn(predictions)
   if (made.files.size === 0)
     throw new UsageError(`${predictions}: no mask found (expected .nii, .nii.gz or .hdr)`, {
@@ -37,11 +47,16 @@ export async function pairMasks(predictions: string, labels: string, region?: Re
   const caseOf = matchNames([...made.files.keys()], [...truth.files.keys()])
   const unmatched = [...made.files.keys()].filter((name) => !caseOf.has(name))
   const matched = new Set(caseOf.values())
-  const missing = [...truth.files.keys()].filter((name) => !matched.has(name))
-  if (unmatched.length > 0 || missing.length > 0)
+  const missing = [...truth.files.keys()].filter((name) => !matched.has(name)).sort()
+  if (unmatched.length > 0 || (missing.length > 0 && !partial))
     throw new DataError(
       `masks and labels do not pair: ${unmatched.length} masks without a label (first ${unmatched[0] ?? 'none'}), ${missing.length} labels without a mask (first ${missing[0] ?? 'none'})`,
-      { hint: 'files pair by equal names; move the others out of the folders' },
+      {
+        hint:
+          unmatched.length === 0
+            ? 'predict the other scans, or score a part with --partial'
+            : 'files pair by equal names; move the others out of the folders',
+      },
     )
   const pairs = [...caseOf].map(([name, id]) => ({
     id,
@@ -50,6 +65,7 @@ export async function pairMasks(predictions: string, labels: string, region?: Re
   }))
   return {
     pairs: pairs.sort((a, b) => (a.id < b.id ? -1 : 1)),
+    unpredicted: missing,
     leftOut: [...made.leftOut, ...truth.leftOut],
     notes: truth.notes,
   }

@@ -17,6 +17,7 @@ export async function drawWorstCases(
   cases: readonly CaseMeasures[],
   pairs: readonly MaskFiles[],
   options: PictureOptions,
+  ignoredIds: readonly number[],
   context: StageContext,
 ): Promise<void> {
   const worst = worstFirst(cases).slice(0, options.pictures ?? PICTURED)
@@ -30,6 +31,7 @@ export async function drawWorstCases(
   const byId = new Map(pairs.map((pair) => [pair.id, pair]))
   const spec = pictureSpec(
     options,
+    ignoredIds,
     worst.map((one, at) => ({
       measured: one,
       files: byId.get(one.caseId)!,

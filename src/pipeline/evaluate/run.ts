@@ -1,5 +1,6 @@
 import { basename, join, resolve } from 'node:path'
 import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
+import type { IgnoredIds } from '../../curation/datasets/ignored-ids.js'
 import { labelFiles } from '../../curation/datasets/label-files.js'
 import { DataError, UsageError } from '../../errors.js'
 import { aggregate, byCaseId } from '../../evaluation/aggregate.js'
@@ -12,18 +13,31 @@ import { makeFolder, makeWritableFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import type { CaseError } from '../ports/common.js'
 import { removeOldPage, writeEvaluationPage } from '../report/evaluation.js'
-import { conventionWarnings, splitByConvention } from './label-conventions.js'
-import { filesOfCases, type MaskFiles, pairMasks, patientsOfCases, volumesIn } from './mask-files.js'
+import { ignoredIdsOfLabels } from './ignored-ids.js'
+import {
+  conventionWarnings,
+  ignoredWarnings,
+  splitByConvention,
+  unpredictedWarnings,
+} from './label-conventions.js'
+import {
+  filesOfCases,
+  type MaskFiles,
+  type PairedMasks,
+  pairMasks,
+  patientsOfCases,
+  volumesIn,
+} from './mask-files.js'
 import { drawWorstCases } from './pictures.js'
 import { type EvaluateOptions, evaluateProfile, measuredIds } from './settings.js'
 import { evaluateSpec } from './spec.js'
 
-type Failed = readonly { readonly caseId: string; readonly error: CaseError }[]
+export type FailedCases = readonly { readonly caseId: string; readonly error: CaseError }[]
 
 export interface Evaluation {
   readonly summary: Summary
   readonly cases: readonly CaseMeasures[]
-  readonly failed: Failed
+  readonly failed: FailedCases
   /** Files that look like scans and were not taken. */
   readonly leftOut: readonly LeftOut[]
   /** Null without `against`. */
@@ -34,7 +48,7 @@ export interface Evaluation {
 interface Measured {
   readonly summary: Summary
   readonly cases: readonly CaseMeasures[]
-  readonly failed: Failed
+  readonly failed: FailedCases
 }
 
 /**
@@ -52,17 +66,22 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
     throw new UsageError('scores of other masks were given, but no other masks', {
       hint: 'give --against too',
     })
-  const { region } = options
-  const found = await pairMasks(options.predictions, options.labels, region)
-  const other =
-    options.against === undefined ? null : await pairMasks(options.against, options.labels, region)
-  const { pairs } = found
-  const leftOut = [...found.leftOut, ...(other?.leftOut ?? [])]
-  for (const note of found.notes) context.note(note)
+  const { region, partial } = options
+  const pairing = { region, partial }
+  const masks = await pairMasks(options.predictions, options.labels, pairing)
+  const others =
+    options.against === undefined ? null : await pairMasks(options.against, options.labels, pairing)
+  const leftOut = [...masks.leftOut, ...(others?.leftOut ?? [])]
+  for (const note of masks.notes) context.note(note)
   for (const text of leftOutLines(leftOut)) context.note(text, 'warning')
+  const ignored = await ignoredIdsOfLabels(
+    options,
+    masks.pairs.map(({ label }) => label),
+  )
   if (options.out !== undefined) await makeWritableFolder(resolve(options.out))
-  const first = await measure(pairs, options.scores, options, profile, context)
-  const second = other && (await measure(other.pairs, options.againstScores, options, profile, context))
+  const rules = { profile, ignored }
+  const first = await measure(masks, options.scores, options, rules, context)
+  const second = others && (await measure(others, options.againstScores, options, rules, context))
   if (second && profile.lesions && (options.scores === undefined) !== (options.againstScores === undefined))
     context.note(
       'AUC and FROC of the two do not compare: lesions of one are scored by probability, of the other by volume (--scores and --against-scores go together)',
@@ -78,7 +97,7 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
       await writeEvaluation(join(out, 'against'), second.summary, second.cases, profile)
       await writeJson(join(out, 'comparison.json'), comparison)
     }
-    await drawWorstCases(first.cases, pairs, { ...options, ...ids, out }, context)
+    await drawWorstCases(first.cases, masks.pairs, { ...options, ...ids, out }, ignored.ids, context)
     await writeEvaluationPage(out)
   }
   return {
@@ -93,21 +112,21 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
 }
 
 async function measure(
-  pairs: readonly MaskFiles[],
+  { pairs, unpredicted }: PairedMasks,
   scores: string | undefined,
   options: EvaluateOptions,
-  profile: Profile,
+  { profile, ignored }: { readonly profile: Profile; readonly ignored: IgnoredIds },
   context: StageContext,
 ): Promise<Measured> {
   const ids = measuredIds(options)
-  const warnings: string[] = []
+  const warnings = unpredictedWarnings(unpredicted, pairs.length)
   const organs = await organMasksOf(options, pairs, warnings)
   const scored = await scoresOf(scores, pairs, options, ids.tumorIds)
   const patients = await patientsOfCases(
     options.patients ?? null,
     pairs.map(({ id }) => id),
   )
-  const spec = evaluateSpec(options, { profile, ids, pairs, organs, scored })
+  const spec = evaluateSpec(options, { profile, ignoredIds: ignored.ids, ids, pairs, organs, scored })
   const cases: CaseMeasures[] = []
   const failed: { caseId: string; error: CaseError }[] = []
   const { signal, logDirectory } = context
@@ -117,7 +136,7 @@ async function measure(
   }
   const { fitting, refused } = splitByConvention(byCaseId(cases), options)
   failed.push(...refused)
-  warnings.push(...conventionWarnings(fitting, profile))
+  warnings.push(...conventionWarnings(fitting, profile), ...ignoredWarnings(fitting, ignored))
   for (const text of warnings) context.note(text, 'warning')
   const failedCases = failed.map(({ caseId }) => caseId)
   const seed = options.seed ?? 0

@@ -14,6 +14,8 @@ export interface EvaluateOptions {
   readonly against?: string | undefined
   /** Writes summary.json, the tables, report.html there. */
   readonly out?: string | undefined
+  /** Accept labels without a mask; they are in no figure. Default: such a label is an error. */
+  readonly partial?: boolean | undefined
   /** Whose label ids are measured; default abdomen. */
   readonly region?: Region | undefined
   /** Default those of the region. */

@@ -2,11 +2,14 @@ import { availableParallelism } from 'node:os'
 import type { CaseMeasures } from '../../evaluation/measures.js'
 import type { Profile } from '../../evaluation/profiles.js'
 import type { EvaluateSpec, PictureSpec } from '../ports/cases.js'
+import { withoutIgnored } from './ignored-ids.js'
 import type { MaskFiles } from './mask-files.js'
 import type { EvaluateOptions, PictureOptions } from './settings.js'
 
 interface SpecParts {
   readonly profile: Profile
+  /** Ids of the label files that are ignored. */
+  readonly ignoredIds: readonly number[]
   readonly ids: { readonly labelIds: readonly number[]; readonly tumorIds: readonly number[] }
   readonly pairs: readonly MaskFiles[]
   /** Organ mask of each case that has one. */
@@ -18,7 +21,7 @@ interface SpecParts {
 /** Builds the complete settings of an evaluation, as they cross to Python. */
 export function evaluateSpec(
   options: EvaluateOptions,
-  { profile, ids, pairs, organs, scored }: SpecParts,
+  { profile, ignoredIds, ids, pairs, organs, scored }: SpecParts,
 ): EvaluateSpec {
   return {
     job: 'evaluate',
@@ -29,7 +32,8 @@ export function evaluateSpec(
     lesions: profile.lesions,
     spacingMm: profile.spacingMm,
     predictionMap: options.predictionMap ?? null,
-    labelMap: options.labelMap ?? null,
+    labelMap: withoutIgnored(options.labelMap),
+    ignoredIds,
     cases: pairs.map((pair) => ({
       ...pair,
       organ: organs.get(pair.id) ?? null,
@@ -49,7 +53,11 @@ interface PicturedCase {
 }
 
 /** Builds the complete settings of the pictures of an evaluation, as they cross to Python. */
-export function pictureSpec(options: PictureOptions, cases: readonly PicturedCase[]): PictureSpec {
+export function pictureSpec(
+  options: PictureOptions,
+  ignoredIds: readonly number[],
+  cases: readonly PicturedCase[],
+): PictureSpec {
   const measuredLabels = cases[0]?.measured.labels.map(({ label }) => label) ?? []
   return {
     job: 'picture',
@@ -57,7 +65,8 @@ export function pictureSpec(options: PictureOptions, cases: readonly PicturedCas
     tumorLabels: options.tumorIds.length > 0 ? options.tumorIds : measuredLabels,
     windowHu: WINDOWS_HU[options.region ?? 'abdomen'],
     predictionMap: options.predictionMap ?? null,
-    labelMap: options.labelMap ?? null,
+    labelMap: withoutIgnored(options.labelMap),
+    ignoredIds,
     cases: cases.map(({ files, image, organ, output }) => ({ ...files, image, organ, output })),
   }
 }

@@ -2,12 +2,12 @@ import { access, rm } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { onAbort } from '../../abort.js'
-import { EXIT, FreetumorError, StoppedError, UsageError } from '../../errors.js'
+import { cardOf, EXIT, FreetumorError, StoppedError, UsageError } from '../../errors.js'
 import { type JsonLog, openJsonLog } from '../../jsonl.js'
 import { abortReason, forwardStops } from '../../stop-signals.js'
 import { typedSystemError } from '../../system-errors.js'
 import { EventStream } from '../../training/event-stream.js'
-import { cardOf, restartAfter } from '../../training/failure.js'
+import { restartAfter } from '../../training/failure.js'
 import {
   type Launch,
   type LaunchEvent,

@@ -99,6 +99,8 @@ export interface EvaluateSpec {
   /** Source id -> id that is measured; null: the files have those. An id outside the map fails its case. */
   readonly predictionMap: Readonly<Record<string, number>> | null
   readonly labelMap: Readonly<Record<string, number>> | null
+  /** Ids of the label files whose voxels count in no figure. */
+  readonly ignoredIds: readonly number[]
   readonly cases: readonly {
     readonly id: string
     readonly prediction: string
@@ -121,6 +123,8 @@ export interface PictureSpec {
   readonly windowHu: readonly [number, number]
   readonly predictionMap: Readonly<Record<string, number>> | null
   readonly labelMap: Readonly<Record<string, number>> | null
+  /** Ids of the label files whose voxels count in no figure. */
+  readonly ignoredIds: readonly number[]
   readonly cases: readonly {
     readonly id: string
     readonly prediction: string

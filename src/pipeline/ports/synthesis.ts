@@ -12,6 +12,8 @@ export interface SynthesizeSpec {
   readonly numIds: number
   /** Id of the region -> id in the label maps that are written. */
   readonly labelIds: readonly number[]
+  /** Id of ignored voxels in them. */
+  readonly ignoredId: number
   readonly organs: readonly Organ[]
   readonly windowHu: readonly [number, number]
   readonly spacingMm: Vec3

@@ -168,6 +168,8 @@ export type RuntimeEvent =
       readonly learningRate: number
       readonly seconds: number
       readonly waitSeconds: number
+      readonly memoryBytes: number | null
+      readonly utilization: number | null
     }
   | { readonly type: 'validationCase'; readonly caseId: string; readonly counts: readonly ClassCounts[] }
   | { readonly type: 'validationDone'; readonly step: number }

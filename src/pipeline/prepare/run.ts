@@ -1,6 +1,7 @@
 import { cacheName, refuseSameFile } from '../../curation/case-file-names.js'
 import { type Curation, curate, curationWarnings } from '../../curation/datasets/curate.js'
 import type { ManifestCase } from '../../curation/datasets/manifest.js'
+import { ignoredNote } from '../../curation/datasets/region-ids.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { DataError } from '../../errors.js'
 import { ensurePhantoms } from '../../phantom/dataset.js'
@@ -65,14 +66,26 @@ export async function prepareData(
   return report.cases
 }
 
-/** The cases of a configuration; makes the phantoms that it asks for, and notes files that are missing. */
+/**
+ * The cases of a configuration; makes the phantoms that it asks for, and notes missing files and ignored label ids.
+ */
 export async function curateData({ region, data }: DataSettings, context: StageContext): Promise<Curation> {
   if (data.phantoms && (await ensurePhantoms(data.root, region, data.phantoms)))
     context.note(`made phantom CTs in ${data.root}`)
   const curation = await curate(data, region)
   for (const text of curationWarnings(curation)) context.note(text, 'warning')
   for (const text of curation.notes) context.note(text)
+  noteIgnored(curation.cases, context)
   return curation
+}
+
+/** Notes the label ids of each data set whose voxels are ignored. */
+export function noteIgnored(cases: readonly CaseToPrepare[], context: StageContext): void {
+  const maps = new Map(cases.map(({ dataset, labelMap }) => [dataset, labelMap]))
+  for (const [dataset, labelMap] of maps) {
+    const ignored = ignoredNote(dataset, labelMap)
+    if (ignored !== null) context.note(ignored)
+  }
 }
 
 /** Brings the cases of a configuration into the cache; verifies those that are there. Every failure is in the report. */

@@ -1,6 +1,7 @@
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { DataError } from '../../errors.js'
+import { TOO_FEW_PATIENTS } from '../../evaluation/bootstrap.js'
 import { type Comparison, comparisonProblem } from '../../evaluation/compare.js'
 import { type CaseMeasures, falsePositives } from '../../evaluation/measures.js'
 import { type Figure, type LesionRates, type Summary, summaryProblem } from '../../evaluation/summary.js'
@@ -58,6 +59,10 @@ function pageOf(
 ): Omit<EvaluationPage, 'title' | 'made'> {
   const { lesions, froc } = { lesions: summary.lesions, froc: summary.lesions?.froc ?? null }
   const failed = summary.failedCases
+  const rows = figureRows(summary)
+  const hasFew =
+    rows.some(({ mean, low }) => mean !== null && low === null) ||
+    (comparison?.figures.some(({ difference }) => difference.ci === null) ?? false)
   return {
     facts: [
       ['profile', summary.profile],
@@ -71,12 +76,13 @@ function pageOf(
     warnings: [
       ...(failed.length > 0 ? [`Not measured, and in no figure: ${failed.join(', ')}.`] : []),
       ...summary.warnings,
+      ...(hasFew ? [`${TOO_FEW_PATIENTS.replace('figures', 'Figures')}.`] : []),
     ],
     figures: {
       title: 'Means over cases',
       grid: summary.grid,
       level: summary.bootstrap.level,
-      rows: figureRows(summary),
+      rows,
       warnings: [],
     },
     amounts: lesions === null ? [] : amountRows(lesions),
@@ -124,12 +130,18 @@ function figureRows({ tumorDice, tumorNsdAtMm, classes, meanDice, lesions }: Sum
     .filter(([name, figure]) => figure !== null || name.startsWith('tumor'))
     .map(([name, figure]) => {
       if (figure === null) return { name, mean: null, low: null, high: null, n: 0 }
-      return { name, mean: figure.mean, low: figure.ci[0], high: figure.ci[1], n: figure.n }
+      return {
+        name,
+        mean: figure.mean,
+        low: figure.ci?.[0] ?? null,
+        high: figure.ci?.[1] ?? null,
+        n: figure.n,
+      }
     })
 }
 
 function told(figure: Figure | null): Told {
-  return figure && { mean: figure.mean, low: figure.ci[0], high: figure.ci[1] }
+  return figure && { mean: figure.mean, low: figure.ci?.[0] ?? null, high: figure.ci?.[1] ?? null }
 }
 
 function amountRows({
@@ -214,8 +226,8 @@ function forests({ first, second, figures }: Comparison): Forest[] {
       .map(({ difference, wilcoxon, ...figure }) => ({
         ...figure,
         difference: difference.mean,
-        low: difference.ci[0],
-        high: difference.ci[1],
+        low: difference.ci?.[0] ?? null,
+        high: difference.ci?.[1] ?? null,
         n: difference.n,
         wilcoxonP: wilcoxon?.p ?? null,
       })),

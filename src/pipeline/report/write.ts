@@ -171,7 +171,7 @@ function evaluationTable(title: string, summary: Summary, labelNames: readonly s
 
 function evaluationRow(name: string, figure: Summary['tumorDice']): EvaluationRow {
   if (figure === null) return { name, mean: null, low: null, high: null, n: 0 }
-  return { name, mean: figure.mean, low: figure.ci[0], high: figure.ci[1], n: figure.n }
+  return { name, mean: figure.mean, low: figure.ci?.[0] ?? null, high: figure.ci?.[1] ?? null, n: figure.n }
 }
 
 async function readAll(events: AsyncIterable<RunEvent>): Promise<RunEvent[]> {

@@ -1,6 +1,7 @@
 import { DataError, UsageError } from '../../errors.js'
 import type { TumorPlan } from '../../simulation/tumor.js'
 import { determinant, orientationOf, spacingOf } from '../../volume/geometry.js'
+import { IGNORED_LABEL } from '../../volume/labels.js'
 import type { Affine, LabelMap, Vec3, Volume, VoxelArray } from '../../volume/volume.js'
 
 /** HU of any number type; float values are rounded where a whole number is needed. */
@@ -58,11 +59,14 @@ export function checkedLabel(label: LabelMap, image: HuVolume, name: string, num
     throw new UsageError(`${name}: shape [${label.shape}], the image has [${image.shape}]`)
   if (!(label.data instanceof Uint8Array)) throw new UsageError(`${name}: a Uint8Array of ids is needed`)
   let highest = 0
-  for (let at = 0; at < label.data.length; at++) if (label.data[at]! > highest) highest = label.data[at]!
+  for (const id of label.data) if (id > highest && id !== IGNORED_LABEL) highest = id
   if (highest >= numIds)
-    throw new DataError(`${name}: id ${highest}, the region has ids 0 to ${numIds - 1}`, {
-      hint: '`freetumor data remap` brings other ids to those of the region',
-    })
+    throw new DataError(
+      `${name}: id ${highest}, the region has ids 0 to ${numIds - 1} and ${IGNORED_LABEL}`,
+      {
+        hint: '`freetumor data remap` brings other ids to those of the region',
+      },
+    )
 }
 
 /** @throws UsageError when the plan is of another volume */

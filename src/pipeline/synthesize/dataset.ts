@@ -5,7 +5,7 @@ import type { LeftOut } from '../../curation/datasets/file-names.js'
 import { type ManifestCase, makeManifest, writeManifest } from '../../curation/datasets/manifest.js'
 import { readJsonLog } from '../../jsonl.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
-import { LABEL_SCHEMES } from '../../volume/labels.js'
+import { IGNORED_LABEL, LABEL_SCHEMES } from '../../volume/labels.js'
 import { writeWhole } from '../../whole-file.js'
 import type { CaseError } from '../ports/common.js'
 import type { CaseToPrepare } from '../prepare/run.js'
@@ -45,7 +45,10 @@ export async function concludeSynthesis(
   )
   await writeWhole(join(out, 'ledger.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
   const scans = syntheticScans(out, settings, hosts, lines)
-  await writeWhole(join(out, 'dataset.json'), `${JSON.stringify(datasetList(settings, scans), null, 2)}\n`)
+  await writeWhole(
+    join(out, 'dataset.json'),
+    `${JSON.stringify(datasetList(settings, scans, namesOfIds(settings, hosts)), null, 2)}\n`,
+  )
   await writeManifest(join(out, 'manifest.json'), makeManifest(scans.map(({ child }) => child)))
   await writeLedgerReport(out)
   const count = (verdict: SynthesisLine['verdict']): number =>
@@ -80,8 +83,10 @@ function syntheticScans(
   for (const line of lines)
     if (line.file !== undefined) files.set(line.file, [...(files.get(line.file) ?? []), line])
   // what a specialist's map leaves out is background in it
-  const ids = writtenLabels(settings).map.map((written, id): [string, number] => [String(written), id])
-  const labelMap = { ...Object.fromEntries(ids), '0': 0 }
+  const { map, ignoredId } = writtenLabels(settings)
+  const ids = map.map((written, id): [string, number] => [String(written), id])
+  const ignored = hasIgnored(hosts) ? { [String(ignoredId)]: IGNORED_LABEL } : {}
+  const labelMap = { ...Object.fromEntries(ids), ...ignored, '0': 0 }
   return [...files].map(([file, made]) => {
     const label = file.replace(/_0000\.nii\.gz$/, '.nii.gz')
     const places = {
@@ -95,8 +100,11 @@ function syntheticScans(
 }
 
 /** The list beside the images: decathlon, or nnU-Net's form of it. */
-function datasetList(settings: DatasetSettings, scans: readonly SyntheticScan[]): unknown {
-  const { names } = writtenLabels(settings)
+function datasetList(
+  settings: DatasetSettings,
+  scans: readonly SyntheticScan[],
+  names: readonly string[],
+): unknown {
   const about = 'SYNTHETIC tumors painted into scans by freetumor; ledger.jsonl tells of every one'
   if (settings.synthesize.layout === 'nnunet')
     return {
@@ -130,17 +138,33 @@ function datasetList(settings: DatasetSettings, scans: readonly SyntheticScan[])
   }
 }
 
+/** Names of the written ids; the last one is `ignore` if a host has ignored voxels, as nnU-Net wants it. */
+function namesOfIds(settings: IdSettings, hosts: readonly CaseToPrepare[]): readonly string[] {
+  const { names } = writtenLabels(settings)
+  return hasIgnored(hosts) ? [...names, 'ignore'] : names
+}
+
+function hasIgnored(hosts: readonly CaseToPrepare[]): boolean {
+  return hosts.some(({ labelMap }) => Object.values(labelMap).includes(IGNORED_LABEL))
+}
+
 /** Ids of the label maps that are written: those of the region, or background, organ and tumor of a specialist. */
 export function writtenLabels({ region, synthesize }: IdSettings): {
   /** Id of the region -> id in the file. */
   readonly map: readonly number[]
   readonly names: readonly string[]
+  /** Id of ignored voxels in the file. */
+  readonly ignoredId: number
 } {
   const { names, organs } = LABEL_SCHEMES[region]
   const organ = organs.find(({ name }) => name === synthesize.specialist)
-  if (organ === undefined) return { map: names.map((_, id) => id), names }
+  if (organ === undefined) return { map: names.map((_, id) => id), names, ignoredId: names.length }
   const kept = [0, organ.label, organ.tumorLabel]
-  return { map: names.map((_, id) => Math.max(0, kept.indexOf(id))), names: kept.map((id) => names[id]!) }
+  return {
+    map: names.map((_, id) => Math.max(0, kept.indexOf(id))),
+    names: kept.map((id) => names[id]!),
+    ignoredId: kept.length,
+  }
 }
 
 export function variantKey({ case: caseId, variant }: Pick<SynthesisLine, 'case' | 'variant'>): string {

@@ -124,7 +124,7 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
       return { subvolume, centres: readCentres(group, settings.simulation.positions) }
     } catch (error) {
       if (!(error instanceof FreetumorError)) throw error
-      return { kind: error.code, message: error.message, hint: error.hint ?? '' }
+      return { kind: error.code, message: error.message, hint: error.commandHint ?? '' }
     }
   }
 

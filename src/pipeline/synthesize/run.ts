@@ -12,7 +12,7 @@ import type { Region } from '../../volume/labels.js'
 import { makeFolder, sweepUnfinished } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
-import { type CaseToPrepare, prepareListed } from '../prepare/run.js'
+import { type CaseToPrepare, noteIgnored, prepareListed } from '../prepare/run.js'
 import { startTraining } from '../train/run.js'
 import { earlierWeights } from '../train/weights.js'
 import { concludeSynthesis, type Synthesis, variantKey, wholeVariants } from './dataset.js'
@@ -75,6 +75,7 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   for (const folder of ['', 'imagesTr', 'labelsTr', 'changeTr', 'pictures'])
     await sweepUnfinished(join(out, folder))
   const { hosts, leftOut } = await hostsOf(options.hosts, settings.region, context)
+  noteIgnored(hosts, context)
   const names = caseFileNames(hosts.map(({ id }) => id))
   const prepared = await prepareListed(settings, hosts, context)
   const failed = [...prepared.failed]

@@ -21,13 +21,15 @@ export function synthesizeSpec(settings: SynthesisSettings, parts: SpecParts): S
   const scheme = LABEL_SCHEMES[region]
   const byId = new Map(parts.hosts.map((host) => [host.id, host]))
   const { generator, baseline } = parts.weights
+  const written = writtenLabels(settings)
   return {
     job: 'synthesize',
     directory: parts.out,
     layout: synthesize.layout,
     region,
     numIds: scheme.names.length,
-    labelIds: writtenLabels(settings).map,
+    labelIds: written.map,
+    ignoredId: written.ignoredId,
     organs: scheme.organs,
     windowHu: settings.prepare.windowHu,
     spacingMm: settings.prepare.spacingMm,

@@ -113,7 +113,7 @@ function recordStep(
   event: EventOf<'stepDone'>,
   perEpoch: number,
 ): void {
-  progress.step = event.step + 1
+  progress.stepped(event)
   const epoch = Math.floor((event.step * itemsPerStep) / perEpoch)
   journal.emit({ ...event, type: 'step', job, epoch })
 }

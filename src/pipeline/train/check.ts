@@ -48,7 +48,7 @@ const LABELS_PER_DATASET = 8
  * Check a configuration against its data and weights as a training would, without writing anything: data sets, roles, folds,
  * the label ids of some cases of each data set, the outputs of the checkpoints that it names.
  */
-export async function checkConfig(
+export async function checkTraining(
   config: RunConfig,
   context: StageContext,
   options: ConfigCheckOptions,
@@ -133,7 +133,7 @@ class Findings {
       return await check()
     } catch (error) {
       if (!(error instanceof FreetumorError)) throw error
-      const { message, hint = null, exitCode } = error
+      const { message, commandHint: hint = null, exitCode } = error
       if (error instanceof EnvironmentError) this.warn(`not checked: ${message}`, hint)
       else this.list.push({ severity: 'error', message, hint, exitCode })
       return undefined

@@ -1,15 +1,23 @@
+import type { StepEvent } from '../../training/events.js'
 import type { RunStatus } from '../../training/run.js'
 import { deferred } from './deferred.js'
 import type { Reached } from './restart.js'
 
-/** Phase and steps of a run. */
+/** Steps whose mean is the rate. */
+const RATE_STEPS = 20
+
+/** Phase, steps and rate of a run. */
 export class Progress {
   phase: RunStatus['phase'] = 'checking'
   /** The next step to run. */
   step = 0
   /** Null until the data are known. */
   steps: number | null = null
+  /** Losses and learning rate of the last step. */
+  last: Pick<StepEvent, 'losses' | 'learningRate'> | null = null
   #savedStep = -1
+  /** When the last steps ended, in milliseconds, oldest first. */
+  #ends: number[] = []
   #saved = deferred<void>()
 
   constructor() {
@@ -26,10 +34,31 @@ export class Progress {
     this.#savedStep = checkpoint?.step ?? -1
   }
 
+  /** Record that a step ended. */
+  stepped(event: Pick<StepEvent, 'step' | 'losses' | 'learningRate'>, nowMs = performance.now()): void {
+    this.step = event.step + 1
+    this.last = event
+    this.#ends = [...this.#ends, nowMs].slice(-RATE_STEPS - 1)
+  }
+
+  /** Return the rate of the last steps; null before the second one. A pause does not count. */
+  stepsPerSecond(): number | null {
+    const [first] = this.#ends
+    const last = this.#ends.at(-1)
+    if (first === undefined || last === undefined || last <= first) return null
+    return ((this.#ends.length - 1) * 1000) / (last - first)
+  }
+
+  /** Forget the rate: the time until the next step is no step time. */
+  interrupted(): void {
+    this.#ends = []
+  }
+
   /** The runtime starts at this step. */
   started(step: number): void {
     this.phase = 'training'
     this.step = step
+    this.interrupted()
     if (step > 0) this.#savedStep = step // node 0 starts from a checkpoint of this step
   }
 

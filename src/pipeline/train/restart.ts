@@ -1,13 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
-import { RuntimeCrashError, StoppedError } from '../../errors.js'
+import { cardOf, type FailureCard, RuntimeCrashError, StoppedError } from '../../errors.js'
 import { abortReason, isAbort } from '../../stop-signals.js'
-import {
-  cardOf,
-  type FailureCard,
-  type PastFailure,
-  type RestartPolicy,
-  restartAfter,
-} from '../../training/failure.js'
+import { type PastFailure, type RestartPolicy, restartAfter } from '../../training/failure.js'
 import type { Untimed } from '../../training/journal.js'
 
 /** Start of an attempt: a checkpoint, or on a node other than node 0 only its step. */

@@ -69,6 +69,7 @@ class TrainingRun implements Run {
   async pause(): Promise<number> {
     const step = await this.#command({ type: 'pause' })
     this.#progress.phase = 'paused'
+    this.#progress.interrupted()
     return step
   }
 
@@ -99,8 +100,21 @@ class TrainingRun implements Run {
 
   status(): RunStatus {
     const { id, directory } = this
-    const { phase, step, steps } = this.#progress
-    return { id, job: this.config.job, directory, phase, step, steps }
+    const { phase, step, steps, last } = this.#progress
+    const stepsPerSecond = this.#progress.stepsPerSecond()
+    const left = steps === null || stepsPerSecond === null ? null : (steps - step) / stepsPerSecond
+    return {
+      id,
+      job: this.config.job,
+      directory,
+      phase,
+      step,
+      steps,
+      losses: last?.losses ?? {},
+      learningRate: last?.learningRate ?? null,
+      stepsPerSecond,
+      secondsLeft: phase === 'ended' ? null : left,
+    }
   }
 
   async #command(command: LiveCommand): Promise<number> {

@@ -60,7 +60,7 @@ describe('freetumor data check', () => {
       runs: [{ results: [{ ruleId: 'label-unknown', level: 'warning' }] }],
     })
     const mapped = await data('check', folder, '--map', '1:1,2:2,3:3', '--output', 'json')
-    expect(JSON.parse(mapped.stdout[0]!)).toEqual({ ok: true, numCases: 1, findings: [] })
+    expect(JSON.parse(mapped.stdout[0]!)).toEqual({ schemaVersion: 1, ok: true, numCases: 1, findings: [] })
     const wrong = await data('check', folder, '--map', 'chaos', '--output', 'json')
     expect(wrong.code).toBe(3)
     expect(JSON.parse(wrong.stdout[0]!).findings[0]).toMatchObject({ rule: 'label-ids', severity: 'error' })

@@ -64,6 +64,7 @@ describe('freetumor init and config', () => {
     const json = async (...argv: string[]) =>
       JSON.parse((await runCli(['config', 'explain', ...argv, '--output', 'json'])).stdout)
     expect(await json('training.checkpointEverySteps')).toEqual({
+      schemaVersion: 1,
       key: 'training.checkpointEverySteps',
       type: 'whole number >= 1; or null',
       description:

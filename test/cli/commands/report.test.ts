@@ -24,7 +24,7 @@ describe('freetumor report', () => {
     expect(done).toMatchObject({ code: 0, stderr: '', stdout: `${pages.join('\n')}\n` })
     expect(pages.every(existsSync)).toBe(true)
     const again = await runCli(['report', first, '--output', 'json'])
-    expect(JSON.parse(again.stdout)).toEqual({ reports: [pages[0]] })
+    expect(JSON.parse(again.stdout)).toEqual({ schemaVersion: 1, reports: [pages[0]] })
   })
 
   it('exits 2 where there is nothing to tell of', async () => {

@@ -31,7 +31,7 @@ describe('freetumor runs', () => {
     const set = await runCli(['runs', 'set', 'first', 'learningRate=5e-5'], { cwd })
     expect(set.stdout).toBe(`learning rate 0.00005 holds from step ${step} on\n`)
     const saved = await runCli(['runs', 'checkpoint', 'first', '--output', 'json'], { cwd })
-    expect(JSON.parse(saved.stdout)).toEqual({ command: 'checkpoint', step })
+    expect(JSON.parse(saved.stdout)).toEqual({ schemaVersion: 1, command: 'checkpoint', step })
     const shown = await runCli(['runs', 'show', 'first', '--output', 'json'], { cwd })
     expect(JSON.parse(shown.stdout)).toMatchObject({
       directory: run.directory,
@@ -97,7 +97,7 @@ describe('freetumor runs', () => {
     expect(ended.stderr).toContain('is not running: completed at step 4/4')
     const unknown = await runCli(['runs', 'stop', 'second'], { cwd })
     expect(unknown.code).toBe(2)
-    expect(unknown.stderr).toContain('second is no run')
+    expect(unknown.stderr).toContain('second: no run directory (expected')
     const wrong = await runCli(['runs', 'set', 'first', 'momentum=1'], { cwd })
     expect(wrong).toMatchObject({ code: 2 })
     expect(wrong.stderr).toContain('learningRate=NUMBER was expected, got momentum=1')

@@ -36,6 +36,17 @@ describe('checkCase', () => {
     expect(await check(await madeCase(temporaryFolder(), madeImage(), madeLabel()))).toEqual([])
   })
 
+  it('reports ignored voxels, and judges the label without them', async () => {
+    const label = madeLabel((_i, _j, k, id) => (k > 3 ? 4 : id))
+    const made = await madeCase(temporaryFolder(), madeImage(), label)
+    const item = { ...made, labelMap: { ...made.labelMap, '4': 255 } }
+    const findings = (await checkCase(item, OPTIONS)).filter(({ rule }) => rule === 'ignored-voxels')
+    const voxels = label.data.filter((id) => id === 4).length
+    expect(findings).toMatchObject([
+      { severity: 'info', message: expect.stringContaining(`${voxels} voxels (`) },
+    ])
+  })
+
   it('reports unreadable files and still checks the other file', async () => {
     const item = await madeCase(
       temporaryFolder(),

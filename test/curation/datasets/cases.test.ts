@@ -98,7 +98,17 @@ describe('casesOf', () => {
       labelNames: { '0': 'background', '7': 'liver', '8': 'liver tumor' },
     }
     expect((await casesOf(named, own)).cases[0]!.labelMap).toEqual({ '0': 0, '7': 1, '8': 2 })
+    const sparse = { ...named, labelNames: { ...named.labelNames, '9': 'ignore' } }
+    expect((await casesOf(sparse, own)).cases[0]!.labelMap).toEqual({ '0': 0, '7': 1, '8': 2, '9': 255 })
     const unnamed = { ...named, labelNames: { '1': 'Leber' } }
     expect((await casesOf(unnamed, own)).cases[0]!.labelMap).toBe(null)
+  })
+
+  it('ignores the ids that the list names so, next to a published map but not next to a map of the user', async () => {
+    const folder = written('a')
+    const list = { ...listOf(folder, ['a']), labelNames: { '1': 'liver', '2': 'tumor', '3': 'ignore' } }
+    expect((await casesOf(list, liver)).cases[0]!.labelMap).toEqual({ '1': 1, '2': 2, '3': 255 })
+    const stated: Dataset = { ...liver, labelMap: { '1': 1, '2': 2, '3': 0 } }
+    expect((await casesOf(list, stated)).cases[0]!.labelMap).toEqual({ '1': 1, '2': 2, '3': 0 })
   })
 })

@@ -159,4 +159,38 @@ describe('curate', () => {
     })
     await expect(listed([{ name: 'WORD' }])).rejects.toThrow(/WORD has no case in data.manifest/)
   })
+
+  it.each([
+    ['ignore' as const, 255],
+    [255, 255],
+    [0, 0],
+  ])('maps an id to %s', async (target, id) => {
+    const root = temporaryFolder()
+    dataSet(root, 'Mine', { training: [pair('a.nii.gz')] }, ['a.nii.gz'])
+    const labelMap = { '1': 1, '2': 2, '3': target }
+    const { cases } = await curated(root, [{ name: 'Mine', role: 'labelled', labelMap }])
+    expect(cases[0]!.labelMap).toEqual({ '1': 1, '2': 2, '3': id })
+  })
+
+  it('says why regions of a list do not name its ids', async () => {
+    const root = temporaryFolder()
+    const labels = { background: 0, kidney: [1, 2, 3], masses: [2, 3], tumor: 2 }
+    dataSet(root, 'Mine', { labels, training: [pair('a.nii.gz')] }, ['a.nii.gz'])
+    await expect(curated(root, [{ name: 'Mine', role: 'labelled' }])).rejects.toThrow(
+      /label ids of Mine are unclear: id 3 is in masses, but not in tumor/,
+    )
+  })
+
+  it('refuses a manifest with ids outside the region', async () => {
+    const root = temporaryFolder()
+    dataSet(root, 'Mine', { training: [pair('a.nii.gz')] }, ['a.nii.gz'])
+    const { cases } = await curated(root, [{ name: 'Mine', role: 'host', labelMap: { '1': 1 } }])
+    const manifest = join(root, 'manifest.json')
+    const { repeat: _, ...item } = cases[0]!
+    await writeManifest(manifest, { version: 1, cases: [{ ...item, labelMap: { '1': 9, '2': 255 } }] })
+    const config = resolveConfig({ job: 'baseline', data: { root, manifest, datasets: [{ name: 'Mine' }] } })
+    await expect(curate(config.data, 'abdomen')).rejects.toThrow(
+      /data.manifest: Mine.a: its labelMap maps 1 to 9 \(expected an id of the abdomen, 0 to 6, or ignore\)/,
+    )
+  })
 })

@@ -138,7 +138,12 @@ describe('readDataset of a folder', () => {
       'imagesTs/t_0000.nii.gz': '',
     })
     const list = await readDataset(folder)
-    expect(list.labelNames).toBeNull()
+    expect(list.labelNames).toEqual({
+      '0': ['background'],
+      '1': ['kidney'],
+      '2': ['masses'],
+      '3': ['masses'],
+    })
     expect(list.cases.map(({ name, label, split }) => [name, label, split])).toEqual([
       ['a', join(folder, 'labelsTr/a.nii.gz'), 'training'],
       ['b', join(folder, 'labelsTr/b.nii.gz'), 'training'],
@@ -216,7 +221,7 @@ describe('a list that names a file outside its folders', () => {
       await expect(read(name)).rejects.toMatchObject({
         code: 'data',
         message: `${join(root, 'lists', name)}: training[0].image: ${path} lies outside ${root}`,
-        hint: expect.stringContaining('--allow-outside'),
+        hint: expect.stringContaining('allowOutside'),
       })
   })
 

@@ -1,7 +1,17 @@
 import { describe, expect, it } from 'vitest'
 import { findPreset } from '../../../src/curation/datasets/presets.js'
 import { parseMap, remapLabels } from '../../../src/curation/datasets/remap.js'
+import { DataError } from '../../../src/errors.js'
 import { filled } from '../../helpers/nifti-fixtures.js'
+
+function errorOf(run: () => unknown): DataError {
+  try {
+    run()
+  } catch (error) {
+    if (error instanceof DataError) return error
+  }
+  throw new Error('no DataError')
+}
 
 const kits = filled(Uint8Array, [2, 2, 4], (_i, _j, k) => k)
 
@@ -40,8 +50,25 @@ describe('remapLabels', () => {
       /smooth.nii: wrong label value .*found 0.5/,
     )
     expect(() => remapLabels(kits, { '1': 7, '2': 1, '3': 1 }, 'case.nii.gz', 'abdomen')).toThrow(
-      /wrong target of id 1 \(expected 0 to 6, found 7\)/,
+      /wrong target of id 1 \(expected 0 to 6, or 255 to ignore, found 7\)/,
     )
+  })
+
+  it('ignores voxels, in a region too', () => {
+    const { label, after } = remapLabels(kits, parseMap('1:liver,2:ignore,3:255'), 'c.nii', 'abdomen')
+    expect([...label.data.slice(0, 4)]).toEqual([0, 1, 255, 255])
+    expect(after.at(-1)).toEqual({ id: 255, voxels: 8 })
+  })
+
+  it.each([
+    [Number.NaN, /found NaN/, /NaN/],
+    [-1, /found -1/, /negative/],
+    [0.5, /found 0.5/, /interpolation/],
+  ])('names the cause of the value %f', (value, message, hint) => {
+    const label = filled(Float32Array, [1, 1, 3], (_i, _j, k) => (k === 1 ? value : k))
+    const error = errorOf(() => remapLabels(label, { '2': 1 }, 'f.nii'))
+    expect(error.message).toMatch(message)
+    expect(error.hint).toMatch(hint)
   })
 
   it('accepts float labels with whole ids', () => {
@@ -68,6 +95,16 @@ describe('parseMap', () => {
     expect(parseMap('7:lung', 'chest')).toEqual({ '7': 1 })
     expect(() => parseMap('1:lung', 'abdomen')).toThrow(/invalid pair "1:lung"/)
     expect(() => parseMap('1:spleen')).toThrow(/invalid pair "1:spleen"/)
+  })
+
+  it('accepts ignored voxels by name and id', () => {
+    expect(parseMap('1:liver,3:ignore,4:void,5:unlabeled,6:255', 'abdomen')).toEqual({
+      '1': 1,
+      '3': 255,
+      '4': 255,
+      '5': 255,
+      '6': 255,
+    })
   })
 
   it('refuses conflicts, pairs it cannot read and presets it does not know', () => {

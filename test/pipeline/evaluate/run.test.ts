@@ -115,6 +115,23 @@ test('a pair that cannot be measured is named, and the rest goes on', async () =
   )
 })
 
+test('labels without a mask are an error, or on request named in the summary', async () => {
+  fill('labels', 'a', 'b', 'c')
+  fill('masks', 'b')
+  await expect(evaluate(() => ({}))).rejects.toMatchObject({
+    message: expect.stringContaining('2 labels without a mask (first a)'),
+    hint: expect.stringContaining('--partial'),
+  })
+  const { summary } = await evaluate(() => ({}), { partial: true })
+  const warning = 'partial: 2 of 3 labels have no mask and are in no figure, first a'
+  expect(summary).toMatchObject({ numCases: 1, failedCases: [], warnings: [warning] })
+  expect(notes).toEqual([warning])
+  expect(readFileSync(join(folder, 'out/report.html'), 'utf8')).toContain(warning)
+  // a mask without a label has nothing to be scored with
+  fill('masks', 'd')
+  await expect(evaluate(() => ({}), { partial: true })).rejects.toThrow(/1 masks without a label \(first d\)/)
+})
+
 test('two folders of masks are compared on the cases that both have', async () => {
   fill('labels', 'a', 'b', 'c')
   fill('masks', 'a', 'b', 'c')
@@ -163,6 +180,33 @@ describe('label conventions', () => {
   test('reach the runtime as maps of each side', async () => {
     await evaluate(() => ({}), { predictionMap: { '1': 2 }, labelMap: { '5': 0 } })
     expect(specs[0]).toMatchObject({ predictionMap: { '1': 2 }, labelMap: { '5': 0 } })
+  })
+
+  test('are ignored by their map, or by the dataset.json of the labels', async () => {
+    await evaluate(() => ({}), { labelMap: { '1': 1, '5': 255 } })
+    expect(specs[0]).toMatchObject({ labelMap: { '1': 1, '5': 0 }, ignoredIds: [5] })
+    const list = join(folder, 'dataset.json')
+    writeFileSync(list, JSON.stringify({ labels: { background: 0, liver: 1, tumor: 2, ignore: 3 } }))
+    const { summary } = await evaluate((_, id) => ({ ignoredVoxels: id === 'a' ? 9 : 0 }))
+    expect(specs.at(-1)).toMatchObject({ labelMap: null, ignoredIds: [3] })
+    expect(drawn.at(-1)).toMatchObject({ labelMap: null, ignoredIds: [3] })
+    expect(summary.warnings).toEqual([
+      `1 cases have ignored voxels, which count in no figure (label id 3 by ${list})`,
+    ])
+    await expect(evaluate(() => ({}), { labelIds: [2, 3], tumorIds: [2] })).rejects.toThrow(
+      /label id 3: cannot be measured/,
+    )
+    await evaluate(() => ({}), { labelMap: { '1': 1, '2': 2, '3': 3 } })
+    expect(specs.at(-1)!.ignoredIds).toEqual([])
+  })
+
+  test('are named where none of the measured ones occurs', async () => {
+    const nothing = { ...overlap(0, 0, 0), nsd: [] }
+    const { summary } = await evaluate(() => ({ labels: [{ label: 2, ...nothing }], tumor: nothing }))
+    expect(summary.warnings).toEqual([
+      'none of the ids 2 occurs in any label or mask, so there is no figure: check the ids and maps',
+    ])
+    expect(notes).toEqual(summary.warnings)
   })
 
   test('are suspected where only one side ever has a measured id', async () => {

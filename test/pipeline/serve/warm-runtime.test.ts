@@ -233,7 +233,7 @@ describe('synthesize', () => {
     [
       'an id that the region does not know',
       { label: liver(7) },
-      'request 0, label: id 7, the region has ids 0 to 6',
+      'request 0, label: id 7, the region has ids 0 to 6 and 255',
     ],
     [
       'a volume off the grid',

@@ -337,3 +337,18 @@ describe('a specialist data set', () => {
     ])
   })
 })
+
+describe('a host with ignored voxels', () => {
+  it.each([
+    ['nnunet', { ignore: 7 }],
+    ['plain', { '7': 'ignore' }],
+  ] as const)('keeps them ignored in layout %s', async (layout, named) => {
+    const folder = temporaryFolder()
+    const hosts = hostsNamed('a').map((host) => ({ ...host, labelMap: { '1': 1, '4': 255 } }))
+    const out = join(folder, 'out')
+    await made(configOf(folder, { synthesize: { layout } }), out, undefined, undefined, hosts)
+    expect(JSON.parse(await readFile(join(out, 'dataset.json'), 'utf8')).labels).toMatchObject(named)
+    const { cases } = await readManifest(join(out, 'manifest.json'))
+    expect(cases[0]?.labelMap).toMatchObject({ '1': 1, '7': 255 })
+  })
+})

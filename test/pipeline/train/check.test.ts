@@ -6,7 +6,7 @@ import type { ConfigInput } from '../../../src/config/schema.js'
 import { EnvironmentError } from '../../../src/errors.js'
 import { writePhantomDataset } from '../../../src/phantom/dataset.js'
 import type { CheckpointFacts } from '../../../src/pipeline/ports/checkpoint.js'
-import { checkConfig } from '../../../src/pipeline/train/check.js'
+import { checkTraining } from '../../../src/pipeline/train/check.js'
 import { inMemoryRuntime } from '../../../src/runtime/in-memory.js'
 import { readNifti } from '../../../src/volume/nifti.js'
 import { writeNifti } from '../../../src/volume/nifti-write.js'
@@ -36,10 +36,10 @@ function check(
     logDirectory: root,
     note: () => {},
   }
-  return checkConfig(config, context, { data, workers: 1 })
+  return checkTraining(config, context, { data, workers: 1 })
 }
 
-describe('checkConfig', () => {
+describe('checkTraining', () => {
   it('counts the cases of sound data and reads their labels', async () => {
     expect(await check({ job: 'baseline' })).toEqual({
       ok: true,
@@ -72,7 +72,11 @@ describe('checkConfig', () => {
       expect(await check({ job: 'baseline', data: { root, datasets } }, undefined, data)).toMatchObject({
         ok: false,
         findings: [
-          { message: expect.stringContaining('maps 2 to 7 (expected an id of the abdomen, 0 to 6)') },
+          {
+            message: expect.stringContaining(
+              'maps 2 to 7 (expected an id of the abdomen, 0 to 6, or ignore)',
+            ),
+          },
         ],
       })
   })

@@ -39,3 +39,18 @@ it('rejects those that wait for a checkpoint when the run ends', async () => {
   await expect(waiting).rejects.toThrow('disk full')
   expect(progress.phase).toBe('ended')
 })
+
+it('takes its rate from the last 20 steps and forgets it at an interruption', () => {
+  const progress = new Progress()
+  const stepped = (step: number, atMs: number): void =>
+    progress.stepped({ step, losses: { total: 1 / (step + 1) }, learningRate: 1e-3 }, atMs)
+  stepped(0, 1000)
+  expect(progress.stepsPerSecond()).toBeNull()
+  stepped(1, 1500)
+  expect(progress.stepsPerSecond()).toBe(2)
+  for (let step = 2; step < 40; step++) stepped(step, 1500 + (step - 1) * 100)
+  expect(progress.stepsPerSecond()).toBeCloseTo(10, 9)
+  expect(progress).toMatchObject({ step: 40, last: { losses: { total: 1 / 40 }, learningRate: 1e-3 } })
+  progress.interrupted()
+  expect(progress.stepsPerSecond()).toBeNull()
+})

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest'
+import type { FailureCard } from '../../../src/errors.js'
 import { RuntimeCrashError, StoppedError } from '../../../src/errors.js'
 import {
   type Job,
@@ -9,7 +10,6 @@ import {
   stopOrFailure,
   waitUnless,
 } from '../../../src/pipeline/train/restart.js'
-import type { FailureCard } from '../../../src/training/failure.js'
 
 const POLICY = { max: 2, backoffSeconds: 3 }
 

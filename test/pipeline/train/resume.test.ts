@@ -133,7 +133,7 @@ describe('a changed configuration', () => {
       code: 'config',
       exitCode: 2,
       message: expect.stringMatching(/seed \(0 -> 8\), training\.learningRate \(0\.006 -> 0\.5\)/),
-      hint: expect.stringContaining('--accept-changes'),
+      hint: expect.stringContaining('acceptChanges'),
       facts: { keys: ['seed', 'training.learningRate'] },
     })
     expect(readdirSync(run).map((name) => [name, existsSync(join(run, 'exit.json'))])).toEqual(before)
@@ -179,7 +179,7 @@ describe('changed data', () => {
     await expect(refused.result).rejects.toMatchObject({
       code: 'data',
       message: expect.stringMatching(/2 cases are gone: phantom_hosts\S+, phantom_hosts\S+/),
-      hint: expect.stringContaining('--accept-changes'),
+      hint: expect.stringContaining('acceptChanges'),
     })
     const { events, result } = await trained(without(config), { resume: run, acceptChanges: true })
     expect(result.outcome).toBe('completed')

@@ -92,6 +92,12 @@ export interface StepDone {
   seconds: number;
   /** Part of these seconds in which rank 0 waited for crops and verdicts. */
   waitSeconds: number;
+  /** Memory of rank 0: the peak of the step on a GPU, the resident memory of the process on a CPU. Absent: unknown. */
+  memoryBytes?:
+    | bigint
+    | undefined;
+  /** Mean load of the device of rank 0 in this step, 0 to 1. Absent: unknown. */
+  utilization?: number | undefined;
 }
 
 export interface StepDone_LossesEntry {
@@ -1015,7 +1021,15 @@ export const Ready_ParametersEntry: MessageFns<Ready_ParametersEntry> = {
 };
 
 function createBaseStepDone(): StepDone {
-  return { step: 0n, losses: {}, learningRate: 0, seconds: 0, waitSeconds: 0 };
+  return {
+    step: 0n,
+    losses: {},
+    learningRate: 0,
+    seconds: 0,
+    waitSeconds: 0,
+    memoryBytes: undefined,
+    utilization: undefined,
+  };
 }
 
 export const StepDone: MessageFns<StepDone> = {
@@ -1037,6 +1051,15 @@ export const StepDone: MessageFns<StepDone> = {
     }
     if (message.waitSeconds !== 0) {
       writer.uint32(41).double(message.waitSeconds);
+    }
+    if (message.memoryBytes !== undefined) {
+      if (BigInt.asUintN(64, message.memoryBytes) !== message.memoryBytes) {
+        throw new globalThis.Error("value provided for field message.memoryBytes of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.memoryBytes);
+    }
+    if (message.utilization !== undefined) {
+      writer.uint32(57).double(message.utilization);
     }
     return writer;
   },
@@ -1097,6 +1120,22 @@ export const StepDone: MessageFns<StepDone> = {
             message.waitSeconds = reader.double();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.memoryBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.utilization = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1127,6 +1166,10 @@ export const StepDone: MessageFns<StepDone> = {
     message.learningRate = object.learningRate ?? 0;
     message.seconds = object.seconds ?? 0;
     message.waitSeconds = object.waitSeconds ?? 0;
+    message.memoryBytes = (object.memoryBytes !== undefined && object.memoryBytes !== null)
+      ? BigInt(object.memoryBytes)
+      : undefined;
+    message.utilization = object.utilization ?? undefined;
     return message;
   },
 };

@@ -100,7 +100,7 @@ class Ready(_message.Message):
     def __init__(self, step: _Optional[int] = ..., parameters: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class StepDone(_message.Message):
-    __slots__ = ("step", "losses", "learning_rate", "seconds", "wait_seconds")
+    __slots__ = ("step", "losses", "learning_rate", "seconds", "wait_seconds", "memory_bytes", "utilization")
     class LossesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -113,12 +113,16 @@ class StepDone(_message.Message):
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UTILIZATION_FIELD_NUMBER: _ClassVar[int]
     step: int
     losses: _containers.ScalarMap[str, float]
     learning_rate: float
     seconds: float
     wait_seconds: float
-    def __init__(self, step: _Optional[int] = ..., losses: _Optional[_Mapping[str, float]] = ..., learning_rate: _Optional[float] = ..., seconds: _Optional[float] = ..., wait_seconds: _Optional[float] = ...) -> None: ...
+    memory_bytes: int
+    utilization: float
+    def __init__(self, step: _Optional[int] = ..., losses: _Optional[_Mapping[str, float]] = ..., learning_rate: _Optional[float] = ..., seconds: _Optional[float] = ..., wait_seconds: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., utilization: _Optional[float] = ...) -> None: ...
 
 class CaseResult(_message.Message):
     __slots__ = ("case_id", "json")

@@ -1,0 +1,85 @@
+import type { ExplainedKey } from '../config/explain.js'
+import type { AuditReport } from '../curation/audit/run.js'
+import type { CheckReport } from '../curation/check/run.js'
+import type { Import } from '../curation/datasets/import.js'
+import type { LabelIdMap } from '../curation/datasets/registry.js'
+import type { Remapped } from '../curation/datasets/remap.js'
+import type { UnreadableFiles } from '../curation/file-facts.js'
+import type { FoldPlan } from '../curation/split/run.js'
+import type { Evaluation } from '../pipeline/evaluate/run.js'
+import type { DemoResult } from '../pipeline/flows/demo.js'
+import type { RunPlan } from '../pipeline/plan/launch.js'
+import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
+import type { Prediction, PredictProgress } from '../pipeline/predict/run.js'
+import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
+import type { PrepareReport } from '../pipeline/prepare/run.js'
+import type { Synthesis } from '../pipeline/synthesize/dataset.js'
+import type { SynthesisProgress } from '../pipeline/synthesize/run.js'
+import type { Sweep } from '../pipeline/synthesize/sweep.js'
+import type { ConfigCheck } from '../pipeline/train/check.js'
+import type { Converted, ProbeResult } from '../runtime/checkpoint.js'
+import type { DoctorReport } from '../runtime/doctor.js'
+import type { SetupResult } from '../runtime/setup.js'
+import type { RunEvent } from '../training/events.js'
+import type { LaunchEvent, LaunchResult } from '../training/launch.js'
+import type { RunResult } from '../training/run.js'
+import type { RunSummary } from '../training/run-summary.js'
+import type { Region } from '../volume/labels.js'
+
+/** Version of the JSON documents. It grows when a key is renamed, removed or changes its meaning. */
+export const SCHEMA_VERSION = 1
+
+/** Documents that commands print with `--output json`, without `schemaVersion`, which `printResult` adds. */
+export interface JsonOutputs {
+  'checkpoint convert': Converted
+  'checkpoint inspect': CheckpointFacts & { readonly hints: readonly string[]; readonly probe?: ProbeResult }
+  'config check': ConfigCheck & { readonly file: string; readonly job: string; readonly region: Region }
+  'config explain': Omit<ExplainedKey, 'defaultText'>
+  'config explain (no key)': { readonly keys: ExplainedKey['keys'] }
+  'data audit': AuditReport
+  'data check': CheckReport
+  'data import': Pick<Import, 'taken' | 'missing' | 'leftOut' | 'notes'> & {
+    /** Null: nothing was written (--dry-run). */
+    readonly out: string | null
+    readonly numCases: number
+    /** Cases whose masks cannot be merged. */
+    readonly refused: readonly { readonly id: string; readonly message: string }[]
+    readonly unreadable: readonly UnreadableFiles[]
+  }
+  'data remap': Pick<Remapped, 'before' | 'after'> & { readonly out: string; readonly map: LabelIdMap }
+  'data split': Pick<FoldPlan, 'table' | 'patients' | 'warnings'> & {
+    /** Null: nothing was written. */
+    readonly out: string | null
+    readonly folds: number
+  }
+  demo: DemoResult
+  doctor: DoctorReport
+  evaluate: Evaluation
+  init: { readonly file: string }
+  launch: LaunchResult
+  phantom: { readonly out: string; readonly cases: number; readonly region: Region }
+  plan: RunPlan
+  predict: Prediction
+  prepare: PrepareReport & { readonly wallSeconds: number; readonly estimate: PrepareEstimate }
+  'prepare --estimate': PrepareEstimate
+  report: { readonly reports: readonly string[] }
+  'runs list': { readonly runs: readonly RunSummary[] }
+  'runs pause|unpause|checkpoint|stop': { readonly command: string; readonly step: number }
+  'runs set': { readonly command: 'setLearningRate'; readonly value: number; readonly step: number }
+  'runs show': RunSummary
+  setup: SetupResult
+  simulate: { readonly out: string; readonly count: number; readonly noRoom: number }
+  sweep: Sweep
+  synthesize: Synthesis
+  train: RunResult
+  'train --detach': { readonly directory: string; readonly pid: number }
+}
+
+/** Lines that commands print with `--output ndjson`. */
+export interface JsonLines {
+  launch: LaunchEvent
+  predict: PredictProgress['case']
+  'runs attach': RunEvent
+  synthesize: SynthesisProgress
+  train: RunEvent
+}
