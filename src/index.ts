@@ -10,6 +10,7 @@ import { resolve } from 'node:path'
 import { resolveConfig } from './config/resolve.js'
 import type { ConfigInput, RunConfig } from './config/schema.js'
 import { UsageError } from './errors.js'
+import { checkpointFile } from './pipeline/checkpoint/checkpoint-file.js'
 import { checkpointHints } from './pipeline/checkpoint/hints.js'
 import type { StageContext } from './pipeline/context.js'
 import { type Evaluation, evaluateMasks } from './pipeline/evaluate/run.js'
@@ -206,18 +207,22 @@ export async function describeRun(run: string): Promise<RunSummary> {
 export interface InspectSettings extends CallSettings {
   /** Compare the file with the networks of this configuration; the differences become hints. */
   readonly config?: ConfigInput | RunConfig | undefined
+  /** Set of weights of a file that holds several: `student`, `teacher`, `ema`, or a key of the file. */
+  readonly weights?: string | undefined
 }
 
 /**
  * Inspect a checkpoint file without running its code: networks, keys, patch-merging order, hash, and hints.
+ * @param file also a run directory or one of its checkpoints
  * @throws CheckpointError if the file is no checkpoint, damaged or hostile
  */
 export async function inspectCheckpoint(
   file: string,
-  { config, python, signal }: InspectSettings = {},
+  { config, python, signal, weights }: InspectSettings = {},
 ): Promise<CheckpointFacts & { readonly hints: readonly string[] }> {
   const resolved = config === undefined ? null : resolveConfig(config)
-  const facts = await inspectFile(file, { python: python ?? resolved?.runtime.python, signal })
+  const path = await checkpointFile(resolve(file))
+  const facts = await inspectFile(path, { python: python ?? resolved?.runtime.python, signal, weights })
   return { ...facts, hints: checkpointHints(facts, resolved) }
 }
 
@@ -227,17 +232,20 @@ export interface ConvertSettings extends CallSettings {
   readonly out: string
   /** Patch-merging order of a file that does not state it. */
   readonly merging?: MergingOrder | undefined
+  /** Set of weights of a file that holds several: `student`, `teacher`, `ema`, or a key of the file. */
+  readonly weights?: string | undefined
 }
 
 /**
  * Write a checkpoint in another format, with its metadata.
  * @throws CheckpointError as `inspectCheckpoint`; UsageError if the order contradicts the file
  */
-export function convertCheckpoint(
+export async function convertCheckpoint(
   file: string,
-  { to, out, merging, python, signal }: ConvertSettings,
+  { to, out, merging, weights, python, signal }: ConvertSettings,
 ): Promise<Converted> {
-  return convertFile(file, to, out, merging ?? null, { python, signal })
+  const path = await checkpointFile(resolve(file))
+  return await convertFile(path, to, out, merging ?? null, { python, signal, weights })
 }
 
 /** Start your own torchrun script at once, under supervision. Iterate the launch for its events. */

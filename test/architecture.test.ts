@@ -33,6 +33,7 @@ const COMMON = [
   'jsonl.ts',
   'plain-text.ts',
   'stop-signals.ts',
+  'suggestion.ts',
   'system-errors.ts',
   'whole-file.ts',
 ]
@@ -87,6 +88,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   'plain-text.ts': { uses: [] },
   'jsonl.ts': { uses: [] },
   'stop-signals.ts': { uses: [] },
+  'suggestion.ts': { uses: [] },
   'system-errors.ts': { uses: [] },
   'whole-file.ts': { uses: [] },
 }
@@ -219,11 +221,12 @@ describe('src/', () => {
 })
 
 /** The same for the Python package. `BASE` may be used by all. */
-const BASE = ['errors', 'events', 'foreign_text']
+const BASE = ['errors', 'events', 'foreign_text', 'system_errors']
 const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   events: [],
   foreign_text: [],
+  system_errors: [],
   config: [],
   models: [],
   checkpoints: ['models'],

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { packageRoot } from '../src/runtime/python.js'
+import { runPython } from './helpers/python.js'
 import { sourceFiles } from './helpers/source-files.js'
 import {
   lineComments,
@@ -13,7 +14,10 @@ import {
 } from './helpers/words.js'
 
 /** Rooms of src/ that are still to be put into plain English. Shorten this list; never extend it. */
-const PENDING = ['cli', 'config', 'pipeline', 'runtime', 'training']
+const PENDING: readonly string[] = []
+
+/** Packages of python_runtime/freetumor_runtime that are still to be put into plain English. Never extend this list. */
+const PENDING_PYTHON = ['bridge', 'checkpoints', 'launcher', 'models', 'synthesis', 'training']
 
 /** Words that no text for a person contains, and what to write instead. */
 const GLOSSARY: readonly (readonly [wrong: RegExp, instead: string])[] = [
@@ -53,6 +57,10 @@ const GLOSSARY: readonly (readonly [wrong: RegExp, instead: string])[] = [
 /** First words in -s of function docs that are not verbs in the third person. */
 const NOUNS_IN_S =
   /^(Bytes|Cases|Voxels|Files|Always|This|Radius|Axis|Axes|Ids|Pairs|Sides|Previous|Status|Less)$/
+
+/** First words of function docs that start a noun phrase instead of an imperative. */
+const STARTS_WITH_NOUN =
+  /^(An?|The|As|What|Where|Whether|Which|How|Why|When|Of|One|No|All|Every|Each|Those|This|That|It|Its|Is)\b/
 
 const ERROR_TYPES = new Set(
   [...readFileSync(join(packageRoot, 'src/errors.ts'), 'utf8').matchAll(/^export class (\w+)/gm)].map(
@@ -113,7 +121,41 @@ describe('the words of all rooms', () => {
   })
 })
 
-describe.each(ROOMS)('the words of $name', ({ files }) => {
+const PYTHON_FOLDER = join(packageRoot, 'python_runtime/freetumor_runtime')
+
+/** Packages of the Python runtime that are done, and its own modules. */
+const PYTHON_ROOMS: Room[] = pythonRooms()
+
+function pythonRooms(): Room[] {
+  const errorTypes = [
+    ...readFileSync(join(PYTHON_FOLDER, 'errors.py'), 'utf8').matchAll(/^class (\w+)/gm),
+  ].map(([, name]) => name!)
+  const paths = sourceFiles(PYTHON_FOLDER, '.py')
+    .map(({ path }) => path)
+    .filter((path) => !path.startsWith('generated/'))
+  const input = JSON.stringify(paths.map((path) => join(PYTHON_FOLDER, path)))
+  const words = JSON.parse(
+    runPython('test/helpers/python_words.py', input, [...errorTypes, 'NiftiError']),
+  ) as Record<string, SourceWords>
+  const files = paths.map((path) => ({ path, words: words[join(PYTHON_FOLDER, path)]! }))
+  return [...new Set(paths.map(roomOf))]
+    .filter((name) => !PENDING_PYTHON.includes(name))
+    .map((name) => ({
+      name: name === 'src' ? 'freetumor_runtime' : `freetumor_runtime.${name}`,
+      files: files.filter(({ path }) => roomOf(path) === name),
+    }))
+}
+
+test.each(PYTHON_ROOMS)('function docs of $name start with an imperative', ({ files }) => {
+  const faults = files.flatMap(({ path, words }) =>
+    words.functionDocs
+      .filter(({ text }) => STARTS_WITH_NOUN.test(text))
+      .map(({ line, text }) => `${path}:${line}: ${text.slice(0, 60)}`),
+  )
+  expect(faults).toEqual([])
+})
+
+describe.each([...ROOMS, ...PYTHON_ROOMS])('the words of $name', ({ files }) => {
   test('avoid what the glossary replaces', () => {
     expect(files.flatMap(({ path, words }) => glossaryFaults(path, words.texts))).toEqual([])
   })

@@ -23,7 +23,7 @@ def main() -> int:
         for event in events:
             channels.reports.report(event)
         return 0
-    except BaseException as error:  # the last word of a rank: whatever it was, it is told
+    except BaseException as error:  # every failure of a rank is recorded
         wiring.record_failure(error, None if channels is None else channels.reports)
         return 1
     finally:
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def begin(spec: config.JobSpec) -> tuple[wiring.Channels, Iterator[Event]]:
-    """Connects a job, then imports it, which may take seconds; it works while its events are taken."""
+    """Connect a job, then import it, which may take seconds; the job works while its events are read."""
     if isinstance(spec, config.PrepareSpec):
         pool = wiring.connect_pool()
         from freetumor_runtime.jobs.prepare import prepare

@@ -31,9 +31,9 @@ Work = Callable[[Any], dict[str, Any]]
 def run_cases(
     cases: Sequence[Case], work: Work, workers: int, fewer_workers: str, imports: Sequence[str] = ()
 ) -> Iterator[CaseResult]:
-    """Each case when it is done: what `work(case)` returns, or `{error: {kind, message, hint}}` where it failed.
+    """Yield each case when it is done: the result of `work(case)`, or `{error: {kind, message, hint}}` if it failed.
 
-    A killed process costs its case only, and workers end with their parent. `fewer_workers` says how to get fewer of
+    A killed process loses only its case, and workers end with their parent. `fewer_workers` is the hint to use fewer of
     them; `imports` are modules that the work imports. Raises ConfigError for two cases of one id.
     """
     refuse_twins(cases)
@@ -46,25 +46,25 @@ def run_cases(
             else:
                 yield CaseResult(case.id, outcome)
         if lost and workers == 1:
-            message = f"case {lost[0].id}: its process died, probably killed for memory"
+            message = f"case {lost[0].id}: its process was killed, probably for memory"
             yield CaseResult(lost[0].id, _failure("environment", message, fewer_workers))
             lost = lost[1:]
-        # Which of several cases killed its process cannot be known: the rest goes one by one.
+        # The case that killed its process is unknown among several: the rest runs one by one.
         pending, workers = lost, 1
 
 
 def refuse_twins(cases: Sequence[Case]) -> None:
-    """Raises ConfigError for two cases of one id."""
+    """Raise ConfigError for two cases of one id."""
     counts = Counter(case.id for case in cases)
     twins = sorted(case_id for case_id, count in counts.items() if count > 1)
     if twins:
-        raise ConfigError(f"cases {twins[:5]} are listed more than once", "give every case an id of its own")
+        raise ConfigError(f"cases {twins[:5]} are listed more than once", "give every case a unique id")
 
 
 def _run_pool(
     cases: Sequence[Case], work: Work, workers: int, fewer_workers: str, imports: Sequence[str]
 ) -> Iterator[tuple[Case, dict[str, Any] | None]]:
-    """Each case with its outcome; None where its process died. Of one worker, the first None is the one that died."""
+    """Yield each case with its outcome; None if its process was killed. With one worker, that is the first None."""
     pool = _open_pool(workers, _context(work, imports))
     lost: set[str] = set()
     with pool:
@@ -73,7 +73,7 @@ def _run_pool(
             for case in cases:
                 futures[pool.submit(outcome_of, case, work, fewer_workers)] = case
         except BrokenProcessPool:
-            # It died while cases were still being handed over.
+            # The process was killed while cases were still being submitted.
             handed = {case.id for case in futures.values()}
             lost |= {case.id for case in cases if case.id not in handed}
         try:
@@ -101,9 +101,9 @@ def _open_pool(workers: int, context: ForkServerContext) -> ProcessPoolExecutor:
 
 
 def _context(work: Work, imports: Sequence[str]) -> ForkServerContext:
-    """Workers forked from a process of its own, which has imported what the work needs once for all of them.
+    """Return a context whose workers fork from a separate process, which imports the modules once for all of them.
 
-    Forked from the job itself they would inherit its threads and sockets; spawned, each would import anew.
+    Forked from the job itself, they would inherit its threads and sockets; spawned, each would import again.
     """
     context = get_context("forkserver")
     context.set_forkserver_preload([getattr(work, "func", work).__module__, *imports])
@@ -120,12 +120,12 @@ def _start_worker() -> None:
             parent.join()
         os._exit(97)
 
-    # A killed parent cannot tell its workers to stop.
+    # A killed parent cannot stop its workers.
     threading.Thread(target=leave_with_parent, daemon=True).start()
 
 
 def outcome_of(case: Case, work: Work, less_memory: str) -> dict[str, Any]:
-    """What `work(case)` returns, or `{error: {kind, message, hint}}`; `less_memory` says how to need less of it."""
+    """Return the result of `work(case)`, or `{error: {kind, message, hint}}` with the hint `less_memory`."""
     try:
         return work(case)
     except FreetumorError as error:

@@ -2,7 +2,7 @@
 
 
 class FreetumorError(Exception):
-    """Base of every error raised on purpose: the message names the file, key or case; `hint` says what to do."""
+    """Base of every error raised on purpose: the message names the file, key or case; `hint` names the fix."""
 
     kind = "runtime"
 
@@ -38,6 +38,6 @@ class Superseded(FreetumorError):
 
 
 class Stopped(FreetumorError):
-    """The other side asked to stop, or is gone."""
+    """The other side requested a stop, or has ended."""
 
     kind = "stopped"

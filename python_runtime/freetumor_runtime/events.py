@@ -1,4 +1,4 @@
-"""What a job tells the TypeScript side; the bridge turns each into a message of control.proto."""
+"""Events that a job sends to the TypeScript side; the bridge turns each into a message of control.proto."""
 
 from dataclasses import dataclass
 

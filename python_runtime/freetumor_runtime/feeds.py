@@ -95,7 +95,7 @@ class CallFeed:
                 self._cancelled.add(command.cancel_call.id)
                 self._control.ack(command.id, 0, "")
             else:
-                self._control.ack(command.id, 0, "a warm runtime knows no other command than to cancel a call")
+                self._control.ack(command.id, 0, "unsupported command: a warm runtime only cancels calls")
         return id in self._cancelled
 
     def answer(self, id: int, result: CallResult | CallRefusal) -> None:

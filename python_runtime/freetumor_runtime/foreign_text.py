@@ -23,7 +23,7 @@ def visible(text: str) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """The value of JSON text. Raises ValueError for what is not JSON, or is nested deeper than 64 levels."""
+    """Return the value of JSON text. Raises ValueError if it is not JSON, or is nested deeper than 64 levels."""
     depth = 0
     for match in _STRING_OR_BRACKET.finditer(text):
         if match[0] in "[{":
@@ -36,7 +36,7 @@ def parse_json(text: str) -> Any:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """The value of a JSON file of at most 4 MiB. Raises OSError, or ValueError for a file that holds anything else."""
+    """Return the value of a JSON file of at most 4 MiB. Raises OSError, or ValueError for any other file."""
     # a pipe without a writer would block a plain open for ever
     with open(os.open(Path(path), os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as file:
         found = os.fstat(file.fileno())

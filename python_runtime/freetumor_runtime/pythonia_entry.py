@@ -16,7 +16,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def run(module: str, function: str, arguments_json: str) -> str:
-    """Calls `module.function(*arguments)`; returns `{"value": ...}` or `{"error": {kind, message, hint}}` as text."""
+    """Call `module.function(*arguments)`; return `{"value": ...}` or `{"error": {kind, message, hint}}` as text."""
     _keep_stdout_for_data()
     _die_with_parent()
     try:

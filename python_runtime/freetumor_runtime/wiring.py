@@ -71,12 +71,12 @@ class Reports:
             self._control.report(_event_message(event))
 
     def report_failure(self, failure: control_pb2.Failed) -> None:
-        """Reports why this rank ends, as long as anyone listens."""
+        """Report why this rank ends, if the control stream is open."""
         if self._control is not None and self._control.alive:
             self._control.report(control_pb2.JobEvent(failed=failure))
 
     def poll(self) -> list[LiveCommand]:
-        """Commands since the last call; of a training."""
+        """Return the commands to a training since the last call."""
         return [_live_command(command) for command in self._control.poll_commands()] if self._control else []
 
     def close(self) -> None:
@@ -139,7 +139,7 @@ def connect_prediction(ranks: Ranks) -> Channels[CaseFeed]:
 
 
 def connect_serving(ranks: Ranks) -> Channels[CallFeed]:
-    """A warm runtime is a single process."""
+    """Connect a warm runtime, which is a single process."""
     from freetumor_runtime.bridge.call_client import CallClient
     from freetumor_runtime.feeds import CallFeed
 
@@ -160,7 +160,7 @@ def _dial_control(ranks: Ranks | None) -> ControlClient:
 
 
 def record_failure(error: BaseException, reports: Reports | None) -> None:
-    """Says why this rank ends: to the log, to a file that survives it, and over the stream where it has one."""
+    """Record why this rank ends: in the log, in a file that survives it, and on the control stream if it has one."""
     trace = "".join(traceback.format_exception(error))
     error = _typed(error)
     known = isinstance(error, FreetumorError)
@@ -190,7 +190,7 @@ def record_failure(error: BaseException, reports: Reports | None) -> None:
 
 
 def _typed(error: BaseException) -> BaseException:
-    """A disk that refuses is no crash of ours, wherever it is met."""
+    """Return an error of the disk as an EnvironmentError, other errors unchanged."""
     if not isinstance(error, OSError) or error.errno not in _DISK_ERRORS:
         return error
     where = "a file" if error.filename is None else error.filename
@@ -205,7 +205,7 @@ def leave() -> None:
 
 
 def end(code: int) -> NoReturn:
-    """Ends this process; a rank without Python's own teardown.
+    """End this process; for a rank, without Python's own teardown.
 
     A thread of gloo that gives a tensor back during the teardown aborts the process: one finished job in sixty.
     """

@@ -164,7 +164,7 @@ try {
     '1',
     '--size',
     'small',
-    '--count',
+    '--tumors',
     '4',
     '--out',
     'simulated',

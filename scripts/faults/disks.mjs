@@ -80,7 +80,7 @@ const COMMANDS = {
   },
   simulate: {
     argv: () => [
-      ...['simulate', '--labels', oneLabel(), '--organ', '1', '--size', 'tiny', '--count', '3'],
+      ...['simulate', '--labels', oneLabel(), '--organ', '1', '--size', 'tiny', '--tumors', '3'],
       ...['--write-masks', '1', '--out', inside('tumors')],
     ],
   },

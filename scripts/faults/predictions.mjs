@@ -97,7 +97,7 @@ async function predict(out, kill = {}) {
     '--out',
     out,
   ]
-  const shared = ['--processes', values.processes, '--threads', '1']
+  const shared = ['--workers', values.processes, '--threads', '1']
   const argv = [cli, 'predict', ...flags, ...shared, '--output', 'ndjson']
   return runKilled(argv, { output: 'stdout', kill })
 }

@@ -138,7 +138,7 @@ async function campaign(organ) {
 async function synthesize(organ, out, seed, kill = {}) {
   const [given, region] = [join(folder, organ), regionOf(organ)]
   const flags = ['--images', join(given, 'image'), '--labels', join(given, 'label')]
-  const kind = ['--label-map', SCANS[region].map, '--region', region, '--organs', organ]
+  const kind = ['--map', SCANS[region].map, '--region', region, '--organs', organ]
   const made = ['--out', out, '--variants', values.variants, '--seed', String(seed)]
   const weights = ['generator', 'baseline'].flatMap((name) => [
     `--${name}`,
@@ -151,10 +151,11 @@ async function synthesize(organ, out, seed, kill = {}) {
   const ways = values.weights === 'debug' ? [...weights, '--channel', 'organ', ...faster] : []
   if (values.textures !== '10')
     ways.push(...(ways.includes('--set') ? [] : ['--set']), `simulation.texture.count=${values.textures}`)
-  return runKilled(
-    [cli, 'synthesize', ...flags, ...kind, ...made, ...ways, '--processes', values.processes],
-    { output: 'stderr', onOutput: (text) => process.stderr.write(text), kill },
-  )
+  return runKilled([cli, 'synthesize', ...flags, ...kind, ...made, ...ways, '--workers', values.processes], {
+    output: 'stderr',
+    onOutput: (text) => process.stderr.write(text),
+    kill,
+  })
 }
 
 function linesOf(out) {

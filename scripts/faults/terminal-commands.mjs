@@ -44,7 +44,7 @@ export async function commandWorld(project, checkpointRun) {
   await expectDone(project, ['phantom', '--out', data, '--cases', '6', '--size', '64', '--seed', '5'])
   const scans = ['--images', join(data, 'imagesTr')]
   const labels = ['--labels', join(data, 'labelsTr')]
-  const kind = ['--region', 'specialist', '--organs', 'liver', '--label-map', LABEL_MAP, '--variants', '4']
+  const kind = ['--region', 'specialist', '--organs', 'liver', '--map', LABEL_MAP, '--variants', '4']
   const commands = {
     predict: (out) => ['predict', '--checkpoint', checkpoint, ...scans, '--out', out, '--threads', '1'],
     synthesize: (out) => ['synthesize', ...scans, ...labels, ...kind, ...TEXTURES, '--out', out],

@@ -7,7 +7,7 @@ import { FreetumorError } from '../errors.js'
 import { connectRun } from '../runtime/run-service.js'
 import { makeFolder } from '../whole-file.js'
 
-/** A training that was refused or failed before it could be left alone; its own words are the message. */
+/** A training that was refused or failed before it could be detached. The message is its own error. */
 class DetachedError extends FreetumorError {
   readonly code = 'detached'
 
@@ -19,12 +19,12 @@ class DetachedError extends FreetumorError {
   }
 }
 
-const LOOK_EVERY_MS = 100
+const POLL_MS = 100
 
 /**
- * Starts `freetumor train` with these arguments in a session of its own, its talk going to `logs/console.log` of the run
- * directory. Resolves with its process id once it can be controlled and its data and weights are accepted, or when it has
- * ended well already.
+ * Start `freetumor train` with these arguments in a session of its own; its messages are in `logs/console.log` of the run
+ * directory. Resolve with the process id when the training can be controlled and has accepted data and weights, or has ended
+ * without an error.
  */
 export async function startDetached(
   argv: readonly string[],
@@ -45,11 +45,11 @@ export async function startDetached(
   await once(child, 'spawn')
   await log.close()
   while (child.exitCode === null && child.signalCode === null && !(await isUnderWay(directory, child.pid)))
-    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   if (hasFailed(child)) {
-    const said = (await readFile(path)).subarray(size).toString('utf8').trim()
+    const output = (await readFile(path)).subarray(size).toString('utf8').trim()
     throw new DetachedError(
-      said.replace(/^error: /, '') || `freetumor train ended by ${child.signalCode}`,
+      output.replace(/^error: /, '') || `freetumor train was killed by ${child.signalCode}`,
       child.exitCode ?? 1,
     )
   }
@@ -61,14 +61,14 @@ function hasFailed({ exitCode, signalCode }: ChildProcess): boolean {
   return signalCode !== null || (exitCode !== null && exitCode !== 0)
 }
 
-/** Whether this very process trains there: another one may have been first. */
+/** Return true if this process trains there: another one may have been first. */
 async function isUnderWay(directory: string, pid: number | undefined): Promise<boolean> {
   const remote = await connectRun(directory)
   if (remote === null) return false
   try {
     return remote.pid === pid && (await remote.status()).phase !== 'checking'
   } catch {
-    // it has ended since
+    // the process ended meanwhile
     return false
   } finally {
     remote.close()

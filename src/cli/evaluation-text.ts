@@ -3,7 +3,7 @@ import type { PairedFigure } from '../evaluation/compare.js'
 import type { Figure, LesionSummary, MatchRates, Summary } from '../evaluation/summary.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
 
-/** The figures for people; a label that no case has is left out. */
+/** Return the figures as text. A label that no case has is omitted. */
 export function evaluationText({ summary, against }: Evaluation, names: readonly string[]): string[] {
   const failed = summary.failedCases.length
   const head = `profile ${summary.profile}: ${summary.numCases} cases on the ${summary.grid} grid${failed > 0 ? `, ${failed} failed` : ''}`

@@ -11,22 +11,22 @@ export type OutputFormat = 'text' | 'json' | 'ndjson'
 export interface CliIo {
   readonly cwd: string
   readonly env: Readonly<Record<string, string | undefined>>
-  /** Writes data to stdout; a newline is added. */
+  /** Write data to stdout; a newline is added. */
   print(text: string): void
-  /** Writes talk (progress, warnings, errors) to stderr; a newline is added. */
+  /** Write messages (progress, warnings, errors) to stderr; a newline is added. */
   note(text: string): void
   /** Stream for progress lines that overwrite themselves: stderr. */
   readonly terminal: TerminalLike
-  /** Ends the command with this exit code although nothing was thrown (doctor, `data check`). */
+  /** Set the exit code of a command that throws nothing (doctor, `data check`). */
   exitWith(code: number): void
-  /** Has the process end when nobody reads its output any more, although it takes over the stop signals (`runs attach`). */
+  /** End the process when its reader closes, although it handles the stop signals (`runs attach`). */
   endWithReader(): void
   /**
-   * Aborts at Ctrl-C, SIGTERM, SIGHUP or SIGUSR2. The first use takes over those signals (a second one ends the process at
-   * once), and from then on output that nobody reads is discarded. A command that never uses it dies of them as any program does.
+   * Aborts at Ctrl-C, SIGTERM, SIGHUP or SIGUSR2. The first use installs the handlers: a second signal ends the process at once,
+   * and output without a reader is discarded. Without a use, the signals end the process by default.
    */
   readonly signal: AbortSignal
-  /** Whether colours may be used on stderr: a terminal, and NO_COLOR is not set. */
+  /** True if stderr is a terminal and NO_COLOR is not set. */
   readonly color: boolean
 }
 
@@ -60,21 +60,21 @@ export function printLine<C extends keyof JsonLines>(io: CliIo, _command: C, lin
   io.print(JSON.stringify(line))
 }
 
-/** Colours a word of talk where colours are allowed. */
+/** Colour a word of a message if colours are allowed. */
 export function paint(io: CliIo, color: 'red' | 'green' | 'yellow' | 'dim', text: string): string {
   return io.color ? styleText(color, text) : text
 }
 
-/** The rank's own last words, for a death that has a card (`failure.json` of the run). */
+/** Return the last log lines of the rank that failed, if the error has a failure card (`failure.json` of the run). */
 function cardLines(error: FreetumorError): string[] {
   const card = cardOf(error)
   if (card === null) return []
-  const said = (card.traceback.trim() || card.lastLines.join('\n')).split('\n').slice(-8)
+  const lines = (card.traceback.trim() || card.lastLines.join('\n')).split('\n').slice(-8)
   const of = card.rank === null ? 'the launcher' : `rank ${card.rank}`
-  return [`last words of ${of}, more in ${card.logs}:`, ...said.map((line) => `  | ${line}`)]
+  return [`last lines of ${of} (all logs: ${card.logs}):`, ...lines.map((line) => `  | ${line}`)]
 }
 
-/** Says on stderr what went wrong and what to do. A stack is shown only for a bug, and only when asked for. */
+/** Write an error and its hint to stderr. `FREETUMOR_DEBUG=1` adds the stack. */
 export function noteError(io: CliIo, error: unknown): void {
   if (error instanceof FreetumorError) {
     io.note(`${paint(io, 'red', 'error:')} ${error.message}`)
@@ -83,7 +83,7 @@ export function noteError(io: CliIo, error: unknown): void {
   } else {
     const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
     io.note(`${paint(io, 'red', 'error:')} ${message.split('\n')[0]}`)
-    io.note('hint: this is a bug in freetumor; FREETUMOR_DEBUG=1 shows where it happened')
+    io.note('hint: this is a bug in freetumor; FREETUMOR_DEBUG=1 prints the stack')
   }
   if (io.env.FREETUMOR_DEBUG === '1' && error instanceof Error) io.note(error.stack ?? '')
 }

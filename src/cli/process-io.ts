@@ -7,14 +7,14 @@ import type { TerminalLike } from '../report/console.js'
 import { exitCodeOf, ignoresHangup, listenForStops, type StopRequests } from '../stop-signals.js'
 import type { ProgramIo } from './program.js'
 
-/** The world of a real process: its streams, its environment, its signals. */
+/** Return the streams, environment and signals of this process. */
 export function processIo(): ProgramIo {
   const color = process.stderr.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb'
   const shown = color ? visibleInColour : visible
   let stops: StopRequests | undefined
   let exitCode = 0
   let readerNeeded = false
-  // Node dies of a hangup that its parent ignored (nohup): a listener that does nothing keeps it alive
+  // a hangup ends Node although its parent ignored it (nohup): an empty listener prevents that
   if (ignoresHangup()) process.on('SIGHUP', () => {})
   leaveClosedTerminal()
   const endQuietly = (error: NodeJS.ErrnoException): void => {
@@ -43,7 +43,9 @@ export function processIo(): ProgramIo {
     get signal() {
       if (stops === undefined) {
         stops = listenForStops((signal) => process.exit(exitCodeOf(signal)))
-        onAbort(stops.signal, () => stderr.write(`${stops!.requestedBy}: stopping; once more ends at once\n`))
+        onAbort(stops.signal, () =>
+          stderr.write(`${stops!.requestedBy}: stopping; a second signal ends at once\n`),
+        )
       }
       return stops.signal
     },
@@ -58,8 +60,8 @@ export function processIo(): ProgramIo {
 }
 
 /**
- * Node restores the modes of its terminal when it ends, and aborts (SIGABRT) when that terminal was closed meanwhile. It passes
- * over a file descriptor that is closed.
+ * Close the file descriptors of a closed terminal before Node exits: Node restores the modes of its terminal, and aborts
+ * (SIGABRT) if that fails. It skips closed file descriptors.
  */
 function leaveClosedTerminal(): void {
   const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor))
@@ -75,7 +77,7 @@ interface Output extends TerminalLike {
   write(text: string): void
 }
 
-/** A standard stream that discards everything after its first failed write. */
+/** Return a standard stream that discards everything after its first failed write. */
 function openOutput(stream: NodeJS.WriteStream, onClosed: (error: NodeJS.ErrnoException) => void): Output {
   let open = true
   stream.on('error', (error: NodeJS.ErrnoException) => {

@@ -4,9 +4,10 @@ import { EXIT, FreetumorError, StoppedError, UsageError } from '../errors.js'
 import { refusePnp } from '../runtime/pnp.js'
 import { exitCodeOf as exitCodeOfSignal, isAbort, type StopSignal } from '../stop-signals.js'
 import { typedSystemError } from '../system-errors.js'
+import { withNewSpellings } from './old-spellings.js'
 import { type CliIo, noteError, type OutputFormat } from './output.js'
 
-/** Adds one command to the program; each file of `commands/` exports one. */
+/** Adds one command to the program. Each file of `commands/` exports one. */
 export type AddCommand = (program: Command, io: CliIo) => void
 
 export interface ProgramIo extends CliIo {
@@ -16,34 +17,53 @@ export interface ProgramIo extends CliIo {
   readonly interruptedBy: StopSignal | undefined
 }
 
-/** Runs one command line (`argv` without node and script) and returns its exit code; throws nothing. */
+/** Run one command line (`argv` without node and script) and return its exit code. Nothing is thrown. */
 export async function runProgram(
   commands: readonly AddCommand[],
   argv: readonly string[],
   io: ProgramIo,
 ): Promise<number> {
+  const program = makeProgram(commands, io)
+  let command = program
+  for (const one of withDescendants(program))
+    one.hook('preSubcommand', (_, subcommand) => {
+      command = subcommand
+    })
   try {
-    await makeProgram(commands, io).parseAsync(argv, { from: 'user' })
+    await program.parseAsync(
+      withNewSpellings(argv, (text) => io.note(text)),
+      { from: 'user' },
+    )
     return io.exitCode
   } catch (error) {
-    return exitCodeOf(error, io)
+    return exitCodeOf(error, command, io)
   }
 }
 
-/** The `--output` option; streams may add `ndjson`. The value arrives in the action's options as `output`. */
+/** Return the option `--output`; streams may add `ndjson`. The action receives its value as `output`. */
 export function outputOption(formats: readonly OutputFormat[] = ['text', 'json']): Option {
   return new Option('--output <format>', 'Set the format of the result').choices(formats).default('text')
 }
 
-/** The `--region` option of commands that read label maps. */
-export function regionOption(): Option {
-  return new Option('--region <region>', 'Set the region whose label ids are meant').choices([
-    'abdomen',
-    'chest',
-  ])
+/** Return the option `--weights` of commands that read checkpoints. */
+export function weightsOption(): Option {
+  return new Option(
+    '--weights <name>',
+    'Select a set of weights: student, teacher, ema, or a key of the file',
+  )
 }
 
-/** Puts examples (full command lines) above everything else in `--help`. */
+/** Return the option `--region` of commands that read label maps. */
+export function regionOption(): Option {
+  return new Option('--region <region>', 'Set the region of the label ids').choices(['abdomen', 'chest'])
+}
+
+/** Return the description of the option `--map` of commands that read label maps. */
+export function mapDescription(): string {
+  return 'Map label ids: `region`, a preset (`freetumor data list --presets`), or source:target,...'
+}
+
+/** Put examples (full command lines) above everything else in `--help`. */
 export function withExample(command: Command, ...examples: readonly string[]): Command {
   const title = examples.length > 1 ? 'Examples:' : 'Example:'
   return command.addHelpText('before', [title, ...examples.map((line) => `  $ ${line}`), ''].join('\n'))
@@ -56,18 +76,23 @@ export function makeProgram(commands: readonly AddCommand[], io: ProgramIo): Com
     .version(packageVersion(), '-V, --version', 'Print the version')
     .showHelpAfterError(false)
   withExample(program, 'freetumor setup', 'freetumor demo --out demo')
-  // doctor reports it beside what else it finds
+  // doctor reports it as one of its checks
   program.hook('preAction', (_, action) => {
     if (action.name() !== 'doctor') refusePnp()
   })
   for (const add of commands) add(program, io)
   for (const command of withDescendants(program)) {
-    command.exitOverride().configureOutput({
+    command.helpOption('-h, --help', 'Print this help')
+    if (command.commands.length > 0) command.helpCommand('help [command]', 'Print the help of a command')
+    command.exitOverride((error) => {
+      throw error.exitCode === 0 || error.code === 'commander.help' ? error : usageError(error, command)
+    })
+    command.configureOutput({
       writeOut: (text) => io.print(text.trimEnd()),
       writeErr: (text) => {
         for (const line of text.trimEnd().split('\n')) io.note(line)
       },
-      outputError: () => {}, // said by exitCodeOf, in the form of every other error
+      outputError: () => {}, // exitCodeOf prints it in the form of every other error
     })
   }
   return program
@@ -77,8 +102,15 @@ function withDescendants(command: Command): Command[] {
   return [command, ...command.commands.flatMap(withDescendants)]
 }
 
-function exitCodeOf(error: unknown, io: ProgramIo): number {
-  if (error instanceof CommanderError) return usageExit(error, io)
+/** Return the name of a command with those of its parents, such as `data check`; empty for the program. */
+function nameOf(command: Command): string {
+  return command.parent ? `${nameOf(command.parent)} ${command.name()}`.trim() : ''
+}
+
+/** @param command the command that ran */
+function exitCodeOf(error: unknown, command: Command, io: ProgramIo): number {
+  // help that was asked for is no fault; `freetumor` or `freetumor data` alone: commander has written the help to stderr
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
   if (io.interruptedBy && (isAbort(error) || (error instanceof StoppedError && !error.resumable))) {
     io.note(`stopped by ${io.interruptedBy}`)
     if (error instanceof StoppedError && error.commandHint) io.note(`hint: ${error.commandHint}`)
@@ -87,24 +119,41 @@ function exitCodeOf(error: unknown, io: ProgramIo): number {
   const typed = typedSystemError(error)
   if (typed instanceof FreetumorError) {
     noteError(io, typed)
+    if (typed instanceof UsageError && command.parent && !typed.hint?.includes('--help'))
+      io.note(`help: ${helpOf(command)}`)
     return typed.exitCode
   }
   noteError(io, error)
   return EXIT.failure
 }
 
-function usageExit(error: CommanderError, io: ProgramIo): number {
-  if (error.exitCode === 0) return EXIT.ok
-  // `freetumor` or `freetumor data` alone: commander has written the help to stderr
-  if (error.code === 'commander.help') return EXIT.usage
-  const message = error.message.replace(/^error: /, '').replace(/\n\s*/g, ' ')
-  noteError(
-    io,
-    new UsageError(message, {
-      hint: '`freetumor --help` lists the commands, `freetumor COMMAND --help` the options',
-    }),
-  )
-  return EXIT.usage
+/** Return the error of a command line that a command refuses. */
+function usageError({ message }: CommanderError, command: Command): UsageError {
+  const fault = faultOf(message.replace(/^error: /, '').replace(/\n\s*/g, ' '))
+  const name = nameOf(command)
+  return new UsageError(name === '' ? fault : `${name}: ${fault}`, {
+    hint: `${helpOf(command)} lists the ${command.commands.length > 0 ? 'commands' : 'arguments and options'}`,
+  })
+}
+
+/** Return a message of commander in the form of every other error. */
+function faultOf(message: string): string {
+  const { name, found, expected } =
+    (
+      /^option '(?<name>--[\w-]+).*?' argument '(?<found>.*)' is invalid\. (?<expected>.*?)\.?$/s.exec(
+        message,
+      ) ??
+      /^command-argument value '(?<found>.*)' is invalid for argument '(?<name>.*?)'\. (?<expected>.*?)\.?$/s.exec(
+        message,
+      )
+    )?.groups ?? {}
+  if (expected === undefined) return message
+  const choices = expected.replace(/^Allowed choices are /, 'one of ')
+  return `${name}: wrong value (expected ${choices}, found ${found})`
+}
+
+function helpOf(command: Command): string {
+  return `\`${`freetumor ${nameOf(command)}`.trim()} --help\``
 }
 
 export function packageVersion(): string {

@@ -1,6 +1,6 @@
 import type { CliIo } from './output.js'
 
-/** Says how far a long work over cases is: every case of a few, every hundredth part of many, with the time left. */
+/** Return a callback that prints the progress over cases and the time left, at most about 100 times. */
 export function caseProgress(io: CliIo): (done: number, total: number, id: string) => void {
   const started = performance.now()
   return (done, total, id) => {
@@ -11,7 +11,7 @@ export function caseProgress(io: CliIo): (done: number, total: number, id: strin
   }
 }
 
-/** Seconds as people say them. */
+/** Return a duration in the unit that suits it. */
 export function durationOf(seconds: number): string {
   if (seconds < 90) return `${Math.round(seconds)} s`
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`

@@ -4,7 +4,7 @@ import type { ModelRuntime } from '../pipeline/ports/runtime.js'
 import { makeTemporaryFolder } from '../whole-file.js'
 import type { CliIo } from './output.js'
 
-/** Runs a stage outside a run: its logs lie in a folder that is removed afterwards, its notes go to stderr. */
+/** Run a stage outside a run: its logs are in a temporary folder, its notes go to stderr. */
 export async function withLogFolder<T>(
   io: CliIo,
   runtime: ModelRuntime,

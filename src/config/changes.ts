@@ -30,6 +30,7 @@ const FREE = [
   'prepare.workers',
   'sampling.workers',
   'networks.segmentor.initialWeights',
+  'networks.segmentor.initialWeightsSet',
   'networks.baseline.checkpoint',
   'networks.baseline.trainFrom',
   'networks.generator.checkpoint',

@@ -6,7 +6,7 @@ import type { DeepReadonly } from './types.js'
 type Fail = (message: string, hint: string) => never
 
 /**
- * Checks keys that depend on each other.
+ * Check keys that depend on each other.
  * @throws ConfigError that names the keys
  */
 export function checkTogether(config: RunConfig, name: string): void {
@@ -18,8 +18,10 @@ export function checkTogether(config: RunConfig, name: string): void {
   checkTarget(config, fail)
   checkPatch(config, fail)
   if (job === 'synthesis') {
-    if (networks.baseline === null) fail('networks.baseline is needed by job synthesis', 'name a checkpoint')
-    if (networks.generator === null) fail('networks.generator is needed by job synthesis', 'remove the null')
+    if (networks.baseline === null)
+      fail('networks.baseline: missing (expected for job synthesis)', 'set networks.baseline.checkpoint')
+    if (networks.generator === null)
+      fail('networks.generator: missing (expected for job synthesis)', 'remove generator: null')
   }
   const needsTumors = paintsTumors(config)
   if (needsTumors) checkTumors(config, fail)
@@ -35,7 +37,7 @@ type PaintingSections = Pick<RunConfig, 'prepare' | 'simulation'> & {
 }
 
 /**
- * Checks the keys of a stage that paints tumors and trains nothing.
+ * Check the keys of a stage that paints tumors and trains nothing.
  * @throws ConfigError that names the keys
  */
 export function checkPainting(sections: PaintingSections, name: string): void {
@@ -55,33 +57,42 @@ function failer(name: string): Fail {
 
 function checkLength({ training }: RunConfig, fail: Fail): void {
   if ((training.steps === null) === (training.epochs === null))
-    fail('training.steps and training.epochs: exactly one must be set, the other null', 'set one of them')
+    fail(
+      `training.steps, training.epochs: wrong values (expected one number and one null, found ${training.steps} and ${training.epochs})`,
+      'set one of them to null',
+    )
   if (training.validateEverySteps !== null && training.validateEveryEpochs !== null)
     fail(
-      'training.validateEverySteps and training.validateEveryEpochs are both set',
-      'set one of them, the other null',
+      'training.validateEverySteps, training.validateEveryEpochs: both are set (expected one)',
+      'set one of them to null',
     )
 }
 
 function checkWindow({ prepare }: Pick<RunConfig, 'prepare'>, fail: Fail): void {
   if (prepare.windowHu[0] >= prepare.windowHu[1])
-    fail(`prepare.windowHu must rise, got ${JSON.stringify(prepare.windowHu)}`, 'for instance [-175, 250]')
+    fail(
+      `prepare.windowHu: wrong order (expected the lower end first, found ${JSON.stringify(prepare.windowHu)})`,
+      'write it like [-175, 250]',
+    )
 }
 
 function checkRanks({ sampling, training, runtime }: RunConfig, fail: Fail): void {
   const ranks = runtime.nodes * runtime.processesPerNode
   if (sampling.itemsPerStep % (ranks * training.accumulation) !== 0)
     fail(
-      `sampling.itemsPerStep (${sampling.itemsPerStep}) must be divisible by ranks * training.accumulation (${ranks * training.accumulation})`,
-      'change sampling.itemsPerStep, runtime.processesPerNode or training.accumulation; configs/*-8gpu.yaml scale the rate with them',
+      `sampling.itemsPerStep: not divisible by ranks * training.accumulation (expected a multiple of ${ranks * training.accumulation}, found ${sampling.itemsPerStep})`,
+      'change sampling.itemsPerStep, runtime.processesPerNode or training.accumulation, as configs/*-8gpu.yaml do',
     )
 }
 
 function checkTarget({ region, training }: RunConfig, fail: Fail): void {
   if (region === 'chest' && !['all', 'covid'].includes(training.target))
-    fail(`training.target ${training.target} is of the abdomen, region is chest`, 'use covid or all')
+    fail(
+      `training.target: no target of the chest (expected covid or all, found ${training.target})`,
+      'set training.target: covid, or region: abdomen',
+    )
   if (region === 'abdomen' && training.target === 'covid')
-    fail('training.target covid is of the chest, region is abdomen', 'set region: chest')
+    fail('training.target: no target of the abdomen (found covid)', 'set region: chest')
 }
 
 function checkPatch({ sampling, networks: { segmentor } }: RunConfig, fail: Fail): void {
@@ -92,16 +103,22 @@ function checkPatch({ sampling, networks: { segmentor } }: RunConfig, fail: Fail
   const wrong = sampling.patchVoxels.find((side) => side % 32 !== 0)
   if (wrong !== undefined)
     fail(
-      `sampling.patchVoxels: ${wrong} is not a multiple of 32, which swinunetr needs`,
-      'use 64, 96, 128 ...',
+      `sampling.patchVoxels: wrong side (expected multiples of 32 for swinunetr, found ${wrong})`,
+      'use sides such as 64, 96 or 128',
     )
   if (segmentor.featureSize % 12 !== 0)
-    fail('networks.segmentor.featureSize must be a multiple of 12 for swinunetr', 'published: 48')
+    fail(
+      `networks.segmentor.featureSize: wrong value (expected a multiple of 12 for swinunetr, found ${segmentor.featureSize})`,
+      'use the published 48',
+    )
 }
 
 function checkEighths({ patchVoxels }: PaintingSections['sampling'], fail: Fail): void {
   if (patchVoxels.some((side) => side % 8 !== 0))
-    fail('sampling.patchVoxels must be multiples of 8', 'for instance [40, 40, 40]')
+    fail(
+      `sampling.patchVoxels: wrong sides (expected multiples of 8, found ${patchVoxels.join(', ')})`,
+      'write them like [40, 40, 40]',
+    )
 }
 
 function checkTumors(
@@ -109,9 +126,15 @@ function checkTumors(
   fail: Fail,
 ): void {
   if (sampling.patchVoxels.some((side, axis) => side > simulation.texture.sizeVoxels[axis]!))
-    fail('simulation.texture.sizeVoxels must be larger than sampling.patchVoxels on every axis', 'enlarge it')
+    fail(
+      `simulation.texture.sizeVoxels: too small (expected at least sampling.patchVoxels, ${sampling.patchVoxels.join(', ')}, found ${simulation.texture.sizeVoxels.join(', ')})`,
+      'increase simulation.texture.sizeVoxels',
+    )
   if (Object.values(simulation.sizeOdds).every((odds) => odds === 0))
-    fail('simulation.sizeOdds: every size has odds 0', 'give at least one a positive number')
+    fail(
+      'simulation.sizeOdds: all odds are 0 (expected at least one above 0)',
+      'set the odds of one size above 0',
+    )
 }
 
 function checkSource(
@@ -121,7 +144,7 @@ function checkSource(
 ): void {
   if (network !== null && network.checkpoint === null && network.trainFrom === null)
     fail(
-      `networks.${key} has neither checkpoint nor trainFrom`,
-      `name the checkpoint of an earlier run, or the config that makes it${key === 'generator' ? ', or set networks.generator: null for hand-crafted tumors' : ''}`,
+      `networks.${key}: no weights (expected checkpoint or trainFrom)`,
+      `set checkpoint to weights, or trainFrom to the configuration that trains them${key === 'generator' ? ', or set generator: null for hand-crafted tumors' : ''}`,
     )
 }

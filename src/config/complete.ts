@@ -1,13 +1,13 @@
 import type { z } from 'zod'
 import { ConfigError } from '../errors.js'
+import { suggestion } from '../suggestion.js'
 import { fillDerived } from './derived.js'
 import { describedSchema } from './json-schema.js'
 import { JOBS, type JobAndRegion, REGIONS } from './key.js'
-import { suggestion } from './suggestion.js'
 
 /**
- * Lays keys over their defaults and checks them.
- * @throws ConfigError that names the file, the key, what was expected and what was got
+ * Lay keys over their defaults and check them.
+ * @throws ConfigError that names the file, the key, the expected and the found value
  */
 export function complete<T extends z.ZodObject>(
   schema: T,
@@ -19,11 +19,14 @@ export function complete<T extends z.ZodObject>(
   fillDerived(merged)
   const parsed = schema.safeParse(merged)
   if (!parsed.success)
-    throw new ConfigError(describe(name, parsed.error.issues, merged), { facts: { file: name } })
+    throw new ConfigError(describe(name, parsed.error.issues, merged), {
+      hint: `\`freetumor config explain${sectionOf(parsed.error.issues)}\` lists the keys and their values`,
+      facts: { file: name },
+    })
   return parsed.data
 }
 
-/** The job and the region of an input, which decide its defaults. @throws ConfigError */
+/** Return the job and the region of an input, which decide its defaults. @throws ConfigError */
 export function jobAndRegion(input: Record<string, unknown>, name: string): JobAndRegion {
   return {
     job: oneOf(name, 'job', input.job, JOBS),
@@ -41,10 +44,21 @@ function describe(name: string, issues: readonly z.core.$ZodIssue[], merged: unk
         .map((key) => `${name}: unknown key ${[...path, key].join('.')}${suggestion(key, known)}`)
         .join('\n')
     }
-    return `${name}: ${path.join('.') || 'config'}: ${expectation(issue)}, got ${shown(valueAt(merged, path))}`
+    return wrongValue(name, path.join('.') || 'config', expectation(issue), valueAt(merged, path))
   })
   const more = issues.length > 5 ? `\n(and ${issues.length - 5} more)` : ''
   return lines.join('\n') + more
+}
+
+/** Return the words for a wrong value of a key. */
+function wrongValue(name: string, key: string, expected: string, value: unknown): string {
+  return `${name}: ${key}: wrong value (expected ${expected}, found ${shown(value)})`
+}
+
+/** Return the section of the first fault, after a space; empty for a fault outside all sections. */
+function sectionOf([first]: readonly z.core.$ZodIssue[]): string {
+  const section = first?.path[0]
+  return section === undefined ? '' : ` ${String(section)}`
 }
 
 function shown(value: unknown): string {
@@ -53,11 +67,20 @@ function shown(value: unknown): string {
 }
 
 function expectation(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'too_small') return `must be ${issue.inclusive ? '>=' : '>'} ${issue.minimum}`
-  if (issue.code === 'too_big') return `must be ${issue.inclusive ? '<=' : '<'} ${issue.maximum}`
-  if (issue.code === 'invalid_value') return `must be one of ${issue.values.join(', ')}`
-  if (issue.code === 'invalid_type') return `must be ${issue.expected}`
+  if (issue.code === 'too_small')
+    return `${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}${unitOf(issue.origin)}`
+  if (issue.code === 'too_big')
+    return `${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}${unitOf(issue.origin)}`
+  if (issue.code === 'invalid_value') return `one of ${issue.values.join(', ')}`
+  if (issue.code === 'invalid_type') return issue.expected
+  if (issue.code === 'invalid_union')
+    return issue.message === 'Invalid input' ? 'another type' : issue.message
   return issue.message
+}
+
+/** Return the unit of a size after a space; empty for a number. */
+function unitOf(origin: string): string {
+  return { array: ' entries', string: ' characters' }[origin] ?? ''
 }
 
 function knownKeys(path: readonly string[]): string[] {
@@ -79,7 +102,7 @@ function unwrapNull(schema: unknown): unknown {
   return schema
 }
 
-/** Keys of `over` replace those of `base`; mappings are merged, lists and null replace. */
+/** Return the keys of `base`, replaced by those of `over`. Mappings are merged; lists and null replace. */
 function layOver(base: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
   const merged: Record<string, unknown> = { ...base }
   for (const [key, value] of Object.entries(over)) {
@@ -88,7 +111,7 @@ function layOver(base: Record<string, unknown>, over: Record<string, unknown>): 
     const below = Object.hasOwn(merged, key) ? merged[key] : undefined
     merged[key] = isObject(below) && isObject(value) && key !== 'organWeights' ? layOver(below, value) : value
   }
-  // steps or epochs: naming one takes the place of the other's default; a run counted in steps validates when told to
+  // steps replace the default epochs; a run that is counted in steps validates only if a key states when
   if (over.steps != null && over.epochs === undefined && 'epochs' in base) {
     merged.epochs = null
     if (over.validateEveryEpochs === undefined) merged.validateEveryEpochs = null
@@ -104,6 +127,14 @@ function valueAt(root: unknown, path: readonly string[]): unknown {
   return value
 }
 
+/** Return the error for an input that is no mapping. */
+export function noMapping(name: string): ConfigError {
+  return new ConfigError(`${name}: no configuration (expected a mapping of keys)`, {
+    hint: 'write `key: value` lines, as in a file of `freetumor init`',
+    facts: { file: name },
+  })
+}
+
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
@@ -117,8 +148,8 @@ export function deepFreeze<T>(value: T): T {
 }
 function oneOf<T extends string>(name: string, key: string, value: unknown, allowed: readonly T[]): T {
   if (typeof value === 'string' && (allowed as readonly string[]).includes(value)) return value as T
-  const got = value === undefined ? 'nothing' : JSON.stringify(value)
-  throw new ConfigError(`${name}: ${key}: must be one of ${allowed.join(', ')}, got ${got}`, {
+  throw new ConfigError(wrongValue(name, key, `one of ${allowed.join(', ')}`, value), {
+    hint: `set ${key} to ${allowed.join(' or ')}`,
     facts: { file: name, key },
   })
 }

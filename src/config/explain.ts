@@ -1,6 +1,6 @@
 import { UsageError } from '../errors.js'
+import { editDistance } from '../suggestion.js'
 import { describedSchema, type JsonSchema, type SchemaFacts } from './json-schema.js'
-import { editDistance } from './suggestion.js'
 
 /** A key of the configuration, dotted; `[]` stands for an entry of a list. */
 export interface ConfigKey extends SchemaFacts {

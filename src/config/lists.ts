@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { ConfigError } from '../errors.js'
 import { asRecord, parseForeignJson, readForeignText } from '../foreign-text.js'
+import { cannotBeRead } from '../system-errors.js'
 
 const position = z.strictObject({
   case: z.string().min(1).optional(),
@@ -61,7 +62,7 @@ function asPosition(text: string): unknown {
 
 async function readLines(path: string): Promise<{ readonly text: string; readonly line: number }[]> {
   const unreadable = (code: string, cause: unknown): ConfigError =>
-    new ConfigError(`list ${path} cannot be read: ${code}`, {
+    new ConfigError(cannotBeRead(path, code, 'list'), {
       hint: 'correct the path, or make the file readable',
       facts: { file: path },
       cause,
@@ -70,7 +71,7 @@ async function readLines(path: string): Promise<{ readonly text: string; readonl
   const lines = content.split('\n').map((text, at) => ({ text: text.trim(), line: at + 1 }))
   const filled = lines.filter(({ text }) => text !== '' && !text.startsWith('#'))
   if (filled.length === 0)
-    throw new ConfigError(`list ${path} is empty`, {
+    throw new ConfigError(`${path}: the list is empty`, {
       hint: 'write one entry per line',
       facts: { file: path },
     })

@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { stringify } from 'yaml'
 import { ConfigError, FreetumorError } from '../errors.js'
 import { readForeignText } from '../foreign-text.js'
+import { cannotBeRead } from '../system-errors.js'
 import { readNumbers, readPositions } from './lists.js'
 import { absolutePaths, anchoredToFile, anchoredToHere } from './paths.js'
 import { resolveConfig } from './resolve.js'
@@ -48,7 +49,7 @@ export function recordConfig(config: RunConfig): string {
 
 async function readConfigText(path: string): Promise<string> {
   const unreadable = (code: string, cause: unknown): ConfigError =>
-    new ConfigError(`configuration ${path} cannot be read: ${code}`, {
+    new ConfigError(cannotBeRead(path, code, 'configuration'), {
       hint: `name a file that \`freetumor init\` wrote, or a shipped configuration: ${shippedNames().join(', ')}`,
       facts: { file: path },
       cause,

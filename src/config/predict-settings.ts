@@ -18,7 +18,10 @@ export interface PredictSettings {
   readonly minForeground: number
   /** Data type of masks; `scan`: that of their scan. */
   readonly dataType: 'uint8' | 'scan'
-  /** Output -> id in the mask, others keep theirs; `leaderboard`: tumors become 1, all else 0. */
+  /**
+   * Output of the checkpoint -> id in the mask; a key may be the name of an output. Other outputs keep their number.
+   * `leaderboard`: tumors become 1, all else 0.
+   */
   readonly map: 'leaderboard' | Readonly<Record<string, number>> | null
 }
 

@@ -1,21 +1,20 @@
 import { z } from 'zod'
-import { ConfigError } from '../errors.js'
-import { complete, deepFreeze, isObject, jobAndRegion } from './complete.js'
+import { complete, deepFreeze, isObject, jobAndRegion, noMapping } from './complete.js'
 import { defaultsFor } from './defaults.js'
 import { type RunConfig, runConfigSchema } from './schema.js'
 
 /**
- * Fills, checks and freezes the sections that a stage needs, from an input that states its job. Other sections of the input
+ * Fill, check and freeze the sections that a stage needs, from an input that states its job. Other sections of the input
  * are checked too, but may be incomplete. No check compares sections, see check-together.ts.
- * @param name how messages call the input
- * @throws ConfigError in the words of `resolveConfig`
+ * @param name the name in errors
+ * @throws ConfigError as `resolveConfig`
  */
 export function resolveSections<K extends keyof RunConfig>(
   wanted: readonly K[],
   input: unknown,
   name = 'config',
 ): Pick<RunConfig, K> {
-  if (!isObject(input)) throw new ConfigError(`${name}: a mapping of keys was expected`)
+  if (!isObject(input)) throw noMapping(name)
   const { job, region } = jobAndRegion(input, name)
   const isWanted = (key: string): boolean => (wanted as readonly string[]).includes(key)
   const isChecked = ([key]: readonly [string, unknown]): boolean => isWanted(key) || Object.hasOwn(input, key)

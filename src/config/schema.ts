@@ -29,7 +29,7 @@ export const runConfigSchema = z.strictObject({
     { source: PAPER },
   ),
   name: key(
-    z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'letters, digits, dot, dash and underscore only'),
+    z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'only letters, digits, dot, dash and underscore'),
     'Name of the run, of letters, digits, dots, dashes and underscores.',
     'Run directories are `runs/NAME/ID` unless `--out` is given.',
     {

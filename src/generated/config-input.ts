@@ -295,7 +295,7 @@ export interface DataInput {
      */
     readonly role?: 'labelled' | 'host' | null | undefined
     /**
-     * Label ids of the source mapped to ids of the region, a preset, or `region` (same ids); null is the registered map. Voxels of an id that is mapped to `ignore` take part in nothing. An id outside the map is refused.
+     * Label ids of the source mapped to ids of the region, a preset, or `region` (same ids); null is the registered map. Voxels of an id that is mapped to `ignore` take part in nothing; an id outside the map is refused.
      *
      * - Default: null
      * - Source: our choice, docs/method.md#2-labels-and-roles
@@ -833,6 +833,13 @@ export interface NetworksInput {
      * - Source: our choice, docs/published-constants.md#keys and docs/method.md#8-networks-and-checkpoints
      */
     readonly initialWeights?: string | null | undefined
+    /**
+     * Set of weights in the file of `initialWeights`: `student`, `teacher`, `ema`, or a key of the file. Null takes the only set; a file with several sets needs a name.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly initialWeightsSet?: string | null | undefined
     /**
      * Recompute activations in the backward pass of the segmentor. It needs less memory and more time; results are bit-identical.
      *

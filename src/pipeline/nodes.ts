@@ -35,7 +35,7 @@ export function nodeFile(name: string, place: NodePlace | null): string {
   return `${name.slice(0, dot)}.node-${place.nodeRank}${name.slice(dot)}`
 }
 
-/** Whether this node keeps the run: its checkpoints and its report. */
+/** Return whether this node keeps the run: its checkpoints and its report. */
 export function keepsRun(place: NodePlace | null): boolean {
   return place === null || place.nodeRank === 0
 }
@@ -72,7 +72,7 @@ export function checkNode(nodes: number, nodeRank: number, rendezvous: string | 
     })
   const port = Number(/^[^\s:]+:(\d+)$/.exec(rendezvous ?? 'host:1')?.[1] ?? 0)
   if (port < 1 || port > 65535)
-    throw new UsageError(`rendezvous: HOST:PORT was expected, got ${rendezvous}`, {
-      hint: 'for instance 10.0.0.1:29500',
+    throw new UsageError(`rendezvous: malformed address (expected HOST:PORT, found ${rendezvous})`, {
+      hint: 'write it as in 10.0.0.1:29500',
     })
 }

@@ -47,7 +47,7 @@ function wholeScheme(scheme: LabelScheme): TrainingLabels {
   }
 }
 
-/** The chest baseline knows background and lesion only (docs/method.md 8). */
+/** Return the labels of the chest baseline: background and lesion only (docs/method.md 8). */
 function lesionOnly(scheme: LabelScheme): TrainingLabels {
   const lung = scheme.organs[0]!
   return {

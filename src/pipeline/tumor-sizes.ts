@@ -2,7 +2,7 @@ import type { RunConfig } from '../config/schema.js'
 import { radiiOfVolumes, radiusVoxelsOf, type SizeSettings } from '../simulation/size.js'
 import type { Vec3 } from '../volume/volume.js'
 
-/** Tumor sizes in voxels of the prepared grid; its spacing converts those given in millimetres. */
+/** Return tumor sizes in voxels of the prepared grid; its spacing converts those given in millimetres. */
 export function sizeSettings(
   { sizeOdds, radiusVoxels, radiusMm, volumesMl }: RunConfig['simulation'],
   spacingMm: Vec3,

@@ -1,10 +1,10 @@
 import { z } from 'zod'
-import { RuntimeCrashError } from '../errors.js'
 import { Call, CallResult } from '../generated/freetumor/runtime/v1/calls.js'
 import type { PaintAnswer, PaintCall, SegmentAnswer, SegmentCall } from '../pipeline/ports/serving.js'
 import type { AttemptMeasures } from '../pipeline/ports/synthesis.js'
 import type { Message, Tensor, TensorData } from '../transport/frames.js'
 import { tumorMessage } from './feed-service.js'
+import { protocolBroken } from './job-errors.js'
 
 const PACKAGE = 'freetumor.runtime.v1.'
 export const CALL_REQUEST = `${PACKAGE}CallRequest`
@@ -76,7 +76,7 @@ export function toSegmentAnswer({ shape, logits }: SegmentCall, answer: Answer):
 
 export function toPaintAnswer({ shape, windowed }: PaintCall, answer: Answer): PaintAnswer {
   const [measures] = answer.measures
-  if (measures === undefined) throw new RuntimeCrashError('the runtime painted without measuring')
+  if (measures === undefined) throw protocolBroken('the runtime sent a painted tumor without measures')
   const kind = windowed ? z.instanceof(Float32Array) : z.instanceof(Int16Array)
   return {
     image: data(answer, 'image', kind, shape) as Int16Array | Float32Array,
@@ -95,8 +95,8 @@ function data(answer: Answer, name: string, kind: z.ZodType, shape?: readonly nu
   const tensor = answer.tensors.get(name)
   const fits = shape === undefined || tensor?.shape.join() === shape.join()
   if (tensor === undefined || !fits || !kind.safeParse(tensor.data).success)
-    throw new RuntimeCrashError(
-      `the runtime answered with ${tensor ? `${tensor.elementType} [${tensor.shape}]` : 'nothing'} as ${name}`,
+    throw protocolBroken(
+      `the runtime sent a wrong tensor ${name} (found ${tensor ? `${tensor.elementType} [${tensor.shape}]` : 'none'})`,
     )
   return tensor.data
 }

@@ -1,5 +1,5 @@
 import { onAbort } from '../abort.js'
-import { type FreetumorError, RuntimeCrashError, StoppedError } from '../errors.js'
+import { type FreetumorError, RuntimeCrashError } from '../errors.js'
 import type { Hello, JobEvent } from '../generated/freetumor/runtime/v1/control.js'
 import type {
   PaintAnswer,
@@ -22,16 +22,17 @@ import {
   toSegmentMessage,
 } from './call-messages.js'
 import { reviveError } from './events.js'
+import { callCancelled, runtimeClosed, unsupportedMessage } from './job-errors.js'
 
 /** Parts of a started job that its calls need. */
 export interface ServingJob {
   readonly control: Pick<ControlServer, 'sendCommand'>
-  /** Ends until the job has; throws why it failed. */
+  /** Iterate over the events until the job ends; throw the reason of its failure. */
   events(): AsyncIterable<{ readonly event: JobEvent; readonly hello: Hello }>
   close(): Promise<void>
 }
 
-/** Starts a job whose messages are answered so. */
+/** Function that starts a job whose messages are answered by a function. */
 export type StartServing = (
   answer: (rank: number, message: Message) => Promise<Message | undefined>,
 ) => Promise<ServingJob>
@@ -45,8 +46,8 @@ interface OpenCall {
 }
 
 /**
- * Calls to a warm runtime. The runtime asks for the next call when it has room, so what waits, waits here and costs
- * nothing; a call that is cancelled before it was sent is never heard of there.
+ * Calls to a warm runtime. The runtime requests the next call when it has room, so waiting calls stay in this process. A
+ * call that is cancelled before it was sent never reaches the runtime.
  */
 export class CallSession implements ServeSession {
   readonly ready: Promise<ServeFacts>
@@ -82,7 +83,7 @@ export class CallSession implements ServeSession {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#finish(new StoppedError('the runtime was closed'))
+    await this.#finish(runtimeClosed())
   }
 
   #call<T>(
@@ -91,7 +92,7 @@ export class CallSession implements ServeSession {
     signal: AbortSignal | undefined,
   ): Promise<T> {
     if (this.#end !== null) return Promise.reject(this.#end)
-    if (signal?.aborted) return Promise.reject(stopped())
+    if (signal?.aborted) return Promise.reject(callCancelled())
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       const release = onAbort(signal, () => this.#cancel(id))
@@ -133,8 +134,7 @@ export class CallSession implements ServeSession {
         this.#hungry.push(resolve)
         this.#serveHungry()
       })
-    if (message.kind !== CALL_RESULT)
-      throw new RuntimeCrashError(`rank ${rank} sent ${message.kind}, which a warm runtime does not say`)
+    if (message.kind !== CALL_RESULT) throw unsupportedMessage(rank, message.kind)
     const answer = toAnswer(message)
     const call = this.#open.get(answer.id)
     try {
@@ -148,7 +148,7 @@ export class CallSession implements ServeSession {
   #cancel(id: number): void {
     const call = this.#open.get(id)
     if (call === undefined) return
-    call.fail(stopped())
+    call.fail(callCancelled())
     const at = this.#queue.indexOf(call)
     if (at >= 0) this.#queue.splice(at, 1)
     if (call.sent) void this.#tellCancelled(id)
@@ -156,17 +156,19 @@ export class CallSession implements ServeSession {
 
   async #tellCancelled(id: number): Promise<void> {
     const { control } = await this.#job
-    // one that ended meanwhile has no need of it
+    // the call may have ended meanwhile
     await control.sendCommand({ $case: 'cancelCall', value: { id: BigInt(id) } }).catch(() => {})
   }
 
-  /** Resolves at the runtime's `ready`, and goes on listening until it ends. */
+  /** Resolve at the runtime's `ready`, and listen until the runtime ends. */
   #follow(): Promise<ServeFacts> {
     return new Promise((resolve, reject) => {
       const listen = async (): Promise<never> => {
         for await (const { event, hello } of (await this.#job).events())
           if (event.event?.$case === 'ready') resolve(factsOf(hello))
-        throw new RuntimeCrashError('the runtime ended by itself')
+        throw new RuntimeCrashError('the runtime ended before it was closed', {
+          hint: 'open the runtime again; its logs contain the reason',
+        })
       }
       listen().catch(async (error) => {
         await this.#finish(error).catch(() => {})
@@ -186,10 +188,6 @@ export class CallSession implements ServeSession {
     )
     await this.#closing
   }
-}
-
-function stopped(): StoppedError {
-  return new StoppedError('the call was cancelled')
 }
 
 function factsOf({ device, python, torch, monai }: Hello): ServeFacts {

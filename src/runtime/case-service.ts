@@ -1,19 +1,19 @@
-import { RuntimeCrashError } from '../errors.js'
 import { CaseDone, CaseOrder } from '../generated/freetumor/runtime/v1/feed.js'
 import type { Message } from '../transport/frames.js'
+import { unsupportedMessage } from './job-errors.js'
 
 const PACKAGE = 'freetumor.runtime.v1.'
 
 /** Cases for the ranks of a job, to whichever asks first. */
 export interface CaseFeed {
-  /** Id of the next case; null when none is left. */
+  /** Return the id of the next case; null if none is left. */
   next(): string | null
   done(caseId: string, json: string): void
 }
 
 /**
- * Answers one message of a rank that works case by case; undefined where there is nothing to answer.
- * @throws RuntimeCrashError on a message that does not belong here
+ * Return the answer to a message of a rank that works case by case; undefined if it needs none.
+ * @throws RuntimeCrashError on an unsupported message
  */
 export function answerCaseRank(feed: CaseFeed, rank: number, message: Message): Message | undefined {
   switch (message.kind) {
@@ -28,6 +28,6 @@ export function answerCaseRank(feed: CaseFeed, rank: number, message: Message): 
       return undefined
     }
     default:
-      throw new RuntimeCrashError(`rank ${rank} sent ${message.kind}, which a job by case does not know`)
+      throw unsupportedMessage(rank, message.kind)
   }
 }

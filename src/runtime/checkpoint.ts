@@ -6,9 +6,11 @@ import { resolvePython } from './python.js'
 import { answered, callPython, type PythonAnswer } from './pythonia.js'
 
 export interface CheckpointCallOptions {
-  /** The Python to use; default FREETUMOR_PYTHON, then ./.venv. */
+  /** The Python to use. Default: FREETUMOR_PYTHON, then ./.venv. */
   readonly python?: string | null | undefined
   readonly signal?: AbortSignal | undefined
+  /** Name of one of several sets of weights in the file; null or undefined: the only one. */
+  readonly weights?: string | null | undefined
 }
 
 export type CheckpointFormat = 'safetensors' | 'pt'
@@ -20,12 +22,12 @@ export interface Converted {
   readonly tensors: number
 }
 
-/** Null in the first three: what the file says of itself. */
+/** Settings of a probe. A null window, spacing or patch stands for the value that the file states. */
 export interface ProbeSettings {
   readonly windowHu: readonly [number, number] | null
   readonly spacingMm: Vec3 | null
   readonly patchVoxels: Vec3 | null
-  /** At most so many windows are segmented, those with most labels first. */
+  /** Largest number of windows that are segmented; those with most labels come first. */
   readonly windows: number
   readonly device: 'auto' | 'cpu' | 'cuda'
 }
@@ -38,20 +40,20 @@ export interface ProbeResult {
     readonly dice: Readonly<Record<string, number>>
     readonly mean: number
   }[]
-  /** The order that is clearly ahead; null when none is. */
+  /** The order that is clearly better; null if none is. */
   readonly best: MergingOrder | null
 }
 
-// Python's own limits are tighter and say more; these are for a Python that hangs.
+// Python has tighter limits with better messages; these are for a Python that hangs.
 const READING_MS = 6 * 3600_000
 const PROBING_MS = 13 * 3600_000
 
-// A stage after another asks for the same file, and each look costs a Python with PyTorch.
+// Several stages inspect the same file, and each inspection starts a Python with PyTorch.
 const inspected = new Map<string, CheckpointFacts>()
 
 /**
- * Reads a checkpoint in a Python child with bounded memory and time; nothing in the file is run. A file is read once a
- * process, as long as its size and times stay.
+ * Inspect a checkpoint in a Python child with bounded memory and time; no code of the file is run. Each process reads a
+ * file once, as long as its size and times are unchanged.
  * @throws CheckpointError for a file that is no checkpoint, damaged or hostile; EnvironmentError without a Python
  */
 export async function inspectFile(
@@ -60,30 +62,32 @@ export async function inspectFile(
 ): Promise<CheckpointFacts> {
   const file = resolve(path)
   const state = fileState(file)
-  const known = state === null ? undefined : inspected.get(`${file} ${state}`)
+  const key = JSON.stringify([file, state, options.weights ?? null])
+  const known = state === null ? undefined : inspected.get(key)
   if (known !== undefined) return structuredClone(known)
   const facts = await lookTogether(file, options)
-  // one that was written to meanwhile may have been read in part
-  if (state !== null && state === fileState(file)) inspected.set(`${file} ${state}`, structuredClone(facts))
+  // a file that changed meanwhile may have been read in part
+  if (state !== null && state === fileState(file)) inspected.set(key, structuredClone(facts))
   return facts
 }
 
 interface Look {
   readonly options: CheckpointCallOptions
-  readonly files: string[]
+  /** Path and set of weights. */
+  readonly files: [string, string | null][]
   readonly answers: Promise<readonly PythonAnswer<CheckpointFacts>[]>
 }
 
-/** Those that have not begun. */
+/** Inspections that have not begun. */
 const looks = new Set<Look>()
 
-/** Files that are asked for at once, and with one signal, are looked into at once, each in a child of its own. */
+/** Inspect files that are requested at once with one signal in parallel, each in its own child. */
 async function lookTogether(file: string, options: CheckpointCallOptions): Promise<CheckpointFacts> {
   let look = [...looks].find(
     ({ options: { python, signal } }) => python === options.python && signal === options.signal,
   )
   if (look === undefined) {
-    const files: string[] = []
+    const files: Look['files'] = []
     const answers = Promise.resolve().then(async () => {
       looks.delete(begun)
       return (await call('inspect_all', [files], READING_MS, options)) as PythonAnswer<CheckpointFacts>[]
@@ -92,11 +96,11 @@ async function lookTogether(file: string, options: CheckpointCallOptions): Promi
     looks.add(begun)
     look = begun
   }
-  const at = look.files.push(file) - 1
+  const at = look.files.push([file, options.weights ?? null]) - 1
   return answered((await look.answers)[at]!)
 }
 
-/** Null for what is not there: the reader says so. */
+/** Return the state of a file; null if it does not exist, which the reader reports. */
 function fileState(file: string): string | null {
   try {
     const { dev, ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true })
@@ -107,9 +111,9 @@ function fileState(file: string): string | null {
 }
 
 /**
- * Writes a checkpoint in another format, with everything that is known of it. `merging` states the patch-merging order of
- * a file that does not say it.
- * @throws CheckpointError as inspectFile; UsageError for a name or an order that does not fit
+ * Write a checkpoint in another format, with its metadata. `merging` is the patch-merging order of a file that does not
+ * state it.
+ * @throws CheckpointError as inspectFile; UsageError for a wrong name or order
  */
 export async function convertFile(
   path: string,
@@ -118,12 +122,13 @@ export async function convertFile(
   merging: MergingOrder | null,
   options: CheckpointCallOptions = {},
 ): Promise<Converted> {
-  return (await call('convert', [resolve(path), to, resolve(out), merging], READING_MS, options)) as Converted
+  const args = [resolve(path), to, resolve(out), merging, options.weights ?? null]
+  return (await call('convert', args, READING_MS, options)) as Converted
 }
 
 /**
- * Runs a SwinUNETR in each patch-merging order on a case whose labels are known.
- * @throws UsageError when the file states its order or the settings are not known; DataError for the case's files
+ * Run a SwinUNETR in each patch-merging order on a case with known labels.
+ * @throws UsageError if the file states its order or settings are missing; DataError for the case's files
  */
 export async function probeMerging(
   path: string,
@@ -133,7 +138,8 @@ export async function probeMerging(
   options: CheckpointCallOptions = {},
 ): Promise<ProbeResult> {
   const files = [path, image, labels].map((file) => resolve(file))
-  return (await call('probe', [...files, settings], PROBING_MS, options)) as ProbeResult
+  const args = [...files, { ...settings, weights: options.weights ?? null }]
+  return (await call('probe', args, PROBING_MS, options)) as ProbeResult
 }
 
 function call(

@@ -8,7 +8,7 @@ import type { DirectoryLock, Holder, LockedWork } from '../pipeline/ports/common
 import { typedSystemError } from '../system-errors.js'
 import { resolvePython } from './python.js'
 
-/** Whoever holds the lock of this file owns the folder; the file names its owner. */
+/** File whose lock gives ownership of the folder; it names the owner. */
 export const LOCK_FILE = '.lock'
 
 /**
@@ -23,8 +23,8 @@ import errno, fcntl, json, os, signal, sys, time
 for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
     signal.signal(getattr(signal, name), signal.SIG_IGN)
 path, owner = sys.argv[1], sys.argv[2].encode()
-def tell(**told):
-    print(json.dumps(told), flush=True)
+def report(**state):
+    print(json.dumps(state), flush=True)
 def hold():
     for attempt in range(20):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -36,26 +36,26 @@ def hold():
                 os.ftruncate(fd, 0)
                 os.pwrite(fd, owner, 0)
                 os.fsync(fd)
-                tell(state="held")
+                report(state="held")
                 return fd
         except FileNotFoundError:
             pass
         except BlockingIOError:
             if attempt == 19:
-                return tell(state="busy", holder=os.pread(fd, 4096, 0).decode("utf-8", "replace"))
+                return report(state="busy", holder=os.pread(fd, 4096, 0).decode("utf-8", "replace"))
         except OSError as error:
             if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL):
-                tell(state="unsupported", code=errno.errorcode[error.errno])
+                report(state="unsupported", code=errno.errorcode[error.errno])
                 return fd
             raise
         os.close(fd)
         time.sleep(0.025)
-    tell(state="busy", holder="")
+    report(state="busy", holder="")
 fd = None
 try:
     fd = hold()
 except OSError as error:
-    tell(state="failed", code=errno.errorcode.get(error.errno, "EIO"))
+    report(state="failed", code=errno.errorcode.get(error.errno, "EIO"))
 released = sys.stdin.buffer.read() != b""
 try:
     if released and fd is not None and os.path.samestat(os.fstat(fd), os.stat(path)):
@@ -64,7 +64,7 @@ except OSError:
     pass
 `
 
-/** Prints for each folder what the lock's file says when somebody holds it, else null. */
+/** Python program that prints for each folder the content of its lock file if a process holds it, else null. */
 const PROBE = `
 import fcntl, json, os, sys
 def holder(path):
@@ -84,9 +84,9 @@ print(json.dumps([holder(path) for path in json.load(sys.stdin)]))
 `
 
 /**
- * Locks a folder for this process alone, until the lock is disposed. The kernel releases it when this process ends or the
- * machine restarts, so a suspended owner keeps it, and so does one in another container.
- * @throws UsageError that names the holder, EnvironmentError when the folder cannot be written
+ * Lock a folder for this process alone, until the lock is disposed. The kernel releases it when this process ends or the
+ * machine restarts. A suspended owner keeps it, and so does an owner in another container.
+ * @throws UsageError that names the holder, EnvironmentError if the folder cannot be written
  */
 export async function lockDirectory(
   folder: string,
@@ -100,7 +100,7 @@ export async function lockDirectory(
   const release = async (): Promise<void> => {
     helper.ref()
     const ended = helper.exitCode === null && helper.signalCode === null ? once(helper, 'exit') : null
-    // its word to remove the file; the end of the pipe alone, when this process is killed, leaves it
+    // only this line makes the helper remove the file; when this process is killed, the file stays
     helper.stdin?.end('release')
     await ended
   }
@@ -118,7 +118,7 @@ export async function lockDirectory(
   }
 }
 
-/** Return the folders that a process holds, whether it answers or not. */
+/** Return the folders that a process holds, even if the process does not answer. */
 export async function lockHolders(
   folders: readonly string[],
   python?: string | null,
@@ -137,12 +137,12 @@ export async function lockHolders(
   )
 }
 
-/** `-I -S`: neither the working directory nor an environment nor installed packages take part. */
+/** Start Python with `-I -S`: without the working directory, Python variables of the environment and installed packages. */
 function startPython(python: string, program: string, args: readonly string[]): ChildProcess {
-  // without the id of a run: whoever ends a run's processes must not end this one
+  // without the id of a run, so that the end of a run's processes spares this one
   const { FREETUMOR_RUN_ID: _, ...env } = process.env
   const child = spawn(python, ['-I', '-S', '-c', program, ...args], {
-    // a session of its own: Ctrl-C of a terminal goes to the whole process group
+    // own session: Ctrl-C of a terminal goes to the whole process group
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe'],
     cwd: '/',
@@ -152,7 +152,7 @@ function startPython(python: string, program: string, args: readonly string[]): 
   return child
 }
 
-/** Any Python of the standard library can lock; a machine that is not set up yet has that of the system. */
+/** Return a Python for the lock. The standard library suffices, so before the set-up it is the system's Python. */
 function pythonFor(explicit: string | null | undefined): string {
   try {
     return resolvePython({ explicit: explicit ?? undefined })
@@ -169,7 +169,7 @@ interface Answer {
 
 async function firstLine(helper: ChildProcess): Promise<Answer> {
   const line = await outputOf(helper, '\n')
-  // the helper must not keep a program running that has nothing else to do
+  // the helper must not keep the program running
   helper.unref()
   for (const stream of [helper.stdin, helper.stdout, helper.stderr]) {
     ;(stream as { unref?: () => void } | null)?.unref?.()
@@ -186,7 +186,7 @@ async function outputOf(helper: ChildProcess, until?: string): Promise<string> {
   return await new Promise<string>((resolve, reject) => {
     const fail = (reason: string): void =>
       reject(
-        new EnvironmentError(`the folder's lock cannot be used: ${reason}`, {
+        new EnvironmentError(`the lock of the folder cannot be used: ${reason}`, {
           hint: 'run `freetumor setup`, or name a working Python with FREETUMOR_PYTHON',
         }),
       )

@@ -13,7 +13,7 @@ import { callPython } from './pythonia.js'
 import { networkOf } from './rendezvous.js'
 import { belowFloors, isSupportedPython, offPins, PYTHON_WANTED, readRequirements } from './requirements.js'
 
-/** One thing that was looked at. */
+/** Result of one check. */
 export interface DoctorCheck {
   readonly id:
     | 'node'
@@ -45,7 +45,7 @@ export interface DoctorOptions {
   /** The Python to check. Default: the one that every command would use. */
   readonly python?: string
   readonly signal?: AbortSignal
-  /** Limit of the all-reduce in milliseconds, with the start of its ranks. Default: 120,000. */
+  /** Limit of the all-reduce in milliseconds, including the start of its ranks. Default: 120,000. */
   readonly allReduceTimeoutMs?: number
 }
 
@@ -58,7 +58,7 @@ type Finding = Omit<DoctorCheck, 'id'>
 const GIB = 2 ** 30
 const MIB = 2 ** 20
 
-/** Looks at everything that a run needs of this machine. Finds fault in its report; throws only when aborted. */
+/** Check everything that a run needs of this machine. Faults are in the report; it throws only if aborted. */
 export async function runDoctor(options: DoctorOptions = {}): Promise<DoctorReport> {
   const { cwd = process.cwd(), env = process.env, signal } = options
   const python = await settled(async () =>
@@ -99,7 +99,7 @@ function fault(detail: string, fix: string): Finding {
 
 function failed(error: Error): Finding {
   const hint = error instanceof FreetumorError ? error.commandHint : undefined
-  return fault(error.message, hint ?? 'see the message')
+  return fault(error.message, hint ?? 'correct the fault in the message')
 }
 
 async function settled<T>(act: () => Promise<T>): Promise<T | Error> {
@@ -111,7 +111,7 @@ async function settled<T>(act: () => Promise<T>): Promise<T | Error> {
 }
 
 function withPython(facts: PythonFacts | null, look: (facts: PythonFacts) => Finding | Promise<Finding>) {
-  return facts ? look(facts) : fault('not tried: there is no Python', 'see python above')
+  return facts ? look(facts) : fault('not checked: there is no Python', 'correct the python check above')
 }
 
 function checkNode(): Finding {
@@ -223,7 +223,7 @@ async function checkAllReduce(python: string, options: DoctorOptions): Promise<F
 function lastWords(tail: string): string {
   const lines = tail.trim().split('\n')
   const error = lines.findLast((line) => /^\S*(Error|Exception)\b/.test(line.replace(/^\[rank\d+\]: ?/, '')))
-  return (error ?? lines.at(-1) ?? '').trim() || 'it ended without a word'
+  return (error ?? lines.at(-1) ?? '').trim() || 'it ended without a message'
 }
 
 async function checkSharedMemory(): Promise<Finding> {
@@ -257,7 +257,7 @@ function checkAccount(): Finding {
 }
 
 async function checkPorts(): Promise<Finding> {
-  // on a loopback that is down a port can be bound, but nobody can connect
+  // on a loopback that is down a port can be bound, but no process can connect
   await networkOf(null)
   const server = createServer()
   const port = await new Promise<number>((resolve, reject) => {
@@ -280,7 +280,7 @@ async function checkDisk(cwd: string): Promise<Finding> {
   const detail = `${gib(free)} free at ${cwd}`
   return free >= 2 * GIB
     ? ok(detail)
-    : fault(detail, 'a cache and checkpoints take GiBs: free some, or work elsewhere')
+    : fault(detail, 'free some GiB for cache and checkpoints, or work in another folder')
 }
 
 async function checkMemory(): Promise<Finding> {
@@ -292,7 +292,7 @@ async function checkMemory(): Promise<Finding> {
   const detail = `${gib(usable)} usable of ${gib(total)}`
   return usable >= 2 * GIB
     ? ok(detail)
-    : fault(detail, 'end other programs, or raise the memory limit: 2 GiB at least')
+    : fault(detail, 'end other programs, or raise the memory limit to at least 2 GiB')
 }
 
 function gib(bytes: number): string {

@@ -13,6 +13,7 @@ import {
 import type { Command, Failed, Hello, JobEvent } from '../generated/freetumor/runtime/v1/control.js'
 import type { CaseError, CaseOutcome } from '../pipeline/ports/common.js'
 import type { RuntimeCommand, RuntimeEvent } from '../pipeline/ports/training.js'
+import { protocolBroken } from './job-errors.js'
 
 const caseError = z.object({ error: z.object({ kind: z.string(), message: z.string(), hint: z.string() }) })
 const validationCase = z.object({
@@ -26,7 +27,7 @@ const validationCase = z.object({
   ),
 })
 
-/** A message of the job as an event of the port; `failed` is thrown as the error it tells of. */
+/** Return a message of the job as an event of the port; throw the error of a `failed` message. */
 export function toRuntimeEvent(message: JobEvent, hello: Hello): RuntimeEvent {
   const event = message.event
   switch (event?.$case) {
@@ -81,22 +82,22 @@ export function toRuntimeEvent(message: JobEvent, hello: Hello): RuntimeEvent {
         text: event.value.text,
       }
     default:
-      throw new RuntimeCrashError('the runtime sent an event that this version does not know')
+      throw protocolBroken('the runtime sent an unsupported event')
   }
 }
 
-/** Say how many messages the feed dropped because their sender showed no token of the job. */
+/** Return a note about the messages that the feed dropped, because their sender had no token of the job. */
 export function strayText(count: number): string {
   const messages = count === 1 ? '1 message' : `${count} messages`
   return `the feed dropped ${messages} of a process that is no rank of this run`
 }
 
-/** A protobuf map comes in any order; the log of a run must not. */
+/** Return the values sorted by key: a protobuf map has no fixed order, but the log of a run must. */
 function inOrder(values: Readonly<Record<string, number>>): Record<string, number> {
   return Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
-/** The result of one case, as `parse` reads it; or the error that befell the case. */
+/** Return the result of one case, as `parse` reads it, or the error of the case. */
 export function toCaseOutcome<T>(caseId: string, json: string, parse: (value: unknown) => T): CaseOutcome<T> {
   const value: unknown = JSON.parse(json)
   const failed = caseError.safeParse(value)
@@ -122,7 +123,7 @@ export function toCommand(command: RuntimeCommand): Command['command'] {
   }
 }
 
-/** An error of the Python side as ours: the kind decides the class, the message stays. */
+/** Return an error of the Python side as ours: the kind decides the class, the message is unchanged. */
 export function reviveFailure(
   failure: Pick<Failed, 'kind' | 'message' | 'hint' | 'rank' | 'traceback'>,
 ): FreetumorError {

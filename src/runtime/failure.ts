@@ -17,21 +17,21 @@ export interface RecordedFailure {
   readonly time: number
 }
 
-/** Messages of torchrun about a rank that ended, or that torchrun then ended. */
+/** Report of torchrun about a rank that ended, or that torchrun then ended. */
 interface EndedRank {
   readonly rank: number
-  /** Below 0: the signal. */
+  /** Negative for a signal. */
   readonly exitCode: number
-  /** When torchrun found it, to the second. */
+  /** Time at which torchrun found it, to the second. */
   readonly time: string
 }
 
-/** Messages of a rank whose partner failed: a consequence, never the cause. */
+/** Messages of a rank whose partner failed; they are a consequence, never the cause. */
 const FOLLOW_UP =
   /connection (reset|closed|refused)|broken pipe|timed? ?out|socket closed|nccl|gloo|process ?group|remote process exited|heartbeat/i
 const OUT_OF_MEMORY =
   /out of memory|can't allocate memory|cannot allocate memory|MemoryError|DefaultCPUAllocator/i
-/** Messages of C++ about a thread that ends while Python shuts down (followed by faulthandler's frame). */
+/** Message of C++ about a thread that ends while Python shuts down (followed by the stack of faulthandler). */
 const ABORTED_AT_EXIT = 'terminate called without an active exception'
 const LAST_LINES = 30
 const SIGNALS: Readonly<Record<number, string>> = {
@@ -47,29 +47,29 @@ export interface Failure {
   readonly end: ProcessEnd
   /** Value of `oomKills` at the start of the job. */
   readonly oomKillsBefore: number
-  /** Rank of this node; default 0. */
+  /** Rank of this node. Default: 0. */
   readonly node?: number
   /** Failures that ranks reported, in addition to the files in their folder of failures. */
   readonly recorded?: readonly RecordedFailure[]
 }
 
-/** Folder in which the ranks of a node write why they ended. */
+/** Return the folder in which the ranks of a node record why they ended. */
 export function failureFolder(logDirectory: string, node = 0): string {
   return join(logDirectory, node === 0 ? 'failures' : `failures.node-${node}`)
 }
 
-/** Forgets what an earlier attempt in the same folder left. */
+/** Remove the failures that an earlier attempt recorded in the same folder. */
 export async function clearFailures(logDirectory: string, node = 0): Promise<void> {
   await rm(failureFolder(logDirectory, node), { recursive: true, force: true })
 }
 
 /**
- * Why a job's processes failed: the error of the first rank that failed by itself. What its partners say of a lost connection
- * is left out. A failure that is no mistake of the user comes with a card (`facts.card`).
+ * Return why a job's processes failed: the error of the first rank that failed by itself. Errors of its partners about a
+ * lost connection are omitted. A failure that the user did not cause has a card (`facts.card`).
  */
-export async function explainFailure(death: Failure): Promise<FreetumorError> {
-  const { logDirectory, end, oomKillsBefore, node = 0 } = death
-  const found = [...(death.recorded ?? []), ...(await recordedFailures(failureFolder(logDirectory, node)))]
+export async function explainFailure(failure: Failure): Promise<FreetumorError> {
+  const { logDirectory, end, oomKillsBefore, node = 0 } = failure
+  const found = [...(failure.recorded ?? []), ...(await recordedFailures(failureFolder(logDirectory, node)))]
   const recorded = [...found].sort((a, b) => a.time - b.time)
   const place = { logDirectory, node, end }
   const own = recorded.find(({ kind, message }) => kind !== 'stopped' && !FOLLOW_UP.test(message))
@@ -79,9 +79,9 @@ export async function explainFailure(death: Failure): Promise<FreetumorError> {
     const signal = SIGNALS[-root.exitCode] ?? `signal ${-root.exitCode}`
     const byKernel = signal === 'SIGKILL' && (await oomKills()) > oomKillsBefore
     const sender =
-      signal === 'SIGABRT' && (await rankSaid(logDirectory, node, root.rank)).includes(ABORTED_AT_EXIT)
-        ? `most likely a thread of PyTorch aborted it when its script had ended: let the script end with dist.destroy_process_group(), sys.stdout.flush() and os._exit(0); its log is below ${logDirectory}`
-        : `somebody or something outside sent it; the rank's log is below ${logDirectory}`
+      signal === 'SIGABRT' && (await rankOutput(logDirectory, node, root.rank)).includes(ABORTED_AT_EXIT)
+        ? `end the script with dist.destroy_process_group(), sys.stdout.flush() and os._exit(0), because most likely a thread of PyTorch aborted it at exit; its log is in ${logDirectory}`
+        : `find the sender outside this program; the rank's log is in ${logDirectory}`
     return crash(
       byKernel
         ? `rank ${root.rank} was killed by the kernel: the machine ran out of memory`
@@ -95,27 +95,27 @@ export async function explainFailure(death: Failure): Promise<FreetumorError> {
   if (silent)
     return crash(
       `rank ${root.rank} ended with code ${root.exitCode}`,
-      `what it wrote is below ${logDirectory}`,
+      `read its output in ${logDirectory}`,
       { kind: 'exception', rank: root.rank, signal: null, traceback: '' },
       place,
     )
   const guilty = own ?? recorded[0]
   if (guilty) {
     const kind = OUT_OF_MEMORY.test(guilty.message) ? 'outOfMemory' : own ? 'exception' : 'lostConnection'
-    // a line of a launcher, of this node or another, belongs to no rank
+    // a line of a launcher belongs to no rank
     const who = guilty.rank < 0 ? '' : `rank ${guilty.rank}: `
     return crash(
       `${who}${guilty.message.split('\n')[0]}`,
-      kind === 'outOfMemory' ? MEMORY_HINT : guilty.hint || `the traceback is in ${logDirectory}`,
+      kind === 'outOfMemory' ? MEMORY_HINT : guilty.hint || `read the traceback in ${logDirectory}`,
       { kind, rank: guilty.rank < 0 ? null : guilty.rank, signal: null, traceback: guilty.traceback },
       place,
     )
   }
   const how = end.signal ? `was killed by ${end.signal}` : `ended with code ${end.code}`
-  const said = lastLines(end.tail, 5).join('\n')
+  const output = lastLines(end.tail, 5).join('\n')
   return crash(
-    `the Python runtime ${how} before it said why${said ? `:\n${said}` : ''}`,
-    `logs are in ${logDirectory}; \`freetumor doctor\` checks the installation`,
+    `the Python runtime ${how} without a reason${output ? `:\n${output}` : ''}`,
+    `run \`freetumor doctor\` to check the installation; logs are in ${logDirectory}`,
     { kind: end.signal ? 'signal' : 'exception', rank: null, signal: end.signal, traceback: '' },
     place,
   )
@@ -131,13 +131,13 @@ export interface Hang {
   /** Rank of this node. */
   readonly node: number
   readonly end: ProcessEnd
-  /** Those that were asked for their stacks. */
+  /** The ranks that wrote their stacks. */
   readonly ranks: readonly RankProcess[]
-  /** The setting of the limit; default `runtime.hangSeconds`. */
+  /** Setting of the limit. Default: `runtime.hangSeconds`. */
   readonly setting?: string
 }
 
-/** The error of a job that gave no sign for too long. It names the rank that holds up the others, where that can be seen. */
+/** Return the error of a job that made no progress for too long. It names the rank that blocks the others, if known. */
 export async function explainHang({
   seconds,
   logDirectory,
@@ -149,7 +149,7 @@ export async function explainHang({
   const stands = await Promise.all(
     ranks.map(async (one) => ({
       ...one,
-      place: one.suspended ? null : standingIn(await rankSaid(logDirectory, node, one.rank)),
+      place: one.suspended ? null : standingIn(await rankOutput(logDirectory, node, one.rank)),
     })),
   )
   const suspended = stands.filter((one) => one.suspended)
@@ -160,10 +160,10 @@ export async function explainHang({
   )
   const where = named.length > 0 ? `: ${named.join(', ')}` : ''
   return crash(
-    `no step and no other sign for ${seconds} s: the job hangs${where}`,
+    `the job hangs: no step and no other event for ${seconds} s${where}`,
     suspended.length > 0
       ? `resume a suspended process with \`kill -CONT\`, or end it; ${setting} sets the limit`
-      : `the stack of each rank is at the end of its log below ${logDirectory}; ${setting} sets the limit`,
+      : `read the stack of each rank at the end of its log in ${logDirectory}; ${setting} sets the limit`,
     { kind: 'hang', rank: guilty.length === 1 ? guilty[0]!.rank : null, signal: null, traceback: '' },
     { logDirectory, node, end },
   )
@@ -199,7 +199,7 @@ async function crash(
   known: Pick<FailureCard, 'kind' | 'rank' | 'signal' | 'traceback'>,
   { logDirectory, node, end }: { logDirectory: string; node: number; end: ProcessEnd },
 ): Promise<RuntimeCrashError> {
-  const log = known.rank === null ? '' : await rankSaid(logDirectory, node, known.rank)
+  const log = known.rank === null ? '' : await rankOutput(logDirectory, node, known.rank)
   const card: FailureCard = {
     ...known,
     message,
@@ -217,14 +217,14 @@ export function rankLog(logDirectory: string, node: number, rank: number): strin
   return join(logDirectory, `node-${node}`, `rank-${rank}`, 'output.log')
 }
 
-async function rankSaid(logDirectory: string, node: number, rank: number): Promise<string> {
+async function rankOutput(logDirectory: string, node: number, rank: number): Promise<string> {
   return readFile(rankLog(logDirectory, node, rank), 'utf8').catch(() => '')
 }
 
 /**
- * By torchrun's own summary at the end of its output. It looks ten times a second, and of those that it finds at once calls
- * the lowest rank the cause: one that was killed comes before one that ended, which may be for the loss of the other. Those
- * that torchrun ended have SIGTERM, or a later time.
+ * Return the first rank that failed, from torchrun's own summary at the end of its output. torchrun checks the ranks ten
+ * times per second; of those that it finds at once, it calls the lowest rank the cause. Here a killed rank precedes one
+ * that ended, which may be a consequence. Ranks that torchrun ended have SIGTERM, or a later time.
  */
 function rootCause(tail: string): EndedRank | null {
   const at = tail.lastIndexOf('Root Cause')
@@ -252,6 +252,6 @@ function lastLines(text: string, count: number): string[] {
 async function recordedFailures(folder: string): Promise<RecordedFailure[]> {
   const names = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith('.json'))
   const read = names.map((name) => readForeignJson(join(folder, name)).catch(() => null))
-  // a rank that was killed while it wrote leaves a damaged file
+  // a rank that was killed during the write leaves a damaged file
   return (await Promise.all(read)).filter((failure) => asRecord(failure) !== undefined) as RecordedFailure[]
 }

@@ -1,4 +1,3 @@
-import { RuntimeCrashError } from '../errors.js'
 import {
   type Crop,
   StepCrops,
@@ -11,12 +10,13 @@ import type { CropMeasures, StepFeed } from '../pipeline/ports/training.js'
 import type { PlannedCrop, PlannedTumor } from '../sampling/sampling-plan.js'
 import type { Message, Tensor } from '../transport/frames.js'
 import type { Vec3 } from '../volume/volume.js'
+import { unsupportedMessage } from './job-errors.js'
 
 const PACKAGE = 'freetumor.runtime.v1.'
 
 /**
- * Answers one message of a rank; undefined where there is nothing to answer (an acknowledgement).
- * @throws RuntimeCrashError on a message that does not belong here
+ * Return the answer to a message of a rank; undefined if it needs none (an acknowledgement).
+ * @throws RuntimeCrashError on an unsupported message
  */
 export async function answerRank(
   feed: StepFeed,
@@ -42,11 +42,11 @@ export async function answerRank(
     case `${PACKAGE}StepAck`:
       return undefined
     default:
-      throw new RuntimeCrashError(`rank ${rank} sent ${message.kind}, which the feeder does not know`)
+      throw unsupportedMessage(rank, message.kind)
   }
 }
 
-/** The crops of a step with their tensors, named by their place. */
+/** Return the crops of a step with their tensors, which are named by their position. */
 export function toStepMessage(step: number, patchVoxels: Vec3, crops: readonly PlannedCrop[]): Message {
   const tensors = new Map<string, Tensor>()
   const message = StepCrops.encode({
@@ -72,7 +72,7 @@ function toCrop(crop: PlannedCrop, at: number, shape: number[], tensors: Map<str
   }
 }
 
-/** A tumor, its shape among the tensors under a name of its own. */
+/** Return a tumor; its shape is one of the tensors, under its own name. */
 export function tumorMessage(
   tumor: PlannedTumor,
   boxTensor: string,

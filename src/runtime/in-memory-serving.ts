@@ -1,5 +1,4 @@
 import { setImmediate } from 'node:timers/promises'
-import { StoppedError } from '../errors.js'
 import type {
   PaintAnswer,
   PaintCall,
@@ -8,13 +7,14 @@ import type {
   ServeSession,
   ServeSpec,
 } from '../pipeline/ports/serving.js'
+import { callCancelled, runtimeClosed } from './job-errors.js'
 
-/** HU that the twin takes off where it paints. */
+/** HU that the twin adds where it paints. */
 export const PAINTED_HU = -100
 
 /**
- * The twin of a warm runtime: whatever is above 0 HU is label 1, and a tumor is a hundred HU darker than its organ and seen
- * when it has 500 voxels. Calls are answered one after another.
+ * Return the twin of a warm runtime: voxels above 0 HU get label 1; a tumor is 100 HU darker than its organ and detected
+ * if it has 500 voxels. Calls are answered one after another.
  */
 export function serveInMemory(spec: ServeSpec): ServeSession {
   let last: Promise<unknown> = Promise.resolve()
@@ -24,8 +24,8 @@ export function serveInMemory(spec: ServeSpec): ServeSession {
     const mine = (async () => {
       await before.catch(() => {})
       await setImmediate()
-      if (closed) throw new StoppedError('the runtime was closed')
-      if (signal?.aborted) throw new StoppedError('the call was cancelled')
+      if (closed) throw runtimeClosed()
+      if (signal?.aborted) throw callCancelled()
       return answer()
     })()
     last = mine

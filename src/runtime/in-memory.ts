@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { StoppedError, SupersededError } from '../errors.js'
+import { SupersededError } from '../errors.js'
 import type {
   EvaluateSpec,
   MeasuredCase,
@@ -27,6 +27,7 @@ import type {
 } from '../pipeline/ports/training.js'
 import type { PlannedCrop, PlannedTumor } from '../sampling/sampling-plan.js'
 import { serveInMemory } from './in-memory-serving.js'
+import { jobEnded, jobStopped } from './job-errors.js'
 
 type Work<Spec extends { readonly cases: readonly unknown[] }, T> = (
   one: Spec['cases'][number],
@@ -42,13 +43,13 @@ export interface InMemoryAnswers {
   readonly inspect?: (path: string) => CheckpointFacts
   /** Number of `steps` tumor voxels that the segmentor finds at a validation. Default: the number of finished steps. */
   readonly found?: (step: number) => number
-  /** Called before a step; what it throws ends the runtime. */
+  /** Called before a step; an error from it ends the runtime. */
   readonly beforeStep?: (step: number) => void | Promise<void>
 }
 
 /**
- * The twin of the torch runtime without Python, for tests of everything above the port: the same order of events, feed
- * calls, commands and checkpoint directories. It learns nothing; its losses are a pure function of the items.
+ * Return the twin of the torch runtime without Python, for tests of everything above the port: the same order of events,
+ * feed calls, commands and checkpoint directories. It learns nothing; its losses are a pure function of the items.
  */
 export function inMemoryRuntime(answers: InMemoryAnswers = {}): ModelRuntime {
   return {
@@ -86,16 +87,15 @@ async function* eachCase<Spec extends { readonly job: string; readonly cases: re
   call: CallOptions,
 ): AsyncIterable<CaseOutcome<T>> {
   for (const one of spec.cases) {
-    if (call.signal?.aborted)
-      throw new StoppedError(`${spec.job} was stopped`, {}, spec.job === 'prepare' || spec.job === 'predict')
+    if (call.signal?.aborted) throw jobStopped(spec.job, spec.job === 'prepare' || spec.job === 'predict')
     yield await (work ?? unanswered(spec.job))(one, spec)
   }
 }
 
-/** Every tumor of 500 voxels or more is seen; nothing is written. */
+/** Detect every tumor of at least 500 voxels; write nothing. */
 async function synthesizeInMemory(spec: SynthesizeSpec, feed: VariantFeed, call: CallOptions): Promise<void> {
   for (;;) {
-    if (call.signal?.aborted) throw new StoppedError('synthesize was stopped')
+    if (call.signal?.aborted) throw jobStopped('synthesize')
     let round = await feed.begin(0)
     if (round === null) return
     const { caseId, variant } = round
@@ -137,13 +137,13 @@ class InMemorySession implements TrainingSession {
   }
 
   command(command: RuntimeCommand): Promise<number> {
-    if (this.#closed) return Promise.reject(new StoppedError('the job has ended'))
+    if (this.#closed) return Promise.reject(jobEnded())
     return new Promise((resolve, reject) => this.#commands.push({ command, resolve, reject }))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
-    for (const { reject } of this.#commands.splice(0)) reject(new StoppedError('the job has ended'))
+    for (const { reject } of this.#commands.splice(0)) reject(jobEnded())
   }
 
   async *#train(): AsyncIterable<RuntimeEvent> {
@@ -189,7 +189,7 @@ class InMemorySession implements TrainingSession {
   ): Promise<{ learningRate: number | null; save: boolean; stop: string | null }> {
     const decision = { learningRate: null as number | null, save: false, stop: null as string | null }
     do {
-      // other work gets its turn, as it would beside another process
+      // other work gets its turn, as it would with a separate process
       await new Promise((resolve) => setImmediate(resolve))
       for (const { command, resolve } of this.#commands.splice(0)) {
         if (command.type === 'setLearningRate') decision.learningRate = command.value
@@ -223,7 +223,7 @@ class InMemorySession implements TrainingSession {
         yield { type: 'validationCase', caseId: id, counts: this.#counts(next) }
       yield { type: 'validationDone', step: next }
     }
-    // node 0 has the word on it
+    // node 0 decides
     const ends = validates && this.node === 0 ? await this.#verdict(next) : null
     const reason = ends !== null || next === steps ? 'end' : validates ? 'validation' : 'interval'
     if (validates || isDue(checkpoint.everySteps)) yield await this.#save(next, reason)
@@ -243,7 +243,7 @@ class InMemorySession implements TrainingSession {
     return null
   }
 
-  /** A segmentor that finds one voxel more with every step, unless a test says how many. */
+  /** Return the counts of a segmentor that finds one voxel more with every step, unless a test sets the number. */
   #counts(step: number) {
     const found = Math.min(this.spec.steps, this.answers.found?.(step) ?? step)
     return this.spec.labelNames.flatMap((_, label) =>
@@ -253,7 +253,7 @@ class InMemorySession implements TrainingSession {
     )
   }
 
-  /** As rank 0 does before it publishes a checkpoint. */
+  /** Refuse to publish a checkpoint of a superseded run, as rank 0 does. */
   async #refuseSuperseded(): Promise<void> {
     const { runDirectory, ownerNumber, runId } = this.spec
     const owner = await readFile(join(runDirectory, 'owner.json'), 'utf8').then(
@@ -261,7 +261,9 @@ class InMemorySession implements TrainingSession {
       () => null,
     )
     if (owner !== null && (owner.number !== ownerNumber || owner.run !== runId))
-      throw new SupersededError(`${runDirectory}: start ${owner.number} of the run has taken it over`)
+      throw new SupersededError(`${runDirectory}: start ${owner.number} of the run has taken it over`, {
+        hint: 'use the other process; this one saves nothing more',
+      })
   }
 
   async #save(step: number, reason: string): Promise<RuntimeEvent> {
@@ -282,7 +284,7 @@ class InMemorySession implements TrainingSession {
   }
 }
 
-/** Large tumors are seen, small ones are not: a verdict that a test can foretell. */
+/** Return measures that a test can predict: large tumors are detected, small ones are not. */
 function measure(crop: PlannedCrop): CropMeasures[] {
   return crop.tumors.map((tumor) => ({
     item: crop.item,

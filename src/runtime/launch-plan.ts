@@ -4,7 +4,7 @@ import { cleanEnvironment, resolvePython } from './python.js'
 import { rendezvousOf } from './rendezvous.js'
 import { measureStepCost } from './step-cost.js'
 
-/** @throws EnvironmentError when there is no Python to start */
+/** Return the launch of a job without starting it. @throws EnvironmentError if there is no Python to start */
 export function planLaunch(settings: LaunchSettings): LaunchPlan {
   const { python, ranks, threads, logDirectory, place, hangSeconds = null } = settings
   const found = resolvePython({ explicit: python ?? undefined })
@@ -13,7 +13,7 @@ export function planLaunch(settings: LaunchSettings): LaunchPlan {
   return {
     argv: [...parentDeathPrefix(), ...runtimeArgv(found, ranks, logDirectory, '<job.json>', rendezvous)],
     environment: {
-      // what is set whatever this process has, so that a plan reads the same wherever it is made
+      // only variables that do not depend on this process, so that a plan is the same everywhere
       ...cleanEnvironment({ threads, env: {} }),
       FREETUMOR_RUN_ID: '<run id>',
       FREETUMOR_CONTROL: 'unix:<private folder>/control.sock',

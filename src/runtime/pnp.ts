@@ -1,7 +1,7 @@
 import { EnvironmentError } from '../errors.js'
 
 /**
- * Python and worker threads read the files of this package, which Yarn's Plug'n'Play keeps inside archives.
+ * Refuse Yarn's Plug'n'Play, which keeps the files of this package inside archives: Python and worker threads read them.
  * @throws EnvironmentError under Plug'n'Play
  */
 export function refusePnp(versions: Readonly<Record<string, string | undefined>> = process.versions): void {

@@ -5,26 +5,26 @@ import { join } from 'node:path'
 import type { NodePlace } from '../pipeline/ports/common.js'
 import { runtimeFolder } from './python.js'
 
-/** Programs that are run by their path, by any Python. */
+/** Folder of the programs that any Python runs by their path. */
 export const LAUNCHER = join(runtimeFolder, 'freetumor_runtime', 'launcher')
 
-/** File of a job's private directory through which the ranks of a single node find each other (FREETUMOR_STORE). */
+/** File in a job's private directory for the rendezvous of the ranks of a single node (FREETUMOR_STORE). */
 export const RANK_STORE = 'ranks.store'
 
 /** A started Python job: torchrun with its ranks, or one plain process. */
 export interface RuntimeProcess {
   readonly pid: number
-  /** Resolves when the process and its output are done. */
+  /** Resolves when the process and its output have ended. */
   readonly ended: Promise<ProcessEnd>
-  /** Asks to stop (SIGTERM to the agent, which passes it on to its ranks). */
+  /** Request a stop: send SIGTERM to the agent, which forwards it to its ranks. */
   terminate(): void
-  /** Has every rank write the stacks of its threads to its log (bridge/lifeline.py); returns the ranks that were asked. */
+  /** Make every rank write the stacks of its threads to its log (bridge/lifeline.py); return these ranks. */
   dumpStacks(signal?: NodeJS.Signals): Promise<RankProcess[]>
-  /** Ends the whole family of this run at once, wherever torchrun put it. */
+  /** Kill all processes of this run at once, in whatever process group torchrun put them. */
   kill(): Promise<void>
 }
 
-/** A process of a job that computes. */
+/** A computing process of a job. */
 export interface RankProcess {
   readonly rank: number
   /** Stopped by SIGSTOP, Ctrl-Z or a debugger. */
@@ -42,15 +42,15 @@ export interface ProcessLaunch {
   readonly argv: readonly string[]
   readonly environment: Readonly<Record<string, string>>
   readonly logDirectory: string
-  /** In the environment of every process of the run; how stragglers are found. */
+  /** Id in the environment of every process of the run, by which they are found. */
   readonly runId: string
   /** Default: that of this process. */
   readonly cwd?: string
-  /** Rank of this node; default 0. */
+  /** Rank of this node. Default: 0. */
   readonly node?: number
 }
 
-/** The argument list of a job: ranks under torchrun, or a plain process when `ranks` is null. */
+/** Return the argument list of a job: ranks under torchrun, or a plain process if `ranks` is null. */
 export function runtimeArgv(
   python: string,
   ranks: number | null,
@@ -64,7 +64,7 @@ export function runtimeArgv(
   return torchrunArgv({ python, ranks, logDirectory, program, rendezvous, tcpStore: false })
 }
 
-/** An argument of a rank as torchrun passes it on unchanged: it replaces `$` and what follows. */
+/** Escape an argument of a rank, so that torchrun passes it unchanged: it would replace `$` and the following name. */
 export function literally(argument: string): string {
   return argument.replaceAll('$', '$$$$')
 }
@@ -76,19 +76,19 @@ export interface Rendezvous extends NodePlace {
 
 export interface TorchrunSettings {
   readonly python: string
-  /** Processes of this node. */
+  /** Number of processes on this node. */
   readonly ranks: number
   readonly logDirectory: string
   readonly program: readonly string[]
   /** Place among several nodes. */
   readonly rendezvous?: Rendezvous | undefined
-  /** Whether the program finds a store at MASTER_ADDR and MASTER_PORT; several nodes always have one. */
+  /** True for a store at MASTER_ADDR and MASTER_PORT; several nodes always have one. */
   readonly tcpStore: boolean
 }
 
 /**
- * torchrun with ranks on this node, without restarts (the supervisor makes them). A program of launcher/ sets up the
- * rendezvous, then becomes torchrun: single_node.py without a TCP port, or join.py for several nodes.
+ * Return the command of torchrun with ranks on this node, without restarts, which the restart policy makes. A program of
+ * launcher/ sets up the rendezvous, then becomes torchrun: single_node.py without a TCP port, or join.py for several nodes.
  */
 export function torchrunArgv(given: TorchrunSettings): string[] {
   const { python, ranks, logDirectory, program, rendezvous, tcpStore } = given
@@ -120,15 +120,15 @@ export function torchrunArgv(given: TorchrunSettings): string[] {
   ]
 }
 
-/** The name of the launcher's own log on a node. */
+/** Return the name of the launcher's own log on a node. */
 export function agentLog(node: number): string {
   return node === 0 ? 'agent.log' : `agent.node-${node}.log`
 }
 
 /**
- * Starts a job that cannot outlive this process: its standard input is a pipe that ends with us (every rank watches it),
- * and where `setpriv` exists the kernel kills the agent with us. It has a session of its own, since a terminal sends Ctrl-C
- * and SIGHUP to all of its foreground group: the job is stopped by command, between two steps. Call it on the main thread.
+ * Start a job that cannot outlive this process: every rank watches its standard input, a pipe that ends with this process,
+ * and with `setpriv` the kernel kills the agent too. The job has its own session, because a terminal sends Ctrl-C and
+ * SIGHUP to its whole foreground group: a command stops the job, between two steps. Call it on the main thread.
  */
 export function startProcess(launch: ProcessLaunch): RuntimeProcess {
   mkdirSync(launch.logDirectory, { recursive: true })
@@ -154,7 +154,7 @@ export function startProcess(launch: ProcessLaunch): RuntimeProcess {
   }
 }
 
-/** Kills every process whose environment names the run; resolves when none is left. */
+/** Kill every process whose environment names the run; resolve when none is left. */
 export async function endFamily(runId: string): Promise<void> {
   for (let round = 0; round < 100; round++) {
     const members = await familyOf(runId)
@@ -170,7 +170,7 @@ export async function endFamily(runId: string): Promise<void> {
   }
 }
 
-/** The launcher itself would die of such a signal: only ranks get it. */
+/** Send a signal to the ranks only, because it would kill the launcher. */
 async function signalRanks(runId: string, signal: NodeJS.Signals): Promise<RankProcess[]> {
   const ranks: RankProcess[] = []
   for (const pid of await familyOf(runId, /(^|\0)LOCAL_RANK=/)) {
@@ -181,7 +181,7 @@ async function signalRanks(runId: string, signal: NodeJS.Signals): Promise<RankP
       // gone in the meantime
     }
   }
-  // what a rank has started carries its number, too
+  // child processes of a rank have its number too
   const numbers = [...new Set(ranks.map(({ rank }) => rank))].sort((a, b) => a - b)
   return numbers.map((rank) => ({ rank, suspended: ranks.some((one) => one.rank === rank && one.suspended) }))
 }
@@ -193,8 +193,8 @@ async function rankOf(pid: number): Promise<RankProcess> {
 }
 
 /**
- * Ids of the living processes of a run (Linux: found by their environment).
- * @param having only those whose environment (NAME=value, separated by zero bytes) matches
+ * Return the ids of the running processes of a run (Linux: found by their environment).
+ * @param having pattern that their environment (NAME=value, separated by zero bytes) must match
  */
 export async function familyOf(runId: string, having?: RegExp): Promise<number[]> {
   const names = await readdir('/proc').catch(() => [] as string[])
@@ -216,7 +216,7 @@ async function watch(child: ChildProcess, path: string): Promise<ProcessEnd> {
   const add = (text: string): void => {
     tail = (tail + text).slice(-8192)
   }
-  // A job is not lost because its log is (a full disk, a folder that is gone): its last lines say so.
+  // A job survives the loss of its log (a full disk, a missing folder): its last lines report it.
   const logged = new Promise<void>((resolve) => {
     log.on('error', (error) => add(`\n${path} could not be written: ${error.message}\n`))
     log.once('close', resolve)
@@ -227,7 +227,7 @@ async function watch(child: ChildProcess, path: string): Promise<ProcessEnd> {
       add(chunk.toString('utf8'))
     })
   }
-  // A pipe whose reader died must not become an unhandled error.
+  // A pipe whose reader has exited must not become an unhandled error.
   child.stdin?.on('error', () => {})
   const end = await new Promise<Omit<ProcessEnd, 'tail'>>((resolve) => {
     child.once('error', (error) => {
@@ -243,7 +243,7 @@ async function watch(child: ChildProcess, path: string): Promise<ProcessEnd> {
 
 let prefix: readonly string[] | undefined
 
-/** Has the kernel kill the launcher with us, where the machine can. */
+/** Return the command prefix that makes the kernel kill the launcher with this process; empty if unsupported. */
 export function parentDeathPrefix(): readonly string[] {
   prefix ??= canSetParentDeathSignal() ? ['setpriv', '--pdeathsig', 'KILL', '--'] : []
   return prefix
@@ -251,6 +251,6 @@ export function parentDeathPrefix(): readonly string[] {
 
 function canSetParentDeathSignal(): boolean {
   const { status, signal } = spawnSync('setpriv', ['--pdeathsig', 'KILL', '--', 'true'], { stdio: 'ignore' })
-  // one that a signal of the terminal interrupted exists
+  // after an interrupt by the terminal, the program exists
   return status === 0 || signal !== null
 }

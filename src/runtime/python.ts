@@ -7,13 +7,14 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { onAbort } from '../abort.js'
 import { EnvironmentError } from '../errors.js'
+import { cannotBeRead } from '../system-errors.js'
 import { refusePnp } from './pnp.js'
 import { readState, recordedPython, STATE_FILE, UNFINISHED_FILE } from './runtime-record.js'
 
-/** Folder of package.json, configs/ and python_runtime/; the same from src/ and from dist/. */
+/** Folder of package.json, configs/ and python_runtime/; the same for src/ and dist/. */
 export const packageRoot = fileURLToPath(new URL('../../', import.meta.url))
 
-/** The folder of the Python package; PYTHONPATH of every Python that we start. */
+/** Folder of the Python package; PYTHONPATH of every Python that we start. */
 export const runtimeFolder = join(packageRoot, 'python_runtime')
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -23,17 +24,17 @@ export interface ResolvePythonOptions {
   readonly cwd?: string
   /** The configuration's `runtime.python` or a `--python` flag. */
   readonly explicit?: string | undefined
-  /** Default: that of this process. */
+  /** Default: the environment of this process. */
   readonly env?: Environment
 }
 
-/** The runtime of the package itself: whoever may write there may change our code, too. */
+/** Runtime of the package itself. It is trusted: a user who can write there can also change our code. */
 export const ownRuntime = join(packageRoot, '.venv')
 
 /**
- * The Python that runs the models, an absolute path: the explicit one, else FREETUMOR_PYTHON, else the runtime in `./.venv`
- * if `freetumor setup` recorded it for this user, else the one beside the package.
- * @throws EnvironmentError when there is none, its set-up was cut off, or nobody vouches for the only one
+ * Return the absolute path of the Python that runs the models: the explicit one, else FREETUMOR_PYTHON, else the runtime in
+ * `./.venv` if `freetumor setup` recorded it for this user, else the one next to the package.
+ * @throws EnvironmentError if there is none, its set-up was interrupted, or the only one is not trusted
  */
 export function resolvePython(options: ResolvePythonOptions = {}): string {
   const { cwd = process.cwd(), explicit, env = process.env } = options
@@ -50,12 +51,12 @@ export function resolvePython(options: ResolvePythonOptions = {}): string {
   })
 }
 
-/** Whether something in the folder would be run if it were trusted. */
+/** Return whether the folder holds programs that a trusted folder would run. */
 export function holdsPython(folder: string): boolean {
   return existsSync(join(folder, 'bin', 'python')) || existsSync(join(folder, STATE_FILE))
 }
 
-/** The error of a runtime folder that came from elsewhere, or from an earlier version. */
+/** Return the error of a runtime folder that this version did not set up for this user. */
 export function untrustedRuntime(folder: string): EnvironmentError {
   return new EnvironmentError(
     `${folder} is not trusted: \`freetumor setup\` did not record it for this user`,
@@ -69,20 +70,20 @@ function pythonOfPackage(): string | undefined {
   return pythonOf(ownRuntime, readState(ownRuntime)?.python ?? join(ownRuntime, 'bin', 'python'))
 }
 
-/** The interpreter of a trusted runtime folder; undefined when the folder holds none. */
+/** Return the interpreter of a trusted runtime folder; undefined if the folder holds none. */
 function pythonOf(folder: string, python: string | undefined): string | undefined {
   const hint = { hint: 'run `freetumor setup` again' }
   if (existsSync(join(folder, UNFINISHED_FILE)))
     throw new EnvironmentError(`the set-up of ${folder} was not finished`, hint)
   if (python === undefined || existsSync(python)) return python
   if (!existsSync(join(folder, STATE_FILE))) return undefined
-  throw new EnvironmentError(`${python}, recorded for ${folder}, is gone`, hint)
+  throw new EnvironmentError(`${cannotBeRead(python, 'ENOENT', 'Python')} (recorded for ${folder})`, hint)
 }
 
 function existing(path: string, cwd: string, env: Environment, what: string): string {
   const found = /[\\/]/.test(path) ? resolve(cwd, path) : onPath(path, env)
   if (found && existsSync(found)) return found
-  throw new EnvironmentError(`${what} does not exist: ${path}`, {
+  throw new EnvironmentError(`${what}: ${cannotBeRead(path, 'ENOENT', 'Python')}`, {
     hint: 'give the path of a Python 3.11 or 3.12 executable, or run `freetumor setup`',
   })
 }
@@ -102,16 +103,16 @@ const LAUNCHER_VARIABLES =
   /^(RANK|LOCAL_RANK|GROUP_RANK|ROLE_RANK|ROLE_NAME|WORLD_SIZE|LOCAL_WORLD_SIZE|GROUP_WORLD_SIZE|ROLE_WORLD_SIZE|MASTER_.*|TORCHELASTIC_.*|TORCH_ELASTIC_.*|TORCHRUN_.*|PET_.*|NODE_CHANNEL_.*)$/
 
 export interface ChildEnvironment {
-  /** OMP_NUM_THREADS of the child: the threads of a computation belong to its run, not to the machine. */
+  /** OMP_NUM_THREADS of the child: the run decides its threads, not the machine. */
   readonly threads: number
   /** Environment to start from. Default: that of this process. */
   readonly env?: Environment
 }
 
 /**
- * The environment of a Python child: ours without what another launcher (torchrun, a cluster's) or another Python left
- * there, and with the runtime package on its path.
- * @throws EnvironmentError when the folder of the package cannot stand in PYTHONPATH
+ * Return the environment of a Python child: ours without variables of another launcher (torchrun, a cluster) or another
+ * Python, and with the runtime package on its path.
+ * @throws EnvironmentError if PYTHONPATH cannot hold the folder of the package
  */
 export function cleanEnvironment({ threads, env = process.env }: ChildEnvironment): Record<string, string> {
   if (runtimeFolder.includes(delimiter)) throw unusableFolder(packageRoot)
@@ -122,21 +123,21 @@ export function cleanEnvironment({ threads, env = process.env }: ChildEnvironmen
     ...Object.fromEntries(kept),
     ...userName(env),
     PYTHONPATH: runtimeFolder,
-    // `python -m` would import modules of the working directory, which may be anybody's, before those installed
+    // without it, `python -m` imports modules of the untrusted working directory before the installed ones
     PYTHONSAFEPATH: '1',
     PYTHONUNBUFFERED: '1',
     OMP_NUM_THREADS: String(threads),
-    // Large tensors in huge pages where the system offers them: a network's fresh pages cost up to a quarter of its time.
+    // Large tensors in huge pages, if the system has them: page faults take up to a quarter of a network's time.
     THP_MEM_ALLOC_ENABLE: env.THP_MEM_ALLOC_ENABLE ?? '1',
-    // Without it torchrun's store keeps addresses of dead ranks, and a restart may hang.
+    // Without it, torchrun's store keeps addresses of ended ranks, and a restart may hang.
     TORCH_DISABLE_SHARE_RDZV_TCP_STORE: '1',
   }
 }
 
 /**
- * Return a folder of this user's own for PyTorch's compiled code. PyTorch's default is a folder of a name that everyone
- * knows in /tmp: another user could make it first, and the code that lies in it is run.
- * @param otherwise where there is no home folder to write to
+ * Return a private folder of this user for PyTorch's compiled code. PyTorch's default is a folder in /tmp with a known
+ * name: another user could create it first, and PyTorch runs the code in it.
+ * @param otherwise folder to use without a writable home folder
  */
 export async function compilerCache(otherwise: string, env: Environment = process.env): Promise<string> {
   if (env.TORCHINDUCTOR_CACHE_DIR) return env.TORCHINDUCTOR_CACHE_DIR
@@ -146,7 +147,7 @@ export async function compilerCache(otherwise: string, env: Environment = proces
     await access(folder, constants.W_OK)
     if ((await stat(folder)).uid === process.getuid?.()) return folder
   } catch {
-    // no home folder, or none to write to
+    // no writable home folder
   }
   return otherwise
 }
@@ -160,7 +161,7 @@ export function unusableFolder(folder: string): EnvironmentError {
   )
 }
 
-/** Python's `getpass.getuser()`, which PyTorch and MONAI call, needs an account or one of these variables. */
+/** Return the variable that Python's `getpass.getuser()` needs without an account; PyTorch and MONAI call it. */
 function userName(env: Environment): Record<string, string> {
   if (['LOGNAME', 'USER', 'LNAME', 'USERNAME'].some((name) => env[name])) return {}
   try {
@@ -171,7 +172,7 @@ function userName(env: Environment): Record<string, string> {
   }
 }
 
-/** The environment of somebody's own script: ours without what another launcher left there; their Python's settings stay. */
+/** Return the environment of a user's script: ours without variables of another launcher; settings of Python stay. */
 export function scriptEnvironment({ threads, env = process.env }: ChildEnvironment): Record<string, string> {
   const kept = Object.entries(env).filter(
     (entry): entry is [string, string] => entry[1] !== undefined && !LAUNCHER_VARIABLES.test(entry[0]),
@@ -190,15 +191,15 @@ function isForeign(name: string): boolean {
 
 /** Facts that an interpreter reports. */
 export interface PythonFacts {
-  /** Its own name for itself: absolute; inside a virtual environment the environment's. */
+  /** Absolute path, as the interpreter reports it; in a virtual environment, the path in the environment. */
   readonly executable: string
-  /** For instance `3.11.7`. */
+  /** Version, such as `3.11.7`. */
   readonly version: string
   /** Installed distributions, name (lower case, dashes) to version; empty before Python 3.8. */
   readonly packages: Readonly<Record<string, string>>
 }
 
-// Runs on any Python, so that a wrong one can be named. Importing nothing but metadata keeps it at a tenth of a second.
+// Runs on any Python, so that the error can name a wrong version. It imports only metadata, which takes 0.1 s.
 const PROBE = `
 import json, re, sys
 try:
@@ -210,8 +211,8 @@ print(json.dumps({"executable": sys.executable, "version": "%d.%d.%d" % sys.vers
 `
 
 /**
- * Asks an interpreter for its version and packages.
- * @throws EnvironmentError when it does not exist, does not run or is no Python
+ * Return the version and packages of an interpreter.
+ * @throws EnvironmentError if it does not exist, does not run or is no Python
  */
 export async function inspectPython(path: string, signal?: AbortSignal): Promise<PythonFacts> {
   signal?.throwIfAborted()
@@ -222,7 +223,7 @@ export async function inspectPython(path: string, signal?: AbortSignal): Promise
     timeout: 60_000,
     killSignal: 'SIGKILL',
     stdio: ['ignore', 'pipe', 'pipe'],
-    // Ctrl-C is for us, and `signal` ends it
+    // Ctrl-C reaches only this process, and `signal` ends the child
     detached: true,
   })
   const release = onAbort(signal, () => void child.kill('SIGKILL'))
@@ -234,10 +235,12 @@ export async function inspectPython(path: string, signal?: AbortSignal): Promise
   signal?.throwIfAborted()
   const facts = error ? undefined : parseFacts(stdout)
   if (facts) return facts
-  const reason =
-    lastLine(stderr) ?? (error as NodeJS.ErrnoException | null)?.code ?? 'it did not answer as Python does'
-  throw new EnvironmentError(`${path} cannot be used as Python: ${reason}`, {
-    hint: 'give the path of a Python 3.11 or 3.12 executable',
+  const hint = 'give the path of a Python 3.11 or 3.12 executable'
+  const code = (error as NodeJS.ErrnoException | null)?.code
+  if (code === 'ENOENT') throw new EnvironmentError(cannotBeRead(path, code, 'Python'), { hint })
+  const reason = lastLine(stderr) ?? code ?? 'it did not answer as Python does'
+  throw new EnvironmentError(`${path}: cannot be used as Python: ${reason}`, {
+    hint,
     cause: error ?? undefined,
   })
 }

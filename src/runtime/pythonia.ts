@@ -6,12 +6,12 @@ import { reviveError } from './events.js'
 import { cleanEnvironment, inspectPython } from './python.js'
 
 export interface PythonCallOptions {
-  /** Default: 60 s, with the start of Python and its imports. */
+  /** Limit in ms, including the start of Python and its imports. Default: 60,000. */
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
 }
 
-/** The part of pythonia that we use. Its import starts a Python at once, with the environment of that moment. */
+/** The part of pythonia that we use. Its import starts a Python at once, with the current environment. */
 interface Pythonia {
   python(
     module: string,
@@ -23,11 +23,11 @@ let pythonia: Pythonia | undefined
 let queue: Promise<unknown> = Promise.resolve()
 
 /**
- * Calls a Python function once: `moduleName.functionName(...args)`. Arguments and result are JSON values (no NaN, no
- * infinity). Each call has a Python of its own that ends with it; calls of one process run one after another, since
- * pythonia knows one Python at a time. Not for hot paths: a start costs a tenth of a second plus the imports.
- * @throws EnvironmentError when the interpreter cannot be used; the Python side's own error when the function raised one;
- *   RuntimeCrashError when Python ended or did not answer in time
+ * Call a Python function once: `moduleName.functionName(...args)`. Arguments and result are JSON values (no NaN, no
+ * infinity). Each call has its own Python; calls of one process run one after another, because pythonia supports one Python
+ * at a time. Not for hot paths: a start takes 0.1 s plus the imports.
+ * @throws EnvironmentError if the interpreter cannot be used; the error that the function raised; RuntimeCrashError if
+ *   Python ended or did not answer in time
  */
 export function callPython(
   pythonPath: string,
@@ -48,14 +48,14 @@ async function callNow(
   args: readonly unknown[],
   options: PythonCallOptions,
 ): Promise<unknown> {
-  // pythonia lets Node die of an interpreter that does not start
+  // pythonia lets Node crash if the interpreter does not start
   await inspectPython(pythonPath, options.signal)
   const bridge = startPython(pythonPath)
   const child = bridge.com.proc!
   const end = whenEnded(child)
   const failed = end.promise.then((how) => {
     throw new RuntimeCrashError(`Python ended during ${moduleName}.${functionName} (${how})`, {
-      hint: 'its last words are above; `freetumor doctor` checks the runtime',
+      hint: 'run `freetumor doctor` to check the runtime; the output of Python is above',
     })
   })
   const guard = timeGuard(`${moduleName}.${functionName}`, options)
@@ -75,9 +75,9 @@ async function callNow(
   }
 }
 
-/** Starts pythonia's Python; everything up to the spawn is synchronous, so the changed environment is seen by nobody else. */
+/** Start pythonia's Python. All work up to the spawn is synchronous, so no other code sees the changed environment. */
 function startPython(pythonPath: string): Pythonia {
-  // pythonia's script imports from its own folder, which a safe path leaves out; a script's path has no working directory
+  // pythonia's script imports from its own folder, which a safe path excludes; a script's path has no working directory
   const { PYTHONSAFEPATH: _, ...clean } = cleanEnvironment({ threads: 1 })
   const environment = {
     ...clean,
@@ -98,7 +98,7 @@ function startPython(pythonPath: string): Pythonia {
   return pythonia!
 }
 
-/** Has what is spawned meanwhile lead a session of its own: Ctrl-C on the terminal is for us. pythonia has no option for it. */
+/** Spawn processes of `act` in their own session, so that Ctrl-C reaches only this process. pythonia has no option for it. */
 function inOwnSession(act: () => void): void {
   const module = createRequire(import.meta.url)('node:child_process') as { spawn: typeof spawn }
   const { spawn: original } = module
@@ -111,7 +111,7 @@ function inOwnSession(act: () => void): void {
   }
 }
 
-/** pythonia's once-a-second release of Python objects would keep Node alive; our Python ends after its only call. */
+/** Stop pythonia's timer that releases Python objects: it would keep Node running, and our Python ends after one call. */
 function stopReleaseTimer(): void {
   const { __pythonBridge: bridge } = globalThis as unknown as { __pythonBridge: { end(): void } }
   bridge.end()
@@ -150,7 +150,11 @@ function timeGuard(
   let clear = (): void => {}
   const promise = new Promise<never>((_, reject) => {
     const late = (): void =>
-      reject(new RuntimeCrashError(`${what} did not answer within ${timeoutMs / 1000} s`))
+      reject(
+        new RuntimeCrashError(`${what}: no answer within ${timeoutMs / 1000} s`, {
+          hint: 'run `freetumor doctor` to check the runtime',
+        }),
+      )
     const timer = setTimeout(late, timeoutMs)
     const release = onAbort(signal, () => reject(signal?.reason))
     clear = () => {
@@ -161,17 +165,20 @@ function timeGuard(
   return { promise, clear }
 }
 
-/** Exceptions of the function arrive as text; an exception of pythonia itself means that the call was never made. */
+/** Throw an exception of pythonia itself: the call was never made. Exceptions of the function arrive as text. */
 function unanswered(cause: Error): never {
   const last = (cause.message || cause.stack || '').trim().split('\n').at(-1)
-  throw new RuntimeCrashError(`Python could not load the runtime package: ${last}`, { cause })
+  throw new RuntimeCrashError(`Python cannot load the runtime package: ${last}`, {
+    hint: 'run `freetumor setup`, then `freetumor doctor`',
+    cause,
+  })
 }
 
 function resultOf(text: unknown): unknown {
   return answered(JSON.parse(String(text)) as PythonAnswer<unknown>)
 }
 
-/** A value, or the error that took its place. */
+/** A value, or an error instead. */
 export type PythonAnswer<T> =
   | { readonly value: T }
   | { readonly error: { readonly kind: string; readonly message: string; readonly hint: string } }

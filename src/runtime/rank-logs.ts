@@ -2,11 +2,11 @@ import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
 import { StringDecoder } from 'node:string_decoder'
 import { type RecordedFailure, rankLog } from './failure.js'
 
-/** Characters of a rank's output that are kept to explain its end. */
+/** Number of characters of a rank's output that are kept to explain its end. */
 const KEPT_CHARACTERS = 64 * 1024
 const MAX_LINE_CHARACTERS = 1024 * 1024
 const READ_BYTES = 256 * 1024
-/** `rankLog`, below the folder of logs. */
+/** Path of a rank's log, relative to the folder of logs. */
 const RANK_LOG = /^node-\d+\/rank-\d+\/output\.log$/
 /** Prefix that PyTorch puts before each line of an uncaught exception. */
 const PREFIX = /^\[rank\d+\]: ?/gm
@@ -14,11 +14,11 @@ const TRACEBACK = 'Traceback (most recent call last):'
 
 /** Follows the logs that the ranks of this node write (`node-N/rank-R/output.log`). */
 export interface RankLogs {
-  /** Reads what was written since; returns whether there was anything. */
+  /** Read the new output; return whether there was any. */
   read(): Promise<boolean>
-  /** Reads the rest, a last line without an end included. */
+  /** Read the rest, including a last line without an end. */
   close(): Promise<void>
-  /** Exceptions that the logs tell of; the rank's last one, in the order of the ranks. */
+  /** Return the last exception of each rank's log, in the order of the ranks. */
   failures(): RecordedFailure[]
 }
 
@@ -28,7 +28,7 @@ export async function hasRankLogs(logDirectory: string): Promise<boolean> {
   return names.some((name) => RANK_LOG.test(name))
 }
 
-/** Begins where the logs end now: an earlier attempt wrote into them, too. */
+/** Open the logs at their present end, because an earlier attempt wrote into them too. */
 export async function openRankLogs(
   logDirectory: string,
   node: number,
@@ -59,7 +59,7 @@ export async function openRankLogs(
 }
 
 class RankLog {
-  /** The end of what the rank wrote. */
+  /** End of the rank's output. */
   text = ''
   #file: FileHandle | null = null
   readonly #decoder = new StringDecoder('utf8')
@@ -96,20 +96,20 @@ class RankLog {
   #take(chunk: string): void {
     this.text = (this.text + chunk).slice(-KEPT_CHARACTERS)
     const lines = (this.#line + chunk).split('\n')
-    // a progress bar is one endless line: only so much of it is kept
+    // a progress bar is one endless line: keep only its end
     this.#line = lines.pop()!.slice(-MAX_LINE_CHARACTERS)
     for (const line of lines) this.onLine(line.replace(/\r$/, ''))
   }
 }
 
-/** The last traceback of Python in a text, and the line that names the exception. */
+/** Return the last Python traceback in a text, and the line that names the exception. */
 export function lastException(text: string): { readonly message: string; readonly traceback: string } | null {
   const plain = text.replace(PREFIX, '')
   const at = plain.lastIndexOf(TRACEBACK)
   if (at < 0) return null
   const lines = plain.slice(at).split('\n')
   const end = lines.findIndex((line, place) => place > 0 && /^\S/.test(line))
-  // cut off: it was killed while it wrote
+  // truncated: the rank was killed during the write
   if (end < 0) return null
   return { message: lines[end]!.trim(), traceback: lines.slice(0, end + 1).join('\n') }
 }

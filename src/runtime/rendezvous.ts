@@ -20,8 +20,8 @@ export function rendezvousOf(
 
 /**
  * Return the variables that bind gloo and NCCL to one interface: loopback on a single node, else the one that leads to the
- * rendezvous. By themselves gloo and NCCL take the address that the node's name resolves to. The user's values stay.
- * @throws EnvironmentError when the ranks of a single node have no loopback interface
+ * rendezvous. By default, gloo and NCCL use the address that the node's name resolves to. The user's values stay.
+ * @throws EnvironmentError if the ranks of a single node have no loopback interface
  */
 export async function networkOf(rendezvous: string | null): Promise<Record<string, string>> {
   const name = rendezvous === null ? loopbackInterface() : await interfaceTowards(rendezvous)
@@ -43,14 +43,14 @@ async function interfaceTowards(rendezvous: string): Promise<string | null> {
   const at = rendezvous.lastIndexOf(':')
   const socket = createSocket('udp4')
   try {
-    // nothing is sent: the kernel only chooses the way
+    // nothing is sent: the kernel only chooses the route
     socket.connect(Number(rendezvous.slice(at + 1)), rendezvous.slice(0, at))
     await once(socket, 'connect')
     const { address } = socket.address()
     const all = Object.entries(networkInterfaces())
     return all.find(([, own]) => own?.some((one) => one.address === address))?.[0] ?? null
   } catch {
-    // no route yet: node 0 may start later, and gloo chooses for itself
+    // no route yet: node 0 may start later, and gloo chooses the interface itself
     return null
   } finally {
     socket.close()

@@ -1,17 +1,18 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { EnvironmentError } from '../errors.js'
+import { cannotBeRead } from '../system-errors.js'
 import { type PythonFacts, runtimeFolder } from './python.js'
 
-/** The Python versions the pinned packages exist for: at least the first, below the second. */
+/** Python versions of the pinned packages: at least the first, below the second. */
 export const PYTHON_RANGE = ['3.11', '3.13'] as const
 
-/** The same in words. */
+/** The same range in words. */
 export const PYTHON_WANTED = '3.11 or 3.12'
 
 /**
  * Lowest versions in a Python environment of the user; an empty floor means any version. torch below 2.10 and protobuf below
- * 6.33.5 have known holes; MONAI below 1.6 orders its patch merging otherwise and is not tested.
+ * 6.33.5 have known vulnerabilities; MONAI below 1.6 has another patch-merging order and is not tested.
  */
 export const FLOORS: Readonly<Record<string, string>> = {
   torch: '2.10',
@@ -28,17 +29,17 @@ export const FLOORS: Readonly<Record<string, string>> = {
   tensorboard: '',
 }
 
-/** A set of pinned packages: the files pip is given, and the pins in them. */
+/** A set of pinned packages: the files for pip, and their pins. */
 export interface Requirements {
   /** Files with the hashes of every package. */
   readonly hashed: readonly string[]
-  /** File of PyTorch, without a hash: its build comes from wherever pip finds one. */
+  /** File of PyTorch, without a hash: pip's index decides the build. */
   readonly torch: string
   /** Name (lower case, dashes) to exact version. */
   readonly pins: Readonly<Record<string, string>>
 }
 
-/** Reads the pins of the runtime, with `dev` also those of this repository's tests. */
+/** Read the pins of the runtime, with `dev` also those of this repository's tests. */
 export function readRequirements(dev: boolean, folder: string = runtimeFolder): Requirements {
   const names = dev ? ['requirements.txt', 'requirements-dev.txt'] : ['requirements.txt']
   const hashed = names.map((name) => join(folder, name))
@@ -55,16 +56,16 @@ function readPins(file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {
-    throw new EnvironmentError(`${file} cannot be read: ${(error as NodeJS.ErrnoException).code}`, {
+    throw new EnvironmentError(cannotBeRead(file, (error as NodeJS.ErrnoException).code), {
       hint: file.endsWith('-dev.txt')
-        ? '--dev works in a checkout of the repository only'
+        ? 'use --dev only in a checkout of the repository'
         : 'install freetumor again',
       cause: error,
     })
   }
 }
 
-/** Whether this interpreter's version is one we support. */
+/** Return whether an interpreter's version is supported. */
 export function isSupportedPython(version: string): boolean {
   return compareVersions(version, PYTHON_RANGE[0]) >= 0 && compareVersions(version, PYTHON_RANGE[1]) < 0
 }
@@ -88,7 +89,7 @@ export function offPins(facts: PythonFacts, pins: Readonly<Record<string, string
   })
 }
 
-/** Negative when `a` is older than `b`. Only the leading numbers count: `2.13.0+cpu` equals `2.13`. */
+/** Compare two versions: negative if `a` is older than `b`. Only the leading numbers count: `2.13.0+cpu` equals `2.13`. */
 export function compareVersions(a: string, b: string): number {
   const [left, right] = [releaseNumbers(a), releaseNumbers(b)]
   for (let i = 0; i < Math.max(left.length, right.length); i++) {

@@ -14,7 +14,7 @@ import { writeWhole } from '../whole-file.js'
 import { lockHolders } from './directory-lock.js'
 import { reviveError } from './events.js'
 
-/** File in a run directory with the address of its control service. It exists while the run does. Each other node has its own. */
+/** File in a run directory with the address of its control service; it exists while the run does. Other nodes have their own. */
 const CONTROL_FILE = 'control.json'
 const NODE_CONTROL_FILE = /^control\.node-\d+\.json$/
 
@@ -35,8 +35,8 @@ export interface RemoteRun
 }
 
 /**
- * Lets other processes of the same user control a run, until it is disposed.
- * @throws UsageError when a living process trains in this directory already
+ * Let other processes of the same user control a run, until the result is disposed.
+ * @throws UsageError if a running process already trains in this directory
  */
 export async function shareRun(run: Run, name = CONTROL_FILE): Promise<AsyncDisposable> {
   const other = await connectTo(join(run.directory, name))
@@ -70,7 +70,7 @@ export async function shareRun(run: Run, name = CONTROL_FILE): Promise<AsyncDisp
   return { [Symbol.asyncDispose]: close }
 }
 
-/** The run of a directory that a running process of this node trains; null when there is none. */
+/** Return the run that a running process of this node trains in a directory; null if there is none. */
 export async function connectRun(directory: string): Promise<RemoteRun | null> {
   const folder = resolve(directory)
   const names = await readdir(folder).catch(() => [] as string[])
@@ -104,14 +104,14 @@ async function connectTo(file: string): Promise<RemoteRun | null> {
     await client.status()
     return remoteRun(client, control.pid)
   } catch {
-    // a process that was killed leaves its file
+    // a killed process leaves its file
     client.close()
     return null
   }
 }
 
 async function readControl(file: string): Promise<z.infer<typeof controlFile> | null> {
-  // an empty or partially written one is nobody's
+  // an empty or partially written file belongs to no process
   const parsed = controlFile.safeParse(await readForeignJson(file).catch(() => null))
   return parsed.success ? parsed.data : null
 }

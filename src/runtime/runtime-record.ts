@@ -5,25 +5,25 @@ import { isAbsolute, join } from 'node:path'
 import { EnvironmentError } from '../errors.js'
 import { asRecord, parseForeignJson } from '../foreign-text.js'
 
-/** Name of the file in a runtime's folder that says that its set-up was finished, and with what. */
+/** Name of the file in a runtime's folder that records its finished set-up. */
 export const STATE_FILE = 'freetumor-runtime.json'
 
-/** Name of the file in a runtime's folder while its set-up is under way (or was cut off). */
+/** Name of the file in a runtime's folder while its set-up runs, or after it was interrupted. */
 export const UNFINISHED_FILE = 'freetumor-setup.unfinished'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** Content of STATE_FILE; written last, so that its presence means "finished". */
+/** Content of STATE_FILE. It is written last, so its presence means that the set-up is finished. */
 export interface RuntimeState {
   readonly version: 1
-  /** Absolute path of the interpreter; outside the folder when an existing Python was adopted. */
+  /** Absolute path of the interpreter; outside the folder if an existing Python was adopted. */
   readonly python: string
   readonly made: 'created' | 'adopted'
-  /** Random; a record of the user names it. Absent in folders of earlier versions. */
+  /** Random id, which the user's record names. Absent in folders of earlier versions. */
   readonly id?: string
 }
 
-/** Reads the state of a runtime folder; undefined when there is none, or none that we can read. */
+/** Read the state of a runtime folder; undefined if there is none, or if it is not readable. */
 export function readState(folder: string): RuntimeState | undefined {
   const state = readSmallJson(join(folder, STATE_FILE))
   return state?.version === 1 && typeof state.python === 'string' && state.made
@@ -31,7 +31,7 @@ export function readState(folder: string): RuntimeState | undefined {
     : undefined
 }
 
-/** Writes the state with an id of its own under another name and renames it: it is whole or absent. */
+/** Write the state with a new id under another name and rename it, so that the file is complete or absent. */
 export function writeState(folder: string, state: RuntimeState): RuntimeState {
   const whole = { ...state, id: state.id ?? randomUUID() }
   permitted(folder, () => {
@@ -42,8 +42,8 @@ export function writeState(folder: string, state: RuntimeState): RuntimeState {
 }
 
 /**
- * The interpreter of a runtime folder that `freetumor setup` recorded for this user. Undefined for any other folder: its
- * files came with the folder, and may name any program.
+ * Return the interpreter of a runtime folder that `freetumor setup` recorded for this user. Undefined for any other folder:
+ * its own files are untrusted and may name any program.
  */
 export function recordedPython(folder: string, env: Environment): string | undefined {
   try {
@@ -51,7 +51,7 @@ export function recordedPython(folder: string, env: Environment): string | undef
     const { uid, mode } = lstatSync(file)
     if (uid !== process.getuid?.() || (mode & 0o022) !== 0) return undefined
     const record = readSmallJson(file)
-    // another folder that took the place of the recorded one does not know the id
+    // a folder that replaced the recorded one has another id
     const same = record?.folder === realpathSync(folder) && record.id === readState(folder)?.id
     return same && typeof record.id === 'string' && typeof record.python === 'string'
       ? record.python
@@ -62,8 +62,8 @@ export function recordedPython(folder: string, env: Environment): string | undef
 }
 
 /**
- * Records for this user that the interpreter of a runtime folder may be run.
- * @throws EnvironmentError when the record cannot be written
+ * Record for this user that the interpreter of a runtime folder may be run.
+ * @throws EnvironmentError if the record cannot be written
  */
 export function recordRuntime(folder: string, state: RuntimeState, env: Environment): void {
   const { id, python } = state.id === undefined ? writeState(folder, state) : state
@@ -72,12 +72,12 @@ export function recordRuntime(folder: string, state: RuntimeState, env: Environm
   )
 }
 
-/** Makes the folder of the records. @throws EnvironmentError when it cannot be made */
+/** Create the folder of the records. @throws EnvironmentError if that fails */
 export function prepareRecords(env: Environment): void {
   recording(env, () => void mkdirSync(recordFolder(env), { recursive: true, mode: 0o700 }))
 }
 
-/** A JSON object of a small regular file; an empty one when it is damaged, undefined when it cannot be read. */
+/** Return the JSON object of a small regular file; an empty one if it is damaged, undefined if it cannot be read. */
 export function readSmallJson(file: string): Readonly<Record<string, unknown>> | undefined {
   try {
     const found = lstatSync(file)
@@ -88,7 +88,7 @@ export function readSmallJson(file: string): Readonly<Record<string, unknown>> |
   }
 }
 
-/** Turns what the system refuses into an error that names the folder. @throws EnvironmentError */
+/** Write, and convert an error of the system into one that names the folder. @throws EnvironmentError */
 export function permitted(folder: string, write: () => void): void {
   try {
     write()
@@ -97,7 +97,7 @@ export function permitted(folder: string, write: () => void): void {
     const reason =
       code === 'EEXIST'
         ? 'another set-up has just begun there'
-        : `it cannot be written (${code ?? String(error)})`
+        : `cannot be written (${code ?? String(error)})`
     throw new EnvironmentError(`${folder}: ${reason}`, {
       hint: 'choose another folder with --venv, or correct its permissions',
       cause: error,

@@ -24,9 +24,9 @@ import { networkOf, rendezvousOf } from './rendezvous.js'
 import { Silence } from './watchdog.js'
 
 const LOOK_EVERY_MS = 200
-/** Before its first sign of life a script is given at least so long: imports take their time. */
+/** Minimum time before the first output or heartbeat of a script: imports are slow. */
 const START_SECONDS = 120
-/** For the ranks to write where they stand. */
+/** Time for the ranks to write their stacks. */
 const STACKS_MS = 1500
 
 /** Runs users' own scripts under torchrun. */
@@ -75,7 +75,7 @@ async function startRanks(launch: ProcessLaunch): Promise<RuntimeProcess> {
   return startProcess(launch)
 }
 
-/** The command line of torchrun for a script: every rank starts as launcher/rank.py and becomes the script. */
+/** Return the command line of torchrun for a script: every rank starts as launcher/rank.py and becomes the script. */
 function scriptArgv(python: string, spec: ScriptSpec): string[] {
   const program = spec.module ? ['-m', spec.script] : [spec.script]
   const { nodes, nodeRank, rendezvous, hangSeconds } = spec
@@ -93,7 +93,7 @@ function scriptArgv(python: string, spec: ScriptSpec): string[] {
 
 function environmentOf(spec: ScriptSpec): Record<string, string> {
   return {
-    // a hang is ended by SIGABRT: with this, Python then writes where its threads stand
+    // SIGABRT ends a hang: with this variable, Python then writes the stacks of its threads
     PYTHONFAULTHANDLER: '1',
     ...scriptEnvironment({ threads: spec.threads }),
     ...spec.environment,
@@ -105,7 +105,7 @@ function environmentOf(spec: ScriptSpec): Record<string, string> {
   }
 }
 
-/** From the start of the ranks to the end of the last process of theirs. */
+/** An attempt: from the start of the ranks to the end of their last process. */
 class Attempt {
   #stopping = false
   readonly #silence = new Silence(LOOK_EVERY_MS)
@@ -118,10 +118,10 @@ class Attempt {
     private readonly logs: RankLogs,
   ) {}
 
-  /** Resolves when all ended well, rejects with what ended them; nothing is left then. */
+  /** Wait for the end: resolve if all ranks succeeded, reject with the error that ended them. No process is left then. */
   async follow(explain: (end: ProcessEnd) => Promise<FreetumorError>): Promise<void> {
     let hung: number | null = null
-    // not a race with `ended`: that promise would keep a reaction of every look for hours
+    // no race with `ended`: that promise would keep a reaction of every check for hours
     const over = new AbortController()
     void this.process.ended.then(() => over.abort())
     while (!over.signal.aborted && hung === null) {
@@ -144,13 +144,13 @@ class Attempt {
     if (this.#stopping) return
     this.#stopping = true
     this.process.terminate()
-    // torchrun itself gives its ranks `stopSeconds`; one that does not answer is ended with them
+    // torchrun itself gives its ranks `stopSeconds`; a torchrun without an answer is killed with them
     const grace = (this.spec.stopSeconds + 5) * 1000
     const unanswered = setTimeout(grace, true, { ref: false })
     if (await Promise.race([unanswered, this.process.ended])) await this.process.kill()
   }
 
-  /** Passes on what was written; returns the limit when no sign of life came within it. */
+  /** Forward new output; return the limit if neither output nor a heartbeat came within it. */
   async #look(): Promise<number | null> {
     const { hangSeconds, heartbeat } = this.spec
     const wrote = await this.logs.read()
@@ -168,18 +168,18 @@ class Attempt {
       ({ mtimeMs }) => mtimeMs,
       () => 0,
     )
-    // that the file is there from an earlier attempt is no sign
+    // the file of an earlier attempt is no heartbeat
     const beats = this.#beat !== null && touched !== this.#beat
     this.#beat = touched
     return beats
   }
 }
 
-/** Ends what the script leaves when this process is killed; see launcher/warden.py. Returns how to send it home. */
+/** Start the warden, which ends the script's processes if this process is killed (launcher/warden.py). Return its stop. */
 function postWarden(python: string, runId: string): () => void {
   const warden = spawn(python, ['-I', '-S', join(LAUNCHER, 'warden.py'), runId], {
     stdio: ['pipe', 'ignore', 'ignore'],
-    // Ctrl-C is for us: the warden stays until we are gone
+    // Ctrl-C reaches only this process: the warden runs until this process ends
     detached: true,
   })
   warden.on('error', () => {})

@@ -28,38 +28,38 @@ export interface SetupOptions {
   readonly cwd?: string
   /** Default: the environment of this process. FREETUMOR_PYTHON in it overrides `python` and `venv`. */
   readonly env?: Readonly<Record<string, string | undefined>>
-  /** An interpreter: adopted when it meets every floor, used to make the runtime when it has neither torch nor MONAI. */
+  /** An interpreter. It is adopted if its packages suffice, and used to create the runtime if it has neither torch nor MONAI. */
   readonly python?: string | undefined
   /**
-   * Folder of the runtime, relative to `cwd`. Default: `.venv`. Naming it vouches for what lies there: without that,
-   * nothing is run in a folder that was not set up by this user.
+   * Folder of the runtime, relative to `cwd`. Default: `.venv`. A named folder is trusted: otherwise, no program is run in a
+   * folder that this user did not set up.
    */
   readonly venv?: string | undefined
-  /** Also what this repository's own tests need. Default: false. */
+  /** Install the packages of this repository's tests too. Default: false. */
   readonly dev?: boolean
   readonly signal?: AbortSignal
-  /** Is told what is being done. */
+  /** Called with a message for each step. */
   readonly note?: (text: string) => void
   /** Folder of the requirements files. Default: the package's own. */
   readonly requirementsFolder?: string
 }
 
 export interface SetupResult {
-  /** created: made from nothing. updated: packages brought to the pins. reused: nothing to do. adopted: an existing Python. */
+  /** created: a new folder. updated: other package versions installed. reused: nothing to do. adopted: an existing Python. */
   readonly action: 'created' | 'updated' | 'reused' | 'adopted'
-  /** Absolute path of the interpreter that every command will use. */
+  /** Absolute path of the interpreter that every command uses. */
   readonly python: string
   readonly pythonVersion: string
-  /** Versions of the packages that matter. */
+  /** Versions of the main packages. */
   readonly packages: Readonly<Record<string, string>>
   readonly seconds: number
-  /** The same in one or two sentences. */
+  /** The result in one or two sentences. */
   readonly summary: string
 }
 
 interface Task {
   readonly folder: string
-  /** Whether programs of the folder may be run. */
+  /** True if programs of the folder may be run. */
   readonly trusted: boolean
   readonly dev: boolean
   readonly wanted: Requirements
@@ -75,9 +75,10 @@ interface Outcome {
 }
 
 /**
- * Makes the pinned Python runtime, or finds that it is there, or adopts an existing Python. A set-up that was cut off is
- * never taken for a finished one: it is made again from nothing.
- * @throws EnvironmentError when Python is missing or of the wrong version, a package is too old, pip fails, or the folder cannot be written
+ * Create the pinned Python runtime, reuse it, or adopt an existing Python. An interrupted set-up never counts as finished:
+ * it starts again with an empty folder.
+ * @throws EnvironmentError if Python is missing or has the wrong version, a package is too old, pip fails, or the folder
+ *   cannot be written
  */
 export async function setUpRuntime(options: SetupOptions = {}): Promise<SetupResult> {
   const started = performance.now()
@@ -111,12 +112,12 @@ async function checkNamed(task: Task, path: string): Promise<Outcome> {
   const lacking = lacks(task, facts)
   if (lacking.length > 0)
     throw new EnvironmentError(
-      `FREETUMOR_PYTHON=${path} lacks what the runtime needs: ${lacking.join(', ')}`,
+      `FREETUMOR_PYTHON=${path}: packages are missing or too old: ${lacking.join(', ')}`,
       {
-        hint: 'install these there, or unset FREETUMOR_PYTHON and run `freetumor setup` to make a runtime',
+        hint: 'install these there, or unset FREETUMOR_PYTHON and run `freetumor setup`',
       },
     )
-  const said = `FREETUMOR_PYTHON is set and overrides everything: ${facts.executable} ${described(facts)} will be used; nothing was made.`
+  const said = `FREETUMOR_PYTHON is set and overrides other settings: every command uses ${facts.executable} ${described(facts)}; nothing was installed.`
   return { action: 'adopted', facts, said }
 }
 
@@ -127,10 +128,10 @@ async function adoptOrMake(task: Task, python: string | undefined): Promise<Outc
   const lacking = lacks(task, facts)
   if (lacking.length === 0) return adopt(task, facts)
   if (facts.packages.torch !== undefined || facts.packages.monai !== undefined)
-    throw new EnvironmentError(`${python} cannot be adopted: ${lacking.join(', ')}`, {
-      hint: 'bring these packages up to date there, or give a bare Python 3.11 or 3.12 to make a runtime from',
+    throw new EnvironmentError(`${python}: cannot be adopted: ${lacking.join(', ')}`, {
+      hint: 'update these packages there, or name a Python 3.11 or 3.12 without torch and MONAI',
     })
-  task.note(`${python} has neither torch nor MONAI: it is used to make a runtime in ${task.folder}`)
+  task.note(`${python} has neither torch nor MONAI: it creates a runtime in ${task.folder}`)
   return (await reuse(task, false)) ?? make(task, facts)
 }
 
@@ -149,7 +150,7 @@ async function reuse(task: Task, adoptedToo: boolean): Promise<Outcome | undefin
   const { folder } = task
   if (!existsSync(folder)) return undefined
   if (existsSync(join(folder, UNFINISHED_FILE))) {
-    task.note(`an earlier set-up of ${folder} was not finished: it is made again`)
+    task.note(`an earlier set-up of ${folder} was not finished: it starts again`)
     return undefined
   }
   if (!task.trusted && holdsPython(folder)) throw untrustedRuntime(folder)
@@ -159,7 +160,7 @@ async function reuse(task: Task, adoptedToo: boolean): Promise<Outcome | undefin
   return existsSync(join(folder, 'bin', 'python')) ? reuseForeign(task) : refuseOccupied(folder)
 }
 
-/** A runtime that we made is judged by what is installed in it now: the pins may have changed, or somebody the packages. */
+/** Reuse a runtime that we created if its present packages match the pins: the pins or the packages may have changed. */
 async function reuseOwn(task: Task, state: RuntimeState): Promise<Outcome | undefined> {
   const facts = await inspectPython(state.python, task.signal).catch(() => undefined)
   task.signal?.throwIfAborted()
@@ -176,34 +177,34 @@ async function reuseAdopted(task: Task, state: RuntimeState): Promise<Outcome> {
     record(task, state)
     return reused(facts, 'the adopted Python')
   }
-  throw new EnvironmentError(`the adopted ${python} lacks what the runtime needs: ${lacking.join(', ')}`, {
-    hint: `install these there, or remove ${join(task.folder, STATE_FILE)} to make a runtime`,
-  })
+  throw new EnvironmentError(
+    `${python}: packages of the adopted Python are missing or too old: ${lacking.join(', ')}`,
+    {
+      hint: `install these there, or remove ${join(task.folder, STATE_FILE)} to create a runtime`,
+    },
+  )
 }
 
-/** An environment that somebody made by hand: taken as it is, filled when it is empty, never changed otherwise. */
+/** Reuse an environment that the user created: adopt a complete one, fill an empty one, and change no other. */
 async function reuseForeign(task: Task): Promise<Outcome | undefined> {
   const facts = await inspectSupported(join(task.folder, 'bin', 'python'), task.signal)
   const lacking = lacks(task, facts)
   if (lacking.length === 0) return adopt(task, facts)
   const others = Object.keys(facts.packages).filter((name) => !['pip', 'setuptools', 'wheel'].includes(name))
   if (others.length === 0) return undefined
-  throw new EnvironmentError(
-    `${task.folder} is an environment with packages of its own: ${lacking.join(', ')}`,
-    {
-      hint: 'choose another folder with --venv, or remove this one',
-    },
-  )
+  throw new EnvironmentError(`${task.folder}: an environment with other packages: ${lacking.join(', ')}`, {
+    hint: 'choose another folder with --venv, or remove this one',
+  })
 }
 
 function refuseOccupied(folder: string): undefined {
   if (readdirSync(folder).length === 0) return undefined
-  throw new EnvironmentError(`${folder} exists and is not a Python environment`, {
+  throw new EnvironmentError(`${folder}: exists and is not a Python environment`, {
     hint: 'choose another folder with --venv',
   })
 }
 
-/** The package's own runtime needs no record: it is as trusted as the package. */
+/** Record a runtime for this user. The package's own runtime needs no record: it is trusted as the package is. */
 function record(task: Task, state: RuntimeState): void {
   if (task.folder !== ownRuntime) recordRuntime(task.folder, state, task.env)
 }
@@ -226,7 +227,10 @@ async function make(task: Task, base: PythonFacts): Promise<Outcome> {
     await pipInstall(python, wanted, step)
     const facts = await inspectSupported(python, task.signal)
     const off = offPins(facts, wanted.pins)
-    if (off.length > 0) throw new EnvironmentError(`pip ended well, but ${off.join(', ')}`)
+    if (off.length > 0)
+      throw new EnvironmentError(`${folder}: pip installed other versions: ${off.join(', ')}`, {
+        hint: 'check `pip config list`, then run `freetumor setup` again',
+      })
     record(task, writeState(folder, { version: 1, python, made: 'created' }))
     finishClaim(folder)
     const action = existed ? 'updated' : 'created'
@@ -257,8 +261,8 @@ async function findPython(task: Task): Promise<PythonFacts> {
 async function inspectSupported(path: string, signal: AbortSignal | undefined): Promise<PythonFacts> {
   const facts = await inspectPython(path, signal)
   if (isSupportedPython(facts.version)) return facts
-  throw new EnvironmentError(`${path} is Python ${facts.version}, but ${PYTHON_WANTED} is needed`, {
-    hint: 'name another one with `freetumor setup --python PATH`',
+  throw new EnvironmentError(`${path}: wrong Python (expected ${PYTHON_WANTED}, found ${facts.version})`, {
+    hint: 'name another Python with `freetumor setup --python PATH`',
   })
 }
 

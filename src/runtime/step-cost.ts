@@ -3,12 +3,12 @@ import type { TrainingSpec } from '../pipeline/ports/training.js'
 import { resolvePython } from './python.js'
 import { callPython } from './pythonia.js'
 
-/** Published sizes on a slow CPU. */
+/** Enough for the published sizes on a slow CPU. */
 const TIMEOUT_MS = 900_000
 
 /**
- * Makes a few steps of the training's networks in a Python of its own.
- * @throws EnvironmentError when there is no Python to start
+ * Measure a few steps of the training's networks in a separate Python.
+ * @throws EnvironmentError if there is no Python to start
  */
 export async function measureStepCost(spec: TrainingSpec, python: string | null): Promise<StepCost> {
   const found = resolvePython({ explicit: python ?? undefined })

@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { onAbort } from '../abort.js'
-import { type FreetumorError, StoppedError } from '../errors.js'
+import type { FreetumorError } from '../errors.js'
 import type { Hello, JobEvent } from '../generated/freetumor/runtime/v1/control.js'
 import type {
   EvaluateSpec,
@@ -33,6 +33,7 @@ import { lockDirectory } from './directory-lock.js'
 import { strayText, toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
 import { clearFailures, explainFailure, failureFolder, oomKills } from './failure.js'
 import { answerRank } from './feed-service.js'
+import { jobStopped } from './job-errors.js'
 import { type ProcessEnd, RANK_STORE, type RuntimeProcess, runtimeArgv, startProcess } from './process.js'
 import { cleanEnvironment, compilerCache, resolvePython } from './python.js'
 import { networkOf, rendezvousOf } from './rendezvous.js'
@@ -41,11 +42,11 @@ import { answerVariantRank } from './variant-service.js'
 import { watchForHang } from './watchdog.js'
 
 export interface TorchRuntimeOptions {
-  /** The Python to use; default FREETUMOR_PYTHON, then ./.venv. */
+  /** The Python to use. Default: FREETUMOR_PYTHON, then ./.venv. */
   readonly python?: string | null | undefined
 }
 
-/** The model runtime that computes: PyTorch under torchrun for trainings, a plain process for work by case. */
+/** Return the model runtime that computes: PyTorch under torchrun for trainings, a plain process for work by case. */
 export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
   return {
     train: (spec, feed, call) => new TorchSession(options, spec, feed, call),
@@ -69,7 +70,7 @@ type JobSpec =
   | PictureSpec
   | SynthesizeSpec
   | ServeSpec
-/** Answers a message of a rank over the feed. */
+/** Function that answers a message of a rank over the feed. */
 type AnswerRank = (rank: number, message: Message) => Promise<Message | undefined>
 
 /** A started job: the process, its control stream, and for a training its feed. */
@@ -80,7 +81,7 @@ interface Job {
   readonly logDirectory: string
   /** Rank of this node. */
   readonly node: number
-  /** Why it failed. */
+  /** Return the error of a failed process. */
   explain(end: ProcessEnd): Promise<FreetumorError>
   /** Set when the feed could not answer a rank: the cause of the job's failure, reported before any other. */
   feedFailure(): unknown
@@ -132,7 +133,7 @@ async function startJob(
     const process = startProcess({
       argv: runtimeArgv(python, ranks, call.logDirectory, jobFile, rendezvous),
       environment: {
-        // NCCL's own watchdog would abort a job that was suspended for minutes; ours counts only time in which it ran
+        // NCCL's own watchdog would abort a job that was suspended for minutes; ours counts only running time
         TORCH_NCCL_ENABLE_MONITORING: '0',
         ...environment,
         TORCHINDUCTOR_CACHE_DIR: await compilerCache(join(directory, 'torchinductor')),
@@ -149,7 +150,7 @@ async function startJob(
     })
     started = process
     opened.push(() => process.kill())
-    // the feed may have failed before there was a process to end
+    // the feed may have failed before the process started
     if (feedFailure !== undefined) void process.kill()
     return {
       process,
@@ -167,7 +168,7 @@ async function startJob(
   }
 }
 
-/** Close the feed and note the messages of strangers that it dropped, once. */
+/** Close the feed; note once how many messages of unknown processes it dropped. */
 async function closeFeed(tensors: TensorServer, call: CallOptions): Promise<void> {
   await tensors.close()
   if (tensors.strays > 0) call.note?.(strayText(tensors.strays), 'warning')
@@ -199,8 +200,8 @@ class TorchSession implements TrainingSession {
     const { control, process } = await this.#job
     // before all nodes attach, a graceful stop would block on the rendezvous
     if (command.type === 'stop' && this.#place !== undefined && !this.#attached) await process.kill()
-    // A command given while Python still starts waits for it; one given to a job that never starts must not hang.
-    // (Once attached there is no race: each would stay with `ended` as long as the job runs.)
+    // A command waits while Python starts; a command to a job that never starts must not hang.
+    // (After the attachment there is no race, because each race would stay with `ended` as long as the job runs.)
     if (!this.#attached) await Promise.race([control.attached, process.ended])
     const ack = await control.sendCommand(toCommand(command))
     // a paused job does not hang
@@ -214,7 +215,10 @@ class TorchSession implements TrainingSession {
   }
 }
 
-/** @param limit seconds without an event after which the job hangs; null: it may */
+/**
+ * Iterate over the events of a training.
+ * @param limit seconds without an event after which the job hangs; null for no limit
+ */
 async function* followTraining(
   starting: Promise<Job>,
   limit: () => number | null,
@@ -235,7 +239,7 @@ async function* followTraining(
       yield translated
       if (translated.type === 'finished') {
         watchdog.stop()
-        // torchrun waits long for a node that has failed by now
+        // torchrun waits long for a node that has failed meanwhile
         await Promise.race([job.process.ended, setTimeout(FAREWELL_MS, undefined, { ref: false })])
         return
       }
@@ -247,12 +251,12 @@ async function* followTraining(
   }
 }
 
-/** For the other ranks to end, and the launcher to report which failed first. */
-const LAST_WORDS_MS = 10_000
-/** For ranks that are done to leave. */
+/** Time for the other ranks to end, and for the launcher to report which failed first. */
+const FAILURE_REPORT_MS = 10_000
+/** Time for finished ranks to exit. */
 const FAREWELL_MS = 30_000
 
-/** Runs a job whose events are results by case. */
+/** Run a job whose events are results by case. */
 async function* runCases<T>(
   options: TorchRuntimeOptions,
   spec: PrepareSpec | EvaluateSpec | PictureSpec,
@@ -271,7 +275,7 @@ async function* runCases<T>(
     }
   } catch (error) {
     // prepared cases stay; an evaluation starts again from the beginning
-    if (call.signal?.aborted) throw new StoppedError(`${spec.job} was stopped`, {}, spec.job === 'prepare')
+    if (call.signal?.aborted) throw jobStopped(spec.job, spec.job === 'prepare')
     throw error
   } finally {
     release()
@@ -288,7 +292,7 @@ async function runSynthesis(
   await runFedRanks(options, spec, call, (rank, message) => answerVariantRank(feed, rank, message))
 }
 
-/** Results as the ranks send them, while the job runs. */
+/** Iterate over the results in the order in which the ranks send them. */
 async function* runPrediction(
   options: TorchRuntimeOptions,
   spec: PredictSpec,
@@ -320,7 +324,7 @@ async function* runPrediction(
   try {
     for await (const [outcome] of outcomes) yield outcome as CaseOutcome<PredictedCase>
   } finally {
-    // a reader that leaves early ends the job
+    // a reader that stops early ends the job
     left = true
     release()
     ended.abort()
@@ -328,14 +332,14 @@ async function* runPrediction(
   }
 }
 
-/** Runs a job whose ranks ask for their work, to its end. */
+/** Run a job whose ranks request their work to completion. */
 async function runFedRanks(
   options: TorchRuntimeOptions,
   spec: SynthesizeSpec | PredictSpec,
   call: CallOptions,
   answer: AnswerRank,
 ): Promise<void> {
-  // one process needs no launcher, which takes two seconds to start it
+  // one process needs no launcher, which would take 2 s to start
   const ranks = spec.processesPerNode > 1 ? spec.processesPerNode : null
   const job = await startJob(options, spec, ranks, call, answer)
   const release = onAbort(call.signal, () => void job.process.kill())
@@ -348,7 +352,7 @@ async function runFedRanks(
     const end = await job.process.ended
     if (end.code !== 0) throw job.feedFailure() ?? (await job.explain(end))
   } catch (error) {
-    if (call.signal?.aborted) throw new StoppedError(`${spec.job} was stopped`)
+    if (call.signal?.aborted) throw jobStopped(spec.job)
     throw error
   } finally {
     release()
@@ -363,7 +367,7 @@ function serveCalls(options: TorchRuntimeOptions, spec: ServeSpec, call: CallOpt
   })
 }
 
-/** Events of the control stream until it ends. A process that fails first throws its own reason. */
+/** Iterate over the events of the control stream until it ends. If the process fails first, throw its error. */
 async function* jobEvents(job: Job): AsyncIterable<{ event: JobEvent; hello: Hello }> {
   const failed = job.process.ended.then(async (end) => {
     throw job.feedFailure() ?? (await job.explain(end))
@@ -377,9 +381,9 @@ async function* jobEvents(job: Job): AsyncIterable<{ event: JobEvent; hello: Hel
     if (next.done) return await failed
     if (next.value.message?.$case !== 'event') continue
     const event = next.value.message.value
-    // the failure of a rank may be a consequence of another's: the first is known when all have ended
+    // the failure of a rank may be a consequence: the first failure is known when all ranks have ended
     if (event.event?.$case === 'failed') {
-      await Promise.race([job.process.ended, setTimeout(LAST_WORDS_MS, undefined, { ref: false })])
+      await Promise.race([job.process.ended, setTimeout(FAILURE_REPORT_MS, undefined, { ref: false })])
       await job.process.kill()
       return await failed
     }

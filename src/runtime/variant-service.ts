@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import { RuntimeCrashError } from '../errors.js'
 import { RoundMeasures, VariantRound, VariantWritten } from '../generated/freetumor/runtime/v1/feed.js'
 import type {
   AttemptMeasures,
@@ -9,6 +8,7 @@ import type {
 } from '../pipeline/ports/synthesis.js'
 import type { Message, Tensor } from '../transport/frames.js'
 import { tumorMessage } from './feed-service.js'
+import { unsupportedMessage } from './job-errors.js'
 
 const PACKAGE = 'freetumor.runtime.v1.'
 const byKind = z.object({ image: z.string(), label: z.string(), change: z.string() })
@@ -25,8 +25,8 @@ const written = z.union([
 ])
 
 /**
- * Answers one message of a rank of an offline synthesis; undefined where there is nothing to answer.
- * @throws RuntimeCrashError on a message that does not belong here
+ * Return the answer to a message of a rank of an offline synthesis; undefined if it needs none.
+ * @throws RuntimeCrashError on an unsupported message
  */
 export async function answerVariantRank(
   feed: VariantFeed,
@@ -46,7 +46,7 @@ export async function answerVariantRank(
       return undefined
     }
     default:
-      throw new RuntimeCrashError(`rank ${rank} sent ${message.kind}, which offline synthesis does not know`)
+      throw unsupportedMessage(rank, message.kind)
   }
 }
 

@@ -9,28 +9,27 @@ import { cleanEnvironment } from './python.js'
 import type { Requirements } from './requirements.js'
 import { permitted, readSmallJson, UNFINISHED_FILE } from './runtime-record.js'
 
-/** Who works, or worked, on an unfinished set-up. */
+/** Process that runs, or ran, an unfinished set-up. */
 interface Claim {
   readonly pid: number
-  /** When that process started: its id alone may have gone to another one since. */
+  /** Start time of that process, because another process may get its id later. */
   readonly processStart: string | null
-  /** In the environment of every process that it started. */
+  /** Id in the environment of every process that it started. */
   readonly runId: string
 }
 
 /**
- * Marks the folder as being worked on. What a set-up that was cut off left there is removed first, and whoever still
- * works for it is ended.
- * @returns the id that processes of this set-up carry in FREETUMOR_RUN_ID
- * @throws EnvironmentError when another set-up is at work there, or the folder cannot be written
+ * Mark the folder as used by this set-up. End the processes of an interrupted set-up and remove its files first.
+ * @returns the id for FREETUMOR_RUN_ID of the processes of this set-up
+ * @throws EnvironmentError if another set-up runs there, or the folder cannot be written
  */
 export async function claimFolder(folder: string): Promise<string> {
   const left = readSmallJson(join(folder, UNFINISHED_FILE)) as Partial<Claim> | undefined
   if (left && isAlive(left))
-    throw new EnvironmentError(`another set-up is at work in ${folder} (process ${left.pid})`, {
+    throw new EnvironmentError(`${folder}: another set-up runs there (process ${left.pid})`, {
       hint: 'wait for it, or stop it',
     })
-  // the folder may be anybody's: it ends no process but one of a set-up
+  // the folder is untrusted: it can only end processes of a set-up
   if (left?.runId && /^setup-[\da-f-]{36}$/.test(left.runId)) await endFamily(left.runId)
   const claim: Claim = {
     pid: process.pid,
@@ -45,17 +44,17 @@ export async function claimFolder(folder: string): Promise<string> {
   return claim.runId
 }
 
-/** The set-up is finished: from here on the folder may be used. */
+/** Mark the set-up as finished: from now on, the folder may be used. */
 export function finishClaim(folder: string): void {
   rmSync(join(folder, UNFINISHED_FILE), { force: true })
 }
 
-/** The set-up failed: nobody works on it any more, and the next one starts from nothing. */
+/** Mark the set-up as failed, so that the next one starts with an empty folder. */
 export function abandonClaim(folder: string): void {
   try {
     writeFileSync(join(folder, UNFINISHED_FILE), '{}')
   } catch {
-    // the folder itself is gone: nothing is left that could look finished
+    // the folder does not exist, so it cannot look finished
   }
 }
 
@@ -63,23 +62,23 @@ export interface StepOptions {
   readonly runId: string
   readonly env: Readonly<Record<string, string | undefined>>
   readonly signal?: AbortSignal | undefined
-  /** Is given each line that the step prints. */
+  /** Called with each line that the step prints. */
   readonly onLine?: (line: string) => void
 }
 
-/** Makes a virtual environment; @throws EnvironmentError with Python's last lines. */
+/** Create a virtual environment. @throws EnvironmentError with the last lines of Python's output */
 export async function makeVenv(base: string, folder: string, options: StepOptions): Promise<void> {
   await runStep(base, ['-m', 'venv', folder], options, {
     what: `${base} -m venv ${folder}`,
-    hint: 'on Debian and Ubuntu the venv module is a package of its own: apt-get install python3-venv',
+    hint: 'on Debian and Ubuntu, install the venv module: apt-get install python3-venv',
   })
 }
 
 /**
- * Installs pinned packages, from wherever pip is configured to look. A file whose SHA-256 is not in the requirements is
- * refused; the files name every package, so pip looks for no other. PyTorch comes after them, without a hash, with the
- * packages that its own build needs.
- * @throws EnvironmentError with pip's last lines
+ * Install pinned packages from the configured index of pip. A file whose SHA-256 is not in the requirements is refused.
+ * The requirements name every package, so pip resolves no others. PyTorch follows without a hash, with the packages that
+ * its build needs.
+ * @throws EnvironmentError with the last lines of pip's output
  */
 export async function pipInstall(
   python: string,
@@ -95,7 +94,7 @@ async function pip(python: string, what: readonly string[], options: StepOptions
   const flags = ['--no-input', '--disable-pip-version-check', '--progress-bar=off']
   await runStep(python, ['-m', 'pip', 'install', ...flags, ...what], options, {
     what: 'pip install',
-    hint: 'pip goes by its own configuration (index, find-links, proxy): see `pip config list`; or adopt a Python that has the packages with `freetumor setup --python PATH`',
+    hint: 'check the index and the proxy with `pip config list`, or adopt a Python with `freetumor setup --python PATH`',
   })
 }
 
@@ -109,7 +108,7 @@ async function runStep(
   const { PYTHONPATH: _, ...env } = cleanEnvironment({ threads: 1, env: options.env })
   const child = spawn(command, argv, {
     stdio: ['ignore', 'pipe', 'pipe'],
-    // Ctrl-C is for us: we end it
+    // Ctrl-C reaches only this process, which then ends the child
     detached: true,
     env: { ...env, FREETUMOR_RUN_ID: options.runId },
   })
@@ -158,7 +157,7 @@ function isAlive(claim: Partial<Claim>): boolean {
   return startOfProcess(claim.pid) === claim.processStart
 }
 
-/** Start time of a process in clock ticks since boot; null where there is no /proc. */
+/** Return the start time of a process in clock ticks since boot; null without /proc. */
 function startOfProcess(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')

@@ -3,7 +3,7 @@ import type { FreetumorError } from '../errors.js'
 import { explainHang } from './failure.js'
 import type { RuntimeProcess } from './process.js'
 
-/** A started job, as far as its watchdog needs it. */
+/** The parts of a started job that its watchdog needs. */
 interface WatchedJob {
   readonly process: RuntimeProcess
   readonly logDirectory: string
@@ -12,22 +12,22 @@ interface WatchedJob {
 }
 
 export interface Watchdog {
-  /** The job has given a sign. */
+  /** Record an event of the job. */
   sign(): void
-  /** The job has started: from now on its own limit holds. */
+  /** Record that the job has started: from now on its own limit applies. */
   started(): void
   stop(): void
-  /** The hang that ended the job, if one did. */
+  /** Return the error of the hang that ended the job; null if none did. */
   hang(): Promise<FreetumorError | null>
 }
 
 const LOOK_EVERY_MS = 500
-/** Imports from a network disk, weights, the first contact of many GPUs: start-up has a limit of its own. */
+/** Limit of the start-up, which may import from a network disk, load weights and connect many GPUs. */
 const START_SECONDS = 1800
-/** For the ranks to write where they stand. */
+/** Time for the ranks to write their stacks. */
 const STACKS_MS = 1500
 
-/** Ends a job that gives no sign for too long; its ranks first write their stacks into their logs. */
+/** Watch a job, and end it after too long without an event; its ranks first write their stacks into their logs. */
 export function watchForHang(job: WatchedJob, limit: () => number | null): Watchdog {
   const silence = new Silence(LOOK_EVERY_MS)
   let started = false
@@ -60,17 +60,17 @@ async function endHangingJob(job: WatchedJob, seconds: number): Promise<Freetumo
 }
 
 /**
- * Time without a sign of a job, counted only while this process was itself running: not while it was suspended (Ctrl-Z,
- * SIGSTOP, a paused container) and not while the machine slept.
+ * Time without an event of a job. It counts only while this process runs: not while it is suspended (Ctrl-Z, SIGSTOP, a
+ * paused container) and not while the machine sleeps.
  */
 export class Silence {
   #silentMs = 0
   #lookedAt = performance.now()
 
-  /** @param lookEveryMs how often `seconds` is asked; a longer gap counts as twice this */
+  /** @param lookEveryMs interval between calls of `seconds`; a longer gap counts as twice this interval */
   constructor(private readonly lookEveryMs: number) {}
 
-  /** The job has given a sign. */
+  /** Record an event of the job. */
   end(): void {
     this.#silentMs = 0
   }

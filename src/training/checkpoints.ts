@@ -7,9 +7,9 @@ import { readForeignJson } from '../foreign-text.js'
 import { sweepUnfinished, writeWhole } from '../whole-file.js'
 
 /**
- * The checkpoints of a run, as python_runtime/freetumor_runtime/training/state.py writes them: `checkpoints/step_00000100`
- * is complete or absent, `latest` names the newest, `best` that of the best validation. The runtime writes, this side keeps
- * house: what is kept, which is the best, which one a run resumes from.
+ * A checkpoint of a run, as python_runtime/freetumor_runtime/training/state.py writes it: `checkpoints/step_00000100` is
+ * complete or absent, `latest` names the newest, `best` that of the best validation. The Python side writes checkpoints;
+ * this side removes old ones, marks the best one and chooses the one to resume from.
  */
 export interface Checkpoint {
   readonly directory: string
@@ -18,16 +18,16 @@ export interface Checkpoint {
   readonly manifest: CheckpointManifest
 }
 
-/** `manifest.json`: the last file of a directory to be written. */
+/** Content of `manifest.json`, which is written last in its directory. */
 export interface CheckpointManifest {
   readonly step: number
   readonly files: Readonly<Record<string, { readonly sha256: string; readonly bytes: number }>>
-  /** Under what it was made. */
+  /** Hashes of the inputs that made it. */
   readonly madeBy: MadeBy
 }
 
 export interface MadeBy {
-  /** Hash of what decides the run in its configuration. */
+  /** Hash of the keys of the configuration that decide the run. */
   readonly config: string
   /** Hash of the cases and of the weights that the run builds on. */
   readonly data: string
@@ -39,22 +39,22 @@ export interface MadeBy {
 
 const STEP = /^step_(\d{8})$/
 
-/** Directory of the newest complete checkpoint of a run, or null. */
+/** Return the directory of the newest complete checkpoint of a run, or null. */
 export async function latestCheckpoint(run: string): Promise<string | null> {
   for (const name of (await stepNames(run)).reverse())
     if (await readable(join(folderOf(run), name, 'manifest.json'))) return join(folderOf(run), name)
   return null
 }
 
-/** Directory of the checkpoint that `best` names, or null. */
+/** Return the directory of the checkpoint that `best` names, or null. */
 export async function bestCheckpoint(run: string): Promise<string | null> {
   const name = await readFile(join(folderOf(run), 'best'), 'utf8').catch(() => '')
   return (await stepNames(run)).includes(name.trim()) ? join(folderOf(run), name.trim()) : null
 }
 
 /**
- * Puts a run's checkpoints in order and returns the newest one whose files are what its manifest says; null when there is
- * none. What a killed save left is removed. A damaged checkpoint is renamed to `step_....damaged` and reported.
+ * Repair a run's checkpoints and return the newest one whose files match its manifest; null if there is none. Files of an
+ * interrupted save are removed. A damaged checkpoint is renamed to `step_....damaged` and reported.
  * @param report called with a sentence for every damaged checkpoint
  */
 export async function openNewestGood(
@@ -69,7 +69,9 @@ export async function openNewestGood(
     const found = await verify(directory)
     if ('damage' in found) {
       await setAside(directory)
-      report(`checkpoint ${name} is damaged (${found.damage}): it is now ${name}.damaged, and is passed over`)
+      report(
+        `checkpoint ${name} is damaged (${found.damage}): it was renamed to ${name}.damaged and is not used`,
+      )
       continue
     }
     await writeWhole(join(folder, 'latest'), name)
@@ -78,7 +80,7 @@ export async function openNewestGood(
   return null
 }
 
-/** Points `best` to the checkpoint of a step; null, or a step that has none, takes the pointer away. */
+/** Point `best` to the checkpoint of a step; remove the pointer for null or for a step without a checkpoint. */
 export async function markBest(run: string, step: number | null): Promise<void> {
   const pointer = join(folderOf(run), 'best')
   const name = step === null ? null : stepName(step)
@@ -86,13 +88,13 @@ export async function markBest(run: string, step: number | null): Promise<void> 
   else await rm(pointer, { force: true })
 }
 
-/** Removes all but the newest `keep` checkpoints and the best one. */
+/** Remove all but the newest `keep` checkpoints and the best one. */
 export async function pruneCheckpoints(run: string, keep: number): Promise<void> {
   const best = await bestCheckpoint(run)
   for (const name of (await stepNames(run)).slice(0, -keep)) {
     const directory = join(folderOf(run), name)
     if (directory === best) continue
-    // first out of sight: what a kill leaves of it is swept, and never taken for a checkpoint
+    // renamed first, so that the rest of an interrupted removal is never used as a checkpoint
     await rename(directory, `${directory}.tmp`)
     await rm(`${directory}.tmp`, { recursive: true, force: true })
   }
@@ -106,13 +108,13 @@ function stepName(step: number): string {
   return `step_${String(step).padStart(8, '0')}`
 }
 
-/** Oldest first. */
+/** Return the names of the checkpoints, oldest first. */
 async function stepNames(run: string): Promise<string[]> {
   const names = await readdir(folderOf(run)).catch(() => [] as string[])
   return names.filter((name) => STEP.test(name)).sort()
 }
 
-/** A save over an existing step moves the old directory to `.replaced` until the new one stands. */
+/** Complete interrupted saves over an existing step: the old directory is `.replaced` until the new one exists. */
 async function finishReplacements(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => [] as string[])
   for (const name of names.filter((one) => one.endsWith('.replaced'))) {

@@ -3,8 +3,8 @@ import type { RunEvent } from './events.js'
 import type { Validation } from './selection.js'
 
 /**
- * Opens the events of a run (`events.jsonl`) to append to.
- * @param beforeStep the step that the run resumes from: events of it and of later steps are cut; default none
+ * Open the events of a run (`events.jsonl`) to append to.
+ * @param beforeStep step that the run resumes from; events of this and of later steps are removed. Default: keep all
  */
 export function openEventLog(
   path: string,
@@ -13,12 +13,12 @@ export function openEventLog(
   return openJsonLog<RunEvent>(path, { keep: (event) => happenedBefore(event, beforeStep) })
 }
 
-/** The events of a run in the order in which they happened. */
+/** Read the events of a run in the order in which they happened. */
 export function readEvents(path: string): AsyncIterable<RunEvent> {
   return readJsonLog<RunEvent>(path)
 }
 
-/** The validations of a run so far, oldest first. */
+/** Read the validations of a run so far, oldest first. */
 export async function readValidations(path: string): Promise<Validation[]> {
   const found: Validation[] = []
   for await (const event of readEvents(path))
@@ -27,8 +27,9 @@ export async function readValidations(path: string): Promise<Validation[]> {
 }
 
 /**
- * Whether an event was over before a step began. Work on a step bears that step; the other events bear the next one to run:
- * the validation and the checkpoint that follow step 99 say 100, and a run that resumes from 100 does not repeat them.
+ * Return whether an event was complete before a step began. Work on a step has the number of that step. Other events have
+ * the number of the next step: the validation and the checkpoint after step 99 have 100, and a run that resumes from step
+ * 100 does not repeat them.
  */
 function happenedBefore(event: RunEvent, step: number): boolean {
   if (!('step' in event)) return true

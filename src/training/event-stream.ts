@@ -1,11 +1,11 @@
 import type { RunEvent, StepEvent, SynthesisEvent } from './events.js'
 
-/** Above this number of unread events, older events of steps are merged into newer ones. */
+/** Largest number of unread events before older events of steps are merged into newer ones. */
 const MERGE_ABOVE = 256
 
 /**
  * Events for any number of readers. Every reader starts at the first event kept for late readers. A slow reader never
- * blocks who pushes and never grows memory: `makeRoom` shortens the list of what it has not read yet.
+ * blocks `push` and never grows memory: `makeRoom` shortens the list of its unread events.
  */
 export class EventStream<E> implements AsyncIterable<E> {
   readonly #past: E[] = []
@@ -21,7 +21,7 @@ export class EventStream<E> implements AsyncIterable<E> {
     for (const reader of this.#readers) reader.push(event)
   }
 
-  /** No more events; with an error, every reader throws it after the last event. */
+  /** End the stream; every reader throws the error, if any, after the last event. */
   end(error?: unknown): void {
     this.#ending = error === undefined ? {} : { error }
     for (const reader of this.#readers) reader.end(this.#ending)
@@ -44,7 +44,7 @@ interface Waiting<E> {
   readonly reject: (error: unknown) => void
 }
 
-/** As with an async generator, `next` may be called several times at once: the calls are answered in order. */
+/** Reader of a stream. As with an async generator, concurrent calls of `next` are answered in order. */
 class Reader<E> implements AsyncIterator<E> {
   /** Calls of `next` that wait; empty while there are unread events. */
   readonly #waiting: Waiting<E>[] = []
@@ -86,7 +86,7 @@ class Reader<E> implements AsyncIterator<E> {
     return { value: undefined, done: true }
   }
 
-  /** The first call after the last event throws the error of the end; every later one finds the end. */
+  /** Answer a call after the last event: the first one throws the error of the end, every later one is done. */
   #finish({ resolve, reject }: Waiting<E>): void {
     this.leave()
     const ending = this.#ending
@@ -96,7 +96,7 @@ class Reader<E> implements AsyncIterator<E> {
   }
 }
 
-/** Makes room among unread events of a run: those that come with every step are merged, every other event stays. */
+/** Shorten the unread events of a run: merge the events of steps, and keep every other event. */
 export function mergeSteps(events: RunEvent[]): void {
   if (events.length <= MERGE_ABOVE) return
   mergeOldest(events, isStep, merge)
@@ -118,7 +118,7 @@ function mergeOldest<E extends RunEvent>(
   events.splice(oldest, 1)
 }
 
-/** Losses and rates are those of the newer step; the times add up. */
+/** Return the losses and rates of the newer step with the summed times of both. */
 function merge(older: StepEvent, newer: StepEvent): StepEvent {
   return {
     ...newer,
@@ -127,7 +127,7 @@ function merge(older: StepEvent, newer: StepEvent): StepEvent {
   }
 }
 
-/** The tumors of both: counts add up, and the detected fraction is the mean over all of them. */
+/** Return the tumors of both events: counts add up, and the detected fraction is the mean over all tumors. */
 function mergeSynthesis(older: SynthesisEvent, newer: SynthesisEvent): SynthesisEvent {
   const tried = older.tried + newer.tried
   const kinds = new Map<string, SynthesisEvent['byKind'][number]>()

@@ -4,7 +4,7 @@ import type { OrganName } from '../volume/labels.js'
 export type JobKind = 'baseline' | 'synthesis' | 'segmentation'
 export type Outcome = 'completed' | 'stopped' | 'failed'
 
-/** Voxel counts of one label in one case: what Dice, sensitivity and precision are made of. */
+/** Voxel counts of one label in one case, for Dice, sensitivity and precision. */
 export interface ClassCounts {
   readonly label: number
   readonly truePositive: number
@@ -17,7 +17,7 @@ interface Timed {
   readonly time: string
 }
 
-/** A run began, or went on after a stop. */
+/** A run started or resumed. */
 export interface StartedEvent extends Timed {
   readonly type: 'started'
   readonly job: JobKind
@@ -49,14 +49,14 @@ export interface StepEvent extends Timed {
   readonly utilization?: number | null
 }
 
-/** The synthetic tumors of one step and what the baseline segmentor saw of them. */
+/** The synthetic tumors of one step, and the fraction that the baseline segmentor detected. */
 export interface SynthesisEvent extends Timed {
   readonly type: 'synthesis'
   readonly step: number
-  /** Mean over tumors of (voxels seen / synthetic voxels), 0 to 1; null when none was painted. */
+  /** Mean detected fraction over tumors (detected voxels / synthetic voxels), 0 to 1; null if none was painted. */
   readonly shareSeen: number | null
   readonly kept: number
-  /** Tumors painted and judged. */
+  /** Number of painted and judged tumors. */
   readonly tried: number
   readonly noRoom: number
   readonly byOrgan: Readonly<
@@ -72,7 +72,7 @@ export interface SynthesisEvent extends Timed {
   }[]
 }
 
-/** The segmentor on the validation cases. */
+/** Result of the segmentor on the validation cases. */
 export interface ValidationEvent extends Timed {
   readonly type: 'validation'
   readonly step: number
@@ -99,7 +99,7 @@ export interface CommandEvent extends Timed {
   readonly value?: number
 }
 
-/** A sentence for the user. */
+/** A message for the user. */
 export interface NoteEvent extends Timed {
   readonly type: 'note'
   readonly level: 'info' | 'warning'
@@ -111,7 +111,7 @@ export interface RestartEvent extends Timed {
   readonly type: 'restart'
   /** The next step to run. */
   readonly step: number
-  /** The step that was being made. */
+  /** Step at which the runtime failed. */
   readonly diedAt: number
   /** Number of this restart since the last new checkpoint, from 1. */
   readonly restart: number

@@ -1,14 +1,14 @@
 import { cardOf } from '../errors.js'
 
 export interface RestartPolicy {
-  /** Restarts in a row without a new checkpoint. */
+  /** Largest number of consecutive restarts without a new checkpoint. */
   readonly max: number
-  /** Before the first of them; doubled for each that follows, at most a minute. */
+  /** Seconds before the first of these restarts; doubled for each following one, at most 60. */
   readonly backoffSeconds: number
 }
 
 export interface PastFailure {
-  /** The step that was to run. */
+  /** Step that the job had reached. */
   readonly step: number
   readonly message: string
 }

@@ -14,14 +14,14 @@ export class RunJournal {
   readonly validations: Validation[] = []
   #log: JsonLog<RunEvent> | null = null
 
-  /** @param file its name in the run's directory */
+  /** @param file returns the name of the log in the run's directory */
   constructor(
     private readonly file: () => string = () => 'events.jsonl',
-    /** Throws when this process may not write into the run any more. */
+    /** Throws if this process may no longer write into the run. */
     private readonly check: () => void = () => {},
   ) {}
 
-  /** Opens the log of a run, or opens it again, cut to what was over before `step`; infinity keeps all. */
+  /** Open the log of a run again; remove events that were not complete before `step`. Infinity keeps all events. */
   async open(directory: string, step: number): Promise<void> {
     const path = join(directory, this.file())
     await this.#log?.close()
@@ -45,13 +45,13 @@ export class RunJournal {
     await this.#log?.flush()
   }
 
-  /** Closes the log without a last event: another process writes the run's events now. */
+  /** Close the log without a last event, because another process writes the run's events now. */
   async abandon(): Promise<void> {
     await this.#log?.close().catch(() => {})
     this.#log = null
   }
 
-  /** The last event, then the end of the log; returns what went wrong with the log, if anything did. */
+  /** Write the last event and close the log; return the error of the log, if any. */
   async close(last: Untimed): Promise<unknown> {
     try {
       this.emit(last)

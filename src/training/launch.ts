@@ -2,36 +2,36 @@ import type { FailureCard } from '../errors.js'
 import type { StopOptions } from '../stop-signals.js'
 import type { RestartPolicy } from './failure.js'
 
-/** A user's own torchrun script, to be run under our supervision. */
+/** Settings to run a user's torchrun script under supervision. */
 export interface LaunchOptions extends StopOptions {
-  /** A Python file, or with `module` the name of a module. Started as torchrun starts it, unchanged. */
+  /** A Python file, or with `module` the name of a module. It runs unchanged, as under torchrun. */
   readonly script: string
   readonly args?: readonly string[] | undefined
   readonly module?: boolean | undefined
-  /** Default 1. */
+  /** Number of ranks on this node. Default: 1. */
   readonly processesPerNode?: number | undefined
-  /** Nodes; each makes the same call with its own `nodeRank`. Default 1. */
+  /** Number of nodes; each makes the same call with its own `nodeRank`. Default: 1. */
   readonly nodes?: number | undefined
   readonly nodeRank?: number | undefined
   /** Rendezvous of the nodes, HOST:PORT of node 0; needed with more than one node. */
   readonly rendezvous?: string | undefined
   /** Folder for logs, events and `exit.json`. Default: `runs/<name of the script>/<id>`. */
   readonly out?: string | undefined
-  /** Working directory of the script; default that of this process. */
+  /** Working directory of the script. Default: that of this process. */
   readonly cwd?: string | undefined
-  /** Laid over the environment that the script gets: this process's without what other launchers left in it. */
+  /** Variables that override the script's environment, which is that of this process without those of other launchers. */
   readonly environment?: Readonly<Record<string, string>> | undefined
-  /** OMP_NUM_THREADS of each process; default 1, as torchrun has it. */
+  /** OMP_NUM_THREADS of each process. Default: 1, as in torchrun. */
   readonly threads?: number | undefined
-  /** The Python that runs it; default the one that trainings use. */
+  /** The Python that runs the script. Default: the one that trainings use. */
   readonly python?: string | null | undefined
-  /** Number of restarts after failures; default none, because only the script knows how to resume. */
+  /** Restarts after failures. Default: none, because the script itself must resume. */
   readonly restarts?: RestartPolicy | undefined
-  /** A script without a sign of life for so long is ended; default (null) never. */
+  /** Seconds without output or heartbeat after which the script is ended. Default: null, no limit. */
   readonly hangSeconds?: number | null | undefined
-  /** A file whose touch is the sign of life, in the place of output. The script finds its path in FREETUMOR_HEARTBEAT. */
+  /** A file that the script touches as its heartbeat, instead of output. FREETUMOR_HEARTBEAT holds its path. */
   readonly heartbeat?: string | null | undefined
-  /** After a stop, what the script has to end by itself; default 30. */
+  /** Seconds after a stop in which the script may end by itself. Default: 30. */
   readonly stopSeconds?: number | undefined
 }
 
@@ -44,7 +44,7 @@ interface Timed {
 export interface ScriptStartedEvent extends Timed {
   readonly type: 'started'
   readonly run: string
-  /** From 0; each restart adds 1. The script finds it in FREETUMOR_ATTEMPT. */
+  /** From 0; each restart adds 1. FREETUMOR_ATTEMPT holds it. */
   readonly attempt: number
   readonly script: string
   readonly nodeRank: number
@@ -64,10 +64,10 @@ export interface OutputEvent extends Timed {
   readonly missed: number
 }
 
-/** The script failed and is begun again after a pause. */
+/** The script failed and restarts after a backoff. */
 export interface ScriptRestartEvent extends Timed {
   readonly type: 'restart'
-  /** The one that begins. */
+  /** Number of the attempt that begins. */
   readonly attempt: number
   readonly afterSeconds: number
   readonly kind: FailureCard['kind']
@@ -95,16 +95,16 @@ export interface LaunchResult {
 export interface Launch extends AsyncIterable<LaunchEvent>, AsyncDisposable {
   readonly id: string
   readonly directory: string
-  /** Rejects, as the iterator does, when the script failed and is not begun again; `facts.card` says why. */
+  /** Rejects, as the iterator does, if the script failed and does not restart; `facts.card` has the reason. */
   readonly result: Promise<LaunchResult>
-  /** Asks the script to end (SIGTERM), ends it after `stopSeconds`; resolves when nothing of it is left. */
+  /** Ask the script to end (SIGTERM), kill it after `stopSeconds`; resolve when no process of it is left. */
   stop(reason?: string): Promise<void>
 }
 
-/** Past this many unread events a reader misses the oldest lines of output. */
+/** Largest number of unread events before a reader misses the oldest lines of output. */
 const MISS_ABOVE = 4096
 
-/** Makes room among the unread events of a slow reader. */
+/** Remove the oldest lines of output from the unread events of a slow reader. */
 export function missOldOutput(unread: LaunchEvent[]): void {
   if (unread.length <= MISS_ABOVE) return
   const oldest = unread.findIndex(({ type }) => type === 'output')

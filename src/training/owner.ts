@@ -4,13 +4,13 @@ import { join } from 'node:path'
 import { SupersededError } from '../errors.js'
 import { writeWhole } from '../whole-file.js'
 
-/** File in a run directory with the number of the start that may write. Rank 0 reads it too (training/state.py). */
+/** File in a run directory with the number of the start that may write; rank 0 reads it too (training/state.py). */
 export const OWNER_FILE = 'owner.json'
 
 interface OwnerRecord {
   /** Raised by each start. */
   readonly number: number
-  /** Id of the start: where no lock is enforced two starts may write one number, and the last of them stays. */
+  /** Id of the start. Without an enforced lock, two starts may write the same number; the last one stays. */
   readonly run: string
   readonly pid: number
   readonly host: string
@@ -26,8 +26,8 @@ export interface Ownership {
 }
 
 /**
- * Takes a run over: raises the number of its owner on the disk. An earlier owner that was suspended or cut off sees it
- * before its next record and ends. The caller holds the directory's lock.
+ * Take over a run: increase the number of its owner on the disk. An earlier owner that was suspended or disconnected reads
+ * it before its next record and ends. The caller holds the directory's lock.
  */
 export async function takeOver(directory: string, run: string): Promise<Ownership> {
   const path = join(directory, OWNER_FILE)
@@ -66,7 +66,7 @@ export function causeOf(owner: Ownership | null, error: unknown): unknown {
   }
 }
 
-/** Null where the file is missing or damaged: it then says nothing about another owner. */
+/** Read the owner; null if the file is missing or damaged, because it then proves no other owner. */
 function readOwner(path: string): OwnerRecord | null {
   try {
     const record = JSON.parse(readFileSync(path, 'utf8')) as OwnerRecord

@@ -3,8 +3,8 @@ import type { RunJournal } from './journal.js'
 import { bestOf } from './selection.js'
 
 /**
- * Puts the records of a run back to its newest whole checkpoint, and `best` with them.
- * @returns null when there is none: the run restarts from step 0
+ * Reset the records of a run, and `best`, to its newest complete checkpoint.
+ * @returns the checkpoint; null if there is none and the run restarts from step 0
  */
 export async function rewindRun(directory: string, journal: RunJournal): Promise<Checkpoint | null> {
   const notes: string[] = []

@@ -18,7 +18,7 @@ export interface ExitRecord {
 
 const OUTCOMES: readonly Outcome[] = ['completed', 'stopped', 'failed']
 
-/** A sortable id: UTC time and four random characters. */
+/** Return a new sortable id: UTC time and four random characters. */
 export function newRunId(now: Date = new Date()): string {
   const stamp = now
     .toISOString()
@@ -27,14 +27,14 @@ export function newRunId(now: Date = new Date()): string {
   return `${stamp}-${randomBytes(2).toString('hex')}`
 }
 
-/** Makes the directory of a new run; it may exist. */
+/** Create the directory of a new run; it may exist. */
 export async function makeRunDirectory(path: string): Promise<string> {
   const directory = resolve(path)
   await makeFolder(join(directory, 'logs'))
   return directory
 }
 
-/** @throws UsageError when the directory holds a run already */
+/** Refuse a directory that already holds a run. @throws UsageError */
 export async function refuseExistingRun(directory: string): Promise<void> {
   if (await holdsRun(directory))
     throw new UsageError(`${directory} already holds a run`, {
@@ -71,7 +71,7 @@ export async function readExit(directory: string): Promise<ExitRecord | null> {
   }
 }
 
-/** Whether a run was started in the directory. */
+/** Return whether a run was started in the directory. */
 export async function holdsRun(directory: string): Promise<boolean> {
   return access(join(directory, 'config.resolved.yaml')).then(
     () => true,

@@ -14,8 +14,8 @@ export interface RunSummary {
   /** Null for a broken run. */
   readonly job: JobKind | null
   /**
-   * `died`: no process and no record of an end. `unresponsive`: a process holds the run and does not answer (suspended, or
-   * on another node). `broken`: what it left cannot be read; `reason` says why.
+   * `died`: no process and no record of an end. `unresponsive`: a process holds the run and does not answer, because it is
+   * suspended or on another node. `broken`: the files of the run cannot be read; `reason` has the error.
    */
   readonly state: RunStatus['phase'] | Outcome | 'died' | 'unresponsive' | 'broken'
   readonly reason: string | null
@@ -36,8 +36,9 @@ export interface RunSummary {
 }
 
 /**
- * @param status of the running process; null when there is none that answers
- * @param holder in words, of a process that holds the run without an answer
+ * Return the state of a run.
+ * @param status of the running process; null if no process answers
+ * @param holder description of a process that holds the run without an answer
  */
 export async function summariseRun(
   directory: string,
@@ -60,7 +61,7 @@ export async function summariseRun(
   }
 }
 
-/** A run whose files cannot be read. */
+/** Return the state of a run whose files cannot be read. */
 export function brokenRun(directory: string, reason: string): RunSummary {
   return {
     ...NOTHING_RECORDED,

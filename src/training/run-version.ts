@@ -5,12 +5,12 @@ import { UsageError } from '../errors.js'
 import { parseForeignJson } from '../foreign-text.js'
 import { writeWhole } from '../whole-file.js'
 
-/** File in a run directory with the version that made it. Runs without it have format 1. */
+/** File in a run directory with the version that created it. Runs without it have format 1. */
 const FILE = 'version.json'
 
 /**
- * Number of the form of a run directory. It is raised by a change after which runs of the earlier form cannot be resumed
- * (files, checkpoints, order of random numbers).
+ * Number of the format of a run directory. It increases with a change after which runs of the earlier format cannot be
+ * resumed (files, checkpoints, order of random numbers).
  */
 const FORMAT = 1
 
@@ -19,13 +19,13 @@ interface RunVersion {
   readonly format: number
 }
 
-/** Records in a new run which version makes it. */
+/** Record in a new run the version that creates it. */
 export async function recordVersion(directory: string): Promise<void> {
   const version: RunVersion = { freetumor: ownVersion(), format: FORMAT }
   await writeWhole(join(directory, FILE), `${JSON.stringify(version)}\n`)
 }
 
-/** @throws UsageError that names the version that can resume the run, where this one cannot */
+/** Refuse a run that this version cannot resume. @throws UsageError that names the version that can */
 export async function refuseOtherFormat(directory: string): Promise<void> {
   const text = await readFile(join(directory, FILE), 'utf8').catch(() => null)
   const { freetumor, format } = text === null ? { freetumor: '0.1.0', format: 1 } : versionIn(text, directory)

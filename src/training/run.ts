@@ -3,13 +3,13 @@ import type { JobKind, Outcome, RunEvent, StepEvent } from './events.js'
 import type { Validation } from './selection.js'
 
 export interface TrainOptions extends StopOptions {
-  /** The run directory itself; default `runs/<name>/<id>`. */
+  /** The run directory itself. Default: `runs/<name>/<id>`. */
   readonly out?: string | undefined
   /** A run directory to resume, from its newest checkpoint. */
   readonly resume?: string | undefined
-  /** Go on although the configuration or the data are not those of the checkpoint. */
+  /** Resume even if the configuration or the data differ from those of the checkpoint. */
   readonly acceptChanges?: boolean | undefined
-  /** Rank of this node if `runtime.nodes` is more than 1; default 0. */
+  /** Rank of this node if `runtime.nodes` is more than 1. Default: 0. */
   readonly nodeRank?: number | undefined
   /** Rendezvous of the nodes, HOST:PORT of node 0; needed with more than one node. */
   readonly rendezvous?: string | undefined
@@ -23,7 +23,7 @@ export interface RunResult {
   readonly step: number
   /** Newest checkpoint directory; its `model.pt` holds the weights. */
   readonly checkpoint: string | null
-  /** That of the best validation; null without one. */
+  /** Checkpoint directory of the best validation; null without one. */
   readonly best: string | null
   /** Validation tumor Dice by step. */
   readonly history: readonly Validation[]
@@ -33,7 +33,7 @@ export interface RunStatus {
   readonly id: string
   readonly job: JobKind
   readonly directory: string
-  /** `checking`: data and weights are looked at, and what is wrong with them ends the run. */
+  /** `checking`: data and weights are checked; a fault ends the run. */
   readonly phase: 'checking' | 'starting' | 'training' | 'paused' | 'ended'
   /** The next step to run. */
   readonly step: number
@@ -56,13 +56,15 @@ export interface Run extends AsyncIterable<RunEvent>, AsyncDisposable {
   readonly directory: string
   /** Rejects with the same error that the iterator throws. */
   readonly result: Promise<RunResult>
-  /** Each resolves with the step from which on it holds. */
+  /** Set the learning rate; resolve with the first step to which it applies. */
   setLearningRate(value: number): Promise<number>
+  /** Pause the training; resolve with the next step to run. */
   pause(): Promise<number>
+  /** Continue a paused training; resolve with the next step to run. */
   unpause(): Promise<number>
-  /** Once it is on disk. */
+  /** Save a checkpoint; resolve with its step when it is on disk. */
   checkpoint(): Promise<number>
-  /** Saves and ends the run; resolves with the next step to run. */
+  /** Save and end the run; resolve with the next step to run. */
   stop(reason?: string): Promise<number>
   status(): RunStatus
 }

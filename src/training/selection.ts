@@ -8,8 +8,8 @@ export interface Selection {
 }
 
 /**
- * Score that selects the best checkpoint. The tumor Dice of a case is the mean over the tumor ids of its truth: an id that it
- * lacks may be one that nobody labelled.
+ * Return the score that selects the best checkpoint. The tumor Dice of a case is the mean over the tumor ids of its truth,
+ * because an id that is missing there may be unlabelled.
  */
 export function selectTumorDice(
   cases: readonly (readonly ClassCounts[])[],
@@ -39,7 +39,7 @@ export interface Validation {
   readonly tumorDice: number | null
 }
 
-/** The first of the best validations; null when none had a tumor to find. */
+/** Return the first of the best validations; null if no case had a tumor. */
 export function bestOf(history: readonly Validation[]): Validation | null {
   let best: Validation | null = null
   for (const one of history) if (one.tumorDice !== null && one.tumorDice > (best?.tumorDice ?? -1)) best = one
@@ -72,7 +72,7 @@ export function reasonToEnd(
   return `early stop: the tumor Dice has not risen by more than ${minDelta} in ${waited} validations (${bestInWords})`
 }
 
-/** 2 TP / (2 TP + FP + FN); null where the label does not occur in the truth. */
+/** Return 2 TP / (2 TP + FP + FN); null if the label does not occur in the truth. */
 function diceOf(count: ClassCounts): number | null {
   const truth = count.truePositive + count.falseNegative
   if (truth === 0) return null

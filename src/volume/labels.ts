@@ -1,3 +1,5 @@
+import { nearestWord } from '../suggestion.js'
+
 export type Region = 'abdomen' | 'chest'
 export type OrganName = 'liver' | 'pancreas' | 'kidney' | 'lung'
 
@@ -48,16 +50,41 @@ export const LABEL_SCHEMES: Readonly<Record<Region, LabelScheme>> = {
   },
 }
 
+/** Return a label name as `names` has it: `Liver-tumor` and `liver_tumor` are `liver tumor`. */
+export function plainLabelName(name: string): string {
+  return name.trim().toLowerCase().replace(/[-_]/g, ' ')
+}
+
 /**
  * Return the id of a label name, such as `liver`, `liver tumor`, `liver-tumor` or `ignore`; undefined for other names.
  * @param region null: the names of all regions, which are distinct
  */
 export function labelIdOf(name: string, region: Region | null): number | undefined {
   if (isIgnoredName(name)) return IGNORED_LABEL
-  const wanted = name.trim().toLowerCase().replace(/[-_]/g, ' ')
-  const schemes = region === null ? Object.values(LABEL_SCHEMES) : [LABEL_SCHEMES[region]]
-  const ids = schemes.map(({ names }) => names.indexOf(wanted)).filter((id) => id >= 0)
-  return ids[0]
+  const wanted = plainLabelName(name)
+  const ids = schemesOf(region).map(({ names }) => names.indexOf(wanted))
+  return ids.find((id) => id >= 0)
+}
+
+/**
+ * Return a hint about an unknown label name: the nearest name, else all names.
+ * @param region null: the names of all regions
+ * @param others further names that are accepted
+ */
+export function labelNameHint(name: string, region: Region | null, others: readonly string[] = []): string {
+  const labels = schemesOf(region).flatMap((scheme) => scheme.names.slice(1).map(hyphenated))
+  const names = [...labels, ...others]
+  const near = nearestWord(hyphenated(plainLabelName(name)), names)
+  return near === undefined ? `write an id, or one of ${names.join(', ')}` : `did you mean ${near}?`
+}
+
+function schemesOf(region: Region | null): readonly LabelScheme[] {
+  return region === null ? Object.values(LABEL_SCHEMES) : [LABEL_SCHEMES[region]]
+}
+
+/** Return a name as a command line has it. */
+function hyphenated(name: string): string {
+  return name.replaceAll(' ', '-')
 }
 
 /** Return the name of an id of a region, such as `liver` or `ignore`; empty for other ids. */

@@ -30,7 +30,7 @@ test('the first signal asks to stop, the second ends the program at once', async
     code: 130,
     signal: null,
     stdout: 'ready\nasked\n',
-    stderr: 'SIGTERM: stopping; once more ends at once\n',
+    stderr: 'SIGTERM: stopping; a second signal ends at once\n',
   })
 })
 

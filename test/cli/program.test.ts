@@ -1,7 +1,9 @@
+import { Argument } from 'commander'
 import { describe, expect, test } from 'vitest'
+import { wholeNumber } from '../../src/cli/numbers.js'
 import { printResult } from '../../src/cli/output.js'
 import { type AddCommand, outputOption, runProgram, withExample } from '../../src/cli/program.js'
-import { DataError, StoppedError } from '../../src/errors.js'
+import { DataError, StoppedError, UsageError } from '../../src/errors.js'
 import type { StopSignal } from '../../src/stop-signals.js'
 import { memoryIo } from '../helpers/cli.js'
 
@@ -61,7 +63,7 @@ describe('what is said of an error', () => {
     await runProgram([throwing(new TypeError('x is undefined\nmore'))], ['act'], quiet)
     expect(quiet.stderr).toEqual([
       'error: TypeError: x is undefined',
-      'hint: this is a bug in freetumor; FREETUMOR_DEBUG=1 shows where it happened',
+      'hint: this is a bug in freetumor; FREETUMOR_DEBUG=1 prints the stack',
     ])
     const loud = memoryIo({ env: { FREETUMOR_DEBUG: '1' } })
     await runProgram([throwing(new TypeError('x is undefined'))], ['act'], loud)
@@ -73,6 +75,54 @@ describe('what is said of an error', () => {
     const add: AddCommand = (program) => void program.command('evaluate').action(() => {})
     await runProgram([add], ['evalute'], io)
     expect(io.stderr[0]).toBe("error: unknown command 'evalute' (Did you mean evaluate?)")
+  })
+
+  const data: AddCommand = (program) => {
+    const group = program.command('data')
+    group
+      .command('check')
+      .addArgument(new Argument('<kind>', 'kind').choices(['scan', 'list']))
+      .option('--workers <n>', 'Set', wholeNumber(1))
+      .option('--map <map>', 'Map')
+      .action(({ map }) => {
+        throw new UsageError('--map: invalid pair', { hint: 'correct the map', facts: { map } })
+      })
+  }
+
+  test.each([
+    [
+      ['data', 'check', 'scan', '--workers', 'no'],
+      '--workers: wrong value (expected a whole number of at least 1, found no)',
+    ],
+    [['data', 'check', 'cat'], 'kind: wrong value (expected one of scan, list, found cat)'],
+    [['data', 'check'], "missing required argument 'kind'"],
+    [['data', 'check', 'scan', '--wokers', '1'], "unknown option '--wokers' (Did you mean --workers?)"],
+  ])('of %j names the help of the subcommand', async (argv, message) => {
+    const io = memoryIo()
+    expect(await runProgram([data], argv, io)).toBe(2)
+    expect(io.stderr).toEqual([
+      `error: data check: ${message}`,
+      'hint: `freetumor data check --help` lists the arguments and options',
+    ])
+  })
+
+  test('of an option that the action refuses names the help of the subcommand, too', async () => {
+    const io = memoryIo()
+    await runProgram([data], ['data', 'check', 'scan'], io)
+    expect(io.stderr).toEqual([
+      'error: --map: invalid pair',
+      'hint: correct the map',
+      'help: `freetumor data check --help`',
+    ])
+  })
+
+  test('of an unknown subcommand names the help of its group', async () => {
+    const io = memoryIo()
+    await runProgram([data], ['data', 'chek'], io)
+    expect(io.stderr).toEqual([
+      "error: data: unknown command 'chek' (Did you mean check?)",
+      'hint: `freetumor data --help` lists the commands',
+    ])
   })
 })
 
@@ -97,7 +147,9 @@ describe('the output', () => {
   test('refuses a format that the command does not know', async () => {
     const io = memoryIo()
     expect(await runProgram([add], ['act', '--output', 'xml'], io)).toBe(2)
-    expect(io.stderr[0]).toContain('Allowed choices are text, json, ndjson')
+    expect(io.stderr[0]).toBe(
+      'error: act: --output: wrong value (expected one of text, json, ndjson, found xml)',
+    )
   })
 
   test('of --help opens with an example', async () => {

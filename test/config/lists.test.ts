@@ -29,7 +29,7 @@ describe('lists of a file', () => {
 
   it.each([
     ['0.5\n-1\n', /v\.txt: line 2: no volume \(expected a number above 0/],
-    ['', /v\.txt is empty/],
+    ['', /v\.txt: the list is empty/],
   ])('with %j are refused by file and line', async (text, message) => {
     const failed = readNumbers(written('v.txt', text))
     await expect(failed).rejects.toThrow(ConfigError)
@@ -41,7 +41,9 @@ describe('lists of a file', () => {
       /p\.txt: line 1: no position/,
     )
     await expect(readPositions(written('p.txt', 'liver'))).rejects.toThrow(/line 1/)
-    await expect(readPositions(join(temporaryFolder(), 'none.txt'))).rejects.toThrow(/cannot be read: ENOENT/)
+    await expect(readPositions(join(temporaryFolder(), 'none.txt'))).rejects.toThrow(
+      /none\.txt: list not found/,
+    )
   })
 
   it('beside a configuration become part of it', async () => {

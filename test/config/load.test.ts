@@ -52,7 +52,7 @@ describe('loadConfig', () => {
 
   it('names a missing file and says what to do', async () => {
     await expect(loadConfig(join(folder, 'none.yaml'))).rejects.toMatchObject({
-      message: expect.stringContaining('none.yaml cannot be read: ENOENT'),
+      message: expect.stringContaining('none.yaml: configuration not found'),
       hint: expect.stringContaining('freetumor init'),
       exitCode: 2,
     })

@@ -24,9 +24,15 @@ describe('resolveSections', () => {
   it.each([
     [{ quality: { shareSeen: 1 } }, 'file: unknown key quality.shareSeen'],
     [{ qualty: {} }, 'file: unknown key qualty (did you mean quality?)'],
-    [{ quality: { shareSeenThreshold: 2 } }, 'file: quality.shareSeenThreshold: must be <= 1, got 2'],
-    [{ training: { steps: 'ten' } }, 'file: training.steps: must be number, got "ten"'],
-    [{ job: 'paint' }, 'file: job: must be one of baseline, synthesis, segmentation, got "paint"'],
+    [
+      { quality: { shareSeenThreshold: 2 } },
+      'file: quality.shareSeenThreshold: wrong value (expected at most 1, found 2)',
+    ],
+    [{ training: { steps: 'ten' } }, 'file: training.steps: wrong value (expected number, found "ten")'],
+    [
+      { job: 'paint' },
+      'file: job: wrong value (expected one of baseline, synthesis, segmentation, found "paint")',
+    ],
   ])('refuses %j in the words of resolveConfig', (change, message) => {
     const input = { ...run, data: whole.data, ...change }
     expect(() => resolveSections(['quality'], input, 'file')).toThrow(message)

@@ -50,16 +50,31 @@ describe('resolveConfig', () => {
       { ...minimal, training: { lerningRate: 1 } },
       'file.yaml: unknown key training.lerningRate (did you mean learningRate?)',
     ],
-    [{ ...minimal, sampling: { itemsPerStep: 0 } }, 'file.yaml: sampling.itemsPerStep: must be >= 1, got 0'],
-    [{ ...minimal, job: 'train' }, 'job: must be one of baseline, synthesis, segmentation, got "train"'],
-    [{ job: 'baseline', data: { datasets: [] } }, 'data.datasets: must be >= 1'],
-    [{ ...minimal, prepare: { windowHu: [250, -175] } }, 'prepare.windowHu must rise'],
-    [{ ...minimal, runtime: { processesPerNode: 3 } }, 'must be divisible by ranks'],
-    [{ ...minimal, training: { steps: 1, epochs: 2 } }, 'exactly one must be set'],
-    [{ ...minimal, sampling: { patchVoxels: [80, 96, 96] } }, '80 is not a multiple of 32'],
-    [{ ...minimal, training: { target: 'covid' } }, 'target covid is of the chest'],
-    [{ ...minimal, job: 'segmentation' }, 'networks.baseline has neither checkpoint nor trainFrom'],
-    ['text', 'a mapping of keys was expected'],
+    [
+      { ...minimal, sampling: { itemsPerStep: 0 } },
+      'file.yaml: sampling.itemsPerStep: wrong value (expected at least 1, found 0)',
+    ],
+    [
+      { ...minimal, job: 'train' },
+      'job: wrong value (expected one of baseline, synthesis, segmentation, found "train")',
+    ],
+    [
+      { job: 'baseline', data: { datasets: [] } },
+      'data.datasets: wrong value (expected at least 1 entries, found [])',
+    ],
+    [{ ...minimal, prepare: { windowHu: [250, -175] } }, 'prepare.windowHu: wrong order'],
+    [{ ...minimal, runtime: { processesPerNode: 3 } }, 'sampling.itemsPerStep: not divisible by ranks'],
+    [{ ...minimal, training: { steps: 1, epochs: 2 } }, '(expected one number and one null, found 1 and 2)'],
+    [
+      { ...minimal, sampling: { patchVoxels: [80, 96, 96] } },
+      'expected multiples of 32 for swinunetr, found 80',
+    ],
+    [
+      { ...minimal, training: { target: 'covid' } },
+      'training.target: no target of the abdomen (found covid)',
+    ],
+    [{ ...minimal, job: 'segmentation' }, 'networks.baseline: no weights (expected checkpoint or trainFrom)'],
+    ['text', 'no configuration (expected a mapping of keys)'],
   ])('refuses %j and says why', (input, message) => {
     expect(() => resolveConfig(input, 'file.yaml')).toThrow(ConfigError)
     expect(() => resolveConfig(input, 'file.yaml')).toThrow(message)

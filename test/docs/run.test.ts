@@ -66,7 +66,7 @@ const withBlocks = pages.filter(({ path }) => runnable.some(({ page }) => page =
 const PRINTS: Readonly<Record<string, readonly RegExp[]>> = {
   'README.md': [/baseline\.yaml: ok/, /2 masks in masks, 0 failed/, /^completed \S+step_00000004$/m],
   'docs/data.md': [/2 cases: 0 errors/, /2 prepared, 0 reused, 0 failed/],
-  'docs/training.md': [/completed at step 6/, /learning rate 0\.00005 holds from step \d+/, /stopped/],
+  'docs/training.md': [/completed at step 6/, /learning rate 0\.00005 from step \d+/, /stopped/],
   'docs/typescript.md': [
     /^slower from step \d+$/m,
     /^completed 8 /m,

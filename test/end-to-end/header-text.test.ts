@@ -66,7 +66,7 @@ it('no command repeats a word of the headers that it reads, in a file or on the 
       '1',
       '--size',
       'tiny',
-      '--count',
+      '--tumors',
       '2',
       '--write-masks',
       '1',

@@ -254,6 +254,6 @@ describe('bad input', () => {
     )
     const done = await runCli(['prepare', '--config', 'run.yaml'], { cwd: folder })
     expect(done.code).toBe(3)
-    expect(done.stderr).toMatch(/phantom_000\.nii\.gz: label ids .* are not in the data set's map/)
+    expect(done.stderr).toMatch(/phantom_000\.nii\.gz: label ids outside the map/)
   })
 })

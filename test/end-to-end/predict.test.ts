@@ -70,11 +70,11 @@ describe('freetumor predict', () => {
       expect(Array.from(mask.data).filter((id) => id === 2).length).toBe(labelVoxels[2])
     }
 
-    const ranks = [...flags, '--out', parts, '--processes', '2']
+    const ranks = [...flags, '--out', parts, '--workers', '2']
     const killed = await killAfterOneMask(ranks)
     expect(killed.signal).toBe('SIGKILL')
     const ended = await runCli(ranks)
-    expect(ended.stderr).toMatch(/^[1-4] of 5 masks were there already/)
+    expect(ended.stderr).toMatch(/^[1-4] of 5 masks exist already/)
     expect(ended.code, ended.stderr).toBe(3)
     expect(masksIn(parts)).toEqual(masksIn(whole))
     expect(readdirSync(parts).filter((name) => name.endsWith('.tmp'))).toEqual([])

@@ -56,7 +56,7 @@ describe('freetumor synthesize', () => {
       expect(news.length).toBeGreaterThan(0)
       expect(news.every(([before, after]) => before === 1 && after === 2)).toBe(true)
     }
-    const both = await runCli([...flags, '--out', nnunet, '--processes', '2', '--layout', 'nnunet'])
+    const both = await runCli([...flags, '--out', nnunet, '--workers', '2', '--layout', 'nnunet'])
     expect(both.code, both.stderr).toBe(0)
     const named = Object.entries(digests(nnunet)).map(([name, hash]) => [name.replace('_0000', ''), hash])
     expect(Object.fromEntries(named)).toEqual(digests(out))
@@ -73,15 +73,7 @@ describe('freetumor synthesize', () => {
       }
       const out = join(folder, 'out')
       const flags = ['--images', join(folder, 'image'), '--labels', join(folder, 'label'), '--out', out]
-      const kind = [
-        '--region',
-        'abdomen',
-        '--label-map',
-        'TotalSegmentator',
-        '--tumors',
-        '3',
-        ...SMALL_TEXTURES,
-      ]
+      const kind = ['--region', 'abdomen', '--map', 'TotalSegmentator', '--tumors', '3', ...SMALL_TEXTURES]
       const done = await runCli(['synthesize', ...flags, ...kind])
       expect(done.code, done.stderr).toBe(0)
       const [host, image, label, change] = await Promise.all(
@@ -141,7 +133,7 @@ describe('freetumor synthesize', () => {
     const folder = temporaryFolder()
     const { images, labels } = await phantoms(folder)
     const kind = ['--region', 'specialist', '--organs', 'liver', '--variants', '6', '--output', 'ndjson']
-    const map = ['--label-map', '1:1,2:2,3:3,4:4,5:5,6:6']
+    const map = ['--map', '1:1,2:2,3:3,4:4,5:5,6:6']
     const flags = ['synthesize', '--images', images, '--labels', labels, ...map, ...kind, ...SMALL_TEXTURES]
     const out = join(folder, 'stopped')
     const started = startCli([...flags, '--out', out])
@@ -165,7 +157,7 @@ describe('freetumor synthesize', () => {
     const flags = ['--images', images, '--labels', labels, '--out', join(folder, 'out')]
     const untold = await runCli(['synthesize', ...flags])
     expect(untold.code).toBe(2)
-    expect(untold.stderr).toContain('give --region abdomen or --region chest')
+    expect(untold.stderr).toContain('pass --region abdomen or --region chest')
     const strange = await runCli(['synthesize', ...flags, '--region', 'abdomen', '--organs', 'lung'])
     expect(strange.code).toBe(2)
     expect(strange.stderr).toContain('organs of the abdomen: liver, pancreas, kidney')
@@ -173,7 +165,7 @@ describe('freetumor synthesize', () => {
     expect(alone.code).toBe(2)
     const many = await runCli(['synthesize', ...flags, '--region', 'specialist', '--organs', 'liver,kidney'])
     expect(many.code).toBe(2)
-    expect(many.stderr).toContain('--region specialist needs the one organ')
+    expect(many.stderr).toContain('--region specialist: needs exactly one organ')
   })
 })
 

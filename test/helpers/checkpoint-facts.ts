@@ -9,6 +9,8 @@ export function segmentorFacts(outputs: number, changes: Partial<NetworkFacts> =
     width: 48,
     outputs,
     tumorOutputs: tumors[outputs] ?? null,
+    family: null,
+    causes: [],
     matched: 167,
     missing: 0,
     unexpected: 0,
@@ -19,6 +21,11 @@ export function segmentorFacts(outputs: number, changes: Partial<NetworkFacts> =
     notFinite: [],
     ...changes,
   }
+}
+
+/** What a network without these tensors has in its facts. */
+export function lacking(...missingKeys: readonly string[]): Partial<NetworkFacts> {
+  return { missing: missingKeys.length, missingKeys }
 }
 
 /** A whole generator. */
@@ -48,6 +55,8 @@ export function checkpointFacts(
     channelMode: { mode: null, assumed: false, untouchedOutputs: [] },
     wrapper: 'state_dict',
     prefixes: [],
+    renamed: {},
+    skipped: [],
     epoch: null,
     training: {},
     metadata: null,

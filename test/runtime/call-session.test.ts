@@ -104,7 +104,7 @@ describe('calls to a warm runtime', () => {
     const call = runtime.session.segment(volume)
     await runtime.next()
     await runtime.answer(1n, { labels: { ...labels, shape: [8] } })
-    await expect(call).rejects.toThrow('the runtime answered with uint8 [8] as labels')
+    await expect(call).rejects.toThrow('the runtime sent a wrong tensor labels (found uint8 [8])')
   })
 
   it('cancelled before they are sent are never heard of; cancelled later, the runtime is told', async () => {
@@ -168,7 +168,7 @@ describe('calls to a warm runtime', () => {
     const runtime = played()
     await runtime.session.ready
     await expect(runtime.say({ ...REQUEST, kind: 'freetumor.runtime.v1.StepRequest' })).rejects.toThrow(
-      'rank 0 sent freetumor.runtime.v1.StepRequest, which a warm runtime does not say',
+      'rank 0: sent an unsupported message (freetumor.runtime.v1.StepRequest)',
     )
   })
 })

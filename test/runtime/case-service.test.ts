@@ -35,6 +35,6 @@ test('cases go to whichever rank asks, each once, and what was made of them come
 test('anything else ends the job', () => {
   const feed = { next: () => null, done: () => {} }
   expect(() => answerCaseRank(feed, 3, message('StepRequest'))).toThrow(
-    /rank 3 sent freetumor\.runtime\.v1\.StepRequest/,
+    /rank 3: sent an unsupported message \(freetumor\.runtime\.v1\.StepRequest\)/,
   )
 })

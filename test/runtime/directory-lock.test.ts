@@ -133,7 +133,7 @@ describe('the lock of a folder', () => {
     chmodSync(python, 0o755)
     await expect(lockDirectory(folder, WRITING, python)).rejects.toMatchObject({
       code: 'environment',
-      message: "the folder's lock cannot be used: no such module",
+      message: 'the lock of the folder cannot be used: no such module',
     })
     expect(existsSync(join(folder, '.lock'))).toBe(false)
   })

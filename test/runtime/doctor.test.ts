@@ -47,10 +47,10 @@ describe('the doctor', () => {
     expect(found(report, 'python')).toEqual({
       id: 'python',
       ok: false,
-      detail: 'FREETUMOR_PYTHON does not exist: /no/python',
+      detail: 'FREETUMOR_PYTHON: /no/python: Python not found',
       fix: 'give the path of a Python 3.11 or 3.12 executable, or run `freetumor setup`',
     })
-    expect(found(report, 'allReduce')!.detail).toBe('not tried: there is no Python')
+    expect(found(report, 'allReduce')!.detail).toBe('not checked: there is no Python')
     expect(found(report, 'zeromq')!.ok).toBe(true)
   })
 

@@ -37,7 +37,7 @@ describe('an event of the job', () => {
 
   it('of another form is refused', () => {
     expect(() => told({ $case: 'caseResult', value: { caseId: 'a', json: '{"counts": 3}' } })).toThrow()
-    expect(() => told(undefined)).toThrow(/does not know/)
+    expect(() => told(undefined)).toThrow(/sent an unsupported event/)
   })
 })
 

@@ -143,9 +143,7 @@ describe('a death is explained by', () => {
 
   it('the end of the launcher, when no rank said anything', async () => {
     const error = await explain(logs(), 'No module named freetumor_runtime\n')
-    expect(error.message).toContain(
-      'ended with code 1 before it said why:\nNo module named freetumor_runtime',
-    )
+    expect(error.message).toContain('ended with code 1 without a reason:\nNo module named freetumor_runtime')
     expect(cardOf(await explain(logs(), '', 'SIGKILL'))).toMatchObject({
       kind: 'signal',
       signal: 'SIGKILL',
@@ -156,7 +154,7 @@ describe('a death is explained by', () => {
   it('its silence', async () => {
     const end = { code: null, signal: 'SIGKILL', tail: 'last words\n' } as const
     const error = await explainHang({ seconds: 30, logDirectory: logs(), node: 0, end, ranks: [] })
-    expect(error.message).toContain('no other sign for 30 s')
+    expect(error.message).toContain('no other event for 30 s')
     expect(cardOf(error)).toMatchObject({ kind: 'hang', lastLines: ['last words'] })
   })
 })
@@ -186,13 +184,15 @@ describe('a hang', () => {
       collective,
       stack('"/freetumor_runtime/bridge/feed.py", line 72 in _wait'),
     ])
-    expect(error.message).toContain('the job hangs: rank 1 is in _wait (bridge/feed.py:72)')
+    expect(error.message).toContain(
+      'the job hangs: no step and no other event for 9 s: rank 1 is in _wait (bridge/feed.py:72)',
+    )
     expect(cardOf(error)).toMatchObject({ kind: 'hang', rank: 1 })
   })
 
   it('names a suspended rank, whatever the stacks say', async () => {
     const error = await explained([collective, ''], [1])
-    expect(error.message).toContain('the job hangs: rank 1 is suspended')
+    expect(error.message).toContain('the job hangs: no step and no other event for 9 s: rank 1 is suspended')
     expect(cardOf(error)?.rank).toBe(1)
   })
 

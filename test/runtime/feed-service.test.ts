@@ -117,7 +117,7 @@ describe('a rank', () => {
 
   it('that says what does not belong here is refused', async () => {
     await expect(answerRank(feedOf(), PATCH, 2, message('VariantRequest', new Uint8Array()))).rejects.toThrow(
-      'rank 2 sent freetumor.runtime.v1.VariantRequest, which the feeder does not know',
+      'rank 2: sent an unsupported message (freetumor.runtime.v1.VariantRequest)',
     )
   })
 })

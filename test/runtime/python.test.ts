@@ -63,7 +63,7 @@ describe('the Python that is used', () => {
     const { cwd, env, python, folder } = recorded()
     expect(resolvePython({ cwd, env })).toBe(python)
     rmSync(python)
-    expect(() => resolvePython({ cwd, env })).toThrow(`${python}, recorded for ${folder}, is gone`)
+    expect(() => resolvePython({ cwd, env })).toThrow(`${python}: Python not found (recorded for ${folder})`)
   })
 
   test('is never a program that the working directory alone names', () => {
@@ -121,10 +121,10 @@ describe('the Python that is used', () => {
   test('that is named but does not exist is an error that says where the name came from', () => {
     const cwd = temporaryFolder()
     expect(() => resolvePython({ cwd, env: { FREETUMOR_PYTHON: '/no/python' } })).toThrow(
-      'FREETUMOR_PYTHON does not exist: /no/python',
+      'FREETUMOR_PYTHON: /no/python: Python not found',
     )
     expect(() => resolvePython({ cwd, explicit: 'no-such-python', env: { PATH: '/usr/bin' } })).toThrow(
-      'the configured Python does not exist: no-such-python',
+      'the configured Python: no-such-python: Python not found',
     )
   })
 })
@@ -197,7 +197,7 @@ describe('an interpreter', () => {
   })
 
   test('that does not exist, is no Python, or was aborted, is an error', async () => {
-    await expect(inspectPython('/no/python')).rejects.toThrow('/no/python cannot be used as Python: ENOENT')
+    await expect(inspectPython('/no/python')).rejects.toThrow('/no/python: Python not found')
     await expect(inspectPython('/bin/true')).rejects.toThrow(EnvironmentError)
     await expect(inspectPython('/bin/false')).rejects.toThrow(EnvironmentError)
     await expect(inspectPython('/bin/true', AbortSignal.abort())).rejects.toThrow(/abort/)

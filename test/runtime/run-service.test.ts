@@ -73,7 +73,7 @@ describe('a run in another process', () => {
     const remote = await connected(run)
     await expect(remote.setLearningRate(-1)).rejects.toMatchObject({
       code: 'usage',
-      message: 'setLearningRate: a positive number was expected, got -1',
+      message: 'setLearningRate: wrong value (expected a positive number, found -1)',
     })
   })
 

@@ -59,7 +59,7 @@ describe('setup without a runtime', () => {
     const cwd = temporaryFolder()
     const old = pretendPython(join(cwd, 'old'), { version: '3.9.2' })
     const failing = setting(cwd)({ python: old })
-    await expect(failing).rejects.toThrow(`${old} is Python 3.9.2, but 3.11 or 3.12 is needed`)
+    await expect(failing).rejects.toThrow(`${old}: wrong Python (expected 3.11 or 3.12, found 3.9.2)`)
     expect(existsSync(join(cwd, '.venv'))).toBe(false)
   })
 
@@ -129,7 +129,9 @@ describe('a set-up that was not finished', () => {
 
   test('although pip said that all is well is noticed', async () => {
     const failing = setting(temporaryFolder(), { PRETEND_PIP: 'lies' })()
-    await expect(failing).rejects.toThrow(/pip ended well, but monai is missing.*, torch is missing/)
+    await expect(failing).rejects.toThrow(
+      /pip installed other versions: monai is missing.*, torch is missing/,
+    )
   })
 
   test('because it was aborted ends pip and rejects with the reason', async () => {
@@ -151,7 +153,7 @@ describe('a set-up that was not finished', () => {
     const { child, finished } = startCli(['setup', '--python', 'base/bin/python'], { cwd, env })
     await until(() => existsSync(join(cwd, '.venv/bin/pip-is-at-work')))
     await expect(setUp()).rejects.toThrow(
-      `another set-up is at work in ${join(cwd, '.venv')} (process ${child.pid})`,
+      `${join(cwd, '.venv')}: another set-up runs there (process ${child.pid})`,
     )
     child.kill('SIGKILL')
     const { runId } = JSON.parse(readFileSync(join(cwd, '.venv/freetumor-setup.unfinished'), 'utf8'))
@@ -181,7 +183,7 @@ describe('an existing Python', () => {
     const theirs = pretendPython(join(cwd, 'theirs'), { packages: { ...PINS, torch: '2.4.0' } })
     const failing = setting(cwd)({ python: theirs })
     await expect(failing).rejects.toThrow(
-      `${theirs} cannot be adopted: torch 2.4.0 (2.10 or newer is needed)`,
+      `${theirs}: cannot be adopted: torch 2.4.0 (2.10 or newer is needed)`,
     )
   })
 
@@ -193,9 +195,7 @@ describe('an existing Python', () => {
     pretendPython(join(cwd, 'theirs'), { packages: { pip: '24.0', django: '5' } })
     expect((await setUp('complete')).action).toBe('adopted')
     expect((await setUp('empty')).action).toBe('updated')
-    await expect(setUp('theirs')).rejects.toThrow(
-      /is an environment with packages of its own: torch is missing/,
-    )
+    await expect(setUp('theirs')).rejects.toThrow(/: an environment with other packages: torch is missing/)
   })
 
   test('in ./.venv that nobody recorded is not run, unless the folder is named', async () => {
@@ -233,12 +233,12 @@ describe('an existing Python', () => {
     const named = pretendPython(join(cwd, 'named'), { packages: PINS })
     const done = await setting(cwd, { FREETUMOR_PYTHON: named })()
     expect(done).toMatchObject({ action: 'adopted', python: named })
-    expect(done.summary).toMatch(/FREETUMOR_PYTHON is set and overrides everything/)
+    expect(done.summary).toMatch(/FREETUMOR_PYTHON is set and overrides other settings/)
     expect(existsSync(join(cwd, '.venv'))).toBe(false)
     const bare = pretendPython(join(cwd, 'bare'))
     const failing = setting(cwd, { FREETUMOR_PYTHON: bare })()
     await expect(failing).rejects.toThrow(
-      /FREETUMOR_PYTHON=.*bare.* lacks what the runtime needs: torch is missing/,
+      /FREETUMOR_PYTHON=.*bare.*: packages are missing or too old: torch is missing/,
     )
   })
 })

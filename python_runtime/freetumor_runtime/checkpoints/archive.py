@@ -9,6 +9,7 @@ from typing import IO
 
 from freetumor_runtime.checkpoints.pickle_scan import MAX_PICKLE_BYTES, check_pickle
 from freetumor_runtime.errors import CheckpointError
+from freetumor_runtime.system_errors import cannot_be_read
 
 _GET_AGAIN = "get the file again from where it was published"
 _MAX_MEMBERS = 20_000
@@ -18,6 +19,7 @@ _MAX_FACT_BYTES = 4096
 _END_BYTES, _LOCATOR_BYTES, _END64_BYTES, _LOCAL_BYTES = 22, 20, 56, 30
 _PICKLE = re.compile(r"[^/]*/data\.pkl")
 _STORAGE = re.compile(r"[^/]*/data/([^/]+)")
+_PROGRAM = re.compile(r"[^/]*/(code/.*|constants\.pkl)")
 _FACT = re.compile(r"[^/]*/(version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id)")
 
 
@@ -47,8 +49,10 @@ def regular_file_bytes(path: str) -> int:
     """Size of a regular file; CheckpointError for anything else, which a reader could wait for or drown in."""
     try:
         found = os.stat(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: there is no such file", "check the path") from error
+    except OSError as error:
+        raise CheckpointError(cannot_be_read(path, error), "correct the path") from error
+    except ValueError as error:  # a path with a zero byte
+        raise CheckpointError(f"{path}: file not found", "correct the path") from error
     if not stat.S_ISREG(found.st_mode):
         raise CheckpointError(f"{path}: is no regular file", "name the checkpoint file itself")
     if not os.access(path, os.R_OK):
@@ -78,6 +82,11 @@ def _check_members(path: str, members: list[zipfile.ZipInfo], size: int) -> tupl
     stray = [name for name in names if not any(kind.fullmatch(name) for kind in (_PICKLE, _STORAGE, _FACT))]
     pickles = [member for member in members if _PICKLE.fullmatch(member.filename)]
     facts = [member for member in members if _FACT.fullmatch(member.filename)]
+    if any(_PROGRAM.fullmatch(name) for name in names):
+        raise CheckpointError(
+            f"{path}: is a TorchScript program (expected a state dict, found code)",
+            "load the model where you trust it, then run torch.save(model.state_dict(), 'weights.pt')",
+        )
     faults = {
         "has a compressed member": any(member.compress_type != zipfile.ZIP_STORED for member in members),
         "has an encrypted member": any(member.flag_bits & 1 for member in members),

@@ -1,7 +1,7 @@
 """Checkpoint files, read without running what they hold, and written whole or not at all (docs/method.md 8).
 
-A file is a zip of torch.save whose dict has the weights under `state_dict` (or `network_weights`, or `net`, or is the
-weights itself) and, if we wrote it, plain facts about them under `freetumor`.
+A file is a zip of torch.save whose dict has the weights under `state_dict` (or another common key, or is the weights
+itself; see weight_sets) and, if we wrote it, plain facts about them under `freetumor`.
 """
 
 import gc
@@ -13,16 +13,16 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 import safetensors
 import torch
 from torch import Tensor
 
 from freetumor_runtime.checkpoints.archive import check_archive, damaged_member, regular_file_bytes
+from freetumor_runtime.checkpoints.inert import STAND_INS
+from freetumor_runtime.checkpoints.weight_sets import select_weights
 from freetumor_runtime.errors import CheckpointError, EnvironmentError
 from freetumor_runtime.foreign_text import parse_json, read_json
 
@@ -31,9 +31,6 @@ METADATA_KEY = "freetumor"
 TRAINING_KEY = "training"
 METADATA_VERSION = 1
 
-_WRAPPERS = ("state_dict", "network_weights", "net")
-_NETWORKS = ("netG.", "netD.", "netSeg.")
-_PREFIXES = ("module.", "backbone.")
 _MAX_HEADER_BYTES = 4 * 2**20
 _MANIFEST = "manifest.json"
 # Tied weights share a storage; more views than that are no weights, and each would cost a pass over the storage.
@@ -41,22 +38,10 @@ _MOST_BYTES_OVER_STORAGES = 2
 # What a small file may claim costs nothing.
 _FREE_BYTES = 64 * 2**20
 
-# by name: NumPy declares nothing of its private modules
-_SCALAR = import_module("numpy._core.multiarray").scalar
-# Published trainers keep their best score as a NumPy float; these rebuild one and can do nothing else.
-_HARMLESS_GLOBALS = [
-    np.dtype,
-    np.dtypes.Float64DType,
-    np.dtypes.Float32DType,
-    np.dtypes.Int64DType,
-    (_SCALAR, "numpy._core.multiarray.scalar"),
-    (_SCALAR, "numpy.core.multiarray.scalar"),
-]
-
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """`tensors` have normalised keys (no `module.` or `backbone.`, `swinViT` for `swin_vit`), mapped from the file."""
+    """Tensors mapped from a file, with normalised keys (no `module.`, `swinViT` for `swin_vit`; see weight_sets)."""
 
     path: str
     tensors: dict[str, Tensor]
@@ -64,10 +49,14 @@ class CheckpointFile:
     metadata: dict[str, Any]
     # plain values beside the weights: epoch, best score
     training: dict[str, Any]
-    # the key the weights lie under; None where they are the file itself
+    # the keys that the weights lie under, with dots; None where they are the file itself
     wrapper: str | None
-    # what was dropped from the keys, or renamed in them
+    # dropped from the keys of tensors
     prefixes: tuple[str, ...]
+    # changed in the keys: old name -> new name
+    renamed: dict[str, str]
+    # entries that are not read, with their types
+    skipped: tuple[str, ...]
 
     def part(self, network: str) -> dict[str, Tensor]:
         """The tensors of `netG`, `netD` or `netSeg` of a synthesis checkpoint, without that prefix; empty if none."""
@@ -75,26 +64,32 @@ class CheckpointFile:
         return {key.removeprefix(start): value for key, value in self.tensors.items() if key.startswith(start)}
 
 
-def read_checkpoint(path: str, verify: bool = True) -> CheckpointFile:
+def read_checkpoint(path: str, verify: bool = True, weights: str | None = None) -> CheckpointFile:
     """Raises CheckpointError, naming the file and what is wrong, for anything but a plain file of weights.
 
     `verify` (default on) also compares the content with the hash in the manifest beside the file, or without one with
-    the checksums in the archive; see verified. It costs one more pass over the file.
+    the checksums in the archive; see verified. It costs one more pass over the file. `weights` selects one of several
+    sets, by name.
     """
     content = _load_safetensors(path) if path.endswith(".safetensors") else _load(path)
     if verify:
         verified(path)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: a dict was expected, the file holds a {type(content).__name__}")
-    wrapper = next((key for key in _WRAPPERS if isinstance(content.get(key), dict)), None)
-    tensors, prefixes = _tensors(path, content[wrapper] if wrapper is not None else content)
+    training = _training(content)
+    selected = select_weights(path, content, weights, {*training, METADATA_KEY})
+    for key, tensor in selected.tensors.items():
+        _check_tensor(path, key, tensor)
+    _check_sharing(path, selected.tensors.values())
     return CheckpointFile(
         path=path,
-        tensors=tensors,
+        tensors=selected.tensors,
         metadata=_checked_metadata(path, content.get(METADATA_KEY, {})),
-        training={} if wrapper is None else _training(content),
-        wrapper=None if path.endswith(".safetensors") else wrapper,
-        prefixes=prefixes,
+        training=training,
+        wrapper=None if path.endswith(".safetensors") else selected.wrapper,
+        prefixes=tuple(selected.prefixes),
+        renamed=selected.renamed,
+        skipped=selected.skipped,
     )
 
 
@@ -146,28 +141,6 @@ def write_whole(path: str, write: Callable[[IO[bytes]], object]) -> None:
         raise EnvironmentError(f"checkpoint {path} cannot be written: {_cause(error)}", "free space") from error
 
 
-def normalised_key(key: str) -> str:
-    """`module.netG.module.x` -> `netG.x`, `module.backbone.swin_vit.y` -> `swinViT.y`."""
-    return _split(key)[0]
-
-
-def _split(key: str) -> tuple[str, list[str]]:
-    """The normalised key, and what was dropped or renamed."""
-    network, dropped = "", []
-    while True:
-        start = next((prefix for prefix in (*_PREFIXES, *_NETWORKS) if key.startswith(prefix)), None)
-        if start is None or (start in _NETWORKS and network):
-            break
-        if start in _NETWORKS:
-            network = start
-        else:
-            dropped.append(start)
-        key = key.removeprefix(start)
-    if key.startswith("swin_vit."):
-        return f"{network}swinViT.{key.removeprefix('swin_vit.')}", [*dropped, "swin_vit."]
-    return network + key, dropped
-
-
 def _load(path: str) -> Any:
     with _collector_paused():
         return _load_archive(path)
@@ -176,7 +149,7 @@ def _load(path: str) -> Any:
 def _load_archive(path: str) -> Any:
     check_archive(path)
     try:
-        with torch.serialization.safe_globals(_HARMLESS_GLOBALS), warnings.catch_warnings(action="ignore"):
+        with torch.serialization.safe_globals(STAND_INS), warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # a damaged file makes the reader raise anything
         raise CheckpointError(f"{path}: cannot be read: {error}"[:1000], "get the file again") from error
@@ -211,34 +184,11 @@ def _load_safetensors(path: str) -> dict[str, Any]:
     return {**training, "state_dict": weights, METADATA_KEY: entries[METADATA_KEY]}
 
 
-def _tensors(path: str, weights: Mapping[Any, Any]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    tensors: dict[str, Tensor] = {}
-    prefixes: dict[str, None] = {}
-    for key, value in weights.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"{path}: {str(key)[:200]!r} is no tensor but {type(value).__name__}",
-                f"the weights must be the file itself or lie under one of {', '.join(_WRAPPERS)}",
-            )
-        _check_tensor(path, key, value)
-        normalised, dropped = _split(key)
-        if normalised in tensors:
-            raise CheckpointError(f"{path}: two tensors are called {normalised[:200]} once prefixes are dropped")
-        tensors[normalised] = value
-        prefixes.update(dict.fromkeys(dropped))
-    if not tensors:
-        raise CheckpointError(f"{path}: holds no tensors", "name a file of weights")
-    _check_sharing(path, tensors.values())
-    return tensors, tuple(prefixes)
-
-
 def _training(content: Mapping[Any, Any]) -> dict[str, Any]:
     """The plain values beside the weights; a score that is no number any more is left out."""
-    plain = {key: float(value) if isinstance(value, np.floating) else value for key, value in content.items()}
-    plain = {key: int(value) if isinstance(value, np.integer) else value for key, value in plain.items()}
     return {
         key: value
-        for key, value in plain.items()
+        for key, value in content.items()
         if isinstance(key, str) and isinstance(value, str | int | float) and _is_plain(value) and len(str(value)) < 200
     }
 

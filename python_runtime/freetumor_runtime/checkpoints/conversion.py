@@ -22,17 +22,18 @@ from freetumor_runtime.errors import CheckpointError, UsageError
 FORMATS = ("safetensors", "pt")
 
 
-def convert_checkpoint(path: str, to: str, out: str, merging: str | None) -> dict[str, Any]:
+def convert_checkpoint(path: str, to: str, out: str, merging: str | None, weights: str | None = None) -> dict[str, Any]:
     """Writes the tensors, under normalised keys, with our metadata and the plain values beside them.
 
     `merging` states the patch-merging order of a file that does not say it. What a published name let us assume is
-    written down as assumed, for the new name may not tell it. Returns {path, sha256, tensors}.
+    written down as assumed, for the new name may not tell it. `weights` selects a set of several.
+    Returns {path, sha256, tensors}.
     """
     if to not in FORMATS:
         raise UsageError(f"--to must be {' or '.join(FORMATS)}, got {to!r}")
     if (to == "safetensors") != out.endswith(".safetensors"):
         raise UsageError(f"--out {out}: a file is read by its name", f"let it end with .{to}")
-    file = read_checkpoint(path)
+    file = read_checkpoint(path, weights=weights)
     metadata = _told(file, merging)
     if to == "pt":
         entry = {METADATA_KEY: metadata} if metadata else {}

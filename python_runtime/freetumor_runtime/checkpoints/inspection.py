@@ -17,6 +17,7 @@ from freetumor_runtime.checkpoints.assumptions import (
     untouched_outputs,
 )
 from freetumor_runtime.checkpoints.checkpoint_file import CheckpointFile, read_checkpoint, sha256_of, verified
+from freetumor_runtime.checkpoints.families import family_of
 from freetumor_runtime.checkpoints.loading import (
     SWINUNETR_WIDEST,
     UNET_WIDEST,
@@ -38,18 +39,19 @@ _SMALLEST_WIDTH, _WIDEST_WIDTH = 12, 768
 _BASELINE_OUTPUTS = (7, 2)
 
 
-def inspect_checkpoint(path: str) -> dict[str, Any]:
-    """Raises CheckpointError where read_checkpoint does, a damaged content included.
+def inspect_checkpoint(path: str, weights: str | None = None) -> dict[str, Any]:
+    """Raises CheckpointError where read_checkpoint does, a damaged content included. `weights`: see read_checkpoint.
 
     `kind`: generator (with its discriminator and segmentor, or alone) | baseline (a segmentor of a whole region: 7 or 2
     outputs) | segmentor | voco (a SwinUNETR without its head) | unknown.
-    `networks`: one entry each; `matched`, `missing`, `unexpected` count keys (a shape that differs counts as missing)
-    against a network of the size its tensors ask for; `against` counts them against the published size of the same
-    architecture, of both where it is not known (the other one would only cost the import of MONAI).
+    `networks`: one entry each; `matched`, `missing`, `unexpected` count keys against a network of the size its tensors
+    ask for; `against` counts them against the published size of the same architecture, of both where it is not known
+    (the other one would only cost the import of MONAI). `causes`: why keys do not agree. `family`: the network of
+    another project that an unknown one is.
     `patchMerging.order` is null where there is none (`needed` false) or where it must be told (`needed` true).
     `metadata` is our own entry, or null; `training` the plain values beside the weights.
     """
-    file = read_checkpoint(path, verify=False)
+    file = read_checkpoint(path, verify=False, weights=weights)
     parts = {name: file.part(name) for name in ("netG", "netD", "netSeg")}
     parts = {name: tensors for name, tensors in parts.items() if tensors} or {"network": file.tensors}
     networks = [_described(name, tensors, file) for name, tensors in parts.items()]
@@ -62,6 +64,8 @@ def inspect_checkpoint(path: str) -> dict[str, Any]:
         "channelMode": _channel(file, parts.get("netG") or parts.get("network", {})),
         "wrapper": file.wrapper,
         "prefixes": list(file.prefixes),
+        "renamed": file.renamed,
+        "skipped": list(file.skipped),
         "epoch": file.training.get("epoch"),
         "training": file.training,
         "metadata": file.metadata or None,
@@ -83,8 +87,10 @@ def _described(name: str, tensors: dict[str, Tensor], file: CheckpointFile) -> d
         "width": width,
         "outputs": outputs,
         "tumorOutputs": _tumor_outputs(architecture, outputs, file),
+        "family": family_of(tensors) if architecture is None else None,
+        "causes": list(report.causes),
         **_counts(report),
-        "missingKeys": [*report.missing, *(key for key, _, _ in report.mismatched)],
+        "missingKeys": list(report.missing),
         "unexpectedKeys": list(report.unexpected),
         "otherShapes": [
             {"key": key, "shape": list(found), "expected": list(wanted)} for key, found, wanted in report.mismatched
@@ -101,7 +107,7 @@ def _described(name: str, tensors: dict[str, Tensor], file: CheckpointFile) -> d
 def _counts(report: MatchReport) -> dict[str, int]:
     return {
         "matched": len(report.matched),
-        "missing": len(report.missing) + len(report.mismatched),
+        "missing": len(report.missing),
         "unexpected": len(report.unexpected),
     }
 

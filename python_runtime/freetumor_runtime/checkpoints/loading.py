@@ -4,7 +4,7 @@ Published files say nothing: of them the old patch-merging order and the shared 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -20,6 +20,7 @@ from freetumor_runtime.checkpoints.assumptions import (
     untouched_outputs,
 )
 from freetumor_runtime.checkpoints.checkpoint_file import METADATA_VERSION, CheckpointFile, read_checkpoint
+from freetumor_runtime.checkpoints.families import family_of
 from freetumor_runtime.checkpoints.matching import MatchReport, load_strictly, match, refuse_incomplete
 from freetumor_runtime.errors import CheckpointError, ConfigError
 from freetumor_runtime.models.segmentor import build_segmentor, freeze, merging_order_of, tumor_outputs
@@ -119,13 +120,15 @@ class TrainingFacts(Protocol):
     def generator(self) -> GeneratorSize | None: ...
 
 
-def load_segmentor(path: str, patch_merging: str | None, device: torch.device, verify: bool = True) -> LoadedSegmentor:
+def load_segmentor(
+    path: str, patch_merging: str | None, device: torch.device, weights: str | None = None
+) -> LoadedSegmentor:
     """Strictly loads the segmentor of a file (a segmentor's own, or the `netSeg` of a synthesis checkpoint).
 
-    `patch_merging` is what the user told; see merging_order. `verify`: see read_checkpoint. Raises CheckpointError, or
+    `patch_merging` is what the user told; see merging_order. `weights`: see read_checkpoint. Raises CheckpointError, or
     UsageError where the order is needed.
     """
-    file = read_checkpoint(path, verify)
+    file = read_checkpoint(path, weights=weights)
     tensors = segmentor_tensors(file)
     stated = file.metadata.get("segmentor", {})
     merging = merging_order(file, patch_merging)
@@ -136,9 +139,9 @@ def load_segmentor(path: str, patch_merging: str | None, device: torch.device, v
     return LoadedSegmentor(freeze(network).to(device), tumors, facts, file.metadata, report)
 
 
-def load_generator(path: str, channel: str | None, device: torch.device, verify: bool = True) -> LoadedGenerator:
+def load_generator(path: str, channel: str | None, device: torch.device) -> LoadedGenerator:
     """Strictly loads the generator of a synthesis checkpoint; `channel` is what the user told, see channel_mode."""
-    file = read_checkpoint(path, verify)
+    file = read_checkpoint(path)
     tensors = _generator_tensors(file)
     network = UNet3d(outputs_of(path, tensors, "out_tr.final_conv.bias"), unet_width(path, tensors))
     report = load_strictly(network, tensors, path)
@@ -164,12 +167,12 @@ def load_gan_weights(generator: UNet3d, discriminator: UNet3d | None, path: str)
     return True
 
 
-def initial_merging_order(path: str) -> Assumable:
+def initial_merging_order(path: str, weights: str | None = None) -> Assumable:
     """The patch-merging order of the weights that a segmentor starts from; value None without patch merging.
 
     Raises ConfigError for a SwinUNETR whose file does not state it and is no published one.
     """
-    file = read_checkpoint(path)
+    file = read_checkpoint(path, weights=weights)
     if not has_patch_merging(file):
         return Assumable(None, assumed=False)
     known = known_merging_order(file)
@@ -181,18 +184,21 @@ def initial_merging_order(path: str) -> Assumable:
     return known
 
 
-def load_matching_weights(segmentor: nn.Module, path: str) -> MatchReport:
+def load_matching_weights(segmentor: nn.Module, path: str, weights: str | None = None) -> MatchReport:
     """Starts a segmentor from whatever agrees in key and shape (VoCo); the report says what did not.
 
-    Raises CheckpointError when nothing agrees, or when the file's patch-merging order is not the network's: such
-    weights would load without error and be wrong.
+    Raises CheckpointError when less agrees than has another shape, or when the file's patch-merging order is not the
+    network's: such weights would load without error and be wrong.
     """
-    file = read_checkpoint(path)
+    file = read_checkpoint(path, weights=weights)
     tensors = segmentor_tensors(file)
-    report = match(segmentor, tensors, path)
-    if not report.matched:
+    report = replace(match(segmentor, tensors, path), reading=_reading(file))
+    # the tables of positions have one shape in all sizes of a SwinUNETR: no start worth its name
+    if len(report.matched) <= len(report.mismatched):
+        family = family_of(tensors)
         raise CheckpointError(
-            f"{report.sentence()}: nothing agrees in key and shape", "choose another file or network size"
+            f"{report.sentence()}: too little agrees in key and shape{f' with {family}' if family else ''}",
+            "choose another file or network size",
         )
     order = merging_order_of(segmentor)
     if order is not None and any(".downsample." in key for key in report.matched):
@@ -205,6 +211,15 @@ def load_matching_weights(segmentor: nn.Module, path: str) -> MatchReport:
             )
     segmentor.load_state_dict({key: tensors[key] for key in report.matched}, strict=False)
     return report
+
+
+def _reading(file: CheckpointFile) -> tuple[str, ...]:
+    """What was done to the keys of a file, and what was left out of it."""
+    return (
+        *([f"prefixes dropped: {', '.join(file.prefixes)}"] if file.prefixes else []),
+        *(f"{old} read as {new}" for old, new in file.renamed.items()),
+        *([f"skipped: {', '.join(file.skipped)}"] if file.skipped else []),
+    )
 
 
 def segmentor_metadata(spec: TrainingFacts, merging: Assumable | None = None) -> dict[str, Any]:
@@ -289,8 +304,9 @@ def _segmentor_like(
         return _build(facts, order or "corrected"), facts
     if stated.get("kind") != "small":
         raise CheckpointError(
-            f"{file.path}: holds no segmentor that is known (no {SWINUNETR_WIDEST})",
-            "a SwinUNETR with use_v2, or a model.pt of our own training is needed",
+            f"{file.path}: holds no segmentor (expected a SwinUNETR with use_v2, or a model.pt of freetumor, "
+            f"found {family_of(tensors) or 'other tensors'})",
+            "`freetumor checkpoint inspect` lists what the file holds",
         )
     facts = small_segmentor_facts(file)
     # Its size is a claim of the metadata: compared on a device without memory before anything is allocated.

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from freetumor_runtime.checkpoints.inert import ARRAY_NAMES, INERT_NAMES
 from freetumor_runtime.errors import CheckpointError
 
 MAX_PICKLE_BYTES = 4 * 2**20
@@ -30,17 +31,19 @@ _STORAGE_BYTES = {
     "torch.storage UntypedStorage": 1,
 }
 _DTYPES = {f"torch {name}" for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
-_NUMPY = {f"{module} scalar" for module in ("numpy.core.multiarray", "numpy._core.multiarray")}
 _REBUILDS = {f"torch._utils _rebuild_{what}" for what in ("tensor_v2", "tensor_v3", "parameter")}
-_ORDERED, _COUNTER = "collections OrderedDict", "collections Counter"
+_ORDERED, _COUNTER, _DEFAULT = "collections OrderedDict", "collections Counter", "collections defaultdict"
+_SETS = ("__builtin__ set", "builtins set")
 _KNOWN = {
     *_STORAGE_BYTES,
     *_DTYPES,
-    *_NUMPY,
     *_REBUILDS,
-    *(_ORDERED, _COUNTER, "numpy dtype", "_codecs encode", "torch Size", "torch.serialization _get_layout"),
+    *_SETS,
+    *INERT_NAMES,
+    *(_ORDERED, _COUNTER, "_codecs encode", "torch Size", "torch device", "torch.serialization _get_layout"),
 }
-_FIXED_DTYPE_STATES = tuple((3, order, None, None, None, -1, -1, 0) for order in "<|=")
+# a pickled network names the classes of its layers
+_MODULES = "torch.nn.modules."
 
 
 @dataclass(slots=True)
@@ -71,8 +74,13 @@ def check_pickle(path: str, content: bytes, storages: Mapping[str, int]) -> None
         scan.run(content)
     except (_Refused, ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
         cause = error
+    if any(name.startswith(_MODULES) for name in scan.foreign):
+        raise CheckpointError(
+            f"{path}: holds a pickled module (expected a state dict, found {next(iter(scan.foreign))})"[:1000],
+            "load it where you trust it, then run torch.save(model.state_dict(), 'weights.pt')",
+        ) from cause
     if scan.foreign:
-        names = sorted(scan.foreign)
+        names = list(scan.foreign)
         raise CheckpointError(
             f"{path}: holds more than weights: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"[:1000],
             "only tensors and plain values are read; have the file saved again as a state dict",
@@ -87,7 +95,8 @@ class _Scan:
 
     def __init__(self, storages: Mapping[str, int]) -> None:
         self.storages = storages
-        self.foreign: set[str] = set()
+        # in the order of the file
+        self.foreign: dict[str, None] = {}
         self.stack: list[_Value] = []
         self.marks: list[int] = []
         self.memo: dict[int, _Value] = {}
@@ -106,7 +115,7 @@ class _Scan:
 
     def name(self, argument: str) -> None:
         if argument not in _KNOWN:
-            self.foreign.add(argument.replace(" ", "."))
+            self.foreign[argument.replace(" ", ".")] = None
         self.stack.append(_Value("global", argument))
 
     def mark(self, _: Any) -> None:
@@ -142,15 +151,19 @@ class _Scan:
         made = _made_by(function.content, arguments.content)
         self.stack.append(_around(made, [arguments]))
 
+    def new_object(self, _: Any) -> None:
+        kind, arguments = self.pop(2)
+        if kind.kind != "global" or arguments.kind != "tuple":
+            raise _Refused("its data.pkl creates an object of no class")
+        if kind.content in _KNOWN and kind.content not in INERT_NAMES:
+            raise _Refused(f"its data.pkl creates a {kind.content.replace(' ', '.')} without its constructor")
+        self.stack.append(_around(_Value("inert" if kind.content in INERT_NAMES else "foreign"), [arguments]))
+
     def build(self, _: Any) -> None:
         (state,) = self.pop(1)
         target = self.stack[-1]
-        plain = state.kind == "tuple" and tuple(item.content for item in state.content)
-        if not (
-            (target.kind == "dict" and state.kind == "dict" and set(state.content) <= {"_metadata"})
-            or (target.kind == "numpy dtype" and plain in _FIXED_DTYPE_STATES)
-            or target.kind == "foreign"
-        ):
+        is_state_dict = target.kind == "dict" and state.kind == "dict" and set(state.content) <= {"_metadata"}
+        if not is_state_dict and target.kind not in ("inert", "foreign"):
             raise _Refused("its data.pkl sets the inner state of an object")
         _around(target, [state])
 
@@ -206,9 +219,19 @@ def _made_by(function: str, arguments: tuple[_Value, ...]) -> _Value:
         fits, made = [item.kind for item in arguments] in ([], ["dict"]), _Value("object")
     elif function == "_codecs encode":
         fits, made = plain[1:] in (["latin1"], ["latin-1"]), _Value("object")
-    elif function == "numpy dtype":
-        fits, made = isinstance(plain[0], str) and len(plain[0]) <= 4 and len(plain) == 3, _Value("numpy dtype")
-    elif function in _REBUILDS or function in _NUMPY or function == "torch Size":
+    elif function == _DEFAULT:
+        fits, made = len(arguments) <= 1, _Value("dict", [])
+    elif function in _SETS:
+        fits, made = [item.kind for item in arguments] == ["list"], _Value("object")
+    elif function == "torch device":
+        fits, made = all(item.kind == "constant" for item in arguments), _Value("object")
+    elif function in ARRAY_NAMES:
+        # NumPy writes an empty array; its shape comes with the state, which no stand-in reads
+        shape = [item.content for item in plain[1]] if len(plain) == 3 and arguments[1].kind == "tuple" else None
+        fits, made = shape == [0], _Value("inert")
+    elif function in INERT_NAMES:
+        fits, made = True, _Value("inert")
+    elif function in _REBUILDS or function == "torch Size":
         fits, made = True, _Value("object")
     else:
         # a foreign one is named at the end; a known one is no function
@@ -239,6 +262,7 @@ _OPERATIONS: dict[str, Callable[[_Scan, Any], None]] = {
     "SETITEM": lambda scan, _: scan.set_items(scan.pop(2)),
     "SETITEMS": lambda scan, _: scan.set_items(scan.since_mark()),
     "REDUCE": _Scan.reduce,
+    "NEWOBJ": _Scan.new_object,
     "BUILD": _Scan.build,
     "BINPERSID": _Scan.storage,
     **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _Scan.put),

@@ -37,39 +37,39 @@ class Limits:
     written_bytes: int
 
 
-def inspect(path: str) -> dict[str, Any]:
+def inspect(path: str, weights: str | None = None) -> dict[str, Any]:
     """See inspection.inspect_checkpoint."""
     size = _bytes_of(path)
     seconds = _seconds_for(size)
     return in_child(
         "freetumor_runtime.checkpoints.inspection",
         "inspect_checkpoint",
-        [path],
+        [path, weights],
         Limits(memory_bytes=size + 512 * _MIB, cpu_seconds=seconds, wall_seconds=2 * seconds, written_bytes=0),
     )
 
 
-def inspect_all(paths: list[str]) -> list[dict[str, Any]]:
-    """`{"value": ...}` or `{"error": {kind, message, hint}}` of each file, looked into at the same time."""
+def inspect_all(files: list[tuple[str, str | None]]) -> list[dict[str, Any]]:
+    """`{"value": ...}` or `{"error": {kind, message, hint}}` of each (path, set of weights), read at the same time."""
     with ThreadPoolExecutor(max_workers=4) as pool:
-        return list(pool.map(_answer, paths))
+        return list(pool.map(_answer, files))
 
 
-def _answer(path: str) -> dict[str, Any]:
+def _answer(file: tuple[str, str | None]) -> dict[str, Any]:
     try:
-        return {"value": inspect(path)}
+        return {"value": inspect(*file)}
     except FreetumorError as error:
         return {"error": {"kind": error.kind, "message": str(error), "hint": error.hint}}
 
 
-def convert(path: str, to: str, out: str, merging: str | None) -> dict[str, Any]:
+def convert(path: str, to: str, out: str, merging: str | None, weights: str | None = None) -> dict[str, Any]:
     """See inspection.convert_checkpoint."""
     size = _bytes_of(path)
     seconds = _seconds_for(size)
     return in_child(
         "freetumor_runtime.checkpoints.conversion",
         "convert_checkpoint",
-        [path, to, out, merging],
+        [path, to, out, merging, weights],
         Limits(4 * size + 512 * _MIB, cpu_seconds=seconds, wall_seconds=4 * seconds, written_bytes=2 * size + _MIB),
     )
 

@@ -1,8 +1,8 @@
-"""What the jobs need that work case by case; mirrors src/pipeline/ports/cases.ts."""
+"""Specifications of the jobs that work case by case; mirrors src/pipeline/ports/cases.ts."""
 
 from dataclasses import dataclass
 
-from freetumor_runtime.config.common import BaselineSpec, SlidingWindowsSpec
+from freetumor_runtime.config.common import SlidingWindowsSpec
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,25 @@ class PredictCase:
     image: str
     # label map on the scan's grid
     organMask: str | None
-    # of the same scan, brought to the prepared grid beside the mask
+    # label of the same scan, resampled to the prepared grid as the mask is
     label: str | None
     # of its files
     name: str
 
 
 @dataclass(frozen=True)
+class PredictMember:
+    checkpoint: str
+    patchMerging: str | None
+    # name of one of several sets of weights in the file; None: the only one
+    weights: str | None
+
+
+@dataclass(frozen=True)
 class PredictSpec:
     job: str
     directory: str
-    members: tuple[BaselineSpec, ...]
+    members: tuple[PredictMember, ...]
     device: str
     processesPerNode: int
     threadsPerProcess: int
@@ -77,7 +85,7 @@ class EvaluateCase:
     id: str
     prediction: str
     label: str
-    # predicted tumor outside this mask is taken away
+    # predicted tumor outside this mask is removed
     organ: str | None
     # probabilities whose sum lesions are scored by
     scores: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The job file: what crosses from TypeScript, word by word one of the specifications of src/pipeline/ports/."""
+"""The job file from TypeScript: one of the specifications of src/pipeline/ports/, field by field."""
 
 import json
 
@@ -26,10 +26,13 @@ SPECS: dict[str, type] = {
 
 
 def load_spec(path: str) -> JobSpec:
-    """Reads the job file that TypeScript wrote."""
+    """Read the job file that TypeScript wrote."""
     with open(path, encoding="utf-8") as file:
         raw = json.load(file)
     job = raw.get("job") if isinstance(raw, dict) else None
     if job not in SPECS:
-        raise ConfigError(f"{path}: job must be one of {', '.join(SPECS)}, got {job!r}")
+        raise ConfigError(
+            f"{path}: wrong job (expected one of {', '.join(SPECS)}, found {job!r})",
+            "run `freetumor setup`, so that Python and TypeScript have one version",
+        )
     return parse(SPECS[job], raw, "job")

@@ -9,7 +9,7 @@ from freetumor_runtime.errors import ConfigError
 
 
 def parse(kind: Any, value: Any, where: str) -> Any:
-    """`value` as `kind` (a dataclass, tuple, dict, union with None, or plain type), strictly."""
+    """Return `value` as `kind` (a dataclass, tuple, dict, union with None, or plain type), strictly."""
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
         options = [option for option in typing.get_args(kind) if option is not type(None)]
@@ -45,4 +45,7 @@ def _parse_dataclass(kind: type, value: Any, where: str) -> Any:
 
 def _expect(holds: bool, where: str, expected: str, value: Any) -> None:
     if not holds:
-        raise ConfigError(f"{where}: {expected} was expected, got {value!r}")
+        raise ConfigError(
+            f"{where}: wrong type (expected {expected}, found {value!r})",
+            "run `freetumor setup`, so that Python and TypeScript have one version",
+        )

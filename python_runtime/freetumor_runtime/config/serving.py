@@ -1,4 +1,4 @@
-"""What a warm runtime needs; mirrors src/pipeline/ports/serving.ts."""
+"""Specification of a warm runtime; mirrors src/pipeline/ports/serving.ts."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from freetumor_runtime.config.common import BaselineSpec, GeneratorWindowsSpec, 
 @dataclass(frozen=True)
 class ServedGeneratorSpec:
     checkpoint: str
-    # stated: the caller has looked into the file
+    # stated, because the caller has inspected the file
     channel: str
 
 

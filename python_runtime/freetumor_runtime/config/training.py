@@ -25,6 +25,8 @@ class SegmentorSpec:
     patchMerging: str | None
     outputs: int
     initialWeights: str | None
+    # name of one of several sets of weights in that file; None: the only one
+    initialWeightsSet: str | None
     activationCheckpointing: bool
 
 

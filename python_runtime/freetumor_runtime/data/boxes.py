@@ -12,12 +12,12 @@ def as_box(sides: Iterable[slice]) -> Box:
 
 
 def box_at(start: Sequence[int], shape: Sequence[int]) -> Box:
-    """The box of this shape whose first voxel is `start`."""
+    """Return the box of this shape whose first voxel is `start`."""
     return as_box(slice(at, at + side) for at, side in zip(start, shape, strict=True))
 
 
 def grown(box: Box, margin: int, shape: Sequence[int]) -> Box:
-    """The box, `margin` voxels larger on all sides, cut to the shape."""
+    """Return the box, `margin` voxels larger on all sides, clipped to the shape."""
     return as_box(
         slice(max(0, side.start - margin), min(length, side.stop + margin))
         for side, length in zip(box, shape, strict=True)
@@ -25,10 +25,10 @@ def grown(box: Box, margin: int, shape: Sequence[int]) -> Box:
 
 
 def within(box: Box, outer: Box) -> Box:
-    """A box in voxels of one around it."""
+    """Return a box in voxels of a box around it."""
     return as_box(slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, outer, strict=True))
 
 
 def out_of(box: Box, outer: Box) -> Box:
-    """The inverse of `within`: a box in voxels of `outer`, in those of the array that holds it."""
+    """Return a box in voxels of `outer` as a box in voxels of the array: the inverse of `within`."""
     return as_box(slice(a.start + b.start, a.stop + b.start) for a, b in zip(box, outer, strict=True))

@@ -23,6 +23,7 @@ import numpy as np
 from freetumor_runtime.data.boxes import Box
 from freetumor_runtime.errors import DataError
 from freetumor_runtime.foreign_text import read_json
+from freetumor_runtime.system_errors import cannot_be_read
 
 FORMAT_VERSION = 2
 # The same arrays without checksums; `upgrade_prepared_case` of cache_writer.py adds them.
@@ -68,8 +69,8 @@ def read_prepared_subvolume(path: str | Path, part: Box) -> tuple[np.ndarray, np
 def read_attributes(path: str | Path) -> dict[str, Any]:
     """Return the `freetumor` attributes of a case whose metadata and index are undamaged.
 
-    Raises DataError when the case is missing, of another format, damaged there, or an array is not the size that its
-    shape says.
+    Raises DataError if the case is missing, has another format or damaged metadata, or if the size of an array does not
+    fit its shape.
     """
     return open_case(path).attributes
 
@@ -128,18 +129,20 @@ def open_case(path: str | Path, version: int = FORMAT_VERSION) -> CaseFiles:
         found_version = attributes.get("version")
         shapes = {name: _shape(path, name) for name in ARRAYS}
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, OSError, RecursionError) as error:
-        raise DataError(f"{path}: a prepared case was expected, found {type(error).__name__}", _HINT) from error
+        raise DataError(
+            f"{path}: wrong content (expected a prepared case, found {type(error).__name__})", _HINT
+        ) from error
     if found_version != version:
-        raise DataError(f"{path}: format {version} was expected, found {found_version}", _HINT)
+        raise DataError(f"{path}: wrong format (expected {version}, found {found_version})", _HINT)
     for name, dtype in ARRAYS.items():
         expected = math.prod(shapes[name]) * np.dtype(dtype).itemsize
         file = chunk_file(path, name, len(shapes[name]))
         found = file.stat().st_size if file.exists() else 0
         if found != expected:
-            raise DataError(f"{file}: {expected} bytes were expected, found {found}", _HINT)
+            raise DataError(f"{file}: wrong size (expected {expected} bytes, found {found})", _HINT)
     case_id = attributes.get("case")
     if case_id is not None and case_path(path.parent, str(case_id)).name != path.name:
-        raise DataError(f"{path}: holds case {case_id}", _HINT)
+        raise DataError(f"{path}: holds another case ({case_id})", _HINT)
     slabs = {} if version == WITHOUT_CHECKSUMS else _checked_slabs(path, shapes)
     return CaseFiles(path, dict(attributes), shapes, slabs)
 
@@ -165,13 +168,13 @@ def _checked_slabs(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[st
             check(name, (path / name).read_bytes(), expected)
         check(str(index.relative_to(path)), index.read_bytes(), values[len(METADATA_FILES)])
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})", _HINT) from error
+        raise DataError(cannot_be_read(path, error), _HINT) from error
     image, label = values[len(METADATA_FILES) + 1 : -1].reshape(2, *slabs)
     return {"image": image, "label": label}
 
 
 def chunk_file(path: str | Path, name: str, dimensions: int) -> Path:
-    """The one file that holds all of an array."""
+    """Return the file that holds a whole array."""
     return Path(path).joinpath(name, "c", *["0"] * dimensions)
 
 

@@ -1,7 +1,7 @@
 """Writes prepared cases into the cache (cache.py has its layout).
 
-A case is written aside and renamed. Its folder aside is locked while its writer lives, so that what dead writers left
-can be told from the work of others.
+A case is written to a temporary folder and renamed. The folder is locked while its writer runs, so that the folders of
+killed writers can be recognised.
 """
 
 import errno
@@ -33,7 +33,7 @@ from freetumor_runtime.errors import DataError, EnvironmentError
 if TYPE_CHECKING:
     import zarr
 
-# Where the file system has no locks, a folder so old has no living writer.
+# On a file system without locks, a folder of this age has no running writer.
 _ABANDONED_SECONDS = 24 * 3600
 
 
@@ -45,7 +45,7 @@ def write_prepared_case(
     window_lower_hu: float,
     attributes: Mapping[str, Any],
 ) -> None:
-    """Writes a case so that it is either whole or absent; replaces what was there.
+    """Write a case so that it is either complete or absent; replace an existing one.
 
     `image_XYZ` is int16 HU, `label_XYZ` uint8 below `num_ids` or `IGNORED_LABEL`. `attributes` become the group's
     `freetumor` attribute (JSON-safe: case, sourceShape, sourceAffine, affine, spacingMm, windowHu, cropStart,
@@ -97,7 +97,7 @@ def upgrade_prepared_case(path: str | Path) -> dict[str, Any] | None:
 
 
 def build_index(image_XYZ: np.ndarray, label_XYZ: np.ndarray, num_ids: int, window_lower_hu: float) -> np.ndarray:
-    """Counts per block of 16^3 voxels, uint16 [num_ids, blocks...]: of label 0 with HU above the window's lower end,
+    """Return counts per block of 16^3 voxels, uint16 [num_ids, blocks...]: of label 0 above the window's lower end,
     then of each label; ignored voxels are in none. It lets a uniform voxel of a class be drawn by reading one block."""
     blocks = tuple(-(-side // BLOCK_VOXELS) for side in label_XYZ.shape)
     index = np.zeros((num_ids, *blocks), np.uint16)
@@ -108,7 +108,7 @@ def build_index(image_XYZ: np.ndarray, label_XYZ: np.ndarray, num_ids: int, wind
 
 
 def sweep_dead_writers(directory: str | Path) -> list[str]:
-    """Removes what writers left that no longer run, on this machine or another; returns the names."""
+    """Remove the folders of killed writers, on this machine or another; return their names."""
     return sorted(aside.name for aside in Path(directory).glob("*.zarr.tmp.*") if _sweep(aside))
 
 
@@ -128,7 +128,7 @@ def _sweep(aside: Path) -> bool:
 
 
 def _is_abandoned(descriptor: int) -> bool:
-    """Whether no writer holds the folder's lock. A process id would not tell: each container counts its own."""
+    """Return whether no writer holds the folder's lock. Process ids are useless: each container has its own."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -193,7 +193,7 @@ def _sync(entry: Path) -> None:
 
 @contextmanager
 def _folder_of_its_own(path: Path) -> Iterator[Path]:
-    """A new folder beside `path`, locked while its writer lives, removed in the end."""
+    """Create a folder next to `path`, locked while its writer runs; remove it at the end."""
     while True:
         folder = path.with_name(f"{path.name}.tmp.{secrets.token_hex(8)}")
         folder.mkdir()
@@ -214,7 +214,7 @@ def _folder_of_its_own(path: Path) -> Iterator[Path]:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Of a case on the disk; None where there is none."""
+    """Return the identity of a case on the disk; None if there is none."""
     try:
         state = path.stat()
     except OSError:
@@ -223,7 +223,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _written_meanwhile(path: Path, before: tuple[int, int] | None, key: object) -> bool:
-    """Whether another writer has published the same case since: it may be in use by now, so it stays."""
+    """Return whether another writer has published the same case meanwhile: it may be in use, so it stays."""
     if _identity(path) in (before, None):
         return False
     try:
@@ -233,7 +233,7 @@ def _written_meanwhile(path: Path, before: tuple[int, int] | None, key: object) 
 
 
 def _publish(made: Path, path: Path) -> None:
-    # A directory cannot be renamed onto a full one: what was there goes into our folder first, as often as it takes.
+    # A directory cannot be renamed onto a full one: an existing case first moves into our folder, as often as needed.
     for attempt in range(100):
         try:
             os.rename(made, path)

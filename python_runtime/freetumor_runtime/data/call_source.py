@@ -1,4 +1,4 @@
-"""What a warm runtime is called for, as the job sees it; the bridge implements it."""
+"""Calls to a warm runtime, as the job reads them; the bridge implements the source."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,11 +52,11 @@ class CallRefusal:
 
 class CallSource(Protocol):
     def __iter__(self) -> Iterator[SegmentCall | PaintCall]:
-        """Calls as they come; never ends by itself."""
+        """Iterate over the calls in order of arrival; the iteration never ends by itself."""
         ...
 
     def cancelled(self, id: int) -> bool:
-        """Whether the other side no longer wants the result."""
+        """Return whether the other side cancelled the call."""
         ...
 
     def answer(self, id: int, result: CallResult | CallRefusal) -> None: ...

@@ -8,7 +8,7 @@ from freetumor_runtime.data.crops import PlannedCrop
 
 @dataclass(frozen=True)
 class CropMeasures:
-    """What the baseline segmentor saw of the synthetic tumors of one crop (one draw)."""
+    """What the baseline segmentor detected of the synthetic tumors of one crop (one draw)."""
 
     item: int
     crop: int
@@ -29,10 +29,10 @@ class CropSource(Protocol):
     waited_seconds: float
 
     def request(self, step: int) -> None:
-        """Asks for a step ahead; asking twice is harmless."""
+        """Request a step ahead; a second request has no effect."""
 
     def crops(self, step: int) -> tuple[PlannedCrop, ...]:
-        """This rank's crops of a step, in the order of their items; waits for them."""
+        """Wait for this rank's crops of a step; return them in the order of their items."""
         ...
 
     def send_measures(self, step: int, measures: list[CropMeasures], wants_verdicts: bool) -> None: ...
@@ -42,4 +42,4 @@ class CropSource(Protocol):
         ...
 
     def ack(self, step: int) -> None:
-        """Frees the step's buffers on the other side."""
+        """Free the step's buffers on the other side."""

@@ -66,14 +66,14 @@ def augment_image(image_XYZ: Tensor, augmentation: Augmentation) -> Tensor:
 
 
 def augment_geometry(array_XYZ: Tensor, augmentation: Augmentation) -> Tensor:
-    """Flips axes 0, 1, 2, then turns by quarter turns in the plane of axes 0 and 1. Always a copy."""
+    """Flip axes 0, 1, 2, then rotate by quarter turns in the plane of axes 0 and 1. Always a copy."""
     axes = [axis for axis, flipped in enumerate(augmentation.flip) if flipped]
     flipped = torch.flip(array_XYZ, axes) if axes else array_XYZ
     return torch.rot90(flipped, augmentation.quarter_turns, (0, 1)).contiguous()
 
 
 def augment_box(box: Box, shape: Sequence[int], augmentation: Augmentation) -> Box:
-    """Where the voxels of a box of a crop of `shape` lie after `augment_geometry`."""
+    """Return the box of the same voxels after `augment_geometry` of a crop of `shape`."""
     sides = [
         (length - side.stop, length - side.start) if flipped else (side.start, side.stop)
         for side, length, flipped in zip(box, shape, augmentation.flip, strict=True)

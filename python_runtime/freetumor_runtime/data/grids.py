@@ -1,4 +1,4 @@
-"""Voxel grids in the world: whether two are one, and a label map brought to another spacing.
+"""Voxel grids in physical space (mm): comparison of two grids, and resampling of a label map.
 
 Affines are 4x4, voxel to RAS millimetres.
 """
@@ -9,7 +9,7 @@ from typing import Any
 import nibabel
 import numpy as np
 
-# Two grids are one when no corner differs by more than this share of a voxel: headers round, masks do not move.
+# Two grids are equal if no corner differs by more than this fraction of a voxel: headers hold rounded values.
 _GRID_TOLERANCE_VOXELS = 0.1
 # Axes that leave a straight grid by less than this share of a voxel over the whole volume are straight.
 _STRAIGHT_SHARE = 1e-5
@@ -23,7 +23,7 @@ def spacing_of(affine: np.ndarray) -> list[float]:
 def align_label(
     label_XYZ: np.ndarray, label_affine: np.ndarray, shape: Sequence[int], affine: np.ndarray
 ) -> np.ndarray | None:
-    """The label on another grid that is the same in the world, by permuting and flipping its axes; None when it is not.
+    """Return the label on a grid of the same voxels in physical space, by permuting and flipping axes; None for others.
 
     A view of the label where that is enough.
     """
@@ -65,7 +65,7 @@ def resample_label(
 
 
 def _to_ras(label_XYZ: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A view whose axes point most nearly right, front and up."""
+    """Return a view whose axes point most nearly right, front and up (RAS), and its affine."""
     orientation = nibabel.io_orientation(affine)
     permuted = affine @ nibabel.orientations.inv_ornt_aff(orientation, label_XYZ.shape)
     return nibabel.apply_orientation(label_XYZ, orientation), permuted

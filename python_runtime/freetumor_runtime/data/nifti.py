@@ -1,4 +1,4 @@
-"""NIfTI files: judged before they are decoded, read into [X, Y, Z] arrays, written without a word of free text.
+"""NIfTI files: checked before they are decoded, read into [X, Y, Z] arrays, written without free text.
 
 The twin of src/volume/nifti.ts: both give the same verdict with the same reason.
 """
@@ -19,6 +19,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from freetumor_runtime.errors import DataError, EnvironmentError
+from freetumor_runtime.system_errors import read_problem
 
 # A CT of 512 x 512 x 2048 voxels in float32.
 DEFAULT_MAX_BYTES = 2**31
@@ -49,7 +50,7 @@ class NiftiError(DataError):
 
 @dataclass(frozen=True)
 class NiftiHeader:
-    """What a header says once it is judged: affine 4x4 float64, voxel to RAS millimetres, by nibabel's rule."""
+    """A checked header: affine 4x4 float64, voxel to RAS millimetres, by nibabel's rule."""
 
     shape: tuple[int, int, int]
     dtype: np.dtype
@@ -60,18 +61,18 @@ class NiftiHeader:
 
 
 def check_nifti(path: str, max_bytes: int = DEFAULT_MAX_BYTES) -> NiftiHeader:
-    """Judges header and data to the last byte. Raises NiftiError with a reason, DataError's kind."""
+    """Check header and data to the last byte. Raises NiftiError with a reason, DataError's kind."""
     return _read(path, max_bytes)[0]
 
 
 def read_header(path: str) -> NiftiHeader:
-    """What the header says, judged; the voxels are not looked at. Raises NiftiError."""
+    """Return the checked header without reading the voxels. Raises NiftiError."""
     with _open(path) as file:
         return _judge(_start(file, path), path)
 
 
 def load_nifti(path: str, max_bytes: int = DEFAULT_MAX_BYTES) -> tuple[np.ndarray, np.ndarray]:
-    """One 3-D volume: array [X, Y, Z] in the stored type, or floating point where a rescale applies, and its affine.
+    """Read a 3-D volume: array [X, Y, Z] in the stored type, or floating point if a rescale applies, and its affine.
 
     The affine is 4x4 float64, voxel to RAS millimetres. Raises NiftiError that names the file.
     """
@@ -84,7 +85,7 @@ def load_nifti(path: str, max_bytes: int = DEFAULT_MAX_BYTES) -> tuple[np.ndarra
 
 
 def load_stored(path: str, max_bytes: int = DEFAULT_MAX_BYTES) -> tuple[NiftiHeader, np.ndarray, nibabel.Nifti1Header]:
-    """What a file says of itself, its voxels [X, Y, Z] as they are stored (no rescale), and its raw header."""
+    """Read the header of a file, its stored voxels [X, Y, Z] without rescale, and its raw header."""
     header, voxels = _read(path, max_bytes)
     with _open(path) as file:
         raw_header = _parse(_start(file, path), path)[1]
@@ -93,7 +94,7 @@ def load_stored(path: str, max_bytes: int = DEFAULT_MAX_BYTES) -> tuple[NiftiHea
 
 
 def save_nifti(path: str, array: np.ndarray, affine: np.ndarray, dtype: type[np.generic] | np.dtype) -> str:
-    """Writes array [X, Y, Z] with a fresh header: sform, qform when the axes are at right angles, millimetres.
+    """Write array [X, Y, Z] with a fresh header: sform, qform if the axes are at right angles, millimetres.
 
     Returns the file's SHA-256. Values must fit `dtype`. Written aside, synced and renamed. Gzipped when the name ends
     in .gz; the same input always gives the same bytes.
@@ -129,13 +130,12 @@ def _open(path: str) -> BinaryIO:
         # Without NONBLOCK a pipe of that name would wait for a writer for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NiftiError("missing", path, "does not exist", "correct the path, or fetch the file") from error
+        raise NiftiError("missing", path, read_problem(error), "correct the path, or fetch the file") from error
     except OSError as error:
-        message = f"cannot be opened ({error.strerror})"
-        raise NiftiError("unreadable", path, message, "check the disk and the permissions") from error
+        raise NiftiError("unreadable", path, read_problem(error), "check the disk and the permissions") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise NiftiError("notAFile", path, "is no file but a folder, pipe or device", "name a NIfTI file")
+        raise NiftiError("notAFile", path, "not a regular file", "name a NIfTI file")
     return os.fdopen(descriptor, "rb", buffering=0)
 
 
@@ -191,7 +191,7 @@ def _is_gzip(file: BinaryIO) -> bool:
 
 
 def _decoded(file: BinaryIO, path: str, chunk_bytes: int) -> Iterator[bytes]:
-    """The file's bytes from the first on, inflated when it is gzip, never more than `chunk_bytes` at a time."""
+    """Iterate over the file's bytes, inflated if it is gzip, at most `chunk_bytes` at a time."""
     compressed = _is_gzip(file)
     file.seek(0)
     if not compressed:
@@ -207,37 +207,37 @@ def _decoded(file: BinaryIO, path: str, chunk_bytes: int) -> Iterator[bytes]:
             if not pending:
                 return
             if pending[0] == 0:
-                # alone it would pass for the start of a member; src/volume/decoded-bytes.ts names it so, too
-                raise NiftiError("corruptGzip", path, "has other bytes behind its compressed data", _FETCH)
+                # alone it could be the start of a member; src/volume/decoded-bytes.ts has the same words
+                raise NiftiError("corruptGzip", path, "other bytes follow the compressed data", _FETCH)
             inflate = zlib.decompressobj(wbits=31)
         try:
             chunk = inflate.decompress(pending, chunk_bytes)
         except zlib.error as error:
-            raise NiftiError("corruptGzip", path, "its compressed data are damaged", _FETCH) from error
+            raise NiftiError("corruptGzip", path, "the compressed data are damaged", _FETCH) from error
         if not pending and not chunk and not inflate.eof:
-            raise NiftiError("truncated", path, "its compressed data stop before their end", _FETCH)
+            raise NiftiError("truncated", path, "the compressed data are truncated", _FETCH)
         pending = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
         if chunk:
             yield chunk
 
 
 def _judge(start: bytes, path: str) -> NiftiHeader:
-    """The checks of parseNiftiHeader in src/volume/nifti-header.ts, in its order."""
+    """Check a header as parseNiftiHeader in src/volume/nifti-header.ts does, in the same order."""
     version, header = _parse(start, path)
     shape = _checked_shape([int(size) for size in header["dim"]], path)
     _check_data_type(int(header["datatype"]), int(header["bitpix"]), path)
     offset = float(header["vox_offset"])
     smallest = 352 if version == 1 else 544
     if not (offset.is_integer() and smallest <= offset < 2**53):
-        message = f"its voxels start at byte {offset:g}, expected a whole number from {smallest}"
+        message = f"wrong voxel offset (expected an integer of at least {smallest}, found {offset:g})"
         raise NiftiError("voxelOffset", path, message, _REPAIR)
     spacing = [float(mm) for mm in header["pixdim"][1:4]]
     if not _in_range(spacing):
-        message = f"its spacing is {spacing} mm, expected 0.01 to 50 mm"
+        message = f"wrong spacing (expected 0.01 to 50 mm, found {' x '.join(f'{mm:g}' for mm in spacing)} mm)"
         raise NiftiError("spacing", path, message, "write the file again with its spacing in millimetres")
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     if not np.isfinite([slope, inter]).all():
-        message = f"its rescale slope and intercept are {slope} and {inter}"
+        message = f"wrong rescale (expected finite numbers, found slope {slope} and intercept {inter})"
         raise NiftiError("scaling", path, message, "write the file again with the rescale of its scanner")
     if slope == 0:
         # The standard: no scaling.
@@ -250,13 +250,13 @@ def _parse(start: bytes, path: str) -> tuple[int, nibabel.Nifti1Header]:
     version = 1 if 348 in sizes else 2 if 540 in sizes else 0
     length = {0: 1 << 30, 1: 348, 2: 540}[version]
     if len(start) < length:
-        raise NiftiError("notNifti", path, "is no NIfTI file", _hint_for_other(start))
+        raise NiftiError("notNifti", path, "not a NIfTI file", _hint_for_other(start))
     magic = start[344:348] if version == 1 else start[4:12]
     tail = b"%d" % version + (b"\0" if version == 1 else b"\0\r\n\x1a\n")
     if magic == b"ni" + tail:
-        raise NiftiError("headerOnly", path, "is a header whose voxels lie in another file (.hdr and .img)", _CONVERT)
+        raise NiftiError("headerOnly", path, "a header without voxels (.hdr and .img)", _CONVERT)
     if magic != b"n+" + tail:
-        raise NiftiError("notNifti", path, "has a header like NIfTI but not its mark (an Analyze file?)", _CONVERT)
+        raise NiftiError("notNifti", path, "the NIfTI magic is missing (an Analyze file?)", _CONVERT)
     kind = nibabel.Nifti1Header if version == 1 else nibabel.Nifti2Header
     little = struct.unpack("<i", start[:4])[0] == length
     return version, kind(start[:length], endianness="<" if little else ">", check=False)
@@ -267,21 +267,21 @@ def _checked_shape(dims: list[int], path: str) -> tuple[int, int, int]:
     used = dims[1 : 1 + max(0, min(7, count))]
     if not 3 <= count <= 7 or any(size != 1 for size in used[3:]):
         found = " x ".join(map(str, used))
-        message = f"one 3-D volume was expected, the header says {count} dimensions ({found})"
-        raise NiftiError("dimensions", path, message, "extract the volume you mean into a file of its own")
+        message = f"wrong dimensions (expected one 3-D volume, found {count} dimensions: {found})"
+        raise NiftiError("dimensions", path, message, "extract one volume into a file of its own")
     x, y, z = used[:3]
     if not all(1 <= size <= _MAX_DIMENSION for size in (x, y, z)):
-        message = f"sizes of 1 to {_MAX_DIMENSION} voxels were expected, found {x} x {y} x {z}"
+        message = f"wrong size (expected 1 to {_MAX_DIMENSION} voxels per axis, found {x} x {y} x {z})"
         raise NiftiError("dimensions", path, message, _REPAIR)
     return x, y, z
 
 
 def _check_data_type(code: int, bits: int, path: str) -> None:
     if code not in _BITS:
-        message = f"holds data type {code} (complex numbers, colours, bits or 128-bit floats), no CT and no label"
+        message = f"unsupported data type (expected a CT or a label, found data type {code})"
         raise NiftiError("dataType", path, message, _CONVERT)
     if _BITS[code] != bits:
-        message = f"says data type {code} with {bits} bits a voxel, which contradicts itself"
+        message = f"contradictory header (expected {_BITS[code]} bits per voxel of data type {code}, found {bits})"
         raise NiftiError("dataType", path, message, _REPAIR)
 
 
@@ -298,7 +298,7 @@ def _checked_affine(header: nibabel.Nifti1Header, path: str) -> np.ndarray:
         and _in_range(np.linalg.norm(affine[:3, :3], axis=0))
     )
     if not usable:
-        message = "its position in the world cannot be used: not finite, flat or out of scale"
+        message = "the affine is unusable: not finite, flat or out of scale"
         raise NiftiError("affine", path, message, _REPAIR)
     return affine
 
@@ -310,24 +310,27 @@ def _in_range(spacing_mm) -> bool:
 
 def _hint_for_other(start: bytes) -> str:
     if start.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer: fetch the data with `git lfs pull`"
+        return "fetch the data with `git lfs pull`: this is a Git LFS pointer"
     if 0 < len(start) < 400 and all(32 <= byte < 127 or chr(byte).isspace() for byte in start):
-        return "it holds a line of text, perhaps a link that was copied as a file: fetch the data it stands for"
+        return "fetch the data: the file holds a line of text, perhaps a copied link"
     return _CONVERT
 
 
 def _too_large(path: str, size: int, max_bytes: int) -> NiftiError:
     return NiftiError(
-        "tooLarge", path, f"is {size} bytes, the limit is {max_bytes}", "crop the scan, or raise the limit"
+        "tooLarge",
+        path,
+        f"too large (expected at most {max_bytes} bytes, found {size})",
+        "crop the scan, or raise the limit",
     )
 
 
 def _truncated(path: str, found: int, expected: int) -> NiftiError:
-    return NiftiError("truncated", path, f"holds {found} bytes of the {expected} its header promises", _FETCH)
+    return NiftiError("truncated", path, f"truncated (expected {expected} bytes by its header, found {found})", _FETCH)
 
 
 def _trailing(path: str, expected: int) -> NiftiError:
-    return NiftiError("trailingData", path, f"goes on behind the {expected} bytes its header promises", _FETCH)
+    return NiftiError("trailingData", path, f"too long (expected {expected} bytes by its header, found more)", _FETCH)
 
 
 def _converted(array: np.ndarray, dtype: np.dtype, path: str) -> np.ndarray:
@@ -344,12 +347,12 @@ def _right_angled(affine: np.ndarray) -> bool:
 
 
 def write_synced(path: str, content: bytes) -> None:
-    """Writes a file whole or not at all. Raises EnvironmentError that names it."""
+    """Write a file completely or not at all. Raises EnvironmentError that names it."""
     write_synced_parts(path, [content])
 
 
 def write_synced_parts(path: str, parts: Iterable[bytes]) -> None:
-    """The same of a file that comes in parts."""
+    """Write consecutive parts as one file, as `write_synced` does."""
     temporary = f"{path}.{uuid.uuid4().hex}.tmp"
     try:
         with open(temporary, "xb") as file:

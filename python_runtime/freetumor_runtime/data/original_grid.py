@@ -56,10 +56,10 @@ def grid_route(
 
 
 def linear_on_scan(values_CXYZ: Tensor, route: GridRoute) -> Iterator[tuple[slice, Tensor, np.ndarray]]:
-    """Values linearly interpolated on the scan's grid, some of its planes k at a time.
+    """Interpolate values linearly on the scan's grid, some of its planes k at a time.
 
     Yields (planes, values [C, I, J, planes], outside [I, J, planes]). Outside is more than half a voxel off the
-    prepared grid; nearer than that the border's values go on.
+    prepared grid; closer voxels get the values of the border.
     """
     for start in range(0, route.shape[2], _PLANES):
         planes = slice(start, min(start + _PLANES, route.shape[2]))

@@ -1,7 +1,7 @@
 """Changes made on the prepared grid, carried back to the scan's own grid and data type (docs/method.md 12).
 
 Everything outside the change mask keeps its stored bits. The header is written from scratch: it gets the named numeric
-fields of the scan's header that say data type, rescale and geometry, and no other byte of it.
+fields of the scan's header for data type, rescale and geometry, and no other byte of it.
 """
 
 import hashlib
@@ -94,7 +94,7 @@ def _change_voxels(original, change, changed_XYZ, to_subvolume, place, stored_IJ
 
 
 def _restored(original: OriginalScan, delta_hu: np.ndarray, stored: np.ndarray) -> np.ndarray:
-    """Stored values after a change of so many HU, rounded and kept inside the data type where it is an integer's."""
+    """Return the stored values after a change in HU; for an integer type, round them and clip them to its range."""
     values = stored.astype(np.float64) + delta_hu / original.header.slope
     dtype = stored.dtype
     if dtype.kind in "iu":
@@ -112,7 +112,7 @@ def _tumor_on_scan(change: SubvolumeChange, grids: ScanGrids) -> np.ndarray:
 
 
 def _reached(box: Box, to_subvolume: np.ndarray, shape: Sequence[int]):
-    """Slices of the original grid that a box of the subvolume may reach: (i, range of j, range of k)."""
+    """Iterate over the slices of the original grid that a box of the subvolume may reach: (i, j range, k range)."""
     corners = np.array([[x, y, z, 1] for x in _ends(box[0]) for y in _ends(box[1]) for z in _ends(box[2])], np.float64)
     places = (np.linalg.inv(to_subvolume) @ corners.T)[:3]
     low = np.maximum(np.floor(places.min(axis=1)).astype(int), 0)
@@ -179,7 +179,7 @@ def _fresh_header(source: nibabel.Nifti1Header) -> nibabel.Nifti1Header:
 
 
 def _file_parts(start: bytes, array_IJK: np.ndarray, dtype: np.dtype) -> Iterator[bytes]:
-    """The bytes of a file, a few MB at a time: a second copy of the volume is never made."""
+    """Iterate over the bytes of a file, a few MB at a time, without a second copy of the volume."""
     yield start
     flat = np.asfortranarray(array_IJK).reshape(-1, order="F")
     length = _PART_BYTES // dtype.itemsize

@@ -10,7 +10,7 @@ from freetumor_runtime.errors import DataError
 
 
 def remap_label(label_XYZ: np.ndarray, label_map: dict[str, int], num_ids: int, file: str) -> np.ndarray:
-    """Source ids -> region ids and `IGNORED_LABEL` as uint8. 0 stays 0 unless the map says otherwise.
+    """Map source ids to region ids and `IGNORED_LABEL`, uint8. 0 stays 0 unless it is in the map.
 
     Raises DataError for an id outside the map.
     """
@@ -24,7 +24,7 @@ def remap_label(label_XYZ: np.ndarray, label_map: dict[str, int], num_ids: int, 
     unknown = [value for value in ids if value not in mapping]
     if unknown:
         raise DataError(
-            f"{file}: label ids {unknown[:10]} are not in the data set's map, which knows {sorted(mapping)}",
+            f"{file}: label ids outside the map (expected {sorted(mapping)}, found {unknown[:10]})",
             "add them to the map (to 0 where they are to be background) or correct the file",
         )
     mapped = np.empty_like(label_XYZ, np.uint8)
@@ -37,7 +37,7 @@ def remap_label(label_XYZ: np.ndarray, label_map: dict[str, int], num_ids: int, 
 
 
 def _ids_of(label_XYZ: np.ndarray) -> list[int | float]:
-    """Every value that occurs, in order."""
+    """Return the values that occur, in order."""
     # Slice by slice: the whole map in another order, or as wider integers, is many times its size.
     values = (np.unique(label_XYZ[..., z].ravel(order="K")) for z in range(label_XYZ.shape[2]))
     return sorted({value for found in values for value in found.tolist()})

@@ -44,11 +44,11 @@ class AttemptMeasures:
 
 class VariantSource(Protocol):
     def begin(self) -> Round | None:
-        """The first round of the next variant; None when nothing is left."""
+        """Return the first round of the next variant; None if no variant is left."""
         ...
 
     def judged(self, measures: Sequence[AttemptMeasures]) -> Round:
-        """The verdicts on a round's attempts, and the next round of the variant."""
+        """Send the measures of a round; return its verdicts and the next round of the variant."""
         ...
 
     def written(self, case_id: str, variant: int, result: dict) -> None: ...

@@ -33,12 +33,14 @@ def load_prepared_image(
     """
     data, affine = load_nifti(path)
     if not np.isfinite(data).all():
-        raise DataError(f"{path}: finite HU were expected, found NaN or infinity", "repair or remove the file")
+        raise DataError(
+            f"{path}: wrong HU (expected finite values, found NaN or infinity)", "repair or remove the file"
+        )
     image_IJK = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))
     del data
     prepared = prepared_image(image_IJK, affine, spacing_mm, window_lower_hu, crop_foreground)
     if not (prepared.image_hu > window_lower_hu).any():
-        raise DataError(f"{path}: no voxel lies above {window_lower_hu} HU", "is this a CT in Hounsfield units?")
+        raise DataError(f"{path}: no voxel is above {window_lower_hu} HU", "name a CT in Hounsfield units")
     return prepared
 
 
@@ -49,7 +51,7 @@ def prepared_image(
     window_lower_hu: float,
     crop_foreground: bool = True,
 ) -> PreparedImage:
-    """The same of float32 HU in memory; with nothing above the lower end it is not cropped."""
+    """Prepare float32 HU in memory in the same way; without a voxel above the lower end, do not crop."""
     # transforms are declared to return plain tensors
     image: Any = MetaTensor(image_IJK[None], affine=torch.as_tensor(affine, dtype=torch.float64))
     ras: Any = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))(image)
@@ -72,7 +74,7 @@ def prepared_image(
 
 
 def logits_to_original_grid(logits_CXYZ: Tensor, prepared: PreparedImage) -> Tensor:
-    """Logits on the prepared grid -> float32 [C, I, J, K] on the scan's own grid, linear; 0 outside the crop."""
+    """Resample logits to the scan's own grid, linear: float32 [C, I, J, K], 0 outside the crop."""
     source = MetaTensor(logits_CXYZ.cpu(), affine=torch.as_tensor(prepared.grids.prepared_affine))
     resampled: Tensor = SpatialResample(mode="bilinear", padding_mode="zeros")(
         source,

@@ -1,7 +1,7 @@
 """Label maps on the prepared grid, brought back to the scan's grid by nearest neighbour as MONAI's `Invertd` does.
 
 Half of the voxels of a 0.75 mm scan lie exactly between two voxels of 1.5 mm. MONAI rounds such a coordinate to even,
-and a coordinate that the arithmetic left a little beside the tie to the nearer side. Only the same arithmetic gives the
+and a coordinate that rounding errors moved off the tie to the nearer side. Only the same arithmetic gives the
 same masks.
 """
 
@@ -74,7 +74,7 @@ def scan_grids(
 
 
 def nearest_on_scan(mask_XYZ: np.ndarray, grids: ScanGrids, patch: Sequence[int]) -> np.ndarray:
-    """The mask [I, J, K] in its type (integer or bool) on the scan's own grid; 0 outside the crop.
+    """Return the mask [I, J, K] in its type (integer or bool) on the scan's own grid; 0 outside the crop.
 
     `patch`: the side that the network pads a smaller image to, [3].
     """
@@ -111,7 +111,7 @@ def _resampled(mask_XYZ: np.ndarray, affine: np.ndarray, shape: tuple[int, ...],
 
 
 def _along_axis(to_mask: np.ndarray, axis: int, source: tuple[int, ...], wanted: tuple[int, ...]) -> np.ndarray:
-    """Index of the nearest voxel of the mask for each voxel along an axis; the border goes on outside."""
+    """Return the index of the nearest mask voxel for each voxel along an axis; outside, that of the border."""
     alone = np.eye(4)
     alone[0, 0], alone[0, 3] = to_mask[axis, axis], to_mask[axis, 3]
     theta = _normalised(alone, (source[axis], 1, 1), (wanted[axis], 1, 1))
@@ -132,7 +132,7 @@ def _by_slabs(mask_XYZ: np.ndarray, to_mask: np.ndarray, shape: tuple[int, ...])
 
 
 def _normalised(to_mask: np.ndarray, source: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
-    """The map between PyTorch's coordinates, -1 to 1 with the last axis first, [1, 4, 4]."""
+    """Return the map between PyTorch's coordinates, -1 to 1 with the last axis first, [1, 4, 4]."""
     from monai.networks import to_norm_affine
 
     theta = to_norm_affine(torch.from_numpy(to_mask)[None], source, wanted, align_corners=False)

@@ -36,7 +36,7 @@ def measure_files(
     organ_path: str | None = None,
     score_paths: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Measures of two files of one grid in the world; `load_pair` says how they are brought together.
+    """Measure two files on one grid in physical space (mm); `load_pair` brings them together.
 
     Raises DataError that names the file, or both where their grids differ.
     """
@@ -64,7 +64,7 @@ def measure_files(
     )
     if len(measures["lesions"]) > _MAX_LESIONS:
         raise DataError(
-            f"{prediction_path}: {len(measures['lesions'])} lesions in mask and label, {_MAX_LESIONS} are the limit",
+            f"{prediction_path}: too many lesions (expected at most {_MAX_LESIONS}, found {len(measures['lesions'])})",
             "is the mask noise? smooth it, or use a profile without lesions",
         )
     facts = {
@@ -88,9 +88,9 @@ def measure_masks(
     score_XYZ: np.ndarray | None = None,
     ignored_XYZ: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Measures of two label maps on one grid: every label, all tumor labels as one, and the tumor's lesions.
+    """Measure two label maps on one grid: every label, all tumor labels as one, and the tumor's lesions.
 
-    Where `ignored_XYZ` is True, both maps are 0.
+    Both maps are 0 on voxels of `ignored_XYZ`.
     """
     box = box_around(predicted_XYZ, truth_XYZ) or _NOWHERE
     if ignored_XYZ is not None:
@@ -129,7 +129,7 @@ def measure_overlap(
     nsd_tolerances_mm: Sequence[float],
     ignored_XYZ: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Counts, Dice and the NSD at each tolerance of two bool masks. Both empty: None; one of them: 0.
+    """Return counts, Dice and the NSD at each tolerance of two bool masks. None if both are empty; 0 if one is.
 
     Both are False on ignored voxels. A face towards such a voxel is no surface, since its class is unknown.
     """
@@ -157,7 +157,7 @@ def _with_neighbours(box: Box) -> Box:
 
 
 def _moved(affine: np.ndarray, box: Sequence[slice]) -> np.ndarray:
-    """The affine of the box of an array."""
+    """Return the affine of a box of an array."""
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ [side.start for side in box]
     return moved
@@ -188,7 +188,7 @@ def _surface_dice(
 
 
 def _surface(mask: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
-    """Voxels with a face outside the mask and towards no ignored voxel; outside the array nothing is mask."""
+    """Return voxels with a face outside the mask and towards no ignored voxel; outside the array nothing is mask."""
     padded = np.pad(mask, 1)
     return padded & ~binary_erosion(padded if ignored is None else padded | np.pad(ignored, 1))
 

@@ -1,4 +1,4 @@
-"""Lesions: 26-connected pieces of all tumor labels together, and which of mask and label share how many voxels."""
+"""Lesions: 26-connected components of all tumor labels together, and the voxels that mask and label share."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""A mask and its label from their files onto one grid in the world: ids mapped, axes aligned, resampled on request."""
+"""Mask and label from their files on one grid in physical space (mm): ids mapped, axes aligned, resampled if asked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.errors import DataError
 from freetumor_runtime.evaluation.masks import is_any
 
-# Source id -> id that is measured, as declared; None where the file has the measured ids.
+# Source id -> measured id, as declared; None if the file has the measured ids.
 IdMap = Mapping[str, int] | None
 
 
@@ -25,7 +25,7 @@ class MaskPair:
     grid: str
     # Probabilities 0 to 1 on the same grid; None where there are none.
     score_XYZ: np.ndarray | None
-    # Predicted tumor that lay outside the organ mask and was taken away.
+    # Number of predicted tumor voxels outside the organ mask, which were removed.
     removed_voxels: int
     # Voxels without an annotation: bool, background on both sides; None where no id is ignored.
     ignored_XYZ: np.ndarray | None
@@ -105,7 +105,7 @@ def count_ids(label_XYZ: np.ndarray) -> dict[int, int]:
 
 
 def _slabs(array_XYZ: np.ndarray) -> np.ndarray:
-    """The array cut along the axis that is slowest in memory."""
+    """Return the slices of an array along the axis that is slowest in memory."""
     return np.moveaxis(array_XYZ, int(np.argmax(np.abs(array_XYZ.strides))), 0)
 
 
@@ -114,12 +114,16 @@ def _whole_ids(array: np.ndarray, path: str) -> np.ndarray:
         return array
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise DataError(f"{path}: label ids were expected, found NaN or infinity", "give a mask, no probabilities")
+        raise DataError(
+            f"{path}: wrong values (expected label ids, found NaN or infinity)", "name a mask, not probabilities"
+        )
     if low < 0 or high > 0xFFFF:
-        raise DataError(f"{path}: label ids of 0 to 65535 were expected, found {low:g} to {high:g}", "is this a mask?")
+        raise DataError(f"{path}: wrong label ids (expected 0 to 65535, found {low:g} to {high:g})", "name a mask")
     ids = array.astype(np.uint8 if high <= 0xFF else np.uint16)
     if array.dtype.kind == "f" and any((a != b).any() for a, b in zip(_slabs(array), _slabs(ids), strict=True)):
-        raise DataError(f"{path}: whole label ids were expected, found fractions", "give a mask, no probabilities")
+        raise DataError(
+            f"{path}: wrong label ids (expected integers, found fractions)", "name a mask, not probabilities"
+        )
     return ids
 
 
@@ -142,7 +146,9 @@ def _load_scores(path: str) -> tuple[np.ndarray, np.ndarray]:
     array, affine = load_nifti(path)
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= 1):
-        raise DataError(f"{path}: probabilities of 0 to 1 were expected, found {low:g} to {high:g}", "is this a score?")
+        raise DataError(
+            f"{path}: wrong probabilities (expected 0 to 1, found {low:g} to {high:g})", "name a file of probabilities"
+        )
     return array.astype(np.float32), affine
 
 
@@ -153,8 +159,8 @@ def _on_grid(
     if aligned_XYZ is None:
         raise DataError(
             f"{path}: its grid ({_described(array_XYZ.shape, affine)}) is not that of {label_path} "
-            f"({_described(shape, onto)}) in the world",
-            "compare masks with labels on one grid: that of the scan, or for both the prepared one",
+            f"({_described(shape, onto)}) in physical space",
+            "write both on one grid: that of the scan, or the prepared grid",
         )
     return aligned_XYZ
 

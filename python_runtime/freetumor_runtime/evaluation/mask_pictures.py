@@ -44,7 +44,7 @@ def picture_planes(
 
 
 def _place_to_look(predicted: np.ndarray, truth: np.ndarray, truth_XYZ: np.ndarray) -> np.ndarray:
-    """A voxel of the largest piece that only one of the two has; else of the tumor, of any label, or the middle."""
+    """Return a voxel of the largest component that only one has; else of the tumor, any label, or the middle."""
     for mask in (predicted ^ truth, truth, truth_XYZ):
         box = box_around(mask)
         if box is None:
@@ -52,13 +52,13 @@ def _place_to_look(predicted: np.ndarray, truth: np.ndarray, truth_XYZ: np.ndarr
         pieces = components(mask[box])
         sizes = np.bincount(pieces.ravel(order="K"))
         voxels = np.argwhere(pieces == sizes[1:].argmax() + 1) + [side.start for side in box]
-        # The voxel of it that is nearest its centroid: the centroid of a shell lies outside it.
+        # The voxel nearest the centroid, because the centroid of a shell is outside the shell.
         return voxels[np.square(voxels - voxels.mean(0)).sum(1).argmin()].astype(float)
     return (np.array(truth_XYZ.shape) - 1) / 2
 
 
 def _plane_voxels(centre_mm: np.ndarray, axis: int, affine: np.ndarray) -> np.ndarray:
-    """The nearest voxel [U, V, 3] of each pixel of a square around the centre."""
+    """Return the nearest voxel [U, V, 3] of each pixel of a square around the centre."""
     steps = np.arange(-_SIDE_MM / 2, _SIDE_MM / 2, _PIXEL_MM) + _PIXEL_MM / 2
     u, v = (other for other in range(3) if other != axis)
     points_UV3 = np.broadcast_to(centre_mm, (len(steps), len(steps), 3)).copy()
@@ -86,6 +86,6 @@ def _grey(
 
 
 def _pixels(slice_UV: np.ndarray) -> str:
-    """Rows from the top; U and V grow to the left and upwards in the picture."""
+    """Return the pixels in base64, rows from the top; U and V grow to the left and upwards in the picture."""
     rows_VU = np.flip(np.round(slice_UV).astype(np.uint8).T, (0, 1))
     return base64.b64encode(np.ascontiguousarray(rows_VU).tobytes()).decode()

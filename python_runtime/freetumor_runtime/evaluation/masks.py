@@ -8,7 +8,7 @@ Box = tuple[slice, ...]
 
 
 def is_any(label_XYZ: np.ndarray, ids: Sequence[int]) -> np.ndarray:
-    """Where the label is one of the ids: bool, in the label's order of memory."""
+    """Return a bool mask of the voxels with one of the ids, in the label's order of memory."""
     found_XYZ = np.zeros_like(label_XYZ, bool)
     # a hundredth of the time of np.isin
     for id in ids:
@@ -17,7 +17,7 @@ def is_any(label_XYZ: np.ndarray, ids: Sequence[int]) -> np.ndarray:
 
 
 def box_around(*arrays_XYZ: np.ndarray) -> Box | None:
-    """The smallest box with all that is not 0 in any of the arrays; None where there is nothing. Bools or integers."""
+    """Return the smallest box with all nonzero voxels of the arrays (bool or integer); None if there are none."""
     union_XYZ = arrays_XYZ[0]
     for other_XYZ in arrays_XYZ[1:]:
         union_XYZ = union_XYZ | other_XYZ

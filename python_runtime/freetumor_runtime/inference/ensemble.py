@@ -36,7 +36,7 @@ def predictor_of(network: nn.Module, mirror_axes: Sequence[int], precision: str)
 
 
 def ensemble_volume(members: Sequence[Predictor], segment: Callable[[Predictor], Segmented]) -> Segmented:
-    """What `segment` gives for one member, its logits; for several the mean of their probabilities in place of logits.
+    """Return the result of `segment` for one member (logits), or the mean probabilities of several members.
 
     Probabilities, because members need not be equally sure; the window counts are those of all members together.
     """

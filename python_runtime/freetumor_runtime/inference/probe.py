@@ -1,4 +1,4 @@
-"""Which patch-merging order a segmentor was trained with, told by a case whose labels are known (docs/method.md 8).
+"""Patch-merging order of a segmentor's training, from a case with known labels (docs/method.md 8).
 
     freetumor checkpoint inspect FILE --probe IMAGE LABELS
 
@@ -26,12 +26,13 @@ _EXTENT = ("windowHu", "spacingMm", "patchVoxels")
 
 
 def probe_merging(path: str, image: str, labels: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Dice per order and class: {windows, orders: [{order, dice: {class: value}, mean}], best}.
+    """Return the Dice per order and class: {windows, orders: [{order, dice: {class: value}, mean}], best}.
 
-    `settings`: windowHu, spacingMm, patchVoxels (null: what the file says), windows (how many at most), device (auto |
-    cpu | cuda). The labels are ids of the network's outputs. `best` is null when no order is ahead of the others.
+    `settings`: windowHu, spacingMm, patchVoxels (null: as the file states), windows (largest number), weights (a name,
+    see read_checkpoint), device (auto | cpu | cuda). The labels are ids of the network's outputs. `best` is null if no
+    order is clearly better.
     """
-    file = read_checkpoint(path)
+    file = read_checkpoint(path, weights=settings["weights"])
     _refuse_needless(file)
     window_hu, spacing_mm, patch = (_told(file, settings, key) for key in _EXTENT)
     image_XYZ, label_XYZ = _prepared(image, labels, window_hu, spacing_mm, patch)
@@ -40,7 +41,7 @@ def probe_merging(path: str, image: str, labels: str, settings: dict[str, Any]) 
     device = _device(settings["device"])
     orders = []
     for order in MERGING_ORDERS:
-        segmentor = load_segmentor(path, order, device)
+        segmentor = load_segmentor(path, order, device, settings["weights"])
         if max(classes) >= segmentor.facts["outputs"]:
             raise UsageError(
                 f"{labels}: ids go up to {max(classes)}, the network has {segmentor.facts['outputs']} outputs",
@@ -64,13 +65,13 @@ def _refuse_needless(file: CheckpointFile) -> None:
         raise UsageError(f"{file.path}: holds no patch merging, so there is no order to find", "probe a SwinUNETR")
     known = known_merging_order(file)
     if known.value is not None and not known.assumed:
-        raise UsageError(f"{file.path}: states its patch-merging order, {known.value}", "nothing is left to find out")
+        raise UsageError(f"{file.path}: states its patch-merging order, {known.value}", "run without --probe")
 
 
 def _told(file: CheckpointFile, settings: dict[str, Any], key: str) -> tuple:
     value = settings[key] if settings[key] is not None else file.metadata.get(key)
     if value is None:
-        raise UsageError(f"{file.path}: does not say its {key}", "give --region or --config")
+        raise UsageError(f"{file.path}: does not state the {key}", "pass --region or --config")
     return tuple(value)
 
 
@@ -82,14 +83,16 @@ def _prepared(
     source_XYZ, label_affine = load_nifti(labels)
     label_XYZ = align_label(source_XYZ, label_affine, image_XYZ.shape, affine)
     if label_XYZ is None:
-        raise DataError(f"{labels}: lies on another grid than {image}", "give the labels of this image")
+        raise DataError(f"{labels}: its grid is not that of {image}", "name the labels of this image")
     if label_XYZ.min() < 0 or label_XYZ.max() > 255 or not np.array_equal(label_XYZ, np.rint(label_XYZ)):
-        raise DataError(f"{labels}: ids of 0 to 255 were expected", "`freetumor data remap` writes them")
+        raise DataError(
+            f"{labels}: wrong label ids (expected integers from 0 to 255)", "convert them with `freetumor data remap`"
+        )
     hu, ids, _, _ = resample_and_crop(image_XYZ, label_XYZ.astype(np.uint8), affine, spacing_mm, window_hu[0])
     windowed = window_intensity(torch.from_numpy(np.ascontiguousarray(hu, np.float32)), window_hu)
     label = torch.from_numpy(np.ascontiguousarray(ids))
     if not bool((label > 0).any()):
-        raise DataError(f"{labels}: holds no label but background", "give a labelled case")
+        raise DataError(f"{labels}: holds no label but background", "name a labelled case")
     padding = [side for n, p in zip(reversed(label.shape), reversed(patch), strict=True) for side in (0, max(0, p - n))]
     return nn.functional.pad(windowed, padding), nn.functional.pad(label, padding)
 
@@ -115,13 +118,13 @@ def _dice(
 
 
 def _best(orders: list[dict[str, Any]]) -> str | None:
-    """The order that is clearly ahead: what is no better than another by a tenth of a Dice point is no finding."""
+    """Return the order that is better by at least a tenth of a Dice point (0.001); None if no order is."""
     first, second = sorted(orders, key=lambda one: -one["mean"])[:2]
     return first["order"] if first["mean"] - second["mean"] >= 0.001 else None
 
 
 def _tiling(length: int, patch: int) -> list[int]:
-    """Starts of windows that cover an axis; the last is moved inside."""
+    """Return the starts of windows that cover an axis; the last one is moved inside."""
     return sorted({min(start, length - patch) for start in range(0, length, patch)})
 
 

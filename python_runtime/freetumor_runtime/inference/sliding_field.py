@@ -51,12 +51,12 @@ class SlidingField:
 
     @property
     def windows(self) -> int:
-        """How many windows cover the whole volume."""
+        """Return the number of windows that cover the whole volume."""
         return len(self._starts[0]) * len(self._starts[1]) * len(self._starts[2])
 
     @torch.no_grad()
     def at(self, box: Box) -> Tensor:
-        """The finished output [K, X, Y, Z] in a box of the volume."""
+        """Return the finished output [K, X, Y, Z] in a box of the volume."""
         inside = tuple(
             slice(part.start + offset, part.stop + offset) for part, offset in zip(box, self._offset, strict=True)
         )
@@ -85,7 +85,7 @@ class SlidingField:
         return self._kept_KXYZ
 
     def _worthwhile(self, box: Sequence[slice]) -> list[slice]:
-        """The box, as far as its windows settle more; all of the volume once that costs no more than another box."""
+        """Return the box that the windows of a box complete; the whole volume if that costs no more."""
         reaching = [self._reaching(axis, part) for axis, part in enumerate(box)]
         count = len(reaching[0]) * len(reaching[1]) * len(reaching[2])
         if self.computed + count >= self.windows:
@@ -136,7 +136,7 @@ class SlidingField:
         return there, here
 
     def _divide(self, total_CXYZ: Tensor, box: Sequence[slice], places: Sequence[Sequence[int]]) -> Tensor:
-        """By how many windows hold each voxel of the box: a product of what each axis says."""
+        """Divide by the number of windows that hold each voxel of the box: a product over the axes."""
         along = []
         for part, starts, side in zip(box, places, self._patch, strict=True):
             voxels = torch.arange(part.start, part.stop)

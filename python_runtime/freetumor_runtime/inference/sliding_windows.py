@@ -113,7 +113,7 @@ class _Blender:
 
     def average(self, network: Callable[[Tensor], Tensor], padded_XYZ: Tensor, has_gaps: bool) -> Tensor:
         if self._total_CXYZ is None:
-            # nothing was asked at all: one window says how many outputs there are
+            # no window was computed: one window gives the number of outputs
             self._allocate(network(padded_XYZ[_window((0, 0, 0), self._patch)][None, None])[0])
         assert self._total_CXYZ is not None and self._counts_XYZ is not None
         if not has_gaps:
@@ -135,14 +135,14 @@ class _Blender:
 
 
 def _device_for(device: torch.device, values: int) -> torch.device:
-    """Where so many float32 are kept: beside the network unless they would take half of what its memory has left."""
+    """Return the device for this number of float32: that of the network unless they take half of its free memory."""
     if device.type != "cuda":
         return device
     return device if 4 * values < torch.cuda.mem_get_info(device)[0] // 2 else torch.device("cpu")
 
 
 def _padded(image_XYZ: Tensor, patch: Sequence[int], value: float) -> tuple[Tensor, tuple[slice, ...]]:
-    """The image at least as large as a patch, and where in it the image lies; half the excess before, as MONAI pads."""
+    """Pad the image to at least a patch, half of it before, as MONAI does; return it and the image's place."""
     excess = [max(side - length, 0) for side, length in zip(patch, image_XYZ.shape, strict=True)]
     inside = tuple(slice(one // 2, one // 2 + length) for one, length in zip(excess, image_XYZ.shape, strict=True))
     if not any(excess):
@@ -166,7 +166,7 @@ def _sorted_windows(
     wanted_XYZ: Tensor | None,
     min_foreground: float,
 ) -> tuple[list[Start], list[Start]]:
-    """Windows that are asked, in their order, and those that are blank."""
+    """Return the windows to compute, in their order, and the blank ones."""
     foreground_XYZ = image_XYZ != 0
     voxels = patch[0] * patch[1] * patch[2]
     asked, blank = [], []

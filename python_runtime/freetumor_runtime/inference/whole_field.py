@@ -13,7 +13,7 @@ from freetumor_runtime.data.boxes import Box
 def whole_field(
     network: Callable[[Tensor], Tensor], image_XYZ: Tensor, patch: Sequence[int], overlap: float, window_batch: int
 ) -> Callable[[Box], Tensor]:
-    """The averaged output [C, X, Y, Z] of any box; all of it is computed now. Windows of a batch share their norms."""
+    """Compute the averaged output; return a function for [C, X, Y, Z] in a box. Windows of a batch share norms."""
     output_CXYZ = sliding_window_inference(
         image_XYZ[None, None], tuple(patch), window_batch, network, overlap, mode="constant", padding_mode="constant"
     )[0]

@@ -19,8 +19,8 @@ _DRAWING = ("freetumor_runtime.evaluation.mask_pair", "freetumor_runtime.evaluat
 
 
 def evaluate(spec: EvaluateSpec) -> Iterator[Event]:
-    """A CaseResult a case (the measures, or `error`), in the order in which they are done."""
-    # Without the other cases: what is sent with each would grow with their square.
+    """Yield a CaseResult per case (the measures, or `error`), in the order of completion."""
+    # Without the other cases: otherwise the sent data would grow with the square of their number.
     settings = replace(spec, cases=())
     # MONAI resamples where a profile has a spacing of its own
     imports = [_MEASURING] if spec.spacingMm is None else [_MEASURING, "monai.data", "monai.transforms"]
@@ -30,7 +30,7 @@ def evaluate(spec: EvaluateSpec) -> Iterator[Event]:
 
 
 def evaluate_case(case: EvaluateCase, spec: EvaluateSpec) -> dict:
-    """The measures of one case. Raises DataError that names the file."""
+    """Return the measures of one case. Raises DataError that names the file."""
     from freetumor_runtime.evaluation.case_metrics import measure_files
 
     return measure_files(
@@ -50,7 +50,7 @@ def evaluate_case(case: EvaluateCase, spec: EvaluateSpec) -> dict:
 
 
 def picture(spec: PictureSpec) -> Iterator[Event]:
-    """A CaseResult a case: `{output}`, the file that it wrote, or `error`."""
+    """Yield a CaseResult per case: `{output}`, the file that it wrote, or `error`."""
     settings = replace(spec, cases=())
     work = partial(picture_case, spec=settings)
     yield from run_cases(spec.cases, work, spec.workers, "use fewer --workers", _DRAWING)
@@ -58,7 +58,7 @@ def picture(spec: PictureSpec) -> Iterator[Event]:
 
 
 def picture_case(case: PictureCase, spec: PictureSpec) -> dict:
-    """Writes `{case, planes}` to the case's output. Raises DataError that names the file."""
+    """Write `{case, planes}` to the case's output. Raises DataError that names the file."""
     from freetumor_runtime.data.grids import align_label
     from freetumor_runtime.data.nifti import load_nifti
     from freetumor_runtime.evaluation.mask_pair import load_pair
@@ -81,8 +81,8 @@ def picture_case(case: PictureCase, spec: PictureSpec) -> dict:
         image_XYZ = align_label(scan_XYZ, affine, pair.truth_XYZ.shape, pair.affine)
         if image_XYZ is None:
             raise DataError(
-                f"{case.image}: its grid is not that of {case.label} in the world",
-                "give the scans that the labels were drawn on",
+                f"{case.image}: its grid is not that of {case.label} in physical space",
+                "name the scans of these labels",
             )
     planes = picture_planes(pair.predicted_XYZ, pair.truth_XYZ, image_XYZ, pair.affine, spec.tumorLabels, spec.windowHu)
     write_synced(case.output, json.dumps({"case": case.id, "planes": planes}).encode())

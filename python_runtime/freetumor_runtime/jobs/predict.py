@@ -45,25 +45,25 @@ def predict(spec: PredictSpec, ranks: Ranks, source: CaseSource) -> Iterator[Eve
     cases = {case.id: case for case in spec.cases}
     work = partial(predict_case, spec, members, ranks.device)
     while (case_id := source.next()) is not None:
-        source.done(case_id, outcome_of(cases[case_id], work, "lower --window-batch or --processes"))
+        source.done(case_id, outcome_of(cases[case_id], work, "lower --window-batch or --workers"))
     yield Finished(0, "completed", "")
 
 
 def load_members(spec: PredictSpec, device: torch.device) -> list[Predictor]:
     members = []
     for member in spec.members:
-        loaded = load_segmentor(member.checkpoint, member.patchMerging, device)
+        loaded = load_segmentor(member.checkpoint, member.patchMerging, device, member.weights)
         if loaded.facts["outputs"] != len(spec.maskIds):
             raise CheckpointError(
-                f"{member.checkpoint}: {loaded.facts['outputs']} outputs, {len(spec.maskIds)} were expected",
-                "was the file replaced just now?",
+                f"{member.checkpoint}: wrong outputs (expected {len(spec.maskIds)}, found {loaded.facts['outputs']})",
+                "start again: the file was replaced meanwhile",
             )
         members.append(predictor_of(loaded.network, spec.mirrorAxes, spec.precision))
     return members
 
 
 def predict_case(spec: PredictSpec, members: list[Predictor], device: torch.device, case: PredictCase) -> dict:
-    """Writes the mask of one scan, and label and probabilities where they are wanted.
+    """Write the mask of one scan, and its label and probabilities if requested.
 
     Returns `{files: {name: sha256}, seconds: {read, segment, write}, windows: {all, computed, blank, leftOut},
     labelVoxels}`; names are relative to the output folder, voxels are by id of the mask.
@@ -101,9 +101,9 @@ def predict_case(spec: PredictSpec, members: list[Predictor], device: torch.devi
 
 
 def refuse_overflow(spec: PredictSpec, values_CXYZ: Tensor) -> None:
-    """NaN and infinity stay in a sum; no mask could be made of them."""
+    """Refuse logits with NaN or infinity, which a sum preserves: no mask follows from them."""
     if not bool(values_CXYZ.sum().isfinite()):
-        hint = "predict with --precision bf16 or fp32" if spec.precision == "fp16" else "is the checkpoint sound?"
+        hint = "predict with --precision bf16 or fp32" if spec.precision == "fp16" else "use another checkpoint"
         raise CheckpointError(f"the segmentor's outputs are not finite in {spec.precision}", hint)
 
 
@@ -159,9 +159,9 @@ def segment_member(spec: PredictSpec, image_XYZ: Tensor, scan: OpenScan, member:
 
 
 def wanted_voxels(spec: PredictSpec, scan: OpenScan) -> Tensor | None:
-    """Where the mask can be anything but background; None for anywhere.
+    """Return the voxels where the mask can differ from background; None for all.
 
-    With an organ mask nothing but tumors inside it is left when no other output has an id in the mask.
+    With an organ mask, only tumors inside it remain if no other output has an id in the mask.
     """
     others = [one for output, one in enumerate(spec.maskIds) if output not in spec.tumorOutputs]
     if scan.organ_IJK is None or any(others) or spec.probabilities:
@@ -173,7 +173,7 @@ def wanted_voxels(spec: PredictSpec, scan: OpenScan) -> Tensor | None:
 
 
 def mask_of(spec: PredictSpec, scan: OpenScan, values_CXYZ: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """The winning output of each voxel, uint8, on the grid that is wanted, and that grid's affine."""
+    """Return the winning output of each voxel, uint8, on the requested grid, and the affine of that grid."""
     if spec.grid == "prepared":
         mask = labels_of(values_CXYZ).cpu().numpy()
         organ = None if scan.organ_IJK is None else organ_on_prepared(spec, scan)
@@ -200,14 +200,14 @@ def organ_on_prepared(spec: PredictSpec, scan: OpenScan) -> np.ndarray:
 
 
 def on_prepared_grid(spec: PredictSpec, label_IJK: np.ndarray, grids: ScanGrids) -> np.ndarray:
-    """A label of the scan, resampled and cropped as docs/method.md 4 prepares labels."""
+    """Return a label of the scan, resampled and cropped as docs/method.md 4 prepares labels."""
     whole, _ = resample_label(label_IJK, grids.source_affine, spec.spacingMm)
     box = zip(grids.crop_start, grids.prepared_shape, strict=True)
     return whole[tuple(slice(start, start + side) for start, side in box)]
 
 
 def write_label(spec: PredictSpec, scan: OpenScan, case: PredictCase) -> dict[str, str]:
-    """The scan's label on the prepared grid, to compare a mask there with."""
+    """Write the scan's label on the prepared grid, for comparison with a mask there."""
     assert case.label is not None
     aligned = load_on_scan(case.label, scan.prepared)
     grids = scan.prepared.grids
@@ -219,7 +219,7 @@ def write_label(spec: PredictSpec, scan: OpenScan, case: PredictCase) -> dict[st
 def write_probabilities(
     spec: PredictSpec, scan: OpenScan, case: PredictCase, probabilities_CXYZ: Tensor
 ) -> dict[str, str]:
-    """One float32 file an output, linearly interpolated on the scan's grid; outside the crop all is background."""
+    """Write one float32 file per output, linear on the scan's grid; outside the crop all is background."""
     files = {}
     for output in spec.probabilities:
         one_CXYZ = probabilities_CXYZ[output : output + 1]

@@ -2,9 +2,9 @@
 
     freetumor prepare --config configs/abdomen-baseline.yaml
 
-One process a case at a time, `workers` of them. A case that fails is a result with an error; the others continue. A
-case whose inputs and settings are those of the cached one is reused. With `verify` every byte of a reused case is
-checked first, and a damaged case is prepared again; without it only what is read without the voxels is checked.
+Each of `workers` processes prepares one case at a time. A failed case is a result with an error; the others continue.
+A cached case with the same inputs and settings is reused. With `verify`, every byte of a reused case is checked first,
+and a damaged case is prepared again; otherwise, only its metadata are checked.
 """
 
 import hashlib
@@ -30,12 +30,13 @@ from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.data.prepared_case import remap_label, resample_and_crop
 from freetumor_runtime.errors import DataError, EnvironmentError
 from freetumor_runtime.events import CaseResult, Event, Finished
+from freetumor_runtime.system_errors import cannot_be_read
 
-# What takes seconds to import and only cases that must be made need: most starts of a training find all of them made.
+# Modules with slow imports, which only missing cases need: at most starts of a training all cases are cached.
 _HEAVY = ("monai.data", "monai.transforms", "freetumor_runtime.data.grids")
 
 
-# Of what decides a prepared case. Raise it only when the same inputs give other voxels: all cases are prepared again.
+# Version of the preparation. Increase it only if the same inputs give other voxels: all cases are prepared again.
 _KEY_VERSION = 1
 
 
@@ -45,14 +46,14 @@ def prepare(spec: PrepareSpec) -> Iterator[Event]:
 
 
 def prepare_all(cases: Sequence[PrepareCase], spec: PrepareSpec, workers: int) -> Iterator[CaseResult]:
-    """Prepares all cases, yields each when done: what `prepare_case` returns, or `{error: {kind, message, hint}}`.
+    """Prepare all cases; yield each when done: the result of `prepare_case`, or `{error: {kind, message, hint}}`.
 
-    Those that can be reused come first, and cost no process.
+    Reused cases come first and need no process.
     """
     sweep_dead_writers(spec.directory)
     refuse_twins(cases)
     missing: list[PrepareCase] = []
-    # Without the other cases: what is sent with each would grow with their square.
+    # Without the other cases: otherwise the sent data would grow with the square of their number.
     settings = replace(spec, cases=())
     # In threads: reading files and their checksums waits for the disk and leaves Python's lock free.
     with ThreadPoolExecutor(workers) as pool:
@@ -67,7 +68,7 @@ def prepare_all(cases: Sequence[PrepareCase], spec: PrepareSpec, workers: int) -
 
 
 def _require_writable(directory: Path) -> None:
-    """Raise EnvironmentError when the cache cannot be extended: the cases would all fail, each in its own words."""
+    """Raise EnvironmentError if the cache cannot be written, before every case fails for that reason."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=directory):
@@ -79,18 +80,18 @@ def _require_writable(directory: Path) -> None:
 
 
 def _look_up(case: PrepareCase, spec: PrepareSpec) -> dict[str, Any] | None:
-    """What `prepare_case` would return for a case that is in the cache; None for all others."""
+    """Return the result of `prepare_case` for a cached case; None for another case."""
     started = time.perf_counter()
     path = case_path(spec.directory, case.id)
     try:
         attributes = _reusable(path, prepared_key(case, spec), spec.verify) if path.exists() else None
-        return None if attributes is None else _told(path, attributes, started, reused=True)
-    except Exception:  # whatever it is, the process that has the case next meets it and tells
+        return None if attributes is None else _result_of(path, attributes, started, reused=True)
+    except Exception:  # the process that prepares the case next reports the error
         return None
 
 
 def prepare_case(case: PrepareCase, spec: PrepareSpec) -> dict[str, Any]:
-    """Prepares one case and returns `{path, shape, labelVoxels, contentSha256, bytes, seconds, reused}`.
+    """Prepare one case; return `{path, shape, labelVoxels, contentSha256, bytes, seconds, reused}`.
 
     Raises DataError that names the file: unreadable, image and label on different grids, an id outside the label map,
     no voxel above the window's lower end.
@@ -102,10 +103,10 @@ def prepare_case(case: PrepareCase, spec: PrepareSpec) -> dict[str, Any]:
     reused = attributes is not None
     if attributes is None:
         attributes = _prepare(case, spec, path, key)
-    return _told(path, attributes, started, reused)
+    return _result_of(path, attributes, started, reused)
 
 
-def _told(path: Path, attributes: dict[str, Any], started: float, reused: bool) -> dict[str, Any]:
+def _result_of(path: Path, attributes: dict[str, Any], started: float, reused: bool) -> dict[str, Any]:
     return {
         "path": str(path),
         "shape": attributes["shape"],
@@ -136,12 +137,14 @@ def _prepare(case: PrepareCase, spec: PrepareSpec, path: Path, key: str) -> dict
     label_XYZ = _load_label(case, spec.numIds, image_XYZ.shape, affine)
     lower_hu = spec.windowHu[0]
     if not np.isfinite(image_XYZ).all():
-        raise DataError(f"{case.image}: finite HU were expected, found NaN or infinity", "repair or remove the file")
+        raise DataError(
+            f"{case.image}: wrong HU (expected finite values, found NaN or infinity)", "repair or remove the file"
+        )
     if not (image_XYZ > lower_hu).any():
-        raise DataError(f"{case.image}: no voxel lies above {lower_hu} HU", "is this a CT in Hounsfield units?")
+        raise DataError(f"{case.image}: no voxel is above {lower_hu} HU", "name a CT in Hounsfield units")
     image, label, prepared_affine, start = resample_and_crop(image_XYZ, label_XYZ, affine, spec.spacingMm, lower_hu)
     if image.size == 0:
-        raise DataError(f"{case.image}: no voxel lies above {lower_hu} HU after resampling", "is this a whole CT?")
+        raise DataError(f"{case.image}: no voxel is above {lower_hu} HU after resampling", "name a whole CT")
     if (label == IGNORED_LABEL).all():
         message = f"{case.label}: no voxel to learn from (expected a labelled voxel, found only ignored ones)"
         raise DataError(message, "leave the case out, or correct the label map")
@@ -173,8 +176,8 @@ def _load_label(case: PrepareCase, num_ids: int, shape: Sequence[int], affine: n
     if aligned is None:
         raise DataError(
             f"{case.label}: its grid ({list(source_XYZ.shape)} voxels) is not that of the image {case.image} "
-            f"({list(shape)} voxels) in the world",
-            "resample the label to its image, or repair the header that is wrong",
+            f"({list(shape)} voxels) in physical space",
+            "resample the label to its image, or repair the wrong header",
         )
     return remap_label(aligned, case.labelMap, num_ids, case.label)
 
@@ -185,7 +188,7 @@ def _reusable(path: Path, key: str, verify: bool) -> dict[str, Any] | None:
     try:
         attributes = verify_prepared_case(path) if verify else read_attributes(path)
     except DataError:
-        # A case without checksums gets them; a damaged one is prepared again, as its error asks.
+        # Add checksums to a case without them; a damaged case is prepared again.
         attributes = upgrade_prepared_case(path)
     if attributes is None or attributes.get("key") != key or "contentSha256" not in attributes:
         return None
@@ -196,5 +199,5 @@ def _file_state(file: str) -> list[Any]:
     try:
         state = os.stat(file)
     except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror})", "correct the path in the list") from error
+        raise DataError(cannot_be_read(file, error), "correct the path in the list") from error
     return [str(Path(file).resolve()), state.st_size, state.st_mtime_ns]

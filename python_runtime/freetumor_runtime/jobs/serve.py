@@ -39,8 +39,8 @@ def serve(spec: ServeSpec, ranks: Ranks, calls: CallSource) -> Iterator[Event]:
             result = answer(call, tools, watch)
         except torch.OutOfMemoryError:
             error = EnvironmentError(
-                f"the memory of {ranks.device} does not suffice for a volume of {list(call.image_hu.shape)} voxels",
-                "give smaller volumes, or without logits",
+                f"{ranks.device}: out of memory for a volume of {list(call.image_hu.shape)} voxels",
+                "pass smaller volumes, or omit `logits`",
             )
             result = refused(error, watch)
         except FreetumorError as error:
@@ -53,7 +53,7 @@ def refused(error: FreetumorError, watch: "NetworkWatch") -> CallRefusal:
 
 
 def answer(call: SegmentCall | PaintCall, tools: Tools[ServeSpec], watch: "NetworkWatch") -> CallResult:
-    """The result of a call. Raises Stopped when it was cancelled, before it began or between two windows."""
+    """Return the result of a call. Raises Stopped if it was cancelled before it began or between two windows."""
     watch.leave_if_cancelled()
     return segment(call, tools, watch) if isinstance(call, SegmentCall) else paint(call, tools, watch)
 
@@ -75,7 +75,7 @@ class NetworkWatch:
 
     def leave_if_cancelled(self) -> None:
         if self._cancelled():
-            raise Stopped("the call was cancelled")
+            raise Stopped("the call was cancelled", "repeat the call without aborting its signal")
 
     def _before(self, *_) -> None:
         self.leave_if_cancelled()
@@ -92,7 +92,7 @@ class NetworkWatch:
 
 @torch.no_grad()
 def segment(call: SegmentCall, tools: Tools[ServeSpec], watch: NetworkWatch) -> CallResult:
-    """Labels uint8, and logits float32 [C, ...] where they are wanted, on the grid of the volume."""
+    """Return labels uint8, and logits float32 [C, ...] if requested, on the grid of the volume."""
     spec = tools.spec
     if tools.judge is None:
         raise UsageError("this runtime has no segmentor", "open it with `baseline`")
@@ -117,7 +117,7 @@ def segment(call: SegmentCall, tools: Tools[ServeSpec], watch: NetworkWatch) -> 
 
 
 def averaged_logits(network: nn.Module, image_XYZ: Tensor, spec: ServeSpec) -> Tensor:
-    """Logits [C, X, Y, Z]. What fits into one window goes through the network as it is: there is nothing to average."""
+    """Return logits [C, X, Y, Z]. A volume that fits into one window needs no average."""
     patch, windows = spec.segmentPatchVoxels, spec.segmentWindows
     if any(length > side for length, side in zip(image_XYZ.shape, patch, strict=True)):
         return segment_volume(
@@ -134,7 +134,7 @@ def averaged_logits(network: nn.Module, image_XYZ: Tensor, spec: ServeSpec) -> T
 
 @torch.no_grad()
 def paint(call: PaintCall, tools: Tools[ServeSpec], watch: NetworkWatch) -> CallResult:
-    """The image with the tumors painted in, the label with their ids, and 1 where an intensity may differ."""
+    """Return the image with painted tumors, the label with their ids, and 1 where an intensity may differ."""
     spec = tools.spec
     subvolume = OpenSubvolume.open(call.image_hu, call.label, tools)
     painted_XYZ = subvolume.image_XYZ.clone()

@@ -81,7 +81,7 @@ class OpenCase:
         return OpenCase(case, subvolume, first.subvolume_start, attributes, seconds)
 
     def original(self, spec: SynthesizeSpec) -> tuple[OriginalScan, np.ndarray]:
-        """The scan as it is stored and its label in ids of the region, on the scan's own grid; read once."""
+        """Return the stored scan and its label in ids of the region, on the scan's own grid; read once."""
         if self._original is None:
             started = perf_counter()
             scan = load_original(self.case.image)
@@ -102,7 +102,7 @@ class OpenCase:
 
 
 def make_variant(case: OpenCase, tools: Tools[SynthesizeSpec], round_: Round, source: VariantSource) -> dict:
-    """Paints, has judged and writes one variant.
+    """Paint one variant, send its measures for judgement, and write it.
 
     Returns `{files: {image, label, change} | null, sha256: {...}, host: sha256, changedVoxels, seconds}`; `files` are
     names in the output's folders, null when no tumor was accepted.
@@ -168,7 +168,7 @@ def write_variant(
 def change_of(
     case: OpenCase, spec: SynthesizeSpec, painted_XYZ: Tensor, kept: Sequence[PaintedTumor]
 ) -> SubvolumeChange:
-    """What the tumors of one organ changed, in the smallest part of the subvolume that holds them."""
+    """Return the changes by the tumors of one organ, in the smallest part of the subvolume that holds them."""
     subvolume = case.subvolume
     part = as_box(
         slice(min(tumor.box[axis].start for tumor in kept), max(tumor.box[axis].stop for tumor in kept))
@@ -188,7 +188,7 @@ def change_of(
 
 
 def _is_example(case: OpenCase, spec: SynthesizeSpec, round_: Round) -> bool:
-    """The first variants of the first cases: whatever was done before a restart, the same ones."""
+    """Return whether a variant is an example: the first one of a pictured case, also after a restart."""
     return case.case.pictured and round_.variant == 0 and spec.pictures > 0
 
 

@@ -149,7 +149,7 @@ def train_segmentation(
 
 
 def leave_picture(pictures: Pictures, step: int, crops: Sequence[PlannedCrop], painted: Sequence[PaintedCrop]) -> None:
-    """Of the first crop of the step that was painted."""
+    """Leave a picture of the first painted crop of the step."""
     for crop, one in zip(crops, painted, strict=True):
         if one.measures is not None and one.measures.synthetic_voxels > 0:
             changed_XYZ = one.fake_label_XYZ != one.label_XYZ

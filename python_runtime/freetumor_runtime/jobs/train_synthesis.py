@@ -109,14 +109,14 @@ def train_synthesis(
         # G step: D is asked, not taught
         discriminator.requires_grad_(False)
         learner_g.begin(learning_rate)
-        told = [
+        results = [
             generator_part(spec, ranks, painter, baseline, learner_g, discriminator, part, at) for at, part in parts
         ]
         learner_g.step()
-        measures = [one for part in told for one in part.measures]
+        measures = [one for part in results for one in part.measures]
         feed.send_measures(step, measures, wants_verdicts=False)
         if ranks.first and pictures.due(step):
-            leave_picture(pictures, step, told)
+            leave_picture(pictures, step, results)
 
         # D step: fresh tumors by the generator just updated
         learner_d.teach(True)
@@ -126,7 +126,7 @@ def train_synthesis(
         feed.ack(step)
 
         names = ("generator", "adversarial", "segmentation", "discriminator")
-        losses = [torch.cat([part.losses, loss_d]) for part, loss_d in zip(told, losses_d, strict=True)]
+        losses = [torch.cat([part.losses, loss_d]) for part, loss_d in zip(results, losses_d, strict=True)]
         means = mean_losses(losses, spec, ranks)
         yield meter.done(step, dict(zip(names, means, strict=True)), learning_rate)
         step += 1
@@ -136,8 +136,8 @@ def train_synthesis(
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the G step says of a part: losses (generator, adversarial, segmentation) [3], and what was painted."""
+class PartResult:
+    """Result of the G step for a part: losses (generator, adversarial, segmentation) [3], and the painted crops."""
 
     losses: Tensor
     crops: list[AugmentedCrop]
@@ -155,11 +155,11 @@ def generator_part(
     discriminator: nn.Module,
     crops: list[AugmentedCrop],
     at: int,
-) -> Told:
+) -> PartResult:
     """Forward and backward of the G step for one part.
 
-    The graphs of D and S are gone through one after the other, each down to the painted image: their activations never
-    lie in memory together, and the gradients that meet in the image are the same.
+    The backward passes of D and S run one after the other, each down to the painted image: their activations are never
+    in memory together, and the sum of their gradients in the image is the same.
     """
     with learner.part(at):
         with mixed_precision(spec, ranks):
@@ -186,7 +186,7 @@ def generator_part(
     adversarial, segmentation = adversarial.detach(), segmentation.detach()
     total = spec.adversarialWeight * adversarial + segmentation
     measures = measure_crops(spec, crops, fake_B1XYZ, roles_BXYZ, called_BXYZ, baseline.tumor_outputs)
-    return Told(torch.stack([total, adversarial, segmentation]), crops, fake_B1XYZ, roles_BXYZ, measures)
+    return PartResult(torch.stack([total, adversarial, segmentation]), crops, fake_B1XYZ, roles_BXYZ, measures)
 
 
 def discriminator_part(
@@ -218,7 +218,7 @@ def in_parts(crops: list[AugmentedCrop], parts: int) -> list[tuple[int, list[Aug
 
 
 def weights_of(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """One network of a synthesis checkpoint, without its prefix."""
+    """Return the weights of one network of a synthesis checkpoint, without its prefix."""
     return {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
 
 
@@ -230,7 +230,7 @@ def images_of(crops: list[AugmentedCrop]) -> Tensor:
 def paint_batch(
     painter: CropPainter, crops: list[AugmentedCrop], raw_BCXYZ: Tensor, draw: int
 ) -> tuple[Tensor, Tensor]:
-    """Paints the tumors of one draw on every crop: images [B, 1, X, Y, Z] and roles uint8 [B, X, Y, Z]."""
+    """Paint the tumors of one draw on every crop; return images [B, 1, X, Y, Z] and roles uint8 [B, X, Y, Z]."""
     images, roles = [], []
     for crop, raw_CXYZ in zip(crops, raw_BCXYZ, strict=True):
         tumors = [placed for placed in crop.tumors if placed.tumor.draw == draw]
@@ -251,7 +251,7 @@ def measure_crops(
     called_BXYZ: Tensor,
     tumor_outputs: tuple[int, ...],
 ) -> list[CropMeasures]:
-    """What the baseline saw of each crop's tumors of draw 0, from the pass that the loss already needed."""
+    """Measure what the baseline detected of each crop's tumors of draw 0, from the forward pass of the loss."""
     sees = torch.isin(called_BXYZ, torch.tensor(tumor_outputs, device=called_BXYZ.device))
     measures = []
     for at, crop in enumerate(crops):
@@ -263,9 +263,9 @@ def measure_crops(
     return measures
 
 
-def leave_picture(pictures: Pictures, step: int, told: list[Told]) -> None:
-    """Of the first crop of the step that was painted."""
-    for part in told:
+def leave_picture(pictures: Pictures, step: int, results: list[PartResult]) -> None:
+    """Leave a picture of the first painted crop of the step."""
+    for part in results:
         measured = {(one.item, one.crop): one for one in part.measures if one.synthetic_voxels > 0}
         for at, crop in enumerate(part.crops):
             one = measured.get((crop.planned.item, crop.planned.crop))

@@ -37,7 +37,7 @@ def build_trained_segmentor(spec: TrainingSpec, device: torch.device) -> tuple[n
     notes = []
     initial = spec.segmentor.initialWeights
     if initial is not None and spec.resumeFrom is None:
-        report = load_matching_weights(segmentor, initial)
+        report = load_matching_weights(segmentor, initial, spec.segmentor.initialWeightsSet)
         notes.append(Note("info", report.sentence()))
         if merging.assumed:
             notes.append(
@@ -52,8 +52,9 @@ def _merging_order(spec: TrainingSpec) -> Assumable:
     size = spec.segmentor
     if size.patchMerging is not None:
         return Assumable(size.patchMerging, assumed=False)
-    start = size.initialWeights if spec.resumeFrom is None else f"{spec.resumeFrom}/model.pt"
-    found = None if size.kind != "swinunetr" or start is None else initial_merging_order(start)
+    start = (size.initialWeights, size.initialWeightsSet)
+    path, weights = start if spec.resumeFrom is None else (f"{spec.resumeFrom}/model.pt", None)
+    found = None if size.kind != "swinunetr" or path is None else initial_merging_order(path, weights)
     return found if found is not None and found.value is not None else Assumable("corrected", assumed=False)
 
 

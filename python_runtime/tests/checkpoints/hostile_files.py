@@ -1,5 +1,6 @@
 """Checkpoint files that mean harm."""
 
+import argparse
 import gzip
 import io
 import os
@@ -175,6 +176,108 @@ def inner_state_of_a_number_type(folder, touched):
     made = b"cnumpy\ndtype\n(" + pickled_value("f8") + b"\x89\x89tR"
     bad = pickled_value((3, ">", None, None, None, -1, -1, 0))
     return archive(folder / "x.pt", state(("a", made + bad + b"b")), {})
+
+
+# inert objects and what stands next to them
+
+
+def namespace(*entries: tuple[str, bytes]) -> bytes:
+    """The operations of an argparse.Namespace with this state."""
+    state_of = b"}" + b"".join(pickled_value(key) + value + b"s" for key, value in entries)
+    return b"cargparse\nNamespace\n)\x81" + state_of + b"b"
+
+
+def called(name: str, *arguments: bytes) -> bytes:
+    """The operations of a call; arguments by their operations."""
+    module, function = name.rsplit(".", 1)
+    return b"c" + module.encode() + b"\n" + function.encode() + b"\n(" + b"".join(arguments) + b"tR"
+
+
+@hostile
+def system_next_to_a_namespace(folder, touched):
+    path = folder / "x.pt"
+    content = {"state_dict": {"a": torch.zeros(4)}, "args": argparse.Namespace(lr=1)}
+    torch.save({**content, "hook": Calls(os.system, f"touch {touched}")}, path)
+    return path
+
+
+@hostile
+def system_in_the_state_of_a_namespace(folder, touched):
+    path = folder / "x.pt"
+    args = argparse.Namespace(hook=Calls(os.system, f"touch {touched}"))
+    torch.save({"state_dict": {"a": torch.zeros(4)}, "args": args}, path)
+    return path
+
+
+@hostile
+def class_of_a_namespace_replaced(folder, touched):
+    """A state that would make of it what it is not, and a call of the result."""
+    args = namespace(("__class__", b"cposix\nsystem\n"))
+    return archive(folder / "x.pt", state(ONE, ("args", args)), FOUR)
+
+
+@hostile
+def namespace_called(folder, touched):
+    made = namespace() + b"(" + pickled_value(f"touch {touched}") + b"tR"
+    return archive(folder / "x.pt", state(ONE, ("args", made)), FOUR)
+
+
+@hostile
+def items_of_a_namespace(folder, touched):
+    made = b"cargparse\nNamespace\n)\x81" + pickled_value("a") + b"K\x01s"
+    return archive(folder / "x.pt", state(ONE, ("args", made)), FOUR)
+
+
+@hostile
+def array_of_a_tebibyte(folder, touched):
+    kind = b"cnumpy\nndarray\n"
+    made = called("numpy.core.multiarray._reconstruct", kind, pickled_value((2**40,)), pickled_value("b"))
+    return archive(folder / "x.pt", state(ONE, ("plan", made)), FOUR)
+
+
+@hostile
+def array_type_created_with_a_shape(folder, touched):
+    made = b"cnumpy\nndarray\n" + pickled_value((2**40,)) + b"\x81"
+    return archive(folder / "x.pt", state(("state_dict", b"}" + pickled_value("a") + made + b"s")), {})
+
+
+@hostile
+def array_read_from_a_buffer(folder, touched):
+    made = called("numpy.core.numeric._frombuffer", pickled_value("x"), pickled_value("f8"))
+    return archive(folder / "x.pt", state(ONE, ("plan", made)), FOUR)
+
+
+@hostile
+def array_mapped_from_a_file(folder, touched):
+    made = called("numpy.memmap", pickled_value(str(touched)), pickled_value("f8"), pickled_value("w+"))
+    return archive(folder / "x.pt", state(ONE, ("plan", made)), FOUR)
+
+
+@hostile
+def defaultdict_of_a_function(folder, touched):
+    made = called("collections.defaultdict", b"cposix\nsystem\n")
+    return archive(folder / "x.pt", state(ONE, ("log", made)), FOUR)
+
+
+@hostile
+def namespaces_a_thousand_deep(folder, touched):
+    deep = b"N"
+    for _ in range(1000):
+        deep = namespace(("a", deep))
+    return archive(folder / "x.pt", state(ONE, ("args", deep)), FOUR)
+
+
+@hostile
+def set_of_a_growing_walk(folder, touched):
+    doubled = b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(40))
+    made = called("builtins.set", b"]" + b"K\x01" + doubled + b"a")
+    return archive(folder / "x.pt", state(ONE, ("seen", made)), FOUR)
+
+
+@hostile
+def constructor_without_its_arguments_checked(folder, touched):
+    made = b"ctorch\nSize\n" + pickled_value((2**40,)) + b"\x81"
+    return archive(folder / "x.pt", state(ONE, ("size", made)), FOUR)
 
 
 # sizes

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from freetumor_runtime.checkpoints.checkpoint_file import normalised_key, read_checkpoint, write_checkpoint
+from freetumor_runtime.checkpoints.checkpoint_file import read_checkpoint, write_checkpoint
 from freetumor_runtime.errors import CheckpointError, EnvironmentError
 
 
@@ -43,10 +43,14 @@ def good(tmp_path):
         ("swinViT.y", "swinViT.y"),
         ("decoder.swin_vit.y", "decoder.swin_vit.y"),
         ("netG.netD.y", "netG.netD.y"),
+        ("model._orig_mod.network.y", "y"),
+        ("module." * 20 + "y", "module." * 12 + "y"),
     ],
 )
-def test_prefixes_of_wrappers_are_dropped_and_old_names_renamed(key, normalised):
-    assert normalised_key(key) == normalised
+def test_prefixes_of_wrappers_are_dropped_and_old_names_renamed(tmp_path, key, normalised):
+    path = str(tmp_path / "x.pt")
+    torch.save({key: torch.zeros(2)}, path)
+    assert list(read_checkpoint(path).tensors) == [normalised]
 
 
 def test_a_pickle_that_would_run_something_is_refused_by_name_and_not_run(tmp_path):
@@ -109,7 +113,7 @@ def test_what_is_no_archive_is_refused(tmp_path, content):
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(CheckpointError, match=r"nowhere/x\.pt: there is no such file"):
+    with pytest.raises(CheckpointError, match=r"nowhere/x\.pt: file not found"):
         read_checkpoint("nowhere/x.pt")
 
 
@@ -133,7 +137,6 @@ def test_a_cut_file_is_refused(tmp_path, good):
     [
         ([torch.zeros(2)], "a dict was expected"),
         ({}, "holds no tensors"),
-        ({"a": torch.zeros(2), "epoch": 3}, "'epoch' is no tensor but int"),
         ({"a": torch.zeros(1).expand(10**12)}, "no plain tensor of its shape"),
         ({"a": torch.eye(3).to_sparse()}, "more than weights: torch._utils._rebuild_sparse_tensor"),
         ({"a": torch.zeros(1), "module.a": torch.ones(1)}, "two tensors are called a"),

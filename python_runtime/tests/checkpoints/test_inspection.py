@@ -101,7 +101,8 @@ def test_tells_wrapper_prefixes_dtypes_shapes_and_epoch(tmp_path):
     torch.save({"epoch": 9, "network_weights": weights, **score}, path)
     told = inspect_checkpoint(path)
     assert (told["kind"], told["networks"][0]["outputs"], told["networks"][0]["tumorOutputs"]) == ("segmentor", 3, [2])
-    assert (told["wrapper"], told["prefixes"]) == ("network_weights", ["module.", "backbone.", "swin_vit."])
+    assert (told["wrapper"], told["prefixes"]) == ("network_weights", ["module.", "backbone."])
+    assert (told["renamed"], told["skipped"]) == ({"swin_vit.": "swinViT."}, ["loss (float)", "optimizer (dict)"])
     assert (told["epoch"], told["training"]) == (9, {"epoch": 9, "best_acc": 0.5})
     assert told["tensors"]["count"] == 167
     assert told["tensors"]["dtypes"] == {"float32": 159, "int64": 8}

@@ -24,9 +24,9 @@ def test_a_file_is_inspected_in_another_process(tmp_path):
 
 
 def test_the_errors_of_the_child_are_those_of_the_caller(tmp_path):
-    with pytest.raises(CheckpointError, match=r"no\.pt: there is no such file") as caught:
+    with pytest.raises(CheckpointError, match=r"no\.pt: file not found") as caught:
         guarded.inspect(str(tmp_path / "no.pt"))
-    assert caught.value.hint == "check the path"
+    assert caught.value.hint == "correct the path"
     path = str(tmp_path / "model.pt")
     small_checkpoint(path)
     with pytest.raises(UsageError, match="safetensors or pt"):

@@ -98,5 +98,5 @@ def test_scores_that_are_no_probabilities_are_refused(files, low, high):
     scores = np.full(mask.shape, low, np.float32)
     scores[0, 0, 0] = high
     names = save(folder / "mask.nii", mask), save(folder / "label.nii", label)
-    with pytest.raises(DataError, match=r"scores\.nii: probabilities of 0 to 1 were expected"):
+    with pytest.raises(DataError, match=r"scores\.nii: wrong probabilities \(expected 0 to 1"):
         load_pair(*names, **PLAIN | {"score_paths": [save(folder / "scores.nii", scores)]})

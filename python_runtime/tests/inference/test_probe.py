@@ -14,6 +14,7 @@ SETTINGS = {
     "spacingMm": [1.5, 1.5, 1.5],
     "patchVoxels": [64, 32, 32],
     "windows": 2,
+    "weights": None,
     "device": "cpu",
 }
 
@@ -56,7 +57,7 @@ def test_the_order_that_segments_the_case_is_found(case):
 
 
 def test_settings_come_from_the_file_or_must_be_given(case):
-    with pytest.raises(UsageError, match="does not say its spacingMm") as caught:
+    with pytest.raises(UsageError, match="does not state the spacingMm") as caught:
         probe(case, spacingMm=None)
     assert "--region or --config" in caught.value.hint
 
@@ -77,7 +78,7 @@ def test_labels_that_the_network_cannot_say_are_refused(case):
 def test_labels_of_another_grid_or_without_a_label_are_refused(case):
     paths = [str(case / file) for file in ("mine.pt", "image.nii.gz", "odd.nii.gz")]
     save_nifti(paths[2], np.ones((10, 10, 10), np.uint8), AFFINE, np.uint8)
-    with pytest.raises(DataError, match="another grid"):
+    with pytest.raises(DataError, match="its grid is not that of"):
         probe_merging(*paths, SETTINGS)
     save_nifti(paths[2], np.zeros((128, 32, 32), np.uint8), AFFINE, np.uint8)
     with pytest.raises(DataError, match="no label but background"):

@@ -22,8 +22,8 @@ from monai.transforms import (
 )
 
 from freetumor_runtime.checkpoints.loading import load_segmentor
-from freetumor_runtime.config.cases import PredictCase, PredictSpec
-from freetumor_runtime.config.common import BaselineSpec, SlidingWindowsSpec
+from freetumor_runtime.config.cases import PredictCase, PredictMember, PredictSpec
+from freetumor_runtime.config.common import SlidingWindowsSpec
 from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti
 from freetumor_runtime.data.prepared_case import resample_and_crop
 from freetumor_runtime.jobs.predict import predict
@@ -77,7 +77,7 @@ def spec_of(folder, tmp_path, **changes) -> PredictSpec:
     spec = PredictSpec(
         job="predict",
         directory=str(tmp_path),
-        members=(BaselineSpec(str(folder / "0.pt"), None),),
+        members=(PredictMember(str(folder / "0.pt"), None, None),),
         device="cpu",
         processesPerNode=1,
         threadsPerProcess=1,
@@ -218,7 +218,7 @@ def test_probabilities_add_up_to_one_and_agree_with_the_mask(folder, tmp_path):
 
 
 def test_an_ensemble_takes_the_largest_mean_probability(folder, tmp_path):
-    members = tuple(BaselineSpec(str(folder / f"{seed}.pt"), None) for seed in (0, 1))
+    members = tuple(PredictMember(str(folder / f"{seed}.pt"), None, None) for seed in (0, 1))
     _, mask, _ = run(spec_of(folder, tmp_path, members=members, grid="prepared", probabilities=(0, 1, 2)))
     both = []
     for member in members:
@@ -267,8 +267,8 @@ def test_a_bad_case_costs_itself_only(folder, tmp_path):
     listed = Listed(spec)
     list(predict(spec, RANKS, listed))
     errors = {case_id: result.get("error", {}).get("message") for case_id, result in listed.results.items()}
-    assert "NaN" in errors["nan.nii"] and "no voxel lies above" in errors["air.nii"]
-    assert "torn.nii.gz" in errors["torn.nii.gz"] and "does not exist" in errors["missing.nii"]
+    assert "NaN" in errors["nan.nii"] and "no voxel is above" in errors["air.nii"]
+    assert "torn.nii.gz" in errors["torn.nii.gz"] and "missing.nii: file not found" in errors["missing.nii"]
     assert "its grid is not that of its scan" in errors["mismatched"]
     assert errors["scan"] is None
     assert all(result["error"]["kind"] == "data" for case_id, result in listed.results.items() if errors[case_id])
@@ -280,6 +280,6 @@ def test_outputs_that_are_not_finite_are_no_mask(folder, tmp_path):
     weights["state_dict"]["head.bias"][1] = float("nan")
     torch.save(weights, tmp_path / "broken.pt")
     listed = Listed(spec)
-    list(predict(replace(spec, members=(BaselineSpec(str(tmp_path / "broken.pt"), None),)), RANKS, listed))
+    list(predict(replace(spec, members=(PredictMember(str(tmp_path / "broken.pt"), None, None),)), RANKS, listed))
     assert "not finite in fp32" in listed.results["scan"]["error"]["message"]
     assert not (tmp_path / "scan.nii.gz").exists()

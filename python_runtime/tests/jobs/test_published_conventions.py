@@ -50,6 +50,7 @@ def training(folder, job, **parts):
             patchMerging="corrected",
             outputs=7,
             initialWeights=None,
+            initialWeightsSet=None,
             activationCheckpointing=False,
         ),
         "optimizer": OptimizerSpec("adam", 1e-4, 0.0, "constant", 1, None),

@@ -9,7 +9,7 @@ import torch
 from torch._inductor import config as inductor
 
 from freetumor_runtime.checkpoints.loading import segmentor_metadata
-from freetumor_runtime.errors import ConfigError, EnvironmentError
+from freetumor_runtime.errors import CheckpointError, ConfigError, EnvironmentError
 from freetumor_runtime.models.segmentor import build_segmentor, merging_order_of
 from freetumor_runtime.models.small import SmallSegmentor
 from freetumor_runtime.models.unet3d import UNet3d
@@ -63,9 +63,9 @@ def swinunetr():
     return build_segmentor("swinunetr", outputs=2, feature_size=12, levels=4, patch_merging="legacy")
 
 
-def segmentation(initial, merging=None, resume=None):
+def segmentation(initial, merging=None, resume=None, weights=None):
     size = {"kind": "swinunetr", "featureSize": 12, "levels": 4, "outputs": 2, "activationCheckpointing": False}
-    segmentor = SimpleNamespace(**size, patchMerging=merging, initialWeights=initial)
+    segmentor = SimpleNamespace(**size, patchMerging=merging, initialWeights=initial, initialWeightsSet=weights)
     return SimpleNamespace(
         segmentor=segmentor, resumeFrom=resume, freeze=(), memoryFormat="contiguous", compile=False, device="cpu"
     )
@@ -87,6 +87,17 @@ def test_published_initial_weights_are_assumed_to_be_legacy_and_marked_so(tmp_pa
     network, merging, notes = build_trained_segmentor(segmentation(path), torch.device("cpu"))
     assert (merging_order_of(network), merging.value, merging.assumed) == ("legacy", "legacy", True)
     assert [note.level for note in notes] == ["info", "warning"] and "legacy is assumed" in notes[1].text
+
+
+def test_a_segmentor_starts_from_the_set_that_the_configuration_selects(tmp_path, swinunetr):
+    path = str(tmp_path / "VoCo_B_SSL_head.pt")
+    weights = swinunetr.state_dict()
+    torch.save({"student": {key: value + 1 for key, value in weights.items()}, "teacher": weights}, path)
+    network, _, notes = build_trained_segmentor(segmentation(path, weights="teacher"), torch.device("cpu"))
+    assert alike(network, swinunetr)
+    assert "167 of 167 tensors taken; skipped: student (dict)" in notes[0].text
+    with pytest.raises(CheckpointError, match="found student, teacher"):
+        build_trained_segmentor(segmentation(path), torch.device("cpu"))
 
 
 def test_an_order_that_initial_weights_state_is_believed_and_a_resumed_run_keeps_it(tmp_path, swinunetr):

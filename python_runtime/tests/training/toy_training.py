@@ -291,6 +291,7 @@ def toy_spec(
             "patchMerging": "corrected",
             "outputs": 7,
             "initialWeights": None,
+            "initialWeightsSet": None,
             "activationCheckpointing": False,
         },
         "baseline": {"checkpoint": f"{baseline}/model.pt", "patchMerging": None} if synthesis else None,

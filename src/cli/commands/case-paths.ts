@@ -1,4 +1,4 @@
-import { extname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { RunConfig } from '../../config/schema.js'
 import { curate, ownDatasets } from '../../curation/datasets/curate.js'
@@ -13,9 +13,9 @@ import { isManifest, readManifest } from '../../curation/datasets/manifest.js'
 import type { Dataset } from '../../curation/datasets/registry.js'
 import { labelMapOption } from '../../curation/datasets/remap.js'
 import type { Region } from '../../volume/labels.js'
-import { readConfig } from '../config-file.js'
+import { configNamed, readConfig } from '../config-file.js'
 import type { CliIo } from '../output.js'
-import { regionOption } from '../program.js'
+import { mapDescription, regionOption } from '../program.js'
 
 /** Options of every data command that takes data sets. */
 export interface SourceOptions {
@@ -27,13 +27,13 @@ export interface SourceOptions {
   readonly allowOutside?: boolean
 }
 
-/** Add the options that say how data sets are read. */
+/** Add the options for reading data sets. */
 export function addSourceOptions(command: Command): Command {
   return command
     .option('--root <dir>', 'Search listed paths below this folder, too')
     .option('--as <name>', 'Select the data set of `data list` that this is, or none')
     .addOption(regionOption())
-    .option('--map <map>', 'Map label ids: a preset (`data list --presets`), region, or source:target,...')
+    .option('--map <map>', mapDescription())
     .option('--allow-outside', 'Accept lists that name files outside --root and their own folder')
 }
 
@@ -58,8 +58,7 @@ export async function casesAt(
   options: ReadOptions,
 ): Promise<CasesOfPaths> {
   const parts: CasesOfPaths[] = []
-  for (const path of paths.map((one) => resolve(io.cwd, one)))
-    parts.push(await casesOfPath(io, path, options))
+  for (const path of paths) parts.push(await casesOfPath(io, path, options))
   return {
     cases: parts.flatMap((part) => part.cases),
     taken: parts.flatMap((part) => part.taken),
@@ -75,15 +74,17 @@ export async function casesAt(
 
 async function casesOfPath(
   io: CliIo,
-  path: string,
+  argument: string,
   { root, as, region, map, labels, allowOutside, labelFolder, unknown }: ReadOptions,
 ): Promise<CasesOfPaths> {
-  if (['.yaml', '.yml', '.js', '.mjs'].includes(extname(path))) {
-    const config = await readConfig(io, path)
+  const configuration = configNamed(io, argument)
+  if (configuration !== null) {
+    const config = await readConfig(io, configuration)
     const data = { ...config.data, allowOutside: allowOutside ?? config.data.allowOutside }
     const curation = await curate(data, config.region)
     return { ...NOTHING, ...curation, own: ownDatasets(config.data), config }
   }
+  const path = resolve(io.cwd, argument)
   if (await isManifest(path)) return { ...NOTHING, cases: (await readManifest(path)).cases }
   const collect = unknown === 'refuse' ? importCases : collectCases
   const collected = await collect(path, {

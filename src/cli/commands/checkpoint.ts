@@ -1,10 +1,14 @@
+import { resolve } from 'node:path'
 import { Argument, Option } from 'commander'
 import { type Preparation, preparationOf, publishedPreparation } from '../../config/preparation.js'
 import { REGIONS } from '../../config/schema.js'
 import { CheckpointError, UsageError } from '../../errors.js'
+import { checkpointFile } from '../../pipeline/checkpoint/checkpoint-file.js'
+import { differences } from '../../pipeline/checkpoint/differences.js'
 import { checkpointHints } from '../../pipeline/checkpoint/hints.js'
 import type { CheckpointFacts, NetworkFacts } from '../../pipeline/ports/checkpoint.js'
 import {
+  type CheckpointCallOptions,
   type CheckpointFormat,
   convertFile,
   inspectFile,
@@ -15,7 +19,7 @@ import {
 import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, type OutputFormat, printResult } from '../output.js'
-import { type AddCommand, outputOption, withExample } from '../program.js'
+import { type AddCommand, outputOption, weightsOption, withExample } from '../program.js'
 
 interface InspectOptions {
   readonly config?: string
@@ -25,6 +29,7 @@ interface InspectOptions {
   readonly windows: number
   readonly device: 'auto' | 'cpu' | 'cuda'
   readonly sha256?: string
+  readonly weights?: string
   readonly output: OutputFormat
 }
 
@@ -32,6 +37,7 @@ interface ConvertOptions {
   readonly to: CheckpointFormat
   readonly out: string
   readonly merging?: MergingOrder
+  readonly weights?: string
   readonly output: OutputFormat
 }
 
@@ -46,25 +52,25 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
     'freetumor checkpoint inspect TGAN.pt',
     'freetumor checkpoint inspect mine.pt --probe case.nii.gz case_labels.nii.gz --region abdomen',
   )
-    .description('Print kind, networks, keys, patch-merging order, channel mode and hash')
-    .addArgument(new Argument('<file>', 'a .pt, .pth or .safetensors file'))
-    .option('--config <file>', 'Compare the file with a run configuration')
+    .description('Print kind, networks, weights, patch-merging order, channel mode and hash')
+    .addArgument(new Argument('<file>', 'checkpoint (.pt, .pth or .safetensors), or a run'))
+    .option('--config <file>', 'Compare the checkpoint with this run configuration')
     .option('--set <key=value...>', 'Replace values of the configuration')
     .addOption(
       new Option(
         '--probe <image and labels...>',
-        'Run the segmentor on this case to find its patch-merging order',
+        'Segment this case with each patch-merging order, and print the best',
       ),
     )
     .addOption(
       new Option(
         '--region <region>',
-        'Set intensity window, spacing and patch of the probe if the file states none',
+        'Set intensity window, spacing and patch of a checkpoint that does not state them',
       ).choices(REGIONS),
     )
     .option(
       '--windows <count>',
-      'Set the windows of the probe; those with most labels come first',
+      'Set the number of sliding windows of the probe, those with most labels first',
       wholeNumber(1),
       4,
     )
@@ -73,16 +79,19 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
         .choices(['auto', 'cpu', 'cuda'])
         .default('auto'),
     )
-    .option('--sha256 <hash>', 'Refuse a file with another hash')
+    .option('--sha256 <hash>', 'Refuse a checkpoint with another SHA-256')
+    .addOption(weightsOption())
     .addOption(outputOption())
-    .action(async (file: string, options: InspectOptions) => {
+    .action(async (path: string, options: InspectOptions) => {
+      const file = await checkpointFile(resolve(io.cwd, path))
       const probed = probedCase(options)
       const config = options.config ? await readConfig(io, options.config, options.set) : null
-      const facts = await inspectFile(file, { python: config?.runtime.python, signal: io.signal })
+      const call = { python: config?.runtime.python, signal: io.signal, weights: options.weights }
+      const facts = await inspectFile(file, call)
       refuseOtherHash(facts, options.sha256)
       const { region, device } = options
       const preparation = region ? publishedPreparation(region) : config && preparationOf(config)
-      const probe = probed && (await runProbe(io, file, probed, preparation, device, config?.runtime.python))
+      const probe = probed && (await runProbe(io, file, probed, preparation, device, call))
       const hints = [...checkpointHints(facts, config), ...probeHints(probe)]
       printResult(
         io,
@@ -98,23 +107,25 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
     'freetumor checkpoint convert TGAN.pt --to safetensors --out TGAN.safetensors',
   )
     .description('Convert a checkpoint to another format, with its metadata')
-    .addArgument(new Argument('<file>', 'a .pt, .pth or .safetensors file'))
+    .addArgument(new Argument('<file>', 'checkpoint (.pt, .pth or .safetensors), or a run'))
     .addOption(
       new Option('--to <format>', 'Set the format to write')
         .choices(['safetensors', 'pt'])
         .makeOptionMandatory(),
     )
-    .requiredOption('--out <file>', 'Set the file to write; .safetensors is recognised by its name')
+    .requiredOption('--out <file>', 'Set the file to write')
     .addOption(
       new Option(
         '--merging <order>',
-        'State the patch-merging order of a file that does not state it',
+        'Set the patch-merging order of a checkpoint that does not state it',
       ).choices(['legacy', 'corrected', 'v2']),
     )
+    .addOption(weightsOption())
     .addOption(outputOption())
-    .action(async (file: string, options: ConvertOptions) => {
-      const { to, out, merging = null, output } = options
-      const converted = await convertFile(file, to, out, merging, { signal: io.signal })
+    .action(async (path: string, options: ConvertOptions) => {
+      const { to, out, merging = null, weights, output } = options
+      const file = await checkpointFile(resolve(io.cwd, path))
+      const converted = await convertFile(file, to, out, merging, { signal: io.signal, weights })
       printResult(io, 'checkpoint convert', output, converted, () => [
         `${converted.path}: ${converted.tensors} tensors`,
         `sha256 ${converted.sha256}`,
@@ -132,16 +143,16 @@ function probedCase({ probe, windows }: InspectOptions): ProbedCase | null {
   if (!probe) return null
   const [image, labels] = probe
   if (image === undefined || labels === undefined || probe.length > 2)
-    throw new UsageError(`--probe takes an image and its labels, got ${probe.length} files`, {
-      hint: 'FILE goes in front of the options: checkpoint inspect FILE --probe IMAGE LABELS',
+    throw new UsageError(`--probe: wrong number of files (expected 2, found ${probe.length})`, {
+      hint: 'write checkpoint inspect FILE --probe IMAGE LABELS',
     })
   return { image, labels, windows }
 }
 
 function refuseOtherHash(facts: CheckpointFacts, wanted: string | undefined): void {
   if (wanted !== undefined && wanted.toLowerCase() !== facts.sha256)
-    throw new CheckpointError(`${facts.path}: its sha256 is ${facts.sha256}, ${wanted} was expected`, {
-      hint: 'the file is damaged or another one: get it again',
+    throw new CheckpointError(`${facts.path}: wrong SHA-256 (expected ${wanted}, found ${facts.sha256})`, {
+      hint: 'download the file again, or correct --sha256',
     })
 }
 
@@ -151,24 +162,18 @@ async function runProbe(
   { image, labels, windows }: ProbedCase,
   preparation: Preparation | null,
   device: InspectOptions['device'],
-  python: string | null | undefined,
+  call: CheckpointCallOptions,
 ): Promise<ProbeResult> {
   io.note('probing: three networks, one for each patch-merging order')
   const { windowHu = null, spacingMm = null, patchVoxels = null } = preparation ?? {}
-  return await probeMerging(
-    file,
-    image,
-    labels,
-    { windowHu, spacingMm, patchVoxels, windows, device },
-    { python, signal: io.signal },
-  )
+  return await probeMerging(file, image, labels, { windowHu, spacingMm, patchVoxels, windows, device }, call)
 }
 
 function describe(facts: CheckpointFacts, hints: readonly string[], probe: ProbeResult | null): string[] {
   const { patchMerging, channelMode, tensors } = facts
   const rows: [string, string][] = [
     ['kind', facts.kind],
-    ...facts.networks.map((network): [string, string] => [network.name, describeNetwork(network)]),
+    ...facts.networks.flatMap(describeNetwork),
     [
       'tensors',
       `${tensors.count}, ${(tensors.bytes / 1e6).toFixed(1)} MB, ${Object.keys(tensors.dtypes).join(', ')}`,
@@ -184,14 +189,7 @@ function describe(facts: CheckpointFacts, hints: readonly string[], probe: Probe
     ...(channelMode.mode
       ? [['channel', marked(channelMode.mode, channelMode.assumed)] satisfies [string, string]]
       : []),
-    ...(facts.prefixes.length > 0 || facts.wrapper
-      ? [
-          ['wrapping', [facts.wrapper, ...facts.prefixes].filter(Boolean).join(' ')] satisfies [
-            string,
-            string,
-          ],
-        ]
-      : []),
+    ...describeReading(facts),
     ...(facts.epoch === null ? [] : [['epoch', String(facts.epoch)] satisfies [string, string]]),
     ['sha256', facts.sha256],
     ...(probe ? describeProbe(probe) : []),
@@ -200,12 +198,30 @@ function describe(facts: CheckpointFacts, hints: readonly string[], probe: Probe
   return [facts.path, ...rows.map(([key, value]) => `  ${key.padEnd(14)} ${value}`)]
 }
 
-function describeNetwork(network: NetworkFacts): string {
-  const { architecture, width, outputs, tumorOutputs, matched, missing, unexpected } = network
+/** Return rows about keys, prefixes and entries around the tensors. */
+function describeReading({ wrapper, prefixes, renamed, skipped }: CheckpointFacts): [string, string][] {
+  const names = Object.entries(renamed).map(([old, name]) => `${old} as ${name}`)
+  const rows: [string, readonly string[]][] = [
+    ['weights under', wrapper === null ? [] : [wrapper]],
+    ['dropped prefix', prefixes],
+    ['read', names],
+    ['skipped', skipped],
+  ]
+  return rows.flatMap(([name, values]) => (values.length === 0 ? [] : [[name, values.join(', ')]]))
+}
+
+function describeNetwork(network: NetworkFacts): [string, string][] {
+  const { architecture, family, width, outputs, tumorOutputs } = network
+  const { matched, missing, unexpected, otherShapes } = network
   const what =
-    architecture === null ? 'unknown' : `${architecture}, width ${width}, ${outputs ?? 'no'} outputs`
+    architecture === null
+      ? (family ?? 'unknown')
+      : `${architecture}, width ${width}, ${outputs ?? 'no'} outputs`
   const tumors = tumorOutputs ? ` (tumors ${tumorOutputs.join(', ')})` : ''
-  return `${what}${tumors}; ${matched} keys matched, ${missing} missing, ${unexpected} unexpected`
+  const shapes = otherShapes.length > 0 ? `, ${otherShapes.length} of another shape` : ''
+  const counts = `${matched} keys matched, ${missing} missing, ${unexpected} unexpected${shapes}`
+  const lists = architecture === null ? [] : differences(network).slice(network.causes.length)
+  return [[network.name, `${what}${tumors}; ${counts}`], ...lists.map((list): [string, string] => ['', list])]
 }
 
 function describeProbe(probe: ProbeResult): [string, string][] {
@@ -214,15 +230,15 @@ function describeProbe(probe: ProbeResult): [string, string][] {
     return [`order ${order}`, `mean Dice ${mean.toFixed(4)} (${classes.join(', ')})`]
   })
   const verdict = probe.best
-    ? `${probe.best} fits best`
-    : 'no order is ahead: try a case that the network knows'
+    ? `${probe.best} is best`
+    : 'no order is best: probe with a case that the network was trained for'
   return [...orders, ['probe', `${verdict}, in ${probe.windows} windows`]]
 }
 
 function probeHints(probe: ProbeResult | null): string[] {
   if (!probe?.best) return []
   return [
-    `give --merging ${probe.best} with this file, or write the order down: checkpoint convert FILE --merging ${probe.best} --to pt --out NEW`,
+    `pass --merging ${probe.best} with this checkpoint, or record it: checkpoint convert FILE --merging ${probe.best} --to pt --out NEW`,
   ]
 }
 

@@ -22,9 +22,9 @@ export const addConfigCheck: AddCommand = (config, io) => {
     'freetumor config check configs/abdomen-baseline.yaml --no-data',
   )
     .description('Check a configuration, and the data and checkpoints that it names')
-    .addArgument(new Argument('<file>', 'configuration file, or the name of a shipped one'))
-    .option('--set <key=value...>', 'Replace values of the file')
-    .option('--no-data', 'Check the text only: read no data and no checkpoint')
+    .addArgument(new Argument('<file>', 'configuration file, or the name of a shipped configuration'))
+    .option('--set <key=value...>', 'Replace values of the configuration')
+    .option('--no-data', 'Check the configuration only; read no data and no checkpoint')
     .addOption(outputOption())
     .action(async (file: string, { set, data, output }: Options) => {
       const loaded = await readConfig(io, file, set)

@@ -15,8 +15,8 @@ export const addConfigCommand: AddCommand = (program, io) => {
 
   withExample(config.command('print'), 'freetumor config print configs/debug-baseline.yaml --set seed=1')
     .description('Print the complete configuration, with every default')
-    .addArgument(new Argument('<file>', 'configuration file, or the name of a shipped one'))
-    .option('--set <key=value...>', 'Replace values of the file')
+    .addArgument(new Argument('<file>', 'configuration file, or the name of a shipped configuration'))
+    .option('--set <key=value...>', 'Replace values of the configuration')
     .addOption(outputOption())
     .action(async (file: string, options: { set?: string[]; output: 'text' | 'json' }) => {
       const loaded = await readConfig(io, file, options.set)
@@ -29,7 +29,7 @@ export const addConfigCommand: AddCommand = (program, io) => {
     'freetumor config explain training.accumulation',
     'freetumor config explain sampling',
   )
-    .description('Print what a key does, with its default, or the keys of a section')
+    .description('Print effect, default and source of a key, or the keys of a section')
     .addArgument(new Argument('[key]', 'dotted key or section; without it, list the sections'))
     .addOption(outputOption())
     .action((key: string | undefined, options: { output: 'text' | 'json' }) => {
@@ -47,7 +47,7 @@ export const addConfigCommand: AddCommand = (program, io) => {
 
   withExample(config.command('schema'), 'freetumor config schema > freetumor.schema.json')
     .description('Print the JSON schema of a configuration file, for editors')
-    .addArgument(new Argument('[file]', 'ignored: the schema is the same for every file'))
+    .addArgument(new Argument('[file]', 'not used: all configurations have one schema'))
     .addOption(outputOption())
     .action(() => io.print(JSON.stringify(configJsonSchema(), null, 2)))
 }

@@ -29,15 +29,15 @@ export const addDataAudit: AddCommand = (data, io) => {
     .description('Find copies of one scan, patients in two folds and known overlaps; exit 6 on leaks')
     .argument(
       '<path...>',
-      'manifests, data sets of any layout, or configurations (.yaml), whose cases are compared with each other',
+      'manifests, data sets of any layout and configurations; all their cases are compared',
     )
   addSourceOptions(command)
     .option('--out <dir>', 'Write audit.html, with pictures of the pairs, and audit.json here')
     .option(
       '--cache <dir>',
-      `Save fingerprints and the result for the leak check (default: the configuration's, else ${DEFAULT_CACHE})`,
+      `Save fingerprints and the result here (default: prepare.cache of the configuration, else ${DEFAULT_CACHE})`,
     )
-    .option('--pictures <n>', 'Limit the pairs with a picture', wholeNumber(0), 40)
+    .option('--pictures <n>', 'Show pictures of at most N pairs', wholeNumber(0), 40)
     .option(
       '--workers <n>',
       'Read N scans at a time, each in a thread with one volume in memory',
@@ -58,7 +58,7 @@ export const addDataAudit: AddCommand = (data, io) => {
         signal: io.signal,
         onCase: caseProgress(io),
         onCompared: (done, total) => {
-          if (done % 100 === 0 || done === total) io.note(`${done}/${total} likely pairs looked at`)
+          if (done % 100 === 0 || done === total) io.note(`${done}/${total} likely pairs compared`)
         },
       })
       for (const note of auditNotes(report)) io.note(`warning: ${note}`)

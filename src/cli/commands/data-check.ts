@@ -23,23 +23,24 @@ export const addDataCheck: AddCommand = (data, io) => {
     data.command('check'),
     'freetumor data check data/BTCV',
     'freetumor data check my-config.yaml --output sarif > findings.sarif',
+    'freetumor data check debug-baseline',
     'freetumor data check my-folder --map TotalSegmentator',
     'freetumor data check scan.nii.gz --labels organs.nii.gz',
   )
     .description('Check every voxel of every case and list the faults; exit 3 on errors')
     .argument(
       '<path...>',
-      'data sets of any layout, lists, manifests (.json), configurations (.yaml) or scans (.nii, .nii.gz)',
+      'data sets of any layout, lists, manifests (.json), configurations or scans (.nii, .nii.gz)',
     )
   addSourceOptions(command)
-    .option('--labels <path>', 'Set the label of the scan, or a folder of labels with equal names')
+    .option('--labels <path>', 'Set the label of the scan, or the folder of labels; they have equal names')
     .option(
       '--workers <n>',
       'Read N cases at a time, each in a thread with one volume in memory',
       wholeNumber(1),
       Math.min(8, availableParallelism()),
     )
-    .option('--max-mb <n>', 'Limit the decoded size of a file in MB (default 2147)', positiveNumber)
+    .option('--max-mb <n>', 'Refuse files whose decoded size is above N MB (default: 2147)', positiveNumber)
     .addOption(
       new Option('--output <format>', 'Set the format of the result')
         .choices(['text', 'json', 'sarif'])

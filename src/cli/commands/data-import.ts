@@ -55,7 +55,9 @@ export const addDataImport: AddCommand = (data, io) => {
   withExample(data.command('schema'), 'freetumor data schema > manifest.schema.json')
     .description('Print the JSON schema of a manifest, or of a line of ledger.jsonl')
     .addArgument(
-      new Argument('[of]', 'what the schema is of').choices(['manifest', 'ledger']).default('manifest'),
+      new Argument('[of]', 'file that the schema describes')
+        .choices(['manifest', 'ledger'])
+        .default('manifest'),
     )
     .action((of: 'manifest' | 'ledger') =>
       io.print(JSON.stringify(of === 'ledger' ? ledgerJsonSchema() : manifestJsonSchema(), null, 2)),

@@ -12,7 +12,7 @@ interface Options {
   readonly output: 'text' | 'json'
 }
 
-/** `freetumor data list`: the registry. */
+/** `freetumor data list`: print the registry. */
 export const addDataList: AddCommand = (data, io) => {
   withExample(
     data.command('list'),
@@ -20,9 +20,9 @@ export const addDataList: AddCommand = (data, io) => {
     'freetumor data list --output json',
     'freetumor data list --presets',
   )
-    .description('List the data sets that are known by name')
+    .description('List the data sets that have a name here, with label ids and licences')
     .option('--config <file>', 'Include the data sets of this configuration (data.registry)')
-    .option('--presets', 'List the named label maps instead')
+    .option('--presets', 'List the presets of --map instead')
     .addOption(outputOption())
     .action(async (options: Options) => {
       if (options.presets) {
@@ -30,7 +30,7 @@ export const addDataList: AddCommand = (data, io) => {
         return
       }
       const own = options.config ? ownDatasets((await readConfig(io, options.config)).data) : []
-      // A pattern is no JSON; its source is.
+      // JSON has no patterns: their source is printed
       const all = [...DATASETS, ...own].map((dataset) => ({
         ...dataset,
         patientPattern: dataset.patientPattern?.source,
@@ -57,7 +57,7 @@ function describe({ name, region, role, published, licence, labelMap, note, over
   const count = validation > 0 ? `${training} + ${validation}` : String(training)
   return [
     `${name.padEnd(30)} ${region.padEnd(8)} ${(role.kind + organs).padEnd(20)} ${count.padStart(9)}  ${licence}`,
-    `    ids ${labelMap ? pairsOf(labelMap) : 'are not published in one form: a configuration must say them'}`,
+    `    ids ${labelMap ? pairsOf(labelMap) : 'are not fixed: state labelMap in a configuration'}`,
     ...(note ? [`    ${note}`] : []),
     ...(overlaps.length > 0
       ? [`    shares scans with ${overlaps.map(({ dataset }) => dataset).join(', ')}`]
@@ -70,7 +70,7 @@ function presetLine({ name, region, map, aliases }: Preset): string {
   return `${name.padEnd(30)} ${(region ?? '').padEnd(8)} ${pairsOf(map)}${also}`
 }
 
-/** Source to target; those that become background are counted. */
+/** Return the pairs source:target. Ids that become background are counted only. */
 function pairsOf(map: LabelIdMap): string {
   const pairs = Object.entries(map).filter(([, target]) => target !== 0)
   const zeros = Object.values(map).filter((target) => target === 0).length

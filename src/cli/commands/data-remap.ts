@@ -6,7 +6,7 @@ import { readNifti } from '../../volume/nifti.js'
 import { writeNifti } from '../../volume/nifti-write.js'
 import { wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
-import { type AddCommand, outputOption, regionOption, withExample } from '../program.js'
+import { type AddCommand, mapDescription, outputOption, regionOption, withExample } from '../program.js'
 
 interface Options {
   readonly labels: string
@@ -27,12 +27,9 @@ export const addDataRemap: AddCommand = (data, io) => {
     'freetumor data remap --labels all-organs.nii.gz --map 5:1 --rest 0 --out liver.nii.gz',
   )
     .description('Remap label ids, and print the voxels before and after')
-    .requiredOption('--labels <file>', 'Set the label map')
-    .requiredOption(
-      '--map <map>',
-      'Map by a preset (`freetumor data list --presets`), region, or source:target,...',
-    )
-    .requiredOption('--out <file>', 'Set the label map to write')
+    .requiredOption('--labels <file>', 'Read this label map')
+    .requiredOption('--map <map>', mapDescription())
+    .requiredOption('--out <file>', 'Write the label map here')
     .option('--rest <id>', 'Map all other ids to this one (default: refuse them)', wholeNumber(0))
     .addOption(regionOption())
     .addOption(outputOption())
@@ -40,8 +37,8 @@ export const addDataRemap: AddCommand = (data, io) => {
       const map = parseMap(options.map, options.region ?? null)
       const [source, target] = [resolve(io.cwd, options.labels), resolve(io.cwd, options.out)]
       if (source === target)
-        throw new UsageError(`--out ${options.out} is the label map itself`, {
-          hint: 'write to another file',
+        throw new UsageError(`--out: same file as --labels (found ${options.out})`, {
+          hint: 'name another file',
         })
       const remapped = remapLabels(await readNifti(source), map, options.labels, options.region, options.rest)
       await writeNifti(target, remapped.label)

@@ -25,15 +25,15 @@ export const addDataSplit: AddCommand = (data, io) => {
     'freetumor data split manifest.json --folds 5 --seed 0 --out split.json',
     'freetumor data split grown.json --folds 5 --seed 0 --even --keep split.json --out split.json',
   )
-    .description('Assign every patient to a fold. New cases do not move existing ones')
-    .argument('<path...>', 'manifests, data sets of any layout, or configurations (.yaml)')
+    .description('Assign every patient to a fold; new patients do not move the others')
+    .argument('<path...>', 'manifests, data sets of any layout, or configurations')
   addSourceOptions(command)
     .requiredOption('--folds <n>', 'Set the number of folds', wholeNumber(2))
     .option('--seed <n>', 'Set the seed of the folds', wholeNumber(0), 0)
     .option('--out <file>', 'Write a manifest with folds here (default: print the table only)')
     .option('--even', 'Balance new patients by data set, tumor presence and tumor size')
-    .option('--keep <file>', 'Keep the folds of the patients of an earlier split')
-    .option('--ignore-published', 'Ignore the folds and validation parts of published lists')
+    .option('--keep <file>', 'Keep patients in the folds of this earlier split')
+    .option('--ignore-published', 'Ignore the folds and validation cases of published lists')
     .addOption(outputOption())
     .action(async (paths: string[], flags: SplitFlags) => {
       const { plan, left } = await split(paths, flags, io)
@@ -92,6 +92,6 @@ function describe({ table, patients }: FoldPlan): string[] {
   return [
     line(['patients', 'fold', 'all', ...present, 'cases']),
     ...table.map((row) => line([row.dataset, row.fold, row.patients, ...counts(row.strata), row.cases])),
-    `${patients.length} patients, ${given} of them in the folds they were given`,
+    `${patients.length} patients, ${given} of them in earlier or published folds`,
   ]
 }

@@ -14,10 +14,10 @@ interface Options {
   readonly output: 'text' | 'json'
 }
 
-/** `freetumor demo`: the whole method on phantoms. */
+/** `freetumor demo`: run the whole method on phantoms. */
 export const addDemoCommand: AddCommand = (program, io) => {
   withExample(program.command('demo'), 'freetumor demo --out demo')
-    .description('Run the whole method on synthetic phantoms, with evaluation and report')
+    .description('Run the whole method on synthetic phantoms, from data to report')
     .option('--out <dir>', 'Set the output folder', 'demo')
     .option('--seed <n>', 'Set the seed of phantoms and random numbers', wholeNumber(0), 0)
     .addOption(outputOption())
@@ -39,7 +39,7 @@ export const addDemoCommand: AddCommand = (program, io) => {
       const figure = (value: number | null): string => (value === null ? 'none' : value.toFixed(3))
       printResult(io, 'demo', options.output, result, () => [
         `tumor Dice on held-out phantoms: baseline ${figure(result.baseline.tumorDice)}, segmentor ${figure(result.segmentation.tumorDice)}`,
-        `share of synthetic tumors kept: ${figure(result.keptShare)}`,
+        `acceptance rate of synthetic tumors: ${figure(result.keptShare)}`,
         `report: ${resolve(out, 'report.html')}`,
       ])
       const unfinished = result.jobs.find((job) => job.outcome !== 'completed')
@@ -47,11 +47,13 @@ export const addDemoCommand: AddCommand = (program, io) => {
         throw new StoppedError(
           'the demo was stopped',
           {
-            hint: `\`freetumor train --resume ${unfinished.run}\` resumes that training; the demo itself starts again`,
+            hint: `\`freetumor train --resume ${unfinished.run}\` resumes that training. A new demo starts from the beginning`,
           },
           false,
         )
       if (unfinished)
-        throw new RuntimeCrashError(`${unfinished.job} training failed`, { hint: unfinished.run })
+        throw new RuntimeCrashError(`${unfinished.job} training failed`, {
+          hint: `\`freetumor runs show ${unfinished.run}\` prints the reason`,
+        })
     })
 }

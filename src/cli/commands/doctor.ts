@@ -4,12 +4,12 @@ import { type DoctorCheck, runDoctor } from '../../runtime/doctor.js'
 import { type CliIo, type OutputFormat, printResult } from '../output.js'
 import { outputOption, withExample } from '../program.js'
 
-/** `freetumor doctor`: what this machine has and lacks; exit 4 when something is missing. */
+/** `freetumor doctor`: check this machine; exit 4 if something is missing. */
 export function addDoctorCommand(program: Command, io: CliIo): void {
   const command = program
     .command('doctor')
     .description('Check versions, devices, memory, ports, disk and an all-reduce of two ranks')
-    .option('--python <path>', 'Check this Python (default: the one that commands use)')
+    .option('--python <path>', 'Check this Python (default: the Python that commands use)')
     .addOption(outputOption())
     .action(async (options: { python?: string; output: OutputFormat }) => {
       const { output, ...rest } = options

@@ -10,6 +10,7 @@ import { evaluateMasks } from '../../pipeline/evaluate/run.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import { evaluationText } from '../evaluation-text.js'
+import { labelIds } from '../label-ids.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
 import { paint, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -23,8 +24,8 @@ interface Options {
   readonly partial?: true
   readonly against?: string
   readonly region: Region
-  readonly labelsIds?: readonly number[]
-  readonly tumorIds?: readonly number[]
+  readonly labelIds?: string
+  readonly tumorIds?: string
   readonly map?: string
   readonly mapPredictions?: string
   readonly mapLabels?: string
@@ -43,7 +44,7 @@ interface Options {
 
 const SCHEMAS = { summary: summaryJsonSchema, comparison: comparisonJsonSchema } as const
 
-/** `freetumor evaluate`: figures of masks against labels. */
+/** `freetumor evaluate`: compare masks with labels. */
 export const addEvaluateCommand: AddCommand = (program, io) => {
   const command = withExample(
     program.command('evaluate'),
@@ -70,22 +71,29 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
         .choices(REGIONS)
         .default('abdomen'),
     )
-    .option('--labels-ids <ids>', 'Measure these label ids instead, as 1,2,...', labelIds)
-    .option('--tumor-ids <ids>', 'Set the ids that are tumors, if the region does not define them', labelIds)
-    .option('--map <map>', 'Map ids of masks and labels: a preset or source:target,...')
-    .option('--map-predictions <map>', 'Map ids of the masks alone')
-    .option('--map-labels <map>', 'Map ids of the labels alone')
+    .option('--label-ids <ids>', 'Measure these labels instead, by id or name: 1,2 or liver,liver-tumor')
+    .option('--tumor-ids <ids>', 'Set which of them are tumors (default: those of the region)')
+    .option('--map <map>', 'Map ids of masks and labels: `region`, a preset, or source:target,...')
+    .option('--map-predictions <map>', 'Map ids of the masks only')
+    .option('--map-labels <map>', 'Map ids of the labels only')
     .option(
       '--nsd <mm>',
-      'Set the tolerances of the surface Dice, as 1,2 (default: those of the profile)',
+      'Set the tolerances of the surface Dice in mm, such as 1,2 (default: as the profile)',
       numbers,
     )
-    .option('--iou <shares>', 'Count pairs of lesions at these IoU, too, as 0.1,0.5', shares)
+    .option(
+      '--iou <shares>',
+      'Count lesion pairs at these IoU thresholds, such as 0.1,0.5 (default: as the profile)',
+      shares,
+    )
     .option('--organ-masks <dir>', 'Remove predicted tumors outside these organ masks')
     .option('--scores <dir>', 'Score lesions by these tumor probabilities (default: by volume)')
     .option('--against-scores <dir>', 'Score lesions of --against by these tumor probabilities')
-    .option('--images <dir>', 'Read scans for the pictures of the report')
-    .option('--patients <file>', 'Resample scans of a patient together: a manifest, or lines case,patient')
+    .option('--images <dir>', 'Read scans from this folder for the pictures of the report')
+    .option(
+      '--patients <file>',
+      'Resample scans of a patient together; a manifest, or a text with lines case,patient',
+    )
     .option('--pictures <n>', 'Show pictures of the N worst cases in the report', wholeNumber(0), 6)
     .option('--seed <n>', 'Set the seed of the confidence intervals', wholeNumber(0), 0)
     .option('--workers <n>', 'Measure N cases at a time', wholeNumber(1), Math.min(2, availableParallelism()))
@@ -103,8 +111,8 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
         io.note(`${paint(io, 'red', 'failed')} ${caseId}: ${error.message}`)
         if (error.hint) io.note(`hint: ${error.hint}`)
       }
-      // ids of one's own have no names here
-      const names = options.labelsIds ? [] : LABEL_SCHEMES[options.region].names
+      // the ids of --label-ids may be those of another convention
+      const names = options.labelIds ? [] : LABEL_SCHEMES[options.region].names
       printResult(io, 'evaluate', options.output, evaluation, () => evaluationText(evaluation, names))
       if (evaluation.failed.length + evaluation.leftOut.length > 0) io.exitWith(EXIT.data)
     })
@@ -115,16 +123,29 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
   })
 }
 
-/** The options under the names of the library. */
+/** Return the options by the names of the library. */
 function declared(options: Options) {
-  const { labelsIds, nsd, iou, map, mapPredictions, mapLabels, organMasks, region } = options
+  const {
+    labelIds: measured,
+    tumorIds,
+    nsd,
+    iou,
+    map,
+    mapPredictions,
+    mapLabels,
+    organMasks,
+    region,
+  } = options
   const parsed = (text: string | undefined) => (text === undefined ? undefined : parseMap(text, region))
+  const ids = (flag: string, text: string | undefined) =>
+    text === undefined ? undefined : labelIds(flag, text, region)
   if (map !== undefined && mapPredictions !== undefined && mapLabels !== undefined)
-    throw new UsageError('--map says nothing beside --map-predictions and --map-labels', {
-      hint: 'leave one of the three out',
+    throw new UsageError('--map: not used, because --map-predictions and --map-labels are given', {
+      hint: 'omit one of the three',
     })
   return {
-    labelIds: labelsIds,
+    labelIds: ids('--label-ids', measured),
+    tumorIds: ids('--tumor-ids', tumorIds),
     nsdTolerancesMm: nsd,
     lesionIous: iou,
     organs: organMasks,
@@ -133,23 +154,17 @@ function declared(options: Options) {
   }
 }
 
-function labelIds(text: string): number[] {
-  const ids = text.split(',').map((part) => (/^[1-9]\d{0,4}$/.test(part.trim()) ? Number(part) : 0))
-  if (ids.includes(0)) throw new InvalidArgumentError('label ids above 0 were expected, as 1,2.')
-  return distinct(ids)
-}
-
 function numbers(text: string): number[] {
   return distinct(text.split(',').map(positiveNumber))
 }
 
 function shares(text: string): number[] {
   const all = numbers(text)
-  if (all.some((share) => share > 1)) throw new InvalidArgumentError('shares of at most 1 were expected.')
+  if (all.some((share) => share > 1)) throw new InvalidArgumentError('numbers above 0 and at most 1')
   return all
 }
 
 function distinct(values: number[]): number[] {
-  if (new Set(values).size < values.length) throw new InvalidArgumentError('one is named twice.')
+  if (new Set(values).size < values.length) throw new InvalidArgumentError('distinct numbers')
   return values
 }

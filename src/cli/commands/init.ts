@@ -20,7 +20,7 @@ interface Options {
 
 const SCHEMA = fileURLToPath(new URL('../../../dist/config.schema.json', import.meta.url))
 
-/** `freetumor init`: a commented configuration to start from. */
+/** `freetumor init`: write a commented configuration. */
 export const addInitCommand: AddCommand = (program, io) => {
   withExample(
     program.command('init'),
@@ -29,25 +29,26 @@ export const addInitCommand: AddCommand = (program, io) => {
   )
     .description('Write a commented configuration for your own data')
     .addOption(new Option('--region <region>', 'Set the body region').choices(REGIONS).default('abdomen'))
-    .addOption(new Option('--job <job>', 'Set the training to run').choices(JOBS).default('baseline'))
+    .addOption(new Option('--job <job>', 'Set the job of the training').choices(JOBS).default('baseline'))
     .addOption(
       new Option('--from <name>', 'Start from this shipped configuration (default: REGION-JOB)').choices(
         shippedNames(),
       ),
     )
-    .option('--out <file>', 'Set the file to write (default: the name of the configuration, .yaml)')
+    .option('--out <file>', 'Set the file to write (default: NAME.yaml)')
     .addOption(outputOption())
     .action(async (options: Options) => {
       const name = options.from ?? `${options.region}-${options.job}`
       const file = resolve(io.cwd, options.out ?? `${name}.yaml`)
-      if (existsSync(file)) throw new UsageError(`${file} exists`, { hint: 'choose another --out' })
+      if (existsSync(file))
+        throw new UsageError(`${file}: file exists`, { hint: 'name another file with --out' })
       const shipped = await readFile(shippedFile(name)!, 'utf8')
       await writeWhole(file, `${schemaLine(file, io.cwd)}${GUIDE}${shipped}`)
       printResult(io, 'init', options.output, { file }, () => [`wrote ${file}`])
     })
 }
 
-/** Names the schema for editors: relative to the file where the package lies in the same project. */
+/** Return the line that names the schema for editors: relative if the package is in the same project. */
 function schemaLine(file: string, cwd: string): string {
   const installed = !relative(cwd, SCHEMA).startsWith('..')
   return `# yaml-language-server: $schema=${installed ? relative(dirname(file), SCHEMA) : SCHEMA}\n`

@@ -24,7 +24,7 @@ interface Options {
   readonly output: 'text' | 'json' | 'ndjson'
 }
 
-/** `freetumor launch -- SCRIPT ARGS...`: a user's own torchrun script under our supervision. */
+/** `freetumor launch -- SCRIPT ARGS...`: run a torchrun script of the user under supervision. */
 export const addLaunchCommand: AddCommand = (program, io) => {
   withExample(
     program.command('launch'),
@@ -32,25 +32,25 @@ export const addLaunchCommand: AddCommand = (program, io) => {
     'freetumor launch --processes 8 --restarts 3 --hang-seconds 900 -- my_train.py',
   )
     .description('Run your own torchrun script, with logs per rank and failure cards')
-    .argument('<script>', 'a Python file; what follows it is its own')
+    .argument('<script>', 'Python file; all words after it are its arguments')
     .argument('[args...]', 'arguments of the script')
-    .option('--processes <n>', 'Set the ranks on this node', wholeNumber(1), 1)
+    .option('--processes <n>', 'Set the number of ranks on this node', wholeNumber(1), 1)
     .option('--nodes <n>', 'Set the number of nodes; the same command runs on each', wholeNumber(1), 1)
     .option('--node-rank <r>', 'Set the number of this node, from 0', wholeNumber(0), 0)
     .option('--rendezvous <host:port>', 'Set the rendezvous: an address of node 0')
-    .option('--module', 'Run SCRIPT as the name of a module')
+    .option('--module', 'Run SCRIPT as a module, like `python -m`')
     .option('--out <dir>', 'Set the folder of logs, events and exit.json (default: runs/SCRIPT/ID)')
-    .option('--python <path>', 'Use this Python (default: that of the trainings)')
+    .option('--python <path>', 'Use this Python (default: the Python that commands use)')
     .option('--threads <n>', 'Set OMP_NUM_THREADS of each rank', wholeNumber(1), 1)
     .option('--restarts <n>', 'Restart after a failure, at most N times', wholeNumber(0), 0)
     .option(
       '--backoff-seconds <s>',
-      'Wait before the first restart; doubled for each later one',
+      'Wait S seconds before the first restart, twice as long before each later one',
       positiveNumber,
       5,
     )
-    .option('--hang-seconds <s>', 'Stop a script that writes nothing for S seconds', positiveNumber)
-    .option('--heartbeat <file>', 'Use touches of this file instead of output as the sign of progress')
+    .option('--hang-seconds <s>', 'Stop a script that prints nothing for S seconds', positiveNumber)
+    .option('--heartbeat <file>', 'Detect a hang by the modification time of this file, not by output')
     .option('--stop-seconds <s>', 'Wait S seconds for the script to exit after a stop', wholeNumber(0), 30)
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (script: string, args: string[], options: Options) => {
@@ -74,16 +74,16 @@ export const addLaunchCommand: AddCommand = (program, io) => {
 }
 
 function show(io: CliIo, output: Options['output'], event: LaunchEvent): void {
-  // what the script says is talk where the result is data
-  const say = output === 'json' ? io.note : io.print
+  // with --output json, stdout holds only the result
+  const print = output === 'json' ? io.note : io.print
   if (output === 'ndjson') printLine(io, 'launch', event)
   else if (event.type === 'output') {
-    if (event.missed > 0) say(`(${event.missed} lines are only in the log)`)
-    say(`[${event.rank}] ${event.text}`)
+    if (event.missed > 0) print(`(${event.missed} lines are only in the log)`)
+    print(`[${event.rank}] ${event.text}`)
   } else if (event.type === 'started')
-    io.note(`started ${event.script}, ${event.worldSize} ranks in all; logs in ${event.logs}`)
+    io.note(`started ${event.script} with ${event.worldSize} ranks; logs in ${event.logs}`)
   else if (event.type === 'restart')
-    io.note(`${event.reason}: attempt ${event.attempt + 1} begins in ${event.afterSeconds} s`)
+    io.note(`${event.reason}: attempt ${event.attempt + 1} starts in ${event.afterSeconds} s`)
 }
 
 async function conclude(io: CliIo, output: Options['output'], launch: Launch): Promise<void> {

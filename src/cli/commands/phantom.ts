@@ -18,20 +18,20 @@ interface Options {
   readonly output: 'text' | 'json'
 }
 
-/** `freetumor phantom`: a data set of made CTs in the published layout. */
+/** `freetumor phantom`: write a data set of synthetic phantoms in the published layout. */
 export const addPhantomCommand: AddCommand = (program, io) => {
   withExample(program.command('phantom'), 'freetumor phantom --out data/Phantoms --cases 8 --seed 1')
     .description('Write synthetic phantoms with organs, confounders and tumors as a data set')
     .requiredOption('--out <dir>', 'Set the data-set folder to write')
     .requiredOption('--cases <n>', 'Set the number of cases', wholeNumber(1))
-    .option('--hosts <n>', 'Leave the last N cases without tumor', wholeNumber(0), 0)
+    .option('--hosts <n>', 'Write the last N cases without tumors', wholeNumber(0), 0)
     .addOption(new Option('--region <region>', 'Set the body region').choices(REGIONS).default('abdomen'))
-    .option('--size <n>', 'Set the voxels per side', wholeNumber(32), 64)
+    .option('--size <n>', 'Set the number of voxels per side', wholeNumber(32), 64)
     .option('--seed <n>', 'Set the seed of all random numbers', wholeNumber(0), 0)
     .addOption(
       new Option(
         '--difficulty <difficulty>',
-        'Set the difficulty; hard: small tumors in uneven organs, which no threshold finds',
+        'Set the difficulty; hard: small tumors in uneven organs, not separable by a threshold',
       )
         .choices(DIFFICULTIES)
         .default('standard'),

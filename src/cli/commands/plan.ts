@@ -17,21 +17,19 @@ interface Options {
   readonly output: 'text' | 'json'
 }
 
-/** `freetumor plan`: what `train` would do, exactly; runs nothing. */
+/** `freetumor plan`: print the plan of a training without running it. */
 export const addPlanCommand: AddCommand = (program, io) => {
   withExample(program.command('plan'), 'freetumor plan --config abdomen-segmentation.yaml')
-    .description('Print the command, environment, counts and estimates of a training')
-    .requiredOption('--config <file>', 'Read this run configuration: a file, or the name of a shipped one')
-    .option('--out <dir>', 'Set the run directory that `train` would use')
-    .option('--set <key=value...>', 'Replace values of the file')
-    .option(
-      '--node-rank <r>',
-      'Set the number of this node, if runtime.nodes is more than 1',
-      wholeNumber(0),
-      0,
+    .description('Print the command, environment, counts and estimates of a training; train nothing')
+    .requiredOption(
+      '--config <file>',
+      'Read this run configuration: a file, or the name of a shipped configuration',
     )
-    .option('--rendezvous <host:port>', 'Set the rendezvous of the nodes', '<host:port>')
-    .option('--no-measure', 'Skip measuring the cost of runtime.reproducible (a few steps on noise)')
+    .option('--out <dir>', 'Set the run directory that `train` would use')
+    .option('--set <key=value...>', 'Replace values of the configuration')
+    .option('--node-rank <r>', 'Set the number of this node, from 0', wholeNumber(0), 0)
+    .option('--rendezvous <host:port>', 'Set the rendezvous: an address of node 0', '<host:port>')
+    .option('--no-measure', 'Skip the measurement of what runtime.reproducible costs (a few steps on noise)')
     .addOption(outputOption())
     .action(async (options: Options) => {
       const config = await readConfig(io, options.config, options.set)
@@ -50,10 +48,10 @@ function inWords(plan: RunPlan): string[] {
   return [
     `${plan.name} (${plan.job}) in ${run}`,
     `cases        ${cases.labelled} labelled, ${cases.hosts} hosts, ${cases.heldOut} held out${cases.missing > 0 ? `, ${cases.missing} missing` : ''}`,
-    `steps        ${plan.steps} of ${plan.itemsPerStep} items, ${plan.cropsPerStepAndRank} crops a rank; ${plan.epochs.toFixed(2)} epochs of ${plan.itemsPerEpoch} items`,
+    `steps        ${plan.steps} of ${plan.itemsPerStep} items, ${plan.cropsPerStepAndRank} crops per rank; ${plan.epochs.toFixed(2)} epochs of ${plan.itemsPerEpoch} items`,
     `saves        ${plan.checkpoints} checkpoints, ${plan.validations} validations`,
     ...weights.map(([network, source]) => `${network.padEnd(12)} ${source}`),
-    `estimates    cache at most ${megabytes(estimates.cacheBytes)}, textures ${megabytes(estimates.textureBytes)}, ${megabytes(estimates.bytesPerStep)} a step to the ranks`,
+    `estimates    cache at most ${megabytes(estimates.cacheBytes)}, textures ${megabytes(estimates.textureBytes)}, ${megabytes(estimates.bytesPerStep)} per step to the ranks`,
     ...(cost === null ? [] : [`reproducible ${costInWords(cost)}`]),
     `command      ${launch.argv.join(' ')}`,
     ...Object.entries(launch.environment).map(([name, value]) => `environment  ${name}=${value}`),
@@ -64,5 +62,5 @@ function inWords(plan: RunPlan): string[] {
 function costInWords({ seconds, items, cropsPerVolume, patchVoxels, device, sumBytes }: StepCost): string {
   const ratio = (seconds.reproducible / seconds.default).toFixed(2)
   const measured = `${items} x ${cropsPerVolume} crops of ${patchVoxels.join('x')} on ${device}: ${seconds.reproducible.toFixed(2)} s instead of ${seconds.default.toFixed(2)} s`
-  return `${ratio} times the default's time for the networks that learn (${measured}); ${(sumBytes / 1e6).toFixed(1)} MB more memory a rank, and as much sent a step`
+  return `steps take ${ratio} times as long without data loading (${measured}); each rank needs ${(sumBytes / 1e6).toFixed(1)} MB more memory and sends as much per step`
 }

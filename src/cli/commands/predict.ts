@@ -15,9 +15,10 @@ import { EXIT } from '../../errors.js'
 import { type PredictOptions, type PredictProgress, predictMasks } from '../../pipeline/predict/run.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { readConfig } from '../config-file.js'
+import { labelIds, outputMap, outputNames } from '../label-ids.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printLine, printResult } from '../output.js'
-import { type AddCommand, outputOption, withExample } from '../program.js'
+import { type AddCommand, outputOption, weightsOption, withExample } from '../program.js'
 import { withLogFolder } from '../stage-context.js'
 
 interface Options {
@@ -30,6 +31,7 @@ interface Options {
   readonly region?: (typeof REGIONS)[number]
   readonly config?: string
   readonly merging?: string
+  readonly weights?: string
   readonly overlap?: number
   readonly blend?: PredictSettings['blend']
   readonly windowBatch?: number
@@ -42,19 +44,19 @@ interface Options {
   readonly padding?: PredictSettings['padding']
   readonly minForeground?: number
   readonly dataType?: PredictSettings['dataType']
-  readonly map?: PredictSettings['map']
+  readonly map?: string
   readonly organMasks?: string
-  readonly organIds?: readonly number[]
+  readonly organIds?: string
   readonly labels?: string
-  readonly probabilities?: readonly number[] | true
+  readonly probabilities?: readonly (number | string)[] | true
   readonly overwrite?: boolean
   readonly device?: 'auto' | 'cpu' | 'cuda'
-  readonly processes?: number
+  readonly workers?: number
   readonly threads?: number
   readonly output: 'text' | 'json' | 'ndjson'
 }
 
-/** `freetumor predict`: label maps of scans. */
+/** `freetumor predict`: segment scans. */
 export const addPredictCommand: AddCommand = (program, io) => {
   withExample(
     program.command('predict'),
@@ -62,8 +64,11 @@ export const addPredictCommand: AddCommand = (program, io) => {
     'freetumor predict --checkpoint fold0.pt --checkpoint fold1.pt --mirror --images list.json --split test --out masks',
     'freetumor predict --checkpoint model.pt --profile leaderboard --images scans --out masks',
   )
-    .description('Segment scans; masks lie on the grid of their scan')
-    .requiredOption('--checkpoint <file...>', 'Use these weights of a segmentor; several are averaged')
+    .description('Segment scans; a mask has the grid of its scan')
+    .requiredOption(
+      '--checkpoint <file...>',
+      'Use these weights (file, run or step) of a segmentor; the probabilities of several are averaged',
+    )
     .requiredOption(
       '--images <path>',
       'Read a folder of scans, a data set, one scan, or a list (.json, .txt)',
@@ -81,80 +86,101 @@ export const addPredictCommand: AddCommand = (program, io) => {
     .addOption(
       choice(
         '--region <region>',
-        'Set intensity window, spacing and patch if the file does not state them',
+        'Set intensity window, spacing and patch of a checkpoint that does not state them',
         REGIONS,
       ),
     )
-    .option('--config <file>', 'Read window, spacing, patch, device and precision from a run configuration')
+    .option(
+      '--config <file>',
+      'Read intensity window, spacing, patch, device and precision from a run configuration',
+    )
     .addOption(
-      choice('--merging <order>', 'Set the patch-merging order of a file that does not state it', [
+      choice('--merging <order>', 'Set the patch-merging order of a checkpoint that does not state it', [
         'legacy',
         'corrected',
         'v2',
       ]),
     )
-    .option('--overlap <share>', 'Set the overlap of neighbouring sliding windows (default 0.75)', share)
+    .addOption(weightsOption())
+    .option('--overlap <share>', 'Set the overlap of neighbouring sliding windows (default: 0.75)', share)
     .addOption(
-      choice('--blend <kind>', 'Set the weights within a sliding window (default constant)', [
+      choice('--blend <kind>', 'Set the weights within a sliding window (default: constant)', [
         'constant',
         'gaussian',
       ]),
     )
-    .option('--window-batch <n>', 'Set the sliding windows per batch (default 4)', wholeNumber(1))
-    .option('--mirror [axes]', 'Average over mirrored windows, along these axes: 0,1,2 (all)', axes)
+    .option('--window-batch <n>', 'Set the sliding windows per batch (default: 4)', wholeNumber(1))
+    .option(
+      '--mirror [axes]',
+      'Average over windows mirrored along these axes, such as 0,1; without axes: all',
+      axes,
+    )
     .addOption(
-      choice('--precision <type>', 'Set the precision of the network (default fp32)', [
+      choice('--precision <type>', 'Set the precision of the network (default: fp32)', [
         'fp32',
         'bf16',
         'fp16',
       ]),
     )
     .addOption(
-      choice('--grid <grid>', 'Set the grid of the masks (default original)', ['original', 'prepared']),
+      choice('--grid <grid>', 'Set the grid of the masks (default: original)', ['original', 'prepared']),
     )
     .addOption(
       choice(
         '--resampling <kind>',
-        'Resample the mask by nearest, or the logits linearly (default nearest)',
+        'Resample the mask by nearest, or the logits linearly (default: nearest)',
         ['nearest', 'linear'],
       ),
     )
-    .option('--no-crop', "Keep voxels outside the box of voxels above the window's lower end")
+    .option(
+      '--no-crop',
+      'Segment the whole scan, not only its foreground (voxels above the lower end of the intensity window)',
+    )
     .addOption(
       choice(
         '--padding <value>',
-        "Set the padding of small scans: the window's lower end, or the scan's minimum",
+        'Set the HU that pads small scans: lower end of the intensity window, or minimum of the scan',
         ['lowerEnd', 'minimum'],
       ),
     )
     .option(
       '--min-foreground <share>',
-      "Skip windows with a smaller share of voxels above the window's lower end",
+      'Skip sliding windows with a smaller share of foreground (default: 0)',
       share,
     )
     .addOption(
-      choice('--data-type <type>', 'Set the data type of the masks (default uint8)', ['uint8', 'scan']),
+      choice('--data-type <type>', 'Set the data type of the masks (default: uint8)', ['uint8', 'scan']),
     )
-    .option('--map <ids>', 'Map ids: `leaderboard` (2, 4, 6 become 1, all else 0), or from:to,...', labelMap)
+    .option(
+      '--map <map>',
+      'Map outputs to ids: `region`, `leaderboard` (tumors 1, others 0), or output:id,...',
+    )
     .option(
       '--organ-masks <dir>',
-      'Remove tumors outside these label maps, which have the names of the scans',
+      'Remove tumors outside these organs; the label maps have the names of the scans',
     )
-    .option('--organ-ids <ids>', 'Set the ids of the organ in them, as 1,2 (default: every id but 0)', ids)
-    .option('--labels <dir>', 'Write the labels of the scans on the prepared grid, too')
+    .option(
+      '--organ-ids <ids>',
+      'Set the organ in them by id or name: 1,2 or liver (default: every id above 0)',
+    )
+    .option('--labels <dir>', 'Read labels of the scans; write them on the prepared grid')
     .option(
       '--probabilities [outputs]',
-      'Write probabilities of these outputs, as 2,4 (all), next to the masks',
-      ids,
+      'Write probabilities of these outputs, such as 2,liver-tumor; without outputs: all',
+      outputNames,
     )
     .option('--overwrite', 'Overwrite existing masks')
-    .addOption(choice('--device <device>', 'Set the device (default auto)', ['auto', 'cpu', 'cuda']))
+    .addOption(choice('--device <device>', 'Set the device (default: auto)', ['auto', 'cpu', 'cuda']))
     .option(
-      '--processes <n>',
-      'Set the number of processes (or GPUs) that share the cases (default 1)',
+      '--workers <n>',
+      'Set the number of processes, or GPUs, that share the cases (default: 1)',
       wholeNumber(1),
     )
-    .option('--threads <n>', 'Set the threads of each process (default: all cores, divided)', wholeNumber(1))
+    .option(
+      '--threads <n>',
+      'Set the threads of each worker (default: cores divided by workers)',
+      wholeNumber(1),
+    )
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options) => {
       const started = performance.now()
@@ -165,7 +191,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
             ...settings,
             onCase: (progress) => {
               if (options.output === 'ndjson') printLine(io, 'predict', progress.case)
-              tell(io, progress, performance.now() - started)
+              noteCase(io, progress, performance.now() - started)
             },
           },
           context,
@@ -178,9 +204,21 @@ export const addPredictCommand: AddCommand = (program, io) => {
     })
 }
 
-/** The flags, over what a configuration says; window, spacing and patch are for files that do not say them. */
+/** Return the flags, laid over a configuration. Window, spacing and patch are for checkpoints that do not state them. */
 async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
-  const { region, config: file, profile, merging, crop, mirror, probabilities, threads, ...flags } = options
+  const {
+    region,
+    config: file,
+    profile,
+    merging,
+    crop,
+    mirror,
+    probabilities,
+    threads,
+    workers,
+    ...rest
+  } = options
+  const { map, organIds, ...flags } = rest
   const config = file === undefined ? null : await readConfig(io, file)
   const preparation = config
     ? preparationOf(config)
@@ -188,7 +226,8 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
       ? null
       : publishedPreparation(region)
   const ofProfile = config === null ? spacingOfProfile(profile ?? null) : null
-  const processes = flags.processes ?? config?.runtime.processesPerNode ?? 1
+  const named = region ?? config?.region ?? null
+  const processes = workers ?? config?.runtime.processesPerNode ?? 1
   return {
     ...(config && profile === undefined ? windowsOf(config.evaluation) : {}),
     ...(config ? { device: config.runtime.device, precision: config.runtime.precision } : {}),
@@ -206,6 +245,8 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
       config?.runtime.threadsPerProcess ??
       Math.max(1, Math.floor(availableParallelism() / processes)),
     probabilities: probabilities === true ? 'all' : probabilities,
+    ...(map === undefined ? {} : { map: outputMap(map, named) }),
+    ...(organIds === undefined ? {} : { organIds: labelIds('--organ-ids', organIds, named) }),
     ...(crop ? {} : { cropForeground: false }),
     ...(mirror === undefined ? {} : { mirrorAxes: mirror === true ? ([0, 1, 2] as const) : mirror }),
     ...preparation,
@@ -217,7 +258,7 @@ function windowsOf({ overlap, blend, windowBatch }: EvaluationSection) {
   return { overlap, blend, windowBatch }
 }
 
-function tell(io: CliIo, { done, total, case: one }: PredictProgress, milliseconds: number): void {
+function noteCase(io: CliIo, { done, total, case: one }: PredictProgress, milliseconds: number): void {
   if ('error' in one) {
     io.note(`failed ${one.caseId}: ${one.error.message}`)
     if (one.error.hint) io.note(`hint: ${one.error.hint}`)
@@ -238,29 +279,13 @@ function choice(flag: string, description: string, choices: readonly string[]): 
 function share(text: string): number {
   const value = Number(text)
   if (text.trim() === '' || !(value >= 0 && value < 1))
-    throw new InvalidArgumentError('a number from 0 to below 1 was expected.')
+    throw new InvalidArgumentError('a number from 0 to below 1')
   return value
 }
 
 function axes(text: string): PredictSettings['mirrorAxes'] {
   const named = text.split(',')
   if (!named.every((one) => /^[012]$/.test(one)) || new Set(named).size < named.length)
-    throw new InvalidArgumentError('axes 0, 1, 2 were expected, as 0,1.')
+    throw new InvalidArgumentError('axes among 0,1,2, distinct')
   return named.map((one) => Number(one) as 0 | 1 | 2).sort()
-}
-
-function ids(text: string): readonly number[] {
-  const named = text.split(',')
-  if (!named.every((one) => /^\d{1,5}$/.test(one)))
-    throw new InvalidArgumentError('ids were expected, as 1,2.')
-  return named.map(Number)
-}
-
-function labelMap(text: string): PredictSettings['map'] {
-  if (text === 'leaderboard') return 'leaderboard'
-  const pairs = text.split(',').map((pair) => /^(\d+):(\d+)$/.exec(pair))
-  if (pairs.includes(null)) throw new InvalidArgumentError('leaderboard, or from:to,from:to was expected.')
-  const map = Object.fromEntries(pairs.map((pair) => [pair![1]!, Number(pair![2])]))
-  if (Object.keys(map).length < pairs.length) throw new InvalidArgumentError('an output is given two ids.')
-  return map
 }

@@ -21,16 +21,19 @@ interface Options {
   readonly output: 'text' | 'json'
 }
 
-/** `freetumor prepare`: builds or updates the cache of a configuration. */
+/** `freetumor prepare`: build or update the cache of a configuration. */
 export const addPrepareCommand: AddCommand = (program, io) => {
   withExample(
     program.command('prepare'),
     'freetumor prepare --config configs/debug-baseline.yaml',
     'freetumor prepare --config my-run.yaml --estimate',
   )
-    .description('Prepare the cases of a configuration. Valid cases of the cache are reused')
-    .requiredOption('--config <file>', 'Read this run configuration: a file, or the name of a shipped one')
-    .option('--set <key=value...>', 'Replace values of the file')
+    .description('Prepare the cases of a configuration; reuse valid cases of the cache')
+    .requiredOption(
+      '--config <file>',
+      'Read this run configuration: a file, or the name of a shipped configuration',
+    )
+    .option('--set <key=value...>', 'Replace values of the configuration')
     .option('--estimate', 'Print the estimated size, time and memory, and prepare nothing')
     .addOption(outputOption())
     .action(async (options: Options) => {
@@ -47,16 +50,16 @@ export const addPrepareCommand: AddCommand = (program, io) => {
         }
         io.note(describe(estimate, config.prepare.workers).join('\n'))
         const started = performance.now()
-        const tell: CaseProgress = (done, total, caseId, result) => {
+        const noteCase: CaseProgress = (done, total, caseId, result) => {
           if ('message' in result) io.note(`${paint(io, 'red', 'failed')} ${caseId}: ${result.message}`)
           else io.note(`${done}/${total} ${caseId} ${result.reused ? 'reused' : seconds(result.seconds)}`)
         }
-        const report = await prepareListed(config, cases, context, tell, true)
+        const report = await prepareListed(config, cases, context, noteCase, true)
         const wallSeconds = (performance.now() - started) / 1000
         printResult(io, 'prepare', options.output, { ...report, wallSeconds, estimate }, () => [
           conclude(report, wallSeconds),
         ])
-        // a full disk is no fault of the cases
+        // a full disk is a fault of the machine, not of the cases
         const machine = report.failed.every(({ error }) => error.kind === 'environment')
         if (report.failed.length > 0) io.exitWith(machine ? EXIT.environment : EXIT.data)
         else if (curation.leftOut.length > 0) io.exitWith(EXIT.data)
@@ -66,10 +69,10 @@ export const addPrepareCommand: AddCommand = (program, io) => {
 
 function describe(estimate: PrepareEstimate, workers: number): string[] {
   const { cases, cached, unreadable, bytesAtMost, freeBytes, secondsAbout, memoryBytesPerWorker } = estimate
-  const tight = bytesAtMost > freeBytes ? ': TOO LITTLE if nothing is cropped' : ''
+  const tight = bytesAtMost > freeBytes ? ': TOO LITTLE unless cropping removes much' : ''
   return [
-    `${cases} cases, ${cached} in the cache already${unreadable > 0 ? `, ${unreadable} that cannot be read` : ''}`,
-    `the others: at most ${gigabytes(bytesAtMost)} of ${gigabytes(freeBytes)} free${tight}, about ${durationOf(secondsAbout)} with ${workers} workers of up to ${gigabytes(memoryBytesPerWorker)} memory each`,
+    `${cases} cases, ${cached} in the cache${unreadable > 0 ? `, ${unreadable} unreadable` : ''}`,
+    `other cases: at most ${gigabytes(bytesAtMost)} of ${gigabytes(freeBytes)} free${tight}, about ${durationOf(secondsAbout)} with ${workers} workers of up to ${gigabytes(memoryBytesPerWorker)} memory each`,
   ]
 }
 
@@ -77,7 +80,7 @@ function conclude(
   { prepared, reused, failed, bytes, directory }: PrepareReport,
   wallSeconds: number,
 ): string {
-  const each = prepared > 0 ? ` (${seconds(wallSeconds / prepared)} a case)` : ''
+  const each = prepared > 0 ? ` (${seconds(wallSeconds / prepared)} per case)` : ''
   return `${prepared} prepared, ${reused} reused, ${failed.length} failed; ${gigabytes(bytes)} in ${directory}; ${durationOf(wallSeconds)}${each}`
 }
 

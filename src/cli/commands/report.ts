@@ -3,11 +3,11 @@ import { writeAnyReport } from '../../pipeline/report/write.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
-/** `freetumor report RUN...`: makes the pages of runs, demos, evaluations or ledgers anew. */
+/** `freetumor report RUN...`: write the report pages of runs, demos, evaluations or ledgers again. */
 export const addReportCommand: AddCommand = (program, io) => {
   withExample(program.command('report'), 'freetumor report runs/first', 'freetumor report demo')
-    .description('Write report.html of runs from their files')
-    .argument('<run...>', 'run directories, folders of a demo or an evaluation, or ledgers')
+    .description('Write report.html of runs, demos, evaluations or ledgers again, from their files')
+    .argument('<run...>', 'run directories, folders of demos or evaluations, or ledgers')
     .addOption(outputOption())
     .action(async (runs: string[], options: { output: 'text' | 'json' }) => {
       const reports: string[] = []

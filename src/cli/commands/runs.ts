@@ -17,18 +17,18 @@ import { type AddCommand, outputOption, withExample } from '../program.js'
 
 type Format = { readonly output: 'text' | 'json' | 'ndjson' }
 
-/** `freetumor runs`: looks at runs, and controls those that another process trains. */
+/** `freetumor runs`: list runs, and control those of other processes. */
 export const addRunsCommand: AddCommand = (program, io) => {
   const runs = withExample(
     program.command('runs'),
     'freetumor runs list',
     'freetumor runs set runs/debug-baseline/20261123T101500Z-1a2b learningRate=5e-5',
-  ).description('List runs, and control those that another process trains')
+  ).description('List, follow, pause and stop trainings')
 
   runs
     .command('list')
     .description('List the runs below a folder, newest last')
-    .argument('[root]', 'folder to look in, three levels deep', 'runs')
+    .argument('[folder]', 'folder that contains runs, at most three levels deep', 'runs')
     .addOption(outputOption())
     .action(async (root: string, options: Format) => {
       const found = await summariseRuns(resolve(io.cwd, root), runProcesses)
@@ -37,22 +37,26 @@ export const addRunsCommand: AddCommand = (program, io) => {
       )
     })
 
-  ofRun(runs, 'show', 'Show the state and the history of a run')
+  ofRun(runs, 'show', 'Show state, losses and commands of a run')
     .addOption(outputOption())
     .action(async (run: string, options: Format) => {
       const summary = await summaryOfRun(await findRun(run, io.cwd), runProcesses)
       printResult(io, 'runs show', options.output, summary, () => paragraph(summary))
     })
 
-  ofRun(runs, 'attach', 'Follow a run until it ends; Ctrl-C leaves it running')
+  ofRun(runs, 'attach', 'Print the events of a run until it ends; Ctrl-C does not stop the run')
     .addOption(outputOption(['text', 'ndjson']))
     .action(async (run: string, options: Format) => attach(io, await findRun(run, io.cwd), options))
 
   const commands: readonly [string, string, (remote: RemoteRun) => Promise<number>][] = [
     ['pause', 'Pause before the next step until `unpause`', (remote) => remote.pause()],
     ['unpause', 'Continue a paused run', (remote) => remote.unpause()],
-    ['checkpoint', 'Save before the next step', (remote) => remote.checkpoint()],
-    ['stop', 'Save and stop; `train --resume RUN` resumes', (remote) => remote.stop('freetumor runs stop')],
+    ['checkpoint', 'Save a checkpoint before the next step', (remote) => remote.checkpoint()],
+    [
+      'stop',
+      'Save a checkpoint and stop; `train --resume RUN` resumes',
+      (remote) => remote.stop('freetumor runs stop'),
+    ],
   ]
   for (const [name, description, act] of commands)
     ofRun(runs, name, description)
@@ -60,19 +64,19 @@ export const addRunsCommand: AddCommand = (program, io) => {
       .action(async (run: string, options: Format) => {
         const step = await controlled(io, run, act)
         printResult(io, 'runs pause|unpause|checkpoint|stop', options.output, { command: name, step }, () => [
-          `${name} holds from step ${step} on`,
+          `${name}: from step ${step} on`,
         ])
       })
 
-  ofRun(runs, 'set', 'Set a value from the next step on')
-    .argument('<learningRate=value>', 'what to set')
+  ofRun(runs, 'set', 'Set the learning rate from the next step on')
+    .argument('<learningRate=value>', 'new learning rate, such as learningRate=5e-5')
     .addOption(outputOption())
     .action(async (run: string, assignment: string, options: Format) => {
       const value = learningRateOf(assignment)
       const step = await controlled(io, run, (remote) => remote.setLearningRate(value))
       const result = { command: 'setLearningRate', value, step } as const
       printResult(io, 'runs set', options.output, result, () => [
-        `learning rate ${value} holds from step ${step} on`,
+        `learning rate ${value} from step ${step} on`,
       ])
     })
 }
@@ -83,14 +87,16 @@ function ofRun(runs: Command, name: string, description: string): Command {
     `freetumor runs ${name} runs/first${name === 'set' ? ' learningRate=5e-5' : ''}`,
   )
     .description(description)
-    .argument('<run>', 'run directory, or the last part of one below runs/')
+    .argument('<run>', 'run directory, or its name if it is below runs/')
 }
 
 function learningRateOf(assignment: string): number {
   const [key, text] = assignment.split('=')
   const value = Number(text)
   if (key !== 'learningRate' || !text || !(value > 0))
-    throw new UsageError(`runs set: learningRate=NUMBER was expected, got ${assignment}`)
+    throw new UsageError(`runs set: wrong assignment (expected learningRate=NUMBER, found ${assignment})`, {
+      hint: 'write learningRate=5e-5',
+    })
   return value
 }
 
@@ -115,11 +121,11 @@ async function notControllable(directory: string): Promise<UsageError> {
     return new UsageError(
       `${directory} is being trained by ${holderInWords(holder)}, which does not answer`,
       {
-        hint: `run this command on the host and in the container of that process; ${howToEnd(holder)}`,
+        hint: `run this command on the machine and in the container of that process; ${howToEnd(holder)}`,
       },
     )
   return new UsageError(
-    `${directory} is not running: ${stateInWords(await summaryOfRun(directory, runProcesses))}`,
+    `${directory}: not running (${stateInWords(await summaryOfRun(directory, runProcesses))})`,
     {
       hint: `\`freetumor train --resume ${directory}\` resumes it`,
     },
@@ -133,7 +139,7 @@ async function attach(io: CliIo, directory: string, options: Format): Promise<vo
     options.output === 'ndjson' ? printLine(io, 'runs attach', event) : console.show(event)
   const remote = await connectRun(directory)
   if (!remote && (await lockHolders([directory])).size > 0) throw await notControllable(directory)
-  // a paused run has no next event: to close the connection ends the wait for it
+  // a paused run sends no event: closing the connection ends the wait
   const release = onAbort(io.signal, () => remote?.close())
   try {
     for await (const event of remote ?? readEvents(join(directory, 'events.jsonl'))) {
@@ -141,7 +147,7 @@ async function attach(io: CliIo, directory: string, options: Format): Promise<vo
       show(event)
     }
   } catch (error) {
-    // closed by the signal
+    // the signal closed the connection
     if (!io.signal.aborted) throw error
   } finally {
     release()
@@ -163,7 +169,7 @@ function stateInWords(run: RunSummary): string {
   const at = `step ${run.step}${run.steps === null ? '' : `/${run.steps}`}`
   if (run.state === 'broken') return `broken: ${run.reason}`
   if (run.state === 'unresponsive') return `running at ${at}, not answering (${run.reason})`
-  if (run.state === 'died') return `died at ${at} without a record of its end (killed?)`
+  if (run.state === 'died') return `ended at ${at} without exit.json (killed?)`
   return run.state === 'failed' ? `failed at ${at}: ${run.reason}` : `${run.state} at ${at}`
 }
 
@@ -172,7 +178,7 @@ function paragraph(run: RunSummary): string[] {
   return [
     `${run.name}${run.job === null ? '' : ` (${run.job})`}: ${stateInWords(run)}`,
     `  directory    ${run.directory}`,
-    ...(run.begun ? [`  begun        ${run.begun}`] : []),
+    ...(run.begun ? [`  started      ${run.begun}`] : []),
     ...(losses.length
       ? [`  losses       ${losses.join('  ')}  at learning rate ${run.learningRate?.toPrecision(3)}`]
       : []),

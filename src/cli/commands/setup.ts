@@ -3,17 +3,17 @@ import { setUpRuntime } from '../../runtime/setup.js'
 import { type CliIo, type OutputFormat, printResult } from '../output.js'
 import { outputOption, withExample } from '../program.js'
 
-/** `freetumor setup`: makes, reuses or adopts the Python runtime. */
+/** `freetumor setup`: install, reuse or adopt the Python runtime. */
 export function addSetupCommand(program: Command, io: CliIo): void {
   const command = program
     .command('setup')
     .description('Install the pinned Python runtime, or adopt an existing Python')
-    .option('--python <path>', 'Adopt a Python that has the packages, or build upon a bare one')
     .option(
-      '--venv <dir>',
-      'Set the folder of the runtime: a new one, or one that you trust (default: .venv)',
+      '--python <path>',
+      'Adopt this Python if it has the packages; otherwise install them into a runtime that uses it',
     )
-    .option('--dev', "Install the packages of this repository's tests, too", false)
+    .option('--venv <dir>', 'Set the folder of the runtime; an existing one must be yours (default: .venv)')
+    .option('--dev', 'Install the packages of the tests in addition', false)
     .addOption(outputOption())
     .action(async (options: { python?: string; venv?: string; dev: boolean; output: OutputFormat }) => {
       const { output, ...rest } = options

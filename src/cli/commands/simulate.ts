@@ -11,51 +11,55 @@ import { readNifti } from '../../volume/nifti.js'
 import { writeNifti } from '../../volume/nifti-write.js'
 import type { LabelMap, Vec3 } from '../../volume/volume.js'
 import { makeWritableFolder, writeWhole } from '../../whole-file.js'
+import { labelId } from '../label-ids.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 
 interface Options {
   readonly labels: string
+  /** Label id. */
   readonly organ: number
   readonly size: SimulationRequest['size']
-  readonly count: number
+  readonly tumors: number
   readonly seed: number
   readonly out: string
   readonly writeMasks: number
   readonly unitMm?: number
   readonly volumes?: string
-  readonly centres?: string
+  readonly positions?: string
   readonly output: 'text' | 'json'
 }
 
-/** `freetumor simulate`: where tumors would go in a label map, and their shapes. */
+/** `freetumor simulate`: plan positions and shapes of tumors in a label map. */
 export const addSimulateCommand: AddCommand = (program, io) => {
   withExample(
     program.command('simulate'),
-    'freetumor simulate --labels liver.nii.gz --organ 1 --size small --count 100 --seed 1 --out tumors --write-masks 3',
+    'freetumor simulate --labels liver.nii.gz --organ liver --size small --tumors 100 --seed 1 --out tumors --write-masks 3',
   )
     .description('Simulate tumor positions and shapes in an organ, with a picture')
     .requiredOption('--labels <file>', 'Set the label map (.nii or .nii.gz)')
-    .requiredOption('--organ <id>', 'Set the label id of the organ', wholeNumber(1))
+    .requiredOption('--organ <id>', 'Set the organ, by label id or name (liver)', (text) =>
+      labelId('--organ', text, null),
+    )
     .addOption(
-      new Option('--size <size>', 'Set the size class; mixed draws one for each tumor')
+      new Option('--size <size>', 'Set the size class; mixed: draw one for each tumor')
         .choices([...SIZE_CLASSES, 'mixed'])
         .makeOptionMandatory(),
     )
-    .requiredOption('--count <n>', 'Set the number of tumors', wholeNumber(1))
-    .option('--seed <n>', 'Set the seed; tumor i depends on the seed and i only', wholeNumber(0), 0)
+    .requiredOption('--tumors <n>', 'Set the number of tumors', wholeNumber(1))
+    .option('--seed <n>', 'Set the seed of positions and shapes', wholeNumber(0), 0)
     .requiredOption('--out <dir>', 'Set the folder for tumors.ndjson, preview.png and masks')
     .option('--write-masks <k>', 'Write the masks of the first K tumors', wholeNumber(0), 0)
     .option(
       '--unit-mm <mm>',
-      'Measure sizes in voxels of this edge, for instance 1.5 as published',
+      'Set the voxel edge in which size classes are measured, such as the published 1.5',
       positiveNumber,
     )
-    .option('--volumes <file>', 'Read tumor volumes in ml, one per line')
+    .option('--volumes <file>', 'Read tumor volumes in ml from this file, one per line')
     .option(
-      '--centres <file>',
-      'Place tumors in turn at these JSON lines: {"mm": [x, y, z]} (RAS) or {"voxel": [i, j, k]}',
+      '--positions <file>',
+      'Place tumors at these positions in turn; a line is {"mm": [x, y, z]} (RAS) or {"voxel": [i, j, k]}',
     )
     .addOption(outputOption())
     .action(async (options: Options) => {
@@ -82,28 +86,30 @@ export const addSimulateCommand: AddCommand = (program, io) => {
       await writeWhole(join(out, 'preview.png'), preview(labels, options.organ, shown))
       await writeWhole(join(out, 'tumors.ndjson'), lines.map((line) => `${line}\n`).join(''))
       printResult(io, 'simulate', options.output, { out, count: lines.length, noRoom }, () => [
-        `${lines.length} tumors in ${join(out, 'tumors.ndjson')}${noRoom > 0 ? `, ${noRoom} found no room` : ''}; a picture in ${join(out, 'preview.png')}`,
+        `${lines.length} tumors in ${join(out, 'tumors.ndjson')}${noRoom > 0 ? `, ${noRoom} without room` : ''}; a picture in ${join(out, 'preview.png')}`,
       ])
     })
 }
 
-/** More than these hide each other. */
+/** Largest number of tumors in the picture; more hide each other. */
 const MAX_SHOWN = 200
 
 async function readRequest(
-  { organ, size, count, seed, unitMm, volumes, centres }: Options,
+  { organ, size, tumors, seed, unitMm, volumes, positions }: Options,
   labels: LabelMap,
   cwd: string,
 ): Promise<SimulationRequest> {
   if (unitMm !== undefined && volumes !== undefined)
-    throw new UsageError('--unit-mm and --volumes both say how large tumors are', { hint: 'give one' })
+    throw new UsageError('--unit-mm and --volumes: both set the size (expected one)', {
+      hint: 'omit one of them',
+    })
   const spacingMm = spacingOf(labels.affine)
   const radius = (voxels: number) => radiusVoxelsOf(voxels * unitMm!, spacingMm)
   const { tiny, small, medium, large } = RADIUS_VOXELS
   return {
     organLabel: organ,
     size,
-    count,
+    count: tumors,
     seed,
     ...(unitMm === undefined
       ? {}
@@ -118,21 +124,19 @@ async function readRequest(
     ...(volumes === undefined
       ? {}
       : { listedRadii: radiiOfVolumes(await readNumbers(resolve(cwd, volumes)), spacingMm) }),
-    ...(centres === undefined ? {} : { centres: await readCentres(resolve(cwd, centres), labels) }),
+    ...(positions === undefined ? {} : { centres: await readCentres(resolve(cwd, positions), labels) }),
   }
 }
 
 async function readCentres(file: string, { affine }: LabelMap): Promise<Vec3[]> {
   const toVoxel = invertAffine(affine)
-  const positions = await readPositions(file)
-  return positions.map(
-    ({ mm, voxel }) => (voxel ?? applyAffine(toVoxel, mm!)).map(Math.round) as unknown as Vec3,
-  )
+  const found = await readPositions(file)
+  return found.map(({ mm, voxel }) => (voxel ?? applyAffine(toVoxel, mm!)).map(Math.round) as unknown as Vec3)
 }
 
 function tooSmall({ labels, organ }: Options): DataError {
   return new DataError(
-    `${labels}: organ too small: id ${organ} has no slice with a voxel whose 5 x 5 neighbourhood is all ${organ}`,
+    `${labels}: organ too small (expected a 5 x 5 square of id ${organ} in an axial slice, found none)`,
     {
       hint: 'check the id, or that the third axis of the array is the axial one',
       facts: { organ, outcome: 'organTooSmall' },
@@ -148,13 +152,13 @@ async function readLabels(file: string): Promise<LabelMap> {
   const { data, shape, affine } = await readNifti(file)
   const largest = Math.max(...countLabelIds({ data, shape, affine }, file).keys())
   if (largest > 255)
-    throw new DataError(`${file}: holds label id ${largest}; ids up to 255 are read`, {
-      hint: 'bring the ids below 256 with `freetumor data remap`',
+    throw new DataError(`${file}: label id too large (expected at most 255, found ${largest})`, {
+      hint: 'map the ids below 256 with `freetumor data remap`',
     })
   return { data: data instanceof Uint8Array ? data : Uint8Array.from(data), shape, affine }
 }
 
-/** The mask of one tumor on the grid of the label map. */
+/** Return the mask of one tumor on the grid of the label map. */
 function placed(
   { box, origin }: { readonly box: Pick<LabelMap, 'data' | 'shape'>; readonly origin: LabelMap['shape'] },
   { shape, affine }: LabelMap,

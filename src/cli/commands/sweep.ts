@@ -12,7 +12,7 @@ interface Options {
   readonly output: 'text' | 'json'
 }
 
-/** `freetumor sweep LEDGER`: what other thresholds and rules would have kept. */
+/** `freetumor sweep LEDGER`: compare thresholds and rules on recorded tumors. */
 export const addSweepCommand: AddCommand = (program, io) => {
   withExample(
     program.command('sweep'),
@@ -23,7 +23,7 @@ export const addSweepCommand: AddCommand = (program, io) => {
     .argument('<ledger>', 'a ledger, or the folder of a run or of a synthetic data set')
     .option(
       '--thresholds <numbers>',
-      'Compare these detected fractions, separated by commas (default: 0.1 to 0.9)',
+      'Compare these detected fractions, such as 0.3,0.5 (default: 0.1 to 0.9)',
       shares,
     )
     .option('--config <file>', 'Read the quality section of this configuration (default: that of the ledger)')
@@ -43,7 +43,7 @@ export const addSweepCommand: AddCommand = (program, io) => {
 function shares(text: string): number[] {
   const values = text.split(',').map((one) => (one.trim() === '' ? Number.NaN : Number(one)))
   if (values.some((value) => !(value >= 0 && value <= 1)))
-    throw new InvalidArgumentError('numbers from 0 to 1 were expected, separated by commas.')
+    throw new InvalidArgumentError('numbers from 0 to 1, such as 0.3,0.5')
   return values
 }
 
@@ -52,8 +52,8 @@ function inWords({ asItStands, thresholds, hasBaseline }: Sweep): string[] {
   const line = (name: string, row: SweepRow): string =>
     [name.padEnd(10), counts(row.tries), counts(row.tumors), ...row.byKind.map(counts)].join('  ')
   return [
-    ...(hasBaseline ? [] : ['no baseline looked at these tumors: only rules make a difference']),
-    ['threshold ', 'tries'.padEnd(13), 'tumors'.padEnd(13), ...kinds.map((name) => name.padEnd(13))].join(
+    ...(hasBaseline ? [] : ['no baseline judged these tumors: only rules make a difference']),
+    ['threshold ', 'attempts'.padEnd(13), 'tumors'.padEnd(13), ...kinds.map((name) => name.padEnd(13))].join(
       '  ',
     ),
     ...thresholds.map((row) => line(String(row.threshold), row)),

@@ -4,6 +4,7 @@ import { ORGAN_NAMES, REGIONS } from '../../config/schema.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { parseMap } from '../../curation/datasets/remap.js'
 import { EXIT, UsageError } from '../../errors.js'
+import { checkpointFile } from '../../pipeline/checkpoint/checkpoint-file.js'
 import type { StageContext } from '../../pipeline/context.js'
 import type { Synthesis } from '../../pipeline/synthesize/dataset.js'
 import { type SynthesisProgress, synthesizeCases } from '../../pipeline/synthesize/run.js'
@@ -19,7 +20,7 @@ import { LABEL_SCHEMES, type OrganName } from '../../volume/labels.js'
 import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printLine, printResult } from '../output.js'
-import { type AddCommand, outputOption, withExample } from '../program.js'
+import { type AddCommand, mapDescription, outputOption, withExample } from '../program.js'
 import { withLogFolder } from '../stage-context.js'
 
 interface Options extends SynthesisFlags {
@@ -27,71 +28,72 @@ interface Options extends SynthesisFlags {
   readonly set?: string[]
   readonly images?: string
   readonly labels?: string
-  readonly labelMap?: string
+  readonly map?: string
   readonly out: string
   readonly output: 'text' | 'json' | 'ndjson'
 }
 
-/** `freetumor synthesize`: a synthetic data set on disk. */
+/** `freetumor synthesize`: write a synthetic data set. */
 export const addSynthesizeCommand: AddCommand = (program, io) => {
   withExample(
     program.command('synthesize'),
     'freetumor synthesize --generator model.pt --baseline baseline.pt --images scans --labels organs --out synthetic --variants 5',
     'freetumor synthesize --config abdomen-segmentation.yaml --out synthetic',
   )
-    .description('Paint tumors into whole scans; write images, labels, change masks, ledger')
-    .requiredOption('--out <dir>', 'Set the folder of the synthetic data set; a stopped one is resumed')
-    .option('--config <file>', 'Read hosts, networks, sizes and quality from a run configuration')
-    .option('--set <key=value...>', 'Replace values of the file, or of the published settings')
+    .description('Paint tumors into whole scans; write images, labels, change masks and a ledger')
+    .requiredOption('--out <dir>', 'Set the folder of the synthetic data set; a stopped synthesis is resumed')
+    .option('--config <file>', 'Read host CTs, networks, sizes and quality from a run configuration')
+    .option('--set <key=value...>', 'Replace values of the configuration, or of the published settings')
     .option('--generator <file>', 'Use this tumor generator (default: hand-crafted tumors)')
     .option('--baseline <file>', 'Use this segmentor for quality control (default: accept every tumor)')
-    .option('--images <dir>', 'Read scans from this folder or data set instead of a configuration')
+    .option('--images <dir>', 'Read host CTs from this folder or data set instead of a configuration')
     .option(
       '--labels <dir>',
-      'Read organ labels with the names of the scans here (default: those of --images)',
+      'Read organ labels with the names of the host CTs here (default: those of --images)',
     )
-    .option('--label-map <map>', 'Map label ids: a preset of `freetumor data remap`, or from:to,...')
+    .option('--map <map>', mapDescription())
     .addOption(
       new Option(
         '--region <region>',
-        'Set the region of the files; specialist: the one organ of --organs with ids 1 organ, 2 tumor',
+        'Set the region of the labels; specialist: id 1 is the organ of --organs, 2 its tumor',
       ).choices([...REGIONS, 'specialist']),
     )
     .option(
       '--organs <names>',
-      'Select organs for tumors, separated by commas (default: all of the region)',
+      'Select organs for tumors: liver,pancreas,kidney or lung (default: all of the region)',
       organList,
     )
-    .option('--variants <n>', 'Set the synthetic scans of each host', wholeNumber(1))
-    .option('--tumors <n>', 'Set the tumors of each synthetic scan', wholeNumber(1))
+    .option('--variants <n>', 'Set the number of synthetic scans per host CT', wholeNumber(1))
+    .option('--tumors <n>', 'Set the number of tumors per synthetic scan', wholeNumber(1))
     .option('--seed <n>', 'Set the seed of the tumors', wholeNumber(0))
     .addOption(
-      new Option('--channel <mode>', "Select the generator's output for an organ").choices([
-        'organ',
-        'shared',
-      ]),
+      new Option(
+        '--channel <mode>',
+        'Set whether each organ has its own generator output, or all share one',
+      ).choices(['organ', 'shared']),
     )
     .addOption(
       new Option(
         '--merging <order>',
-        'Set the patch-merging order of a baseline whose file does not state it',
+        'Set the patch-merging order of a baseline that does not state it',
       ).choices(['legacy', 'corrected', 'v2']),
     )
     .addOption(
-      new Option('--layout <layout>', 'Set the layout; nnunet adds _0000 to images').choices([
-        'plain',
-        'nnunet',
-      ]),
+      new Option(
+        '--layout <layout>',
+        'Set the folder layout; nnunet adds _0000 to the names of images',
+      ).choices(['plain', 'nnunet']),
     )
-    .option('--processes <n>', 'Set the number of processes (or GPUs) that share the cases', wholeNumber(1))
+    .option('--workers <n>', 'Set the number of processes, or GPUs, that share the cases', wholeNumber(1))
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options) => {
       refuseMissingHosts(options)
       const result = await withLogFolder(io, torchRuntime(), async (context) => {
         const config = options.config === undefined ? null : await readConfig(io, options.config, options.set)
         const settings = await settingsOf(options, config, io, context)
-        const { images, labels, labelMap } = options
-        const map = labelMap === undefined ? specialistMap(settings) : parseMap(labelMap, settings.region)
+        const { images, labels } = options
+        const map =
+          options.map === undefined ? specialistMap(settings) : parseMap(options.map, settings.region)
         const hosts =
           config !== null && images === undefined
             ? config.data
@@ -107,7 +109,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
             hosts,
             onProgress: (progress) => {
               if (options.output === 'ndjson') printLine(io, 'synthesize', progress)
-              else tell(io, progress)
+              else noteVariant(io, progress)
             },
           },
           context,
@@ -122,20 +124,27 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
 
 function refuseMissingHosts({ images, labels, config }: Options): void {
   if (images === undefined && labels !== undefined)
-    throw new UsageError('--labels: no scans (expected --images, too)', { hint: 'pass --images' })
+    throw new UsageError('--labels: no host CTs (expected --images, too)', { hint: 'pass --images' })
   if (config === undefined && images === undefined)
-    throw new UsageError('synthesize needs --config FILE, or --images DIR')
+    throw new UsageError('synthesize: no host CTs (expected --config, or --images)', {
+      hint: 'pass --config FILE, or --images DIR',
+    })
 }
 
-/** The settings of a configuration with the flags over it, or of the flags and the checkpoints. */
+/** Return the settings of a configuration with the flags over it, or of the flags and the checkpoints. */
 async function settingsOf(
   { set = [], out, ...options }: Options,
   config: SynthesisSections | null,
   io: CliIo,
   { runtime, signal }: StageContext,
 ): Promise<SynthesisSettings> {
-  const named = (file: string | undefined) => (file === undefined ? undefined : resolve(io.cwd, file))
-  const flags = { ...options, generator: named(options.generator), baseline: named(options.baseline) }
+  const named = async (file: string | undefined) =>
+    file === undefined ? undefined : await checkpointFile(resolve(io.cwd, file))
+  const flags = {
+    ...options,
+    generator: await named(options.generator),
+    baseline: await named(options.baseline),
+  }
   if (config !== null) return synthesisSettings(config, flags)
   const inspected = (file: string | undefined) =>
     file === undefined ? null : runtime.inspect(file, { signal })
@@ -144,33 +153,32 @@ async function settingsOf(
   return settingsOfWeights(flags, { generator, baseline }, { set, cache })
 }
 
-/** A specialist's labels have its own ids, unless a map is declared. */
+/** Return the map of a specialist, whose labels have ids of its own. */
 function specialistMap({ region, synthesize }: SynthesisSettings): LabelIdMap | undefined {
   const organ = LABEL_SCHEMES[region].organs.find(({ name }) => name === synthesize.specialist)
   return organ && { '0': 0, '1': organ.label, '2': organ.tumorLabel }
 }
 
-function tell(io: CliIo, progress: SynthesisProgress): void {
+function noteVariant(io: CliIo, progress: SynthesisProgress): void {
   const { done, total, caseId, variant, kept, tried, secondsPerVariant } = progress
   const pace =
     secondsPerVariant === null
       ? ''
       : `  ${secondsPerVariant.toFixed(1)} s a variant, ${Math.round(secondsPerVariant * (total - done))} s left`
-  io.note(`${done}/${total}  ${caseId} variant ${variant}  kept ${kept} of ${tried} tumors${pace}`)
+  io.note(`${done}/${total}  ${caseId} variant ${variant}  ${kept} of ${tried} tumors accepted${pace}`)
 }
 
 function inWords({ directory, hosts, scans, tumors, failed }: Synthesis): string[] {
   return [
-    `${scans} synthetic scans of ${hosts} hosts in ${directory}: ${tumors.kept} tumors kept of ${tumors.tried}, ${tumors.noRoom} without room`,
+    `${scans} synthetic scans of ${hosts} hosts in ${directory}: ${tumors.kept} of ${tumors.tried} tumors accepted, ${tumors.noRoom} without room`,
     ...(failed.length > 0 ? [`${failed.length} hosts failed`] : []),
-    `ledger.jsonl tells of every tumor, report.html shows them`,
+    `ledger.jsonl lists every tumor, report.html shows them`,
   ]
 }
 
 function organList(text: string): OrganName[] {
   const names = text.split(',').map((name) => name.trim())
   const unknown = names.filter((name) => !(ORGAN_NAMES as readonly string[]).includes(name))
-  if (unknown.length > 0)
-    throw new InvalidArgumentError(`${unknown.join(', ')} is no organ; ${ORGAN_NAMES.join(', ')} are.`)
+  if (unknown.length > 0) throw new InvalidArgumentError(`organs among ${ORGAN_NAMES.join(', ')}`)
   return names as OrganName[]
 }

@@ -23,7 +23,7 @@ interface Options {
   readonly output: 'text' | 'json' | 'ndjson'
 }
 
-/** `freetumor train`: one training, `job` of the configuration says which. */
+/** `freetumor train`: run the training that `job` of the configuration names. */
 export const addTrainCommand: AddCommand = (program, io) => {
   withExample(
     program.command('train'),
@@ -32,11 +32,11 @@ export const addTrainCommand: AddCommand = (program, io) => {
     'freetumor train --config big.yaml --out runs/big --nodes 2 --node-rank 0 --rendezvous 10.0.0.1:29500',
   )
     .description('Train a baseline, a tumor generator or a segmentor')
-    .option('--config <file>', 'Read this run configuration: a file, or the name of a shipped one')
+    .option('--config <file>', 'Read this run configuration: a file, or the name of a shipped configuration')
     .option('--out <dir>', 'Set the run directory (default: runs/NAME/ID)')
-    .option('--resume <run>', 'Resume a run directory from its newest checkpoint')
+    .option('--resume <run>', 'Resume the run of this directory from its newest checkpoint')
     .option('--accept-changes', 'Accept a changed configuration or changed data on resume')
-    .option('--set <key=value...>', 'Replace values of the file')
+    .option('--set <key=value...>', 'Replace values of the configuration')
     .option(
       '--nodes <n>',
       'Set the number of nodes that train together; each runs this command',
@@ -44,11 +44,11 @@ export const addTrainCommand: AddCommand = (program, io) => {
     )
     .option('--node-rank <r>', 'Set the number of this node, from 0', wholeNumber(0))
     .option('--rendezvous <host:port>', 'Set the rendezvous: an address of node 0')
-    .option('--detach', 'Start without this terminal; return when `freetumor runs` can control it')
+    .option('--detach', 'Train in the background; return when `freetumor runs` can control the run')
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options) => {
       if (options.config === undefined && options.resume === undefined)
-        throw new UsageError('train needs --config FILE, or --resume RUN', {
+        throw new UsageError('train: no configuration (expected --config FILE or --resume RUN)', {
           hint: '`freetumor init` writes a configuration',
         })
       const file = options.config ?? join(options.resume!, 'config.resolved.yaml')
@@ -83,7 +83,7 @@ export const addTrainCommand: AddCommand = (program, io) => {
 
 const FLAGS = { nodes: '--nodes', nodeRank: '--node-rank', rendezvous: '--rendezvous' } as const
 
-/** The same training in a process that nobody waits for. */
+/** Start the same training in a background process. */
 async function detach(io: CliIo, options: Options, name: string): Promise<void> {
   const { config, resume, set = [] } = options
   const directory = resolve(io.cwd, resume ?? options.out ?? join('runs', name, newRunId()))
@@ -102,6 +102,6 @@ async function detach(io: CliIo, options: Options, name: string): Promise<void> 
   const pid = await startDetached(argv, directory, io.cwd)
   printResult(io, 'train --detach', options.output, { directory, pid }, () => [
     `process ${pid} trains in ${directory}`,
-    `\`freetumor runs attach ${directory}\` follows it`,
+    `\`freetumor runs attach ${directory}\` prints its events`,
   ])
 }

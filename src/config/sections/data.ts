@@ -6,7 +6,7 @@ import { type DeepReadonly, natural, nonEmptyText } from '../types.js'
 const target = z.union([natural.max(255), z.literal('ignore')])
 const labelMap = z.union([z.record(z.string().regex(/^\d+$/), target), nonEmptyText])
 const organs = z.array(z.enum(ORGAN_NAMES))
-const pattern = z.string().refine(isPattern, 'must be a regular expression')
+const pattern = z.string().refine(isPattern, 'a regular expression')
 
 function isPattern(text: string): boolean {
   try {
@@ -253,7 +253,7 @@ const allowedLeaks = z.strictObject({
     { source: OURS },
   ),
   reason: key(
-    z.string().trim().min(10, 'must be a sentence that explains why the pair may stay'),
+    z.string().trim().min(10, 'a sentence that explains why the pair may stay'),
     'Sentence that explains why the pair may stay, of at least 10 characters.',
     'It appears in the events and in the report of the run.',
     { source: OURS },

@@ -51,6 +51,12 @@ const segmentor = z.strictObject({
     'Mismatches are listed in the log.',
     { default: null, path: true, source: differs('networks') },
   ),
+  initialWeightsSet: key(
+    nonEmptyText.nullable(),
+    'Set of weights in the file of `initialWeights`: `student`, `teacher`, `ema`, or a key of the file.',
+    'Null takes the only set; a file with several sets needs a name.',
+    { default: null, source: OURS },
+  ),
   activationCheckpointing: key(
     z.boolean(),
     'Recompute activations in the backward pass of the segmentor.',
@@ -82,9 +88,7 @@ const baseline = z.strictObject({
 
 const generator = z.strictObject({
   checkpoint: key(
-    z
-      .union([nonEmptyText, checkpointPart], 'must be a file, or { path: FILE, use: both | generator }')
-      .nullable(),
+    z.union([nonEmptyText, checkpointPart], 'a file, or { path: FILE, use: both | generator }').nullable(),
     'Checkpoint of the generator, or an object with `path` and `use`.',
     'In job `synthesis`, generator and discriminator start from it.',
     { default: null, path: true, source: published('networks') },

@@ -1,4 +1,5 @@
 import { UsageError } from '../../errors.js'
+import { nearestWord } from '../../suggestion.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import { background, DATASETS, type KidneySides, type LabelIdMap } from './registry.js'
 
@@ -49,7 +50,16 @@ const TOOLS: readonly Preset[] = [
   },
 ]
 
+/** For labels whose ids are those of the region already. */
+const REGION_IDS: readonly Preset[] = Object.values(LABEL_SCHEMES).map(({ region, names }) => ({
+  name: 'region',
+  region,
+  map: Object.fromEntries(names.map((_, id) => [String(id), id])),
+  aliases: [],
+}))
+
 export const PRESETS: readonly Preset[] = [
+  ...REGION_IDS,
   ...TOOLS,
   ...DATASETS.flatMap(({ name, region, labelMap, aliases = [], kidneySides }) =>
     labelMap ? [{ name, region, map: labelMap, aliases, kidneySides }] : [],
@@ -57,14 +67,12 @@ export const PRESETS: readonly Preset[] = [
 ]
 
 /**
- * Return the preset of a name; case, dashes and underscores are ignored. `region` means that the ids are those
- * of the region already.
- * @param region selects the map if a tool has one per region; null selects the abdomen
+ * Return the preset of a name; case, dashes and underscores are ignored.
+ * @param region selects the map if a preset has one per region; null selects the abdomen
  * @throws UsageError for an unknown name, or a preset of the other region
  */
 export function findPreset(name: string, region: Region | null = null): Preset {
   const wanted = plain(name)
-  if (wanted === 'region') return ofRegion(region ?? 'abdomen')
   const named = PRESETS.filter((preset) => [preset.name, ...preset.aliases].map(plain).includes(wanted))
   const fitting = named.find((preset) => region === null || (preset.region ?? region) === region)
   if (fitting) return fitting
@@ -75,19 +83,15 @@ export function findPreset(name: string, region: Region | null = null): Preset {
         hint: `choose a preset of the ${region} (${namesOf(region).join(', ')})`,
       },
     )
+  const near = nearestWord(name, namesOf(region))
   throw new UsageError(`unknown preset ${name}`, {
-    hint: `choose a preset (${namesOf(null).join(', ')})`,
+    hint: near === undefined ? `choose a preset (${namesOf(null).join(', ')})` : `did you mean ${near}?`,
   })
-}
-
-function ofRegion(region: Region): Preset {
-  const ids = LABEL_SCHEMES[region].names.map((_, id): [string, number] => [String(id), id])
-  return { name: 'region', region, map: Object.fromEntries(ids), aliases: [] }
 }
 
 function namesOf(region: Region | null): string[] {
   const fitting = PRESETS.filter((preset) => region === null || preset.region === region)
-  return ['region', ...new Set(fitting.map((preset) => preset.name))]
+  return [...new Set(fitting.map((preset) => preset.name))]
 }
 
 function plain(name: string): string {

@@ -1,5 +1,5 @@
 import { DataError, UsageError } from '../../errors.js'
-import { IGNORED_LABEL, LABEL_SCHEMES, labelIdOf, type Region } from '../../volume/labels.js'
+import { IGNORED_LABEL, LABEL_SCHEMES, labelIdOf, labelNameHint, type Region } from '../../volume/labels.js'
 import type { LabelMap, Volume } from '../../volume/volume.js'
 import { findPreset } from './presets.js'
 import type { KidneySides, LabelIdMap } from './registry.js'
@@ -32,7 +32,9 @@ export function parseMap(text: string, region: Region | null = null): LabelIdMap
     const target = name === undefined ? undefined : idOf(name, region)
     if (id === undefined || target === undefined || target > 255)
       throw new UsageError(`map: invalid pair "${pair}" (expected source:target)`, {
-        hint: 'write targets as 0 to 255 or as names of the region, as in 1:liver,2:liver-tumor,3:ignore',
+        hint: isName(name)
+          ? labelNameHint(name, region, ['ignore'])
+          : 'write targets as 0 to 255 or as names of the region, as in 1:liver,2:liver-tumor,3:ignore',
       })
     const source = String(Number(id))
     if (map[source] !== undefined && map[source] !== target)
@@ -45,7 +47,11 @@ export function parseMap(text: string, region: Region | null = null): LabelIdMap
 }
 
 function idOf(name: string, region: Region | null): number | undefined {
-  return /^\s*\d+\s*$/.test(name) ? Number(name) : labelIdOf(name, region)
+  return isName(name) ? labelIdOf(name, region) : Number(name)
+}
+
+function isName(target: string | undefined): target is string {
+  return target !== undefined && !/^\s*\d+\s*$/.test(target)
 }
 
 /**

@@ -131,8 +131,9 @@ async function readListed(file: string, options: ReadOptions): Promise<CaseList>
     searchIn: isOwn ? [dirname(file), ...searchIn] : searchIn,
     imageEnding: layout?.kind === 'flat' ? layout.imageEnding : undefined,
   })
-  const found = { source: file, labelNames: list.labelNames, statedCount: list.statedCount, notes: [] }
-  if (list.cases !== null) return { ...found, layout: 'decathlon list', cases: list.cases, leftOut: [] }
+  const { cases, ...named } = list
+  const found = { source: file, ...named, notes: [] }
+  if (cases !== null) return { ...found, layout: 'decathlon list', cases, leftOut: [] }
   const folder = dirname(file)
   const folders = layout ?? imageFolders((await readFolder(folder)).folders) ?? NNUNET
   return { ...found, layout: 'nnU-Net', ...(await readImageFolders(folder, folders, true)) }

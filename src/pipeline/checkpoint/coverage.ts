@@ -1,8 +1,9 @@
 import { CheckpointError, ConfigError } from '../../errors.js'
 import { LABEL_SCHEMES, type Organ, type OrganName } from '../../volume/labels.js'
 import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
+import { differences, isWhole, kindsOf } from './differences.js'
 
-/** Organs whose tumors a segmentor calls: by name, and how many tumor outputs have no name. */
+/** Organs whose tumors a segmentor labels: by name, and the number of tumor outputs without a name. */
 export interface TumorCoverage {
   readonly named: readonly OrganName[]
   readonly unnamed: number
@@ -18,7 +19,7 @@ export interface PaintingPlan {
   readonly generatorChannel: 'organ' | 'shared' | null
 }
 
-/** Those of the organs that receive tumors. */
+/** Return the organs that receive tumors. */
 export function plannedOrgans(
   organs: readonly Organ[],
   weights: Readonly<Partial<Record<OrganName, number | undefined>>>,
@@ -41,15 +42,15 @@ export function tumorCoverage(facts: CheckpointFacts): TumorCoverage {
   return { named, unnamed: organs.length - named.length }
 }
 
-/** Whether tumors in all these organs can be seen; a tumor output without a name may be any one organ's. */
+/** Return whether the segmentor can detect tumors in all these organs. A tumor output without a name covers any one organ. */
 export function covers(coverage: TumorCoverage, planned: readonly OrganName[]): boolean {
   return planned.filter((organ) => !coverage.named.includes(organ)).length <= coverage.unnamed
 }
 
 /**
- * Refuses a baseline that a run cannot use, before any rank starts.
- * @throws CheckpointError when it is no whole segmentor, or does not see the tumors of a planned organ; ConfigError when
- *   the configuration must say its patch-merging order
+ * Refuse a baseline that a run cannot use, before any rank starts.
+ * @throws CheckpointError if it is no complete segmentor, or does not detect tumors of a planned organ; ConfigError if
+ *   the configuration must state its patch-merging order
  */
 export function refuseBlindBaseline(
   plan: Pick<PaintingPlan, 'organs' | 'baselineMerging'>,
@@ -58,14 +59,14 @@ export function refuseBlindBaseline(
   const where = `networks.baseline.checkpoint: ${facts.path}`
   const network = segmentorOf(facts)
   if (!network || network.tumorOutputs === null)
-    throw new CheckpointError(`${where} holds no segmentor whose tumor outputs are known (${facts.kind})`, {
-      hint: 'a baseline has 7 outputs (tumors 2, 4, 6), 3 (2) or 2 (1), or is a model.pt of a run of job `baseline`',
-    })
-  if (network.missing > 0 || network.unexpected > 0)
     throw new CheckpointError(
-      `${where}: ${network.missing} tensors are missing and ${network.unexpected} belong to no segmentor`,
-      { hint: '`freetumor checkpoint inspect` lists them; a baseline must be whole' },
+      `${where}: holds no segmentor with known tumor outputs (found ${network ? `${network.outputs ?? 'no'} outputs` : kindsOf(facts.networks)})`,
+      { hint: 'name weights with 7, 3 or 2 outputs, or the model.pt of a `baseline` run' },
     )
+  if (!isWhole(network))
+    throw new CheckpointError(`${where}: ${differences(network).join('; ')}`, {
+      hint: 'run `freetumor checkpoint inspect` to list its tensors; a baseline must be complete',
+    })
   const planned = namesOf(plan)
   if (!covers(tumorCoverage(facts), planned)) {
     const seen = tumorCoverage(facts).named.join(', ') || 'not named'
@@ -75,14 +76,14 @@ export function refuseBlindBaseline(
     )
   }
   if (facts.patchMerging.needed && plan.baselineMerging === null)
-    throw new ConfigError(`${where} does not say the patch-merging order of its SwinUNETR`, {
-      hint: 'set networks.baseline.patchMerging; `freetumor checkpoint inspect --probe IMAGE LABELS` finds it out',
+    throw new ConfigError(`${where}: does not state the patch-merging order of its SwinUNETR`, {
+      hint: 'set networks.baseline.patchMerging; `freetumor checkpoint inspect --probe IMAGE LABELS` determines it',
     })
 }
 
 /**
- * Refuses to make a baseline that could not see the planned tumors.
- * @param learned the organs whose tumors it would learn, by the configuration `file`
+ * Refuse to train a baseline that could not detect the planned tumors.
+ * @param learned the organs whose tumors it would learn under the configuration `file`
  * @throws ConfigError
  */
 export function refuseBlindTraining(
@@ -94,14 +95,14 @@ export function refuseBlindTraining(
   const named = learned.map((organ) => organ.name)
   if (!covers({ named, unnamed: 0 }, planned))
     throw new ConfigError(
-      `networks.baseline.trainFrom: ${file} learns tumors of ${named.join(', ')}, planned are ${planned.join(', ')}`,
+      `networks.baseline.trainFrom: ${file} does not train on all planned organs (expected ${planned.join(', ')}, found ${named.join(', ')})`,
       { hint: COVER_HINT },
     )
 }
 
 /**
- * Refuses a generator that a run cannot paint with, before any rank starts.
- * @returns what the user should know of it, if anything
+ * Refuse a generator that a run cannot paint with, before any rank starts.
+ * @returns a warning for the user, or null
  * @throws CheckpointError
  */
 export function refuseWrongGenerator(
@@ -111,36 +112,35 @@ export function refuseWrongGenerator(
   const where = `networks.generator.checkpoint: ${facts.path}`
   const network = facts.networks.find((one) => one.architecture === 'unet3d' && one.name !== 'netD')
   if (!network)
-    throw new CheckpointError(`${where} holds no generator (${facts.kind})`, {
+    throw new CheckpointError(`${where}: holds no generator (found ${kindsOf(facts.networks)})`, {
       hint: 'name a synthesis checkpoint',
     })
-  if (network.missing > 0 || network.unexpected > 0)
-    throw new CheckpointError(`${where}: ${network.missing} tensors of the generator are missing`, {
-      hint: '`freetumor checkpoint inspect` lists them',
+  if (!isWhole(network))
+    throw new CheckpointError(`${where}: ${differences(network).join('; ')}`, {
+      hint: 'run `freetumor checkpoint inspect` to list its tensors; a generator must be complete',
     })
   if (plan.generatorChannel !== 'organ') return null
   const outputs = network.outputs ?? 0
   const lacking = plan.organs.filter(({ channel }) => channel >= outputs)
   if (lacking.length > 0)
     throw new CheckpointError(
-      `${where} has ${outputs} outputs, none for ${lacking.map(({ name }) => name).join(', ')}`,
+      `${where}: none of its ${outputs} outputs is for ${lacking.map(({ name }) => name).join(', ')}`,
       { hint: 'set networks.generator.channel: shared' },
     )
   const { untouchedOutputs } = facts.channelMode
   const untouched = plan.organs.filter(({ channel }) => untouchedOutputs.includes(channel))
-  // Where output 0 looks so too the training was short, not shared: another channel would not help.
+  // If output 0 is untouched too, the training was short, not shared: another channel would not help.
   if (untouched.length === 0 || untouchedOutputs.includes(0)) return null
-  return `${where}: its outputs for ${untouched.map(({ name }) => name).join(', ')} look as if they never learned; set networks.generator.channel: shared`
+  return `${where}: its outputs for ${untouched.map(({ name }) => name).join(', ')} look untrained; set networks.generator.channel: shared`
 }
 
 function namesOf({ organs }: Pick<PaintingPlan, 'organs'>): readonly OrganName[] {
   return organs.map(({ name }) => name)
 }
 
-const COVER_HINT =
-  'name a baseline that knows them (job `baseline`, target all), or set simulation.organWeights of the others to 0'
+const COVER_HINT = 'name a baseline for these organs, or set the other simulation.organWeights to 0'
 
-/** The segmentor of a file; undefined where there is none. */
+/** Return the segmentor of a file; undefined if it has none. */
 export function segmentorOf(facts: CheckpointFacts): NetworkFacts | undefined {
   return facts.networks.find((one) => one.architecture === 'swinunetr' || one.architecture === 'small')
 }

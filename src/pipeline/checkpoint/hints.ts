@@ -11,8 +11,8 @@ export type ComparedSections = Pick<
 >
 
 /**
- * Return hints about a file: why it is almost right, and what to do. With a configuration also how it differs from
- * the networks that this asks for.
+ * Return hints about a file: its faults and their remedies. With a configuration, also its differences from the
+ * networks that the configuration asks for.
  */
 export function checkpointHints(facts: CheckpointFacts, config: ComparedSections | null): readonly string[] {
   return [
@@ -21,30 +21,46 @@ export function checkpointHints(facts: CheckpointFacts, config: ComparedSections
     ...channelHints(facts),
     ...(config ? configHints(facts, config) : []),
     ...(facts.verifiedBy === 'nothing'
-      ? ['the file keeps no checksum and no manifest.json lies beside it: compare its sha256 yourself']
+      ? ['the file has no checksum and no manifest.json next to it: compare its sha256 yourself']
       : []),
   ]
 }
 
 function networkHints(network: NetworkFacts): string[] {
-  const { name, architecture, missing, missingKeys, unexpected, notFinite } = network
-  const hints: string[] = []
-  if (architecture === null) hints.push(`${name} is no network that is known; ${closest(network)}`)
-  else if (missingKeys.some((key) => /layers\dc\./.test(key)))
-    hints.push(`${name} lacks the convolutions of \`use_v2\`: it is a SwinUNETR built without it`)
-  else if (missing > 0 && architecture === 'swinunetr' && missingKeys.every((key) => key.startsWith('out.')))
-    hints.push(
-      `${name} is whole but for its head: it can start a segmentor (networks.segmentor.initialWeights)`,
-    )
-  else if (missing > 0)
-    hints.push(`${name} lacks ${missing} tensors of its ${architecture}, so it does not load strictly`)
+  const { name, architecture, causes, unexpected, notFinite } = network
+  const hints = [...causes.map((cause) => `${name}: ${cause}`), ...useHints(network)]
   if (architecture !== null && unexpected > 0)
     hints.push(
-      `${name} has ${unexpected} tensors that its ${architecture} does not know; they are left out where it may`,
+      `${name} has ${unexpected} tensors that do not belong to its ${architecture}; loading ignores them where allowed`,
     )
   if (notFinite.length > 0)
     hints.push(`${name} holds NaN or infinity in ${notFinite.length} tensors, first in ${notFinite[0]}`)
   return hints
+}
+
+/** Possible uses of a network that is unknown, incomplete or of other outputs. */
+function useHints(network: NetworkFacts): string[] {
+  const { name, architecture, family, causes, missing, missingKeys, outputs, tumorOutputs } = network
+  if (architecture === null)
+    return [
+      family === null
+        ? `${name} is no network that is known; ${closest(network)}`
+        : `${name} is ${family}, which freetumor cannot use`,
+    ]
+  if (causes.length > 0) return []
+  if (missing > 0 && architecture === 'swinunetr' && outputs === null)
+    return [
+      missingKeys.every((key) => key.startsWith('out.'))
+        ? `${name} is whole but for its head: it can start a segmentor (networks.segmentor.initialWeights)`
+        : `${name} is the encoder of a SwinUNETR: it can start a segmentor (networks.segmentor.initialWeights)`,
+    ]
+  if (missing > 0)
+    return [`${name} lacks ${missing} tensors of its ${architecture}, so it does not load strictly`]
+  return architecture !== 'unet3d' && outputs !== null && tumorOutputs === null
+    ? [
+        `${name} has ${outputs} outputs of unknown labels: it can start a segmentor, but not predict or be a baseline`,
+      ]
+    : []
 }
 
 function closest(network: NetworkFacts): string {
@@ -91,7 +107,7 @@ function sizeHints({ name, architecture, width, outputs }: NetworkFacts, config:
   const { generator, segmentor } = config.networks
   if (architecture === 'unet3d')
     return generator && width !== generator.baseChannels
-      ? [`${name}: ${width} base channels found, the config says ${generator.baseChannels}`]
+      ? [`${name}: wrong base channels (the config expects ${generator.baseChannels}, found ${width})`]
       : []
   // the segmentor inside a synthesis checkpoint is not the one that the config trains
   if (architecture === null || name !== 'network') return []
@@ -99,16 +115,16 @@ function sizeHints({ name, architecture, width, outputs }: NetworkFacts, config:
   const wanted = trainingLabels(config).names.length
   if (outputs !== null && outputs !== wanted)
     hints.push(
-      `${outputs} outputs found, the config says ${wanted} (job ${config.job}, target ${config.training.target})`,
+      `wrong number of outputs (job ${config.job} with target ${config.training.target} expects ${wanted}, found ${outputs})`,
     )
   if (architecture !== segmentor.kind)
-    hints.push(`a ${architecture} was found, the config says ${segmentor.kind}`)
+    hints.push(`wrong segmentor (the config expects ${segmentor.kind}, found ${architecture})`)
   else if (width !== segmentor.featureSize)
-    hints.push(`feature size ${width} found, the config says ${segmentor.featureSize}`)
+    hints.push(`wrong feature size (the config expects ${segmentor.featureSize}, found ${width})`)
   return hints
 }
 
-/** Why the file would be refused as the baseline of the run, where it can be meant as one. */
+/** Return why the run would refuse the file as its baseline; empty if the file is not meant as one. */
 function baselineHints(facts: CheckpointFacts, config: ComparedSections): string[] {
   const { baseline } = config.networks
   if (baseline === null || facts.kind === 'generator' || !segmentorOf(facts)) return []
@@ -127,11 +143,11 @@ function orderHints(facts: CheckpointFacts, config: ComparedSections): string[] 
   if (facts.kind === 'generator') return []
   const wanted = config.networks.segmentor.patchMerging
   return order !== null && order !== wanted
-    ? [`patch-merging order ${order} found, the config says ${wanted}`]
+    ? [`wrong patch-merging order (the config expects ${wanted}, found ${order})`]
     : []
 }
 
-/** Weights see only what they were trained to see: window, spacing, patch. */
+/** Compare region, intensity window, spacing and patch with those of the training: weights work on no others. */
 function preparationHints(facts: CheckpointFacts, config: ComparedSections): string[] {
   const wanted = {
     region: config.region,
@@ -143,8 +159,15 @@ function preparationHints(facts: CheckpointFacts, config: ComparedSections): str
     const found = facts.metadata?.[key]
     return found === undefined || JSON.stringify(found) === JSON.stringify(value)
       ? []
-      : [`${key} ${JSON.stringify(found)} found, the config says ${JSON.stringify(value)}`]
+      : [`wrong ${key} (the config expects ${JSON.stringify(value)}, found ${JSON.stringify(found)})`]
   })
+}
+
+/** Return the message for settings that no checkpoint states. */
+export function notStated(files: readonly CheckpointFacts[], settings: readonly string[]): string {
+  const paths = files.map(({ path }) => path)
+  if (paths.length === 0) return `no checkpoint and no option states the ${settings.join(', ')}`
+  return `${paths.join(' and ')}: ${paths.length === 1 ? 'does' : 'do'} not state the ${settings.join(', ')}`
 }
 
 function outputs(numbers: readonly number[]): string {

@@ -17,8 +17,8 @@ const OTHER: Readonly<Record<Side, Side>> = { predicted: 'true', true: 'predicte
 const FLAGS: Readonly<Record<Side, string>> = { predicted: '--map-predictions', true: '--map-labels' }
 
 /**
- * Sets aside the cases that hold an id outside the scheme which the other side never has, unless somebody declared what
- * the ids mean: such masks and labels follow two conventions, and figures of them would be wrong without a sign.
+ * Set aside the cases with an id outside the scheme that never occurs on the other side, unless the options declare the
+ * meaning of the ids. Such masks and labels follow two conventions, and their figures would be silently wrong.
  */
 export function splitByConvention(
   cases: readonly CaseMeasures[],
@@ -41,8 +41,8 @@ export function splitByConvention(
       continue
     }
     const { side, only } = strange[0]!
-    const message = `case ${one.caseId}: ids ${list(only)} occur in its ${side === 'predicted' ? 'mask' : 'label'}, are no ids of the region, and no ${WORDS[OTHER[side]]} have them`
-    const hint = `say what they mean with ${FLAGS[side]}, or which ids are compared with --labels-ids`
+    const message = `case ${one.caseId}: ids ${list(only)} of its ${side === 'predicted' ? 'mask' : 'label'} are not ids of the region, and no ${WORDS[OTHER[side]]} have them`
+    const hint = `map them with ${FLAGS[side]}, or list the ids to compare with --label-ids`
     refused.push({ caseId: one.caseId, error: { kind: 'data', message, hint } })
   }
   return { fitting, refused }
@@ -69,7 +69,7 @@ export function conventionWarnings(cases: readonly CaseMeasures[], profile: Prof
           `${resampled} cases were resampled to ${profile.spacingMm!.join(' x ')} mm: the published figures of ${profile.name} are taken on the prepared grid (predict --grid prepared)`,
         ]
       : []),
-    ...(removed > 0 ? [`predicted tumor outside the organ mask was taken away in ${removed} cases`] : []),
+    ...(removed > 0 ? [`predicted tumor outside the organ mask was removed in ${removed} cases`] : []),
   ]
 }
 
@@ -111,11 +111,11 @@ function oneSidedIds(cases: readonly CaseMeasures[]): string[] {
     const inMask = of.filter((one) => one.truePositive + one.falsePositive > 0).length
     if (inTruth > 0 && inMask === 0)
       return [
-        `id ${id} is in ${inTruth} labels and in no mask: if masks call it otherwise, say so with --map-predictions`,
+        `id ${id} is in ${inTruth} labels and in no mask: if masks use another id for it, pass --map-predictions`,
       ]
     if (inMask > 0 && inTruth === 0)
       return [
-        `id ${id} is in ${inMask} masks and in no label: if labels call it otherwise, say so with --map-labels`,
+        `id ${id} is in ${inMask} masks and in no label: if labels use another id for it, pass --map-labels`,
       ]
     return []
   })

@@ -5,9 +5,10 @@ import { matchNames } from '../../curation/datasets/own-labels.js'
 import { asUsage } from '../../curation/datasets/scans.js'
 import { DataError, UsageError } from '../../errors.js'
 import { parseForeignJson, readForeignText } from '../../foreign-text.js'
+import { cannotBeRead } from '../../system-errors.js'
 import type { Region } from '../../volume/labels.js'
 
-/** Mask and label of one case, and what goes with them. */
+/** Mask and label of one case. */
 export interface MaskFiles {
   readonly id: string
   readonly prediction: string
@@ -55,7 +56,7 @@ export async function pairMasks(
         hint:
           unmatched.length === 0
             ? 'predict the other scans, or score a part with --partial'
-            : 'files pair by equal names; move the others out of the folders',
+            : 'give each pair equal names; move other files out of the folders',
       },
     )
   const pairs = [...caseOf].map(([name, id]) => ({
@@ -84,7 +85,7 @@ export async function volumesIn(
     const id = stemOf(name)
     const twin = files.get(id)
     if (twin !== undefined)
-      throw new DataError(`${twin} and ${name}: equal case names (found ${id} for both)`, {
+      throw new DataError(`${folder}: ${twin} and ${name} have equal case names (found ${id} for both)`, {
         hint: 'move one of them elsewhere',
       })
     files.set(id, resolve(join(folder, name)))
@@ -102,10 +103,10 @@ export function filesOfCases(
 }
 
 /**
- * Who each case is of.
+ * Return the patient of each case.
  * @param file a manifest, or lines `case,patient`; null: every case is a patient of its own
- * @throws UsageError for a file that cannot be read as one of the two
- * @throws DataError for a case that it does not name
+ * @throws UsageError if the file is neither
+ * @throws DataError if the file does not list a case
  */
 export async function patientsOfCases(
   file: string | null,
@@ -113,15 +114,16 @@ export async function patientsOfCases(
 ): Promise<Map<string, string>> {
   if (file === null) return new Map(ids.map((id) => [id, id]))
   const text = await readForeignText(file, {
-    unreadable: (code, cause) => new UsageError(`${file} cannot be read: ${code}`, { cause }),
+    unreadable: (code, cause) =>
+      new UsageError(cannotBeRead(file, code), { hint: 'correct the path after --patients', cause }),
   })
   const named = text.trimStart().startsWith('{')
     ? patientsOfManifest(file, text)
     : patientsOfTable(file, text)
   const unknown = ids.filter((id) => !named.has(id))
   if (unknown.length > 0)
-    throw new DataError(`${file} does not say whose ${unknown.length} cases are, first ${unknown[0]}`, {
-      hint: 'give every case a line case,patient',
+    throw new DataError(`${file}: lists no patient for ${unknown.length} cases (first ${unknown[0]})`, {
+      hint: 'give every case a line `case,patient`',
     })
   return new Map(ids.map((id) => [id, named.get(id)!]))
 }
@@ -140,7 +142,7 @@ function patientsOfManifest(file: string, text: string): Map<string, string> {
       }),
     )
   } catch {
-    throw new UsageError(`${file} is no manifest`, { hint: '`freetumor data import` writes one' })
+    throw new UsageError(`${file}: is no manifest`, { hint: 'write one with `freetumor data import`' })
   }
 }
 
@@ -150,7 +152,9 @@ function patientsOfTable(file: string, text: string): Map<string, string> {
     lines.map((line, at) => {
       const [id, patient, ...rest] = line.split(',').map((part) => part.trim())
       if (!id || !patient || rest.length > 0)
-        throw new UsageError(`${file}: line ${at + 1} is not case,patient`, { hint: 'write one case a line' })
+        throw new UsageError(`${file}: line ${at + 1} is not \`case,patient\``, {
+          hint: 'write one case per line',
+        })
       return [id, patient]
     }),
   )

@@ -12,7 +12,8 @@ import type { PictureOptions } from './settings.js'
 import { pictureSpec } from './spec.js'
 
 const PICTURED = 6
-/** Writes three planes of the worst cases to `pictures/`; what cannot be drawn is a note, for the figures stand. */
+
+/** Write three planes of the worst cases to `pictures/`. A failed picture is only noted: the figures stay valid. */
 export async function drawWorstCases(
   cases: readonly CaseMeasures[],
   pairs: readonly MaskFiles[],

@@ -52,7 +52,7 @@ interface Measured {
 }
 
 /**
- * Compares masks with labels of the same names. A pair that cannot be compared is in `failed`, and named in the summary.
+ * Compare masks with labels of the same names. A pair that cannot be compared is in `failed` and in the summary.
  * @throws UsageError, DataError for folders that cannot be read or do not pair
  */
 export async function evaluateMasks(options: EvaluateOptions, context: StageContext): Promise<Evaluation> {
@@ -60,11 +60,11 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
   const ids = measuredIds(options)
   if (profile.lesions && ids.tumorIds.length === 0)
     throw new UsageError(`profile ${profile.name} compares tumors, but no tumor id is among the labels`, {
-      hint: 'name the ids of tumors',
+      hint: 'list the ids of tumors with --tumor-ids',
     })
   if (options.againstScores !== undefined && options.against === undefined)
-    throw new UsageError('scores of other masks were given, but no other masks', {
-      hint: 'give --against too',
+    throw new UsageError('--against-scores: the masks to compare with are missing', {
+      hint: 'pass --against too',
     })
   const { region, partial } = options
   const pairing = { region, partial }
@@ -84,7 +84,7 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
   const second = others && (await measure(others, options.againstScores, options, rules, context))
   if (second && profile.lesions && (options.scores === undefined) !== (options.againstScores === undefined))
     context.note(
-      'AUC and FROC of the two do not compare: lesions of one are scored by probability, of the other by volume (--scores and --against-scores go together)',
+      'AUC and FROC of the two are not comparable: one scores lesions by probability, the other by volume (pass --scores and --against-scores together)',
       'warning',
     )
   const comparison = second && compareBoth(first, second, options, profile)
@@ -154,8 +154,9 @@ function compareBoth(
 }
 
 /**
- * Probabilities of each case: `NAME.nii.gz`, or `NAME_ID.nii.gz` of the tumor ids as `predict --probabilities` writes them.
- * @throws DataError when a case has none: its lesions would be scored by another measure than the others'
+ * Return the probability files of each case: `NAME.nii.gz`, or `NAME_ID.nii.gz` of the tumor ids, which
+ * `predict --probabilities` writes.
+ * @throws DataError if a case has none: its lesions would be scored by another measure than those of other cases
  */
 async function scoresOf(
   folder: string | undefined,
@@ -178,8 +179,8 @@ async function scoresOf(
   })
   const missing = scores.filter(([, paths]) => paths.length === 0)
   if (missing.length > 0)
-    throw new DataError(`${folder} holds no score of ${missing.length} cases, first ${missing[0]![0]}`, {
-      hint: `files are NAME.nii.gz, or NAME_ID.nii.gz of the tumor ids ${outputs.join(', ')}`,
+    throw new DataError(`${folder}: holds no score of ${missing.length} cases (first ${missing[0]![0]})`, {
+      hint: `name the files NAME.nii.gz, or NAME_ID.nii.gz for the tumor ids ${outputs.join(', ')}`,
     })
   return new Map(scores)
 }
@@ -199,7 +200,9 @@ async function organMasksOf(
   warnings.push(...notes)
   const missing = pairs.filter(({ id }) => !files.has(id))
   if (missing.length === pairs.length)
-    throw new UsageError(`${organs} holds no organ mask of any case`, { hint: 'files pair by equal names' })
+    throw new UsageError(`${organs}: holds no organ mask of any case`, {
+      hint: 'give the files the names of the cases',
+    })
   if (missing.length > 0)
     warnings.push(
       `${missing.length} cases have no organ mask in ${basename(organs)}, first ${missing[0]!.id}`,

@@ -18,7 +18,7 @@ interface SpecParts {
   readonly scored: ReadonlyMap<string, readonly string[]>
 }
 
-/** Builds the complete settings of an evaluation, as they cross to Python. */
+/** Return the complete settings of an evaluation, as Python receives them. */
 export function evaluateSpec(
   options: EvaluateOptions,
   { profile, ignoredIds, ids, pairs, organs, scored }: SpecParts,
@@ -52,7 +52,7 @@ interface PicturedCase {
   readonly output: string
 }
 
-/** Builds the complete settings of the pictures of an evaluation, as they cross to Python. */
+/** Return the complete settings of the pictures of an evaluation, as Python receives them. */
 export function pictureSpec(
   options: PictureOptions,
   ignoredIds: readonly number[],

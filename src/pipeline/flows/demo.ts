@@ -37,8 +37,8 @@ export interface DemoResult {
 const DEMO_STEPS: Readonly<Record<JobKind, number>> = { baseline: 800, synthesis: 80, segmentation: 160 }
 
 /**
- * The whole method on phantoms: baseline, generator, segmentor with online synthesis, evaluation on cases that no training
- * saw, report. Everything lies under `out`: one run directory a job, `demo.json`, `report.html`.
+ * Run the whole method on phantoms: baseline, generator, segmentor with online synthesis, evaluation on held-out cases,
+ * report. Everything is written under `out`: one run directory per job, `demo.json`, `report.html`.
  */
 export async function runDemo(options: DemoOptions, context: StageContext): Promise<DemoResult> {
   const out = resolve(options.out)
@@ -61,12 +61,12 @@ export async function runDemo(options: DemoOptions, context: StageContext): Prom
   // side by side: each spends most of its time starting one process after another
   const evaluated = (job: 'baseline' | 'segmentation') => evaluateOn(out, job, options.seed, weights, context)
   const both = [evaluated('baseline'), evaluated('segmentation')] as const
-  await Promise.allSettled(both) // when one fails the other ends, too, before that is told
+  await Promise.allSettled(both) // if one fails, the other ends before the failure is reported
   const [baseline, segmentation] = await Promise.all(both)
   return await conclude(out, jobs, baseline, segmentation)
 }
 
-/** The debug configuration of a job, with the demo's folders, seed, steps, ranks and weights. */
+/** Return the debug configuration of a job, with the demo's folders, seed, steps, ranks and weights. */
 async function demoConfig(
   job: JobKind,
   out: string,
@@ -92,7 +92,7 @@ async function demoConfig(
       prepare: { ...debug.prepare, cache: join(out, 'cache') },
       networks: {
         ...debug.networks,
-        // The segmentor goes on from the baseline: in so few steps a start from nothing would only learn the organs again.
+        // The segmentor starts from the weights of the baseline: with random weights, these few steps would only relearn organs.
         segmentor: {
           ...debug.networks.segmentor,
           initialWeights: job === 'segmentation' ? (weights.baseline ?? null) : null,
@@ -163,7 +163,7 @@ async function conclude(
   return result
 }
 
-/** Kept of tried, over all steps of the segmentation run. */
+/** Return the acceptance rate over all steps of the segmentation run. */
 async function keptShare(jobs: DemoResult['jobs']): Promise<number | null> {
   const run = jobs.find((one) => one.job === 'segmentation')?.run
   if (run === undefined) return null
@@ -183,5 +183,5 @@ async function refuseOldDemo(out: string): Promise<void> {
     () => false,
   )
   if (there)
-    throw new UsageError(`${out} already holds a demo`, { hint: 'remove it, or choose another --out' })
+    throw new UsageError(`${out}: already holds a demo`, { hint: 'remove it, or choose another --out' })
 }

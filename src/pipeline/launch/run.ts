@@ -5,7 +5,7 @@ import { onAbort } from '../../abort.js'
 import { cardOf, EXIT, FreetumorError, StoppedError, UsageError } from '../../errors.js'
 import { type JsonLog, openJsonLog } from '../../jsonl.js'
 import { abortReason, forwardStops } from '../../stop-signals.js'
-import { typedSystemError } from '../../system-errors.js'
+import { cannotBeRead, typedSystemError } from '../../system-errors.js'
 import { EventStream } from '../../training/event-stream.js'
 import { restartAfter } from '../../training/failure.js'
 import {
@@ -27,7 +27,7 @@ type Settings = Omit<ScriptSpec, 'runId' | 'attempt' | 'logDirectory' | 'onOutpu
 
 const NO_RESTARTS = { max: 0, backoffSeconds: 5 }
 
-/** Starts a user's script at once. */
+/** Start a user's script at once. */
 export function startLaunch(options: LaunchOptions, runner: ScriptRunner): Launch {
   return new ScriptLaunch(options, runner)
 }
@@ -50,7 +50,7 @@ class ScriptLaunch implements Launch {
     this.directory = resolve(options.out ?? join('runs', name, this.id))
     const release = forwardStops(options, this.#stopRequested)
     this.result = this.#run().finally(release)
-    // nobody need listen to it: the iterator throws the same error
+    // a reader may ignore `result`: the iterator throws the same error
     this.result.catch(() => {})
   }
 
@@ -92,24 +92,24 @@ class ScriptLaunch implements Launch {
     await this.#refuseEarlier(plan, logs)
     await makeFolder(logs)
     this.#lock = await this.runner.lock(directory, WRITING, settings.python)
-    // one that started at the same moment has ended by now
+    // a launch that started at the same moment has ended by now
     await this.#refuseEarlier(plan, logs)
-    // without locks that one may be about to begin
+    // without locks that launch may be about to begin
     if (!this.#lock.enforced && (await exists(plan))) throw holdsLaunch(directory)
     if (await exists(plan)) await removeRecords(directory)
-    // what the environment says may be secret
+    // values of the environment may be secret
     const { environment, ...shown } = settings
     const record = { run: this.id, ...shown, environment: Object.keys(environment) }
     await writeWhole(plan, `${JSON.stringify(record, null, 2)}\n`)
     this.#log = await openJsonLog<LaunchEvent>(join(directory, 'events.jsonl'))
   }
 
-  /** A launch whose script never began leaves its directory to the next one. */
+  /** Refuse the directory of an earlier launch, unless its script never began. */
   async #refuseEarlier(plan: string, logs: string): Promise<void> {
     if ((await exists(plan)) && (await this.runner.hasBegun(logs))) throw holdsLaunch(this.directory)
   }
 
-  /** Attempts until one ends well, the restarts are spent, or it is stopped. */
+  /** Run attempts until one succeeds, the restarts are spent, or the launch is stopped. */
   async attemptUntilDone(settings: Settings): Promise<void> {
     const policy = this.options.restarts ?? NO_RESTARTS
     for (let attempt = 0; ; attempt++) {
@@ -169,7 +169,8 @@ class ScriptLaunch implements Launch {
 
   #throwIfStopped(): void {
     const { signal } = this.#stopRequested
-    if (signal.aborted) throw new StoppedError(abortReason(signal))
+    if (signal.aborted)
+      throw new StoppedError(abortReason(signal), { hint: 'launch the script again with another --out' })
   }
 
   #emit(event: Untimed): void {
@@ -186,7 +187,7 @@ class ScriptLaunch implements Launch {
   }
 
   async #fail(reason: string, exitCode: number): Promise<void> {
-    // that a disk is full must not hide what ended the script
+    // a full disk must not hide the reason why the script ended
     await this.#end('failed', reason, exitCode).catch(() => {})
   }
 
@@ -199,10 +200,10 @@ class ScriptLaunch implements Launch {
 }
 
 function holdsLaunch(directory: string): UsageError {
-  return new UsageError(`${directory} already holds a launch`, { hint: 'choose another --out' })
+  return new UsageError(`${directory}: already holds a launch`, { hint: 'choose another --out' })
 }
 
-/** Remove what a launch whose script never began recorded; its logs stay. */
+/** Remove the records of a launch whose script never began; keep its logs. */
 async function removeRecords(directory: string): Promise<void> {
   try {
     for (const name of ['events.jsonl', 'failure.json', 'exit.json'])
@@ -218,17 +219,22 @@ async function checked(options: LaunchOptions): Promise<Settings> {
   const { module = false, nodes = 1, nodeRank = 0, rendezvous = null, processesPerNode = 1 } = options
   const script = module ? options.script : resolve(cwd, options.script)
   if (!module && !(await exists(script)))
-    throw new UsageError(`the script ${script} does not exist`, {
+    throw new UsageError(cannotBeRead(script, 'ENOENT', 'script'), {
       hint: 'name a Python file, or a module with --module',
     })
   const { hangSeconds = null, heartbeat = null, threads = 1, stopSeconds = 30 } = options
   for (const [name, value] of Object.entries({ processesPerNode, nodes, threads }))
     if (!Number.isInteger(value) || value < 1)
-      throw new UsageError(`${name}: a whole number of at least 1 was expected, got ${value}`)
+      throw new UsageError(
+        `${name}: not a positive number (expected an integer of at least 1, found ${value})`,
+        {
+          hint: `give ${name} as 1 or more`,
+        },
+      )
   checkNode(nodes, nodeRank, rendezvous)
   if (heartbeat !== null && hangSeconds === null)
-    throw new UsageError('a heartbeat file is of no use without a limit', {
-      hint: 'give --hang-seconds (hangSeconds) too',
+    throw new UsageError('heartbeat: has no effect without a limit', {
+      hint: 'pass --hang-seconds (hangSeconds) too',
     })
   return {
     script,

@@ -5,6 +5,7 @@ import type { RunConfig } from '../../config/schema.js'
 import { curate, curationWarnings } from '../../curation/datasets/curate.js'
 import type { ManifestCase } from '../../curation/datasets/manifest.js'
 import { FreetumorError } from '../../errors.js'
+import { cannotBeRead } from '../../system-errors.js'
 import { readNiftiHeader } from '../../volume/nifti.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
 import type { TrainingSpec } from '../ports/training.js'
@@ -30,10 +31,10 @@ export interface TrainingPlan {
   readonly validations: number
   readonly checkpoints: number
   readonly estimates: {
-    /** Prepared cases: 3 bytes a voxel of the prepared grid, before the foreground is cut out. */
+    /** Prepared cases: 3 bytes per voxel of the prepared grid, before the crop to the foreground. */
     readonly cacheBytes: number
     readonly textureBytes: number
-    /** int16 image and uint8 label of the crops of a step, all ranks. */
+    /** int16 image and uint8 label of the crops of a step, over all ranks. */
     readonly bytesPerStep: number
   }
   readonly weights: Readonly<Record<'baseline' | 'generator', string | null>>
@@ -77,7 +78,7 @@ export async function planTraining(config: RunConfig): Promise<TrainingPlan> {
   }
 }
 
-/** A listed case as if it were prepared. */
+/** Return a listed case as if it were prepared. */
 function asPrepared({ id, role, repeat, split }: Listed['cases'][number]): TrainingCase {
   return { id, path: '', kind: role.kind, repeat, heldOut: split === 'validation', content: '' }
 }
@@ -96,12 +97,11 @@ function product(sides: readonly number[]): number {
   return sides.reduce((voxels, side) => voxels * side, 1)
 }
 
-/** The networks and sizes of a training, for measuring: without cases, weights or a run to resume. */
+/** Return the networks and sizes of a training to measure: without cases, weights or a run to resume. */
 export function specOfPlan(config: RunConfig, run: string): TrainingSpec {
   return trainingSpec(
     {
       ...config,
-      networks: { ...config.networks, segmentor: { ...config.networks.segmentor, initialWeights: null } },
       training: { ...config.training, steps: 1, epochs: null },
     },
     {
@@ -113,6 +113,7 @@ export function specOfPlan(config: RunConfig, run: string): TrainingSpec {
       fingerprint: { config: '', data: '' },
       cases: [],
       weights: { baseline: null, generator: null },
+      initialWeights: null,
     },
   )
 }
@@ -159,7 +160,7 @@ async function cacheBytes(
       unread++
     }
   }
-  if (unread > 0) warnings.push(`${unread} scans cannot be read: \`freetumor data check\` says why`)
+  if (unread > 0) warnings.push(`${unread} scans cannot be read: \`freetumor data check\` lists the reasons`)
   return bytes
 }
 
@@ -177,8 +178,10 @@ async function weightsInWords(
   const checkpoint = generatorFile(source.checkpoint)
   if (checkpoint !== null) {
     const path = resolve(checkpoint)
-    await access(path).catch(() => warnings.push(`networks.${network}.checkpoint: ${path} does not exist`))
+    await access(path).catch(() =>
+      warnings.push(`networks.${network}.checkpoint: ${cannotBeRead(path, 'ENOENT')}`),
+    )
     return path
   }
-  return source.trainFrom === null ? null : `made first by ${source.trainFrom}, unless it was already`
+  return source.trainFrom === null ? null : `trained first from ${source.trainFrom}, unless it already exists`
 }

@@ -5,7 +5,7 @@ import type { TrainingCase } from '../prepare/run.js'
 import { trainingLabels } from '../training-labels.js'
 import { sizeSettings } from '../tumor-sizes.js'
 
-/** Cases an epoch draws from, by what the job trains on. */
+/** Return the cases that an epoch draws from, for the kind of job. */
 export function sampledCases(config: RunConfig, cases: readonly TrainingCase[]): SampledCase[] {
   const withHosts = paintsTumors(config)
   return cases

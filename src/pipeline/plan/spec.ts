@@ -23,9 +23,11 @@ export interface SpecContext {
   readonly fingerprint: TrainingSpec['fingerprint']
   readonly cases: readonly TrainingCase[]
   readonly weights: EarlierWeights
+  /** File that the segmentor starts from. */
+  readonly initialWeights: string | null
 }
 
-/** The training as Python receives it; `plan.json` holds it in this order. */
+/** Return the training as Python receives it; `plan.json` holds it in this order. */
 export function trainingSpec(config: RunConfig, context: SpecContext): TrainingSpec {
   const { training, sampling } = config
   const labels = trainingLabels(config)
@@ -52,7 +54,7 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
     crossEntropyWeights: crossEntropyWeights(training, labels),
     mixing: sampling.mixing,
     synthesis: synthesisSpec(config, context.textureDirectory),
-    segmentor: segmentorSpec(config, labels),
+    segmentor: segmentorSpec(config, context.initialWeights, labels),
     baseline: baselineSpec(config, context.weights),
     generator: generatorSpec(config, context.weights),
     optimizer: optimizerSpec(config, context.cases),
@@ -65,7 +67,7 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
   }
 }
 
-/** The keys of `runtime` that the ranks need, in the order of the spec. */
+/** Return the keys of `runtime` that the ranks need, in the order of the spec. */
 function ofRuntime(runtime: RunConfig['runtime']) {
   const { precision, reproducible, compile, memoryFormat, device, processesPerNode, threadsPerProcess } =
     runtime
@@ -89,9 +91,13 @@ function synthesisSpec(config: RunConfig, textureDirectory: string): SynthesisSp
   }
 }
 
-function segmentorSpec({ networks }: RunConfig, labels: TrainingLabels): SegmentorSpec {
+function segmentorSpec(
+  { networks }: RunConfig,
+  initialWeights: string | null,
+  labels: TrainingLabels,
+): SegmentorSpec {
   const { patchMerging, ...segmentor } = networks.segmentor
-  return { ...segmentor, patchMerging, outputs: labels.names.length }
+  return { ...segmentor, initialWeights, patchMerging, outputs: labels.names.length }
 }
 
 function baselineSpec(config: RunConfig, weights: EarlierWeights): TrainingSpec['baseline'] {

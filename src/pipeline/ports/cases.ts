@@ -9,7 +9,7 @@ export interface PrepareSpec {
   readonly spacingMm: Vec3
   readonly windowHu: readonly [number, number]
   readonly numIds: number
-  /** Check every byte of a case that is reused; a damaged one is prepared again. */
+  /** Check every byte of a case that is reused; prepare a damaged case again. */
   readonly verify: boolean
   readonly cases: readonly {
     readonly id: string
@@ -34,8 +34,13 @@ export interface PreparedCase {
 export interface PredictSpec {
   readonly job: 'predict'
   readonly directory: string
-  /** More than one: the mean of their probabilities. */
-  readonly members: readonly { readonly checkpoint: string; readonly patchMerging: string | null }[]
+  /** If there are several, their probabilities are averaged. */
+  readonly members: readonly {
+    readonly checkpoint: string
+    readonly patchMerging: string | null
+    /** Name of one of several sets of weights in the file; null: the only one. */
+    readonly weights: string | null
+  }[]
   readonly device: 'auto' | 'cpu' | 'cuda'
   readonly processesPerNode: number
   readonly threadsPerProcess: number
@@ -52,9 +57,9 @@ export interface PredictSpec {
   readonly resampling: PredictSettings['resampling']
   readonly dataType: PredictSettings['dataType']
   readonly tumorOutputs: readonly number[]
-  /** Ids that are the organ in an organ mask; none: every id but 0. */
+  /** Ids of the organ in an organ mask; empty means every id but 0. */
   readonly organIds: readonly number[]
-  /** For each output its id in the mask. */
+  /** Id in the mask of each output. */
   readonly maskIds: readonly number[]
   /** Outputs whose probabilities are written. */
   readonly probabilities: readonly number[]
@@ -63,7 +68,7 @@ export interface PredictSpec {
     readonly image: string
     /** Label map on the scan's grid; tumors outside it become background. */
     readonly organMask: string | null
-    /** Label of the scan, brought to the prepared grid beside the mask. */
+    /** Label of the scan; it is resampled to the prepared grid, as the mask is. */
     readonly label: string | null
     /** Name of its files. */
     readonly name: string
@@ -74,7 +79,7 @@ export interface PredictedCase {
   /** Name in the output folder -> SHA-256; the mask comes first. */
   readonly files: Readonly<Record<string, string>>
   readonly seconds: { readonly read: number; readonly segment: number; readonly write: number }
-  /** `blank` shared the output of one that was computed; `leftOut` could not matter, or were not wanted. */
+  /** `blank` windows share the output of one computed window; `leftOut` windows cannot change the result, or were not requested. */
   readonly windows: {
     readonly all: number
     readonly computed: number
@@ -91,12 +96,12 @@ export interface EvaluateSpec {
   readonly workers: number
   readonly labels: readonly number[]
   readonly tumorLabels: readonly number[]
-  /** Empty: no surface measure. */
+  /** Empty for no surface measure. */
   readonly nsdTolerancesMm: readonly number[]
   readonly lesions: boolean
   /** Resample masks to this spacing first (nearest); null keeps their grid. */
   readonly spacingMm: Vec3 | null
-  /** Source id -> id that is measured; null: the files have those. An id outside the map fails its case. */
+  /** Source id -> measured id; null for no change. An id outside the map fails its case. */
   readonly predictionMap: Readonly<Record<string, number>> | null
   readonly labelMap: Readonly<Record<string, number>> | null
   /** Ids of the label files whose voxels count in no figure. */
@@ -105,9 +110,9 @@ export interface EvaluateSpec {
     readonly id: string
     readonly prediction: string
     readonly label: string
-    /** Predicted tumor outside this mask is taken away. */
+    /** Predicted tumor outside this mask is removed. */
     readonly organ: string | null
-    /** Probabilities whose sum lesions are scored by; none: they are not. */
+    /** Probability files; their sum scores the lesions. Empty for no scores. */
     readonly scores: readonly string[]
   }[]
 }
@@ -115,7 +120,7 @@ export interface EvaluateSpec {
 /** One case's measures; the form of python_runtime/freetumor_runtime/evaluation/case_metrics.py. */
 export type MeasuredCase = Readonly<Record<string, unknown>>
 
-/** Three planes of pairs, for the pages of a report. */
+/** Settings for pictures of three planes, for the pages of a report. */
 export interface PictureSpec {
   readonly job: 'picture'
   readonly workers: number

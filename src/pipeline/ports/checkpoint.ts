@@ -2,26 +2,31 @@
 export interface CheckpointFacts {
   readonly path: string
   readonly format: 'pt' | 'safetensors'
-  /** A baseline is a segmentor of a whole region (7 or 2 outputs); voco a SwinUNETR without its head. */
+  /** `baseline`: a segmentor of a whole region (7 or 2 outputs). `voco`: a SwinUNETR without its head. */
   readonly kind: 'generator' | 'baseline' | 'segmentor' | 'voco' | 'unknown'
   readonly networks: readonly NetworkFacts[]
-  /** Order null: there is none, or it must be told (`needed`). */
+  /** `order` is null if the network has none, or if the user must state it (`needed`). */
   readonly patchMerging: {
     readonly order: 'legacy' | 'corrected' | 'v2' | null
     readonly assumed: boolean
     readonly needed: boolean
   }
-  /** Mode null: no generator. `untouchedOutputs` of it look as if they never learned. */
+  /** `mode` is null without a generator. Its `untouchedOutputs` look untrained. */
   readonly channelMode: {
     readonly mode: 'organ' | 'shared' | null
     readonly assumed: boolean
     readonly untouchedOutputs: readonly number[]
   }
-  /** The key that the weights lie under; null: they are the file itself. */
+  /** Keys of the weights in the file, joined by dots; null if the file is the weights themselves. */
   readonly wrapper: string | null
+  /** Dropped from the names of tensors. */
   readonly prefixes: readonly string[]
+  /** Parts of names of tensors that are read as others. */
+  readonly renamed: Readonly<Record<string, string>>
+  /** Entries that are not read, with their types. */
+  readonly skipped: readonly string[]
   readonly epoch: unknown
-  /** Plain values beside the weights. */
+  /** Plain values next to the weights. */
   readonly training: Readonly<Record<string, unknown>>
   /** Metadata of a file that freetumor wrote. */
   readonly metadata: Readonly<Record<string, unknown>> | null
@@ -46,7 +51,11 @@ export interface NetworkFacts {
   readonly width: number | null
   readonly outputs: number | null
   readonly tumorOutputs: readonly number[] | null
-  /** Numbers of keys, against a network of the size that the tensors ask for. */
+  /** The network of another project that an unknown one is, with its article. */
+  readonly family: string | null
+  /** Reasons for missing tensors and other shapes, as far as they are known. */
+  readonly causes: readonly string[]
+  /** Number of keys that match a network of the size that the tensors indicate. */
   readonly matched: number
   readonly missing: number
   readonly unexpected: number
@@ -57,7 +66,7 @@ export interface NetworkFacts {
     readonly shape: readonly number[]
     readonly expected: readonly number[]
   }[]
-  /** The same counts against the published size of the architecture; against both where none is known. */
+  /** The same counts for the published size of the architecture; for both architectures if none is recognised. */
   readonly against: Readonly<
     Record<string, { readonly matched: number; readonly missing: number; readonly unexpected: number }>
   >

@@ -4,15 +4,18 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined
   /** Folder for the logs of the processes. */
   readonly logDirectory: string
-  /** Called with what a user is to know of the job and no result says; a training has `note` events instead. */
+  /** Called with messages for the user that no result contains. A training has `note` events instead. */
   readonly note?: ((text: string, level: 'info' | 'warning') => void) | undefined
-  /** A training without a sign for so long is ended; default never. */
+  /** Seconds without an event after which a training is ended. Default: no limit. */
   readonly hangSeconds?: number | null | undefined
   /** Place among several nodes that train together. Default: a single node. */
   readonly place?: NodePlace | undefined
 }
 
-export type InspectOptions = Pick<CallOptions, 'signal'>
+export interface InspectOptions extends Pick<CallOptions, 'signal'> {
+  /** Name of one of several sets of weights in the file; null or undefined: the only one. */
+  readonly weights?: string | null | undefined
+}
 
 /** Rank of this node among several, and their rendezvous. */
 export interface NodePlace {
@@ -23,7 +26,7 @@ export interface NodePlace {
   readonly rendezvous: string
 }
 
-/** A case that did not work out carries the error instead of a result. */
+/** A case that failed carries the error instead of a result. */
 export type CaseOutcome<T> =
   | { readonly caseId: string; readonly result: T }
   | { readonly caseId: string; readonly error: CaseError }
@@ -40,19 +43,19 @@ export interface SlidingWindowsSpec {
   readonly windowBatch: number
 }
 
-/** A folder that no other process writes to while this is not disposed. */
+/** Lock of a folder: no other process writes to it until the lock is disposed. */
 export interface DirectoryLock extends AsyncDisposable {
-  /** False on a file system without locks: another process may get in. */
+  /** False on a file system without locks: another process may write too. */
   readonly enforced: boolean
 }
 
-/** Who holds a folder, as far as it is known. */
+/** Process that holds a folder, as far as it is recorded. */
 export interface Holder {
   readonly pid: number | null
   readonly host: string | null
 }
 
-/** Purpose of a lock: its words in the refusal of a second process. */
+/** Purpose of a lock: the error that refuses a second process. */
 export interface LockedWork {
   refusal(directory: string, holder: Holder): UsageError
 }

@@ -4,9 +4,9 @@ import type { TrainingSpec } from './training.js'
 /** Command and environment that would start the ranks of a job. Values of a single start are in angle brackets. */
 export interface LaunchPlan {
   readonly argv: readonly string[]
-  /** Variables that are set over the environment of this process. */
+  /** Variables that override the environment of this process. */
   readonly environment: Readonly<Record<string, string>>
-  /** Variables of this process that the ranks would not see: of other launchers and other Pythons. */
+  /** Variables of this process that the ranks do not get: those of other launchers and other Pythons. */
   readonly removed: readonly string[]
 }
 
@@ -22,13 +22,13 @@ export interface LaunchSettings {
 
 /** Measured cost of the reproducible mode; mirrors python_runtime/freetumor_runtime/training/step_cost.py. */
 export interface StepCost {
-  /** Seconds of a step of the learning networks, on noise. */
+  /** Seconds per step of the learning networks, on noise. */
   readonly seconds: { readonly default: number; readonly reproducible: number }
   readonly patchVoxels: readonly number[]
   readonly items: number
   readonly cropsPerVolume: number
   readonly device: string
-  /** Bytes of the exact sums in the memory of each rank, and bytes sent to the others in each step. */
+  /** Bytes of the exact sums in the memory of each rank, and bytes sent to other ranks in each step. */
   readonly sumBytes: number
 }
 

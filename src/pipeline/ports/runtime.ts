@@ -16,36 +16,36 @@ import type { SynthesizeSpec, VariantFeed } from './synthesis.js'
 import type { StepFeed, TrainingSession, TrainingSpec } from './training.js'
 
 /**
- * Computations that the stages need. The torch runtime implements them (src/runtime), and so does an
- * in-memory twin for tests. Whatever crosses is complete: no default is filled in on the other side.
+ * Computations that the stages need. The torch runtime (src/runtime) and an in-memory twin for tests implement them. All
+ * settings are complete: the other side fills in no default.
  */
 export interface ModelRuntime {
-  /** Starts a training; the feed is asked for steps until the session ends. */
+  /** Start a training; it requests steps from the feed until the session ends. */
   train(spec: TrainingSpec, feed: StepFeed, options: CallOptions): TrainingSession
-  /** Work by case: results come in the order in which they are done; a failed case is a result with `error`. */
+  /** Prepare cases. Results come in the order of completion; a failed case is a result with `error`. */
   prepare(spec: PrepareSpec, options: CallOptions): AsyncIterable<CaseOutcome<PreparedCase>>
-  /** Cases are handed to whichever rank is free. */
+  /** Segment scans: each free rank gets the next case. */
   predict(spec: PredictSpec, options: CallOptions): AsyncIterable<CaseOutcome<PredictedCase>>
   evaluate(spec: EvaluateSpec, options: CallOptions): AsyncIterable<CaseOutcome<MeasuredCase>>
   picture(spec: PictureSpec, options: CallOptions): AsyncIterable<CaseOutcome<PicturedCase>>
   /** Offline synthesis: the ranks ask the feed for variants until none is left. */
   synthesize(spec: SynthesizeSpec, feed: VariantFeed, options: CallOptions): Promise<void>
-  /** Loads networks once, for calls with volumes in memory, until it is disposed. */
+  /** Load networks once, for calls with volumes in memory, until the session is disposed. */
   serve(spec: ServeSpec, options: CallOptions): ServeSession
   /**
    * Return the content of a checkpoint file, without running its code and before a process of a job starts.
-   * @throws CheckpointError for anything but a whole file of weights
+   * @throws CheckpointError if the file is not a complete file of weights
    */
   inspect(path: string, options: InspectOptions): Promise<CheckpointFacts>
   /**
-   * Lets other processes watch and control a run, until it is disposed.
-   * @param file in the run's directory, that says how; one for each node
-   * @throws UsageError when another process trains in the run's directory
+   * Let other processes watch and control a run, until the result is disposed.
+   * @param file name of the file with the address, in the run's directory; one for each node
+   * @throws UsageError if another process trains in the run's directory
    */
   share(run: Run, file: string): Promise<AsyncDisposable>
   /**
-   * Locks a folder for this process alone, until the lock is disposed; the operating system ends it with the process.
-   * @throws what `work` says when another process holds it, EnvironmentError when the folder cannot be written
+   * Lock a folder for this process alone, until the lock is disposed or the process ends.
+   * @throws the error of `work` if another process holds the lock, EnvironmentError if the folder cannot be written
    */
   lock(directory: string, work: LockedWork): Promise<DirectoryLock>
 }

@@ -3,13 +3,13 @@ import type { DirectoryLock, LockedWork } from './common.js'
 /** Runner of scripts for `launch`; src/runtime/script.ts implements it with torchrun. */
 export interface ScriptRunner {
   /**
-   * Starts the ranks of one attempt.
-   * @throws EnvironmentError when there is no Python to start
+   * Start the ranks of one attempt.
+   * @throws EnvironmentError if there is no Python to start
    */
   start(spec: ScriptSpec): Promise<ScriptAttempt>
   /** Return whether a rank of an earlier launch began to run its script: its log is in this folder. */
   hasBegun(logDirectory: string): Promise<boolean>
-  /** As `ModelRuntime.lock`, by the script's Python. */
+  /** Lock a folder as `ModelRuntime.lock` does, with the script's Python. */
   lock(directory: string, work: LockedWork, python: string | null): Promise<DirectoryLock>
 }
 
@@ -36,8 +36,8 @@ export interface ScriptSpec {
 
 export interface ScriptAttempt {
   readonly pid: number
-  /** Resolves when every rank of this node ended well; rejects with what ended them. Nothing is left then either way. */
+  /** Resolves when every rank of this node succeeded; rejects with the error that ended them. No process is left then. */
   readonly ended: Promise<void>
-  /** Asks the ranks to end, then ends them; `ended` tells when it is done. */
+  /** Ask the ranks to end, then end them; `ended` resolves or rejects afterwards. */
   stop(): void
 }

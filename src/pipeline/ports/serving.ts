@@ -30,11 +30,12 @@ export interface ServeSpec {
 
 /** A started runtime with its networks loaded. Calls are answered in the order in which they are made. */
 export interface ServeSession extends AsyncDisposable {
-  /** Resolves when the networks are loaded; rejects with what ended the runtime before that. */
+  /** Resolves when the networks are loaded; rejects with the error that ended the runtime before. */
   readonly ready: Promise<ServeFacts>
   /**
-   * @throws StoppedError when the signal is aborted or the session disposed; what the runtime refuses, revived; once the
-   *   runtime has failed the reason of its failure, from this call and from all others
+   * Segment a volume.
+   * @throws StoppedError if the signal is aborted or the session disposed; the runtime's own error if it refuses the call;
+   *   after a failure of the runtime, its reason from this call and from all others
    */
   segment(call: SegmentCall, signal?: AbortSignal): Promise<SegmentAnswer>
   paint(call: PaintCall, signal?: AbortSignal): Promise<PaintAnswer>
@@ -46,21 +47,21 @@ export interface ServeFacts {
   readonly versions: Readonly<Record<string, string>>
 }
 
-/** Arrays are in C order and must not change until the answer is there. */
+/** Volume to segment. Arrays are in C order and must not change before the answer. */
 export interface SegmentCall {
   /** HU. */
   readonly image: Int16Array | Float32Array
   readonly shape: Vec3
-  /** Null: the volume lies on the grid of the networks. */
+  /** Null if the volume is on the grid of the networks. */
   readonly affine: Affine | null
   readonly logits: boolean
 }
 
 export interface SegmentAnswer {
   readonly labels: Uint8Array
-  /** One volume a class, one after another. */
+  /** One volume per class, one after another. */
   readonly logits: Float32Array | null
-  /** Inside the network; the rest of a call is transport and preparation. */
+  /** Seconds inside the network; the rest of a call is transport and preparation. */
   readonly networkSeconds: number
 }
 
@@ -76,7 +77,7 @@ export interface PaintCall {
 }
 
 export interface PaintAnswer {
-  /** HU, or windowed where that was asked for. */
+  /** HU, or windowed intensity if requested. */
   readonly image: Int16Array | Float32Array
   readonly label: Uint8Array
   /** 1 where an intensity may differ. */

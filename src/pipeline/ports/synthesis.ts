@@ -28,7 +28,7 @@ export interface SynthesizeSpec {
   readonly textureSizeVoxels: Vec3
   readonly textureDirectory: string
   readonly textureSeed: number
-  /** Above 0: examples are left in `pictures/` for the cases that are `pictured`. */
+  /** Above 0, example pictures of the `pictured` cases are written to `pictures/`. */
   readonly pictures: number
   readonly device: 'auto' | 'cpu' | 'cuda'
   readonly processesPerNode: number
@@ -46,11 +46,11 @@ export interface SynthesizeSpec {
   }[]
 }
 
-/** Variants of cases for the ranks of an offline synthesis, and verdicts on what they made of them. */
+/** Variants of cases for the ranks of an offline synthesis, and verdicts on the tumors that they painted. */
 export interface VariantFeed {
-  /** The first round of the next variant; null when nothing is left for this rank. */
+  /** Return the first round of the next variant; null if no variant is left for this rank. */
   begin(rank: number): Promise<VariantRound | null>
-  /** The verdicts on a round's tumors, and the next round of the variant. */
+  /** Judge the tumors of a round; return the verdicts and the next round of the variant. */
   judged(rank: number, measures: readonly AttemptMeasures[]): Promise<VariantRound>
   written(rank: number, caseId: string, variant: number, result: VariantResult): Promise<void>
 }
@@ -62,7 +62,7 @@ export interface VariantRound {
   readonly subvolumeShape: Vec3
   /** Accepted tumors of the previous round. */
   readonly accepted: readonly number[]
-  /** None: the variant is written with what was accepted. */
+  /** Empty if the variant is to be written with its accepted tumors. */
   readonly attempts: readonly {
     readonly tumor: number
     readonly attempt: number
@@ -81,13 +81,13 @@ export interface AttemptMeasures {
 
 export type VariantResult =
   | {
-      /** Null: no tumor was accepted, nothing is written. */
+      /** Null if no tumor was accepted: nothing is written. */
       readonly files: Readonly<Record<'image' | 'label' | 'change', string>> | null
       readonly sha256?: Readonly<Record<'image' | 'label' | 'change', string>>
       /** SHA-256 of the host's image. */
       readonly host?: string
       readonly changedVoxels?: number
-      /** Spent on this variant: `read`, `render`, `judge`, `write`. */
+      /** Seconds spent on this variant: `read`, `render`, `judge`, `write`. */
       readonly seconds: Readonly<Record<string, number>>
       /** Memory of the process in MB: with its networks loaded, and the peak so far. */
       readonly memoryMb?: { readonly loaded: number; readonly peak: number }

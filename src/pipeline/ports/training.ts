@@ -4,7 +4,7 @@ import type { Organ, Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
 import type { SlidingWindowsSpec } from './common.js'
 
-/** Everything a training needs; mirrors python_runtime/freetumor_runtime/config/training.py word by word. */
+/** Everything a training needs; mirrors python_runtime/freetumor_runtime/config/training.py field by field. */
 export interface TrainingSpec {
   readonly job: JobKind
   readonly runId: string
@@ -16,7 +16,7 @@ export interface TrainingSpec {
   readonly steps: number
   /** Checkpoint directory to resume from. */
   readonly resumeFrom: string | null
-  /** Hashes that every checkpoint records: a resume compares them. */
+  /** Hashes that every checkpoint records; a resumed run compares them. */
   readonly fingerprint: { readonly config: string; readonly data: string }
   readonly itemsPerStep: number
   readonly cropsPerVolume: number
@@ -71,7 +71,7 @@ export interface SynthesisSpec {
   readonly textureSeed: number
   /** True when a verdict decides whether the painted crop is used. */
   readonly gated: boolean
-  /** True when the policy asks what the baseline saw before painting. */
+  /** True if the policy needs the baseline's output before painting. */
   readonly measureAlreadySeen: boolean
   /** Further measures that the policy needs: names of synthesis/measures.py. */
   readonly measures: readonly string[]
@@ -81,10 +81,12 @@ export interface SegmentorSpec {
   readonly kind: 'swinunetr' | 'small'
   readonly featureSize: number
   readonly levels: number
-  /** Null: the order of `initialWeights`. */
+  /** Null for the order of `initialWeights`. */
   readonly patchMerging: 'legacy' | 'corrected' | 'v2' | null
   readonly outputs: number
   readonly initialWeights: string | null
+  /** Name of one of several sets of weights in that file; null: the only one. */
+  readonly initialWeightsSet: string | null
   readonly activationCheckpointing: boolean
 }
 
@@ -97,10 +99,10 @@ export interface OptimizerSpec {
   readonly gradientClip: number | null
 }
 
-/** Items of a step for one rank, and the verdict on what the rank made of them. */
+/** Items of a step for one rank, and the verdicts on the tumors that the rank painted. */
 export interface StepFeed {
   crops(step: number, rank: number): Promise<readonly PlannedCrop[]>
-  /** Called once a rank and step, with the measures of every tumor painted; returns the verdicts. */
+  /** Judge the painted tumors of a rank's step from their measures. Called once per rank and step. */
   judge(step: number, rank: number, measures: readonly CropMeasures[]): Promise<readonly CropVerdict[]>
 }
 
@@ -126,11 +128,11 @@ export interface CropVerdict {
 }
 
 export interface TrainingSession extends AsyncDisposable {
-  /** Ends after `finished`, or throws what ended the runtime. */
+  /** Ends after `finished`, or throws the error that ended the runtime. */
   readonly events: AsyncIterable<RuntimeEvent>
   /**
-   * Resolves with the step from which on the command holds.
-   * @throws UsageError when the job refuses it; anything else means that the job has ended
+   * Send a command; resolve with the first step to which it applies.
+   * @throws UsageError if the job refuses it; any other error means that the job has ended
    */
   command(command: RuntimeCommand): Promise<number>
 }
@@ -143,12 +145,12 @@ export type LiveCommand =
   | { readonly type: 'pause' | 'unpause' | 'checkpoint' }
   | { readonly type: 'stop'; readonly reason: string }
 
-/** The answer to `validationDone`: the training waits for it. */
+/** Answer to `validationDone`; the training waits for it. */
 export interface ValidationVerdict {
   readonly type: 'validationVerdict'
-  /** For the TensorBoard files, by name. */
+  /** Values for the TensorBoard files, by name. */
   readonly measures: Readonly<Record<string, number>>
-  /** Why the run ends here, completed; null when it continues. */
+  /** Reason why the run ends here, completed; null if it continues. */
   readonly endReason: string | null
 }
 

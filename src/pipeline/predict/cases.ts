@@ -59,12 +59,12 @@ export async function scansOf(
 function refuseTwins(scans: readonly ListedCase[]): void {
   const seen = new Map<string, string>()
   for (const { name, image } of scans) {
-    // one file on a file system that ignores case or Unicode forms
+    // these names denote one file on a file system that ignores case or Unicode forms
     const key = name.normalize('NFC').toLowerCase()
     const twin = seen.get(key)
     if (twin !== undefined)
       throw new DataError(`${twin} and ${image} would both have the mask ${name}.nii.gz`, {
-        hint: 'predict them into folders of their own',
+        hint: 'predict them into separate folders',
       })
     seen.set(key, image)
   }

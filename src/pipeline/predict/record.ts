@@ -10,11 +10,11 @@ import { sweepUnfinished, writeWhole } from '../../whole-file.js'
 import type { PredictedCase } from '../ports/cases.js'
 import type { ScanCase } from './cases.js'
 
-/** A line of `predictions.jsonl`: a case whose files are whole. */
+/** A line of `predictions.jsonl`: a case whose files are complete. */
 export interface PredictionLine extends PredictedCase {
   readonly case: string
   readonly image: string
-  /** Size and time of the files it was made from: another scan under the name is predicted anew. */
+  /** Size and time of the input files. If another scan takes the name, it is predicted again. */
   readonly input: readonly FileState[]
 }
 
@@ -33,8 +33,8 @@ export interface PredictionRecord {
 const UNFINISHED = /\.nii\.gz\.[0-9a-f]{32}\.tmp$/
 
 /**
- * Opens the folder of a prediction, new or begun earlier. `settings` are all that decides a mask.
- * @throws UsageError where it holds masks of other settings, or files that no prediction of ours made
+ * Open the folder of a new or an interrupted prediction. `settings` are all settings that decide a mask.
+ * @throws UsageError if it holds masks of other settings, or files that no recorded prediction made
  */
 export async function openPrediction(
   out: string,
@@ -52,13 +52,13 @@ export async function openPrediction(
   const done = await wholeCases(path, out, scans)
   const asked = new Set(scans.map(({ id }) => id))
   const log = await openJsonLog<PredictionLine>(path, {
-    // lines of scans that are not asked for now stay
+    // keep lines of scans that are not requested now
     keep: (line) => !asked.has(line.case) || done.has(line.case),
   })
   return { done, log }
 }
 
-/** The state of a scan's files now. */
+/** Return the present state of a scan's files. */
 export async function inputOf(scan: ScanCase): Promise<readonly FileState[]> {
   const files = [scan.image, scan.organMask, scan.label].filter((file) => file !== null)
   return Promise.all(
@@ -84,22 +84,20 @@ async function refuseOtherSettings(
   const path = join(out, 'prediction.json')
   const text = `${JSON.stringify(settings, null, 2)}\n`
   const before = await readFile(path, 'utf8').catch(() => null)
-  const hint = 'choose another --out, or make the masks anew with --overwrite'
+  const hint = 'choose another --out, or replace the masks with --overwrite'
   if (before === null) {
     const present = new Set(await readdir(out))
     const strange = scans.find((scan) => present.has(maskOf(scan)))
     if (strange)
-      throw new UsageError(
-        `${join(out, maskOf(strange))} exists, and no prediction.json says how it was made`,
-        {
-          hint,
-        },
-      )
+      throw new UsageError(`${join(out, maskOf(strange))}: exists without a prediction.json`, { hint })
     await writeWhole(path, text)
   } else if (before !== text) {
-    throw new UsageError(`${out} holds a prediction with other settings: ${differences(before, settings)}`, {
-      hint,
-    })
+    throw new UsageError(
+      `${out}: holds a prediction with other settings (${differences(before, settings)})`,
+      {
+        hint,
+      },
+    )
   }
 }
 

@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path'
 import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
 import { makeFolder } from '../../whole-file.js'
+import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
 import type { PredictedCase, PredictSpec } from '../ports/cases.js'
@@ -25,7 +26,7 @@ export interface PredictionCase extends PredictedCase {
   readonly caseId: string
   /** Path of the mask. */
   readonly output: string
-  /** It was there from an earlier start of the same prediction. */
+  /** The mask is from an earlier start of the same prediction. */
   readonly reused: boolean
 }
 
@@ -38,9 +39,9 @@ export interface Prediction {
 }
 
 /**
- * Writes one label map a scan, under the scan's name without `_0000`, and goes on where an earlier start of the same
- * settings was stopped. `prediction.json` says how they were made, `predictions.jsonl` has a line for each.
- * @throws UsageError, CheckpointError, DataError for what cannot be started; a case that fails is in the result
+ * Write one label map per scan, under the scan's name without `_0000`; resume an interrupted prediction of the same
+ * settings. `prediction.json` records the settings, `predictions.jsonl` has a line for each mask.
+ * @throws UsageError, CheckpointError, DataError before the first case; a case that fails is in the result
  */
 export async function predictMasks(options: PredictOptions, context: StageContext): Promise<Prediction> {
   const out = resolve(options.out)
@@ -49,8 +50,8 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   for (const text of notes) context.note(text)
   for (const text of leftOutLines(leftOut)) context.note(text, 'warning')
   noteWithout(options, scans, context)
-  const checkpoints = [options.checkpoint].flat().map((file) => resolve(file))
-  const weights = await predictWeights(checkpoints, options.patchMerging, statedPreparation(options), context)
+  const checkpoints = await Promise.all([options.checkpoint].flat().map(checkpointFile))
+  const weights = await predictWeights(checkpoints, options, statedPreparation(options), context)
   const spec = predictSpec(options, settings, weights, out, scans)
   await makeFolder(out)
   await using _lock = await context.runtime.lock(out, WRITING)
@@ -65,9 +66,9 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   for (const [name, wanted] of Object.entries(folders)) if (wanted) await makeFolder(join(out, name))
   const cases = [...done.values()].map((line) => ({ ...caseOf(out, line.case, line), reused: true }))
   const failed: { caseId: string; error: CaseError }[] = []
-  const tell = (one: PredictProgress['case']): void =>
+  const report = (one: PredictProgress['case']): void =>
     options.onCase?.({ done: cases.length + failed.length, total: scans.length, case: one })
-  if (cases.length > 0) context.note(`${cases.length} of ${scans.length} masks were there already`)
+  if (cases.length > 0) context.note(`${cases.length} of ${scans.length} masks exist already`)
   await using _ = log
   const left = spec.cases.filter(({ id }) => !done.has(id))
   const byId = new Map(scans.map((scan) => [scan.id, scan]))
@@ -79,22 +80,22 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   for await (const outcome of context.runtime.predict({ ...spec, cases: left }, call)) {
     if ('error' in outcome) {
       failed.push(outcome)
-      tell(outcome)
+      report(outcome)
       continue
     }
     const { caseId, result } = outcome
     log.write({ case: caseId, image: byId.get(caseId)!.image, input: inputs.get(caseId)!, ...result })
-    // what is told is kept, whatever happens next
+    // write the record before the report, so that every reported mask is kept
     await log.flush()
     cases.push(caseOf(out, caseId, result))
-    tell(cases.at(-1)!)
+    report(cases.at(-1)!)
   }
   const order = new Map(scans.map(({ id }, at) => [id, at]))
   cases.sort((a, b) => order.get(a.caseId)! - order.get(b.caseId)!)
   return { directory: out, cases, failed, leftOut }
 }
 
-/** All that decides a mask but rounding: not how many windows, threads or processes go together. */
+/** Return the settings that decide a mask, except for rounding: without the numbers of windows, threads and processes. */
 function recordedSettings(spec: PredictSpec, weights: PredictWeights): Record<string, unknown> {
   const { job, directory, members, device, processesPerNode, threadsPerProcess, windows, cases, ...rest } =
     spec

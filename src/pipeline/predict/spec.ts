@@ -1,11 +1,12 @@
 import type { PredictSettings } from '../../config/predict-settings.js'
 import { UsageError } from '../../errors.js'
+import { plainLabelName } from '../../volume/labels.js'
 import type { PredictSpec } from '../ports/cases.js'
 import type { ScanCase } from './cases.js'
 import type { PredictInputs } from './settings.js'
 import type { PredictWeights } from './weights.js'
 
-/** Builds the complete settings of a prediction, as they cross to Python. */
+/** Return the complete settings of a prediction, as Python receives them. */
 export function predictSpec(
   options: PredictInputs,
   settings: PredictSettings,
@@ -14,11 +15,15 @@ export function predictSpec(
   scans: readonly ScanCase[],
 ): PredictSpec {
   const { overlap, blend, windowBatch, map, ...rest } = settings
-  const { windowHu, spacingMm, patchVoxels, outputs, tumorOutputs } = weights
+  const { windowHu, spacingMm, patchVoxels, tumorOutputs } = weights
   return {
     job: 'predict',
     directory: out,
-    members: weights.members.map(({ checkpoint, patchMerging }) => ({ checkpoint, patchMerging })),
+    members: weights.members.map(({ checkpoint, patchMerging }) => ({
+      checkpoint,
+      patchMerging,
+      weights: options.weights ?? null,
+    })),
     device: options.device ?? 'auto',
     processesPerNode: options.processes ?? 1,
     threadsPerProcess: options.threadsPerProcess ?? 1,
@@ -29,41 +34,57 @@ export function predictSpec(
     ...rest,
     tumorOutputs,
     organIds: options.organIds ?? [],
-    maskIds: maskIds(map, outputs, tumorOutputs),
-    probabilities: wantedOutputs(options.probabilities, outputs),
+    maskIds: maskIds(map, weights),
+    probabilities: wantedOutputs(options.probabilities, weights),
     cases: scans.map((scan) => ({ ...scan, name: scan.id })),
   }
 }
 
-/** For each output its id in the mask. */
-export function maskIds(
-  map: PredictSettings['map'],
-  outputs: number,
-  tumorOutputs: readonly number[],
-): readonly number[] {
-  const ids = [...Array(outputs).keys()]
+type Outputs = Pick<PredictWeights, 'outputs' | 'tumorOutputs' | 'labelNames'>
+
+/** Return the id in the mask of each output. */
+export function maskIds(map: PredictSettings['map'], weights: Outputs): readonly number[] {
+  const ids = [...Array(weights.outputs).keys()]
   if (map === null) return ids
   if (map === 'leaderboard') {
-    if (tumorOutputs.length === 0)
-      throw new UsageError('--map leaderboard: which outputs are tumors is not known', {
-        hint: 'give --map from:to,...',
+    if (weights.tumorOutputs.length === 0)
+      throw new UsageError('--map leaderboard: the checkpoint does not state its tumor outputs', {
+        hint: 'pass --map output:id,...',
       })
-    return ids.map((id) => Number(tumorOutputs.includes(id)))
+    return ids.map((id) => Number(weights.tumorOutputs.includes(id)))
   }
-  const strange = Object.entries(map).find(([from, to]) => !(Number(from) in ids) || to > 255)
-  if (strange)
-    throw new UsageError(`--map ${strange.join(':')}: the checkpoint has outputs 0 to ${outputs - 1}`, {
-      hint: 'ids of a mask go to 255',
-    })
-  return ids.map((id) => map[String(id)] ?? id)
+  const mapped = new Map<number, number>()
+  for (const [source, id] of Object.entries(map)) {
+    const output = outputOf('--map', source, weights)
+    if (id > 255)
+      throw new UsageError(`--map: wrong id (expected 0 to 255, found ${id})`, { hint: 'correct the map' })
+    if (mapped.has(output))
+      throw new UsageError(`--map: output ${output} has two ids (${mapped.get(output)} and ${id})`, {
+        hint: 'give each output one id',
+      })
+    mapped.set(output, id)
+  }
+  return ids.map((id) => mapped.get(id) ?? id)
 }
 
-function wantedOutputs(wanted: PredictInputs['probabilities'], outputs: number): readonly number[] {
-  const all = [...Array(outputs).keys()]
+function wantedOutputs(wanted: PredictInputs['probabilities'], weights: Outputs): readonly number[] {
   if (wanted === undefined) return []
-  if (wanted === 'all') return all
-  const strange = wanted.find((output) => !(output in all))
-  if (strange !== undefined)
-    throw new UsageError(`--probabilities ${strange}: the checkpoint has outputs 0 to ${outputs - 1}`)
-  return [...new Set(wanted)]
+  if (wanted === 'all') return [...Array(weights.outputs).keys()]
+  return [...new Set(wanted.map((output) => outputOf('--probabilities', String(output), weights)))]
+}
+
+/** Return the output of a number, or of a name that the checkpoint gives its outputs. */
+function outputOf(flag: string, wanted: string, { outputs, labelNames }: Outputs): number {
+  const isNumber = /^\d+$/.test(wanted)
+  if (!isNumber && labelNames === null)
+    throw new UsageError(`${flag}: the checkpoint does not name its outputs (found ${wanted})`, {
+      hint: `write the number of the output, 0 to ${outputs - 1}`,
+    })
+  const output = isNumber ? Number(wanted) : labelNames!.map(plainLabelName).indexOf(plainLabelName(wanted))
+  if (output >= 0 && output < outputs) return output
+  const names = labelNames === null ? '' : `, or ${labelNames.join(', ')}`
+  throw new UsageError(
+    `${flag}: no such output of the checkpoint (expected 0 to ${outputs - 1}${names}, found ${wanted})`,
+    { hint: 'write a number or a name of that list' },
+  )
 }

@@ -2,10 +2,12 @@ import type { Preparation } from '../../config/preparation.js'
 import { CheckpointError, UsageError } from '../../errors.js'
 import type { Vec3 } from '../../volume/volume.js'
 import { segmentorOf } from '../checkpoint/coverage.js'
+import { differences, isWhole, kindsOf } from '../checkpoint/differences.js'
 import type { StageContext } from '../context.js'
 import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
+import type { PredictInputs } from './settings.js'
 
-/** The segmentors of a prediction, and what they want. */
+/** The segmentors of a prediction, and the preparation that they need. */
 export interface PredictWeights extends Preparation {
   readonly members: readonly {
     readonly checkpoint: string
@@ -14,7 +16,7 @@ export interface PredictWeights extends Preparation {
   }[]
   readonly outputs: number
   readonly tumorOutputs: readonly number[]
-  /** Names of the outputs; null where no file has them. */
+  /** Names of the outputs; null if no file states them. */
   readonly labelNames: readonly string[] | null
 }
 
@@ -28,30 +30,31 @@ const PREPARATION = { windowHu: 2, spacingMm: 3, patchVoxels: 3 } as const
 const SWIN_SIDES = 32
 
 /**
- * Looks into the checkpoints before anything else starts. What a file says of itself counts; `told` fills what none says.
- * @throws CheckpointError for a file without a whole segmentor, or members that differ; UsageError for what nobody says
+ * Inspect the checkpoints before anything else starts. The metadata of a file take precedence; `stated` fills the gaps.
+ * @throws CheckpointError for a file without a complete segmentor, or members that differ; UsageError for a setting that
+ *   neither the files nor `stated` contain
  */
 export async function predictWeights(
   checkpoints: readonly string[],
-  merging: string | undefined,
-  told: Partial<Preparation>,
+  { patchMerging: merging, weights }: Pick<PredictInputs, 'patchMerging' | 'weights'>,
+  stated: Partial<Preparation>,
   context: StageContext,
 ): Promise<PredictWeights> {
-  const { signal } = context
-  const facts = await Promise.all(checkpoints.map((path) => context.runtime.inspect(path, { signal })))
+  const call = { signal: context.signal, weights }
+  const facts = await Promise.all(checkpoints.map((path) => context.runtime.inspect(path, call)))
   const members: Member[] = facts.map(wholeSegmentor)
   const first = members[0]
-  if (first === undefined) throw new UsageError('no checkpoint is given', { hint: 'name one or more' })
+  if (first === undefined) throw new UsageError('no checkpoint is given', { hint: 'name at least one' })
   const { outputs, tumorOutputs } = first.network
   const other = members.find(({ network }) => network.outputs !== outputs)
   if (other)
     throw new CheckpointError(
-      `${first.facts.path} has ${outputs} outputs, ${other.facts.path} ${other.network.outputs}: they are no ensemble`,
-      { hint: 'members of an ensemble have the same outputs' },
+      `${other.facts.path}: cannot join the ensemble of ${first.facts.path} (expected ${outputs} outputs, found ${other.network.outputs})`,
+      { hint: 'name members with the same outputs' },
     )
   const labelNames = agreed(members, 'labelNames', isNames)
   const orders = mergingOrders(members, merging)
-  const preparation = preparationOf(members, told, context)
+  const preparation = preparationOf(members, stated, context)
   refuseOddSides(members, preparation.patchVoxels)
   return {
     members: members.map(({ facts: { path, sha256 } }, at) => ({
@@ -68,58 +71,66 @@ export async function predictWeights(
 
 function wholeSegmentor(facts: CheckpointFacts): Member {
   const network = segmentorOf(facts)
-  if (network?.outputs == null)
-    throw new CheckpointError(`${facts.path} holds no segmentor (${facts.kind})`, {
-      hint: 'predict needs a baseline or a segmentor with its head; `freetumor checkpoint inspect` tells what the file is',
+  const expected = 'expected a SwinUNETR with use_v2 or a model.pt of freetumor'
+  if (network?.outputs == null) {
+    const found = network ? 'a segmentor without its head' : kindsOf(facts.networks)
+    throw new CheckpointError(`${facts.path}: holds no whole segmentor (${expected}, found ${found})`, {
+      hint: '`freetumor checkpoint inspect` lists what the file holds',
     })
-  if (network.missing > 0)
-    throw new CheckpointError(`${facts.path}: ${network.missing} tensors of its segmentor are missing`, {
-      hint: '`freetumor checkpoint inspect` lists them',
+  }
+  if (!isWhole(network))
+    throw new CheckpointError(`${facts.path}: ${differences(network).join('; ')}`, {
+      hint: 'predict needs a whole segmentor; networks.segmentor.initialWeights can start a training from the file',
     })
+  if (network.tumorOutputs === null)
+    throw new CheckpointError(
+      `${facts.path}: the tumors among its outputs are not known (expected 7, 3 or 2 outputs, found ${network.outputs})`,
+      { hint: 'networks.segmentor.initialWeights can start a training from the file' },
+    )
   return { facts, network: { ...network, outputs: network.outputs } }
 }
 
-/** The order to load each file with; null leaves it to what the file says. */
-function mergingOrders(members: readonly Member[], told: string | undefined): readonly (string | null)[] {
+/** Return the patch-merging order to load each file with; null for the order that the file states. */
+function mergingOrders(members: readonly Member[], stated: string | undefined): readonly (string | null)[] {
   const open = members.filter(({ facts: { patchMerging } }) => patchMerging.needed || patchMerging.assumed)
   const [needing] = members.filter(({ facts }) => facts.patchMerging.needed)
-  if (needing && told === undefined)
-    throw new UsageError(`${needing.facts.path} does not say the patch-merging order of its SwinUNETR`, {
-      hint: 'give --merging: legacy for weights of MONAI before 1.5, corrected for 1.5 and newer, v2 for `mergingv2`; `freetumor checkpoint inspect --probe IMAGE LABELS` finds it out',
+  if (needing && stated === undefined)
+    throw new UsageError(`${needing.facts.path}: does not state the patch-merging order of its SwinUNETR`, {
+      hint: 'pass --merging: legacy for weights of MONAI before 1.5, corrected for 1.5 and newer, v2 for `mergingv2`; `freetumor checkpoint inspect --probe IMAGE LABELS` determines it',
     })
   const contrary = members.find(
-    ({ facts: { patchMerging } }) => patchMerging.order !== null && patchMerging.order !== told,
+    ({ facts: { patchMerging } }) => patchMerging.order !== null && patchMerging.order !== stated,
   )
-  if (told !== undefined && open.length === 0 && contrary)
+  if (stated !== undefined && open.length === 0 && contrary)
     throw new UsageError(
-      `${contrary.facts.path} states patch-merging order ${contrary.facts.patchMerging.order}, --merging says ${told}`,
-      { hint: 'leave --merging out for a file that states its order' },
+      `--merging ${stated}: ${contrary.facts.path} states the order ${contrary.facts.patchMerging.order}`,
+      { hint: 'omit --merging for a file that states its order' },
     )
-  return members.map((member) => (open.includes(member) ? (told ?? null) : null))
+  return members.map((member) => (open.includes(member) ? (stated ?? null) : null))
 }
 
 function preparationOf(
   members: readonly Member[],
-  told: Partial<Preparation>,
+  given: Partial<Preparation>,
   context: StageContext,
 ): Preparation {
   const found: Record<string, readonly number[]> = {}
   const missing: string[] = []
   for (const [key, length] of Object.entries(PREPARATION) as [keyof Preparation, number][]) {
     const stated = agreed(members, key, (value): value is readonly number[] => isNumbers(value, length))
-    const value = stated ?? told[key]
+    const wanted = given[key]
+    const value = stated ?? wanted
     if (value === undefined || value === null) missing.push(key)
     else found[key] = value
-    const given = told[key]
-    if (stated !== null && given !== undefined && JSON.stringify(stated) !== JSON.stringify(given))
+    if (stated !== null && wanted !== undefined && JSON.stringify(stated) !== JSON.stringify(wanted))
       context.note(
-        `${key}: the checkpoint states ${JSON.stringify(stated)}, which is used; ${JSON.stringify(given)} was told`,
+        `${key}: uses ${JSON.stringify(stated)} of the checkpoint instead of ${JSON.stringify(wanted)}`,
         'warning',
       )
   }
   if (missing.length > 0)
-    throw new UsageError(`${members[0]!.facts.path} does not say its ${missing.join(', ')}`, {
-      hint: 'give --region or --config',
+    throw new UsageError(`${members[0]!.facts.path}: does not state its ${missing.join(', ')}`, {
+      hint: 'pass --region or --config',
     })
   return found as unknown as Preparation
 }
@@ -130,28 +141,32 @@ function agreed<T>(
   key: string,
   isKind: (value: unknown) => value is T,
 ): T | null {
-  let said: { readonly path: string; readonly value: T } | null = null
+  let first: { readonly path: string; readonly value: T } | null = null
   for (const { facts } of members) {
     const value = facts.metadata?.[key]
     if (value === undefined || value === null) continue
     if (!isKind(value))
-      throw new CheckpointError(`${facts.path}: its metadata say ${key} ${JSON.stringify(value)}`, {
-        hint: 'the file is damaged, or was made by another version',
-      })
-    if (said !== null && JSON.stringify(said.value) !== JSON.stringify(value))
-      throw new CheckpointError(`${said.path} and ${facts.path} differ in ${key}: they are no ensemble`, {
-        hint: 'members of an ensemble are trained on one grid, for the same labels',
-      })
-    said = { path: facts.path, value }
+      throw new CheckpointError(
+        `${facts.path}: metadata ${key} is malformed (found ${JSON.stringify(value)})`,
+        {
+          hint: 'use another file: this one is damaged, or from another version',
+        },
+      )
+    if (first !== null && JSON.stringify(first.value) !== JSON.stringify(value))
+      throw new CheckpointError(
+        `${facts.path}: cannot join the ensemble of ${first.path}: they differ in ${key}`,
+        { hint: 'name members trained on one grid, for the same labels' },
+      )
+    first = { path: facts.path, value }
   }
-  return said?.value ?? null
+  return first?.value ?? null
 }
 
 function refuseOddSides(members: readonly Member[], patchVoxels: Vec3): void {
   const swin = members.find(({ network }) => network.architecture === 'swinunetr')
   if (swin && patchVoxels.some((side) => side % SWIN_SIDES !== 0))
     throw new UsageError(
-      `${swin.facts.path} is a SwinUNETR: sides divisible by ${SWIN_SIDES} were expected, its patch is ${patchVoxels.join(' x ')}`,
+      `${swin.facts.path}: wrong patch for a SwinUNETR (expected sides divisible by ${SWIN_SIDES}, found ${patchVoxels.join(' x ')})`,
       { hint: 'set sampling.patchVoxels in the file of --config' },
     )
 }

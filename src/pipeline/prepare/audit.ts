@@ -17,13 +17,13 @@ import { readNifti } from '../../volume/nifti.js'
 import { makeWritableFolder, writeWhole } from '../../whole-file.js'
 
 export interface AuditSettings {
-  /** Folder of the prepared cases: fingerprints are kept there, and the result, for the gate of `train`. */
+  /** Folder of the prepared cases. It also keeps the fingerprints and the result, for the leak check of `train`. */
   readonly cache: string
-  /** Folder for `audit.json` and `audit.html`; null writes neither. */
+  /** Folder for `audit.json` and `audit.html`; null to write neither. */
   readonly out: string | null
-  /** Most pairs that the page shows pictures of. */
+  /** Largest number of pairs with pictures on the page. */
   readonly pictures: number
-  /** Scans read at a time. */
+  /** Number of scans read at the same time. */
   readonly workers: number
   readonly own?: readonly Dataset[]
   readonly signal?: AbortSignal | undefined
@@ -41,8 +41,8 @@ export interface SavedAudit {
 }
 
 /**
- * Compares every case with every other: fingerprints (kept, so a second audit reads only what is new), a closer look at
- * the images of those that may be one, pictures of what was found.
+ * Compare every case with every other: by fingerprints, then the images of candidate pairs; draw the pairs that match.
+ * Fingerprints are kept, so a second audit reads only new scans.
  */
 export async function runAudit(
   cases: readonly ManifestCase[],
@@ -73,7 +73,7 @@ export async function runAudit(
   return report
 }
 
-/** Fingerprints, or why there is none, in the order of the cases. */
+/** Return the fingerprint of each case, or the reason why it has none, in the order of the cases. */
 export async function fingerprintAll(
   cases: readonly ManifestCase[],
   { cache, workers, signal, onCase }: Pick<AuditSettings, 'cache' | 'workers' | 'signal' | 'onCase'>,
@@ -85,7 +85,7 @@ export async function fingerprintAll(
   })
 }
 
-/** The last audit that was kept with this cache; null when there is none. @throws DataError when it is damaged */
+/** Return the last audit that was kept with this cache; null if there is none. @throws DataError if it is damaged */
 export async function readSavedAudit(cache: string): Promise<SavedAudit | null> {
   const file = savedAuditFile(cache)
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -97,7 +97,7 @@ export async function readSavedAudit(cache: string): Promise<SavedAudit | null> 
     const saved = parseForeignJson(text, file) as SavedAudit
     if (saved.version === 1 && Array.isArray(saved.cases) && Array.isArray(saved.pairs)) return saved
   } catch {
-    // told below
+    // reported below
   }
   throw new DataError(`${file}: is no audit of this version`, { hint: 'run `freetumor data audit` again' })
 }
@@ -106,7 +106,7 @@ function savedAuditFile(cache: string): string {
   return join(resolve(cache), 'audit.json')
 }
 
-/** One entry for a case that several manifests list alike. */
+/** Return the cases without duplicates that several manifests list. */
 function withoutRepeats(cases: readonly ManifestCase[]): ManifestCase[] {
   const seen = new Set<string>()
   return cases.filter(({ id, image, split, fold }) => {
@@ -115,7 +115,7 @@ function withoutRepeats(cases: readonly ManifestCase[]): ManifestCase[] {
   })
 }
 
-/** Reads scans for comparison; keeps the last few, because candidates come sorted. */
+/** Return a function that reads scans for comparison. It keeps the last few, because candidates come sorted. */
 function scanReader(): (
   scan: AuditScan,
 ) => Promise<{ volume: WholeHuVolume; reading: AuditScan['reading'] }> {
@@ -157,7 +157,7 @@ export function auditNotes({ sharedSources, unreadable }: AuditReport): string[]
   return [
     ...sharedSources.map(
       ({ datasets, note }) =>
-        `${datasets.join(' and ')} are known to share scans (${note}); what was found is listed`,
+        `${datasets.join(' and ')} are known to share scans (${note}); the pairs found are listed`,
     ),
     ...unreadable.map(({ case: id, message }) => `${id} was compared with nothing: ${message}`),
   ]

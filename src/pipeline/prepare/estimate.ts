@@ -29,13 +29,13 @@ export interface PrepareEstimate {
 const SECONDS_PER_SOURCE_VOXEL = 3e-8
 const SECONDS_PER_PREPARED_VOXEL = 1.9e-7
 const START_SECONDS = 6
-/** MONAI resamples in float64, beside the volume as stored and as float32. */
+/** MONAI resamples in float64, in addition to the volume as stored and as float32. */
 const MEMORY_PER_SOURCE_VOXEL = 24
 const MEMORY_PER_WORKER = 400e6
 const BLOCK_VOXELS = 16 ** 3
 const OPEN_FILES = 16
 
-/** Size, time and memory that preparing these cases will take. Reads the header of each image that is not cached. */
+/** Estimate size, time and memory of preparing these cases. Reads the header of each image that is not cached. */
 export async function estimatePreparation(
   settings: PrepareSettings,
   cases: readonly CaseToPrepare[],
@@ -65,7 +65,7 @@ interface CaseSize {
   readonly prepared: number
 }
 
-/** Voxels before and after, of every case whose header can be read. */
+/** Return the voxels before and after preparation, of every case whose header can be read. */
 async function sizesOf(cases: readonly CaseToPrepare[], { prepare }: PrepareSettings): Promise<CaseSize[]> {
   const sizes: CaseSize[] = []
   const queue = [...cases].reverse()

@@ -11,7 +11,7 @@ import type { LeakCheckSettings } from './settings.js'
 /** A held-out case that a run would train on, under its own name or another. */
 export interface Leak {
   readonly kind: 'exact' | 'near' | 'patient' | 'known'
-  /** Case ids; of a `known` leak one is `dataset/*`. */
+  /** Case ids; one id of a `known` leak is `dataset/*`. */
   readonly training: string
   readonly heldOut: string
   readonly message: string
@@ -25,13 +25,13 @@ interface Sides {
   readonly heldOut: readonly CuratedCase[]
 }
 
-/** Headers are small: disks and networks answer several questions at a time. */
+/** Headers are small: disks and networks serve several requests at the same time. */
 const OPEN_FILES = 16
 
 /**
- * Refuses a run whose training or host cases hold a held-out case: the same voxels (fingerprints are kept, and only scans of
- * a held-out scan's size are read), the same patient, a case that is known by its name, or a near-duplicate that the
- * last `freetumor data audit` found. What `data.allowedLeaks` names is noted with its reason instead.
+ * Refuse a run whose training or host cases hold a held-out case: the same voxels, the same patient, a case that is known
+ * by its name, or a near-duplicate that the last `freetumor data audit` found. Leaks of `data.allowedLeaks` are noted with
+ * their reasons instead. Fingerprints are kept, and only scans with the size of a held-out scan are read.
  * @throws LeakError that names the first pairs
  */
 export async function refuseLeaks(
@@ -55,7 +55,7 @@ export async function refuseLeaks(
   for (const allowed of allowedLeaks) noteAllowed(allowed, leaks, context)
 }
 
-/** Cases that a job samples from, and cases for its validation or test. */
+/** Return the cases that a job samples from, and the cases for its validation or test. */
 function sidesOf(settings: LeakCheckSettings, cases: readonly CuratedCase[]): Sides {
   const withHosts = paintsTumors(settings)
   return {
@@ -82,19 +82,21 @@ async function exactLeaks(
   const { cache, workers } = settings.prepare
   const { signal } = context
   const answers = await fingerprintAll(alike, { cache, workers, signal }).catch((error: unknown) => {
-    throw signal?.aborted ? new StoppedError('stopped while scans were compared') : error
+    throw signal?.aborted
+      ? new StoppedError('the leak check was stopped', { hint: 'start the run again' })
+      : error
   })
   const hashes = new Map(
     answers.map((answer, at) => {
       if ('problem' in answer)
-        throw new DataError(answer.problem, { hint: '`freetumor data check` tells more' })
+        throw new DataError(answer.problem, { hint: 'run `freetumor data check` for details' })
       return [alike[at]!.id, answer.fingerprint.exact] as const
     }),
   )
   return pairsAlike(training, heldOut, ({ id }) => hashes.get(id), 'exact', 'the same voxels')
 }
 
-/** Sizes whatever the order of the axes: equal voxels have equal ones. */
+/** Return the sizes of the scans with sorted axes, so that equal voxels in another axis order have equal sizes. */
 async function sizesOf(cases: readonly CuratedCase[]): Promise<ReadonlyMap<string, string>> {
   const sizes = new Map<string, string>()
   const queue = [...cases]
@@ -112,7 +114,7 @@ function patientLeaks({ training, heldOut }: Sides): Leak[] {
   return pairsAlike(training, heldOut, ({ patient }) => patient, 'patient', 'the same patient')
 }
 
-/** Every pair of a training and a held-out case with one key; cases without a key have none. */
+/** Return every pair of a training and a held-out case with the same key; cases without a key are in no pair. */
 function pairsAlike(
   training: readonly CuratedCase[],
   heldOut: readonly CuratedCase[],
@@ -139,7 +141,7 @@ function knownLeaks({ data }: LeakCheckSettings, { training, heldOut }: Sides): 
   return twins.flatMap(({ case: item, dataset, note }): Leak[] => {
     const trains = item.split === 'training'
     if (!(trains ? tested : trained)!.has(dataset)) return []
-    // Which of its cases it is, nobody says.
+    // No source states which case of the data set it is.
     const [one, two] = trains ? [item.id, `${dataset}/*`] : [`${dataset}/*`, item.id]
     return [{ kind: 'known', training: one, heldOut: two, message: `known of ${item.dataset}: ${note}` }]
   })
@@ -154,7 +156,7 @@ function auditedLeaks({ training, heldOut }: Sides, audit: SavedAudit | null): L
   })
 }
 
-/** One kind a pair: the first of those above. */
+/** Return each pair once, with its first kind in the order above. */
 function withoutRepeats(leaks: readonly Leak[]): Leak[] {
   const seen = new Set<string>()
   return leaks.filter(({ training, heldOut }) => {
@@ -179,7 +181,7 @@ function leakError(leaks: readonly Leak[]): LeakError {
   const more = leaks.length > 5 ? `\n  and ${leaks.length - 5} more; \`freetumor data audit\` lists all` : ''
   const count = `${leaks.length} held-out ${leaks.length === 1 ? 'case is' : 'cases are'} among the training cases`
   return new LeakError(`${count}:\n${lines.join('\n')}${more}`, {
-    hint: 'take one of each pair out (`freetumor data split` keeps patients together), or say in data.allowedLeaks why it may stay',
+    hint: 'remove one of each pair (`freetumor data split` keeps patients together), or give the reason in data.allowedLeaks',
     facts: { leaks },
   })
 }
@@ -199,7 +201,7 @@ function noteAllowed(allowed: AllowedLeak, leaks: readonly Leak[], { note }: Sta
   )
 }
 
-/** Near-duplicates are only known of cases that an audit saw. */
+/** Note the cases that no audit compared: their near-duplicates are unknown. */
 function noteCoverage(
   { data }: LeakCheckSettings,
   sides: Sides,
@@ -210,11 +212,11 @@ function noteCoverage(
   const seen = new Set(audit?.cases)
   const unseen = cases.filter(({ id }) => !seen.has(id))
   if (unseen.length === 0) return
-  const how = '`freetumor data audit CONFIG` looks for crops and resampled copies'
+  const how = '`freetumor data audit CONFIG` searches for crops and resampled copies'
   note(
     audit === null
-      ? `near-duplicates were never looked for: ${how}`
-      : `the last audit (${audit.time.slice(0, 10)}) did not see ${unseen.length} of ${cases.length} cases, first ${unseen[0]!.id}: ${how}`,
+      ? `no audit searched for near-duplicates: ${how}`
+      : `the last audit (${audit.time.slice(0, 10)}) did not compare ${unseen.length} of ${cases.length} cases (first ${unseen[0]!.id}): ${how}`,
   )
   const unseenSets = new Set(unseen.map(({ dataset }) => dataset))
   const [trained, heldOut] = [sides.training, sides.heldOut].map(
@@ -225,7 +227,7 @@ function noteCoverage(
     const apart = (trained!.has(a) && heldOut!.has(b)) || (trained!.has(b) && heldOut!.has(a))
     if (apart && (unseenSets.has(a) || unseenSets.has(b)))
       note(
-        `${a} and ${b} are known to share scans (${why}), and one holds out what the other may train on: ${how}`,
+        `${a} and ${b} are known to share scans (${why}), and a case held out in one may be a training case in the other: ${how}`,
         'warning',
       )
   }

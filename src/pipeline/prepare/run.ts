@@ -31,7 +31,7 @@ export interface PrepareReport {
   readonly failed: readonly { readonly caseId: string; readonly error: CaseError }[]
 }
 
-/** A case of a manifest, with how often an epoch visits it; default once. */
+/** A case of a manifest, with its number of visits per epoch. Default: 1. */
 export type CaseToPrepare = Omit<ManifestCase, 'labelMap'> & {
   readonly labelMap: LabelIdMap
   readonly repeat?: number
@@ -45,8 +45,8 @@ export type CaseProgress = (
 ) => void
 
 /**
- * Curates the data of a configuration and brings every case into the cache.
- * @throws DataError when a case cannot be prepared: a study must not lose cases in silence
+ * Curate the data of a configuration and prepare every case in the cache.
+ * @throws DataError if a case cannot be prepared: a study must not lose cases silently
  */
 export async function prepareData(
   settings: PrepareSettings & DataSettings,
@@ -59,16 +59,14 @@ export async function prepareData(
   if (first)
     throw new DataError(
       `${report.failed.length} of ${report.cases.length + report.failed.length} cases cannot be prepared; first ${first.caseId}: ${first.error.message}`,
-      { hint: first.error.hint || 'correct the file, or take the case out of its list' },
+      { hint: first.error.hint || 'correct the file, or remove the case from its list' },
     )
   if (report.prepared > 0)
     context.note(`prepared ${report.prepared} cases (${report.reused} reused) in ${report.directory}`)
   return report.cases
 }
 
-/**
- * The cases of a configuration; makes the phantoms that it asks for, and notes missing files and ignored label ids.
- */
+/** Return the cases of a configuration; create its phantoms, and note missing files and ignored label ids. */
 export async function curateData({ region, data }: DataSettings, context: StageContext): Promise<Curation> {
   if (data.phantoms && (await ensurePhantoms(data.root, region, data.phantoms)))
     context.note(`made phantom CTs in ${data.root}`)
@@ -79,7 +77,7 @@ export async function curateData({ region, data }: DataSettings, context: StageC
   return curation
 }
 
-/** Notes the label ids of each data set whose voxels are ignored. */
+/** Note the label ids of each data set whose voxels are ignored. */
 export function noteIgnored(cases: readonly CaseToPrepare[], context: StageContext): void {
   const maps = new Map(cases.map(({ dataset, labelMap }) => [dataset, labelMap]))
   for (const [dataset, labelMap] of maps) {
@@ -88,7 +86,7 @@ export function noteIgnored(cases: readonly CaseToPrepare[], context: StageConte
   }
 }
 
-/** Brings the cases of a configuration into the cache; verifies those that are there. Every failure is in the report. */
+/** Prepare the cases of a configuration in the cache; verify the cached ones. Every failure is in the report. */
 export async function prepareCases(
   settings: PrepareSettings & DataSettings,
   context: StageContext,
@@ -98,15 +96,15 @@ export async function prepareCases(
   return await prepareListed(settings, casesToPrepare(cases), context, onProgress, true)
 }
 
-/** Test cases are never cached: they are evaluated on their own grid. */
+/** Return all but the test cases, which are evaluated on their own grid and never cached. */
 export function casesToPrepare<T extends Pick<CaseToPrepare, 'split'>>(cases: readonly T[]): T[] {
   return cases.filter((item) => item.split !== 'test')
 }
 
 /**
- * Brings these cases into the cache of the configuration.
- * @param verify check every byte of a reused case; a training leaves that to its feeder, which checks what it reads
- * @throws DataError when two cases would share a file of the cache
+ * Prepare these cases in the cache of the configuration.
+ * @param verify check every byte of a reused case; a training omits this, because its feeder checks each read
+ * @throws DataError if two cases would share a file of the cache
  */
 export async function prepareListed(
   settings: PrepareSettings,
@@ -150,7 +148,7 @@ export async function prepareListed(
       'error' in outcome ? outcome.error : outcome.result,
     )
   }
-  // Results come as they are done: the order of a run's cases must not depend on that.
+  // The order of a run's cases must not depend on the order of completion.
   const order = new Map(cases.map((item, at) => [item.id, at]))
   done.sort((a, b) => order.get(a.id)! - order.get(b.id)!)
   return { cases: done, directory: spec.directory, prepared: done.length - reused, reused, bytes, failed }

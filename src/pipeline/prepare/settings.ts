@@ -1,6 +1,6 @@
 import type { RunConfig } from '../../config/schema.js'
 
-/** The sections that decide what a prepared case holds and where it lies. */
+/** The sections that decide the content and the place of a prepared case. */
 export type PrepareSettings = Pick<RunConfig, 'region' | 'prepare'>
 
 /** The sections that list cases. */

@@ -5,7 +5,7 @@ import type { PrepareSpec } from '../ports/cases.js'
 import type { PrepareSettings } from './settings.js'
 
 /**
- * Builds the complete settings of a preparation, as they cross to Python.
+ * Return the complete settings of a preparation, as Python receives them.
  * @param verify check every byte of a reused case
  */
 export function prepareSpec(
@@ -31,7 +31,7 @@ export function cacheDirectory(settings: PrepareSettings): string {
   return join(resolve(settings.prepare.cache), prepareKey(settings))
 }
 
-/** Settings that decide a prepared case; its inputs are checked case by case. */
+/** Return a hash of the settings that decide a prepared case; the inputs are checked case by case. */
 function prepareKey({ region, prepare: { spacingMm, windowHu } }: PrepareSettings): string {
   const text = JSON.stringify({ region, spacingMm, lowerHu: windowHu[0] })
   return createHash('sha256').update(text).digest('hex').slice(0, 12)

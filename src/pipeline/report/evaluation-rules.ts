@@ -1,4 +1,4 @@
-/** Definition of each figure, also for a case without a tumor: the words of the page and of docs/predict-and-evaluate.md. */
+/** Definition of each figure, also for a case without a tumor. docs/predict-and-evaluate.md has the same text. */
 export const EVALUATION_RULES: readonly (readonly [term: string, text: string])[] = [
   [
     'Dice',
@@ -14,7 +14,7 @@ export const EVALUATION_RULES: readonly (readonly [term: string, text: string])[
   ],
   [
     'Lesions',
-    'Pieces of all tumor labels together that touch by face, edge or corner. Detected: shares a voxel with predicted tumor. False positive: shares none with true tumor. At an IoU: pairs of one and one, the most alike first.',
+    'Connected components of all tumor labels together: voxels that touch by face, edge or corner. Detected: shares a voxel with predicted tumor. False positive: shares none with true tumor. At an IoU: pairs of one and one, the most alike first.',
   ],
   [
     'Sensitivity, precision, F1',

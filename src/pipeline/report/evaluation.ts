@@ -19,6 +19,7 @@ import {
 import type { EvaluationRow } from '../../report/evaluation-section.js'
 import type { Forest } from '../../report/forest.js'
 import { type MaskPicture, parseMaskPicture } from '../../report/mask-pictures.js'
+import { cannotBeRead } from '../../system-errors.js'
 import { writeWhole } from '../../whole-file.js'
 import { EVALUATION_RULES } from './evaluation-rules.js'
 
@@ -27,7 +28,7 @@ export function pictureName(at: number): string {
   return `worst_${String(at).padStart(3, '0')}.json`
 }
 
-/** Takes away what an earlier evaluation left in the folder beside the files that are written anew. */
+/** Remove the files of an earlier evaluation that this one does not overwrite. */
 export async function removeOldPage(out: string): Promise<void> {
   const pictures = (await readdir(join(out, 'pictures')).catch(() => [])).filter(isPicture)
   const stale = ['comparison.json', ...pictures.map((name) => join('pictures', name))]
@@ -35,9 +36,9 @@ export async function removeOldPage(out: string): Promise<void> {
 }
 
 /**
- * (Re)makes `report.html` of an evaluation from summary.json, measures.jsonl, comparison.json and pictures/.
+ * Write `report.html` of an evaluation from summary.json, measures.jsonl, comparison.json and pictures/.
  * @returns its path
- * @throws DataError for a file that is damaged or of another version
+ * @throws DataError for a file that is damaged or from another version
  */
 export async function writeEvaluationPage(out: string): Promise<string> {
   const summary = (await readJson(out, 'summary.json', summaryProblem)) as Summary
@@ -256,14 +257,14 @@ async function readJson(
 ): Promise<unknown> {
   const text = await readFile(join(out, name), 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (optional && error.code === 'ENOENT') return null
-    throw new DataError(`${join(out, name)} cannot be read: ${error.code}`)
+    throw new DataError(cannotBeRead(join(out, name), error.code), { hint: 'run `freetumor evaluate` again' })
   })
   if (text === null) return null
   const value = parsed(name, text)
   const problem = problemOf(value)
   if (problem !== null)
-    throw new DataError(`${join(out, name)} is not as expected at ${problem}`, {
-      hint: 'it was written by another version or is damaged: evaluate again',
+    throw new DataError(`${join(out, name)}: malformed at ${problem}`, {
+      hint: 'run `freetumor evaluate` again: the file is damaged, or from another version',
     })
   return value
 }
@@ -272,6 +273,8 @@ function parsed(name: string, text: string): unknown {
   try {
     return parseForeignJson(text, name)
   } catch {
-    throw new DataError(`${name} is not JSON`, { hint: 'it is damaged: evaluate again' })
+    throw new DataError(`${name}: is not JSON`, {
+      hint: 'run `freetumor evaluate` again: the file is damaged',
+    })
   }
 }

@@ -28,16 +28,16 @@ const VERDICTS: Readonly<Record<LedgerLine['verdict'], string | null>> = {
 }
 
 /**
- * (Re)makes `report.html` of a run from what the run left behind.
+ * Write `report.html` of a run from the files of the run.
  * @returns its path
- * @throws UsageError when the folder holds no run
+ * @throws UsageError if the folder holds no run
  */
 export async function writeRunReport(directory: string): Promise<string> {
   const run = await readRun(directory)
   return await writeReport(directory, { title: run.name, runs: [run] })
 }
 
-/** As `writeRunReport`, but a page that cannot be written only costs a warning: the run keeps its result. */
+/** Write the page as `writeRunReport` does; if that fails, only warn, so that the run keeps its result. */
 export async function tryRunReport(directory: string, warn: (text: string) => void): Promise<void> {
   await writeRunReport(directory).catch((error: unknown) =>
     warn(`report.html cannot be written: ${error instanceof Error ? error.message : error}`),
@@ -45,7 +45,7 @@ export async function tryRunReport(directory: string, warn: (text: string) => vo
 }
 
 /**
- * (Re)makes `report.html` of a demo from its `demo.json`, its runs and the summaries under `evaluation/`.
+ * Write `report.html` of a demo from its `demo.json`, its runs and the summaries under `evaluation/`.
  * @returns its path
  */
 export async function writeDemoReport(out: string): Promise<string> {
@@ -63,7 +63,7 @@ export async function writeDemoReport(out: string): Promise<string> {
 }
 
 /**
- * Makes `report.html` beside a ledger that belongs to no run, as an offline synthesis leaves it.
+ * Write `report.html` next to a ledger that belongs to no run, such as that of an offline synthesis.
  * @param path the ledger, or the folder that holds `ledger.jsonl`
  * @returns the path of the page
  */
@@ -72,7 +72,7 @@ export async function writeLedgerReport(path: string): Promise<string> {
   const tumors = await orMissing(tallyTumors(readJsonLog<LedgerEntry>(ledger)))
   if (tumors === null)
     throw new UsageError(
-      `${path} holds no run (config.resolved.yaml), demo (demo.json), evaluation (measures.jsonl) or ledger (ledger.jsonl)`,
+      `${path}: holds no run (config.resolved.yaml), demo (demo.json), evaluation (measures.jsonl) or ledger (ledger.jsonl)`,
       {
         hint: 'name the --out of `freetumor train`, `demo`, `evaluate` or `synthesize`, or a ledger',
       },
@@ -84,14 +84,14 @@ export async function writeLedgerReport(path: string): Promise<string> {
   return await writeReport(folder, { title: basename(folder), ledgers })
 }
 
-/** As many kept ones as rejected ones, the first of each. */
+/** Return the first accepted and the first rejected tumors, at most the same number of each. */
 function examples(pictures: readonly TumorPicture[]): readonly TumorPicture[] {
   const of = (verdict: string): TumorPicture[] =>
     pictures.filter((picture) => picture.verdict === verdict).slice(0, MAX_EXAMPLES)
   return [...of('accepted'), ...of('rejected')]
 }
 
-/** Makes the page of whatever lies at `path`: a run, a demo, an evaluation or a ledger. */
+/** Write the page of a run, a demo, an evaluation or a ledger at `path`. */
 export async function writeAnyReport(path: string): Promise<string> {
   const holds = async (name: string): Promise<boolean> =>
     (await orMissing(access(join(path, name)).then(() => true))) !== null
@@ -111,7 +111,7 @@ async function writeReport(folder: string, input: Partial<ReportInput> & { title
 /** Read the content of a report from a run. A missing or damaged file becomes a sentence of the report. */
 export async function readRun(directory: string): Promise<RunReport> {
   const configText = await readFile(join(directory, 'config.resolved.yaml'), 'utf8').catch(() => {
-    throw new UsageError(`${directory} holds no run (no config.resolved.yaml)`, {
+    throw new UsageError(`${directory}: holds no run (expected config.resolved.yaml, found none)`, {
       hint: 'name a run directory, the --out of `freetumor train`, or a demo',
     })
   })
@@ -136,7 +136,7 @@ export async function readRun(directory: string): Promise<RunReport> {
   }
 }
 
-/** The ledger of a run, then those of its other hosts, as far as they lie here. */
+/** Read the ledger of a run, then those of its other nodes that exist in this directory. */
 async function* ledgersOf(directory: string): AsyncIterable<LedgerLine> {
   yield* readJsonLog<LedgerLine>(join(directory, 'ledger.jsonl'))
   const names = await readdir(directory)
@@ -144,7 +144,7 @@ async function* ledgersOf(directory: string): AsyncIterable<LedgerLine> {
     yield* readJsonLog<LedgerLine>(join(directory, name))
 }
 
-/** A summary as a table. */
+/** Return a summary as a table. */
 function evaluationTable(title: string, summary: Summary, labelNames: readonly string[]): EvaluationTable {
   const { failedCases, classes, tumorDice, tumorNsd, lesions, bootstrap } = summary
   const failed = failedCases.length > 0 ? [`Not measured, and in no figure: ${failedCases.join(', ')}.`] : []
@@ -180,7 +180,7 @@ async function readAll(events: AsyncIterable<RunEvent>): Promise<RunEvent[]> {
   return all
 }
 
-/** Null when the file does not exist. */
+/** Return the result; null if the file does not exist. */
 async function orMissing<T>(reading: Promise<T>): Promise<T | null> {
   return reading.catch((error: Error) => {
     const { code } = (error.cause ?? error) as NodeJS.ErrnoException
@@ -221,7 +221,7 @@ async function verdictsOf(pictures: readonly TumorPicture[], ledger: string): Pr
   return found
 }
 
-/** The labels that the segmentor learns, from the plan of the run; none when it has no plan. */
+/** Return the labels that the segmentor learns, from the plan of the run; empty without a plan. */
 async function labelNames(directory: string): Promise<readonly string[]> {
   const plan = (await orMissing(readForeignJson(join(directory, 'plan.json')))) as {
     labelNames?: unknown

@@ -6,11 +6,13 @@ import { CheckpointError, UsageError } from '../../errors.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
 import { plannedOrgans, refuseWrongGenerator, segmentorOf } from '../checkpoint/coverage.js'
+import { isWhole } from '../checkpoint/differences.js'
+import { notStated } from '../checkpoint/hints.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
 
-/** Settings of a warm runtime. What the files say of themselves need not be told, and may not be told otherwise. */
+/** Settings of a warm runtime. An option that the files state may be omitted and must not contradict them. */
 export interface ServingOptions {
-  /** Default `auto`: CUDA where there is a device. */
+  /** Default: `auto`, which is CUDA if there is a device. */
   readonly device?: 'auto' | 'cpu' | 'cuda' | undefined
   /** Region whose published intensity window, spacing and patch hold if the files do not state them. */
   readonly region?: Region | undefined
@@ -20,18 +22,18 @@ export interface ServingOptions {
   readonly patchVoxels?: Vec3 | undefined
   /** Patch-merging order of a SwinUNETR whose file does not state it. */
   readonly merging?: 'legacy' | 'corrected' | 'v2' | undefined
-  /** The generator's output for an organ; default what its file says, else (as published) `shared`. */
+  /** Output of the generator for an organ. Default: what its file states, else `shared` as published. */
   readonly channel?: 'organ' | 'shared' | undefined
-  /** Sizes and textures of tumors, which of them are kept, and how windows overlap: keys of a run's configuration. */
+  /** Sizes and textures of tumors, rules of acceptance, overlap of windows: sections of a run's configuration. */
   readonly simulation?: ConfigInput['simulation'] | undefined
   readonly quality?: ConfigInput['quality'] | undefined
   readonly synthesize?: ConfigInput['synthesize'] | undefined
   readonly evaluation?: ConfigInput['evaluation'] | undefined
   /** Seed of the textures. Default: 0. */
   readonly seed?: number | undefined
-  /** Textures are made once and kept below; default `.freetumor/cache`. */
+  /** Folder that keeps the textures. Default: `.freetumor/cache`. */
   readonly cache?: string | undefined
-  /** Threads of a computation on the CPU; default 1. */
+  /** Number of threads of a computation on the CPU. Default: 1. */
   readonly threads?: number | undefined
 }
 
@@ -71,7 +73,8 @@ const SECTIONS = [
 
 /**
  * Combine the metadata of the files, the options and the region.
- * @throws CheckpointError for a file that is not what it is given as; UsageError for what nobody says, or two say otherwise
+ * @throws CheckpointError for a file without the expected network; UsageError for a setting that is missing or stated
+ *   twice with different values
  */
 export function serveSettings(
   options: ServingOptions,
@@ -81,17 +84,17 @@ export function serveSettings(
   const files = [generator, baseline].filter((facts) => facts !== null)
   const region = agreed('region', options.region, files)
   if (region === undefined)
-    throw new UsageError(`${namesOf(files)} do not say their region, window, spacing and patch`, {
-      hint: "give `region: 'abdomen'` or `region: 'chest'`",
+    throw new UsageError(notStated(files, ['region', 'intensity window', 'spacing', 'patch']), {
+      hint: "pass `region: 'abdomen'` or `region: 'chest'`",
     })
   const [windowHu, spacingMm] = PREPARATION.map((key) => agreed(key, options[key], files))
   const patchVoxels =
     options.patchVoxels ?? generator?.metadata?.patchVoxels ?? baseline?.metadata?.patchVoxels
   const known = { windowHu, spacingMm, patchVoxels }
-  const untold = Object.entries(known).flatMap(([key, value]) => (value === undefined ? [key] : []))
-  if (untold.length > 0 && options.region === undefined)
-    throw new UsageError(`${namesOf(files)} do not say their ${untold.join(', ')}`, {
-      hint: 'give them, or `region` for the published ones',
+  const missing = Object.entries(known).flatMap(([key, value]) => (value === undefined ? [key] : []))
+  if (missing.length > 0 && options.region === undefined)
+    throw new UsageError(notStated(files, missing), {
+      hint: `pass ${missing.join(', ')}, or \`region\` for the published values`,
     })
   const channel = options.channel ?? generator?.channelMode.mode ?? 'shared'
   const config = configOf(options, region as Region, known, { generator, baseline, channel })
@@ -112,17 +115,18 @@ export function serveSettings(
 }
 
 /** Return the value of option and files, which must agree. */
-function agreed(key: string, told: unknown, files: readonly CheckpointFacts[]): unknown {
-  const said: { readonly who: string; readonly value: unknown }[] = files.flatMap(({ path, metadata }) =>
-    metadata?.[key] == null ? [] : [{ who: path, value: metadata[key] as unknown }],
+function agreed(key: string, option: unknown, files: readonly CheckpointFacts[]): unknown {
+  const stated: { readonly source: string; readonly value: unknown }[] = files.flatMap(
+    ({ path, metadata }) =>
+      metadata?.[key] == null ? [] : [{ source: path, value: metadata[key] as unknown }],
   )
-  if (told !== undefined) said.unshift({ who: 'the option', value: told })
-  const [first] = said
-  const other = said.find(({ value }) => JSON.stringify(value) !== JSON.stringify(first!.value))
+  if (option !== undefined) stated.unshift({ source: 'the option', value: option })
+  const [first] = stated
+  const other = stated.find(({ value }) => JSON.stringify(value) !== JSON.stringify(first!.value))
   if (other)
     throw new UsageError(
-      `${key}: ${first!.who} says ${JSON.stringify(first!.value)}, ${other.who} ${JSON.stringify(other.value)}`,
-      { hint: 'weights see only what they were trained to see: give files that go together' },
+      `${key}: ${first!.source} states ${JSON.stringify(first!.value)}, ${other.source} states ${JSON.stringify(other.value)}`,
+      { hint: 'use files of one preparation: weights work only on the data that they were trained for' },
     )
   return first?.value
 }
@@ -173,16 +177,12 @@ function configOf(
 
 function refuseNoSegmentor(facts: CheckpointFacts, { merging }: ServingOptions): void {
   const network = segmentorOf(facts)
-  if (!network || network.tumorOutputs === null || network.missing > 0 || network.unexpected > 0)
-    throw new CheckpointError(`baseline: ${facts.path} holds no whole segmentor (${facts.kind})`, {
-      hint: '`freetumor checkpoint inspect` tells what it holds',
+  if (!network || network.tumorOutputs === null || !isWhole(network))
+    throw new CheckpointError(`baseline: ${facts.path} holds no complete segmentor (found ${facts.kind})`, {
+      hint: 'run `freetumor checkpoint inspect` to list its content',
     })
   if (facts.patchMerging.needed && merging === undefined)
-    throw new UsageError(`baseline: ${facts.path} does not say the patch-merging order of its SwinUNETR`, {
-      hint: 'give `merging`; `freetumor checkpoint inspect --probe IMAGE LABELS` finds it out',
+    throw new UsageError(`baseline: ${facts.path} does not state the patch-merging order of its SwinUNETR`, {
+      hint: 'pass `merging`; `freetumor checkpoint inspect --probe IMAGE LABELS` determines it',
     })
-}
-
-function namesOf(files: readonly CheckpointFacts[]): string {
-  return files.length === 0 ? 'no files are given, which' : files.map(({ path }) => path).join(' and ')
 }

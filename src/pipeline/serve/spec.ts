@@ -5,7 +5,7 @@ import { makeFolder } from '../../whole-file.js'
 import type { ServeSpec } from '../ports/serving.js'
 import type { ServeSettings } from './settings.js'
 
-/** Builds the complete settings of a warm runtime, as they cross to Python; makes the folder of the textures. */
+/** Return the complete settings of a warm runtime, as Python receives them; create the folder of the textures. */
 export async function serveSpec(settings: ServeSettings): Promise<ServeSpec> {
   const { config, generator, baseline, segmentPatchVoxels } = settings
   const { simulation, synthesize, evaluation, quality, networks, runtime } = config

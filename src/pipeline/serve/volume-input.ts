@@ -4,20 +4,20 @@ import { determinant, orientationOf, spacingOf } from '../../volume/geometry.js'
 import { IGNORED_LABEL } from '../../volume/labels.js'
 import type { Affine, LabelMap, Vec3, Volume, VoxelArray } from '../../volume/volume.js'
 
-/** HU of any number type; float values are rounded where a whole number is needed. */
+/** HU of any number type; float values are rounded if an integer is needed. */
 export type HuVolume = Volume<VoxelArray>
 
-/** No tensor may be larger; the figure of src/transport/frames.ts. */
+/** Largest size of a tensor, as in src/transport/frames.ts. */
 const MAX_TENSOR_BYTES = 2 ** 31
-/** Headers round: spacings this close are one. */
+/** Headers hold rounded values: spacings within this relative difference are equal. */
 const SPACING_TOLERANCE = 0.005
 const MIN_HU = -32768
 const MAX_HU = 32767
 
 /**
- * A volume whose shape, data and affine fit each other and the memory that a call may take, on its own grid and on that of
- * the networks.
- * @throws UsageError that names what does not fit
+ * Check that shape, data and affine of a volume fit each other, and that its tensors fit the limit, on its own grid and on
+ * that of the networks.
+ * @throws UsageError that names the fault
  */
 export function checkedVolume(
   volume: HuVolume,
@@ -31,14 +31,19 @@ export function checkedVolume(
     shape.length === 3 &&
     shape.every((side) => Number.isSafeInteger(side) && side > 0)
   if (!sound)
-    throw new UsageError(`${name}: a shape of three whole numbers above 0 is needed, got [${shape}]`)
+    throw new UsageError(`${name}: wrong shape (expected three integers above 0, found [${shape}])`, {
+      hint: 'pass `shape` as [x, y, z] in voxels',
+    })
   const voxels = shape[0] * shape[1] * shape[2]
   if (!ArrayBuffer.isView(data) || data.length !== voxels)
-    throw new UsageError(`${name}: shape [${shape}] needs ${voxels} values, the data has ${data?.length}`)
-  if (!isAffine(affine))
     throw new UsageError(
-      `${name}: an affine of 4x4 finite numbers by rows is needed, voxel to RAS millimetres`,
+      `${name}: data do not fit shape [${shape}] (expected ${voxels} values, found ${data?.length})`,
+      { hint: 'pass one value per voxel, the last axis contiguous' },
     )
+  if (!isAffine(affine))
+    throw new UsageError(`${name}: wrong affine (expected 16 finite numbers of an invertible matrix)`, {
+      hint: 'pass the 4x4 matrix from voxel to RAS millimetres, row by row',
+    })
   const spacing = spacingOf(affine)
   const resampled = shape.reduce(
     (product, side, axis) => (product * side * spacing[axis]!) / spacingMm[axis]!,
@@ -47,47 +52,56 @@ export function checkedVolume(
   const bytes = Math.max(voxels, resampled) * bytesPerVoxel
   if (bytes > MAX_TENSOR_BYTES)
     throw new UsageError(
-      `${name}: [${shape}] voxels of ${spacing.map((mm) => mm.toFixed(2)).join(' x ')} mm take ${Math.ceil(bytes / 2 ** 20)} MiB a tensor, the limit is 2048`,
-      { hint: 'give a part of it, or ask for no logits' },
+      `${name}: [${shape}] voxels of ${spacing.map((mm) => mm.toFixed(2)).join(' x ')} mm are too large for a tensor (expected at most 2048 MiB, found ${Math.ceil(bytes / 2 ** 20)})`,
+      { hint: 'pass a part of the volume, or omit `logits`' },
     )
   return { shape, affine }
 }
 
-/** @throws UsageError, DataError when the label does not lie on the image or has ids that the region does not know */
+/**
+ * Check that a label is on the grid of its image and has ids of the region.
+ * @throws UsageError, DataError
+ */
 export function checkedLabel(label: LabelMap, image: HuVolume, name: string, numIds: number): void {
   if (label.shape?.join() !== image.shape.join() || label.data?.length !== image.data.length)
-    throw new UsageError(`${name}: shape [${label.shape}], the image has [${image.shape}]`)
-  if (!(label.data instanceof Uint8Array)) throw new UsageError(`${name}: a Uint8Array of ids is needed`)
+    throw new UsageError(`${name}: wrong shape (expected [${image.shape}], found [${label.shape}])`, {
+      hint: 'pass a label on the grid of its image',
+    })
+  if (!(label.data instanceof Uint8Array))
+    throw new UsageError(`${name}: wrong type of data (expected a Uint8Array of ids)`, {
+      hint: 'convert it with `Uint8Array.from(label.data)`',
+    })
   let highest = 0
   for (const id of label.data) if (id > highest && id !== IGNORED_LABEL) highest = id
   if (highest >= numIds)
     throw new DataError(
-      `${name}: id ${highest}, the region has ids 0 to ${numIds - 1} and ${IGNORED_LABEL}`,
-      {
-        hint: '`freetumor data remap` brings other ids to those of the region',
-      },
+      `${name}: wrong id (expected 0 to ${numIds - 1} of the region or ${IGNORED_LABEL}, found ${highest})`,
+      { hint: 'convert the ids to those of the region with `freetumor data remap`' },
     )
 }
 
-/** @throws UsageError when the plan is of another volume */
+/**
+ * Check that a plan fits in a volume.
+ * @throws UsageError if the plan is for another volume
+ */
 export function checkedPlan({ box, boxOrigin }: TumorPlan, shape: Vec3, name: string): void {
   const voxels = box.shape[0] * box.shape[1] * box.shape[2]
   const inside = boxOrigin.every((from, axis) => from >= 0 && from + box.shape[axis]! <= shape[axis]!)
   if (!inside || box.data.length !== voxels)
     throw new UsageError(
-      `${name}: the plan's box [${box.shape}] at [${boxOrigin}] does not lie in a volume of [${shape}] voxels`,
+      `${name}: the plan's box [${box.shape}] at [${boxOrigin}] is not inside a volume of [${shape}] voxels`,
       { hint: 'plan the tumor in the label of the request' },
     )
 }
 
-/** Whether voxels are those that the networks were trained on: RAS, at their spacing. */
+/** Return whether a grid is that of the networks: RAS, at their spacing. */
 export function onGrid(affine: Affine, spacingMm: Vec3): boolean {
   const near = spacingOf(affine).every((mm, axis) => Math.abs(mm / spacingMm[axis]! - 1) < SPACING_TOLERANCE)
   return near && orientationOf(affine) === 'RAS'
 }
 
 /**
- * The values as they travel: int16 as they are, without a copy; everything else as float32, or rounded to int16.
+ * Return the values to send: int16 without a copy; any other type as float32, or rounded to int16.
  * @throws DataError for NaN or infinity
  */
 export function huOf(volume: HuVolume, name: string, as?: 'int16'): Int16Array | Float32Array {
@@ -96,7 +110,7 @@ export function huOf(volume: HuVolume, name: string, as?: 'int16'): Int16Array |
   const values = data instanceof Float32Array ? data : Float32Array.from(data)
   let sum = 0
   for (let at = 0; at < values.length; at++) sum += values[at]! * 0
-  if (sum !== 0) throw new DataError(`${name}: it holds NaN or infinity`, { hint: 'replace those voxels' })
+  if (sum !== 0) throw new DataError(`${name}: holds NaN or infinity`, { hint: 'replace those voxels' })
   if (as === undefined) return values
   return Int16Array.from(values, (hu) => Math.max(MIN_HU, Math.min(MAX_HU, Math.round(hu))))
 }

@@ -1,5 +1,4 @@
 import { rm } from 'node:fs/promises'
-import { resolve } from 'node:path'
 import { onAbort } from '../../abort.js'
 import { RuntimeCrashError, StoppedError, UsageError } from '../../errors.js'
 import { judge, type Verdict } from '../../quality/judge.js'
@@ -7,9 +6,11 @@ import { texturesFor } from '../../sampling/subvolume.js'
 import { asPlanned } from '../../sampling/tumors.js'
 import { openStream } from '../../simulation/random.js'
 import { type SizeClass, simulateTumor, type TumorPlan } from '../../simulation/tumor.js'
+import { orientationOf, spacingOf } from '../../volume/geometry.js'
 import { LABEL_SCHEMES, type Organ, type OrganName } from '../../volume/labels.js'
 import type { LabelMap, Vec3, Volume } from '../../volume/volume.js'
 import { makeTemporaryFolder } from '../../whole-file.js'
+import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import { covers, segmentorOf, tumorCoverage } from '../checkpoint/coverage.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
 import type { ModelRuntime } from '../ports/runtime.js'
@@ -19,11 +20,11 @@ import { serveSpec } from './spec.js'
 import { checkedLabel, checkedPlan, checkedVolume, type HuVolume, huOf, onGrid } from './volume-input.js'
 
 export interface OpenRuntimeOptions extends ServingOptions {
-  /** Checkpoint of a synthesis training; without one tumors are hand-crafted. */
+  /** Checkpoint of a synthesis training. Without it, tumors are hand-crafted. */
   readonly generator?: string | undefined
-  /** Checkpoint of a segmentor: what `segment` runs, and the judge of synthetic tumors. */
+  /** Checkpoint of the segmentor that `segment` runs and that judges synthetic tumors. */
   readonly baseline?: string | undefined
-  /** Stops the opening, and closes an open runtime. */
+  /** Aborts the opening, and closes an open runtime. */
   readonly signal?: AbortSignal | undefined
   /** Folder for the logs of the process. Default: a temporary folder, which is kept only if the process failed. */
   readonly logDirectory?: string | undefined
@@ -42,9 +43,9 @@ export interface SynthesisRequest {
   readonly image: HuVolume
   /** Ids of the region on the same grid. */
   readonly label: LabelMap
-  /** A wish, planned here; or a plan of `simulateTumor` in this label. */
+  /** Properties to plan here, or a plan of `simulateTumor` in this label. */
   readonly tumor: TumorWish | TumorPlan
-  /** `hu` (default): int16. `windowed`: float32 as the networks see it, about 0 to 1. */
+  /** `hu` (default): int16. `windowed`: float32 as the networks get it, about 0 to 1. */
   readonly output?: 'hu' | 'windowed' | undefined
 }
 
@@ -53,11 +54,11 @@ export interface PaintedTumor {
   readonly request: SynthesisRequest
   readonly plan: TumorPlan
   readonly image: Volume<Int16Array | Float32Array>
-  /** With the tumor's id where shape and organ meet. */
+  /** The label of the request, with the tumor's id where shape and organ overlap. */
   readonly label: LabelMap
   /** 1 where an intensity may differ; everywhere else `image` has the bits of the request. */
   readonly change: LabelMap
-  /** By the policy of the runtime; `notJudged` where there is no baseline. What is rejected is for the caller to drop. */
+  /** Verdict of the runtime's policy; `notJudged` without a baseline. The caller drops rejected tumors. */
   readonly verdict: Verdict
   readonly networkSeconds: number
 }
@@ -70,7 +71,7 @@ export interface NoPlace {
 
 /** A label map on the grid of the volume; ids are the outputs of the baseline. */
 export interface Segmentation extends LabelMap {
-  /** Averaged over the windows, [classes, ...shape]; null where they were not asked for. */
+  /** Mean over the windows, [classes, ...shape]; null if not requested. */
   readonly logits: { readonly data: Float32Array; readonly shape: readonly number[] } | null
   /** Seconds inside the network. */
   readonly networkSeconds: number
@@ -83,46 +84,46 @@ export interface SegmentOptions {
 
 export interface SynthesizeCallOptions {
   readonly signal?: AbortSignal | undefined
-  /** Requests taken before the first result is read; default 2. */
+  /** Number of requests taken before the first result is read. Default: 2. */
   readonly ahead?: number | undefined
 }
 
-/** Networks that were loaded once and answer calls until they are closed; made by `openRuntime`. */
+/** Loaded networks that answer calls until they are closed; made by `openRuntime`. */
 export interface WarmRuntime extends AsyncDisposable {
   readonly device: string
   readonly versions: Readonly<Record<string, string>>
   /** Settings of every call, completed and frozen. */
   readonly config: ServeConfig
   /**
-   * Paints a tumor a request; results come in the order of the requests, which are asked for as they are needed. Calls
-   * may overlap. Arrays of a request must not change until its result is there.
-   * @throws UsageError, DataError for a request that cannot be (the iteration ends there); StoppedError when cancelled
+   * Paint one tumor per request; results come in the order of the requests, which are read when needed. Calls may
+   * overlap. Arrays of a request must not change before its result.
+   * @throws UsageError, DataError for an invalid request, which ends the iteration; StoppedError if cancelled
    */
   synthesize(
     requests: Iterable<SynthesisRequest> | AsyncIterable<SynthesisRequest>,
     options?: SynthesizeCallOptions,
   ): AsyncIterable<PaintedTumor | NoPlace>
   /**
-   * Labels of a volume by the baseline. One that is RAS at the network's spacing goes through as it is; any other is
-   * brought to that grid and foreground, and its labels back (nearest; logits linearly).
+   * Segment a volume with the baseline. A volume in RAS at the network's spacing is used unchanged. Any other is resampled
+   * to that grid and cropped to its foreground; its labels are resampled back (nearest; logits linearly).
    */
   segment(volume: HuVolume, options?: SegmentOptions): Promise<Segmentation>
-  /** Ends the process; calls that are open reject. */
+  /** End the process; open calls reject. */
   close(): Promise<void>
 }
 
 /**
- * Loads a generator and a baseline into one Python process that waits for calls.
- * @throws CheckpointError, UsageError, ConfigError, EnvironmentError before the process is of use
+ * Load a generator and a baseline into one Python process that waits for calls.
+ * @throws CheckpointError, UsageError, ConfigError, EnvironmentError before the process is ready
  */
 export async function openWarmRuntime(
   options: OpenRuntimeOptions,
   runtime: ModelRuntime,
 ): Promise<WarmRuntime> {
   const { signal } = options
-  if (signal?.aborted) throw new StoppedError('openRuntime was stopped')
-  const inspect = (path: string | undefined): Promise<CheckpointFacts> | null =>
-    path === undefined ? null : runtime.inspect(resolve(path), { signal })
+  if (signal?.aborted) throw openingStopped()
+  const inspect = async (path: string | undefined): Promise<CheckpointFacts | null> =>
+    path === undefined ? null : await runtime.inspect(await checkpointFile(path), { signal })
   const same = options.baseline === options.generator
   const [generator, other] = await Promise.all([
     inspect(options.generator),
@@ -135,29 +136,33 @@ export async function openWarmRuntime(
   const logs = options.logDirectory ?? (await makeTemporaryFolder('freetumor-'))
   const call = { signal, logDirectory: logs, note: options.onNote }
   const session = runtime.serve(await serveSpec(settings), call)
-  const opened = new OpenedRuntime(session, settings, async (died) => {
+  const opened = new OpenedRuntime(session, settings, async (crashed) => {
     release()
-    if (!died && options.logDirectory === undefined) await rm(logs, { recursive: true, force: true })
+    if (!crashed && options.logDirectory === undefined) await rm(logs, { recursive: true, force: true })
   })
   const release = onAbort(signal, () => void opened.close())
   try {
     return opened.as(await session.ready)
   } catch (error) {
     await opened.close(error instanceof RuntimeCrashError)
-    throw signal?.aborted ? new StoppedError('openRuntime was stopped') : error
+    throw signal?.aborted ? openingStopped() : error
   }
+}
+
+function openingStopped(): StoppedError {
+  return new StoppedError('openRuntime was stopped', { hint: 'open the runtime again' })
 }
 
 class OpenedRuntime implements WarmRuntime {
   device = ''
   versions: Readonly<Record<string, string>> = {}
   readonly config: ServeConfig
-  #died = false
+  #crashed = false
 
   constructor(
     private readonly session: ServeSession,
     private readonly settings: ServeSettings,
-    private readonly cleanUp: (died: boolean) => Promise<void>,
+    private readonly cleanUp: (crashed: boolean) => Promise<void>,
   ) {
     this.config = settings.config
   }
@@ -168,9 +173,9 @@ class OpenedRuntime implements WarmRuntime {
     return this
   }
 
-  async close(died = this.#died): Promise<void> {
+  async close(crashed = this.#crashed): Promise<void> {
     await this.session[Symbol.asyncDispose]()
-    await this.cleanUp(died)
+    await this.cleanUp(crashed)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -206,8 +211,10 @@ class OpenedRuntime implements WarmRuntime {
     { signal, ahead = 2 }: SynthesizeCallOptions = {},
   ): AsyncIterable<PaintedTumor | NoPlace> {
     if (!(Number.isInteger(ahead) && ahead >= 1))
-      throw new UsageError(`ahead: an integer of at least 1 is needed, got ${ahead}`)
-    // a reader that leaves cancels what it asked for
+      throw new UsageError(`ahead: wrong value (expected an integer of at least 1, found ${ahead})`, {
+        hint: 'pass 1 or more, or omit `ahead`',
+      })
+    // a reader that stops early cancels its requests
     const left = new AbortController()
     const release = onAbort(signal, () => left.abort())
     const open: Promise<PaintedTumor | NoPlace>[] = []
@@ -235,9 +242,13 @@ class OpenedRuntime implements WarmRuntime {
     const { shape, affine } = checkedVolume(request.image, `${name}, image`, spacingMm, { bytesPerVoxel: 4 })
     if (!onGrid(affine, spacingMm))
       throw new UsageError(
-        `${name}, image: it is not RAS at ${spacingMm.join(' x ')} mm, as the networks need it`,
+        `${name}, image: wrong grid (expected RAS at ${spacingMm.join(' x ')} mm, found ${orientationOf(affine)} at ${spacingOf(
+          affine,
+        )
+          .map((mm) => Number(mm.toFixed(3)))
+          .join(' x ')} mm)`,
         {
-          hint: 'prepare the scan first; whole scans on their own grid: `freetumor synthesize`',
+          hint: 'prepare the scan first; for whole scans on their own grid, use `freetumor synthesize`',
         },
       )
     checkedLabel(
@@ -284,22 +295,28 @@ class OpenedRuntime implements WarmRuntime {
     if ('box' in tumor) {
       const organ = organs.find((one) => one.label === tumor.organLabel)
       if (!organ)
-        throw new UsageError(`${name}: id ${tumor.organLabel} is no organ of the ${this.config.region}`)
+        throw new UsageError(`${name}: id ${tumor.organLabel} is no organ of the ${this.config.region}`, {
+          hint: `plan the tumor in one of ${organs.map((one) => `${one.label} (${one.name})`).join(', ')}`,
+        })
       checkedPlan(tumor, shape, name)
       return { organ, plan: tumor }
     }
     const organ = organs.find((one) => one.name === tumor.organ)
     if (!organ) {
       const known = organs.map((one) => one.name).join(', ')
-      throw new UsageError(`${name}: ${tumor.organ} is not of the ${this.config.region}`, {
-        hint: `its organs: ${known}`,
+      throw new UsageError(`${name}: ${tumor.organ} is no organ of the ${this.config.region}`, {
+        hint: `name one of ${known}`,
       })
     }
     const { radiusVoxels, texture } = this.config.simulation
     if (!(tumor.size in radiusVoxels))
-      throw new UsageError(`${name}: size ${tumor.size}; known are ${Object.keys(radiusVoxels).join(', ')}`)
+      throw new UsageError(`${name}: size ${tumor.size} is not recognised`, {
+        hint: `name one of ${Object.keys(radiusVoxels).join(', ')}`,
+      })
     if (!Number.isSafeInteger(tumor.seed))
-      throw new UsageError(`${name}: the seed must be an integer, got ${tumor.seed}`)
+      throw new UsageError(`${name}: wrong seed (expected an integer, found ${tumor.seed})`, {
+        hint: 'pass an integer',
+      })
     const found = simulateTumor(
       { label: label.data, shape, organLabel: organ.label },
       {
@@ -313,21 +330,24 @@ class OpenedRuntime implements WarmRuntime {
     return found.outcome === 'placed' ? { organ, plan: found.plan } : { outcome: found.outcome }
   }
 
-  /** A baseline that does not know an organ's tumors would reject them all. */
+  /** Refuse an organ whose tumors the baseline cannot detect: it would reject them all. */
   #refuseUnseen(organ: Organ, name: string): void {
     const { baseline } = this.settings
     if (baseline !== null && !covers(tumorCoverage(baseline), [organ.name]))
-      throw new UsageError(`${name}: the baseline ${baseline.path} knows no tumors of the ${organ.name}`, {
-        hint: 'open the runtime with a baseline that does, or without one',
-      })
+      throw new UsageError(
+        `${name}: the baseline ${baseline.path} has no tumor output for the ${organ.name}`,
+        {
+          hint: 'open the runtime with a baseline for this organ, or without one',
+        },
+      )
   }
 
-  /** Remembers that the process died: then its logs are of use. */
+  /** Record whether the process crashed, so that its logs are kept. */
   async #noting<T>(answer: Promise<T>): Promise<T> {
     try {
       return await answer
     } catch (error) {
-      this.#died ||= error instanceof RuntimeCrashError
+      this.#crashed ||= error instanceof RuntimeCrashError
       throw error
     }
   }

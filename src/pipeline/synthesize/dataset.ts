@@ -15,7 +15,7 @@ import type { SynthesisSettings } from './settings.js'
 export interface Synthesis {
   readonly directory: string
   readonly hosts: number
-  /** Synthetic scans on the disk. */
+  /** Number of synthetic scans on the disk. */
   readonly scans: number
   readonly tumors: { readonly kept: number; readonly tried: number; readonly noRoom: number }
   readonly failed: readonly { readonly caseId: string; readonly error: CaseError }[]
@@ -82,7 +82,7 @@ function syntheticScans(
   const files = new Map<string, SynthesisLine[]>()
   for (const line of lines)
     if (line.file !== undefined) files.set(line.file, [...(files.get(line.file) ?? []), line])
-  // what a specialist's map leaves out is background in it
+  // ids that a specialist's map omits are background
   const { map, ignoredId } = writtenLabels(settings)
   const ids = map.map((written, id): [string, number] => [String(written), id])
   const ignored = hasIgnored(hosts) ? { [String(ignoredId)]: IGNORED_LABEL } : {}
@@ -99,13 +99,13 @@ function syntheticScans(
   })
 }
 
-/** The list beside the images: decathlon, or nnU-Net's form of it. */
+/** Return the list next to the images, in the decathlon or the nnU-Net form. */
 function datasetList(
   settings: DatasetSettings,
   scans: readonly SyntheticScan[],
   names: readonly string[],
 ): unknown {
-  const about = 'SYNTHETIC tumors painted into scans by freetumor; ledger.jsonl tells of every one'
+  const about = 'SYNTHETIC tumors painted into scans by freetumor; ledger.jsonl lists every tumor'
   if (settings.synthesize.layout === 'nnunet')
     return {
       name: settings.name,
@@ -138,7 +138,7 @@ function datasetList(
   }
 }
 
-/** Names of the written ids; the last one is `ignore` if a host has ignored voxels, as nnU-Net wants it. */
+/** Return the names of the written ids; the last one is `ignore` if a host has ignored voxels, as nnU-Net requires. */
 function namesOfIds(settings: IdSettings, hosts: readonly CaseToPrepare[]): readonly string[] {
   const { names } = writtenLabels(settings)
   return hasIgnored(hosts) ? [...names, 'ignore'] : names
@@ -148,7 +148,7 @@ function hasIgnored(hosts: readonly CaseToPrepare[]): boolean {
   return hosts.some(({ labelMap }) => Object.values(labelMap).includes(IGNORED_LABEL))
 }
 
-/** Ids of the label maps that are written: those of the region, or background, organ and tumor of a specialist. */
+/** Return the ids of the written label maps: those of the region, or background, organ and tumor of a specialist. */
 export function writtenLabels({ region, synthesize }: IdSettings): {
   /** Id of the region -> id in the file. */
   readonly map: readonly number[]
@@ -171,7 +171,7 @@ export function variantKey({ case: caseId, variant }: Pick<SynthesisLine, 'case'
   return `${caseId}#${variant}`
 }
 
-/** Variants whose lines and files are all there. */
+/** Return the variants whose lines and files are complete. */
 export async function wholeVariants(ledger: string, out: string): Promise<Set<string>> {
   const ended = new Set<string>()
   const files = new Map<string, string>()

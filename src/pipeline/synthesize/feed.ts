@@ -40,16 +40,16 @@ export interface VariantFeedOptions {
   readonly checkpoints: SynthesisLine['checkpoints']
   /** Variants that an earlier start finished. */
   readonly isDone: (caseId: string, variant: number) => boolean
-  /** The whole story of a variant, its lines in order. */
+  /** Called with all lines of a variant, in order. */
   readonly onVariant: (
     lines: readonly SynthesisLine[],
     result: Exclude<VariantResult, { error: CaseError }>,
   ) => void
-  /** A case that cannot be worked on; its other variants are left out. */
+  /** Called for a case that fails; its other variants are omitted. */
   readonly onFailure: (caseId: string, error: CaseError) => void
 }
 
-/** A rank's case and what is left of it. */
+/** Case of a rank, with its remaining variants. */
 interface OpenCase {
   readonly id: string
   readonly subvolume: Subvolume
@@ -60,13 +60,13 @@ interface OpenCase {
 }
 
 interface Tumor extends TumorKind {
-  /** Next try, and the organ that it is planned in. */
+  /** Next attempt, and the organ that it is planned in. */
   attempt: number
   organAt: number
   plan: TumorPlan | null
 }
 
-interface Try {
+interface Attempt {
   readonly tumor: number
   readonly attempt: number
   readonly organ: WeightedOrgan
@@ -78,22 +78,22 @@ interface Variant {
   readonly variant: number
   readonly tumors: readonly Tumor[]
   readonly lines: SynthesisLine[]
-  waiting: readonly Try[]
+  waiting: readonly Attempt[]
   /** Round of the attempts that are judged next. */
   round: number
   planSeconds: number
 }
 
-/** Text of the case before its first label voxel: nothing to work on. */
+/** Error of a case without a label voxel; the case id precedes the message. */
 const NO_LABEL: CaseError = {
   kind: 'data',
   message: 'its label map is empty',
-  hint: 'give it organ labels, or take it out of the list',
+  hint: 'give it organ labels, or remove it from the list',
 }
 
 /**
- * Plans, judges and records the tumors of an offline synthesis, for any number of ranks. What becomes of a variant is a
- * function of the configuration and the case alone, whoever works on it and whatever was done before.
+ * Plan, judge and record the tumors of an offline synthesis, for any number of ranks. A variant depends only on the
+ * configuration and the case, not on the rank or on earlier work.
  */
 export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
   const { settings, hosts } = options
@@ -168,7 +168,7 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
 function beginVariant({ settings }: VariantFeedOptions, working: OpenCase, variant: number): Variant {
   const sizes = sizeSettings(settings.simulation, settings.prepare.spacingMm)
   const tumors = range(settings.synthesize.tumorsPerVariant).map((tumor): Tumor => {
-    // a case without any of the organs still says which one it lacks
+    // for a case without any of the organs, the ledger still names the missing organ
     const present = working.organs.length > 0 ? working.organs : settings.organs
     const kind = drawTumorKind(keyOf(settings, working, variant, tumor), present, sizes)
     return { ...kind, attempt: 0, organAt: 0, plan: null }
@@ -176,7 +176,7 @@ function beginVariant({ settings }: VariantFeedOptions, working: OpenCase, varia
   return { case: working, variant, tumors, lines: [], waiting: [], round: -1, planSeconds: 0 }
 }
 
-/** The next tries, or none when every tumor is placed or given up. */
+/** Return the next attempts; none if every tumor is placed or given up. */
 function nextRound(options: VariantFeedOptions, variant: Variant, accepted: readonly number[]): VariantRound {
   variant.round++
   const started = performance.now()
@@ -198,7 +198,7 @@ function nextRound(options: VariantFeedOptions, variant: Variant, accepted: read
   }
 }
 
-function tryOne(options: VariantFeedOptions, variant: Variant): Try[] {
+function tryOne(options: VariantFeedOptions, variant: Variant): Attempt[] {
   for (const [number, tumor] of variant.tumors.entries()) {
     if (tumor.plan !== null) continue
     const found = planNext(options, variant, number, placedPlans(variant))
@@ -207,10 +207,10 @@ function tryOne(options: VariantFeedOptions, variant: Variant): Try[] {
   return []
 }
 
-/** All tumors at once, until one of the variant's rounds kept some. */
-function tryAll(options: VariantFeedOptions, variant: Variant): Try[] {
+/** Return an attempt for every tumor, until one of the variant's rounds accepted some. */
+function tryAll(options: VariantFeedOptions, variant: Variant): Attempt[] {
   if (variant.tumors.some(({ plan }) => plan !== null)) return []
-  const tries: Try[] = []
+  const tries: Attempt[] = []
   for (const number of variant.tumors.keys()) {
     const found = planNext(
       options,
@@ -223,13 +223,13 @@ function tryAll(options: VariantFeedOptions, variant: Variant): Try[] {
   return tries
 }
 
-/** The next try of a tumor that finds a place; organs without room are passed by, each with a line. */
+/** Return the next attempt of a tumor that finds a place; skip organs without room, each with a line in the ledger. */
 function planNext(
   options: VariantFeedOptions,
   variant: Variant,
   number: number,
   earlier: readonly TumorPlan[],
-): Try | null {
+): Attempt | null {
   const { settings } = options
   const { case: working } = variant
   const tumor = variant.tumors[number]!
@@ -253,7 +253,7 @@ function planNext(
   return null
 }
 
-/** Judges what was measured of the waiting tries; returns the numbers of the tumors that stay. */
+/** Judge the measured attempts; return the numbers of the accepted tumors. */
 function settle(
   options: VariantFeedOptions,
   variant: Variant,
@@ -277,7 +277,12 @@ function settle(
   })
 }
 
-function triedLine(options: VariantFeedOptions, variant: Variant, one: Try, verdict: Verdict): SynthesisLine {
+function triedLine(
+  options: VariantFeedOptions,
+  variant: Variant,
+  one: Attempt,
+  verdict: Verdict,
+): SynthesisLine {
   const { centre, radii, box, boxOrigin, edgeSigma, textureIndex, textureStart, handcraftedDifference } =
     one.plan
   const { start } = variant.case.subvolume
@@ -300,7 +305,7 @@ function triedLine(options: VariantFeedOptions, variant: Variant, one: Try, verd
   }
 }
 
-/** Nobody looked: zeros would say that nothing was seen. */
+/** Return the measures without the detections: without a baseline, zeros would mean that it detected nothing. */
 function withoutSeen(measures: Verdict['measures']): SynthesisLine['measures'] {
   const { seenVoxels: _, alreadySeenVoxels: __, shareSeen: ___, ...taken } = measures
   return taken
@@ -330,7 +335,7 @@ function lineStart(
   }
 }
 
-/** The lines of a variant in the order of its tumors, with what is known once it is done. */
+/** Return the lines of a finished variant in the order of its tumors, with the final facts of the variant. */
 function finished(
   lines: readonly SynthesisLine[],
   result: Exclude<VariantResult, { error: CaseError }>,

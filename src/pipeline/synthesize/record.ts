@@ -7,8 +7,8 @@ import { writeWhole } from '../../whole-file.js'
 import type { SynthesisSettings } from './settings.js'
 
 /**
- * Writes `synthesis.json`. A folder holds the results of one set of settings; more variants of the same may be added.
- * @throws UsageError that names the settings in which an earlier start differs
+ * Write `synthesis.json`. A folder holds the results of one set of settings; a later start may add variants.
+ * @throws UsageError that names the settings of an earlier start that differ
  */
 export async function refuseOtherSettings(
   out: string,
@@ -20,12 +20,12 @@ export async function refuseOtherSettings(
   const before = await readFile(path, 'utf8').catch(() => null)
   if (before === null) await writeWhole(path, text)
   else if (before !== text)
-    throw new UsageError(`${out} holds a synthesis with other settings: ${differences(before, text)}`, {
+    throw new UsageError(`${out}: holds a synthesis with other settings (${differences(before, text)})`, {
       hint: 'choose another --out, or remove the folder',
     })
 }
 
-/** The settings that decide the variants, in the order of the file. */
+/** Return the settings that decide the variants, in the order of the file. */
 function recordedSettings(
   { seed, region, prepare, patchVoxels, simulation, quality, synthesize, ...rest }: SynthesisSettings,
   checkpoints: SynthesisLine['checkpoints'],

@@ -38,9 +38,9 @@ export interface HostPath {
 }
 
 export interface SynthesisProgress {
-  /** Variants done, of this start and of earlier ones. */
+  /** Number of finished variants, of this start and of earlier ones. */
   readonly done: number
-  /** Variants of this start alone. */
+  /** Number of finished variants of this start alone. */
   readonly doneHere: number
   readonly total: number
   readonly caseId: string
@@ -51,14 +51,14 @@ export interface SynthesisProgress {
   readonly seconds: Readonly<Record<string, number>>
   /** Memory of the process in MB: with its networks loaded, and the peak so far. */
   readonly memoryMb?: { readonly loaded: number; readonly peak: number } | undefined
-  /** Wall time that a variant takes all processes together; null before the second. What is made once is left out. */
+  /** Wall time per variant, over all processes, without one-time work; null before the second variant. */
   readonly secondsPerVariant: number | null
 }
 
 /**
- * Writes a synthetic data set: each host with tumors painted in, as often as there are variants, on its own grid. Goes on
- * where an earlier start of the same settings was stopped.
- * @throws ConfigError, DataError, UsageError for what cannot be started; a case that fails is in the result
+ * Write a synthetic data set: the wanted number of variants of each host CT with painted tumors, on its own grid. Resumes
+ * an interrupted synthesis of the same settings.
+ * @throws ConfigError, DataError, UsageError before the first case; a case that fails is in the result
  */
 export async function synthesizeCases(options: SynthesizeOptions, context: StageContext): Promise<Synthesis> {
   const { settings } = options
@@ -122,7 +122,7 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   return { ...(await concludeSynthesis(out, settings, hosts, failed)), leftOut }
 }
 
-/** Seconds each from the first variant on: before it come networks and textures. */
+/** Return a function that gives the seconds per variant since the first one, so without the load of networks and textures. */
 function openPace(): (done: number) => number | null {
   let first: number | null = null
   return (done) => {
@@ -146,8 +146,8 @@ async function hostsOf(
   for (const text of notes) context.note(text)
   const hosts = found.cases.filter(({ split, label }) => split !== 'test' && label !== null)
   if (hosts.length === 0)
-    throw new DataError('no host: no data set lists a case with a label outside its test part', {
-      hint: 'offline synthesis needs organ labels; `freetumor data list` and `freetumor data check` tell more',
+    throw new DataError('data.datasets: no host CT (expected a case with a label that is no test case)', {
+      hint: 'add scans with organ labels; `freetumor data list` and `freetumor data check` list the cases',
     })
   return { hosts, leftOut: found.leftOut }
 }

@@ -7,6 +7,7 @@ import type { WeightedOrgan } from '../../sampling/sampling-plan.js'
 import { LABEL_SCHEMES, type OrganName, type Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
+import { notStated } from '../checkpoint/hints.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
 import type { WantedWeights } from '../train/weights.js'
 
@@ -25,10 +26,10 @@ const SECTIONS = [
   'report',
 ] as const
 
-/** The sections of a configuration that offline synthesis reads; its hosts are listed apart. */
+/** The sections of a configuration that offline synthesis reads; its host CTs are listed separately. */
 export type SynthesisSections = Pick<RunConfig, (typeof SECTIONS)[number]>
 
-/** Everything that decides an offline synthesis but its hosts. */
+/** All settings of an offline synthesis except for its host CTs. */
 export interface SynthesisSettings extends Omit<SynthesisSections, 'sampling' | 'networks'>, WantedWeights {
   /** Size of the sliding windows of both networks. */
   readonly patchVoxels: Vec3
@@ -48,11 +49,11 @@ export interface SynthesisFlags {
   readonly channel?: 'organ' | 'shared' | undefined
   readonly merging?: 'legacy' | 'corrected' | 'v2' | undefined
   readonly layout?: 'plain' | 'nnunet' | undefined
-  readonly processes?: number | undefined
+  readonly workers?: number | undefined
 }
 
 /**
- * The settings that a configuration and flags over it state.
+ * Return the settings of a configuration, overridden by flags.
  * @throws ConfigError, UsageError for a value that is not allowed or an organ of another region
  */
 export function synthesisSettings(
@@ -93,9 +94,9 @@ export interface SettingsOfWeightsOptions {
 }
 
 /**
- * The settings that flags and checkpoints state; others are the published ones.
+ * Return the settings that flags and checkpoints state; others are the published ones.
  * @param stated the files of `flags.generator` and `flags.baseline`
- * @throws UsageError where no file and no flag states the region; as `synthesisSettings`
+ * @throws UsageError if no file and no flag states the region; errors of `synthesisSettings`
  */
 export function settingsOfWeights(
   flags: SynthesisFlags,
@@ -107,12 +108,9 @@ export function settingsOfWeights(
     files.find(({ metadata }) => metadata?.[key])?.metadata?.[key] ?? undefined
   const region = bodyRegion(flags) ?? ofFirst('region')
   if (region === undefined)
-    throw new UsageError(
-      files.length === 0
-        ? 'without weights nothing says what region this is'
-        : `${files.map(({ path }) => path).join(' and ')} do not say their region, window, spacing and patch`,
-      { hint: 'give --region abdomen or --region chest, or --config FILE' },
-    )
+    throw new UsageError(notStated(files, ['region', 'intensity window', 'spacing', 'patch']), {
+      hint: 'pass --region abdomen or --region chest, or --config FILE',
+    })
   const { generator } = stated
   const isShared =
     generator !== null && (flags.channel ?? generator.channelMode.mode ?? 'shared') === 'shared'
@@ -131,7 +129,7 @@ export function settingsOfWeights(
   return { ...synthesisSettings(sections, flags), generatorChannel: flags.channel ?? null }
 }
 
-/** The region of the flags; a specialist is of the region of its organ. `withFlags` refuses one without an organ. */
+/** Return the region of the flags; for a specialist, the region of its organ. `withFlags` refuses one without an organ. */
 function bodyRegion({ region, organs }: SynthesisFlags): Region | undefined {
   if (region !== 'specialist') return region
   return organs?.[0] === 'lung' ? 'chest' : 'abdomen'
@@ -143,13 +141,13 @@ function withFlags(
 ): Pick<SynthesisSections, 'seed' | 'synthesize' | 'simulation' | 'runtime'> {
   const organs = flags.organs ?? []
   if (flags.region === 'specialist' && organs.length !== 1)
-    throw new UsageError('--region specialist needs the one organ that it is of', {
-      hint: 'give --organs NAME',
+    throw new UsageError('--region specialist: needs exactly one organ', {
+      hint: 'pass --organs NAME',
     })
   const known = organNames(region)
   const strange = organs.filter((name) => !known.includes(name))
   if (strange.length > 0)
-    throw new UsageError(`--organs: ${strange.join(', ')} is not of the ${region}`, {
+    throw new UsageError(`--organs: ${strange.join(', ')} is no organ of the ${region}`, {
       hint: organsHint(region),
     })
   const weights = organs.map((name) => [name, simulation.organWeights[name] || 1] as const)
@@ -168,17 +166,17 @@ function withFlags(
       ...simulation,
       organWeights: organs.length === 0 ? simulation.organWeights : Object.fromEntries(weights),
     },
-    runtime: { ...runtime, processesPerNode: flags.processes ?? runtime.processesPerNode },
+    runtime: { ...runtime, processesPerNode: flags.workers ?? runtime.processesPerNode },
   })
 }
 
 type OrganWeights = SynthesisSections['simulation']['organWeights']
 
-/** The weights of the organs that receive tumors; of a specialist that of its organ alone. */
+/** Return the weights of the organs that receive tumors; for a specialist, that of its organ alone. */
 function plannedWeights(region: Region, specialist: OrganName | null, weights: OrganWeights): OrganWeights {
   if (specialist === null) return weights
   if (!organNames(region).includes(specialist))
-    throw new ConfigError(`synthesize.specialist: ${specialist} is not of the ${region}`, {
+    throw new ConfigError(`synthesize.specialist: ${specialist} is no organ of the ${region}`, {
       hint: organsHint(region),
     })
   return { [specialist]: weights[specialist] || 1 }

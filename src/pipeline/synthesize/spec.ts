@@ -15,7 +15,7 @@ interface SpecParts {
   readonly textureDirectory: string
 }
 
-/** Builds the complete settings of an offline synthesis, as they cross to Python. */
+/** Return the complete settings of an offline synthesis, as Python receives them. */
 export function synthesizeSpec(settings: SynthesisSettings, parts: SpecParts): SynthesizeSpec {
   const { region, quality, synthesize, simulation, evaluation, runtime, report } = settings
   const scheme = LABEL_SCHEMES[region]
@@ -40,7 +40,7 @@ export function synthesizeSpec(settings: SynthesisSettings, parts: SpecParts): S
     judgeOverlap: evaluation.overlap,
     judgeWindowBatch: evaluation.windowBatch,
     measureAlreadySeen: wantsAlreadySeen(quality),
-    // all of them, whatever the rules are: a sweep can then apply other rules to the ledger
+    // all measures, for every policy: a sweep can then apply other rules to the ledger
     measures: MEASURES,
     textureSizeVoxels: simulation.texture.sizeVoxels,
     textureDirectory: parts.textureDirectory,

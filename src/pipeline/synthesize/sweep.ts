@@ -8,26 +8,27 @@ import { readJsonLog } from '../../jsonl.js'
 import type { LedgerLine, SynthesisLine } from '../../quality/ledger.js'
 import type { QualityPolicy } from '../../quality/policy.js'
 import { judgeAgain, readSweptLedger, type SweepRow, sweepThresholds } from '../../quality/sweep.js'
+import { cannotBeRead } from '../../system-errors.js'
 
 export interface SweepOptions {
   /** A ledger, or the folder of a run or of a synthetic data set that holds `ledger.jsonl`. */
   readonly ledger: string
-  /** Its `quality` is tried; default: the policy that the ledger was made under. */
+  /** Configuration whose `quality` is applied. Default: the policy that made the ledger. */
   readonly config?: string | undefined
-  /** `quality.KEY=VALUE` over that. */
+  /** `quality.KEY=VALUE` pairs that override it. */
   readonly set?: readonly string[] | undefined
-  /** Shares seen above which a tumor is kept; default 0.1 to 0.9. */
+  /** Thresholds of the detected fraction above which a tumor is accepted. Default: 0.1 to 0.9. */
   readonly thresholds?: readonly number[] | undefined
 }
 
 export interface Sweep {
   readonly ledger: string
   readonly policy: QualityPolicy
-  /** False: nobody looked at the tumors, and no threshold makes a difference. */
+  /** False if no baseline judged the tumors: then no threshold makes a difference. */
   readonly hasBaseline: boolean
   /** The policy as it stands. */
   readonly asItStands: SweepRow
-  /** The same with another threshold each. */
+  /** The policy with each of the thresholds. */
   readonly thresholds: readonly SweepRow[]
 }
 
@@ -35,7 +36,7 @@ const THRESHOLDS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 
 /**
  * Count the attempts of a ledger that other thresholds and rules would accept. Only the ledger is read; nothing is recomputed.
- * @throws UsageError where there is no ledger, or it lacks what a rule asks about
+ * @throws UsageError if there is no ledger, or it lacks a measure that a rule needs
  */
 export async function sweepLedger(options: SweepOptions): Promise<Sweep> {
   const ledger = resolve(
@@ -45,7 +46,7 @@ export async function sweepLedger(options: SweepOptions): Promise<Sweep> {
   const swept = await readSweptLedger(readJsonLog<LedgerLine | SynthesisLine>(ledger)).catch(
     (error: unknown) => {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-      throw new UsageError(`${ledger} does not exist`, {
+      throw new UsageError(cannotBeRead(ledger, 'ENOENT', 'ledger'), {
         hint: 'name a ledger, or the folder that holds one',
       })
     },
@@ -62,20 +63,22 @@ export async function sweepLedger(options: SweepOptions): Promise<Sweep> {
 async function policyOf(folder: string, { config, set = [] }: SweepOptions): Promise<QualityPolicy> {
   const strange = set.filter((one) => !one.startsWith('quality.'))
   if (strange.length > 0)
-    throw new ConfigError(`--set ${strange[0]}: a sweep changes quality.KEY=VALUE alone`)
-  const quality = config === undefined ? await policyBeside(folder) : (await loadConfig(config)).quality
+    throw new ConfigError(`--set ${strange[0]}: not a key of quality`, {
+      hint: 'a sweep accepts only quality.KEY=VALUE',
+    })
+  const quality = config === undefined ? await recordedPolicy(folder) : (await loadConfig(config)).quality
   return resolveSections(['quality'], withOverrides({ job: 'segmentation', quality }, set)).quality
 }
 
-/** Policy that made the ledger. */
-async function policyBeside(folder: string): Promise<QualityPolicy> {
+/** Return the policy that made the ledger. */
+async function recordedPolicy(folder: string): Promise<QualityPolicy> {
   const file = join(folder, 'synthesis.json')
   const settings = await readFile(file, 'utf8').catch(() => null)
   if (settings !== null) return asRecord(parseForeignJson(settings, file))?.quality as QualityPolicy
   const resolved = join(folder, 'config.resolved.yaml')
   const config = await loadConfig(resolved).catch(() => null)
   if (config !== null) return config.quality
-  throw new UsageError(`${folder} does not say what its ledger was made under`, {
-    hint: 'give --config FILE, whose `quality` is tried',
+  throw new UsageError(`${folder}: does not state the policy of its ledger`, {
+    hint: 'pass --config FILE to apply its `quality`',
   })
 }

@@ -25,7 +25,7 @@ export async function attemptTraining(
 ): Promise<Finished> {
   const { config, place, journal, owner } = run
   const { validations } = journal
-  // it ended early, or failed just before
+  // the training ended early, or failed just before it ended
   const over = validations.at(-1)?.step === firstStep && reasonToEnd(validations, config.training.earlyStop)
   if (over) return { type: 'finished', outcome: 'completed', reason: over, step: firstStep }
   const { nodes, processesPerNode } = config.runtime
@@ -125,7 +125,7 @@ async function answerValidation(
   counts: readonly CountedCase[],
 ): Promise<void> {
   const verdict = await recordValidation(config, step, counts, journal)
-  // not awaited: the answer comes after events that the caller must read
+  // not awaited: the answer follows events that the caller must read first
   if (keepsRun(place)) session.command(verdict).catch(() => {})
 }
 

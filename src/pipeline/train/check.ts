@@ -7,7 +7,10 @@ import type { LabelIds } from '../../curation/check/label-ids.js'
 import { type CuratedCase, curate, curationWarnings } from '../../curation/datasets/curate.js'
 import { refuseForeignIds } from '../../curation/datasets/region-ids.js'
 import { ConfigError, EnvironmentError, EXIT, FreetumorError } from '../../errors.js'
+import { cannotBeRead } from '../../system-errors.js'
+import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import { segmentorOf } from '../checkpoint/coverage.js'
+import { kindsOf } from '../checkpoint/differences.js'
 import type { StageContext } from '../context.js'
 import { trainingLabels } from '../training-labels.js'
 import { refuseOtherOrgans } from './inputs.js'
@@ -23,25 +26,25 @@ export interface ConfigFinding {
 }
 
 export interface ConfigCheck {
-  /** No finding is an error. */
+  /** True if no finding is an error. */
   readonly ok: boolean
-  /** Whether the data were there to be checked. */
+  /** State of the data: checked, missing, or skipped on request. */
   readonly data: 'checked' | 'missing' | 'skipped'
   readonly cases: { readonly labelled: number; readonly hosts: number; readonly heldOut: number } | null
-  /** Label files that were read, of all. */
+  /** Number of label files that were read, and of all. */
   readonly labels: { readonly read: number; readonly of: number } | null
   readonly findings: readonly ConfigFinding[]
 }
 
 export interface ConfigCheckOptions {
-  /** False checks the text of the configuration only. */
+  /** False to check the text of the configuration only. */
   readonly data: boolean
-  /** Threads that read labels, each with one volume in memory. */
+  /** Number of threads that read labels, each with one volume in memory. */
   readonly workers: number
   readonly onCase?: ((done: number, total: number, id: string) => void) | undefined
 }
 
-/** Labels that are read of each data set: enough for a wrong map, quick for thousands of cases. */
+/** Number of labels read of each data set: enough to find a wrong map, fast for thousands of cases. */
 const LABELS_PER_DATASET = 8
 
 /**
@@ -65,15 +68,15 @@ export async function checkTraining(
 }
 
 /**
- * The configuration without earlier configurations (`trainFrom`) that do not exist: an error, but a warning while the data
- * do not exist either, as after `freetumor init`.
+ * Return the configuration without earlier configurations (`trainFrom`) that do not exist. Each is an error, or a warning
+ * while the data do not exist either, such as after `freetumor init`.
  */
 async function withoutAbsent(config: RunConfig, isDraft: boolean, findings: Findings): Promise<RunConfig> {
   let { networks } = config
   for (const network of ['baseline', 'generator'] as const) {
     const part = networks[network]
     if (!part?.trainFrom || part.checkpoint !== null || (await exists(part.trainFrom))) continue
-    const message = `networks.${network}.trainFrom: ${part.trainFrom} does not exist`
+    const message = `networks.${network}.trainFrom: ${cannotBeRead(part.trainFrom, 'ENOENT')}`
     const hint = 'write it with `freetumor init`, or name a checkpoint'
     findings.list.push({
       message,
@@ -85,33 +88,46 @@ async function withoutAbsent(config: RunConfig, isDraft: boolean, findings: Find
   return { ...config, networks }
 }
 
-/** @throws ConfigError for a file that the run cannot start from */
+/**
+ * Check the weights that the segmentor starts from.
+ * @throws ConfigError for a file that the run cannot start from
+ */
 async function checkInitialWeights(
   config: RunConfig,
   { runtime, signal }: StageContext,
   findings: Findings,
 ): Promise<void> {
-  const { initialWeights, kind, patchMerging } = config.networks.segmentor
+  const { initialWeights, initialWeightsSet, kind, featureSize, patchMerging } = config.networks.segmentor
   if (initialWeights === null || config.job === 'synthesis') return
-  const path = resolve(initialWeights)
+  const path = await checkpointFile(initialWeights)
   const where = `networks.segmentor.initialWeights: ${path}`
   if (!(await exists(path)))
-    throw new ConfigError(`${where} does not exist`, { hint: 'name a checkpoint file, or set it to null' })
-  const facts = await runtime.inspect(path, { signal })
+    throw new ConfigError(cannotBeRead(where, 'ENOENT'), {
+      hint: 'name a checkpoint file, or set it to null',
+    })
+  const facts = await runtime.inspect(path, { signal, weights: initialWeightsSet })
   if (facts.patchMerging.needed && patchMerging === null)
-    throw new ConfigError(`${where} does not state the patch-merging order of its SwinUNETR`, {
-      hint: 'set networks.segmentor.patchMerging; `freetumor checkpoint inspect --probe IMAGE LABELS` finds it',
+    throw new ConfigError(`${where}: does not state the patch-merging order of its SwinUNETR`, {
+      hint: 'set networks.segmentor.patchMerging; `freetumor checkpoint inspect --probe IMAGE LABELS` determines it',
     })
   const found = segmentorOf(facts)
-  const outputs = trainingLabels(config).names.length
-  if (found?.architecture !== kind)
+  if (found?.architecture !== kind) {
+    const other = kindsOf(facts.networks)
     findings.warn(
-      `${where} has no weights of a ${kind} (found ${found?.architecture ?? facts.kind})`,
-      'the segmentor would start at random: correct networks.segmentor.kind or the file',
+      `${where}: has no weights of a ${kind} (found ${other})`,
+      'correct networks.segmentor.kind or the file: the segmentor would start from random weights',
     )
-  else if (found.outputs !== null && found.outputs !== outputs)
+    return
+  }
+  if (found.width !== featureSize)
+    throw new ConfigError(`${where} has feature size ${found.width}, this configuration has ${featureSize}`, {
+      hint: `set networks.segmentor.featureSize: ${found.width}`,
+    })
+  for (const cause of found.causes) findings.warn(`${where}: ${cause}`, 'the other tensors are used')
+  const outputs = trainingLabels(config).names.length
+  if (found.outputs !== null && found.outputs !== outputs)
     findings.warn(
-      `${where} has ${found.outputs} outputs, the run ${outputs}: its head starts at random`,
+      `${where}: its head starts from random weights (expected ${outputs} outputs, found ${found.outputs})`,
       null,
     )
 }
@@ -127,7 +143,7 @@ class Findings {
     this.list.push({ severity: 'warning', message, hint, exitCode: null })
   }
 
-  /** Runs a check whose typed errors become findings; the machine's own only warn. */
+  /** Run a check whose typed errors become findings; an EnvironmentError only becomes a warning. */
   async of<T>(check: () => Promise<T>): Promise<T | undefined> {
     try {
       return await check()
@@ -155,7 +171,7 @@ async function checkData(
   const absent = await whyAbsent(config)
   if (absent !== null) {
     findings.warn(
-      `${absent}: roles, folds and label ids were not checked`,
+      `${absent}; roles, folds and label ids were not checked`,
       'pass --no-data if this is intended',
     )
     return missing
@@ -170,7 +186,7 @@ async function checkData(
     findings.list.push({
       severity: 'error',
       message: `data.datasets: job ${config.job} has no training case`,
-      hint: 'every case is held out, a host of a job without hosts, or has repeat 0',
+      hint: 'add a case: all are held out, have repeat 0, or are host CTs for a job without them',
       exitCode: EXIT.data,
     })
   if (counts.heldOut === 0 && config.job !== 'synthesis')
@@ -180,12 +196,13 @@ async function checkData(
   return { data: 'checked', cases: { labelled, hosts, heldOut }, labels }
 }
 
-/** Why there are no data to look at yet; null if there are. */
+/** Return why there are no data to check yet; null if there are. */
 async function whyAbsent({ data }: RunConfig): Promise<string | null> {
   const root = resolve(data.root)
   if (data.phantoms !== null && !(await exists(resolve(root, data.datasets[0]!.name))))
     return `the phantoms of data.phantoms are not written yet (in ${root})`
-  if (data.manifest === null && !(await exists(root))) return `data.root: ${root} does not exist`
+  if (data.manifest === null && !(await exists(root)))
+    return `data.root: ${cannotBeRead(root, 'ENOENT', 'folder')}`
   return null
 }
 
@@ -230,7 +247,7 @@ async function checkLabels(
   return { read: chosen.length, of: labelled.length }
 }
 
-/** Some of a list, evenly spread. */
+/** Return some items of a list, evenly spread. */
 function spread<T>(items: readonly T[]): readonly T[] {
   if (items.length <= LABELS_PER_DATASET) return items
   const last = LABELS_PER_DATASET - 1
@@ -250,7 +267,7 @@ function judgeDataset(dataset: string, read: readonly ReadCase[], findings: Find
   const fail = (message: string, hint: string): void =>
     void findings.list.push({ severity: 'error', message: `${where}: ${message}`, hint, exitCode: EXIT.data })
   const unread = read.find(({ ids }) => ids.problem !== null)
-  if (unread) fail(unread.ids.problem!, '`freetumor data check` lists every such file')
+  if (unread) fail(unread.ids.problem!, 'run `freetumor data check` to list every such file')
   const odd = read.filter(({ ids }) => ids.outside.length > 0)
   if (odd.length > 0) {
     const outside = [...new Set(odd.flatMap(({ ids }) => ids.outside))].sort((a, b) => a - b)

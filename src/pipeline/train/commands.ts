@@ -2,7 +2,7 @@ import { UsageError } from '../../errors.js'
 import type { LiveCommand, TrainingSession } from '../ports/training.js'
 import { deferred } from './deferred.js'
 
-/** Pass commands to a job that may be restarted: a command that meets no attempt waits for the next one. */
+/** Passes commands to a job that may be restarted: a command between two attempts waits for the next attempt. */
 export class CommandQueue {
   #session = deferred<TrainingSession>()
   #renewed = deferred<void>()
@@ -15,12 +15,12 @@ export class CommandQueue {
     this.#renewed.promise.catch(() => {})
   }
 
-  /** The reason of the stop that was asked for, whether the job obeyed it or not; null without one. */
+  /** Return the reason of the requested stop, also if the job has not obeyed it; null without one. */
   get stopWanted(): string | null {
     return this.#stopWanted
   }
 
-  /** Resolves when a stop is asked for. */
+  /** Resolves when a stop is requested. */
   get stopping(): Promise<void> {
     return this.#stopping.promise
   }
@@ -46,7 +46,7 @@ export class CommandQueue {
     this.#renewed.reject(error)
   }
 
-  /** Resolve with the step from which on it holds; if the attempt fails first, the next one gets the command. */
+  /** Send a command; resolve with the first step to which it applies. If the attempt fails first, the next one gets it. */
   async send(command: LiveCommand): Promise<number> {
     if (command.type === 'stop') {
       this.#stopWanted ??= command.reason

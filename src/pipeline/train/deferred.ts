@@ -1,4 +1,4 @@
-/** A promise that somebody else settles. */
+/** A promise that other code settles. */
 export interface Deferred<T> {
   readonly promise: Promise<T>
   readonly resolve: (value: T) => void

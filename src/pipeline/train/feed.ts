@@ -13,13 +13,13 @@ type Untimed<T> = Omit<T, 'time'>
 export interface TrainingFeedOptions {
   readonly config: RunConfig
   readonly feeder: Feeder
-  /** Ranks of all nodes: they share the items. */
+  /** Number of ranks on all nodes, which share the items. */
   readonly ranks: number
-  /** Ranks of this node: they are served here. */
+  /** Number of ranks of this node, which this feed serves. */
   readonly ranksHere: number
-  /** Whether the ranks send measures of every step; a baseline has no tumors to judge. */
+  /** True if the ranks send measures of every step; a baseline training has no tumors to judge. */
   readonly judges: boolean
-  /** Nothing is served before. */
+  /** Resolves when the feed may serve items. */
   readonly ready: Promise<void>
   readonly onLedger: (line: LedgerLine) => void
   readonly onSynthesis: (event: Untimed<SynthesisEvent>) => void
@@ -34,7 +34,7 @@ interface OpenStep {
 }
 
 /**
- * Serves the ranks: items from the feeder, verdicts from the quality policy. A step is remembered only until all its
+ * Serve the ranks: items from the feeder, verdicts from the quality policy. A step is kept in memory until all its
  * ranks have sent their measures, and not at all if they send none.
  */
 export function trainingFeed(options: TrainingFeedOptions): StepFeed {
@@ -96,7 +96,8 @@ function judgeTumor(
   const tumor = crop?.tumors.find((candidate) => candidate.draw === draw)
   if (!crop || !tumor)
     throw new RuntimeCrashError(
-      `step ${step}: measures of item ${item}, crop ${measured.crop}, draw ${draw} came, which was not sent`,
+      `step ${step}: received measures of an unknown tumor (item ${item}, crop ${measured.crop}, draw ${draw})`,
+      { hint: 'resume the run; if this repeats, report it with the logs' },
     )
   const verdict = judge(tumor, measured, config.quality, config.networks.baseline !== null)
   memory.judged.push({ organ: tumor.organ, size: tumor.size, verdict })

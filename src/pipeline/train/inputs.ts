@@ -16,13 +16,14 @@ export interface TrainingInputs {
   readonly weights: EarlierWeights
   readonly cases: readonly TrainingCase[]
   readonly fingerprint: InputHashes
-  /** Those that items are drawn from. */
+  /** The cases that items are drawn from. */
   readonly sampled: readonly SampledCase[]
 }
 
 /**
- * A segmentor of one organ must not learn from scans in which that organ is not labelled: all of it would be background.
- * @throws ConfigError naming the data set; one that does not say which organs it labels is taken as it is
+ * Refuse scans in which the organ of a specialist is not labelled: the segmentor would learn it as background. A data set
+ * that does not state its labelled organs is accepted.
+ * @throws ConfigError naming the data set
  */
 export function refuseOtherOrgans(
   config: RunConfig,
@@ -40,7 +41,7 @@ export function refuseOtherOrgans(
   )
   if (other?.role.kind === 'labelled')
     throw new ConfigError(
-      `training.target ${target}: the real tumors of ${other.dataset} are of the ${other.role.organs.join(', ')}, not of the ${organ!.name}`,
+      `training.target ${target}: ${other.dataset} has real tumors of another organ (expected ${organ!.name}, found ${other.role.organs.join(', ')})`,
       {
         hint: `remove ${other.dataset} from data.datasets, or give it \`role: host\` if the ${organ!.name} is labelled in it`,
       },
@@ -48,9 +49,9 @@ export function refuseOtherOrgans(
 }
 
 /**
- * Leaks first: no weights are trained for a study that is refused. Then earlier weights, since a file that cannot serve is
- * known in seconds; then prepared cases. What may take long begins with the call of `accepted`. A resumed run must find
- * the data of its checkpoint, unless changes are accepted.
+ * Gather the inputs in this order: leak check, so that a refused study trains no weights; earlier weights, because an
+ * unsuitable file is found in seconds; prepared cases. `accepted` is called before the work that may take long. A resumed
+ * run must find the data of its checkpoint, unless changes are accepted.
  */
 export async function gatherInputs(
   config: RunConfig,
@@ -74,11 +75,8 @@ export async function gatherInputs(
   await recordInputs(directory, config, cases)
   const sampled = sampledCases(config, cases)
   if (sampled.length === 0)
-    throw new DataError(
-      `job ${config.job} has no training case: every data set is empty, held out or of another role`,
-      {
-        hint: '`freetumor data check` on the config tells which',
-      },
-    )
+    throw new DataError(`data.datasets: job ${config.job} has no training case`, {
+      hint: 'run `freetumor data check` on the config: all cases are held out, or their roles do not fit',
+    })
   return { weights, cases, fingerprint, sampled }
 }

@@ -9,9 +9,9 @@ export interface LedgerFile extends AsyncDisposable {
 }
 
 /**
- * Opens a ledger to append to.
- * @param check throws when this process may not write into the run any more
- * @param begins the step that the training starts from, once it is known: later lines are cut then
+ * Open a ledger to append to.
+ * @param check throws if this process may no longer write into the run
+ * @param begins the step that the training starts from, once it is known: later lines are then removed
  */
 export async function openLedger(
   path: string,

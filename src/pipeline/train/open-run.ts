@@ -29,7 +29,7 @@ const NO_LOCKS: Note = {
   text: 'the file system of the run has no locks: start no second training in its directory',
 }
 
-/** Makes or opens the directory of a run, for this process alone. A run that is refused here is left as it was. */
+/** Create or open the directory of a run, for this process alone. A refused run is not changed. */
 export async function openRun(
   run: Run,
   config: RunConfig,
@@ -45,7 +45,7 @@ export async function openRun(
     await refuseNothingToResume(directory)
     await refuseOtherFormat(directory)
   }
-  // first of all: another process may be at work in it
+  // before anything else: another process may be working in it
   const lock = keeps ? await runtime.lock(directory, TRAINING) : null
   let control: AsyncDisposable | null = null
   const close = async (): Promise<void> => {
@@ -53,13 +53,13 @@ export async function openRun(
     await lock?.[Symbol.asyncDispose]()
   }
   try {
-    // one that began at the same moment has ended by now
+    // a run that began at the same moment has ended by now
     if (keeps && resume === undefined) await refuseExistingRun(directory)
     control = await runtime.share(run, nodeFile('control.json', place))
     const owner = keeps ? await takeOver(directory, run.id) : null
     const goesOn = resume !== undefined && keeps
     const resumed = goesOn ? await openResumePoint(directory, config, acceptChanges) : null
-    // the exit record of the earlier part is out of date
+    // the exit record of the earlier part is outdated
     if (resume !== undefined) await rm(join(directory, nodeFile('exit.json', place)), { force: true })
     if (resumed === null) {
       if (resume === undefined && keeps) await recordVersion(directory)

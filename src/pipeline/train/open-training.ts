@@ -7,7 +7,7 @@ import type { ModelRuntime } from '../ports/runtime.js'
 import type { CommandQueue } from './commands.js'
 import type { Progress } from './progress.js'
 
-/** A run whose directory is open, as the functions of a training share it. */
+/** State of a run with an open directory, which the functions of a training share. */
 export interface OpenTraining {
   readonly id: string
   readonly directory: string

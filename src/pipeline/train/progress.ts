@@ -54,7 +54,7 @@ export class Progress {
     this.#ends = []
   }
 
-  /** The runtime starts at this step. */
+  /** Record that the runtime starts at this step. */
   started(step: number): void {
     this.phase = 'training'
     this.step = step
@@ -76,7 +76,7 @@ export class Progress {
 
   end(reason: unknown): void {
     this.phase = 'ended'
-    // a checkpoint that was not written when the run failed never will be
+    // after the failure of the run, no further checkpoint is written
     this.#saved.reject(reason)
   }
 }

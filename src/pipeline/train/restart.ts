@@ -35,10 +35,10 @@ export interface Job<T> {
 }
 
 /**
- * Runs a job to completion and restarts it after recoverable failures, from the newest whole checkpoint, as often as the
- * policy allows without a new one; torchrun itself never restarts. A stop that is requested while it waits for a restart
- * ends it at that checkpoint. A job that fails before a requested stop has failed, unless it had saved.
- * @throws StoppedError, or what ended the last attempt
+ * Run a job to completion and restart it after recoverable failures from the newest whole checkpoint. The policy limits
+ * the restarts without a new checkpoint; torchrun itself never restarts. A stop that is requested during a backoff ends
+ * the job at that checkpoint. If a job fails while it stops, the result is a failure unless every step was saved.
+ * @throws StoppedError, or the error that ended the last attempt
  */
 export async function runJob<T>(job: Job<T>, policy: RestartPolicy): Promise<T> {
   let from: StartPoint | null | undefined
@@ -54,7 +54,7 @@ export async function runJob<T>(job: Job<T>, policy: RestartPolicy): Promise<T> 
       await job.failed(card)
       const reached = job.reached()
       const wanted = job.stopWanted()
-      if (wanted !== null) throw isSaved(reached) ? new StoppedError(wanted) : error
+      if (wanted !== null) throw isSaved(reached) ? stopped(wanted) : error
       if (reached.savedStep > savedStep) restarts = 0
       const seconds = restartAfter(error, reached.step, before, restarts, policy)
       if (seconds === null) throw error
@@ -62,8 +62,8 @@ export async function runJob<T>(job: Job<T>, policy: RestartPolicy): Promise<T> 
       restarts++
       before = { step: reached.step, message: card.message }
       from = await job.rewind()
-      const stopped = job.stopWanted()
-      if (stopped !== null) throw new StoppedError(stopped)
+      const wantedNow = job.stopWanted()
+      if (wantedNow !== null) throw stopped(wantedNow)
       job.record({
         type: 'restart',
         step: from?.step ?? 0,
@@ -76,7 +76,11 @@ export async function runJob<T>(job: Job<T>, policy: RestartPolicy): Promise<T> 
   }
 }
 
-/** Waits this long, or until the promise resolves. */
+function stopped(reason: string, cause?: unknown): StoppedError {
+  return new StoppedError(reason, { hint: 'resume the run with `freetumor train --resume RUN`', cause })
+}
+
+/** Wait this long, or until the promise resolves. */
 export async function waitUnless(promise: Promise<void>, seconds: number): Promise<void> {
   const waiting = new AbortController()
   const pause = setTimeout(seconds * 1000, undefined, { signal: waiting.signal }).catch(() => {})
@@ -84,7 +88,10 @@ export async function waitUnless(promise: Promise<void>, seconds: number): Promi
   waiting.abort()
 }
 
-/** @throws RuntimeCrashError when a run that was stopped has not saved the step that it reached */
+/**
+ * Refuse a stopped run that did not save the step that it reached.
+ * @throws RuntimeCrashError
+ */
 export function refuseUnsaved(run: string, reached: Reached, reason: string, cause?: unknown): void {
   if (isSaved(reached)) return
   const { step, savedStep } = reached
@@ -101,18 +108,18 @@ export function stopOrFailure(run: string, reached: Reached, error: unknown, sto
   const reason = stops.aborted ? abortReason(stops) : error.message
   try {
     refuseUnsaved(run, reached, reason, error)
-    return new StoppedError(reason, { cause: error })
+    return stopped(reason, error)
   } catch (failure) {
     return failure
   }
 }
 
-/** Nothing is lost before the first step. */
+/** Return whether every finished step is saved; before the first step, nothing is lost. */
 function isSaved({ step, savedStep }: Reached): boolean {
   return step === Math.max(0, savedStep)
 }
 
-/** The failure of a runtime whose events ended without `finished`. */
+/** Return the error of a runtime whose events ended without `finished`. */
 export function endedSilently(run: string): RuntimeCrashError {
-  return new RuntimeCrashError('the runtime ended without saying how', { hint: `see ${run}/logs` })
+  return new RuntimeCrashError('the runtime ended without a reason', { hint: `inspect ${run}/logs` })
 }

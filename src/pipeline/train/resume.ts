@@ -23,26 +23,26 @@ export interface ResumePoint extends Checkpoint {
   readonly notes: readonly Note[]
 }
 
-/** Hashes of what decides a run: two parts of it must have the same. */
+/** Hashes of the inputs of a run; all its parts must have the same hashes. */
 export interface InputHashes {
   readonly config: string
   readonly data: string
 }
 
-/** @throws UsageError when the folder holds no run; changes nothing */
+/** Check that a folder holds a run, without changing anything. @throws UsageError if it holds none */
 export async function refuseNothingToResume(run: string): Promise<void> {
   await access(join(run, 'config.resolved.yaml')).catch(() => {
-    throw new UsageError(`${run} holds no run to go on with`, {
-      hint: 'name the --out of `freetumor train`; `freetumor runs list` shows the runs',
+    throw new UsageError(`${run}: holds no run to resume`, {
+      hint: 'name the --out of `freetumor train`; `freetumor runs list` lists the runs',
     })
   })
 }
 
 /**
- * Choose the checkpoint that a stopped or killed run resumes from: the newest whose files are whole; null for a run that
- * ended before its first save, which restarts from step 0. A refused run is not changed, except that partially written
- * files are removed and damaged checkpoints renamed.
- * @throws CheckpointError where all checkpoints are damaged, ConfigError that names the keys where the configuration has changed
+ * Choose the checkpoint that a stopped or killed run resumes from: the newest with complete files; null for a run that
+ * ended before its first save, which restarts from step 0. In a refused run, only partially written files are removed and
+ * damaged checkpoints renamed.
+ * @throws CheckpointError if all checkpoints are damaged, ConfigError that names the changed keys of the configuration
  */
 export async function openResumePoint(
   run: string,
@@ -57,12 +57,13 @@ export async function openResumePoint(
     return null
   }
   const passedOver = notes.length > 0
-  if (passedOver) notes.push({ level: 'warning', text: `going on from the one of step ${checkpoint.step}` })
+  if (passedOver)
+    notes.push({ level: 'warning', text: `resuming from the checkpoint of step ${checkpoint.step}` })
   notes.push(...(await compareConfig(run, checkpoint, config, acceptChanges)))
   return { ...checkpoint, notes }
 }
 
-/** Records what a run, or this part of it, is made under: `config.resolved.yaml` and `data.json`. */
+/** Record the inputs of a run, or of this part of it: `config.resolved.yaml` and `data.json`. */
 export async function recordInputs(
   run: string,
   config: RunConfig,
@@ -79,7 +80,7 @@ export async function hashInputs(
   cases: readonly TrainingCase[],
   weights: EarlierWeights,
 ): Promise<InputHashes> {
-  // what a network only starts from is in its checkpoints since
+  // weights that a network only starts from are part of its later checkpoints
   const used = config.job === 'synthesis' ? [weights.baseline] : [weights.baseline, weights.generator]
   const content = await Promise.all(used.map((path) => (path === null ? null : sha256Of(path))))
   const data = createHash('sha256').update(JSON.stringify([caseLines(cases), content]))
@@ -87,9 +88,9 @@ export async function hashInputs(
 }
 
 /**
- * Whether the data are those that the checkpoint was made with.
- * @returns a note when changes are accepted
- * @throws DataError that names what has changed
+ * Check that the data are those of the checkpoint.
+ * @returns a note if changes are accepted
+ * @throws DataError that names the changed cases
  */
 export async function compareData(
   run: string,
@@ -100,9 +101,9 @@ export async function compareData(
 ): Promise<Note | null> {
   if (checkpoint.manifest.madeBy.data === fingerprint.data) return null
   const what = await changedCases(run, cases)
-  if (acceptChanges) return { level: 'warning', text: `${run} goes on with other data: ${what}` }
-  throw new DataError(`${run} cannot go on: its data have changed (${what})`, {
-    hint: 'bring the old data back, or pass --accept-changes to go on with these',
+  if (acceptChanges) return { level: 'warning', text: `${run}: resuming with other data (${what})` }
+  throw new DataError(`${run}: cannot resume, because its data have changed (${what})`, {
+    hint: 'restore the old data, or pass --accept-changes to resume with the new data',
     facts: { run },
   })
 }
@@ -120,40 +121,45 @@ async function compareConfig(
   )
   const notes: Note[] = []
   if (madeBy.config !== decidingHash(config)) {
-    // nothing differs: an earlier part accepted changes that this older checkpoint does not know
-    const keys =
-      deciding.length > 0 ? describe(deciding) : 'it was made before changes that were accepted since'
+    // no key differs: an earlier part accepted changes that were made after this older checkpoint
+    const keys = deciding.length > 0 ? describe(deciding) : 'changes that a later part of the run accepted'
     if (!acceptChanges)
-      throw new ConfigError(`${run} cannot go on: the configuration is not that of its checkpoint: ${keys}`, {
-        hint: 'undo that, or pass --accept-changes to go on under the new configuration',
+      throw new ConfigError(`${run}: the configuration differs from that of its checkpoint (${keys})`, {
+        hint: 'undo the changes, or pass --accept-changes to resume with the new configuration',
         facts: { run, keys: deciding.map(({ key }) => key) },
       })
-    notes.push({ level: 'warning', text: `going on under another configuration: ${keys}` })
+    notes.push({ level: 'warning', text: `resuming with another configuration: ${keys}` })
   }
   const exact = rounding.filter(({ key }) => config.runtime.reproducible && isOfRanks(key))
   const inexact = rounding.filter((change) => !exact.includes(change))
   if (inexact.length > 0)
     notes.push({
       level: 'warning',
-      text: `${describe(inexact)}: the same items go on, but losses may differ in their last bits`,
+      text: `${describe(inexact)}: the run continues with the same items, but losses may differ in their last bits`,
     })
   if (exact.length > 0)
-    notes.push({ level: 'info', text: `${describe(exact)}: reproducible, so no loss differs in any bit` })
+    notes.push({
+      level: 'info',
+      text: `${describe(exact)}: the run is reproducible, so all losses stay bit-identical`,
+    })
   if (free.length > 0)
     notes.push({ level: 'info', text: `changed for the rest of the run: ${describe(free)}` })
   return notes
 }
 
-/** Damaged ones included: then the user decides to restart from step 0. */
+/** Return whether the run ever saved a checkpoint, even a damaged one: then the user decides to restart from step 0. */
 async function everSaved(run: string): Promise<boolean> {
   const names = await readdir(join(run, 'checkpoints')).catch(() => [] as string[])
   return names.some((name) => name.startsWith('step_'))
 }
 
 function nothingWhole(run: string, notes: readonly Note[]): CheckpointError {
-  const reasons = notes.length > 0 ? notes.map(({ text }) => text).join('; ') : 'all were damaged before'
-  return new CheckpointError(`${run} holds no whole checkpoint to go on from: ${reasons}`, {
-    hint: 'start the run anew; a model.pt that is whole may serve as networks.segmentor.initialWeights',
+  const reasons =
+    notes.length > 0
+      ? notes.map(({ text }) => text).join('; ')
+      : 'all checkpoints were renamed as damaged before'
+  return new CheckpointError(`${run}: holds no complete checkpoint to resume from: ${reasons}`, {
+    hint: 'start a new run; an intact model.pt can serve as networks.segmentor.initialWeights',
   })
 }
 
@@ -172,7 +178,7 @@ function short(value: unknown): string {
 
 type CaseLine = readonly [id: string, part: string, repeat: number, content: string]
 
-/** In the order of the items: that decides the stream, too. */
+/** Return a line per case, in the order of the items, which decides the sampling too. */
 function caseLines(cases: readonly TrainingCase[]): CaseLine[] {
   return cases.map(({ id, kind, heldOut, repeat, content }) => [
     id,
@@ -182,7 +188,7 @@ function caseLines(cases: readonly TrainingCase[]): CaseLine[] {
   ])
 }
 
-/** A sentence about the first few cases that differ from those recorded. */
+/** Return a sentence about the first few cases that differ from the recorded ones. */
 async function changedCases(run: string, cases: readonly TrainingCase[]): Promise<string> {
   const recorded = await readCaseLines(run)
   if (recorded === null) return `${join(run, 'data.json')} is missing or damaged`

@@ -21,7 +21,7 @@ import { Progress } from './progress.js'
 import { refuseUnsaved, stopOrFailure } from './restart.js'
 import { trainOpened } from './training.js'
 
-/** Starts a training at once. */
+/** Start a training at once. */
 export function startTraining(config: RunConfig, runtime: ModelRuntime, options: TrainOptions = {}): Run {
   return new TrainingRun(config, runtime, options)
 }
@@ -62,7 +62,9 @@ class TrainingRun implements Run {
 
   setLearningRate(value: number): Promise<number> {
     if (!(value > 0 && Number.isFinite(value)))
-      throw new UsageError(`setLearningRate: a positive number was expected, got ${value}`)
+      throw new UsageError(`setLearningRate: wrong value (expected a positive number, found ${value})`, {
+        hint: 'pass a learning rate such as 1e-4',
+      })
     return this.#command({ type: 'setLearningRate', value })
   }
 
@@ -86,14 +88,14 @@ class TrainingRun implements Run {
   }
 
   async stop(reason = 'stop'): Promise<number> {
-    if (this.#progress.phase === 'ended') throw new StoppedError('the run has ended')
-    // what comes before the runtime obeys the signal only
+    if (this.#progress.phase === 'ended') throw hasEnded()
+    // before the runtime starts, the work obeys only the signal
     if (this.#progress.steps === null) this.#stopRequested.abort(reason)
     try {
       return await this.#command({ type: 'stop', reason })
     } catch (error) {
       if (!(error instanceof StoppedError)) throw error
-      // the run has ended at this step; `result` resolves later, when those who control the run have their answers
+      // the run has ended at this step; `result` resolves later, after the answers to other commands
       return this.#progress.step
     }
   }
@@ -188,7 +190,7 @@ class TrainingRun implements Run {
     const { directory } = this
     const { step } = this.#progress
     this.#owner?.check()
-    // a log that cannot be written any more must not keep the run from its exit record
+    // a failing log must not prevent the exit record
     const unlogged = await this.#journal.close({ type: 'finished', outcome, reason, step })
     if (keepsRun(this.#place)) await tryRunReport(directory, (text) => this.#journal.note(text, 'warning'))
     const record = { outcome, reason, step, exitCode }
@@ -209,9 +211,13 @@ class TrainingRun implements Run {
   }
 
   #end(error?: unknown): void {
-    const reason = error ?? new StoppedError('the run has ended')
+    const reason = error ?? hasEnded()
     this.#commands.end(reason)
     this.#progress.end(reason)
     this.#journal.stream.end(error)
   }
+}
+
+function hasEnded(): StoppedError {
+  return new StoppedError('the run has ended', { hint: 'start or resume a run first' })
 }

@@ -6,6 +6,7 @@ import { rewindRun } from '../../training/rewind.js'
 import { writeFailure } from '../../training/run-directory.js'
 import { bestOf } from '../../training/selection.js'
 import { makeFolder, writeWhole } from '../../whole-file.js'
+import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import { keepsRun, nodeFile } from '../nodes.js'
 import { itemsPerEpoch, samplingPlan } from '../plan/sampling.js'
 import { trainingSpec } from '../plan/spec.js'
@@ -19,7 +20,7 @@ import type { StartTraining } from './weights.js'
 
 /**
  * Gather the inputs of an open run, then train until it ends, with restarts.
- * @param start trains earlier weights on the way
+ * @param start starts the training of missing earlier weights
  * @param onStart called once before the first attempt
  */
 export async function trainOpened(
@@ -30,7 +31,7 @@ export async function trainOpened(
 ): Promise<Finished> {
   const { config, directory, journal, progress } = run
   const restartsFromZero = run.options.resume !== undefined && resumed === null && keepsRun(run.place)
-  // infinity keeps every line of a new run's log
+  // infinity keeps all lines of a new run's log
   const firstStep = resumed?.step ?? (restartsFromZero ? 0 : Number.POSITIVE_INFINITY)
   await journal.open(directory, firstStep)
   if (resumed !== null) await markBest(directory, bestOf(journal.validations)?.step ?? null)
@@ -70,6 +71,7 @@ async function specOf(
 ): Promise<TrainingSpec> {
   const textureDirectory = join(resolve(config.prepare.cache), 'textures')
   await makeFolder(textureDirectory)
+  const { initialWeights } = config.networks.segmentor
   return trainingSpec(config, {
     runId: id,
     runDirectory: directory,
@@ -79,6 +81,7 @@ async function specOf(
     fingerprint,
     cases,
     weights,
+    initialWeights: initialWeights === null ? null : await checkpointFile(initialWeights),
   })
 }
 

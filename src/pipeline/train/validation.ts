@@ -13,7 +13,7 @@ interface JudgedValidation {
   readonly verdict: ValidationVerdict
 }
 
-/** Selects on the voxel counts of all validation cases (docs/method.md 10), against the validations `before`. */
+/** Judge the voxel counts of all validation cases (docs/method.md 10) against the validations `before`. */
 function judgeValidation(
   config: RunConfig,
   step: number,
@@ -36,7 +36,7 @@ function judgeValidation(
   }
 }
 
-/** Judges a validation and records it: a run that is killed after it has the verdict finds the validation in its log. */
+/** Judge a validation; record it before the verdict is sent, so that a killed run finds it in its log. */
 export async function recordValidation(
   config: RunConfig,
   step: number,

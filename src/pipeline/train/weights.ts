@@ -6,9 +6,11 @@ import { loadConfig, printConfig } from '../../config/load.js'
 import { relativePaths } from '../../config/paths.js'
 import type { RunConfig } from '../../config/schema.js'
 import { ConfigError, StoppedError } from '../../errors.js'
+import { cannotBeRead } from '../../system-errors.js'
 import { bestCheckpoint, latestCheckpoint } from '../../training/checkpoints.js'
 import type { Run, TrainOptions } from '../../training/run.js'
 import { holdsRun, readExit } from '../../training/run-directory.js'
+import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import {
   type PaintingPlan,
   plannedOrgans,
@@ -23,23 +25,23 @@ import type { CheckpointFacts } from '../ports/checkpoint.js'
 import type { ModelRuntime } from '../ports/runtime.js'
 import { trainingLabels } from '../training-labels.js'
 
-/** Trainings on the way to another one. */
+/** Function that starts the training of earlier weights. */
 export type StartTraining = (config: RunConfig, runtime: ModelRuntime, options: TrainOptions) => Run
 
 /** Sources of the weights that a stage paints with. */
 export interface WantedWeights extends PaintingPlan {
-  /** Null: none is used. */
+  /** Null if the stage uses none. */
   readonly baseline: WeightsSource | null
   readonly generator: WeightsSource | null
 }
 
-/** A file, or the configuration of the training that makes it; neither: none is used. */
+/** A file, or the configuration of the training that makes it; with neither, the network is not used. */
 export interface WeightsSource {
   readonly checkpoint: string | null
   readonly trainFrom: string | null
 }
 
-/** The weights that a training builds on; one without synthetic tumors builds on none. */
+/** Return the weights that a training builds on; none for a training without synthetic tumors. */
 export function wantedWeights(config: RunConfig): WantedWeights {
   if (!paintsTumors(config))
     return { baseline: null, generator: null, organs: [], baselineMerging: null, generatorChannel: null }
@@ -54,9 +56,9 @@ export function wantedWeights(config: RunConfig): WantedWeights {
 }
 
 /**
- * The weights that a stage builds on: a checkpoint that is named, or made here by the run of `trainFrom` when it is missing:
- * those of its best validation where it has one, else its last. Made weights are kept under `.freetumor/weights` by the hash
- * of their configuration, and used again.
+ * Return the weights that a stage builds on: a named checkpoint, or those of a run of `trainFrom`, which is trained here if
+ * necessary: its best checkpoint if it was validated, else its last. Trained weights are kept under `.freetumor/weights`
+ * by the hash of their configuration, and reused.
  */
 export async function earlierWeights(
   wanted: WantedWeights,
@@ -74,8 +76,8 @@ export async function earlierWeights(
 }
 
 /**
- * Inspects the files that a stage builds on, and the configuration that would make its baseline.
- * @throws CheckpointError, ConfigError for one that the stage cannot use
+ * Inspect the files that a stage builds on, and the configuration that would train its baseline.
+ * @throws CheckpointError, ConfigError for a file or configuration that the stage cannot use
  */
 export async function refuseUnusableWeights(wanted: WantedWeights, context: StageContext): Promise<void> {
   const { baseline, generator } = wanted
@@ -95,7 +97,7 @@ export async function refuseUnusableWeights(wanted: WantedWeights, context: Stag
 
 type Network = 'baseline' | 'generator'
 
-/** Looks into the files that are named before anything is trained on the way to a run that cannot use them. */
+/** Inspect the named files before any earlier training starts, so that an unusable file is found at once. */
 async function inspectNamed(
   sources: Readonly<Record<Network, WeightsSource | null>>,
   checks: Readonly<Record<Network, (facts: CheckpointFacts) => void>>,
@@ -106,7 +108,7 @@ async function inspectNamed(
     return checkpoint === null ? [] : [{ network, checkpoint }]
   })
   const paths = await Promise.all(named.map(({ network, checkpoint }) => existing(network, checkpoint)))
-  // together, which takes the time of one
+  // in parallel: together they take the time of one
   const { signal } = context
   const facts = await Promise.all(paths.map((path) => context.runtime.inspect(path, { signal })))
   for (const [at, { network }] of named.entries()) checks[network](facts[at]!)
@@ -129,25 +131,28 @@ async function weightsOf(
   const finished = await readExit(directory)
   if (finished?.outcome !== 'completed') {
     context.note(`networks.${network}: no weights yet, training ${source.trainFrom} first`)
-    // never removed: another process may train in it, and a run without a checkpoint restarts from step 0
+    // the directory is never removed: another process may train in it, and a run without a checkpoint restarts from step 0
     const begun = await holdsRun(directory)
     const run = start(config, context.runtime, {
       ...(begun ? { resume: directory } : { out: directory }),
       signal: context.signal,
     })
     const { outcome, reason } = await run.result
-    if (outcome !== 'completed') throw new StoppedError(`stopped while making networks.${network}: ${reason}`)
+    if (outcome !== 'completed')
+      throw new StoppedError(`stopped during the training for networks.${network}: ${reason}`, {
+        hint: 'start the run again: it resumes this training',
+      })
   }
   const checkpoint = (await bestCheckpoint(directory)) ?? (await latestCheckpoint(directory))
   if (checkpoint === null)
-    throw new ConfigError(`${directory} holds no checkpoint; remove it and start again`)
+    throw new ConfigError(`${directory}: holds no checkpoint`, { hint: 'remove it and start the run again' })
   return join(checkpoint, 'model.pt')
 }
 
 async function existing(network: Network, checkpoint: string): Promise<string> {
-  const path = resolve(checkpoint)
+  const path = await checkpointFile(checkpoint)
   await access(path).catch((error: unknown) => {
-    throw new ConfigError(`networks.${network}.checkpoint: ${path} does not exist`, {
+    throw new ConfigError(`networks.${network}.checkpoint: ${cannotBeRead(path, 'ENOENT')}`, {
       hint: 'name the model.pt of a finished run',
       cause: error,
     })

@@ -50,7 +50,7 @@ test('inspect tells people the same, and what differs from a configuration', asy
   const text = stdout.join('\n')
   expect(text).toMatch(/network +swinunetr, width 12, 7 outputs \(tumors 2, 4, 6\); 167 keys matched/)
   expect(text).toMatch(/patch merging +not stated/)
-  expect(text).toMatch(/hint +7 outputs found, the config says 3/)
+  expect(text).toMatch(/hint +wrong number of outputs \(job \w+ with target \w+ expects 3, found 7\)/)
 })
 
 test('inspect exits 2 for a file that is refused, for another hash, and for a probe of one file', async () => {
@@ -59,10 +59,10 @@ test('inspect exits 2 for a file that is refused, for another hash, and for a pr
   expect(evil.stderr.join('\n')).toMatch(/evil\.pt: holds more than weights/)
   const other = await checkpoint('inspect', join(folder, 'mine.pt'), '--sha256', 'a'.repeat(64))
   expect(other.code).toBe(2)
-  expect(other.stderr.join('\n')).toMatch(/its sha256 is [\da-f]{64}, a{64} was expected/)
+  expect(other.stderr.join('\n')).toMatch(/wrong SHA-256 \(expected a{64}, found [\da-f]{64}\)/)
   const probe = await checkpoint('inspect', join(folder, 'mine.pt'), '--probe', 'image.nii.gz')
   expect(probe.code).toBe(2)
-  expect(probe.stderr.join('\n')).toMatch(/--probe takes an image and its labels, got 1 files/)
+  expect(probe.stderr.join('\n')).toMatch(/--probe: wrong number of files \(expected 2, found 1\)/)
 })
 
 test('convert writes the file, prints its hash, and states an order that is told', async () => {

@@ -96,6 +96,14 @@ describe('freetumor data check', () => {
     })
   })
 
+  it('checks a shipped configuration by its name', async () => {
+    const checked = await data('check', 'debug-baseline')
+    // its data may be missing, but its name is found
+    expect(checked.stderr.join('\n')).not.toContain('debug-baseline')
+    const listed = await data('list', '--config', 'debug-baseline')
+    expect(listed.code).toBe(0)
+  })
+
   it('checks one scan with its label, and all scans of a folder, without a list', async () => {
     const folder = await folderOf()
     const [scan, label] = [join(folder, 'imagesTr/a_0000.nii.gz'), join(folder, 'labelsTr/a.nii.gz')]
@@ -214,7 +222,7 @@ describe('freetumor data remap', () => {
     expect(await remap('--map', '1:1,2:2,3:9', '--region', 'abdomen', '--out', out)).toContain(
       'wrong target of id 3',
     )
-    expect(await remap('--map', '1:1,2:2,3:3', '--out', labels)).toContain('is the label map itself')
+    expect(await remap('--map', '1:1,2:2,3:3', '--out', labels)).toContain('--out: same file as --labels')
     expect(existsSync(out)).toBe(false)
   })
 })

@@ -190,7 +190,7 @@ describe('freetumor simulate', () => {
     const labels = join(await phantoms(folder, '--hosts', '2'), 'labelsTr/phantom_000.nii.gz')
     const simulate = (out: string, count: string) =>
       runCli([
-        ...['simulate', '--labels', labels, '--organ', '1', '--size', 'tiny', '--count', count],
+        ...['simulate', '--labels', labels, '--organ', 'liver', '--size', 'tiny', '--tumors', count],
         ...['--seed', '5', '--out', join(folder, out), '--write-masks', '2'],
       ])
     expect((await simulate('a', '6')).code).toBe(0)
@@ -215,7 +215,7 @@ describe('freetumor simulate', () => {
     const out = join(folder, 'out')
     const simulate = (...more: string[]) =>
       runCli([
-        ...['simulate', '--labels', labels, '--organ', '1', '--size', 'mixed', '--count', '3', '--out', out],
+        ...['simulate', '--labels', labels, '--organ', '1', '--size', 'mixed', '--tumors', '3', '--out', out],
         ...more,
       ])
     expect((await simulate()).code).toBe(0)
@@ -224,7 +224,7 @@ describe('freetumor simulate', () => {
     // The records of one run are places for another.
     await rename(join(out, 'tumors.ndjson'), join(folder, 'places.ndjson'))
     await writeFile(join(folder, 'volumes.txt'), '# ml\n0.05\n')
-    const again = ['--centres', join(folder, 'places.ndjson'), '--volumes', join(folder, 'volumes.txt')]
+    const again = ['--positions', join(folder, 'places.ndjson'), '--volumes', join(folder, 'volumes.txt')]
     expect((await simulate(...again)).code).toBe(0)
     const second = (await lines()).map((line) => JSON.parse(line))
     expect(second.map(({ centre }) => centre)).toEqual(first.map(({ centre }) => centre))
@@ -242,7 +242,7 @@ describe('freetumor simulate', () => {
     const labels = join(await phantoms(folder), 'labelsTr/phantom_000.nii.gz')
     await mkdir(join(folder, 'out'))
     const done = await runCli([
-      ...['simulate', '--labels', labels, '--organ', '9', '--size', 'tiny', '--count', '1'],
+      ...['simulate', '--labels', labels, '--organ', '9', '--size', 'tiny', '--tumors', '1'],
       ...['--out', join(folder, 'out')],
     ])
     expect(done.code).toBe(3)

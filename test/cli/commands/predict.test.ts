@@ -8,12 +8,19 @@ const FLAGS = ['predict', '--checkpoint', 'a.pt', 'b.pt', '--images', 'scans', '
 test.each([
   [['--overlap', '1'], /a number from 0 to below 1/],
   [['--min-foreground', 'much'], /a number from 0 to below 1/],
-  [['--mirror', '0,3'], /axes 0, 1, 2/],
-  [['--mirror', '1,1'], /axes 0, 1, 2/],
-  [['--map', '1'], /leaderboard, or from:to/],
-  [['--map', '1:0,1:2'], /given two ids/],
-  [['--probabilities', 'tumor'], /ids were expected/],
-  [['--profile', 'lesion'], /Allowed choices are voco, freetumor, difftumor, leaderboard/],
+  [['--mirror', '0,3'], /axes among 0,1,2, distinct/],
+  [['--mirror', '1,1'], /axes among 0,1,2, distinct/],
+  [['--map', '1'], /--map: invalid pair "1" \(expected output:id\)/],
+  [['--map', 'liver-tumr:1'], /did you mean liver-tumor\?/],
+  [['--map', '1:256x'], /--map: unknown label \(expected an id above 0 or a name, found 256x\)/],
+  [['--map', '1:0,1:2'], /--map: output 1 has two ids/],
+  [['--probabilities', 'lver'], /--probabilities: unknown output .*found lver\)\nhint: did you mean liver\?/],
+  [['--organ-ids', '0'], /--organ-ids: unknown label \(expected an id above 0 or a name, found 0\)/],
+  [['--region', 'chest', '--organ-ids', 'lunge'], /did you mean lung\?/],
+  [
+    ['--profile', 'lesion'],
+    /predict: --profile: wrong value \(expected one of voco, freetumor, difftumor, leaderboard, found lesion\)/,
+  ],
   [['--config', 'nowhere.yaml'], /nowhere\.yaml/],
 ])('predict refuses %j before anything starts', async (flags, message) => {
   const io = memoryIo()

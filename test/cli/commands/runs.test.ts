@@ -29,7 +29,7 @@ describe('freetumor runs', () => {
     expect(await runCli(['runs', 'pause', 'runs/first'], { cwd })).toMatchObject({ code: 0, stderr: '' })
     const { step } = run.status()
     const set = await runCli(['runs', 'set', 'first', 'learningRate=5e-5'], { cwd })
-    expect(set.stdout).toBe(`learning rate 0.00005 holds from step ${step} on\n`)
+    expect(set.stdout).toBe(`learning rate 0.00005 from step ${step} on\n`)
     const saved = await runCli(['runs', 'checkpoint', 'first', '--output', 'json'], { cwd })
     expect(JSON.parse(saved.stdout)).toEqual({ schemaVersion: 1, command: 'checkpoint', step })
     const shown = await runCli(['runs', 'show', 'first', '--output', 'json'], { cwd })
@@ -94,13 +94,13 @@ describe('freetumor runs', () => {
     await run.result
     const ended = await runCli(['runs', 'pause', 'first'], { cwd })
     expect(ended.code).toBe(2)
-    expect(ended.stderr).toContain('is not running: completed at step 4/4')
+    expect(ended.stderr).toContain('not running (completed at step 4/4)')
     const unknown = await runCli(['runs', 'stop', 'second'], { cwd })
     expect(unknown.code).toBe(2)
     expect(unknown.stderr).toContain('second: no run directory (expected')
     const wrong = await runCli(['runs', 'set', 'first', 'momentum=1'], { cwd })
     expect(wrong).toMatchObject({ code: 2 })
-    expect(wrong.stderr).toContain('learningRate=NUMBER was expected, got momentum=1')
+    expect(wrong.stderr).toContain('expected learningRate=NUMBER, found momentum=1')
   })
 
   it('lists a broken run as broken with the reason, and the others beside it', async () => {
@@ -135,7 +135,7 @@ describe('freetumor runs', () => {
     const env = { FREETUMOR_PYTHON: join(cwd, 'runs', 'killed', '.lock') }
     const listed = await runCli(['runs', 'list'], { cwd, env })
     expect(listed.code).toBe(0)
-    expect(listed.stdout).toContain("broken: the folder's lock cannot be used: ")
+    expect(listed.stdout).toContain('broken: the lock of the folder cannot be used: ')
     expect(listed.stdout).toContain('other  baseline  completed at step 2/2')
   })
 

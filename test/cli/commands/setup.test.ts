@@ -30,7 +30,7 @@ test('setup exits 4 with the last lines of pip and what to do when pip fails', a
   const failed = await runCli(SETUP, { cwd: folderWithPython(), env: { ...env, PRETEND_PIP: 'fails' } })
   expect(failed).toMatchObject({ code: 4, stdout: '' })
   expect(failed.stderr).toMatch(
-    /error: pip install failed \(exit code 1\):\n {2}\| .*\n {2}\| ERROR: No matching .*\nhint: pip goes by/,
+    /error: pip install failed \(exit code 1\):\n {2}\| .*\n {2}\| ERROR: No matching .*\nhint: check the index/,
   )
 })
 

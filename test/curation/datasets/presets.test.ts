@@ -27,6 +27,12 @@ describe('findPreset', () => {
       /preset Dataset003_Liver: wrong region \(expected chest, found abdomen\)/,
     )
     expect(() => findPreset('nonsense')).toThrow(/unknown preset nonsense/)
+    expect(() => findPreset('lungmsk')).toThrow(expect.objectContaining({ hint: 'did you mean lungmask?' }))
+  })
+
+  it('keeps the ids of labels that follow the region', () => {
+    expect(findPreset('region').map).toEqual({ '0': 0, '1': 1, '2': 2, '3': 3, '4': 4, '5': 5, '6': 6 })
+    expect(findPreset('region', 'chest').map).toEqual({ '0': 0, '1': 1, '2': 2 })
   })
 
   const classMap = sharedFile('data/totalsegmentator/labels_total.json')

@@ -95,6 +95,9 @@ describe('parseMap', () => {
     expect(parseMap('7:lung', 'chest')).toEqual({ '7': 1 })
     expect(() => parseMap('1:lung', 'abdomen')).toThrow(/invalid pair "1:lung"/)
     expect(() => parseMap('1:spleen')).toThrow(/invalid pair "1:spleen"/)
+    expect(() => parseMap('1:lver-tumor')).toThrow(
+      expect.objectContaining({ hint: 'did you mean liver-tumor?' }),
+    )
   })
 
   it('accepts ignored voxels by name and id', () => {

@@ -12,7 +12,7 @@ import {
 } from '../../../src/pipeline/checkpoint/coverage.js'
 import { wantedWeights } from '../../../src/pipeline/train/weights.js'
 import { LABEL_SCHEMES, type Organ } from '../../../src/volume/labels.js'
-import { checkpointFacts, generatorFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
+import { checkpointFacts, generatorFacts, lacking, segmentorFacts } from '../../helpers/checkpoint-facts.js'
 
 function config(changes: Partial<ConfigInput> & Pick<ConfigInput, 'job'>): RunConfig {
   return resolveConfig({
@@ -86,7 +86,7 @@ describe('a baseline', () => {
       7,
       /2, 4, 6 \(liver, pancreas, kidney\) do not cover the planned organs lung/,
     ],
-    ['5 outputs that say nothing', liverOnly, 5, /holds no segmentor whose tumor outputs are known/],
+    ['5 outputs that say nothing', liverOnly, 5, /holds no segmentor with known tumor outputs/],
   ] as const)('with %s is refused', (_, run, outputs, said) => {
     const refused = () => refuseBlindBaseline(run, checkpointFacts([segmentorFacts(outputs)]))
     expect(refused).toThrow(CheckpointError)
@@ -102,10 +102,16 @@ describe('a baseline', () => {
   })
 
   test('that is not whole, or no segmentor, is refused', () => {
-    const torn = checkpointFacts([segmentorFacts(7, { missing: 2, unexpected: 1 })])
-    expect(() => refuseBlindBaseline(synthesis, torn)).toThrow(/2 tensors are missing and 1 belong to no/)
+    const torn = checkpointFacts([
+      segmentorFacts(7, { ...lacking('a', 'b'), unexpected: 1, unexpectedKeys: ['c'] }),
+    ])
+    expect(() => refuseBlindBaseline(synthesis, torn)).toThrow(
+      /given\.pt: 2 missing \(a, b\); 1 unexpected \(c\)/,
+    )
     const generator = checkpointFacts([generatorFacts(3)])
-    expect(() => refuseBlindBaseline(synthesis, generator)).toThrow(/holds no segmentor .* \(generator\)/)
+    expect(() => refuseBlindBaseline(synthesis, generator)).toThrow(
+      /holds no segmentor .* \(found a generator\)/,
+    )
   })
 
   test('whose patch-merging order nobody states is refused unless the configuration does', () => {
@@ -123,7 +129,7 @@ describe('a baseline', () => {
     const { organs } = LABEL_SCHEMES.abdomen
     const pancreas = organs.filter(({ name }) => name === 'pancreas')
     expect(() => refuseBlindTraining(synthesis, pancreas, 'b.yaml')).toThrow(
-      /networks\.baseline\.trainFrom: b\.yaml learns tumors of pancreas, planned are liver, pancreas, kidney/,
+      /b\.yaml does not train on all planned organs \(expected liver, pancreas, kidney, found pancreas\)/,
     )
     expect(() => refuseBlindTraining(liverOnly, organs, 'b.yaml')).not.toThrow()
   })
@@ -143,18 +149,18 @@ describe('a generator', () => {
 
   test('whose output for the organ looks untrained is taken with a warning that advises the shared channel', () => {
     const warning = refuseWrongGenerator(byOrgan, checkpointFacts([generatorFacts(3)], { channelMode }))
-    expect(warning).toMatch(/outputs for kidney look as if they never learned; set .*channel: shared/)
+    expect(warning).toMatch(/outputs for kidney look untrained; set .*channel: shared/)
     expect(refuseWrongGenerator(liverOnly, checkpointFacts([generatorFacts(3)], { channelMode }))).toBeNull()
   })
 
   test('without an output for an organ, torn, or none at all, is refused', () => {
     expect(() => refuseWrongGenerator(byOrgan, checkpointFacts([generatorFacts(1)]))).toThrow(
-      /has 1 outputs, none for kidney/,
+      /none of its 1 outputs is for kidney/,
     )
-    const torn = checkpointFacts([generatorFacts(3, { missing: 4 })])
-    expect(() => refuseWrongGenerator(byOrgan, torn)).toThrow(/4 tensors of the generator are missing/)
+    const torn = checkpointFacts([generatorFacts(3, lacking('a'))])
+    expect(() => refuseWrongGenerator(byOrgan, torn)).toThrow(/given\.pt: 1 missing \(a\)/)
     expect(() => refuseWrongGenerator(byOrgan, checkpointFacts([segmentorFacts(7)]))).toThrow(
-      /holds no generator \(baseline\)/,
+      /holds no generator \(found a SwinUNETR\)/,
     )
   })
 })

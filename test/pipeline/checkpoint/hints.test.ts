@@ -2,8 +2,8 @@ import { expect, test } from 'vitest'
 import { resolveConfig } from '../../../src/config/resolve.js'
 import type { RunConfig } from '../../../src/config/schema.js'
 import { checkpointHints } from '../../../src/pipeline/checkpoint/hints.js'
-import type { CheckpointFacts } from '../../../src/pipeline/ports/checkpoint.js'
-import { checkpointFacts, generatorFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
+import type { CheckpointFacts, NetworkFacts } from '../../../src/pipeline/ports/checkpoint.js'
+import { checkpointFacts, generatorFacts, lacking, segmentorFacts } from '../../helpers/checkpoint-facts.js'
 
 const specialist = resolveConfig({
   job: 'segmentation',
@@ -47,13 +47,13 @@ test('another number of outputs, size or preparation than the configuration asks
     patchMerging: { order: 'legacy', assumed: true, needed: false },
   })
   const text = said(facts, specialist)
-  expect(text).toContain('7 outputs found, the config says 3 (job segmentation, target lits)')
-  expect(text).toContain('feature size 24 found, the config says 48')
-  expect(text).toContain('windowHu [-100,240] found, the config says [-175,250]')
-  expect(text).toContain('patch-merging order legacy found, the config says corrected')
+  expect(text).toContain('wrong number of outputs (job segmentation with target lits expects 3, found 7)')
+  expect(text).toContain('wrong feature size (the config expects 48, found 24)')
+  expect(text).toContain('wrong windowHu (the config expects [-175,250], found [-100,240])')
+  expect(text).toContain('wrong patch-merging order (the config expects corrected, found legacy)')
   expect(text).not.toContain('spacingMm')
   expect(said(checkpointFacts([generatorFacts(3, { width: 8 })]), specialist)).toContain(
-    '8 base channels found, the config says 32',
+    'wrong base channels (the config expects 32, found 8)',
   )
 })
 
@@ -71,14 +71,31 @@ test('an order that must be told comes with the ways to find it', () => {
   )
 })
 
-test('a SwinUNETR without its head, without use_v2, or torn is told apart', () => {
-  const lacking = (...missingKeys: string[]): string =>
-    said(checkpointFacts([segmentorFacts(2, { missing: missingKeys.length, missingKeys })]))
-  expect(lacking('out.conv.conv.weight', 'out.conv.conv.bias')).toMatch(
+test.each([
+  [
+    'no head',
+    { ...lacking('out.conv.conv.weight'), outputs: null },
     /whole but for its head.*initialWeights/,
-  )
-  expect(lacking('swinViT.layers1c.0.conv1.conv.weight')).toMatch(/built without it/)
-  expect(lacking('encoder1.layer.conv1.conv.weight')).toMatch(/lacks 1 tensors of its swinunetr/)
+  ],
+  [
+    'an encoder alone',
+    { ...lacking('encoder1.layer.conv1.conv.weight'), outputs: null },
+    /is the encoder of a SwinUNETR.*initialWeights/,
+  ],
+  [
+    'a known cause',
+    { ...lacking('swinViT.layers1c.a'), causes: ['SwinUNETR without use_v2'] },
+    /^network: SwinUNETR without use_v2$/,
+  ],
+  ['a missing tensor', lacking('encoder1.layer.conv1.conv.weight'), /lacks 1 tensors of its swinunetr/],
+  ['unknown outputs', { outputs: 14, tumorOutputs: null }, /has 14 outputs of unknown labels/],
+  [
+    'another project',
+    { architecture: null, family: 'an nnU-Net' },
+    /^network is an nnU-Net, which freetumor cannot use$/,
+  ],
+])('a segmentor with %s is reported as that', (_, changes: Partial<NetworkFacts>, expected) => {
+  expect(said(checkpointFacts([segmentorFacts(2, changes)]))).toMatch(expected)
 })
 
 test('an unknown network is compared with the published ones', () => {

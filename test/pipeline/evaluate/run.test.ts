@@ -120,7 +120,7 @@ test('labels without a mask are an error, or on request named in the summary', a
   fill('masks', 'b')
   await expect(evaluate(() => ({}))).rejects.toMatchObject({
     message: expect.stringContaining('2 labels without a mask (first a)'),
-    hint: expect.stringContaining('--partial'),
+    commandHint: expect.stringContaining('--partial'),
   })
   const { summary } = await evaluate(() => ({}), { partial: true })
   const warning = 'partial: 2 of 3 labels have no mask and are in no figure, first a'
@@ -164,7 +164,9 @@ describe('label conventions', () => {
   test('that masks and labels do not share are refused case by case, with the way out', async () => {
     const { summary, failed } = await evaluate((_, id) => ids(id === 'a' ? [7, 40] : [], []))
     expect(summary.failedCases).toEqual(['a'])
-    expect(failed[0]!.error.message).toMatch(/^case a: ids 7, 40 occur in its mask, .* no labels have them$/)
+    expect(failed[0]!.error.message).toMatch(
+      /^case a: ids 7, 40 of its mask are not ids .* no labels have them$/,
+    )
     expect(failed[0]!.error.hint).toContain('--map-predictions')
   })
 
@@ -240,12 +242,12 @@ describe('patients', () => {
     const file = join(folder, 'patients.csv')
     writeFileSync(file, 'a1,a\nb,b\n')
     await expect(evaluate(() => ({}), { patients: file })).rejects.toThrow(
-      new DataError(`${file} does not say whose 1 cases are, first a2`, {
-        hint: 'give every case a line case,patient',
+      new DataError(`${file}: lists no patient for 1 cases (first a2)`, {
+        hint: 'give every case a line `case,patient`',
       }),
     )
     writeFileSync(file, 'a1\n')
-    await expect(evaluate(() => ({}), { patients: file })).rejects.toThrow(/line 1 is not case,patient/)
+    await expect(evaluate(() => ({}), { patients: file })).rejects.toThrow(/line 1 is not `case,patient`/)
   })
 })
 
@@ -261,11 +263,11 @@ test('organ masks and scores go with their cases; missing ones are told, none at
   ])
   expect(summary.warnings).toEqual([
     '1 cases have no organ mask in organs, first b',
-    'predicted tumor outside the organ mask was taken away in 2 cases',
+    'predicted tumor outside the organ mask was removed in 2 cases',
   ])
   await expect(evaluate(() => ({}), { organs: join(folder, 'nothing') })).rejects.toThrow(UsageError)
   await expect(evaluate(() => ({}), { scores: join(folder, 'nothing') })).rejects.toThrow(
-    /no score of 2 cases, first a$/,
+    /no score of 2 cases \(first a\)$/,
   )
   // of a liver and a kidney tumor, beside what is no tumor
   fill('scores', 'a_2', 'a_6', 'a_1', 'b')
@@ -276,7 +278,7 @@ test('organ masks and scores go with their cases; missing ones are told, none at
   expect(names).toEqual([['a_2.nii.gz', 'a_6.nii.gz'], ['b.nii.gz']])
   const both = { against: join(folder, 'others'), scores: join(folder, 'scores') }
   await evaluate(() => ({}), both)
-  expect(notes.at(-1)).toContain('--scores and --against-scores go together')
+  expect(notes.at(-1)).toContain('pass --scores and --against-scores together')
   await evaluate(() => ({}), { ...both, againstScores: join(folder, 'otherScores') })
   expect(specs.at(-1)!.cases.map(({ scores }) => scores)).toEqual(
     ['a', 'b'].map((id) => [join(folder, 'otherScores', `${id}.nii.gz`)]),
@@ -305,11 +307,9 @@ test('a damaged or foreign summary is told when the page is made anew', async ()
   await evaluate(() => ({}))
   const summary = join(folder, 'out/summary.json')
   writeFileSync(summary, readFileSync(summary, 'utf8').replace('"numCases": 1', '"numCases": "one"'))
-  await expect(writeAnyReport(join(folder, 'out'))).rejects.toThrow(
-    /summary\.json is not as expected at numCases/,
-  )
+  await expect(writeAnyReport(join(folder, 'out'))).rejects.toThrow(/summary\.json: malformed at numCases/)
   writeFileSync(summary, '{')
-  await expect(writeAnyReport(join(folder, 'out'))).rejects.toThrow(/summary\.json is not JSON/)
+  await expect(writeAnyReport(join(folder, 'out'))).rejects.toThrow(/summary\.json: is not JSON/)
 })
 
 test('a folder for results that exists and cannot be written ends the evaluation before its first case', async () => {

@@ -117,12 +117,15 @@ it('is stopped while it rests between two attempts', async () => {
 })
 
 it.each<[string, Partial<LaunchOptions>]>([
-  ['the script .*nowhere.py does not exist', { script: '/nowhere.py' }],
-  ['processesPerNode: a whole number of at least 1', { processesPerNode: 0 }],
+  ['nowhere.py: script not found', { script: '/nowhere.py' }],
+  ['processesPerNode: not a positive number', { processesPerNode: 0 }],
   ['node rank 2 is not one of 2 nodes', { nodes: 2, nodeRank: 2, rendezvous: 'a:1' }],
   ['2 nodes need a rendezvous', { nodes: 2 }],
-  ['rendezvous: HOST:PORT was expected, got 10.0.0.1', { nodes: 2, rendezvous: '10.0.0.1' }],
-  ['heartbeat file is of no use', { heartbeat: 'beat' }],
+  [
+    String.raw`rendezvous: malformed address \(expected HOST:PORT, found 10\.0\.0\.1\)`,
+    { nodes: 2, rendezvous: '10.0.0.1' },
+  ],
+  ['heartbeat: has no effect without a limit', { heartbeat: 'beat' }],
 ])('refuses what cannot be: %s', async (message, wrong) => {
   const run = startLaunch(options(wrong), pretend('well'))
   await expect(run.result).rejects.toThrow(new RegExp(message))

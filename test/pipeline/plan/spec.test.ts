@@ -36,6 +36,7 @@ const specOf = (config: RunConfig) =>
     fingerprint: { config: '', data: '' },
     cases: publishedCases(config),
     weights: { baseline: 'baseline.pt', generator: 'generator.pt' },
+    initialWeights: null,
   })
 
 describe('a shipped configuration', () => {

@@ -6,7 +6,7 @@ import type { PredictSpec } from '../../../src/pipeline/ports/cases.js'
 import type { CheckpointFacts } from '../../../src/pipeline/ports/checkpoint.js'
 import { type Prediction, type PredictOptions, predictMasks } from '../../../src/pipeline/predict/run.js'
 import { inMemoryRuntime } from '../../../src/runtime/in-memory.js'
-import { checkpointFacts, segmentorFacts } from '../../helpers/checkpoint-facts.js'
+import { checkpointFacts, generatorFacts, lacking, segmentorFacts } from '../../helpers/checkpoint-facts.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 
 const STATED = { windowHu: [-175, 250], spacingMm: [1.5, 1.5, 1.5], patchVoxels: [96, 96, 96] }
@@ -49,8 +49,18 @@ const files: Record<string, Partial<CheckpointFacts>> = {
   'seven.pt': { networks: [segmentorFacts(7)] },
   'untold.pt': { patchMerging: { order: null, assumed: false, needed: true } },
   'published.pt': { patchMerging: { order: 'legacy', assumed: true, needed: false } },
-  'torn.pt': { networks: [segmentorFacts(3, { missing: 4 })] },
-  'generator.pt': { kind: 'generator', networks: [] },
+  'torn.pt': { networks: [segmentorFacts(3, lacking('a', 'b', 'c', 'd'))] },
+  'four.pt': {
+    networks: [
+      segmentorFacts(3, {
+        causes: ['expects 1 input channel, the file has 4'],
+        otherShapes: [{ key: 'a', shape: [12, 4], expected: [12, 1] }],
+      }),
+    ],
+  },
+  'nnunet.pt': { networks: [segmentorFacts(3, { architecture: null, outputs: null, family: 'an nnU-Net' })] },
+  'fourteen.pt': { networks: [segmentorFacts(14)] },
+  'generator.pt': { kind: 'generator', networks: [generatorFacts(3)] },
   'odd.pt': { metadata: { ...STATED, patchVoxels: [96, 96, 90] } },
 }
 
@@ -152,7 +162,7 @@ describe('what a checkpoint wants', () => {
     await predict({ windowHu: [-1000, 500], spacingMm: [1.5, 1.5, 1.5] })
     expect(specs[0]).toMatchObject(STATED)
     expect(notes).toEqual([
-      expect.stringMatching(/^windowHu: the checkpoint states \[-175,250\], which is used/),
+      expect.stringMatching(/^windowHu: uses \[-175,250\] of the checkpoint instead of/),
     ])
     rmSync(out, { recursive: true })
     await predict({ spacingMm: [2, 2, 2], patchVoxels: [64, 64, 64] }, ['half.pt'])
@@ -160,12 +170,23 @@ describe('what a checkpoint wants', () => {
   })
 
   test.each([
-    ['silent.pt', 'usage', /silent\.pt does not say its windowHu, spacingMm, patchVoxels/],
-    ['half.pt', 'usage', /half\.pt does not say its spacingMm, patchVoxels/],
-    ['untold.pt', 'usage', /untold\.pt does not say the patch-merging order/],
-    ['torn.pt', 'checkpoint', /4 tensors of its segmentor are missing/],
-    ['generator.pt', 'checkpoint', /holds no segmentor \(generator\)/],
-    ['odd.pt', 'usage', /sides divisible by 32 were expected, its patch is 96 x 96 x 90/],
+    ['silent.pt', 'usage', /silent\.pt: does not state its windowHu, spacingMm, patchVoxels/],
+    ['half.pt', 'usage', /half\.pt: does not state its spacingMm, patchVoxels/],
+    ['untold.pt', 'usage', /untold\.pt: does not state the patch-merging order/],
+    ['torn.pt', 'checkpoint', /torn\.pt: 4 missing \(a, b, c, \.\.\.\)/],
+    [
+      'four.pt',
+      'checkpoint',
+      /expects 1 input channel, the file has 4; 1 of another shape \(a 12 x 4 for 12 x 1\)/,
+    ],
+    ['nnunet.pt', 'checkpoint', /holds no whole segmentor \(.*found an nnU-Net\)/],
+    [
+      'fourteen.pt',
+      'checkpoint',
+      /tumors among its outputs are not known \(expected 7, 3 or 2 outputs, found 14\)/,
+    ],
+    ['generator.pt', 'checkpoint', /holds no whole segmentor \(.*found a generator\)/],
+    ['odd.pt', 'usage', /expected sides divisible by 32, found 96 x 96 x 90/],
   ])('%s is refused before anything is written', async (name, code, message) => {
     await expect(predict({}, [name])).rejects.toMatchObject({
       code,
@@ -184,7 +205,7 @@ describe('what a checkpoint wants', () => {
       ['corrected', null],
     ])
     await expect(predict({ patchMerging: 'v2', out: join(folder, '3') })).rejects.toThrow(
-      /states patch-merging order corrected, --merging says v2/,
+      /--merging v2: .* states the order corrected/,
     )
   })
 
@@ -194,9 +215,11 @@ describe('what a checkpoint wants', () => {
       ['model.pt', 'second.pt'].map((name) => join(folder, name)),
     )
     await expect(predict({}, ['model.pt', 'finer.pt'])).rejects.toThrow(
-      /differ in spacingMm: they are no ensemble/,
+      /cannot join the ensemble of .*: they differ in spacingMm/,
     )
-    await expect(predict({}, ['model.pt', 'seven.pt'])).rejects.toThrow(/has 3 outputs, .*seven\.pt 7/)
+    await expect(predict({}, ['model.pt', 'seven.pt'])).rejects.toThrow(
+      /seven\.pt: cannot join .*expected 3 outputs, found 7/,
+    )
   })
 })
 
@@ -235,7 +258,7 @@ describe('profiles', () => {
     mkdirSync(join(folder, 'labels'))
     writeFileSync(join(folder, 'labels', 'a.nii.gz'), '')
     const labels = join(folder, 'labels')
-    await expect(predict({ labels })).rejects.toThrow(/--labels are brought to the prepared grid/)
+    await expect(predict({ labels })).rejects.toThrow(/--labels: needs the prepared grid/)
     await predict({ labels, profile: 'freetumor' })
     expect(specs[0]!.cases.map(({ label }) => label)).toEqual([join(labels, 'a.nii.gz'), null, null])
     expect(notes).toEqual([expect.stringMatching(/^2 of 3 scans have no label in .*, first b$/)])
@@ -244,7 +267,9 @@ describe('profiles', () => {
   test('probabilities are of outputs that exist', async () => {
     await predict({ probabilities: 'all' })
     expect(specs[0]!.probabilities).toEqual([0, 1, 2])
-    await expect(predict({ probabilities: [3], out: join(folder, '2') })).rejects.toThrow(/outputs 0 to 2/)
+    await expect(predict({ probabilities: [3], out: join(folder, '2') })).rejects.toThrow(
+      /--probabilities: no such output of the checkpoint \(expected 0 to 2.*found 3\)/,
+    )
   })
 })
 
@@ -288,16 +313,16 @@ describe('going on', () => {
     stopAt = null
     await predict()
     expect(specs[1]!.cases.map(({ id }) => id)).toEqual(['c'])
-    expect(notes).toEqual(['2 of 3 masks were there already'])
+    expect(notes).toEqual(['2 of 3 masks exist already'])
   })
 
   test('refuses a folder of other settings, and files that it did not make, unless they are to be overwritten', async () => {
     await predict()
     await expect(predict({ blend: 'gaussian', minForeground: 0.1 })).rejects.toMatchObject({
       code: 'usage',
-      message: `${out} holds a prediction with other settings: minForeground, windows`,
+      message: `${out}: holds a prediction with other settings (minForeground, windows)`,
     })
-    await expect(predict({}, ['second.pt'])).rejects.toThrow(/other settings: checkpoints/)
+    await expect(predict({}, ['second.pt'])).rejects.toThrow(/other settings \(checkpoints/)
     // what rounds otherwise at most is no other setting
     await predict({ windowBatch: 1, processes: 2, threadsPerProcess: 3 })
     await predict({ blend: 'gaussian', overwrite: true })
@@ -306,7 +331,7 @@ describe('going on', () => {
     mkdirSync(foreign)
     writeFileSync(join(foreign, 'b.nii.gz'), "somebody's work")
     await expect(predict({ out: foreign })).rejects.toThrow(
-      /foreign\/b\.nii\.gz exists, and no prediction\.json/,
+      /foreign\/b\.nii\.gz: exists without a prediction\.json/,
     )
     expect(readFileSync(join(foreign, 'b.nii.gz'), 'utf8')).toBe("somebody's work")
   })

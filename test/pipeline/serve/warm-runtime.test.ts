@@ -87,20 +87,20 @@ describe('the settings of a warm runtime', () => {
 
   it('are never guessed', async () => {
     const files = { 'mine.pt': checkpointFacts([segmentorFacts(7)]) }
-    await expect(open({ baseline: 'mine.pt' }, files)).rejects.toThrow('do not say their region')
+    await expect(open({ baseline: 'mine.pt' }, files)).rejects.toThrow('mine.pt: does not state the region')
     const needed = { order: null, assumed: false, needed: true } as const
     const unstated = { 'mine.pt': checkpointFacts([segmentorFacts(7)], { patchMerging: needed }) }
     const untold = open({ baseline: 'mine.pt', region: 'abdomen' }, unstated)
-    await expect(untold).rejects.toThrow('does not say the patch-merging order')
+    await expect(untold).rejects.toThrow('does not state the patch-merging order')
     await using told = await open({ baseline: 'mine.pt', region: 'abdomen', merging: 'legacy' }, unstated)
     expect(told.config.networks.baseline?.patchMerging).toBe('legacy')
   })
 
   it('must be one thing to all who say them', async () => {
     await expect(open({ ...both, windowHu: [-100, 100] })).rejects.toThrow(
-      /windowHu: the option says \[-100,100\], .*generator.pt \[-175,250\]/,
+      /windowHu: the option states \[-100,100\], .*generator.pt states \[-175,250\]/,
     )
-    await expect(open({ ...both, region: 'chest' })).rejects.toThrow('region: the option says "chest"')
+    await expect(open({ ...both, region: 'chest' })).rejects.toThrow('region: the option states "chest"')
   })
 
   it('take keys of a configuration and refuse unknown ones in its words', async () => {
@@ -138,18 +138,14 @@ describe('segment', () => {
   })
 
   it.each([
-    [
-      'a shape that the data does not have',
-      { shape: [40, 40, 39] },
-      'needs 62400 values, the data has 64000',
-    ],
-    ['a side of 0', { shape: [0, 40, 40] }, 'three whole numbers above 0'],
+    ['a shape that the data does not have', { shape: [40, 40, 39] }, '(expected 62400 values, found 64000)'],
+    ['a side of 0', { shape: [0, 40, 40] }, 'expected three integers above 0'],
     ['an affine of no volume', { affine: [...GRID.slice(0, 10), 0, ...GRID.slice(11)] }, 'affine'],
-    ['no affine', { affine: undefined }, 'an affine of 4x4 finite numbers'],
+    ['no affine', { affine: undefined }, 'wrong affine (expected 16 finite numbers'],
     [
       'a grid that would take too much memory',
       { affine: GRID.map((value) => value * (value === 1 ? 1 : 40)) },
-      'MiB a tensor',
+      'too large for a tensor',
     ],
   ])('refuses %s before anything is sent', async (_, change, message) => {
     await using runtime = await open({ baseline: 'baseline.pt' })
@@ -228,32 +224,32 @@ describe('synthesize', () => {
     [
       'a label of another shape',
       { label: { ...liver(), shape: [20, 40, 80] } },
-      'request 0, label: shape [20,40,80]',
+      'request 0, label: wrong shape (expected [40,40,40], found [20,40,80])',
     ],
     [
       'an id that the region does not know',
       { label: liver(7) },
-      'request 0, label: id 7, the region has ids 0 to 6 and 255',
+      'request 0, label: wrong id (expected 0 to 6 of the region or 255, found 7)',
     ],
     [
       'a volume off the grid',
       { image: image([-1.5, ...GRID.slice(1)]) },
-      'it is not RAS at 1.5 x 1.5 x 1.5 mm',
+      'wrong grid (expected RAS at 1.5 x 1.5 x 1.5 mm',
     ],
     [
       'an organ of another region',
       { tumor: { organ: 'lung', size: 'tiny', seed: 1 } },
-      'lung is not of the abdomen',
+      'lung is no organ of the abdomen',
     ],
     [
       'an unknown size',
       { tumor: { organ: 'liver', size: 'huge' as never, seed: 1 } },
-      'size huge; known are tiny',
+      'size huge is not recognised',
     ],
     [
       'a seed that is none',
       { tumor: { organ: 'liver', size: 'tiny', seed: 0.5 } },
-      'the seed must be an integer',
+      'wrong seed (expected an integer',
     ],
   ])('refuses %s and names the request', async (_, change, message) => {
     await using runtime = await open(both)
@@ -265,7 +261,7 @@ describe('synthesize', () => {
     const files = { 'liver.pt': checkpointFacts([segmentorFacts(3)], { metadata }) }
     await using runtime = await open({ baseline: 'liver.pt' }, files)
     const kidney = wish(1, { label: liver(5), tumor: { organ: 'kidney', size: 'small', seed: 1 } })
-    await expect(all(runtime.synthesize([kidney]))).rejects.toThrow('knows no tumors of the kidney')
+    await expect(all(runtime.synthesize([kidney]))).rejects.toThrow('has no tumor output for the kidney')
     expect(await all(runtime.synthesize([wish(1)]))).toHaveLength(1)
   })
 

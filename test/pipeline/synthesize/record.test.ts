@@ -44,7 +44,7 @@ it('a folder of other settings is refused by their names, a damaged record as su
   const out = temporaryFolder()
   await refuseOtherSettings(out, settings, checkpoints)
   const other = { ...settings, seed: 5, generatorChannel: 'organ' } as const
-  await expect(refuseOtherSettings(out, other, checkpoints)).rejects.toThrow('other settings: seed, channel')
+  await expect(refuseOtherSettings(out, other, checkpoints)).rejects.toThrow('other settings (seed, channel)')
   await writeFile(join(out, 'synthesis.json'), '{')
   await expect(refuseOtherSettings(out, settings, checkpoints)).rejects.toThrow(
     'its synthesis.json is damaged',

@@ -50,7 +50,7 @@ describe('the settings of a configuration', () => {
       tumors: 2,
       seed: 9,
       layout: 'nnunet',
-      processes: 3,
+      workers: 3,
     })
     expect(settings).toMatchObject({
       seed: 9,
@@ -76,21 +76,27 @@ describe('the settings of a configuration', () => {
   it.each<
     [string, ConfigInput['synthesize'], SynthesisFlags, typeof ConfigError | typeof UsageError, RegExp]
   >([
-    ['a specialist of another region', { specialist: 'lung' }, {}, ConfigError, /lung is not of the abdomen/],
+    [
+      'a specialist of another region',
+      { specialist: 'lung' },
+      {},
+      ConfigError,
+      /lung is no organ of the abdomen/,
+    ],
     [
       'organs of another region',
       {},
       { organs: ['lung'] },
       UsageError,
-      /--organs: lung is not of the abdomen/,
+      /--organs: lung is no organ of the abdomen/,
     ],
-    ['a specialist without an organ', {}, { region: 'specialist' }, UsageError, /needs the one organ/],
+    ['a specialist without an organ', {}, { region: 'specialist' }, UsageError, /needs exactly one organ/],
     [
       'too many variants',
       {},
       { variants: 5000 },
       ConfigError,
-      /synthesize.variants: must be <= 1000, got 5000/,
+      /synthesize.variants: wrong value \(expected at most 1000, found 5000\)/,
     ],
   ])('refuse %s', (_, synthesize, flags, kind, message) => {
     const refused = () => synthesisSettings(config({ synthesize }), flags)
@@ -151,18 +157,23 @@ describe('the settings of weights', () => {
 
   it.each([
     ['quality.shareSeen=1', /config: unknown key quality.shareSeen/],
-    ['sampling.patchVoxels=[33,33,33]', /sampling.patchVoxels must be multiples of 8/],
-    ['simulation.texture.sizeVoxels=[32,32,32]', /must be larger than sampling.patchVoxels/],
-    ['prepare.windowHu=[5,1]', /prepare.windowHu must rise/],
+    ['sampling.patchVoxels=[33,33,33]', /sampling.patchVoxels: wrong sides \(expected multiples of 8/],
+    [
+      'simulation.texture.sizeVoxels=[32,32,32]',
+      /sizeVoxels: too small \(expected at least sampling.patchVoxels/,
+    ],
+    ['prepare.windowHu=[5,1]', /prepare.windowHu: wrong order/],
   ])('refuse %s', (set, message) => {
     expect(() => settingsOfWeights({ region: 'abdomen' }, none, options(set))).toThrow(message)
   })
 
   it('are never guessed', () => {
-    expect(() => settingsOfWeights({}, none, options())).toThrow('nothing says what region this is')
+    expect(() => settingsOfWeights({}, none, options())).toThrow(
+      'no checkpoint and no option states the region',
+    )
     const silent = { generator: null, baseline: checkpointFacts([segmentorFacts(7)], { path: '/b.pt' }) }
     expect(() => settingsOfWeights({ baseline: '/b.pt' }, silent, options())).toThrow(
-      '/b.pt do not say their region, window, spacing and patch',
+      '/b.pt: does not state the region, intensity window, spacing, patch',
     )
   })
 })

@@ -143,7 +143,9 @@ describe('checkTraining', () => {
       },
       () => checkpointFacts([generatorFacts(3)]),
     )
-    expect(generator.findings).toMatchObject([{ message: expect.stringContaining('none.pt does not exist') }])
+    expect(generator.findings).toMatchObject([
+      { message: expect.stringContaining('none.pt: file not found') },
+    ])
   })
 
   it('checks the weights that a segmentor starts from', async () => {
@@ -156,7 +158,17 @@ describe('checkTraining', () => {
       { severity: 'error', message: expect.stringContaining('does not state the patch-merging order') },
     ])
     expect((await start(checkpointFacts([segmentorFacts(3)]))).findings).toMatchObject([
-      { severity: 'warning', message: expect.stringContaining('has 3 outputs, the run 7') },
+      {
+        severity: 'warning',
+        message: expect.stringContaining('its head starts from random weights (expected 7 outputs, found 3)'),
+      },
+    ])
+    expect((await start(checkpointFacts([segmentorFacts(7, { width: 24 })]))).findings).toMatchObject([
+      { severity: 'error', message: expect.stringContaining('feature size 24, this configuration has 48') },
+    ])
+    const four = segmentorFacts(7, { causes: ['expects 1 input channel, the file has 4'] })
+    expect((await start(checkpointFacts([four]))).findings).toMatchObject([
+      { severity: 'warning', message: expect.stringContaining('expects 1 input channel, the file has 4') },
     ])
     expect((await start(checkpointFacts([generatorFacts(3)]))).findings).toMatchObject([
       { severity: 'warning', message: expect.stringContaining('has no weights of a swinunetr') },
@@ -188,7 +200,7 @@ describe('checkTraining', () => {
     const draft = await check({ job: 'synthesis', data: { root: nowhere, datasets: [TUMORS] }, networks })
     expect(draft).toMatchObject({ ok: true, data: 'missing', cases: null })
     expect(draft.findings.map(({ message }) => message)).toEqual([
-      expect.stringContaining(`data.root: ${nowhere} does not exist`),
+      expect.stringContaining(`data.root: ${nowhere}: folder not found`),
       expect.stringContaining('networks.baseline.trainFrom'),
     ])
     expect(await check({ job: 'synthesis', networks })).toMatchObject({ ok: false, data: 'checked' })

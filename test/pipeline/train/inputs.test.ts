@@ -15,7 +15,7 @@ describe('a target', () => {
     const lits = real('Dataset003_Liver', ['liver'])
     expect(() => refuseOtherOrgans(liver, [lits])).not.toThrow()
     expect(() => refuseOtherOrgans(pancreas, [lits])).toThrow(
-      'training.target panc: the real tumors of Dataset003_Liver are of the liver, not of the pancreas',
+      'training.target panc: Dataset003_Liver has real tumors of another organ (expected pancreas, found liver)',
     )
     expect(() => refuseOtherOrgans(targetConfig('all', 'onlylabeled'), [lits])).not.toThrow()
   })

@@ -67,7 +67,7 @@ describe('a run whose newest checkpoint is damaged', () => {
     expect(events.find((event) => event.type === 'started')).toMatchObject({ step: 3 })
     const [passed, from] = notesOf(await logged(run), 'warning')
     expect(passed).toContain('checkpoint step_00000004 is damaged')
-    expect(from).toBe('going on from the one of step 3')
+    expect(from).toBe('resuming from the checkpoint of step 3')
     const whole = await trained(config, { out: join(folder, 'whole') })
     expect(stepsOf(await logged(run))).toEqual(stepsOf(whole.events))
     expect(readFileSync(join(run, 'ledger.jsonl'), 'utf8')).toBe(
@@ -106,7 +106,7 @@ describe('a run that died before its first checkpoint', () => {
     const { config, folder } = await halfDone()
     await expect(startTraining(config, memoryRuntime(), { resume: folder }).result).rejects.toMatchObject({
       code: 'usage',
-      message: `${folder} holds no run to go on with`,
+      message: `${folder}: holds no run to resume`,
     })
   })
 })
@@ -183,7 +183,7 @@ describe('changed data', () => {
     })
     const { events, result } = await trained(without(config), { resume: run, acceptChanges: true })
     expect(result.outcome).toBe('completed')
-    expect(notesOf(events, 'warning').join()).toContain('goes on with other data: 2 cases are gone')
+    expect(notesOf(events, 'warning').join()).toContain('resuming with other data (2 cases are gone')
   })
 
   it('are seen by the voxels of a case, wherever the files lie', async () => {

@@ -253,7 +253,7 @@ describe('a command', () => {
     const run = startTraining(await memoryConfig('baseline', folder), memoryRuntime(), {
       out: join(folder, 'run'),
     })
-    expect(() => run.setLearningRate(Number.NaN)).toThrow(/a positive number was expected, got NaN/)
+    expect(() => run.setLearningRate(Number.NaN)).toThrow(/expected a positive number, found NaN/)
     await run.result
     await expect(run.pause()).rejects.toMatchObject({ code: 'stopped' })
   })
@@ -378,7 +378,7 @@ describe('a runtime that dies', () => {
     const before = await readFile(join(out, 'exit.json'), 'utf8')
     await mkdir(join(out, 'checkpoints/step_00000001.damaged'), { recursive: true })
     await expect(startTraining(config, memoryRuntime(), { resume: out }).result).rejects.toThrow(
-      /holds no whole checkpoint to go on from: all were damaged before/,
+      /holds no complete checkpoint to resume from: all checkpoints were renamed as damaged before/,
     )
     expect(await readFile(join(out, 'exit.json'), 'utf8')).toBe(before)
     expect((await readdir(out)).filter((name) => name.includes('.tmp'))).toEqual([])

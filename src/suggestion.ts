@@ -1,13 +1,21 @@
+/** Longer words are no typing errors, and the distance takes time with the length. */
+const MAX_LENGTH = 100
+
 /** Return the nearest known word if it is near, else all known words. */
 export function suggestion(word: string, known: readonly string[]): string {
-  // computing the distance takes time with the length, and a word of this length is no typing error
-  if (word.length > 100) return ''
-  const ranked = known
+  if (word.length > MAX_LENGTH) return ''
+  const best = nearestWord(word, known)
+  if (best !== undefined) return ` (did you mean ${best}?)`
+  return known.length > 0 ? ` (known: ${known.join(', ')})` : ''
+}
+
+/** Return the nearest known word; undefined if none is near. */
+export function nearestWord(word: string, known: readonly string[]): string | undefined {
+  if (word.length > MAX_LENGTH) return undefined
+  const [best] = known
     .map((candidate) => ({ candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()) }))
     .sort((a, b) => a.distance - b.distance)
-  const best = ranked[0]
-  if (best && best.distance <= Math.max(2, word.length / 3)) return ` (did you mean ${best.candidate}?)`
-  return known.length > 0 ? ` (known: ${known.join(', ')})` : ''
+  return best && best.distance <= Math.max(2, word.length / 3) ? best.candidate : undefined
 }
 
 /** Count the insertions, deletions and replacements that lead from one word to the other. */

@@ -1,0 +1,54 @@
+import { readdir, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { UsageError } from '../../errors.js'
+import { bestCheckpoint, latestCheckpoint } from '../../training/checkpoints.js'
+
+const WEIGHTS = 'model.pt'
+const CHECKPOINTS = 'checkpoints'
+
+/**
+ * Return the file of weights that a path names: a file itself; `model.pt` of a step of a run; of a run, or of its `best` or
+ * `latest`, the step that this names; `models/model.pt` of a MONAI bundle. A path that does not exist is returned: its reader
+ * says so.
+ * @throws UsageError for a folder without weights
+ */
+export async function checkpointFile(path: string): Promise<string> {
+  const file = resolve(path)
+  const found = await stat(file).catch(() => null)
+  if (found?.isDirectory()) return await fileOfFolder(file)
+  const pointed = found === null ? null : await stepOfPointer(file)
+  return pointed === null ? file : join(pointed, WEIGHTS)
+}
+
+async function fileOfFolder(folder: string): Promise<string> {
+  for (const own of [WEIGHTS, join('models', WEIGHTS)])
+    if (await isFile(join(folder, own))) return join(folder, own)
+  const run = basename(folder) === CHECKPOINTS ? dirname(folder) : folder
+  const step = (await bestCheckpoint(run)) ?? (await latestCheckpoint(run))
+  if (step !== null) return join(step, WEIGHTS)
+  const names = (await readdir(folder)).sort()
+  throw new UsageError(
+    `${folder}: the folder holds no checkpoint (expected a run, a step or a MONAI bundle, found ${listed(names)})`,
+    { hint: 'name a checkpoint file' },
+  )
+}
+
+/** Return the folder of the step that `checkpoints/best` or `checkpoints/latest` names; null for any other file. */
+async function stepOfPointer(file: string): Promise<string | null> {
+  if (basename(dirname(file)) !== CHECKPOINTS) return null
+  const run = dirname(dirname(file))
+  if (basename(file) === 'best') return await bestCheckpoint(run)
+  return basename(file) === 'latest' ? await latestCheckpoint(run) : null
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  )
+}
+
+function listed(names: readonly string[]): string {
+  if (names.length === 0) return 'nothing'
+  return names.slice(0, 5).join(', ') + (names.length > 5 ? ', ...' : '')
+}
