@@ -7,7 +7,7 @@ import { mapByNames } from './label-names.js'
 import type { CaseList } from './lists.js'
 import { type Manifest, type ManifestCase, makeManifest } from './manifest.js'
 import type { RefusedCase } from './merged-labels.js'
-import { masksOfRegion, regionOfMasks } from './organ-masks.js'
+import { masksOfRegion, regionIds, regionOfMasks } from './organ-masks.js'
 import { withLabels } from './own-labels.js'
 import { datasetNamed, recognizeDataset } from './recognize.js'
 import { ignoredNote, refuseForeignTargets } from './region-ids.js'
@@ -219,7 +219,8 @@ function asTold(dataset: Dataset, list: CaseList, { region, labelMap, kidneySide
   if (!labelMap) return dataset
   refuseForeignTargets(dataset.name, labelMap, dataset.region)
   const merged = list.cases.some(({ masks }) => masks !== undefined)
-  if (merged && Object.entries(labelMap).some(([id, target]) => Number(id) !== target))
+  const ofRegion = Object.entries(regionIds(dataset.region)).every(([id, target]) => labelMap[id] === target)
+  if (merged && !ofRegion)
     throw new UsageError(`--map: no ids to map (${dataset.name} has masks, which are merged by name)`, {
       hint: 'omit --map, or pass --map region',
     })
