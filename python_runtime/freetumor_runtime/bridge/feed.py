@@ -190,6 +190,9 @@ class CaseClient:
         order = feed_pb2.CaseOrder.FromString(message.body)
         return None if order.finished else order.case_id
 
+    def progress(self, case_id: str, done: int, total: int) -> None:
+        self._socket.send(feed_pb2.CaseProgress(case_id=case_id, done=done, total=total))
+
     def done(self, case_id: str, json: str) -> None:
         self._socket.send(feed_pb2.CaseDone(case_id=case_id, json=json))
 

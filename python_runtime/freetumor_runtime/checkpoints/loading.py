@@ -97,6 +97,20 @@ class GeneratorSize(Protocol):
     def channel(self) -> str: ...
 
 
+class WindowFacts(Protocol):
+    """Sliding windows of the validation."""
+
+    @property
+    def overlap(self) -> float: ...
+    @property
+    def blend(self) -> str: ...
+
+
+class ValidationFacts(Protocol):
+    @property
+    def windows(self) -> WindowFacts: ...
+
+
 class TrainingFacts(Protocol):
     """The part of a training's specification that its weights must carry to be usable without it."""
 
@@ -116,6 +130,8 @@ class TrainingFacts(Protocol):
     def organs(self) -> Sequence[OrganFacts]: ...
     @property
     def segmentor(self) -> SegmentorSize: ...
+    @property
+    def validation(self) -> ValidationFacts: ...
     @property
     def generator(self) -> GeneratorSize | None: ...
 
@@ -236,7 +252,14 @@ def segmentor_metadata(spec: TrainingFacts, merging: Assumable | None = None) ->
         "mergingAssumed": merging.assumed,
         "tumorOutputs": sorted(tumors),
     }
-    return {"kind": "segmentor", **_preparation(spec), "labelNames": list(spec.labelNames), "segmentor": facts}
+    windows = {"overlap": spec.validation.windows.overlap, "blend": spec.validation.windows.blend}
+    return {
+        "kind": "segmentor",
+        **_preparation(spec),
+        "labelNames": list(spec.labelNames),
+        "windows": windows,
+        "segmentor": facts,
+    }
 
 
 def synthesis_metadata(spec: TrainingFacts, baseline_facts: Mapping[str, Any]) -> dict[str, Any]:

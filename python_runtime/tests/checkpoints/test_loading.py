@@ -45,6 +45,7 @@ def training(segmentor_kind="small", outputs=7, labels=range(7)):
         trainingLabels=list(labels),
         organs=ORGANS,
         segmentor=size,
+        validation=SimpleNamespace(windows=SimpleNamespace(overlap=0.5, blend="gaussian")),
         generator=SimpleNamespace(baseChannels=4, outputs=3, channel="organ"),
     )
 

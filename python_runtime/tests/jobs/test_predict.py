@@ -41,9 +41,13 @@ class Listed:
 
     def __init__(self, spec: PredictSpec) -> None:
         self.waiting, self.results = [case.id for case in spec.cases], {}
+        self.reported: list[tuple[str, int, int]] = []
 
     def next(self):
         return self.waiting.pop(0) if self.waiting else None
+
+    def progress(self, case_id, done, total):
+        self.reported.append((case_id, done, total))
 
     def done(self, case_id, result):
         self.results[case_id] = result

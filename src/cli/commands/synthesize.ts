@@ -1,5 +1,6 @@
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
+import { DEFAULT_CACHE } from '../../config/defaults.js'
 import { ORGAN_NAMES, REGIONS } from '../../config/schema.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { parseMap } from '../../curation/datasets/remap.js'
@@ -29,6 +30,7 @@ interface Options extends SynthesisFlags {
   readonly images?: string
   readonly labels?: string
   readonly map?: string
+  readonly allowEmpty?: boolean
   readonly out: string
   readonly output: 'text' | 'json' | 'ndjson'
 }
@@ -85,6 +87,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
       ).choices(['plain', 'nnunet']),
     )
     .option('--workers <n>', 'Set the number of processes, or GPUs, that share the cases', wholeNumber(1))
+    .option('--allow-empty', 'Accept a data set without accepted tumors (default: exit 3)')
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options) => {
       refuseMissingHosts(options)
@@ -118,8 +121,22 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
       for (const { caseId, error } of result.failed) io.note(`failed ${caseId}: ${error.message}`)
       if (options.output !== 'ndjson')
         printResult(io, 'synthesize', options.output, result, () => inWords(result))
-      if (result.failed.length + result.leftOut.length > 0) io.exitWith(EXIT.data)
+      const isEmpty = result.tumors.kept === 0
+      if (isEmpty) noteEmpty(io, result)
+      if (result.failed.length + result.leftOut.length > 0 || (isEmpty && !options.allowEmpty))
+        io.exitWith(EXIT.data)
     })
+}
+
+/** Warn that no tumor was accepted, with the command that shows other thresholds. */
+function noteEmpty(io: CliIo, { directory, tumors }: Synthesis): void {
+  if (tumors.tried === 0) {
+    io.note(`warning: no tumor was painted: ${tumors.noRoom} attempts had no room`)
+    io.note('hint: choose smaller tumors or other organs, or check the organ labels')
+    return
+  }
+  io.note(`warning: none of ${tumors.tried} tumors was accepted: the data set has no synthetic tumor`)
+  io.note(`hint: compare thresholds with \`freetumor sweep ${directory}\`, or check the baseline`)
 }
 
 function refuseMissingHosts({ images, labels, config }: Options): void {
@@ -133,7 +150,7 @@ function refuseMissingHosts({ images, labels, config }: Options): void {
 
 /** Return the settings of a configuration with the flags over it, or of the flags and the checkpoints. */
 async function settingsOf(
-  { set = [], out, ...options }: Options,
+  { set = [], ...options }: Options,
   config: SynthesisSections | null,
   io: CliIo,
   { runtime, signal }: StageContext,
@@ -149,7 +166,7 @@ async function settingsOf(
   const inspected = (file: string | undefined) =>
     file === undefined ? null : runtime.inspect(file, { signal })
   const [generator, baseline] = await Promise.all([inspected(flags.generator), inspected(flags.baseline)])
-  const cache = join(resolve(io.cwd, out), '.cache')
+  const cache = resolve(io.cwd, DEFAULT_CACHE)
   return settingsOfWeights(flags, { generator, baseline }, { set, cache })
 }
 

@@ -66,6 +66,8 @@ const files: Record<string, Partial<CheckpointFacts>> = {
     renamed: { 'swin_vit.': 'swinViT.' },
     skipped: ['args (argparse.Namespace)'],
   },
+  'own.pt': { metadata: { ...STATED, windows: { overlap: 0.5, blend: 'gaussian' } } },
+  'own2.pt': { metadata: { ...STATED, windows: { overlap: 0.25, blend: 'gaussian' } } },
   'odd.pt': { metadata: { ...STATED, patchVoxels: [96, 96, 90] } },
 }
 
@@ -100,6 +102,20 @@ function predict(options: Partial<PredictOptions> = {}, checkpoint = ['model.pt'
     { runtime, signal: undefined, logDirectory: folder, note: (text) => notes.push(text) },
   )
 }
+
+test.each([
+  [['model.pt'], {}, { overlap: 0.75, blend: 'constant' }],
+  [['own.pt'], {}, { overlap: 0.5, blend: 'gaussian' }],
+  [['own.pt'], { overlap: 0.625 }, { overlap: 0.625, blend: 'gaussian' }],
+  [['own.pt'], { profile: 'freetumor' }, { overlap: 0.75, blend: 'constant' }],
+  [['own.pt', 'own2.pt'], {}, { overlap: 0.75, blend: 'constant' }],
+] as const)(
+  'the windows of %j with %j follow option, profile, then the run of the weights',
+  async (files, options, windows) => {
+    await predict(options, [...files])
+    expect(specs[0]!.windows).toMatchObject(windows)
+  },
+)
 
 describe('which scans', () => {
   test('all of a folder, by their stems', async () => {
