@@ -264,7 +264,7 @@ FORMS = [
             lambda names=names, wrapper=wrapper: {wrapper: named(*names)} if wrapper else named(*names),
             {"family": family, "kind": "unknown"},
             predict=f"found {family}",
-            start=f"too little agrees in key and shape with {family}",
+            start=f"too few tensors match in key and shape (found {family})",
         )
         for family, wrapper, names in (
             ("an nnU-Net", "network_weights", ("encoder.stages.0.0.convs.0.conv.weight", "decoder.seg_layers.0.bias")),
