@@ -240,7 +240,7 @@ FORMS = [
         "14 outputs",
         lambda: swinunetr(outputs=14),
         {"outputs": 14, "tumorOutputs": None, "causes": []},
-        predict="a segmentor of 14 outputs does not say which are tumors",
+        predict="a segmentor of 14 outputs does not state its tumor outputs",
         start=ALL - 2,
         note="expects 3 outputs, the file has 14",
     ),

@@ -171,7 +171,7 @@ def test_which_outputs_are_tumors_goes_by_their_number(tmp_path, outputs, tumors
 def test_a_segmentor_of_other_outputs_must_say_its_tumors(tmp_path):
     path = str(tmp_path / "TGAN_some.pt")
     torch.save(swinunetr(5).state_dict(), path)
-    with pytest.raises(Exception, match="5 outputs does not say which are tumors"):
+    with pytest.raises(Exception, match="5 outputs does not state its tumor outputs"):
         load_segmentor(path, None, CPU)
 
 
