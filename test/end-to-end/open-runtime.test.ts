@@ -104,7 +104,7 @@ describe('a warm runtime', () => {
     const beyond: TumorPlan = { ...plan, textureStart: [60, 60, 60] }
     const refused = painted([request(1, { tumor: beyond })])
     await expect(refused).rejects.toBeInstanceOf(DataError)
-    await expect(refused).rejects.toThrow('texture 0: no window at')
+    await expect(refused).rejects.toThrow('texture 0: crop outside the textures')
     expect((await runtime.segment(volume(32))).shape).toEqual([32, 32, 32])
   })
 
