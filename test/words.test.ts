@@ -17,7 +17,7 @@ import {
 const PENDING: readonly string[] = []
 
 /** Packages of python_runtime/freetumor_runtime that are still to be put into plain English. Never extend this list. */
-const PENDING_PYTHON = ['training']
+const PENDING_PYTHON: readonly string[] = []
 
 /** Words that no text for a person contains, and what to write instead. */
 const GLOSSARY: readonly (readonly [wrong: RegExp, instead: string])[] = [

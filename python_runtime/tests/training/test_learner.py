@@ -139,10 +139,10 @@ def test_what_is_not_taught_has_no_gradient_and_what_is_frozen_stays_so(batch):
 def test_freezing_tells_what_it_froze_and_refuses_what_fits_nothing_or_everything():
     (note,) = freeze_by_name({"netG.": network(), "netD.": network()}, ["netG.0.*", "netD.2.bias"])
     assert note.text == "3 of 8 weight tensors are frozen (22 values; 42 learn)"
-    with pytest.raises(ConfigError, match=r"training.freeze: 'netG.9.\*' fits no weight") as refused:
+    with pytest.raises(ConfigError, match=r"training.freeze: 'netG.9.\*' matches no weight") as refused:
         freeze_by_name({"netG.": network()}, ["netG.9.*"])
     assert "netG.0, netG.2" in refused.value.hint
-    with pytest.raises(ConfigError, match="leaves no weight of netD to learn"):
+    with pytest.raises(ConfigError, match="leaves no weight of netD to train"):
         freeze_by_name({"netG.": network(), "netD.": network()}, ["netD.*"])
     assert freeze_by_name({"": network()}, []) == []
 
