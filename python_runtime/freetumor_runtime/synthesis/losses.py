@@ -1,7 +1,8 @@
 """Losses of synthesis training and the measure of quality control (docs/method.md 7, 9).
 
-Losses are linear in the probabilities, without a logarithm. Means are pooled over the batch:
-sum / (count + 1e-6); a loss whose voxels do not occur is the constant 1. Probabilities are softmax outputs [B, C, X, Y, Z]; roles are uint8 [B, X, Y, Z] (0 background, 1 organ, 2 real, 3 synthetic tumor).
+Losses are linear in the probabilities, without a logarithm. Means are pooled over the batch: sum / (count + 1e-6). A
+loss whose voxels do not occur is the constant 1. Probabilities are softmax outputs [B, C, X, Y, Z]; roles are uint8
+[B, X, Y, Z] (0 background, 1 organ, 2 real, 3 synthetic tumor).
 """
 
 from collections.abc import Sequence
