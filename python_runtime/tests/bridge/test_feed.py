@@ -155,7 +155,7 @@ def test_a_feeder_that_ends_while_it_is_waited_for_is_noticed_and_what_came_befo
         client.crops(1)
 
 
-def test_an_address_where_nobody_answers_is_an_error_that_names_it(tmp_path, monkeypatch):
+def test_an_address_without_a_feeder_is_an_error_that_names_it(tmp_path, monkeypatch):
     monkeypatch.setattr(feed, "_CONNECT_SECONDS", 0.05)
     with pytest.raises(EnvironmentError, match="no feeder answers at ipc://"):
         FeedClient(f"ipc://{tmp_path}/nobody.sock", 0, "secret")

@@ -155,7 +155,7 @@ def test_files_of_another_form_are_refused_with_the_reason(tmp_path, content, sa
         read_checkpoint(path)
 
 
-def test_a_write_is_whole_and_leaves_nothing_beside_it(tmp_path):
+def test_a_write_is_complete_and_leaves_no_other_file(tmp_path):
     path = tmp_path / "model.pt"
     path.write_bytes(b"earlier")
     write_checkpoint(str(path), {"state_dict": {"a": torch.ones(3)}, "freetumor": {"version": 1, "kind": "segmentor"}})
@@ -165,7 +165,7 @@ def test_a_write_is_whole_and_leaves_nothing_beside_it(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.pt"]
 
 
-def test_a_failed_write_keeps_the_earlier_file_and_says_why(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_earlier_file_and_reports_the_cause(tmp_path, monkeypatch):
     path = tmp_path / "model.pt"
     path.write_bytes(b"earlier")
 
@@ -195,7 +195,7 @@ def test_tied_weights_and_parts_of_one_storage_are_read(tmp_path):
     assert len(read_checkpoint(path).tensors) == 502
 
 
-def test_a_deep_manifest_beside_the_file_records_nothing(tmp_path):
+def test_a_deeply_nested_manifest_next_to_the_file_is_ignored(tmp_path):
     path = str(tmp_path / "model.pt")
     torch.save({"state_dict": {"a": torch.ones(10)}}, path)
     (tmp_path / "manifest.json").write_text("[" * 3_000_000)

@@ -23,7 +23,7 @@ def swinunetr():
     return build_segmentor("swinunetr", outputs=2, feature_size=12, levels=4, patch_merging="legacy")
 
 
-def test_a_file_of_ours_goes_to_safetensors_and_back_with_all_it_says(tmp_path):
+def test_a_conversion_to_safetensors_and_back_keeps_all_facts(tmp_path):
     path, safe, back = (str(tmp_path / name) for name in ("model.pt", "model.safetensors", "back.pt"))
     network = small_checkpoint(path)
     told = convert_checkpoint(path, "safetensors", safe, None)
@@ -46,7 +46,7 @@ def test_the_metadata_of_safetensors_is_plain_text_that_others_can_read(tmp_path
         assert json.loads(file.metadata()["training"]) == {"epoch": 7}
 
 
-def test_what_a_published_name_told_is_written_down_as_assumed(tmp_path):
+def test_an_order_from_a_published_name_is_written_as_assumed(tmp_path):
     path, renamed = str(tmp_path / "model_covid_voco160k.pt"), str(tmp_path / "mine.pt")
     torch.save({"state_dict": swinunetr().state_dict()}, path)
     convert_checkpoint(path, "pt", renamed, None)
@@ -54,7 +54,7 @@ def test_what_a_published_name_told_is_written_down_as_assumed(tmp_path):
     assert (facts["patchMerging"], facts["mergingAssumed"]) == ("legacy", True)
 
 
-def test_an_order_that_is_told_is_stated_from_then_on(tmp_path):
+def test_an_order_of_the_user_is_stated_in_the_new_file(tmp_path):
     path, stated = str(tmp_path / "mine.pt"), str(tmp_path / "stated.safetensors")
     torch.save({"state_dict": swinunetr().state_dict()}, path)
     convert_checkpoint(path, "safetensors", stated, "v2")

@@ -318,7 +318,7 @@ def test_there_are_thirty_forms_of_different_names():
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
-def test_inspect_predict_and_initial_weights_say_the_same_of_a_form(tmp_path, one_network, segmentor, form):
+def test_inspect_predict_and_initial_weights_report_the_same_for_a_form(tmp_path, one_network, segmentor, form):
     path = written(tmp_path, form.content)
     if REFUSED in form.told:
         with pytest.raises(FreetumorError) as refused:

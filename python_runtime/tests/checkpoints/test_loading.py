@@ -168,14 +168,14 @@ def test_which_outputs_are_tumors_goes_by_their_number(tmp_path, outputs, tumors
     assert load_segmentor(path, None, CPU).tumor_outputs == tumors
 
 
-def test_a_segmentor_of_other_outputs_must_say_its_tumors(tmp_path):
+def test_a_segmentor_of_other_outputs_must_state_its_tumor_outputs(tmp_path):
     path = str(tmp_path / "TGAN_some.pt")
     torch.save(swinunetr(5).state_dict(), path)
     with pytest.raises(Exception, match="5 outputs does not state its tumor outputs"):
         load_segmentor(path, None, CPU)
 
 
-def test_a_baseline_loads_strictly_and_says_what_did_not_fit(tmp_path):
+def test_a_baseline_loads_strictly_and_reports_mismatches(tmp_path):
     path = str(tmp_path / "model_baseline_segmentor.pt")
     weights = dict(swinunetr().state_dict())
     del weights["encoder1.layer.conv1.conv.weight"]
