@@ -46,6 +46,7 @@ const STAGES = [
   'report',
   'runs',
   'prepare',
+  'data',
   'plan',
   'train',
   'launch',

@@ -1,16 +1,15 @@
-import { availableParallelism } from 'node:os'
-import { join, resolve } from 'node:path'
 import { DEFAULT_CACHE } from '../../config/defaults.js'
 import type { AuditPair, AuditReport } from '../../curation/audit/run.js'
 import { EXIT } from '../../errors.js'
-import { auditNotes, runAudit } from '../../pipeline/prepare/audit.js'
+import { auditData } from '../../pipeline/data/audit.js'
+import { defaultWorkers } from '../../pipeline/data/check.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, paint, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 import { caseProgress } from '../progress.js'
-import { addSourceOptions, casesAt, noteNotTaken, type SourceOptions } from './case-paths.js'
+import { addSourceOptions, type SourceFlags, sourceOptions } from '../source-options.js'
 
-interface Options extends SourceOptions {
+interface Options extends SourceFlags {
   readonly out?: string
   readonly cache?: string
   readonly pictures: number
@@ -42,17 +41,14 @@ export const addDataAudit: AddCommand = (data, io) => {
       '--workers <n>',
       'Read N scans at a time, each in a thread with one volume in memory',
       wholeNumber(1),
-      Math.min(8, availableParallelism()),
+      defaultWorkers(),
     )
     .addOption(outputOption())
     .action(async (paths: string[], options: Options) => {
-      const found = await casesAt(io, paths, options)
-      const left = noteNotTaken(io, found)
-      const { cases, own, config } = found
-      const report = await runAudit(cases, {
-        own,
-        cache: resolve(io.cwd, options.cache ?? config?.prepare.cache ?? DEFAULT_CACHE),
-        out: options.out === undefined ? null : resolve(io.cwd, options.out),
+      const report = await auditData(paths, {
+        ...sourceOptions(io, options),
+        out: options.out,
+        cache: options.cache,
         pictures: options.pictures,
         workers: options.workers,
         signal: io.signal,
@@ -61,11 +57,9 @@ export const addDataAudit: AddCommand = (data, io) => {
           if (done % 100 === 0 || done === total) io.note(`${done}/${total} likely pairs compared`)
         },
       })
-      for (const note of auditNotes(report)) io.note(`warning: ${note}`)
       printResult(io, 'data audit', options.output, report, () => describe(report, io))
-      if (options.out !== undefined) io.note(`pictures: ${join(options.out, 'audit.html')}`)
       if (!report.ok) io.exitWith(EXIT.leak)
-      else if (report.unreadable.length > 0 || left) io.exitWith(EXIT.data)
+      else if (report.unreadable.length > 0 || !report.complete) io.exitWith(EXIT.data)
     })
 }
 

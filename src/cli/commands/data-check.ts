@@ -1,17 +1,17 @@
-import { availableParallelism } from 'node:os'
 import { Option } from 'commander'
 import type { Finding } from '../../curation/check/finding.js'
-import { type CheckReport, checkCases } from '../../curation/check/run.js'
+import type { CheckReport } from '../../curation/check/run.js'
 import { toSarif } from '../../curation/check/sarif.js'
 import { EXIT } from '../../errors.js'
+import { checkData, defaultWorkers } from '../../pipeline/data/check.js'
 import { oneLine } from '../../plain-text.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
 import { type CliIo, paint, versioned } from '../output.js'
 import { type AddCommand, packageVersion, withExample } from '../program.js'
 import { caseProgress } from '../progress.js'
-import { addSourceOptions, casesAt, type SourceOptions } from './case-paths.js'
+import { addSourceOptions, type SourceFlags, sourceOptions } from '../source-options.js'
 
-interface Options extends SourceOptions {
+interface Options extends SourceFlags {
   readonly workers: number
   readonly maxMb?: number
   readonly output: 'text' | 'json' | 'sarif'
@@ -38,7 +38,7 @@ export const addDataCheck: AddCommand = (data, io) => {
       '--workers <n>',
       'Read N cases at a time, each in a thread with one volume in memory',
       wholeNumber(1),
-      Math.min(8, availableParallelism()),
+      defaultWorkers(),
     )
     .option('--max-mb <n>', 'Refuse files whose decoded size is above N MB (default: 2147)', positiveNumber)
     .addOption(
@@ -47,17 +47,9 @@ export const addDataCheck: AddCommand = (data, io) => {
         .default('text'),
     )
     .action(async (paths: string[], options: Options) => {
-      const { cases, missing, refused, leftOut, notes, config } = await casesAt(io, paths, options)
-      const prepared = config && {
-        spacingMm: config.prepare.spacingMm,
-        patchVoxels: config.sampling.patchVoxels,
-      }
-      for (const note of notes) io.note(`note: ${note}`)
-      const report = await checkCases(cases, missing, {
-        prepared,
-        refused,
-        leftOut,
-        maxBytes: options.maxMb === undefined ? null : options.maxMb * 1e6,
+      const report = await checkData(paths, {
+        ...sourceOptions(io, options),
+        maxBytes: options.maxMb === undefined ? undefined : options.maxMb * 1e6,
         workers: options.workers,
         signal: io.signal,
         onCase: caseProgress(io),

@@ -1,9 +1,7 @@
 import { resolve } from 'node:path'
-import { parseMap, type Remapped, remapLabels } from '../../curation/datasets/remap.js'
-import { UsageError } from '../../errors.js'
+import type { Remapped } from '../../curation/datasets/remap.js'
+import { remapData } from '../../pipeline/data/remap.js'
 import { labelNameOf, type Region } from '../../volume/labels.js'
-import { readNifti } from '../../volume/nifti.js'
-import { writeNifti } from '../../volume/nifti-write.js'
 import { wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
 import { type AddCommand, mapDescription, outputOption, regionOption, withExample } from '../program.js'
@@ -34,22 +32,18 @@ export const addDataRemap: AddCommand = (data, io) => {
     .addOption(regionOption())
     .addOption(outputOption())
     .action(async (options: Options) => {
-      const map = parseMap(options.map, options.region ?? null)
-      const [source, target] = [resolve(io.cwd, options.labels), resolve(io.cwd, options.out)]
-      if (source === target)
-        throw new UsageError(`--out: same file as --labels (found ${options.out})`, {
-          hint: 'name another file',
-        })
-      const remapped = remapLabels(await readNifti(source), map, options.labels, options.region, options.rest)
-      await writeNifti(target, remapped.label)
-      const { before, after } = remapped
-      printResult(io, 'data remap', options.output, { out: options.out, map, before, after }, () =>
+      const remapped = await remapData({
+        ...options,
+        labels: resolve(io.cwd, options.labels),
+        out: resolve(io.cwd, options.out),
+      })
+      printResult(io, 'data remap', options.output, { ...remapped, out: options.out }, () =>
         table(remapped, options.region),
       )
     })
 }
 
-function table({ before, after }: Remapped, region: Region | undefined): string[] {
+function table({ before, after }: Pick<Remapped, 'before' | 'after'>, region: Region | undefined): string[] {
   return [
     'source -> target       voxels',
     ...before.map(

@@ -1,14 +1,13 @@
-import { resolve } from 'node:path'
-import { makeManifest, readManifest, writeManifest } from '../../curation/datasets/manifest.js'
-import { assignFolds, type FoldPlan } from '../../curation/split/run.js'
-import { STRATA, type Stratum, strataOf } from '../../curation/split/strata.js'
+import type { FoldPlan } from '../../curation/split/run.js'
+import { STRATA, type Stratum } from '../../curation/split/strata.js'
 import { EXIT } from '../../errors.js'
+import { splitData } from '../../pipeline/data/split.js'
 import { wholeNumber } from '../numbers.js'
-import { type CliIo, printResult } from '../output.js'
+import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
-import { addSourceOptions, casesAt, labelFolderOf, noteNotTaken, type SourceOptions } from './case-paths.js'
+import { addSourceOptions, type SourceFlags, sourceOptions } from '../source-options.js'
 
-interface SplitFlags extends SourceOptions {
+interface SplitFlags extends SourceFlags {
   readonly folds: number
   readonly seed: number
   readonly out?: string
@@ -36,9 +35,19 @@ export const addDataSplit: AddCommand = (data, io) => {
     .option('--ignore-published', 'Ignore the folds and validation cases of published lists')
     .addOption(outputOption())
     .action(async (paths: string[], flags: SplitFlags) => {
-      const { plan, left } = await split(paths, flags, io)
-      if (flags.out !== undefined) await writeManifest(resolve(io.cwd, flags.out), plan.manifest)
-      for (const warning of plan.warnings) io.note(`warning: ${warning}`)
+      const plan = await splitData(paths, {
+        ...sourceOptions(io, flags),
+        folds: flags.folds,
+        seed: flags.seed,
+        out: flags.out,
+        even: flags.even,
+        keep: flags.keep,
+        ignorePublished: flags.ignorePublished,
+        signal: io.signal,
+        onCase: (done, total) => {
+          if (done % 100 === 0 || done === total) io.note(`${done}/${total} labels`)
+        },
+      })
       const { patients, table, warnings } = plan
       const out = flags.out ?? null
       printResult(
@@ -51,35 +60,8 @@ export const addDataSplit: AddCommand = (data, io) => {
           out === null ? 'nothing was written: --out FILE writes the manifest' : `written to ${out}`,
         ],
       )
-      if (left) io.exitWith(EXIT.data)
+      if (!plan.complete) io.exitWith(EXIT.data)
     })
-}
-
-async function split(
-  paths: readonly string[],
-  flags: SplitFlags,
-  io: CliIo,
-): Promise<{ plan: FoldPlan; left: boolean }> {
-  const labelFolder = flags.out === undefined ? undefined : labelFolderOf(resolve(io.cwd, flags.out))
-  const found = await casesAt(io, paths, { ...flags, labelFolder, unknown: 'refuse' })
-  const left = noteNotTaken(io, found)
-  const manifest = makeManifest(found.cases)
-  const keep = flags.keep === undefined ? undefined : await readManifest(resolve(io.cwd, flags.keep))
-  const strata = await strataOf(manifest.cases, {
-    signal: io.signal,
-    onCase: (done, total) => {
-      if (done % 100 === 0 || done === total) io.note(`${done}/${total} labels`)
-    },
-  })
-  const { folds, seed, even, ignorePublished } = flags
-  const plan = assignFolds(manifest, strata, {
-    folds,
-    seed,
-    keep,
-    method: even ? 'even' : 'hash',
-    ignorePublished: ignorePublished ?? false,
-  })
-  return { plan, left }
 }
 
 function describe({ table, patients }: FoldPlan): string[] {
