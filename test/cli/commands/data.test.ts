@@ -51,7 +51,7 @@ describe('freetumor data check', () => {
     )
   })
 
-  it('prints SARIF, and takes a map for ids that nobody explains', async () => {
+  it('prints SARIF, and accepts a map for undocumented ids', async () => {
     const folder = await folderOf()
     const unknown = await data('check', folder, '--output', 'sarif')
     expect(unknown.code).toBe(0)
@@ -151,7 +151,7 @@ describe('freetumor data check', () => {
 })
 
 describe('freetumor data import', () => {
-  it('writes what its schema says, and exits with 3 if a scan without its label is left out', async () => {
+  it('writes a file that matches its schema, and exits with 3 if a scan without its label is left out', async () => {
     const folder = await folderOf(madeLabel(), NAMES)
     writeFiles(folder, { 'imagesTr/b.nii.gz': 'no image', 'labelsTr/b.nii.gz': '', 'imagesTr/c.nii.gz': '' })
     const out = join(folder, 'manifest.json')

@@ -37,7 +37,7 @@ function evaluate(profile: string, ...more: readonly string[]): Promise<number> 
   )
 }
 
-test('evaluate prints the figures, writes them, and goes on past a damaged pair with exit 3', async () => {
+test('evaluate prints and writes the figures, and continues after a damaged pair with exit code 3', async () => {
   for (const name of ['a', 'b', 'broken']) await writeMask(`labels/${name}.nii.gz`, 4)
   await writeMask('masks/a.nii.gz', 4)
   await writeMask('masks/b.nii.gz', 4, 2)

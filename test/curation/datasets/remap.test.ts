@@ -110,7 +110,7 @@ describe('parseMap', () => {
     })
   })
 
-  it('refuses conflicts, pairs it cannot read and presets it does not know', () => {
+  it('refuses conflicts, malformed pairs and unknown presets', () => {
     expect(() => parseMap('1:2,1:3')).toThrow(/id 1 has two targets \(2 and 3\)/)
     expect(() => parseMap('1:2,x:3')).toThrow(/invalid pair "x:3"/)
     expect(() => parseMap('1:256')).toThrow(/invalid pair/)

@@ -134,7 +134,7 @@ describe('which scans', () => {
     expect(cases.map(({ caseId }) => caseId)).toEqual(['c', 'a'])
   })
 
-  test('a split of a decathlon list, which must be told where there are several', async () => {
+  test('a split of a decathlon list, which must be named if there are several', async () => {
     const list = join(folder, 'list.json')
     const content = { training: [{ image: 'scans/a_0000.nii.gz' }], test: ['./scans/b_0000.nii.gz'] }
     writeFileSync(list, JSON.stringify(content))
@@ -164,7 +164,7 @@ describe('which scans', () => {
     await expect(predict({ images: scan('a.png') })).rejects.toThrow(/not a scan and not a list/)
   })
 
-  test('organ masks pair by stem; scans without one are told of', async () => {
+  test('organ masks are paired by stem; scans without one are listed', async () => {
     mkdirSync(join(folder, 'organs'))
     for (const name of ['a', 'c']) writeFileSync(join(folder, 'organs', `${name}.nii.gz`), '')
     await predict({ organMasks: join(folder, 'organs'), organIds: [5] })
@@ -179,7 +179,7 @@ describe('which scans', () => {
 })
 
 describe('what a checkpoint wants', () => {
-  test('comes from the file; what is told is used only where it is silent, and a difference is noted', async () => {
+  test('comes from the file; user values are used only if it states none, and a difference is noted', async () => {
     await predict({ windowHu: [-1000, 500], spacingMm: [1.5, 1.5, 1.5] })
     expect(specs[0]).toMatchObject(STATED)
     expect(notes).toEqual([
@@ -218,7 +218,7 @@ describe('what a checkpoint wants', () => {
     expect(readdirSync(folder)).not.toContain('out')
   })
 
-  test('the merging order is told to files that do not state it, and refused by one that does', async () => {
+  test('the merging order is used for files that do not state it, and refused for one that does', async () => {
     await predict({ patchMerging: 'v2' }, ['untold.pt'])
     await predict({ patchMerging: 'corrected', out: join(folder, '2') }, ['published.pt', 'model.pt'])
     expect(specs.map(({ members }) => members.map(({ patchMerging }) => patchMerging))).toEqual([
@@ -304,8 +304,8 @@ describe('profiles', () => {
   })
 })
 
-describe('going on', () => {
-  test('a failed case is told and the rest goes on; the next start tries it again', async () => {
+describe('a resumed prediction', () => {
+  test('reports a failed case and continues with the others; the next start retries it', async () => {
     scan('broken_0000.nii.gz')
     const { cases, failed } = await predict()
     expect(cases).toHaveLength(3)
@@ -316,7 +316,7 @@ describe('going on', () => {
     expect(specs[1]!.cases.map(({ id }) => id)).toEqual(['broken'])
   })
 
-  test('makes what is missing, damaged, half-written or of another scan, and nothing else', async () => {
+  test('segments only cases whose result is missing, damaged, partially written or of another scan', async () => {
     await predict()
     scan('a_0000.nii.gz', 'another scan of this name')
     writeFileSync(join(out, 'b.nii.gz'), 'mask of')
@@ -338,7 +338,7 @@ describe('going on', () => {
     ])
   })
 
-  test('keeps what was done before the runtime died', async () => {
+  test('keeps the results from before the runtime crashed', async () => {
     stopAt = 'c'
     await expect(predict()).rejects.toThrow('killed')
     stopAt = null
@@ -367,7 +367,7 @@ describe('going on', () => {
     expect(readFileSync(join(foreign, 'b.nii.gz'), 'utf8')).toBe("somebody's work")
   })
 
-  test('says of every case how far it is', async () => {
+  test('reports the progress of every case', async () => {
     scan('broken_0000.nii.gz')
     const told: [number, number, string][] = []
     await predict({ onCase: ({ done, total, case: one }) => told.push([done, total, one.caseId]) })
