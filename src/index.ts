@@ -9,7 +9,6 @@ import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { resolveConfig } from './config/resolve.js'
 import type { ConfigInput, RunConfig } from './config/schema.js'
-import { pairCases } from './curation/datasets/pairs.js'
 import { UsageError } from './errors.js'
 import { checkpointFile } from './pipeline/checkpoint/checkpoint-file.js'
 import { checkpointHints } from './pipeline/checkpoint/hints.js'
@@ -291,8 +290,9 @@ export interface SynthesizeSettings {
   readonly config: ConfigInput | RunConfig
   /** Folder of the synthetic data set; an interrupted synthesis is resumed. */
   readonly out: string
-  /** Folders of scans and of their organ labels, with equal file names. */
+  /** Folder of scans, or a data set of any layout. */
   readonly images?: string | undefined
+  /** Labels with the names of the scans. Default: those of the data set at `images`. */
   readonly labels?: string | undefined
   /** Ids of those labels -> ids of the region. Default: the ids are those of the region. */
   readonly labelMap?: Readonly<Record<string, number>> | undefined
@@ -305,12 +305,11 @@ export async function synthesize(
   settings: CallSettings = {},
 ): Promise<Synthesis> {
   const resolved = resolveConfig(config)
-  if ((images === undefined) !== (labels === undefined))
-    throw new UsageError('synthesize: one of images and labels is missing (expected both or none)', {
-      hint: 'pass both folders',
+  if (images === undefined && labels !== undefined)
+    throw new UsageError('synthesize: labels without images (expected both, or images alone)', {
+      hint: 'pass images, too',
     })
-  const hosts =
-    images === undefined ? resolved.data : await pairCases(images, labels!, resolved.region, labelMap)
+  const hosts = images === undefined ? resolved.data : { images, labels, labelMap }
   const python = settings.python ?? resolved.runtime.python ?? undefined
   return await withContext({ ...settings, python }, (context) =>
     synthesizeCases({ settings: synthesisSettings(resolved), hosts, ...rest }, context),

@@ -38,9 +38,12 @@ export interface JsonOutputs {
   'config explain (no key)': { readonly keys: ExplainedKey['keys'] }
   'data audit': AuditReport
   'data check': CheckReport
-  'data import': Pick<Import, 'missing' | 'notes'> & {
-    readonly out: string
+  'data import': Pick<Import, 'taken' | 'missing' | 'leftOut' | 'notes'> & {
+    /** Null: nothing was written (--dry-run). */
+    readonly out: string | null
     readonly numCases: number
+    /** Cases whose masks cannot be merged. */
+    readonly refused: readonly { readonly id: string; readonly message: string }[]
     readonly unreadable: readonly UnreadableFiles[]
   }
   'data remap': Pick<Remapped, 'before' | 'after'> & { readonly out: string; readonly map: LabelIdMap }

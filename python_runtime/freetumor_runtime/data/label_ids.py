@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# The convention of the field; no region has so many ids. `IGNORED_LABEL` of src/volume/labels.ts.
+# The convention of the field, above the ids of every region. `IGNORED_LABEL` of src/volume/labels.ts.
 IGNORED_LABEL = 255
 # Cross-entropy refuses it, so an id that a region lacks is no class by accident.
 _NO_CLASS = -1

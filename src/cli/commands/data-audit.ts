@@ -2,18 +2,15 @@ import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { DEFAULT_CACHE } from '../../config/defaults.js'
 import type { AuditPair, AuditReport } from '../../curation/audit/run.js'
-import { curate, ownDatasets } from '../../curation/datasets/curate.js'
-import { type ManifestCase, readManifest } from '../../curation/datasets/manifest.js'
-import type { Dataset } from '../../curation/datasets/registry.js'
 import { EXIT } from '../../errors.js'
 import { auditNotes, runAudit } from '../../pipeline/prepare/audit.js'
-import { configNamed, readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, paint, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 import { caseProgress } from '../progress.js'
+import { addSourceOptions, casesAt, noteNotTaken, type SourceOptions } from './case-paths.js'
 
-interface Options {
+interface Options extends SourceOptions {
   readonly out?: string
   readonly cache?: string
   readonly pictures: number
@@ -23,14 +20,18 @@ interface Options {
 
 /** `freetumor data audit` */
 export const addDataAudit: AddCommand = (data, io) => {
-  withExample(
+  const command = withExample(
     data.command('audit'),
     'freetumor data audit split.json --out audit',
     'freetumor data audit training.json test.json',
     'freetumor data audit my-config.yaml --out audit',
   )
     .description('Find copies of one scan, patients in two folds and known overlaps; exit 6 on leaks')
-    .argument('<manifest...>', 'manifests and configurations; all their cases are compared')
+    .argument(
+      '<path...>',
+      'manifests, data sets of any layout and configurations; all their cases are compared',
+    )
+  addSourceOptions(command)
     .option('--out <dir>', 'Write audit.html, with pictures of the pairs, and audit.json here')
     .option(
       '--cache <dir>',
@@ -45,10 +46,12 @@ export const addDataAudit: AddCommand = (data, io) => {
     )
     .addOption(outputOption())
     .action(async (paths: string[], options: Options) => {
-      const { cases, own, cache } = await whatToAudit(io, paths)
+      const found = await casesAt(io, paths, options)
+      const left = noteNotTaken(io, found)
+      const { cases, own, config } = found
       const report = await runAudit(cases, {
         own,
-        cache: resolve(io.cwd, options.cache ?? cache ?? DEFAULT_CACHE),
+        cache: resolve(io.cwd, options.cache ?? config?.prepare.cache ?? DEFAULT_CACHE),
         out: options.out === undefined ? null : resolve(io.cwd, options.out),
         pictures: options.pictures,
         workers: options.workers,
@@ -62,27 +65,8 @@ export const addDataAudit: AddCommand = (data, io) => {
       printResult(io, 'data audit', options.output, report, () => describe(report, io))
       if (options.out !== undefined) io.note(`pictures: ${join(options.out, 'audit.html')}`)
       if (!report.ok) io.exitWith(EXIT.leak)
-      else if (report.unreadable.length > 0) io.exitWith(EXIT.data)
+      else if (report.unreadable.length > 0 || left) io.exitWith(EXIT.data)
     })
-}
-
-async function whatToAudit(
-  io: CliIo,
-  paths: readonly string[],
-): Promise<{ cases: ManifestCase[]; own: Dataset[]; cache: string | null }> {
-  const cases: ManifestCase[] = []
-  const own: Dataset[] = []
-  let cache: string | null = null
-  for (const path of paths) {
-    const configuration = configNamed(io, path)
-    if (configuration !== null) {
-      const config = await readConfig(io, configuration)
-      cases.push(...(await curate(config.data, config.region)).cases)
-      own.push(...ownDatasets(config.data))
-      cache = config.prepare.cache
-    } else cases.push(...(await readManifest(resolve(io.cwd, path))).cases)
-  }
-  return { cases, own, cache }
 }
 
 function describe({ numCases, pairs, unreadable }: AuditReport, io: CliIo): string[] {

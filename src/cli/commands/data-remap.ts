@@ -4,6 +4,7 @@ import { UsageError } from '../../errors.js'
 import { labelNameOf, type Region } from '../../volume/labels.js'
 import { readNifti } from '../../volume/nifti.js'
 import { writeNifti } from '../../volume/nifti-write.js'
+import { wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
 import { type AddCommand, mapDescription, outputOption, regionOption, withExample } from '../program.js'
 
@@ -12,6 +13,7 @@ interface Options {
   readonly map: string
   readonly region?: Region
   readonly out: string
+  readonly rest?: number
   readonly output: 'text' | 'json'
 }
 
@@ -22,11 +24,13 @@ export const addDataRemap: AddCommand = (data, io) => {
     'freetumor data remap --labels kits.nii.gz --map kits --out label.nii.gz',
     'freetumor data remap --labels totalseg.nii.gz --map TotalSegmentator --region chest --out lungs.nii.gz',
     'freetumor data remap --labels mine.nii.gz --map 1:5,2:6,3:5 --out label.nii.gz',
+    'freetumor data remap --labels all-organs.nii.gz --map 5:1 --rest 0 --out liver.nii.gz',
   )
     .description('Remap label ids, and print the voxels before and after')
     .requiredOption('--labels <file>', 'Read this label map')
     .requiredOption('--map <map>', mapDescription())
     .requiredOption('--out <file>', 'Write the label map here')
+    .option('--rest <id>', 'Map all other ids to this one (default: refuse them)', wholeNumber(0))
     .addOption(regionOption())
     .addOption(outputOption())
     .action(async (options: Options) => {
@@ -36,7 +40,7 @@ export const addDataRemap: AddCommand = (data, io) => {
         throw new UsageError(`--out: same file as --labels (found ${options.out})`, {
           hint: 'name another file',
         })
-      const remapped = remapLabels(await readNifti(source), map, options.labels, options.region)
+      const remapped = remapLabels(await readNifti(source), map, options.labels, options.region, options.rest)
       await writeNifti(target, remapped.label)
       const { before, after } = remapped
       printResult(io, 'data remap', options.output, { out: options.out, map, before, after }, () =>

@@ -71,7 +71,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
     )
     .requiredOption(
       '--images <path>',
-      'Read a folder of .nii or .nii.gz scans, one scan, or a list (.json, .txt)',
+      'Read a folder of scans, a data set, one scan, or a list (.json, .txt)',
     )
     .requiredOption('--out <dir>', 'Set the folder for the masks; a stopped prediction is resumed')
     .addOption(
@@ -200,7 +200,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
       const { cases, failed } = prediction
       const summary = `${cases.length} masks in ${options.out}, ${failed.length} failed`
       if (options.output !== 'ndjson') printResult(io, 'predict', options.output, prediction, () => [summary])
-      if (failed.length > 0) io.exitWith(EXIT.data)
+      if (failed.length + prediction.leftOut.length > 0) io.exitWith(EXIT.data)
     })
 }
 

@@ -1,7 +1,6 @@
 import { join, resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
 import { ORGAN_NAMES, REGIONS } from '../../config/schema.js'
-import { pairCases } from '../../curation/datasets/pairs.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { parseMap } from '../../curation/datasets/remap.js'
 import { EXIT, UsageError } from '../../errors.js'
@@ -47,8 +46,11 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
     .option('--set <key=value...>', 'Replace values of the configuration, or of the published settings')
     .option('--generator <file>', 'Use this tumor generator (default: hand-crafted tumors)')
     .option('--baseline <file>', 'Use this segmentor for quality control (default: accept every tumor)')
-    .option('--images <dir>', 'Read host CTs from this folder instead of the data of a configuration')
-    .option('--labels <dir>', 'Read organ labels from this folder; they have the names of the host CTs')
+    .option('--images <dir>', 'Read host CTs from this folder or data set instead of a configuration')
+    .option(
+      '--labels <dir>',
+      'Read organ labels with the names of the host CTs here (default: those of --images)',
+    )
     .option('--map <map>', mapDescription())
     .addOption(
       new Option(
@@ -95,7 +97,11 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
         const hosts =
           config !== null && images === undefined
             ? config.data
-            : await pairCases(resolve(io.cwd, images!), resolve(io.cwd, labels!), settings.region, map)
+            : {
+                images: resolve(io.cwd, images!),
+                labels: labels === undefined ? undefined : resolve(io.cwd, labels),
+                labelMap: map,
+              }
         return await synthesizeCases(
           {
             settings,
@@ -112,18 +118,16 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
       for (const { caseId, error } of result.failed) io.note(`failed ${caseId}: ${error.message}`)
       if (options.output !== 'ndjson')
         printResult(io, 'synthesize', options.output, result, () => inWords(result))
-      if (result.failed.length > 0) io.exitWith(EXIT.data)
+      if (result.failed.length + result.leftOut.length > 0) io.exitWith(EXIT.data)
     })
 }
 
 function refuseMissingHosts({ images, labels, config }: Options): void {
-  if ((images === undefined) !== (labels === undefined))
-    throw new UsageError('--images and --labels: one is missing (expected both or none)', {
-      hint: 'pass both folders',
-    })
+  if (images === undefined && labels !== undefined)
+    throw new UsageError('--labels: no host CTs (expected --images, too)', { hint: 'pass --images' })
   if (config === undefined && images === undefined)
-    throw new UsageError('synthesize: no host CTs (expected --config, or --images and --labels)', {
-      hint: 'pass --config FILE, or --images DIR --labels DIR',
+    throw new UsageError('synthesize: no host CTs (expected --config, or --images)', {
+      hint: 'pass --config FILE, or --images DIR',
     })
 }
 

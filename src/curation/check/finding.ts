@@ -19,6 +19,8 @@ export const RULES = {
   'duplicate-image': 'One image is listed as two cases',
   'patient-in-two-splits': 'Scans of one patient are on both sides of a split',
   'missing-files': 'Listed files do not exist',
+  'not-taken': 'A file looks like a scan and is not one that can be read',
+  'organ-masks': 'The masks of organs cannot be merged into a label map',
   unreadable: 'The file is damaged, hostile or not a NIfTI volume',
   'grid-mismatch': 'Image and label do not lie on one physical grid',
   'orientation-differs': 'Image and label share a grid with their axes in another order or direction',

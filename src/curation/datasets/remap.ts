@@ -71,11 +71,25 @@ export function labelMapOption(
  * Replace every id by its target.
  * @param file named in errors
  * @param region if given, targets must be ids of this region, or `IGNORED_LABEL`
+ * @param rest target of ids outside the map; undefined: they are refused
  * @throws DataError for an id outside the map, a value that is no id, or a target outside the region
  */
-export function remapLabels(label: Volume, map: LabelIdMap, file: string, region?: Region): Remapped {
+export function remapLabels(
+  label: Volume,
+  map: LabelIdMap,
+  file: string,
+  region?: Region,
+  rest?: number,
+): Remapped {
   const counts = countLabelIds(label, file)
-  return remapCounted(label, counts, map, file, new Uint8Array(label.data.length), region)
+  const whole = rest === undefined ? map : withRest(map, counts, rest)
+  return remapCounted(label, counts, whole, file, new Uint8Array(label.data.length), region)
+}
+
+/** Return the map with all other ids that occur, but 0. */
+function withRest(map: LabelIdMap, counts: ReadonlyMap<number, number>, rest: number): LabelIdMap {
+  const others = [...counts.keys()].filter((id) => id !== 0 && map[String(id)] === undefined)
+  return { ...map, ...Object.fromEntries(others.map((id) => [String(id), rest])) }
 }
 
 /**

@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path'
+import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
 import { makeFolder } from '../../whole-file.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import type { StageContext } from '../context.js'
@@ -32,6 +33,8 @@ export interface PredictionCase extends PredictedCase {
 export interface Prediction {
   readonly directory: string
   readonly cases: readonly PredictionCase[]
+  /** Files that look like scans and were not taken. */
+  readonly leftOut: readonly LeftOut[]
   readonly failed: readonly { readonly caseId: string; readonly error: CaseError }[]
 }
 
@@ -43,7 +46,9 @@ export interface Prediction {
 export async function predictMasks(options: PredictOptions, context: StageContext): Promise<Prediction> {
   const out = resolve(options.out)
   const settings = predictSettingsOf(options)
-  const scans = await scansOf(options.images, options.split, options)
+  const { scans, leftOut, notes } = await scansOf(options.images, options.split, options)
+  for (const text of notes) context.note(text)
+  for (const text of leftOutLines(leftOut)) context.note(text, 'warning')
   noteWithout(options, scans, context)
   const checkpoints = await Promise.all([options.checkpoint].flat().map(checkpointFile))
   const weights = await predictWeights(checkpoints, options, statedPreparation(options), context)
@@ -87,7 +92,7 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   }
   const order = new Map(scans.map(({ id }, at) => [id, at]))
   cases.sort((a, b) => order.get(a.caseId)! - order.get(b.caseId)!)
-  return { directory: out, cases, failed }
+  return { directory: out, cases, failed, leftOut }
 }
 
 /** Return the settings that decide a mask, except for rounding: without the numbers of windows, threads and processes. */

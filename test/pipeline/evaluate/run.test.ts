@@ -120,7 +120,7 @@ test('labels without a mask are an error, or on request named in the summary', a
   fill('masks', 'b')
   await expect(evaluate(() => ({}))).rejects.toMatchObject({
     message: expect.stringContaining('2 labels without a mask (first a)'),
-    hint: expect.stringContaining('--partial'),
+    commandHint: expect.stringContaining('--partial'),
   })
   const { summary } = await evaluate(() => ({}), { partial: true })
   const warning = 'partial: 2 of 3 labels have no mask and are in no figure, first a'

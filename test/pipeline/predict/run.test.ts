@@ -122,16 +122,20 @@ describe('which scans', () => {
     const list = join(folder, 'list.json')
     const content = { training: [{ image: 'scans/a_0000.nii.gz' }], test: ['./scans/b_0000.nii.gz'] }
     writeFileSync(list, JSON.stringify(content))
-    await expect(predict({ images: list })).rejects.toThrow(/has several splits \(training, test\)/)
+    await expect(predict({ images: list })).rejects.toThrow(
+      /several splits \(expected one, found training, test\)/,
+    )
     const { cases } = await predict({ images: list, split: 'test' })
     expect(cases.map(({ caseId }) => caseId)).toEqual(['b'])
-    await expect(predict({ images: list, split: 'validation' })).rejects.toThrow(/lists no validation/)
+    await expect(predict({ images: list, split: 'validation' })).rejects.toThrow(
+      /no case of split validation/,
+    )
   })
 
   test('two scans of one stem are refused by name, and so is what is no scan', async () => {
-    scan('a.nii')
+    scan('a_0000.nii')
     await expect(predict()).rejects.toThrow(
-      /a\.nii and .*a_0000\.nii\.gz would both have the mask a\.nii\.gz/,
+      /a_0000\.nii and .*a_0000\.nii\.gz would both have the mask a\.nii\.gz/,
     )
     const list = join(folder, 'list.txt')
     writeFileSync(list, 'one/Scan.nii.gz\nother/scan.nii.gz\n')
@@ -139,9 +143,9 @@ describe('which scans', () => {
       /one\/Scan\.nii\.gz and .*other\/scan\.nii\.gz would both have the mask scan\.nii\.gz/,
     )
     await expect(predict({ images: join(folder, 'nowhere') })).rejects.toThrow(
-      /nowhere: file or folder not found/,
+      /nowhere: list or data set not found/,
     )
-    await expect(predict({ images: scan('a.png') })).rejects.toThrow(/neither a scan nor a list/)
+    await expect(predict({ images: scan('a.png') })).rejects.toThrow(/not a scan and not a list/)
   })
 
   test('organ masks pair by stem; scans without one are told of', async () => {
@@ -286,7 +290,7 @@ describe('profiles', () => {
 
 describe('going on', () => {
   test('a failed case is told and the rest goes on; the next start tries it again', async () => {
-    scan('broken.nii.gz')
+    scan('broken_0000.nii.gz')
     const { cases, failed } = await predict()
     expect(cases).toHaveLength(3)
     expect(failed).toEqual([
@@ -301,7 +305,7 @@ describe('going on', () => {
     scan('a_0000.nii.gz', 'another scan of this name')
     writeFileSync(join(out, 'b.nii.gz'), 'mask of')
     writeFileSync(join(out, `c.nii.gz.${'0'.repeat(32)}.tmp`), 'mas')
-    scan('d.nii.gz')
+    scan('d_0000.nii.gz')
     const { cases } = await predict()
     expect(specs[1]!.cases.map(({ id }) => id)).toEqual(['a', 'b', 'd'])
     expect(cases.map(({ caseId, reused }) => [caseId, reused])).toEqual([
@@ -348,7 +352,7 @@ describe('going on', () => {
   })
 
   test('says of every case how far it is', async () => {
-    scan('broken.nii.gz')
+    scan('broken_0000.nii.gz')
     const told: [number, number, string][] = []
     await predict({ onCase: ({ done, total, case: one }) => told.push([done, total, one.caseId]) })
     expect(told).toEqual([
