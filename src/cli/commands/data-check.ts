@@ -50,6 +50,7 @@ export const addDataCheck: AddCommand = (data, io) => {
       const { cases, missing, refused, leftOut, notes, config } = await casesAt(io, paths, options)
       const prepared = config && {
         spacingMm: config.prepare.spacingMm,
+        lowerHu: config.prepare.windowHu[0],
         patchVoxels: config.sampling.patchVoxels,
       }
       for (const note of notes) io.note(`note: ${note}`)

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { parseMap, type Remapped, remapLabels } from '../../curation/datasets/remap.js'
+import { parseMap, type Remapped, remapLabels, roundNearIds } from '../../curation/datasets/remap.js'
 import { UsageError } from '../../errors.js'
 import { labelNameOf, type Region } from '../../volume/labels.js'
 import { readNifti } from '../../volume/nifti.js'
@@ -14,6 +14,7 @@ interface Options {
   readonly region?: Region
   readonly out: string
   readonly rest?: number
+  readonly round?: boolean
   readonly output: 'text' | 'json'
 }
 
@@ -31,6 +32,7 @@ export const addDataRemap: AddCommand = (data, io) => {
     .requiredOption('--map <map>', mapDescription())
     .requiredOption('--out <file>', 'Write the label map here')
     .option('--rest <id>', 'Map all other ids to this one (default: refuse them)', wholeNumber(0))
+    .option('--round', 'Round values that are nearly integers, such as 4.99995')
     .addOption(regionOption())
     .addOption(outputOption())
     .action(async (options: Options) => {
@@ -40,7 +42,9 @@ export const addDataRemap: AddCommand = (data, io) => {
         throw new UsageError(`--out: same file as --labels (found ${options.out})`, {
           hint: 'name another file',
         })
-      const remapped = remapLabels(await readNifti(source), map, options.labels, options.region, options.rest)
+      const stored = await readNifti(source)
+      const labels = options.round ? roundNearIds(stored) : stored
+      const remapped = remapLabels(labels, map, options.labels, options.region, options.rest)
       await writeNifti(target, remapped.label)
       const { before, after } = remapped
       printResult(io, 'data remap', options.output, { out: options.out, map, before, after }, () =>

@@ -19,10 +19,11 @@ import { anatomyFindings, idFindings, sideFindings } from './label-rules.js'
 import { type OutlineSample, outlineFindings, sampleOutlines } from './outline-rules.js'
 import type { PlacedImage } from './placed-image.js'
 import { type OrganSample, placementFindings, sampleOrgans } from './placement-rules.js'
+import { type PreparedGrid, preparedSize } from './prepared-size.js'
 
 export interface CaseCheckOptions {
   /** Grid and patch of a run, to find scans that do not fill a patch; null skips that rule. */
-  readonly prepared: { readonly spacingMm: Vec3; readonly patchVoxels: Vec3 } | null
+  readonly prepared: (PreparedGrid & { readonly patchVoxels: Vec3 }) | null
   /** Largest decoded file in bytes; null: the limit of the reader. */
   readonly maxBytes: number | null
 }
@@ -66,11 +67,12 @@ interface JudgedLabel {
   readonly grid: StoredVoxels['grid'] | null
 }
 
-function judgeImage({ header, values }: StoredVoxels, { prepared }: CaseCheckOptions): RuleFinding[] {
+function judgeImage(image: StoredVoxels, { prepared }: CaseCheckOptions): RuleFinding[] {
+  const { header, values } = image
   return [
     ...gridFindings(header),
     ...imageFindings(imageFacts(values, header)),
-    ...(prepared ? sizeFindings(header, prepared.spacingMm, prepared.patchVoxels) : []),
+    ...(prepared ? sizeFindings(preparedSize(image, prepared), prepared.patchVoxels) : []),
   ]
 }
 
