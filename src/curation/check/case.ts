@@ -42,7 +42,9 @@ export async function checkCase(
   const label = item.label === null ? null : judgeLabel(await read(item.label), item, item.label)
   const image = await read(item.image)
   const imageRules = 'refused' in image ? [image.refused] : judgeImage(image, options)
-  const pairRules = label?.grid && 'values' in image ? judgePair(image, label) : []
+  // the places of a label are judged by HU
+  const isHu = !imageRules.some(({ rule }) => rule === 'hu-scaled' || rule === 'rescale-lost')
+  const pairRules = label?.grid && 'values' in image ? judgePair(image, label, isHu) : []
   // a label that repeats the odd grid of its image needs no second finding
   const sameGrid =
     label?.header && 'values' in image && compareGrids(image.header, label.header).kind === 'same'
@@ -76,12 +78,14 @@ function judgeImage(image: StoredVoxels, { prepared }: CaseCheckOptions): RuleFi
   ]
 }
 
-function judgePair(image: StoredVoxels, { header, grid, sample }: JudgedLabel): RuleFinding[] {
+function judgePair(image: StoredVoxels, { header, grid, sample }: JudgedLabel, isHu: boolean): RuleFinding[] {
   // 64-bit integers are not a CT; sampling them would convert the whole array
   const values =
     image.values instanceof BigInt64Array || image.values instanceof BigUint64Array ? null : image.values
   const placed =
-    values && sample ? placedFindings(sample, grid!, { values, grid: image.grid, rescale: image.header }) : []
+    isHu && values && sample
+      ? placedFindings(sample, grid!, { values, grid: image.grid, rescale: image.header })
+      : []
   return [...pairFindings(image.header, header!), ...placed]
 }
 
