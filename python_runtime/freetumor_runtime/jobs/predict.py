@@ -21,6 +21,7 @@ from freetumor_runtime.checkpoints.loading import load_segmentor
 from freetumor_runtime.config.cases import PredictCase, PredictSpec
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.grids import align_label, resample_label
+from freetumor_runtime.data.label_ids import empty_organ_mask
 from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti
 from freetumor_runtime.data.original_grid import GridRoute, grid_route, linear_on_scan, needed_on_prepared
 from freetumor_runtime.data.volumes import PreparedImage, load_prepared_image
@@ -63,7 +64,7 @@ class CaseProgress:
         self._done, self._reported = 0, perf_counter()
 
     def add(self, count: int, windows: int) -> None:
-        """Count finished windows, of so many that each member computes."""
+        """Add finished windows; `windows` is the number that each member computes."""
         self._done += count
         now = perf_counter()
         if now - self._reported >= _REPORT_SECONDS:
@@ -156,10 +157,15 @@ def route_to_scan(grids: ScanGrids) -> GridRoute:
 
 def load_organ(spec: PredictSpec, path: str, prepared: PreparedImage) -> np.ndarray:
     aligned = load_on_scan(path, prepared)
+    if not aligned.any():
+        raise empty_organ_mask(path)
     organ_IJK = np.isin(aligned, spec.organIds) if spec.organIds else aligned != 0
     if not organ_IJK.any():
-        ids = ", ".join(map(str, spec.organIds)) or "above 0"
-        raise DataError(f"{path}: no voxel has an id {ids}", "name the organ's ids with --organ-ids")
+        ids = ", ".join(map(str, spec.organIds))
+        found = ", ".join(f"{id:g}" for id in np.unique(aligned)[:10])
+        raise DataError(
+            f"{path}: no voxel of the organ (expected id {ids}, found {found})", "name the organ's ids with --organ-ids"
+        )
     return organ_IJK
 
 

@@ -12,6 +12,7 @@ interface Options {
   readonly region?: Region
   readonly out: string
   readonly rest?: number
+  readonly round?: boolean
   readonly output: 'text' | 'json'
 }
 
@@ -29,6 +30,7 @@ export const addDataRemap: AddCommand = (data, io) => {
     .requiredOption('--map <map>', mapDescription())
     .requiredOption('--out <file>', 'Write the label map here')
     .option('--rest <id>', 'Map all other ids to this one (default: refuse them)', wholeNumber(0))
+    .option('--round', 'Round values that are nearly integers, such as 4.99995')
     .addOption(regionOption())
     .addOption(outputOption())
     .action(async (options: Options) => {

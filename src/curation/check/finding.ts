@@ -35,6 +35,7 @@ export const RULES = {
   'non-finite': 'Voxels are NaN or infinite',
   constant: 'All voxels are equal',
   'hu-wrapped': 'Negative HU were stored without sign',
+  'hu-scaled': 'The HU were multiplied by a factor: the rescale slope is wrong',
   'rescale-lost': 'The rescale slope or intercept was lost',
   windowed: 'The values were clipped to an intensity window',
   'no-soft-tissue': 'Almost no voxel is soft tissue',

@@ -2,6 +2,12 @@ import { open, readdir, stat } from 'node:fs/promises'
 import { basename, dirname, extname, join } from 'node:path'
 import { DataError } from '../../errors.js'
 import { cannotBeRead } from '../../system-errors.js'
+import {
+  FORMAT_BYTES,
+  type ForeignFormat,
+  formatByContent,
+  formatByName,
+} from '../../volume/foreign-formats.js'
 
 /** Endings of volumes, in any letter case. A `.hdr` stands for the pair with its `.img`. */
 const VOLUME = /\.(nii|nii\.gz|hdr)$/i
@@ -31,31 +37,6 @@ export function leftOutLines(leftOut: readonly LeftOut[]): string[] {
     return `${example}${more}: not taken (${reason}); ${remedy}`
   })
 }
-
-interface Format {
-  readonly names: RegExp
-  readonly reason: string
-  readonly remedy: string
-}
-
-const DICOM: Format = {
-  names: /\.(dcm|dicom|ima)$/i,
-  reason: 'DICOM',
-  remedy: 'convert each series to NIfTI: `dcm2niix -z y -o scans FOLDER`',
-}
-const TO_NIFTI = 'convert it to .nii.gz, for example in 3D Slicer or with SimpleITK'
-const FORMATS: readonly Format[] = [
-  DICOM,
-  { names: /\.(nrrd|nhdr)$/i, reason: 'NRRD', remedy: TO_NIFTI },
-  { names: /\.(mha|mhd)$/i, reason: 'MetaImage', remedy: TO_NIFTI },
-  { names: /\.(mgz|mgh|mnc)$/i, reason: 'another format than NIfTI', remedy: TO_NIFTI },
-  { names: /\.img(\.gz)?$/i, reason: 'an .img without its .hdr', remedy: 'fetch the .hdr of the same name' },
-  {
-    names: /[._ -]nii(\W|_|$)(?!.*\.(json|txt|csv|tsv|xml|log|md5|sha\d+|tmp)$)/i,
-    reason: 'NIfTI under another ending',
-    remedy: 'decompress or download it again, and name it .nii or .nii.gz',
-  },
-]
 
 /** Return true for the name of a volume: `.nii`, `.nii.gz` or `.hdr` in any letter case, not hidden. */
 export function isVolume(file: string): boolean {
@@ -173,13 +154,13 @@ export async function readFolder(folder: string): Promise<FolderContent> {
 /** Return the scans of other formats among the files of a folder. A copy of a volume is none. */
 function leftOutOf(folder: string, others: readonly string[], volumes: readonly string[]): LeftOut[] {
   const taken = new Set(volumes.map((name) => stemOf(name).toLowerCase()))
-  const groups = new Map<Format, string[]>()
+  const groups = new Map<ForeignFormat, string[]>()
   for (const name of others) {
-    const format = FORMATS.find(({ names }) => names.test(name))
+    const format = formatByName(name)
     if (format === undefined || taken.has(name.slice(0, -extname(name).length).toLowerCase())) continue
     groups.set(format, [...(groups.get(format) ?? []), name])
   }
-  return [...groups].map(([{ reason, remedy }, names]) => ({
+  return [...groups].map(([{ name: reason, remedy }, names]) => ({
     count: names.length,
     example: join(folder, names[0]!),
     reason,
@@ -189,19 +170,20 @@ function leftOutOf(folder: string, others: readonly string[], volumes: readonly 
 
 /** Return why a file is no scan that can be read: its format by name or by its first bytes; null if unknown. */
 export async function foreignFormat(file: string): Promise<Pick<LeftOut, 'reason' | 'remedy'> | null> {
-  const named = FORMATS.find(({ names }) => names.test(basename(file)))
-  return named ?? ((await isDicom(file)) ? DICOM : null)
+  // many DICOM series have no ending
+  const format = formatByName(basename(file)) ?? formatByContent(await startOf(file))
+  return format === undefined ? null : { reason: format.name, remedy: format.remedy }
 }
 
-/** Return true if a file has the mark of DICOM; many series have no ending. */
-async function isDicom(file: string): Promise<boolean> {
+/** Return the first bytes of a file; none if it cannot be read. */
+async function startOf(file: string): Promise<Uint8Array> {
   const handle = await open(file).catch(() => null)
-  if (handle === null) return false
+  if (handle === null) return new Uint8Array()
   try {
-    const { buffer } = await handle.read(Buffer.alloc(4), 0, 4, 128)
-    return buffer.toString('latin1') === 'DICM'
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(FORMAT_BYTES), 0, FORMAT_BYTES, 0)
+    return buffer.subarray(0, bytesRead)
   } catch {
-    return false
+    return new Uint8Array()
   } finally {
     await handle.close()
   }

@@ -20,6 +20,7 @@ export async function checkData(
   for (const note of notes) sources.onNote?.(note, 'info')
   const prepared = config && {
     spacingMm: config.prepare.spacingMm,
+    lowerHu: config.prepare.windowHu[0],
     patchVoxels: config.sampling.patchVoxels,
   }
   const files = { prepared, refused, leftOut, maxBytes: maxBytes ?? null }

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
-import { parseMap, type Remapped, remapLabels } from '../../curation/datasets/remap.js'
+import { parseMap, type Remapped, remapLabels, roundNearIds } from '../../curation/datasets/remap.js'
 import { UsageError } from '../../errors.js'
 import type { Region } from '../../volume/labels.js'
 import { readNifti } from '../../volume/nifti.js'
@@ -17,6 +17,8 @@ export interface RemapDataOptions {
   readonly region?: Region | undefined
   /** Target of all ids that the map does not name. Default: such an id is refused. */
   readonly rest?: number | undefined
+  /** Round values that are nearly integers, such as 4.99995. Default: such a value is refused. */
+  readonly round?: boolean | undefined
 }
 
 /** The map that was applied, with the voxels of each id before and after. */
@@ -35,11 +37,14 @@ export async function remapData({
   map: text,
   region,
   rest,
+  round,
 }: RemapDataOptions): Promise<RemappedFile> {
   const map = parseMap(text, region ?? null)
   if (resolve(labels) === resolve(out))
     throw new UsageError(`--out: same file as --labels (found ${out})`, { hint: 'name another file' })
-  const { label, before, after } = remapLabels(await readNifti(resolve(labels)), map, labels, region, rest)
+  const stored = await readNifti(resolve(labels))
+  const whole = round ? roundNearIds(stored) : stored
+  const { label, before, after } = remapLabels(whole, map, labels, region, rest)
   await writeNifti(resolve(out), label)
   return { out, map, before, after }
 }
