@@ -16,10 +16,16 @@ const FIRST_CHANNEL = /_0000$/
 
 /** Folders whose volumes are label maps or masks. */
 const MASK_FOLDER =
-  /^(labels?(tr|ts|va|val)?|masks?|segs?|segmentations?|annotations?|instances|change(tr)?|probabilities)$/i
+  /^(labels?(tr|ts|va|val)?|masks?|segs?|segmentations?|annotations?|instances|gt|ground[-_ ]?truths?|change(tr)?|probabilities)$/i
+const LABEL_WORD = '(?:segs?|segmentations?|labels?|masks?|annotations?|gt|ground[-_ ]?truths?)'
+/** Names of label maps: `seg`, `a_seg`, and LiTS's `segmentation-0`. */
+const LABEL_NAME = new RegExp(`^${LABEL_WORD}([-_ .]?\\d+)?$|[-_ .]${LABEL_WORD}$|^${LABEL_WORD}[-_ .]`, 'i')
 /** Ends of label names next to their scan: `a_seg` of `a` or `a_ct`. */
-const LABEL_ENDING = /[-_ .](segs?|segmentations?|labels?|masks?|gt)$/i
+const LABEL_ENDING = new RegExp(`[-_ .](${LABEL_WORD}|tumou?rs?|lesions?|roi)$`, 'i')
 const IMAGE_ENDING = /[-_ .](ct|image|img|scan|0000)$/i
+/** Starts of names next to each other: `segmentation-0` of `volume-0`, `label0001` of `img0001`. */
+const LABEL_START = new RegExp(`^${LABEL_WORD}(?=[-_ .]|\\d)`, 'i')
+const IMAGE_START = /^(volume|ct|image|img|scan)(?=[-_ .]|\d)/i
 
 /** Files of other formats that look like scans: no command takes them. */
 export interface LeftOut {
@@ -51,6 +57,11 @@ export function isHidden(name: string): boolean {
 /** Return true for a folder of label maps or masks, by its name. */
 export function isMaskFolder(name: string): boolean {
   return MASK_FOLDER.test(name)
+}
+
+/** Return true for a volume that is a label map or a mask, by its name. */
+export function isLabelName(file: string): boolean {
+  return LABEL_NAME.test(stemOf(file))
 }
 
 /** Return the name of a volume without folder and ending. */
@@ -101,27 +112,36 @@ export function withoutChannel(
 }
 
 /**
- * Return the label of each scan in one folder of both: `a_seg` belongs to `a`, `a_ct` or `a_image`.
+ * Return the label of each scan in one folder of both: `a_seg` belongs to `a`, `a_ct` or `a_image`, and
+ * `segmentation-0` to `volume-0`. The first of several labels counts.
  * @param names of volumes
  */
-export function labelsByEnding(names: readonly string[]): Map<string, string> {
+export function labelsBeside(names: readonly string[]): Map<string, string> {
   const plain = new Map(names.map((name) => [stemOf(name), name]))
   for (const name of names) {
-    const short = stemOf(name).replace(IMAGE_ENDING, '')
-    if (!plain.has(short)) plain.set(short, name)
+    for (const part of [IMAGE_ENDING, IMAGE_START]) {
+      const short = stemOf(name).replace(part, '')
+      if (!plain.has(short)) plain.set(short, name)
+    }
   }
-  return new Map(
-    names.flatMap((name) => {
-      const stem = stemOf(name)
-      const image = LABEL_ENDING.test(stem) ? plain.get(stem.replace(LABEL_ENDING, '')) : undefined
-      return image === undefined || image === name ? [] : [[image, name] as const]
-    }),
-  )
+  const found = new Map<string, string>()
+  for (const name of names) {
+    const stem = stemOf(name)
+    const part = LABEL_ENDING.test(stem) ? LABEL_ENDING : LABEL_START
+    const image = part.test(stem) ? plain.get(stem.replace(part, '')) : undefined
+    if (image !== undefined && image !== name && !found.has(image)) found.set(image, name)
+  }
+  return found
 }
 
 /** Return the error of a path without a scan. */
 export function noScan(message: string, hint: string): DataError {
   return new DataError(message, { hint, facts: { reason: 'noScan' } })
+}
+
+/** Return the report of volumes that are not taken; none without volumes. */
+export function volumesLeftOut(files: readonly string[], reason: string, remedy: string): LeftOut[] {
+  return files.length === 0 ? [] : [{ count: files.length, example: files[0]!, reason, remedy }]
 }
 
 /** The volumes of one folder, and what looks like a scan in it. Names are sorted. */

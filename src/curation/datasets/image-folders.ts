@@ -1,6 +1,6 @@
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { DataError } from '../../errors.js'
-import { caseNames, type LeftOut, readFolder, stemOf } from './file-names.js'
+import { caseNames, isMaskFolder, type LeftOut, readFolder, stemOf, volumesLeftOut } from './file-names.js'
 import type { ListedCase, Split } from './lists.js'
 import type { Layout } from './registry.js'
 
@@ -18,11 +18,26 @@ const KNOWN: readonly Folders[] = [
   { kind: 'folders', images: 'images', labels: 'labels' },
 ]
 
-/** Return the folders of images and labels among the folders of a data set; undefined without images. */
+const IMAGE_FOLDER = /^(images?|imgs?|cts?|scans?|volumes?)$/i
+
+/**
+ * Return the folders of images and labels among the folders of a data set, in any letter case; else its only
+ * folder of images with its only folder of masks. Undefined without images.
+ */
 export function imageFolders(folders: readonly string[]): Folders | undefined {
-  const found = KNOWN.find(({ images, labels }) => folders.includes(images) && folders.includes(labels))
-  if (found) return found
-  return folders.includes('imagesTr') || folders.includes('imagesTs') ? KNOWN[0] : undefined
+  const named = (wanted: string) => folders.find((name) => name.toLowerCase() === wanted.toLowerCase())
+  for (const { images, labels } of KNOWN) {
+    const [image, label] = [named(images), named(labels)]
+    if (image !== undefined && label !== undefined) return { kind: 'folders', images: image, labels: label }
+  }
+  const test = named('imagesTs')
+  const training = named('imagesTr')
+  if (training !== undefined || test !== undefined)
+    return { kind: 'folders', images: training ?? 'imagesTr', labels: named('labelsTr') ?? 'labelsTr' }
+  const images = folders.filter((name) => IMAGE_FOLDER.test(name))
+  const labels = folders.filter(isMaskFolder)
+  if (images.length !== 1 || labels.length !== 1) return undefined
+  return { kind: 'folders', images: images[0]!, labels: labels[0]! }
 }
 
 /**
@@ -40,15 +55,7 @@ export async function readImageFolders(
   const parts =
     layout.kind === 'flat'
       ? [await readFlat(join(folder, layout.folder), layout)]
-      : [
-          await readPairs(folder, layout, 'training', declared),
-          await readPairs(
-            folder,
-            { kind: 'folders', images: 'imagesTs', labels: 'labelsTs' },
-            'test',
-            declared,
-          ),
-        ]
+      : await readSplits(folder, layout, declared)
   const cases = parts.flatMap((part) => part.cases)
   const leftOut = parts.flatMap((part) => part.leftOut)
   if (cases.length === 0)
@@ -62,6 +69,38 @@ export async function readImageFolders(
 export function foundInstead(leftOut: readonly LeftOut[]): string {
   const parts = leftOut.map(({ count, reason, example }) => `${count} of ${reason}, first ${example}`)
   return parts.length === 0 ? '' : ` (expected .nii, .nii.gz or .hdr; found ${parts.join('; ')})`
+}
+
+async function readSplits(folder: string, training: Folders, declared: boolean): Promise<FolderCases[]> {
+  const { folders, volumes } = await presentFolder(folder)
+  const named = (wanted: string) =>
+    folders.find((name) => name.toLowerCase() === wanted.toLowerCase()) ?? wanted
+  const test: Folders = { kind: 'folders', images: named('imagesTs'), labels: named('labelsTs') }
+  const read = [training.images, test.images]
+  const other = folders.filter((name) => /^images/i.test(name) && !read.includes(name))
+  const unread = [
+    ...volumes.map((name) => join(folder, name)),
+    ...(await volumesBelow(folder, other)),
+    ...(await volumesBelow(folder, read)).filter((file) => !read.includes(basename(dirname(file)))),
+  ]
+  const remedy = 'move it into the folder of images, or out of the data set'
+  return [
+    await readPairs(folder, training, 'training', declared),
+    await readPairs(folder, test, 'test', declared),
+    { cases: [], leftOut: volumesLeftOut(unread, 'a volume outside the folders that are read', remedy) },
+  ]
+}
+
+/** Return the paths of all volumes in folders of a folder, and below them. */
+async function volumesBelow(root: string, folders: readonly string[]): Promise<string[]> {
+  const found = await Promise.all(
+    folders.map(async (name) => {
+      const inner = await presentFolder(join(root, name))
+      const own = inner.volumes.map((file) => join(root, name, file))
+      return [...own, ...(await volumesBelow(join(root, name), inner.folders))]
+    }),
+  )
+  return found.flat()
 }
 
 async function readPairs(
@@ -93,9 +132,11 @@ async function readPairs(
 
 /** A label without an image is a case that cannot be taken. */
 function labelsAlone(alone: readonly (readonly [string, string])[]): LeftOut[] {
-  if (alone.length === 0) return []
-  const remedy = 'fetch the image of the same name, or remove the label'
-  return [{ count: alone.length, example: alone[0]![1], reason: 'a label without its image', remedy }]
+  return volumesLeftOut(
+    alone.map(([, file]) => file),
+    'a label without its image',
+    'fetch the image of the same name, or remove the label',
+  )
 }
 
 async function readFlat(folder: string, { imageEnding, labelEnding }: Flat): Promise<FolderCases> {

@@ -74,7 +74,7 @@ async function readLabels(path: string): Promise<Labels> {
   const { scans, leftOut } = await scansAt(path, { split: 'all' })
   const labels = scans.flatMap(({ name, image, label, masks }): (readonly [string, CaseLabel])[] => {
     // a folder of folders of label maps has no images
-    if (isFolder) return [[name, { label: image }]]
+    if (isFolder && label === null && !masks) return [[name, { label: image }]]
     return label === null && !masks ? [] : [[name, { label, ...(masks && { masks }) }]]
   })
   if (labels.length === 0) throw noScan(`${path}: no label found`, 'pass a folder of label maps')

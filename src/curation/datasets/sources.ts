@@ -7,13 +7,15 @@ import { readCaseFolder } from './case-folders.js'
 import {
   caseNames,
   foreignFormat,
+  isLabelName,
   isMaskFolder,
   isVolume,
   type LeftOut,
-  labelsByEnding,
+  labelsBeside,
   noScan,
   readFolder,
   stemOf,
+  volumesLeftOut,
 } from './file-names.js'
 import { foundInstead, imageFolders, readImageFolders } from './image-folders.js'
 import { type CaseList, isList, type ListedCase, type ReadListOptions, readList } from './lists.js'
@@ -92,25 +94,32 @@ async function sourcesIn(folder: string): Promise<Source[]> {
   if (others.includes('dataset.json')) return [{ path: join(folder, 'dataset.json'), kind: 'list' }]
   if (imageFolders(folders)) return [{ path: folder, kind: 'folders' }]
   const own = volumes.length > 0 ? await readCaseFolder(folder) : null
-  const isCase = own !== null && volumes.includes(basename(own.image)) && own.split === 'training'
-  if (isCase) return [{ path: folder, kind: 'case folder' }]
-  if (volumes.length > 0) return [{ path: folder, kind: 'scans' }]
-  const lists = await listsOf(folder, others)
+  const hasCase = own !== null && volumes.includes(basename(own.image)) && own.split === 'training'
+  if (hasCase) return [{ path: folder, kind: 'case folder' }]
+  const lists = volumes.length > 0 ? [] : await listsOf(folder, others)
   if (lists.length > 0) return lists.map((path) => ({ path, kind: 'list' }))
   const children = await Promise.all(
     folders.map(async (name) => ({ path: join(folder, name), ...(await readFolder(join(folder, name))) })),
   )
-  const isDataset = children.map(
+  const datasets = children.filter(
     (child) => child.others.includes('dataset.json') || imageFolders(child.folders),
   )
-  if (isDataset.some(Boolean)) {
+  if (datasets.length > 0) {
+    if (volumes.length > 0)
+      throw new DataError(
+        `${join(folder, volumes[0]!)}: a volume next to data sets (found ${basename(datasets[0]!.path)})`,
+        { hint: 'move it elsewhere, or pass one data set' },
+      )
     const found = await Promise.all(
       children.map(async (child) => ((await hasVolumes(child.path)) ? await sourcesIn(child.path) : [])),
     )
     return found.flat()
   }
   const cases = await Promise.all(children.map(({ path }) => readCaseFolder(path)))
-  return [{ path: folder, kind: cases.some((one) => one !== null) ? 'case folders' : 'scans' }]
+  // next to scans, only a folder with image and label is a case
+  const isCase = (one: ListedCase | null) =>
+    one !== null && (volumes.length === 0 || one.split === 'training')
+  return [{ path: folder, kind: cases.some(isCase) ? 'case folders' : 'scans' }]
 }
 
 async function listsOf(folder: string, others: readonly string[]): Promise<string[]> {
@@ -163,14 +172,14 @@ async function readCaseFolders(path: string, kind: 'case folders' | 'case folder
     leftOut: [
       ...(kind === 'case folders' ? leftOut : []),
       ...walked.flatMap((part) => part.leftOut),
-      ...unknownVolumes(unused.filter((file) => !isLabelName(file))),
+      ...unknownVolumes(unused.filter((file) => !isSegmentation(file))),
     ],
-    notes: countedByName(unused.filter(isLabelName)),
+    notes: countedByName(unused.filter(isSegmentation)),
   }
 }
 
 /** Return true for a label file that masks of organs replace, or a further segmentation. */
-function isLabelName(file: string): boolean {
+function isSegmentation(file: string): boolean {
   return /seg|label|mask|annotation/i.test(stemOf(file))
 }
 
@@ -181,10 +190,8 @@ function countedByName(files: readonly string[]): string[] {
 }
 
 function unknownVolumes(files: readonly string[]): LeftOut[] {
-  if (files.length === 0) return []
-  const reason = 'a volume that is neither image nor label of a case'
   const remedy = 'give it a folder of its own, or move it out of the data set'
-  return [{ count: files.length, example: files[0]!, reason, remedy }]
+  return volumesLeftOut(files, 'a volume that is neither image nor label of a case', remedy)
 }
 
 /** Read the scans of a folder and its folders; a name has the folders below the source. */
@@ -198,29 +205,42 @@ async function readScans(path: string): Promise<CaseList> {
     const name = names[volumes.indexOf(basename(path))] ?? stemOf(path)
     return { ...bare(path, 'one scan'), cases: [scan(name, path, null)], leftOut: [] }
   }
-  const { cases, leftOut } = await walk(path)
+  const { cases, unusedMasks, ...walked } = await walk(path)
+  const leftOut = [...walked.leftOut, ...labelsAlone(walked.alone)]
   if (cases.length === 0) throw await emptyFolder(path, leftOut)
-  return { ...bare(path, 'folder of scans'), cases, leftOut }
+  const notes = unusedMasks.map((folder) => `${folder}: a folder of label maps or masks, which is not used`)
+  return { ...bare(path, 'folder of scans'), cases, leftOut, notes }
 }
 
 interface Walked {
   readonly cases: readonly ListedCase[]
   readonly volumes: readonly string[]
   readonly leftOut: readonly LeftOut[]
+  /** Volumes that are label maps by their name, without an image. */
+  readonly alone: readonly string[]
+  /** Folders of masks that belong to no case. */
+  readonly unusedMasks: readonly string[]
 }
 
 async function walk(root: string, folder = root): Promise<Walked> {
   const { volumes, folders, leftOut } = await readFolder(folder)
-  const labels = labelsByEnding(volumes)
+  const own = folder === root ? null : await readCaseFolder(folder)
+  const asCase = own?.split === 'training' && volumes.includes(basename(own.image)) ? own : null
+  const labels = labelsBeside(volumes)
+  if (asCase?.label) labels.set(basename(asCase.image), basename(asCase.label))
   const isLabel = new Set(labels.values())
-  const images = volumes.filter((name) => !isLabel.has(name))
+  const alone = volumes.filter((name) => !isLabel.has(name) && !labels.has(name) && isLabelName(name))
+  const images = volumes.filter((name) => !isLabel.has(name) && !alone.includes(name))
   const names = caseNames(images, await labelsNextTo(folder))
   const below = relative(root, folder)
   const cases = images.map((image, at) => {
+    const path = join(folder, image)
+    if (asCase?.image === path) return { ...asCase, name: below }
     const label = labels.get(image)
     const name = below === '' ? names[at]! : `${below}/${names[at]}`
-    return scan(name, join(folder, image), label === undefined ? null : join(folder, label))
+    return scan(name, path, label === undefined ? null : join(folder, label))
   })
+  const masks = folders.filter(isMaskFolder).map((name) => join(folder, name))
   // masks of a prediction lie next to its record
   const inner = await Promise.all(
     folders
@@ -233,7 +253,14 @@ async function walk(root: string, folder = root): Promise<Walked> {
     cases: [...cases, ...parts.flatMap((part) => part.cases)],
     volumes: [...volumes.map((name) => join(folder, name)), ...parts.flatMap((part) => part.volumes)],
     leftOut: [...leftOut, ...parts.flatMap((part) => part.leftOut)],
+    alone: [...alone.map((name) => join(folder, name)), ...parts.flatMap((part) => part.alone)],
+    unusedMasks: [...(asCase?.masks ? [] : masks), ...parts.flatMap((part) => part.unusedMasks)],
   }
+}
+
+function labelsAlone(files: readonly string[]): LeftOut[] {
+  const remedy = 'give it the name of its image with the end _seg, or move it'
+  return volumesLeftOut(files, 'a label map or mask by its name, without its image', remedy)
 }
 
 function scan(name: string, image: string, label: string | null): ListedCase {

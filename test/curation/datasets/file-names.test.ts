@@ -113,9 +113,62 @@ describe('a folder of scans', () => {
     const folder = temporaryFolder()
     writeFiles(folder, empty('a_ct.nii.gz', 'a_seg.nii.gz', 'b.nii', 'b-label.nii.gz', 'x_seg.nii.gz'))
     writeFiles(folder, empty('masks/a.nii.gz', 'deeper/c.nii.gz', 'out/prediction.json', 'out/a.nii.gz'))
+    const { names, labels, leftOut } = await read(folder)
+    expect(names).toEqual(['a_ct', 'b', 'deeper/c'])
+    expect(labels).toEqual([join(folder, 'a_seg.nii.gz'), join(folder, 'b-label.nii.gz'), null])
+    expect(leftOut).toMatchObject([{ count: 1, example: join(folder, 'x_seg.nii.gz') }])
+  })
+
+  it.each([
+    ['volume-0', 'segmentation-0'],
+    ['img0001', 'label0001'],
+    ['p1_image', 'p1_tumor'],
+    ['p1', 'p1_lesion'],
+    ['liver_tumor_1', 'liver_tumor_1_gt'],
+  ])('pairs %s with %s', async (image, label) => {
+    const folder = temporaryFolder()
+    writeFiles(folder, empty(`${image}.nii.gz`, `${label}.nii.gz`))
     const { names, labels } = await read(folder)
-    expect(names).toEqual(['a_ct', 'b', 'x_seg', 'deeper/c'])
-    expect(labels).toEqual([join(folder, 'a_seg.nii.gz'), join(folder, 'b-label.nii.gz'), null, null])
+    expect([names, labels]).toEqual([[image], [join(folder, `${label}.nii.gz`)]])
+  })
+
+  it('reports the second label of a scan', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, empty('a.nii.gz', 'a_label.nii.gz', 'a_seg.nii.gz'))
+    const { labels, leftOut } = await read(folder)
+    expect(labels).toEqual([join(folder, 'a_label.nii.gz')])
+    expect(leftOut).toMatchObject([{ count: 1, example: join(folder, 'a_seg.nii.gz') }])
+  })
+
+  it('takes the label of a folder of one case below it', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, empty('kits/case_1/imaging.nii.gz', 'kits/case_1/segmentation.nii.gz'))
+    const { names, labels, leftOut } = await read(folder)
+    expect([names, leftOut]).toEqual([['kits/case_1'], []])
+    expect(labels).toEqual([join(folder, 'kits/case_1/segmentation.nii.gz')])
+  })
+
+  it('names the folder of masks that it does not use', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, empty('a.nii.gz', 'masks/a.nii.gz'))
+    const [source] = await sourcesAt(folder)
+    expect((await readSource(source!)).notes).toEqual([
+      `${join(folder, 'masks')}: a folder of label maps or masks, which is not used`,
+    ])
+  })
+
+  it('keeps the label of a case whose masks have no known name, as in KiTS', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, empty('c1/imaging.nii.gz', 'c1/segmentation.nii.gz', 'c1/instances/x_1.nii.gz'))
+    expect((await read(folder)).labels).toEqual([join(folder, 'c1/segmentation.nii.gz')])
+  })
+
+  it('is a folder per case if one scan lies next to them, which is reported', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, empty('c1/imaging.nii.gz', 'c1/segmentation.nii.gz', 'other.nii.gz'))
+    const { names, leftOut } = await read(folder)
+    expect(names).toEqual(['c1'])
+    expect(leftOut).toMatchObject([{ count: 1, example: join(folder, 'other.nii.gz') }])
   })
 
   it('is a folder per case where images have known names; other volumes are reported', async () => {
@@ -136,5 +189,33 @@ describe('a folder of scans', () => {
     const folder = join(temporaryFolder(), 's0001')
     writeFiles(folder, empty('ct.nii.gz', 'segmentations/liver.nii.gz'))
     expect((await read(folder)).names).toEqual(['s0001'])
+  })
+})
+
+describe('folders of images and labels', () => {
+  it.each([
+    ['ImagesTr', 'LabelsTr'],
+    ['images', 'masks'],
+    ['CT', 'ground_truth'],
+    ['imgs', 'gt'],
+  ])('are %s and %s', async (images, labels) => {
+    const folder = temporaryFolder()
+    writeFiles(folder, empty(`${images}/a.nii.gz`, `${labels}/a.nii.gz`))
+    const { cases } = await readSource((await sourcesAt(folder))[0]!)
+    expect(cases).toMatchObject([{ name: 'a', label: join(folder, labels, 'a.nii.gz'), split: 'training' }])
+  })
+
+  it('report volumes outside the folders that are read', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, empty('imagesTr/a.nii.gz', 'labelsTr/a.nii.gz', 'imagesTr/more/b.nii.gz'))
+    writeFiles(folder, empty('imagesVa/c.nii.gz', 'd.nii.gz'))
+    const { cases, leftOut } = await readSource((await sourcesAt(folder))[0]!)
+    expect([cases.length, leftOut]).toMatchObject([1, [{ count: 3 }]])
+  })
+
+  it('refuse a scan next to data sets', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, empty('Dataset001_A/imagesTr/a.nii.gz', 'Dataset001_A/labelsTr/a.nii.gz', 'b.nii.gz'))
+    await expect(sourcesAt(folder)).rejects.toThrow(/b\.nii\.gz: a volume next to data sets/)
   })
 })
