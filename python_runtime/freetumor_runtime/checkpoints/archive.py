@@ -132,8 +132,14 @@ def _refuse(path: str, faults: dict[str, bool]) -> None:
 
 def _no_archive(path: str, file: IO[bytes], error: BaseException) -> CheckpointError:
     file.seek(0)
-    start = file.read(9)
-    if start[8:] == b"{":
+    start = file.read(40)
+    if not start:
+        return CheckpointError(f"{path}: empty file, not a zip checkpoint of torch.save", _GET_AGAIN)
+    if start.startswith(b"version https://git-lfs"):
+        return CheckpointError(
+            f"{path}: Git LFS pointer, not a zip checkpoint of torch.save", "fetch the weights with `git lfs pull`"
+        )
+    if start[8:9] == b"{":
         return CheckpointError(
             f"{path}: not a zip checkpoint of torch.save", "if it is safetensors, rename it to end with .safetensors"
         )

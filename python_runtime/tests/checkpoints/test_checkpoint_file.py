@@ -112,6 +112,21 @@ def test_what_is_no_archive_is_refused(tmp_path, content):
         read_checkpoint(str(path))
 
 
+@pytest.mark.parametrize(
+    ("content", "cause", "hint"),
+    [
+        (b"", "empty file", "get the file again"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer", "git lfs pull"),
+    ],
+)
+def test_a_file_that_was_not_fetched_is_named(tmp_path, content, cause, hint):
+    path = tmp_path / "other.pt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=cause) as refusal:
+        read_checkpoint(str(path))
+    assert hint in refusal.value.hint
+
+
 def test_a_missing_file_is_named():
     with pytest.raises(CheckpointError, match=r"nowhere/x\.pt: file not found"):
         read_checkpoint("nowhere/x.pt")

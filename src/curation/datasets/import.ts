@@ -133,7 +133,9 @@ async function collectSource(
   const described = named ?? describedByNames(list, source, options.region)
   if (!described && strangers === 'refuse')
     throw new DataError(
-      `${list.source}: unknown data set (expected one of the registry, or a list that names organs)`,
+      list.unclearNames === undefined
+        ? `${list.source}: unknown data set (expected one of the registry, or a list that names organs)`
+        : `${list.source}: label ids are unclear (${list.unclearNames})`,
       {
         hint: 'pass `--region` and `--map`, or name the data set with `--as`',
       },

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { DataError } from '../../errors.js'
 import { cannotBeRead } from '../../system-errors.js'
-import { type LeftOut, noScan, readFolder, stemOf, withoutChannel } from './file-names.js'
+import { type LeftOut, labelsBeside, noScan, readFolder, stemOf, withoutChannel } from './file-names.js'
 import type { CaseList, ListedCase } from './lists.js'
 import { asUsage, scansAt } from './scans.js'
 import { sourcesAt } from './sources.js'
@@ -67,14 +67,16 @@ async function readLabels(path: string): Promise<Labels> {
   const sources = await sourcesAt(path)
   const isFolder = sources.length === 1 && sources[0]!.kind === 'scans' && (await stat(path)).isDirectory()
   const own = isFolder ? await readFolder(path) : null
-  if (own && own.volumes.length > 0) {
+  // scans next to their labels are no labels
+  if (own && own.volumes.length > 0 && labelsBeside(own.volumes).size === 0) {
     const files = own.volumes.map((name) => [stemOf(name), { label: join(path, name) }] as const)
     return { labels: uniquely(files), leftOut: own.leftOut }
   }
   const { scans, leftOut } = await scansAt(path, { split: 'all' })
+  const hasLabels = scans.some(({ label, masks }) => label !== null || masks !== undefined)
   const labels = scans.flatMap(({ name, image, label, masks }): (readonly [string, CaseLabel])[] => {
     // a folder of folders of label maps has no images
-    if (isFolder && label === null && !masks) return [[name, { label: image }]]
+    if (isFolder && !hasLabels) return [[name, { label: image }]]
     return label === null && !masks ? [] : [[name, { label, ...(masks && { masks }) }]]
   })
   if (labels.length === 0) throw noScan(`${path}: no label found`, 'pass a folder of label maps')

@@ -49,7 +49,12 @@ export async function pairCases(
   if (hosts.length === 0 || (labels !== undefined && alone.length > 0))
     throw new DataError(
       `${labels ?? images}: missing labels (expected ${cases.length}, found ${hosts.length}; first missing: ${alone[0]?.name})`,
-      { hint: 'give each label the name of its scan, without _0000' },
+      {
+        hint:
+          labels === undefined
+            ? 'pass the organ labels of the scans with --labels'
+            : 'give each label the name of its scan, without _0000',
+      },
     )
   const merged = await mergedLabels(resolve(images), hosts, ({ name }) => name, region)
   const [refused] = merged.refused

@@ -52,5 +52,7 @@ export function refuseForeignTargets(where: string, map: LabelIdMap, region: Reg
 export function ignoredNote(dataset: string, map: LabelIdMap): string | null {
   const ids = Object.keys(map).filter((id) => map[id] === IGNORED_LABEL)
   if (ids.length === 0) return null
-  return `${dataset}: label id ${ids.join(', ')} is ignored: its voxels count in no loss, crop centre, tumor and figure`
+  const named = ids.length === 1 ? `label id ${ids[0]} is` : `label ids ${ids.join(', ')} are`
+  const note = `${dataset}: ${named} ignored: such voxels count in no loss, crop centre, tumor and figure`
+  return map['0'] === IGNORED_LABEL ? `${note}. If id 0 is background, map it to 0` : note
 }

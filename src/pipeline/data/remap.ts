@@ -40,6 +40,10 @@ export async function remapData({
   round,
 }: RemapDataOptions): Promise<RemappedFile> {
   const map = parseMap(text, region ?? null)
+  if (!/\.nii(\.gz)?$/i.test(out))
+    throw new UsageError(`--out: wrong ending (expected .nii or .nii.gz, found ${out})`, {
+      hint: 'name the file .nii.gz',
+    })
   if (resolve(labels) === resolve(out))
     throw new UsageError(`--out: same file as --labels (found ${out})`, { hint: 'name another file' })
   const stored = await readNifti(resolve(labels))

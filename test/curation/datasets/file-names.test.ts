@@ -7,7 +7,7 @@ import {
   readFolder,
   stemOf,
 } from '../../../src/curation/datasets/file-names.js'
-import { matchNames } from '../../../src/curation/datasets/own-labels.js'
+import { labelsAt, matchNames } from '../../../src/curation/datasets/own-labels.js'
 import { readSource, sourcesAt } from '../../../src/curation/datasets/sources.js'
 import { writeFiles } from '../../helpers/data-set.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
@@ -217,5 +217,20 @@ describe('folders of images and labels', () => {
     const folder = temporaryFolder()
     writeFiles(folder, empty('Dataset001_A/imagesTr/a.nii.gz', 'Dataset001_A/labelsTr/a.nii.gz', 'b.nii.gz'))
     await expect(sourcesAt(folder)).rejects.toThrow(/b\.nii\.gz: a volume next to data sets/)
+  })
+})
+
+describe('labelsAt', () => {
+  it.each([
+    ['labels of one folder', ['a.nii.gz', 'b.nii.gz'], { a: 'a.nii.gz', b: 'b.nii.gz' }],
+    ['only labels where scans lie next to them', ['a.nii.gz', 'a_seg.nii.gz'], { a: 'a_seg.nii.gz' }],
+    ['labels of LiTS', ['volume-0.nii', 'segmentation-0.nii'], { 'volume-0': 'segmentation-0.nii' }],
+    ['labels in folders', ['x/a.nii.gz', 'y/a.nii.gz'], { x__a: 'x/a.nii.gz', y__a: 'y/a.nii.gz' }],
+  ])('takes %s', async (_, files, expected) => {
+    const folder = temporaryFolder()
+    writeFiles(folder, empty(...files))
+    const { labels } = await labelsAt(folder)
+    const found = [...labels].map(([name, { label }]) => [name, label])
+    expect(found).toEqual(Object.entries(expected).map(([name, file]) => [name, join(folder, file)]))
   })
 })
