@@ -1,0 +1,20 @@
+import type { ControlledProcesses } from '../pipeline/ports/runs.js'
+
+export interface StudioOptions {
+  /** Folders below which runs are listed; nothing outside them is read. */
+  readonly folders: readonly string[]
+  /** Folder of the built page. */
+  readonly pageFolder: string
+  readonly version: string
+  readonly processes: ControlledProcesses
+  /** Default: any free port. */
+  readonly port?: number
+  /** Address to listen on. Default: 127.0.0.1. Another one than loopback needs `tls` or `proxyOrigin`. */
+  readonly host?: string
+  /** Accept commands to runs. Default: false. */
+  readonly control?: boolean
+  /** Certificate and key in PEM. */
+  readonly tls?: { readonly cert: string; readonly key: string }
+  /** Origin of the reverse proxy through which browsers reach the server, such as `https://lab.example`. */
+  readonly proxyOrigin?: string
+}
