@@ -23,7 +23,7 @@ const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost'])
 /** Every interface: then no value of the header Host can be expected. */
 const WILDCARDS = new Set(['0.0.0.0', '::'])
 /** Limits of a request. A connection that is silent for `idleMs` is closed. */
-const LIMITS = { headersMs: 5000, requestMs: 10_000, idleMs: 60_000, connections: 256, headerBytes: 8192 }
+const LIMITS = { headersMs: 5000, requestMs: 5000, idleMs: 60_000, connections: 256, headerBytes: 8192 }
 
 /**
  * Serve the page of the runs below folders, until the result is disposed.

@@ -30,6 +30,7 @@ export class Chart {
   readonly element: HTMLElement
   readonly #legend = make('ul', { class: 'legend' })
   readonly #box = make('div', { class: 'plot', is: { role: 'img' } })
+  readonly #step = make('span', { class: 'quiet' })
   #plot: uPlot | null = null
   #drawn = ''
   #lines: readonly Line[] = []
@@ -38,7 +39,7 @@ export class Chart {
     this.element = make(
       'figure',
       { class: 'chart' },
-      make('figcaption', {}, make('h3', {}, facts.title), this.#legend),
+      make('figcaption', {}, make('h3', {}, facts.title, ' ', this.#step), this.#legend),
       this.#box,
     )
     new ResizeObserver(() => this.#resize()).observe(this.#box)
@@ -67,10 +68,13 @@ export class Chart {
   #redraw(lines: readonly Line[], shape: string): void {
     this.#drawn = shape
     this.#plot?.destroy()
-    this.#plot = new uPlot(optionsOf(lines, this.facts, this.#width()), dataOf(lines, 1), this.#box)
+    this.#plot = null
     this.#legend.replaceChildren(
       ...lines.map(({ name }, at) => make('li', {}, swatch(at), `${name} `, make('b'))),
     )
+    const hooks = { setCursor: [(plot: uPlot) => this.#follow(plot)] }
+    const options = { ...optionsOf(lines, this.facts, this.#width()), hooks }
+    this.#plot = new uPlot(options, dataOf(lines, this.facts.scale ?? 1), this.#box)
   }
 
   #describe(lines: readonly Line[]): void {
@@ -79,9 +83,33 @@ export class Chart {
       const known = mean.filter((value) => value !== null)
       return { name, first: short(known[0]! * scale), last: short(known.at(-1)! * scale) }
     })
-    for (const [at, { last }] of ends.entries()) setText(this.#legend.children[at]!.lastElementChild!, last)
+    if (this.#plot?.cursor.idx == null) this.#showValues(ends.map(({ last }) => last))
     const text = ends.map(({ name, first, last }) => `${name} from ${first} to ${last}`).join('; ')
     this.#box.setAttribute('aria-label', `${this.facts.title} by step: ${text}.`)
+  }
+
+  /** Show the values at the cursor, or the last ones without a cursor. */
+  #follow(plot: uPlot): void {
+    const { idx } = plot.cursor
+    setText(this.#step, idx == null ? '' : `step ${plot.data[0][idx]!.toLocaleString('en-US')}`)
+    if (idx == null) {
+      this.#describe(this.#lines)
+      return
+    }
+    const columns = plot.data.slice(1)
+    const first = this.#lines.map((_, at) =>
+      this.#lines.slice(0, at).reduce((sum, { spread }) => sum + (spread ? 3 : 1), 0),
+    )
+    this.#showValues(
+      first.map((column) => {
+        const value = columns[column]![idx]
+        return value == null ? '–' : short(value)
+      }),
+    )
+  }
+
+  #showValues(texts: readonly string[]): void {
+    for (const [at, text] of texts.entries()) setText(this.#legend.children[at]!.lastElementChild!, text)
   }
 
   #width(): number {
@@ -119,8 +147,7 @@ function optionsOf(lines: readonly Line[], { y, range }: ChartFacts, width: numb
       { show: true, width: 0, points: { show: false } },
       { show: true, width: 0, points: { show: false } },
     )
-    bands.push({ series: [series.length - 1, series.length - 2], fill: `${stroke}2a`, dir: 1 })
-    bands.push({ series: [series.length - 2, series.length - 1], fill: `${stroke}2a`, dir: -1 })
+    bands.push({ series: [series.length - 1, series.length - 2], fill: `${stroke}33` })
   }
   const axis = {
     stroke: colour('--quiet'),
@@ -138,7 +165,7 @@ function optionsOf(lines: readonly Line[], { y, range }: ChartFacts, width: numb
     cursor: { y: false, points: { show: false } },
     scales: { x: { time: false }, y: { range: toRange } },
     axes: [
-      { ...axis, label: 'step', labelSize: 20, size: 34, grid: { show: false } },
+      { ...axis, label: 'step', labelSize: 20, size: 34, space: 70, grid: { show: false } },
       { ...axis, label: y, labelSize: 20, size: 56, values: (_, ticks) => ticks.map(tick) },
     ],
     series,

@@ -83,8 +83,8 @@ export function showList(main: HTMLElement): View {
       showError(null)
     } catch (error) {
       const lost = asServerError(error)
-      showError(lost)
-      if (lines.size === 0) place.replaceChildren(makeNotice(lost.message, lost.hint))
+      if (lines.size > 0) showError(lost)
+      else place.replaceChildren(makeNotice(lost.message, lost.hint))
     }
   }
   void refresh()

@@ -39,7 +39,7 @@ class RunPage {
   readonly #failure = make('div')
   readonly #charts = new RunCharts()
   readonly #tumors = make('div')
-  readonly #moments = make('section')
+  readonly #moments = make('section', { class: 'events' })
   readonly #details = make('div')
   #control: ControlBar | null = null
   readonly #controlPlace = make('div', { class: 'control-place' })
