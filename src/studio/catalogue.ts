@@ -134,6 +134,8 @@ export class Catalogue {
   }
 }
 
+type RunNames = Pick<RunConfig, 'name' | 'job'>
+
 /** A run of the list, with the progress that its events show so far. */
 class ListedRun implements LineSink {
   progress: RunProgress = NO_PROGRESS
@@ -142,7 +144,7 @@ class ListedRun implements LineSink {
   reading = false
   /** Why the events cannot be read. */
   fault: unknown = null
-  #config: { readonly changed: number; readonly config: RunConfig } | null = null
+  #config: { readonly changed: number; readonly config: RunNames } | null = null
   readonly #follower: FileFollower
 
   constructor(readonly place: PlacedRun) {
@@ -161,8 +163,8 @@ class ListedRun implements LineSink {
     }
   }
 
-  /** Return the resolved configuration; it is read again when its file changes. */
-  async config(): Promise<RunConfig> {
+  /** Return name and job of the configuration; they are read again when its file changes. */
+  async config(): Promise<RunNames> {
     const file = join(this.place.directory, RECORD)
     const { mtimeMs } = await stat(file)
     if (this.#config?.changed !== mtimeMs)

@@ -1,7 +1,7 @@
 import type { StepEvent, SynthesisEvent } from '../training/events.js'
 import { Curve } from './curve.js'
 import type { LineSink } from './follow.js'
-import type { CurveName, Moment, RunUpdate, TumorKind } from './messages.js'
+import type { CurveName, Moment, RunUpdate, TumorKindSum } from './messages.js'
 import { readEvent } from './read-event.js'
 
 /** Bins of each curve: as many as a chart has pixels, within reason. */
@@ -26,7 +26,7 @@ export class RunDigest implements LineSink {
   #moments: Moment[] = []
   /** Number of moments so far, those that were dropped included. */
   #momentCount = 0
-  #kinds = new Map<string, TumorKind>()
+  #kinds = new Map<string, TumorKindSum>()
   #tried = 0
   #damagedLines = 0
 
@@ -119,7 +119,7 @@ export class RunDigest implements LineSink {
     if (this.#moments.length > MAX_MOMENTS) this.#moments.shift()
   }
 
-  #sortedKinds(): TumorKind[] {
+  #sortedKinds(): TumorKindSum[] {
     return [...this.#kinds.values()].sort(
       (a, b) => a.organ.localeCompare(b.organ) || a.size.localeCompare(b.size),
     )
@@ -136,7 +136,7 @@ function newCurves(): Record<CurveName, Curve> {
 
 type Values = (readonly [name: string, value: unknown, weight?: number])[]
 
-/** Names with a dot are losses: `losses.total`. */
+/** Return the values of a step by name; losses have a dot, as in `losses.total`. */
 function stepValues({ losses, learningRate, seconds, waitSeconds, ...event }: StepEvent): Values {
   return [
     ...Object.entries(losses).map(([name, value]) => [`losses.${name}`, value] as const),
@@ -149,7 +149,7 @@ function stepValues({ losses, learningRate, seconds, waitSeconds, ...event }: St
   ]
 }
 
-/** Rates in total (`seen`, `kept`), by organ (`seen:liver`), and by organ and size (`seen:liver/small`), weighted by tumors. */
+/** Return the rates in total (`seen`, `kept`), by organ (`seen:liver`), and by organ and size (`seen:liver/small`). */
 function tumorValues(event: SynthesisEvent): Values {
   const rates = (suffix: string, kept: number, tried: number, seen: unknown): Values => [
     [`seen${suffix}`, seen, tried],

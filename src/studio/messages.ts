@@ -55,7 +55,7 @@ export interface CurveUpdate {
 /** An event other than steps and tumors. */
 export type Moment = Exclude<RunEvent, { type: 'step' | 'synthesis' }>
 
-export interface TumorKind {
+export interface TumorKindSum {
   readonly organ: string
   readonly size: string
   readonly kept: number
@@ -72,7 +72,7 @@ export interface RunUpdate {
   readonly reset?: boolean
   readonly curves?: Readonly<Record<CurveName, CurveUpdate>>
   readonly moments?: readonly Moment[]
-  readonly kinds?: readonly TumorKind[]
+  readonly kinds?: readonly TumorKindSum[]
   readonly damagedLines?: number
   /** The last failure of the runtime; null if there is none. */
   readonly failure?: FailureCard | null

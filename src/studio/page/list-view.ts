@@ -1,6 +1,6 @@
 import type { RunList, RunRow } from '../messages.js'
 import { make, makeNotice, setText } from './dom.js'
-import { asServerError, listRuns } from './server.js'
+import { asServerError, readRunList } from './server.js'
 import { showError, type View } from './view.js'
 import { rateOf, stateOf, stepOf, timeLeftOf, timeOf } from './words.js'
 
@@ -79,7 +79,7 @@ export function showList(main: HTMLElement): View {
   const refresh = async (): Promise<void> => {
     if (document.hidden) return
     try {
-      show(await listRuns())
+      show(await readRunList())
       showError(null)
     } catch (error) {
       const lost = asServerError(error)

@@ -82,7 +82,7 @@ export function showOverlay(main: HTMLElement, ids: readonly string[]): View {
   }
 }
 
-/** Names repeat between runs; the folder of a run does not. */
+/** Return the name of a run with its folder, because names repeat. */
 function labelOf({ row }: RunState): string {
   return `${row!.name} (${row!.directory.split('/').at(-1)})`
 }

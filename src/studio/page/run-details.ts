@@ -1,6 +1,6 @@
 import type { FailureCard } from '../../errors.js'
 import { percent } from '../../report/wording.js'
-import type { Moment, RankLogName, RunDetail, TumorKind } from '../messages.js'
+import type { Moment, RankLogName, RunDetail, TumorKindSum } from '../messages.js'
 import { make, makeTable, setText } from './dom.js'
 import { asServerError, readLog } from './server.js'
 import { timeOf } from './words.js'
@@ -23,7 +23,7 @@ export function failureCard(card: FailureCard): HTMLElement {
 }
 
 /** Return the tumors by organ and size. */
-export function tumorTable(kinds: readonly TumorKind[], keptTitle: string): HTMLElement {
+export function kindTable(kinds: readonly TumorKindSum[], keptTitle: string): HTMLElement {
   const rows = kinds.map(({ organ, size, kept, tried, shareSeen }) => [
     organ,
     size,
@@ -104,7 +104,7 @@ export function configuration({ differences, configText }: RunDetail): HTMLEleme
 }
 
 /** The end of the log of one rank, read every three seconds while its section is open. */
-export class RankLogs {
+export class RankLogView {
   readonly element: HTMLDetailsElement
   readonly #text = make('pre', { class: 'log', is: { tabindex: '0', 'aria-label': 'End of the log' } })
   readonly #ranks: HTMLSelectElement

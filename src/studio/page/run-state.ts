@@ -1,5 +1,5 @@
 import type { FailureCard } from '../../errors.js'
-import type { CurveName, Moment, RunRow, RunUpdate, TumorKind } from '../messages.js'
+import type { CurveName, Moment, RunRow, RunUpdate, TumorKindSum } from '../messages.js'
 
 const MAX_MOMENTS = 500
 
@@ -22,7 +22,7 @@ export class RunState {
   row: RunRow | null = null
   failure: FailureCard | null = null
   moments: Moment[] = []
-  kinds: readonly TumorKind[] = []
+  kinds: readonly TumorKindSum[] = []
   damagedLines = 0
   #curves = new Map<CurveName, ReceivedCurve>()
 

@@ -1,9 +1,9 @@
 import { ControlBar } from './control-bar.js'
 import { make, makeNotice, setText } from './dom.js'
 import { keptTitle, RunCharts } from './run-charts.js'
-import { configuration, failureCard, momentTable, RankLogs, tumorTable } from './run-details.js'
+import { configuration, failureCard, kindTable, momentTable, RankLogView } from './run-details.js'
 import { RunState } from './run-state.js'
-import { asServerError, followRuns, listRuns, readDetail, type ServerError } from './server.js'
+import { asServerError, followRuns, readDetail, readRunList, type ServerError } from './server.js'
 import { showError, type View } from './view.js'
 import { rateOf, stateOf, stepOf, timeLeftOf, timeOf } from './words.js'
 
@@ -43,7 +43,7 @@ class RunPage {
   readonly #details = make('div')
   #control: ControlBar | null = null
   readonly #controlPlace = make('div', { class: 'control-place' })
-  #logs: RankLogs | null = null
+  #logs: RankLogView | null = null
   #problemTexts: readonly string[] = []
 
   constructor(private readonly id: string) {
@@ -92,7 +92,7 @@ class RunPage {
     if (update.curves) this.#charts.show(this.#state)
     if (update.kinds) {
       const { kinds } = this.#state
-      this.#tumors.replaceChildren(...(kinds.length > 0 ? [tumorTable(kinds, keptTitle(this.#state))] : []))
+      this.#tumors.replaceChildren(...(kinds.length > 0 ? [kindTable(kinds, keptTitle(this.#state))] : []))
     }
     if (update.moments ?? update.reset)
       this.#moments.replaceChildren(make('h2', {}, 'Events'), this.#eventTable())
@@ -103,9 +103,9 @@ class RunPage {
 
   /** Read what does not change while the run trains. */
   async readDetail(): Promise<void> {
-    const [detail, { control }] = await Promise.all([readDetail(this.id), listRuns()])
+    const [detail, { control }] = await Promise.all([readDetail(this.id), readRunList()])
     this.#problemTexts = [...this.#problemTexts, ...detail.problems]
-    this.#logs = new RankLogs(this.id, detail.logs)
+    this.#logs = new RankLogView(this.id, detail.logs)
     this.#details.replaceChildren(
       ...(detail.logs.length > 0 ? [this.#logs.element] : []),
       configuration(detail),

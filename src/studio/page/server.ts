@@ -23,10 +23,10 @@ export function takeToken(): void {
   const found = /^#token=([\w-]+)$/.exec(location.hash)?.[1]
   if (found === undefined) return
   sessionStorage.setItem(TOKEN, found)
-  history.replaceState(null, '', `${location.pathname}#/`)
+  history.replaceState(null, '', '/#/')
 }
 
-export const listRuns = (): Promise<RunList> => json('/api/runs')
+export const readRunList = (): Promise<RunList> => json('/api/runs')
 export const readDetail = (id: string): Promise<RunDetail> => json(`/api/runs/${id}`)
 
 export async function readLog(id: string, node: number, rank: number): Promise<string> {
