@@ -67,15 +67,12 @@ export class Catalogue {
     return this.#runs.get(id)?.place
   }
 
-  /** Read the new events of a run. */
-  async pollOne(id: string): Promise<void> {
-    await this.#runs.get(id)?.poll()
-  }
-
-  /** Return the present row of a run. */
+  /** Return the present row of a run. While many events are new, it has those read so far. */
   async rowOf(id: string): Promise<RunRow | undefined> {
     const run = this.#runs.get(id)
-    return run === undefined ? undefined : await this.#rowOf(run)
+    if (run === undefined) return undefined
+    await Promise.race([run.poll(), waited(PATIENCE_MS)])
+    return await this.#rowOf(run)
   }
 
   async close(): Promise<void> {

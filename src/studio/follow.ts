@@ -28,7 +28,6 @@ export class FileFollower {
   #restBytes = 0
   #skipping = false
   #polling: Promise<void> | null = null
-  readonly #buffer = Buffer.allocUnsafe(READ_BYTES)
   #closed = false
 
   /** @param root folder outside which no file is opened */
@@ -61,11 +60,14 @@ export class FileFollower {
       this.sink.reset()
     }
     this.#file ??= await openInside(this.root, this.path)
-    while (this.#file !== null && !this.#closed) {
-      const { bytesRead } = await this.#file.read(this.#buffer, 0, READ_BYTES, this.#position)
+    if (this.#file === null || (await this.#file.stat()).size <= this.#position) return
+    // only while there is something to read: hundreds of runs are followed
+    const buffer = Buffer.allocUnsafe(READ_BYTES)
+    while (!this.#closed) {
+      const { bytesRead } = await this.#file.read(buffer, 0, READ_BYTES, this.#position)
       if (bytesRead === 0) return
       this.#position += bytesRead
-      this.#take(this.#buffer.subarray(0, bytesRead))
+      this.#take(buffer.subarray(0, bytesRead))
     }
   }
 

@@ -43,7 +43,9 @@ export class Streams {
       try {
         while (isOpen()) {
           for (const reader of readers) {
-            const fault = await reader.run.poll().catch((error: Error) => error)
+            const reading = reader.run.poll().catch((error: Error) => error)
+            // many events: the client receives those read so far
+            const fault = await Promise.race([reading, delay(TICK_MS)])
             if (fault) return await write({ run: reader.id, error: fault.message })
             const { update, state } = reader.run.since(reader.state)
             reader.state = state

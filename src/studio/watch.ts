@@ -83,10 +83,15 @@ export class WatchedRun {
   }
 
   async #read(): Promise<void> {
-    await this.#follower.poll()
-    await this.catalogue.pollOne(this.place.id)
+    await Promise.all([this.#follower.poll(), this.#readRow(), this.#readFailure()])
+  }
+
+  async #readRow(): Promise<void> {
     const row = await this.catalogue.rowOf(this.place.id)
     if (row !== undefined) this.#row = { text: JSON.stringify(row), row }
+  }
+
+  async #readFailure(): Promise<void> {
     const changed = await stat(join(this.place.directory, 'failure.json')).then(
       ({ mtimeMs }) => mtimeMs,
       () => 0,
