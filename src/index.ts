@@ -9,7 +9,6 @@ import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { resolveConfig } from './config/resolve.js'
 import type { ConfigInput, RunConfig } from './config/schema.js'
-import { pairCases } from './curation/datasets/pairs.js'
 import { UsageError } from './errors.js'
 import { checkpointFile } from './pipeline/checkpoint/checkpoint-file.js'
 import { checkpointHints } from './pipeline/checkpoint/hints.js'
@@ -50,11 +49,21 @@ export { configJsonSchema } from './config/json-schema.js'
 export { type LoadOptions, loadConfig, printConfig } from './config/load.js'
 export { defineConfig, resolveConfig } from './config/resolve.js'
 export type { ConfigInput, RunConfig } from './config/schema.js'
+export type { SharedSources } from './curation/audit/known-overlaps.js'
+export type { AuditPair, PairKind } from './curation/audit/run.js'
+export type { Finding, Severity } from './curation/check/finding.js'
+export type { CheckReport } from './curation/check/run.js'
 export type { MissingFiles } from './curation/datasets/cases.js'
 export { type CuratedCase, type Curation, curate } from './curation/datasets/curate.js'
+export type { LeftOut } from './curation/datasets/file-names.js'
+export type { TakenSource } from './curation/datasets/import.js'
 export type { Split } from './curation/datasets/lists.js'
-export type { CaseGeometry, FileFacts } from './curation/datasets/manifest.js'
+export type { CaseGeometry, FileFacts, Manifest, ManifestCase } from './curation/datasets/manifest.js'
 export type { KidneySides, LabelIdMap } from './curation/datasets/registry.js'
+export type { Remapped, RemapRow } from './curation/datasets/remap.js'
+export type { UnreadableFiles } from './curation/file-facts.js'
+export type { FoldPlan, FoldRow, PatientFold } from './curation/split/run.js'
+export type { Stratum } from './curation/split/strata.js'
 export * from './errors.js'
 export type { Comparison, PairedFigure } from './evaluation/compare.js'
 export type {
@@ -79,6 +88,12 @@ export type {
 } from './evaluation/summary.js'
 export type * from './generated/config-input.js'
 export { type PhantomDatasetOptions, writePhantomDataset } from './phantom/dataset.js'
+export { type AuditDataOptions, auditData, type DataAudit } from './pipeline/data/audit.js'
+export { type CheckDataOptions, checkData } from './pipeline/data/check.js'
+export type { SourceOptions, WorkOptions } from './pipeline/data/collect.js'
+export { type DataImport, type ImportDataOptions, importData } from './pipeline/data/import.js'
+export { type RemapDataOptions, type RemappedFile, remapData } from './pipeline/data/remap.js'
+export { type DataSplit, type SplitDataOptions, splitData } from './pipeline/data/split.js'
 export type { Evaluation, FailedCases } from './pipeline/evaluate/run.js'
 export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 export type { DemoOptions, DemoResult } from './pipeline/flows/demo.js'
@@ -291,8 +306,9 @@ export interface SynthesizeSettings {
   readonly config: ConfigInput | RunConfig
   /** Folder of the synthetic data set; an interrupted synthesis is resumed. */
   readonly out: string
-  /** Folders of scans and of their organ labels, with equal file names. */
+  /** Folder of scans, or a data set of any layout. */
   readonly images?: string | undefined
+  /** Labels with the names of the scans. Default: those of the data set at `images`. */
   readonly labels?: string | undefined
   /** Ids of those labels -> ids of the region. Default: the ids are those of the region. */
   readonly labelMap?: Readonly<Record<string, number>> | undefined
@@ -305,12 +321,11 @@ export async function synthesize(
   settings: CallSettings = {},
 ): Promise<Synthesis> {
   const resolved = resolveConfig(config)
-  if ((images === undefined) !== (labels === undefined))
-    throw new UsageError('synthesize: one of images and labels is missing (expected both or none)', {
-      hint: 'pass both folders',
+  if (images === undefined && labels !== undefined)
+    throw new UsageError('synthesize: labels without images (expected both, or images alone)', {
+      hint: 'pass images, too',
     })
-  const hosts =
-    images === undefined ? resolved.data : await pairCases(images, labels!, resolved.region, labelMap)
+  const hosts = images === undefined ? resolved.data : { images, labels, labelMap }
   const python = settings.python ?? resolved.runtime.python ?? undefined
   return await withContext({ ...settings, python }, (context) =>
     synthesizeCases({ settings: synthesisSettings(resolved), hosts, ...rest }, context),

@@ -46,6 +46,7 @@ const STAGES = [
   'report',
   'runs',
   'prepare',
+  'data',
   'plan',
   'train',
   'launch',
@@ -121,7 +122,7 @@ describe('src/', () => {
     expect(files.map((file) => roomOf(file.path)).filter((room) => !(room in ROOMS))).toEqual([])
   })
 
-  test('imports between rooms only as the table says', () => {
+  test('rooms import each other only as the table lists', () => {
     const wrong = files.flatMap((file) =>
       typescriptImports(file.text).flatMap(({ specifier, typeOnly }) => {
         const target = importedFile(file.path, specifier)
@@ -301,7 +302,7 @@ describe('python_runtime/', () => {
     expect(parts.filter((part) => !(part in PYTHON_ROOMS))).toEqual([])
   })
 
-  test('imports between its parts only as the table says', () => {
+  test('its parts import each other only as the table lists', () => {
     const wrong = modules.flatMap((file) => {
       const room = pythonRoomOf(file.path)
       const own = pythonImports(file.text).filter((name) => name.startsWith('freetumor_runtime.'))
@@ -360,7 +361,7 @@ test('the generated code matches proto/', () => {
   expect(contents(join(RUNTIME, 'generated'))).toEqual(contents(join(fresh, 'python')))
 })
 
-test('the generated type and page of the configuration are what its keys say', () => {
+test('the generated type and page of the configuration match its keys', () => {
   const fresh = temporaryFolder()
   const argv = [join(packageRoot, 'scripts/generate-config.mjs'), '--into', fresh]
   execFileSync(process.execPath, argv, { stdio: ['ignore', 'ignore', 'inherit'] })

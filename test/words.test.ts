@@ -10,14 +10,9 @@ import {
   MAX_WORDS,
   type ReadText,
   type SourceWords,
+  titlesOf,
   wordsOf,
 } from './helpers/words.js'
-
-/** Rooms of src/ that are still to be put into plain English. Shorten this list; never extend it. */
-const PENDING: readonly string[] = []
-
-/** Packages of python_runtime/freetumor_runtime that are still to be put into plain English. Never extend this list. */
-const PENDING_PYTHON = ['bridge', 'checkpoints', 'launcher', 'models', 'synthesis', 'training']
 
 /** Words that no text for a person contains, and what to write instead. */
 const GLOSSARY: readonly (readonly [wrong: RegExp, instead: string])[] = [
@@ -81,10 +76,10 @@ function roomOf(path: string): string {
   return path.includes('/') ? path.slice(0, path.indexOf('/')) : 'src'
 }
 
-/** Rooms that are done. */
-const ROOMS: Room[] = [...new Set(SOURCES.map(({ path }) => roomOf(path)))]
-  .filter((name) => !PENDING.includes(name))
-  .map((name) => ({ name, files: SOURCES.filter(({ path }) => roomOf(path) === name) }))
+const ROOMS: Room[] = [...new Set(SOURCES.map(({ path }) => roomOf(path)))].map((name) => ({
+  name,
+  files: SOURCES.filter(({ path }) => roomOf(path) === name),
+}))
 
 function glossaryFaults(path: string, texts: readonly ReadText[]): string[] {
   return texts.flatMap(({ line, text }) =>
@@ -123,7 +118,7 @@ describe('the words of all rooms', () => {
 
 const PYTHON_FOLDER = join(packageRoot, 'python_runtime/freetumor_runtime')
 
-/** Packages of the Python runtime that are done, and its own modules. */
+/** Packages of the Python runtime, and its own modules. */
 const PYTHON_ROOMS: Room[] = pythonRooms()
 
 function pythonRooms(): Room[] {
@@ -138,12 +133,10 @@ function pythonRooms(): Room[] {
     runPython('test/helpers/python_words.py', input, [...errorTypes, 'NiftiError']),
   ) as Record<string, SourceWords>
   const files = paths.map((path) => ({ path, words: words[join(PYTHON_FOLDER, path)]! }))
-  return [...new Set(paths.map(roomOf))]
-    .filter((name) => !PENDING_PYTHON.includes(name))
-    .map((name) => ({
-      name: name === 'src' ? 'freetumor_runtime' : `freetumor_runtime.${name}`,
-      files: files.filter(({ path }) => roomOf(path) === name),
-    }))
+  return [...new Set(paths.map(roomOf))].map((name) => ({
+    name: name === 'src' ? 'freetumor_runtime' : `freetumor_runtime.${name}`,
+    files: files.filter(({ path }) => roomOf(path) === name),
+  }))
 }
 
 test.each(PYTHON_ROOMS)('function docs of $name start with an imperative', ({ files }) => {
@@ -231,3 +224,23 @@ test.each([
   const files = sourceFiles(join(packageRoot, folder), ending)
   expect(files.flatMap(({ path, text }) => glossaryFaults(path, lineComments(text, sign)))).toEqual([])
 })
+
+test('the titles of tests avoid what the glossary replaces', () => {
+  const typescript = sourceFiles(join(packageRoot, 'test'), '.test.ts')
+  const python = sourceFiles(join(packageRoot, 'python_runtime/tests'), '.py')
+  const faults = [
+    ...typescript.flatMap(({ path, text }) => glossaryFaults(`test/${path}`, titlesOf(path, text))),
+    ...python.flatMap(({ path, text }) =>
+      glossaryFaults(`python_runtime/tests/${path}`, functionNames(text)),
+    ),
+  ]
+  expect(faults).toEqual([])
+})
+
+/** Return the names of Python test functions as sentences. */
+function functionNames(source: string): ReadText[] {
+  return source.split('\n').flatMap((line, at): ReadText[] => {
+    const [, name] = /^(?:async )?def test_(\w+)/.exec(line) ?? []
+    return name === undefined ? [] : [{ kind: 'string', line: at + 1, text: name.replaceAll('_', ' ') }]
+  })
+}

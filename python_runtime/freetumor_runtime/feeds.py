@@ -122,6 +122,9 @@ class CaseFeed:
     def next(self) -> str | None:
         return self._client.next()
 
+    def progress(self, case_id: str, done: int, total: int) -> None:
+        self._client.progress(case_id, done, total)
+
     def done(self, case_id: str, result: dict) -> None:
         self._client.done(case_id, json.dumps(result, allow_nan=False))
 

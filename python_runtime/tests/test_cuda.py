@@ -60,7 +60,7 @@ def test_a_training_has_the_losses_of_the_cpu(folder, job):
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_a_run_goes_on_as_if_it_had_not_been_stopped(folder, job):
+def test_a_resumed_run_equals_an_uninterrupted_run(folder, job):
     whole, before = run(folder, job, "whole"), run(folder, job, "parts", until=STOP_AT)
     after = run(folder, job, "rest", resumeFrom=before["checkpoint"])
     assert before["losses"] | after["losses"] == whole["losses"]

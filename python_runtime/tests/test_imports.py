@@ -30,7 +30,7 @@ def test_measuring_and_drawing_need_no_pytorch():
     assert not found & {"torch", "monai"}
 
 
-def test_looking_into_checkpoints_and_synthesizing_need_no_monai():
+def test_checkpoint_inspection_and_synthesis_do_not_import_monai():
     found = imported(["freetumor_runtime.checkpoints.inspection", "freetumor_runtime.jobs.synthesize"])
     assert "torch" in found and "monai" not in found
 

@@ -240,8 +240,5 @@ function digests(folder, hashed = true) {
 }
 
 function isResult(path) {
-  return (
-    /\.nii\.gz$|\.zarr\/(image|label)\/|summary\.json$|\.csv$|\.tmp/.test(path) &&
-    !/(^|\/)\.cache\//.test(path)
-  )
+  return /\.nii\.gz$|\.zarr\/(image|label)\/|summary\.json$|\.csv$|\.tmp/.test(path)
 }

@@ -1,11 +1,9 @@
 import type { ExplainedKey } from '../config/explain.js'
-import type { AuditReport } from '../curation/audit/run.js'
 import type { CheckReport } from '../curation/check/run.js'
-import type { Import } from '../curation/datasets/import.js'
-import type { LabelIdMap } from '../curation/datasets/registry.js'
-import type { Remapped } from '../curation/datasets/remap.js'
-import type { UnreadableFiles } from '../curation/file-facts.js'
 import type { FoldPlan } from '../curation/split/run.js'
+import type { DataAudit } from '../pipeline/data/audit.js'
+import type { DataImport } from '../pipeline/data/import.js'
+import type { RemappedFile } from '../pipeline/data/remap.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
 import type { DemoResult } from '../pipeline/flows/demo.js'
 import type { RunPlan } from '../pipeline/plan/launch.js'
@@ -36,14 +34,10 @@ export interface JsonOutputs {
   'config check': ConfigCheck & { readonly file: string; readonly job: string; readonly region: Region }
   'config explain': Omit<ExplainedKey, 'defaultText'>
   'config explain (no key)': { readonly keys: ExplainedKey['keys'] }
-  'data audit': AuditReport
+  'data audit': DataAudit
   'data check': CheckReport
-  'data import': Pick<Import, 'missing' | 'notes'> & {
-    readonly out: string
-    readonly numCases: number
-    readonly unreadable: readonly UnreadableFiles[]
-  }
-  'data remap': Pick<Remapped, 'before' | 'after'> & { readonly out: string; readonly map: LabelIdMap }
+  'data import': DataImport
+  'data remap': RemappedFile
   'data split': Pick<FoldPlan, 'table' | 'patients' | 'warnings'> & {
     /** Null: nothing was written. */
     readonly out: string | null

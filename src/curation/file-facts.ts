@@ -1,7 +1,9 @@
 import { DataError } from '../errors.js'
+import { openJsonLog, readJsonLog } from '../jsonl.js'
 import { probeFile, probeNifti } from '../volume/nifti-probe.js'
 import { forEachCase, type ThreadOptions } from './case-threads.js'
 import type { ManifestCase } from './datasets/manifest.js'
+import type { MeasuredFiles } from './measure-case.js'
 
 /** Unreadable files per data set. */
 export interface UnreadableFiles {
@@ -41,15 +43,34 @@ export async function withFileFacts(cases: readonly ManifestCase[]): Promise<Cas
   return { cases: found, unreadable: byDataset(problems) }
 }
 
+/** Measures of one case in a journal, with the facts and the map that they belong to. */
+interface JournalLine {
+  readonly key: string
+  readonly measured: MeasuredFiles
+}
+
 /**
  * Add facts from whole files: volumes of the classes of each label, SHA-256 of the files, hash of the voxels.
+ * @param journal file that keeps the measures of an interrupted call; the next call reuses those of unchanged
+ * files. Default: none
  */
 export async function withMeasures(
   { cases, unreadable }: CasesWithFacts,
   threads: ThreadOptions,
+  journal: string | null = null,
 ): Promise<CasesWithFacts> {
   const readable = cases.filter(({ files }) => files)
-  const measures = await forEachCase(readable, { name: 'measure', options: null }, threads)
+  const earlier = journal === null ? new Map<string, MeasuredFiles>() : await readJournal(journal)
+  const waiting = readable.filter((item) => !earlier.has(keyOf(item)))
+  {
+    await using log = journal === null ? null : await openJsonLog<JournalLine>(journal)
+    await forEachCase(waiting, { name: 'measure', options: null }, threads, async (item, measured) => {
+      earlier.set(keyOf(item), measured)
+      log?.write({ key: keyOf(item), measured })
+      await log?.flush()
+    })
+  }
+  const measures = readable.map((item) => earlier.get(keyOf(item))!)
   const problems: Problem[] = []
   const measured = new Map(
     readable.map((item, at) => {
@@ -70,6 +91,21 @@ export async function withMeasures(
     cases: cases.map((item) => measured.get(item.id) ?? item),
     unreadable: [...unreadable, ...byDataset(problems)],
   }
+}
+
+async function readJournal(journal: string): Promise<Map<string, MeasuredFiles>> {
+  const found = new Map<string, MeasuredFiles>()
+  try {
+    for await (const { key, measured } of readJsonLog<JournalLine>(journal)) found.set(key, measured)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  return found
+}
+
+/** Return what the measures of a case depend on; a changed file has another digest. */
+function keyOf({ id, image, label, labelMap, region, files }: ManifestCase): string {
+  return JSON.stringify({ id, image, label, labelMap, region, files })
 }
 
 async function probed(item: ManifestCase): Promise<ManifestCase> {

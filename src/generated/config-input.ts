@@ -295,7 +295,7 @@ export interface DataInput {
      */
     readonly role?: 'labelled' | 'host' | null | undefined
     /**
-     * Label ids of the source mapped to ids of the region, or the name of a preset; null is the registered map. Voxels of an id that is mapped to `ignore` are in no loss and no figure; an id outside the map is refused.
+     * Label ids of the source mapped to ids of the region, a preset, or `region` (same ids); null is the registered map. Voxels of an id that is mapped to `ignore` are in no loss and no figure; an id outside the map is refused.
      *
      * - Default: null
      * - Source: our choice, docs/method.md#2-labels-and-roles

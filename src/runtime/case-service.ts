@@ -1,4 +1,4 @@
-import { CaseDone, CaseOrder } from '../generated/freetumor/runtime/v1/feed.js'
+import { CaseDone, CaseOrder, CaseProgress } from '../generated/freetumor/runtime/v1/feed.js'
 import type { Message } from '../transport/frames.js'
 import { unsupportedMessage } from './job-errors.js'
 
@@ -8,6 +8,8 @@ const PACKAGE = 'freetumor.runtime.v1.'
 export interface CaseFeed {
   /** Return the id of the next case; null if none is left. */
   next(): string | null
+  /** Receive the number of sliding windows of a case that are done, of all. */
+  progress(caseId: string, done: number, total: number): void
   done(caseId: string, json: string): void
 }
 
@@ -21,6 +23,11 @@ export function answerCaseRank(feed: CaseFeed, rank: number, message: Message): 
       const caseId = feed.next()
       const order = CaseOrder.fromPartial(caseId === null ? { finished: true } : { caseId })
       return { kind: `${PACKAGE}CaseOrder`, body: CaseOrder.encode(order).finish(), tensors: new Map() }
+    }
+    case `${PACKAGE}CaseProgress`: {
+      const { caseId, done, total } = CaseProgress.decode(message.body)
+      feed.progress(caseId, done, total)
+      return undefined
     }
     case `${PACKAGE}CaseDone`: {
       const { caseId, json } = CaseDone.decode(message.body)

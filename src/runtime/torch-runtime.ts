@@ -304,6 +304,7 @@ async function* runPrediction(
   const outcomes = on(results, 'outcome', { close: ['end'] })
   const feed: CaseFeed = {
     next: () => waiting.shift() ?? null,
+    progress: (caseId, done, total) => call.windows?.(caseId, done, total),
     done: (caseId, json) =>
       void results.emit(
         'outcome',

@@ -258,7 +258,7 @@ function cornerShift(toOther: Affine, shape: Vec3): number {
  * Return the physical axis and direction of each voxel axis. The clearest match is assigned first, so each
  * physical axis is used once.
  */
-function worldAxes(affine: Affine): { axis: number; sign: number }[] {
+export function worldAxes(affine: Affine): { axis: number; sign: number }[] {
   const spacing = spacingOf(affine)
   const cells = [0, 1, 2].flatMap((column) =>
     [0, 1, 2].map((row) => ({ column, row, cosine: at(affine, row, column) / spacing[column]! })),

@@ -1,5 +1,6 @@
 import { NIFTI1, NIFTI2 } from 'nifti-reader-js'
 import { DataError } from '../errors.js'
+import { formatByContent } from './foreign-formats.js'
 import { determinant, spacingOf } from './geometry.js'
 import { affineOfHeader, quaternionOf } from './nifti-affine.js'
 import type { Affine, Vec3 } from './volume.js'
@@ -169,8 +170,7 @@ function readFields(bytes: Uint8Array, file: string): { fields: NIFTI1 | NIFTI2;
   const sizes = bytes.byteLength >= 4 ? [view.getInt32(0, true), view.getInt32(0, false)] : []
   const version = sizes.includes(348) ? 1 : sizes.includes(540) ? 2 : null
   const length = version === 2 ? 540 : 348
-  if (version === null || bytes.byteLength < length)
-    throw refusal('notNifti', file, 'not a NIfTI file', hintForOther(bytes))
+  if (version === null || bytes.byteLength < length) throw notNifti(bytes, file)
   checkMagic(bytes, version, file)
   // the library reads a sub-array from the start of its buffer, and follows extensions if it gets more bytes
   const header = bytes.slice(0, length).buffer as ArrayBuffer
@@ -287,6 +287,12 @@ function isSpacing(mm: number): boolean {
 
 const CONVERT = 'convert it to a single NIfTI file (.nii or .nii.gz) of one 3-D volume'
 const REPAIR = 'write the file again from its source, or repair its header'
+
+function notNifti(bytes: Uint8Array, file: string): DataError {
+  const format = formatByContent(bytes)
+  if (format) return refusal('notNifti', file, `not a NIfTI file (found ${format.name})`, format.remedy)
+  return refusal('notNifti', file, 'not a NIfTI file', hintForOther(bytes))
+}
 
 /** Return a hint for a file that is not NIfTI. */
 function hintForOther(bytes: Uint8Array): string {

@@ -3,7 +3,7 @@ import { runCli, startCli } from '../helpers/cli.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
 describe('freetumor', () => {
-  test('says its version', async () => {
+  test('prints its version', async () => {
     const done = await runCli(['--version'])
     expect(done).toMatchObject({ code: 0, stderr: '' })
     expect(done.stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
@@ -21,7 +21,7 @@ describe('freetumor', () => {
     }
   })
 
-  test('says nothing on stdout and exits 2 when it is called wrongly', async () => {
+  test('prints nothing on stdout and exits with 2 after a usage error', async () => {
     const done = await runCli(['setup', '--veny', 'x'])
     expect(done).toMatchObject({ code: 2, stdout: '' })
     expect(done.stderr).toContain('--venv')

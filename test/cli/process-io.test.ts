@@ -74,7 +74,7 @@ test('a detached command survives SIGHUP', async () => {
 })
 
 test.each(['stdout', 'stderr'] as const)(
-  'a command that works continues when nobody reads its %s any more',
+  'a working command continues when the reader of its %s has exited',
   async (name) => {
     const { child, finished } = startProgram(
       `io.signal
@@ -88,14 +88,14 @@ test.each(['stdout', 'stderr'] as const)(
   },
 )
 
-test('a command that only prints ends quietly when nobody reads its output', async () => {
+test('a command that only prints ends without an error when its reader has exited', async () => {
   const { child, finished } = startProgram(`setInterval(() => io.print('more'), 1)`)
   await once(child.stdout!, 'data')
   child.stdout!.destroy()
   expect(await finished).toMatchObject({ code: 0, stderr: '' })
 })
 
-test('a command that cannot be stopped gently dies of a signal as any program does', async () => {
+test('a command without a graceful stop is killed by a signal', async () => {
   const { child, finished } = startProgram('')
   await once(child.stdout!, 'data')
   child.kill('SIGINT')

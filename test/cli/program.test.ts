@@ -21,7 +21,7 @@ describe('the exit code', () => {
     expect(await runProgram([throwing(new StoppedError('x'))], ['act'], memoryIo())).toBe(75)
   })
 
-  test('is 1 for what nobody foresaw', async () => {
+  test('is 1 for an unexpected error', async () => {
     expect(await runProgram([throwing(new TypeError('x'))], ['act'], memoryIo())).toBe(1)
   })
 
@@ -50,7 +50,7 @@ describe('the exit code', () => {
   })
 })
 
-describe('what is said of an error', () => {
+describe('the message of an error', () => {
   test('is its message and its hint on stderr, without a stack', async () => {
     const io = memoryIo()
     await runProgram([throwing(new DataError('a.nii is cut off', { hint: 'copy it again' }))], ['act'], io)
@@ -144,7 +144,7 @@ describe('the output', () => {
     expect(await outputOf('--output', 'ndjson')).toEqual(['{"schemaVersion":1,"file":"a.yaml"}'])
   })
 
-  test('refuses a format that the command does not know', async () => {
+  test('refuses a format that the command does not support', async () => {
     const io = memoryIo()
     expect(await runProgram([add], ['act', '--output', 'xml'], io)).toBe(2)
     expect(io.stderr[0]).toBe(

@@ -9,7 +9,7 @@ const withDescriptors = (count: number, argv: string) =>
     encoding: 'utf8',
   })
 
-it('says in one sentence that there are too few file descriptors to load the program', () => {
+it('reports in one sentence that too few file descriptors are left to load the program', () => {
   const { status, stdout, stderr } = withDescriptors(40, '--version')
   expect({ status, stdout }).toEqual({ status: 4, stdout: '' })
   expect(stderr).toMatch(

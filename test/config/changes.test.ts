@@ -58,7 +58,7 @@ describe('what has changed in a configuration', () => {
     expect(decidingHash(changed(change))).toBe(decidingHash(before))
   })
 
-  test('tells both values', () => {
+  test('lists both values', () => {
     expect(configChanges(before, changed({ seed: 5 })).deciding).toEqual([
       { key: 'seed', before: 0, after: 5 },
     ])

@@ -27,7 +27,7 @@ describe('training.accumulation', () => {
     }
   })
 
-  it('is what the user says, and 1 for a segmentor, whose norms are of each crop', () => {
+  it('is the value of the user, and 1 for a segmentor, whose norms use one crop', () => {
     const told = { job: 'synthesis', data, networks, training: { accumulation: 2 } }
     expect(resolveConfig(told).training.accumulation).toBe(2)
     expect(
@@ -47,7 +47,7 @@ describe('simulation.texture.count', () => {
     expect(count({ networks: shared, region: 'chest' })).toBe(10)
   })
 
-  it('is what the user says', () => {
+  it('is the value of the user', () => {
     expect(count({ networks: shared, simulation: { texture: { count: 3 } } })).toBe(3)
   })
 })

@@ -46,7 +46,7 @@ describe('lists of a file', () => {
     )
   })
 
-  it('beside a configuration become part of it', async () => {
+  it('next to a configuration become part of it', async () => {
     const folder = temporaryFolder()
     const file = (name: string, text: string) => writeFileSync(join(folder, name), text)
     file('volumes.txt', '0.4\n3\n')

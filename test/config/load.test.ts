@@ -50,7 +50,7 @@ describe('loadConfig', () => {
     expect(config.networks.baseline?.trainFrom).toBe(join(shipped, 'debug-baseline.yaml'))
   })
 
-  it('names a missing file and says what to do', async () => {
+  it('names a missing file and gives a hint', async () => {
     await expect(loadConfig(join(folder, 'none.yaml'))).rejects.toMatchObject({
       message: expect.stringContaining('none.yaml: configuration not found'),
       hint: expect.stringContaining('freetumor init'),

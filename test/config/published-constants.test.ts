@@ -134,7 +134,7 @@ describe('docs/published-constants.md', () => {
     expect(sorted(listed)).toEqual(sorted(differences))
   })
 
-  it('states the optimizer steps of every shipped configuration beside the published ones', () => {
+  it('states the optimizer steps of every shipped configuration next to the published ones', () => {
     const stated = tableOf('Optimizer steps').map(([name, ...numbers]) => [name, ...numbers.map(Number)])
     const computed = shipped.map((config) => {
       const items = itemsPerEpoch(config)

@@ -75,7 +75,7 @@ describe('resolveConfig', () => {
     ],
     [{ ...minimal, job: 'segmentation' }, 'networks.baseline: no weights (expected checkpoint or trainFrom)'],
     ['text', 'no configuration (expected a mapping of keys)'],
-  ])('refuses %j and says why', (input, message) => {
+  ])('refuses %j with the reason', (input, message) => {
     expect(() => resolveConfig(input, 'file.yaml')).toThrow(ConfigError)
     expect(() => resolveConfig(input, 'file.yaml')).toThrow(message)
   })

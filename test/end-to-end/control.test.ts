@@ -7,8 +7,8 @@ import { temporaryFolder } from '../helpers/temporary.js'
 
 const config = join(packageRoot, 'configs/debug-baseline.yaml')
 
-describe('a training that nobody waits for', () => {
-  it('is started, changed, saved and stopped from other commands, and goes on', async () => {
+describe('a training in the background', () => {
+  it('is started, changed, saved and stopped by other commands, and resumes', async () => {
     const cwd = temporaryFolder()
     const sets = [
       '--set',
@@ -53,7 +53,7 @@ describe('a training that nobody waits for', () => {
     expect(JSON.parse(done.stdout)).toMatchObject({ outcome: 'completed', step: stopped.step + 2 })
   })
 
-  it('that cannot start says why to whom started it', async () => {
+  it('that cannot start reports the reason to the command that started it', async () => {
     const cwd = temporaryFolder()
     const sets = ['--set', 'data.phantoms=null']
     const done = await runCli(['train', '--config', config, ...sets, '--out', 'run', '--detach'], { cwd })

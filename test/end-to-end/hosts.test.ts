@@ -78,7 +78,9 @@ function logged(run: string): RunEvent[] {
 }
 
 // three starts of PyTorch one after the other
-it('two hosts train as one does, though one is killed and cut off', { timeout: 900_000 }, async () => {
+it('two nodes train as one does, although one is killed and loses its network', {
+  timeout: 900_000,
+}, async () => {
   const folder = temporaryFolder()
   const whole = await runCli([...trainArgv(folder, 2), '--out', 'whole'], { cwd: folder })
   expect(whole).toMatchObject({ code: 0 })

@@ -30,7 +30,7 @@ async function said(run: Launch): Promise<string[]> {
   return lines
 }
 
-it('the processes of a node listen on loopback only, and the ranks meet in a store that other users cannot reach', async () => {
+it('the processes of a node listen on loopback only, and the ranks use a store that other users cannot reach', async () => {
   const run = launched('listeners.py')
   const lines = await said(run)
   await run.result
@@ -44,7 +44,7 @@ it('the processes of a node listen on loopback only, and the ranks meet in a sto
   expect(told.keys).toBe(0)
 })
 
-it('a script that dies on rank 1 is begun again, and its failure is that of rank 1', async () => {
+it('a script that crashes on rank 1 is restarted, and its failure is that of rank 1', async () => {
   const run = launched('dies_on_rank_1.py', {
     args: ['1'],
     restarts: { max: 1, backoffSeconds: 0 },

@@ -81,7 +81,7 @@ const lossesOf = (events: readonly RunEvent[]): unknown[] =>
   events.flatMap((event) => (event.type === 'step' ? [[event.step, event.losses]] : []))
 
 describe('the whole method', () => {
-  it('runs its three jobs one after another on two ranks, and says what became of every tumor', async () => {
+  it('runs its three jobs in sequence on two ranks, and lists the result of every tumor', async () => {
     const folder = temporaryFolder()
     const weights: Partial<Record<JobKind, string>> = {}
     for (const job of ['baseline', 'synthesis', 'segmentation'] as const) {
@@ -108,7 +108,7 @@ describe('the whole method', () => {
     expect(await readFile(join(folder, 'segmentation', 'report.html'), 'utf8')).toContain('segmentation')
   })
 
-  it('gives the same losses to the last bit for the same seed, with one or with three simulation workers', async () => {
+  it('gives bit-identical losses for the same seed, with one or with three simulation workers', async () => {
     const folder = temporaryFolder()
     const { weights: baseline } = await run(await debugConfig('baseline', folder), { out: join(folder, 'b') })
     const made = async (workers: number): Promise<unknown[]> => {
@@ -120,7 +120,7 @@ describe('the whole method', () => {
     expect(await made(3)).toEqual(await made(1))
   })
 
-  it('in reproducible mode has the same losses to the last bit on one rank and on two', async () => {
+  it('in reproducible mode has bit-identical losses on one rank and on two', async () => {
     const folder = temporaryFolder()
     const on = async (ranks: number): Promise<unknown[]> => {
       const config = await debugConfig('baseline', folder, { ranks, reproducible: true })
@@ -138,7 +138,7 @@ describe('the whole method', () => {
 })
 
 describe('stopping', () => {
-  it('saves at the step of the stop, and goes on with the losses of an unbroken run', async () => {
+  it('saves at the step of the stop, and resumes with the losses of an uninterrupted run', async () => {
     const folder = temporaryFolder()
     const config = await debugConfig('baseline', folder, { steps: 8 })
     const whole = await run(config, { out: join(folder, 'whole') })
@@ -159,7 +159,7 @@ describe('stopping', () => {
     expect(lossesOf(lines.map((line) => JSON.parse(line) as RunEvent))).toEqual(lossesOf(whole.events))
   })
 
-  it('leaves no process when a rank is killed, and says that the runtime died', async () => {
+  it('leaves no process when a rank is killed, and reports that the runtime crashed', async () => {
     const folder = temporaryFolder()
     const config = await debugConfig('baseline', folder, { steps: 400, restarts: 0 })
     const training = startTraining(config, torchRuntime(), { out: join(folder, 'killed') })
@@ -182,7 +182,7 @@ describe('stopping', () => {
 })
 
 describe('a training whose ranks die', () => {
-  it('goes on by itself with the losses of an unbroken run, and leaves a card that names the rank', async () => {
+  it('restarts automatically with the losses of an uninterrupted run, and writes a failure card that names the rank', async () => {
     const folder = temporaryFolder()
     const change = { ranks: 2, steps: 14, checkpointEverySteps: 4 }
     const config = await debugConfig('baseline', folder, change)
@@ -231,7 +231,7 @@ describe('a training whose ranks die', () => {
 })
 
 describe('bad input', () => {
-  it('a wrong Python is one clear error, exit 4, and a run that says it failed', async () => {
+  it('a wrong Python is one clear error, exit code 4, and a run with a failed status', async () => {
     const folder = temporaryFolder()
     const file = new URL('../../configs/debug-baseline.yaml', import.meta.url).pathname
     const done = await runCli(['train', '--config', file, '--out', 'run'], {

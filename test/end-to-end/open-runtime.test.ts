@@ -99,12 +99,12 @@ describe('a warm runtime', () => {
     expect(labels.data.length).toBe(40 ** 3)
   })
 
-  it('refuses what it cannot paint in its own words, and goes on', async () => {
+  it('refuses a tumor outside the textures with its own message, and continues', async () => {
     const [{ plan }] = (await painted([request(1)])) as [PaintedTumor]
     const beyond: TumorPlan = { ...plan, textureStart: [60, 60, 60] }
     const refused = painted([request(1, { tumor: beyond })])
     await expect(refused).rejects.toBeInstanceOf(DataError)
-    await expect(refused).rejects.toThrow('texture 0: no window at')
+    await expect(refused).rejects.toThrow('texture 0: crop outside the textures')
     expect((await runtime.segment(volume(32))).shape).toEqual([32, 32, 32])
   })
 
@@ -135,7 +135,7 @@ describe('a warm runtime', () => {
   })
 })
 
-it('a runtime that cannot be opened says why, and leaves nothing', async () => {
+it('a runtime that cannot be opened reports the reason, and leaves no process', async () => {
   const damaged = openRuntime({ baseline: join(folder, 'nothing.pt'), region: 'abdomen', logDirectory: logs })
   await expect(damaged).rejects.toThrow('nothing.pt')
   expect(processes()).toEqual([])

@@ -31,7 +31,7 @@ const TOTAL_SEGMENTATOR: Record<string, number> = {
 
 describe('training on real scans', () => {
   it.skipIf(!abdomen.image || !abdomen.label)(
-    'paints tumors into a real abdomen host beside phantoms that carry tumors',
+    'paints tumors into a real abdominal host CT next to phantoms with tumors',
     async () => {
       const folder = temporaryFolder()
       await linkCase(join(folder, 'data', 'RealHost'), abdomen.image!, abdomen.label!)

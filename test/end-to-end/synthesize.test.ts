@@ -129,7 +129,7 @@ describe('freetumor synthesize', () => {
     }
   })
 
-  it('stopped by a signal ends with 75, and goes on to the files of one that was not stopped', async () => {
+  it('stopped by a signal exits with 75, and resumes to the files of an uninterrupted run', async () => {
     const folder = temporaryFolder()
     const { images, labels } = await phantoms(folder)
     const kind = ['--region', 'specialist', '--organs', 'liver', '--variants', '6', '--output', 'ndjson']
@@ -151,7 +151,7 @@ describe('freetumor synthesize', () => {
     expect([...new Set(first.data)].sort()).toEqual([0, 1, 2])
   })
 
-  it('says what is missing instead of guessing', async () => {
+  it('lists missing values instead of guessing them', async () => {
     const folder = temporaryFolder()
     const { images, labels } = await phantoms(folder)
     const flags = ['--images', images, '--labels', labels, '--out', join(folder, 'out')]

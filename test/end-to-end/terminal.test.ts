@@ -271,7 +271,7 @@ it('evaluate ends with 130 after Ctrl-C and writes no result', async () => {
   expect(existsSync(join(out, 'summary.json'))).toBe(false)
 })
 
-it('a program without a signal handler dies of Ctrl-C, and its training ends with it', async () => {
+it('Ctrl-C ends a program without a signal handler, and its training ends with it', async () => {
   const folder = temporaryFolder()
   const run = join(folder, 'run')
   const library = pathToFileURL(join(packageRoot, 'dist/index.js')).href

@@ -76,7 +76,7 @@ test('a ratio uses the sums, and undefined resamples are omitted', () => {
   expect(estimate([{ patient: 'a', values: [0, 0] }], ratio, key)).toBeNull()
 })
 
-test('scans of a patient are drawn together, so many scans of few patients give a wide interval', () => {
+test('scans of a patient are drawn together: hence a large number of scans of few patients gives a wide interval', () => {
   const scans = Array.from({ length: 40 }, (_, n) => ({ patient: `${n % 6}`, value: (n % 6) / 5 }))
   const together = estimateMeanOfPatients(scans, key)!
   const apart = estimateMeanOfPatients(

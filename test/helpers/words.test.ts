@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { lineComments, sentencesOf, wordCount, wordsOf } from './words.js'
+import { lineComments, sentencesOf, titlesOf, wordCount, wordsOf } from './words.js'
 
 const SOURCE = `
 import { x } from './a module with a space.js'
@@ -40,12 +40,22 @@ describe('wordsOf', () => {
     expect(found.functionDocs).toEqual([{ line: 3, text: 'Return one.' }])
   })
 
-  test('tells errors with a hint from errors without', () => {
+  test('distinguishes errors with a hint from errors without', () => {
     expect(found.errors.map(({ line, hasHint }) => [line, hasHint])).toEqual([
       [7, true],
       [12, false],
     ])
   })
+})
+
+test('titlesOf finds the titles of tests, also of tables and conditional ones', () => {
+  const source =
+    "describe('a run', () => {\n  it.each(['x'])('resumes', f)\n  it.skipIf(y)('saves', f)\n  log('no title')\n})"
+  expect(titlesOf('a.test.ts', source).map(({ line, text }) => [line, text])).toEqual([
+    [1, 'a run'],
+    [2, 'resumes'],
+    [3, 'saves'],
+  ])
 })
 
 test('lineComments joins the lines of a comment', () => {

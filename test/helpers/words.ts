@@ -29,6 +29,9 @@ export interface SourceWords {
   readonly errors: readonly ConstructedError[]
 }
 
+/** Calls whose first argument is a title, such as `test.each(cases)`. */
+const TITLED = /^(test|it|describe)\b/
+
 /** What stands for the values inside a template. */
 const VALUE = '…'
 
@@ -61,6 +64,25 @@ export function wordsOf(path: string, source: string, errorTypes: ReadonlySet<st
 
 function isLiteral(node: ts.Node): boolean {
   return ts.isStringLiteral(node) || ts.isRegularExpressionLiteral(node) || ts.isTemplateLiteralToken(node)
+}
+
+/** Return the titles that `test`, `it` and `describe` of a TypeScript test file state as strings. */
+export function titlesOf(path: string, source: string): ReadText[] {
+  const file = ts.createSourceFile(path, source, ts.ScriptTarget.ES2023, true)
+  const titles: ReadText[] = []
+  const visit = (node: ts.Node): void => {
+    const [title] = ts.isCallExpression(node) ? node.arguments : []
+    const text = title === undefined ? null : proseOf(title)
+    if (ts.isCallExpression(node) && text !== null && TITLED.test(node.expression.getText(file)))
+      titles.push({
+        kind: 'string',
+        line: file.getLineAndCharacterOfPosition(node.getStart(file)).line + 1,
+        text,
+      })
+    ts.forEachChild(node, visit)
+  }
+  visit(file)
+  return titles
 }
 
 function isFunction(node: ts.Node): boolean {

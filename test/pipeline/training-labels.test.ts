@@ -15,6 +15,8 @@ describe('a target', () => {
     ['lits', 'chest'],
     ['covid', 'abdomen'],
   ])('%s is refused in the %s', (target, region) => {
-    expect(() => targetConfig(target, 'onlylabeled', region)).toThrow(`training.target ${target} is of the`)
+    expect(() => targetConfig(target, 'onlylabeled', region)).toThrow(
+      `training.target: no target of the ${region}`,
+    )
   })
 })

@@ -205,7 +205,7 @@ describe('the outcome of a run', () => {
       finished({ outcome: 'failed', reason: 'rank 1 died', step: 7 }),
       /failed at step 7: rank 1 died/,
     ],
-  ])('is told when it %s', (_, end, expected) => {
+  ])('is reported when it %s', (_, end, expected) => {
     expect(words(page(run({ events: [started(), step(0), end] })))).toMatch(expected)
   })
 

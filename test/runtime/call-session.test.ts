@@ -65,7 +65,7 @@ function played() {
 const labels: Tensor = { elementType: 'uint8', shape: [2, 2, 2], data: new Uint8Array(8).fill(3) }
 
 describe('calls to a warm runtime', () => {
-  it('tell its device and versions once the networks are loaded', async () => {
+  it('report its device and versions after the networks are loaded', async () => {
     const { session } = played()
     expect(await session.ready).toEqual({
       device: 'cpu',
@@ -86,7 +86,7 @@ describe('calls to a warm runtime', () => {
     expect(await second).toEqual({ labels: new Uint8Array(8).fill(2), logits: null, networkSeconds: 0.5 })
   })
 
-  it('that the runtime refuses carry its own words, and the next one goes on', async () => {
+  it('that the runtime refuses have its own message, and the next one succeeds', async () => {
     const runtime = played()
     await runtime.session.ready
     const calls = [runtime.session.segment(volume), runtime.session.segment(volume)]
@@ -107,7 +107,7 @@ describe('calls to a warm runtime', () => {
     await expect(call).rejects.toThrow('the runtime sent a wrong tensor labels (found uint8 [8])')
   })
 
-  it('cancelled before they are sent are never heard of; cancelled later, the runtime is told', async () => {
+  it('cancelled before they are sent never reach the runtime; a later cancellation is sent to it', async () => {
     const runtime = played()
     await runtime.session.ready
     const [early, late] = [new AbortController(), new AbortController()]
@@ -135,7 +135,7 @@ describe('calls to a warm runtime', () => {
     await expect(session.segment(volume, AbortSignal.abort())).rejects.toBeInstanceOf(StoppedError)
   })
 
-  it('all fail with the reason of a death, those to come too, and what is left is cleared away', async () => {
+  it('all fail with the reason of a crash, later ones too, and remaining files are removed', async () => {
     const runtime = played()
     await runtime.session.ready
     const calls = [runtime.session.segment(volume), runtime.session.segment(volume)]
@@ -157,7 +157,7 @@ describe('calls to a warm runtime', () => {
     expect(runtime.closed()).toBe(1)
   })
 
-  it('cannot be made where the runtime did not start: its reason is told', async () => {
+  it('fail if the runtime did not start: its reason is reported', async () => {
     const reason = new CheckpointError('given.pt: not a file')
     const session = new CallSession(() => Promise.reject(reason))
     await expect(session.ready).rejects.toBe(reason)

@@ -12,7 +12,7 @@ const folder = mkdtempSync(join(tmpdir(), 'freetumor-test-'))
 runPython('test/fixtures/make_checkpoints.py', folder)
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-test('a published baseline is told by its keys, with what is assumed of it', async () => {
+test('a published baseline is recognised by its keys, with the assumptions about it', async () => {
   const path = join(folder, 'model_baseline_segmentor.pt')
   const facts = await torchRuntime().inspect(path, {})
   expect(facts).toMatchObject({
@@ -74,7 +74,7 @@ test('a probe without window and spacing asks for them', async () => {
   await expect(refused).rejects.toMatchObject({ hint: 'pass region or config' })
 })
 
-test('a file is looked into once, and again when it has changed', async () => {
+test('a file is inspected once, and again when it has changed', async () => {
   const path = join(folder, 'twice.pt')
   copyFileSync(join(folder, 'mine.pt'), path)
   const first = await inspectFile(path)

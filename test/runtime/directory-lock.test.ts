@@ -126,7 +126,7 @@ describe('the lock of a folder', () => {
     })
   })
 
-  it('says which Python cannot hold it', async () => {
+  it('reports why a Python cannot hold it', async () => {
     const folder = temporaryFolder()
     const python = join(folder, 'python')
     writeFileSync(python, '#!/bin/sh\necho "no such module" >&2\nexit 3\n')
@@ -138,7 +138,7 @@ describe('the lock of a folder', () => {
     expect(existsSync(join(folder, '.lock'))).toBe(false)
   })
 
-  it('that a killed owner left is nobody’s', async () => {
+  it('of a killed owner is free', async () => {
     const folder = temporaryFolder()
     mkdirSync(join(folder, 'other'))
     writeFileSync(join(folder, '.lock'), '{"pid":1,"host":"gone"}')

@@ -18,7 +18,7 @@ const hello = Hello.fromPartial({
 const told = (event: JobEvent['event']) => toRuntimeEvent(JobEvent.fromPartial({ event }), hello)
 
 describe('an event of the job', () => {
-  it('is told with what the hello said, numbers as numbers', () => {
+  it('is reported with the values of the hello, numbers as numbers', () => {
     expect(told({ $case: 'ready', value: { step: 12n, parameters: { segmentor: 350_000n } } })).toEqual({
       type: 'ready',
       step: 12,

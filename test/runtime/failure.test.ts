@@ -48,7 +48,7 @@ const explain = (
   oomKillsBefore = 1e9,
 ) => explainFailure({ logDirectory, end: { code: signal ? null : 1, signal, tail }, oomKillsBefore })
 
-describe('a death is explained by', () => {
+describe('a crash is explained by', () => {
   it('the rank that failed by itself, not by those that lost it', async () => {
     const folder = logs(
       { rank: 0, message: RESET, time: 10 },
@@ -75,7 +75,7 @@ describe('a death is explained by', () => {
     expect(cardOf(await explain(folder))).toMatchObject({ rank: 1 })
   })
 
-  it('the signal that killed a rank, whatever the others say', async () => {
+  it('the signal that killed a rank, for any reports of the others', async () => {
     const folder = logs({ rank: 0, message: RESET, time: 10 })
     const card = cardOf(await explain(folder, torchrun(1, -9)))
     expect(card).toMatchObject({
@@ -121,7 +121,7 @@ describe('a death is explained by', () => {
     expect(card!.hint).toContain('sampling.itemsPerStep')
   })
 
-  it('a lack of memory that a rank could still tell of', async () => {
+  it('a lack of memory that a rank could still report', async () => {
     const message = 'OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB'
     expect(cardOf(await explain(logs({ rank: 2, message, time: 1 })))).toMatchObject({
       kind: 'outOfMemory',
@@ -129,7 +129,7 @@ describe('a death is explained by', () => {
     })
   })
 
-  it('a lost connection, when nobody knows more', async () => {
+  it('a lost connection, without other reports', async () => {
     const card = cardOf(await explain(logs({ rank: 0, message: RESET, time: 10 }), torchrun(0, 1)))
     expect(card).toMatchObject({ kind: 'lostConnection', rank: 0 })
   })
@@ -141,7 +141,7 @@ describe('a death is explained by', () => {
     expect(cardOf(error)).toBeNull()
   })
 
-  it('the end of the launcher, when no rank said anything', async () => {
+  it('the end of the launcher, without a report of a rank', async () => {
     const error = await explain(logs(), 'No module named freetumor_runtime\n')
     expect(error.message).toContain('ended with code 1 without a reason:\nNo module named freetumor_runtime')
     expect(cardOf(await explain(logs(), '', 'SIGKILL'))).toMatchObject({
@@ -190,7 +190,7 @@ describe('a hang', () => {
     expect(cardOf(error)).toMatchObject({ kind: 'hang', rank: 1 })
   })
 
-  it('names a suspended rank, whatever the stacks say', async () => {
+  it('names a suspended rank, for any stacks', async () => {
     const error = await explained([collective, ''], [1])
     expect(error.message).toContain('the job hangs: no step and no other event for 9 s: rank 1 is suspended')
     expect(cardOf(error)?.rank).toBe(1)

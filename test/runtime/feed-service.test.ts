@@ -53,7 +53,7 @@ const message = (name: string, body: Uint8Array): Message => ({
 })
 
 describe('a rank', () => {
-  it('that asks for a step gets its crops, every array as a tensor under the name that the crop says', async () => {
+  it('that requests a step gets its crops, every array as a tensor under the name in the crop', async () => {
     const answer = await answerRank(
       feedOf(),
       PATCH,
@@ -115,7 +115,7 @@ describe('a rank', () => {
     expect(await answerRank(feedOf(), PATCH, 1, message('StepAck', new Uint8Array()))).toBeUndefined()
   })
 
-  it('that says what does not belong here is refused', async () => {
+  it('that sends a message of another job is refused', async () => {
     await expect(answerRank(feedOf(), PATCH, 2, message('VariantRequest', new Uint8Array()))).rejects.toThrow(
       'rank 2: sent an unsupported message (freetumor.runtime.v1.VariantRequest)',
     )

@@ -36,13 +36,13 @@ function started(
   return { job, runId, logs }
 }
 
-it('tells how it ended and its last words, and keeps them in a log', async () => {
+it('reports how it ended and its last lines, and keeps them in a log', async () => {
   const { job, logs } = started('echo out; echo err >&2; exit 7')
   expect(await job.ended).toMatchObject({ code: 7, signal: null, tail: expect.stringContaining('err') })
   expect(logOf(logs)).toContain('out')
 })
 
-it('goes on where its log cannot be written, and says so', async () => {
+it('continues if its log cannot be written, and reports it', async () => {
   const logs = temporaryFolder()
   mkdirSync(join(logs, 'agent.log'))
   const job = startProcess({
@@ -57,7 +57,7 @@ it('goes on where its log cannot be written, and says so', async () => {
   expect(tail).toContain(`${join(logs, 'agent.log')} could not be written`)
 })
 
-it('that cannot be started says so by its end', async () => {
+it('that cannot be started reports it as its end', async () => {
   const job = startProcess({
     argv: ['/no/such/program'],
     environment: {},

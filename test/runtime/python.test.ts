@@ -111,14 +111,14 @@ describe('the Python that is used', () => {
     })
   })
 
-  test('is never one whose set-up was cut off', () => {
+  test('is never one whose set-up was interrupted', () => {
     const cwd = temporaryFolder()
     file(cwd, '.venv/bin/python')
     file(cwd, '.venv/freetumor-setup.unfinished')
     expect(() => resolvePython({ cwd, env: {} })).toThrow(/was not finished/)
   })
 
-  test('that is named but does not exist is an error that says where the name came from', () => {
+  test('that is named but does not exist is an error with the source of the name', () => {
     const cwd = temporaryFolder()
     expect(() => resolvePython({ cwd, env: { FREETUMOR_PYTHON: '/no/python' } })).toThrow(
       'FREETUMOR_PYTHON: /no/python: Python not found',
@@ -190,7 +190,7 @@ describe('the environment of a Python child', () => {
 })
 
 describe('an interpreter', () => {
-  test('tells its version and its packages', async () => {
+  test('reports its version and its packages', async () => {
     const facts = await inspectPython(resolvePython())
     expect(facts.version).toMatch(/^3\.1[12]\.\d+$/)
     expect(facts.packages).toMatchObject({ torch: expect.stringMatching(/^\d/), monai: expect.any(String) })

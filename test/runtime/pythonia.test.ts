@@ -9,7 +9,7 @@ import { startNode } from '../helpers/cli.js'
 const python = resolvePython()
 
 describe('a call of a Python function', () => {
-  test('gives back what it returns, whatever JSON can say', async () => {
+  test('passes on its result, for all values that JSON can represent', async () => {
     expect(await callPython(python, 'math', 'hypot', [3, 4])).toBe(5)
     expect(await callPython(python, 'json', 'loads', ['{"a": [1, null, "é\\u2028"]}'])).toEqual({
       a: [1, null, 'é\u2028'],
@@ -29,7 +29,7 @@ describe('a call of a Python function', () => {
     delete process.env.MASTER_ADDR
   })
 
-  test('that raises is an error with the function and what it said', async () => {
+  test('that raises is an error with the function and the message', async () => {
     const failing = callPython(python, 'json', 'loads', ['{'])
     await expect(failing).rejects.toThrow(RuntimeCrashError)
     await expect(failing).rejects.toThrow(/^json\.loads: JSONDecodeError: Expecting property name/)
@@ -46,7 +46,7 @@ describe('a call of a Python function', () => {
     await expect(callPython(python, 'builtins', 'float', ['nan'])).rejects.toThrow(/not JSON compliant/)
   })
 
-  test('whose Python dies is an error at once, and the next call works', async () => {
+  test('whose Python crashes is an error at once, and the next call works', async () => {
     const dying = callPython(python, 'os', '_exit', [3])
     await expect(dying).rejects.toThrow('Python ended during os._exit (exit code 3)')
     await expect(callPython(python, 'os', 'abort')).rejects.toThrow('Python ended during os.abort (SIGABRT)')

@@ -12,7 +12,7 @@ function logFolder(...ranks: number[]): { folder: string; write: (rank: number, 
   return { folder, write }
 }
 
-it('tells every line once, whole, and not those of an earlier attempt', async () => {
+it('reports every line once, completely, and not those of an earlier attempt', async () => {
   const { folder, write } = logFolder(0, 1)
   write(0, 'from before\n')
   const lines: string[] = []
@@ -28,7 +28,7 @@ it('tells every line once, whole, and not those of an earlier attempt', async ()
   expect(lines).toEqual(['0 first', '0 second', '1 begun and never ended'])
 })
 
-it('tells letters of several bytes that are read in two parts', async () => {
+it('decodes letters of several bytes across two reads', async () => {
   const { folder, write } = logFolder(0)
   const lines: string[] = []
   const logs = await openRankLogs(folder, 0, [0], (_, text) => lines.push(text))
@@ -54,7 +54,7 @@ it('finds the exceptions of the ranks that raised one', async () => {
   ])
 })
 
-it('takes the last of several exceptions, and none that is cut off', () => {
+it('takes the last of several exceptions, and no truncated one', () => {
   const one = 'Traceback (most recent call last):\n  File "a.py", line 1\nKeyError: 1\n'
   const two = 'Traceback (most recent call last):\n  File "a.py", line 2\nIndexError: 2\n'
   expect(lastException(`${one}\nDuring handling of the above ...\n\n${two}`)?.message).toBe('IndexError: 2')

@@ -28,7 +28,7 @@ test('every package with a floor is pinned, at or above its floor', () => {
 })
 
 describe('an interpreter that falls short', () => {
-  test('is told package by package, with what was found and what is needed', () => {
+  test('is reported for each package, with the found and the required version', () => {
     const { nibabel: _, ...pins } = readRequirements(false).pins
     expect(belowFloors(facts({ ...pins, torch: '2.9.1+cu128' }))).toEqual([
       'torch 2.9.1+cu128 (2.10 or newer is needed)',
@@ -36,7 +36,7 @@ describe('an interpreter that falls short', () => {
     ])
   })
 
-  test('of the pins is told too, but a local build of the pinned version is the pinned version', () => {
+  test('of the pins is reported too, but a local build of the pinned version counts as the pinned version', () => {
     const pins = { torch: '2.13.0', monai: '1.6.1' }
     expect(offPins(facts({ torch: '2.13.0+cpu', monai: '1.6.0' }), pins)).toEqual([
       'monai 1.6.0 (pinned 1.6.1)',

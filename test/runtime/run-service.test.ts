@@ -45,7 +45,7 @@ it('leaves no folder for sockets behind when a run cannot be shared', async () =
 })
 
 describe('a run in another process', () => {
-  it('tells where it is, takes commands, and ends by them', async () => {
+  it('reports its state, accepts commands, and ends by them', async () => {
     const run = await begun(100_000)
     const remote = await connected(run)
     expect(remote.pid).toBe(process.pid)
@@ -58,7 +58,7 @@ describe('a run in another process', () => {
     expect(await run.result).toMatchObject({ outcome: 'stopped', reason: 'from outside', step: stopped })
   })
 
-  it('tells all its events from the first to the last, to every reader', async () => {
+  it('sends all its events from the first to the last to every reader', async () => {
     const run = await begun(120)
     const remote = await connected(run)
     const events: RunEvent[] = []

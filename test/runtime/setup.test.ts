@@ -41,7 +41,7 @@ function setting(cwd: string, env: Record<string, string> = {}) {
 }
 
 describe('setup without a runtime', () => {
-  test('makes one from a bare Python, exactly as pinned, and says so', async () => {
+  test('creates one from a bare Python, exactly as pinned, and reports it', async () => {
     const cwd = temporaryFolder()
     const done = await setting(cwd)()
     expect(done).toMatchObject({ action: 'created', python: join(cwd, '.venv/bin/python') })
@@ -50,7 +50,7 @@ describe('setup without a runtime', () => {
     expect(resolvePython({ cwd, env: recordsOf(cwd) })).toBe(done.python)
   })
 
-  test('makes it where it is told to', async () => {
+  test('creates it in the given folder', async () => {
     const cwd = temporaryFolder()
     expect((await setting(cwd)({ venv: 'deep/er' })).python).toBe(join(cwd, 'deep/er/bin/python'))
   })
@@ -63,7 +63,7 @@ describe('setup without a runtime', () => {
     expect(existsSync(join(cwd, '.venv'))).toBe(false)
   })
 
-  test('tells what it tried when no Python is found', async () => {
+  test('lists its attempts when no Python is found', async () => {
     const cwd = temporaryFolder()
     const done = await startCli(['setup'], { cwd, env: { PATH: '/nowhere', FREETUMOR_PYTHON: undefined } })
       .finished
@@ -79,7 +79,7 @@ describe('setup without a runtime', () => {
     expect(readFileSync(join(cwd, 'mine/thesis.txt'), 'utf8')).toBe('x')
   })
 
-  test('says when the folder cannot be written', async () => {
+  test('reports a folder that cannot be written', async () => {
     const cwd = temporaryFolder()
     writeFileSync(join(cwd, 'file'), '')
     await expect(setting(cwd)({ venv: 'file/venv' })).rejects.toThrow(/cannot be written \(ENOTDIR\)/)
@@ -127,7 +127,7 @@ describe('a set-up that was not finished', () => {
     expect((await setting(cwd)()).action).toBe('created')
   })
 
-  test('although pip said that all is well is noticed', async () => {
+  test('is noticed although pip reports success', async () => {
     const failing = setting(temporaryFolder(), { PRETEND_PIP: 'lies' })()
     await expect(failing).rejects.toThrow(
       /pip installed other versions: monai is missing.*, torch is missing/,
@@ -167,7 +167,7 @@ describe('a set-up that was not finished', () => {
 })
 
 describe('an existing Python', () => {
-  test('that meets every floor is adopted, with what differs from the pins', async () => {
+  test('that fulfils every minimum is adopted, with its differences from the pins', async () => {
     const cwd = temporaryFolder()
     const packages = { ...PINS, torch: '2.11.0+cu130' }
     const theirs = pretendPython(join(cwd, 'theirs'), { packages })
@@ -198,7 +198,7 @@ describe('an existing Python', () => {
     await expect(setUp('theirs')).rejects.toThrow(/: an environment with other packages: torch is missing/)
   })
 
-  test('in ./.venv that nobody recorded is not run, unless the folder is named', async () => {
+  test('in ./.venv without a record is not run, unless the folder is named', async () => {
     const cwd = temporaryFolder()
     const ran = join(cwd, 'ran')
     mkdirSync(join(cwd, '.venv/bin'), { recursive: true })

@@ -21,7 +21,7 @@ describe('philox', () => {
       [0xa4093822, 0x299f31d0],
       [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1],
     ],
-  ] as const)('meets the published answer for counter %j', (counter, key, answer) => {
+  ] as const)('equals the published output for counter %j', (counter, key, answer) => {
     const out = new Uint32Array(4)
     philox(counter, key, out)
     expect([...out]).toEqual(answer)

@@ -42,7 +42,7 @@ async function opened(run: string): Promise<{ step: number | null; told: string[
   return { step: checkpoint?.step ?? null, told }
 }
 
-describe('the checkpoint that a run goes on from', () => {
+describe('the checkpoint that a run resumes from', () => {
   test('is the newest, and `latest` names it even when a kill came before the pointer moved', async () => {
     const run = runWith(10, 30, 20)
     writeFileSync(inside(run, 'latest'), nameOf(20))
@@ -77,7 +77,7 @@ describe('the checkpoint that a run goes on from', () => {
     ],
   ]
   test.each(damages)(
-    'is the one before when the newest has %s, which is told and set aside',
+    'is the previous one when the newest has %s, which is reported and renamed',
     async (_, damage, reason) => {
       const run = runWith(10, 20)
       damage(inside(run, nameOf(20)))

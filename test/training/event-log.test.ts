@@ -63,7 +63,7 @@ test('events come back as they were, in their order', async () => {
   expect(await read(path)).toEqual(events)
 })
 
-test('a run that goes on from a checkpoint forgets what came after it, and keeps what will not happen again', async () => {
+test('a run that resumes from a checkpoint drops later events, and keeps those that will not recur', async () => {
   const path = join(temporaryFolder(), 'events.jsonl')
   const before = [note, synthesis(0), step(0), synthesis(1), step(1), validation(2), checkpoint(2)]
   // tumors of step 2 are judged while step 1 is under way

@@ -88,7 +88,7 @@ describe('a reader', () => {
     expect(await rest(reader)).toHaveLength(2000)
   })
 
-  test('that leaves is forgotten, and the others go on', async () => {
+  test('that leaves is dropped, and the others continue', async () => {
     const stream = new EventStream(mergeSteps)
     const staying = rest(stream)
     stream.push(note('a'))

@@ -40,7 +40,7 @@ test('does not repeat what would happen again', () => {
   expect(restartAfter(death('signal'), 7, before, 1, policy)).toBe(10)
 })
 
-test('leaves mistakes of the user, and deaths that nobody explained, alone', () => {
+test('does not restart after mistakes of the user and errors without an explanation', () => {
   expect(restartAfter(new ConfigError('wrong'), 7, null, 0, policy)).toBeNull()
   expect(restartAfter(new Error('a bug'), 7, null, 0, policy)).toBeNull()
 })

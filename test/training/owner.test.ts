@@ -8,7 +8,7 @@ import { temporaryFolder } from '../helpers/temporary.js'
 const numberIn = (run: string): unknown =>
   (JSON.parse(readFileSync(join(run, 'owner.json'), 'utf8')) as { number: unknown }).number
 
-it('raises the number with each start, and tells the earlier ones who took the run over', async () => {
+it('raises the number with each start, and names to earlier ones the start that took the run over', async () => {
   const run = temporaryFolder()
   const first = await takeOver(run, 'a')
   first.check()

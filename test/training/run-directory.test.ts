@@ -11,7 +11,7 @@ import {
 import { temporaryFolder } from '../helpers/temporary.js'
 
 describe('a run directory', () => {
-  test('is made once: a second run is refused with the way to go on', async () => {
+  test('is created once: a second run is refused with the way to resume', async () => {
     const directory = await makeRunDirectory(join(temporaryFolder(), 'deep', 'run'))
     expect(readdirSync(directory)).toEqual(['logs'])
     writeFileSync(join(directory, 'config.resolved.yaml'), '')
@@ -31,7 +31,7 @@ describe('a run directory', () => {
     })
   })
 
-  test('tells how its run ended, or nothing', async () => {
+  test('reports how its run ended, or nothing', async () => {
     const folder = temporaryFolder()
     expect(await readExit(folder)).toBeNull()
     const record = { outcome: 'stopped', reason: 'stop', step: 4, exitCode: 75 } as const

@@ -314,7 +314,7 @@ describe('a process that is no rank of the job', () => {
     ['an empty message', (peer) => peer.send([''])],
     ['a frame above the limit', (peer) => peer.send([Buffer.alloc(MAX_FRAME_BYTES + 1)])],
     ['nothing', async () => {}],
-  ])('that sends %s is not answered, and the ranks go on', async (what, say) => {
+  ])('that sends %s is not answered, and the ranks continue', async (what, say) => {
     const server = await serverOf({})
     const names = ['stranger', 'rank-0', 'rank-0.', `rank-0.${TOKEN}x`, `rank-x.${TOKEN}`, `rank--1.${TOKEN}`]
     for (const name of names) {

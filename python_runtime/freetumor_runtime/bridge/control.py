@@ -1,4 +1,4 @@
-"""Rank 0's end of the control stream: it dials in, reports events, and is given commands."""
+"""Connect rank 0 to the control stream: it reports events and receives commands."""
 
 import queue
 import threading
@@ -19,8 +19,8 @@ _LAST_WORD_SECONDS = 10
 class ControlClient:
     """One bidirectional stream; commands are collected by a thread and polled by the training thread.
 
-    `hello` needs no protocol and no token. Raises EnvironmentError with the other side's reason when it refuses.
-    There are no keepalive pings: on a unix socket a dead peer is an ended stream.
+    `hello` needs no protocol and no token. Raises EnvironmentError with the server's reason if it refuses the stream.
+    There are no keepalive pings: on a unix socket the stream ends when the peer exits.
     """
 
     def __init__(self, address: str, token: str, hello: control_pb2.Hello) -> None:
@@ -37,42 +37,45 @@ class ControlClient:
         if not answered or not self.alive:
             reason = self._reason() if answered else f"no answer after {_WELCOME_SECONDS} s"
             self._hang_up()
-            raise EnvironmentError(f"the control stream at {address} was refused: {reason}")
+            raise EnvironmentError(
+                f"the control stream at {address} was refused: {reason}",
+                "restart the job; it gets a new address and token",
+            )
 
     @property
     def alive(self) -> bool:
-        """False as soon as the stream has ended, whoever ended it."""
+        """Return whether the stream is open; False after either side has ended it."""
         return not self._ended.is_set()
 
     def report(self, event: control_pb2.JobEvent) -> None:
-        """Queues the event; never waits. Raises Stopped when the stream has ended."""
+        """Queue the event without waiting. Raise Stopped if the stream has ended."""
         self._send(control_pb2.AttachRequest(event=event))
 
     def ack(self, id: int, step: int, error: str) -> None:
-        """Answers a command: it holds from `step` on, or failed with `error` ("" when it did not). Raises Stopped."""
+        """Report that a command takes effect from `step`, or failed with `error` ("" for success). Raise Stopped."""
         self._send(control_pb2.AttachRequest(ack=control_pb2.CommandAck(id=id, step=step, error=error)))
 
     def poll_commands(self) -> list[control_pb2.Command]:
-        """Commands that came since the last call, in order."""
+        """Return the commands received since the last call, in order."""
         commands = []
         while not self._commands.empty():
             commands.append(self._commands.get())
         return commands
 
     def close(self) -> None:
-        """Sends what is queued, then ends the stream; returns when the other side has read it all, or is gone."""
+        """Send queued events, then end the stream; return when the server has read all of them or has exited."""
         self._outgoing.put(None)
         self._ended.wait(_LAST_WORD_SECONDS)
         self._hang_up()
 
     def _hang_up(self) -> None:
-        # Wakes the thread of grpc that waits for the next request: it would keep this process from ending.
+        # wakes the gRPC thread that waits for the next request; otherwise this process could not exit
         self._outgoing.put(None)
         self._channel.close()
 
     def _send(self, request: control_pb2.AttachRequest) -> None:
         if not self.alive:
-            raise Stopped(f"the control stream has ended: {self._reason()}")
+            raise Stopped(f"the control stream has ended: {self._reason()}", "resume the run to continue")
         self._outgoing.put(request)
 
     def _reason(self) -> str:
@@ -98,6 +101,6 @@ class ControlClient:
 
 
 def _uri(address: str) -> str:
-    """gRPC decodes `%41` and cuts at `?` and `#` in Python; the address of the TypeScript side is not encoded."""
+    """Encode the path of an address: gRPC in Python decodes `%41` and cuts at `?` and `#`, and TypeScript does not."""
     scheme, path = address.split(":", 1)
     return f"{scheme}:{quote(path)}"

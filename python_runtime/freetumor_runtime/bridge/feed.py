@@ -1,4 +1,4 @@
-"""A rank's end of the feed: a ZeroMQ DEALER that asks for steps and sends measures. For the training thread only."""
+"""Connect a rank to the feeder: a ZeroMQ DEALER requests steps and sends measures. Use it in one thread."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -18,17 +18,16 @@ _PACKAGE = "freetumor.runtime.v1."
 _CONNECT_SECONDS = 30
 _LAST_WORD_SECONDS = 2
 _HIGH_WATER_MARK = 16
-# Steps requested and not yet acknowledged. With a verdict each, their replies fit below the high water marks.
+# Limit of steps that are requested and not acknowledged. Their replies and verdicts fit below the high-water marks.
 _MAX_OPEN = 8
 
 
 class FeedSocket:
     """Messages to and from the feeder, in order.
 
-    Every call that waits notices a feeder that is gone and raises Stopped; a feeder that lives but is slow is waited
-    for, however long it takes. `token` is the job's secret: the feeder drops what comes without it. Raises
-    EnvironmentError when nobody answers at the address, ProtocolError when a
-    message is missing.
+    A call that waits raises Stopped when the feeder exits; it waits without limit for a slow feeder. `token` is the
+    job's secret: the feeder drops messages without it. Raises EnvironmentError if no feeder answers at the address,
+    ProtocolError if a message is missing.
     """
 
     def __init__(self, address: str, rank: int, token: str) -> None:
@@ -37,37 +36,39 @@ class FeedSocket:
         self._socket.setsockopt(zmq.ROUTING_ID, f"rank-{rank}.{token}".encode())
         self._socket.maxmsgsize = MAX_FRAME_BYTES
         self._socket.sndhwm = self._socket.rcvhwm = _HIGH_WATER_MARK
-        # ZeroMQ itself hides that the other side went: it would try to connect again, for ever.
+        # ZeroMQ hides a disconnect and would reconnect without end, so a monitor reports it.
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self._sent = self._received = 0
         self._socket.connect(address)
         if not wait_awake(lambda seconds: self._monitor.poll(int(seconds * 1000)), _CONNECT_SECONDS):
             self.close()
-            raise EnvironmentError(f"nobody answers at {address} after {_CONNECT_SECONDS} s")
+            raise EnvironmentError(
+                f"no feeder answers at {address} after {_CONNECT_SECONDS} s", "restart the job; it gets a new address"
+            )
         recv_monitor_message(self._monitor)
 
     def close(self) -> None:
-        """Sends what is queued, measures of the last step for instance, unless the feeder takes none of it."""
+        """Send queued messages, such as the measures of the last step; drop them if the feeder does not read."""
         self._context.destroy(linger=_LAST_WORD_SECONDS * 1000)
 
     def send(self, body: ProtobufMessage, tensors: Mapping[str, Tensor] | None = None) -> None:
-        """Tensors are not copied: they must not be written to again."""
+        """Send a message without copying its tensors: do not change them afterwards."""
         message = Message(_PACKAGE + type(body).__name__, body.SerializeToString(), tensors or {})
         frames = encode_message(message, self._sent)
         self._when(zmq.POLLOUT, lambda: self._socket.send_multipart(frames, zmq.NOBLOCK, copy=tensors is None))
         self._sent += 1
 
     def receive(self) -> Message:
-        """The next message; waits for it."""
+        """Wait for the next message and return it."""
         frames = self._when(zmq.POLLIN, lambda: self._socket.recv_multipart(zmq.NOBLOCK, copy=False))
         message, sequence = decode_message([frame.buffer for frame in frames])
         if sequence != self._received:
-            raise ProtocolError(f"message {self._received} of the feeder is lost: message {sequence} came")
+            raise ProtocolError(f"lost message of the feeder (expected message {self._received}, found {sequence})")
         self._received += 1
         return message
 
     def _when(self, readiness: int, act: Callable[[], T]) -> T:
-        """Acts at once where the socket is ready, as it mostly is: asking first costs as much as a small message."""
+        """Act first, and wait only if the socket is not ready: a check before it costs as much as a small message."""
         while True:
             try:
                 return act()
@@ -75,19 +76,19 @@ class FeedSocket:
                 self._wait(readiness)
 
     def _wait(self, readiness: int) -> None:
-        """Until the socket can be read or written; what has come already counts even when the feeder is gone since."""
+        """Wait until the socket can be read or written. Messages that arrived before the feeder exited still count."""
         while True:
             ready = dict(zmq.zmq_poll([(self._socket, readiness), (self._monitor, zmq.POLLIN)], -1))
             if self._socket in ready:
                 return
             if recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED:
-                raise Stopped("the process that feeds this rank is gone")
+                raise Stopped("the process that feeds this rank is gone", "resume the run to continue")
 
 
 class FeedClient:
-    """A training's end. Replies may come in any order; each is kept until its step is asked for.
+    """Request the steps of a training. Replies may arrive in any order; each is kept until its step is read.
 
-    Raises ProtocolError when something comes that was not asked for; else as FeedSocket does.
+    Raises ProtocolError for a reply that was not requested, and the errors of FeedSocket.
     """
 
     def __init__(self, address: str, rank: int, token: str) -> None:
@@ -99,23 +100,27 @@ class FeedClient:
         self._verdicts: dict[int, feed_pb2.StepVerdicts] = {}
 
     def request(self, step: int) -> None:
-        """Asks for a step; asking again before `ack` changes nothing. Raises UsageError when 8 steps are open."""
+        """Request a step; a second request before `ack` has no effect. Raise UsageError if 8 steps are open."""
         if step in self._open:
             return
         if len(self._open) >= _MAX_OPEN:
-            raise UsageError(f"{_MAX_OPEN} steps are open: acknowledge one before step {step} is requested")
+            raise UsageError(
+                f"step {step} cannot be requested: {_MAX_OPEN} steps are open", "acknowledge an open step first"
+            )
         self._open.add(step)
         self._awaited.add(step)
         self._socket.send(feed_pb2.StepRequest(step=step))
 
     def crops(self, step: int) -> tuple[feed_pb2.StepCrops, dict[str, Tensor]]:
-        """The crops of a requested step with their tensors by name, once; waits for them.
+        """Wait for the crops of a requested step; return them, once, with their tensors by name.
 
-        Raises UsageError when the step was not requested or was taken already.
+        Raises UsageError if the step was not requested or its crops were read before.
         """
         while step not in self._crops:
             if step not in self._awaited:
-                raise UsageError(f"the crops of step {step} were not requested, or were taken already")
+                raise UsageError(
+                    f"the crops of step {step} were not requested, or were read before", "request each step once"
+                )
             self._receive()
         return self._crops.pop(step)
 
@@ -125,15 +130,18 @@ class FeedClient:
         self._socket.send(measures)
 
     def verdicts(self, step: int) -> feed_pb2.StepVerdicts:
-        """The verdicts on a step whose measures were sent and want them, once; waits. Raises UsageError otherwise."""
+        """Wait for the verdicts on a step whose measures want them; return them once. Raise UsageError otherwise."""
         while step not in self._verdicts:
             if step not in self._unjudged:
-                raise UsageError(f"the verdicts of step {step} were not asked for, or were taken already")
+                raise UsageError(
+                    f"the verdicts of step {step} were not requested, or were read before",
+                    "send measures with wants_verdicts first",
+                )
             self._receive()
         return self._verdicts.pop(step)
 
     def ack(self, step: int) -> None:
-        """Says that the step's tensors are no longer needed."""
+        """Report that the tensors of the step are no longer needed."""
         self._open.discard(step)
         self._socket.send(feed_pb2.StepAck(step=step))
 
@@ -151,11 +159,11 @@ class FeedClient:
             _expected(self._unjudged, verdicts.step, message.kind)
             self._verdicts[verdicts.step] = verdicts
         else:
-            raise ProtocolError(f"the feeder sent {message.kind!r}, which a rank does not know")
+            raise ProtocolError(f"wrong message (expected StepCrops or StepVerdicts, found {message.kind})")
 
 
 class VariantClient:
-    """Offline synthesis' end: one question, one answer."""
+    """Request the rounds of offline synthesis: one reply for each request."""
 
     def __init__(self, address: str, rank: int, token: str) -> None:
         self._socket = FeedSocket(address, rank, token)
@@ -166,7 +174,7 @@ class VariantClient:
         self._socket.send(question)
         message = self._socket.receive()
         if message.kind != _PACKAGE + "VariantRound":
-            raise ProtocolError(f"the feeder sent {message.kind!r}, VariantRound was expected")
+            raise ProtocolError(f"wrong message (expected VariantRound, found {message.kind})")
         return feed_pb2.VariantRound.FromString(message.body), dict(message.tensors)
 
     def tell(self, written: feed_pb2.VariantWritten) -> None:
@@ -177,7 +185,7 @@ class VariantClient:
 
 
 class CaseClient:
-    """The end of a job that is handed its cases one by one."""
+    """Request cases one by one."""
 
     def __init__(self, address: str, rank: int, token: str) -> None:
         self._socket = FeedSocket(address, rank, token)
@@ -186,9 +194,12 @@ class CaseClient:
         self._socket.send(feed_pb2.CaseRequest())
         message = self._socket.receive()
         if message.kind != _PACKAGE + "CaseOrder":
-            raise ProtocolError(f"the feeder sent {message.kind!r}, CaseOrder was expected")
+            raise ProtocolError(f"wrong message (expected CaseOrder, found {message.kind})")
         order = feed_pb2.CaseOrder.FromString(message.body)
         return None if order.finished else order.case_id
+
+    def progress(self, case_id: str, done: int, total: int) -> None:
+        self._socket.send(feed_pb2.CaseProgress(case_id=case_id, done=done, total=total))
 
     def done(self, case_id: str, json: str) -> None:
         self._socket.send(feed_pb2.CaseDone(case_id=case_id, json=json))
@@ -199,5 +210,5 @@ class CaseClient:
 
 def _expected(steps: set[int], step: int, kind: str) -> None:
     if step not in steps:
-        raise ProtocolError(f"{kind} of step {step} came, which was not asked for")
+        raise ProtocolError(f"{kind} of step {step} was not requested")
     steps.remove(step)

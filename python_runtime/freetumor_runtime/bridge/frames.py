@@ -1,4 +1,7 @@
-"""Messages of named tensors as ZeroMQ frames: an envelope, then raw bytes in chunks (proto/freetumor/transport/v1)."""
+"""Encode messages of named tensors for ZeroMQ: an envelope, then raw bytes in chunks (proto/freetumor/transport/v1).
+
+A message has one or more parts, which ZeroMQ calls `frames`.
+"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,8 +15,8 @@ from freetumor_runtime.bridge.protocol import PROTOCOL
 from freetumor_runtime.errors import FreetumorError
 from freetumor_runtime.generated.freetumor.transport.v1 import tensor_pb2
 
-# No frame is longer: longer tensors are cut into chunks, an envelope must fit into one. The figures are those of
-# src/transport/frames.ts; the sender refuses what is above them, and so does the receiver before it takes memory.
+# Longest frame: longer tensors are split into chunks, and an envelope must fit into one frame. src/transport/frames.ts
+# has the same limits. The sender refuses larger messages, and so does the receiver before it allocates memory.
 MAX_FRAME_BYTES = 16 << 20
 CHUNK_BYTES = 4 << 20
 MAX_TENSORS = 4096
@@ -33,9 +36,12 @@ _CODES = {dtype: code for code, dtype in _TYPES.items()}
 
 
 class ProtocolError(FreetumorError):
-    """What came, or is to be sent, is not what was announced, too large, or of another version."""
+    """A message does not match its envelope, is too large, or has another protocol version."""
 
     kind = "runtime"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "run `freetumor setup` again: the TypeScript and Python versions may differ")
 
 
 @dataclass(frozen=True)
@@ -48,18 +54,18 @@ class Message:
 
 
 def encode_message(message: Message, sequence: int) -> list[bytes | memoryview]:
-    """Frames that look into the tensors: they must stay unchanged until the message has been received.
+    """Return the `frames` of a message. They are views of its tensors: do not change these until it is received.
 
-    `sequence` is how many messages this sender has sent to this receiver before. Raises ProtocolError that names the
-    tensor that cannot travel, or what is above a limit.
+    `sequence` is the number of messages that this sender sent to this receiver before. Raises ProtocolError that names
+    the tensor that cannot be sent, or the limit that is exceeded.
     """
     if len(message.tensors) > MAX_TENSORS:
-        raise ProtocolError(f"{len(message.tensors)} tensors in one message, the limit is {MAX_TENSORS}")
+        raise ProtocolError(f"too many tensors (expected at most {MAX_TENSORS}, found {len(message.tensors)})")
     envelope = tensor_pb2.Envelope(protocol=PROTOCOL, sequence=sequence, kind=message.kind, body=message.body)
     frames: list[bytes | memoryview] = []
     for name, tensor in message.tensors.items():
         if tensor.dtype not in _CODES or tensor.device.type != "cpu":
-            raise ProtocolError(f"tensor {name}: {tensor.dtype} on {tensor.device} cannot travel")
+            raise ProtocolError(f"tensor {name}: {tensor.dtype} on {tensor.device} cannot be sent")
         bytes_ = _checked_bytes(name, tensor.dtype, tensor.shape)
         chunks = _chunks(tensor)
         envelope.tensors.add(
@@ -69,34 +75,36 @@ def encode_message(message: Message, sequence: int) -> list[bytes | memoryview]:
     _check_total(envelope.tensors)
     first = envelope.SerializeToString()
     if len(first) > MAX_FRAME_BYTES:
-        raise ProtocolError(f"the envelope of {message.kind} is {len(first)} bytes, the limit is {MAX_FRAME_BYTES}")
+        raise ProtocolError(
+            f"envelope of {message.kind} too large (expected at most {MAX_FRAME_BYTES} bytes, found {len(first)})"
+        )
     return [first, *frames]
 
 
 def decode_message(frames: Sequence[memoryview]) -> tuple[Message, int]:
-    """The message and its sequence number. Lengths are checked before memory is taken; tensors are views or one copy.
+    """Return the message and its sequence number. Lengths are checked before memory is allocated.
 
-    A tensor of one frame is a view of that frame: it keeps it alive, and may not be aligned.
-    Raises ProtocolError that says what was expected and what came.
+    A tensor of one frame is a view of that frame: it keeps the frame in memory, and may not be aligned. A tensor of
+    several is a copy. Raises ProtocolError that names the expected and the received value.
     """
     envelope = _decode_envelope(frames)
     if envelope.protocol != PROTOCOL:
-        raise ProtocolError(f"protocol {PROTOCOL} was expected, the other side speaks {envelope.protocol}")
+        raise ProtocolError(f"wrong protocol (expected {PROTOCOL}, found {envelope.protocol})")
     if len(envelope.tensors) > MAX_TENSORS:
-        raise ProtocolError(f"{len(envelope.tensors)} tensors in one message, the limit is {MAX_TENSORS}")
+        raise ProtocolError(f"too many tensors (expected at most {MAX_TENSORS}, found {len(envelope.tensors)})")
     _check_total(envelope.tensors)
     tensors: dict[str, Tensor] = {}
     following = 1
     for header in envelope.tensors:
         if header.name in tensors:
-            raise ProtocolError(f"tensor {header.name} comes twice")
+            raise ProtocolError(f"duplicate tensor {header.name}")
         dtype = _checked_header(header)
         parts = frames[following : following + header.frames]
         following += header.frames
         _check_parts(header, parts)
         tensors[header.name] = _as_tensor(parts, dtype, list(header.shape))
     if following != len(frames):
-        raise ProtocolError(f"{len(frames) - following} frames too many")
+        raise ProtocolError(f"too many parts (expected {following}, found {len(frames)})")
     return Message(envelope.kind, envelope.body, tensors), envelope.sequence
 
 
@@ -108,13 +116,13 @@ def _chunks(tensor: Tensor) -> list[memoryview]:
 
 def _decode_envelope(frames: Sequence[memoryview]) -> tensor_pb2.Envelope:
     if not frames:
-        raise ProtocolError("a message without a frame")
+        raise ProtocolError("message without parts")
     if len(frames[0]) > MAX_FRAME_BYTES:
-        raise ProtocolError(f"an envelope of {len(frames[0])} bytes, the limit is {MAX_FRAME_BYTES}")
+        raise ProtocolError(f"envelope too large (expected at most {MAX_FRAME_BYTES} bytes, found {len(frames[0])})")
     try:
         return tensor_pb2.Envelope.FromString(bytes(frames[0]))
     except DecodeError as error:
-        raise ProtocolError(f"the first frame is no envelope ({error})") from error
+        raise ProtocolError(f"the first part is not an envelope ({error})") from error
 
 
 def _checked_header(header: tensor_pb2.TensorHeader) -> torch.dtype:
@@ -124,8 +132,8 @@ def _checked_header(header: tensor_pb2.TensorHeader) -> torch.dtype:
     expected = _checked_bytes(header.name, dtype, header.shape)
     if expected != header.bytes:
         raise ProtocolError(
-            f"tensor {header.name}: shape {list(header.shape)} of {dtype} is {expected} bytes, "
-            f"the header says {header.bytes}"
+            f"tensor {header.name}: wrong size "
+            f"(expected {expected} bytes for shape {list(header.shape)} of {dtype}, found {header.bytes})"
         )
     return dtype
 
@@ -134,30 +142,35 @@ def _check_parts(header: tensor_pb2.TensorHeader, parts: Sequence[memoryview]) -
     came = sum(len(part) for part in parts)
     if len(parts) != header.frames or came != header.bytes:
         raise ProtocolError(
-            f"tensor {header.name}: {header.bytes} bytes in {header.frames} frames were announced, "
-            f"{came} in {len(parts)} came"
+            f"tensor {header.name}: wrong size "
+            f"(expected {header.bytes} bytes in {header.frames} parts, found {came} in {len(parts)})"
         )
     for part in parts:
         if not 1 <= len(part) <= MAX_FRAME_BYTES:
             raise ProtocolError(
-                f"tensor {header.name}: a frame of {len(part)} bytes; 1 to {MAX_FRAME_BYTES} are allowed"
+                f"tensor {header.name}: wrong part (expected 1 to {MAX_FRAME_BYTES} bytes, found {len(part)})"
             )
 
 
 def _checked_bytes(name: str, dtype: torch.dtype, shape: Sequence[int]) -> int:
     if len(shape) > MAX_DIMENSIONS:
-        raise ProtocolError(f"tensor {name}: {len(shape)} dimensions, the limit is {MAX_DIMENSIONS}")
-    # The strides of an empty tensor must be representable, too: its other sides count.
+        raise ProtocolError(
+            f"tensor {name}: too many dimensions (expected at most {MAX_DIMENSIONS}, found {len(shape)})"
+        )
+    # The strides of an empty tensor must be representable too, so its sides that are not 0 count.
     span = math.prod(max(side, 1) for side in shape) * dtype.itemsize
     if span > MAX_TENSOR_BYTES:
-        raise ProtocolError(f"tensor {name}: shape {list(shape)} spans {span} bytes, the limit is {MAX_TENSOR_BYTES}")
+        raise ProtocolError(
+            f"tensor {name}: too large "
+            f"(expected at most {MAX_TENSOR_BYTES} bytes, found {span} for shape {list(shape)})"
+        )
     return 0 if 0 in shape else span
 
 
 def _check_total(headers: Iterable[tensor_pb2.TensorHeader]) -> None:
     total = sum(header.bytes for header in headers)
     if total > MAX_MESSAGE_BYTES:
-        raise ProtocolError(f"the tensors of a message have {total} bytes, the limit is {MAX_MESSAGE_BYTES}")
+        raise ProtocolError(f"message too large (expected at most {MAX_MESSAGE_BYTES} bytes, found {total})")
 
 
 def _as_tensor(parts: Sequence[memoryview], dtype: torch.dtype, shape: list[int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""No process outlives the one that started it: two guards, because each alone has a hole."""
+"""End each process together with the one that started it. Two mechanisms do it, because each misses some cases."""
 
 import ctypes
 import faulthandler
@@ -9,15 +9,15 @@ import sys
 import threading
 
 _PR_SET_PDEATHSIG = 1
-# Tells a test, and who reads a log, that the process ended because it was orphaned.
+# exit code of a process that ended because its parent had ended; tests and readers of logs recognise it
 EXIT_CODE = 97
 
 
 def follow_parent() -> None:
-    """Dies with the parent, and with whoever holds the other end of standard input.
+    """End this process when its parent ends, or when the process at the other end of standard input does.
 
-    The kernel kills us when the parent does (Linux; the parent is the launcher of the ranks, not who started that);
-    and when standard input is a pipe that was inherited from the first ancestor, its end is our end, too.
+    On Linux the kernel kills this process when its parent exits. The parent is the launcher of the ranks, not the
+    process that started the launcher. That one holds the other end of standard input, if this is a pipe.
     """
     die_with_parent()
     if _is_pipe(0):
@@ -25,9 +25,9 @@ def follow_parent() -> None:
 
 
 def leave_signals_to_parent() -> None:
-    """Ignores what a terminal or a job scheduler sends to every process: who started us decides, and tells us.
+    """Ignore signals that a terminal or a job scheduler sends to every process: the parent decides when to stop.
 
-    SIGTERM keeps its default until a training handles it between two steps (training/boundary.py).
+    SIGTERM keeps its default handler until a training handles it between two steps (training/boundary.py).
     """
     for name in ("SIGINT", "SIGHUP", "SIGUSR2"):
         if hasattr(signal, name):
@@ -35,7 +35,7 @@ def leave_signals_to_parent() -> None:
 
 
 def keep_rank_log() -> None:
-    """A rank's output goes to `node-N/rank-R/output.log` of the logs; so do, on SIGUSR1, the stacks of its threads."""
+    """Write a rank's output to `node-N/rank-R/output.log` of the logs; on SIGUSR1, also the stacks of its threads."""
     directory, rank = os.environ.get("FREETUMOR_LOG_DIRECTORY"), os.environ.get("RANK")
     if directory is not None and rank is not None:
         folder = os.path.join(directory, f"node-{os.environ.get('GROUP_RANK', '0')}", f"rank-{rank}")
@@ -49,18 +49,18 @@ def keep_rank_log() -> None:
 
 
 def die_with_parent() -> None:
-    """Has the kernel kill this process, and what replaces it, when the one that started it ends (Linux)."""
+    """Request that the kernel kills this process when its parent ends (Linux). It also holds after an exec."""
     if not sys.platform.startswith("linux"):
         return
     parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        # It died before the kernel was told.
+        # the parent ended before the request
         os._exit(EXIT_CODE)
 
 
 def _is_pipe(descriptor: int) -> bool:
-    """A terminal or a file says nothing about who started us; Node's pipes are sockets."""
+    """Return whether a descriptor has a peer process: it is a pipe, or a socket, which Node uses as pipe."""
     try:
         mode = os.fstat(descriptor).st_mode
     except OSError:

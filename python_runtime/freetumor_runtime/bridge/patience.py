@@ -1,4 +1,4 @@
-"""Waits with a limit, counted while this process runs: time in which it was suspended does not count."""
+"""Wait with a time limit that does not count the time in which this process was suspended."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ _SLICE_SECONDS = 1.0
 
 
 def wait_awake(wait: Callable[[float], object], seconds: float) -> bool:
-    """Calls `wait(seconds)` in slices of at most one second until it returns something true; False after `seconds`."""
+    """Call `wait(seconds)` for at most 1 s at a time until it returns a true value; return False after `seconds`."""
     while seconds > 0:
         if wait(min(seconds, _SLICE_SECONDS)):
             return True

@@ -1,4 +1,4 @@
-"""What both connections must agree on."""
+"""The protocol version of the control stream and of the feed."""
 
-# Wire version of envelopes and of the control stream; both sides refuse another one.
+# of envelopes and of the control stream; both sides refuse another version
 PROTOCOL = 1

@@ -1,4 +1,4 @@
-"""The zip that torch.save writes, judged before anything in it is read: every size is bounded by the file's own."""
+"""Check the zip archive of torch.save before its content is read: the file's own size bounds every size in it."""
 
 import os
 import re
@@ -24,7 +24,7 @@ _FACT = re.compile(r"[^/]*/(version|byteorder|\.format_version|\.storage_alignme
 
 
 def check_archive(path: str) -> None:
-    """Refuses, with CheckpointError, what torch.save does not write and what could cost more than the file's size."""
+    """Raise CheckpointError for content that torch.save does not write, or that could cost more than the file."""
     size = regular_file_bytes(path)
     with open(path, "rb") as file:
         try:
@@ -33,20 +33,20 @@ def check_archive(path: str) -> None:
                 pickled, storages = _check_members(path, archive.infolist(), size)
                 _check_places(path, file, archive.infolist(), size)
                 content = archive.read(pickled)
-        # whatever a damaged directory makes of the reader
+        # the errors that a damaged directory makes the reader raise
         except (OSError, zipfile.BadZipFile, struct.error, ValueError, EOFError, NotImplementedError) as error:
             raise _no_archive(path, file, error) from error
     check_pickle(path, content, storages)
 
 
 def damaged_member(path: str) -> str | None:
-    """The first member whose content does not match the checksum that the archive keeps of it."""
+    """Return the first member whose content does not match its checksum in the archive; None if all match."""
     with zipfile.ZipFile(path) as archive:
         return archive.testzip()
 
 
 def regular_file_bytes(path: str) -> int:
-    """Size of a regular file; CheckpointError for anything else, which a reader could wait for or drown in."""
+    """Return the size of a regular file. Raise CheckpointError for others: a pipe or a device may have no end."""
     try:
         found = os.stat(path)
     except OSError as error:
@@ -54,14 +54,14 @@ def regular_file_bytes(path: str) -> int:
     except ValueError as error:  # a path with a zero byte
         raise CheckpointError(f"{path}: file not found", "correct the path") from error
     if not stat.S_ISREG(found.st_mode):
-        raise CheckpointError(f"{path}: is no regular file", "name the checkpoint file itself")
+        raise CheckpointError(f"{path}: not a regular file", "pass the path of the checkpoint file itself")
     if not os.access(path, os.R_OK):
-        raise CheckpointError(f"{path}: may not be read", "check its permissions")
+        raise CheckpointError(f"{path}: cannot be read (permission denied)", "correct its permissions")
     return found.st_size
 
 
 def _check_end(path: str, file: IO[bytes], size: int) -> None:
-    """The archive's last records, before the directory is read; torch.save writes no comment behind them."""
+    """Check the last records of the archive before its directory is read; torch.save writes no comment after them."""
     tail_bytes = _END64_BYTES + _LOCATOR_BYTES + _END_BYTES
     file.seek(max(0, size - tail_bytes))
     tail = file.read(tail_bytes).rjust(tail_bytes)
@@ -73,11 +73,13 @@ def _check_end(path: str, file: IO[bytes], size: int) -> None:
         entries64, directory_bytes64 = struct.unpack("<32xQQ8x", end64)
         entries, directory_bytes = max(entries, entries64), max(directory_bytes, directory_bytes64)
     if entries > _MAX_MEMBERS or directory_bytes > _MAX_DIRECTORY_BYTES:
-        raise CheckpointError(f"{path}: the archive has too many members ({entries})", _GET_AGAIN)
+        raise CheckpointError(
+            f"{path}: the archive has too many members (expected at most {_MAX_MEMBERS}, found {entries})", _GET_AGAIN
+        )
 
 
 def _check_members(path: str, members: list[zipfile.ZipInfo], size: int) -> tuple[zipfile.ZipInfo, dict[str, int]]:
-    """The pickle's member, and the bytes of each storage by its key."""
+    """Return the member with the pickle, and the bytes of each storage by its key."""
     names = [member.filename for member in members]
     stray = [name for name in names if not any(kind.fullmatch(name) for kind in (_PICKLE, _STORAGE, _FACT))]
     pickles = [member for member in members if _PICKLE.fullmatch(member.filename)]
@@ -90,13 +92,14 @@ def _check_members(path: str, members: list[zipfile.ZipInfo], size: int) -> tupl
     faults = {
         "has a compressed member": any(member.compress_type != zipfile.ZIP_STORED for member in members),
         "has an encrypted member": any(member.flag_bits & 1 for member in members),
-        "has a member of two sizes": any(member.file_size != member.compress_size for member in members),
-        "has two members of one name": len(set(names)) != len(names),
+        "states two sizes for a member": any(member.file_size != member.compress_size for member in members),
+        "has two members with one name": len(set(names)) != len(names),
         "claims more bytes than the file has": sum(member.file_size for member in members) > size,
-        "must hold one data.pkl of a sensible size": len(pickles) != 1 or pickles[0].file_size > MAX_PICKLE_BYTES,
+        f"must hold one data.pkl of at most {MAX_PICKLE_BYTES} bytes": len(pickles) != 1
+        or pickles[0].file_size > MAX_PICKLE_BYTES,
         f"has members that no state dict has ({stray[:3]})": bool(stray),
         "has members in several folders": len({name.split("/")[0] for name in names}) > 1,
-        "has an oversized member beside the weights": any(member.file_size > _MAX_FACT_BYTES for member in facts),
+        "has an oversized member next to the weights": any(member.file_size > _MAX_FACT_BYTES for member in facts),
     }
     _refuse(path, faults)
     matches = [(member, _STORAGE.fullmatch(member.filename)) for member in members]
@@ -104,7 +107,7 @@ def _check_members(path: str, members: list[zipfile.ZipInfo], size: int) -> tupl
 
 
 def _check_places(path: str, file: IO[bytes], members: list[zipfile.ZipInfo], size: int) -> None:
-    """No two members share bytes, by the headers in front of them, which the reader of the weights goes by."""
+    """Check that no two members share bytes. The headers in front of members decide: torch.load uses these."""
     end, overlap = 0, False
     ordered = sorted(members, key=lambda member: member.header_offset)
     for member in ordered:
@@ -131,10 +134,12 @@ def _no_archive(path: str, file: IO[bytes], error: BaseException) -> CheckpointE
     file.seek(0)
     start = file.read(9)
     if start[8:] == b"{":
-        return CheckpointError(f"{path}: not a zip checkpoint of torch.save", "it may be safetensors: name it so")
+        return CheckpointError(
+            f"{path}: not a zip checkpoint of torch.save", "if it is safetensors, rename it to end with .safetensors"
+        )
     if start.startswith(b"PK\x03\x04"):
-        return CheckpointError(f"{path}: not a zip checkpoint of torch.save, or a damaged one: {error}", _GET_AGAIN)
+        return CheckpointError(f"{path}: not a zip checkpoint of torch.save, or damaged: {error}", _GET_AGAIN)
     return CheckpointError(
         f"{path}: not a zip checkpoint of torch.save",
-        "older formats are refused: load it where you trust it and save it again",
+        "older formats are refused: load the file where you trust it, then save it again",
     )

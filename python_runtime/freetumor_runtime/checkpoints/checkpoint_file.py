@@ -1,7 +1,7 @@
-"""Checkpoint files, read without running what they hold, and written whole or not at all (docs/method.md 8).
+"""Read checkpoint files without running their code, and write them completely or not at all (docs/method.md 8).
 
-A file is a zip of torch.save whose dict has the weights under `state_dict` (or another common key, or is the weights
-itself; see weight_sets) and, if we wrote it, plain facts about them under `freetumor`.
+A file is a zip archive of torch.save. Its dict has the weights under `state_dict` or another common key, or it is the
+dict of weights itself (see weight_sets). Files written by freetumor have plain facts about them under `freetumor`.
 """
 
 import gc
@@ -27,15 +27,16 @@ from freetumor_runtime.errors import CheckpointError, EnvironmentError
 from freetumor_runtime.foreign_text import parse_json, read_json
 
 METADATA_KEY = "freetumor"
-# where a safetensors file keeps what else stood beside the weights
+# key in a safetensors file for the other plain values of a checkpoint
 TRAINING_KEY = "training"
 METADATA_VERSION = 1
 
 _MAX_HEADER_BYTES = 4 * 2**20
 _MANIFEST = "manifest.json"
-# Tied weights share a storage; more views than that are no weights, and each would cost a pass over the storage.
+_OTHER_KEY = f"remove the {METADATA_KEY} entry, or save it under another key"
+# Tied weights share a storage. More views than that are not weights, and each would cost a pass over the storage.
 _MOST_BYTES_OVER_STORAGES = 2
-# What a small file may claim costs nothing.
+# Tensors that claim at most this are cheap to read.
 _FREE_BYTES = 64 * 2**20
 
 
@@ -45,11 +46,11 @@ class CheckpointFile:
 
     path: str
     tensors: dict[str, Tensor]
-    # the `freetumor` entry; empty in files of others
+    # the `freetumor` entry; empty in files of other projects
     metadata: dict[str, Any]
-    # plain values beside the weights: epoch, best score
+    # plain values next to the weights: epoch, best score
     training: dict[str, Any]
-    # the keys that the weights lie under, with dots; None where they are the file itself
+    # keys that lead to the weights, joined with dots; None if the file itself is the dict of weights
     wrapper: str | None
     # dropped from the keys of tensors
     prefixes: tuple[str, ...]
@@ -59,23 +60,26 @@ class CheckpointFile:
     skipped: tuple[str, ...]
 
     def part(self, network: str) -> dict[str, Tensor]:
-        """The tensors of `netG`, `netD` or `netSeg` of a synthesis checkpoint, without that prefix; empty if none."""
+        """Return the tensors of `netG`, `netD` or `netSeg` of a synthesis checkpoint, without that prefix."""
         start = f"{network}."
         return {key.removeprefix(start): value for key, value in self.tensors.items() if key.startswith(start)}
 
 
 def read_checkpoint(path: str, verify: bool = True, weights: str | None = None) -> CheckpointFile:
-    """Raises CheckpointError, naming the file and what is wrong, for anything but a plain file of weights.
+    """Read a file of weights. Raise CheckpointError, which names the file and the fault, for any other file.
 
-    `verify` (default on) also compares the content with the hash in the manifest beside the file, or without one with
-    the checksums in the archive; see verified. It costs one more pass over the file. `weights` selects one of several
-    sets, by name.
+    `verify` (default on) also compares the content with the hash in the manifest of its folder, or without one with the
+    checksums in the archive; see verified. It costs one more pass over the file. `weights` selects one of several sets,
+    by name.
     """
     content = _load_safetensors(path) if path.endswith(".safetensors") else _load(path)
     if verify:
         verified(path)
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: a dict was expected, the file holds a {type(content).__name__}")
+        raise CheckpointError(
+            f"{path}: holds no weights (expected a dict, found {type(content).__name__})",
+            "save a state dict: torch.save(model.state_dict(), 'weights.pt')",
+        )
     training = _training(content)
     selected = select_weights(path, content, weights, {*training, METADATA_KEY})
     for key, tensor in selected.tensors.items():
@@ -94,9 +98,9 @@ def read_checkpoint(path: str, verify: bool = True, weights: str | None = None) 
 
 
 def verified(path: str) -> str:
-    """By what the content was found whole: `sha256` (recorded in a manifest beside the file), `crc32`, or `nothing`.
+    """Verify the content and return by which means: `sha256` (of the manifest in its folder), `crc32`, or `nothing`.
 
-    Raises CheckpointError when it is damaged.
+    Raises CheckpointError if the content is damaged.
     """
     recorded = _recorded_hash(path)
     if recorded is not None:
@@ -119,16 +123,16 @@ def sha256_of(path: str) -> str:
 
 
 def write_checkpoint(path: str, content: Mapping[str, Any]) -> None:
-    """torch.save, whole or not at all; raises EnvironmentError."""
+    """Write a file with torch.save, completely or not at all. Raise EnvironmentError if it cannot be written."""
     write_whole(path, lambda file: torch.save(dict(content), file))
 
 
 def write_whole(path: str, write: Callable[[IO[bytes]], object]) -> None:
-    """`write` fills a temporary file of the same directory, which then replaces `path` by one rename."""
+    """Let `write` fill a temporary file in the same folder, then replace `path` with it by one rename."""
     target = Path(path)
     aside = target.with_name(f"{target.name}.tmp.{secrets.token_hex(8)}")
     try:
-        # A file object, not a path: then the cause of a failed write (disk full) is in the error's context.
+        # With a file object instead of a path, the error's context has the cause of a failed write (disk full).
         with open(aside, "wb") as file:
             write(file)
             file.flush()
@@ -138,7 +142,9 @@ def write_whole(path: str, write: Callable[[IO[bytes]], object]) -> None:
     except (OSError, RuntimeError) as error:
         with suppress(OSError):
             aside.unlink()
-        raise EnvironmentError(f"checkpoint {path} cannot be written: {_cause(error)}", "free space") from error
+        raise EnvironmentError(
+            f"checkpoint {path} cannot be written: {_cause(error)}", f"free space in {target.parent}"
+        ) from error
 
 
 def _load(path: str) -> Any:
@@ -157,7 +163,7 @@ def _load_archive(path: str) -> Any:
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Many objects are made and none goes: the collector would walk all of a warm process again and again."""
+    """Pause the garbage collector: a load creates many objects and frees none, so each collection would be wasted."""
     paused = gc.isenabled()
     gc.disable()
     try:
@@ -168,7 +174,7 @@ def _collector_paused() -> Iterator[None]:
 
 
 def _load_safetensors(path: str) -> dict[str, Any]:
-    """As the same file in torch.save's form would be."""
+    """Read a safetensors file; return the content in the form of a file of torch.save."""
     regular_file_bytes(path)
     try:
         with open(path, "rb") as start:
@@ -185,7 +191,7 @@ def _load_safetensors(path: str) -> dict[str, Any]:
 
 
 def _training(content: Mapping[Any, Any]) -> dict[str, Any]:
-    """The plain values beside the weights; a score that is no number any more is left out."""
+    """Return the plain values next to the weights, without scores that are not finite."""
     return {
         key: value
         for key, value in content.items()
@@ -194,7 +200,7 @@ def _training(content: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether JSON can say it."""
+    """Return whether JSON can represent a value."""
     if isinstance(value, list | tuple):
         return all(_is_plain(item) for item in value)
     if isinstance(value, dict):
@@ -203,7 +209,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _recorded_hash(path: str) -> str | None:
-    """What a checkpoint directory of ours says of the file."""
+    """Return the SHA-256 that the manifest in the file's folder records; None if there is none."""
     manifest = Path(path).with_name(_MANIFEST)
     try:
         return read_json(manifest)["files"][Path(path).name]["sha256"]
@@ -213,30 +219,41 @@ def _recorded_hash(path: str) -> str | None:
 
 def _checked_metadata(path: str, metadata: Any) -> dict[str, Any]:
     if not isinstance(metadata, dict):
-        raise CheckpointError(f"{path}: its {METADATA_KEY} entry must be a dict, got {type(metadata).__name__}")
+        raise CheckpointError(
+            f"{path}: wrong {METADATA_KEY} entry (expected a dict, found {type(metadata).__name__})", _OTHER_KEY
+        )
     if not _is_plain(metadata):
-        raise CheckpointError(f"{path}: its {METADATA_KEY} entry must hold plain values only")
+        raise CheckpointError(
+            f"{path}: wrong {METADATA_KEY} entry (expected plain values, found other objects)", _OTHER_KEY
+        )
     version = metadata.get("version", METADATA_VERSION)
     if version != METADATA_VERSION:
         raise CheckpointError(
-            f"{path}: its {METADATA_KEY} entry has version {version!r}, this runtime reads {METADATA_VERSION}",
+            f"{path}: version of its {METADATA_KEY} entry (expected {METADATA_VERSION}, found {version!r})",
             "update freetumor",
         )
     for network in ("segmentor", "generator"):
         if not isinstance(metadata.get(network, {}), dict):
-            raise CheckpointError(f"{path}: its {METADATA_KEY} entry must describe the {network} by a dict")
+            raise CheckpointError(
+                f"{path}: wrong {network} in its {METADATA_KEY} entry "
+                f"(expected a dict, found {type(metadata[network]).__name__})",
+                _OTHER_KEY,
+            )
     return metadata
 
 
 def _check_tensor(path: str, key: str, tensor: Tensor) -> None:
-    """A tensor may claim any shape over a small storage; whoever copies it would pay for the claim."""
+    """Refuse a tensor that is larger than its storage: a copy of it would need the memory that it claims."""
     plain = tensor.layout is torch.strided and not tensor.is_quantized
     if not plain or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
-        raise CheckpointError(f"{path}: {key} is no plain tensor of its shape {tuple(tensor.shape)}")
+        raise CheckpointError(
+            f"{path}: {key} is not a dense tensor with memory for its shape {tuple(tensor.shape)}",
+            "save it again with a copy of each tensor",
+        )
 
 
 def _check_sharing(path: str, tensors: Iterable[Tensor]) -> None:
-    """Many tensors may view one storage; whoever reads or copies them all would pay for each."""
+    """Refuse many views of one storage: to read or copy them all would cost the sum of their sizes."""
     storages: dict[int, int] = {}
     claimed = 0
     for tensor in tensors:

@@ -1,4 +1,4 @@
-"""A checkpoint in the other format, with everything that is known of it."""
+"""Convert a checkpoint to the other format, with all facts that are known about it."""
 
 import json
 from typing import Any
@@ -23,16 +23,16 @@ FORMATS = ("safetensors", "pt")
 
 
 def convert_checkpoint(path: str, to: str, out: str, merging: str | None, weights: str | None = None) -> dict[str, Any]:
-    """Writes the tensors, under normalised keys, with our metadata and the plain values beside them.
+    """Write the tensors under normalised keys, with the `freetumor` metadata and the other plain values of the file.
 
-    `merging` states the patch-merging order of a file that does not say it. What a published name let us assume is
-    written down as assumed, for the new name may not tell it. `weights` selects a set of several.
+    `merging` states the patch-merging order of a file that does not state it. An order that follows from a published
+    file name is written as assumed, because the new file may have another name. `weights` selects one of several sets.
     Returns {path, sha256, tensors}.
     """
     if to not in FORMATS:
-        raise UsageError(f"--to must be {' or '.join(FORMATS)}, got {to!r}")
+        raise UsageError(f"--to is not supported (expected {' or '.join(FORMATS)}, found {to})", "correct --to")
     if (to == "safetensors") != out.endswith(".safetensors"):
-        raise UsageError(f"--out {out}: a file is read by its name", f"let it end with .{to}")
+        raise UsageError(f"--out {out}: wrong ending for this format", f"end the name with .{to}")
     file = read_checkpoint(path, weights=weights)
     metadata = _told(file, merging)
     if to == "pt":
@@ -65,7 +65,7 @@ def _as_safetensors(file: CheckpointFile, texts: dict[str, str]) -> bytes:
 
 
 def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Each with a storage of its own and in order: safetensors knows no views."""
+    """Return contiguous tensors that share no storage: safetensors does not support views."""
     seen: set[int] = set()
     apart = {}
     for key, tensor in tensors.items():

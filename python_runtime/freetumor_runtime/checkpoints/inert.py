@@ -1,4 +1,4 @@
-"""Inert stand-ins for common objects beside weights.
+"""Inert stand-ins for common objects next to weights.
 
 torch.load(weights_only=True) builds a stand-in instead of the named object: it takes any arguments, keeps none, and
 runs nothing. A name that is not listed here is refused by pickle_scan.
@@ -26,7 +26,7 @@ _NUMBERS |= {"u1": "B", "u2": "H", "u4": "I", "u8": "Q"}
 
 
 class Inert:
-    """Stands for an object of `kind`; takes any arguments and any state, and keeps nothing of them."""
+    """Stands for an object of `kind`; accepts any arguments and any state, and keeps none of them."""
 
     kind = "object"
 

@@ -1,4 +1,4 @@
-"""What a checkpoint file holds, as plain values and without running its code."""
+"""Inspect the content of a checkpoint file without running its code."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -40,16 +40,16 @@ _BASELINE_OUTPUTS = (7, 2)
 
 
 def inspect_checkpoint(path: str, weights: str | None = None) -> dict[str, Any]:
-    """Raises CheckpointError where read_checkpoint does, a damaged content included. `weights`: see read_checkpoint.
+    """Return the facts about a file as plain values. `weights` and errors: see read_checkpoint.
 
     `kind`: generator (with its discriminator and segmentor, or alone) | baseline (a segmentor of a whole region: 7 or 2
     outputs) | segmentor | voco (a SwinUNETR without its head) | unknown.
-    `networks`: one entry each; `matched`, `missing`, `unexpected` count keys against a network of the size its tensors
-    ask for; `against` counts them against the published size of the same architecture, of both where it is not known
-    (the other one would only cost the import of MONAI). `causes`: why keys do not agree. `family`: the network of
-    another project that an unknown one is.
-    `patchMerging.order` is null where there is none (`needed` false) or where it must be told (`needed` true).
-    `metadata` is our own entry, or null; `training` the plain values beside the weights.
+    `networks`: one entry for each network. `matched`, `missing` and `unexpected` count its keys against a network of
+    the size of its tensors. `against` counts them against the published size of the same architecture, or against both
+    published networks if the architecture is unknown (the import of MONAI takes seconds). `causes`: why keys differ.
+    `family`: the network of another project that an unknown network belongs to.
+    `patchMerging.order` is null if there is none (`needed` false) or if the user must state it (`needed` true).
+    `metadata` is the `freetumor` entry, or null; `training` has the other plain values of the file.
     """
     file = read_checkpoint(path, verify=False, weights=weights)
     parts = {name: file.part(name) for name in ("netG", "netD", "netSeg")}
@@ -115,7 +115,7 @@ def _counts(report: MatchReport) -> dict[str, int]:
 def _network_like(
     name: str, tensors: dict[str, Tensor], file: CheckpointFile
 ) -> tuple[str | None, nn.Module | None, int | None]:
-    """Which network, one of the size the tensors ask for to compare with, and its width."""
+    """Return the architecture, a network of the size of the tensors to compare with, and its width."""
     if UNET_WIDEST in tensors:
         width = unet_width(file.path, tensors)
         head = f"{_UNET_HEAD}.bias"
@@ -141,7 +141,7 @@ def _network_like(
 
 
 def _swinunetr_width(path: str, tensors: Mapping[str, Tensor]) -> int | None:
-    """Feature size; also of an encoder alone, as pretrained files may hold."""
+    """Return the feature size of a SwinUNETR, or of an encoder without decoder (pretrained files); None if neither."""
     if SWINUNETR_WIDEST in tensors:
         return swinunetr_width(path, tensors)
     first = tensors.get(_SWINUNETR_FIRST)
@@ -152,7 +152,7 @@ def _swinunetr_width(path: str, tensors: Mapping[str, Tensor]) -> int | None:
 
 @cache
 def imagined(architecture: str, outputs: int, width: int) -> nn.Module:
-    """A network with keys and shapes but without memory: nothing that a file claims is paid for."""
+    """Return a network with keys and shapes but without memory, so that the claims of a file allocate none."""
     if architecture == "swinunetr":
         with importing():
             import monai.networks.nets  # noqa: F401
@@ -163,9 +163,9 @@ def imagined(architecture: str, outputs: int, width: int) -> nn.Module:
 
 
 class _KeptValues(TorchFunctionMode):
-    """MONAI's constructor reads the values of a linspace, which the meta device has not; an arange is small.
+    """Compute `linspace` and `arange` on the CPU: MONAI's constructor reads the values, and the meta device has none.
 
-    Drawing weights in place, which nobody will read, is left out: its stand-in there needs seconds of imports.
+    In-place initialization of weights is skipped: its version for the meta device takes seconds of imports.
     """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
@@ -184,7 +184,7 @@ def _outputs(architecture: str | None, tensors: Mapping[str, Tensor], file: Chec
 
 
 def _tumor_outputs(architecture: str | None, outputs: int | None, file: CheckpointFile) -> list[int] | None:
-    """Null for what is no segmentor, and where the number of outputs does not tell."""
+    """Return the tumor outputs; None for other networks, and if the number of outputs does not determine them."""
     if architecture not in ("swinunetr", "small") or outputs is None:
         return None
     stated = file.metadata.get("segmentor", {}).get("tumorOutputs")
@@ -212,7 +212,7 @@ def _merging(file: CheckpointFile) -> dict[str, Any]:
 
 
 def _channel(file: CheckpointFile, generator: Mapping[str, Tensor]) -> dict[str, Any]:
-    """`mode` null for what is no generator. `untouchedOutputs`: see assumptions.untouched_outputs."""
+    """Return the channel mode; `mode` is null if there is no generator. `untouchedOutputs`: see untouched_outputs."""
     weight, bias = generator.get(f"{_UNET_HEAD}.weight"), generator.get(f"{_UNET_HEAD}.bias")
     if weight is None or bias is None:
         return {"mode": None, "assumed": False, "untouchedOutputs": []}

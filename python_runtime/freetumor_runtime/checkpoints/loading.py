@@ -1,6 +1,6 @@
-"""From checkpoint files to networks, and what our own files say of themselves under `freetumor` (docs/method.md 8).
+"""Load networks from checkpoint files, and build the `freetumor` metadata of new files (docs/method.md 8).
 
-Published files say nothing: of them the old patch-merging order and the shared channel are assumed, and marked so.
+Published files have no metadata: the legacy patch-merging order and the shared channel are assumed and marked so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,21 +26,22 @@ from freetumor_runtime.errors import CheckpointError, ConfigError
 from freetumor_runtime.models.segmentor import build_segmentor, freeze, merging_order_of, tumor_outputs
 from freetumor_runtime.models.unet3d import UNet3d
 
-# Widths are read off the tensors that grow with their square, so a file is about as large as the network it asks for.
+# Widths are read from tensors that grow with the square of the width: so a file is about as large as its network.
 SWINUNETR_WIDEST = "encoder10.layer.conv1.conv.weight"
 UNET_WIDEST = "down_tr512.ops.1.conv1.weight"
 _SWINUNETR_WIDTH_STEP = 12
 _OUTPUTS = range(1, 257)
 _SMALL_LEVELS, _SMALL_WIDTHS = range(1, 9), range(1, 1025)
+_INSPECT = "`freetumor checkpoint inspect` lists what the file holds"
 
 
 @dataclass(frozen=True)
 class LoadedSegmentor:
     """A frozen segmentor in evaluation mode.
 
-    `facts`: kind, featureSize, levels, outputs, patchMerging, mergingAssumed, tumorOutputs; plain values, as they go
-    into the metadata of what is made with it. `metadata`: what the file says of itself (windowHu, spacingMm,
-    patchVoxels, labelNames, region, ...); empty for files of others.
+    `facts`: kind, featureSize, levels, outputs, patchMerging, mergingAssumed, tumorOutputs; plain values for the
+    metadata of checkpoints that contain it. `metadata`: the `freetumor` entry of the file (windowHu, spacingMm,
+    patchVoxels, labelNames, region, ...); empty for files of other projects.
     """
 
     network: nn.Module
@@ -52,9 +53,9 @@ class LoadedSegmentor:
 
 @dataclass(frozen=True)
 class LoadedGenerator:
-    """A frozen generator. `channel.value`: `organ` (one output an organ) or `shared` (output 0 for all).
+    """A frozen generator. `channel.value`: `organ` (one output for each organ) or `shared` (output 0 for all).
 
-    `untouched_outputs` probably never learned; worth a word to the user where the channel is `organ`.
+    `untouched_outputs` probably never learned; warn the user about them if the channel mode is `organ`.
     """
 
     network: UNet3d
@@ -97,8 +98,22 @@ class GeneratorSize(Protocol):
     def channel(self) -> str: ...
 
 
+class WindowFacts(Protocol):
+    """Sliding windows of the validation."""
+
+    @property
+    def overlap(self) -> float: ...
+    @property
+    def blend(self) -> str: ...
+
+
+class ValidationFacts(Protocol):
+    @property
+    def windows(self) -> WindowFacts: ...
+
+
 class TrainingFacts(Protocol):
-    """The part of a training's specification that its weights must carry to be usable without it."""
+    """The part of a training's specification that a checkpoint stores, so that it can be used without the rest."""
 
     @property
     def region(self) -> str: ...
@@ -117,16 +132,18 @@ class TrainingFacts(Protocol):
     @property
     def segmentor(self) -> SegmentorSize: ...
     @property
+    def validation(self) -> ValidationFacts: ...
+    @property
     def generator(self) -> GeneratorSize | None: ...
 
 
 def load_segmentor(
     path: str, patch_merging: str | None, device: torch.device, weights: str | None = None
 ) -> LoadedSegmentor:
-    """Strictly loads the segmentor of a file (a segmentor's own, or the `netSeg` of a synthesis checkpoint).
+    """Load the segmentor of a file (of a segmentor, or the `netSeg` of a synthesis checkpoint); all keys must match.
 
-    `patch_merging` is what the user told; see merging_order. `weights`: see read_checkpoint. Raises CheckpointError, or
-    UsageError where the order is needed.
+    `patch_merging` is the order that the user states; see merging_order. `weights`: see read_checkpoint. Raises
+    CheckpointError, or UsageError if the user must state the order.
     """
     file = read_checkpoint(path, weights=weights)
     tensors = segmentor_tensors(file)
@@ -140,7 +157,7 @@ def load_segmentor(
 
 
 def load_generator(path: str, channel: str | None, device: torch.device) -> LoadedGenerator:
-    """Strictly loads the generator of a synthesis checkpoint; `channel` is what the user told, see channel_mode."""
+    """Load the generator of a synthesis checkpoint; all keys must match. `channel`: stated by the user, or None."""
     file = read_checkpoint(path)
     tensors = _generator_tensors(file)
     network = UNet3d(outputs_of(path, tensors, "out_tr.final_conv.bias"), unet_width(path, tensors))
@@ -154,9 +171,9 @@ def load_generator(path: str, channel: str | None, device: torch.device) -> Load
 
 
 def load_gan_weights(generator: UNet3d, discriminator: UNet3d | None, path: str) -> bool:
-    """Start a generator, and a discriminator where one is given, from a synthesis checkpoint of the same width; strict.
+    """Load a generator and, if given, a discriminator from a synthesis checkpoint of the same width.
 
-    Returns whether the discriminator was loaded; False too for a file that holds none.
+    All keys must match. Returns whether the discriminator was loaded; False if the file holds none.
     """
     file = read_checkpoint(path)
     load_strictly(generator, _generator_tensors(file), path)
@@ -168,9 +185,9 @@ def load_gan_weights(generator: UNet3d, discriminator: UNet3d | None, path: str)
 
 
 def initial_merging_order(path: str, weights: str | None = None) -> Assumable:
-    """The patch-merging order of the weights that a segmentor starts from; value None without patch merging.
+    """Return the patch-merging order of the weights that a segmentor starts from; value None without patch merging.
 
-    Raises ConfigError for a SwinUNETR whose file does not state it and is no published one.
+    Raises ConfigError for a SwinUNETR whose file does not state it and is not a published one.
     """
     file = read_checkpoint(path, weights=weights)
     if not has_patch_merging(file):
@@ -185,28 +202,29 @@ def initial_merging_order(path: str, weights: str | None = None) -> Assumable:
 
 
 def load_matching_weights(segmentor: nn.Module, path: str, weights: str | None = None) -> MatchReport:
-    """Starts a segmentor from whatever agrees in key and shape (VoCo); the report says what did not.
+    """Load the tensors that match a segmentor in key and shape (VoCo); the report lists the others.
 
-    Raises CheckpointError when less agrees than has another shape, or when the file's patch-merging order is not the
-    network's: such weights would load without error and be wrong.
+    Raises CheckpointError if fewer tensors match than have another shape, or if the patch-merging order of the file is
+    not that of the network: such weights would load without error and give wrong outputs.
     """
     file = read_checkpoint(path, weights=weights)
     tensors = segmentor_tensors(file)
     report = replace(match(segmentor, tensors, path), reading=_reading(file))
-    # the tables of positions have one shape in all sizes of a SwinUNETR: no start worth its name
+    # the position tables have one shape in all sizes of a SwinUNETR, so a few matches are not enough
     if len(report.matched) <= len(report.mismatched):
         family = family_of(tensors)
         raise CheckpointError(
-            f"{report.sentence()}: too little agrees in key and shape{f' with {family}' if family else ''}",
-            "choose another file or network size",
+            f"{report.sentence()}: too few tensors match in key and shape{f' (found {family})' if family else ''}",
+            "choose another file, or change the size of the network",
         )
     order = merging_order_of(segmentor)
     if order is not None and any(".downsample." in key for key in report.matched):
         known = known_merging_order(file)
         if known.value not in (None, order):
-            said = "assumed to be" if known.assumed else "stated as"
+            said = "assumed" if known.assumed else "stated"
             raise CheckpointError(
-                f"{path}: its patch-merging order is {said} {known.value}, the network is built with {order}",
+                f"{path}: patch-merging order of file and network differ "
+                f"(expected {order}, found {known.value}, {said})",
                 f"set networks.segmentor.patchMerging: {known.value}",
             )
     segmentor.load_state_dict({key: tensors[key] for key in report.matched}, strict=False)
@@ -214,7 +232,7 @@ def load_matching_weights(segmentor: nn.Module, path: str, weights: str | None =
 
 
 def _reading(file: CheckpointFile) -> tuple[str, ...]:
-    """What was done to the keys of a file, and what was left out of it."""
+    """Return how the keys of a file were changed, and which entries were skipped."""
     return (
         *([f"prefixes dropped: {', '.join(file.prefixes)}"] if file.prefixes else []),
         *(f"{old} read as {new}" for old, new in file.renamed.items()),
@@ -223,7 +241,7 @@ def _reading(file: CheckpointFile) -> tuple[str, ...]:
 
 
 def segmentor_metadata(spec: TrainingFacts, merging: Assumable | None = None) -> dict[str, Any]:
-    """The `freetumor` entry beside a trained segmentor's `state_dict`; `merging` where the spec does not state it."""
+    """Return the `freetumor` entry of a trained segmentor; `merging` is its order if the spec does not state it."""
     size = spec.segmentor
     merging = merging or Assumable(size.patchMerging, assumed=False)
     tumors = {spec.trainingLabels[organ.tumorLabel] for organ in spec.organs} - {0}
@@ -236,11 +254,18 @@ def segmentor_metadata(spec: TrainingFacts, merging: Assumable | None = None) ->
         "mergingAssumed": merging.assumed,
         "tumorOutputs": sorted(tumors),
     }
-    return {"kind": "segmentor", **_preparation(spec), "labelNames": list(spec.labelNames), "segmentor": facts}
+    windows = {"overlap": spec.validation.windows.overlap, "blend": spec.validation.windows.blend}
+    return {
+        "kind": "segmentor",
+        **_preparation(spec),
+        "labelNames": list(spec.labelNames),
+        "windows": windows,
+        "segmentor": facts,
+    }
 
 
 def synthesis_metadata(spec: TrainingFacts, baseline_facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The `freetumor` entry of a synthesis checkpoint; `baseline_facts` are LoadedSegmentor.facts of its `netSeg`."""
+    """Return the `freetumor` entry of a synthesis checkpoint; `baseline_facts`: LoadedSegmentor.facts of `netSeg`."""
     assert spec.generator is not None
     organs = sorted(spec.organs, key=lambda organ: organ.channel)
     generator = {
@@ -258,58 +283,64 @@ def synthesis_metadata(spec: TrainingFacts, baseline_facts: Mapping[str, Any]) -
 
 
 def unet_width(path: str, tensors: Mapping[str, Tensor]) -> int:
-    """Base channels of a U-Net; its widest convolution is 8 to 16 times as wide."""
+    """Return the base channels of a U-Net; its widest convolution has 8 times as many inputs, 16 times the outputs."""
     shape = tuple(tensors[UNET_WIDEST].shape)
     width = shape[0] // 16 if shape else 0
     if width == 0 or shape != (16 * width, 8 * width, 3, 3, 3):
-        raise CheckpointError(f"{path}: {UNET_WIDEST} of shape {shape} is no part of the 3-D U-Net")
+        raise CheckpointError(
+            f"{path}: shape of {UNET_WIDEST} (expected 16 n x 8 n x 3 x 3 x 3, found {shape})", _INSPECT
+        )
     return width
 
 
 def swinunetr_width(path: str, tensors: Mapping[str, Tensor]) -> int:
-    """Feature size of a SwinUNETR; its widest convolution is 16 times as wide."""
+    """Return the feature size of a SwinUNETR; its widest convolution has 16 times as many channels."""
     shape = tuple(tensors[SWINUNETR_WIDEST].shape)
     width = shape[0] // 16 if shape else 0
     if width == 0 or width % _SWINUNETR_WIDTH_STEP or shape != (16 * width, 16 * width, 3, 3, 3):
-        raise CheckpointError(f"{path}: {SWINUNETR_WIDEST} of shape {shape} is no part of a SwinUNETR")
+        raise CheckpointError(
+            f"{path}: shape of {SWINUNETR_WIDEST} "
+            f"(expected 16 n x 16 n x 3 x 3 x 3, n a multiple of {_SWINUNETR_WIDTH_STEP}, found {shape})",
+            _INSPECT,
+        )
     return width
 
 
 def outputs_of(path: str, tensors: Mapping[str, Tensor], bias: str) -> int:
-    """The length of the head's bias."""
+    """Return the number of outputs: the length of the head's bias."""
     if bias not in tensors or tensors[bias].ndim != 1 or len(tensors[bias]) not in _OUTPUTS:
-        raise CheckpointError(f"{path}: has no usable {bias}, so its number of outputs is not known")
+        raise CheckpointError(f"{path}: has no usable {bias}, so its number of outputs is unknown", _INSPECT)
     return len(tensors[bias])
 
 
 def small_segmentor_facts(file: CheckpointFile) -> dict[str, Any]:
-    """Kind and size of a small segmentor, as its metadata claims them, within what can be meant."""
+    """Return kind and size of a small segmentor from its metadata, after a check of their ranges."""
     stated = file.metadata.get("segmentor", {})
     facts = {key: stated.get(key) for key in ("kind", "featureSize", "levels", "outputs")}
     bounds = {"featureSize": _SMALL_WIDTHS, "levels": _SMALL_LEVELS, "outputs": _OUTPUTS}
     if not all(type(facts[key]) is int and facts[key] in bound for key, bound in bounds.items()):
-        raise CheckpointError(f"{file.path}: its metadata describes no small segmentor: {facts}")
+        raise CheckpointError(f"{file.path}: its metadata does not describe a small segmentor: {facts}", _INSPECT)
     return facts
 
 
 def _segmentor_like(
     file: CheckpointFile, tensors: dict[str, Tensor], stated: dict[str, Any], order: str | None
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """A segmentor of the file's kind and size, and the facts that describe it."""
+    """Return a segmentor of the kind and size of the file, and the facts that describe it."""
     if SWINUNETR_WIDEST in tensors:
         outputs = outputs_of(file.path, tensors, "out.conv.conv.bias")
         width = swinunetr_width(file.path, tensors)
         facts = {"kind": "swinunetr", "featureSize": width, "levels": 4, "outputs": outputs}
-        # without an order the file has no patch merging, and the strict load says so
+        # without an order the file has no patch merging; then the strict load refuses it
         return _build(facts, order or "corrected"), facts
     if stated.get("kind") != "small":
         raise CheckpointError(
             f"{file.path}: holds no segmentor (expected a SwinUNETR with use_v2, or a model.pt of freetumor, "
             f"found {family_of(tensors) or 'other tensors'})",
-            "`freetumor checkpoint inspect` lists what the file holds",
+            _INSPECT,
         )
     facts = small_segmentor_facts(file)
-    # Its size is a claim of the metadata: compared on a device without memory before anything is allocated.
+    # The metadata only claims this size, so compare on the meta device before memory is allocated.
     with torch.device("meta"):
         imagined = _build(facts, "corrected")
     refuse_incomplete(match(imagined, tensors, file.path))
@@ -329,14 +360,18 @@ def _build(facts: dict[str, Any], order: str) -> nn.Module:
 def _generator_tensors(file: CheckpointFile) -> dict[str, Tensor]:
     tensors = file.part("netG") or file.tensors
     if UNET_WIDEST not in tensors:
-        raise CheckpointError(f"{file.path}: holds no generator (no netG.{UNET_WIDEST})", "name a synthesis checkpoint")
+        raise CheckpointError(
+            f"{file.path}: holds no generator (expected netG.{UNET_WIDEST})", "name a synthesis checkpoint"
+        )
     return tensors
 
 
 def _stated_tumors(path: str, stated: dict[str, Any], outputs: int) -> tuple[int, ...]:
     tumors = stated.get("tumorOutputs", [])
     if not isinstance(tumors, list) or not all(type(one) is int and 0 < one < outputs for one in tumors):
-        raise CheckpointError(f"{path}: states {tumors!r} as tumors of {outputs} outputs")
+        raise CheckpointError(
+            f"{path}: wrong tumorOutputs (expected numbers from 1 to {outputs - 1}, found {tumors!r})", _INSPECT
+        )
     return tuple(tumors)
 
 

@@ -1,4 +1,4 @@
-"""Compare the tensors of a file with those of a network, and say what does not agree, and why."""
+"""Compare the tensors of a file with those of a network; report what differs, and why."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from freetumor_runtime.errors import CheckpointError
 
-# tensor name -> the axis of its shape that means something, and what
+# tensor name -> an axis of its shape, and its meaning
 _MEANINGS = (
     (
         re.compile(r"swinViT\.patch_embed\.proj\.weight|down_tr64\.ops\.0\.conv1\.weight|stem\.weight"),
@@ -25,7 +25,7 @@ _V2_ONLY = re.compile(r"swinViT\.layers[1-4]c\.")
 
 @dataclass(frozen=True)
 class MatchReport:
-    """Which tensors of a file met which of a network, by key."""
+    """How the tensors of a file match those of a network, by key."""
 
     file: str
     matched: tuple[str, ...]
@@ -42,7 +42,7 @@ class MatchReport:
 
     @property
     def causes(self) -> tuple[str, ...]:
-        """Why tensors do not agree, as far as their names and shapes say."""
+        """Return why tensors differ, as far as their names and shapes show it."""
         without_v2 = any(_V2_ONLY.match(key) for key in self.missing) and not any(
             _V2_ONLY.match(key) for key in self.matched
         )
@@ -68,11 +68,11 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], path: str) 
 
 def refuse_incomplete(report: MatchReport) -> None:
     if not report.complete:
-        raise CheckpointError(report.sentence(), "the file must hold exactly this network; check its kind and size")
+        raise CheckpointError(report.sentence(), "set kind and size of the network to those of the file")
 
 
 def match(network: nn.Module, tensors: Mapping[str, Tensor], path: str) -> MatchReport:
-    """Compares keys and shapes; loads nothing."""
+    """Compare keys and shapes without loading weights."""
     wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in tensors.items()}
     both = [key for key in wanted if key in found]

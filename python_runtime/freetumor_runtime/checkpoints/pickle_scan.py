@@ -1,8 +1,8 @@
-"""The pickle of a checkpoint, walked without making any object: what it names, how deep and how large it unfolds.
+"""Scan the pickle of a checkpoint without creating an object: the names in it, its depth and its unfolded size.
 
-torch.load(weights_only=True) runs no foreign code, but a small pickle can still keep it busy for hours (tuples of
-tuples as keys), fill memory (a constructor with a size), or lie about a storage. What passes here costs about its own
-bytes.
+torch.load(weights_only=True) runs no foreign code. But a small pickle can still keep it busy for hours (tuples of
+tuples as keys), fill memory (a constructor with a size), or state a wrong size of a storage. A pickle that passes this
+scan costs about its own bytes.
 """
 
 import pickletools
@@ -48,14 +48,14 @@ _MODULES = "torch.nn.modules."
 
 @dataclass(slots=True)
 class _Value:
-    """What an operation would leave on the stack. `content`: a constant, a tuple of values, a dict's keys, or None."""
+    """The result of an operation. `content`: a constant, a tuple of values, the keys of a dict, or None."""
 
     kind: str
     content: Any = None
-    # how many objects a walk through it meets, shared ones each time
+    # number of objects in it; shared ones count each time
     unfolded: int = 1
     depth: int = 0
-    # inside another value, so nothing may be added any more
+    # it is inside another value, so nothing may be added to it
     closed: bool = False
 
 
@@ -64,9 +64,9 @@ class _Refused(Exception):
 
 
 def check_pickle(path: str, content: bytes, storages: Mapping[str, int]) -> None:
-    """Raises CheckpointError for a pickle that names anything but tensors and plain values, or lies about its size.
+    """Raise CheckpointError for a pickle with other content than tensors and plain values, or with a wrong size.
 
-    `storages`: key -> bytes that the archive has for it.
+    `storages`: key -> bytes in the archive.
     """
     scan = _Scan(storages)
     cause: Exception | None = None
@@ -83,7 +83,7 @@ def check_pickle(path: str, content: bytes, storages: Mapping[str, int]) -> None
         names = list(scan.foreign)
         raise CheckpointError(
             f"{path}: holds more than weights: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"[:1000],
-            "only tensors and plain values are read; have the file saved again as a state dict",
+            "save the model again as a state dict: only tensors and plain values are read",
         ) from cause
     if cause is not None:
         said = cause if isinstance(cause, _Refused) else f"its data.pkl is damaged: {cause!r}"
@@ -91,7 +91,7 @@ def check_pickle(path: str, content: bytes, storages: Mapping[str, int]) -> None
 
 
 class _Scan:
-    """A stack machine of the operations that torch's own weights-only reader knows."""
+    """A stack machine of the operations that torch's own weights-only reader supports."""
 
     def __init__(self, storages: Mapping[str, int]) -> None:
         self.storages = storages
@@ -140,21 +140,21 @@ class _Scan:
     def set_items(self, items: list[_Value]) -> None:
         keys = items[::2]
         if any(key.unfolded > _MAX_KEY or key.kind not in ("constant", "tuple") for key in keys):
-            raise _Refused("its data.pkl has a key that is no plain value")
+            raise _Refused("its data.pkl has a key that is not a plain value")
         target = self.grow("dict", items)
         target.content.extend(key.content for key in keys)
 
     def reduce(self, _: Any) -> None:
         function, arguments = self.pop(2)
         if function.kind != "global" or arguments.kind != "tuple":
-            raise _Refused("its data.pkl calls what is no function")
+            raise _Refused("its data.pkl calls an object that is not a function")
         made = _made_by(function.content, arguments.content)
         self.stack.append(_around(made, [arguments]))
 
     def new_object(self, _: Any) -> None:
         kind, arguments = self.pop(2)
         if kind.kind != "global" or arguments.kind != "tuple":
-            raise _Refused("its data.pkl creates an object of no class")
+            raise _Refused("its data.pkl creates an object without a class")
         if kind.content in _KNOWN and kind.content not in INERT_NAMES:
             raise _Refused(f"its data.pkl creates a {kind.content.replace(' ', '.')} without its constructor")
         self.stack.append(_around(_Value("inert" if kind.content in INERT_NAMES else "foreign"), [arguments]))
@@ -171,17 +171,18 @@ class _Scan:
         (identity,) = self.pop(1)
         word, kind, key, _location, length = (item.content for item in identity.content)
         if kind not in _STORAGE_BYTES:
-            raise _Refused(f"a storage is a {kind}, which no state dict has")
+            raise _Refused(f"type of a storage is not supported (found {kind})")
         if word != "storage" or type(length) is not int or self.storages.get(key) != length * _STORAGE_BYTES[kind]:
             raise _Refused(
-                f"storage {key!r} claims {length!r} elements, the archive has {self.storages.get(key)} bytes"
+                f"wrong size of storage {key!r} "
+                f"(expected {self.storages.get(key)} bytes, found {length!r} elements of {kind})"
             )
         self.stack.append(_Value("storage"))
 
     def grow(self, kind: str, items: list[_Value]) -> _Value:
         target = self.stack[-1]
         if target.kind != kind or target.closed:
-            raise _Refused(f"its data.pkl adds to what is no new {kind}")
+            raise _Refused(f"its data.pkl adds to an object that is not a new {kind}")
         return _around(target, items)
 
     def since_mark(self) -> list[_Value]:
@@ -192,7 +193,7 @@ class _Scan:
 
     def pop(self, count: int) -> list[_Value]:
         if len(self.stack) - (self.marks[-1] if self.marks else 0) < count:
-            raise _Refused("its data.pkl takes more from the stack than is there")
+            raise _Refused("its data.pkl takes more values from the stack than it has")
         start = len(self.stack) - count
         items = self.stack[start:]
         del self.stack[start:]
@@ -200,18 +201,18 @@ class _Scan:
 
 
 def _around(outer: _Value, items: list[_Value]) -> _Value:
-    """The value with the items in it, if a walk through the whole stays short."""
+    """Add items to a value and return it. Refuse it if it becomes too large or too deep."""
     for item in items:
         item.closed = True
         outer.unfolded += item.unfolded
         outer.depth = max(outer.depth, item.depth + 1)
     if outer.unfolded > _MAX_UNFOLDED or outer.depth > _MAX_DEPTH:
-        raise _Refused("its data.pkl unfolds to more than it could hold, or too deep")
+        raise _Refused("its data.pkl unfolds to too many or too deep objects")
     return outer
 
 
 def _made_by(function: str, arguments: tuple[_Value, ...]) -> _Value:
-    """What a call leaves, if its arguments are those that torch.save writes for it."""
+    """Return the result of a call. Refuse arguments that torch.save does not write for it."""
     plain = [item.content for item in arguments]
     if function == _ORDERED:
         fits, made = not arguments, _Value("dict", [])
@@ -226,7 +227,7 @@ def _made_by(function: str, arguments: tuple[_Value, ...]) -> _Value:
     elif function == "torch device":
         fits, made = all(item.kind == "constant" for item in arguments), _Value("object")
     elif function in ARRAY_NAMES:
-        # NumPy writes an empty array; its shape comes with the state, which no stand-in reads
+        # NumPy writes an empty array; its shape is in the state, which no stand-in reads
         shape = [item.content for item in plain[1]] if len(plain) == 3 and arguments[1].kind == "tuple" else None
         fits, made = shape == [0], _Value("inert")
     elif function in INERT_NAMES:
@@ -234,10 +235,10 @@ def _made_by(function: str, arguments: tuple[_Value, ...]) -> _Value:
     elif function in _REBUILDS or function == "torch Size":
         fits, made = True, _Value("object")
     else:
-        # a foreign one is named at the end; a known one is no function
+        # foreign names are reported at the end; known ones are not functions
         fits, made = function not in _KNOWN, _Value("foreign")
     if not fits:
-        raise _Refused(f"its data.pkl calls {function.replace(' ', '.')} with odd arguments")
+        raise _Refused(f"its data.pkl calls {function.replace(' ', '.')} with unexpected arguments")
     return made
 
 

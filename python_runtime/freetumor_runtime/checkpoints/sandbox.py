@@ -1,7 +1,7 @@
-"""What is done with checkpoint files on a user's command, each in a child of its own with bounded memory and time.
+"""Inspect, convert and probe checkpoint files in sandboxed processes with bounded memory and time.
 
-TypeScript calls inspect_all, convert and probe; they import nothing heavy and open nothing. The child is
-`python -m freetumor_runtime.checkpoints.sandbox`: its request comes on stdin, its answer goes to stdout.
+TypeScript calls inspect_all, convert and probe; they import no large library and open no file. The sandboxed process is
+`python -m freetumor_runtime.checkpoints.sandbox`: it reads a request from stdin and writes the answer to stdout.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 @dataclass(frozen=True)
 class Limits:
-    # beyond what the process has once everything is imported
+    # in addition to the memory of the process after its imports
     memory_bytes: int
     cpu_seconds: int
     wall_seconds: int
@@ -38,7 +38,7 @@ class Limits:
 
 
 def inspect(path: str, weights: str | None = None) -> dict[str, Any]:
-    """See inspection.inspect_checkpoint."""
+    """Inspect a checkpoint file: see inspection.inspect_checkpoint."""
     size = _bytes_of(path)
     seconds = _seconds_for(size)
     return in_child(
@@ -50,7 +50,7 @@ def inspect(path: str, weights: str | None = None) -> dict[str, Any]:
 
 
 def inspect_all(files: list[tuple[str, str | None]]) -> list[dict[str, Any]]:
-    """`{"value": ...}` or `{"error": {kind, message, hint}}` of each (path, set of weights), read at the same time."""
+    """Return `{"value": ...}` or `{"error": {kind, message, hint}}` of each (path, set of weights), in parallel."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         return list(pool.map(_answer, files))
 
@@ -63,7 +63,7 @@ def _answer(file: tuple[str, str | None]) -> dict[str, Any]:
 
 
 def convert(path: str, to: str, out: str, merging: str | None, weights: str | None = None) -> dict[str, Any]:
-    """See inspection.convert_checkpoint."""
+    """Convert a checkpoint file: see conversion.convert_checkpoint."""
     size = _bytes_of(path)
     seconds = _seconds_for(size)
     return in_child(
@@ -75,7 +75,7 @@ def convert(path: str, to: str, out: str, merging: str | None, weights: str | No
 
 
 def probe(path: str, image: str, labels: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """See inference.probe.probe_merging; a computation, so it may take its time and what memory there is."""
+    """Run inference.probe.probe_merging with generous limits on time and none on memory: it computes a segmentation."""
     hours = 3600 * 12
     return in_child(
         "freetumor_runtime.inference.probe",
@@ -86,16 +86,16 @@ def probe(path: str, image: str, labels: str, settings: dict[str, Any]) -> dict[
 
 
 def in_child(module: str, function: str, arguments: list[Any], limits: Limits) -> Any:
-    """`module.function(*arguments)` there; plain values in and out.
+    """Return `module.function(*arguments)`, computed in a sandboxed process; arguments and result are plain values.
 
-    Raises what the function raised, as far as it is an error of ours, and CheckpointError when the child did not
-    survive: the first argument names the file.
+    Raises the FreetumorError that the function raised, and CheckpointError if the process was killed: the first
+    argument names the file.
     """
     request = json.dumps({"module": module, "function": function, "arguments": arguments, "limits": asdict(limits)})
-    # safe path: `-m` would import modules of the working directory, which may be the file's own, before those installed
+    # safe path: otherwise `-m` imports modules of the working directory, which may be the folder of a hostile file
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PYTHONSAFEPATH": "1"}
     if limits.memory_bytes >= 0:
-        # libraries set memory aside for each of their threads: on many cores more than the limit
+        # libraries reserve memory for each of their threads: on many cores this exceeds the limit
         environment |= dict.fromkeys(_THREADS, "1")
     try:
         done = subprocess.run(
@@ -113,8 +113,10 @@ def in_child(module: str, function: str, arguments: list[Any], limits: Limits) -
     try:
         answer = json.loads(done.stdout)
     except ValueError as error:
-        words = done.stderr.decode(errors="replace").strip().splitlines() or ["without a word"]
-        raise FreetumorError(f"{module} ended with code {done.returncode}: {words[-1][:500]}") from error
+        words = done.stderr.decode(errors="replace").strip().splitlines() or ["no output"]
+        raise FreetumorError(
+            f"{module} ended with code {done.returncode}: {words[-1][:500]}", "run `freetumor setup` again"
+        ) from error
     if "error" in answer:
         kinds = {kind.kind: kind for kind in FreetumorError.__subclasses__()}
         raised = answer["error"]
@@ -124,11 +126,11 @@ def in_child(module: str, function: str, arguments: list[Any], limits: Limits) -
 
 def main() -> None:
     answers = os.dup(1)
-    os.dup2(2, 1)  # whatever a library prints is no answer
+    os.dup2(2, 1)  # output of libraries must not mix with the answer
     _die_with_parent()
     request = json.loads(sys.stdin.buffer.read())
     function = getattr(importlib.import_module(request["module"]), request["function"])
-    tempfile.gettempdir()  # found by writing a file, which a limited process may not
+    tempfile.gettempdir()  # it writes a file, which the limited process may not
     _limit(Limits(**request["limits"]))
     try:
         answer: dict[str, Any] = {"value": function(*request["arguments"])}
@@ -143,7 +145,7 @@ def main() -> None:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """What code takes while it is imported is not counted: the libraries of an adopted Python may be any size."""
+    """Raise the memory limit by the size of the imports in this block: installed libraries may have any size."""
     if sys.platform != "linux":
         yield
         return
@@ -158,7 +160,7 @@ def importing() -> Iterator[None]:
 
 
 def _limit(limits: Limits) -> None:
-    """From here on; the system ends the process that goes beyond its seconds, and refuses it memory."""
+    """Set the limits of this process: the system kills it after its seconds, and refuses memory beyond the limit."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = int(used.ru_utime + used.ru_stime) + limits.cpu_seconds
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -171,7 +173,7 @@ def _limit(limits: Limits) -> None:
 
 
 def _own_size() -> int:
-    """Bytes of address space."""
+    """Return the address space of this process in bytes."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     return pages * resource.getpagesize()
 
@@ -182,7 +184,7 @@ def _die_with_parent() -> None:
 
 
 def _bytes_of(path: str) -> int:
-    """0 for what is not there: the reader says so."""
+    """Return the size of a file; 0 if it does not exist, which the reader reports."""
     try:
         return os.stat(path).st_size
     except (OSError, ValueError):
@@ -190,7 +192,7 @@ def _bytes_of(path: str) -> int:
 
 
 def _seconds_for(size: int) -> int:
-    """A minute, and what hashing on a slow disk may take."""
+    """Return 60 s plus the time to hash the file on a slow disk (20 MiB/s)."""
     return 60 + size // (20 * _MIB)
 
 

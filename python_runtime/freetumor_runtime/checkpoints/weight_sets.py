@@ -1,4 +1,4 @@
-"""Sets of weights in a checkpoint: found under common keys and prefixes, one of them selected, its keys normalised."""
+"""Find the sets of weights in a checkpoint by common keys and prefixes, select one, and normalise its keys."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ _COPIES = ("student", "teacher", "ema")
 _DEEPEST = 3
 _MOST_PREFIXES = 8
 _MOST_SKIPPED = 20
-# a tensor that each network has; in front of it stands the prefix of a trainer
+# a tensor that each network has; the part before it is the prefix of a trainer
 _MARKERS = [
     re.compile(rf"((?:.*\.)?){marker}")
     for marker in (
@@ -40,23 +40,23 @@ _ENCODER = "layers1.0.blocks.0.attn.qkv.weight"
 class WeightSet:
     """One set of weights; `tensors` have normalised keys."""
 
-    # what the user selects it by
+    # the name by which the user selects it
     name: str
-    # the keys that the weights lie under, with dots; None where they are the file itself
+    # keys that lead to the weights, joined with dots; None if the file itself is the dict of weights
     wrapper: str | None
     tensors: dict[str, Tensor] = field(default_factory=dict)
     # dropped from the keys
     prefixes: dict[str, None] = field(default_factory=dict)
     # old name -> new name
     renamed: dict[str, str] = field(default_factory=dict)
-    # entries that nothing is read of, with their types
+    # entries that are not read, with their types
     skipped: tuple[str, ...] = ()
 
 
 def select_weights(path: str, content: Mapping[Any, Any], wanted: str | None, known: set[str]) -> WeightSet:
-    """Return the set named `wanted`, or the only one. Raise CheckpointError, listing the sets, where that is none.
+    """Return the set named `wanted`, or the only one. Raise CheckpointError that lists the sets if there is none.
 
-    `known` are the entries that something else is read of: `skipped` does not list them.
+    `known` are the entries that are read elsewhere: `skipped` does not list them.
     """
     groups = [
         (_name(wrapper, prefix), wrapper, prefix, keys, weights)
@@ -65,7 +65,7 @@ def select_weights(path: str, content: Mapping[Any, Any], wanted: str | None, kn
     ]
     names = [name for name, *_ in groups]
     if not groups:
-        raise CheckpointError(f"{path}: holds no tensors{_instead(content)}", "name a file of weights")
+        raise CheckpointError(f"{path}: holds no tensors{_instead(content)}", "pass a file with weights")
     found = [group for group in groups if wanted in (None, group[0], group[1])]
     if len(found) != 1:
         raise CheckpointError(
@@ -111,7 +111,7 @@ def _dicts_of_tensors(content: Mapping[Any, Any], path: tuple[str, ...] = ()) ->
 def _groups(weights: Mapping[Any, Any]) -> dict[str, dict[str, tuple[str, list[str], Tensor]]]:
     """Return prefix -> key -> (key without known prefixes, these prefixes, tensor), one entry for each set in a dict.
 
-    A lone prefix takes all keys with it: a loss or a head beside the network stays, to be reported.
+    If there is only one prefix, all keys belong to its set: a loss or a head next to the network stays and is reported.
     """
     tensors = {key: value for key, value in weights.items() if isinstance(key, str) and isinstance(value, Tensor)}
     keys = {key: (*split_key(key), tensor) for key, tensor in tensors.items()}
@@ -142,8 +142,8 @@ def _normalised(
         name = _current_name(before, is_encoder)
         if network + name in chosen.tensors:
             raise CheckpointError(
-                f"{path}: two tensors are called {(network + name)[:200]} once prefixes are dropped",
-                "have the file saved again with one of them",
+                f"{path}: two tensors have the name {(network + name)[:200]} without their prefixes",
+                "save the file again with one of them",
             )
         chosen.tensors[network + name] = tensor
         chosen.prefixes.update(dict.fromkeys(dropped))
@@ -177,7 +177,7 @@ def _renaming(before: str, after: str) -> dict[str, str]:
 
 
 def _name(wrapper: str | None, prefix: str) -> str:
-    """Return `student`, `teacher` or `ema` where prefix or key says so; else the prefix or the key itself."""
+    """Return `student`, `teacher` or `ema` if the prefix or the key contains it; else the prefix or the key itself."""
     for said in (prefix, wrapper or ""):
         copies = _copies_of(said)
         if len(copies) == 1:

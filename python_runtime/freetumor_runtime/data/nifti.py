@@ -6,6 +6,7 @@ The twin of src/volume/nifti.ts: both give the same verdict with the same reason
 import gzip
 import hashlib
 import os
+import re
 import stat
 import struct
 import uuid
@@ -38,6 +39,16 @@ _BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64,
 _CONVERT = "convert it to a single NIfTI file (.nii or .nii.gz) of one 3-D volume"
 _REPAIR = "write the file again from its source, or repair its header"
 _FETCH = "copy or download it again"
+_TO_NIFTI = "convert it to .nii.gz, for example in 3D Slicer or with SimpleITK"
+# Name, first bytes and remedy of formats that are not read; src/volume/foreign-formats.ts has the same words.
+_FORMATS = (
+    ("DICOM", rb"(?s:.{128})DICM", "convert each series to NIfTI: `dcm2niix -z y -o scans FOLDER`"),
+    ("NRRD", rb"NRRD000", _TO_NIFTI),
+    ("MetaImage", rb"(ObjectType|NDims)\s*=", _TO_NIFTI),
+    ("HDF5", rb"\x89HDF", _TO_NIFTI),
+    ("NumPy", rb"\x93NUMPY", "write it as NIfTI with its affine"),
+    ("a ZIP archive", rb"PK\x03\x04", "unzip it"),
+)
 
 
 class NiftiError(DataError):
@@ -250,7 +261,7 @@ def _parse(start: bytes, path: str) -> tuple[int, nibabel.Nifti1Header]:
     version = 1 if 348 in sizes else 2 if 540 in sizes else 0
     length = {0: 1 << 30, 1: 348, 2: 540}[version]
     if len(start) < length:
-        raise NiftiError("notNifti", path, "not a NIfTI file", _hint_for_other(start))
+        raise _not_nifti(start, path)
     magic = start[344:348] if version == 1 else start[4:12]
     tail = b"%d" % version + (b"\0" if version == 1 else b"\0\r\n\x1a\n")
     if magic == b"ni" + tail:
@@ -306,6 +317,13 @@ def _checked_affine(header: nibabel.Nifti1Header, path: str) -> np.ndarray:
 def _in_range(spacing_mm) -> bool:
     low, high = _SPACING_RANGE_MM
     return all(low <= mm <= high for mm in spacing_mm)
+
+
+def _not_nifti(start: bytes, path: str) -> NiftiError:
+    for name, mark, remedy in _FORMATS:
+        if re.match(mark, start):
+            return NiftiError("notNifti", path, f"not a NIfTI file (found {name})", remedy)
+    return NiftiError("notNifti", path, "not a NIfTI file", _hint_for_other(start))
 
 
 def _hint_for_other(start: bytes) -> str:

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from freetumor_runtime.data.label_ids import IGNORED_LABEL
+from freetumor_runtime.data.label_ids import IGNORED_LABEL, refuse_wrong_values
 from freetumor_runtime.errors import DataError
 
 
 def remap_label(label_XYZ: np.ndarray, label_map: dict[str, int], num_ids: int, file: str) -> np.ndarray:
     """Map source ids to region ids and `IGNORED_LABEL`, uint8. 0 stays 0 unless it is in the map.
 
-    Raises DataError for an id outside the map.
+    Raises DataError for a value that is no id, or an id outside the map.
     """
     mapping: dict[int | float, int] = {0: 0, **{int(source): target for source, target in label_map.items()}}
     outside = sorted({target for target in mapping.values() if not 0 <= target < num_ids} - {IGNORED_LABEL})
@@ -21,6 +21,7 @@ def remap_label(label_XYZ: np.ndarray, label_map: dict[str, int], num_ids: int, 
         message = f"{file}: wrong targets of its label map (expected {allowed}, found {outside})"
         raise DataError(message, "correct the map")
     ids = _ids_of(label_XYZ)
+    refuse_wrong_values(ids, file)
     unknown = [value for value in ids if value not in mapping]
     if unknown:
         raise DataError(

@@ -152,7 +152,7 @@ def measure_overlap(
 
 
 def _with_neighbours(box: Box) -> Box:
-    """A box with the voxels around it: ignored ones decide where the surfaces within are."""
+    """Return a box with the voxels around it: ignored ones decide where the surfaces within are."""
     return tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
 
 

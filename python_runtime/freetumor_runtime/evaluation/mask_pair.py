@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from freetumor_runtime.data.grids import align_label, resample_label, spacing_of
+from freetumor_runtime.data.label_ids import empty_organ_mask, refuse_wrong_values
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.errors import DataError
 from freetumor_runtime.evaluation.masks import is_any
@@ -63,6 +64,8 @@ def load_pair(
     removed_voxels = 0
     if organ_path is not None:
         organ_XYZ = _on_grid(organ_path, *load_label_map(organ_path, None), *grid_of_label)
+        if not organ_XYZ.any():
+            raise empty_organ_mask(organ_path)
         outside_XYZ = is_any(predicted_XYZ, tumor_labels) & (organ_XYZ == 0)
         if ignored_XYZ is not None:
             outside_XYZ &= ~ignored_XYZ
@@ -113,17 +116,13 @@ def _whole_ids(array: np.ndarray, path: str) -> np.ndarray:
     if array.dtype == np.uint8:
         return array
     low, high = array.min(), array.max()
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise DataError(
-            f"{path}: wrong values (expected label ids, found NaN or infinity)", "name a mask, not probabilities"
-        )
-    if low < 0 or high > 0xFFFF:
+    if not (np.isfinite(low) and np.isfinite(high)) or low < 0:
+        refuse_wrong_values(np.unique(array), path)
+    if high > 0xFFFF:
         raise DataError(f"{path}: wrong label ids (expected 0 to 65535, found {low:g} to {high:g})", "name a mask")
     ids = array.astype(np.uint8 if high <= 0xFF else np.uint16)
     if array.dtype.kind == "f" and any((a != b).any() for a, b in zip(_slabs(array), _slabs(ids), strict=True)):
-        raise DataError(
-            f"{path}: wrong label ids (expected integers, found fractions)", "name a mask, not probabilities"
-        )
+        refuse_wrong_values(np.unique(array), path)
     return ids
 
 

@@ -17,6 +17,7 @@ from freetumor_runtime.checkpoints.checkpoint_file import CheckpointFile, read_c
 from freetumor_runtime.checkpoints.loading import load_segmentor
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.grids import align_label
+from freetumor_runtime.data.label_ids import refuse_wrong_values
 from freetumor_runtime.data.nifti import load_nifti
 from freetumor_runtime.data.prepared_case import resample_and_crop
 from freetumor_runtime.errors import DataError, UsageError
@@ -84,7 +85,8 @@ def _prepared(
     label_XYZ = align_label(source_XYZ, label_affine, image_XYZ.shape, affine)
     if label_XYZ is None:
         raise DataError(f"{labels}: its grid is not that of {image}", "name the labels of this image")
-    if label_XYZ.min() < 0 or label_XYZ.max() > 255 or not np.array_equal(label_XYZ, np.rint(label_XYZ)):
+    refuse_wrong_values(np.unique(label_XYZ), labels)
+    if label_XYZ.max() > 255:
         raise DataError(
             f"{labels}: wrong label ids (expected integers from 0 to 255)", "convert them with `freetumor data remap`"
         )

@@ -17,6 +17,8 @@ _SIGMA_SCALE = 0.125
 # Logit of background, over 0 of the others, where no window was asked.
 _SURELY_BACKGROUND = 30.0
 Start = tuple[int, ...]
+# Receives the number of windows that were just computed, and of all to compute.
+WindowCount = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def segment_volume(
     padding_value: float = 0.0,
     wanted_XYZ: Tensor | None = None,
     min_foreground: float = 0.0,
+    on_windows: WindowCount | None = None,
 ) -> Segmented:
     """Averaged logits of a windowed volume [X, Y, Z] in [0, 1], as MONAI's sliding_window_inference gives them.
 
@@ -70,6 +73,8 @@ def segment_volume(
         windows = torch.stack([padded_XYZ[_window(start, patch)] for start in batch])[:, None]
         for start, output_CXYZ in zip(batch, network(windows), strict=True):
             blender.add(start, output_CXYZ)
+        if on_windows is not None:
+            on_windows(len(batch), len(asked))
     left_out = len(places) - len(asked) - len(blank)
     logits_CXYZ = blender.average(network, padded_XYZ, left_out > 0)[(slice(None), *inside)]
     return Segmented(logits_CXYZ, len(places), len(asked) + bool(blank), max(0, len(blank) - 1), left_out)

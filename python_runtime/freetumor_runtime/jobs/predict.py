@@ -21,6 +21,7 @@ from freetumor_runtime.checkpoints.loading import load_segmentor
 from freetumor_runtime.config.cases import PredictCase, PredictSpec
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.grids import align_label, resample_label
+from freetumor_runtime.data.label_ids import empty_organ_mask
 from freetumor_runtime.data.nifti import load_nifti, read_header, save_nifti
 from freetumor_runtime.data.original_grid import GridRoute, grid_route, linear_on_scan, needed_on_prepared
 from freetumor_runtime.data.volumes import PreparedImage, load_prepared_image
@@ -28,8 +29,11 @@ from freetumor_runtime.data.way_back import ScanGrids, nearest_on_scan
 from freetumor_runtime.errors import CheckpointError, DataError
 from freetumor_runtime.events import Event, Finished
 from freetumor_runtime.inference.ensemble import Predictor, ensemble_volume, predictor_of, to_probabilities
-from freetumor_runtime.inference.sliding_windows import Segmented, labels_of, segment_volume
+from freetumor_runtime.inference.sliding_windows import Segmented, WindowCount, labels_of, segment_volume
 from freetumor_runtime.training.ranks import Ranks
+
+# Time between two reports of the progress within a case.
+_REPORT_SECONDS = 2.0
 
 
 class CaseSource(Protocol):
@@ -37,16 +41,35 @@ class CaseSource(Protocol):
 
     def next(self) -> str | None: ...
 
+    def progress(self, case_id: str, done: int, total: int) -> None: ...
+
     def done(self, case_id: str, result: dict) -> None: ...
 
 
 def predict(spec: PredictSpec, ranks: Ranks, source: CaseSource) -> Iterator[Event]:
     members = load_members(spec, ranks.device)
     cases = {case.id: case for case in spec.cases}
-    work = partial(predict_case, spec, members, ranks.device)
     while (case_id := source.next()) is not None:
+        progress = CaseProgress(source, case_id, len(members))
+        work = partial(predict_case, spec, members, ranks.device, on_windows=progress.add)
         source.done(case_id, outcome_of(cases[case_id], work, "lower --window-batch or --workers"))
     yield Finished(0, "completed", "")
+
+
+class CaseProgress:
+    """Report the finished windows of a case over all members of an ensemble, at most every few seconds."""
+
+    def __init__(self, source: CaseSource, case_id: str, members: int) -> None:
+        self._source, self._case_id, self._members = source, case_id, members
+        self._done, self._reported = 0, perf_counter()
+
+    def add(self, count: int, windows: int) -> None:
+        """Add finished windows; `windows` is the number that each member computes."""
+        self._done += count
+        now = perf_counter()
+        if now - self._reported >= _REPORT_SECONDS:
+            self._reported = now
+            self._source.progress(self._case_id, self._done, windows * self._members)
 
 
 def load_members(spec: PredictSpec, device: torch.device) -> list[Predictor]:
@@ -62,7 +85,13 @@ def load_members(spec: PredictSpec, device: torch.device) -> list[Predictor]:
     return members
 
 
-def predict_case(spec: PredictSpec, members: list[Predictor], device: torch.device, case: PredictCase) -> dict:
+def predict_case(
+    spec: PredictSpec,
+    members: list[Predictor],
+    device: torch.device,
+    case: PredictCase,
+    on_windows: WindowCount | None = None,
+) -> dict:
     """Write the mask of one scan, and its label and probabilities if requested.
 
     Returns `{files: {name: sha256}, seconds: {read, segment, write}, windows: {all, computed, blank, leftOut},
@@ -72,7 +101,7 @@ def predict_case(spec: PredictSpec, members: list[Predictor], device: torch.devi
     scan = OpenScan.open(spec, case)
     image_XYZ = window_intensity(scan.prepared.image_hu.to(device), spec.windowHu)
     read = perf_counter()
-    segmented = ensemble_volume(members, partial(segment_member, spec, image_XYZ, scan))
+    segmented = ensemble_volume(members, partial(segment_member, spec, image_XYZ, scan, on_windows=on_windows))
     values_CXYZ = segmented.logits_CXYZ
     refuse_overflow(spec, values_CXYZ)
     segment = perf_counter()
@@ -128,10 +157,15 @@ def route_to_scan(grids: ScanGrids) -> GridRoute:
 
 def load_organ(spec: PredictSpec, path: str, prepared: PreparedImage) -> np.ndarray:
     aligned = load_on_scan(path, prepared)
+    if not aligned.any():
+        raise empty_organ_mask(path)
     organ_IJK = np.isin(aligned, spec.organIds) if spec.organIds else aligned != 0
     if not organ_IJK.any():
-        ids = ", ".join(map(str, spec.organIds)) or "above 0"
-        raise DataError(f"{path}: no voxel has an id {ids}", "name the organ's ids with --organ-ids")
+        ids = ", ".join(map(str, spec.organIds))
+        found = ", ".join(f"{id:g}" for id in np.unique(aligned)[:10])
+        raise DataError(
+            f"{path}: no voxel of the organ (expected id {ids}, found {found})", "name the organ's ids with --organ-ids"
+        )
     return organ_IJK
 
 
@@ -143,7 +177,9 @@ def load_on_scan(path: str, prepared: PreparedImage) -> np.ndarray:
     return aligned
 
 
-def segment_member(spec: PredictSpec, image_XYZ: Tensor, scan: OpenScan, member: Predictor) -> Segmented:
+def segment_member(
+    spec: PredictSpec, image_XYZ: Tensor, scan: OpenScan, member: Predictor, on_windows: WindowCount | None = None
+) -> Segmented:
     windows = spec.windows
     return segment_volume(
         member,
@@ -155,6 +191,7 @@ def segment_member(spec: PredictSpec, image_XYZ: Tensor, scan: OpenScan, member:
         padding_value=float(image_XYZ.min()) if spec.padding == "minimum" else 0.0,
         wanted_XYZ=wanted_voxels(spec, scan),
         min_foreground=spec.minForeground,
+        on_windows=on_windows,
     )
 
 

@@ -2,10 +2,10 @@
 
     join.py NODES NODE_RANK HOST:PORT WAIT_SECONDS -- TORCHRUN_ARGS...
 
-Node 0 opens the store at HOST:PORT, the others take their seats in it, and then it is torchrun's (static rendezvous,
-so that ranks lie where the node ranks say). A seat is taken once in the life of a store: a node that begins again and
-finds its seat taken has met the store of an earlier life. It says so, that life ends, and the next one has a seat. A
-rank's own word of why it failed (`_OVER`) reaches every node in the same way, and ends the job there for that reason.
+Node 0 opens the store at HOST:PORT, the other nodes register in it, and then torchrun uses it (static rendezvous, so
+that NODE_RANK determines the ranks of a node). Each node registers once in a store. A restarted node that finds itself
+registered has reached the store of an earlier start. It reports this (`_AGAIN`), node 0 restarts with a new store, and
+the node registers there. A rank's failure (`_OVER`) reaches every node in the same way and ends the job there.
 """
 
 import json
@@ -25,12 +25,12 @@ _OVER = "freetumor/over"
 _AGAIN = "freetumor/again"
 _CONNECT_SECONDS = 10
 _LOOK_EVERY_SECONDS = 1
-# What the end of node 0's store means is known by then: the job is done, or its ranks have said why they failed.
+# After this time it is known why node 0's store ended: the job is done, or its ranks have reported a failure.
 _LAST_WORDS_SECONDS = 10
 
 
 class NotMet(Exception):
-    """The nodes did not come together; `kind` as of freetumor_runtime.errors."""
+    """The rendezvous of the nodes failed; `kind` as in freetumor_runtime.errors."""
 
     kind = "runtime"
 
@@ -82,7 +82,7 @@ def _await_seats(store: TCPStore, nodes: int, endpoint: str, wait_seconds: float
         try:
             store.wait([_seat(node)], timedelta(seconds=wait_seconds))
         except DistError as error:
-            raise NotMet(f"timed out: node {node} did not come to {endpoint} in {wait_seconds:.0f} s") from error
+            raise NotMet(f"timed out: node {node} did not connect to {endpoint} within {wait_seconds:.0f} s") from error
 
 
 def _take_seat(host: str, port: int, node: int, wait_seconds: float) -> TCPStore:
@@ -90,23 +90,26 @@ def _take_seat(host: str, port: int, node: int, wait_seconds: float) -> TCPStore
     deadline = time.monotonic() + wait_seconds
     while time.monotonic() < deadline:
         try:
-            # a look first: torch's own client writes a page for every time that nobody is there
+            # connect first: torch's own client logs a page for each failed connection
             socket.create_connection((host, port), _CONNECT_SECONDS).close()
             store = TCPStore(host, port, is_master=False, wait_for_workers=False)
             if store.compare_set(_seat(node), "", life).decode() == life:
                 return store
             if not told:
-                print(f"node {node} has a seat at {host}:{port} from an earlier life: waits for the next", flush=True)
+                print(
+                    f"node {node} is registered at {host}:{port} from an earlier start: waiting for node 0",
+                    flush=True,
+                )
             told = True
             store.set(_AGAIN, f"node {node}")
         except (OSError, DistError):
-            pass  # nobody is there yet, or not any more
+            pass  # node 0 does not listen yet, or has exited
         time.sleep(_LOOK_EVERY_SECONDS)
-    raise NotMet(f"timed out: node 0 was not at {host}:{port} for {wait_seconds:.0f} s")
+    raise NotMet(f"timed out: no answer of node 0 at {host}:{port} within {wait_seconds:.0f} s")
 
 
 def _watch(store: TCPStore, node: int) -> None:
-    """Ends this node's part when the job is over elsewhere; its ranks end with this process."""
+    """End this node's part when the job ends on another node; its ranks end with this process."""
     try:
         while True:
             time.sleep(_LOOK_EVERY_SECONDS)
@@ -116,12 +119,12 @@ def _watch(store: TCPStore, node: int) -> None:
                     _record(**failure)
                     _end(f"node {failure['node']}: {failure['message']}")
             if node == 0 and store.check([_AGAIN]):
-                message = f"connection closed: {store.get(_AGAIN).decode()} has begun again"
+                message = f"connection closed: {store.get(_AGAIN).decode()} has restarted"
                 _record(message)
                 _end(message)
     except DistError:
         if "FREETUMOR_CONTROL" not in os.environ:
-            return  # a script of a user's own: its ranks on this node may go on without node 0
+            return  # the ranks of a user's own script may continue without node 0
         time.sleep(_LAST_WORDS_SECONDS)
         _record("connection closed: node 0 is gone")
         _end("connection closed: node 0 is gone")
@@ -135,7 +138,7 @@ def _end(reason: str) -> None:
 def _record(
     message: str, kind: str = "runtime", hint: str = "", traceback: str = "", rank: int = -1, **_: object
 ) -> None:
-    """Beside what ranks leave of their own ends (wiring.record_failure); rank -1: of none."""
+    """Write a failure next to those that ranks record (wiring.record_failure); rank -1: of no rank."""
     folder = Path(os.environ["FREETUMOR_FAILURES"])
     folder.mkdir(parents=True, exist_ok=True)
     known = {"rank": rank, "kind": kind, "message": message, "hint": hint, "traceback": traceback}

@@ -1,16 +1,16 @@
-"""Becomes one rank of a user's own script (`freetumor launch`): torchrun starts this file by its path, and it is
-replaced by the script, which then runs as torchrun alone would run it.
+"""Start one rank of a user's own script (`freetumor launch`). torchrun runs this file by its path; the script replaces
+it and then runs as under torchrun alone.
 
     rank.py SCRIPT ARGS...        rank.py -m MODULE ARGS...
 
-The script inherits three things: the kernel kills it with the launcher, its output goes to
+The script inherits three properties: the kernel kills it when the launcher exits, its output goes to
 `node-N/rank-R/output.log`, and on a single node `hook/sitecustomize.py` gives its ranks a private store.
 """
 
 import os
 import sys
 
-# This file is run by its path, by a Python that need not know the package; nothing of it is left after the exec.
+# This file is run by its path, by a Python that may not have the package; the exec replaces it completely.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from freetumor_runtime.bridge.lifeline import die_with_parent, keep_rank_log
@@ -19,7 +19,7 @@ from freetumor_runtime.bridge.lifeline import die_with_parent, keep_rank_log
 def main(script: list[str]) -> None:
     die_with_parent()
     keep_rank_log()
-    # the launcher's lifeline is no input of the script
+    # the launcher's lifeline must not become the input of the script
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

@@ -3,8 +3,8 @@
     single_node.py [--tcp-store] -- TORCHRUN_ARGS...
 
 torchrun's own single-node mode (`--standalone`) listens on every interface and unpickles what it reads there. Here the
-agent keeps its state in its own memory. With `--tcp-store`, MASTER_ADDR and MASTER_PORT lead to a TCPStore on loopback,
-for scripts that call `init_process_group()`. Without it they lead nowhere: the ranks have a store of their own.
+agent keeps its state in its own memory. With `--tcp-store`, MASTER_ADDR and MASTER_PORT point to a TCPStore on
+loopback, for scripts that call `init_process_group()`. Without it they point to no store: the ranks have their own.
 """
 
 import os
@@ -35,7 +35,7 @@ class SingleNode(RendezvousHandler):
 
     @property
     def use_agent_store(self) -> bool:
-        """Ranks that follow MASTER_ADDR are clients of the agent's store, and never serve one themselves."""
+        """Return whether ranks that use MASTER_ADDR are clients of the agent's store; they never serve one."""
         return self._tcp_store is not None
 
     def next_rendezvous(self) -> RendezvousInfo:
@@ -64,7 +64,7 @@ class SingleNode(RendezvousHandler):
 def main(serve_tcp_store: bool, torchrun_args: list[str]) -> None:
     store = loopback_store() if serve_tcp_store else None
     rendezvous_handler_registry.register(_BACKEND, lambda given: SingleNode(given.run_id, store))
-    # torchrun looks its node's full name up for its own records; an unreachable name service would delay the start
+    # torchrun resolves the full name of its node for its records; an unreachable name service would delay the start
     socket.getfqdn = lambda name="": name or socket.gethostname()
     place = ["--nnodes=1", f"--rdzv-backend={_BACKEND}", f"--rdzv-endpoint={_LOOPBACK}", f"--rdzv-id={uuid.uuid4()}"]
     if "FREETUMOR_CONTROL" in os.environ:

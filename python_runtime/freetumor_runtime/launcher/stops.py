@@ -1,4 +1,4 @@
-"""Stop signals of the launcher of a job of ours (not of `freetumor launch`, whose scripts have a grace period)."""
+"""Handle stop signals in the launcher of a freetumor job; scripts of `freetumor launch` have a grace period instead."""
 
 import os
 import signal
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 def leave_stops_to_ranks() -> None:
-    """Passes SIGTERM on to the ranks, and survives what a terminal or a job scheduler sends to every process.
+    """Forward SIGTERM to the ranks, and ignore signals that a terminal or a job scheduler sends to every process.
 
-    By itself torchrun kills its ranks 30 s after such a signal, and a step with its checkpoint may take longer. The
-    ranks save between two steps and end (training/boundary.py); then torchrun ends.
+    torchrun alone kills its ranks 30 s after such a signal, and a step with its checkpoint may take longer. The ranks
+    save between two steps and exit (training/boundary.py); then torchrun exits.
     """
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGQUIT"
     signal.signal(signal.SIGTERM, lambda *_: _signal_children(signal.SIGTERM))

@@ -1,4 +1,4 @@
-"""Outlives the process that launched a script by a moment: when that one is gone, it ends whatever the script left.
+"""Kill the remaining processes of a script after the process that launched it has exited.
 
     warden.py RUN_ID        standard input is a pipe of the launching process
 
@@ -29,7 +29,7 @@ def main(run_id: str) -> None:
 
 
 def family_of(run_id: str) -> list[int]:
-    """Ids of the living processes of a run, but this one; none where there is no /proc."""
+    """Return the ids of the running processes of a run without this one; none on systems without /proc."""
     wanted = b"FREETUMOR_RUN_ID=" + run_id.encode()
     found = []
     for name in os.listdir("/proc") if os.path.isdir("/proc") else []:

@@ -1,8 +1,8 @@
-"""3-D convolutions that take oneDNN on a CPU, whatever the size of their input.
+"""3-D convolutions that use oneDNN on a CPU for inputs of any size.
 
-On one thread PyTorch leaves small inputs (batch x channels x two sides up to 20480) to a way of its own, which takes
-four times as long: all levels of a window of 40^3 that goes through a narrow network by itself. Only where no gradient
-is wanted: with one, the way back is most of the time and gains nothing.
+On one thread PyTorch computes small inputs (batch x channels x two sides up to 20480) with its own kernel, which takes
+four times as long. All levels of one 40^3 window in a narrow network are that small. oneDNN is used only without
+gradients: with them the backward pass takes most of the time and does not become faster.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 def conv3d(features_BCXYZ: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, padding: int = 0) -> Tensor:
-    """As torch's; equal to rounding."""
+    """Compute functional.conv3d; equal up to rounding."""
     if _takes_onednn(features_BCXYZ):
         return torch.mkldnn_convolution(features_BCXYZ, weight, bias, (padding,) * 3, (stride,) * 3, (1,) * 3, 1)
     return functional.conv3d(features_BCXYZ, weight, bias, stride, padding)

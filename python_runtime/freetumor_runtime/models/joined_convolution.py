@@ -1,8 +1,8 @@
-"""Upsampling and the convolution after it as one: the same sums in a third of the multiplications.
+"""Join an upsampling and the convolution after it: the same sums with a third of the multiplications.
 
-A transposed convolution of 2^3 with stride 2 and a 3^3 convolution of [up, skip] have nothing between them, so together
-they are a transposed convolution of 4^3 with stride 2 on the coarse features, plus the convolution's other channels on
-the skip. Neither the upsampled features nor the joined ones are ever made. Equal to rounding.
+No activation separates a transposed convolution of 2^3 with stride 2 from the 3^3 convolution of [up, skip] after it.
+So together they are a transposed convolution of 4^3 with stride 2 on the coarse features, plus the convolution's other
+channels on the skip. Neither the upsampled nor the concatenated features are in memory. Equal up to rounding.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from torch.nn import functional
 
 from freetumor_runtime.models.convolution import conv3d
 
-# Multiplications that joining the weights takes (8 * 27), and those it spares a fine voxel (27 - 8), by weight.
+# multiplications to join the weights (8 * 27), and those saved for each fine voxel (27 - 8), for each weight
 _JOINING, _SPARED = 216, 19
 
 
 def pays(coarse_BCXYZ: Tensor) -> bool:
-    """Whether joining the weights is cheaper than what it spares. On a GPU it is not known to be."""
+    """Return whether joining the weights saves more time than it takes; False on a GPU, where this is not measured."""
     batch, channels = coarse_BCXYZ.shape[:2]
     fine_voxels = batch * 8 * coarse_BCXYZ[0, 0].numel()
     return coarse_BCXYZ.device.type == "cpu" and _SPARED * fine_voxels > _JOINING * channels
@@ -33,9 +33,9 @@ def upsample_and_convolve(
     weight: Tensor,
     bias: Tensor | None,
 ) -> Tensor:
-    """conv3d(cat([conv_transpose3d(coarse, up_weight, up_bias, stride=2), skip]), weight, bias, padding=1).
+    """Compute conv3d(cat([conv_transpose3d(coarse, up_weight, up_bias, stride=2), skip]), weight, bias, padding=1).
 
-    `up_weight` [in, middle, 2, 2, 2]; `weight` [out, middle + skip channels, 3, 3, 3] or of 1^3, without padding then.
+    `up_weight` [in, middle, 2, 2, 2]; `weight` [out, middle + skip channels, 3, 3, 3], or 1^3 without padding.
     """
     middle = up_weight.shape[1]
     of_up, of_skip = weight[:, :middle], weight[:, middle:]
@@ -50,7 +50,7 @@ def upsample_and_convolve(
 
 
 def join_weights(up_weight: Tensor, weight: Tensor) -> Tensor:
-    """[in, middle, 2, 2, 2] and then [out, middle, k, k, k] as one transposed kernel [in, out, k+1, k+1, k+1]."""
+    """Join [in, middle, 2, 2, 2] and [out, middle, k, k, k] into one transposed kernel [in, out, k+1, k+1, k+1]."""
     side = weight.shape[-1]
     inputs, outputs = up_weight.shape[0], weight.shape[0]
     flipped = weight.flip(2, 3, 4).movedim(1, 0).flatten(1)
@@ -64,10 +64,10 @@ def join_weights(up_weight: Tensor, weight: Tensor) -> Tensor:
 
 
 def _of_bias(up_bias: Tensor, of_up: Tensor, shape: Sequence[int]) -> Tensor:
-    """What the bias of the upsampling adds, [out, X, Y, Z]: less at the faces, outside of which there is nothing."""
+    """Return the contribution of the upsampling's bias, [out, X, Y, Z]: smaller at the faces because of the padding."""
     taps = torch.einsum("m,omabc->oabc", up_bias, of_up)
     for length in shape:
-        # each turn takes the first tap axis to the back, as an axis of the volume
+        # each round replaces the first tap axis by an axis of the volume at the end
         inside = _inside(length, of_up.shape[-1]).to(taps)
         # torch hides the overload for pairs of axes from type checkers
         taps = torch.tensordot(taps, inside, dims=([1], [0]))  # pyright: ignore[reportArgumentType]
@@ -75,6 +75,6 @@ def _of_bias(up_bias: Tensor, of_up: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def _inside(length: int, side: int) -> Tensor:
-    """[tap, voxel]: whether the tap lies within the volume."""
+    """Return [tap, voxel]: True if the tap lies within the volume."""
     place = torch.arange(length) + (torch.arange(side) - side // 2)[:, None]
     return (place >= 0) & (place < length)

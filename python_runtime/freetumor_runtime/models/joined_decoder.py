@@ -1,4 +1,4 @@
-"""The decoder of a SwinUNETR with upsampling and convolution joined: the same keys and values, less time and memory."""
+"""Join upsampling and convolution in the decoder of a SwinUNETR: same keys and values, less time and memory."""
 
 from functools import partial
 from typing import Any
@@ -10,12 +10,12 @@ from freetumor_runtime.models.joined_convolution import pays, upsample_and_convo
 
 
 class JoinedUpBlock(UnetrUpBlock):
-    """MONAI's block, whose upsampled and joined features are never made where that pays."""
+    """MONAI's block without upsampled and concatenated features in memory, where this saves time."""
 
     def forward(self, inp: Tensor, skip: Tensor) -> Tensor:
         if not pays(inp):
             return super().forward(inp, skip)
-        # modules do not declare their parts
+        # modules do not declare the types of their parts
         block: Any = self.conv_block
         up: Any = self.transp_conv.conv
         joined = partial(upsample_and_convolve, inp, skip, up_weight=up.weight, up_bias=up.bias)
@@ -27,7 +27,7 @@ class JoinedUpBlock(UnetrUpBlock):
 
 
 def join_upsampling(network: nn.Module) -> nn.Module:
-    """Makes the change in place: modules keep their weights and names."""
+    """Replace the blocks of a network in place and return it: modules keep their weights and names."""
     for module in network.modules():
         if type(module) is UnetrUpBlock:
             module.__class__ = JoinedUpBlock

@@ -29,9 +29,12 @@ _OFFSETS: dict[str, tuple[str, ...]] = {
 
 
 def patch_merging_of(order: str) -> Callable[..., nn.Module]:
-    """What `SwinUNETR(downsample=...)` takes, for one of MERGING_ORDERS."""
+    """Return the argument of `SwinUNETR(downsample=...)` for one of MERGING_ORDERS."""
     if order not in _OFFSETS:
-        raise ConfigError(f"patch merging must be one of {', '.join(MERGING_ORDERS)}, got {order!r}")
+        raise ConfigError(
+            f"patch-merging order is not supported (expected {', '.join(MERGING_ORDERS)}, found {order})",
+            "set networks.segmentor.patchMerging",
+        )
     return partial(PatchMerging, order)
 
 
@@ -41,7 +44,10 @@ class PatchMerging(nn.Module):
     def __init__(self, order: str, dim: int, norm_layer: Callable[..., nn.Module], spatial_dims: int) -> None:
         super().__init__()
         if spatial_dims != 3:
-            raise ConfigError(f"patch merging is made for 3 spatial dimensions, got {spatial_dims}")
+            raise ConfigError(
+                f"patch merging: wrong number of spatial dimensions (expected 3, found {spatial_dims})",
+                "use a 3-D network",
+            )
         self.order = order
         self.reduction = nn.Linear(8 * dim, 2 * dim, bias=False)
         self.norm = norm_layer(8 * dim)

@@ -20,14 +20,14 @@ def build_segmentor(
     patch_merging: str,
     activation_checkpointing: bool = False,
 ) -> nn.Module:
-    """A segmentor with fresh weights: [B, 1, X, Y, Z] -> logits [B, outputs, X, Y, Z].
+    """Build a segmentor with random weights: [B, 1, X, Y, Z] -> logits [B, outputs, X, Y, Z].
 
-    `swinunetr`: MONAI SwinUNETR with `use_v2`; `feature_size` 48 is the published one; sides divisible by 32; does not
-    use `levels`. `small`: `feature_size` is its base channels; does not use `patch_merging`.
-    Raises ConfigError for an unknown kind or order.
+    `swinunetr`: MONAI SwinUNETR with `use_v2`; the published `feature_size` is 48; sides must be divisible by 32;
+    `levels` is not used. `small`: `feature_size` is the number of base channels; `patch_merging` is not used.
+    Raises ConfigError for an unsupported kind or order.
     """
     if kind == "swinunetr":
-        # its import takes seconds, which a refused file and a small network need not wait for
+        # the import takes seconds, which refused files and small networks do not need
         from monai.networks.nets import SwinUNETR
 
         from freetumor_runtime.models.joined_decoder import join_upsampling
@@ -39,7 +39,7 @@ def build_segmentor(
             feature_size=feature_size,
             use_v2=True,
             use_checkpoint=activation_checkpointing,
-            # a class or a function that makes a module, though it is declared to be a module
+            # MONAI declares a module here, but takes a class or function that creates one
             downsample=patch_merging_of(patch_merging),  # pyright: ignore[reportArgumentType]
         )
         return attend_blockwise(join_upsampling(network))
@@ -47,27 +47,30 @@ def build_segmentor(
         from freetumor_runtime.models.small import SmallSegmentor
 
         return SmallSegmentor(outputs, feature_size, levels, activation_checkpointing)
-    raise ConfigError(f"segmentor kind must be one of {', '.join(SEGMENTOR_KINDS)}, got {kind!r}")
+    raise ConfigError(
+        f"segmentor kind is not supported (expected {', '.join(SEGMENTOR_KINDS)}, found {kind})",
+        "set networks.segmentor.kind",
+    )
 
 
 def tumor_outputs(outputs: int) -> tuple[int, ...]:
-    """Which outputs of a segmentor are tumors: of 7 outputs 2, 4, 6; of 3 output 2; of 2 output 1."""
+    """Return the tumor outputs of a segmentor: of 7 outputs 2, 4, 6; of 3 output 2; of 2 output 1."""
     if outputs not in TUMOR_OUTPUTS:
         raise ConfigError(
-            f"a segmentor of {outputs} outputs does not say which are tumors",
+            f"a segmentor of {outputs} outputs does not state its tumor outputs",
             f"use one of {', '.join(map(str, TUMOR_OUTPUTS))} outputs",
         )
     return TUMOR_OUTPUTS[outputs]
 
 
 def merging_order_of(segmentor: nn.Module) -> str | None:
-    """The patch-merging order a network was built with; None for a network without patch merging."""
+    """Return the patch-merging order of a network; None for a network without patch merging."""
     orders = {module.order for module in segmentor.modules() if isinstance(module, PatchMerging)}
     return orders.pop() if orders else None
 
 
 def freeze(network: nn.Module) -> nn.Module:
-    """Evaluation mode without weight gradients; gradients still pass through to the input."""
+    """Set evaluation mode and disable weight gradients; gradients still reach the input."""
     for parameter in network.parameters():
         parameter.requires_grad_(False)
         parameter.grad = None

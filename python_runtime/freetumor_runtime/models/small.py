@@ -11,9 +11,9 @@ from freetumor_runtime.models.convolution import Conv3d
 class SmallSegmentor(nn.Module):
     """image [B, 1, X, Y, Z] -> logits [B, outputs, X, Y, Z]; sides divisible by 2^levels.
 
-    A 2^3 patch stem halves the resolution at once (an eighth of the work), `levels` levels of two 3^3 convolutions
-    follow, and a transposed convolution brings the logits back. Instance norm: a crop's batch mates do not matter.
-    `activation_checkpointing` computes each level's inside again in the backward pass instead of keeping it.
+    A 2^3 patch stem halves the resolution (an eighth of the work). `levels` levels of two 3^3 convolutions follow. A
+    transposed convolution restores the resolution of the logits. Instance norm: other crops of a batch have no effect.
+    `activation_checkpointing` recomputes the activations of each level in the backward pass instead of keeping them.
     """
 
     def __init__(
@@ -22,7 +22,11 @@ class SmallSegmentor(nn.Module):
         super().__init__()
         self.activation_checkpointing = activation_checkpointing
         if levels < 1 or base_channels < 1:
-            raise ConfigError(f"small segmentor: levels and base channels must be >= 1, got {levels}, {base_channels}")
+            raise ConfigError(
+                "small segmentor: wrong levels or base channels "
+                f"(expected at least 1, found {levels} and {base_channels})",
+                "set networks.segmentor.levels and featureSize",
+            )
         widths = [base_channels * 2**level for level in range(levels)]
         self.stem = Conv3d(1, base_channels, kernel_size=2, stride=2)
         self.down = nn.ModuleList(

@@ -13,8 +13,8 @@ from freetumor_runtime.models.convolution import Conv3d
 from freetumor_runtime.models.joined_convolution import pays, upsample_and_convolve
 
 SIDE_MULTIPLE = 8
-# Narrower U-Nets are faster in channels-last on a CPU, forward and backward of [2, 1, 40, 40, 40] on one core:
-# 0.19 s for 0.28 at a base of 4 channels, 0.92 for 1.11 at 12; from 16 on the two are alike.
+# Narrower U-Nets are faster in channels-last on a CPU. Forward and backward of [2, 1, 40, 40, 40] on one core take
+# 0.19 s instead of 0.28 s with 4 base channels, 0.92 s instead of 1.11 s with 12; from 16 on there is no difference.
 _NARROW = 16
 
 
@@ -22,8 +22,8 @@ class UNet3d(nn.Module):
     """Four levels, three poolings; `base_channels` 32 is the published width (19.07 M parameters).
 
     Input [B, 1, X, Y, Z], sides divisible by 8; output [B, outputs, X, Y, Z], raw (no activation). The output of a
-    sample depends on its batch mates: the norm uses the statistics of the batch it is given, in evaluation too.
-    `activation_checkpointing` computes each level's inside again in the backward pass instead of keeping it.
+    sample depends on the other samples of its batch: the norm uses the statistics of the batch, also in evaluation.
+    `activation_checkpointing` recomputes the activations of each level in the backward pass instead of keeping them.
     """
 
     def __init__(self, outputs: int, base_channels: int = 32, activation_checkpointing: bool = False) -> None:
@@ -32,7 +32,7 @@ class UNet3d(nn.Module):
         self.outputs = outputs
         self.base_channels = base_channels
         width = base_channels
-        # The attribute names are the keys of published checkpoints, whatever the width.
+        # The attribute names are the keys of published checkpoints of any width.
         self.down_tr64 = DownLevel(1, width, 2 * width)
         self.down_tr128 = DownLevel(2 * width, 2 * width, 4 * width)
         self.down_tr256 = DownLevel(4 * width, 4 * width, 8 * width)
@@ -45,7 +45,7 @@ class UNet3d(nn.Module):
     def forward(self, image_B1XYZ: Tensor) -> Tensor:
         if any(side % SIDE_MULTIPLE for side in image_B1XYZ.shape[2:]):
             raise DataError(
-                f"the 3-D U-Net takes sides divisible by {SIDE_MULTIPLE}, got {tuple(image_B1XYZ.shape[2:])}",
+                f"3-D U-Net: wrong sides (expected multiples of {SIDE_MULTIPLE}, found {tuple(image_B1XYZ.shape[2:])})",
                 "choose another patch size",
             )
         skip64 = self._level(self.down_tr64, image_B1XYZ)
@@ -63,7 +63,7 @@ class UNet3d(nn.Module):
         return level(*features_BCXYZ)
 
     def in_faster_layout(self) -> "UNet3d":
-        """Itself, its weights laid out as its convolutions are fastest where they lie now."""
+        """Set the memory format that is fastest on the current device, and return this network."""
         narrow = self.base_channels < _NARROW and self.out_tr.final_conv.weight.device.type == "cpu"
         # torch does not declare this keyword
         return self.to(memory_format=torch.channels_last_3d) if narrow else self  # pyright: ignore[reportCallIssue]
@@ -126,8 +126,8 @@ class ConvNormRelu(nn.Module):
 class BatchStatisticsNorm(nn.Module):
     """Batch norm that always uses the statistics of its input.
 
-    The published network never reads its running averages, yet overwrites them at every forward. Here they are kept
-    as they were loaded, so that no use of a generator, and no saving after it, changes what a checkpoint holds.
+    The published network never reads its running averages, but overwrites them in every forward pass. Here they keep
+    their loaded values, so that using and saving a generator does not change the content of a checkpoint.
     """
 
     def __init__(self, channels: int, eps: float = 1e-5) -> None:

@@ -1,5 +1,7 @@
-"""Attention within the windows of a SwinUNETR, window after window: the scores of all windows are never in memory
-together, neither on the way to the result nor kept for the gradients. Equal to rounding; in float32 on a CPU.
+"""Compute the attention of a SwinUNETR window by window, in float32 on a CPU.
+
+The scores of all windows are never in memory together, neither in the forward nor in the backward pass. Results are
+equal up to rounding.
 """
 
 from typing import cast
@@ -31,7 +33,7 @@ class BlockwiseAttention(WindowAttention):
 
 
 def attend_blockwise(network: nn.Module) -> nn.Module:
-    """Makes the change in place: modules keep their weights and names."""
+    """Replace the attention of a network in place and return it: modules keep their weights and names."""
     for module in network.modules():
         if type(module) is WindowAttention:
             module.__class__ = BlockwiseAttention

@@ -1,4 +1,4 @@
-"""Synthetic tumors on the crops of a step: what is painted, and what the baseline sees of it (docs/method.md 6, 9)."""
+"""Paint synthetic tumors on the crops of a step, and measure what the baseline detects (docs/method.md 6, 9)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class AugmentedCrop:
 
 @dataclass(frozen=True)
 class PaintedCrop:
-    """A crop before and after painting; without a tumor both are the same and there are no measures."""
+    """A crop before and after painting; without a tumor both are equal and there are no measures."""
 
     image_XYZ: Tensor
     label_XYZ: Tensor
@@ -49,7 +49,7 @@ class CropPainter:
 
     @staticmethod
     def build(spec: TrainingSpec, device: torch.device) -> "CropPainter":
-        """Of a training with synthesis."""
+        """Build the painter of a training with synthesis."""
         assert spec.synthesis is not None
         textures = TextureBank(
             spec.synthesis.textureDirectory, spec.synthesis.textureSizeVoxels, spec.synthesis.textureSeed
@@ -58,13 +58,13 @@ class CropPainter:
         return CropPainter(spec.windowHu, TumorPainter(spec.region, spec.organs, shared, textures, device))
 
     def augment(self, crops: Sequence[PlannedCrop]) -> list[AugmentedCrop]:
-        """The crops on the device, windowed and augmented, with their tumors placed."""
+        """Return the crops on the device, windowed and augmented, with their tumors placed."""
         return [self._augmented(crop) for crop in crops]
 
     def compose(
         self, crop: AugmentedCrop, raw_CXYZ: Tensor | None, tumors: Sequence[PlacedTumor]
     ) -> tuple[Tensor, Tensor]:
-        """Paints tumors of the crop one after another: (image float32, roles uint8), both [X, Y, Z].
+        """Paint tumors of the crop in order; return (image float32, roles uint8), both [X, Y, Z].
 
         `raw_CXYZ` is the generator's output for this crop; None paints each tumor's hand-crafted difference.
         """
@@ -77,7 +77,7 @@ class CropPainter:
         return image_XYZ, roles_XYZ
 
     def plain_roles(self, crop: AugmentedCrop) -> Tensor:
-        """Roles of a crop on which nothing was painted: its real tumors stay examples for the discriminator."""
+        """Return the roles of a crop without painted tumors: its real tumors stay examples for the discriminator."""
         return self.tumors.roles(crop.label_XYZ, 0) & REAL_TUMOR
 
     def _augmented(self, crop: PlannedCrop) -> AugmentedCrop:
@@ -88,9 +88,9 @@ class CropPainter:
 
 @dataclass(frozen=True)
 class OnlineSynthesis:
-    """What paints the crops of a segmentation training, and what the baseline sees of it.
+    """Paints the crops of a segmentation training and measures what the baseline detects.
 
-    `generator` None: each tumor's hand-crafted difference. `baseline` None: nothing is seen.
+    `generator` None: each tumor's hand-crafted difference is painted. `baseline` None: nothing is detected.
     """
 
     spec: TrainingSpec
@@ -100,7 +100,7 @@ class OnlineSynthesis:
 
     @staticmethod
     def build(spec: TrainingSpec, device: torch.device) -> "OnlineSynthesis":
-        """Textures, frozen generator and frozen baseline, as far as the training has them."""
+        """Load textures, frozen generator and frozen baseline, as far as the training has them."""
         generator = None
         if spec.generator is not None and spec.generator.checkpoint is not None:
             generator = load_generator(spec.generator.checkpoint, spec.generator.channel, device).network
@@ -109,7 +109,7 @@ class OnlineSynthesis:
 
     @torch.no_grad()
     def paint(self, crops: Sequence[PlannedCrop]) -> tuple[PaintedCrop, ...]:
-        """Crop by crop: the generator normalises each alone."""
+        """Paint crop by crop, because the generator normalises by the statistics of its batch."""
         return tuple(self._painted(crop) for crop in self.painter.augment(crops))
 
     def _painted(self, crop: AugmentedCrop) -> PaintedCrop:
@@ -135,21 +135,21 @@ class OnlineSynthesis:
 def unpainted(
     crops: Sequence[PlannedCrop], window_hu: Sequence[float], device: torch.device
 ) -> tuple[PaintedCrop, ...]:
-    """The crops of a training without synthesis, windowed and augmented."""
+    """Return the crops of a training without synthesis, windowed and augmented."""
     volumes = (_augmented_volume(crop, window_hu, device) for crop in crops)
     return tuple(PaintedCrop(image_XYZ, label_XYZ, image_XYZ, label_XYZ, None) for image_XYZ, label_XYZ in volumes)
 
 
 def load_baseline(spec: TrainingSpec, baseline: BaselineSpec, device: torch.device) -> LoadedSegmentor:
-    """The frozen segmentor that sees tumors. Raises CheckpointError when a planned organ has no tumor output."""
+    """Load the frozen segmentor that detects tumors. Raise CheckpointError if it has too few tumor outputs."""
     loaded = load_segmentor(baseline.checkpoint, baseline.patchMerging, device)
     planned = [organ.name for organ in spec.organs if spec.trainingLabels[organ.tumorLabel] != 0]
     if len(loaded.tumor_outputs) >= len(planned) or spec.region == "chest":
         return loaded
     known = loaded.metadata.get("labelNames")
     raise CheckpointError(
-        f"{baseline.checkpoint}: its {len(loaded.tumor_outputs)} tumor outputs ({known or 'unnamed'}) cannot cover the "
-        f"planned organs {planned}",
+        f"{baseline.checkpoint}: too few tumor outputs (expected one for each of {', '.join(planned)}, "
+        f"found {len(loaded.tumor_outputs)}: {', '.join(known) if known else 'unnamed'})",
         "name a baseline of job `baseline` with target all",
     )
 
@@ -161,7 +161,7 @@ def _augmented_volume(crop: PlannedCrop, window_hu: Sequence[float], device: tor
 
 
 def fake_label(crop: AugmentedCrop) -> Tensor:
-    """Region ids with the synthetic tumors as their organ's tumor id."""
+    """Return the region ids with the synthetic tumors as the tumor ids of their organs."""
     label_XYZ = crop.label_XYZ.clone()
     for placed in crop.tumors:
         mark_synthetic(label_XYZ, placed.box, placed.roles_XYZ, placed.organ.tumorLabel)
@@ -173,7 +173,7 @@ def _field_of(output_CXYZ: Tensor) -> Field:
 
 
 def _calls_tumor(baseline: LoadedSegmentor, image_XYZ: Tensor) -> Tensor:
-    """Where the baseline calls tumor: bool [X, Y, Z]."""
+    """Return where the baseline labels tumor, bool [X, Y, Z]."""
     called = baseline.network(image_XYZ[None, None]).argmax(1)
     return torch.isin(called, torch.tensor(baseline.tumor_outputs, device=called.device))[0]
 
@@ -187,7 +187,7 @@ def measures_of(
     seen: int,
     already: int,
 ) -> CropMeasures:
-    """What is told of tumors painted on a crop, those of one draw; `roles_XYZ` are those after painting."""
+    """Return the measures of painted tumors of a crop that share a draw; `roles_XYZ` are those after painting."""
     synthetic = roles_XYZ == SYNTHETIC
     voxels = int(synthetic.sum())
     change = float((fake_XYZ - crop.image_XYZ)[synthetic].mean()) if voxels > 0 else 0.0
@@ -218,7 +218,7 @@ def _more_measures(
         shape_voxels=sum(planned_voxels(placed.tumor, crop.planned.label) for placed in tumors),
         real_tumor_mm=real_tumor_places_mm(roles, spec.spacingMm) if "distanceToRealMm" in wanted else np.empty((0, 3)),
         origin_mm=(0.0, 0.0, 0.0),
-        # of the crop, before painting: its real tumors are as they were
+        # of the crop before painting, which leaves its real tumors unchanged
         real_sharpness_hu_per_mm=real_sharpness_hu_per_mm(
             crop.image_XYZ.cpu().numpy(), roles, spec.spacingMm, spec.windowHu[1] - spec.windowHu[0]
         )

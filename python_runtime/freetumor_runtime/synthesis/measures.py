@@ -1,5 +1,8 @@
-"""What a quality policy may ask about a painted tumor. Each measure is a number of one tumor; the names are those of
-src/quality/judge.ts. Arrays are [X, Y, Z] boxes around the tumor in RAS; images are windowed."""
+"""Measure painted tumors for quality policies.
+
+Each measure is a number of one tumor; src/quality/judge.ts has the same names. Arrays are [X, Y, Z] boxes around the
+tumor in RAS; images are windowed.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from scipy.spatial import KDTree
 from freetumor_runtime.data.components import components
 from freetumor_runtime.synthesis.render import ORGAN, REAL_TUMOR, SYNTHETIC
 
-# How far from the tumor the organ around it is looked at, and how much of its soft edge is left out.
+# The ring of organ around a tumor that contrast is measured against: the near part, its soft edge, is excluded.
 _RING_VOXELS = (2, 6)
 _SIX_CONNECTED = ndimage.generate_binary_structure(3, 1)
 
@@ -26,15 +29,15 @@ class TumorView:
     window_width_hu: float
     # voxels of the planned shape, organ or not, without ignored ones
     shape_voxels: int
-    # world millimetres [N, 3] of the case's real tumor voxels, and of the box's first voxel
+    # physical positions (mm) [N, 3] of the case's real tumor voxels, and of the first voxel of the box
     real_tumor_mm: np.ndarray
     origin_mm: Sequence[float]
-    # of the case's real tumors; None where it has none
+    # of the case's real tumors; None if it has none
     real_sharpness_hu_per_mm: float | None
 
 
 def measure(view: TumorView, wanted: Sequence[str]) -> dict[str, float]:
-    """The wanted measures that exist for this tumor; one that cannot be taken (no organ around it) is left out."""
+    """Return the wanted measures, without those that are undefined for this tumor (no organ around it)."""
     synthetic_XYZ = view.roles_XYZ == SYNTHETIC
     if not synthetic_XYZ.any():
         return {}
@@ -43,7 +46,7 @@ def measure(view: TumorView, wanted: Sequence[str]) -> dict[str, float]:
 
 
 def contrast_hu(view: TumorView, synthetic_XYZ: np.ndarray) -> float | None:
-    """Mean HU of the tumor less that of the organ around it, 2 to 6 voxels away."""
+    """Return the mean HU of the tumor minus that of the organ 2 to 6 voxels around it."""
     near, far = (_dilated(synthetic_XYZ, voxels) for voxels in _RING_VOXELS)
     ring_XYZ = far & ~near & (view.roles_XYZ == ORGAN)
     if not ring_XYZ.any():
@@ -57,12 +60,12 @@ def volume_ml(view: TumorView, synthetic_XYZ: np.ndarray) -> float:
 
 
 def inside_organ(view: TumorView, synthetic_XYZ: np.ndarray) -> float:
-    """Share of the planned shape that lies in the organ."""
+    """Return the share of the planned shape that lies in the organ."""
     return synthetic_XYZ.sum() / max(1, view.shape_voxels)
 
 
 def distance_to_real_mm(view: TumorView, synthetic_XYZ: np.ndarray) -> float | None:
-    """From the tumor's nearest voxel to the nearest voxel of a real tumor; None where the case has none."""
+    """Return the smallest distance (mm) from the tumor to a real tumor; None if the case has none."""
     if len(view.real_tumor_mm) == 0:
         return None
     places_mm = np.argwhere(synthetic_XYZ) * np.asarray(view.spacing_mm) + np.asarray(view.origin_mm)
@@ -70,7 +73,7 @@ def distance_to_real_mm(view: TumorView, synthetic_XYZ: np.ndarray) -> float | N
 
 
 def edge_sharpness_hu_per_mm(view: TumorView, synthetic_XYZ: np.ndarray) -> float | None:
-    """Mean length of the HU gradient on the tumor's outermost voxels that touch the organ."""
+    """Return the mean length of the HU gradient on the tumor's outermost voxels that touch the organ."""
     inner_XYZ = _eroded(synthetic_XYZ)
     organ_beside_XYZ = _dilated(view.roles_XYZ == ORGAN, 1)
     rim_XYZ = synthetic_XYZ & ~inner_XYZ & organ_beside_XYZ
@@ -81,7 +84,7 @@ def edge_sharpness_hu_per_mm(view: TumorView, synthetic_XYZ: np.ndarray) -> floa
 
 
 def edge_sharpness_to_real(view: TumorView, synthetic_XYZ: np.ndarray) -> float | None:
-    """The edge's sharpness over that of the case's real tumors; None where the case has none."""
+    """Return the ratio of the edge sharpness to that of the case's real tumors; None if the case has none."""
     own = edge_sharpness_hu_per_mm(view, synthetic_XYZ)
     if own is None or not view.real_sharpness_hu_per_mm:
         return None
@@ -89,7 +92,7 @@ def edge_sharpness_to_real(view: TumorView, synthetic_XYZ: np.ndarray) -> float 
 
 
 def component_share(view: TumorView, synthetic_XYZ: np.ndarray) -> float:
-    """Share of the tumor's voxels in its largest piece (6-connected)."""
+    """Return the share of the tumor's voxels in its largest component (6-connected)."""
     pieces_XYZ = components(synthetic_XYZ, _SIX_CONNECTED)
     return np.bincount(pieces_XYZ.ravel())[1:].max() / synthetic_XYZ.sum()
 
@@ -97,7 +100,7 @@ def component_share(view: TumorView, synthetic_XYZ: np.ndarray) -> float:
 def real_sharpness_hu_per_mm(
     image_XYZ: np.ndarray, roles_XYZ: np.ndarray, spacing_mm: Sequence[float], window_width_hu: float
 ) -> float | None:
-    """Of the real tumors of a box of roles, as `edgeSharpnessHuPerMm` of synthetic ones; None where there are none."""
+    """Return `edgeSharpnessHuPerMm` of the real tumors in a box of roles; None if there are none."""
     real_XYZ = roles_XYZ == REAL_TUMOR
     view = TumorView(
         image_XYZ=image_XYZ,
@@ -113,7 +116,7 @@ def real_sharpness_hu_per_mm(
 
 
 def real_tumor_places_mm(roles_XYZ: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
-    """Millimetres [N, 3] of the surface voxels of real tumors: the nearest one is among them."""
+    """Return the positions (mm) [N, 3] of the surface voxels of real tumors, which include the nearest voxel."""
     real_XYZ = roles_XYZ == REAL_TUMOR
     surface_XYZ = real_XYZ & ~_eroded(real_XYZ)
     return np.argwhere(surface_XYZ) * np.asarray(spacing_mm)

@@ -1,4 +1,4 @@
-"""Planned tumors, painted into a volume (method.md 6): one painter for crops of a step and for subvolumes of a scan.
+"""Paint planned tumors into crops of a training and into subvolumes of a scan (docs/method.md 6).
 
 A volume is a windowed image, float32 [X, Y, Z], with its label, uint8 ids of the region. Each tumor is placed on the
 label as it was before any tumor was painted; tumors are painted one after another.
@@ -27,13 +27,13 @@ from freetumor_runtime.synthesis.render import (
 )
 from freetumor_runtime.synthesis.texture import TextureBank
 
-# A box of a volume -> the output of a network in it, [K, X, Y, Z]. It may be computed only when it is asked for.
+# box of a volume -> output of a network in it, [K, X, Y, Z]; it may be computed on request
 Field = Callable[[Box], Tensor]
 
 
 @dataclass(frozen=True)
 class PlacedTumor:
-    """A planned tumor on the label of a volume. Its arrays are those of `box`: painting looks at nothing else."""
+    """A planned tumor on the label of a volume. Its arrays cover `box`: painting reads nothing else."""
 
     tumor: PlannedTumor
     organ: Organ
@@ -48,7 +48,7 @@ class PlacedTumor:
 
 @dataclass(frozen=True)
 class TumorPainter:
-    """Paints the tumors of a region's organs; `shared_channel`: output 0 of the generator is for all organs."""
+    """Paints the tumors of a region's organs; `shared_channel`: output 0 of the generator is used for all organs."""
 
     region: str
     organs: Sequence[Organ]
@@ -57,7 +57,7 @@ class TumorPainter:
     device: torch.device
 
     def place(self, tumor: PlannedTumor, label_XYZ: Tensor, augmentation: Augmentation | None = None) -> PlacedTumor:
-        """The tumor on a label. With an augmentation, the label is augmented and the tumor planned before that."""
+        """Place a tumor on a label. With an augmentation, the label is augmented and the plan precedes it."""
         organ = next(organ for organ in self.organs if organ.name == tumor.organ)
         planned_shape = _shape_before(label_XYZ.shape, augmentation)
         edge_box = tumor_box(tumor, planned_shape)
@@ -77,7 +77,7 @@ class TumorPainter:
         )
 
     def paint(self, image_XYZ: Tensor, placed: PlacedTumor, raw: Field | None) -> None:
-        """Paints a tumor into the image itself; `raw` is the generator's output, None the hand-crafted difference."""
+        """Paint a tumor into the image in place; `raw` is the generator's output, None the hand-crafted difference."""
         tumor, box = placed.tumor, placed.box
         texture_start = [at + side.start for at, side in zip(tumor.texture_start, box, strict=True)]
         paint_into(
@@ -94,18 +94,18 @@ class TumorPainter:
         )
 
     def roles(self, label_XYZ: Tensor, organ_label: int) -> Tensor:
-        """Roles of a label without synthetic tumors, uint8."""
+        """Return the roles of a label without synthetic tumors, uint8."""
         tumor_labels = [organ.tumorLabel for organ in self.organs]
         return region_roles(label_XYZ, organ_label=organ_label, tumor_labels=tumor_labels)
 
 
 def mark_synthetic(ids_XYZ: Tensor, box: Box, roles_XYZ: Tensor, id: int) -> None:
-    """Writes `id` where a placed tumor is synthetic, into the uint8 ids of its volume."""
+    """Write `id` into the uint8 ids of a volume where the placed tumor is synthetic."""
     fill_where(ids_XYZ[box], is_role(roles_XYZ, SYNTHETIC), id)
 
 
 def tumor_box(tumor: PlannedTumor, shape: Sequence[int]) -> Box:
-    """The part of a volume of this shape that holds the tumor's own shape."""
+    """Return the part of a volume of this shape that contains the shape of the tumor."""
     return as_box(
         slice(max(0, at), max(0, at, min(side, at + length)))
         for at, length, side in zip(tumor.box_origin, tumor.box.shape, shape, strict=True)
@@ -113,14 +113,14 @@ def tumor_box(tumor: PlannedTumor, shape: Sequence[int]) -> Box:
 
 
 def planned_voxels(tumor: PlannedTumor, label_XYZ: Tensor) -> int:
-    """How many voxels the shape has on a label that is not augmented, without ignored ones."""
+    """Return the number of voxels of a planned tumor on a label that is not augmented, without ignored ones."""
     box = tumor_box(tumor, label_XYZ.shape)
     ignored_XYZ = is_role(label_XYZ[box].cpu(), IGNORED_LABEL) & place_shape(tumor, box, torch.device("cpu"))
     return int(is_set(tumor.box).sum()) - int(ignored_XYZ.sum())
 
 
 def place_shape(tumor: PlannedTumor, box: Box, device: torch.device) -> Tensor:
-    """The tumor's shape as bool [X, Y, Z] in a box of its volume; what lies outside the box is lost."""
+    """Return the tumor's shape as bool [X, Y, Z] in a box of its volume, without voxels outside the box."""
     shape_XYZ = torch.zeros([side.stop - side.start for side in box], dtype=torch.bool, device=device)
     target, source = [], []
     for at, length, side in zip(tumor.box_origin, tumor.box.shape, box, strict=True):
@@ -134,6 +134,6 @@ def place_shape(tumor: PlannedTumor, box: Box, device: torch.device) -> Tensor:
 
 
 def _shape_before(shape: Sequence[int], augmentation: Augmentation | None) -> tuple[int, ...]:
-    """The shape of a crop that has this one after `augment_geometry`."""
+    """Return the shape of a crop before `augment_geometry` from its shape after it."""
     x, y, z = shape
     return (y, x, z) if augmentation is not None and augmentation.quarter_turns % 2 == 1 else (x, y, z)

@@ -1,9 +1,9 @@
-"""A synthetic tumor on a crop: roles, edge weight, difference, composition (method.md 5.4, 6). Pure tensor functions.
+"""Paint a synthetic tumor: roles, edge weight, difference, composition (docs/method.md 5.4, 6). Pure tensor functions.
 
-Shapes are [X, Y, Z] of one crop (or subvolume); tensors may live on any device, all of a call on the same one. Blurs
-are exact to rounding, though only the part that can differ from 0 is computed. A generator's difference is float64 from
-its activation to the painted image, which is float32. The edge weight is float64 too, but float32 on a CPU: in half the
-time, a rounding of 1e-7 where the published outputs are met to 1e-3. Neither autocast nor TF32 touches any of it.
+Shapes are [X, Y, Z] of one crop or subvolume. All tensors of a call are on one device. Blurs are exact up to rounding,
+although only the part that can differ from 0 is computed. A generator's difference is float64 from its activation to
+the painted image, which is float32. The edge weight is float64 on a GPU and float32 on a CPU. This halves the time and
+rounds by 1e-7, while published outputs are reproduced to 1e-3. Neither autocast nor TF32 has an effect.
 """
 
 from collections.abc import Sequence
@@ -22,27 +22,27 @@ _TRUNCATE = 4.0
 
 
 def region_roles(label_XYZ: Tensor, *, organ_label: int, tumor_labels: Sequence[int]) -> Tensor:
-    """Region label ids -> roles uint8: 1 the chosen organ, 2 real tumors of ANY organ, 0 all else."""
+    """Convert region label ids to roles uint8: 1 the chosen organ, 2 real tumors of ANY organ, 0 other voxels."""
     roles_XYZ = _ones_where(label_XYZ, organ_label)
     for tumor_label in tumor_labels:
-        # no label is two things at once
+        # a label has only one role
         roles_XYZ.add_(_ones_where(label_XYZ, tumor_label), alpha=REAL_TUMOR)
     return roles_XYZ
 
 
 def edge_mask(roles_XYZ: Tensor, shape_XYZ: Tensor) -> Tensor:
-    """E: the tumor's shape on organ or real tumor, bool. `roles_XYZ` are those before the tumor was placed."""
+    """Return E, the tumor's shape on organ or real tumor, bool. `roles_XYZ` are those before the tumor was placed."""
     return is_set(shape_XYZ) & (is_role(roles_XYZ, ORGAN) | is_role(roles_XYZ, REAL_TUMOR))
 
 
 def with_synthetic(roles_XYZ: Tensor, shape_XYZ: Tensor) -> Tensor:
-    """The roles with 3 where the shape meets the organ; a real tumor keeps its role."""
+    """Return the roles with 3 where shape and organ overlap; a real tumor keeps its role."""
     placed_XYZ = is_set(shape_XYZ) & is_role(roles_XYZ, ORGAN)
     return roles_XYZ.add(_bytes(placed_XYZ), alpha=SYNTHETIC - ORGAN)
 
 
 def edge_weight(edge_XYZ: Tensor, sigma: float) -> Tensor:
-    """The edge mask blurred by a Gaussian of `sigma` voxels, float64: scipy's gaussian_filter with its defaults."""
+    """Blur the edge mask by a Gaussian of `sigma` voxels, float64: scipy's gaussian_filter with its defaults."""
     weight_XYZ = torch.zeros(edge_XYZ.shape, dtype=torch.float64, device=edge_XYZ.device)
     inside = bounding_box(edge_XYZ)
     if inside is not None:
@@ -52,10 +52,10 @@ def edge_weight(edge_XYZ: Tensor, sigma: float) -> Tensor:
 
 
 def generator_difference(raw_CXYZ: Tensor, roles_XYZ: Tensor, *, channel: int, region: str) -> Tensor:
-    """The generator's raw output of one crop -> how much each voxel changes, float64 [X, Y, Z].
+    """Convert the generator's raw output of one crop to the difference of each voxel, float64 [X, Y, Z].
 
-    `channel` is the organ's, or 0 where the generator has one channel for all organs. Abdomen: tanh, zero outside the
-    organ (voxels of the placed tumor belong to it), blur. Chest: sigmoid, blur. The blur is 7^3, sigma 1, zero padding.
+    `channel` is the organ's, or 0 if the generator has one channel for all organs. Abdomen: tanh, zero outside the
+    organ (voxels of the placed tumor are in it), blur. Chest: sigmoid, blur. The blur is 7^3, sigma 1, zero padding.
     """
     raw_XYZ = raw_CXYZ[channel].to(torch.float64)
     difference_XYZ = torch.sigmoid(raw_XYZ) if region == "chest" else torch.tanh(raw_XYZ) * _bytes(is_organ(roles_XYZ))
@@ -76,13 +76,12 @@ def paint(
     handcrafted_difference: float,
     inside: Box | None = None,
 ) -> Tensor:
-    """One tumor on an image, float32 [X, Y, Z]: image -/+ edge weight * difference * texture on the organ (abdomen -,
-    chest +), elsewhere the image. Not clamped.
+    """Paint one tumor on a copy of an image, float32 [X, Y, Z].
 
-    The difference is that of `generator_difference`, or where `raw_CXYZ` is None the hand-crafted number. `roles_XYZ`
-    are those after the tumor was placed. Only what the blurred edge mask reaches is computed: for a small tumor a
-    hundredth of the crop. `inside` is a box that holds the whole edge mask; without it one is looked for, for which a
-    GPU has to be waited for.
+    On the organ: image -/+ edge weight * difference * texture (abdomen -, chest +), not clamped; elsewhere the image.
+    The difference is that of `generator_difference`, or the hand-crafted number if `raw_CXYZ` is None. `roles_XYZ` are
+    those after the tumor was placed. Only the part that the blurred edge mask reaches is computed: for a small tumor a
+    hundredth of the crop. `inside` is a box that contains the edge mask; without it, its search waits for the GPU.
     """
     painted_XYZ = image_XYZ.to(torch.float32, copy=True)
     paint_into(
@@ -105,7 +104,7 @@ def paint_into(
     handcrafted_difference: float,
     inside: Box | None = None,
 ) -> None:
-    """`paint` on the float32 image itself, or on a part of one."""
+    """Do the same as `paint`, in place on a float32 image or a part of one."""
     inside = inside or bounding_box(edge_XYZ)
     if inside is None:
         return
@@ -116,7 +115,7 @@ def paint_into(
     if raw_CXYZ is None:
         image_XYZ[reached].add_(strength_XYZ.mul_(handcrafted_difference))
         return
-    # what lies one blur of the difference further out matters too
+    # the blur of the difference also reads voxels further out
     seen = grown(reached, _DIFFERENCE_RADIUS, image_XYZ.shape)
     raw = raw_CXYZ[(slice(None), *seen)]
     difference_XYZ = generator_difference(raw, roles_XYZ[seen], channel=channel, region=region)
@@ -124,20 +123,22 @@ def paint_into(
 
 
 def is_organ(roles_XYZ: Tensor) -> Tensor:
-    """Where intensities may change: the organ, with the synthetic tumor placed in it."""
+    """Return where intensities may change: the organ with the synthetic tumor placed in it."""
     return is_role(roles_XYZ, ORGAN) | is_role(roles_XYZ, SYNTHETIC)
 
 
 def blur_axes(volume_XYZ: Tensor, matrices: Sequence[Tensor]) -> Tensor:
-    """Multiplies each axis by its matrix [out, in]: a separable blur with its boundary rule inside the matrices."""
+    """Multiply each axis by its matrix [out, in]: a separable blur whose matrices contain the boundary rule."""
     along_x, along_y, along_z = matrices
     blurred = torch.tensordot(along_x, volume_XYZ, dims=1)
     return torch.matmul(torch.matmul(along_y, blurred), along_z.T)
 
 
 def gaussian_matrix(length: int, sigma: float) -> Tensor:
-    """Gaussian blur of an axis as a float64 matrix [length, length]; the edge is mirrored half a sample out (scipy's
-    `reflect`), weights reach int(4 sigma + 0.5) voxels and sum to 1."""
+    """Return the Gaussian blur of an axis as a float64 matrix [length, length].
+
+    The edge is mirrored half a sample out (scipy's `reflect`); weights reach int(4 sigma + 0.5) voxels and sum to 1.
+    """
     radius = _reach(sigma)
     offsets = torch.arange(-radius, radius + 1)
     weights = torch.exp(-0.5 * (offsets.to(torch.float64) / sigma) ** 2)
@@ -148,7 +149,7 @@ def gaussian_matrix(length: int, sigma: float) -> Tensor:
 
 
 def bounding_box(mask_XYZ: Tensor) -> Box | None:
-    """The smallest box holding all voxels that are not 0; None if there are none."""
+    """Return the smallest box that contains all voxels that are not 0; None if there are none."""
     bounds = []
     # the maximum of bytes is thirty times as fast as any() of bools, and fastest across the first axis
     bytes_XYZ = _bytes(is_set(mask_XYZ))
@@ -162,18 +163,18 @@ def bounding_box(mask_XYZ: Tensor) -> Box | None:
 
 
 def fill_where(ids_XYZ: Tensor, mask_XYZ: Tensor, value: int) -> None:
-    """`value` where the mask is True, in an array of bytes: masked_fill_ at several times its speed on a CPU."""
+    """Write `value` where the mask is True, in an array of bytes: several times as fast as masked_fill_ on a CPU."""
     bits_XYZ = _bytes(mask_XYZ).neg()
     ids_XYZ.bitwise_and_(~bits_XYZ).bitwise_or_(bits_XYZ.bitwise_and_(value))
 
 
 def paint_reach(sigma: float) -> int:
-    """How many voxels beyond its edge mask a tumor looks: its blur, and that of the difference."""
+    """Return how many voxels beyond its edge mask a tumor reads: the radii of its blur and of the difference's blur."""
     return _reach(sigma) + _DIFFERENCE_RADIUS
 
 
 def is_set(mask: Tensor) -> Tensor:
-    """Where a mask of bools or bytes is not 0: bool."""
+    """Return where a mask of bools or bytes is not 0, bool."""
     if mask.dtype is torch.bool:
         return mask
     # into bytes, as in _ones_where
@@ -181,7 +182,7 @@ def is_set(mask: Tensor) -> Tensor:
 
 
 def is_role(roles_XYZ: Tensor, role: int) -> Tensor:
-    """Where uint8 roles (or labels) are `role`: bool."""
+    """Return where uint8 roles (or labels) are `role`, bool."""
     return _ones_where(roles_XYZ, role).view(torch.bool)
 
 
@@ -190,17 +191,17 @@ def _reach(sigma: float) -> int:
 
 
 def _ones_where(array: Tensor, value: int) -> Tensor:
-    # into bytes: on a CPU twenty times as fast as the comparison that makes bools
+    # into bytes: on a CPU twenty times as fast as a comparison into bools
     return torch.eq(array, value, out=torch.empty_like(array, dtype=torch.uint8))
 
 
 def _bytes(mask: Tensor) -> Tensor:
-    """A bool mask as bytes 0 and 1, the same memory: a CPU makes real numbers of them several times as fast."""
+    """View a bool mask as bytes 0 and 1: a CPU converts these to floating point several times as fast."""
     return mask.view(torch.uint8)
 
 
 def _weight_in(box: Box, edge_XYZ: Tensor, inside: Box, sigma: float, dtype: torch.dtype) -> Tensor:
-    """The blurred edge mask within `box`; `inside` holds all of the mask."""
+    """Return the blurred edge mask within `box`; `inside` contains the whole mask."""
     of_length = {length: gaussian_matrix(length, sigma) for length in set(edge_XYZ.shape)}
     matrices = [
         of_length[length][rows, columns].to(edge_XYZ.device, dtype)
@@ -211,7 +212,7 @@ def _weight_in(box: Box, edge_XYZ: Tensor, inside: Box, sigma: float, dtype: tor
 
 
 def _difference_matrix(length: int) -> Tensor:
-    """exp(-k^2/2), |k| <= 3, normalised, with zero padding: rows at the ends sum to less than 1."""
+    """Return exp(-k^2/2), |k| <= 3, normalised, with zero padding: rows at the ends sum to less than 1."""
     distance = torch.arange(length)[:, None] - torch.arange(length)
     weights = torch.exp(-0.5 * torch.arange(-_DIFFERENCE_RADIUS, _DIFFERENCE_RADIUS + 1).to(torch.float64) ** 2)
     matrix = torch.exp(-0.5 * distance.to(torch.float64) ** 2) / weights.sum()

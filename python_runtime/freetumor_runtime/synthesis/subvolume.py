@@ -1,6 +1,6 @@
-"""A subvolume of a scan in memory: tumors are painted into it and measured (docs/method.md 6, 9).
+"""Paint tumors into a subvolume of a scan in memory, and measure them (docs/method.md 6, 9).
 
-jobs/synthesize.py writes files of it, jobs/serve.py answers calls with it.
+jobs/synthesize.py writes the results to files, jobs/serve.py returns them to calls.
 """
 
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ from freetumor_runtime.synthesis.texture import TextureBank
 
 
 def memory_mb(what: str) -> int:
-    """Of this process, in MB: VmRSS now, VmHWM at most so far; 0 where the system does not say."""
+    """Return the memory of this process in MB: VmRSS is the current one, VmHWM the peak; 0 on systems without /proc."""
     try:
         with open("/proc/self/status", encoding="ascii") as file:
             return next(int(line.split()[1]) for line in file if line.startswith(what)) >> 10
@@ -52,7 +52,7 @@ class Tools(Generic[Spec]):
     # one output of the generator for all organs
     shared_channel: bool
     judge: LoadedSegmentor | None
-    # of this process, once they are there
+    # memory of this process after loading
     loaded_mb: int
 
     @staticmethod
@@ -67,7 +67,7 @@ class Tools(Generic[Spec]):
         return Tools(spec, device, generator, shared, judge, memory_mb("VmRSS"))
 
     def raw_field(self, image_XYZ: Tensor) -> Field | None:
-        """The generator's raw output, each window by itself; windows of a batch together where that is asked for."""
+        """Return the generator's raw output, window by window, or in batches of windows if the spec requests it."""
         if self.generator is None:
             return None
         windows = self.spec.generatorWindows
@@ -79,7 +79,7 @@ class Tools(Generic[Spec]):
         return SlidingField(self.generator, image_XYZ, self.spec.patchVoxels, windows.overlap, keep=True).at
 
     def seen_field(self, image_XYZ: Tensor, keep: bool = False) -> Field:
-        """Where the baseline calls tumor, bool [1, X, Y, Z]."""
+        """Return where the baseline labels tumor, bool [1, X, Y, Z]."""
         assert self.judge is not None
         patch = self.judge.metadata.get("patchVoxels", self.spec.patchVoxels)
         tumors = torch.tensor(self.judge.tumor_outputs, device=self.device)
@@ -87,7 +87,7 @@ class Tools(Generic[Spec]):
         def calls_tumor(logits_CXYZ: Tensor) -> Tensor:
             return torch.isin(logits_CXYZ.argmax(0, keepdim=True), tumors)
 
-        # its norms are those of each window: how many share a batch does not matter
+        # its norms use each window alone, so the batch size has no effect
         return SlidingField(
             self.judge.network,
             image_XYZ,
@@ -101,7 +101,7 @@ class Tools(Generic[Spec]):
 
 @dataclass(frozen=True)
 class OpenSubvolume:
-    """What tumors are painted into; arrays [X, Y, Z] on the prepared grid."""
+    """A subvolume into which tumors are painted; arrays [X, Y, Z] on the prepared grid."""
 
     # windowed to 0..1, float32
     image_XYZ: Tensor
@@ -111,14 +111,14 @@ class OpenSubvolume:
     raw: Field | None
     already_seen: Field | None
     real_tumor_mm: np.ndarray
-    # of the edges of its real tumors; None without one, or where nobody asks
+    # of the edges of its real tumors; None without a real tumor, or if the measure is not requested
     real_sharpness_hu_per_mm: float | None
-    # spent in `render` and `judge`
+    # time spent in `render` and `judge`
     seconds: dict[str, float]
 
     @staticmethod
     def open(image_hu_XYZ: Tensor, label_XYZ: Tensor, tools: Tools) -> "OpenSubvolume":
-        """int16 HU and uint8 ids, of the CPU."""
+        """Move int16 HU and uint8 ids from the CPU to the device, and prepare painter, fields and real tumors."""
         spec = tools.spec
         image_XYZ = window_intensity(image_hu_XYZ.to(tools.device), spec.windowHu)
         label_XYZ = label_XYZ.to(tools.device)
@@ -157,7 +157,7 @@ def _real_sharpness(
 
 @dataclass(frozen=True)
 class PaintedTumor:
-    """A painted attempt: where, and the box of the image before it."""
+    """A painted attempt: its box, and the image there before it."""
 
     attempt: Attempt
     organ: Organ
@@ -169,14 +169,14 @@ class PaintedTumor:
 
 @torch.no_grad()
 def paint_attempt(subvolume: OpenSubvolume, painted_XYZ: Tensor, attempt: Attempt) -> PaintedTumor | None:
-    """Paints a planned tumor into an image of the subvolume; None when it has no voxel of organ."""
+    """Paint a planned tumor into an image of the subvolume; return None if it has no voxel in the organ."""
     started = perf_counter()
     placed = subvolume.painter.place(attempt.plan, subvolume.label_XYZ)
     edge_box = bounding_box(placed.edge_XYZ)
     if edge_box is None or bounding_box(placed.roles_XYZ == SYNTHETIC) is None:
         return None
     before_XYZ = painted_XYZ[placed.box].clone()
-    # the smallest box: crops do without, since a GPU is waited for when it is looked for
+    # the smallest box; crops omit it, because its search waits for the GPU
     subvolume.painter.paint(painted_XYZ, replace(placed, edge_box=edge_box), subvolume.raw)
     subvolume.seconds["render"] += perf_counter() - started
     return PaintedTumor(attempt, placed.organ, placed.box, before_XYZ, placed.roles_XYZ)
@@ -186,7 +186,7 @@ def paint_attempt(subvolume: OpenSubvolume, painted_XYZ: Tensor, attempt: Attemp
 def measure_attempt(
     subvolume: OpenSubvolume, tools: Tools, painted_XYZ: Tensor, painted: PaintedTumor | None, attempt: Attempt
 ) -> AttemptMeasures:
-    """What the baseline and the measures say of a painted tumor."""
+    """Measure a painted tumor, and count its voxels that the baseline labels tumor."""
     if painted is None:
         return AttemptMeasures(attempt.tumor, 0, 0, 0, 0.0, {})
     started = perf_counter()

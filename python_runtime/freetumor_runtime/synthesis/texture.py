@@ -1,12 +1,13 @@
-"""The texture of synthetic tumors: made on large volumes of their own, kept in files, read in parts (method.md 5.5).
+"""Compute the textures of synthetic tumors on large volumes, keep them in files, and read crops (docs/method.md 5.5).
 
-A bank holds ten textures of about 40 MB each (uint8, full scale = 1). Each is made on first use, by one process of the
-node, and then shared by all through the page cache. A texture is a pure function of (seed, index, size): one thread, no
-BLAS, so the number of threads or ranks changes no bit of it.
+A bank has ten textures of about 40 MB each (uint8, full scale = 1). One process of the node computes a texture on first
+use; all processes share it through the page cache. A texture is a pure function of (seed, index, size). It is computed
+in one thread without BLAS, so it is bit-identical for any number of threads or ranks.
 
-A texture holds nothing finer than the narrower blur, sigma 4. So both blurs run on a grid of half the resolution, one
-eighth of the voxels; only the last step goes to the full grid, band-limited. Mean, variance, length of correlation and
-share above 0.12 are those of the method at full size (`scripts/bench texture_statistics`), in a quarter of its time.
+The finest detail of a texture is that of the narrower blur, sigma 4. So both blurs run on a grid of half the
+resolution, one eighth of the voxels; only the last step interpolates to the full grid, band-limited. Mean, variance,
+correlation length and share above 0.12 are those of the method at full size (`scripts/bench texture_statistics`), in a
+quarter of its time.
 """
 
 import fcntl
@@ -30,7 +31,7 @@ TEXTURE_SIGMAS: tuple[tuple[float, float], ...] = tuple(product((3, 6, 9, 12, 15
 
 _FORMAT_VERSION = 2
 _FULL_SCALE = 255
-# voxels of the full grid to one of the coarse grid, along an axis
+# voxels of the full grid for each voxel of the coarse grid, along an axis
 _STRIDE = 2
 _NOISE_LEVELS = 2**16
 _BACKGROUND = 0.12
@@ -49,15 +50,16 @@ class TextureBank:
     def part(
         self, index: int, start: Sequence[int], shape: Sequence[int], device: torch.device | None = None
     ) -> Tensor:
-        """The texture's voxels [start, start + shape) as float32 in [0, 1], steps of 1/255."""
+        """Return the texture's voxels [start, start + shape) as float32 in [0, 1], in steps of 1/255."""
         inside = all(
             first >= 0 and first + length <= side
             for first, length, side in zip(start, shape, self.size_voxels, strict=True)
         )
         if not inside or not 0 <= index < len(TEXTURE_SIGMAS):
             raise DataError(
-                f"texture {index}: no window at {tuple(start)} of {tuple(shape)} voxels; "
-                f"there are {len(TEXTURE_SIGMAS)} textures of {tuple(self.size_voxels)} voxels"
+                f"texture {index}: crop outside the textures (expected {len(TEXTURE_SIGMAS)} of "
+                f"{tuple(self.size_voxels)} voxels, found {tuple(start)} + {tuple(shape)})",
+                "keep texture index, start and shape inside the textures",
             )
         where = tuple(slice(first, first + length) for first, length in zip(start, shape, strict=True))
         levels_XYZ = torch.from_numpy(np.array(self._volume(index)[where]))
@@ -82,36 +84,40 @@ class TextureBank:
         try:
             volume = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise DataError(f"{path}: not a readable texture", "delete the file; it is made again") from error
+            raise DataError(f"{path}: not a readable texture", "delete the file; it is recomputed") from error
         if volume.shape != tuple(self.size_voxels) or volume.dtype != np.uint8:
-            raise DataError(f"{path}: holds {volume.dtype} {volume.shape}", "delete the file; it is made again")
+            raise DataError(
+                f"{path}: wrong texture "
+                f"(expected uint8 {tuple(self.size_voxels)}, found {volume.dtype} {volume.shape})",
+                "delete the file; it is recomputed",
+            )
         return volume
 
 
 def make_texture(sigma_a: float, sigma_b: float, shape: Sequence[int], key: Sequence[int]) -> np.ndarray:
-    """A texture float32 [X, Y, Z] in [0, 1] from its own random stream, named by the integers of `key`."""
+    """Compute a texture float32 [X, Y, Z] in [0, 1] from its own random stream, seeded by the integers of `key`."""
     stream = np.random.default_rng(np.random.SeedSequence(list(key)))
     scale, base, target = (stream.uniform(low, high) for low, high in ((0.19, 0.21), (0.04, 0.06), (0.5, 0.55)))
     coarse = tuple(-(-side // _STRIDE) for side in shape)
-    # normal noise: of so few voxels the method's uniform one would not add up to tails as long as at full size
+    # normal noise: sums of uniform noise over so few coarse voxels would have shorter tails than at full size
     field_XYZ = gaussian_blur(stream.standard_normal(coarse, dtype=np.float32), sigma_a / _STRIDE)
     chance_XYZ = _rescaled(field_XYZ, _extremes(field_XYZ), scale, base)
-    # a block's share of spots is a blur by a box already, of variance (stride^2 - 1) / 12
+    # the share of spots in a block is already a box blur, of variance (stride^2 - 1) / 12
     sigma = np.sqrt(sigma_b**2 - (_STRIDE**2 - 1) / 12) / _STRIDE
     spots_XYZ = gaussian_blur(_share_of_spots(chance_XYZ, stream), sigma, finer=_STRIDE)
     return _normalised(spots_XYZ[tuple(slice(side) for side in shape)], target)
 
 
 def spot_chance(noise_XYZ: np.ndarray, scale: float, base: float, sigma_a: float) -> np.ndarray:
-    """Uniform noise -> how likely a spot is at each voxel, from base to base + scale. Overwrites the noise."""
+    """Convert uniform noise to the probability of a spot at each voxel, base to base + scale. Overwrite the noise."""
     field_XYZ = gaussian_blur(noise_XYZ, sigma_a)
     return _rescaled(field_XYZ, (field_XYZ.min(), field_XYZ.max()), scale, base)
 
 
 def texture_of_spots(chance_XYZ: np.ndarray, sample_noise_XYZ: np.ndarray, target: float, sigma_b: float) -> np.ndarray:
-    """Spots where the chance beats fresh uniform noise, blurred and brought to a mean of `target`; in [0, 1].
+    """Put spots where the probability exceeds uniform noise, blur them, and scale to a mean of `target`; in [0, 1].
 
-    The method to the letter, all of it on the full grid: what the coarse way is measured against.
+    This follows the method exactly, on the full grid: the reference for the coarse grid.
     """
     spots_XYZ = gaussian_blur((chance_XYZ > sample_noise_XYZ).astype(chance_XYZ.dtype), sigma_b)
     return _normalised(spots_XYZ, target)
@@ -120,11 +126,11 @@ def texture_of_spots(chance_XYZ: np.ndarray, sample_noise_XYZ: np.ndarray, targe
 def gaussian_blur(
     volume_XYZ: np.ndarray, sigma: float, finer: int = 1, axes: Sequence[int] | None = None
 ) -> np.ndarray:
-    """scipy's gaussian_filter with its defaults, to rounding; may overwrite its input.
+    """Compute scipy's gaussian_filter with its defaults, up to rounding; may overwrite its input.
 
-    The mirrored edge (half a sample out) makes the truncated kernel diagonal in the cosine basis, so its width costs
-    nothing: a tenth of the time of the sums at sigma 15. The same basis gives the values in between: the result has
-    `finer` voxels for one of the input. Along `axes`, by default all; sigma 0 blurs nothing.
+    The mirrored edge (half a sample out) makes the truncated kernel diagonal in the cosine basis, so its width has no
+    cost: a tenth of the time of direct sums at sigma 15. The same basis interpolates: the result has `finer` voxels for
+    each voxel of the input. `axes`: all by default; sigma 0 does not blur.
     """
     axes = range(volume_XYZ.ndim) if axes is None else axes
     lengths = {axis: volume_XYZ.shape[axis] for axis in axes}
@@ -140,13 +146,13 @@ def gaussian_blur(
 
 
 def quantised(texture_XYZ: np.ndarray) -> np.ndarray:
-    """[0, 1] -> uint8: a step is 1/255 where the texture's standard deviation is 0.03 to 0.07."""
+    """Convert [0, 1] to uint8: a step is 1/255, while the texture's standard deviation is 0.03 to 0.07."""
     levels_XYZ = texture_XYZ * np.float32(_FULL_SCALE)
     return np.rint(levels_XYZ, out=levels_XYZ).astype(np.uint8)
 
 
 def _rescaled(field_XYZ: np.ndarray, extremes: tuple[float, float], scale: float, base: float) -> np.ndarray:
-    """The extremes go to base and base + scale. Overwrites the field."""
+    """Rescale a field so that its extremes become base and base + scale. Overwrite the field."""
     low, high = extremes
     factor = scale / (high - low)
     field_XYZ *= factor
@@ -155,15 +161,15 @@ def _rescaled(field_XYZ: np.ndarray, extremes: tuple[float, float], scale: float
 
 
 def _extremes(field_XYZ: np.ndarray) -> tuple[float, float]:
-    """Minimum and maximum as on the full grid.
+    """Return minimum and maximum as on the full grid.
 
-    The mirror doubles the variance at a face and doubles it again at edges and corners, so the extremes lie there. The
-    coarse grid's outermost voxels lie twice as far inside as those of the full grid: so faces are looked at in full.
+    The mirrored edge doubles the variance at a face, and again at edges and corners, so the extremes lie there. The
+    outermost voxels of the coarse grid lie twice as far inside as those of the full grid. So faces are interpolated.
     """
     low, high = field_XYZ.min(), field_XYZ.max()
     for axis, length in enumerate(field_XYZ.shape):
         outermost = gaussian_blur(np.eye(length, dtype=np.float32), 0, finer=_STRIDE, axes=(0,))[[0, -1]]
-        # einsum goes without BLAS
+        # einsum does not use BLAS
         faces = np.einsum("ij,jkl->ikl", outermost, np.moveaxis(field_XYZ, axis, 0))
         faces = gaussian_blur(faces, 0, finer=_STRIDE, axes=(1, 2))
         low, high = min(low, faces.min()), max(high, faces.max())
@@ -171,7 +177,7 @@ def _extremes(field_XYZ: np.ndarray) -> tuple[float, float]:
 
 
 def _share_of_spots(chance_XYZ: np.ndarray, stream: np.random.Generator) -> np.ndarray:
-    """Of the voxels of the full grid in each coarse one, the share whose fresh uniform noise lies below the chance."""
+    """Return the share of full-grid voxels in each coarse voxel whose uniform noise is below the probability."""
     level_XYZ = (chance_XYZ * _NOISE_LEVELS).astype(np.uint16)
     count_XYZ = np.zeros(chance_XYZ.shape, np.uint8)
     for _ in range(_STRIDE**3):
@@ -194,7 +200,7 @@ def _cosine_response(length: int, sigma: float) -> np.ndarray:
 
 
 def _mean_above(values: np.ndarray, threshold: float) -> float:
-    """Mean of the values above the threshold; of all values where none is (possible only in tiny volumes)."""
+    """Return the mean of the values above the threshold; of all values if there are none (only in tiny volumes)."""
     above = values > threshold
     count = np.count_nonzero(above)
     return float(np.sum(values, where=above, dtype=np.float64) / count) if count else float(values.mean())
@@ -215,7 +221,7 @@ def _publish(path: Path, volume: np.ndarray) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Holds the file's lock; where the file system has none, the texture is only made more often than needed."""
+    """Hold the lock of a file. Without locks in the file system, a texture may be computed more than once."""
     with open(path, "w", encoding="utf-8") as file:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)

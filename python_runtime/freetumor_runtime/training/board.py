@@ -8,7 +8,7 @@ from freetumor_runtime.events import CheckpointSaved, Event, Ready, StepDone, Va
 
 
 class Board:
-    """Written by rank 0. What an earlier run wrote from the first step of this one on is hidden (`purge_step`)."""
+    """Writes TensorBoard files on rank 0. `purge_step` hides steps of an earlier run from this run's first step on."""
 
     def __init__(self, run_directory: str) -> None:
         self._folder = str(Path(run_directory) / "tensorboard")
@@ -16,7 +16,7 @@ class Board:
 
     def record(self, event: Event) -> None:
         if isinstance(event, Ready):
-            # steps are numbered from 0: the validation after step s - 1 bears s - 1, so that a resume at s keeps it
+            # steps count from 0: a validation after step s - 1 is recorded at s - 1, so that a resume at s keeps it
             self._writer = SummaryWriter(self._folder, purge_step=event.step)
         elif self._writer is None:
             return
@@ -28,7 +28,7 @@ class Board:
             for name, value in event.measures.items():
                 self._writer.add_scalar(f"validation/{name}", value, event.step - 1)
         elif isinstance(event, CheckpointSaved):
-            # a run that is killed goes on from here: what is older must be in the file
+            # a killed run resumes from this checkpoint: older values must be in the file
             self._writer.flush()
 
     def close(self) -> None:

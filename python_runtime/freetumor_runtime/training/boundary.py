@@ -1,5 +1,7 @@
-"""Between two steps: live commands, stop requests and verdicts on validations, agreed by all ranks with one small
-reduction of numbers."""
+"""Handle live commands, stop requests and verdicts on validations between two steps.
+
+All ranks agree on a decision with one small all-reduce.
+"""
 
 import math
 import signal
@@ -20,27 +22,27 @@ class LiveCommand:
     id: int
     kind: str
     value: float = 0.0
-    # of a stop; of a verdict: why the run ends here, empty when it goes on
+    # of a stop; of a verdict: why the run ends here, empty if it continues
     reason: str = ""
     measures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What every rank does before the next step."""
+    """The actions of every rank before the next step."""
 
     learning_rate: float | None
     save: bool
     stop: bool
     reason: str
-    # The job comes back here instead of making the step (a checkpoint was wanted during a pause).
+    # the job returns here without a step (a checkpoint was requested during a pause)
     paused: bool = False
 
 
 class Boundary:
-    """Asks `poll` for commands: it has some on the first rank of every node. A stop signal on any rank is one, too.
+    """Decides between two steps. `poll` returns commands on the first rank of every node; a stop signal counts as one.
 
-    What is asked on one node holds on all of them from the same step on.
+    A command on one node takes effect on all nodes from the same step.
     """
 
     def __init__(self, ranks: Ranks, poll: Callable[[], list[LiveCommand]]) -> None:
@@ -53,7 +55,7 @@ class Boundary:
             signal.signal(getattr(signal, name), self._on_terminate)
 
     def decide(self, step: int) -> Generator[Event, None, Decision]:
-        """Yields acknowledgements and returns the decision (`yield from`). Waits here while paused."""
+        """Yield acknowledgements and return the decision (`yield from`). Wait here during a pause."""
         learning_rate, save, stop, reason = None, False, False, ""
         while True:
             pause: bool | None = None
@@ -79,7 +81,7 @@ class Boundary:
             time.sleep(0.05)
 
     def validated(self, step: int) -> Generator[Event, None, str | None]:
-        """After a validation: waits for what the other side makes of it. Returns why the run ends here, or None."""
+        """Wait for the verdict on a validation. Return why the run ends here, or None."""
         reason = ""
         if self._ranks.first:
             verdict = self._await_verdict()
@@ -87,7 +89,7 @@ class Boundary:
             yield Acknowledged(verdict.id, step, "")
             yield Validated(step, verdict.measures)
         ends = self._ranks.maximum(torch.tensor([reason != ""], dtype=torch.float64)).item() > 0
-        return (reason or "told by rank 0") if ends else None
+        return (reason or "stopped by rank 0") if ends else None
 
     def _commands(self) -> list[LiveCommand]:
         deferred, self._deferred = self._deferred, []
@@ -98,15 +100,15 @@ class Boundary:
             for command in self._poll():
                 if command.kind == "validationVerdict":
                     return command
-                # in force at the next boundary, which is near
+                # it takes effect at the next boundary, which follows soon
                 self._deferred.append(command)
             time.sleep(0.01)
 
     def _agree(self, learning_rate: float | None, save: bool, stop: bool, pause: bool | None) -> Decision:
         rate = -math.inf if learning_rate is None else learning_rate
-        # who wants to stop says on which node
+        # a stop request includes the number of its node
         stopper = self._ranks.node + 1 if stop else 0
-        # who asks nothing must not outvote who ends a pause
+        # ranks without a command must not outvote the end of a pause
         rest = 0 if pause is None else 1 + pause
         wanted = torch.tensor([rate, save, stopper, rest], dtype=torch.float64)
         agreed = self._ranks.maximum(wanted).tolist()
@@ -118,5 +120,5 @@ class Boundary:
         return "signal" if node == self._ranks.node else f"stop on node {node}"
 
     def _on_terminate(self, _signal: int, _frame: object) -> None:
-        # Only a flag: a collective inside a handler could meet another one half-way.
+        # Set only a flag: a collective inside a handler could interleave with another one.
         self._terminated = True

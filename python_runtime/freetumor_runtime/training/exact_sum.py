@@ -1,4 +1,4 @@
-"""Sums of float32 tensors that are the same in every bit, in whatever order and on however many ranks they are made."""
+"""Add float32 tensors so that the sum is bit-identical in any order and on any number of ranks."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ from torch import Tensor
 
 from freetumor_runtime.training.ranks import Ranks
 
-# Multiples of 2^-34 that add up to less than 2^19, and multiples of 2^-80 below 2^-35 of up to 256 values, need no more
-# than the 53 bits of a float64: no addition rounds, so that the order of additions cannot matter.
+# Two kinds of sums fit into the 53 bits of a float64 without rounding: multiples of 2^-34 with a sum below 2^19, and
+# up to 256 multiples of 2^-80 below 2^-35. No addition rounds, so the order of additions has no effect.
 _COARSE, _FINE = 2.0**34, 2.0**80
 BYTES_PER_VALUE = 16
 
 
 class ExactSum:
-    """Adds tensors of the given shapes; `mean` is rounded once, at its end.
+    """Adds tensors of the given shapes; only the result of `mean` is rounded.
 
-    Each value is split, exactly, into two parts on fixed grids; what is smaller than 2^-81 is left out. What is no
-    finite number stays none. Beyond 256 terms or a sum of 2^19 it is an ordinary float64 sum.
+    Each value is split exactly into two parts on fixed grids; parts below 2^-81 are dropped. Values that are not finite
+    stay so. Beyond 256 terms or a sum of 2^19 it is an ordinary float64 sum.
     """
 
     def __init__(self, like: Sequence[Tensor]) -> None:
@@ -31,7 +31,7 @@ class ExactSum:
         self._parts.zero_()
 
     def add(self, terms: Sequence[Tensor | None], factor: float = 1.0) -> None:
-        """`factor`, a power of two, multiplies each; None adds nothing."""
+        """Add terms, each times `factor` (a power of two); None adds nothing."""
         for coarse, fine, term in zip(*(part.split(self._sizes) for part in self._parts), terms, strict=True):
             if term is None:
                 continue
@@ -43,7 +43,7 @@ class ExactSum:
             fine += (value - on_grid).mul_(_FINE).round_().div_(_FINE)
 
     def mean(self, count: int, ranks: Ranks, group: dist.ProcessGroup | None = None) -> list[Tensor]:
-        """The sum over all ranks by `count`, float32, in the shapes given at the start."""
+        """Return the sum over all ranks divided by `count`, float32, in the shapes given at the start."""
         if ranks.size > 1:
             dist.all_reduce(self._parts, dist.ReduceOp.SUM, group=group)
         means = (self._parts[0] + self._parts[1]).div_(count).to(torch.float32)

@@ -1,8 +1,8 @@
-"""A network that learns: how the gradients of a step come together, and what the optimizer makes of them.
+"""Train a network: combine the gradients of a step, and apply the optimizer.
 
-By default the rank's crops are taken in `accumulation` parts and DDP makes the mean over the ranks. In the reproducible
-mode each item is a part of its own (its batch norm sees nothing else), and gradients are added exactly, so that the
-step is the same in every bit on any number of ranks.
+By default a rank splits its crops into `accumulation` parts, and DDP computes the mean over the ranks. In the
+reproducible mode each item is a part (its batch norm sees nothing else), and gradients are added exactly, so that the
+step is bit-identical on any number of ranks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,11 +20,11 @@ from freetumor_runtime.training.state import restore_network, restore_optimizer
 
 
 class Learner:
-    """Its life: `restore` where a run goes on, `share`, then for each step `begin`, the parts, `step`."""
+    """Call `restore` in a resumed run, then `share`; for each step call `begin`, the parts, and `step`."""
 
     def __init__(self, network: nn.Module, spec: TrainingSpec, ranks: Ranks) -> None:
         self.network = network
-        # what the forward pass of a part goes through
+        # the network to use in the forward pass of a part
         self.shared = network
         self.optimizer = build_optimizer(spec.optimizer, network.parameters())
         self._spec, self._ranks = spec, ranks
@@ -46,13 +46,13 @@ class Learner:
             self._scaler.load_state_dict(state[f"scaler{suffix}"])
 
     def share(self) -> nn.Module:
-        """Joins the ranks: from here on `shared` makes the means over them."""
+        """Connect the ranks: from here on `shared` computes mean gradients over them."""
         if self._sum is None:
             self.shared = self._ranks.share(self.network)
         return self.shared
 
     def teach(self, wanted: bool) -> None:
-        """Whether a backward pass reaches the weights; what is frozen stays so."""
+        """Set whether a backward pass reaches the weights; frozen weights stay frozen."""
         for parameter in self._learned:
             parameter.requires_grad_(wanted)
 
@@ -63,15 +63,15 @@ class Learner:
             self._sum.clear()
 
     def part(self, at: int) -> AbstractContextManager:
-        """Forward and backward of part `at` belong into it: only the last one speaks to the other ranks."""
+        """Return the context for forward and backward of part `at`: only the last one communicates with other ranks."""
         return nullcontext() if at == self._parts - 1 else without_sync([self.shared])
 
     def backward(self, loss: Tensor) -> None:
-        """`loss` is the mean over the part."""
+        """Add the gradients of `loss`, the mean over the part."""
         self.backward_from(loss, None)
 
     def backward_from(self, tensor: Tensor, gradient: Tensor | None) -> None:
-        """The same from a tensor within, whose `gradient` is that of scaled(loss)."""
+        """Add gradients from an inner tensor, whose `gradient` is that of scaled(loss)."""
         if gradient is None:
             tensor = self.scaled(tensor)
         tensor.backward(gradient)
@@ -96,23 +96,23 @@ class Learner:
 
 
 def parts_of_step(spec: TrainingSpec, ranks: Ranks) -> int:
-    """Of the rank's crops; in the reproducible mode an item each."""
+    """Return the number of parts of a step on each rank; in the reproducible mode each item is a part."""
     return spec.itemsPerStep // ranks.size if spec.reproducible else spec.accumulation
 
 
 def mean_losses(parts: Sequence[Tensor], spec: TrainingSpec, ranks: Ranks) -> list[float]:
-    """Means over all parts of all ranks. `parts`: one tensor [losses] for each part of this rank."""
+    """Return the mean losses over all parts of all ranks. `parts`: one tensor [losses] for each part of this rank."""
     on_cpu = [part.detach().to("cpu", torch.float64) for part in parts]
     if spec.reproducible:
         total = ExactSum(on_cpu[:1])
         for part in on_cpu:
             total.add([part])
         return total.mean(spec.itemsPerStep, ranks, ranks.control_group)[0].tolist()
-    # a sum of means, as it was before there were parts
+    # a mean of means, as without parts
     return (ranks.sum(sum((part / len(on_cpu) for part in on_cpu), torch.zeros_like(on_cpu[0]))) / ranks.size).tolist()
 
 
 def mixed_precision(spec: TrainingSpec, ranks: Ranks) -> AbstractContextManager:
-    """Of the forward passes of networks: painting and losses are made outside of it."""
+    """Return the autocast context for the forward passes of networks; painting and losses are outside of it."""
     dtype = torch.float16 if spec.precision == "fp16" else torch.bfloat16
     return torch.autocast(ranks.device.type, dtype, enabled=spec.precision != "fp32")

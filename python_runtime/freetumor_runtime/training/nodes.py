@@ -1,5 +1,7 @@
-"""A training on several nodes, which share nothing but the ranks' process group: how they begin alike, and how the word
-of a failure reaches all of them (launcher/join.py)."""
+"""Start a training equally on several nodes, and report a failure to all of them (launcher/join.py).
+
+The nodes share only the process group of their ranks.
+"""
 
 import json
 import os
@@ -17,18 +19,18 @@ from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.errors import ConfigError
 from freetumor_runtime.training.ranks import Ranks
 
-# Of launcher/join.py, which every node watches
+# key of launcher/join.py, which every node watches
 _OVER = "freetumor/over"
 _CONNECT_SECONDS = 3
 _CHUNK_BYTES = 16 << 20
-# manifest last: a folder with one is whole
+# the manifest is last: a folder with a manifest is complete
 _FILES = ("model.pt", "state.pt", "manifest.json")
 
 
 def begin_alike(spec: TrainingSpec, ranks: Ranks) -> TrainingSpec:
-    """The training of this node's ranks: node 0 says from which checkpoint it goes on, and sends it to whom lacks it.
+    """Return the training of this node's ranks: node 0 chooses the checkpoint and sends it to nodes that lack it.
 
-    Raises ConfigError that names what differs where a node was given another training than node 0.
+    Raises ConfigError that lists the differences if this node has another training than node 0.
     """
     if ranks.nodes == 1:
         return spec
@@ -48,13 +50,13 @@ def begin_alike(spec: TrainingSpec, ranks: Ranks) -> TrainingSpec:
 
 
 def tell_other_nodes(failure: dict[str, Any]) -> None:
-    """The first failure of a job that several nodes share ends it on all of them, with the same words."""
+    """Report a failure to the other nodes: the first failure of a job ends it on all nodes with the same message."""
     if int(os.environ.get("GROUP_WORLD_SIZE", "1")) == 1:
         return
-    # the store may be out of reach, which then is what failed
+    # the store may be unreachable; then that is the failure
     with suppress(RuntimeError, OSError, ValueError):
         address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        # a look first: torch's own client tries for minutes
+        # connect first: torch's own client retries for minutes
         socket.create_connection(address, _CONNECT_SECONDS).close()
         store = torch.distributed.TCPStore(*address, is_master=False, wait_for_workers=False)
         store.compare_set(_OVER, "", json.dumps({**failure, "node": int(os.environ["GROUP_RANK"])}))
@@ -67,13 +69,15 @@ def _refuse_another_training(spec: TrainingSpec, ranks: Ranks) -> None:
     anywhere = ranks.maximum(torch.tensor([len(different)], dtype=torch.float64)).item() > 0
     hint = "give every node the same configuration, data and weights"
     if different:
-        raise ConfigError(f"node {ranks.node} was given another training than node 0: {', '.join(different)}", hint)
+        raise ConfigError(
+            f"node {ranks.node} has another training than node 0 (differences: {', '.join(different)})", hint
+        )
     if anywhere:
-        raise ConfigError("another node was given another training than node 0; its own log names what", hint)
+        raise ConfigError("another node has another training than node 0; its log lists the differences", hint)
 
 
 def _what_decides(spec: TrainingSpec) -> dict[str, Any]:
-    """The training without what is each node's own: where its files lie."""
+    """Return the training without the values that may differ between nodes: ids and paths."""
     told = asdict(spec)
     for key in ("runId", "runDirectory", "ownerNumber", "resumeFrom"):
         del told[key]
@@ -87,9 +91,9 @@ def _what_decides(spec: TrainingSpec) -> dict[str, Any]:
 
 
 def _send_checkpoint(source: Path, target: Path | None, ranks: Ranks) -> None:
-    """Rank 0's files to every rank; those with a target write them there, whole or not at all."""
+    """Send rank 0's files to every rank; those with a target write them there, completely or not at all."""
     if target is not None:
-        # of an earlier restart
+        # checkpoints of an earlier restart
         shutil.rmtree(target.parent, ignore_errors=True)
         target.mkdir(parents=True)
     for name in _FILES:
@@ -118,7 +122,7 @@ def _chunks(path: Path, ranks: Ranks) -> Iterator[memoryview]:
 
 
 def _told(ranks: Ranks, text: str) -> str:
-    """Rank 0's text."""
+    """Return the text of rank 0 on every rank."""
     content = torch.frombuffer(bytearray(text.encode() or b"\0"), dtype=torch.uint8)
     size = int(ranks.send_all(torch.tensor([len(text.encode())], dtype=torch.int64)).item())
     if size == 0:

@@ -1,4 +1,4 @@
-"""Optimizers, learning-rate schedules and the segmentation loss (docs/method.md 7, 10)."""
+"""Build optimizers, learning-rate schedules and the segmentation loss (docs/method.md 7, 10)."""
 
 import math
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from freetumor_runtime.data.label_ids import IGNORED_LABEL
 
 
 def build_optimizer(spec: OptimizerSpec, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """adam: betas (0, 0.999), as for the GAN. adamw: amsgrad, as for segmentation. `fused`: one pass of the weights."""
+    """Build adam with betas (0, 0.999) for the GAN, or adamw with amsgrad for segmentation; fused: one pass."""
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     rates = {"lr": spec.learningRate, "weight_decay": spec.weightDecay, "fused": True}
     if spec.kind == "adam":
@@ -22,7 +22,7 @@ def build_optimizer(spec: OptimizerSpec, parameters: Iterable[nn.Parameter]) -> 
 
 
 def scheduled_learning_rate(spec: OptimizerSpec, base: float, step: int, steps: int) -> float:
-    """Rate of step t from 0: base t/(W-1) for t < W, then base (1 + cos(pi (t-W)/(T-W)))/2; or constant."""
+    """Return the rate of step t from 0: base t/(W-1) for t < W, then base (1 + cos(pi (t-W)/(T-W)))/2; or constant."""
     if spec.schedule == "constant":
         return base
     warmup = spec.warmupSteps
@@ -55,8 +55,8 @@ class SegmentationLoss(nn.Module):
         # background is no class of the Dice, and a probability of 0 adds nothing to its sums
         known_BXYZ = label_BXYZ.masked_fill(ignored_BXYZ, 0)
         dice = self.dice(logits_BCXYZ.softmax(1) * ~ignored_BXYZ[:, None], known_BXYZ[:, None])
-        # summed apart: PyTorch's own mean adds up in any order on a GPU
+        # summed separately: PyTorch's own mean has no fixed order of additions on a GPU
         each_BXYZ = cross_entropy(logits_BCXYZ, label_BXYZ, self.weights, reduction="none", ignore_index=IGNORED_LABEL)
         weight = self.weights[known_BXYZ].masked_fill(ignored_BXYZ, 0).sum()
-        # slab mixing can leave a crop with ignored voxels only: its loss is 0
+        # slab mixing can produce a crop with ignored voxels only: its loss is 0
         return dice, each_BXYZ.sum() / torch.where(weight > 0, weight, 1)

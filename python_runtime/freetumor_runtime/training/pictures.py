@@ -1,4 +1,4 @@
-"""Example slices of synthetic tumors for the report, spread over the run."""
+"""Save example slices of synthetic tumors for the report, spread over the run."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ _PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
 
 
 class Pictures:
-    """Leaves `spec.pictures` examples in `pictures/` of the run; a step without a tumor passes its turn on."""
+    """Saves `spec.pictures` examples in `pictures/` of the run; a step without a tumor postpones its example."""
 
     def __init__(self, spec: TrainingSpec, first_step: int) -> None:
         self._spec = spec
@@ -38,10 +38,10 @@ class Pictures:
         synthetic_XYZ: Tensor,
         measures: CropMeasures,
     ) -> None:
-        """The three planes that hold most of the tumor, before and after painting, as `step_00000012.json`.
+        """Save the three planes with most of the tumor, before and after painting, as `step_00000012.json`.
 
-        Images are windowed to 0..1 and augmented; flips and turns are taken back, so that the reader sees the body as
-        it lies. `synthetic_XYZ` is bool and holds at least one voxel.
+        Images are windowed to 0..1 and augmented; flips and rotations are undone, so that pictures have the orientation
+        of the body. `synthetic_XYZ` is bool and has at least one voxel.
         """
         tumor = next(tumor for tumor in crop.tumors if tumor.draw == measures.draw)
         parts = {"host": image_XYZ * 255, "synthetic": fake_XYZ * 255, "mask": synthetic_XYZ}
@@ -63,12 +63,12 @@ class Pictures:
 
 
 def plane_pictures(volumes: dict[str, Tensor]) -> list[dict[str, Any]]:
-    """The three planes that hold most of the `mask`, of each volume [X, Y, Z]: intensities 0..255, the mask bool."""
+    """Return the three planes with most of the `mask`, of each volume [X, Y, Z]: intensities 0..255, the mask bool."""
     return [_plane(name, axis, volumes) for name, axis in _PLANES.items()]
 
 
 def undo_geometry(array_XYZ: Tensor, augmentation: Augmentation) -> Tensor:
-    """The inverse of augment_geometry."""
+    """Invert augment_geometry."""
     turned = torch.rot90(array_XYZ, -augmentation.quarter_turns, (0, 1))
     return torch.flip(turned, [axis for axis, flipped in enumerate(augmentation.flip) if flipped])
 
@@ -82,6 +82,6 @@ def _plane(name: str, axis: int, volumes: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def _pixels(slice_UV: Tensor) -> str:
-    """Base64 of rows from the top, as radiologists look: right (sagittal: front) at the left, front or head up."""
+    """Encode rows from the top in base64. Radiological view: right (sagittal: front) at the left, front or head up."""
     rows_VU = torch.flip(slice_UV.float().clamp(0, 255).round().to(torch.uint8).cpu().T, (0, 1))
     return base64.b64encode(rows_VU.contiguous().numpy().tobytes()).decode()

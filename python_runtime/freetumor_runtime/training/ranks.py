@@ -1,4 +1,4 @@
-"""The ranks of a job: device, process group, seeds, and how networks are shared between them."""
+"""Set up the ranks of a job: device, process group, seeds, and networks shared between ranks."""
 
 import os
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from freetumor_runtime.errors import EnvironmentError
 
-# The supervisor's watchdog ends a job that hangs. A limit here would also count time in which the job was suspended.
+# The supervisor's watchdog ends a job that hangs; a limit here would also count time in which the job is suspended.
 _PATIENCE = timedelta(days=7)
 _PLACE = (("GROUP_RANK", "0"), ("GROUP_WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
 
@@ -24,9 +24,9 @@ class Ranks:
     rank: int
     size: int
     device: torch.device
-    # commands and counts are agreed on the CPU, whatever the tensors use
+    # for commands and counts: on the CPU, also if tensors are on a GPU
     control_group: dist.ProcessGroup | None
-    # which node, of how many, and which of its ranks
+    # number of this node, number of nodes, and rank within this node
     node: int = 0
     nodes: int = 1
     local_rank: int = 0
@@ -37,11 +37,11 @@ class Ranks:
 
     @property
     def leads_node(self) -> bool:
-        """It speaks with the process that started the ranks of its node."""
+        """Return whether this rank communicates with the process that started the ranks of its node."""
         return self.local_rank == 0
 
     def share(self, network: nn.Module) -> nn.Module:
-        """Gradients of the shared network are means over the ranks."""
+        """Return the network with gradients that are means over the ranks."""
         if self.size == 1:
             return network
         devices = [self.device.index] if self.device.type == "cuda" else None
@@ -49,7 +49,7 @@ class Ranks:
         return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
 
     def sum(self, values: Tensor) -> Tensor:
-        """Sum over the ranks of a CPU tensor."""
+        """Sum a CPU tensor over the ranks in place; return it."""
         if self.size > 1:
             dist.all_reduce(values, dist.ReduceOp.SUM, group=self.control_group)
         return values
@@ -60,7 +60,7 @@ class Ranks:
         return values
 
     def send_all(self, values: Tensor) -> Tensor:
-        """Puts rank 0's values into the CPU tensor of every rank."""
+        """Copy rank 0's values into the CPU tensor of every rank; return it."""
         if self.size > 1:
             dist.broadcast(values, 0, group=self.control_group)
         return values
@@ -77,7 +77,7 @@ def join_ranks(device: str, threads: int, seed: int) -> Ranks:
     torch.manual_seed(seed)
     chosen = _choose_device(device)
     torch.use_deterministic_algorithms(True, warn_only=chosen.type == "cuda")
-    # nobody reads what was not written; filling it takes up to a tenth of a forward pass
+    # no code reads uninitialized memory, and filling it takes up to a tenth of a forward pass
     # (an attribute that torch adds at run time)
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     control_group = None
@@ -87,7 +87,7 @@ def join_ranks(device: str, threads: int, seed: int) -> Ranks:
         control_group = dist.group.WORLD
         if chosen.type == "cuda":
             own = dist.new_group(backend="gloo", timeout=_PATIENCE)
-            # a number only for ranks that do not belong to it
+            # it is a number only on ranks that do not belong to it
             assert not isinstance(own, int)
             control_group = own
     node, nodes, local_rank = (int(os.environ.get(name, default)) for name, default in _PLACE)
@@ -95,9 +95,9 @@ def join_ranks(device: str, threads: int, seed: int) -> Ranks:
 
 
 def _store(rank: int, size: int) -> dict[str, Any]:
-    """The arguments that choose the store: on a single node a private file, else the TCPStore that torchrun describes.
+    """Return the arguments that choose the store: on a single node a private file, else the TCPStore of torchrun.
 
-    Anyone who reaches a TCPStore can write to it, other users of the node included.
+    Every user who can connect to a TCPStore can write to it, including other users of the node.
     """
     path = os.environ.get("FREETUMOR_STORE")
     return {} if path is None else {"store": dist.FileStore(path, size), "rank": rank, "world_size": size}
@@ -109,7 +109,7 @@ def leave_ranks() -> None:
 
 
 def without_sync(networks: Iterable[nn.Module]) -> AbstractContextManager:
-    """Gradients stay local: all but the last part of an accumulated step."""
+    """Return the context that keeps gradients local, for all parts of an accumulated step but the last."""
     shared = [network for network in networks if isinstance(network, DistributedDataParallel)]
     if not shared:
         return nullcontext()

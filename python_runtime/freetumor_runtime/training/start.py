@@ -1,4 +1,4 @@
-"""Networks at the start of a training: built, given their weights, frozen in part, laid out, and warmed up."""
+"""Prepare the networks of a training: build them, load and freeze weights, set the memory format, and warm up."""
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -19,10 +19,10 @@ from freetumor_runtime.training.state import random_state, restore_random_state
 
 
 def build_trained_segmentor(spec: TrainingSpec, device: torch.device) -> tuple[nn.Module, Assumable, list[Note]]:
-    """The segmentor that learns, its patch-merging order, and notes.
+    """Return the segmentor to train, its patch-merging order, and notes.
 
-    `initialWeights` are taken where key and shape agree; a note lists the rest. A resumed run does not read them: its
-    checkpoint has the weights.
+    `initialWeights` are loaded where key and shape match; a note lists the others. A resumed run does not read them,
+    because its checkpoint has the weights.
     """
     merging = _merging_order(spec)
     assert merging.value is not None
@@ -48,7 +48,7 @@ def build_trained_segmentor(spec: TrainingSpec, device: torch.device) -> tuple[n
 
 
 def _merging_order(spec: TrainingSpec) -> Assumable:
-    """As the configuration states it, else that of the weights the segmentor starts from; `corrected` without any."""
+    """Return the order that the configuration states, else that of the initial weights; `corrected` without weights."""
     size = spec.segmentor
     if size.patchMerging is not None:
         return Assumable(size.patchMerging, assumed=False)
@@ -59,7 +59,7 @@ def _merging_order(spec: TrainingSpec) -> Assumable:
 
 
 def build_gan(spec: TrainingSpec, device: torch.device) -> tuple[nn.Module, nn.Module, list[Note]]:
-    """Generator (one output an organ) and discriminator (background, real, synthetic) of the same width."""
+    """Build a generator (one output for each organ) and a discriminator (background, real, synthetic)."""
     assert spec.generator is not None
     width, checkpointing = spec.generator.baseChannels, spec.generator.activationCheckpointing
     generator = UNet3d(spec.generator.outputs, width, checkpointing)
@@ -76,15 +76,15 @@ def _start_gan(generator: UNet3d, discriminator: UNet3d, path: str, use: str) ->
         return Note("info", f"generator and discriminator start from {path}")
     if use == "both":
         return Note(
-            "warning", f"generator starts from {path}, which holds no discriminator: that starts from random weights"
+            "warning", f"generator starts from {path}; it holds no discriminator, which starts from random weights"
         )
     return Note("info", f"generator starts from {path}, the discriminator from random weights (use: generator)")
 
 
 def freeze_by_name(networks: dict[str, nn.Module], patterns: Sequence[str]) -> list[Note]:
-    """Weights whose name fits a pattern (`*` any characters) do not learn. `networks`: by the prefix of their names.
+    """Freeze the weights whose name matches a pattern (`*` any characters). `networks`: by the prefix of their names.
 
-    Raises ConfigError for a pattern that fits nothing, and where nothing would be left to learn.
+    Raises ConfigError for a pattern that matches no weight, and if a network has no weight left to train.
     """
     weights = {
         f"{prefix}{name}": weight for prefix, network in networks.items() for name, weight in network.named_parameters()
@@ -95,7 +95,7 @@ def freeze_by_name(networks: dict[str, nn.Module], patterns: Sequence[str]) -> l
         if not fitting:
             parts = sorted({".".join(name.split(".")[: 1 + name.startswith("net")]) for name in weights})
             raise ConfigError(
-                f"training.freeze: {pattern!r} fits no weight of the network", f"its parts are {', '.join(parts)}"
+                f"training.freeze: {pattern!r} matches no weight of the network", f"its parts are {', '.join(parts)}"
             )
         frozen |= fitting
     for name in frozen:
@@ -103,8 +103,8 @@ def freeze_by_name(networks: dict[str, nn.Module], patterns: Sequence[str]) -> l
     for prefix, network in networks.items():
         if not any(True for _ in trainable(network)):
             raise ConfigError(
-                f"training.freeze leaves no weight of {prefix.rstrip('.') or 'the segmentor'} to learn",
-                "freeze less",
+                f"training.freeze: leaves no weight of {prefix.rstrip('.') or 'the segmentor'} to train",
+                "remove a pattern from training.freeze",
             )
     if not frozen:
         return []
@@ -115,7 +115,7 @@ def freeze_by_name(networks: dict[str, nn.Module], patterns: Sequence[str]) -> l
 
 
 def lay_out(network: nn.Module, spec: TrainingSpec) -> nn.Module:
-    """Memory format and compilation, as the configuration asks."""
+    """Set memory format and compilation of a network as configured; return it."""
     if spec.memoryFormat == "channelsLast":
         # torch does not declare this keyword
         network.to(memory_format=torch.channels_last_3d)  # pyright: ignore[reportCallIssue]
@@ -127,24 +127,24 @@ def lay_out(network: nn.Module, spec: TrainingSpec) -> nn.Module:
 
 
 def refuse_no_compiler(spec: TrainingSpec) -> None:
-    """Raises EnvironmentError where torch.compile cannot work: it needs a C++ compiler, on CUDA Triton and Python.h."""
+    """Raise EnvironmentError if torch.compile does not work: it needs a C++ compiler, on CUDA Triton and Python.h."""
     if not spec.compile:
         return
     try:
         torch.compile(lambda values: values * 2 + 1)(torch.ones(8, device=_device_of(spec)))
-    except Exception as error:  # of whatever the chain of compilers raises
+    except Exception as error:  # the chain of compilers may raise anything
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EnvironmentError(
-            f"runtime.compile: torch.compile does not work here ({first})",
+            f"runtime.compile: torch.compile does not work on this machine ({first})",
             "install g++, on CUDA also Triton and Python.h (python3-dev), or set runtime.compile: false",
         ) from error
 
 
 def warm_up(network: nn.Module, spec: TrainingSpec, ranks: Ranks) -> None:
-    """One forward and backward without a step, the random state put back.
+    """Run one forward and backward pass without a step, then restore the random state.
 
-    DDP lays out its buckets anew after its first backward, and the order of summation goes with the layout: without
-    this, a resumed run of three or more ranks differs from an unbroken one in the last bits.
+    DDP rearranges its buckets after the first backward pass, which changes the order of summation. Without this, a
+    resumed run of three or more ranks would not be bit-identical to an uninterrupted run.
     """
     if not isinstance(network, DistributedDataParallel):
         return

@@ -1,11 +1,11 @@
-"""Checkpoints of a run: one directory a step, complete or absent, with a manifest of hashes, and a pointer to the last.
+"""Write checkpoints of a run: one directory for each step, complete or absent, and a pointer to the newest.
 
-<run>/checkpoints/step_00000100/model.pt       weights under the published keys, with our metadata
-                                state.pt       what else a run needs to go on: optimizers, scaler, random states, rates
-                                manifest.json  sha256 and bytes of both, and what they were made under; written last
+<run>/checkpoints/step_00000100/model.pt       weights under the published keys, with metadata
+                                state.pt       other state that a resume needs: optimizers, scaler, random states, rates
+                                manifest.json  SHA-256 and bytes of both, and the conditions of the run; written last
 <run>/checkpoints/latest                       the name of the newest directory
 
-src/training/checkpoints.ts keeps house: it removes what a kill left, chooses what a run goes on from, and prunes.
+src/training/checkpoints.ts removes partially written checkpoints, chooses the one to resume from, and prunes old ones.
 """
 
 import hashlib
@@ -28,20 +28,20 @@ from freetumor_runtime.errors import CheckpointError, EnvironmentError, Supersed
 from freetumor_runtime.foreign_text import read_json
 from freetumor_runtime.training.ranks import Ranks
 
-# How an optimizer computes, not what: a file keeps what its optimizer had.
+# Settings that change how an optimizer computes, but not its result. Current ones override those of a file.
 _WAYS = ("fused", "foreach")
 _FILES = ("model.pt", "state.pt")
 
 
 def checkpoint_due(spec: TrainingSpec, step: int) -> bool:
-    """Whether the run saves before step `step`: every so many steps, and at the end."""
+    """Return whether the run saves before step `step`: every `everySteps` steps, and at the end."""
     every = spec.checkpoint.everySteps
     return step == spec.steps or (every is not None and step % every == 0)
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A start of a run, as `owner.json` of the run names it (src/training/owner.ts)."""
+    """A start of a run, as recorded in `owner.json` of the run (src/training/owner.ts)."""
 
     number: int
     run: str
@@ -59,10 +59,10 @@ def save_checkpoint(
     made_by: Mapping[str, Any],
     owner: Owner | None = None,
 ) -> str:
-    """Writes model.pt and state.pt of `step` (the next to run) aside, then publishes them with one rename.
+    """Write model.pt and state.pt of `step` (the next to run) to a temporary folder, then publish it with one rename.
 
-    Raises EnvironmentError with path and errno when the disk is full or refuses; earlier checkpoints are untouched.
-    Raises Superseded, and publishes nothing, when another start than `owner` has taken the run over.
+    Raises EnvironmentError with path and errno if the files cannot be written; earlier checkpoints are unchanged.
+    Raises Superseded, and publishes nothing, if another start than `owner` has taken over the run.
     """
     folder = Path(run_directory) / "checkpoints"
     final = folder / f"step_{step:08d}"
@@ -85,7 +85,7 @@ def save_checkpoint(
         raise
     except (OSError, RuntimeError) as error:
         shutil.rmtree(aside, ignore_errors=True)
-        # a new owner removes what it finds unfinished: then that is the cause
+        # a new owner removes unfinished checkpoints; then that is the cause
         _refuse_superseded(Path(run_directory), owner)
         with suppress(OSError):
             (folder / "latest.tmp").unlink()
@@ -94,14 +94,14 @@ def save_checkpoint(
 
 
 def load_checkpoint(directory: str, map_location: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The contents of model.pt and state.pt, whose hashes are those of the manifest. Raises CheckpointError if not."""
+    """Return the contents of model.pt and state.pt. Raise CheckpointError if a hash differs from the manifest."""
     _verify(Path(directory))
     model, state = (torch.load(Path(directory) / name, map_location=map_location, weights_only=True) for name in _FILES)
     return model, state
 
 
 def restore_network(directory: str, name: str, network: nn.Module, saved: Mapping[str, Any]) -> None:
-    """Raises CheckpointError where the weights are of another network than the configuration's."""
+    """Load the weights of a network. Raise CheckpointError if they do not fit the configured network."""
     try:
         network.load_state_dict(saved)
     except RuntimeError as error:
@@ -111,7 +111,7 @@ def restore_network(directory: str, name: str, network: nn.Module, saved: Mappin
 def restore_optimizer(
     directory: str, name: str, optimizer: torch.optim.Optimizer, saved: Mapping[str, Any], spec: OptimizerSpec
 ) -> None:
-    """Moments as they were saved, rates as the configuration has them. Raises CheckpointError for another optimizer."""
+    """Load the saved moments, with the configured rates. Raise CheckpointError for another kind of optimizer."""
     kind, ways = _kind_of(optimizer), {key: optimizer.param_groups[0].get(key) for key in _WAYS}
     try:
         optimizer.load_state_dict(dict(saved))
@@ -124,12 +124,12 @@ def restore_optimizer(
 
 
 def rate_to_go_on_with(state: Mapping[str, Any], spec: OptimizerSpec) -> float:
-    """A rate that was set live holds on, unless the configuration names another one than it did."""
+    """Return the learning rate of a resumed run: the saved one, unless the configured rate has changed."""
     return state["rate"] if state["configuredRate"] == spec.learningRate else spec.learningRate
 
 
 def made_under(spec: TrainingSpec, ranks: Ranks) -> dict[str, Any]:
-    """What a resume compares with its own (`MadeBy` of src/training/checkpoints.ts)."""
+    """Return the conditions that a resume compares with its own (`MadeBy` of src/training/checkpoints.ts)."""
     return {
         "config": spec.fingerprint.config,
         "data": spec.fingerprint.data,
@@ -148,7 +148,7 @@ def random_state() -> dict[str, Any]:
 def restore_random_state(state: Mapping[str, Any]) -> None:
     torch.set_rng_state(state["torch"].cpu())
     if torch.cuda.is_available():
-        # a run may go on with fewer devices than it had
+        # a run may resume with fewer devices than before
         for device, one in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
             torch.cuda.set_rng_state(one.cpu(), device)
 
@@ -158,7 +158,7 @@ def _refuse_superseded(run: Path, owner: Owner | None) -> None:
         found = json.loads((run / "owner.json").read_text(encoding="utf-8"))
         current = Owner(int(found["number"]), str(found["run"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return  # it says nothing about another start
+        return  # it names no other start
     if owner is not None and current != owner:
         raise Superseded(
             f"{run}: start {current.number} of the run has taken it over from start {owner.number}",
@@ -167,7 +167,7 @@ def _refuse_superseded(run: Path, owner: Owner | None) -> None:
 
 
 def _publish(aside: Path, final: Path) -> None:
-    """One rename. A checkpoint of the same step makes room first, under a name from which a kill lets it come back."""
+    """Publish a folder with one rename. A checkpoint of the same step is renamed first, so a kill loses neither."""
     replaced = final.with_name(f"{final.name}.replaced")
     if final.exists():
         os.rename(final, replaced)
@@ -177,7 +177,7 @@ def _publish(aside: Path, final: Path) -> None:
 
 
 def _kind_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Settings that no configuration changes from one part of a run to the next."""
+    """Return the settings of an optimizer that a resumed run cannot change."""
     changing = ("params", "lr", "initial_lr", "weight_decay", *_WAYS)
     return {key: value for key, value in optimizer.param_groups[0].items() if key not in changing}
 
@@ -205,12 +205,12 @@ def _verify(folder: Path) -> None:
 
 
 def _for_any_machine(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Its weights in the memory of the CPU: whoever reads the file needs no device like ours."""
+    """Move the weights to the CPU, so that the file can be read on machines without this device."""
     return {**model, "state_dict": {name: weight.cpu() for name, weight in model["state_dict"].items()}}
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    # A file object, not a path: then the cause of a failed write (disk full) is in the error's context.
+    # With a file object instead of a path, the error's context has the cause of a failed write (disk full).
     with open(path, "wb") as file:
         torch.save(dict(content), file)
         file.flush()
@@ -245,5 +245,5 @@ def _as_environment_error(error: BaseException, path: Path) -> EnvironmentError:
     reason = f"{os.strerror(cause.errno)} (errno {cause.errno})" if cause is not None and cause.errno else str(error)
     return EnvironmentError(
         f"checkpoint {path} cannot be written: {reason}",
-        f"free space in {path.parent} (earlier checkpoints are whole), then resume the run with --resume",
+        f"free space in {path.parent} (earlier checkpoints are intact), then resume the run with --resume",
     )

@@ -1,9 +1,9 @@
-"""What the reproducible mode costs here: a few steps of the networks that learn, on noise, in both modes.
+"""Measure the cost of the reproducible mode on this machine: a few steps of the networks on noise, in both modes.
 
     freetumor plan --config FILE      where runtime.reproducible is true
 
-The default takes the crops of a rank together, the reproducible mode item by item with exact sums. Crops are at most 64
-voxels wide and items at most two, so that published sizes are measured in a minute or two; ranks do not speak.
+The default mode computes the crops of a rank together, the reproducible mode item by item with exact sums. Crops are at
+most 64 voxels wide and items at most two, so that published sizes take one or two minutes; ranks do not communicate.
 """
 
 import statistics
@@ -27,7 +27,7 @@ _MODES = {"default": False, "reproducible": True}
 
 
 def measure(raw: dict[str, Any]) -> dict[str, Any]:
-    """`raw`: the specification of a training. Seconds of a step by mode, and bytes that its sums take."""
+    """Return the seconds of a step by mode, and the bytes of its sums. `raw`: the specification of a training."""
     spec = parse(TrainingSpec, raw, "plan")
     spec = replace(
         spec,
@@ -44,7 +44,7 @@ def measure(raw: dict[str, Any]) -> dict[str, Any]:
         for mode, exact in _MODES.items():
             way = replace(spec, reproducible=exact)
             taken = sum(_timed_step(way, ranks, Learner(network, way, ranks)) for network in networks)
-            if round_ > 0:  # the first one is slower
+            if round_ > 0:  # the first round is slower
                 seconds[mode].append(taken)
     values = sum(count_parameters(network) for network in networks)
     return {
@@ -66,7 +66,7 @@ def _networks(spec: TrainingSpec, ranks: Ranks) -> list[nn.Module]:
 def _timed_step(spec: TrainingSpec, ranks: Ranks, learner: Learner) -> float:
     shape = (spec.itemsPerStep * spec.cropsPerVolume, 1, *spec.patchVoxels)
     image = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(ranks.device)
-    # on a CPU the processor's time: that of a busy machine would say more of its other work
+    # on a CPU the processor time: the wall time would include other work of the machine
     clock = time.perf_counter if ranks.device.type == "cuda" else time.process_time
     started = clock()
     learner.begin(0.0)

@@ -1,4 +1,4 @@
-"""Time, memory and load of each step of a training, as rank 0 measures them."""
+"""Measure time, memory and load of each step of a training on rank 0."""
 
 import os
 import time
@@ -24,7 +24,7 @@ class StepMeter:
         self._waited = self._feed.waited_seconds
 
     def done(self, step: int, losses: dict[str, float], learning_rate: float) -> StepDone:
-        """Return the event of the step that just ended. Losses on the host imply that the device is done."""
+        """Return the event of the step that just ended. Losses in host memory imply that the device has finished."""
         seconds = time.perf_counter() - self._started
         return StepDone(
             step,

@@ -1,4 +1,4 @@
-"""Whole prepared validation volumes, sharded by rank; only voxel counts leave the ranks (docs/method.md 10)."""
+"""Validate on whole prepared volumes, sharded by rank; ranks exchange only voxel counts (docs/method.md 10)."""
 
 from collections.abc import Iterator
 
@@ -18,13 +18,13 @@ _COUNTS = ("truePositive", "falsePositive", "falseNegative")
 
 
 def validation_due(spec: TrainingSpec, step: int) -> bool:
-    """Whether the run validates before step `step`: every so many steps, and at the end."""
+    """Return whether the run validates before step `step`: every `everySteps` steps, and at the end."""
     every = spec.validation.everySteps
     return bool(spec.validation.cases) and (step == spec.steps or (every is not None and step % every == 0))
 
 
 def validate(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, step: int) -> Iterator[Event]:
-    """Yields one CaseResult a case: {"counts": [{label, truePositive, falsePositive, falseNegative}]}."""
+    """Yield one CaseResult for each case: {"counts": [{label, truePositive, falsePositive, falseNegative}]}."""
     cases = spec.validation.cases
     # every case is counted by one rank and is 0 on the others
     counts = torch.zeros(len(cases), spec.segmentor.outputs, len(_COUNTS), dtype=torch.float64)
@@ -43,7 +43,7 @@ def validate(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, step: int) 
 
 
 def _count_case(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, path: str) -> torch.Tensor:
-    """Voxels [outputs, 3] of one case, by the function that evaluation uses."""
+    """Count the voxels [outputs, 3] of one case with the function of evaluation."""
     image, label, _attributes = read_prepared_case(path)
     image_XYZ = window_intensity(torch.from_numpy(image).to(ranks.device), spec.windowHu)
     windows = spec.validation.windows
@@ -52,7 +52,7 @@ def _count_case(spec: TrainingSpec, ranks: Ranks, segmentor: nn.Module, path: st
     )
     predicted_XYZ = labels_of(segmented.logits_CXYZ).cpu().numpy()
     truth_XYZ = training_ids(spec.trainingLabels)[label]
-    # neither right nor wrong
+    # ignored voxels count as neither true nor false
     predicted_XYZ[label == IGNORED_LABEL] = 0
     counts = torch.zeros(spec.segmentor.outputs, len(_COUNTS), dtype=torch.float64)
     for label_id in range(1, spec.segmentor.outputs):

@@ -116,7 +116,7 @@ def test_a_refusal_is_an_error_with_the_reason_of_the_other_side(hosted):
         attach(address)
 
 
-def test_a_server_that_says_nothing_is_not_waited_for_for_ever(hosted, monkeypatch):
+def test_the_wait_for_a_silent_server_ends(hosted, monkeypatch):
     service, address = hosted
     service.silent = True
     monkeypatch.setattr(control, "_WELCOME_SECONDS", 0.1)

@@ -64,17 +64,17 @@ def test_a_tensor_of_one_frame_is_not_copied():
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        ([], "without a frame"),
-        ([b"\xff\xff garbage"], "no envelope"),
-        ([envelope(protocol=99)], "protocol 1 was expected, the other side speaks 99"),
+        ([], "without parts"),
+        ([b"\xff\xff garbage"], "not an envelope"),
+        ([envelope(protocol=99)], r"wrong protocol \(expected 1, found 99\)"),
         ([envelope(header(element_type=77)), b"ab"], "unknown element type 77"),
-        ([envelope(header(shape=(3,))), b"ab"], "is 3 bytes, the header says 2"),
-        ([envelope(header()), b"abc"], "2 bytes in 1 frames were announced, 3 in 1 came"),
-        ([envelope(header())], "2 bytes in 1 frames were announced, 0 in 0 came"),
-        ([envelope(header(count=3)), b"a", b"", b"b"], "a frame of 0 bytes"),
-        ([envelope(header()), b"ab", b"c"], "1 frames too many"),
-        ([envelope(header(), header()), b"ab", b"ab"], "comes twice"),
-        ([envelope(header(shape=(1,) * 9, bytes=1)), b"a"], "9 dimensions"),
+        ([envelope(header(shape=(3,))), b"ab"], "expected 3 bytes for .*, found 2"),
+        ([envelope(header()), b"abc"], "expected 2 bytes in 1 parts, found 3 in 1"),
+        ([envelope(header())], "expected 2 bytes in 1 parts, found 0 in 0"),
+        ([envelope(header(count=3)), b"a", b"", b"b"], "wrong part .*, found 0"),
+        ([envelope(header()), b"ab", b"c"], r"too many parts \(expected 2, found 3\)"),
+        ([envelope(header(), header()), b"ab", b"ab"], "duplicate tensor t"),
+        ([envelope(header(shape=(1,) * 9, bytes=1)), b"a"], "too many dimensions .*, found 9"),
     ],
 )
 def test_what_is_not_as_announced_is_refused_with_the_reason(parts, reason):
@@ -85,12 +85,15 @@ def test_what_is_not_as_announced_is_refused_with_the_reason(parts, reason):
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        ([envelope(header(shape=(1 << 16, 1 << 16), bytes=1 << 32))], "spans 4294967296 bytes"),
+        ([envelope(header(shape=(1 << 16, 1 << 16), bytes=1 << 32))], "too large .*, found 4294967296"),
         # empty, but with strides that no integer holds
-        ([envelope(header(shape=(0, 1 << 31, 8), bytes=0, count=0))], "spans"),
-        ([envelope(*(header(name=str(n), shape=(1 << 31,), bytes=1 << 31) for n in range(3)))], "of a message have"),
-        ([envelope(*(header(name=str(n), shape=(0,), bytes=0, count=0) for n in range(4097)))], "4097 tensors"),
-        ([b"\x00" * (frames.MAX_FRAME_BYTES + 1)], "an envelope of"),
+        ([envelope(header(shape=(0, 1 << 31, 8), bytes=0, count=0))], "too large"),
+        ([envelope(*(header(name=str(n), shape=(1 << 31,), bytes=1 << 31) for n in range(3)))], "message too large"),
+        (
+            [envelope(*(header(name=str(n), shape=(0,), bytes=0, count=0) for n in range(4097)))],
+            "too many tensors .*, found 4097",
+        ),
+        ([b"\x00" * (frames.MAX_FRAME_BYTES + 1)], "envelope too large"),
     ],
 )
 def test_what_is_above_a_limit_is_refused_before_memory_is_taken(parts, reason, monkeypatch):
@@ -100,9 +103,9 @@ def test_what_is_above_a_limit_is_refused_before_memory_is_taken(parts, reason, 
 
 
 def test_what_cannot_travel_is_refused_by_the_sender_with_its_name():
-    with pytest.raises(ProtocolError, match="tensor mask: torch.bool on cpu cannot travel"):
+    with pytest.raises(ProtocolError, match="tensor mask: torch.bool on cpu cannot be sent"):
         encode_message(Message("test.Kind", b"", {"mask": torch.zeros(2, dtype=torch.bool)}), 0)
-    with pytest.raises(ProtocolError, match="9 dimensions"):
+    with pytest.raises(ProtocolError, match="too many dimensions .*, found 9"):
         encode_message(Message("test.Kind", b"", {"t": torch.zeros((1,) * 9)}), 0)
-    with pytest.raises(ProtocolError, match=r"the envelope of test\.Kind is"):
+    with pytest.raises(ProtocolError, match=r"envelope of test\.Kind too large"):
         encode_message(Message("test.Kind", b"x" * frames.MAX_FRAME_BYTES, {}), 0)

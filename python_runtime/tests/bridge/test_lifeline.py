@@ -53,7 +53,7 @@ def test_what_comes_over_the_pipe_is_no_end():
         assert rank.wait(60) == EXIT_CODE
 
 
-def test_a_file_or_terminal_as_standard_input_says_nothing():
+def test_a_file_or_terminal_as_standard_input_ends_no_process():
     with start(subprocess.DEVNULL) as rank:
         assert int(rank.stdout.readline()) == rank.pid
         assert rank.poll() is None

@@ -71,7 +71,7 @@ def test_the_numpy_score_of_published_trainers_is_no_obstacle(tmp_path):
     ("change", "said"),
     [
         (lambda name, content: [(name, content, zipfile.ZIP_DEFLATED)], "compressed member"),
-        (lambda name, content: [(name, content, 0)] * 2, "two members of one name"),
+        (lambda name, content: [(name, content, 0)] * 2, "two members with one name"),
         (lambda name, content: [(name, content, 0), (f"other/{name}", content, 0)], "members that no state dict has"),
         (
             lambda name, content: [(name, content, 0), ("other/data.pkl", content, 0)][: 1 + name.endswith("pkl")],
@@ -135,14 +135,17 @@ def test_a_cut_file_is_refused(tmp_path, good):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ([torch.zeros(2)], "a dict was expected"),
+        ([torch.zeros(2)], "expected a dict, found list"),
         ({}, "holds no tensors"),
-        ({"a": torch.zeros(1).expand(10**12)}, "no plain tensor of its shape"),
+        ({"a": torch.zeros(1).expand(10**12)}, "not a dense tensor with memory for its shape"),
         ({"a": torch.eye(3).to_sparse()}, "more than weights: torch._utils._rebuild_sparse_tensor"),
-        ({"a": torch.zeros(1), "module.a": torch.ones(1)}, "two tensors are called a"),
-        ({"state_dict": {"a": torch.zeros(1)}, "freetumor": {"version": 2}}, "has version 2"),
-        ({"state_dict": {"a": torch.zeros(1)}, "freetumor": [1]}, "must be a dict"),
-        ({"state_dict": {"a": torch.zeros(1)}, "freetumor": {"segmentor": 3}}, "describe the segmentor"),
+        ({"a": torch.zeros(1), "module.a": torch.ones(1)}, "two tensors have the name a"),
+        ({"state_dict": {"a": torch.zeros(1)}, "freetumor": {"version": 2}}, "expected 1, found 2"),
+        ({"state_dict": {"a": torch.zeros(1)}, "freetumor": [1]}, "expected a dict, found list"),
+        (
+            {"state_dict": {"a": torch.zeros(1)}, "freetumor": {"segmentor": 3}},
+            "wrong segmentor in its freetumor entry",
+        ),
     ],
 )
 def test_files_of_another_form_are_refused_with_the_reason(tmp_path, content, said):
@@ -152,7 +155,7 @@ def test_files_of_another_form_are_refused_with_the_reason(tmp_path, content, sa
         read_checkpoint(path)
 
 
-def test_a_write_is_whole_and_leaves_nothing_beside_it(tmp_path):
+def test_a_write_is_complete_and_leaves_no_other_file(tmp_path):
     path = tmp_path / "model.pt"
     path.write_bytes(b"earlier")
     write_checkpoint(str(path), {"state_dict": {"a": torch.ones(3)}, "freetumor": {"version": 1, "kind": "segmentor"}})
@@ -162,7 +165,7 @@ def test_a_write_is_whole_and_leaves_nothing_beside_it(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.pt"]
 
 
-def test_a_failed_write_keeps_the_earlier_file_and_says_why(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_earlier_file_and_reports_the_cause(tmp_path, monkeypatch):
     path = tmp_path / "model.pt"
     path.write_bytes(b"earlier")
 
@@ -192,7 +195,7 @@ def test_tied_weights_and_parts_of_one_storage_are_read(tmp_path):
     assert len(read_checkpoint(path).tensors) == 502
 
 
-def test_a_deep_manifest_beside_the_file_records_nothing(tmp_path):
+def test_a_deeply_nested_manifest_next_to_the_file_is_ignored(tmp_path):
     path = str(tmp_path / "model.pt")
     torch.save({"state_dict": {"a": torch.ones(10)}}, path)
     (tmp_path / "manifest.json").write_text("[" * 3_000_000)

@@ -23,7 +23,7 @@ def swinunetr():
     return build_segmentor("swinunetr", outputs=2, feature_size=12, levels=4, patch_merging="legacy")
 
 
-def test_a_file_of_ours_goes_to_safetensors_and_back_with_all_it_says(tmp_path):
+def test_a_conversion_to_safetensors_and_back_keeps_all_facts(tmp_path):
     path, safe, back = (str(tmp_path / name) for name in ("model.pt", "model.safetensors", "back.pt"))
     network = small_checkpoint(path)
     told = convert_checkpoint(path, "safetensors", safe, None)
@@ -46,7 +46,7 @@ def test_the_metadata_of_safetensors_is_plain_text_that_others_can_read(tmp_path
         assert json.loads(file.metadata()["training"]) == {"epoch": 7}
 
 
-def test_what_a_published_name_told_is_written_down_as_assumed(tmp_path):
+def test_an_order_from_a_published_name_is_written_as_assumed(tmp_path):
     path, renamed = str(tmp_path / "model_covid_voco160k.pt"), str(tmp_path / "mine.pt")
     torch.save({"state_dict": swinunetr().state_dict()}, path)
     convert_checkpoint(path, "pt", renamed, None)
@@ -54,13 +54,13 @@ def test_what_a_published_name_told_is_written_down_as_assumed(tmp_path):
     assert (facts["patchMerging"], facts["mergingAssumed"]) == ("legacy", True)
 
 
-def test_an_order_that_is_told_is_stated_from_then_on(tmp_path):
+def test_an_order_of_the_user_is_stated_in_the_new_file(tmp_path):
     path, stated = str(tmp_path / "mine.pt"), str(tmp_path / "stated.safetensors")
     torch.save({"state_dict": swinunetr().state_dict()}, path)
     convert_checkpoint(path, "safetensors", stated, "v2")
     facts = load_segmentor(stated, None, CPU).facts
     assert (facts["patchMerging"], facts["mergingAssumed"]) == ("v2", False)
-    with pytest.raises(UsageError, match="states patch-merging order v2, --merging says legacy"):
+    with pytest.raises(UsageError, match="expected v2, found legacy"):
         convert_checkpoint(stated, "pt", str(tmp_path / "x.pt"), "legacy")
 
 
@@ -68,7 +68,7 @@ def test_a_file_that_leaves_its_order_open_leaves_it_open(tmp_path):
     path, safe = str(tmp_path / "mine.pt"), str(tmp_path / "mine.safetensors")
     torch.save({"state_dict": swinunetr().state_dict()}, path)
     convert_checkpoint(path, "safetensors", safe, None)
-    with pytest.raises(UsageError, match="does not say the patch-merging order"):
+    with pytest.raises(UsageError, match="does not state the patch-merging order"):
         load_segmentor(safe, None, CPU)
 
 
@@ -87,9 +87,9 @@ def test_tensors_that_share_memory_are_written_apart(tmp_path):
 @pytest.mark.parametrize(
     ("to", "out", "said"),
     [
-        ("onnx", "x.onnx", "safetensors or pt, got 'onnx'"),
-        ("safetensors", "x.pt", "a file is read by its name"),
-        ("pt", "x.safetensors", "a file is read by its name"),
+        ("onnx", "x.onnx", "expected safetensors or pt, found onnx"),
+        ("safetensors", "x.pt", "wrong ending for this format"),
+        ("pt", "x.safetensors", "wrong ending for this format"),
     ],
 )
 def test_a_format_that_is_unknown_or_called_otherwise_is_refused(tmp_path, to, out, said):

@@ -240,7 +240,7 @@ FORMS = [
         "14 outputs",
         lambda: swinunetr(outputs=14),
         {"outputs": 14, "tumorOutputs": None, "causes": []},
-        predict="a segmentor of 14 outputs does not say which are tumors",
+        predict="a segmentor of 14 outputs does not state its tumor outputs",
         start=ALL - 2,
         note="expects 3 outputs, the file has 14",
     ),
@@ -264,7 +264,7 @@ FORMS = [
             lambda names=names, wrapper=wrapper: {wrapper: named(*names)} if wrapper else named(*names),
             {"family": family, "kind": "unknown"},
             predict=f"found {family}",
-            start=f"too little agrees in key and shape with {family}",
+            start=f"too few tensors match in key and shape (found {family})",
         )
         for family, wrapper, names in (
             ("an nnU-Net", "network_weights", ("encoder.stages.0.0.convs.0.conv.weight", "decoder.seg_layers.0.bias")),
@@ -318,7 +318,7 @@ def test_there_are_thirty_forms_of_different_names():
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
-def test_inspect_predict_and_initial_weights_say_the_same_of_a_form(tmp_path, one_network, segmentor, form):
+def test_inspect_predict_and_initial_weights_report_the_same_for_a_form(tmp_path, one_network, segmentor, form):
     path = written(tmp_path, form.content)
     if REFUSED in form.told:
         with pytest.raises(FreetumorError) as refused:

@@ -32,7 +32,7 @@ def small_checkpoint(path):
     return network
 
 
-def test_tells_the_networks_of_a_published_synthesis_checkpoint_and_what_is_assumed(tmp_path):
+def test_inspection_lists_the_networks_of_a_published_synthesis_checkpoint_and_the_assumptions(tmp_path):
     path = str(tmp_path / "TGAN_abdomen.pt")
     generator = UNet3d(3, base_channels=4)
     with torch.no_grad():
@@ -55,7 +55,7 @@ def test_tells_the_networks_of_a_published_synthesis_checkpoint_and_what_is_assu
         assert told["sha256"] == hashlib.sha256(file.read()).hexdigest()
 
 
-def test_tells_what_a_pretrained_file_lacks_and_has_too_much(tmp_path):
+def test_inspection_lists_missing_and_unexpected_tensors_of_a_pretrained_file(tmp_path):
     path = str(tmp_path / "VoCo_B_SSL_head.pt")
     weights = dict(swinunetr().state_dict())
     del weights["out.conv.conv.weight"], weights["out.conv.conv.bias"]
@@ -70,7 +70,7 @@ def test_tells_what_a_pretrained_file_lacks_and_has_too_much(tmp_path):
     assert told["channelMode"] == {"mode": None, "assumed": False, "untouchedOutputs": []}
 
 
-def test_says_that_the_order_of_somebody_elses_swinunetr_must_be_told(tmp_path):
+def test_the_order_of_a_foreign_swinunetr_must_be_stated(tmp_path):
     path = str(tmp_path / "mine.pt")
     torch.save(swinunetr().state_dict(), path)
     told = inspect_checkpoint(path)
@@ -78,7 +78,7 @@ def test_says_that_the_order_of_somebody_elses_swinunetr_must_be_told(tmp_path):
     assert told["patchMerging"] == {"order": None, "assumed": False, "needed": True}
 
 
-def test_tells_a_small_segmentor_by_its_metadata_and_anything_else_as_unknown(tmp_path):
+def test_a_small_segmentor_is_recognised_by_its_metadata_and_other_files_are_unknown(tmp_path):
     path = str(tmp_path / "model.pt")
     small_checkpoint(path)
     told = inspect_checkpoint(path)
@@ -91,7 +91,7 @@ def test_tells_a_small_segmentor_by_its_metadata_and_anything_else_as_unknown(tm
     assert told["networks"][0]["unexpectedKeys"] == ["a"]
 
 
-def test_tells_wrapper_prefixes_dtypes_shapes_and_epoch(tmp_path):
+def test_inspection_lists_wrapper_prefixes_dtypes_shapes_and_epoch(tmp_path):
     path = str(tmp_path / "mine.pt")
     weights = {
         "module.backbone." + key.replace("swinViT", "swin_vit"): value
@@ -122,7 +122,7 @@ def test_compares_with_the_networks_of_published_size_without_their_memory(tmp_p
     }
 
 
-def test_tells_an_encoder_alone_by_its_first_layer(tmp_path):
+def test_an_encoder_without_decoder_is_recognised_by_its_first_layer(tmp_path):
     path = str(tmp_path / "VoCo_B_SSL_head.pt")
     torch.save({key: value for key, value in swinunetr().state_dict().items() if key.startswith("swinViT.")}, path)
     told = inspect_checkpoint(path)

@@ -45,6 +45,7 @@ def training(segmentor_kind="small", outputs=7, labels=range(7)):
         trainingLabels=list(labels),
         organs=ORGANS,
         segmentor=size,
+        validation=SimpleNamespace(windows=SimpleNamespace(overlap=0.5, blend="gaussian")),
         generator=SimpleNamespace(baseChannels=4, outputs=3, channel="organ"),
     )
 
@@ -143,9 +144,9 @@ def test_a_merging_order_is_believed_when_stated_and_asked_for_when_unknown(tmp_
     torch.save({"state_dict": weights, "freetumor": segmentor_metadata(training("swinunetr"))}, stated)
     torch.save({"state_dict": weights}, unknown)
     assert load_segmentor(stated, "corrected", CPU).facts["patchMerging"] == "corrected"
-    with pytest.raises(UsageError, match="states patch-merging order corrected, --merging says legacy"):
+    with pytest.raises(UsageError, match="expected corrected, found legacy"):
         load_segmentor(stated, "legacy", CPU)
-    with pytest.raises(UsageError, match="does not say the patch-merging order") as caught:
+    with pytest.raises(UsageError, match="does not state the patch-merging order") as caught:
         load_segmentor(unknown, None, CPU)
     assert "--merging" in caught.value.hint
     assert load_segmentor(unknown, "v2", CPU).facts == {
@@ -168,14 +169,14 @@ def test_which_outputs_are_tumors_goes_by_their_number(tmp_path, outputs, tumors
     assert load_segmentor(path, None, CPU).tumor_outputs == tumors
 
 
-def test_a_segmentor_of_other_outputs_must_say_its_tumors(tmp_path):
+def test_a_segmentor_of_other_outputs_must_state_its_tumor_outputs(tmp_path):
     path = str(tmp_path / "TGAN_some.pt")
     torch.save(swinunetr(5).state_dict(), path)
-    with pytest.raises(Exception, match="5 outputs does not say which are tumors"):
+    with pytest.raises(Exception, match="5 outputs does not state its tumor outputs"):
         load_segmentor(path, None, CPU)
 
 
-def test_a_baseline_loads_strictly_and_says_what_did_not_fit(tmp_path):
+def test_a_baseline_loads_strictly_and_reports_mismatches(tmp_path):
     path = str(tmp_path / "model_baseline_segmentor.pt")
     weights = dict(swinunetr().state_dict())
     del weights["encoder1.layer.conv1.conv.weight"]
@@ -212,7 +213,7 @@ def test_pretrained_weights_load_where_key_and_shape_agree_and_the_rest_is_repor
 def test_pretrained_weights_of_another_merging_order_are_refused(tmp_path):
     path = str(tmp_path / "VoCo_B_SSL_head.pt")
     torch.save(swinunetr().state_dict(), path)
-    with pytest.raises(CheckpointError, match="assumed to be legacy, the network is built with corrected") as caught:
+    with pytest.raises(CheckpointError, match="expected corrected, found legacy, assumed") as caught:
         load_matching_weights(swinunetr(order="corrected"), path)
     assert "patchMerging: legacy" in caught.value.hint
 
@@ -237,10 +238,10 @@ def test_a_generator_of_another_width_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"featureSize": 10**9}, "describes no small segmentor"),
+        ({"featureSize": 10**9}, "does not describe a small segmentor"),
         ({"levels": 8, "featureSize": 1024}, "missing"),
-        ({"levels": "2"}, "describes no small segmentor"),
-        ({"tumorOutputs": [9]}, r"states \[9\] as tumors"),
+        ({"levels": "2"}, "does not describe a small segmentor"),
+        ({"tumorOutputs": [9]}, r"wrong tumorOutputs .* found \[9\]"),
     ],
 )
 def test_a_claim_in_the_metadata_costs_nothing_before_it_is_checked(tmp_path, change, said):

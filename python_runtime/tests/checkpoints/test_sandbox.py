@@ -85,7 +85,7 @@ def test_a_child_that_computes_too_long_is_ended():
         in_child("math", "factorial", [10_000_000], short)
 
 
-def test_a_child_that_dies_is_an_error_and_not_the_death_of_the_caller():
+def test_a_killed_child_is_an_error_and_does_not_end_the_caller():
     with pytest.raises(CheckpointError, match="ended with SIGABRT"):
         in_child("signal", "raise_signal", [6], ENOUGH)
     with pytest.raises(FreetumorError, match="ended with code 3"):
@@ -100,7 +100,7 @@ def test_a_child_may_write_no_file(tmp_path):
     assert path.stat().st_size == 0
 
 
-def test_a_child_dies_with_its_caller(tmp_path):
+def test_a_child_ends_with_its_caller(tmp_path):
     """A caller is killed while its child sleeps; what the child holds open is closed."""
     read, write = os.pipe()
     asleep = f"import os, time; os.write({write}, b'up'); time.sleep(600)"

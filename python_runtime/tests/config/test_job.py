@@ -17,6 +17,7 @@ EVALUATE = {
     "spacingMm": None,
     "predictionMap": None,
     "labelMap": {"3": 1},
+    "ignoredIds": [],
     "cases": [{"id": "a", "prediction": "p", "label": "l", "organ": None, "scores": []}],
 }
 

@@ -89,7 +89,7 @@ def flip(file, byte, bit=0):
 
 
 @pytest.mark.parametrize("name", ["image", "label"])
-def test_a_flipped_bit_is_found_by_whoever_reads_its_slab_and_by_nobody_else(tmp_path, volumes, name):
+def test_a_flipped_bit_is_found_only_by_readers_of_its_slab(tmp_path, volumes, name):
     path = case_path(tmp_path, "one")
     write_prepared_case(path, *volumes, 3, -175, {"case": "one"})
     # Plane 20, row 3, column 7.

@@ -57,7 +57,7 @@ def test_a_failed_write_leaves_the_earlier_case_and_nothing_aside(tmp_path, volu
     assert [entry.name for entry in tmp_path.iterdir()] == ["one.zarr"]
 
 
-def test_a_full_disk_is_told_and_leaves_the_earlier_case(tmp_path, volumes, monkeypatch):
+def test_a_full_disk_is_reported_and_leaves_the_earlier_case(tmp_path, volumes, monkeypatch):
     path = case_path(tmp_path, "one")
     write_prepared_case(path, *volumes, 3, -175, {"key": "a"})
 

@@ -3,7 +3,7 @@ import numpy as np
 from freetumor_runtime.data.grids import align_label, spacing_of
 
 
-def test_grids_that_differ_by_rounding_or_in_size_are_told_apart():
+def test_grids_that_differ_by_rounding_or_in_size_are_distinguished():
     label = np.arange(24).reshape(2, 3, 4)
     rounded = np.eye(4)
     rounded[0, 3] = 0.004

@@ -138,3 +138,22 @@ def test_refuses_what_is_no_file_of_one_volume(tmp_path: Path) -> None:
     pointer = tmp_path / "pointer.nii.gz"
     pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     assert reason(pointer) == "notNifti"
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "hint"),
+    [
+        (bytes(128) + b"DICM" + bytes(64), "DICOM", "dcm2niix"),
+        (b"NRRD0004\ntype: short\n", "NRRD", "3D Slicer"),
+        (b"ObjectType = Image\n", "MetaImage", "3D Slicer"),
+        (b"\x89HDF\r\n", "HDF5", "3D Slicer"),
+        (b"\x93NUMPY\x01\x00", "NumPy", "affine"),
+        (b"PK\x03\x04abcd", "a ZIP archive", "unzip"),
+    ],
+)
+def test_names_other_formats_by_their_content(tmp_path: Path, content: bytes, name: str, hint: str) -> None:
+    path = tmp_path / "scan.nii.gz"
+    path.write_bytes(content)
+    with pytest.raises(NiftiError, match=rf"not a NIfTI file \(found {name}\)") as caught:
+        check_nifti(str(path))
+    assert hint in caught.value.hint

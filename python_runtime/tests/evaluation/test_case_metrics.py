@@ -68,7 +68,7 @@ def test_the_surface_is_measured_in_millimetres_and_only_when_asked():
     assert measure_overlap(near, far, SPACING, ())["nsd"] == []
 
 
-def test_tumors_of_all_organs_are_measured_as_one_and_other_ids_told():
+def test_tumors_of_all_organs_are_measured_as_one_and_other_ids_listed():
     truth = np.zeros((6, 6, 6), np.uint8)
     truth[1, 1, 1:4] = 2
     predicted = truth.copy()
@@ -147,7 +147,7 @@ def test_what_is_measured_is_plain_json(tmp_path, pair):
         assert json.loads(json.dumps(measures, allow_nan=False)) == measures
 
 
-def test_masks_of_another_spacing_are_resampled_and_it_is_said(tmp_path, pair):
+def test_masks_of_another_spacing_are_resampled_and_reported(tmp_path, pair):
     predicted, truth = pair
     settings = SETTINGS | {"spacing_mm": (1.5, 1.5, 1.5)}
     files = save(tmp_path / "predicted.nii.gz", predicted), save(tmp_path / "truth.nii.gz", truth)

@@ -62,6 +62,14 @@ def test_an_id_outside_the_map_is_refused_with_file_and_id(files):
         load_pair(*names, **PLAIN | {"label_map": {"2": 2}})
 
 
+def test_an_empty_organ_mask_is_called_empty(files):
+    folder, mask, label = files
+    names = save(folder / "mask.nii", mask), save(folder / "label.nii", label)
+    organ = save(folder / "organ.nii", np.zeros_like(label))
+    with pytest.raises(DataError, match=r"organ\.nii: empty organ mask"):
+        load_pair(*names, **PLAIN | {"organ_path": organ})
+
+
 def test_predicted_tumor_outside_the_organ_mask_is_taken_away_and_counted(files):
     folder, mask, label = files
     organ = np.zeros_like(label)

@@ -33,7 +33,7 @@ def test_planes_go_through_the_largest_disagreement_in_millimetres_and_lie_as_ra
     assert np.argwhere(organ > 0)[:, 0].max() == rows.max()
 
 
-def test_a_scan_is_windowed_and_what_is_beside_it_is_the_windows_lower_end():
+def test_a_scan_is_windowed_and_the_area_outside_it_has_the_lower_end_of_the_window():
     label = np.zeros((20, 20, 20), np.uint8)
     label[10, 10, 10] = 2
     image = np.full(label.shape, 50.0)

@@ -41,9 +41,13 @@ class Listed:
 
     def __init__(self, spec: PredictSpec) -> None:
         self.waiting, self.results = [case.id for case in spec.cases], {}
+        self.reported: list[tuple[str, int, int]] = []
 
     def next(self):
         return self.waiting.pop(0) if self.waiting else None
+
+    def progress(self, case_id, done, total):
+        self.reported.append((case_id, done, total))
 
     def done(self, case_id, result):
         self.results[case_id] = result
@@ -260,6 +264,9 @@ def test_a_bad_case_costs_itself_only(folder, tmp_path):
     other = np.ones((4, 4, 4), np.uint8)
     save_nifti(str(tmp_path / "other.nii"), other, AFFINE, np.uint8)
     named = [(name, str(tmp_path / name), None) for name in ("nan.nii", "air.nii", "torn.nii.gz", "missing.nii")]
+    scan, affine = load_nifti(str(folder / "scan.nii.gz"))
+    save_nifti(str(tmp_path / "empty.nii"), np.zeros(scan.shape, np.uint8), affine, np.uint8)
+    named.append(("empty", str(folder / "scan.nii.gz"), str(tmp_path / "empty.nii")))
     named.append(("mismatched", str(folder / "scan.nii.gz"), str(tmp_path / "other.nii")))
     named.append(("scan", str(folder / "scan.nii.gz"), None))
     cases = tuple(PredictCase(case_id, image, mask, None, "scan") for case_id, image, mask in named)
@@ -270,6 +277,7 @@ def test_a_bad_case_costs_itself_only(folder, tmp_path):
     assert "NaN" in errors["nan.nii"] and "no voxel is above" in errors["air.nii"]
     assert "torn.nii.gz" in errors["torn.nii.gz"] and "missing.nii: file not found" in errors["missing.nii"]
     assert "its grid is not that of its scan" in errors["mismatched"]
+    assert "empty.nii: empty organ mask" in errors["empty"]
     assert errors["scan"] is None
     assert all(result["error"]["kind"] == "data" for case_id, result in listed.results.items() if errors[case_id])
 

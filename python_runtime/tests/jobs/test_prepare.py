@@ -121,7 +121,7 @@ def test_a_real_scan_and_its_labels_in_another_array_order_are_aligned_by_their_
 
 
 @pytest.mark.parametrize("shift_mm", [1.1, 0.3])
-def test_a_label_that_lies_elsewhere_in_the_world_is_refused(tmp_path, spec, shift_mm):
+def test_a_label_at_another_physical_position_is_refused(tmp_path, spec, shift_mm):
     moved = LPS.copy()
     moved[0, 3] += shift_mm
     case = make_case(tmp_path, label=save(tmp_path / "moved.nii.gz", body()[1], moved))
@@ -211,7 +211,7 @@ def test_a_case_of_the_format_without_checksums_is_reused_and_gets_them(tmp_path
     assert verify_prepared_case(path)["version"] == 2
 
 
-def test_a_failing_case_is_a_result_and_the_others_go_on(tmp_path, spec):
+def test_a_failed_case_is_a_result_and_the_others_continue(tmp_path, spec):
     cases = [
         make_case(tmp_path, "good"),
         make_case(tmp_path, "unmapped", labelMap={}),
@@ -288,7 +288,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_killed_preparation_leaves_whole_cases_and_goes_on_with_the_others(tmp_path, spec):
+def test_a_killed_preparation_leaves_complete_cases_and_resumes_with_the_others(tmp_path, spec):
     cases = tuple(make_case(tmp_path, f"case{i}", seed=i) for i in range(6))
     script = tmp_path / "prepare.py"
     script.write_text(PREPARATION_THAT_TELLS)

@@ -126,7 +126,7 @@ def test_the_segmentor_of_a_synthesis_checkpoint_is_the_baseline(written):
     assert all(torch.equal(inside[key], value) for key, value in baseline.items())
 
 
-def test_the_files_say_what_they_need_to_be_used_elsewhere(written):
+def test_the_files_state_all_facts_needed_to_use_them_elsewhere(written):
     baseline, synthesis = (inspect_checkpoint(str(written[job])) for job in ("baseline", "synthesis"))
     assert (baseline["kind"], synthesis["kind"]) == ("baseline", "generator")
     for told in (baseline, synthesis):

@@ -135,7 +135,7 @@ def test_a_finer_grid_comes_back_with_its_own_shape(spec):
     assert result.tensors["labels"].dtype == torch.uint8 and result.tensors["logits"].dtype == torch.float32
 
 
-def test_refuses_to_segment_without_a_segmentor_and_goes_on(spec):
+def test_a_call_to_segment_without_a_segmentor_is_refused_and_the_runtime_continues(spec):
     without = dataclasses.replace(spec, baseline=None)
     tumor_call = painting(2, volume((24, 24, 24)))
     results = answers_to(without, [SegmentCall(1, volume((16, 16, 16)), None, False), tumor_call])
@@ -161,7 +161,7 @@ def painting(id: int, image_hu: torch.Tensor, *, origin=(8, 9, 7), windowed=Fals
     return PaintCall(id, image_hu, label, (tumor,), windowed)
 
 
-def test_paints_into_the_organ_alone_and_says_where(spec):
+def test_a_tumor_is_painted_into_the_organ_only_and_its_place_is_reported(spec):
     image_hu = volume((24, 24, 24))
     call = painting(3, image_hu)
     made = answers_to(spec, [call])[3]

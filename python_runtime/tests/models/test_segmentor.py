@@ -87,9 +87,9 @@ def test_the_small_segmentor_is_built_by_the_same_call_and_has_no_merging_order(
 
 
 def test_unknown_kinds_and_orders_are_refused():
-    with pytest.raises(ConfigError, match="swinunetr, small, got 'unet'"):
+    with pytest.raises(ConfigError, match="expected swinunetr, small, found unet"):
         build_segmentor("unet", outputs=3, feature_size=4, levels=2, patch_merging="legacy")
-    with pytest.raises(ConfigError, match="legacy, corrected, v2, got 'old'"):
+    with pytest.raises(ConfigError, match="expected legacy, corrected, v2, found old"):
         swinunetr("old")
 
 

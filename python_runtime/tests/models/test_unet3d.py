@@ -60,5 +60,5 @@ def test_a_narrow_network_has_the_published_structure():
 
 
 def test_refuses_a_side_that_does_not_halve_three_times():
-    with pytest.raises(DataError, match="divisible by 8.*20, 16, 16"):
+    with pytest.raises(DataError, match="multiples of 8, found .20, 16, 16"):
         UNet3d(1, base_channels=4)(torch.rand(1, 1, 20, 16, 16))

@@ -81,7 +81,7 @@ def test_the_nearest_real_tumor_is_measured_in_millimetres_of_the_case(cube):
     assert found["distanceToRealMm"] == pytest.approx(3.0)
 
 
-def test_pieces_are_joined_by_faces_only(cube):
+def test_components_are_joined_by_faces_only(cube):
     roles, image = cube
     roles[12, 12, 12] = SYNTHETIC
     assert measure(view(roles, image), ("componentShare",))["componentShare"] == pytest.approx(64 / 65)

@@ -40,7 +40,7 @@ def test_validations_are_there_and_a_resume_at_their_checkpoint_keeps_them(tmp_p
     assert [event.value for event in read(tmp_path).Scalars("validation/tumorDice")] == [0.25]
 
 
-def test_what_was_told_before_a_checkpoint_survives_a_kill(tmp_path):
+def test_values_recorded_before_a_checkpoint_survive_a_kill(tmp_path):
     board = Board(str(tmp_path))
     board.record(Ready(0, {}))
     board.record(StepDone(0, {"total": 1.0}, 1e-3, 0.1, 0.0))

@@ -29,7 +29,7 @@ def decided(decide):
             return [*events, end.value]
 
 
-def test_a_step_without_commands_goes_on():
+def test_a_step_without_commands_continues():
     assert decided(boundary().decide(3)) == [Decision(None, False, False, "")]
 
 
@@ -56,7 +56,7 @@ def test_a_pause_of_several_ranks_ends_by_unpause_after_a_save_in_it():
     assert in_threads(2, begin) == [expected, expected]
 
 
-def test_a_checkpoint_is_saved_during_a_pause_which_goes_on():
+def test_a_checkpoint_is_saved_during_a_pause_which_continues():
     commands = boundary([LiveCommand(1, "pause")], [LiveCommand(2, "checkpoint")], [LiveCommand(3, "unpause")])
     assert decided(commands.decide(5))[-1] == Decision(None, True, False, "", paused=True)
     assert decided(commands.decide(5))[-1] == Decision(None, False, False, "")
@@ -78,7 +78,7 @@ def verdict(reason=""):
     return LiveCommand(9, "validationVerdict", reason=reason, measures={"tumorDice": 0.5})
 
 
-def test_a_validation_waits_for_its_verdict_and_tells_what_it_measured():
+def test_a_validation_waits_for_its_verdict_and_reports_its_measures():
     events = decided(boundary([], [verdict()]).validated(8))
     assert events == [Acknowledged(9, 8, ""), Validated(8, {"tumorDice": 0.5}), None]
 

@@ -54,7 +54,7 @@ def batch():
 
 
 @pytest.mark.parametrize("setting", [spec(accumulation=2), spec(accumulation=4), spec(reproducible=True)])
-def test_the_gradient_of_a_batch_in_parts_is_that_of_the_whole_batch(batch, setting):
+def test_the_gradient_of_an_accumulated_batch_is_that_of_the_whole_batch(batch, setting):
     for got, whole in zip(one_step(setting, batch), one_step(spec(), batch), strict=True):
         torch.testing.assert_close(torch.as_tensor(got), torch.as_tensor(whole), atol=1e-6, rtol=1e-5)
 
@@ -93,7 +93,7 @@ def test_an_fp16_step_whose_gradients_overflow_is_left_out_and_the_scale_falls(b
     assert learner.state()["scaler"]["scale"] == scale / 2
 
 
-def test_state_goes_on_where_it_was(batch, tmp_path):
+def test_restored_state_continues_as_before(batch, tmp_path):
     setting = spec(precision="fp16")
     net = network()
     one_step(setting, batch, net)
@@ -114,7 +114,7 @@ def test_state_goes_on_where_it_was(batch, tmp_path):
     )
 
 
-def test_an_optimizer_saved_before_it_was_fused_goes_on(batch, tmp_path):
+def test_an_optimizer_saved_without_fused_steps_resumes(batch, tmp_path):
     learner = Learner(network(), spec(), ALONE)
     old = torch.optim.AdamW(network().parameters(), lr=0.01, weight_decay=0.0, amsgrad=True)
     learner.restore(str(tmp_path), "segmentor", network().state_dict(), {"optimizer": old.state_dict()})
@@ -136,13 +136,13 @@ def test_what_is_not_taught_has_no_gradient_and_what_is_frozen_stays_so(batch):
     assert torch.equal(net[0].weight, frozen)
 
 
-def test_freezing_tells_what_it_froze_and_refuses_what_fits_nothing_or_everything():
+def test_freezing_lists_the_frozen_weights_and_refuses_patterns_that_match_none_or_all():
     (note,) = freeze_by_name({"netG.": network(), "netD.": network()}, ["netG.0.*", "netD.2.bias"])
     assert note.text == "3 of 8 weight tensors are frozen (22 values; 42 learn)"
-    with pytest.raises(ConfigError, match=r"training.freeze: 'netG.9.\*' fits no weight") as refused:
+    with pytest.raises(ConfigError, match=r"training.freeze: 'netG.9.\*' matches no weight") as refused:
         freeze_by_name({"netG.": network()}, ["netG.9.*"])
     assert "netG.0, netG.2" in refused.value.hint
-    with pytest.raises(ConfigError, match="leaves no weight of netD to learn"):
+    with pytest.raises(ConfigError, match="leaves no weight of netD to train"):
         freeze_by_name({"netG.": network(), "netD.": network()}, ["netD.*"])
     assert freeze_by_name({"": network()}, []) == []
 

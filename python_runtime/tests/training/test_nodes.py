@@ -59,10 +59,10 @@ def test_a_checkpoint_on_a_disk_that_nodes_share_is_read_there(tmp_path):
     assert not (tmp_path / "run" / "checkpoints.node-1").exists()
 
 
-def test_a_node_with_another_training_is_told_what_differs(tmp_path):
+def test_a_node_with_another_training_reports_the_differences(tmp_path):
     changes = {1: {"steps": 9, "seed": 4}}
     results = on_nodes(3, lambda ranks: begin_alike(spec_of(ranks, tmp_path, **changes.get(ranks.node, {})), ranks))
     assert all(isinstance(error, ConfigError) for error in results)
-    assert str(results[1]) == "node 1 was given another training than node 0: seed, steps"
+    assert str(results[1]) == "node 1 has another training than node 0 (differences: seed, steps)"
     assert "another node" in str(results[0])
     assert "another node" in str(results[2])

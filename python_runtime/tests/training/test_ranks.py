@@ -64,7 +64,7 @@ def test_reproducible_losses_and_weights_are_equal_in_every_bit(told, job, count
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_a_reproducible_run_goes_on_from_4_ranks_on_2_in_every_bit(told, job):
+def test_a_reproducible_run_of_4_ranks_resumes_on_2_bit_identically(told, job):
     whole, parts, rest = told[job, "exact-1"], told[job, "parts"], told[job, "rest"]
     assert list(rest["losses"]) == ["3", "4", "5"]
     assert parts["losses"] | rest["losses"] == whole["losses"]

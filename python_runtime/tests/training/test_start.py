@@ -105,6 +105,7 @@ def test_an_order_that_initial_weights_state_is_believed_and_a_resumed_run_keeps
         region="abdomen", windowHu=(), spacingMm=(), patchVoxels=(), labelNames=(), trainingLabels=(0, 1), organs=()
     )
     facts.segmentor = segmentation(None, "legacy").segmentor
+    facts.validation = SimpleNamespace(windows=SimpleNamespace(overlap=0.75, blend="constant"))
     (tmp_path / "step").mkdir()
     path = tmp_path / "step" / "model.pt"
     torch.save({"state_dict": swinunetr.state_dict(), "freetumor": segmentor_metadata(facts)}, path)

@@ -1,78 +1,45 @@
-import { availableParallelism } from 'node:os'
-import { dirname, resolve } from 'node:path'
 import { Argument } from 'commander'
-import { ownDatasets } from '../../curation/datasets/curate.js'
-import { importLists } from '../../curation/datasets/import.js'
-import { manifestJsonSchema, writeManifest } from '../../curation/datasets/manifest.js'
-import { labelMapOption } from '../../curation/datasets/remap.js'
-import { withFileFacts, withMeasures } from '../../curation/file-facts.js'
+import type { TakenSource } from '../../curation/datasets/import.js'
+import { manifestJsonSchema } from '../../curation/datasets/manifest.js'
+import { EXIT } from '../../errors.js'
+import { defaultWorkers } from '../../pipeline/data/check.js'
+import { importData } from '../../pipeline/data/import.js'
+import { lineOfOutput } from '../../plain-text.js'
 import { ledgerJsonSchema } from '../../quality/ledger-schema.js'
-import type { Region } from '../../volume/labels.js'
-import { makeWritableFolder } from '../../whole-file.js'
-import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
-import { printResult } from '../output.js'
-import { type AddCommand, mapDescription, outputOption, regionOption, withExample } from '../program.js'
+import { type CliIo, printResult } from '../output.js'
+import { type AddCommand, outputOption, withExample } from '../program.js'
 import { caseProgress } from '../progress.js'
+import { addSourceOptions, type SourceFlags, sourceOptions } from '../source-options.js'
 
-interface Options {
-  readonly lists: string
-  readonly root: string
+interface Options extends SourceFlags {
+  readonly lists?: string[]
   readonly out: string
   readonly config?: string
-  readonly region?: Region
-  readonly map?: string
+  readonly dryRun?: true
   readonly measure?: boolean
-  readonly allowOutside?: boolean
   readonly workers: number
   readonly output: 'text' | 'json'
 }
 
 /** `freetumor data import` and `freetumor data schema` */
 export const addDataImport: AddCommand = (data, io) => {
-  withExample(
+  const command = withExample(
     data.command('import'),
     'freetumor data import --lists lists --root /data --out manifest.json',
     'freetumor data import --lists my-folder --root . --map LiTS --measure --out manifest.json',
+    'freetumor data import --lists hosts tumors nnUNet_raw --out manifest.json --dry-run',
   )
-    .description('Read decathlon lists, nnU-Net dataset.json files or folders into one manifest')
-    .requiredOption('--lists <path>', 'Read a list, a folder of lists, or a data-set folder')
-    .requiredOption('--root <dir>', 'Set the folder of the data sets')
+    .description('Read data sets of any layout into one manifest; an interrupted import is resumed')
+    .option('--lists <path...>', 'Read lists, folders of lists, data sets or a whole nnUNet_raw')
     .requiredOption('--out <file>', 'Set the manifest to write')
-    .option('--config <file>', 'Include the data sets of this configuration (data.registry)')
-    .addOption(regionOption())
-    .option('--map <map>', mapDescription())
-    .option('--allow-outside', 'Accept lists that name files outside --root')
+    .option('--config <file>', 'Include the data sets of this configuration')
+  addSourceOptions(command)
+    .option('--dry-run', 'Print what would be taken as what, and write nothing')
     .option('--measure', 'Measure every file: volumes of the label classes, SHA-256')
-    .option('--workers <n>', 'Measure N files at a time', wholeNumber(1), Math.min(8, availableParallelism()))
+    .option('--workers <n>', 'Measure N files at a time', wholeNumber(1), defaultWorkers())
     .addOption(outputOption())
-    .action(async (options: Options) => {
-      const own = options.config ? ownDatasets((await readConfig(io, options.config)).data) : []
-      const { root, region, allowOutside } = options
-      const declared = labelMapOption(options.map, region ?? null)
-      const { manifest, missing, notes } = await importLists(options.lists, {
-        root,
-        own,
-        region,
-        allowOutside,
-        ...declared,
-      })
-      // measuring may take hours
-      await makeWritableFolder(dirname(resolve(io.cwd, options.out)))
-      const threads = { workers: options.workers, signal: io.signal, onCase: caseProgress(io) }
-      const probed = await withFileFacts(manifest.cases)
-      const { cases, unreadable } = options.measure ? await withMeasures(probed, threads) : probed
-      await writeManifest(resolve(io.cwd, options.out), { ...manifest, cases })
-      for (const note of notes) io.note(`note: ${note}`)
-      for (const { dataset, count, example } of missing)
-        io.note(`warning: ${dataset}: ${count} listed cases lack a file, first ${example}`)
-      for (const { dataset, count, example } of unreadable)
-        io.note(`warning: ${dataset}: ${count} cases cannot be read, first ${example}`)
-      const result = { out: options.out, numCases: cases.length, missing, unreadable, notes }
-      printResult(io, 'data import', options.output, result, () => [
-        `${cases.length} cases in ${options.out}`,
-      ])
-    })
+    .action(async (options: Options) => await importAll(io, options))
   withExample(data.command('schema'), 'freetumor data schema > manifest.schema.json')
     .description('Print the JSON schema of a manifest, or of a line of ledger.jsonl')
     .addArgument(
@@ -83,4 +50,54 @@ export const addDataImport: AddCommand = (data, io) => {
     .action((of: 'manifest' | 'ledger') =>
       io.print(JSON.stringify(of === 'ledger' ? ledgerJsonSchema() : manifestJsonSchema(), null, 2)),
     )
+}
+
+async function importAll(io: CliIo, options: Options): Promise<void> {
+  const imported = await importData({
+    ...sourceOptions(io, options),
+    lists: options.lists,
+    config: options.config,
+    out: options.out,
+    dryRun: options.dryRun,
+    measure: options.measure,
+    workers: options.workers,
+    signal: io.signal,
+    onCase: caseProgress(io),
+    onTaken: (taken) => {
+      if (options.output === 'text') for (const line of table(taken)) io.print(lineOfOutput(line))
+    },
+  })
+  const { out, numCases, complete } = imported
+  printResult(io, 'data import', options.output, imported, () => [
+    out === null ? `${numCases} cases; nothing was written` : `${numCases} cases in ${out}`,
+  ])
+  if (!complete) io.exitWith(EXIT.data)
+}
+
+/** Return one line for each source: what it was taken as. */
+function table(taken: readonly TakenSource[]): string[] {
+  const rows = taken.map((one) => [
+    one.dataset,
+    one.recognized ? 'registry' : 'own',
+    one.layout,
+    one.region,
+    one.role,
+    one.merged > 0 ? `${one.merged} merged from masks` : mapText(one.labelMap),
+    `${one.training} + ${one.validation} + ${one.test}`,
+    one.source,
+  ])
+  const head = ['data set', 'known', 'layout', 'region', 'role', 'label ids', 'train + val + test', 'source']
+  const widths = head.map((title, at) => Math.max(title.length, ...rows.map((row) => row[at]!.length)))
+  return [head, ...rows].map((row) =>
+    row
+      .map((cell, at) => cell.padEnd(widths[at]!))
+      .join('  ')
+      .trimEnd(),
+  )
+}
+
+function mapText(map: TakenSource['labelMap']): string {
+  if (map === null) return 'undocumented'
+  const pairs = Object.entries(map).filter(([, target]) => target !== 0)
+  return pairs.map(([source, target]) => `${source}:${target}`).join(',') || 'none'
 }

@@ -1,12 +1,13 @@
-import { resolve } from 'node:path'
-import { readManifest, writeManifest } from '../../curation/datasets/manifest.js'
-import { assignFolds, type FoldPlan } from '../../curation/split/run.js'
-import { STRATA, type Stratum, strataOf } from '../../curation/split/strata.js'
+import type { FoldPlan } from '../../curation/split/run.js'
+import { STRATA, type Stratum } from '../../curation/split/strata.js'
+import { EXIT } from '../../errors.js'
+import { splitData } from '../../pipeline/data/split.js'
 import { wholeNumber } from '../numbers.js'
-import { type CliIo, printResult } from '../output.js'
+import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
+import { addSourceOptions, type SourceFlags, sourceOptions } from '../source-options.js'
 
-interface SplitFlags {
+interface SplitFlags extends SourceFlags {
   readonly folds: number
   readonly seed: number
   readonly out?: string
@@ -18,13 +19,14 @@ interface SplitFlags {
 
 /** `freetumor data split` */
 export const addDataSplit: AddCommand = (data, io) => {
-  withExample(
+  const command = withExample(
     data.command('split'),
     'freetumor data split manifest.json --folds 5 --seed 0 --out split.json',
     'freetumor data split grown.json --folds 5 --seed 0 --even --keep split.json --out split.json',
   )
     .description('Assign every patient to a fold; new patients do not move the others')
-    .argument('<manifest>', 'manifest of `freetumor data import`')
+    .argument('<path...>', 'manifests, data sets of any layout, or configurations')
+  addSourceOptions(command)
     .requiredOption('--folds <n>', 'Set the number of folds', wholeNumber(2))
     .option('--seed <n>', 'Set the seed of the folds', wholeNumber(0), 0)
     .option('--out <file>', 'Write a manifest with folds here (default: print the table only)')
@@ -32,10 +34,20 @@ export const addDataSplit: AddCommand = (data, io) => {
     .option('--keep <file>', 'Keep patients in the folds of this earlier split')
     .option('--ignore-published', 'Ignore the folds and validation cases of published lists')
     .addOption(outputOption())
-    .action(async (file: string, flags: SplitFlags) => {
-      const plan = await split(resolve(io.cwd, file), flags, io)
-      if (flags.out !== undefined) await writeManifest(resolve(io.cwd, flags.out), plan.manifest)
-      for (const warning of plan.warnings) io.note(`warning: ${warning}`)
+    .action(async (paths: string[], flags: SplitFlags) => {
+      const plan = await splitData(paths, {
+        ...sourceOptions(io, flags),
+        folds: flags.folds,
+        seed: flags.seed,
+        out: flags.out,
+        even: flags.even,
+        keep: flags.keep,
+        ignorePublished: flags.ignorePublished,
+        signal: io.signal,
+        onCase: (done, total) => {
+          if (done % 100 === 0 || done === total) io.note(`${done}/${total} labels`)
+        },
+      })
       const { patients, table, warnings } = plan
       const out = flags.out ?? null
       printResult(
@@ -48,26 +60,8 @@ export const addDataSplit: AddCommand = (data, io) => {
           out === null ? 'nothing was written: --out FILE writes the manifest' : `written to ${out}`,
         ],
       )
+      if (!plan.complete) io.exitWith(EXIT.data)
     })
-}
-
-async function split(file: string, flags: SplitFlags, io: CliIo): Promise<FoldPlan> {
-  const manifest = await readManifest(file)
-  const keep = flags.keep === undefined ? undefined : await readManifest(resolve(io.cwd, flags.keep))
-  const strata = await strataOf(manifest.cases, {
-    signal: io.signal,
-    onCase: (done, total) => {
-      if (done % 100 === 0 || done === total) io.note(`${done}/${total} labels`)
-    },
-  })
-  const { folds, seed, even, ignorePublished } = flags
-  return assignFolds(manifest, strata, {
-    folds,
-    seed,
-    keep,
-    method: even ? 'even' : 'hash',
-    ignorePublished: ignorePublished ?? false,
-  })
 }
 
 function describe({ table, patients }: FoldPlan): string[] {

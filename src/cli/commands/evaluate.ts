@@ -54,7 +54,10 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
   )
     .description('Compare masks with labels of the same names, as a published evaluation')
     .requiredOption('--predictions <dir>', 'Set the folder of masks')
-    .requiredOption('--labels <dir>', 'Set the folder of labels, which cover the same physical space')
+    .requiredOption(
+      '--labels <dir>',
+      'Set the folder or data set of labels; they cover the same physical space',
+    )
     .addOption(
       new Option('--profile <name>', 'Set the rules of the evaluation')
         .choices(Object.keys(PROFILES))
@@ -111,7 +114,7 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
       // the ids of --label-ids may be those of another convention
       const names = options.labelIds ? [] : LABEL_SCHEMES[options.region].names
       printResult(io, 'evaluate', options.output, evaluation, () => evaluationText(evaluation, names))
-      if (evaluation.failed.length > 0) io.exitWith(EXIT.data)
+      if (evaluation.failed.length + evaluation.leftOut.length > 0) io.exitWith(EXIT.data)
     })
   // before the check of the options that a real evaluation must have
   command.on('option:schema', (name: keyof typeof SCHEMAS) => {

@@ -19,7 +19,11 @@ import { labelIds, outputMap, outputNames } from '../label-ids.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, outputOption, weightsOption, withExample } from '../program.js'
+import { durationOf } from '../progress.js'
 import { withLogFolder } from '../stage-context.js'
+
+/** Time between two notes of the progress within a case. */
+const WINDOW_NOTE_MS = 10_000
 
 interface Options {
   readonly checkpoint: readonly string[]
@@ -71,7 +75,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
     )
     .requiredOption(
       '--images <path>',
-      'Read a folder of .nii or .nii.gz scans, one scan, or a list (.json, .txt)',
+      'Read a folder of scans, a data set, one scan, or a list (.json, .txt)',
     )
     .requiredOption('--out <dir>', 'Set the folder for the masks; a stopped prediction is resumed')
     .addOption(
@@ -193,6 +197,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
               if (options.output === 'ndjson') printLine(io, 'predict', progress.case)
               noteCase(io, progress, performance.now() - started)
             },
+            onWindows: windowProgress(io),
           },
           context,
         ),
@@ -200,8 +205,23 @@ export const addPredictCommand: AddCommand = (program, io) => {
       const { cases, failed } = prediction
       const summary = `${cases.length} masks in ${options.out}, ${failed.length} failed`
       if (options.output !== 'ndjson') printResult(io, 'predict', options.output, prediction, () => [summary])
-      if (failed.length > 0) io.exitWith(EXIT.data)
+      if (failed.length + prediction.leftOut.length > 0) io.exitWith(EXIT.data)
     })
+}
+
+/** Return a callback that prints the progress within a case, at most every 10 s, with the time left. */
+function windowProgress(io: CliIo): NonNullable<PredictOptions['onWindows']> {
+  const begun = new Map<string, { readonly atMs: number; readonly done: number; printedMs: number }>()
+  return (caseId, done, total) => {
+    const nowMs = performance.now()
+    const first = begun.get(caseId)
+    if (first === undefined) begun.set(caseId, { atMs: nowMs, done, printedMs: nowMs })
+    else if (nowMs - first.printedMs >= WINDOW_NOTE_MS) {
+      first.printedMs = nowMs
+      const seconds = ((nowMs - first.atMs) / 1000 / (done - first.done)) * (total - done)
+      io.note(`${caseId}: ${done} of ${total} windows, ${durationOf(seconds)} left`)
+    }
+  }
 }
 
 /** Return the flags, laid over a configuration. Window, spacing and patch are for checkpoints that do not state them. */

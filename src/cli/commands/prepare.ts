@@ -39,7 +39,8 @@ export const addPrepareCommand: AddCommand = (program, io) => {
     .action(async (options: Options) => {
       const config = await readConfig(io, options.config, options.set)
       await withLogFolder(io, torchRuntime({ python: config.runtime.python }), async (context) => {
-        const cases = casesToPrepare((await curateData(config, context)).cases)
+        const curation = await curateData(config, context)
+        const cases = casesToPrepare(curation.cases)
         const estimate = await estimatePreparation(config, cases)
         if (options.estimate) {
           printResult(io, 'prepare --estimate', options.output, estimate, () =>
@@ -61,6 +62,7 @@ export const addPrepareCommand: AddCommand = (program, io) => {
         // a full disk is a fault of the machine, not of the cases
         const machine = report.failed.every(({ error }) => error.kind === 'environment')
         if (report.failed.length > 0) io.exitWith(machine ? EXIT.environment : EXIT.data)
+        else if (curation.leftOut.length > 0) io.exitWith(EXIT.data)
       })
     })
 }

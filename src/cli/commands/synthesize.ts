@@ -1,7 +1,7 @@
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
+import { DEFAULT_CACHE } from '../../config/defaults.js'
 import { ORGAN_NAMES, REGIONS } from '../../config/schema.js'
-import { pairCases } from '../../curation/datasets/pairs.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { parseMap } from '../../curation/datasets/remap.js'
 import { EXIT, UsageError } from '../../errors.js'
@@ -30,6 +30,7 @@ interface Options extends SynthesisFlags {
   readonly images?: string
   readonly labels?: string
   readonly map?: string
+  readonly allowEmpty?: boolean
   readonly out: string
   readonly output: 'text' | 'json' | 'ndjson'
 }
@@ -47,8 +48,11 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
     .option('--set <key=value...>', 'Replace values of the configuration, or of the published settings')
     .option('--generator <file>', 'Use this tumor generator (default: hand-crafted tumors)')
     .option('--baseline <file>', 'Use this segmentor for quality control (default: accept every tumor)')
-    .option('--images <dir>', 'Read host CTs from this folder instead of the data of a configuration')
-    .option('--labels <dir>', 'Read organ labels from this folder; they have the names of the host CTs')
+    .option('--images <dir>', 'Read host CTs from this folder or data set instead of a configuration')
+    .option(
+      '--labels <dir>',
+      'Read organ labels with the names of the host CTs here (default: those of --images)',
+    )
     .option('--map <map>', mapDescription())
     .addOption(
       new Option(
@@ -83,6 +87,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
       ).choices(['plain', 'nnunet']),
     )
     .option('--workers <n>', 'Set the number of processes, or GPUs, that share the cases', wholeNumber(1))
+    .option('--allow-empty', 'Accept a data set without accepted tumors (default: exit 3)')
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options) => {
       refuseMissingHosts(options)
@@ -95,7 +100,11 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
         const hosts =
           config !== null && images === undefined
             ? config.data
-            : await pairCases(resolve(io.cwd, images!), resolve(io.cwd, labels!), settings.region, map)
+            : {
+                images: resolve(io.cwd, images!),
+                labels: labels === undefined ? undefined : resolve(io.cwd, labels),
+                labelMap: map,
+              }
         return await synthesizeCases(
           {
             settings,
@@ -112,24 +121,36 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
       for (const { caseId, error } of result.failed) io.note(`failed ${caseId}: ${error.message}`)
       if (options.output !== 'ndjson')
         printResult(io, 'synthesize', options.output, result, () => inWords(result))
-      if (result.failed.length > 0) io.exitWith(EXIT.data)
+      const isEmpty = result.tumors.kept === 0
+      if (isEmpty) noteEmpty(io, result)
+      if (result.failed.length + result.leftOut.length > 0 || (isEmpty && !options.allowEmpty))
+        io.exitWith(EXIT.data)
     })
 }
 
+/** Warn that no tumor was accepted, with the command that shows other thresholds. */
+function noteEmpty(io: CliIo, { directory, tumors }: Synthesis): void {
+  if (tumors.tried === 0) {
+    io.note(`warning: no tumor was painted: ${tumors.noRoom} attempts had no room`)
+    io.note('hint: choose smaller tumors or other organs, or check the organ labels')
+    return
+  }
+  io.note(`warning: none of ${tumors.tried} tumors was accepted: the data set has no synthetic tumor`)
+  io.note(`hint: compare thresholds with \`freetumor sweep ${directory}\`, or check the baseline`)
+}
+
 function refuseMissingHosts({ images, labels, config }: Options): void {
-  if ((images === undefined) !== (labels === undefined))
-    throw new UsageError('--images and --labels: one is missing (expected both or none)', {
-      hint: 'pass both folders',
-    })
+  if (images === undefined && labels !== undefined)
+    throw new UsageError('--labels: no host CTs (expected --images, too)', { hint: 'pass --images' })
   if (config === undefined && images === undefined)
-    throw new UsageError('synthesize: no host CTs (expected --config, or --images and --labels)', {
-      hint: 'pass --config FILE, or --images DIR --labels DIR',
+    throw new UsageError('synthesize: no host CTs (expected --config, or --images)', {
+      hint: 'pass --config FILE, or --images DIR',
     })
 }
 
 /** Return the settings of a configuration with the flags over it, or of the flags and the checkpoints. */
 async function settingsOf(
-  { set = [], out, ...options }: Options,
+  { set = [], ...options }: Options,
   config: SynthesisSections | null,
   io: CliIo,
   { runtime, signal }: StageContext,
@@ -145,7 +166,7 @@ async function settingsOf(
   const inspected = (file: string | undefined) =>
     file === undefined ? null : runtime.inspect(file, { signal })
   const [generator, baseline] = await Promise.all([inspected(flags.generator), inspected(flags.baseline)])
-  const cache = join(resolve(io.cwd, out), '.cache')
+  const cache = resolve(io.cwd, DEFAULT_CACHE)
   return settingsOfWeights(flags, { generator, baseline }, { set, cache })
 }
 

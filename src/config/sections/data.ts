@@ -44,7 +44,7 @@ const datasets = z.strictObject({
   ),
   labelMap: key(
     labelMap.nullable().default(null),
-    'Label ids of the source mapped to ids of the region, or the name of a preset; null is the registered map.',
+    'Label ids of the source mapped to ids of the region, a preset, or `region` (same ids); null is the registered map.',
     'Voxels of an id that is mapped to `ignore` are in no loss and no figure; an id outside the map is refused.',
     { source: ours('labels') },
   ),

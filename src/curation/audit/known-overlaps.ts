@@ -1,4 +1,3 @@
-import { stemOf } from '../datasets/lists.js'
 import type { ManifestCase } from '../datasets/manifest.js'
 import { type Dataset, findDataset } from '../datasets/registry.js'
 
@@ -33,10 +32,14 @@ export function knownOverlaps(cases: readonly ManifestCase[], own: readonly Data
       if (!stems) shared.set(pair.join('\0'), { datasets: pair, note: `${name}: ${note}` })
       else
         for (const item of cases)
-          if (item.dataset === name && stems.test(stemOf(item.image)))
-            twins.push({ case: item, dataset, note })
+          if (item.dataset === name && stems.test(nameOf(item))) twins.push({ case: item, dataset, note })
     }
   // the note of the data sets adds nothing to twins that are known by name
   for (const { case: item, dataset } of twins) shared.delete([item.dataset, dataset].sort().join('\0'))
   return { twins, shared: [...shared.values()] }
+}
+
+/** Return the name of a case within its data set. */
+function nameOf({ id, dataset }: ManifestCase): string {
+  return id.replace(`${dataset}/`, '').replace(/@(training|validation|test)$/, '')
 }

@@ -19,10 +19,11 @@ import { anatomyFindings, idFindings, sideFindings } from './label-rules.js'
 import { type OutlineSample, outlineFindings, sampleOutlines } from './outline-rules.js'
 import type { PlacedImage } from './placed-image.js'
 import { type OrganSample, placementFindings, sampleOrgans } from './placement-rules.js'
+import { type PreparedGrid, preparedSize } from './prepared-size.js'
 
 export interface CaseCheckOptions {
   /** Grid and patch of a run, to find scans that do not fill a patch; null skips that rule. */
-  readonly prepared: { readonly spacingMm: Vec3; readonly patchVoxels: Vec3 } | null
+  readonly prepared: (PreparedGrid & { readonly patchVoxels: Vec3 }) | null
   /** Largest decoded file in bytes; null: the limit of the reader. */
   readonly maxBytes: number | null
 }
@@ -41,7 +42,9 @@ export async function checkCase(
   const label = item.label === null ? null : judgeLabel(await read(item.label), item, item.label)
   const image = await read(item.image)
   const imageRules = 'refused' in image ? [image.refused] : judgeImage(image, options)
-  const pairRules = label?.grid && 'values' in image ? judgePair(image, label) : []
+  // the places of a label are judged by HU
+  const isHu = !imageRules.some(({ rule }) => rule === 'hu-scaled' || rule === 'rescale-lost')
+  const pairRules = label?.grid && 'values' in image ? judgePair(image, label, isHu) : []
   // a label that repeats the odd grid of its image needs no second finding
   const sameGrid =
     label?.header && 'values' in image && compareGrids(image.header, label.header).kind === 'same'
@@ -66,20 +69,23 @@ interface JudgedLabel {
   readonly grid: StoredVoxels['grid'] | null
 }
 
-function judgeImage({ header, values }: StoredVoxels, { prepared }: CaseCheckOptions): RuleFinding[] {
+function judgeImage(image: StoredVoxels, { prepared }: CaseCheckOptions): RuleFinding[] {
+  const { header, values } = image
   return [
     ...gridFindings(header),
     ...imageFindings(imageFacts(values, header)),
-    ...(prepared ? sizeFindings(header, prepared.spacingMm, prepared.patchVoxels) : []),
+    ...(prepared ? sizeFindings(preparedSize(image, prepared), prepared.patchVoxels) : []),
   ]
 }
 
-function judgePair(image: StoredVoxels, { header, grid, sample }: JudgedLabel): RuleFinding[] {
+function judgePair(image: StoredVoxels, { header, grid, sample }: JudgedLabel, isHu: boolean): RuleFinding[] {
   // 64-bit integers are not a CT; sampling them would convert the whole array
   const values =
     image.values instanceof BigInt64Array || image.values instanceof BigUint64Array ? null : image.values
   const placed =
-    values && sample ? placedFindings(sample, grid!, { values, grid: image.grid, rescale: image.header }) : []
+    isHu && values && sample
+      ? placedFindings(sample, grid!, { values, grid: image.grid, rescale: image.header })
+      : []
   return [...pairFindings(image.header, header!), ...placed]
 }
 

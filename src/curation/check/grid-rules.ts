@@ -1,4 +1,4 @@
-import { applyAffine, compareGrids, extentAlongWorld, shearDegrees } from '../../volume/geometry.js'
+import { applyAffine, compareGrids, shearDegrees } from '../../volume/geometry.js'
 import type { NiftiHeader } from '../../volume/nifti-header.js'
 import type { Affine, Vec3 } from '../../volume/volume.js'
 import type { RuleFinding } from './finding.js'
@@ -85,16 +85,15 @@ export function pairFindings(image: NiftiHeader, label: NiftiHeader): RuleFindin
 
 /**
  * Find scans that do not fill a patch, and so are padded.
- * @param spacingMm of prepared cases
+ * @param preparedVoxels size of the prepared scan
  */
-export function sizeFindings(header: NiftiHeader, spacingMm: Vec3, patchVoxels: Vec3): RuleFinding[] {
-  const prepared = extentAlongWorld(header).map((mm, axis) => Math.round(mm / spacingMm[axis]!))
-  if (prepared.every((voxels, axis) => voxels >= patchVoxels[axis]!)) return []
+export function sizeFindings(preparedVoxels: Vec3, patchVoxels: Vec3): RuleFinding[] {
+  if (preparedVoxels.every((voxels, axis) => voxels >= patchVoxels[axis]!)) return []
   return [
     {
       rule: 'too-small',
       severity: 'warning',
-      message: `smaller than a patch (expected ${patchVoxels.join(' x ')} voxels when prepared, found ${prepared.join(' x ')}): it will be padded`,
+      message: `smaller than a patch (expected ${patchVoxels.join(' x ')} voxels when prepared, found ${preparedVoxels.join(' x ')}): it will be padded`,
       fix: 'remove the case if it shows only a part of the organ, or set a smaller patch',
     },
   ]

@@ -3,6 +3,7 @@ import type { StoredArray } from '../../volume/nifti-arrays.js'
 import type { NiftiHeader } from '../../volume/nifti-header.js'
 import type { VoxelArray } from '../../volume/volume.js'
 import type { RuleFinding } from './finding.js'
+import { findWrongSlope, type WrongSlope } from './hu-scale.js'
 
 /** Facts from one pass over an image. Shares refer to the finite voxels. */
 export interface ImageFacts {
@@ -19,6 +20,7 @@ export interface ImageFacts {
   readonly shareShifted: number
   /** Beyond any metal: negative values stored without sign. */
   readonly shareWrapped: number
+  readonly wrongSlope: WrongSlope | null
 }
 
 const BELOW_AIR_HU = -1100
@@ -36,10 +38,12 @@ const LEAST_RANGE_HU = 100
  * @param values as stored; the rescale converts them to HU
  */
 export function imageFacts(values: StoredArray, rescale: Rescale): ImageFacts {
-  if (values.BYTES_PER_ELEMENT > 2) return tally(scaled(values, rescale), null, values.length, NO_RESCALE)
+  const wrongSlope = findWrongSlope(values, rescale)
+  if (values.BYTES_PER_ELEMENT > 2)
+    return { ...tally(scaled(values, rescale), null, values.length, NO_RESCALE), wrongSlope }
   // at most 65,536 values: counting them is several times faster than checking every voxel
   const { stored, counts } = histogram(values as Int16Array)
-  return tally(stored, counts, values.length, rescale)
+  return { ...tally(stored, counts, values.length, rescale), wrongSlope }
 }
 
 type Rescale = Pick<NiftiHeader, 'slope' | 'inter'>
@@ -73,7 +77,7 @@ function tally(
   counts: Uint32Array | null,
   voxels: number,
   { slope, inter }: Rescale,
-): ImageFacts {
+): Omit<ImageFacts, 'wrongSlope'> {
   let [min, max, atMin, atMax, finite] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 0, 0]
   let [belowAir, air, softTissue, shifted, wrapped] = [0, 0, 0, 0, 0]
   for (let n = 0; n < values.length; n++) {
@@ -154,6 +158,7 @@ function scaleFinding(facts: ImageFacts): RuleFinding | null {
       `${range}: ${percent(facts.shareWrapped)} of the voxels are negative HU stored without sign`,
       'convert it again to a signed type',
     )
+  if (facts.wrongSlope) return slopeFinding(facts.wrongSlope, range)
   if (min >= 0 && max <= 255)
     return error('windowed', `${range}: a windowed picture or a label map, not HU`, 'take the original scan')
   // the noise of a scanner alone spans more
@@ -172,6 +177,19 @@ function scaleFinding(facts: ImageFacts): RuleFinding | null {
       'convert the file again with the rescale of its scanner, usually -1024',
     )
   return null
+}
+
+function slopeFinding({ slope, intercept, air, body }: WrongSlope, range: string): RuleFinding {
+  const factor = Number(slope.toPrecision(intercept === 'scaled' ? 3 : 1))
+  return error(
+    'hu-scaled',
+    `${range}: HU times about ${factor} (expected air near -1000 and soft tissue near 50, found ${short(air)} and ${short(body)})`,
+    `correct scl_slope: divide it by about ${factor}; or convert the DICOM series again`,
+  )
+}
+
+function short(value: number): number {
+  return Number(value.toPrecision(3))
 }
 
 function error(rule: RuleFinding['rule'], message: string, fix: string): RuleFinding {

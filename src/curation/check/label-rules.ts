@@ -31,11 +31,12 @@ export function idFindings(counts: ReadonlyMap<number, number>, labelMap: LabelI
 
 /** Check organs and tumors of a label with the ids of its region. */
 export function anatomyFindings(
-  { label, after }: Remapped,
+  { label, before, after }: Remapped,
   labelMap: LabelIdMap,
   item: Pick<ManifestCase, 'region' | 'role'>,
 ): RuleFinding[] {
   const scheme = LABEL_SCHEMES[item.region]
+  if (before.every(({ source }) => source === 0)) return [emptyFinding()]
   const voxels = scheme.names.map((_, id) => after.find((row) => row.id === id)?.voxels ?? 0)
   return [
     ...ignoredFindings(after),
@@ -61,6 +62,15 @@ export function sideFindings(label: Volume, sides: KidneySides): RuleFinding[] {
       fix: 'correct the two ids, or the orientation in the header',
     },
   ]
+}
+
+function emptyFinding(): RuleFinding {
+  return {
+    rule: 'no-organ',
+    severity: 'error',
+    message: 'empty label (expected organs, found only 0)',
+    fix: 'segment the organs again, or remove the case',
+  }
 }
 
 function ignoredFindings(after: Remapped['after']): RuleFinding[] {

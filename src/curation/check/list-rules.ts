@@ -1,5 +1,8 @@
+import { basename } from 'node:path'
 import type { MissingFiles } from '../datasets/cases.js'
+import type { LeftOut } from '../datasets/file-names.js'
 import type { ManifestCase } from '../datasets/manifest.js'
+import type { RefusedCase } from '../datasets/merged-labels.js'
 import type { Finding } from './finding.js'
 
 /** Check the list as a whole: ids, files and patients in the wrong places. */
@@ -40,6 +43,30 @@ export function missingFinding({ dataset, count, example }: MissingFiles): Findi
     file: example,
     message: `${count} listed cases lack a file; this is the first`,
     fix: 'fetch the files, or remove the cases from the list',
+  }
+}
+
+export function leftOutFinding({ count, example, reason, remedy }: LeftOut): Finding {
+  const more = count > 1 ? `, and ${count - 1} more files` : ''
+  return {
+    rule: 'not-taken',
+    severity: 'error',
+    case: basename(example),
+    file: example,
+    message: `not a scan that can be read: ${reason}${more}`,
+    fix: remedy,
+  }
+}
+
+export function refusedFinding({ id, error }: RefusedCase): Finding {
+  const file = typeof error.facts?.file === 'string' ? error.facts.file : id
+  return {
+    rule: 'organ-masks',
+    severity: 'error',
+    case: id,
+    file,
+    message: error.message.replace(`${file}: `, ''),
+    fix: error.commandHint ?? 'correct the masks',
   }
 }
 

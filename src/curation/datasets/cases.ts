@@ -2,8 +2,10 @@ import { access } from 'node:fs/promises'
 import { DataError } from '../../errors.js'
 import { IGNORED_LABEL } from '../../volume/labels.js'
 import { ignoredIdsOf, mapByNames } from './label-names.js'
-import { type CaseList, type ListedCase, stemOf } from './lists.js'
+import type { CaseList, ListedCase } from './lists.js'
 import type { ManifestCase } from './manifest.js'
+import { mergedLabels, type RefusedCase } from './merged-labels.js'
+import { masksOfRegion, regionIds } from './organ-masks.js'
 import { type Dataset, findDataset, type LabelIdMap, tumorOrgans } from './registry.js'
 
 /** Listed files that do not exist, per data set. */
@@ -16,31 +18,54 @@ export interface MissingFiles {
 export interface DatasetCases {
   readonly cases: readonly ManifestCase[]
   readonly missing: readonly MissingFiles[]
-  /** Names of ids in the list that are not in the region; their voxels count as background. */
-  readonly background: readonly string[]
+  /** Number of missing cases whose image exists, so that only the label is missing. */
+  readonly unlabelled: number
+  /** Cases whose masks cannot be merged. */
+  readonly refused: readonly RefusedCase[]
+  /** Sentences about ids that count as background, and about masks that overlap. */
+  readonly notes: readonly string[]
 }
 
 /**
  * Return the cases of one data set, with ids, patients and roles. The label map comes from the registry, else
- * from the names in the list; null if both lack it. Cases whose image or label does not exist are omitted and
- * counted.
+ * from the names in the list; null if both lack it. Masks of organs are merged into label maps with the ids of
+ * the region. Cases whose image or label does not exist are omitted and counted.
+ * @param labelFolder of merged label maps. Default: the shared cache. Null: nothing is merged
  * @throws DataError for a training or validation case that is listed without a label
  */
-export async function casesOf(list: CaseList, dataset: Dataset): Promise<DatasetCases> {
-  const named = dataset.labelMap ? null : mapByNames(list.labelNames ?? {}, dataset.region)
-  const map = dataset.labelMap ? withIgnored(dataset.labelMap, dataset, list) : (named?.map ?? null)
-  const described = named ? { ...dataset, kidneySides: named.kidneySides } : dataset
+export async function casesOf(
+  list: CaseList,
+  dataset: Dataset,
+  labelFolder?: string | null,
+): Promise<DatasetCases> {
+  const hasMasks = list.cases.some(({ masks }) => masks !== undefined)
+  const described = hasMasks ? describedByMasks(list, dataset) : describedByLabels(list, dataset)
   const present: ListedCase[] = []
-  const absent: string[] = []
+  const absent: { file: string; image: string }[] = []
   for (const listed of list.cases) {
-    const lost = await missingFileOf(listed)
-    if (lost === null) present.push(listed)
-    else absent.push(lost)
+    const file = await missingFileOf(listed)
+    if (file === null) present.push(listed)
+    else absent.push({ file, image: listed.image })
   }
-  const cases = withOwnIds(present.map((listed) => caseOf(listed, described, map, list)))
+  const idOf = ({ name }: ListedCase) => `${dataset.name}/${name}`
+  const merged = await mergedLabels(list.source, present, idOf, dataset.region, labelFolder)
+  const cases = withOwnIds(merged.cases.map((listed) => caseOf(listed, described.dataset, list)))
   const missing =
-    absent.length === 0 ? [] : [{ dataset: dataset.name, count: absent.length, example: absent[0]! }]
-  return { cases, missing, background: named?.background ?? [] }
+    absent.length === 0 ? [] : [{ dataset: dataset.name, count: absent.length, example: absent[0]!.file }]
+  const unlabelled = absent.filter(({ file, image }) => file !== image).length
+  const { refused, notes } = merged
+  return { cases, missing, unlabelled, refused, notes: [...described.notes, ...notes] }
+}
+
+function describedByLabels(list: CaseList, dataset: Dataset): { dataset: Dataset; notes: string[] } {
+  if (dataset.labelMap)
+    return { dataset: { ...dataset, labelMap: withIgnored(dataset.labelMap, dataset, list) }, notes: [] }
+  const named = mapByNames(list.labelNames ?? {}, dataset.region)
+  if (named === null) return { dataset, notes: [] }
+  return {
+    dataset: { ...dataset, labelMap: named.map, kidneySides: named.kidneySides },
+    notes: asBackground(named.background, dataset),
+  }
 }
 
 /** Add the ids that the list calls `ignore` to a published map, which does not have them. A map of the user is complete. */
@@ -50,14 +75,29 @@ function withIgnored(map: LabelIdMap, { name }: Dataset, { labelNames }: CaseLis
   return ignored.length === 0 ? map : { ...map, ...Object.fromEntries(ignored) }
 }
 
-function caseOf(
-  listed: ListedCase,
-  dataset: Dataset,
-  labelMap: LabelIdMap | null,
-  list: CaseList,
-): ManifestCase {
-  const ending = dataset.layout?.kind === 'flat' ? dataset.layout.imageEnding : undefined
-  const stem = stemOf(listed.image, ending)
+/** Merged labels have the ids of the region; the registered map and kidney sides belong to other files. */
+function describedByMasks(list: CaseList, dataset: Dataset): { dataset: Dataset; notes: string[] } {
+  const names = new Set<string>()
+  const taken = new Set<string>()
+  for (const { masks = [] } of list.cases) {
+    for (const { name } of masks) names.add(name)
+    for (const { name } of masksOfRegion(masks, dataset.region)) taken.add(name)
+  }
+  const background = [...names].filter((name) => !taken.has(name))
+  return {
+    dataset: { ...dataset, labelMap: regionIds(dataset.region), kidneySides: undefined },
+    notes: asBackground(background, dataset),
+  }
+}
+
+function asBackground(names: readonly string[], { name, region }: Dataset): string[] {
+  if (names.length === 0) return []
+  const shown = names.length > 12 ? [...names.slice(0, 12), `${names.length - 12} more`] : names
+  return [`${name}: ${shown.join(', ')} count as background of the ${region}`]
+}
+
+function caseOf(listed: ListedCase, dataset: Dataset, list: CaseList): ManifestCase {
+  const { labelMap } = dataset
   const testOnly = dataset.role.kind === 'test'
   const split = testOnly ? 'test' : listed.split
   if (listed.label === null && split !== 'test')
@@ -65,9 +105,9 @@ function caseOf(
       hint: 'label the case, or move it to test',
     })
   return {
-    id: `${dataset.name}/${stem}`,
+    id: `${dataset.name}/${listed.name}`,
     dataset: dataset.name,
-    patient: patientOf(listed, dataset, stem),
+    patient: patientOf(listed, dataset),
     region: dataset.region,
     role:
       dataset.role.kind === 'host'
@@ -87,7 +127,7 @@ function caseOf(
  * Return the patient: for a synthetic case that of its host CT, else one of this data set, by its list or its
  * pattern.
  */
-function patientOf({ patient, host }: ListedCase, { name, patientPattern }: Dataset, stem: string): string {
+function patientOf({ patient, host, name: stem }: ListedCase, { name, patientPattern }: Dataset): string {
   if (patient !== undefined && host !== undefined) return patient
   return `${name}/${patient ?? patientPattern?.exec(stem)?.[1] ?? stem}`
 }

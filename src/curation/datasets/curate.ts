@@ -3,12 +3,13 @@ import type { RunConfig } from '../../config/schema.js'
 import { ConfigError, DataError } from '../../errors.js'
 import { allowedIds, type Region } from '../../volume/labels.js'
 import { casesOf, type MissingFiles, missingFileOf } from './cases.js'
-import { readCases } from './lists.js'
+import { type LeftOut, leftOutLines } from './file-names.js'
 import { type Manifest, type ManifestCase, makeManifest, readManifest } from './manifest.js'
 import { boundsOf, outsideError } from './outside.js'
 import { findPreset } from './presets.js'
 import { refuseForeignIds, refuseForeignTargets, statedIds } from './region-ids.js'
 import { type Dataset, type DatasetRole, findDataset, type LabelIdMap, tumorOrgans } from './registry.js'
+import { readDataset } from './sources.js'
 
 /** A case of a run with its number of visits per epoch. */
 export interface CuratedCase extends ManifestCase {
@@ -19,20 +20,41 @@ export interface CuratedCase extends ManifestCase {
 export interface Curation {
   readonly cases: readonly CuratedCase[]
   readonly missing: readonly MissingFiles[]
+  /** Files that look like scans and are not taken. */
+  readonly leftOut: readonly LeftOut[]
+  /** Sentences about masks that overlap, and ids that count as background. */
+  readonly notes: readonly string[]
+}
+
+/** Return one line for each group of files that are missing or not taken. */
+export function curationWarnings({ missing, leftOut }: Pick<Curation, 'missing' | 'leftOut'>): string[] {
+  return [
+    ...missing.map(
+      ({ dataset, count, example }) => `${dataset}: ${count} listed files do not exist, first ${example}`,
+    ),
+    ...leftOutLines(leftOut),
+  ]
 }
 
 type ConfiguredDataset = RunConfig['data']['datasets'][number]
 
 /**
  * Return the cases of a configuration in one stable order.
+ * @param labelFolder of label maps that are merged from masks; see `casesOf`
  * @throws ConfigError for an undescribed data set; DataError for invalid lists and files
  */
-export async function curate(data: RunConfig['data'], region: Region): Promise<Curation> {
+export async function curate(
+  data: RunConfig['data'],
+  region: Region,
+  labelFolder?: string | null,
+): Promise<Curation> {
   refuseForeignIds(data, region)
   const own = ownDatasets(data)
   const repeats = new Map<string, number>()
   const cases: ManifestCase[] = []
   const missing: MissingFiles[] = []
+  const leftOut: LeftOut[] = []
+  const notes: string[] = []
   const listed = data.manifest === null ? null : await readManifest(resolve(data.manifest))
   if (listed !== null && !data.allowOutside) await refuseOutside(listed, data)
   for (const entry of data.datasets) {
@@ -50,12 +72,16 @@ export async function curate(data: RunConfig['data'], region: Region): Promise<C
     const dataset = describe(entry, region, own)
     const path = resolve(data.root, entry.path ?? entry.name)
     const searchIn = [resolve(data.root), resolve(data.root, entry.name)]
-    const list = await readCases(path, {
+    const list = await readDataset(path, {
       searchIn,
       layout: dataset.layout,
       allowOutside: data.allowOutside,
     })
-    const found = await casesOf(list, dataset)
+    const found = await casesOf(list, dataset, labelFolder)
+    const [refused] = found.refused
+    if (refused) throw refused.error
+    leftOut.push(...list.leftOut)
+    notes.push(...found.notes)
     if (found.cases.length === 0)
       throw new DataError(
         `${list.source}: no file found (expected ${list.cases.length} cases, first ${found.missing[0]?.example ?? 'none'})`,
@@ -71,7 +97,7 @@ export async function curate(data: RunConfig['data'], region: Region): Promise<C
     labelMap: item.labelMap!,
     repeat: repeats.get(item.dataset)!,
   }))
-  return { cases: curated, missing }
+  return { cases: curated, missing, leftOut, notes }
 }
 
 /**

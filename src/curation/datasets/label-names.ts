@@ -56,6 +56,9 @@ function sidesOf(meanings: readonly Meaning[]): KidneySides | undefined {
   return { left: Number(left[0]!.id), right: Number(right[0]!.id) }
 }
 
+/** Adjectives that name an organ next to a tumor: `pancreatic_pdac`, `renal tumor`. */
+const ADJECTIVES = { liver: 'hepatic', pancreas: 'pancreatic', kidney: 'renal', lung: 'pulmonary' } as const
+
 interface Meaning {
   readonly id: string
   readonly name: string
@@ -117,7 +120,9 @@ function meaningOf(name: string, region: Region): { organ: string | undefined; t
   const tumor = words.some((word) => TUMOR.test(word))
   const rest = words.filter((word) => !TUMOR.test(word)).map((word) => word.replace(/s$/, ''))
   // another word next to the organ has another meaning: `hepatic vessel`, `liver segment`, `adrenal gland`
-  const organ = LABEL_SCHEMES[region].organs.find((one) => rest.length === 1 && matches(rest[0]!, one.name))
+  const organ = LABEL_SCHEMES[region].organs.find(
+    ({ name }) => rest.length === 1 && (matches(rest[0]!, name) || (tumor && rest[0] === ADJECTIVES[name])),
+  )
   return { organ: organ?.name, tumor }
 }
 

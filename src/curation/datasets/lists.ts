@@ -1,18 +1,29 @@
-import { readdir, stat } from 'node:fs/promises'
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
+import { readdir } from 'node:fs/promises'
+import { basename, dirname, isAbsolute, resolve } from 'node:path'
 import { DataError } from '../../errors.js'
 import { asRecord, readForeignJson } from '../../foreign-text.js'
 import { cannotBeRead } from '../../system-errors.js'
+import { caseNames, type LeftOut, stemOf } from './file-names.js'
 import { type LabelNames, namesByRegions } from './label-names.js'
 import { boundsOf, outsideError } from './outside.js'
-import type { Layout } from './registry.js'
 
 export type Split = 'training' | 'validation' | 'test'
 
+/** A binary mask of one organ or tumor. */
+export interface OrganMask {
+  /** File name without ending, such as `kidney_left`. */
+  readonly name: string
+  readonly file: string
+}
+
 /** A case named by a list or a folder; paths are absolute. */
 export interface ListedCase {
+  /** Name of the case, unique in its data set unless the list has a case twice. */
+  readonly name: string
   readonly image: string
   readonly label: string | null
+  /** Binary masks that are merged into its label. */
+  readonly masks?: readonly OrganMask[]
   readonly fold: number | null
   readonly split: Split
   /** Patient in the list; several scans may share one. */
@@ -22,8 +33,10 @@ export interface ListedCase {
 }
 
 export interface CaseList {
-  /** The list, or the folder that was read without a list. */
+  /** The list, folder or scan that was read. */
   readonly source: string
+  /** Layout in words, such as `decathlon list`. */
+  readonly layout: string
   /** Names of label ids in the list; null without names. */
   readonly labelNames: LabelNames | null
   /** Reason if the regions of the list leave the meaning of its ids open. */
@@ -31,6 +44,10 @@ export interface CaseList {
   /** Number of training cases that the list states (`numTraining`), often wrong; null if not stated. */
   readonly statedCount: number | null
   readonly cases: readonly ListedCase[]
+  /** Scans that no command takes: other formats, and volumes of unknown meaning. */
+  readonly leftOut: readonly LeftOut[]
+  /** Sentences about files that are known not to be scans. */
+  readonly notes: readonly string[]
 }
 
 export interface ReadListOptions {
@@ -39,44 +56,24 @@ export interface ReadListOptions {
    * last.
    */
   readonly searchIn?: readonly string[]
-  readonly layout?: Layout | undefined
+  /** End of the names of images in a registered flat folder, which is not part of the name of a case. */
+  readonly imageEnding?: string | undefined
   /** Accept files outside these folders. Default: such an entry is an error. */
   readonly allowOutside?: boolean | undefined
 }
 
 const SPLITS: readonly Split[] = ['training', 'validation', 'test']
-const FOLDERS: Layout = { kind: 'folders', images: 'imagesTr', labels: 'labelsTr' }
-const NIFTI = /\.nii(\.gz)?$/
 
-/**
- * Read the cases of a data set: a decathlon list (.json), a folder with such a list named dataset.json, an
- * nnU-Net folder, or bare folders of images and labels with equal names (`_0000` ignored).
- * @throws DataError that names the file and the key
- */
-export async function readCases(path: string, options: ReadListOptions = {}): Promise<CaseList> {
-  const state = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    throw new DataError(cannotBeRead(path, error.code, 'data set'), {
-      hint: 'correct data.root, or the path of the data set',
-    })
-  })
-  if (!state.isDirectory()) return readList(path, options)
-  const list = join(path, 'dataset.json')
-  const hasList = await stat(list).then(
-    () => true,
-    () => false,
-  )
-  if (!hasList)
-    return {
-      source: path,
-      labelNames: null,
-      statedCount: null,
-      cases: await readFolders(path, options.layout ?? FOLDERS),
-    }
-  return readList(list, { ...options, searchIn: [path, ...(options.searchIn ?? [])] })
+/** Content of a list: its own cases, or null if the folders next to it define them (nnU-Net). */
+export interface ListFile extends Pick<CaseList, 'labelNames' | 'unclearNames' | 'statedCount'> {
+  readonly cases: readonly ListedCase[] | null
 }
 
-/** Read a decathlon list in the published dialects, or the dataset.json of an nnU-Net folder. */
-export async function readList(file: string, options: ReadListOptions = {}): Promise<CaseList> {
+/**
+ * Read a decathlon list in the published dialects, or the dataset.json of an nnU-Net folder.
+ * @throws DataError that names the file and the key
+ */
+export async function readList(file: string, options: ReadListOptions = {}): Promise<ListFile> {
   const content = await parseJson(file)
   const named = labelNamesOf(content, file)
   const statedCount = typeof content.numTraining === 'number' ? content.numTraining : null
@@ -86,26 +83,53 @@ export async function readList(file: string, options: ReadListOptions = {}): Pro
       throw new DataError(`${file}: no cases (expected a list under training, validation or test)`, {
         hint: 'pass a decathlon list, or the dataset.json of nnU-Net',
       })
-    return {
-      source: file,
-      ...named,
-      statedCount,
-      cases: await readFolders(dirname(file), options.layout ?? FOLDERS),
-    }
+    return { ...named, statedCount, cases: null }
   }
   const folders = [...(options.searchIn ?? []), dirname(file)]
   const located = new Locator(folders, options.allowOutside ? () => true : await boundsOf(folders))
-  const cases: ListedCase[] = []
+  const cases: Unnamed[] = []
   for (const split of SPLITS)
     for (const [at, entry] of entriesOf(content, split, file).entries())
       cases.push(await caseOf(entry, split, `${file}: ${split}[${at}]`, located))
-  return { source: file, ...named, statedCount, cases }
+  return { ...named, statedCount, cases: withNames(cases, options.imageEnding) }
 }
 
-/** Return the file name of a case without endings that only state the kind of file. */
-export function stemOf(image: string, imageEnding = '_0000'): string {
-  const name = basename(image).replace(NIFTI, '')
-  return name.endsWith(imageEnding) ? name.slice(0, -imageEnding.length) : name.replace(/_0000$/, '')
+/** Return true if a JSON file is a list, or may be one because it is damaged. */
+export async function isList(file: string): Promise<boolean> {
+  try {
+    const content = asRecord(await readForeignJson(file)) ?? {}
+    return [...SPLITS, 'channel_names'].some((key) => key in content)
+  } catch (error) {
+    if (error instanceof DataError) return true
+    throw error
+  }
+}
+
+type Unnamed = Omit<ListedCase, 'name'>
+
+/** Name the cases of each folder of images; channels are judged folder by folder. */
+function withNames(cases: readonly Unnamed[], imageEnding?: string): ListedCase[] {
+  const names = new Map<Unnamed, string>()
+  const folders = new Map<string, Unnamed[]>()
+  for (const item of cases) {
+    const folder = dirname(item.image)
+    const group = folders.get(folder)
+    if (group) group.push(item)
+    else folders.set(folder, [item])
+  }
+  for (const group of folders.values()) {
+    const labels = new Set(group.flatMap(({ label }) => (label === null ? [] : [stemOf(label)])))
+    const found = caseNames(
+      group.map(({ image }) => image),
+      labels,
+    )
+    for (const [at, item] of group.entries()) names.set(item, withoutEnding(found[at]!, imageEnding))
+  }
+  return cases.map((item) => ({ name: names.get(item)!, ...item }))
+}
+
+function withoutEnding(name: string, ending = ''): string {
+  return ending !== '' && name.endsWith(ending) ? name.slice(0, -ending.length) : name
 }
 
 async function parseJson(file: string): Promise<Readonly<Record<string, unknown>>> {
@@ -155,7 +179,7 @@ function entriesOf(
   return entries
 }
 
-async function caseOf(entry: unknown, split: Split, where: string, located: Locator): Promise<ListedCase> {
+async function caseOf(entry: unknown, split: Split, where: string, located: Locator): Promise<Unnamed> {
   if (typeof entry === 'string')
     return { image: await located.find(entry, where), label: null, fold: null, split }
   if (typeof entry !== 'object' || entry === null)
@@ -220,71 +244,4 @@ class Locator {
     this.listings.set(folder, names)
     return names
   }
-}
-
-async function readFolders(folder: string, layout: Layout): Promise<ListedCase[]> {
-  const cases =
-    layout.kind === 'flat'
-      ? await readFlat(join(folder, layout.folder), layout.imageEnding, layout.labelEnding)
-      : await readPairs(folder, layout.images, layout.labels, 'training')
-  if (cases.length === 0)
-    throw new DataError(
-      `${folder}: no image found in ${layout.kind === 'flat' ? layout.folder : layout.images}`,
-      {
-        hint: 'pass a folder with imagesTr and labelsTr, or with a dataset.json',
-      },
-    )
-  const tests = layout.kind === 'folders' ? await readPairs(folder, 'imagesTs', 'labelsTs', 'test') : []
-  return [...cases, ...tests]
-}
-
-async function readPairs(
-  folder: string,
-  images: string,
-  labels: string,
-  split: Split,
-): Promise<ListedCase[]> {
-  const [imageNames, labelNames] = await Promise.all([
-    niftiNames(join(folder, images)),
-    niftiNames(join(folder, labels)),
-  ])
-  const channels = imageNames.filter((name) => /_000[1-9]\.nii(\.gz)?$/.test(name))
-  if (channels.length > 0 && imageNames.some((name) => /_0000\.nii(\.gz)?$/.test(name)))
-    throw new DataError(`${join(folder, images, channels[0]!)}: a second channel (expected one for CT)`, {
-      hint: 'remove the other channels from the folder',
-    })
-  const labelOf = new Map(labelNames.map((name) => [stemOf(name), join(folder, labels, name)]))
-  const cases = imageNames.map((name): ListedCase => {
-    // a test image may have no label; for a training image, the label is expected under its name
-    const expected = split === 'training' ? join(folder, labels, `${stemOf(name)}.nii.gz`) : null
-    return {
-      image: join(folder, images, name),
-      label: labelOf.get(stemOf(name)) ?? expected,
-      fold: null,
-      split,
-    }
-  })
-  const paired = imageNames.some((name) => labelOf.has(stemOf(name)))
-  if (split === 'training' && cases.length > 0 && !paired)
-    throw new DataError(
-      `${join(folder, images)}: no image has a label of equal name in ${labels} (first ${imageNames[0]})`,
-      { hint: 'give images and labels equal names, or pair them in a dataset.json' },
-    )
-  return cases
-}
-
-async function readFlat(folder: string, imageEnding: string, labelEnding: string): Promise<ListedCase[]> {
-  const names = await niftiNames(folder)
-  const images = names.filter((name) => name.replace(NIFTI, '').endsWith(imageEnding))
-  return images.map((name): ListedCase => {
-    const wanted = `${stemOf(name, imageEnding)}${labelEnding}`
-    const label = names.find((other) => other.replace(NIFTI, '') === wanted) ?? `${wanted}.nii.gz`
-    return { image: join(folder, name), label: join(folder, label), fold: null, split: 'training' }
-  })
-}
-
-async function niftiNames(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch(() => [])
-  // files that start with a dot are left over from copying tools
-  return names.filter((name) => NIFTI.test(name) && !name.startsWith('.')).sort()
 }

@@ -1,71 +1,96 @@
-import { readdir } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
-import { DataError, UsageError } from '../../errors.js'
-import { cannotBeRead } from '../../system-errors.js'
-import { IGNORED_LABEL, LABEL_SCHEMES, type Region } from '../../volume/labels.js'
+import { dirname, resolve } from 'node:path'
+import { DataError } from '../../errors.js'
+import { IGNORED_LABEL, type Region } from '../../volume/labels.js'
+import type { LeftOut } from './file-names.js'
 import { ignoredIdsBeside } from './ignored-ids.js'
 import type { ManifestCase } from './manifest.js'
+import { mergedLabels } from './merged-labels.js'
+import { regionIds } from './organ-masks.js'
+import { withLabels } from './own-labels.js'
 import type { LabelIdMap } from './registry.js'
+import { scansAt } from './scans.js'
 
-/** A host CT that is named by its files, not by a list. */
+/** A host CT that is named by its files, not by a manifest. */
 export type PairedCase = Omit<ManifestCase, 'labelMap'> & { readonly labelMap: LabelIdMap }
 
+export interface PairedCases {
+  readonly cases: readonly PairedCase[]
+  readonly leftOut: readonly LeftOut[]
+  readonly notes: readonly string[]
+}
+
 /**
- * Pair the scans of one folder with the labels of another by equal names, without `_0000` of the image. Each
- * scan is a patient of its own.
- * @param labelMap default: the labels have the ids of the region, but for those that their dataset.json ignores
- * @throws UsageError for a folder that cannot be read or has no scan, DataError for scans without a label
+ * Return the host CTs at a path of any layout with their labels: their own, or those at `labels` with equal
+ * names. Test scans without a label are not hosts. Each scan is a patient of its own.
+ * @param labels folder or data set; undefined: the labels of the data set itself
+ * @param labelMap default: the labels have the ids of the region, but for those that their dataset.json ignores.
+ * Merged masks always have the ids of the region
+ * @throws DataError for a path without a scan, or scans without a label
  */
 export async function pairCases(
   images: string,
-  labels: string,
+  labels: string | undefined,
   region: Region,
   labelMap?: LabelIdMap,
-): Promise<PairedCase[]> {
-  const scans = await volumesIn(images)
-  const labelled = new Map((await volumesIn(labels)).map((file) => [stemOf(file), file]))
-  const alone = scans.filter((file) => !labelled.has(stemOf(file)))
-  if (alone.length > 0)
+): Promise<PairedCases> {
+  const found = await scansAt(images, { split: 'all' })
+  const list = {
+    ...found,
+    source: images,
+    layout: '',
+    labelNames: null,
+    statedCount: null,
+    cases: found.scans,
+  }
+  const { cases, leftOut } = labels === undefined ? list : await withLabels(list, labels)
+  const hosts = cases.filter(({ label, masks }) => label !== null || masks !== undefined)
+  const alone = cases.filter(({ label, masks }) => label === null && masks === undefined)
+  // a data set may have test scans; a folder of labels must cover its scans
+  if (hosts.length === 0 || (labels !== undefined && alone.length > 0))
     throw new DataError(
-      `${labels}: missing labels (expected ${scans.length}, found ${scans.length - alone.length}; first missing: ${alone[0]})`,
-      {
-        hint: 'give each label the name of its scan, without _0000',
-      },
+      `${labels ?? images}: missing labels (expected ${cases.length}, found ${hosts.length}; first missing: ${alone[0]?.name})`,
+      { hint: 'give each label the name of its scan, without _0000' },
     )
-  const map = labelMap ?? (await regionIdsOf(labels, region))
-  return scans.map((file) => {
-    const id = stemOf(file)
-    return {
-      id,
+  const merged = await mergedLabels(resolve(images), hosts, ({ name }) => name, region)
+  const [refused] = merged.refused
+  if (refused) throw refused.error
+  const mapOf = labelMap === undefined ? regionIdsBeside(region) : () => labelMap
+  const maps = new Map(
+    await Promise.all(merged.cases.map(async ({ name, label }) => [name, await mapOf(label!)] as const)),
+  )
+  return {
+    cases: merged.cases.map(({ name, image, label, masks }) => ({
+      id: name,
       dataset: 'hosts',
-      patient: id,
+      patient: name,
       region,
       role: { kind: 'host' },
-      image: resolve(join(images, file)),
-      label: resolve(join(labels, labelled.get(id)!)),
+      image,
+      label,
       fold: null,
       split: 'training',
-      labelMap: map,
-    }
-  })
+      labelMap: masks === undefined ? maps.get(name)! : regionIds(region),
+    })),
+    leftOut,
+    notes: [
+      ...found.notes,
+      ...merged.notes,
+      ...(alone.length > 0 ? [`${alone.length} scans have no label, so they are not hosts`] : []),
+    ],
+  }
 }
 
-async function volumesIn(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(cannotBeRead(folder, error.code, 'folder'), { hint: 'correct the path' })
-  })
-  const volumes = names.filter((name) => /\.nii(\.gz)?$/.test(name)).sort()
-  if (volumes.length === 0)
-    throw new UsageError(`${folder}: no .nii or .nii.gz file found`, { hint: 'pass a folder of scans' })
-  return volumes
-}
-
-function stemOf(file: string): string {
-  return file.replace(/\.nii(\.gz)?$/, '').replace(/_0000$/, '')
-}
-
-async function regionIdsOf(labels: string, region: Region): Promise<LabelIdMap> {
-  const { ids } = await ignoredIdsBeside(labels)
-  const own = LABEL_SCHEMES[region].names.map((_, id) => [String(id), id])
-  return Object.fromEntries([...own, ...ids.map((id) => [String(id), IGNORED_LABEL])])
+/** Return a function from a label file to the ids of the region and the ignored ids; each folder is read once. */
+function regionIdsBeside(region: Region): (label: string) => Promise<LabelIdMap> {
+  const known = new Map<string, Promise<LabelIdMap>>()
+  const read = async (folder: string): Promise<LabelIdMap> => {
+    const { ids } = await ignoredIdsBeside(folder)
+    return { ...regionIds(region), ...Object.fromEntries(ids.map((id) => [String(id), IGNORED_LABEL])) }
+  }
+  return (label) => {
+    const folder = dirname(label)
+    const found = known.get(folder) ?? read(folder)
+    known.set(folder, found)
+    return found
+  }
 }

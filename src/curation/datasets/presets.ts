@@ -1,6 +1,6 @@
 import { UsageError } from '../../errors.js'
 import { nearestWord } from '../../suggestion.js'
-import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
+import { IGNORED_LABEL, LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import { background, DATASETS, type KidneySides, type LabelIdMap } from './registry.js'
 
 /** A label map with a name. */
@@ -50,11 +50,11 @@ const TOOLS: readonly Preset[] = [
   },
 ]
 
-/** For labels whose ids are those of the region already. */
+/** For labels whose ids are those of the region already, with ignored voxels. */
 const REGION_IDS: readonly Preset[] = Object.values(LABEL_SCHEMES).map(({ region, names }) => ({
   name: 'region',
   region,
-  map: Object.fromEntries(names.map((_, id) => [String(id), id])),
+  map: Object.fromEntries([...names.keys(), IGNORED_LABEL].map((id) => [String(id), id])),
   aliases: [],
 }))
 

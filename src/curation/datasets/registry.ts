@@ -80,7 +80,7 @@ export const DATASETS: readonly Dataset[] = [
       { dataset: 'Flare22', note: 'built partly from LiTS' },
       { dataset: 'Flare23', note: 'built partly from LiTS' },
     ],
-    aliases: ['lits'],
+    aliases: ['lits', 'lits17', 'msd_liver', 'task03'],
   },
   {
     name: 'Dataset007_Pancreas',
@@ -169,7 +169,7 @@ export const DATASETS: readonly Dataset[] = [
     kidneySides: { left: 3, right: 2 },
     licence: 'CC BY 4.0 or CC BY-NC-SA 4.0: its publications differ',
     overlaps: [{ dataset: 'Dataset224_AbdomenAtlas1.0', note: 'built partly from AMOS' }],
-    aliases: ['amos', 'amos22'],
+    aliases: ['amos', 'amos22', 'amos2022'],
   },
   {
     name: 'WORD',
@@ -219,7 +219,7 @@ export const DATASETS: readonly Dataset[] = [
       { dataset: 'Dataset009_Spleen', note: 'built partly from MSD' },
       { dataset: 'Dataset082_TCIA_Pancreas-CT', note: 'built partly from it' },
     ],
-    aliases: ['abdomenct', 'abdomen-1k', 'abdomen1k'],
+    aliases: ['abdomenct', 'abdomenct1k', 'abdomen-1k', 'abdomen1k'],
   },
   {
     name: 'CHAOS',
@@ -287,7 +287,7 @@ export const DATASETS: readonly Dataset[] = [
       { dataset: 'Dataset007_Pancreas', note: 'built partly from MSD' },
       { dataset: 'Dataset220_KiTS2023', note: 'built partly from KiTS' },
     ],
-    aliases: ['atlas', 'abdomenatlas'],
+    aliases: ['atlas', 'abdomenatlas', 'abdomenatlas1.0', 'abdomenatlas1.0mini', 'abdomenatlasmini'],
   },
   {
     name: '3Dircadb1_convert',
@@ -299,7 +299,7 @@ export const DATASETS: readonly Dataset[] = [
     note: 'an external test set, never a host',
     licence: 'CC BY-NC-ND 3.0',
     overlaps: [{ dataset: 'Dataset003_Liver', note: 'its cases are liver_28 to liver_47 of LiTS' }],
-    aliases: ['ircad'],
+    aliases: ['ircad', 'ircadb', '3dircadb', '3dircadb1'],
   },
   {
     name: 'Covid19_20',
@@ -324,7 +324,7 @@ export const DATASETS: readonly Dataset[] = [
     note: 'id 1 is the lung; the published list calls it "Covid"',
     licence: 'CC BY 4.0',
     overlaps: [{ dataset: 'Covid19_20', note: 'both use CT Images in COVID-19 of TCIA' }],
-    aliases: ['tciacovid'],
+    aliases: ['tciacovid', 'tciacovid19'],
   },
   {
     name: 'stoic21',
@@ -336,7 +336,7 @@ export const DATASETS: readonly Dataset[] = [
     note: 'id 1 is the lung; the published list calls it "Covid"',
     licence: 'CC BY-NC 4.0',
     overlaps: [],
-    aliases: ['stoic'],
+    aliases: ['stoic', 'stoic2021'],
   },
   {
     name: 'LIDC',
@@ -348,7 +348,7 @@ export const DATASETS: readonly Dataset[] = [
     note: 'holds real nodules, which the lung labels do not show',
     licence: 'CC BY 3.0',
     overlaps: [],
-    aliases: ['lidc'],
+    aliases: ['lidc', 'lidc-idri'],
   },
   {
     name: 'MELA',
@@ -369,28 +369,12 @@ export function findDataset(name: string, own: readonly Dataset[] = []): Dataset
   return [...own, ...DATASETS].find((dataset) => dataset.name === name)
 }
 
-/** Guess the data set from the name of a list or folder; undefined if none or several match. */
-export function guessDataset(fileName: string, own: readonly Dataset[] = []): Dataset | undefined {
-  const text = fileName.toLowerCase()
-  const known = [...own, ...DATASETS]
-  const named = known.filter((dataset) => text.includes(dataset.name.toLowerCase()))
-  const fitting =
-    named.length > 0 ? named : known.filter(({ aliases = [] }) => aliases.some((word) => text.includes(word)))
-  // for tcia_panc and panc, the longer word is the better guess
-  const best = fitting.sort((a, b) => longestWord(b, text) - longestWord(a, text))
-  return best.length > 1 && longestWord(best[0]!, text) === longestWord(best[1]!, text) ? undefined : best[0]
-}
-
 /** Return the organs whose tumors a label map leads to. */
 export function tumorOrgans(labelMap: LabelIdMap, region: Region): OrganName[] {
   const targets = new Set(Object.values(labelMap))
   return LABEL_SCHEMES[region].organs
     .filter((organ) => targets.has(organ.tumorLabel))
     .map((organ) => organ.name)
-}
-
-function longestWord({ name, aliases = [] }: Dataset, text: string): number {
-  return Math.max(...[name.toLowerCase(), ...aliases].map((word) => (text.includes(word) ? word.length : 0)))
 }
 
 /** Map the ids from 1 to the last to background; spread other ids over it. */

@@ -4,6 +4,9 @@ import type { LabelMap, Volume } from '../../volume/volume.js'
 import { findPreset } from './presets.js'
 import type { KidneySides, LabelIdMap } from './registry.js'
 
+/** Distance from an integer that rounding in a file format explains; interpolation gives others, too. */
+const NEAR_ID = 0.05
+
 export interface RemapRow {
   readonly source: number
   readonly target: number
@@ -71,11 +74,25 @@ export function labelMapOption(
  * Replace every id by its target.
  * @param file named in errors
  * @param region if given, targets must be ids of this region, or `IGNORED_LABEL`
+ * @param rest target of ids outside the map; undefined: they are refused
  * @throws DataError for an id outside the map, a value that is no id, or a target outside the region
  */
-export function remapLabels(label: Volume, map: LabelIdMap, file: string, region?: Region): Remapped {
+export function remapLabels(
+  label: Volume,
+  map: LabelIdMap,
+  file: string,
+  region?: Region,
+  rest?: number,
+): Remapped {
   const counts = countLabelIds(label, file)
-  return remapCounted(label, counts, map, file, new Uint8Array(label.data.length), region)
+  const whole = rest === undefined ? map : withRest(map, counts, rest)
+  return remapCounted(label, counts, whole, file, new Uint8Array(label.data.length), region)
+}
+
+/** Return the map with all other ids that occur, but 0. */
+function withRest(map: LabelIdMap, counts: ReadonlyMap<number, number>, rest: number): LabelIdMap {
+  const others = [...counts.keys()].filter((id) => id !== 0 && map[String(id)] === undefined)
+  return { ...map, ...Object.fromEntries(others.map((id) => [String(id), rest])) }
 }
 
 /**
@@ -147,19 +164,68 @@ export function countLabelIds(label: Volume, file: string): Map<number, number> 
     start = n
   }
   counts.set(id, (counts.get(id) ?? 0) + data.length - start)
-  const wrong = [...counts.keys()].find((value) => !Number.isInteger(value) || value < 0)
-  if (wrong !== undefined)
-    throw new DataError(`${file}: wrong label value (expected integers of at least 0, found ${wrong})`, {
-      hint: hintOnValue(wrong),
-      facts: { file },
-    })
+  refuseWrongValues([...counts.keys()], file)
   return counts
 }
 
-function hintOnValue(value: number): string {
-  if (!Number.isFinite(value)) return 'write 0, or an id of its own, where the label is NaN or infinite'
-  if (value < 0) return 'replace negative ids, for instance by an unused id that is mapped to ignore'
-  return 'use the original label: this one was probably resampled with interpolation'
+/** Return the label with values that are nearly integers rounded; others stay, and are refused when they are counted. */
+export function roundNearIds(label: Volume): Volume {
+  return { ...label, data: label.data.map((value) => (isNearId(value) ? Math.round(value) : value)) }
+}
+
+function isNearId(value: number): boolean {
+  return Math.abs(value - Math.round(value)) <= NEAR_ID
+}
+
+/**
+ * Refuse values that are no ids, and name the cause.
+ * `refuse_wrong_values` of freetumor_runtime/data/label_ids.py has the same words.
+ */
+function refuseWrongValues(values: readonly number[], file: string): void {
+  const wrong = values.filter((value) => !Number.isInteger(value) || value < 0)
+  if (wrong.length === 0) return
+  const found = causeOf(wrong, values)
+  const shown = Number(found.value.toPrecision(7))
+  throw new DataError(
+    `${file}: wrong label value (expected integers of at least 0, found ${shown}: ${found.cause})`,
+    { hint: found.remedy, facts: { file } },
+  )
+}
+
+function causeOf(
+  wrong: readonly number[],
+  values: readonly number[],
+): { readonly value: number; readonly cause: string; readonly remedy: string } {
+  const absent = wrong.find((value) => !Number.isFinite(value))
+  if (absent !== undefined)
+    return { value: absent, cause: 'not a number', remedy: 'write 0, or an id of its own, in these voxels' }
+  const negative = wrong.find(Number.isInteger)
+  if (negative !== undefined)
+    return {
+      value: negative,
+      cause: 'a negative id',
+      remedy: 'replace it, for instance by an id that is mapped to ignore',
+    }
+  const value = wrong[0]!
+  if (wrong.every(isNearId))
+    return {
+      value,
+      cause: 'nearly an integer',
+      remedy: 'round the values with `freetumor data remap --round`',
+    }
+  const least = Math.min(...values.filter((one) => one !== 0).map(Math.abs))
+  // a mixture of two ids is rarely a multiple of the smallest mixture above 1
+  if (least > 1 && values.every((one) => Math.abs(one / least - Math.round(one / least)) < 1e-3))
+    return {
+      value,
+      cause: `ids times ${Number(least.toPrecision(4))}`,
+      remedy: 'correct scl_slope in the header, or use the original label',
+    }
+  return {
+    value,
+    cause: 'a fraction',
+    remedy: 'use the original label: this one was resampled with interpolation, or has probabilities',
+  }
 }
 
 function totals(rows: readonly RemapRow[]): { id: number; voxels: number }[] {

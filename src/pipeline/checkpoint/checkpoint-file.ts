@@ -8,8 +8,8 @@ const CHECKPOINTS = 'checkpoints'
 
 /**
  * Return the file of weights that a path names: a file itself; `model.pt` of a step of a run; of a run, or of its `best` or
- * `latest`, the step that this names; `models/model.pt` of a MONAI bundle. A path that does not exist is returned: its reader
- * says so.
+ * `latest`, the step that this names; `models/model.pt` of a MONAI bundle. A path that does not exist is returned
+ * for its reader to refuse.
  * @throws UsageError for a folder without weights
  */
 export async function checkpointFile(path: string): Promise<string> {

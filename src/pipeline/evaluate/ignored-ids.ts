@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import { type IgnoredIds, ignoredIdsBeside } from '../../curation/datasets/ignored-ids.js'
 import { UsageError } from '../../errors.js'
 import { IGNORED_LABEL } from '../../volume/labels.js'
@@ -6,18 +7,23 @@ import type { EvaluateOptions } from './settings.js'
 /**
  * Return the ids of the labels whose voxels count in no figure: those that the label map sends to `ignore`, without a map
  * those of the dataset.json of the labels.
+ * @param files label files; each may have its own dataset.json
  * @throws UsageError if such an id is measured
  */
-export async function ignoredIdsOfLabels({
-  labels,
-  labelMap,
-  labelIds,
-}: EvaluateOptions): Promise<IgnoredIds> {
+export async function ignoredIdsOfLabels(
+  { labels, labelMap, labelIds }: EvaluateOptions,
+  files: readonly string[],
+): Promise<IgnoredIds> {
   if (labelMap !== undefined) {
     const ids = Object.keys(labelMap).filter((id) => labelMap[id] === IGNORED_LABEL)
     return { ids: ids.map(Number), source: 'the label map' }
   }
-  const found = await ignoredIdsBeside(labels)
+  const folders = new Set([labels, ...files.map((file) => dirname(file))])
+  const each = await Promise.all([...folders].map(ignoredIdsBeside))
+  const found = {
+    ids: [...new Set(each.flatMap(({ ids }) => ids))],
+    source: each.find(({ ids }) => ids.length > 0)?.source ?? '',
+  }
   const measured = found.ids.find((id) => labelIds?.includes(id))
   if (measured !== undefined)
     throw new UsageError(`label id ${measured}: cannot be measured (ignored by ${found.source})`, {

@@ -1,8 +1,12 @@
-import { readdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { type LeftOut, readFolder, stemOf } from '../../curation/datasets/file-names.js'
+import { labelFiles } from '../../curation/datasets/label-files.js'
+import { matchNames } from '../../curation/datasets/own-labels.js'
+import { asUsage } from '../../curation/datasets/scans.js'
 import { DataError, UsageError } from '../../errors.js'
 import { parseForeignJson, readForeignText } from '../../foreign-text.js'
 import { cannotBeRead } from '../../system-errors.js'
+import type { Region } from '../../volume/labels.js'
 
 /** Mask and label of one case. */
 export interface MaskFiles {
@@ -13,24 +17,38 @@ export interface MaskFiles {
 
 /** Masks with their labels, and the ids of labels without a mask. */
 export interface PairedMasks {
+  /** In the order of their ids. */
   readonly pairs: readonly MaskFiles[]
   readonly unpredicted: readonly string[]
+  /** Files that look like scans and are not taken. */
+  readonly leftOut: readonly LeftOut[]
+  readonly notes: readonly string[]
 }
 
 /**
- * Pair masks and labels by name, without `_0000`, in the order of their ids.
+ * Pair the masks of a folder with labels of equal names.
  * @param partial labels without a mask are no error
- * @throws UsageError for a folder that cannot be read or holds no volume
- * @throws DataError if a mask has no label, or the reverse
+ * @param labels a folder of label maps, or a data set of any layout; its masks of organs are merged
+ * @throws UsageError for a path that cannot be read, DataError when a mask has no label, or the reverse
  */
-export async function pairMasks(predictions: string, labels: string, partial = false): Promise<PairedMasks> {
-  const [made, truth] = await Promise.all([volumesIn(predictions), volumesIn(labels)])
-  const unmatched = [...made.keys()].filter((id) => !truth.has(id))
-  const missing = [...truth.keys()].filter((id) => !made.has(id)).sort()
-  if (made.size === 0)
-    throw new UsageError(`${predictions}: holds no .nii or .nii.gz file`, {
-      hint: 'name the folder of the masks',
+export async function pairMasks(
+  predictions: string,
+  labels: string,
+  {
+    region,
+    partial = false,
+  }: { readonly region?: Region | undefined; readonly partial?: boolean | undefined } = {},
+): Promise<PairedMasks> {
+  const made = await volumesIn(predictions)
+  if (made.files.size === 0)
+    throw new UsageError(`${predictions}: no mask found (expected .nii, .nii.gz or .hdr)`, {
+      hint: 'pass the folder that `freetumor predict` wrote',
     })
+  const truth = await labelFiles(labels, undefined, region)
+  const caseOf = matchNames([...made.files.keys()], [...truth.files.keys()])
+  const unmatched = [...made.files.keys()].filter((name) => !caseOf.has(name))
+  const matched = new Set(caseOf.values())
+  const missing = [...truth.files.keys()].filter((name) => !matched.has(name)).sort()
   if (unmatched.length > 0 || (missing.length > 0 && !partial))
     throw new DataError(
       `masks and labels do not pair: ${unmatched.length} masks without a label (first ${unmatched[0] ?? 'none'}), ${missing.length} labels without a mask (first ${missing[0] ?? 'none'})`,
@@ -41,30 +59,47 @@ export async function pairMasks(predictions: string, labels: string, partial = f
             : 'give each pair equal names; move other files out of the folders',
       },
     )
-  const pairs = [...made].sort().map(([id, prediction]) => ({ id, prediction, label: truth.get(id)! }))
-  return { pairs, unpredicted: missing }
+  const pairs = [...caseOf].map(([name, id]) => ({
+    id,
+    prediction: made.files.get(name)!,
+    label: truth.files.get(id)!,
+  }))
+  return {
+    pairs: pairs.sort((a, b) => (a.id < b.id ? -1 : 1)),
+    unpredicted: missing,
+    leftOut: [...made.leftOut, ...truth.leftOut],
+    notes: truth.notes,
+  }
 }
 
 /**
- * Return the volumes of a folder by case id: the name without `_0000` and ending.
- * @throws UsageError for a folder that cannot be read
- * @throws DataError for two files of one case
+ * Return the volumes of a folder by their names without ending.
+ * @throws UsageError for a folder that cannot be read, DataError for two volumes of one name
  */
-export async function volumesIn(folder: string): Promise<Map<string, string>> {
-  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(cannotBeRead(folder, error.code, 'folder'), { hint: 'correct the path' })
-  })
+export async function volumesIn(
+  folder: string,
+): Promise<{ files: ReadonlyMap<string, string>; leftOut: readonly LeftOut[] }> {
+  const { volumes, leftOut } = await asUsage(() => readFolder(folder))
   const files = new Map<string, string>()
-  for (const name of names.filter((name) => /\.nii(\.gz)?$/.test(name)).sort()) {
-    const id = stem(name)
+  for (const name of volumes) {
+    const id = stemOf(name)
     const twin = files.get(id)
     if (twin !== undefined)
-      throw new DataError(`${folder}: ${twin} and ${name} are both case ${id}`, {
+      throw new DataError(`${folder}: ${twin} and ${name} have equal case names (found ${id} for both)`, {
         hint: 'move one of them elsewhere',
       })
     files.set(id, resolve(join(folder, name)))
   }
-  return files
+  return { files, leftOut }
+}
+
+/** Return the files of a folder or data set by case: for scores, organ masks and scans of the same names. */
+export function filesOfCases(
+  files: ReadonlyMap<string, string>,
+  ids: readonly string[],
+): Map<string, string> {
+  const caseOf = matchNames([...files.keys()], ids)
+  return new Map([...caseOf].map(([name, id]) => [id, files.get(name)!]))
 }
 
 /**
@@ -96,13 +131,14 @@ export async function patientsOfCases(
 function patientsOfManifest(file: string, text: string): Map<string, string> {
   try {
     const { cases } = parseForeignJson(text, file) as {
-      cases: { id: string; patient: string; label: string | null }[]
+      cases: { id: string; dataset: string; patient: string; label: string | null }[]
     }
     return new Map(
-      cases.flatMap(({ id, patient, label }) => {
+      cases.flatMap(({ id, dataset, patient, label }) => {
         const own = id.slice(id.lastIndexOf('/') + 1)
-        const byLabel = label === null ? own : stem(label.slice(label.lastIndexOf('/') + 1))
-        return [own, byLabel].map((name) => [name, patient] as const)
+        const byLabel = label === null ? own : stemOf(label)
+        // several data sets at once have names with their data set
+        return [own, byLabel, `${dataset}__${own}`].map((name) => [name, patient] as const)
       }),
     )
   } catch {
@@ -122,8 +158,4 @@ function patientsOfTable(file: string, text: string): Map<string, string> {
       return [id, patient]
     }),
   )
-}
-
-function stem(name: string): string {
-  return name.replace(/(_0000)?\.nii(\.gz)?$/, '')
 }

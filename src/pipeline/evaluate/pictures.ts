@@ -1,11 +1,13 @@
 import { join } from 'node:path'
+import { labelFiles } from '../../curation/datasets/label-files.js'
+import { scansAt } from '../../curation/datasets/scans.js'
 import { FreetumorError, StoppedError } from '../../errors.js'
 import type { CaseMeasures } from '../../evaluation/measures.js'
 import { worstFirst } from '../../evaluation/worst.js'
 import { makeFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { pictureName } from '../report/evaluation.js'
-import { type MaskFiles, volumesIn } from './mask-files.js'
+import { filesOfCases, type MaskFiles } from './mask-files.js'
 import type { PictureOptions } from './settings.js'
 import { pictureSpec } from './spec.js'
 
@@ -21,9 +23,10 @@ export async function drawWorstCases(
 ): Promise<void> {
   const worst = worstFirst(cases).slice(0, options.pictures ?? PICTURED)
   if (worst.length === 0) return
-  const files = async (folder: string | undefined): Promise<Map<string, string>> =>
-    folder === undefined ? new Map() : await volumesIn(folder)
-  const [images, organs] = [await files(options.images), await files(options.organs)]
+  const ids = pairs.map(({ id }) => id)
+  const scans = options.images === undefined ? [] : (await scansAt(options.images, { split: 'all' })).scans
+  const images = filesOfCases(new Map(scans.map(({ name, image }) => [name, image])), ids)
+  const organs = (await labelFiles(options.organs, ids, options.region)).files
   const folder = join(options.out, 'pictures')
   await makeFolder(folder)
   const byId = new Map(pairs.map((pair) => [pair.id, pair]))

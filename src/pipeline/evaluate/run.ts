@@ -1,5 +1,7 @@
 import { basename, join, resolve } from 'node:path'
+import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
 import type { IgnoredIds } from '../../curation/datasets/ignored-ids.js'
+import { labelFiles } from '../../curation/datasets/label-files.js'
 import { DataError, UsageError } from '../../errors.js'
 import { aggregate, byCaseId } from '../../evaluation/aggregate.js'
 import { type Comparison, compare } from '../../evaluation/compare.js'
@@ -18,7 +20,14 @@ import {
   splitByConvention,
   unpredictedWarnings,
 } from './label-conventions.js'
-import { type MaskFiles, type PairedMasks, pairMasks, patientsOfCases, volumesIn } from './mask-files.js'
+import {
+  filesOfCases,
+  type MaskFiles,
+  type PairedMasks,
+  pairMasks,
+  patientsOfCases,
+  volumesIn,
+} from './mask-files.js'
 import { drawWorstCases } from './pictures.js'
 import { type EvaluateOptions, evaluateProfile, measuredIds } from './settings.js'
 import { evaluateSpec } from './spec.js'
@@ -29,6 +38,8 @@ export interface Evaluation {
   readonly summary: Summary
   readonly cases: readonly CaseMeasures[]
   readonly failed: FailedCases
+  /** Files that look like scans and were not taken. */
+  readonly leftOut: readonly LeftOut[]
   /** Null without `against`. */
   readonly against: { readonly summary: Summary; readonly comparison: Comparison } | null
 }
@@ -55,11 +66,18 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
     throw new UsageError('--against-scores: the masks to compare with are missing', {
       hint: 'pass --against too',
     })
-  const { partial } = options
-  const masks = await pairMasks(options.predictions, options.labels, partial)
+  const { region, partial } = options
+  const pairing = { region, partial }
+  const masks = await pairMasks(options.predictions, options.labels, pairing)
   const others =
-    options.against === undefined ? null : await pairMasks(options.against, options.labels, partial)
-  const ignored = await ignoredIdsOfLabels(options)
+    options.against === undefined ? null : await pairMasks(options.against, options.labels, pairing)
+  const leftOut = [...masks.leftOut, ...(others?.leftOut ?? [])]
+  for (const note of masks.notes) context.note(note)
+  for (const text of leftOutLines(leftOut)) context.note(text, 'warning')
+  const ignored = await ignoredIdsOfLabels(
+    options,
+    masks.pairs.map(({ label }) => label),
+  )
   if (options.out !== undefined) await makeWritableFolder(resolve(options.out))
   const rules = { profile, ignored }
   const first = await measure(masks, options.scores, options, rules, context)
@@ -84,6 +102,7 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
   }
   return {
     ...first,
+    leftOut,
     failed: [
       ...first.failed,
       ...(second?.failed ?? []).map((one) => ({ ...one, caseId: `against ${one.caseId}` })),
@@ -101,7 +120,7 @@ async function measure(
 ): Promise<Measured> {
   const ids = measuredIds(options)
   const warnings = unpredictedWarnings(unpredicted, pairs.length)
-  const organs = await filesByCase(options.organs, pairs, 'organ mask', warnings)
+  const organs = await organMasksOf(options, pairs, warnings)
   const scored = await scoresOf(scores, pairs, options, ids.tumorIds)
   const patients = await patientsOfCases(
     options.patients ?? null,
@@ -146,8 +165,9 @@ async function scoresOf(
   tumorIds: readonly number[],
 ): Promise<Map<string, string[]>> {
   if (folder === undefined) return new Map()
-  const files = await volumesIn(folder)
+  const all = (await volumesIn(folder)).files
   const names = new Set(pairs.map(({ id }) => id))
+  const files = new Map([...all, ...filesOfCases(all, [...names])])
   const outputs = Object.entries(predictionMap ?? Object.fromEntries(tumorIds.map((id) => [String(id), id])))
     .filter(([, target]) => tumorIds.includes(target))
     .map(([source]) => source)
@@ -165,21 +185,27 @@ async function scoresOf(
   return new Map(scores)
 }
 
-/** Return the files of another folder by case; add a warning that counts the missing ones. */
-async function filesByCase(
-  folder: string | undefined,
+/** Return the organ mask of each case that has one; cases without one are a warning. */
+async function organMasksOf(
+  { organs, region }: EvaluateOptions,
   pairs: readonly MaskFiles[],
-  what: string,
   warnings: string[],
-): Promise<Map<string, string>> {
-  if (folder === undefined) return new Map()
-  const files = await volumesIn(folder)
+): Promise<ReadonlyMap<string, string>> {
+  if (organs === undefined) return new Map()
+  const { files, notes } = await labelFiles(
+    organs,
+    pairs.map(({ id }) => id),
+    region,
+  )
+  warnings.push(...notes)
   const missing = pairs.filter(({ id }) => !files.has(id))
   if (missing.length === pairs.length)
-    throw new UsageError(`${folder}: holds no ${what} of any case`, {
+    throw new UsageError(`${organs}: holds no organ mask of any case`, {
       hint: 'give the files the names of the cases',
     })
   if (missing.length > 0)
-    warnings.push(`${missing.length} cases have no ${what} in ${basename(folder)}, first ${missing[0]!.id}`)
+    warnings.push(
+      `${missing.length} cases have no organ mask in ${basename(organs)}, first ${missing[0]!.id}`,
+    )
   return files
 }

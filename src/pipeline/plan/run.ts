@@ -2,7 +2,7 @@ import { access } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { paintsTumors } from '../../config/jobs.js'
 import type { RunConfig } from '../../config/schema.js'
-import { curate } from '../../curation/datasets/curate.js'
+import { curate, curationWarnings } from '../../curation/datasets/curate.js'
 import type { ManifestCase } from '../../curation/datasets/manifest.js'
 import { FreetumorError } from '../../errors.js'
 import { cannotBeRead } from '../../system-errors.js'
@@ -125,9 +125,8 @@ interface Listed {
 
 async function listCases(config: RunConfig, warnings: string[]): Promise<Listed> {
   try {
-    const { cases, missing } = await curate(config.data, config.region)
-    for (const { dataset, count, example } of missing)
-      warnings.push(`${dataset}: ${count} listed files do not exist, first ${example}`)
+    const { cases, missing, ...rest } = await curate(config.data, config.region)
+    warnings.push(...curationWarnings({ missing, ...rest }))
     return {
       cases: cases.filter(({ split }) => split !== 'test'),
       missing: missing.reduce((sum, { count }) => sum + count, 0),

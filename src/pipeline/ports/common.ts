@@ -6,6 +6,8 @@ export interface CallOptions {
   readonly logDirectory: string
   /** Called with messages for the user that no result contains. A training has `note` events instead. */
   readonly note?: ((text: string, level: 'info' | 'warning') => void) | undefined
+  /** Called every few seconds within a long case with the number of its sliding windows that are done, of all. */
+  readonly windows?: ((caseId: string, done: number, total: number) => void) | undefined
   /** Seconds without an event after which a training is ended. Default: no limit. */
   readonly hangSeconds?: number | null | undefined
   /** Place among several nodes that train together. Default: a single node. */

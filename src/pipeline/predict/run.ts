@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path'
+import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
 import { makeFolder } from '../../whole-file.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import type { StageContext } from '../context.js'
@@ -13,6 +14,8 @@ import { type PredictWeights, predictWeights } from './weights.js'
 
 export interface PredictOptions extends PredictInputs {
   readonly onCase?: ((progress: PredictProgress) => void) | undefined
+  /** Called every few seconds within a long case with the number of its sliding windows that are done, of all. */
+  readonly onWindows?: ((caseId: string, done: number, total: number) => void) | undefined
 }
 
 export interface PredictProgress {
@@ -32,6 +35,8 @@ export interface PredictionCase extends PredictedCase {
 export interface Prediction {
   readonly directory: string
   readonly cases: readonly PredictionCase[]
+  /** Files that look like scans and were not taken. */
+  readonly leftOut: readonly LeftOut[]
   readonly failed: readonly { readonly caseId: string; readonly error: CaseError }[]
 }
 
@@ -42,11 +47,14 @@ export interface Prediction {
  */
 export async function predictMasks(options: PredictOptions, context: StageContext): Promise<Prediction> {
   const out = resolve(options.out)
-  const settings = predictSettingsOf(options)
-  const scans = await scansOf(options.images, options.split, options)
+  predictSettingsOf(options, null) // refuses a contradiction before files are read
+  const { scans, leftOut, notes } = await scansOf(options.images, options.split, options)
+  for (const text of notes) context.note(text)
+  for (const text of leftOutLines(leftOut)) context.note(text, 'warning')
   noteWithout(options, scans, context)
   const checkpoints = await Promise.all([options.checkpoint].flat().map(checkpointFile))
   const weights = await predictWeights(checkpoints, options, statedPreparation(options), context)
+  const settings = predictSettingsOf(options, weights.windows)
   const spec = predictSpec(options, settings, weights, out, scans)
   await makeFolder(out)
   await using _lock = await context.runtime.lock(out, WRITING)
@@ -71,7 +79,7 @@ export async function predictMasks(options: PredictOptions, context: StageContex
     await Promise.all(left.map(async ({ id }) => [id, await inputOf(byId.get(id)!)] as const)),
   )
   const { signal, logDirectory, note } = context
-  const call = { signal, logDirectory, note }
+  const call = { signal, logDirectory, note, windows: options.onWindows }
   for await (const outcome of context.runtime.predict({ ...spec, cases: left }, call)) {
     if ('error' in outcome) {
       failed.push(outcome)
@@ -87,7 +95,7 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   }
   const order = new Map(scans.map(({ id }, at) => [id, at]))
   cases.sort((a, b) => order.get(a.caseId)! - order.get(b.caseId)!)
-  return { directory: out, cases, failed }
+  return { directory: out, cases, failed, leftOut }
 }
 
 /** Return the settings that decide a mask, except for rounding: without the numbers of windows, threads and processes. */

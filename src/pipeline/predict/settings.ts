@@ -41,15 +41,22 @@ export interface PredictInputs extends Partial<PredictSettings>, Partial<Prepara
   readonly threadsPerProcess?: number | undefined
 }
 
+/** Sliding windows of the validation of a run. */
+export type RunWindows = Pick<PredictSettings, 'overlap' | 'blend'>
+
 const SETTING_KEYS = Object.keys(predictSettings(null)) as (keyof PredictSettings)[]
 
 /**
- * Return the settings of the profile, overridden by the options.
+ * Return the settings of the profile, overridden by the options. Without a profile, overlap and blending are those of the
+ * checkpoint's run.
+ * @param ofRun overlap and blending of the run that trained the weights; null if the files do not state them
  * @throws UsageError for options that contradict each other
  */
-export function predictSettingsOf(options: PredictInputs): PredictSettings {
+export function predictSettingsOf(options: PredictInputs, ofRun: RunWindows | null): PredictSettings {
   const given = SETTING_KEYS.filter((key) => options[key] !== undefined).map((key) => [key, options[key]])
-  const settings = { ...predictSettings(options.profile ?? null), ...Object.fromEntries(given) }
+  const published = predictSettings(options.profile ?? null)
+  const ofWeights = options.profile === undefined ? ofRun : null
+  const settings = { ...published, ...ofWeights, ...Object.fromEntries(given) }
   if (options.labels !== undefined && settings.grid !== 'prepared')
     throw new UsageError('--labels: needs the prepared grid', {
       hint: 'pass --grid prepared too, or omit --labels',

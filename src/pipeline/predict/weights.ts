@@ -1,11 +1,13 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Preparation } from '../../config/preparation.js'
 import { CheckpointError, UsageError } from '../../errors.js'
+import { asRecord } from '../../foreign-text.js'
 import type { Vec3 } from '../../volume/volume.js'
 import { segmentorOf } from '../checkpoint/coverage.js'
 import { differences, isWhole, kindsOf, readingOf } from '../checkpoint/differences.js'
 import type { StageContext } from '../context.js'
 import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
-import type { PredictInputs } from './settings.js'
+import type { PredictInputs, RunWindows } from './settings.js'
 
 /** The segmentors of a prediction, and the preparation that they need. */
 export interface PredictWeights extends Preparation {
@@ -18,6 +20,8 @@ export interface PredictWeights extends Preparation {
   readonly tumorOutputs: readonly number[]
   /** Names of the outputs; null if no file states them. */
   readonly labelNames: readonly string[] | null
+  /** Sliding windows of the run that trained the weights; null if no file states them, or members differ. */
+  readonly windows: RunWindows | null
 }
 
 interface Member {
@@ -69,6 +73,7 @@ export async function predictWeights(
     outputs,
     tumorOutputs: tumorOutputs ?? [],
     labelNames,
+    windows: windowsOfRun(members, context),
     ...preparation,
   }
 }
@@ -173,6 +178,26 @@ function refuseOddSides(members: readonly Member[], patchVoxels: Vec3): void {
       `${swin.facts.path}: wrong patch for a SwinUNETR (expected sides divisible by ${SWIN_SIDES}, found ${patchVoxels.join(' x ')})`,
       { hint: 'set sampling.patchVoxels in the file of --config' },
     )
+}
+
+/** Return the overlap and blending of the run, if all members state the same. */
+function windowsOfRun(members: readonly Member[], context: StageContext): RunWindows | null {
+  const stated = members.map(({ facts }) => facts.metadata?.windows ?? null).filter(isWindows)
+  const [first] = stated
+  if (first === undefined) return null
+  if (stated.length === members.length && stated.every((one) => isDeepStrictEqual(one, first))) return first
+  context.note('the members state different sliding windows: the published ones are used')
+  return null
+}
+
+function isWindows(value: unknown): value is RunWindows {
+  const { overlap, blend } = asRecord(value) ?? {}
+  return (
+    typeof overlap === 'number' &&
+    overlap >= 0 &&
+    overlap < 1 &&
+    (blend === 'constant' || blend === 'gaussian')
+  )
 }
 
 function isNumbers(value: unknown, length: number): value is readonly number[] {

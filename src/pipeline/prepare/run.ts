@@ -1,5 +1,5 @@
 import { cacheName, refuseSameFile } from '../../curation/case-file-names.js'
-import { type Curation, curate } from '../../curation/datasets/curate.js'
+import { type Curation, curate, curationWarnings } from '../../curation/datasets/curate.js'
 import type { ManifestCase } from '../../curation/datasets/manifest.js'
 import { ignoredNote } from '../../curation/datasets/region-ids.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
@@ -71,11 +71,8 @@ export async function curateData({ region, data }: DataSettings, context: StageC
   if (data.phantoms && (await ensurePhantoms(data.root, region, data.phantoms)))
     context.note(`made phantom CTs in ${data.root}`)
   const curation = await curate(data, region)
-  for (const missing of curation.missing)
-    context.note(
-      `${missing.dataset}: ${missing.count} listed files do not exist, first ${missing.example}`,
-      'warning',
-    )
+  for (const text of curationWarnings(curation)) context.note(text, 'warning')
+  for (const text of curation.notes) context.note(text)
   noteIgnored(curation.cases, context)
   return curation
 }

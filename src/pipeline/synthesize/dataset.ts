@@ -1,6 +1,7 @@
 import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 import { childCase } from '../../curation/datasets/child.js'
+import type { LeftOut } from '../../curation/datasets/file-names.js'
 import { type ManifestCase, makeManifest, writeManifest } from '../../curation/datasets/manifest.js'
 import { readJsonLog } from '../../jsonl.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
@@ -18,6 +19,8 @@ export interface Synthesis {
   readonly scans: number
   readonly tumors: { readonly kept: number; readonly tried: number; readonly noRoom: number }
   readonly failed: readonly { readonly caseId: string; readonly error: CaseError }[]
+  /** Files that look like scans and were not taken. */
+  readonly leftOut: readonly LeftOut[]
 }
 
 type IdSettings = Pick<SynthesisSettings, 'region' | 'synthesize'>
@@ -29,7 +32,7 @@ export async function concludeSynthesis(
   settings: DatasetSettings,
   hosts: readonly CaseToPrepare[],
   failed: Synthesis['failed'],
-): Promise<Synthesis> {
+): Promise<Omit<Synthesis, 'leftOut'>> {
   const lines: SynthesisLine[] = []
   for await (const line of readJsonLog<SynthesisLine>(join(out, 'ledger.jsonl'))) lines.push(line)
   const order = new Map(hosts.map(({ id }, at) => [id, at]))

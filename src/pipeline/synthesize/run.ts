@@ -1,7 +1,10 @@
 import { join, resolve } from 'node:path'
 import type { DataSection } from '../../config/sections/data.js'
 import { caseFileNames } from '../../curation/case-file-names.js'
-import { curate } from '../../curation/datasets/curate.js'
+import { curate, curationWarnings } from '../../curation/datasets/curate.js'
+import type { LeftOut } from '../../curation/datasets/file-names.js'
+import { pairCases } from '../../curation/datasets/pairs.js'
+import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { DataError } from '../../errors.js'
 import { openJsonLog } from '../../jsonl.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
@@ -21,9 +24,17 @@ import { synthesizeSpec } from './spec.js'
 export interface SynthesizeOptions {
   readonly settings: SynthesisSettings
   readonly out: string
-  /** Healthy scans that receive tumors, or the data sets that list them. */
-  readonly hosts: readonly CaseToPrepare[] | DataSection
+  /** Healthy scans that receive tumors, the path of them, or the data sets that list them. */
+  readonly hosts: readonly CaseToPrepare[] | HostPath | DataSection
   readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
+}
+
+/** Host CTs at a path of any layout. */
+export interface HostPath {
+  readonly images: string
+  /** Their labels, if they lie apart. */
+  readonly labels?: string | undefined
+  readonly labelMap?: LabelIdMap | undefined
 }
 
 export interface SynthesisProgress {
@@ -63,8 +74,7 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   for (const folder of ['imagesTr', 'labelsTr', 'changeTr']) await makeFolder(join(out, folder))
   for (const folder of ['', 'imagesTr', 'labelsTr', 'changeTr', 'pictures'])
     await sweepUnfinished(join(out, folder))
-  const hosts =
-    'datasets' in options.hosts ? await hostsOf(options.hosts, settings.region, context) : options.hosts
+  const { hosts, leftOut } = await hostsOf(options.hosts, settings.region, context)
   noteIgnored(hosts, context)
   const names = caseFileNames(hosts.map(({ id }) => id))
   const prepared = await prepareListed(settings, hosts, context)
@@ -109,7 +119,7 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
     if (counts.done < counts.total)
       await context.runtime.synthesize(spec, feed, { signal, logDirectory, note })
   }
-  return await concludeSynthesis(out, settings, hosts, failed)
+  return { ...(await concludeSynthesis(out, settings, hosts, failed)), leftOut }
 }
 
 /** Return a function that gives the seconds per variant since the first one, so without the load of networks and textures. */
@@ -121,21 +131,25 @@ function openPace(): (done: number) => number | null {
   }
 }
 
-/** Return all listed cases that have a label and are no test cases. */
+/** Return everything but tests that has a label. */
 async function hostsOf(
-  data: DataSection,
+  given: SynthesizeOptions['hosts'],
   region: Region,
   context: StageContext,
-): Promise<readonly CaseToPrepare[]> {
-  const { cases, missing } = await curate(data, region)
-  for (const { dataset, count, example } of missing)
-    context.note(`${dataset}: ${count} listed files do not exist, first ${example}`, 'warning')
-  const hosts = cases.filter(({ split, label }) => split !== 'test' && label !== null)
+): Promise<{ hosts: readonly CaseToPrepare[]; leftOut: readonly LeftOut[] }> {
+  if ('length' in given) return { hosts: given, leftOut: [] }
+  const isPath = 'images' in given
+  const { notes, ...found } = isPath
+    ? { ...(await pairCases(given.images, given.labels, region, given.labelMap)), missing: [] }
+    : await curate(given, region)
+  for (const text of curationWarnings(found)) context.note(text, 'warning')
+  for (const text of notes) context.note(text)
+  const hosts = found.cases.filter(({ split, label }) => split !== 'test' && label !== null)
   if (hosts.length === 0)
     throw new DataError('data.datasets: no host CT (expected a case with a label that is no test case)', {
       hint: 'add scans with organ labels; `freetumor data list` and `freetumor data check` list the cases',
     })
-  return hosts
+  return { hosts, leftOut: found.leftOut }
 }
 
 async function hashOf(checkpoint: string | null, context: StageContext): Promise<string | null> {

@@ -4,7 +4,7 @@ import { paintsTumors } from '../../config/jobs.js'
 import type { RunConfig } from '../../config/schema.js'
 import { forEachCase } from '../../curation/case-threads.js'
 import type { LabelIds } from '../../curation/check/label-ids.js'
-import { type CuratedCase, curate } from '../../curation/datasets/curate.js'
+import { type CuratedCase, curate, curationWarnings } from '../../curation/datasets/curate.js'
 import { refuseForeignIds } from '../../curation/datasets/region-ids.js'
 import { ConfigError, EnvironmentError, EXIT, FreetumorError } from '../../errors.js'
 import { cannotBeRead } from '../../system-errors.js'
@@ -178,8 +178,7 @@ async function checkData(
   }
   const curation = await findings.of(() => curate(config.data, config.region))
   if (curation === undefined) return { ...missing, data: 'checked' }
-  for (const { dataset, count, example } of curation.missing)
-    findings.warn(`${dataset}: ${count} listed files do not exist, first ${example}`, null)
+  for (const text of curationWarnings(curation)) findings.warn(text, null)
   const { cases } = curation
   await findings.of(async () => refuseOtherOrgans(config, cases))
   const counts = countsOf(config, cases)

@@ -39,7 +39,7 @@ test('inspect prints one JSON document with the facts and hints of a synthesis c
   )
 })
 
-test('inspect tells people the same, and what differs from a configuration', async () => {
+test('inspect prints the same as text, and the differences from a configuration', async () => {
   const { code, stdout } = await checkpoint(
     'inspect',
     join(folder, 'mine.pt'),
@@ -65,7 +65,7 @@ test('inspect exits 2 for a file that is refused, for another hash, and for a pr
   expect(probe.stderr.join('\n')).toMatch(/--probe: wrong number of files \(expected 2, found 1\)/)
 })
 
-test('convert writes the file, prints its hash, and states an order that is told', async () => {
+test('convert writes the file, prints its hash, and records the given order', async () => {
   const out = join(folder, 'stated.safetensors')
   const argv = [
     'convert',
@@ -83,6 +83,6 @@ test('convert writes the file, prints its hash, and states an order that is told
   expect(readFileSync(out).subarray(8, 9).toString()).toBe('{')
 })
 
-test('convert exits 2 for a format it does not know', async () => {
+test('convert exits with 2 for an unsupported format', async () => {
   expect((await checkpoint('convert', 'x.pt', '--to', 'onnx', '--out', 'x.onnx')).code).toBe(2)
 })

@@ -58,7 +58,7 @@ describe('freetumor data audit', () => {
     expect(text.stdout).toMatch(/leak exact {3}A\/phantom_001 \(training\) \| B\/turned \(validation\)/)
   })
 
-  it('exits 0 where nobody meets, and 3 when a scan could not be read', async () => {
+  it('exits with 0 without overlaps, and with 3 if a scan cannot be read', async () => {
     const cwd = temporaryFolder()
     await runCli(['phantom', '--out', 'A', '--cases', '2', '--size', '32', '--seed', '5'], { cwd })
     await runCli(['data', 'import', '--lists', 'A', '--root', '.', '--out', 'A.json'], { cwd })

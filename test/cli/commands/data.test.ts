@@ -51,7 +51,7 @@ describe('freetumor data check', () => {
     )
   })
 
-  it('prints SARIF, and takes a map for ids that nobody explains', async () => {
+  it('prints SARIF, and accepts a map for undocumented ids', async () => {
     const folder = await folderOf()
     const unknown = await data('check', folder, '--output', 'sarif')
     expect(unknown.code).toBe(0)
@@ -151,7 +151,7 @@ describe('freetumor data check', () => {
 })
 
 describe('freetumor data import', () => {
-  it('writes what its schema says, and tells of missing and unreadable files without failing', async () => {
+  it('writes a file that matches its schema, and exits with 3 if a scan without its label is left out', async () => {
     const folder = await folderOf(madeLabel(), NAMES)
     writeFiles(folder, { 'imagesTr/b.nii.gz': 'no image', 'labelsTr/b.nii.gz': '', 'imagesTr/c.nii.gz': '' })
     const out = join(folder, 'manifest.json')
@@ -167,7 +167,7 @@ describe('freetumor data import', () => {
       '--output',
       'json',
     )
-    expect(done.code).toBe(0)
+    expect(done.code).toBe(3)
     expect(JSON.parse(done.stdout[0]!)).toMatchObject({
       numCases: 2,
       missing: [{ dataset: 'Mine', count: 1 }],

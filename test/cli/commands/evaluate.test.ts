@@ -37,10 +37,10 @@ function evaluate(profile: string, ...more: readonly string[]): Promise<number> 
   )
 }
 
-test('evaluate prints the figures, writes them, and goes on past a damaged pair with exit 3', async () => {
+test('evaluate prints and writes the figures, and continues after a damaged pair with exit code 3', async () => {
   for (const name of ['a', 'b', 'broken']) await writeMask(`labels/${name}.nii.gz`, 4)
   await writeMask('masks/a.nii.gz', 4)
-  await writeMask('masks/b_0000.nii.gz', 4, 2)
+  await writeMask('masks/b.nii.gz', 4, 2)
   await writeMask('masks/broken.nii.gz', 4)
   truncateSync(join(folder, 'masks/broken.nii.gz'), 40)
   const out = join(folder, 'out')
@@ -104,9 +104,9 @@ describe('evaluate refuses', () => {
   test('two files of one case', async () => {
     await writeMask('labels/a.nii', 1)
     await writeMask('masks/a.nii', 1)
-    writeFileSync(join(folder, 'masks/a_0000.nii.gz'), '')
+    writeFileSync(join(folder, 'masks/a.nii.gz'), '')
     expect(await evaluate('voco')).toBe(3)
-    expect(io.stderr[0]).toContain('a.nii and a_0000.nii.gz are both case a')
+    expect(io.stderr[0]).toContain('a.nii and a.nii.gz have equal case names')
   })
 
   test('a profile of tumors when no tumor is measured, and a tumor that is not', async () => {
@@ -118,7 +118,7 @@ describe('evaluate refuses', () => {
 
   test('folders that hold nothing or cannot be read, and ids that are none', async () => {
     expect(await evaluate('voco')).toBe(2)
-    expect(io.stderr[0]).toContain('masks: holds no .nii or .nii.gz file')
+    expect(io.stderr[0]).toContain('masks: no mask found')
     expect(await evaluate('voco', '--labels', join(folder, 'nowhere'))).toBe(2)
     expect(await evaluate('voco', '--label-ids', '0,1')).toBe(2)
     expect(await evaluate('voco', '--label-ids', '1,1')).toBe(2)

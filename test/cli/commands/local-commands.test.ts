@@ -24,7 +24,7 @@ describe('freetumor phantom', () => {
         expect(await readFile(join(first, file))).toEqual(await readFile(join(second, file)))
   })
 
-  it('refuses a folder that holds a data set, and leaves nothing half-written', async () => {
+  it('refuses a folder that holds a data set, and leaves no partially written file', async () => {
     const folder = temporaryFolder()
     const out = await phantoms(folder)
     const again = await runCli(['phantom', '--out', out, '--cases', '1'])

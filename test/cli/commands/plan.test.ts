@@ -7,7 +7,7 @@ import { temporaryFolder } from '../../helpers/temporary.js'
 
 const config = (job: string): string => join(packageRoot, `configs/debug-${job}.yaml`)
 
-it('freetumor plan tells command, environment and counts, and makes nothing', async () => {
+it('freetumor plan prints command, environment and counts, and writes nothing', async () => {
   const cwd = temporaryFolder()
   for (const [name, hosts] of [
     ['phantom_labelled', '0'],
@@ -56,7 +56,7 @@ it('freetumor plan tells command, environment and counts, and makes nothing', as
   expect(existsSync(join(cwd, 'run'))).toBe(false)
 })
 
-it('freetumor plan says that phantoms would be made first', async () => {
+it('freetumor plan reports that phantoms would be written first', async () => {
   const done = await runCli(['plan', '--config', config('baseline')], { cwd: temporaryFolder() })
   expect(done.code, done.stderr).toBe(0)
   expect(done.stderr).toContain('phantom CTs would be made')

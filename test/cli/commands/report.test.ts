@@ -27,7 +27,7 @@ describe('freetumor report', () => {
     expect(JSON.parse(again.stdout)).toEqual({ schemaVersion: 1, reports: [pages[0]] })
   })
 
-  it('exits 2 where there is nothing to tell of', async () => {
+  it('exits with 2 if there is nothing to report', async () => {
     const done = await runCli(['report', temporaryFolder()])
     expect(done).toMatchObject({ code: 2, stdout: '' })
     expect(done.stderr).toContain('config.resolved.yaml')

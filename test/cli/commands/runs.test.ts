@@ -67,7 +67,7 @@ describe('freetumor runs', () => {
     expect(last).toMatchObject({ type: 'finished', outcome: 'stopped' })
   })
 
-  it('leaves a run alone when it is told to stop following it', async () => {
+  it('does not change a run when it stops following it', async () => {
     const { run, cwd } = await begun(1_000_000)
     const attached = startCli(['runs', 'attach', 'first', '--output', 'ndjson'], { cwd })
     let told = ''
@@ -89,7 +89,7 @@ describe('freetumor runs', () => {
     expect(done.stderr).toContain('baseline completed at step 4')
   })
 
-  it('says why a run cannot be controlled, and what to do', async () => {
+  it('reports why a run cannot be controlled, with a hint', async () => {
     const { run, cwd } = await begun(4)
     await run.result
     const ended = await runCli(['runs', 'pause', 'first'], { cwd })
@@ -103,7 +103,7 @@ describe('freetumor runs', () => {
     expect(wrong.stderr).toContain('expected learningRate=NUMBER, found momentum=1')
   })
 
-  it('lists a broken run as broken with the reason, and the others beside it', async () => {
+  it('lists a broken run with the reason next to the other runs', async () => {
     const { run, cwd } = await begun(1_000_000)
     for (const [name, text] of Object.entries({ empty: '', number: '7', torn: 'job: base' })) {
       mkdirSync(join(cwd, 'runs', name))
@@ -139,7 +139,7 @@ describe('freetumor runs', () => {
     expect(listed.stdout).toContain('other  baseline  completed at step 2/2')
   })
 
-  it('says that a run is running without an answer, and by which process', async () => {
+  it('reports that a run is running but does not answer, with its process', async () => {
     const cwd = temporaryFolder()
     const config = await memoryConfig('baseline', cwd, { training: { steps: 2 } })
     const out = join(cwd, 'runs', 'first')

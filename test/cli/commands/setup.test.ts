@@ -15,7 +15,7 @@ function folderWithPython(): string {
 const SETUP = ['setup', '--python', './python']
 const env = { FREETUMOR_PYTHON: undefined, XDG_STATE_HOME: keptFolder() }
 
-test('setup talks on stderr, prints its result on stdout, and says so when there is nothing to do', async () => {
+test('setup logs to stderr, prints its result on stdout, and reports when there is nothing to do', async () => {
   const cwd = folderWithPython()
   const first = await runCli([...SETUP, '--output', 'json'], { cwd, env })
   expect(first.code).toBe(0)

@@ -36,6 +36,12 @@ describe('checkCase', () => {
     expect(await check(await madeCase(temporaryFolder(), madeImage(), madeLabel()))).toEqual([])
   })
 
+  it('calls a label without any voxel empty', async () => {
+    const empty = madeLabel(() => 0)
+    const findings = await checkCase(await madeCase(temporaryFolder(), madeImage(), empty), OPTIONS)
+    expect(findings).toMatchObject([{ rule: 'no-organ', message: expect.stringContaining('empty label') }])
+  })
+
   it('reports ignored voxels, and judges the label without them', async () => {
     const label = madeLabel((_i, _j, k, id) => (k > 3 ? 4 : id))
     const made = await madeCase(temporaryFolder(), madeImage(), label)
@@ -179,11 +185,11 @@ describe('checkCase', () => {
   it('reports scans that do not fill a patch', async () => {
     const item = await madeCase(temporaryFolder(), madeImage(), madeLabel())
     const prepared = (patch: number) =>
-      ({ spacingMm: [1.5, 1.5, 1.5], patchVoxels: [patch, patch, patch] }) as const
-    expect(await checkCase(item, { ...OPTIONS, prepared: prepared(32) })).toEqual([])
-    const findings = await checkCase(item, { ...OPTIONS, prepared: prepared(33) })
+      ({ spacingMm: [1.5, 1.5, 1.5], lowerHu: -175, patchVoxels: [patch, 23, 23] }) as const
+    expect(await checkCase(item, { ...OPTIONS, prepared: prepared(23) })).toEqual([])
+    const findings = await checkCase(item, { ...OPTIONS, prepared: prepared(24) })
     expect(findings[0]).toMatchObject({ rule: 'too-small', severity: 'warning' })
-    expect(findings[0]!.message).toContain('when prepared, found 32 x 32 x 32')
+    expect(findings[0]!.message).toContain('when prepared, found 23 x 23 x 24')
   })
 })
 

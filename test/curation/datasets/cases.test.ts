@@ -8,13 +8,15 @@ import { temporaryFolder } from '../../helpers/temporary.js'
 
 function listOf(folder: string, names: readonly string[], more: Partial<ListedCase> = {}): CaseList {
   const cases = names.map((name) => ({
+    name: name.replace(/_0000$/, ''),
     image: join(folder, `imagesTr/${name}.nii.gz`),
     label: join(folder, `labelsTr/${name}.nii.gz`),
     fold: null,
     split: 'training' as const,
     ...more,
   }))
-  return { source: join(folder, 'dataset.json'), labelNames: null, statedCount: null, cases }
+  const source = join(folder, 'dataset.json')
+  return { source, layout: 'list', labelNames: null, statedCount: null, cases, leftOut: [], notes: [] }
 }
 
 function written(...names: string[]): string {

@@ -172,7 +172,7 @@ describe('curate', () => {
     expect(cases[0]!.labelMap).toEqual({ '1': 1, '2': 2, '3': id })
   })
 
-  it('says why regions of a list do not name its ids', async () => {
+  it('reports why regions of a list do not name its ids', async () => {
     const root = temporaryFolder()
     const labels = { background: 0, kidney: [1, 2, 3], masses: [2, 3], tumor: 2 }
     dataSet(root, 'Mine', { labels, training: [pair('a.nii.gz')] }, ['a.nii.gz'])

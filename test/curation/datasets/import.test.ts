@@ -32,7 +32,11 @@ describe('importLists', () => {
     ])
     expect(manifest.cases[0]!.image).toBe(join(folder, 'data/BTCV/imagesTr/a.nii.gz'))
     expect(missing).toEqual([])
-    expect(notes).toEqual(['BTCV: numTraining is 80, but the list contains 1 training cases'])
+    expect(notes).toEqual([
+      'dataset_LiTS_0: recognised as Dataset003_Liver; `--as none` prevents it',
+      'dataset_btcv: recognised as BTCV; `--as none` prevents it',
+      'BTCV: numTraining is 80, but the list contains 1 training cases',
+    ])
   })
 
   it('reads a data-set folder, bare or with its list, by the name of the folder', async () => {

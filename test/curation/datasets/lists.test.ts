@@ -1,11 +1,11 @@
 import { symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { readCases, stemOf } from '../../../src/curation/datasets/lists.js'
+import { readDataset } from '../../../src/curation/datasets/sources.js'
 import { writeFiles } from '../../helpers/data-set.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 
-describe('readCases of a decathlon list', () => {
+describe('readDataset of a decathlon list', () => {
   it('reads training, validation and test with paths next to the list', async () => {
     const folder = temporaryFolder()
     writeFiles(folder, {
@@ -19,22 +19,24 @@ describe('readCases of a decathlon list', () => {
         test: ['imagesTs/t.nii.gz'],
       },
     })
-    const list = await readCases(folder)
+    const list = await readDataset(folder)
     expect(list.labelNames).toEqual({ '0': 'background', '1': 'liver' })
     expect(list.cases).toEqual([
       {
+        name: 'a',
         image: join(folder, 'imagesTr/a.nii.gz'),
         label: join(folder, 'labelsTr/a.nii.gz'),
         fold: null,
         split: 'training',
       },
       {
+        name: 'a',
         image: join(folder, 'imagesTr/a.nii.gz'),
         label: join(folder, 'labelsTr/a.nii.gz'),
         fold: null,
         split: 'validation',
       },
-      { image: join(folder, 'imagesTs/t.nii.gz'), label: null, fold: null, split: 'test' },
+      { name: 't', image: join(folder, 'imagesTs/t.nii.gz'), label: null, fold: null, split: 'test' },
     ])
   })
 
@@ -48,7 +50,7 @@ describe('readCases of a decathlon list', () => {
         training: [{ image: ['a.nii.gz'], label: 'b.nii.gz', fold: 3, extra: 1 }],
       })}`,
     })
-    const list = await readCases(join(folder, 'list.json'))
+    const list = await readDataset(join(folder, 'list.json'))
     expect(list.labelNames).toEqual({ '0': 'background', '1': 'kidney', '2': 'tumor', '3': 'right kidney' })
     expect(list.cases[0]).toMatchObject({ fold: 3, image: join(folder, 'a.nii.gz') })
   })
@@ -59,7 +61,7 @@ describe('readCases of a decathlon list', () => {
     writeFiles(folder, {
       'list.json': { training: [{ image: 'a.nii.gz', label: 'b.nii.gz', patient: 'p1' }, synthetic] },
     })
-    const { cases } = await readCases(join(folder, 'list.json'))
+    const { cases } = await readDataset(join(folder, 'list.json'))
     expect(cases.map(({ patient, host }) => [patient, host])).toEqual([
       ['p1', undefined],
       ['BTCV/1', 'BTCV/1'],
@@ -74,7 +76,7 @@ describe('readCases of a decathlon list', () => {
       'data/BTCV/labelsTr/a.nii.gz': '',
     })
     const searchIn = [join(folder, 'data'), join(folder, 'data/BTCV')]
-    const list = await readCases(join(folder, 'lists/btcv.json'), { searchIn })
+    const list = await readDataset(join(folder, 'lists/btcv.json'), { searchIn })
     expect(list.cases[0]!.image).toBe(join(folder, 'data/BTCV/imagesTr/a.nii.gz'))
   })
 
@@ -109,17 +111,17 @@ describe('readCases of a decathlon list', () => {
     it(`refuses ${what} and names file and key`, async () => {
       const folder = temporaryFolder()
       writeFiles(folder, { 'list.json': content })
-      await expect(readCases(join(folder, 'list.json'))).rejects.toThrow(message)
+      await expect(readDataset(join(folder, 'list.json'))).rejects.toThrow(message)
     })
 
   it('names a missing data set and an empty folder', async () => {
     const folder = temporaryFolder()
-    await expect(readCases(join(folder, 'nowhere'))).rejects.toThrow(/nowhere: data set not found/)
-    await expect(readCases(folder)).rejects.toThrow(/no image found in imagesTr/)
+    await expect(readDataset(join(folder, 'nowhere'))).rejects.toThrow(/nowhere: list or data set not found/)
+    await expect(readDataset(folder)).rejects.toThrow(/no scan found/)
   })
 })
 
-describe('readCases of a folder', () => {
+describe('readDataset of a folder', () => {
   it('pairs images and labels, _0000 ignored, and reads imagesTs as test', async () => {
     const folder = temporaryFolder()
     writeFiles(folder, {
@@ -135,33 +137,31 @@ describe('readCases of a folder', () => {
       'labelsTr/b.nii.gz': '',
       'imagesTs/t_0000.nii.gz': '',
     })
-    const list = await readCases(folder)
+    const list = await readDataset(folder)
     expect(list.labelNames).toEqual({
       '0': ['background'],
       '1': ['kidney'],
       '2': ['masses'],
       '3': ['masses'],
     })
-    expect(
-      list.cases.map(({ image, label, split }) => [stemOf(image), label && stemOf(label), split]),
-    ).toEqual([
-      ['a', 'a', 'training'],
-      ['b', 'b', 'training'],
+    expect(list.cases.map(({ name, label, split }) => [name, label, split])).toEqual([
+      ['a', join(folder, 'labelsTr/a.nii.gz'), 'training'],
+      ['b', join(folder, 'labelsTr/b.nii.gz'), 'training'],
       ['t', null, 'test'],
     ])
   })
 
   it('expects the label of an image under its name, and refuses names that never pair', async () => {
     const folder = temporaryFolder()
-    writeFiles(folder, { 'imagesTr/a.nii.gz': '', 'imagesTr/b_0000.nii': '', 'labelsTr/b.nii.gz': '' })
-    const { cases } = await readCases(folder)
+    writeFiles(folder, { 'imagesTr/a.nii.gz': '', 'imagesTr/b.nii': '', 'labelsTr/b.nii.gz': '' })
+    const { cases } = await readDataset(folder)
     expect(cases.map(({ label }) => label)).toEqual([
       join(folder, 'labelsTr/a.nii.gz'),
       join(folder, 'labelsTr/b.nii.gz'),
     ])
     const strangers = temporaryFolder()
     writeFiles(strangers, { 'imagesTr/ct1.nii.gz': '', 'labelsTr/mask1.nii.gz': '' })
-    await expect(readCases(strangers)).rejects.toThrow(
+    await expect(readDataset(strangers)).rejects.toThrow(
       /no image has a label of equal name in labelsTr \(first ct1.nii.gz\)/,
     )
   })
@@ -173,7 +173,7 @@ describe('readCases of a folder', () => {
       'imagesTr/a_0001.nii.gz': '',
       'labelsTr/a.nii.gz': '',
     })
-    await expect(readCases(channels)).rejects.toThrow(/a_0001.nii.gz: a second channel/)
+    await expect(readDataset(channels)).rejects.toThrow(/a_0001.nii.gz: a second channel/)
   })
 
   it('reads one flat folder of pairs with distinct endings', async () => {
@@ -185,11 +185,11 @@ describe('readCases of a folder', () => {
       labelEnding: '_seg',
     } as const
     writeFiles(folder, { 'Train_lungmask/x_ct.nii.gz': '', 'Train_lungmask/x_seg.nii.gz': '' })
-    const list = await readCases(folder, { layout })
+    const list = await readDataset(folder, { layout })
     expect(list.cases).toHaveLength(1)
-    expect(stemOf(list.cases[0]!.image, '_ct')).toBe('x')
+    expect(list.cases[0]!.name).toBe('x')
     writeFiles(folder, { 'Train_lungmask/y_ct.nii.gz': '' })
-    const { cases } = await readCases(folder, { layout })
+    const { cases } = await readDataset(folder, { layout })
     expect(cases[1]!.label).toBe(join(folder, 'Train_lungmask/y_seg.nii.gz'))
   })
 })
@@ -207,7 +207,8 @@ describe('a list that names a file outside its folders', () => {
     return {
       root,
       other,
-      read: (name: string, more = {}) => readCases(join(root, 'lists', name), { searchIn: [root], ...more }),
+      read: (name: string, more = {}) =>
+        readDataset(join(root, 'lists', name), { searchIn: [root], ...more }),
     }
   }
 
@@ -242,7 +243,7 @@ describe('a list that names a file outside its folders', () => {
     expect((await read('link.json')).cases[0]?.image).toBe(join(root, 'near.nii.gz'))
     const link = join(other, 'root')
     symlinkSync(root, link)
-    const { cases } = await readCases(join(link, 'lists/inside.json'), { searchIn: [link] })
+    const { cases } = await readDataset(join(link, 'lists/inside.json'), { searchIn: [link] })
     expect(cases[0]?.image).toBe(join(root, 'scan.nii.gz'))
   })
 })

@@ -31,8 +31,17 @@ describe('findPreset', () => {
   })
 
   it('keeps the ids of labels that follow the region', () => {
-    expect(findPreset('region').map).toEqual({ '0': 0, '1': 1, '2': 2, '3': 3, '4': 4, '5': 5, '6': 6 })
-    expect(findPreset('region', 'chest').map).toEqual({ '0': 0, '1': 1, '2': 2 })
+    expect(findPreset('region').map).toEqual({
+      '0': 0,
+      '1': 1,
+      '2': 2,
+      '3': 3,
+      '4': 4,
+      '5': 5,
+      '6': 6,
+      '255': 255,
+    })
+    expect(findPreset('region', 'chest').map).toEqual({ '0': 0, '1': 1, '2': 2, '255': 255 })
   })
 
   const classMap = sharedFile('data/totalsegmentator/labels_total.json')

@@ -1,11 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import {
-  DATASETS,
-  type Dataset,
-  findDataset,
-  guessDataset,
-  tumorOrgans,
-} from '../../../src/curation/datasets/registry.js'
+import { recognizeDataset } from '../../../src/curation/datasets/recognize.js'
+import { DATASETS, type Dataset, findDataset, tumorOrgans } from '../../../src/curation/datasets/registry.js'
 import { LABEL_SCHEMES } from '../../../src/volume/labels.js'
 
 describe('the registry', () => {
@@ -49,17 +44,19 @@ describe('the registry', () => {
   })
 
   it('identifies data sets by the names of their lists', () => {
-    const guess = (name: string) => guessDataset(name)?.name
+    const guess = (name: string) => recognizeDataset(name)?.name
     expect(guess('dataset_btcv')).toBe('BTCV')
     expect(guess('dataset_tcia_panc')).toBe('Dataset082_TCIA_Pancreas-CT')
     expect(guess('MSD_pancreas_0')).toBe('Dataset007_Pancreas')
     expect(guess('TCIAcovid19_fold')).toBe('TCIAcovid19')
-    expect(guess('my_own_set')).toBeUndefined()
+    for (const name of ['my_own_set', 'MyKits', 'pancreatitis', 'mylits', 'kits2', 'wordless'])
+      expect(guess(name)).toBeUndefined()
+    expect(guess('dataset_kits23_0')).toBe('Dataset220_KiTS2023')
   })
 
   it("puts a user's own data set before the known ones", () => {
     const mine: Dataset = { ...findDataset('BTCV')!, title: 'mine' }
     expect(findDataset('BTCV', [mine])).toBe(mine)
-    expect(guessDataset('btcv.json', [{ ...mine, name: 'BTCV_cleaned', aliases: [] }])?.name).toBe('BTCV')
+    expect(recognizeDataset('btcv', [{ ...mine, name: 'BTCV_cleaned', aliases: [] }])?.name).toBe('BTCV')
   })
 })

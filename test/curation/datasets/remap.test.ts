@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { findPreset } from '../../../src/curation/datasets/presets.js'
-import { parseMap, remapLabels } from '../../../src/curation/datasets/remap.js'
+import { parseMap, remapLabels, roundNearIds } from '../../../src/curation/datasets/remap.js'
 import { DataError } from '../../../src/errors.js'
 import { filled } from '../../helpers/nifti-fixtures.js'
 
@@ -61,14 +61,24 @@ describe('remapLabels', () => {
   })
 
   it.each([
-    [Number.NaN, /found NaN/, /NaN/],
-    [-1, /found -1/, /negative/],
-    [0.5, /found 0.5/, /interpolation/],
-  ])('names the cause of the value %f', (value, message, hint) => {
-    const label = filled(Float32Array, [1, 1, 3], (_i, _j, k) => (k === 1 ? value : k))
+    [[Number.NaN], /found NaN: not a number/, /write 0/],
+    [[-1], /found -1: a negative id/, /mapped to ignore/],
+    [[4.99995, 0.99999], /found 4.99995: nearly an integer/, /data remap --round/],
+    [[0.9882, 2.0235], /found 0.9882: nearly an integer/, /data remap --round/],
+    [[10.921457, 21.842914, 54.607285], /found 10.92146: ids times 10.92/, /scl_slope/],
+    [[0.5, 1, 1.5], /found 0.5: a fraction/, /interpolation/],
+    [[0.99999, 1.5], /found 0.99999: a fraction/, /interpolation/],
+  ])('names the cause of the values %j', (values, message, hint) => {
+    const label = filled(Float64Array, [1, 1, 9], (_i, _j, k) => values[k - 1] ?? 0)
     const error = errorOf(() => remapLabels(label, { '2': 1 }, 'f.nii'))
     expect(error.message).toMatch(message)
     expect(error.hint).toMatch(hint)
+  })
+
+  it('rounds values that are nearly integers, and no others', () => {
+    const label = filled(Float32Array, [1, 1, 4], (_i, _j, k) => [0, 0.99999, 1.99998, 4.99995][k]!)
+    expect([...roundNearIds(label).data]).toEqual([0, 1, 2, 5])
+    expect(roundNearIds({ ...label, data: new Float32Array([1.5]) }).data[0]).toBe(1.5)
   })
 
   it('accepts float labels with whole ids', () => {
@@ -110,7 +120,7 @@ describe('parseMap', () => {
     })
   })
 
-  it('refuses conflicts, pairs it cannot read and presets it does not know', () => {
+  it('refuses conflicts, malformed pairs and unknown presets', () => {
     expect(() => parseMap('1:2,1:3')).toThrow(/id 1 has two targets \(2 and 3\)/)
     expect(() => parseMap('1:2,x:3')).toThrow(/invalid pair "x:3"/)
     expect(() => parseMap('1:256')).toThrow(/invalid pair/)

@@ -114,7 +114,7 @@ describe('a baseline', () => {
     )
   })
 
-  test('whose patch-merging order nobody states is refused unless the configuration does', () => {
+  test('without a stated patch-merging order is refused unless the configuration states it', () => {
     const patchMerging = { order: null, assumed: false, needed: true } as const
     const facts = checkpointFacts([segmentorFacts(7)], { patchMerging })
     expect(() => refuseBlindBaseline(synthesis, facts)).toThrow(ConfigError)

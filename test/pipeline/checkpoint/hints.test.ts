@@ -21,11 +21,11 @@ const specialist = resolveConfig({
 const said = (facts: CheckpointFacts, config: RunConfig | null = null): string =>
   checkpointHints(facts, config).join('\n')
 
-test('nothing is said of a file that is as it should be', () => {
+test('a valid file has no hints', () => {
   expect(checkpointHints(checkpointFacts([segmentorFacts(3)]), specialist)).toEqual([])
 })
 
-test('an untrained channel is told with the advice to share one', () => {
+test('an untrained channel is reported with the hint to share one', () => {
   const untouched = (untouchedOutputs: number[]): string =>
     said(
       checkpointFacts([generatorFacts(3)], {
@@ -40,7 +40,7 @@ test('an untrained channel is told with the advice to share one', () => {
   expect(untouched([])).toBe('')
 })
 
-test('another number of outputs, size or preparation than the configuration asks for is told', () => {
+test('a number of outputs, a size or a preparation other than configured is reported', () => {
   const metadata = { region: 'abdomen', windowHu: [-100, 240], spacingMm: [1.5, 1.5, 1.5] }
   const facts = checkpointFacts([segmentorFacts(7, { width: 24 })], {
     metadata,
@@ -57,14 +57,14 @@ test('another number of outputs, size or preparation than the configuration asks
   )
 })
 
-test('a file that could not be the baseline of the run says why', () => {
+test('a file that cannot be the baseline of the run is reported with the reason', () => {
   const metadata = { labelNames: ['background', 'pancreas', 'pancreas tumor'] }
   expect(said(checkpointFacts([segmentorFacts(3)], { metadata }), specialist)).toMatch(
     /it cannot be the baseline of this run: .* do not cover the planned organs liver/,
   )
 })
 
-test('an order that must be told comes with the ways to find it', () => {
+test('an order that must be stated comes with the ways to find it', () => {
   const patchMerging = { order: null, assumed: false, needed: true } as const
   expect(said(checkpointFacts([segmentorFacts(7)], { patchMerging }))).toMatch(
     /--merging .*--probe IMAGE LABELS/,
@@ -115,7 +115,7 @@ test('an unknown network is compared with the published ones', () => {
   )
 })
 
-test('weights that are no numbers any more are told, and a file that nothing vouches for', () => {
+test('weights that are not finite are reported, and a file without a hash', () => {
   const facts = checkpointFacts([segmentorFacts(7, { notFinite: ['a', 'b'] })], { verifiedBy: 'nothing' })
   expect(said(facts)).toMatch(/NaN or infinity in 2 tensors, first in a\n.*compare its sha256 yourself/)
 })

@@ -68,7 +68,7 @@ function evaluate(
   )
 }
 
-test('an evaluation leaves tables, a summary, pictures of the worst and a page that can be made anew', async () => {
+test('an evaluation writes tables, a summary, pictures of the worst cases and a page that can be rebuilt', async () => {
   fill('labels', 'a', 'b', 'c')
   fill('masks', 'a', 'b', 'c')
   fill('scans', 'a', 'b')
@@ -101,7 +101,7 @@ test('an evaluation leaves tables, a summary, pictures of the worst and a page t
   expect(readdirSync(join(out, 'pictures'))).toEqual([])
 })
 
-test('a pair that cannot be measured is named, and the rest goes on', async () => {
+test('a pair that cannot be measured is named, and the others continue', async () => {
   fill('labels', 'a', 'b')
   fill('masks', 'a', 'b')
   const { summary, failed, cases } = await evaluate((_, id) => (id === 'a' ? 'a.nii.gz is damaged' : {}))
@@ -120,7 +120,7 @@ test('labels without a mask are an error, or on request named in the summary', a
   fill('masks', 'b')
   await expect(evaluate(() => ({}))).rejects.toMatchObject({
     message: expect.stringContaining('2 labels without a mask (first a)'),
-    hint: expect.stringContaining('--partial'),
+    commandHint: expect.stringContaining('--partial'),
   })
   const { summary } = await evaluate(() => ({}), { partial: true })
   const warning = 'partial: 2 of 3 labels have no mask and are in no figure, first a'
@@ -170,7 +170,7 @@ describe('label conventions', () => {
     expect(failed[0]!.error.hint).toContain('--map-predictions')
   })
 
-  test('that both have, or that somebody declared, are measured with a warning', async () => {
+  test('that both masks have, or that the user declared, are measured with a warning', async () => {
     const both = await evaluate((_, id) => (id === 'a' ? ids([7], []) : ids([], [7])))
     expect(both.summary).toMatchObject({ numCases: 2, failedCases: [] })
     expect(both.summary.warnings).toEqual(['ids 7 occur in 2 cases (first a) and are not measured'])
@@ -223,7 +223,7 @@ describe('patients', () => {
     fill('masks', 'a1', 'a2', 'b')
   })
 
-  test('are told by lines of case and patient, or by a manifest', async () => {
+  test('are read from lines of case and patient, or from a manifest', async () => {
     const file = join(folder, 'patients.csv')
     writeFileSync(file, 'case,patient\na1,a\na2,a\nb,b\n')
     expect((await evaluate(() => ({}), { patients: file })).summary.numPatients).toBe(2)
@@ -238,7 +238,7 @@ describe('patients', () => {
     expect((await evaluate(() => ({}))).summary.numPatients).toBe(3)
   })
 
-  test('that a file does not name, and lines that say nothing, are refused', async () => {
+  test('that a file does not name, and lines without content, are refused', async () => {
     const file = join(folder, 'patients.csv')
     writeFileSync(file, 'a1,a\nb,b\n')
     await expect(evaluate(() => ({}), { patients: file })).rejects.toThrow(
@@ -251,7 +251,7 @@ describe('patients', () => {
   })
 })
 
-test('organ masks and scores go with their cases; missing ones are told, none at all is refused', async () => {
+test('organ masks and scores are matched to their cases; missing ones are listed, none at all is refused', async () => {
   fill('labels', 'a', 'b')
   fill('masks', 'a', 'b')
   fill('organs', 'a')
@@ -301,7 +301,7 @@ test('tolerances and IoUs of ones own take the place of the profile’s', async 
   expect(summary.lesions!.all.atIou.map(({ iou }) => iou)).toEqual([0.2])
 })
 
-test('a damaged or foreign summary is told when the page is made anew', async () => {
+test('a damaged or foreign summary is reported when the page is rebuilt', async () => {
   fill('labels', 'a')
   fill('masks', 'a')
   await evaluate(() => ({}))

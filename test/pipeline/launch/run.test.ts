@@ -64,7 +64,7 @@ async function typesOf(events: AsyncIterable<LaunchEvent>): Promise<string[]> {
   return seen
 }
 
-it('tells what happens and leaves how it ended', async () => {
+it('reports its events and records how it ended', async () => {
   const settings = options({ args: ['--epochs', '3'], processesPerNode: 2, environment: { SECRET: 'x' } })
   const run = startLaunch(settings, pretend('well'))
   expect(await typesOf(run)).toEqual(['output', 'started', 'finished'])
@@ -77,7 +77,7 @@ it('tells what happens and leaves how it ended', async () => {
   expect(readFileSync(join(settings.out, 'events.jsonl'), 'utf8')).not.toContain('output')
 })
 
-it('is not begun again after a failure unless it is told so', async () => {
+it('is not restarted after a failure unless configured', async () => {
   const settings = options()
   const runner = pretend('badly', 'well')
   const run = startLaunch(settings, runner)
@@ -88,7 +88,7 @@ it('is not begun again after a failure unless it is told so', async () => {
   expect(read(settings.out, 'exit.json')).toMatchObject({ outcome: 'failed', exitCode: 5 })
 })
 
-it('is begun again as often as it is told, with a rest that doubles', async () => {
+it('is restarted as often as configured, with a backoff that doubles', async () => {
   const settings = options({ restarts: { max: 2, backoffSeconds: 0.01 } })
   const run = startLaunch(settings, pretend('badly', 'badly', 'well'))
   const rests: number[] = []
@@ -166,7 +166,7 @@ describe('a launch whose script never began', () => {
     expect(await startLaunch(settings, pretend('well')).result).toMatchObject({ outcome: 'completed' })
   })
 
-  it('is not told from one that is about to begin where the file system has no locks', async () => {
+  it('cannot be distinguished from a starting run if the file system has no locks', async () => {
     const settings = options()
     const unlocked = { ...pretend('well'), lock: async () => ({ enforced: false, ...nothing }) }
     mkdirSync(settings.out)
@@ -188,7 +188,7 @@ it('starts once when two launches ask for one folder at the same moment', async 
   expect(runner.specs).toHaveLength(1)
 })
 
-it('lets a slow reader miss lines of output, and says how many', () => {
+it('lets a slow reader miss lines of output, and reports their number', () => {
   const unread: LaunchEvent[] = []
   const time = ''
   unread.push({ time, type: 'finished', outcome: 'completed', reason: '' })

@@ -66,6 +66,8 @@ const files: Record<string, Partial<CheckpointFacts>> = {
     renamed: { 'swin_vit.': 'swinViT.' },
     skipped: ['args (argparse.Namespace)'],
   },
+  'own.pt': { metadata: { ...STATED, windows: { overlap: 0.5, blend: 'gaussian' } } },
+  'own2.pt': { metadata: { ...STATED, windows: { overlap: 0.25, blend: 'gaussian' } } },
   'odd.pt': { metadata: { ...STATED, patchVoxels: [96, 96, 90] } },
 }
 
@@ -101,6 +103,20 @@ function predict(options: Partial<PredictOptions> = {}, checkpoint = ['model.pt'
   )
 }
 
+test.each([
+  [['model.pt'], {}, { overlap: 0.75, blend: 'constant' }],
+  [['own.pt'], {}, { overlap: 0.5, blend: 'gaussian' }],
+  [['own.pt'], { overlap: 0.625 }, { overlap: 0.625, blend: 'gaussian' }],
+  [['own.pt'], { profile: 'freetumor' }, { overlap: 0.75, blend: 'constant' }],
+  [['own.pt', 'own2.pt'], {}, { overlap: 0.75, blend: 'constant' }],
+] as const)(
+  'the windows of %j with %j follow option, profile, then the run of the weights',
+  async (files, options, windows) => {
+    await predict(options, [...files])
+    expect(specs[0]!.windows).toMatchObject(windows)
+  },
+)
+
 describe('which scans', () => {
   test('all of a folder, by their stems', async () => {
     scan('._a.nii.gz')
@@ -118,20 +134,24 @@ describe('which scans', () => {
     expect(cases.map(({ caseId }) => caseId)).toEqual(['c', 'a'])
   })
 
-  test('a split of a decathlon list, which must be told where there are several', async () => {
+  test('a split of a decathlon list, which must be named if there are several', async () => {
     const list = join(folder, 'list.json')
     const content = { training: [{ image: 'scans/a_0000.nii.gz' }], test: ['./scans/b_0000.nii.gz'] }
     writeFileSync(list, JSON.stringify(content))
-    await expect(predict({ images: list })).rejects.toThrow(/has several splits \(training, test\)/)
+    await expect(predict({ images: list })).rejects.toThrow(
+      /several splits \(expected one, found training, test\)/,
+    )
     const { cases } = await predict({ images: list, split: 'test' })
     expect(cases.map(({ caseId }) => caseId)).toEqual(['b'])
-    await expect(predict({ images: list, split: 'validation' })).rejects.toThrow(/lists no validation/)
+    await expect(predict({ images: list, split: 'validation' })).rejects.toThrow(
+      /no case of split validation/,
+    )
   })
 
   test('two scans of one stem are refused by name, and so is what is no scan', async () => {
-    scan('a.nii')
+    scan('a_0000.nii')
     await expect(predict()).rejects.toThrow(
-      /a\.nii and .*a_0000\.nii\.gz would both have the mask a\.nii\.gz/,
+      /a_0000\.nii and .*a_0000\.nii\.gz would both have the mask a\.nii\.gz/,
     )
     const list = join(folder, 'list.txt')
     writeFileSync(list, 'one/Scan.nii.gz\nother/scan.nii.gz\n')
@@ -139,12 +159,12 @@ describe('which scans', () => {
       /one\/Scan\.nii\.gz and .*other\/scan\.nii\.gz would both have the mask scan\.nii\.gz/,
     )
     await expect(predict({ images: join(folder, 'nowhere') })).rejects.toThrow(
-      /nowhere: file or folder not found/,
+      /nowhere: list or data set not found/,
     )
-    await expect(predict({ images: scan('a.png') })).rejects.toThrow(/neither a scan nor a list/)
+    await expect(predict({ images: scan('a.png') })).rejects.toThrow(/not a scan and not a list/)
   })
 
-  test('organ masks pair by stem; scans without one are told of', async () => {
+  test('organ masks are paired by stem; scans without one are listed', async () => {
     mkdirSync(join(folder, 'organs'))
     for (const name of ['a', 'c']) writeFileSync(join(folder, 'organs', `${name}.nii.gz`), '')
     await predict({ organMasks: join(folder, 'organs'), organIds: [5] })
@@ -159,7 +179,7 @@ describe('which scans', () => {
 })
 
 describe('what a checkpoint wants', () => {
-  test('comes from the file; what is told is used only where it is silent, and a difference is noted', async () => {
+  test('comes from the file; user values are used only if it states none, and a difference is noted', async () => {
     await predict({ windowHu: [-1000, 500], spacingMm: [1.5, 1.5, 1.5] })
     expect(specs[0]).toMatchObject(STATED)
     expect(notes).toEqual([
@@ -198,7 +218,7 @@ describe('what a checkpoint wants', () => {
     expect(readdirSync(folder)).not.toContain('out')
   })
 
-  test('the merging order is told to files that do not state it, and refused by one that does', async () => {
+  test('the merging order is used for files that do not state it, and refused for one that does', async () => {
     await predict({ patchMerging: 'v2' }, ['untold.pt'])
     await predict({ patchMerging: 'corrected', out: join(folder, '2') }, ['published.pt', 'model.pt'])
     expect(specs.map(({ members }) => members.map(({ patchMerging }) => patchMerging))).toEqual([
@@ -284,9 +304,9 @@ describe('profiles', () => {
   })
 })
 
-describe('going on', () => {
-  test('a failed case is told and the rest goes on; the next start tries it again', async () => {
-    scan('broken.nii.gz')
+describe('a resumed prediction', () => {
+  test('reports a failed case and continues with the others; the next start retries it', async () => {
+    scan('broken_0000.nii.gz')
     const { cases, failed } = await predict()
     expect(cases).toHaveLength(3)
     expect(failed).toEqual([
@@ -296,12 +316,12 @@ describe('going on', () => {
     expect(specs[1]!.cases.map(({ id }) => id)).toEqual(['broken'])
   })
 
-  test('makes what is missing, damaged, half-written or of another scan, and nothing else', async () => {
+  test('segments only cases whose result is missing, damaged, partially written or of another scan', async () => {
     await predict()
     scan('a_0000.nii.gz', 'another scan of this name')
     writeFileSync(join(out, 'b.nii.gz'), 'mask of')
     writeFileSync(join(out, `c.nii.gz.${'0'.repeat(32)}.tmp`), 'mas')
-    scan('d.nii.gz')
+    scan('d_0000.nii.gz')
     const { cases } = await predict()
     expect(specs[1]!.cases.map(({ id }) => id)).toEqual(['a', 'b', 'd'])
     expect(cases.map(({ caseId, reused }) => [caseId, reused])).toEqual([
@@ -318,7 +338,7 @@ describe('going on', () => {
     ])
   })
 
-  test('keeps what was done before the runtime died', async () => {
+  test('keeps the results from before the runtime crashed', async () => {
     stopAt = 'c'
     await expect(predict()).rejects.toThrow('killed')
     stopAt = null
@@ -347,8 +367,8 @@ describe('going on', () => {
     expect(readFileSync(join(foreign, 'b.nii.gz'), 'utf8')).toBe("somebody's work")
   })
 
-  test('says of every case how far it is', async () => {
-    scan('broken.nii.gz')
+  test('reports the progress of every case', async () => {
+    scan('broken_0000.nii.gz')
     const told: [number, number, string][] = []
     await predict({ onCase: ({ done, total, case: one }) => told.push([done, total, one.caseId]) })
     expect(told).toEqual([

@@ -72,7 +72,7 @@ async function gate(config: RunConfig) {
 
 const LIVER = { name: 'Dataset003_Liver' }
 
-describe('the leak gate', () => {
+describe('the leak check', () => {
   it('refuses a held-out scan among the training scans, whatever its header, orientation and type', async () => {
     await dataSet('Dataset003_Liver', { liver_0: scans[0]!, liver_1: scans[1]! }, { liver_2: turned })
     const refused = await gate(configOf({ datasets: [LIVER] })).catch((error: unknown) => error)
@@ -168,7 +168,7 @@ describe('the leak gate', () => {
     await expect(gate(config)).rejects.toThrow(/the same voxels/)
   })
 
-  it('takes near-duplicates from the last audit, and says what that did not see', async () => {
+  it('takes near-duplicates from the last audit, and lists the scans that the audit lacks', async () => {
     await dataSet('Dataset003_Liver', { liver_0: scans[0]! }, { liver_2: scans[2]! })
     const config = configOf({ datasets: [LIVER] })
     expect(await gate(config)).toEqual([

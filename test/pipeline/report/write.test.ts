@@ -51,7 +51,7 @@ function lines(values: readonly object[]): string {
 }
 
 describe('the report of a run', () => {
-  test('is made of all that the run left, and nothing is left beside it', async () => {
+  test('is built from all files of the run, and leaves no temporary file', async () => {
     const run = runDirectory()
     const path = await writeRunReport(run)
     expect(path).toBe(join(run, 'report.html'))
@@ -63,14 +63,14 @@ describe('the report of a run', () => {
     expect(readdirSync(run).filter((name) => name.startsWith('report'))).toEqual(['report.html'])
   })
 
-  test('tells of a picture what the ledger says became of its tumor', async () => {
+  test('shows the verdict of the ledger next to the picture of a tumor', async () => {
     const run = runDirectory()
     expect(readFileSync(await writeRunReport(run), 'utf8')).toContain('baseline detects 85 % · accepted')
     writeFileSync(join(run, 'ledger.jsonl'), lines([{ ...LEDGER[0]!, verdict: 'rejected' }]))
     expect(readFileSync(await writeRunReport(run), 'utf8')).toContain('baseline detects 85 % · rejected')
   })
 
-  test('is made anew over an older one', async () => {
+  test('overwrites an older one', async () => {
     const run = runDirectory()
     await writeRunReport(run)
     writeFileSync(join(run, 'events.jsonl'), lines([started(), step(0), step(1)]))

@@ -70,7 +70,7 @@ async function all<T>(stream: AsyncIterable<T>): Promise<T[]> {
 }
 
 describe('the settings of a warm runtime', () => {
-  it('come from what the files say of themselves', async () => {
+  it('come from the metadata of the files', async () => {
     await using runtime = await open(both)
     expect(runtime.device).toBe('memory')
     const { region, prepare, sampling, networks } = runtime.config
@@ -78,7 +78,7 @@ describe('the settings of a warm runtime', () => {
     expect(networks.generator?.channel).toBe('organ')
   })
 
-  it('are the published ones of a region where the files say nothing', async () => {
+  it('are the published ones of a region if the files have no metadata', async () => {
     const files = { 'TGAN.pt': checkpointFacts([generatorFacts(1)]) }
     await using runtime = await open({ generator: 'TGAN.pt', region: 'chest' }, files)
     expect(runtime.config.prepare).toMatchObject({ spacingMm: [1.25, 1.25, 5], windowHu: [-1000, 500] })
@@ -96,7 +96,7 @@ describe('the settings of a warm runtime', () => {
     expect(told.config.networks.baseline?.patchMerging).toBe('legacy')
   })
 
-  it('must be one thing to all who say them', async () => {
+  it('must agree in all files that state them', async () => {
     await expect(open({ ...both, windowHu: [-100, 100] })).rejects.toThrow(
       /windowHu: the option states \[-100,100\], .*generator.pt states \[-175,250\]/,
     )
@@ -115,7 +115,7 @@ describe('the settings of a warm runtime', () => {
     await expect(open({ generator: 'baseline.pt' })).rejects.toBeInstanceOf(CheckpointError)
   })
 
-  it('tell what was assumed', async () => {
+  it('list the assumptions', async () => {
     const notes: string[] = []
     const assumed = { order: 'legacy', assumed: true, needed: false } as const
     const files = {
@@ -208,7 +208,7 @@ describe('synthesize', () => {
     expect(made!.verdict).toMatchObject({ accepted: false, reason: 'notSeen' })
   })
 
-  it('says where there is no place', async () => {
+  it('reports an organ that is too small for the tumor', async () => {
     await using runtime = await open(both)
     const request = wish(1, { label: liver(5) })
     expect(await all(runtime.synthesize([request]))).toEqual([{ outcome: 'organTooSmall', request }])

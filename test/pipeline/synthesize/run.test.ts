@@ -115,7 +115,7 @@ describe('an offline synthesis', () => {
     expect(asked.filter((name) => name === 'prepare' || name === 'synthesize')).toEqual([])
   })
 
-  it('tells of every tumor once, in order, with all that makes it again', async () => {
+  it('lists every tumor once, in order, with all values to reproduce it', async () => {
     const folder = temporaryFolder()
     const out = join(folder, 'out')
     const { result, ledger } = await made(configOf(folder), out)
@@ -168,7 +168,7 @@ describe('an offline synthesis', () => {
     ])
   })
 
-  it('is the same whatever cases stand beside a case', async () => {
+  it('does not depend on the other cases', async () => {
     const [one, two] = [temporaryFolder(), temporaryFolder()]
     const both = await made(configOf(one), join(one, 'out'))
     const alone = await made(configOf(two), join(two, 'out'), memoryRuntime(), undefined, hostsNamed('b'))
@@ -176,7 +176,7 @@ describe('an offline synthesis', () => {
     expect(alone.ledger.map(timeless)).toEqual(ofB.map(timeless))
   })
 
-  it('goes on after it was stopped, and ends with the ledger of an unbroken one', async () => {
+  it('resumes after a stop, and ends with the ledger of an uninterrupted run', async () => {
     const [whole, broken] = [temporaryFolder(), temporaryFolder()]
     const unbroken = await made(configOf(whole), join(whole, 'out'))
     const out = join(broken, 'out')
@@ -241,7 +241,7 @@ describe('an offline synthesis', () => {
     expect(more.result.scans).toBe(8)
   })
 
-  it('tells of a host that cannot be read and goes on with the others', async () => {
+  it('reports a host CT that cannot be read, and continues with the others', async () => {
     const folder = temporaryFolder()
     const runtime = memoryRuntime()
     const damaging: ModelRuntime = {
@@ -273,7 +273,7 @@ describe('verdicts', () => {
     }
   }
 
-  it('a rejected tumor is tried again with another plan, as often as allowed, and each try is a line', async () => {
+  it('a rejected tumor is planned again, at most as often as allowed, and each attempt is a line', async () => {
     const folder = temporaryFolder()
     await writeFile(join(folder, 'b.pt'), '')
     const { ledger } = await made(withBaseline(folder, { quality: seen }), join(folder, 'out'))
@@ -323,7 +323,7 @@ it('leaves nothing of a file that an earlier start was killed in', async () => {
 })
 
 describe('a specialist data set', () => {
-  it('has tumors in its organ alone, and says how its ids are those of the region', async () => {
+  it('has tumors in its organ only, and states the region ids of its labels', async () => {
     const folder = temporaryFolder()
     const config = configOf(folder, { synthesize: { specialist: 'liver' } })
     const { ledger } = await made(config, join(folder, 'out'))

@@ -81,7 +81,7 @@ describe('checkTraining', () => {
       })
   })
 
-  it('refuses a label file with an id that nobody declared', async () => {
+  it('refuses a label file with an undeclared id', async () => {
     const own = temporaryFolder()
     await writePhantomDataset({
       out: join(own, 'Odd'),
@@ -206,7 +206,7 @@ describe('checkTraining', () => {
     expect(await check({ job: 'synthesis', networks })).toMatchObject({ ok: false, data: 'checked' })
   })
 
-  it('reads nothing when told to leave the data alone', async () => {
+  it('reads no data if the data check is skipped', async () => {
     mkdirSync(join(root, 'empty'), { recursive: true })
     const config = { job: 'baseline', data: { root: join(root, 'empty'), datasets: [TUMORS] } } as const
     expect(await check(config, undefined, false)).toEqual({

@@ -20,7 +20,7 @@ describe('a target', () => {
     expect(() => refuseOtherOrgans(targetConfig('all', 'onlylabeled'), [lits])).not.toThrow()
   })
 
-  it('takes data sets that do not say which organs they label, those of several, and held-out ones', () => {
+  it('accepts data sets without declared organs, data sets of several organs, and held-out ones', () => {
     const pancreas = targetConfig('panc', 'freesyn')
     const taken = [
       real('Mine', []),

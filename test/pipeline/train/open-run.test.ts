@@ -91,7 +91,7 @@ describe('a state file that cannot be written at the start', () => {
     expect(await endOf(resumed)).toMatchObject({ outcome: 'completed', step: 6 })
   })
 
-  it('exit.json does not keep the run from ending, and tells why it is missing', async () => {
+  it('exit.json does not prevent the end of the run, and the error names the path', async () => {
     const { config, out } = await prepared()
     mkdirSync(join(out, 'exit.json', 'inner'), { recursive: true })
     expect(await endOf(startTraining(config, lockedRuntime(), { out }))).toMatchObject({

@@ -59,7 +59,7 @@ async function halfDone(
 }
 
 describe('a run whose newest checkpoint is damaged', () => {
-  it('goes on from the one before, says so in its events, and ends as an unbroken one', async () => {
+  it('resumes from the previous one, reports it in its events, and ends as an uninterrupted run', async () => {
     const { config, run, folder } = await halfDone()
     writeFileSync(join(run, 'checkpoints', 'step_00000004', 'model.pt'), 'weights of step 5')
     const { events, result } = await trained(config, { resume: run })
@@ -86,7 +86,7 @@ describe('a run whose newest checkpoint is damaged', () => {
   })
 })
 
-describe('a run that died before its first checkpoint', () => {
+describe('a run that crashed before its first checkpoint', () => {
   it('restarts from step 0, logs it, and ends like an uninterrupted one', async () => {
     const { config, run, folder } = await halfDone({ training: { checkpointEverySteps: null } })
     const { events, result } = await trained(config, { resume: run })
@@ -140,7 +140,7 @@ describe('a changed configuration', () => {
     expect(readFileSync(join(run, 'events.jsonl'), 'utf8')).toBe(events)
   })
 
-  it("is gone on with when that is accepted, and is the run's own from then on", async () => {
+  it("is resumed when that is accepted, and is the run's own afterwards", async () => {
     const { config, run } = await halfDone()
     const other = over(config, { quality: { ...config.quality, shareSeenThreshold: 0.9 } })
     const { events } = await trained(other, { resume: run, acceptChanges: true })
@@ -150,7 +150,7 @@ describe('a changed configuration', () => {
     expect(notesOf(again.events, 'warning')).toEqual([])
   })
 
-  it('that only makes the run longer is told and needs no acceptance', async () => {
+  it('that only extends the run is reported and needs no acceptance', async () => {
     const { config, run } = await halfDone()
     const { events, result } = await trained(over(config, { training: { steps: 9 } }), { resume: run })
     expect(result).toMatchObject({ outcome: 'completed', step: 9 })
@@ -173,7 +173,7 @@ describe('changed data', () => {
     return over(config, { data: { ...config.data, datasets: [labelled!] } })
   }
 
-  it('are refused with the cases, and accepted when told', async () => {
+  it('are refused with the cases, and accepted on request', async () => {
     const { config, run } = await halfDone()
     const refused = startTraining(without(config), memoryRuntime(), { resume: run })
     await expect(refused.result).rejects.toMatchObject({
@@ -215,7 +215,7 @@ describe('changed data', () => {
 })
 
 describe('another number of ranks', () => {
-  it('goes on with the same items', async () => {
+  it('resumes with the same items', async () => {
     const { config, run, folder } = await halfDone()
     await trained(over(config, { runtime: { processesPerNode: 2 } }), { resume: run })
     await trained(config, { out: join(folder, 'whole') })
@@ -242,7 +242,7 @@ describe('validations', () => {
     expect(result.history.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6])
   })
 
-  it('end a run that gets no better, as completed and with the reason; going on ends the same', async () => {
+  it('end a run without improvement as completed, with the reason; a resumed run ends the same', async () => {
     const folder = temporaryFolder()
     const training = { validateEverySteps: 1, earlyStop: { patience: 2, minDelta: 0 } }
     const config = await memoryConfig('baseline', folder, { training })

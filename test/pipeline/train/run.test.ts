@@ -33,7 +33,7 @@ async function reached(run: Run, step: number): Promise<void> {
 describe('a training on two hosts', () => {
   const rendezvous = '127.0.0.1:1'
 
-  it('leaves the files of each host beside each other, and the checkpoints and the report to node 0', async () => {
+  it('writes the files of each node next to each other, and checkpoints and report on node 0', async () => {
     const folder = temporaryFolder()
     const config = await memoryConfig('segmentation', folder, {
       training: { validateEverySteps: 3, checkpointEverySteps: 4 },
@@ -102,7 +102,7 @@ describe('a training on two hosts', () => {
 })
 
 describe('a training', () => {
-  it('tells what happens in order, and its event log says the same', async () => {
+  it('reports its events in order, and its event log has the same', async () => {
     const folder = temporaryFolder()
     const config = await memoryConfig('baseline', folder, {
       training: { validateEverySteps: 3, checkpointEverySteps: 4 },
@@ -236,7 +236,7 @@ describe('a command', () => {
     await run.result
   })
 
-  it('pauses between two steps until the run is told to go on', async () => {
+  it('pauses between two steps until the command to continue', async () => {
     const folder = temporaryFolder()
     const config = await memoryConfig('baseline', folder, { training: { steps: 20 } })
     const run = startTraining(config, memoryRuntime(), { out: join(folder, 'run') })
@@ -260,7 +260,7 @@ describe('a command', () => {
 })
 
 describe('stopping', () => {
-  it('saves, says so with exit code 75, and a resumed run gives the events of an unbroken one', async () => {
+  it('saves, exits with code 75, and a resumed run gives the events of an uninterrupted one', async () => {
     const folder = temporaryFolder()
     const config = await memoryConfig('segmentation', folder, { training: { steps: 12 } })
     const whole = await eventsOf(startTraining(config, memoryRuntime(), { out: join(folder, 'whole') }))
@@ -288,7 +288,7 @@ describe('stopping', () => {
     expect(ofBroken).toBe(ofWhole)
   })
 
-  it('cuts what a crash left of steps after the checkpoint that it goes on from', async () => {
+  it('removes events of steps after the checkpoint that it resumes from', async () => {
     const folder = temporaryFolder()
     const config = await memoryConfig('baseline', folder, { training: { checkpointEverySteps: 2 } })
     const out = join(folder, 'run')
@@ -340,7 +340,7 @@ describe('stopping', () => {
   })
 })
 
-describe('a runtime that dies', () => {
+describe('a runtime that crashes', () => {
   it('ends the iterator, the result and waiting commands with the same error, and leaves evidence', async () => {
     const folder = temporaryFolder()
     const death = new RuntimeCrashError('rank 1 was killed', { hint: 'see the logs' })
@@ -365,7 +365,7 @@ describe('a runtime that dies', () => {
     expect(existsSync(join(out, 'report.html'))).toBe(true)
   })
 
-  it('is told by the run for good: a resume that is refused changes nothing', async () => {
+  it('is recorded by the run permanently: a refused resume changes nothing', async () => {
     const folder = temporaryFolder()
     const config = await memoryConfig('baseline', folder)
     const out = join(folder, 'run')
@@ -406,7 +406,7 @@ describe('a slow reader', () => {
   })
 })
 
-describe('a runtime that dies and may be begun again', () => {
+describe('a runtime that crashes and may be restarted', () => {
   const killed = (rank = 1, kind: FailureCard['kind'] = 'signal'): RuntimeCrashError => {
     const message = `rank ${rank} was killed`
     const card = {
@@ -424,7 +424,7 @@ describe('a runtime that dies and may be begun again', () => {
   }
   const restarting = { restarts: { max: 2, backoffSeconds: 0 } }
 
-  it('goes on from its checkpoint with the steps and the ledger of an unbroken run', async () => {
+  it('resumes from its checkpoint with the steps and the ledger of an uninterrupted run', async () => {
     const folder = temporaryFolder()
     const change = { training: { steps: 12, checkpointEverySteps: 3 }, runtime: restarting }
     const config = await memoryConfig('segmentation', folder, change)
@@ -457,7 +457,7 @@ describe('a runtime that dies and may be begun again', () => {
     expect(await readJson(join(out, 'failure.json'))).toMatchObject({ kind: 'signal', rank: 1 })
   })
 
-  it('is given up when it dies too often without a new checkpoint', async () => {
+  it('is not restarted after too many crashes without a new checkpoint', async () => {
     const folder = temporaryFolder()
     const config = await memoryConfig('baseline', folder, { training: { steps: 9 }, runtime: restarting })
     let lives = 0
@@ -564,7 +564,7 @@ describe('a runtime that dies and may be begun again', () => {
     expect(await run.result).toMatchObject({ outcome: 'stopped', step: 3, reason: 'enough' })
   })
 
-  it('has failed when it dies on the way to a requested stop and steps are lost', async () => {
+  it('has failed when it crashes before a requested stop and steps are lost', async () => {
     const folder = temporaryFolder()
     const config = await memoryConfig('baseline', folder, {
       training: { steps: 9, checkpointEverySteps: 3 },
@@ -584,7 +584,7 @@ describe('a runtime that dies and may be begun again', () => {
     expect(await readJson(join(out, 'exit.json'))).toMatchObject({ outcome: 'failed', exitCode: 5 })
   })
 
-  it('has stopped when it dies on the way to a requested stop and nothing is lost', async () => {
+  it('has stopped when it crashes before a requested stop and no step is lost', async () => {
     const folder = temporaryFolder()
     const config = await memoryConfig('baseline', folder, {
       training: { steps: 9, checkpointEverySteps: 3 },

@@ -53,7 +53,7 @@ function run(folder: string, baseline: string, generator: string | null): RunCon
   })
 }
 
-test('named weights are looked into, and their paths go to the run', async () => {
+test('named weights are inspected, and their paths are passed to the run', async () => {
   const { folder, notes, weights } = world({
     'b.pt': checkpointFacts([segmentorFacts(7)]),
     'g.pt': checkpointFacts([generatorFacts(3)]),

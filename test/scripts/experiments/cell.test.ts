@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest'
 import { modelOf, stateOf } from '../../../scripts/experiments/cell.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 
-describe('a stage that is met again', () => {
-  it('is new without a run, unfinished without a good end, and done only when its exit says so', async () => {
+describe('a repeated stage', () => {
+  it('is new without a run, unfinished without a good end, and done only with a completed exit record', async () => {
     const run = join(temporaryFolder(), 'realOnly')
     expect(await stateOf(run)).toBe('new')
     await mkdir(run)

@@ -31,7 +31,7 @@ describe('the processor clock', () => {
     expect(clock.seconds()).toBe(4.5)
   })
 
-  it('goes on counting a rank whose launcher is gone, and what that rank starts', () => {
+  it('continues to count a rank whose launcher has exited, and the processes that this rank starts', () => {
     const clock = clockOver(
       [process(10, 1, 0), process(11, 10, 100), process(12, 11, 200)],
       [process(10, 1, 0), process(12, 1, 500), process(13, 12, 100)],

@@ -26,14 +26,14 @@ const comparison: Comparison = {
 }
 
 describe('the explanation of a verdict', () => {
-  it('says of each step whether it is better, worse, or not told apart', () => {
+  it('states for each step whether it is better, worse, or not distinguished', () => {
     const [hosts, crafted, generated] = explain(comparison, null)
     expect(hosts).toMatch(/^Healthy scans alone.*\+4\.00 points.*better\.$/)
     expect(crafted).toMatch(/^Hand-crafted.*worse\.$/)
     expect(generated).toMatch(/no difference that these cases and seeds can tell\.$/)
   })
 
-  it('says what quality control itself does, also where it does harm', () => {
+  it('states the effect of quality control, also if it is harmful', () => {
     const trained = { dice: estimate(-0.09, -0.13, -0.05), falsePositives: estimate(-0.54, -1.1, 0.1) }
     const text = explain({ ...comparison, qualityControl: { handCrafted: null, trained } }, null).join('\n')
     expect(text).toContain(
@@ -47,7 +47,7 @@ describe('the explanation of a verdict', () => {
     expect(text).toContain('less real only: +0.25 (−2.12 to +2.94), not decided')
   })
 
-  it('says how many seeds would decide, from the scatter of these', () => {
+  it('states how many seeds would decide, from the scatter of these', () => {
     // variance 0.0009; (1.96 / 0.025)^2 of it
     expect(explain(comparison, null).at(-1)).toContain('6 seeds would give')
     expect(explain({ ...comparison, seeds: [1], gainBySeed: [0.02] }, null).at(-1)).toContain(
@@ -55,7 +55,7 @@ describe('the explanation of a verdict', () => {
     )
   })
 
-  it('puts the look of kept tumors beside that of real ones', () => {
+  it('shows the appearance of accepted tumors next to that of real ones', () => {
     const look = (contrastHu: number) => ({ contrastHu, textureHu: 20, volumeMl: 1, tumors: 10 })
     const judged = { cell: 'a', arm: 'trained', kept: 30, rejected: 70, measures: {} }
     const checks: Checks = {

@@ -64,7 +64,7 @@ describe('the verdict of the experiment', () => {
     expect(conditions.map(({ met }) => met)).toEqual([0, 1, 2, 3].map((at) => at !== failing))
   })
 
-  it('says what quality control does beside all kept, where both were trained', () => {
+  it('states the effect of quality control against keeping all tumors, if both were trained', () => {
     const made = cells(0.3, 0.35, 0.38).map((cell) => ({
       ...cell,
       scores: { ...cell.scores, trainedUnjudged: scores(0.44, 3) },
@@ -75,7 +75,7 @@ describe('the verdict of the experiment', () => {
     expect(all.qualityControl.handCrafted).toBeNull()
   })
 
-  it('is told of the seeds that are whole, and of no verdict without one', () => {
+  it('covers the complete seeds, and has no verdict without one', () => {
     const cut = cells(0.3, 0.35, 0.38).slice(0, 3)
     const [two, four, both] = compareArms(cut, plan)
     expect([two!.seeds, four!.seeds, both!.seeds]).toEqual([[1, 2], [1], [1]])

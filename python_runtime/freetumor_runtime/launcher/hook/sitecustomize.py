@@ -1,8 +1,8 @@
 """Python imports this file first in every rank of a user's script (`launcher/rank.py` puts its folder into PYTHONPATH).
 
-`init_process_group()` then meets the other ranks of the node through a private file (FREETUMOR_STORE) instead of the
-TCPStore at MASTER_ADDR and MASTER_PORT, to which every user of the host can write. The script sees nothing of it:
-PYTHONPATH and sys.path are restored, and the user's own `sitecustomize` runs. Scripts that open a TCPStore by
+`init_process_group()` then connects the ranks of the node through a private file (FREETUMOR_STORE). Without it they use
+the TCPStore at MASTER_ADDR and MASTER_PORT, to which every user of the machine can write. The script does not notice
+it: PYTHONPATH and sys.path are restored, and the user's own `sitecustomize` runs. Scripts that open a TCPStore
 themselves use the one at MASTER_PORT.
 """
 

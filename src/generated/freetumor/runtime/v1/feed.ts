@@ -178,6 +178,13 @@ export interface CaseOrder {
   caseId: string;
 }
 
+/** Sliding windows of a case that are done, of those to compute. */
+export interface CaseProgress {
+  caseId: string;
+  done: number;
+  total: number;
+}
+
 /** The job documents the form of `json`; it may be an error. */
 export interface CaseDone {
   caseId: string;
@@ -2150,6 +2157,85 @@ export const CaseOrder: MessageFns<CaseOrder> = {
     const message = createBaseCaseOrder();
     message.finished = object.finished ?? false;
     message.caseId = object.caseId ?? "";
+    return message;
+  },
+};
+
+function createBaseCaseProgress(): CaseProgress {
+  return { caseId: "", done: 0, total: 0 };
+}
+
+export const CaseProgress: MessageFns<CaseProgress> = {
+  encode(message: CaseProgress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.caseId !== "") {
+      writer.uint32(10).string(message.caseId);
+    }
+    if (message.done !== 0) {
+      writer.uint32(16).uint32(message.done);
+    }
+    if (message.total !== 0) {
+      writer.uint32(24).uint32(message.total);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CaseProgress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCaseProgress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.caseId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.done = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.total = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CaseProgress>): CaseProgress {
+    return CaseProgress.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CaseProgress>): CaseProgress {
+    const message = createBaseCaseProgress();
+    message.caseId = object.caseId ?? "";
+    message.done = object.done ?? 0;
+    message.total = object.total ?? 0;
     return message;
   },
 };

@@ -232,6 +232,16 @@ class CaseOrder(_message.Message):
     case_id: str
     def __init__(self, finished: bool = ..., case_id: _Optional[str] = ...) -> None: ...
 
+class CaseProgress(_message.Message):
+    __slots__ = ("case_id", "done", "total")
+    CASE_ID_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    case_id: str
+    done: int
+    total: int
+    def __init__(self, case_id: _Optional[str] = ..., done: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...
+
 class CaseDone(_message.Message):
     __slots__ = ("case_id", "json")
     CASE_ID_FIELD_NUMBER: _ClassVar[int]

@@ -1,0 +1,115 @@
+import { join } from 'node:path'
+import { DataError } from '../../errors.js'
+import { caseNames, type LeftOut, readFolder, stemOf } from './file-names.js'
+import type { ListedCase, Split } from './lists.js'
+import type { Layout } from './registry.js'
+
+type Folders = Extract<Layout, { kind: 'folders' }>
+type Flat = Extract<Layout, { kind: 'flat' }>
+
+export interface FolderCases {
+  readonly cases: readonly ListedCase[]
+  readonly leftOut: readonly LeftOut[]
+}
+
+/** Folders of images and labels that are read without a list, in the order of preference. */
+const KNOWN: readonly Folders[] = [
+  { kind: 'folders', images: 'imagesTr', labels: 'labelsTr' },
+  { kind: 'folders', images: 'images', labels: 'labels' },
+]
+
+/** Return the folders of images and labels among the folders of a data set; undefined without images. */
+export function imageFolders(folders: readonly string[]): Folders | undefined {
+  const found = KNOWN.find(({ images, labels }) => folders.includes(images) && folders.includes(labels))
+  if (found) return found
+  return folders.includes('imagesTr') || folders.includes('imagesTs') ? KNOWN[0] : undefined
+}
+
+/**
+ * Read the cases of a data-set folder without a list: images and labels with equal names in two folders, test
+ * scans in imagesTs, or pairs with distinct endings in one folder.
+ * @param declared a dataset.json states channels
+ * @throws DataError for a folder without an image, a second channel, or names that never pair
+ */
+export async function readImageFolders(
+  folder: string,
+  layout: Layout,
+  declared: boolean,
+): Promise<FolderCases> {
+  const images = layout.kind === 'flat' ? layout.folder : layout.images
+  const parts =
+    layout.kind === 'flat'
+      ? [await readFlat(join(folder, layout.folder), layout)]
+      : [
+          await readPairs(folder, layout, 'training', declared),
+          await readPairs(
+            folder,
+            { kind: 'folders', images: 'imagesTs', labels: 'labelsTs' },
+            'test',
+            declared,
+          ),
+        ]
+  const cases = parts.flatMap((part) => part.cases)
+  const leftOut = parts.flatMap((part) => part.leftOut)
+  if (cases.length === 0)
+    throw new DataError(`${folder}: no image found in ${images}${foundInstead(leftOut)}`, {
+      hint: leftOut[0]?.remedy ?? 'pass a folder with imagesTr and labelsTr, or with a dataset.json',
+    })
+  return { cases, leftOut }
+}
+
+/** Return ` (found 5 files of DICOM, first IM0.dcm)` for a folder without a scan; empty without such files. */
+export function foundInstead(leftOut: readonly LeftOut[]): string {
+  const parts = leftOut.map(({ count, reason, example }) => `${count} of ${reason}, first ${example}`)
+  return parts.length === 0 ? '' : ` (expected .nii, .nii.gz or .hdr; found ${parts.join('; ')})`
+}
+
+async function readPairs(
+  folder: string,
+  { images, labels }: Folders,
+  split: Split,
+  declared: boolean,
+): Promise<FolderCases> {
+  const [image, label] = await Promise.all([
+    presentFolder(join(folder, images)),
+    presentFolder(join(folder, labels)),
+  ])
+  const labelOf = new Map(label.volumes.map((name) => [stemOf(name), join(folder, labels, name)]))
+  const paths = image.volumes.map((name) => join(folder, images, name))
+  const names = caseNames(paths, new Set(labelOf.keys()), declared)
+  const cases = names.map((name, at): ListedCase => {
+    // a test image may have no label; for a training image, the label is expected under its name
+    const expected = split === 'training' ? join(folder, labels, `${name}.nii.gz`) : null
+    return { name, image: paths[at]!, label: labelOf.get(name) ?? expected, fold: null, split }
+  })
+  if (split === 'training' && cases.length > 0 && !names.some((name) => labelOf.has(name)))
+    throw new DataError(
+      `${join(folder, images)}: no image has a label of equal name in ${labels} (first ${image.volumes[0]})`,
+      { hint: 'give images and labels equal names, or pair them in a dataset.json' },
+    )
+  const alone = [...labelOf].filter(([name]) => split === 'training' && !names.includes(name))
+  return { cases, leftOut: [...image.leftOut, ...label.leftOut, ...labelsAlone(alone)] }
+}
+
+/** A label without an image is a case that cannot be taken. */
+function labelsAlone(alone: readonly (readonly [string, string])[]): LeftOut[] {
+  if (alone.length === 0) return []
+  const remedy = 'fetch the image of the same name, or remove the label'
+  return [{ count: alone.length, example: alone[0]![1], reason: 'a label without its image', remedy }]
+}
+
+async function readFlat(folder: string, { imageEnding, labelEnding }: Flat): Promise<FolderCases> {
+  const { volumes, leftOut } = await presentFolder(folder)
+  const labels = new Map(volumes.map((name) => [stemOf(name), name]))
+  const images = volumes.filter((name) => stemOf(name).endsWith(imageEnding))
+  const cases = images.map((image): ListedCase => {
+    const name = stemOf(image).slice(0, -imageEnding.length)
+    const label = labels.get(`${name}${labelEnding}`) ?? `${name}${labelEnding}.nii.gz`
+    return { name, image: join(folder, image), label: join(folder, label), fold: null, split: 'training' }
+  })
+  return { cases, leftOut }
+}
+
+async function presentFolder(folder: string) {
+  return await readFolder(folder).catch(() => ({ volumes: [], folders: [], others: [], leftOut: [] }))
+}

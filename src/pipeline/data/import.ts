@@ -1,0 +1,146 @@
+import { rm } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { loadConfig } from '../../config/load.js'
+import type { RunConfig } from '../../config/schema.js'
+import { curate, ownDatasets } from '../../curation/datasets/curate.js'
+import { type Collected, importCases, type TakenSource } from '../../curation/datasets/import.js'
+import { type ManifestCase, makeManifest, writeManifest } from '../../curation/datasets/manifest.js'
+import { labelMapOption } from '../../curation/datasets/remap.js'
+import { type UnreadableFiles, withFileFacts, withMeasures } from '../../curation/file-facts.js'
+import { UsageError } from '../../errors.js'
+import { makeWritableFolder } from '../../whole-file.js'
+import { defaultWorkers } from './check.js'
+import { labelFolderOf, noteNotTaken, type SourceOptions, type WorkOptions } from './collect.js'
+
+export interface ImportDataOptions extends Omit<SourceOptions, 'labels'>, WorkOptions {
+  /** Lists, folders of lists, data sets of any layout, or a whole nnUNet_raw. */
+  readonly lists?: readonly string[] | undefined
+  /** Include the data sets of this configuration: a file, or the name of a shipped one. */
+  readonly config?: string | undefined
+  /** Manifest to write. */
+  readonly out: string
+  /** Write nothing. Default: false. */
+  readonly dryRun?: boolean | undefined
+  /** Measure every file: volumes of the label classes, SHA-256. Default: false. */
+  readonly measure?: boolean | undefined
+  /** Receives the sources and what their cases were taken as, before anything is written. */
+  readonly onTaken?: ((taken: readonly TakenSource[]) => void) | undefined
+}
+
+export interface DataImport extends Pick<Collected, 'taken' | 'missing' | 'leftOut' | 'notes'> {
+  /** The manifest; null after a dry run. */
+  readonly out: string | null
+  readonly numCases: number
+  readonly refused: readonly { readonly id: string; readonly message: string }[]
+  readonly unreadable: readonly UnreadableFiles[]
+  /** False if a scan was not taken. */
+  readonly complete: boolean
+}
+
+/**
+ * Read data sets of any layout into one manifest. An interrupted import is resumed.
+ * @throws UsageError without lists and configuration; DataError for a path without a scan, or duplicate ids
+ */
+export async function importData(options: ImportDataOptions): Promise<DataImport> {
+  const {
+    lists,
+    cwd = process.cwd(),
+    dryRun,
+    measure,
+    workers = defaultWorkers(),
+    signal,
+    onCase,
+    onNote,
+  } = options
+  if (lists === undefined && options.config === undefined)
+    throw new UsageError('data import: nothing to read (expected --lists or --config)', {
+      hint: 'pass --lists with data sets, or --config with a configuration',
+    })
+  const onConfigNote = (text: string): void => onNote?.(text, 'info')
+  const config =
+    options.config === undefined ? null : await loadConfig(options.config, { onNote: onConfigNote })
+  const out = resolve(cwd, options.out)
+  const planned = await collect(options, cwd, config, null)
+  makeManifest(planned.cases)
+  options.onTaken?.(planned.taken)
+  if (dryRun) {
+    const complete = noteNotTaken(planned, onNote)
+    return resultOf(planned, { out: null, numCases: planned.cases.length, unreadable: [], complete })
+  }
+  // measuring may take hours
+  await makeWritableFolder(dirname(out))
+  const isMerged = planned.taken.some(({ merged }) => merged > 0)
+  const found = isMerged ? await collect(options, cwd, config, labelFolderOf(out)) : planned
+  const probed = await withFileFacts(makeManifest(found.cases).cases)
+  const journal = `${out}.measures.jsonl`
+  const threads = { workers, signal, onCase }
+  const { cases, unreadable } = measure ? await withMeasures(probed, threads, journal) : probed
+  await writeManifest(out, makeManifest(cases))
+  await rm(journal, { force: true })
+  const complete = noteNotTaken(found, onNote)
+  for (const { dataset, count, example } of unreadable)
+    onNote?.(`${dataset}: ${count} cases cannot be read, first ${example}`, 'warning')
+  return resultOf(found, { out: options.out, numCases: cases.length, unreadable, complete })
+}
+
+/** Collect the cases of the lists, then those of the data sets of the configuration that the lists lack. */
+async function collect(
+  { lists = [], root, as, region, map, allowOutside }: ImportDataOptions,
+  cwd: string,
+  config: Pick<RunConfig, 'data' | 'region'> | null,
+  labelFolder: string | null,
+): Promise<Collected> {
+  const listed = await importCases(
+    lists.map((path) => resolve(cwd, path)),
+    {
+      root: resolve(cwd, root ?? config?.data.root ?? '.'),
+      own: config ? ownDatasets(config.data) : [],
+      as,
+      region,
+      allowOutside,
+      labelFolder,
+      ...labelMapOption(map, region ?? null),
+    },
+  )
+  if (config === null) return listed
+  const names = new Set(listed.taken.map(({ dataset }) => dataset))
+  const datasets = config.data.datasets.filter(({ name }) => !names.has(name))
+  const data = { ...config.data, datasets, allowOutside: allowOutside ?? config.data.allowOutside }
+  const found = await curate(data, config.region, labelFolder)
+  const cases = found.cases.map(({ repeat: _, ...item }) => item)
+  return {
+    ...listed,
+    cases: [...listed.cases, ...cases],
+    taken: [...listed.taken, ...datasets.map(({ name }) => takenOf(name, cases))],
+    missing: [...listed.missing, ...found.missing],
+    leftOut: [...listed.leftOut, ...found.leftOut],
+    notes: [...listed.notes, ...found.notes],
+  }
+}
+
+function takenOf(dataset: string, all: readonly ManifestCase[]): TakenSource {
+  const cases = all.filter((item) => item.dataset === dataset)
+  const of = (split: ManifestCase['split']) => cases.filter((item) => item.split === split).length
+  const { region = 'abdomen', role, labelMap = null } = cases[0] ?? {}
+  return {
+    source: dataset,
+    layout: 'configuration',
+    dataset,
+    recognized: false,
+    region,
+    role: role?.kind ?? 'host',
+    labelMap,
+    merged: 0,
+    training: of('training'),
+    validation: of('validation'),
+    test: of('test'),
+  }
+}
+
+function resultOf(
+  { taken, missing, leftOut, notes, refused }: Collected,
+  rest: Pick<DataImport, 'out' | 'numCases' | 'unreadable' | 'complete'>,
+): DataImport {
+  const reasons = refused.map(({ id, error }) => ({ id, message: error.message }))
+  return { ...rest, taken, missing, leftOut, refused: reasons, notes }
+}

@@ -1,0 +1,140 @@
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import {
+  caseNames,
+  isVolume,
+  leftOutLines,
+  readFolder,
+  stemOf,
+} from '../../../src/curation/datasets/file-names.js'
+import { matchNames } from '../../../src/curation/datasets/own-labels.js'
+import { readSource, sourcesAt } from '../../../src/curation/datasets/sources.js'
+import { writeFiles } from '../../helpers/data-set.js'
+import { temporaryFolder } from '../../helpers/temporary.js'
+
+const empty = (...names: string[]) => Object.fromEntries(names.map((name) => [name, '']))
+
+describe('the names of volumes', () => {
+  it.each([
+    ['a.nii', 'a'],
+    ['A.NII.GZ', 'A'],
+    ['b.Nii.gz', 'b'],
+    ['c.HDR', 'c'],
+    ['1.2.840.1 a.nii.gz', '1.2.840.1 a'],
+    ['Fall é_seg.nii.gz', 'Fall é_seg'],
+  ])('include %s', (file, stem) => expect([isVolume(file), stemOf(file)]).toEqual([true, stem]))
+
+  it.each(['._a.nii.gz', '.DS_Store', 'a.nii.gz.json', 'a.txt', 'nii', 'a.img'])('exclude %s', (file) =>
+    expect(isVolume(file)).toBe(false),
+  )
+})
+
+describe('caseNames', () => {
+  const cases: readonly [string, string[], string[], boolean, string[]][] = [
+    ['drops a channel of all images', ['a_0000', 'b_0000'], ['a', 'b'], false, ['a', 'b']],
+    ['drops it without labels', ['a_0000', 'b_0000'], [], false, ['a', 'b']],
+    [
+      'keeps numbers from 0000',
+      ['l_0000', 'l_0001', 'l_0002'],
+      ['l_0000', 'l_0001', 'l_0002'],
+      false,
+      ['l_0000', 'l_0001', 'l_0002'],
+    ],
+    ['keeps numbers from 0000 without labels', ['l_0000', 'l_0001'], [], false, ['l_0000', 'l_0001']],
+    ['keeps it if a label has it', ['a_0000'], ['a_0000'], false, ['a_0000']],
+    ['keeps it unless every image has it', ['a_0000', 'b'], ['b'], false, ['a_0000', 'b']],
+    ['drops it where a dataset.json states channels', ['a_0000', 'b'], ['a', 'b'], true, ['a', 'b']],
+    ['has nothing to name', [], [], false, []],
+  ]
+  it.each(cases)('%s', (_, images, labels, declared, names) => {
+    const files = images.map((name) => `${name}.nii.gz`)
+    expect(caseNames(files, new Set(labels), declared)).toEqual(names)
+  })
+
+  it('refuses a second channel', () => {
+    const files = ['a_0000.nii.gz', 'a_0001.nii.gz']
+    expect(() => caseNames(files, new Set(['a']))).toThrow(/a_0001.nii.gz: a second channel/)
+    expect(() => caseNames(files, new Set(), true)).toThrow(/a second channel/)
+  })
+})
+
+describe('matchNames', () => {
+  it.each([
+    [['a', 'b'], ['a', 'b'], { a: 'a', b: 'b' }],
+    [['a_0000', 'b_0000'], ['a', 'b'], { a_0000: 'a', b_0000: 'b' }],
+    [['a', 'b'], ['a_0000', 'b_0000'], { a: 'a_0000', b: 'b_0000' }],
+    [['l_0000', 'l_0001'], ['l_0000', 'l_0001'], { l_0000: 'l_0000', l_0001: 'l_0001' }],
+    [['a', 'x'], ['a'], { a: 'a' }],
+  ])('pairs %j with %j', (files, cases, pairs) => {
+    expect(Object.fromEntries(matchNames(files, cases))).toEqual(pairs)
+  })
+})
+
+describe('files that look like scans', () => {
+  it('are reported by format, but not copies of a volume, sidecars or system files', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, empty('a.nii.gz', 'a.nrrd', 'a.nii.gz.json', '.DS_Store', '._b.nrrd', 'notes.txt'))
+    writeFiles(folder, empty('b.nrrd', 'c.mha', 'd.dcm', 'e.dcm', 'f.nii.gz.part', 'g.img', 'h.hdr', 'h.img'))
+    const { volumes, leftOut } = await readFolder(folder)
+    expect(volumes).toEqual(['a.nii.gz', 'h.hdr'])
+    expect(Object.fromEntries(leftOut.map(({ reason, count }) => [reason, count]))).toEqual({
+      NRRD: 1,
+      MetaImage: 1,
+      DICOM: 2,
+      'NIfTI under another ending': 1,
+      'an .img without its .hdr': 1,
+    })
+    const file = join(folder, 'd.dcm')
+    expect(leftOutLines(leftOut)).toContainEqual(
+      expect.stringMatching(`^${file} and 1 more: not taken \\(DICOM\\)`),
+    )
+  })
+
+  it('are named where a path has no scan, also DICOM without an ending', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, { 'series/IM0001': `${'\0'.repeat(128)}DICM` })
+    const [source] = await sourcesAt(folder)
+    await expect(readSource(source!)).rejects.toThrow(
+      /no scan found \(expected .nii.* found DICOM, first .*IM0001\)/,
+    )
+    await expect(sourcesAt(join(folder, 'series/IM0001'))).rejects.toThrow(/wrong format .*found DICOM/)
+  })
+})
+
+describe('a folder of scans', () => {
+  const read = async (folder: string) => {
+    const sources = await sourcesAt(folder)
+    expect(sources).toHaveLength(1)
+    const { cases, leftOut } = await readSource(sources[0]!)
+    return { names: cases.map(({ name }) => name), labels: cases.map(({ label }) => label), leftOut }
+  }
+
+  it('takes no mask as a scan: folders of masks, labels by their ending, masks of a prediction', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, empty('a_ct.nii.gz', 'a_seg.nii.gz', 'b.nii', 'b-label.nii.gz', 'x_seg.nii.gz'))
+    writeFiles(folder, empty('masks/a.nii.gz', 'deeper/c.nii.gz', 'out/prediction.json', 'out/a.nii.gz'))
+    const { names, labels } = await read(folder)
+    expect(names).toEqual(['a_ct', 'b', 'x_seg', 'deeper/c'])
+    expect(labels).toEqual([join(folder, 'a_seg.nii.gz'), join(folder, 'b-label.nii.gz'), null, null])
+  })
+
+  it('is a folder per case where images have known names; other volumes are reported', async () => {
+    const folder = temporaryFolder()
+    writeFiles(
+      folder,
+      empty('s1/ct.nii.gz', 's1/segmentations/liver.nii.gz', 's1/pet.nii.gz', 's2/CT.NII.GZ'),
+    )
+    writeFiles(folder, empty('s3/segmentation.nii.gz', 's1/instances/kidney_1.nii.gz', 'loose/y.nii.gz'))
+    const { names, leftOut } = await read(folder)
+    expect(names).toEqual(['s1', 's2', 's3'])
+    expect(leftOut).toMatchObject([
+      { count: 2, reason: 'a volume that is neither image nor label of a case' },
+    ])
+  })
+
+  it('is one case if the path is the folder of a case', async () => {
+    const folder = join(temporaryFolder(), 's0001')
+    writeFiles(folder, empty('ct.nii.gz', 'segmentations/liver.nii.gz'))
+    expect((await read(folder)).names).toEqual(['s0001'])
+  })
+})

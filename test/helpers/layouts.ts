@@ -1,0 +1,157 @@
+import { mkdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { writeNifti } from '../../src/volume/nifti-write.js'
+import type { LabelMap } from '../../src/volume/volume.js'
+import { writeFiles } from './data-set.js'
+import { madeImage, madeLabel } from './made-cases.js'
+import { temporaryFolder } from './temporary.js'
+
+/** A data set of two cases as people have it. */
+export interface MadeLayout {
+  readonly name: string
+  /** Writes the data set and returns its path. */
+  readonly write: () => Promise<string>
+  /** Ids in a manifest. */
+  readonly ids: readonly string[]
+  /** Names of masks. */
+  readonly names: readonly string[]
+}
+
+export async function writeVolume(
+  file: string,
+  volume: LabelMap | ReturnType<typeof madeImage>,
+): Promise<void> {
+  mkdirSync(dirname(file), { recursive: true })
+  await writeNifti(file, volume)
+}
+
+/** Two scans that differ, so that no audit finds a copy. */
+export function imageOf(at: number) {
+  return madeImage((hu, i, j, k) =>
+    hu > 0 ? hu + ((i * 31 + j * 17 + k * 7 + at * 101) % 13) * (at + 1) : hu,
+  )
+}
+
+const LABELS = { background: 0, liver: 1, 'liver tumor': 2, pancreas: 3 }
+
+async function inFolders(folder: string, names: readonly string[], channel = ''): Promise<string> {
+  for (const [at, name] of names.entries()) {
+    await writeVolume(join(folder, `imagesTr/${name}${channel}.nii.gz`), imageOf(at))
+    await writeVolume(join(folder, `labelsTr/${name}.nii.gz`), madeLabel())
+  }
+  return folder
+}
+
+async function inCases(
+  folder: string,
+  names: readonly string[],
+  write: (caseFolder: string) => Promise<void>,
+  image: string,
+): Promise<string> {
+  for (const [at, name] of names.entries()) {
+    await writeVolume(join(folder, name, image), imageOf(at))
+    await write(join(folder, name))
+  }
+  return folder
+}
+
+async function masks(folder: string): Promise<void> {
+  const { data, ...grid } = madeLabel()
+  const parts = { liver: [1, 2], liver_tumor: [2], pancreas: [3], spleen: [9] }
+  for (const [name, ids] of Object.entries(parts))
+    await writeVolume(join(folder, `segmentations/${name}.nii.gz`), {
+      ...grid,
+      data: data.map((id) => Number(ids.includes(id))),
+    })
+}
+
+const mine = () => join(temporaryFolder(), 'Mine')
+const TWO = ['a', 'b']
+const OWN = ['Mine/a', 'Mine/b']
+
+export const LAYOUTS: readonly MadeLayout[] = [
+  { name: 'imagesTr and labelsTr', ids: OWN, names: TWO, write: () => inFolders(mine(), TWO) },
+  {
+    name: 'nnU-Net',
+    ids: OWN,
+    names: TWO,
+    write: async () => {
+      const folder = await inFolders(mine(), TWO, '_0000')
+      writeFiles(folder, {
+        'dataset.json': { channel_names: { '0': 'CT' }, labels: LABELS, file_ending: '.nii.gz' },
+      })
+      return folder
+    },
+  },
+  {
+    name: 'a whole nnUNet_raw',
+    ids: ['Dataset501_Mine/a', 'Dataset502_Other/a'],
+    names: ['Dataset501_Mine__a', 'Dataset502_Other__a'],
+    write: async () => {
+      const raw = join(temporaryFolder(), 'nnUNet_raw')
+      for (const [at, name] of ['Dataset501_Mine', 'Dataset502_Other'].entries()) {
+        await writeVolume(join(raw, name, 'imagesTr/a_0000.nii.gz'), imageOf(at))
+        await writeVolume(join(raw, name, 'labelsTr/a.nii.gz'), madeLabel())
+        const content = { channel_names: { '0': 'CT' }, labels: LABELS, file_ending: '.nii.gz' }
+        writeFiles(join(raw, name), { 'dataset.json': content })
+      }
+      return raw
+    },
+  },
+  {
+    name: 'decathlon list',
+    ids: OWN,
+    names: TWO,
+    write: async () => {
+      const folder = await inFolders(mine(), TWO)
+      const training = TWO.map((name) => ({
+        image: `./imagesTr/${name}.nii.gz`,
+        label: `./labelsTr/${name}.nii.gz`,
+      }))
+      writeFiles(folder, {
+        'dataset.json': { labels: { '1': 'liver', '2': 'liver tumor', '3': 'pancreas' }, training },
+      })
+      return folder
+    },
+  },
+  {
+    name: 'folder per case of KiTS',
+    ids: ['Mine/case_00000', 'Mine/case_00001'],
+    names: ['case_00000', 'case_00001'],
+    write: async () => {
+      const folder = await inCases(
+        mine(),
+        ['case_00000', 'case_00001'],
+        (path) => writeVolume(join(path, 'segmentation.nii.gz'), madeLabel()),
+        'imaging.nii.gz',
+      )
+      writeFiles(folder, { 'kits23.json': [{ case_id: 'case_00000' }] })
+      return folder
+    },
+  },
+  {
+    name: 'folder per case of TotalSegmentator',
+    ids: ['Mine/s0000', 'Mine/s0001'],
+    names: ['s0000', 's0001'],
+    write: async () => {
+      const folder = await inCases(mine(), ['s0000', 's0001'], masks, 'ct.nii.gz')
+      writeFiles(folder, { 'meta.csv': 'image_id;age\n' })
+      return folder
+    },
+  },
+  {
+    name: 'folder per case of AbdomenAtlas',
+    ids: ['Mine/BDMAP_00000001', 'Mine/BDMAP_00000002'],
+    names: ['BDMAP_00000001', 'BDMAP_00000002'],
+    write: () =>
+      inCases(
+        mine(),
+        ['BDMAP_00000001', 'BDMAP_00000002'],
+        async (path) => {
+          await masks(path)
+          await writeVolume(join(path, 'combined_labels.nii.gz'), madeLabel())
+        },
+        'ct.nii.gz',
+      ),
+  },
+]
