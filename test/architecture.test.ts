@@ -84,7 +84,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   cli: { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'transport', 'studio'] },
   'index.ts': {
-    uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime'],
+    uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'studio'],
     types: ['generated/config-input.ts'],
   },
   'abort.ts': { uses: [] },

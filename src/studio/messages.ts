@@ -23,7 +23,6 @@ export interface RunList {
   readonly folders: readonly string[]
   /** True if the server accepts commands. */
   readonly control: boolean
-  readonly version: string
 }
 
 export interface RunDetail {

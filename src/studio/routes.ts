@@ -55,7 +55,6 @@ export function routesOf({ options, reachable, token, catalogue, streams }: Serv
       unlisted: catalogue.unlisted,
       folders: options.folders,
       control: options.control ?? false,
-      version: options.version,
     }
     return context.json(list)
   })

@@ -41,7 +41,6 @@ async function open(
   const studio = await openStudio({
     folders: [folder],
     pageFolder,
-    version: '0',
     processes: NOBODY,
     ...given,
   })

@@ -100,7 +100,6 @@ export async function serve(folder: string, options: Partial<StudioOptions> = {}
   const studio = await openStudio({
     folders: [folder],
     pageFolder: join(packageRoot, 'dist/studio/page'),
-    version: '0',
     processes: NOBODY,
     ...options,
   })

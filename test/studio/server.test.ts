@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { startTraining } from '../../src/pipeline/train/run.js'
-import { connectRun, runProcesses, shareRun } from '../../src/runtime/run-service.js'
+import { controlledProcesses, shareRun } from '../../src/runtime/run-service.js'
 import type { RunDetail, RunList, RunUpdate } from '../../src/studio/messages.js'
 import { openStudio } from '../../src/studio/server.js'
 import type { RunEvent } from '../../src/training/events.js'
@@ -258,7 +258,7 @@ describe('a run that a process trains', () => {
     const run = startTraining(config, { ...memoryRuntime(), share: shareRun }, { out: join(runs, 'live') })
     onTestFinished(async () => run[Symbol.asyncDispose]())
     for await (const event of run) if (event.type === 'step') break
-    const server = await serve(runs, { control: true, processes: { ...runProcesses, connect: connectRun } })
+    const server = await serve(runs, { control: true, processes: controlledProcesses })
     const { id } = (await listOf(server)).runs.find(({ directory }) => directory.endsWith('live'))!
     const follower = await follow(server, [id])
     const send = async (command: object): Promise<{ command: string; step: number }> => {
@@ -293,7 +293,7 @@ describe('a run that a process trains', () => {
 })
 
 describe('the address', () => {
-  const options = { folders: [], pageFolder: '/', version: '0', processes: NOBODY }
+  const options = { folders: [], pageFolder: '/', processes: NOBODY }
   it.each([
     ['another interface without TLS', { host: '192.0.2.1' }, /not encrypted/],
     ['every interface', { host: '0.0.0.0', tls: { cert: '', key: '' } }, /no name of this machine/],

@@ -3,11 +3,12 @@ import { onAbort } from '../../abort.js'
 import { UsageError } from '../../errors.js'
 import { readForeignText } from '../../foreign-text.js'
 import { packageRoot } from '../../runtime/python.js'
-import { connectRun, runProcesses } from '../../runtime/run-service.js'
+import { controlledProcesses } from '../../runtime/run-service.js'
+import type { StudioSettings } from '../../studio/options.js'
 import { openStudio } from '../../studio/server.js'
 import { wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
-import { type AddCommand, outputOption, packageVersion, withExample } from '../program.js'
+import { type AddCommand, outputOption, withExample } from '../program.js'
 
 interface Options {
   readonly port?: number
@@ -37,13 +38,12 @@ export const addStudioCommand: AddCommand = (program, io) => {
       await using studio = await openStudio({
         folders,
         pageFolder: join(packageRoot, 'dist/studio/page'),
-        version: packageVersion(),
-        processes: { ...runProcesses, connect: connectRun },
-        ...(options.port === undefined ? {} : { port: options.port }),
-        ...(options.host === undefined ? {} : { host: options.host }),
-        control: options.control ?? false,
-        ...(await tlsOf(io.cwd, options)),
-        ...(options.behindProxy === undefined ? {} : { proxyOrigin: originOf(options.behindProxy) }),
+        processes: controlledProcesses,
+        port: options.port,
+        host: options.host,
+        control: options.control,
+        tls: await tlsOf(io.cwd, options),
+        proxyOrigin: options.behindProxy === undefined ? undefined : originOf(options.behindProxy),
       })
       printResult(io, 'studio', options.output, { url: studio.url }, () => [studio.url])
       io.note('open this URL in a browser; Ctrl-C ends the server')
@@ -51,18 +51,15 @@ export const addStudioCommand: AddCommand = (program, io) => {
     })
 }
 
-/** Return certificate and key; nothing without both options. */
-async function tlsOf(
-  cwd: string,
-  { tlsCert, tlsKey }: Options,
-): Promise<{ tls?: { cert: string; key: string } }> {
-  if (tlsCert === undefined && tlsKey === undefined) return {}
+/** Return certificate and key; undefined without both options. */
+async function tlsOf(cwd: string, { tlsCert, tlsKey }: Options): Promise<StudioSettings['tls']> {
+  if (tlsCert === undefined && tlsKey === undefined) return undefined
   if (tlsCert === undefined || tlsKey === undefined)
     throw new UsageError('studio: half of TLS (expected --tls-cert and --tls-key, found one of them)', {
       hint: 'add the other option',
     })
   const [cert, key] = await Promise.all([tlsCert, tlsKey].map((file) => readForeignText(resolve(cwd, file))))
-  return { tls: { cert: cert!, key: key! } }
+  return { cert: cert!, key: key! }
 }
 
 function originOf(text: string): string {
