@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { RunList } from '../../src/studio/messages.js'
 import { temporaryFolder } from '../helpers/temporary.js'
+import { until } from '../helpers/until.js'
 import { STARTED, serve, type TestServer, writeRun } from './runs.js'
 
 const SECRET = 'the text of a file outside'
@@ -246,6 +247,21 @@ describe('the server refuses', () => {
     )
     expect(status).toBe(408)
     expect(performance.now() - started).toBeLessThan(15_000)
+  })
+})
+
+test('a client that opens every stream and leaves is replaced by the next client', async () => {
+  const { server, id } = await served()
+  const path = `/api/stream?runs=${id}`
+  const leaving = new AbortController()
+  const streams = Array.from({ length: 64 }, () => server.get(path, { signal: leaving.signal }))
+  expect((await Promise.all(streams)).map(({ status }) => status)).toEqual(Array(64).fill(200))
+  expect((await server.get(path)).status).toBe(503)
+  leaving.abort()
+  await until(async () => {
+    const next = await server.get(path)
+    await next.body!.cancel()
+    return next.status === 200
   })
 })
 

@@ -41,6 +41,9 @@ class RunPage {
   readonly #tumors = make('div')
   readonly #moments = make('section', { class: 'events' })
   readonly #details = make('div')
+  /** Hidden until its parts are known, so that none of them moves. */
+  readonly #body = make('div')
+  #detailRead = false
   #control: ControlBar | null = null
   readonly #controlPlace = make('div', { class: 'control-place' })
   #logs: RankLogView | null = null
@@ -70,6 +73,10 @@ class RunPage {
       this.#name,
       this.#directory,
       make('p', { class: 'outcome', is: { role: 'status' } }, this.#outcome, ' ', this.#reason),
+      this.#body,
+    )
+    this.#body.hidden = true
+    this.#body.append(
       this.#controlPlace,
       this.#problems,
       this.#failure,
@@ -99,10 +106,28 @@ class RunPage {
     if (update.failure !== undefined)
       this.#failure.replaceChildren(...(update.failure === null ? [] : [failureCard(update.failure)]))
     this.#showProblems()
+    this.#reveal()
+  }
+
+  #reveal(): void {
+    const hidden = !this.isFilled || !this.#detailRead
+    if (hidden === this.#body.hidden) return
+    this.#body.hidden = hidden
+    // a chart has no width before
+    if (this.isFilled) this.#charts.show(this.#state)
   }
 
   /** Read what does not change while the run trains. */
   async readDetail(): Promise<void> {
+    try {
+      await this.#readDetail()
+    } finally {
+      this.#detailRead = true
+      this.#reveal()
+    }
+  }
+
+  async #readDetail(): Promise<void> {
     const [detail, { control }] = await Promise.all([readDetail(this.id), readRunList()])
     this.#problemTexts = [...this.#problemTexts, ...detail.problems]
     this.#logs = new RankLogView(this.id, detail.logs)
