@@ -88,6 +88,24 @@ describe('importLists', () => {
     )
   })
 
+  it('gives the reason if the regions of a list leave its ids open', async () => {
+    const folder = temporaryFolder()
+    const labels = { background: 0, liver: [1, 3], pancreas: [2, 3] }
+    writeFiles(folder, { 'Ours/dataset.json': { labels, training } })
+    await expect(importLists(join(folder, 'Ours'), { root: folder })).rejects.toThrow(
+      /label ids are unclear \(id 3 is in liver and pancreas/,
+    )
+  })
+
+  it('warns that no voxel is background if id 0 is ignored', async () => {
+    const folder = temporaryFolder()
+    const labels = { '0': 'unlabeled', '1': 'liver' }
+    writeFiles(folder, { 'Ours/dataset.json': { labels, training } })
+    writeFiles(folder, { 'Ours/imagesTr/a.nii.gz': '', 'Ours/labelsTr/a.nii.gz': '' })
+    const { notes } = await importLists(join(folder, 'Ours'), { root: folder })
+    expect(notes.join()).toContain('If id 0 is background, map it to 0')
+  })
+
   it('reads the whole published set of lists, and counts missing cases per data set', async () => {
     const folder = temporaryFolder()
     const files: Record<string, object> = {}

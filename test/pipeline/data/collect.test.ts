@@ -63,6 +63,8 @@ describe('the data functions', () => {
     const { after } = await remapData({ labels: first!.label!, out, map: '1:1', rest: 0 })
     expect(after.map(({ id }) => id)).toEqual([0, 1])
     expect(Math.max(...(await readNifti(out)).data)).toBe(1)
+    const wrong = remapData({ labels: first!.label!, out: join(cwd, 'liver.nrrd'), map: '1:1', rest: 0 })
+    await expect(wrong).rejects.toThrow('--out: wrong ending')
   })
 
   it('refuse an import of nothing, with options of the API in the hint', async () => {
