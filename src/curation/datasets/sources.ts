@@ -100,8 +100,14 @@ async function sourcesIn(folder: string): Promise<Source[]> {
   const children = await Promise.all(
     folders.map(async (name) => ({ path: join(folder, name), ...(await readFolder(join(folder, name))) })),
   )
-  const isDataset = children.map(
-    (child) => child.others.includes('dataset.json') || imageFolders(child.folders),
+  const cases = await Promise.all(children.map(({ path }) => readCaseFolder(path)))
+  const isDataset = await Promise.all(
+    children.map(
+      async (child) =>
+        child.others.includes('dataset.json') ||
+        imageFolders(child.folders) !== undefined ||
+        (cases.every((one) => one === null) && (await hasLabelledCases(child.path, child.folders))),
+    ),
   )
   if (isDataset.some(Boolean)) {
     const found = await Promise.all(
@@ -109,8 +115,13 @@ async function sourcesIn(folder: string): Promise<Source[]> {
     )
     return found.flat()
   }
-  const cases = await Promise.all(children.map(({ path }) => readCaseFolder(path)))
   return [{ path: folder, kind: cases.some((one) => one !== null) ? 'case folders' : 'scans' }]
+}
+
+/** Return true for a folder that holds labelled case folders, such as `dataset` of the KiTS23 repository. */
+async function hasLabelledCases(path: string, folders: readonly string[]): Promise<boolean> {
+  const cases = await Promise.all(folders.map((name) => readCaseFolder(join(path, name))))
+  return cases.some((one) => one?.split === 'training')
 }
 
 async function listsOf(folder: string, others: readonly string[]): Promise<string[]> {

@@ -132,6 +132,13 @@ describe('a folder of scans', () => {
     ])
   })
 
+  it('finds folders per case one level deeper, as in the repository of KiTS', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, empty('dataset/case_00000/imaging.nii.gz', 'dataset/case_00000/segmentation.nii.gz'))
+    writeFiles(folder, empty('code/setup.py'))
+    expect((await read(folder)).names).toEqual(['case_00000'])
+  })
+
   it('is one case if the path is the folder of a case', async () => {
     const folder = join(temporaryFolder(), 's0001')
     writeFiles(folder, empty('ct.nii.gz', 'segmentations/liver.nii.gz'))
