@@ -6,7 +6,7 @@
  */
 import { rm } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { resolveConfig } from './config/resolve.js'
 import type { ConfigInput, RunConfig } from './config/schema.js'
 import { UsageError } from './errors.js'
@@ -36,9 +36,12 @@ import {
   type MergingOrder,
 } from './runtime/checkpoint.js'
 import { launchPlanner } from './runtime/launch-plan.js'
-import { runProcesses } from './runtime/run-service.js'
+import { packageRoot } from './runtime/python.js'
+import { controlledProcesses, runProcesses } from './runtime/run-service.js'
 import { scriptRunner } from './runtime/script.js'
 import { torchRuntime } from './runtime/torch-runtime.js'
+import type { StudioSettings } from './studio/options.js'
+import { openStudio, type Studio } from './studio/server.js'
 import type { Launch, LaunchOptions } from './training/launch.js'
 import type { Run, TrainOptions } from './training/run.js'
 import type { RunSummary } from './training/run-summary.js'
@@ -151,6 +154,8 @@ export {
   type TumorOutcome,
   type TumorPlan,
 } from './simulation/tumor.js'
+export type { StudioSettings } from './studio/options.js'
+export type { Studio } from './studio/server.js'
 export type * from './training/events.js'
 export type { RestartPolicy } from './training/failure.js'
 export type {
@@ -209,6 +214,22 @@ export function checkConfig(
  */
 export function listRuns(root = 'runs'): Promise<RunSummary[]> {
   return summariseRuns(resolve(root), runProcesses)
+}
+
+/**
+ * Serve a page that shows the runs below folders, until the result is disposed (`await using`).
+ * @param folders default `runs`; searched three levels deep
+ */
+export function studio(
+  folders: readonly string[] = ['runs'],
+  settings: StudioSettings = {},
+): Promise<Studio> {
+  return openStudio({
+    ...settings,
+    folders: folders.map((folder) => resolve(folder)),
+    pageFolder: join(packageRoot, 'dist/studio/page'),
+    processes: controlledProcesses,
+  })
 }
 
 /**

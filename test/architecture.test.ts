@@ -78,9 +78,13 @@ const ROOMS: Readonly<Record<string, Room>> = {
     uses: ['transport', 'generated'],
     types: ['pipeline/ports', 'volume', 'config', ...DOMAIN, 'sampling'],
   },
-  cli: { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'transport'] },
+  studio: {
+    uses: ['volume', 'config', ...DOMAIN, 'report', 'pipeline', 'pipeline/runs'],
+    types: ['pipeline/ports'],
+  },
+  cli: { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'transport', 'studio'] },
   'index.ts': {
-    uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime'],
+    uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'studio'],
     types: ['generated/config-input.ts'],
   },
   'abort.ts': { uses: [] },
@@ -102,7 +106,10 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli'],
   'nifti-reader-js': ['volume'],
   yaml: ['config'],
-  zod: ['config', 'runtime', 'curation', 'evaluation', 'quality'],
+  hono: ['studio'],
+  '@hono/node-server': ['studio'],
+  uplot: ['studio'],
+  zod: ['config', 'runtime', 'curation', 'evaluation', 'quality', 'studio'],
 }
 
 const roomOf = (path: string): string =>

@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { packageRoot } from '../src/runtime/python.js'
 import { readRequirements } from '../src/runtime/requirements.js'
+import { importedPackage, sourceFiles, typescriptImports } from './helpers/source-files.js'
 
 const page = readFileSync(join(packageRoot, 'THIRD_PARTY.md'), 'utf8')
 
@@ -46,6 +47,24 @@ it('the third-party notice lists every pinned Python package with its version an
   ])
   expect(Object.fromEntries(listed)).toEqual(readRequirements(false).pins)
   for (const [, , licence] of rowsBelow('Python')) expect(licence).toMatch(/[A-Z]/)
+})
+
+it('the third-party notice lists every package in the page of studio, and the build adds its licence text', () => {
+  const { packages } = JSON.parse(readFileSync(join(packageRoot, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, Locked>
+  }
+  const page = sourceFiles(join(packageRoot, 'src/studio/page'), '.ts')
+  const imported = page.flatMap(({ text }) =>
+    typescriptImports(text).map(({ specifier }) => importedPackage(specifier)),
+  )
+  const bundled = [...new Set(imported.filter((name) => name !== undefined))].sort()
+  const rows = bundled.map((name) => {
+    const { version, license } = packages[`node_modules/${name}`]!
+    return [name, version, license]
+  })
+  expect(rowsBelow('Page of studio')).toEqual(rows)
+  for (const name of bundled)
+    expect(existsSync(join(packageRoot, `dist/studio/page/${name}-LICENSE.txt`))).toBe(true)
 })
 
 it('the third-party notice is part of the package', () => {

@@ -60,6 +60,7 @@ export interface JsonOutputs {
   'runs show': RunSummary
   setup: SetupResult
   simulate: { readonly out: string; readonly count: number; readonly noRoom: number }
+  studio: { readonly url: string }
   sweep: Sweep
   synthesize: Synthesis
   train: RunResult

@@ -94,10 +94,10 @@ function isOf(key: string, family: readonly string[]): boolean {
   return family.some((one) => key === one || key.startsWith(`${one}.`))
 }
 
-type Leaves = Map<string, unknown>
+export type Leaves = Map<string, unknown>
 
 /** Return dotted keys with their values; a list is a value. */
-function leaves(value: object, path = ''): Leaves {
+export function leaves(value: object, path = ''): Leaves {
   const found = new Map<string, unknown>()
   for (const [name, inner] of Object.entries(value)) {
     const key = path === '' ? name : `${path}.${name}`

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { UsageError } from '../errors.js'
 import { readForeignJson } from '../foreign-text.js'
-import type { RunProcesses } from '../pipeline/ports/runs.js'
+import type { ControlledProcesses, RunProcesses } from '../pipeline/ports/runs.js'
 import type { RunEvent } from '../training/events.js'
 import type { Run, RunStatus } from '../training/run.js'
 import { openRunClient, type RunClient } from '../transport/run-client.js'
@@ -95,6 +95,9 @@ export const runProcesses: RunProcesses = {
   },
   holders: (directories) => lockHolders(directories),
 }
+
+/** The same processes, with the way to control their runs. */
+export const controlledProcesses: ControlledProcesses = { ...runProcesses, connect: connectRun }
 
 async function connectTo(file: string): Promise<RemoteRun | null> {
   const control = await readControl(file)

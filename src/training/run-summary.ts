@@ -3,7 +3,7 @@ import { basename, join } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
 import { latestCheckpoint } from './checkpoints.js'
 import { readEvents } from './event-log.js'
-import type { JobKind, Outcome } from './events.js'
+import type { JobKind, Outcome, RunEvent } from './events.js'
 import type { RunStatus } from './run.js'
 import { readExit } from './run-directory.js'
 
@@ -39,14 +39,16 @@ export interface RunSummary {
  * Return the state of a run.
  * @param status of the running process; null if no process answers
  * @param holder description of a process that holds the run without an answer
+ * @param progress from the events of the run. Default: they are read
  */
 export async function summariseRun(
   directory: string,
   config: Pick<RunConfig, 'name' | 'job'>,
   status: RunStatus | null,
   holder: string | null = null,
+  progress?: RunProgress,
 ): Promise<RunSummary> {
-  const recorded = await readProgress(directory)
+  const recorded = progress ?? (await readProgress(directory))
   const exit = status === null && holder === null ? await readExit(directory) : null
   return {
     directory,
@@ -64,7 +66,7 @@ export async function summariseRun(
 /** Return the state of a run whose files cannot be read. */
 export function brokenRun(directory: string, reason: string): RunSummary {
   return {
-    ...NOTHING_RECORDED,
+    ...NO_PROGRESS,
     directory,
     name: basename(directory),
     job: null,
@@ -74,12 +76,14 @@ export function brokenRun(directory: string, reason: string): RunSummary {
   }
 }
 
-type Recorded = Pick<
+/** Part of a summary that the events of a run decide. */
+export type RunProgress = Pick<
   RunSummary,
   'begun' | 'step' | 'steps' | 'losses' | 'learningRate' | 'tumorDice' | 'bestStep' | 'commands'
 >
 
-const NOTHING_RECORDED: Recorded = {
+/** Progress of a run without events. */
+export const NO_PROGRESS: RunProgress = {
   begun: null,
   step: 0,
   steps: null,
@@ -90,25 +94,36 @@ const NOTHING_RECORDED: Recorded = {
   commands: [],
 }
 
-async function readProgress(directory: string): Promise<Recorded> {
+async function readProgress(directory: string): Promise<RunProgress> {
   const path = join(directory, 'events.jsonl')
-  let recorded = NOTHING_RECORDED
+  let progress = NO_PROGRESS
   const exists = await stat(path).catch(() => null)
-  if (!exists) return recorded
-  for await (const event of readEvents(path)) {
-    recorded = { ...recorded, begun: recorded.begun ?? event.time }
-    if (event.type === 'started') recorded = { ...recorded, steps: event.steps }
-    else if (event.type === 'step')
-      recorded = { ...recorded, step: event.step + 1, losses: event.losses, learningRate: event.learningRate }
-    else if (event.type === 'validation' && event.best)
-      recorded = { ...recorded, tumorDice: event.tumorDice, bestStep: event.step }
-    else if (event.type === 'command') {
-      const value = event.value === undefined ? '' : ` ${event.value}`
-      recorded = {
-        ...recorded,
-        commands: [...recorded.commands, `${event.command}${value} from step ${event.step} on`],
+  if (!exists) return progress
+  for await (const event of readEvents(path)) progress = withEvent(progress, event)
+  return progress
+}
+
+/** Return the progress after one more event. */
+export function withEvent(before: RunProgress, event: RunEvent): RunProgress {
+  const progress = before.begun === null ? { ...before, begun: event.time } : before
+  switch (event.type) {
+    case 'started':
+      return { ...progress, steps: event.steps }
+    case 'step':
+      return {
+        ...progress,
+        step: event.step + 1,
+        losses: event.losses,
+        learningRate: event.learningRate,
       }
+    case 'validation':
+      return event.best ? { ...progress, tumorDice: event.tumorDice, bestStep: event.step } : progress
+    case 'command': {
+      const value = event.value === undefined ? '' : ` ${event.value}`
+      const command = `${event.command}${value} from step ${event.step} on`
+      return { ...progress, commands: [...progress.commands, command] }
     }
+    default:
+      return progress
   }
-  return recorded
 }

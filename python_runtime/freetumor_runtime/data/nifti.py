@@ -279,7 +279,7 @@ def _checked_shape(dims: list[int], path: str) -> tuple[int, int, int]:
     if not 3 <= count <= 7 or any(size != 1 for size in used[3:]):
         found = " x ".join(map(str, used))
         message = f"wrong dimensions (expected one 3-D volume, found {count} dimensions: {found})"
-        raise NiftiError("dimensions", path, message, "extract one volume into a file of its own")
+        raise NiftiError("dimensions", path, message, "extract one volume into a separate file")
     x, y, z = used[:3]
     if not all(1 <= size <= _MAX_DIMENSION for size in (x, y, z)):
         message = f"wrong size (expected 1 to {_MAX_DIMENSION} voxels per axis, found {x} x {y} x {z})"

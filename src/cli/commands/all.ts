@@ -15,6 +15,7 @@ import { addReportCommand } from './report.js'
 import { addRunsCommand } from './runs.js'
 import { addSetupCommand } from './setup.js'
 import { addSimulateCommand } from './simulate.js'
+import { addStudioCommand } from './studio.js'
 import { addSweepCommand } from './sweep.js'
 import { addSynthesizeCommand } from './synthesize.js'
 import { addTrainCommand } from './train.js'
@@ -34,6 +35,7 @@ export const COMMANDS: readonly AddCommand[] = [
   addTrainCommand,
   addLaunchCommand,
   addRunsCommand,
+  addStudioCommand,
   addSynthesizeCommand,
   addSweepCommand,
   addPredictCommand,

@@ -61,7 +61,7 @@ export async function readImageFolders(
 /** Return ` (found 5 files of DICOM, first IM0.dcm)` for a folder without a scan; empty without such files. */
 export function foundInstead(leftOut: readonly LeftOut[]): string {
   const parts = leftOut.map(({ count, reason, example }) => `${count} of ${reason}, first ${example}`)
-  return parts.length === 0 ? '' : ` (expected .nii, .nii.gz or .hdr; found ${parts.join('; ')})`
+  return parts.length === 0 ? '' : ` (expected .nii or .nii.gz; found ${parts.join('; ')})`
 }
 
 async function readPairs(

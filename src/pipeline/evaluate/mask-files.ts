@@ -41,7 +41,7 @@ export async function pairMasks(
 ): Promise<PairedMasks> {
   const made = await volumesIn(predictions)
   if (made.files.size === 0)
-    throw new UsageError(`${predictions}: no mask found (expected .nii, .nii.gz or .hdr)`, {
+    throw new UsageError(`${predictions}: no mask found (expected .nii or .nii.gz)`, {
       hint: 'pass the folder that `freetumor predict` wrote',
     })
   const truth = await labelFiles(labels, undefined, region)

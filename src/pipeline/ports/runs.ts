@@ -1,4 +1,4 @@
-import type { RunStatus } from '../../training/run.js'
+import type { Run, RunStatus } from '../../training/run.js'
 import type { Holder } from './common.js'
 
 /** Processes that train or hold runs. */
@@ -7,4 +7,16 @@ export interface RunProcesses {
   status(directory: string): Promise<RunStatus | null>
   /** Return the processes that hold the locks of directories. */
   holders(directories: readonly string[]): Promise<ReadonlyMap<string, Holder>>
+}
+
+/** Commands to a run of another process; each resolves with the step at which it takes effect. */
+export interface RunControl
+  extends Pick<Run, 'setLearningRate' | 'pause' | 'unpause' | 'checkpoint' | 'stop'> {
+  close(): void
+}
+
+/** Processes that train runs, with the way to control them. */
+export interface ControlledProcesses extends RunProcesses {
+  /** Return the run that a process trains in a directory; null if none answers. */
+  connect(directory: string): Promise<RunControl | null>
 }

@@ -52,7 +52,8 @@ function noRun(named: string): UsageError {
   })
 }
 
-async function runsBelow(folder: string, levels = LEVELS): Promise<string[]> {
+/** Return the run directories below a folder, at most `levels` deep; the folder itself if it is one. Links are not followed. */
+export async function runsBelow(folder: string, levels = LEVELS): Promise<string[]> {
   if (await isRun(folder)) return [folder]
   if (levels === 0) return []
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => [])

@@ -1,0 +1,22 @@
+import type { ControlledProcesses } from '../pipeline/ports/runs.js'
+
+export interface StudioSettings {
+  /** Default: any free port. */
+  readonly port?: number | undefined
+  /** Address to listen on. Default: 127.0.0.1. Another one than loopback needs `tls` or `proxyOrigin`. */
+  readonly host?: string | undefined
+  /** Accept commands to runs. Default: false. */
+  readonly control?: boolean | undefined
+  /** Certificate and key in PEM. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined
+  /** Origin of the reverse proxy through which browsers reach the server, such as `https://lab.example`. */
+  readonly proxyOrigin?: string | undefined
+}
+
+export interface StudioOptions extends StudioSettings {
+  /** Folders below which runs are listed; nothing outside them is read. */
+  readonly folders: readonly string[]
+  /** Folder of the built page. */
+  readonly pageFolder: string
+  readonly processes: ControlledProcesses
+}

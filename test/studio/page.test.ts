@@ -1,0 +1,220 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import type { RunControl } from '../../src/pipeline/ports/runs.js'
+import { packageRoot } from '../../src/runtime/python.js'
+import type { StudioOptions } from '../../src/studio/options.js'
+import { openStudio } from '../../src/studio/server.js'
+import { chromiumPath } from '../helpers/browser.js'
+import { temporaryFolder } from '../helpers/temporary.js'
+import { appendEvents, eventsOf, NOBODY, STARTED, stepEvent, writeRun } from './runs.js'
+
+const executablePath = chromiumPath()
+const missing = executablePath === null ? ' (skipped: no Chromium on PATH or in CHROME_PATH)' : ''
+const HOSTILE = '<img src=x onerror="globalThis.attacked = true"><script>globalThis.attacked = true</script>'
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core'), 'utf8')
+
+let browser: Browser
+
+beforeAll(async () => {
+  if (executablePath === null) return
+  const args = process.getuid?.() === 0 ? ['--no-sandbox'] : []
+  browser = await chromium.launch({ executablePath, args })
+})
+afterAll(async () => browser?.close())
+
+interface Opened {
+  readonly page: Page
+  readonly url: string
+  /** Messages of the console, errors and requests to other servers. */
+  readonly faults: readonly string[]
+}
+
+async function open(
+  folder: string,
+  options: Partial<StudioOptions> & { dark?: boolean } = {},
+): Promise<Opened> {
+  const { dark = false, ...given } = options
+  const pageFolder = join(packageRoot, 'dist/studio/page')
+  const studio = await openStudio({
+    folders: [folder],
+    pageFolder,
+    processes: NOBODY,
+    ...given,
+  })
+  const context = await browser.newContext({ colorScheme: dark ? 'dark' : 'light', bypassCSP: false })
+  onTestFinished(async () => {
+    await context.close()
+    await studio[Symbol.asyncDispose]()
+  })
+  const page = await context.newPage()
+  const faults: string[] = []
+  const own = new URL(studio.url).origin
+  page.on('console', (message) => faults.push(`console: ${message.text()}`))
+  page.on('pageerror', (error) => faults.push(`error: ${error.message}`))
+  page.on('request', (request) => {
+    if (!request.url().startsWith(own)) faults.push(`request: ${request.url()}`)
+  })
+  await page.goto(studio.url)
+  return { page, url: studio.url, faults }
+}
+
+/** Return the rules of axe-core that a page breaks seriously. */
+async function violationsOf(page: Page): Promise<string[]> {
+  // an isolated world of the debugger: the policy of the page refuses scripts in it
+  await page.evaluate(AXE)
+  return await page.evaluate(async () => {
+    const { violations } = await (globalThis as never as { axe: typeof import('axe-core') }).axe.run()
+    return violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
+  })
+}
+
+async function folderOfRuns(...names: readonly string[]): Promise<string> {
+  const folder = temporaryFolder()
+  for (const name of names) await writeRun(join(folder, name), [STARTED, ...eventsOf(20)])
+  return folder
+}
+
+describe.skipIf(executablePath === null)(`the page in Chromium${missing}`, () => {
+  it.each([false, true])('lists runs, shows one live and overlays two; dark: %s', async (dark) => {
+    const folder = await folderOfRuns('first', 'second')
+    const { page, faults } = await open(folder, { dark })
+    await page.locator('.runs tbody tr').nth(1).waitFor()
+    expect(await violationsOf(page)).toEqual([])
+    await page.getByRole('link', { name: 'debug-segmentation' }).first().focus()
+    await page.keyboard.press('Enter')
+    await page.locator('.plot canvas').first().waitFor()
+    await page.getByText('Keys that differ from the defaults').waitFor()
+    expect(await isPainted(page)).toBe(true)
+    expect(await page.locator('.chart:visible h3').allTextContents()).toEqual([
+      'Losses ',
+      'Detected fraction ',
+      'Accepted tumors ',
+      'Learning rate ',
+      'Seconds per step ',
+      'Data wait ',
+      'Utilization of the device ',
+      'Memory of rank 0 ',
+    ])
+    await page.locator('#tumor-detail').selectOption('size')
+    await page.locator('.legend', { hasText: 'liver, small' }).first().waitFor()
+    await page.locator('summary', { hasText: 'Logs' }).click()
+    await page.locator('pre.log', { hasText: 'last line' }).waitFor()
+    const shown = (await page.locator('.path').first().textContent())!
+    appendEvents(shown, [stepEvent(20, 0.123)])
+    await page.locator('.legend b', { hasText: '0.123' }).waitFor()
+    expect(await page.locator('[role=img]').first().getAttribute('aria-label')).toBe(
+      'Losses by step: total from 1.00 to 0.123.',
+    )
+    expect(await violationsOf(page)).toEqual([])
+    await page.getByRole('link', { name: 'All runs' }).click()
+    for (const at of [0, 1]) await page.getByRole('checkbox').nth(at).check()
+    await page.getByRole('button', { name: 'Overlay 2 runs' }).click()
+    await page.locator('.legend li', { hasText: '(second)' }).first().waitFor()
+    await page.locator('.plot canvas').first().waitFor()
+    expect(await violationsOf(page)).toEqual([])
+    expect(faults).toEqual([])
+  })
+
+  it('removes the token from the address and the history, and keeps it in the tab', async () => {
+    const { page, url } = await open(await folderOfRuns('first'))
+    await page.locator('.runs tbody tr').first().waitFor()
+    const token = new URL(url).hash.slice('#token='.length)
+    expect(page.url()).not.toContain(token)
+    expect(await page.context().cookies()).toEqual([])
+    await page.reload()
+    await page.locator('.runs tbody tr').first().waitFor()
+    await page.goBack()
+    expect(page.url()).not.toContain(token)
+  })
+
+  it('shows what to do without runs, without a token and without a server', async () => {
+    const { page, url } = await open(temporaryFolder())
+    await page.getByText('freetumor train --config debug-baseline').waitFor()
+    expect(await violationsOf(page)).toEqual([])
+    const other = await page.context().newPage()
+    await other.goto(new URL('/', url).href)
+    await other.getByRole('heading', { name: 'This tab has no token.' }).waitFor()
+    await page.route('**/api/**', (route) => route.abort())
+    await page.getByRole('heading', { name: 'The server does not answer.' }).waitFor()
+  })
+
+  it('shows text of files as text', async () => {
+    const folder = await folderOfRuns('first')
+    const run = join(folder, 'first')
+    const note = { time: STARTED.time, type: 'note', level: 'warning', text: HOSTILE }
+    const losses = { ...stepEvent(20), losses: { [HOSTILE]: 1 } }
+    appendEvents(run, [{ ...STARTED, device: HOSTILE }, note, losses])
+    writeFileSync(
+      join(run, 'failure.json'),
+      JSON.stringify({
+        kind: HOSTILE,
+        rank: 0,
+        message: HOSTILE,
+        hint: HOSTILE,
+        lastLines: [HOSTILE],
+        logs: HOSTILE,
+        time: HOSTILE,
+      }),
+    )
+    writeFileSync(join(run, 'logs/node-0/rank-0/output.log'), HOSTILE)
+    const { page, faults } = await open(folder)
+    await page.locator('.runs td', { hasText: '<img' }).waitFor()
+    await page.getByRole('link', { name: 'debug-segmentation' }).click()
+    await page.locator('.failure pre', { hasText: '<img' }).waitFor()
+    await page.locator('.events .warning', { hasText: '<img' }).waitFor()
+    await page.locator('summary', { hasText: 'Logs' }).click()
+    await page.locator('pre.log', { hasText: '<img' }).waitFor()
+    expect(await page.evaluate(() => 'attacked' in globalThis)).toBe(false)
+    expect(await page.locator('main img, main script').count()).toBe(0)
+    expect(faults).toEqual([])
+  })
+
+  it('sends commands, and shows the step at which each took effect', async () => {
+    const folder = await folderOfRuns('first')
+    let phase = 'training'
+    const sent: unknown[] = []
+    const control: RunControl = {
+      pause: async () => {
+        phase = 'paused'
+        return 21
+      },
+      unpause: async () => 22,
+      checkpoint: async () => 23,
+      setLearningRate: async (value) => sent.push(value) + 23,
+      stop: async (reason) => sent.push(reason) + 23,
+      close: () => {},
+    }
+    const status = async () =>
+      ({ phase, step: 21, steps: 100, stepsPerSecond: 1.5, secondsLeft: 53 }) as never
+    const processes = { ...NOBODY, status, connect: async () => control }
+    const { page, faults } = await open(folder, { control: true, processes })
+    await page.locator('.runs td', { hasText: '1.5 steps/s' }).waitFor()
+    await page.getByRole('link', { name: 'debug-segmentation' }).click()
+    await page.getByRole('button', { name: 'Pause' }).click()
+    await page.getByText('Paused at step 21.').waitFor()
+    await page.locator('button:enabled', { hasText: 'Continue' }).waitFor()
+    await page.getByLabel('Learning rate', { exact: true }).fill('5e-5')
+    await page.keyboard.press('Enter')
+    await page.getByText('Learning rate set to 0.00005 at step 24.').waitFor()
+    expect(await violationsOf(page)).toEqual([])
+    await page.getByRole('button', { name: 'Stop' }).click()
+    await page.getByRole('button', { name: 'Confirm stop' }).click()
+    await page.getByText('Stopped at step 25.').waitFor()
+    expect(sent).toEqual([5e-5, 'freetumor studio'])
+    expect(faults).toEqual([])
+  })
+})
+
+/** Return whether the first chart has pixels of more than one colour. */
+async function isPainted(page: Page): Promise<boolean> {
+  return await page.evaluate<boolean>(`{
+    const canvas = document.querySelector('.plot canvas')
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+    new Set(new Uint32Array(data.buffer)).size > 2
+  }`)
+}
