@@ -42,7 +42,7 @@ export async function makeWorld(world: string): Promise<void> {
     filled(Uint8Array, [8, 8, 8], (i) => i % 4),
   )
   for (const job of ['baseline', 'segmentation']) writeFileSync(join(world, `${job}.yaml`), smallConfig(job))
-  runPython('test/fixtures/make_warm_checkpoints.py', world)
+  runPython('test/fixtures/make_warm_checkpoints.py', world, ['liver-tumor'])
   for (const fold of ['fold0.pt', 'fold1.pt']) copyFileSync(join(world, 'baseline.pt'), join(world, fold))
   copyFileSync(join(packageRoot, 'test/fixtures/scripts/trains.py'), join(world, 'my_train.py'))
   mkdirSync(join(world, 'node_modules'))

@@ -95,13 +95,19 @@ def _check_members(path: str, members: list[zipfile.ZipInfo], size: int) -> tupl
         "states two sizes for a member": any(member.file_size != member.compress_size for member in members),
         "has two members with one name": len(set(names)) != len(names),
         "claims more bytes than the file has": sum(member.file_size for member in members) > size,
-        f"must hold one data.pkl of at most {MAX_PICKLE_BYTES} bytes": len(pickles) != 1
-        or pickles[0].file_size > MAX_PICKLE_BYTES,
+        f"must hold one data.pkl (found {len(pickles)})": len(pickles) != 1,
         f"has members that no state dict has ({stray[:3]})": bool(stray),
         "has members in several folders": len({name.split("/")[0] for name in names}) > 1,
         "has an oversized member next to the weights": any(member.file_size > _MAX_FACT_BYTES for member in facts),
     }
     _refuse(path, faults)
+    if pickles[0].file_size > MAX_PICKLE_BYTES:
+        # for example weights as NumPy arrays, which are stored in the pickle itself
+        raise CheckpointError(
+            f"{path}: its data.pkl is too large (expected at most {MAX_PICKLE_BYTES} bytes, "
+            f"found {pickles[0].file_size})",
+            "save the weights as tensors: torch.save(model.state_dict(), 'weights.pt')",
+        )
     matches = [(member, _STORAGE.fullmatch(member.filename)) for member in members]
     return pickles[0], {match[1]: member.file_size for member, match in matches if match}
 

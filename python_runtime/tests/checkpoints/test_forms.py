@@ -288,6 +288,13 @@ FORMS = [
         predict="holds no tensors",
         start="holds no tensors",
     ),
+    Form(
+        "large NumPy arrays for tensors",
+        lambda: {"state_dict": {"a": np.ones(2**20)}},
+        {REFUSED: "its data.pkl is too large (expected at most 4194304 bytes, found "},
+        predict="its data.pkl is too large",
+        start="its data.pkl is too large",
+    ),
 ]
 
 

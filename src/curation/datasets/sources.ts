@@ -101,9 +101,16 @@ async function sourcesIn(folder: string): Promise<Source[]> {
   const children = await Promise.all(
     folders.map(async (name) => ({ path: join(folder, name), ...(await readFolder(join(folder, name))) })),
   )
-  const datasets = children.filter(
-    (child) => child.others.includes('dataset.json') || imageFolders(child.folders),
+  const cases = await Promise.all(children.map(({ path }) => readCaseFolder(path)))
+  const isDataset = await Promise.all(
+    children.map(
+      async (child) =>
+        child.others.includes('dataset.json') ||
+        imageFolders(child.folders) !== undefined ||
+        (cases.every((one) => one === null) && (await hasLabelledCases(child.path, child.folders))),
+    ),
   )
+  const datasets = children.filter((_, at) => isDataset[at])
   if (datasets.length > 0) {
     if (volumes.length > 0)
       throw new DataError(
@@ -115,11 +122,16 @@ async function sourcesIn(folder: string): Promise<Source[]> {
     )
     return found.flat()
   }
-  const cases = await Promise.all(children.map(({ path }) => readCaseFolder(path)))
   // next to scans, only a folder with image and label is a case
   const isCase = (one: ListedCase | null) =>
     one !== null && (volumes.length === 0 || one.split === 'training')
   return [{ path: folder, kind: cases.some(isCase) ? 'case folders' : 'scans' }]
+}
+
+/** Return true for a folder that holds labelled case folders, such as `dataset` of the KiTS23 repository. */
+async function hasLabelledCases(path: string, folders: readonly string[]): Promise<boolean> {
+  const cases = await Promise.all(folders.map((name) => readCaseFolder(join(path, name))))
+  return cases.some((one) => one?.split === 'training')
 }
 
 async function listsOf(folder: string, others: readonly string[]): Promise<string[]> {

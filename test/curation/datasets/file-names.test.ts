@@ -144,7 +144,7 @@ describe('a folder of scans', () => {
     const folder = temporaryFolder()
     writeFiles(folder, empty('kits/case_1/imaging.nii.gz', 'kits/case_1/segmentation.nii.gz'))
     const { names, labels, leftOut } = await read(folder)
-    expect([names, leftOut]).toEqual([['kits/case_1'], []])
+    expect([names, leftOut]).toEqual([['case_1'], []])
     expect(labels).toEqual([join(folder, 'kits/case_1/segmentation.nii.gz')])
   })
 
@@ -183,6 +183,13 @@ describe('a folder of scans', () => {
     expect(leftOut).toMatchObject([
       { count: 2, reason: 'a volume that is neither image nor label of a case' },
     ])
+  })
+
+  it('finds folders per case one level deeper, as in the repository of KiTS', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, empty('dataset/case_00000/imaging.nii.gz', 'dataset/case_00000/segmentation.nii.gz'))
+    writeFiles(folder, empty('code/setup.py'))
+    expect((await read(folder)).names).toEqual(['case_00000'])
   })
 
   it('is one case if the path is the folder of a case', async () => {
