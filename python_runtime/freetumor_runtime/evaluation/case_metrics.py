@@ -190,7 +190,8 @@ def _surface_dice(
 def _surface(mask: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
     """Return voxels with a face outside the mask and towards no ignored voxel; outside the array nothing is mask."""
     padded = np.pad(mask, 1)
-    return padded & ~binary_erosion(padded if ignored is None else padded | np.pad(ignored, 1))
+    inside = padded if ignored is None else padded | np.pad(ignored, 1)
+    return padded & np.logical_not(binary_erosion(inside))
 
 
 def _distances(from_mm: np.ndarray, to_mm: np.ndarray, reach: float) -> np.ndarray:
