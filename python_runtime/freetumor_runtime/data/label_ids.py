@@ -32,7 +32,9 @@ def refuse_wrong_values(values: Sequence[float] | np.ndarray, path: str) -> None
     if wrong.size == 0:
         return
     value, cause, remedy = _cause_of(wrong, values)
-    message = f"{path}: wrong label value (expected integers of at least 0, found {value:.7g}: {cause})"
+    # as JavaScript writes them, so that both languages have one message
+    found = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(f"{value:.7g}", f"{value:.7g}")
+    message = f"{path}: wrong label value (expected integers of at least 0, found {found}: {cause})"
     raise DataError(message, remedy)
 
 

@@ -188,7 +188,9 @@ def test_different_grids_are_refused_with_both_names(tmp_path, pair, change):
         measure_files(moved, label, **SETTINGS)
 
 
-@pytest.mark.parametrize(("value", "message"), [(0.5, "fractions"), (np.nan, "NaN"), (-1, "found -1"), (1e6, "1e")])
+@pytest.mark.parametrize(
+    ("value", "message"), [(0.5, "a fraction"), (np.nan, "found NaN"), (-1, "found -1"), (1e6, "1e")]
+)
 def test_a_file_that_is_no_label_map_is_refused(tmp_path, pair, value, message):
     wrong = pair[0].astype(np.float32)
     wrong[3, 3, 3] = value

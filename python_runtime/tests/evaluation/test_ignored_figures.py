@@ -157,6 +157,9 @@ def test_ignored_voxels_are_resampled_with_their_label(tmp_path):
 
 def test_tumor_outside_an_organ_mask_is_counted_on_the_other_voxels(tmp_path):
     predicted, ignored = organ_with_tumors(1), slab()
+    organ = np.zeros(SHAPE, np.uint8)
+    organ[0, 0, 0] = 1
+    assert predicted[0, 0, 0] != 2
     label = save(tmp_path / "label.nii.gz", np.where(ignored, IGNORED_ID, predicted).astype(np.uint8))
     pair = load_pair(
         save(tmp_path / "mask.nii.gz", predicted),
@@ -165,7 +168,7 @@ def test_tumor_outside_an_organ_mask_is_counted_on_the_other_voxels(tmp_path):
         label_map=None,
         ignored_ids=[IGNORED_ID],
         tumor_labels=[2],
-        organ_path=save(tmp_path / "organ.nii.gz", np.zeros(SHAPE, np.uint8)),
+        organ_path=save(tmp_path / "organ.nii.gz", organ),
         score_paths=(),
         spacing_mm=None,
     )
