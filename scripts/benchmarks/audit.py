@@ -1,12 +1,13 @@
-"""What `freetumor data audit` finds and what it costs: copies of real scans and phantoms, and a search among thousands.
+"""Measure what `freetumor data audit` finds and its cost: copies of real scans and phantoms, and a search among
+thousands.
 
     scripts/bench audit [-- --scans DIR] [--phantoms 40] [--turned-phantoms 4] [--descriptors 1000 10000 161310]
 
-Originals are all volumes below DIR (default: the reference data beside the checkout; label maps too, as scans that must
-not be taken for each other) and phantoms. Of each scan it makes exact copies in all 48 orders and directions of axes,
-with other types and lying headers (of a large scan, its middle slices; of phantoms beyond the first few, two copies),
-crops that keep 75 % of the volume, and resampled copies.
-Exit 1 when an exact copy, or more than 5 % of the others, is missed, or when two originals are taken for one.
+The originals are phantoms and all volumes below DIR (default: the reference data next to the checkout). Label maps
+count as scans that the audit must not confuse. The script makes copies of each scan: exact copies in all 48 orders
+and directions of axes, with other types and wrong headers (of a large scan, its middle slices; of phantoms beyond
+the first few, two copies); crops that keep 75 % of the volume; and resampled copies. Exit code 1 when the audit
+misses an exact copy or more than 5 % of the others, or takes two originals for one.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from scipy import ndimage
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("FREETUMOR_SHARED", ROOT.parent / "shared")) / "data"
 MAIN = str(ROOT / "dist/cli/main.js")
-# Real scans; what else lies there are label maps.
+# Real scans; other files there are label maps.
 SCANS = (
     "example_ct.nii.gz",
     "example_ct_dicom_as_nifti.nii.gz",
@@ -137,7 +138,7 @@ def is_phantom(path: Path) -> bool:
 
 
 def audit(paths: list[Path], cache: Path, folder: Path, options: argparse.Namespace) -> dict:
-    """The audit's report, with its cost: of each case that was new to the cache."""
+    """Return the audit's report, with its cost for each case that was new to the cache."""
     known = len(list((cache / "fingerprints").glob("*.json")))
     manifest = folder / "manifest.json"
     cases = [case_of(path) for path in paths]
@@ -169,7 +170,7 @@ def audit(paths: list[Path], cache: Path, folder: Path, options: argparse.Namesp
 
 
 def case_of(path: Path) -> dict:
-    """All stand on one side, so nothing is a leak and everything is listed."""
+    """All cases are on one side, so nothing is a leak and everything is listed."""
     name = path.name
     role = {"kind": "host"}
     place = {
@@ -190,7 +191,7 @@ def case_of(path: Path) -> dict:
 
 
 def exact_copies(scan: Path, folder: Path, number: int, count: int):
-    """The scan, or of a large one the middle slices, and its copies."""
+    """Return the scan, or the middle slices of a large one, and its copies."""
     folder.mkdir()
     array = np.asarray(nibabel.load(scan).dataobj).astype(np.int16)
     slices = max(4, MOST_TURNED_VOXELS // (array.shape[0] * array.shape[1]))
@@ -208,7 +209,7 @@ def exact_copies(scan: Path, folder: Path, number: int, count: int):
 
 
 def typed(array: np.ndarray, at: int) -> tuple[np.ndarray, tuple[float, float]]:
-    """The same HU in one of five types, and the rescale that goes with it."""
+    """Return the same HU in one of five types, and the rescale that goes with it."""
     if at % 5 == 4:
         return (array.astype(np.int32) + 32_768).astype(np.uint16), (1.0, -32_768.0)
     return array.astype([np.int16, np.int32, np.float32, np.float64][at % 5]), (
@@ -231,7 +232,7 @@ def near_copies(scan: Path, folder: Path, rng: np.random.Generator):
         order, flips = TURNS[rng.integers(len(TURNS))]
         turned = part.transpose(order)[tuple(slice(None, None, flip) for flip in flips)]
         path = folder / f"{stem(scan)}~crop{at}.nii"
-        # Another orientation and spacing than the header says: crops are told by their voxels.
+        # Orientation and spacing differ from the header: crops are recognised by their voxels.
         save(path, turned, (1.0, 0.0), np.eye(4))
         yield path
     for at, (target, window) in enumerate(RESAMPLED.values()):
@@ -240,7 +241,7 @@ def near_copies(scan: Path, folder: Path, rng: np.random.Generator):
         if window is not None:
             values = (np.clip(values, *window) - window[0]) / (window[1] - window[0])
         path = folder / f"{stem(scan)}~resampled{at}.nii"
-        # Axes in another order, and said so.
+        # Axes in another order, as the header states.
         affine = np.zeros((4, 4))
         affine[0, 1], affine[1, 0], affine[2, 2], affine[3, 3] = (
             -target[0],
@@ -277,7 +278,7 @@ def share(copies: list[Path], pairs: set[frozenset[str]]) -> dict:
 
 
 def search(count: int) -> dict:
-    """The search alone, among as many made descriptors; the peak counts these, too."""
+    """Measure the search alone, among `count` random descriptors; the peak includes them."""
     script = str(Path(__file__).with_name("audit_search.mjs"))
     done = run(["node", "--max-old-space-size=16000", script, str(count)])
     return {**json.loads(done["stdout"]), "peakBytes": done["peakBytes"]}

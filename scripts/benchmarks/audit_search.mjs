@@ -1,8 +1,8 @@
-// node scripts/benchmarks/audit_search.mjs COUNT
+// Measure the audit's search among random descriptors: node scripts/benchmarks/audit_search.mjs COUNT
 //
-// Time of the audit's search among COUNT made descriptors, a hundredth of them copies: half of the landmarks of another, or
-// half of its voxel patterns. Real scans have words in common (air, skin, bone); two of the reference CTs share 5 of 288.
-// So here half of the words are drawn by a law of Zipf that makes two scans share as many. Prints a JSON line.
+// A hundredth of the descriptors are copies: they have half of the landmarks of another one, or half of its voxel
+// patterns. Real scans have words in common (air, skin, bone); two of the reference CTs share 5 of 288. So here half of
+// the words follow a Zipf law, with which two scans share equally many. Prints a JSON line.
 import { KEYS_PER_LANDMARK } from '../../dist/curation/audit/landmarks.js'
 import { findCandidates } from '../../dist/curation/audit/neighbours.js'
 

@@ -1,4 +1,4 @@
-// Ours, for calls.py: opens a runtime and segments one crop again and again.
+// The freetumor side of calls.py: open a runtime and segment one crop repeatedly.
 import { readFileSync } from 'node:fs'
 import { openRuntime } from '../../dist/index.js'
 

@@ -1,12 +1,12 @@
-"""A call of `runtime.segment` on a 96^3 crop beside the network's own time within it: what is above is transport, windowing,
-argmax and waiting. One process, calls one after another.
+"""Compare a call of `runtime.segment` on a 96^3 crop with the time of the network within it.
 
     .venv/bin/python scripts/benchmarks/calls.py [--calls 30] [--network small|published] [--device cpu|cuda]
 
-"reference" is the time inside the network as the runtime took it (its device synchronised); `overheadMs` is the median of the
-differences, which must stay below 10. `small` is a network of a fraction of a second: the overhead does not depend on it,
-but the noise of the network's own time does. `processorMs`: what a call costs in processor time, Node's and Python's beside
-the network, whoever else is busy on the machine.
+The rest is transport, windowing, argmax and waiting. One process makes one call after another. "reference" is the
+time inside the network as the runtime measures it (its device synchronised). `overheadMs` is the median of the
+differences and must stay below 10. `small` is a network that takes a fraction of a second: the overhead does not
+depend on the network, but the noise of the network's own time does. `processorMs` is the processor time of a call in
+Node and Python without the network; other load on the machine does not count.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def processor_ms(path: str, calls: int) -> float:
-    """Median processor time of the job's work on a crop less that of the network, without a socket."""
+    """Return the median processor time of the job's work on a crop minus that of the network, without a socket."""
     torch.set_num_threads(1)
     judge = load_segmentor(path, None, torch.device("cpu"))
     inside: list[float] = []

@@ -1,9 +1,9 @@
-"""`freetumor data check` against a straightforward nibabel script that does the same checks on the same cores.
+"""Compare `freetumor data check` with a plain nibabel script that does the same checks on the same cores.
 
     .venv/bin/python scripts/benchmarks/check.py [--repeats 3] [--cases 12] [--workers 2] [--folder DIR]
 
-Makes the cases once (in DIR, or in a temporary folder), then runs both ways in turns. Prints one JSON line; memory is
-above an idle process, a worker, in volumes of one image.
+Writes the cases once (in DIR, or in a temporary folder), then runs both ways in turns. Prints one JSON line. Memory
+is above an idle process, per worker, in volumes of one image.
 """
 
 import argparse

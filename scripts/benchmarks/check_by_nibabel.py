@@ -1,8 +1,8 @@
-"""The checks of `freetumor data check`, written straight down with nibabel, NumPy and SciPy, a process a core.
+"""Do the checks of `freetumor data check` in a direct way with nibabel, NumPy and SciPy, one process per core.
 
     python scripts/benchmarks/check_by_nibabel.py FOLDER WORKERS
 
-Prints the number of findings. What is measured against; no part of the product.
+Prints the number of findings. This is the reference of check.py, not part of the product.
 """
 
 import json

@@ -1,10 +1,10 @@
-"""Loading a full-size synthesis checkpoint against a bare torch.load: time and peak memory.
+"""Compare the loading of a full-size synthesis checkpoint with a bare torch.load: time and peak memory.
 
     .venv/bin/python scripts/benchmarks/checkpoint_load.py [--repeats 5] [--folder DIR]
 
-Writes the file (published sizes, 0.44 GB, formula weights) in a temporary folder, reads it once so that the disk's
-speed does not matter, then measures each way in fresh processes, in turns. `tensors`: every value was read once.
-`networks`: generator and segmentor stand ready. Peak memory is above what the process has with everything imported.
+Writes the file (published sizes, 0.44 GB, formula weights) in a temporary folder and reads it once, so that the
+disk's speed does not matter. Then measures each way in fresh processes, in turns. `tensors`: every value was read
+once. `networks`: generator and segmentor are ready. Peak memory is above that of the process after all imports.
 """
 
 import argparse
@@ -146,7 +146,7 @@ def python(program: str, path: str) -> str:
 
 
 def summary(runs: list[dict]) -> dict[str, float]:
-    """Medians over the repeats; the fastest beside them, which a busy machine disturbs least."""
+    """Return medians over the repeats, and the fastest, which a busy machine disturbs least."""
     return {
         "seconds": round(statistics.median(run["seconds"] for run in runs), 3),
         "secondsFastest": round(min(run["seconds"] for run in runs), 3),

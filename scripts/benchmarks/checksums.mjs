@@ -1,5 +1,5 @@
-// Ours, for checksums.py: crops of one prepared case, each from a case just opened (every slab is checked) and from one
-// that stays open (no slab is checked again), in turns; prints medians of processor milliseconds.
+// The freetumor side of checksums.py: crops of one prepared case, in turns from a case just opened (every slab is
+// verified) and from one that stays open (no slab is verified again). Prints medians of processor milliseconds.
 import { closePreparedCase, openPreparedCase, readCrop } from '../../dist/sampling/cache-reader.js'
 import { openStream } from '../../dist/simulation/random.js'
 

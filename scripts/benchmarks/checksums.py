@@ -1,11 +1,11 @@
-"""Cost of checking a crop of the prepared cache against its checksums, and of writing them.
+"""Measure the cost of verifying the checksums of a crop in the prepared cache, and of writing them.
 
     .venv/bin/python scripts/benchmarks/checksums.py [--crops 60] [--side 96] [--step-ms 91.5]
 
-Two made cases, of 200x160x140 and 270x270x400 voxels. "checked" is a crop of a case just opened, "unchecked" the same crop
-of a case whose slabs were checked before; their difference is the cost of the checksums at the first visit. `--step-ms` is
-the time of a training step for one crop, by default the fastest one measured (a segmentation step with online synthesis on
-one NVIDIA H200, bfloat16, 183 ms for two crops). Prints JSON.
+There are two phantoms, of 200x160x140 and 270x270x400 voxels. "checked" is a crop of a case just opened, "unchecked"
+the same crop of a case whose slabs were checked before. Their difference is the cost of the checksums at the first
+visit. `--step-ms` is the time of a training step for one crop. The default is the fastest one measured (a
+segmentation step with online synthesis on one NVIDIA H200, bfloat16, 183 ms for two crops). Prints JSON.
 """
 
 import argparse

@@ -1,5 +1,5 @@
-// The TypeScript side of control.py: feed, verdicts, ledger, control stream and event log as a training has them, but for the
-// feeder, whose crops are made once. A line of input asks for the addresses, or for the processor seconds so far.
+// The TypeScript side of control.py: feed, verdicts, ledger, control stream and event log as in a training. Only the
+// feeder differs: its crops are made once. A line of input requests the addresses, or the processor seconds up to then.
 import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,7 +14,7 @@ import { openControlServer } from '../../dist/transport/control-server.js'
 import { openTensorServer } from '../../dist/transport/tensor-server.js'
 
 const { folder, crops: count, side } = JSON.parse(process.argv[2])
-/** A live command is given so often; a user gives far fewer. */
+/** Interval between two live commands, in steps; a user gives far fewer. */
 const COMMAND_EVERY_STEPS = 10
 const BOX = 32
 let commands = 0

@@ -1,17 +1,18 @@
-"""What control and transport add to a step of 200 ms: one rank, one thread, frames made beforehand.
+"""Measure what control and transport add to a step of 200 ms: one rank, one thread, crops made beforehand.
 
     scripts/bench control [-- --blocks 6 --steps 10 --crops 4 --side 96]
 
-Ours is the loop of a segmentation training with its real ends: a step asks for the next one, takes its frames, sends the
-measures of a tumor a crop, takes the verdicts, acknowledges, agrees on commands at the boundary and reports what it did; the
-TypeScript side judges, writes ledger and event log, and gives a live command every 10 steps. The reference is the same loop
-with crops that lie in memory. Both window their crops and then compute for 200 ms of processor time (matrix products). Blocks
-of steps in turns.
+The freetumor side is the loop of a segmentation training with its real sockets. A step requests the next one, takes
+its crops, sends the measures of one tumor per crop, takes the verdicts, acknowledges, agrees on commands at the
+boundary and reports its results. The TypeScript side judges, writes ledger and event log, and gives a live command
+every 10 steps. The reference is the same loop with crops in memory. Both window their crops and then compute for 200
+ms of processor time (matrix products). Blocks of steps run in turns.
 
-`wallMs` and `mainThreadMs`: median of the time inside the calls of feed and control, and their processor time in the training
-thread; `otherThreadsMs`: what the threads of ZeroMQ and gRPC take beside it, a step. `stepMs`: how much longer the median
-step is, wall and processor, where a busy machine drowns what is looked for. At most 2 % of a step is wanted of `wallMs`.
-`nodeProcessorMs`: of the other process, a step; what the feeder takes to make a crop is told by row `feeder`. Prints JSON.
+`wallMs` and `mainThreadMs`: median of the time inside the calls of feed and control, and their processor time in the
+training thread. `otherThreadsMs`: processor time of the threads of ZeroMQ and gRPC, per step. `stepMs`: how much
+longer the median step is, wall and processor; on a busy machine the noise is larger than this difference. `wallMs`
+must be at most 2 % of a step. `nodeProcessorMs`: processor time of the other process, per step, without the making
+of crops, which row `feeder` measures. Prints JSON.
 """
 
 import argparse
@@ -88,7 +89,7 @@ def measure(
         "wallMs": 1000 * median("ours", "callsWall"),
         "wallMeanMs": 1000 * statistics.mean(one["callsWall"] for one in steps["ours"]),
         "mainThreadMs": 1000 * median("ours", "callsThread"),
-        # between steps, too: a mean, less what the bare loop's process does beside its thread
+        # between steps, too: a mean, minus the other threads of the reference loop's process
         "otherThreadsMs": 1000 * (mean_beside(steps["ours"]) - mean_beside(steps["reference"])),
     }
     by_call = {
@@ -118,7 +119,7 @@ def measure(
 
 
 class FedLoop:
-    """jobs/train_segmentation.py without a network: what it says and waits for, where it does."""
+    """Run the loop of jobs/train_segmentation.py without a network: it sends and waits at the same points."""
 
     def __init__(self, channels: Channels[CropFeed], compute: Callable[[], object]) -> None:
         self._wall: dict[str, float] = {}
@@ -183,7 +184,7 @@ def bare_step(crops: tuple[PlannedCrop, ...], compute: Callable[[], object]) -> 
 
 
 def look_at(crops: tuple[PlannedCrop, ...]) -> None:
-    """Every voxel is read, as painting begins: what was received is touched no less than what lies in memory."""
+    """Read every voxel, as painting does: received crops are touched as those in memory are."""
     for crop in crops:
         window_intensity(crop.image_hu, (-175.0, 250.0))
         crop.label.amax()
@@ -201,7 +202,7 @@ def mean_beside(steps: list[dict]) -> float:
 
 
 def work_of(seconds: float) -> Callable[[], object]:
-    """Half a step of matrix products: as many as take so much processor time."""
+    """Compute half a step of matrix products: as many as take this processor time."""
     left, right = torch.rand(256, 256), torch.rand(256, 256)
 
     def products(count: int) -> float:

@@ -1,4 +1,4 @@
-// Tumors of ours for distribution.py: a line {site, size, count} is answered with the measures of so many.
+// Tumors of freetumor for distribution.py: a line {site, size, count} is answered with the measures of `count` tumors.
 import { createInterface } from 'node:readline'
 import { measureMask, tumorMask } from '../../dist/simulation/measure.js'
 import { openStream } from '../../dist/simulation/random.js'

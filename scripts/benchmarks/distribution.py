@@ -1,9 +1,10 @@
-"""Kolmogorov-Smirnov distances of our tumors to samples of the published simulation: no matter of speed.
+"""Print Kolmogorov-Smirnov distances between our tumors and samples of the published simulation; speed is not measured.
 
     scripts/bench distribution [-- --count 2000 --samples ../shared/reference/simulation_distribution.json]
 
-By site and size: the largest distance over volume, extents, faces and third coordinate of the centroid; the share of tumors in
-several pieces; empty ones; voxels on a real tumor. Prints JSON; exit code 1 when a limit is passed.
+By site and size: the largest distance over volume, extents, faces and third coordinate of the centroid; the fraction
+of tumors with several components; empty tumors; voxels on a real tumor. Prints JSON; exit code 1 when a limit is
+exceeded.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 from measuring import Server
 from scipy.stats import ks_2samp
 
-ONLY_BY_NAME = "no matter of speed; needs the samples of the published simulation (--samples)"
+ONLY_BY_NAME = "not about speed; needs the samples of the published simulation (--samples)"
 SIZES = ("tiny", "small", "medium", "large")
 LIMITS = {"ellipsoid_96": (0.07, 0.09), "free_160": (0.08, 0.10)}
 MEASURES = ("volume", "max_extent", "min_extent", "faces", "centroid_z")

@@ -1,10 +1,11 @@
-"""`freetumor evaluate` on cases of 512 x 512 x 200 voxels: seconds of a core a case, and memory, for each profile.
+"""Measure `freetumor evaluate` on cases of 512 x 512 x 200 voxels: seconds of a core per case, and memory, by profile.
 
     .venv/bin/python scripts/benchmarks/evaluate.py [--cases 12] [--profiles lesion,difftumor,freetumor] [--folder DIR]
 
-Makes the labels of so many CTs (four anatomies, each moved anew), and masks that are moved, nibbled at and wrong in
-places. One worker; the start of the processes is counted too, and so is the page. Wanted: 3 s of a core a case and 2 GB
-of memory for the process that measures. Prints one JSON line; ends with 1 when a profile misses.
+Makes the labels of `--cases` phantoms (four anatomies, each with a different shift), and masks that are shifted,
+eroded in places and wrong in places. There is one worker. The time includes the start of the processes and the page.
+Limits: 3 s of a core per case, and 2 GB of memory for the process that measures. Prints one JSON line; exit code 1
+when a profile exceeds a limit.
 """
 
 import argparse
@@ -42,7 +43,7 @@ def main() -> int:
 
 
 def make_pairs(folder: Path, cases: int) -> None:
-    """`labels` and `masks`; a folder that holds as many is left as it is."""
+    """Write `labels` and `masks`; keep a folder that holds this number of cases."""
     if len(list(folder.glob("masks/*.nii.gz"))) == cases:
         return
     for name in ("labels", "masks"):

@@ -1,5 +1,5 @@
-// The feeding process of feeder.py: a feeder and its socket, as a training has them. Prints the address; ends with its input.
-// With `memoryFile` it writes a line a second of what it holds, in bytes.
+// The feeding process of feeder.py: a feeder and its socket, as in a training. Prints the address; ends with its input.
+// With `memoryFile` it writes one line of its memory per second, in bytes.
 import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

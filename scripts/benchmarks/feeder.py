@@ -1,11 +1,13 @@
-"""Crops a second from one prepared case: ours, from cache file to tensor in the rank, against MONAI's loader.
+"""Measure crops per second from one prepared case: ours, from cache file to tensor in the rank, against MONAI's loader.
 
     scripts/bench feeder [-- --items 40 --repeats 5 --cores 0,1 --sizes small,large --sustain 60]
 
-MONAI: PersistentDataset + RandCropByPosNegLabeld of the same case, one crop an item, as many workers. Both are pinned to the
-same cores and run in turns, with and without the simulation of a tumor in each crop. `--sustain S` then pulls for S seconds,
-once as fast as it goes and once as a slow rank (0.2 s a crop), and tells what the feeding process holds, second by second
-after 20 s: resident, heap, array buffers; with the trend of the resident memory (`--items 0`: that alone). Ratios are of medians of wall time; processor seconds stand beside. Prints JSON.
+MONAI: PersistentDataset + RandCropByPosNegLabeld of the same case, one crop per item, with as many workers. Both are
+pinned to the same cores and run in turns, with and without the simulation of a tumor in each crop. `--sustain S`
+then requests crops for S seconds, once at full speed and once as a slow rank (0.2 s per crop). It lists the memory
+of the feeding process (resident, heap, array buffers) for each second after 20 s, with the trend of the resident
+memory (`--items 0`: that alone). Ratios are of medians of wall time, with processor seconds next to them. Prints
+JSON.
 """
 
 import argparse

@@ -1,8 +1,9 @@
-"""The reference of feeder.py, as the published scripts load: `feeder_by_monai.py {image, label, cache, workers, simulate}`.
+"""Run the reference of feeder.py, as the published scripts load: `feeder_by_monai.py {image, label, cache, workers,
+simulate}`.
 
-PersistentDataset holds the prepared volume, RandCropByPosNegLabeld cuts one crop of it, a DataLoader's workers do both.
-With `simulate` a tumor of method.md 5 by NumPy and SciPy is laid into the crop, in the workers too. A line of input asks for so
-many items; `{seconds}` answers.
+PersistentDataset holds the prepared volume, RandCropByPosNegLabeld cuts one crop of it, a DataLoader's workers do
+both. With `simulate` the workers also put a tumor of method.md 5 by NumPy and SciPy into the crop. A line of input
+states the number of items; `{seconds}` answers.
 """
 
 import json
@@ -72,7 +73,7 @@ def main() -> None:
 
 
 class OnFirst:
-    """RandCropByPosNegLabeld gives a list of its crops, here of one."""
+    """Take the one crop from the list that RandCropByPosNegLabeld returns."""
 
     def __init__(self, transform) -> None:
         self.transform = transform

@@ -1,5 +1,8 @@
-"""A rank's end of feeder.py: `feeder_ours.py {plan, workers, pauseSeconds?}`. A line of input asks for so many items;
-`{seconds}` answers. A rank with a pause is slow: it takes so long over each."""
+"""Run the rank's side of feeder.py: `feeder_ours.py {plan, workers, pauseSeconds?}`.
+
+A line of input states the number of items; `{seconds}` answers. A rank with a pause is slow: it waits that long at
+each item.
+"""
 
 import json
 import subprocess

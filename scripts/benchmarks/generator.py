@@ -1,11 +1,11 @@
-"""The generator over a region by sliding windows, against MONAI's sliding_window_inference, alternating:
+"""Compare the generator over a subvolume by sliding windows with MONAI's sliding_window_inference, alternating.
 
     scripts/bench generator -- [--base-channels 8] [--patch 64] [--region 112] [--repeats 3]
 
 - `crop`: one crop, as in online synthesis, against the same network with PyTorch's own batch norm in training mode.
 - `region`: every window by itself, against MONAI with a window batch of 1: the same numbers.
-- `tumor`: only the windows that reach a tumor of radius 8 (method.md 6), against the published way, all windows in batches
-  of 4; their norms differ, so the numbers do.
+- `tumor`: only the windows that reach a tumor of radius 8 (method.md 6), against the published way, all windows in
+  batches of 4; their norms differ, so the numbers differ.
 
 The published sizes are 32 channels and 96; weights are drawn from a seed. Prints JSON.
 """

@@ -1,14 +1,14 @@
-"""The shipped abdomen configurations on one GPU, at their published sizes: what a rank of eight does in a step, whether it
-waits for its items, and how busy the GPU is.
+"""Run the shipped abdomen configurations on one GPU, at their published sizes.
 
     scripts/bench gpu_runs -- [--jobs baseline,synthesis,segmentation] [--variants bf16,bf16+compile,fp32]
                               [--steps 25] [--side 160] [--set KEY=VALUE ...]
 
-Of configs/abdomen-JOB.yaml only the data (phantoms of `side` voxels, made and prepared once), the number of steps, the items
-of a step (an eighth) and the number of processes (one) are replaced; networks, crops, textures and checks are theirs. A job
-takes the weights of the one before it. Seconds of a step and of its wait for items are those that the run itself tells, its
-first five steps left out (compilation, first textures); `busy` is the mean of what nvidia-smi tells while steps are
-made, `memory` the most of the device that it tells. There is no reference: `training_step` has the one of a step.
+Measures the work of one rank of eight in a step, its wait for items, and how busy the GPU is. In
+configs/abdomen-JOB.yaml the script replaces only the data (phantoms of `side` voxels, made and prepared once), the
+number of steps, the items of a step (an eighth) and the number of processes (one). A job takes the weights of the
+previous one. Seconds of a step and of its wait for items are those that the run reports, without its first five
+steps (compilation, first textures). `busy` is the mean that nvidia-smi reports during the steps, `memory` the
+maximum of the device. There is no reference: `training_step` compares a step with one.
 """
 
 import argparse
@@ -116,7 +116,7 @@ def measured(job: str, variant: str, config: Path, out: Path, options: argparse.
 
 
 def watched() -> subprocess.Popen | None:
-    """Tells percent of time that the GPU worked lately, and MiB of its memory in use; None without one."""
+    """Return percent of time that the GPU worked lately, and MiB of its memory in use; None without a GPU."""
     try:
         return subprocess.Popen(WATCH, stdout=subprocess.PIPE, text=True)
     except OSError:

@@ -1,4 +1,4 @@
-// Ours, for items.py: items of a small and of a large manifest in turns; prints seconds an item of each.
+// The freetumor side of items.py: items of a small and of a large manifest in turns; prints seconds per item of each.
 import { openFeeder } from '../../dist/sampling/feeder.js'
 
 const { path, items, sizes } = JSON.parse(process.argv[2])

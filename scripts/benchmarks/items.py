@@ -1,10 +1,11 @@
-"""Cost of an item by the number of cases in the manifest (simulated): planning its crops must not grow with it.
+"""Measure the cost of an item by the number of cases in the manifest (simulated): planning its crops must not grow with
+it.
 
     .venv/bin/python scripts/benchmarks/items.py [--items 60] [--few 10] [--many 161310]
 
-One prepared case of 128^3 voxels stands for all of them; items of both manifests in turns, on one thread. "ours" is the
-large manifest, "reference" the small one; the ratio is that of processor seconds, which a busy machine changes less. Up to
-32 cases stay open between items, so fewer cases than that cost less by the opening.
+One prepared case of 128^3 voxels stands for all of them. Items of both manifests run in turns, on one thread. "ours"
+is the large manifest, "reference" the small one; the ratio is that of processor seconds, which a busy machine
+changes less. Up to 32 cases stay open between items, so a manifest with fewer cases saves the cost of opening.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""`freetumor data import` of lists as large as all the published ones, against a plain script that reads the same.
+"""Compare `freetumor data import` of lists as large as all the published ones with a plain script that reads the same.
 
     scripts/bench lists [-- --repeats 3] [--entries 35000]
 
-Makes a list for each data set of the registry, of its published size (the two largest longer, to reach ENTRIES), in the
-published dialects, and for every listed file a link to a small scan. Prints one JSON line.
+Writes a list for each data set of the registry, of its published size (the two largest longer, to reach ENTRIES), in
+the published dialects, and for every listed file a link to a small scan. Prints one JSON line.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def pair_of(name: str, case: int, scan: Path, data: Path, dotted: bool) -> dict[
 
 
 def plain(folder: Path) -> int:
-    """Reads every list, finds every file, and the geometry of every image."""
+    """Read every list, find every file, and the geometry of every image."""
     cases = []
     for file in sorted((folder / "lists").iterdir()):
         content = json.loads(file.read_text())

@@ -1,4 +1,4 @@
-"""CTs of full size made for benchmarks: a body with organs and a tumor, noise as in a scan, in .nii.gz."""
+"""Write phantoms of full size for benchmarks: a body with organs and a tumor, noise as in a scan, in .nii.gz."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ ORGANS = [
 
 
 def make_data_set(folder: Path, cases: int, shape: tuple[int, int, int] = SHAPE) -> None:
-    """Writes `imagesTr`, `labelsTr` and `dataset.json`; a folder that is complete is left as it is."""
+    """Write `imagesTr`, `labelsTr` and `dataset.json`; keep a folder that is complete."""
     done = folder / "complete.json"
     wanted = {"cases": cases, "shape": shape}
     if done.exists() and json.loads(done.read_text()) == json.loads(json.dumps(wanted)):
@@ -39,7 +39,7 @@ def make_data_set(folder: Path, cases: int, shape: tuple[int, int, int] = SHAPE)
 
 
 def make_case(seed: int, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Image int16 HU and label uint8."""
+    """Return image int16 HU and label uint8."""
     rng = np.random.default_rng(seed)
     axes = np.ogrid[tuple(slice(-1, 1, complex(0, side)) for side in shape)]
     body = (axes[0] / 0.85) ** 2 + (axes[1] / 0.65) ** 2 + 0 * axes[2] < 1

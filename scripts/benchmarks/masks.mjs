@@ -1,5 +1,5 @@
-// Ours, for masks.py and render.py: a line asks for so many tumors of a size, the answer has the times of each in seconds
-// and, with `plans`, the tumors themselves.
+// The freetumor side of masks.py and render.py: a line states a size and a number of tumors. The answer has the times
+// of each in seconds and, with `plans`, the tumors themselves.
 import { createInterface } from 'node:readline'
 import { openStream } from '../../dist/simulation/random.js'
 import { simulateTumor } from '../../dist/simulation/tumor.js'

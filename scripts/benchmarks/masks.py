@@ -1,12 +1,13 @@
-"""Tumor plans on one core: ours in TypeScript against NumPy, SciPy and elasticdeform written from method.md 5, size by size.
+"""Measure tumor plans on one core: ours in TypeScript against NumPy, SciPy and elasticdeform written from method.md 5.
 
     scripts/bench masks [-- --count 100 --repeats 4 --reference-python PATH]
 
-A 96^3 crop whose organ is an ellipsoid, one core for both, in turns. elasticdeform needs numpy < 2: name a Python that has
-it, SciPy and NumPy (`python -m venv V; V/bin/pip install 'numpy<2' scipy elasticdeform`) by --reference-python or
-FREETUMOR_REFERENCE_PYTHON; without one, the warps are one NumPy index map a plane (slower for small tumors, faster for large
-ones). Both are measured where there is one. The first round warms up: ours with 1,500 tumors, after which V8 has compiled what
-a training runs thousands of times. Medians of processor time, wall time beside. Prints JSON.
+Each size is measured in a 96^3 crop whose organ is an ellipsoid, one core for both, in turns. elasticdeform needs
+numpy < 2: name a Python that has it, SciPy and NumPy (`python -m venv V; V/bin/pip install 'numpy<2' scipy
+elasticdeform`) by --reference-python or FREETUMOR_REFERENCE_PYTHON. Without such a Python, the warps are one NumPy
+index map per plane (slower for small tumors, faster for large ones). With one, both are measured. The first round
+warms up: ours with 1,500 tumors, after which V8 has compiled the code that a training runs thousands of times.
+Prints medians of processor time and wall time as JSON.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from measuring import Server
 
 HERE = Path(__file__).parent
 SIZES = ("tiny", "small", "medium", "large")
-# what the issue of speed asks for, and what would be better still
+# the required speed, and a better goal
 TARGETS = {"tiny": 10, "small": 10, "medium": 5, "large": 3}
 WARM_UP = 1500
 HOPED = {"tiny": 20, "small": 20, "medium": 10, "large": 5}

@@ -1,4 +1,4 @@
-"""Commands measured side by side: seconds, processor seconds and the peak memory of a command's processes together."""
+"""Measure commands in turns: seconds, processor seconds and the peak memory of a command's processes together."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def alternate(ways: dict[str, list[str]], repeats: int, before_each=lambda: None) -> dict[str, list[dict]]:
-    """Runs each way in turn, `repeats` times, so that a busy machine is busy for all of them."""
+    """Run each way in turn, `repeats` times, so that other load on the machine affects all of them."""
     runs: dict[str, list[dict]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, command in ways.items():
@@ -31,7 +31,7 @@ def summary(runs: list[dict]) -> dict:
 
 
 def run(command: list[str]) -> dict:
-    """`{seconds, processorSeconds, peakBytes, largestProcessBytes, stdout}` of a command that must succeed."""
+    """Return `{seconds, processorSeconds, peakBytes, largestProcessBytes, stdout}` of a command that must succeed."""
     started = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     peaks: dict[int, int] = {}
@@ -53,7 +53,7 @@ def run(command: list[str]) -> dict:
 
 
 def _watch(child: subprocess.Popen, peaks: dict[int, int], processor: dict[int, float]) -> None:
-    # What the system keeps of an ended process counts the memory of its parent, and leaves out what nobody waited for.
+    # The system's record of an ended process counts the memory of its parent, and omits children without a wait.
     while child.poll() is None:
         for process in _family(child.pid):
             try:
@@ -75,7 +75,7 @@ def _family(process: int) -> list[int]:
 
 
 class Server:
-    """A process that answers a line of JSON to each line it is asked."""
+    """A process that answers each line of JSON with a line."""
 
     def __init__(self, command: list[str]) -> None:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -96,7 +96,9 @@ class Server:
 
 
 def turn_by_turn(servers: dict[str, Server], line: str, count: int, repeats: int) -> dict:
-    """Asks each server in turn for `count` things; seconds and processor seconds of one thing, medians over the turns."""
+    """Request `count` things from each server in turn; return seconds and processor seconds per thing, medians over the
+    turns.
+    """
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in servers}
     for turn in range(repeats + 1):
         for name, server in servers.items():
@@ -120,7 +122,7 @@ def turn_by_turn(servers: dict[str, Server], line: str, count: int, repeats: int
 
 
 def family_processor(process: int) -> float:
-    """Processor seconds of a process and all below it, with those that have ended and were waited for."""
+    """Return processor seconds of a process and all below it, with those that have ended and were waited for."""
     total = 0.0
     for one in _family(process):
         try:
@@ -132,7 +134,7 @@ def family_processor(process: int) -> float:
 
 
 def family_memory(process: int) -> int:
-    """Bytes in memory of a process and all below it, what they share counted once (PSS)."""
+    """Return bytes in memory of a process and all below it, shared memory counted once (PSS)."""
     total = 0
     for one in _family(process):
         try:

@@ -1,4 +1,4 @@
-"""The U-Net of method.md 8 in plain PyTorch, for reference sides: nothing of ours is in it but its weights' names."""
+"""The U-Net of method.md 8 in plain PyTorch, for reference sides; only the names of the weights are freetumor's."""
 
 import torch
 from torch import Tensor, nn

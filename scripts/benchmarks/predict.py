@@ -1,12 +1,12 @@
-"""Whole volumes through a segmentor: our windows against MONAI's sliding_window_inference over the same ones, in one
-process, alternating; then the gain of windows that are left out, with the masks compared.
+"""Compare whole-volume segmentation by our windows with MONAI's sliding_window_inference over the same windows.
 
     scripts/bench predict -- [--image ct.nii.gz ...] [--organ labels.nii.gz --organ-ids 7] [--checkpoint model.pt]
         [--patch 96] [--overlap 0.5] [--repeats 3]
 
-Without --image: a made CT of 512 x 512 x 60. Without --checkpoint: the small segmentor with weights drawn from a seed,
-the hardest case, since a fast network leaves the most to everything around it. `--network swinunetr` draws that one.
-`--organ` (of the first image) adds prediction of tumors in an organ only. Prints JSON.
+Both run in one process, alternating; then the gain of skipped windows is measured, with the masks compared. Without
+--image: a phantom of 512 x 512 x 60. Without --checkpoint: the small segmentor with weights drawn from a seed. That
+is the hardest case, since a fast network leaves the largest fraction to the code around it. `--network swinunetr`
+selects that network. `--organ` (of the first image) adds prediction of tumors in an organ only. Prints JSON.
 """
 
 import argparse
@@ -121,7 +121,7 @@ def rows_of(path: str, network: nn.Module, options: argparse.Namespace, with_org
     rows = [{**whole, **targets, "shape": list(image_XYZ.shape)}]
 
     def add_gain(what: str, where_XYZ: Tensor | None, **changes) -> None:
-        """Once, against the same reference: leaving windows out gains by a multiple, not by per cent."""
+        """Run once, against the same reference: skipping windows gains a multiple, not a few per cent."""
         segmented, seconds, processor = timed(lambda: ours(**changes))
         found = {"median": seconds, "processorMedian": processor}
         gain = {"row": f"predict {name}, {what}", "ours": found, "reference": whole["reference"]}
@@ -142,7 +142,7 @@ def rows_of(path: str, network: nn.Module, options: argparse.Namespace, with_org
 def compared(
     row: str, ours: Callable[[], Segmented], reference: Callable[[], Tensor], repeats: int
 ) -> tuple[dict, Tensor]:
-    """Times and processor times of both in turns; the reference's logits beside them."""
+    """Return times and processor times of both in turns, and the logits of the reference."""
     times: dict[str, list[tuple[float, float]]] = {"ours": [], "reference": []}
     found: dict[str, Segmented | Tensor] = {}
     for repeat in range(repeats):
@@ -173,7 +173,7 @@ def with_ratios(row: dict) -> dict:
 
 
 def agreement(segmented: Segmented, expected_CXYZ: Tensor, where_XYZ: Tensor | None) -> dict:
-    """Logits and masks compared, inside `where_XYZ` if it is given."""
+    """Compare logits and masks, inside `where_XYZ` if it is given."""
     inside = torch.ones(expected_CXYZ.shape[1:], dtype=torch.bool) if where_XYZ is None else where_XYZ
     other = labels_of(segmented.logits_CXYZ)[inside] != labels_of(expected_CXYZ)[inside]
     windows = {"all": segmented.windows, "computed": segmented.computed}

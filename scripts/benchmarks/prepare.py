@@ -1,9 +1,9 @@
-"""`freetumor prepare`, start to end, against the same MONAI transforms alone in as many processes.
+"""Compare `freetumor prepare`, start to end, with the same MONAI transforms alone in as many processes.
 
     .venv/bin/python scripts/benchmarks/prepare.py [--repeats 3] [--cases 12] [--workers 2] [--folder DIR]
 
-Makes the cases once (in DIR, or in a temporary folder), then runs both in turns, ours into an empty cache each time.
-Prints one JSON line.
+Writes the cases once (in DIR, or in a temporary folder), then runs both in turns, ours into an empty cache each
+time. Prints one JSON line.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The transforms of method.md 4 by MONAI alone, a process a core, nothing written: a yardstick for `freetumor prepare`.
+"""Run the transforms of method.md 4 by MONAI alone, one process per core, without writing: the reference of prepare.py.
 
 python scripts/benchmarks/prepare_by_monai.py FOLDER WORKERS
 """

@@ -1,12 +1,12 @@
-"""Masks of a whole scan: `freetumor predict` against the published prediction script's MONAI pipeline.
+"""Compare masks of a whole scan: `freetumor predict` against the published prediction script's MONAI pipeline.
 
     scripts/bench published_agreement -- --image ct.nii.gz [--image ...] [--feature-size 48] [--overlap 0.75] [--rounded]
 
 The network is a SwinUNETR of 7 outputs with the legacy patch-merging order and the formula weights of the tests. The
-reference is Orientationd, Spacingd 1.5 mm, ScaleIntensityRanged, CropForegroundd, SpatialPadd, sliding_window_inference,
-argmax, Invertd with nearest neighbours. Compared on the foreground crop of the prepared grid and on the scan's grid.
-`--rounded` adds the same of an image rounded to whole HU before the network. A tie is a voxel where the two largest
-logits of the reference are equal. Prints JSON.
+reference is Orientationd, Spacingd 1.5 mm, ScaleIntensityRanged, CropForegroundd, SpatialPadd,
+sliding_window_inference, argmax, Invertd with nearest neighbours. The masks are compared on the foreground crop of
+the prepared grid and on the scan's grid. `--rounded` adds the same for an image rounded to whole HU before the
+network. A tie is a voxel where the two largest logits of the reference are equal. Prints JSON.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.training.ranks import Ranks
 from tests.parity import with_formula_weights
 
-ONLY_BY_NAME = "no matter of speed; needs a scan (--image) and minutes a scan"
+ONLY_BY_NAME = "not about speed; needs a scan (--image) and minutes per scan"
 PATCH = (96, 96, 96)
 WINDOW_HU = (-175.0, 250.0)
 SPACING_MM = (1.5, 1.5, 1.5)
@@ -77,7 +77,7 @@ def compare(folder: Path, checkpoint: Path, image: str, options: argparse.Namesp
     run(spec_of(folder, checkpoint, cases, options.overlap))
     mask_XYZ = load_nifti(str(folder / "scan.nii.gz"))[0].astype(np.uint8)
     prepared = load_prepared_image(image, SPACING_MM, WINDOW_HU[0])
-    # what `--grid original` does with this mask: the network runs once
+    # the step that `--grid original` applies to this mask: the network runs once
     mask_IJK = nearest_on_scan(mask_XYZ, prepared.grids, PATCH)
     top = logits_CXYZ.topk(2, dim=0).values
     gap_XYZ = (top[0] - top[1]).numpy()
@@ -104,7 +104,7 @@ def compare(folder: Path, checkpoint: Path, image: str, options: argparse.Namesp
 
 @torch.no_grad()
 def by_monai(network, image: str, overlap: float):
-    """Masks on the prepared grid's foreground crop and on the scan's grid; logits and input of the crop."""
+    """Return masks on the prepared grid's foreground crop and on the scan's grid; logits and input of the crop."""
     data, affine = load_nifti(image)
     transforms = Compose(
         [

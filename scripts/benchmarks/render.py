@@ -1,10 +1,11 @@
-"""The whole synthesis of a crop on one core: plan in TypeScript and paint in PyTorch, against NumPy and SciPy from method.md 5 and 6.
+"""Measure the whole synthesis of a crop on one core, against NumPy and SciPy from method.md 5 and 6.
 
     scripts/bench render [-- --count 12 --repeats 3 --sides 96,192 --reference-python PATH]
 
-Without a generator on both sides (the hand-crafted difference): shape, soft edge, texture, compose, roles. Ours is what the
-training does with a crop that has come: placing, painting, label (`CropPainter`). One core, in turns, medians of processor time.
-The reference's Python and the warm-up of the plans as in masks. Prints JSON.
+freetumor plans in TypeScript and paints in PyTorch. Both sides work without a generator (the hand-crafted
+difference): shape, soft edge, texture, compose, roles. Ours is the work of a training on a crop that has arrived:
+placing, painting, label (`CropPainter`). One core, in turns, medians of processor time. The reference's Python and
+the warm-up of the plans are as in masks. Prints JSON.
 """
 
 import argparse
@@ -84,7 +85,7 @@ def row(planner: Server, reference: Server, bank: TextureBank, side: int, size: 
 
 
 def paint(plans: list[dict], bank: TextureBank, side: int) -> list[float]:
-    """Processor seconds of each: from a planned crop to its painted image and label."""
+    """Return processor seconds of each: from a planned crop to its painted image and label."""
     organ = Organ("liver", 1, 2, 0)
     tumors = TumorPainter("abdomen", [organ], False, bank, torch.device("cpu"))
     painter = CropPainter((-175, 250), tumors)
@@ -94,7 +95,7 @@ def paint(plans: list[dict], bank: TextureBank, side: int) -> list[float]:
     taken = []
     for plan in plans:
         crop = PlannedCrop(0, 0, "made", image, label, augmentation, (planned_tumor(plan),), None, False)
-        # the reference begins with a windowed image, so does the clock
+        # the reference starts from a windowed image, so the clock starts there
         (begun,) = painter.augment([PlannedCrop(**{**vars(crop), "tumors": ()})])
         started = time.process_time()
         placed = tumors.place(crop.tumors[0], begun.label_XYZ, augmentation)

@@ -1,10 +1,10 @@
-"""Training steps of one rank and of two, the same items and the same global batch, in turns: what a second rank brings.
+"""Compare training steps of one rank and of two, with the same items and the same global batch, in turns.
 
     scripts/bench scaling [-- --repeats 2] [--steps 20] [--jobs segmentation,synthesis]
 
-The configurations are configs/debug-JOB.yaml, with the crops of a step doubled so that each of two ranks has work
-enough; phantoms, prepared cases and earlier weights are made by a run before. The time of a step is the median of those
-that the run itself tells, the first two left out. "reference" is one rank. On one core nothing can be gained.
+The configurations are configs/debug-JOB.yaml, with twice the crops per step, so that each of two ranks has enough
+work. A run before makes phantoms, prepared cases and earlier weights. The time of a step is the median that the run
+itself reports, without the first two. "reference" is one rank. On one core there is no gain.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def scaling(job: str, folder: Path, options: argparse.Namespace) -> dict:
 
 
 def train(job: str, ranks: int, steps: int, out: Path, folder: Path) -> dict:
-    """Seconds and waits of the steps of a run, and the peak of its processes' memory together."""
+    """Return seconds and waits of the steps of a run, and the peak of its processes' memory together."""
     values = [f"data.root={folder}/phantoms", f"prepare.cache={folder}/cache", "sampling.itemsPerStep=4"]
     values += [f"training.steps={steps}", "training.warmupSteps=0", f"runtime.processesPerNode={ranks}"]
     command = ["node", "dist/cli/main.js", "train", "--config", f"configs/debug-{job}.yaml", "--out", str(out)]

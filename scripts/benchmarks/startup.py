@@ -1,13 +1,14 @@
-"""Start-up of a run, from the command to its first step, beside PyTorch's own: a plain script that imports PyTorch and
-MONAI, builds the same small network and makes one step under torchrun with one rank. In turns, one thread each.
+"""Compare the start-up of a run, from the command to its first step, with PyTorch's own.
 
     scripts/bench startup [-- --repeats 3]
 
-Ours is `freetumor train` of configs/debug-baseline.yaml, its phantoms and prepared cases made by a run before; it ends with
-the `step` event on standard output. At most 12 s are wanted. Phases: `node` until the run is planned (Node, configuration,
-curation, cases looked up), `launch` until torchrun has started the rank, `imports` until the rank says it is ready (PyTorch,
-MONAI, network), `step` until the first step is told. Processor seconds are those of all processes up to then, which is what
-a busy machine changes least. Prints JSON; ends with 1 when the median is above 12 s.
+The reference is a plain script that imports PyTorch and MONAI, builds the same small network and makes one step
+under torchrun with one rank. Both run in turns, with one thread. Ours is `freetumor train` of
+configs/debug-baseline.yaml, with phantoms and prepared cases of an earlier run; the time ends with the `step` event
+on standard output. The limit is 12 s. Phases: `node` until the run is planned (Node, configuration, curation, cases
+looked up), `launch` until torchrun has started the rank, `imports` until the rank is ready (PyTorch, MONAI,
+network), `step` until the first step is reported. Processor seconds are those of all processes up to then, which a
+busy machine changes least. Prints JSON; exit code 1 when the median is above 12 s.
 """
 
 import argparse
@@ -94,8 +95,11 @@ def plain(_folder: Path, _turn: int) -> dict:
 
 
 def timed(command: list[str], appears: dict[str, Path], lines: dict[str, str]) -> dict:
-    """Seconds from the start of a command to the last of `lines` (parts of what it prints), and of the phases on the way:
-    a phase ends when its file is there or its line is printed. The command is left to end by itself."""
+    """Return seconds from the start of a command to the last of `lines` (parts of its output), and of the phases
+    before.
+
+    A phase ends when its file exists or its line is printed. The command is not killed: it ends by itself.
+    """
     reached: dict[str, float] = {}
     with tempfile.TemporaryFile("w+") as complaints:
         started = time.perf_counter()

@@ -1,5 +1,8 @@
-"""The reference of startup.py: under torchrun, PyTorch and MONAI imported, the same small network built from nothing, one
-step of it on made crops. Prints a line when the step is done."""
+"""Run the reference of startup.py under torchrun: import PyTorch and MONAI, build the same small network, make one
+step.
+
+The crops are random. Prints a line when the step is done.
+"""
 
 import torch
 from monai.losses import DiceCELoss

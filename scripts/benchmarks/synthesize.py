@@ -1,18 +1,20 @@
-"""Offline synthesis of a case: `freetumor synthesize` against a straightforward MONAI script of the published
-procedure (method.md 6, 9: generator and baseline over the whole region, Invertd, SaveImaged), on the same cores, in turns.
+"""Compare offline synthesis of a case by `freetumor synthesize` with a plain MONAI script of the published procedure.
 
     scripts/bench synthesize [-- --networks debug|published] [--image ct.nii.gz --label organs.nii.gz
         --label-ids 5:1,7:3,2:5,3:5] [--variants 4] [--repeats 1] [--whole] [--region-mm X,Y,Z] [--memory]
 
-`debug` are the networks and the patch (40) of configs/debug-*.yaml, `published` those of method.md 8 and patch 96; their
-weights are drawn from a seed, and the baseline is made to see everything, so that both sides write every scan. Both
-make the same number of tumors with one try each; both start from the command line, imports included; the reference
-loads a case once for all its variants, and its networks are plain PyTorch and MONAI. Without an image: the kidneys of
-the shared real scan (`--whole`: liver, pancreas and kidneys), else a made CT. `--region-mm` keeps the organ labels of a
-box of that size around their middle alone. The published sizes take minutes a variant; a larger region is to our
-advantage, a small one to that of the reference. `parts` are seconds of a variant. `memory` is that of the rank beyond
-its imports and weights, in a run whose textures are there; its bound is 3 float32 volumes and as many regions as there
-are classes and 2 more. Prints JSON.
+The procedure is that of method.md 6 and 9 (generator and baseline over the whole subvolume, Invertd, SaveImaged).
+Both run on the same cores, in turns. `debug` selects the networks and the patch (40) of configs/debug-*.yaml,
+`published` those of method.md 8 and patch 96. Their weights are drawn from a seed, and the baseline labels
+everything as tumor, so that both sides write every scan. Both make the same number of tumors in a single attempt.
+Both start from the command line, imports included. The reference loads a case once for all its variants; its
+networks are plain PyTorch and MONAI.
+
+Without an image: the kidneys of the shared real scan (`--whole`: liver, pancreas and kidneys), or a phantom if the
+scan is missing. `--region-mm` keeps the organ labels only in a box of that size around their middle. The published
+sizes take minutes per variant; a larger subvolume is to our advantage, a small one to that of the reference. `parts`
+are seconds per variant. `memory` is that of the rank beyond its imports and weights, in a run whose textures exist.
+Its bound is 3 float32 volumes, and 2 subvolumes more than there are classes. Prints JSON.
 """
 
 import argparse
@@ -93,7 +95,9 @@ def measured(options: argparse.Namespace, folder: Path) -> dict:
 
 
 def memory(options: argparse.Namespace, folder: Path) -> dict:
-    """Of a rank beyond its imports and weights, one window a batch; for a second data set in the first one's cache."""
+    """Return the memory of a rank beyond imports and weights, one window per batch, for a second data set with the
+    first cache.
+    """
     import nibabel
     import numpy as np
     import zarr
@@ -117,7 +121,7 @@ def memory(options: argparse.Namespace, folder: Path) -> dict:
 
 
 def give_inputs(options: argparse.Namespace, folder: Path) -> None:
-    """The scan, its label, and weights, under the names that both sides look for."""
+    """Write the scan, its label, and weights, under the names that both sides look for."""
     import nibabel
     import numpy as np
 
@@ -146,7 +150,7 @@ def give_inputs(options: argparse.Namespace, folder: Path) -> None:
 
 
 def keep_box(label, affine, sides_mm: list[float]) -> None:
-    """Clears what lies outside a box around the middle of the organs."""
+    """Clear all labels outside a box around the middle of the organs."""
     import numpy as np
 
     places = np.argwhere(label > 0)
@@ -169,7 +173,7 @@ def make_weights(networks: str, folder: Path) -> None:
     size = {"kind": "swinunetr" if published else "small", "feature_size": 48 if published else 16, "levels": 3}
     judge = build_segmentor(**size, outputs=7, patch_merging="legacy")
     with torch.no_grad():
-        # every voxel is a liver tumor to it: nothing is rejected on either side
+        # the baseline labels every voxel as liver tumor: nothing is rejected on either side
         last = [one for name, one in judge.named_parameters() if name.endswith("bias") and one.shape == (7,)][-1]
         last[2] += 1000
     stated = {"kind": size["kind"], "featureSize": size["feature_size"], "levels": 3, "outputs": 7}
@@ -215,7 +219,7 @@ def reference_command(options: argparse.Namespace, folder: Path) -> list[str]:
 
 
 def reference(options: argparse.Namespace, given: Path) -> None:
-    """Plain MONAI, NumPy and SciPy, as the published scripts do it; written from docs/method.md."""
+    """Run plain MONAI, NumPy and SciPy, as the published scripts do it; written from docs/method.md."""
     import copy
 
     import numpy as np
@@ -245,7 +249,7 @@ def reference(options: argparse.Namespace, given: Path) -> None:
     if options.networks == "published":
         judge = SwinUNETR(in_channels=1, out_channels=7, feature_size=48, use_v2=True).eval()
         judge.load_state_dict(torch.load(given / "baseline.pt", weights_only=True)["state_dict"])
-    else:  # a network of ours: there is no other one
+    else:  # a network of freetumor: no other implementation exists
         judge = load_segmentor(str(given / "baseline.pt"), None, torch.device("cpu")).network
     patch = (PATCH[options.networks],) * 3
     both = ["image", "label"]

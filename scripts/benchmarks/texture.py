@@ -1,8 +1,9 @@
-"""One texture of the published size on one core: ours, to the file that ranks share, against SciPy to the letter of method.md 5.5.
+"""Measure one texture of the published size on one core: ours, to the file that ranks share, against SciPy.
 
     scripts/bench texture [-- --repeats 3 --texture 9]
 
-In turns, each in a process of its own; seconds, and the peak memory of each. Prints JSON.
+The SciPy code follows method.md 5.5 exactly. Both run in turns, each in a process of its own. Prints seconds and the
+peak memory of each as JSON.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 def make(way: str, index: int) -> None:
-    """Prints the seconds of the making alone: the imports are not of interest."""
+    """Print the seconds of the texture alone, without the imports."""
     import numpy as np
     import tumor_by_numpy
 

@@ -1,11 +1,12 @@
-"""Textures as they are made beside docs/method.md 5.5 to the letter at the published size: are they of one kind?
+"""Compare our textures with an exact implementation of docs/method.md 5.5 at the published size.
 
     scripts/bench texture_statistics [-- --seeds 5 --textures 0,3,9 --size 420,300,320]
 
-For each texture the mean of ours over the seeds must lie within 2 standard deviations of as many reference seeds, for
-mean, variance, length of correlation (lag at which it falls to 1/e, mean of the axes) and share above 0.12. Prints JSON;
-exit code 1 when one does not. Of five seeds the standard deviation itself is uncertain by a third, so that about one of
-the 40 comparisons misses by chance: `t` (Welch's) and more seeds tell whether it is more than that.
+For each texture the mean of ours over the seeds must lie within 2 standard deviations of as many reference seeds,
+for mean, variance, correlation length (lag at which it falls to 1/e, mean of the axes) and fraction above 0.12.
+Prints JSON; exit code 1 when a texture does not. With five seeds the standard deviation itself is uncertain by a
+third, so about one of the 40 comparisons misses by chance. `t` (Welch's) and more seeds show whether there is a real
+difference.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from freetumor_runtime.synthesis.texture import (
     texture_of_spots,
 )
 
-ONLY_BY_NAME = "no matter of speed"
+ONLY_BY_NAME = "not about speed"
 
 
 def main() -> int:
@@ -70,7 +71,7 @@ def row(index: int, ours: list[dict], reference: list[dict]) -> dict:
 
 
 def welch_t(a: list[float], b: list[float]) -> float:
-    """Difference of two means in standard deviations of that difference; 0 where nothing varies."""
+    """Return the difference of two means in standard deviations of that difference; 0 where nothing varies."""
     spread = (statistics.variance(a) / len(a) + statistics.variance(b) / len(b)) ** 0.5
     return (statistics.mean(a) - statistics.mean(b)) / spread if spread > 0 else 0.0
 
@@ -100,7 +101,7 @@ def measures(texture_XYZ: np.ndarray) -> dict[str, float]:
 def length_of_correlation(centred: np.ndarray, variance: float) -> float:
     before = 1.0
     for lag in range(1, len(centred)):
-        # every second row is enough: neighbours say the same
+        # every second row is enough: neighbours are strongly correlated
         pairs = centred[: len(centred) - lag, ::2, ::2] * centred[lag:, ::2, ::2]
         now = float(np.mean(pairs, dtype=np.float64)) / variance
         if now < np.exp(-1):

@@ -1,23 +1,26 @@
-"""Training steps at the published sizes against plain PyTorch and MONAI, written from method.md as the published scripts
-make them: one process a side, in turns.
+"""Compare training steps at the published sizes with plain PyTorch and MONAI: one process per side, in turns.
 
     scripts/bench training_step -- [--step synthesis|segmentation|both] [--side 64] [--steps 2] [--repeats 1]
-                                   [--threads 1] [--no-checkpointing] [--device auto|cpu|cuda] [--published DIR [--published-packages DIR]]
+                                   [--threads 1] [--no-checkpointing] [--device auto|cpu|cuda]
+                                   [--published DIR [--published-packages DIR]]
 
-synthesis: a G step and a D step, batch 1. The reference asks S twice, with gradients of its weights and MONAI's
-activation checkpointing, has the graphs of D and S in memory together, gradients of D in the G step, Adam without
-`fused`; its gradients are cleared before the D step, so that both sides have the same losses (the published code
-forgets that). segmentation: one volume of two crops, painted by a frozen G and judged by a frozen S online, then a
-SwinUNETR with activation checkpointing and AdamW. Ours are the jobs themselves, fed from memory. `--published`: a
-checkout of the published repository, whose own synthesis step is measured as a third side, changed only as far as it
-takes to run; what it imports beyond our pinned packages (opencv-python-headless, elasticdeform with NumPy 1.26) must
-lie in `--published-packages`, a folder made by `pip install --target`.
+The reference is written from method.md as the published scripts train. synthesis: a G step and a D step, batch 1.
+The reference runs S twice, with gradients of its weights and MONAI's activation checkpointing. It has the graphs of
+D and S in memory together, gradients of D in the G step, and Adam without `fused`. Its gradients are cleared before
+the D step (the published code forgets that), so that both sides have the same losses. segmentation: one volume of
+two crops, painted by a frozen G and judged by a frozen S online, then a SwinUNETR with activation checkpointing and
+AdamW. Ours are the jobs themselves, with items from memory.
 
-Where there is a CUDA device each step has a row of it, too: networks in bfloat16 on both sides, ours compiled, memory that of the
-device, and the share of the timed steps in which the GPU worked. Losses are then those of bfloat16.
+`--published`: a checkout of the published repository. Its own synthesis step is measured as a third side, with only
+the changes that it needs to run. Its imports beyond our pinned packages (opencv-python-headless, elasticdeform with
+NumPy 1.26) must lie in `--published-packages`, a folder made by `pip install --target`.
 
-Both sides begin with equal weights, crops, tumors and textures; `lossDifference` says how far they agree. Seconds are
-wall time, `processor` those of the processor; `peakRatio` compares the processes' largest memory. Prints JSON.
+With a CUDA device each step also has a row for it: networks in bfloat16 on both sides, ours compiled, memory of the
+device, and the fraction of the timed steps in which the GPU worked. Losses are then those of bfloat16.
+
+Both sides start with equal weights, crops, tumors and textures; `lossDifference` is the largest difference of a
+loss. Seconds are wall time, `processor` those of the processor; `peakRatio` compares the processes' largest memory.
+Prints JSON.
 """
 
 import argparse
@@ -110,7 +113,7 @@ def in_child(options: argparse.Namespace, step: str, device: str, side: str, fol
 
 
 def one_side(options: argparse.Namespace) -> dict:
-    """Losses of every step; wall and processor seconds of all but the first."""
+    """Return losses of every step; wall and processor seconds of all but the first."""
     on_gpu = options.device == "cuda"
     seconds, processor, losses = [], [], []
     watch = None
@@ -129,14 +132,14 @@ def one_side(options: argparse.Namespace) -> dict:
 
 
 def share_of(watch: subprocess.Popen) -> float | None:
-    """Mean of what nvidia-smi has told since it was started, 0 to 1."""
+    """Return the mean that nvidia-smi has reported since its start, 0 to 1."""
     watch.terminate()
     told = [int(line) for line in watch.communicate()[0].split() if line.isdigit()]
     return statistics.mean(told) / 100 if told else None
 
 
 def farthest(one: list[dict], other: list[dict]) -> float:
-    """The largest absolute difference of a loss at a step."""
+    """Return the largest absolute difference of a loss at a step."""
     return max(abs(a[name] - b[name]) for a, b in zip(one, other, strict=True) for name in b)
 
 

@@ -1,4 +1,4 @@
-// Ours, for transport.py: answers every request with the same tensors; what is pushed is decoded and taken.
+// The freetumor side of transport.py: answers every request with the same tensors; decodes and takes pushed messages.
 import { openTensorServer } from '../../dist/transport/tensor-server.js'
 
 const [directory, sizes] = [process.argv[2], JSON.parse(process.argv[3])]

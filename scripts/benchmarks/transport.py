@@ -1,10 +1,11 @@
-"""Tensors over our transport (Node's ROUTER with checked envelopes, the runtime's DEALER) beside pyzmq to pyzmq without any
-check, and beside gRPC (grpcio to grpcio, unary). Unix sockets, four messages under way, 9 rounds in turns.
+"""Compare tensors over our transport with pyzmq to pyzmq without any check, and with gRPC (grpcio to grpcio, unary).
 
     .venv/bin/python scripts/benchmarks/transport.py [--rounds 9] [--megabytes 1,4,16] [--messages 60]
 
-Seconds are those of a message; `layout` batch: tensors of a 96^3 int16 crop, as a step has them, in as many frames on both
-sides (gRPC: one field); one: a single tensor. Targets: 4 to 16 MB at least 0.9x of pyzmq from Node to Python, 0.5x from Python to Node.
+Our transport is Node's ROUTER with checked envelopes and the runtime's DEALER. Unix sockets, four messages under
+way, 9 rounds in turns. Seconds are those of a message; `layout` batch: tensors of a 96^3 int16 crop, as in a step,
+in as many message parts on both sides (gRPC: one field); one: a single tensor. Targets for 4 to 16 MB: at least 0.9x
+of pyzmq from Node to Python, 0.5x from Python to Node.
 """
 
 import argparse
@@ -80,7 +81,7 @@ def row(direction: str, size: int, layout: str, ways: dict[str, dict[str, Transf
         one[direction](UNDER_WAY)
     order = list(ways.items())
     for _ in range(options.rounds):
-        # what one leaves behind, threads and freed pages, would always meet the same next one
+        # the threads and freed pages of one side would always affect the same next side
         order.append(order.pop(0))
         for name, one in order:
             started, before = time.perf_counter(), time.process_time()
@@ -159,7 +160,7 @@ def exchange(messages: int, send: Callable[[], object], receive: Callable[[], ob
 
 
 def peer(kind: str, folder: str, sizes: list[int]) -> int:
-    """The other end of a reference."""
+    """Run the other end of a reference."""
     payloads = [torch.full((size,), 7, dtype=torch.uint8).numpy() for size in sizes]
     if kind == "grpc":
         payload = torch.full((sum(sizes),), 7, dtype=torch.uint8).numpy()

@@ -1,6 +1,7 @@
-"""The synthesis of method.md 5 and 6 in plain NumPy and SciPy, step by step as it is written there: what ours is measured
-against. The warps are elasticdeform's where it can be imported (it needs numpy < 2), else one NumPy index map a plane;
-both give the same masks. Run as a program it is a server for the benchmarks: a JSON line asks, a JSON line answers.
+"""The synthesis of method.md 5 and 6 in plain NumPy and SciPy, step by step as written there: the reference.
+
+The warps are elasticdeform's where it can be imported (it needs numpy < 2), else one NumPy index map per plane; both
+give the same masks. Run as a program it is a server for the benchmarks: a JSON line asks, a JSON line answers.
 """
 
 import json
@@ -26,7 +27,7 @@ def ellipsoid_organ(side: int = 96) -> np.ndarray:
 
 
 def plan(organ: np.ndarray, size: str, rng: np.random.Generator) -> np.ndarray:
-    """Radii, warped shape, centre, and the shape laid into the crop: uint8, not yet cut to the organ."""
+    """Return radii, warped shape, centre, and the shape in the crop: uint8, not yet clipped to the organ."""
     base = RADIUS[size]
     radii = [int(rng.integers(int(0.75 * base), int(1.25 * base) + 1)) for _ in range(3)]
     shape = warped(radii, warp_sigma(size, rng), rng)
@@ -58,7 +59,7 @@ def warped(radii: list[int], sigma: float, rng: np.random.Generator) -> np.ndarr
 
 
 def warp(mask: np.ndarray, controls: list[np.ndarray]) -> np.ndarray:
-    """The three warps; `controls[w]` is [component, i, j]."""
+    """Apply the three warps; `controls[w]` is [component, i, j]."""
     for plane, control in zip(PLANES, controls, strict=True):
         if elasticdeform is None:
             mask = warp_by_index(mask, plane, control)
@@ -86,7 +87,7 @@ def synthesize(
     size: str,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The whole synthesis of a crop with the hand-crafted difference: (image float32, roles uint8)."""
+    """Synthesize a crop with the hand-crafted difference: (image float32, roles uint8)."""
     mask = plan(organ, size, rng) > 0
     return render(image, organ, texture, mask, rng)
 
@@ -114,7 +115,7 @@ def texture_volume(
     sigma_b: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """docs/method.md 5.5, float64 as published."""
+    """Make a texture by docs/method.md 5.5, float64 as published."""
     a = gaussian_filter(rng.random(shape), sigma_a)
     scale, base, target = (
         rng.uniform(0.19, 0.21),
@@ -135,7 +136,7 @@ def serve() -> None:
         if side not in made:
             rng = np.random.default_rng(0)
             image = rng.random((side,) * 3, dtype=np.float32)
-            # of the texture's statistics nothing matters here; of its type, all: the published one is float64
+            # the statistics of the texture do not matter here, but its type does: the published one is float64
             made[side] = ellipsoid_organ(side), image, rng.random((side + 20,) * 3)
         organ, image, texture = made[side]
         rng = np.random.default_rng(asked["seed"])

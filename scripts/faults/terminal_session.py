@@ -10,7 +10,8 @@ command's processes through the kernel. Requests arrive on standard input, one J
     {"foreground": true}  resume a suspended command, as `fg` does
     {"hangup": true}      close the terminal
 
-Reports leave on standard output, one JSON object a line: started (process id), output (text), suspended, ended (code, signal).
+Reports leave on standard output, one JSON object a line: started (process id), output (text), suspended, ended (code,
+signal).
 When standard input ends, the command's process group is killed.
 """
 

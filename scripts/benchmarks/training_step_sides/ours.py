@@ -1,4 +1,4 @@
-"""Our side of training_step.py, and what both sides begin with."""
+"""The freetumor side of training_step.py, and the common start of both sides."""
 
 import argparse
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ SEED = 5
 
 
 def write_weights(folder: Path, options: argparse.Namespace) -> None:
-    """The frozen segmentor, and the generator and discriminator to begin with or to paint by."""
+    """Return the frozen segmentor, and the generator and discriminator to train or to paint with."""
     torch.manual_seed(SEED)
     networks = {"netG": UNet3d(3, options.width), "netD": UNet3d(3, options.width)}
     torch.save(
@@ -40,7 +40,9 @@ def segmentor(options: argparse.Namespace, outputs: int) -> torch.nn.Module:
 
 
 def crops(step: int, options: argparse.Namespace) -> tuple[PlannedCrop, ...]:
-    """Noise with an organ (1), a real tumor (2) and a planned one for each draw: one crop for synthesis, two else."""
+    """Return noise with an organ (1), a real tumor (2) and one planned tumor per seed: one crop for synthesis, two
+    otherwise.
+    """
     side, count = options.side, 1 if options.step == "synthesis" else 2
     made = []
     for crop in range(count):

@@ -1,5 +1,7 @@
-"""The published code's own synthesis step, from a checkout, changed only as far as it takes to run: it paints tumors of its
-own simulation, so its losses are not those of the other sides."""
+"""The synthesis step of the published code, from a checkout, with only the changes that it needs to run.
+
+It paints tumors of its own simulation, so its losses are not those of the other sides.
+"""
 
 import argparse
 import contextlib
@@ -21,7 +23,7 @@ CHANGES = {
         "self.textures = self.textures.tolist()": "pass",
         # gone from MONAI 1.5
         "img_size=(args.roi_x, args.roi_y, args.roi_z),": "",
-        # needed by nothing
+        # not used
         "import torchvision\n": "\n",
         "from torchvision.transforms import GaussianBlur\n": "\n",
     },
@@ -40,7 +42,7 @@ def steps(options: argparse.Namespace) -> Iterator[dict[str, float]]:
         (crop,) = crops(step, options)
         image = ((crop.image_hu.float() + 175) / 425).clamp(0, 1)[None, None]
         label = crop.label.float()[None, None]
-        # it talks
+        # it prints progress
         with contextlib.redirect_stdout(sys.stderr):
             for parameter in model.parameters():
                 parameter.grad = None

@@ -1,4 +1,4 @@
-"""The reference side of training_step.py: plain PyTorch and MONAI from method.md. Nothing is ours but the inputs."""
+"""The reference side of training_step.py: plain PyTorch and MONAI from method.md. Only the inputs are freetumor's."""
 
 import argparse
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def synthesis(options: argparse.Namespace) -> Iterator[dict[str, float]]:
             net.zero_grad()
         with torch.no_grad():
             fresh, roles = paint(canvas, generator(image), 1)
-            judge(fresh).argmax(1)  # the second time: the share that it sees
+            judge(fresh).argmax(1)  # the second call: the detected fraction
         told = discriminator(fresh).softmax(1)
         loss_d = ((1 - pooled(told[:, 2], roles == SYNTHETIC)) + (1 - pooled(told[:, 1], roles == REAL))) / 2
         loss_d.backward()
@@ -88,7 +88,7 @@ def segmentation(options: argparse.Namespace) -> Iterator[dict[str, float]]:
 
 
 class Canvas:
-    """A windowed crop (no augmentation was drawn), its tumors' shapes and textures."""
+    """Return a windowed crop (no augmentation was drawn), its tumors' shapes and textures."""
 
     def __init__(self, crop, options: argparse.Namespace) -> None:
         spec = specification(options)
@@ -107,7 +107,7 @@ class Canvas:
 
 
 def paint(canvases: list[Canvas], raw: Tensor, draw: int) -> tuple[Tensor, Tensor]:
-    """docs/method.md 6: images [B, 1, X, Y, Z] float32 and roles [B, X, Y, Z]."""
+    """Paint by docs/method.md 6: images [B, 1, X, Y, Z] float32 and roles [B, X, Y, Z]."""
     kernel = torch.exp(-(torch.arange(-3.0, 4.0, device=raw.device).double() ** 2) / 2)
     kernel = kernel[:, None, None] * kernel[:, None] * kernel
     kernel = (kernel / kernel.sum())[None, None]
@@ -131,7 +131,9 @@ def pooled(probability: Tensor, where: Tensor) -> Tensor:
 
 
 class Placed(nn.Module):
-    """A network on the device; on a GPU in bfloat16, as ours. Painting and losses have 32 and 64 bits on both sides."""
+    """Put a network on the device; on a GPU in bfloat16, as ours. Painting and losses have 32 and 64 bits on both
+    sides.
+    """
 
     def __init__(self, network: nn.Module, options: argparse.Namespace) -> None:
         super().__init__()
@@ -158,7 +160,7 @@ def part(options: argparse.Namespace, name: str) -> dict[str, Tensor]:
 
 
 def discriminator_weights(options: argparse.Namespace) -> dict[str, Tensor]:
-    """Those that our job makes from its seed."""
+    """Return the textures that our job makes from its seed."""
     torch.manual_seed(SEED)
     UNet(3, options.width)
     return UNet(3, options.width).state_dict()
