@@ -1,6 +1,7 @@
-// Campaign: prepared cases damaged in 100 seeded ways; each is refused by name, by the feeder's reader and by `prepare`'s
-// check, and no crop with another voxel is ever handed out.
-//   FREETUMOR_PYTHON=.venv/bin/python node scripts/faults/cache.mjs [DAMAGES] [SEED]
+// Campaign: prepared cases damaged in 100 ways, each from a seed. The feeder's reader and the check of `prepare` refuse
+// each case by name, and no crop with a wrong voxel is returned.
+//
+//     FREETUMOR_PYTHON=.venv/bin/python node scripts/faults/cache.mjs [DAMAGES] [SEED]
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -19,7 +20,7 @@ const FILES = [...Object.values(VOXELS), INDEX, 'checksums/c/0', 'zarr.json'].co
   ['image', 'label', 'index', 'checksums'].map((name) => `${name}/zarr.json`),
 )
 
-/** Two cases, and the first one as it was before its scan was replaced, by the writer of the cache. */
+/** Write two cases, and the first one with the voxels before its scan was replaced, by the writer of the cache. */
 function writeCases() {
   const program = `
 import sys
@@ -53,7 +54,9 @@ const NAMES = { one: 'set%2Fone.zarr', two: 'set%2Ftwo.zarr' }
 const change = (file, edit) => writeFileSync(file, edit(Buffer.from(readFileSync(file))))
 const anyOf = (stream, values) => values[stream.integer(0, values.length - 1)]
 
-/** Kind -> what it does to the case at `path`; returns a sentence. `other` is another case of the same shape. */
+/**
+ * Damages by kind: each damages the case at `path` and returns a sentence. `other` is another case of the same shape.
+ */
 const DAMAGES = {
   zeroedQuarter(path, stream) {
     const file = anyOf(stream, [...Object.values(VOXELS), INDEX])
@@ -132,7 +135,7 @@ async function readWhole(path) {
   }
 }
 
-/** Random crops of a case: how many were refused, and how many of the others differ from the sound case. */
+/** Count the refused ones among random crops of a case, and those that differ from the sound case. */
 async function crops(path, sound, stream) {
   let [refused, wrong] = [0, 0]
   for (let crop = 0; crop < 12; crop++) {

@@ -1,7 +1,7 @@
 """Rewrite NIfTI files so that every place that may hold text holds a word: canaried_nifti.py WORD FOLDER...
 
 By turns NIfTI-1 and NIfTI-2, little- and big-endian: all text fields, the extension, numbers that no code calls used,
-and name, comment and extra field of the gzip header. Voxels, affine and data type stay. Beside them an Analyze header
+and name, comment and extra field of the gzip header. Voxels, affine and data type stay. An Analyze header
 of the same words is written to FOLDER/analyze, which every command refuses.
 """
 

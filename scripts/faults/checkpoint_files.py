@@ -1,9 +1,9 @@
-"""Every hostile checkpoint file with its cost, and thousands of files with one changed bit.
+"""Read every hostile checkpoint file and thousands of files with one changed bit, and measure the cost of each.
 
     .venv/bin/python scripts/faults/checkpoint_files.py [--flips 2000] [--seed 0]
 
-Prints JSON; exit 1 when a file is not refused, costs more than the limits, or kills the process that reads it. Time is
-measured in a fork of a warm process: what a server or a training would wait.
+Prints JSON; exit code 1 when a file is not refused, exceeds the limits, or kills the process that reads it. Time is
+measured in a fork of a warm process: it is the wait of a server or a training.
 """
 
 import argparse

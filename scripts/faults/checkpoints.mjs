@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 /**
- * What becomes of a run's checkpoints when it is killed inside a save, when the disk is full, when a bit changes, and whether
- * a run that was killed goes on as the unbroken one.
+ * Check that a run keeps its checkpoints when it is killed inside a save, when the disk is full and when a bit changes,
+ * and that a run that was killed and resumed is bit-identical to an uninterrupted one.
  *
  *     npm run build && node scripts/faults/checkpoints.mjs [kills|bits|diskFull|resume ...] [--kills 200] [--seed 0]
  *
- * Prints JSON; exit 1 when something was lost.
+ * Prints JSON; exit code 1 when something was lost.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -55,7 +55,7 @@ if (values.inside) {
   process.exitCode = Object.values(report).every((part) => part.held !== false) ? 0 : 1
 }
 
-/** A process that saves without a pause is killed at a random time; then the run starts again. */
+/** Kill a process that saves without a pause at a random time; then start the run again. */
 async function kills(folder) {
   const done = await killedSaver(join(folder, 'run'), false, Number(values.kills))
   // without the renames the same kills must do harm
@@ -69,12 +69,14 @@ async function kills(folder) {
   }
 }
 
-/** Kills until so many fell inside a save; of saves in place, which leave no trace of being one, until so many fell at all. */
+/**
+ * Kill until `wanted` kills fell inside a save. Saves in place leave no trace, so there all kills count.
+ */
 async function killedSaver(run, inPlace, wanted) {
   const saver = startSaver()
   const counts = { insideASave: 0, betweenSaves: 0, unreadable: 0, wentBack: 0, passedOver: 0, litter: 0 }
   const stages = {}
-  // how long a save takes decides which times fall into one
+  // the time of a save decides which kills fall into one
   await saver.ask({ do: 'kill', run, step: 1, after: 0.5, inPlace })
   const perSave = 0.5 / Math.max(1, (await openNewestGood(run, () => {}))?.step ?? 1)
   let step = 1
@@ -107,7 +109,7 @@ async function killedSaver(run, inPlace, wanted) {
   }
 }
 
-/** One bit of the newest checkpoint changes, anywhere in it. */
+/** Change one bit of the newest checkpoint, anywhere in it. */
 async function bits(folder) {
   const saver = startSaver()
   const run = join(folder, 'run')
@@ -126,12 +128,12 @@ async function bits(folder) {
     const told = []
     const found = await openNewestGood(run, (text) => told.push(text))
     const good = found?.step === newest.step - 1 && told.length === 1
-    // a bit of the manifest may change what nobody reads, or what a resume compares and refuses
+    // a bit of the manifest may change an unused value, or one that a resume compares and refuses
     const harmless = file === 'manifest.json' && found?.step === newest.step
     if (good) counts.fellBack++
     else if (!harmless) {
       counts.wrong++
-      console.error(`bit at ${place} of ${file}: went on from ${found?.step}, newest was ${newest.step}`)
+      console.error(`bit at ${place} of ${file}: resumed from ${found?.step}, newest was ${newest.step}`)
     }
   }
   saver.close()
@@ -142,7 +144,7 @@ async function bits(folder) {
   }
 }
 
-/** Saving and training on a file system of a few MB, in a mount namespace of its own. */
+/** Save and train on a file system of a few MB, in a mount namespace of its own. */
 async function diskFull(folder) {
   const mount = `mount -t tmpfs -o size=20m tmpfs '${folder}' && exec '${process.execPath}' '${fileURLToPath(import.meta.url)}' --inside '${folder}'`
   const done = spawnSync('unshare', ['--map-root-user', '--mount', 'bash', '-c', mount], { encoding: 'utf8' })
@@ -201,7 +203,7 @@ function trainOnSmallDisk(folder) {
   }
 }
 
-/** Trainings of 2 and 3 ranks that are killed and go on, against unbroken ones. */
+/** Compare trainings of 2 and 3 ranks that are killed and resumed with uninterrupted ones. */
 async function resume(folder) {
   const killed = []
   for (const ranks of [2, 3])
@@ -213,7 +215,7 @@ async function resume(folder) {
   return { killed, toys, held: equal && !(control.losses && control.weights) }
 }
 
-/** The command line, killed with SIGKILL after some steps, in the middle of whatever it does. */
+/** Run the command line, and kill it with SIGKILL after some steps, at any moment. */
 async function killedAndUnbroken(out, data, ranks) {
   const settings = [
     'training.steps=14',
@@ -270,7 +272,7 @@ function trainAndKill(data, argv, atStep) {
   return new Promise((resolve) => child.once('close', () => resolve(last)))
 }
 
-/** A run that goes on has its own. */
+/** Return the options of the configuration; a resumed run uses the one in its folder. */
 function configOf(argv) {
   return argv.includes('--resume') ? [] : ['--config', join(root, 'configs/debug-baseline.yaml')]
 }
@@ -280,7 +282,7 @@ function eventsOf(run) {
   return lines.map((line) => JSON.parse(line))
 }
 
-/** Numbers as JSON writes them are exact to the last bit. */
+/** Numbers as JSON writes them: equal text means bit-identical values. */
 function lossesOf(events) {
   return events.flatMap((event) => (event.type === 'step' ? [[event.step, event.losses]] : []))
 }

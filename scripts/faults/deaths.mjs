@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 /**
- * What becomes of a training whose processes are killed or told to stop, at random steps: whether it goes on as the unbroken
- * one, how long it takes to end, and who outlives it.
+ * Kill or stop processes of a training at random steps. Check that the resumed run is bit-identical to an uninterrupted
+ * one, how long the end takes, and which processes outlive it.
  *
  *     npm run build && node scripts/faults/deaths.mjs [ranks|launcher|node|stops|leftovers ...]
  *         [--kills 10] [--stops 20] [--steps 200] [--seed 0]
  *
- * After every death and every end it looks, 2 s later, for processes of the run, sockets that somebody listens on and control
- * files. Each campaign has controls that must fail. Prints JSON; exit 1 when something was lost.
+ * 2 s after every kill and every end it searches for processes of the run, listening sockets and control files. Each
+ * campaign has controls that must fail. Prints JSON; exit code 1 when something was lost.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -62,7 +62,7 @@ try {
 console.log(JSON.stringify(report, null, 2))
 process.exitCode = Object.values(report).every((part) => part.held !== false) ? 0 : 1
 
-/** kill -9 of a rank, again and again within one run; the supervisor goes on each time. */
+/** Kill a rank with kill -9 several times within one run; the supervisor restarts the ranks each time. */
 async function ranks(folder) {
   const rows = []
   for (const size of [2, 3]) {
@@ -85,7 +85,7 @@ async function ranks(folder) {
       exitCode: broken.code,
       left: [whole.left, broken.left],
     })
-    if (whole.code !== 0) throw new Error('the unbroken run failed')
+    if (whole.code !== 0) throw new Error('the uninterrupted run failed')
   }
   const control = await train(folder, 'control', [...settingsOf(2), 'runtime.restarts.max=0'], {
     onStep: (step, run) => {
@@ -113,7 +113,7 @@ async function ranks(folder) {
   }
 }
 
-/** kill -9 of torchrun itself: the supervisor goes on. */
+/** Kill torchrun itself with kill -9: the supervisor starts it again. */
 async function launcher(folder) {
   const strike = async (run) => {
     for (const pid of family(run, null, 'single_node.py')) kill(pid, 'SIGKILL')
@@ -126,10 +126,10 @@ async function launcher(folder) {
   return { ...done, controls, held: done.held && controls.withoutRestartsItFails && isNothing(control.left) }
 }
 
-/** kill -9 of the Node process: `train --resume` goes on. */
+/** Kill the Node process with kill -9: `train --resume` resumes the run. */
 async function node(folder) {
   const done = await killedAndResumed(folder, 5, async (_run, child) => child.kill('SIGKILL'))
-  // what was trained before the kill alone is another run: the comparison must see that
+  // the steps before the kill alone are another run: the comparison must detect that
   const control = await train(folder, 'control', settingsOf(2), {
     onStep: (step, _run, child) => step === 50 && child.kill('SIGKILL'),
   })
@@ -176,7 +176,7 @@ async function killedAndResumed(folder, times, strike) {
   }
 }
 
-/** SIGTERM to Node, to torchrun or to a rank, at random moments: the last step is saved, exit 75 within 5 s. */
+/** Send SIGTERM to Node, to torchrun or to a rank, at random moments: the last step is saved, exit 75 within 5 s. */
 async function stops(folder) {
   const rows = []
   for (let time = 0; time < Number(values.stops); time++)
@@ -224,7 +224,7 @@ async function stopped(folder, name, whom, signal) {
   }
 }
 
-/** Whether what is left over would be seen at all: a process with the mark of a run, and a socket in its folder. */
+/** Check that leftovers would be detected: a process with the mark of a run, and a socket in its folder. */
 async function leftovers() {
   const run = `control-${process.pid}`
   const child = spawn('sleep', ['60'], { env: { ...process.env, FREETUMOR_RUN_ID: run } })
@@ -255,7 +255,7 @@ function randomSteps(count) {
   return [...chosen].sort((a, b) => a - b)
 }
 
-/** Runs the command line; `onStep` is told of every step, and of the run's directory and process. */
+/** Run the command line; `onStep` receives every step, and the run's directory and process. */
 async function train(folder, name, settings, { onStep = () => {} } = {}) {
   const run = join(folder, name)
   const how = settings === null ? ['--resume', run] : ['--config', config, '--out', run, '--set', ...settings]
@@ -278,11 +278,11 @@ async function train(folder, name, settings, { onStep = () => {} } = {}) {
   const [code, signal] = await new Promise((resolve) => child.once('close', (...how_) => resolve(how_)))
   const endedAt = performance.now()
   await wait(2000)
-  // a process that is killed cannot remove its control file: nobody answers there, so it locks nothing
+  // a process that is killed cannot remove its control file: no process answers there, so it locks nothing
   return { code, signal, endedAt, left: leftOf(id, [...places], signal === null ? run : null) }
 }
 
-/** Where a run listens: for its ranks, and for other terminals. */
+/** Return the folders of the sockets on which a run listens: for its ranks, and for other terminals. */
 function socketFolders(id, run) {
   const folders = family(id, 'RANK=0').map(
     (pid) => /FREETUMOR_CONTROL=unix:([^\0]+)/.exec(readFileSync(`/proc/${pid}/environ`, 'utf8'))?.[1],
@@ -306,7 +306,7 @@ function isNothing({ processes, sockets, locks }) {
   return processes + sockets + locks === 0
 }
 
-/** Living processes of a run, by their environment. */
+/** Return the living processes of a run, by their environment. */
 function family(run, having = null, command = null) {
   const found = []
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
@@ -337,7 +337,7 @@ function kill(pid, signal) {
   }
 }
 
-/** Every loss of two runs, bit by bit, and their final weights. */
+/** Compare every loss of two runs, bit by bit, and their final weights. */
 function compared(folder, one, other) {
   const [a, b] = [eventsOf(join(folder, one)), eventsOf(join(folder, other))]
   const restarts = b.filter(({ type }) => type === 'restart')
@@ -356,7 +356,7 @@ function eventsOf(run) {
   return lines.map((line) => JSON.parse(line))
 }
 
-/** Numbers as JSON writes them are exact to the last bit. */
+/** Numbers as JSON writes them: equal text means bit-identical values. */
 function lossesOf(events) {
   return events.flatMap((event) => (event.type === 'step' ? [[event.step, event.losses]] : []))
 }

@@ -1,7 +1,7 @@
-"""Small generators and baselines of both regions with weights of a seed: debug_weights.py FOLDER
+"""Write small generators and baselines of both regions with weights of a seed: debug_weights.py FOLDER
 
-Writes REGION-generator.pt and REGION-baseline.pt. The baselines call about three quarters of noise tumor, and of a scan
-most of what is painted.
+Writes REGION-generator.pt and REGION-baseline.pt. The baselines label about three quarters of noise as tumor, and
+most painted voxels of a scan.
 """
 
 import sys
@@ -37,7 +37,7 @@ def main() -> None:
 
 @torch.no_grad()
 def favour(baseline: torch.nn.Module, outputs: int, tumors: list[int]) -> None:
-    """Moves the bias of the tumors to where three quarters of the voxels are called one."""
+    """Move the bias of the tumors so that the network labels three quarters of the voxels as tumor."""
     logits = baseline(torch.rand(1, 1, 32, 32, 32))[0].flatten(1)
     others = [output for output in range(outputs) if output not in tumors]
     ahead = logits[others].amax(0) - logits[tumors].amax(0)

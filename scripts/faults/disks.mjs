@@ -1,12 +1,14 @@
 #!/usr/bin/env node
 /**
- * Starts of every command that writes, on a disk that is full, almost full or read-only, and with a TMPDIR that is missing,
- * full or read-only: each ends with one typed error, leaves no process and no temporary file, and works once there is space.
+ * Start every command that writes on a disk that is full, almost full or read-only, and with a TMPDIR that is missing,
+ * full or read-only. Each ends with one typed error, leaves no process and no temporary file, and works once there is
+ * space.
  *
  *     npm run build && node scripts/faults/disks.mjs [--only NAME,NAME] [--seconds 10] [--light]
  *
- * Needs `unshare` (user namespaces, or root): the disks are tmpfs mounts of a namespace of its own. A start on a full or
- * read-only disk has --seconds to end. --light starts commands of PyTorch once only, without the second start after space is freed. Prints JSON; exit 1 for any fault.
+ * Needs `unshare` (user namespaces, or root): the disks are tmpfs mounts in a namespace of their own. A start on a full
+ * or read-only disk must end within --seconds. --light starts commands of PyTorch once only, without the second start
+ * after space is freed. Prints JSON; exit code 1 for any fault.
  */
 import { spawnSync } from 'node:child_process'
 import {
@@ -59,7 +61,7 @@ const model = join(folder, 'trained/checkpoints/step_00000004/model.pt')
 const trained = () => cpSync(join(folder, 'trained'), inside('run'), { recursive: true })
 const oneLabel = () => join(labels, readdirSync(labels)[0])
 
-/** A command line, and what lies on the disk before. */
+/** A command line, and the files on the disk before it starts. */
 const COMMANDS = {
   train: { argv: () => ['train', '--config', file, '--out', inside('run')], again: resumeIfBegun },
   resume: {
@@ -126,7 +128,7 @@ const COMMANDS = {
   },
 }
 const CONDITIONS = { full: () => fill(0), almost: () => fill(8), readOnly: () => remount('ro') }
-/** Of the temporary folder, with all else in order. */
+/** Faults of the temporary folder; the disk of the results is sound. */
 const TEMPORARY = { missing: () => {}, full: () => fill(0), readOnly: () => remount('ro') }
 const WITH_PYTORCH = ['train', 'resume', 'launch', 'prepare', 'synthesize', 'predict', 'evaluate', 'convert']
 const WITH_TEMPORARY = ['train', 'predict', 'evaluate', 'convert']
@@ -230,7 +232,7 @@ function faultsOf({ code, stderr, seconds }, limit) {
   return faults
 }
 
-/** Processes that name the disk in their command line. */
+/** Return the processes that name the disk in their command line. */
 function processesOf() {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
@@ -273,7 +275,7 @@ function unmount() {
   sh('umount', [disk])
 }
 
-/** Leaves so many KB. */
+/** Fill the disk; leave this number of KB free. */
 function fill(kilobytes) {
   const descriptor = openSync(inside('fill'), 'w')
   const block = Buffer.alloc(4096)

@@ -1,9 +1,9 @@
 // Gives hostile YAML and JSON to the real entry points, each in a process of its own, and counts how they end.
 //
-//   node scripts/faults/foreign_text.mjs [--count 2000] [--seed 0] [--workers 2]
+//     node scripts/faults/foreign_text.mjs [--count 2000] [--seed 0] [--workers 2]
 //
-// A text ends well when the entry point returns or throws a typed error within 5 s. Exits 1 when one does not. The
-// processes serve many texts one after another; one that dies or hangs is counted and replaced.
+// A text ends well when the entry point returns or throws a typed error within 5 s. Exits with 1 when one does not. The
+// processes read many texts one after another; one that crashes or hangs is counted and replaced.
 import { fork } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 /**
- * What becomes of a training on two hosts when one of them is killed and begun again, or cut off for a while. The hosts are
- * two network namespaces with a cable between them (root, iproute2); with --loopback two process families on one network,
- * which can be killed but not cut off.
+ * Check a training on two nodes when one of them is killed and started again, or disconnected for a while. The nodes
+ * are two network namespaces with a cable between them (root, iproute2). With --loopback they are two process families
+ * on one network, which can be killed but not disconnected.
  *
  *     npm run build && node scripts/faults/hosts.mjs [--kills 3] [--cuts 3] [--cut-seconds 20] [--seed 0] [--loopback]
  *
- * A killed host first loses its cable, so that nobody is told of its end, and comes back after three seconds. Prints JSON;
- * exit 1 when a step beyond the last checkpoint was lost, or a loss differs from those of one host with two ranks.
+ * A killed node first loses its cable, so that the other one gets no notice of its end, and returns after three
+ * seconds. Prints JSON; exit code 1 when a step beyond the last checkpoint was lost, or a loss differs from those of
+ * one node with two ranks.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -71,7 +72,7 @@ try {
   rmSync(folder, { recursive: true, force: true })
 }
 
-/** The unbroken run to compare with; its data and prepared cases serve the hosts, too. */
+/** Make the uninterrupted run for the comparison; the nodes use its data and prepared cases, too. */
 async function oneHost() {
   const argv = [
     cli,
@@ -91,7 +92,7 @@ async function oneHost() {
     env: environment(),
   })
   const [code] = await new Promise((resolve) => child.once('close', (...how) => resolve(how)))
-  if (code !== 0) throw new Error('the unbroken run failed')
+  if (code !== 0) throw new Error('the uninterrupted run failed')
   console.error(`one host: ${seconds()} s`)
 }
 
@@ -145,12 +146,12 @@ async function twoHosts() {
   }
 }
 
-// --- what node 0 tells -------------------------------------------------------------------------------------------------
+// --- reports of node 0 --------------------------------------------------------------------------------------------------
 function tell(step) {
   newestStep = Math.max(newestStep, step)
   for (const listener of listeners.splice(0)) listener(step)
 }
-/** The next step that is told. */
+/** Wait for the next step that node 0 reports. */
 async function nextStep() {
   return await new Promise((resolve) => listeners.push(resolve))
 }
@@ -158,7 +159,7 @@ async function progress(step) {
   while (newestStep < step) await nextStep()
 }
 
-// --- hosts -------------------------------------------------------------------------------------------------------------
+// --- nodes -------------------------------------------------------------------------------------------------------------
 function startHost(host, again) {
   const how = again ? ['--resume', 'run'] : ['--out', 'run']
   const place = ['--nodes', '2', '--node-rank', String(host.node), '--rendezvous', network.rendezvous]
@@ -186,7 +187,7 @@ function startHost(host, again) {
   host.ended = new Promise((resolve) => child.once('close', resolve))
 }
 
-/** Every process of a host, at once. */
+/** Kill every process of a node, at once. */
 function killHost(host) {
   if (host.child !== null)
     for (const pid of [host.child.pid, ...network.pids(host.node), ...familyOf(host)]) kill(pid)
@@ -277,7 +278,7 @@ function namespaces() {
   }
 }
 
-/** Numbers as JSON writes them are exact to the last bit. */
+/** Numbers as JSON writes them: equal text means bit-identical values. */
 function lossesOf(run) {
   if (!existsSync(join(run, 'events.jsonl'))) return []
   const lines = readFileSync(join(run, 'events.jsonl'), 'utf8').trim().split('\n')

@@ -1,5 +1,6 @@
-// Campaign: 10,000 items made again in another order and by another number of threads are the same in every bit.
-//   node scripts/faults/items.mjs [ITEMS] [THREADS]
+// Campaign: 10,000 items, recomputed in another order and by another number of threads, are bit-identical.
+//
+//     node scripts/faults/items.mjs [ITEMS] [THREADS]
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -13,7 +14,7 @@ const threads = Number(process.argv[3] ?? 4)
 const SIDE = 40
 const folder = mkdtempSync(join(tmpdir(), 'freetumor-items-'))
 
-/** Prepared cases of made voxels, by the writer of the cache. */
+/** Write prepared cases of computed voxels, by the writer of the cache. */
 function writeCases(radii) {
   const program = `
 import sys
@@ -69,7 +70,7 @@ const plan = {
   mixing: true,
 }
 
-/** SHA-256 of every number and voxel of an item. */
+/** Return the SHA-256 of every number and voxel of an item. */
 function digest(crops) {
   const hash = createHash('sha256')
   for (const { image, label, tumors, ...rest } of crops) {

@@ -1,9 +1,10 @@
-/** A command that is killed at a moment of its start, or after the first that it did: for the campaigns of this folder. */
+/** A command that is killed at a moment of its start, or after its first output: for the campaigns of this folder. */
 import { spawn } from 'node:child_process'
 
 /**
- * Exit code (null when it was killed first), time, and time until it first wrote to its `output`, which `onOutput` gets.
- * `kill`: when, `afterMs` of the start or `afterFirstMs` of that first output; neither lets it end.
+ * Return the exit code (null when it was killed first), the time, and the time until it first wrote to its `output`,
+ * which `onOutput` gets. `kill` is the time: `afterMs` of the start or `afterFirstMs` of that first output; with
+ * neither, it ends by itself.
  */
 export async function runKilled(argv, { output, onOutput = () => {}, kill = {} }) {
   const stdio = ['ignore', ...['stdout', 'stderr'].map((name) => (name === output ? 'pipe' : 'ignore'))]

@@ -14,7 +14,7 @@ const [file, how, directory, milliseconds] = process.argv.slice(2)
 const config = await loadConfig(file)
 let begun = false
 
-/** What an earlier `freetumor prepare` left. */
+/** Cases that an earlier `freetumor prepare` wrote. */
 function prepared({ id }, spec) {
   const path = join(spec.directory, `${encodeURIComponent(id)}.zarr`)
   const { freetumor } = JSON.parse(readFileSync(join(path, 'zarr.json'), 'utf8')).attributes

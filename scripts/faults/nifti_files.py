@@ -1,9 +1,9 @@
-"""Thousands of NIfTI files changed at random, and bombs, through the readers of both languages.
+"""Read thousands of randomly changed NIfTI files, and decompression bombs, with the readers of both languages.
 
     .venv/bin/python scripts/faults/nifti_files.py [--count 10000] [--seed 0]
 
-Prints JSON; exit 1 when a reader raises anything but its own error, the two disagree, or one takes more memory than
-the file holds. Needs a built `dist` (npm run build) and Linux, for the peak memory of a process.
+Prints JSON; exit code 1 when a reader raises anything but its own error, the two disagree, or one takes more memory
+than the file holds. Needs a built `dist` (npm run build) and Linux, for the peak memory of a process.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from freetumor_runtime.data.nifti import NiftiError, load_nifti  # noqa: E402
 
 WAYS = ("typescript", "python")
 BATCH = 500
-# Chunks, the collector's leisure and allocator slack, whatever the size of the file.
+# Chunks, delay of the garbage collector and allocator slack, for any size of the file.
 SLACK_BYTES = 48 << 20
 BOMB_BYTES = 3 << 30
 

@@ -43,11 +43,11 @@ if (process.getuid() !== 0) {
   process.exit(2)
 }
 
-/** Meets the other rank and sums a counter with it, for some seconds. */
+/** Join the other rank and sum a counter with it, for some seconds. */
 const SCRIPT = `import time, torch, torch.distributed as dist
 dist.init_process_group("gloo")
 total = torch.zeros(1)
-print("met", flush=True)
+print("joined", flush=True)
 for step in range(60):
     total += 1
     dist.all_reduce(total)
@@ -147,7 +147,7 @@ async function attacked(name, command, from) {
   let done = null
   void ended.then((how) => (done = how))
   while (done === null && performance.now() - started < 180_000) {
-    const begun = from === 'start' || lastStepOf(out) >= 0 || /\bmet\b/.test(text)
+    const begun = from === 'start' || lastStepOf(out) >= 0 || /\bjoined\b/.test(text)
     for (const address of listenersOf(mark)) {
       seen.add(address)
       if (begun && from !== 'never') stranger.stdin.write(`${address}\n`)

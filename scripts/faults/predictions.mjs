@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 /**
- * Predictions that are killed at random moments and started again, against one that was not: whatever looks finished is
- * finished, and in the end every mask is that of the unbroken prediction.
+ * Kill predictions at random moments, start them again, and compare them with an uninterrupted one: every file that
+ * looks complete is complete, and in the end every mask equals that of the uninterrupted prediction.
  *
  *     npm run build && node scripts/faults/predictions.mjs [--cases 24] [--kills 10] [--processes 2] [--seed 0]
  *
- * Made CTs and a small segmentor with weights of a seed. Prints JSON; exit 1 when something was lost.
+ * Uses phantoms and a small segmentor with weights of a seed. Prints JSON; exit code 1 when something was lost.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -46,7 +46,7 @@ async function campaign() {
   const { code, milliseconds, firstAfter } = await predict(whole)
   const expected = masksOf(whole)
   const [half, masksAtKill] = [[], []]
-  // about so much gets done after a start that the last kill still finds work
+  // time between two kills, so short that the last kill still finds masks to write
   const work = (milliseconds - firstAfter) / Number(values.kills)
   while (masksAtKill.length < Number(values.kills)) {
     // in turns anywhere in a start, and between or within written masks
@@ -87,7 +87,7 @@ function prepareInputs() {
   if (weights.status !== 0) throw new Error(weights.stderr)
 }
 
-/** As `runKilled`; the first that it tells of is a written mask. */
+/** Do as `runKilled`; its first report is a written mask. */
 async function predict(out, kill = {}) {
   const flags = [
     '--checkpoint',

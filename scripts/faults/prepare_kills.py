@@ -1,10 +1,11 @@
-"""Preparations killed at random moments, each time resumed: whole cases only, equal to an undisturbed preparation.
+"""Kill preparations at random moments and resume each: only whole cases exist, equal to an undisturbed preparation.
 
     .venv/bin/python scripts/faults/prepare_kills.py [--kills 20] [--seed 0]
 
 Kills one random process of `freetumor prepare` (Node, the Python job, the server of workers, a worker) at a random
-moment, looks at every case that is in the cache, and goes on with what is left; when all is prepared, begins anew.
-Prints JSON; exit 1 when a case is half there, differs, or a process outlives the command. Needs a built `dist`.
+moment, inspects every case in the cache, and resumes. When all cases are prepared, it restarts with an empty cache.
+Prints JSON; exit code 1 when a case is partially written, differs, or a process outlives the command. Needs a built
+`dist`.
 """
 
 import argparse
@@ -70,7 +71,7 @@ def campaign(folder: Path, kills: int, draw: random.Random) -> dict:
             report["completed"] += 1
             if found.keys() != expected.keys():
                 report["differences"].append(
-                    f"{len(found)} of {len(expected)} cases although it said that all are there"
+                    f"{len(found)} of {len(expected)} cases although it reported all as prepared"
                 )
             shutil.rmtree(cache)
     subprocess.run(command, check=True, capture_output=True)
@@ -94,7 +95,7 @@ def preparation(folder: Path) -> tuple[list[str], Path]:
 
 
 def killed(command: list[str], after_seconds: float, draw: random.Random) -> tuple[str | None, list[int], int]:
-    """What was killed (None where the command was done before), all processes that it ever had, its exit code."""
+    """Return the killed process (None if the command had ended), all processes of the command, and its exit code."""
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     ever: set[int] = set()
     until = time.perf_counter() + after_seconds
@@ -155,7 +156,7 @@ def family(process: int) -> list[int]:
 
 
 def contents(cache: Path) -> dict[str, str]:
-    """A hash of every case in the cache. Raises when one is not whole."""
+    """Return a hash of every case in the cache. Raises when one is not whole."""
     hashes = {}
     for path in sorted(cache.glob("*/*.zarr")):
         image, label, attributes = read_prepared_case(path)

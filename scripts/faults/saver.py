@@ -1,10 +1,10 @@
-"""Saves checkpoints until it is killed or the disk is full; the half of checkpoints.mjs that needs PyTorch.
+"""Save checkpoints until it is killed or the disk is full; the half of checkpoints.mjs that needs PyTorch.
 
-saver.py            reads a JSON object a line and answers with one, for as long as its standard input is open
-    {"do": "kill", "run", "step", "after"}  a fork saves step, step + 1, ... and is killed after so many seconds;
-                                            with "inPlace": true by writing where the checkpoint is to lie
+saver.py            reads a JSON object a line and answers with one, while its standard input is open
+    {"do": "kill", "run", "step", "after"}  a fork saves step, step + 1, ... and is killed after `after` seconds;
+                                            with "inPlace": true by writing to the checkpoint's final path
     {"do": "load", "directory"}             loads a checkpoint
-    {"do": "fill", "run"}                   saves until it cannot
+    {"do": "fill", "run"}                   saves until a save fails
 """
 
 import json
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def kill_inside_a_save(run: str, step: int, after: float, inPlace: bool = False) -> dict:
-    """Which step was the last that the fork knew to be saved, and what lay in the folder when it died."""
+    """Return the last step that the fork reported as saved, and the files in the folder when it was killed."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -82,7 +82,7 @@ def save(run: str, step: int) -> str:
 
 
 def save_in_place(run: str, step: int) -> None:
-    """As a plain torch.save does it; the control of the campaign."""
+    """Save as a plain torch.save does; the control of the campaign."""
     save(f"{run}.made", step)
     made = Path(f"{run}.made") / "checkpoints" / f"step_{step:08d}"
     target = Path(run) / "checkpoints" / made.name
@@ -114,7 +114,7 @@ def load(directory: str) -> dict:
 
 
 def fill(run: str) -> dict:
-    """The last step that was saved, and the error that ended it."""
+    """Return the last step that was saved, and the error that ended it."""
     step = 0
     while True:
         try:

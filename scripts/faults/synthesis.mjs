@@ -1,14 +1,14 @@
 #!/usr/bin/env node
 /**
- * Offline synthesis on real scans, organ by organ: made again in another process from the seed in its ledger, after kills at
- * random moments, to the same files and lines; nothing changed outside the change masks.
+ * Reproduce offline synthesis on real scans, organ by organ, in another process from the seed in its ledger, after
+ * kills at random moments. Files and lines must be identical, and nothing may change outside the change masks.
  *
  *     npm run build && node scripts/faults/synthesis.mjs [--organs liver,kidney,pancreas,lung] [--variants 20] [--kills 10]
  *         [--seed 0] [--weights none|debug] [--processes 1] [--textures 10]
  *
- * `--weights debug`: a small generator and a small baseline with weights of a seed, and a rule that rejects small tumors; without
- * them the difference is hand-crafted. Wants the reference data beside the checkout (FREETUMOR_SHARED). Prints JSON; exit 1
- * when something was lost.
+ * `--weights debug`: a small generator and a small baseline with weights of a seed, and a rule that rejects small
+ * tumors. Without weights the difference is hand-crafted. Needs the reference data next to the checkout
+ * (FREETUMOR_SHARED). Prints JSON; exit code 1 when something was lost.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -85,13 +85,13 @@ async function campaign(organ) {
   }
   const whole = join(folder, organ, 'whole')
   const { code, milliseconds, firstAfter } = await synthesize(organ, whole, values.seed)
-  // all that the second one is told of the first
+  // the second process receives nothing else from the first
   const [{ seed }] = ledgerOf(whole)
   const again = join(folder, organ, 'again')
   let kills = 0
-  // lines of the ledger that each kill left
+  // lines of the ledger after each kill
   const doneAtKill = []
-  // about so much gets done after a start that the last kill still finds work
+  // time between two kills, so short that the last kill still finds variants to write
   const work = (milliseconds - firstAfter) / Number(values.kills)
   while (kills < Number(values.kills)) {
     // in turns anywhere in a start, and between or within written variants
@@ -134,7 +134,7 @@ async function campaign(organ) {
   }
 }
 
-/** As `runKilled`; the first that it tells of is a written variant. */
+/** Do as `runKilled`; its first report is a written variant. */
 async function synthesize(organ, out, seed, kill = {}) {
   const [given, region] = [join(folder, organ), regionOf(organ)]
   const flags = ['--images', join(given, 'image'), '--labels', join(given, 'label')]
@@ -144,8 +144,8 @@ async function synthesize(organ, out, seed, kill = {}) {
     `--${name}`,
     join(folder, `${region}-${name}.pt`),
   ])
-  // every tumor of a try is looked at in hundreds of windows at the published overlap; such a baseline sees them all, so
-  // that a rule rejects the small ones
+  // each attempt predicts every tumor in hundreds of windows at the published overlap; this baseline detects all of
+  // them, so a rule rejects the small ones
   const faster = ['--set', 'synthesize.overlap=0.5', 'evaluation.overlap=0.5', 'synthesize.triesPerTumor=4']
   faster.push('quality.rules.volumeMl.min=0.5')
   const ways = values.weights === 'debug' ? [...weights, '--channel', 'organ', ...faster] : []

@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 /**
- * Two trainings for one run directory, begun at the same moment or after the first owner was killed, suspended or cut off
- * from its lock: exactly one of them trains, and the other one writes nothing.
+ * Run two trainings for one run directory, started at the same moment or after the first owner was killed, suspended or
+ * separated from its lock: exactly one of them trains, and the other one writes nothing.
  *
  *     npm run build && node scripts/faults/takeovers.mjs [--starts 100] [--takeovers 50]
  *
- * Trainings in memory with the real lock and the real files; FREETUMOR_PYTHON prepares the cases once. Prints JSON; exit 1
- * when two trained, none did, or a superseded process changed a file.
+ * The trainings are in memory, with the real lock and the real files; FREETUMOR_PYTHON prepares the cases once. Prints
+ * JSON; exit code 1 when two trained, none did, or a superseded process changed a file.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -176,7 +176,7 @@ function oneOf(ends, refusal) {
   return `not one of two: ${ends.map(({ code, said }) => `${code} ${said}`).join(' | ')}`
 }
 
-/** What a run shows when two wrote into it, or when it is not whole. */
+/** Return the signs that two processes wrote into a run, or that it is not whole. */
 function faultIn(run) {
   const lines = readFileSync(join(run, 'events.jsonl'), 'utf8').trim().split('\n')
   const events = lines.map((line) => JSON.parse(line))

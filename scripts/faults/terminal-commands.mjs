@@ -31,7 +31,7 @@ for await (const event of run) void event
 console.log((await run.result).outcome)
 `
 
-/** Inputs of predict, synthesize and evaluate, and what each command makes of them when nobody interrupts it. */
+/** Inputs of predict, synthesize and evaluate, and the results of each command without an interrupt. */
 export async function commandWorld(project, checkpointRun) {
   const { folder } = project
   const data = join(folder, 'scans')
@@ -85,7 +85,7 @@ export async function interruptedCases(project, world, mark, name, random) {
       await wait(random() * 200)
     }
     const tooLate = terminal.hasEnded
-    // before the command has a folder there is nothing to drop, and Node may die of the signal as any program does
+    // before the command has a folder there is nothing to drop, and the signal may end Node as it ends any program
     const begun = existsSync(out)
     terminal.press(CTRL_C)
     const end = await trial.end()
@@ -176,7 +176,7 @@ export async function interruptedScript(project, { script }, mark, random) {
   }
 }
 
-/** A program that uses the package and has no signal handler: it dies of SIGINT, and its training with it. */
+/** A program that uses the package and has no signal handler: SIGINT ends it, and its training with it. */
 export async function embedded(project, { program, losses: expected }, mark, random) {
   const trial = new Trial(project, mark)
   try {

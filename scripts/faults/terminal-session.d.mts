@@ -1,10 +1,10 @@
 /** A command that runs as the foreground job of its own terminal. */
 export interface TerminalSession {
-  /** How the command ended; code and signal are null when that could not be seen. */
+  /** End of the command; code and signal are null when that could not be seen. */
   readonly ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>
   readonly hasEnded: boolean
   readonly pid: number
-  /** What the command wrote so far. */
+  /** Output of the command so far. */
   readonly text: string
   press(key: string): void
   printed(pattern: RegExp): Promise<void>

@@ -42,7 +42,7 @@ export function openTerminal(argv, { cwd, env } = {}) {
   }
   const request = (what) => void driver.stdin.write(`${JSON.stringify(what)}\n`)
   return {
-    /** How the command ended; code and signal are null when nobody could see it. */
+    /** End of the command; code and signal are null when that could not be seen. */
     ended,
     press: (key) => request({ press: key }),
     /** Resolves when what the command wrote matches; rejects when it ends first. */

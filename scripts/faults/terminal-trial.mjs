@@ -24,7 +24,7 @@ import { openTerminal, processesOf, signalAll } from './terminal-session.mjs'
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
 export const python = process.env.FREETUMOR_PYTHON ?? join(root, '.venv/bin/python')
-/** Of every training: a few seconds on an idle machine. */
+/** Steps of every training: they take a few seconds on an idle machine. */
 export const STEPS = 80
 /** A trial that takes longer than this for one thing is counted as hung. */
 const LIMIT_MS = 240_000
@@ -152,7 +152,7 @@ export class Trial {
     const limit = wait(LIMIT_MS, 'hung', { ref: false })
     const how = await Promise.race([this.terminal.ended, limit])
     const hung = how === 'hung'
-    // npm may end before its child: the run's last word is exit.json
+    // npm may end before its child: the final record of the run is exit.json
     const from = performance.now()
     while (!hung && this.nodes().length > 0 && performance.now() - from < LIMIT_MS) await wait(LOOK_MS)
     await wait(3000)
@@ -177,7 +177,7 @@ export class Trial {
     this.terminal?.close()
   }
 
-  /** What the run's folder says about a stop. */
+  /** Return the record of a stop in the run's folder. */
   stopped() {
     const { run } = this
     if (!existsSync(run)) return { saved: false, begun: false, reason: 'no run folder' }
@@ -269,7 +269,7 @@ export function lastStepOf(run) {
   }
 }
 
-/** Numbers as JSON writes them are exact to the last bit. */
+/** Numbers as JSON writes them: equal text means bit-identical values. */
 export function lossesOf(run) {
   return JSON.stringify(
     eventsOf(run).flatMap(({ type, step, losses }) => (type === 'step' ? [[step, losses]] : [])),

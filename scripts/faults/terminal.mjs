@@ -231,7 +231,7 @@ async function stopOnce(where, mark, random, { ranks, start, moment, strike, aro
     const end = await trial.end()
     if (exitOf(trial.run)?.outcome === 'completed') return { tooLate: true }
     const stopped = trial.stopped(moment)
-    // before the run has a folder there is nothing to save, and Node may die of the signal as any program does
+    // before the run has a folder there is nothing to save, and the signal may end Node as it ends any program
     const saved = stopped.saved || (moment === 'start' && !stopped.begun)
     const exitOk = start !== 'node' || around !== undefined || end.code === 75 || !stopped.begun
     const { resumed, losses, text } = await trial.resume(settings)
