@@ -24,14 +24,14 @@ export const FROZEN_GENERATOR = [
   'netG.down_tr64.ops.0.bn1*',
 ]
 
-/** Sizes of the synthetic tumors of a cell, as its labelled cases have them. */
+/** Sizes of the synthetic tumors of a cell: those of its labelled cases. */
 export interface CellFacts {
   readonly tumorVolumesMl: readonly number[]
 }
 
 /**
- * The configuration of one training of a cell. All segmentors of a cell differ in nothing but their data and the quality policy;
- * every random number is of the cell's seed.
+ * Return the configuration of one training of a cell. The segmentors of a cell differ only in their data and the
+ * quality policy; the cell's seed decides every random number.
  */
 export function stageConfig(
   stage: Stage,
@@ -80,7 +80,10 @@ function generatorConfig(
   })
 }
 
-/** One step in which the generator cannot learn: a checkpoint of it as it began. */
+/**
+ * Return the configuration of one step in which the generator cannot learn: it writes a checkpoint of the untrained
+ * generator.
+ */
 function untrained(generator: ConfigInput): ConfigInput {
   return {
     ...generator,
@@ -134,7 +137,10 @@ function qualityOf(arm: Arm, { tumorVolumesMl }: CellFacts): ConfigInput['qualit
   }
 }
 
-/** Warp and organ cut about half of a shape away (mean 159 of 298 voxels asked for, development seed): twice as much is asked for. */
+/**
+ * Warp and organ clip remove about half of a shape (mean 159 of 298 requested voxels, development seed), so twice the
+ * volume is requested.
+ */
 function askedVolumesMl({ tumorVolumesMl }: CellFacts): number[] {
   return tumorVolumesMl.map((ml) => 2 * ml)
 }
@@ -152,7 +158,7 @@ function common(cell: Cell, world: World) {
   } as const
 }
 
-/** Of predictions on the test cases, too. */
+/** Window overlap of predictions, also on the test cases. */
 export const OVERLAP = 0.25
 
 const SEGMENTOR = { kind: 'small', featureSize: 16, levels: 3 } as const
@@ -182,7 +188,7 @@ const SEGMENTOR_TRAINING = {
   checkpointEverySteps: 250,
 } as const
 
-/** Of the arms: half that of the start, since they go on from weights that have learnt. */
+/** Learning rate of the arms: half that of the start, since they start from trained weights. */
 const ARM_RATE = 0.003
 
 const GENERATOR_TRAINING = { target: 'lits', learningRate: 0.002 } as const

@@ -7,14 +7,14 @@ import { type Arm, type Cell, cellName, type Plan, stagesOf } from './plan.js'
 import { type CaseScore, scoresOf } from './results.js'
 import { LIVER_ONLY, type World } from './world.js'
 
-/** Where a cell is told and stopped. */
+/** The log function and the stop signal of a cell. */
 export interface CellContext {
   readonly clock: CpuClock
   readonly signal: AbortSignal
   readonly say: (text: string) => void
 }
 
-/** What `cell.json` holds: the scores on the test cases, and what they cost. */
+/** Content of `cell.json`: the scores on the test cases, and their cost. */
 export interface CellResult extends Cell {
   readonly scores: Readonly<Partial<Record<Arm | 'start', readonly CaseScore[]>>>
   readonly facts: CellFacts
@@ -22,7 +22,7 @@ export interface CellResult extends Cell {
   readonly cpuSeconds: Readonly<Record<string, number>>
 }
 
-/** Makes a cell, or what is missing of it: a stage that is done is not begun again. */
+/** Run the missing stages of a cell: a complete stage does not run again. */
 export async function runCell(
   out: string,
   cell: Cell,
@@ -70,11 +70,11 @@ export async function runCell(
   return result
 }
 
-/** Trains into a run directory, goes on with one that was stopped, or leaves one that is complete. */
+/** Train into a run directory, resume a stopped run, or keep a complete one. */
 export async function trainStage(run: string, config: ConfigInput, context: CellContext): Promise<void> {
   const what = await stateOf(run)
   if (what === 'completed') return
-  context.say(`${run.split('/').slice(-2).join(' ')}: ${what === 'new' ? 'training' : 'going on'}`)
+  context.say(`${run.split('/').slice(-2).join(' ')}: ${what === 'new' ? 'training' : 'resuming'}`)
   const training = train(config, {
     ...(what === 'new' ? { out: run } : { resume: run }),
     signal: context.signal,

@@ -9,10 +9,13 @@ import { type Cell, cellName, cellsOf, isJudged, type Plan } from './plan.js'
 import { meanLook, type TumorLook, tumorLooks, tumorVolumesMl } from './real-tumors.js'
 import { labelledFiles, type World } from './world.js'
 
-/** What `checks.json` holds: whether generator and discriminator learn, and what their tumors look like. */
+/** Content of `checks.json`: whether generator and discriminator learn, and the appearance of their tumors. */
 export interface Checks {
   readonly cell: Cell
-  /** Mean share of synthetic voxels that the baseline sees, in the first and in the last tenth of the generator's steps, by cell. */
+  /**
+   * Mean detected fraction of the synthetic voxels, in the first and in the last tenth of the generator's steps, by
+   * cell.
+   */
   readonly shareSeen: readonly { readonly cell: string; readonly first: number; readonly last: number }[]
   /** A new discriminator against a generator that does not learn: its loss over the last third of its steps. */
   readonly discriminatorLoss: { readonly untrainedGenerator: number; readonly trainedGenerator: number }
@@ -21,7 +24,7 @@ export interface Checks {
   readonly judged: readonly JudgedArm[]
 }
 
-/** Of an arm's ledger: those that quality control kept, and those that it rejected. */
+/** Tumors in an arm's ledger: those that quality control accepted, and those that it rejected. */
 export interface JudgedArm {
   readonly cell: string
   readonly arm: string
@@ -32,7 +35,7 @@ export interface JudgedArm {
   >
 }
 
-/** Of the first cell; what quality control did, of all that are done. */
+/** Run the checks on the first cell; add the results of quality control of all complete cells. */
 export async function checkGenerator(
   out: string,
   plan: Plan,

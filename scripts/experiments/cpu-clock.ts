@@ -78,7 +78,10 @@ export function readProcesses(): ProcessTicks[] {
     })
 }
 
-/** Of `/proc/PID/stat`: the name stands in parentheses and may hold any character, so what follows the last one counts. */
+/**
+ * Parse `/proc/PID/stat`. The name stands in parentheses and may hold any character, so the fields start after the last
+ * one.
+ */
 export function parseStat(line: string): ProcessTicks {
   const fields = line.slice(line.lastIndexOf(')') + 2).split(' ')
   return {

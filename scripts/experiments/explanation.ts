@@ -4,8 +4,8 @@ import { ARM_WORDS, type Arm } from './plan.js'
 import type { Estimate } from './statistics.js'
 
 /**
- * What the ablations say about the verdict, in sentences: which step of the chain (more healthy scans, painted tumors, the trained
- * painter, quality control) brings something, which does not, and what would decide what is open.
+ * Explain the verdict by the ablations, in sentences: which step of the chain (more healthy scans, painted tumors, the
+ * trained painter, quality control) brings a gain, which does not, and which measurement would decide an open one.
  */
 export function explain(comparison: Comparison, checks: Checks | null): string[] {
   const { arms, steps, qualityControl } = comparison
@@ -29,14 +29,14 @@ export function explain(comparison: Comparison, checks: Checks | null): string[]
 
 function qualitySentence(painter: string, { dice, falsePositives }: QualityControl): string {
   const [low, high] = falsePositives.ci
-  return `Quality control of the tumors by ${painter}, beside all kept: ${effect(dice)}; false positives a healthy case ${signed(falsePositives.mean)} (${signed(low)} to ${signed(high)}).`
+  return `Quality control of the tumors by ${painter}, compared with all accepted: ${effect(dice)}; false positives a healthy case ${signed(falsePositives.mean)} (${signed(low)} to ${signed(high)}).`
 }
 
 function painter(arm: 'handCrafted' | 'trained'): string {
   return ARM_WORDS[arm].split(' + ')[0]!
 }
 
-/** Whether the condition of no more false positives is met, missed, or open. */
+/** State whether the condition of no more false positives is fulfilled, missed, or open. */
 function falsePositiveSentence({ arms }: Comparison): string[] {
   const more = arms.find(({ arm }) => arm === 'trained')?.falsePositivesToRealOnly
   if (!more) return []
@@ -55,7 +55,7 @@ function falsePositiveSentence({ arms }: Comparison): string[] {
 function effect(estimate: Estimate | null): string {
   if (estimate === null) return 'not measured'
   const [low, high] = estimate.ci
-  const word = low > 0 ? 'better' : high < 0 ? 'worse' : 'no difference that these cases and seeds can tell'
+  const word = low > 0 ? 'better' : high < 0 ? 'worse' : 'no difference that these cases and seeds can show'
   return `${points(estimate.mean)} of Dice (${points(low)} to ${points(high)}), ${word}`
 }
 
@@ -85,9 +85,9 @@ function lookSentences({ looks }: Checks): string[] {
   })
 }
 
-/** How many seeds would tell a gain of the wanted size from none, if they scatter as these do. */
+/** Return the number of seeds that would separate a gain of the wanted size from none, if they scatter as these do. */
 function decidingSentence({ gainBySeed, seeds }: Comparison): string[] {
-  if (gainBySeed.length < 2) return ['One seed tells nothing of the scatter between seeds: more seeds would.']
+  if (gainBySeed.length < 2) return ['One seed gives no scatter between seeds: more seeds would.']
   const mean = gainBySeed.reduce((sum, gain) => sum + gain, 0) / gainBySeed.length
   const variance = gainBySeed.reduce((sum, gain) => sum + (gain - mean) ** 2, 0) / (gainBySeed.length - 1)
   const needed = Math.max(3, Math.ceil(variance * (1.96 / (WANTED_GAIN / 2)) ** 2))

@@ -1,6 +1,6 @@
 /**
- * Proof that the method works, or an honest no: scripts/experiments/few-labels. Everything goes through the library; what is done is
- * never done again, so an experiment that was stopped goes on with the same command.
+ * Measure whether synthetic tumors help, with an honest verdict: scripts/experiments/few-labels. The experiment uses
+ * only the library. A complete stage does not run again, so the same command resumes a stopped experiment.
  */
 import { access, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -17,13 +17,13 @@ import { tumorVolumesMl } from './real-tumors.js'
 import { type OracleScore, thresholdOracle } from './threshold-oracle.js'
 import { labelledFiles, makeWorld, type World } from './world.js'
 
-const HELP = `Do synthetic tumors help where labels are few? Trains all arms on made CTs and writes a page.
+const HELP = `Do synthetic tumors help where labels are few? Trains all arms on phantoms and writes a page.
 
   scripts/experiments/few-labels --out .freetumor/few-labels
   scripts/experiments/few-labels --full --out .freetumor/few-labels-full
   scripts/experiments/few-labels --real-hosts ../shared/data      with the real abdomen scan there among the hosts
 
-  --out DIR            where everything goes; the same command goes on with what is there (default .freetumor/few-labels)
+  --out DIR            folder of all results; the same command resumes (default .freetumor/few-labels)
   --full               8 labelled cases too, all arms, more steps
   --seeds A,B,...      other seeds
   --labelled N,M,...   other numbers of labelled cases
@@ -113,7 +113,7 @@ async function conclusion(
   return await writePage(out, plan, cells, results)
 }
 
-/** Of the held-out cases with tumors; it takes half a minute, so it is kept. */
+/** Score the threshold on the held-out cases with tumors; it takes half a minute, so the result is saved. */
 async function oracleOf(out: string, world: World): Promise<OracleScore> {
   const file = join(out, 'oracle.json')
   const known = await readJson<OracleScore>(file)
@@ -170,7 +170,7 @@ function numbers(flag: string, text: string | undefined, count?: number): number
   return found
 }
 
-/** A folder holds one experiment: figures of two plans must not meet in a table. */
+/** Check that a folder holds one experiment: figures of two plans must not appear in one table. */
 async function refuseAnotherPlan(out: string, plan: Plan): Promise<void> {
   const file = join(out, 'plan.json')
   const before = await readJson<Plan>(file)
@@ -186,7 +186,7 @@ async function realData(path: string | undefined, say: (text: string) => void): 
     () => false,
   )
   if (there) return path
-  say(`${path} holds no totalsegmentator/example_ct.nii.gz: going on with phantoms alone`)
+  say(`${path} holds no totalsegmentator/example_ct.nii.gz: using phantoms alone`)
   return null
 }
 
@@ -196,7 +196,7 @@ try {
   await main()
 } catch (error) {
   if (error instanceof Stopped || (error as Error).name === 'AbortError') {
-    process.stderr.write(`stopped: the same command goes on (${(error as Error).message})\n`)
+    process.stderr.write(`stopped: the same command resumes (${(error as Error).message})\n`)
     process.exit(75)
   }
   const usage = error instanceof Usage || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')

@@ -6,7 +6,7 @@ import { crossedBootstrap, differences, type Estimate, meanTable } from './stati
 type Table = (number | null)[][]
 type Judged = Arm | 'start'
 
-/** One arm beside others: every measure with its interval over seeds and cases. */
+/** One arm compared with others: every measure with its interval over seeds and cases. */
 export interface ArmFigures {
   readonly arm: Judged
   readonly figures: Readonly<Partial<Record<MeasureName, Estimate>>>
@@ -48,11 +48,11 @@ export interface Comparison {
 
 export interface Conclusion {
   readonly gain: boolean
-  /** Each condition of a gain, with whether it is met. */
+  /** Each condition of a gain, and whether it is fulfilled. */
   readonly conditions: readonly { readonly text: string; readonly met: boolean }[]
 }
 
-/** What the method must bring, in Dice. */
+/** Required gain of the method, in Dice. */
 export const WANTED_GAIN = 0.05
 
 /** Each number of labelled cases by itself, and the mean over them, of the seeds of which every cell is there. */
@@ -127,7 +127,10 @@ function comparison(
   }
 }
 
-/** What is judged: the mean over the numbers of labelled cases, or of a run that is not done what has most seeds. */
+/**
+ * Select the judged comparison: the mean over the numbers of labelled cases, or in an incomplete run the one with most
+ * seeds.
+ */
 export function judgedOf(comparisons: readonly Comparison[]): Comparison | null {
   return comparisons.reduce<Comparison | null>(
     (best, one) => (best === null || one.seeds.length >= best.seeds.length ? one : best),

@@ -12,7 +12,7 @@ import { MEASURE_WORDS, type MeasureName } from './results.js'
 import type { Estimate } from './statistics.js'
 import type { OracleScore } from './threshold-oracle.js'
 
-/** What `results.json` holds. */
+/** Content of `results.json`. */
 export interface Results {
   readonly plan: Plan
   readonly cellsDone: number
@@ -23,7 +23,7 @@ export interface Results {
   readonly conclusion: Conclusion | null
 }
 
-/** Writes `index.html`, which needs nothing beside it. */
+/** Write `index.html`, which needs no other file. */
 export async function writePage(
   out: string,
   plan: Plan,
@@ -58,7 +58,7 @@ function verdictSection({ conclusion, plan, cellsDone, cells, cpuSeconds, compar
   const { sick, healthy } = plan.test
   return `<section><h2>${verdictWords(conclusion, judgedOf(comparisons), cellsDone === cells)}</h2>
 <p>${cellsDone} of ${cells} cells are done: seeds ${plan.seeds.join(', ')}, ${plan.labelled.join(' and ')} labelled cases,
-${plan.hosts} hosts, ${sick} held-out made CTs with tumors and ${healthy} healthy ones, the same for all.
+${plan.hosts} hosts, ${sick} held-out phantoms with tumors and ${healthy} healthy ones, the same for all.
 ${plan.steps.start} steps to the common start, which is also the baseline that judges, ${plan.steps.generator} of the generator,
 ${plan.steps.arm} of each arm, all from the common start. ${Math.round(cpuSeconds)} processor seconds.</p>
 <ul>${conditions}</ul></section>`
@@ -78,7 +78,7 @@ function meaningSection({ comparisons }: Results, checks: Checks | null): string
   const judged = judgedOf(comparisons)
   if (judged === null) return ''
   const sentences = explain(judged, checks).map((sentence) => `<li>${sentence}</li>`)
-  return `<section><h2>What the ablations say</h2><ul>${sentences.join('')}</ul></section>`
+  return `<section><h2>Results of the ablations</h2><ul>${sentences.join('')}</ul></section>`
 }
 
 const SHOWN: readonly MeasureName[] = [
@@ -119,7 +119,7 @@ function oracleSection({ oracle, comparisons }: Results): string {
     return `<li>${of}: ${start?.toFixed(3) ?? 'unknown'} at the common start${below}; ${best.toFixed(3)} of the best arm</li>`
   })
   return `<section><h2>Is a threshold enough?</h2><p>The best pair of limits on smoothed values inside the true organ, chosen on
-the held-out cases themselves, reaches tumor Dice ${oracle.tumorDice.toFixed(3)}. The segmentors, which are told no organ:</p>
+the held-out cases themselves, reaches tumor Dice ${oracle.tumorDice.toFixed(3)}. The segmentors, which get no organ:</p>
 <ul>${rows.join('')}</ul></section>`
 }
 
@@ -150,7 +150,7 @@ function checksSection({ cell, shareSeen, discriminatorLoss, looks, judged }: Ch
 <thead><tr><th></th><th>first tenth of the steps</th><th>last tenth</th></tr></thead><tbody>${rising}</tbody></table>
 <p>A new discriminator, trained against a generator that does not learn (seed ${cell.seed}, ${cell.labelled} labelled cases): its loss is
 ${discriminatorLoss.untrainedGenerator.toFixed(3)} where the generator is untrained and ${discriminatorLoss.trainedGenerator.toFixed(3)}
-where it is trained; 0 is perfect, about 0.67 tells nothing.</p>
+where it is trained; 0 is perfect, about 0.67 carries no information.</p>
 <table><caption>Real tumors of the labelled cases and kept synthetic ones</caption>
 <thead><tr><th></th><th>tumors</th><th>contrast, HU</th><th>texture (SD), HU</th><th>volume, ml</th></tr></thead><tbody>${look}</tbody></table>
 <div class="scroll"><table><caption>What quality control kept and rejected</caption>
@@ -191,7 +191,10 @@ async function curvesSection(folder: string, plan: Plan): Promise<string> {
         points: await curves('generator', ({ losses: all }) => all?.[name]),
       })),
     )
-    const seen = { name: 'share seen', points: await curves('generator', ({ shareSeen }) => shareSeen) }
+    const seen = {
+      name: 'detected fraction',
+      points: await curves('generator', ({ shareSeen }) => shareSeen),
+    }
     charts.push(
       lineChart(losses, {
         title: 'Losses of generator and discriminator',

@@ -1,4 +1,4 @@
-/** What the experiment makes: which cells, which trainings in each, and with what. */
+/** The plan of the experiment: its cells, the trainings in each, and their inputs. */
 
 /** In the order in which they are made; all start from the weights of `start`. */
 export const ARMS = [
@@ -38,7 +38,7 @@ export interface Plan {
   readonly steps: { readonly start: number; readonly generator: number; readonly arm: number }
   /** Steps of a discriminator that learns against a generator that does not. */
   readonly discriminatorSteps: number
-  /** Of the held-out cases, which are the same for all. */
+  /** Seed of the held-out cases, which are the same for all. */
   readonly testSeed: number
   /** Real scans are wanted among the hosts. */
   readonly realHosts?: true
@@ -73,7 +73,10 @@ export interface Cell {
   readonly labelled: number
 }
 
-/** Every seed with the fewest labelled cases first: a run that is cut short can say something of the scatter between seeds. */
+/**
+ * Return every seed with the fewest labelled cases first, so that an interrupted run already shows the scatter between
+ * seeds.
+ */
 export function cellsOf(plan: Plan): Cell[] {
   return plan.labelled.flatMap((labelled) => plan.seeds.map((seed) => ({ seed, labelled })))
 }
@@ -82,7 +85,7 @@ export function cellName({ seed, labelled }: Cell): string {
   return `seed-${seed}-labelled-${labelled}`
 }
 
-/** How often an epoch visits each labelled case and each host, so that hosts are about 0.4 of all visits. */
+/** Return the number of visits of each labelled case and each host in an epoch; hosts get about 0.4 of all visits. */
 export function repeats(
   labelled: number,
   hosts: number,
@@ -92,7 +95,7 @@ export function repeats(
   return { labelled: Math.max(1, Math.round((host * hosts * (1 - hostShare)) / hostShare / labelled)), host }
 }
 
-/** What one training of a cell is. */
+/** A training of a cell. */
 export type Stage = 'start' | 'generator' | 'untrainedGenerator' | Arm
 
 export function stagesOf(plan: Plan): Stage[] {

@@ -11,7 +11,7 @@ export async function tumorVolumesMl(labels: readonly string[]): Promise<number[
     const voxelMl = voxelVolumeMl(label.affine)
     for (const voxels of findComponents(label, LIVER_TUMOR).voxels) volumes.push(voxels * voxelMl)
   }
-  // a speck that the surface's roughness cut off is no tumor
+  // a speck that the rough surface separated is no tumor
   return volumes.filter((ml) => ml >= SMALLEST_ML)
 }
 
@@ -22,7 +22,7 @@ function voxelVolumeMl(affine: readonly number[]): number {
   return (column(0) * column(1) * column(2)) / 1000
 }
 
-/** How a tumor looks in its scan. */
+/** Appearance of a tumor in its scan. */
 export interface TumorLook {
   /** Mean HU of the tumor less that of the organ 2 to 6 voxels around it. */
   readonly contrastHu: number

@@ -1,7 +1,7 @@
 /**
- * How far a threshold gets that knows the true organ: if it finds the tumors, the phantoms are too easy to show anything.
- * It sees values smoothed over 3^3 voxels of the organ, less the organ's median in the case, and calls tumor what lies
- * between two limits, which are chosen for each organ by the very cases that it is scored on.
+ * Measure the Dice of a threshold with the true organ: if it finds the tumors, the phantoms are too easy for any
+ * conclusion. It uses values smoothed over 3^3 voxels of the organ, minus the organ's median in the case. It labels as
+ * tumor the values between two limits, chosen for each organ by the very cases that it is scored on.
  */
 export interface OracleCase {
   /** HU, C order. */
@@ -26,7 +26,10 @@ const BIN_HU = 4
 const LOWEST_HU = -400
 const BINS = 200
 
-/** Of one organ in one case: voxels below each limit, of tumor and of all of it; `[b]` counts bins below b. */
+/**
+ * Histogram of one organ in one case: voxels below each limit, of tumor and of the whole organ; `[b]` counts bins below
+ * b.
+ */
 interface Cumulated {
   readonly tumor: Uint32Array
   readonly all: Uint32Array

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { type ConfigInput, writePhantomDataset } from 'freetumor'
 import type { Plan } from './plan.js'
 
-/** Where the data of an experiment lie. */
+/** Folders of the data of an experiment. */
 export interface World {
   readonly root: string
   readonly cache: string

@@ -30,14 +30,14 @@ describe('the explanation of a verdict', () => {
     const [hosts, crafted, generated] = explain(comparison, null)
     expect(hosts).toMatch(/^Healthy scans alone.*\+4\.00 points.*better\.$/)
     expect(crafted).toMatch(/^Hand-crafted.*worse\.$/)
-    expect(generated).toMatch(/no difference that these cases and seeds can tell\.$/)
+    expect(generated).toMatch(/no difference that these cases and seeds can show\.$/)
   })
 
   it('states the effect of quality control, also if it is harmful', () => {
     const trained = { dice: estimate(-0.09, -0.13, -0.05), falsePositives: estimate(-0.54, -1.1, 0.1) }
     const text = explain({ ...comparison, qualityControl: { handCrafted: null, trained } }, null).join('\n')
     expect(text).toContain(
-      'by trained generator, beside all kept: −9.00 points of Dice (−13.00 points to −5.00 points), worse; false positives a healthy case −0.54',
+      'by trained generator, compared with all accepted: −9.00 points of Dice (−13.00 points to −5.00 points), worse; false positives a healthy case −0.54',
     )
   })
 
