@@ -34,7 +34,7 @@ function interfaceName(section) {
 }
 
 function printer(factLines) {
-  /** @param strict keys are required as the schema says; else all are optional, since defaults fill them in */
+  /** @param strict keys are required as in the schema; else all are optional, since defaults fill them in */
   const object = (schema, strict, indent) => {
     const inner = `${indent}  `
     const lines = Object.entries(schema.properties).map(([name, value]) => {
