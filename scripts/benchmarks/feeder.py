@@ -112,9 +112,19 @@ def start_ours(case: dict, simulate: bool, workers: int, **more) -> "Server":
             "textureSizeVoxels": [420, 300, 320],
             "textureCount": 10,
         },
-        "augmentation": dict.fromkeys(("flipProbability", "rotateProbability", "scaleProbability", "scaleRange", "shiftProbability", "shiftRange"), 0.1),
+        "augmentation": dict.fromkeys(
+            (
+                "flipProbability",
+                "rotateProbability",
+                "scaleProbability",
+                "scaleRange",
+                "shiftProbability",
+                "shiftRange",
+            ),
+            0.1,
+        ),
         "mixing": False,
-    }  # fmt: skip
+    }
     return Server(
         [
             sys.executable,

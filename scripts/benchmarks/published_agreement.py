@@ -1,6 +1,7 @@
 """Compare masks of a whole scan: `freetumor predict` against the published prediction script's MONAI pipeline.
 
-    scripts/bench published_agreement -- --image ct.nii.gz [--image ...] [--feature-size 48] [--overlap 0.75] [--rounded]
+    scripts/bench published_agreement -- --image ct.nii.gz [--image ...] [--feature-size 48]
+        [--overlap 0.75] [--rounded]
 
 The network is a SwinUNETR of 7 outputs with the legacy patch-merging order and the formula weights of the tests. The
 reference is Orientationd, Spacingd 1.5 mm, ScaleIntensityRanged, CropForegroundd, SpatialPadd,
