@@ -137,7 +137,7 @@ function filled(argument) {
   return argument.includes('LABEL') ? argument.replace('LABEL', label()) : argument
 }
 
-/** Records a file by what it holds; logs, reports and locks are no results. */
+/** Record a file by its content; logs, reports and locks are no results. */
 function record(path) {
   const file = join(folder, path)
   const read = () => readFileSync(file)

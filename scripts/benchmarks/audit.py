@@ -170,7 +170,7 @@ def audit(paths: list[Path], cache: Path, folder: Path, options: argparse.Namesp
 
 
 def case_of(path: Path) -> dict:
-    """All cases are on one side, so nothing is a leak and everything is listed."""
+    """Return a manifest entry. All cases are on one side, so nothing is a leak and everything is listed."""
     name = path.name
     role = {"kind": "host"}
     place = {

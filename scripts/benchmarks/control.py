@@ -119,7 +119,7 @@ def measure(
 
 
 class FedLoop:
-    """Run the loop of jobs/train_segmentation.py without a network: it sends and waits at the same points."""
+    """The loop of jobs/train_segmentation.py without a network: it sends and waits at the same points."""
 
     def __init__(self, channels: Channels[CropFeed], compute: Callable[[], object]) -> None:
         self._wall: dict[str, float] = {}

@@ -87,7 +87,7 @@ export async function trainStage(run: string, config: ConfigInput, context: Cell
 /** Something asked for a stop; what is done stays. */
 export class Stopped extends Error {}
 
-/** By what a run left behind: its `exit.json` is the truth. */
+/** Return the state of a run by its files; `exit.json` decides. */
 export async function stateOf(run: string): Promise<'new' | 'unfinished' | 'completed'> {
   const exit = await readJson<{ outcome: string }>(join(run, 'exit.json'))
   if (exit?.outcome === 'completed') return 'completed'
@@ -98,13 +98,13 @@ export async function stateOf(run: string): Promise<'new' | 'unfinished' | 'comp
   return begun ? 'unfinished' : 'new'
 }
 
-/** The weights of the newest checkpoint of a run. */
+/** Return the weights of the newest checkpoint of a run. */
 export async function modelOf(run: string): Promise<string> {
   const latest = (await readFile(join(run, 'checkpoints', 'latest'), 'utf8')).trim()
   return join(run, 'checkpoints', latest, 'model.pt')
 }
 
-/** One evaluation for all arms: a case of an arm is a case of its own, so that Python starts once. */
+/** Evaluate all arms at once: a case of an arm is a case of its own, so that Python starts once. */
 async function scoreMasks(
   folder: string,
   arms: readonly (Arm | 'start')[],
@@ -140,7 +140,7 @@ async function scoreMasks(
   )
 }
 
-/** Adds up what each stage cost, over all starts of the experiment. */
+/** Add up the cost of each stage, over all starts of the experiment. */
 async function openCost(folder: string, clock: CpuClock) {
   const file = join(folder, 'cost.json')
   const seconds: Record<string, number> = (await readJson<Record<string, number>>(file)) ?? {}

@@ -112,7 +112,7 @@ export function readChecks(out: string): Promise<Checks | null> {
   return readJson<Checks>(join(out, 'checks.json'))
 }
 
-/** Objects of a JSON-lines file, one after another. */
+/** Read the objects of a JSON-lines file, one after another. */
 export async function* linesOf<T>(file: string): AsyncGenerator<T> {
   for await (const line of createInterface({ input: createReadStream(file) }))
     if (line.trim() !== '') yield JSON.parse(line) as T

@@ -38,13 +38,13 @@ export class CpuClock {
     if (this.timer) clearInterval(this.timer)
   }
 
-  /** All so far. */
+  /** Return all processor seconds up to now. */
   seconds(): number {
     this.sample()
     return [...this.known.values()].reduce((sum, ticks) => sum + ticks, 0) / TICKS_PER_SECOND
   }
 
-  /** Looks at the family once. An orphan that was a member before stays one, and so do its children. */
+  /** Inspect the process family once. An orphan that was a member before stays one, and so do its children. */
   sample(): void {
     const all = this.read()
     const family = new Set<number>([this.root])
@@ -67,7 +67,7 @@ function nameOf({ pid, startTick }: ProcessTicks): string {
   return `${pid}/${startTick}`
 }
 
-/** Every process of the machine; none where there is no /proc. */
+/** Return every process of the machine; none where there is no /proc. */
 export function readProcesses(): ProcessTicks[] {
   const names = safely(() => readdirSync('/proc'), [] as string[])
   return names

@@ -88,7 +88,7 @@ async function main(): Promise<void> {
   process.stdout.write(`${page}\n`)
 }
 
-/** Results and page of the cells that are there. */
+/** Write results and page of the complete cells. */
 async function conclusion(
   out: string,
   plan: Plan,

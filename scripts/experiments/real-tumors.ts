@@ -3,7 +3,7 @@ import { readNifti } from '../../dist/volume/nifti.js'
 
 const LIVER_TUMOR = 2
 
-/** Volumes of all lesions of some label maps, millilitres: synthetic tumors get the sizes that the labelled ones have. */
+/** Return the volumes of all lesions of some label maps, millilitres: synthetic tumors get the sizes that the labelled ones have. */
 export async function tumorVolumesMl(labels: readonly string[]): Promise<number[]> {
   const volumes: number[] = []
   for (const file of labels) {
@@ -35,7 +35,7 @@ export interface TumorLook {
 const LIVER = 1
 const RING_VOXELS = [2, 6] as const
 
-/** Every lesion of some scans, real and synthetic alike. */
+/** Measure every lesion of some scans, real and synthetic alike. */
 export async function tumorLooks(
   files: readonly { readonly image: string; readonly label: string }[],
 ): Promise<TumorLook[]> {
@@ -66,7 +66,7 @@ export async function tumorLooks(
   return looks
 }
 
-/** The mean over tumors; null without any. */
+/** Return the mean over tumors; null without any. */
 export function meanLook(looks: readonly TumorLook[]): TumorLook | null {
   if (looks.length === 0) return null
   return {
@@ -77,7 +77,7 @@ export function meanLook(looks: readonly TumorLook[]): TumorLook | null {
   }
 }
 
-/** Voxels of the organ whose city-block distance to a tumor lies beyond 2 and up to 6 voxels. */
+/** Return the voxels of the organ whose city-block distance to a tumor lies beyond 2 and up to 6 voxels. */
 function ringAround(
   inside: readonly number[],
   label: ArrayLike<number>,

@@ -1,6 +1,6 @@
 import type { Evaluation } from 'freetumor'
 
-/** What is kept of one test case and one arm. */
+/** Scores of one test case in one arm. */
 export interface CaseScore {
   readonly case: string
   /** Tumor Dice; null for a healthy case. */
@@ -10,7 +10,7 @@ export interface CaseScore {
   readonly falsePositiveMl: number
 }
 
-/** Of the cases of one arm, in the order of their names. */
+/** Return the scores of the cases of one arm, in the order of their names. */
 export function scoresOf(cases: Evaluation['cases']): CaseScore[] {
   return cases
     .map(({ caseId, tumor, lesions }) => {

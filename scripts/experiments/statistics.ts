@@ -53,7 +53,7 @@ function resamples(seed: number, numSeeds: number, numCases: number): readonly R
   return all
 }
 
-/** One table less another, place by place; null where either has none. */
+/** Subtract one table from another, place by place; null where either has none. */
 export function differences(
   first: readonly (readonly (number | null)[])[],
   second: readonly (readonly (number | null)[])[],
@@ -66,7 +66,7 @@ export function differences(
   )
 }
 
-/** Place by place the mean of several tables, for instance those of different numbers of labelled cases. */
+/** Return the mean of several tables, place by place, for instance those of different numbers of labelled cases. */
 export function meanTable(tables: readonly (readonly (readonly (number | null)[])[])[]): (number | null)[][] {
   return tables[0]!.map((row, seed) =>
     row.map((_, at) => {

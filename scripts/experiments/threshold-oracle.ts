@@ -93,7 +93,7 @@ function meanAround(
   return sum / count
 }
 
-/** The pair of limits of the highest mean Dice over the cases in which the organ has a tumor. */
+/** Return the pair of limits of the highest mean Dice over the cases in which the organ has a tumor. */
 function bestLimits(cases: readonly Cumulated[]): readonly [number, number] {
   const sick = cases.filter(({ tumor }) => tumor[BINS]! > 0)
   let best: readonly [number, number] = [0, 0]

@@ -102,7 +102,7 @@ export function dataSection(
   }
 }
 
-/** A list of the first cases of a folder: those of a smaller list are among those of a larger. */
+/** Write a list of the first cases of a folder: those of a smaller list are among those of a larger. */
 async function writeFirstOf(folder: string, count: number): Promise<void> {
   const list = JSON.parse(await readFile(join(folder, 'dataset.json'), 'utf8')) as { training: unknown[] }
   const training = list.training.slice(0, count)
@@ -140,7 +140,7 @@ async function once(folder: string, make: (folder: string) => Promise<void>): Pr
   if (!there) await make(folder)
 }
 
-/** The labelled cases of a cell. */
+/** Return the labelled cases of a cell. */
 export async function labelledFiles(
   { root }: World,
   seed: number,

@@ -67,7 +67,7 @@ function decodings(bytes) {
   return all
 }
 
-/** Chunks other than pixels; compressed ones inflated. */
+/** Return the chunks other than pixels; inflate compressed ones. */
 function textOfPng(bytes) {
   const texts = []
   for (let at = 8; at + 8 <= bytes.length; at += 12 + bytes.readUInt32BE(at)) {

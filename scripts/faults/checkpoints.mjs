@@ -282,7 +282,7 @@ function eventsOf(run) {
   return lines.map((line) => JSON.parse(line))
 }
 
-/** Numbers as JSON writes them: equal text means bit-identical values. */
+/** Return the losses by step; their JSON text is equal only for bit-identical values. */
 function lossesOf(events) {
   return events.flatMap((event) => (event.type === 'step' ? [[event.step, event.losses]] : []))
 }
@@ -317,7 +317,7 @@ function flipBit(path) {
   return bit
 }
 
-/** Numbers in [0, 1) that the seed decides. */
+/** Return random numbers in [0, 1) of this seed. */
 function randomNumbers(seed) {
   let count = 0
   return () => createHash('sha256').update(`${seed}/${count++}`).digest().readUInt32BE() / 2 ** 32

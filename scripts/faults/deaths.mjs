@@ -39,7 +39,7 @@ const { values, positionals } = parseArgs({
 })
 const steps = Number(values.steps)
 let drawn = 0
-/** Numbers in [0, 1) that the seed decides. */
+/** Return random numbers in [0, 1) of this seed. */
 const random = () =>
   createHash('sha256').update(`${values.seed}/${drawn++}`).digest().readUInt32BE() / 2 ** 32
 
@@ -356,7 +356,7 @@ function eventsOf(run) {
   return lines.map((line) => JSON.parse(line))
 }
 
-/** Numbers as JSON writes them: equal text means bit-identical values. */
+/** Return the losses by step; their JSON text is equal only for bit-identical values. */
 function lossesOf(events) {
   return events.flatMap((event) => (event.type === 'step' ? [[event.step, event.losses]] : []))
 }

@@ -45,7 +45,7 @@ const steps = (strikes.length + 1) * 2 * INTERVAL
 let newestStep = -1
 const listeners = []
 let drawn = 0
-/** Numbers in [0, 1) that the seed decides. */
+/** Return random numbers in [0, 1) of this seed. */
 const random = () =>
   createHash('sha256').update(`${values.seed}/${drawn++}`).digest().readUInt32BE() / 2 ** 32
 strikes.forEach((strike, at) => {
@@ -278,7 +278,7 @@ function namespaces() {
   }
 }
 
-/** Numbers as JSON writes them: equal text means bit-identical values. */
+/** Return the losses by step; their JSON text is equal only for bit-identical values. */
 function lossesOf(run) {
   if (!existsSync(join(run, 'events.jsonl'))) return []
   const lines = readFileSync(join(run, 'events.jsonl'), 'utf8').trim().split('\n')

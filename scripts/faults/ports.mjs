@@ -191,7 +191,7 @@ function split([program, ...argv]) {
   return [program, argv]
 }
 
-/** "ADDRESS PORT" of every TCP socket on which a process of the job listens. */
+/** Return "ADDRESS PORT" of every TCP socket on which a process of the job listens. */
 function listenersOf(mark) {
   const inodes = new Set(processesOf(mark).flatMap(({ pid }) => socketsOf(pid)))
   return ['tcp', 'tcp6'].flatMap((family) =>
@@ -218,7 +218,7 @@ function socketsOf(pid) {
   }
 }
 
-/** The address as text, from the kernel's hexadecimal words in host order. */
+/** Return the address as text, from the kernel's hexadecimal words in host order. */
 function addressOf(field) {
   const [address, port] = field.split(':')
   const words = address.match(/.{8}/g).map((word) => Buffer.from(word, 'hex').reverse())

@@ -57,7 +57,7 @@ async function tally(count, trial, faults) {
   return { count, held, slowestSeconds: Math.max(0, ...seconds) }
 }
 
-/** Two new runs in one directory at one moment. */
+/** Start two new runs in one directory at the same moment. */
 async function doubleStart(run) {
   const both = [await child('out', run, 1), await child('out', run, 1)]
   for (const one of both) one.go()
@@ -65,7 +65,7 @@ async function doubleStart(run) {
   return oneOf(ends, 'usage: ') ?? faultIn(run)
 }
 
-/** Two that resume one stopped run at one moment. */
+/** Resume one stopped run twice at the same moment. */
 async function doubleResume(run) {
   await interrupted(run)
   const both = [await child('resume', run, 100), await child('resume', run, 100)]
@@ -74,7 +74,7 @@ async function doubleResume(run) {
   return oneOf(ends, 'usage: ') ?? faultIn(run)
 }
 
-/** Killed: the next one gets the lock at once. */
+/** Kill the owner: the next training gets the lock immediately. */
 async function killedOwner(run) {
   await interrupted(run)
   const next = await child('resume', run, 1)
@@ -83,7 +83,7 @@ async function killedOwner(run) {
   return end.code === 0 ? faultIn(run) : `the next one was refused: ${end.said}`
 }
 
-/** Suspended: it keeps the lock, and trains on when it is continued. */
+/** Suspend the owner: it keeps the lock, and continues to train after SIGCONT. */
 async function suspendedOwner(run) {
   const owner = await child('out', run, 100)
   owner.go()
@@ -99,7 +99,7 @@ async function suspendedOwner(run) {
   return end.code === 0 ? faultIn(run) : `the owner ended: ${end.said}`
 }
 
-/** Suspended without its lock (a file system without locks): it wakes while the next one trains. */
+/** Suspend the owner without its lock (a file system without locks): it wakes while the next one trains. */
 async function cutOffOwner(run) {
   const owner = await child('out', run, 100)
   owner.go()
@@ -115,7 +115,7 @@ async function cutOffOwner(run) {
   return end.code === 0 ? faultIn(run) : `the new owner ended: ${end.said}`
 }
 
-/** The same, but it wakes when the next one is done: not a byte of the run may change. */
+/** Do the same, but wake the owner after the end of the next one: no byte of the run may change. */
 async function lateOwner(run) {
   const owner = await child('out', run, 100)
   owner.go()
@@ -133,7 +133,7 @@ async function lateOwner(run) {
   return end.code === 0 ? faultIn(run) : `the new owner ended: ${end.said}`
 }
 
-/** A run whose owner is killed in the middle. */
+/** Make a run whose owner is killed in the middle. */
 async function interrupted(run) {
   const owner = await child('out', run, 100)
   owner.go()
@@ -163,7 +163,7 @@ async function child(how, run, milliseconds) {
   return { pid: started.pid, go, begun, ended, signal: (name) => process.kill(started.pid, name) }
 }
 
-/** Kills the process that holds the lock of a child, which cannot notice: it is suspended. */
+/** Kill the process that holds the lock of a child, which cannot notice: it is suspended. */
 function suspendWithoutLock(owner) {
   owner.signal('SIGSTOP')
   const helpers = readFileSync(`/proc/${owner.pid}/task/${owner.pid}/children`, 'utf8').trim().split(' ')

@@ -210,7 +210,7 @@ async function expectDone(project, argv) {
   if (done.code !== 0) throw new Error(`${argv[0]} ended with ${done.code}: ${done.text}`)
 }
 
-/** Hashes of the results below a folder: images and arrays, not logs, ledgers or reports with times in them. */
+/** Return hashes of the results below a folder: images and arrays, not logs, ledgers or reports with times in them. */
 function digests(folder, hashed = true) {
   const found = {}
   const look = (path) => {

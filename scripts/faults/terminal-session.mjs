@@ -10,7 +10,7 @@ const here = dirname(fileURLToPath(import.meta.url))
 const DRIVER = join(here, 'terminal_session.py')
 const python = process.env.FREETUMOR_PYTHON ?? join(here, '../../.venv/bin/python')
 
-/** Starts `argv` as the foreground job of a new terminal; see terminal_session.py. */
+/** Start `argv` as the foreground job of a new terminal; see terminal_session.py. */
 export function openTerminal(argv, { cwd, env } = {}) {
   const driver = spawn(python, [DRIVER, ...argv], { cwd, env, stdio: ['pipe', 'pipe', 'inherit'] })
   let text = ''
@@ -68,7 +68,7 @@ export function openTerminal(argv, { cwd, env } = {}) {
 }
 
 /**
- * Living processes whose environment or command line contains `mark`, without the terminal's own.
+ * Return the living processes whose environment or command line contains `mark`, without the terminal's own.
  * @returns {{ pid: number, command: string, environment: string }[]}
  */
 export function processesOf(mark) {
@@ -88,7 +88,7 @@ export function processesOf(mark) {
     })
 }
 
-/** Sends a signal to each of these processes; one that has ended is passed over. */
+/** Send a signal to each of these processes; skip those that have ended. */
 export function signalAll(processes, signal) {
   for (const { pid } of processes) {
     try {

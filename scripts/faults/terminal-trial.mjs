@@ -83,7 +83,7 @@ export function environmentOf(mark) {
   return { ...rest, FREETUMOR_PYTHON: python, FREETUMOR_TRIAL: mark, npm_config_update_notifier: 'false' }
 }
 
-/** Runs a command of the package without a terminal, to its end. */
+/** Run a command of the package without a terminal, to its end. */
 export function runPlain(project, argv, mark = 'plain') {
   const child = spawn(process.execPath, [project.main, ...argv], {
     cwd: project.folder,
@@ -107,7 +107,7 @@ export class Trial {
     mkdirSync(dirname(this.run), { recursive: true })
   }
 
-  /** Starts the training. `around` may wrap the command line, e.g. in a pipeline of a shell. */
+  /** Start the training. `around` may wrap the command line, e.g. in a pipeline of a shell. */
   start(how, settings, { around = (argv) => argv, flags = [] } = {}) {
     const set = settings.length > 0 ? ['--set', ...settings] : []
     const argv = [...how, 'train', '--config', 'config.yaml', '--out', this.run, ...flags, ...set]
@@ -120,7 +120,7 @@ export class Trial {
     return this.terminal
   }
 
-  /** Waits until `holds` returns something; null when the command ended first. Throws when it takes too long. */
+  /** Wait until `holds` returns something; null when the command ended first. Throws when it takes too long. */
   async until(what, holds) {
     for (const from = performance.now(); performance.now() - from < LIMIT_MS; await wait(LOOK_MS)) {
       const found = holds()
@@ -142,12 +142,12 @@ export class Trial {
     return this.processes().filter(({ environment }) => /(^|\0)LOCAL_RANK=/.test(environment))
   }
 
-  /** Node processes of the package, without npm's. */
+  /** Return the Node processes of the package, without npm's. */
   nodes() {
     return this.processes().filter(({ command }) => /(main\.js|bin\/freetumor) /.test(command))
   }
 
-  /** Waits for the end of the command and of all that it started; counts what is left after 3 s. */
+  /** Wait for the end of the command and of all that it started; counts what is left after 3 s. */
   async end() {
     const limit = wait(LIMIT_MS, 'hung', { ref: false })
     const how = await Promise.race([this.terminal.ended, limit])
@@ -170,7 +170,7 @@ export class Trial {
     }
   }
 
-  /** Ends everything; for a trial that threw. */
+  /** End everything; for a trial that threw. */
   abandon() {
     signalAll(this.processes(), 'SIGCONT')
     signalAll(this.processes(), 'SIGKILL')
@@ -199,7 +199,7 @@ export class Trial {
     }
   }
 
-  /** Resumes the run to its end; the result has the losses of every step. */
+  /** Resume the run to its end; the result has the losses of every step. */
   async resume(settings) {
     const how = existsSync(this.run)
       ? ['--resume', this.run]
@@ -225,7 +225,7 @@ export function exitOf(run) {
   }
 }
 
-/** Step of the newest whole checkpoint: the one that `latest` names. */
+/** Return the step of the newest whole checkpoint: the one that `latest` names. */
 export function newestCheckpoint(run) {
   try {
     const name = readFileSync(join(run, 'checkpoints/latest'), 'utf8').trim()
@@ -251,7 +251,7 @@ export function eventsOf(run) {
   })
 }
 
-/** The newest step in the log, or -1. Reads only the end of the file: it is asked many times a second. */
+/** Return the newest step in the log, or -1. Reads only the end of the file, because callers poll it. */
 export function lastStepOf(run) {
   let file
   try {
@@ -269,7 +269,7 @@ export function lastStepOf(run) {
   }
 }
 
-/** Numbers as JSON writes them: equal text means bit-identical values. */
+/** Return the losses by step; their JSON text is equal only for bit-identical values. */
 export function lossesOf(run) {
   return JSON.stringify(
     eventsOf(run).flatMap(({ type, step, losses }) => (type === 'step' ? [[step, losses]] : [])),

@@ -143,7 +143,7 @@ console.error(tableOf(report.rows))
 console.log(JSON.stringify(report, null, 2))
 process.exitCode = Object.values(report.rows).every(({ held }) => held) ? 0 : 1
 
-/** All trials of a row, a few at once. A trial whose command ended before its moment came is drawn again. */
+/** Run all trials of a row, a few at the same time. A trial whose command ended before its moment came is drawn again. */
 async function runRow(name) {
   const { trials, run } = ROWS[name]
   const wanted = Number(values.trials ?? trials)

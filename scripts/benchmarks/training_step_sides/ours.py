@@ -40,9 +40,7 @@ def segmentor(options: argparse.Namespace, outputs: int) -> torch.nn.Module:
 
 
 def crops(step: int, options: argparse.Namespace) -> tuple[PlannedCrop, ...]:
-    """Return noise with an organ (1), a real tumor (2) and one planned tumor per seed: one crop for synthesis, two
-    otherwise.
-    """
+    """Return noise with an organ (1), a real tumor (2) and the planned tumors: one crop for synthesis, else two."""
     side, count = options.side, 1 if options.step == "synthesis" else 2
     made = []
     for crop in range(count):

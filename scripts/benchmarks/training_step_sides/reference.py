@@ -160,7 +160,7 @@ def part(options: argparse.Namespace, name: str) -> dict[str, Tensor]:
 
 
 def discriminator_weights(options: argparse.Namespace) -> dict[str, Tensor]:
-    """Return the textures that our job makes from its seed."""
+    """Return the initial discriminator weights that our job draws from its seed."""
     torch.manual_seed(SEED)
     UNet(3, options.width)
     return UNet(3, options.width).state_dict()
