@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { packageRoot } from '../src/runtime/python.js'
 import { runPython } from './helpers/python.js'
@@ -35,7 +35,7 @@ const GLOSSARY: readonly (readonly [wrong: RegExp, instead: string])[] = [
   [/\bmade (CTs?|volumes?|cases|data)\b/, 'phantom'],
   [/\bframes\b(?!\.)/i, 'message (ZeroMQ), crop, planned tumor'],
   [/\bwires?\b/i, 'queue, channel, stream'],
-  [/\b(mortal|lives|dies|died|dying|deaths?)\b/i, 'exit, crash, be killed; restart policy'],
+  [/\b(mortal|lives|dies|died|dying|deaths?)\b(?!\.mjs)/i, 'exit, crash, be killed; restart policy'],
   [/\b(meeting|meets?|met)\b/i, 'rendezvous, overlap'],
   [/\bguarded\b/i, 'sandboxed'],
   [/\bgates?\b/i, 'leak check'],
@@ -90,6 +90,13 @@ function glossaryFaults(path: string, texts: readonly ReadText[]): string[] {
   )
 }
 
+/** Return the doc comments that start with a noun clause. */
+function nounClauses(path: string, texts: readonly ReadText[]): string[] {
+  return texts
+    .filter(({ kind, text }) => kind === 'doc' && /^(What|Where|Of|How)\b/.test(text))
+    .map(({ line, text }) => `${path}:${line}: ${text.slice(0, 60)}`)
+}
+
 function withoutBackticks(text: string): string {
   return text.replace(/`[^`]*`/g, '…').replace(/\s+/g, ' ')
 }
@@ -98,12 +105,7 @@ describe('the words of all rooms', () => {
   const files = SOURCES
 
   test('start no doc comment with a noun clause', () => {
-    const faults = files.flatMap(({ path, words }) =>
-      words.texts
-        .filter(({ kind, text }) => kind === 'doc' && /^(What|Where|Of|How)\b/.test(text))
-        .map(({ line, text }) => `${path}:${line}: ${text.slice(0, 60)}`),
-    )
-    expect(faults).toEqual([])
+    expect(files.flatMap(({ path, words }) => nounClauses(path, words.texts))).toEqual([])
   })
 
   test('refer to nothing outside the repository', () => {
@@ -128,15 +130,20 @@ function pythonRooms(): Room[] {
   const paths = sourceFiles(PYTHON_FOLDER, '.py')
     .map(({ path }) => path)
     .filter((path) => !path.startsWith('generated/'))
-  const input = JSON.stringify(paths.map((path) => join(PYTHON_FOLDER, path)))
-  const words = JSON.parse(
-    runPython('test/helpers/python_words.py', input, [...errorTypes, 'NiftiError']),
-  ) as Record<string, SourceWords>
-  const files = paths.map((path) => ({ path, words: words[join(PYTHON_FOLDER, path)]! }))
+  const files = pythonWords(PYTHON_FOLDER, paths, [...errorTypes, 'NiftiError'])
   return [...new Set(paths.map(roomOf))].map((name) => ({
     name: name === 'src' ? 'freetumor_runtime' : `freetumor_runtime.${name}`,
     files: files.filter(({ path }) => roomOf(path) === name),
   }))
+}
+
+function pythonWords(folder: string, paths: readonly string[], errorTypes: readonly string[]): Room['files'] {
+  const input = JSON.stringify(paths.map((path) => join(folder, path)))
+  const words = JSON.parse(runPython('test/helpers/python_words.py', input, errorTypes)) as Record<
+    string,
+    SourceWords
+  >
+  return paths.map((path) => ({ path, words: words[join(folder, path)]! }))
 }
 
 test.each(PYTHON_ROOMS)('function docs of $name start with an imperative', ({ files }) => {
@@ -224,6 +231,41 @@ test.each([
   const files = sourceFiles(join(packageRoot, folder), ending)
   expect(files.flatMap(({ path, text }) => glossaryFaults(path, lineComments(text, sign)))).toEqual([])
 })
+
+describe('the words of the scripts', () => {
+  const texts = scriptTexts()
+
+  test('avoid what the glossary replaces', () => {
+    expect(texts.flatMap(({ path, texts }) => glossaryFaults(path, texts))).toEqual([])
+  })
+
+  test('start no doc comment with a noun clause', () => {
+    expect(texts.flatMap(({ path, texts }) => nounClauses(path, texts))).toEqual([])
+  })
+})
+
+/** Return the texts of the scripts in JavaScript, TypeScript, Python and shell. */
+function scriptTexts(): { readonly path: string; readonly texts: readonly ReadText[] }[] {
+  const folder = join(packageRoot, 'scripts')
+  const named = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !entry.name.includes('.'))
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+    .map((path) => ({ path, text: readFileSync(join(folder, path), 'utf8') }))
+  const [python, shell] = [true, false].map((wanted) =>
+    named.filter(({ text }) => /^#!.*python/.test(text) === wanted),
+  )
+  const pythonPaths = [...sourceFiles(folder, '.py'), ...python!].map(({ path }) => path)
+  return [
+    ...['.mjs', '.mts', '.ts'].flatMap((ending) =>
+      sourceFiles(folder, ending).map(({ path, text }) => ({
+        path,
+        texts: wordsOf(path, text, ERROR_TYPES).texts,
+      })),
+    ),
+    ...pythonWords(folder, pythonPaths, []).map(({ path, words }) => ({ path, texts: words.texts })),
+    ...shell!.map(({ path, text }) => ({ path, texts: lineComments(text, '#') })),
+  ]
+}
 
 test('the titles of tests avoid what the glossary replaces', () => {
   const typescript = sourceFiles(join(packageRoot, 'test'), '.test.ts')
