@@ -18,7 +18,7 @@ import type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/flows/demo.js'
 import { startLaunch } from './pipeline/launch/run.js'
 import { type PlanOptions, planLaunchedTraining, type RunPlan } from './pipeline/plan/launch.js'
-import type { CheckpointFacts } from './pipeline/ports/checkpoint.js'
+import type { CheckpointFacts, MergingOrder } from './pipeline/ports/checkpoint.js'
 import { type Prediction, type PredictOptions, predictMasks } from './pipeline/predict/run.js'
 import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/prepare/run.js'
 import { findRun, summariseRuns, summaryOfRun } from './pipeline/runs/list.js'
@@ -28,13 +28,7 @@ import { type SynthesisProgress, synthesizeCases } from './pipeline/synthesize/r
 import { synthesisSettings } from './pipeline/synthesize/settings.js'
 import { type ConfigCheck, checkTraining } from './pipeline/train/check.js'
 import { startTraining } from './pipeline/train/run.js'
-import {
-  type CheckpointFormat,
-  type Converted,
-  convertFile,
-  inspectFile,
-  type MergingOrder,
-} from './runtime/checkpoint.js'
+import { type CheckpointFormat, type Converted, convertFile, inspectFile } from './runtime/checkpoint.js'
 import { launchPlanner } from './runtime/launch-plan.js'
 import { packageRoot } from './runtime/python.js'
 import { controlledProcesses, runProcesses } from './runtime/run-service.js'
@@ -102,7 +96,7 @@ export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 export type { DemoOptions, DemoResult } from './pipeline/flows/demo.js'
 export type { PlanOptions, RunPlan } from './pipeline/plan/launch.js'
 export type { PreparedCase } from './pipeline/ports/cases.js'
-export type { CheckpointFacts, NetworkFacts } from './pipeline/ports/checkpoint.js'
+export type { CheckpointFacts, MergingOrder, NetworkFacts } from './pipeline/ports/checkpoint.js'
 export type { CaseError } from './pipeline/ports/common.js'
 export type { LaunchPlan, StepCost } from './pipeline/ports/launch-plan.js'
 export type { Prediction, PredictionCase, PredictOptions, PredictProgress } from './pipeline/predict/run.js'
@@ -137,7 +131,7 @@ export type {
   Rules as QualityRules,
 } from './quality/policy.js'
 export type { Kept, SweepRow } from './quality/sweep.js'
-export type { CheckpointFormat, Converted, MergingOrder } from './runtime/checkpoint.js'
+export type { CheckpointFormat, Converted } from './runtime/checkpoint.js'
 export type { DoctorCheck } from './runtime/doctor.js'
 export { type DoctorOptions, type DoctorReport, runDoctor } from './runtime/doctor.js'
 export { connectRun, type RemoteRun } from './runtime/run-service.js'

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
+import type { CheckpointFacts, MergingOrder } from '../pipeline/ports/checkpoint.js'
 import type { Vec3 } from '../volume/volume.js'
 import { resolvePython } from './python.js'
 import { answered, callPython, type PythonAnswer } from './pythonia.js'
@@ -14,7 +14,6 @@ export interface CheckpointCallOptions {
 }
 
 export type CheckpointFormat = 'safetensors' | 'pt'
-export type MergingOrder = 'legacy' | 'corrected' | 'v2'
 
 export interface Converted {
   readonly path: string

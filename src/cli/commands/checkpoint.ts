@@ -6,13 +6,12 @@ import { CheckpointError, UsageError } from '../../errors.js'
 import { checkpointFile } from '../../pipeline/checkpoint/checkpoint-file.js'
 import { differences } from '../../pipeline/checkpoint/differences.js'
 import { checkpointHints } from '../../pipeline/checkpoint/hints.js'
-import type { CheckpointFacts, NetworkFacts } from '../../pipeline/ports/checkpoint.js'
+import type { CheckpointFacts, MergingOrder, NetworkFacts } from '../../pipeline/ports/checkpoint.js'
 import {
   type CheckpointCallOptions,
   type CheckpointFormat,
   convertFile,
   inspectFile,
-  type MergingOrder,
   type ProbeResult,
   probeMerging,
 } from '../../runtime/checkpoint.js'

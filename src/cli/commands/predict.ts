@@ -12,6 +12,7 @@ import { REGIONS } from '../../config/schema.js'
 import type { EvaluationSection } from '../../config/sections/evaluation.js'
 import type { Split } from '../../curation/datasets/lists.js'
 import { EXIT } from '../../errors.js'
+import type { MergingOrder } from '../../pipeline/ports/checkpoint.js'
 import { type PredictOptions, type PredictProgress, predictMasks } from '../../pipeline/predict/run.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { readConfig } from '../config-file.js'
@@ -34,7 +35,7 @@ interface Options {
   readonly profile?: PredictProfile
   readonly region?: (typeof REGIONS)[number]
   readonly config?: string
-  readonly merging?: string
+  readonly merging?: MergingOrder
   readonly weights?: string
   readonly overlap?: number
   readonly blend?: PredictSettings['blend']

@@ -130,6 +130,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
 
 /** Warn that no tumor was accepted, with the command that shows other thresholds. */
 function noteEmpty(io: CliIo, { directory, tumors }: Synthesis): void {
+  if (tumors.tried + tumors.noRoom === 0) return // the failed hosts are reported
   if (tumors.tried === 0) {
     io.note(`warning: no tumor was painted: ${tumors.noRoom} attempts had no room`)
     io.note('hint: choose smaller tumors or other organs, or check the organ labels')

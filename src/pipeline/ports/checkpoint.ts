@@ -1,3 +1,6 @@
+/** Order of the patches that a SwinUNETR merges (docs/method.md#8-networks-and-checkpoints). */
+export type MergingOrder = 'legacy' | 'corrected' | 'v2'
+
 /** Content of a checkpoint file; mirrors python_runtime/freetumor_runtime/checkpoints/inspection.py. */
 export interface CheckpointFacts {
   readonly path: string

@@ -8,6 +8,7 @@ import type { Preparation } from '../../config/preparation.js'
 import type { RuntimeSection } from '../../config/sections/runtime.js'
 import type { Split } from '../../curation/datasets/lists.js'
 import { UsageError } from '../../errors.js'
+import type { MergingOrder } from '../ports/checkpoint.js'
 
 /** Missing settings are those of the profile; without a profile, those of docs/method.md 11 on the original grid. */
 export interface PredictInputs extends Partial<PredictSettings>, Partial<Preparation> {
@@ -22,7 +23,7 @@ export interface PredictInputs extends Partial<PredictSettings>, Partial<Prepara
   readonly out: string
   readonly profile?: PredictProfile | undefined
   /** Patch-merging order for a file that does not state it; likewise `windowHu`, `spacingMm`, `patchVoxels`. */
-  readonly patchMerging?: string | undefined
+  readonly patchMerging?: MergingOrder | undefined
   /** Name of one of several sets of weights in the files: `student`, `teacher`, `ema`, or a key of the file. */
   readonly weights?: string | undefined
   /** Label maps on the grids of the scans, under their names: a tumor outside the organ becomes background. */
