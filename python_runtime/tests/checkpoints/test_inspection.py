@@ -26,6 +26,7 @@ def small_checkpoint(path):
         trainingLabels=[0, 1, 2],
         organs=[SimpleNamespace(name="liver", label=1, tumorLabel=2, channel=0)],
         segmentor=SimpleNamespace(kind="small", featureSize=4, levels=2, outputs=3, patchMerging="corrected"),
+        validation=SimpleNamespace(windows=SimpleNamespace(overlap=0.75, blend="constant")),
         generator=None,
     )
     torch.save({"state_dict": network.state_dict(), "epoch": 7, "freetumor": segmentor_metadata(spec)}, path)

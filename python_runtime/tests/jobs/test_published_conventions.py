@@ -57,7 +57,9 @@ def training(folder, job, **parts):
         "freeze": (),
         "precision": "fp32",
         "memoryFormat": "contiguous",
-        "validation": SimpleNamespace(everySteps=None, cases=()),
+        "validation": SimpleNamespace(
+            everySteps=None, cases=(), windows=SimpleNamespace(overlap=0.75, blend="constant")
+        ),
         "checkpoint": SimpleNamespace(everySteps=None, keep=1),
         "fingerprint": SimpleNamespace(config="", data=""),
         "pictures": 0,
