@@ -2,7 +2,7 @@
 
 By turns NIfTI-1 and NIfTI-2, little- and big-endian: all text fields, the extension, numbers that no code calls used,
 and name, comment and extra field of the gzip header. Voxels, affine and data type stay. An Analyze header
-of the same words is written to FOLDER/analyze, which every command refuses.
+of the same words is written to FOLDER/../../analyze, which every command refuses.
 """
 
 import struct
@@ -22,8 +22,10 @@ def main() -> None:
     for folder in folders:
         for number, path in enumerate(sorted(folder.glob("*.nii*"))):
             rewrite(path, word, 1 + number % 2, "<>"[number // 2 % 2])
-        (folder / "analyze").mkdir(exist_ok=True)
-        (folder / "analyze" / "scan.nii").write_bytes(analyze_header(word) + bytes(4096))
+        # outside the data set, whose subfolders are read
+        analyze = folder.parent.parent / "analyze"
+        analyze.mkdir(exist_ok=True)
+        (analyze / "scan.nii").write_bytes(analyze_header(word) + bytes(4096))
 
 
 def rewrite(path: Path, word: bytes, version: int, endianness: str) -> None:

@@ -127,7 +127,7 @@ try {
 
   for (const output of ['text', 'json', 'sarif'])
     run(['data', 'check', join(inputs, 'labelled'), '--output', output], [0, 3])
-  run(['data', 'check', join(scans, 'analyze/scan.nii')], [3])
+  run(['data', 'check', join(inputs, 'analyze/scan.nii')], [3])
   run([
     'data',
     'import',
@@ -250,7 +250,7 @@ try {
     'masks-prepared',
   ])
   run(
-    ['predict', '--checkpoint', weights, '--images', join(scans, 'analyze'), '--out', 'masks-analyze'],
+    ['predict', '--checkpoint', weights, '--images', join(inputs, 'analyze'), '--out', 'masks-analyze'],
     [1, 3],
   )
   run([
