@@ -7,7 +7,7 @@ from freetumor_runtime.errors import DataError
 @pytest.mark.parametrize(
     ("values", "message", "hint"),
     [
-        ([0, float("nan")], "found nan: not a number", "write 0"),
+        ([0, float("nan")], "found NaN: not a number", "write 0"),
         ([-1, 0, 1], "found -1: a negative id", "mapped to ignore"),
         ([0, 0.99999, 4.99995], "found 0.99999: nearly an integer", "data remap --round"),
         ([0, 0.9882, 2.0235], "found 0.9882: nearly an integer", "data remap --round"),
