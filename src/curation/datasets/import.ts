@@ -109,6 +109,11 @@ async function collect(
     })
   const parts: Collected[] = []
   for (const source of sources) parts.push(await collectSource(source, options, strangers))
+  return joined(parts)
+}
+
+/** Join what several sources gave, in their order. */
+export function joined(parts: readonly Collected[]): Collected {
   return {
     cases: parts.flatMap((part) => part.cases),
     taken: parts.flatMap((part) => part.taken),

@@ -10,6 +10,7 @@ import {
   collectCases,
   type ImportOptions,
   importCases,
+  joined,
 } from '../../curation/datasets/import.js'
 import { isManifest, readManifest } from '../../curation/datasets/manifest.js'
 import type { Dataset } from '../../curation/datasets/registry.js'
@@ -67,13 +68,7 @@ export async function casesAt(
   const parts: CasesOfPaths[] = []
   for (const path of paths) parts.push(await casesOfPath(path, { ...options, cwd }))
   return {
-    cases: parts.flatMap((part) => part.cases),
-    taken: parts.flatMap((part) => part.taken),
-    missing: parts.flatMap((part) => part.missing),
-    unlabelled: parts.reduce((sum, part) => sum + part.unlabelled, 0),
-    refused: parts.flatMap((part) => part.refused),
-    leftOut: parts.flatMap((part) => part.leftOut),
-    notes: parts.flatMap((part) => part.notes),
+    ...joined(parts),
     own: parts.flatMap((part) => part.own),
     config: parts.findLast((part) => part.config !== null)?.config ?? null,
   }

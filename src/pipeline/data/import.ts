@@ -8,9 +8,10 @@ import { type ManifestCase, makeManifest, writeManifest } from '../../curation/d
 import { labelMapOption } from '../../curation/datasets/remap.js'
 import { type UnreadableFiles, withFileFacts, withMeasures } from '../../curation/file-facts.js'
 import { UsageError } from '../../errors.js'
+import type { Region } from '../../volume/labels.js'
 import { makeWritableFolder } from '../../whole-file.js'
 import { defaultWorkers } from './check.js'
-import { labelFolderOf, noteNotTaken, type SourceOptions, type WorkOptions } from './collect.js'
+import { configNamed, labelFolderOf, noteNotTaken, type SourceOptions, type WorkOptions } from './collect.js'
 
 export interface ImportDataOptions extends Omit<SourceOptions, 'labels'>, WorkOptions {
   /** Lists, folders of lists, data sets of any layout, or a whole nnUNet_raw. */
@@ -58,7 +59,11 @@ export async function importData(options: ImportDataOptions): Promise<DataImport
     })
   const onConfigNote = (text: string): void => onNote?.(text, 'info')
   const config =
-    options.config === undefined ? null : await loadConfig(options.config, { onNote: onConfigNote })
+    options.config === undefined
+      ? null
+      : await loadConfig(configNamed(options.config, cwd) ?? resolve(cwd, options.config), {
+          onNote: onConfigNote,
+        })
   const out = resolve(cwd, options.out)
   const planned = await collect(options, cwd, config, null)
   makeManifest(planned.cases)
@@ -111,17 +116,17 @@ async function collect(
   return {
     ...listed,
     cases: [...listed.cases, ...cases],
-    taken: [...listed.taken, ...datasets.map(({ name }) => takenOf(name, cases))],
+    taken: [...listed.taken, ...datasets.map(({ name }) => takenOf(name, config.region, cases))],
     missing: [...listed.missing, ...found.missing],
     leftOut: [...listed.leftOut, ...found.leftOut],
     notes: [...listed.notes, ...found.notes],
   }
 }
 
-function takenOf(dataset: string, all: readonly ManifestCase[]): TakenSource {
+function takenOf(dataset: string, region: Region, all: readonly ManifestCase[]): TakenSource {
   const cases = all.filter((item) => item.dataset === dataset)
   const of = (split: ManifestCase['split']) => cases.filter((item) => item.split === split).length
-  const { region = 'abdomen', role, labelMap = null } = cases[0] ?? {}
+  const { role, labelMap = null } = cases[0] ?? {}
   return {
     source: dataset,
     layout: 'configuration',

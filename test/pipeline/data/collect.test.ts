@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, test } from 'vitest'
 import { writePhantomDataset } from '../../../src/phantom/dataset.js'
@@ -65,6 +65,15 @@ describe('the data functions', () => {
     expect(Math.max(...(await readNifti(out)).data)).toBe(1)
     const wrong = remapData({ labels: first!.label!, out: join(cwd, 'liver.nrrd'), map: '1:1', rest: 0 })
     await expect(wrong).rejects.toThrow('--out: wrong ending')
+  })
+
+  it('take a configuration relative to the given folder, with the region of its data sets', async () => {
+    const cwd = temporaryFolder()
+    await writePhantomDataset({ out: join(cwd, 'lungs'), cases: 1, region: 'chest', seed: 1, sizeVoxels: 32 })
+    const data = '{ root: ., datasets: [{ name: lungs, role: labelled, labelMap: region }] }'
+    writeFileSync(join(cwd, 'mine.yaml'), `job: baseline\nregion: chest\ndata: ${data}\n`)
+    const imported = await importData({ config: 'mine.yaml', out: 'm.json', dryRun: true, cwd })
+    expect(imported.taken).toMatchObject([{ dataset: 'lungs', region: 'chest', training: 1 }])
   })
 
   it('refuse an import of nothing, with options of the API in the hint', async () => {
