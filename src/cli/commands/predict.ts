@@ -107,12 +107,17 @@ export const addPredictCommand: AddCommand = (program, io) => {
       ]),
     )
     .addOption(weightsOption())
-    .option('--overlap <share>', 'Set the overlap of neighbouring sliding windows (default: 0.75)', share)
+    .option(
+      '--overlap <share>',
+      'Set the overlap of sliding windows (default: that of the run, else 0.75)',
+      share,
+    )
     .addOption(
-      choice('--blend <kind>', 'Set the weights within a sliding window (default: constant)', [
-        'constant',
-        'gaussian',
-      ]),
+      choice(
+        '--blend <kind>',
+        'Set the weights within a sliding window (default: those of the run, else constant)',
+        ['constant', 'gaussian'],
+      ),
     )
     .option('--window-batch <n>', 'Set the sliding windows per batch (default: 4)', wholeNumber(1))
     .option(
