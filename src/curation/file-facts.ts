@@ -1,6 +1,6 @@
 import { DataError } from '../errors.js'
 import { openJsonLog, readJsonLog } from '../jsonl.js'
-import { probeFile, probeNifti } from '../volume/nifti-probe.js'
+import { type FileEnds, probeNifti } from '../volume/nifti-probe.js'
 import { forEachCase, type ThreadOptions } from './case-threads.js'
 import type { ManifestCase } from './datasets/manifest.js'
 import type { MeasuredFiles } from './measure-case.js'
@@ -110,9 +110,14 @@ function keyOf({ id, image, label, labelMap, region, files }: ManifestCase): str
 
 async function probed(item: ManifestCase): Promise<ManifestCase> {
   const { header, ...image } = await probeNifti(item.image)
-  const label = item.label === null ? null : await probeFile(item.label)
+  const label = item.label === null ? null : await fileFacts(item.label)
   const { shape, spacingMm, affine, dataType } = header
   return { ...item, geometry: { shape, spacingMm, affine, dataType }, files: { image, label } }
+}
+
+async function fileFacts(file: string): Promise<Pick<FileEnds, 'bytes' | 'digest'>> {
+  const { bytes, digest } = await probeNifti(file)
+  return { bytes, digest }
 }
 
 interface Problem {

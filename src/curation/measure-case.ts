@@ -4,6 +4,7 @@ import { DataError } from '../errors.js'
 import { voxelVolumeMm3 } from '../volume/geometry.js'
 import { IGNORED_LABEL, LABEL_SCHEMES } from '../volume/labels.js'
 import { readStoredVoxels, scaled, type VoxelMemory } from '../volume/nifti.js'
+import { filesOfScan } from '../volume/nifti-pair.js'
 import { exactHash, wholeHu } from './audit/exact-hash.js'
 import type { ManifestCase } from './datasets/manifest.js'
 import { countLabelIds } from './datasets/remap.js'
@@ -79,8 +80,10 @@ async function labelVolumes(
   )
 }
 
-async function sha256(file: string): Promise<string> {
+/** Return the hash of the bytes of a scan; of a pair, those of its `.hdr`, then those of its `.img`. */
+async function sha256(scan: string): Promise<string> {
   const hash = createHash('sha256')
-  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer)
+  for (const file of await filesOfScan(scan))
+    for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer)
   return `sha256:${hash.digest('hex')}`
 }
