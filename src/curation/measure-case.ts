@@ -9,13 +9,14 @@ import { exactHash, wholeHu } from './audit/exact-hash.js'
 import type { ManifestCase } from './datasets/manifest.js'
 import { countLabelIds } from './datasets/remap.js'
 
-/** Facts from whole files; `problem` holds the reason if a label could not be measured. */
+/** Facts from whole files; `problem` and `hint` hold the reason if a file cannot be measured. */
 export interface MeasuredFiles {
   readonly labelMl: Readonly<Record<string, number>> | null
   readonly digests: { readonly image: string; readonly label: string | null }
   /** `exactHash` of the image; null if it cannot be read. */
   readonly fingerprint: string | null
   readonly problem: string | null
+  readonly hint?: string | undefined
 }
 
 /**
@@ -35,19 +36,22 @@ export async function measureCase(item: ManifestCase, memory: VoxelMemory): Prom
     fingerprint: image.found,
     labelMl: volumes.found,
     problem: image.problem ?? volumes.problem ?? null,
+    hint: image.problem === undefined ? volumes.hint : image.hint,
   }
 }
 
 /**
- * Return the result, or the message of its DataError.
+ * Return the result, or message and hint of its DataError.
  * @throws other errors
  */
-async function orProblem<T>(find: () => Promise<T>): Promise<{ found: T | null; problem?: string }> {
+async function orProblem<T>(
+  find: () => Promise<T>,
+): Promise<{ found: T | null; problem?: string; hint?: string | undefined }> {
   try {
     return { found: await find() }
   } catch (error) {
     if (!(error instanceof DataError)) throw error
-    return { found: null, problem: error.message }
+    return { found: null, problem: error.message, hint: error.commandHint }
   }
 }
 

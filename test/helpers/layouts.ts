@@ -76,7 +76,8 @@ async function inCases(
   return folder
 }
 
-async function masks(folder: string, ending: Ending): Promise<void> {
+/** Write the made label as one mask per organ. */
+export async function writeMasks(folder: string, ending: Ending): Promise<void> {
   const { data, ...grid } = madeLabel()
   const parts = { liver: [1, 2], liver_tumor: [2], pancreas: [3], spleen: [9] }
   for (const [name, ids] of Object.entries(parts))
@@ -158,7 +159,12 @@ function layouts(ending: Ending): MadeLayout[] {
       ids: ['Mine/s0000', 'Mine/s0001'],
       names: ['s0000', 's0001'],
       write: async () => {
-        const folder = await inCases(mine(), ['s0000', 's0001'], (path) => masks(path, ending), `ct${ending}`)
+        const folder = await inCases(
+          mine(),
+          ['s0000', 's0001'],
+          (path) => writeMasks(path, ending),
+          `ct${ending}`,
+        )
         writeFiles(folder, { 'meta.csv': 'image_id;age\n' })
         return folder
       },
@@ -172,7 +178,7 @@ function layouts(ending: Ending): MadeLayout[] {
           mine(),
           ['BDMAP_00000001', 'BDMAP_00000002'],
           async (path) => {
-            await masks(path, ending)
+            await writeMasks(path, ending)
             await writeVolume(join(path, `combined_labels${ending}`), madeLabel())
           },
           `ct${ending}`,
