@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { startCli } from '../helpers/cli.js'
 import { imageOf, writeMasks, writeVolume } from '../helpers/layouts.js'
-import { madeLabel } from '../helpers/made-cases.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
 const CASES = 16
