@@ -98,7 +98,9 @@ describe('evaluate refuses', () => {
     await writeMask('masks/a.nii', 1)
     await writeMask('labels/b.nii', 1)
     expect(await evaluate('voco')).toBe(3)
-    expect(io.stderr[0]).toMatch(/1 masks without a label \(first a\), 1 labels without a mask \(first b\)/)
+    expect(io.stderr[0]).toMatch(
+      /its masks do not pair with the labels \(1 mask without a label, first a; 1 label without a mask, first b\)/,
+    )
   })
 
   test('two files of one case', async () => {

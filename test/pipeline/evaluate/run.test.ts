@@ -119,7 +119,7 @@ test('labels without a mask are an error, or on request named in the summary', a
   fill('labels', 'a', 'b', 'c')
   fill('masks', 'b')
   await expect(evaluate(() => ({}))).rejects.toMatchObject({
-    message: expect.stringContaining('2 labels without a mask (first a)'),
+    message: expect.stringContaining('2 labels without a mask, first a)'),
     commandHint: expect.stringContaining('--partial'),
   })
   const { summary } = await evaluate(() => ({}), { partial: true })
@@ -129,7 +129,16 @@ test('labels without a mask are an error, or on request named in the summary', a
   expect(readFileSync(join(folder, 'out/report.html'), 'utf8')).toContain(warning)
   // a mask without a label has nothing to be scored with
   fill('masks', 'd')
-  await expect(evaluate(() => ({}), { partial: true })).rejects.toThrow(/1 masks without a label \(first d\)/)
+  await expect(evaluate(() => ({}), { partial: true })).rejects.toThrow(/1 mask without a label, first d/)
+})
+
+test('the folder that lacks a mask is named', async () => {
+  fill('labels', 'a', 'b')
+  fill('masks', 'a', 'b')
+  fill('other', 'b')
+  await expect(evaluate(() => ({}), { against: join(folder, 'other') })).rejects.toThrow(
+    `${join(folder, 'other')}: its masks do not pair with the labels (0 masks without a label; 1 label without a mask, first a)`,
+  )
 })
 
 test('two folders of masks are compared on the cases that both have', async () => {
