@@ -42,12 +42,12 @@ export const addConfigCheck: AddCommand = (config, io) => {
 }
 
 function inWords(io: CliIo, file: string, { ok, data, cases, labels, findings }: ConfigCheck): string[] {
-  const counted =
+  const numbers =
     cases && labels
       ? `: ${counted(cases.labelled, 'labelled case')}, ${counted(cases.hosts, 'host')}, ${cases.heldOut} held out; ${labels.read} of ${labels.of} labels read`
       : ''
   const checked = {
-    checked: `data checked${counted}`,
+    checked: `data checked${numbers}`,
     missing: 'data not found',
     skipped: 'data not checked',
   }

@@ -32,7 +32,7 @@ describe('checkCase names the true cause, and no other', () => {
     ['an intensity window', (hu) => Math.min(250, Math.max(-175, hu)), 'windowed', /clipped/],
     ['a picture', (hu) => Math.round((Math.min(250, Math.max(-175, hu)) + 175) * 0.6), 'windowed', /picture/],
     ['no content', () => -1024, 'constant', /every voxel is -1024/],
-    ['NaN in the image', (hu, n) => (n === 5 ? Number.NaN : hu), 'non-finite', /1 voxels are NaN/],
+    ['NaN in the image', (hu, n) => (n === 5 ? Number.NaN : hu), 'non-finite', /1 voxel is NaN/],
   ])('%s', async (_, edit, rule, words) => {
     expect(await foundIn(await caseWith(Float32Array.from(image.data, edit), label.data))).toEqual([
       [rule, expect.stringMatching(words)],
