@@ -49,7 +49,7 @@ describe('checkCase', () => {
     const findings = (await checkCase(item, OPTIONS)).filter(({ rule }) => rule === 'ignored-voxels')
     const voxels = label.data.filter((id) => id === 4).length
     expect(findings).toMatchObject([
-      { severity: 'info', message: expect.stringContaining(`${voxels} voxels (`) },
+      { severity: 'info', message: expect.stringContaining(`${voxels.toLocaleString('en-US')} voxels (`) },
     ])
   })
 
