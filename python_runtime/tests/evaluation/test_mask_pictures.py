@@ -20,7 +20,7 @@ def test_planes_go_through_the_largest_disagreement_in_millimetres_and_lie_as_ra
     # more than the single voxel above: what is missed here
     truth[30:34, 30:34, 8] = 2
     truth[36, 30, 8] = 1
-    axial, coronal, sagittal = picture_planes(predicted, truth, None, AFFINE, [2], (-100, 100))
+    axial, coronal, sagittal = picture_planes(predicted, truth, None, AFFINE, [2], (-100, 100))["planes"]
     assert [plane["name"] for plane in (axial, coronal, sagittal)] == ["axial", "coronal", "sagittal"]
     for plane, size in ((axial, 8 * 4), (coronal, 8 * 4), (sagittal, 4 * 4)):
         missed = pixels(plane, "truth") - pixels(plane, "predicted")
@@ -38,7 +38,7 @@ def test_a_scan_is_windowed_and_the_area_outside_it_has_the_lower_end_of_the_win
     label[10, 10, 10] = 2
     image = np.full(label.shape, 50.0)
     image[10, 10, 10] = 1000
-    (axial, *_) = picture_planes(label, label, image, np.eye(4), [2], (-100, 200))
+    (axial, *_) = picture_planes(label, label, image, np.eye(4), [2], (-100, 200))["planes"]
     grey = pixels(axial, "image")
     assert sorted(set(grey.ravel().tolist())) == [0, 128, 255]
     assert np.array_equal(grey == 255, pixels(axial, "truth") == 1)
@@ -47,5 +47,5 @@ def test_a_scan_is_windowed_and_the_area_outside_it_has_the_lower_end_of_the_win
 
 def test_a_pair_without_tumor_or_label_is_pictured_at_its_middle():
     empty = np.zeros((8, 8, 8), np.uint8)
-    for plane in picture_planes(empty, empty, None, np.eye(4), [2], (0, 1)):
+    for plane in picture_planes(empty, empty, None, np.eye(4), [2], (0, 1))["planes"]:
         assert not pixels(plane, "truth").any() and not pixels(plane, "predicted").any()
