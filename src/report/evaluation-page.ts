@@ -145,7 +145,7 @@ function charts({ cases, froc }: EvaluationPage): string {
           means: 400,
         }),
   ]
-  return drawn.join('') === '' ? '' : `<div class="columns">${drawn.join('\n')}</div>`
+  return drawn.join('') === '' ? '' : `<h3>Curves</h3><div class="columns">${drawn.join('\n')}</div>`
 }
 
 function sizes(rows: readonly SizeRow[]): string {
@@ -175,19 +175,27 @@ function worst({ cases, pictures, comparison }: EvaluationPage): string {
   const heads =
     shown[0]!.lesions === null ? '' : '<th scope="col">lesions found</th><th scope="col">false positives</th>'
   return `<section id="cases"><h2>Cases, worst first</h2>
-${pictures.length > 0 ? `<h3>Worst cases <span class="quiet">slices through the largest difference</span></h3>${maskFigures(pictures, caseCaptions(cases), namesOf(comparison))}` : NO_PICTURES}
+${pictures.length > 0 ? `<h3>Worst cases <span class="quiet">slices through the largest difference</span></h3>${maskFigures(pictures, caseCaptions(cases, comparison), namesOf(comparison))}` : NO_PICTURES}
 ${openScroll('Cases')}<table><caption>${counted(cases.length, 'case')}${rest > 0 ? ` <span class="quiet">the ${rest} best cases are only in cases.csv</span>` : ''}</caption>
 <thead><tr><th scope="col">case</th><th scope="col">Dice</th><th scope="col">NSD</th><th scope="col">true ml</th><th scope="col">predicted ml</th>${heads}</tr></thead>
 <tbody>${lines.join('\n')}</tbody></table></div></section>`
 }
 
 /** Return the figures of each case in words, by its name. */
-export function caseCaptions(cases: readonly CaseLine[]): ReadonlyMap<string, string> {
+export function caseCaptions(
+  cases: readonly CaseLine[],
+  comparison: ComparisonReport | null,
+): ReadonlyMap<string, string> {
+  const others = new Map(comparison?.cases.map((one) => [one.name, one.second]))
   return new Map(
-    cases.map(({ name, dice, trueMl, predictedMl }) => [
-      name,
-      `Dice ${share(dice)}, true ${short(trueMl)} ml, predicted ${short(predictedMl)} ml`,
-    ]),
+    cases.map(({ name, dice, trueMl, predictedMl }) => {
+      const second = others.get(name)
+      const against = second === undefined ? '' : ` (${comparison!.second} ${share(second)})`
+      return [
+        name,
+        `Dice ${share(dice)}${against}, true ${short(trueMl)} ml, predicted ${short(predictedMl)} ml`,
+      ]
+    }),
   )
 }
 

@@ -38,8 +38,8 @@ export function forestPlot({ title, names, rows }: Forest): string {
       ...rows.flatMap(({ difference, low, high }) => [difference, low ?? 0, high ?? 0].map(Math.abs)),
     ) || 1
   const [first, second] = names.map(escapeHtml)
-  return `${openScroll(title, 'forest')}<table><caption>${escapeHtml(title)}</caption>
-<thead><tr><th scope="col">figure</th><th scope="col">${first}</th><th scope="col">${second}</th><th scope="col">difference</th><th scope="col">95 % interval</th><td class="plot scale"><span>${second} better</span><span>${first} better</span></td><th scope="col">p, bootstrap</th><th scope="col">p, Wilcoxon</th><th scope="col">cases</th></tr></thead>
+  return `${openScroll(title, 'forest')}<table><caption>${escapeHtml(title)} <span class="quiet">difference: ${first} minus ${second}</span></caption>
+<thead><tr><th scope="col">figure</th><th scope="col">${first}</th><th scope="col">${second}</th><th scope="col">difference</th><th scope="col">95 % interval</th><td class="plot scale"><span>worse</span><span>better</span></td><th scope="col">p, bootstrap</th><th scope="col">p, Wilcoxon</th><th scope="col">cases</th></tr></thead>
 <tbody>${rows.map((row) => forestRow(row, reach)).join('\n')}</tbody></table></div>`
 }
 

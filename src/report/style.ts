@@ -129,7 +129,7 @@ pre { overflow-x: auto; margin: .75rem 0 0; padding: 1rem 1.25rem; background: v
   .slices.wide { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .slices.wide > :first-child { grid-column: 1 / -1; }
   /* the first column of a table stays while the others scroll */
-  .scroll tbody th, .scroll tfoot th, .scroll thead th:first-child { position: sticky; left: 0; background: var(--paper); white-space: normal; overflow-wrap: anywhere; max-width: 9.5rem; min-width: 5rem; padding-right: .6rem; }
+  .scroll tbody th, .scroll tfoot th, .scroll thead th:first-child { position: sticky; left: 0; background: var(--paper); white-space: normal; overflow-wrap: anywhere; max-width: 9.5rem; min-width: 8rem; padding-right: .6rem; }
   td.wide { min-width: 16rem; }
 }
 @media print { body { max-width: none; padding: 0; } nav { display: none; } figure, tr, .slice { break-inside: avoid; } h2, h3, h4, h5 { break-after: avoid; } .scroll { overflow: visible; } .ground { print-color-adjust: exact; } }

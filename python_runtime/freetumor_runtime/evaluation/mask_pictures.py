@@ -11,7 +11,8 @@ from freetumor_runtime.evaluation.masks import box_around, is_any
 
 # The axis that a plane leaves out; arrays are RAS.
 _PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
-_SIDE_MM = 160
+# Sides of the squares in mm: half of the scan, within these ends.
+_SMALLEST_SIDE_MM, _LARGEST_SIDE_MM = 64, 160
 _PIXEL_MM = 1.0
 # Longest side of a whole slice, in pixels.
 _LONGEST_SIDE = 320
@@ -47,15 +48,16 @@ def picture_planes(
         sides = {"width": len(u_mm), "height": len(v_mm), "pixelMm": [u_mm[1] - u_mm[0], v_mm[1] - v_mm[0]]}
         return {"name": name, **sides, **{key: _pixels(part) for key, part in parts.items()}}
 
-    around_mm = np.arange(-_SIDE_MM / 2, _SIDE_MM / 2, _PIXEL_MM) + _PIXEL_MM / 2
     u, v, _ = _extent_mm(truth_XYZ.shape, affine)
+    side_mm = int(min(_LARGEST_SIDE_MM, max(_SMALLEST_SIDE_MM, max(u[1] - u[0], v[1] - v[0]) / 2)))
+    around_mm = np.arange(side_mm) * _PIXEL_MM - (side_mm - _PIXEL_MM) / 2
     return {
         "windowHu": None if image_XYZ is None else list(window_hu),
         "planes": [
             plane(name, *(centre_mm[other] + around_mm for other in range(3) if other != axis))
             for name, axis in _PLANES.items()
         ],
-        "whole": {**plane("axial", _places_mm(*u), _places_mm(*v)), "frameMm": _frame_mm(centre_mm, u, v)},
+        "whole": {**plane("axial", _places_mm(*u), _places_mm(*v)), "frameMm": _frame_mm(centre_mm, side_mm, u, v)},
     }
 
 
@@ -80,10 +82,10 @@ def _extent_mm(shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
     return np.stack([places_mm.min(0), places_mm.max(0)], 1)
 
 
-def _frame_mm(centre_mm: np.ndarray, u_mm: np.ndarray, v_mm: np.ndarray) -> list[float]:
+def _frame_mm(centre_mm: np.ndarray, side_mm: float, u_mm: np.ndarray, v_mm: np.ndarray) -> list[float]:
     """Return left, top, width and height of the axial square within the whole slice; its rows start at the front."""
-    left, top = u_mm[1] - (centre_mm[0] + _SIDE_MM / 2), v_mm[1] - (centre_mm[1] + _SIDE_MM / 2)
-    return [round(float(left), 2), round(float(top), 2), _SIDE_MM, _SIDE_MM]
+    left, top = u_mm[1] - (centre_mm[0] + side_mm / 2), v_mm[1] - (centre_mm[1] + side_mm / 2)
+    return [round(float(left), 2), round(float(top), 2), side_mm, side_mm]
 
 
 def _places_mm(low: float, high: float) -> np.ndarray:

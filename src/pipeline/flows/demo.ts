@@ -65,7 +65,7 @@ export async function runDemo(options: DemoOptions, context: StageContext): Prom
     return await Promise.all(both)
   }
   await onBoth((job) => predictOn(out, job, options.seed, weights, context))
-  const [baseline, segmentation] = await onBoth((job) => evaluateOn(out, job, options.seed, context))
+  const [baseline, segmentation] = await onBoth((job) => evaluateOn(out, job, options.seed, weights, context))
   return await conclude(out, jobs, baseline, segmentation)
 }
 
@@ -143,8 +143,14 @@ async function predictOn(
 }
 
 /** Evaluate the masks of a job; those of the segmentation are compared with those of the baseline, with pictures. */
-async function evaluateOn(out: string, job: Tested, seed: number, context: StageContext): Promise<Summary> {
-  const labels = trainingLabels(await demoConfig(job, out, seed, {}))
+async function evaluateOn(
+  out: string,
+  job: Tested,
+  seed: number,
+  weights: Partial<Record<JobKind, string>>,
+  context: StageContext,
+): Promise<Summary> {
+  const labels = trainingLabels(await demoConfig(job, out, seed, weights))
   const test = heldOutPhantoms(out)
   const against = job === 'segmentation' ? masksOf(out, 'baseline') : undefined
   const { summary } = await evaluateMasks(

@@ -8,6 +8,7 @@ import { type Figure, type LesionRates, type Summary, summaryProblem } from '../
 import { caseDice, worstFirst } from '../../evaluation/worst.js'
 import { parseForeignJson } from '../../foreign-text.js'
 import { readJsonLog } from '../../jsonl.js'
+import type { ComparisonReport } from '../../report/comparison-section.js'
 import {
   type AmountRow,
   type CaseLine,
@@ -72,8 +73,12 @@ export async function readEvaluation(out: string): Promise<EvaluationFiles> {
 }
 
 /** Return the figures of each case in words, by its name. */
-export function captionsOf(cases: readonly CaseMeasures[]): ReadonlyMap<string, string> {
-  return caseCaptions(cases.map((one) => caseLine(one, false)))
+export function captionsOf(
+  cases: readonly CaseMeasures[],
+  comparison: ComparisonReport,
+): ReadonlyMap<string, string> {
+  const lines = cases.map((one) => caseLine(one, false))
+  return caseCaptions(lines, comparison)
 }
 
 async function readMeasures(path: string): Promise<CaseMeasures[]> {

@@ -65,18 +65,12 @@ async function comparisonOfDemo(folder: string): Promise<string> {
   const comparison = evaluation?.comparison ?? null
   if (evaluation === null || comparison === null) return ''
   const names = ['segmentor', 'baseline'] as const
-  const pictures = maskFigures(evaluation.pictures, captionsOf(evaluation.cases), {
-    predicted: names[0],
-    against: names[1],
-  })
-  const report = comparisonReport(
-    comparison,
-    evaluation.cases,
-    evaluation.others,
-    evaluation.summary.labelNames,
-    names,
-  )
-  return comparisonSection(report, evaluation.pictures.length === 0 ? '' : pictures)
+  const { cases, others, pictures, summary } = evaluation
+  const report = comparisonReport(comparison, cases, others, summary.labelNames, names)
+  if (pictures.length === 0) return comparisonSection(report)
+  const [predicted, against] = names
+  const figures = maskFigures(pictures, captionsOf(cases, report), { predicted, against })
+  return comparisonSection(report, `<h3>Worst cases of the segmentor</h3>${figures}`)
 }
 
 /**
