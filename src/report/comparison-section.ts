@@ -29,8 +29,8 @@ const [LEFT, RIGHT] = [4, 96]
 /** Return the differences of two sets of masks: figures with intervals, then every case with its classes. */
 export function comparisonSection(comparison: ComparisonReport, pictures = ''): string {
   const { first, second, forests } = comparison
-  return `<section id="comparison"><h2>${escapeHtml(first)} compared with ${escapeHtml(second)}</h2>
-<p class="quiet">Differences on the same cases; intervals and p values from resampled patients. The p values are not adjusted for multiple comparisons.</p>
+  return `<section id="comparison"><h2>Comparison <span class="quiet">${escapeHtml(first)} against ${escapeHtml(second)}</span></h2>
+<p class="note">Differences on the same cases; intervals and p values from resampled patients. The p values are not adjusted for multiple comparisons.</p>
 ${forests.map(forestPlot).join('\n')}
 ${caseTable(comparison)}
 ${pictures}</section>`
@@ -65,7 +65,7 @@ function bar(difference: number, reach: number): string {
   const end = middle + (difference / reach) * (middle - LEFT)
   const [from, to] = [Math.min(middle, end), Math.max(middle, end)]
   const look = difference < 0 ? 'loss' : 'gain'
-  return `<svg viewBox="0 0 100 14" aria-hidden="true"><path class="grid" d="M${middle} 0V14"/><rect class="${look}" x="${from.toFixed(1)}" y="3" width="${(to - from).toFixed(1)}" height="8"/></svg>`
+  return `<svg class="bar" viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true"><path class="grid" d="M${middle} 0V14"/><rect class="${look}" x="${from.toFixed(1)}" y="3" width="${(to - from).toFixed(1)}" height="8"/></svg>`
 }
 
 /** Return a difference with three digits. Sign and colour say the same. */

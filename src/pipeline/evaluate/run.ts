@@ -97,14 +97,10 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
       await writeEvaluation(join(out, 'against'), second.summary, second.cases, profile)
       await writeJson(join(out, 'comparison.json'), comparison)
     }
-    await drawWorstCases(
-      first.cases,
-      masks.pairs,
-      others?.pairs ?? [],
-      { ...options, ...ids, out },
-      ignored.ids,
-      context,
-    )
+    const compared = new Set(second?.cases.map(({ caseId }) => caseId))
+    const otherMasks = (others?.pairs ?? []).filter(({ id }) => compared.has(id))
+    const pictured = { ...options, ...ids, out }
+    await drawWorstCases(first.cases, masks.pairs, otherMasks, pictured, ignored.ids, context)
     await writeEvaluationPage(out)
   }
   return {

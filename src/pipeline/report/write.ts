@@ -61,11 +61,10 @@ export async function writeDemoReport(out: string): Promise<string> {
 
 /** Return the section that compares segmentor and baseline; empty if the demo ended before both were evaluated. */
 async function comparisonOfDemo(folder: string): Promise<string> {
-  const evaluation = await orMissing(readEvaluation(folder))
-  const comparison = evaluation?.comparison ?? null
-  if (evaluation === null || comparison === null) return ''
+  if ((await orMissing(access(join(folder, 'comparison.json')).then(() => true))) === null) return ''
+  const { comparison, cases, others, pictures, summary } = await readEvaluation(folder)
+  if (comparison === null) return ''
   const names = ['segmentor', 'baseline'] as const
-  const { cases, others, pictures, summary } = evaluation
   const report = comparisonReport(comparison, cases, others, summary.labelNames, names)
   if (pictures.length === 0) return comparisonSection(report)
   const [predicted, against] = names
@@ -90,7 +89,7 @@ export async function writeLedgerReport(path: string): Promise<string> {
     )
   const folder = dirname(ledger)
   const problems: string[] = []
-  const policy = policyIn(await orMissing(readForeignJson(join(folder, 'synthesis.json'))))
+  const policy = policyIn(await readForeignJson(join(folder, 'synthesis.json')).catch(() => null))
   const hint = 'Set `report.pictures` above 0 before `freetumor synthesize`.'
   const pictures = await readTumorPictures(folder, ledger, policy, hint, problems)
   const ledgers = [{ name: 'Synthetic tumors', tumors, pictures, problems }]
