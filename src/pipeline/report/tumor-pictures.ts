@@ -65,7 +65,7 @@ export function decidedBy(
     const { shareSeen = 0, alreadySeenVoxels = 0, syntheticVoxels = 0 } = values
     const already =
       policy?.subtractAlreadySeen && syntheticVoxels > 0 ? alreadySeenVoxels / syntheticVoxels : 0
-    const told = `detected fraction ${percent(shareSeen - already)}${already > 0 ? ' more than before painting' : ''}`
+    const told = `detected fraction ${(100 * (shareSeen - already)).toFixed(1)} %${already > 0 ? ' more than before painting' : ''}`
     const over = policy?.shareOver === 'case' ? ' over all tumors of the case' : ''
     return settings === null ? told : `${told}, threshold ${percent(settings.shareSeenThreshold)}${over}`
   }

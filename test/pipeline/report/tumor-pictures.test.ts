@@ -23,27 +23,27 @@ const line = {
 } as const
 
 test.each([
-  ['the threshold', 'seen', {}, {}, 'detected fraction 60 %, threshold 50 %'],
+  ['the threshold', 'seen', {}, {}, 'detected fraction 60.0 %, threshold 50 %'],
   [
     'the threshold of its organ and size',
     'notSeen',
     { organ: 'kidney' },
     {},
-    'detected fraction 60 %, threshold 80 %',
+    'detected fraction 60.0 %, threshold 80 %',
   ],
   [
     'the fraction before painting',
     'notSeen',
     {},
     { subtractAlreadySeen: true },
-    'detected fraction 20 % more than before painting, threshold 50 %',
+    'detected fraction 20.0 % more than before painting, threshold 50 %',
   ],
   [
     'the whole case',
     'seen',
     {},
     { shareOver: 'case' },
-    'detected fraction 60 %, threshold 50 % over all tumors of the case',
+    'detected fraction 60.0 %, threshold 50 % over all tumors of the case',
   ],
   ['the range of a rule', 'contrastHu', {}, {}, 'contrastHu 5.00, expected at most -10'],
   [
@@ -60,7 +60,7 @@ test.each([
 })
 
 test('without a known policy, only the measure is named', () => {
-  expect(decidedBy({ ...line, reason: 'notSeen' }, null)).toBe('detected fraction 60 %')
+  expect(decidedBy({ ...line, reason: 'notSeen' }, null)).toBe('detected fraction 60.0 %')
   expect(decidedBy({ ...line, reason: 'contrastHu' }, null)).toBe('contrastHu 5.00')
 })
 

@@ -67,18 +67,21 @@ describe('the report of a run', () => {
 
   test('shows the verdict of the ledger next to the picture of a tumor', async () => {
     const run = runDirectory()
-    expect(readFileSync(await writeRunReport(run), 'utf8')).toContain('accepted · detected fraction 85 %<')
+    expect(readFileSync(await writeRunReport(run), 'utf8')).toContain('accepted · detected fraction 85.0 %<')
     writeFileSync(join(run, 'ledger.jsonl'), lines([{ ...LEDGER[0]!, verdict: 'rejected' }]))
-    expect(readFileSync(await writeRunReport(run), 'utf8')).toContain('rejected · detected fraction 85 %<')
+    expect(readFileSync(await writeRunReport(run), 'utf8')).toContain('rejected · detected fraction 85.0 %<')
   })
 
   test('names the threshold of the configuration, by organ and size', async () => {
     const run = runDirectory()
-    const quality = { shareSeenThreshold: 0.7, overrides: [{ size: 'tiny' as const, shareSeenThreshold: 0.9 }] }
+    const quality = {
+      shareSeenThreshold: 0.7,
+      overrides: [{ size: 'tiny' as const, shareSeenThreshold: 0.9 }],
+    }
     const config = await loadConfig('debug-segmentation')
     writeFileSync(join(run, RECORD), printConfig({ ...config, quality: { ...config.quality, ...quality } }))
     expect(readFileSync(await writeRunReport(run), 'utf8')).toContain(
-      'accepted · detected fraction 85 %, threshold 90 %<',
+      'accepted · detected fraction 85.0 %, threshold 90 %<',
     )
   })
 
