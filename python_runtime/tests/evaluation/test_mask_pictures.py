@@ -1,6 +1,7 @@
 import base64
 
 import numpy as np
+import pytest
 
 from freetumor_runtime.evaluation.mask_pictures import picture_planes
 
@@ -49,3 +50,35 @@ def test_a_pair_without_tumor_or_label_is_pictured_at_its_middle():
     empty = np.zeros((8, 8, 8), np.uint8)
     for plane in picture_planes(empty, empty, None, np.eye(4), [2], (0, 1))["planes"]:
         assert not pixels(plane, "truth").any() and not pixels(plane, "predicted").any()
+
+
+def test_the_whole_slice_goes_through_the_same_place_and_frames_the_enlarged_square():
+    # 2 mm voxels: 240 mm to the left, 160 mm to the front
+    shape, affine = (120, 80, 8), np.diag([-2.0, 2.0, 3.0, 1.0])
+    truth, predicted = np.zeros((2, *shape), np.uint8)
+    truth[50:55, 30:36, 4] = 2
+    against = np.zeros(shape, np.uint8)
+    against[50, 30, 4] = 2
+    pictures = picture_planes(predicted, truth, None, affine, [2], (-100, 100), against)
+    whole, axial = pictures["whole"], pictures["planes"][0]
+    assert (whole["name"], whole["width"], whole["height"], whole["pixelMm"]) == ("axial", 240, 160, [1.0, 1.0])
+    assert pixels(whole, "truth").sum() == pixels(axial, "truth").sum() == 4 * 5 * 6
+    assert pixels(whole, "against").sum() == 4 and pixels(whole, "predicted").sum() == 0
+    left, top, width, height = whole["frameMm"]
+    assert width == height == axial["width"] == 120
+    # the same pixels, where the square lies inside the scan
+    rows, columns = np.argwhere(pixels(whole, "truth")).min(0) - np.argwhere(pixels(axial, "truth")).min(0)
+    assert (columns, rows) == (pytest.approx(left, abs=1), pytest.approx(top, abs=1))
+
+
+def test_a_slice_of_a_long_scan_has_at_most_320_pixels_and_their_size_in_mm():
+    label = np.zeros((10, 900, 2), np.uint8)
+    whole = picture_planes(label, label, None, np.eye(4), [2], (0, 1))["whole"]
+    assert (whole["width"], whole["height"]) == (10, 320)
+    assert whole["pixelMm"] == pytest.approx([1.0, 900 / 320])
+
+
+def test_a_picture_names_its_window_only_with_a_scan():
+    label = np.zeros((8, 8, 8), np.uint8)
+    assert picture_planes(label, label, None, np.eye(4), [2], (0, 1))["windowHu"] is None
+    assert picture_planes(label, label, label, np.eye(4), [2], (0, 1))["windowHu"] == [0, 1]
