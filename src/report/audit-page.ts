@@ -1,8 +1,8 @@
+import { counted } from '../plain-text.js'
 import { escapeHtml } from './escape-html.js'
 import { encodePng, type Raster } from './png.js'
 import { openScroll } from './scroll.js'
 import { STYLE } from './style.js'
-import { counted } from './wording.js'
 
 /** One plane of two scans: one byte a pixel, rows from the top. */
 export interface SidePanel {

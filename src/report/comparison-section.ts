@@ -1,7 +1,7 @@
+import { counted } from '../plain-text.js'
 import { escapeHtml } from './escape-html.js'
 import { type Forest, forestPlot, signed } from './forest.js'
 import { openScroll } from './scroll.js'
-import { counted } from './wording.js'
 
 /** Dice of one case in both sets of masks, and the differences by class. */
 export interface CaseDifference {

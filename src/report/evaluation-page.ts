@@ -1,3 +1,4 @@
+import { counted } from '../plain-text.js'
 import { lineChart, type Point } from './chart.js'
 import { type ComparisonReport, comparisonSection } from './comparison-section.js'
 import { escapeHtml } from './escape-html.js'
@@ -6,7 +7,7 @@ import { type MaskNames, maskFigures } from './mask-figures.js'
 import type { MaskPicture } from './mask-pictures.js'
 import { openScroll } from './scroll.js'
 import { STYLE } from './style.js'
-import { counted, short } from './wording.js'
+import { short } from './wording.js'
 
 /** A figure with its interval; null if undefined. */
 export type Told = {
