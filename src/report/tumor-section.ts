@@ -242,13 +242,13 @@ export function tumorViews(plane: TumorPlane, what: string, titled: boolean): Sl
   return [
     view('host', plane.host),
     view('synthetic', plane.synthetic),
-    view('difference', difference(plane)),
+    view('difference', doubledDifference(plane)),
     { ...view('mask', plane.synthetic), outlines: [{ look: 'tumor', mask: plane.mask }] },
   ]
 }
 
 /** Return synthetic minus host, doubled around mid-grey. */
-export function difference({ host, synthetic }: Pick<TumorPlane, 'host' | 'synthetic'>): Uint8Array {
+export function doubledDifference({ host, synthetic }: Pick<TumorPlane, 'host' | 'synthetic'>): Uint8Array {
   return host.map((before, at) => Math.max(0, Math.min(255, 128 + 2 * (synthetic[at]! - before))))
 }
 

@@ -41,7 +41,7 @@ test('a loss is drawn to the left of the middle, a gain to the right, in proport
   ])
 })
 
-test('missing measures by case say what to do', () => {
+test('missing measures by case name the command that measures them', () => {
   expect(comparisonSection({ ...comparison, cases: [] })).toContain('evaluate --against')
 })
 

@@ -271,7 +271,7 @@ describe.skipIf(executablePath === null)(`a page in Chromium${missing}`, () => {
     expect((await first.boundingBox())!.x).toBeCloseTo(left, 0)
   })
 
-  it('draws the scale bar as long as its text says, and the outline in its colour', async () => {
+  it('draws the scale bar as long as its label, and the outline in its colour', async () => {
     const { page } = await open(PAGES.report(), 1400, 'dark')
     const slice = page.locator('.slice').first()
     await slice.scrollIntoViewIfNeeded()

@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { parseTumorPicture, type RealTumor, type TumorPicture } from '../../src/report/pictures.js'
-import { difference, type Example, similarPairs, tumorSection } from '../../src/report/tumor-section.js'
+import {
+  doubledDifference,
+  type Example,
+  similarPairs,
+  tumorSection,
+} from '../../src/report/tumor-section.js'
 import { pictureFile } from './example-events.js'
 
 const example = (changes: Partial<Example> = {}): Example => ({
@@ -93,11 +98,11 @@ test('a whole slice is shown where a file has one', () => {
   expect(words(section([example()]))).not.toContain('Whole slices')
 })
 
-test('no picture at all says what to do', () => {
+test('a section without pictures names what to do', () => {
   expect(words(section([]))).toContain('There are no example pictures. Do this.')
 })
 
 test('the difference is doubled around mid-grey', () => {
   const [host, synthetic] = [Uint8Array.of(10, 100, 0, 255), Uint8Array.of(10, 90, 255, 0)]
-  expect([...difference({ host, synthetic })]).toEqual([128, 108, 255, 0])
+  expect([...doubledDifference({ host, synthetic })]).toEqual([128, 108, 255, 0])
 })

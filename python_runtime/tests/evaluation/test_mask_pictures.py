@@ -52,7 +52,7 @@ def test_a_pair_without_tumor_or_label_is_pictured_at_its_middle():
         assert not pixels(plane, "truth").any() and not pixels(plane, "predicted").any()
 
 
-def test_the_whole_slice_goes_through_the_same_place_and_frames_the_enlarged_square():
+def test_the_whole_slice_goes_through_the_same_place_and_marks_the_enlarged_square():
     # 2 mm voxels: 240 mm to the left, 160 mm to the front
     shape, affine = (120, 80, 8), np.diag([-2.0, 2.0, 3.0, 1.0])
     truth, predicted = np.zeros((2, *shape), np.uint8)

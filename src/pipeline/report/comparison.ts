@@ -5,10 +5,10 @@ import { type CaseDifference, type ComparisonReport, differenceOf } from '../../
 import type { Forest } from '../../report/forest.js'
 
 /** Name of each label id, by id as text. */
-export type LabelNames = Readonly<Record<string, string>>
+export type NamesById = Readonly<Record<string, string>>
 
 /** Return the name of a label id. */
-export function labelName(id: number | string, names: LabelNames | undefined): string {
+export function labelName(id: number | string, names: NamesById | undefined): string {
   return names?.[String(id)] ?? `label ${id}`
 }
 
@@ -17,7 +17,7 @@ export function comparisonReport(
   comparison: Comparison,
   first: readonly CaseMeasures[],
   second: readonly CaseMeasures[],
-  labels: LabelNames | undefined,
+  labels: NamesById | undefined,
   names: readonly [first: string, second: string] = [comparison.first, comparison.second],
 ): ComparisonReport {
   const ids = first[0]?.labels.map(({ label }) => label) ?? []
@@ -59,7 +59,7 @@ const UNITS = {
 
 function forests(
   { figures }: Comparison,
-  labels: LabelNames | undefined,
+  labels: NamesById | undefined,
   names: readonly [string, string],
 ): Forest[] {
   return (['share', 'ml', 'lesions'] as const).map((unit) => ({
