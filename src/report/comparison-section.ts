@@ -68,7 +68,7 @@ function bar(difference: number, reach: number): string {
   return `<svg class="bar" viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true"><path class="grid" d="M${middle} 0V14"/><rect class="${look}" x="${from.toFixed(1)}" y="3" width="${(to - from).toFixed(1)}" height="8"/></svg>`
 }
 
-/** Return a difference with three digits. Sign and colour say the same. */
+/** Return a difference with three digits. Sign and colour agree. */
 function colored(difference: number | null): string {
   if (difference === null) return '<span class="quiet">–</span>'
   const shown = Math.abs(difference).toFixed(3)

@@ -142,7 +142,7 @@ function inThreeChannels(gray: Uint8Array): Uint8Array {
   return rgb
 }
 
-/** Shorten a length, so that the page has no digits that nobody sees. */
+/** Shorten a length, so that the page has no invisible digits. */
 function rounded(value: number): number {
   return Number(value.toFixed(3))
 }

@@ -14,7 +14,7 @@ export type Example = TumorPicture & {
 export interface TumorPictures {
   readonly examples: readonly Example[]
   readonly real: readonly RealTumor[]
-  /** What to do for pictures, if there are none. */
+  /** Advice for a section without pictures. */
   readonly hint: string
 }
 
@@ -43,7 +43,7 @@ export function tumorSection(tumors: TumorTally | null, pictures: TumorPictures)
   return `${table}${verdicts(pictures)}${pairs(pictures)}${wholeSlices(examples)}${spread(examples)}`
 }
 
-/** Return accepted beside rejected tumors of each organ. */
+/** Return accepted next to rejected tumors of each organ. */
 function verdicts({ examples }: TumorPictures): string {
   const chosen = examples.filter(({ choice }) => choice === 'example')
   if (chosen.length === 0) return ''
@@ -61,7 +61,7 @@ function verdicts({ examples }: TumorPictures): string {
   return `<h3>${judged ? 'Accepted and rejected tumors' : 'Painted tumors'} <span class="quiet">the first of each organ and size</span></h3>${note(chosen, `${VIEW_NOTE} The difference is doubled around mid-grey.`)}${groups.join('\n')}`
 }
 
-/** Return a real tumor beside a synthetic one of the same organ and similar size. */
+/** Return a real tumor next to a synthetic one of the same organ and similar size. */
 function pairs({ examples, real }: TumorPictures): string {
   const head =
     '<h3>Real and synthetic tumors <span class="quiet">same organ, similar size, same window and scale</span></h3>'
