@@ -1375,7 +1375,7 @@ export interface QualityInput {
     } | undefined
   } | undefined
   /**
-   * File of review decisions on a synthetic data set (`reviews.jsonl`), or the folder that holds it; null uses none. In synthesis, a decision overrides the rule. In trainings, dropped tumors of synthetic scans are ignored.
+   * Review decisions on a synthetic data set: `reviews.jsonl`, or its folder; null uses none. In synthesis, a decision overrides the rule; in trainings, rejected tumors of synthetic scans are ignored.
    *
    * - Default: null
    * - Relative paths: from the folder of the file; with --set, from the working directory

@@ -1,6 +1,7 @@
 import type { JobKind, RunEvent, StartedEvent } from '../training/events.js'
 import { lossChart, shareChart, stepsWithoutLoss, validationChart } from './curves.js'
 import { escapeHtml } from './escape-html.js'
+import { type ReviewTable, reviewSection } from './review-section.js'
 import { type Example, tumorSection } from './tumor-section.js'
 import { keptName, type TumorTally } from './tumor-tally.js'
 import { counted, duration, inWords, isFigure, short } from './wording.js'
@@ -17,6 +18,8 @@ export interface RunReport {
   readonly pictures: readonly Example[]
   /** Files that could not be read, one sentence each. */
   readonly problems: readonly string[]
+  /** Use of review decisions; null without them. */
+  readonly reviews?: ReviewTable | null
 }
 
 /** Render one run; `id` is the anchor of its section. */
@@ -30,6 +33,7 @@ ${warnings(run)}
 ${facts(run.events, started)}
 ${curves(run, started?.job)}
 ${started && started.job !== 'baseline' ? `<h3>Synthetic tumors</h3>${tumorSection(run.tumors, run.pictures)}` : ''}
+${reviewSection(run.reviews)}
 ${timeline(run.events)}
 ${configuration(run.configText)}
 </section>`
