@@ -148,7 +148,7 @@ function tell(event: RunEvent): [step: number | null, text: string] | null {
     case 'started':
       return [
         event.step,
-        event.step > 0 ? `resumed at step ${event.step}` : `started, ${event.steps} steps planned`,
+        event.step > 0 ? `resumed at step ${event.step}` : `started, ${counted(event.steps, 'step')} planned`,
       ]
     case 'command':
       return [

@@ -4,7 +4,7 @@ import type { CheckReport } from '../../curation/check/run.js'
 import { toSarif } from '../../curation/check/sarif.js'
 import { EXIT } from '../../errors.js'
 import { checkData, defaultWorkers } from '../../pipeline/data/check.js'
-import { oneLine } from '../../plain-text.js'
+import { counted, oneLine } from '../../plain-text.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
 import { type CliIo, paint, versioned } from '../output.js'
 import { type AddCommand, packageVersion, withExample } from '../program.js'
@@ -69,7 +69,7 @@ function describe({ findings, numCases }: CheckReport, io: CliIo): string {
     findings.filter((finding) => finding.severity === severity).length
   return [
     ...findings.map((finding) => line(finding, io)),
-    `${numCases} cases: ${of('error')} errors, ${of('warning')} warnings, ${of('info')} notes`,
+    `${counted(numCases, 'case')}: ${counted(of('error'), 'error')}, ${counted(of('warning'), 'warning')}, ${counted(of('info'), 'note')}`,
   ].join('\n')
 }
 
