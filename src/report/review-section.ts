@@ -1,5 +1,6 @@
+import { counted } from '../plain-text.js'
 import { escapeHtml } from './escape-html.js'
-import { counted, percent } from './wording.js'
+import { percent } from './wording.js'
 
 /** Use of review decisions, with the agreement between reviewers. */
 export interface ReviewTable {

@@ -87,7 +87,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
         'Set the folder layout; nnunet adds _0000 to the names of images',
       ).choices(['plain', 'nnunet']),
     )
-    .option('--reviews <file>', 'Override the rules by these review decisions: reviews.jsonl, or its folder')
+    .option('--reviews <file>', 'Read review decisions that override the rules: reviews.jsonl, or its folder')
     .option(
       '--keep-rejected <n>',
       'Write this number of rejected tumors of each organ into rejected/ (default: 0)',

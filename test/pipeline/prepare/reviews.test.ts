@@ -161,7 +161,7 @@ describe('reviews of the synthetic scans of a training', () => {
     expect(found).toEqual([cases[0], real])
     expect(reviews).toMatchObject({ dropped: 2, changedScans: 0, leftOutScans: ['synthetic/a_v001'] })
     expect(notes).toEqual([
-      'reviews: 0 kept against the rule, 2 dropped, 0 confirmed, 0 undecided, 0 unused; 0 scans with ignored tumors, 1 scans left out, first synthetic/a_v001',
+      'reviews: 0 kept against the rule, 2 dropped, 0 confirmed, 0 undecided, 0 unused; 0 scans with ignored tumors, 1 scan left out, first synthetic/a_v001',
     ])
   })
 
