@@ -9,13 +9,18 @@ import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { resolveConfig } from './config/resolve.js'
 import type { ConfigInput, RunConfig } from './config/schema.js'
+import type { CheckReport } from './curation/check/run.js'
+import type { Shard } from './curation/datasets/shard.js'
 import { UsageError } from './errors.js'
 import { checkpointFile } from './pipeline/checkpoint/checkpoint-file.js'
 import { checkpointHints } from './pipeline/checkpoint/hints.js'
 import type { StageContext } from './pipeline/context.js'
+import { type AuditDataOptions, auditData as auditCases, type DataAudit } from './pipeline/data/audit.js'
+import { type CheckDataOptions, checkData as checkCases } from './pipeline/data/check.js'
 import { type Evaluation, evaluateMasks } from './pipeline/evaluate/run.js'
 import type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/flows/demo.js'
+import { type Merged, mergeShardsAt } from './pipeline/flows/merge.js'
 import { startLaunch } from './pipeline/launch/run.js'
 import { type PlanOptions, planLaunchedTraining, type RunPlan } from './pipeline/plan/launch.js'
 import type { CheckpointFacts, MergingOrder } from './pipeline/ports/checkpoint.js'
@@ -58,6 +63,7 @@ export type { Split } from './curation/datasets/lists.js'
 export type { CaseGeometry, FileFacts, Manifest, ManifestCase } from './curation/datasets/manifest.js'
 export type { KidneySides, LabelIdMap } from './curation/datasets/registry.js'
 export type { Remapped, RemapRow } from './curation/datasets/remap.js'
+export type { Shard } from './curation/datasets/shard.js'
 export type { UnreadableFiles } from './curation/file-facts.js'
 export type { FoldPlan, FoldRow, PatientFold } from './curation/split/run.js'
 export type { Stratum } from './curation/split/strata.js'
@@ -85,8 +91,8 @@ export type {
 } from './evaluation/summary.js'
 export type * from './generated/config-input.js'
 export { type PhantomDatasetOptions, writePhantomDataset } from './phantom/dataset.js'
-export { type AuditDataOptions, auditData, type DataAudit } from './pipeline/data/audit.js'
-export { type CheckDataOptions, checkData } from './pipeline/data/check.js'
+export type { AuditDataOptions, DataAudit } from './pipeline/data/audit.js'
+export type { CheckDataOptions } from './pipeline/data/check.js'
 export type { SourceOptions, WorkOptions } from './pipeline/data/collect.js'
 export { type DataImport, type ImportDataOptions, importData } from './pipeline/data/import.js'
 export { type RemapDataOptions, type RemappedFile, remapData } from './pipeline/data/remap.js'
@@ -94,6 +100,7 @@ export { type DataSplit, type SplitDataOptions, splitData } from './pipeline/dat
 export type { Evaluation, FailedCases } from './pipeline/evaluate/run.js'
 export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 export type { DemoOptions, DemoResult } from './pipeline/flows/demo.js'
+export type { Merged, MergedResult } from './pipeline/flows/merge.js'
 export type { PlanOptions, RunPlan } from './pipeline/plan/launch.js'
 export type { PreparedCase } from './pipeline/ports/cases.js'
 export type { CheckpointFacts, MergingOrder, NetworkFacts } from './pipeline/ports/checkpoint.js'
@@ -284,16 +291,40 @@ export function launch(options: LaunchOptions): Launch {
   return startLaunch(options, scriptRunner)
 }
 
+/**
+ * Check every voxel of every case at paths: data sets of any layout, lists, manifests, configurations or scans.
+ * @returns findings with rule, severity, cause and remedy
+ * @throws DataError for a path without a scan
+ */
+export function checkData(paths: readonly string[], options: CheckDataOptions = {}): Promise<CheckReport> {
+  return checkCases(paths, options, shardContext(options))
+}
+
+/**
+ * Find copies of one scan, patients in two folds and known overlaps among the cases at paths.
+ * @throws DataError for a path without a scan
+ */
+export function auditData(paths: readonly string[], options: AuditDataOptions = {}): Promise<DataAudit> {
+  return auditCases(paths, options, shardContext(options))
+}
+
+/**
+ * Join the results of all shards of a command: its files and its result are those of the command without shards.
+ * @param path output folder of the command; for `prepare`, `prepare.cache` or the configuration
+ * @throws UsageError without shards, and while one is being written; DataError that names each shard to run again
+ */
+export function mergeShards(path: string, settings: CallSettings = {}): Promise<Merged> {
+  return withContext(settings, (context) => mergeShardsAt(path, context))
+}
+
 /** Prepare the cases of a configuration in its cache. */
 export function prepare(
   config: ConfigInput | RunConfig,
-  settings: CallSettings & { readonly onProgress?: CaseProgress } = {},
+  settings: CallSettings & { readonly onProgress?: CaseProgress; readonly shard?: Shard | undefined } = {},
 ): Promise<PrepareReport> {
   const resolved = resolveConfig(config)
   const python = settings.python ?? resolved.runtime.python ?? undefined
-  return withContext({ ...settings, python }, (context) =>
-    prepareCases(resolved, context, settings.onProgress),
-  )
+  return withContext({ ...settings, python }, (context) => prepareCases(resolved, context, settings))
 }
 
 /** Segment the scans of a folder and write label maps. */
@@ -328,6 +359,8 @@ export interface SynthesizeSettings {
   /** Ids of those labels -> ids of the region. Default: the ids are those of the region. */
   readonly labelMap?: Readonly<Record<string, number>> | undefined
   readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
+  /** Paint into the hosts of one shard only. */
+  readonly shard?: Shard | undefined
 }
 
 /** Paint tumors into whole scans, write the accepted ones as a data set, and record every attempt in a ledger. */
@@ -350,6 +383,11 @@ export async function synthesize(
 /** Run the whole method on phantoms, in one folder. */
 export function demo(options: DemoOptions, settings: CallSettings = {}): Promise<DemoResult> {
   return withContext(settings, (context) => runDemo(options, context))
+}
+
+function shardContext({ onNote }: Pick<CallSettings, 'onNote'>) {
+  const note = (text: string, level: 'info' | 'warning' = 'info') => onNote?.(text, level)
+  return { runtime: torchRuntime(), note }
 }
 
 async function withContext<T>(
