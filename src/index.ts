@@ -4,23 +4,18 @@
  *
  * @module freetumor
  */
-import { rm } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
+import { type CallSettings, withContext } from './calls.js'
 import { resolveConfig } from './config/resolve.js'
 import type { ConfigInput, RunConfig } from './config/schema.js'
-import type { CheckReport } from './curation/check/run.js'
 import type { Shard } from './curation/datasets/shard.js'
 import { UsageError } from './errors.js'
 import { checkpointFile } from './pipeline/checkpoint/checkpoint-file.js'
 import { checkpointHints } from './pipeline/checkpoint/hints.js'
-import type { StageContext } from './pipeline/context.js'
-import { type AuditDataOptions, auditData as auditCases, type DataAudit } from './pipeline/data/audit.js'
-import { type CheckDataOptions, checkData as checkCases } from './pipeline/data/check.js'
 import { type Evaluation, evaluateMasks } from './pipeline/evaluate/run.js'
 import type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/flows/demo.js'
-import { type Merged, mergeShardsAt } from './pipeline/flows/merge.js'
 import { startLaunch } from './pipeline/launch/run.js'
 import { type PlanOptions, planLaunchedTraining, type RunPlan } from './pipeline/plan/launch.js'
 import type { CheckpointFacts, MergingOrder } from './pipeline/ports/checkpoint.js'
@@ -44,8 +39,8 @@ import { openStudio, type Studio } from './studio/server.js'
 import type { Launch, LaunchOptions } from './training/launch.js'
 import type { Run, TrainOptions } from './training/run.js'
 import type { RunSummary } from './training/run-summary.js'
-import { makeTemporaryFolder } from './whole-file.js'
 
+export { auditData, type CallSettings, checkData, mergeShards } from './calls.js'
 export { type ConfigKey, type ExplainedKey, explainKey } from './config/explain.js'
 export { configJsonSchema } from './config/json-schema.js'
 export { type LoadOptions, loadConfig, printConfig } from './config/load.js'
@@ -175,13 +170,6 @@ export type { Validation } from './training/selection.js'
 export type { OrganName, Region } from './volume/labels.js'
 export type { Affine, LabelMap, Vec3, Volume, VoxelArray } from './volume/volume.js'
 
-/** Options of every call: the Python to use, how to stop, and where notes go. */
-export interface CallSettings {
-  readonly python?: string | undefined
-  readonly signal?: AbortSignal | undefined
-  readonly onNote?: ((text: string, level: 'info' | 'warning') => void) | undefined
-}
-
 /** Start a training at once. Iterate the run for its events; `await run.result` for the outcome. */
 export function train(config: ConfigInput | RunConfig, options: TrainOptions = {}): Run {
   const resolved = resolveConfig(config)
@@ -291,32 +279,6 @@ export function launch(options: LaunchOptions): Launch {
   return startLaunch(options, scriptRunner)
 }
 
-/**
- * Check every voxel of every case at paths: data sets of any layout, lists, manifests, configurations or scans.
- * @returns findings with rule, severity, cause and remedy
- * @throws DataError for a path without a scan
- */
-export function checkData(paths: readonly string[], options: CheckDataOptions = {}): Promise<CheckReport> {
-  return checkCases(paths, options, shardContext(options))
-}
-
-/**
- * Find copies of one scan, patients in two folds and known overlaps among the cases at paths.
- * @throws DataError for a path without a scan
- */
-export function auditData(paths: readonly string[], options: AuditDataOptions = {}): Promise<DataAudit> {
-  return auditCases(paths, options, shardContext(options))
-}
-
-/**
- * Join the results of all shards of a command: its files and its result are those of the command without shards.
- * @param path output folder of the command; for `prepare`, `prepare.cache` or the configuration
- * @throws UsageError without shards, and while one is being written; DataError that names each shard to run again
- */
-export function mergeShards(path: string, settings: CallSettings = {}): Promise<Merged> {
-  return withContext(settings, (context) => mergeShardsAt(path, context))
-}
-
 /** Prepare the cases of a configuration in its cache. */
 export function prepare(
   config: ConfigInput | RunConfig,
@@ -383,26 +345,4 @@ export async function synthesize(
 /** Run the whole method on phantoms, in one folder. */
 export function demo(options: DemoOptions, settings: CallSettings = {}): Promise<DemoResult> {
   return withContext(settings, (context) => runDemo(options, context))
-}
-
-function shardContext({ onNote }: Pick<CallSettings, 'onNote'>) {
-  const note = (text: string, level: 'info' | 'warning' = 'info') => onNote?.(text, level)
-  return { runtime: torchRuntime(), note }
-}
-
-async function withContext<T>(
-  settings: CallSettings,
-  work: (context: StageContext) => Promise<T>,
-): Promise<T> {
-  const logDirectory = await makeTemporaryFolder('freetumor-')
-  try {
-    return await work({
-      runtime: torchRuntime({ python: settings.python }),
-      signal: settings.signal,
-      logDirectory,
-      note: (text, level = 'info') => settings.onNote?.(text, level),
-    })
-  } finally {
-    await rm(logDirectory, { recursive: true, force: true })
-  }
 }

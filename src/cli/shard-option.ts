@@ -5,7 +5,7 @@ import { refuseWrongShard, SHARD_FORM, type Shard } from '../curation/datasets/s
 export function shardOption(): Option {
   return new Option(
     '--shard <i/n>',
-    'Work on part I of N of the cases; `freetumor merge` joins all parts',
+    'Select part I of N of the cases; `freetumor merge` joins all parts',
   ).argParser(parseShard)
 }
 

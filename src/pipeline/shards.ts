@@ -50,7 +50,7 @@ export interface ShardRecord<P = unknown> {
   readonly part: P
 }
 
-/** What a shard leaves for the merge. */
+/** Results of a shard: for the merge, and for the caller. */
 export interface ShardResult<P, T> {
   readonly part: P
   readonly result: T

@@ -2,7 +2,7 @@ import { DEFAULT_CACHE } from '../../config/defaults.js'
 import type { AuditPair, AuditReport } from '../../curation/audit/run.js'
 import type { Shard } from '../../curation/datasets/shard.js'
 import { EXIT } from '../../errors.js'
-import { auditData, type DataAudit } from '../../pipeline/data/audit.js'
+import { auditDataAt, type DataAudit } from '../../pipeline/data/audit.js'
 import { defaultWorkers } from '../../pipeline/data/check.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { wholeNumber } from '../numbers.js'
@@ -63,7 +63,7 @@ export const addDataAudit: AddCommand = (data, io) => {
           if (done % 100 === 0 || done === total) io.note(`${done}/${total} likely pairs compared`)
         },
       }
-      const report = await auditData(paths, audited, { runtime: torchRuntime(), note: io.note })
+      const report = await auditDataAt(paths, audited, { runtime: torchRuntime(), note: io.note })
       const isShard = options.shard !== undefined
       printResult(io, 'data audit', options.output, report, () =>
         isShard ? [fingerprinted(report)] : auditText(report, io),

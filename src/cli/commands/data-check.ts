@@ -4,7 +4,7 @@ import type { CheckReport } from '../../curation/check/run.js'
 import { toSarif } from '../../curation/check/sarif.js'
 import type { Shard } from '../../curation/datasets/shard.js'
 import { EXIT } from '../../errors.js'
-import { checkData, defaultWorkers } from '../../pipeline/data/check.js'
+import { checkDataAt, defaultWorkers } from '../../pipeline/data/check.js'
 import { oneLine } from '../../plain-text.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
@@ -63,7 +63,7 @@ export const addDataCheck: AddCommand = (data, io) => {
         out: options.out,
         ...shardOf(options.shard, command),
       }
-      const report = await checkData(paths, checked, { runtime: torchRuntime(), note: io.note })
+      const report = await checkDataAt(paths, checked, { runtime: torchRuntime(), note: io.note })
       io.print(printed(report, options.output, io))
       if (!report.ok) io.exitWith(EXIT.data)
     })

@@ -19,7 +19,7 @@ interface Options {
 /** `freetumor merge`: join the results of the shards of a command. */
 export const addMergeCommand: AddCommand = (program, io) => {
   withExample(program.command('merge'), 'freetumor merge synthetic', 'freetumor merge my-run.yaml')
-    .description('Join the results of all shards of a command; the files are those without shards')
+    .description('Merge the results of all shards; the files are those of a command without shards')
     .argument(
       '<path>',
       'output folder of a command with --shard; for prepare, its configuration or prepare.cache',

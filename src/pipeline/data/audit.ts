@@ -30,7 +30,7 @@ export interface DataAudit extends AuditReport {
  * Find copies of one scan, patients in two folds and known overlaps among the cases at paths.
  * @throws DataError for a path without a scan
  */
-export async function auditData(
+export async function auditDataAt(
   paths: readonly string[],
   options: AuditDataOptions,
   context: ShardContext,

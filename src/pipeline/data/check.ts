@@ -28,7 +28,7 @@ export interface CheckDataOptions extends SourceOptions, WorkOptions {
  * @returns findings with rule, severity, cause and remedy
  * @throws DataError for a path without a scan
  */
-export async function checkData(
+export async function checkDataAt(
   paths: readonly string[],
   { maxBytes, workers = defaultWorkers(), signal, onCase, out, shard, ...sources }: CheckDataOptions,
   context: ShardContext,
@@ -69,7 +69,7 @@ export async function checkData(
   })
 }
 
-/** What a shard leaves for the merge: findings about the whole list, and those of each of its cases. */
+/** Results of a shard for the merge: findings about the whole list, and those of each of its cases. */
 interface CheckPart {
   readonly listed: readonly Finding[]
   readonly byCase: readonly (readonly Finding[])[]

@@ -189,7 +189,7 @@ interface RawMeasures {
   readonly warnings: readonly string[]
 }
 
-/** The measures of both folders of masks; what a shard leaves for the merge. */
+/** The measures of both folders of masks: the results of a shard for the merge. */
 interface MeasuredPart extends Pick<EvaluationInputs, 'ignored' | 'leftOut'> {
   readonly pairs: readonly MaskFiles[]
   readonly first: RawMeasures

@@ -97,7 +97,7 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   })
 }
 
-/** What a shard leaves for the merge. */
+/** Results of a shard for the merge. */
 interface PredictionPart extends Pick<Prediction, 'failed' | 'leftOut'> {
   readonly lines: readonly PredictionLine[]
 }

@@ -119,7 +119,7 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   })
 }
 
-/** What a shard leaves for the merge, besides its ledger. */
+/** Results of a shard for the merge, besides its ledger. */
 interface SynthesisPart extends Pick<Synthesis, 'failed' | 'leftOut'> {
   readonly hosts: readonly CaseToPrepare[]
 }
