@@ -87,6 +87,7 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
   } as const
   return await workOnShard(sharded, context, async () => {
     const part = await measureBoth(options, mine, context)
+    context.note('the figures are those of this shard alone')
     const { out: _, ...unwritten } = options
     return { part, result: await concludeEvaluation(unwritten, part, context) }
   })
