@@ -59,7 +59,6 @@ export type { CaseGeometry, FileFacts, Manifest, ManifestCase } from './curation
 export type { KidneySides, LabelIdMap } from './curation/datasets/registry.js'
 export type { Remapped, RemapRow } from './curation/datasets/remap.js'
 export type { Shard } from './curation/datasets/shard.js'
-export type { UnreadableFiles } from './curation/file-facts.js'
 export type { FoldPlan, FoldRow, PatientFold } from './curation/split/run.js'
 export type { Stratum } from './curation/split/strata.js'
 export * from './errors.js'

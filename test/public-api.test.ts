@@ -261,7 +261,6 @@ it('matches its snapshot', () => {
       "TumorPlan",
       "TumorSite",
       "TumorWish",
-      "UnreadableFiles",
       "Validation",
       "ValidationEvent",
       "Vec3",
