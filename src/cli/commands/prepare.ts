@@ -45,6 +45,7 @@ export const addPrepareCommand: AddCommand = (program, io) => {
       await withLogFolder(io, torchRuntime({ python: config.runtime.python }), async (context) => {
         const curation = await curateData(config, context)
         const cases = casesToPrepare(curation.cases)
+        const { reviews } = curation
         const { shard } = shardOf(options.shard, command)
         const mine = shard === undefined ? cases : casesOfShard(cases, shard)
         const estimate = await estimatePreparation(config, mine)
@@ -60,7 +61,10 @@ export const addPrepareCommand: AddCommand = (program, io) => {
           if ('message' in result) io.note(`${paint(io, 'red', 'failed')} ${caseId}: ${result.message}`)
           else io.note(`${done}/${total} ${caseId} ${result.reused ? 'reused' : seconds(result.seconds)}`)
         }
-        const report = await prepareCurated(config, cases, context, { onProgress: noteCase, shard })
+        const report = await prepareCurated(config, { cases, reviews }, context, {
+          onProgress: noteCase,
+          shard,
+        })
         const wallSeconds = (performance.now() - started) / 1000
         printResult(io, 'prepare', options.output, { ...report, wallSeconds, estimate }, () => [
           conclude(report, wallSeconds),
@@ -86,7 +90,7 @@ export function exitOfFailed({ failed }: PrepareReport): number {
 }
 
 function conclude(
-  { prepared, reused, failed, bytes, directory }: PrepareReport,
+  { prepared, reused, failed, bytes, directory }: Omit<PrepareReport, 'reviews'>,
   wallSeconds: number,
 ): string {
   const each = prepared > 0 ? ` (${seconds(wallSeconds / prepared)} per case)` : ''
