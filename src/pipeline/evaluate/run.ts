@@ -13,6 +13,7 @@ import { makeFolder, makeWritableFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import type { CaseError } from '../ports/common.js'
 import { removeOldPage, writeEvaluationPage } from '../report/evaluation.js'
+import { scansOfCases, writeCaseFiles } from './case-files.js'
 import { ignoredIdsOfLabels } from './ignored-ids.js'
 import {
   conventionWarnings,
@@ -97,7 +98,12 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
       await writeEvaluation(join(out, 'against'), second.summary, second.cases, profile)
       await writeJson(join(out, 'comparison.json'), comparison)
     }
-    await drawWorstCases(first.cases, masks.pairs, { ...options, ...ids, out }, ignored.ids, context)
+    const scans = await scansOfCases(
+      options.images,
+      masks.pairs.map(({ id }) => id),
+    )
+    await writeCaseFiles(out, masks.pairs, scans, { ...ids, region: options.region ?? 'abdomen' })
+    await drawWorstCases(first.cases, masks.pairs, scans, { ...options, ...ids, out }, ignored.ids, context)
     await writeEvaluationPage(out)
   }
   return {
