@@ -1375,6 +1375,14 @@ export interface QualityInput {
     } | undefined
   } | undefined
   /**
+   * File of review decisions on a synthetic data set (`reviews.jsonl`), or the folder that holds it; null uses none. In synthesis, a decision overrides the rule. In trainings, dropped tumors of synthetic scans are ignored.
+   *
+   * - Default: null
+   * - Relative paths: from the folder of the file; with --set, from the working directory
+   * - Source: our choice
+   */
+  readonly reviews?: string | null | undefined
+  /**
    * Other thresholds and rules for an organ, a size, or both. The last override that fits a tumor applies.
    *
    * - Default: []
@@ -1658,6 +1666,14 @@ export interface SynthesizeInput {
    * - Source: our choice
    */
   readonly specialist?: 'liver' | 'pancreas' | 'kidney' | 'lung' | null | undefined
+  /**
+   * Number of rejected tumors of each organ that are written, each alone in a scan, into `rejected/`. Reviewers can then see them; the list and the manifest omit them.
+   *
+   * - Unit: tumors
+   * - Default: 0
+   * - Source: our choice
+   */
+  readonly keepRejected?: number | undefined
   /**
    * Overlap of neighbouring sliding windows of the generator along an axis. More overlap gives smoother results and takes longer.
    *

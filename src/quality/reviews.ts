@@ -43,6 +43,24 @@ export interface StandingDecision extends Pick<ReviewLine, 'reviewer' | 'reason'
   readonly decision: 'accept' | 'reject'
 }
 
+/** Use of the joint decisions of a review file, by a synthesis or a training. Each reviewed tumor counts once. */
+export interface ReviewCounts {
+  /** Tumors that the rule rejected and the reviewers accepted. */
+  readonly kept: number
+  /** Tumors that the rule accepted and the reviewers rejected. */
+  readonly dropped: number
+  /** Tumors on which the rule and the reviewers agree. */
+  readonly confirmed: number
+  /** Ties: the verdict of the rule stands. */
+  readonly undecided: number
+  /** Tumors that take no part, such as a later attempt after a kept one, or a scan that is not used. */
+  readonly unused: number
+  /** Decisions on another version of the file; they do not apply. */
+  readonly stale: number
+  /** The first few stale ones: case, variant and tumor. */
+  readonly firstStale: readonly string[]
+}
+
 /** Longest texts of a line, in characters. */
 export const REVIEW_BOUNDS = { reviewer: 100, case: 1000, reason: 500, version: 100 } as const
 
@@ -135,6 +153,28 @@ export function decisionsOf(lines: readonly ReviewLine[]): TumorDecision[] {
     const standing = [...made.values()].flatMap((own) => own.slice(-1).map(standingDecision))
     return standing.length === 0 ? [] : [{ ...of, standing, joint: jointOf(standing) }]
   })
+}
+
+/** Count the uses of decisions. */
+export function countUses(
+  uses: readonly (readonly [ReviewedTumor, Exclude<keyof ReviewCounts, 'firstStale'>])[],
+): ReviewCounts {
+  const of = (wanted: string): number => uses.filter(([, use]) => use === wanted).length
+  const stale = uses.filter(([, use]) => use === 'stale').map(([tumor]) => tumorName(tumor))
+  return {
+    kept: of('kept'),
+    dropped: of('dropped'),
+    confirmed: of('confirmed'),
+    undecided: of('undecided'),
+    unused: of('unused'),
+    stale: stale.length,
+    firstStale: stale.slice(0, 3),
+  }
+}
+
+/** Return the name of a tumor in messages. */
+export function tumorName({ case: id, variant, tumor }: Omit<ReviewedTumor, 'sha256'>): string {
+  return `${id} variant ${variant} tumor ${tumor}`
 }
 
 /** Return all lines as CSV with a header. No spreadsheet reads a cell as a formula. */

@@ -56,7 +56,8 @@ export const addPrepareCommand: AddCommand = (program, io) => {
         }
         const report = await prepareListed(config, cases, context, noteCase, true)
         const wallSeconds = (performance.now() - started) / 1000
-        printResult(io, 'prepare', options.output, { ...report, wallSeconds, estimate }, () => [
+        const { reviews } = curation
+        printResult(io, 'prepare', options.output, { ...report, reviews, wallSeconds, estimate }, () => [
           conclude(report, wallSeconds),
         ])
         // a full disk is a fault of the machine, not of the cases
@@ -77,7 +78,7 @@ function describe(estimate: PrepareEstimate, workers: number): string[] {
 }
 
 function conclude(
-  { prepared, reused, failed, bytes, directory }: PrepareReport,
+  { prepared, reused, failed, bytes, directory }: Omit<PrepareReport, 'reviews'>,
   wallSeconds: number,
 ): string {
   const each = prepared > 0 ? ` (${seconds(wallSeconds / prepared)} per case)` : ''

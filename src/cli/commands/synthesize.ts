@@ -86,6 +86,12 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
         'Set the folder layout; nnunet adds _0000 to the names of images',
       ).choices(['plain', 'nnunet']),
     )
+    .option('--reviews <file>', 'Let these review decisions override the rules: reviews.jsonl, or its folder')
+    .option(
+      '--keep-rejected <n>',
+      'Write this number of rejected tumors of each organ into rejected/ (default: 0)',
+      wholeNumber(0),
+    )
     .option('--workers <n>', 'Set the number of processes, or GPUs, that share the cases', wholeNumber(1))
     .option('--allow-empty', 'Accept a data set without accepted tumors (default: exit 3)')
     .addOption(outputOption(['text', 'json', 'ndjson']))
@@ -162,6 +168,7 @@ async function settingsOf(
     ...options,
     generator: await named(options.generator),
     baseline: await named(options.baseline),
+    reviews: options.reviews === undefined ? undefined : resolve(io.cwd, options.reviews),
   }
   if (config !== null) return synthesisSettings(config, flags)
   const inspected = (file: string | undefined) =>

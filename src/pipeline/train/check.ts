@@ -12,6 +12,7 @@ import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import { segmentorOf } from '../checkpoint/coverage.js'
 import { kindsOf } from '../checkpoint/differences.js'
 import type { StageContext } from '../context.js'
+import { openReviews } from '../review-summary.js'
 import { trainingLabels } from '../training-labels.js'
 import { refuseOtherOrgans } from './inputs.js'
 import { refuseUnusableWeights, wantedWeights } from './weights.js'
@@ -61,6 +62,8 @@ export async function checkTraining(
   const skipped: Omit<ConfigCheck, 'ok' | 'findings'> = { data: 'skipped', cases: null, labels: null }
   if (!options.data) return findings.concluded(skipped)
   const checked = findings.list.length > 0 ? skipped : await checkData(config, context, options, findings)
+  const { reviews } = config.quality
+  await findings.of(async () => (reviews === null ? null : await openReviews(reviews)))
   const present = await withoutAbsent(config, checked.data === 'missing', findings)
   await findings.of(() => refuseUnusableWeights(wantedWeights(present), { ...context, note: findings.note }))
   await findings.of(() => checkInitialWeights(config, context, findings))
