@@ -43,9 +43,9 @@ export class AuditCollection extends JsonCollection {
 
   async item(at: number): Promise<OpenItem> {
     const text = (name: string): string => this.columns.textAt(name, at)
-    const place = (caseId: string): LayerFile => {
+    const place = async (caseId: string): Promise<LayerFile> => {
       const path = Object.hasOwn(this.#files, caseId) ? this.#files[caseId] : undefined
-      return typeof path === 'string' ? fileBelow(this.roots, path, 'scan') : UNKNOWN
+      return typeof path === 'string' ? await fileBelow(this.roots, path, 'scan') : UNKNOWN
     }
     return {
       facts: [
@@ -54,9 +54,10 @@ export class AuditCollection extends JsonCollection {
         ['finding', text('message')],
       ],
       files: new Map<LayerRole, LayerFile>([
-        ['first', place(text('case'))],
-        ['second', place(text('other'))],
+        ['first', await place(text('case'))],
+        ['second', await place(text('other'))],
       ]),
+      tumorId: null,
       place: null,
       offsetMm: this.#offsets[at] ?? null,
       labels: [],

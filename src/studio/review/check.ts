@@ -44,9 +44,9 @@ export class CheckCollection extends JsonCollection {
     const text = (name: string): string => this.columns.textAt(name, at)
     const { file, image, at: centreMm } = this.#places[at] ?? { file: '', image: '', at: null }
     const files = new Map<LayerRole, LayerFile>()
-    if (image !== '') files.set('scan', fileBelow(this.roots, image, 'scan'))
+    if (image !== '') files.set('scan', await fileBelow(this.roots, image, 'scan'))
     if (file !== image && file !== '')
-      files.set(image === '' ? 'scan' : 'label', fileBelow(this.roots, file, 'file'))
+      files.set(image === '' ? 'scan' : 'label', await fileBelow(this.roots, file, 'file'))
     return {
       facts: [
         ['case', text('case')],
@@ -55,6 +55,7 @@ export class CheckCollection extends JsonCollection {
         ['fix', text('fix')],
       ],
       files,
+      tumorId: null,
       place: centreMm === null ? null : { centreMm, sizeMm: 20 },
       labels: [],
     }

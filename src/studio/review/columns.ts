@@ -1,9 +1,16 @@
 import type { TextColumn } from './messages.js'
 
+interface GrowingTexts {
+  /** Code of each text. */
+  readonly places: Map<string, number>
+  readonly values: string[]
+  readonly codes: number[]
+}
+
 /** A table that grows by rows and keeps columns: each distinct text is kept once. */
 export class Columns {
   #count = 0
-  readonly #texts = new Map<string, { readonly places: Map<string, number>; readonly codes: number[] }>()
+  readonly #texts = new Map<string, GrowingTexts>()
   readonly #numbers = new Map<string, (number | null)[]>()
 
   get count(): number {
@@ -13,10 +20,10 @@ export class Columns {
   /** Add a row. A column that appears late is empty in earlier rows. */
   add(texts: Readonly<Record<string, string>>, numbers: Readonly<Record<string, number | null>>): void {
     for (const [name, value] of Object.entries(texts)) {
-      const column = this.#texts.get(name) ?? { places: new Map([['', 0]]), codes: [] }
+      const column = this.#texts.get(name) ?? { places: new Map([['', 0]]), values: [''], codes: [] }
       this.#texts.set(name, column)
       while (column.codes.length < this.#count) column.codes.push(0)
-      const code = column.places.get(value) ?? column.places.size
+      const code = column.places.get(value) ?? column.values.push(value) - 1
       column.places.set(value, code)
       column.codes.push(code)
     }
@@ -32,9 +39,7 @@ export class Columns {
   textAt(name: string, at: number): string {
     const column = this.#texts.get(name)
     if (column === undefined) return ''
-    const code = column.codes[at] ?? 0
-    // texts are few, and this is called for one item
-    return [...column.places.keys()][code] ?? ''
+    return column.values[column.codes[at] ?? 0] ?? ''
   }
 
   numberAt(name: string, at: number): number | null {
@@ -49,9 +54,9 @@ export class Columns {
     const shown = <T>(columns: ReadonlyMap<string, T>) => [...columns].filter(([name]) => !hidden.has(name))
     return {
       texts: Object.fromEntries(
-        shown(this.#texts).map(([name, { places, codes }]) => [
+        shown(this.#texts).map(([name, { values, codes }]) => [
           name,
-          { values: [...places.keys()], codes: filled(codes, this.#count, 0) },
+          { values, codes: filled(codes, this.#count, 0) },
         ]),
       ),
       numbers: Object.fromEntries(

@@ -1,12 +1,13 @@
 import { join } from 'node:path'
 import { z } from 'zod'
 import { DataError } from '../../errors.js'
-import { cohensKappa, fleissKappa } from '../../evaluation/agreement.js'
 import { parseForeignJson } from '../../foreign-text.js'
+import { reviewAgreement } from '../../pipeline/review-agreement.js'
 import {
   appendReview,
   decisionsOf,
   REVIEW_BOUNDS,
+  type ReviewedTumor,
   type ReviewLine,
   readReviewFile,
   reviewsCsv,
@@ -65,7 +66,10 @@ export class Decisions {
       file: this.fileOf(collection),
       decisions,
       elsewhere: decided.length - decisions.length,
-      agreement: agreementOf(decided.filter((_, at) => placed[at] !== null && !placed[at]!.stale)),
+      agreement: agreementOf(
+        lines,
+        decided.filter((_, at) => placed[at]?.stale === false),
+      ),
     }
   }
 
@@ -75,7 +79,8 @@ export class Decisions {
     { revision: _, at, ...given }: NewDecision,
   ): Promise<ReviewLine> {
     const scan = collection.scanAt(at)
-    const sha256 = scan === null ? null : await this.hashes.of(collection.root, scan)
+    const sha256 =
+      scan === null ? null : (collection.sha256At(at) ?? (await this.hashes.of(collection.root, scan)))
     if (sha256 === null)
       throw new DataError('decision: no scan (expected a tumor whose synthetic scan exists)', {
         hint: 'reload the page',
@@ -124,7 +129,9 @@ export class Decisions {
   async #placed(collection: SyntheticCollection, one: TumorDecision): Promise<ItemDecision | null> {
     const candidates = collection.itemsOf(one.case, one.variant, one.tumor)
     const hashes = await Promise.all(
-      candidates.map((at) => this.hashes.peek(collection.root, collection.scanAt(at)!)),
+      candidates.map(
+        (at) => collection.sha256At(at) ?? this.hashes.peek(collection.root, collection.scanAt(at)!),
+      ),
     )
     const exact = hashes.indexOf(one.sha256)
     const unknown = hashes.indexOf(null)
@@ -141,28 +148,18 @@ export class Decisions {
   }
 }
 
-/** Return the agreement on the tumors that at least two reviewers decided on; null if there are none. */
-function agreementOf(decisions: readonly TumorDecision[]): AgreementFigure | null {
-  const shared = decisions.filter(({ standing }) => standing.length > 1)
-  const reviewers = [...new Set(shared.flatMap(({ standing }) => standing.map(({ reviewer }) => reviewer)))]
-  if (reviewers.length < 2) return null
-  const clusters = shared.map(({ case: caseId }) => caseId)
-  const ratingsOf = (name: string): (string | null)[] =>
-    shared.map(({ standing }) => standing.find(({ reviewer }) => reviewer === name)?.decision ?? null)
-  const counts = shared.map(({ standing }) => {
-    const accepted = standing.filter(({ decision }) => decision === 'accept').length
-    return [accepted, standing.length - accepted]
-  })
-  const two = reviewers.length === 2
-  const { kappa, ci, observed } = two
-    ? cohensKappa(ratingsOf(reviewers[0]!), ratingsOf(reviewers[1]!), { clusters })
-    : fleissKappa(counts, { clusters })
-  return {
-    method: two ? 'Cohen' : 'Fleiss',
-    kappa,
-    ci: ci === null ? null : [...ci],
-    observed,
-    items: shared.length,
-    reviewers: reviewers.length,
-  }
+/** Return the agreement of the reviewers on some tumors; null unless two of them share a tumor. */
+function agreementOf(lines: readonly ReviewLine[], tumors: readonly TumorDecision[]): AgreementFigure | null {
+  const shared = tumors.filter(({ standing }) => standing.length > 1)
+  const reviewers = new Set(shared.flatMap(({ standing }) => standing.map(({ reviewer }) => reviewer)))
+  if (reviewers.size < 2) return null
+  const wanted = new Set(shared.map(keyOf))
+  const { pairs, overall } = reviewAgreement(lines.filter((line) => wanted.has(keyOf(line))))
+  const { kappa, ci, observed } = reviewers.size === 2 ? pairs[0]! : overall
+  const method = reviewers.size === 2 ? 'Cohen' : 'Fleiss'
+  return { method, kappa, ci, observed, items: shared.length, reviewers: reviewers.size }
+}
+
+function keyOf({ case: caseId, variant, tumor, sha256 }: ReviewedTumor): string {
+  return JSON.stringify([caseId, variant, tumor, sha256])
 }

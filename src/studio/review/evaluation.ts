@@ -73,14 +73,14 @@ export class EvaluationCollection implements Collection, LineSink {
     const mean = scores.length === 0 ? null : scores.reduce((sum, one) => sum + one, 0) / scores.length
     const tumor = asRecord(measured.tumor)
     this.#add(
-      { case: caseId, what: 'whole case' },
+      { case: caseId, kind: 'whole case' },
       { dice: tumor === undefined ? mean : numberOf(tumor.dice), volumeMl: null, diameterMm: null },
       null,
     )
     for (const lesion of listOf(measured.lesions)) {
       const truth = lesion.kind === 'true'
       const found = lesion.matched === true
-      const what = truth
+      const kind = truth
         ? found
           ? 'detected lesion'
           : 'missed lesion'
@@ -88,7 +88,7 @@ export class EvaluationCollection implements Collection, LineSink {
           ? 'predicted lesion'
           : 'false positive'
       this.#add(
-        { case: caseId, what },
+        { case: caseId, kind },
         { dice: null, volumeMl: numberOf(lesion.volumeMl), diameterMm: numberOf(lesion.diameterMm) },
         lesion,
       )
@@ -99,15 +99,18 @@ export class EvaluationCollection implements Collection, LineSink {
     const files = await this.#readFiles()
     const caseId = this.columns.textAt('case', at)
     const named = files.cases.get(caseId)
-    const place = (role: (typeof ROLES)[number]): LayerFile => {
+    const place = async (role: (typeof ROLES)[number]): Promise<LayerFile> => {
       const path = named?.[role]
-      if (typeof path === 'string') return fileBelow(this.roots, path, role)
+      if (typeof path === 'string') return await fileBelow(this.roots, path, role)
       return named !== undefined && role === 'scan' ? NO_SCAN : UNKNOWN
     }
     const [x, y, z, size] = ['x', 'y', 'z', 'diameterMm'].map((name) => this.columns.numberAt(name, at))
     return {
       facts: [['case', caseId]],
-      files: new Map<LayerRole, LayerFile>(ROLES.map((role) => [role, place(role)])),
+      files: new Map<LayerRole, LayerFile>(
+        await Promise.all(ROLES.map(async (role) => [role, await place(role)] as const)),
+      ),
+      tumorId: null,
       place: x == null || y == null || z == null ? null : { centreMm: [x, y, z], sizeMm: size ?? 20 },
       labels: files.labels,
     }

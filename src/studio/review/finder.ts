@@ -97,7 +97,9 @@ async function search(
   budget.entries -= entries.length
   if (budget.entries < 0) return
   const files = new Set(entries.filter((entry) => entry.isFile()).map(({ name }) => name))
-  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
+  const folders = entries
+    .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
+    .map(({ name }) => name)
   const add = (kind: CollectionKind, path: string): void => {
     found.push({ id: idOf(kind, path), kind, root, path })
   }

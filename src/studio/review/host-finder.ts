@@ -21,12 +21,16 @@ export class HostFinder {
 
   /** @param roots real paths */
   constructor(
-    private readonly roots: readonly string[],
+    readonly roots: readonly string[],
     private readonly hashes: FileHashes,
   ) {}
 
-  /** Return the file of a host; null if no file of its name below the folders has the hash. */
-  async find(caseId: string, sha256: string): Promise<FoundFile | null> {
+  /**
+   * Return the file of a host; null if no file of its name below the folders has the hash.
+   * @param named where the host was; null if unknown
+   */
+  async find(caseId: string, sha256: string, named: FoundFile | null = null): Promise<FoundFile | null> {
+    if (named !== null && (await this.#hashOf(named)) === sha256) return named
     const name = caseId.split('/').at(-1)!
     if (this.#byName === null) await this.#search()
     const found = await this.#among(name, sha256)
@@ -38,8 +42,12 @@ export class HostFinder {
   async #among(name: string, sha256: string): Promise<FoundFile | null> {
     const candidates = (await this.#byName)?.get(name) ?? []
     for (const file of candidates.slice(0, MAX_CANDIDATES))
-      if ((await this.hashes.of(file.root, file.path).catch(() => null)) === sha256) return file
+      if ((await this.#hashOf(file)) === sha256) return file
     return null
+  }
+
+  #hashOf({ root, path }: FoundFile): Promise<string | null> {
+    return this.hashes.of(root, path).catch(() => null)
   }
 
   async #search(): Promise<void> {

@@ -51,13 +51,15 @@ export interface ItemDetail {
   readonly layers: readonly Layer[]
   /** Where to look; null if unknown. */
   readonly place: Place | null
+  /** Value of this tumor in the volume `tumors`; null without one. */
+  readonly tumorId: number | null
   /** Names of the ids of label maps. */
   readonly labels: readonly LabelName[]
   /** Position of the low corner of the second scan in the first one; of audit pairs only, null if unknown. */
   readonly offsetMm?: readonly [number, number, number] | null
 }
 
-export type LayerRole = 'host' | 'synthetic' | 'label' | 'prediction' | 'scan' | 'first' | 'second'
+export type LayerRole = 'host' | 'synthetic' | 'label' | 'tumors' | 'prediction' | 'scan' | 'first' | 'second'
 
 /** A volume of an item. */
 export interface Layer {

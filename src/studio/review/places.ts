@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { realpath } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { openInside } from '../inside.js'
 import { stampOf } from './file-hash.js'
@@ -34,9 +35,11 @@ async function layerOf(role: LayerRole, file: LayerFile): Promise<Layer> {
 }
 
 /** Return a file, or that it lies outside the given folders. @param roots real paths */
-export function fileBelow(roots: readonly string[], path: string, what: string): LayerFile {
-  const root = roots.find((one) => path.startsWith(one.endsWith('/') ? one : `${one}/`))
-  return root === undefined ? outside(path, what) : { root, path }
+export async function fileBelow(roots: readonly string[], path: string, what: string): Promise<LayerFile> {
+  // a result may name its files through a symbolic link
+  const real = await realpath(path).catch(() => path)
+  const root = roots.find((one) => real.startsWith(one.endsWith('/') ? one : `${one}/`))
+  return root === undefined ? outside(path, what) : { root, path: real }
 }
 
 function outside(path: string, what: string): LayerFile {

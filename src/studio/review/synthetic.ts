@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { asRecord } from '../../foreign-text.js'
 import { isIgnoredName, plainLabelName } from '../../volume/labels.js'
 import { FileFollower, type LineSink } from '../follow.js'
@@ -6,15 +6,24 @@ import { readJsonInside } from '../inside.js'
 import { type Collection, MAX_ITEMS, type PlacedCollection } from './collection.js'
 import { Columns } from './columns.js'
 import type { HostFinder } from './host-finder.js'
-import type { LabelName, Place } from './messages.js'
-import type { LayerFile, OpenItem } from './places.js'
+import type { LabelName, LayerRole, Place } from './messages.js'
+import { fileBelow, type LayerFile, type OpenItem } from './places.js'
 
 const NOT_KEPT = {
   message: 'This rejected attempt was not kept.',
   hint: 'Synthesize with --keep-rejected N to keep N of each organ.',
 }
 /** Columns that the page does not need. */
-export const HIDDEN_COLUMNS: ReadonlySet<string> = new Set(['host', 'file', 'x', 'y', 'z', 'sizeMm'])
+export const HIDDEN_COLUMNS: ReadonlySet<string> = new Set([
+  'host',
+  'file',
+  'folder',
+  'sha256',
+  'x',
+  'y',
+  'z',
+  'sizeMm',
+])
 /** Name of a file, not a path. */
 const NAME = /^[^/\\\0]{1,300}\.nii(\.gz)?$/
 
@@ -29,6 +38,7 @@ export class SyntheticCollection implements Collection, LineSink {
   #generation = 1
   #spacing: number | null = null
   #labels: readonly LabelName[] | null = null
+  #hosts: ReadonlyMap<string, string> | null = null
   /** Items of a tumor that have a scan. */
   #scans = new Map<string, number[]>()
   readonly #follower: FileFollower
@@ -64,6 +74,8 @@ export class SyntheticCollection implements Collection, LineSink {
     this.unlisted = 0
     this.#scans = new Map()
     this.#spacing = null
+    this.#hosts = null
+    this.#labels = null
   }
 
   damaged(): void {
@@ -83,7 +95,8 @@ export class SyntheticCollection implements Collection, LineSink {
     const plan = asRecord(line.plan)
     const [x, y, z] = numbersOf(plan?.centreMm)
     const sides = numbersOf(plan?.boxShape)
-    const file = nameOf(line.file) || nameOf(line.rejectedFile)
+    const accepted = nameOf(line.file)
+    const file = accepted || nameOf(line.rejectedFile)
     const measures = Object.entries(asRecord(line.measures) ?? {}).slice(0, 40)
     const at = this.columns.count
     this.columns.add(
@@ -94,8 +107,11 @@ export class SyntheticCollection implements Collection, LineSink {
         verdict: text(line.verdict),
         reason: text(line.reason),
         scan: file === '' ? 'none' : 'kept',
+        ...(line.review === undefined ? {} : { review: text(line.review) }),
         host: text(line.host),
         file,
+        folder: accepted !== '' ? '' : 'rejected',
+        sha256: text(line.sha256),
       },
       {
         variant: numberOf(line.variant),
@@ -127,6 +143,11 @@ export class SyntheticCollection implements Collection, LineSink {
     }
   }
 
+  /** Return the SHA-256 of the synthetic scan of an item, as the ledger states it; null in ledgers of earlier versions. */
+  sha256At(at: number): string | null {
+    return this.columns.textAt('sha256', at) || null
+  }
+
   /** Return the path of the synthetic scan of an item; null if none was kept. */
   scanAt(at: number): string | null {
     const file = this.columns.textAt('file', at)
@@ -146,11 +167,16 @@ export class SyntheticCollection implements Collection, LineSink {
           `${this.columns.numberAt('tumor', at) ?? '–'}, attempt ${this.columns.numberAt('attempt', at) ?? '–'}`,
         ],
       ],
-      files: new Map<'host' | 'synthetic' | 'label', LayerFile>([
+      files: new Map<LayerRole, LayerFile>([
         ['host', await this.#hostOf(text('case'), text('host'))],
         ['synthetic', scan === null ? NOT_KEPT : own(scan)],
         ['label', scan === null ? NOT_KEPT : own(join(this.#folderOf(at), 'labelsTr', label))],
+        // data sets of earlier versions have no numbers of tumors
+        ...(scan !== null && this.sha256At(at) !== null
+          ? [['tumors', own(join(this.#folderOf(at), 'tumorsTr', label))] as const]
+          : []),
       ]),
+      tumorId: this.sha256At(at) === null ? null : (this.columns.numberAt('tumor', at) ?? 0) + 1,
       place: this.#placeOf(at),
       labels: await this.#labelNames(),
     }
@@ -161,25 +187,36 @@ export class SyntheticCollection implements Collection, LineSink {
   }
 
   #folderOf(at: number): string {
-    return this.columns.textAt('verdict', at) === 'accepted' ? this.path : join(this.path, 'rejected')
+    return join(this.path, this.columns.textAt('folder', at))
   }
 
   async #hostOf(caseId: string, sha256: string): Promise<LayerFile> {
     if (!/^[0-9a-f]{64}$/.test(sha256))
       return { message: 'The ledger does not state the host CT.', hint: 'Synthesize the data set again.' }
-    const found = await this.hosts.find(caseId, sha256)
-    return (
-      found ?? {
-        message: `The host CT ${caseId} is not below the given folders.`,
-        hint: `Start again with its folder: freetumor studio ${this.path} HOSTS_DIR`,
-      }
-    )
+    const path = (await this.#hostFiles()).get(caseId)
+    const named = path === undefined ? null : await fileBelow(this.hosts.roots, path, 'host CT')
+    const found = await this.hosts.find(caseId, sha256, named !== null && 'root' in named ? named : null)
+    if (found !== null) return found
+    const folder = path === undefined ? 'HOSTS_DIR' : dirname(path)
+    return {
+      message: `The host CT ${caseId} is not below the given folders.`,
+      hint: `Start again with its folder: freetumor studio ${this.path} ${folder}`,
+    }
   }
 
   #placeOf(at: number): Place | null {
     const [x, y, z, size] = ['x', 'y', 'z', 'sizeMm'].map((name) => this.columns.numberAt(name, at))
     if (x == null || y == null || z == null) return null
     return { centreMm: [x, y, z], sizeMm: size ?? 30 }
+  }
+
+  /** Return the files of the hosts, as the synthesis read them. */
+  async #hostFiles(): Promise<ReadonlyMap<string, string>> {
+    if (this.#hosts !== null) return this.#hosts
+    const list = await readJsonInside(this.root, join(this.path, 'hosts.json')).catch(() => null)
+    const entries = (Array.isArray(list) ? list : []).map(asRecord)
+    this.#hosts = new Map(entries.map((one) => [text(one?.case), text(one?.image)]))
+    return this.#hosts
   }
 
   async #labelNames(): Promise<readonly LabelName[]> {

@@ -28,7 +28,12 @@ export class Filters {
     private readonly onChange: () => void,
   ) {
     const scans = table.texts.scan?.values.includes('kept')
-    this.#choice = { ...EVERYTHING, ...(scans ? { texts: { scan: 'kept' } } : {}) }
+    this.#choice = {
+      ...EVERYTHING,
+      ...(scans ? { texts: { scan: 'kept' } } : {}),
+      // the worst case first
+      ...(table.kind === 'evaluation' ? { sort: 'dice' } : {}),
+    }
     this.search.addEventListener('input', () => this.#set({ search: this.search.value }))
     const texts = FILTERS[table.kind].flatMap((name) => this.#textFilter(table, name) ?? [])
     const rows: HTMLElement[] = [this.search, ...texts]
@@ -128,8 +133,8 @@ export class Filters {
       'div',
       { class: 'range' },
       this.#select('measure', 'Measure', [['', 'any measure'], ...names], (value) => ({ measure: value })),
-      limit('at least', (least) => ({ least })),
-      limit('at most', (most) => ({ most })),
+      limit('min', (least) => ({ least })),
+      limit('max', (most) => ({ most })),
     )
   }
 
@@ -148,13 +153,9 @@ export class Filters {
       },
       '↑',
     )
-    return make(
-      'div',
-      { class: 'order' },
-      this.#select('sort', 'Order', [['', 'in order of the files'], ...columns], (value) => ({
-        sort: value,
-      })),
-      direction,
-    )
+    const choices = [['', 'in order of the files'], ...columns] as const
+    const sort = this.#select('sort', 'Order', choices, (value) => ({ sort: value }))
+    sort.value = this.#choice.sort
+    return make('div', { class: 'order' }, sort, direction)
   }
 }

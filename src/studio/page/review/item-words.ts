@@ -4,7 +4,7 @@ import type { ItemTable } from '../../review/messages.js'
 /** Columns that can be filtered by their texts, for each kind of results. */
 export const FILTERS: Readonly<Record<ItemTable['kind'], readonly string[]>> = {
   synthetic: ['organ', 'size', 'verdict', 'reason', 'scan'],
-  evaluation: ['what'],
+  evaluation: ['kind'],
   audit: ['kind', 'leak'],
   check: ['severity', 'rule'],
 }
@@ -22,6 +22,8 @@ export const KINDS: Readonly<Record<ItemTable['kind'], string>> = {
   check: 'data check',
 }
 
+const UNITS: Readonly<Record<string, string>> = { HuPerMm: 'HU/mm', Hu: 'HU', Mm: 'mm', Ml: 'ml' }
+
 export function textOf({ texts }: ItemTable, name: string, at: number): string {
   const column = texts[name]
   return column === undefined ? '' : (column.values[column.codes[at]!] ?? '')
@@ -33,7 +35,8 @@ export function numberOf({ numbers }: ItemTable, name: string, at: number): numb
 
 /** Return the name of a measure as the reports have it. */
 export function measureName(column: string): string {
-  return inWords(column.replace(/^measure /, ''))
+  const [, name, unit] = /^(?:measure )?(.+?)(HuPerMm|Hu|Mm|Ml)?$/.exec(column)!
+  return unit === undefined ? inWords(name!) : `${inWords(name!)} (${UNITS[unit]})`
 }
 
 /** Return the measures of an item. */
@@ -62,7 +65,7 @@ export function linesOf(table: ItemTable, at: number): readonly [title: string, 
     case 'evaluation': {
       const [dice, ml] = [numberOf(table, 'dice', at), numberOf(table, 'volumeMl', at)]
       const figure = dice !== null ? `Dice ${dice.toFixed(3)}` : ml !== null ? `${ml.toFixed(2)} ml` : ''
-      return [text('what'), [text('case'), figure].filter((part) => part !== '').join(', ')]
+      return [text('kind'), [text('case'), figure].filter((part) => part !== '').join(', ')]
     }
     case 'audit':
       return [`${text('case')} and ${text('other')}`, `${text('kind')}, ${text('leak')}`]

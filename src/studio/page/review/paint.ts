@@ -14,6 +14,8 @@ const ORGANS: readonly Colour[] = [
 ]
 /** Opacity of an organ over the scan; a tumor is opaque. */
 const ORGAN_OPACITY = 0.35
+/** Opacity of tumors beside the shown one. */
+const OTHER_OPACITY = 0.5
 /** Brightness of a scan under a mask. */
 const DIMMED = 0.7
 /** Colours of prediction errors. */
@@ -22,6 +24,10 @@ export const ERRORS: Readonly<Record<'both' | 'missed' | 'false', Colour>> = {
   missed: [86, 180, 233],
   false: [213, 94, 0],
 }
+
+const NO_DIFFERENCE = 32
+const BELOW: Colour = [92, 176, 255]
+const ABOVE: Colour = [255, 110, 90]
 
 /** Pixels of a view: 4 bytes each. */
 export type Pixels = Uint8ClampedArray<ArrayBuffer>
@@ -55,7 +61,7 @@ export function paintScan(
   }
 }
 
-/** Paint a difference in HU: blue below zero, red above, white at zero. */
+/** Paint a difference in HU: blue below zero, red above, dark at zero. */
 export function paintDifference(pixels: Pixels, before: Float32Array, after: Float32Array): void {
   for (let at = 0, to = 0; at < before.length; at++, to += 4) {
     const outside = before[at] === OUTSIDE || after[at] === OUTSIDE
@@ -68,29 +74,37 @@ export function paintDifference(pixels: Pixels, before: Float32Array, after: Flo
   }
 }
 
-/** Return the colour of a difference from -1 to 1; zero is a light grey. */
+/** Return the colour of a difference from -1 to 1; zero is dark, as the rest of the viewer. */
 export function differenceColour(share: number): Colour {
-  const strength = Math.abs(share)
-  const [red, green, blue] = share < 0 ? [33, 102, 172] : [178, 24, 43]
-  const mixed = (full: number): number => 238 + (full - 238) * Math.sqrt(strength)
+  const [red, green, blue] = share < 0 ? BELOW : ABOVE
+  const strength = Math.sqrt(Math.abs(share))
+  const mixed = (full: number): number => NO_DIFFERENCE + (full - NO_DIFFERENCE) * strength
   return [mixed(red), mixed(green), mixed(blue)]
 }
 
-/** Paint a label map over what is there: tumors opaque, organs translucent. */
+/**
+ * Paint a label map over what is there: tumors opaque, organs translucent.
+ * @param own the shown tumor: then other tumors are translucent, too
+ */
 export function paintLabels(
   pixels: Pixels,
   ids: Float32Array,
   labels: readonly LabelName[],
   colours: ReadonlyMap<number, Colour>,
+  own: { readonly ids: Float32Array; readonly id: number } | null,
 ): void {
-  const tumors = new Set(labels.filter(({ tumor }) => tumor).map(({ id }) => id))
+  const isTumor = tumorTest(labels)
   for (let at = 0, to = 0; at < ids.length; at++, to += 4) {
     const id = ids[at]!
+    if (own !== null && own.ids[at] === own.id) {
+      mix(pixels, to, TUMOR, 1)
+      continue
+    }
     if (id === 0 || id === OUTSIDE) continue
     // an id without a name is a mask of its own
     const colour = colours.get(id) ?? (labels.length === 0 ? TUMOR : undefined)
     if (colour === undefined) continue
-    mix(pixels, to, colour, tumors.has(id) || labels.length === 0 ? 1 : ORGAN_OPACITY)
+    mix(pixels, to, colour, own === null && isTumor(id) ? 1 : isTumor(id) ? OTHER_OPACITY : ORGAN_OPACITY)
   }
 }
 
@@ -101,29 +115,30 @@ export function paintErrors(
   predicted: Float32Array,
   labels: readonly LabelName[],
 ): void {
-  const tumors = new Set(labels.filter(({ tumor }) => tumor).map(({ id }) => id))
-  const isTumor = (id: number): boolean => (tumors.size > 0 ? tumors.has(id) : id > 0)
+  const isTumor = tumorTest(labels)
   for (let at = 0, to = 0; at < truth.length; at++, to += 4) {
     const [real, found] = [isTumor(truth[at]!), isTumor(predicted[at]!)]
     if (real || found) mix(pixels, to, ERRORS[real && found ? 'both' : real ? 'missed' : 'false'], 1)
   }
 }
 
-/** Draw the edge of tumors: pixels inside with a neighbour outside. */
+/** Draw the edge of the wanted ids: pixels inside with a neighbour outside. */
 export function paintOutline(
   pixels: Pixels,
   ids: Float32Array,
   width: number,
-  labels: readonly LabelName[],
+  isWanted: (id: number) => boolean,
 ): void {
-  const tumors = new Set(labels.filter(({ tumor }) => tumor).map(({ id }) => id))
-  const isIn = (at: number): boolean => {
-    const id = ids[at]
-    return id !== undefined && (tumors.size > 0 ? tumors.has(id) : id > 0)
-  }
+  const isIn = (at: number): boolean => ids[at] !== undefined && isWanted(ids[at])
   for (let at = 0; at < ids.length; at++)
     if (isIn(at) && !(isIn(at - 1) && isIn(at + 1) && isIn(at - width) && isIn(at + width)))
       mix(pixels, at * 4, TUMOR, 1)
+}
+
+/** Return whether an id is a tumor; without a name that says so, every id is one. */
+export function tumorTest(labels: readonly LabelName[]): (id: number) => boolean {
+  const tumors = new Set(labels.filter(({ tumor }) => tumor).map(({ id }) => id))
+  return (id) => (tumors.size > 0 ? tumors.has(id) : id > 0)
 }
 
 function mix(pixels: Pixels, to: number, [red, green, blue]: Colour, opacity: number): void {

@@ -1,14 +1,12 @@
-import type { LabelName, Place } from '../../review/messages.js'
+import type { Place } from '../../review/messages.js'
 import { apply } from './slices.js'
 import type { LoadedVolume } from './volume.js'
 
-/** Return the middle of the tumor voxels of a label map; of all labels if none is a tumor, null if it is empty. */
+/** Return the middle of the wanted voxels of a label map; null if there are none. */
 export function placeOfMask(
   { voxels, shape, affine, spacingMm }: LoadedVolume,
-  labels: readonly LabelName[],
+  isWanted: (id: number) => boolean,
 ): Place | null {
-  const tumors = new Set(labels.filter(({ tumor }) => tumor).map(({ id }) => id))
-  const isWanted = (id: number): boolean => (tumors.size > 0 ? tumors.has(id) : id > 0)
   const sums = [0, 0, 0]
   let count = 0
   let at = 0

@@ -1,4 +1,4 @@
-import { percent, short } from '../../../report/wording.js'
+import { inWords, percent, short } from '../../../report/wording.js'
 import type { Vec3 } from '../../../volume/volume.js'
 import type { ItemDecision, ItemDetail, ItemTable, LayerRole, Place, Reviews } from '../../review/messages.js'
 import { make, makeNotice, setText } from '../dom.js'
@@ -9,6 +9,7 @@ import { Filters } from './filters.js'
 import { ItemList } from './item-list.js'
 import { KINDS, linesOf, measuresOf, NOUNS, textOf } from './item-words.js'
 import { helpDialog, listenToKeys, type Shortcut } from './keys.js'
+import { tumorTest } from './paint.js'
 import { PANELS } from './panels.js'
 import { placeOfMask } from './place-of-mask.js'
 import { RejectDialog } from './reject-dialog.js'
@@ -380,7 +381,7 @@ class ReviewPage {
       new Promise<true>((resolve) => setTimeout(() => resolve(true), 30)),
     ]).catch(() => true)
     if (this.#at !== at || this.leaving.aborted) return
-    const base = { missing, labels: detail.labels }
+    const base = { missing, labels: detail.labels, tumorId: detail.tumorId }
     const order = new Map(
       present.flatMap(({ role }) => (ready.has(role) ? [[role, ready.get(role)!] as const] : [])),
     )
@@ -432,7 +433,8 @@ class ReviewPage {
     const texts: string[] = []
     if (this.table.kind === 'synthetic') {
       const verdict = textOf(this.table, 'verdict', this.#at)
-      texts.push(`${verdict} by the rules (${textOf(this.table, 'reason', this.#at)})`)
+      const by = textOf(this.table, 'review', this.#at) === '' ? 'the rules' : 'reviewers'
+      texts.push(`${inWords(verdict)} by ${by} (${inWords(textOf(this.table, 'reason', this.#at))})`)
     }
     const decision = this.#decisions.get(this.#at)
     for (const { reviewer, decision: one, reason } of decision?.votes ?? [])
@@ -596,11 +598,14 @@ class ReviewPage {
   }
 }
 
-/** Ledgers of earlier versions state no place: look at the middle of the changed voxels. */
-function placeOf(volumes: ReadonlyMap<LayerRole, LoadedVolume>, { labels }: ItemDetail): Place | null {
-  const [host, synthetic, label] = [volumes.get('host'), volumes.get('synthetic'), volumes.get('label')]
-  if (label !== undefined) return placeOfMask(label, labels)
-  return host === undefined || synthetic === undefined ? null : null
+/** Ledgers of earlier versions state no place: look at the middle of the tumor voxels. */
+function placeOf(
+  volumes: ReadonlyMap<LayerRole, LoadedVolume>,
+  { labels, tumorId }: ItemDetail,
+): Place | null {
+  const [tumors, label] = [volumes.get('tumors'), volumes.get('label')]
+  if (tumors !== undefined && tumorId !== null) return placeOfMask(tumors, (id) => id === tumorId)
+  return label === undefined ? null : placeOfMask(label, tumorTest(labels))
 }
 
 /** Return how far the second scan of an audit lies from the first one: by its low corner, else by the middles. */

@@ -99,8 +99,8 @@ export function sample(volume: LoadedVolume, sight: Sight, out: Float32Array, ne
         out[at] = voxels[base + Math.round(fp) * sp + Math.round(fq) * sq]! * slope + inter
         continue
       }
-      const cp = fp < 0 ? 0 : fp > np - 1 ? np - 1 : fp
-      const cq = fq < 0 ? 0 : fq > nq - 1 ? nq - 1 : fq
+      const cp = fp < 0 ? 0 : Math.min(fp, np - 1)
+      const cq = fq < 0 ? 0 : Math.min(fq, nq - 1)
       const ip = cp | 0
       const iq = cq | 0
       const wp = cp - ip

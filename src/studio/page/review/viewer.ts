@@ -12,6 +12,7 @@ import {
   paintOutline,
   paintScan,
   TUMOR,
+  tumorTest,
 } from './paint.js'
 import { neededBy, type Panel } from './panels.js'
 import {
@@ -35,6 +36,8 @@ export interface Shown {
   readonly missing: ReadonlyMap<LayerRole, { readonly message: string; readonly hint: string }>
   readonly labels: readonly LabelName[]
   readonly place: Place | null
+  /** Value of the shown tumor in the volume `tumors`; null: all tumors are equal. */
+  readonly tumorId: number | null
   /** Position in the second scan minus position in the first one. */
   readonly shiftMm: Vec3 | null
 }
@@ -344,8 +347,11 @@ export class Viewer {
       case 'scan': {
         const blinked = this.#blink && panel.scan === 'synthetic' && this.#shown!.volumes.has('host')
         under(blinked ? 'host' : panel.scan, false)
-        const ids = this.#outline && panel.outline !== null ? samples.of(panel.outline, true) : null
-        if (ids !== null && this.#shown!.volumes.has(panel.scan)) paintOutline(pixels, ids, width, labels)
+        if (!this.#outline || panel.outline === null || !this.#shown!.volumes.has(panel.scan)) return
+        const own = this.#ownTumor(samples)
+        const ids = own === null ? samples.of(panel.outline, true) : null
+        if (own !== null) paintOutline(pixels, own.ids, width, (id) => id === own.id)
+        else if (ids !== null) paintOutline(pixels, ids, width, tumorTest(labels))
         return
       }
       case 'difference': {
@@ -357,7 +363,8 @@ export class Viewer {
       case 'labels': {
         under(panel.scan, true)
         const ids = samples.of(panel.labels, true)
-        if (ids !== null) paintLabels(pixels, ids, labels, this.#colours)
+        const own = this.#ownTumor(samples)
+        if (ids !== null) paintLabels(pixels, ids, labels, this.#colours, own)
         return
       }
       case 'errors': {
@@ -366,6 +373,13 @@ export class Viewer {
         if (truth !== null && predicted !== null) paintErrors(pixels, truth, predicted, labels)
       }
     }
+  }
+
+  /** Return the numbers of the tumors and that of the shown one; null if the data set has none. */
+  #ownTumor(samples: Samples): { readonly ids: Float32Array; readonly id: number } | null {
+    const id = this.#shown!.tumorId
+    const ids = id === null ? null : samples.of('tumors', true)
+    return id === null || ids === null ? null : { ids, id }
   }
 
   #drawCross(context: CanvasRenderingContext2D, sight: Sight, ratio: number): void {
@@ -551,7 +565,7 @@ function keyOf(panel: Panel): HTMLElement | null {
         `+${DIFFERENCE_HU} HU`,
       )
     case 'labels':
-      return make('span', { class: 'key' }, item(TUMOR, 'tumor'))
+      return make('span', { class: 'key' }, item(TUMOR, panel.scan === 'synthetic' ? 'this tumor' : 'tumor'))
     case 'errors':
       return make(
         'span',
