@@ -402,7 +402,9 @@ class ReviewPage {
             shiftMm: shiftOf(order, detail),
           })
         } catch (error) {
-          if (this.#at === at) this.#viewer.note(role, errorText(error), `The file is ${name}.`)
+          const why = { message: errorText(error), hint: `The file is ${name}.` }
+          missing.set(role, why)
+          if (this.#at === at) this.#viewer.note(role, why.message, why.hint)
         }
       }),
     )

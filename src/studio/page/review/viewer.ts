@@ -93,7 +93,9 @@ export class Viewer {
     }
     for (const plane of PLANES)
       for (const at of panels.keys()) {
-        const canvas = make('canvas', { is: { role: 'img', tabindex: '-1' } })
+        const canvas = make('canvas', {
+          is: { role: 'img', 'aria-label': `${panels[at]!.title}, ${plane.name}` },
+        })
         const view = { plane, at, canvas, image: null }
         this.#views.push(view)
         this.#listen(view)
@@ -322,7 +324,7 @@ export class Viewer {
       canvas.height = height
       view.image = null
     }
-    const context = canvas.getContext('2d', { alpha: false })!
+    const context = canvas.getContext('2d', { alpha: false, willReadFrequently: true })!
     view.image ??= context.createImageData(width, height)
     this.#fill(view.image.data as Pixels, this.panels[at]!, width, samples)
     context.putImageData(view.image, 0, 0)
