@@ -57,7 +57,7 @@ export interface VariantFeedOptions {
 interface OpenCase {
   readonly id: string
   readonly subvolume: Subvolume
-  /** Of the prepared case. */
+  /** Affine of the prepared case. */
   readonly affine: Affine
   readonly organs: readonly WeightedOrgan[]
   /** Listed positions of the case. */

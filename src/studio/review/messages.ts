@@ -40,7 +40,7 @@ export interface ItemTable {
   readonly texts: Readonly<Record<string, TextColumn>>
   /** Null where an item has no value. */
   readonly numbers: Readonly<Record<string, readonly (number | null)[]>>
-  /** Where decisions are written; null if this collection or server accepts none. */
+  /** File of the decisions; null if this collection or server accepts none. */
   readonly reviews: string | null
 }
 
@@ -49,7 +49,7 @@ export interface ItemDetail {
   readonly at: number
   readonly facts: readonly (readonly [name: string, value: string])[]
   readonly layers: readonly Layer[]
-  /** Where to look; null if unknown. */
+  /** The place to look at; null if unknown. */
   readonly place: Place | null
   /** Value of this tumor in the volume `tumors`; null without one. */
   readonly tumorId: number | null

@@ -8,7 +8,7 @@ const MAX_BYTES = 2 ** 31
 const MAX_SENT = 24
 const BUFFER_BYTES = 256 * 1024
 
-/** Sends volumes as they are on the disk, piece by piece. */
+/** Sends volumes as they are on the disk, one buffer after another. */
 export class VolumeSender {
   #sending = 0
 

@@ -181,7 +181,7 @@ describe.skipIf(!hasChromium)(`the viewer in Chromium${missing}`, () => {
     expect(faults).toEqual([])
   })
 
-  it('says what to do without a host, without a scan and without --control', async () => {
+  it('shows what to do without a host, without a scan and without --control', async () => {
     const made = writeSyntheticSet(temporaryFolder())
     renameSync(made.hosts, join(temporaryFolder(), 'hosts'))
     const { page, faults } = await openReview(made, { control: false })

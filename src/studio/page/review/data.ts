@@ -16,7 +16,7 @@ export const readCollections = (): Promise<CollectionList> => json('/api/collect
 export const readTable = (id: string): Promise<ItemTable> => json(`/api/collections/${id}`)
 
 /** Return the decisions; null if they have the known version. */
-export const readReviews = (id: string, known: string): Promise<Reviews | null> =>
+export const readDecisions = (id: string, known: string): Promise<Reviews | null> =>
   json(`/api/collections/${id}/reviews?known=${encodeURIComponent(known)}`)
 
 export const sendDecision = (id: string, decision: NewDecision): Promise<unknown> =>

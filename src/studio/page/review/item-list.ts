@@ -1,6 +1,6 @@
 import type { ItemDecision, ItemTable } from '../../review/messages.js'
 import { make } from '../dom.js'
-import { linesOf, NOUNS, stateOf } from './item-words.js'
+import { linesOf, NOUNS, verdictOf } from './item-words.js'
 
 const ROW_PX = 56
 const MARGIN_ROWS = 6
@@ -62,7 +62,7 @@ export class ItemList {
     return Math.min(MAX_HEIGHT_PX, this.#items.length * ROW_PX)
   }
 
-  /** Rows move faster than the scroll bar if the list is longer than an element can be. */
+  /** Height of a row on the scroll bar: smaller than a row if the list exceeds the limit of an element. */
   #rowPx(): number {
     return this.#items.length === 0 ? ROW_PX : this.#height() / this.#items.length
   }
@@ -82,7 +82,7 @@ export class ItemList {
 
   #row(at: number, place: number, top: number): HTMLElement {
     const [title, detail] = linesOf(this.table, at)
-    const [state, look] = stateOf(this.table, at)
+    const [state, look] = verdictOf(this.table, at)
     const decision = this.decisionOf(at)
     const row = make(
       'div',

@@ -24,12 +24,12 @@ export const KINDS: Readonly<Record<ItemTable['kind'], string>> = {
 
 const UNITS: Readonly<Record<string, string>> = { HuPerMm: 'HU/mm', Hu: 'HU', Mm: 'mm', Ml: 'ml' }
 
-export function textOf({ texts }: ItemTable, name: string, at: number): string {
+export function itemText({ texts }: ItemTable, name: string, at: number): string {
   const column = texts[name]
   return column === undefined ? '' : (column.values[column.codes[at]!] ?? '')
 }
 
-export function numberOf({ numbers }: ItemTable, name: string, at: number): number | null {
+function itemNumber({ numbers }: ItemTable, name: string, at: number): number | null {
   return numbers[name]?.[at] ?? null
 }
 
@@ -43,7 +43,7 @@ export function measureName(column: string): string {
 export function measuresOf(table: ItemTable, at: number): [name: string, value: string][] {
   return Object.keys(table.numbers).flatMap((name): [string, string][] => {
     if (!name.startsWith('measure ') && table.kind === 'synthetic') return []
-    const value = numberOf(table, name, at)
+    const value = itemNumber(table, name, at)
     return value === null
       ? []
       : [[measureName(name), value.toLocaleString('en-US', { maximumSignificantDigits: 4 })]]
@@ -52,18 +52,18 @@ export function measuresOf(table: ItemTable, at: number): [name: string, value: 
 
 /** Return the two lines of an item in the list. */
 export function linesOf(table: ItemTable, at: number): readonly [title: string, detail: string] {
-  const text = (name: string): string => textOf(table, name, at)
+  const text = (name: string): string => itemText(table, name, at)
   switch (table.kind) {
     case 'synthetic': {
-      const attempt = numberOf(table, 'attempt', at) ?? 0
-      const number = `tumor ${numberOf(table, 'tumor', at) ?? '–'}${attempt > 0 ? `, attempt ${attempt}` : ''}`
+      const attempt = itemNumber(table, 'attempt', at) ?? 0
+      const number = `tumor ${itemNumber(table, 'tumor', at) ?? '–'}${attempt > 0 ? `, attempt ${attempt}` : ''}`
       return [
         `${text('organ')}, ${text('size')}`,
-        `${text('case')} v${numberOf(table, 'variant', at) ?? '–'}, ${number}`,
+        `${text('case')} v${itemNumber(table, 'variant', at) ?? '–'}, ${number}`,
       ]
     }
     case 'evaluation': {
-      const [dice, ml] = [numberOf(table, 'dice', at), numberOf(table, 'volumeMl', at)]
+      const [dice, ml] = [itemNumber(table, 'dice', at), itemNumber(table, 'volumeMl', at)]
       const figure = dice !== null ? `Dice ${dice.toFixed(3)}` : ml !== null ? `${ml.toFixed(2)} ml` : ''
       return [text('kind'), [text('case'), figure].filter((part) => part !== '').join(', ')]
     }
@@ -75,8 +75,8 @@ export function linesOf(table: ItemTable, at: number): readonly [title: string, 
 }
 
 /** Return the state of an item in words, with its look. */
-export function stateOf(table: ItemTable, at: number): readonly [text: string, look: string] {
-  const text = (name: string): string => textOf(table, name, at)
+export function verdictOf(table: ItemTable, at: number): readonly [text: string, look: string] {
+  const text = (name: string): string => itemText(table, name, at)
   switch (table.kind) {
     case 'synthetic':
       return text('verdict') === 'accepted'

@@ -2,11 +2,11 @@ import type { LabelName } from '../../review/messages.js'
 import { OUTSIDE } from './slices.js'
 import { DIFFERENCE_HU } from './windows.js'
 
-export type Colour = readonly [red: number, green: number, blue: number]
+export type PaintColour = readonly [red: number, green: number, blue: number]
 
 /** Colours of tumors and of organs, in order of their ids. They stay distinct for colour-blind readers. */
-export const TUMOR: Colour = [255, 190, 0]
-const ORGANS: readonly Colour[] = [
+export const TUMOR: PaintColour = [255, 190, 0]
+const ORGANS: readonly PaintColour[] = [
   [86, 180, 233],
   [0, 158, 115],
   [204, 121, 167],
@@ -14,26 +14,26 @@ const ORGANS: readonly Colour[] = [
 ]
 /** Opacity of an organ over the scan; a tumor is opaque. */
 const ORGAN_OPACITY = 0.35
-/** Opacity of tumors beside the shown one. */
+/** Opacity of tumors next to the shown one. */
 const OTHER_OPACITY = 0.5
 /** Brightness of a scan under a mask. */
 const DIMMED = 0.7
 /** Colours of prediction errors. */
-export const ERRORS: Readonly<Record<'both' | 'missed' | 'false', Colour>> = {
+export const ERRORS: Readonly<Record<'both' | 'missed' | 'false', PaintColour>> = {
   both: [0, 158, 115],
   missed: [86, 180, 233],
   false: [213, 94, 0],
 }
 
 const NO_DIFFERENCE = 32
-const BELOW: Colour = [92, 176, 255]
-const ABOVE: Colour = [255, 110, 90]
+const BELOW: PaintColour = [92, 176, 255]
+const ABOVE: PaintColour = [255, 110, 90]
 
 /** Pixels of a view: 4 bytes each. */
 export type Pixels = Uint8ClampedArray<ArrayBuffer>
 
 /** Return the colour of each id; undefined for ids without one. */
-export function coloursOf(labels: readonly LabelName[]): ReadonlyMap<number, Colour> {
+export function coloursOf(labels: readonly LabelName[]): ReadonlyMap<number, PaintColour> {
   const organs = labels.filter(({ tumor }) => !tumor)
   return new Map(
     labels.map((label) => [label.id, label.tumor ? TUMOR : ORGANS[organs.indexOf(label) % ORGANS.length]!]),
@@ -75,7 +75,7 @@ export function paintDifference(pixels: Pixels, before: Float32Array, after: Flo
 }
 
 /** Return the colour of a difference from -1 to 1; zero is dark, as the rest of the viewer. */
-export function differenceColour(share: number): Colour {
+export function differenceColour(share: number): PaintColour {
   const [red, green, blue] = share < 0 ? BELOW : ABOVE
   const strength = Math.sqrt(Math.abs(share))
   const mixed = (full: number): number => NO_DIFFERENCE + (full - NO_DIFFERENCE) * strength
@@ -90,7 +90,7 @@ export function paintLabels(
   pixels: Pixels,
   ids: Float32Array,
   labels: readonly LabelName[],
-  colours: ReadonlyMap<number, Colour>,
+  colours: ReadonlyMap<number, PaintColour>,
   own: { readonly ids: Float32Array; readonly id: number } | null,
 ): void {
   const isTumor = tumorTest(labels)
@@ -135,13 +135,13 @@ export function paintOutline(
       mix(pixels, at * 4, TUMOR, 1)
 }
 
-/** Return whether an id is a tumor; without a name that says so, every id is one. */
+/** Return whether an id is a tumor; without a name of a tumor, every id is one. */
 export function tumorTest(labels: readonly LabelName[]): (id: number) => boolean {
   const tumors = new Set(labels.filter(({ tumor }) => tumor).map(({ id }) => id))
   return (id) => (tumors.size > 0 ? tumors.has(id) : id > 0)
 }
 
-function mix(pixels: Pixels, to: number, [red, green, blue]: Colour, opacity: number): void {
+function mix(pixels: Pixels, to: number, [red, green, blue]: PaintColour, opacity: number): void {
   pixels[to] = pixels[to]! * (1 - opacity) + red * opacity
   pixels[to + 1] = pixels[to + 1]! * (1 - opacity) + green * opacity
   pixels[to + 2] = pixels[to + 2]! * (1 - opacity) + blue * opacity

@@ -18,7 +18,7 @@ export const PLANES: readonly Plane[] = [
   { name: 'sagittal', right: [1, -1], down: [2, -1], through: 0, marks: ['A', 'P', 'S', 'I'] },
 ]
 
-/** What a view shows: a rectangle in a plane. */
+/** A rectangle in a plane: the content of a view. */
 export interface Sight {
   readonly plane: Plane
   /** RAS millimetres of the middle of the view. Along the plane's normal, it is the slice. */

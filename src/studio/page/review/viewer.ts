@@ -1,52 +1,25 @@
 import type { Vec3 } from '../../../volume/volume.js'
-import type { LabelName, LayerRole, Place } from '../../review/messages.js'
+import type { LayerRole, Place } from '../../review/messages.js'
 import { make, setText } from '../dom.js'
-import {
-  type Colour,
-  coloursOf,
-  ERRORS,
-  type Pixels,
-  paintDifference,
-  paintErrors,
-  paintLabels,
-  paintOutline,
-  paintScan,
-  TUMOR,
-  tumorTest,
-} from './paint.js'
+import type { Pixels } from './paint.js'
 import { neededBy, type Panel } from './panels.js'
+import { extentOf, PLANES, type Plane, type Sight, sliceStepMm, toMm } from './slices.js'
 import {
-  extentOf,
-  PLANES,
-  type Plane,
-  type Sight,
-  sample,
-  scaleBarMm,
-  sliceStepMm,
-  toMm,
-  toPixel,
-  valueAt,
-} from './slices.js'
+  drawCross,
+  drawMarks,
+  fillPixels,
+  legendOf,
+  Samples,
+  type Shown,
+  valueInWords,
+} from './view-drawing.js'
 import type { LoadedVolume } from './volume.js'
-import { DIFFERENCE_HU, type HuWindow, WINDOWS } from './windows.js'
-
-/** What the viewer shows. */
-export interface Shown {
-  readonly volumes: ReadonlyMap<LayerRole, LoadedVolume>
-  readonly missing: ReadonlyMap<LayerRole, { readonly message: string; readonly hint: string }>
-  readonly labels: readonly LabelName[]
-  readonly place: Place | null
-  /** Value of the shown tumor in the volume `tumors`; null: all tumors are equal. */
-  readonly tumorId: number | null
-  /** Position in the second scan minus position in the first one. */
-  readonly shiftMm: Vec3 | null
-}
+import { type HuWindow, WINDOWS } from './windows.js'
 
 /** Margin around an object when it is zoomed to, in object sizes. */
 const ZOOM_MARGIN = 2.5
 const LEAST_ZOOM_MM = 40
 const MAX_PIXEL_RATIO = 2
-const CROSS = 'rgb(94 196 255 / 85%)'
 
 interface View {
   readonly plane: Plane
@@ -64,7 +37,6 @@ export class Viewer {
   readonly #values: HTMLElement[] = []
   readonly #titles: HTMLElement[] = []
   #shown: Shown | null = null
-  #colours: ReadonlyMap<number, Colour> = new Map()
   #crossMm: Vec3 = [0, 0, 0]
   #centreMm: Vec3 = [0, 0, 0]
   /** Per CSS pixel; null: the whole volume. */
@@ -77,11 +49,7 @@ export class Viewer {
   #waiting = false
   readonly #sizes = new ResizeObserver(() => this.draw())
 
-  /** @param onMoved called when the crosshair moves */
-  constructor(
-    private readonly panels: readonly Panel[],
-    private readonly onMoved: (mm: Vec3) => void,
-  ) {
+  constructor(private readonly panels: readonly Panel[]) {
     this.element = make('div', { class: 'viewer' }, this.#grid)
     this.#grid.style.setProperty('--columns', String(panels.length))
     for (const panel of panels) {
@@ -89,7 +57,7 @@ export class Viewer {
       const value = make('span', { class: 'value' })
       this.#titles.push(title)
       this.#values.push(value)
-      this.#grid.append(make('div', { class: 'view-head' }, title, value, keyOf(panel)))
+      this.#grid.append(make('div', { class: 'view-head' }, title, value, legendOf(panel)))
     }
     for (const plane of PLANES)
       for (const at of panels.keys()) {
@@ -136,28 +104,22 @@ export class Viewer {
 
   /** Show an item: at its place if one is known, else in the middle. */
   show(shown: Shown): void {
+    const before = this.#shown
     this.#shown = shown
-    this.#colours = coloursOf(shown.labels)
-    this.#blink = false
     const [first] = shown.volumes.values()
-    if (shown.place !== null) this.#crossMm = shown.place.centreMm
-    else if (first !== undefined) this.#crossMm = middleOf(first)
-    this.#centreMm = this.#crossMm
-    if (this.#zoom !== null) this.#zoomToPlace()
-    this.draw()
-    this.onMoved(this.#crossMm)
-  }
-
-  /** Add a volume that arrived. The crosshair stays, except for a first volume without a place. */
-  add(role: LayerRole, volume: LoadedVolume): void {
-    if (this.#shown === null) return
-    const isFirst = this.#shown.volumes.size === 0
-    this.#shown = { ...this.#shown, volumes: new Map([...this.#shown.volumes, [role, volume]]) }
-    if (isFirst && this.#shown.place === null) this.#crossMm = this.#centreMm = middleOf(volume)
+    // a volume that arrives later moves nothing
+    const isNew = before?.at !== shown.at
+    if (isNew) this.#blink = false
+    if (isNew || (before.place === null && (shown.place !== null || before.volumes.size === 0))) {
+      if (shown.place !== null) this.#crossMm = shown.place.centreMm
+      else if (first !== undefined) this.#crossMm = middleOf(first)
+      this.#centreMm = this.#crossMm
+      if (this.#zoom !== null) this.#zoomToPlace()
+    }
     this.draw()
   }
 
-  /** Say in the views of a volume why it is not there. */
+  /** Show in the views of a volume why it is not there. */
   note(role: LayerRole, message: string, hint = ''): void {
     if (this.#shown === null) return
     this.#shown = { ...this.#shown, missing: new Map([...this.#shown.missing, [role, { message, hint }]]) }
@@ -240,7 +202,6 @@ export class Viewer {
       Math.min(high[axis]! - 1e-3, Math.max(low[axis]! + 1e-3, mm[axis]!))
     this.#crossMm = first === undefined ? mm : [inside(0), inside(1), inside(2)]
     this.draw()
-    this.onMoved(this.#crossMm)
   }
 
   /** Draw at the next frame. */
@@ -303,7 +264,7 @@ export class Viewer {
         if (note.textContent !== texts.join(''))
           note.replaceChildren(...texts.map((text) => make('p', {}, text)))
       }
-      setText(this.#values[at]!, this.#valueOf(panel))
+      setText(this.#values[at]!, valueInWords(panel, shown, this.#crossMm, this.#blink))
     }
     for (const plane of PLANES) {
       const views = this.#views.filter((view) => view.plane === plane)
@@ -326,107 +287,16 @@ export class Viewer {
     }
     const context = canvas.getContext('2d', { alpha: false, willReadFrequently: true })!
     view.image ??= context.createImageData(width, height)
-    this.#fill(view.image.data as Pixels, this.panels[at]!, width, samples)
+    const look = { window: this.#window, isBlinked: this.#blink, isOutlined: this.#outline }
+    fillPixels(view.image.data as Pixels, this.panels[at]!, samples, look)
     context.putImageData(view.image, 0, 0)
-    this.#drawCross(context, sight, ratio)
+    drawCross(context, sight, this.#crossMm, ratio)
     drawMarks(context, sight, ratio)
     const [first] = this.#shown!.volumes.values()
     const slice = first === undefined ? '' : `, slice at ${this.#crossMm[plane.through]!.toFixed(1)} mm`
     canvas.setAttribute('aria-label', `${this.#titles[at]!.textContent}, ${plane.name}${slice}`)
     // where a position is drawn: for tests and for tools that read the page
     canvas.dataset.sight = JSON.stringify([sight.mmPerPixel, ...sight.centreMm])
-  }
-
-  #fill(pixels: Pixels, panel: Panel, width: number, samples: Samples): void {
-    const { low, high } = this.#window
-    const { labels } = this.#shown!
-    const under = (role: LayerRole, dim: boolean): void => {
-      const values = samples.of(role, false)
-      if (values === null) paintNothing(pixels)
-      else paintScan(pixels, values, low, high, dim)
-    }
-    switch (panel.kind) {
-      case 'scan': {
-        const blinked = this.#blink && panel.scan === 'synthetic' && this.#shown!.volumes.has('host')
-        under(blinked ? 'host' : panel.scan, false)
-        if (!this.#outline || panel.outline === null || !this.#shown!.volumes.has(panel.scan)) return
-        const own = this.#ownTumor(samples)
-        const ids = own === null ? samples.of(panel.outline, true) : null
-        if (own !== null) paintOutline(pixels, own.ids, width, (id) => id === own.id)
-        else if (ids !== null) paintOutline(pixels, ids, width, tumorTest(labels))
-        return
-      }
-      case 'difference': {
-        const [before, after] = [samples.of(panel.before, false), samples.of(panel.after, false)]
-        if (before === null || after === null) paintNothing(pixels)
-        else paintDifference(pixels, before, after)
-        return
-      }
-      case 'labels': {
-        under(panel.scan, true)
-        const ids = samples.of(panel.labels, true)
-        const own = this.#ownTumor(samples)
-        if (ids !== null) paintLabels(pixels, ids, labels, this.#colours, own)
-        return
-      }
-      case 'errors': {
-        under(panel.scan, true)
-        const [truth, predicted] = [samples.of(panel.labels, true), samples.of(panel.predicted, true)]
-        if (truth !== null && predicted !== null) paintErrors(pixels, truth, predicted, labels)
-      }
-    }
-  }
-
-  /** Return the numbers of the tumors and that of the shown one; null if the data set has none. */
-  #ownTumor(samples: Samples): { readonly ids: Float32Array; readonly id: number } | null {
-    const id = this.#shown!.tumorId
-    const ids = id === null ? null : samples.of('tumors', true)
-    return id === null || ids === null ? null : { ids, id }
-  }
-
-  #drawCross(context: CanvasRenderingContext2D, sight: Sight, ratio: number): void {
-    const [x, y] = toPixel(sight, this.#crossMm)
-    const gap = 9 * ratio
-    const lines = [
-      [0, y, x - gap, y],
-      [x + gap, y, sight.width, y],
-      [x, 0, x, y - gap],
-      [x, y + gap, x, sight.height],
-    ] as const
-    context.strokeStyle = CROSS
-    context.lineWidth = ratio
-    context.beginPath()
-    for (const [x0, y0, x1, y1] of lines) {
-      context.moveTo(Math.round(x0) + 0.5, Math.round(y0) + 0.5)
-      context.lineTo(Math.round(x1) + 0.5, Math.round(y1) + 0.5)
-    }
-    context.stroke()
-  }
-
-  #valueOf(panel: Panel): string {
-    const { volumes, labels } = this.#shown!
-    const at = (role: LayerRole): number | null => {
-      const volume = volumes.get(role)
-      return volume === undefined ? null : valueAt(volume, shifted(this.#crossMm, this.#shown!, role))
-    }
-    const nameOf = (id: number | null): string =>
-      id === null ? '' : id === 0 ? 'background' : (labels.find((one) => one.id === id)?.name ?? `id ${id}`)
-    switch (panel.kind) {
-      case 'scan': {
-        const value = at(this.#blink && panel.scan === 'synthetic' ? 'host' : panel.scan)
-        return value === null ? '' : `${Math.round(value)} HU`
-      }
-      case 'difference': {
-        const [before, after] = [at(panel.before), at(panel.after)]
-        if (before === null || after === null) return ''
-        const value = Math.round(after - before)
-        return `${value > 0 ? '+' : value < 0 ? '−' : ''}${Math.abs(value)} HU`
-      }
-      case 'labels':
-        return nameOf(at(panel.labels))
-      case 'errors':
-        return ''
-    }
   }
 
   #listen({ plane, canvas }: View): void {
@@ -479,105 +349,6 @@ export class Viewer {
     const moved = (axis: number): number => this.#centreMm[axis]! - (to[axis]! - from[axis]!)
     this.#centreMm = [moved(0), moved(1), moved(2)]
     this.draw()
-  }
-}
-
-/** Samples of the volumes at the pixels of one plane, each taken once for all columns. */
-class Samples {
-  readonly #taken = new Map<string, Float32Array>()
-
-  constructor(
-    private readonly shown: Shown,
-    private readonly sight: Sight,
-  ) {}
-
-  of(role: LayerRole, nearest: boolean): Float32Array | null {
-    const volume = this.shown.volumes.get(role)
-    if (volume === undefined) return null
-    const key = `${role} ${nearest}`
-    const known = this.#taken.get(key)
-    if (known !== undefined) return known
-    const { width, height, centreMm } = this.sight
-    const values = new Float32Array(width * height)
-    sample(volume, { ...this.sight, centreMm: shifted(centreMm, this.shown, role) }, values, nearest)
-    this.#taken.set(key, values)
-    return values
-  }
-}
-
-/** Return where a position of the first scan lies in the scan of a role. */
-function shifted(mm: Vec3, { shiftMm }: Shown, role: LayerRole): Vec3 {
-  if (role !== 'second' || shiftMm === null) return mm
-  return [mm[0] + shiftMm[0], mm[1] + shiftMm[1], mm[2] + shiftMm[2]]
-}
-
-function paintNothing(pixels: Pixels): void {
-  pixels.fill(0)
-  for (let at = 3; at < pixels.length; at += 4) pixels[at] = 255
-}
-
-/** Draw the side marks and the scale bar. */
-function drawMarks(
-  context: CanvasRenderingContext2D,
-  { plane, width, height, mmPerPixel }: Sight,
-  ratio: number,
-): void {
-  const [left, right, top, bottom] = plane.marks
-  const inset = 5 * ratio
-  context.font = `600 ${11 * ratio}px system-ui, sans-serif`
-  context.fillStyle = '#fff'
-  context.shadowColor = '#000'
-  context.shadowBlur = 3 * ratio
-  const write = (
-    text: string,
-    x: number,
-    y: number,
-    align: CanvasTextAlign,
-    base: CanvasTextBaseline,
-  ): void => {
-    context.textAlign = align
-    context.textBaseline = base
-    context.fillText(text, x, y)
-  }
-  write(left, inset, height / 2, 'left', 'middle')
-  write(right, width - inset, height / 2, 'right', 'middle')
-  write(top, width / 2, inset, 'center', 'top')
-  write(bottom, width / 2, height - inset, 'center', 'bottom')
-  const mm = scaleBarMm((width * mmPerPixel) / 4)
-  const length = mm / mmPerPixel
-  context.fillRect(inset, height - inset - 2 * ratio, length, 2 * ratio)
-  write(mm >= 10 ? `${mm / 10} cm` : `${mm} mm`, inset, height - inset - 4 * ratio, 'left', 'bottom')
-  context.shadowBlur = 0
-}
-
-/** Return the legend of a panel's colours. */
-function keyOf(panel: Panel): HTMLElement | null {
-  const item = ([red, green, blue]: Colour, text: string): HTMLElement => {
-    const swatch = make('i')
-    swatch.style.background = `rgb(${red} ${green} ${blue})`
-    return make('span', {}, swatch, text)
-  }
-  switch (panel.kind) {
-    case 'difference':
-      return make(
-        'span',
-        { class: 'key ramp', is: { title: 'Synthetic minus host' } },
-        `−${DIFFERENCE_HU}`,
-        make('i'),
-        `+${DIFFERENCE_HU} HU`,
-      )
-    case 'labels':
-      return make('span', { class: 'key' }, item(TUMOR, panel.scan === 'synthetic' ? 'this tumor' : 'tumor'))
-    case 'errors':
-      return make(
-        'span',
-        { class: 'key' },
-        item(ERRORS.both, 'both'),
-        item(ERRORS.missed, 'missed'),
-        item(ERRORS.false, 'false'),
-      )
-    case 'scan':
-      return null
   }
 }
 
