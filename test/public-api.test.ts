@@ -272,7 +272,6 @@ it('matches its snapshot', () => {
       "TumorPlan",
       "TumorSite",
       "TumorWish",
-      "UnreadableFiles",
       "Validation",
       "ValidationEvent",
       "Vec3",

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
- * Kill `freetumor studio` at random moments while two reviewers send decisions. Every decision that the server
- * acknowledged must be in reviews.jsonl, every line must be valid, and no decision may appear twice.
+ * Kill two processes that append reviews to one file, at random moments, again and again. After each kill, cut the file of
+ * one of them as a power failure would: a part of a further line is left. No acknowledged decision may be lost, and every
+ * line must be valid JSON or blank.
  *
  *     npm run build && node scripts/faults/reviews.mjs [--kills 50] [--seed 0]
  *
@@ -9,100 +10,82 @@
  */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { readReviews } from '../../dist/quality/reviews.js'
 
-const cli = join(dirname(fileURLToPath(import.meta.url)), '../../dist/cli/main.js')
+const writer = join(dirname(fileURLToPath(import.meta.url)), '../../test/quality/append-reviews.mjs')
 const { values } = parseArgs({
   options: { kills: { type: 'string', default: '50' }, seed: { type: 'string', default: '0' } },
 })
-const TUMORS = 500
 let drawn = 0
 const random = () =>
   createHash('sha256').update(`${values.seed}/${drawn++}`).digest().readUInt32BE() / 2 ** 32
 
 const folder = mkdtempSync(join(tmpdir(), 'freetumor-reviews-'))
 const file = join(folder, 'reviews.jsonl')
-const report = { seed: values.seed, kills: 0, acknowledged: 0, unanswered: 0, lost: 0, repeated: 0, lines: 0 }
-/** Reasons of acknowledged decisions: each is used once. */
-const acknowledged = new Set()
-try {
-  writeDataSet()
-  for (let kill = 0; kill < Number(values.kills); kill++) await decideUntilKilled(kill)
-  const lines = await readReviews(file)
-  const found = new Map()
-  for (const { reason } of lines) found.set(reason, (found.get(reason) ?? 0) + 1)
-  report.lines = lines.length
-  report.acknowledged = acknowledged.size
-  report.lost = [...acknowledged].filter((reason) => !found.has(reason)).length
-  report.repeated = [...found.values()].filter((count) => count > 1).length
-} finally {
-  rmSync(folder, { recursive: true, force: true })
-}
-console.log(JSON.stringify(report, null, 2))
-if (report.lost > 0 || report.repeated > 0 || report.acknowledged === 0) process.exitCode = 1
+const acknowledged = { Ada: new Set(), Bob: new Set() }
+const next = { Ada: 0, Bob: 0 }
+let torn = 0
 
-function writeDataSet() {
-  mkdirSync(join(folder, 'imagesTr'))
-  const sha256 = createHash('sha256').update('scan').digest('hex')
-  const lines = Array.from({ length: TUMORS }, (_, tumor) => ({
-    case: 'a',
-    variant: 0,
-    tumor,
-    attempt: 0,
-    verdict: 'accepted',
-    reason: 'seen',
-    file: 'a_v000.nii.gz',
-    sha256,
-  }))
-  writeFileSync(join(folder, 'ledger.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
-  writeFileSync(join(folder, 'dataset.json'), '{}')
-  writeFileSync(join(folder, 'imagesTr/a_v000.nii.gz'), 'scan')
-}
-
-async function decideUntilKilled(kill) {
-  const server = spawn(process.execPath, [cli, 'studio', folder, '--control', '--output', 'json'], {
+/** Start a writer, and kill it after a number of acknowledged decisions and a random delay. */
+function appendUntilKilled(reviewer) {
+  const child = spawn(process.execPath, [writer, file, reviewer, String(next[reviewer])], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  const ended = once(server, 'exit')
-  let text = ''
-  for await (const chunk of server.stdout) {
-    text += chunk
-    if (text.trimEnd().endsWith('}')) break
+  const wanted = 1 + Math.floor(random() * 20)
+  const delayMs = random() * 20
+  let rest = ''
+  let found = 0
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    const lines = (rest + text).split('\n')
+    rest = lines.pop()
+    for (const line of lines) acknowledged[reviewer].add(Number(line))
+    found += lines.length
+    if (found >= wanted && found - lines.length < wanted) setTimeout(() => child.kill('SIGKILL'), delayMs)
+  })
+  return new Promise((resolve, reject) =>
+    child.once('close', (code, signal) =>
+      signal === 'SIGKILL' ? resolve() : reject(new Error(`the writer ended with ${code}`)),
+    ),
+  )
+}
+
+let kills = 0
+try {
+  while (kills < Number(values.kills)) {
+    await Promise.all([appendUntilKilled('Ada'), appendUntilKilled('Bob')])
+    kills += 2
+    for (const reviewer of ['Ada', 'Bob']) next[reviewer] += 1000
+    if (random() < 0.5) continue
+    torn++
+    appendFileSync(
+      file,
+      '{"time":"2026-01-02T03:04:05Z","reviewer":"Ada"'.slice(0, 1 + Math.floor(random() * 46)),
+    )
   }
-  const { origin, hash } = new URL(JSON.parse(text).url)
-  const headers = {
-    Authorization: `Bearer ${hash.slice('#token='.length)}`,
-    'Content-Type': 'application/json',
+  const lines = await readReviews(file)
+  const lost = Object.entries(acknowledged).flatMap(([reviewer, tumors]) => {
+    const present = new Set(lines.filter((line) => line.reviewer === reviewer).map(({ tumor }) => tumor))
+    return [...tumors].filter((tumor) => !present.has(tumor)).map((tumor) => `${reviewer} ${tumor}`)
+  })
+  const acknowledgedCount = acknowledged.Ada.size + acknowledged.Bob.size
+  const blank = readFileSync(file, 'utf8')
+    .split('\n')
+    .filter((line) => /^ +$/.test(line)).length
+  const report = {
+    kills,
+    tornLines: torn,
+    acknowledged: acknowledgedCount,
+    inFile: lines.length,
+    blank,
+    lost,
   }
-  const { collections } = await (await fetch(`${origin}/api/collections`, { headers })).json()
-  const path = `${origin}/api/collections/${collections[0].id}`
-  const { revision } = await (await fetch(path, { headers })).json()
-  const send = async (reviewer) => {
-    for (let at = 0; ; at = (at + 1) % TUMORS) {
-      const reason = `${kill}/${reviewer}/${at}/${random()}`
-      const body = JSON.stringify({ revision, at, reviewer, decision: 'reject', reason, seconds: 1 })
-      try {
-        const answer = await fetch(`${path}/reviews`, { method: 'POST', headers, body })
-        if (!answer.ok) throw new Error(`refused: ${await answer.text()}`)
-        await answer.json()
-        acknowledged.add(reason)
-      } catch (error) {
-        if (String(error).includes('refused')) throw error
-        report.unanswered++
-        return
-      }
-    }
-  }
-  const reviewers = ['Ana', 'Ben'].map(send)
-  await delay(20 + random() * 300)
-  server.kill('SIGKILL')
-  report.kills++
-  await Promise.all([...reviewers, ended])
+  console.log(JSON.stringify(report, null, 2))
+  if (lost.length > 0 || acknowledgedCount === 0) process.exitCode = 1
+} finally {
+  rmSync(folder, { recursive: true, force: true })
 }

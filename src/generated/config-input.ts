@@ -864,6 +864,13 @@ export interface NetworksInput {
      */
     readonly checkpoint?: string | null | undefined
     /**
+     * Set of weights in the file of `checkpoint`: `student`, `teacher`, `ema`, or a key of the file. Null takes the only set; a file with several sets needs a name.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly weights?: string | null | undefined
+    /**
      * Configuration of the training that makes the baseline. It is trained first, if its weights are missing; `checkpoint` takes precedence.
      *
      * - Default: null
@@ -910,6 +917,13 @@ export interface NetworksInput {
        */
       readonly use?: 'both' | 'generator' | undefined
     } | null | undefined
+    /**
+     * Set of weights in the file of `checkpoint`: `student`, `teacher`, `ema`, or a key of the file. Null takes the only set; a file with several sets needs a name.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly weights?: string | null | undefined
     /**
      * Configuration of the training that makes the generator. It is trained first, if its weights are missing; `checkpoint` takes precedence.
      *
@@ -1375,7 +1389,7 @@ export interface QualityInput {
     } | undefined
   } | undefined
   /**
-   * File of review decisions on a synthetic data set (`reviews.jsonl`), or the folder that holds it; null uses none. In synthesis, a decision overrides the rule. In trainings, dropped tumors of synthetic scans are ignored.
+   * Review decisions on a synthetic data set: `reviews.jsonl`, or its folder; null uses none. In synthesis, a decision overrides the rule; in trainings, rejected tumors of synthetic scans are ignored.
    *
    * - Default: null
    * - Relative paths: from the folder of the file; with --set, from the working directory

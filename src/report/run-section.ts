@@ -1,9 +1,11 @@
+import { counted } from '../plain-text.js'
 import type { JobKind, RunEvent, StartedEvent } from '../training/events.js'
 import { lossChart, shareChart, stepsWithoutLoss, validationChart } from './curves.js'
 import { escapeHtml } from './escape-html.js'
+import { type ReviewTable, reviewSection } from './review-section.js'
 import { type Example, tumorSection } from './tumor-section.js'
 import { keptName, type TumorTally } from './tumor-tally.js'
-import { counted, duration, inWords, isFigure, short } from './wording.js'
+import { duration, inWords, isFigure, short } from './wording.js'
 
 export interface RunReport {
   readonly name: string
@@ -17,6 +19,8 @@ export interface RunReport {
   readonly pictures: readonly Example[]
   /** Files that could not be read, one sentence each. */
   readonly problems: readonly string[]
+  /** Use of review decisions; null without them. */
+  readonly reviews?: ReviewTable | null
 }
 
 /** Render one run; `id` is the anchor of its section. */
@@ -30,6 +34,7 @@ ${warnings(run)}
 ${facts(run.events, started)}
 ${curves(run, started?.job)}
 ${started && started.job !== 'baseline' ? `<h3>Synthetic tumors</h3>${tumorSection(run.tumors, run.pictures)}` : ''}
+${reviewSection(run.reviews)}
 ${timeline(run.events)}
 ${configuration(run.configText)}
 </section>`
@@ -143,7 +148,7 @@ function tell(event: RunEvent): [step: number | null, text: string] | null {
     case 'started':
       return [
         event.step,
-        event.step > 0 ? `resumed at step ${event.step}` : `started, ${event.steps} steps planned`,
+        event.step > 0 ? `resumed at step ${event.step}` : `started, ${counted(event.steps, 'step')} planned`,
       ]
     case 'command':
       return [

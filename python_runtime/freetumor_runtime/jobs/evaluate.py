@@ -70,6 +70,8 @@ def picture_case(case: PictureCase, spec: PictureSpec) -> dict:
         prediction_map=spec.predictionMap,
         label_map=spec.labelMap,
         ignored_ids=spec.ignoredIds,
+        # the measures have judged the organ mask
+        labels=(),
         tumor_labels=spec.tumorLabels,
         organ_path=case.organ,
         score_paths=(),

@@ -167,6 +167,7 @@ def test_tumor_outside_an_organ_mask_is_counted_on_the_other_voxels(tmp_path):
         prediction_map=None,
         label_map=None,
         ignored_ids=[IGNORED_ID],
+        labels=[1, 2],
         tumor_labels=[2],
         organ_path=save(tmp_path / "organ.nii.gz", organ),
         score_paths=(),

@@ -7,6 +7,7 @@ import {
   type PrepareReport,
   prepareListed,
 } from '../../pipeline/prepare/run.js'
+import { counted } from '../../plain-text.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { readConfig } from '../config-file.js'
 import { paint, printResult } from '../output.js'
@@ -72,7 +73,7 @@ function describe(estimate: PrepareEstimate, workers: number): string[] {
   const { cases, cached, unreadable, bytesAtMost, freeBytes, secondsAbout, memoryBytesPerWorker } = estimate
   const tight = bytesAtMost > freeBytes ? ': TOO LITTLE unless cropping removes much' : ''
   return [
-    `${cases} cases, ${cached} in the cache${unreadable > 0 ? `, ${unreadable} unreadable` : ''}`,
+    `${counted(cases, 'case')}, ${cached} in the cache${unreadable > 0 ? `, ${unreadable} unreadable` : ''}`,
     `other cases: at most ${gigabytes(bytesAtMost)} of ${gigabytes(freeBytes)} free${tight}, about ${durationOf(secondsAbout)} with ${workers} workers of up to ${gigabytes(memoryBytesPerWorker)} memory each`,
   ]
 }

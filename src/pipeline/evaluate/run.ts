@@ -9,6 +9,7 @@ import { type CaseMeasures, parseCaseMeasures } from '../../evaluation/measures.
 import type { Profile } from '../../evaluation/profiles.js'
 import type { Summary } from '../../evaluation/summary.js'
 import { writeEvaluation, writeJson } from '../../evaluation/write.js'
+import { counted } from '../../plain-text.js'
 import { makeFolder, makeWritableFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import type { CaseError } from '../ports/common.js'
@@ -185,9 +186,12 @@ async function scoresOf(
   })
   const missing = scores.filter(([, paths]) => paths.length === 0)
   if (missing.length > 0)
-    throw new DataError(`${folder}: holds no score of ${missing.length} cases (first ${missing[0]![0]})`, {
-      hint: `name the files NAME.nii.gz, or NAME_ID.nii.gz for the tumor ids ${outputs.join(', ')}`,
-    })
+    throw new DataError(
+      `${folder}: holds no score of ${counted(missing.length, 'case')} (first ${missing[0]![0]})`,
+      {
+        hint: `name the files NAME.nii.gz, or NAME_ID.nii.gz for the tumor ids ${outputs.join(', ')}`,
+      },
+    )
   return new Map(scores)
 }
 
@@ -211,7 +215,7 @@ async function organMasksOf(
     })
   if (missing.length > 0)
     warnings.push(
-      `${missing.length} cases have no organ mask in ${basename(organs)}, first ${missing[0]!.id}`,
+      `${counted(missing.length, 'case', ['has', 'have'])} no organ mask in ${basename(organs)}, first ${missing[0]!.id}`,
     )
   return files
 }

@@ -5,6 +5,7 @@ import { ignoredNote } from '../../curation/datasets/region-ids.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { DataError } from '../../errors.js'
 import { ensurePhantoms } from '../../phantom/dataset.js'
+import { counted } from '../../plain-text.js'
 import type { StageContext } from '../context.js'
 import type { PreparedCase } from '../ports/cases.js'
 import type { CaseError } from '../ports/common.js'
@@ -63,11 +64,13 @@ export async function prepareData(
   const first = report.failed[0]
   if (first)
     throw new DataError(
-      `${report.failed.length} of ${report.cases.length + report.failed.length} cases cannot be prepared; first ${first.caseId}: ${first.error.message}`,
+      `${report.failed.length} of ${counted(report.cases.length + report.failed.length, 'case')} cannot be prepared; first ${first.caseId}: ${first.error.message}`,
       { hint: first.error.hint || 'correct the file, or remove the case from its list' },
     )
   if (report.prepared > 0)
-    context.note(`prepared ${report.prepared} cases (${report.reused} reused) in ${report.directory}`)
+    context.note(
+      `prepared ${counted(report.prepared, 'case')} (${report.reused} reused) in ${report.directory}`,
+    )
   return report.cases
 }
 

@@ -13,6 +13,7 @@ import { type LedgerEntry, tallyTumors } from '../../report/tumor-tally.js'
 import { readEvents } from '../../training/event-log.js'
 import type { RunEvent } from '../../training/events.js'
 import { writeWhole } from '../../whole-file.js'
+import { readReviewSummary } from '../review-summary.js'
 import { writeEvaluationPage } from './evaluation.js'
 
 /** Largest number of pictures of each verdict on the page of a ledger. */
@@ -80,7 +81,8 @@ export async function writeLedgerReport(path: string): Promise<string> {
   const folder = dirname(ledger)
   const problems: string[] = []
   const pictures = await readPictures(join(folder, 'pictures'), problems)
-  const ledgers = [{ name: 'Synthetic tumors', tumors, pictures: examples(pictures), problems }]
+  const reviews = await readReviewSummary(folder)
+  const ledgers = [{ name: 'Synthetic tumors', tumors, pictures: examples(pictures), problems, reviews }]
   return await writeReport(folder, { title: basename(folder), ledgers })
 }
 
@@ -133,6 +135,7 @@ export async function readRun(directory: string): Promise<RunReport> {
       verdict: picture.verdict ?? verdicts.get(picture.attempt) ?? null,
     })),
     problems,
+    reviews: await readReviewSummary(directory),
   }
 }
 

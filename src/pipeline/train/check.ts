@@ -7,6 +7,7 @@ import type { LabelIds } from '../../curation/check/label-ids.js'
 import { type CuratedCase, curate, curationWarnings } from '../../curation/datasets/curate.js'
 import { refuseForeignIds } from '../../curation/datasets/region-ids.js'
 import { ConfigError, EnvironmentError, EXIT, FreetumorError } from '../../errors.js'
+import { counted } from '../../plain-text.js'
 import { cannotBeRead } from '../../system-errors.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import { segmentorOf } from '../checkpoint/coverage.js'
@@ -130,7 +131,7 @@ async function checkInitialWeights(
   const outputs = trainingLabels(config).names.length
   if (found.outputs !== null && found.outputs !== outputs)
     findings.warn(
-      `${where}: its head starts from random weights (expected ${outputs} outputs, found ${found.outputs})`,
+      `${where}: its head starts from random weights (expected ${counted(outputs, 'output')}, found ${found.outputs})`,
       null,
     )
 }
@@ -289,7 +290,7 @@ function judgeDataset(dataset: string, read: readonly ReadCase[], findings: Find
   const isLabelled = read.every(({ item }) => item.role.kind === 'labelled')
   if (isLabelled && read.every(({ ids }) => ids.problem === null && ids.tumors.length === 0))
     findings.warn(
-      `${where}: its role is labelled, but none of the ${read.length} labels that were read has a tumor`,
+      `${where}: its role is labelled, but none of ${counted(read.length, 'label')} that were read has a tumor`,
       'give it role: host, or correct its labelMap',
     )
 }
