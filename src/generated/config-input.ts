@@ -1857,7 +1857,7 @@ export interface RuntimeInput {
  */
 export interface ReportInput {
   /**
-   * Number of example pictures of synthetic tumors in the report; 0 makes none. A training spreads them over its steps; offline synthesis shows one per host.
+   * Number of example pictures of synthetic tumors in the report; 0 makes none. A training spreads them over its steps and adds the first tumors of each kind; offline synthesis pictures this number of hosts.
    *
    * - Unit: pictures
    * - Default: 6

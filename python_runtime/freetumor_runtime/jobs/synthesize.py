@@ -20,6 +20,8 @@ from torch import Tensor
 from freetumor_runtime.config.synthesis import SynthesizeCase, SynthesizeSpec
 from freetumor_runtime.data.boxes import as_box, box_at, within
 from freetumor_runtime.data.cache import read_prepared_subvolume
+from freetumor_runtime.data.components import largest_whole_component
+from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.label_ids import IGNORED_LABEL
 from freetumor_runtime.data.nifti import load_nifti, write_synced
@@ -38,7 +40,7 @@ from freetumor_runtime.synthesis.subvolume import (
     memory_mb,
     paint_attempt,
 )
-from freetumor_runtime.training.pictures import plane_pictures
+from freetumor_runtime.training.pictures import plane_pictures, slice_picture, tumor_facts, tumor_plane
 from freetumor_runtime.training.ranks import Ranks
 
 
@@ -113,6 +115,9 @@ def make_variant(case: OpenCase, tools: Tools[SynthesizeSpec], round_: Round, so
     case.seconds["write"] = subvolume.seconds["render"] = subvolume.seconds["judge"] = 0.0
     kept: list[PaintedTumor] = []
     rejected: list[dict] = []
+    with_slice: set[tuple[str, bool]] = set()
+    if _is_example(case, tools.spec, round_):
+        leave_real_pictures(case, tools.spec)
     while round_.attempts:
         painted = [paint_attempt(subvolume, painted_XYZ, attempt) for attempt in round_.attempts]
         pictured = list(painted) if _is_example(case, tools.spec, round_) else []
@@ -128,7 +133,11 @@ def make_variant(case: OpenCase, tools: Tools[SynthesizeSpec], round_: Round, so
             if tumor is not None and tumor.attempt.tumor in round_.kept_rejected:
                 rejected.append(write_rejected(case, tools.spec, tumor.attempt, variant))
         for tumor, after_XYZ in shown:
-            leave_picture(case, tools.spec, variant, tumor, after_XYZ, measures, tumor.attempt.tumor in accepted)
+            kept_it = tumor.attempt.tumor in accepted
+            # one whole slice of each organ and verdict, because it is larger than all the rest
+            first_of_kind = (tumor.organ.name, kept_it) not in with_slice
+            with_slice.add((tumor.organ.name, kept_it))
+            leave_picture(case, tools.spec, variant, tumor, after_XYZ, measures, kept_it, first_of_kind)
         for tumor in reversed(painted):
             if tumor is not None and tumor.attempt.tumor not in accepted:
                 painted_XYZ[tumor.box] = tumor.before_XYZ
@@ -237,8 +246,9 @@ def leave_picture(
     after_XYZ: Tensor,
     measures: Sequence[AttemptMeasures],
     accepted: bool,
+    with_whole: bool,
 ) -> None:
-    """Three planes through the tumor in `pictures/`: before, after, mask."""
+    """Three planes through the tumor in `pictures/`: before, after, mask; and the whole axial slice if requested."""
     seen = next(one for one in measures if one.tumor == tumor.attempt.tumor)
     volumes = {
         "host": tumor.before_XYZ * 255,
@@ -254,9 +264,45 @@ def leave_picture(
         "size": tumor.attempt.plan.size,
         "verdict": "accepted" if accepted else "rejected",
         "shareSeen": seen.seen_voxels / seen.synthetic_voxels if spec.baseline is not None else None,
-        "planes": plane_pictures(volumes),
+        **tumor_facts(volumes["mask"], spec.spacingMm, spec.windowHu),
+        "planes": plane_pictures(volumes, spec.spacingMm),
+        **({"whole": whole_slice(case, spec, tumor, after_XYZ)} if with_whole else {}),
     }
+    write_picture(spec, f"{case.case.name}_v{variant:03d}_t{tumor.attempt.tumor}_a{tumor.attempt.attempt}", picture)
+
+
+def leave_real_pictures(case: OpenCase, spec: SynthesizeSpec) -> None:
+    """Leave a picture of the largest real tumor of each organ of the host, to compare synthetic tumors with."""
+    for organ in spec.organs:
+        mask_XYZ = largest_whole_component((case.subvolume.label_XYZ == organ.tumorLabel).cpu().numpy())
+        if mask_XYZ is None:
+            continue
+        volumes = {"host": case.subvolume.image_XYZ.cpu() * 255, "mask": torch.from_numpy(mask_XYZ)}
+        picture = {
+            "kind": "real",
+            "case": case.case.id,
+            "organ": organ.name,
+            **tumor_facts(volumes["mask"], spec.spacingMm, spec.windowHu),
+            "planes": [tumor_plane(volumes, spec.spacingMm)],
+        }
+        write_picture(spec, f"real_{organ.name}_{case.case.name}", picture)
+
+
+def write_picture(spec: SynthesizeSpec, name: str, picture: dict[str, Any]) -> None:
     folder = Path(spec.directory) / "pictures"
     folder.mkdir(exist_ok=True)
-    name = f"{case.case.name}_v{variant:03d}_t{tumor.attempt.tumor}_a{tumor.attempt.attempt}.json"
-    write_synced(str(folder / name), json.dumps(picture).encode())
+    write_synced(str(folder / f"{name}.json"), json.dumps(picture).encode())
+
+
+def whole_slice(case: OpenCase, spec: SynthesizeSpec, tumor: PaintedTumor, after_XYZ: Tensor) -> dict[str, Any]:
+    """Return the axial slice of the prepared scan with most of the tumor: `image` with the tumor, and its `mask`."""
+    mask_XYZ = tumor.roles_XYZ == SYNTHETIC
+    at = int(mask_XYZ.sum((0, 1)).argmax())
+    corner = [first + part.start for first, part in zip(case.start, tumor.box, strict=True)]
+    plane = slice(None), slice(None), slice(corner[2] + at, corner[2] + at + 1)
+    image_hu, _, _ = read_prepared_subvolume(case.case.prepared, plane)
+    image_XY = window_intensity(torch.from_numpy(image_hu), spec.windowHu)[..., 0]
+    mask_XY = torch.zeros_like(image_XY, dtype=torch.bool)
+    box = tuple(slice(start, start + length) for start, length in zip(corner[:2], mask_XYZ.shape[:2], strict=True))
+    image_XY[box], mask_XY[box] = after_XYZ[..., at].cpu(), mask_XYZ[..., at].cpu()
+    return slice_picture("axial", {"image": image_XY * 255, "mask": mask_XY}, spec.spacingMm[:2])

@@ -185,7 +185,7 @@ def test_jobs_hand_ignored_ids_to_figures_and_pictures(tmp_path):
     assert evaluate_case(EvaluateCase("one", mask, label, None, ()), spec)["labels"][1]["dice"] == 1
     output = tmp_path / "one.json"
     picture_case(
-        PictureCase("one", mask, label, None, None, str(output)),
+        PictureCase("one", mask, label, None, None, None, str(output)),
         PictureSpec("picture", 1, (2,), (-100, 100), None, None, (IGNORED_ID,), ()),
     )
     for plane in json.loads(output.read_text())["planes"]:

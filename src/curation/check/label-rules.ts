@@ -1,5 +1,5 @@
-import { type Components, componentsTouching, findComponents, findRuns } from '../../volume/components.js'
 import { counted } from '../../plain-text.js'
+import { type Components, componentsTouching, findComponents, findRuns } from '../../volume/components.js'
 import { applyAffine, voxelVolumeMm3 } from '../../volume/geometry.js'
 import { IGNORED_LABEL, LABEL_SCHEMES, type LabelScheme, type Organ } from '../../volume/labels.js'
 import type { LabelMap, Vec3, Volume } from '../../volume/volume.js'

@@ -1,4 +1,4 @@
-import { basename, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
 import type { IgnoredIds } from '../../curation/datasets/ignored-ids.js'
 import { labelFiles } from '../../curation/datasets/label-files.js'
@@ -31,7 +31,7 @@ import {
   volumesIn,
 } from './mask-files.js'
 import { drawWorstCases } from './pictures.js'
-import { type EvaluateOptions, evaluateProfile, measuredIds } from './settings.js'
+import { type EvaluateOptions, evaluateProfile, measuredIds, namesOfIds } from './settings.js'
 import { evaluateSpec } from './spec.js'
 
 export type FailedCases = readonly { readonly caseId: string; readonly error: CaseError }[]
@@ -104,7 +104,10 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
       masks.pairs.map(({ id }) => id),
     )
     await writeCaseFiles(out, masks.pairs, scans, { ...ids, region: options.region ?? 'abdomen' })
-    await drawWorstCases(first.cases, masks.pairs, scans, { ...options, ...ids, out }, ignored.ids, context)
+    const compared = new Set(second?.cases.map(({ caseId }) => caseId))
+    const otherMasks = (others?.pairs ?? []).filter(({ id }) => compared.has(id))
+    const pictured = { ...options, ...ids, out }
+    await drawWorstCases(first.cases, masks.pairs, otherMasks, scans, pictured, ignored.ids, context)
     await writeEvaluationPage(out)
   }
   return {
@@ -147,7 +150,9 @@ async function measure(
   for (const text of warnings) context.note(text, 'warning')
   const failedCases = failed.map(({ caseId }) => caseId)
   const seed = options.seed ?? 0
-  return { summary: aggregate(fitting, profile, { seed, failedCases, warnings }), cases: fitting, failed }
+  const labelNames = namesOfIds(options)
+  const figures = aggregate(fitting, profile, { seed, failedCases, warnings })
+  return { summary: { ...figures, ...(labelNames && { labelNames }) }, cases: fitting, failed }
 }
 
 function compareBoth(
@@ -156,8 +161,15 @@ function compareBoth(
   { predictions, against, seed = 0 }: EvaluateOptions,
   profile: Profile,
 ): Comparison {
-  const names = [basename(resolve(predictions)), basename(resolve(against!))] as const
+  const names = distinctNames(resolve(predictions), resolve(against!))
   return compare(first.cases, second.cases, profile, { seed, names })
+}
+
+/** Return short names of two folders: their last parts, or the last two if those are equal. */
+function distinctNames(first: string, second: string): readonly [string, string] {
+  const [a, b] = [basename(first), basename(second)]
+  if (a !== b) return [a, b]
+  return [join(basename(dirname(first)), a), join(basename(dirname(second)), b)]
 }
 
 /**

@@ -93,7 +93,7 @@ test('an evaluation writes tables, a summary, pictures of the worst cases and a 
   ])
   const page = readFileSync(join(out, 'report.html'), 'utf8')
   expect(page.indexOf('>b</th>')).toBeLessThan(page.indexOf('>a</th>'))
-  expect(page.match(/<img/g)).toHaveLength(2)
+  expect(page.match(/<figcaption>[ab] /g)).toHaveLength(2)
   writeFileSync(join(out, 'report.html'), '')
   expect(await writeAnyReport(out)).toBe(join(out, 'report.html'))
   expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('Cases, worst first')
@@ -155,11 +155,20 @@ test('two folders of masks are compared on the cases that both have', async () =
   const out = join(folder, 'out')
   expect(JSON.parse(readFileSync(join(out, 'comparison.json'), 'utf8'))).toEqual(against!.comparison)
   expect(readdirSync(join(out, 'against')).sort()).toContain('summary.json')
-  expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('<h2>Comparison</h2>')
+  const page = readFileSync(join(out, 'report.html'), 'utf8')
+  expect(page).toContain('<h2>Comparison <span class="quiet">masks against old</span></h2>')
+  expect(page).toContain('<td>0.842</td><td>0.769</td>')
+  expect(page).toContain('Dice of liver tumor')
+  expect(page).not.toMatch(/Dice of \d+</)
+  expect(drawn.at(-1)!.cases.map(({ id, against }) => [id, against])).toEqual([
+    ['a', join(folder, 'old/a.nii.gz')],
+    ['b', join(folder, 'old/b.nii.gz')],
+    ['c', null],
+  ])
   // alone again, the old comparison is gone
   await evaluate(measure)
   expect(existsSync(join(out, 'comparison.json'))).toBe(false)
-  expect(readFileSync(join(out, 'report.html'), 'utf8')).not.toContain('<h2>Comparison</h2>')
+  expect(readFileSync(join(out, 'report.html'), 'utf8')).not.toContain('<h2>Comparison')
 })
 
 describe('label conventions', () => {
