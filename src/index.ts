@@ -220,7 +220,7 @@ export function listRuns(root = 'runs'): Promise<RunSummary[]> {
 }
 
 /**
- * Serve a page that shows the runs below folders, until the result is disposed (`await using`).
+ * Serve a page that shows the runs and synthetic data sets below folders, until the result is disposed (`await using`).
  * @param folders default `runs`; searched three levels deep
  */
 export function studio(
@@ -229,6 +229,7 @@ export function studio(
 ): Promise<Studio> {
   return openStudio({
     ...settings,
+    reviews: settings.reviews === undefined ? undefined : resolve(settings.reviews),
     folders: folders.map((folder) => resolve(folder)),
     pageFolder: join(packageRoot, 'dist/studio/page'),
     processes: controlledProcesses,

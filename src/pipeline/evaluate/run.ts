@@ -17,6 +17,7 @@ import type { StageContext } from '../context.js'
 import type { CaseError } from '../ports/common.js'
 import { removeOldPage, writeEvaluationPage } from '../report/evaluation.js'
 import { byCase, lockUnsharded, type WholeShards, workOnShard } from '../shards.js'
+import { scansOfCases, writeCaseFiles } from './case-files.js'
 import { ignoredIdsOfLabels } from './ignored-ids.js'
 import {
   conventionWarnings,
@@ -253,10 +254,16 @@ async function concludeEvaluation(
       await writeEvaluation(join(out, 'against'), second.summary, second.cases, profile)
       await writeJson(join(out, 'comparison.json'), comparison)
     }
-    const pictured = { ...options, ...measuredIds(options), out }
+    const ids = measuredIds(options)
+    const scans = await scansOfCases(
+      options.images,
+      pairs.map(({ id }) => id),
+    )
+    await writeCaseFiles(out, pairs, scans, { ...ids, region: options.region ?? 'abdomen' })
     const compared = new Set(second?.cases.map(({ caseId }) => caseId))
     const otherMasks = otherPairs.filter(({ id }) => compared.has(id))
-    await drawWorstCases(first.cases, pairs, otherMasks, pictured, ignored.ids, context)
+    const pictured = { ...options, ...ids, out }
+    await drawWorstCases(first.cases, pairs, otherMasks, scans, pictured, ignored.ids, context)
     await writeEvaluationPage(out)
   }
   return {

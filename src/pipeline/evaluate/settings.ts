@@ -59,9 +59,8 @@ export interface PictureOptions {
   readonly region?: Region | undefined
   readonly predictionMap?: IdMap | undefined
   readonly labelMap?: IdMap | undefined
-  /** Folders of organ masks and of scans. */
+  /** Folder of organ masks. */
   readonly organs?: string | undefined
-  readonly images?: string | undefined
   readonly pictures?: number | undefined
   readonly workers?: number | undefined
 }
