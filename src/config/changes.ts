@@ -47,6 +47,7 @@ const FREE = [
   'runtime.python',
   'runtime.restarts',
   'runtime.hangSeconds',
+  'cluster',
   // of offline synthesis
   'synthesize',
   'report',

@@ -1927,6 +1927,229 @@ export interface ConfigInput {
    */
   readonly runtime?: RuntimeInput | undefined
   /**
+   * Job of a cluster that `freetumor submit` starts; null runs on this machine only. Trainings ignore it.
+   *
+   * - Default: null
+   * - Source: our choice
+   */
+  readonly cluster?: {
+    /**
+     * Account that is charged; null is the default of the user. Slurm refuses accounts that the user does not have.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly account?: string | null | undefined
+    /**
+     * Partition of the job; null is the default of the cluster. It decides which nodes and limits apply.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly partition?: string | null | undefined
+    /**
+     * Quality of service of the job; null is the default of the account. It decides priority, limits and preemption.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly qos?: string | null | undefined
+    /**
+     * Number of nodes of the job; null is `runtime.nodes`. The submitted run uses it as its `runtime.nodes`.
+     *
+     * - Unit: nodes
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly nodes?: number | null | undefined
+    /**
+     * Number of GPUs on each node; null is `runtime.processesPerNode`, or 0 with `runtime.device: cpu`. Above 0, the submitted run uses it as its `runtime.processesPerNode`.
+     *
+     * - Unit: GPUs
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly gpusPerNode?: number | null | undefined
+    /**
+     * Number of CPU cores on each node; null is derived from ranks, threads and workers. Too few cores slow down the feeding of GPUs.
+     *
+     * - Unit: cores
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly cpusPerNode?: number | null | undefined
+    /**
+     * Memory on each node; null is the default of the partition. A job that uses more is killed.
+     *
+     * - Unit: GB
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly memoryGB?: number | null | undefined
+    /**
+     * Time limit of each start of the job; null is the default of the partition. At the limit, the run saves and is requeued.
+     *
+     * - Unit: h
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly timeHours?: number | null | undefined
+    /**
+     * Environment modules that the job loads, such as `cuda/12.4`. They are loaded in this order before the first command.
+     *
+     * - Default: []
+     * - Source: our choice
+     */
+    readonly modules?: readonly string[] | undefined
+    /**
+     * Container image that holds freetumor and its runtime; null runs on the node itself. Slurm takes a `.sif` file or `docker://...`; Kubernetes needs an image.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly image?: string | null | undefined
+    /**
+     * Folders that the container sees. Data, cache and run directory must be among them.
+     *
+     * - Default: []
+     * - Source: our choice
+     */
+    readonly mounts?: readonly {
+      /**
+       * Folder of the node; on Kubernetes, the name of a PersistentVolumeClaim. It must hold the same files on every node.
+       *
+       * - Default: none (required)
+       * - Source: our choice
+       */
+      readonly source: string
+      /**
+       * Folder in the container. Paths of the configuration must exist below it; use the path of the source.
+       *
+       * - Default: none (required)
+       * - Source: our choice
+       */
+      readonly target: string
+      /**
+       * Mount the folder read-only. Run directory and cache need a writable mount.
+       *
+       * - Default: false
+       * - Source: our choice
+       */
+      readonly readOnly?: boolean | undefined
+    }[] | undefined
+    /**
+     * Environment variables of the job; they stand in the script, so no secret belongs here. The job gets these and no other variables of your shell.
+     *
+     * - Default: {}
+     * - Source: our choice
+     */
+    readonly environment?: { readonly [id: string]: string } | undefined
+    /**
+     * File with `NAME=value` lines that the job reads on the node, for secrets. Its values stand in no script; Kubernetes takes `cluster.kubernetes.secret` instead.
+     *
+     * - Default: null
+     * - Relative paths: from the folder of the file; with --set, from the working directory
+     * - Source: our choice
+     */
+    readonly environmentFile?: string | null | undefined
+    /**
+     * Keys for Slurm only. Kubernetes ignores them.
+     *
+     * - Source: our choice
+     */
+    readonly slurm?: {
+      /**
+       * Type of the GPUs as Slurm names it, such as `a100`; null takes any. The script requests `--gres=gpu:TYPE:N`.
+       *
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly gpuType?: string | null | undefined
+      /**
+       * Time before the time limit at which Slurm warns the job; null derives it from measured steps and saves. The run must finish its step and save within it; without a measurement it is 120 s.
+       *
+       * - Unit: s
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly stopSeconds?: number | null | undefined
+      /**
+       * Number of times that a preempted job or one at its time limit is requeued. After the last one the job ends with exit code 75.
+       *
+       * - Unit: requeues
+       * - Default: 100
+       * - Source: our choice
+       */
+      readonly maxRequeues?: number | undefined
+      /**
+       * Number of tasks of an array that run at the same time; null sets no limit. It becomes the `%N` of `--array`.
+       *
+       * - Unit: tasks
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly maxConcurrentTasks?: number | null | undefined
+      /**
+       * Program that runs `cluster.image` on the nodes. Without an image it is not used.
+       *
+       * - Default: apptainer
+       * - Source: our choice
+       */
+      readonly containerProgram?: 'apptainer' | 'singularity' | undefined
+      /**
+       * More lines of the script, such as `#SBATCH --reservation=NAME`. Lines of `#SBATCH` join the head; all others run before the training.
+       *
+       * - Default: []
+       * - Source: our choice
+       */
+      readonly extraLines?: readonly string[] | undefined
+    } | undefined
+    /**
+     * Keys for Kubernetes only. Slurm ignores them.
+     *
+     * - Source: our choice
+     */
+    readonly kubernetes?: {
+      /**
+       * Namespace of the objects; null is that of the current context. Claims and secrets must be in the same namespace.
+       *
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly namespace?: string | null | undefined
+      /**
+       * LocalQueue of Kueue; null sets no queue label. Kueue then admits the job when its quota allows it.
+       *
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly localQueue?: string | null | undefined
+      /**
+       * Secret whose entries become environment variables of the pods. Its values stand in no manifest.
+       *
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly secret?: string | null | undefined
+      /**
+       * Size of `/dev/shm` in each pod. NCCL and worker processes fail if it is too small.
+       *
+       * - Unit: GB
+       * - Default: 16
+       * - Source: our choice
+       */
+      readonly sharedMemoryGB?: number | undefined
+      /**
+       * Time between the stop signal and the end of a pod. The run must finish its step and save within it.
+       *
+       * - Unit: s
+       * - Default: 120
+       * - Source: our choice
+       */
+      readonly stopSeconds?: number | undefined
+    } | undefined
+  } | null | undefined
+  /**
    * Report of the run. It does not change the training.
    *
    * - Source: our choice
