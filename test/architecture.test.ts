@@ -106,7 +106,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   pythonia: ['runtime/pythonia.ts'],
   commander: ['cli'],
   'nifti-reader-js': ['volume'],
-  yaml: ['config'],
+  yaml: ['config', 'cluster'],
   hono: ['studio'],
   '@hono/node-server': ['studio'],
   uplot: ['studio'],

@@ -2132,21 +2132,94 @@ export interface ConfigInput {
        */
       readonly secret?: string | null | undefined
       /**
-       * Size of `/dev/shm` in each pod. NCCL and worker processes fail if it is too small.
+       * Size of `/dev/shm` in each pod; null is half of `cluster.memoryGB`, at most 16 GB. NCCL and worker processes fail if it is too small; it counts as memory of the pod.
        *
        * - Unit: GB
-       * - Default: 16
+       * - Default: null
        * - Source: our choice
        */
-      readonly sharedMemoryGB?: number | undefined
+      readonly sharedMemoryGB?: number | null | undefined
       /**
-       * Time between the stop signal and the end of a pod. The run must finish its step and save within it.
+       * Time between the stop signal and the end of a pod; null derives it from measured steps and saves. The run must finish its step and save within it; without a measurement it is 120 s.
        *
        * - Unit: s
-       * - Default: 120
+       * - Default: null
        * - Source: our choice
        */
-      readonly stopSeconds?: number | undefined
+      readonly stopSeconds?: number | null | undefined
+      /**
+       * Number of times that a failed pod or shard is started again; preemptions and lost nodes do not count. After the last one the job fails.
+       *
+       * - Unit: retries
+       * - Default: 3
+       * - Source: our choice
+       */
+      readonly maxRetries?: number | undefined
+      /**
+       * Number of tasks of an array that run at the same time; null sets no limit. It becomes the `parallelism` of the Job.
+       *
+       * - Unit: tasks
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly maxConcurrentTasks?: number | null | undefined
+      /**
+       * Name of the GPUs as the device plugin reports them, such as `amd.com/gpu`. Pods request `cluster.gpusPerNode` of this resource.
+       *
+       * - Default: nvidia.com/gpu
+       * - Source: our choice
+       */
+      readonly gpuResource?: string | undefined
+      /**
+       * Labels of the nodes that may run the pods. Without a label, Kubernetes may choose any node with enough resources.
+       *
+       * - Default: {}
+       * - Source: our choice
+       */
+      readonly nodeSelector?: { readonly [id: string]: string } | undefined
+      /**
+       * Taints of nodes that the pods tolerate. Nodes with other taints take no pod of the job.
+       *
+       * - Default: []
+       * - Source: our choice
+       */
+      readonly tolerations?: readonly {
+        /**
+         * Name of the taint. Taints of other names are not tolerated.
+         *
+         * - Default: none (required)
+         * - Source: our choice
+         */
+        readonly key: string
+        /**
+         * Value of the taint; null tolerates every value. Taints of the name with another value are not tolerated.
+         *
+         * - Default: null
+         * - Source: our choice
+         */
+        readonly value?: string | null | undefined
+        /**
+         * Effect of the taint; null tolerates every effect. Taints of the name with another effect are not tolerated.
+         *
+         * - Default: null
+         * - Source: our choice
+         */
+        readonly effect?: 'NoSchedule' | 'PreferNoSchedule' | 'NoExecute' | null | undefined
+      }[] | undefined
+      /**
+       * User id of the processes in the pods; root is refused. It must be able to write the mounted folders.
+       *
+       * - Default: 1000
+       * - Source: our choice
+       */
+      readonly userId?: number | undefined
+      /**
+       * Group id of the processes and of mounted claims. Kubernetes makes claims writable for this group where the storage supports it.
+       *
+       * - Default: 1000
+       * - Source: our choice
+       */
+      readonly groupId?: number | undefined
     } | undefined
   } | null | undefined
   /**

@@ -75,6 +75,41 @@ const slurm = z.strictObject({
   ),
 })
 
+/** A qualified name of Kubernetes, such as `nvidia.com/gpu`. */
+const labelName = z
+  .string()
+  .regex(
+    /^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/,
+    'the name of a label',
+  )
+const labelValue = z
+  .string()
+  .regex(/^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$/, 'the value of a label')
+
+const tolerations = z.strictObject({
+  key: key(labelName, 'Name of the taint.', 'Taints of other names are not tolerated.', { source: OURS }),
+  value: key(
+    labelValue.nullable().default(null),
+    'Value of the taint; null tolerates every value.',
+    'Taints of the name with another value are not tolerated.',
+    { source: OURS },
+  ),
+  effect: key(
+    z.enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute']).nullable().default(null),
+    'Effect of the taint; null tolerates every effect.',
+    'Taints of the name with another effect are not tolerated.',
+    { source: OURS },
+  ),
+})
+
+/** An object name of Kubernetes (RFC 1123 subdomain). */
+const objectName = z
+  .string()
+  .regex(
+    /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/,
+    'a name of Kubernetes',
+  )
+
 const kubernetes = z.strictObject({
   namespace: key(
     z
@@ -87,28 +122,70 @@ const kubernetes = z.strictObject({
     { source: OURS },
   ),
   localQueue: key(
-    word.nullable().default(null),
+    labelValue.min(1).nullable().default(null),
     'LocalQueue of Kueue; null sets no queue label.',
     'Kueue then admits the job when its quota allows it.',
     { source: OURS },
   ),
   secret: key(
-    word.nullable().default(null),
+    objectName.nullable().default(null),
     'Secret whose entries become environment variables of the pods.',
     'Its values stand in no manifest.',
     { source: OURS },
   ),
   sharedMemoryGB: key(
-    positive.default(16),
-    'Size of `/dev/shm` in each pod.',
-    'NCCL and worker processes fail if it is too small.',
+    positive.nullable().default(null),
+    'Size of `/dev/shm` in each pod; null is half of `cluster.memoryGB`, at most 16 GB.',
+    'NCCL and worker processes fail if it is too small; it counts as memory of the pod.',
     { unit: 'GB', source: OURS },
   ),
   stopSeconds: key(
-    natural.min(10).default(120),
-    'Time between the stop signal and the end of a pod.',
-    'The run must finish its step and save within it.',
+    natural.min(10).nullable().default(null),
+    'Time between the stop signal and the end of a pod; null derives it from measured steps and saves.',
+    'The run must finish its step and save within it; without a measurement it is 120 s.',
     { unit: 's', source: OURS },
+  ),
+  maxRetries: key(
+    natural.default(3),
+    'Number of times that a failed pod or shard is started again; preemptions and lost nodes do not count.',
+    'After the last one the job fails.',
+    { unit: 'retries', source: OURS },
+  ),
+  maxConcurrentTasks: key(
+    count.nullable().default(null),
+    'Number of tasks of an array that run at the same time; null sets no limit.',
+    'It becomes the `parallelism` of the Job.',
+    { unit: 'tasks', source: OURS },
+  ),
+  gpuResource: key(
+    labelName.default('nvidia.com/gpu'),
+    'Name of the GPUs as the device plugin reports them, such as `amd.com/gpu`.',
+    'Pods request `cluster.gpusPerNode` of this resource.',
+    { source: OURS },
+  ),
+  nodeSelector: key(
+    z.record(labelName, labelValue).default({}),
+    'Labels of the nodes that may run the pods.',
+    'Without a label, Kubernetes may choose any node with enough resources.',
+    { source: OURS },
+  ),
+  tolerations: key(
+    z.array(tolerations).default([]),
+    'Taints of nodes that the pods tolerate.',
+    'Nodes with other taints take no pod of the job.',
+    { source: OURS },
+  ),
+  userId: key(
+    count.default(1000),
+    'User id of the processes in the pods; root is refused.',
+    'It must be able to write the mounted folders.',
+    { source: OURS },
+  ),
+  groupId: key(
+    count.default(1000),
+    'Group id of the processes and of mounted claims.',
+    'Kubernetes makes claims writable for this group where the storage supports it.',
+    { source: OURS },
   ),
 })
 

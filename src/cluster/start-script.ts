@@ -1,0 +1,82 @@
+import { type ClusterJob, type NodeReferences, nodeCommand } from './job.js'
+import { shellWord } from './quote.js'
+
+/** Exit code of a pod that Kubernetes starts again without counting it: 128 and the number of SIGTERM. */
+export const PREEMPTED = 143
+
+const REFERENCES: NodeReferences = {
+  nodeRank: '"$PET_NODE_RANK"',
+  rendezvous: '"$PET_MASTER_ADDR:$PET_MASTER_PORT"',
+  shard: '"$((JOB_COMPLETION_INDEX + 1))"',
+}
+
+/**
+ * Return the shell script of a container. As process 1, it passes stop signals on to freetumor, and turns the exit code of
+ * a preempted run into `PREEMPTED`.
+ */
+export function startScript(job: ClusterJob): string {
+  // the container is the image: no other container program starts in it
+  const inside = { ...job, cluster: { ...job.cluster, image: null } }
+  return `${[...HEAD, ...step('work', nodeCommand(inside, REFERENCES)), ...STEPS, ...conclusion(job)].join('\n')}\n`
+}
+
+const HEAD = [
+  '#!/bin/sh',
+  '# Written by freetumor. docs/cluster.md explains it.',
+  'set -u',
+  'step=',
+  'signalled=',
+  '# the preStop hook and the kubelet each signal: a second signal would end freetumor at once',
+  'pass_on() {',
+  '  [ -z "$signalled" ] || return',
+  '  signalled=yes',
+  '  [ -z "$step" ] || kill -TERM "$step" 2> /dev/null',
+  '}',
+  'trap pass_on TERM USR2 INT',
+  '',
+]
+
+/** `exec` replaces the shell of the step: signals reach freetumor itself. */
+function step(name: string, command: string): string[] {
+  return [`${name}() { exec ${command}; }`]
+}
+
+/** `wait` returns at each signal, so it is repeated; a second wait for an ended process returns 127 in some shells. */
+const STEPS = [
+  '',
+  'run_step() {',
+  `  [ -z "$signalled" ] || return ${PREEMPTED}`,
+  '  "$1" &',
+  '  step=$!',
+  '  # the signal came before the process was known',
+  '  [ -z "$signalled" ] || kill -TERM "$step" 2> /dev/null',
+  '  code=0',
+  '  while kill -0 "$step" 2> /dev/null; do wait "$step"; code=$?; done',
+  '  wait "$step" 2> /dev/null',
+  '  last=$?',
+  '  [ "$last" -eq 127 ] || code=$last',
+  '  step=',
+  '  return "$code"',
+  '}',
+  '',
+]
+
+function conclusion({ work, nodes, directory }: ClusterJob): string[] {
+  const isTogether = work.kind === 'training' && nodes > 1
+  return [
+    'run_step work',
+    'code=$?',
+    '# a preempted run has saved: the next pod resumes it',
+    `case $code in 75 | 130 | 140 | 143) [ -z "$signalled" ] || exit ${PREEMPTED} ;; esac`,
+    ...(isTogether
+      ? [
+          '# another node was preempted: this node starts again with it',
+          `run=${shellWord(directory, 'run directory')}`,
+          'record=$run/exit.json',
+          '[ "$PET_NODE_RANK" -eq 0 ] || record=$run/exit.node-$PET_NODE_RANK.json',
+          `if [ "$code" -eq 75 ] && grep -q '"reason": "stop on node ' "$record"; then exit ${PREEMPTED}; fi`,
+        ]
+      : []),
+    'exit "$code"',
+  ]
+}
