@@ -17,7 +17,8 @@ const REFERENCES: NodeReferences = {
 export function startScript(job: ClusterJob): string {
   // the container is the image: no other container program starts in it
   const inside = { ...job, cluster: { ...job.cluster, image: null } }
-  return `${[...HEAD, ...step('work', nodeCommand(inside, REFERENCES)), ...STEPS, ...conclusion(job)].join('\n')}\n`
+  const parts = [HEAD, step('work', nodeCommand(inside, REFERENCES)), STEPS, rendezvous(job), conclusion(job)]
+  return `${parts.flat().join('\n')}\n`
 }
 
 const HEAD = [
@@ -60,6 +61,20 @@ const STEPS = [
   '}',
   '',
 ]
+
+/** Node 0 listens at the address of its name, which the name service of the cluster may learn after the pod has started. */
+function rendezvous({ nodes }: ClusterJob): string[] {
+  if (nodes === 1) return []
+  return [
+    '# at most 2 minutes; then freetumor reports what it lacks',
+    'seconds=0',
+    'while [ -z "$signalled" ] && [ "$seconds" -lt 120 ] && ! getent hosts "$PET_MASTER_ADDR" > /dev/null; do',
+    '  sleep 1',
+    '  seconds=$((seconds + 1))',
+    'done',
+    '',
+  ]
+}
 
 function conclusion({ work, nodes, directory }: ClusterJob): string[] {
   const isTogether = work.kind === 'training' && nodes > 1

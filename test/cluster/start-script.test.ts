@@ -36,6 +36,9 @@ const TRAINING: ClusterWork = { kind: 'training', config: '/etc/freetumor/config
 function start({ code, work = TRAINING, nodes = 1, env = {}, ...given }: Start) {
   const folder = temporaryFolder()
   writeFileSync(join(folder, 'program.mjs'), PROGRAM)
+  // a name service that answers the third question, and a sleep that takes no time
+  standIn(folder, 'getent', `echo "$2" >> '${folder}/names'; [ "$(wc -l < '${folder}/names')" -eq 3 ]`)
+  standIn(folder, 'sleep', 'exit 0')
   const { directory = folder, image = 'freetumor:0.2.0' } = given
   const job: ClusterJob = {
     name: 'a',
@@ -51,7 +54,7 @@ function start({ code, work = TRAINING, nodes = 1, env = {}, ...given }: Start) 
   }
   writeFileSync(join(folder, 'start.sh'), startScript(job))
   const child: ChildProcess = spawn('/bin/sh', [join(folder, 'start.sh')], {
-    env: { ...process.env, ...env },
+    env: { ...process.env, PATH: `${folder}:${process.env.PATH}`, ...env },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
   onTestFinished(() => void child.kill('SIGKILL'))
@@ -71,6 +74,10 @@ function start({ code, work = TRAINING, nodes = 1, env = {}, ...given }: Start) 
     return pid
   }
   return { child, ended, argv, running, folder, signals: () => readFileSync(join(folder, 'signals'), 'utf8') }
+}
+
+function standIn(folder: string, name: string, script: string): void {
+  writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
 }
 
 const node = (rank: number): Record<string, string> => ({
@@ -102,6 +109,12 @@ describe('the start script of a container', () => {
       '--rendezvous',
       'a-node-0-0.a:29500',
     ])
+  })
+
+  it('waits until the name of node 0 has an address', async () => {
+    const run = start({ code: 0, nodes: 2, env: node(0) })
+    expect(await run.ended).toBe(0)
+    expect(readFileSync(join(run.folder, 'names'), 'utf8')).toBe('a-node-0-0.a\n'.repeat(3))
   })
 
   it('starts task 6 of an array with shard 7', async () => {
