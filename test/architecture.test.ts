@@ -54,6 +54,7 @@ const STAGES = [
   'predict',
   'evaluate',
   'serve',
+  'submit',
 ].map((stage) => `pipeline/${stage}`)
 const ALL_OF_PIPELINE = ['pipeline', 'pipeline/ports', ...STAGES, 'pipeline/flows']
 

@@ -11,6 +11,7 @@ import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
 import type { Prediction, PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
+import type { SubmittedJob } from '../pipeline/submit/run.js'
 import type { Synthesis } from '../pipeline/synthesize/dataset.js'
 import type { SynthesisProgress } from '../pipeline/synthesize/run.js'
 import type { Sweep } from '../pipeline/synthesize/sweep.js'
@@ -61,6 +62,7 @@ export interface JsonOutputs {
   setup: SetupResult
   simulate: { readonly out: string; readonly count: number; readonly noRoom: number }
   studio: { readonly url: string }
+  submit: SubmittedJob
   sweep: Sweep
   synthesize: Synthesis
   train: RunResult

@@ -9,12 +9,19 @@ export type Scheduler = (typeof SCHEDULERS)[number]
 
 /** Work of a job. */
 export type ClusterWork =
-  /** A training; a later start of the job resumes it. */
+  /** A training from a configuration file; a later start of the job resumes it. */
   | { readonly kind: 'training'; readonly config: string }
   /** A torchrun script of the user; it must resume by itself. */
   | { readonly kind: 'script'; readonly argv: readonly string[] }
-  /** A command of freetumor that takes `--shard i/n`, one shard for each task. */
-  | { readonly kind: 'array'; readonly argv: readonly string[]; readonly shards: number }
+  /** A command of freetumor, such as `merge DIR`. */
+  | { readonly kind: 'command'; readonly argv: readonly string[] }
+  /** A command of freetumor that takes `--shard i/n`: one task for each shard. */
+  | {
+      readonly kind: 'array'
+      readonly argv: readonly string[]
+      readonly shards: number
+      readonly slice: string
+    }
 
 /** Resources of one node of a job. */
 export interface NodeResources {
@@ -38,22 +45,24 @@ export interface ClusterJob {
   readonly work: ClusterWork
   readonly nodes: number
   readonly node: NodeResources
-  /** Time between the warning of the scheduler and the end of the job. */
+  /** Time between the warning of the scheduler and the time limit. */
   readonly stopSeconds: number
-  /** Command line that starts freetumor on a node, such as `node dist/cli/main.js`; in an image `freetumor`. */
+  /** Command line that starts freetumor on a node, such as `node dist/cli/start.js`; in an image `freetumor`. */
   readonly program: readonly string[]
-  /** Python of the runtime on the nodes; null in an image. */
+  /** Python of the runtime on the nodes; null in an image, or for the environment of `freetumor setup`. */
   readonly python: string | null
   readonly cluster: ClusterSection
 }
 
-/** Text that a shell replaces on the node. */
+/** Texts that a shell replaces on the node. */
 export interface NodeReferences {
   readonly nodeRank: string
   /** HOST:PORT of node 0. */
   readonly rendezvous: string
   /** Number of the shard, from 1. */
   readonly shard: string
+  /** Folder of this node in this start of the job, for a script's logs. */
+  readonly launchDirectory: string
 }
 
 type Submitted = Pick<RunConfig, 'runtime' | 'sampling'> & { readonly cluster: ClusterSection }
@@ -85,66 +94,108 @@ export function nodeResources(config: Submitted): NodeResources {
 
 /** Measured times of a training, for the warning before a time limit. */
 export interface MeasuredTimes {
-  /** The longest step, validation or checkpoint of the steps that were measured. */
+  /** The longest step. */
   readonly stepSeconds: number
+  /** The longest time between the end of a step and its checkpoint. */
   readonly saveSeconds: number
 }
 
 /** Time of the warning without a measurement. */
 const UNMEASURED_STOP_SECONDS = 120
-/** Least time of the warning: processes need some seconds to end and to report. */
+/** Least time of the warning: processes need some seconds to end and to write the report. */
 const LEAST_STOP_SECONDS = 30
+/** Limit of `sbatch --signal`. */
+const MOST_STOP_SECONDS = 65_535
 
 /**
- * Return the time that a run needs from the warning to its end: the step in hand and one more of each node's queue, a save,
- * both doubled for a slow disk, and 30 s to end.
+ * Return the time that a run needs from the warning to its end: the step in hand, the step after it and a save, all doubled
+ * for a slow disk, and 30 s to end.
  */
 export function stopSecondsOf(cluster: ClusterSection, measured: MeasuredTimes | null): number {
   if (cluster.slurm.stopSeconds !== null) return cluster.slurm.stopSeconds
   if (measured === null) return UNMEASURED_STOP_SECONDS
-  return LEAST_STOP_SECONDS + Math.ceil(2 * (2 * measured.stepSeconds + measured.saveSeconds))
+  const { stepSeconds, saveSeconds } = measured
+  return Math.min(MOST_STOP_SECONDS, LEAST_STOP_SECONDS + Math.ceil(2 * (2 * stepSeconds + saveSeconds)))
 }
 
+/** Wait for ranks of a lost node that still train: they end when they miss the other nodes. In seconds. */
+const LOCK_WAIT = '1800'
+
 /**
- * Return the shell command of one node.
+ * Return the shell command that one node of a job runs.
  * @throws ConfigError if a word of it holds a line break
  */
 export function nodeCommand(job: ClusterJob, references: NodeReferences): string {
-  const { work, nodes, directory, program } = job
-  const words = (texts: readonly string[]): string[] => texts.map((text) => shellWord(text, 'command'))
-  const place =
-    nodes === 1
-      ? []
-      : ['--nodes', `${nodes}`, '--node-rank', references.nodeRank, '--rendezvous', references.rendezvous]
-  const command = words(program)
+  const { work, directory } = job
+  const words = (...texts: readonly string[]): string[] => texts.map((text) => shellWord(text, 'command'))
+  const own = [...containerWords(job), ...words(...job.program)]
+  const place = placeWords(job, references)
   switch (work.kind) {
     case 'training':
       return [
-        ...command,
-        'train',
-        ...words(['--config', work.config, '--out', directory]),
-        '--continue',
+        ...own,
+        ...words(
+          'train',
+          '--config',
+          work.config,
+          '--out',
+          directory,
+          '--continue',
+          '--lock-wait',
+          LOCK_WAIT,
+        ),
         ...place,
       ].join(' ')
-    case 'script':
+    case 'script': {
+      const ranks = words('--processes', `${job.node.ranks}`)
       return [
-        ...command,
+        ...own,
         'launch',
-        ...words(['--out', directory, '--processes', `${job.node.ranks}`]),
+        '--out',
+        references.launchDirectory,
+        ...ranks,
         ...place,
         '--',
-        ...words(work.argv),
+        ...words(...work.argv),
       ].join(' ')
+    }
+    case 'command':
+      return [...own, ...words(...work.argv)].join(' ')
     case 'array':
-      return [...command, ...words(work.argv), '--shard', `${references.shard}/${work.shards}`].join(' ')
+      return [...own, ...words(...work.argv), '--shard', `${references.shard}/${work.shards}`].join(' ')
   }
 }
 
-/** Refuse a configuration without `cluster`. @throws ConfigError */
-export function clusterOf(config: Pick<RunConfig, 'cluster'>, name: string): ClusterSection {
-  if (config.cluster === null)
-    throw new ConfigError(`${name}: cluster: missing (expected a section, found null)`, {
-      hint: 'add `cluster: { nodes: 1 }`, or pass --set cluster.nodes=1',
-    })
-  return config.cluster
+/** Return the shell command that checks one node before the work; null for work that needs no check. */
+export function preflightCommand(job: ClusterJob, references: NodeReferences): string | null {
+  if (job.work.kind !== 'training' && job.work.kind !== 'script') return null
+  const words = [...job.program, 'doctor', '--run', job.directory].map((text) => shellWord(text, 'command'))
+  return [...containerWords(job), ...words, ...placeWords(job, references)].join(' ')
+}
+
+function placeWords({ nodes }: ClusterJob, { nodeRank, rendezvous }: NodeReferences): string[] {
+  if (nodes === 1) return []
+  return ['--nodes', `${nodes}`, '--node-rank', nodeRank, '--rendezvous', rendezvous]
+}
+
+/** Return the words that start a command in the image of the job; none without an image. */
+function containerWords({ cluster, node, workingDirectory }: ClusterJob): string[] {
+  const { image, mounts, slurm } = cluster
+  if (image === null) return []
+  const binds = mounts.map(({ source, target, readOnly }) => {
+    if (/[,:]/.test(source + target))
+      throw new ConfigError(`cluster.mounts: wrong path (expected no comma and no colon, found ${source})`, {
+        hint: 'mount a folder above it',
+      })
+    return `${source}:${target}${readOnly ? ':ro' : ''}`
+  })
+  return [
+    slurm.containerProgram,
+    'exec',
+    ...(node.gpus > 0 ? ['--nv'] : []),
+    ...binds.flatMap((bind) => ['--bind', bind]),
+    '--pwd',
+    workingDirectory,
+    image,
+  ].map((text) => shellWord(text, 'cluster.image'))
 }

@@ -1,0 +1,37 @@
+import type { Scheduler } from '../../cluster/job.js'
+
+/** State of a job in the queue of its scheduler. */
+export interface QueueState {
+  /** As the scheduler names it, in lower case: `pending`, `running`, `cancelled`, ... `unknown`: it has forgotten the job. */
+  readonly state: string
+  /** Why a job is pending or has ended; null if the scheduler states none. */
+  readonly reason: string | null
+  /** Number of requeues. */
+  readonly restarts: number
+  /** True if the job has ended and no start follows. */
+  readonly ended: boolean
+}
+
+/** Limits of a partition and of the scheduler; null where it does not state one. */
+export interface QueueLimits {
+  readonly maxHours: number | null
+  readonly maxNodes: number | null
+  readonly maxArraySize: number | null
+  /** Number of jobs that this user may have submitted at once. */
+  readonly maxSubmitJobs: number | null
+}
+
+/** A scheduler of a cluster. */
+export interface JobScheduler {
+  readonly kind: Scheduler
+  /**
+   * Submit a job and return its id.
+   * @throws EnvironmentError with the words of the scheduler if it refuses the job
+   */
+  submit(file: string): Promise<string>
+  /** Return the states of jobs; one that the scheduler has forgotten is `unknown`. */
+  states(ids: readonly string[]): Promise<ReadonlyMap<string, QueueState>>
+  /** Cancel a job: a running one is asked to stop, and is not requeued. */
+  cancel(id: string): Promise<void>
+  limits(partition: string | null): Promise<QueueLimits>
+}
