@@ -110,9 +110,10 @@ const MOST_STOP_SECONDS = 65_535
 /**
  * Return the time that a run needs from the warning to its end: the step in hand, the step after it and a save, all doubled
  * for a slow disk, and 30 s to end.
+ * @param wanted the value of the configuration
  */
-export function stopSecondsOf(cluster: ClusterSection, measured: MeasuredTimes | null): number {
-  if (cluster.slurm.stopSeconds !== null) return cluster.slurm.stopSeconds
+export function stopSecondsOf(wanted: number | null, measured: MeasuredTimes | null): number {
+  if (wanted !== null) return wanted
   if (measured === null) return UNMEASURED_STOP_SECONDS
   const { stepSeconds, saveSeconds } = measured
   return Math.min(MOST_STOP_SECONDS, LEAST_STOP_SECONDS + Math.ceil(2 * (2 * stepSeconds + saveSeconds)))

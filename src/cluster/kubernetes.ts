@@ -26,11 +26,12 @@ export interface KubernetesOptions {
  * @throws ConfigError for a value that Kubernetes would refuse
  */
 export function kubernetesJob(job: ClusterJob, options: KubernetesOptions = {}): KubernetesJob {
-  const name = kubernetesName(job.name, job.directory)
+  const { work } = job
+  const suffix = work.kind === 'command' ? `-${work.argv[0]}` : ''
+  const name = `${kubernetesName(job.name, job.directory)}${suffix}`
   const pod = { metadata: { labels: labelsOf(name) }, spec: podSpec(job, name) }
   const start = configMap(job, name, options)
-  const { kind } = job.work
-  if (kind === 'training' || kind === 'script')
+  if (work.kind === 'training' || work.kind === 'script')
     return { name, kind: 'trainjob', objects: [start, trainingRuntime(job, name, pod), trainJob(job, name)] }
   return { name, kind: 'job', objects: [start, plainJob(job, name, pod, options)] }
 }

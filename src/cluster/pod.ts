@@ -176,7 +176,8 @@ function refuseMounts({ cluster: { mounts }, directory }: ClusterJob): void {
     )
 }
 
-function isWithin(path: string, folder: string): boolean {
+/** Return whether a path is a folder or below it. */
+export function isWithin(path: string, folder: string): boolean {
   return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)
 }
 

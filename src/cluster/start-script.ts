@@ -8,6 +8,8 @@ const REFERENCES: NodeReferences = {
   nodeRank: '"$PET_NODE_RANK"',
   rendezvous: '"$PET_MASTER_ADDR:$PET_MASTER_PORT"',
   shard: '"$((JOB_COMPLETION_INDEX + 1))"',
+  // a folder for each start: the time of this one
+  launchDirectory: '"$run/launch/$started/node-$PET_NODE_RANK"',
 }
 
 /**
@@ -17,8 +19,32 @@ const REFERENCES: NodeReferences = {
 export function startScript(job: ClusterJob): string {
   // the container is the image: no other container program starts in it
   const inside = { ...job, cluster: { ...job.cluster, image: null } }
-  const parts = [HEAD, step('work', nodeCommand(inside, REFERENCES)), STEPS, rendezvous(job), conclusion(job)]
+  const { kind } = job.work
+  const isTogether = kind === 'training' || kind === 'script'
+  const steps = [
+    ...(isTogether ? [['check', checkCommand(job)] as const] : []),
+    ['work', nodeCommand(inside, REFERENCES)] as const,
+  ]
+  const parts = [
+    HEAD,
+    `run=${shellWord(job.directory, 'run directory')}`,
+    ...(kind === 'script' ? ['started=$(date -u +%Y%m%dT%H%M%SZ)'] : []),
+    // signals reach freetumor itself, because `exec` replaces the shell of a step
+    ...steps.map(([name, command]) => `${name}() { exec ${command}; }`),
+    STEPS,
+    rendezvous(job),
+    steps.map(([name]) => `run_step ${name}`).join(' && '),
+    conclusion(job),
+  ]
   return `${parts.flat().join('\n')}\n`
+}
+
+/**
+ * The check of one node alone: Kubernetes can replace the pod of one node while the others train, so an all-reduce of all
+ * nodes could not end.
+ */
+function checkCommand({ program }: ClusterJob): string {
+  return [...program, 'doctor'].map((word) => shellWord(word, 'command')).join(' ')
 }
 
 const HEAD = [
@@ -36,11 +62,6 @@ const HEAD = [
   'trap pass_on TERM USR2 INT',
   '',
 ]
-
-/** `exec` replaces the shell of the step: signals reach freetumor itself. */
-function step(name: string, command: string): string[] {
-  return [`${name}() { exec ${command}; }`]
-}
 
 /** `wait` returns at each signal, so it is repeated; a second wait for an ended process returns 127 in some shells. */
 const STEPS = [
@@ -76,17 +97,15 @@ function rendezvous({ nodes }: ClusterJob): string[] {
   ]
 }
 
-function conclusion({ work, nodes, directory }: ClusterJob): string[] {
+function conclusion({ work, nodes }: ClusterJob): string[] {
   const isTogether = work.kind === 'training' && nodes > 1
   return [
-    'run_step work',
     'code=$?',
     '# a preempted run has saved: the next pod resumes it',
     `case $code in 75 | 130 | 140 | 143) [ -z "$signalled" ] || exit ${PREEMPTED} ;; esac`,
     ...(isTogether
       ? [
           '# another node was preempted: this node starts again with it',
-          `run=${shellWord(directory, 'run directory')}`,
           'record=$run/exit.json',
           '[ "$PET_NODE_RANK" -eq 0 ] || record=$run/exit.node-$PET_NODE_RANK.json',
           `if [ "$code" -eq 75 ] && grep -q '"reason": "stop on node ' "$record"; then exit ${PREEMPTED}; fi`,

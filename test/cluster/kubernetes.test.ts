@@ -39,7 +39,13 @@ const FULL = {
 }
 
 const TRAINING: ClusterWork = { kind: 'training', config: '/etc/freetumor/config.yaml' }
-const ARRAY = { kind: 'array', argv: ['prepare', '--config', '/data/a b.yaml'], shards: 20 } as ClusterWork
+const ARRAY: ClusterWork = {
+  kind: 'array',
+  argv: ['prepare', '--config', '/data/a b.yaml'],
+  shards: 20,
+  slice: '0-19',
+}
+const MERGE: ClusterWork = { kind: 'command', argv: ['merge', '/runs/abdomen'] }
 
 function jobOf(
   work: ClusterWork = TRAINING,
@@ -89,6 +95,7 @@ const EVERY_KIND: readonly (readonly [string, string])[] = [
   ],
   ['a script', textOf(jobOf({ kind: 'script', argv: ['my train.py', '--epochs', '3'] }))],
   ['an array', textOf(jobOf(ARRAY, { nodes: 1, kubernetes: { maxConcurrentTasks: 5 } }))],
+  ['a merge', textOf(jobOf(MERGE, { nodes: 1, gpusPerNode: 0 }), { suspended: true })],
 ]
 
 describe('the manifests of a job', () => {
@@ -226,7 +233,7 @@ describe('the values of a job', () => {
   })
 
   it('leave a suspended job outside of Kueue, which would start it', () => {
-    const merge = jobOf({ kind: 'script', argv: [] }, {}, { work: { ...ARRAY } })
+    const merge = jobOf(MERGE)
     const text = textOf(merge, { suspended: true })
     expect(text).toContain('suspend: true')
     expect(text).not.toContain('kueue')

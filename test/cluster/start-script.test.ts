@@ -10,8 +10,9 @@ import { temporaryFolder } from '../helpers/temporary.js'
 import { until } from '../helpers/until.js'
 
 const PROGRAM = `
-import { appendFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, writeFileSync } from 'node:fs'
 const [folder, code, ...argv] = process.argv.slice(2)
+if (argv[0] === 'doctor') process.exit(existsSync(folder + '/faulty') ? 4 : 0)
 writeFileSync(folder + '/argv.json', JSON.stringify(argv))
 if (code !== 'wait') process.exit(Number(code))
 process.on('SIGTERM', () => appendFileSync(folder + '/signals', 'TERM\\n'))
@@ -27,7 +28,8 @@ interface Start {
   readonly nodes?: number
   readonly directory?: string
   readonly env?: Readonly<Record<string, string>>
-  readonly image?: string
+  /** Whether the check of the node fails. */
+  readonly isFaulty?: boolean
 }
 
 const TRAINING: ClusterWork = { kind: 'training', config: '/etc/freetumor/config.yaml' }
@@ -39,7 +41,8 @@ function start({ code, work = TRAINING, nodes = 1, env = {}, ...given }: Start) 
   // a name service that answers the third question, and a sleep that takes no time
   standIn(folder, 'getent', `echo "$2" >> '${folder}/names'; [ "$(wc -l < '${folder}/names')" -eq 3 ]`)
   standIn(folder, 'sleep', 'exit 0')
-  const { directory = folder, image = 'freetumor:0.2.0' } = given
+  const { directory = folder, isFaulty = false } = given
+  if (isFaulty) writeFileSync(join(folder, 'faulty'), '')
   const job: ClusterJob = {
     name: 'a',
     directory,
@@ -50,7 +53,7 @@ function start({ code, work = TRAINING, nodes = 1, env = {}, ...given }: Start) 
     stopSeconds: 30,
     program: [process.execPath, join(folder, 'program.mjs'), folder, `${code}`],
     python: null,
-    cluster: clusterSection.parse({ image, mounts: [{ source: 'runs', target: '/' }] }),
+    cluster: clusterSection.parse({ image: 'freetumor:0.2.0', mounts: [{ source: 'runs', target: '/' }] }),
   }
   writeFileSync(join(folder, 'start.sh'), startScript(job))
   const child: ChildProcess = spawn('/bin/sh', [join(folder, 'start.sh')], {
@@ -111,6 +114,19 @@ describe('the start script of a container', () => {
     ])
   })
 
+  it('starts no work on a node that lacks something', async () => {
+    const run = start({ code: 0, isFaulty: true })
+    expect(await run.ended).toBe(4)
+    expect(existsSync(join(run.folder, 'argv.json'))).toBe(false)
+  })
+
+  it('gives each start of a script a folder of its own', async () => {
+    const run = start({ code: 0, work: { kind: 'script', argv: ['train.py'] }, env: node(0) })
+    expect(await run.ended).toBe(0)
+    expect(run.argv().slice(0, 2)).toEqual(['launch', '--out'])
+    expect(run.argv()[2]!.slice(run.folder.length)).toMatch(/^\/launch\/\d{8}T\d{6}Z\/node-0$/)
+  })
+
   it('waits until the name of node 0 has an address', async () => {
     const run = start({ code: 0, nodes: 2, env: node(0) })
     expect(await run.ended).toBe(0)
@@ -118,7 +134,12 @@ describe('the start script of a container', () => {
   })
 
   it('starts task 6 of an array with shard 7', async () => {
-    const work = { kind: 'array', argv: ['prepare', '--config', 'a $(b).yaml'], shards: 20 } as ClusterWork
+    const work = {
+      kind: 'array',
+      argv: ['prepare', '--config', 'a $(b).yaml'],
+      shards: 20,
+      slice: '',
+    } as const
     const run = start({ code: 0, work, env: { JOB_COMPLETION_INDEX: '6' } })
     expect(await run.ended).toBe(0)
     expect(run.argv()).toEqual(['prepare', '--config', 'a $(b).yaml', '--shard', '7/20'])

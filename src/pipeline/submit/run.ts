@@ -5,6 +5,7 @@ import {
   type ClusterWork,
   nodeResources,
   ranksOnCluster,
+  type Scheduler,
   stopSecondsOf,
 } from '../../cluster/job.js'
 import { SUBMISSION_FOLDER, sbatchScript } from '../../cluster/slurm.js'
@@ -59,6 +60,17 @@ export async function planJob(
   installation: Installation,
   options: SubmissionOptions = {},
 ): Promise<PlannedJob> {
+  const described = await describeJob(config, 'slurm', installation, options)
+  return { ...described, script: sbatchScript(described.job, { after: options.after?.id }) }
+}
+
+/** Return the job of a configuration, and the text of the configuration that it reads. @throws ConfigError */
+export async function describeJob(
+  config: RunConfig,
+  scheduler: Scheduler,
+  installation: Installation,
+  options: SubmissionOptions,
+): Promise<Pick<PlannedJob, 'job' | 'config'>> {
   const { cluster } = config
   if (cluster === null)
     throw new ConfigError(`${config.name}: no cluster (expected a section \`cluster\`, found null)`, {
@@ -79,13 +91,12 @@ export async function planJob(
     work,
     nodes: isSingle ? 1 : submitted.runtime.nodes,
     node: nodeResources({ ...submitted, cluster }),
-    stopSeconds: stopSecondsOf(cluster, await measuredTimes(directory)),
+    stopSeconds: stopSecondsOf(cluster[scheduler].stopSeconds, await measuredTimes(directory)),
     program: cluster.image === null ? installation.program : ['freetumor'],
     python: cluster.image === null ? (config.runtime.python ?? installation.python) : null,
     cluster,
   }
-  const script = sbatchScript(job, { after: options.after?.id })
-  return { job, script, config: options.work === undefined ? recordConfig(submitted) : null }
+  return { job, config: options.work === undefined ? recordConfig(submitted) : null }
 }
 
 function nameOf(work: ClusterWork, { name }: RunConfig): string {
