@@ -1,49 +1,20 @@
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { EnvironmentError } from '../../src/errors.js'
 import { kubectl } from '../../src/runtime/kubectl.js'
+import { type KubectlStandIn, kubectlStandIn } from '../helpers/kubectl.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
-/** A kubectl that records its arguments and its input, and answers as the test says. */
-const STAND_IN = `#!${process.execPath}
-const { appendFileSync, existsSync, readFileSync } = require('node:fs')
-const folder = __dirname
-const argv = process.argv.slice(2)
-const input = argv.includes('--filename=-') ? readFileSync(0, 'utf8') : ''
-appendFileSync(folder + '/calls.jsonl', JSON.stringify({ argv, input }) + '\\n')
-const answer = folder + '/' + argv[0] + '.json'
-const { code = 0, stdout = '', stderr = '' } = existsSync(answer) ? JSON.parse(readFileSync(answer, 'utf8')) : {}
-process.stdout.write(stdout)
-process.stderr.write(stderr)
-process.exitCode = code
-`
-
-let folder: string
+let stand: KubectlStandIn
 beforeEach(() => {
-  folder = temporaryFolder()
-  writeFileSync(join(folder, 'kubectl'), STAND_IN)
-  chmodSync(join(folder, 'kubectl'), 0o755)
-  vi.stubEnv('PATH', folder)
-  onTestFinished(() => void vi.unstubAllEnvs())
+  stand = kubectlStandIn()
 })
-
-const answers = (verb: string, answer: object): void =>
-  writeFileSync(join(folder, `${verb}.json`), JSON.stringify(answer))
-
-function calls(): { argv: string[]; input: string }[] {
-  const file = join(folder, 'calls.jsonl')
-  if (!existsSync(file)) return []
-  const lines = readFileSync(file, 'utf8').trim().split('\n')
-  return lines.map((line) => JSON.parse(line))
-}
 
 const TEXT = 'kind: ConfigMap\n---\nkind: TrainJob\n'
 
 describe('kubectl', () => {
   it('receives the manifests as its input, in the namespace', async () => {
     await kubectl.create(TEXT, 'research')
-    expect(calls()).toEqual([
+    expect(stand.calls()).toEqual([
       {
         argv: ['apply', '--filename=-', '--namespace=research', '--request-timeout=30s'],
         input: TEXT,
@@ -53,9 +24,9 @@ describe('kubectl', () => {
 
   it('finds an object by its kind and name', async () => {
     expect(await kubectl.exists('trainjob/a', null)).toBe(false)
-    answers('get', { stdout: 'trainjob.trainer.kubeflow.org/a\n' })
+    stand.answers('get', { stdout: 'trainjob.trainer.kubeflow.org/a\n' })
     expect(await kubectl.exists('trainjob/a', null)).toBe(true)
-    expect(calls()[0]!.argv).toEqual([
+    expect(stand.calls()[0]!.argv).toEqual([
       'get',
       'trainjob/a',
       '--ignore-not-found',
@@ -65,12 +36,12 @@ describe('kubectl', () => {
   })
 
   it('removes what it created before the cluster refused an object', async () => {
-    answers('apply', {
+    stand.answers('apply', {
       code: 1,
       stderr: 'configmap/a created\nError from server (Forbidden): quota exceeded\n',
     })
     await expect(kubectl.create(TEXT, null)).rejects.toThrow('kubectl: quota exceeded')
-    expect(calls().map(({ argv, input }) => [argv[0], input])).toEqual([
+    expect(stand.calls().map(({ argv, input }) => [argv[0], input])).toEqual([
       ['apply', TEXT],
       ['delete', TEXT],
     ])
@@ -98,7 +69,7 @@ describe('kubectl', () => {
       'kubectl: trainjobs is forbidden: User "me" cannot get resource',
     ],
   ])('fails with one clear line for %s', async (_, stderr, message) => {
-    answers('get', { code: 1, stderr })
+    stand.answers('get', { code: 1, stderr })
     const error = await kubectl.exists('trainjob/a', null).catch((caught: unknown) => caught)
     expect(error).toBeInstanceOf(EnvironmentError)
     expect(error).toMatchObject({ message })
