@@ -85,8 +85,9 @@ const ROOMS: Readonly<Record<string, Room>> = {
     types: ['pipeline/ports'],
   },
   cli: { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'transport', 'studio'] },
+  'calls.ts': { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime'] },
   'index.ts': {
-    uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'studio'],
+    uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'studio', 'calls.ts'],
     types: ['generated/config-input.ts'],
   },
   'abort.ts': { uses: [] },
