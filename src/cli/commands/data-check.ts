@@ -35,7 +35,7 @@ export const addDataCheck: AddCommand = (data, io) => {
     .description('Check every voxel of every case and list the faults; exit 3 on errors')
     .argument(
       '<path...>',
-      'data sets of any layout, lists, manifests (.json), configurations or scans (.nii, .nii.gz)',
+      'data sets of any layout, lists, manifests (.json), configurations or scans (.nii, .nii.gz, .hdr)',
     )
   addSourceOptions(added)
     .option('--labels <path>', 'Set the label of the scan, or the folder of labels; they have equal names')

@@ -63,3 +63,11 @@ export interface LockedWork {
   readonly shared?: boolean
   refusal(directory: string, holder: Holder): UsageError
 }
+
+/** The frozen segmentor that judges synthetic tumors. */
+export interface BaselineSpec {
+  readonly checkpoint: string
+  readonly patchMerging: string | null
+  /** Name of one of several sets of weights in the file; null: the only one. */
+  readonly weights: string | null
+}
