@@ -169,7 +169,7 @@ export function nodeCommand(job: ClusterJob, references: NodeReferences): string
 
 /** Return the shell command that checks one node before the work; null for work that needs no check. */
 export function preflightCommand(job: ClusterJob, references: NodeReferences): string | null {
-  if (job.work.kind !== 'training' && job.work.kind !== 'script') return null
+  if (!job.cluster.check || (job.work.kind !== 'training' && job.work.kind !== 'script')) return null
   const words = [...job.program, 'doctor', '--run', job.directory].map((text) => shellWord(text, 'command'))
   return [...containerWords(job), ...words, ...placeWords(job, references)].join(' ')
 }

@@ -1,11 +1,7 @@
 import { ConfigError } from '../errors.js'
+import { HISTORY_FILE, SUBMISSION_FOLDER } from './folders.js'
 import { type ClusterJob, type NodeReferences, nodeCommand, preflightCommand } from './job.js'
 import { refuseControl, shellWord } from './quote.js'
-
-/** Folder of a run directory with the script, the configuration and the history of its jobs. */
-export const SUBMISSION_FOLDER = 'submission'
-/** File in it: one line of JSON for each start of a job that ended by itself. */
-export const HISTORY_FILE = 'history.jsonl'
 
 export interface SbatchOptions {
   /** Job that must complete first; if it fails, this one is cancelled. */
@@ -24,13 +20,14 @@ const REFERENCES: NodeReferences = {
  * @throws ConfigError for a value that the script cannot hold
  */
 export function sbatchScript(job: ClusterJob, options: SbatchOptions = {}): string {
+  const check = preflightCommand(job, REFERENCES)
   const parts = [
     ['#!/bin/bash', '# Written by freetumor. docs/cluster.md explains it.', ...directives(job, options)],
     preparation(job),
     STEPS,
-    nodeStep('check', preflightCommand(job, REFERENCES)),
+    ...(check === null ? [] : [nodeStep('check', check)]),
     nodeStep('work', nodeCommand(job, REFERENCES)),
-    conclusion(job),
+    conclusion(job, check !== null),
   ]
   return `${parts.map((lines) => lines.join('\n')).join('\n\n')}\n`
 }
@@ -170,8 +167,7 @@ const STEPS = [
  * A task passes signals on, because Slurm signals only it or also its child. Exit code 75 becomes 0: with
  * --kill-on-bad-exit, the first node to end would end the others while they save.
  */
-function nodeStep(name: 'check' | 'work', command: string | null): string[] {
-  if (command === null) return [`${name}=`]
+function nodeStep(name: 'check' | 'work', command: string): string[] {
   return [
     `read -r -d '' ${name} << 'FREETUMOR_NODE'`,
     'task=',
@@ -188,8 +184,7 @@ function nodeStep(name: 'check' | 'work', command: string | null): string[] {
   ]
 }
 
-function conclusion({ work, cluster }: ClusterJob): string[] {
-  const isChecked = work.kind === 'training' || work.kind === 'script'
+function conclusion({ work, cluster }: ClusterJob, isChecked: boolean): string[] {
   return [
     'code=0',
     ...(isChecked ? ['run_step check "$check" || code=$?'] : []),

@@ -864,6 +864,13 @@ export interface NetworksInput {
      */
     readonly checkpoint?: string | null | undefined
     /**
+     * Set of weights in the file of `checkpoint`: `student`, `teacher`, `ema`, or a key of the file. Null takes the only set; a file with several sets needs a name.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly weights?: string | null | undefined
+    /**
      * Configuration of the training that makes the baseline. It is trained first, if its weights are missing; `checkpoint` takes precedence.
      *
      * - Default: null
@@ -910,6 +917,13 @@ export interface NetworksInput {
        */
       readonly use?: 'both' | 'generator' | undefined
     } | null | undefined
+    /**
+     * Set of weights in the file of `checkpoint`: `student`, `teacher`, `ema`, or a key of the file. Null takes the only set; a file with several sets needs a name.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly weights?: string | null | undefined
     /**
      * Configuration of the training that makes the generator. It is trained first, if its weights are missing; `checkpoint` takes precedence.
      *

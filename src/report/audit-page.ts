@@ -1,7 +1,7 @@
+import { counted } from '../plain-text.js'
 import { escapeHtml } from './escape-html.js'
 import { encodePng, type Raster } from './png.js'
 import { STYLE } from './style.js'
-import { counted } from './wording.js'
 
 /** One plane of two scans: one byte a pixel, rows from the top. */
 export interface SidePanel {

@@ -1,7 +1,7 @@
 import { stripVTControlCharacters, styleText } from 'node:util'
-import { visibleInColour } from '../plain-text.js'
+import { counted, visibleInColour } from '../plain-text.js'
 import type { JobKind, RunEvent, StartedEvent, StepEvent, SynthesisEvent } from '../training/events.js'
-import { counted, duration, inWords, orderedLosses, percent, short } from './wording.js'
+import { duration, inWords, orderedLosses, percent, short } from './wording.js'
 
 /** The part of a stream such as `process.stderr` that the report uses. */
 export interface TerminalLike {

@@ -1,10 +1,11 @@
+import { counted } from '../plain-text.js'
 import { lineChart, type Point } from './chart.js'
 import { escapeHtml } from './escape-html.js'
 import { type EvaluationTable, evaluationTable } from './evaluation-section.js'
 import { type Forest, forestPlot } from './forest.js'
 import { type MaskPicture, maskPng } from './mask-pictures.js'
 import { STYLE } from './style.js'
-import { counted, short } from './wording.js'
+import { short } from './wording.js'
 
 /** A figure with its interval; null if undefined. */
 export type Told = {

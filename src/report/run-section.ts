@@ -1,9 +1,10 @@
+import { counted } from '../plain-text.js'
 import type { JobKind, RunEvent, StartedEvent } from '../training/events.js'
 import { lossChart, shareChart, stepsWithoutLoss, validationChart } from './curves.js'
 import { escapeHtml } from './escape-html.js'
 import { type Example, tumorSection } from './tumor-section.js'
 import { keptName, type TumorTally } from './tumor-tally.js'
-import { counted, duration, inWords, isFigure, short } from './wording.js'
+import { duration, inWords, isFigure, short } from './wording.js'
 
 export interface RunReport {
   readonly name: string

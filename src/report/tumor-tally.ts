@@ -1,5 +1,6 @@
+import { counted } from '../plain-text.js'
 import { escapeHtml } from './escape-html.js'
-import { counted, percent } from './wording.js'
+import { percent } from './wording.js'
 
 /** The part of a ledger line that the tally reads, of a training or of an offline synthesis. */
 export interface LedgerEntry {

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from freetumor_runtime.data.boxes import Box
-from freetumor_runtime.data.nifti import NiftiHeader, load_stored, write_synced_parts
+from freetumor_runtime.data.nifti import NiftiHeader, files_of_scan, load_stored, write_synced_parts
 from freetumor_runtime.data.way_back import ScanGrids, nearest_on_scan
 
 _MARK = b"synthetic tumors, made by freetumor; not a patient's scan"
@@ -23,7 +23,10 @@ _PART_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class OriginalScan:
-    """`stored_IJK` as in the file (before slope and intercept), `affine` voxel to RAS millimetres."""
+    """`stored_IJK` as in the file (before slope and intercept), `affine` voxel to RAS millimetres.
+
+    `sha256` is that of the file; of a pair, that of its .hdr and .img one after the other.
+    """
 
     stored_IJK: np.ndarray
     header: NiftiHeader
@@ -33,9 +36,11 @@ class OriginalScan:
 
 def load_original(path: str) -> OriginalScan:
     header, stored_IJK, raw_header = load_stored(path)
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return OriginalScan(stored_IJK, header, raw_header, digest)
+    digest = hashlib.sha256()
+    for name in files_of_scan(path):
+        with open(name, "rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return OriginalScan(stored_IJK, header, raw_header, digest.hexdigest())
 
 
 @dataclass(frozen=True)

@@ -59,11 +59,13 @@ class Tools(Generic[Spec]):
     def load(spec: Own, device: torch.device) -> "Tools[Own]":
         generator, shared = None, False
         if spec.generator is not None:
-            loaded = load_generator(spec.generator.checkpoint, spec.generator.channel, device)
+            own = spec.generator
+            loaded = load_generator(own.checkpoint, own.channel, device, own.weights)
             generator, shared = loaded.network, loaded.channel.value == "shared"
         judge = None
         if spec.baseline is not None:
-            judge = load_segmentor(spec.baseline.checkpoint, spec.baseline.patchMerging, device)
+            stated = spec.baseline
+            judge = load_segmentor(stated.checkpoint, stated.patchMerging, device, stated.weights)
         return Tools(spec, device, generator, shared, judge, memory_mb("VmRSS"))
 
     def raw_field(self, image_XYZ: Tensor) -> Field | None:

@@ -1,5 +1,6 @@
 """A change of the prepared grid on the scan's own grid: only inside the mask, in stored units, geometry as it was."""
 
+import hashlib
 import io
 from dataclasses import replace
 
@@ -243,3 +244,20 @@ def test_stored_values_stay_inside_their_type(tmp_path):
     lowered = SubvolumeChange(1, change.delta_hu_XYZ * 100, change.synthetic_XYZ, change.start, change.boxes)
     changed, _, mask = apply_changes(scan, np.ones((20, 24, 10), np.uint8), [lowered], GRIDS)
     assert changed.dtype == np.uint8 and changed[mask == 1].min() == 0
+
+
+@pytest.mark.parametrize("endianness", ["<", ">"])
+def test_a_pair_gives_a_single_file_of_equal_voxels(tmp_path, endianness):
+    stored = np.random.default_rng(0).integers(900, 1100, (5, 6, 4)).astype(np.int16)
+    image = nibabel.Nifti1Pair(stored, AFFINE, nibabel.Nifti1Pair.header_class(endianness=endianness))
+    image.header.set_slope_inter(1, -1024)
+    image.to_filename(tmp_path / "scan.hdr")
+    scan = load_original(str(tmp_path / "scan.hdr"))
+    both = (tmp_path / "scan.hdr").read_bytes() + (tmp_path / "scan.img").read_bytes()
+    assert scan.sha256 == hashlib.sha256(both).hexdigest()
+    write_like(str(tmp_path / "out.nii.gz"), scan, scan.stored_IJK, is_scan=True)
+    written, source = nibabel.load(tmp_path / "out.nii.gz"), nibabel.load(tmp_path / "scan.hdr")
+    assert isinstance(written, nibabel.Nifti1Image)
+    assert written.header.endianness == endianness
+    np.testing.assert_array_equal(np.asanyarray(written.dataobj), np.asanyarray(source.dataobj))
+    np.testing.assert_array_equal(written.affine, source.affine)

@@ -18,6 +18,7 @@ interface Options extends SourceFlags {
   readonly config?: string
   readonly dryRun?: true
   readonly measure?: boolean
+  readonly skipUnreadable?: true
   readonly workers: number
   readonly output: 'text' | 'json'
 }
@@ -37,6 +38,7 @@ export const addDataImport: AddCommand = (data, io) => {
   addSourceOptions(command)
     .option('--dry-run', 'Print what would be taken as what, and write nothing')
     .option('--measure', 'Measure every file: volumes of the label classes, SHA-256')
+    .option('--skip-unreadable', 'Leave out cases that cannot be read or measured; exit with 0')
     .option('--workers <n>', 'Measure N files at a time', wholeNumber(1), defaultWorkers())
     .addOption(outputOption())
     .action(async (options: Options) => await importAll(io, options))
@@ -60,6 +62,7 @@ async function importAll(io: CliIo, options: Options): Promise<void> {
     out: options.out,
     dryRun: options.dryRun,
     measure: options.measure,
+    skipUnreadable: options.skipUnreadable,
     workers: options.workers,
     signal: io.signal,
     onCase: caseProgress(io),

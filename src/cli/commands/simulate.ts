@@ -38,7 +38,7 @@ export const addSimulateCommand: AddCommand = (program, io) => {
     'freetumor simulate --labels liver.nii.gz --organ liver --size small --tumors 100 --seed 1 --out tumors --write-masks 3',
   )
     .description('Simulate tumor positions and shapes in an organ, with a picture')
-    .requiredOption('--labels <file>', 'Set the label map (.nii or .nii.gz)')
+    .requiredOption('--labels <file>', 'Set the label map (.nii, .nii.gz or .hdr)')
     .requiredOption('--organ <id>', 'Set the organ, by label id or name (liver)', (text) =>
       labelId('--organ', text, null),
     )

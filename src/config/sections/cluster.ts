@@ -268,6 +268,12 @@ export const clusterSection = z.strictObject({
     'Its values stand in no script; Kubernetes takes `cluster.kubernetes.secret` instead.',
     { path: true, source: OURS },
   ),
+  check: key(
+    z.boolean().default(true),
+    'Check driver, network, disk and clock of the nodes before the training.',
+    'The check takes some seconds of each start, and names a faulty node.',
+    { source: OURS },
+  ),
   slurm: key(slurm.prefault({}), 'Keys for Slurm only.', 'Kubernetes ignores them.', { source: OURS }),
   kubernetes: key(kubernetes.prefault({}), 'Keys for Kubernetes only.', 'Slurm ignores them.', {
     source: OURS,

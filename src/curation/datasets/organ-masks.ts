@@ -6,6 +6,7 @@ import { asRecord, readForeignJson } from '../../foreign-text.js'
 import { alignTo, type Grid } from '../../volume/geometry.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import { readNifti } from '../../volume/nifti.js'
+import { statesOfScan } from '../../volume/nifti-pair.js'
 import { writeNifti } from '../../volume/nifti-write.js'
 import type { LabelMap, Volume } from '../../volume/volume.js'
 import { makeFolder, writeWhole } from '../../whole-file.js'
@@ -161,9 +162,11 @@ export async function writeMergedLabel(
 async function stateOf(masks: readonly NamedMask[], region: Region): Promise<string> {
   const states = await Promise.all(
     masks.map(async ({ name, file, id }) => {
-      const { size, mtimeMs } = await stat(file)
-      return { name, file, id, size, mtimeMs }
+      const files = await statesOfScan(file)
+      return files.map(({ bytes, modifiedMs }) => ({ name, file, id, size: bytes, mtimeMs: modifiedMs }))
     }),
   )
-  return createHash('sha256').update(JSON.stringify({ region, states })).digest('hex')
+  return createHash('sha256')
+    .update(JSON.stringify({ region, states: states.flat() }))
+    .digest('hex')
 }

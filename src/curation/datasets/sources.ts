@@ -15,6 +15,7 @@ import {
   noScan,
   readFolder,
   stemOf,
+  VOLUME_ENDINGS,
   volumesLeftOut,
 } from './file-names.js'
 import { foundInstead, imageFolders, readImageFolders } from './image-folders.js'
@@ -83,9 +84,9 @@ async function fileKind(path: string): Promise<Source['kind']> {
   if (path.endsWith('.txt')) return 'paths'
   const format = await foreignFormat(path)
   const problem = format
-    ? `wrong format (expected .nii or .nii.gz; found ${format.reason})`
+    ? `wrong format (expected ${VOLUME_ENDINGS}; found ${format.reason})`
     : 'not a scan and not a list'
-  const hint = format?.remedy ?? 'pass a folder, a scan (.nii, .nii.gz), or a list (.json, .txt)'
+  const hint = format?.remedy ?? `pass a folder, a scan (${VOLUME_ENDINGS}), or a list (.json, .txt)`
   throw noScan(`${path}: ${problem}`, hint)
 }
 
@@ -299,8 +300,8 @@ async function emptyFolder(path: string, leftOut: readonly LeftOut[]): Promise<D
   const formats = await Promise.all(files.slice(0, 50).map(foreignFormat))
   const at = formats.findIndex((format) => format !== null)
   const { reason, remedy } = formats[at] ?? {}
-  const found = reason ? ` (expected .nii or .nii.gz; found ${reason}, first ${files[at]})` : ''
-  const hint = remedy ?? 'pass a data set, or a folder of scans that end in .nii or .nii.gz'
+  const found = reason ? ` (expected ${VOLUME_ENDINGS}; found ${reason}, first ${files[at]})` : ''
+  const hint = remedy ?? `pass a data set, or a folder of scans that end in ${VOLUME_ENDINGS}`
   return noScan(`${path}: no scan found${found}`, hint)
 }
 

@@ -1,5 +1,11 @@
 import { join, resolve } from 'node:path'
-import { type LeftOut, readFolder, stemOf } from '../../curation/datasets/file-names.js'
+import {
+  type LeftOut,
+  readFolder,
+  stemOf,
+  VOLUME_ENDINGS,
+  volumesByStem,
+} from '../../curation/datasets/file-names.js'
 import { labelFiles } from '../../curation/datasets/label-files.js'
 import { matchNames } from '../../curation/datasets/own-labels.js'
 import { asUsage } from '../../curation/datasets/scans.js'
@@ -41,7 +47,7 @@ export async function pairMasks(
 ): Promise<PairedMasks> {
   const made = await volumesIn(predictions)
   if (made.files.size === 0)
-    throw new UsageError(`${predictions}: no mask found (expected .nii or .nii.gz)`, {
+    throw new UsageError(`${predictions}: no mask found (expected ${VOLUME_ENDINGS})`, {
       hint: 'pass the folder that `freetumor predict` wrote',
     })
   const truth = await labelFiles(labels, undefined, region)
@@ -80,16 +86,8 @@ export async function volumesIn(
   folder: string,
 ): Promise<{ files: ReadonlyMap<string, string>; leftOut: readonly LeftOut[] }> {
   const { volumes, leftOut } = await asUsage(() => readFolder(folder))
-  const files = new Map<string, string>()
-  for (const name of volumes) {
-    const id = stemOf(name)
-    const twin = files.get(id)
-    if (twin !== undefined)
-      throw new DataError(`${folder}: ${twin} and ${name} have equal case names (found ${id} for both)`, {
-        hint: 'move one of them elsewhere',
-      })
-    files.set(id, resolve(join(folder, name)))
-  }
+  const byStem = volumesByStem(folder, volumes)
+  const files = new Map([...byStem].map(([id, name]) => [id, resolve(join(folder, name))]))
   return { files, leftOut }
 }
 

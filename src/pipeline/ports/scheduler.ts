@@ -1,16 +1,8 @@
 import type { Scheduler } from '../../cluster/job.js'
+import type { QueuedJob } from '../../training/run-summary.js'
 
 /** State of a job in the queue of its scheduler. */
-export interface QueueState {
-  /** As the scheduler names it, in lower case: `pending`, `running`, `cancelled`, ... `unknown`: it has forgotten the job. */
-  readonly state: string
-  /** Why a job is pending or has ended; null if the scheduler states none. */
-  readonly reason: string | null
-  /** Number of requeues. */
-  readonly restarts: number
-  /** True if the job has ended and no start follows. */
-  readonly ended: boolean
-}
+export type QueueState = Omit<QueuedJob, 'scheduler' | 'id'>
 
 /** Limits of a partition and of the scheduler; null where it does not state one. */
 export interface QueueLimits {

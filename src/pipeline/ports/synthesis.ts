@@ -1,7 +1,7 @@
 import type { PlannedTumor } from '../../sampling/sampling-plan.js'
 import type { Organ, Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
-import type { CaseError } from './common.js'
+import type { BaselineSpec, CaseError } from './common.js'
 
 /** Everything an offline synthesis needs; mirrors python_runtime/freetumor_runtime/config/synthesis.py. */
 export interface SynthesizeSpec {
@@ -18,9 +18,13 @@ export interface SynthesizeSpec {
   readonly windowHu: readonly [number, number]
   readonly spacingMm: Vec3
   readonly patchVoxels: Vec3
-  readonly generator: { readonly checkpoint: string; readonly channel: 'organ' | 'shared' | null } | null
+  readonly generator: {
+    readonly checkpoint: string
+    readonly channel: 'organ' | 'shared' | null
+    readonly weights: string | null
+  } | null
   readonly generatorWindows: { readonly overlap: number; readonly windowBatch: number }
-  readonly baseline: { readonly checkpoint: string; readonly patchMerging: string | null } | null
+  readonly baseline: BaselineSpec | null
   readonly judgeOverlap: number
   readonly judgeWindowBatch: number
   readonly measureAlreadySeen: boolean

@@ -1,10 +1,10 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { HISTORY_FILE, SUBMISSION_FOLDER } from '../../cluster/slurm.js'
+import { HISTORY_FILE, SUBMISSION_FOLDER } from '../../cluster/folders.js'
 import { readForeignJson } from '../../foreign-text.js'
 import { readJsonLog } from '../../jsonl.js'
+import type { QueuedJob } from '../../training/run-summary.js'
 import { writeWhole } from '../../whole-file.js'
-import type { QueueState } from '../ports/scheduler.js'
 
 /** File in a run directory with the job that runs it. */
 export const SUBMISSION_FILE = 'submission.json'
@@ -22,9 +22,6 @@ export interface Submission {
   /** Job that must complete first; null for none. */
   readonly after: { readonly id: string; readonly directory: string } | null
 }
-
-/** Job of a run, with its state in the queue. */
-export interface QueuedJob extends QueueState, Pick<Submission, 'scheduler' | 'id'> {}
 
 /** A start of a job that ended by itself. */
 export interface JobStart {

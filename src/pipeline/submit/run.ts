@@ -1,5 +1,6 @@
-import { rm, stat } from 'node:fs/promises'
+import { mkdir, rm, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
+import { REQUESTS_FOLDER, SUBMISSION_FOLDER } from '../../cluster/folders.js'
 import {
   type ClusterJob,
   type ClusterWork,
@@ -8,7 +9,7 @@ import {
   type Scheduler,
   stopSecondsOf,
 } from '../../cluster/job.js'
-import { SUBMISSION_FOLDER, sbatchScript } from '../../cluster/slurm.js'
+import { sbatchScript } from '../../cluster/slurm.js'
 import { recordConfig } from '../../config/load.js'
 import { resolveConfig } from '../../config/resolve.js'
 import type { RunConfig } from '../../config/schema.js'
@@ -122,6 +123,8 @@ export async function submitJob(
   try {
     await makeFolder(folder)
     await makeFolder(join(directory, 'logs'))
+    // other nodes control the run through files in it
+    await mkdir(join(directory, REQUESTS_FOLDER), { recursive: true, mode: 0o700 })
     const file = join(folder, 'job.sbatch')
     if (config !== null) await writeWhole(join(folder, 'config.yaml'), config)
     await writeWhole(file, script)

@@ -72,9 +72,13 @@ export function synthesisSettings(
     simulation: { ...simulation, organWeights },
     patchVoxels: sampling.patchVoxels,
     generator: flags.generator
-      ? { checkpoint: flags.generator, trainFrom: null }
-      : generator && { checkpoint: generatorFile(generator.checkpoint), trainFrom: generator.trainFrom },
-    baseline: flags.baseline ? { checkpoint: flags.baseline, trainFrom: null } : baseline,
+      ? { checkpoint: flags.generator, weights: null, trainFrom: null }
+      : generator && {
+          checkpoint: generatorFile(generator.checkpoint),
+          weights: generator.weights,
+          trainFrom: generator.trainFrom,
+        },
+    baseline: flags.baseline ? { checkpoint: flags.baseline, weights: null, trainFrom: null } : baseline,
     organs: weightedOrgans(region, organWeights),
     generatorChannel: flags.channel ?? generator?.channel ?? (flags.generator ? 'shared' : null),
     baselineMerging: flags.merging ?? (flags.baseline ? null : (baseline?.patchMerging ?? null)),

@@ -81,8 +81,14 @@ export async function hashInputs(
   weights: EarlierWeights,
 ): Promise<InputHashes> {
   // weights that a network only starts from are part of its later checkpoints
-  const used = config.job === 'synthesis' ? [weights.baseline] : [weights.baseline, weights.generator]
-  const content = await Promise.all(used.map((path) => (path === null ? null : sha256Of(path))))
+  const used = config.job === 'synthesis' ? (['baseline'] as const) : (['baseline', 'generator'] as const)
+  const content = await Promise.all(
+    used.map(async (network) => {
+      const path = weights[network]
+      const set = config.networks[network]?.weights ?? null
+      return path === null ? null : [await sha256Of(path), ...(set === null ? [] : [set])].join(' ')
+    }),
+  )
   const data = createHash('sha256').update(JSON.stringify([caseLines(cases), content]))
   return { config: decidingHash(config), data: data.digest('hex') }
 }

@@ -101,6 +101,30 @@ describe('files that look like scans', () => {
   })
 })
 
+describe('pairs', () => {
+  it('are taken by their header, and an .img alone is reported', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, empty('a.hdr', 'a.img', 'b.HDR', 'b.IMG', 'c.hdr.gz', 'c.img.gz', 'd.nii', 'd.img'))
+    const { volumes, leftOut } = await readFolder(folder)
+    expect(volumes).toEqual(['a.hdr', 'b.HDR', 'c.hdr.gz', 'd.nii'])
+    expect(leftOut).toMatchObject([
+      { count: 1, example: join(folder, 'd.img'), reason: 'an .img without its .hdr' },
+    ])
+  })
+
+  it('are refused next to a volume of the same name, and by their .img', async () => {
+    const folder = temporaryFolder()
+    writeFiles(folder, empty('imagesTr/a.nii', 'labelsTr/a.nii', 'labelsTr/a.hdr', 'labelsTr/a.img'))
+    const [source] = await sourcesAt(folder)
+    await expect(readSource(source!)).rejects.toThrow(
+      `${join(folder, 'labelsTr')}: a.hdr and a.nii have equal case names (found a for both)`,
+    )
+    await expect(sourcesAt(join(folder, 'labelsTr/a.img'))).rejects.toThrow(
+      'wrong format (expected .nii, .nii.gz or .hdr; found the voxels of a pair)',
+    )
+  })
+})
+
 describe('a folder of scans', () => {
   const read = async (folder: string) => {
     const sources = await sourcesAt(folder)

@@ -268,7 +268,7 @@ describe('verdicts', () => {
       ...config,
       networks: {
         ...config.networks,
-        baseline: { checkpoint: join(folder, 'b.pt'), trainFrom: null, patchMerging: null },
+        baseline: { checkpoint: join(folder, 'b.pt'), weights: null, trainFrom: null, patchMerging: null },
       },
     }
   }
