@@ -1,3 +1,4 @@
+import { REQUESTS_FOLDER } from './folders.js'
 import { type ClusterJob, type NodeReferences, nodeCommand } from './job.js'
 import { shellWord } from './quote.js'
 
@@ -20,14 +21,16 @@ export function startScript(job: ClusterJob): string {
   // the container is the image: no other container program starts in it
   const inside = { ...job, cluster: { ...job.cluster, image: null } }
   const { kind } = job.work
-  const isTogether = kind === 'training' || kind === 'script'
+  const isChecked = job.cluster.check && (kind === 'training' || kind === 'script')
   const steps = [
-    ...(isTogether ? [['check', checkCommand(job)] as const] : []),
+    ...(isChecked ? [['check', checkCommand(job)] as const] : []),
     ['work', nodeCommand(inside, REFERENCES)] as const,
   ]
   const parts = [
     HEAD,
     `run=${shellWord(job.directory, 'run directory')}`,
+    // `freetumor runs` of another machine that mounts the folder controls the run through files in it
+    ...(kind === 'training' ? [`mkdir -p "$run" && mkdir -p -m 700 "$run/${REQUESTS_FOLDER}"`] : []),
     ...(kind === 'script' ? ['started=$(date -u +%Y%m%dT%H%M%SZ)'] : []),
     // signals reach freetumor itself, because `exec` replaces the shell of a step
     ...steps.map(([name, command]) => `${name}() { exec ${command}; }`),

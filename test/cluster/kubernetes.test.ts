@@ -89,6 +89,7 @@ const EVERY_KIND: readonly (readonly [string, string])[] = [
         memoryGB: null,
         timeHours: null,
         environment: {},
+        check: false,
         kubernetes: {},
       }),
     ),

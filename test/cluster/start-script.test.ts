@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -95,14 +95,15 @@ describe('the start script of a container', () => {
   })
 
   it('starts a node of a training with the rank and the rendezvous of Trainer', async () => {
-    const run = start({ code: 0, nodes: 3, env: node(2), directory: `/runs/it's $HOME` })
+    const directory = join(temporaryFolder(), "it's $HOME")
+    const run = start({ code: 0, nodes: 3, env: node(2), directory })
     expect(await run.ended).toBe(0)
     expect(run.argv().slice(0, 5)).toEqual([
       'train',
       '--config',
       '/etc/freetumor/config.yaml',
       '--out',
-      "/runs/it's $HOME",
+      directory,
     ])
     expect(run.argv().slice(-6)).toEqual([
       '--nodes',
@@ -125,6 +126,12 @@ describe('the start script of a container', () => {
     expect(await run.ended).toBe(0)
     expect(run.argv().slice(0, 2)).toEqual(['launch', '--out'])
     expect(run.argv()[2]!.slice(run.folder.length)).toMatch(/^\/launch\/\d{8}T\d{6}Z\/node-0$/)
+  })
+
+  it('prepares the folder for commands from other machines, for its user only', async () => {
+    const run = start({ code: 0 })
+    expect(await run.ended).toBe(0)
+    expect(statSync(join(run.folder, 'requests')).mode & 0o777).toBe(0o700)
   })
 
   it('waits until the name of node 0 has an address', async () => {

@@ -70,7 +70,10 @@ function notesOf(job: ClusterJob, config: RunConfig): string[] {
       : []
   return [
     ...ignoredOnKubernetes(job).map((key) => `${key} has no effect on Kubernetes`),
-    ...unmounted.map(({ key, path }) => `${key}: ${path} is below no mount (expected a folder of a claim, or one of the image)`),
+    ...unmounted.map(
+      ({ key, path }) =>
+        `${key}: ${path} is below no mount (expected a folder of a claim, or one of the image)`,
+    ),
   ]
 }
 
