@@ -1,6 +1,8 @@
 import { join, resolve } from 'node:path'
 import { planLaunchedTraining, type RunPlan } from '../../pipeline/plan/launch.js'
 import type { StepCost } from '../../pipeline/ports/launch-plan.js'
+import { planJob } from '../../pipeline/submit/run.js'
+import { installation } from '../../runtime/installation.js'
 import { launchPlanner } from '../../runtime/launch-plan.js'
 import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
@@ -36,8 +38,15 @@ export const addPlanCommand: AddCommand = (program, io) => {
       const { nodeRank, rendezvous, measure } = options
       const out = resolve(io.cwd, options.out ?? join('runs', config.name, 'ID'))
       const plan = await planLaunchedTraining(config, launchPlanner, { out, nodeRank, rendezvous, measure })
+      const script =
+        config.cluster === null
+          ? null
+          : (await planJob(config, installation(), { out, workingDirectory: io.cwd })).script
       for (const warning of plan.warnings) io.note(`warning: ${warning}`)
-      printResult(io, 'plan', options.output, plan, () => inWords(plan))
+      printResult(io, 'plan', options.output, { ...plan, script }, () => [
+        ...inWords(plan),
+        ...(script === null ? [] : ['script', ...script.trimEnd().split('\n')]),
+      ])
     })
 }
 
