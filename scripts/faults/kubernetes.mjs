@@ -2,7 +2,7 @@
 /**
  * Check the manifests of a training on two nodes when its pods are preempted, lost and stopped. No cluster is needed: each
  * pod is the start script of the manifests as process 1 of its own PID namespace (root, unshare, nsenter), with the variables
- * that Kubeflow Trainer sets. This program starts pods again as the podFailurePolicy of the manifests says.
+ * that Kubeflow Trainer sets. This program obeys the podFailurePolicy of the manifests.
  *
  *     npm run build && node scripts/faults/kubernetes.mjs [--preemptions 3] [--losses 1] [--steps 60] [--seed 0]
  *

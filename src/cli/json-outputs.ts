@@ -52,7 +52,8 @@ export interface JsonOutputs {
   launch: LaunchResult
   merge: Merged
   phantom: { readonly out: string; readonly cases: number; readonly region: Region }
-  plan: RunPlan
+  /** `script`: that of `submit`, if the configuration has a section `cluster`; else null. */
+  plan: RunPlan & { readonly script: string | null }
   predict: Prediction
   prepare: PrepareReport & { readonly wallSeconds: number; readonly estimate: PrepareEstimate }
   'prepare --estimate': PrepareEstimate
@@ -65,6 +66,8 @@ export interface JsonOutputs {
   simulate: { readonly out: string; readonly count: number; readonly noRoom: number }
   studio: { readonly url: string }
   submit: SubmittedJob
+  'submit --array': SubmittedJob & { readonly merge: SubmittedJob }
+  'submit --chain': { readonly jobs: readonly SubmittedJob[] }
   sweep: Sweep
   synthesize: Synthesis
   train: RunResult

@@ -20,7 +20,10 @@ export type ClusterWork =
       readonly kind: 'array'
       readonly argv: readonly string[]
       readonly shards: number
+      /** Tasks of this job, as `--array` takes them: `1-1000%50`. */
       readonly slice: string
+      /** Task T works on shard `offset + T`. */
+      readonly offset: number
     }
 
 /** Resources of one node of a job. */

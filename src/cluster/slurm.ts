@@ -8,11 +8,14 @@ export interface SbatchOptions {
   readonly after?: string | undefined
 }
 
-const REFERENCES: NodeReferences = {
-  nodeRank: '"$SLURM_NODEID"',
-  rendezvous: '"$rendezvous"',
-  shard: '"$((SLURM_ARRAY_TASK_ID + 1))"',
-  launchDirectory: '"$run/launch/job-$SLURM_JOB_ID-restart-$restart/node-$SLURM_NODEID"',
+function referencesOf({ work }: ClusterJob): NodeReferences {
+  const offset = work.kind === 'array' ? work.offset : 0
+  return {
+    nodeRank: '"$SLURM_NODEID"',
+    rendezvous: '"$rendezvous"',
+    shard: `"$((SLURM_ARRAY_TASK_ID + ${offset}))"`,
+    launchDirectory: '"$run/launch/job-$SLURM_JOB_ID-restart-$restart/node-$SLURM_NODEID"',
+  }
 }
 
 /**
@@ -20,13 +23,13 @@ const REFERENCES: NodeReferences = {
  * @throws ConfigError for a value that the script cannot hold
  */
 export function sbatchScript(job: ClusterJob, options: SbatchOptions = {}): string {
-  const check = preflightCommand(job, REFERENCES)
+  const check = preflightCommand(job, referencesOf(job))
   const parts = [
     ['#!/bin/bash', '# Written by freetumor. docs/cluster.md explains it.', ...directives(job, options)],
     preparation(job),
     STEPS,
     ...(check === null ? [] : [nodeStep('check', check)]),
-    nodeStep('work', nodeCommand(job, REFERENCES)),
+    nodeStep('work', nodeCommand(job, referencesOf(job))),
     conclusion(job, check !== null),
   ]
   return `${parts.map((lines) => lines.join('\n')).join('\n\n')}\n`

@@ -2067,6 +2067,13 @@ export interface ConfigInput {
      */
     readonly environmentFile?: string | null | undefined
     /**
+     * Check driver, network, disk and clock of the nodes before the training. The check takes some seconds of each start, and names a faulty node.
+     *
+     * - Default: true
+     * - Source: our choice
+     */
+    readonly check?: boolean | undefined
+    /**
      * Keys for Slurm only. Kubernetes ignores them.
      *
      * - Source: our choice
@@ -2096,7 +2103,7 @@ export interface ConfigInput {
        */
       readonly maxRequeues?: number | undefined
       /**
-       * Number of tasks of an array that run at the same time; null sets no limit. It becomes the `%N` of `--array`.
+       * Number of tasks of an array that run at the same time; null sets no limit. It becomes the `%N` of `sbatch --array`.
        *
        * - Unit: tasks
        * - Default: null

@@ -43,7 +43,8 @@ const ARRAY: ClusterWork = {
   kind: 'array',
   argv: ['prepare', '--config', '/data/a b.yaml'],
   shards: 20,
-  slice: '0-19',
+  slice: '1-20',
+  offset: 0,
 }
 const MERGE: ClusterWork = { kind: 'command', argv: ['merge', '/runs/abdomen'] }
 

@@ -145,7 +145,8 @@ describe('the start script of a container', () => {
       kind: 'array',
       argv: ['prepare', '--config', 'a $(b).yaml'],
       shards: 20,
-      slice: '',
+      slice: '1-20',
+      offset: 0,
     } as const
     const run = start({ code: 0, work, env: { JOB_COMPLETION_INDEX: '6' } })
     expect(await run.ended).toBe(0)

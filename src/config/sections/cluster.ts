@@ -58,7 +58,7 @@ const slurm = z.strictObject({
   maxConcurrentTasks: key(
     count.nullable().default(null),
     'Number of tasks of an array that run at the same time; null sets no limit.',
-    'It becomes the `%N` of `--array`.',
+    'It becomes the `%N` of `sbatch --array`.',
     { unit: 'tasks', source: OURS },
   ),
   containerProgram: key(

@@ -1,10 +1,11 @@
-import type { ClusterJob } from '../../cluster/job.js'
+import type { ClusterJob, ClusterWork } from '../../cluster/job.js'
 import { ignoredOnKubernetes, kubernetesJob, manifestText } from '../../cluster/kubernetes.js'
 import { CONFIG_FILE, isWithin, START_FOLDER } from '../../cluster/pod.js'
 import { pathsOf } from '../../config/paths.js'
 import type { RunConfig } from '../../config/schema.js'
 import { UsageError } from '../../errors.js'
 import type { Kubectl } from '../ports/kubectl.js'
+import { mergedPath } from './array.js'
 import { describeJob, type SubmissionOptions, type SubmittedJob } from './run.js'
 
 /** A job with its manifests. Nothing is written or sent yet. */
@@ -21,21 +22,30 @@ export interface PlannedManifests {
 /** Freetumor in the image. */
 const IN_IMAGE = { program: ['freetumor'], python: null }
 
+/** Largest number of completions of an Indexed Job. */
+const MOST_TASKS = 100_000
+
+/** Return the work of a command over many cases, one task for each shard. @throws UsageError */
+export function arrayOnKubernetes(argv: readonly string[], shards: number): ArrayWork {
+  mergedPath(argv)
+  if (shards > MOST_TASKS)
+    throw new UsageError(
+      `--array: more tasks than Kubernetes accepts (expected at most ${MOST_TASKS}, found ${shards})`,
+      { hint: `pass --array ${MOST_TASKS}: each task then has more cases` },
+    )
+  return { kind: 'array', argv, shards, slice: `1-${shards}`, offset: 0 }
+}
+
+type ArrayWork = Extract<ClusterWork, { kind: 'array' }>
+
 /**
  * Return the job of a configuration and its manifests. Nothing is written or sent.
  * @throws ConfigError for a configuration that Kubernetes cannot run
  */
 export async function planOnKubernetes(
   config: RunConfig,
-  options: SubmissionOptions = {},
+  options: Omit<SubmissionOptions, 'after'> = {},
 ): Promise<PlannedManifests> {
-  if (options.after !== undefined)
-    throw new UsageError(
-      'submit: Kubernetes has no dependencies between jobs (expected one job, found a chain)',
-      {
-        hint: 'submit each link when `kubectl wait` reports that the one before is complete, or use --to slurm',
-      },
-    )
   const inImage = { ...config, runtime: { ...config.runtime, python: null } }
   const described = await describeJob(inImage, 'kubernetes', IN_IMAGE, options)
   const { work } = described.job
@@ -45,7 +55,7 @@ export async function planOnKubernetes(
     work: work.kind === 'training' ? { ...work, config: `${START_FOLDER}/${CONFIG_FILE}` } : work,
   }
   const main = kubernetesJob(job, { config: described.config ?? undefined })
-  const merge = work.kind === 'array' ? kubernetesJob(mergeOf(job), { suspended: true }) : null
+  const merge = work.kind === 'array' ? kubernetesJob(mergeOf(job, work), { suspended: true }) : null
   return {
     job,
     id: `${main.kind}/${main.name}`,
@@ -55,8 +65,9 @@ export async function planOnKubernetes(
   }
 }
 
-function mergeOf(job: ClusterJob): ClusterJob {
-  return { ...job, work: { kind: 'command', argv: ['merge', job.directory] }, node: { ...job.node, gpus: 0 } }
+function mergeOf(job: ClusterJob, { argv }: ArrayWork): ClusterJob {
+  const work = { kind: 'command', argv: ['merge', mergedPath(argv)] } as const
+  return { ...job, work, node: { ...job.node, gpus: 0 } }
 }
 
 /** Return warnings: keys without a meaning, and paths that the pods may lack. */

@@ -153,11 +153,8 @@ async function refuseActive(directory: string, scheduler: JobScheduler): Promise
 }
 
 /** Slurm accepts a job beyond the limits of its partition, which then stays pending. */
-async function refuseBeyondLimits(
-  { nodes, work, cluster }: ClusterJob,
-  scheduler: JobScheduler,
-): Promise<void> {
-  const { maxHours, maxNodes, maxArraySize, maxSubmitJobs } = await scheduler.limits(cluster.partition)
+async function refuseBeyondLimits({ nodes, cluster }: ClusterJob, scheduler: JobScheduler): Promise<void> {
+  const { maxHours, maxNodes } = await scheduler.limits(cluster.partition)
   const where = cluster.partition === null ? 'the default partition' : `partition ${cluster.partition}`
   const fail = (key: string, limit: number, unit: string, found: number): never => {
     throw new ConfigError(
@@ -170,9 +167,4 @@ async function refuseBeyondLimits(
   if (maxHours !== null && (cluster.timeHours ?? 0) > maxHours)
     fail('cluster.timeHours', maxHours, 'h', cluster.timeHours!)
   if (maxNodes !== null && nodes > maxNodes) fail('cluster.nodes', maxNodes, 'nodes', nodes)
-  if (work.kind !== 'array') return
-  // the highest index is below MaxArraySize
-  if (maxArraySize !== null && work.shards > maxArraySize) fail('--array', maxArraySize, 'tasks', work.shards)
-  if (maxSubmitJobs !== null && work.shards > maxSubmitJobs)
-    fail('--array', maxSubmitJobs, 'tasks', work.shards)
 }

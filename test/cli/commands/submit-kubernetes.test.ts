@@ -33,7 +33,14 @@ async function submit(...argv: string[]) {
 const run = (flags: string[], ...set: string[]) =>
   submit(...flags, '--out', '/runs/first', '--set', ...CLUSTER, ...set)
 
-function objectsOf(text: string): { kind: string; data?: Record<string, string> }[] {
+interface Printed {
+  readonly kind: string
+  readonly metadata: { readonly name: string }
+  readonly spec?: object
+  readonly data?: Readonly<Record<string, string>>
+}
+
+function objectsOf(text: string): Printed[] {
   return parseAllDocuments(text).map((document) => document.toJS())
 }
 
@@ -108,5 +115,44 @@ describe('freetumor submit --to kubernetes', () => {
     expect(done.code).toBe(2)
     expect(done.stderr).toContain('a writable mount that holds the run directory /scratch/first, found /runs')
     expect(kubectl.calls()).toEqual([])
+  })
+
+  it('sends an array with its suspended merge, and prints how to start that', async () => {
+    const predict = ['predict', '--checkpoint', '/runs/b', '--images', '/runs/scans', '--out', '/runs/masks']
+    const done = await run(['--array', '20'], '--', ...predict)
+    expect(done.code, done.stderr).toBe(0)
+    const objects = objectsOf(kubectl.calls()[1]!.input)
+    expect(objects.map(({ kind }) => kind)).toEqual(['ConfigMap', 'Job', 'ConfigMap', 'Job'])
+    const [tasks, merge] = [objects[1]!, objects[3]!]
+    expect(tasks.spec).toMatchObject({ completionMode: 'Indexed', completions: 20, parallelism: 20 })
+    expect(objects[0]!.data!['start.sh']).toContain(
+      '--out /runs/masks --shard "$((JOB_COMPLETION_INDEX + 1))"/20;',
+    )
+    expect(merge.spec).toMatchObject({ suspend: true })
+    expect(objects[2]!.data!['start.sh']).toContain('exec freetumor merge /runs/masks;')
+    expect(done.stdout).toContain(`kubectl patch job/${merge.metadata.name} --type merge --patch`)
+  })
+
+  it('refuses a chain: Kubernetes has no dependencies', async () => {
+    const done = await submit('debug-synthesis', '--chain')
+    expect(done.code).toBe(2)
+    expect(done.stderr).toContain('submit: Kubernetes has no dependencies between jobs')
+  })
+
+  it('is what `freetumor plan --to kubernetes` prints, too', async () => {
+    const { stdout } = await run(['--dry-run'])
+    const io = memoryIo({ cwd: temporaryFolder() })
+    const argv = [
+      'plan',
+      '--config',
+      'debug-baseline',
+      '--to',
+      'kubernetes',
+      '--no-measure',
+      '--output',
+      'json',
+    ]
+    await runProgram(COMMANDS, [...argv, '--out', '/runs/first', '--set', ...CLUSTER], io)
+    expect(JSON.parse(io.stdout.join('\n')).script.trimEnd()).toBe(stdout)
   })
 })
