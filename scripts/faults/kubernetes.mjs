@@ -6,7 +6,8 @@
  *
  *     npm run build && node scripts/faults/kubernetes.mjs [--preemptions 3] [--losses 1] [--steps 60] [--seed 0]
  *
- * A preemption is the preStop hook, then SIGTERM to process 1. A lost node is SIGKILL to process 1, which ends its namespace.
+ * A preemption is the preStop hook, then SIGTERM to process 1. A lost node is SIGKILL to process 1, which ends its namespace. A
+ * stop is `freetumor runs stop` outside of the pods, which shares only the run directory with them.
  * Prints JSON; exit code 1 if a loss differs from an undisturbed run, a step was repeated after a preemption, or a pod ended
  * with another code than docs/cluster.md states.
  */
@@ -14,7 +15,6 @@ import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -35,7 +35,8 @@ const { values } = parseArgs({
 const steps = Number(values.steps)
 const NODES = 2
 
-const folder = mkdtempSync(join(tmpdir(), 'freetumor-kubernetes-'))
+// each pod has a /tmp of its own
+const folder = mkdtempSync('/var/tmp/freetumor-kubernetes-')
 mkdirSync(join(folder, 'bin'))
 writeFileSync(join(folder, 'bin/freetumor'), `#!/bin/sh\nexec ${process.execPath} ${cli} "$@"\n`, {
   mode: 0o755,
@@ -201,7 +202,7 @@ function hit(strike, pod, directory) {
   } else if (strike.kind === 'lose') {
     pod.isLost = true
     process.kill(first, 'SIGKILL')
-  } else inPod('freetumor', 'runs', 'stop', directory)
+  } else spawn('freetumor', ['runs', 'stop', directory], { env, stdio: 'ignore' })
 }
 
 /** Return the process of `unshare`'s child: process 1 of the pod. */
@@ -218,7 +219,8 @@ function startPod(start, node, port, log) {
     PET_MASTER_ADDR: '127.0.0.1',
     PET_MASTER_PORT: `${port}`,
   }
-  const command = `unshare --pid --fork --mount-proc --kill-child /bin/sh ${start}/start.sh >> ${log} 2>&1`
+  const container = `mount -t tmpfs tmpfs /tmp && exec /bin/sh ${start}/start.sh`
+  const command = `unshare --pid --fork --mount --mount-proc --kill-child /bin/sh -c '${container}' >> ${log} 2>&1`
   const child = spawn('/bin/sh', ['-c', `exec ${command}`], {
     env: { ...env, ...variables },
     cwd: folder,

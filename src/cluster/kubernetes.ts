@@ -84,15 +84,15 @@ function queueLabel({ cluster: { kubernetes } }: ClusterJob): Record<string, str
   return kubernetes.localQueue === null ? {} : { 'kueue.x-k8s.io/queue-name': kubernetes.localQueue }
 }
 
-/** A ConfigMap holds at most 1 MiB, its names included. */
-const MOST_CONFIG_BYTES = 1_000_000
+/** The largest configuration file that freetumor reads; a ConfigMap holds 1 MiB. */
+const MOST_CONFIG_BYTES = 256 * 1024
 
 function configMap(job: ClusterJob, name: string, { config }: KubernetesOptions): KubernetesObject {
   const script = startScript(job)
-  const bytes = Buffer.byteLength(script + (config ?? ''))
+  const bytes = Buffer.byteLength(config ?? '')
   if (bytes > MOST_CONFIG_BYTES)
     throw new ConfigError(
-      `the configuration is too large for Kubernetes (expected at most ${MOST_CONFIG_BYTES} bytes, found ${bytes})`,
+      `${job.name}: the configuration is too large (expected at most ${MOST_CONFIG_BYTES} bytes, found ${bytes})`,
       { hint: 'name lists of cases as files of a mounted folder' },
     )
   return {

@@ -15,8 +15,9 @@ export const kubectl: Kubectl = {
 
   async create(text, namespace) {
     try {
-      // of an earlier job, only the TrainJob may be deleted: `apply` updates what remains
-      await call(['apply', '--filename=-', ...inside(namespace)], text)
+      // of an earlier job, only the TrainJob may be deleted: `apply` updates what remains. Without --server-side, it would
+      // copy the ConfigMap into an annotation, which has a limit of 256 KiB
+      await call(['apply', '--server-side', '--filename=-', ...inside(namespace)], text)
     } catch (error) {
       const undo = ['delete', '--ignore-not-found', '--wait=false', '--filename=-', ...inside(namespace)]
       await call(undo, text).catch(() => {})

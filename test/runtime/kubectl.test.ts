@@ -16,7 +16,7 @@ describe('kubectl', () => {
     await kubectl.create(TEXT, 'research')
     expect(stand.calls()).toEqual([
       {
-        argv: ['apply', '--filename=-', '--namespace=research', '--request-timeout=30s'],
+        argv: ['apply', '--server-side', '--filename=-', '--namespace=research', '--request-timeout=30s'],
         input: TEXT,
       },
     ])

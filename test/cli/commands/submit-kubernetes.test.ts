@@ -63,7 +63,7 @@ describe('freetumor submit --to kubernetes', () => {
     const calls = kubectl.calls()
     expect(calls.map(({ argv }) => argv.slice(0, 2))).toEqual([
       ['get', id],
-      ['apply', '--filename=-'],
+      ['apply', '--server-side'],
     ])
     expect(calls[1]!.input.trimEnd()).toBe(planned.stdout)
   })
