@@ -1,7 +1,6 @@
 import { join, resolve } from 'node:path'
 import { Option } from 'commander'
 import { SCHEDULERS, type Scheduler } from '../../cluster/job.js'
-import type { RunConfig } from '../../config/schema.js'
 import { planLaunchedTraining, type RunPlan } from '../../pipeline/plan/launch.js'
 import type { StepCost } from '../../pipeline/ports/launch-plan.js'
 import { planOnKubernetes } from '../../pipeline/submit/kubernetes.js'
@@ -61,7 +60,12 @@ export const addPlanCommand: AddCommand = (program, io) => {
 }
 
 /** Return the text that `submit` would send to the scheduler. */
-async function scriptOf(config: RunConfig, to: Scheduler, out: string, cwd: string): Promise<string> {
+async function scriptOf(
+  config: Awaited<ReturnType<typeof readConfig>>,
+  to: Scheduler,
+  out: string,
+  cwd: string,
+): Promise<string> {
   const options = { out, workingDirectory: cwd }
   if (to === 'kubernetes') return (await planOnKubernetes(config, options)).text
   return (await planJob(config, installation(), options)).script
