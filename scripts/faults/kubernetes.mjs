@@ -84,10 +84,10 @@ const ok =
   disturbed.losses.length === steps &&
   differing === 0 &&
   repeated === 0 &&
-  disturbed.retries === 0 &&
+  disturbed.failures.length === 0 &&
   preempted.every(({ codes }) => codes.every((code) => code === 143)) &&
   stopped.outcome === 'failed by code 75' &&
-  stopped.strikes[0].codes[0] === 75 &&
+  stopped.strikes[0].codes.includes(75) &&
   wrong.outcome === 'failed by code 2' &&
   wrong.starts.every((count) => count <= 1)
 const brief = ({ losses, strikes, ...rest }) => ({
@@ -127,7 +127,7 @@ async function run(name, planned, edit = (text) => text) {
   const done = pods.map(() => false)
   const waiting = [...planned]
   const begun = performance.now()
-  let retries = 0
+  const failures = []
   let outcome = null
   let open = null
 
@@ -155,14 +155,20 @@ async function run(name, planned, edit = (text) => text) {
       }
       const action = actionOf(rules, pod)
       if (action === 'FailJob') outcome = `failed by code ${pod.code}`
-      else if (action === null && ++retries > backoffLimit) outcome = 'failed by retries'
+      else if (action === null) {
+        const log = readFileSync(join(folder, `${name}-${node}.log`), 'utf8')
+          .trimEnd()
+          .split('\n')
+        failures.push({ node, code: pod.code, lastLines: log.slice(-12) })
+        if (failures.length > backoffLimit) outcome = 'failed by retries'
+      }
     }
     if (done.every(Boolean)) outcome = 'complete'
     await wait(20)
   }
   for (const pod of pods) if (pod !== null) await endPod(pod)
   const seconds = Math.round((performance.now() - begun) / 1000)
-  return { outcome, starts, retries, seconds, strikes: planned, losses: lossesOf(directory) }
+  return { outcome, starts, failures, seconds, strikes: planned, losses: lossesOf(directory) }
 }
 
 /** Record the step at which a disturbed run continues. */
