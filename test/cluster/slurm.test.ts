@@ -74,7 +74,6 @@ describe('sbatchScript', () => {
         },
         { work, program: ['freetumor'], python: null },
       ),
-      { after: '17' },
     )
     expect(refusedByBash(script)).toBe('')
     expect(script).toMatchSnapshot()

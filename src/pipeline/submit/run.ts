@@ -31,8 +31,6 @@ export interface SubmissionOptions {
   /** Other work than the training of the configuration. */
   readonly work?: Exclude<ClusterWork, { kind: 'training' }> | undefined
   readonly workingDirectory?: string | undefined
-  /** Job that must complete first. */
-  readonly after?: { readonly id: string; readonly directory: string } | undefined
 }
 
 /** A job with its script. Nothing is written yet. */
@@ -85,7 +83,7 @@ export async function planJob(
     python: cluster.image === null ? (config.runtime.python ?? installation.python) : null,
     cluster,
   }
-  const script = sbatchScript(job, { after: options.after?.id })
+  const script = sbatchScript(job)
   return { job, script, config: options.work === undefined ? recordConfig(submitted) : null }
 }
 
@@ -117,7 +115,7 @@ export async function submitJob(
     const file = join(folder, 'job.sbatch')
     if (config !== null) await writeWhole(join(folder, 'config.yaml'), config)
     await writeWhole(file, script)
-    const id = await scheduler.submit(file)
+    const id = await scheduler.submit(file, after?.id ?? null)
     const submitted = new Date().toISOString()
     const record = config === null ? null : join(folder, 'config.yaml')
     await writeSubmission(directory, { scheduler: 'slurm', id, name, submitted, config: record, after })
