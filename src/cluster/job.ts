@@ -151,7 +151,8 @@ export function nodeCommand(job: ClusterJob, references: NodeReferences): string
         ...place,
       ].join(' ')
     case 'script': {
-      const ranks = words('--processes', `${job.node.ranks}`)
+      const stop = Math.max(LEAST_STOP_SECONDS, job.stopSeconds - LEAST_STOP_SECONDS)
+      const ranks = words('--processes', `${job.node.ranks}`, '--stop-seconds', `${stop}`)
       return [
         ...own,
         'launch',

@@ -3,11 +3,6 @@ import { HISTORY_FILE, SUBMISSION_FOLDER } from './folders.js'
 import { type ClusterJob, type NodeReferences, nodeCommand, preflightCommand } from './job.js'
 import { refuseControl, shellWord } from './quote.js'
 
-export interface SbatchOptions {
-  /** Job that must complete first; if it fails, this one is cancelled. */
-  readonly after?: string | undefined
-}
-
 function referencesOf({ work }: ClusterJob): NodeReferences {
   const offset = work.kind === 'array' ? work.offset : 0
   return {
@@ -22,10 +17,10 @@ function referencesOf({ work }: ClusterJob): NodeReferences {
  * Return the script of a job for `sbatch`. No value can add a line to it.
  * @throws ConfigError for a value that the script cannot hold
  */
-export function sbatchScript(job: ClusterJob, options: SbatchOptions = {}): string {
+export function sbatchScript(job: ClusterJob): string {
   const check = preflightCommand(job, referencesOf(job))
   const parts = [
-    ['#!/bin/bash', '# Written by freetumor. docs/cluster.md explains it.', ...directives(job, options)],
+    ['#!/bin/bash', '# Written by freetumor. docs/cluster.md explains it.', ...directives(job)],
     preparation(job),
     STEPS,
     ...(check === null ? [] : [nodeStep('check', check)]),
@@ -38,7 +33,7 @@ export function sbatchScript(job: ClusterJob, options: SbatchOptions = {}): stri
 /** Variables of the submitter's shell that the job gets. */
 const EXPORTED = ['HOME', 'LANG', 'LOGNAME', 'PATH', 'SHELL', 'USER']
 
-function directives(job: ClusterJob, { after }: SbatchOptions): string[] {
+function directives(job: ClusterJob): string[] {
   const { cluster, node, work, directory, nodes } = job
   const { slurm } = cluster
   const log = work.kind === 'array' ? 'slurm-%A_%a.log' : 'slurm-%j.log'
@@ -59,8 +54,6 @@ function directives(job: ClusterJob, { after }: SbatchOptions): string[] {
     ['time', timeLimit(job)],
     ['signal', resumes ? `B:USR2@${job.stopSeconds}` : null],
     ['array', work.kind === 'array' ? work.slice : null],
-    ['dependency', after === undefined ? null : `afterok:${after}`],
-    ['kill-on-invalid-dep', after === undefined ? null : 'yes'],
     ['chdir', job.workingDirectory],
     ['output', `${directory.replaceAll('%', '%%')}/logs/${log}`],
     ['open-mode', 'append'],
@@ -193,20 +186,26 @@ function conclusion({ work, cluster }: ClusterJob, isChecked: boolean): string[]
     ...(isChecked ? ['run_step check "$check" || code=$?'] : []),
     '[ "$code" -ne 0 ] || run_step work "$work" || code=$?',
     '',
-    '# requeue after a signal of Slurm that does not cancel this job: preemption or time limit',
+    `state=$(scontrol show job --oneliner "$SLURM_JOB_ID" | sed -n 's/.* JobState=\\([A-Z_]*\\) .* Restarts=\\([0-9]*\\) .*/\\1 \\2/p')`,
     'requeue=false',
-    `if [ "$code" -eq 75 ] && [ "$restart" -lt ${cluster.slurm.maxRequeues} ]; then`,
-    `  state=$(scontrol show job --oneliner "$SLURM_JOB_ID" | sed -n 's/.* JobState=\\([A-Z_]*\\) .* Restarts=\\([0-9]*\\) .*/\\1 \\2/p')`,
-    '  [ "$state" != "RUNNING $restart" ] || requeue=true',
+    'requeued=false',
+    'case "$state" in',
+    '  "RUNNING $restart")',
+    '    # Slurm signalled and did not cancel this job: it was preempted, or is at its time limit',
+    `    if [ "$code" -eq 75 ] && [ "$restart" -lt ${cluster.slurm.maxRequeues} ]; then requeue=true; fi`,
     ...(work.kind === 'training'
       ? [
-          '  # `freetumor runs stop` is final: its reason is no signal',
-          `  if grep -qsx 75 "$logs/work.code-0" && ! grep -q '"reason": "SIG' "$run/exit.json"; then requeue=false; fi`,
+          '    # `freetumor runs stop` is final: its reason is no signal',
+          `    if grep -qsx 75 "$logs/work.code-0" && ! grep -q '"reason": "SIG' "$run/exit.json"; then requeue=false; fi`,
         ]
       : []),
-    'fi',
+    '    requeued=$requeue ;;',
+    '  "" | *" $restart") ;;',
+    '  # Slurm lost this node and has requeued the job already',
+    '  *) requeued=true ;;',
+    'esac',
     `printf '{"job":"%s","restart":%s,"exitCode":%s,"requeued":%s,"time":"%s"}\\n' \\`,
-    `  "$SLURM_JOB_ID" "$restart" "$code" "$requeue" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >> "$run/${SUBMISSION_FOLDER}/${HISTORY_FILE}"`,
+    `  "$SLURM_JOB_ID" "$restart" "$code" "$requeued" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >> "$run/${SUBMISSION_FOLDER}/${HISTORY_FILE}"`,
     '[ "$requeue" = false ] || scontrol requeue "$SLURM_JOB_ID"',
     'exit "$code"',
   ]

@@ -26,8 +26,9 @@ const UNKNOWN: QueueState = { state: 'unknown', reason: null, restarts: 0, ended
 /** Slurm, through its own commands. */
 export const slurm: JobScheduler = {
   kind: 'slurm',
-  async submit(file) {
-    const output = await call('sbatch', ['--parsable', file])
+  async submit(file, after) {
+    const order = after === null ? [] : [`--dependency=afterok:${after}`, '--kill-on-invalid-dep=yes']
+    const output = await call('sbatch', ['--parsable', ...order, file])
     const id = output.trim().split('\n').at(-1)?.split(';')[0] ?? ''
     if (!/^\d+$/.test(id))
       throw new EnvironmentError(
@@ -47,7 +48,7 @@ export const slurm: JobScheduler = {
       `--jobs=${ids.join(',')}`,
       `--Format=${format}`,
     ]).catch((error: unknown) => {
-      // it says so of a single id that it has forgotten
+      // a single id that it has forgotten is an error
       if (error instanceof Error && /Invalid job id/i.test(error.message)) return ''
       throw error
     })

@@ -18,9 +18,10 @@ export interface JobScheduler {
   readonly kind: Scheduler
   /**
    * Submit a job and return its id.
+   * @param after id of a job that must complete first; if it fails, this one is cancelled
    * @throws EnvironmentError with the words of the scheduler if it refuses the job
    */
-  submit(file: string): Promise<string>
+  submit(file: string, after: string | null): Promise<string>
   /** Return the states of jobs; one that the scheduler has forgotten is `unknown`. */
   states(ids: readonly string[]): Promise<ReadonlyMap<string, QueueState>>
   /** Cancel a job: a running one is asked to stop, and is not requeued. */

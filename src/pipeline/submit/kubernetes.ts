@@ -44,7 +44,7 @@ type ArrayWork = Extract<ClusterWork, { kind: 'array' }>
  */
 export async function planOnKubernetes(
   config: RunConfig,
-  options: Omit<SubmissionOptions, 'after'> = {},
+  options: SubmissionOptions = {},
 ): Promise<PlannedManifests> {
   const inImage = { ...config, runtime: { ...config.runtime, python: null } }
   const described = await describeJob(inImage, 'kubernetes', IN_IMAGE, options)

@@ -32,8 +32,6 @@ export interface SubmissionOptions {
   /** Other work than the training of the configuration. */
   readonly work?: Exclude<ClusterWork, { kind: 'training' }> | undefined
   readonly workingDirectory?: string | undefined
-  /** Job that must complete first. */
-  readonly after?: { readonly id: string; readonly directory: string } | undefined
 }
 
 /** A job with its script. Nothing is written yet. */
@@ -62,7 +60,7 @@ export async function planJob(
   options: SubmissionOptions = {},
 ): Promise<PlannedJob> {
   const described = await describeJob(config, 'slurm', installation, options)
-  return { ...described, script: sbatchScript(described.job, { after: options.after?.id }) }
+  return { ...described, script: sbatchScript(described.job) }
 }
 
 /** Return the job of a configuration, and the text of the configuration that it reads. @throws ConfigError */
@@ -128,7 +126,7 @@ export async function submitJob(
     const file = join(folder, 'job.sbatch')
     if (config !== null) await writeWhole(join(folder, 'config.yaml'), config)
     await writeWhole(file, script)
-    const id = await scheduler.submit(file)
+    const id = await scheduler.submit(file, after?.id ?? null)
     const submitted = new Date().toISOString()
     const record = config === null ? null : join(folder, 'config.yaml')
     await writeSubmission(directory, { scheduler: 'slurm', id, name, submitted, config: record, after })

@@ -15,7 +15,7 @@ import type { SubmittedJob } from './run.js'
 /** A training that a cluster runs. Iterate it for its events, over all starts of its job. */
 export interface SubmittedRun extends AsyncIterable<RunEvent>, SubmittedJob {
   /**
-   * Resolves when the job has ended.
+   * Wait for the end of the job; return its result.
    * @throws StoppedError if it was stopped or cancelled, RuntimeCrashError with the reason if it failed
    */
   result(): Promise<RunResult>
