@@ -78,6 +78,8 @@ export async function startSlurm(options = {}) {
     `SlurmdTimeout=${downAfterSeconds}`,
     'ReturnToService=2',
     'MinJobAge=300',
+    // clusters on one machine share its ports, which follow from the ids of jobs
+    `FirstJobId=${1 + Math.floor(Math.random() * 10_000)}`,
     'MaxArraySize=1001',
     // nodes may have more cores than this machine
     'SlurmdParameters=config_overrides',

@@ -162,7 +162,7 @@ const parts = {
   /** The time limit is reached once; S = 45 s before it. */
   async limit() {
     const run = submit('limited', 100_000, [
-      'cluster.timeHours=0.0333',
+      'cluster.timeHours=0.0667',
       'cluster.slurm.stopSeconds=45',
       'training.validateEverySteps=null',
       'training.validateEveryEpochs=null',

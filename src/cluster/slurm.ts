@@ -118,13 +118,15 @@ function preparation(job: ClusterJob): string[] {
   ]
 }
 
-/** A port of the job: jobs that share node 0 have different ids. */
+/** This script runs on node 0. Jobs that share it have different ids; a port that is in use is skipped. */
 function rendezvous(): string[] {
   return [
-    '# rendezvous: the address of node 0, and a port that follows from the job',
+    '# rendezvous: the address of node 0, and a free port that follows from the job',
     'first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
     `address=$(scontrol show node --oneliner "$first" | sed -n 's/.* NodeAddr=\\([^ ]*\\).*/\\1/p')`,
-    'export rendezvous="$address:$((20000 + (SLURM_JOB_ID * 7 + restart) % 12000))"',
+    'port=$((20000 + (SLURM_JOB_ID * 7 + restart) % 12000))',
+    'while (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; do port=$((port + 1)); done',
+    'export rendezvous="$address:$port"',
   ]
 }
 

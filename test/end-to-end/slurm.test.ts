@@ -72,7 +72,7 @@ describe.skipIf(lacking !== null)(title, () => {
   const starts = ({ directory }: Job) => linesIn(join(directory, 'submission/history.jsonl'))
 
   it('a preempted training saves, is requeued, and has the losses of an uninterrupted one', async () => {
-    const job = await submit('preempted', 'cluster.check=true')
+    const job = await submit('preempted')
     expect(
       JSON.parse((await freetumor('runs', 'show', job.directory, '--output', 'json')).stdout),
     ).toMatchObject({
@@ -96,7 +96,7 @@ describe.skipIf(lacking !== null)(title, () => {
   }, 600_000)
 
   it('`runs stop` from another node saves and ends a training without a requeue', async () => {
-    const job = await submit('stopped', 'training.steps=100000')
+    const job = await submit('stopped', 'training.steps=100000', 'cluster.check=true')
     await until(() => losses(job).length > 2)
     const paused = await freetumor('runs', 'pause', job.directory, '--output', 'json')
     expect(paused.code).toBe(0)
