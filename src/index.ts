@@ -23,16 +23,20 @@ import { type Prediction, type PredictOptions, predictMasks } from './pipeline/p
 import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/prepare/run.js'
 import { findRun, summariseRuns, summaryOfRun } from './pipeline/runs/list.js'
 import { type OpenRuntimeOptions, openWarmRuntime, type WarmRuntime } from './pipeline/serve/warm-runtime.js'
+import { planJob, submitJob } from './pipeline/submit/run.js'
+import { type SubmittedRun, submittedRun } from './pipeline/submit/submitted-run.js'
 import type { Synthesis } from './pipeline/synthesize/dataset.js'
 import { type SynthesisProgress, synthesizeCases } from './pipeline/synthesize/run.js'
 import { synthesisSettings } from './pipeline/synthesize/settings.js'
 import { type ConfigCheck, checkTraining } from './pipeline/train/check.js'
 import { startTraining } from './pipeline/train/run.js'
 import { type CheckpointFormat, type Converted, convertFile, inspectFile } from './runtime/checkpoint.js'
+import { installation } from './runtime/installation.js'
 import { launchPlanner } from './runtime/launch-plan.js'
 import { packageRoot } from './runtime/python.js'
 import { controlledProcesses, runProcesses } from './runtime/run-service.js'
 import { scriptRunner } from './runtime/script.js'
+import { slurm } from './runtime/slurm.js'
 import { torchRuntime } from './runtime/torch-runtime.js'
 import type { StudioSettings } from './studio/options.js'
 import { openStudio, type Studio } from './studio/server.js'
@@ -121,6 +125,8 @@ export type {
   TumorWish,
   WarmRuntime,
 } from './pipeline/serve/warm-runtime.js'
+export type { SubmittedJob } from './pipeline/submit/run.js'
+export type { SubmittedRun } from './pipeline/submit/submitted-run.js'
 export type { Synthesis } from './pipeline/synthesize/dataset.js'
 export type { SynthesisProgress } from './pipeline/synthesize/run.js'
 export { type Sweep, type SweepOptions, sweepLedger } from './pipeline/synthesize/sweep.js'
@@ -179,7 +185,7 @@ export type {
   ScriptStartedEvent,
 } from './training/launch.js'
 export type { Run, RunResult, RunStatus, TrainOptions } from './training/run.js'
-export type { RunSummary } from './training/run-summary.js'
+export type { QueuedJob, RunSummary } from './training/run-summary.js'
 export type { Validation } from './training/selection.js'
 export type { OrganName, Region } from './volume/labels.js'
 export type { Affine, LabelMap, Vec3, Volume, VoxelArray } from './volume/volume.js'
@@ -188,6 +194,25 @@ export type { Affine, LabelMap, Vec3, Volume, VoxelArray } from './volume/volume
 export function train(config: ConfigInput | RunConfig, options: TrainOptions = {}): Run {
   const resolved = resolveConfig(config)
   return startTraining(resolved, torchRuntime({ python: resolved.runtime.python }), options)
+}
+
+export interface SubmitSettings {
+  /** Scheduler of the cluster. */
+  readonly to: 'slurm'
+  /** Run directory, on a disk that all nodes share. Default: `runs/<name>/<id>`. An existing run is resumed. */
+  readonly out?: string | undefined
+}
+
+/**
+ * Submit a training as a job of a cluster, with the resources of `cluster`. Iterate the result for its events.
+ * @throws ConfigError without `cluster`, EnvironmentError if the scheduler refuses the job
+ */
+export async function submit(
+  config: ConfigInput | RunConfig,
+  { out }: SubmitSettings,
+): Promise<SubmittedRun> {
+  const planned = await planJob(resolveConfig(config), installation(), { out })
+  return submittedRun(await submitJob(planned, slurm), slurm, controlledProcesses)
 }
 
 /** Plan a training: counts, estimates, command and environment. Nothing is written or started. */

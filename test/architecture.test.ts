@@ -54,6 +54,7 @@ const STAGES = [
   'predict',
   'evaluate',
   'serve',
+  'submit',
 ].map((stage) => `pipeline/${stage}`)
 const ALL_OF_PIPELINE = ['pipeline', 'pipeline/ports', ...STAGES, 'pipeline/flows']
 
@@ -66,7 +67,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   report: { uses: [], types: ['training/events.ts', 'quality'] },
   phantom: { uses: ['volume'] },
   cluster: { uses: [], types: ['config'] },
-  'pipeline/ports': { uses: [], types: ['volume', 'config', ...DOMAIN, 'sampling'] },
+  'pipeline/ports': { uses: [], types: ['volume', 'config', ...DOMAIN, 'sampling', 'cluster'] },
   pipeline: { uses: ALL_BELOW_PIPELINE, types: ['pipeline/ports'] },
   ...Object.fromEntries(
     [...STAGES, 'pipeline/flows'].map((stage, at) => [
@@ -76,7 +77,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   ),
   transport: { uses: ['generated'] },
   runtime: {
-    uses: ['transport', 'generated'],
+    uses: ['transport', 'generated', 'cluster'],
     types: ['pipeline/ports', 'volume', 'config', ...DOMAIN, 'sampling'],
   },
   studio: {
@@ -107,7 +108,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   pythonia: ['runtime/pythonia.ts'],
   commander: ['cli'],
   'nifti-reader-js': ['volume'],
-  yaml: ['config'],
+  yaml: ['config', 'cluster'],
   hono: ['studio'],
   '@hono/node-server': ['studio'],
   uplot: ['studio'],
@@ -153,7 +154,7 @@ describe('src/', () => {
 
   test('resolves a whole configuration only where it is the one of a user', () => {
     // a stage that trains nothing takes sections of it: config/resolve-sections.ts
-    const places = ['config', 'pipeline/train', 'pipeline/flows', 'index.ts']
+    const places = ['config', 'pipeline/train', 'pipeline/submit', 'pipeline/flows', 'index.ts']
     const resolving = /^(?:import|export)\b[^'";]*\b(?:resolveConfig|defaultsFor)\b[^'";]*\bfrom\b/m
     const found = files.filter(({ text }) => resolving.test(text)).map(({ path }) => path)
     expect(found).toContain('index.ts')
@@ -162,7 +163,14 @@ describe('src/', () => {
 
   test('passes a whole configuration to trainings, their plans and the flows only', () => {
     // index.ts: its functions take the configuration of a user and pass on the sections of a stage
-    const places = ['config', 'pipeline/plan', 'pipeline/train', 'pipeline/flows', 'index.ts']
+    const places = [
+      'config',
+      'pipeline/plan',
+      'pipeline/train',
+      'pipeline/submit',
+      'pipeline/flows',
+      'index.ts',
+    ]
     const taking = files.filter(({ text }) => /[:|]\s*RunConfig\b(?!\[)/.test(text)).map(({ path }) => path)
     expect(taking).toContain('pipeline/train/run.ts')
     expect(taking.filter((path) => !within(path, places))).toEqual([])

@@ -18,6 +18,7 @@ import { addRunsCommand } from './runs.js'
 import { addSetupCommand } from './setup.js'
 import { addSimulateCommand } from './simulate.js'
 import { addStudioCommand } from './studio.js'
+import { addSubmitCommand } from './submit.js'
 import { addSweepCommand } from './sweep.js'
 import { addSynthesizeCommand } from './synthesize.js'
 import { addTrainCommand } from './train.js'
@@ -36,6 +37,7 @@ export const COMMANDS: readonly AddCommand[] = [
   addPlanCommand,
   addTrainCommand,
   addLaunchCommand,
+  addSubmitCommand,
   addRunsCommand,
   addStudioCommand,
   addSynthesizeCommand,

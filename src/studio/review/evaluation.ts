@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { asRecord } from '../../foreign-text.js'
-import { FileFollower, type LineSink } from '../follow.js'
+import { FileFollower, type LineSink } from '../../training/line-follower.js'
 import { readJsonInside } from '../inside.js'
 import { type Collection, MAX_ITEMS, type PlacedCollection } from './collection.js'
 import { Columns } from './columns.js'

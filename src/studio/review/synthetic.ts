@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path'
 import { asRecord } from '../../foreign-text.js'
+import { FileFollower, type LineSink } from '../../training/line-follower.js'
 import { isIgnoredName, plainLabelName } from '../../volume/labels.js'
-import { FileFollower, type LineSink } from '../follow.js'
 import { readJsonInside } from '../inside.js'
 import { type Collection, MAX_ITEMS, type PlacedCollection } from './collection.js'
 import { Columns } from './columns.js'
