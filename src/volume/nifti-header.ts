@@ -3,7 +3,7 @@ import { DataError } from '../errors.js'
 import { formatByContent } from './foreign-formats.js'
 import { determinant, spacingOf } from './geometry.js'
 import { affineOfHeader, quaternionOf } from './nifti-affine.js'
-import { headersOfVoxels } from './nifti-pair-names.js'
+import { headersOfVoxels } from './nifti-pair.js'
 import type { Affine, Vec3 } from './volume.js'
 
 /** Supported data types; complex, colour, bit and 128-bit images are refused. */

@@ -8,7 +8,7 @@ import {
   formatByContent,
   formatByName,
 } from '../../volume/foreign-formats.js'
-import { headersOfVoxels } from '../../volume/nifti-pair-names.js'
+import { headersOfVoxels } from '../../volume/nifti-pair.js'
 
 /** Endings of volumes, in any letter case. A `.hdr` stands for the pair with its `.img`. */
 const VOLUME = /\.(nii|hdr)(\.gz)?$/i

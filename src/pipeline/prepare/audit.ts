@@ -107,7 +107,7 @@ function savedAuditFile(cache: string): string {
 }
 
 /** Return the cases without duplicates that several manifests list. */
-function withoutRepeats(cases: readonly ManifestCase[]): ManifestCase[] {
+export function withoutRepeats(cases: readonly ManifestCase[]): ManifestCase[] {
   const seen = new Set<string>()
   return cases.filter(({ id, image, split, fold }) => {
     const key = [id, resolve(image), split, fold].join('\0')
