@@ -19,10 +19,13 @@ from freetumor_runtime.checkpoints.assumptions import (
 from freetumor_runtime.checkpoints.checkpoint_file import CheckpointFile, read_checkpoint, sha256_of, verified
 from freetumor_runtime.checkpoints.families import family_of
 from freetumor_runtime.checkpoints.loading import (
+    STATED_KINDS,
     SWINUNETR_WIDEST,
     UNET_WIDEST,
     outputs_of,
-    small_segmentor_facts,
+    stated_facts,
+    stated_kind,
+    stated_segmentor,
     swinunetr_width,
     unet_width,
 )
@@ -126,17 +129,12 @@ def _network_like(
         head = f"{_SWINUNETR_HEAD}.bias"
         outputs = outputs_of(file.path, tensors, head) if head in tensors else 2
         return "swinunetr", imagined("swinunetr", outputs, width), width
-    if name in ("netSeg", "network") and file.metadata.get("segmentor", {}).get("kind") == "small":
-        facts = small_segmentor_facts(file)
-        with torch.device("meta"):
-            small = build_segmentor(
-                "small",
-                outputs=facts["outputs"],
-                feature_size=facts["featureSize"],
-                levels=facts["levels"],
-                patch_merging="corrected",
-            )
-        return "small", small, facts["featureSize"]
+    kind = stated_kind(file)
+    if name in ("netSeg", "network") and kind is not None:
+        facts = stated_facts(file)
+        with _KeptValues():
+            network, _ = stated_segmentor(facts, file.path, tensors)
+        return kind, network, facts["featureSize"]
     return None, None, None
 
 
@@ -180,12 +178,12 @@ def _outputs(architecture: str | None, tensors: Mapping[str, Tensor], file: Chec
     head = {"unet3d": f"{_UNET_HEAD}.bias", "swinunetr": f"{_SWINUNETR_HEAD}.bias"}.get(architecture or "")
     if head is not None:
         return len(tensors[head]) if head in tensors else None
-    return file.metadata.get("segmentor", {}).get("outputs") if architecture == "small" else None
+    return file.metadata.get("segmentor", {}).get("outputs") if architecture in STATED_KINDS else None
 
 
 def _tumor_outputs(architecture: str | None, outputs: int | None, file: CheckpointFile) -> list[int] | None:
     """Return the tumor outputs; None for other networks, and if the number of outputs does not determine them."""
-    if architecture not in ("swinunetr", "small") or outputs is None:
+    if architecture not in ("swinunetr", *STATED_KINDS) or outputs is None:
         return None
     stated = file.metadata.get("segmentor", {}).get("tumorOutputs")
     if isinstance(stated, list) and stated and all(type(one) is int and 0 < one < outputs for one in stated):

@@ -142,7 +142,7 @@ const COVER_HINT = 'name a baseline for these organs, or set the other simulatio
 
 /** Return the segmentor of a file; undefined if it has none. */
 export function segmentorOf(facts: CheckpointFacts): NetworkFacts | undefined {
-  return facts.networks.find((one) => one.architecture === 'swinunetr' || one.architecture === 'small')
+  return facts.networks.find((one) => one.architecture !== null && one.architecture !== 'unet3d')
 }
 
 function organOfTumor(name: string): OrganName | null {

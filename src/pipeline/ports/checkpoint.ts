@@ -49,7 +49,7 @@ export interface CheckpointFacts {
 export interface NetworkFacts {
   /** `netG`, `netD`, `netSeg` of a synthesis checkpoint; else `network`. */
   readonly name: string
-  readonly architecture: 'unet3d' | 'swinunetr' | 'small' | null
+  readonly architecture: 'unet3d' | 'swinunetr' | 'resenc' | 'unet' | 'small' | null
   /** Base channels or feature size. */
   readonly width: number | null
   readonly outputs: number | null
