@@ -7,7 +7,7 @@ import struct
 import zipfile
 from typing import IO
 
-from freetumor_runtime.checkpoints.pickle_scan import MAX_PICKLE_BYTES, check_pickle
+from freetumor_runtime.checkpoints.pickle_scan import MAX_OPERATIONS, MAX_PICKLE_BYTES, check_pickle
 from freetumor_runtime.errors import CheckpointError
 from freetumor_runtime.system_errors import cannot_be_read
 
@@ -23,7 +23,7 @@ _PROGRAM = re.compile(r"[^/]*/(code/.*|constants\.pkl)")
 _FACT = re.compile(r"[^/]*/(version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id)")
 
 
-def check_archive(path: str) -> None:
+def check_archive(path: str, most_operations: int = MAX_OPERATIONS) -> None:
     """Raise CheckpointError for content that torch.save does not write, or that could cost more than the file."""
     size = regular_file_bytes(path)
     with open(path, "rb") as file:
@@ -36,7 +36,7 @@ def check_archive(path: str) -> None:
         # the errors that a damaged directory makes the reader raise
         except (OSError, zipfile.BadZipFile, struct.error, ValueError, EOFError, NotImplementedError) as error:
             raise _no_archive(path, file, error) from error
-    check_pickle(path, content, storages)
+    check_pickle(path, content, storages, most_operations)
 
 
 def damaged_member(path: str) -> str | None:

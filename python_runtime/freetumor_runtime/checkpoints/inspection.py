@@ -30,6 +30,8 @@ from freetumor_runtime.checkpoints.loading import (
     unet_width,
 )
 from freetumor_runtime.checkpoints.matching import MatchReport, match
+from freetumor_runtime.checkpoints.nnunet_inspection import inspect_model_folder
+from freetumor_runtime.checkpoints.nnunet_plans import is_model_folder
 from freetumor_runtime.checkpoints.sandbox import importing
 from freetumor_runtime.models.segmentor import TUMOR_OUTPUTS, build_segmentor
 from freetumor_runtime.models.unet3d import UNet3d
@@ -43,7 +45,7 @@ _BASELINE_OUTPUTS = (7, 2)
 
 
 def inspect_checkpoint(path: str, weights: str | None = None) -> dict[str, Any]:
-    """Return the facts about a file as plain values. `weights` and errors: see read_checkpoint.
+    """Return the facts about a file, or an nnU-Net model folder, as plain values. `weights`, errors: read_checkpoint.
 
     `kind`: generator (with its discriminator and segmentor, or alone) | baseline (a segmentor of a whole region: 7 or 2
     outputs) | segmentor | voco (a SwinUNETR without its head) | unknown.
@@ -54,6 +56,8 @@ def inspect_checkpoint(path: str, weights: str | None = None) -> dict[str, Any]:
     `patchMerging.order` is null if there is none (`needed` false) or if the user must state it (`needed` true).
     `metadata` is the `freetumor` entry, or null; `training` has the other plain values of the file.
     """
+    if is_model_folder(path):
+        return inspect_model_folder(path)
     file = read_checkpoint(path, verify=False, weights=weights)
     parts = {name: file.part(name) for name in ("netG", "netD", "netSeg")}
     parts = {name: tensors for name, tensors in parts.items() if tensors} or {"network": file.tensors}

@@ -43,9 +43,9 @@ _INSPECT = "`freetumor checkpoint inspect` lists what the file holds"
 class LoadedSegmentor:
     """A frozen segmentor in evaluation mode.
 
-    `facts`: kind, featureSize, levels, stages (of a resenc or unet), outputs, patchMerging, mergingAssumed,
-    tumorOutputs; plain values for the metadata of checkpoints that contain it. `metadata`: the `freetumor` entry of the file (windowHu, spacingMm,
-    patchVoxels, labelNames, region, ...); empty for files of other projects.
+    `facts`: kind, featureSize, levels, stages (of a resenc or unet), outputs, patchMerging, mergingAssumed and
+    tumorOutputs; plain values for the metadata of checkpoints that contain it. `metadata`: the `freetumor` entry of the
+    file (windowHu, spacingMm, patchVoxels, labelNames, region, ...); empty for files of other projects.
     """
 
     network: nn.Module

@@ -17,7 +17,7 @@ from freetumor_runtime.errors import CheckpointError
 
 MAX_PICKLE_BYTES = 4 * 2**20
 # about 33 operations a tensor: 2,400 tensors
-_MAX_OPERATIONS = 80_000
+MAX_OPERATIONS = 80_000
 _MAX_UNFOLDED = 1_000_000
 _MAX_DEPTH = 50
 _MAX_KEY = 8
@@ -63,12 +63,12 @@ class _Refused(Exception):
     pass
 
 
-def check_pickle(path: str, content: bytes, storages: Mapping[str, int]) -> None:
+def check_pickle(path: str, content: bytes, storages: Mapping[str, int], most: int = MAX_OPERATIONS) -> None:
     """Raise CheckpointError for a pickle with other content than tensors and plain values, or with a wrong size.
 
-    `storages`: key -> bytes in the archive.
+    `storages`: key -> bytes in the archive. `most`: number of operations.
     """
-    scan = _Scan(storages)
+    scan = _Scan(storages, most)
     cause: Exception | None = None
     try:
         scan.run(content)
@@ -93,8 +93,8 @@ def check_pickle(path: str, content: bytes, storages: Mapping[str, int]) -> None
 class _Scan:
     """A stack machine of the operations that torch's own weights-only reader supports."""
 
-    def __init__(self, storages: Mapping[str, int]) -> None:
-        self.storages = storages
+    def __init__(self, storages: Mapping[str, int], most: int) -> None:
+        self.storages, self.most = storages, most
         # in the order of the file
         self.foreign: dict[str, None] = {}
         self.stack: list[_Value] = []
@@ -103,8 +103,8 @@ class _Scan:
 
     def run(self, content: bytes) -> None:
         for number, (operation, argument, _) in enumerate(pickletools.genops(content)):
-            if number > _MAX_OPERATIONS:
-                raise _Refused(f"its data.pkl has more than {_MAX_OPERATIONS} operations")
+            if number > self.most:
+                raise _Refused(f"its data.pkl has more than {self.most} operations")
             act = _OPERATIONS.get(operation.name)
             if act is None:
                 raise _Refused(f"its data.pkl uses {operation.name}, which no state dict needs")

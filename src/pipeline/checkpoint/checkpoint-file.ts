@@ -8,8 +8,8 @@ const CHECKPOINTS = 'checkpoints'
 
 /**
  * Return the file of weights that a path names: a file itself; `model.pt` of a step of a run; of a run, or of its `best` or
- * `latest`, the step that this names; `models/model.pt` of a MONAI bundle. A path that does not exist is returned
- * for its reader to refuse.
+ * `latest`, the step that this names; `models/model.pt` of a MONAI bundle. The model folder of an nnU-Net is returned as it
+ * is, and so is a path that does not exist, for its reader to refuse.
  * @throws UsageError for a folder without weights
  */
 export async function checkpointFile(path: string): Promise<string> {
@@ -21,6 +21,8 @@ export async function checkpointFile(path: string): Promise<string> {
 }
 
 async function fileOfFolder(folder: string): Promise<string> {
+  if ((await isFile(join(folder, 'plans.json'))) && (await isFile(join(folder, 'dataset.json'))))
+    return folder
   for (const own of [WEIGHTS, join('models', WEIGHTS)])
     if (await isFile(join(folder, own))) return join(folder, own)
   const run = basename(folder) === CHECKPOINTS ? dirname(folder) : folder
@@ -28,7 +30,7 @@ async function fileOfFolder(folder: string): Promise<string> {
   if (step !== null) return join(step, WEIGHTS)
   const names = (await readdir(folder)).sort()
   throw new UsageError(
-    `${folder}: the folder holds no checkpoint (expected a run, a step or a MONAI bundle, found ${listed(names)})`,
+    `${folder}: the folder holds no checkpoint (expected a run, a step, a MONAI bundle or an nnU-Net model, found ${listed(names)})`,
     { hint: 'name a checkpoint file' },
   )
 }

@@ -97,7 +97,7 @@ function segmentorSpec(
   initialWeights: string | null,
   labels: TrainingLabels,
 ): SegmentorSpec {
-  const { segmentor } = config.networks
+  const { preset: _, ...segmentor } = config.networks.segmentor
   return { ...segmentor, stages: segmentorStages(config), initialWeights, outputs: labels.names.length }
 }
 

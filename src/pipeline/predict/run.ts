@@ -1,5 +1,7 @@
 import { join, resolve } from 'node:path'
+import type { PredictSettings } from '../../config/predict-settings.js'
 import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
+import { UsageError } from '../../errors.js'
 import { makeFolder } from '../../whole-file.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import type { StageContext } from '../context.js'
@@ -55,6 +57,7 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   const checkpoints = await Promise.all([options.checkpoint].flat().map(checkpointFile))
   const weights = await predictWeights(checkpoints, options, statedPreparation(options), context)
   const settings = predictSettingsOf(options, weights.windows)
+  if (weights.nnunet) refusePreparedGrid(settings)
   const spec = predictSpec(options, settings, weights, out, scans)
   await makeFolder(out)
   await using _lock = await context.runtime.lock(out, WRITING)
@@ -96,6 +99,18 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   const order = new Map(scans.map(({ id }, at) => [id, at]))
   cases.sort((a, b) => order.get(a.caseId)! - order.get(b.caseId)!)
   return { directory: out, cases, failed, leftOut }
+}
+
+/** @throws UsageError for settings of the prepared grid, which an nnU-Net does not use */
+function refusePreparedGrid({ grid, blend }: PredictSettings): void {
+  if (grid === 'prepared')
+    throw new UsageError('--grid prepared: not possible with an nnU-Net model, which has a grid of its own', {
+      hint: 'omit --grid, --labels and --profile',
+    })
+  if (blend === 'constant')
+    throw new UsageError('--blend constant: not possible with an nnU-Net model (expected gaussian)', {
+      hint: 'omit --blend and --profile',
+    })
 }
 
 /** Return the settings that decide a mask, except for rounding: without the numbers of windows, threads and processes. */
