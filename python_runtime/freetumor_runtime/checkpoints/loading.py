@@ -22,6 +22,8 @@ from freetumor_runtime.checkpoints.assumptions import (
 from freetumor_runtime.checkpoints.checkpoint_file import METADATA_VERSION, CheckpointFile, read_checkpoint
 from freetumor_runtime.checkpoints.families import family_of
 from freetumor_runtime.checkpoints.matching import MatchReport, load_strictly, match, refuse_incomplete
+from freetumor_runtime.checkpoints.nnunet_folder import first_fold
+from freetumor_runtime.checkpoints.nnunet_plans import is_model_folder
 from freetumor_runtime.errors import CheckpointError, ConfigError
 from freetumor_runtime.models.nnunet import NNUNET_KINDS, Stage, StageLike
 from freetumor_runtime.models.segmentor import build_segmentor, freeze, merging_order_of, tumor_outputs
@@ -208,21 +210,22 @@ def initial_merging_order(path: str, weights: str | None = None) -> Assumable:
 
 
 def load_matching_weights(segmentor: nn.Module, path: str, weights: str | None = None) -> MatchReport:
-    """Load the tensors that match a segmentor in key and shape (VoCo); the report lists the others.
+    """Load the tensors that match a segmentor in key and shape; the report lists the others.
+
+    `path`: a file (VoCo), or the model folder of an nnU-Net, whose first fold is taken.
 
     Raises CheckpointError if fewer tensors match than have another shape, or if the patch-merging order of the file is
     not that of the network: such weights would load without error and give wrong outputs.
     """
+    if is_model_folder(path):
+        fold = first_fold(path)
+        report = match(segmentor, fold.tensors, fold.path)
+        _refuse_few(report, fold.tensors)
+        return _load_matching(segmentor, fold.tensors, report)
     file = read_checkpoint(path, weights=weights)
     tensors = segmentor_tensors(file)
     report = replace(match(segmentor, tensors, path), reading=_reading(file))
-    # the position tables have one shape in all sizes of a SwinUNETR, so a few matches are not enough
-    if len(report.matched) <= len(report.mismatched):
-        family = family_of(tensors)
-        raise CheckpointError(
-            f"{report.sentence()}: too few tensors match in key and shape{f' (found {family})' if family else ''}",
-            "choose another file, or change the size of the network",
-        )
+    _refuse_few(report, tensors)
     order = merging_order_of(segmentor)
     if order is not None and any(".downsample." in key for key in report.matched):
         known = known_merging_order(file)
@@ -233,6 +236,20 @@ def load_matching_weights(segmentor: nn.Module, path: str, weights: str | None =
                 f"(expected {order}, found {known.value}, {said})",
                 f"set networks.segmentor.patchMerging: {known.value}",
             )
+    return _load_matching(segmentor, tensors, report)
+
+
+def _refuse_few(report: MatchReport, tensors: Mapping[str, Tensor]) -> None:
+    # the position tables have one shape in all sizes of a SwinUNETR, so a few matches are not enough
+    if len(report.matched) <= len(report.mismatched):
+        family = family_of(tensors)
+        raise CheckpointError(
+            f"{report.sentence()}: too few tensors match in key and shape{f' (found {family})' if family else ''}",
+            "choose another file, or change the size of the network",
+        )
+
+
+def _load_matching(segmentor: nn.Module, tensors: Mapping[str, Tensor], report: MatchReport) -> MatchReport:
     segmentor.load_state_dict({key: tensors[key] for key in report.matched}, strict=False)
     return report
 

@@ -106,6 +106,11 @@ def model_sha256(path: str) -> str:
     return digest.hexdigest()
 
 
+def first_fold(path: str) -> FoldFile:
+    """Read the first fold of a folder, to start a training from its weights."""
+    return _read_fold(str(fold_files(path)[0]), verify=True)
+
+
 def _build(plans: NnUNetPlans) -> NnUNet:
     return build_nnunet(
         plans.kind,

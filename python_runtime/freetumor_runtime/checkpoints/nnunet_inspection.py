@@ -71,6 +71,11 @@ def scan_axis(plans: NnUNetPlans, axis: int) -> int:
     return 2 - plans.transpose[axis]
 
 
+def tumor_outputs_of(plans: NnUNetPlans) -> tuple[int, ...]:
+    """Return the outputs whose labels are named after a tumor."""
+    return tuple(at for at, name in enumerate(plans.label_names) if _TUMOR.search(name))
+
+
 def _described(plans: NnUNetPlans, fold: FoldFile) -> dict[str, Any]:
     report = imagined_match(plans, fold)
     outputs = len(plans.label_names)
@@ -79,7 +84,7 @@ def _described(plans: NnUNetPlans, fold: FoldFile) -> dict[str, Any]:
         "architecture": plans.kind,
         "width": plans.stages[0].features,
         "outputs": outputs,
-        "tumorOutputs": [at for at, name in enumerate(plans.label_names) if _TUMOR.search(name)],
+        "tumorOutputs": list(tumor_outputs_of(plans)),
         "family": None,
         "causes": list(report.causes),
         "matched": len(report.matched),

@@ -1,7 +1,7 @@
 """Segment a scan with an nnU-Net as nnunetv2 does: its grid, normalization, windows and half-precision sums.
 
 nnunetv2 adds logits in half precision. Ours does too, because the masks should agree voxel by voxel.
-Arrays are those of nnU-Net: slices, rows, columns of the file (the last NIfTI axis first), transposed as the plans say.
+Arrays are those of nnU-Net: slices, rows, columns of the file (the last NIfTI axis first), then transposed.
 """
 
 from collections.abc import Callable, Sequence

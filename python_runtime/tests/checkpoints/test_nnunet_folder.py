@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from freetumor_runtime.checkpoints.inspection import inspect_checkpoint
+from freetumor_runtime.checkpoints.loading import load_matching_weights
 from freetumor_runtime.checkpoints.nnunet_folder import load_folds, read_folder
 from freetumor_runtime.checkpoints.sandbox import inspect
 from freetumor_runtime.errors import CheckpointError
-from freetumor_runtime.models.nnunet import is_alias
+from freetumor_runtime.models.nnunet import Stage, build_nnunet, is_alias
 from tests.inference.nnunet_models import MODELS, weights_of, write_model
 
 CPU = torch.device("cpu")
@@ -74,6 +75,23 @@ def test_plans_before_nnunet_2_5_are_read(tmp_path):
     }
     (path / "plans.json").write_text(json.dumps(plans))
     assert len(load_folds(read_folder(str(path)), CPU)) == 1
+
+
+def test_a_resenc_starts_from_the_weights_of_the_first_fold(folder):
+    plans = read_folder(str(folder)).plans
+    network = build_nnunet("resenc", plans.stages, outputs=7)
+    report = load_matching_weights(network, str(folder))
+    assert {key for key, *_ in report.mismatched} == {
+        f"decoder.seg_layers.{at}.{name}" for at in (0, 1) for name in ("weight", "bias")
+    }
+    saved = weights_of(MODELS["five folds"], 0)
+    assert all(torch.equal(network.state_dict()[key], saved[key]) for key in report.matched)
+
+
+def test_a_network_of_another_width_is_not_started_from_a_folder(folder):
+    stages = [Stage(6 * 2**at, (3, 3, 3), (2, 2, 2) if at else (1, 1, 1), 1) for at in range(3)]
+    with pytest.raises(CheckpointError, match="too few tensors match"):
+        load_matching_weights(build_nnunet("resenc", stages, outputs=3), str(folder))
 
 
 class Foreign:

@@ -17,9 +17,8 @@ from freetumor_runtime.errors import CheckpointError
 SCRIPT = Path(__file__).with_name("toy_training.py")
 STAGES = [
     {"features": 4, "kernel": [3, 3, 3], "stride": [1, 1, 1], "blocks": 1},
-    {"features": 8, "kernel": [3, 3, 3], "stride": [2, 2, 2], "blocks": 2},
-    {"features": 8, "kernel": [3, 3, 3], "stride": [2, 2, 2], "blocks": 2},
-    {"features": 8, "kernel": [3, 3, 3], "stride": [2, 2, 2], "blocks": 2},
+    {"features": 8, "kernel": [3, 3, 3], "stride": [2, 2, 2], "blocks": 1},
+    {"features": 8, "kernel": [3, 3, 3], "stride": [2, 2, 2], "blocks": 1},
 ]
 RESENC = {
     "segmentor.kind": "resenc",
@@ -36,7 +35,7 @@ RUNS = [
     {"job": "baseline", "ranks": 3, "name": "rest", "resume": "parts", "set": RESENC},
     {"job": "baseline", "ranks": 1, "name": "exact-1", "set": EXACT},
     {"job": "baseline", "ranks": 2, "name": "exact-2", "set": EXACT},
-    {"job": "baseline", "ranks": 2, "name": "bf16", "set": {**RESENC, "precision": "bf16"}},
+    {"job": "baseline", "ranks": 1, "name": "bf16", "until": 1, "set": {**RESENC, "precision": "bf16", "steps": 1}},
 ]
 
 
@@ -60,10 +59,9 @@ def test_the_reproducible_mode_is_bit_identical_on_one_and_two_ranks(told):
     assert told["exact-2"]["weights"] == told["exact-1"]["weights"]
 
 
-def test_half_precision_trains_to_nearly_the_same_losses(told):
-    for at in ("0", "5"):
-        whole, half = (float.fromhex(told[name]["losses"][at]["total"]) for name in ("whole", "bf16"))
-        assert half == pytest.approx(whole, rel=0.05) and half != whole
+def test_half_precision_gives_nearly_the_same_loss(told):
+    whole, half = (float.fromhex(told[name]["losses"]["0"]["total"]) for name in ("whole", "bf16"))
+    assert half == pytest.approx(whole, rel=0.05) and half != whole
 
 
 @torch.no_grad()

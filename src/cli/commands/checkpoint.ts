@@ -52,7 +52,7 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
     'freetumor checkpoint inspect mine.pt --probe case.nii.gz case_labels.nii.gz --region abdomen',
   )
     .description('Print kind, networks, weights, patch-merging order, channel mode and hash')
-    .addArgument(new Argument('<file>', 'checkpoint (.pt, .pth or .safetensors), or a run'))
+    .addArgument(new Argument('<file>', 'checkpoint (.pt, .pth or .safetensors), a run, or an nnU-Net model'))
     .option('--config <file>', 'Compare the checkpoint with this run configuration')
     .option('--set <key=value...>', 'Replace values of the configuration')
     .addOption(
@@ -106,7 +106,7 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
     'freetumor checkpoint convert TGAN.pt --to safetensors --out TGAN.safetensors',
   )
     .description('Convert a checkpoint to another format, with its metadata')
-    .addArgument(new Argument('<file>', 'checkpoint (.pt, .pth or .safetensors), or a run'))
+    .addArgument(new Argument('<file>', 'checkpoint (.pt, .pth or .safetensors), a run, or an nnU-Net model'))
     .addOption(
       new Option('--to <format>', 'Set the format to write')
         .choices(['safetensors', 'pt'])

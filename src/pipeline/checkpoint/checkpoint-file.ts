@@ -5,6 +5,8 @@ import { bestCheckpoint, latestCheckpoint } from '../../training/checkpoints.js'
 
 const WEIGHTS = 'model.pt'
 const CHECKPOINTS = 'checkpoints'
+/** Files of an nnU-Net model next to its folds. */
+const PLANS = ['plans.json', 'dataset.json']
 
 /**
  * Return the file of weights that a path names: a file itself; `model.pt` of a step of a run; of a run, or of its `best` or
@@ -20,9 +22,16 @@ export async function checkpointFile(path: string): Promise<string> {
   return pointed === null ? file : join(pointed, WEIGHTS)
 }
 
+/** Return the files that decide the outputs of weights: the file itself, or those of an nnU-Net model folder. */
+export async function filesOfWeights(path: string): Promise<readonly string[]> {
+  if (!(await stat(path)).isDirectory()) return [path]
+  const folds = (await readdir(path)).filter((name) => name.startsWith('fold_')).sort()
+  return [...PLANS, ...folds.map((fold) => join(fold, 'checkpoint_final.pth'))].map((file) => join(path, file))
+}
+
 async function fileOfFolder(folder: string): Promise<string> {
-  if ((await isFile(join(folder, 'plans.json'))) && (await isFile(join(folder, 'dataset.json'))))
-    return folder
+  const isModel = await Promise.all(PLANS.map((name) => isFile(join(folder, name))))
+  if (isModel.every((one) => one)) return folder
   for (const own of [WEIGHTS, join('models', WEIGHTS)])
     if (await isFile(join(folder, own))) return join(folder, own)
   const run = basename(folder) === CHECKPOINTS ? dirname(folder) : folder

@@ -145,6 +145,11 @@ export function segmentorOf(facts: CheckpointFacts): NetworkFacts | undefined {
   return facts.networks.find((one) => one.architecture !== null && one.architecture !== 'unet3d')
 }
 
+/** Return whether a file may state the prepared grid: an nnU-Net has a grid of its own, which its judge resamples to. */
+export function statesPreparation(facts: CheckpointFacts | null): facts is CheckpointFacts {
+  return facts !== null && facts.format !== 'nnunet'
+}
+
 function organOfTumor(name: string): OrganName | null {
   for (const scheme of Object.values(LABEL_SCHEMES)) {
     const organ = scheme.organs.find((one) => scheme.names[one.tumorLabel] === name)

@@ -34,6 +34,7 @@ test.each([
   ['a step', run(best), SECOND, `${SECOND}/model.pt`],
   ['a file', run(best), `${SECOND}/model.pt`, `${SECOND}/model.pt`],
   ['a MONAI bundle', ['models/model.pt', 'configs/metadata.json'], '', 'models/model.pt'],
+  ['an nnU-Net model', ['plans.json', 'dataset.json', 'fold_0/checkpoint_final.pth'], '', ''],
   ['a file called best elsewhere', ['mine/best'], 'mine/best', 'mine/best'],
   ['a path that does not exist', [], 'none.pt', 'none.pt'],
 ])('%s names its weights', async (_, files, path, expected) => {
