@@ -29,8 +29,15 @@ export interface ForeignTextOptions {
  * @throws DataError that names the file
  */
 export async function readForeignText(path: string, options: ForeignTextOptions = {}): Promise<string> {
+  return decodeText(await readForeignBytes(path, options), path)
+}
+
+/**
+ * Read an untrusted file: a regular file of bounded size.
+ * @throws DataError that names the file
+ */
+export async function readForeignBytes(path: string, options: ForeignTextOptions = {}): Promise<Buffer> {
   const { bytes = MAX_BYTES, unreadable = cannotRead(path) } = options
-  let content: Buffer
   try {
     // a pipe without a writer would block a plain open for ever
     await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
@@ -41,12 +48,11 @@ export async function readForeignText(path: string, options: ForeignTextOptions 
       throw new DataError(`${path}: too large (expected at most ${bytes} bytes, found ${found.size})`, {
         hint: 'name the right file',
       })
-    content = await file.readFile()
+    return await file.readFile()
   } catch (error) {
     if (error instanceof FreetumorError) throw error
     throw unreadable((error as NodeJS.ErrnoException).code ?? String(error), error)
   }
-  return decodeText(content, path)
 }
 
 /**

@@ -58,10 +58,10 @@ export type { Split } from './curation/datasets/lists.js'
 export type { CaseGeometry, FileFacts, Manifest, ManifestCase } from './curation/datasets/manifest.js'
 export type { KidneySides, LabelIdMap } from './curation/datasets/registry.js'
 export type { Remapped, RemapRow } from './curation/datasets/remap.js'
-export type { UnreadableFiles } from './curation/file-facts.js'
 export type { FoldPlan, FoldRow, PatientFold } from './curation/split/run.js'
 export type { Stratum } from './curation/split/strata.js'
 export * from './errors.js'
+export type { Agreement } from './evaluation/agreement.js'
 export type { Comparison, PairedFigure } from './evaluation/compare.js'
 export type {
   CaseMeasures,
@@ -100,8 +100,11 @@ export type { CheckpointFacts, MergingOrder, NetworkFacts } from './pipeline/por
 export type { CaseError } from './pipeline/ports/common.js'
 export type { LaunchPlan, StepCost } from './pipeline/ports/launch-plan.js'
 export type { Prediction, PredictionCase, PredictOptions, PredictProgress } from './pipeline/predict/run.js'
+export type { TrainingReviews } from './pipeline/prepare/reviews.js'
 export type { CaseProgress, PrepareReport, TrainingCase } from './pipeline/prepare/run.js'
 export { writeAnyReport as writeReport } from './pipeline/report/write.js'
+export { type ReviewAgreement, type ReviewerPair, reviewAgreement } from './pipeline/review-agreement.js'
+export type { ReviewSummary } from './pipeline/review-summary.js'
 export { readLedger, readRunEvents as readEvents } from './pipeline/runs/records.js'
 export type { ServeConfig } from './pipeline/serve/settings.js'
 export type { HuVolume } from './pipeline/serve/volume-input.js'
@@ -130,6 +133,17 @@ export type {
   RuleName,
   Rules as QualityRules,
 } from './quality/policy.js'
+export {
+  appendReview,
+  decisionsOf,
+  type ReviewCounts,
+  type ReviewedTumor,
+  type ReviewLine,
+  readReviews,
+  reviewsCsv,
+  type StandingDecision,
+  type TumorDecision,
+} from './quality/reviews.js'
 export type { Kept, SweepRow } from './quality/sweep.js'
 export type { CheckpointFormat, Converted } from './runtime/checkpoint.js'
 export type { DoctorCheck } from './runtime/doctor.js'

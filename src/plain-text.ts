@@ -62,3 +62,12 @@ export function csvField(value: string | number): string {
 function spelled(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
+
+/**
+ * Return a count with its thing: `1 case`, `20,000 steps`.
+ * @param verb its forms for one and for many: `1 case lacks`, `2 cases lack`
+ */
+export function counted(count: number, thing: string, verb?: readonly [one: string, many: string]): string {
+  const noun = `${count.toLocaleString('en-US')} ${thing}${count === 1 ? '' : 's'}`
+  return verb === undefined ? noun : `${noun} ${verb[count === 1 ? 0 : 1]}`
+}

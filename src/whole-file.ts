@@ -38,12 +38,15 @@ export function temporaryName(path: string): string {
   return `${path}.tmp.${randomBytes(8).toString('hex')}`
 }
 
-/** Remove the temporary files of interrupted writers from a folder; a missing folder counts as empty. */
-export async function sweepUnfinished(folder: string): Promise<void> {
+/**
+ * Remove the temporary files of interrupted writers from a folder; a missing folder counts as empty.
+ * @param of names of the files that were written, in a folder with files of other programs. Default: all
+ */
+export async function sweepUnfinished(folder: string, of: readonly string[] = ['']): Promise<void> {
   const names = await readdir(folder).catch(() => [] as string[])
+  const isOurs = (name: string) => UNFINISHED.test(name) && of.some((one) => name.startsWith(one))
   try {
-    for (const name of names.filter((one) => UNFINISHED.test(one)))
-      await rm(join(folder, name), { recursive: true, force: true })
+    for (const name of names.filter(isOurs)) await rm(join(folder, name), { recursive: true, force: true })
   } catch (error) {
     throw typedSystemError(error, folder)
   }
@@ -112,7 +115,7 @@ export async function makeTemporaryFolder(prefix: string): Promise<string> {
 }
 
 /** Sync a folder, so that a rename survives a power failure; ignored by file systems without support. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r').catch(() => null)
   await handle?.sync().catch(() => {})
   await handle?.close()

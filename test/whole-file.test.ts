@@ -60,6 +60,14 @@ test('sweeping removes the files of interrupted writers, and nothing else', asyn
   expect(readdirSync(folder).sort()).toEqual(kept)
 })
 
+test('temporary files of named files go, and those of other programs stay', async () => {
+  const folder = temporaryFolder()
+  for (const name of ['m.json.tmp.0f', 'm.json.measures.jsonl.tmp.1a', 'n.json.tmp.2b'])
+    writeFileSync(join(folder, name), '')
+  await sweepUnfinished(folder, ['m.json.'])
+  expect(readdirSync(folder)).toEqual(['n.json.tmp.2b'])
+})
+
 test('a folder is created and tested before the work, and stays empty', async () => {
   const folder = join(temporaryFolder(), 'a', 'b')
   await makeWritableFolder(folder)

@@ -44,7 +44,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict:
     run(theirs)  # once, so that the disk's speed does not matter
     runs = alternate({"ours": ours, "reference": theirs}, options.repeats)
     imported = json.loads(runs["ours"][0]["stdout"])
-    if imported["numCases"] != entries or imported["missing"] or imported["unreadable"]:
+    if imported["numCases"] != entries or imported["missing"] or imported["refused"]:
         sys.exit(f"{entries} cases were to be imported: {imported}")
     found = {way: summary(runs[way]) for way in runs}
     ratio = found["reference"]["median"] / found["ours"]["median"]

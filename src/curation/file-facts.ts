@@ -1,32 +1,25 @@
 import { DataError } from '../errors.js'
 import { openJsonLog, readJsonLog } from '../jsonl.js'
-import { probeFile, probeNifti } from '../volume/nifti-probe.js'
+import { type FileEnds, probeNifti } from '../volume/nifti-probe.js'
 import { forEachCase, type ThreadOptions } from './case-threads.js'
 import type { ManifestCase } from './datasets/manifest.js'
+import type { RefusedCase } from './datasets/merged-labels.js'
 import type { MeasuredFiles } from './measure-case.js'
-
-/** Unreadable files per data set. */
-export interface UnreadableFiles {
-  readonly dataset: string
-  readonly count: number
-  readonly example: string
-}
 
 export interface CasesWithFacts {
   readonly cases: readonly ManifestCase[]
-  readonly unreadable: readonly UnreadableFiles[]
+  /** Cases that cannot be read or measured; `cases` lacks them. */
+  readonly refused: readonly RefusedCase[]
 }
 
 /** Number of parallel reads; disks and networks serve several at a time. */
 const OPEN_FILES = 16
 
 /**
- * Add facts from headers and ends of files: geometry, sizes, digests. Cases with unreadable files are
- * returned without facts.
+ * Add facts from headers and ends of files: geometry, sizes, digests. A case with an unreadable file is refused.
  */
 export async function withFileFacts(cases: readonly ManifestCase[]): Promise<CasesWithFacts> {
-  const found: ManifestCase[] = [...cases]
-  const problems: Problem[] = []
+  const found: (ManifestCase | RefusedCase)[] = [...cases]
   let next = 0
   const work = async () => {
     for (let at = next++; at < cases.length; at = next++) {
@@ -35,12 +28,12 @@ export async function withFileFacts(cases: readonly ManifestCase[]): Promise<Cas
         found[at] = await probed(item)
       } catch (error) {
         if (!(error instanceof DataError)) throw error
-        problems.push({ dataset: item.dataset, at, message: error.message })
+        found[at] = { id: item.id, error }
       }
     }
   }
   await Promise.all(Array.from({ length: OPEN_FILES }, work))
-  return { cases: found, unreadable: byDataset(problems) }
+  return divided(found)
 }
 
 /** Measures of one case in a journal, with the facts and the map that they belong to. */
@@ -51,45 +44,44 @@ interface JournalLine {
 
 /**
  * Add facts from whole files: volumes of the classes of each label, SHA-256 of the files, hash of the voxels.
+ * A case that cannot be measured is refused.
  * @param journal file that keeps the measures of an interrupted call; the next call reuses those of unchanged
  * files. Default: none
  */
 export async function withMeasures(
-  { cases, unreadable }: CasesWithFacts,
+  { cases, refused }: CasesWithFacts,
   threads: ThreadOptions,
   journal: string | null = null,
 ): Promise<CasesWithFacts> {
-  const readable = cases.filter(({ files }) => files)
-  const earlier = journal === null ? new Map<string, MeasuredFiles>() : await readJournal(journal)
-  const waiting = readable.filter((item) => !earlier.has(keyOf(item)))
+  const known = journal === null ? new Map<string, MeasuredFiles>() : await readJournal(journal)
+  const waiting = cases.filter((item) => !known.has(keyOf(item)))
   {
     await using log = journal === null ? null : await openJsonLog<JournalLine>(journal)
     await forEachCase(waiting, { name: 'measure', options: null }, threads, async (item, measured) => {
-      earlier.set(keyOf(item), measured)
+      known.set(keyOf(item), measured)
       log?.write({ key: keyOf(item), measured })
       await log?.flush()
     })
   }
-  const measures = readable.map((item) => earlier.get(keyOf(item))!)
-  const problems: Problem[] = []
-  const measured = new Map(
-    readable.map((item, at) => {
-      const { labelMl, digests, fingerprint, problem } = measures[at]!
-      if (problem !== null) problems.push({ dataset: item.dataset, at, message: problem })
-      const { image, label } = item.files!
-      const files = {
-        image: { ...image, digest: digests.image },
-        label: label && { ...label, digest: digests.label! },
-      }
-      return [
-        item.id,
-        { ...item, files, ...(labelMl && { labelMl }), ...(fingerprint && { fingerprint }) },
-      ] as const
-    }),
-  )
+  const found = divided(cases.map((item) => withMeasured(item, known.get(keyOf(item))!)))
+  return { cases: found.cases, refused: [...refused, ...found.refused] }
+}
+
+function withMeasured(item: ManifestCase, measured: MeasuredFiles): ManifestCase | RefusedCase {
+  const { labelMl, digests, fingerprint, problem, hint } = measured
+  if (problem !== null) return { id: item.id, error: new DataError(problem, hint ? { hint } : {}) }
+  const { image, label } = item.files!
+  const files = {
+    image: { ...image, digest: digests.image },
+    label: label && { ...label, digest: digests.label! },
+  }
+  return { ...item, files, ...(labelMl && { labelMl }), ...(fingerprint && { fingerprint }) }
+}
+
+function divided(found: readonly (ManifestCase | RefusedCase)[]): CasesWithFacts {
   return {
-    cases: cases.map((item) => measured.get(item.id) ?? item),
-    unreadable: [...unreadable, ...byDataset(problems)],
+    cases: found.filter((one): one is ManifestCase => !('error' in one)),
+    refused: found.filter((one) => 'error' in one),
   }
 }
 
@@ -110,23 +102,12 @@ function keyOf({ id, image, label, labelMap, region, files }: ManifestCase): str
 
 async function probed(item: ManifestCase): Promise<ManifestCase> {
   const { header, ...image } = await probeNifti(item.image)
-  const label = item.label === null ? null : await probeFile(item.label)
+  const label = item.label === null ? null : await fileFacts(item.label)
   const { shape, spacingMm, affine, dataType } = header
   return { ...item, geometry: { shape, spacingMm, affine, dataType }, files: { image, label } }
 }
 
-interface Problem {
-  readonly dataset: string
-  readonly at: number
-  readonly message: string
-}
-
-function byDataset(problems: readonly Problem[]): UnreadableFiles[] {
-  const groups = new Map<string, Problem[]>()
-  for (const problem of problems.toSorted((a, b) => a.at - b.at)) {
-    const group = groups.get(problem.dataset)
-    if (group) group.push(problem)
-    else groups.set(problem.dataset, [problem])
-  }
-  return [...groups].map(([dataset, group]) => ({ dataset, count: group.length, example: group[0]!.message }))
+async function fileFacts(file: string): Promise<Pick<FileEnds, 'bytes' | 'digest'>> {
+  const { bytes, digest } = await probeNifti(file)
+  return { bytes, digest }
 }

@@ -4,17 +4,19 @@ import { DataError } from '../errors.js'
 import { voxelVolumeMm3 } from '../volume/geometry.js'
 import { IGNORED_LABEL, LABEL_SCHEMES } from '../volume/labels.js'
 import { readStoredVoxels, scaled, type VoxelMemory } from '../volume/nifti.js'
+import { filesOfScan } from '../volume/nifti-pair.js'
 import { exactHash, wholeHu } from './audit/exact-hash.js'
 import type { ManifestCase } from './datasets/manifest.js'
 import { countLabelIds } from './datasets/remap.js'
 
-/** Facts from whole files; `problem` holds the reason if a label could not be measured. */
+/** Facts from whole files; `problem` and `hint` hold the reason if a file cannot be measured. */
 export interface MeasuredFiles {
   readonly labelMl: Readonly<Record<string, number>> | null
   readonly digests: { readonly image: string; readonly label: string | null }
   /** `exactHash` of the image; null if it cannot be read. */
   readonly fingerprint: string | null
   readonly problem: string | null
+  readonly hint?: string | undefined
 }
 
 /**
@@ -34,19 +36,22 @@ export async function measureCase(item: ManifestCase, memory: VoxelMemory): Prom
     fingerprint: image.found,
     labelMl: volumes.found,
     problem: image.problem ?? volumes.problem ?? null,
+    hint: image.problem === undefined ? volumes.hint : image.hint,
   }
 }
 
 /**
- * Return the result, or the message of its DataError.
+ * Return the result, or message and hint of its DataError.
  * @throws other errors
  */
-async function orProblem<T>(find: () => Promise<T>): Promise<{ found: T | null; problem?: string }> {
+async function orProblem<T>(
+  find: () => Promise<T>,
+): Promise<{ found: T | null; problem?: string; hint?: string | undefined }> {
   try {
     return { found: await find() }
   } catch (error) {
     if (!(error instanceof DataError)) throw error
-    return { found: null, problem: error.message }
+    return { found: null, problem: error.message, hint: error.commandHint }
   }
 }
 
@@ -79,8 +84,10 @@ async function labelVolumes(
   )
 }
 
-async function sha256(file: string): Promise<string> {
+/** Return the hash of the bytes of a scan; of a pair, those of its `.hdr`, then those of its `.img`. */
+async function sha256(scan: string): Promise<string> {
   const hash = createHash('sha256')
-  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer)
+  for (const file of await filesOfScan(scan))
+    for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer)
   return `sha256:${hash.digest('hex')}`
 }

@@ -1,5 +1,6 @@
+import { counted } from '../plain-text.js'
 import { escapeHtml } from './escape-html.js'
-import { counted, short } from './wording.js'
+import { short } from './wording.js'
 
 export type Point = readonly [x: number, y: number]
 

@@ -1,7 +1,7 @@
 import { stripVTControlCharacters, styleText } from 'node:util'
-import { visibleInColour } from '../plain-text.js'
+import { counted, visibleInColour } from '../plain-text.js'
 import type { JobKind, RunEvent, StartedEvent, StepEvent, SynthesisEvent } from '../training/events.js'
-import { counted, duration, inWords, orderedLosses, percent, short } from './wording.js'
+import { duration, inWords, orderedLosses, percent, short } from './wording.js'
 
 /** The part of a stream such as `process.stderr` that the report uses. */
 export interface TerminalLike {
@@ -195,7 +195,7 @@ function started(event: StartedEvent): string {
   const sizes = networks.map(([name, count]) => `${name} ${(count / 1e6).toFixed(2)} M parameters`)
   const from = event.step > 0 ? ` from step ${event.step}` : ''
   const where = `${counted(event.worldSize, 'rank')} on ${event.device}`
-  return [`${event.job}${from}: ${event.steps} steps, ${where}`, ...sizes].join(', ')
+  return [`${event.job}${from}: ${counted(event.steps, 'step')}, ${where}`, ...sizes].join(', ')
 }
 
 /** Return a line that overwrites itself with carriage return and spaces, which every terminal supports. */

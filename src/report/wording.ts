@@ -23,11 +23,6 @@ export function duration(seconds: number): string {
   return minutes > 0 ? `${minutes}:${two(rest)} min` : `${rest} s`
 }
 
-/** `1 case`, `20,000 steps`. */
-export function counted(count: number, thing: string): string {
-  return `${count.toLocaleString('en-US')} ${thing}${count === 1 ? '' : 's'}`
-}
-
 /** Return true for a finite number. JSON writes NaN and infinity as `null`. */
 export function isFigure(value: number | null | undefined): value is number {
   return typeof value === 'number' && Number.isFinite(value)

@@ -64,6 +64,18 @@ export async function readRest(file: StoredFile, offset: number, target: Uint8Ar
 }
 
 /**
+ * Read the file to its end, and keep nothing: damage anywhere is found.
+ * @throws DataError as `readRest`, and `trailingData` above `most` bytes
+ */
+export async function readThrough(file: StoredFile, most: number): Promise<void> {
+  let position = 0
+  for await (const chunk of decodedChunks(file, 64 * 1024, 'all')) {
+    position += chunk.length
+    if (position > most) throw trailing(file, most)
+  }
+}
+
+/**
  * Yield decoded chunks. With 'all', the end of the stream and its checksum are required; with 'start', the
  * caller stops earlier.
  */

@@ -3,6 +3,7 @@ import { DataError } from '../errors.js'
 import { formatByContent } from './foreign-formats.js'
 import { determinant, spacingOf } from './geometry.js'
 import { affineOfHeader, quaternionOf } from './nifti-affine.js'
+import { headersOfVoxels } from './nifti-pair.js'
 import type { Affine, Vec3 } from './volume.js'
 
 /** Supported data types; complex, colour, bit and 128-bit images are refused. */
@@ -58,8 +59,10 @@ export interface NiftiHeader {
   readonly spacingMm: Vec3
   /** Spacing that the header states separately; a wrong affine contradicts it. */
   readonly pixdimMm: Vec3
-  /** First byte of the voxels, after header and extensions. */
+  /** First byte of the voxels, after header and extensions; in a pair, in the `.img`. */
   readonly voxelOffset: number
+  /** The voxels lie in another file, the `.img` of a `.hdr`. */
+  readonly isPair: boolean
 }
 
 /** Header bytes of NIfTI-1; those of NIfTI-2 follow. */
@@ -92,15 +95,15 @@ const REFUSED_TYPES: Readonly<Record<number, string>> = {
 }
 
 /**
- * Read the header of a single-file NIfTI-1 or NIfTI-2 and check everything that later code relies on.
+ * Read the header of a NIfTI-1 or NIfTI-2, of one file or of a pair, and check everything that later code relies on.
  * @param bytes the first 540 bytes of the decoded file, or all if it is shorter
  * @throws DataError with `facts.reason`, a NiftiProblem
  */
 export function parseNiftiHeader(bytes: Uint8Array, file: string): NiftiHeader {
-  const { fields, version } = readFields(bytes, file)
+  const { fields, version, isPair } = readFields(bytes, file)
   const shape = checkedShape(fields.dims, file)
   const dataType = checkedDataType(fields.datatypeCode, fields.numBitsPerVoxel, file)
-  const voxelOffset = checkedOffset(fields.vox_offset, version === 1 ? 352 : 544, file)
+  const voxelOffset = checkedOffset(fields.vox_offset, isPair ? 0 : version === 1 ? 352 : 544, file)
   const pixdimMm = checkedPixdim(fields.pixDims, file)
   const { slope, inter } = checkedScaling(fields.scl_slope, fields.scl_inter, file)
   const { affine, source, qform } = checkedAffine(bytes, fields, version, shape, file)
@@ -117,6 +120,7 @@ export function parseNiftiHeader(bytes: Uint8Array, file: string): NiftiHeader {
     spacingMm: spacingOf(affine),
     pixdimMm,
     voxelOffset,
+    isPair,
   }
 }
 
@@ -165,27 +169,35 @@ export function refusal(
   return new DataError(`${file}: ${message}`, { hint, facts: { file, reason }, cause })
 }
 
-function readFields(bytes: Uint8Array, file: string): { fields: NIFTI1 | NIFTI2; version: 1 | 2 } {
+function readFields(
+  bytes: Uint8Array,
+  file: string,
+): { fields: NIFTI1 | NIFTI2; version: 1 | 2; isPair: boolean } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const sizes = bytes.byteLength >= 4 ? [view.getInt32(0, true), view.getInt32(0, false)] : []
   const version = sizes.includes(348) ? 1 : sizes.includes(540) ? 2 : null
   const length = version === 2 ? 540 : 348
   if (version === null || bytes.byteLength < length) throw notNifti(bytes, file)
-  checkMagic(bytes, version, file)
+  const isPair = hasPairMagic(bytes, version, file)
   // the library reads a sub-array from the start of its buffer, and follows extensions if it gets more bytes
   const header = bytes.slice(0, length).buffer as ArrayBuffer
   const fields = version === 1 ? new NIFTI1() : new NIFTI2()
   fields.readHeader(header)
-  return { fields, version }
+  return { fields, version, isPair }
 }
 
-function checkMagic(bytes: Uint8Array, version: 1 | 2, file: string): void {
+/** Return true for the magic of a pair, false for that of a single file. */
+function hasPairMagic(bytes: Uint8Array, version: 1 | 2, file: string): boolean {
   const magic = version === 1 ? latin1(bytes, 344, 348) : latin1(bytes, 4, 12)
   const tail = version === 1 ? '\0' : '\0\r\n\x1a\n'
-  if (magic === `n+${version}${tail}`) return
-  if (magic === `ni${version}${tail}`)
-    throw refusal('headerOnly', file, 'a header without voxels (.hdr and .img)', CONVERT)
-  throw refusal('notNifti', file, 'the NIfTI magic is missing (an Analyze file?)', CONVERT)
+  if (magic === `n+${version}${tail}`) return false
+  if (magic === `ni${version}${tail}`) return true
+  throw refusal(
+    'notNifti',
+    file,
+    'the NIfTI magic is missing (an Analyze file states no orientation)',
+    'convert it from its source again, to a single NIfTI file (.nii.gz)',
+  )
 }
 
 function checkedShape(dims: readonly number[], file: string): Vec3 {
@@ -289,6 +301,8 @@ const CONVERT = 'convert it to a single NIfTI file (.nii or .nii.gz) of one 3-D 
 const REPAIR = 'write the file again from its source, or repair its header'
 
 function notNifti(bytes: Uint8Array, file: string): DataError {
+  if (headersOfVoxels(file).length > 0)
+    return refusal('notNifti', file, 'not a NIfTI header (found the voxels of a pair)', 'pass its .hdr')
   const format = formatByContent(bytes)
   if (format) return refusal('notNifti', file, `not a NIfTI file (found ${format.name})`, format.remedy)
   return refusal('notNifti', file, 'not a NIfTI file', hintForOther(bytes))

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { constants, gunzipSync } from 'node:zlib'
-import { withStoredFile } from './nifti.js'
+import { voxelFileOf, withStoredFile } from './nifti.js'
 import { MAX_HEADER_BYTES, type NiftiHeader, parseNiftiHeader, refusal } from './nifti-header.js'
 
 const END_BYTES = 4096
@@ -10,30 +10,28 @@ const END_BYTES = 4096
 const HEADER_STORED_BYTES = 1024
 
 export interface FileEnds {
+  /** Size of the file, or of both files of a pair. */
   readonly bytes: number
   /**
-   * `ends:` and a SHA-256 of size, first and last 4 KB. A gzip file ends with the checksum of its content, so
-   * files with other content differ. Uncompressed files with other content may have equal digests.
+   * `ends:` and a SHA-256 of size, first and last 4 KB, of a pair those of both files. A gzip file ends with the
+   * checksum of its content, so files with other content differ. Uncompressed files with other content may have
+   * equal digests.
    */
   readonly digest: string
 }
 
 /**
- * Return size and digest of a file without reading it completely: for lists of thousands.
- * @throws DataError as `readNifti`
- */
-export async function probeFile(file: string): Promise<FileEnds> {
-  const { bytes, digest } = await readEnds(file)
-  return { bytes, digest }
-}
-
-/**
- * Return header, size and digest of a file.
+ * Return header, size and digest of a scan without reading it completely: for lists of thousands.
  * @throws DataError as `readNifti`, except for faults in the voxels
  */
 export async function probeNifti(file: string): Promise<FileEnds & { readonly header: NiftiHeader }> {
-  const { bytes, digest, start, compressed } = await readEnds(file)
-  return { bytes, digest, header: parseNiftiHeader(compressed ? inflated(start, file) : start, file) }
+  const own = await readEnds(file)
+  const header = parseNiftiHeader(own.compressed ? inflated(own.start, file) : own.start, file)
+  const parts = header.isPair ? [own, await readEnds(await voxelFileOf(file))] : [own]
+  const bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
+  const hash = createHash('sha256').update(`${bytes} `)
+  for (const { ends } of parts) hash.update(ends)
+  return { bytes, digest: `ends:${hash.digest('hex')}`, header }
 }
 
 function readEnds(file: string) {
@@ -41,9 +39,12 @@ function readEnds(file: string) {
     const ends = Buffer.alloc(2 * END_BYTES)
     const { bytesRead } = await handle.read(ends, 0, END_BYTES, 0)
     const rest = await handle.read(ends, bytesRead, END_BYTES, Math.max(bytesRead, bytes - END_BYTES))
-    const hash = createHash('sha256').update(`${bytes} `)
-    hash.update(ends.subarray(0, bytesRead + rest.bytesRead))
-    return { bytes, digest: `ends:${hash.digest('hex')}`, start: ends.subarray(0, bytesRead), compressed }
+    return {
+      bytes,
+      ends: ends.subarray(0, bytesRead + rest.bytesRead),
+      start: ends.subarray(0, bytesRead),
+      compressed,
+    }
   })
 }
 

@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import type { DataError } from '../errors.js'
 import { readProblem } from '../system-errors.js'
-import { expectBytes, readRest, readStart, type StoredFile } from './decoded-bytes.js'
+import { expectBytes, readRest, readStart, readThrough, type StoredFile } from './decoded-bytes.js'
 import type { Grid } from './geometry.js'
 import { ARRAYS, type StoredArray } from './nifti-arrays.js'
 import {
@@ -13,6 +13,7 @@ import {
   parseNiftiHeader,
   refusal,
 } from './nifti-header.js'
+import { filesOfScan, isPairHeader } from './nifti-pair.js'
 import type { Affine, Volume, VoxelArray } from './volume.js'
 import { reverseAxisOrder } from './voxel-order.js'
 
@@ -27,15 +28,15 @@ export interface ReadNiftiOptions {
 }
 
 /**
- * Read one 3-D volume from a .nii or .nii.gz file; the format is detected by content, not by name. The header
- * is checked before memory is allocated; the data are inflated into a buffer of exactly the promised size.
+ * Read one 3-D volume from a .nii or .nii.gz file, or from a pair of .hdr and .img, named by its .hdr. The
+ * format is detected by content. The header is checked before memory is allocated; the data are inflated into
+ * a buffer of exactly the promised size.
  * Voxels come in C order (third axis fastest) in the stored type, or as floating point with a rescale; 64-bit
  * integers become float64.
  * @throws DataError that names the file, with `facts.reason`, a NiftiProblem
  */
 export async function readNifti(file: string, options: ReadNiftiOptions = {}): Promise<NiftiVolume> {
-  return withStoredFile(file, options, async (stored) => {
-    const header = await headerOf(stored, options)
+  return withVoxels(file, options, async (header, stored) => {
     const values = await voxelsOf(stored, header, voxelMemory())
     const [nx, ny, nz] = header.shape
     return { ...header, data: reverseAxisOrder(scaled(values, header), [nz, ny, nx]) }
@@ -83,8 +84,7 @@ export async function readStoredVoxels(
   memory: VoxelMemory,
   options: ReadNiftiOptions = {},
 ): Promise<StoredVoxels> {
-  return withStoredFile(file, options, async (stored) => {
-    const header = await headerOf(stored, options)
+  return withVoxels(file, options, async (header, stored) => {
     const values = await voxelsOf(stored, header, memory)
     const [nx, ny, nz] = header.shape
     return { header, values, grid: { shape: [nz, ny, nx], affine: reversedAxes(header.affine) } }
@@ -96,7 +96,40 @@ export async function readStoredVoxels(
  * @throws DataError as `readNifti`
  */
 export async function readNiftiHeader(file: string, options: ReadNiftiOptions = {}): Promise<NiftiHeader> {
-  return withStoredFile(file, options, (stored) => headerOf(stored, options))
+  return withVoxels(file, options, async (header) => header)
+}
+
+/** Call `work` with the checked header of a scan and the file that holds its voxels. */
+async function withVoxels<T>(
+  name: string,
+  options: ReadNiftiOptions,
+  work: (header: NiftiHeader, voxels: StoredFile) => Promise<T>,
+): Promise<T> {
+  return withStoredFile(name, options, async (stored) => {
+    const header = parseNiftiHeader(await readStart(stored, MAX_HEADER_BYTES, MIN_HEADER_BYTES), name)
+    if (!header.isPair) {
+      checkSize(stored, header, options)
+      return await work(header, stored)
+    }
+    await readThrough(stored, options.maxBytes ?? DEFAULT_MAX_BYTES)
+    return await withStoredFile(await voxelFileOf(name), options, async (voxels) => {
+      checkSize(voxels, header, options)
+      return await work(header, voxels)
+    })
+  })
+}
+
+/**
+ * Return the file with the voxels of a pair.
+ * @throws DataError `headerOnly` if it is missing
+ */
+export async function voxelFileOf(header: string): Promise<string> {
+  const [, voxels] = await filesOfScan(header)
+  if (voxels !== undefined) return voxels
+  const [found, hint] = isPairHeader(header)
+    ? ['its .img is missing', 'fetch the .img of the same name']
+    : ['its name does not end in .hdr', 'name the files .hdr and .img']
+  throw refusal('headerOnly', header, `a header without voxels (${found})`, hint)
 }
 
 export async function withStoredFile<T>(
@@ -134,16 +167,15 @@ async function openFile(name: string): Promise<FileHandle> {
   }
 }
 
-async function headerOf(
-  stored: StoredFile,
+/** Refuse a file that cannot hold the voxels of its header, before memory is allocated for them. */
+function checkSize(
+  voxels: StoredFile,
+  { voxelOffset, shape, dataType }: NiftiHeader,
   { maxBytes = DEFAULT_MAX_BYTES }: ReadNiftiOptions,
-): Promise<NiftiHeader> {
-  const header = parseNiftiHeader(await readStart(stored, MAX_HEADER_BYTES, MIN_HEADER_BYTES), stored.name)
-  const total =
-    header.voxelOffset + header.shape[0] * header.shape[1] * header.shape[2] * bytesPerVoxel(header.dataType)
-  if (total > maxBytes) throw tooLarge(stored.name, total, maxBytes)
-  expectBytes(stored, total)
-  return header
+): void {
+  const total = voxelOffset + shape[0] * shape[1] * shape[2] * bytesPerVoxel(dataType)
+  if (total > maxBytes) throw tooLarge(voxels.name, total, maxBytes)
+  expectBytes(voxels, total)
 }
 
 async function voxelsOf(stored: StoredFile, header: NiftiHeader, memory: VoxelMemory): Promise<StoredArray> {

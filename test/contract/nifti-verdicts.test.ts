@@ -1,4 +1,13 @@
-import { readdirSync, statSync } from 'node:fs'
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -80,6 +89,28 @@ describe.skipIf(odd === null)('real odd files', () => {
   })
 })
 
+interface Pair {
+  readonly header: string
+  readonly voxels: string
+}
+
+function zipDamaged({ header }: Pair): void {
+  const bytes = gzipped(readFileSync(header))
+  bytes[bytes.length - 6] = bytes[bytes.length - 6]! ^ 1
+  writeFileSync(header, bytes)
+}
+
+function folderInstead({ voxels }: Pair): void {
+  rmSync(voxels)
+  mkdirSync(voxels)
+}
+
+function withoutMagic({ header }: Pair): void {
+  const bytes = readFileSync(header)
+  bytes.fill(0, 344, 348)
+  writeFileSync(header, bytes)
+}
+
 describe('constructed files', () => {
   it('with any one byte of the header changed get equal verdicts', async () => {
     const folder = temporaryFolder()
@@ -112,6 +143,57 @@ describe('constructed files', () => {
     const answers = await expectAgreement(written.trim().split('\n'))
     expect(new Set(answers.map(({ verdict }) => verdict)).size).toBeGreaterThan(7)
     expect(answers.map(({ verdict }) => verdict)).not.toContain('undefined')
+  })
+
+  it('of pairs by nibabel are read as nibabel reads them', async () => {
+    const written = runPython('test/contract/pair_files.py', '', [temporaryFolder(), '200', '5'])
+    const theirs = JSON.parse(written) as (Answer & { file: string })[]
+    const answers = await expectAgreement(theirs.map(({ file }) => file))
+    for (const [n, { file, shape, affine, sum }] of theirs.entries()) {
+      const ours = answers[n]!
+      expect([file, ours.verdict, ours.shape]).toEqual([file, 'ok', shape])
+      for (const [cell, value] of affine!.entries()) expect(ours.affine![cell]!).toBeCloseTo(value, 9)
+      // a rescale of small types gives float32 here, and float64 in nibabel
+      expect(Math.abs(ours.sum! - sum!)).toBeLessThanOrEqual(1e-6 * Math.abs(sum!) + 1e-3)
+    }
+  })
+
+  it('of damaged pairs get the same verdict in both languages', async () => {
+    const damages: Record<string, [string, (pair: Pair) => void]> = {
+      'without its .img': ['headerOnly', ({ voxels }) => rmSync(voxels)],
+      'with a truncated .img': ['truncated', ({ voxels }) => truncateSync(voxels, 100)],
+      'with an empty .img': ['truncated', ({ voxels }) => truncateSync(voxels, 0)],
+      'with a longer .img': ['trailingData', ({ voxels }) => appendFileSync(voxels, 'x')],
+      'with a folder as .img': ['notAFile', folderInstead],
+      'with a truncated .hdr': ['notNifti', ({ header }) => truncateSync(header, 340)],
+      'with damage in a compressed .hdr': ['corruptGzip', zipDamaged],
+      'without the NIfTI magic (Analyze 7.5)': ['notNifti', withoutMagic],
+    }
+    const folder = temporaryFolder()
+    const bytes = madeNifti({ magic: 'ni1\0', offset: 0 })
+    const pairs = Object.keys(damages).map((name): Pair => {
+      const stem = join(folder, name)
+      writeFileSync(`${stem}.hdr`, bytes.subarray(0, 352))
+      writeFileSync(`${stem}.img`, bytes.subarray(352))
+      return { header: `${stem}.hdr`, voxels: `${stem}.img` }
+    })
+    const headers = pairs.map(({ header }) => header)
+    expect(new Set((await expectAgreement(headers)).map(({ verdict }) => verdict))).toEqual(new Set(['ok']))
+    for (const [n, [, damage]] of Object.values(damages).entries()) damage(pairs[n]!)
+    const answers = await expectAgreement(headers)
+    expect(answers.map(({ verdict }) => verdict)).toEqual(Object.values(damages).map(([reason]) => reason))
+  })
+
+  it('of a pair by its .img, or with another name than .hdr, are refused', async () => {
+    const stem = join(temporaryFolder(), 'a')
+    const bytes = madeNifti({ magic: 'ni1\0', offset: 0 })
+    for (const ending of ['hdr', 'nii']) await writeFile(`${stem}.${ending}`, bytes.subarray(0, 352))
+    await writeFile(`${stem}.img`, bytes.subarray(352))
+    const answers = await expectAgreement([`${stem}.img`, `${stem}.nii`])
+    expect(answers.map(({ verdict }) => verdict)).toEqual(['notNifti', 'headerOnly'])
+    await expect(readNifti(`${stem}.img`)).rejects.toThrow(
+      `${stem}.img: not a NIfTI header (found the voxels of a pair)`,
+    )
   })
 
   it('that unfold into too many bytes are refused in both languages, without unfolding them', async () => {

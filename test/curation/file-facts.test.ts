@@ -18,8 +18,8 @@ describe('withFileFacts', () => {
       madeLabel(),
       { id: 'Made/b' },
     )
-    const { cases, unreadable } = await withFileFacts([item, other])
-    expect(unreadable).toEqual([])
+    const { cases, refused } = await withFileFacts([item, other])
+    expect(refused).toEqual([])
     expect(cases[0]!.geometry).toMatchObject({ shape: [24, 24, 24], spacingMm: [2, 2, 2], dataType: 'int16' })
     expect(cases[0]!.geometry!.affine).toEqual(madeImage().affine)
     expect(cases[0]!.files!.image.bytes).toBe(readFileSync(item.image).length)
@@ -27,14 +27,18 @@ describe('withFileFacts', () => {
     expect(cases[0]!.files!.image.digest).not.toBe(cases[1]!.files!.image.digest)
   })
 
-  it('returns an unreadable case without facts and counts it', async () => {
+  it('refuses a case whose image or label is unreadable, with the reason', async () => {
     const root = temporaryFolder()
     const item = await madeCase(join(root, 'a'), madeImage(), madeLabel())
     writeFileSync(item.image, 'no image')
-    const { cases, unreadable } = await withFileFacts([item])
-    expect(cases).toEqual([item])
-    expect(unreadable).toEqual([
-      { dataset: 'Made', count: 1, example: expect.stringContaining('not a NIfTI file') },
+    const other = await madeCase(join(root, 'b'), madeImage(), madeLabel(), { id: 'Made/b' })
+    writeFileSync(other.label!, '')
+    const whole = await madeCase(join(root, 'c'), madeImage(), madeLabel(), { id: 'Made/c' })
+    const { cases, refused } = await withFileFacts([item, other, whole])
+    expect(cases.map(({ id }) => id)).toEqual(['Made/c'])
+    expect(refused.map(({ id, error }) => [id, error.message])).toEqual([
+      ['Made/a', `${item.image}: not a NIfTI file`],
+      ['Made/b', `${other.label}: not a NIfTI file`],
     ])
   })
 })
@@ -64,15 +68,23 @@ describe('withMeasures', () => {
     expect((await readManifest(join(root, 'm.json'))).cases).toEqual(measured.cases)
   })
 
-  it('reports a label with ids outside the map', async () => {
+  it('refuses a case whose label has ids outside the map, with the reason and the remedy', async () => {
     const root = temporaryFolder()
     const item = await madeCase(join(root, 'a'), madeImage(), madeLabel())
     await writeNifti(
       item.label!,
       madeLabel((_i, _j, _k, id) => (id === 2 ? 9 : id)),
     )
-    const { cases, unreadable } = await withMeasures(await withFileFacts([item]), { workers: 1 })
-    expect(cases[0]!.labelMl).toBe(undefined)
-    expect(unreadable[0]!.example).toContain('id 9 is not in the label map')
+    const { cases, refused } = await withMeasures(await withFileFacts([item]), { workers: 1 })
+    expect(cases).toEqual([])
+    expect(refused).toMatchObject([
+      {
+        id: 'Made/a',
+        error: {
+          message: `${item.label}: id 9 is not in the label map`,
+          commandHint: 'run `freetumor data check` for details',
+        },
+      },
+    ])
   })
 })

@@ -164,9 +164,12 @@ def load_segmentor(
     return LoadedSegmentor(freeze(network).to(device), tumors, facts, file.metadata, report)
 
 
-def load_generator(path: str, channel: str | None, device: torch.device) -> LoadedGenerator:
-    """Load the generator of a synthesis checkpoint; all keys must match. `channel`: stated by the user, or None."""
-    file = read_checkpoint(path)
+def load_generator(path: str, channel: str | None, device: torch.device, weights: str | None = None) -> LoadedGenerator:
+    """Load the generator of a synthesis checkpoint; all keys must match.
+
+    `channel`: stated by the user, or None. `weights`: see read_checkpoint.
+    """
+    file = read_checkpoint(path, weights=weights)
     tensors = _generator_tensors(file)
     network = UNet3d(outputs_of(path, tensors, "out_tr.final_conv.bias"), unet_width(path, tensors))
     report = load_strictly(network, tensors, path)
@@ -178,12 +181,13 @@ def load_generator(path: str, channel: str | None, device: torch.device) -> Load
     return LoadedGenerator(network, channel_mode(file, channel), untouched, file.metadata, report)
 
 
-def load_gan_weights(generator: UNet3d, discriminator: UNet3d | None, path: str) -> bool:
+def load_gan_weights(generator: UNet3d, discriminator: UNet3d | None, path: str, weights: str | None = None) -> bool:
     """Load a generator and, if given, a discriminator from a synthesis checkpoint of the same width.
 
     All keys must match. Returns whether the discriminator was loaded; False if the file holds none.
+    `weights`: see read_checkpoint.
     """
-    file = read_checkpoint(path)
+    file = read_checkpoint(path, weights=weights)
     load_strictly(generator, _generator_tensors(file), path)
     learned = file.part("netD")
     if discriminator is None or not learned:

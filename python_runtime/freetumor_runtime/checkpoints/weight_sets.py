@@ -71,7 +71,7 @@ def select_weights(path: str, content: Mapping[Any, Any], wanted: str | None, kn
         raise CheckpointError(
             f"{path}: select one set of weights (expected {'one' if wanted is None else repr(wanted)}, "
             f"found {', '.join(sorted(names)[:10])})",
-            "pass --weights NAME; `freetumor checkpoint convert FILE --weights NAME` writes that set alone",
+            "pass --weights NAME, or set `weights` (`initialWeightsSet`) in the configuration",
         )
     name, wrapper, prefix, keys, weights = found[0]
     beside = {key: value for key, value in content.items() if key not in {*known, (wrapper or "").split(".")[0]}}

@@ -22,6 +22,8 @@ class SlidingWindowsSpec:
 class BaselineSpec:
     checkpoint: str
     patchMerging: str | None
+    # name of one of several sets of weights in the file; None: the only one
+    weights: str | None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ class ServedGeneratorSpec:
     checkpoint: str
     # stated, because the caller has inspected the file
     channel: str
+    # name of one of several sets of weights in the file; None: the only one
+    weights: str | None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ class SynthesizeCase:
 class PaintingGeneratorSpec:
     checkpoint: str
     channel: str | None
+    # name of one of several sets of weights in the file; None: the only one
+    weights: str | None
 
 
 @dataclass(frozen=True)

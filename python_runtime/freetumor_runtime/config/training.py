@@ -48,6 +48,8 @@ class GeneratorSpec:
     checkpoint: str | None
     # of the checkpoint in a synthesis training: "both" networks, or the "generator" alone
     use: str
+    # name of one of several sets of weights in the file; None: the only one
+    weights: str | None
     baseChannels: int
     channel: str
     outputs: int

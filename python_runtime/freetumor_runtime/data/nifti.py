@@ -1,5 +1,7 @@
 """NIfTI files: checked before they are decoded, read into [X, Y, Z] arrays, written without free text.
 
+A scan may be a pair, named by its header: `a.hdr` holds the header, `a.img` the voxels.
+
 The twin of src/volume/nifti.ts: both give the same verdict with the same reason.
 """
 
@@ -35,6 +37,9 @@ _MIN_VOXEL_MM3 = 1e-6
 _MAX_INFLATION = 1032
 _CHUNK_BYTES = 1 << 20
 
+_PAIR_HEADER = re.compile(r"\.(hdr)(\.gz)?$", re.IGNORECASE)
+_PAIR_VOXELS = re.compile(r"\.img(\.gz)?$", re.IGNORECASE)
+
 _BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
 _CONVERT = "convert it to a single NIfTI file (.nii or .nii.gz) of one 3-D volume"
 _REPAIR = "write the file again from its source, or repair its header"
@@ -69,6 +74,8 @@ class NiftiHeader:
     inter: float
     affine: np.ndarray
     voxel_offset: int
+    # the voxels lie in another file, the .img of a .hdr
+    is_pair: bool
 
 
 def check_nifti(path: str, max_bytes: int = DEFAULT_MAX_BYTES) -> NiftiHeader:
@@ -124,16 +131,72 @@ def save_nifti(path: str, array: np.ndarray, affine: np.ndarray, dtype: type[np.
     return hashlib.sha256(content).hexdigest()
 
 
+def files_of_scan(path: str) -> list[str]:
+    """Return the files that hold a scan: the file itself, and for a .hdr its .img if there is one.
+
+    The only rule of pairs here; `filesOfScan` in src/volume/nifti-pair.ts is its twin.
+    """
+    path = os.fspath(path)
+    ending = _PAIR_HEADER.search(path)
+    if ending is None:
+        return [path]
+    stem = path[: ending.start()]
+    written = "IMG" if ending[1] == "HDR" else "img"
+    names = list(dict.fromkeys([written, "img", "IMG", "Img"]))
+    plain = [f"{stem}.{name}" for name in names]
+    zipped = [f"{stem}.{name}{zip_ending}" for name in names for zip_ending in (".gz", ".GZ")]
+    for voxels in (zipped + plain) if ending[2] else (plain + zipped):
+        if os.path.exists(voxels):
+            return [path, voxels]
+    return [path]
+
+
 def _read(path: str, max_bytes: int) -> tuple[NiftiHeader, np.ndarray]:
     with _open(path) as file:
-        stored = os.fstat(file.fileno()).st_size
-        if stored > max_bytes:
-            raise _too_large(path, stored, max_bytes)
+        stored = _checked_size(file, path, max_bytes)
         header = _judge(_start(file, path), path)
-        length = int(np.prod(header.shape, dtype=np.int64)) * header.dtype.itemsize
-        if header.voxel_offset + length > max_bytes:
-            raise _too_large(path, header.voxel_offset + length, max_bytes)
-        return header, _rest(file, path, stored, header.voxel_offset, length)
+        if not header.is_pair:
+            return header, _voxels(file, path, stored, header, max_bytes)
+        _read_through(file, path, max_bytes)
+    voxel_path = _voxel_file_of(path)
+    with _open(voxel_path) as file:
+        stored = _checked_size(file, voxel_path, max_bytes)
+        return header, _voxels(file, voxel_path, stored, header, max_bytes)
+
+
+def _checked_size(file: BinaryIO, path: str, max_bytes: int) -> int:
+    stored = os.fstat(file.fileno()).st_size
+    if stored > max_bytes:
+        raise _too_large(path, stored, max_bytes)
+    return stored
+
+
+def _voxel_file_of(path: str) -> str:
+    files = files_of_scan(path)
+    if len(files) == 2:
+        return files[1]
+    found, hint = (
+        ("its .img is missing", "fetch the .img of the same name")
+        if _PAIR_HEADER.search(str(path))
+        else ("its name does not end in .hdr", "name the files .hdr and .img")
+    )
+    raise NiftiError("headerOnly", path, f"a header without voxels ({found})", hint)
+
+
+def _read_through(file: BinaryIO, path: str, max_bytes: int) -> None:
+    """Read the file to its end, and keep nothing: damage anywhere is found."""
+    position = 0
+    for chunk in _decoded(file, path, 1 << 16):
+        position += len(chunk)
+        if position > max_bytes:
+            raise _trailing(path, max_bytes)
+
+
+def _voxels(file: BinaryIO, path: str, stored: int, header: NiftiHeader, max_bytes: int) -> np.ndarray:
+    length = int(np.prod(header.shape, dtype=np.int64)) * header.dtype.itemsize
+    if header.voxel_offset + length > max_bytes:
+        raise _too_large(path, header.voxel_offset + length, max_bytes)
+    return _rest(file, path, stored, header.voxel_offset, length)
 
 
 def _open(path: str) -> BinaryIO:
@@ -234,11 +297,11 @@ def _decoded(file: BinaryIO, path: str, chunk_bytes: int) -> Iterator[bytes]:
 
 def _judge(start: bytes, path: str) -> NiftiHeader:
     """Check a header as parseNiftiHeader in src/volume/nifti-header.ts does, in the same order."""
-    version, header = _parse(start, path)
+    version, header, is_pair = _parse(start, path)
     shape = _checked_shape([int(size) for size in header["dim"]], path)
     _check_data_type(int(header["datatype"]), int(header["bitpix"]), path)
     offset = float(header["vox_offset"])
-    smallest = 352 if version == 1 else 544
+    smallest = 0 if is_pair else 352 if version == 1 else 544
     if not (offset.is_integer() and smallest <= offset < 2**53):
         message = f"wrong voxel offset (expected an integer of at least {smallest}, found {offset:g})"
         raise NiftiError("voxelOffset", path, message, _REPAIR)
@@ -253,10 +316,11 @@ def _judge(start: bytes, path: str) -> NiftiHeader:
     if slope == 0:
         # The standard: no scaling.
         slope, inter = 1.0, 0.0
-    return NiftiHeader(shape, header.get_data_dtype(), slope, inter, _checked_affine(header, path), int(offset))
+    affine = _checked_affine(header, path)
+    return NiftiHeader(shape, header.get_data_dtype(), slope, inter, affine, int(offset), is_pair)
 
 
-def _parse(start: bytes, path: str) -> tuple[int, nibabel.Nifti1Header]:
+def _parse(start: bytes, path: str) -> tuple[int, nibabel.Nifti1Header, bool]:
     sizes = struct.unpack("<i", start[:4]) + struct.unpack(">i", start[:4]) if len(start) >= 4 else ()
     version = 1 if 348 in sizes else 2 if 540 in sizes else 0
     length = {0: 1 << 30, 1: 348, 2: 540}[version]
@@ -264,13 +328,14 @@ def _parse(start: bytes, path: str) -> tuple[int, nibabel.Nifti1Header]:
         raise _not_nifti(start, path)
     magic = start[344:348] if version == 1 else start[4:12]
     tail = b"%d" % version + (b"\0" if version == 1 else b"\0\r\n\x1a\n")
-    if magic == b"ni" + tail:
-        raise NiftiError("headerOnly", path, "a header without voxels (.hdr and .img)", _CONVERT)
-    if magic != b"n+" + tail:
-        raise NiftiError("notNifti", path, "the NIfTI magic is missing (an Analyze file?)", _CONVERT)
+    if magic not in (b"n+" + tail, b"ni" + tail):
+        message = "the NIfTI magic is missing (an Analyze file states no orientation)"
+        hint = "convert it from its source again, to a single NIfTI file (.nii.gz)"
+        raise NiftiError("notNifti", path, message, hint)
     kind = nibabel.Nifti1Header if version == 1 else nibabel.Nifti2Header
     little = struct.unpack("<i", start[:4])[0] == length
-    return version, kind(start[:length], endianness="<" if little else ">", check=False)
+    header = kind(start[:length], endianness="<" if little else ">", check=False)
+    return version, header, magic.startswith(b"ni")
 
 
 def _checked_shape(dims: list[int], path: str) -> tuple[int, int, int]:
@@ -320,6 +385,8 @@ def _in_range(spacing_mm) -> bool:
 
 
 def _not_nifti(start: bytes, path: str) -> NiftiError:
+    if _PAIR_VOXELS.search(str(path)):
+        return NiftiError("notNifti", path, "not a NIfTI header (found the voxels of a pair)", "pass its .hdr")
     for name, mark, remedy in _FORMATS:
         if re.match(mark, start):
             return NiftiError("notNifti", path, f"not a NIfTI file (found {name})", remedy)

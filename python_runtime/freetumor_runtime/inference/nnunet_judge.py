@@ -20,13 +20,14 @@ _SMALLEST_DEVIATION = 1e-8
 def load_judge(
     path: str,
     patch_merging: str | None,
+    weights: str | None,
     window_hu: Sequence[float],
     spacing_mm: Sequence[float],
     device: torch.device,
 ) -> LoadedSegmentor:
     """Load a segmentor for windowed crops of the prepared grid; see load_segmentor. An nnU-Net adapts them itself."""
     if not is_model_folder(path):
-        return load_segmentor(path, patch_merging, device)
+        return load_segmentor(path, patch_merging, device, weights)
     folder = read_folder(path)
     plans = folder.plans
     if plans.normalization.scheme != "CTNormalization":

@@ -26,7 +26,7 @@ from freetumor_runtime.config.cases import PrepareCase, PrepareSpec
 from freetumor_runtime.data.cache import case_path, content_hash, read_attributes, total_bytes, verify_prepared_case
 from freetumor_runtime.data.cache_writer import sweep_dead_writers, upgrade_prepared_case, write_prepared_case
 from freetumor_runtime.data.label_ids import IGNORED_LABEL
-from freetumor_runtime.data.nifti import load_nifti
+from freetumor_runtime.data.nifti import files_of_scan, load_nifti
 from freetumor_runtime.data.prepared_case import remap_label, resample_and_crop
 from freetumor_runtime.errors import DataError, EnvironmentError
 from freetumor_runtime.events import CaseResult, Event, Finished
@@ -123,7 +123,9 @@ def prepared_key(case: PrepareCase, spec: PrepareSpec) -> str:
     inputs = {
         "version": _KEY_VERSION,
         "case": asdict(case),
-        "files": [_file_state(file) for file in (case.image, case.label) if file is not None],
+        "files": [
+            _file_state(file) for scan in (case.image, case.label) if scan is not None for file in files_of_scan(scan)
+        ],
         "spacingMm": spec.spacingMm,
         # The upper end decides nothing here: HU are kept.
         "windowLowerHu": spec.windowHu[0],

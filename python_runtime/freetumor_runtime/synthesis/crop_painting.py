@@ -104,7 +104,8 @@ class OnlineSynthesis:
         """Load textures, frozen generator and frozen baseline, as far as the training has them."""
         generator = None
         if spec.generator is not None and spec.generator.checkpoint is not None:
-            generator = load_generator(spec.generator.checkpoint, spec.generator.channel, device).network
+            own = spec.generator
+            generator = load_generator(own.checkpoint, own.channel, device, own.weights).network
         baseline = load_baseline(spec, spec.baseline, device) if spec.baseline is not None else None
         return OnlineSynthesis(spec, CropPainter.build(spec, device), generator, baseline)
 
@@ -143,7 +144,9 @@ def unpainted(
 
 def load_baseline(spec: TrainingSpec, baseline: BaselineSpec, device: torch.device) -> LoadedSegmentor:
     """Load the frozen segmentor that detects tumors. Raise CheckpointError if it has too few tumor outputs."""
-    loaded = load_judge(baseline.checkpoint, baseline.patchMerging, spec.windowHu, spec.spacingMm, device)
+    loaded = load_judge(
+        baseline.checkpoint, baseline.patchMerging, baseline.weights, spec.windowHu, spec.spacingMm, device
+    )
     planned = [organ.name for organ in spec.organs if spec.trainingLabels[organ.tumorLabel] != 0]
     if len(loaded.tumor_outputs) >= len(planned) or spec.region == "chest":
         return loaded

@@ -60,12 +60,13 @@ class Tools(Generic[Spec]):
     def load(spec: Own, device: torch.device) -> "Tools[Own]":
         generator, shared = None, False
         if spec.generator is not None:
-            loaded = load_generator(spec.generator.checkpoint, spec.generator.channel, device)
+            own = spec.generator
+            loaded = load_generator(own.checkpoint, own.channel, device, own.weights)
             generator, shared = loaded.network, loaded.channel.value == "shared"
         judge = None
         if spec.baseline is not None:
-            path, merging = spec.baseline.checkpoint, spec.baseline.patchMerging
-            judge = load_judge(path, merging, spec.windowHu, spec.spacingMm, device)
+            own = spec.baseline
+            judge = load_judge(own.checkpoint, own.patchMerging, own.weights, spec.windowHu, spec.spacingMm, device)
         return Tools(spec, device, generator, shared, judge, memory_mb("VmRSS"))
 
     def raw_field(self, image_XYZ: Tensor) -> Field | None:

@@ -9,7 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from freetumor_runtime.checkpoints.assumptions import Assumable
 from freetumor_runtime.checkpoints.loading import initial_merging_order, load_gan_weights, load_matching_weights
-from freetumor_runtime.config.training import TrainingSpec
+from freetumor_runtime.config.training import GeneratorSpec, TrainingSpec
 from freetumor_runtime.errors import ConfigError, EnvironmentError
 from freetumor_runtime.events import Note
 from freetumor_runtime.models.nnunet import NnUNet
@@ -70,13 +70,14 @@ def build_gan(spec: TrainingSpec, device: torch.device) -> tuple[nn.Module, nn.M
     discriminator = UNet3d(3, width, checkpointing)
     notes = []
     if spec.generator.checkpoint is not None and spec.resumeFrom is None:
-        notes.append(_start_gan(generator, discriminator, spec.generator.checkpoint, spec.generator.use))
+        notes.append(_start_gan(generator, discriminator, spec.generator.checkpoint, spec.generator))
     notes += freeze_by_name({"netG.": generator, "netD.": discriminator}, spec.freeze)
     return lay_out(generator.to(device), spec).train(), lay_out(discriminator.to(device), spec).train(), notes
 
 
-def _start_gan(generator: UNet3d, discriminator: UNet3d, path: str, use: str) -> Note:
-    if load_gan_weights(generator, discriminator if use == "both" else None, path):
+def _start_gan(generator: UNet3d, discriminator: UNet3d, path: str, stated: GeneratorSpec) -> Note:
+    use = stated.use
+    if load_gan_weights(generator, discriminator if use == "both" else None, path, stated.weights):
         return Note("info", f"generator and discriminator start from {path}")
     if use == "both":
         return Note(

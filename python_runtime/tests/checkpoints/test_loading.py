@@ -119,6 +119,23 @@ def test_a_synthesis_checkpoint_gives_its_generator_and_its_segmentor(tmp_path):
     assert same_weights(start, generator)
 
 
+def test_one_of_several_sets_of_weights_gives_generator_and_segmentor(tmp_path):
+    pairs = {name: (UNet3d(3, base_channels=4), swinunetr()) for name in ("student", "teacher")}
+    path = str(tmp_path / "both.pt")
+    torch.save({name: synthesis_weights(*pair) for name, pair in pairs.items()}, path)
+    for name, (generator, segmentor) in pairs.items():
+        assert same_weights(load_generator(path, None, CPU, name).network, generator)
+        assert same_weights(load_segmentor(path, "corrected", CPU, name).network, segmentor)
+        start = UNet3d(3, base_channels=4)
+        load_gan_weights(start, None, path, name)
+        assert same_weights(start, generator)
+    for wanted in (None, "ema"):
+        with pytest.raises(CheckpointError, match="select one set of weights .*found student, teacher"):
+            load_generator(path, None, CPU, wanted)
+        with pytest.raises(CheckpointError, match="select one set of weights .*found student, teacher"):
+            load_gan_weights(UNet3d(3, base_channels=4), None, path, wanted)
+
+
 def test_a_synthesis_checkpoint_of_ours_states_its_channel_and_its_segmentor(tmp_path):
     path = str(tmp_path / "model.pt")
     baseline = {**segmentor_metadata(training("swinunetr"))["segmentor"], "mergingAssumed": True}

@@ -177,6 +177,23 @@ def test_a_case_is_reused_until_its_files_settings_or_cache_change(tmp_path, spe
     assert prepare_case(case, spec)["reused"]
 
 
+def test_a_pair_is_prepared_as_one_file_and_again_when_its_voxels_change(tmp_path, spec):
+    single = make_case(tmp_path)
+    pairs = {}
+    for role in ("image", "label"):
+        image = nibabel.load(getattr(single, role))
+        pairs[role] = str(tmp_path / f"{role}.hdr")
+        nibabel.save(nibabel.Nifti1Pair(np.asanyarray(image.dataobj), image.affine), pairs[role])
+    case = replace(single, id="pair", **pairs)
+    assert prepare_case(case, spec)["contentSha256"] == prepare_case(single, spec)["contentSha256"]
+    assert prepare_case(case, spec)["reused"]
+    os.utime(tmp_path / "label.img", (1, 1))
+    assert not prepare_case(case, spec)["reused"]
+    (tmp_path / "label.img").unlink()
+    with pytest.raises(DataError, match=r"label.hdr: a header without voxels \(its .img is missing\)"):
+        prepare_case(case, spec)
+
+
 def zero_a_quarter(file):
     content = bytearray(file.read_bytes())
     content[len(content) // 4 : len(content) // 2] = bytes(len(content) // 2 - len(content) // 4)

@@ -252,6 +252,7 @@ def toy_spec(
     generator = {
         "checkpoint": None,
         "use": "both",
+        "weights": None,
         "baseChannels": 2,
         "channel": "organ",
         "outputs": 3,
@@ -296,7 +297,9 @@ def toy_spec(
             "initialWeightsSet": None,
             "activationCheckpointing": False,
         },
-        "baseline": {"checkpoint": f"{baseline}/model.pt", "patchMerging": None} if synthesis else None,
+        "baseline": {"checkpoint": f"{baseline}/model.pt", "patchMerging": None, "weights": None}
+        if synthesis
+        else None,
         "generator": generator if synthesis else None,
         "optimizer": {
             "kind": "adam" if synthesis else "adamw",

@@ -3,6 +3,7 @@ import type { AuditPair, AuditReport } from '../../curation/audit/run.js'
 import { EXIT } from '../../errors.js'
 import { auditData } from '../../pipeline/data/audit.js'
 import { defaultWorkers } from '../../pipeline/data/check.js'
+import { counted } from '../../plain-text.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, paint, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -68,7 +69,7 @@ function describe({ numCases, pairs, unreadable }: AuditReport, io: CliIo): stri
   const unread = unreadable.length > 0 ? `, ${unreadable.length} could not be read` : ''
   return [
     ...pairs.flatMap((pair) => linesOf(pair, io)),
-    `${numCases} cases${unread}: ${leaks} leaks, ${pairs.length - leaks} other pairs`,
+    `${counted(numCases, 'case')}${unread}: ${counted(leaks, 'leak')}, ${counted(pairs.length - leaks, 'other pair')}`,
   ]
 }
 

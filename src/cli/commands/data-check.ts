@@ -4,7 +4,7 @@ import type { CheckReport } from '../../curation/check/run.js'
 import { toSarif } from '../../curation/check/sarif.js'
 import { EXIT } from '../../errors.js'
 import { checkData, defaultWorkers } from '../../pipeline/data/check.js'
-import { oneLine } from '../../plain-text.js'
+import { counted, oneLine } from '../../plain-text.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
 import { type CliIo, paint, versioned } from '../output.js'
 import { type AddCommand, packageVersion, withExample } from '../program.js'
@@ -30,7 +30,7 @@ export const addDataCheck: AddCommand = (data, io) => {
     .description('Check every voxel of every case and list the faults; exit 3 on errors')
     .argument(
       '<path...>',
-      'data sets of any layout, lists, manifests (.json), configurations or scans (.nii, .nii.gz)',
+      'data sets of any layout, lists, manifests (.json), configurations or scans (.nii, .nii.gz, .hdr)',
     )
   addSourceOptions(command)
     .option('--labels <path>', 'Set the label of the scan, or the folder of labels; they have equal names')
@@ -69,7 +69,7 @@ function describe({ findings, numCases }: CheckReport, io: CliIo): string {
     findings.filter((finding) => finding.severity === severity).length
   return [
     ...findings.map((finding) => line(finding, io)),
-    `${numCases} cases: ${of('error')} errors, ${of('warning')} warnings, ${of('info')} notes`,
+    `${counted(numCases, 'case')}: ${counted(of('error'), 'error')}, ${counted(of('warning'), 'warning')}, ${counted(of('info'), 'note')}`,
   ].join('\n')
 }
 

@@ -14,6 +14,7 @@ import type { Split } from '../../curation/datasets/lists.js'
 import { EXIT } from '../../errors.js'
 import type { MergingOrder } from '../../pipeline/ports/checkpoint.js'
 import { type PredictOptions, type PredictProgress, predictMasks } from '../../pipeline/predict/run.js'
+import { counted } from '../../plain-text.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { readConfig } from '../config-file.js'
 import { labelIds, outputMap, outputNames } from '../label-ids.js'
@@ -209,7 +210,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
         ),
       )
       const { cases, failed } = prediction
-      const summary = `${cases.length} masks in ${options.out}, ${failed.length} failed`
+      const summary = `${counted(cases.length, 'mask')} in ${options.out}, ${failed.length} failed`
       if (options.output !== 'ndjson') printResult(io, 'predict', options.output, prediction, () => [summary])
       if (failed.length + prediction.leftOut.length > 0) io.exitWith(EXIT.data)
     })

@@ -7,6 +7,7 @@ import {
   type PrepareReport,
   prepareListed,
 } from '../../pipeline/prepare/run.js'
+import { counted } from '../../plain-text.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { readConfig } from '../config-file.js'
 import { paint, printResult } from '../output.js'
@@ -56,7 +57,8 @@ export const addPrepareCommand: AddCommand = (program, io) => {
         }
         const report = await prepareListed(config, cases, context, noteCase, true)
         const wallSeconds = (performance.now() - started) / 1000
-        printResult(io, 'prepare', options.output, { ...report, wallSeconds, estimate }, () => [
+        const { reviews } = curation
+        printResult(io, 'prepare', options.output, { ...report, reviews, wallSeconds, estimate }, () => [
           conclude(report, wallSeconds),
         ])
         // a full disk is a fault of the machine, not of the cases
@@ -71,13 +73,13 @@ function describe(estimate: PrepareEstimate, workers: number): string[] {
   const { cases, cached, unreadable, bytesAtMost, freeBytes, secondsAbout, memoryBytesPerWorker } = estimate
   const tight = bytesAtMost > freeBytes ? ': TOO LITTLE unless cropping removes much' : ''
   return [
-    `${cases} cases, ${cached} in the cache${unreadable > 0 ? `, ${unreadable} unreadable` : ''}`,
+    `${counted(cases, 'case')}, ${cached} in the cache${unreadable > 0 ? `, ${unreadable} unreadable` : ''}`,
     `other cases: at most ${gigabytes(bytesAtMost)} of ${gigabytes(freeBytes)} free${tight}, about ${durationOf(secondsAbout)} with ${workers} workers of up to ${gigabytes(memoryBytesPerWorker)} memory each`,
   ]
 }
 
 function conclude(
-  { prepared, reused, failed, bytes, directory }: PrepareReport,
+  { prepared, reused, failed, bytes, directory }: Omit<PrepareReport, 'reviews'>,
   wallSeconds: number,
 ): string {
   const each = prepared > 0 ? ` (${seconds(wallSeconds / prepared)} per case)` : ''

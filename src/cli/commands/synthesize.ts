@@ -16,6 +16,7 @@ import {
   settingsOfWeights,
   synthesisSettings,
 } from '../../pipeline/synthesize/settings.js'
+import { counted } from '../../plain-text.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { LABEL_SCHEMES, type OrganName } from '../../volume/labels.js'
 import { readConfig } from '../config-file.js'
@@ -86,6 +87,12 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
         'Set the folder layout; nnunet adds _0000 to the names of images',
       ).choices(['plain', 'nnunet']),
     )
+    .option('--reviews <file>', 'Let these review decisions override the rules: reviews.jsonl, or its folder')
+    .option(
+      '--keep-rejected <n>',
+      'Write this number of rejected tumors of each organ into rejected/ (default: 0)',
+      wholeNumber(0),
+    )
     .option('--workers <n>', 'Set the number of processes, or GPUs, that share the cases', wholeNumber(1))
     .option('--allow-empty', 'Accept a data set without accepted tumors (default: exit 3)')
     .addOption(outputOption(['text', 'json', 'ndjson']))
@@ -132,11 +139,13 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
 function noteEmpty(io: CliIo, { directory, tumors }: Synthesis): void {
   if (tumors.tried + tumors.noRoom === 0) return // the failed hosts are reported
   if (tumors.tried === 0) {
-    io.note(`warning: no tumor was painted: ${tumors.noRoom} attempts had no room`)
+    io.note(`warning: no tumor was painted: ${counted(tumors.noRoom, 'attempt')} had no room`)
     io.note('hint: choose smaller tumors or other organs, or check the organ labels')
     return
   }
-  io.note(`warning: none of ${tumors.tried} tumors was accepted: the data set has no synthetic tumor`)
+  io.note(
+    `warning: none of ${counted(tumors.tried, 'tumor')} was accepted: the data set has no synthetic tumor`,
+  )
   io.note(`hint: compare thresholds with \`freetumor sweep ${directory}\`, or check the baseline`)
 }
 
@@ -162,6 +171,7 @@ async function settingsOf(
     ...options,
     generator: await named(options.generator),
     baseline: await named(options.baseline),
+    reviews: options.reviews === undefined ? undefined : resolve(io.cwd, options.reviews),
   }
   if (config !== null) return synthesisSettings(config, flags)
   const inspected = (file: string | undefined) =>
@@ -188,8 +198,8 @@ function noteVariant(io: CliIo, progress: SynthesisProgress): void {
 
 function inWords({ directory, hosts, scans, tumors, failed }: Synthesis): string[] {
   return [
-    `${scans} synthetic scans of ${hosts} hosts in ${directory}: ${tumors.kept} of ${tumors.tried} tumors accepted, ${tumors.noRoom} without room`,
-    ...(failed.length > 0 ? [`${failed.length} hosts failed`] : []),
+    `${counted(scans, 'synthetic scan')} of ${counted(hosts, 'host')} in ${directory}: ${tumors.kept} of ${tumors.tried} tumors accepted, ${tumors.noRoom} without room`,
+    ...(failed.length > 0 ? [`${counted(failed.length, 'host')} failed`] : []),
     `ledger.jsonl lists every tumor, report.html shows them`,
   ]
 }

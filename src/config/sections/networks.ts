@@ -90,6 +90,12 @@ const baseline = z.strictObject({
     'If it is null, `trainFrom` makes the baseline.',
     { default: null, path: true, source: published('networks') },
   ),
+  weights: key(
+    nonEmptyText.nullable(),
+    'Set of weights in the file of `checkpoint`: `student`, `teacher`, `ema`, or a key of the file.',
+    'Null takes the only set; a file with several sets needs a name.',
+    { default: null, source: OURS },
+  ),
   trainFrom: key(
     nonEmptyText.nullable(),
     'Configuration of the training that makes the baseline.',
@@ -110,6 +116,12 @@ const generator = z.strictObject({
     'Checkpoint of the generator, or an object with `path` and `use`.',
     'In job `synthesis`, generator and discriminator start from it.',
     { default: null, path: true, source: published('networks') },
+  ),
+  weights: key(
+    nonEmptyText.nullable(),
+    'Set of weights in the file of `checkpoint`: `student`, `teacher`, `ema`, or a key of the file.',
+    'Null takes the only set; a file with several sets needs a name.',
+    { default: null, source: OURS },
   ),
   trainFrom: key(
     nonEmptyText.nullable(),

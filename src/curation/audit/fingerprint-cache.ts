@@ -1,15 +1,18 @@
 import { createHash } from 'node:crypto'
-import { stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { readForeignJson } from '../../foreign-text.js'
 import type { VoxelMemory } from '../../volume/nifti.js'
+import { type FileState, statesOfScan } from '../../volume/nifti-pair.js'
 import { makeFolder, writeWhole } from '../../whole-file.js'
 import { FINGERPRINT_VERSION, type Fingerprint, fingerprintOf } from './fingerprint.js'
 
-/** A cached fingerprint; valid while the file keeps its size and time. */
+/** A cached fingerprint; valid while the files of the scan keep their sizes and times. */
 interface CachedFingerprint {
   readonly bytes: number
   readonly changedMs: number
+  /** State of the second file of a pair. */
+  readonly voxels?: FileState
   readonly fingerprint: Fingerprint
 }
 
@@ -33,15 +36,15 @@ export async function keptFingerprint(
   directory: string,
   memory: VoxelMemory,
 ): Promise<MadeFingerprint> {
-  const found = await stat(image).catch(() => null)
-  const known = found && (await readCached(placeOf(image, directory)))
-  if (known && known.bytes === found.size && known.changedMs === found.mtimeMs)
-    return { fingerprint: known.fingerprint, fresh: null }
-  const fingerprint = await fingerprintOf(image, memory)
-  return {
-    fingerprint,
-    fresh: found && { bytes: found.size, changedMs: found.mtimeMs, fingerprint },
+  const [own, voxels] = await statesOfScan(image)
+  const state = { bytes: own!.bytes, changedMs: own!.modifiedMs, ...(voxels && { voxels }) }
+  const known = await readCached(placeOf(image, directory))
+  if (known) {
+    const { fingerprint, ...stated } = known
+    if (isDeepStrictEqual(stated, state)) return { fingerprint, fresh: null }
   }
+  const fingerprint = await fingerprintOf(image, memory)
+  return { fingerprint, fresh: { ...state, fingerprint } }
 }
 
 /** Return the cache file of a scan, named by the hash of its path, because a file name may name a patient. */

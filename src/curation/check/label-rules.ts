@@ -1,3 +1,4 @@
+import { counted } from '../../plain-text.js'
 import { componentsTouching, findComponents, findRuns } from '../../volume/components.js'
 import { applyAffine, voxelVolumeMm3 } from '../../volume/geometry.js'
 import { IGNORED_LABEL, LABEL_SCHEMES, type LabelScheme, type Organ } from '../../volume/labels.js'
@@ -23,7 +24,7 @@ export function idFindings(counts: ReadonlyMap<number, number>, labelMap: LabelI
     {
       rule: 'label-ids',
       severity: 'error',
-      message: `unknown ids (expected ${listed([...known])}, found ${listed(outside)} in ${voxels} voxels)`,
+      message: `unknown ids (expected ${listed([...known])}, found ${listed(outside)} in ${counted(voxels, 'voxel')})`,
       fix: 'add the ids to the map (0 for background), or correct the label',
     },
   ]
@@ -81,7 +82,7 @@ function ignoredFindings(after: Remapped['after']): RuleFinding[] {
     {
       rule: 'ignored-voxels',
       severity: 'info',
-      message: `${ignored.voxels} voxels (${percent.toPrecision(3)} %) are ignored`,
+      message: `${counted(ignored.voxels, 'voxel')} (${percent.toPrecision(3)} %) ignored`,
       fix: 'nothing: they count in no loss, crop centre, tumor and figure',
     },
   ]
@@ -149,7 +150,7 @@ function tumorFindings(
     findings.push({
       rule: 'tumor-outside-organ',
       severity: 'warning',
-      message: `${apart.length} of ${pieces.voxels.length} components of ${name} touch no ${organ.name} (${sum(apart)} voxels)`,
+      message: `${apart.length} of ${counted(pieces.voxels.length, 'component')} of ${name} without contact to the ${organ.name} (${counted(sum(apart), 'voxel')})`,
       fix: 'correct the ids of these components, or extend the organ to them',
     })
   const specks = pieces.voxels.filter((count) => count * voxelVolumeMm3(label.affine) < SPECK_MM3)
@@ -157,7 +158,7 @@ function tumorFindings(
     findings.push({
       rule: 'specks',
       severity: 'warning',
-      message: `${specks.length} of ${pieces.voxels.length} components of ${name} are smaller than ${SPECK_MM3} mm3 (${sum(specks)} voxels)`,
+      message: `${specks.length} of ${counted(pieces.voxels.length, 'component')} of ${name} below ${SPECK_MM3} mm3 (${counted(sum(specks), 'voxel')})`,
       fix: 'remove the components if they are annotation slips',
     })
   return findings

@@ -36,7 +36,7 @@ export async function readCaseFolder(folder: string): Promise<ListedCase | null>
   const hasLabel = label !== undefined || masks.length > 0
   return {
     name,
-    image: join(folder, image ?? (label === 'segmentation.nii.gz' ? 'imaging.nii.gz' : 'ct.nii.gz')),
+    image: join(folder, image ?? (stemOf(label ?? '') === 'segmentation' ? 'imaging.nii.gz' : 'ct.nii.gz')),
     label: masks.length > 0 || label === undefined ? null : join(folder, label),
     ...(masks.length > 0 && { masks }),
     fold: null,

@@ -8,9 +8,12 @@ import {
   formatByContent,
   formatByName,
 } from '../../volume/foreign-formats.js'
+import { headersOfVoxels } from '../../volume/nifti-pair.js'
 
 /** Endings of volumes, in any letter case. A `.hdr` stands for the pair with its `.img`. */
-const VOLUME = /\.(nii|nii\.gz|hdr)$/i
+const VOLUME = /\.(nii|hdr)(\.gz)?$/i
+/** Those endings in words, for messages. */
+export const VOLUME_ENDINGS = '.nii, .nii.gz or .hdr'
 const CHANNEL = /_\d{4}$/
 const FIRST_CHANNEL = /_0000$/
 
@@ -44,7 +47,7 @@ export function leftOutLines(leftOut: readonly LeftOut[]): string[] {
   })
 }
 
-/** Return true for the name of a volume: `.nii`, `.nii.gz` or `.hdr` in any letter case, not hidden. */
+/** Return true for the name of a volume: `.nii`, `.nii.gz`, `.hdr` or `.hdr.gz` in any letter case, not hidden. */
 export function isVolume(file: string): boolean {
   return VOLUME.test(file) && !isHidden(basename(file))
 }
@@ -67,6 +70,24 @@ export function isLabelName(file: string): boolean {
 /** Return the name of a volume without folder and ending. */
 export function stemOf(file: string): string {
   return basename(file).replace(VOLUME, '')
+}
+
+/**
+ * Return the volumes of one folder by their names without ending.
+ * @throws DataError for two volumes of one name, such as `a.nii` and the pair `a.hdr`
+ */
+export function volumesByStem(folder: string, volumes: readonly string[]): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const name of volumes) {
+    const stem = stemOf(name)
+    const twin = found.get(stem)
+    if (twin !== undefined)
+      throw new DataError(`${folder}: ${twin} and ${name} have equal case names (found ${stem} for both)`, {
+        hint: 'move one of them elsewhere',
+      })
+    found.set(stem, name)
+  }
+  return found
 }
 
 /**
@@ -134,6 +155,15 @@ export function labelsBeside(names: readonly string[]): Map<string, string> {
   return found
 }
 
+/** Return the name of a case without the word for an image or a label: `-0` for `volume-0` and `segmentation-0`. */
+export function plainName(name: string): string {
+  for (const part of [LABEL_ENDING, LABEL_START, IMAGE_ENDING, IMAGE_START]) {
+    const short = name.replace(part, '')
+    if (short !== name) return short
+  }
+  return name
+}
+
 /** Return the error of a path without a scan. */
 export function noScan(message: string, hint: string): DataError {
   return new DataError(message, { hint, facts: { reason: 'noScan' } })
@@ -177,7 +207,10 @@ function leftOutOf(folder: string, others: readonly string[], volumes: readonly 
   const groups = new Map<ForeignFormat, string[]>()
   for (const name of others) {
     const format = formatByName(name)
-    if (format === undefined || taken.has(name.slice(0, -extname(name).length).toLowerCase())) continue
+    const headers = headersOfVoxels(name)
+    if (headers.some((header) => volumes.includes(header))) continue
+    const isCopy = headers.length === 0 && taken.has(name.slice(0, -extname(name).length).toLowerCase())
+    if (format === undefined || isCopy) continue
     groups.set(format, [...(groups.get(format) ?? []), name])
   }
   return [...groups].map(([{ name: reason, remedy }, names]) => ({
@@ -188,8 +221,27 @@ function leftOutOf(folder: string, others: readonly string[], volumes: readonly 
   }))
 }
 
+/** Names without an ending, as files of a DICOM series often have: `IM0001`, or an identifier with dots. */
+const WITHOUT_ENDING = /^[^.]+$|\.\d+$/
+
+/** Return the files of other formats that only their first bytes show, among the files of a folder. */
+export async function unnamedScans(folder: string, others: readonly string[]): Promise<LeftOut[]> {
+  const files = others.filter((name) => WITHOUT_ENDING.test(name)).map((name) => join(folder, name))
+  const groups = new Map<string, LeftOut>()
+  for (const example of files) {
+    const format = await foreignFormat(example)
+    if (format === null) continue
+    const found = groups.get(format.reason) ?? { ...format, count: 0, example }
+    groups.set(format.reason, { ...found, count: found.count + 1 })
+  }
+  return [...groups.values()]
+}
+
 /** Return why a file is no scan that can be read: its format by name or by its first bytes; null if unknown. */
 export async function foreignFormat(file: string): Promise<Pick<LeftOut, 'reason' | 'remedy'> | null> {
+  for (const header of headersOfVoxels(file))
+    if (await stat(header).catch(() => null))
+      return { reason: 'the voxels of a pair', remedy: `pass its header: ${header}` }
   // many DICOM series have no ending
   const format = formatByName(basename(file)) ?? formatByContent(await startOf(file))
   return format === undefined ? null : { reason: format.name, remedy: format.remedy }

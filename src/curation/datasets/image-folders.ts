@@ -1,6 +1,16 @@
 import { basename, dirname, join } from 'node:path'
 import { DataError } from '../../errors.js'
-import { caseNames, isMaskFolder, type LeftOut, readFolder, stemOf, volumesLeftOut } from './file-names.js'
+import {
+  caseNames,
+  isMaskFolder,
+  type LeftOut,
+  readFolder,
+  stemOf,
+  unnamedScans,
+  VOLUME_ENDINGS,
+  volumesByStem,
+  volumesLeftOut,
+} from './file-names.js'
 import type { ListedCase, Split } from './lists.js'
 import type { Layout } from './registry.js'
 
@@ -68,7 +78,7 @@ export async function readImageFolders(
 /** Return ` (found 5 files of DICOM, first IM0.dcm)` for a folder without a scan; empty without such files. */
 export function foundInstead(leftOut: readonly LeftOut[]): string {
   const parts = leftOut.map(({ count, reason, example }) => `${count} of ${reason}, first ${example}`)
-  return parts.length === 0 ? '' : ` (expected .nii or .nii.gz; found ${parts.join('; ')})`
+  return parts.length === 0 ? '' : ` (expected ${VOLUME_ENDINGS}; found ${parts.join('; ')})`
 }
 
 async function readSplits(folder: string, training: Folders, declared: boolean): Promise<FolderCases[]> {
@@ -113,7 +123,8 @@ async function readPairs(
     presentFolder(join(folder, images)),
     presentFolder(join(folder, labels)),
   ])
-  const labelOf = new Map(label.volumes.map((name) => [stemOf(name), join(folder, labels, name)]))
+  const byStem = volumesByStem(join(folder, labels), label.volumes)
+  const labelOf = new Map([...byStem].map(([name, file]) => [name, join(folder, labels, file)]))
   const paths = image.volumes.map((name) => join(folder, images, name))
   const names = caseNames(paths, new Set(labelOf.keys()), declared)
   const cases = names.map((name, at): ListedCase => {
@@ -127,7 +138,15 @@ async function readPairs(
       { hint: 'give images and labels equal names, or pair them in a dataset.json' },
     )
   const alone = [...labelOf].filter(([name]) => split === 'training' && !names.includes(name))
-  return { cases, leftOut: [...image.leftOut, ...label.leftOut, ...labelsAlone(alone)] }
+  const unnamed = await unnamedBelow(join(folder, images))
+  return { cases, leftOut: [...image.leftOut, ...unnamed, ...label.leftOut, ...labelsAlone(alone)] }
+}
+
+/** Return the scans of other formats that only their first bytes show, in a folder and below it. */
+async function unnamedBelow(folder: string): Promise<LeftOut[]> {
+  const { others, folders } = await presentFolder(folder)
+  const below = await Promise.all(folders.map((name) => unnamedBelow(join(folder, name))))
+  return [...(await unnamedScans(folder, others)), ...below.flat()]
 }
 
 /** A label without an image is a case that cannot be taken. */
@@ -141,7 +160,7 @@ function labelsAlone(alone: readonly (readonly [string, string])[]): LeftOut[] {
 
 async function readFlat(folder: string, { imageEnding, labelEnding }: Flat): Promise<FolderCases> {
   const { volumes, leftOut } = await presentFolder(folder)
-  const labels = new Map(volumes.map((name) => [stemOf(name), name]))
+  const labels = volumesByStem(folder, volumes)
   const images = volumes.filter((name) => stemOf(name).endsWith(imageEnding))
   const cases = images.map((image): ListedCase => {
     const name = stemOf(image).slice(0, -imageEnding.length)

@@ -13,9 +13,11 @@ import {
   joined,
 } from '../../curation/datasets/import.js'
 import { isManifest, readManifest } from '../../curation/datasets/manifest.js'
+import type { RefusedCase } from '../../curation/datasets/merged-labels.js'
 import type { Dataset } from '../../curation/datasets/registry.js'
 import { labelMapOption } from '../../curation/datasets/remap.js'
 import type { FreetumorError } from '../../errors.js'
+import { counted } from '../../plain-text.js'
 import type { Region } from '../../volume/labels.js'
 
 /** Options of all data functions: where data sets lie and the meaning of their ids. */
@@ -138,10 +140,27 @@ export function noteNotTaken(
 ): boolean {
   for (const note of notes) onNote(note, 'info')
   for (const { dataset, count, example } of missing)
-    onNote(`${dataset}: ${count} listed cases lack a file, first ${example}`, 'warning')
+    onNote(
+      `${dataset}: ${counted(count, 'listed case', ['lacks', 'lack'])} a file, first ${example}`,
+      'warning',
+    )
   for (const text of leftOutLines(leftOut)) onNote(text, 'warning')
-  for (const { error } of refused) onNote(withHint(error), 'warning')
+  noteRefused(refused, onNote)
   return leftOut.length + refused.length + unlabelled === 0
+}
+
+/** Number of refused cases that are named; the JSON output has all. */
+const NAMED = 10
+
+/** Report cases that cannot be taken, each with its reason. */
+export function noteRefused(
+  refused: readonly RefusedCase[],
+  onNote: SourceOptions['onNote'] = () => {},
+): void {
+  for (const { id, error } of refused.slice(0, NAMED)) onNote(`case ${id}: ${withHint(error)}`, 'warning')
+  const more = refused.length - NAMED
+  if (more > 0)
+    onNote(`${counted(more, 'further case', ['is', 'are'])} refused; \`--output json\` lists all`, 'warning')
 }
 
 function withHint({ message, commandHint }: FreetumorError): string {

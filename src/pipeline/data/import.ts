@@ -1,17 +1,25 @@
 import { rm } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
 import { loadConfig } from '../../config/load.js'
 import type { RunConfig } from '../../config/schema.js'
 import { curate, ownDatasets } from '../../curation/datasets/curate.js'
 import { type Collected, importCases, type TakenSource } from '../../curation/datasets/import.js'
 import { type ManifestCase, makeManifest, writeManifest } from '../../curation/datasets/manifest.js'
+import type { RefusedCase } from '../../curation/datasets/merged-labels.js'
 import { labelMapOption } from '../../curation/datasets/remap.js'
-import { type UnreadableFiles, withFileFacts, withMeasures } from '../../curation/file-facts.js'
-import { UsageError } from '../../errors.js'
+import { withFileFacts, withMeasures } from '../../curation/file-facts.js'
+import { DataError, UsageError } from '../../errors.js'
 import type { Region } from '../../volume/labels.js'
-import { makeWritableFolder } from '../../whole-file.js'
+import { makeWritableFolder, sweepUnfinished } from '../../whole-file.js'
 import { defaultWorkers } from './check.js'
-import { configNamed, labelFolderOf, noteNotTaken, type SourceOptions, type WorkOptions } from './collect.js'
+import {
+  configNamed,
+  labelFolderOf,
+  noteNotTaken,
+  noteRefused,
+  type SourceOptions,
+  type WorkOptions,
+} from './collect.js'
 
 export interface ImportDataOptions extends Omit<SourceOptions, 'labels'>, WorkOptions {
   /** Lists, folders of lists, data sets of any layout, or a whole nnUNet_raw. */
@@ -24,6 +32,8 @@ export interface ImportDataOptions extends Omit<SourceOptions, 'labels'>, WorkOp
   readonly dryRun?: boolean | undefined
   /** Measure every file: volumes of the label classes, SHA-256. Default: false. */
   readonly measure?: boolean | undefined
+  /** Accept that cases are left out because they cannot be read or measured. Default: false. */
+  readonly skipUnreadable?: boolean | undefined
   /** Receives the sources and what their cases were taken as, before anything is written. */
   readonly onTaken?: ((taken: readonly TakenSource[]) => void) | undefined
 }
@@ -32,15 +42,16 @@ export interface DataImport extends Pick<Collected, 'taken' | 'missing' | 'leftO
   /** The manifest; null after a dry run. */
   readonly out: string | null
   readonly numCases: number
+  /** Cases that the manifest lacks: their files cannot be read, merged or measured. */
   readonly refused: readonly { readonly id: string; readonly message: string }[]
-  readonly unreadable: readonly UnreadableFiles[]
-  /** False if a scan was not taken. */
+  /** False if a scan was not taken; `skipUnreadable` accepts those that cannot be read or measured. */
   readonly complete: boolean
 }
 
 /**
  * Read data sets of any layout into one manifest. An interrupted import is resumed.
- * @throws UsageError without lists and configuration; DataError for a path without a scan, or duplicate ids
+ * A case that cannot be read or measured is refused, and the manifest lacks it.
+ * @throws UsageError without lists and configuration; DataError for a path without a scan, duplicate ids, or no case left
  */
 export async function importData(options: ImportDataOptions): Promise<DataImport> {
   const {
@@ -68,24 +79,48 @@ export async function importData(options: ImportDataOptions): Promise<DataImport
   const planned = await collect(options, cwd, config, null)
   makeManifest(planned.cases)
   options.onTaken?.(planned.taken)
-  if (dryRun) {
-    const complete = noteNotTaken(planned, onNote)
-    return resultOf(planned, { out: null, numCases: planned.cases.length, unreadable: [], complete })
-  }
-  // measuring may take hours
-  await makeWritableFolder(dirname(out))
   const isMerged = planned.taken.some(({ merged }) => merged > 0)
-  const found = isMerged ? await collect(options, cwd, config, labelFolderOf(out)) : planned
+  // measuring may take hours
+  if (!dryRun) {
+    await sweepUnfinished(dirname(out), [`${basename(out)}.`, 'probe.tmp.'])
+    await sweepUnfinished(labelFolderOf(out))
+    await makeWritableFolder(dirname(out))
+  }
+  const found = isMerged && !dryRun ? await collect(options, cwd, config, labelFolderOf(out)) : planned
   const probed = await withFileFacts(makeManifest(found.cases).cases)
   const journal = `${out}.measures.jsonl`
   const threads = { workers, signal, onCase }
-  const { cases, unreadable } = measure ? await withMeasures(probed, threads, journal) : probed
-  await writeManifest(out, makeManifest(cases))
-  await rm(journal, { force: true })
-  const complete = noteNotTaken(found, onNote)
-  for (const { dataset, count, example } of unreadable)
-    onNote?.(`${dataset}: ${count} cases cannot be read, first ${example}`, 'warning')
-  return resultOf(found, { out: options.out, numCases: cases.length, unreadable, complete })
+  const measured = measure && !dryRun ? await withMeasures(probed, threads, journal) : probed
+  refuseAll(found.cases, measured.refused)
+  if (!dryRun) {
+    await writeManifest(out, makeManifest(measured.cases))
+    await rm(journal, { force: true })
+  }
+  const isTaken = noteNotTaken(found, onNote)
+  noteRefused(measured.refused, onNote)
+  if (dryRun && isMerged)
+    onNote?.('masks of organs: not read by --dry-run; their values and overlaps are unchecked', 'info')
+  return {
+    out: dryRun ? null : options.out,
+    numCases: measured.cases.length,
+    taken: found.taken,
+    missing: found.missing,
+    leftOut: found.leftOut,
+    refused: [...found.refused, ...measured.refused].map(({ id, error }) => ({ id, message: error.message })),
+    notes: found.notes,
+    complete: isTaken && (options.skipUnreadable === true || measured.refused.length === 0),
+  }
+}
+
+/** @throws DataError if no case is left: a manifest without a case serves nothing */
+function refuseAll(cases: readonly ManifestCase[], refused: readonly RefusedCase[]): void {
+  const [first] = refused
+  if (first === undefined || refused.length < cases.length) return
+  const { message, commandHint } = first.error
+  throw new DataError(
+    `data import: no case can be read (expected at least 1, found 0 of ${cases.length}); first ${message}`,
+    commandHint === undefined ? {} : { hint: commandHint },
+  )
 }
 
 /** Collect the cases of the lists, then those of the data sets of the configuration that the lists lack. */
@@ -140,12 +175,4 @@ function takenOf(dataset: string, region: Region, all: readonly ManifestCase[]):
     validation: of('validation'),
     test: of('test'),
   }
-}
-
-function resultOf(
-  { taken, missing, leftOut, notes, refused }: Collected,
-  rest: Pick<DataImport, 'out' | 'numCases' | 'unreadable' | 'complete'>,
-): DataImport {
-  const reasons = refused.map(({ id, error }) => ({ id, message: error.message }))
-  return { ...rest, taken, missing, leftOut, refused: reasons, notes }
 }

@@ -1,10 +1,17 @@
 import { join, resolve } from 'node:path'
-import { type LeftOut, readFolder, stemOf } from '../../curation/datasets/file-names.js'
+import {
+  type LeftOut,
+  readFolder,
+  stemOf,
+  VOLUME_ENDINGS,
+  volumesByStem,
+} from '../../curation/datasets/file-names.js'
 import { labelFiles } from '../../curation/datasets/label-files.js'
 import { matchNames } from '../../curation/datasets/own-labels.js'
 import { asUsage } from '../../curation/datasets/scans.js'
 import { DataError, UsageError } from '../../errors.js'
 import { parseForeignJson, readForeignText } from '../../foreign-text.js'
+import { counted } from '../../plain-text.js'
 import { cannotBeRead } from '../../system-errors.js'
 import type { Region } from '../../volume/labels.js'
 
@@ -41,7 +48,7 @@ export async function pairMasks(
 ): Promise<PairedMasks> {
   const made = await volumesIn(predictions)
   if (made.files.size === 0)
-    throw new UsageError(`${predictions}: no mask found (expected .nii or .nii.gz)`, {
+    throw new UsageError(`${predictions}: no mask found (expected ${VOLUME_ENDINGS})`, {
       hint: 'pass the folder that `freetumor predict` wrote',
     })
   const truth = await labelFiles(labels, undefined, region)
@@ -51,7 +58,7 @@ export async function pairMasks(
   const missing = [...truth.files.keys()].filter((name) => !matched.has(name)).sort()
   if (unmatched.length > 0 || (missing.length > 0 && !partial))
     throw new DataError(
-      `masks and labels do not pair: ${unmatched.length} masks without a label (first ${unmatched[0] ?? 'none'}), ${missing.length} labels without a mask (first ${missing[0] ?? 'none'})`,
+      `${predictions}: its masks do not pair with the labels (${unpaired(unmatched, 'mask', 'label')}; ${unpaired(missing, 'label', 'mask')})`,
       {
         hint:
           unmatched.length === 0
@@ -72,6 +79,11 @@ export async function pairMasks(
   }
 }
 
+function unpaired(names: readonly string[], kind: string, other: string): string {
+  const first = names[0] === undefined ? '' : `, first ${names[0]}`
+  return `${counted(names.length, kind)} without a ${other}${first}`
+}
+
 /**
  * Return the volumes of a folder by their names without ending.
  * @throws UsageError for a folder that cannot be read, DataError for two volumes of one name
@@ -80,16 +92,8 @@ export async function volumesIn(
   folder: string,
 ): Promise<{ files: ReadonlyMap<string, string>; leftOut: readonly LeftOut[] }> {
   const { volumes, leftOut } = await asUsage(() => readFolder(folder))
-  const files = new Map<string, string>()
-  for (const name of volumes) {
-    const id = stemOf(name)
-    const twin = files.get(id)
-    if (twin !== undefined)
-      throw new DataError(`${folder}: ${twin} and ${name} have equal case names (found ${id} for both)`, {
-        hint: 'move one of them elsewhere',
-      })
-    files.set(id, resolve(join(folder, name)))
-  }
+  const byStem = volumesByStem(folder, volumes)
+  const files = new Map([...byStem].map(([id, name]) => [id, resolve(join(folder, name))]))
   return { files, leftOut }
 }
 
@@ -122,9 +126,12 @@ export async function patientsOfCases(
     : patientsOfTable(file, text)
   const unknown = ids.filter((id) => !named.has(id))
   if (unknown.length > 0)
-    throw new DataError(`${file}: lists no patient for ${unknown.length} cases (first ${unknown[0]})`, {
-      hint: 'give every case a line `case,patient`',
-    })
+    throw new DataError(
+      `${file}: lists no patient for ${counted(unknown.length, 'case')} (first ${unknown[0]})`,
+      {
+        hint: 'give every case a line `case,patient`',
+      },
+    )
   return new Map(ids.map((id) => [id, named.get(id)!]))
 }
 

@@ -13,10 +13,14 @@ import { pictureSpec } from './spec.js'
 
 const PICTURED = 6
 
-/** Write three planes of the worst cases to `pictures/`. A failed picture is only noted: the figures stay valid. */
+/**
+ * Write three planes and a whole slice of the worst cases to `pictures/`, with the masks of `others` if there are any.
+ * A failed picture is only noted: the figures stay valid.
+ */
 export async function drawWorstCases(
   cases: readonly CaseMeasures[],
   pairs: readonly MaskFiles[],
+  others: readonly MaskFiles[],
   options: PictureOptions,
   ignoredIds: readonly number[],
   context: StageContext,
@@ -30,12 +34,14 @@ export async function drawWorstCases(
   const folder = join(options.out, 'pictures')
   await makeFolder(folder)
   const byId = new Map(pairs.map((pair) => [pair.id, pair]))
+  const otherMasks = new Map(others.map(({ id, prediction }) => [id, prediction]))
   const spec = pictureSpec(
     options,
     ignoredIds,
     worst.map((one, at) => ({
       measured: one,
       files: byId.get(one.caseId)!,
+      against: otherMasks.get(one.caseId) ?? null,
       image: images.get(one.caseId) ?? null,
       organ: organs.get(one.caseId) ?? null,
       output: join(folder, pictureName(at)),

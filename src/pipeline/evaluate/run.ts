@@ -1,4 +1,4 @@
-import { basename, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
 import type { IgnoredIds } from '../../curation/datasets/ignored-ids.js'
 import { labelFiles } from '../../curation/datasets/label-files.js'
@@ -9,6 +9,7 @@ import { type CaseMeasures, parseCaseMeasures } from '../../evaluation/measures.
 import type { Profile } from '../../evaluation/profiles.js'
 import type { Summary } from '../../evaluation/summary.js'
 import { writeEvaluation, writeJson } from '../../evaluation/write.js'
+import { counted } from '../../plain-text.js'
 import { makeFolder, makeWritableFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import type { CaseError } from '../ports/common.js'
@@ -29,7 +30,7 @@ import {
   volumesIn,
 } from './mask-files.js'
 import { drawWorstCases } from './pictures.js'
-import { type EvaluateOptions, evaluateProfile, measuredIds } from './settings.js'
+import { type EvaluateOptions, evaluateProfile, measuredIds, namesOfIds } from './settings.js'
 import { evaluateSpec } from './spec.js'
 
 export type FailedCases = readonly { readonly caseId: string; readonly error: CaseError }[]
@@ -97,7 +98,10 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
       await writeEvaluation(join(out, 'against'), second.summary, second.cases, profile)
       await writeJson(join(out, 'comparison.json'), comparison)
     }
-    await drawWorstCases(first.cases, masks.pairs, { ...options, ...ids, out }, ignored.ids, context)
+    const compared = new Set(second?.cases.map(({ caseId }) => caseId))
+    const otherMasks = (others?.pairs ?? []).filter(({ id }) => compared.has(id))
+    const pictured = { ...options, ...ids, out }
+    await drawWorstCases(first.cases, masks.pairs, otherMasks, pictured, ignored.ids, context)
     await writeEvaluationPage(out)
   }
   return {
@@ -140,7 +144,9 @@ async function measure(
   for (const text of warnings) context.note(text, 'warning')
   const failedCases = failed.map(({ caseId }) => caseId)
   const seed = options.seed ?? 0
-  return { summary: aggregate(fitting, profile, { seed, failedCases, warnings }), cases: fitting, failed }
+  const labelNames = namesOfIds(options)
+  const figures = aggregate(fitting, profile, { seed, failedCases, warnings })
+  return { summary: { ...figures, ...(labelNames && { labelNames }) }, cases: fitting, failed }
 }
 
 function compareBoth(
@@ -149,8 +155,15 @@ function compareBoth(
   { predictions, against, seed = 0 }: EvaluateOptions,
   profile: Profile,
 ): Comparison {
-  const names = [basename(resolve(predictions)), basename(resolve(against!))] as const
+  const names = distinctNames(resolve(predictions), resolve(against!))
   return compare(first.cases, second.cases, profile, { seed, names })
+}
+
+/** Return short names of two folders: their last parts, or the last two if those are equal. */
+function distinctNames(first: string, second: string): readonly [string, string] {
+  const [a, b] = [basename(first), basename(second)]
+  if (a !== b) return [a, b]
+  return [join(basename(dirname(first)), a), join(basename(dirname(second)), b)]
 }
 
 /**
@@ -179,9 +192,12 @@ async function scoresOf(
   })
   const missing = scores.filter(([, paths]) => paths.length === 0)
   if (missing.length > 0)
-    throw new DataError(`${folder}: holds no score of ${missing.length} cases (first ${missing[0]![0]})`, {
-      hint: `name the files NAME.nii.gz, or NAME_ID.nii.gz for the tumor ids ${outputs.join(', ')}`,
-    })
+    throw new DataError(
+      `${folder}: holds no score of ${counted(missing.length, 'case')} (first ${missing[0]![0]})`,
+      {
+        hint: `name the files NAME.nii.gz, or NAME_ID.nii.gz for the tumor ids ${outputs.join(', ')}`,
+      },
+    )
   return new Map(scores)
 }
 
@@ -205,7 +221,7 @@ async function organMasksOf(
     })
   if (missing.length > 0)
     warnings.push(
-      `${missing.length} cases have no organ mask in ${basename(organs)}, first ${missing[0]!.id}`,
+      `${counted(missing.length, 'case', ['has', 'have'])} no organ mask in ${basename(organs)}, first ${missing[0]!.id}`,
     )
   return files
 }

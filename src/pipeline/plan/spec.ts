@@ -111,7 +111,7 @@ export function segmentorStages({ networks, sampling, prepare }: RunConfig): Net
 function baselineSpec(config: RunConfig, weights: EarlierWeights): TrainingSpec['baseline'] {
   const { baseline } = config.networks
   if (!paintsTumors(config) || !baseline || !weights.baseline) return null
-  return { checkpoint: weights.baseline, patchMerging: baseline.patchMerging }
+  return { checkpoint: weights.baseline, patchMerging: baseline.patchMerging, weights: baseline.weights }
 }
 
 function generatorSpec(config: RunConfig, weights: EarlierWeights): TrainingSpec['generator'] {
@@ -121,6 +121,7 @@ function generatorSpec(config: RunConfig, weights: EarlierWeights): TrainingSpec
   return {
     checkpoint: weights.generator,
     use: typeof checkpoint === 'object' ? (checkpoint?.use ?? 'both') : 'both',
+    weights: generator.weights,
     baseChannels: generator.baseChannels,
     channel: generator.channel,
     outputs: LABEL_SCHEMES[config.region].organs.length,

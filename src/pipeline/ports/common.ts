@@ -61,3 +61,11 @@ export interface Holder {
 export interface LockedWork {
   refusal(directory: string, holder: Holder): UsageError
 }
+
+/** The frozen segmentor that judges synthetic tumors. */
+export interface BaselineSpec {
+  readonly checkpoint: string
+  readonly patchMerging: string | null
+  /** Name of one of several sets of weights in the file; null: the only one. */
+  readonly weights: string | null
+}

@@ -1,7 +1,7 @@
 import type { PlannedTumor } from '../../sampling/sampling-plan.js'
 import type { Organ, Region } from '../../volume/labels.js'
 import type { Affine, Vec3 } from '../../volume/volume.js'
-import type { SlidingWindowsSpec } from './common.js'
+import type { BaselineSpec, SlidingWindowsSpec } from './common.js'
 import type { AttemptMeasures } from './synthesis.js'
 
 /** Everything a warm runtime needs; mirrors python_runtime/freetumor_runtime/config/serving.py. */
@@ -12,9 +12,13 @@ export interface ServeSpec {
   readonly windowHu: readonly [number, number]
   readonly spacingMm: Vec3
   readonly patchVoxels: Vec3
-  readonly generator: { readonly checkpoint: string; readonly channel: 'organ' | 'shared' } | null
+  readonly generator: {
+    readonly checkpoint: string
+    readonly channel: 'organ' | 'shared'
+    readonly weights: string | null
+  } | null
   readonly generatorWindows: { readonly overlap: number; readonly windowBatch: number }
-  readonly baseline: { readonly checkpoint: string; readonly patchMerging: string | null } | null
+  readonly baseline: BaselineSpec | null
   readonly segmentPatchVoxels: Vec3
   readonly segmentWindows: SlidingWindowsSpec
   readonly judgeOverlap: number

@@ -3,7 +3,7 @@ import type { PlannedCrop } from '../../sampling/sampling-plan.js'
 import type { ClassCounts, JobKind } from '../../training/events.js'
 import type { Organ, Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
-import type { SlidingWindowsSpec } from './common.js'
+import type { BaselineSpec, SlidingWindowsSpec } from './common.js'
 
 /** Everything a training needs; mirrors python_runtime/freetumor_runtime/config/training.py field by field. */
 export interface TrainingSpec {
@@ -34,11 +34,13 @@ export interface TrainingSpec {
   readonly mixing: boolean
   readonly synthesis: SynthesisSpec | null
   readonly segmentor: SegmentorSpec
-  readonly baseline: { readonly checkpoint: string; readonly patchMerging: string | null } | null
+  readonly baseline: BaselineSpec | null
   readonly generator: {
     readonly checkpoint: string | null
     /** Networks that a synthesis training starts from the checkpoint. */
     readonly use: 'both' | 'generator'
+    /** Name of one of several sets of weights in that file; null: the only one. */
+    readonly weights: string | null
     readonly baseChannels: number
     readonly channel: 'organ' | 'shared'
     readonly outputs: number

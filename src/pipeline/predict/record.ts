@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { access, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { access, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { UsageError } from '../../errors.js'
 import { asRecord, parseForeignJson } from '../../foreign-text.js'
 import { type JsonLog, openJsonLog, readJsonLog } from '../../jsonl.js'
+import { type FileState, statesOfScan } from '../../volume/nifti-pair.js'
 import { sweepUnfinished, writeWhole } from '../../whole-file.js'
 import type { PredictedCase } from '../ports/cases.js'
 import type { ScanCase } from './cases.js'
@@ -16,11 +17,6 @@ export interface PredictionLine extends PredictedCase {
   readonly image: string
   /** Size and time of the input files. If another scan takes the name, it is predicted again. */
   readonly input: readonly FileState[]
-}
-
-export interface FileState {
-  readonly bytes: number
-  readonly modifiedMs: number
 }
 
 export interface PredictionRecord {
@@ -61,14 +57,7 @@ export async function openPrediction(
 /** Return the present state of a scan's files. */
 export async function inputOf(scan: ScanCase): Promise<readonly FileState[]> {
   const files = [scan.image, scan.organMask, scan.label].filter((file) => file !== null)
-  return Promise.all(
-    files.map((file) =>
-      stat(file).then(
-        ({ size, mtimeMs }) => ({ bytes: size, modifiedMs: mtimeMs }),
-        () => ({ bytes: -1, modifiedMs: 0 }),
-      ),
-    ),
-  )
+  return (await Promise.all(files.map(statesOfScan))).flat()
 }
 
 async function removeEarlier(out: string, scans: readonly ScanCase[]): Promise<void> {

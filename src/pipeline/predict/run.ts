@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path'
 import type { PredictSettings } from '../../config/predict-settings.js'
 import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
 import { UsageError } from '../../errors.js'
+import { counted } from '../../plain-text.js'
 import { makeFolder } from '../../whole-file.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import type { StageContext } from '../context.js'
@@ -74,7 +75,7 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   const failed: { caseId: string; error: CaseError }[] = []
   const report = (one: PredictProgress['case']): void =>
     options.onCase?.({ done: cases.length + failed.length, total: scans.length, case: one })
-  if (cases.length > 0) context.note(`${cases.length} of ${scans.length} masks exist already`)
+  if (cases.length > 0) context.note(`${cases.length} of ${counted(scans.length, 'mask')} already written`)
   await using _ = log
   const left = spec.cases.filter(({ id }) => !done.has(id))
   const byId = new Map(scans.map((scan) => [scan.id, scan]))
@@ -149,7 +150,7 @@ function noteWithout(
   const tell = (without: readonly ScanCase[], what: string): void => {
     if (without.length > 0)
       context.note(
-        `${without.length} of ${scans.length} scans have no ${what}, first ${without[0]!.id}`,
+        `${without.length} of ${counted(scans.length, 'scan')} without ${what}, first ${without[0]!.id}`,
         'warning',
       )
   }

@@ -14,7 +14,7 @@ import type { MergingOrder } from '../ports/checkpoint.js'
 export interface PredictInputs extends Partial<PredictSettings>, Partial<Preparation> {
   /** One file, or the members of an ensemble, whose probabilities are averaged. */
   readonly checkpoint: string | readonly string[]
-  /** Folder of `.nii` or `.nii.gz` scans, one scan, or a list (decathlon `.json`, or `.txt` with one path per line). */
+  /** Folder of `.nii`, `.nii.gz` or `.hdr` scans, one scan, or a list (decathlon `.json`, or `.txt` with one path per line). */
   readonly images: string
   /** Split to predict; needed for a list with several. */
   readonly split?: Split | undefined

@@ -156,8 +156,13 @@ function configOf(
     prepare: { cache: options.cache, windowHu, spacingMm },
     sampling: { patchVoxels },
     networks: {
-      baseline: baseline && { checkpoint: baseline.path, trainFrom: null, patchMerging: options.merging },
-      generator: generator && { checkpoint: generator.path, trainFrom: null, channel },
+      baseline: baseline && {
+        checkpoint: baseline.path,
+        weights: null,
+        trainFrom: null,
+        patchMerging: options.merging,
+      },
+      generator: generator && { checkpoint: generator.path, weights: null, trainFrom: null, channel },
     },
     simulation: options.simulation,
     quality: options.quality,

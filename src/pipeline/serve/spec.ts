@@ -18,11 +18,16 @@ export async function serveSpec(settings: ServeSettings): Promise<ServeSpec> {
     windowHu: config.prepare.windowHu,
     spacingMm: config.prepare.spacingMm,
     patchVoxels: config.sampling.patchVoxels,
-    generator: generator && { checkpoint: generator.path, channel: networks.generator!.channel },
+    generator: generator && {
+      checkpoint: generator.path,
+      channel: networks.generator!.channel,
+      weights: networks.generator!.weights,
+    },
     generatorWindows: { overlap: synthesize.overlap, windowBatch: synthesize.windowBatch },
     baseline: baseline && {
       checkpoint: baseline.path,
       patchMerging: networks.baseline?.patchMerging ?? null,
+      weights: networks.baseline?.weights ?? null,
     },
     segmentPatchVoxels,
     segmentWindows: {

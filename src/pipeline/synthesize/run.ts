@@ -13,11 +13,13 @@ import { makeFolder, sweepUnfinished } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
 import { type CaseToPrepare, noteIgnored, prepareListed } from '../prepare/run.js'
+import { type ReviewSummary, reviewCountsInWords, staleWarning } from '../review-summary.js'
 import { startTraining } from '../train/run.js'
 import { earlierWeights } from '../train/weights.js'
-import { concludeSynthesis, type Synthesis, variantKey, wholeVariants } from './dataset.js'
+import { concludeSynthesis, recordHosts, type Synthesis, variantKey, wholeVariants } from './dataset.js'
 import { openVariantFeed } from './feed.js'
 import { refuseOtherSettings } from './record.js'
+import { openSynthesisReviews } from './reviews.js'
 import type { SynthesisSettings } from './settings.js'
 import { synthesizeSpec } from './spec.js'
 
@@ -70,11 +72,14 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   }
   await makeFolder(out)
   await using _lock = await context.runtime.lock(out, WRITING)
-  await refuseOtherSettings(out, settings, hashes)
-  for (const folder of ['imagesTr', 'labelsTr', 'changeTr']) await makeFolder(join(out, folder))
-  for (const folder of ['', 'imagesTr', 'labelsTr', 'changeTr', 'pictures'])
-    await sweepUnfinished(join(out, folder))
   const { hosts, leftOut } = await hostsOf(options.hosts, settings.region, context)
+  const reviewFile = settings.quality.reviews
+  const reviews = reviewFile === null ? null : await openSynthesisReviews(reviewFile, settings, hashes, hosts)
+  await refuseOtherSettings(out, settings, hashes, reviews?.sha256 ?? null)
+  const folders = scanFolders(settings)
+  for (const folder of folders) await makeFolder(join(out, folder))
+  for (const folder of ['', ...folders, 'pictures']) await sweepUnfinished(join(out, folder))
+  await recordHosts(out, hosts)
   noteIgnored(hosts, context)
   const names = caseFileNames(hosts.map(({ id }) => id))
   const prepared = await prepareListed(settings, hosts, context)
@@ -86,7 +91,7 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
 
   const pace = openPace()
   const ledger = join(out, 'ledger.jsonl')
-  const done = await wholeVariants(ledger, out)
+  const { done, rejectedFiles } = await wholeVariants(ledger, out)
   const counts = {
     done: done.size,
     doneHere: 0,
@@ -101,6 +106,8 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
       hosts: prepared.cases.map(({ id, path }) => ({ id, prepared: path })),
       hasBaseline: weights.baseline !== null,
       checkpoints: hashes,
+      reviews,
+      rejectedFiles,
       isDone: (caseId, variant) => done.has(variantKey({ case: caseId, variant })),
       onVariant: (lines, result) => {
         for (const line of lines) log.write(line)
@@ -119,7 +126,24 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
     if (counts.done < counts.total)
       await context.runtime.synthesize(spec, feed, { signal, logDirectory, note })
   }
-  return { ...(await concludeSynthesis(out, settings, hosts, failed)), leftOut }
+  const concluded = await concludeSynthesis(out, settings, hosts, failed, reviews)
+  noteReviews(concluded.reviews, context)
+  return { ...concluded, leftOut }
+}
+
+/** Return the folders of the written scans. */
+function scanFolders({ synthesize }: SynthesisSettings): string[] {
+  const folders = ['imagesTr', 'labelsTr', 'changeTr', 'tumorsTr']
+  return synthesize.keepRejected > 0
+    ? [...folders, ...folders.map((folder) => join('rejected', folder))]
+    : folders
+}
+
+function noteReviews(reviews: ReviewSummary | null, context: StageContext): void {
+  if (reviews === null) return
+  context.note(reviewCountsInWords(reviews))
+  const warning = staleWarning(reviews)
+  if (warning !== null) context.note(warning, 'warning')
 }
 
 /** Return a function that gives the seconds per variant since the first one, so without the load of networks and textures. */

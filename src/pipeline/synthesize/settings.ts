@@ -51,6 +51,9 @@ export interface SynthesisFlags {
   readonly merging?: 'legacy' | 'corrected' | 'v2' | undefined
   readonly layout?: 'plain' | 'nnunet' | undefined
   readonly workers?: number | undefined
+  /** File of review decisions, or the folder that holds it. */
+  readonly reviews?: string | undefined
+  readonly keepRejected?: number | undefined
 }
 
 /**
@@ -73,13 +76,17 @@ export function synthesisSettings(
     simulation: { ...simulation, organWeights },
     patchVoxels: sampling.patchVoxels,
     generator: flags.generator
-      ? { checkpoint: flags.generator, trainFrom: null }
-      : generator && { checkpoint: generatorFile(generator.checkpoint), trainFrom: generator.trainFrom },
-    baseline: flags.baseline ? { checkpoint: flags.baseline, trainFrom: null } : baseline,
+      ? { checkpoint: flags.generator, weights: null, trainFrom: null }
+      : generator && {
+          checkpoint: generatorFile(generator.checkpoint),
+          weights: generator.weights,
+          trainFrom: generator.trainFrom,
+        },
+    baseline: flags.baseline ? { checkpoint: flags.baseline, weights: null, trainFrom: null } : baseline,
     organs: weightedOrgans(region, organWeights),
     generatorChannel: flags.channel ?? generator?.channel ?? (flags.generator ? 'shared' : null),
     baselineMerging: flags.merging ?? (flags.baseline ? null : (baseline?.patchMerging ?? null)),
-    quality,
+    quality: { ...quality, reviews: flags.reviews ?? quality.reviews },
     synthesize,
     evaluation,
     runtime,
@@ -161,6 +168,7 @@ function withFlags(
       variants: flags.variants ?? synthesize.variants,
       tumorsPerVariant: flags.tumors ?? synthesize.tumorsPerVariant,
       layout: flags.layout ?? synthesize.layout,
+      keepRejected: flags.keepRejected ?? synthesize.keepRejected,
       specialist: flags.region === 'specialist' ? organs[0] : synthesize.specialist,
     },
     simulation: {

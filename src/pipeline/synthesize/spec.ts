@@ -34,9 +34,23 @@ export function synthesizeSpec(settings: SynthesisSettings, parts: SpecParts): S
     windowHu: settings.prepare.windowHu,
     spacingMm: settings.prepare.spacingMm,
     patchVoxels: settings.patchVoxels,
-    generator: generator === null ? null : { checkpoint: generator, channel: settings.generatorChannel },
+    generator:
+      generator === null
+        ? null
+        : {
+            checkpoint: generator,
+            channel: settings.generatorChannel,
+            weights: settings.generator?.weights ?? null,
+          },
     generatorWindows: { overlap: synthesize.overlap, windowBatch: synthesize.windowBatch },
-    baseline: baseline === null ? null : { checkpoint: baseline, patchMerging: settings.baselineMerging },
+    baseline:
+      baseline === null
+        ? null
+        : {
+            checkpoint: baseline,
+            patchMerging: settings.baselineMerging,
+            weights: settings.baseline?.weights ?? null,
+          },
     judgeOverlap: evaluation.overlap,
     judgeWindowBatch: evaluation.windowBatch,
     measureAlreadySeen: wantsAlreadySeen(quality),

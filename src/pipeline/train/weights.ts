@@ -38,6 +38,8 @@ export interface WantedWeights extends PaintingPlan {
 /** A file, or the configuration of the training that makes it; with neither, the network is not used. */
 export interface WeightsSource {
   readonly checkpoint: string | null
+  /** Name of one of several sets of weights in that file; null: the only one. */
+  readonly weights: string | null
   readonly trainFrom: string | null
 }
 
@@ -110,7 +112,12 @@ async function inspectNamed(
   const paths = await Promise.all(named.map(({ network, checkpoint }) => existing(network, checkpoint)))
   // in parallel: together they take the time of one
   const { signal } = context
-  const facts = await Promise.all(paths.map((path) => context.runtime.inspect(path, { signal })))
+  const facts = await Promise.all(
+    paths.map((path, at) => {
+      const weights = sources[named[at]!.network]!.weights
+      return context.runtime.inspect(path, { signal, weights })
+    }),
+  )
   for (const [at, { network }] of named.entries()) checks[network](facts[at]!)
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { addDataCommand } from '../../../src/cli/commands/data.js'
@@ -55,10 +55,18 @@ describe('data import', () => {
     )
   })
 
+  it('prints no id of ignored voxels that a published data set cannot have', async () => {
+    const out = join(temporaryFolder(), 'm.json')
+    const folder = await dataset('LiTS')
+    const { out: text, err } = await data('import', '--lists', folder, '--map', 'region', '--out', out)
+    expect(text).toMatch(/ 1:1,2:2,3:3,4:4,5:5,6:6 /)
+    expect(err).not.toContain('255')
+  })
+
   it('writes nothing with --dry-run', async () => {
     const folder = await LAYOUTS.find(({ name }) => name.includes('TotalSegmentator'))!.write()
     const place = temporaryFolder()
-    const { code, out } = await data(
+    const { code, out, err } = await data(
       'import',
       '--lists',
       folder,
@@ -69,6 +77,7 @@ describe('data import', () => {
     expect(code).toBe(0)
     expect(out).toMatch(/Mine +own +folder per case +abdomen +labelled +2 merged from masks +2 \+ 0 \+ 0/)
     expect(out).toContain('2 cases; nothing was written')
+    expect(err).toContain('masks of organs: not read by --dry-run; their values and overlaps are unchecked')
     expect(existsSync(join(place, 'new'))).toBe(false)
   })
 
@@ -137,6 +146,40 @@ describe('data import', () => {
     const checked = await data('check', folder, '--output', 'json')
     expect(checked.code).toBe(3)
     expect(JSON.parse(checked.out).findings[0]).toMatchObject({ rule: 'not-taken', severity: 'error' })
+  })
+
+  it('refuses a case that cannot be read or measured, unless --skip-unreadable accepts it', async () => {
+    const folder = await dataset('LiTS')
+    await writeVolume(join(folder, 'imagesTr/y.nii.gz'), imageOf(1))
+    await writeVolume(join(folder, 'labelsTr/y.nii.gz'), madeLabel())
+    await writeVolume(join(folder, 'imagesTr/z.nii.gz'), imageOf(2))
+    await writeVolume(
+      join(folder, 'labelsTr/z.nii.gz'),
+      madeLabel((_i, _j, _k, id) => (id === 2 ? 9 : id)),
+    )
+    truncateSync(join(folder, 'imagesTr/y.nii.gz'), 500)
+    const out = join(temporaryFolder(), 'm.json')
+    const run = (...more: string[]) =>
+      data('import', '--lists', folder, '--map', 'region', '--measure', '--out', out, ...more)
+    const refused = await run()
+    expect([refused.code, idsIn(out)], refused.err).toEqual([3, ['Dataset003_Liver/x']])
+    expect(refused.err).toContain('imagesTr/y.nii.gz: the compressed data are truncated')
+    expect(refused.err).toContain('labelsTr/z.nii.gz: id 9 is not in the label map')
+    const skipped = await run('--skip-unreadable')
+    expect([skipped.code, idsIn(out)]).toEqual([0, ['Dataset003_Liver/x']])
+    const warnings = (text: string) => text.split('\n').filter((line) => line.includes('warning'))
+    expect(warnings(skipped.err)).toEqual(warnings(refused.err))
+  })
+
+  it('writes no manifest if no case can be read', async () => {
+    const folder = await dataset('LiTS')
+    writeFileSync(join(folder, 'imagesTr/x.nii.gz'), 'text')
+    const out = join(temporaryFolder(), 'm.json')
+    const { code, err } = await data('import', '--lists', folder, '--skip-unreadable', '--out', out)
+    expect([code, existsSync(out)]).toEqual([3, false])
+    expect(err).toMatch(
+      /no case can be read \(expected at least 1, found 0 of 1\); first .*x.nii.gz: not a NIfTI file/,
+    )
   })
 
   it('leaves out a case whose masks cannot be merged, with the reason and exit code 3', async () => {

@@ -47,7 +47,7 @@ describe('freetumor data check', () => {
     const failed = await data('check', await folderOf(moved, NAMES))
     expect(failed.code).toBe(3)
     expect(failed.stdout[0]).toMatch(
-      /error {3}grid-mismatch +Mine\/a: .*\n.*\n +\/.*labelsTr\/a.nii.gz\n1 cases: 1 errors/,
+      /error {3}grid-mismatch +Mine\/a: .*\n.*\n +\/.*labelsTr\/a.nii.gz\n1 case: 1 error/,
     )
   })
 
@@ -169,11 +169,12 @@ describe('freetumor data import', () => {
     )
     expect(done.code).toBe(3)
     expect(JSON.parse(done.stdout[0]!)).toMatchObject({
-      numCases: 2,
+      numCases: 1,
       missing: [{ dataset: 'Mine', count: 1 }],
-      unreadable: [{ dataset: 'Mine', count: 1 }],
+      refused: [{ id: 'Mine/b', message: expect.stringContaining('not a NIfTI file') }],
     })
-    expect(done.stderr.join('\n')).toContain('Mine: 1 listed cases lack a file, first')
+    expect(done.stderr.join('\n')).toContain('Mine: 1 listed case lacks a file, first')
+    expect(done.stderr.join('\n')).toContain('imagesTr/b.nii.gz: not a NIfTI file')
     const manifest = JSON.parse(readFileSync(out, 'utf8'))
     expect(manifest.cases[0]).toMatchObject({
       geometry: { shape: [24, 24, 24] },

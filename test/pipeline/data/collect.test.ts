@@ -48,7 +48,7 @@ describe('the data functions', () => {
       cwd,
       onTaken: (sources) => taken.push(...sources.map(({ dataset }) => dataset)),
     })
-    expect(imported).toMatchObject({ out: 'm.json', numCases: 2, unreadable: [] })
+    expect(imported).toMatchObject({ out: 'm.json', numCases: 2, refused: [] })
     expect(taken).toHaveLength(1)
 
     const split = await splitData(['m.json'], { folds: 2, out: 'split.json', cwd })

@@ -8,6 +8,7 @@ import type { RunConfig } from '../../../src/config/schema.js'
 import type { StageContext } from '../../../src/pipeline/context.js'
 import type { CheckpointFacts } from '../../../src/pipeline/ports/checkpoint.js'
 import type { ModelRuntime } from '../../../src/pipeline/ports/runtime.js'
+import { hashInputs } from '../../../src/pipeline/train/resume.js'
 import { startTraining } from '../../../src/pipeline/train/run.js'
 import { earlierWeights, wantedWeights } from '../../../src/pipeline/train/weights.js'
 import type { Run } from '../../../src/training/run.js'
@@ -20,8 +21,13 @@ function world(files: Readonly<Record<string, CheckpointFacts>>) {
   const folder = temporaryFolder()
   for (const name of Object.keys(files)) writeFileSync(join(folder, name), '')
   const notes: string[] = []
+  const sets: [file: string, set: string | null][] = []
   const runtime = {
-    inspect: async (path: string) => files[path.slice(folder.length + 1)]!,
+    inspect: async (path: string, { weights }: { weights?: string | null } = {}) => {
+      const name = path.slice(folder.length + 1)
+      sets.push([name, weights ?? null])
+      return files[name]!
+    },
   } as Partial<ModelRuntime> as ModelRuntime
   const context: StageContext = {
     runtime,
@@ -35,6 +41,7 @@ function world(files: Readonly<Record<string, CheckpointFacts>>) {
   return {
     folder,
     notes,
+    sets,
     weights: (config: RunConfig) => earlierWeights(wantedWeights(config), context, start),
   }
 }
@@ -63,6 +70,28 @@ test('named weights are inspected, and their paths are passed to the run', async
     generator: join(folder, 'g.pt'),
   })
   expect(notes).toEqual([])
+})
+
+test('named sets of weights are inspected, and reach Python and the hash of the inputs', async () => {
+  const { folder, sets, weights } = world({
+    'b.pt': checkpointFacts([segmentorFacts(7)]),
+    'g.pt': checkpointFacts([generatorFacts(3)]),
+  })
+  const plain = run(folder, 'b.pt', 'g.pt')
+  const { baseline, generator } = plain.networks
+  const networks = {
+    ...plain.networks,
+    baseline: { ...baseline!, weights: 'teacher' },
+    generator: { ...generator!, weights: 'ema' },
+  }
+  const config = { ...plain, networks }
+  const found = await weights(config)
+  expect(sets).toEqual([
+    ['b.pt', 'teacher'],
+    ['g.pt', 'ema'],
+  ])
+  const hashes = await Promise.all([plain, config].map((one) => hashInputs(one, [], found, null)))
+  expect(hashes[0]!.data).not.toBe(hashes[1]!.data)
 })
 
 test('a baseline that does not see the planned tumors ends the run before anything is started', async () => {
