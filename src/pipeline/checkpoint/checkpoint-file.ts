@@ -26,7 +26,9 @@ export async function checkpointFile(path: string): Promise<string> {
 export async function filesOfWeights(path: string): Promise<readonly string[]> {
   if (!(await stat(path)).isDirectory()) return [path]
   const folds = (await readdir(path)).filter((name) => name.startsWith('fold_')).sort()
-  return [...PLANS, ...folds.map((fold) => join(fold, 'checkpoint_final.pth'))].map((file) => join(path, file))
+  return [...PLANS, ...folds.map((fold) => join(fold, 'checkpoint_final.pth'))].map((file) =>
+    join(path, file),
+  )
 }
 
 async function fileOfFolder(folder: string): Promise<string> {
