@@ -22,7 +22,7 @@ from torch import Tensor
 
 from freetumor_runtime.checkpoints.archive import check_archive, damaged_member, regular_file_bytes
 from freetumor_runtime.checkpoints.inert import STAND_INS
-from freetumor_runtime.checkpoints.pickle_scan import MAX_OPERATIONS
+from freetumor_runtime.checkpoints.pickle_scan import STATE_DICT_LIMITS, PickleLimits
 from freetumor_runtime.checkpoints.weight_sets import select_weights
 from freetumor_runtime.errors import CheckpointError, EnvironmentError
 from freetumor_runtime.foreign_text import parse_json, read_json
@@ -148,14 +148,14 @@ def write_whole(path: str, write: Callable[[IO[bytes]], object]) -> None:
         ) from error
 
 
-def load_content(path: str, most_operations: int = MAX_OPERATIONS) -> Any:
+def load_content(path: str, limits: PickleLimits = STATE_DICT_LIMITS) -> Any:
     """Return the content of a file of torch.save: tensors, plain values, and stand-ins for a few common objects."""
     with _collector_paused():
-        return _load_archive(path, most_operations)
+        return _load_archive(path, limits)
 
 
-def _load_archive(path: str, most_operations: int) -> Any:
-    check_archive(path, most_operations)
+def _load_archive(path: str, limits: PickleLimits) -> Any:
+    check_archive(path, limits)
     try:
         with torch.serialization.safe_globals(STAND_INS), warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)

@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from freetumor_runtime.checkpoints.checkpoint_file import check_tensor, load_content, sha256_of, verified
 from freetumor_runtime.checkpoints.matching import MatchReport, match, refuse_incomplete
 from freetumor_runtime.checkpoints.nnunet_plans import NnUNetPlans, read_plans
+from freetumor_runtime.checkpoints.pickle_scan import PickleLimits
 from freetumor_runtime.errors import CheckpointError
 from freetumor_runtime.models.nnunet import NnUNet, build_nnunet, is_alias
 from freetumor_runtime.models.segmentor import freeze
 
 CHECKPOINT = "checkpoint_final.pth"
 _MOST_FOLDS = 20
-# the lists of numbers by epoch have about 15 operations a number: 1,000 epochs, 20 numbers each
-_MOST_OPERATIONS = 500_000
+# Each fold holds lists of numbers by epoch, with about 18 operations and 70 bytes a number: 4,000 epochs of 30 numbers.
+_LIMITS = PickleLimits(bytes=16 * 2**20, operations=2_500_000, unfolded=2_500_000)
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _build(plans: NnUNetPlans) -> NnUNet:
 
 
 def _read_fold(path: str, verify: bool) -> FoldFile:
-    content = load_content(path, _MOST_OPERATIONS)
+    content = load_content(path, _LIMITS)
     if verify:
         verified(path)
     weights = content.get("network_weights") if isinstance(content, dict) else None

@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -74,6 +75,13 @@ def test_plans_before_nnunet_2_5_are_read(tmp_path):
         "n_conv_per_stage_decoder": keywords["n_conv_per_stage_decoder"],
     }
     (path / "plans.json").write_text(json.dumps(plans))
+    assert len(load_folds(read_folder(str(path)), CPU)) == 1
+
+
+def test_the_log_of_a_long_training_next_to_the_weights_is_read(tmp_path):
+    path = write_model(tmp_path / "model", MODELS["isotropic"])
+    log = {"dice_per_class_or_region": [[np.float32(epoch) for _ in range(14)] for epoch in range(1000)]}
+    set_in_weights("logging", log)(path)
     assert len(load_folds(read_folder(str(path)), CPU)) == 1
 
 

@@ -189,6 +189,7 @@ function describe(facts: CheckpointFacts, hints: readonly string[], probe: Probe
     ...(channelMode.mode
       ? [['channel', marked(channelMode.mode, channelMode.assumed)] satisfies [string, string]]
       : []),
+    ...describeModel(facts),
     ...describeReading(facts),
     ...(facts.epoch === null ? [] : [['epoch', String(facts.epoch)] satisfies [string, string]]),
     ['sha256', facts.sha256],
@@ -196,6 +197,17 @@ function describe(facts: CheckpointFacts, hints: readonly string[], probe: Probe
     ...hints.map((hint): [string, string] => ['hint', hint]),
   ]
   return [facts.path, ...rows.map(([key, value]) => `  ${key.padEnd(14)} ${value}`)]
+}
+
+/** Return rows for the plans of an nnU-Net model; none for a file. */
+function describeModel({ format, metadata, training }: CheckpointFacts): [string, string][] {
+  if (format !== 'nnunet' || metadata === null) return []
+  const along = (key: string): string => (metadata[key] as readonly number[]).join(' x ')
+  return [
+    ['model', `${training.configuration} of ${training.trainer}, ${metadata.normalization}`],
+    ['labels', (metadata.labelNames as readonly string[]).join(', ')],
+    ['grid', `${along('spacingMm')} mm, patch ${along('patchVoxels')} voxels along the axes of a scan`],
+  ]
 }
 
 /** Return rows for the keys, prefixes and entries around the tensors. */

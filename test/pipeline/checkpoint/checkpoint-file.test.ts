@@ -49,3 +49,11 @@ test('a folder without weights is refused with what it holds', async () => {
   })
   await expect(checkpointFile(folderWith())).rejects.toThrow(/found nothing/)
 })
+
+test('one fold of an nnU-Net is refused with the name of its model folder', async () => {
+  const folder = folderWith('plans.json', 'dataset.json', 'fold_0/checkpoint_final.pth')
+  await expect(checkpointFile(join(folder, 'fold_0/checkpoint_final.pth'))).rejects.toMatchObject({
+    message: expect.stringContaining('one fold of an nnU-Net'),
+    commandHint: `name the folder ${folder}`,
+  })
+})
