@@ -4,15 +4,15 @@
  *
  * @module freetumor
  */
-import { rm } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
+import { type CallSettings, withContext } from './calls.js'
 import { resolveConfig } from './config/resolve.js'
 import type { ConfigInput, RunConfig } from './config/schema.js'
+import type { Shard } from './curation/datasets/shard.js'
 import { UsageError } from './errors.js'
 import { checkpointFile } from './pipeline/checkpoint/checkpoint-file.js'
 import { checkpointHints } from './pipeline/checkpoint/hints.js'
-import type { StageContext } from './pipeline/context.js'
 import { type Evaluation, evaluateMasks } from './pipeline/evaluate/run.js'
 import type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/flows/demo.js'
@@ -39,8 +39,8 @@ import { openStudio, type Studio } from './studio/server.js'
 import type { Launch, LaunchOptions } from './training/launch.js'
 import type { Run, TrainOptions } from './training/run.js'
 import type { RunSummary } from './training/run-summary.js'
-import { makeTemporaryFolder } from './whole-file.js'
 
+export { auditData, type CallSettings, checkData, mergeShards } from './calls.js'
 export { type ConfigKey, type ExplainedKey, explainKey } from './config/explain.js'
 export { configJsonSchema } from './config/json-schema.js'
 export { type LoadOptions, loadConfig, printConfig } from './config/load.js'
@@ -58,6 +58,7 @@ export type { Split } from './curation/datasets/lists.js'
 export type { CaseGeometry, FileFacts, Manifest, ManifestCase } from './curation/datasets/manifest.js'
 export type { KidneySides, LabelIdMap } from './curation/datasets/registry.js'
 export type { Remapped, RemapRow } from './curation/datasets/remap.js'
+export type { Shard } from './curation/datasets/shard.js'
 export type { FoldPlan, FoldRow, PatientFold } from './curation/split/run.js'
 export type { Stratum } from './curation/split/strata.js'
 export * from './errors.js'
@@ -85,8 +86,8 @@ export type {
 } from './evaluation/summary.js'
 export type * from './generated/config-input.js'
 export { type PhantomDatasetOptions, writePhantomDataset } from './phantom/dataset.js'
-export { type AuditDataOptions, auditData, type DataAudit } from './pipeline/data/audit.js'
-export { type CheckDataOptions, checkData } from './pipeline/data/check.js'
+export type { AuditDataOptions, DataAudit } from './pipeline/data/audit.js'
+export type { CheckDataOptions } from './pipeline/data/check.js'
 export type { SourceOptions, WorkOptions } from './pipeline/data/collect.js'
 export { type DataImport, type ImportDataOptions, importData } from './pipeline/data/import.js'
 export { type RemapDataOptions, type RemappedFile, remapData } from './pipeline/data/remap.js'
@@ -94,6 +95,7 @@ export { type DataSplit, type SplitDataOptions, splitData } from './pipeline/dat
 export type { Evaluation, FailedCases } from './pipeline/evaluate/run.js'
 export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 export type { DemoOptions, DemoResult } from './pipeline/flows/demo.js'
+export type { Merged, MergedResult } from './pipeline/flows/merge.js'
 export type { PlanOptions, RunPlan } from './pipeline/plan/launch.js'
 export type { PreparedCase } from './pipeline/ports/cases.js'
 export type { CheckpointFacts, MergingOrder, NetworkFacts } from './pipeline/ports/checkpoint.js'
@@ -182,13 +184,6 @@ export type { Validation } from './training/selection.js'
 export type { OrganName, Region } from './volume/labels.js'
 export type { Affine, LabelMap, Vec3, Volume, VoxelArray } from './volume/volume.js'
 
-/** Options of every call: the Python to use, how to stop, and where notes go. */
-export interface CallSettings {
-  readonly python?: string | undefined
-  readonly signal?: AbortSignal | undefined
-  readonly onNote?: ((text: string, level: 'info' | 'warning') => void) | undefined
-}
-
 /** Start a training at once. Iterate the run for its events; `await run.result` for the outcome. */
 export function train(config: ConfigInput | RunConfig, options: TrainOptions = {}): Run {
   const resolved = resolveConfig(config)
@@ -225,7 +220,7 @@ export function listRuns(root = 'runs'): Promise<RunSummary[]> {
 }
 
 /**
- * Serve a page that shows the runs below folders, until the result is disposed (`await using`).
+ * Serve a page that shows the runs and synthetic data sets below folders, until the result is disposed (`await using`).
  * @param folders default `runs`; searched three levels deep
  */
 export function studio(
@@ -234,6 +229,7 @@ export function studio(
 ): Promise<Studio> {
   return openStudio({
     ...settings,
+    reviews: settings.reviews === undefined ? undefined : resolve(settings.reviews),
     folders: folders.map((folder) => resolve(folder)),
     pageFolder: join(packageRoot, 'dist/studio/page'),
     processes: controlledProcesses,
@@ -301,13 +297,11 @@ export function launch(options: LaunchOptions): Launch {
 /** Prepare the cases of a configuration in its cache. */
 export function prepare(
   config: ConfigInput | RunConfig,
-  settings: CallSettings & { readonly onProgress?: CaseProgress } = {},
+  settings: CallSettings & { readonly onProgress?: CaseProgress; readonly shard?: Shard | undefined } = {},
 ): Promise<PrepareReport> {
   const resolved = resolveConfig(config)
   const python = settings.python ?? resolved.runtime.python ?? undefined
-  return withContext({ ...settings, python }, (context) =>
-    prepareCases(resolved, context, settings.onProgress),
-  )
+  return withContext({ ...settings, python }, (context) => prepareCases(resolved, context, settings))
 }
 
 /** Segment the scans of a folder and write label maps. */
@@ -342,6 +336,8 @@ export interface SynthesizeSettings {
   /** Ids of those labels -> ids of the region. Default: the ids are those of the region. */
   readonly labelMap?: Readonly<Record<string, number>> | undefined
   readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
+  /** Paint into the hosts of one shard only. */
+  readonly shard?: Shard | undefined
 }
 
 /** Paint tumors into whole scans, write the accepted ones as a data set, and record every attempt in a ledger. */
@@ -364,21 +360,4 @@ export async function synthesize(
 /** Run the whole method on phantoms, in one folder. */
 export function demo(options: DemoOptions, settings: CallSettings = {}): Promise<DemoResult> {
   return withContext(settings, (context) => runDemo(options, context))
-}
-
-async function withContext<T>(
-  settings: CallSettings,
-  work: (context: StageContext) => Promise<T>,
-): Promise<T> {
-  const logDirectory = await makeTemporaryFolder('freetumor-')
-  try {
-    return await work({
-      runtime: torchRuntime({ python: settings.python }),
-      signal: settings.signal,
-      logDirectory,
-      note: (text, level = 'info') => settings.onNote?.(text, level),
-    })
-  } finally {
-    await rm(logDirectory, { recursive: true, force: true })
-  }
 }

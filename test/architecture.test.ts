@@ -38,7 +38,7 @@ const COMMON = [
   'whole-file.ts',
 ]
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
-const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'phantom', 'sampling', 'report']
+const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'phantom', 'sampling', 'report', 'cluster']
 
 /** Folders of pipeline/: a stage may import those before it. */
 const STAGES = [
@@ -65,6 +65,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   sampling: { uses: ['volume', ...DOMAIN], types: ['config'] },
   report: { uses: [], types: ['training/events.ts', 'quality'] },
   phantom: { uses: ['volume'] },
+  cluster: { uses: [], types: ['config'] },
   'pipeline/ports': { uses: [], types: ['volume', 'config', ...DOMAIN, 'sampling'] },
   pipeline: { uses: ALL_BELOW_PIPELINE, types: ['pipeline/ports'] },
   ...Object.fromEntries(
@@ -83,8 +84,9 @@ const ROOMS: Readonly<Record<string, Room>> = {
     types: ['pipeline/ports'],
   },
   cli: { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'transport', 'studio'] },
+  'calls.ts': { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime'] },
   'index.ts': {
-    uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'studio'],
+    uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'studio', 'calls.ts'],
     types: ['generated/config-input.ts'],
   },
   'abort.ts': { uses: [] },

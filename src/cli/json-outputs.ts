@@ -6,6 +6,7 @@ import type { DataImport } from '../pipeline/data/import.js'
 import type { RemappedFile } from '../pipeline/data/remap.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
 import type { DemoResult } from '../pipeline/flows/demo.js'
+import type { Merged } from '../pipeline/flows/merge.js'
 import type { RunPlan } from '../pipeline/plan/launch.js'
 import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
 import type { Prediction, PredictProgress } from '../pipeline/predict/run.js'
@@ -49,6 +50,7 @@ export interface JsonOutputs {
   evaluate: Evaluation
   init: { readonly file: string }
   launch: LaunchResult
+  merge: Merged
   phantom: { readonly out: string; readonly cases: number; readonly region: Region }
   plan: RunPlan
   predict: Prediction

@@ -7,6 +7,7 @@ import { addDoctorCommand } from './doctor.js'
 import { addEvaluateCommand } from './evaluate.js'
 import { addInitCommand } from './init.js'
 import { addLaunchCommand } from './launch.js'
+import { addMergeCommand } from './merge.js'
 import { addPhantomCommand } from './phantom.js'
 import { addPlanCommand } from './plan.js'
 import { addPredictCommand } from './predict.js'
@@ -43,5 +44,6 @@ export const COMMANDS: readonly AddCommand[] = [
   addPredictCommand,
   addCheckpointCommand,
   addEvaluateCommand,
+  addMergeCommand,
   addReportCommand,
 ]
