@@ -425,10 +425,10 @@ def _build(facts: dict[str, Any], order: str) -> nn.Module:
         feature_size=facts["featureSize"],
         levels=facts["levels"],
         patch_merging=order,
-        stages=[
+        stages=tuple(
             Stage(stage["features"], tuple(stage["kernel"]), tuple(stage["stride"]), stage["blocks"])
             for stage in facts.get("stages", [])
-        ],
+        ),
     )
 
 
