@@ -207,7 +207,7 @@ function conclusion({ work, cluster }: ClusterJob, isChecked: boolean): string[]
     '  *) requeued=true ;;',
     'esac',
     `printf '{"job":"%s","restart":%s,"exitCode":%s,"requeued":%s,"time":"%s"}\\n' \\`,
-    `  "$SLURM_JOB_ID" "$restart" "$code" "$requeued" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >> "$run/${SUBMISSION_FOLDER}/${HISTORY_FILE}"`,
+    `  "${work.kind === 'array' ? '$SLURM_ARRAY_JOB_ID-$SLURM_ARRAY_TASK_ID' : '$SLURM_JOB_ID'}" "$restart" "$code" "$requeued" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >> "$run/${SUBMISSION_FOLDER}/${HISTORY_FILE}"`,
     '[ "$requeue" = false ] || scontrol requeue "$SLURM_JOB_ID"',
     'exit "$code"',
   ]
