@@ -15,6 +15,9 @@ describe('a run directory', () => {
     const directory = await makeRunDirectory(join(temporaryFolder(), 'deep', 'run'))
     expect(readdirSync(directory)).toEqual(['logs'])
     writeFileSync(join(directory, 'config.resolved.yaml'), '')
+    // on a shared disk, another node may write the configuration before node 0 starts
+    await refuseExistingRun(directory)
+    writeFileSync(join(directory, 'version.json'), '')
     await expect(refuseExistingRun(directory)).rejects.toMatchObject({
       code: 'usage',
       commandHint: expect.stringContaining('--resume'),

@@ -35,7 +35,7 @@ export const addSubmitCommand: AddCommand = (program, io) => {
     'freetumor submit big.yaml -- my_train.py --epochs 10',
     'freetumor submit big.yaml --array 20 -- predict --checkpoint runs/b --images scans --out masks',
   )
-    .description('Submit a training as a job of a cluster, with the resources of its section `cluster`')
+    .description('Submit a training as a job of a cluster')
     .argument(
       '<configs...>',
       'run configuration; after `--`, a torchrun script or a command with its arguments',
@@ -44,7 +44,7 @@ export const addSubmitCommand: AddCommand = (program, io) => {
     .option('--out <dir>', 'Set the run directory, on a disk of all nodes (default: runs/NAME/ID)')
     .option('--set <key=value...>', 'Replace values of the configuration')
     .option('--chain', 'Submit several trainings; each starts when the one before has completed')
-    .option('--array <n>', 'Share the cases of the command among N tasks, then merge', wholeNumber(1))
+    .option('--array <n>', 'Split the cases of the command into N tasks, then merge', wholeNumber(1))
     .option('--dry-run', 'Print the script or the manifests of the job; submit nothing')
     .addOption(outputOption())
     .action(async (words: string[], options: Options, command: Command) => {

@@ -30,6 +30,55 @@ async function reached(run: Run, step: number): Promise<void> {
   for await (const event of run) if (event.type === 'step' && event.step >= step) return
 }
 
+describe('a training that continues', () => {
+  it('starts the run once, and resumes it the next time', async () => {
+    const folder = temporaryFolder()
+    const out = join(folder, 'run')
+    const config = await memoryConfig('segmentation', folder, { training: { checkpointEverySteps: 1 } })
+    const first = startTraining(config, memoryRuntime(), { out, continue: true })
+    await reached(first, 2)
+    await first.stop()
+    await first.result
+    const { step } = (await readJson(join(out, 'exit.json'))) as { step: number }
+    const second = await eventsOf(startTraining(config, memoryRuntime(), { out, continue: true }))
+    expect(stepsOf(second)[0]).toBe(step)
+    expect(await readJson(join(out, 'exit.json'))).toMatchObject({ outcome: 'completed' })
+  })
+
+  it('starts the run if only another node has written into its directory', async () => {
+    const folder = temporaryFolder()
+    const out = join(folder, 'run')
+    const config = await memoryConfig('segmentation', folder, { runtime: { nodes: 2 } })
+    const place = { out, rendezvous: '127.0.0.1:1', continue: true }
+    for (const nodeRank of [1, 0]) await startTraining(config, memoryRuntime(), { ...place, nodeRank }).result
+    expect(await readJson(join(out, 'exit.json'))).toMatchObject({ outcome: 'completed' })
+  })
+
+  it('waits for the lock of another process, and stops waiting on request', async () => {
+    const folder = temporaryFolder()
+    const out = join(folder, 'run')
+    const config = await memoryConfig('segmentation', folder)
+    let held = 1
+    const runtime = memoryRuntime()
+    const lock: ModelRuntime['lock'] = async (directory, work) => {
+      if (held-- > 0) throw work.refusal(directory, { pid: 7, host: 'n1' })
+      return await runtime.lock(directory, work)
+    }
+    const waiting = { ...runtime, lock }
+    const options = { out, continue: true, lockWaitSeconds: 60 }
+    expect(await startTraining(config, waiting, options).result).toMatchObject({ outcome: 'completed' })
+    held = Number.POSITIVE_INFINITY
+    const stop = new AbortController()
+    const stopped = startTraining(config, waiting, { ...options, signal: stop.signal })
+    stop.abort('enough')
+    await expect(stopped.result).rejects.toThrow('enough')
+    held = 1
+    await expect(startTraining(config, waiting, { out, continue: true }).result).rejects.toThrow(
+      'process 7 on host n1',
+    )
+  })
+})
+
 describe('a training on two hosts', () => {
   const rendezvous = '127.0.0.1:1'
 
