@@ -20,6 +20,8 @@ const MAX_BYTES = 64 * 2 ** 20
 export interface ForeignTextOptions {
   /** Largest size of the file in bytes. Default: 64 MiB. */
   readonly bytes?: number
+  /** Largest number of values of a JSON file. Default: 2 million. */
+  readonly values?: number
   /** Return the error for a file that cannot be read. `code` is the errno name, such as ENOENT. */
   readonly unreadable?: (code: string, cause: unknown) => FreetumorError
 }
@@ -29,8 +31,15 @@ export interface ForeignTextOptions {
  * @throws DataError that names the file
  */
 export async function readForeignText(path: string, options: ForeignTextOptions = {}): Promise<string> {
+  return decodeText(await readForeignBytes(path, options), path)
+}
+
+/**
+ * Read an untrusted file: a regular file of bounded size.
+ * @throws DataError that names the file
+ */
+export async function readForeignBytes(path: string, options: ForeignTextOptions = {}): Promise<Buffer> {
   const { bytes = MAX_BYTES, unreadable = cannotRead(path) } = options
-  let content: Buffer
   try {
     // a pipe without a writer would block a plain open for ever
     await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
@@ -41,12 +50,11 @@ export async function readForeignText(path: string, options: ForeignTextOptions 
       throw new DataError(`${path}: too large (expected at most ${bytes} bytes, found ${found.size})`, {
         hint: 'name the right file',
       })
-    content = await file.readFile()
+    return await file.readFile()
   } catch (error) {
     if (error instanceof FreetumorError) throw error
     throw unreadable((error as NodeJS.ErrnoException).code ?? String(error), error)
   }
-  return decodeText(content, path)
 }
 
 /**
@@ -87,7 +95,8 @@ export function parseForeignJson(text: string, name: string, bounds: JsonBounds 
 
 /** Read and parse an untrusted JSON file; see `readForeignText` and `parseForeignJson`. */
 export async function readForeignJson(path: string, options: ForeignTextOptions = {}): Promise<unknown> {
-  return parseForeignJson(await readForeignText(path, options), path)
+  const { values = JSON_BOUNDS.values } = options
+  return parseForeignJson(await readForeignText(path, options), path, { ...JSON_BOUNDS, values })
 }
 
 /** Return the value if it is an object, else undefined. */

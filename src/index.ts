@@ -66,6 +66,7 @@ export type { Shard } from './curation/datasets/shard.js'
 export type { FoldPlan, FoldRow, PatientFold } from './curation/split/run.js'
 export type { Stratum } from './curation/split/strata.js'
 export * from './errors.js'
+export type { Agreement } from './evaluation/agreement.js'
 export type { Comparison, PairedFigure } from './evaluation/compare.js'
 export type {
   CaseMeasures,
@@ -105,8 +106,11 @@ export type { CheckpointFacts, MergingOrder, NetworkFacts } from './pipeline/por
 export type { CaseError } from './pipeline/ports/common.js'
 export type { LaunchPlan, StepCost } from './pipeline/ports/launch-plan.js'
 export type { Prediction, PredictionCase, PredictOptions, PredictProgress } from './pipeline/predict/run.js'
+export type { TrainingReviews } from './pipeline/prepare/reviews.js'
 export type { CaseProgress, PrepareReport, TrainingCase } from './pipeline/prepare/run.js'
 export { writeAnyReport as writeReport } from './pipeline/report/write.js'
+export { type ReviewAgreement, type ReviewerPair, reviewAgreement } from './pipeline/review-agreement.js'
+export type { ReviewSummary } from './pipeline/review-summary.js'
 export { readLedger, readRunEvents as readEvents } from './pipeline/runs/records.js'
 export type { ServeConfig } from './pipeline/serve/settings.js'
 export type { HuVolume } from './pipeline/serve/volume-input.js'
@@ -137,6 +141,17 @@ export type {
   RuleName,
   Rules as QualityRules,
 } from './quality/policy.js'
+export {
+  appendReview,
+  decisionsOf,
+  type ReviewCounts,
+  type ReviewedTumor,
+  type ReviewLine,
+  readReviews,
+  reviewsCsv,
+  type StandingDecision,
+  type TumorDecision,
+} from './quality/reviews.js'
 export type { Kept, SweepRow } from './quality/sweep.js'
 export type { CheckpointFormat, Converted } from './runtime/checkpoint.js'
 export type { DoctorCheck } from './runtime/doctor.js'
@@ -230,7 +245,7 @@ export function listRuns(root = 'runs'): Promise<RunSummary[]> {
 }
 
 /**
- * Serve a page that shows the runs below folders, until the result is disposed (`await using`).
+ * Serve a page that shows the runs and synthetic data sets below folders, until the result is disposed (`await using`).
  * @param folders default `runs`; searched three levels deep
  */
 export function studio(
@@ -239,6 +254,7 @@ export function studio(
 ): Promise<Studio> {
   return openStudio({
     ...settings,
+    reviews: settings.reviews === undefined ? undefined : resolve(settings.reviews),
     folders: folders.map((folder) => resolve(folder)),
     pageFolder: join(packageRoot, 'dist/studio/page'),
     processes: controlledProcesses,

@@ -115,7 +115,7 @@ export async function makeTemporaryFolder(prefix: string): Promise<string> {
 }
 
 /** Sync a folder, so that a rename survives a power failure; ignored by file systems without support. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r').catch(() => null)
   await handle?.sync().catch(() => {})
   await handle?.close()

@@ -30,7 +30,7 @@ const GLOSSARY: readonly (readonly [wrong: RegExp, instead: string])[] = [
     /\b(a|an|another|each|every|first|last|next|one|this|that|per|of|the|more|all|its) tr(y|ies)\b/i,
     'attempt',
   ],
-  [/\bstrokes?\b(?![-:])/i, 'tumor'],
+  [/(?<!-)\bstrokes?\b(?![-:])/i, 'tumor'],
   [/\bpieces?\b/i, 'component'],
   [/\bmade (CTs?|volumes?|cases|data)\b/, 'phantom'],
   [/\bframes\b(?!\.)/i, 'message (ZeroMQ), crop, planned tumor'],

@@ -158,6 +158,7 @@ def _round(message: feed_pb2.VariantRound, tensors) -> Round:
         subvolume_start=tuple(message.subvolume_start),
         subvolume_shape=tuple(message.subvolume_shape),
         accepted=tuple(message.accepted),
+        kept_rejected=tuple(message.kept_rejected),
         attempts=tuple(Attempt(one.tumor, one.attempt, _tumor(one.plan, tensors)) for one in message.attempts),
     )
 

@@ -1,8 +1,10 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { lineChart, type Point } from '../../dist/report/chart.js'
-import { parseTumorPicture, tumorPng } from '../../dist/report/pictures.js'
+import { parseTumorPicture } from '../../dist/report/pictures.js'
+import { sliceRow } from '../../dist/report/slice-view.js'
 import { STYLE } from '../../dist/report/style.js'
+import { tumorViews } from '../../dist/report/tumor-section.js'
 import type { CellResult } from './cell.js'
 import { type Checks, linesOf, readChecks } from './checks.js'
 import { explain } from './explanation.js'
@@ -221,19 +223,22 @@ async function picturesSection(folder: string, plan: Plan): Promise<string> {
       join(folder, arm, 'ledger.jsonl'),
     ))
       verdicts.set(`${line.step}/${line.item}/${line.crop}`, line.verdict)
-    const names = (await readdir(join(folder, arm, 'pictures')).catch(() => [] as string[])).sort()
+    const all = await readdir(join(folder, arm, 'pictures')).catch(() => [] as string[])
+    // the others are the first of each organ and size, not spread over the training
+    const names = all.filter((name) => name.startsWith('step_')).sort()
     const figures = await Promise.all(
       names.map(async (name) => {
         const file = join(folder, arm, 'pictures', name)
         const picture = parseTumorPicture(file, JSON.parse(await readFile(file, 'utf8')))
-        const png = tumorPng(picture.planes.slice(0, 1)).toString('base64')
+        if (picture.kind === 'real') return ''
+        const views = tumorViews(picture.planes[0]!, `${picture.size} ${picture.organ} tumor`, true)
         const verdict = verdicts.get(picture.attempt) ?? 'unknown'
-        return `<figure><img alt="host, painted, difference, outline" src="data:image/png;base64,${png}"><figcaption>${verdict === 'accepted' ? 'kept' : verdict}, ${picture.where}<span class="quiet">seen ${short(picture.shareSeen ?? undefined)}</span></figcaption></figure>`
+        return `<figure>${sliceRow(views)}<figcaption>${verdict === 'accepted' ? 'kept' : verdict}, ${picture.where}<span class="quiet">seen ${short(picture.shareSeen ?? undefined)}</span></figcaption></figure>`
       }),
     )
     sections.push(`<h3>${ARM_WORDS[arm]}</h3><div class="pictures">${figures.join('')}</div>`)
   }
-  return `<section><h2>Examples of the first cell</h2><p>Host, painted, difference, outline.</p>${sections.join('')}</section>`
+  return `<section><h2>Examples of the first cell</h2>${sections.join('')}</section>`
 }
 
 function withInterval(estimate: Estimate | undefined): string {

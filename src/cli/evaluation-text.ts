@@ -2,11 +2,12 @@ import { TOO_FEW_PATIENTS } from '../evaluation/bootstrap.js'
 import type { PairedFigure } from '../evaluation/compare.js'
 import type { Figure, LesionSummary, MatchRates, Summary } from '../evaluation/summary.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
+import { counted } from '../plain-text.js'
 
 /** Return the figures as text. A label that no case has is omitted. */
 export function evaluationText({ summary, against }: Evaluation, names: readonly string[]): string[] {
   const failed = summary.failedCases.length
-  const head = `profile ${summary.profile}: ${summary.numCases} cases on the ${summary.grid} grid${failed > 0 ? `, ${failed} failed` : ''}`
+  const head = `profile ${summary.profile}: ${counted(summary.numCases, 'case')} on the ${summary.grid} grid${failed > 0 ? `, ${failed} failed` : ''}`
   const rows = [...overlapRows(summary, names), ...(summary.lesions ? lesionRows(summary.lesions) : [])]
   const lines = rows.flatMap(([name, figure]) => (figure ? [`${name.padEnd(28)} ${figureText(figure)}`] : []))
   const compared = against ? comparisonLines(against.comparison) : []
@@ -61,7 +62,7 @@ function lesionRows(lesions: LesionSummary): Row[] {
 
 function figureText({ mean, ci, n }: Figure): string {
   const interval = ci ? `95 % ${ci[0].toFixed(4)} to ${ci[1].toFixed(4)}, ` : ''
-  return `${mean.toFixed(4)} (${interval}${n} cases)`
+  return `${mean.toFixed(4)} (${interval}${counted(n, 'case')})`
 }
 
 function comparisonLines({

@@ -12,6 +12,7 @@ import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
 import type { Prediction, PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
+import type { ReviewOverview } from '../pipeline/review-summary.js'
 import type { SubmittedJob } from '../pipeline/submit/run.js'
 import type { Synthesis } from '../pipeline/synthesize/dataset.js'
 import type { SynthesisProgress } from '../pipeline/synthesize/run.js'
@@ -58,6 +59,7 @@ export interface JsonOutputs {
   prepare: PrepareReport & { readonly wallSeconds: number; readonly estimate: PrepareEstimate }
   'prepare --estimate': PrepareEstimate
   report: { readonly reports: readonly string[] }
+  'reviews show': ReviewOverview
   'runs list': { readonly runs: readonly RunSummary[] }
   'runs pause|unpause|checkpoint|stop': { readonly command: string; readonly step: number }
   'runs set': { readonly command: 'setLearningRate'; readonly value: number; readonly step: number }

@@ -44,6 +44,8 @@ const FREE = [
   'training.validateEveryEpochs',
   'training.checkpointEverySteps',
   'training.keepCheckpoints',
+  // compared by content
+  'quality.reviews',
   'evaluation.windowBatch',
   'evaluation.profile',
   'runtime.python',

@@ -88,6 +88,7 @@ const summarySchema = z.strictObject({
   grid: z
     .enum(['original', 'prepared', 'resampled'])
     .describe('that of the files, the prepared grid, or resampled if one case was resampled'),
+  labelNames: z.record(z.string(), z.string()).optional().describe('by label id; absent if unknown'),
   numCases: count,
   numPatients: count,
   failedCases: z.array(z.string()).describe('cases that could not be measured; no figure includes them'),
@@ -210,6 +211,8 @@ export interface Summary {
   readonly profile: ProfileName
   /** `resampled` if one case was resampled: figures then differ from published ones on the prepared grid. */
   readonly grid: MetricGrid
+  /** By label id; absent if the ids may be those of another convention. */
+  readonly labelNames?: Readonly<Record<string, string>> | undefined
   readonly numCases: number
   readonly numPatients: number
   /** Cases that could not be measured; no figure includes them. */

@@ -1389,6 +1389,14 @@ export interface QualityInput {
     } | undefined
   } | undefined
   /**
+   * Review decisions on a synthetic data set: `reviews.jsonl`, or its folder; null uses none. In synthesis, a decision overrides the rule; in trainings, rejected tumors of synthetic scans are ignored.
+   *
+   * - Default: null
+   * - Relative paths: from the folder of the file; with --set, from the working directory
+   * - Source: our choice
+   */
+  readonly reviews?: string | null | undefined
+  /**
    * Other thresholds and rules for an organ, a size, or both. The last override that fits a tumor applies.
    *
    * - Default: []
@@ -1673,6 +1681,14 @@ export interface SynthesizeInput {
    */
   readonly specialist?: 'liver' | 'pancreas' | 'kidney' | 'lung' | null | undefined
   /**
+   * Number of rejected tumors of each organ that are written, each alone in a scan, into `rejected/`. Reviewers can then see them; the list and the manifest omit them.
+   *
+   * - Unit: tumors
+   * - Default: 0
+   * - Source: our choice
+   */
+  readonly keepRejected?: number | undefined
+  /**
    * Overlap of neighbouring sliding windows of the generator along an axis. More overlap gives smoother results and takes longer.
    *
    * - Unit: 0 to 0.95
@@ -1841,7 +1857,7 @@ export interface RuntimeInput {
  */
 export interface ReportInput {
   /**
-   * Number of example pictures of synthetic tumors in the report; 0 makes none. A training spreads them over its steps; offline synthesis shows one per host.
+   * Number of example pictures of synthetic tumors in the report; 0 makes none. A training spreads them over its steps and adds the first tumors of each kind; offline synthesis pictures this number of hosts.
    *
    * - Unit: pictures
    * - Default: 6

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { link, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { refuseWrongShard, type Shard } from '../curation/datasets/shard.js'
-import { DataError, FreetumorError, StoppedError, UsageError } from '../errors.js'
+import { DataError, EnvironmentError, FreetumorError, StoppedError, UsageError } from '../errors.js'
 import { asRecord, parseForeignJson, readForeignJson } from '../foreign-text.js'
 import { openJsonLog, readJsonLog } from '../jsonl.js'
 import { typedSystemError } from '../system-errors.js'
@@ -19,8 +19,8 @@ export type ShardedCommand = 'prepare' | 'data check' | 'data audit' | 'synthesi
 const SHARDS = 'shards'
 const PLAN = 'plan.json'
 const RECORD = 'record.json'
-/** A record holds the measures of all cases of its shard. */
-const MAX_RECORD_BYTES = 512 * 2 ** 20
+/** Limits of a record: it holds the measures of all cases of its shard. */
+const RECORD_BOUNDS = { bytes: 500e6, values: 20_000_000 }
 
 /** Content of `shards/plan.json`: the facts that all shards of a command have in common. */
 export interface ShardPlan<S = unknown> {
@@ -268,7 +268,11 @@ async function claimPlan(directory: string, plan: ShardPlan): Promise<void> {
       await rm(aside, { force: true })
     }
   }
-  const before = (await readPlan(directory))!
+  const before = await readPlan(directory)
+  if (before === null)
+    throw new EnvironmentError(`${path}: cannot be read (another shard has just written it)`, {
+      hint: 'run the shard again',
+    })
   // as in the file, where undefined keys are absent
   const now = JSON.parse(JSON.stringify(plan)) as ShardPlan
   const hint = `remove ${join(directory, SHARDS)} to start over: finished cases are reused`
@@ -309,9 +313,7 @@ async function readRecord<P>(
 ): Promise<ShardRecord<P> | null> {
   const path = join(shardFolder(directory, { index, count }), RECORD)
   if (!existsSync(path)) return null
-  const record = asRecord(await readForeignJson(path, { bytes: MAX_RECORD_BYTES })) as
-    | ShardRecord<P>
-    | undefined
+  const record = asRecord(await readForeignJson(path, RECORD_BOUNDS)) as ShardRecord<P> | undefined
   const isRecord = record?.version === 1 && record.index === index && Array.isArray(record.cases)
   return isRecord ? record : null
 }

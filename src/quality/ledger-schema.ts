@@ -9,7 +9,7 @@ const verdict = z.enum(['accepted', 'rejected', 'recorded', 'noRoom'])
 const reason = z
   .string()
   .describe(
-    `seen, notSeen, empty, notJudged (no baseline), noRoom, or the broken rule: ${RULE_NAMES.join(', ')}`,
+    `seen, notSeen, empty, notJudged (no baseline), noRoom, review (reviewers overrode the rule), or the broken rule: ${RULE_NAMES.join(', ')}`,
   )
 const measures = z
   .strictObject({
@@ -42,6 +42,10 @@ export const synthesisLineSchema = z.strictObject({
       radii: vec3,
       boxOrigin: vec3,
       boxShape: vec3,
+      centreMm: z
+        .tuple([z.number(), z.number(), z.number()])
+        .optional()
+        .describe('centre of the box in physical space; missing in ledgers of earlier versions'),
       edgeSigma: z.number(),
       textureIndex: natural,
       textureStart: vec3,
@@ -53,10 +57,19 @@ export const synthesisLineSchema = z.strictObject({
   verdict: verdict.exclude(['recorded']),
   reason,
   measures,
+  review: z
+    .enum(['accept', 'reject'])
+    .optional()
+    .describe('joint decision of reviewers that applied to this attempt'),
   file: z
     .string()
     .optional()
     .describe('synthetic scan with the tumor, below imagesTr/; for accepted tumors only'),
+  rejectedFile: z
+    .string()
+    .optional()
+    .describe('scan with this rejected tumor alone, below rejected/imagesTr/; see synthesize.keepRejected'),
+  sha256: sha256.optional().describe('SHA-256 of file or rejectedFile'),
   last: z.literal(true).optional().describe('the last line of its variant'),
   time: z.iso.datetime(),
 })

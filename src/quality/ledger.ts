@@ -40,6 +40,8 @@ export interface SynthesisLine {
     readonly radii: Vec3
     readonly boxOrigin: Vec3
     readonly boxShape: Vec3
+    /** Centre of the box in physical space; missing in ledgers of earlier versions. */
+    readonly centreMm?: Vec3
     readonly edgeSigma: number
     readonly textureIndex: number
     readonly textureStart: Vec3
@@ -51,8 +53,14 @@ export interface SynthesisLine {
   readonly reason: string
   /** Without a baseline, the counts of voxels that it would detect are missing. */
   readonly measures: Readonly<Partial<Verdict['measures']>>
+  /** The joint decision of reviewers that applied to this attempt; it precedes the rule. */
+  readonly review?: 'accept' | 'reject'
   /** The synthetic scan with an accepted tumor, below `imagesTr/`. */
   readonly file?: string
+  /** A scan with this rejected tumor alone, below `rejected/imagesTr/`. */
+  readonly rejectedFile?: string
+  /** SHA-256 of `file` or `rejectedFile`; missing in data sets of version 0.1. */
+  readonly sha256?: string
   /** True on the last line of a variant; all earlier lines of it are complete. */
   readonly last?: true
   /** Time at which the variant was finished, ISO 8601. */

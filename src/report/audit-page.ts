@@ -1,6 +1,7 @@
 import { counted } from '../plain-text.js'
 import { escapeHtml } from './escape-html.js'
 import { encodePng, type Raster } from './png.js'
+import { openScroll } from './scroll.js'
 import { STYLE } from './style.js'
 
 /** One plane of two scans: one byte a pixel, rows from the top. */
@@ -101,7 +102,7 @@ function table(pairs: readonly AuditPagePair[]): string {
     )
     return `<tr><th scope="row">${kind}</th><td class="word ${leak ? 'failed' : ''}">${leak ? 'leak' : ''}</td>${cells.join('')}</tr>`
   })
-  return `<div class="scroll"><table><caption>Cases that are not independent</caption>
+  return `${openScroll('Cases that are not independent')}<table><caption>Cases that are not independent</caption>
 <thead><tr><th scope="col">kind</th><th scope="col" class="word">leak</th><th scope="col" class="word">case</th><th scope="col" class="word">side</th><th scope="col" class="word">case</th><th scope="col" class="word">side</th><th scope="col" class="word">reason</th></tr></thead>
 <tbody>${rows.join('\n')}</tbody></table></div>`
 }

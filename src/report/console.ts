@@ -195,7 +195,7 @@ function started(event: StartedEvent): string {
   const sizes = networks.map(([name, count]) => `${name} ${(count / 1e6).toFixed(2)} M parameters`)
   const from = event.step > 0 ? ` from step ${event.step}` : ''
   const where = `${counted(event.worldSize, 'rank')} on ${event.device}`
-  return [`${event.job}${from}: ${event.steps} steps, ${where}`, ...sizes].join(', ')
+  return [`${event.job}${from}: ${counted(event.steps, 'step')}, ${where}`, ...sizes].join(', ')
 }
 
 /** Return a line that overwrites itself with carriage return and spaces, which every terminal supports. */

@@ -1,9 +1,11 @@
 import { counted } from '../plain-text.js'
 import { lineChart, type Point } from './chart.js'
+import { type ComparisonReport, comparisonSection } from './comparison-section.js'
 import { escapeHtml } from './escape-html.js'
 import { type EvaluationTable, evaluationTable } from './evaluation-section.js'
-import { type Forest, forestPlot } from './forest.js'
-import { type MaskPicture, maskPng } from './mask-pictures.js'
+import { type MaskNames, maskFigures } from './mask-figures.js'
+import type { MaskPicture } from './mask-pictures.js'
+import { openScroll } from './scroll.js'
 import { STYLE } from './style.js'
 import { short } from './wording.js'
 
@@ -47,7 +49,7 @@ export interface CaseLine {
 
 export interface EvaluationPage {
   readonly title: string
-  /** Time of writing, as displayed. */
+  /** Origin of the page, as displayed. */
   readonly made: string
   readonly facts: readonly (readonly [term: string, text: string])[]
   readonly warnings: readonly string[]
@@ -59,16 +61,19 @@ export interface EvaluationPage {
   /** Worst first. */
   readonly cases: readonly CaseLine[]
   readonly pictures: readonly MaskPicture[]
-  readonly forests: readonly Forest[]
+  /** Null without a second set of masks. */
+  readonly comparison: ComparisonReport | null
   /** Definition of each figure, and the treatment of cases without a tumor. */
   readonly rules: readonly (readonly [term: string, text: string])[]
 }
 
 const MAX_CASES = 200
+const NO_PICTURES =
+  '<p class="missing">There are no pictures of cases. <code>evaluate --pictures 6 --images DIR</code> makes them.</p>'
 
 /** Render the page of an evaluation as HTML without external resources. */
 export function renderEvaluation(page: EvaluationPage): string {
-  const { title, made, facts, warnings, figures, forests, rules } = page
+  const { title, made, facts, warnings, figures, comparison, rules } = page
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -78,7 +83,7 @@ export function renderEvaluation(page: EvaluationPage): string {
 <style>${STYLE}</style>
 </head>
 <body>
-<header><h1>${escapeHtml(title)}</h1><p class="quiet">written ${escapeHtml(made)} by freetumor</p>
+<header><h1>${escapeHtml(title)}</h1><p class="quiet">${escapeHtml(made)}</p>
 ${terms(facts)}</header>
 <main>
 <section id="figures"><h2>Figures</h2>
@@ -87,7 +92,7 @@ ${evaluationTable(figures)}
 ${amounts(page.amounts)}
 ${charts(page)}</section>
 ${sizes(page.sizes)}
-${forests.length > 0 ? `<section id="comparison"><h2>Comparison</h2><p class="quiet">Differences on the same cases; intervals and p values from resampled patients. The p values are not adjusted for multiple comparisons.</p>${forests.map(forestPlot).join('\n')}</section>` : ''}
+${comparison === null ? '' : comparisonSection(comparison)}
 ${worst(page)}
 <section id="rules"><h2>Definitions</h2>${terms(rules)}</section>
 </main>
@@ -107,7 +112,7 @@ function amounts(rows: readonly AmountRow[]): string {
     ({ name, amount, n }) =>
       `<tr><th scope="row">${escapeHtml(name)}</th><td><b>${short(amount!.mean)}</b></td><td>${range(amount, short)}</td><td>${n}</td></tr>`,
   )
-  return `<div class="scroll"><table><caption>False positives</caption>
+  return `${openScroll('False positives')}<table><caption>False positives</caption>
 <thead><tr><th scope="col">figure</th><th scope="col">mean</th><th scope="col">interval</th><th scope="col">cases</th></tr></thead>
 <tbody>${lines.join('\n')}</tbody></table></div>`
 }
@@ -141,7 +146,7 @@ function charts({ cases, froc }: EvaluationPage): string {
           means: 400,
         }),
   ]
-  return drawn.join('') === '' ? '' : `<div class="columns">${drawn.join('\n')}</div>`
+  return drawn.join('') === '' ? '' : `<h3>Curves</h3><div class="columns">${drawn.join('\n')}</div>`
 }
 
 function sizes(rows: readonly SizeRow[]): string {
@@ -154,12 +159,12 @@ function sizes(rows: readonly SizeRow[]): string {
     const figures = [sensitivity, precision, f1, dice].map(cell).join('')
     return `<tr><th scope="row">${escapeHtml(name)}</th><td>${found} of ${all}</td><td>${predicted}</td>${figures}</tr>`
   })
-  return `<section id="lesions"><h2>Lesions</h2><div class="scroll"><table><caption>By size, and by required overlap</caption>
+  return `<section id="lesions"><h2>Lesions</h2>${openScroll('Lesions by size')}<table><caption>By size, and by required overlap</caption>
 <thead><tr><th scope="col">lesions</th><th scope="col">detected</th><th scope="col">predicted</th><th scope="col">sensitivity</th><th scope="col">precision</th><th scope="col">F1</th><th scope="col">lesion Dice</th></tr></thead>
 <tbody>${lines.join('\n')}</tbody></table></div></section>`
 }
 
-function worst({ cases, pictures }: EvaluationPage): string {
+function worst({ cases, pictures, comparison }: EvaluationPage): string {
   if (cases.length === 0) return ''
   const shown = cases.slice(0, MAX_CASES)
   const rest = cases.length - shown.length
@@ -171,21 +176,34 @@ function worst({ cases, pictures }: EvaluationPage): string {
   const heads =
     shown[0]!.lesions === null ? '' : '<th scope="col">lesions found</th><th scope="col">false positives</th>'
   return `<section id="cases"><h2>Cases, worst first</h2>
-${pictures.length > 0 ? `<h4>Worst cases <span class="quiet">label green, mask orange; slices through the largest difference; the patient’s right is on the left</span></h4><div class="masks">${pictures.map((one) => figure(one, cases)).join('\n')}</div>` : ''}
-<div class="scroll"><table><caption>${counted(cases.length, 'case')}${rest > 0 ? ` <span class="quiet">the ${rest} best cases are only in cases.csv</span>` : ''}</caption>
+${pictures.length > 0 ? `<h3>Worst cases <span class="quiet">slices through the largest difference</span></h3>${maskFigures(pictures, caseCaptions(cases, comparison), namesOf(comparison))}` : NO_PICTURES}
+${openScroll('Cases')}<table><caption>${counted(cases.length, 'case')}${rest > 0 ? ` <span class="quiet">the ${rest} best cases are only in cases.csv</span>` : ''}</caption>
 <thead><tr><th scope="col">case</th><th scope="col">Dice</th><th scope="col">NSD</th><th scope="col">true ml</th><th scope="col">predicted ml</th>${heads}</tr></thead>
 <tbody>${lines.join('\n')}</tbody></table></div></section>`
 }
 
-function figure({ caseId, planes }: MaskPicture, cases: readonly CaseLine[]): string {
-  const line = cases.find(({ name }) => name === caseId)
-  const told = line
-    ? `Dice ${share(line.dice)}, true ${short(line.trueMl)} ml, predicted ${short(line.predictedMl)} ml`
-    : ''
-  const names = planes.map(({ name }) => name).join(', ')
-  const alt = `${names} slices of ${caseId} with the tumor of label and mask outlined; ${told}`
-  const source = `data:image/png;base64,${maskPng(planes).toString('base64')}`
-  return `<figure><img loading="lazy" alt="${escapeHtml(alt)}" src="${source}"><figcaption>${escapeHtml(caseId)} <span class="quiet">${escapeHtml(told)}</span></figcaption></figure>`
+/** Return the figures of each case in words, by its name. */
+export function caseCaptions(
+  cases: readonly CaseLine[],
+  comparison: ComparisonReport | null,
+): ReadonlyMap<string, string> {
+  const others = new Map(comparison?.cases.map((one) => [one.name, one.second]))
+  return new Map(
+    cases.map(({ name, dice, trueMl, predictedMl }) => {
+      const second = others.get(name)
+      const against = second === undefined ? '' : ` (${comparison!.second} ${share(second)})`
+      return [
+        name,
+        `Dice ${share(dice)}${against}, true ${short(trueMl)} ml, predicted ${short(predictedMl)} ml`,
+      ]
+    }),
+  )
+}
+
+function namesOf(comparison: ComparisonReport | null): MaskNames {
+  return comparison === null
+    ? { predicted: 'mask', against: 'other mask' }
+    : { predicted: comparison.first, against: comparison.second }
 }
 
 function share(value: number | null): string {

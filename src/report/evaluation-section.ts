@@ -1,4 +1,5 @@
 import { escapeHtml } from './escape-html.js'
+import { openScroll } from './scroll.js'
 import { percent } from './wording.js'
 
 /** A figure from 0 to 1 with its interval; null if no case counts. */
@@ -35,7 +36,7 @@ export function evaluationTable({ title, grid, level, rows, warnings }: Evaluati
   const caption = `<caption>${escapeHtml(title)} <span class="quiet">on the ${escapeHtml(grid)} grid</span></caption>`
   if (rows.length === 0)
     return `<div><table>${caption}</table>${told}<p class="missing">Nothing was measured.</p></div>`
-  return `<div class="scroll"><table>${caption}
+  return `${openScroll(title)}<table>${caption}
 <thead><tr><th scope="col">figure</th><th scope="col">mean</th><th scope="col">${percent(level)} interval</th><th scope="col">cases</th><td class="plot scale"><span>0</span><span>1</span></td></tr></thead>
 <tbody>${rows.map(evaluationRow).join('\n')}</tbody></table>${told}</div>`
 }

@@ -1,4 +1,5 @@
 import { escapeHtml } from './escape-html.js'
+import { openScroll } from './scroll.js'
 import { short } from './wording.js'
 
 /** One figure of two sets of masks. */
@@ -37,8 +38,8 @@ export function forestPlot({ title, names, rows }: Forest): string {
       ...rows.flatMap(({ difference, low, high }) => [difference, low ?? 0, high ?? 0].map(Math.abs)),
     ) || 1
   const [first, second] = names.map(escapeHtml)
-  return `<div class="scroll forest"><table><caption>${escapeHtml(title)}</caption>
-<thead><tr><th scope="col">figure</th><th scope="col">${first}</th><th scope="col">${second}</th><th scope="col">difference</th><th scope="col">95 % interval</th><td class="plot scale"><span>${second} better</span><span>${first} better</span></td><th scope="col">p, bootstrap</th><th scope="col">p, Wilcoxon</th><th scope="col">cases</th></tr></thead>
+  return `${openScroll(title, 'forest')}<table><caption>${escapeHtml(title)} <span class="quiet">difference: ${first} minus ${second}</span></caption>
+<thead><tr><th scope="col">figure</th><th scope="col">${first}</th><th scope="col">${second}</th><th scope="col">difference</th><th scope="col">95 % interval</th><td class="plot scale"><span>worse</span><span>better</span></td><th scope="col">p, bootstrap</th><th scope="col">p, Wilcoxon</th><th scope="col">cases</th></tr></thead>
 <tbody>${rows.map((row) => forestRow(row, reach)).join('\n')}</tbody></table></div>`
 }
 
@@ -66,8 +67,9 @@ function interval({ better, difference, low, high }: ForestRow, reach: number): 
   return `<svg viewBox="0 0 200 18" aria-hidden="true"><path class="grid" d="M${middle} 0V18"/><path class="line look0" d="M${at(low ?? difference)} 9H${at(high ?? difference)}"/><rect class="look0" x="${(Number(at(difference)) - 3.5).toFixed(1)}" y="5.5" width="7" height="7"/></svg>`
 }
 
-function signed(value: number): string {
-  return `${value > 0 ? '+' : value < 0 ? '−' : ''}${short(Math.abs(value))}`
+/** Return a number with its sign. */
+export function signed(value: number, format: (size: number) => string = short): string {
+  return `${value > 0 ? '+' : value < 0 ? '−' : ''}${format(Math.abs(value))}`
 }
 
 function pValue(p: number | null): string {

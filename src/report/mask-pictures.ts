@@ -1,30 +1,33 @@
-import { type Colour, drawGray, drawOutline } from './drawing.js'
-import { bytes, record, refused, sides, text } from './picture-file.js'
-import { encodePng, type Raster } from './png.js'
+import { bytes, record, rectangle, refused, text, windowHu } from './picture-file.js'
+import { parseGrid } from './pictures.js'
+import type { SliceGrid } from './slice-view.js'
 
 /**
- * One slice of a scan (or of its organs, in grey) with the tumor of label and mask: one byte a pixel, rows
+ * One slice of a scan (or of its organs, in grey) with the tumor of label and masks: one byte a pixel, rows
  * from the top.
  */
-export interface MaskPlane {
-  readonly name: string
-  readonly width: number
-  readonly height: number
+export interface MaskPlane extends SliceGrid {
   readonly image: Uint8Array
   /** 1 inside, 0 outside. */
   readonly truth: Uint8Array
   readonly predicted: Uint8Array
+  /** The mask of the comparison; null without one. */
+  readonly against: Uint8Array | null
+}
+
+export interface WholeSlice extends MaskPlane {
+  /** Left, top, width and height in mm of the axial square that `planes` enlarges; null if unknown. */
+  readonly frameMm: readonly [number, number, number, number] | null
 }
 
 export interface MaskPicture {
   readonly caseId: string
+  /** Null if there is no scan. */
+  readonly windowHu: readonly [number, number] | null
   readonly planes: readonly MaskPlane[]
+  /** The whole axial slice through the same place; null in files of earlier versions. */
+  readonly whole: WholeSlice | null
 }
-
-const SCALE = 2
-const GAP = 6
-const TRUTH: Colour = [60, 200, 120]
-const PREDICTED: Colour = [255, 140, 0]
 
 /**
  * Parse a file of `pictures/` of an evaluation, as written by the runtime.
@@ -32,37 +35,31 @@ const PREDICTED: Colour = [255, 140, 0]
  */
 export function parseMaskPicture(file: string, value: unknown): MaskPicture {
   const picture = record(file, value, 'the file')
-  const { planes } = picture
+  const { planes, whole } = picture
   if (!Array.isArray(planes) || planes.length === 0) throw refused(file, 'planes', 'at least one plane')
   return {
     caseId: text(file, picture, 'case'),
-    planes: planes.map((one, at) => {
-      const plane = record(file, one, `planes[${at}]`)
-      const { width, height } = sides(file, plane)
-      const pixels = (key: string): Uint8Array => bytes(file, plane, key, width * height)
-      return {
-        name: text(file, plane, 'name'),
-        width,
-        height,
-        image: pixels('image'),
-        truth: pixels('truth'),
-        predicted: pixels('predicted'),
-      }
-    }),
+    windowHu: windowHu(file, picture),
+    planes: planes.map((one, at) => parsePlane(file, one, `planes[${at}]`)),
+    whole:
+      whole === undefined
+        ? null
+        : {
+            ...parsePlane(file, whole, 'whole'),
+            frameMm: rectangle(file, record(file, whole, 'whole'), 'frameMm'),
+          },
   }
 }
 
-/** Return a PNG with the planes side by side, the label outlined in green and the mask in orange. */
-export function maskPng(planes: readonly MaskPlane[]): Buffer {
-  const width = planes.reduce((sum, plane) => sum + SCALE * plane.width, GAP * (planes.length - 1))
-  const height = SCALE * Math.max(...planes.map((plane) => plane.height))
-  const raster: Raster = { width, height, rgb: new Uint8Array(3 * width * height) }
-  let left = 0
-  for (const plane of planes) {
-    drawGray(raster, plane, plane.image, left, 0, SCALE)
-    drawOutline(raster, { ...plane, mask: plane.truth, colour: TRUTH }, left, 0, SCALE)
-    drawOutline(raster, { ...plane, mask: plane.predicted, colour: PREDICTED }, left, 0, SCALE)
-    left += SCALE * plane.width + GAP
+function parsePlane(file: string, value: unknown, where: string): MaskPlane {
+  const plane = record(file, value, where)
+  const grid = parseGrid(file, plane)
+  const pixels = (key: string): Uint8Array => bytes(file, plane, key, grid.width * grid.height)
+  return {
+    ...grid,
+    image: pixels('image'),
+    truth: pixels('truth'),
+    predicted: pixels('predicted'),
+    against: plane.against === undefined ? null : pixels('against'),
   }
-  return encodePng(raster)
 }

@@ -1,6 +1,7 @@
 import { DataError } from '../errors.js'
 
 const MAX_SIDE = 1024
+const MAX_PIXEL_MM = 100
 
 /**
  * Return width and height of a plane.
@@ -26,6 +27,41 @@ export function bytes(
   const found = Buffer.from(text(file, plane, key), 'base64')
   if (found.length !== length) throw refused(file, key, `${length} bytes in base64`)
   return found
+}
+
+/** Return width and height of a pixel in mm; null if the file has none, as files of earlier versions. */
+export function pixelMm(file: string, plane: Readonly<Record<string, unknown>>): [number, number] | null {
+  const pair = numbers(file, plane, 'pixelMm', 2) as [number, number] | null
+  if (pair?.some((mm) => mm <= 0 || mm > MAX_PIXEL_MM))
+    throw refused(file, 'pixelMm', `above 0, at most ${MAX_PIXEL_MM}`)
+  return pair
+}
+
+/** Return the ends of the intensity window; null if the file has none. */
+export function windowHu(file: string, from: Readonly<Record<string, unknown>>): [number, number] | null {
+  return numbers(file, from, 'windowHu', 2) as [number, number] | null
+}
+
+/** Return left, top, width and height of a rectangle; null if the file has none. */
+export function rectangle(
+  file: string,
+  from: Readonly<Record<string, unknown>>,
+  key: string,
+): [number, number, number, number] | null {
+  return numbers(file, from, key, 4) as [number, number, number, number] | null
+}
+
+function numbers(
+  file: string,
+  from: Readonly<Record<string, unknown>>,
+  key: string,
+  count: number,
+): number[] | null {
+  const value = from[key]
+  if (value === undefined || value === null) return null
+  if (!Array.isArray(value) || value.length !== count || !value.every(Number.isFinite))
+    throw refused(file, key, `${count} numbers`)
+  return value
 }
 
 export function record(file: string, value: unknown, where: string): Readonly<Record<string, unknown>> {

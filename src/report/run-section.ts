@@ -2,7 +2,9 @@ import { counted } from '../plain-text.js'
 import type { JobKind, RunEvent, StartedEvent } from '../training/events.js'
 import { lossChart, shareChart, stepsWithoutLoss, validationChart } from './curves.js'
 import { escapeHtml } from './escape-html.js'
-import { type Example, tumorSection } from './tumor-section.js'
+import { type ReviewTable, reviewSection } from './review-section.js'
+import { openScroll } from './scroll.js'
+import { type TumorPictures, tumorSection } from './tumor-section.js'
 import { keptName, type TumorTally } from './tumor-tally.js'
 import { duration, inWords, isFigure, short } from './wording.js'
 
@@ -15,9 +17,11 @@ export interface RunReport {
   readonly labelNames: readonly string[]
   /** Counts from the ledger; null without a ledger. */
   readonly tumors: TumorTally | null
-  readonly pictures: readonly Example[]
+  readonly pictures: TumorPictures
   /** Files that could not be read, one sentence each. */
   readonly problems: readonly string[]
+  /** Use of review decisions; null without them. */
+  readonly reviews?: ReviewTable | null
 }
 
 /** Render one run; `id` is the anchor of its section. */
@@ -31,6 +35,7 @@ ${warnings(run)}
 ${facts(run.events, started)}
 ${curves(run, started?.job)}
 ${started && started.job !== 'baseline' ? `<h3>Synthetic tumors</h3>${tumorSection(run.tumors, run.pictures)}` : ''}
+${reviewSection(run.reviews)}
 ${timeline(run.events)}
 ${configuration(run.configText)}
 </section>`
@@ -90,7 +95,7 @@ function facts(events: readonly RunEvent[], started: StartedEvent | undefined): 
 function curves(run: RunReport, job: JobKind | undefined): string {
   const { events, tumors } = run
   if (!events.some((event) => event.type === 'step'))
-    return '<p class="missing">No step was completed, so there are no curves.</p>'
+    return '<p class="missing">No step was completed, so there are no curves. Its logs in <code>logs/</code> name the reason.</p>'
   const shown = [
     lossChart(events),
     shareChart(events, `tumors ${keptName(tumors?.mode ?? 'gated')}`),
@@ -98,7 +103,9 @@ function curves(run: RunReport, job: JobKind | undefined): string {
     labelTable(run),
   ].join('\n')
   const unvalidated = job !== 'synthesis' && !events.some((event) => event.type === 'validation')
-  const missing = unvalidated ? '<p class="missing">The run was not validated.</p>' : ''
+  const missing = unvalidated
+    ? '<p class="missing">The run was not validated. Set <code>training.validateEverySteps</code>, and hold cases out in <code>data</code>.</p>'
+    : ''
   return `<h3>Curves <span class="quiet">legends show the final values</span></h3><div class="columns">${shown}</div>${missing}`
 }
 
@@ -113,7 +120,7 @@ function labelTable({ events, labelNames }: RunReport): string {
   })
   const tumor = isFigure(best.tumorDice) ? best.tumorDice.toFixed(3) : 'no case has a tumor'
   const among = validations.length > 1 ? `, the best of ${validations.length},` : ''
-  return `<div class="scroll"><table><caption>Validation at step ${best.step}${among} <span class="quiet">on ${counted(best.numCases, 'case')}</span></caption>
+  return `${openScroll('Dice by label')}<table><caption>Validation at step ${best.step}${among} <span class="quiet">on ${counted(best.numCases, 'case')}</span></caption>
 <thead><tr><th scope="col">label</th><th scope="col">mean Dice</th></tr></thead>
 <tbody>${rows.join('\n')}</tbody><tfoot><tr><th scope="row">tumor</th><td>${tumor}</td></tr></tfoot></table></div>`
 }
@@ -129,8 +136,9 @@ function timeline(events: readonly RunEvent[]): string {
       `<tr><td class="word">${at}</td><td>${step ?? ''}</td><td class="word wide">${escapeHtml(text)}</td></tr>`,
     ]
   })
-  if (rows.length === 0) return '<p class="missing">The run has no events.</p>'
-  return `<details><summary>Events (${rows.length})</summary><div class="scroll"><table><caption>Events except steps; times in UTC</caption>
+  if (rows.length === 0)
+    return '<p class="missing">The run has no events. Its logs in <code>logs/</code> name the reason.</p>'
+  return `<details><summary>Events (${rows.length})</summary>${openScroll('Events')}<table><caption>Events except steps; times in UTC</caption>
 <thead><tr><th scope="col">time</th><th scope="col">step</th><th scope="col" class="word">event</th></tr></thead><tbody>${rows.join('\n')}</tbody></table></div></details>`
 }
 
@@ -144,7 +152,7 @@ function tell(event: RunEvent): [step: number | null, text: string] | null {
     case 'started':
       return [
         event.step,
-        event.step > 0 ? `resumed at step ${event.step}` : `started, ${event.steps} steps planned`,
+        event.step > 0 ? `resumed at step ${event.step}` : `started, ${counted(event.steps, 'step')} planned`,
       ]
     case 'command':
       return [

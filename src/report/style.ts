@@ -47,6 +47,7 @@ section { border-top: 1px solid var(--line); padding-top: 1.75rem; margin-top: 3
 .warnings { border-left: 3px solid var(--fair); padding: .1rem 0 .1rem 1rem; list-style: none; overflow-wrap: anywhere; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 2rem; align-items: start; }
 .scroll { overflow-x: auto; }
+.scroll:focus-visible { outline: 2px solid var(--look0); outline-offset: 2px; }
 h2 + .columns { margin-top: 1rem; }
 .columns table { margin-top: 0; }
 .evaluation table { font-size: .86rem; }
@@ -86,15 +87,51 @@ svg text { fill: var(--quiet); font-size: 12px; font-family: inherit; }
 .swatch { width: 26px; height: 8px; margin-right: .45rem; vertical-align: middle; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); gap: 1.75rem 1.5rem; margin-top: .9rem; }
 .pictures img { width: 100%; height: auto; display: block; }
+.note { color: var(--quiet); font-size: .86rem; max-width: 52rem; }
+.note:empty { display: none; }
+.verdicts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 1.25rem 2rem; margin: .75rem 0 2rem; }
+.verdicts > div { display: grid; gap: 1.25rem; align-content: start; }
+.verdicts p { margin: 0; }
+.verdicts h5 { margin: 0; font-size: .88rem; font-weight: 650; text-transform: capitalize; }
+h5.accepted { color: var(--good); } h5.rejected { color: var(--bad); }
+.verdicts figcaption { font-size: .88rem; margin-top: .35rem; line-height: 1.4; }
+.verdicts figcaption .quiet { display: block; }
+.slices { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: .4rem; align-items: start; }
+.slices + .slices { margin-top: .4rem; }
+.slices.two { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+.slices.one { grid-template-columns: minmax(0, 1fr); }
+.slices.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 11.5rem), 1fr)); gap: .6rem; }
+.slice p { margin: .15rem 0 0; color: var(--quiet); font-size: .76rem; line-height: 1.3; overflow-wrap: anywhere; }
+/* a scan is on black in light and dark */
+.ground { position: relative; background: #000; color: #f2f4f6; border-radius: .2rem; overflow: hidden; }
+.ground svg { display: block; width: 100%; height: auto; }
+.ground i { position: absolute; font: 600 .68rem/1 system-ui, sans-serif; text-shadow: 0 0 3px #000, 0 0 2px #000; }
+.side0 { left: .3rem; top: calc(50% - .34rem); } .side1 { right: .3rem; top: calc(50% - .34rem); }
+.side2 { top: .3rem; left: 0; right: 0; text-align: center; } .side3 { bottom: .3rem; left: 0; right: 0; text-align: center; }
+.ground .bar-mm { left: .4rem; bottom: .4rem; padding-bottom: .2rem; border-bottom: 2px solid #f2f4f6; box-shadow: 0 1px 0 #000; text-align: center; white-space: nowrap; font-size: .62rem; }
+.outline { fill: none; stroke-width: 1.4; vector-effect: non-scaling-stroke; }
+.outline.tumor { stroke: #ffbe00; } .outline.truth { stroke: #3cc878; } .outline.predicted { stroke: #ff8c00; }
+.outline.against { stroke: #5fb4ff; } .outline.frame { stroke: #f2f4f6; stroke-dasharray: 4 3; stroke-width: 1; }
+.outlines li::before { content: ""; display: inline-block; width: 1.1rem; height: .2rem; margin-right: .45rem; border-radius: .1rem; vertical-align: middle; }
+.outlines .truth::before { background: #3cc878; } .outlines .predicted::before { background: #ff8c00; } .outlines .against::before { background: #5fb4ff; }
+td.plot svg.bar { height: .95rem; }
+rect.gain { fill: var(--good); } rect.loss { fill: var(--bad); }
 .pictures figcaption { font-size: .88rem; margin-top: .5rem; line-height: 1.4; }
 .pictures figcaption .quiet { display: block; }
 .masks { display: grid; gap: 1.5rem; margin: .9rem 0 1.5rem; }
-.masks img { width: 100%; max-width: 972px; height: auto; display: block; image-rendering: pixelated; }
 .masks figcaption { font-size: .88rem; margin-top: .4rem; }
 rect.look0 { fill: var(--look0); stroke: none; }
 .forest td.plot { min-width: 12rem; }
 details { margin-top: 1.5rem; }
 summary { cursor: pointer; font-weight: 500; }
 pre { overflow-x: auto; margin: .75rem 0 0; padding: 1rem 1.25rem; background: var(--soft); font: .82rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; tab-size: 2; }
-@media print { body { max-width: none; padding: 0; } nav { display: none; } figure, tr { break-inside: avoid; } }
+@media (max-width: 34rem) {
+  .slices { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .slices.wide { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .slices.wide > :first-child { grid-column: 1 / -1; }
+  /* the first column of a table stays while the others scroll */
+  .scroll tbody th, .scroll tfoot th, .scroll thead th:first-child { position: sticky; left: 0; background: var(--paper); white-space: normal; overflow-wrap: anywhere; max-width: 9.5rem; min-width: 8rem; padding-right: .6rem; }
+  td.wide { min-width: 16rem; }
+}
+@media print { body { max-width: none; padding: 0; } nav { display: none; } figure, tr, .slice { break-inside: avoid; } h2, h3, h4, h5 { break-after: avoid; } .scroll { overflow: visible; } .ground { print-color-adjust: exact; } }
 `

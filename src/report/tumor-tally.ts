@@ -1,5 +1,6 @@
 import { counted } from '../plain-text.js'
 import { escapeHtml } from './escape-html.js'
+import { openScroll } from './scroll.js'
 import { percent } from './wording.js'
 
 /** The part of a ledger line that the tally reads, of a training or of an offline synthesis. */
@@ -61,8 +62,9 @@ export async function tallyTumors(lines: AsyncIterable<LedgerEntry>): Promise<Tu
     if (verdict === 'accepted' || (verdict === 'recorded' && reason !== 'notSeen' && reason !== 'empty'))
       row.kept++
   }
-  const rank = ({ size }: TallyRow): number => SIZES.indexOf(size)
-  const sorted = [...rows.values()].sort((a, b) => a.organ.localeCompare(b.organ) || rank(a) - rank(b))
+  const sorted = [...rows.values()].sort(
+    (a, b) => a.organ.localeCompare(b.organ) || rankOfSize(a.size) - rankOfSize(b.size),
+  )
   return {
     rows: sorted,
     noRoom,
@@ -76,6 +78,11 @@ export async function tallyTumors(lines: AsyncIterable<LedgerEntry>): Promise<Tu
     })),
     mode,
   }
+}
+
+/** Return the place of a size, from tiny to large; before all of them for another name. */
+export function rankOfSize(size: string): number {
+  return SIZES.indexOf(size)
 }
 
 /** Return the name of the `kept` column. */
@@ -97,7 +104,7 @@ export function tumorTable({ rows, noRoom, reasons, sweep, mode }: TumorTally): 
   )
   const unseen =
     mode === 'notJudged' ? '<p class="warning">Without a baseline, every tumor was accepted.</p>' : ''
-  return `<div class="scroll"><table><caption>By organ and size</caption>
+  return `${openScroll('Synthetic tumors by organ and size')}<table><caption>By organ and size</caption>
 <thead><tr><th scope="col">organ</th><th scope="col" class="word">size</th><th scope="col">painted</th><th scope="col">${keptName(mode)}</th><th scope="col">mean detected fraction</th></tr></thead>
 <tbody>${rows.map((row) => tallyRow(row.organ, row.size, row, mode)).join('\n')}</tbody>
 <tfoot>${tallyRow('all', '', { ...total }, mode)}</tfoot></table></div>${unseen}${crops}${reasonTable(reasons)}${mode === 'notJudged' ? '' : sweepTable(sweep)}`
@@ -108,13 +115,13 @@ function reasonTable(reasons: TumorTally['reasons']): string {
     ({ reason, count }) =>
       `<tr><th scope="row">${escapeHtml(reason)}</th><td>${count.toLocaleString('en-US')}</td></tr>`,
   )
-  return `<div class="scroll"><table><caption>By reason</caption><thead><tr><th scope="col">reason</th><th scope="col">attempts</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`
+  return `${openScroll('Attempts by reason')}<table><caption>By reason</caption><thead><tr><th scope="col">reason</th><th scope="col">attempts</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`
 }
 
 function sweepTable(sweep: TumorTally['sweep']): string {
   const cells = sweep.map(({ above, of }) => `<td>${of === 0 ? '–' : percent(above / of)}</td>`)
   const heads = sweep.map(({ threshold }) => `<th scope="col">${threshold}</th>`)
-  return `<div class="scroll"><table><caption>Acceptance rate under other thresholds</caption><thead><tr><th scope="col">threshold</th>${heads.join('')}</tr></thead><tbody><tr><th scope="row">accepted</th>${cells.join('')}</tr></tbody></table></div>`
+  return `${openScroll('Acceptance rate under other thresholds')}<table><caption>Acceptance rate under other thresholds</caption><thead><tr><th scope="col">threshold</th>${heads.join('')}</tr></thead><tbody><tr><th scope="row">accepted</th>${cells.join('')}</tr></tbody></table></div>`
 }
 
 function tallyRow(

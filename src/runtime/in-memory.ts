@@ -102,16 +102,37 @@ async function synthesizeInMemory(spec: SynthesizeSpec, feed: VariantFeed, call:
     let round = await feed.begin(0)
     if (round === null) return
     const { caseId, variant } = round
-    let kept = 0
+    const { name: caseName, image } = spec.cases.find(({ id }) => id === caseId)!
+    const start = `${caseName}_v${String(variant).padStart(3, '0')}`
+    const kept: string[] = []
+    const rejected: { tumor: number; attempt: number; file: string; sha256: string }[] = []
     while (round.attempts.length > 0) {
       const measures = round.attempts.map(({ tumor, plan }) => ({ tumor, ...seenWhenLarge(plan) }))
+      const { attempts } = round
       round = await feed.judged(0, measures)
-      kept += round.accepted.length
+      for (const { tumor, attempt } of attempts) {
+        const tried = `t${tumor}_a${attempt}`
+        if (round.accepted.includes(tumor)) kept.push(tried)
+        if (!round.keptRejected.includes(tumor)) continue
+        const file = `${start}_${tried}.nii.gz`
+        rejected.push({ tumor, attempt, file, sha256: sha256Of(file) })
+      }
     }
-    const name = `${spec.cases.find(({ id }) => id === caseId)!.name}_v${String(variant).padStart(3, '0')}.nii.gz`
-    const files = kept > 0 ? { image: name, label: name, change: name } : null
-    await feed.written(0, caseId, variant, { files, host: 'host', seconds: {} })
+    const name = `${start}.nii.gz`
+    const all = (value: string) => ({ image: value, label: value, change: value, tumors: value })
+    await feed.written(0, caseId, variant, {
+      files: kept.length > 0 ? all(name) : null,
+      // the content of a file is its tumors
+      sha256: all(sha256Of([name, ...kept].join(' '))),
+      ...(rejected.length > 0 ? { rejected } : {}),
+      host: await readFile(image).then(sha256Of, () => 'host'),
+      seconds: {},
+    })
   }
+}
+
+function sha256Of(content: string | Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex')
 }
 
 function unanswered(what: string): never {

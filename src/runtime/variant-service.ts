@@ -11,12 +11,15 @@ import { tumorMessage } from './feed-service.js'
 import { unsupportedMessage } from './job-errors.js'
 
 const PACKAGE = 'freetumor.runtime.v1.'
-const byKind = z.object({ image: z.string(), label: z.string(), change: z.string() })
+const byKind = z.object({ image: z.string(), label: z.string(), change: z.string(), tumors: z.string() })
 const written = z.union([
   z.object({ error: z.object({ kind: z.string(), message: z.string(), hint: z.string() }) }),
   z.object({
     files: byKind.nullable(),
     sha256: byKind.optional(),
+    rejected: z
+      .array(z.object({ tumor: z.number(), attempt: z.number(), file: z.string(), sha256: z.string() }))
+      .optional(),
     host: z.string().optional(),
     changedVoxels: z.number().optional(),
     seconds: z.record(z.string(), z.number()),
@@ -62,6 +65,7 @@ function toRound(round: Round | null): Message {
           subvolumeStart: [...round.subvolumeStart],
           subvolumeShape: [...round.subvolumeShape],
           accepted: [...round.accepted],
+          keptRejected: [...round.keptRejected],
           attempts: round.attempts.map(({ tumor, attempt, plan }) => ({
             tumor,
             attempt,

@@ -74,7 +74,7 @@ describe('freetumor predict', () => {
     const killed = await killAfterOneMask(ranks)
     expect(killed.signal).toBe('SIGKILL')
     const ended = await runCli(ranks)
-    expect(ended.stderr).toMatch(/^[1-4] of 5 masks exist already/)
+    expect(ended.stderr).toMatch(/^[1-4] of 5 masks already written/)
     expect(ended.code, ended.stderr).toBe(3)
     expect(masksIn(parts)).toEqual(masksIn(whole))
     expect(readdirSync(parts).filter((name) => name.endsWith('.tmp'))).toEqual([])

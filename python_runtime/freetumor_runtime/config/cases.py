@@ -113,6 +113,8 @@ class PictureCase:
     id: str
     prediction: str
     label: str
+    # mask of the same case by another segmentor
+    against: str | None
     image: str | None
     organ: str | None
     # JSON file to write

@@ -8,6 +8,7 @@ import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import nibabel
 import numpy as np
@@ -47,22 +48,35 @@ def load_original(path: str) -> OriginalScan:
 class SubvolumeChange:
     """What synthesis changed of one organ, in a part of the prepared grid.
 
-    `organ_label` is the organ's id of the region; nothing else changes. `delta_hu_XYZ` float32; `synthetic_XYZ` uint8,
-    the tumor's label id where one was placed, else 0. `start` is the part's first voxel in the prepared grid. Outside
-    `boxes` both are 0.
+    `organ_label` is the organ's id of the region; nothing else changes. `tumor_label` is the id of its tumors.
+    `delta_hu_XYZ` float32; `synthetic_XYZ` uint8, the number of the tumor plus 1 where one was placed, else 0.
+    `start` is the part's first voxel in the prepared grid. Outside `boxes` both are 0.
     """
 
     organ_label: int
+    tumor_label: int
     delta_hu_XYZ: np.ndarray
     synthetic_XYZ: np.ndarray
     start: Sequence[int]
     boxes: Sequence[Box]
 
 
+class ChangedScan(NamedTuple):
+    """Arrays on the grid of the scan, in its axis order."""
+
+    stored_IJK: np.ndarray
+    # ids of the region, with the new tumors; uint8
+    label_IJK: np.ndarray
+    # 1 where the stored value may differ; uint8
+    change_IJK: np.ndarray
+    # number of the tumor plus 1, else 0; uint8
+    tumors_IJK: np.ndarray
+
+
 def apply_changes(
     original: OriginalScan, label_IJK: np.ndarray, changes: Sequence[SubvolumeChange], grids: ScanGrids
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(stored values, label uint8, change mask uint8) on the original grid.
+) -> "ChangedScan":
+    """Apply changes on the original grid.
 
     HU' = HU + the change, linearly interpolated, rounded in stored units, on voxels of the organ that the
     interpolation reaches; the tumor's label is the nearest prepared voxel's as MONAI's `Invertd` finds it, on the
@@ -70,6 +84,7 @@ def apply_changes(
     """
     stored_IJK, label_out_IJK = original.stored_IJK.copy(order="F"), label_IJK.astype(np.uint8, order="F")
     mask_IJK = np.zeros(stored_IJK.shape, np.uint8, order="F")
+    tumors_IJK = np.zeros(stored_IJK.shape, np.uint8, order="F")
     for change in changes:
         affine = grids.prepared_affine.copy()
         affine[:3, 3] += affine[:3, :3] @ np.array(change.start)
@@ -83,8 +98,9 @@ def apply_changes(
                     place = i, j + rows.start, k + columns.start
                     _change_voxels(original, change, changed_XYZ, to_subvolume, place, stored_IJK, mask_IJK)
                     tumor = tumor_IJK[place]
-                    label_out_IJK[place] = np.where(tumor > 0, tumor, label_out_IJK[place])
-    return stored_IJK, label_out_IJK, mask_IJK
+                    label_out_IJK[place] = np.where(tumor > 0, change.tumor_label, label_out_IJK[place])
+                    tumors_IJK[place] = np.where(tumor > 0, tumor, tumors_IJK[place])
+    return ChangedScan(stored_IJK, label_out_IJK, mask_IJK, tumors_IJK)
 
 
 def _change_voxels(original, change, changed_XYZ, to_subvolume, place, stored_IJK, mask_IJK) -> None:

@@ -26,6 +26,8 @@ class Round:
     subvolume_shape: tuple[int, ...]
     # numbers of the tumors of the round before that stay
     accepted: tuple[int, ...]
+    # numbers of the rejected tumors of the round before that are written into rejected/
+    kept_rejected: tuple[int, ...]
     attempts: tuple[Attempt, ...]
 
 

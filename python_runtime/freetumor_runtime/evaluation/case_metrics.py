@@ -46,6 +46,7 @@ def measure_files(
         prediction_map=prediction_map,
         label_map=label_map,
         ignored_ids=ignored_ids,
+        labels=labels,
         tumor_labels=tumor_labels,
         organ_path=organ_path,
         score_paths=score_paths,

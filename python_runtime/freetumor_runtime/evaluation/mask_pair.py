@@ -39,6 +39,7 @@ def load_pair(
     prediction_map: IdMap,
     label_map: IdMap,
     ignored_ids: Sequence[int],
+    labels: Sequence[int],
     tumor_labels: Sequence[int],
     organ_path: str | None,
     score_paths: Sequence[str],
@@ -47,8 +48,9 @@ def load_pair(
     """Both on the label's grid, whatever the order and direction of their axes.
 
     `ignored_ids` are ids of the label file, before its map. With an organ mask, predicted tumor outside it is
-    background. With `spacing_mm` both are brought to it by nearest neighbour unless they have it. Raises DataError
-    that names the file, or both where their grids differ.
+    background; the mask may be empty only if the label shows none of the measured ids, `labels`. With `spacing_mm`
+    both are brought to it by nearest neighbour unless they have it. Raises DataError that names the file, or both
+    where their grids differ.
     """
     truth_XYZ, affine = load_label_map(label_path, None)
     ignored_XYZ = is_any(truth_XYZ, ignored_ids) if ignored_ids else None
@@ -64,7 +66,7 @@ def load_pair(
     removed_voxels = 0
     if organ_path is not None:
         organ_XYZ = _on_grid(organ_path, *load_label_map(organ_path, None), *grid_of_label)
-        if not organ_XYZ.any():
+        if not organ_XYZ.any() and is_any(truth_XYZ, labels).any():
             raise empty_organ_mask(organ_path)
         outside_XYZ = is_any(predicted_XYZ, tumor_labels) & (organ_XYZ == 0)
         if ignored_XYZ is not None:

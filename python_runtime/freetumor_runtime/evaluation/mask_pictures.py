@@ -11,8 +11,11 @@ from freetumor_runtime.evaluation.masks import box_around, is_any
 
 # The axis that a plane leaves out; arrays are RAS.
 _PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
-_SIDE_MM = 160
+# Sides of the squares in mm: half of the scan, within these ends.
+_SMALLEST_SIDE_MM, _LARGEST_SIDE_MM = 64, 160
 _PIXEL_MM = 1.0
+# Longest side of a whole slice, in pixels.
+_LONGEST_SIDE = 320
 # Grey of an organ where there is no scan.
 _ORGAN_GREY = 70
 
@@ -24,23 +27,38 @@ def picture_planes(
     affine: np.ndarray,
     tumor_labels: Sequence[int],
     window_hu: Sequence[float],
-) -> list[dict[str, Any]]:
-    """`{name, width, height, image, truth, predicted}` a plane: bytes in base64, rows from the top, one pixel a mm.
+    against_XYZ: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """Return `{windowHu, planes, whole}`: three squares around the place to look at, and the whole axial slice.
 
-    The arrays are on one grid; the affine (4x4, voxel to RAS mm) may turn and flip its axes. Pictures are as
-    radiologists look: right of the body (sagittal: its front) at the left, front or head up.
+    A plane is `{name, width, height, pixelMm, image, truth, predicted}` and `against` where there is a second mask:
+    bytes in base64, rows from the top. `windowHu` is None without a scan. The arrays are on one grid; the affine (4x4,
+    voxel to RAS mm) may turn and flip its axes. Pictures are as radiologists look: right of the body (sagittal: its
+    front) at the left, front or head up.
     """
-    predicted, truth = (is_any(ids, tumor_labels) for ids in (predicted_XYZ, truth_XYZ))
-    centre_mm = affine[:3, :3] @ _place_to_look(predicted, truth, truth_XYZ) + affine[:3, 3]
-    planes = []
-    for name, axis in _PLANES.items():
-        voxels_UV3 = _plane_voxels(centre_mm, axis, affine)
+    masks = {"truth": is_any(truth_XYZ, tumor_labels), "predicted": is_any(predicted_XYZ, tumor_labels)}
+    if against_XYZ is not None:
+        masks["against"] = is_any(against_XYZ, tumor_labels)
+    centre_mm = affine[:3, :3] @ _place_to_look(masks["predicted"], masks["truth"], truth_XYZ) + affine[:3, 3]
+
+    def plane(name: str, u_mm: np.ndarray, v_mm: np.ndarray) -> dict[str, Any]:
+        voxels_UV3 = _plane_voxels(centre_mm, _PLANES[name], affine, u_mm, v_mm)
         grey = _grey(image_XYZ, truth_XYZ, voxels_UV3, window_hu)
-        masks = {"truth": _sampled(truth, voxels_UV3, 0), "predicted": _sampled(predicted, voxels_UV3, 0)}
-        side = voxels_UV3.shape[0]
-        parts = {key: _pixels(part) for key, part in {"image": grey, **masks}.items()}
-        planes.append({"name": name, "width": side, "height": side, **parts})
-    return planes
+        parts = {"image": grey, **{key: _sampled(mask, voxels_UV3, 0) for key, mask in masks.items()}}
+        sides = {"width": len(u_mm), "height": len(v_mm), "pixelMm": [u_mm[1] - u_mm[0], v_mm[1] - v_mm[0]]}
+        return {"name": name, **sides, **{key: _pixels(part) for key, part in parts.items()}}
+
+    u, v, _ = _extent_mm(truth_XYZ.shape, affine)
+    side_mm = int(min(_LARGEST_SIDE_MM, max(_SMALLEST_SIDE_MM, max(u[1] - u[0], v[1] - v[0]) / 2)))
+    around_mm = np.arange(side_mm) * _PIXEL_MM - (side_mm - _PIXEL_MM) / 2
+    return {
+        "windowHu": None if image_XYZ is None else list(window_hu),
+        "planes": [
+            plane(name, *(centre_mm[other] + around_mm for other in range(3) if other != axis))
+            for name, axis in _PLANES.items()
+        ],
+        "whole": {**plane("axial", _places_mm(*u), _places_mm(*v)), "frameMm": _frame_mm(centre_mm, side_mm, u, v)},
+    }
 
 
 def _place_to_look(predicted: np.ndarray, truth: np.ndarray, truth_XYZ: np.ndarray) -> np.ndarray:
@@ -57,13 +75,33 @@ def _place_to_look(predicted: np.ndarray, truth: np.ndarray, truth_XYZ: np.ndarr
     return (np.array(truth_XYZ.shape) - 1) / 2
 
 
-def _plane_voxels(centre_mm: np.ndarray, axis: int, affine: np.ndarray) -> np.ndarray:
-    """Return the nearest voxel [U, V, 3] of each pixel of a square around the centre."""
-    steps = np.arange(-_SIDE_MM / 2, _SIDE_MM / 2, _PIXEL_MM) + _PIXEL_MM / 2
+def _extent_mm(shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
+    """Return the lowest and the highest place [3, 2] in mm of the voxels of a grid, their sides included."""
+    corners_8x3 = np.array(list(np.ndindex(2, 2, 2))) * np.array(shape) - 0.5
+    places_mm = corners_8x3 @ affine[:3, :3].T + affine[:3, 3]
+    return np.stack([places_mm.min(0), places_mm.max(0)], 1)
+
+
+def _frame_mm(centre_mm: np.ndarray, side_mm: float, u_mm: np.ndarray, v_mm: np.ndarray) -> list[float]:
+    """Return left, top, width and height of the axial square within the whole slice; its rows start at the front."""
+    left, top = u_mm[1] - (centre_mm[0] + side_mm / 2), v_mm[1] - (centre_mm[1] + side_mm / 2)
+    return [round(float(left), 2), round(float(top), 2), side_mm, side_mm]
+
+
+def _places_mm(low: float, high: float) -> np.ndarray:
+    """Return the centres of pixels of at least a mm over a range, at most `_LONGEST_SIDE` and at least two of them."""
+    count = max(2, min(_LONGEST_SIDE, round((high - low) / _PIXEL_MM)))
+    return low + (np.arange(count) + 0.5) * (high - low) / count
+
+
+def _plane_voxels(
+    centre_mm: np.ndarray, axis: int, affine: np.ndarray, u_mm: np.ndarray, v_mm: np.ndarray
+) -> np.ndarray:
+    """Return the nearest voxel [U, V, 3] of each pixel of a plane through the centre."""
     u, v = (other for other in range(3) if other != axis)
-    points_UV3 = np.broadcast_to(centre_mm, (len(steps), len(steps), 3)).copy()
-    points_UV3[..., u] += steps[:, None]
-    points_UV3[..., v] += steps[None, :]
+    points_UV3 = np.broadcast_to(centre_mm, (len(u_mm), len(v_mm), 3)).copy()
+    points_UV3[..., u] = u_mm[:, None]
+    points_UV3[..., v] = v_mm[None, :]
     inverse = np.linalg.inv(affine)
     return np.floor(points_UV3 @ inverse[:3, :3].T + inverse[:3, 3] + 0.5).astype(int)
 

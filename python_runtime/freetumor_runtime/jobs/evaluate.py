@@ -58,23 +58,27 @@ def picture(spec: PictureSpec) -> Iterator[Event]:
 
 
 def picture_case(case: PictureCase, spec: PictureSpec) -> dict:
-    """Write `{case, planes}` to the case's output. Raises DataError that names the file."""
+    """Write `{case, windowHu, planes, whole}` to the case's output. Raises DataError that names the file."""
     from freetumor_runtime.data.grids import align_label
     from freetumor_runtime.data.nifti import load_nifti
     from freetumor_runtime.evaluation.mask_pair import load_pair
     from freetumor_runtime.evaluation.mask_pictures import picture_planes
 
-    pair = load_pair(
-        case.prediction,
-        case.label,
+    load = partial(
+        load_pair,
+        label_path=case.label,
         prediction_map=spec.predictionMap,
         label_map=spec.labelMap,
         ignored_ids=spec.ignoredIds,
+        # the measures have judged the organ mask
+        labels=(),
         tumor_labels=spec.tumorLabels,
         organ_path=case.organ,
         score_paths=(),
         spacing_mm=None,
     )
+    pair = load(case.prediction)
+    against_XYZ = None if case.against is None else load(case.against).predicted_XYZ
     image_XYZ = None
     if case.image is not None:
         scan_XYZ, affine = load_nifti(case.image)
@@ -84,6 +88,8 @@ def picture_case(case: PictureCase, spec: PictureSpec) -> dict:
                 f"{case.image}: its grid is not that of {case.label} in physical space",
                 "name the scans of these labels",
             )
-    planes = picture_planes(pair.predicted_XYZ, pair.truth_XYZ, image_XYZ, pair.affine, spec.tumorLabels, spec.windowHu)
-    write_synced(case.output, json.dumps({"case": case.id, "planes": planes}).encode())
+    planes = picture_planes(
+        pair.predicted_XYZ, pair.truth_XYZ, image_XYZ, pair.affine, spec.tumorLabels, spec.windowHu, against_XYZ
+    )
+    write_synced(case.output, json.dumps({"case": case.id, **planes}).encode())
     return {"output": case.output}

@@ -20,12 +20,14 @@ from torch import Tensor
 from freetumor_runtime.config.synthesis import SynthesizeCase, SynthesizeSpec
 from freetumor_runtime.data.boxes import as_box, box_at, within
 from freetumor_runtime.data.cache import read_prepared_subvolume
+from freetumor_runtime.data.components import largest_whole_component
+from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.grids import align_label
 from freetumor_runtime.data.label_ids import IGNORED_LABEL
 from freetumor_runtime.data.nifti import load_nifti, write_synced
 from freetumor_runtime.data.original_scan import OriginalScan, SubvolumeChange, apply_changes, load_original, write_like
 from freetumor_runtime.data.prepared_case import remap_label
-from freetumor_runtime.data.variant_source import AttemptMeasures, Round, VariantSource
+from freetumor_runtime.data.variant_source import Attempt, AttemptMeasures, Round, VariantSource
 from freetumor_runtime.data.way_back import ScanGrids, scan_grids
 from freetumor_runtime.errors import DataError, FreetumorError
 from freetumor_runtime.events import Event, Finished
@@ -38,7 +40,7 @@ from freetumor_runtime.synthesis.subvolume import (
     memory_mb,
     paint_attempt,
 )
-from freetumor_runtime.training.pictures import plane_pictures
+from freetumor_runtime.training.pictures import plane_pictures, slice_picture, tumor_facts, tumor_plane
 from freetumor_runtime.training.ranks import Ranks
 
 
@@ -104,13 +106,18 @@ class OpenCase:
 def make_variant(case: OpenCase, tools: Tools[SynthesizeSpec], round_: Round, source: VariantSource) -> dict:
     """Paint one variant, send its measures for judgement, and write it.
 
-    Returns `{files: {image, label, change} | null, sha256: {...}, host: sha256, changedVoxels, seconds}`; `files` are
-    names in the output's folders, null when no tumor was accepted.
+    Returns `{files: {image, label, change, tumors} | null, sha256: {...}, host: sha256, changedVoxels, rejected,
+    seconds}`; `files` are names in the output's folders, null when no tumor was accepted. `rejected` lists the rejected
+    tumors in `rejected/` as `{tumor, attempt, file, sha256}`.
     """
     subvolume = case.subvolume
     painted_XYZ = subvolume.image_XYZ.clone()
     case.seconds["write"] = subvolume.seconds["render"] = subvolume.seconds["judge"] = 0.0
     kept: list[PaintedTumor] = []
+    rejected: list[dict] = []
+    with_slice: set[tuple[str, bool]] = set()
+    if _is_example(case, tools.spec, round_):
+        leave_real_pictures(case, tools.spec)
     while round_.attempts:
         painted = [paint_attempt(subvolume, painted_XYZ, attempt) for attempt in round_.attempts]
         pictured = list(painted) if _is_example(case, tools.spec, round_) else []
@@ -122,47 +129,85 @@ def make_variant(case: OpenCase, tools: Tools[SynthesizeSpec], round_: Round, so
         variant = round_.variant
         round_ = source.judged(measures)
         accepted = set(round_.accepted)
+        for tumor in painted:
+            if tumor is not None and tumor.attempt.tumor in round_.kept_rejected:
+                rejected.append(write_rejected(case, tools.spec, tumor.attempt, variant))
         for tumor, after_XYZ in shown:
-            leave_picture(case, tools.spec, variant, tumor, after_XYZ, measures, tumor.attempt.tumor in accepted)
+            kept_it = tumor.attempt.tumor in accepted
+            # one whole slice of each organ and verdict, because it is larger than all the rest
+            first_of_kind = (tumor.organ.name, kept_it) not in with_slice
+            with_slice.add((tumor.organ.name, kept_it))
+            leave_picture(case, tools.spec, variant, tumor, after_XYZ, measures, kept_it, first_of_kind)
         for tumor in reversed(painted):
             if tumor is not None and tumor.attempt.tumor not in accepted:
                 painted_XYZ[tumor.box] = tumor.before_XYZ
         kept += [tumor for tumor in painted if tumor is not None and tumor.attempt.tumor in accepted]
-    result = write_variant(case, tools.spec, painted_XYZ, kept, round_.variant) if kept else {"files": None}
+    result: dict = {"files": None}
+    if kept:
+        result = write_scan(case, tools.spec, painted_XYZ, kept, f"{case.case.name}_v{round_.variant:03d}")
+    if rejected:
+        result |= {"rejected": rejected, "host": case.original(tools.spec)[0].sha256}
     seconds = {name: round(value, 4) for name, value in {**case.seconds, **subvolume.seconds}.items()}
     # read once, for all variants
     case.seconds["read"] = 0.0
     return {**result, "seconds": seconds, "memoryMb": {"loaded": tools.loaded_mb, "peak": memory_mb("VmHWM")}}
 
 
-def write_variant(
-    case: OpenCase, spec: SynthesizeSpec, painted_XYZ: Tensor, kept: Sequence[PaintedTumor], variant: int
+def write_rejected(case: OpenCase, spec: SynthesizeSpec, attempt: Attempt, variant: int) -> dict:
+    """Write a scan with a rejected tumor alone, for reviewers."""
+    alone_XYZ = case.subvolume.image_XYZ.clone()
+    tumor = paint_attempt(case.subvolume, alone_XYZ, attempt)
+    assert tumor is not None
+    name = f"{case.case.name}_v{variant:03d}_t{attempt.tumor}_a{attempt.attempt}"
+    written = write_scan(case, spec, alone_XYZ, [tumor], name, within="rejected")
+    return {
+        "tumor": attempt.tumor,
+        "attempt": attempt.attempt,
+        "file": written["files"]["image"],
+        "sha256": written["sha256"]["image"],
+    }
+
+
+def write_scan(
+    case: OpenCase,
+    spec: SynthesizeSpec,
+    painted_XYZ: Tensor,
+    kept: Sequence[PaintedTumor],
+    name: str,
+    within: str = "",
 ) -> dict:
+    """Write a scan with painted tumors into the folders of the output, or of its folder `within`."""
     scan, label_IJK = case.original(spec)
     started = perf_counter()
     organs = sorted({tumor.organ.label for tumor in kept})
     changes = [
         change_of(case, spec, painted_XYZ, [tumor for tumor in kept if tumor.organ.label == organ]) for organ in organs
     ]
-    stored, label, changed = apply_changes(scan, label_IJK, changes, case.grids(scan))
-    name = f"{case.case.name}_v{variant:03d}"
+    changed = apply_changes(scan, label_IJK, changes, case.grids(scan))
+    label = changed.label_IJK
     files = {
         "image": f"{name}_0000.nii.gz" if spec.layout == "nnunet" else f"{name}.nii.gz",
         "label": f"{name}.nii.gz",
         "change": f"{name}.nii.gz",
+        "tumors": f"{name}.nii.gz",
     }
-    folders = {"image": "imagesTr", "label": "labelsTr", "change": "changeTr"}
+    folders = {"image": "imagesTr", "label": "labelsTr", "change": "changeTr", "tumors": "tumorsTr"}
     ignored_IJK = label == IGNORED_LABEL
     if spec.labelIds != tuple(range(spec.numIds)):
         label = np.array(spec.labelIds, np.uint8)[np.where(ignored_IJK, 0, label)]
     label[ignored_IJK] = spec.ignoredId
-    arrays = {"image": stored, "label": label, "change": changed}
-    sha256 = {
-        kind: write_like(os.path.join(spec.directory, folders[kind], files[kind]), scan, array, is_scan=kind == "image")
-        for kind, array in arrays.items()
+    arrays = {
+        "image": changed.stored_IJK,
+        "label": label,
+        "change": changed.change_IJK,
+        "tumors": changed.tumors_IJK,
     }
+    sha256 = {}
+    for kind, array in arrays.items():
+        path = os.path.join(spec.directory, within, folders[kind], files[kind])
+        sha256[kind] = write_like(path, scan, array, is_scan=kind == "image")
     case.seconds["write"] += perf_counter() - started
-    return {"files": files, "sha256": sha256, "host": scan.sha256, "changedVoxels": int(changed.sum())}
+    return {"files": files, "sha256": sha256, "host": scan.sha256, "changedVoxels": int(changed.change_IJK.sum())}
 
 
 def change_of(
@@ -181,10 +226,11 @@ def change_of(
     boxes = []
     for tumor in kept:
         box = within(tumor.box, part)
-        synthetic_XYZ[box][(tumor.roles_XYZ == SYNTHETIC).cpu().numpy()] = tumor.organ.tumorLabel
+        synthetic_XYZ[box][(tumor.roles_XYZ == SYNTHETIC).cpu().numpy()] = tumor.attempt.tumor + 1
         boxes.append(box)
     start = [first + one.start for first, one in zip(case.start, part, strict=True)]
-    return SubvolumeChange(kept[0].organ.label, delta_hu_XYZ, synthetic_XYZ, start, boxes)
+    organ = kept[0].organ
+    return SubvolumeChange(organ.label, organ.tumorLabel, delta_hu_XYZ, synthetic_XYZ, start, boxes)
 
 
 def _is_example(case: OpenCase, spec: SynthesizeSpec, round_: Round) -> bool:
@@ -200,8 +246,9 @@ def leave_picture(
     after_XYZ: Tensor,
     measures: Sequence[AttemptMeasures],
     accepted: bool,
+    with_whole: bool,
 ) -> None:
-    """Three planes through the tumor in `pictures/`: before, after, mask."""
+    """Three planes through the tumor in `pictures/`: before, after, mask; and the whole axial slice if requested."""
     seen = next(one for one in measures if one.tumor == tumor.attempt.tumor)
     volumes = {
         "host": tumor.before_XYZ * 255,
@@ -217,9 +264,45 @@ def leave_picture(
         "size": tumor.attempt.plan.size,
         "verdict": "accepted" if accepted else "rejected",
         "shareSeen": seen.seen_voxels / seen.synthetic_voxels if spec.baseline is not None else None,
-        "planes": plane_pictures(volumes),
+        **tumor_facts(volumes["mask"], spec.spacingMm, spec.windowHu),
+        "planes": plane_pictures(volumes, spec.spacingMm),
+        **({"whole": whole_slice(case, spec, tumor, after_XYZ)} if with_whole else {}),
     }
+    write_picture(spec, f"{case.case.name}_v{variant:03d}_t{tumor.attempt.tumor}_a{tumor.attempt.attempt}", picture)
+
+
+def leave_real_pictures(case: OpenCase, spec: SynthesizeSpec) -> None:
+    """Leave a picture of the largest real tumor of each organ of the host, to compare synthetic tumors with."""
+    for organ in spec.organs:
+        mask_XYZ = largest_whole_component((case.subvolume.label_XYZ == organ.tumorLabel).cpu().numpy())
+        if mask_XYZ is None:
+            continue
+        volumes = {"host": case.subvolume.image_XYZ.cpu() * 255, "mask": torch.from_numpy(mask_XYZ)}
+        picture = {
+            "kind": "real",
+            "case": case.case.id,
+            "organ": organ.name,
+            **tumor_facts(volumes["mask"], spec.spacingMm, spec.windowHu),
+            "planes": [tumor_plane(volumes, spec.spacingMm)],
+        }
+        write_picture(spec, f"real_{organ.name}_{case.case.name}", picture)
+
+
+def write_picture(spec: SynthesizeSpec, name: str, picture: dict[str, Any]) -> None:
     folder = Path(spec.directory) / "pictures"
     folder.mkdir(exist_ok=True)
-    name = f"{case.case.name}_v{variant:03d}_t{tumor.attempt.tumor}_a{tumor.attempt.attempt}.json"
-    write_synced(str(folder / name), json.dumps(picture).encode())
+    write_synced(str(folder / f"{name}.json"), json.dumps(picture).encode())
+
+
+def whole_slice(case: OpenCase, spec: SynthesizeSpec, tumor: PaintedTumor, after_XYZ: Tensor) -> dict[str, Any]:
+    """Return the axial slice of the prepared scan with most of the tumor: `image` with the tumor, and its `mask`."""
+    mask_XYZ = tumor.roles_XYZ == SYNTHETIC
+    at = int(mask_XYZ.sum((0, 1)).argmax())
+    corner = [first + part.start for first, part in zip(case.start, tumor.box, strict=True)]
+    plane = slice(None), slice(None), slice(corner[2] + at, corner[2] + at + 1)
+    image_hu, _, _ = read_prepared_subvolume(case.case.prepared, plane)
+    image_XY = window_intensity(torch.from_numpy(image_hu), spec.windowHu)[..., 0]
+    mask_XY = torch.zeros_like(image_XY, dtype=torch.bool)
+    box = tuple(slice(start, start + length) for start, length in zip(corner[:2], mask_XYZ.shape[:2], strict=True))
+    image_XY[box], mask_XY[box] = after_XYZ[..., at].cpu(), mask_XYZ[..., at].cpu()
+    return slice_picture("axial", {"image": image_XY * 255, "mask": mask_XY}, spec.spacingMm[:2])

@@ -36,6 +36,7 @@ from freetumor_runtime.training.state import (
     save_checkpoint,
 )
 from freetumor_runtime.training.step_meter import StepMeter
+from freetumor_runtime.training.tumor_examples import TumorExamples
 from freetumor_runtime.training.validation import validate, validation_due
 
 
@@ -69,6 +70,8 @@ def train_segmentation(
     yield Ready(step, {"segmentor": count_parameters(segmentor)})
 
     pictures = Pictures(spec, step)
+    keeps_examples = ranks.first and synthesis is not None and spec.pictures > 0
+    examples = TumorExamples(spec, step) if keeps_examples else None
 
     def render(at: int) -> RenderedStep:
         crops = feed.crops(at)
@@ -114,7 +117,10 @@ def train_segmentation(
         rendered = next_step or render(step)
         if step + 1 < spec.steps:
             feed.request(step + 1)
-        image, label = choose(rendered, feed.verdicts(step) if synthesis is not None else {}, lookup, spec)
+        verdicts = feed.verdicts(step) if synthesis is not None else {}
+        if examples is not None:
+            examples.keep_judged(step, rendered.crops, rendered.painted, verdicts)
+        image, label = choose(rendered, verdicts, lookup, spec)
         learning_rate = scheduled_learning_rate(spec.optimizer, base_rate, step, spec.steps)
         learner.begin(learning_rate)
 

@@ -40,6 +40,7 @@ from freetumor_runtime.training.state import (
     save_checkpoint,
 )
 from freetumor_runtime.training.step_meter import StepMeter
+from freetumor_runtime.training.tumor_examples import TumorExamples
 
 
 def train_synthesis(
@@ -88,6 +89,7 @@ def train_synthesis(
     boundary = Boundary(ranks, poll)
     meter = StepMeter(ranks.device, feed)
     pictures = Pictures(spec, step)
+    examples = TumorExamples(spec, step) if ranks.first and spec.pictures > 0 else None
     feed.request(step)
     while step < spec.steps:
         decision = yield from boundary.decide(step)
@@ -117,6 +119,8 @@ def train_synthesis(
         feed.send_measures(step, measures, wants_verdicts=False)
         if ranks.first and pictures.due(step):
             leave_picture(pictures, step, results)
+        if examples is not None:
+            keep_examples(examples, step, results)
 
         # D step: fresh tumors by the generator just updated
         learner_d.teach(True)
@@ -273,3 +277,17 @@ def leave_picture(pictures: Pictures, step: int, results: list[PartResult]) -> N
                 changed_XYZ = part.roles_BXYZ[at] == SYNTHETIC
                 pictures.save(step, crop.planned, crop.image_XYZ, part.fake_B1XYZ[at, 0], changed_XYZ, one)
                 return
+
+
+def keep_examples(examples: TumorExamples, step: int, results: list[PartResult]) -> None:
+    """Keep painted tumors, and real ones of the crops without a painted one."""
+    for part in results:
+        measured = {(one.item, one.crop): one for one in part.measures}
+        for at, crop in enumerate(part.crops):
+            one = measured.get((crop.planned.item, crop.planned.crop))
+            if one is None:
+                examples.keep_real(step, crop.planned, crop.image_XYZ, crop.label_XYZ)
+            elif one.synthetic_voxels > 0:
+                mask_XYZ = part.roles_BXYZ[at] == SYNTHETIC
+                fake_XYZ = part.fake_B1XYZ[at, 0]
+                examples.keep_painted(step, crop.planned, crop.image_XYZ, fake_XYZ, mask_XYZ, one, "recorded")

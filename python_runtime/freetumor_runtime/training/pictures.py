@@ -2,6 +2,8 @@
 
 import base64
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,10 @@ from freetumor_runtime.data.nifti import write_synced
 
 # the axis that a plane leaves out; arrays are RAS
 _PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
+# Sides of a picture of a single tumor, in voxels: the tumor with this margin.
+_SMALLEST_SIDE, _LARGEST_SIDE, _MARGIN = 48, 96, 24
+# Longest side of a whole slice, in pixels.
+_LONGEST_SIDE = 320
 
 
 class Pictures:
@@ -54,7 +60,8 @@ class Pictures:
             "organ": tumor.organ,
             "size": tumor.size,
             "shareSeen": measures.seen_voxels / measures.synthetic_voxels if judged else None,
-            "planes": plane_pictures(volumes),
+            **tumor_facts(volumes["mask"], self._spec.spacingMm, self._spec.windowHu),
+            "planes": plane_pictures(volumes, self._spec.spacingMm),
         }
         folder = Path(self._spec.runDirectory) / "pictures"
         folder.mkdir(exist_ok=True)
@@ -62,9 +69,46 @@ class Pictures:
         self._last = step
 
 
-def plane_pictures(volumes: dict[str, Tensor]) -> list[dict[str, Any]]:
+def plane_pictures(volumes: dict[str, Tensor], spacing_mm: Sequence[float]) -> list[dict[str, Any]]:
     """Return the three planes with most of the `mask`, of each volume [X, Y, Z]: intensities 0..255, the mask bool."""
-    return [_plane(name, axis, volumes) for name, axis in _PLANES.items()]
+    return [_plane(name, axis, volumes, spacing_mm) for name, axis in _PLANES.items()]
+
+
+def tumor_plane(volumes: dict[str, Tensor], spacing_mm: Sequence[float]) -> dict[str, Any]:
+    """Return the axial plane with most of the `mask`: a square around the tumor, where the volume has that room."""
+    extent = [int(torch.where(volumes["mask"].any(2).any(1 - axis))[0].numel()) for axis in (0, 1)]
+    side = min(_LARGEST_SIDE, max(_SMALLEST_SIDE, max(extent) + _MARGIN))
+    box = tuple(_around(volumes["mask"].any(2).any(1 - axis), side) for axis in (0, 1))
+    return _plane("axial", 2, {name: volume[box] for name, volume in volumes.items()}, spacing_mm)
+
+
+def slice_picture(name: str, slices: dict[str, Tensor], pixel_mm: Sequence[float]) -> dict[str, Any]:
+    """Return a whole slice, each part [U, V], reduced to the nearest pixels if a side is too long."""
+    shape = next(iter(slices.values())).shape
+    sides = [min(length, _LONGEST_SIDE) for length in shape]
+    u, v = (((torch.arange(side) + 0.5) * length / side).long() for side, length in zip(sides, shape, strict=True))
+    scale = [mm * length / side for mm, length, side in zip(pixel_mm, shape, sides, strict=True)]
+    pixels = {key: grey_pixels(part[u][:, v]) for key, part in slices.items()}
+    return {"name": name, "width": sides[0], "height": sides[1], "pixelMm": scale, **pixels}
+
+
+def tumor_facts(mask_XYZ: Tensor, spacing_mm: Sequence[float], window_hu: Sequence[float]) -> dict[str, Any]:
+    """Return the intensity window, and the diameter of the sphere with the volume of the mask."""
+    volume_mm3 = float(mask_XYZ.sum()) * math.prod(spacing_mm)
+    return {"windowHu": list(window_hu), "diameterMm": round(sphere_diameter(volume_mm3), 2)}
+
+
+def sphere_diameter(volume: float) -> float:
+    """Return the diameter of the sphere with this volume."""
+    return (6 * volume / math.pi) ** (1 / 3)
+
+
+def _around(filled: Tensor, side: int) -> slice:
+    """Return `side` places around the filled ones, moved inside; all places if there are fewer."""
+    places = torch.where(filled)[0]
+    middle = (int(places[0]) + int(places[-1]) + 1) // 2
+    start = max(0, min(middle - side // 2, len(filled) - side))
+    return slice(start, start + side)
 
 
 def undo_geometry(array_XYZ: Tensor, augmentation: Augmentation) -> Tensor:
@@ -73,15 +117,16 @@ def undo_geometry(array_XYZ: Tensor, augmentation: Augmentation) -> Tensor:
     return torch.flip(turned, [axis for axis, flipped in enumerate(augmentation.flip) if flipped])
 
 
-def _plane(name: str, axis: int, volumes: dict[str, Tensor]) -> dict[str, Any]:
+def _plane(name: str, axis: int, volumes: dict[str, Tensor], spacing_mm: Sequence[float]) -> dict[str, Any]:
     others = tuple(other for other in range(3) if other != axis)
     at = int(volumes["mask"].sum(others).argmax())
     slices = {key: volume.select(axis, at) for key, volume in volumes.items()}
     width, height = slices["mask"].shape
-    return {"name": name, "width": width, "height": height, **{key: _pixels(part) for key, part in slices.items()}}
+    sides = {"width": width, "height": height, "pixelMm": [spacing_mm[other] for other in others]}
+    return {"name": name, **sides, **{key: grey_pixels(part) for key, part in slices.items()}}
 
 
-def _pixels(slice_UV: Tensor) -> str:
+def grey_pixels(slice_UV: Tensor) -> str:
     """Encode rows from the top in base64. Radiological view: right (sagittal: front) at the left, front or head up."""
     rows_VU = torch.flip(slice_UV.float().clamp(0, 255).round().to(torch.uint8).cpu().T, (0, 1))
     return base64.b64encode(rows_VU.contiguous().numpy().tobytes()).decode()

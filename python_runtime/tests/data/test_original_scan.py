@@ -46,8 +46,8 @@ def region(rng):
     delta, synthetic = np.zeros((22, 20, 24), np.float32), np.zeros((22, 20, 24), np.uint8)
     box = (slice(6, 15), slice(5, 12), slice(8, 18))
     delta[box] = rng.uniform(-60, -10, (9, 7, 10))
-    synthetic[8:13, 6:10, 10:16] = 2
-    return SubvolumeChange(1, delta, synthetic, (0, 0, 0), [box])
+    synthetic[8:13, 6:10, 10:16] = 4
+    return SubvolumeChange(1, 2, delta, synthetic, (0, 0, 0), [box])
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_the_change_is_the_interpolated_one_and_nothing_else_moves(tmp_path, dty
     label = np.ones(stored.shape, np.uint8)
     label[:3] = 0  # no organ there
     change = region(rng)
-    changed, label_out, mask = apply_changes(scan, label, [change], GRIDS)
+    changed, label_out, mask, numbers = apply_changes(scan, label, [change], GRIDS)
 
     assert (changed[mask == 0] == stored[mask == 0]).all()
     assert mask.sum() > 100 and not mask[:3].any()
@@ -87,6 +87,8 @@ def test_the_change_is_the_interpolated_one_and_nothing_else_moves(tmp_path, dty
         found = {2 if held and change.synthetic_XYZ[tuple(one)] else 1 for one, held in zip(near, inside, strict=True)}
         assert label_out[tuple(voxel)] in found
     assert not label_out[:3].any()
+    # the map of tumor numbers has its voxels where the label map has the tumor
+    assert np.array_equal(numbers, np.where(label_out == 2, 4, 0))
 
 
 def inverted_by_monai(image_IJK, affine, spacing_mm, label_XYZ):
@@ -130,9 +132,9 @@ def test_tumor_labels_come_back_as_monai_brings_labels_back_voxel_by_voxel(tmp_p
     delta = np.where(tumors > 0, -50, 0).astype(np.float32)
     first = [one.start for one in part]
     box = tuple(slice(0, one.stop - one.start) for one in part)
-    change = SubvolumeChange(1, delta[part], tumors[part], first, [box])
+    change = SubvolumeChange(1, 2, delta[part], tumors[part], first, [box])
     grids = scan_grids(shape, scan.header.affine, hu.shape, prepared_affine, start, spacing_mm)
-    _, label, _ = apply_changes(scan, organ, [change], grids)
+    _, label, _, _ = apply_changes(scan, organ, [change], grids)
     expected = inverted_by_monai(image.astype(np.float32), scan.header.affine, spacing_mm, tumors)
     assert (expected == 2).sum() > 1000
     assert np.array_equal(label == 2, expected == 2)
@@ -145,12 +147,13 @@ def test_two_organs_side_by_side_change_by_their_own_tumor_alone(tmp_path):
     label = np.full(stored.shape, 5, np.uint8)
     label[:8] = 1
     one = region(rng)
-    other = SubvolumeChange(5, one.delta_hu_XYZ * 2, one.synthetic_XYZ * 3, one.start, one.boxes)
+    other = SubvolumeChange(5, 6, one.delta_hu_XYZ * 2, one.synthetic_XYZ * 2, one.start, one.boxes)
     both = apply_changes(scan, label, [one, other], GRIDS)
     alone = [apply_changes(scan, label, [change], GRIDS) for change in (one, other)]
     for made, first, second in zip(both, *alone, strict=True):
         assert np.array_equal(made[:8], first[:8]) and np.array_equal(made[8:], second[8:])
     assert set(np.unique(both[1][:8])) == {1, 2} and set(np.unique(both[1][8:])) == {5, 6}
+    assert set(np.unique(both[3][:8])) == {0, 4} and set(np.unique(both[3][8:])) == {0, 8}
 
 
 def test_a_written_scan_has_the_geometry_and_the_rescale_of_its_host_and_none_of_its_words(tmp_path):
@@ -241,8 +244,8 @@ def test_stored_values_stay_inside_their_type(tmp_path):
     write_scan(tmp_path / "scan.nii", np.uint8, 1, 0, rng)
     scan = load_original(str(tmp_path / "scan.nii"))
     change = region(rng)
-    lowered = SubvolumeChange(1, change.delta_hu_XYZ * 100, change.synthetic_XYZ, change.start, change.boxes)
-    changed, _, mask = apply_changes(scan, np.ones((20, 24, 10), np.uint8), [lowered], GRIDS)
+    lowered = SubvolumeChange(1, 2, change.delta_hu_XYZ * 100, change.synthetic_XYZ, change.start, change.boxes)
+    changed, _, mask, _ = apply_changes(scan, np.ones((20, 24, 10), np.uint8), [lowered], GRIDS)
     assert changed.dtype == np.uint8 and changed[mask == 1].min() == 0
 
 

@@ -167,6 +167,7 @@ def test_tumor_outside_an_organ_mask_is_counted_on_the_other_voxels(tmp_path):
         prediction_map=None,
         label_map=None,
         ignored_ids=[IGNORED_ID],
+        labels=[1, 2],
         tumor_labels=[2],
         organ_path=save(tmp_path / "organ.nii.gz", organ),
         score_paths=(),
@@ -184,7 +185,7 @@ def test_jobs_hand_ignored_ids_to_figures_and_pictures(tmp_path):
     assert evaluate_case(EvaluateCase("one", mask, label, None, ()), spec)["labels"][1]["dice"] == 1
     output = tmp_path / "one.json"
     picture_case(
-        PictureCase("one", mask, label, None, None, str(output)),
+        PictureCase("one", mask, label, None, None, None, str(output)),
         PictureSpec("picture", 1, (2,), (-100, 100), None, None, (IGNORED_ID,), ()),
     )
     for plane in json.loads(output.read_text())["planes"]:

@@ -12,6 +12,7 @@ PLAIN = {
     "label_map": None,
     "ignored_ids": (),
     "tumor_labels": [2],
+    "labels": (1, 2),
     "organ_path": None,
     "score_paths": (),
     "spacing_mm": None,
@@ -68,6 +69,17 @@ def test_an_empty_organ_mask_is_called_empty(files):
     organ = save(folder / "organ.nii", np.zeros_like(label))
     with pytest.raises(DataError, match=r"organ\.nii: empty organ mask"):
         load_pair(*names, **PLAIN | {"organ_path": organ})
+
+
+def test_an_empty_organ_mask_is_right_where_the_label_shows_no_measured_id(files):
+    folder, mask, label = files
+    names = save(folder / "mask.nii", mask), save(folder / "label.nii", np.where(label > 0, 3, 0).astype(np.uint8))
+    organ = save(folder / "organ.nii", np.zeros_like(label))
+    pair = load_pair(*names, **PLAIN | {"organ_path": organ})
+    assert pair.removed_voxels == np.count_nonzero(mask == 2)
+    assert not (pair.predicted_XYZ == 2).any()
+    with pytest.raises(DataError, match=r"organ\.nii: empty organ mask"):
+        load_pair(*names, **PLAIN | {"labels": (1, 2, 3), "organ_path": organ})
 
 
 def test_predicted_tumor_outside_the_organ_mask_is_taken_away_and_counted(files):

@@ -66,8 +66,8 @@ def test_pictures_are_written_whole_and_a_scan_of_another_grid_costs_its_case_on
     mask, scan = save("mask.nii", label), save("scan.nii", np.zeros((6, 6, 6), np.int16))
     wrong = save("wrong.nii", np.zeros((7, 6, 6), np.int16))
     cases = [
-        PictureCase("good", mask, mask, scan, None, str(tmp_path / "good.json")),
-        PictureCase("wrong", mask, mask, wrong, None, str(tmp_path / "wrong.json")),
+        PictureCase("good", mask, mask, None, scan, None, str(tmp_path / "good.json")),
+        PictureCase("wrong", mask, mask, None, wrong, None, str(tmp_path / "wrong.json")),
     ]
     *results, last = picture(PictureSpec("picture", 1, (2,), (-100, 100), None, None, (), tuple(cases)))
     assert last == Finished(0, "completed", "")

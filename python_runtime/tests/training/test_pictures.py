@@ -18,7 +18,12 @@ TURNED = Augmentation((True, False, True), 1, 1.0, 0.0)
 
 def spec(tmp_path, steps=10, pictures=3, baseline=True):
     return SimpleNamespace(
-        steps=steps, pictures=pictures, runDirectory=str(tmp_path), baseline=object() if baseline else None
+        steps=steps,
+        pictures=pictures,
+        runDirectory=str(tmp_path),
+        baseline=object() if baseline else None,
+        spacingMm=(1.0, 2.0, 4.0),
+        windowHu=(-175.0, 250.0),
     )
 
 

@@ -13,6 +13,7 @@ import { addPlanCommand } from './plan.js'
 import { addPredictCommand } from './predict.js'
 import { addPrepareCommand } from './prepare.js'
 import { addReportCommand } from './report.js'
+import { addReviewsCommand } from './reviews.js'
 import { addRunsCommand } from './runs.js'
 import { addSetupCommand } from './setup.js'
 import { addSimulateCommand } from './simulate.js'
@@ -41,6 +42,7 @@ export const COMMANDS: readonly AddCommand[] = [
   addStudioCommand,
   addSynthesizeCommand,
   addSweepCommand,
+  addReviewsCommand,
   addPredictCommand,
   addCheckpointCommand,
   addEvaluateCommand,

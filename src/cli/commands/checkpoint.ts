@@ -7,6 +7,7 @@ import { checkpointFile } from '../../pipeline/checkpoint/checkpoint-file.js'
 import { differences } from '../../pipeline/checkpoint/differences.js'
 import { checkpointHints } from '../../pipeline/checkpoint/hints.js'
 import type { CheckpointFacts, MergingOrder, NetworkFacts } from '../../pipeline/ports/checkpoint.js'
+import { counted } from '../../plain-text.js'
 import {
   type CheckpointCallOptions,
   type CheckpointFormat,
@@ -126,7 +127,7 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
       const file = await checkpointFile(resolve(io.cwd, path))
       const converted = await convertFile(file, to, out, merging, { signal: io.signal, weights })
       printResult(io, 'checkpoint convert', output, converted, () => [
-        `${converted.path}: ${converted.tensors} tensors`,
+        `${converted.path}: ${counted(converted.tensors, 'tensor')}`,
         `sha256 ${converted.sha256}`,
       ])
     })
@@ -218,7 +219,7 @@ function describeNetwork(network: NetworkFacts): [string, string][] {
       : `${architecture}, width ${width}, ${outputs ?? 'no'} outputs`
   const tumors = tumorOutputs ? ` (tumors ${tumorOutputs.join(', ')})` : ''
   const shapes = otherShapes.length > 0 ? `, ${otherShapes.length} of another shape` : ''
-  const counts = `${matched} keys matched, ${missing} missing, ${unexpected} unexpected${shapes}`
+  const counts = `${counted(matched, 'key')} matched, ${missing} missing, ${unexpected} unexpected${shapes}`
   const lists = architecture === null ? [] : differences(network).slice(network.causes.length)
   return [[network.name, `${what}${tumors}; ${counts}`], ...lists.map((list): [string, string] => ['', list])]
 }
@@ -231,7 +232,7 @@ function describeProbe(probe: ProbeResult): [string, string][] {
   const verdict = probe.best
     ? `${probe.best} is best`
     : 'no order is best: probe with a case that the network was trained for'
-  return [...orders, ['probe', `${verdict}, in ${probe.windows} windows`]]
+  return [...orders, ['probe', `${verdict}, in ${counted(probe.windows, 'window')}`]]
 }
 
 function probeHints(probe: ProbeResult | null): string[] {

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { Argument } from 'commander'
 import { type ConfigCheck, type ConfigFinding, checkTraining } from '../../pipeline/train/check.js'
+import { counted } from '../../plain-text.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { readConfig } from '../config-file.js'
 import { type CliIo, paint, printResult } from '../output.js'
@@ -41,12 +42,12 @@ export const addConfigCheck: AddCommand = (config, io) => {
 }
 
 function inWords(io: CliIo, file: string, { ok, data, cases, labels, findings }: ConfigCheck): string[] {
-  const counted =
+  const numbers =
     cases && labels
-      ? `: ${cases.labelled} labelled cases, ${cases.hosts} hosts, ${cases.heldOut} held out; ${labels.read} of ${labels.of} labels read`
+      ? `: ${counted(cases.labelled, 'labelled case')}, ${counted(cases.hosts, 'host')}, ${cases.heldOut} held out; ${labels.read} of ${labels.of} labels read`
       : ''
   const checked = {
-    checked: `data checked${counted}`,
+    checked: `data checked${numbers}`,
     missing: 'data not found',
     skipped: 'data not checked',
   }

@@ -4,6 +4,7 @@ import type { Shard } from '../../curation/datasets/shard.js'
 import { EXIT } from '../../errors.js'
 import { auditDataAt, type DataAudit } from '../../pipeline/data/audit.js'
 import { defaultWorkers } from '../../pipeline/data/check.js'
+import { counted } from '../../plain-text.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, paint, printResult } from '../output.js'
@@ -88,7 +89,7 @@ export function auditText({ numCases, pairs, unreadable }: AuditReport, io: CliI
   const unread = unreadable.length > 0 ? `, ${unreadable.length} could not be read` : ''
   return [
     ...pairs.flatMap((pair) => linesOf(pair, io)),
-    `${numCases} cases${unread}: ${leaks} leaks, ${pairs.length - leaks} other pairs`,
+    `${counted(numCases, 'case')}${unread}: ${counted(leaks, 'leak')}, ${counted(pairs.length - leaks, 'other pair')}`,
   ]
 }
 

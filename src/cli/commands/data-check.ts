@@ -5,7 +5,7 @@ import { toSarif } from '../../curation/check/sarif.js'
 import type { Shard } from '../../curation/datasets/shard.js'
 import { EXIT } from '../../errors.js'
 import { checkDataAt, defaultWorkers } from '../../pipeline/data/check.js'
-import { oneLine } from '../../plain-text.js'
+import { counted, oneLine } from '../../plain-text.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
 import { type CliIo, paint, versioned } from '../output.js'
@@ -79,7 +79,7 @@ export function checkText({ findings, numCases }: CheckReport, io: CliIo): strin
     findings.filter((finding) => finding.severity === severity).length
   return [
     ...findings.map((finding) => line(finding, io)),
-    `${numCases} cases: ${of('error')} errors, ${of('warning')} warnings, ${of('info')} notes`,
+    `${counted(numCases, 'case')}: ${counted(of('error'), 'error')}, ${counted(of('warning'), 'warning')}, ${counted(of('info'), 'note')}`,
   ].join('\n')
 }
 

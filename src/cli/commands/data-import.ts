@@ -4,8 +4,9 @@ import { manifestJsonSchema } from '../../curation/datasets/manifest.js'
 import { EXIT } from '../../errors.js'
 import { defaultWorkers } from '../../pipeline/data/check.js'
 import { importData } from '../../pipeline/data/import.js'
-import { lineOfOutput } from '../../plain-text.js'
+import { counted, lineOfOutput } from '../../plain-text.js'
 import { ledgerJsonSchema } from '../../quality/ledger-schema.js'
+import { IGNORED_LABEL } from '../../volume/labels.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -72,7 +73,9 @@ async function importAll(io: CliIo, options: Options): Promise<void> {
   })
   const { out, numCases, complete } = imported
   printResult(io, 'data import', options.output, imported, () => [
-    out === null ? `${numCases} cases; nothing was written` : `${numCases} cases in ${out}`,
+    out === null
+      ? `${counted(numCases, 'case')}; nothing was written`
+      : `${counted(numCases, 'case')} in ${out}`,
   ])
   if (!complete) io.exitWith(EXIT.data)
 }
@@ -101,6 +104,8 @@ function table(taken: readonly TakenSource[]): string[] {
 
 function mapText(map: TakenSource['labelMap']): string {
   if (map === null) return 'undocumented'
-  const pairs = Object.entries(map).filter(([, target]) => target !== 0)
+  const pairs = Object.entries(map).filter(
+    ([source, target]) => target !== 0 && !(target === IGNORED_LABEL && Number(source) === target),
+  )
   return pairs.map(([source, target]) => `${source}:${target}`).join(',') || 'none'
 }

@@ -2,6 +2,7 @@ import type { FoldPlan } from '../../curation/split/run.js'
 import { STRATA, type Stratum } from '../../curation/split/strata.js'
 import { EXIT } from '../../errors.js'
 import { splitData } from '../../pipeline/data/split.js'
+import { counted } from '../../plain-text.js'
 import { wholeNumber } from '../numbers.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -74,6 +75,6 @@ function describe({ table, patients }: FoldPlan): string[] {
   return [
     line(['patients', 'fold', 'all', ...present, 'cases']),
     ...table.map((row) => line([row.dataset, row.fold, row.patients, ...counts(row.strata), row.cases])),
-    `${patients.length} patients, ${given} of them in earlier or published folds`,
+    `${counted(patients.length, 'patient')}, ${given} of them in earlier or published folds`,
   ]
 }

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { EXIT } from '../../errors.js'
 import { startLaunch } from '../../pipeline/launch/run.js'
+import { counted } from '../../plain-text.js'
 import { scriptRunner } from '../../runtime/script.js'
 import type { Launch, LaunchEvent } from '../../training/launch.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
@@ -78,10 +79,10 @@ function show(io: CliIo, output: Options['output'], event: LaunchEvent): void {
   const print = output === 'json' ? io.note : io.print
   if (output === 'ndjson') printLine(io, 'launch', event)
   else if (event.type === 'output') {
-    if (event.missed > 0) print(`(${event.missed} lines are only in the log)`)
+    if (event.missed > 0) print(`(${counted(event.missed, 'line', ['is', 'are'])} only in the log)`)
     print(`[${event.rank}] ${event.text}`)
   } else if (event.type === 'started')
-    io.note(`started ${event.script} with ${event.worldSize} ranks; logs in ${event.logs}`)
+    io.note(`started ${event.script} with ${counted(event.worldSize, 'rank')}; logs in ${event.logs}`)
   else if (event.type === 'restart')
     io.note(`${event.reason}: attempt ${event.attempt + 1} starts in ${event.afterSeconds} s`)
 }

@@ -5,6 +5,7 @@ import { planLaunchedTraining, type RunPlan } from '../../pipeline/plan/launch.j
 import type { StepCost } from '../../pipeline/ports/launch-plan.js'
 import { planOnKubernetes } from '../../pipeline/submit/kubernetes.js'
 import { planJob } from '../../pipeline/submit/run.js'
+import { counted } from '../../plain-text.js'
 import { installation } from '../../runtime/installation.js'
 import { launchPlanner } from '../../runtime/launch-plan.js'
 import { readConfig } from '../config-file.js'
@@ -77,9 +78,9 @@ function inWords(plan: RunPlan): string[] {
   const weights = Object.entries(plan.weights).filter(([, source]) => source !== null)
   return [
     `${plan.name} (${plan.job}) in ${run}`,
-    `cases        ${cases.labelled} labelled, ${cases.hosts} hosts, ${cases.heldOut} held out${cases.missing > 0 ? `, ${cases.missing} missing` : ''}`,
-    `steps        ${plan.steps} of ${plan.itemsPerStep} items, ${plan.cropsPerStepAndRank} crops per rank; ${plan.epochs.toFixed(2)} epochs of ${plan.itemsPerEpoch} items`,
-    `saves        ${plan.checkpoints} checkpoints, ${plan.validations} validations`,
+    `cases        ${cases.labelled} labelled, ${counted(cases.hosts, 'host')}, ${cases.heldOut} held out${cases.missing > 0 ? `, ${cases.missing} missing` : ''}`,
+    `steps        ${plan.steps} of ${counted(plan.itemsPerStep, 'item')}, ${counted(plan.cropsPerStepAndRank, 'crop')} per rank; ${plan.epochs.toFixed(2)} epochs of ${counted(plan.itemsPerEpoch, 'item')}`,
+    `saves        ${counted(plan.checkpoints, 'checkpoint')}, ${counted(plan.validations, 'validation')}`,
     ...weights.map(([network, source]) => `${network.padEnd(12)} ${source}`),
     `estimates    cache at most ${megabytes(estimates.cacheBytes)}, textures ${megabytes(estimates.textureBytes)}, ${megabytes(estimates.bytesPerStep)} per step to the ranks`,
     ...(cost === null ? [] : [`reproducible ${costInWords(cost)}`]),

@@ -15,6 +15,7 @@ import type { Shard } from '../../curation/datasets/shard.js'
 import { EXIT } from '../../errors.js'
 import type { MergingOrder } from '../../pipeline/ports/checkpoint.js'
 import { type PredictOptions, type PredictProgress, predictMasks } from '../../pipeline/predict/run.js'
+import { counted } from '../../plain-text.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { readConfig } from '../config-file.js'
 import { labelIds, outputMap, outputNames } from '../label-ids.js'
@@ -214,7 +215,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
         ),
       )
       const { cases, failed } = prediction
-      const summary = `${cases.length} masks in ${options.out}, ${failed.length} failed`
+      const summary = `${counted(cases.length, 'mask')} in ${options.out}, ${failed.length} failed`
       if (options.output !== 'ndjson') printResult(io, 'predict', options.output, prediction, () => [summary])
       if (failed.length + prediction.leftOut.length > 0) io.exitWith(EXIT.data)
     })

@@ -8,6 +8,7 @@ import {
   type PrepareReport,
   prepareCurated,
 } from '../../pipeline/prepare/run.js'
+import { counted } from '../../plain-text.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { readConfig } from '../config-file.js'
 import { paint, printResult } from '../output.js'
@@ -45,6 +46,7 @@ export const addPrepareCommand: AddCommand = (program, io) => {
       await withLogFolder(io, torchRuntime({ python: config.runtime.python }), async (context) => {
         const curation = await curateData(config, context)
         const cases = casesToPrepare(curation.cases)
+        const { reviews } = curation
         const { shard } = shardOf(options.shard, command)
         const mine = shard === undefined ? cases : casesOfShard(cases, shard)
         const estimate = await estimatePreparation(config, mine)
@@ -60,7 +62,10 @@ export const addPrepareCommand: AddCommand = (program, io) => {
           if ('message' in result) io.note(`${paint(io, 'red', 'failed')} ${caseId}: ${result.message}`)
           else io.note(`${done}/${total} ${caseId} ${result.reused ? 'reused' : seconds(result.seconds)}`)
         }
-        const report = await prepareCurated(config, cases, context, { onProgress: noteCase, shard })
+        const report = await prepareCurated(config, { cases, reviews }, context, {
+          onProgress: noteCase,
+          shard,
+        })
         const wallSeconds = (performance.now() - started) / 1000
         printResult(io, 'prepare', options.output, { ...report, wallSeconds, estimate }, () => [
           conclude(report, wallSeconds),
@@ -75,7 +80,7 @@ function describe(estimate: PrepareEstimate, workers: number): string[] {
   const { cases, cached, unreadable, bytesAtMost, freeBytes, secondsAbout, memoryBytesPerWorker } = estimate
   const tight = bytesAtMost > freeBytes ? ': TOO LITTLE unless cropping removes much' : ''
   return [
-    `${cases} cases, ${cached} in the cache${unreadable > 0 ? `, ${unreadable} unreadable` : ''}`,
+    `${counted(cases, 'case')}, ${cached} in the cache${unreadable > 0 ? `, ${unreadable} unreadable` : ''}`,
     `other cases: at most ${gigabytes(bytesAtMost)} of ${gigabytes(freeBytes)} free${tight}, about ${durationOf(secondsAbout)} with ${workers} workers of up to ${gigabytes(memoryBytesPerWorker)} memory each`,
   ]
 }
@@ -86,7 +91,7 @@ export function exitOfFailed({ failed }: PrepareReport): number {
 }
 
 function conclude(
-  { prepared, reused, failed, bytes, directory }: PrepareReport,
+  { prepared, reused, failed, bytes, directory }: Omit<PrepareReport, 'reviews'>,
   wallSeconds: number,
 ): string {
   const each = prepared > 0 ? ` (${seconds(wallSeconds / prepared)} per case)` : ''

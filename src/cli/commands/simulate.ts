@@ -3,6 +3,7 @@ import { Option } from 'commander'
 import { readNumbers, readPositions } from '../../config/lists.js'
 import { countLabelIds } from '../../curation/datasets/remap.js'
 import { DataError, UsageError } from '../../errors.js'
+import { counted } from '../../plain-text.js'
 import { type PreviewTumor, previewPng } from '../../report/simulation-preview.js'
 import { type SimulationRequest, simulateOnLabels } from '../../simulation/on-labels.js'
 import { RADIUS_VOXELS, radiiOfVolumes, radiusVoxelsOf, SIZE_CLASSES } from '../../simulation/size.js'
@@ -86,7 +87,7 @@ export const addSimulateCommand: AddCommand = (program, io) => {
       await writeWhole(join(out, 'preview.png'), preview(labels, options.organ, shown))
       await writeWhole(join(out, 'tumors.ndjson'), lines.map((line) => `${line}\n`).join(''))
       printResult(io, 'simulate', options.output, { out, count: lines.length, noRoom }, () => [
-        `${lines.length} tumors in ${join(out, 'tumors.ndjson')}${noRoom > 0 ? `, ${noRoom} without room` : ''}; a picture in ${join(out, 'preview.png')}`,
+        `${counted(lines.length, 'tumor')} in ${join(out, 'tumors.ndjson')}${noRoom > 0 ? `, ${noRoom} without room` : ''}; a picture in ${join(out, 'preview.png')}`,
       ])
     })
 }

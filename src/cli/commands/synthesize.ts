@@ -17,6 +17,7 @@ import {
   settingsOfWeights,
   synthesisSettings,
 } from '../../pipeline/synthesize/settings.js'
+import { counted } from '../../plain-text.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { LABEL_SCHEMES, type OrganName } from '../../volume/labels.js'
 import { readConfig } from '../config-file.js'
@@ -89,6 +90,12 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
         'Set the folder layout; nnunet adds _0000 to the names of images',
       ).choices(['plain', 'nnunet']),
     )
+    .option('--reviews <file>', 'Read review decisions that override the rules: reviews.jsonl, or its folder')
+    .option(
+      '--keep-rejected <n>',
+      'Write this number of rejected tumors of each organ into rejected/ (default: 0)',
+      wholeNumber(0),
+    )
     .option('--workers <n>', 'Set the number of processes, or GPUs, that share the cases', wholeNumber(1))
     .option('--allow-empty', 'Accept a data set without accepted tumors (default: exit 3)')
     .addOption(shardOption())
@@ -140,11 +147,13 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
 export function noteEmpty(io: CliIo, { directory, tumors }: Synthesis): void {
   if (tumors.tried + tumors.noRoom === 0) return // the failed hosts are reported
   if (tumors.tried === 0) {
-    io.note(`warning: no tumor was painted: ${tumors.noRoom} attempts had no room`)
+    io.note(`warning: no tumor was painted: ${counted(tumors.noRoom, 'attempt')} had no room`)
     io.note('hint: choose smaller tumors or other organs, or check the organ labels')
     return
   }
-  io.note(`warning: none of ${tumors.tried} tumors was accepted: the data set has no synthetic tumor`)
+  io.note(
+    `warning: none of ${counted(tumors.tried, 'tumor')} was accepted: the data set has no synthetic tumor`,
+  )
   io.note(`hint: compare thresholds with \`freetumor sweep ${directory}\`, or check the baseline`)
 }
 
@@ -170,6 +179,7 @@ async function settingsOf(
     ...options,
     generator: await named(options.generator),
     baseline: await named(options.baseline),
+    reviews: options.reviews === undefined ? undefined : resolve(io.cwd, options.reviews),
   }
   if (config !== null) return synthesisSettings(config, flags)
   const inspected = (file: string | undefined) =>
@@ -200,8 +210,8 @@ export function synthesisText(
   isShard = false,
 ): string[] {
   return [
-    `${scans} synthetic scans of ${hosts} hosts in ${directory}: ${tumors.kept} of ${tumors.tried} tumors accepted, ${tumors.noRoom} without room`,
-    ...(failed.length > 0 ? [`${failed.length} hosts failed`] : []),
+    `${counted(scans, 'synthetic scan')} of ${counted(hosts, 'host')} in ${directory}: ${tumors.kept} of ${tumors.tried} tumors accepted, ${tumors.noRoom} without room`,
+    ...(failed.length > 0 ? [`${counted(failed.length, 'host')} failed`] : []),
     ...(isShard ? [] : ['ledger.jsonl lists every tumor, report.html shows them']),
   ]
 }

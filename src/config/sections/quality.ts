@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { key, ORGAN_NAMES } from '../key.js'
 import { differs, OURS, published } from '../sources.js'
-import { type DeepReadonly, probability, SIZES } from '../types.js'
+import { type DeepReadonly, nonEmptyText, probability, SIZES } from '../types.js'
 
 /** A rule: a range of one measure, of which each end may be missing. */
 function rule(measure: string, effect: string, unit: string) {
@@ -108,6 +108,12 @@ export const qualitySection = z.strictObject({
     'Accepted ranges of further measures of a tumor.',
     'A tumor outside a range is rejected, and the ledger names the rule.',
     { default: {}, source: OURS },
+  ),
+  reviews: key(
+    nonEmptyText.nullable(),
+    'Review decisions on a synthetic data set: `reviews.jsonl`, or its folder; null uses none.',
+    'In synthesis, a decision overrides the rule; in trainings, rejected tumors of synthetic scans are ignored.',
+    { default: null, path: true, source: OURS },
   ),
   overrides: key(
     z.array(overrides),

@@ -7,7 +7,7 @@ export const reportSection = z.strictObject({
   pictures: key(
     natural.max(64),
     'Number of example pictures of synthetic tumors in the report; 0 makes none.',
-    'A training spreads them over its steps; offline synthesis shows one per host.',
+    'A training spreads them over its steps and adds the first tumors of each kind; offline synthesis pictures this number of hosts.',
     { unit: 'pictures', default: 6, source: OURS },
   ),
 })

@@ -33,6 +33,12 @@ export const synthesizeSection = z.strictObject({
     'Labels are then written as 0 background, 1 organ, 2 tumor.',
     { default: null, source: OURS },
   ),
+  keepRejected: key(
+    z.int().min(0).max(10_000),
+    'Number of rejected tumors of each organ that are written, each alone in a scan, into `rejected/`.',
+    'Reviewers can then see them; the list and the manifest omit them.',
+    { unit: 'tumors', default: 0, source: OURS },
+  ),
   overlap: key(
     z.number().min(0).max(0.95),
     'Overlap of neighbouring sliding windows of the generator along an axis.',

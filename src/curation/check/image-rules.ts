@@ -1,3 +1,4 @@
+import { counted } from '../../plain-text.js'
 import { scaled } from '../../volume/nifti.js'
 import type { StoredArray } from '../../volume/nifti-arrays.js'
 import type { NiftiHeader } from '../../volume/nifti-header.js'
@@ -117,7 +118,7 @@ export function imageFindings(facts: ImageFacts): RuleFinding[] {
     findings.push({
       rule: 'non-finite',
       severity: 'error',
-      message: `${facts.nonFinite} voxels are NaN or infinite`,
+      message: `${counted(facts.nonFinite, 'voxel', ['is', 'are'])} NaN or infinite`,
       fix: 'write the file again from its source, with a finite padding value',
     })
   const scale = scaleFinding(facts)

@@ -1,4 +1,5 @@
-import { componentsTouching, findComponents, findRuns } from '../../volume/components.js'
+import { counted } from '../../plain-text.js'
+import { type Components, componentsTouching, findComponents, findRuns } from '../../volume/components.js'
 import { applyAffine, voxelVolumeMm3 } from '../../volume/geometry.js'
 import { IGNORED_LABEL, LABEL_SCHEMES, type LabelScheme, type Organ } from '../../volume/labels.js'
 import type { LabelMap, Vec3, Volume } from '../../volume/volume.js'
@@ -23,7 +24,7 @@ export function idFindings(counts: ReadonlyMap<number, number>, labelMap: LabelI
     {
       rule: 'label-ids',
       severity: 'error',
-      message: `unknown ids (expected ${listed([...known])}, found ${listed(outside)} in ${voxels} voxels)`,
+      message: `unknown ids (expected ${listed([...known])}, found ${listed(outside)} in ${counted(voxels, 'voxel')})`,
       fix: 'add the ids to the map (0 for background), or correct the label',
     },
   ]
@@ -81,7 +82,7 @@ function ignoredFindings(after: Remapped['after']): RuleFinding[] {
     {
       rule: 'ignored-voxels',
       severity: 'info',
-      message: `${ignored.voxels} voxels (${percent.toPrecision(3)} %) are ignored`,
+      message: `${counted(ignored.voxels, 'voxel')} (${percent.toPrecision(3)} %) ignored`,
       fix: 'nothing: they count in no loss, crop centre, tumor and figure',
     },
   ]
@@ -149,18 +150,28 @@ function tumorFindings(
     findings.push({
       rule: 'tumor-outside-organ',
       severity: 'warning',
-      message: `${apart.length} of ${pieces.voxels.length} components of ${name} touch no ${organ.name} (${sum(apart)} voxels)`,
+      message: `${apart.length} of ${counted(pieces.voxels.length, 'component')} of ${name} without contact to the ${organ.name} (${counted(sum(apart), 'voxel')})`,
       fix: 'correct the ids of these components, or extend the organ to them',
+      placeMm: placeOf(label, pieces, touching.indexOf(false)),
     })
-  const specks = pieces.voxels.filter((count) => count * voxelVolumeMm3(label.affine) < SPECK_MM3)
+  const isSpeck = (count: number): boolean => count * voxelVolumeMm3(label.affine) < SPECK_MM3
+  const specks = pieces.voxels.filter(isSpeck)
   if (specks.length > 0)
     findings.push({
       rule: 'specks',
       severity: 'warning',
-      message: `${specks.length} of ${pieces.voxels.length} components of ${name} are smaller than ${SPECK_MM3} mm3 (${sum(specks)} voxels)`,
+      message: `${specks.length} of ${counted(pieces.voxels.length, 'component')} of ${name} below ${SPECK_MM3} mm3 (${counted(sum(specks), 'voxel')})`,
       fix: 'remove the components if they are annotation slips',
+      placeMm: placeOf(label, pieces, pieces.voxels.findIndex(isSpeck)),
     })
   return findings
+}
+
+/** Return the position of a voxel of a component in millimetres. */
+function placeOf(label: LabelMap, { runs }: Components, component: number): Vec3 {
+  const { row, start } = runs.find((run) => run.component === component)!
+  const columns = label.shape[1]
+  return applyAffine(label.affine, [Math.floor(row / columns), row % columns, start])
 }
 
 /**

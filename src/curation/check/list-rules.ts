@@ -1,4 +1,5 @@
 import { basename } from 'node:path'
+import { counted } from '../../plain-text.js'
 import type { MissingFiles } from '../datasets/cases.js'
 import type { LeftOut } from '../datasets/file-names.js'
 import type { ManifestCase } from '../datasets/manifest.js'
@@ -41,13 +42,13 @@ export function missingFinding({ dataset, count, example }: MissingFiles): Findi
     severity: 'error',
     case: dataset,
     file: example,
-    message: `${count} listed cases lack a file; this is the first`,
+    message: `${counted(count, 'listed case', ['lacks', 'lack'])} a file; this is the first`,
     fix: 'fetch the files, or remove the cases from the list',
   }
 }
 
 export function leftOutFinding({ count, example, reason, remedy }: LeftOut): Finding {
-  const more = count > 1 ? `, and ${count - 1} more files` : ''
+  const more = count > 1 ? `, and ${counted(count - 1, 'more file')}` : ''
   return {
     rule: 'not-taken',
     severity: 'error',

@@ -93,7 +93,9 @@ function describedByMasks(list: CaseList, dataset: Dataset): { dataset: Dataset;
 function asBackground(names: readonly string[], { name, region }: Dataset): string[] {
   if (names.length === 0) return []
   const shown = names.length > 12 ? [...names.slice(0, 12), `${names.length - 12} more`] : names
-  return [`${name}: ${shown.join(', ')} count as background of the ${region}`]
+  return [
+    `${name}: ${shown.join(', ')} ${names.length === 1 ? 'counts' : 'count'} as background of the ${region}`,
+  ]
 }
 
 function caseOf(listed: ListedCase, dataset: Dataset, list: CaseList): ManifestCase {

@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path'
 import type { RunConfig } from '../../config/schema.js'
 import { ConfigError, DataError } from '../../errors.js'
+import { counted } from '../../plain-text.js'
 import { allowedIds, type Region } from '../../volume/labels.js'
 import { casesOf, type MissingFiles, missingFileOf } from './cases.js'
 import { type LeftOut, leftOutLines } from './file-names.js'
@@ -30,7 +31,8 @@ export interface Curation {
 export function curationWarnings({ missing, leftOut }: Pick<Curation, 'missing' | 'leftOut'>): string[] {
   return [
     ...missing.map(
-      ({ dataset, count, example }) => `${dataset}: ${count} listed files do not exist, first ${example}`,
+      ({ dataset, count, example }) =>
+        `${dataset}: ${counted(count, 'listed file', ['does', 'do'])} not exist, first ${example}`,
     ),
     ...leftOutLines(leftOut),
   ]
@@ -84,7 +86,7 @@ export async function curate(
     notes.push(...found.notes)
     if (found.cases.length === 0)
       throw new DataError(
-        `${list.source}: no file found (expected ${list.cases.length} cases, first ${found.missing[0]?.example ?? 'none'})`,
+        `${list.source}: no file found (expected ${counted(list.cases.length, 'case')}, first ${found.missing[0]?.example ?? 'none'})`,
         { hint: 'correct data.root: paths are relative to it, to the data set or to the list' },
       )
     if (found.cases[0]!.labelMap === null) throw unexplained(list.source, dataset, list.unclearNames)

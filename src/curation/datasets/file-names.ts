@@ -155,6 +155,15 @@ export function labelsBeside(names: readonly string[]): Map<string, string> {
   return found
 }
 
+/** Return the name of a case without the word for an image or a label: `-0` for `volume-0` and `segmentation-0`. */
+export function plainName(name: string): string {
+  for (const part of [LABEL_ENDING, LABEL_START, IMAGE_ENDING, IMAGE_START]) {
+    const short = name.replace(part, '')
+    if (short !== name) return short
+  }
+  return name
+}
+
 /** Return the error of a path without a scan. */
 export function noScan(message: string, hint: string): DataError {
   return new DataError(message, { hint, facts: { reason: 'noScan' } })
@@ -210,6 +219,22 @@ function leftOutOf(folder: string, others: readonly string[], volumes: readonly 
     reason,
     remedy,
   }))
+}
+
+/** Names without an ending, as files of a DICOM series often have: `IM0001`, or an identifier with dots. */
+const WITHOUT_ENDING = /^[^.]+$|\.\d+$/
+
+/** Return the files of other formats that only their first bytes show, among the files of a folder. */
+export async function unnamedScans(folder: string, others: readonly string[]): Promise<LeftOut[]> {
+  const files = others.filter((name) => WITHOUT_ENDING.test(name)).map((name) => join(folder, name))
+  const groups = new Map<string, LeftOut>()
+  for (const example of files) {
+    const format = await foreignFormat(example)
+    if (format === null) continue
+    const found = groups.get(format.reason) ?? { ...format, count: 0, example }
+    groups.set(format.reason, { ...found, count: found.count + 1 })
+  }
+  return [...groups.values()]
 }
 
 /** Return why a file is no scan that can be read: its format by name or by its first bytes; null if unknown. */

@@ -6,6 +6,7 @@ import {
   type LeftOut,
   readFolder,
   stemOf,
+  unnamedScans,
   VOLUME_ENDINGS,
   volumesByStem,
   volumesLeftOut,
@@ -137,7 +138,15 @@ async function readPairs(
       { hint: 'give images and labels equal names, or pair them in a dataset.json' },
     )
   const alone = [...labelOf].filter(([name]) => split === 'training' && !names.includes(name))
-  return { cases, leftOut: [...image.leftOut, ...label.leftOut, ...labelsAlone(alone)] }
+  const unnamed = await unnamedBelow(join(folder, images))
+  return { cases, leftOut: [...image.leftOut, ...unnamed, ...label.leftOut, ...labelsAlone(alone)] }
+}
+
+/** Return the scans of other formats that only their first bytes show, in a folder and below it. */
+async function unnamedBelow(folder: string): Promise<LeftOut[]> {
+  const { others, folders } = await presentFolder(folder)
+  const below = await Promise.all(folders.map((name) => unnamedBelow(join(folder, name))))
+  return [...(await unnamedScans(folder, others)), ...below.flat()]
 }
 
 /** A label without an image is a case that cannot be taken. */

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { DataError, UsageError } from '../../errors.js'
+import { counted } from '../../plain-text.js'
 import type { OrganName, Region } from '../../volume/labels.js'
 import { casesOf, type DatasetCases, type MissingFiles } from './cases.js'
 import { datasetNameOf, type LeftOut } from './file-names.js'
@@ -273,7 +274,9 @@ function notesOn(
     ...notes,
     ...unused.map((note) => `${name}: ${note}`),
     ...(statedCount !== null && statedCount !== training
-      ? [`${name}: numTraining is ${statedCount}, but the list contains ${training} training cases`]
+      ? [
+          `${name}: numTraining is ${statedCount}, but the list contains ${counted(training, 'training case')}`,
+        ]
       : []),
     ...(ignored === null ? [] : [ignored]),
     ...(unknown ? [`${name}: its label ids are ${why}; a configuration must set labelMap`] : []),

@@ -23,7 +23,7 @@ const SIDES = /^(left|right|l|r|both|upper|middle|lower|lobes?|the|whole|parench
 /**
  * Read the meaning of label names in a region: `liver`, `kidney_left`, `Pancreas`, `liver tumour`,
  * `lung_upper_lobe_left`, and a tumor without an organ if only one organ is named. `ignore`, `unlabeled` and `void`
- * are ignored voxels. Null if no organ of the region is among them.
+ * are ignored voxels, except for id 0, which is background. Null if no organ of the region is among them.
  */
 export function mapByNames(names: LabelNames, region: Region): NamedMap | null {
   const scheme = LABEL_SCHEMES[region]
@@ -33,7 +33,7 @@ export function mapByNames(names: LabelNames, region: Region): NamedMap | null {
   const onlyOrgan = organs.size === 1 ? [...organs][0] : undefined
   const background: string[] = []
   const pairs = meanings.map(({ id, name, organ, tumor }) => {
-    if (isIgnoredName(name)) return [id, IGNORED_LABEL] as const
+    if (isIgnored(id, name)) return [id, IGNORED_LABEL] as const
     const found = scheme.organs.find((one) => one.name === (organ ?? (tumor ? onlyOrgan : undefined)))
     if (!found && !/^background$/i.test(name)) background.push(name)
     return [id, found ? (tumor ? found.tumorLabel : found.label) : 0] as const
@@ -43,7 +43,12 @@ export function mapByNames(names: LabelNames, region: Region): NamedMap | null {
 
 /** Return the ids whose voxels are ignored, by their names. */
 export function ignoredIdsOf(names: LabelNames): string[] {
-  return Object.keys(names).filter((id) => [names[id]!].flat().some(isIgnoredName))
+  return Object.keys(names).filter((id) => [names[id]!].flat().some((name) => isIgnored(id, name)))
+}
+
+/** Id 0 is background in every format, also if it is called `unlabeled`; only a map of the user can ignore it. */
+function isIgnored(id: string, name: string): boolean {
+  return Number(id) !== 0 && isIgnoredName(name)
 }
 
 function sidesOf(meanings: readonly Meaning[]): KidneySides | undefined {

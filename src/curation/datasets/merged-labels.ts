@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { join, resolve } from 'node:path'
 import { DataError } from '../../errors.js'
+import { counted } from '../../plain-text.js'
 import type { Region } from '../../volume/labels.js'
 import type { ListedCase } from './lists.js'
 import { type MaskOverlap, writeMergedLabel } from './organ-masks.js'
@@ -50,7 +51,7 @@ export async function mergedLabels(
         labelled.push({ ...item, label: item.masks[0]!.file })
         continue
       }
-      const merged = await writeMergedLabel(id, item.masks, region, folder)
+      const merged = await writeMergedLabel(id, item.masks, region, folder, item.image)
       labelled.push({ ...item, label: merged.file })
       overlaps.push(...merged.overlaps.map((overlap) => ({ id, overlap })))
     } catch (error) {
@@ -74,6 +75,7 @@ function overlapNotes(overlaps: readonly { id: string; overlap: MaskOverlap }[])
     pairs.set(key, { cases: cases + 1, voxels: voxels + overlap.voxels, first })
   }
   return [...pairs].map(
-    ([key, { cases, voxels, first }]) => `${key}: ${voxels} voxels in ${cases} cases, first ${first}`,
+    ([key, { cases, voxels, first }]) =>
+      `${key}: ${counted(voxels, 'voxel')} in ${counted(cases, 'case')}, first ${first}`,
   )
 }

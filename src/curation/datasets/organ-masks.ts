@@ -5,9 +5,9 @@ import { DataError } from '../../errors.js'
 import { asRecord, readForeignJson } from '../../foreign-text.js'
 import { alignTo, type Grid } from '../../volume/geometry.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
-import { readNifti } from '../../volume/nifti.js'
-import { statesOfScan } from '../../volume/nifti-pair.js'
+import { readNifti, readNiftiHeader } from '../../volume/nifti.js'
 import { writeNifti } from '../../volume/nifti-write.js'
+import { statesOfScan } from '../../volume/scan-files.js'
 import type { LabelMap, Volume } from '../../volume/volume.js'
 import { makeFolder, writeWhole } from '../../whole-file.js'
 import { caseFileNames } from '../case-file-names.js'
@@ -60,23 +60,25 @@ export function regionIds(region: Region): LabelIdMap {
 }
 
 /**
- * Merge binary masks into one label map on the grid of the first.
+ * Merge binary masks into one label map on the grid of their scan.
  * @param masks in the order of precedence: the last one wins; at least one, at most 255
+ * @param scan grid of the scan. Null: that of the first mask
  * @param read returns the volume of a file
  * @throws DataError for a mask with other values than 0 and 1 (or 255), or on another grid
  */
 export async function mergeMasks(
   masks: readonly NamedMask[],
   read: (file: string) => Promise<Volume> = readNifti,
+  scan: Grid | null = null,
 ): Promise<MergedLabel> {
-  let grid: Grid | null = null
+  let grid = scan
   let owner = new Uint8Array(0)
   const counts = new Map<string, MaskOverlap>()
   for (const [at, mask] of masks.entries()) {
     const volume = await read(mask.file)
-    if (grid === null) owner = new Uint8Array(volume.data.length)
     grid ??= { shape: volume.shape, affine: volume.affine }
     const { data } = alignTo(volume, grid, mask.file)
+    if (at === 0) owner = new Uint8Array(data.length)
     const covered = new Float64Array(at + 1)
     const isOne = onlyValue(data, mask.file)
     for (let n = 0; n < data.length; n++) {
@@ -128,6 +130,7 @@ export interface WrittenLabel {
 /**
  * Write the merged label map of a case; an earlier one of the same masks is reused.
  * @param folder of the label maps
+ * @param image scan whose grid the masks must have. Empty: the masks must have one grid
  * @throws DataError as `mergeMasks`
  */
 export async function writeMergedLabel(
@@ -135,6 +138,7 @@ export async function writeMergedLabel(
   masks: readonly OrganMask[],
   region: Region,
   folder: string,
+  image = '',
 ): Promise<WrittenLabel> {
   const named = masksOfRegion(masks, region)
   if (named.length === 0)
@@ -151,7 +155,10 @@ export async function writeMergedLabel(
   const isThere = await stat(file).catch(() => null)
   if (isThere && earlier?.inputs === inputs)
     return { file, overlaps: earlier.overlaps as readonly MaskOverlap[] }
-  const { label, overlaps } = await mergeMasks(named)
+  // a scan that cannot be read is reported with its own fault
+  const scan = image === '' ? null : await readNiftiHeader(image).catch(() => null)
+  const grid = scan && { shape: scan.shape, affine: scan.affine }
+  const { label, overlaps } = await mergeMasks(named, readNifti, grid)
   await makeFolder(folder)
   await writeNifti(file, label)
   await writeWhole(record, `${JSON.stringify({ inputs, overlaps }, null, 2)}\n`)

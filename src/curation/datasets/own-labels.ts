@@ -2,7 +2,15 @@ import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { DataError } from '../../errors.js'
 import { cannotBeRead } from '../../system-errors.js'
-import { type LeftOut, labelsBeside, noScan, readFolder, stemOf, withoutChannel } from './file-names.js'
+import {
+  type LeftOut,
+  labelsBeside,
+  noScan,
+  plainName,
+  readFolder,
+  stemOf,
+  withoutChannel,
+} from './file-names.js'
 import type { CaseList, ListedCase } from './lists.js'
 import { asUsage, scansAt } from './scans.js'
 import { sourcesAt } from './sources.js'
@@ -97,17 +105,31 @@ function uniquely(pairs: readonly (readonly [string, CaseLabel])[]): Map<string,
 }
 
 /**
- * Pair names of files with names of cases: equal names, else without `_0000` if all names of one side have it.
+ * Pair names of files with names of cases: equal names, else without `_0000` if all names of one side have it, else
+ * without the words for images and labels where only one pair fits (`segmentation-0` and `volume-0`).
  * Return the name of the case of each file that has one.
  */
 export function matchNames(files: readonly string[], cases: readonly string[]): Map<string, string> {
   const wanted = new Set(cases)
   const plain = withoutChannel(files, wanted)
   const short = new Map(withoutChannel(cases, new Set(files)).map((name, at) => [name, cases[at]!]))
-  return new Map(
+  const found = new Map(
     files.flatMap((file, at) => {
       const name = wanted.has(file) ? file : wanted.has(plain[at]!) ? plain[at] : short.get(plain[at]!)
       return name === undefined ? [] : [[file, name] as const]
     }),
   )
+  const taken = new Set(found.values())
+  const left = byPlainName(cases.filter((name) => !taken.has(name)))
+  for (const [own, [file, ...twins]] of byPlainName(files.filter((name) => !found.has(name)))) {
+    const [name, ...others] = left.get(own) ?? []
+    if (name !== undefined && twins.length + others.length === 0) found.set(file!, name)
+  }
+  return found
+}
+
+function byPlainName(names: readonly string[]): Map<string, string[]> {
+  const groups = new Map<string, string[]>()
+  for (const name of names) groups.set(plainName(name), [...(groups.get(plainName(name)) ?? []), name])
+  return groups
 }

@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path'
 import { DataError } from '../../errors.js'
+import { counted } from '../../plain-text.js'
 import { IGNORED_LABEL, type Region } from '../../volume/labels.js'
 import type { LeftOut } from './file-names.js'
 import { ignoredIdsBeside } from './ignored-ids.js'
@@ -80,7 +81,9 @@ export async function pairCases(
     notes: [
       ...found.notes,
       ...merged.notes,
-      ...(alone.length > 0 ? [`${alone.length} scans have no label, so they are not hosts`] : []),
+      ...(alone.length > 0
+        ? [`${counted(alone.length, 'scan', ['has', 'have'])} no label, so cannot be a host`]
+        : []),
     ],
   }
 }

@@ -50,7 +50,8 @@ export function refuseForeignTargets(where: string, map: LabelIdMap, region: Reg
 
 /** Return a sentence about the ids of a data set whose voxels are ignored; null if there are none. */
 export function ignoredNote(dataset: string, map: LabelIdMap): string | null {
-  const ids = Object.keys(map).filter((id) => map[id] === IGNORED_LABEL)
+  // 255 means ignored voxels in every label map with ids of a region
+  const ids = Object.keys(map).filter((id) => map[id] === IGNORED_LABEL && Number(id) !== IGNORED_LABEL)
   if (ids.length === 0) return null
   const named = ids.length === 1 ? `label id ${ids[0]} is` : `label ids ${ids.join(', ')} are`
   const note = `${dataset}: ${named} ignored: such voxels count in no loss, crop centre, tumor and figure`

@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { DataError } from '../../errors.js'
 import { readForeignText } from '../../foreign-text.js'
+import { counted } from '../../plain-text.js'
 import { cannotBeRead } from '../../system-errors.js'
 import { readCaseFolder } from './case-folders.js'
 import {
@@ -155,10 +156,39 @@ async function readListed(file: string, options: ReadOptions): Promise<CaseList>
   })
   const { cases, ...named } = list
   const found = { source: file, ...named, notes: [] }
-  if (cases !== null) return { ...found, layout: 'decathlon list', cases, leftOut: [] }
   const folder = dirname(file)
+  if (cases !== null) {
+    const leftOut = isOwn ? await unlisted(folder, cases) : []
+    return { ...found, layout: 'decathlon list', cases, leftOut }
+  }
   const folders = layout ?? imageFolders((await readFolder(folder)).folders) ?? NNUNET
   return { ...found, layout: 'nnU-Net', ...(await readImageFolders(folder, folders, true)) }
+}
+
+/** Return the images next to a dataset.json that it omits. */
+async function unlisted(folder: string, cases: readonly ListedCase[]): Promise<LeftOut[]> {
+  const used = new Set(cases.flatMap(({ image, label }) => [image, label]))
+  const { folders } = await readFolder(folder)
+  const places = new Set([
+    ...folders.filter((name) => /^images/i.test(name)).map((name) => join(folder, name)),
+    ...cases.map(({ image }) => dirname(image)).filter((place) => place.startsWith(folder)),
+  ])
+  const found = await Promise.all(
+    [...places].map(async (place) => {
+      const content = await readFolder(place).catch(() => null)
+      const files = content?.volumes.map((name) => join(place, name)).filter((name) => !used.has(name)) ?? []
+      return { files, leftOut: content?.leftOut ?? [] }
+    }),
+  )
+  const remedy = 'add it to the list, or move it out of the data set'
+  return [
+    ...found.flatMap(({ leftOut }) => leftOut),
+    ...volumesLeftOut(
+      found.flatMap(({ files }) => files),
+      'a volume that the list omits',
+      remedy,
+    ),
+  ]
 }
 
 const NNUNET: Layout = { kind: 'folders', images: 'imagesTr', labels: 'labelsTr' }
@@ -199,7 +229,7 @@ function isSegmentation(file: string): boolean {
 function countedByName(files: readonly string[]): string[] {
   const counts = new Map<string, number>()
   for (const file of files) counts.set(basename(file), (counts.get(basename(file)) ?? 0) + 1)
-  return [...counts].map(([name, count]) => `${name} is not used (${count} files)`)
+  return [...counts].map(([name, count]) => `${name} is not used (${counted(count, 'file')})`)
 }
 
 function unknownVolumes(files: readonly string[]): LeftOut[] {

@@ -1,4 +1,5 @@
 import { CheckpointError, ConfigError } from '../../errors.js'
+import { counted } from '../../plain-text.js'
 import { LABEL_SCHEMES, type Organ, type OrganName } from '../../volume/labels.js'
 import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
 import { differences, isWhole, kindsOf } from './differences.js'
@@ -60,7 +61,7 @@ export function refuseBlindBaseline(
   const network = segmentorOf(facts)
   if (!network || network.tumorOutputs === null)
     throw new CheckpointError(
-      `${where}: holds no segmentor with known tumor outputs (found ${network ? `${network.outputs ?? 'no'} outputs` : kindsOf(facts.networks)})`,
+      `${where}: holds no segmentor with known tumor outputs (found ${network ? (network.outputs === null ? 'no outputs' : counted(network.outputs, 'output')) : kindsOf(facts.networks)})`,
       { hint: 'name weights with 7, 3 or 2 outputs, or the model.pt of a `baseline` run' },
     )
   if (!isWhole(network))

@@ -1,5 +1,6 @@
 import type { RunConfig } from '../../config/schema.js'
 import { FreetumorError } from '../../errors.js'
+import { counted } from '../../plain-text.js'
 import type { CheckpointFacts, NetworkFacts } from '../ports/checkpoint.js'
 import { trainingLabels } from '../training-labels.js'
 import { plannedOrgans, refuseBlindBaseline, segmentorOf } from './coverage.js'
@@ -34,7 +35,9 @@ function networkHints(network: NetworkFacts): string[] {
       `${name} has ${unexpected} tensors that do not belong to its ${architecture}; loading ignores them where allowed`,
     )
   if (notFinite.length > 0)
-    hints.push(`${name} holds NaN or infinity in ${notFinite.length} tensors, first in ${notFinite[0]}`)
+    hints.push(
+      `${name} holds NaN or infinity in ${counted(notFinite.length, 'tensor')}, first in ${notFinite[0]}`,
+    )
   return hints
 }
 
@@ -55,7 +58,9 @@ function useHints(network: NetworkFacts): string[] {
         : `${name} is the encoder of a SwinUNETR: it can start a segmentor (networks.segmentor.initialWeights)`,
     ]
   if (missing > 0)
-    return [`${name} lacks ${missing} tensors of its ${architecture}, so it does not load strictly`]
+    return [
+      `${name} lacks ${counted(missing, 'tensor')} of its ${architecture}, so it does not load strictly`,
+    ]
   return architecture !== 'unet3d' && outputs !== null && tumorOutputs === null
     ? [
         `${name} has ${outputs} outputs of unknown labels: it can start a segmentor, but not predict or be a baseline`,
@@ -66,7 +71,7 @@ function useHints(network: NetworkFacts): string[] {
 function closest(network: NetworkFacts): string {
   const best = Object.entries(network.against).sort(([, one], [, other]) => other.matched - one.matched)[0]
   if (!best || best[1].matched === 0) return 'no tensor agrees with a published one'
-  return `closest is ${best[0]} with ${best[1].matched} tensors matched and ${best[1].missing} missing`
+  return `closest is ${best[0]} with ${counted(best[1].matched, 'tensor')} matched and ${best[1].missing} missing`
 }
 
 function mergingHints(facts: CheckpointFacts): string[] {

@@ -1,6 +1,7 @@
 import type { IgnoredIds } from '../../curation/datasets/ignored-ids.js'
 import type { CaseMeasures } from '../../evaluation/measures.js'
 import type { Profile } from '../../evaluation/profiles.js'
+import { counted } from '../../plain-text.js'
 import type { CaseError } from '../ports/common.js'
 
 /** Meaning of the ids of masks and labels, as the options state it. */
@@ -59,17 +60,19 @@ export function conventionWarnings(cases: readonly CaseMeasures[], profile: Prof
   return [
     ...(unmeasured.length > 0
       ? [
-          `ids ${list([...ids])} occur in ${unmeasured.length} cases (first ${unmeasured[0]!.caseId}) and are not measured`,
+          `ids ${list([...ids])} occur in ${counted(unmeasured.length, 'case')} (first ${unmeasured[0]!.caseId}) and are not measured`,
         ]
       : []),
     ...oneSidedIds(cases),
     ...absentClasses(cases),
     ...(resampled > 0
       ? [
-          `${resampled} cases were resampled to ${profile.spacingMm!.join(' x ')} mm: the published figures of ${profile.name} are taken on the prepared grid (predict --grid prepared)`,
+          `${counted(resampled, 'case', ['was', 'were'])} resampled to ${profile.spacingMm!.join(' x ')} mm: the published figures of ${profile.name} are taken on the prepared grid (predict --grid prepared)`,
         ]
       : []),
-    ...(removed > 0 ? [`predicted tumor outside the organ mask was removed in ${removed} cases`] : []),
+    ...(removed > 0
+      ? [`predicted tumor outside the organ mask was removed in ${counted(removed, 'case')}`]
+      : []),
   ]
 }
 
@@ -89,7 +92,7 @@ function absentClasses(cases: readonly CaseMeasures[]): string[] {
 export function unpredictedWarnings(ids: readonly string[], numPairs: number): string[] {
   if (ids.length === 0) return []
   return [
-    `partial: ${ids.length} of ${numPairs + ids.length} labels have no mask and are in no figure, first ${ids[0]}`,
+    `partial: ${ids.length} of ${counted(numPairs + ids.length, 'label')} without a mask, so in no figure, first ${ids[0]}`,
   ]
 }
 
@@ -98,7 +101,7 @@ export function ignoredWarnings(cases: readonly CaseMeasures[], { ids, source }:
   const some = cases.filter(({ ignoredVoxels }) => ignoredVoxels > 0)
   if (some.length === 0) return []
   return [
-    `${some.length} cases have ignored voxels, which count in no figure (label id ${list(ids)} by ${source})`,
+    `${counted(some.length, 'case', ['has', 'have'])} ignored voxels, which count in no figure (label id ${list(ids)} by ${source})`,
   ]
 }
 
@@ -111,11 +114,11 @@ function oneSidedIds(cases: readonly CaseMeasures[]): string[] {
     const inMask = of.filter((one) => one.truePositive + one.falsePositive > 0).length
     if (inTruth > 0 && inMask === 0)
       return [
-        `id ${id} is in ${inTruth} labels and in no mask: if masks use another id for it, pass --map-predictions`,
+        `id ${id} is in ${counted(inTruth, 'label')} and in no mask: if masks use another id for it, pass --map-predictions`,
       ]
     if (inMask > 0 && inTruth === 0)
       return [
-        `id ${id} is in ${inMask} masks and in no label: if labels use another id for it, pass --map-labels`,
+        `id ${id} is in ${counted(inMask, 'mask')} and in no label: if labels use another id for it, pass --map-labels`,
       ]
     return []
   })

@@ -11,6 +11,7 @@ import { matchNames } from '../../curation/datasets/own-labels.js'
 import { asUsage } from '../../curation/datasets/scans.js'
 import { DataError, UsageError } from '../../errors.js'
 import { parseForeignJson, readForeignText } from '../../foreign-text.js'
+import { counted } from '../../plain-text.js'
 import { cannotBeRead } from '../../system-errors.js'
 import type { Region } from '../../volume/labels.js'
 
@@ -57,7 +58,7 @@ export async function pairMasks(
   const missing = [...truth.files.keys()].filter((name) => !matched.has(name)).sort()
   if (unmatched.length > 0 || (missing.length > 0 && !partial))
     throw new DataError(
-      `masks and labels do not pair: ${unmatched.length} masks without a label (first ${unmatched[0] ?? 'none'}), ${missing.length} labels without a mask (first ${missing[0] ?? 'none'})`,
+      `${predictions}: its masks do not pair with the labels (${unpaired(unmatched, 'mask', 'label')}; ${unpaired(missing, 'label', 'mask')})`,
       {
         hint:
           unmatched.length === 0
@@ -76,6 +77,11 @@ export async function pairMasks(
     leftOut: [...made.leftOut, ...truth.leftOut],
     notes: truth.notes,
   }
+}
+
+function unpaired(names: readonly string[], kind: string, other: string): string {
+  const first = names[0] === undefined ? '' : `, first ${names[0]}`
+  return `${counted(names.length, kind)} without a ${other}${first}`
 }
 
 /**
@@ -120,9 +126,12 @@ export async function patientsOfCases(
     : patientsOfTable(file, text)
   const unknown = ids.filter((id) => !named.has(id))
   if (unknown.length > 0)
-    throw new DataError(`${file}: lists no patient for ${unknown.length} cases (first ${unknown[0]})`, {
-      hint: 'give every case a line `case,patient`',
-    })
+    throw new DataError(
+      `${file}: lists no patient for ${counted(unknown.length, 'case')} (first ${unknown[0]})`,
+      {
+        hint: 'give every case a line `case,patient`',
+      },
+    )
   return new Map(ids.map((id) => [id, named.get(id)!]))
 }
 

@@ -1,4 +1,4 @@
-import { basename, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
 import type { IgnoredIds } from '../../curation/datasets/ignored-ids.js'
 import { labelFiles } from '../../curation/datasets/label-files.js'
@@ -10,12 +10,14 @@ import { type CaseMeasures, parseCaseMeasures } from '../../evaluation/measures.
 import type { Profile } from '../../evaluation/profiles.js'
 import type { Summary } from '../../evaluation/summary.js'
 import { writeEvaluation, writeJson } from '../../evaluation/write.js'
+import { counted } from '../../plain-text.js'
 import type { Region } from '../../volume/labels.js'
 import { makeFolder, makeWritableFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import type { CaseError } from '../ports/common.js'
 import { removeOldPage, writeEvaluationPage } from '../report/evaluation.js'
 import { byCase, lockUnsharded, type WholeShards, workOnShard } from '../shards.js'
+import { scansOfCases, writeCaseFiles } from './case-files.js'
 import { ignoredIdsOfLabels } from './ignored-ids.js'
 import {
   conventionWarnings,
@@ -32,7 +34,7 @@ import {
   volumesIn,
 } from './mask-files.js'
 import { drawWorstCases } from './pictures.js'
-import { type EvaluateOptions, evaluateProfile, measuredIds } from './settings.js'
+import { type EvaluateOptions, evaluateProfile, measuredIds, namesOfIds } from './settings.js'
 import { evaluateSpec } from './spec.js'
 
 export type FailedCases = readonly { readonly caseId: string; readonly error: CaseError }[]
@@ -87,6 +89,7 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
   } as const
   return await workOnShard(sharded, context, async () => {
     const part = await measureBoth(options, mine, context)
+    context.note('the figures are those of this shard alone')
     const { out: _, ...unwritten } = options
     return { part, result: await concludeEvaluation(unwritten, part, context) }
   })
@@ -103,13 +106,11 @@ export async function mergeEvaluation(
     cases: raws.flatMap(({ cases }) => cases),
     failed: raws.flatMap(({ failed }) => failed).sort((a, b) => (a.caseId < b.caseId ? -1 : 1)),
   })
-  const pairs = byCase(
-    shards,
-    parts.flatMap((part) => part.pairs),
-    ({ id }) => id,
-  )
+  const inOrder = (pairs: readonly MaskFiles[]): readonly MaskFiles[] => byCase(shards, pairs, ({ id }) => id)
+  const pairs = inOrder(parts.flatMap((part) => part.pairs))
+  const otherPairs = inOrder(parts.flatMap((part) => part.otherPairs))
   const seconds = parts.flatMap(({ second }) => second ?? [])
-  const merged = { ...parts[0]!, pairs, first: all(parts.map(({ first }) => first)) }
+  const merged = { ...parts[0]!, pairs, otherPairs, first: all(parts.map(({ first }) => first)) }
   const options = shards.plan.settings
   const second = seconds.length === 0 ? null : all(seconds)
   const result = await concludeEvaluation(options, { ...merged, second }, context)
@@ -192,6 +193,8 @@ interface RawMeasures {
 /** The measures of both folders of masks: the results of a shard for the merge. */
 interface MeasuredPart extends Pick<EvaluationInputs, 'ignored' | 'leftOut'> {
   readonly pairs: readonly MaskFiles[]
+  /** Those of `against`; empty without it. */
+  readonly otherPairs: readonly MaskFiles[]
   readonly first: RawMeasures
   /** Null without `against`. */
   readonly second: RawMeasures | null
@@ -204,7 +207,7 @@ async function measureBoth(
 ): Promise<MeasuredPart> {
   const first = await measure(masks, options, ignored, context)
   const second = others && (await measure(others, options, ignored, context))
-  return { pairs: masks.pairs, ignored, leftOut, first, second }
+  return { pairs: masks.pairs, otherPairs: others?.pairs ?? [], ignored, leftOut, first, second }
 }
 
 async function measure(
@@ -229,7 +232,7 @@ async function measure(
 /** Compute the figures of measured cases, compare both folders, and write all to `out`. */
 async function concludeEvaluation(
   options: EvaluateOptions,
-  { pairs, ignored, leftOut, ...measured }: MeasuredPart,
+  { pairs, otherPairs, ignored, leftOut, ...measured }: MeasuredPart,
   context: StageContext,
 ): Promise<Evaluation> {
   const profile = evaluateProfile(options)
@@ -251,8 +254,16 @@ async function concludeEvaluation(
       await writeEvaluation(join(out, 'against'), second.summary, second.cases, profile)
       await writeJson(join(out, 'comparison.json'), comparison)
     }
-    const pictured = { ...options, ...measuredIds(options), out }
-    await drawWorstCases(first.cases, pairs, pictured, ignored.ids, context)
+    const ids = measuredIds(options)
+    const scans = await scansOfCases(
+      options.images,
+      pairs.map(({ id }) => id),
+    )
+    await writeCaseFiles(out, pairs, scans, { ...ids, region: options.region ?? 'abdomen' })
+    const compared = new Set(second?.cases.map(({ caseId }) => caseId))
+    const otherMasks = otherPairs.filter(({ id }) => compared.has(id))
+    const pictured = { ...options, ...ids, out }
+    await drawWorstCases(first.cases, pairs, otherMasks, scans, pictured, ignored.ids, context)
     await writeEvaluationPage(out)
   }
   return {
@@ -282,7 +293,9 @@ function summarize(
   for (const text of warnings) context.note(text, 'warning')
   const failedCases = failed.map(({ caseId }) => caseId)
   const seed = options.seed ?? 0
-  return { summary: aggregate(fitting, profile, { seed, failedCases, warnings }), cases: fitting, failed }
+  const labelNames = namesOfIds(options)
+  const figures = aggregate(fitting, profile, { seed, failedCases, warnings })
+  return { summary: { ...figures, ...(labelNames && { labelNames }) }, cases: fitting, failed }
 }
 
 /** Return the options that decide the figures, with absolute paths: a merge may run in another working directory. */
@@ -311,8 +324,15 @@ function compareBoth(
   { predictions, against, seed = 0 }: EvaluateOptions,
   profile: Profile,
 ): Comparison {
-  const names = [basename(resolve(predictions)), basename(resolve(against!))] as const
+  const names = distinctNames(resolve(predictions), resolve(against!))
   return compare(first.cases, second.cases, profile, { seed, names })
+}
+
+/** Return short names of two folders: their last parts, or the last two if those are equal. */
+function distinctNames(first: string, second: string): readonly [string, string] {
+  const [a, b] = [basename(first), basename(second)]
+  if (a !== b) return [a, b]
+  return [join(basename(dirname(first)), a), join(basename(dirname(second)), b)]
 }
 
 /**
@@ -341,9 +361,12 @@ async function scoresOf(
   })
   const missing = scores.filter(([, paths]) => paths.length === 0)
   if (missing.length > 0)
-    throw new DataError(`${folder}: holds no score of ${missing.length} cases (first ${missing[0]![0]})`, {
-      hint: `name the files NAME.nii.gz, or NAME_ID.nii.gz for the tumor ids ${outputs.join(', ')}`,
-    })
+    throw new DataError(
+      `${folder}: holds no score of ${counted(missing.length, 'case')} (first ${missing[0]![0]})`,
+      {
+        hint: `name the files NAME.nii.gz, or NAME_ID.nii.gz for the tumor ids ${outputs.join(', ')}`,
+      },
+    )
   return new Map(scores)
 }
 
@@ -367,7 +390,7 @@ async function organMasksOf(
     })
   if (missing.length > 0)
     warnings.push(
-      `${missing.length} cases have no organ mask in ${basename(organs)}, first ${missing[0]!.id}`,
+      `${counted(missing.length, 'case', ['has', 'have'])} no organ mask in ${basename(organs)}, first ${missing[0]!.id}`,
     )
   return files
 }

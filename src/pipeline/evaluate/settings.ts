@@ -21,6 +21,8 @@ export interface EvaluateOptions {
   readonly region?: Region | undefined
   /** Ids that are measured. Default: those of the region. */
   readonly labelIds?: readonly number[] | undefined
+  /** Name of each id, by index, for the report. Default: those of the region, without `labelIds`. */
+  readonly labelNames?: readonly string[] | undefined
   /** The tumor ids among them. Default: those of the region. */
   readonly tumorIds?: readonly number[] | undefined
   /** Id in the masks -> id that is measured; default the same. */
@@ -57,9 +59,8 @@ export interface PictureOptions {
   readonly region?: Region | undefined
   readonly predictionMap?: IdMap | undefined
   readonly labelMap?: IdMap | undefined
-  /** Folders of organ masks and of scans. */
+  /** Folder of organ masks. */
   readonly organs?: string | undefined
-  readonly images?: string | undefined
   readonly pictures?: number | undefined
   readonly workers?: number | undefined
 }
@@ -78,6 +79,15 @@ export function measuredIds({ region = 'abdomen', labelIds, tumorIds }: Evaluate
     })
   const tumors = tumorIds ?? scheme.organs.map(({ tumorLabel }) => tumorLabel)
   return { labelIds: labels, tumorIds: tumors.filter((id) => labels.includes(id)) }
+}
+
+/** Return the name of each measured id; undefined if the ids may be those of another convention. */
+export function namesOfIds(options: EvaluateOptions): Readonly<Record<string, string>> | undefined {
+  const { labelNames, labelIds, region = 'abdomen' } = options
+  const names = labelNames ?? (labelIds === undefined ? LABEL_SCHEMES[region].names : undefined)
+  if (names === undefined) return undefined
+  const ids = measuredIds(options).labelIds.filter((id) => names[id] !== undefined)
+  return Object.fromEntries(ids.map((id) => [String(id), names[id]!]))
 }
 
 /** Return the published profile with the options over it. */

@@ -47,6 +47,7 @@ const WINDOWS_HU = { abdomen: [-175, 250], chest: [-1000, 500] } as const
 interface PicturedCase {
   readonly measured: CaseMeasures
   readonly files: MaskFiles
+  readonly against: string | null
   readonly image: string | null
   readonly organ: string | null
   readonly output: string
@@ -67,6 +68,12 @@ export function pictureSpec(
     predictionMap: options.predictionMap ?? null,
     labelMap: withoutIgnored(options.labelMap),
     ignoredIds,
-    cases: cases.map(({ files, image, organ, output }) => ({ ...files, image, organ, output })),
+    cases: cases.map(({ files, against, image, organ, output }) => ({
+      ...files,
+      against,
+      image,
+      organ,
+      output,
+    })),
   }
 }

@@ -59,11 +59,25 @@ export async function runDemo(options: DemoOptions, context: StageContext): Prom
   }
   stage('evaluation on held-out phantoms')
   // side by side: each spends most of its time starting one process after another
-  const evaluated = (job: 'baseline' | 'segmentation') => evaluateOn(out, job, options.seed, weights, context)
-  const both = [evaluated('baseline'), evaluated('segmentation')] as const
-  await Promise.allSettled(both) // if one fails, the other ends before the failure is reported
-  const [baseline, segmentation] = await Promise.all(both)
+  const onBoth = async <T>(work: (job: Tested) => Promise<T>): Promise<[T, T]> => {
+    const both = [work('baseline'), work('segmentation')] as const
+    await Promise.allSettled(both) // if one fails, the other ends before the failure is reported
+    return await Promise.all(both)
+  }
+  await onBoth((job) => predictOn(out, job, options.seed, weights, context))
+  const [baseline, segmentation] = await onBoth((job) => evaluateOn(out, job, options.seed, weights, context))
   return await conclude(out, jobs, baseline, segmentation)
+}
+
+/** Jobs whose weights segment the held-out phantoms. */
+type Tested = 'baseline' | 'segmentation'
+
+function masksOf(out: string, job: Tested): string {
+  return join(out, 'evaluation', job, 'masks')
+}
+
+function heldOutPhantoms(out: string): string {
+  return join(out, 'data', 'phantom_test')
 }
 
 /** Return the debug configuration of a job, with the demo's folders, seed, steps, ranks and weights. */
@@ -107,37 +121,50 @@ async function demoConfig(
   )
 }
 
+async function predictOn(
+  out: string,
+  job: Tested,
+  seed: number,
+  weights: Partial<Record<JobKind, string>>,
+  context: StageContext,
+): Promise<void> {
+  const { evaluation } = await demoConfig(job, out, seed, weights)
+  await predictMasks(
+    {
+      checkpoint: weights[job]!,
+      images: join(heldOutPhantoms(out), 'imagesTr'),
+      out: masksOf(out, job),
+      overlap: evaluation.overlap,
+      blend: evaluation.blend,
+      windowBatch: evaluation.windowBatch,
+    },
+    context,
+  )
+}
+
+/** Evaluate the masks of a job; those of the segmentation are compared with those of the baseline, with pictures. */
 async function evaluateOn(
   out: string,
-  job: 'baseline' | 'segmentation',
+  job: Tested,
   seed: number,
   weights: Partial<Record<JobKind, string>>,
   context: StageContext,
 ): Promise<Summary> {
-  const config = await demoConfig(job, out, seed, weights)
-  const labels = trainingLabels(config)
-  const test = join(out, 'data', 'phantom_test')
-  const predictions = join(out, 'evaluation', job, 'masks')
-  await predictMasks(
-    {
-      checkpoint: weights[job]!,
-      images: join(test, 'imagesTr'),
-      out: predictions,
-      overlap: config.evaluation.overlap,
-      blend: config.evaluation.blend,
-      windowBatch: config.evaluation.windowBatch,
-    },
-    context,
-  )
+  const labels = trainingLabels(await demoConfig(job, out, seed, weights))
+  const test = heldOutPhantoms(out)
+  const against = job === 'segmentation' ? masksOf(out, 'baseline') : undefined
   const { summary } = await evaluateMasks(
     {
-      predictions,
+      predictions: masksOf(out, job),
       labels: join(test, 'labelsTr'),
       profile: 'freetumor',
       out: join(out, 'evaluation', job),
       labelIds: labels.names.map((_, id) => id).slice(1),
       tumorIds: labels.tumorIds,
-      pictures: 0,
+      labelNames: labels.names,
+      images: join(test, 'imagesTr'),
+      pictures: against === undefined ? 0 : 4,
+      against,
       workers: 1,
       seed,
     },

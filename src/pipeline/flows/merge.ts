@@ -79,7 +79,7 @@ async function resultOf(
     case 'data audit':
       return { command, result: await mergeAudit(directory, shards, { signal, onNote: note }) }
     case 'synthesize':
-      return { command, result: await mergeSynthesis(directory, shards) }
+      return { command, result: await mergeSynthesis(directory, shards, context) }
     case 'predict':
       return { command, result: await mergePrediction(directory, shards) }
     case 'evaluate':

@@ -5,6 +5,7 @@ import type { RunConfig } from '../../config/schema.js'
 import { curate, curationWarnings } from '../../curation/datasets/curate.js'
 import type { ManifestCase } from '../../curation/datasets/manifest.js'
 import { FreetumorError } from '../../errors.js'
+import { counted } from '../../plain-text.js'
 import { cannotBeRead } from '../../system-errors.js'
 import { readNiftiHeader } from '../../volume/nifti.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
@@ -160,7 +161,8 @@ async function cacheBytes(
       unread++
     }
   }
-  if (unread > 0) warnings.push(`${unread} scans cannot be read: \`freetumor data check\` lists the reasons`)
+  if (unread > 0)
+    warnings.push(`${counted(unread, 'scan')} cannot be read: \`freetumor data check\` lists the reasons`)
   return bytes
 }
 

@@ -134,6 +134,8 @@ export interface PictureSpec {
     readonly id: string
     readonly prediction: string
     readonly label: string
+    /** Mask of the same case by another segmentor. */
+    readonly against: string | null
     readonly image: string | null
     readonly organ: string | null
     /** JSON file to write. */

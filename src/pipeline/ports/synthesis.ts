@@ -66,6 +66,8 @@ export interface VariantRound {
   readonly subvolumeShape: Vec3
   /** Accepted tumors of the previous round. */
   readonly accepted: readonly number[]
+  /** Rejected tumors of the previous round that are written into `rejected/`. */
+  readonly keptRejected: readonly number[]
   /** Empty if the variant is to be written with its accepted tumors. */
   readonly attempts: readonly {
     readonly tumor: number
@@ -83,17 +85,27 @@ export interface AttemptMeasures {
   readonly more: Readonly<Record<string, number>>
 }
 
-export type VariantResult =
-  | {
-      /** Null if no tumor was accepted: nothing is written. */
-      readonly files: Readonly<Record<'image' | 'label' | 'change', string>> | null
-      readonly sha256?: Readonly<Record<'image' | 'label' | 'change', string>>
-      /** SHA-256 of the host's image. */
-      readonly host?: string
-      readonly changedVoxels?: number
-      /** Seconds spent on this variant: `read`, `render`, `judge`, `write`. */
-      readonly seconds: Readonly<Record<string, number>>
-      /** Memory of the process in MB: with its networks loaded, and the peak so far. */
-      readonly memoryMb?: { readonly loaded: number; readonly peak: number }
-    }
-  | { readonly error: CaseError }
+/** Image, label map, change mask, and map of tumor numbers. */
+export type WrittenKind = 'image' | 'label' | 'change' | 'tumors'
+
+export type VariantResult = WrittenVariant | { readonly error: CaseError }
+
+export interface WrittenVariant {
+  /** Null if no tumor was accepted: nothing is written. */
+  readonly files: Readonly<Record<WrittenKind, string>> | null
+  readonly sha256?: Readonly<Record<WrittenKind, string>>
+  /** Rejected tumors that were written; `file` lies below `rejected/imagesTr/`. */
+  readonly rejected?: readonly {
+    readonly tumor: number
+    readonly attempt: number
+    readonly file: string
+    readonly sha256: string
+  }[]
+  /** SHA-256 of the host's image. */
+  readonly host?: string
+  readonly changedVoxels?: number
+  /** Seconds spent on this variant: `read`, `render`, `judge`, `write`. */
+  readonly seconds: Readonly<Record<string, number>>
+  /** Memory of the process in MB: with its networks loaded, and the peak so far. */
+  readonly memoryMb?: { readonly loaded: number; readonly peak: number }
+}

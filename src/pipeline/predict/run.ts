@@ -4,6 +4,7 @@ import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.j
 import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
 import { UsageError } from '../../errors.js'
 import { readJsonLog } from '../../jsonl.js'
+import { counted } from '../../plain-text.js'
 import { makeFolder, writeWhole } from '../../whole-file.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import type { StageContext } from '../context.js'
@@ -156,7 +157,7 @@ async function segment(
   const failed: { caseId: string; error: CaseError }[] = []
   const report = (one: PredictProgress['case']): void =>
     options.onCase?.({ done: cases.length + failed.length, total: scans.length, case: one })
-  if (cases.length > 0) context.note(`${cases.length} of ${scans.length} masks exist already`)
+  if (cases.length > 0) context.note(`${cases.length} of ${counted(scans.length, 'mask')} already written`)
   const left = spec.cases.filter(({ id }) => !done.has(id))
   const byId = new Map(scans.map((scan) => [scan.id, scan]))
   const inputs = new Map(
@@ -220,7 +221,7 @@ function noteWithout(
   const tell = (without: readonly ScanCase[], what: string): void => {
     if (without.length > 0)
       context.note(
-        `${without.length} of ${scans.length} scans have no ${what}, first ${without[0]!.id}`,
+        `${without.length} of ${counted(scans.length, 'scan')} without ${what}, first ${without[0]!.id}`,
         'warning',
       )
   }

@@ -137,8 +137,12 @@ async function writePages(
   { pictures, signal }: AuditSettings,
 ): Promise<void> {
   const folder = resolve(out)
-  await writeWhole(join(folder, 'audit.json'), `${JSON.stringify(report, null, 2)}\n`)
   const byId = new Map(cases.map((item) => [item.id, item]))
+  const paired = new Set(report.pairs.flatMap((pair) => pair.cases))
+  const files = Object.fromEntries(
+    [...paired].flatMap((id) => (byId.has(id) ? [[id, resolve(byId.get(id)!.image)]] : [])),
+  )
+  await writeWhole(join(folder, 'audit.json'), `${JSON.stringify({ ...report, files }, null, 2)}\n`)
   const pairs: AuditPagePair[] = []
   let drawn = 0
   for (const pair of report.pairs) {

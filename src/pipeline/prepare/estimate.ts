@@ -8,7 +8,7 @@ import { LABEL_SCHEMES } from '../../volume/labels.js'
 import { probeNifti } from '../../volume/nifti-probe.js'
 import type { CaseToPrepare } from './run.js'
 import type { PrepareSettings } from './settings.js'
-import { cacheDirectory } from './spec.js'
+import { cacheDirectory, cacheIdOf } from './spec.js'
 
 /** Estimated cost of a preparation, from headers alone. */
 export interface PrepareEstimate {
@@ -41,7 +41,7 @@ export async function estimatePreparation(
   cases: readonly CaseToPrepare[],
 ): Promise<PrepareEstimate> {
   const directory = cacheDirectory(settings)
-  const fresh = cases.filter(({ id }) => !existsSync(join(directory, cacheName(id))))
+  const fresh = cases.filter((item) => !existsSync(join(directory, cacheName(cacheIdOf(item)))))
   const sizes = await sizesOf(fresh, settings)
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
   const sourceVoxels = sizes.map(({ source }) => source)

@@ -3,6 +3,7 @@ import type { DataSection } from '../../config/sections/data.js'
 import { knownOverlaps } from '../../curation/audit/known-overlaps.js'
 import { type CuratedCase, ownDatasets } from '../../curation/datasets/curate.js'
 import { DataError, LeakError, StoppedError } from '../../errors.js'
+import { counted } from '../../plain-text.js'
 import { readNiftiHeader } from '../../volume/nifti.js'
 import type { StageContext } from '../context.js'
 import { fingerprintAll, readSavedAudit, type SavedAudit } from './audit.js'
@@ -216,7 +217,7 @@ function noteCoverage(
   note(
     audit === null
       ? `no audit searched for near-duplicates: ${how}`
-      : `the last audit (${audit.time.slice(0, 10)}) did not compare ${unseen.length} of ${cases.length} cases (first ${unseen[0]!.id}): ${how}`,
+      : `the last audit (${audit.time.slice(0, 10)}) did not compare ${unseen.length} of ${counted(cases.length, 'case')} (first ${unseen[0]!.id}): ${how}`,
   )
   const unseenSets = new Set(unseen.map(({ dataset }) => dataset))
   const [trained, heldOut] = [sides.training, sides.heldOut].map(

@@ -1,19 +1,21 @@
 import { createHash } from 'node:crypto'
 import { join, resolve } from 'node:path'
 import { cacheName, refuseSameFile } from '../../curation/case-file-names.js'
-import { type Curation, curate, curationWarnings } from '../../curation/datasets/curate.js'
+import { curate, curationWarnings } from '../../curation/datasets/curate.js'
 import type { ManifestCase } from '../../curation/datasets/manifest.js'
 import { ignoredNote } from '../../curation/datasets/region-ids.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
 import { DataError } from '../../errors.js'
 import { ensurePhantoms } from '../../phantom/dataset.js'
+import { counted } from '../../plain-text.js'
 import type { StageContext } from '../context.js'
 import type { PreparedCase } from '../ports/cases.js'
 import type { CaseError } from '../ports/common.js'
 import { byCase, lockUnsharded, type WholeShards, workOnShard } from '../shards.js'
+import { applyReviews, type ReviewedCuration, type ReviewSettings, type TrainingReviews } from './reviews.js'
 import type { DataSettings, PrepareSettings } from './settings.js'
-import { cacheDirectory, prepareSpec } from './spec.js'
+import { cacheDirectory, cacheIdOf, prepareSpec } from './spec.js'
 
 /** A prepared case with its part in a training. */
 export interface TrainingCase {
@@ -33,12 +35,16 @@ export interface PrepareReport {
   readonly reused: number
   readonly bytes: number
   readonly failed: readonly { readonly caseId: string; readonly error: CaseError }[]
+  /** Use of the decisions of reviewers; null without `quality.reviews`. */
+  readonly reviews: TrainingReviews | null
 }
 
 /** A case of a manifest, with its number of visits per epoch. Default: 1. */
 export type CaseToPrepare = Omit<ManifestCase, 'labelMap'> & {
   readonly labelMap: LabelIdMap
   readonly repeat?: number
+  /** Name of the case in the cache. Default: its id. */
+  readonly cacheId?: string
 }
 
 export type CaseProgress = (
@@ -53,32 +59,41 @@ export type CaseProgress = (
  * @throws DataError if a case cannot be prepared: a study must not lose cases silently
  */
 export async function prepareData(
-  settings: PrepareSettings & DataSettings,
+  settings: PrepareSettings & DataSettings & ReviewSettings,
   context: StageContext,
-  curation?: Curation,
+  curation?: ReviewedCuration,
 ): Promise<readonly TrainingCase[]> {
   const { cases } = curation ?? (await curateData(settings, context))
   const report = await prepareListed(settings, casesToPrepare(cases), context)
   const first = report.failed[0]
   if (first)
     throw new DataError(
-      `${report.failed.length} of ${report.cases.length + report.failed.length} cases cannot be prepared; first ${first.caseId}: ${first.error.message}`,
+      `${report.failed.length} of ${counted(report.cases.length + report.failed.length, 'case')} cannot be prepared; first ${first.caseId}: ${first.error.message}`,
       { hint: first.error.hint || 'correct the file, or remove the case from its list' },
     )
   if (report.prepared > 0)
-    context.note(`prepared ${report.prepared} cases (${report.reused} reused) in ${report.directory}`)
+    context.note(
+      `prepared ${counted(report.prepared, 'case')} (${report.reused} reused) in ${report.directory}`,
+    )
   return report.cases
 }
 
-/** Return the cases of a configuration; create its phantoms, and note missing files and ignored label ids. */
-export async function curateData({ region, data }: DataSettings, context: StageContext): Promise<Curation> {
+/**
+ * Return the cases of a configuration, with its reviews applied; create its phantoms, and note missing files and ignored
+ * label ids.
+ */
+export async function curateData(
+  { region, data, ...settings }: DataSettings & ReviewSettings,
+  context: StageContext,
+): Promise<ReviewedCuration> {
   if (data.phantoms && (await ensurePhantoms(data.root, region, data.phantoms)))
     context.note(`made phantom CTs in ${data.root}`)
   const curation = await curate(data, region)
   for (const text of curationWarnings(curation)) context.note(text, 'warning')
   for (const text of curation.notes) context.note(text)
+  const reviewed = await applyReviews(settings, curation, context)
   noteIgnored(curation.cases, context)
-  return curation
+  return reviewed
 }
 
 /** Note the label ids of each data set whose voxels are ignored. */
@@ -92,12 +107,13 @@ export function noteIgnored(cases: readonly CaseToPrepare[], context: StageConte
 
 /** Prepare the cases of a configuration in the cache; verify the cached ones. Every failure is in the report. */
 export async function prepareCases(
-  settings: PrepareSettings & DataSettings,
+  settings: PrepareSettings & DataSettings & ReviewSettings,
   context: StageContext,
   { onProgress, shard }: { readonly onProgress?: CaseProgress; readonly shard?: Shard | undefined } = {},
 ): Promise<PrepareReport> {
-  const { cases } = await curateData(settings, context)
-  return await prepareCurated(settings, casesToPrepare(cases), context, { onProgress, shard })
+  const { cases, reviews } = await curateData(settings, context)
+  const curated = { cases: casesToPrepare(cases), reviews }
+  return await prepareCurated(settings, curated, context, { onProgress, shard })
 }
 
 /**
@@ -106,20 +122,20 @@ export async function prepareCases(
  * @throws DataError if two cases would share a file of the cache; UsageError if another process works on the shard
  */
 export async function prepareCurated(
-  settings: PrepareSettings & DataSettings,
-  cases: readonly CaseToPrepare[],
+  settings: PrepareSettings & DataSettings & ReviewSettings,
+  { cases, reviews }: { readonly cases: readonly CaseToPrepare[] } & Pick<PrepareReport, 'reviews'>,
   context: StageContext,
   {
     onProgress,
     shard,
   }: { readonly onProgress?: CaseProgress | undefined; readonly shard?: Shard | undefined },
 ): Promise<PrepareReport> {
-  const ids = cases.map(({ id }) => id)
+  const ids = cases.map(cacheIdOf)
   refuseSameFile(ids, cacheName)
   const directory = preparationDirectory(settings)
   if (shard === undefined) {
     await using _lock = await lockUnsharded(directory, context)
-    return await prepareListed(settings, cases, context, onProgress, true)
+    return { ...(await prepareListed(settings, cases, context, onProgress, true)), reviews }
   }
   const mine = casesOfShard(cases, shard)
   const work = {
@@ -131,7 +147,7 @@ export async function prepareCurated(
     cases: mine.map(({ id }) => id),
   } as const
   return await workOnShard(work, context, async () => {
-    const result = await prepareListed(settings, mine, context, onProgress, true)
+    const result = { ...(await prepareListed(settings, mine, context, onProgress, true)), reviews }
     return { part: result, result }
   })
 }
@@ -140,9 +156,9 @@ export async function prepareCurated(
 export const PREPARATION = 'prepare-'
 
 /** Return the folder for the shards of a preparation: one for each set of cases and deciding settings. */
-export function preparationDirectory(settings: PrepareSettings & DataSettings): string {
+export function preparationDirectory(settings: PrepareSettings & DataSettings & ReviewSettings): string {
   const data = { ...settings.data, root: resolve(settings.data.root) }
-  const text = JSON.stringify({ cache: cacheDirectory(settings), data })
+  const text = JSON.stringify({ cache: cacheDirectory(settings), data, reviews: settings.quality.reviews })
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 12)
   return join(resolve(settings.prepare.cache), `${PREPARATION}${hash}`)
 }
@@ -169,6 +185,8 @@ export function mergePreparation(
       parts.flatMap(({ failed }) => failed),
       ({ caseId }) => caseId,
     ),
+    // every shard sees all reviews
+    reviews: parts[0]!.reviews,
   }
 }
 
@@ -188,13 +206,10 @@ export async function prepareListed(
   context: StageContext,
   onProgress?: CaseProgress,
   verify = false,
-): Promise<PrepareReport> {
-  refuseSameFile(
-    cases.map(({ id }) => id),
-    cacheName,
-  )
+): Promise<Omit<PrepareReport, 'reviews'>> {
+  refuseSameFile(cases.map(cacheIdOf), cacheName)
   const spec = prepareSpec(settings, cases, verify)
-  const byId = new Map(cases.map((item) => [item.id, item]))
+  const byId = new Map(cases.map((item) => [cacheIdOf(item), item]))
   const done: TrainingCase[] = []
   const failed: { caseId: string; error: CaseError }[] = []
   let reused = 0
@@ -204,7 +219,7 @@ export async function prepareListed(
     logDirectory: context.logDirectory,
   })) {
     const item = byId.get(outcome.caseId)!
-    if ('error' in outcome) failed.push(outcome)
+    if ('error' in outcome) failed.push({ caseId: item.id, error: outcome.error })
     else {
       if (outcome.result.reused) reused++
       bytes += outcome.result.bytes
@@ -220,7 +235,7 @@ export async function prepareListed(
     onProgress?.(
       done.length + failed.length,
       cases.length,
-      outcome.caseId,
+      item.id,
       'error' in outcome ? outcome.error : outcome.result,
     )
   }

@@ -10,7 +10,7 @@ import type { PrepareSettings } from './settings.js'
  */
 export function prepareSpec(
   settings: PrepareSettings,
-  cases: PrepareSpec['cases'],
+  cases: readonly (PrepareSpec['cases'][number] & { readonly cacheId?: string })[],
   verify: boolean,
 ): PrepareSpec {
   const { workers, spacingMm, windowHu } = settings.prepare
@@ -22,8 +22,18 @@ export function prepareSpec(
     windowHu,
     numIds: LABEL_SCHEMES[settings.region].names.length,
     verify,
-    cases: cases.map(({ id, image, label, labelMap }) => ({ id, image, label, labelMap })),
+    cases: cases.map(({ image, label, labelMap, ...item }) => ({
+      id: cacheIdOf(item),
+      image,
+      label,
+      labelMap,
+    })),
   }
+}
+
+/** Return the name of a case in the cache: its id, unless its label depends on reviews. */
+export function cacheIdOf({ id, cacheId = id }: { readonly id: string; readonly cacheId?: string }): string {
+  return cacheId
 }
 
 /** Return the folder of the prepared cases: one folder for each set of deciding settings. */

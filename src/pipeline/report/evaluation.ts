@@ -8,20 +8,23 @@ import { type Figure, type LesionRates, type Summary, summaryProblem } from '../
 import { caseDice, worstFirst } from '../../evaluation/worst.js'
 import { parseForeignJson } from '../../foreign-text.js'
 import { readJsonLog } from '../../jsonl.js'
+import type { ComparisonReport } from '../../report/comparison-section.js'
 import {
   type AmountRow,
   type CaseLine,
+  caseCaptions,
   type EvaluationPage,
   renderEvaluation,
   type SizeRow,
   type Told,
 } from '../../report/evaluation-page.js'
 import type { EvaluationRow } from '../../report/evaluation-section.js'
-import type { Forest } from '../../report/forest.js'
 import { type MaskPicture, parseMaskPicture } from '../../report/mask-pictures.js'
 import { cannotBeRead } from '../../system-errors.js'
 import { writeWhole } from '../../whole-file.js'
+import { comparisonReport, labelName } from './comparison.js'
 import { EVALUATION_RULES } from './evaluation-rules.js'
+import { orMissing } from './missing.js'
 
 /** Return the name of a picture: 0 is the worst case, 1 the second worst. */
 export function pictureName(at: number): string {
@@ -41,23 +44,56 @@ export async function removeOldPage(out: string): Promise<void> {
  * @throws DataError for a file that is damaged or from another version
  */
 export async function writeEvaluationPage(out: string): Promise<string> {
-  const summary = (await readJson(out, 'summary.json', summaryProblem)) as Summary
-  const comparison = (await readJson(out, 'comparison.json', comparisonProblem, true)) as Comparison | null
-  const cases: CaseMeasures[] = []
-  for await (const one of readJsonLog<CaseMeasures>(join(out, 'measures.jsonl'))) cases.push(one)
   const path = join(out, 'report.html')
-  const made = `${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC`
-  const page = pageOf(summary, cases, comparison, await readPictures(out))
-  await writeWhole(path, renderEvaluation({ ...page, title: `Evaluation ${basename(out)}`, made }))
+  const page = pageOf(await readEvaluation(out))
+  const title = `Evaluation ${basename(out)}`
+  await writeWhole(path, renderEvaluation({ ...page, title, made: 'made by freetumor' }))
   return path
 }
 
-function pageOf(
-  summary: Summary,
+/** Files of an evaluation. */
+export interface EvaluationFiles {
+  readonly summary: Summary
+  readonly cases: readonly CaseMeasures[]
+  /** Null without a second set of masks. */
+  readonly comparison: Comparison | null
+  /** Measures of the second set. */
+  readonly others: readonly CaseMeasures[]
+  readonly pictures: readonly MaskPicture[]
+}
+
+/** @throws DataError for a file that is damaged or from another version */
+export async function readEvaluation(out: string): Promise<EvaluationFiles> {
+  const summary = (await readJson(out, 'summary.json', summaryProblem)) as Summary
+  const comparison = (await readJson(out, 'comparison.json', comparisonProblem, true)) as Comparison | null
+  const cases = await readMeasures(join(out, 'measures.jsonl'))
+  const others =
+    comparison === null ? [] : ((await orMissing(readMeasures(join(out, 'against', 'measures.jsonl')))) ?? [])
+  return { summary, cases, comparison, others, pictures: await readPictures(out) }
+}
+
+/** Return the figures of each case in words, by its name. */
+export function captionsOf(
   cases: readonly CaseMeasures[],
-  comparison: Comparison | null,
-  pictures: readonly MaskPicture[],
-): Omit<EvaluationPage, 'title' | 'made'> {
+  comparison: ComparisonReport,
+): ReadonlyMap<string, string> {
+  const lines = cases.map((one) => caseLine(one, false))
+  return caseCaptions(lines, comparison)
+}
+
+async function readMeasures(path: string): Promise<CaseMeasures[]> {
+  const cases: CaseMeasures[] = []
+  for await (const one of readJsonLog<CaseMeasures>(path)) cases.push(one)
+  return cases
+}
+
+function pageOf({
+  summary,
+  cases,
+  comparison,
+  others,
+  pictures,
+}: EvaluationFiles): Omit<EvaluationPage, 'title' | 'made'> {
   const { lesions, froc } = { lesions: summary.lesions, froc: summary.lesions?.froc ?? null }
   const failed = summary.failedCases
   const rows = figureRows(summary)
@@ -94,12 +130,19 @@ function pageOf(
     ]),
     cases: worstFirst(cases).map((one) => caseLine(one, lesions !== null)),
     pictures,
-    forests: comparison === null ? [] : forests(comparison),
+    comparison: comparison && comparisonReport(comparison, cases, others, summary.labelNames),
     rules: EVALUATION_RULES,
   }
 }
 
-function figureRows({ tumorDice, tumorNsdAtMm, classes, meanDice, lesions }: Summary): EvaluationRow[] {
+function figureRows({
+  tumorDice,
+  tumorNsdAtMm,
+  classes,
+  meanDice,
+  lesions,
+  labelNames,
+}: Summary): EvaluationRow[] {
   const rows: [string, Figure | null][] = [
     ['tumor Dice', tumorDice],
     ...Object.entries(tumorNsdAtMm).map(([mm, figure]): [string, Figure | null] => [
@@ -108,9 +151,9 @@ function figureRows({ tumorDice, tumorNsdAtMm, classes, meanDice, lesions }: Sum
     ]),
     ['mean Dice over labels', meanDice],
     ...Object.entries(classes).flatMap(([id, { dice, nsdAtMm = {} }]): [string, Figure | null][] => [
-      [`Dice of ${id}`, dice],
+      [`Dice of ${labelName(id, labelNames)}`, dice],
       ...Object.entries(nsdAtMm).map(([mm, figure]): [string, Figure | null] => [
-        `NSD of ${id} at ${mm} mm`,
+        `NSD of ${labelName(id, labelNames)} at ${mm} mm`,
         figure,
       ]),
     ]),
@@ -210,29 +253,6 @@ function caseLine(one: CaseMeasures, withLesions: boolean): CaseLine {
         }
       : null,
   }
-}
-
-const UNITS = {
-  share: 'Shares, from 0 to 1',
-  ml: 'Volumes, ml per case',
-  lesions: 'Lesions per case',
-} as const
-
-function forests({ first, second, figures }: Comparison): Forest[] {
-  return (['share', 'ml', 'lesions'] as const).map((unit) => ({
-    title: UNITS[unit],
-    names: [first, second],
-    rows: figures
-      .filter((figure) => figure.unit === unit)
-      .map(({ difference, wilcoxon, ...figure }) => ({
-        ...figure,
-        difference: difference.mean,
-        low: difference.ci?.[0] ?? null,
-        high: difference.ci?.[1] ?? null,
-        n: difference.n,
-        wilcoxonP: wilcoxon?.p ?? null,
-      })),
-  }))
 }
 
 async function readPictures(out: string): Promise<MaskPicture[]> {

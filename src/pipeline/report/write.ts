@@ -1,31 +1,28 @@
 import { access, readdir, readFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { DataError, UsageError } from '../../errors.js'
+import { loadConfig } from '../../config/load.js'
+import { RECORD } from '../../config/paths.js'
+import { UsageError } from '../../errors.js'
 import type { Summary } from '../../evaluation/summary.js'
-import { parseForeignJson, readForeignJson, readForeignText } from '../../foreign-text.js'
+import { readForeignJson } from '../../foreign-text.js'
 import { readJsonLog } from '../../jsonl.js'
 import type { LedgerLine } from '../../quality/ledger.js'
+import { comparisonSection } from '../../report/comparison-section.js'
 import type { EvaluationRow, EvaluationTable } from '../../report/evaluation-section.js'
 import { type ReportInput, renderReport } from '../../report/html.js'
-import { attemptOf, parseTumorPicture, type TumorPicture } from '../../report/pictures.js'
+import { maskFigures } from '../../report/mask-figures.js'
 import type { RunReport } from '../../report/run-section.js'
 import { type LedgerEntry, tallyTumors } from '../../report/tumor-tally.js'
 import { readEvents } from '../../training/event-log.js'
 import type { RunEvent } from '../../training/events.js'
 import { writeWhole } from '../../whole-file.js'
-import { writeEvaluationPage } from './evaluation.js'
-
-/** Largest number of pictures of each verdict on the page of a ledger. */
-const MAX_EXAMPLES = 8
+import { readReviewSummary } from '../review-summary.js'
+import { comparisonReport } from './comparison.js'
+import { captionsOf, readEvaluation, writeEvaluationPage } from './evaluation.js'
+import { orMissing } from './missing.js'
+import { policyIn, readTumorPictures } from './tumor-pictures.js'
 
 const NODE_LEDGER = /^ledger\.node-\d+\.jsonl$/
-
-const VERDICTS: Readonly<Record<LedgerLine['verdict'], string | null>> = {
-  accepted: 'accepted',
-  rejected: 'rejected',
-  recorded: null,
-  noRoom: null,
-}
 
 /**
  * Write `report.html` of a run from the files of the run.
@@ -59,7 +56,21 @@ export async function writeDemoReport(out: string): Promise<string> {
         evaluationTable(`${run.name} on held-out phantoms`, summary as Summary, run.labelNames),
       )
   }
-  return await writeReport(out, { title: 'freetumor demo', runs, evaluations })
+  const comparison = await comparisonOfDemo(join(out, 'evaluation', 'segmentation'))
+  return await writeReport(out, { title: 'freetumor demo', runs, evaluations, comparison })
+}
+
+/** Return the section that compares segmentor and baseline; empty if the demo ended before both were evaluated. */
+async function comparisonOfDemo(folder: string): Promise<string> {
+  if ((await orMissing(access(join(folder, 'comparison.json')).then(() => true))) === null) return ''
+  const { comparison, cases, others, pictures, summary } = await readEvaluation(folder)
+  if (comparison === null) return ''
+  const names = ['segmentor', 'baseline'] as const
+  const report = comparisonReport(comparison, cases, others, summary.labelNames, names)
+  if (pictures.length === 0) return comparisonSection(report)
+  const [predicted, against] = names
+  const figures = maskFigures(pictures, captionsOf(cases, report), { predicted, against })
+  return comparisonSection(report, `<h3>Worst cases of the segmentor</h3>${figures}`)
 }
 
 /**
@@ -79,16 +90,12 @@ export async function writeLedgerReport(path: string): Promise<string> {
     )
   const folder = dirname(ledger)
   const problems: string[] = []
-  const pictures = await readPictures(join(folder, 'pictures'), problems)
-  const ledgers = [{ name: 'Synthetic tumors', tumors, pictures: examples(pictures), problems }]
+  const policy = policyIn(await readForeignJson(join(folder, 'synthesis.json')).catch(() => null))
+  const hint = 'Set `report.pictures` above 0 before `freetumor synthesize`.'
+  const pictures = await readTumorPictures(folder, ledger, policy, hint, problems)
+  const reviews = await readReviewSummary(folder)
+  const ledgers = [{ name: 'Synthetic tumors', tumors, pictures, problems, reviews }]
   return await writeReport(folder, { title: basename(folder), ledgers })
-}
-
-/** Return the first accepted and the first rejected tumors, at most the same number of each. */
-function examples(pictures: readonly TumorPicture[]): readonly TumorPicture[] {
-  const of = (verdict: string): TumorPicture[] =>
-    pictures.filter((picture) => picture.verdict === verdict).slice(0, MAX_EXAMPLES)
-  return [...of('accepted'), ...of('rejected')]
 }
 
 /** Write the page of a run, a demo, an evaluation or a ledger at `path`. */
@@ -103,9 +110,21 @@ export async function writeAnyReport(path: string): Promise<string> {
 
 async function writeReport(folder: string, input: Partial<ReportInput> & { title: string }): Promise<string> {
   const path = join(folder, 'report.html')
-  const made = `${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC`
-  await writeWhole(path, renderReport({ runs: [], evaluations: [], ledgers: [], ...input, made }))
+  // not the time of writing: two pages of the same files are equal byte by byte
+  const last = (input.runs ?? [])
+    .flatMap(({ events }) => events.at(-1)?.time ?? [])
+    .sort()
+    .at(-1)
+  const made = last === undefined ? 'made by freetumor' : `state of ${minuteOf(last)}, made by freetumor`
+  await writeWhole(
+    path,
+    renderReport({ runs: [], evaluations: [], comparison: '', ledgers: [], ...input, made }),
+  )
   return path
+}
+
+function minuteOf(time: string): string {
+  return `${time.slice(0, 16).replace('T', ' ')} UTC`
 }
 
 /** Read the content of a report from a run. A missing or damaged file becomes a sentence of the report. */
@@ -120,19 +139,18 @@ export async function readRun(directory: string): Promise<RunReport> {
   if (events === null) problems.push('events.jsonl is missing: what happened in this run is not known.')
   const ledger = join(directory, 'ledger.jsonl')
   const tumors = await orMissing(tallyTumors(ledgersOf(directory)))
-  const pictures = await readPictures(join(directory, 'pictures'), problems)
-  const verdicts = await verdictsOf(pictures, ledger)
+  const policy = await loadConfig(join(directory, RECORD), { onNote: () => {} }).catch(() => null)
+  const hint = 'Set `report.pictures` above 0 before the training.'
+  const pictures = await readTumorPictures(directory, ledger, policy?.quality ?? null, hint, problems)
   return {
     name: basename(resolve(directory)),
     events: events ?? [],
     configText,
     labelNames: await labelNames(directory),
     tumors,
-    pictures: pictures.map((picture) => ({
-      ...picture,
-      verdict: picture.verdict ?? verdicts.get(picture.attempt) ?? null,
-    })),
+    pictures,
     problems,
+    reviews: await readReviewSummary(directory),
   }
 }
 
@@ -178,47 +196,6 @@ async function readAll(events: AsyncIterable<RunEvent>): Promise<RunEvent[]> {
   const all: RunEvent[] = []
   for await (const event of events) all.push(event)
   return all
-}
-
-/** Return the result; null if the file does not exist. */
-async function orMissing<T>(reading: Promise<T>): Promise<T | null> {
-  return reading.catch((error: Error) => {
-    const { code } = (error.cause ?? error) as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'ENOTDIR') return null
-    throw error
-  })
-}
-
-async function readPictures(folder: string, problems: string[]): Promise<TumorPicture[]> {
-  const names = (await orMissing(readdir(folder))) ?? []
-  const pictures: TumorPicture[] = []
-  for (const name of names.filter((one) => one.endsWith('.json')).sort()) {
-    try {
-      const shown = `pictures/${name}`
-      pictures.push(
-        parseTumorPicture(shown, parseForeignJson(await readForeignText(join(folder, name)), shown)),
-      )
-    } catch (error) {
-      if (!(error instanceof DataError)) throw error
-      problems.push(`${error.message}.`)
-    }
-  }
-  return pictures
-}
-
-/** Return the verdicts of the tumors in the pictures, by attempt. */
-async function verdictsOf(pictures: readonly TumorPicture[], ledger: string): Promise<Map<string, string>> {
-  const found = new Map<string, string>()
-  if (pictures.length === 0) return found
-  const wanted = new Set(pictures.map(({ attempt }) => attempt))
-  const search = async (): Promise<void> => {
-    for await (const line of readJsonLog<LedgerLine>(ledger)) {
-      const verdict = VERDICTS[line.verdict]
-      if (verdict && wanted.has(attemptOf(line))) found.set(attemptOf(line), verdict)
-    }
-  }
-  await orMissing(search())
-  return found
 }
 
 /** Return the labels that the segmentor learns, from the plan of the run; empty without a plan. */

@@ -10,6 +10,8 @@ import { writeWhole } from '../../whole-file.js'
 import type { CaseError } from '../ports/common.js'
 import type { CaseToPrepare } from '../prepare/run.js'
 import { writeLedgerReport } from '../report/write.js'
+import { type ReviewSummary, writeReviewSummary } from '../review-summary.js'
+import type { SynthesisReviews } from './reviews.js'
 import type { SynthesisSettings } from './settings.js'
 
 export interface Synthesis {
@@ -19,6 +21,8 @@ export interface Synthesis {
   readonly scans: number
   readonly tumors: { readonly kept: number; readonly tried: number; readonly noRoom: number }
   readonly failed: readonly { readonly caseId: string; readonly error: CaseError }[]
+  /** Use of the decisions of reviewers; null without `quality.reviews`. */
+  readonly reviews: ReviewSummary | null
   /** Files that look like scans and were not taken. */
   readonly leftOut: readonly LeftOut[]
 }
@@ -28,8 +32,14 @@ type DatasetSettings = IdSettings & Pick<SynthesisSettings, 'name'>
 
 export const LEDGER = 'ledger.jsonl'
 
+/** Write `hosts.json`: the files of each host CT, for a viewer of the synthetic scans. */
+export async function recordHosts(out: string, hosts: readonly CaseToPrepare[]): Promise<void> {
+  const lines = hosts.map(({ id, image, label }) => JSON.stringify({ case: id, image, label }))
+  await writeWhole(join(out, 'hosts.json'), `[\n${lines.join(',\n')}\n]\n`)
+}
+
 /**
- * Complete the folder as a data set: sorted ledger, list, manifest, page.
+ * Complete the folder as a data set: sorted ledger, list, manifest, reviews, page.
  * @param ledgers files with the lines of all hosts. Default: that of the folder
  */
 export async function concludeSynthesis(
@@ -37,6 +47,7 @@ export async function concludeSynthesis(
   settings: DatasetSettings,
   hosts: readonly CaseToPrepare[],
   failed: Synthesis['failed'],
+  reviews: SynthesisReviews | null,
   ledgers: readonly string[] = [join(out, LEDGER)],
 ): Promise<Omit<Synthesis, 'leftOut'>> {
   const order = new Map(hosts.map(({ id }, at) => [id, at]))
@@ -54,8 +65,10 @@ export async function concludeSynthesis(
     `${JSON.stringify(datasetList(settings, scans, namesOfIds(settings, hosts)), null, 2)}\n`,
   )
   await writeManifest(join(out, 'manifest.json'), makeManifest(scans.map(({ child }) => child)))
+  const summary = reviews?.summaryOf(lines) ?? null
+  await writeReviewSummary(out, summary)
   await writeLedgerReport(out)
-  return countsOf(out, hosts, lines, failed)
+  return { ...countsOf(out, hosts, lines, failed), reviews: summary }
 }
 
 /** Return the counts of a ledger. */
@@ -65,7 +78,7 @@ export async function countSynthesis(
   ledger: string,
   failed: Synthesis['failed'],
 ): Promise<Omit<Synthesis, 'leftOut'>> {
-  return countsOf(out, hosts, await readLedgers([ledger]), failed)
+  return { ...countsOf(out, hosts, await readLedgers([ledger]), failed), reviews: null }
 }
 
 function countsOf(
@@ -73,7 +86,7 @@ function countsOf(
   hosts: readonly CaseToPrepare[],
   lines: readonly SynthesisLine[],
   failed: Synthesis['failed'],
-): Omit<Synthesis, 'leftOut'> {
+): Omit<Synthesis, 'leftOut' | 'reviews'> {
   const count = (verdict: SynthesisLine['verdict']): number =>
     lines.filter((line) => line.verdict === verdict).length
   return {
@@ -200,27 +213,38 @@ export function variantKey({ case: caseId, variant }: Pick<SynthesisLine, 'case'
   return `${caseId}#${variant}`
 }
 
+export interface WholeVariants {
+  /** Keys of the variants whose lines and files are complete. */
+  readonly done: ReadonlySet<string>
+  /** Lines of them with a kept rejected tumor. */
+  readonly rejectedFiles: readonly SynthesisLine[]
+}
+
 /** Return the variants whose lines and files are complete. */
-export async function wholeVariants(ledger: string, out: string): Promise<Set<string>> {
+export async function wholeVariants(ledger: string, out: string): Promise<WholeVariants> {
   const ended = new Set<string>()
-  const files = new Map<string, string>()
+  const files = new Map<string, SynthesisLine>()
+  const rejectedFiles: SynthesisLine[] = []
   try {
     for await (const line of readJsonLog<SynthesisLine>(ledger)) {
       if (line.last) ended.add(variantKey(line))
-      if (line.file !== undefined) files.set(variantKey(line), line.file)
+      if (line.file !== undefined) files.set(variantKey(line), line)
+      if (line.rejectedFile !== undefined) rejectedFiles.push(line)
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
   for (const key of ended) {
-    const image = files.get(key)
+    const { file: image, sha256 } = files.get(key) ?? {}
     if (image === undefined) continue
     const label = image.replace(/_0000\.nii\.gz$/, '.nii.gz')
     const places = [`imagesTr/${image}`, `labelsTr/${label}`, `changeTr/${label}`]
+    // version 0.1 wrote neither hashes nor numbers of tumors
+    if (sha256 !== undefined) places.push(`tumorsTr/${label}`)
     const there = await Promise.all(places.map((place) => exists(join(out, place))))
     if (there.includes(false)) ended.delete(key)
   }
-  return ended
+  return { done: ended, rejectedFiles: rejectedFiles.filter((line) => ended.has(variantKey(line))) }
 }
 
 function exists(path: string): Promise<boolean> {

@@ -1,7 +1,7 @@
 import { FreetumorError } from '../../errors.js'
 import { judge, judgeTogether, type Verdict } from '../../quality/judge.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
-import { readCentres } from '../../sampling/cache-reader.js'
+import { affineOf, readCentres } from '../../sampling/cache-reader.js'
 import { openCaseGroup } from '../../sampling/case-group.js'
 import type { WeightedOrgan } from '../../sampling/sampling-plan.js'
 import {
@@ -15,10 +15,13 @@ import {
 } from '../../sampling/subvolume.js'
 import { asPlanned, type WantedCentre } from '../../sampling/tumors.js'
 import type { TumorPlan } from '../../simulation/tumor.js'
-import type { Vec3 } from '../../volume/volume.js'
+import { applyAffine } from '../../volume/geometry.js'
+import type { Affine, Vec3 } from '../../volume/volume.js'
 import type { CaseError } from '../ports/common.js'
-import type { AttemptMeasures, VariantFeed, VariantResult, VariantRound } from '../ports/synthesis.js'
+import type { AttemptMeasures, VariantFeed, VariantRound, WrittenVariant } from '../ports/synthesis.js'
 import { sizeSettings } from '../tumor-sizes.js'
+import { type RejectedToKeep, rejectedFileOf, rejectedToKeep } from './rejected.js'
+import type { SynthesisReviews } from './reviews.js'
 import type { SynthesisSettings } from './settings.js'
 
 export interface HostCase {
@@ -38,13 +41,14 @@ export interface VariantFeedOptions {
   readonly hosts: readonly HostCase[]
   readonly hasBaseline: boolean
   readonly checkpoints: SynthesisLine['checkpoints']
+  /** Decisions of reviewers, which precede the rule. */
+  readonly reviews: Pick<SynthesisReviews, 'decisionOn'> | null
+  /** Lines of an earlier start with a kept rejected tumor. */
+  readonly rejectedFiles: readonly SynthesisLine[]
   /** Variants that an earlier start finished. */
   readonly isDone: (caseId: string, variant: number) => boolean
   /** Called with all lines of a variant, in order. */
-  readonly onVariant: (
-    lines: readonly SynthesisLine[],
-    result: Exclude<VariantResult, { error: CaseError }>,
-  ) => void
+  readonly onVariant: (lines: readonly SynthesisLine[], result: WrittenVariant) => void
   /** Called for a case that fails; its other variants are omitted. */
   readonly onFailure: (caseId: string, error: CaseError) => void
 }
@@ -53,10 +57,13 @@ export interface VariantFeedOptions {
 interface OpenCase {
   readonly id: string
   readonly subvolume: Subvolume
+  /** Affine of the prepared case. */
+  readonly affine: Affine
   readonly organs: readonly WeightedOrgan[]
   /** Listed positions of the case. */
   readonly centres: readonly WantedCentre[] | null
   readonly variants: number[]
+  readonly toKeep: RejectedToKeep
 }
 
 interface Tumor extends TumorKind {
@@ -108,7 +115,10 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
       if (variants.length === 0) continue
       const found = await subvolumeOf(host)
       if ('message' in found) options.onFailure(id, found)
-      else return { id, ...found, organs: presentOrgans(settings.organs, found.subvolume), variants }
+      else {
+        const organs = presentOrgans(settings.organs, found.subvolume)
+        return { id, ...found, organs, variants, toKeep: rejectedToKeep(options, id) }
+      }
     }
     return null
   }
@@ -116,12 +126,13 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
   const subvolumeOf = async ({
     id,
     prepared,
-  }: HostCase): Promise<Pick<OpenCase, 'subvolume' | 'centres'> | CaseError> => {
+  }: HostCase): Promise<Pick<OpenCase, 'subvolume' | 'affine' | 'centres'> | CaseError> => {
     try {
       const group = await openCaseGroup({ caseId: id, path: prepared })
       const subvolume = readSubvolume(group, settings.patchVoxels)
       if (subvolume === null) return { ...NO_LABEL, message: `${id}: ${NO_LABEL.message}` }
-      return { subvolume, centres: readCentres(group, settings.simulation.positions) }
+      const centres = readCentres(group, settings.simulation.positions)
+      return { subvolume, affine: affineOf(group), centres }
     } catch (error) {
       if (!(error instanceof FreetumorError)) throw error
       return { kind: error.code, message: error.message, hint: error.commandHint ?? '' }
@@ -141,13 +152,13 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
       open.set(rank, working)
       const variant = beginVariant(options, working, working.variants.shift()!)
       current.set(rank, variant)
-      return nextRound(options, variant, [])
+      return nextRound(options, variant, { accepted: [], keptRejected: [] })
     },
 
     async judged(rank, measures) {
       const variant = current.get(rank)!
-      const accepted = settle(options, variant, measures)
-      return nextRound(options, variant, accepted)
+      const settled = settle(options, variant, measures)
+      return nextRound(options, variant, settled)
     },
 
     async written(rank, caseId, _variant, result) {
@@ -177,7 +188,7 @@ function beginVariant({ settings }: VariantFeedOptions, working: OpenCase, varia
 }
 
 /** Return the next attempts; none if every tumor is placed or given up. */
-function nextRound(options: VariantFeedOptions, variant: Variant, accepted: readonly number[]): VariantRound {
+function nextRound(options: VariantFeedOptions, variant: Variant, settled: Settled): VariantRound {
   variant.round++
   const started = performance.now()
   variant.waiting =
@@ -189,7 +200,7 @@ function nextRound(options: VariantFeedOptions, variant: Variant, accepted: read
     variant: variant.variant,
     subvolumeStart: subvolume.start,
     subvolumeShape: subvolume.shape,
-    accepted,
+    ...settled,
     attempts: variant.waiting.map(({ tumor, attempt, organ, plan }) => ({
       tumor,
       attempt,
@@ -253,12 +264,15 @@ function planNext(
   return null
 }
 
-/** Judge the measured attempts; return the numbers of the accepted tumors. */
+/** Numbers of the tumors of a round that stay, and of the rejected ones that are written for reviewers. */
+type Settled = Pick<VariantRound, 'accepted' | 'keptRejected'>
+
+/** Judge the measured attempts. A decision of reviewers on the same tumor precedes the rule. */
 function settle(
   options: VariantFeedOptions,
   variant: Variant,
   measures: readonly AttemptMeasures[],
-): number[] {
+): Settled {
   const { quality } = options.settings
   const judged = variant.waiting.map((one) => ({
     kind: { organ: one.organ.name, size: one.plan.size },
@@ -268,13 +282,23 @@ function settle(
     quality.shareOver === 'case'
       ? judgeTogether(judged, quality, options.hasBaseline)
       : judged.map((one) => judge(one.kind, one.measures, quality, options.hasBaseline))
-  return variant.waiting.flatMap((one, at) => {
-    const verdict = verdicts[at]!
-    variant.lines.push(triedLine(options, variant, one, verdict))
-    if (!verdict.accepted) return []
-    variant.tumors[one.tumor]!.plan = one.plan
-    return [one.tumor]
-  })
+  const [accepted, keptRejected]: [number[], number[]] = [[], []]
+  for (const [at, one] of variant.waiting.entries()) {
+    const line = reviewedLine(triedLine(options, variant, one, verdicts[at]!), options.reviews)
+    variant.lines.push(line)
+    if (line.verdict === 'accepted') {
+      variant.tumors[one.tumor]!.plan = one.plan
+      accepted.push(one.tumor)
+    } else if (variant.case.toKeep.take(line)) keptRejected.push(one.tumor)
+  }
+  return { accepted, keptRejected }
+}
+
+function reviewedLine(line: SynthesisLine, reviews: VariantFeedOptions['reviews']): SynthesisLine {
+  const review = line.reason === 'empty' ? null : (reviews?.decisionOn(line) ?? null)
+  if (review === null) return line
+  const verdict = review === 'accept' ? 'accepted' : 'rejected'
+  return verdict === line.verdict ? { ...line, review } : { ...line, verdict, reason: 'review', review }
 }
 
 function triedLine(
@@ -285,7 +309,8 @@ function triedLine(
 ): SynthesisLine {
   const { centre, radii, box, boxOrigin, edgeSigma, textureIndex, textureStart, handcraftedDifference } =
     one.plan
-  const { start } = variant.case.subvolume
+  const { affine, subvolume } = variant.case
+  const { start } = subvolume
   const inCase = (voxel: Vec3): Vec3 => [voxel[0] + start[0], voxel[1] + start[1], voxel[2] + start[2]]
   return {
     ...lineStart(options, variant, one.tumor, one.attempt, one.organ),
@@ -294,6 +319,7 @@ function triedLine(
       radii,
       boxOrigin: inCase(boxOrigin),
       boxShape: box.shape,
+      centreMm: applyAffine(affine, middleOf(inCase(boxOrigin), box.shape)),
       edgeSigma,
       textureIndex,
       textureStart,
@@ -303,6 +329,12 @@ function triedLine(
     reason: verdict.reason,
     measures: options.hasBaseline ? verdict.measures : withoutSeen(verdict.measures),
   }
+}
+
+/** Return the centre of a box, in voxels. */
+function middleOf(origin: Vec3, shape: Vec3): Vec3 {
+  const along = (axis: 0 | 1 | 2): number => origin[axis] + (shape[axis] - 1) / 2
+  return [along(0), along(1), along(2)]
 }
 
 /** Return the measures without the detections: without a baseline, zeros would mean that it detected nothing. */
@@ -336,16 +368,16 @@ function lineStart(
 }
 
 /** Return the lines of a finished variant in the order of its tumors, with the final facts of the variant. */
-function finished(
-  lines: readonly SynthesisLine[],
-  result: Exclude<VariantResult, { error: CaseError }>,
-): SynthesisLine[] {
+function finished(lines: readonly SynthesisLine[], result: WrittenVariant): SynthesisLine[] {
   const time = new Date().toISOString()
   const sorted = [...lines].sort((a, b) => a.tumor - b.tumor || a.attempt - b.attempt)
+  const { files, sha256 } = result
   return sorted.map((line, at) => ({
     ...line,
     host: result.host ?? null,
-    ...(line.verdict === 'accepted' && result.files ? { file: result.files.image } : {}),
+    ...(line.verdict === 'accepted' && files ? { file: files.image } : {}),
+    ...(line.verdict === 'accepted' && sha256 ? { sha256: sha256.image } : {}),
+    ...rejectedFileOf(line, result),
     ...(at === sorted.length - 1 ? { last: true as const } : {}),
     time,
   }))

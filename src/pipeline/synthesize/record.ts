@@ -8,15 +8,17 @@ import type { SynthesisSettings } from './settings.js'
 
 /**
  * Write `synthesis.json`. A folder holds the results of one set of settings; a later start may add variants.
+ * @param reviews SHA-256 of the review file, if one is used
  * @throws UsageError that names the settings of an earlier start that differ
  */
 export async function refuseOtherSettings(
   out: string,
   settings: SynthesisSettings,
   checkpoints: SynthesisLine['checkpoints'],
+  reviews: string | null,
 ): Promise<void> {
   const path = join(out, 'synthesis.json')
-  const text = `${JSON.stringify(recordedSettings(settings, checkpoints), null, 2)}\n`
+  const text = `${JSON.stringify(recordedSettings(settings, checkpoints, reviews), null, 2)}\n`
   const before = await readFile(path, 'utf8').catch(() => null)
   if (before === null) await writeWhole(path, text)
   else if (before !== text)
@@ -26,9 +28,10 @@ export async function refuseOtherSettings(
 }
 
 /** Return the settings that decide the variants, in the order of the file. */
-function recordedSettings(
+export function recordedSettings(
   { seed, region, prepare, patchVoxels, simulation, quality, synthesize, ...rest }: SynthesisSettings,
   checkpoints: SynthesisLine['checkpoints'],
+  reviews: string | null,
 ): Record<string, unknown> {
   return {
     seed,
@@ -37,18 +40,20 @@ function recordedSettings(
     windowHu: prepare.windowHu,
     patchVoxels,
     simulation,
-    quality,
-    synthesize: { ...synthesize, variants: undefined },
+    quality: { ...quality, reviews: undefined },
+    // absent by default, so that folders of earlier versions can be resumed
+    synthesize: { ...synthesize, variants: undefined, keepRejected: synthesize.keepRejected || undefined },
     judgeOverlap: rest.evaluation.overlap,
     channel: rest.generatorChannel,
     checkpoints,
+    ...(reviews === null ? {} : { reviews }),
   }
 }
 
 function differences(before: string, after: string): string {
   const [old, now] = [before, after].map(settingsIn)
   if (old === null || now === null) return 'its synthesis.json is damaged'
-  return Object.keys(now!)
+  return [...new Set([...Object.keys(old!), ...Object.keys(now!)])]
     .filter((key) => JSON.stringify(old![key]) !== JSON.stringify(now![key]))
     .join(', ')
 }

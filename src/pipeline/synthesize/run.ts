@@ -15,6 +15,7 @@ import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
 import type { EarlierWeights } from '../plan/spec.js'
 import { type CaseToPrepare, noteIgnored, prepareListed } from '../prepare/run.js'
+import { type ReviewSummary, reviewCountsInWords, staleWarning } from '../review-summary.js'
 import { byCase, shardFolder, startLog, type WholeShards, workOnShard } from '../shards.js'
 import { startTraining } from '../train/run.js'
 import { earlierWeights } from '../train/weights.js'
@@ -22,12 +23,14 @@ import {
   concludeSynthesis,
   countSynthesis,
   LEDGER,
+  recordHosts,
   type Synthesis,
   variantKey,
   wholeVariants,
 } from './dataset.js'
 import { openVariantFeed } from './feed.js'
 import { refuseOtherSettings } from './record.js'
+import { openSynthesisReviews, type SynthesisReviews } from './reviews.js'
 import type { SynthesisSettings } from './settings.js'
 import { synthesizeSpec } from './spec.js'
 
@@ -82,22 +85,29 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   }
   const { hosts, leftOut } = await hostsOf(options.hosts, settings.region, context)
   const ids = hosts.map(({ id }) => id)
+  const names = caseFileNames(ids)
+  const reviewFile = settings.quality.reviews
+  const reviews = reviewFile === null ? null : await openSynthesisReviews(reviewFile, settings, hashes, hosts)
+  const sha256 = reviews?.sha256 ?? null
   const work = {
     settings,
     out,
     weights,
     hashes,
     hosts,
-    names: caseFileNames(ids),
+    names,
+    reviews,
     onProgress: options.onProgress,
   }
   await makeFolder(out)
   if (shard === undefined) {
     await using _lock = await context.runtime.lock(out, WRITING)
-    await refuseOtherSettings(out, settings, hashes)
-    await sweepDataset(out)
+    await refuseOtherSettings(out, settings, hashes, sha256)
+    await sweepDataset(out, settings)
     const failed = await paint({ ...work, mine: hosts, ledger: join(out, LEDGER) }, context)
-    return { ...(await concludeSynthesis(out, settings, hosts, failed)), leftOut }
+    const concluded = await concludeSynthesis(out, settings, hosts, failed, reviews)
+    noteReviews(concluded.reviews, context)
+    return { ...concluded, leftOut }
   }
   const mine = casesOfShard(hosts, shard)
   const { name, region, synthesize } = settings
@@ -105,16 +115,16 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
     command: 'synthesize',
     directory: out,
     shard,
-    settings: { name, region, synthesize, ...hashes },
+    settings: { name, region, synthesize, ...hashes, reviews: sha256 },
     ids,
     cases: mine.map(({ id }) => id),
   } as const
   return await workOnShard(sharded, context, async (folder) => {
-    await refuseOtherSettings(out, settings, hashes)
+    await refuseOtherSettings(out, settings, hashes, sha256)
     const ledger = join(folder, LEDGER)
     await startLog<SynthesisLine>(ledger, join(out, LEDGER), sharded.cases)
     const failed = await paint({ ...work, mine, ledger }, context)
-    const part: SynthesisPart = { hosts: mine, failed, leftOut }
+    const part: SynthesisPart = { hosts: mine, failed, leftOut, reviewed: reviews && settings }
     return { part, result: { ...(await countSynthesis(out, mine, ledger, failed)), leftOut } }
   })
 }
@@ -122,14 +132,21 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
 /** Results of a shard for the merge, besides its ledger. */
 interface SynthesisPart extends Pick<Synthesis, 'failed' | 'leftOut'> {
   readonly hosts: readonly CaseToPrepare[]
+  /** Settings to read the reviews with; null without reviews. */
+  readonly reviewed: SynthesisSettings | null
 }
+
+/** Settings of the plan of shards. */
+type ShardedSettings = Pick<SynthesisSettings, 'name' | 'region' | 'synthesize'> &
+  SynthesisLine['checkpoints']
 
 /** Complete the folder as a data set from all shards: ledger, list, manifest, page. */
 export async function mergeSynthesis(
   out: string,
-  shards: WholeShards<Pick<SynthesisSettings, 'name' | 'region' | 'synthesize'>, SynthesisPart>,
+  shards: WholeShards<ShardedSettings, SynthesisPart>,
+  context: StageContext,
 ): Promise<Synthesis> {
-  await sweepDataset(out)
+  await sweepDataset(out, shards.plan.settings)
   const parts = shards.records.map(({ part }) => part)
   const hosts = byCase(
     shards,
@@ -143,14 +160,36 @@ export async function mergeSynthesis(
   )
   const { count, settings } = shards.plan
   const ledgers = shards.records.map(({ index }) => join(shardFolder(out, { index, count }), LEDGER))
-  return { ...(await concludeSynthesis(out, settings, hosts, failed, ledgers)), leftOut: parts[0]!.leftOut }
+  const { reviewed, leftOut } = parts[0]!
+  const file = reviewed?.quality.reviews ?? null
+  const { generator, baseline } = settings
+  const reviews =
+    reviewed === null || file === null
+      ? null
+      : await openSynthesisReviews(file, reviewed, { generator, baseline }, hosts)
+  const concluded = await concludeSynthesis(out, settings, hosts, failed, reviews, ledgers)
+  noteReviews(concluded.reviews, context)
+  return { ...concluded, leftOut }
 }
 
-const FOLDERS = ['imagesTr', 'labelsTr', 'changeTr']
-
 /** Remove the temporary files of killed writers; no other process may write. */
-async function sweepDataset(out: string): Promise<void> {
-  for (const folder of ['', ...FOLDERS, 'pictures']) await sweepUnfinished(join(out, folder))
+async function sweepDataset(out: string, settings: Pick<SynthesisSettings, 'synthesize'>): Promise<void> {
+  for (const folder of ['', ...scanFolders(settings), 'pictures']) await sweepUnfinished(join(out, folder))
+}
+
+/** Return the folders of the written scans. */
+function scanFolders({ synthesize }: Pick<SynthesisSettings, 'synthesize'>): string[] {
+  const folders = ['imagesTr', 'labelsTr', 'changeTr', 'tumorsTr']
+  return synthesize.keepRejected > 0
+    ? [...folders, ...folders.map((folder) => join('rejected', folder))]
+    : folders
+}
+
+function noteReviews(reviews: ReviewSummary | null, context: StageContext): void {
+  if (reviews === null) return
+  context.note(reviewCountsInWords(reviews))
+  const warning = staleWarning(reviews)
+  if (warning !== null) context.note(warning, 'warning')
 }
 
 interface Painting {
@@ -162,14 +201,16 @@ interface Painting {
   readonly hosts: readonly CaseToPrepare[]
   readonly mine: readonly CaseToPrepare[]
   readonly names: ReadonlyMap<string, string>
+  readonly reviews: SynthesisReviews | null
   readonly ledger: string
   readonly onProgress: SynthesizeOptions['onProgress']
 }
 
 /** Paint the missing variants of hosts, and append their lines to the ledger. Return the failed hosts. */
 async function paint(work: Painting, context: StageContext): Promise<Synthesis['failed']> {
-  const { settings, out, weights, hashes, hosts, mine, names, ledger, onProgress } = work
-  for (const folder of FOLDERS) await makeFolder(join(out, folder))
+  const { settings, out, weights, hashes, hosts, mine, names, reviews, ledger, onProgress } = work
+  for (const folder of scanFolders(settings)) await makeFolder(join(out, folder))
+  await recordHosts(out, hosts)
   noteIgnored(mine, context)
   const prepared = await prepareListed(settings, mine, context)
   const failed = [...prepared.failed]
@@ -180,7 +221,7 @@ async function paint(work: Painting, context: StageContext): Promise<Synthesis['
   const spec = synthesizeSpec(settings, parts)
 
   const pace = openPace()
-  const done = await wholeVariants(ledger, out)
+  const { done, rejectedFiles } = await wholeVariants(ledger, out)
   const counts = {
     done: done.size,
     doneHere: 0,
@@ -194,6 +235,8 @@ async function paint(work: Painting, context: StageContext): Promise<Synthesis['
     hosts: prepared.cases.map(({ id, path }) => ({ id, prepared: path })),
     hasBaseline: weights.baseline !== null,
     checkpoints: hashes,
+    reviews,
+    rejectedFiles,
     isDone: (caseId, variant) => done.has(variantKey({ case: caseId, variant })),
     onVariant: (lines, result) => {
       for (const line of lines) log.write(line)

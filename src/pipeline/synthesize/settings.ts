@@ -50,6 +50,9 @@ export interface SynthesisFlags {
   readonly merging?: 'legacy' | 'corrected' | 'v2' | undefined
   readonly layout?: 'plain' | 'nnunet' | undefined
   readonly workers?: number | undefined
+  /** File of review decisions, or the folder that holds it. */
+  readonly reviews?: string | undefined
+  readonly keepRejected?: number | undefined
 }
 
 /**
@@ -82,7 +85,7 @@ export function synthesisSettings(
     organs: weightedOrgans(region, organWeights),
     generatorChannel: flags.channel ?? generator?.channel ?? (flags.generator ? 'shared' : null),
     baselineMerging: flags.merging ?? (flags.baseline ? null : (baseline?.patchMerging ?? null)),
-    quality,
+    quality: { ...quality, reviews: flags.reviews ?? quality.reviews },
     synthesize,
     evaluation,
     runtime,
@@ -164,6 +167,7 @@ function withFlags(
       variants: flags.variants ?? synthesize.variants,
       tumorsPerVariant: flags.tumors ?? synthesize.tumorsPerVariant,
       layout: flags.layout ?? synthesize.layout,
+      keepRejected: flags.keepRejected ?? synthesize.keepRejected,
       specialist: flags.region === 'specialist' ? organs[0] : synthesize.specialist,
     },
     simulation: {

@@ -67,7 +67,9 @@ async function policyOf(folder: string, { config, set = [] }: SweepOptions): Pro
       hint: 'a sweep accepts only quality.KEY=VALUE',
     })
   const quality = config === undefined ? await recordedPolicy(folder) : (await loadConfig(config)).quality
-  return resolveSections(['quality'], withOverrides({ job: 'segmentation', quality }, set)).quality
+  const resolved = resolveSections(['quality'], withOverrides({ job: 'segmentation', quality }, set)).quality
+  const { reviews: _, ...policy } = resolved
+  return policy
 }
 
 /** Return the policy that made the ledger. */

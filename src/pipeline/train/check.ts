@@ -7,11 +7,13 @@ import type { LabelIds } from '../../curation/check/label-ids.js'
 import { type CuratedCase, curate, curationWarnings } from '../../curation/datasets/curate.js'
 import { refuseForeignIds } from '../../curation/datasets/region-ids.js'
 import { ConfigError, EnvironmentError, EXIT, FreetumorError } from '../../errors.js'
+import { counted } from '../../plain-text.js'
 import { cannotBeRead } from '../../system-errors.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import { segmentorOf } from '../checkpoint/coverage.js'
 import { kindsOf } from '../checkpoint/differences.js'
 import type { StageContext } from '../context.js'
+import { openReviews } from '../review-summary.js'
 import { trainingLabels } from '../training-labels.js'
 import { refuseOtherOrgans } from './inputs.js'
 import { refuseUnusableWeights, wantedWeights } from './weights.js'
@@ -61,6 +63,8 @@ export async function checkTraining(
   const skipped: Omit<ConfigCheck, 'ok' | 'findings'> = { data: 'skipped', cases: null, labels: null }
   if (!options.data) return findings.concluded(skipped)
   const checked = findings.list.length > 0 ? skipped : await checkData(config, context, options, findings)
+  const { reviews } = config.quality
+  await findings.of(async () => (reviews === null ? null : await openReviews(reviews)))
   const present = await withoutAbsent(config, checked.data === 'missing', findings)
   await findings.of(() => refuseUnusableWeights(wantedWeights(present), { ...context, note: findings.note }))
   await findings.of(() => checkInitialWeights(config, context, findings))
@@ -127,7 +131,7 @@ async function checkInitialWeights(
   const outputs = trainingLabels(config).names.length
   if (found.outputs !== null && found.outputs !== outputs)
     findings.warn(
-      `${where}: its head starts from random weights (expected ${outputs} outputs, found ${found.outputs})`,
+      `${where}: its head starts from random weights (expected ${counted(outputs, 'output')}, found ${found.outputs})`,
       null,
     )
 }
@@ -286,7 +290,7 @@ function judgeDataset(dataset: string, read: readonly ReadCase[], findings: Find
   const isLabelled = read.every(({ item }) => item.role.kind === 'labelled')
   if (isLabelled && read.every(({ ids }) => ids.problem === null && ids.tumors.length === 0))
     findings.warn(
-      `${where}: its role is labelled, but none of the ${read.length} labels that were read has a tumor`,
+      `${where}: its role is labelled, but none of ${counted(read.length, 'label')} that were read has a tumor`,
       'give it role: host, or correct its labelMap',
     )
 }

@@ -7,6 +7,7 @@ import { sampledCases } from '../plan/sampling.js'
 import type { EarlierWeights } from '../plan/spec.js'
 import { refuseLeaks } from '../prepare/leak-check.js'
 import { curateData, prepareData, type TrainingCase } from '../prepare/run.js'
+import { writeReviewSummary } from '../review-summary.js'
 import { trainingLabels } from '../training-labels.js'
 import { compareData, hashInputs, type InputHashes, type ResumePoint, recordInputs } from './resume.js'
 import { earlierWeights, type StartTraining, wantedWeights } from './weights.js'
@@ -67,12 +68,14 @@ export async function gatherInputs(
   await refuseLeaks(config, curation.cases, context)
   const weights = await earlierWeights(wantedWeights(config), context, start, accepted)
   const cases = await prepareData(config, context, curation)
-  const fingerprint = await hashInputs(config, cases, weights)
+  const { reviews } = curation
+  const fingerprint = await hashInputs(config, cases, weights, reviews?.sha256 ?? null)
   if (resumed !== null) {
-    const changes = await compareData(directory, resumed, fingerprint, cases, acceptChanges)
+    const changes = await compareData(directory, resumed, fingerprint, cases, reviews, acceptChanges)
     if (changes !== null) context.note(changes.text, changes.level)
   }
   await recordInputs(directory, config, cases)
+  await writeReviewSummary(directory, reviews)
   const sampled = sampledCases(config, cases)
   if (sampled.length === 0)
     throw new DataError(`data.datasets: job ${config.job} has no training case`, {

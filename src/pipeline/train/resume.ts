@@ -12,6 +12,7 @@ import { type Checkpoint, openNewestGood } from '../../training/checkpoints.js'
 import { sweepUnfinished, writeWhole } from '../../whole-file.js'
 import type { EarlierWeights } from '../plan/spec.js'
 import type { TrainingCase } from '../prepare/run.js'
+import { type ReviewSummary, readReviewSummary } from '../review-summary.js'
 
 export interface Note {
   readonly level: 'info' | 'warning'
@@ -74,11 +75,15 @@ export async function recordInputs(
   await writeWhole(join(run, 'data.json'), `[\n${lines.join(',\n')}\n]\n`)
 }
 
-/** Return the hashes that the checkpoints of this part of a run record. */
+/**
+ * Return the hashes that the checkpoints of this part of a run record.
+ * @param reviews SHA-256 of the review file
+ */
 export async function hashInputs(
   config: RunConfig,
   cases: readonly TrainingCase[],
   weights: EarlierWeights,
+  reviews: string | null,
 ): Promise<InputHashes> {
   // weights that a network only starts from are part of its later checkpoints
   const used = config.job === 'synthesis' ? (['baseline'] as const) : (['baseline', 'generator'] as const)
@@ -89,12 +94,14 @@ export async function hashInputs(
       return path === null ? null : [await sha256Of(path), ...(set === null ? [] : [set])].join(' ')
     }),
   )
-  const data = createHash('sha256').update(JSON.stringify([caseLines(cases), content]))
+  const data = createHash('sha256').update(
+    JSON.stringify([caseLines(cases), content, ...(reviews === null ? [] : [reviews])]),
+  )
   return { config: decidingHash(config), data: data.digest('hex') }
 }
 
 /**
- * Check that the data are those of the checkpoint.
+ * Check that the data, and the reviews of them, are those of the checkpoint.
  * @returns a note if changes are accepted
  * @throws DataError that names the changed cases
  */
@@ -103,10 +110,11 @@ export async function compareData(
   checkpoint: Checkpoint,
   fingerprint: InputHashes,
   cases: readonly TrainingCase[],
+  reviews: ReviewSummary | null,
   acceptChanges: boolean,
 ): Promise<Note | null> {
   if (checkpoint.manifest.madeBy.data === fingerprint.data) return null
-  const what = await changedCases(run, cases)
+  const what = (await changedReviews(run, reviews)) ?? (await changedCases(run, cases))
   if (acceptChanges) return { level: 'warning', text: `${run}: resuming with other data (${what})` }
   throw new DataError(`${run}: cannot resume, because its data have changed (${what})`, {
     hint: 'restore the old data, or pass --accept-changes to resume with the new data',
@@ -192,6 +200,15 @@ function caseLines(cases: readonly TrainingCase[]): CaseLine[] {
     repeat,
     content,
   ])
+}
+
+/** Return how the review file differs from the recorded one; null if it does not. */
+async function changedReviews(run: string, now: ReviewSummary | null): Promise<string | null> {
+  const before = await readReviewSummary(run)
+  if (before?.sha256 === now?.sha256) return null
+  const hash = (of: ReviewSummary | null): string => (of === null ? 'no review file' : of.sha256.slice(0, 12))
+  const file = now?.file ?? before!.file
+  return `the review file ${file} has changed: expected ${hash(before)}, found ${hash(now)}`
 }
 
 /** Return a sentence about the first few cases that differ from the recorded ones. */

@@ -55,6 +55,14 @@ describe('data import', () => {
     )
   })
 
+  it('prints no id of ignored voxels that a published data set cannot have', async () => {
+    const out = join(temporaryFolder(), 'm.json')
+    const folder = await dataset('LiTS')
+    const { out: text, err } = await data('import', '--lists', folder, '--map', 'region', '--out', out)
+    expect(text).toMatch(/ 1:1,2:2,3:3,4:4,5:5,6:6 /)
+    expect(err).not.toContain('255')
+  })
+
   it('writes nothing with --dry-run', async () => {
     const folder = await LAYOUTS.find(({ name }) => name.includes('TotalSegmentator'))!.write()
     const place = temporaryFolder()

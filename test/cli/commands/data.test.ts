@@ -47,7 +47,7 @@ describe('freetumor data check', () => {
     const failed = await data('check', await folderOf(moved, NAMES))
     expect(failed.code).toBe(3)
     expect(failed.stdout[0]).toMatch(
-      /error {3}grid-mismatch +Mine\/a: .*\n.*\n +\/.*labelsTr\/a.nii.gz\n1 cases: 1 errors/,
+      /error {3}grid-mismatch +Mine\/a: .*\n.*\n +\/.*labelsTr\/a.nii.gz\n1 case: 1 error/,
     )
   })
 

@@ -84,9 +84,9 @@ test('evaluate compares the lesions of two folders of masks by declared maps, as
   expect(await evaluate('lesion', ...more)).toBe(0)
   expect(io.stderr).toEqual([])
   const text = io.stdout.join('\n')
-  expect(text).toMatch(/^profile lesion: 1 cases on the original grid\n/)
+  expect(text).toMatch(/^profile lesion: 1 case on the original grid\n/)
   expect(text).toMatch(/\n2, NSD 1 mm +0\.\d+/)
-  expect(text).toMatch(/\nlesions, sensitivity +1\.0000 \(1 cases\)\n/)
+  expect(text).toMatch(/\nlesions, sensitivity +1\.0000 \(1 case\)\n/)
   expect(text).toMatch(/\nfigures of fewer than 6 patients have no interval and no p value, because .*$/)
   expect(text).toMatch(/masks minus old, on the same cases:\ntumor Dice +0\.\d+/)
   expect(JSON.parse(readFileSync(join(out, 'comparison.json'), 'utf8')).numCases).toBe(1)
@@ -98,7 +98,9 @@ describe('evaluate refuses', () => {
     await writeMask('masks/a.nii', 1)
     await writeMask('labels/b.nii', 1)
     expect(await evaluate('voco')).toBe(3)
-    expect(io.stderr[0]).toMatch(/1 masks without a label \(first a\), 1 labels without a mask \(first b\)/)
+    expect(io.stderr[0]).toMatch(
+      /its masks do not pair with the labels \(1 mask without a label, first a; 1 label without a mask, first b\)/,
+    )
   })
 
   test('two files of one case', async () => {

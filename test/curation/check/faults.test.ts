@@ -32,7 +32,7 @@ describe('checkCase names the true cause, and no other', () => {
     ['an intensity window', (hu) => Math.min(250, Math.max(-175, hu)), 'windowed', /clipped/],
     ['a picture', (hu) => Math.round((Math.min(250, Math.max(-175, hu)) + 175) * 0.6), 'windowed', /picture/],
     ['no content', () => -1024, 'constant', /every voxel is -1024/],
-    ['NaN in the image', (hu, n) => (n === 5 ? Number.NaN : hu), 'non-finite', /1 voxels are NaN/],
+    ['NaN in the image', (hu, n) => (n === 5 ? Number.NaN : hu), 'non-finite', /1 voxel is NaN/],
   ])('%s', async (_, edit, rule, words) => {
     expect(await foundIn(await caseWith(Float32Array.from(image.data, edit), label.data))).toEqual([
       [rule, expect.stringMatching(words)],
@@ -45,7 +45,7 @@ describe('checkCase names the true cause, and no other', () => {
     ['id 4.99995', (id) => id * 0.99999, 'label-values', /nearly an integer.*data remap --round/],
     ['id 2.5', (id) => id * 0.5, 'label-values', /a fraction.*interpolation/],
     ['ids times 10.92', (id) => id * 10.921457, 'label-values', /ids times 10\.92.*scl_slope/],
-    ['an unknown id', (id, n) => (n === 0 ? 99 : id), 'label-ids', /found 99 in 1 voxels/],
+    ['an unknown id', (id, n) => (n === 0 ? 99 : id), 'label-ids', /found 99 in 1 voxel/],
     ['an empty label', () => 0, 'no-organ', /empty label/],
   ])('%s', async (_, edit, rule, words) => {
     expect(await foundIn(await caseWith(image.data, Float32Array.from(label.data, edit)))).toEqual([

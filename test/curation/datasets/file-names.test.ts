@@ -65,6 +65,15 @@ describe('matchNames', () => {
     [['a', 'b'], ['a_0000', 'b_0000'], { a: 'a_0000', b: 'b_0000' }],
     [['l_0000', 'l_0001'], ['l_0000', 'l_0001'], { l_0000: 'l_0000', l_0001: 'l_0001' }],
     [['a', 'x'], ['a'], { a: 'a' }],
+    [
+      ['segmentation-0', 'segmentation-1'],
+      ['volume-0', 'volume-1'],
+      { 'segmentation-0': 'volume-0', 'segmentation-1': 'volume-1' },
+    ],
+    [['a_seg', 'b_seg'], ['a', 'b_ct'], { a_seg: 'a', b_seg: 'b_ct' }],
+    // two labels of one scan, or two scans of one label, are not guessed
+    [['a_seg', 'a_gt'], ['a'], {}],
+    [['segmentation-0'], ['volume-0', 'ct-0'], {}],
   ])('pairs %j with %j', (files, cases, pairs) => {
     expect(Object.fromEntries(matchNames(files, cases))).toEqual(pairs)
   })
@@ -122,6 +131,35 @@ describe('pairs', () => {
     await expect(sourcesAt(join(folder, 'labelsTr/a.img'))).rejects.toThrow(
       'wrong format (expected .nii, .nii.gz or .hdr; found the voxels of a pair)',
     )
+  })
+})
+
+describe('a data set with more files than cases', () => {
+  const leftOutOf = async (folder: string) => {
+    const [source] = await sourcesAt(folder)
+    return (await readSource(source!)).leftOut.map(({ count, example, reason }) => [count, example, reason])
+  }
+
+  it('reports the images that its dataset.json omits', async () => {
+    const folder = temporaryFolder()
+    const training = [{ image: './imagesTr/a.nii.gz', label: './labelsTr/a.nii.gz' }]
+    writeFiles(folder, { 'dataset.json': { labels: { '1': 'liver' }, training } })
+    writeFiles(folder, empty('imagesTr/a.nii.gz', 'labelsTr/a.nii.gz'))
+    expect(await leftOutOf(folder)).toEqual([])
+    writeFiles(folder, empty('imagesTr/b.nii.gz', 'imagesTs/c.nii.gz', 'labelsTr/b.nii.gz'))
+    const example = join(folder, 'imagesTr/b.nii.gz')
+    expect(await leftOutOf(folder)).toEqual([[2, example, 'a volume that the list omits']])
+  })
+
+  it('reports DICOM files without an ending among its images', async () => {
+    const folder = temporaryFolder()
+    const dicom = `${'\0'.repeat(128)}DICM`
+    writeFiles(folder, empty('imagesTr/a.nii.gz', 'labelsTr/a.nii.gz', 'imagesTr/README'))
+    writeFiles(folder, { 'imagesTr/IM0001': dicom, 'imagesTr/series/1.2.840.1': dicom })
+    expect(await leftOutOf(folder)).toEqual([
+      [1, join(folder, 'imagesTr/IM0001'), 'DICOM'],
+      [1, join(folder, 'imagesTr/series/1.2.840.1'), 'DICOM'],
+    ])
   })
 })
 

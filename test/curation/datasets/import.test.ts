@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { ignoredIdsBeside } from '../../../src/curation/datasets/ignored-ids.js'
 import { importLists } from '../../../src/curation/datasets/import.js'
 import { DATASETS } from '../../../src/curation/datasets/registry.js'
 import { labelMapOption } from '../../../src/curation/datasets/remap.js'
@@ -97,13 +98,21 @@ describe('importLists', () => {
     )
   })
 
-  it('warns that no voxel is background if id 0 is ignored', async () => {
+  it('takes id 0 as background, also if it is called unlabeled, and states so; a map can ignore it', async () => {
     const folder = temporaryFolder()
     const labels = { '0': 'unlabeled', '1': 'liver' }
     writeFiles(folder, { 'Ours/dataset.json': { labels, training } })
     writeFiles(folder, { 'Ours/imagesTr/a.nii.gz': '', 'Ours/labelsTr/a.nii.gz': '' })
-    const { notes } = await importLists(join(folder, 'Ours'), { root: folder })
-    expect(notes.join()).toContain('If id 0 is background, map it to 0')
+    const { notes, manifest } = await importLists(join(folder, 'Ours'), { root: folder })
+    expect(manifest.cases[0]!.labelMap).toEqual({ '0': 0, '1': 1 })
+    expect(notes).toEqual(['Ours: unlabeled counts as background of the abdomen'])
+    const told = await importLists(join(folder, 'Ours'), {
+      root: folder,
+      region: 'abdomen',
+      labelMap: { '0': 255, '1': 1 },
+    })
+    expect(told.notes.join()).toContain('If id 0 is background, map it to 0')
+    expect(await ignoredIdsBeside(join(folder, 'Ours/labelsTr'))).toMatchObject({ ids: [] })
   })
 
   it('reads the whole published set of lists, and counts missing cases per data set', async () => {

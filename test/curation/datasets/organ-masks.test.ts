@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { mergedLabels } from '../../../src/curation/datasets/merged-labels.js'
@@ -40,6 +40,22 @@ const maskSets = fc.uniqueArray(
 
 /** `FREETUMOR_PROPERTY_RUNS=5000` repeats the figure of the changelog. */
 const RUNS = Number(process.env.FREETUMOR_PROPERTY_RUNS ?? 300)
+
+describe('the grid of a case', () => {
+  it('is that of its scan, so the mask with another grid is named', async () => {
+    const folder = temporaryFolder()
+    const files = ['ct', 'kidney_left', 'liver', 'pancreas'].map((name) => join(folder, `${name}.nii.gz`))
+    const [image, ...masks] = files as [string, ...string[]]
+    const data = new Uint8Array(12)
+    // the masks are read in the order of their ids, so the wrong one comes first
+    const wrong = { ...grid, affine: diagonal([1, 2, 4], [-5, 6, 7]) }
+    for (const file of files) await writeVolume(file, { ...(file === masks[1] ? wrong : grid), data })
+    const named = masks.map((file) => ({ name: basename(file, '.nii.gz'), file }))
+    await expect(writeMergedLabel('a', named, 'abdomen', join(folder, 'out'), image)).rejects.toThrow(
+      `${masks[1]}: not on the grid of its reference`,
+    )
+  })
+})
 
 describe('mergeMasks', () => {
   it('gives every voxel the id of its last mask in the order of precedence, and counts each overlap', async () => {

@@ -87,7 +87,7 @@ test.each([
     { ...lacking('swinViT.layers1c.a'), causes: ['SwinUNETR without use_v2'] },
     /^network: SwinUNETR without use_v2$/,
   ],
-  ['a missing tensor', lacking('encoder1.layer.conv1.conv.weight'), /lacks 1 tensors of its swinunetr/],
+  ['a missing tensor', lacking('encoder1.layer.conv1.conv.weight'), /lacks 1 tensor of its swinunetr/],
   ['unknown outputs', { outputs: 14, tumorOutputs: null }, /has 14 outputs of unknown labels/],
   [
     'another project',

@@ -79,6 +79,7 @@ test('an evaluation writes tables, a summary, pictures of the worst cases and a 
   const out = join(folder, 'out')
   expect(readdirSync(out).sort()).toEqual([
     'cases.csv',
+    'files.json',
     'lesions.csv',
     'measures.jsonl',
     'pictures',
@@ -92,7 +93,7 @@ test('an evaluation writes tables, a summary, pictures of the worst cases and a 
   ])
   const page = readFileSync(join(out, 'report.html'), 'utf8')
   expect(page.indexOf('>b</th>')).toBeLessThan(page.indexOf('>a</th>'))
-  expect(page.match(/<img/g)).toHaveLength(2)
+  expect(page.match(/<figcaption>[ab] /g)).toHaveLength(2)
   writeFileSync(join(out, 'report.html'), '')
   expect(await writeAnyReport(out)).toBe(join(out, 'report.html'))
   expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('Cases, worst first')
@@ -119,17 +120,26 @@ test('labels without a mask are an error, or on request named in the summary', a
   fill('labels', 'a', 'b', 'c')
   fill('masks', 'b')
   await expect(evaluate(() => ({}))).rejects.toMatchObject({
-    message: expect.stringContaining('2 labels without a mask (first a)'),
+    message: expect.stringContaining('2 labels without a mask, first a)'),
     commandHint: expect.stringContaining('--partial'),
   })
   const { summary } = await evaluate(() => ({}), { partial: true })
-  const warning = 'partial: 2 of 3 labels have no mask and are in no figure, first a'
+  const warning = 'partial: 2 of 3 labels without a mask, so in no figure, first a'
   expect(summary).toMatchObject({ numCases: 1, failedCases: [], warnings: [warning] })
   expect(notes).toEqual([warning])
   expect(readFileSync(join(folder, 'out/report.html'), 'utf8')).toContain(warning)
   // a mask without a label has nothing to be scored with
   fill('masks', 'd')
-  await expect(evaluate(() => ({}), { partial: true })).rejects.toThrow(/1 masks without a label \(first d\)/)
+  await expect(evaluate(() => ({}), { partial: true })).rejects.toThrow(/1 mask without a label, first d/)
+})
+
+test('the folder that lacks a mask is named', async () => {
+  fill('labels', 'a', 'b')
+  fill('masks', 'a', 'b')
+  fill('other', 'b')
+  await expect(evaluate(() => ({}), { against: join(folder, 'other') })).rejects.toThrow(
+    `${join(folder, 'other')}: its masks do not pair with the labels (0 masks without a label; 1 label without a mask, first a)`,
+  )
 })
 
 test('two folders of masks are compared on the cases that both have', async () => {
@@ -145,11 +155,20 @@ test('two folders of masks are compared on the cases that both have', async () =
   const out = join(folder, 'out')
   expect(JSON.parse(readFileSync(join(out, 'comparison.json'), 'utf8'))).toEqual(against!.comparison)
   expect(readdirSync(join(out, 'against')).sort()).toContain('summary.json')
-  expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('<h2>Comparison</h2>')
+  const page = readFileSync(join(out, 'report.html'), 'utf8')
+  expect(page).toContain('<h2>Comparison <span class="quiet">masks against old</span></h2>')
+  expect(page).toContain('<td>0.842</td><td>0.769</td>')
+  expect(page).toContain('Dice of liver tumor')
+  expect(page).not.toMatch(/Dice of \d+</)
+  expect(drawn.at(-1)!.cases.map(({ id, against }) => [id, against])).toEqual([
+    ['a', join(folder, 'old/a.nii.gz')],
+    ['b', join(folder, 'old/b.nii.gz')],
+    ['c', null],
+  ])
   // alone again, the old comparison is gone
   await evaluate(measure)
   expect(existsSync(join(out, 'comparison.json'))).toBe(false)
-  expect(readFileSync(join(out, 'report.html'), 'utf8')).not.toContain('<h2>Comparison</h2>')
+  expect(readFileSync(join(out, 'report.html'), 'utf8')).not.toContain('<h2>Comparison')
 })
 
 describe('label conventions', () => {
@@ -193,7 +212,7 @@ describe('label conventions', () => {
     expect(specs.at(-1)).toMatchObject({ labelMap: null, ignoredIds: [3] })
     expect(drawn.at(-1)).toMatchObject({ labelMap: null, ignoredIds: [3] })
     expect(summary.warnings).toEqual([
-      `1 cases have ignored voxels, which count in no figure (label id 3 by ${list})`,
+      `1 case has ignored voxels, which count in no figure (label id 3 by ${list})`,
     ])
     await expect(evaluate(() => ({}), { labelIds: [2, 3], tumorIds: [2] })).rejects.toThrow(
       /label id 3: cannot be measured/,
@@ -242,7 +261,7 @@ describe('patients', () => {
     const file = join(folder, 'patients.csv')
     writeFileSync(file, 'a1,a\nb,b\n')
     await expect(evaluate(() => ({}), { patients: file })).rejects.toThrow(
-      new DataError(`${file}: lists no patient for 1 cases (first a2)`, {
+      new DataError(`${file}: lists no patient for 1 case (first a2)`, {
         hint: 'give every case a line `case,patient`',
       }),
     )
@@ -262,7 +281,7 @@ test('organ masks and scores are matched to their cases; missing ones are listed
     ['b', false],
   ])
   expect(summary.warnings).toEqual([
-    '1 cases have no organ mask in organs, first b',
+    '1 case has no organ mask in organs, first b',
     'predicted tumor outside the organ mask was removed in 2 cases',
   ])
   await expect(evaluate(() => ({}), { organs: join(folder, 'nothing') })).rejects.toThrow(UsageError)

@@ -118,7 +118,7 @@ describe('merged shards are the command without shards:', () => {
     expect(filesOf(out)).toEqual(files)
     // another number of shards reuses every variant whose files exist
     for (const file of scansIn(out))
-      for (const of of ['imagesTr', 'labelsTr', 'changeTr']) write(`${PARTED}/${of}/${file}`)
+      for (const of of ['imagesTr', 'labelsTr', 'changeTr', 'tumorsTr']) write(`${PARTED}/${of}/${file}`)
     rmSync(join(out, 'shards'), { recursive: true })
     const asked: string[] = []
     const onProgress = ({ caseId }: { caseId: string }): void => void asked.push(caseId)

@@ -174,7 +174,7 @@ describe('which scans', () => {
       '/organs/c.nii.gz',
     ])
     expect(specs[0]!.organIds).toEqual([5])
-    expect(notes).toEqual([expect.stringMatching(/^1 of 3 scans have no organ mask .*, first b/)])
+    expect(notes).toEqual([expect.stringMatching(/^1 of 3 scans without organ mask .*, first b/)])
   })
 })
 
@@ -292,7 +292,7 @@ describe('profiles', () => {
     await expect(predict({ labels })).rejects.toThrow(/--labels: needs the prepared grid/)
     await predict({ labels, profile: 'freetumor' })
     expect(specs[0]!.cases.map(({ label }) => label)).toEqual([join(labels, 'a.nii.gz'), null, null])
-    expect(notes).toEqual([expect.stringMatching(/^2 of 3 scans have no label in .*, first b$/)])
+    expect(notes).toEqual([expect.stringMatching(/^2 of 3 scans without label in .*, first b$/)])
   })
 
   test('probabilities are of outputs that exist', async () => {
@@ -344,7 +344,7 @@ describe('a resumed prediction', () => {
     stopAt = null
     await predict()
     expect(specs[1]!.cases.map(({ id }) => id)).toEqual(['c'])
-    expect(notes).toEqual(['2 of 3 masks exist already'])
+    expect(notes).toEqual(['2 of 3 masks already written'])
   })
 
   test('refuses a folder of other settings, and files that it did not make, unless they are to be overwritten', async () => {

@@ -1,6 +1,8 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { loadConfig, printConfig } from '../../../src/config/load.js'
+import { RECORD } from '../../../src/config/paths.js'
 import { UsageError } from '../../../src/errors.js'
 import { writeAnyReport, writeDemoReport, writeRunReport } from '../../../src/pipeline/report/write.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
@@ -65,9 +67,28 @@ describe('the report of a run', () => {
 
   test('shows the verdict of the ledger next to the picture of a tumor', async () => {
     const run = runDirectory()
-    expect(readFileSync(await writeRunReport(run), 'utf8')).toContain('baseline detects 85 % · accepted')
+    expect(readFileSync(await writeRunReport(run), 'utf8')).toContain('accepted · detected fraction 85.0 %<')
     writeFileSync(join(run, 'ledger.jsonl'), lines([{ ...LEDGER[0]!, verdict: 'rejected' }]))
-    expect(readFileSync(await writeRunReport(run), 'utf8')).toContain('baseline detects 85 % · rejected')
+    expect(readFileSync(await writeRunReport(run), 'utf8')).toContain('rejected · detected fraction 85.0 %<')
+  })
+
+  test('names the threshold of the configuration, by organ and size', async () => {
+    const run = runDirectory()
+    const quality = {
+      shareSeenThreshold: 0.7,
+      overrides: [{ size: 'tiny' as const, shareSeenThreshold: 0.9 }],
+    }
+    const config = await loadConfig('debug-segmentation')
+    writeFileSync(join(run, RECORD), printConfig({ ...config, quality: { ...config.quality, ...quality } }))
+    expect(readFileSync(await writeRunReport(run), 'utf8')).toContain(
+      'accepted · detected fraction 85.0 %, threshold 90 %<',
+    )
+  })
+
+  test('is the same byte by byte when it is written again', async () => {
+    const run = runDirectory()
+    const first = readFileSync(await writeRunReport(run))
+    expect(readFileSync(await writeRunReport(run)).equals(first)).toBe(true)
   })
 
   test('overwrites an older one', async () => {

@@ -202,7 +202,7 @@ describe('an offline synthesis', () => {
     expect(await ledgerOf(out)).toHaveLength(4)
     // the runtime that wrote them was a pretended one
     for (const variant of [0, 1])
-      for (const name of ['imagesTr', 'labelsTr', 'changeTr'])
+      for (const name of ['imagesTr', 'labelsTr', 'changeTr', 'tumorsTr'])
         await writeFile(join(out, name, `Mine__a_v00${variant}.nii.gz`), '')
     const seenVariants: string[] = []
     const resumed = await synthesizeCases(

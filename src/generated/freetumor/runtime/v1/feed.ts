@@ -135,6 +135,8 @@ export interface VariantRound {
   accepted: number[];
   /** Attempts to paint and measure now. None: write the variant with the accepted tumors, if any. */
   attempts: Attempt[];
+  /** Rejected tumors of the previous round that are written into rejected/. */
+  keptRejected: number[];
 }
 
 export interface Attempt {
@@ -1460,6 +1462,7 @@ function createBaseVariantRound(): VariantRound {
     subvolumeShape: [],
     accepted: [],
     attempts: [],
+    keptRejected: [],
   };
 }
 
@@ -1497,6 +1500,13 @@ export const VariantRound: MessageFns<VariantRound> = {
     }
     for (const v of message.attempts) {
       Attempt.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.keptRejected.length !== 0) {
+      writer.uint32(66).fork();
+      for (const v of message.keptRejected) {
+        writer.uint32(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -1600,6 +1610,24 @@ export const VariantRound: MessageFns<VariantRound> = {
             message.attempts.push(Attempt.decode(reader, reader.uint32()));
             continue;
           }
+          case 8: {
+            if (tag === 64) {
+              message.keptRejected.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 66) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.keptRejected.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1624,6 +1652,7 @@ export const VariantRound: MessageFns<VariantRound> = {
     message.subvolumeShape = object.subvolumeShape?.map((e) => e) || [];
     message.accepted = object.accepted?.map((e) => e) || [];
     message.attempts = object.attempts?.map((e) => Attempt.fromPartial(e)) || [];
+    message.keptRejected = object.keptRejected?.map((e) => e) || [];
     return message;
   },
 };

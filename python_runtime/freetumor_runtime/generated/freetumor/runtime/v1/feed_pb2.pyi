@@ -154,7 +154,7 @@ class VariantRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class VariantRound(_message.Message):
-    __slots__ = ("finished", "case_id", "variant", "subvolume_start", "subvolume_shape", "accepted", "attempts")
+    __slots__ = ("finished", "case_id", "variant", "subvolume_start", "subvolume_shape", "accepted", "attempts", "kept_rejected")
     FINISHED_FIELD_NUMBER: _ClassVar[int]
     CASE_ID_FIELD_NUMBER: _ClassVar[int]
     VARIANT_FIELD_NUMBER: _ClassVar[int]
@@ -162,6 +162,7 @@ class VariantRound(_message.Message):
     SUBVOLUME_SHAPE_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    KEPT_REJECTED_FIELD_NUMBER: _ClassVar[int]
     finished: bool
     case_id: str
     variant: int
@@ -169,7 +170,8 @@ class VariantRound(_message.Message):
     subvolume_shape: _containers.RepeatedScalarFieldContainer[int]
     accepted: _containers.RepeatedScalarFieldContainer[int]
     attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
-    def __init__(self, finished: bool = ..., case_id: _Optional[str] = ..., variant: _Optional[int] = ..., subvolume_start: _Optional[_Iterable[int]] = ..., subvolume_shape: _Optional[_Iterable[int]] = ..., accepted: _Optional[_Iterable[int]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
+    kept_rejected: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, finished: bool = ..., case_id: _Optional[str] = ..., variant: _Optional[int] = ..., subvolume_start: _Optional[_Iterable[int]] = ..., subvolume_shape: _Optional[_Iterable[int]] = ..., accepted: _Optional[_Iterable[int]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., kept_rejected: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Attempt(_message.Message):
     __slots__ = ("tumor", "attempt", "plan")
