@@ -293,6 +293,7 @@ const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   monai: COMPUTING,
   numpy: [...COMPUTING, 'bridge'],
   scipy: COMPUTING,
+  dynamic_network_architectures: COMPUTING,
   einops: COMPUTING,
   safetensors: COMPUTING,
   nibabel: ['data'],

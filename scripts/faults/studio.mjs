@@ -27,7 +27,7 @@ let drawn = 0
 const random = () =>
   createHash('sha256').update(`${values.seed}/${drawn++}`).digest().readUInt32BE() / 2 ** 32
 
-const folder = mkdtempSync(join(tmpdir(), 'freetumor-reviews-'))
+const folder = mkdtempSync(join(tmpdir(), 'freetumor-studio-'))
 const file = join(folder, 'reviews.jsonl')
 const report = { seed: values.seed, kills: 0, acknowledged: 0, unanswered: 0, lost: 0, repeated: 0, lines: 0 }
 /** Reasons of acknowledged decisions: each is used once. */
@@ -100,8 +100,11 @@ async function decideUntilKilled(kill) {
       }
     }
   }
+  const before = acknowledged.size
   const reviewers = ['Ana', 'Ben'].map(send)
-  await delay(20 + random() * 300)
+  // a busy machine answers late: the kill must hit a server that appends
+  while (acknowledged.size === before) await delay(5)
+  await delay(random() * 300)
   server.kill('SIGKILL')
   report.kills++
   await Promise.all([...reviewers, ended])

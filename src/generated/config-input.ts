@@ -796,28 +796,42 @@ export interface NetworksInput {
    */
   readonly segmentor?: {
     /**
-     * Architecture of the segmentor: SwinUNETR, or a small U-Net for tests and laptops. Checkpoints of one kind do not load into the other.
+     * Architecture: SwinUNETR, nnU-Net with residual encoder (`resenc`) or plain (`unet`), or `small` for tests and laptops. Checkpoints of one kind do not load into another.
      *
      * - Default: swinunetr
      * - Source: published scripts, docs/method.md#8-networks-and-checkpoints
      */
-    readonly kind?: 'swinunetr' | 'small' | undefined
+    readonly kind?: 'swinunetr' | 'resenc' | 'unet' | 'small' | undefined
+    /**
+     * Patch, batch and optimizer of nnU-Net for `resenc` or `unet` on a GPU with 4 GB (`S`), 9 GB (`M`) or 24 GB (`L`). Keys that the configuration states take precedence; job `synthesis` ignores it.
+     *
+     * - Default: null
+     * - Source: our choice, as in nnU-Net, docs/method.md#nnu-net-networks
+     */
+    readonly preset?: 'S' | 'M' | 'L' | null | undefined
     /**
      * Number of channels of the first level; a multiple of 12 for `swinunetr`. Memory and time grow with it.
      *
      * - Unit: channels
-     * - Default: 48
+     * - Default: 48; 32 for `resenc` and `unet`, as in nnU-Net
      * - Source: published scripts, docs/method.md#8-networks-and-checkpoints
      */
     readonly featureSize?: number | undefined
     /**
-     * Number of resolution levels of the small U-Net. It is ignored by `swinunetr`.
+     * Number of resolution levels of the small U-Net. The other kinds ignore it.
      *
      * - Unit: levels
      * - Default: 3
      * - Source: our choice
      */
     readonly levels?: number | undefined
+    /**
+     * Train the outputs of the lower resolutions of `resenc` and `unet` too, as nnU-Net does. It needs little time; the other kinds ignore it.
+     *
+     * - Default: true
+     * - Source: our choice, as in nnU-Net, docs/method.md#nnu-net-networks
+     */
+    readonly deepSupervision?: boolean | undefined
     /**
      * Patch-merging order of the SwinUNETR. Weights that were trained in another order give wrong outputs without an error.
      *
@@ -994,26 +1008,26 @@ export interface TrainingInput {
    */
   readonly epochs?: number | null | undefined
   /**
-   * Optimizer; `adamw` uses amsgrad, `adam` has betas 0 and 0.999. In job `synthesis`, generator and discriminator have one each.
+   * Optimizer; `adamw` uses amsgrad, `adam` has betas 0 and 0.999, `sgd` Nesterov momentum 0.99. In job `synthesis`, generator and discriminator have one each.
    *
    * - Default: adamw (baseline, segmentation), adam (synthesis)
    * - Source: published scripts, docs/method.md#10-segmentation-training
    */
-  readonly optimizer?: 'adam' | 'adamw' | undefined
+  readonly optimizer?: 'adam' | 'adamw' | 'sgd' | undefined
   /**
    * Learning rate after the warm-up. More volumes per step allow a larger rate; `freetumor runs set` changes it during the run.
    *
-   * - Default: 0.0003 (baseline, segmentation), 0.0001 (synthesis)
+   * - Default: 3e-4; 1e-4 in job `synthesis`; 0.01 for `sgd`
    * - Source: published scripts, docs/method.md#10-segmentation-training
    */
   readonly learningRate?: number | undefined
   /**
-   * Learning rate over the run: constant, or a linear warm-up followed by a cosine to 0. With `warmupCosine`, another length of the run changes the rate of every step.
+   * Learning rate over the run: constant, a linear warm-up and a cosine to 0, or `poly` of nnU-Net. Unless it is constant, another length of the run changes the rate of every step.
    *
    * - Default: warmupCosine (baseline, segmentation), constant (synthesis)
    * - Source: published scripts, docs/method.md#10-segmentation-training
    */
-  readonly schedule?: 'constant' | 'warmupCosine' | undefined
+  readonly schedule?: 'constant' | 'warmupCosine' | 'poly' | undefined
   /**
    * Length of the warm-up in optimizer steps; null uses `warmupEpochs`. A longer warm-up protects the first steps from a large rate.
    *
@@ -1033,7 +1047,7 @@ export interface TrainingInput {
   /**
    * Weight decay of the optimizer. Larger values keep weights smaller.
    *
-   * - Default: 0.01 (baseline, segmentation), 0 (synthesis)
+   * - Default: 0.01; 0 in job `synthesis`; 3e-5 for `sgd`
    * - Source: published scripts, docs/method.md#10-segmentation-training
    */
   readonly weightDecay?: number | undefined

@@ -83,6 +83,9 @@ function inWords(plan: RunPlan): string[] {
     `saves        ${counted(plan.checkpoints, 'checkpoint')}, ${counted(plan.validations, 'validation')}`,
     ...weights.map(([network, source]) => `${network.padEnd(12)} ${source}`),
     `estimates    cache at most ${megabytes(estimates.cacheBytes)}, textures ${megabytes(estimates.textureBytes)}, ${megabytes(estimates.bytesPerStep)} per step to the ranks`,
+    ...(estimates.segmentorBytes === null
+      ? []
+      : [`memory       at least ${megabytes(estimates.segmentorBytes)} per rank for the segmentor`]),
     ...(cost === null ? [] : [`reproducible ${costInWords(cost)}`]),
     `command      ${launch.argv.join(' ')}`,
     ...Object.entries(launch.environment).map(([name, value]) => `environment  ${name}=${value}`),

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import type { PredictSettings } from '../../config/predict-settings.js'
 import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
 import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
 import { UsageError } from '../../errors.js'
@@ -75,6 +76,7 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   const checkpoints = await Promise.all([options.checkpoint].flat().map(checkpointFile))
   const weights = await predictWeights(checkpoints, options, statedPreparation(options), context)
   const settings = predictSettingsOf(options, weights.windows)
+  if (weights.nnunet) refusePreparedGrid(settings)
   const mine = shard === undefined ? scans : casesOfShard(scans, shard)
   const spec = predictSpec(options, settings, weights, out, mine)
   const work = { options, out, scans: mine, spec, recorded: recordedSettings(spec, weights) }
@@ -183,6 +185,18 @@ async function segment(
   const order = new Map(scans.map(({ id }, at) => [id, at]))
   cases.sort((a, b) => order.get(a.caseId)! - order.get(b.caseId)!)
   return { cases, failed, lines }
+}
+
+/** @throws UsageError for settings of the prepared grid, which an nnU-Net does not use */
+function refusePreparedGrid({ grid, blend }: PredictSettings): void {
+  if (grid === 'prepared')
+    throw new UsageError('--grid prepared: not possible with an nnU-Net model, which has a grid of its own', {
+      hint: 'omit --grid, --labels and --profile',
+    })
+  if (blend === 'constant')
+    throw new UsageError('--blend constant: not possible with an nnU-Net model (expected gaussian)', {
+      hint: 'omit --blend and --profile',
+    })
 }
 
 /** Return the settings that decide a mask, except for rounding: without the numbers of windows, threads and processes. */

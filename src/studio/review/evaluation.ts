@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { asRecord } from '../../foreign-text.js'
 import { FileFollower, type LineSink } from '../../training/line-follower.js'
-import { readJsonInside } from '../inside.js'
+import { openInside, readJsonInside } from '../inside.js'
 import { type Collection, MAX_ITEMS, type PlacedCollection } from './collection.js'
 import { Columns } from './columns.js'
 import type { LabelName, LayerRole } from './messages.js'
@@ -38,7 +38,8 @@ export class EvaluationCollection implements Collection, LineSink {
   ) {
     this.root = root
     this.path = path
-    this.#follower = new FileFollower(root, join(path, 'measures.jsonl'), this)
+    const file = join(path, 'measures.jsonl')
+    this.#follower = new FileFollower(() => openInside(root, file), file, this)
   }
 
   get revision(): string {

@@ -2,7 +2,7 @@ import { dirname, join } from 'node:path'
 import { asRecord } from '../../foreign-text.js'
 import { FileFollower, type LineSink } from '../../training/line-follower.js'
 import { isIgnoredName, plainLabelName } from '../../volume/labels.js'
-import { readJsonInside } from '../inside.js'
+import { openInside, readJsonInside } from '../inside.js'
 import { type Collection, MAX_ITEMS, type PlacedCollection } from './collection.js'
 import { Columns } from './columns.js'
 import type { HostFinder } from './host-finder.js'
@@ -49,7 +49,8 @@ export class SyntheticCollection implements Collection, LineSink {
   ) {
     this.root = root
     this.path = path
-    this.#follower = new FileFollower(root, join(path, 'ledger.jsonl'), this)
+    const file = join(path, 'ledger.jsonl')
+    this.#follower = new FileFollower(() => openInside(root, file), file, this)
   }
 
   get revision(): string {

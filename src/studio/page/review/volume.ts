@@ -37,6 +37,7 @@ export async function decodeVolume(
   const reader = await plainReader(body)
   const start = await reader.readStart(MAX_HEADER_BYTES)
   const header = parseNiftiHeader(start, name)
+  if (header.isPair) throw new Error(`${name}: a pair of files (expected one .nii or .nii.gz file)`)
   const count = header.shape[0] * header.shape[1] * header.shape[2]
   const length = count * bytesPerVoxel(header.dataType)
   if (length > MAX_BYTES)
