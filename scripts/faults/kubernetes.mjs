@@ -71,8 +71,9 @@ strikes.forEach((strike, at) => {
 
 const reference = await run('undisturbed', [])
 const disturbed = await run('disturbed', strikes)
-const stopped = await run('stopped', [{ kind: 'stop', node: 0, step: Math.floor(steps / 3) }])
-const wrong = await run('wrong', [], (text) => text.replace(/^training:$/m, 'trainings:'))
+// long enough that it cannot complete before the command is there
+const stopped = await run('stopped', [{ kind: 'stop', node: 0, step: 10 }], { length: 100 * steps })
+const wrong = await run('wrong', [], { edit: (text) => text.replace(/^training:$/m, 'trainings:') })
 
 const differing = reference.losses.filter((loss, at) => loss !== disturbed.losses[at]).length
 const preempted = disturbed.strikes.filter(({ kind }) => kind === 'preempt')
@@ -113,9 +114,9 @@ console.log(
 process.exitCode = ok ? 0 : 1
 
 /** Run the job as the Job controller does until it is complete or has failed. */
-async function run(name, planned, edit = (text) => text) {
+async function run(name, planned, { edit = (text) => text, length = steps } = {}) {
   const directory = join(folder, name)
-  const { script, config, rules, backoffLimit } = manifests(directory)
+  const { script, config, rules, backoffLimit } = manifests(directory, length)
   const start = join(folder, `${name}-start`)
   mkdirSync(start)
   writeFileSync(join(start, 'config.yaml'), edit(config))
@@ -261,9 +262,9 @@ function actionOf(rules, { code, isLost }) {
   return rules.find(matches)?.action ?? null
 }
 
-function manifests(directory) {
+function manifests(directory, length) {
   const set = [
-    `training.steps=${steps}`,
+    `training.steps=${length}`,
     `data.root=${folder}/phantoms`,
     `prepare.cache=${folder}/cache`,
     `cluster.nodes=${NODES}`,
