@@ -125,7 +125,9 @@ describe('checkCase', () => {
     const away = madeLabel((i, j, k, id) => (i === 4 && j >= 4 && j < 7 && k >= 4 && k < 7 ? 2 : id))
     const findings = await checkCase(await madeCase(temporaryFolder(), madeImage(), away), OPTIONS)
     expect(short(findings)).toEqual(['tumor-outside-organ:warning'])
-    expect(findings[0]!.message).toContain('1 of 2 components of liver tumor without contact to the liver (9 voxels)')
+    expect(findings[0]!.message).toContain(
+      '1 of 2 components of liver tumor without contact to the liver (9 voxels)',
+    )
     const fine = { affine: [0.5, 0, 0, 0, 0, 0.5, 0, 0, 0, 0, 0.5, 0, 0, 0, 0, 1] }
     const speck = madeLabel((i, j, k, id) => (i === 14 && j === 9 && k === 9 ? 2 : id))
     expect(
