@@ -1,6 +1,7 @@
 import { rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { readForeignJson } from '../foreign-text.js'
+import { counted } from '../plain-text.js'
 import { decisionsOf, type ReviewCounts, readReviewFile, type TumorDecision } from '../quality/reviews.js'
 import { writeWhole } from '../whole-file.js'
 import { type ReviewAgreement, reviewAgreement } from './review-agreement.js'
@@ -108,7 +109,7 @@ export async function readReviewSummary(folder: string): Promise<ReviewSummary |
 /** Return the counts as a sentence. */
 export function reviewCountsInWords(counts: ReviewCounts): string {
   const { kept, dropped, confirmed, undecided, unused } = counts
-  return `reviews: ${kept} tumors kept against the rule, ${dropped} dropped, ${confirmed} confirmed, ${undecided} undecided, ${unused} unused`
+  return `reviews: ${counted(kept, 'tumor')} kept against the rule, ${dropped} dropped, ${confirmed} confirmed, ${undecided} undecided, ${unused} unused`
 }
 
 /** Return a warning about decisions that do not apply; null if there are none. */

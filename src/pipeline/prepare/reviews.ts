@@ -9,6 +9,7 @@ import type { CuratedCase, Curation } from '../../curation/datasets/curate.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { DataError } from '../../errors.js'
 import { readJsonLog } from '../../jsonl.js'
+import { counted } from '../../plain-text.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import { countUses, type ReviewedTumor, type TumorDecision } from '../../quality/reviews.js'
 import { cannotBeRead } from '../../system-errors.js'
@@ -99,7 +100,7 @@ function noteReviews(reviews: TrainingReviews, context: StageContext): void {
   const names = leftOutScans.slice(0, 3).join(', ')
   const first = leftOutScans.length > 0 ? `, first ${names}` : ''
   context.note(
-    `${reviewCountsInWords(reviews)}; ${changedScans} scans with ignored tumors, ${leftOutScans.length} scans left out${first}`,
+    `${reviewCountsInWords(reviews)}; ${counted(changedScans, 'scan')} with ignored tumors, ${counted(leftOutScans.length, 'scan')} left out${first}`,
   )
   const warning = staleWarning(reviews)
   if (warning !== null) context.note(warning, 'warning')

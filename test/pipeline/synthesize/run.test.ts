@@ -122,7 +122,12 @@ describe('an offline synthesis', () => {
       await mkdir(dirname(join(folder, name)), { recursive: true })
       await writeFile(join(folder, name), '')
     }
-    const context: StageContext = { runtime: memoryRuntime(), logDirectory: out, note: () => {} }
+    const context: StageContext = {
+      runtime: memoryRuntime(),
+      signal: undefined,
+      logDirectory: out,
+      note: () => {},
+    }
     const settings = synthesisSettings(configOf(folder))
     await expect(synthesizeCases({ settings, out, hosts: { images, labels } }, context)).rejects.toThrow(
       `case a: listed twice, as ${join(images, 'a.hdr')} (training) and ${join(images, 'a.nii')} (training)`,
