@@ -13,19 +13,27 @@ const inRoot = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url))
 const page = inRoot('src/studio/page')
 const out = inRoot('dist/studio/page')
 mkdirSync(out, { recursive: true })
-await build({
-  entryPoints: [join(page, 'main.ts')],
-  outfile: join(out, 'page.js'),
-  bundle: true,
-  minify: true,
-  format: 'iife',
-  target: 'es2023',
-  legalComments: 'none',
-  // no path of this machine in the page
-  absWorkingDir: inRoot('.'),
-})
+/** The page, and the pages of data, which are loaded when they are needed. */
+const bundles = [
+  { from: 'main.ts', to: 'page.js', format: 'iife' },
+  { from: 'review/main.ts', to: 'review.js', format: 'esm' },
+]
+for (const { from, to, format } of bundles)
+  await build({
+    entryPoints: [join(page, from)],
+    outfile: join(out, to),
+    bundle: true,
+    minify: true,
+    format,
+    target: 'es2023',
+    legalComments: 'none',
+    // no path of this machine in the page
+    absWorkingDir: inRoot('.'),
+  })
+const minified = async (style) => (await transform(style, { loader: 'css', minify: true })).code
+const read = (file) => readFileSync(file, 'utf8')
 const sheets = [inRoot('node_modules/uplot/dist/uPlot.min.css'), join(page, 'page.css')]
-const style = [STYLE, ...sheets.map((file) => readFileSync(file, 'utf8'))].join('\n')
-writeFileSync(join(out, 'page.css'), (await transform(style, { loader: 'css', minify: true })).code)
+writeFileSync(join(out, 'page.css'), await minified([STYLE, ...sheets.map(read)].join('\n')))
+writeFileSync(join(out, 'review.css'), await minified(read(join(page, 'review/review.css'))))
 for (const file of ['index.html', 'icon.svg']) copyFileSync(join(page, file), join(out, file))
 copyFileSync(inRoot('node_modules/uplot/LICENSE'), join(out, 'uplot-LICENSE.txt'))

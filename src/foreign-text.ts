@@ -20,6 +20,8 @@ const MAX_BYTES = 64 * 2 ** 20
 export interface ForeignTextOptions {
   /** Largest size of the file in bytes. Default: 64 MiB. */
   readonly bytes?: number
+  /** Largest number of values of a JSON file. Default: 2 million. */
+  readonly values?: number
   /** Return the error for a file that cannot be read. `code` is the errno name, such as ENOENT. */
   readonly unreadable?: (code: string, cause: unknown) => FreetumorError
 }
@@ -93,7 +95,8 @@ export function parseForeignJson(text: string, name: string, bounds: JsonBounds 
 
 /** Read and parse an untrusted JSON file; see `readForeignText` and `parseForeignJson`. */
 export async function readForeignJson(path: string, options: ForeignTextOptions = {}): Promise<unknown> {
-  return parseForeignJson(await readForeignText(path, options), path)
+  const { values = JSON_BOUNDS.values } = options
+  return parseForeignJson(await readForeignText(path, options), path, { ...JSON_BOUNDS, values })
 }
 
 /** Return the value if it is an object, else undefined. */

@@ -4,15 +4,15 @@
  *
  * @module freetumor
  */
-import { rm } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
+import { type CallSettings, withContext } from './calls.js'
 import { resolveConfig } from './config/resolve.js'
 import type { ConfigInput, RunConfig } from './config/schema.js'
+import type { Shard } from './curation/datasets/shard.js'
 import { UsageError } from './errors.js'
 import { checkpointFile } from './pipeline/checkpoint/checkpoint-file.js'
 import { checkpointHints } from './pipeline/checkpoint/hints.js'
-import type { StageContext } from './pipeline/context.js'
 import { type Evaluation, evaluateMasks } from './pipeline/evaluate/run.js'
 import type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/flows/demo.js'
@@ -23,24 +23,28 @@ import { type Prediction, type PredictOptions, predictMasks } from './pipeline/p
 import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/prepare/run.js'
 import { findRun, summariseRuns, summaryOfRun } from './pipeline/runs/list.js'
 import { type OpenRuntimeOptions, openWarmRuntime, type WarmRuntime } from './pipeline/serve/warm-runtime.js'
+import { planJob, submitJob } from './pipeline/submit/run.js'
+import { type SubmittedRun, submittedRun } from './pipeline/submit/submitted-run.js'
 import type { Synthesis } from './pipeline/synthesize/dataset.js'
 import { type SynthesisProgress, synthesizeCases } from './pipeline/synthesize/run.js'
 import { synthesisSettings } from './pipeline/synthesize/settings.js'
 import { type ConfigCheck, checkTraining } from './pipeline/train/check.js'
 import { startTraining } from './pipeline/train/run.js'
 import { type CheckpointFormat, type Converted, convertFile, inspectFile } from './runtime/checkpoint.js'
+import { installation } from './runtime/installation.js'
 import { launchPlanner } from './runtime/launch-plan.js'
 import { packageRoot } from './runtime/python.js'
 import { controlledProcesses, runProcesses } from './runtime/run-service.js'
 import { scriptRunner } from './runtime/script.js'
+import { slurm } from './runtime/slurm.js'
 import { torchRuntime } from './runtime/torch-runtime.js'
 import type { StudioSettings } from './studio/options.js'
 import { openStudio, type Studio } from './studio/server.js'
 import type { Launch, LaunchOptions } from './training/launch.js'
 import type { Run, TrainOptions } from './training/run.js'
 import type { RunSummary } from './training/run-summary.js'
-import { makeTemporaryFolder } from './whole-file.js'
 
+export { auditData, type CallSettings, checkData, mergeShards } from './calls.js'
 export { type ConfigKey, type ExplainedKey, explainKey } from './config/explain.js'
 export { configJsonSchema } from './config/json-schema.js'
 export { type LoadOptions, loadConfig, printConfig } from './config/load.js'
@@ -58,6 +62,7 @@ export type { Split } from './curation/datasets/lists.js'
 export type { CaseGeometry, FileFacts, Manifest, ManifestCase } from './curation/datasets/manifest.js'
 export type { KidneySides, LabelIdMap } from './curation/datasets/registry.js'
 export type { Remapped, RemapRow } from './curation/datasets/remap.js'
+export type { Shard } from './curation/datasets/shard.js'
 export type { FoldPlan, FoldRow, PatientFold } from './curation/split/run.js'
 export type { Stratum } from './curation/split/strata.js'
 export * from './errors.js'
@@ -85,8 +90,8 @@ export type {
 } from './evaluation/summary.js'
 export type * from './generated/config-input.js'
 export { type PhantomDatasetOptions, writePhantomDataset } from './phantom/dataset.js'
-export { type AuditDataOptions, auditData, type DataAudit } from './pipeline/data/audit.js'
-export { type CheckDataOptions, checkData } from './pipeline/data/check.js'
+export type { AuditDataOptions, DataAudit } from './pipeline/data/audit.js'
+export type { CheckDataOptions } from './pipeline/data/check.js'
 export type { SourceOptions, WorkOptions } from './pipeline/data/collect.js'
 export { type DataImport, type ImportDataOptions, importData } from './pipeline/data/import.js'
 export { type RemapDataOptions, type RemappedFile, remapData } from './pipeline/data/remap.js'
@@ -94,6 +99,7 @@ export { type DataSplit, type SplitDataOptions, splitData } from './pipeline/dat
 export type { Evaluation, FailedCases } from './pipeline/evaluate/run.js'
 export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 export type { DemoOptions, DemoResult } from './pipeline/flows/demo.js'
+export type { Merged, MergedResult } from './pipeline/flows/merge.js'
 export type { PlanOptions, RunPlan } from './pipeline/plan/launch.js'
 export type { PreparedCase } from './pipeline/ports/cases.js'
 export type { CheckpointFacts, MergingOrder, NetworkFacts } from './pipeline/ports/checkpoint.js'
@@ -119,6 +125,8 @@ export type {
   TumorWish,
   WarmRuntime,
 } from './pipeline/serve/warm-runtime.js'
+export type { SubmittedJob } from './pipeline/submit/run.js'
+export type { SubmittedRun } from './pipeline/submit/submitted-run.js'
 export type { Synthesis } from './pipeline/synthesize/dataset.js'
 export type { SynthesisProgress } from './pipeline/synthesize/run.js'
 export { type Sweep, type SweepOptions, sweepLedger } from './pipeline/synthesize/sweep.js'
@@ -177,22 +185,34 @@ export type {
   ScriptStartedEvent,
 } from './training/launch.js'
 export type { Run, RunResult, RunStatus, TrainOptions } from './training/run.js'
-export type { RunSummary } from './training/run-summary.js'
+export type { QueuedJob, RunSummary } from './training/run-summary.js'
 export type { Validation } from './training/selection.js'
 export type { OrganName, Region } from './volume/labels.js'
 export type { Affine, LabelMap, Vec3, Volume, VoxelArray } from './volume/volume.js'
-
-/** Options of every call: the Python to use, how to stop, and where notes go. */
-export interface CallSettings {
-  readonly python?: string | undefined
-  readonly signal?: AbortSignal | undefined
-  readonly onNote?: ((text: string, level: 'info' | 'warning') => void) | undefined
-}
 
 /** Start a training at once. Iterate the run for its events; `await run.result` for the outcome. */
 export function train(config: ConfigInput | RunConfig, options: TrainOptions = {}): Run {
   const resolved = resolveConfig(config)
   return startTraining(resolved, torchRuntime({ python: resolved.runtime.python }), options)
+}
+
+export interface SubmitSettings {
+  /** Scheduler of the cluster. */
+  readonly to: 'slurm'
+  /** Run directory, on a disk that all nodes share. Default: `runs/<name>/<id>`. An existing run is resumed. */
+  readonly out?: string | undefined
+}
+
+/**
+ * Submit a training as a job of a cluster, with the resources of `cluster`. Iterate the result for its events.
+ * @throws ConfigError without `cluster`, EnvironmentError if the scheduler refuses the job
+ */
+export async function submit(
+  config: ConfigInput | RunConfig,
+  { out }: SubmitSettings,
+): Promise<SubmittedRun> {
+  const planned = await planJob(resolveConfig(config), installation(), { out })
+  return submittedRun(await submitJob(planned, slurm), slurm, controlledProcesses)
 }
 
 /** Plan a training: counts, estimates, command and environment. Nothing is written or started. */
@@ -225,7 +245,7 @@ export function listRuns(root = 'runs'): Promise<RunSummary[]> {
 }
 
 /**
- * Serve a page that shows the runs below folders, until the result is disposed (`await using`).
+ * Serve a page that shows the runs and synthetic data sets below folders, until the result is disposed (`await using`).
  * @param folders default `runs`; searched three levels deep
  */
 export function studio(
@@ -234,6 +254,7 @@ export function studio(
 ): Promise<Studio> {
   return openStudio({
     ...settings,
+    reviews: settings.reviews === undefined ? undefined : resolve(settings.reviews),
     folders: folders.map((folder) => resolve(folder)),
     pageFolder: join(packageRoot, 'dist/studio/page'),
     processes: controlledProcesses,
@@ -301,13 +322,11 @@ export function launch(options: LaunchOptions): Launch {
 /** Prepare the cases of a configuration in its cache. */
 export function prepare(
   config: ConfigInput | RunConfig,
-  settings: CallSettings & { readonly onProgress?: CaseProgress } = {},
+  settings: CallSettings & { readonly onProgress?: CaseProgress; readonly shard?: Shard | undefined } = {},
 ): Promise<PrepareReport> {
   const resolved = resolveConfig(config)
   const python = settings.python ?? resolved.runtime.python ?? undefined
-  return withContext({ ...settings, python }, (context) =>
-    prepareCases(resolved, context, settings.onProgress),
-  )
+  return withContext({ ...settings, python }, (context) => prepareCases(resolved, context, settings))
 }
 
 /** Segment the scans of a folder and write label maps. */
@@ -342,6 +361,8 @@ export interface SynthesizeSettings {
   /** Ids of those labels -> ids of the region. Default: the ids are those of the region. */
   readonly labelMap?: Readonly<Record<string, number>> | undefined
   readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
+  /** Paint into the hosts of one shard only. */
+  readonly shard?: Shard | undefined
 }
 
 /** Paint tumors into whole scans, write the accepted ones as a data set, and record every attempt in a ledger. */
@@ -364,21 +385,4 @@ export async function synthesize(
 /** Run the whole method on phantoms, in one folder. */
 export function demo(options: DemoOptions, settings: CallSettings = {}): Promise<DemoResult> {
   return withContext(settings, (context) => runDemo(options, context))
-}
-
-async function withContext<T>(
-  settings: CallSettings,
-  work: (context: StageContext) => Promise<T>,
-): Promise<T> {
-  const logDirectory = await makeTemporaryFolder('freetumor-')
-  try {
-    return await work({
-      runtime: torchRuntime({ python: settings.python }),
-      signal: settings.signal,
-      logDirectory,
-      note: (text, level = 'info') => settings.onNote?.(text, level),
-    })
-  } finally {
-    await rm(logDirectory, { recursive: true, force: true })
-  }
 }

@@ -25,7 +25,8 @@ export interface StopRequests extends Disposable {
 /**
  * Take over the stop signals of this process until disposal. The first signal aborts `signal`; a later one
  * calls `again`. SIGHUP never counts as a second request: a shell and the kernel each send one, also after
- * Ctrl-C. SIGHUP is ignored if the process is to survive its terminal (`ignoresHangup`).
+ * Ctrl-C. SIGHUP is ignored if the process is to survive its terminal (`ignoresHangup`). With
+ * FREETUMOR_REPEATED_SIGNALS=ignore no later signal counts: Slurm repeats its own while a run saves, and kills by SIGKILL.
  */
 export function listenForStops(again: (signal: StopSignal) => void): StopRequests {
   const controller = new AbortController()
@@ -38,7 +39,8 @@ export function listenForStops(again: (signal: StopSignal) => void): StopRequest
       requestedBy = signal
       requestedAt = performance.now()
       controller.abort(new DOMException(signal, 'AbortError'))
-    } else if (signal !== 'SIGHUP' && performance.now() - requestedAt > echoMs) again(signal)
+    } else if (signal !== 'SIGHUP' && !ignoresRepeats() && performance.now() - requestedAt > echoMs)
+      again(signal)
   }
   for (const name of STOP_SIGNALS) process.on(name, listener)
   return {
@@ -104,6 +106,10 @@ export function abortReason(signal: AbortSignal): string {
   if (typeof reason === 'string') return reason
   const name = reason instanceof DOMException ? reason.message : ''
   return (STOP_SIGNALS as readonly string[]).includes(name) ? name : 'aborted'
+}
+
+function ignoresRepeats(): boolean {
+  return process.env.FREETUMOR_REPEATED_SIGNALS === 'ignore'
 }
 
 let hangupIgnored: boolean | undefined

@@ -38,7 +38,7 @@ const COMMON = [
   'whole-file.ts',
 ]
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
-const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'phantom', 'sampling', 'report']
+const ALL_BELOW_PIPELINE = ['volume', 'config', ...DOMAIN, 'phantom', 'sampling', 'report', 'cluster']
 
 /** Folders of pipeline/: a stage may import those before it. */
 const STAGES = [
@@ -54,6 +54,7 @@ const STAGES = [
   'predict',
   'evaluate',
   'serve',
+  'submit',
 ].map((stage) => `pipeline/${stage}`)
 const ALL_OF_PIPELINE = ['pipeline', 'pipeline/ports', ...STAGES, 'pipeline/flows']
 
@@ -65,7 +66,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   sampling: { uses: ['volume', ...DOMAIN], types: ['config'] },
   report: { uses: [], types: ['training/events.ts', 'quality'] },
   phantom: { uses: ['volume'] },
-  'pipeline/ports': { uses: [], types: ['volume', 'config', ...DOMAIN, 'sampling'] },
+  cluster: { uses: [], types: ['config'] },
+  'pipeline/ports': { uses: [], types: ['volume', 'config', ...DOMAIN, 'sampling', 'cluster'] },
   pipeline: { uses: ALL_BELOW_PIPELINE, types: ['pipeline/ports'] },
   ...Object.fromEntries(
     [...STAGES, 'pipeline/flows'].map((stage, at) => [
@@ -75,7 +77,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   ),
   transport: { uses: ['generated'] },
   runtime: {
-    uses: ['transport', 'generated'],
+    uses: ['transport', 'generated', 'cluster'],
     types: ['pipeline/ports', 'volume', 'config', ...DOMAIN, 'sampling'],
   },
   studio: {
@@ -83,8 +85,9 @@ const ROOMS: Readonly<Record<string, Room>> = {
     types: ['pipeline/ports'],
   },
   cli: { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'transport', 'studio'] },
+  'calls.ts': { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime'] },
   'index.ts': {
-    uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'studio'],
+    uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'studio', 'calls.ts'],
     types: ['generated/config-input.ts'],
   },
   'abort.ts': { uses: [] },
@@ -105,7 +108,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   pythonia: ['runtime/pythonia.ts'],
   commander: ['cli'],
   'nifti-reader-js': ['volume'],
-  yaml: ['config'],
+  yaml: ['config', 'cluster'],
   hono: ['studio'],
   '@hono/node-server': ['studio'],
   uplot: ['studio'],
@@ -151,7 +154,7 @@ describe('src/', () => {
 
   test('resolves a whole configuration only where it is the one of a user', () => {
     // a stage that trains nothing takes sections of it: config/resolve-sections.ts
-    const places = ['config', 'pipeline/train', 'pipeline/flows', 'index.ts']
+    const places = ['config', 'pipeline/train', 'pipeline/submit', 'pipeline/flows', 'index.ts']
     const resolving = /^(?:import|export)\b[^'";]*\b(?:resolveConfig|defaultsFor)\b[^'";]*\bfrom\b/m
     const found = files.filter(({ text }) => resolving.test(text)).map(({ path }) => path)
     expect(found).toContain('index.ts')
@@ -160,7 +163,14 @@ describe('src/', () => {
 
   test('passes a whole configuration to trainings, their plans and the flows only', () => {
     // index.ts: its functions take the configuration of a user and pass on the sections of a stage
-    const places = ['config', 'pipeline/plan', 'pipeline/train', 'pipeline/flows', 'index.ts']
+    const places = [
+      'config',
+      'pipeline/plan',
+      'pipeline/train',
+      'pipeline/submit',
+      'pipeline/flows',
+      'index.ts',
+    ]
     const taking = files.filter(({ text }) => /[:|]\s*RunConfig\b(?!\[)/.test(text)).map(({ path }) => path)
     expect(taking).toContain('pipeline/train/run.ts')
     expect(taking.filter((path) => !within(path, places))).toEqual([])
@@ -283,6 +293,7 @@ const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   monai: COMPUTING,
   numpy: [...COMPUTING, 'bridge'],
   scipy: COMPUTING,
+  dynamic_network_architectures: COMPUTING,
   einops: COMPUTING,
   safetensors: COMPUTING,
   nibabel: ['data'],

@@ -43,7 +43,7 @@ export function configPage(keys) {
 }
 
 function isSection(type) {
-  return type === 'mapping of its keys'
+  return /^mapping of its keys(; or null)?$/.test(type)
 }
 
 /** The rules of an override are those of `quality.rules`, which has them all. */

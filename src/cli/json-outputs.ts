@@ -6,12 +6,14 @@ import type { DataImport } from '../pipeline/data/import.js'
 import type { RemappedFile } from '../pipeline/data/remap.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
 import type { DemoResult } from '../pipeline/flows/demo.js'
+import type { Merged } from '../pipeline/flows/merge.js'
 import type { RunPlan } from '../pipeline/plan/launch.js'
 import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
 import type { Prediction, PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
 import type { ReviewOverview } from '../pipeline/review-summary.js'
+import type { SubmittedJob } from '../pipeline/submit/run.js'
 import type { Synthesis } from '../pipeline/synthesize/dataset.js'
 import type { SynthesisProgress } from '../pipeline/synthesize/run.js'
 import type { Sweep } from '../pipeline/synthesize/sweep.js'
@@ -49,8 +51,10 @@ export interface JsonOutputs {
   evaluate: Evaluation
   init: { readonly file: string }
   launch: LaunchResult
+  merge: Merged
   phantom: { readonly out: string; readonly cases: number; readonly region: Region }
-  plan: RunPlan
+  /** `script`: that of `submit`, if the configuration has a section `cluster`; else null. */
+  plan: RunPlan & { readonly script: string | null }
   predict: Prediction
   prepare: PrepareReport & { readonly wallSeconds: number; readonly estimate: PrepareEstimate }
   'prepare --estimate': PrepareEstimate
@@ -63,6 +67,9 @@ export interface JsonOutputs {
   setup: SetupResult
   simulate: { readonly out: string; readonly count: number; readonly noRoom: number }
   studio: { readonly url: string }
+  submit: SubmittedJob
+  'submit --array': SubmittedJob & { readonly merge: SubmittedJob }
+  'submit --chain': { readonly jobs: readonly SubmittedJob[] }
   sweep: Sweep
   synthesize: Synthesis
   train: RunResult

@@ -51,6 +51,7 @@ const FREE = [
   'runtime.python',
   'runtime.restarts',
   'runtime.hangSeconds',
+  'cluster',
   // of offline synthesis
   'synthesize',
   'report',

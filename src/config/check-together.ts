@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.js'
 import { paintsTumors } from './jobs.js'
+import { networkStages, sideMultiples } from './network-stages.js'
 import type { RunConfig } from './schema.js'
 import type { DeepReadonly } from './types.js'
 
@@ -95,9 +96,18 @@ function checkTarget({ region, training }: RunConfig, fail: Fail): void {
     fail('training.target: no target of the abdomen (found covid)', 'set region: chest')
 }
 
-function checkPatch({ sampling, networks: { segmentor } }: RunConfig, fail: Fail): void {
-  if (segmentor.kind !== 'swinunetr') {
+function checkPatch({ sampling, prepare, networks: { segmentor } }: RunConfig, fail: Fail): void {
+  const { kind, featureSize } = segmentor
+  if (kind !== 'swinunetr') {
     checkEighths(sampling, fail)
+    if (kind === 'small') return
+    const stages = networkStages(kind, featureSize, sampling.patchVoxels, prepare.spacingMm)
+    const multiples = sideMultiples(stages)
+    if (sampling.patchVoxels.some((side, axis) => side % multiples[axis]! !== 0))
+      fail(
+        `sampling.patchVoxels: wrong sides (expected multiples of ${multiples.join(', ')} for ${kind}, found ${sampling.patchVoxels.join(', ')})`,
+        'use sides such as 64, 96 or 128',
+      )
     return
   }
   const wrong = sampling.patchVoxels.find((side) => side % 32 !== 0)

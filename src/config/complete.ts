@@ -44,6 +44,14 @@ function describe(name: string, issues: readonly z.core.$ZodIssue[], merged: unk
         .map((key) => `${name}: unknown key ${[...path, key].join('.')}${suggestion(key, known)}`)
         .join('\n')
     }
+    // the value may be a secret
+    if (issue.code === 'invalid_key')
+      return wrongValue(
+        name,
+        path.slice(0, -1).join('.'),
+        issue.issues[0]?.message ?? issue.message,
+        path.at(-1),
+      )
     return wrongValue(name, path.join('.') || 'config', expectation(issue), valueAt(merged, path))
   })
   const more = issues.length > 5 ? `\n(and ${issues.length - 5} more)` : ''

@@ -11,8 +11,13 @@ export function fillDerived(config: Tree): void {
   // without weights to start from there is no other order to follow
   if (isTree(segmentor) && segmentor.patchMerging === null && segmentor.initialWeights === null)
     segmentor.patchMerging = 'corrected'
-  if (isTree(training) && training.accumulation === null)
-    training.accumulation = job === 'synthesis' ? publishedAccumulation(sampling, runtime) : 1
+  if (isTree(segmentor) && segmentor.featureSize === null)
+    segmentor.featureSize = segmentor.kind === 'resenc' || segmentor.kind === 'unet' ? 32 : 48
+  if (!isTree(training)) return
+  const sgd = training.optimizer === 'sgd'
+  training.learningRate ??= sgd ? 0.01 : job === 'synthesis' ? 1e-4 : 3e-4
+  training.weightDecay ??= sgd ? 3e-5 : job === 'synthesis' ? 0 : 0.01
+  training.accumulation ??= job === 'synthesis' ? publishedAccumulation(sampling, runtime) : 1
 }
 
 type Tree = Record<string, unknown>

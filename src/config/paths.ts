@@ -44,6 +44,13 @@ export function absolutePaths(config: RunConfig): RunConfig {
   return mapPaths(config, (path) => resolve(path)) as RunConfig
 }
 
+/** Return the absolute paths of a configuration by their keys. */
+export function pathsOf(config: RunConfig): { readonly key: string; readonly path: string }[] {
+  const found: { key: string; path: string }[] = []
+  mapPaths(config, (path, key) => found.push({ key, path: resolve(path) }))
+  return found
+}
+
 /** Return the configuration with relative paths below the working directory. */
 export function relativePaths(config: RunConfig): RunConfig {
   return mapPaths(config, (path, key) => {

@@ -3,6 +3,7 @@ import { checkTogether } from './check-together.js'
 import { complete, deepFreeze, isObject, jobAndRegion, noMapping } from './complete.js'
 import { defaultsFor } from './defaults.js'
 import { type RunConfig, runConfigSchema } from './schema.js'
+import { withPreset } from './segmentor-presets.js'
 
 /** Type a configuration in a TypeScript module. It is checked when it is loaded. */
 export function defineConfig(config: ConfigInput): ConfigInput {
@@ -17,7 +18,12 @@ export function defineConfig(config: ConfigInput): ConfigInput {
 export function resolveConfig(input: unknown, name = 'config'): RunConfig {
   if (!isObject(input)) throw noMapping(name)
   const { job, region } = jobAndRegion(input, name)
-  const config = complete(runConfigSchema, defaultsFor(job, region), input, name) as RunConfig
+  const config = complete(
+    runConfigSchema,
+    withPreset(defaultsFor(job, region), input, { job, region }),
+    input,
+    name,
+  ) as RunConfig
   checkTogether(config, name)
   return deepFreeze(config)
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { JOBS, key, REGIONS } from './key.js'
+import { clusterSection } from './sections/cluster.js'
 import { dataSection } from './sections/data.js'
 import { evaluationSection } from './sections/evaluation.js'
 import { networksSection } from './sections/networks.js'
@@ -109,6 +110,12 @@ export const runConfigSchema = z.strictObject({
     'Machines, processes, device, precision and restarts.',
     'It changes speed and memory; the items stay the same.',
     { source: OURS },
+  ),
+  cluster: key(
+    clusterSection.nullable(),
+    'Job of a cluster that `freetumor submit` starts; null runs on this machine only.',
+    'Trainings ignore it.',
+    { default: null, source: OURS },
   ),
   report: key(reportSection, 'Report of the run.', 'It does not change the training.', { source: OURS }),
 })

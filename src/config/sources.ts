@@ -1,5 +1,7 @@
 /** Sources of keys and their defaults. The published scripts are those of Luffy03/FreeTumor at e675abf. */
 export const OURS = 'our choice'
+/** nnU-Net's choice, which we offer as it is. */
+export const NNUNET = 'our choice, as in nnU-Net, docs/method.md#nnu-net-networks'
 export const PAPER = 'paper, arXiv 2502.18519'
 
 /** Sections of docs/method.md. */

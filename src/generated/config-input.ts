@@ -796,28 +796,42 @@ export interface NetworksInput {
    */
   readonly segmentor?: {
     /**
-     * Architecture of the segmentor: SwinUNETR, or a small U-Net for tests and laptops. Checkpoints of one kind do not load into the other.
+     * Architecture: SwinUNETR, nnU-Net with residual encoder (`resenc`) or plain (`unet`), or `small` for tests and laptops. Checkpoints of one kind do not load into another.
      *
      * - Default: swinunetr
      * - Source: published scripts, docs/method.md#8-networks-and-checkpoints
      */
-    readonly kind?: 'swinunetr' | 'small' | undefined
+    readonly kind?: 'swinunetr' | 'resenc' | 'unet' | 'small' | undefined
+    /**
+     * Patch, batch and optimizer of nnU-Net for `resenc` or `unet` on a GPU with 4 GB (`S`), 9 GB (`M`) or 24 GB (`L`). Keys that the configuration states take precedence; job `synthesis` ignores it.
+     *
+     * - Default: null
+     * - Source: our choice, as in nnU-Net, docs/method.md#nnu-net-networks
+     */
+    readonly preset?: 'S' | 'M' | 'L' | null | undefined
     /**
      * Number of channels of the first level; a multiple of 12 for `swinunetr`. Memory and time grow with it.
      *
      * - Unit: channels
-     * - Default: 48
+     * - Default: 48; 32 for `resenc` and `unet`, as in nnU-Net
      * - Source: published scripts, docs/method.md#8-networks-and-checkpoints
      */
     readonly featureSize?: number | undefined
     /**
-     * Number of resolution levels of the small U-Net. It is ignored by `swinunetr`.
+     * Number of resolution levels of the small U-Net. The other kinds ignore it.
      *
      * - Unit: levels
      * - Default: 3
      * - Source: our choice
      */
     readonly levels?: number | undefined
+    /**
+     * Train the outputs of the lower resolutions of `resenc` and `unet` too, as nnU-Net does. It needs little time; the other kinds ignore it.
+     *
+     * - Default: true
+     * - Source: our choice, as in nnU-Net, docs/method.md#nnu-net-networks
+     */
+    readonly deepSupervision?: boolean | undefined
     /**
      * Patch-merging order of the SwinUNETR. Weights that were trained in another order give wrong outputs without an error.
      *
@@ -994,26 +1008,26 @@ export interface TrainingInput {
    */
   readonly epochs?: number | null | undefined
   /**
-   * Optimizer; `adamw` uses amsgrad, `adam` has betas 0 and 0.999. In job `synthesis`, generator and discriminator have one each.
+   * Optimizer; `adamw` uses amsgrad, `adam` has betas 0 and 0.999, `sgd` Nesterov momentum 0.99. In job `synthesis`, generator and discriminator have one each.
    *
    * - Default: adamw (baseline, segmentation), adam (synthesis)
    * - Source: published scripts, docs/method.md#10-segmentation-training
    */
-  readonly optimizer?: 'adam' | 'adamw' | undefined
+  readonly optimizer?: 'adam' | 'adamw' | 'sgd' | undefined
   /**
    * Learning rate after the warm-up. More volumes per step allow a larger rate; `freetumor runs set` changes it during the run.
    *
-   * - Default: 0.0003 (baseline, segmentation), 0.0001 (synthesis)
+   * - Default: 3e-4; 1e-4 in job `synthesis`; 0.01 for `sgd`
    * - Source: published scripts, docs/method.md#10-segmentation-training
    */
   readonly learningRate?: number | undefined
   /**
-   * Learning rate over the run: constant, or a linear warm-up followed by a cosine to 0. With `warmupCosine`, another length of the run changes the rate of every step.
+   * Learning rate over the run: constant, a linear warm-up and a cosine to 0, or `poly` of nnU-Net. Unless it is constant, another length of the run changes the rate of every step.
    *
    * - Default: warmupCosine (baseline, segmentation), constant (synthesis)
    * - Source: published scripts, docs/method.md#10-segmentation-training
    */
-  readonly schedule?: 'constant' | 'warmupCosine' | undefined
+  readonly schedule?: 'constant' | 'warmupCosine' | 'poly' | undefined
   /**
    * Length of the warm-up in optimizer steps; null uses `warmupEpochs`. A longer warm-up protects the first steps from a large rate.
    *
@@ -1033,7 +1047,7 @@ export interface TrainingInput {
   /**
    * Weight decay of the optimizer. Larger values keep weights smaller.
    *
-   * - Default: 0.01 (baseline, segmentation), 0 (synthesis)
+   * - Default: 0.01; 0 in job `synthesis`; 3e-5 for `sgd`
    * - Source: published scripts, docs/method.md#10-segmentation-training
    */
   readonly weightDecay?: number | undefined
@@ -1956,6 +1970,309 @@ export interface ConfigInput {
    * - Source: our choice
    */
   readonly runtime?: RuntimeInput | undefined
+  /**
+   * Job of a cluster that `freetumor submit` starts; null runs on this machine only. Trainings ignore it.
+   *
+   * - Default: null
+   * - Source: our choice
+   */
+  readonly cluster?: {
+    /**
+     * Account that is charged; null is the default of the user. Slurm refuses accounts that the user does not have.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly account?: string | null | undefined
+    /**
+     * Partition of the job; null is the default of the cluster. It decides which nodes and limits apply.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly partition?: string | null | undefined
+    /**
+     * Quality of service of the job; null is the default of the account. It decides priority, limits and preemption.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly qos?: string | null | undefined
+    /**
+     * Number of nodes of the job; null is `runtime.nodes`. The submitted run uses it as its `runtime.nodes`.
+     *
+     * - Unit: nodes
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly nodes?: number | null | undefined
+    /**
+     * Number of GPUs on each node; null is `runtime.processesPerNode`, or 0 with `runtime.device: cpu`. Above 0, the submitted run uses it as its `runtime.processesPerNode`.
+     *
+     * - Unit: GPUs
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly gpusPerNode?: number | null | undefined
+    /**
+     * Number of CPU cores on each node; null is derived from ranks, threads and workers. Too few cores slow down the feeding of GPUs.
+     *
+     * - Unit: cores
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly cpusPerNode?: number | null | undefined
+    /**
+     * Memory on each node; null is the default of the partition. A job that uses more is killed.
+     *
+     * - Unit: GB
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly memoryGB?: number | null | undefined
+    /**
+     * Time limit of each start of the job; null is the default of the partition. At the limit, the run saves and is requeued.
+     *
+     * - Unit: h
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly timeHours?: number | null | undefined
+    /**
+     * Environment modules that the job loads, such as `cuda/12.4`. They are loaded in this order before the first command.
+     *
+     * - Default: []
+     * - Source: our choice
+     */
+    readonly modules?: readonly string[] | undefined
+    /**
+     * Container image that holds freetumor and its runtime; null runs on the node itself. Slurm takes a `.sif` file or `docker://...`; Kubernetes needs an image.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly image?: string | null | undefined
+    /**
+     * Folders that the container sees. Data, cache and run directory must be among them.
+     *
+     * - Default: []
+     * - Source: our choice
+     */
+    readonly mounts?: readonly {
+      /**
+       * Folder of the node; on Kubernetes, the name of a PersistentVolumeClaim. It must hold the same files on every node.
+       *
+       * - Default: none (required)
+       * - Source: our choice
+       */
+      readonly source: string
+      /**
+       * Folder in the container. Paths of the configuration must exist below it; use the path of the source.
+       *
+       * - Default: none (required)
+       * - Source: our choice
+       */
+      readonly target: string
+      /**
+       * Mount the folder read-only. Run directory and cache need a writable mount.
+       *
+       * - Default: false
+       * - Source: our choice
+       */
+      readonly readOnly?: boolean | undefined
+    }[] | undefined
+    /**
+     * Environment variables of the job; they stand in the script, so no secret belongs here. The job gets these and no other variables of your shell.
+     *
+     * - Default: {}
+     * - Source: our choice
+     */
+    readonly environment?: { readonly [id: string]: string } | undefined
+    /**
+     * File with `NAME=value` lines that the job reads on the node, for secrets. Its values stand in no script; Kubernetes takes `cluster.kubernetes.secret` instead.
+     *
+     * - Default: null
+     * - Relative paths: from the folder of the file; with --set, from the working directory
+     * - Source: our choice
+     */
+    readonly environmentFile?: string | null | undefined
+    /**
+     * Check driver, network, disk and clock of the nodes before the training. The check takes some seconds of each start, and names a faulty node.
+     *
+     * - Default: true
+     * - Source: our choice
+     */
+    readonly check?: boolean | undefined
+    /**
+     * Keys for Slurm only. Kubernetes ignores them.
+     *
+     * - Source: our choice
+     */
+    readonly slurm?: {
+      /**
+       * Type of the GPUs as Slurm names it, such as `a100`; null takes any. The script requests `--gres=gpu:TYPE:N`.
+       *
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly gpuType?: string | null | undefined
+      /**
+       * Time before the time limit at which Slurm warns the job; null derives it from measured steps and saves. The run must finish its step and save within it; without a measurement it is 120 s.
+       *
+       * - Unit: s
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly stopSeconds?: number | null | undefined
+      /**
+       * Number of times that a preempted job or one at its time limit is requeued. After the last one the job ends with exit code 75.
+       *
+       * - Unit: requeues
+       * - Default: 100
+       * - Source: our choice
+       */
+      readonly maxRequeues?: number | undefined
+      /**
+       * Number of tasks of an array that run at the same time; null sets no limit. It becomes the `%N` of `sbatch --array`.
+       *
+       * - Unit: tasks
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly maxConcurrentTasks?: number | null | undefined
+      /**
+       * Program that runs `cluster.image` on the nodes. Without an image it is not used.
+       *
+       * - Default: apptainer
+       * - Source: our choice
+       */
+      readonly containerProgram?: 'apptainer' | 'singularity' | undefined
+      /**
+       * More lines of the script, such as `#SBATCH --reservation=NAME`. Lines of `#SBATCH` join the head; all others run before the training.
+       *
+       * - Default: []
+       * - Source: our choice
+       */
+      readonly extraLines?: readonly string[] | undefined
+    } | undefined
+    /**
+     * Keys for Kubernetes only. Slurm ignores them.
+     *
+     * - Source: our choice
+     */
+    readonly kubernetes?: {
+      /**
+       * Namespace of the objects; null is that of the current context. Claims and secrets must be in the same namespace.
+       *
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly namespace?: string | null | undefined
+      /**
+       * LocalQueue of Kueue; null sets no queue label. Kueue then admits the job when its quota allows it.
+       *
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly localQueue?: string | null | undefined
+      /**
+       * Secret whose entries become environment variables of the pods. Its values stand in no manifest.
+       *
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly secret?: string | null | undefined
+      /**
+       * Size of `/dev/shm` in each pod; null is half of `cluster.memoryGB`, at most 16 GB. NCCL and worker processes fail if it is too small; it counts as memory of the pod.
+       *
+       * - Unit: GB
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly sharedMemoryGB?: number | null | undefined
+      /**
+       * Time between the stop signal and the end of a pod; null derives it from measured steps and saves. The run must finish its step and save within it; without a measurement it is 120 s.
+       *
+       * - Unit: s
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly stopSeconds?: number | null | undefined
+      /**
+       * Number of times that a failed pod or shard is started again; preemptions and lost nodes do not count. After the last one the job fails.
+       *
+       * - Unit: retries
+       * - Default: 3
+       * - Source: our choice
+       */
+      readonly maxRetries?: number | undefined
+      /**
+       * Number of tasks of an array that run at the same time; null sets no limit. It becomes the `parallelism` of the Job.
+       *
+       * - Unit: tasks
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly maxConcurrentTasks?: number | null | undefined
+      /**
+       * Name of the GPUs as the device plugin reports them, such as `amd.com/gpu`. Pods request `cluster.gpusPerNode` of this resource.
+       *
+       * - Default: nvidia.com/gpu
+       * - Source: our choice
+       */
+      readonly gpuResource?: string | undefined
+      /**
+       * Labels of the nodes that may run the pods. Without a label, Kubernetes may choose any node with enough resources.
+       *
+       * - Default: {}
+       * - Source: our choice
+       */
+      readonly nodeSelector?: { readonly [id: string]: string } | undefined
+      /**
+       * Taints of nodes that the pods tolerate. Nodes with other taints take no pod of the job.
+       *
+       * - Default: []
+       * - Source: our choice
+       */
+      readonly tolerations?: readonly {
+        /**
+         * Name of the taint. Taints of other names are not tolerated.
+         *
+         * - Default: none (required)
+         * - Source: our choice
+         */
+        readonly key: string
+        /**
+         * Value of the taint; null tolerates every value. Taints of the name with another value are not tolerated.
+         *
+         * - Default: null
+         * - Source: our choice
+         */
+        readonly value?: string | null | undefined
+        /**
+         * Effect of the taint; null tolerates every effect. Taints of the name with another effect are not tolerated.
+         *
+         * - Default: null
+         * - Source: our choice
+         */
+        readonly effect?: 'NoSchedule' | 'PreferNoSchedule' | 'NoExecute' | null | undefined
+      }[] | undefined
+      /**
+       * User id of the processes in the pods; root is refused. It must be able to write the mounted folders.
+       *
+       * - Default: 1000
+       * - Source: our choice
+       */
+      readonly userId?: number | undefined
+      /**
+       * Group id of the processes and of mounted claims. Kubernetes makes claims writable for this group where the storage supports it.
+       *
+       * - Default: 1000
+       * - Source: our choice
+       */
+      readonly groupId?: number | undefined
+    } | undefined
+  } | null | undefined
   /**
    * Report of the run. It does not change the training.
    *

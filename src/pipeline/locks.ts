@@ -18,6 +18,17 @@ export const WRITING: LockedWork = {
     }),
 }
 
+/** The lock of an output folder that several shards write. */
+export const WRITING_SHARDS: LockedWork = { ...WRITING, shared: true }
+
+/** The lock of the records of one shard. */
+export const WRITING_SHARD: LockedWork = {
+  refusal: (directory, holder) =>
+    new UsageError(`${directory}: another process works on this shard (${holderInWords(holder)})`, {
+      hint: `wait for it, or run another shard; ${howToEnd(holder)}`,
+    }),
+}
+
 export function holderInWords({ pid, host }: Holder): string {
   if (pid === null) return 'another process'
   return `process ${pid} on host ${host ?? 'unknown'}`

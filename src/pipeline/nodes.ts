@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { RunConfig } from '../config/schema.js'
 import { ConfigError, UsageError } from '../errors.js'
 import type { TrainOptions } from '../training/run.js'
+import { holdsRun } from '../training/run-directory.js'
 import { makeFolder } from '../whole-file.js'
 import type { NodePlace } from './ports/common.js'
 
@@ -40,17 +41,21 @@ export function keepsRun(place: NodePlace | null): boolean {
   return place === null || place.nodeRank === 0
 }
 
+/** Return whether this node has begun a run in the directory. */
+export async function hasBegun(directory: string, place: NodePlace | null): Promise<boolean> {
+  if (keepsRun(place)) return await holdsRun(directory)
+  return access(join(directory, nodeFile('events.jsonl', place))).then(
+    () => true,
+    () => false,
+  )
+}
+
 /**
  * Make a run's directory on a node other than node 0; it may be node 0's own, on a shared disk.
  * @throws UsageError if this node has begun a run in it before
  */
 export async function joinRunDirectory(directory: string, place: NodePlace, resume: boolean): Promise<void> {
-  const events = join(directory, nodeFile('events.jsonl', place))
-  const begun = await access(events).then(
-    () => true,
-    () => false,
-  )
-  if (begun && !resume)
+  if (!resume && (await hasBegun(directory, place)))
     throw new UsageError(`${directory} already holds a run of node ${place.nodeRank}`, {
       hint: `run \`freetumor train --resume ${directory}\` on every node, or choose another --out`,
     })

@@ -1,7 +1,6 @@
 import { rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { readForeignJson } from '../foreign-text.js'
-import { counted } from '../plain-text.js'
+import { asRecord, readForeignJson } from '../foreign-text.js'
 import { decisionsOf, type ReviewCounts, readReviewFile, type TumorDecision } from '../quality/reviews.js'
 import { writeWhole } from '../whole-file.js'
 import { type ReviewAgreement, reviewAgreement } from './review-agreement.js'
@@ -101,20 +100,50 @@ export async function writeReviewSummary(folder: string, summary: ReviewSummary 
   else await writeWhole(path, `${JSON.stringify(summary, null, 2)}\n`)
 }
 
-/** Read `reviews.json` of a data set or a run; null if it has none. */
+/** Read `reviews.json` of a data set or a run; null if it has none, or a damaged one. */
 export async function readReviewSummary(folder: string): Promise<ReviewSummary | null> {
-  return (await readForeignJson(join(folder, SUMMARY_FILE)).catch(() => null)) as ReviewSummary | null
+  const found = await readForeignJson(join(folder, SUMMARY_FILE)).catch(() => null)
+  return isSummary(found) ? found : null
+}
+
+function isSummary(value: unknown): value is ReviewSummary {
+  const summary = asRecord(value)
+  const agreement = asRecord(summary?.agreement)
+  const counts = ['kept', 'dropped', 'confirmed', 'undecided', 'unused', 'stale']
+  const isFigure = (one: unknown): boolean => {
+    const { kappa, ci, observed, n } = asRecord(one) ?? {}
+    const isNumber = (end: unknown): boolean => typeof end === 'number'
+    return (
+      isNumber(n) &&
+      [kappa, observed].every((number) => number === null || isNumber(number)) &&
+      (ci === null || (Array.isArray(ci) && ci.every(isNumber)))
+    )
+  }
+  const isPair = (one: unknown): boolean => isFigure(one) && isTexts(asRecord(one)?.reviewers)
+  return (
+    typeof summary?.sha256 === 'string' &&
+    typeof summary.file === 'string' &&
+    counts.every((use) => typeof summary[use] === 'number') &&
+    isTexts(summary.firstStale) &&
+    Array.isArray(agreement?.pairs) &&
+    agreement.pairs.every(isPair) &&
+    isFigure(agreement.overall)
+  )
+}
+
+function isTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string')
 }
 
 /** Return the counts as a sentence. */
 export function reviewCountsInWords(counts: ReviewCounts): string {
   const { kept, dropped, confirmed, undecided, unused } = counts
-  return `reviews: ${counted(kept, 'tumor')} kept against the rule, ${dropped} dropped, ${confirmed} confirmed, ${undecided} undecided, ${unused} unused`
+  return `reviews: ${kept} kept against the rule, ${dropped} dropped, ${confirmed} confirmed, ${undecided} undecided, ${unused} unused`
 }
 
 /** Return a warning about decisions that do not apply; null if there are none. */
 export function staleWarning({ stale, firstStale }: ReviewCounts): string | null {
   if (stale === 0) return null
   const more = stale > firstStale.length ? ' ...' : ''
-  return `reviews: ${stale} decisions are on other versions of the files and do not apply: ${firstStale.join(', ')}${more}`
+  return `reviews: ${stale} on other versions of the files do not apply: ${firstStale.join(', ')}${more}`
 }

@@ -42,6 +42,10 @@ export const synthesisLineSchema = z.strictObject({
       radii: vec3,
       boxOrigin: vec3,
       boxShape: vec3,
+      centreMm: z
+        .tuple([z.number(), z.number(), z.number()])
+        .optional()
+        .describe('centre of the box in physical space; missing in ledgers of earlier versions'),
       edgeSigma: z.number(),
       textureIndex: natural,
       textureStart: vec3,

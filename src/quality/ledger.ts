@@ -40,6 +40,8 @@ export interface SynthesisLine {
     readonly radii: Vec3
     readonly boxOrigin: Vec3
     readonly boxShape: Vec3
+    /** Centre of the box in physical space; missing in ledgers of earlier versions. */
+    readonly centreMm?: Vec3
     readonly edgeSigma: number
     readonly textureIndex: number
     readonly textureStart: Vec3

@@ -199,7 +199,7 @@ function checkedLine(value: unknown, where: string): ReviewLine {
   const { data, error } = reviewLineSchema.safeParse(value)
   if (data !== undefined) return data
   const issue = error!.issues[0]!
-  throw new DataError(`${where} is not a review (${[...issue.path, issue.message].join(': ')})`, {
+  throw new DataError(`${where}: not a review (${[...issue.path, issue.message].join(': ')})`, {
     hint: 'remove that line, or name the right file',
   })
 }

@@ -1,6 +1,7 @@
 import type { RunEvent } from '../training/events.js'
 import { escapeHtml } from './escape-html.js'
 import { type EvaluationTable, evaluationTables } from './evaluation-section.js'
+import { type ReviewTable, reviewSection } from './review-section.js'
 import { outcomeOf, type RunReport, runSection } from './run-section.js'
 import { openScroll } from './scroll.js'
 import { STYLE } from './style.js'
@@ -26,6 +27,7 @@ export interface LedgerReport {
   readonly pictures: TumorPictures
   /** Files that could not be read, one sentence each. */
   readonly problems: readonly string[]
+  readonly reviews?: ReviewTable | null
 }
 
 /** Render a report as HTML without external resources: no script, font or picture is loaded. */
@@ -60,9 +62,9 @@ ${ledgers.map(ledgerSection).join('\n')}
 `
 }
 
-function ledgerSection({ name, tumors, pictures, problems }: LedgerReport): string {
+function ledgerSection({ name, tumors, pictures, problems, reviews }: LedgerReport): string {
   const said = problems.map((text) => `<p class="warning">${escapeHtml(text)}</p>`).join('')
-  return `<section><h2>${escapeHtml(name)}</h2>${said}${tumorSection(tumors, pictures)}</section>`
+  return `<section><h2>${escapeHtml(name)}</h2>${said}${tumorSection(tumors, pictures)}${reviewSection(reviews)}</section>`
 }
 
 /** Return a table with one line per run; empty for a single run. */

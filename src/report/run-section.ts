@@ -2,6 +2,7 @@ import { counted } from '../plain-text.js'
 import type { JobKind, RunEvent, StartedEvent } from '../training/events.js'
 import { lossChart, shareChart, stepsWithoutLoss, validationChart } from './curves.js'
 import { escapeHtml } from './escape-html.js'
+import { type ReviewTable, reviewSection } from './review-section.js'
 import { openScroll } from './scroll.js'
 import { type TumorPictures, tumorSection } from './tumor-section.js'
 import { keptName, type TumorTally } from './tumor-tally.js'
@@ -19,6 +20,8 @@ export interface RunReport {
   readonly pictures: TumorPictures
   /** Files that could not be read, one sentence each. */
   readonly problems: readonly string[]
+  /** Use of review decisions; null without them. */
+  readonly reviews?: ReviewTable | null
 }
 
 /** Render one run; `id` is the anchor of its section. */
@@ -32,6 +35,7 @@ ${warnings(run)}
 ${facts(run.events, started)}
 ${curves(run, started?.job)}
 ${started && started.job !== 'baseline' ? `<h3>Synthetic tumors</h3>${tumorSection(run.tumors, run.pictures)}` : ''}
+${reviewSection(run.reviews)}
 ${timeline(run.events)}
 ${configuration(run.configText)}
 </section>`

@@ -99,10 +99,12 @@ async function lookTogether(file: string, options: CheckpointCallOptions): Promi
   return answered((await look.answers)[at]!)
 }
 
-/** Return the state of a file; null if it does not exist, which the reader reports. */
+/** Return the state of a file; null for a folder, and if it does not exist, which the reader reports. */
 function fileState(file: string): string | null {
   try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true })
+    const found = statSync(file, { bigint: true })
+    if (found.isDirectory()) return null
+    const { dev, ino, size, mtimeNs, ctimeNs } = found
     return [dev, ino, size, mtimeNs, ctimeNs].join(' ')
   } catch {
     return null

@@ -16,13 +16,13 @@ export const LOCK_FILE = '.lock'
  * are killed; while we are suspended it keeps the lock. Signals for the whole job (Slurm, a terminal) do not reach it.
  * It retries a conflict for half a second, because `PROBE` holds a shared lock for an instant.
  * It reports a file system without locks as unsupported. If a new file has replaced the one that it opened, it tries again.
- * It removes the file on release, and only while it holds the lock: after that the file is another owner's.
+ * It removes the file on release, and only while it alone holds the lock: after that the file is another owner's.
  */
 const HOLD = `
 import errno, fcntl, json, os, signal, sys, time
 for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
     signal.signal(getattr(signal, name), signal.SIG_IGN)
-path, owner = sys.argv[1], sys.argv[2].encode()
+path, owner, shared = sys.argv[1], sys.argv[2].encode(), sys.argv[3] == "shared"
 def report(**state):
     print(json.dumps(state), flush=True)
 def hold():
@@ -31,7 +31,7 @@ def hold():
         if os.fstat(fd).st_uid == os.geteuid():
             os.fchmod(fd, 0o600)  # another user who can open it could hold the lock
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(fd), os.stat(path)):
                 os.ftruncate(fd, 0)
                 os.pwrite(fd, owner, 0)
@@ -58,6 +58,8 @@ except OSError as error:
     report(state="failed", code=errno.errorcode.get(error.errno, "EIO"))
 released = sys.stdin.buffer.read() != b""
 try:
+    if released and fd is not None and shared:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while others share the lock
     if released and fd is not None and os.path.samestat(os.fstat(fd), os.stat(path)):
         os.unlink(path)
 except OSError:
@@ -84,8 +86,8 @@ print(json.dumps([holder(path) for path in json.load(sys.stdin)]))
 `
 
 /**
- * Lock a folder for this process alone, until the lock is disposed. The kernel releases it when this process ends or the
- * machine restarts. A suspended owner keeps it, and so does an owner in another container.
+ * Lock a folder for this process alone, or for all processes of shared work, until the lock is disposed. The kernel
+ * releases it when this process ends or the machine restarts. A suspended owner keeps it, and so does an owner in another container.
  * @throws UsageError that names the holder, EnvironmentError if the folder cannot be written
  */
 export async function lockDirectory(
@@ -96,7 +98,7 @@ export async function lockDirectory(
   const directory = resolve(folder)
   const path = join(directory, LOCK_FILE)
   const owner = JSON.stringify({ pid: process.pid, host: hostname() })
-  const helper = startPython(pythonFor(python), HOLD, [path, owner])
+  const helper = startPython(pythonFor(python), HOLD, [path, owner, work.shared ? 'shared' : 'alone'])
   const release = async (): Promise<void> => {
     helper.ref()
     const ended = helper.exitCode === null && helper.signalCode === null ? once(helper, 'exit') : null

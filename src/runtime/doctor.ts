@@ -1,16 +1,18 @@
 import { randomUUID } from 'node:crypto'
+import { lookup } from 'node:dns/promises'
 import { mkdtemp, readFile, rm, statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { totalmem, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { onAbort } from '../abort.js'
 import { FreetumorError } from '../errors.js'
+import type { NodePlace } from '../pipeline/ports/common.js'
 import { makeTemporaryFolder } from '../whole-file.js'
 import { refusePnp } from './pnp.js'
 import { literally, RANK_STORE, startProcess, torchrunArgv } from './process.js'
 import { cleanEnvironment, inspectPython, type PythonFacts, resolvePython } from './python.js'
 import { callPython } from './pythonia.js'
-import { networkOf } from './rendezvous.js'
+import { networkOf, rendezvousOf } from './rendezvous.js'
 import { belowFloors, isSupportedPython, offPins, PYTHON_WANTED, readRequirements } from './requirements.js'
 
 /** Result of one check. */
@@ -28,6 +30,8 @@ export interface DoctorCheck {
     | 'account'
     | 'disk'
     | 'memory'
+    | 'names'
+    | 'clock'
   readonly ok: boolean
   readonly detail: string
   /** Hint; null if the check is ok. */
@@ -45,6 +49,10 @@ export interface DoctorOptions {
   /** The Python to check. Default: the one that every command would use. */
   readonly python?: string
   readonly signal?: AbortSignal
+  /** Folder whose disk is checked. Default: `cwd`. */
+  readonly folder?: string
+  /** Check together with the other nodes of a job, which run the same check. Default: this machine alone. */
+  readonly place?: NodePlace | null
   /** Limit of the all-reduce in milliseconds, including the start of its ranks. Default: 120,000. */
   readonly allReduceTimeoutMs?: number
 }
@@ -65,21 +73,27 @@ export async function runDoctor(options: DoctorOptions = {}): Promise<DoctorRepo
     inspectPython(resolvePython({ cwd, explicit: options.python, env }), signal),
   )
   const facts = python instanceof Error ? null : python
+  const place = options.place && options.place.nodes > 1 ? options.place : null
+  const meeting: Meeting = { clockSeconds: null }
   const checks = [
     check('node', checkNode),
     check('python', () => checkPython(python)),
     check('packages', () => withPython(facts, checkPackages)),
     check('devices', () => withPython(facts, (found) => checkDevices(found.executable, signal))),
     check('zeromq', checkZeromq),
-    check('allReduce', () => withPython(facts, (found) => checkAllReduce(found.executable, options))),
+    check('allReduce', () =>
+      withPython(facts, (found) => checkAllReduce(found.executable, options, place, meeting)),
+    ),
     check('sharedMemory', checkSharedMemory),
     check('ports', checkPorts),
     check('exposure', () => ok(EXPOSURE)),
     check('account', checkAccount),
-    check('disk', () => checkDisk(cwd)),
+    check('disk', () => checkDisk(options.folder ?? cwd)),
     check('memory', checkMemory),
+    ...(place === null ? [] : [check('names', () => checkNames(place))]),
   ]
   const done = await Promise.all(checks)
+  if (meeting.clockSeconds !== null) done.push(await check('clock', () => checkClock(meeting.clockSeconds!)))
   signal?.throwIfAborted()
   return { ok: done.every((one) => one.ok), checks: done }
 }
@@ -175,20 +189,43 @@ async function checkZeromq(): Promise<Finding> {
     : fault(`ZeroMQ ${version} has no unix sockets`, 'use Linux or macOS')
 }
 
-async function checkAllReduce(python: string, options: DoctorOptions): Promise<Finding> {
+/** Facts that the nodes of a job find together. */
+interface Meeting {
+  /** The largest difference between their clocks; null for a single node. */
+  clockSeconds: number | null
+}
+
+interface ReduceResult {
+  readonly ranks: number
+  readonly sum: number
+  readonly backend: string
+  readonly clockSeconds: number
+}
+
+/** Check the sum of the ranks: two on this machine, or one on each node of a job. */
+async function checkAllReduce(
+  python: string,
+  options: DoctorOptions,
+  place: NodePlace | null,
+  meeting: Meeting,
+): Promise<Finding> {
   const { allReduceTimeoutMs = 120_000, signal } = options
   signal?.throwIfAborted()
-  const network = await networkOf(null)
+  const rendezvous = rendezvousOf(place ?? undefined, allReduceTimeoutMs / 1000)
+  const network = await networkOf(rendezvous?.rendezvous ?? null)
+  const ranks = place === null ? 2 : 1
+  const of = place === null ? 'two ranks' : `${place.nodes} nodes`
   const folder = await makeTemporaryFolder('freetumor-doctor-')
   const result = join(folder, 'result.json')
-  const program = ['-m', 'freetumor_runtime.doctor', literally(result)]
+  const device = place === null ? 'cpu' : 'auto'
+  const program = ['-m', 'freetumor_runtime.doctor', literally(result), device]
   const started = performance.now()
   const child = startProcess({
-    argv: torchrunArgv({ python, ranks: 2, logDirectory: folder, program, tcpStore: false }),
+    argv: torchrunArgv({ python, ranks, logDirectory: folder, program, rendezvous, tcpStore: false }),
     environment: {
       ...network,
       ...cleanEnvironment({ threads: 1, ...(options.env ? { env: options.env } : {}) }),
-      FREETUMOR_STORE: join(folder, RANK_STORE),
+      ...(place === null ? { FREETUMOR_STORE: join(folder, RANK_STORE) } : {}),
       FREETUMOR_LOG_DIRECTORY: folder,
     },
     logDirectory: folder,
@@ -205,12 +242,20 @@ async function checkAllReduce(python: string, options: DoctorOptions): Promise<F
     const end = await child.ended
     const text = await readFile(result, 'utf8').catch(() => '')
     const seconds = ((performance.now() - started) / 1000).toFixed(1)
-    if (text && (JSON.parse(text) as { sum: number }).sum === 3)
-      return ok(`two ranks over gloo, with the imports of a job, ${seconds} s`)
-    const words = await readFile(join(folder, 'node-0', 'rank-0', 'output.log'), 'utf8').catch(() => '')
+    const found = text ? (JSON.parse(text) as ReduceResult) : null
+    if (found !== null && found.sum === (found.ranks * (found.ranks + 1)) / 2) {
+      if (place !== null) meeting.clockSeconds = found.clockSeconds
+      const imports = place === null ? ', with the imports of a job' : ''
+      return ok(`${of} over ${found.backend}${imports}, ${seconds} s`)
+    }
+    const node = place?.nodeRank ?? 0
+    const log = join(folder, `node-${node}`, `rank-${node}`, 'output.log')
+    const words = await readFile(log, 'utf8').catch(() => '')
     return fault(
-      `two ranks over gloo: ${why || lastWords(words || end.tail)}`,
-      'check that loopback is open; GLOO_SOCKET_IFNAME chooses another interface',
+      `${of}: ${why || lastWords(words || end.tail)}`,
+      place === null
+        ? 'check that loopback is open; GLOO_SOCKET_IFNAME chooses another interface'
+        : 'check the network between the nodes; GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME choose another interface',
     )
   } finally {
     clearTimeout(timer)
@@ -218,6 +263,22 @@ async function checkAllReduce(python: string, options: DoctorOptions): Promise<F
     await child.kill()
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+async function checkNames({ rendezvous }: NodePlace): Promise<Finding> {
+  const host = rendezvous.slice(0, rendezvous.lastIndexOf(':'))
+  const { address } = await lookup(host)
+  return ok(`node 0 is ${host}, address ${address}`)
+}
+
+/** Events of nodes are ordered by their clocks. */
+const MOST_CLOCK_SECONDS = 30
+
+function checkClock(seconds: number): Finding {
+  const detail = `the clocks of the nodes differ by at most ${seconds.toFixed(1)} s`
+  return seconds <= MOST_CLOCK_SECONDS
+    ? ok(detail)
+    : fault(detail, 'synchronise the clocks of the nodes (NTP)')
 }
 
 function lastWords(tail: string): string {

@@ -66,17 +66,20 @@ export function inMemoryRuntime(answers: InMemoryAnswers = {}): ModelRuntime {
   }
 }
 
-/** Folders that trainings of this process hold. */
-const locked = new Set<string>()
+/** Folders that this process holds: the number of shared locks, or `alone`. */
+const locked = new Map<string, number | 'alone'>()
 
 async function lockInMemory(directory: string, work: LockedWork): Promise<DirectoryLock> {
   const holder = { pid: process.pid, host: hostname() }
-  if (locked.has(directory)) throw work.refusal(directory, holder)
-  locked.add(directory)
+  const held = locked.get(directory) ?? 0
+  if (held === 'alone' || (held > 0 && !work.shared)) throw work.refusal(directory, holder)
+  locked.set(directory, work.shared ? held + 1 : 'alone')
   return {
     enforced: true,
     async [Symbol.asyncDispose]() {
-      locked.delete(directory)
+      const now = locked.get(directory)
+      if (typeof now === 'number' && now > 1) locked.set(directory, now - 1)
+      else locked.delete(directory)
     },
   }
 }

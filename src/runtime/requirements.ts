@@ -25,6 +25,7 @@ export const FLOORS: Readonly<Record<string, string>> = {
   nibabel: '',
   pyzmq: '',
   einops: '',
+  'dynamic-network-architectures': '0.4',
   safetensors: '',
   tensorboard: '',
 }

@@ -1,4 +1,4 @@
-import type { Vec3 } from '../volume/volume.js'
+import type { Affine, Vec3 } from '../volume/volume.js'
 import { type CachedArray, openImage, openLabel, readIndex } from './cached-array.js'
 import { BLOCK_VOXELS, brokenCase, type CaseGroup, type OpenGroup, openCaseGroup } from './case-group.js'
 import { positionsOf } from './positions.js'
@@ -141,11 +141,16 @@ export function readCentres(
   positions: readonly ListedPosition[] | null,
 ): readonly WantedCentre[] | null {
   if (!positions?.some((position) => position.case === group.caseId)) return null
+  return positionsOf(group.caseId, positions, affineOf(group))
+}
+
+/** Return the affine of a prepared case. @throws DataError if it is missing */
+export function affineOf(group: OpenGroup): Affine {
   const { affine } = group.attributes
-  const numbers = Array.isArray(affine) ? affine.flat() : []
+  const numbers: readonly unknown[] = Array.isArray(affine) ? affine.flat() : []
   if (numbers.length !== 16 || numbers.some((number) => typeof number !== 'number'))
-    throw brokenCase(group, 'affine missing (expected for listed positions)')
-  return positionsOf(group.caseId, positions, numbers as number[])
+    throw brokenCase(group, 'affine missing')
+  return numbers as Affine
 }
 
 function checkWindow(group: OpenGroup, windowLowerHu: number): void {

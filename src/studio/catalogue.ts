@@ -8,10 +8,10 @@ import { holderInWords } from '../pipeline/locks.js'
 import type { Holder } from '../pipeline/ports/common.js'
 import type { ControlledProcesses } from '../pipeline/ports/runs.js'
 import { runsBelow } from '../pipeline/runs/list.js'
+import { FileFollower, type LineSink } from '../training/line-follower.js'
 import type { RunStatus } from '../training/run.js'
 import { brokenRun, NO_PROGRESS, type RunProgress, summariseRun, withEvent } from '../training/run-summary.js'
-import { FileFollower, type LineSink } from './follow.js'
-import { realPathInside } from './inside.js'
+import { openInside, realPathInside } from './inside.js'
 import type { RunRow } from './messages.js'
 import { readEvent } from './read-event.js'
 
@@ -145,7 +145,8 @@ class ListedRun implements LineSink {
   readonly #follower: FileFollower
 
   constructor(readonly place: PlacedRun) {
-    this.#follower = new FileFollower(place.root, join(place.directory, 'events.jsonl'), this)
+    const events = join(place.directory, 'events.jsonl')
+    this.#follower = new FileFollower(() => openInside(place.root, events), events, this)
   }
 
   async poll(): Promise<void> {

@@ -1,6 +1,6 @@
 import type { StepEvent, SynthesisEvent } from '../training/events.js'
+import type { LineSink } from '../training/line-follower.js'
 import { Curve } from './curve.js'
-import type { LineSink } from './follow.js'
 import type { CurveName, Moment, RunUpdate, TumorKindSum } from './messages.js'
 import { readEvent } from './read-event.js'
 

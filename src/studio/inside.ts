@@ -43,13 +43,21 @@ export async function openInside(root: string, path: string): Promise<FileHandle
   throw new DataError(`${path}: not a regular file`, { hint: 'remove it' })
 }
 
-/** Return the text of a file below a root; null if it does not exist. @throws DataError */
-export async function readTextInside(root: string, path: string): Promise<string | null> {
+/**
+ * Return the text of a file below a root; null if it does not exist.
+ * @param maxBytes largest file that is read
+ * @throws DataError
+ */
+export async function readTextInside(
+  root: string,
+  path: string,
+  maxBytes = MAX_BYTES,
+): Promise<string | null> {
   await using file = await openInside(root, path)
   if (file === null) return null
   const { size } = await file.stat()
-  if (size > MAX_BYTES)
-    throw new DataError(`${path}: too large (expected at most ${MAX_BYTES} bytes, found ${size})`, {
+  if (size > maxBytes)
+    throw new DataError(`${path}: too large (expected at most ${maxBytes} bytes, found ${size})`, {
       hint: 'remove it',
     })
   return decodeText(await file.readFile(), path)

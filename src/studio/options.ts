@@ -5,8 +5,10 @@ export interface StudioSettings {
   readonly port?: number | undefined
   /** Address to listen on. Default: 127.0.0.1. Another one than loopback needs `tls` or `proxyOrigin`. */
   readonly host?: string | undefined
-  /** Accept commands to runs. Default: false. */
+  /** Accept commands to runs, and decisions on synthetic tumors. Default: false. */
   readonly control?: boolean | undefined
+  /** Accept decisions on synthetic tumors, and write them to this file. Default: `reviews.jsonl` of each data set. */
+  readonly reviews?: string | undefined
   /** Certificate and key in PEM. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined
   /** Origin of the reverse proxy through which browsers reach the server, such as `https://lab.example`. */
@@ -14,7 +16,7 @@ export interface StudioSettings {
 }
 
 export interface StudioOptions extends StudioSettings {
-  /** Folders below which runs are listed; nothing outside them is read. */
+  /** Folders below which runs and data are listed; nothing outside them is read. */
   readonly folders: readonly string[]
   /** Folder of the built page. */
   readonly pageFolder: string

@@ -20,6 +20,8 @@ const MAX_OVERLAID = 6
 const PAGE: Readonly<Record<string, readonly [file: string, type: string]>> = {
   '/': ['index.html', 'text/html; charset=utf-8'],
   '/page.js': ['page.js', 'text/javascript; charset=utf-8'],
+  '/review.js': ['review.js', 'text/javascript; charset=utf-8'],
+  '/review.css': ['review.css', 'text/css; charset=utf-8'],
   '/page.css': ['page.css', 'text/css; charset=utf-8'],
   '/icon.svg': ['icon.svg', 'image/svg+xml'],
 }
@@ -30,10 +32,12 @@ export interface Served {
   readonly token: string
   readonly catalogue: Catalogue
   readonly streams: Streams
+  /** Routes of the viewer. */
+  readonly reviews: Hono
 }
 
 /** Return the routes of the server. A request names a run by its id and a log by its numbers, never by a path. */
-export function routesOf({ options, reachable, token, catalogue, streams }: Served): Hono {
+export function routesOf({ options, reachable, token, catalogue, streams, reviews }: Served): Hono {
   const app = new Hono()
   app.use('*', secured, refuseForeign(reachable))
   app.onError((error) =>
@@ -92,6 +96,7 @@ export function routesOf({ options, reachable, token, catalogue, streams }: Serv
       return await carryOut(place.directory, await context.req.text(), options.processes)
     },
   )
+  api.route('/collections', reviews)
   app.route('/api', api)
   return app
 }

@@ -7,9 +7,15 @@ import type { AddressInfo, Server } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import { EnvironmentError, UsageError } from '../errors.js'
 import { cannotBeRead } from '../system-errors.js'
+import { ownVersion } from '../training/run-version.js'
 import { Catalogue } from './catalogue.js'
 import type { Reachable } from './guard.js'
 import type { StudioOptions } from './options.js'
+import { Decisions } from './review/decisions.js'
+import { FileHashes } from './review/file-hash.js'
+import { CollectionFinder } from './review/finder.js'
+import { HostFinder } from './review/host-finder.js'
+import { reviewRoutes } from './review/routes.js'
 import { routesOf } from './routes.js'
 import { Streams } from './stream.js'
 import { Watches } from './watch.js'
@@ -40,10 +46,20 @@ export async function openStudio(options: StudioOptions): Promise<Studio> {
       hint: 'name the address or the host name of this machine',
     })
   const token = randomBytes(32).toString('base64url')
-  const catalogue = new Catalogue(await rootsOf(options.folders), options.processes)
+  const roots = await rootsOf(options.folders)
+  const catalogue = new Catalogue(roots, options.processes)
+  const hashes = new FileHashes()
+  const finder = new CollectionFinder(roots, new HostFinder(roots, hashes))
   const streams = new Streams(new Watches(catalogue))
   const reachable = { hosts: new Set<string>(), origins: new Set<string>() }
-  const app = routesOf({ options, reachable, token, catalogue, streams })
+  const reviews = reviewRoutes({
+    folders: options.folders,
+    finder,
+    hashes,
+    decisions: new Decisions(options.reviews ?? null, hashes, ownVersion()),
+    writable: options.control === true || options.reviews !== undefined,
+  })
+  const app = routesOf({ options, reachable, token, catalogue, streams, reviews })
   const serverOptions = {
     headersTimeout: LIMITS.headersMs,
     requestTimeout: LIMITS.requestMs,
@@ -71,6 +87,7 @@ export async function openStudio(options: StudioOptions): Promise<Studio> {
       server.closeAllConnections()
       await closed
       await catalogue.close()
+      await finder.close()
     },
   }
 }

@@ -1,10 +1,11 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FailureCard } from '../errors.js'
+import { FileFollower } from '../training/line-follower.js'
 import type { Catalogue, PlacedRun } from './catalogue.js'
 import { readFailure } from './detail.js'
 import { type Cursor, RunDigest } from './digest.js'
-import { FileFollower } from './follow.js'
+import { openInside } from './inside.js'
 import type { RunUpdate } from './messages.js'
 
 /** Time between two looks at the files of a run. */
@@ -53,7 +54,8 @@ export class WatchedRun {
     private readonly place: PlacedRun,
     private readonly catalogue: Catalogue,
   ) {
-    this.#follower = new FileFollower(place.root, join(place.directory, 'events.jsonl'), this.#digest)
+    const events = join(place.directory, 'events.jsonl')
+    this.#follower = new FileFollower(() => openInside(place.root, events), events, this.#digest)
   }
 
   /** Read the new events, at most once per `POLL_MS` for all clients. @throws DataError */

@@ -71,10 +71,16 @@ export async function readExit(directory: string): Promise<ExitRecord | null> {
   }
 }
 
-/** Return whether a run was started in the directory. */
+/**
+ * Return whether a run was started in the directory. On a shared disk, another node may have written the configuration
+ * before node 0 starts; the other files are of node 0. Runs of early versions have no `version.json`.
+ */
 export async function holdsRun(directory: string): Promise<boolean> {
-  return access(join(directory, 'config.resolved.yaml')).then(
-    () => true,
-    () => false,
-  )
+  const has = (name: string): Promise<boolean> =>
+    access(join(directory, name)).then(
+      () => true,
+      () => false,
+    )
+  if (!(await has('config.resolved.yaml'))) return false
+  return (await has('version.json')) || (await has('events.jsonl'))
 }

@@ -1,23 +1,37 @@
 import { stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import type { RunConfig } from '../config/schema.js'
 import { latestCheckpoint } from './checkpoints.js'
 import { readEvents } from './event-log.js'
 import type { JobKind, Outcome, RunEvent } from './events.js'
 import type { RunStatus } from './run.js'
-import { readExit } from './run-directory.js'
+import { type ExitRecord, readExit } from './run-directory.js'
+
+/** Job of a cluster that runs a training, with its state in the queue. */
+export interface QueuedJob {
+  readonly scheduler: 'slurm'
+  readonly id: string
+  /** As the scheduler names it, in lower case: `pending`, `running`, `cancelled`, ... `unknown`: it has forgotten the job. */
+  readonly state: string
+  /** Why it is pending or has ended; null if the scheduler states none. */
+  readonly reason: string | null
+  /** Number of requeues. */
+  readonly restarts: number
+  /** True if the job has ended and no start follows. */
+  readonly ended: boolean
+}
 
 /** State of a run, from its files and from its process if one runs. */
 export interface RunSummary {
   readonly directory: string
   readonly name: string
-  /** Null for a broken run. */
+  /** Null for a broken run, and for a job that is no training. */
   readonly job: JobKind | null
   /**
    * `died`: no process and no record of an end. `unresponsive`: a process holds the run and does not answer, because it is
-   * suspended or on another node. `broken`: the files of the run cannot be read; `reason` has the error.
+   * suspended or on another node. `broken`: the files of the run cannot be read; `reason` has the error. `pending`: its job
+   * waits in the queue of a cluster.
    */
-  readonly state: RunStatus['phase'] | Outcome | 'died' | 'unresponsive' | 'broken'
+  readonly state: RunStatus['phase'] | Outcome | 'died' | 'unresponsive' | 'broken' | 'pending'
   readonly reason: string | null
   /** The next step to run. */
   readonly step: number
@@ -31,6 +45,8 @@ export interface RunSummary {
   readonly tumorDice: number | null
   readonly bestStep: number | null
   readonly checkpoint: string | null
+  /** Job of a cluster that runs it; null without one. */
+  readonly queue: QueuedJob | null
   /** Live commands that took effect. */
   readonly commands: readonly string[]
 }
@@ -39,14 +55,16 @@ export interface RunSummary {
  * Return the state of a run.
  * @param status of the running process; null if no process answers
  * @param holder description of a process that holds the run without an answer
+ * @param queue job of a cluster that runs it
  * @param progress from the events of the run. Default: they are read
  */
 export async function summariseRun(
   directory: string,
-  config: Pick<RunConfig, 'name' | 'job'>,
+  config: { readonly name: string; readonly job: JobKind | null },
   status: RunStatus | null,
   holder: string | null = null,
   progress?: RunProgress,
+  queue: QueuedJob | null = null,
 ): Promise<RunSummary> {
   const recorded = progress ?? (await readProgress(directory))
   const exit = status === null && holder === null ? await readExit(directory) : null
@@ -55,12 +73,36 @@ export async function summariseRun(
     name: config.name,
     job: config.job,
     ...recorded,
-    state: status?.phase ?? exit?.outcome ?? (holder === null ? 'died' : 'unresponsive'),
-    reason: exit?.reason ?? holder,
+    ...stateOf(status, exit, holder, queue),
+    queue,
     step: status?.step ?? exit?.step ?? recorded.step,
     steps: status?.steps ?? recorded.steps,
     checkpoint: await latestCheckpoint(directory),
   }
+}
+
+function stateOf(
+  status: RunStatus | null,
+  exit: ExitRecord | null,
+  holder: string | null,
+  queue: QueuedJob | null,
+): Pick<RunSummary, 'state' | 'reason'> {
+  if (status !== null) return { state: status.phase, reason: null }
+  if (exit?.outcome === 'completed') return { state: 'completed', reason: exit.reason }
+  // an earlier start may have left its end
+  if (queue !== null && !queue.ended)
+    return queue.state === 'running'
+      ? { state: 'starting', reason: null }
+      : { state: 'pending', reason: queue.reason }
+  if (exit !== null) return { state: exit.outcome, reason: exit.reason }
+  if (queue?.state === 'completed' || queue?.state === 'stopped')
+    return { state: queue.state, reason: queue.reason }
+  if (queue !== null)
+    return {
+      state: 'failed',
+      reason: `its job is ${queue.state}${queue.reason === null ? '' : ` (${queue.reason})`}`,
+    }
+  return holder === null ? { state: 'died', reason: null } : { state: 'unresponsive', reason: holder }
 }
 
 /** Return the state of a run whose files cannot be read. */
@@ -72,6 +114,7 @@ export function brokenRun(directory: string, reason: string): RunSummary {
     job: null,
     state: 'broken',
     reason,
+    queue: null,
     checkpoint: null,
   }
 }

@@ -49,7 +49,8 @@ function versionIn(text: string, directory: string): RunVersion {
   })
 }
 
-function ownVersion(): string {
+/** Return the version of this software. */
+export function ownVersion(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
   return (JSON.parse(text) as { version: string }).version
 }

@@ -7,6 +7,10 @@ export interface TrainOptions extends StopOptions {
   readonly out?: string | undefined
   /** A run directory to resume, from its newest checkpoint. */
   readonly resume?: string | undefined
+  /** Resume the run in `out` if it has begun, else start it. Default: false, an existing run is refused. */
+  readonly continue?: boolean | undefined
+  /** Wait this long for another process that trains in the directory. Default: 0, it is an error at once. */
+  readonly lockWaitSeconds?: number | undefined
   /** Resume even if the configuration or the data differ from those of the checkpoint. */
   readonly acceptChanges?: boolean | undefined
   /** Rank of this node if `runtime.nodes` is more than 1. Default: 0. */

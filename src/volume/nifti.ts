@@ -13,7 +13,8 @@ import {
   parseNiftiHeader,
   refusal,
 } from './nifti-header.js'
-import { filesOfScan, isPairHeader } from './nifti-pair.js'
+import { isPairHeader } from './nifti-pair.js'
+import { filesOfScan } from './scan-files.js'
 import type { Affine, Volume, VoxelArray } from './volume.js'
 import { reverseAxisOrder } from './voxel-order.js'
 

@@ -131,7 +131,9 @@ describe('configJsonSchema', () => {
 type DeepPartial<T> = T extends readonly unknown[]
   ? DeepReadonly<T>
   : T extends object
-    ? { readonly [K in keyof T]?: DeepPartial<T[K]> | undefined }
+    ? string extends keyof T
+      ? DeepReadonly<T>
+      : { readonly [K in keyof T]?: DeepPartial<T[K]> | undefined }
     : T
 type InputOfSchema = DeepPartial<z.input<typeof runConfigSchema>> & { readonly job: RunConfig['job'] }
 

@@ -104,6 +104,7 @@ describe('configJsonSchema', () => {
       'synthesize',
       'evaluation',
       'runtime',
+      'cluster',
       'report',
     ])
     expect(schema.required).toEqual(['job', 'data'])

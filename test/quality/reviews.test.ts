@@ -10,6 +10,7 @@ import {
   readReviews,
   reviewsCsv,
 } from '../../src/quality/reviews.js'
+import { startNode } from '../helpers/cli.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 
 const newFile = (): string => join(temporaryFolder(), 'reviews.jsonl')
@@ -89,6 +90,31 @@ describe('appendReview', () => {
   })
 })
 
+test('every acknowledged decision of two processes is in the file after they are killed', async () => {
+  const file = newFile()
+  const writer = new URL('append-reviews.mjs', import.meta.url).pathname
+  const acknowledged = await Promise.all(
+    ['Ada', 'Bob'].map(async (reviewer) => {
+      const { child, finished } = startNode([writer, file, reviewer, '0'])
+      let printed = 0
+      child.stdout!.on('data', (text: string) => {
+        printed += text.split('\n').length - 1
+        if (printed >= 20) child.kill('SIGKILL')
+      })
+      const { signal, stdout, stderr } = await finished
+      expect(signal, stderr).toBe('SIGKILL')
+      return stdout
+        .split('\n')
+        .slice(0, -1)
+        .map((tumor) => `${reviewer} ${tumor}`)
+    }),
+  )
+  const found = (await readReviews(file)).map(({ reviewer, tumor }) => `${reviewer} ${tumor}`)
+  expect(acknowledged.flat().length).toBeGreaterThanOrEqual(40)
+  expect(found).toEqual(expect.arrayContaining(acknowledged.flat()))
+  expect(new Set(found).size).toBe(found.length)
+})
+
 describe('readReviews', () => {
   test('drops a partially written last line, also if it ends within a character', async () => {
     const file = newFile()
@@ -99,7 +125,7 @@ describe('readReviews', () => {
 
   test.each([
     ['no JSON', '{"time":', 'line 2: is not JSON'],
-    ['an unknown field', JSON.stringify({ ...review(), more: 1 }), 'line 2 is not a review'],
+    ['an unknown field', JSON.stringify({ ...review(), more: 1 }), 'line 2: not a review'],
     ['a wrong decision', JSON.stringify({ ...review(), decision: 'maybe' }), 'decision'],
     ['a wrong hash', JSON.stringify({ ...review(), sha256: 'abc' }), 'sha256'],
   ])('names the file and the line with %s', async (_, line, message) => {

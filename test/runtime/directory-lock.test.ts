@@ -5,7 +5,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { TRAINING, WRITING } from '../../src/pipeline/locks.js'
+import { TRAINING, WRITING, WRITING_SHARDS } from '../../src/pipeline/locks.js'
 import { lockDirectory, lockHolders } from '../../src/runtime/directory-lock.js'
 import { packageRoot } from '../../src/runtime/python.js'
 import { temporaryFolder } from '../helpers/temporary.js'
@@ -109,6 +109,19 @@ describe('the lock of a folder', () => {
     const held = asked.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
     expect(held).toHaveLength(1)
     await held[0]![Symbol.asyncDispose]()
+  })
+
+  it('of shared work is shared, excludes an owner of its own, and goes with the last one', async () => {
+    const folder = temporaryFolder()
+    const asked = Array.from({ length: 3 }, () => lockDirectory(folder, WRITING_SHARDS))
+    const [first, second, third] = await Promise.all(asked)
+    await expect(lockDirectory(folder, WRITING)).rejects.toThrow(`${folder} is being written by`)
+    for (const one of [first!, second!]) await one[Symbol.asyncDispose]()
+    await expect(lockDirectory(folder, WRITING)).rejects.toThrow(`${folder} is being written by`)
+    await third![Symbol.asyncDispose]()
+    expect(readdirSync(folder)).toEqual([])
+    await using _own = await lockDirectory(folder, WRITING)
+    await expect(lockDirectory(folder, WRITING_SHARDS)).rejects.toThrow(`${folder} is being written by`)
   })
 
   it('does not keep a program running that forgot it', async () => {

@@ -1,77 +1,13 @@
-import { readFileSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Browser, chromium, type Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import type { Page } from 'playwright-core'
+import { describe, expect, it } from 'vitest'
 import type { RunControl } from '../../src/pipeline/ports/runs.js'
-import { packageRoot } from '../../src/runtime/python.js'
-import type { StudioOptions } from '../../src/studio/options.js'
-import { openStudio } from '../../src/studio/server.js'
-import { chromiumPath } from '../helpers/browser.js'
 import { temporaryFolder } from '../helpers/temporary.js'
+import { hasChromium, missing, openPage, violationsOf } from './browser-page.js'
 import { appendEvents, eventsOf, NOBODY, STARTED, stepEvent, writeRun } from './runs.js'
 
-const executablePath = chromiumPath()
-const missing = executablePath === null ? ' (skipped: no Chromium on PATH or in CHROME_PATH)' : ''
 const HOSTILE = '<img src=x onerror="globalThis.attacked = true"><script>globalThis.attacked = true</script>'
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core'), 'utf8')
-
-let browser: Browser
-
-beforeAll(async () => {
-  if (executablePath === null) return
-  const args = process.getuid?.() === 0 ? ['--no-sandbox'] : []
-  browser = await chromium.launch({ executablePath, args })
-})
-afterAll(async () => browser?.close())
-
-interface Opened {
-  readonly page: Page
-  readonly url: string
-  /** Messages of the console, errors and requests to other servers. */
-  readonly faults: readonly string[]
-}
-
-async function open(
-  folder: string,
-  options: Partial<StudioOptions> & { dark?: boolean } = {},
-): Promise<Opened> {
-  const { dark = false, ...given } = options
-  const pageFolder = join(packageRoot, 'dist/studio/page')
-  const studio = await openStudio({
-    folders: [folder],
-    pageFolder,
-    processes: NOBODY,
-    ...given,
-  })
-  const context = await browser.newContext({ colorScheme: dark ? 'dark' : 'light', bypassCSP: false })
-  onTestFinished(async () => {
-    await context.close()
-    await studio[Symbol.asyncDispose]()
-  })
-  const page = await context.newPage()
-  const faults: string[] = []
-  const own = new URL(studio.url).origin
-  page.on('console', (message) => faults.push(`console: ${message.text()}`))
-  page.on('pageerror', (error) => faults.push(`error: ${error.message}`))
-  page.on('request', (request) => {
-    if (!request.url().startsWith(own)) faults.push(`request: ${request.url()}`)
-  })
-  await page.goto(studio.url)
-  return { page, url: studio.url, faults }
-}
-
-/** Return the rules of axe-core that a page breaks seriously. */
-async function violationsOf(page: Page): Promise<string[]> {
-  // an isolated world of the debugger: the policy of the page refuses scripts in it
-  await page.evaluate(AXE)
-  return await page.evaluate(async () => {
-    const { violations } = await (globalThis as never as { axe: typeof import('axe-core') }).axe.run()
-    return violations
-      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
-  })
-}
 
 async function folderOfRuns(...names: readonly string[]): Promise<string> {
   const folder = temporaryFolder()
@@ -79,10 +15,10 @@ async function folderOfRuns(...names: readonly string[]): Promise<string> {
   return folder
 }
 
-describe.skipIf(executablePath === null)(`the page in Chromium${missing}`, () => {
+describe.skipIf(!hasChromium)(`the page in Chromium${missing}`, () => {
   it.each([false, true])('lists runs, shows one live and overlays two; dark: %s', async (dark) => {
     const folder = await folderOfRuns('first', 'second')
-    const { page, faults } = await open(folder, { dark })
+    const { page, faults } = await openPage(folder, { dark })
     await page.locator('.runs tbody tr').nth(1).waitFor()
     expect(await violationsOf(page)).toEqual([])
     await page.getByRole('link', { name: 'debug-segmentation' }).first().focus()
@@ -121,7 +57,7 @@ describe.skipIf(executablePath === null)(`the page in Chromium${missing}`, () =>
   })
 
   it('removes the token from the address and the history, and keeps it in the tab', async () => {
-    const { page, url } = await open(await folderOfRuns('first'))
+    const { page, url } = await openPage(await folderOfRuns('first'))
     await page.locator('.runs tbody tr').first().waitFor()
     const token = new URL(url).hash.slice('#token='.length)
     expect(page.url()).not.toContain(token)
@@ -133,7 +69,7 @@ describe.skipIf(executablePath === null)(`the page in Chromium${missing}`, () =>
   })
 
   it('shows what to do without runs, without a token and without a server', async () => {
-    const { page, url } = await open(temporaryFolder())
+    const { page, url } = await openPage(temporaryFolder())
     await page.getByText('freetumor train --config debug-baseline').waitFor()
     expect(await violationsOf(page)).toEqual([])
     const other = await page.context().newPage()
@@ -162,7 +98,7 @@ describe.skipIf(executablePath === null)(`the page in Chromium${missing}`, () =>
       }),
     )
     writeFileSync(join(run, 'logs/node-0/rank-0/output.log'), HOSTILE)
-    const { page, faults } = await open(folder)
+    const { page, faults } = await openPage(folder)
     await page.locator('.runs td', { hasText: '<img' }).waitFor()
     await page.getByRole('link', { name: 'debug-segmentation' }).click()
     await page.locator('.failure pre', { hasText: '<img' }).waitFor()
@@ -192,7 +128,7 @@ describe.skipIf(executablePath === null)(`the page in Chromium${missing}`, () =>
     const status = async () =>
       ({ phase, step: 21, steps: 100, stepsPerSecond: 1.5, secondsLeft: 53 }) as never
     const processes = { ...NOBODY, status, connect: async () => control }
-    const { page, faults } = await open(folder, { control: true, processes })
+    const { page, faults } = await openPage(folder, { control: true, processes })
     await page.locator('.runs td', { hasText: '1.5 steps/s' }).waitFor()
     await page.getByRole('link', { name: 'debug-segmentation' }).click()
     await page.getByRole('button', { name: 'Pause' }).click()

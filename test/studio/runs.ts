@@ -12,6 +12,7 @@ import type { RunEvent, StepEvent } from '../../src/training/events.js'
 export const NOBODY: ControlledProcesses = {
   status: async () => null,
   holders: async () => new Map(),
+  jobs: async () => new Map(),
   connect: async () => null,
 }
 

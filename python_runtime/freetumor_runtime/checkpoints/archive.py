@@ -7,7 +7,7 @@ import struct
 import zipfile
 from typing import IO
 
-from freetumor_runtime.checkpoints.pickle_scan import MAX_PICKLE_BYTES, check_pickle
+from freetumor_runtime.checkpoints.pickle_scan import STATE_DICT_LIMITS, PickleLimits, check_pickle
 from freetumor_runtime.errors import CheckpointError
 from freetumor_runtime.system_errors import cannot_be_read
 
@@ -23,20 +23,20 @@ _PROGRAM = re.compile(r"[^/]*/(code/.*|constants\.pkl)")
 _FACT = re.compile(r"[^/]*/(version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id)")
 
 
-def check_archive(path: str) -> None:
+def check_archive(path: str, limits: PickleLimits = STATE_DICT_LIMITS) -> None:
     """Raise CheckpointError for content that torch.save does not write, or that could cost more than the file."""
     size = regular_file_bytes(path)
     with open(path, "rb") as file:
         try:
             _check_end(path, file, size)
             with zipfile.ZipFile(file) as archive:
-                pickled, storages = _check_members(path, archive.infolist(), size)
+                pickled, storages = _check_members(path, archive.infolist(), size, limits.bytes)
                 _check_places(path, file, archive.infolist(), size)
                 content = archive.read(pickled)
         # the errors that a damaged directory makes the reader raise
         except (OSError, zipfile.BadZipFile, struct.error, ValueError, EOFError, NotImplementedError) as error:
             raise _no_archive(path, file, error) from error
-    check_pickle(path, content, storages)
+    check_pickle(path, content, storages, limits)
 
 
 def damaged_member(path: str) -> str | None:
@@ -78,7 +78,9 @@ def _check_end(path: str, file: IO[bytes], size: int) -> None:
         )
 
 
-def _check_members(path: str, members: list[zipfile.ZipInfo], size: int) -> tuple[zipfile.ZipInfo, dict[str, int]]:
+def _check_members(
+    path: str, members: list[zipfile.ZipInfo], size: int, most_bytes: int
+) -> tuple[zipfile.ZipInfo, dict[str, int]]:
     """Return the member with the pickle, and the bytes of each storage by its key."""
     names = [member.filename for member in members]
     stray = [name for name in names if not any(kind.fullmatch(name) for kind in (_PICKLE, _STORAGE, _FACT))]
@@ -101,11 +103,10 @@ def _check_members(path: str, members: list[zipfile.ZipInfo], size: int) -> tupl
         "has an oversized member next to the weights": any(member.file_size > _MAX_FACT_BYTES for member in facts),
     }
     _refuse(path, faults)
-    if pickles[0].file_size > MAX_PICKLE_BYTES:
+    if pickles[0].file_size > most_bytes:
         # for example weights as NumPy arrays, which are stored in the pickle itself
         raise CheckpointError(
-            f"{path}: its data.pkl is too large (expected at most {MAX_PICKLE_BYTES} bytes, "
-            f"found {pickles[0].file_size})",
+            f"{path}: its data.pkl is too large (expected at most {most_bytes} bytes, found {pickles[0].file_size})",
             "save the weights as tensors: torch.save(model.state_dict(), 'weights.pt')",
         )
     matches = [(member, _STORAGE.fullmatch(member.filename)) for member in members]

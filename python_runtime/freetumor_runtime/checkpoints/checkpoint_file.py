@@ -22,6 +22,7 @@ from torch import Tensor
 
 from freetumor_runtime.checkpoints.archive import check_archive, damaged_member, regular_file_bytes
 from freetumor_runtime.checkpoints.inert import STAND_INS
+from freetumor_runtime.checkpoints.pickle_scan import STATE_DICT_LIMITS, PickleLimits
 from freetumor_runtime.checkpoints.weight_sets import select_weights
 from freetumor_runtime.errors import CheckpointError, EnvironmentError
 from freetumor_runtime.foreign_text import parse_json, read_json
@@ -72,7 +73,7 @@ def read_checkpoint(path: str, verify: bool = True, weights: str | None = None) 
     checksums in the archive; see verified. It costs one more pass over the file. `weights` selects one of several sets,
     by name.
     """
-    content = _load_safetensors(path) if path.endswith(".safetensors") else _load(path)
+    content = _load_safetensors(path) if path.endswith(".safetensors") else load_content(path)
     if verify:
         verified(path)
     if not isinstance(content, dict):
@@ -83,7 +84,7 @@ def read_checkpoint(path: str, verify: bool = True, weights: str | None = None) 
     training = _training(content)
     selected = select_weights(path, content, weights, {*training, METADATA_KEY})
     for key, tensor in selected.tensors.items():
-        _check_tensor(path, key, tensor)
+        check_tensor(path, key, tensor)
     _check_sharing(path, selected.tensors.values())
     return CheckpointFile(
         path=path,
@@ -147,13 +148,14 @@ def write_whole(path: str, write: Callable[[IO[bytes]], object]) -> None:
         ) from error
 
 
-def _load(path: str) -> Any:
+def load_content(path: str, limits: PickleLimits = STATE_DICT_LIMITS) -> Any:
+    """Return the content of a file of torch.save: tensors, plain values, and stand-ins for a few common objects."""
     with _collector_paused():
-        return _load_archive(path)
+        return _load_archive(path, limits)
 
 
-def _load_archive(path: str) -> Any:
-    check_archive(path)
+def _load_archive(path: str, limits: PickleLimits) -> Any:
+    check_archive(path, limits)
     try:
         with torch.serialization.safe_globals(STAND_INS), warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -242,7 +244,7 @@ def _checked_metadata(path: str, metadata: Any) -> dict[str, Any]:
     return metadata
 
 
-def _check_tensor(path: str, key: str, tensor: Tensor) -> None:
+def check_tensor(path: str, key: str, tensor: Tensor) -> None:
     """Refuse a tensor that is larger than its storage: a copy of it would need the memory that it claims."""
     plain = tensor.layout is torch.strided and not tensor.is_quantized
     if not plain or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():

@@ -19,14 +19,19 @@ from freetumor_runtime.checkpoints.assumptions import (
 from freetumor_runtime.checkpoints.checkpoint_file import CheckpointFile, read_checkpoint, sha256_of, verified
 from freetumor_runtime.checkpoints.families import family_of
 from freetumor_runtime.checkpoints.loading import (
+    STATED_KINDS,
     SWINUNETR_WIDEST,
     UNET_WIDEST,
     outputs_of,
-    small_segmentor_facts,
+    stated_facts,
+    stated_kind,
+    stated_segmentor,
     swinunetr_width,
     unet_width,
 )
 from freetumor_runtime.checkpoints.matching import MatchReport, match
+from freetumor_runtime.checkpoints.nnunet_inspection import inspect_model_folder
+from freetumor_runtime.checkpoints.nnunet_plans import is_model_folder
 from freetumor_runtime.checkpoints.sandbox import importing
 from freetumor_runtime.models.segmentor import TUMOR_OUTPUTS, build_segmentor
 from freetumor_runtime.models.unet3d import UNet3d
@@ -40,7 +45,7 @@ _BASELINE_OUTPUTS = (7, 2)
 
 
 def inspect_checkpoint(path: str, weights: str | None = None) -> dict[str, Any]:
-    """Return the facts about a file as plain values. `weights` and errors: see read_checkpoint.
+    """Return the facts about a file, or an nnU-Net model folder, as plain values. `weights`, errors: read_checkpoint.
 
     `kind`: generator (with its discriminator and segmentor, or alone) | baseline (a segmentor of a whole region: 7 or 2
     outputs) | segmentor | voco (a SwinUNETR without its head) | unknown.
@@ -51,6 +56,8 @@ def inspect_checkpoint(path: str, weights: str | None = None) -> dict[str, Any]:
     `patchMerging.order` is null if there is none (`needed` false) or if the user must state it (`needed` true).
     `metadata` is the `freetumor` entry, or null; `training` has the other plain values of the file.
     """
+    if is_model_folder(path):
+        return inspect_model_folder(path)
     file = read_checkpoint(path, verify=False, weights=weights)
     parts = {name: file.part(name) for name in ("netG", "netD", "netSeg")}
     parts = {name: tensors for name, tensors in parts.items() if tensors} or {"network": file.tensors}
@@ -126,17 +133,12 @@ def _network_like(
         head = f"{_SWINUNETR_HEAD}.bias"
         outputs = outputs_of(file.path, tensors, head) if head in tensors else 2
         return "swinunetr", imagined("swinunetr", outputs, width), width
-    if name in ("netSeg", "network") and file.metadata.get("segmentor", {}).get("kind") == "small":
-        facts = small_segmentor_facts(file)
-        with torch.device("meta"):
-            small = build_segmentor(
-                "small",
-                outputs=facts["outputs"],
-                feature_size=facts["featureSize"],
-                levels=facts["levels"],
-                patch_merging="corrected",
-            )
-        return "small", small, facts["featureSize"]
+    kind = stated_kind(file)
+    if name in ("netSeg", "network") and kind is not None:
+        facts = stated_facts(file)
+        with _KeptValues():
+            network, _ = stated_segmentor(facts, file.path, tensors)
+        return kind, network, facts["featureSize"]
     return None, None, None
 
 
@@ -180,12 +182,12 @@ def _outputs(architecture: str | None, tensors: Mapping[str, Tensor], file: Chec
     head = {"unet3d": f"{_UNET_HEAD}.bias", "swinunetr": f"{_SWINUNETR_HEAD}.bias"}.get(architecture or "")
     if head is not None:
         return len(tensors[head]) if head in tensors else None
-    return file.metadata.get("segmentor", {}).get("outputs") if architecture == "small" else None
+    return file.metadata.get("segmentor", {}).get("outputs") if architecture in STATED_KINDS else None
 
 
 def _tumor_outputs(architecture: str | None, outputs: int | None, file: CheckpointFile) -> list[int] | None:
     """Return the tumor outputs; None for other networks, and if the number of outputs does not determine them."""
-    if architecture not in ("swinunetr", "small") or outputs is None:
+    if architecture not in ("swinunetr", *STATED_KINDS) or outputs is None:
         return None
     stated = file.metadata.get("segmentor", {}).get("tumorOutputs")
     if isinstance(stated, list) and stated and all(type(one) is int and 0 < one < outputs for one in stated):

@@ -22,16 +22,22 @@ from freetumor_runtime.checkpoints.assumptions import (
 from freetumor_runtime.checkpoints.checkpoint_file import METADATA_VERSION, CheckpointFile, read_checkpoint
 from freetumor_runtime.checkpoints.families import family_of
 from freetumor_runtime.checkpoints.matching import MatchReport, load_strictly, match, refuse_incomplete
+from freetumor_runtime.checkpoints.nnunet_folder import first_fold
+from freetumor_runtime.checkpoints.nnunet_plans import is_model_folder
 from freetumor_runtime.errors import CheckpointError, ConfigError
+from freetumor_runtime.models.nnunet import NNUNET_KINDS, Stage, StageLike
 from freetumor_runtime.models.segmentor import build_segmentor, freeze, merging_order_of, tumor_outputs
 from freetumor_runtime.models.unet3d import UNet3d
 
 # Widths are read from tensors that grow with the square of the width: so a file is about as large as its network.
 SWINUNETR_WIDEST = "encoder10.layer.conv1.conv.weight"
 UNET_WIDEST = "down_tr512.ops.1.conv1.weight"
+# only the metadata of their files states the size
+STATED_KINDS = ("small", *NNUNET_KINDS)
 _SWINUNETR_WIDTH_STEP = 12
 _OUTPUTS = range(1, 257)
-_SMALL_LEVELS, _SMALL_WIDTHS = range(1, 9), range(1, 1025)
+_LEVELS, _WIDTHS, _BLOCKS = range(1, 9), range(1, 1025), range(1, 17)
+_STAGES = range(2, 10)
 _INSPECT = "`freetumor checkpoint inspect` lists what the file holds"
 
 
@@ -39,9 +45,9 @@ _INSPECT = "`freetumor checkpoint inspect` lists what the file holds"
 class LoadedSegmentor:
     """A frozen segmentor in evaluation mode.
 
-    `facts`: kind, featureSize, levels, outputs, patchMerging, mergingAssumed, tumorOutputs; plain values for the
-    metadata of checkpoints that contain it. `metadata`: the `freetumor` entry of the file (windowHu, spacingMm,
-    patchVoxels, labelNames, region, ...); empty for files of other projects.
+    `facts`: kind, featureSize, levels, stages (of a resenc or unet), outputs, patchMerging, mergingAssumed and
+    tumorOutputs; plain values for the metadata of checkpoints that contain it. `metadata`: the `freetumor` entry of the
+    file (windowHu, spacingMm, patchVoxels, labelNames, region, ...); empty for files of other projects.
     """
 
     network: nn.Module
@@ -83,6 +89,8 @@ class SegmentorSize(Protocol):
     def featureSize(self) -> int: ...
     @property
     def levels(self) -> int: ...
+    @property
+    def stages(self) -> Sequence[StageLike]: ...
     @property
     def outputs(self) -> int: ...
     @property
@@ -206,21 +214,22 @@ def initial_merging_order(path: str, weights: str | None = None) -> Assumable:
 
 
 def load_matching_weights(segmentor: nn.Module, path: str, weights: str | None = None) -> MatchReport:
-    """Load the tensors that match a segmentor in key and shape (VoCo); the report lists the others.
+    """Load the tensors that match a segmentor in key and shape; the report lists the others.
+
+    `path`: a file (VoCo), or the model folder of an nnU-Net, whose first fold is taken.
 
     Raises CheckpointError if fewer tensors match than have another shape, or if the patch-merging order of the file is
     not that of the network: such weights would load without error and give wrong outputs.
     """
+    if is_model_folder(path):
+        fold = first_fold(path)
+        report = match(segmentor, fold.tensors, fold.path)
+        _refuse_few(report, fold.tensors)
+        return _load_matching(segmentor, fold.tensors, report)
     file = read_checkpoint(path, weights=weights)
     tensors = segmentor_tensors(file)
     report = replace(match(segmentor, tensors, path), reading=_reading(file))
-    # the position tables have one shape in all sizes of a SwinUNETR, so a few matches are not enough
-    if len(report.matched) <= len(report.mismatched):
-        family = family_of(tensors)
-        raise CheckpointError(
-            f"{report.sentence()}: too few tensors match in key and shape{f' (found {family})' if family else ''}",
-            "choose another file, or change the size of the network",
-        )
+    _refuse_few(report, tensors)
     order = merging_order_of(segmentor)
     if order is not None and any(".downsample." in key for key in report.matched):
         known = known_merging_order(file)
@@ -231,6 +240,20 @@ def load_matching_weights(segmentor: nn.Module, path: str, weights: str | None =
                 f"(expected {order}, found {known.value}, {said})",
                 f"set networks.segmentor.patchMerging: {known.value}",
             )
+    return _load_matching(segmentor, tensors, report)
+
+
+def _refuse_few(report: MatchReport, tensors: Mapping[str, Tensor]) -> None:
+    # the position tables have one shape in all sizes of a SwinUNETR, so a few matches are not enough
+    if len(report.matched) <= len(report.mismatched):
+        family = family_of(tensors)
+        raise CheckpointError(
+            f"{report.sentence()}: too few tensors match in key and shape{f' (found {family})' if family else ''}",
+            "choose another file, or change the size of the network",
+        )
+
+
+def _load_matching(segmentor: nn.Module, tensors: Mapping[str, Tensor], report: MatchReport) -> MatchReport:
     segmentor.load_state_dict({key: tensors[key] for key in report.matched}, strict=False)
     return report
 
@@ -253,6 +276,15 @@ def segmentor_metadata(spec: TrainingFacts, merging: Assumable | None = None) ->
         "kind": size.kind,
         "featureSize": size.featureSize,
         "levels": size.levels,
+        "stages": [
+            {
+                "features": stage.features,
+                "kernel": list(stage.kernel),
+                "stride": list(stage.stride),
+                "blocks": stage.blocks,
+            }
+            for stage in size.stages
+        ],
         "outputs": size.outputs,
         "patchMerging": merging.value if size.kind == "swinunetr" else None,
         "mergingAssumed": merging.assumed,
@@ -317,14 +349,51 @@ def outputs_of(path: str, tensors: Mapping[str, Tensor], bias: str) -> int:
     return len(tensors[bias])
 
 
-def small_segmentor_facts(file: CheckpointFile) -> dict[str, Any]:
-    """Return kind and size of a small segmentor from its metadata, after a check of their ranges."""
+def stated_kind(file: CheckpointFile) -> str | None:
+    """Return the kind of a segmentor whose size only the metadata of its file states; None for all others."""
+    kind = file.metadata.get("segmentor", {}).get("kind")
+    return kind if kind in STATED_KINDS else None
+
+
+def stated_facts(file: CheckpointFile) -> dict[str, Any]:
+    """Return kind and size of a segmentor of stated_kind from its metadata, after a check of their ranges."""
     stated = file.metadata.get("segmentor", {})
     facts = {key: stated.get(key) for key in ("kind", "featureSize", "levels", "outputs")}
-    bounds = {"featureSize": _SMALL_WIDTHS, "levels": _SMALL_LEVELS, "outputs": _OUTPUTS}
-    if not all(type(facts[key]) is int and facts[key] in bound for key, bound in bounds.items()):
-        raise CheckpointError(f"{file.path}: its metadata does not describe a small segmentor: {facts}", _INSPECT)
+    bounds = {"featureSize": _WIDTHS, "levels": _LEVELS, "outputs": _OUTPUTS}
+    described = all(type(facts[key]) is int and facts[key] in bound for key, bound in bounds.items())
+    if facts["kind"] in NNUNET_KINDS:
+        facts["stages"] = stated.get("stages")
+        described = described and _are_stages(facts["stages"])
+    if not described:
+        raise CheckpointError(
+            f"{file.path}: its metadata does not describe a {facts['kind']} segmentor: {str(facts)[:300]}", _INSPECT
+        )
     return facts
+
+
+def stated_segmentor(facts: dict[str, Any], path: str, tensors: Mapping[str, Tensor]) -> tuple[nn.Module, MatchReport]:
+    """Return a network of the stated size on the meta device, which takes no memory, and how the tensors match it."""
+    with torch.device("meta"):
+        imagined = _build(facts, "corrected")
+    return imagined, match(imagined, tensors, path)
+
+
+def _are_stages(stages: Any) -> bool:
+    keys = {"features", "kernel", "stride", "blocks"}
+    if not (isinstance(stages, list) and len(stages) in _STAGES):
+        return False
+    return all(isinstance(stage, dict) and set(stage) == keys and _is_stage(**stage) for stage in stages)
+
+
+def _is_stage(features: Any, kernel: Any, stride: Any, blocks: Any) -> bool:
+    triples = ((kernel, (1, 3)), (stride, (1, 2)))
+    return (
+        all(type(number) is int for number in (features, blocks))
+        and features in _WIDTHS
+        and blocks in _BLOCKS
+        and all(isinstance(sides, list) and len(sides) == 3 for sides, _ in triples)
+        and all(type(side) is int and side in allowed for sides, allowed in triples for side in sides)
+    )
 
 
 def _segmentor_like(
@@ -337,17 +406,15 @@ def _segmentor_like(
         facts = {"kind": "swinunetr", "featureSize": width, "levels": 4, "outputs": outputs}
         # without an order the file has no patch merging; then the strict load refuses it
         return _build(facts, order or "corrected"), facts
-    if stated.get("kind") != "small":
+    if stated_kind(file) is None:
         raise CheckpointError(
             f"{file.path}: holds no segmentor (expected a SwinUNETR with use_v2, or a model.pt of freetumor, "
             f"found {family_of(tensors) or 'other tensors'})",
             _INSPECT,
         )
-    facts = small_segmentor_facts(file)
-    # The metadata only claims this size, so compare on the meta device before memory is allocated.
-    with torch.device("meta"):
-        imagined = _build(facts, "corrected")
-    refuse_incomplete(match(imagined, tensors, file.path))
+    facts = stated_facts(file)
+    # The metadata only claims this size, so compare before memory is allocated.
+    refuse_incomplete(stated_segmentor(facts, file.path, tensors)[1])
     return _build(facts, "corrected"), facts
 
 
@@ -358,6 +425,10 @@ def _build(facts: dict[str, Any], order: str) -> nn.Module:
         feature_size=facts["featureSize"],
         levels=facts["levels"],
         patch_merging=order,
+        stages=tuple(
+            Stage(stage["features"], tuple(stage["kernel"]), tuple(stage["stride"]), stage["blocks"])
+            for stage in facts.get("stages", [])
+        ),
     )
 
 

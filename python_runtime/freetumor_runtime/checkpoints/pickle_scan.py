@@ -15,10 +15,6 @@ import torch
 from freetumor_runtime.checkpoints.inert import ARRAY_NAMES, INERT_NAMES
 from freetumor_runtime.errors import CheckpointError
 
-MAX_PICKLE_BYTES = 4 * 2**20
-# about 33 operations a tensor: 2,400 tensors
-_MAX_OPERATIONS = 80_000
-_MAX_UNFOLDED = 1_000_000
 _MAX_DEPTH = 50
 _MAX_KEY = 8
 
@@ -46,6 +42,19 @@ _KNOWN = {
 _MODULES = "torch.nn.modules."
 
 
+@dataclass(frozen=True)
+class PickleLimits:
+    """Largest size of a pickle in bytes, operations and objects; shared objects count each time."""
+
+    # about 33 operations a tensor: 2,400 tensors
+    bytes: int = 4 * 2**20
+    operations: int = 80_000
+    unfolded: int = 1_000_000
+
+
+STATE_DICT_LIMITS = PickleLimits()
+
+
 @dataclass(slots=True)
 class _Value:
     """The result of an operation. `content`: a constant, a tuple of values, the keys of a dict, or None."""
@@ -63,12 +72,12 @@ class _Refused(Exception):
     pass
 
 
-def check_pickle(path: str, content: bytes, storages: Mapping[str, int]) -> None:
+def check_pickle(path: str, content: bytes, storages: Mapping[str, int], limits: PickleLimits) -> None:
     """Raise CheckpointError for a pickle with other content than tensors and plain values, or with a wrong size.
 
     `storages`: key -> bytes in the archive.
     """
-    scan = _Scan(storages)
+    scan = _Scan(storages, limits)
     cause: Exception | None = None
     try:
         scan.run(content)
@@ -93,8 +102,8 @@ def check_pickle(path: str, content: bytes, storages: Mapping[str, int]) -> None
 class _Scan:
     """A stack machine of the operations that torch's own weights-only reader supports."""
 
-    def __init__(self, storages: Mapping[str, int]) -> None:
-        self.storages = storages
+    def __init__(self, storages: Mapping[str, int], limits: PickleLimits) -> None:
+        self.storages, self.limits = storages, limits
         # in the order of the file
         self.foreign: dict[str, None] = {}
         self.stack: list[_Value] = []
@@ -103,8 +112,8 @@ class _Scan:
 
     def run(self, content: bytes) -> None:
         for number, (operation, argument, _) in enumerate(pickletools.genops(content)):
-            if number > _MAX_OPERATIONS:
-                raise _Refused(f"its data.pkl has more than {_MAX_OPERATIONS} operations")
+            if number > self.limits.operations:
+                raise _Refused(f"its data.pkl has more than {self.limits.operations} operations")
             act = _OPERATIONS.get(operation.name)
             if act is None:
                 raise _Refused(f"its data.pkl uses {operation.name}, which no state dict needs")
@@ -132,7 +141,7 @@ class _Scan:
 
     def make_tuple(self, length: int | None) -> None:
         items = self.since_mark() if length is None else self.pop(length)
-        self.stack.append(_around(_Value("tuple", tuple(items)), items))
+        self.stack.append(self.around(_Value("tuple", tuple(items)), items))
 
     def append(self, items: list[_Value]) -> None:
         self.grow("list", items)
@@ -149,7 +158,7 @@ class _Scan:
         if function.kind != "global" or arguments.kind != "tuple":
             raise _Refused("its data.pkl calls an object that is not a function")
         made = _made_by(function.content, arguments.content)
-        self.stack.append(_around(made, [arguments]))
+        self.stack.append(self.around(made, [arguments]))
 
     def new_object(self, _: Any) -> None:
         kind, arguments = self.pop(2)
@@ -157,7 +166,7 @@ class _Scan:
             raise _Refused("its data.pkl creates an object without a class")
         if kind.content in _KNOWN and kind.content not in INERT_NAMES:
             raise _Refused(f"its data.pkl creates a {kind.content.replace(' ', '.')} without its constructor")
-        self.stack.append(_around(_Value("inert" if kind.content in INERT_NAMES else "foreign"), [arguments]))
+        self.stack.append(self.around(_Value("inert" if kind.content in INERT_NAMES else "foreign"), [arguments]))
 
     def build(self, _: Any) -> None:
         (state,) = self.pop(1)
@@ -165,7 +174,7 @@ class _Scan:
         is_state_dict = target.kind == "dict" and state.kind == "dict" and set(state.content) <= {"_metadata"}
         if not is_state_dict and target.kind not in ("inert", "foreign"):
             raise _Refused("its data.pkl sets the inner state of an object")
-        _around(target, [state])
+        self.around(target, [state])
 
     def storage(self, _: Any) -> None:
         (identity,) = self.pop(1)
@@ -183,7 +192,17 @@ class _Scan:
         target = self.stack[-1]
         if target.kind != kind or target.closed:
             raise _Refused(f"its data.pkl adds to an object that is not a new {kind}")
-        return _around(target, items)
+        return self.around(target, items)
+
+    def around(self, outer: _Value, items: list[_Value]) -> _Value:
+        """Add items to a value and return it. Refuse it if it becomes too large or too deep."""
+        for item in items:
+            item.closed = True
+            outer.unfolded += item.unfolded
+            outer.depth = max(outer.depth, item.depth + 1)
+        if outer.unfolded > self.limits.unfolded or outer.depth > _MAX_DEPTH:
+            raise _Refused("its data.pkl unfolds to too many or too deep objects")
+        return outer
 
     def since_mark(self) -> list[_Value]:
         start = self.marks.pop()
@@ -198,17 +217,6 @@ class _Scan:
         items = self.stack[start:]
         del self.stack[start:]
         return items
-
-
-def _around(outer: _Value, items: list[_Value]) -> _Value:
-    """Add items to a value and return it. Refuse it if it becomes too large or too deep."""
-    for item in items:
-        item.closed = True
-        outer.unfolded += item.unfolded
-        outer.depth = max(outer.depth, item.depth + 1)
-    if outer.unfolded > _MAX_UNFOLDED or outer.depth > _MAX_DEPTH:
-        raise _Refused("its data.pkl unfolds to too many or too deep objects")
-    return outer
 
 
 def _made_by(function: str, arguments: tuple[_Value, ...]) -> _Value:

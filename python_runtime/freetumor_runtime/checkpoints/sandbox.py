@@ -184,9 +184,10 @@ def _die_with_parent() -> None:
 
 
 def _bytes_of(path: str) -> int:
-    """Return the size of a file; 0 if it does not exist, which the reader reports."""
+    """Return the size of a file, or of the weights in a model folder; 0 if there is none, which the reader reports."""
     try:
-        return os.stat(path).st_size
+        folds = list(Path(path).glob("fold_*/*.pth"))
+        return sum(fold.stat().st_size for fold in folds) if folds else os.stat(path).st_size
     except (OSError, ValueError):
         return 0
 

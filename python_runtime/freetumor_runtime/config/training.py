@@ -17,10 +17,23 @@ class SynthesisSpec:
 
 
 @dataclass(frozen=True)
+class StageSpec:
+    """One resolution of a `resenc` or `unet`."""
+
+    features: int
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    blocks: int
+
+
+@dataclass(frozen=True)
 class SegmentorSpec:
     kind: str
     featureSize: int
     levels: int
+    # of a resenc or unet, the finest first
+    stages: tuple[StageSpec, ...]
+    deepSupervision: bool
     # None: the order of initialWeights
     patchMerging: str | None
     outputs: int

@@ -134,7 +134,7 @@ def save_nifti(path: str, array: np.ndarray, affine: np.ndarray, dtype: type[np.
 def files_of_scan(path: str) -> list[str]:
     """Return the files that hold a scan: the file itself, and for a .hdr its .img if there is one.
 
-    The only rule of pairs here; `filesOfScan` in src/volume/nifti-pair.ts is its twin.
+    The only rule of pairs here; `filesOfScan` in src/volume/scan-files.ts is its twin.
     """
     path = os.fspath(path)
     ending = _PAIR_HEADER.search(path)

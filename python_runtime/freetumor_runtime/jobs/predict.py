@@ -5,7 +5,7 @@
 Every rank asks for cases until none is left; TypeScript hands them out and keeps the record.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,9 @@ from torch import Tensor
 
 from freetumor_runtime.case_pool import outcome_of
 from freetumor_runtime.checkpoints.loading import load_segmentor
+from freetumor_runtime.checkpoints.nnunet_folder import NnUNetFolder, load_folds, read_folder
+from freetumor_runtime.checkpoints.nnunet_inspection import scan_axis
+from freetumor_runtime.checkpoints.nnunet_plans import is_model_folder
 from freetumor_runtime.config.cases import PredictCase, PredictSpec
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.grids import align_label, resample_label
@@ -29,7 +32,9 @@ from freetumor_runtime.data.way_back import ScanGrids, nearest_on_scan
 from freetumor_runtime.errors import CheckpointError, DataError
 from freetumor_runtime.events import Event, Finished
 from freetumor_runtime.inference.ensemble import Predictor, ensemble_volume, predictor_of, to_probabilities
+from freetumor_runtime.inference.nnunet import NnUNetLogits, segment_scan, winners_of
 from freetumor_runtime.inference.sliding_windows import Segmented, WindowCount, labels_of, segment_volume
+from freetumor_runtime.models.nnunet import NnUNet
 from freetumor_runtime.training.ranks import Ranks
 
 # Time between two reports of the progress within a case.
@@ -47,11 +52,17 @@ class CaseSource(Protocol):
 
 
 def predict(spec: PredictSpec, ranks: Ranks, source: CaseSource) -> Iterator[Event]:
-    members = load_members(spec, ranks.device)
+    work_of: Callable[..., dict]
+    if is_model_folder(spec.members[0].checkpoint):
+        model = load_model(spec, ranks.device)
+        work_of, count = partial(predict_by_nnunet, spec, model, ranks.device), len(model.networks)
+    else:
+        members = load_members(spec, ranks.device)
+        work_of, count = partial(predict_case, spec, members, ranks.device), len(members)
     cases = {case.id: case for case in spec.cases}
     while (case_id := source.next()) is not None:
-        progress = CaseProgress(source, case_id, len(members))
-        work = partial(predict_case, spec, members, ranks.device, on_windows=progress.add)
+        progress = CaseProgress(source, case_id, count)
+        work = partial(work_of, on_windows=progress.add)
         source.done(case_id, outcome_of(cases[case_id], work, "lower --window-batch or --workers"))
     yield Finished(0, "completed", "")
 
@@ -76,13 +87,95 @@ def load_members(spec: PredictSpec, device: torch.device) -> list[Predictor]:
     members = []
     for member in spec.members:
         loaded = load_segmentor(member.checkpoint, member.patchMerging, device, member.weights)
-        if loaded.facts["outputs"] != len(spec.maskIds):
-            raise CheckpointError(
-                f"{member.checkpoint}: wrong outputs (expected {len(spec.maskIds)}, found {loaded.facts['outputs']})",
-                "start again: the file was replaced meanwhile",
-            )
+        refuse_other_outputs(spec, member.checkpoint, loaded.facts["outputs"])
         members.append(predictor_of(loaded.network, spec.mirrorAxes, spec.precision))
     return members
+
+
+def refuse_other_outputs(spec: PredictSpec, path: str, found: int) -> None:
+    if found != len(spec.maskIds):
+        raise CheckpointError(
+            f"{path}: wrong outputs (expected {len(spec.maskIds)}, found {found})",
+            "start again: the file was replaced meanwhile",
+        )
+
+
+@dataclass(frozen=True)
+class NnUNetModel:
+    """The folds of an nnU-Net; `mirror_axes` of the transposed array."""
+
+    folder: NnUNetFolder
+    networks: list[NnUNet]
+    mirror_axes: tuple[int, ...]
+
+
+def load_model(spec: PredictSpec, device: torch.device) -> NnUNetModel:
+    folder = read_folder(spec.members[0].checkpoint)
+    refuse_other_outputs(spec, folder.path, len(folder.plans.label_names))
+    axes = tuple(axis for axis in range(3) if scan_axis(folder.plans, axis) in spec.mirrorAxes)
+    return NnUNetModel(folder, load_folds(folder, device), axes)
+
+
+def predict_by_nnunet(
+    spec: PredictSpec,
+    model: NnUNetModel,
+    device: torch.device,
+    case: PredictCase,
+    on_windows: WindowCount | None = None,
+) -> dict:
+    """Write the mask of one scan as nnunetv2 does, and its probabilities if requested. Returns as predict_case."""
+    started = perf_counter()
+    image_IJK, affine = load_nifti(case.image)
+    organ_IJK = None if case.organMask is None else load_organ(spec, case.organMask, image_IJK.shape, affine)
+    read = perf_counter()
+    found = segment_scan(
+        model.networks,
+        model.folder.plans,
+        image_IJK,
+        np.linalg.norm(affine[:3, :3], axis=0).tolist(),
+        mirror_axes=model.mirror_axes,
+        overlap=spec.windows.overlap,
+        device=device,
+        precision=spec.precision,
+        on_windows=on_windows,
+    )
+    refuse_overflow(spec, torch.from_numpy(found.logits.astype(np.float32)))
+    mask = without_tumors_outside(spec, found.on_scan(winners_of(found.logits), 0), organ_IJK)
+    segment = perf_counter()
+    files, voxels = write_mask(spec, case, mask, affine)
+    if spec.probabilities:
+        files |= write_nnunet_probabilities(spec, case, found, affine)
+    end = perf_counter()
+    return {
+        "files": files,
+        "seconds": {"read": read - started, "segment": segment - read, "write": end - segment},
+        "windows": {"all": found.windows, "computed": found.windows, "blank": 0, "leftOut": 0},
+        "labelVoxels": voxels,
+    }
+
+
+def write_nnunet_probabilities(
+    spec: PredictSpec, case: PredictCase, found: NnUNetLogits, affine: np.ndarray
+) -> dict[str, str]:
+    """Write one float32 file per output; voxels outside the box that was segmented are background."""
+    probabilities = to_probabilities(torch.from_numpy(found.logits.astype(np.float32))).numpy()
+    files = {}
+    for output in spec.probabilities:
+        name = f"probabilities/{case.name}_{output}.nii.gz"
+        volume = found.on_scan(probabilities[output], float(output == 0))
+        files[name] = save_nifti(str(Path(spec.directory) / name), volume, affine, np.float32)
+    return files
+
+
+def write_mask(
+    spec: PredictSpec, case: PredictCase, mask: np.ndarray, affine: np.ndarray
+) -> tuple[dict[str, str], list[int]]:
+    """Write a mask of outputs under its ids; return the file with its hash, and the voxels by id."""
+    written = np.asarray(spec.maskIds, np.uint8)[mask]
+    dtype = np.dtype(np.uint8) if spec.dataType == "uint8" else read_header(case.image).dtype.newbyteorder("=")
+    name = f"{case.name}.nii.gz"
+    files = {name: save_nifti(str(Path(spec.directory) / name), written, affine, dtype)}
+    return files, np.bincount(written.ravel(order="K"), minlength=max(spec.maskIds) + 1).tolist()
 
 
 def predict_case(
@@ -106,10 +199,7 @@ def predict_case(
     refuse_overflow(spec, values_CXYZ)
     segment = perf_counter()
     mask, affine = mask_of(spec, scan, values_CXYZ)
-    written = np.asarray(spec.maskIds, np.uint8)[mask]
-    dtype = np.dtype(np.uint8) if spec.dataType == "uint8" else read_header(case.image).dtype.newbyteorder("=")
-    name = f"{case.name}.nii.gz"
-    files = {name: save_nifti(str(Path(spec.directory) / name), written, affine, dtype)}
+    files, voxels = write_mask(spec, case, mask, affine)
     if case.label is not None:
         files |= write_label(spec, scan, case)
     if spec.probabilities:
@@ -125,7 +215,7 @@ def predict_case(
             "blank": segmented.blank,
             "leftOut": segmented.left_out,
         },
-        "labelVoxels": np.bincount(written.ravel(order="K"), minlength=max(spec.maskIds) + 1).tolist(),
+        "labelVoxels": voxels,
     }
 
 
@@ -147,7 +237,8 @@ class OpenScan:
     @staticmethod
     def open(spec: PredictSpec, case: PredictCase) -> "OpenScan":
         prepared = load_prepared_image(case.image, spec.spacingMm, spec.windowHu[0], spec.cropForeground)
-        organ_IJK = None if case.organMask is None else load_organ(spec, case.organMask, prepared)
+        grids, mask = prepared.grids, case.organMask
+        organ_IJK = None if mask is None else load_organ(spec, mask, grids.source_shape, grids.source_affine)
         return OpenScan(prepared, route_to_scan(prepared.grids), organ_IJK)
 
 
@@ -155,8 +246,8 @@ def route_to_scan(grids: ScanGrids) -> GridRoute:
     return grid_route(grids.prepared_shape, grids.prepared_affine, grids.source_shape, grids.source_affine)
 
 
-def load_organ(spec: PredictSpec, path: str, prepared: PreparedImage) -> np.ndarray:
-    aligned = load_on_scan(path, prepared)
+def load_organ(spec: PredictSpec, path: str, shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
+    aligned = load_on_scan(path, shape, affine)
     if not aligned.any():
         raise empty_organ_mask(path)
     organ_IJK = np.isin(aligned, spec.organIds) if spec.organIds else aligned != 0
@@ -169,9 +260,9 @@ def load_organ(spec: PredictSpec, path: str, prepared: PreparedImage) -> np.ndar
     return organ_IJK
 
 
-def load_on_scan(path: str, prepared: PreparedImage) -> np.ndarray:
-    label, affine = load_nifti(path)
-    aligned = align_label(label, affine, prepared.grids.source_shape, prepared.grids.source_affine)
+def load_on_scan(path: str, shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
+    label, own_affine = load_nifti(path)
+    aligned = align_label(label, own_affine, shape, affine)
     if aligned is None:
         raise DataError(f"{path}: its grid is not that of its scan", "resample it onto the scan")
     return aligned
@@ -246,8 +337,8 @@ def on_prepared_grid(spec: PredictSpec, label_IJK: np.ndarray, grids: ScanGrids)
 def write_label(spec: PredictSpec, scan: OpenScan, case: PredictCase) -> dict[str, str]:
     """Write the scan's label on the prepared grid, for comparison with a mask there."""
     assert case.label is not None
-    aligned = load_on_scan(case.label, scan.prepared)
     grids = scan.prepared.grids
+    aligned = load_on_scan(case.label, grids.source_shape, grids.source_affine)
     cropped = on_prepared_grid(spec, aligned, grids)
     name = f"labels/{case.name}.nii.gz"
     return {name: save_nifti(str(Path(spec.directory) / name), cropped, grids.prepared_affine, aligned.dtype)}

@@ -128,8 +128,8 @@ def train_segmentation(
         for at, (image_B1XYZ, label_BXYZ) in enumerate(zip(image.chunk(count), label.chunk(count), strict=True)):
             with learner.part(at):
                 with mixed_precision(spec, ranks):
-                    logits_BCXYZ = learner.shared(image_B1XYZ)
-                dice, cross_entropy = loss(logits_BCXYZ.float(), label_BXYZ)
+                    logits = learner.shared(image_B1XYZ)
+                dice, cross_entropy = loss(logits, label_BXYZ)
                 total = dice + cross_entropy
                 if at == count - 1 and step + 1 < spec.steps:
                     next_step = render(step + 1)

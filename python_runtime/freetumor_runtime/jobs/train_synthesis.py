@@ -17,6 +17,7 @@ from freetumor_runtime.checkpoints.loading import LoadedSegmentor, synthesis_met
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropMeasures, CropSource
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready
+from freetumor_runtime.inference.nnunet_judge import NnUNetJudge
 from freetumor_runtime.synthesis.crop_painting import AugmentedCrop, CropPainter, load_baseline, measures_of
 from freetumor_runtime.synthesis.losses import (
     adversarial_loss,
@@ -69,7 +70,10 @@ def train_synthesis(
     def save(at: int, reason: str) -> CheckpointSaved:
         directory = ""
         if ranks.first:
-            networks = {"netG": generator, "netD": discriminator, "netSeg": baseline.network}
+            networks = {"netG": generator, "netD": discriminator}
+            # an nnU-Net stays in its folder, which has the plans that it needs
+            if not isinstance(baseline.network, NnUNetJudge):
+                networks["netSeg"] = baseline.network
             state = {
                 "step": at,
                 "rate": learning_rate,

@@ -1,11 +1,14 @@
-"""The segmentors: SwinUNETR as published, and a small network for runs without a GPU (docs/method.md 8)."""
+"""The segmentors: SwinUNETR as published, nnU-Net's, and a small one for runs without a GPU (docs/method.md 8)."""
+
+from collections.abc import Sequence
 
 from torch import nn
 
 from freetumor_runtime.errors import ConfigError
+from freetumor_runtime.models.nnunet import NNUNET_KINDS, StageLike, build_nnunet
 from freetumor_runtime.models.patch_merging import PatchMerging, patch_merging_of
 
-SEGMENTOR_KINDS = ("swinunetr", "small")
+SEGMENTOR_KINDS = ("swinunetr", "resenc", "unet", "small")
 
 # outputs -> which of them are tumors: liver, pancreas, kidney tumor of the generalist; (organ, tumor); (lesion)
 TUMOR_OUTPUTS = {7: (2, 4, 6), 3: (2,), 2: (1,)}
@@ -19,11 +22,13 @@ def build_segmentor(
     levels: int,
     patch_merging: str,
     activation_checkpointing: bool = False,
+    stages: Sequence[StageLike] = (),
 ) -> nn.Module:
     """Build a segmentor with random weights: [B, 1, X, Y, Z] -> logits [B, outputs, X, Y, Z].
 
     `swinunetr`: MONAI SwinUNETR with `use_v2`; the published `feature_size` is 48; sides must be divisible by 32;
     `levels` is not used. `small`: `feature_size` is the number of base channels; `patch_merging` is not used.
+    `resenc`, `unet`: only `stages` is used.
     Raises ConfigError for an unsupported kind or order.
     """
     if kind == "swinunetr":
@@ -43,6 +48,8 @@ def build_segmentor(
             downsample=patch_merging_of(patch_merging),  # pyright: ignore[reportArgumentType]
         )
         return attend_blockwise(join_upsampling(network))
+    if kind in NNUNET_KINDS:
+        return build_nnunet(kind, stages, outputs=outputs, activation_checkpointing=activation_checkpointing)
     if kind == "small":
         from freetumor_runtime.models.small import SmallSegmentor
 

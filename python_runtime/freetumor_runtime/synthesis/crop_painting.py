@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from freetumor_runtime.checkpoints.loading import LoadedSegmentor, load_generator, load_segmentor
+from freetumor_runtime.checkpoints.loading import LoadedSegmentor, load_generator
 from freetumor_runtime.config.common import BaselineSpec
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropMeasures
 from freetumor_runtime.data.crops import PlannedCrop, augment_geometry, augment_image, window_intensity
 from freetumor_runtime.errors import CheckpointError
+from freetumor_runtime.inference.nnunet_judge import load_judge
 from freetumor_runtime.synthesis.measures import TumorView, measure, real_sharpness_hu_per_mm, real_tumor_places_mm
 from freetumor_runtime.synthesis.painting import Field, PlacedTumor, TumorPainter, mark_synthetic, planned_voxels
 from freetumor_runtime.synthesis.render import REAL_TUMOR, SYNTHETIC
@@ -143,7 +144,9 @@ def unpainted(
 
 def load_baseline(spec: TrainingSpec, baseline: BaselineSpec, device: torch.device) -> LoadedSegmentor:
     """Load the frozen segmentor that detects tumors. Raise CheckpointError if it has too few tumor outputs."""
-    loaded = load_segmentor(baseline.checkpoint, baseline.patchMerging, device, baseline.weights)
+    loaded = load_judge(
+        baseline.checkpoint, baseline.patchMerging, baseline.weights, spec.windowHu, spec.spacingMm, device
+    )
     planned = [organ.name for organ in spec.organs if spec.trainingLabels[organ.tumorLabel] != 0]
     if len(loaded.tumor_outputs) >= len(planned) or spec.region == "chest":
         return loaded

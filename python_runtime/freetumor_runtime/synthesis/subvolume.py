@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from freetumor_runtime.checkpoints.loading import LoadedSegmentor, load_generator, load_segmentor
+from freetumor_runtime.checkpoints.loading import LoadedSegmentor, load_generator
 from freetumor_runtime.config.common import Organ
 from freetumor_runtime.config.serving import ServeSpec
 from freetumor_runtime.config.synthesis import SynthesizeSpec
 from freetumor_runtime.data.boxes import Box, grown, out_of
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.variant_source import Attempt, AttemptMeasures
+from freetumor_runtime.inference.nnunet_judge import load_judge
 from freetumor_runtime.inference.sliding_field import SlidingField
 from freetumor_runtime.synthesis.measures import (
     TumorView,
@@ -64,8 +65,8 @@ class Tools(Generic[Spec]):
             generator, shared = loaded.network, loaded.channel.value == "shared"
         judge = None
         if spec.baseline is not None:
-            stated = spec.baseline
-            judge = load_segmentor(stated.checkpoint, stated.patchMerging, device, stated.weights)
+            own = spec.baseline
+            judge = load_judge(own.checkpoint, own.patchMerging, own.weights, spec.windowHu, spec.spacingMm, device)
         return Tools(spec, device, generator, shared, judge, memory_mb("VmRSS"))
 
     def raw_field(self, image_XYZ: Tensor) -> Field | None:

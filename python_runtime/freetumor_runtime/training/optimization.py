@@ -1,39 +1,52 @@
 """Build optimizers, learning-rate schedules and the segmentation loss (docs/method.md 7, 10)."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from monai.losses import DiceLoss
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, interpolate
 
 from freetumor_runtime.config.training import OptimizerSpec
 from freetumor_runtime.data.label_ids import IGNORED_LABEL
 
 
 def build_optimizer(spec: OptimizerSpec, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """Build adam with betas (0, 0.999) for the GAN, or adamw with amsgrad for segmentation; fused: one pass."""
+    """Build adam with betas (0, 0.999), adamw with amsgrad, or sgd with Nesterov momentum 0.99; fused: one pass."""
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     rates = {"lr": spec.learningRate, "weight_decay": spec.weightDecay, "fused": True}
     if spec.kind == "adam":
         return torch.optim.Adam(trainable, betas=(0.0, 0.999), **rates)
+    if spec.kind == "sgd":
+        return torch.optim.SGD(trainable, momentum=0.99, nesterov=True, **rates)
     return torch.optim.AdamW(trainable, amsgrad=True, **rates)
 
 
 def scheduled_learning_rate(spec: OptimizerSpec, base: float, step: int, steps: int) -> float:
-    """Return the rate of step t from 0: base t/(W-1) for t < W, then base (1 + cos(pi (t-W)/(T-W)))/2; or constant."""
+    """Return the rate of step t from 0 of T steps with W warm-up steps.
+
+    constant: base. warmupCosine: base t/(W-1) for t < W, then base (1 + cos(pi (t-W)/(T-W)))/2. poly, of nnU-Net: the
+    same warm-up, then base (1 - (t-W)/(T-W))^0.9; nnU-Net itself has no warm-up and keeps the rate for an epoch.
+    """
     if spec.schedule == "constant":
         return base
     warmup = spec.warmupSteps
     if step < warmup:
         return base * step / max(1, warmup - 1)
+    if spec.schedule == "poly":
+        return base * (1 - (step - warmup) / max(1, steps - warmup)) ** 0.9
     return base * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))) / 2
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
+
+
+def deep_supervision_weights(resolutions: int) -> list[float]:
+    """Return the weights of the losses by resolution, the finest first: 1, 1/2, 1/4, ... with sum 1."""
+    return [2.0**-at / (2 - 2.0 ** (1 - resolutions)) for at in range(resolutions)]
 
 
 class SegmentationLoss(nn.Module):
@@ -50,7 +63,22 @@ class SegmentationLoss(nn.Module):
         self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=False)
         self.register_buffer("weights", torch.tensor(list(cross_entropy_weights)), persistent=False)
 
-    def forward(self, logits_BCXYZ: Tensor, label_BXYZ: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, logits: Tensor | tuple[Tensor, ...], label_BXYZ: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the two losses; of several resolutions their weighted sums, with labels of the nearest voxels."""
+        if isinstance(logits, Tensor):
+            return self._of_one(logits.float(), label_BXYZ)
+        weights = deep_supervision_weights(len(logits))
+        each = [self._of_one(one.float(), nearest_labels(label_BXYZ, one.shape[2:])) for one in logits]
+        dice, entropy = (
+            sum(
+                (weight * loss for weight, loss in zip(weights, losses, strict=True)),
+                label_BXYZ.new_zeros((), dtype=torch.float32),
+            )
+            for losses in zip(*each, strict=True)
+        )
+        return dice, entropy
+
+    def _of_one(self, logits_BCXYZ: Tensor, label_BXYZ: Tensor) -> tuple[Tensor, Tensor]:
         ignored_BXYZ = label_BXYZ == IGNORED_LABEL
         # background is no class of the Dice, and a probability of 0 adds nothing to its sums
         known_BXYZ = label_BXYZ.masked_fill(ignored_BXYZ, 0)
@@ -60,3 +88,11 @@ class SegmentationLoss(nn.Module):
         weight = self.weights[known_BXYZ].masked_fill(ignored_BXYZ, 0).sum()
         # slab mixing can produce a crop with ignored voxels only: its loss is 0
         return dice, each_BXYZ.sum() / torch.where(weight > 0, weight, 1)
+
+
+def nearest_labels(label_BXYZ: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return the labels of the voxels whose centres are nearest to those of a grid of `shape`."""
+    if tuple(label_BXYZ.shape[1:]) == tuple(shape):
+        return label_BXYZ
+    # float64 holds every id exactly
+    return interpolate(label_BXYZ[:, None].double(), tuple(shape), mode="nearest-exact")[:, 0].long()

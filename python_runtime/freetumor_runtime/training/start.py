@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from freetumor_runtime.checkpoints.assumptions import Assumable
@@ -12,6 +12,7 @@ from freetumor_runtime.checkpoints.loading import initial_merging_order, load_ga
 from freetumor_runtime.config.training import GeneratorSpec, TrainingSpec
 from freetumor_runtime.errors import ConfigError, EnvironmentError
 from freetumor_runtime.events import Note
+from freetumor_runtime.models.nnunet import NnUNet
 from freetumor_runtime.models.segmentor import build_segmentor
 from freetumor_runtime.models.unet3d import UNet3d
 from freetumor_runtime.training.ranks import Ranks
@@ -33,7 +34,10 @@ def build_trained_segmentor(spec: TrainingSpec, device: torch.device) -> tuple[n
         levels=spec.segmentor.levels,
         patch_merging=merging.value,
         activation_checkpointing=spec.segmentor.activationCheckpointing,
+        stages=spec.segmentor.stages,
     )
+    if isinstance(segmentor, NnUNet):
+        segmentor.supervise(spec.segmentor.deepSupervision)
     notes = []
     initial = spec.segmentor.initialWeights
     if initial is not None and spec.resumeFrom is None:
@@ -151,9 +155,15 @@ def warm_up(network: nn.Module, spec: TrainingSpec, ranks: Ranks) -> None:
         return
     before = random_state()
     sample = torch.zeros(2, 1, *spec.patchVoxels, device=ranks.device)
-    network(sample).sum().backward()
+    sum_of_outputs(network(sample)).backward()
     network.zero_grad(set_to_none=True)
     restore_random_state(before)
+
+
+def sum_of_outputs(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
+    """Return one number that the outputs of all resolutions contribute to."""
+    parts = (outputs,) if isinstance(outputs, Tensor) else outputs
+    return torch.stack([part.float().sum() for part in parts]).sum()
 
 
 def count_parameters(network: nn.Module) -> int:

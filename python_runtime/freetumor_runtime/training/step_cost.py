@@ -12,14 +12,20 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from freetumor_runtime.config.parsing import parse
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.training.exact_sum import BYTES_PER_VALUE
 from freetumor_runtime.training.learner import Learner, mixed_precision, parts_of_step
 from freetumor_runtime.training.ranks import Ranks, join_ranks
-from freetumor_runtime.training.start import build_gan, build_trained_segmentor, count_parameters, refuse_no_compiler
+from freetumor_runtime.training.start import (
+    build_gan,
+    build_trained_segmentor,
+    count_parameters,
+    refuse_no_compiler,
+    sum_of_outputs,
+)
 
 _WIDEST, _MOST_ITEMS, _MOST_CROPS = 64, 2, 2
 _ROUNDS = 2
@@ -73,8 +79,8 @@ def _timed_step(spec: TrainingSpec, ranks: Ranks, learner: Learner) -> float:
     for at, part in enumerate(image.chunk(parts_of_step(spec, ranks))):
         with learner.part(at):
             with mixed_precision(spec, ranks):
-                output: Tensor = learner.shared(part)
-            learner.backward(output.float().square().mean())
+                outputs = learner.shared(part)
+            learner.backward(sum_of_outputs(outputs) / part.numel())
     learner.step()
     if ranks.device.type == "cuda":
         torch.cuda.synchronize(ranks.device)

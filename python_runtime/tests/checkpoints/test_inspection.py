@@ -25,7 +25,9 @@ def small_checkpoint(path):
         labelNames=["background", "organ", "tumor"],
         trainingLabels=[0, 1, 2],
         organs=[SimpleNamespace(name="liver", label=1, tumorLabel=2, channel=0)],
-        segmentor=SimpleNamespace(kind="small", featureSize=4, levels=2, outputs=3, patchMerging="corrected"),
+        segmentor=SimpleNamespace(
+            kind="small", featureSize=4, levels=2, stages=(), outputs=3, patchMerging="corrected"
+        ),
         validation=SimpleNamespace(windows=SimpleNamespace(overlap=0.75, blend="constant")),
         generator=None,
     )

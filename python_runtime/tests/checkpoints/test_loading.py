@@ -33,7 +33,9 @@ def small(outputs=7):
 
 
 def training(segmentor_kind="small", outputs=7, labels=range(7)):
-    size = SimpleNamespace(kind=segmentor_kind, featureSize=4, levels=2, outputs=outputs, patchMerging="corrected")
+    size = SimpleNamespace(
+        kind=segmentor_kind, featureSize=4, levels=2, stages=(), outputs=outputs, patchMerging="corrected"
+    )
     if segmentor_kind == "swinunetr":
         size.featureSize = 12
     return SimpleNamespace(

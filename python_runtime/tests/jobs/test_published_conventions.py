@@ -47,6 +47,8 @@ def training(folder, job, **parts):
             kind="swinunetr",
             featureSize=12,
             levels=4,
+            stages=(),
+            deepSupervision=True,
             patchMerging="corrected",
             outputs=7,
             initialWeights=None,

@@ -87,8 +87,8 @@ def test_the_small_segmentor_is_built_by_the_same_call_and_has_no_merging_order(
 
 
 def test_unknown_kinds_and_orders_are_refused():
-    with pytest.raises(ConfigError, match="expected swinunetr, small, found unet"):
-        build_segmentor("unet", outputs=3, feature_size=4, levels=2, patch_merging="legacy")
+    with pytest.raises(ConfigError, match="expected swinunetr, resenc, unet, small, found vnet"):
+        build_segmentor("vnet", outputs=3, feature_size=4, levels=2, patch_merging="legacy")
     with pytest.raises(ConfigError, match="expected legacy, corrected, v2, found old"):
         swinunetr("old")
 

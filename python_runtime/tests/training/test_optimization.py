@@ -22,6 +22,12 @@ def test_the_rate_rises_linearly_from_0_then_falls_as_a_cosine_to_0():
     assert rates[110] == pytest.approx(0, abs=1e-12)
 
 
+def test_poly_is_the_schedule_of_nnunet_after_the_warm_up():
+    rates = [scheduled_learning_rate(spec(schedule="poly", warmup=0), 0.01, step, 1000) for step in range(1001)]
+    assert rates == pytest.approx([0.01 * (1 - step / 1000) ** 0.9 for step in range(1001)])
+    assert scheduled_learning_rate(spec(schedule="poly", warmup=10), 0.01, 10, 1000) == 0.01
+
+
 def test_a_constant_schedule_is_constant():
     assert scheduled_learning_rate(spec(schedule="constant"), 1e-4, 77, 100) == 1e-4
 
@@ -33,6 +39,29 @@ def test_adam_is_that_of_the_gan_and_adamw_has_amsgrad():
     assert adam.param_groups[0]["betas"] == (0.0, 0.999)
     assert len(adam.param_groups[0]["params"]) == 1
     assert build_optimizer(spec(), [parameter]).param_groups[0]["amsgrad"] is True
+    sgd = build_optimizer(spec("sgd"), [parameter]).param_groups[0]
+    assert (sgd["momentum"], sgd["nesterov"], sgd["weight_decay"]) == (0.99, True, 0.01)
+
+
+def nnunet_loss(logits, label):
+    """nnU-Net's DC_and_CE_loss with weights 1, without batch Dice: 1 below ours, which has the same gradients."""
+    p, t = logits.softmax(1), torch.nn.functional.one_hot(label, logits.shape[1]).movedim(-1, 1)
+    inter, sums = (p * t).sum((2, 3, 4))[:, 1:], (p.sum((2, 3, 4)) + t.sum((2, 3, 4)))[:, 1:]
+    return torch.nn.functional.cross_entropy(logits, label) - ((2 * inter + 1e-5) / (sums + 1e-5).clip(1e-8)).mean()
+
+
+def test_deep_supervision_weights_the_losses_of_the_resolutions_as_nnunet_does():
+    torch.manual_seed(2)
+    label = torch.randint(0, 3, (2, 8, 8, 8))
+    logits = tuple(torch.randn(2, 3, side, side, side, requires_grad=True) for side in (8, 4, 2))
+    coarse = [label[:, 1::2, 1::2, 1::2], label[:, 2::4, 2::4, 2::4]]
+    wanted = sum(
+        weight * nnunet_loss(one, truth)
+        for weight, one, truth in zip((4 / 7, 2 / 7, 1 / 7), logits, [label, *coarse], strict=True)
+    )
+    got = sum(SegmentationLoss([1.0] * 3)(logits, label))
+    torch.testing.assert_close(got, wanted + 1)
+    torch.testing.assert_close(torch.autograd.grad(got, logits), torch.autograd.grad(wanted, logits))
 
 
 def test_the_loss_is_dice_over_the_foreground_classes_and_weighted_cross_entropy():

@@ -64,7 +64,14 @@ def swinunetr():
 
 
 def segmentation(initial, merging=None, resume=None, weights=None):
-    size = {"kind": "swinunetr", "featureSize": 12, "levels": 4, "outputs": 2, "activationCheckpointing": False}
+    size = {
+        "kind": "swinunetr",
+        "featureSize": 12,
+        "levels": 4,
+        "stages": (),
+        "outputs": 2,
+        "activationCheckpointing": False,
+    }
     segmentor = SimpleNamespace(**size, patchMerging=merging, initialWeights=initial, initialWeightsSet=weights)
     return SimpleNamespace(
         segmentor=segmentor, resumeFrom=resume, freeze=(), memoryFormat="contiguous", compile=False, device="cpu"

@@ -289,6 +289,8 @@ def toy_spec(
             "kind": "small",
             "featureSize": 8,
             "levels": 2,
+            "stages": [],
+            "deepSupervision": True,
             "patchMerging": "corrected",
             "outputs": 7,
             "initialWeights": None,

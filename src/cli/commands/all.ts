@@ -7,6 +7,7 @@ import { addDoctorCommand } from './doctor.js'
 import { addEvaluateCommand } from './evaluate.js'
 import { addInitCommand } from './init.js'
 import { addLaunchCommand } from './launch.js'
+import { addMergeCommand } from './merge.js'
 import { addPhantomCommand } from './phantom.js'
 import { addPlanCommand } from './plan.js'
 import { addPredictCommand } from './predict.js'
@@ -17,6 +18,7 @@ import { addRunsCommand } from './runs.js'
 import { addSetupCommand } from './setup.js'
 import { addSimulateCommand } from './simulate.js'
 import { addStudioCommand } from './studio.js'
+import { addSubmitCommand } from './submit.js'
 import { addSweepCommand } from './sweep.js'
 import { addSynthesizeCommand } from './synthesize.js'
 import { addTrainCommand } from './train.js'
@@ -35,6 +37,7 @@ export const COMMANDS: readonly AddCommand[] = [
   addPlanCommand,
   addTrainCommand,
   addLaunchCommand,
+  addSubmitCommand,
   addRunsCommand,
   addStudioCommand,
   addSynthesizeCommand,
@@ -43,5 +46,6 @@ export const COMMANDS: readonly AddCommand[] = [
   addPredictCommand,
   addCheckpointCommand,
   addEvaluateCommand,
+  addMergeCommand,
   addReportCommand,
 ]

@@ -53,7 +53,7 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
     'freetumor checkpoint inspect mine.pt --probe case.nii.gz case_labels.nii.gz --region abdomen',
   )
     .description('Print kind, networks, weights, patch-merging order, channel mode and hash')
-    .addArgument(new Argument('<file>', 'checkpoint (.pt, .pth or .safetensors), or a run'))
+    .addArgument(new Argument('<file>', 'checkpoint (.pt, .pth or .safetensors), a run, or an nnU-Net model'))
     .option('--config <file>', 'Compare the checkpoint with this run configuration')
     .option('--set <key=value...>', 'Replace values of the configuration')
     .addOption(
@@ -107,7 +107,7 @@ export const addCheckpointCommand: AddCommand = (program, io) => {
     'freetumor checkpoint convert TGAN.pt --to safetensors --out TGAN.safetensors',
   )
     .description('Convert a checkpoint to another format, with its metadata')
-    .addArgument(new Argument('<file>', 'checkpoint (.pt, .pth or .safetensors), or a run'))
+    .addArgument(new Argument('<file>', 'checkpoint (.pt, .pth or .safetensors), a run, or an nnU-Net model'))
     .addOption(
       new Option('--to <format>', 'Set the format to write')
         .choices(['safetensors', 'pt'])
@@ -189,6 +189,7 @@ function describe(facts: CheckpointFacts, hints: readonly string[], probe: Probe
     ...(channelMode.mode
       ? [['channel', marked(channelMode.mode, channelMode.assumed)] satisfies [string, string]]
       : []),
+    ...describeModel(facts),
     ...describeReading(facts),
     ...(facts.epoch === null ? [] : [['epoch', String(facts.epoch)] satisfies [string, string]]),
     ['sha256', facts.sha256],
@@ -196,6 +197,17 @@ function describe(facts: CheckpointFacts, hints: readonly string[], probe: Probe
     ...hints.map((hint): [string, string] => ['hint', hint]),
   ]
   return [facts.path, ...rows.map(([key, value]) => `  ${key.padEnd(14)} ${value}`)]
+}
+
+/** Return rows for the plans of an nnU-Net model; none for a file. */
+function describeModel({ format, metadata, training }: CheckpointFacts): [string, string][] {
+  if (format !== 'nnunet' || metadata === null) return []
+  const along = (key: string): string => (metadata[key] as readonly number[]).join(' x ')
+  return [
+    ['model', `${training.configuration} of ${training.trainer}, ${metadata.normalization}`],
+    ['labels', (metadata.labelNames as readonly string[]).join(', ')],
+    ['grid', `${along('spacingMm')} mm, patch ${along('patchVoxels')} voxels along the axes of a scan`],
+  ]
 }
 
 /** Return rows for the keys, prefixes and entries around the tensors. */

@@ -1,13 +1,16 @@
 import { DEFAULT_CACHE } from '../../config/defaults.js'
 import type { AuditPair, AuditReport } from '../../curation/audit/run.js'
+import type { Shard } from '../../curation/datasets/shard.js'
 import { EXIT } from '../../errors.js'
-import { auditData } from '../../pipeline/data/audit.js'
+import { auditDataAt, type DataAudit } from '../../pipeline/data/audit.js'
 import { defaultWorkers } from '../../pipeline/data/check.js'
 import { counted } from '../../plain-text.js'
+import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, paint, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 import { caseProgress } from '../progress.js'
+import { shardOf, shardOption } from '../shard-option.js'
 import { addSourceOptions, type SourceFlags, sourceOptions } from '../source-options.js'
 
 interface Options extends SourceFlags {
@@ -15,12 +18,13 @@ interface Options extends SourceFlags {
   readonly cache?: string
   readonly pictures: number
   readonly workers: number
+  readonly shard?: Shard
   readonly output: 'text' | 'json'
 }
 
 /** `freetumor data audit` */
 export const addDataAudit: AddCommand = (data, io) => {
-  const command = withExample(
+  const added = withExample(
     data.command('audit'),
     'freetumor data audit split.json --out audit',
     'freetumor data audit training.json test.json',
@@ -31,7 +35,7 @@ export const addDataAudit: AddCommand = (data, io) => {
       '<path...>',
       'manifests, data sets of any layout and configurations; all their cases are compared',
     )
-  addSourceOptions(command)
+  addSourceOptions(added)
     .option('--out <dir>', 'Write audit.html, with pictures of the pairs, and audit.json here')
     .option(
       '--cache <dir>',
@@ -44,9 +48,10 @@ export const addDataAudit: AddCommand = (data, io) => {
       wholeNumber(1),
       defaultWorkers(),
     )
+    .addOption(shardOption())
     .addOption(outputOption())
-    .action(async (paths: string[], options: Options) => {
-      const report = await auditData(paths, {
+    .action(async (paths: string[], options: Options, command) => {
+      const audited = {
         ...sourceOptions(io, options),
         out: options.out,
         cache: options.cache,
@@ -54,17 +59,32 @@ export const addDataAudit: AddCommand = (data, io) => {
         workers: options.workers,
         signal: io.signal,
         onCase: caseProgress(io),
-        onCompared: (done, total) => {
+        ...shardOf(options.shard, command),
+        onCompared: (done: number, total: number) => {
           if (done % 100 === 0 || done === total) io.note(`${done}/${total} likely pairs compared`)
         },
-      })
-      printResult(io, 'data audit', options.output, report, () => describe(report, io))
-      if (!report.ok) io.exitWith(EXIT.leak)
-      else if (report.unreadable.length > 0 || !report.complete) io.exitWith(EXIT.data)
+      }
+      const report = await auditDataAt(paths, audited, { runtime: torchRuntime(), note: io.note })
+      const isShard = options.shard !== undefined
+      printResult(io, 'data audit', options.output, report, () =>
+        isShard ? [fingerprinted(report)] : auditText(report, io),
+      )
+      const exit = exitOfAudit(isShard ? { ...report, ok: true, complete: true } : report)
+      if (exit !== EXIT.ok) io.exitWith(exit)
     })
 }
 
-function describe({ numCases, pairs, unreadable }: AuditReport, io: CliIo): string[] {
+/** Return the exit code of an audit. */
+export function exitOfAudit({ ok, unreadable, complete }: DataAudit): number {
+  if (!ok) return EXIT.leak
+  return unreadable.length > 0 || !complete ? EXIT.data : EXIT.ok
+}
+
+function fingerprinted({ numCases, unreadable }: AuditReport): string {
+  return `${numCases - unreadable.length} of ${numCases} cases have fingerprints; the merge compares all cases`
+}
+
+export function auditText({ numCases, pairs, unreadable }: AuditReport, io: CliIo): string[] {
   const leaks = pairs.filter(({ leak }) => leak).length
   const unread = unreadable.length > 0 ? `, ${unreadable.length} could not be read` : ''
   return [

@@ -1,8 +1,22 @@
+import { hostname } from 'node:os'
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { EXIT } from '../../errors.js'
-import { type DoctorCheck, runDoctor } from '../../runtime/doctor.js'
+import { checkNode } from '../../pipeline/nodes.js'
+import { type DoctorCheck, type DoctorReport, runDoctor } from '../../runtime/doctor.js'
+import { readExit, writeExit } from '../../training/run-directory.js'
+import { wholeNumber } from '../numbers.js'
 import { type CliIo, type OutputFormat, printResult } from '../output.js'
 import { outputOption, withExample } from '../program.js'
+
+interface Options {
+  readonly python?: string
+  readonly run?: string
+  readonly nodes: number
+  readonly nodeRank: number
+  readonly rendezvous?: string
+  readonly output: OutputFormat
+}
 
 /** `freetumor doctor`: check this machine; exit 4 if something is missing. */
 export function addDoctorCommand(program: Command, io: CliIo): void {
@@ -10,14 +24,36 @@ export function addDoctorCommand(program: Command, io: CliIo): void {
     .command('doctor')
     .description('Check versions, devices, memory, ports, disk and an all-reduce of two ranks')
     .option('--python <path>', 'Check this Python (default: the Python that commands use)')
+    .option('--run <dir>', 'Check for the job of this run directory; record a fault in its exit.json')
+    .option('--nodes <n>', 'Check together with other nodes; each runs this command', wholeNumber(1), 1)
+    .option('--node-rank <r>', 'Set the number of this node, from 0', wholeNumber(0), 0)
+    .option('--rendezvous <host:port>', 'Set the rendezvous: an address of node 0')
     .addOption(outputOption())
-    .action(async (options: { python?: string; output: OutputFormat }) => {
-      const { output, ...rest } = options
-      const report = await runDoctor({ ...rest, cwd: io.cwd, env: io.env, signal: io.signal })
+    .action(async (options: Options) => {
+      const { output, python, run, nodes, nodeRank, rendezvous = null } = options
+      checkNode(nodes, nodeRank, rendezvous)
+      const report = await runDoctor({
+        ...(python === undefined ? {} : { python }),
+        ...(run === undefined ? {} : { folder: resolve(io.cwd, run) }),
+        place: rendezvous === null ? null : { nodes, nodeRank, rendezvous },
+        cwd: io.cwd,
+        env: io.env,
+        signal: io.signal,
+      })
+      if (run !== undefined && !report.ok) await recordFault(resolve(io.cwd, run), nodeRank, report)
       printResult(io, 'doctor', output, report, () => report.checks.flatMap(describe))
       if (!report.ok) io.exitWith(EXIT.environment)
     })
   withExample(command, 'freetumor doctor', 'freetumor doctor --output json')
+}
+
+/** Record why a job cannot train on this node, where `runs show` finds it. */
+async function recordFault(directory: string, nodeRank: number, { checks }: DoctorReport): Promise<void> {
+  const faults = checks.filter(({ ok }) => !ok)
+  const words = faults.map(({ id, detail, fix }) => `${id}: ${detail} (${fix})`).join('; ')
+  const reason = `node ${nodeRank} (${hostname()}) cannot train: ${words}`
+  const step = (await readExit(directory))?.step ?? 0
+  await writeExit(directory, { outcome: 'failed', reason, step, exitCode: EXIT.environment })
 }
 
 function describe(check: DoctorCheck): string[] {

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { CommanderError, InvalidArgumentError, Option } from 'commander'
 import { REGIONS } from '../../config/schema.js'
 import { parseMap } from '../../curation/datasets/remap.js'
+import type { Shard } from '../../curation/datasets/shard.js'
 import { EXIT, UsageError } from '../../errors.js'
 import { comparisonJsonSchema } from '../../evaluation/compare.js'
 import { PROFILES, type ProfileName } from '../../evaluation/profiles.js'
@@ -14,6 +15,7 @@ import { labelIds } from '../label-ids.js'
 import { positiveNumber, wholeNumber } from '../numbers.js'
 import { paint, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
+import { shardOf, shardOption } from '../shard-option.js'
 import { withLogFolder } from '../stage-context.js'
 
 interface Options {
@@ -39,6 +41,7 @@ interface Options {
   readonly pictures: number
   readonly seed: number
   readonly workers: number
+  readonly shard?: Shard
   readonly output: 'text' | 'json'
 }
 
@@ -46,7 +49,7 @@ const SCHEMAS = { summary: summaryJsonSchema, comparison: comparisonJsonSchema }
 
 /** `freetumor evaluate`: compare masks with labels. */
 export const addEvaluateCommand: AddCommand = (program, io) => {
-  const command = withExample(
+  const evaluate = withExample(
     program.command('evaluate'),
     'freetumor evaluate --predictions masks --labels labelsTr --profile freetumor --out evaluation',
     'freetumor evaluate --predictions masks --labels labelsTr --profile lesion --nsd 1,2 --against other-masks --out evaluation',
@@ -102,10 +105,11 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
         Object.keys(SCHEMAS),
       ),
     )
+    .addOption(shardOption())
     .addOption(outputOption())
-    .action(async (options: Options) => {
+    .action(async (options: Options, command) => {
       const evaluation = await withLogFolder(io, torchRuntime(), (context) =>
-        evaluateMasks({ ...options, ...declared(options) }, context),
+        evaluateMasks({ ...options, ...declared(options), ...shardOf(options.shard, command) }, context),
       )
       for (const { caseId, error } of evaluation.failed) {
         io.note(`${paint(io, 'red', 'failed')} ${caseId}: ${error.message}`)
@@ -117,7 +121,7 @@ export const addEvaluateCommand: AddCommand = (program, io) => {
       if (evaluation.failed.length + evaluation.leftOut.length > 0) io.exitWith(EXIT.data)
     })
   // before the check of the options that a real evaluation must have
-  command.on('option:schema', (name: keyof typeof SCHEMAS) => {
+  evaluate.on('option:schema', (name: keyof typeof SCHEMAS) => {
     io.print(JSON.stringify(SCHEMAS[name](), null, 2))
     throw new CommanderError(EXIT.ok, 'freetumor.schema', '')
   })

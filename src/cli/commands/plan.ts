@@ -1,7 +1,12 @@
 import { join, resolve } from 'node:path'
+import { Option } from 'commander'
+import { SCHEDULERS, type Scheduler } from '../../cluster/job.js'
 import { planLaunchedTraining, type RunPlan } from '../../pipeline/plan/launch.js'
 import type { StepCost } from '../../pipeline/ports/launch-plan.js'
+import { planOnKubernetes } from '../../pipeline/submit/kubernetes.js'
+import { planJob } from '../../pipeline/submit/run.js'
 import { counted } from '../../plain-text.js'
+import { installation } from '../../runtime/installation.js'
 import { launchPlanner } from '../../runtime/launch-plan.js'
 import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
@@ -14,6 +19,7 @@ interface Options {
   readonly set?: string[]
   readonly nodeRank: number
   readonly rendezvous: string
+  readonly to: Scheduler
   readonly measure: boolean
   readonly output: 'text' | 'json'
 }
@@ -30,6 +36,14 @@ export const addPlanCommand: AddCommand = (program, io) => {
     .option('--set <key=value...>', 'Replace values of the configuration')
     .option('--node-rank <r>', 'Set the number of this node, from 0', wholeNumber(0), 0)
     .option('--rendezvous <host:port>', 'Set the rendezvous: an address of node 0', '<host:port>')
+    .addOption(
+      new Option(
+        '--to <scheduler>',
+        'Print the script for this scheduler, if the configuration has `cluster`',
+      )
+        .choices(SCHEDULERS)
+        .default('slurm'),
+    )
     .option('--no-measure', 'Skip the measurement of what runtime.reproducible costs (a few steps on noise)')
     .addOption(outputOption())
     .action(async (options: Options) => {
@@ -37,9 +51,25 @@ export const addPlanCommand: AddCommand = (program, io) => {
       const { nodeRank, rendezvous, measure } = options
       const out = resolve(io.cwd, options.out ?? join('runs', config.name, 'ID'))
       const plan = await planLaunchedTraining(config, launchPlanner, { out, nodeRank, rendezvous, measure })
+      const script = config.cluster === null ? null : await scriptOf(config, options.to, out, io.cwd)
       for (const warning of plan.warnings) io.note(`warning: ${warning}`)
-      printResult(io, 'plan', options.output, plan, () => inWords(plan))
+      printResult(io, 'plan', options.output, { ...plan, script }, () => [
+        ...inWords(plan),
+        ...(script === null ? [] : ['script', ...script.trimEnd().split('\n')]),
+      ])
     })
+}
+
+/** Return the text that `submit` would send to the scheduler. */
+async function scriptOf(
+  config: Awaited<ReturnType<typeof readConfig>>,
+  to: Scheduler,
+  out: string,
+  cwd: string,
+): Promise<string> {
+  const options = { out, workingDirectory: cwd }
+  if (to === 'kubernetes') return (await planOnKubernetes(config, options)).text
+  return (await planJob(config, installation(), options)).script
 }
 
 function inWords(plan: RunPlan): string[] {
@@ -53,6 +83,9 @@ function inWords(plan: RunPlan): string[] {
     `saves        ${counted(plan.checkpoints, 'checkpoint')}, ${counted(plan.validations, 'validation')}`,
     ...weights.map(([network, source]) => `${network.padEnd(12)} ${source}`),
     `estimates    cache at most ${megabytes(estimates.cacheBytes)}, textures ${megabytes(estimates.textureBytes)}, ${megabytes(estimates.bytesPerStep)} per step to the ranks`,
+    ...(estimates.segmentorBytes === null
+      ? []
+      : [`memory       at least ${megabytes(estimates.segmentorBytes)} per rank for the segmentor`]),
     ...(cost === null ? [] : [`reproducible ${costInWords(cost)}`]),
     `command      ${launch.argv.join(' ')}`,
     ...Object.entries(launch.environment).map(([name, value]) => `environment  ${name}=${value}`),

@@ -11,6 +11,7 @@ import { preparationOf, publishedPreparation } from '../../config/preparation.js
 import { REGIONS } from '../../config/schema.js'
 import type { EvaluationSection } from '../../config/sections/evaluation.js'
 import type { Split } from '../../curation/datasets/lists.js'
+import type { Shard } from '../../curation/datasets/shard.js'
 import { EXIT } from '../../errors.js'
 import type { MergingOrder } from '../../pipeline/ports/checkpoint.js'
 import { type PredictOptions, type PredictProgress, predictMasks } from '../../pipeline/predict/run.js'
@@ -22,6 +23,7 @@ import { wholeNumber } from '../numbers.js'
 import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, outputOption, weightsOption, withExample } from '../program.js'
 import { durationOf } from '../progress.js'
+import { shardOf, shardOption } from '../shard-option.js'
 import { withLogFolder } from '../stage-context.js'
 
 /** Time between two notes of the progress within a case. */
@@ -59,6 +61,7 @@ interface Options {
   readonly device?: 'auto' | 'cpu' | 'cuda'
   readonly workers?: number
   readonly threads?: number
+  readonly shard?: Shard
   readonly output: 'text' | 'json' | 'ndjson'
 }
 
@@ -192,14 +195,16 @@ export const addPredictCommand: AddCommand = (program, io) => {
       'Set the threads of each worker (default: cores divided by workers)',
       wholeNumber(1),
     )
+    .addOption(shardOption())
     .addOption(outputOption(['text', 'json', 'ndjson']))
-    .action(async (options: Options) => {
+    .action(async (options: Options, command) => {
       const started = performance.now()
       const settings = await optionsOf(options, io)
       const prediction = await withLogFolder(io, torchRuntime(), (context) =>
         predictMasks(
           {
             ...settings,
+            ...shardOf(options.shard, command),
             onCase: (progress) => {
               if (options.output === 'ndjson') printLine(io, 'predict', progress.case)
               noteCase(io, progress, performance.now() - started)

@@ -1,3 +1,4 @@
+import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
 import { EXIT } from '../../errors.js'
 import { estimatePreparation, type PrepareEstimate } from '../../pipeline/prepare/estimate.js'
 import {
@@ -5,7 +6,7 @@ import {
   casesToPrepare,
   curateData,
   type PrepareReport,
-  prepareListed,
+  prepareCurated,
 } from '../../pipeline/prepare/run.js'
 import { counted } from '../../plain-text.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
@@ -13,12 +14,14 @@ import { readConfig } from '../config-file.js'
 import { paint, printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
 import { durationOf } from '../progress.js'
+import { shardOf, shardOption } from '../shard-option.js'
 import { withLogFolder } from '../stage-context.js'
 
 interface Options {
   readonly config: string
   readonly set?: string[]
   readonly estimate?: true
+  readonly shard?: Shard
   readonly output: 'text' | 'json'
 }
 
@@ -36,13 +39,17 @@ export const addPrepareCommand: AddCommand = (program, io) => {
     )
     .option('--set <key=value...>', 'Replace values of the configuration')
     .option('--estimate', 'Print the estimated size, time and memory, and prepare nothing')
+    .addOption(shardOption())
     .addOption(outputOption())
-    .action(async (options: Options) => {
+    .action(async (options: Options, command) => {
       const config = await readConfig(io, options.config, options.set)
       await withLogFolder(io, torchRuntime({ python: config.runtime.python }), async (context) => {
         const curation = await curateData(config, context)
         const cases = casesToPrepare(curation.cases)
-        const estimate = await estimatePreparation(config, cases)
+        const { reviews } = curation
+        const { shard } = shardOf(options.shard, command)
+        const mine = shard === undefined ? cases : casesOfShard(cases, shard)
+        const estimate = await estimatePreparation(config, mine)
         if (options.estimate) {
           printResult(io, 'prepare --estimate', options.output, estimate, () =>
             describe(estimate, config.prepare.workers),
@@ -55,15 +62,15 @@ export const addPrepareCommand: AddCommand = (program, io) => {
           if ('message' in result) io.note(`${paint(io, 'red', 'failed')} ${caseId}: ${result.message}`)
           else io.note(`${done}/${total} ${caseId} ${result.reused ? 'reused' : seconds(result.seconds)}`)
         }
-        const report = await prepareListed(config, cases, context, noteCase, true)
+        const report = await prepareCurated(config, { cases, reviews }, context, {
+          onProgress: noteCase,
+          shard,
+        })
         const wallSeconds = (performance.now() - started) / 1000
-        const { reviews } = curation
-        printResult(io, 'prepare', options.output, { ...report, reviews, wallSeconds, estimate }, () => [
+        printResult(io, 'prepare', options.output, { ...report, wallSeconds, estimate }, () => [
           conclude(report, wallSeconds),
         ])
-        // a full disk is a fault of the machine, not of the cases
-        const machine = report.failed.every(({ error }) => error.kind === 'environment')
-        if (report.failed.length > 0) io.exitWith(machine ? EXIT.environment : EXIT.data)
+        if (report.failed.length > 0) io.exitWith(exitOfFailed(report))
         else if (curation.leftOut.length > 0) io.exitWith(EXIT.data)
       })
     })
@@ -76,6 +83,11 @@ function describe(estimate: PrepareEstimate, workers: number): string[] {
     `${counted(cases, 'case')}, ${cached} in the cache${unreadable > 0 ? `, ${unreadable} unreadable` : ''}`,
     `other cases: at most ${gigabytes(bytesAtMost)} of ${gigabytes(freeBytes)} free${tight}, about ${durationOf(secondsAbout)} with ${workers} workers of up to ${gigabytes(memoryBytesPerWorker)} memory each`,
   ]
+}
+
+/** Return the exit code for failed cases: a full disk is a fault of the machine, not of the cases. */
+export function exitOfFailed({ failed }: PrepareReport): number {
+  return failed.every(({ error }) => error.kind === 'environment') ? EXIT.environment : EXIT.data
 }
 
 function conclude(

@@ -3,11 +3,21 @@ import type { Command } from 'commander'
 import { onAbort } from '../../abort.js'
 import { UsageError } from '../../errors.js'
 import { holderInWords, howToEnd } from '../../pipeline/locks.js'
+import { followJob } from '../../pipeline/runs/follow.js'
 import { findRun, summariseRuns, summaryOfRun } from '../../pipeline/runs/list.js'
+import { jobInWords, readSubmission } from '../../pipeline/runs/submission.js'
+import { stopJob } from '../../pipeline/submit/submitted-run.js'
 import { oneLine } from '../../plain-text.js'
 import { openConsoleReport } from '../../report/console.js'
 import { lockHolders } from '../../runtime/directory-lock.js'
-import { connectRun, type RemoteRun, runProcesses } from '../../runtime/run-service.js'
+import {
+  type ControlledRun,
+  connectRun,
+  controlledProcesses,
+  controlRun,
+  runProcesses,
+} from '../../runtime/run-service.js'
+import { slurm } from '../../runtime/slurm.js'
 import { readEvents } from '../../training/event-log.js'
 import type { RunEvent } from '../../training/events.js'
 import { readExit } from '../../training/run-directory.js'
@@ -48,7 +58,7 @@ export const addRunsCommand: AddCommand = (program, io) => {
     .addOption(outputOption(['text', 'ndjson']))
     .action(async (run: string, options: Format) => attach(io, await findRun(run, io.cwd), options))
 
-  const commands: readonly [string, string, (remote: RemoteRun) => Promise<number>][] = [
+  const commands: readonly [string, string, (remote: ControlledRun) => Promise<number>][] = [
     ['pause', 'Pause before the next step until `unpause`', (remote) => remote.pause()],
     ['unpause', 'Continue a paused run', (remote) => remote.unpause()],
     ['checkpoint', 'Save a checkpoint before the next step', (remote) => remote.checkpoint()],
@@ -62,7 +72,7 @@ export const addRunsCommand: AddCommand = (program, io) => {
     ofRun(runs, name, description)
       .addOption(outputOption())
       .action(async (run: string, options: Format) => {
-        const step = await controlled(io, run, act)
+        const step = name === 'stop' ? await stopped(io, run, act) : await controlled(io, run, act)
         printResult(io, 'runs pause|unpause|checkpoint|stop', options.output, { command: name, step }, () => [
           `${name}: from step ${step} on`,
         ])
@@ -100,13 +110,25 @@ function learningRateOf(assignment: string): number {
   return value
 }
 
+/** Stop a run; a job that waits in the queue of a cluster is cancelled. */
+async function stopped(
+  io: CliIo,
+  run: string,
+  act: (remote: ControlledRun) => Promise<number>,
+): Promise<number> {
+  const directory = await findRun(run, io.cwd)
+  const submission = await readSubmission(directory)
+  if (submission === null) return await controlled(io, run, act)
+  return await stopJob({ id: submission.id, directory }, 'freetumor runs stop', slurm, controlledProcesses)
+}
+
 async function controlled(
   io: CliIo,
   run: string,
-  act: (remote: RemoteRun) => Promise<number>,
+  act: (remote: ControlledRun) => Promise<number>,
 ): Promise<number> {
   const directory = await findRun(run, io.cwd)
-  const remote = await connectRun(directory)
+  const remote = await controlRun(directory)
   if (!remote) throw await notControllable(directory)
   try {
     return await act(remote)
@@ -134,15 +156,22 @@ async function notControllable(directory: string): Promise<UsageError> {
 
 async function attach(io: CliIo, directory: string, options: Format): Promise<void> {
   io.endWithReader()
+  const submission = await readSubmission(directory)
   const console = openConsoleReport({ note: io.note, color: io.color, stream: io.terminal })
   const show = (event: RunEvent): void =>
     options.output === 'ndjson' ? printLine(io, 'runs attach', event) : console.show(event)
-  const remote = await connectRun(directory)
-  if (!remote && (await lockHolders([directory])).size > 0) throw await notControllable(directory)
+  const remote = submission === null ? await connectRun(directory) : null
+  if (!remote && submission === null && (await lockHolders([directory])).size > 0)
+    throw await notControllable(directory)
   // a paused run sends no event: closing the connection ends the wait
   const release = onAbort(io.signal, () => remote?.close())
   try {
-    for await (const event of remote ?? readEvents(join(directory, 'events.jsonl'))) {
+    // a job may start several times
+    const events =
+      submission === null
+        ? (remote ?? readEvents(join(directory, 'events.jsonl')))
+        : followJob(directory, submission, runProcesses, io.signal)
+    for await (const event of events) {
       if (io.signal.aborted) break
       show(event)
     }
@@ -169,6 +198,7 @@ function stateInWords(run: RunSummary): string {
   const at = `step ${run.step}${run.steps === null ? '' : `/${run.steps}`}`
   if (run.state === 'broken') return `broken: ${run.reason}`
   if (run.state === 'unresponsive') return `running at ${at}, not answering (${run.reason})`
+  if (run.state === 'pending') return `pending${run.reason === null ? '' : ` (${run.reason})`} at ${at}`
   if (run.state === 'died') return `ended at ${at} without exit.json (killed?)`
   return run.state === 'failed' ? `failed at ${at}: ${run.reason}` : `${run.state} at ${at}`
 }
@@ -178,6 +208,7 @@ function paragraph(run: RunSummary): string[] {
   return [
     `${run.name}${run.job === null ? '' : ` (${run.job})`}: ${stateInWords(run)}`,
     `  directory    ${run.directory}`,
+    ...(run.queue ? [`  job          ${jobInWords(run.queue)}`] : []),
     ...(run.begun ? [`  started      ${run.begun}`] : []),
     ...(losses.length
       ? [`  losses       ${losses.join('  ')}  at learning rate ${run.learningRate?.toPrecision(3)}`]

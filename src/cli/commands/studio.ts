@@ -13,6 +13,7 @@ import { type AddCommand, outputOption, withExample } from '../program.js'
 interface Options {
   readonly port?: number
   readonly control?: true
+  readonly reviews?: string
   readonly host?: string
   readonly tlsCert?: string
   readonly tlsKey?: string
@@ -22,11 +23,18 @@ interface Options {
 
 /** `freetumor studio`: serve a page with the runs below folders. */
 export const addStudioCommand: AddCommand = (program, io) => {
-  withExample(program.command('studio'), 'freetumor studio', 'freetumor studio runs old-runs --control')
-    .description('Show runs live in a browser, until Ctrl-C')
-    .argument('[dir...]', 'folders that contain runs, at most three levels deep (default: runs)')
+  withExample(program.command('studio'), 'freetumor studio', 'freetumor studio synthetic scans --control')
+    .description('Show runs live and review synthetic tumors in a browser, until Ctrl-C')
+    .argument(
+      '[dir...]',
+      'folders with runs, synthetic data sets, evaluations and host CTs, at most three levels deep (default: runs)',
+    )
     .option('--port <number>', 'Set the port; default: any free port', wholeNumber(0))
-    .option('--control', 'Accept commands from the page: pause, learning rate, checkpoint, stop')
+    .option('--control', 'Accept commands to runs, and decisions on synthetic tumors, from the page')
+    .option(
+      '--reviews <file>',
+      'Accept decisions, and write them to this file (default: reviews.jsonl of each data set)',
+    )
     .option('--host <address>', 'Set the address; another one than loopback needs TLS or a proxy')
     .option('--tls-cert <file>', 'Use TLS with this certificate (PEM)')
     .option('--tls-key <file>', 'Use this private key (PEM) of the certificate')
@@ -42,6 +50,7 @@ export const addStudioCommand: AddCommand = (program, io) => {
         port: options.port,
         host: options.host,
         control: options.control,
+        reviews: options.reviews === undefined ? undefined : resolve(io.cwd, options.reviews),
         tls: await tlsOf(io.cwd, options),
         proxyOrigin: options.behindProxy === undefined ? undefined : originOf(options.behindProxy),
       })

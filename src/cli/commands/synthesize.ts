@@ -4,6 +4,7 @@ import { DEFAULT_CACHE } from '../../config/defaults.js'
 import { ORGAN_NAMES, REGIONS } from '../../config/schema.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { parseMap } from '../../curation/datasets/remap.js'
+import type { Shard } from '../../curation/datasets/shard.js'
 import { EXIT, UsageError } from '../../errors.js'
 import { checkpointFile } from '../../pipeline/checkpoint/checkpoint-file.js'
 import type { StageContext } from '../../pipeline/context.js'
@@ -23,6 +24,7 @@ import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, mapDescription, outputOption, withExample } from '../program.js'
+import { shardOf, shardOption } from '../shard-option.js'
 import { withLogFolder } from '../stage-context.js'
 
 interface Options extends SynthesisFlags {
@@ -32,6 +34,7 @@ interface Options extends SynthesisFlags {
   readonly labels?: string
   readonly map?: string
   readonly allowEmpty?: boolean
+  readonly shard?: Shard
   readonly out: string
   readonly output: 'text' | 'json' | 'ndjson'
 }
@@ -87,7 +90,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
         'Set the folder layout; nnunet adds _0000 to the names of images',
       ).choices(['plain', 'nnunet']),
     )
-    .option('--reviews <file>', 'Let these review decisions override the rules: reviews.jsonl, or its folder')
+    .option('--reviews <file>', 'Read review decisions that override the rules: reviews.jsonl, or its folder')
     .option(
       '--keep-rejected <n>',
       'Write this number of rejected tumors of each organ into rejected/ (default: 0)',
@@ -95,8 +98,9 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
     )
     .option('--workers <n>', 'Set the number of processes, or GPUs, that share the cases', wholeNumber(1))
     .option('--allow-empty', 'Accept a data set without accepted tumors (default: exit 3)')
+    .addOption(shardOption())
     .addOption(outputOption(['text', 'json', 'ndjson']))
-    .action(async (options: Options) => {
+    .action(async (options: Options, command) => {
       refuseMissingHosts(options)
       const result = await withLogFolder(io, torchRuntime(), async (context) => {
         const config = options.config === undefined ? null : await readConfig(io, options.config, options.set)
@@ -117,6 +121,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
             settings,
             out: resolve(io.cwd, options.out),
             hosts,
+            ...shardOf(options.shard, command),
             onProgress: (progress) => {
               if (options.output === 'ndjson') printLine(io, 'synthesize', progress)
               else noteVariant(io, progress)
@@ -127,8 +132,11 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
       })
       for (const { caseId, error } of result.failed) io.note(`failed ${caseId}: ${error.message}`)
       if (options.output !== 'ndjson')
-        printResult(io, 'synthesize', options.output, result, () => inWords(result))
-      const isEmpty = result.tumors.kept === 0
+        printResult(io, 'synthesize', options.output, result, () =>
+          synthesisText(result, options.shard !== undefined),
+        )
+      // a shard may be empty; the merge refuses an empty data set
+      const isEmpty = options.shard === undefined && result.tumors.kept === 0
       if (isEmpty) noteEmpty(io, result)
       if (result.failed.length + result.leftOut.length > 0 || (isEmpty && !options.allowEmpty))
         io.exitWith(EXIT.data)
@@ -136,7 +144,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
 }
 
 /** Warn that no tumor was accepted, with the command that shows other thresholds. */
-function noteEmpty(io: CliIo, { directory, tumors }: Synthesis): void {
+export function noteEmpty(io: CliIo, { directory, tumors }: Synthesis): void {
   if (tumors.tried + tumors.noRoom === 0) return // the failed hosts are reported
   if (tumors.tried === 0) {
     io.note(`warning: no tumor was painted: ${counted(tumors.noRoom, 'attempt')} had no room`)
@@ -196,11 +204,15 @@ function noteVariant(io: CliIo, progress: SynthesisProgress): void {
   io.note(`${done}/${total}  ${caseId} variant ${variant}  ${kept} of ${tried} tumors accepted${pace}`)
 }
 
-function inWords({ directory, hosts, scans, tumors, failed }: Synthesis): string[] {
+/** @param isShard the data set is not complete before the merge */
+export function synthesisText(
+  { directory, hosts, scans, tumors, failed }: Synthesis,
+  isShard = false,
+): string[] {
   return [
     `${counted(scans, 'synthetic scan')} of ${counted(hosts, 'host')} in ${directory}: ${tumors.kept} of ${tumors.tried} tumors accepted, ${tumors.noRoom} without room`,
     ...(failed.length > 0 ? [`${counted(failed.length, 'host')} failed`] : []),
-    `ledger.jsonl lists every tumor, report.html shows them`,
+    ...(isShard ? [] : ['ledger.jsonl lists every tumor, report.html shows them']),
   ]
 }
 

@@ -14,6 +14,8 @@ interface Options {
   readonly config?: string
   readonly out?: string
   readonly resume?: string
+  readonly continue?: boolean
+  readonly lockWait?: number
   readonly acceptChanges?: boolean
   readonly set?: string[]
   readonly nodes?: number
@@ -35,6 +37,13 @@ export const addTrainCommand: AddCommand = (program, io) => {
     .option('--config <file>', 'Read this run configuration: a file, or the name of a shipped configuration')
     .option('--out <dir>', 'Set the run directory (default: runs/NAME/ID)')
     .option('--resume <run>', 'Resume the run of this directory from its newest checkpoint')
+    .option('--continue', 'Resume the run in --out if it has begun, else start it')
+    .option(
+      '--lock-wait <s>',
+      'Wait S seconds for another process that trains in the directory',
+      wholeNumber(0),
+      0,
+    )
     .option('--accept-changes', 'Accept a changed configuration or changed data on resume')
     .option('--set <key=value...>', 'Replace values of the configuration')
     .option(
@@ -58,6 +67,8 @@ export const addTrainCommand: AddCommand = (program, io) => {
       await using run = startTraining(config, torchRuntime({ python: config.runtime.python }), {
         out: options.out === undefined ? undefined : resolve(io.cwd, options.out),
         resume: options.resume === undefined ? undefined : resolve(io.cwd, options.resume),
+        continue: options.continue,
+        lockWaitSeconds: options.lockWait,
         acceptChanges: options.acceptChanges,
         nodeRank: options.nodeRank,
         rendezvous: options.rendezvous,

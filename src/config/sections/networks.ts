@@ -1,7 +1,10 @@
 import { z } from 'zod'
 import { ITS_KEYS, key } from '../key.js'
-import { differs, OURS, ours, published } from '../sources.js'
+import { SEGMENTOR_PRESETS } from '../segmentor-presets.js'
+import { differs, NNUNET, OURS, ours, published } from '../sources.js'
 import { count, type DeepReadonly, nonEmptyText } from '../types.js'
+
+export const SEGMENTOR_KINDS = ['swinunetr', 'resenc', 'unet', 'small'] as const
 
 const mergingOrder = z.enum(['legacy', 'corrected', 'v2'])
 const checkpointPart = z.strictObject({
@@ -19,22 +22,37 @@ const checkpointPart = z.strictObject({
 
 const segmentor = z.strictObject({
   kind: key(
-    z.enum(['swinunetr', 'small']),
-    'Architecture of the segmentor: SwinUNETR, or a small U-Net for tests and laptops.',
-    'Checkpoints of one kind do not load into the other.',
+    z.enum(SEGMENTOR_KINDS),
+    'Architecture: SwinUNETR, nnU-Net with residual encoder (`resenc`) or plain (`unet`), or `small` for tests and laptops.',
+    'Checkpoints of one kind do not load into another.',
     { default: 'swinunetr', source: published('networks') },
+  ),
+  preset: key(
+    z.enum(SEGMENTOR_PRESETS).nullable(),
+    'Patch, batch and optimizer of nnU-Net for `resenc` or `unet` on a GPU with 4 GB (`S`), 9 GB (`M`) or 24 GB (`L`).',
+    'Keys that the configuration states take precedence; job `synthesis` ignores it.',
+    { default: null, source: NNUNET },
   ),
   featureSize: key(
     count,
     'Number of channels of the first level; a multiple of 12 for `swinunetr`.',
     'Memory and time grow with it.',
-    { unit: 'channels', default: 48, source: published('networks') },
+    {
+      unit: 'channels',
+      follows: '48; 32 for `resenc` and `unet`, as in nnU-Net',
+      source: published('networks'),
+    },
   ),
-  levels: key(
-    count.max(5),
-    'Number of resolution levels of the small U-Net.',
-    'It is ignored by `swinunetr`.',
-    { unit: 'levels', default: 3, source: OURS },
+  levels: key(count.max(5), 'Number of resolution levels of the small U-Net.', 'The other kinds ignore it.', {
+    unit: 'levels',
+    default: 3,
+    source: OURS,
+  }),
+  deepSupervision: key(
+    z.boolean(),
+    'Train the outputs of the lower resolutions of `resenc` and `unet` too, as nnU-Net does.',
+    'It needs little time; the other kinds ignore it.',
+    { default: true, source: NNUNET },
   ),
   patchMerging: key(
     mergingOrder.nullable(),

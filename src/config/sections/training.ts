@@ -52,8 +52,8 @@ export const trainingSection = z.strictObject({
     },
   ),
   optimizer: key(
-    z.enum(['adam', 'adamw']),
-    'Optimizer; `adamw` uses amsgrad, `adam` has betas 0 and 0.999.',
+    z.enum(['adam', 'adamw', 'sgd']),
+    'Optimizer; `adamw` uses amsgrad, `adam` has betas 0 and 0.999, `sgd` Nesterov momentum 0.99.',
     'In job `synthesis`, generator and discriminator have one each.',
     {
       default: ({ job }) => (job === 'synthesis' ? 'adam' : 'adamw'),
@@ -65,14 +65,14 @@ export const trainingSection = z.strictObject({
     'Learning rate after the warm-up.',
     'More volumes per step allow a larger rate; `freetumor runs set` changes it during the run.',
     {
-      default: ({ job }) => (job === 'synthesis' ? 1e-4 : 3e-4),
+      follows: '3e-4; 1e-4 in job `synthesis`; 0.01 for `sgd`',
       source: published('segmentation'),
     },
   ),
   schedule: key(
-    z.enum(['constant', 'warmupCosine']),
-    'Learning rate over the run: constant, or a linear warm-up followed by a cosine to 0.',
-    'With `warmupCosine`, another length of the run changes the rate of every step.',
+    z.enum(['constant', 'warmupCosine', 'poly']),
+    'Learning rate over the run: constant, a linear warm-up and a cosine to 0, or `poly` of nnU-Net.',
+    'Unless it is constant, another length of the run changes the rate of every step.',
     {
       default: ({ job }) => (job === 'synthesis' ? 'constant' : 'warmupCosine'),
       source: published('segmentation'),
@@ -99,7 +99,7 @@ export const trainingSection = z.strictObject({
     'Weight decay of the optimizer.',
     'Larger values keep weights smaller.',
     {
-      default: ({ job }) => (job === 'synthesis' ? 0 : 0.01),
+      follows: '0.01; 0 in job `synthesis`; 3e-5 for `sgd`',
       source: published('segmentation'),
     },
   ),

@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { readForeignJson } from '../../foreign-text.js'
 import type { VoxelMemory } from '../../volume/nifti.js'
-import { type FileState, statesOfScan } from '../../volume/nifti-pair.js'
+import { type FileState, statesOfScan } from '../../volume/scan-files.js'
 import { makeFolder, writeWhole } from '../../whole-file.js'
 import { FINGERPRINT_VERSION, type Fingerprint, fingerprintOf } from './fingerprint.js'
 

@@ -55,6 +55,7 @@ export async function checkCase(
       ...finding,
       case: item.id,
       file: item.label!,
+      image: item.image,
     })),
   ]
 }

@@ -1,3 +1,5 @@
+import type { Vec3 } from '../../volume/volume.js'
+
 export type Severity = 'error' | 'warning' | 'info'
 
 /** A finding of a check; the form of `data check --output json`. */
@@ -8,10 +10,14 @@ export interface Finding {
   readonly file: string
   readonly message: string
   readonly fix: string
+  /** The scan, if `file` is its label. */
+  readonly image?: string
+  /** A place of the fault in physical space (mm), where one is known. */
+  readonly placeMm?: Vec3
 }
 
-/** A finding without case and file, which the caller adds. */
-export type RuleFinding = Omit<Finding, 'case' | 'file'>
+/** A finding without case and files, which the caller adds. */
+export type RuleFinding = Omit<Finding, 'case' | 'file' | 'image'>
 
 /** Every rule with its meaning. */
 export const RULES = {

@@ -1,5 +1,5 @@
 import { counted } from '../../plain-text.js'
-import { componentsTouching, findComponents, findRuns } from '../../volume/components.js'
+import { type Components, componentsTouching, findComponents, findRuns } from '../../volume/components.js'
 import { applyAffine, voxelVolumeMm3 } from '../../volume/geometry.js'
 import { IGNORED_LABEL, LABEL_SCHEMES, type LabelScheme, type Organ } from '../../volume/labels.js'
 import type { LabelMap, Vec3, Volume } from '../../volume/volume.js'
@@ -152,16 +152,26 @@ function tumorFindings(
       severity: 'warning',
       message: `${apart.length} of ${counted(pieces.voxels.length, 'component')} of ${name} without contact to the ${organ.name} (${counted(sum(apart), 'voxel')})`,
       fix: 'correct the ids of these components, or extend the organ to them',
+      placeMm: placeOf(label, pieces, touching.indexOf(false)),
     })
-  const specks = pieces.voxels.filter((count) => count * voxelVolumeMm3(label.affine) < SPECK_MM3)
+  const isSpeck = (count: number): boolean => count * voxelVolumeMm3(label.affine) < SPECK_MM3
+  const specks = pieces.voxels.filter(isSpeck)
   if (specks.length > 0)
     findings.push({
       rule: 'specks',
       severity: 'warning',
       message: `${specks.length} of ${counted(pieces.voxels.length, 'component')} of ${name} below ${SPECK_MM3} mm3 (${counted(sum(specks), 'voxel')})`,
       fix: 'remove the components if they are annotation slips',
+      placeMm: placeOf(label, pieces, pieces.voxels.findIndex(isSpeck)),
     })
   return findings
+}
+
+/** Return the position of a voxel of a component in millimetres. */
+function placeOf(label: LabelMap, { runs }: Components, component: number): Vec3 {
+  const { row, start } = runs.find((run) => run.component === component)!
+  const columns = label.shape[1]
+  return applyAffine(label.affine, [Math.floor(row / columns), row % columns, start])
 }
 
 /**

@@ -24,15 +24,40 @@ export interface CheckReport {
 export async function checkCases(
   cases: readonly ManifestCase[],
   missing: readonly MissingFiles[],
-  { prepared, maxBytes, refused = [], leftOut = [], ...threads }: CheckOptions,
+  options: CheckOptions,
 ): Promise<CheckReport> {
-  const byCase = await forEachCase(cases, { name: 'check', options: { prepared, maxBytes } }, threads)
-  const findings = [
+  const listed = checkList(cases, missing, options)
+  return checkReport(cases.length, listed, await checkEachCase(cases, options))
+}
+
+/** Return the findings about the list as a whole, and about the cases and files that were not taken. */
+export function checkList(
+  cases: readonly ManifestCase[],
+  missing: readonly MissingFiles[],
+  { refused = [], leftOut = [] }: Pick<CheckOptions, 'refused' | 'leftOut'>,
+): Finding[] {
+  return [
     ...missing.map(missingFinding),
     ...leftOut.map(leftOutFinding),
     ...refused.map(refusedFinding),
     ...listFindings(cases),
-    ...byCase.flat(),
   ]
-  return { ok: findings.every(({ severity }) => severity !== 'error'), numCases: cases.length, findings }
+}
+
+/** Check every case completely; return the findings of each case. */
+export function checkEachCase(
+  cases: readonly ManifestCase[],
+  { prepared, maxBytes, refused, leftOut, ...threads }: CheckOptions,
+): Promise<(readonly Finding[])[]> {
+  return forEachCase(cases, { name: 'check', options: { prepared, maxBytes } }, threads)
+}
+
+/** Return the report of findings about the list and about each case. */
+export function checkReport(
+  numCases: number,
+  listed: readonly Finding[],
+  byCase: readonly (readonly Finding[])[],
+): CheckReport {
+  const findings = [...listed, ...byCase.flat()]
+  return { ok: findings.every(({ severity }) => severity !== 'error'), numCases, findings }
 }

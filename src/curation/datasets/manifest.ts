@@ -8,6 +8,9 @@ import type { Affine, Vec3 } from '../../volume/volume.js'
 import { writeWhole } from '../../whole-file.js'
 import type { KidneySides, LabelIdMap } from './registry.js'
 
+/** Limits of a manifest: 161,310 cases with geometry and maps of 30 ids. */
+const MANIFEST_BOUNDS = { bytes: 500e6, values: 20_000_000 }
+
 const id = z.int().min(0)
 const fileFacts = z.strictObject({
   bytes: z.int().min(0),
@@ -144,7 +147,7 @@ export async function readManifest(file: string): Promise<Manifest> {
       hint: 'write it with `freetumor data import`',
       cause,
     })
-  const content = await readForeignJson(file, { unreadable })
+  const content = await readForeignJson(file, { unreadable, ...MANIFEST_BOUNDS })
   const parsed = manifestSchema.safeParse(content)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!

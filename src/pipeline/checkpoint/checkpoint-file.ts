@@ -5,22 +5,35 @@ import { bestCheckpoint, latestCheckpoint } from '../../training/checkpoints.js'
 
 const WEIGHTS = 'model.pt'
 const CHECKPOINTS = 'checkpoints'
+/** Files of an nnU-Net model next to its folds. */
+const PLANS = ['plans.json', 'dataset.json']
 
 /**
  * Return the file of weights that a path names: a file itself; `model.pt` of a step of a run; of a run, or of its `best` or
- * `latest`, the step that this names; `models/model.pt` of a MONAI bundle. A path that does not exist is returned
- * for its reader to refuse.
- * @throws UsageError for a folder without weights
+ * `latest`, the step that this names; `models/model.pt` of a MONAI bundle. The model folder of an nnU-Net is returned as it
+ * is, and so is a path that does not exist, for its reader to refuse.
+ * @throws UsageError for a folder without weights, and for one fold of an nnU-Net, which needs its plans
  */
 export async function checkpointFile(path: string): Promise<string> {
   const file = resolve(path)
   const found = await stat(file).catch(() => null)
   if (found?.isDirectory()) return await fileOfFolder(file)
+  await refuseLoneFold(file)
   const pointed = found === null ? null : await stepOfPointer(file)
   return pointed === null ? file : join(pointed, WEIGHTS)
 }
 
+/** Return the files that decide the outputs of weights: the file itself, or those of an nnU-Net model folder. */
+export async function filesOfWeights(path: string): Promise<readonly string[]> {
+  if (!(await stat(path)).isDirectory()) return [path]
+  const folds = (await readdir(path)).filter((name) => name.startsWith('fold_')).sort()
+  return [...PLANS, ...folds.map((fold) => join(fold, 'checkpoint_final.pth'))].map((file) =>
+    join(path, file),
+  )
+}
+
 async function fileOfFolder(folder: string): Promise<string> {
+  if (await isModel(folder)) return folder
   for (const own of [WEIGHTS, join('models', WEIGHTS)])
     if (await isFile(join(folder, own))) return join(folder, own)
   const run = basename(folder) === CHECKPOINTS ? dirname(folder) : folder
@@ -28,9 +41,23 @@ async function fileOfFolder(folder: string): Promise<string> {
   if (step !== null) return join(step, WEIGHTS)
   const names = (await readdir(folder)).sort()
   throw new UsageError(
-    `${folder}: the folder holds no checkpoint (expected a run, a step or a MONAI bundle, found ${listed(names)})`,
+    `${folder}: the folder holds no checkpoint (expected a run, a step, a MONAI bundle or an nnU-Net model, found ${listed(names)})`,
     { hint: 'name a checkpoint file' },
   )
+}
+
+/** @throws UsageError for the file of one fold of an nnU-Net model */
+async function refuseLoneFold(file: string): Promise<void> {
+  const model = dirname(dirname(file))
+  if (!basename(dirname(file)).startsWith('fold_') || !(await isModel(model))) return
+  throw new UsageError(`${file}: one fold of an nnU-Net (expected its model folder)`, {
+    hint: `name the folder ${model}`,
+  })
+}
+
+async function isModel(folder: string): Promise<boolean> {
+  const found = await Promise.all(PLANS.map((name) => isFile(join(folder, name))))
+  return found.every((one) => one)
 }
 
 /** Return the folder of the step that `checkpoints/best` or `checkpoints/latest` names; null for any other file. */

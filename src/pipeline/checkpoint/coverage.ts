@@ -143,7 +143,12 @@ const COVER_HINT = 'name a baseline for these organs, or set the other simulatio
 
 /** Return the segmentor of a file; undefined if it has none. */
 export function segmentorOf(facts: CheckpointFacts): NetworkFacts | undefined {
-  return facts.networks.find((one) => one.architecture === 'swinunetr' || one.architecture === 'small')
+  return facts.networks.find((one) => one.architecture !== null && one.architecture !== 'unet3d')
+}
+
+/** Return whether a file may state the prepared grid: an nnU-Net has a grid of its own, which its judge resamples to. */
+export function statesPreparation(facts: CheckpointFacts | null): facts is CheckpointFacts {
+  return facts !== null && facts.format !== 'nnunet'
 }
 
 function organOfTumor(name: string): OrganName | null {

@@ -27,7 +27,13 @@ export function differences({
 
 /** Return what the networks are, in words; networks of other projects by their families. */
 export function kindsOf(networks: readonly NetworkFacts[]): string {
-  const names = { unet3d: 'a generator', swinunetr: 'a SwinUNETR', small: 'a small segmentor' }
+  const names = {
+    unet3d: 'a generator',
+    swinunetr: 'a SwinUNETR',
+    resenc: 'a residual nnU-Net',
+    unet: 'a plain nnU-Net',
+    small: 'a small segmentor',
+  }
   const kinds = networks.map(({ architecture, family }) =>
     architecture === null ? (family ?? 'an unknown network') : names[architecture],
   )

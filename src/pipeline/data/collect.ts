@@ -76,6 +76,17 @@ export async function casesAt(
   }
 }
 
+/** Return paths and the options that decide their cases, with absolute paths. */
+export function decidingSources(
+  paths: readonly string[],
+  { cwd = process.cwd(), root, as, region, map, labels, allowOutside }: SourceOptions,
+) {
+  return {
+    paths: paths.map((path) => configNamed(path, cwd) ?? resolve(cwd, path)),
+    ...{ cwd, root, as, region, map, labels, allowOutside },
+  }
+}
+
 async function casesOfPath(
   argument: string,
   {

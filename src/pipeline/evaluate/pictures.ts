@@ -1,13 +1,12 @@
 import { join } from 'node:path'
 import { labelFiles } from '../../curation/datasets/label-files.js'
-import { scansAt } from '../../curation/datasets/scans.js'
 import { FreetumorError, StoppedError } from '../../errors.js'
 import type { CaseMeasures } from '../../evaluation/measures.js'
 import { worstFirst } from '../../evaluation/worst.js'
 import { makeFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { pictureName } from '../report/evaluation.js'
-import { filesOfCases, type MaskFiles } from './mask-files.js'
+import type { MaskFiles } from './mask-files.js'
 import type { PictureOptions } from './settings.js'
 import { pictureSpec } from './spec.js'
 
@@ -21,6 +20,7 @@ export async function drawWorstCases(
   cases: readonly CaseMeasures[],
   pairs: readonly MaskFiles[],
   others: readonly MaskFiles[],
+  scans: ReadonlyMap<string, string>,
   options: PictureOptions,
   ignoredIds: readonly number[],
   context: StageContext,
@@ -28,8 +28,6 @@ export async function drawWorstCases(
   const worst = worstFirst(cases).slice(0, options.pictures ?? PICTURED)
   if (worst.length === 0) return
   const ids = pairs.map(({ id }) => id)
-  const scans = options.images === undefined ? [] : (await scansAt(options.images, { split: 'all' })).scans
-  const images = filesOfCases(new Map(scans.map(({ name, image }) => [name, image])), ids)
   const organs = (await labelFiles(options.organs, ids, options.region)).files
   const folder = join(options.out, 'pictures')
   await makeFolder(folder)
@@ -42,7 +40,7 @@ export async function drawWorstCases(
       measured: one,
       files: byId.get(one.caseId)!,
       against: otherMasks.get(one.caseId) ?? null,
-      image: images.get(one.caseId) ?? null,
+      image: scans.get(one.caseId) ?? null,
       organ: organs.get(one.caseId) ?? null,
       output: join(folder, pictureName(at)),
     })),

@@ -2,6 +2,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
 import type { IgnoredIds } from '../../curation/datasets/ignored-ids.js'
 import { labelFiles } from '../../curation/datasets/label-files.js'
+import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
 import { DataError, UsageError } from '../../errors.js'
 import { aggregate, byCaseId } from '../../evaluation/aggregate.js'
 import { type Comparison, compare } from '../../evaluation/compare.js'
@@ -10,10 +11,13 @@ import type { Profile } from '../../evaluation/profiles.js'
 import type { Summary } from '../../evaluation/summary.js'
 import { writeEvaluation, writeJson } from '../../evaluation/write.js'
 import { counted } from '../../plain-text.js'
+import type { Region } from '../../volume/labels.js'
 import { makeFolder, makeWritableFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import type { CaseError } from '../ports/common.js'
 import { removeOldPage, writeEvaluationPage } from '../report/evaluation.js'
+import { byCase, lockUnsharded, type WholeShards, workOnShard } from '../shards.js'
+import { scansOfCases, writeCaseFiles } from './case-files.js'
 import { ignoredIdsOfLabels } from './ignored-ids.js'
 import {
   conventionWarnings,
@@ -57,9 +61,82 @@ interface Measured {
  * @throws UsageError, DataError for folders that cannot be read or do not pair
  */
 export async function evaluateMasks(options: EvaluateOptions, context: StageContext): Promise<Evaluation> {
+  const { out: folder, shard } = options
+  const out = folder === undefined ? null : resolve(folder)
+  if (shard !== undefined && out === null)
+    throw new UsageError('evaluate --shard: no folder for the measures (expected --out)', {
+      hint: 'pass --out DIR, the same for every shard',
+    })
+  const inputs = await inputsOf(options, context)
+  if (out !== null) await makeWritableFolder(out)
+  if (shard === undefined) {
+    await using _lock = out === null ? null : await lockUnsharded(out, context)
+    return await concludeEvaluation(options, await measureBoth(options, inputs, context), context)
+  }
+  const ids = inputs.masks.pairs.map(({ id }) => id)
+  const mine = {
+    ...inputs,
+    masks: ofShard(inputs.masks, shard),
+    others: inputs.others && ofShard(inputs.others, shard),
+  }
+  const sharded = {
+    command: 'evaluate',
+    directory: out!,
+    shard,
+    settings: decidingOptions(options),
+    ids,
+    cases: mine.masks.pairs.map(({ id }) => id),
+  } as const
+  return await workOnShard(sharded, context, async () => {
+    const part = await measureBoth(options, mine, context)
+    context.note('the figures are those of this shard alone')
+    const { out: _, ...unwritten } = options
+    return { part, result: await concludeEvaluation(unwritten, part, context) }
+  })
+}
+
+/** Compute the figures of all shards together, and write them. */
+export async function mergeEvaluation(
+  shards: WholeShards<EvaluateOptions, MeasuredPart>,
+  context: StageContext,
+): Promise<{ readonly result: Evaluation; readonly region: Region | null }> {
+  const parts = shards.records.map(({ part }) => part)
+  const all = (raws: readonly RawMeasures[]): RawMeasures => ({
+    ...raws[0]!,
+    cases: raws.flatMap(({ cases }) => cases),
+    failed: raws.flatMap(({ failed }) => failed).sort((a, b) => (a.caseId < b.caseId ? -1 : 1)),
+  })
+  const inOrder = (pairs: readonly MaskFiles[]): readonly MaskFiles[] => byCase(shards, pairs, ({ id }) => id)
+  const pairs = inOrder(parts.flatMap((part) => part.pairs))
+  const otherPairs = inOrder(parts.flatMap((part) => part.otherPairs))
+  const seconds = parts.flatMap(({ second }) => second ?? [])
+  const merged = { ...parts[0]!, pairs, otherPairs, first: all(parts.map(({ first }) => first)) }
+  const options = shards.plan.settings
+  const second = seconds.length === 0 ? null : all(seconds)
+  const result = await concludeEvaluation(options, { ...merged, second }, context)
+  return { result, region: options.labelIds === undefined ? (options.region ?? 'abdomen') : null }
+}
+
+/** Files and facts of all cases, before any is measured. */
+interface EvaluationInputs {
+  readonly masks: PairedMasks & CaseFacts
+  /** Null without `against`. */
+  readonly others: (PairedMasks & CaseFacts) | null
+  readonly ignored: IgnoredIds
+  readonly leftOut: readonly LeftOut[]
+}
+
+/** Further files of the cases of one folder of masks. */
+interface CaseFacts {
+  readonly organs: ReadonlyMap<string, string>
+  readonly scored: ReadonlyMap<string, readonly string[]>
+  readonly patients: ReadonlyMap<string, string>
+  readonly warnings: readonly string[]
+}
+
+async function inputsOf(options: EvaluateOptions, context: StageContext): Promise<EvaluationInputs> {
   const profile = evaluateProfile(options)
-  const ids = measuredIds(options)
-  if (profile.lesions && ids.tumorIds.length === 0)
+  if (profile.lesions && measuredIds(options).tumorIds.length === 0)
     throw new UsageError(`profile ${profile.name} compares tumors, but no tumor id is among the labels`, {
       hint: 'list the ids of tumors with --tumor-ids',
     })
@@ -79,10 +156,89 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
     options,
     masks.pairs.map(({ label }) => label),
   )
-  if (options.out !== undefined) await makeWritableFolder(resolve(options.out))
+  return {
+    masks: { ...masks, ...(await factsOf(masks, options.scores, options)) },
+    others: others && { ...others, ...(await factsOf(others, options.againstScores, options)) },
+    ignored,
+    leftOut,
+  }
+}
+
+async function factsOf(
+  { pairs, unpredicted }: PairedMasks,
+  scores: string | undefined,
+  options: EvaluateOptions,
+): Promise<CaseFacts> {
+  const warnings = unpredictedWarnings(unpredicted, pairs.length)
+  const organs = await organMasksOf(options, pairs, warnings)
+  const scored = await scoresOf(scores, pairs, options, measuredIds(options).tumorIds)
+  const patients = await patientsOfCases(
+    options.patients ?? null,
+    pairs.map(({ id }) => id),
+  )
+  return { organs, scored, patients, warnings }
+}
+
+function ofShard<T extends PairedMasks>(masks: T, shard: Shard): T {
+  return { ...masks, pairs: casesOfShard(masks.pairs, shard) }
+}
+
+/** Measures of the cases of one folder of masks, and warnings about all of them. */
+interface RawMeasures {
+  readonly cases: readonly CaseMeasures[]
+  readonly failed: FailedCases
+  readonly warnings: readonly string[]
+}
+
+/** The measures of both folders of masks: the results of a shard for the merge. */
+interface MeasuredPart extends Pick<EvaluationInputs, 'ignored' | 'leftOut'> {
+  readonly pairs: readonly MaskFiles[]
+  /** Those of `against`; empty without it. */
+  readonly otherPairs: readonly MaskFiles[]
+  readonly first: RawMeasures
+  /** Null without `against`. */
+  readonly second: RawMeasures | null
+}
+
+async function measureBoth(
+  options: EvaluateOptions,
+  { masks, others, ignored, leftOut }: EvaluationInputs,
+  context: StageContext,
+): Promise<MeasuredPart> {
+  const first = await measure(masks, options, ignored, context)
+  const second = others && (await measure(others, options, ignored, context))
+  return { pairs: masks.pairs, otherPairs: others?.pairs ?? [], ignored, leftOut, first, second }
+}
+
+async function measure(
+  { pairs, organs, scored, patients, warnings }: PairedMasks & CaseFacts,
+  options: EvaluateOptions,
+  ignored: IgnoredIds,
+  context: StageContext,
+): Promise<RawMeasures> {
+  const profile = evaluateProfile(options)
+  const ids = measuredIds(options)
+  const spec = evaluateSpec(options, { profile, ignoredIds: ignored.ids, ids, pairs, organs, scored })
+  const cases: CaseMeasures[] = []
+  const failed: { caseId: string; error: CaseError }[] = []
+  const { signal, logDirectory } = context
+  for await (const outcome of context.runtime.evaluate(spec, { signal, logDirectory })) {
+    if ('error' in outcome) failed.push(outcome)
+    else cases.push(parseCaseMeasures(outcome.caseId, patients.get(outcome.caseId)!, outcome.result))
+  }
+  return { cases, failed, warnings }
+}
+
+/** Compute the figures of measured cases, compare both folders, and write all to `out`. */
+async function concludeEvaluation(
+  options: EvaluateOptions,
+  { pairs, otherPairs, ignored, leftOut, ...measured }: MeasuredPart,
+  context: StageContext,
+): Promise<Evaluation> {
+  const profile = evaluateProfile(options)
   const rules = { profile, ignored }
-  const first = await measure(masks, options.scores, options, rules, context)
-  const second = others && (await measure(others, options.againstScores, options, rules, context))
+  const first = summarize(measured.first, options, rules, context)
+  const second = measured.second && summarize(measured.second, options, rules, context)
   if (second && profile.lesions && (options.scores === undefined) !== (options.againstScores === undefined))
     context.note(
       'AUC and FROC of the two are not comparable: one scores lesions by probability, the other by volume (pass --scores and --against-scores together)',
@@ -98,10 +254,16 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
       await writeEvaluation(join(out, 'against'), second.summary, second.cases, profile)
       await writeJson(join(out, 'comparison.json'), comparison)
     }
+    const ids = measuredIds(options)
+    const scans = await scansOfCases(
+      options.images,
+      pairs.map(({ id }) => id),
+    )
+    await writeCaseFiles(out, pairs, scans, { ...ids, region: options.region ?? 'abdomen' })
     const compared = new Set(second?.cases.map(({ caseId }) => caseId))
-    const otherMasks = (others?.pairs ?? []).filter(({ id }) => compared.has(id))
+    const otherMasks = otherPairs.filter(({ id }) => compared.has(id))
     const pictured = { ...options, ...ids, out }
-    await drawWorstCases(first.cases, masks.pairs, otherMasks, pictured, ignored.ids, context)
+    await drawWorstCases(first.cases, pairs, otherMasks, scans, pictured, ignored.ids, context)
     await writeEvaluationPage(out)
   }
   return {
@@ -115,38 +277,45 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
   }
 }
 
-async function measure(
-  { pairs, unpredicted }: PairedMasks,
-  scores: string | undefined,
+function summarize(
+  measured: RawMeasures,
   options: EvaluateOptions,
   { profile, ignored }: { readonly profile: Profile; readonly ignored: IgnoredIds },
   context: StageContext,
-): Promise<Measured> {
-  const ids = measuredIds(options)
-  const warnings = unpredictedWarnings(unpredicted, pairs.length)
-  const organs = await organMasksOf(options, pairs, warnings)
-  const scored = await scoresOf(scores, pairs, options, ids.tumorIds)
-  const patients = await patientsOfCases(
-    options.patients ?? null,
-    pairs.map(({ id }) => id),
-  )
-  const spec = evaluateSpec(options, { profile, ignoredIds: ignored.ids, ids, pairs, organs, scored })
-  const cases: CaseMeasures[] = []
-  const failed: { caseId: string; error: CaseError }[] = []
-  const { signal, logDirectory } = context
-  for await (const outcome of context.runtime.evaluate(spec, { signal, logDirectory })) {
-    if ('error' in outcome) failed.push(outcome)
-    else cases.push(parseCaseMeasures(outcome.caseId, patients.get(outcome.caseId)!, outcome.result))
-  }
-  const { fitting, refused } = splitByConvention(byCaseId(cases), options)
-  failed.push(...refused)
-  warnings.push(...conventionWarnings(fitting, profile), ...ignoredWarnings(fitting, ignored))
+): Measured {
+  const { fitting, refused } = splitByConvention(byCaseId(measured.cases), options)
+  const failed = [...measured.failed, ...refused]
+  const warnings = [
+    ...measured.warnings,
+    ...conventionWarnings(fitting, profile),
+    ...ignoredWarnings(fitting, ignored),
+  ]
   for (const text of warnings) context.note(text, 'warning')
   const failedCases = failed.map(({ caseId }) => caseId)
   const seed = options.seed ?? 0
   const labelNames = namesOfIds(options)
   const figures = aggregate(fitting, profile, { seed, failedCases, warnings })
   return { summary: { ...figures, ...(labelNames && { labelNames }) }, cases: fitting, failed }
+}
+
+/** Return the options that decide the figures, with absolute paths: a merge may run in another working directory. */
+function decidingOptions(options: EvaluateOptions) {
+  const path = (value: string | undefined) => (value === undefined ? undefined : resolve(value))
+  const { profile, partial, region, labelIds, tumorIds, predictionMap, labelMap } = options
+  const { nsdTolerancesMm, lesionIous, pictures, seed } = options
+  return {
+    predictions: resolve(options.predictions),
+    labels: resolve(options.labels),
+    against: path(options.against),
+    out: path(options.out),
+    organs: path(options.organs),
+    scores: path(options.scores),
+    againstScores: path(options.againstScores),
+    images: path(options.images),
+    patients: path(options.patients),
+    ...{ profile, partial, region, labelIds, tumorIds, predictionMap, labelMap },
+    ...{ nsdTolerancesMm, lesionIous, pictures, seed },
+  } satisfies EvaluateOptions
 }
 
 function compareBoth(

@@ -1,3 +1,4 @@
+import type { Shard } from '../../curation/datasets/shard.js'
 import { UsageError } from '../../errors.js'
 import { PROFILES, type Profile, type ProfileName } from '../../evaluation/profiles.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
@@ -46,6 +47,8 @@ export interface EvaluateOptions {
   readonly workers?: number | undefined
   /** Seed of the bootstrap intervals. Default: 0. */
   readonly seed?: number | undefined
+  /** Measure the cases of one shard only; needs `out`. The figures are those of the shard until the merge. */
+  readonly shard?: Shard | undefined
 }
 
 /** Options of an evaluation that decide its pictures. */
@@ -56,9 +59,8 @@ export interface PictureOptions {
   readonly region?: Region | undefined
   readonly predictionMap?: IdMap | undefined
   readonly labelMap?: IdMap | undefined
-  /** Folders of organ masks and of scans. */
+  /** Folder of organ masks. */
   readonly organs?: string | undefined
-  readonly images?: string | undefined
   readonly pictures?: number | undefined
   readonly workers?: number | undefined
 }

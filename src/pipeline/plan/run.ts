@@ -12,6 +12,7 @@ import { generatorFile } from '../checkpoint/generator-file.js'
 import type { TrainingSpec } from '../ports/training.js'
 import type { TrainingCase } from '../prepare/run.js'
 import { itemsPerEpoch, sampledCases, totalSteps } from './sampling.js'
+import { segmentorBytes } from './segmentor-memory.js'
 import { trainingSpec } from './spec.js'
 
 /** Plan of a training. Planning creates, prepares and starts nothing. */
@@ -37,6 +38,8 @@ export interface TrainingPlan {
     readonly textureBytes: number
     /** int16 image and uint8 label of the crops of a step, over all ranks. */
     readonly bytesPerStep: number
+    /** Memory that a rank needs at least to train a `resenc` or `unet`; null for other segmentors. */
+    readonly segmentorBytes: number | null
   }
   readonly weights: Readonly<Record<'baseline' | 'generator', string | null>>
   readonly warnings: readonly string[]
@@ -70,6 +73,7 @@ export async function planTraining(config: RunConfig): Promise<TrainingPlan> {
         ? product(config.simulation.texture.sizeVoxels) * config.simulation.texture.count
         : 0,
       bytesPerStep: crops * product(sampling.patchVoxels) * 3,
+      segmentorBytes: segmentorBytes(config),
     },
     weights: {
       baseline: await weightsInWords(config, 'baseline', warnings),

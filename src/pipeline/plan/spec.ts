@@ -1,4 +1,5 @@
 import { paintsTumors } from '../../config/jobs.js'
+import { type NetworkStage, networkStages } from '../../config/network-stages.js'
 import type { RunConfig } from '../../config/schema.js'
 import { wantedMeasures, wantsAlreadySeen } from '../../quality/policy.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
@@ -92,12 +93,19 @@ function synthesisSpec(config: RunConfig, textureDirectory: string): SynthesisSp
 }
 
 function segmentorSpec(
-  { networks }: RunConfig,
+  config: RunConfig,
   initialWeights: string | null,
   labels: TrainingLabels,
 ): SegmentorSpec {
-  const { patchMerging, ...segmentor } = networks.segmentor
-  return { ...segmentor, initialWeights, patchMerging, outputs: labels.names.length }
+  const { preset: _, ...segmentor } = config.networks.segmentor
+  return { ...segmentor, stages: segmentorStages(config), initialWeights, outputs: labels.names.length }
+}
+
+/** Return the resolutions of a `resenc` or `unet`; none for the other kinds. */
+export function segmentorStages({ networks, sampling, prepare }: RunConfig): NetworkStage[] {
+  const { kind, featureSize } = networks.segmentor
+  if (kind !== 'resenc' && kind !== 'unet') return []
+  return networkStages(kind, featureSize, sampling.patchVoxels, prepare.spacingMm)
 }
 
 function baselineSpec(config: RunConfig, weights: EarlierWeights): TrainingSpec['baseline'] {

@@ -4,7 +4,8 @@ export type MergingOrder = 'legacy' | 'corrected' | 'v2'
 /** Content of a checkpoint file; mirrors python_runtime/freetumor_runtime/checkpoints/inspection.py. */
 export interface CheckpointFacts {
   readonly path: string
-  readonly format: 'pt' | 'safetensors'
+  /** `nnunet`: a model folder with one network for each fold. */
+  readonly format: 'pt' | 'safetensors' | 'nnunet'
   /** `baseline`: a segmentor of a whole region (7 or 2 outputs). `voco`: a SwinUNETR without its head. */
   readonly kind: 'generator' | 'baseline' | 'segmentor' | 'voco' | 'unknown'
   readonly networks: readonly NetworkFacts[]
@@ -47,9 +48,9 @@ export interface CheckpointFacts {
 }
 
 export interface NetworkFacts {
-  /** `netG`, `netD`, `netSeg` of a synthesis checkpoint; else `network`. */
+  /** `netG`, `netD`, `netSeg` of a synthesis checkpoint; `fold_0`, ... of an nnU-Net; else `network`. */
   readonly name: string
-  readonly architecture: 'unet3d' | 'swinunetr' | 'small' | null
+  readonly architecture: 'unet3d' | 'swinunetr' | 'resenc' | 'unet' | 'small' | null
   /** Base channels or feature size. */
   readonly width: number | null
   readonly outputs: number | null

@@ -45,7 +45,7 @@ export interface SlidingWindowsSpec {
   readonly windowBatch: number
 }
 
-/** Lock of a folder: no other process writes to it until the lock is disposed. */
+/** Lock of a folder: no other process writes to it until the lock is disposed, except for those that share it. */
 export interface DirectoryLock extends AsyncDisposable {
   /** False on a file system without locks: another process may write too. */
   readonly enforced: boolean
@@ -59,6 +59,8 @@ export interface Holder {
 
 /** Purpose of a lock: the error that refuses a second process. */
 export interface LockedWork {
+  /** True: other processes may share the lock, and none has it alone. Default: false. */
+  readonly shared?: boolean
   refusal(directory: string, holder: Holder): UsageError
 }
 

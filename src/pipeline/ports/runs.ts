@@ -1,10 +1,13 @@
 import type { Run, RunStatus } from '../../training/run.js'
 import type { Holder } from './common.js'
+import type { QueueState } from './scheduler.js'
 
 /** Processes that train or hold runs. */
 export interface RunProcesses {
   /** Return the status of the run in a directory; null if no process answers. */
   status(directory: string): Promise<RunStatus | null>
+  /** Return the states of jobs of a cluster. @throws EnvironmentError if the scheduler does not answer */
+  jobs(ids: readonly string[]): Promise<ReadonlyMap<string, QueueState>>
   /** Return the processes that hold the locks of directories. */
   holders(directories: readonly string[]): Promise<ReadonlyMap<string, Holder>>
 }

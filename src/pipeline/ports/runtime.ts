@@ -44,7 +44,7 @@ export interface ModelRuntime {
    */
   share(run: Run, file: string): Promise<AsyncDisposable>
   /**
-   * Lock a folder for this process alone, until the lock is disposed or the process ends.
+   * Lock a folder for this process alone, or for all processes of shared work, until the lock is disposed or the process ends.
    * @throws the error of `work` if another process holds the lock, EnvironmentError if the folder cannot be written
    */
   lock(directory: string, work: LockedWork): Promise<DirectoryLock>

@@ -1,3 +1,4 @@
+import type { NetworkStage } from '../../config/network-stages.js'
 import type { PlannedCrop } from '../../sampling/sampling-plan.js'
 import type { ClassCounts, JobKind } from '../../training/events.js'
 import type { Organ, Region } from '../../volume/labels.js'
@@ -80,9 +81,13 @@ export interface SynthesisSpec {
 }
 
 export interface SegmentorSpec {
-  readonly kind: 'swinunetr' | 'small'
+  readonly kind: 'swinunetr' | 'resenc' | 'unet' | 'small'
   readonly featureSize: number
   readonly levels: number
+  /** Resolutions of a `resenc` or `unet`, the finest first; empty for the other kinds. */
+  readonly stages: readonly NetworkStage[]
+  /** True to train the outputs of the lower resolutions of a `resenc` or `unet` too. */
+  readonly deepSupervision: boolean
   /** Null for the order of `initialWeights`. */
   readonly patchMerging: 'legacy' | 'corrected' | 'v2' | null
   readonly outputs: number
@@ -93,10 +98,10 @@ export interface SegmentorSpec {
 }
 
 export interface OptimizerSpec {
-  readonly kind: 'adam' | 'adamw'
+  readonly kind: 'adam' | 'adamw' | 'sgd'
   readonly learningRate: number
   readonly weightDecay: number
-  readonly schedule: 'constant' | 'warmupCosine'
+  readonly schedule: 'constant' | 'warmupCosine' | 'poly'
   readonly warmupSteps: number
   readonly gradientClip: number | null
 }

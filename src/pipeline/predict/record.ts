@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import { UsageError } from '../../errors.js'
 import { asRecord, parseForeignJson } from '../../foreign-text.js'
 import { type JsonLog, openJsonLog, readJsonLog } from '../../jsonl.js'
-import { type FileState, statesOfScan } from '../../volume/nifti-pair.js'
+import { type FileState, statesOfScan } from '../../volume/scan-files.js'
 import { sweepUnfinished, writeWhole } from '../../whole-file.js'
 import type { PredictedCase } from '../ports/cases.js'
 import type { ScanCase } from './cases.js'
@@ -28,23 +28,21 @@ export interface PredictionRecord {
 /** Names of partially written masks of a killed writer. */
 const UNFINISHED = /\.nii\.gz\.[0-9a-f]{32}\.tmp$/
 
+/** Name of the record, in the output folder or that of a shard. */
+export const PREDICTIONS = 'predictions.jsonl'
+
 /**
  * Open the folder of a new or an interrupted prediction. `settings` are all settings that decide a mask.
+ * @param path `predictions.jsonl` of the folder or of a shard
  * @throws UsageError if it holds masks of other settings, or files that no recorded prediction made
  */
 export async function openPrediction(
   out: string,
   settings: Readonly<Record<string, unknown>>,
   scans: readonly ScanCase[],
-  overwrite: boolean,
+  path: string,
 ): Promise<PredictionRecord> {
-  if (overwrite) await removeEarlier(out, scans)
   await refuseOtherSettings(out, settings, scans)
-  for (const folder of [out, join(out, 'probabilities'), join(out, 'labels')])
-    for (const name of await readdir(folder).catch(() => []))
-      if (UNFINISHED.test(name)) await rm(join(folder, name))
-  await sweepUnfinished(out)
-  const path = join(out, 'predictions.jsonl')
   const done = await wholeCases(path, out, scans)
   const asked = new Set(scans.map(({ id }) => id))
   const log = await openJsonLog<PredictionLine>(path, {
@@ -54,14 +52,23 @@ export async function openPrediction(
   return { done, log }
 }
 
+/** Remove the temporary files of killed writers; no other process may write. */
+export async function sweepPrediction(out: string): Promise<void> {
+  for (const folder of [out, join(out, 'probabilities'), join(out, 'labels')])
+    for (const name of await readdir(folder).catch(() => []))
+      if (UNFINISHED.test(name)) await rm(join(folder, name))
+  await sweepUnfinished(out)
+}
+
 /** Return the present state of a scan's files. */
 export async function inputOf(scan: ScanCase): Promise<readonly FileState[]> {
   const files = [scan.image, scan.organMask, scan.label].filter((file) => file !== null)
   return (await Promise.all(files.map(statesOfScan))).flat()
 }
 
-async function removeEarlier(out: string, scans: readonly ScanCase[]): Promise<void> {
-  for (const name of ['prediction.json', 'predictions.jsonl', ...scans.map(maskOf)])
+/** Remove the record and the masks of scans. */
+export async function removeEarlier(out: string, scans: readonly ScanCase[]): Promise<void> {
+  for (const name of ['prediction.json', PREDICTIONS, ...scans.map(maskOf)])
     await rm(join(out, name), { force: true })
 }
 

@@ -1,19 +1,34 @@
+import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import type { PredictSettings } from '../../config/predict-settings.js'
 import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
+import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
+import { UsageError } from '../../errors.js'
+import { readJsonLog } from '../../jsonl.js'
 import { counted } from '../../plain-text.js'
-import { makeFolder } from '../../whole-file.js'
+import { makeFolder, writeWhole } from '../../whole-file.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
 import type { PredictedCase, PredictSpec } from '../ports/cases.js'
 import type { CaseError } from '../ports/common.js'
+import { byCase, startLog, type WholeShards, workOnShard } from '../shards.js'
 import { type ScanCase, scansOf } from './cases.js'
-import { inputOf, openPrediction } from './record.js'
+import {
+  inputOf,
+  openPrediction,
+  PREDICTIONS,
+  type PredictionLine,
+  removeEarlier,
+  sweepPrediction,
+} from './record.js'
 import { type PredictInputs, predictSettingsOf, statedPreparation } from './settings.js'
 import { predictSpec } from './spec.js'
 import { type PredictWeights, predictWeights } from './weights.js'
 
 export interface PredictOptions extends PredictInputs {
+  /** Segment the scans of one shard only. */
+  readonly shard?: Shard | undefined
   readonly onCase?: ((progress: PredictProgress) => void) | undefined
   /** Called every few seconds within a long case with the number of its sliding windows that are done, of all. */
   readonly onWindows?: ((caseId: string, done: number, total: number) => void) | undefined
@@ -48,7 +63,12 @@ export interface Prediction {
  */
 export async function predictMasks(options: PredictOptions, context: StageContext): Promise<Prediction> {
   const out = resolve(options.out)
+  const { shard } = options
   predictSettingsOf(options, null) // refuses a contradiction before files are read
+  if (shard !== undefined && options.overwrite)
+    throw new UsageError('--overwrite: cannot be used with --shard', {
+      hint: 'remove the earlier masks, or choose another --out',
+    })
   const { scans, leftOut, notes } = await scansOf(options.images, options.split, options)
   for (const text of notes) context.note(text)
   for (const text of leftOutLines(leftOut)) context.note(text, 'warning')
@@ -56,24 +76,90 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   const checkpoints = await Promise.all([options.checkpoint].flat().map(checkpointFile))
   const weights = await predictWeights(checkpoints, options, statedPreparation(options), context)
   const settings = predictSettingsOf(options, weights.windows)
-  const spec = predictSpec(options, settings, weights, out, scans)
+  if (weights.nnunet) refusePreparedGrid(settings)
+  const mine = shard === undefined ? scans : casesOfShard(scans, shard)
+  const spec = predictSpec(options, settings, weights, out, mine)
+  const work = { options, out, scans: mine, spec, recorded: recordedSettings(spec, weights) }
   await makeFolder(out)
-  await using _lock = await context.runtime.lock(out, WRITING)
-  const { done, log } = await openPrediction(
-    out,
-    recordedSettings(spec, weights),
-    scans,
-    options.overwrite ?? false,
-  )
+  if (shard === undefined) {
+    await using _lock = await context.runtime.lock(out, WRITING)
+    if (options.overwrite) await removeEarlier(out, scans)
+    await sweepPrediction(out)
+    const { cases, failed } = await segment({ ...work, record: join(out, PREDICTIONS) }, context)
+    return { directory: out, cases, failed, leftOut }
+  }
+  const ids = scans.map(({ id }) => id)
+  const cases = mine.map(({ id }) => id)
+  const sharded = { command: 'predict', directory: out, shard, settings: work.recorded, ids, cases } as const
+  return await workOnShard(sharded, context, async (folder) => {
+    const record = join(folder, PREDICTIONS)
+    await startLog<PredictionLine>(record, join(out, PREDICTIONS), cases)
+    const { lines, ...made } = await segment({ ...work, record }, context)
+    const part: PredictionPart = { lines, failed: made.failed, leftOut }
+    return { part, result: { directory: out, ...made, leftOut } }
+  })
+}
 
+/** Results of a shard for the merge. */
+interface PredictionPart extends Pick<Prediction, 'failed' | 'leftOut'> {
+  readonly lines: readonly PredictionLine[]
+}
+
+/** Write the record of all shards, with the lines of other scans that it has already. */
+export async function mergePrediction(
+  out: string,
+  shards: WholeShards<unknown, PredictionPart>,
+): Promise<Prediction> {
+  await sweepPrediction(out)
+  const parts = shards.records.map(({ part }) => part)
+  const lines = byCase(
+    shards,
+    parts.flatMap((part) => part.lines),
+    (line) => line.case,
+  )
+  const path = join(out, PREDICTIONS)
+  const others: PredictionLine[] = []
+  if (existsSync(path))
+    for await (const line of readJsonLog<PredictionLine>(path))
+      if (!shards.position.has(line.case)) others.push(line)
+  await writeWhole(path, [...others, ...lines].map((line) => `${JSON.stringify(line)}\n`).join(''))
+  return {
+    directory: out,
+    cases: lines.map((line) => caseOf(out, line.case, line)),
+    failed: byCase(
+      shards,
+      parts.flatMap((part) => part.failed),
+      ({ caseId }) => caseId,
+    ),
+    leftOut: parts[0]!.leftOut,
+  }
+}
+
+interface Segmenting {
+  readonly options: PredictOptions
+  readonly out: string
+  readonly scans: readonly ScanCase[]
+  readonly spec: PredictSpec
+  readonly recorded: Readonly<Record<string, unknown>>
+  /** Path of `predictions.jsonl`. */
+  readonly record: string
+}
+
+/** Segment the scans that the record lacks. */
+async function segment(
+  { options, out, scans, spec, recorded, record }: Segmenting,
+  context: StageContext,
+): Promise<Pick<Prediction, 'cases' | 'failed'> & Pick<PredictionPart, 'lines'>> {
+  const { done, log } = await openPrediction(out, recorded, scans, record)
+  await using _ = log
   const folders = { probabilities: spec.probabilities.length > 0, labels: options.labels !== undefined }
   for (const [name, wanted] of Object.entries(folders)) if (wanted) await makeFolder(join(out, name))
-  const cases = [...done.values()].map((line) => ({ ...caseOf(out, line.case, line), reused: true }))
+  const lines = [...done.values()]
+  const cases = lines.map((line) => ({ ...caseOf(out, line.case, line), reused: true }))
   const failed: { caseId: string; error: CaseError }[] = []
   const report = (one: PredictProgress['case']): void =>
     options.onCase?.({ done: cases.length + failed.length, total: scans.length, case: one })
   if (cases.length > 0) context.note(`${cases.length} of ${counted(scans.length, 'mask')} already written`)
-  await using _ = log
   const left = spec.cases.filter(({ id }) => !done.has(id))
   const byId = new Map(scans.map((scan) => [scan.id, scan]))
   const inputs = new Map(
@@ -88,15 +174,29 @@ export async function predictMasks(options: PredictOptions, context: StageContex
       continue
     }
     const { caseId, result } = outcome
-    log.write({ case: caseId, image: byId.get(caseId)!.image, input: inputs.get(caseId)!, ...result })
+    const line = { case: caseId, image: byId.get(caseId)!.image, input: inputs.get(caseId)!, ...result }
+    log.write(line)
     // write the record before the report, so that every reported mask is kept
     await log.flush()
+    lines.push(line)
     cases.push(caseOf(out, caseId, result))
     report(cases.at(-1)!)
   }
   const order = new Map(scans.map(({ id }, at) => [id, at]))
   cases.sort((a, b) => order.get(a.caseId)! - order.get(b.caseId)!)
-  return { directory: out, cases, failed, leftOut }
+  return { cases, failed, lines }
+}
+
+/** @throws UsageError for settings of the prepared grid, which an nnU-Net does not use */
+function refusePreparedGrid({ grid, blend }: PredictSettings): void {
+  if (grid === 'prepared')
+    throw new UsageError('--grid prepared: not possible with an nnU-Net model, which has a grid of its own', {
+      hint: 'omit --grid, --labels and --profile',
+    })
+  if (blend === 'constant')
+    throw new UsageError('--blend constant: not possible with an nnU-Net model (expected gaussian)', {
+      hint: 'omit --blend and --profile',
+    })
 }
 
 /** Return the settings that decide a mask, except for rounding: without the numbers of windows, threads and processes. */

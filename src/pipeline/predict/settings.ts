@@ -42,8 +42,9 @@ export interface PredictInputs extends Partial<PredictSettings>, Partial<Prepara
   readonly threadsPerProcess?: number | undefined
 }
 
-/** Sliding windows of the validation of a run. */
-export type RunWindows = Pick<PredictSettings, 'overlap' | 'blend'>
+/** Sliding windows of the validation of a run, or of an nnU-Net, which states its mirror axes too. */
+export type RunWindows = Pick<PredictSettings, 'overlap' | 'blend'> &
+  Partial<Pick<PredictSettings, 'mirrorAxes'>>
 
 const SETTING_KEYS = Object.keys(predictSettings(null)) as (keyof PredictSettings)[]
 

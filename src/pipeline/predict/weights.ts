@@ -16,6 +16,8 @@ export interface PredictWeights extends Preparation {
     readonly patchMerging: string | null
     readonly sha256: string
   }[]
+  /** True for the model folder of an nnU-Net, which segments on its own grid. */
+  readonly nnunet: boolean
   readonly outputs: number
   readonly tumorOutputs: readonly number[]
   /** Names of the outputs; null if no file states them. */
@@ -30,6 +32,7 @@ interface Member {
 }
 
 const PREPARATION = { windowHu: 2, spacingMm: 3, patchVoxels: 3 } as const
+const AXES = [0, 1, 2] as const
 /** A SwinUNETR halves its sides five times. */
 const SWIN_SIDES = 32
 
@@ -50,6 +53,7 @@ export async function predictWeights(
     const reading = readingOf(file)
     if (reading !== null) context.note(`${file.path}: ${reading}`)
   }
+  refuseMixedNnUNet(facts)
   const members: Member[] = facts.map(wholeSegmentor)
   const first = members[0]
   if (first === undefined) throw new UsageError('no checkpoint is given', { hint: 'name at least one' })
@@ -70,6 +74,7 @@ export async function predictWeights(
       patchMerging: orders[at] ?? null,
       sha256,
     })),
+    nnunet: first.facts.format === 'nnunet',
     outputs,
     tumorOutputs: tumorOutputs ?? [],
     labelNames,
@@ -78,17 +83,27 @@ export async function predictWeights(
   }
 }
 
+/** Refuse an nnU-Net next to other members: they differ in grid and normalization. Its own folds are an ensemble. */
+function refuseMixedNnUNet(facts: readonly CheckpointFacts[]): void {
+  const nnunet = facts.find(({ format }) => format === 'nnunet')
+  if (nnunet === undefined || facts.length === 1) return
+  throw new CheckpointError(`${nnunet.path}: an nnU-Net model cannot join an ensemble`, {
+    hint: 'name it alone; its folds are averaged',
+  })
+}
+
 function wholeSegmentor(facts: CheckpointFacts): Member {
   const network = segmentorOf(facts)
-  const expected = 'expected a SwinUNETR with use_v2 or a model.pt of freetumor'
+  const expected = 'expected a SwinUNETR with use_v2, a model.pt of freetumor or an nnU-Net model'
   if (network?.outputs == null) {
     const found = network ? 'a segmentor without its head' : kindsOf(facts.networks)
     throw new CheckpointError(`${facts.path}: holds no whole segmentor (${expected}, found ${found})`, {
       hint: '`freetumor checkpoint inspect` lists what the file holds',
     })
   }
-  if (!isWhole(network))
-    throw new CheckpointError(`${facts.path}: ${differences(network).join('; ')}`, {
+  const broken = facts.networks.find((one) => one.architecture === network.architecture && !isWhole(one))
+  if (broken)
+    throw new CheckpointError(`${facts.path}: ${differences(broken).join('; ')}`, {
       hint: 'predict needs a whole segmentor; networks.segmentor.initialWeights can start a training from the file',
     })
   if (network.tumorOutputs === null)
@@ -182,7 +197,7 @@ function refuseOddSides(members: readonly Member[], patchVoxels: Vec3): void {
 
 /** Return the overlap and blending of the run, if all members state the same. */
 function windowsOfRun(members: readonly Member[], context: StageContext): RunWindows | null {
-  const stated = members.map(({ facts }) => facts.metadata?.windows ?? null).filter(isWindows)
+  const stated = members.map(({ facts }) => windowsIn(facts.metadata?.windows)).filter((one) => one !== null)
   const [first] = stated
   if (first === undefined) return null
   if (stated.length === members.length && stated.every((one) => isDeepStrictEqual(one, first))) return first
@@ -190,14 +205,12 @@ function windowsOfRun(members: readonly Member[], context: StageContext): RunWin
   return null
 }
 
-function isWindows(value: unknown): value is RunWindows {
-  const { overlap, blend } = asRecord(value) ?? {}
-  return (
-    typeof overlap === 'number' &&
-    overlap >= 0 &&
-    overlap < 1 &&
-    (blend === 'constant' || blend === 'gaussian')
-  )
+function windowsIn(value: unknown): RunWindows | null {
+  const { overlap, blend, mirrorAxes } = asRecord(value) ?? {}
+  if (typeof overlap !== 'number' || overlap < 0 || overlap >= 1) return null
+  if (blend !== 'constant' && blend !== 'gaussian') return null
+  if (!Array.isArray(mirrorAxes)) return { overlap, blend }
+  return { overlap, blend, mirrorAxes: AXES.filter((axis) => mirrorAxes.includes(axis)) }
 }
 
 function isNumbers(value: unknown, length: number): value is readonly number[] {

@@ -107,7 +107,7 @@ function savedAuditFile(cache: string): string {
 }
 
 /** Return the cases without duplicates that several manifests list. */
-function withoutRepeats(cases: readonly ManifestCase[]): ManifestCase[] {
+export function withoutRepeats(cases: readonly ManifestCase[]): ManifestCase[] {
   const seen = new Set<string>()
   return cases.filter(({ id, image, split, fold }) => {
     const key = [id, resolve(image), split, fold].join('\0')
@@ -137,8 +137,12 @@ async function writePages(
   { pictures, signal }: AuditSettings,
 ): Promise<void> {
   const folder = resolve(out)
-  await writeWhole(join(folder, 'audit.json'), `${JSON.stringify(report, null, 2)}\n`)
   const byId = new Map(cases.map((item) => [item.id, item]))
+  const paired = new Set(report.pairs.flatMap((pair) => pair.cases))
+  const files = Object.fromEntries(
+    [...paired].flatMap((id) => (byId.has(id) ? [[id, resolve(byId.get(id)!.image)]] : [])),
+  )
+  await writeWhole(join(folder, 'audit.json'), `${JSON.stringify({ ...report, files }, null, 2)}\n`)
   const pairs: AuditPagePair[] = []
   let drawn = 0
   for (const pair of report.pairs) {

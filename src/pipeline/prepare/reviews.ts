@@ -68,7 +68,7 @@ export async function applyReviews(
   const path = settings.quality.reviews
   if (path === null) return { ...curation, reviews: null }
   const opened = await openReviews(path)
-  const { scans, written } = await syntheticScans(curation.cases, opened.decisions)
+  const { scans, unused } = await syntheticScans(curation.cases, opened.decisions)
   const hashes = new Map<string, string>()
   const dropped = new Map<CuratedCase, number[]>()
   const uses: [ReviewedTumor, 'dropped' | 'confirmed' | 'undecided' | 'unused' | 'stale'][] = []
@@ -76,7 +76,7 @@ export async function applyReviews(
     const found = await scanOf(decision, scans, hashes)
     if (found !== null && decision.joint === 'reject')
       dropped.set(found, [...(dropped.get(found) ?? []), decision.tumor])
-    uses.push([decision, useOf(decision, found !== null, written)])
+    uses.push([decision, useOf(decision, found !== null, unused)])
   }
   const cases: ReviewedCase[] = []
   const leftOutScans: string[] = []
@@ -107,14 +107,15 @@ function noteReviews(reviews: TrainingReviews, context: StageContext): void {
 }
 
 /**
- * Return the cases that are scans of a synthetic data set, by tumor, and the hashes of everything that the data sets wrote.
+ * Return the cases that are scans of a synthetic data set, by tumor, and the hashes of other files of the same
+ * data sets.
  */
 async function syntheticScans(
   cases: readonly CuratedCase[],
   decisions: readonly TumorDecision[],
 ): Promise<{
   readonly scans: ReadonlyMap<string, readonly SyntheticScan[]>
-  readonly written: ReadonlySet<string>
+  readonly unused: ReadonlySet<string>
 }> {
   const wanted = new Set(decisions.map(tumorKey))
   const byFile = new Map(cases.map((item) => [resolve(item.image), item]))
@@ -124,21 +125,22 @@ async function syntheticScans(
     ),
   )
   const scans = new Map<string, SyntheticScan[]>()
-  const written = new Set<string>()
+  const unused = new Set<string>()
   for (const folder of folders) {
     const ledger = join(folder, 'ledger.jsonl')
     if (!(await exists(ledger))) continue
     const tumors = new Map<CuratedCase, SynthesisLine[]>()
     for await (const line of readJsonLog<SynthesisLine>(ledger)) {
-      if (line.sha256 !== undefined) written.add(line.sha256)
       const item = line.file === undefined ? undefined : byFile.get(join(folder, 'imagesTr', line.file))
+      // a used file is compared by its own bytes: it may have changed since
+      if (item === undefined && line.sha256 !== undefined) unused.add(line.sha256)
       if (item !== undefined) tumors.set(item, [...(tumors.get(item) ?? []), line])
     }
     for (const [item, lines] of tumors)
       for (const line of lines.filter((one) => wanted.has(tumorKey(one))))
         scans.set(tumorKey(line), [...(scans.get(tumorKey(line)) ?? []), { item, tumors: lines }])
   }
-  return { scans, written }
+  return { scans, unused }
 }
 
 /** Return the case whose image is the reviewed file, bit by bit; null if none is. */
@@ -155,9 +157,9 @@ async function scanOf(
 function useOf(
   { joint, sha256 }: TumorDecision,
   isUsed: boolean,
-  written: ReadonlySet<string>,
+  unused: ReadonlySet<string>,
 ): 'dropped' | 'confirmed' | 'undecided' | 'unused' | 'stale' {
-  if (!isUsed) return written.has(sha256) ? 'unused' : 'stale'
+  if (!isUsed) return unused.has(sha256) ? 'unused' : 'stale'
   if (joint === 'undecided') return 'undecided'
   return joint === 'reject' ? 'dropped' : 'confirmed'
 }

@@ -1,17 +1,21 @@
+import { createHash } from 'node:crypto'
+import { join, resolve } from 'node:path'
 import { cacheName, refuseSameFile } from '../../curation/case-file-names.js'
 import { curate, curationWarnings } from '../../curation/datasets/curate.js'
 import type { ManifestCase } from '../../curation/datasets/manifest.js'
 import { ignoredNote } from '../../curation/datasets/region-ids.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
+import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
 import { DataError } from '../../errors.js'
 import { ensurePhantoms } from '../../phantom/dataset.js'
 import { counted } from '../../plain-text.js'
 import type { StageContext } from '../context.js'
 import type { PreparedCase } from '../ports/cases.js'
 import type { CaseError } from '../ports/common.js'
+import { byCase, lockUnsharded, type WholeShards, workOnShard } from '../shards.js'
 import { applyReviews, type ReviewedCuration, type ReviewSettings, type TrainingReviews } from './reviews.js'
 import type { DataSettings, PrepareSettings } from './settings.js'
-import { cacheIdOf, prepareSpec } from './spec.js'
+import { cacheDirectory, cacheIdOf, prepareSpec } from './spec.js'
 
 /** A prepared case with its part in a training. */
 export interface TrainingCase {
@@ -105,10 +109,85 @@ export function noteIgnored(cases: readonly CaseToPrepare[], context: StageConte
 export async function prepareCases(
   settings: PrepareSettings & DataSettings & ReviewSettings,
   context: StageContext,
-  onProgress?: CaseProgress,
+  { onProgress, shard }: { readonly onProgress?: CaseProgress; readonly shard?: Shard | undefined } = {},
 ): Promise<PrepareReport> {
   const { cases, reviews } = await curateData(settings, context)
-  return { ...(await prepareListed(settings, casesToPrepare(cases), context, onProgress, true)), reviews }
+  const curated = { cases: casesToPrepare(cases), reviews }
+  return await prepareCurated(settings, curated, context, { onProgress, shard })
+}
+
+/**
+ * Prepare curated cases, or one shard of them, and verify the cached ones.
+ * @param cases all cases, also for a shard
+ * @throws DataError if two cases would share a file of the cache; UsageError if another process works on the shard
+ */
+export async function prepareCurated(
+  settings: PrepareSettings & DataSettings & ReviewSettings,
+  { cases, reviews }: { readonly cases: readonly CaseToPrepare[] } & Pick<PrepareReport, 'reviews'>,
+  context: StageContext,
+  {
+    onProgress,
+    shard,
+  }: { readonly onProgress?: CaseProgress | undefined; readonly shard?: Shard | undefined },
+): Promise<PrepareReport> {
+  const ids = cases.map(cacheIdOf)
+  refuseSameFile(ids, cacheName)
+  const directory = preparationDirectory(settings)
+  if (shard === undefined) {
+    await using _lock = await lockUnsharded(directory, context)
+    return { ...(await prepareListed(settings, cases, context, onProgress, true)), reviews }
+  }
+  const mine = casesOfShard(cases, shard)
+  const work = {
+    command: 'prepare',
+    directory,
+    shard,
+    settings: { cache: cacheDirectory(settings) },
+    ids,
+    cases: mine.map(({ id }) => id),
+  } as const
+  return await workOnShard(work, context, async () => {
+    const result = { ...(await prepareListed(settings, mine, context, onProgress, true)), reviews }
+    return { part: result, result }
+  })
+}
+
+/** Start of the names of folders with the shards of a preparation, in `prepare.cache`. */
+export const PREPARATION = 'prepare-'
+
+/** Return the folder for the shards of a preparation: one for each set of cases and deciding settings. */
+export function preparationDirectory(settings: PrepareSettings & DataSettings & ReviewSettings): string {
+  const data = { ...settings.data, root: resolve(settings.data.root) }
+  const text = JSON.stringify({ cache: cacheDirectory(settings), data, reviews: settings.quality.reviews })
+  const hash = createHash('sha256').update(text).digest('hex').slice(0, 12)
+  return join(resolve(settings.prepare.cache), `${PREPARATION}${hash}`)
+}
+
+/** Return the report of all shards together: that of an unsharded preparation. */
+export function mergePreparation(
+  shards: WholeShards<{ readonly cache: string }, PrepareReport>,
+): PrepareReport {
+  const parts = shards.records.map(({ part }) => part)
+  const sum = (key: 'prepared' | 'reused' | 'bytes'): number =>
+    parts.reduce((total, part) => total + part[key], 0)
+  return {
+    cases: byCase(
+      shards,
+      parts.flatMap(({ cases }) => cases),
+      ({ id }) => id,
+    ),
+    directory: shards.plan.settings.cache,
+    prepared: sum('prepared'),
+    reused: sum('reused'),
+    bytes: sum('bytes'),
+    failed: byCase(
+      shards,
+      parts.flatMap(({ failed }) => failed),
+      ({ caseId }) => caseId,
+    ),
+    // every shard sees all reviews
+    reviews: parts[0]!.reviews,
+  }
 }
 
 /** Return all but the test cases, which are evaluated on their own grid and never cached. */

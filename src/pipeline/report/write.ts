@@ -16,6 +16,7 @@ import { type LedgerEntry, tallyTumors } from '../../report/tumor-tally.js'
 import { readEvents } from '../../training/event-log.js'
 import type { RunEvent } from '../../training/events.js'
 import { writeWhole } from '../../whole-file.js'
+import { readReviewSummary } from '../review-summary.js'
 import { comparisonReport } from './comparison.js'
 import { captionsOf, readEvaluation, writeEvaluationPage } from './evaluation.js'
 import { orMissing } from './missing.js'
@@ -92,7 +93,8 @@ export async function writeLedgerReport(path: string): Promise<string> {
   const policy = policyIn(await readForeignJson(join(folder, 'synthesis.json')).catch(() => null))
   const hint = 'Set `report.pictures` above 0 before `freetumor synthesize`.'
   const pictures = await readTumorPictures(folder, ledger, policy, hint, problems)
-  const ledgers = [{ name: 'Synthetic tumors', tumors, pictures, problems }]
+  const reviews = await readReviewSummary(folder)
+  const ledgers = [{ name: 'Synthetic tumors', tumors, pictures, problems, reviews }]
   return await writeReport(folder, { title: basename(folder), ledgers })
 }
 
@@ -148,6 +150,7 @@ export async function readRun(directory: string): Promise<RunReport> {
     tumors,
     pictures,
     problems,
+    reviews: await readReviewSummary(directory),
   }
 }
 

@@ -1,12 +1,15 @@
 import { access, readdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { loadConfig } from '../../config/load.js'
+import type { RunConfig } from '../../config/schema.js'
 import { UsageError } from '../../errors.js'
 import type { RunStatus } from '../../training/run.js'
-import { brokenRun, type RunSummary, summariseRun } from '../../training/run-summary.js'
+import { readExit } from '../../training/run-directory.js'
+import { brokenRun, type QueuedJob, type RunSummary, summariseRun } from '../../training/run-summary.js'
 import { holderInWords } from '../locks.js'
 import type { Holder } from '../ports/common.js'
 import type { RunProcesses } from '../ports/runs.js'
+import { lastStart, readSubmission, SUBMISSION_FILE, type Submission } from './submission.js'
 
 /** Folders below the root in which runs are searched. */
 const LEVELS = 3
@@ -61,11 +64,13 @@ export async function runsBelow(folder: string, levels = LEVELS): Promise<string
   return (await Promise.all(folders.map((path) => runsBelow(path, levels - 1)))).flat()
 }
 
-function isRun(folder: string): Promise<boolean> {
-  return access(join(folder, 'config.resolved.yaml')).then(
-    () => true,
-    () => false,
-  )
+async function isRun(folder: string): Promise<boolean> {
+  const has = (name: string): Promise<boolean> =>
+    access(join(folder, name)).then(
+      () => true,
+      () => false,
+    )
+  return (await has('config.resolved.yaml')) || (await has(SUBMISSION_FILE))
 }
 
 async function summariesOf(directories: readonly string[], processes: RunProcesses): Promise<RunSummary[]> {
@@ -75,9 +80,45 @@ async function summariesOf(directories: readonly string[], processes: RunProcess
   const holders = await processes.holders(silent).catch(() => null)
   const holderOf = async (directory: string): Promise<Holder | undefined> =>
     (holders ?? (await processes.holders([directory]))).get(directory)
+  const jobs = await jobsOf(directories, processes)
   return await Promise.all(
-    directories.map((directory, at) => summarise(directory, statuses[at] ?? null, holderOf)),
+    directories.map((directory, at) => summarise(directory, statuses[at] ?? null, holderOf, jobs[at]!)),
   )
+}
+
+type Job = QueuedJob | string | null
+
+/** Return the job of each directory; null without one, a text if the scheduler does not answer. */
+async function jobsOf(directories: readonly string[], processes: RunProcesses): Promise<Job[]> {
+  const submissions = await Promise.all(directories.map(readSubmission))
+  const ends = await Promise.all(
+    submissions.map((one, at) => (one === null ? null : lastStart(directories[at]!, one.id))),
+  )
+  const open = submissions.flatMap((one, at) => (one === null || ends[at] !== null ? [] : [one.id]))
+  const states = await processes.jobs(open).catch((error: unknown) => String((error as Error).message))
+  return await Promise.all(
+    submissions.map(async (one, at) => {
+      if (one === null) return null
+      const { scheduler, id } = one
+      const end = ends[at] ?? null
+      if (end !== null) {
+        const state = end.exitCode === 0 ? 'completed' : end.exitCode === 75 ? 'stopped' : 'failed'
+        return { scheduler, id, state, reason: null, restarts: end.restart, ended: true }
+      }
+      if (typeof states === 'string') return states
+      const found = states.get(id)!
+      const reason = found.ended ? ((await whyCancelled(one)) ?? found.reason) : found.reason
+      return { scheduler, id, ...found, reason }
+    }),
+  )
+}
+
+/** Return why the job before a cancelled one of a chain failed; null for a job without one. */
+async function whyCancelled({ after }: Submission): Promise<string | null> {
+  if (after === null) return null
+  const exit = await readExit(after.directory)
+  const reason = exit === null ? 'did not complete' : `${exit.outcome}: ${exit.reason}`
+  return exit?.outcome === 'completed' ? null : `job ${after.id} in ${after.directory} ${reason}`
 }
 
 /** One run that cannot be read must not hide the others. */
@@ -85,12 +126,27 @@ async function summarise(
   directory: string,
   status: RunStatus | null,
   holderOf: (directory: string) => Promise<Holder | undefined>,
+  job: Job,
 ): Promise<RunSummary> {
   try {
     const holder = status === null ? await holderOf(directory) : undefined
-    const config = await loadConfig(join(directory, 'config.resolved.yaml'))
-    return await summariseRun(directory, config, status, holder ? holderInWords(holder) : null)
+    const { name, job: kind } = await configOf(directory)
+    const queue = typeof job === 'string' ? null : job
+    const words = holder ? holderInWords(holder) : typeof job === 'string' ? job : null
+    return await summariseRun(directory, { name, job: kind }, status, words, undefined, queue)
   } catch (error) {
     return brokenRun(directory, error instanceof Error ? error.message : String(error))
   }
+}
+
+/** Return the configuration of a run; before its first start that of its job. */
+async function configOf(directory: string): Promise<{ name: string; job: RunConfig['job'] | null }> {
+  const own = join(directory, 'config.resolved.yaml')
+  const submission = await readSubmission(directory)
+  const started = await access(own).then(
+    () => true,
+    () => false,
+  )
+  if (submission?.config === null) return { name: submission.name, job: null }
+  return await loadConfig(started || submission === null ? own : submission.config)
 }

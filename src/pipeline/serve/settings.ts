@@ -5,7 +5,12 @@ import type { ConfigInput, RunConfig } from '../../config/schema.js'
 import { CheckpointError, UsageError } from '../../errors.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
-import { plannedOrgans, refuseWrongGenerator, segmentorOf } from '../checkpoint/coverage.js'
+import {
+  plannedOrgans,
+  refuseWrongGenerator,
+  segmentorOf,
+  statesPreparation,
+} from '../checkpoint/coverage.js'
 import { isWhole } from '../checkpoint/differences.js'
 import { notStated } from '../checkpoint/hints.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
@@ -81,7 +86,7 @@ export function serveSettings(
   generator: CheckpointFacts | null,
   baseline: CheckpointFacts | null,
 ): ServeSettings {
-  const files = [generator, baseline].filter((facts) => facts !== null)
+  const files = [generator, baseline].filter(statesPreparation)
   const region = agreed('region', options.region, files)
   if (region === undefined)
     throw new UsageError(notStated(files, ['region', 'intensity window', 'spacing', 'patch']), {
@@ -89,7 +94,7 @@ export function serveSettings(
     })
   const [windowHu, spacingMm] = PREPARATION.map((key) => agreed(key, options[key], files))
   const patchVoxels =
-    options.patchVoxels ?? generator?.metadata?.patchVoxels ?? baseline?.metadata?.patchVoxels
+    options.patchVoxels ?? files.find(({ metadata }) => metadata?.patchVoxels)?.metadata?.patchVoxels
   const known = { windowHu, spacingMm, patchVoxels }
   const missing = Object.entries(known).flatMap(([key, value]) => (value === undefined ? [key] : []))
   if (missing.length > 0 && options.region === undefined)
@@ -104,7 +109,7 @@ export function serveSettings(
     generator === null ? [] : [refuseWrongGenerator({ organs, generatorChannel: channel }, generator)]
   if (baseline?.patchMerging.assumed && options.merging === undefined)
     notes.push(`${baseline.path}: patch-merging order ${baseline.patchMerging.order} is assumed`)
-  const own = baseline?.metadata?.patchVoxels as Vec3 | undefined
+  const own = statesPreparation(baseline) ? (baseline.metadata?.patchVoxels as Vec3 | undefined) : undefined
   return {
     config,
     generator,

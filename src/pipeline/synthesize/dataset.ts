@@ -30,31 +30,35 @@ export interface Synthesis {
 type IdSettings = Pick<SynthesisSettings, 'region' | 'synthesize'>
 type DatasetSettings = IdSettings & Pick<SynthesisSettings, 'name'>
 
+export const LEDGER = 'ledger.jsonl'
+
 /** Write `hosts.json`: the files of each host CT, for a viewer of the synthetic scans. */
 export async function recordHosts(out: string, hosts: readonly CaseToPrepare[]): Promise<void> {
   const lines = hosts.map(({ id, image, label }) => JSON.stringify({ case: id, image, label }))
   await writeWhole(join(out, 'hosts.json'), `[\n${lines.join(',\n')}\n]\n`)
 }
 
-/** Complete the folder as a data set: sorted ledger, list, manifest, reviews, page. */
+/**
+ * Complete the folder as a data set: sorted ledger, list, manifest, reviews, page.
+ * @param ledgers files with the lines of all hosts. Default: that of the folder
+ */
 export async function concludeSynthesis(
   out: string,
   settings: DatasetSettings,
   hosts: readonly CaseToPrepare[],
   failed: Synthesis['failed'],
   reviews: SynthesisReviews | null,
+  ledgers: readonly string[] = [join(out, LEDGER)],
 ): Promise<Omit<Synthesis, 'leftOut'>> {
-  const lines: SynthesisLine[] = []
-  for await (const line of readJsonLog<SynthesisLine>(join(out, 'ledger.jsonl'))) lines.push(line)
   const order = new Map(hosts.map(({ id }, at) => [id, at]))
-  lines.sort(
+  const lines = (await readLedgers(ledgers)).sort(
     (a, b) =>
       order.get(a.case)! - order.get(b.case)! ||
       a.variant - b.variant ||
       a.tumor - b.tumor ||
       a.attempt - b.attempt,
   )
-  await writeWhole(join(out, 'ledger.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+  await writeWhole(join(out, LEDGER), lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
   const scans = syntheticScans(out, settings, hosts, lines)
   await writeWhole(
     join(out, 'dataset.json'),
@@ -64,20 +68,44 @@ export async function concludeSynthesis(
   const summary = reviews?.summaryOf(lines) ?? null
   await writeReviewSummary(out, summary)
   await writeLedgerReport(out)
+  return { ...countsOf(out, hosts, lines, failed), reviews: summary }
+}
+
+/** Return the counts of a ledger. */
+export async function countSynthesis(
+  out: string,
+  hosts: readonly CaseToPrepare[],
+  ledger: string,
+  failed: Synthesis['failed'],
+): Promise<Omit<Synthesis, 'leftOut'>> {
+  return { ...countsOf(out, hosts, await readLedgers([ledger]), failed), reviews: null }
+}
+
+function countsOf(
+  out: string,
+  hosts: readonly CaseToPrepare[],
+  lines: readonly SynthesisLine[],
+  failed: Synthesis['failed'],
+): Omit<Synthesis, 'leftOut' | 'reviews'> {
   const count = (verdict: SynthesisLine['verdict']): number =>
     lines.filter((line) => line.verdict === verdict).length
   return {
     directory: out,
     hosts: hosts.length,
-    scans: scans.length,
+    scans: new Set(lines.flatMap(({ file }) => file ?? [])).size,
     tumors: {
       kept: count('accepted'),
       tried: count('accepted') + count('rejected'),
       noRoom: count('noRoom'),
     },
     failed,
-    reviews: summary,
   }
+}
+
+async function readLedgers(ledgers: readonly string[]): Promise<SynthesisLine[]> {
+  const lines: SynthesisLine[] = []
+  for (const ledger of ledgers) for await (const line of readJsonLog<SynthesisLine>(ledger)) lines.push(line)
+  return lines
 }
 
 interface SyntheticScan {

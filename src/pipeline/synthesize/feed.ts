@@ -1,7 +1,7 @@
 import { FreetumorError } from '../../errors.js'
 import { judge, judgeTogether, type Verdict } from '../../quality/judge.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
-import { readCentres } from '../../sampling/cache-reader.js'
+import { affineOf, readCentres } from '../../sampling/cache-reader.js'
 import { openCaseGroup } from '../../sampling/case-group.js'
 import type { WeightedOrgan } from '../../sampling/sampling-plan.js'
 import {
@@ -15,7 +15,8 @@ import {
 } from '../../sampling/subvolume.js'
 import { asPlanned, type WantedCentre } from '../../sampling/tumors.js'
 import type { TumorPlan } from '../../simulation/tumor.js'
-import type { Vec3 } from '../../volume/volume.js'
+import { applyAffine } from '../../volume/geometry.js'
+import type { Affine, Vec3 } from '../../volume/volume.js'
 import type { CaseError } from '../ports/common.js'
 import type { AttemptMeasures, VariantFeed, VariantRound, WrittenVariant } from '../ports/synthesis.js'
 import { sizeSettings } from '../tumor-sizes.js'
@@ -56,6 +57,8 @@ export interface VariantFeedOptions {
 interface OpenCase {
   readonly id: string
   readonly subvolume: Subvolume
+  /** Affine of the prepared case. */
+  readonly affine: Affine
   readonly organs: readonly WeightedOrgan[]
   /** Listed positions of the case. */
   readonly centres: readonly WantedCentre[] | null
@@ -123,12 +126,13 @@ export function openVariantFeed(options: VariantFeedOptions): VariantFeed {
   const subvolumeOf = async ({
     id,
     prepared,
-  }: HostCase): Promise<Pick<OpenCase, 'subvolume' | 'centres'> | CaseError> => {
+  }: HostCase): Promise<Pick<OpenCase, 'subvolume' | 'affine' | 'centres'> | CaseError> => {
     try {
       const group = await openCaseGroup({ caseId: id, path: prepared })
       const subvolume = readSubvolume(group, settings.patchVoxels)
       if (subvolume === null) return { ...NO_LABEL, message: `${id}: ${NO_LABEL.message}` }
-      return { subvolume, centres: readCentres(group, settings.simulation.positions) }
+      const centres = readCentres(group, settings.simulation.positions)
+      return { subvolume, affine: affineOf(group), centres }
     } catch (error) {
       if (!(error instanceof FreetumorError)) throw error
       return { kind: error.code, message: error.message, hint: error.commandHint ?? '' }
@@ -305,7 +309,8 @@ function triedLine(
 ): SynthesisLine {
   const { centre, radii, box, boxOrigin, edgeSigma, textureIndex, textureStart, handcraftedDifference } =
     one.plan
-  const { start } = variant.case.subvolume
+  const { affine, subvolume } = variant.case
+  const { start } = subvolume
   const inCase = (voxel: Vec3): Vec3 => [voxel[0] + start[0], voxel[1] + start[1], voxel[2] + start[2]]
   return {
     ...lineStart(options, variant, one.tumor, one.attempt, one.organ),
@@ -314,6 +319,7 @@ function triedLine(
       radii,
       boxOrigin: inCase(boxOrigin),
       boxShape: box.shape,
+      centreMm: applyAffine(affine, middleOf(inCase(boxOrigin), box.shape)),
       edgeSigma,
       textureIndex,
       textureStart,
@@ -323,6 +329,12 @@ function triedLine(
     reason: verdict.reason,
     measures: options.hasBaseline ? verdict.measures : withoutSeen(verdict.measures),
   }
+}
+
+/** Return the centre of a box, in voxels. */
+function middleOf(origin: Vec3, shape: Vec3): Vec3 {
+  const along = (axis: 0 | 1 | 2): number => origin[axis] + (shape[axis] - 1) / 2
+  return [along(0), along(1), along(2)]
 }
 
 /** Return the measures without the detections: without a baseline, zeros would mean that it detected nothing. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { access } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { UsageError } from '../../errors.js'
 import { asRecord, readForeignJson } from '../../foreign-text.js'
@@ -123,12 +123,22 @@ async function reviewedLines(ledger: string, decisions: readonly TumorDecision[]
   const hashes = new Map<string, string>()
   for await (const line of readJsonLog<SynthesisLine>(ledger)) {
     if (line.review !== undefined) earlier.push(line)
-    if (!wanted.has(tumorKey(line)) || (line.file ?? line.rejectedFile) === undefined) continue
-    // ledgers of version 0.1 state no hash
-    const sha256 = line.sha256 ?? (await sha256Of(join(dirname(ledger), 'imagesTr', line.file!), hashes))
+    if (!wanted.has(tumorKey(line))) continue
+    const sha256 = line.sha256 ?? (await hashOfFile(line, dirname(ledger), hashes))
     if (sha256 !== null) lines.set(keyOf({ ...line, sha256 }), line)
   }
   return { lines, earlier }
+}
+
+/** Return the hash of a file whose line states none, as in version 0.1; null without a file. */
+async function hashOfFile(
+  { file }: SynthesisLine,
+  folder: string,
+  known: Map<string, string>,
+): Promise<string | null> {
+  // the ledger may come from a stranger
+  if (file === undefined || file !== basename(file)) return null
+  return await sha256Of(join(folder, 'imagesTr', file), known)
 }
 
 async function refuseOtherPainting(

@@ -6,6 +6,7 @@ import type { LeftOut } from '../../curation/datasets/file-names.js'
 import { makeManifest } from '../../curation/datasets/manifest.js'
 import { pairCases } from '../../curation/datasets/pairs.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
+import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
 import { DataError } from '../../errors.js'
 import { openJsonLog } from '../../jsonl.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
@@ -13,14 +14,24 @@ import type { Region } from '../../volume/labels.js'
 import { makeFolder, sweepUnfinished } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
+import type { EarlierWeights } from '../plan/spec.js'
 import { type CaseToPrepare, noteIgnored, prepareListed } from '../prepare/run.js'
 import { type ReviewSummary, reviewCountsInWords, staleWarning } from '../review-summary.js'
+import { byCase, shardFolder, startLog, type WholeShards, workOnShard } from '../shards.js'
 import { startTraining } from '../train/run.js'
 import { earlierWeights } from '../train/weights.js'
-import { concludeSynthesis, recordHosts, type Synthesis, variantKey, wholeVariants } from './dataset.js'
+import {
+  concludeSynthesis,
+  countSynthesis,
+  LEDGER,
+  recordHosts,
+  type Synthesis,
+  variantKey,
+  wholeVariants,
+} from './dataset.js'
 import { openVariantFeed } from './feed.js'
 import { refuseOtherSettings } from './record.js'
-import { openSynthesisReviews } from './reviews.js'
+import { openSynthesisReviews, type SynthesisReviews } from './reviews.js'
 import type { SynthesisSettings } from './settings.js'
 import { synthesizeSpec } from './spec.js'
 
@@ -29,6 +40,8 @@ export interface SynthesizeOptions {
   readonly out: string
   /** Healthy scans that receive tumors, the path of them, or the data sets that list them. */
   readonly hosts: readonly CaseToPrepare[] | HostPath | DataSection
+  /** Work on the hosts of one shard only. */
+  readonly shard?: Shard | undefined
   readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
 }
 
@@ -64,76 +77,109 @@ export interface SynthesisProgress {
  * @throws ConfigError, DataError, UsageError before the first case; a case that fails is in the result
  */
 export async function synthesizeCases(options: SynthesizeOptions, context: StageContext): Promise<Synthesis> {
-  const { settings } = options
+  const { settings, shard } = options
   const out = resolve(options.out)
   const weights = await earlierWeights(settings, context, startTraining)
   const hashes = {
     generator: await hashOf(weights.generator, context),
     baseline: await hashOf(weights.baseline, context),
   }
-  await makeFolder(out)
-  await using _lock = await context.runtime.lock(out, WRITING)
   const { hosts, leftOut } = await hostsOf(options.hosts, settings.region, context)
+  const ids = hosts.map(({ id }) => id)
+  const names = caseFileNames(ids)
   const reviewFile = settings.quality.reviews
   const reviews = reviewFile === null ? null : await openSynthesisReviews(reviewFile, settings, hashes, hosts)
-  await refuseOtherSettings(out, settings, hashes, reviews?.sha256 ?? null)
-  const folders = scanFolders(settings)
-  for (const folder of folders) await makeFolder(join(out, folder))
-  for (const folder of ['', ...folders, 'pictures']) await sweepUnfinished(join(out, folder))
-  await recordHosts(out, hosts)
-  noteIgnored(hosts, context)
-  const names = caseFileNames(hosts.map(({ id }) => id))
-  const prepared = await prepareListed(settings, hosts, context)
-  const failed = [...prepared.failed]
-  const textureDirectory = join(resolve(settings.prepare.cache), 'textures')
-  await makeFolder(textureDirectory)
-  const parts = { out, hosts, prepared: prepared.cases, names, weights, textureDirectory }
-  const spec = synthesizeSpec(settings, parts)
+  const sha256 = reviews?.sha256 ?? null
+  const work = {
+    settings,
+    out,
+    weights,
+    hashes,
+    hosts,
+    names,
+    reviews,
+    onProgress: options.onProgress,
+  }
+  await makeFolder(out)
+  if (shard === undefined) {
+    await using _lock = await context.runtime.lock(out, WRITING)
+    await refuseOtherSettings(out, settings, hashes, sha256)
+    await sweepDataset(out, settings)
+    const failed = await paint({ ...work, mine: hosts, ledger: join(out, LEDGER) }, context)
+    const concluded = await concludeSynthesis(out, settings, hosts, failed, reviews)
+    noteReviews(concluded.reviews, context)
+    return { ...concluded, leftOut }
+  }
+  const mine = casesOfShard(hosts, shard)
+  const { name, region, synthesize } = settings
+  const sharded = {
+    command: 'synthesize',
+    directory: out,
+    shard,
+    settings: { name, region, synthesize, ...hashes, reviews: sha256 },
+    ids,
+    cases: mine.map(({ id }) => id),
+  } as const
+  return await workOnShard(sharded, context, async (folder) => {
+    await refuseOtherSettings(out, settings, hashes, sha256)
+    const ledger = join(folder, LEDGER)
+    await startLog<SynthesisLine>(ledger, join(out, LEDGER), sharded.cases)
+    const failed = await paint({ ...work, mine, ledger }, context)
+    const part: SynthesisPart = { hosts: mine, failed, leftOut, reviewed: reviews && settings }
+    return { part, result: { ...(await countSynthesis(out, mine, ledger, failed)), leftOut } }
+  })
+}
 
-  const pace = openPace()
-  const ledger = join(out, 'ledger.jsonl')
-  const { done, rejectedFiles } = await wholeVariants(ledger, out)
-  const counts = {
-    done: done.size,
-    doneHere: 0,
-    total: prepared.cases.length * settings.synthesize.variants,
-    kept: 0,
-    tried: 0,
-  }
-  {
-    await using log = await openJsonLog<SynthesisLine>(ledger, { keep: (line) => done.has(variantKey(line)) })
-    const feed = openVariantFeed({
-      settings,
-      hosts: prepared.cases.map(({ id, path }) => ({ id, prepared: path })),
-      hasBaseline: weights.baseline !== null,
-      checkpoints: hashes,
-      reviews,
-      rejectedFiles,
-      isDone: (caseId, variant) => done.has(variantKey({ case: caseId, variant })),
-      onVariant: (lines, result) => {
-        for (const line of lines) log.write(line)
-        counts.done++
-        counts.doneHere++
-        counts.kept += lines.filter(({ verdict }) => verdict === 'accepted').length
-        counts.tried += lines.filter(({ verdict }) => verdict !== 'noRoom').length
-        const { case: caseId, variant } = lines[0]!
-        const { seconds, memoryMb } = result
-        const secondsPerVariant = pace(counts.doneHere)
-        options.onProgress?.({ ...counts, caseId, variant, seconds, memoryMb, secondsPerVariant })
-      },
-      onFailure: (caseId, error) => failed.push({ caseId, error }),
-    })
-    const { signal, logDirectory, note } = context
-    if (counts.done < counts.total)
-      await context.runtime.synthesize(spec, feed, { signal, logDirectory, note })
-  }
-  const concluded = await concludeSynthesis(out, settings, hosts, failed, reviews)
+/** Results of a shard for the merge, besides its ledger. */
+interface SynthesisPart extends Pick<Synthesis, 'failed' | 'leftOut'> {
+  readonly hosts: readonly CaseToPrepare[]
+  /** Settings to read the reviews with; null without reviews. */
+  readonly reviewed: SynthesisSettings | null
+}
+
+/** Settings of the plan of shards. */
+type ShardedSettings = Pick<SynthesisSettings, 'name' | 'region' | 'synthesize'> &
+  SynthesisLine['checkpoints']
+
+/** Complete the folder as a data set from all shards: ledger, list, manifest, page. */
+export async function mergeSynthesis(
+  out: string,
+  shards: WholeShards<ShardedSettings, SynthesisPart>,
+  context: StageContext,
+): Promise<Synthesis> {
+  await sweepDataset(out, shards.plan.settings)
+  const parts = shards.records.map(({ part }) => part)
+  const hosts = byCase(
+    shards,
+    parts.flatMap((part) => part.hosts),
+    ({ id }) => id,
+  )
+  const failed = byCase(
+    shards,
+    parts.flatMap((part) => part.failed),
+    ({ caseId }) => caseId,
+  )
+  const { count, settings } = shards.plan
+  const ledgers = shards.records.map(({ index }) => join(shardFolder(out, { index, count }), LEDGER))
+  const { reviewed, leftOut } = parts[0]!
+  const file = reviewed?.quality.reviews ?? null
+  const { generator, baseline } = settings
+  const reviews =
+    reviewed === null || file === null
+      ? null
+      : await openSynthesisReviews(file, reviewed, { generator, baseline }, hosts)
+  const concluded = await concludeSynthesis(out, settings, hosts, failed, reviews, ledgers)
   noteReviews(concluded.reviews, context)
   return { ...concluded, leftOut }
 }
 
+/** Remove the temporary files of killed writers; no other process may write. */
+async function sweepDataset(out: string, settings: Pick<SynthesisSettings, 'synthesize'>): Promise<void> {
+  for (const folder of ['', ...scanFolders(settings), 'pictures']) await sweepUnfinished(join(out, folder))
+}
+
 /** Return the folders of the written scans. */
-function scanFolders({ synthesize }: SynthesisSettings): string[] {
+function scanFolders({ synthesize }: Pick<SynthesisSettings, 'synthesize'>): string[] {
   const folders = ['imagesTr', 'labelsTr', 'changeTr', 'tumorsTr']
   return synthesize.keepRejected > 0
     ? [...folders, ...folders.map((folder) => join('rejected', folder))]
@@ -145,6 +191,70 @@ function noteReviews(reviews: ReviewSummary | null, context: StageContext): void
   context.note(reviewCountsInWords(reviews))
   const warning = staleWarning(reviews)
   if (warning !== null) context.note(warning, 'warning')
+}
+
+interface Painting {
+  readonly settings: SynthesisSettings
+  readonly out: string
+  readonly weights: EarlierWeights
+  readonly hashes: SynthesisLine['checkpoints']
+  /** All hosts, and those of this start. */
+  readonly hosts: readonly CaseToPrepare[]
+  readonly mine: readonly CaseToPrepare[]
+  readonly names: ReadonlyMap<string, string>
+  readonly reviews: SynthesisReviews | null
+  readonly ledger: string
+  readonly onProgress: SynthesizeOptions['onProgress']
+}
+
+/** Paint the missing variants of hosts, and append their lines to the ledger. Return the failed hosts. */
+async function paint(work: Painting, context: StageContext): Promise<Synthesis['failed']> {
+  const { settings, out, weights, hashes, hosts, mine, names, reviews, ledger, onProgress } = work
+  for (const folder of scanFolders(settings)) await makeFolder(join(out, folder))
+  await recordHosts(out, hosts)
+  noteIgnored(mine, context)
+  const prepared = await prepareListed(settings, mine, context)
+  const failed = [...prepared.failed]
+  const textureDirectory = join(resolve(settings.prepare.cache), 'textures')
+  await makeFolder(textureDirectory)
+  const pictured = new Set(hosts.slice(0, settings.report.pictures).map(({ id }) => id))
+  const parts = { out, hosts, prepared: prepared.cases, names, weights, textureDirectory, pictured }
+  const spec = synthesizeSpec(settings, parts)
+
+  const pace = openPace()
+  const { done, rejectedFiles } = await wholeVariants(ledger, out)
+  const counts = {
+    done: done.size,
+    doneHere: 0,
+    total: prepared.cases.length * settings.synthesize.variants,
+    kept: 0,
+    tried: 0,
+  }
+  await using log = await openJsonLog<SynthesisLine>(ledger, { keep: (line) => done.has(variantKey(line)) })
+  const feed = openVariantFeed({
+    settings,
+    hosts: prepared.cases.map(({ id, path }) => ({ id, prepared: path })),
+    hasBaseline: weights.baseline !== null,
+    checkpoints: hashes,
+    reviews,
+    rejectedFiles,
+    isDone: (caseId, variant) => done.has(variantKey({ case: caseId, variant })),
+    onVariant: (lines, result) => {
+      for (const line of lines) log.write(line)
+      counts.done++
+      counts.doneHere++
+      counts.kept += lines.filter(({ verdict }) => verdict === 'accepted').length
+      counts.tried += lines.filter(({ verdict }) => verdict !== 'noRoom').length
+      const { case: caseId, variant } = lines[0]!
+      const { seconds, memoryMb } = result
+      const secondsPerVariant = pace(counts.doneHere)
+      onProgress?.({ ...counts, caseId, variant, seconds, memoryMb, secondsPerVariant })
+    },
+    onFailure: (caseId, error) => failed.push({ caseId, error }),
+  })
+  const { signal, logDirectory, note } = context
+  if (counts.done < counts.total) await context.runtime.synthesize(spec, feed, { signal, logDirectory, note })
+  return failed
 }
 
 /** Return a function that gives the seconds per variant since the first one, so without the load of networks and textures. */

@@ -6,6 +6,7 @@ import { ConfigError, UsageError } from '../../errors.js'
 import type { WeightedOrgan } from '../../sampling/sampling-plan.js'
 import { LABEL_SCHEMES, type OrganName, type Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
+import { statesPreparation } from '../checkpoint/coverage.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
 import { notStated } from '../checkpoint/hints.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
@@ -110,7 +111,7 @@ export function settingsOfWeights(
   stated: { readonly generator: CheckpointFacts | null; readonly baseline: CheckpointFacts | null },
   { set, cache }: SettingsOfWeightsOptions,
 ): SynthesisSettings {
-  const files = [stated.generator, stated.baseline].filter((facts) => facts !== null)
+  const files = [stated.generator, stated.baseline].filter(statesPreparation)
   const ofFirst = (key: string): unknown =>
     files.find(({ metadata }) => metadata?.[key])?.metadata?.[key] ?? undefined
   const region = bodyRegion(flags) ?? ofFirst('region')

@@ -13,6 +13,8 @@ interface SpecParts {
   readonly names: ReadonlyMap<string, string>
   readonly weights: { readonly baseline: string | null; readonly generator: string | null }
   readonly textureDirectory: string
+  /** Ids of the hosts with pictures. */
+  readonly pictured: ReadonlySet<string>
 }
 
 /** Return the complete settings of an offline synthesis, as Python receives them. */
@@ -63,7 +65,7 @@ export function synthesizeSpec(settings: SynthesisSettings, parts: SpecParts): S
     device: runtime.device,
     processesPerNode: runtime.processesPerNode,
     threadsPerProcess: runtime.threadsPerProcess,
-    cases: parts.prepared.map(({ id, path }, at) => {
+    cases: parts.prepared.map(({ id, path }) => {
       const { image, label, labelMap } = byId.get(id)!
       return {
         id,
@@ -72,7 +74,7 @@ export function synthesizeSpec(settings: SynthesisSettings, parts: SpecParts): S
         label: label!,
         labelMap,
         prepared: path,
-        pictured: at < report.pictures,
+        pictured: parts.pictured.has(id),
       }
     }),
   }

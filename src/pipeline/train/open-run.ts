@@ -1,7 +1,10 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { onAbort } from '../../abort.js'
 import { recordConfig } from '../../config/load.js'
 import type { RunConfig } from '../../config/schema.js'
+import { StoppedError, type UsageError } from '../../errors.js'
+import { abortReason } from '../../stop-signals.js'
 import { typedSystemError } from '../../system-errors.js'
 import { type Ownership, takeOver } from '../../training/owner.js'
 import type { Run, TrainOptions } from '../../training/run.js'
@@ -10,8 +13,9 @@ import { recordVersion, refuseOtherFormat } from '../../training/run-version.js'
 import { writeWhole } from '../../whole-file.js'
 import { TRAINING } from '../locks.js'
 import { joinRunDirectory, keepsRun, nodeFile } from '../nodes.js'
-import type { NodePlace } from '../ports/common.js'
+import type { DirectoryLock, LockedWork, NodePlace } from '../ports/common.js'
 import type { ModelRuntime } from '../ports/runtime.js'
+import { waitUnless } from './restart.js'
 import { type Note, openResumePoint, type ResumePoint, refuseNothingToResume } from './resume.js'
 
 export interface OpenedRun {
@@ -34,7 +38,7 @@ export async function openRun(
   run: Run,
   config: RunConfig,
   runtime: ModelRuntime,
-  { resume, acceptChanges = false }: TrainOptions,
+  { resume, acceptChanges = false, lockWaitSeconds = 0, signal }: TrainOptions,
   place: NodePlace | null,
 ): Promise<OpenedRun> {
   const { directory } = run
@@ -46,7 +50,7 @@ export async function openRun(
     await refuseOtherFormat(directory)
   }
   // before anything else: another process may be working in it
-  const lock = keeps ? await runtime.lock(directory, TRAINING) : null
+  const lock = keeps ? await lockWithin(lockWaitSeconds, directory, runtime, signal) : null
   let control: AsyncDisposable | null = null
   const close = async (): Promise<void> => {
     await control?.[Symbol.asyncDispose]()
@@ -70,5 +74,41 @@ export async function openRun(
   } catch (error) {
     await close()
     throw typedSystemError(error, directory)
+  }
+}
+
+/** Time between two attempts to lock a directory. */
+const LOCK_RETRY_MS = 2000
+
+/**
+ * Lock a run's directory; wait while another process trains in it, such as ranks whose node the scheduler has lost.
+ * @throws UsageError that names the process after the wait, StoppedError if the signal aborts
+ */
+async function lockWithin(
+  seconds: number,
+  directory: string,
+  runtime: ModelRuntime,
+  signal: AbortSignal | undefined,
+): Promise<DirectoryLock> {
+  const until = performance.now() + seconds * 1000
+  for (;;) {
+    let refusal: UsageError | null = null
+    const refused: LockedWork['refusal'] = (folder, holder) => {
+      refusal = TRAINING.refusal(folder, holder)
+      return refusal
+    }
+    try {
+      return await runtime.lock(directory, { refusal: refused })
+    } catch (error) {
+      if (error !== refusal || performance.now() >= until) throw error
+    }
+    let release = (): void => {}
+    const aborted = new Promise<void>((resolve) => {
+      release = onAbort(signal, resolve)
+    })
+    await waitUnless(aborted, LOCK_RETRY_MS / 1000)
+    release()
+    if (signal?.aborted)
+      throw new StoppedError(abortReason(signal), { hint: 'submit or resume the run again' })
   }
 }

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { access, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
 import { type Change, configChanges, decidingHash, isOfRanks } from '../../config/changes.js'
 import { loadConfig, recordConfig } from '../../config/load.js'
 import type { RunConfig } from '../../config/schema.js'
@@ -10,6 +9,7 @@ import { CheckpointError, ConfigError, DataError, UsageError } from '../../error
 import { readForeignJson } from '../../foreign-text.js'
 import { type Checkpoint, openNewestGood } from '../../training/checkpoints.js'
 import { sweepUnfinished, writeWhole } from '../../whole-file.js'
+import { filesOfWeights } from '../checkpoint/checkpoint-file.js'
 import type { EarlierWeights } from '../plan/spec.js'
 import type { TrainingCase } from '../prepare/run.js'
 import { type ReviewSummary, readReviewSummary } from '../review-summary.js'
@@ -252,6 +252,7 @@ async function readCaseLines(run: string): Promise<readonly CaseLine[] | null> {
 
 async function sha256Of(path: string): Promise<string> {
   const hash = createHash('sha256')
-  await pipeline(createReadStream(path, { highWaterMark: 4 << 20 }), hash)
+  for (const file of await filesOfWeights(path))
+    for await (const chunk of createReadStream(file, { highWaterMark: 4 << 20 })) hash.update(chunk)
   return hash.digest('hex')
 }

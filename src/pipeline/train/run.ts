@@ -9,7 +9,7 @@ import { RunJournal } from '../../training/journal.js'
 import { causeOf, type Ownership } from '../../training/owner.js'
 import type { Run, RunResult, RunStatus, TrainOptions } from '../../training/run.js'
 import { newRunId, writeExit } from '../../training/run-directory.js'
-import { keepsRun, nodeFile, placeOf } from '../nodes.js'
+import { hasBegun, keepsRun, nodeFile, placeOf } from '../nodes.js'
 import type { NodePlace } from '../ports/common.js'
 import type { ModelRuntime } from '../ports/runtime.js'
 import type { LiveCommand } from '../ports/training.js'
@@ -43,7 +43,7 @@ class TrainingRun implements Run {
   constructor(
     private readonly config: RunConfig,
     private readonly runtime: ModelRuntime,
-    private readonly options: TrainOptions,
+    private options: TrainOptions,
   ) {
     this.directory = resolve(options.resume ?? options.out ?? join('runs', config.name, this.id))
     const release = forwardStops(options, this.#stopRequested)
@@ -158,7 +158,10 @@ class TrainingRun implements Run {
 
   async #open(): Promise<OpenedRun> {
     this.#place = placeOf(this.config, this.options)
-    const opened = await openRun(this, this.config, this.runtime, this.options, this.#place)
+    if (this.options.continue && (await hasBegun(this.directory, this.#place)))
+      this.options = { ...this.options, resume: this.directory }
+    const { signal } = this.#stopRequested
+    const opened = await openRun(this, this.config, this.runtime, { ...this.options, signal }, this.#place)
     this.#progress.startFrom(opened.resumed)
     this.#owner = opened.owner
     return opened

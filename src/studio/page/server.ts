@@ -34,12 +34,7 @@ export async function readLog(id: string, node: number, rank: number): Promise<s
 }
 
 export async function sendCommand(id: string, command: RunCommand): Promise<CommandResult> {
-  const answer = await request(`/api/runs/${id}/commands`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify(command),
-  })
-  return (await answer.json()) as CommandResult
+  return await post(`/api/runs/${id}/commands`, command)
 }
 
 /**
@@ -90,11 +85,23 @@ async function* updatesOf(answer: Response): AsyncIterable<RunUpdate> {
   }
 }
 
-async function json<T>(path: string): Promise<T> {
+/** Return the JSON answer of a path. @throws ServerError */
+export async function json<T>(path: string): Promise<T> {
   return (await (await request(path)).json()) as T
 }
 
-async function request(path: string, init: RequestInit = {}): Promise<Response> {
+/** Send JSON, and return the JSON answer. @throws ServerError */
+export async function post<T>(path: string, body: unknown): Promise<T> {
+  const answer = await request(path, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  return (await answer.json()) as T
+}
+
+/** Send a request with the token. @throws ServerError for any answer other than a success */
+export async function request(path: string, init: RequestInit = {}): Promise<Response> {
   const token = sessionStorage.getItem(TOKEN)
   if (token === null)
     throw new ServerError('This tab has no token.', 'Open the URL that `freetumor studio` printed.', 401)

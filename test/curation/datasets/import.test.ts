@@ -98,7 +98,7 @@ describe('importLists', () => {
     )
   })
 
-  it('takes id 0 as background, also if it is called unlabeled, with a note; a map can ignore it', async () => {
+  it('takes id 0 as background, also if it is called unlabeled, and states so; a map can ignore it', async () => {
     const folder = temporaryFolder()
     const labels = { '0': 'unlabeled', '1': 'liver' }
     writeFiles(folder, { 'Ours/dataset.json': { labels, training } })

@@ -34,6 +34,7 @@ test.each([
   ['a step', run(best), SECOND, `${SECOND}/model.pt`],
   ['a file', run(best), `${SECOND}/model.pt`, `${SECOND}/model.pt`],
   ['a MONAI bundle', ['models/model.pt', 'configs/metadata.json'], '', 'models/model.pt'],
+  ['an nnU-Net model', ['plans.json', 'dataset.json', 'fold_0/checkpoint_final.pth'], '', ''],
   ['a file called best elsewhere', ['mine/best'], 'mine/best', 'mine/best'],
   ['a path that does not exist', [], 'none.pt', 'none.pt'],
 ])('%s names its weights', async (_, files, path, expected) => {
@@ -47,4 +48,12 @@ test('a folder without weights is refused with what it holds', async () => {
     message: expect.stringMatching(/holds no checkpoint \(expected a run, .*, found a\.txt, b\.txt\)/),
   })
   await expect(checkpointFile(folderWith())).rejects.toThrow(/found nothing/)
+})
+
+test('one fold of an nnU-Net is refused with the name of its model folder', async () => {
+  const folder = folderWith('plans.json', 'dataset.json', 'fold_0/checkpoint_final.pth')
+  await expect(checkpointFile(join(folder, 'fold_0/checkpoint_final.pth'))).rejects.toMatchObject({
+    message: expect.stringContaining('one fold of an nnU-Net'),
+    commandHint: `name the folder ${folder}`,
+  })
 })

@@ -2,14 +2,17 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, test } from 'vitest'
 import { writePhantomDataset } from '../../../src/phantom/dataset.js'
-import { auditData } from '../../../src/pipeline/data/audit.js'
-import { checkData } from '../../../src/pipeline/data/check.js'
+import { auditDataAt } from '../../../src/pipeline/data/audit.js'
+import { checkDataAt } from '../../../src/pipeline/data/check.js'
 import { configNamed } from '../../../src/pipeline/data/collect.js'
 import { importData } from '../../../src/pipeline/data/import.js'
 import { remapData } from '../../../src/pipeline/data/remap.js'
 import { splitData } from '../../../src/pipeline/data/split.js'
+import { inMemoryRuntime } from '../../../src/runtime/in-memory.js'
 import { readNifti } from '../../../src/volume/nifti.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
+
+const NO_SHARDS = { runtime: inMemoryRuntime(), note: () => {} }
 
 test('an argument names a configuration by its ending, or a shipped one by its name', () => {
   const cwd = temporaryFolder()
@@ -32,7 +35,7 @@ describe('the data functions', () => {
       seed: 1,
       sizeVoxels: 32,
     })
-    const report = await checkData(['phantoms'], { cwd, workers: 1 })
+    const report = await checkDataAt(['phantoms'], { cwd, workers: 1 }, NO_SHARDS)
     expect(report).toMatchObject({ numCases: 2 })
 
     const notes: string[] = []
@@ -53,7 +56,7 @@ describe('the data functions', () => {
 
     const split = await splitData(['m.json'], { folds: 2, out: 'split.json', cwd })
     expect(split.patients).toHaveLength(2)
-    const audit = await auditData(['split.json'], { cache: 'cache', workers: 1, cwd })
+    const audit = await auditDataAt(['split.json'], { cache: 'cache', workers: 1, cwd }, NO_SHARDS)
     expect(audit).toMatchObject({ numCases: 2, complete: true })
 
     const labels = join(cwd, 'phantoms', 'labelsTr')

@@ -79,6 +79,7 @@ test('an evaluation writes tables, a summary, pictures of the worst cases and a 
   const out = join(folder, 'out')
   expect(readdirSync(out).sort()).toEqual([
     'cases.csv',
+    'files.json',
     'lesions.csv',
     'measures.jsonl',
     'pictures',

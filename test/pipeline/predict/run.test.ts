@@ -49,6 +49,22 @@ const files: Record<string, Partial<CheckpointFacts>> = {
   'seven.pt': { networks: [segmentorFacts(7)] },
   'untold.pt': { patchMerging: { order: null, assumed: false, needed: true } },
   'published.pt': { patchMerging: { order: 'legacy', assumed: true, needed: false } },
+  nnunet: {
+    format: 'nnunet',
+    networks: [0, 1].map((fold) => segmentorFacts(3, { name: `fold_${fold}`, architecture: 'resenc' })),
+    metadata: {
+      ...STATED,
+      labelNames: ['background', 'liver', 'liver tumor'],
+      windows: { overlap: 0.5, blend: 'gaussian', mirrorAxes: [0, 2], grid: 'prepared' },
+    },
+  },
+  'half-nnunet': {
+    format: 'nnunet',
+    networks: [
+      segmentorFacts(3, { name: 'fold_0', architecture: 'unet' }),
+      segmentorFacts(3, { name: 'fold_1', architecture: 'unet', ...lacking('a') }),
+    ],
+  },
   'torn.pt': { networks: [segmentorFacts(3, lacking('a', 'b', 'c', 'd'))] },
   'four.pt': {
     networks: [
@@ -251,6 +267,34 @@ describe('what a checkpoint wants', () => {
     await expect(predict({}, ['model.pt', 'seven.pt'])).rejects.toThrow(
       /seven\.pt: cannot join .*expected 3 outputs, found 7/,
     )
+  })
+})
+
+describe('an nnU-Net', () => {
+  test('is predicted with its own windows and mirror axes, which options change', async () => {
+    await predict({}, ['nnunet'])
+    expect(specs[0]).toMatchObject({
+      windows: { overlap: 0.5, blend: 'gaussian' },
+      mirrorAxes: [0, 2],
+      grid: 'original',
+      maskIds: [0, 1, 2],
+    })
+    await predict({ mirrorAxes: [], map: { 'liver-tumor': 7 }, out: join(folder, '2') }, ['nnunet'])
+    expect(specs[1]).toMatchObject({ mirrorAxes: [], maskIds: [0, 1, 7] })
+  })
+
+  test('joins no ensemble, and has no prepared grid', async () => {
+    await expect(predict({}, ['nnunet', 'model.pt'])).rejects.toThrow(
+      /nnunet: an nnU-Net model cannot join an ensemble/,
+    )
+    await expect(predict({ grid: 'prepared' }, ['nnunet'])).rejects.toThrow(
+      /--grid prepared: not possible with an nnU-Net model/,
+    )
+    await expect(predict({ blend: 'constant' }, ['nnunet'])).rejects.toThrow(/--blend constant/)
+  })
+
+  test('is refused if one of its folds is not whole', async () => {
+    await expect(predict({}, ['half-nnunet'])).rejects.toThrow(/half-nnunet: 1 missing \(a\)/)
   })
 })
 

@@ -8,7 +8,7 @@ import { runProcesses } from '../../../src/runtime/run-service.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 import { memoryConfig, memoryRuntime } from '../train/memory-run.js'
 
-const nobody = { status: async () => null, holders: async () => new Map() }
+const nobody = { status: async () => null, holders: async () => new Map(), jobs: async () => new Map() }
 
 async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   const found: T[] = []

@@ -1,7 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import { stat } from 'node:fs/promises'
 import { parseForeignJson } from '../foreign-text.js'
-import { openInside } from './inside.js'
 
 const READ_BYTES = 256 * 1024
 /** Longest line that is read. Lines of runs have some hundred bytes. */
@@ -30,9 +29,9 @@ export class FileFollower {
   #polling: Promise<void> | null = null
   #closed = false
 
-  /** @param root folder outside which no file is opened */
+  /** @param open opens the file; null if it does not exist */
   constructor(
-    private readonly root: string,
+    private readonly open: () => Promise<FileHandle | null>,
     private readonly path: string,
     private readonly sink: LineSink,
   ) {}
@@ -59,7 +58,7 @@ export class FileFollower {
       this.#forget()
       this.sink.reset()
     }
-    this.#file ??= await openInside(this.root, this.path)
+    this.#file ??= await this.open()
     if (this.#file === null || (await this.#file.stat()).size <= this.#position) return
     // only while there is something to read: hundreds of runs are followed
     const buffer = Buffer.allocUnsafe(READ_BYTES)

@@ -1,0 +1,136 @@
+"""nnU-Net's networks (docs/method.md, nnU-Net networks): `resenc` with residual blocks and the plain `unet`.
+
+The modules are those of the package dynamic-network-architectures, under its keys. Each weight has one key: the package
+lists a convolution under four.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from freetumor_runtime.errors import ConfigError
+
+NNUNET_KINDS = ("resenc", "unet")
+
+
+class StageLike(Protocol):
+    """One resolution, the finest first. `blocks`: residual blocks of a `resenc`, convolutions of a `unet`."""
+
+    @property
+    def features(self) -> int: ...
+    @property
+    def kernel(self) -> Sequence[int]: ...
+    @property
+    def stride(self) -> Sequence[int]: ...
+    @property
+    def blocks(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    features: int
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    blocks: int
+
+
+class NnUNet(nn.Module):
+    """image [B, inputs, X, Y, Z] -> logits [B, outputs, X, Y, Z]; sides divisible by the product of the strides.
+
+    With `deep_supervision`, in training mode: a tuple of logits, of all resolutions but the lowest, finest first.
+    `activation_checkpointing` recomputes the activations of each resolution in the backward pass.
+    """
+
+    def __init__(self, network: Any, activation_checkpointing: bool = False) -> None:
+        super().__init__()
+        self.encoder: Any = network.encoder
+        self.decoder: Any = network.decoder
+        self.deep_supervision = False
+        self.activation_checkpointing = activation_checkpointing
+
+    def forward(self, image_BCXYZ: Tensor) -> Tensor | tuple[Tensor, ...]:
+        stem = getattr(self.encoder, "stem", None)
+        features = image_BCXYZ if stem is None else self._part(stem, image_BCXYZ)
+        skips = []
+        for stage in self.encoder.stages:
+            features = self._part(stage, features)
+            skips.append(features)
+        outputs: list[Tensor] = []
+        parts = list(zip(self.decoder.transpconvs, self.decoder.stages, self.decoder.seg_layers, strict=True))
+        for at, (up, stage, head) in enumerate(parts):
+            features = self._part(stage, torch.cat([up(features), skips[-2 - at]], 1))
+            if at == len(parts) - 1 or (self.deep_supervision and self.training and at > 0):
+                outputs.append(head(features))
+        return tuple(reversed(outputs)) if self.deep_supervision and self.training else outputs[-1]
+
+    def supervise(self, deep: bool) -> None:
+        """Set deep supervision. Heads without a loss do not learn: ranks would wait for their gradients."""
+        self.deep_supervision = deep
+        for at, head in enumerate(self.decoder.seg_layers):
+            learns = at == len(self.decoder.seg_layers) - 1 or (deep and at > 0)
+            head.requires_grad_(learns)
+
+    def _part(self, part: nn.Module, features_BCXYZ: Tensor) -> Tensor:
+        if self.activation_checkpointing and torch.is_grad_enabled():
+            return checkpoint(part, features_BCXYZ, use_reentrant=False)
+        return part(features_BCXYZ)
+
+
+def build_nnunet(
+    kind: str,
+    stages: Sequence[StageLike],
+    *,
+    inputs: int = 1,
+    outputs: int,
+    decoder_convolutions: Sequence[int] | None = None,
+    activation: str = "LeakyReLU",
+    activation_checkpointing: bool = False,
+) -> NnUNet:
+    """Build a network with nnU-Net's initial weights; `decoder_convolutions` from the lowest resolution up.
+
+    By default a `resenc` has one convolution for each resolution of the decoder, a `unet` two.
+    """
+    if len(stages) < 2:
+        raise ConfigError(
+            f"{kind}: too few resolutions (expected at least 2, found {len(stages)})", "increase sampling.patchVoxels"
+        )
+    from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet
+
+    residual = kind == "resenc"
+    blocks = [stage.blocks for stage in stages]
+    network = (ResidualEncoderUNet if residual else PlainConvUNet)(
+        input_channels=inputs,
+        n_stages=len(stages),
+        features_per_stage=[stage.features for stage in stages],
+        conv_op=nn.Conv3d,
+        kernel_sizes=[list(stage.kernel) for stage in stages],
+        strides=[list(stage.stride) for stage in stages],
+        num_classes=outputs,
+        n_conv_per_stage_decoder=list(decoder_convolutions or [1 if residual else 2] * (len(stages) - 1)),
+        conv_bias=True,
+        norm_op=nn.InstanceNorm3d,
+        norm_op_kwargs={"eps": 1e-5, "affine": True},
+        nonlin=getattr(nn, activation),
+        nonlin_kwargs={"inplace": True},
+        **{"n_blocks_per_stage" if residual else "n_conv_per_stage": blocks},
+    )
+    network.apply(network.initialize)
+    return NnUNet(_with_one_key_a_weight(network), activation_checkpointing)
+
+
+def is_alias(key: str) -> bool:
+    """Return whether the package lists the weight of this key under another key too."""
+    return key.startswith("decoder.encoder.") or ".all_modules." in key
+
+
+def _with_one_key_a_weight(network: nn.Module) -> nn.Module:
+    """Keep the second names of modules as plain attributes, which a state dict does not list."""
+    for module in list(network.modules()):
+        for name in ("all_modules", "encoder"):
+            if name in module._modules and module is not network:
+                object.__setattr__(module, name, module._modules.pop(name))
+    return network

@@ -1,0 +1,214 @@
+import { ConfigError } from '../errors.js'
+import { HISTORY_FILE, SUBMISSION_FOLDER } from './folders.js'
+import { type ClusterJob, type NodeReferences, nodeCommand, preflightCommand } from './job.js'
+import { refuseControl, shellWord } from './quote.js'
+
+function referencesOf({ work }: ClusterJob): NodeReferences {
+  const offset = work.kind === 'array' ? work.offset : 0
+  return {
+    nodeRank: '"$SLURM_NODEID"',
+    rendezvous: '"$rendezvous"',
+    shard: `"$((SLURM_ARRAY_TASK_ID + ${offset}))"`,
+    launchDirectory: '"$run/launch/job-$SLURM_JOB_ID-restart-$restart/node-$SLURM_NODEID"',
+  }
+}
+
+/**
+ * Return the script of a job for `sbatch`. No value can add a line to it.
+ * @throws ConfigError for a value that the script cannot hold
+ */
+export function sbatchScript(job: ClusterJob): string {
+  const check = preflightCommand(job, referencesOf(job))
+  const parts = [
+    ['#!/bin/bash', '# Written by freetumor. docs/cluster.md explains it.', ...directives(job)],
+    preparation(job),
+    STEPS,
+    ...(check === null ? [] : [nodeStep('check', check)]),
+    nodeStep('work', nodeCommand(job, referencesOf(job))),
+    conclusion(job, check !== null),
+  ]
+  return `${parts.map((lines) => lines.join('\n')).join('\n\n')}\n`
+}
+
+/** Variables of the submitter's shell that the job gets. */
+const EXPORTED = ['HOME', 'LANG', 'LOGNAME', 'PATH', 'SHELL', 'USER']
+
+function directives(job: ClusterJob): string[] {
+  const { cluster, node, work, directory, nodes } = job
+  const { slurm } = cluster
+  const log = work.kind === 'array' ? 'slurm-%A_%a.log' : 'slurm-%j.log'
+  const resumes = work.kind !== 'command'
+  const values: readonly (readonly [string, string | number | null])[] = [
+    ['job-name', job.name],
+    ['account', cluster.account],
+    ['partition', cluster.partition],
+    ['qos', cluster.qos],
+    ['nodes', nodes],
+    ['ntasks-per-node', 1],
+    ['cpus-per-task', node.cpus],
+    [
+      'gres',
+      node.gpus === 0 ? null : ['gpu', slurm.gpuType, node.gpus].filter((one) => one !== null).join(':'),
+    ],
+    ['mem', node.memoryGB === null ? null : `${Math.ceil(node.memoryGB * 1024)}M`],
+    ['time', timeLimit(job)],
+    ['signal', resumes ? `B:USR2@${job.stopSeconds}` : null],
+    ['array', work.kind === 'array' ? work.slice : null],
+    ['chdir', job.workingDirectory],
+    ['output', `${directory.replaceAll('%', '%%')}/logs/${log}`],
+    ['open-mode', 'append'],
+    ['export', EXPORTED.join(',')],
+  ]
+  const own = values.flatMap(([name, value]) => (value === null ? [] : [directive(name, `${value}`)]))
+  const extra = slurm.extraLines.filter((line) => line.startsWith('#SBATCH'))
+  for (const line of extra) refuseControl(line, 'cluster.slurm.extraLines')
+  return [...own, '#SBATCH --requeue', ...extra]
+}
+
+/** Return a line of options. `sbatch` splits it at spaces and reads quotes and backslashes as a shell does. */
+function directive(name: string, value: string): string {
+  refuseControl(value, `sbatch --${name}`)
+  const text = /^[A-Za-z0-9_./:=@%+,~-]+$/.test(value) ? value : `"${value.replace(/["\\]/g, '\\$&')}"`
+  return `#SBATCH --${name}=${text}`
+}
+
+/** Return the time limit as HH:MM:SS, in whole minutes as Slurm counts them. */
+function timeLimit({ cluster: { timeHours }, stopSeconds, work }: ClusterJob): string | null {
+  if (timeHours === null) return null
+  const minutes = Math.ceil(timeHours * 60 - 1e-9)
+  if (work.kind !== 'command' && minutes * 60 <= stopSeconds)
+    throw new ConfigError(
+      `cluster.timeHours: too short (expected more than ${stopSeconds} s for the last save, found ${timeHours * 3600} s)`,
+      { hint: 'raise cluster.timeHours, or set cluster.slurm.stopSeconds' },
+    )
+  const two = (value: number): string => `${value}`.padStart(2, '0')
+  return `${two(Math.floor(minutes / 60))}:${two(minutes % 60)}:00`
+}
+
+function preparation(job: ClusterJob): string[] {
+  const { cluster, directory, python } = job
+  const environment = { ...(python === null ? {} : { FREETUMOR_PYTHON: python }), ...cluster.environment }
+  const lines = cluster.slurm.extraLines.filter((line) => !line.startsWith('#SBATCH'))
+  for (const line of lines) refuseControl(line, 'cluster.slurm.extraLines')
+  const file = cluster.environmentFile
+  return [
+    'set -u',
+    '# --export limits the variables of this script; its steps get all variables of the script',
+    'unset SLURM_EXPORT_ENV',
+    `run=${shellWord(directory, 'run directory')}`,
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell expands it
+    'restart=${SLURM_RESTART_COUNT:-0}',
+    `logs=$run/logs/slurm-$SLURM_JOB_ID/restart-$restart`,
+    'mkdir -p "$logs" || exit 4',
+    '# Slurm repeats its signals: only the first one counts',
+    'export FREETUMOR_REPEATED_SIGNALS=ignore',
+    ...Object.entries(environment).map(
+      ([name, value]) => `export ${name}=${shellWord(value, `cluster.environment.${name}`)}`,
+    ),
+    ...(file === null ? [] : [`set -a; . ${shellWord(file, 'cluster.environmentFile')} || exit 4; set +a`]),
+    ...(cluster.modules.length === 0
+      ? []
+      : [
+          'command -v module > /dev/null || . /etc/profile',
+          `module load ${cluster.modules.map((name) => shellWord(name, 'cluster.modules')).join(' ')} || exit 4`,
+        ]),
+    ...lines,
+    ...(job.nodes === 1 ? [] : rendezvous()),
+    'export run restart logs',
+  ]
+}
+
+/** This script runs on node 0. Jobs that share it have different ids; a port that is in use is skipped. */
+function rendezvous(): string[] {
+  return [
+    '# rendezvous: the address of node 0, and a free port that follows from the job',
+    'first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
+    `address=$(scontrol show node --oneliner "$first" | sed -n 's/.* NodeAddr=\\([^ ]*\\).*/\\1/p')`,
+    'port=$((20000 + (SLURM_JOB_ID * 7 + restart) % 12000))',
+    'while (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; do port=$((port + 1)); done',
+    'export rendezvous="$address:$port"',
+  ]
+}
+
+/**
+ * `srun` forwards USR2 to its tasks, but kills them at TERM: it runs in a session of its own, where only this script signals
+ * it. `wait` returns at each signal, so it is repeated.
+ */
+const STEPS = [
+  'step=',
+  'signalled=',
+  'pass_on() { signalled=$1; [ -z "$step" ] || kill -s USR2 "$step" 2> /dev/null; }',
+  "trap 'pass_on USR2' USR2",
+  "trap 'pass_on TERM' TERM",
+  '',
+  '# run_step NAME COMMAND: run a command on every node, and return its exit code',
+  'run_step() {',
+  '  [ -z "$signalled" ] || return 75',
+  '  setsid srun --kill-on-bad-exit=1 --unbuffered --export=ALL --cpus-per-task="$SLURM_CPUS_PER_TASK" \\',
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell expands it
+  '    --output="${logs//%/%%}/$1.node-%n.log" bash -c "$2" &',
+  '  step=$!',
+  '  while kill -0 "$step" 2> /dev/null; do wait "$step"; done',
+  '  wait "$step"',
+  '  result=$?',
+  '  step=',
+  '  # a node that fails makes Slurm end the others: the first code counts that no signal explains',
+  '  codes=$(cat "$logs/$1".code-* 2> /dev/null)',
+  "  own=$(printf '%s\\n' \"$codes\" | grep -vxE '0|75|1[2-9][0-9]|' | head -n 1)",
+  '  if [ -n "$own" ]; then return "$own"; fi',
+  "  if printf '%s\\n' \"$codes\" | grep -qxE '75|140|143'; then return 75; fi",
+  '  return "$result"',
+  '}',
+]
+
+/**
+ * A task passes signals on, because Slurm signals only it or also its child. Exit code 75 becomes 0: with
+ * --kill-on-bad-exit, the first node to end would end the others while they save.
+ */
+function nodeStep(name: 'check' | 'work', command: string): string[] {
+  return [
+    `read -r -d '' ${name} << 'FREETUMOR_NODE'`,
+    'task=',
+    `trap '[ -z "$task" ] || kill -s USR2 "$task" 2> /dev/null' USR2 TERM`,
+    `${command} &`,
+    'task=$!',
+    'while kill -0 "$task" 2> /dev/null; do wait "$task"; done',
+    'wait "$task"',
+    'code=$?',
+    `echo "$code" > "$logs/${name}.code-$SLURM_NODEID"`,
+    '[ "$code" -ne 75 ] || code=0',
+    'exit "$code"',
+    'FREETUMOR_NODE',
+  ]
+}
+
+function conclusion({ work, cluster }: ClusterJob, isChecked: boolean): string[] {
+  return [
+    'code=0',
+    ...(isChecked ? ['run_step check "$check" || code=$?'] : []),
+    '[ "$code" -ne 0 ] || run_step work "$work" || code=$?',
+    '',
+    `state=$(scontrol show job --oneliner "$SLURM_JOB_ID" | sed -n 's/.* JobState=\\([A-Z_]*\\) .* Restarts=\\([0-9]*\\) .*/\\1 \\2/p')`,
+    'requeue=false',
+    'requeued=false',
+    'case "$state" in',
+    '  "RUNNING $restart")',
+    '    # Slurm signalled and did not cancel this job: it was preempted, or is at its time limit',
+    `    if [ "$code" -eq 75 ] && [ "$restart" -lt ${cluster.slurm.maxRequeues} ]; then requeue=true; fi`,
+    ...(work.kind === 'training'
+      ? [
+          '    # `freetumor runs stop` is final: its reason is no signal',
+          `    if grep -qsx 75 "$logs/work.code-0" && ! grep -q '"reason": "SIG' "$run/exit.json"; then requeue=false; fi`,
+        ]
+      : []),
+    '    requeued=$requeue ;;',
+    '  "" | *" $restart") ;;',
+    '  # Slurm lost this node and has requeued the job already',
+    '  *) requeued=true ;;',
+    'esac',
+    `printf '{"job":"%s","restart":%s,"exitCode":%s,"requeued":%s,"time":"%s"}\\n' \\`,
+    `  "$SLURM_JOB_ID" "$restart" "$code" "$requeued" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >> "$run/${SUBMISSION_FOLDER}/${HISTORY_FILE}"`,
+    '[ "$requeue" = false ] || scontrol requeue "$SLURM_JOB_ID"',
+    'exit "$code"',
+  ]
+}

@@ -1,0 +1,66 @@
+import { resolve } from 'node:path'
+import type { RunConfig } from '../../config/schema.js'
+import { shippedFile } from '../../config/shipped.js'
+import type { JobScheduler } from '../ports/scheduler.js'
+import { type Installation, type PlannedJob, planJob, type SubmittedJob, submitJob } from './run.js'
+
+/** A configuration of a chain, with the file that later ones may name in `trainFrom`. */
+export interface ChainLink {
+  readonly file: string
+  readonly config: RunConfig
+  /** Run directory. Default: `runs/<name>/<id>`. */
+  readonly out?: string | undefined
+}
+
+/**
+ * Return the jobs of trainings that follow each other. A network whose `trainFrom` names an earlier configuration takes the
+ * weights of that run.
+ * @throws ConfigError as `planJob`
+ */
+export async function planChain(
+  links: readonly ChainLink[],
+  installation: Installation,
+  workingDirectory: string,
+): Promise<PlannedJob[]> {
+  const directories = new Map<string, string>()
+  const planned: PlannedJob[] = []
+  for (const { file, config, out } of links) {
+    const linked = withWeights(config, directories)
+    const one = await planJob(linked, installation, { out, workingDirectory })
+    directories.set(fileOf(file), one.job.directory)
+    planned.push(one)
+  }
+  return planned
+}
+
+/** Submit the jobs of a chain: each starts when the one before has completed. A refused job cancels those before it. */
+export async function submitChain(
+  planned: readonly PlannedJob[],
+  scheduler: JobScheduler,
+): Promise<SubmittedJob[]> {
+  const submitted: SubmittedJob[] = []
+  try {
+    for (const one of planned) submitted.push(await submitJob(one, scheduler, submitted.at(-1) ?? null))
+    return submitted
+  } catch (error) {
+    for (const { id } of submitted.reverse()) await scheduler.cancel(id).catch(() => {})
+    throw error
+  }
+}
+
+function withWeights(config: RunConfig, directories: ReadonlyMap<string, string>): RunConfig {
+  let { networks } = config
+  for (const network of ['baseline', 'generator'] as const) {
+    const source = networks[network]
+    if (!source?.trainFrom || source.checkpoint !== null) continue
+    const directory = directories.get(fileOf(source.trainFrom))
+    if (directory === undefined) continue
+    networks = { ...networks, [network]: { ...source, checkpoint: directory, trainFrom: null } }
+  }
+  return { ...config, networks }
+}
+
+/** Return the file of a configuration that may be a shipped one. */
+function fileOf(name: string): string {
+  return resolve(shippedFile(name) ?? name)
+}

@@ -1,0 +1,168 @@
+import { mkdir, rm, stat } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
+import { REQUESTS_FOLDER, SUBMISSION_FOLDER } from '../../cluster/folders.js'
+import {
+  type ClusterJob,
+  type ClusterWork,
+  nodeResources,
+  ranksOnCluster,
+  type Scheduler,
+  stopSecondsOf,
+} from '../../cluster/job.js'
+import { sbatchScript } from '../../cluster/slurm.js'
+import { recordConfig } from '../../config/load.js'
+import { resolveConfig } from '../../config/resolve.js'
+import type { RunConfig } from '../../config/schema.js'
+import { ConfigError, UsageError } from '../../errors.js'
+import { newRunId } from '../../training/run-directory.js'
+import { makeFolder, writeWhole } from '../../whole-file.js'
+import type { JobScheduler } from '../ports/scheduler.js'
+import { jobInWords, readSubmission, type Submission, writeSubmission } from '../runs/submission.js'
+import { measuredTimes } from './measured-times.js'
+
+/** Installation of freetumor that the nodes use. */
+export interface Installation {
+  readonly program: readonly string[]
+  readonly python: string | null
+}
+
+export interface SubmissionOptions {
+  /** Run directory, on a disk that all nodes share. Default: `runs/<name>/<id>`. */
+  readonly out?: string | undefined
+  /** Other work than the training of the configuration. */
+  readonly work?: Exclude<ClusterWork, { kind: 'training' }> | undefined
+  readonly workingDirectory?: string | undefined
+}
+
+/** A job with its script. Nothing is written yet. */
+export interface PlannedJob {
+  readonly job: ClusterJob
+  readonly script: string
+  /** Text of the configuration that the job reads; null for other work than a training. */
+  readonly config: string | null
+}
+
+/** A submitted job. */
+export interface SubmittedJob {
+  /** Id of the job. */
+  readonly id: string
+  /** The run directory. */
+  readonly directory: string
+}
+
+/**
+ * Return the job of a configuration and its script. Nothing is written or started.
+ * @throws ConfigError if the configuration has no `cluster`, or values that contradict each other
+ */
+export async function planJob(
+  config: RunConfig,
+  installation: Installation,
+  options: SubmissionOptions = {},
+): Promise<PlannedJob> {
+  const described = await describeJob(config, 'slurm', installation, options)
+  return { ...described, script: sbatchScript(described.job) }
+}
+
+/** Return the job of a configuration, and the text of the configuration that it reads. @throws ConfigError */
+export async function describeJob(
+  config: RunConfig,
+  scheduler: Scheduler,
+  installation: Installation,
+  options: SubmissionOptions,
+): Promise<Pick<PlannedJob, 'job' | 'config'>> {
+  const { cluster } = config
+  if (cluster === null)
+    throw new ConfigError(`${config.name}: no cluster (expected a section \`cluster\`, found null)`, {
+      hint: 'add `cluster: { nodes: 1 }` to the file, or pass --set cluster.nodes=1',
+    })
+  const submitted = resolveConfig({
+    ...config,
+    runtime: { ...config.runtime, ...ranksOnCluster({ ...config, cluster }) },
+  })
+  const directory = resolve(options.out ?? join('runs', config.name, newRunId()))
+  const file = join(directory, SUBMISSION_FOLDER, 'config.yaml')
+  const work = options.work ?? { kind: 'training', config: file }
+  const isSingle = work.kind === 'array' || work.kind === 'command'
+  const job: ClusterJob = {
+    name: nameOf(work, config),
+    directory,
+    workingDirectory: resolve(options.workingDirectory ?? '.'),
+    work,
+    nodes: isSingle ? 1 : submitted.runtime.nodes,
+    node: nodeResources({ ...submitted, cluster }),
+    stopSeconds: stopSecondsOf(cluster[scheduler].stopSeconds, await measuredTimes(directory)),
+    program: cluster.image === null ? installation.program : ['freetumor'],
+    python: cluster.image === null ? (config.runtime.python ?? installation.python) : null,
+    cluster,
+  }
+  return { job, config: options.work === undefined ? recordConfig(submitted) : null }
+}
+
+function nameOf(work: ClusterWork, { name }: RunConfig): string {
+  if (work.kind === 'training') return name
+  if (work.kind === 'script') return basename(work.argv[0] ?? 'script').replace(/[^A-Za-z0-9._-]/g, '-')
+  return `${name}-${work.argv[0]}`
+}
+
+/**
+ * Write the files of a planned job and submit it. A refused job leaves no files.
+ * @throws UsageError if the directory has a job already, EnvironmentError if the scheduler refuses the job
+ */
+export async function submitJob(
+  { job, script, config }: PlannedJob,
+  scheduler: JobScheduler,
+  after: Submission['after'] = null,
+): Promise<SubmittedJob> {
+  const { directory, name } = job
+  const isNew = (await stat(directory).catch(() => null)) === null
+  await refuseActive(directory, scheduler)
+  await refuseBeyondLimits(job, scheduler)
+  const folder = join(directory, SUBMISSION_FOLDER)
+  try {
+    await makeFolder(folder)
+    await makeFolder(join(directory, 'logs'))
+    // other nodes control the run through files in it
+    await mkdir(join(directory, REQUESTS_FOLDER), { recursive: true, mode: 0o700 })
+    const file = join(folder, 'job.sbatch')
+    if (config !== null) await writeWhole(join(folder, 'config.yaml'), config)
+    await writeWhole(file, script)
+    const id = await scheduler.submit(file, after?.id ?? null)
+    const submitted = new Date().toISOString()
+    const record = config === null ? null : join(folder, 'config.yaml')
+    await writeSubmission(directory, { scheduler: 'slurm', id, name, submitted, config: record, after })
+    return { id, directory }
+  } catch (error) {
+    await rm(isNew ? directory : folder, { recursive: true, force: true })
+    throw error
+  }
+}
+
+async function refuseActive(directory: string, scheduler: JobScheduler): Promise<void> {
+  const earlier = await readSubmission(directory)
+  if (earlier === null) return
+  const state = (await scheduler.states([earlier.id])).get(earlier.id)
+  if (state === undefined || state.ended) return
+  throw new UsageError(
+    `${directory}: its job is in the queue (expected no job, found ${jobInWords({ ...earlier, ...state })})`,
+    {
+      hint: `\`freetumor runs stop ${directory}\` ends it`,
+    },
+  )
+}
+
+/** Slurm accepts a job beyond the limits of its partition, which then stays pending. */
+async function refuseBeyondLimits({ nodes, cluster }: ClusterJob, scheduler: JobScheduler): Promise<void> {
+  const { maxHours, maxNodes } = await scheduler.limits(cluster.partition)
+  const where = cluster.partition === null ? 'the default partition' : `partition ${cluster.partition}`
+  const fail = (key: string, limit: number, unit: string, found: number): never => {
+    throw new ConfigError(
+      `${key}: above the limit of ${where} (expected at most ${limit} ${unit}, found ${found})`,
+      {
+        hint: `lower ${key}, or choose another cluster.partition; \`sinfo\` lists them`,
+      },
+    )
+  }
+  if (maxHours !== null && (cluster.timeHours ?? 0) > maxHours)
+    fail('cluster.timeHours', maxHours, 'h', cluster.timeHours!)
+  if (maxNodes !== null && nodes > maxNodes) fail('cluster.nodes', maxNodes, 'nodes', nodes)
+}

@@ -1,0 +1,110 @@
+import { join } from 'node:path'
+import { RuntimeCrashError, StoppedError, UsageError } from '../../errors.js'
+import { bestCheckpoint, latestCheckpoint } from '../../training/checkpoints.js'
+import { readValidations } from '../../training/event-log.js'
+import type { RunEvent } from '../../training/events.js'
+import type { RunResult } from '../../training/run.js'
+import { readExit } from '../../training/run-directory.js'
+import type { RunSummary } from '../../training/run-summary.js'
+import type { ControlledProcesses, RunControl } from '../ports/runs.js'
+import type { JobScheduler } from '../ports/scheduler.js'
+import { followJob } from '../runs/follow.js'
+import { summaryOfRun } from '../runs/list.js'
+import type { SubmittedJob } from './run.js'
+
+/** A training that a cluster runs. Iterate it for its events, over all starts of its job. */
+export interface SubmittedRun extends AsyncIterable<RunEvent>, SubmittedJob {
+  /**
+   * Wait for the end of the job; return its result.
+   * @throws StoppedError if it was stopped or cancelled, RuntimeCrashError with the reason if it failed
+   */
+  result(): Promise<RunResult>
+  /** Return the state of the run and of its job in the queue. */
+  summary(): Promise<RunSummary>
+  /** Save and end the run; a job that waits in the queue is cancelled. Resolve with the next step to run. */
+  stop(reason?: string): Promise<number>
+  pause(): Promise<number>
+  unpause(): Promise<number>
+  checkpoint(): Promise<number>
+  setLearningRate(value: number): Promise<number>
+}
+
+/** Return the handle of a submitted training. */
+export function submittedRun(
+  { id, directory }: SubmittedJob,
+  scheduler: JobScheduler,
+  processes: ControlledProcesses,
+): SubmittedRun {
+  const events = (): AsyncGenerator<RunEvent> => followJob(directory, { id }, processes)
+  const control = async <T>(act: (run: RunControl) => Promise<T>): Promise<T> => {
+    const run = await processes.connect(directory)
+    if (run === null) throw await notRunning(directory, processes)
+    try {
+      return await act(run)
+    } finally {
+      run.close()
+    }
+  }
+  return {
+    id,
+    directory,
+    [Symbol.asyncIterator]: events,
+    summary: () => summaryOfRun(directory, processes),
+    async result() {
+      for await (const _ of events());
+      return await resultOf(directory, processes)
+    },
+    stop: (reason = 'stop') => stopJob({ id, directory }, reason, scheduler, processes),
+    pause: () => control((run) => run.pause()),
+    unpause: () => control((run) => run.unpause()),
+    checkpoint: () => control((run) => run.checkpoint()),
+    setLearningRate: (value) => control((run) => run.setLearningRate(value)),
+  }
+}
+
+/** Stop the run of a job, or cancel a job that has not started. Return the next step to run. */
+export async function stopJob(
+  { id, directory }: SubmittedJob,
+  reason: string,
+  scheduler: JobScheduler,
+  processes: ControlledProcesses,
+): Promise<number> {
+  const run = await processes.connect(directory)
+  try {
+    if (run !== null) return await run.stop(reason)
+  } finally {
+    run?.close()
+  }
+  const { queue, step } = await summaryOfRun(directory, processes)
+  if (queue === null || queue.ended) throw await notRunning(directory, processes)
+  await scheduler.cancel(id)
+  return step
+}
+
+async function notRunning(directory: string, processes: ControlledProcesses): Promise<UsageError> {
+  const { state, queue } = await summaryOfRun(directory, processes)
+  const job = queue === null ? '' : `; job ${queue.id} is ${queue.state}`
+  return new UsageError(`${directory}: not running (${state}${job})`, {
+    hint: queue?.ended
+      ? 'submit it again with `freetumor submit`'
+      : 'repeat the command when the run has started',
+  })
+}
+
+async function resultOf(directory: string, processes: ControlledProcesses): Promise<RunResult> {
+  const exit = await readExit(directory)
+  const { state, reason } = await summaryOfRun(directory, processes)
+  const words = `${directory}: ${reason ?? state}`
+  if (exit?.outcome !== 'completed' && state !== 'stopped')
+    throw new RuntimeCrashError(words, { hint: `inspect ${directory}/logs` })
+  if (exit === null) throw new StoppedError(words, { hint: 'submit it again with `freetumor submit`' })
+  return {
+    outcome: exit.outcome,
+    reason: exit.reason,
+    directory,
+    step: exit.step,
+    checkpoint: await latestCheckpoint(directory),
+    best: await bestCheckpoint(directory),
+    history: await readValidations(join(directory, 'events.jsonl')),
+  }
+}

@@ -1,0 +1,173 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type SlurmCluster, startSlurm, whatSlurmLacks } from '../../scripts/faults/slurm-cluster.mjs'
+import { resolvePython } from '../../src/runtime/python.js'
+import type { RunEvent } from '../../src/training/events.js'
+import type { ExitRecord } from '../../src/training/run-directory.js'
+import { runCli } from '../helpers/cli.js'
+import { until } from '../helpers/until.js'
+
+const lacking = whatSlurmLacks()
+const title =
+  lacking === null ? 'jobs of a real Slurm' : `jobs of a real Slurm (skipped: ${lacking} is missing)`
+const STEPS = 30
+
+interface Job {
+  readonly id: string
+  readonly directory: string
+}
+
+describe.skipIf(lacking !== null)(title, () => {
+  let cluster: SlurmCluster
+
+  beforeAll(async () => {
+    cluster = await startSlurm({ graceSeconds: 120, killWaitSeconds: 60 })
+  }, 120_000)
+  afterAll(() => cluster.close(), 60_000)
+
+  const freetumor = async (...argv: readonly string[]) =>
+    await runCli(argv, {
+      cwd: cluster.folder,
+      env: { ...cluster.env, FREETUMOR_PYTHON: resolvePython() },
+    })
+  const submit = async (name: string, ...set: readonly string[]): Promise<Job> => {
+    const settings = [
+      `training.steps=${STEPS}`,
+      'sampling.patchVoxels=[24,24,24]',
+      'sampling.cropsPerVolume=1',
+      'sampling.workers=1',
+      'data.phantoms.sizeVoxels=48',
+      'data.phantoms.labelledCases=3',
+      `data.root=${cluster.folder}/data`,
+      `prepare.cache=${cluster.folder}/cache`,
+      'report.pictures=0',
+      'cluster.gpusPerNode=0',
+      'cluster.nodes=2',
+      'cluster.check=false',
+      ...set,
+    ]
+    const out = join(cluster.folder, name)
+    const argv = ['submit', 'debug-baseline', '--out', out, '--output', 'json', '--set', ...settings]
+    const { code, stdout, stderr } = await freetumor(...argv)
+    expect([code, stderr]).toEqual([0, ''])
+    return JSON.parse(stdout) as Job
+  }
+  const state = async ({ id }: Job) => (await cluster.job(id))?.JobState
+  const restarts = async ({ id }: Job) => Number((await cluster.job(id))?.Restarts)
+  const ended = async (job: Job) => /COMPLETED|FAILED|CANCELLED/.test((await state(job)) ?? '')
+  const linesIn = (path: string): unknown[] =>
+    existsSync(path)
+      ? readFileSync(path, 'utf8')
+          .split('\n')
+          .filter((line) => line.endsWith('}'))
+          .map((line) => JSON.parse(line) as unknown)
+      : []
+  const losses = ({ directory }: Job) =>
+    (linesIn(join(directory, 'events.jsonl')) as RunEvent[]).flatMap((event) =>
+      event.type === 'step' ? [[event.step, event.losses]] : [],
+    )
+  const exitOf = ({ directory }: Job) =>
+    JSON.parse(readFileSync(join(directory, 'exit.json'), 'utf8')) as ExitRecord
+  const starts = ({ directory }: Job) => linesIn(join(directory, 'submission/history.jsonl'))
+
+  it('a preempted training saves, is requeued, and has the losses of an uninterrupted one', async () => {
+    const job = await submit('preempted')
+    expect(
+      JSON.parse((await freetumor('runs', 'show', job.directory, '--output', 'json')).stdout),
+    ).toMatchObject({
+      queue: { id: job.id, scheduler: 'slurm' },
+    })
+    await until(() => losses(job).length > 5)
+    await cluster.run('sbatch', ['-p', 'high', '-N2', '--exclusive', '--wrap', 'true', '-o', '/dev/null'])
+    await until(async () => (await restarts(job)) === 1)
+    const saved = exitOf(job)
+    expect(saved).toMatchObject({ outcome: 'stopped', exitCode: 75, step: losses(job).length })
+    await until(() => ended(job))
+    const whole = await submit('uninterrupted')
+    await until(() => ended(whole))
+    expect([await state(job), await state(whole)]).toEqual(['COMPLETED', 'COMPLETED'])
+    expect(starts(job)).toMatchObject([
+      { restart: 0, exitCode: 75, requeued: true },
+      { restart: 1, exitCode: 0, requeued: false },
+    ])
+    expect(losses(job)).toHaveLength(STEPS)
+    expect(losses(job)).toEqual(losses(whole))
+  }, 600_000)
+
+  it('`runs stop` from another node saves and ends a training without a requeue', async () => {
+    const job = await submit('stopped', 'training.steps=100000', 'cluster.check=true')
+    await until(() => losses(job).length > 2)
+    const paused = await freetumor('runs', 'pause', job.directory, '--output', 'json')
+    expect(paused.code).toBe(0)
+    expect(
+      JSON.parse((await freetumor('runs', 'list', cluster.folder, '--output', 'json')).stdout),
+    ).toMatchObject({
+      runs: expect.arrayContaining([expect.objectContaining({ directory: job.directory, state: 'paused' })]),
+    })
+    const { code, stderr } = await freetumor('runs', 'stop', job.directory)
+    expect([code, stderr]).toEqual([0, ''])
+    await until(() => ended(job))
+    expect(exitOf(job)).toMatchObject({ outcome: 'stopped', reason: 'freetumor runs stop' })
+    expect(starts(job)).toMatchObject([{ exitCode: 75, requeued: false }])
+    expect((await freetumor('runs', 'attach', job.directory, '--output', 'ndjson')).code).toBe(75)
+  }, 600_000)
+
+  it('scancel saves a training, and it is not requeued', async () => {
+    const job = await submit('cancelled', 'training.steps=100000', 'cluster.nodes=1')
+    await until(() => losses(job).length > 2)
+    await cluster.run('scancel', [job.id])
+    await until(
+      async () => (await state(job)) === 'CANCELLED' && existsSync(join(job.directory, 'exit.json')),
+    )
+    expect(exitOf(job)).toMatchObject({ outcome: 'stopped', step: losses(job).length })
+    expect(await restarts(job)).toBe(0)
+  }, 600_000)
+
+  it('a training that its data contradict fails without a requeue', async () => {
+    const job = await submit('wrong', 'data.datasets.0.name=BTCV', 'data.phantoms=null', 'cluster.nodes=1')
+    await until(() => ended(job))
+    expect(starts(job)).toMatchObject([{ exitCode: 3, requeued: false }])
+    expect([await state(job), await restarts(job)]).toEqual(['FAILED', 0])
+  }, 300_000)
+
+  it('a failed link of a chain cancels the links after it, which name its reason', async () => {
+    const config = (name: string, data: string): string => `
+job: baseline
+name: ${name}
+data: { root: ${cluster.folder}/none, datasets: [{ name: ${data} }] }
+runtime: { device: cpu }
+cluster: { check: false, cpusPerNode: 1 }
+`
+    const { writeFile } = await import('node:fs/promises')
+    for (const name of ['first', 'second'])
+      await writeFile(join(cluster.folder, `${name}.yaml`), config(name, 'BTCV'))
+    const argv = ['submit', '--chain', 'first.yaml', 'second.yaml', '--out', 'chain', '--output', 'json']
+    const { code, stdout } = await freetumor(...argv)
+    expect(code).toBe(0)
+    const { jobs } = JSON.parse(stdout) as { jobs: Job[] }
+    await until(() => ended(jobs[1]!))
+    expect(await state(jobs[1]!)).toBe('CANCELLED')
+    const { stdout: shown } = await freetumor('runs', 'show', jobs[1]!.directory, '--output', 'json')
+    expect(JSON.parse(shown)).toMatchObject({ state: 'failed', queue: { state: 'cancelled', ended: true } })
+    expect((JSON.parse(shown) as { reason: string }).reason).toContain(
+      `job ${jobs[0]!.id} in ${jobs[0]!.directory} failed`,
+    )
+  }, 300_000)
+
+  it('a job that Slurm refuses leaves no files', async () => {
+    const argv = [
+      'submit',
+      'debug-baseline',
+      '--out',
+      'refused',
+      '--set',
+      'cluster.nodes=1',
+      'cluster.partition=nowhere',
+    ]
+    const { code, stderr } = await freetumor(...argv)
+    expect(code).toBe(4)
+    expect(stderr).toContain('nowhere')
+    expect(existsSync(join(cluster.folder, 'refused'))).toBe(false)
+  }, 120_000)
+})
