@@ -207,7 +207,7 @@ function checkedShape(dims: readonly number[], file: string): Vec3 {
     throw refusal(
       'dimensions',
       file,
-      `wrong dimensions (expected one 3-D volume, found ${count} dimensions: ${used.join(' x ')})`,
+      `wrong dimensions (expected one 3-D volume, found ${count}-D: ${used.join(' x ')})`,
       'extract one volume into a separate file',
     )
   const [x, y, z] = used as [number, number, number]

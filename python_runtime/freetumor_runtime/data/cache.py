@@ -162,7 +162,7 @@ def _checked_slabs(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[st
     try:
         values = np.fromfile(table, "<u4")
         if len(shape) != 3 or len(values) != len(METADATA_FILES) + 2 + 2 * count:
-            raise DataError(f"{table}: {len(values)} checksums do not fit the shape {list(shape)}", _HINT)
+            raise DataError(f"{table}: wrong number of checksums for shape {list(shape)}", _HINT)
         check("checksums/c/0", values[:-1].tobytes(), values[-1])
         for name, expected in zip(METADATA_FILES, values, strict=False):
             check(name, (path / name).read_bytes(), expected)

@@ -343,7 +343,7 @@ def _checked_shape(dims: list[int], path: str) -> tuple[int, int, int]:
     used = dims[1 : 1 + max(0, min(7, count))]
     if not 3 <= count <= 7 or any(size != 1 for size in used[3:]):
         found = " x ".join(map(str, used))
-        message = f"wrong dimensions (expected one 3-D volume, found {count} dimensions: {found})"
+        message = f"wrong dimensions (expected one 3-D volume, found {count}-D: {found})"
         raise NiftiError("dimensions", path, message, "extract one volume into a separate file")
     x, y, z = used[:3]
     if not all(1 <= size <= _MAX_DIMENSION for size in (x, y, z)):

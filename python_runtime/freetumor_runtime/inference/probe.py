@@ -45,7 +45,8 @@ def probe_merging(path: str, image: str, labels: str, settings: dict[str, Any]) 
         segmentor = load_segmentor(path, order, device, settings["weights"])
         if max(classes) >= segmentor.facts["outputs"]:
             raise UsageError(
-                f"{labels}: ids go up to {max(classes)}, the network has {segmentor.facts['outputs']} outputs",
+                f"{labels}: ids without an output "
+                f"(expected at most {segmentor.facts['outputs'] - 1}, found {max(classes)})",
                 "bring the labels to the network's ids with `freetumor data remap`",
             )
         dice = _dice(segmentor.network, image_XYZ, label_XYZ, starts, patch, classes, device)

@@ -64,7 +64,7 @@ def tumor_outputs(outputs: int) -> tuple[int, ...]:
     """Return the tumor outputs of a segmentor: of 7 outputs 2, 4, 6; of 3 output 2; of 2 output 1."""
     if outputs not in TUMOR_OUTPUTS:
         raise ConfigError(
-            f"a segmentor of {outputs} outputs does not state its tumor outputs",
+            f"a segmentor does not state its tumor outputs (number of outputs: {outputs})",
             f"use one of {', '.join(map(str, TUMOR_OUTPUTS))} outputs",
         )
     return TUMOR_OUTPUTS[outputs]

@@ -115,7 +115,7 @@ def freeze_by_name(networks: dict[str, nn.Module], patterns: Sequence[str]) -> l
         return []
     values = sum(weights[name].numel() for name in frozen)
     learning = sum(weight.numel() for weight in weights.values()) - values
-    text = f"{len(frozen)} of {len(weights)} weight tensors are frozen ({values} values; {learning} learn)"
+    text = f"frozen weight tensors: {len(frozen)} of {len(weights)} (values: {values} frozen, {learning} trained)"
     return [Note("info", text)]
 
 

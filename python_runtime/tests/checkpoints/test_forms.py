@@ -240,7 +240,7 @@ FORMS = [
         "14 outputs",
         lambda: swinunetr(outputs=14),
         {"outputs": 14, "tumorOutputs": None, "causes": []},
-        predict="a segmentor of 14 outputs does not state its tumor outputs",
+        predict="a segmentor does not state its tumor outputs (number of outputs: 14)",
         start=ALL - 2,
         note="expects 3 outputs, the file has 14",
     ),

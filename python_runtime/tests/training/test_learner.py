@@ -138,7 +138,7 @@ def test_what_is_not_taught_has_no_gradient_and_what_is_frozen_stays_so(batch):
 
 def test_freezing_lists_the_frozen_weights_and_refuses_patterns_that_match_none_or_all():
     (note,) = freeze_by_name({"netG.": network(), "netD.": network()}, ["netG.0.*", "netD.2.bias"])
-    assert note.text == "3 of 8 weight tensors are frozen (22 values; 42 learn)"
+    assert note.text == "frozen weight tensors: 3 of 8 (values: 22 frozen, 42 trained)"
     with pytest.raises(ConfigError, match=r"training.freeze: 'netG.9.\*' matches no weight") as refused:
         freeze_by_name({"netG.": network()}, ["netG.9.*"])
     assert "netG.0, netG.2" in refused.value.hint

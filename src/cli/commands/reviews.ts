@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { Agreement } from '../../evaluation/agreement.js'
 import { overviewOfReviews, type ReviewOverview, reviewFileAt } from '../../pipeline/review-summary.js'
-import { oneLine } from '../../plain-text.js'
+import { counted, oneLine } from '../../plain-text.js'
 import { readReviews, reviewsCsv } from '../../quality/reviews.js'
 import { printResult } from '../output.js'
 import { type AddCommand, outputOption, withExample } from '../program.js'
@@ -39,7 +39,7 @@ function inWords({ file, tumors, reviewers, agreement }: ReviewOverview): string
   const { accepted, rejected, undecided } = tumors
   const { pairs, overall } = agreement
   return [
-    `${accepted + rejected + undecided} tumors reviewed in ${file}: ${accepted} accepted, ${rejected} rejected, ${undecided} undecided`,
+    `${counted(accepted + rejected + undecided, 'tumor')} reviewed in ${file}: ${accepted} accepted, ${rejected} rejected, ${undecided} undecided`,
     ...reviewers.map(
       (one) =>
         `${oneLine(one.reviewer)}: ${one.accepted} accepted, ${one.rejected} rejected, ${one.secondsPerDecision.toFixed(1)} s a decision`,

@@ -115,8 +115,9 @@ export function makeManifest(cases: readonly ManifestCase[]): Manifest {
   if (twice.length > 0) {
     const { id } = twice[0]!
     const [first, second] = sorted.filter((item) => item.id === id)
+    const more = twice.length > 1 ? `; ${twice.length} such ids` : ''
     throw new DataError(
-      `case ${id}: listed twice, as ${first!.image} (${first!.split}) and ${second!.image} (${second!.split}); ${twice.length} such ids`,
+      `case ${id}: listed twice, as ${first!.image} (${first!.split}) and ${second!.image} (${second!.split})${more}`,
       { hint: 'remove one of them from the list, or rename one file' },
     )
   }

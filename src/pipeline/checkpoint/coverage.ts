@@ -125,7 +125,7 @@ export function refuseWrongGenerator(
   const lacking = plan.organs.filter(({ channel }) => channel >= outputs)
   if (lacking.length > 0)
     throw new CheckpointError(
-      `${where}: none of its ${outputs} outputs is for ${lacking.map(({ name }) => name).join(', ')}`,
+      `${where}: no output is for ${lacking.map(({ name }) => name).join(', ')} (found ${counted(outputs, 'output')})`,
       { hint: 'set networks.generator.channel: shared' },
     )
   const { untouchedOutputs } = facts.channelMode

@@ -32,7 +32,7 @@ function networkHints(network: NetworkFacts): string[] {
   const hints = [...causes.map((cause) => `${name}: ${cause}`), ...useHints(network)]
   if (architecture !== null && unexpected > 0)
     hints.push(
-      `${name} has ${unexpected} tensors that do not belong to its ${architecture}; loading ignores them where allowed`,
+      `${name} has ${counted(unexpected, 'tensor', ['that does', 'that do'])} not belong to its ${architecture}; loading ignores this where allowed`,
     )
   if (notFinite.length > 0)
     hints.push(

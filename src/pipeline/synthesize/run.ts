@@ -3,6 +3,7 @@ import type { DataSection } from '../../config/sections/data.js'
 import { caseFileNames } from '../../curation/case-file-names.js'
 import { curate, curationWarnings } from '../../curation/datasets/curate.js'
 import type { LeftOut } from '../../curation/datasets/file-names.js'
+import { makeManifest } from '../../curation/datasets/manifest.js'
 import { pairCases } from '../../curation/datasets/pairs.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
@@ -283,6 +284,8 @@ async function hostsOf(
     throw new DataError('data.datasets: no host CT (expected a case with a label that is no test case)', {
       hint: 'add scans with organ labels; `freetumor data list` and `freetumor data check` list the cases',
     })
+  // refuses two hosts of one id before anything is written
+  makeManifest(hosts)
   return { hosts, leftOut: found.leftOut }
 }
 

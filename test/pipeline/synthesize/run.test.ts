@@ -1,5 +1,5 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { resolveConfig } from '../../../src/config/resolve.js'
 import type { RunConfig } from '../../../src/config/schema.js'
@@ -113,6 +113,26 @@ describe('an offline synthesis', () => {
     const started = made(configOf(folder), out, runtime, undefined, hostsOf('d/x', 'D/x'))
     await expect(started).rejects.toThrow('cases d/x and D/x: equal file names (found D__x for both)')
     expect(asked.filter((name) => name === 'prepare' || name === 'synthesize')).toEqual([])
+  })
+
+  it('refuses a pair of .hdr and .img next to a volume of its name, and writes nothing', async () => {
+    const folder = temporaryFolder()
+    const [out, images, labels] = [join(folder, 'out'), join(folder, 'images'), join(folder, 'labels')]
+    for (const name of ['images/a.hdr', 'images/a.img', 'images/a.nii', 'labels/a.nii']) {
+      await mkdir(dirname(join(folder, name)), { recursive: true })
+      await writeFile(join(folder, name), '')
+    }
+    const context: StageContext = {
+      runtime: memoryRuntime(),
+      signal: undefined,
+      logDirectory: out,
+      note: () => {},
+    }
+    const settings = synthesisSettings(configOf(folder))
+    await expect(synthesizeCases({ settings, out, hosts: { images, labels } }, context)).rejects.toThrow(
+      `case a: listed twice, as ${join(images, 'a.hdr')} (training) and ${join(images, 'a.nii')} (training)`,
+    )
+    await expect(readdir(out)).rejects.toThrow('ENOENT')
   })
 
   it('lists every tumor once, in order, with all values to reproduce it', async () => {
