@@ -81,7 +81,15 @@ const ROOMS: Readonly<Record<string, Room>> = {
     types: ['pipeline/ports', 'volume', 'config', ...DOMAIN, 'sampling'],
   },
   studio: {
-    uses: ['volume', 'config', ...DOMAIN, 'report', 'pipeline', 'pipeline/runs'],
+    uses: [
+      'volume',
+      'config',
+      ...DOMAIN,
+      'report',
+      'pipeline',
+      'pipeline/runs',
+      'pipeline/report/tumor-pictures.ts',
+    ],
     types: ['pipeline/ports'],
   },
   cli: { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'transport', 'studio'] },

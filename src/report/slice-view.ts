@@ -32,11 +32,11 @@ export interface SliceView {
 }
 
 /** Sides of the body at the left, right, top and bottom of a slice, as radiologists look at it. */
-const MARKS: Readonly<Record<string, readonly [string, string, string, string]>> = {
-  axial: ['R', 'L', 'A', 'P'],
-  coronal: ['R', 'L', 'S', 'I'],
-  sagittal: ['A', 'P', 'S', 'I'],
-}
+const MARKS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['axial', ['R', 'L', 'A', 'P']],
+  ['coronal', ['R', 'L', 'S', 'I']],
+  ['sagittal', ['A', 'P', 'S', 'I']],
+])
 const BARS_MM = [1, 2, 5, 10, 20, 50, 100]
 /** Largest share of the width that the scale bar takes. */
 const BAR_SHARE = 0.32
@@ -79,16 +79,25 @@ function rectangleAt([left, top, width, height]: readonly number[]): string {
 }
 
 function marks({ name, width, pixelMm }: SliceGrid): string {
-  const sides = MARKS[name]
-  const letters = (sides ?? []).map((letter, at) => `<i class="side${at}">${letter}</i>`)
+  const letters = sideMarks(name).map((letter, at) => `<i class="side${at}">${letter}</i>`)
   const bar = pixelMm === null ? '' : scaleBar(width * pixelMm[0])
   return `<div aria-hidden="true">${letters.join('')}${bar}</div>`
 }
 
+/** Return the sides of the body at the left, right, top and bottom of a plane; none for an unknown plane. */
+export function sideMarks(plane: string): readonly string[] {
+  return MARKS.get(plane) ?? []
+}
+
 function scaleBar(widthMm: number): string {
-  const length = BARS_MM.findLast((mm) => mm <= BAR_SHARE * widthMm)
-  if (length === undefined) return ''
+  const length = scaleBarMm(widthMm)
+  if (length === null) return ''
   return `<i class="bar-mm" style="width:${((100 * length) / widthMm).toFixed(1)}%">${length} mm</i>`
+}
+
+/** Return the length of the scale bar of a view; null if no bar fits. */
+export function scaleBarMm(widthMm: number): number | null {
+  return BARS_MM.findLast((mm) => mm <= BAR_SHARE * widthMm) ?? null
 }
 
 /** Return the border of a mask as an SVG path along the sides of its pixels, in pixels. */

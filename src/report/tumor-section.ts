@@ -105,6 +105,12 @@ export function similarPairs(
 }
 
 function pairFigure(real: RealTumor, synthetic: Example): string {
+  const told = pairFacts(real, synthetic)
+  return `<figure>${sliceRow(pairViews(real, synthetic), 'two')}<figcaption>${escapeHtml(`${real.organ} tumors`)} ${quiet(told)}</figcaption></figure>`
+}
+
+/** Return the views of a real and a synthetic tumor at the same scale. */
+export function pairViews(real: RealTumor, synthetic: Example): SliceView[] {
   const plane = synthetic.planes[0]!
   const side = Math.max(sideFor(real.plane), sideFor(plane))
   const view = (title: string, slice: TumorSlice): SliceView => {
@@ -117,12 +123,15 @@ function pairFigure(real: RealTumor, synthetic: Example): string {
       outlines: [{ look: 'tumor', mask }],
     }
   }
-  const views = [view('real', real.plane), view('synthetic', { ...plane, image: plane.synthetic })]
-  const told = [
+  return [view('real', real.plane), view('synthetic', { ...plane, image: plane.synthetic })]
+}
+
+/** Return diameter and origin of a real and a synthetic tumor. */
+export function pairFacts(real: RealTumor, synthetic: Example): string[] {
+  return [
     `real: ${millimetres(real.diameterMm)}, ${real.where}`,
     `synthetic: ${millimetres(synthetic.diameterMm)}, ${synthetic.where}`,
   ]
-  return `<figure>${sliceRow(views, 'two')}<figcaption>${escapeHtml(`${real.organ} tumors`)} ${quiet(told)}</figcaption></figure>`
 }
 
 /** Return the side of a square, in pixels, that shows the tumor with a margin. */
@@ -212,12 +221,13 @@ function crops(example: Example): string {
   return `<figure>${rows.join('')}<figcaption>${escapeHtml(what)} ${quiet(told)}</figcaption></figure>`
 }
 
-function nameOf({ organ, size, diameterMm }: Example): string {
+/** Return size, organ and diameter of a tumor. */
+export function nameOf({ organ, size, diameterMm }: Example): string {
   return `${size} ${organ} tumor${diameterMm === null ? '' : `, ${millimetres(diameterMm)}`}`
 }
 
 /** Return the measure that decided, else the detected fraction. */
-function decision({ decided, shareSeen }: Example): string {
+export function decision({ decided, shareSeen }: Example): string {
   if (decided !== null) return decided
   return shareSeen === null ? 'no baseline' : `baseline detects ${percent(shareSeen)}`
 }
@@ -252,14 +262,17 @@ export function doubledDifference({ host, synthetic }: Pick<TumorPlane, 'host' |
   return host.map((before, at) => Math.max(0, Math.min(255, 128 + 2 * (synthetic[at]! - before))))
 }
 
-function byOrgan<T extends { readonly organ: string }>(all: readonly T[]): [organ: string, own: T[]][] {
+/** Return the tumors of each organ, in the order of the names of the organs. */
+export function byOrgan<T extends { readonly organ: string }>(
+  all: readonly T[],
+): [organ: string, own: T[]][] {
   const groups = new Map<string, T[]>()
   for (const one of all) groups.set(one.organ, [...(groups.get(one.organ) ?? []), one])
   return [...groups].sort(([a], [b]) => a.localeCompare(b)).slice(0, MAX_ORGANS)
 }
 
 /** Return the first tumor of each size, from the smallest on; a second one if there is only one size. */
-function bySize(own: readonly Example[]): Example[] {
+export function bySize(own: readonly Example[]): Example[] {
   const seen = new Map<string, number>()
   const ranked = own.map((one) => {
     const earlier = seen.get(one.size) ?? 0

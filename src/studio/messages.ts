@@ -40,6 +40,46 @@ export interface RankLogName {
   readonly bytes: number
 }
 
+/** Example tumors that a training kept, by organ. */
+export interface ExampleTumors {
+  readonly organs: readonly {
+    readonly organ: string
+    readonly accepted: readonly ExampleFigure[]
+    readonly rejected: readonly ExampleFigure[]
+    /** Tumors without a verdict, as in synthesis training. */
+    readonly unjudged: readonly ExampleFigure[]
+    /** A real tumor next to a synthetic one of similar size. */
+    readonly pairs: readonly ExampleFigure[]
+  }[]
+  /** Advice for a run without pictures. */
+  readonly advice: string
+  readonly problems: readonly string[]
+}
+
+export interface ExampleFigure {
+  readonly title: string
+  /** The deciding measure, the origin and the intensity window. */
+  readonly facts: readonly string[]
+  readonly views: readonly ExampleView[]
+}
+
+/** A slice; rows from the top. */
+export interface ExampleView {
+  readonly title: string
+  readonly alt: string
+  readonly width: number
+  readonly height: number
+  readonly pixelMm: readonly [number, number]
+  /** Sides of the body at the left, right, top and bottom. */
+  readonly sides: readonly string[]
+  /** Length of the scale bar; null without one. */
+  readonly barMm: number | null
+  /** Base64, one byte a pixel. */
+  readonly gray: string
+  /** A mask to outline, in base64, 1 inside; null without one. */
+  readonly outline: string | null
+}
+
 /** Down-sampled series over steps. */
 export interface CurveUpdate {
   readonly names: readonly string[]

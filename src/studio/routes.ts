@@ -7,6 +7,7 @@ import { cannotBeRead } from '../system-errors.js'
 import type { Catalogue } from './catalogue.js'
 import { carryOut } from './command.js'
 import { detailOf, tailOf } from './detail.js'
+import { exampleTumorsOf } from './example-tumors.js'
 import { type Reachable, refuse, refuseForeign, requireToken, secured } from './guard.js'
 import type { RunList } from './messages.js'
 import type { StudioOptions } from './options.js'
@@ -73,6 +74,10 @@ export function routesOf({ options, reachable, token, catalogue, streams, review
   api.get('/runs/:id', async (context) => {
     const place = await catalogue.find(context.req.param('id'))
     return place === undefined ? noRun() : context.json(await detailOf(place))
+  })
+  api.get('/runs/:id/example-tumors', async (context) => {
+    const place = await catalogue.find(context.req.param('id'))
+    return place === undefined ? noRun() : context.json(await exampleTumorsOf(place))
   })
   api.get('/runs/:id/logs/:node{[0-9]{1,6}}/:rank{[0-9]{1,6}}', async (context) => {
     const { id, node, rank } = context.req.param()

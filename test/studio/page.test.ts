@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import type { RunControl } from '../../src/pipeline/ports/runs.js'
 import { temporaryFolder } from '../helpers/temporary.js'
 import { hasChromium, missing, openPage, violationsOf } from './browser-page.js'
+import { examplePicture, REJECTED, writeExamples, writePicture } from './example-pictures.js'
 import { appendEvents, eventsOf, NOBODY, STARTED, stepEvent, writeRun } from './runs.js'
 
 const HOSTILE = '<img src=x onerror="globalThis.attacked = true"><script>globalThis.attacked = true</script>'
@@ -110,6 +111,50 @@ describe.skipIf(!hasChromium)(`the page in Chromium${missing}`, () => {
     expect(faults).toEqual([])
   })
 
+  it.each([false, true])('shows accepted next to rejected tumors of an organ; dark: %s', async (dark) => {
+    const folder = await folderOfRuns('first')
+    writeExamples(join(folder, 'first'))
+    const { page, faults } = await openPage(folder, { dark })
+    await page.getByRole('link', { name: 'debug-segmentation' }).click()
+    const examples = page.getByRole('region', { name: 'Example tumors' })
+    await examples.getByRole('heading', { name: 'liver' }).waitFor()
+    const figureOf = (verdict: string) =>
+      examples.locator('.verdicts > div', { has: page.getByRole('heading', { name: verdict }) })
+    await figureOf('accepted').getByText('detected fraction 90.0 %, threshold 50 %').waitFor()
+    await figureOf('rejected').getByText('detected fraction 20.0 %, threshold 50 %').waitFor()
+    await examples.getByText('real: 13 mm, step 3').waitFor()
+    const names = await figureOf('rejected')
+      .getByRole('img')
+      .evaluateAll((all) => all.map((one) => one.getAttribute('aria-label')))
+    expect(names).toEqual(
+      ['host', 'synthetic', 'difference', 'mask'].map(
+        (title) => `${title} of a small liver tumor, 12 mm, axial slice`,
+      ),
+    )
+    expect(await middlePixels(page, '.examples .verdicts canvas')).toEqual([90, 140, 228, 140])
+    expect(await violationsOf(page)).toEqual([])
+    expect(faults).toEqual([])
+  })
+
+  it('says what to do without example tumors, and shows text of a picture file as text', async () => {
+    const folder = await folderOfRuns('first')
+    const { page, faults } = await openPage(folder)
+    await page.getByRole('link', { name: 'debug-segmentation' }).click()
+    await page.getByText('They appear here when the training paints its first tumors.').waitFor()
+    expect(await violationsOf(page)).toEqual([])
+    const hostile = examplePicture({ ...REJECTED, organ: HOSTILE, size: HOSTILE })
+    writePicture(join(folder, 'first'), 'tumor_00000006_12_0_x_rejected', hostile)
+    writePicture(join(folder, 'first'), 'tumor_00000007_12_0_x_rejected', { planes: HOSTILE })
+    await page.reload()
+    await page.locator('.examples h3', { hasText: '<img' }).waitFor()
+    await page.locator('.examples figcaption', { hasText: '<img' }).waitFor()
+    await page.locator('.examples .warning', { hasText: 'planes: wrong value' }).waitFor()
+    expect(await page.evaluate(() => 'attacked' in globalThis)).toBe(false)
+    expect(await page.locator('main img, main script').count()).toBe(0)
+    expect(await violationsOf(page)).toEqual([])
+    expect(faults).toEqual([])
+  })
+
   it('sends commands, and shows the step at which each took effect', async () => {
     const folder = await folderOfRuns('first')
     let phase = 'training'
@@ -153,4 +198,14 @@ async function isPainted(page: Page): Promise<boolean> {
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
     new Set(new Uint32Array(data.buffer)).size > 2
   }`)
+}
+
+/** Return the grey value in the middle of the first four canvases. */
+async function middlePixels(page: Page, selector: string): Promise<number[]> {
+  return await page.evaluate<number[]>(`
+    [...document.querySelectorAll(${JSON.stringify(selector)})].slice(0, 4).map((canvas) => {
+      const { width, height } = canvas
+      return canvas.getContext('2d').getImageData(width / 2, height / 2, 1, 1).data[0]
+    })
+  `)
 }

@@ -38,16 +38,26 @@ export async function readTumorPictures(
   const synthetic = pictures.filter((one): one is TumorPicture => one.kind === 'synthetic')
   const lines = await linesOf(synthetic, ledger)
   return {
-    examples: synthetic.map((picture): Example => {
-      const line = lines.get(picture.attempt)
-      return {
-        ...picture,
-        verdict: picture.verdict ?? (line ? VERDICTS[line.verdict] : null),
-        decided: line === undefined || VERDICTS[line.verdict] === null ? null : decidedBy(line, policy),
-      }
-    }),
+    examples: synthetic.map((picture) => withDecision(picture, lines.get(picture.attempt), policy)),
     real: pictures.filter((one): one is RealTumor => one.kind === 'real'),
     hint,
+  }
+}
+
+/**
+ * Return a picture with the verdict and the deciding measure of its ledger line.
+ * @param line undefined if the ledger has none
+ */
+export function withDecision(
+  picture: TumorPicture,
+  line: Pick<Line, 'verdict' | 'reason' | 'measures' | 'organ' | 'size'> | undefined,
+  policy: QualityPolicy | null,
+): Example {
+  const verdict = line === undefined ? null : VERDICTS[line.verdict]
+  return {
+    ...picture,
+    verdict: picture.verdict ?? verdict,
+    decided: line === undefined || verdict === null ? null : decidedBy(line, policy),
   }
 }
 

@@ -1,5 +1,6 @@
 import { ControlBar } from './control-bar.js'
 import { make, makeNotice, setText } from './dom.js'
+import { ExampleTumorsView } from './example-tumors.js'
 import { keptTitle, RunCharts } from './run-charts.js'
 import { configuration, failureCard, kindTable, momentTable, RankLogView } from './run-details.js'
 import { RunState } from './run-state.js'
@@ -39,6 +40,7 @@ class RunPage {
   readonly #failure = make('div')
   readonly #charts = new RunCharts()
   readonly #tumors = make('div')
+  readonly #examples: ExampleTumorsView
   readonly #moments = make('section', { class: 'events' })
   readonly #details = make('div')
   /** Hidden until its parts are known, so that none of them moves. */
@@ -50,6 +52,7 @@ class RunPage {
   #problemTexts: readonly string[] = []
 
   constructor(private readonly id: string) {
+    this.#examples = new ExampleTumorsView(id)
     const names = [
       'step',
       'rate',
@@ -83,6 +86,7 @@ class RunPage {
       list,
       this.#charts.element,
       this.#tumors,
+      this.#examples.element,
       this.#moments,
       this.#details,
     )
@@ -100,6 +104,7 @@ class RunPage {
     if (update.kinds) {
       const { kinds } = this.#state
       this.#tumors.replaceChildren(...(kinds.length > 0 ? [kindTable(kinds, keptTitle(this.#state))] : []))
+      this.#examples.refresh()
     }
     if (update.moments ?? update.reset)
       this.#moments.replaceChildren(make('h2', {}, 'Events'), this.#eventTable())
@@ -120,7 +125,7 @@ class RunPage {
   /** Read what does not change while the run trains. */
   async readDetail(): Promise<void> {
     try {
-      await this.#readDetail()
+      await Promise.all([this.#readDetail(), this.#examples.read()])
     } finally {
       this.#detailRead = true
       this.#reveal()
@@ -145,6 +150,7 @@ class RunPage {
 
   close(): void {
     this.#charts.close()
+    this.#examples.close()
     this.#logs?.close()
   }
 

@@ -29,6 +29,11 @@ export function takeToken(): void {
 export const readRunList = (): Promise<RunList> => json('/api/runs')
 export const readDetail = (id: string): Promise<RunDetail> => json(`/api/runs/${id}`)
 
+/** Return the example tumors of a run as JSON text: a page compares it with the text that it shows. */
+export async function readExampleTumors(id: string): Promise<string> {
+  return await (await request(`/api/runs/${id}/example-tumors`)).text()
+}
+
 export async function readLog(id: string, node: number, rank: number): Promise<string> {
   return await (await request(`/api/runs/${id}/logs/${node}/${rank}`)).text()
 }
