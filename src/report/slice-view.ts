@@ -90,13 +90,13 @@ export function sideMarks(plane: string): readonly string[] {
 }
 
 function scaleBar(widthMm: number): string {
-  const length = scaleBarMm(widthMm)
+  const length = barLengthMm(widthMm)
   if (length === null) return ''
   return `<i class="bar-mm" style="width:${((100 * length) / widthMm).toFixed(1)}%">${length} mm</i>`
 }
 
 /** Return the length of the scale bar of a view; null if no bar fits. */
-export function scaleBarMm(widthMm: number): number | null {
+export function barLengthMm(widthMm: number): number | null {
   return BARS_MM.findLast((mm) => mm <= BAR_SHARE * widthMm) ?? null
 }
 

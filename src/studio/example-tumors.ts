@@ -9,7 +9,7 @@ import { withDecision } from '../pipeline/report/tumor-pictures.js'
 import type { LedgerLine } from '../quality/ledger.js'
 import { RULE_NAMES } from '../quality/policy.js'
 import { attemptOf, parseTumorPicture, type RealTumor, type TumorPicture } from '../report/pictures.js'
-import { type SliceView, scaleBarMm, sideMarks, windowText } from '../report/slice-view.js'
+import { barLengthMm, type SliceView, sideMarks, windowText } from '../report/slice-view.js'
 import {
   byOrgan,
   bySize,
@@ -38,6 +38,7 @@ const NAME = /^(tumor|real)_[\w.-]{1,200}\.json$/
 const VERDICTS: readonly unknown[] = ['accepted', 'rejected', 'recorded'] satisfies LedgerLine['verdict'][]
 const REASONS: readonly unknown[] = ['seen', 'notSeen', 'empty', 'notJudged', ...RULE_NAMES]
 
+type Settings = Pick<RunConfig, 'job' | 'quality' | 'report'>
 type DecidedLine = Pick<LedgerLine, 'verdict' | 'reason' | 'organ' | 'size' | 'measures'>
 
 /** Return the example tumors that a training kept, with the measures that decided. A damaged file becomes a problem. */
@@ -109,6 +110,7 @@ async function readPicture(place: PlacedRun, name: string): Promise<TumorPicture
     if (Math.max(width, height) > MAX_SIDE)
       throw new DataError(
         `${shown}: too large (expected at most ${MAX_SIDE} pixels a side, found ${width} x ${height})`,
+        { hint: 'remove this picture: it is damaged or of another version' },
       )
   return picture
 }
@@ -154,7 +156,7 @@ function lineIn(text: string): (DecidedLine & { readonly attempt: string }) | nu
   }
 }
 
-async function configOf({ root, directory }: PlacedRun): Promise<RunConfig | null> {
+async function configOf({ root, directory }: PlacedRun): Promise<Settings | null> {
   try {
     const file = await realPathInside(root, join(directory, RECORD))
     return file === null ? null : await loadConfig(file, { onNote: () => {} })
@@ -165,7 +167,7 @@ async function configOf({ root, directory }: PlacedRun): Promise<RunConfig | nul
 }
 
 /** Return what to do if there are no pictures. */
-function adviceFor(config: RunConfig | null): string {
+function adviceFor(config: Settings | null): string {
   if (config?.job === 'baseline') return 'A baseline paints no tumors: open a synthesis or a segmentation.'
   if (config?.report.pictures === 0) return 'Set report.pictures above 0 before the next training.'
   return 'They appear here when the training paints its first tumors. Runs of earlier versions have none.'
@@ -199,7 +201,7 @@ function viewOf({ grid, gray, title, alt, outlines = [] }: SliceView): ExampleVi
     height,
     pixelMm: pixelMm ?? [1, 1],
     sides: sideMarks(name),
-    barMm: pixelMm === null ? null : scaleBarMm(width * pixelMm[0]),
+    barMm: pixelMm === null ? null : barLengthMm(width * pixelMm[0]),
     gray: base64(gray),
     outline: outlines.length === 0 ? null : base64(outlines[0]!.mask),
   }

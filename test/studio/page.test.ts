@@ -136,7 +136,7 @@ describe.skipIf(!hasChromium)(`the page in Chromium${missing}`, () => {
     expect(faults).toEqual([])
   })
 
-  it('says what to do without example tumors, and shows text of a picture file as text', async () => {
+  it('states what to do without example tumors, and shows text of a picture file as text', async () => {
     const folder = await folderOfRuns('first')
     const { page, faults } = await openPage(folder)
     await page.getByRole('link', { name: 'debug-segmentation' }).click()
