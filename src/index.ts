@@ -23,6 +23,8 @@ import { type Prediction, type PredictOptions, predictMasks } from './pipeline/p
 import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/prepare/run.js'
 import { findRun, summariseRuns, summaryOfRun } from './pipeline/runs/list.js'
 import { type OpenRuntimeOptions, openWarmRuntime, type WarmRuntime } from './pipeline/serve/warm-runtime.js'
+import { planOnKubernetes, submitToKubernetes } from './pipeline/submit/kubernetes.js'
+import { runOnKubernetes } from './pipeline/submit/kubernetes-run.js'
 import { planJob, submitJob } from './pipeline/submit/run.js'
 import { type SubmittedRun, submittedRun } from './pipeline/submit/submitted-run.js'
 import type { Synthesis } from './pipeline/synthesize/dataset.js'
@@ -32,6 +34,7 @@ import { type ConfigCheck, checkTraining } from './pipeline/train/check.js'
 import { startTraining } from './pipeline/train/run.js'
 import { type CheckpointFormat, type Converted, convertFile, inspectFile } from './runtime/checkpoint.js'
 import { installation } from './runtime/installation.js'
+import { kubectl } from './runtime/kubectl.js'
 import { launchPlanner } from './runtime/launch-plan.js'
 import { packageRoot } from './runtime/python.js'
 import { controlledProcesses, runProcesses } from './runtime/run-service.js'
@@ -198,20 +201,27 @@ export function train(config: ConfigInput | RunConfig, options: TrainOptions = {
 
 export interface SubmitSettings {
   /** Scheduler of the cluster. */
-  readonly to: 'slurm'
-  /** Run directory, on a disk that all nodes share. Default: `runs/<name>/<id>`. An existing run is resumed. */
+  readonly to: 'slurm' | 'kubernetes'
+  /** Run directory, on a disk that all nodes share; on Kubernetes below a mount. Default: `runs/<name>/<id>`. An existing run is resumed. */
   readonly out?: string | undefined
 }
 
 /**
  * Submit a training as a job of a cluster, with the resources of `cluster`. Iterate the result for its events.
+ * On Kubernetes, the result needs the claim of the run directory mounted on this machine at the same path.
  * @throws ConfigError without `cluster`, EnvironmentError if the scheduler refuses the job
  */
 export async function submit(
   config: ConfigInput | RunConfig,
-  { out }: SubmitSettings,
+  { to, out }: SubmitSettings,
 ): Promise<SubmittedRun> {
-  const planned = await planJob(resolveConfig(config), installation(), { out })
+  const resolved = resolveConfig(config)
+  if (to === 'kubernetes') {
+    const planned = await planOnKubernetes(resolved, { out })
+    await submitToKubernetes(planned, kubectl)
+    return runOnKubernetes(planned, resolved.job, kubectl, controlledProcesses)
+  }
+  const planned = await planJob(resolved, installation(), { out })
   return submittedRun(await submitJob(planned, slurm), slurm, controlledProcesses)
 }
 

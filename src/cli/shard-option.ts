@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { quoted } from '../cluster/quote.js'
 import { refuseWrongShard, SHARD_FORM, type Shard } from '../curation/datasets/shard.js'
 
 /** Return the option `--shard` of commands over many cases. */
@@ -31,10 +32,5 @@ export function shardOf(shard: Shard | undefined, command: Command): { readonly 
   const words = rawArgs.filter(
     (word, at) => word !== '--shard' && rawArgs[at - 1] !== '--shard' && !word.startsWith('--shard='),
   )
-  return { shard: { ...shard, commandLine: ['freetumor', ...words].map(forShell).join(' ') } }
-}
-
-/** Return a word as a POSIX shell takes it. */
-function forShell(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
+  return { shard: { ...shard, commandLine: ['freetumor', ...words].map(quoted).join(' ') } }
 }

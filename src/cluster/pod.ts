@@ -161,18 +161,25 @@ function refuseMounts({ cluster: { mounts }, directory }: ClusterJob): void {
     if (target.includes(':') || taken.includes(target))
       throw wrong(`.${at}.target`, 'a folder of its own, without a colon', target, 'choose another folder')
   }
-  const holding = mounts
-    .filter(({ target }) => isWithin(directory, target))
-    .reduce<(typeof mounts)[number] | null>(
-      (best, mount) => (best === null || mount.target.length > best.target.length ? mount : best),
-      null,
-    )
+  const holding = mountOf(directory, mounts)
   if (holding === null || holding.readOnly)
     throw wrong(
       '',
       `a writable mount that holds the run directory ${directory}`,
       mounts.map(({ target, readOnly }) => `${target}${readOnly ? ' (read-only)' : ''}`).join(', ') || 'none',
       'mount a claim there, or choose another --out',
+    )
+}
+
+type ClusterMount = ClusterJob['cluster']['mounts'][number]
+
+/** Return the mount that holds a path of the pods; null if none does. */
+export function mountOf(path: string, mounts: readonly ClusterMount[]): ClusterMount | null {
+  return mounts
+    .filter(({ target }) => isWithin(path, target))
+    .reduce<ClusterMount | null>(
+      (best, mount) => (best === null || mount.target.length > best.target.length ? mount : best),
+      null,
     )
 }
 

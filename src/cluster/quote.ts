@@ -7,6 +7,11 @@ import { ConfigError } from '../errors.js'
  */
 export function shellWord(text: string, where: string): string {
   refuseControl(text, where)
+  return quoted(text)
+}
+
+/** Return a text, also one of several lines, as one word of a POSIX shell. */
+export function quoted(text: string): string {
   return /^[A-Za-z0-9_./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 }
 

@@ -1,6 +1,8 @@
 import { type ExecFileException, execFile } from 'node:child_process'
+import { z } from 'zod'
 import { EnvironmentError } from '../errors.js'
 import type { Kubectl } from '../pipeline/ports/kubectl.js'
+import type { QueueState } from '../pipeline/ports/scheduler.js'
 import { oneLine } from '../plain-text.js'
 
 /** Sends manifests with the `kubectl` of PATH, to the cluster of its current context. */
@@ -24,6 +26,66 @@ export const kubectl: Kubectl = {
       throw error
     }
   },
+
+  async state(trainJob, namespace) {
+    const found = ['get', trainJob, '--ignore-not-found', '--output=json', ...inside(namespace)]
+    const output = await call(found, '')
+    return output.trim() === '' ? DELETED : stateOf(trainJob, output)
+  },
+
+  async remove(object, namespace) {
+    // in the foreground: the object remains in the cluster while its pods save
+    const order = ['delete', object, '--ignore-not-found', '--cascade=foreground', '--wait=false']
+    await call([...order, ...inside(namespace)], '')
+  },
+}
+
+const DELETED: QueueState = {
+  state: 'stopped',
+  reason: 'deleted from the cluster',
+  restarts: 0,
+  ended: true,
+}
+
+/** The part of a TrainJob of Kubeflow Trainer 2 that states how far it is. */
+const trainJobAnswer = z.object({
+  metadata: z.object({ deletionTimestamp: z.string().optional() }),
+  status: z
+    .object({
+      conditions: z
+        .array(z.object({ type: z.string(), status: z.string(), message: z.string().optional() }))
+        .optional(),
+      jobsStatus: z.array(z.object({ ready: z.number().optional() })).optional(),
+    })
+    .optional(),
+})
+
+/** @throws EnvironmentError if the text describes no TrainJob */
+function stateOf(trainJob: string, text: string): QueueState {
+  const { metadata, status } = readTrainJob(trainJob, text)
+  const condition = (type: string): { reason: string | null } | null => {
+    const found = status?.conditions?.find((one) => one.type === type && one.status === 'True')
+    return found === undefined ? null : { reason: oneLine((found.message ?? '').slice(0, 400)) || null }
+  }
+  const [complete, failed, suspended] = ['Complete', 'Failed', 'Suspended'].map(condition)
+  if (complete) return { state: 'completed', reason: null, restarts: 0, ended: true }
+  if (failed) return { state: 'failed', ...failed, restarts: 0, ended: true }
+  const open = { restarts: 0, ended: false }
+  if (metadata.deletionTimestamp !== undefined) return { state: 'deleting', reason: 'being deleted', ...open }
+  if (suspended) return { state: 'pending', ...suspended, ...open }
+  const isRunning = status?.jobsStatus?.some(({ ready = 0 }) => ready > 0) ?? false
+  return { state: isRunning ? 'running' : 'pending', reason: null, ...open }
+}
+
+function readTrainJob(trainJob: string, text: string): z.infer<typeof trainJobAnswer> {
+  try {
+    return trainJobAnswer.parse(JSON.parse(text))
+  } catch (error) {
+    throw new EnvironmentError(
+      `${PROGRAM}: unexpected answer (expected ${trainJob} in JSON, found ${oneLine(text.slice(0, 200))})`,
+      { hint: `inspect it with \`kubectl get ${trainJob} --output=json\``, cause: error },
+    )
+  }
 }
 
 function inside(namespace: string | null): string[] {

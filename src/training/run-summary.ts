@@ -8,13 +8,13 @@ import { type ExitRecord, readExit } from './run-directory.js'
 
 /** Job of a cluster that runs a training, with its state in the queue. */
 export interface QueuedJob {
-  readonly scheduler: 'slurm'
+  readonly scheduler: 'slurm' | 'kubernetes'
   readonly id: string
   /** As the scheduler names it, in lower case: `pending`, `running`, `cancelled`, ... `unknown`: it has forgotten the job. */
   readonly state: string
   /** Why it is pending or has ended; null if the scheduler states none. */
   readonly reason: string | null
-  /** Number of requeues. */
+  /** Number of requeues; always 0 on Kubernetes, which does not count them. */
   readonly restarts: number
   /** True if the job has ended and no start follows. */
   readonly ended: boolean

@@ -75,6 +75,28 @@ describe('kubectl', () => {
     expect(error).toMatchObject({ message })
   })
 
+  it('reads the state of a TrainJob; a deleted one has stopped', async () => {
+    expect(await kubectl.state('trainjob/a', null)).toMatchObject({ state: 'stopped', ended: true })
+    const status = {
+      conditions: [{ type: 'Suspended', status: 'False', message: 'resumed' }],
+      jobsStatus: [{ name: 'node', ready: 1 }],
+    }
+    stand.answers('get', { stdout: JSON.stringify({ kind: 'TrainJob', metadata: {}, status }) })
+    expect(await kubectl.state('trainjob/a', null)).toEqual({
+      state: 'running',
+      reason: null,
+      restarts: 0,
+      ended: false,
+    })
+  })
+
+  it.each(['<html>', '{"status": {"conditions": 1}}'])('refuses the state %s', async (stdout) => {
+    stand.answers('get', { stdout })
+    await expect(kubectl.state('trainjob/a', null)).rejects.toThrow(
+      `kubectl: unexpected answer (expected trainjob/a in JSON, found ${stdout})`,
+    )
+  })
+
   it('that is missing is an error of the machine', async () => {
     vi.stubEnv('PATH', temporaryFolder())
     await expect(kubectl.create(TEXT, null)).rejects.toThrow('kubectl: program not found')

@@ -1,3 +1,5 @@
+import type { QueueState } from './scheduler.js'
+
 /** The program that sends manifests to a cluster of Kubernetes. */
 export interface Kubectl {
   /**
@@ -12,4 +14,12 @@ export interface Kubectl {
    * @throws EnvironmentError with the words of the cluster
    */
   create(text: string, namespace: string | null): Promise<void>
+  /**
+   * Return the state of a TrainJob; that of a deleted one is `stopped`.
+   * @param trainJob such as `trainjob/NAME`
+   * @throws EnvironmentError if no cluster answers
+   */
+  state(trainJob: string, namespace: string | null): Promise<QueueState>
+  /** Delete an object, and before it what it started. Its pods save first. */
+  remove(object: string, namespace: string | null): Promise<void>
 }

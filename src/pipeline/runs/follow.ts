@@ -13,7 +13,7 @@ export function followJob(
   processes: Pick<RunProcesses, 'jobs'>,
   signal?: AbortSignal,
 ): AsyncGenerator<RunEvent> {
-  let askedMs = 0
+  let askedMs = Number.NEGATIVE_INFINITY
   const ended = async (): Promise<boolean> => {
     if ((await lastStart(directory, id)) !== null) return true
     if (performance.now() - askedMs < ASK_MS) return false

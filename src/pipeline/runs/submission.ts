@@ -67,7 +67,7 @@ export async function lastStart(directory: string, id: string): Promise<JobStart
 
 /** Return the state of a job in words. */
 export function jobInWords({ scheduler, id, state, reason, restarts }: QueuedJob): string {
-  const name = scheduler === 'slurm' ? 'Slurm' : scheduler
+  const name = scheduler === 'slurm' ? 'Slurm' : 'Kubernetes'
   const requeues = restarts === 0 ? '' : `, requeued ${restarts} ${restarts === 1 ? 'time' : 'times'}`
   return `${name} job ${id} ${state}${reason === null ? '' : ` (${reason})`}${requeues}`
 }

@@ -29,16 +29,42 @@ export interface SubmittedRun extends AsyncIterable<RunEvent>, SubmittedJob {
   setLearningRate(value: number): Promise<number>
 }
 
-/** Return the handle of a submitted training. */
+/** Access to the job of a run, as its scheduler allows it. */
+export interface JobAccess {
+  events(): AsyncGenerator<RunEvent>
+  /** Return the running run; null if no process answers. */
+  connect(): Promise<RunControl | null>
+  summary(): Promise<RunSummary>
+  cancel(): Promise<void>
+}
+
+/** Return the handle of a training that Slurm runs. */
 export function submittedRun(
-  { id, directory }: SubmittedJob,
+  job: SubmittedJob,
   scheduler: JobScheduler,
   processes: ControlledProcesses,
 ): SubmittedRun {
-  const events = (): AsyncGenerator<RunEvent> => followJob(directory, { id }, processes)
+  return handleOf(job, slurmAccess(job, scheduler, processes))
+}
+
+function slurmAccess(
+  { id, directory }: SubmittedJob,
+  scheduler: JobScheduler,
+  processes: ControlledProcesses,
+): JobAccess {
+  return {
+    events: () => followJob(directory, { id }, processes),
+    connect: () => processes.connect(directory),
+    summary: () => summaryOfRun(directory, processes),
+    cancel: () => scheduler.cancel(id),
+  }
+}
+
+/** Return the handle of a submitted training. */
+export function handleOf({ id, directory }: SubmittedJob, access: JobAccess): SubmittedRun {
   const control = async <T>(act: (run: RunControl) => Promise<T>): Promise<T> => {
-    const run = await processes.connect(directory)
-    if (run === null) throw await notRunning(directory, processes)
+    const run = await access.connect()
+    if (run === null) throw notRunning(await access.summary())
     try {
       return await act(run)
     } finally {
@@ -48,13 +74,13 @@ export function submittedRun(
   return {
     id,
     directory,
-    [Symbol.asyncIterator]: events,
-    summary: () => summaryOfRun(directory, processes),
+    [Symbol.asyncIterator]: () => access.events(),
+    summary: () => access.summary(),
     async result() {
-      for await (const _ of events());
-      return await resultOf(directory, processes)
+      for await (const _ of access.events());
+      return await resultOf(await access.summary())
     },
-    stop: (reason = 'stop') => stopJob({ id, directory }, reason, scheduler, processes),
+    stop: (reason = 'stop') => stopOrCancel(access, reason),
     pause: () => control((run) => run.pause()),
     unpause: () => control((run) => run.unpause()),
     checkpoint: () => control((run) => run.checkpoint()),
@@ -63,26 +89,29 @@ export function submittedRun(
 }
 
 /** Stop the run of a job, or cancel a job that has not started. Return the next step to run. */
-export async function stopJob(
-  { id, directory }: SubmittedJob,
+export function stopJob(
+  job: SubmittedJob,
   reason: string,
   scheduler: JobScheduler,
   processes: ControlledProcesses,
 ): Promise<number> {
-  const run = await processes.connect(directory)
+  return stopOrCancel(slurmAccess(job, scheduler, processes), reason)
+}
+
+async function stopOrCancel(access: JobAccess, reason: string): Promise<number> {
+  const run = await access.connect()
   try {
     if (run !== null) return await run.stop(reason)
   } finally {
     run?.close()
   }
-  const { queue, step } = await summaryOfRun(directory, processes)
-  if (queue === null || queue.ended) throw await notRunning(directory, processes)
-  await scheduler.cancel(id)
-  return step
+  const summary = await access.summary()
+  if (summary.queue === null || summary.queue.ended) throw notRunning(summary)
+  await access.cancel()
+  return summary.step
 }
 
-async function notRunning(directory: string, processes: ControlledProcesses): Promise<UsageError> {
-  const { state, queue } = await summaryOfRun(directory, processes)
+function notRunning({ directory, state, queue }: RunSummary): UsageError {
   const job = queue === null ? '' : `; job ${queue.id} is ${queue.state}`
   return new UsageError(`${directory}: not running (${state}${job})`, {
     hint: queue?.ended
@@ -91,9 +120,8 @@ async function notRunning(directory: string, processes: ControlledProcesses): Pr
   })
 }
 
-async function resultOf(directory: string, processes: ControlledProcesses): Promise<RunResult> {
+async function resultOf({ directory, state, reason }: RunSummary): Promise<RunResult> {
   const exit = await readExit(directory)
-  const { state, reason } = await summaryOfRun(directory, processes)
   const words = `${directory}: ${reason ?? state}`
   if (exit?.outcome !== 'completed' && state !== 'stopped')
     throw new RuntimeCrashError(words, { hint: `inspect ${directory}/logs` })
