@@ -54,7 +54,7 @@ export function refuseForeign({ hosts, origins }: Reachable): MiddlewareHandler 
       return refuse(`Host: not served (found ${host})`, 'open the URL that it printed', 403)
     if (origin !== undefined && !origins.has(origin.toLowerCase()))
       return refuse(`Origin: not served (found ${origin})`, 'open the URL that it printed', 403)
-    // an answer to HEAD would open a volume or a stream that nobody reads
+    // an answer to HEAD would open a volume or a stream without a reader
     if (!['GET', 'POST'].includes(method))
       return refuse(`${method}: not allowed (expected GET or POST)`, 'use GET', 405)
     if (url.length > MAX_URL + host.length)

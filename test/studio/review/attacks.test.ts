@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { CollectionList, ItemDetail, ItemTable } from '../../../src/studio/review/messages.js'
@@ -209,9 +217,9 @@ describe('links and hostile files', () => {
       const names = Array.from({ length: 30 }, (_, at) => [`m${row}_${at}`, at])
       return JSON.stringify({ ...line, measures: Object.fromEntries(names) })
     })
-    writeFileSync(join(made.set, 'ledger.jsonl'), `${lines.join('\n')}\n`)
+    appendFileSync(join(made.set, 'ledger.jsonl'), `${lines.join('\n')}\n`)
     const table = (await (await made.server.get(made.path)).json()) as ItemTable
-    expect(table.count).toBe(3000)
+    expect(table.count).toBe(3003)
     expect(Object.keys(table.numbers).filter((name) => name.startsWith('measure '))).toHaveLength(40)
   })
 
