@@ -1,6 +1,9 @@
 import { rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { DataError } from '../errors.js'
 import { asRecord, readForeignJson } from '../foreign-text.js'
+import { readJsonLog } from '../jsonl.js'
+import type { SynthesisLine } from '../quality/ledger.js'
 import { decisionsOf, type ReviewCounts, readReviewFile, type TumorDecision } from '../quality/reviews.js'
 import { writeWhole } from '../whole-file.js'
 import { type ReviewAgreement, reviewAgreement } from './review-agreement.js'
@@ -34,6 +37,30 @@ export async function openReviews(path: string): Promise<OpenedReviews> {
   const file = await reviewFileAt(path)
   const { lines, sha256 } = await readReviewFile(file)
   return { file, sha256, decisions: decisionsOf(lines), agreement: reviewAgreement(lines) }
+}
+
+/**
+ * Read the ledger of a reviewed data set, line by line.
+ * @throws DataError for a line that is none of a ledger
+ */
+export async function* readReviewedLedger(path: string): AsyncIterable<SynthesisLine> {
+  let number = 0
+  for await (const line of readJsonLog<SynthesisLine>(path)) {
+    number++
+    if (!isLedgerLine(line))
+      throw new DataError(`${path}: line ${number}: not a line of a ledger`, {
+        hint: 'remove that line, or synthesize again',
+      })
+    yield line
+  }
+}
+
+/** Return whether a line has what the use of reviews takes from it; it may be one of an earlier version. */
+function isLedgerLine(value: unknown): boolean {
+  const { case: id, file = '', sha256 = '', review = 'accept' } = asRecord(value) ?? {}
+  return (
+    [id, file, sha256].every((text) => typeof text === 'string') && /^(accept|reject)$/.test(String(review))
+  )
 }
 
 /** Decisions of a review file, counted. */

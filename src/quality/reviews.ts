@@ -67,6 +67,9 @@ export const REVIEW_BOUNDS = { reviewer: 100, case: 1000, reason: 500, version: 
 /** No valid line is longer; each character takes at most 6 bytes. */
 const MAX_LINE_BYTES = 16 * 1024
 
+/** Start of each line that `appendReview` writes. */
+const LINE_START = '{"time":"'
+
 const natural = z.int().min(0)
 /** A line of `reviews.jsonl`. */
 export const reviewLineSchema = z.strictObject({
@@ -98,10 +101,12 @@ export async function appendReview(file: string, line: ReviewLine): Promise<void
     const found = await handle.stat()
     if (!found.isFile())
       throw new DataError(`${file}: not a regular file`, { hint: 'name a file, not a folder or a pipe' })
-    await repairLastLine(file, handle, found.size)
-    const { bytesWritten } = await handle.write(record)
+    await refuseOtherFile(file, handle)
+    const isEnded = await repairLastLine(file, handle, found.size)
+    const written = isEnded ? record : Buffer.concat([Buffer.from('\n'), record])
+    const { bytesWritten } = await handle.write(written)
     // writing the rest could land behind the line of another process
-    if (bytesWritten < record.length) throw Object.assign(new Error('short write'), { code: 'ENOSPC' })
+    if (bytesWritten < written.length) throw Object.assign(new Error('short write'), { code: 'ENOSPC' })
     await separate(file, handle, found.size, record)
     await handle.sync()
     if (found.size === 0) await syncFolder(dirname(file))
@@ -111,7 +116,8 @@ export async function appendReview(file: string, line: ReviewLine): Promise<void
 }
 
 /**
- * Read all decisions, in the order of the file. A partially written last line is dropped.
+ * Read all decisions, in the order of the file. A partially written last line is dropped; a complete one without a line
+ * feed, as some editors leave it, counts.
  * @throws DataError that names the file and the line
  */
 export async function readReviews(file: string): Promise<ReviewLine[]> {
@@ -123,13 +129,15 @@ export async function readReviewFile(
   file: string,
 ): Promise<{ readonly lines: readonly ReviewLine[]; readonly sha256: string }> {
   const bytes = await readForeignBytes(file)
-  // an interrupted writer may leave a part of a character, too
-  const text = decodeText(bytes.subarray(0, bytes.lastIndexOf(0x0a) + 1), file)
-  const lines = text.split('\n').flatMap((line, at) => {
+  const end = bytes.lastIndexOf(0x0a) + 1
+  const ended = decodeText(bytes.subarray(0, end), file).split('\n')
+  const lines = ended.flatMap((line, at) => {
     const where = `${file}: line ${at + 1}`
     // a repaired line holds only spaces
     return line.trim() === '' ? [] : [checkedLine(parseForeignJson(line, where), where)]
   })
+  const last = unendedLine(bytes.subarray(end), `${file}: line ${ended.length}`)
+  if (last !== null) lines.push(last)
   return { lines, sha256: createHash('sha256').update(bytes).digest('hex') }
 }
 
@@ -204,6 +212,43 @@ function checkedLine(value: unknown, where: string): ReviewLine {
   })
 }
 
+/**
+ * Return the review in a last line without an end; null if it is what a killed writer, or a loss of power, left of one.
+ * @throws DataError if it is something else
+ */
+function unendedLine(bytes: Buffer, where: string): ReviewLine | null {
+  const start = bytes.subarray(0, LINE_START.length).toString('latin1')
+  // a killed repair leaves spaces
+  const isRest = /^[ \0]*$/.test(start.slice(0, 1)) || LINE_START.startsWith(start)
+  let value: unknown
+  try {
+    // a part of a character may be the end
+    value = parseForeignJson(decodeText(bytes, where), where)
+  } catch (error) {
+    if (isRest) return null
+    throw error
+  }
+  return checkedLine(value, where)
+}
+
+/** Refuse to append to a file of another kind, such as a ledger that the user named by mistake. */
+async function refuseOtherFile(file: string, handle: FileHandle): Promise<void> {
+  const head = Buffer.alloc(MAX_LINE_BYTES)
+  const { bytesRead } = await handle.read(head, 0, head.length, 0)
+  const end = head.subarray(0, bytesRead).indexOf(0x0a)
+  if (end < 0) return
+  const line = decodeText(head.subarray(0, end), file)
+  let value: unknown
+  try {
+    value = parseForeignJson(line, file)
+  } catch {
+    // two processes that append after a kill may leave such a line for a moment
+    if (line.trim() === '' || line.includes(LINE_START)) return
+    throw new DataError(`${file}: line 1: not a review`, { hint: 'name a file of reviews, or a new one' })
+  }
+  checkedLine(value, `${file}: line 1`)
+}
+
 async function openForAppend(file: string): Promise<FileHandle> {
   const { O_RDWR, O_APPEND, O_CREAT, O_NONBLOCK } = constants
   // a pipe without a reader would block a plain open for ever
@@ -213,10 +258,11 @@ async function openForAppend(file: string): Promise<FileHandle> {
 /**
  * Replace a last line without an end, which a killed writer left, by spaces and a line feed. Two processes may do so at
  * once: both write the same bytes to the same place. Truncating instead could remove a line that the other one appended.
+ * Return false if the last line is a whole review that only lacks its line feed.
  */
-async function repairLastLine(file: string, handle: FileHandle, size: number): Promise<void> {
+async function repairLastLine(file: string, handle: FileHandle, size: number): Promise<boolean> {
   let abandoned = size === 0 ? null : await lastLine(file, handle, size)
-  if (abandoned === null) return
+  if (abandoned === null) return true
   await using writable = await open(file, constants.O_RDWR)
   const first = Buffer.alloc(1)
   for (;;) {
@@ -224,8 +270,12 @@ async function repairLastLine(file: string, handle: FileHandle, size: number): P
     // rewriting a byte waits for a write that another process has begun
     await writable.write(first, 0, 1, 0)
     const now = await lastLine(file, handle, (await handle.stat()).size)
-    if (now === null) return
-    if (now.end === abandoned.end) return await blank(writable, now)
+    if (now === null) return true
+    if (now.end === abandoned.end) {
+      if (unendedLine(now.bytes, `${file}: last line`) !== null) return false
+      await blank(writable, now)
+      return true
+    }
     abandoned = now
   }
 }
@@ -237,7 +287,11 @@ interface Span {
 }
 
 /** Return where a last line without an end lies; null if the last line is complete. */
-async function lastLine(file: string, handle: FileHandle, size: number): Promise<Span | null> {
+async function lastLine(
+  file: string,
+  handle: FileHandle,
+  size: number,
+): Promise<(Span & { readonly bytes: Buffer }) | null> {
   const from = Math.max(0, size - MAX_LINE_BYTES)
   const tail = Buffer.alloc(size - from)
   await handle.read(tail, 0, tail.length, from)
@@ -247,7 +301,7 @@ async function lastLine(file: string, handle: FileHandle, size: number): Promise
     throw new DataError(`${file}: not a file of reviews (a line exceeds ${MAX_LINE_BYTES} bytes)`, {
       hint: 'name the right file',
     })
-  return { start: from + feed + 1, end: size }
+  return { start: from + feed + 1, end: size, bytes: tail.subarray(feed + 1) }
 }
 
 /** Separate the new record from the rest of a line that another process left after the repair. */

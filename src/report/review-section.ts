@@ -48,12 +48,13 @@ export function reviewSection(reviews: ReviewTable | null | undefined): string {
 }
 
 function agreementTable({ pairs, overall }: ReviewTable['agreement']): string {
-  if (pairs.length === 0) return ''
+  // of many reviewers, there are no pairs
+  if (pairs.length === 0 && overall.n === 0) return ''
   const row = (name: string, { kappa, ci, observed, n }: Figure): string =>
     `<tr><th scope="row">${escapeHtml(name)}</th><td>${kappa === null ? '–' : kappa.toFixed(2)}</td><td>${ci === null ? '–' : ci.map((end) => end.toFixed(2)).join(' to ')}</td><td>${observed === null ? '–' : percent(observed)}</td><td>${n.toLocaleString('en-US')}</td></tr>`
   const rows = [
     ...pairs.map((pair) => row(`Cohen's kappa, ${pair.reviewers.join(' and ')}`, pair)),
-    ...(pairs.length > 1 ? [row("Fleiss' kappa, all reviewers", overall)] : []),
+    ...(pairs.length !== 1 ? [row("Fleiss' kappa, all reviewers", overall)] : []),
   ]
   return `<div class="scroll"><table><caption>Agreement between reviewers</caption><thead><tr><th scope="col">measure</th><th scope="col">kappa</th><th scope="col">95 % interval</th><th scope="col">equal decisions</th><th scope="col">tumors</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`
 }

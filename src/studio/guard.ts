@@ -54,8 +54,9 @@ export function refuseForeign({ hosts, origins }: Reachable): MiddlewareHandler 
       return refuse(`Host: not served (found ${host})`, 'open the URL that it printed', 403)
     if (origin !== undefined && !origins.has(origin.toLowerCase()))
       return refuse(`Origin: not served (found ${origin})`, 'open the URL that it printed', 403)
-    if (!['GET', 'HEAD', 'POST'].includes(method))
-      return refuse(`${method}: not allowed (expected GET, HEAD or POST)`, 'use GET', 405)
+    // an answer to HEAD would open a volume or a stream without a reader
+    if (!['GET', 'POST'].includes(method))
+      return refuse(`${method}: not allowed (expected GET or POST)`, 'use GET', 405)
     if (url.length > MAX_URL + host.length)
       return refuse(`URL: too long (expected at most ${MAX_URL} characters)`, 'shorten it', 414)
     await next()

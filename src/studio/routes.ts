@@ -44,7 +44,7 @@ export function routesOf({ options, reachable, token, catalogue, streams, review
   app.onError((error) =>
     error instanceof FreetumorError
       ? refuse(error.message, error.commandHint ?? '', 422)
-      : refuse('the server failed', 'its terminal shows the error', 500),
+      : refuse('the server failed', 'reload the page, or start `freetumor studio` again', 500),
   )
   app.notFound(() => refuse('not found', 'open the URL that `freetumor studio` printed', 404))
   for (const [path, [file, type]] of Object.entries(PAGE))

@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { realpath } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Server } from 'node:net'
+import { dirname } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
 import { EnvironmentError, UsageError } from '../errors.js'
+import { readReviews } from '../quality/reviews.js'
 import { cannotBeRead } from '../system-errors.js'
 import { ownVersion } from '../training/run-version.js'
 import { Catalogue } from './catalogue.js'
@@ -47,6 +49,7 @@ export async function openStudio(options: StudioOptions): Promise<Studio> {
     })
   const token = randomBytes(32).toString('base64url')
   const roots = await rootsOf(options.folders)
+  if (options.reviews !== undefined) await verifyReviewFile(options.reviews)
   const catalogue = new Catalogue(roots, options.processes)
   const hashes = new FileHashes()
   const finder = new CollectionFinder(roots, new HostFinder(roots, hashes))
@@ -115,15 +118,34 @@ function addReachable(
 
 async function rootsOf(folders: readonly string[]): Promise<string[]> {
   return await Promise.all(
-    folders.map((folder) =>
-      realpath(folder).catch((error: NodeJS.ErrnoException) => {
+    folders.map(async (folder) => {
+      const real = await realpath(folder).catch((error: NodeJS.ErrnoException) => {
         throw new UsageError(cannotBeRead(folder, error.code, 'folder'), {
           hint: 'name a folder that contains runs',
           cause: error,
         })
-      }),
-    ),
+      })
+      if (!(await stat(real)).isDirectory())
+        throw new UsageError(`${folder}: not a folder`, { hint: 'name the folder that holds the file' })
+      return real
+    }),
   )
+}
+
+/** Refuse a file that cannot take decisions before a reviewer makes the first one. A missing file is created later. */
+async function verifyReviewFile(file: string): Promise<void> {
+  const isThere = await stat(file).then(
+    () => true,
+    () => false,
+  )
+  if (isThere) await readReviews(file)
+  else
+    await stat(dirname(file)).catch((cause: NodeJS.ErrnoException) => {
+      throw new UsageError(cannotBeRead(dirname(file), cause.code, 'folder'), {
+        hint: 'create the folder, or correct --reviews',
+        cause,
+      })
+    })
 }
 
 async function listening(server: Server, host: string, port: number): Promise<void> {

@@ -115,6 +115,51 @@ test('every acknowledged decision of two processes is in the file after they are
   expect(new Set(found).size).toBe(found.length)
 })
 
+describe('a file that an editor or another program wrote', () => {
+  const [first, second, third] = [1, 2, 3].map((tumor) => review({ tumor }))
+
+  test('counts a last line without a line feed, and appends behind it', async () => {
+    const file = newFile()
+    writeFileSync(file, `${JSON.stringify(first)}\n${JSON.stringify(second, null, 1).replaceAll('\n', '')}`)
+    expect(await readReviews(file)).toEqual([first, second])
+    await appendReview(file, third!)
+    expect(await readReviews(file)).toEqual([first, second, third])
+  })
+
+  test('may have a byte order mark and the line ends of Windows', async () => {
+    const file = newFile()
+    writeFileSync(file, `\ufeff${JSON.stringify(first)}\r\n`)
+    await appendReview(file, second!)
+    expect(await readReviews(file)).toEqual([first, second])
+  })
+
+  test.each([
+    ['JSON of one line', '{"labels":{"liver":1}}'],
+    ['JSON of many lines', '{\n  "labels": 1\n}\n'],
+    ['a ledger', '{"case":"a","variant":0}\n{"case":"b","variant":0}\n'],
+    ['a text', 'my notes\nmore notes\n'],
+    ['a text without a line feed', 'my notes'],
+    ['UTF-16', Buffer.from(`\ufeff${JSON.stringify(first)}`, 'utf16le')],
+  ])('is refused and left as it is: %s', async (_, content) => {
+    const file = newFile()
+    writeFileSync(file, content)
+    const before = readFileSync(file)
+    await expect(readReviews(file)).rejects.toThrow(DataError)
+    await expect(appendReview(file, review())).rejects.toThrow(DataError)
+    expect(readFileSync(file)).toEqual(before)
+  })
+
+  test('is repaired if a killed repair or a loss of power left spaces or zeros', async () => {
+    for (const rest of ['   "2026-01-02', '\0\0\0']) {
+      const file = newFile()
+      writeFileSync(file, `${JSON.stringify(first)}\n${rest}`)
+      expect(await readReviews(file)).toEqual([first])
+      await appendReview(file, second!)
+      expect(await readReviews(file)).toEqual([first, second])
+    }
+  })
+})
+
 describe('readReviews', () => {
   test('drops a partially written last line, also if it ends within a character', async () => {
     const file = newFile()

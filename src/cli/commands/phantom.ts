@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { Option } from 'commander'
 import { REGIONS } from '../../config/schema.js'
+import { UsageError } from '../../errors.js'
 import { writePhantomDataset } from '../../phantom/dataset.js'
 import { DIFFICULTIES, type Difficulty } from '../../phantom/make.js'
 import { wholeNumber } from '../numbers.js'
@@ -26,7 +27,7 @@ export const addPhantomCommand: AddCommand = (program, io) => {
     .requiredOption('--cases <n>', 'Set the number of cases', wholeNumber(1))
     .option('--hosts <n>', 'Write the last N cases without tumors', wholeNumber(0), 0)
     .addOption(new Option('--region <region>', 'Set the body region').choices(REGIONS).default('abdomen'))
-    .option('--size <n>', 'Set the number of voxels per side', wholeNumber(32), 64)
+    .option('--size <n>', 'Set the number of voxels per side', wholeNumber(32, 1024), 64)
     .option('--seed <n>', 'Set the seed of all random numbers', wholeNumber(0), 0)
     .addOption(
       new Option(
@@ -38,6 +39,11 @@ export const addPhantomCommand: AddCommand = (program, io) => {
     )
     .addOption(outputOption())
     .action(async (options: Options) => {
+      if (options.hosts > options.cases)
+        throw new UsageError(
+          `--hosts: more than the cases (expected at most ${options.cases}, found ${options.hosts})`,
+          { hint: 'lower --hosts, or raise --cases' },
+        )
       const out = resolve(io.cwd, options.out)
       await writePhantomDataset({
         out,

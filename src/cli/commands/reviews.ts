@@ -51,7 +51,7 @@ function inWords({ file, tumors, reviewers, agreement }: ReviewOverview): string
 
 /** Return kappa with its interval, the observed agreement, and the number of tumors. */
 function figure({ kappa, ci, observed, n }: Agreement): string {
-  const tumors = `n = ${n} tumors`
+  const tumors = `n = ${counted(n, 'tumor')}`
   if (observed === null) return `none (${tumors} in common)`
   const interval = ci === null ? '' : ` [${ci.map((end) => end.toFixed(2)).join(', ')}]`
   const value = kappa === null ? 'undefined: all decisions are equal' : `${kappa.toFixed(2)}${interval}`

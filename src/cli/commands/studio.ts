@@ -29,7 +29,7 @@ export const addStudioCommand: AddCommand = (program, io) => {
       '[dir...]',
       'folders with runs, synthetic data sets, evaluations and host CTs, at most three levels deep (default: runs)',
     )
-    .option('--port <number>', 'Set the port; default: any free port', wholeNumber(0))
+    .option('--port <number>', 'Set the port; default: any free port', wholeNumber(0, 65_535))
     .option('--control', 'Accept commands to runs, and decisions on synthetic tumors, from the page')
     .option(
       '--reviews <file>',

@@ -8,7 +8,6 @@ import { caseFileNames } from '../../curation/case-file-names.js'
 import type { CuratedCase, Curation } from '../../curation/datasets/curate.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { DataError } from '../../errors.js'
-import { readJsonLog } from '../../jsonl.js'
 import { counted } from '../../plain-text.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import { countUses, type ReviewedTumor, type TumorDecision } from '../../quality/reviews.js'
@@ -21,6 +20,7 @@ import type { StageContext } from '../context.js'
 import {
   openReviews,
   type ReviewSummary,
+  readReviewedLedger,
   reviewCountsInWords,
   staleWarning,
   summariseReviews,
@@ -130,7 +130,7 @@ async function syntheticScans(
     const ledger = join(folder, 'ledger.jsonl')
     if (!(await exists(ledger))) continue
     const tumors = new Map<CuratedCase, SynthesisLine[]>()
-    for await (const line of readJsonLog<SynthesisLine>(ledger)) {
+    for await (const line of readReviewedLedger(ledger)) {
       const item = line.file === undefined ? undefined : byFile.get(join(folder, 'imagesTr', line.file))
       // a used file is compared by its own bytes: it may have changed since
       if (item === undefined && line.sha256 !== undefined) unused.add(line.sha256)

@@ -5,11 +5,10 @@ import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { UsageError } from '../../errors.js'
 import { asRecord, readForeignJson } from '../../foreign-text.js'
-import { readJsonLog } from '../../jsonl.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import { countUses, type ReviewedTumor, type TumorDecision } from '../../quality/reviews.js'
 import type { CaseToPrepare } from '../prepare/run.js'
-import { openReviews, type ReviewSummary, summariseReviews } from '../review-summary.js'
+import { openReviews, type ReviewSummary, readReviewedLedger, summariseReviews } from '../review-summary.js'
 import { recordedSettings } from './record.js'
 import type { SynthesisSettings } from './settings.js'
 
@@ -121,7 +120,7 @@ async function reviewedLines(ledger: string, decisions: readonly TumorDecision[]
   const lines = new Map<string, SynthesisLine>()
   const earlier: SynthesisLine[] = []
   const hashes = new Map<string, string>()
-  for await (const line of readJsonLog<SynthesisLine>(ledger)) {
+  for await (const line of readReviewedLedger(ledger)) {
     if (line.review !== undefined) earlier.push(line)
     if (!wanted.has(tumorKey(line))) continue
     const sha256 = line.sha256 ?? (await hashOfFile(line, dirname(ledger), hashes))

@@ -1,3 +1,4 @@
+import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { DataError } from '../../errors.js'
@@ -79,12 +80,17 @@ export class Decisions {
     { revision: _, at, ...given }: NewDecision,
   ): Promise<ReviewLine> {
     const scan = collection.scanAt(at)
-    const sha256 =
-      scan === null ? null : (collection.sha256At(at) ?? (await this.hashes.of(collection.root, scan)))
+    const sha256 = scan === null ? null : await this.hashes.of(collection.root, scan)
     if (sha256 === null)
       throw new DataError('decision: no scan (expected a tumor whose synthetic scan exists)', {
         hint: 'reload the page',
       })
+    const recorded = collection.sha256At(at)
+    if (recorded !== null && recorded !== sha256)
+      throw new DataError(
+        `${scan}: changed since its synthesis (expected SHA-256 ${recorded}, found ${sha256})`,
+        { hint: 'restore it, or synthesize again' },
+      )
     const file = await this.#writable(collection)
     const line: ReviewLine = {
       time: new Date().toISOString(),
@@ -109,7 +115,10 @@ export class Decisions {
   /** The file of a data set must not lead out of its folder; a file that the user names may lie anywhere. */
   async #writable(collection: SyntheticCollection): Promise<string> {
     const file = this.fileOf(collection)
-    if (this.file === null) await realPathInside(collection.root, file)
+    if (this.file !== null || (await realPathInside(collection.root, file)) !== null) return file
+    // a link to no file would create one where it leads
+    const found = await lstat(file).catch(() => null)
+    if (found !== null) throw new DataError(`${file}: links to a missing file`, { hint: 'remove the link' })
     return file
   }
 

@@ -22,10 +22,16 @@ export const HIDDEN_COLUMNS: ReadonlySet<string> = new Set([
   'x',
   'y',
   'z',
-  'sizeMm',
+  'sizeVoxels',
 ])
+/** Most measures of a data set: each is a column. */
+const MAX_MEASURES = 40
 /** Name of a file, not a path. */
 const NAME = /^[^/\\\0]{1,300}\.nii(\.gz)?$/
+
+let generations = 0
+/** Number the ledgers that were read: a collection that was closed and opened again may have another ledger. */
+const nextGeneration = (): number => ++generations
 
 /** Tumors of a synthetic data set: one item for each line of its ledger. */
 export class SyntheticCollection implements Collection, LineSink {
@@ -35,10 +41,11 @@ export class SyntheticCollection implements Collection, LineSink {
   columns = new Columns()
   damagedLines = 0
   unlisted = 0
-  #generation = 1
+  #generation = nextGeneration()
   #spacing: number | null = null
   #labels: readonly LabelName[] | null = null
   #hosts: ReadonlyMap<string, string> | null = null
+  #measures = new Set<string>()
   /** Items of a tumor that have a scan. */
   #scans = new Map<string, number[]>()
   readonly #follower: FileFollower
@@ -58,22 +65,23 @@ export class SyntheticCollection implements Collection, LineSink {
   }
 
   async poll(): Promise<void> {
-    if (this.#spacing === null) {
-      const settings = asRecord(
-        await readJsonInside(this.root, join(this.path, 'synthesis.json')).catch(() => null),
-      )
-      const spacing = settings?.spacingMm
-      this.#spacing = Array.isArray(spacing) ? Math.max(...spacing.map(Number)) : 1
-    }
+    // a reset forgets the spacing
     await this.#follower.poll()
+    if (this.#spacing !== null) return
+    const settings = asRecord(
+      await readJsonInside(this.root, join(this.path, 'synthesis.json')).catch(() => null),
+    )
+    const spacing = numbersOf(settings?.spacingMm)
+    this.#spacing = spacing.length === 3 ? Math.max(...spacing) : 1
   }
 
   reset(): void {
-    this.#generation++
+    this.#generation = nextGeneration()
     this.columns = new Columns()
     this.damagedLines = 0
     this.unlisted = 0
     this.#scans = new Map()
+    this.#measures = new Set()
     this.#spacing = null
     this.#hosts = null
     this.#labels = null
@@ -98,7 +106,7 @@ export class SyntheticCollection implements Collection, LineSink {
     const sides = numbersOf(plan?.boxShape)
     const accepted = nameOf(line.file)
     const file = accepted || nameOf(line.rejectedFile)
-    const measures = Object.entries(asRecord(line.measures) ?? {}).slice(0, 40)
+    const measures = Object.entries(asRecord(line.measures) ?? {}).filter(([name]) => this.#takes(name))
     const at = this.columns.count
     this.columns.add(
       {
@@ -122,7 +130,7 @@ export class SyntheticCollection implements Collection, LineSink {
         x: x ?? null,
         y: y ?? null,
         z: z ?? null,
-        sizeMm: sides.length === 3 ? Math.max(...sides) * (this.#spacing ?? 1) : null,
+        sizeVoxels: sides.length === 3 ? Math.max(...sides) : null,
       },
     )
     if (file === '') return
@@ -187,6 +195,12 @@ export class SyntheticCollection implements Collection, LineSink {
     return this.#follower.close()
   }
 
+  /** Return whether a measure is shown; a hostile ledger may name others in each line. */
+  #takes(name: string): boolean {
+    if (this.#measures.size < MAX_MEASURES) this.#measures.add(name)
+    return this.#measures.has(name)
+  }
+
   #folderOf(at: number): string {
     return join(this.path, this.columns.textAt('folder', at))
   }
@@ -206,9 +220,9 @@ export class SyntheticCollection implements Collection, LineSink {
   }
 
   #placeOf(at: number): Place | null {
-    const [x, y, z, size] = ['x', 'y', 'z', 'sizeMm'].map((name) => this.columns.numberAt(name, at))
+    const [x, y, z, size] = ['x', 'y', 'z', 'sizeVoxels'].map((name) => this.columns.numberAt(name, at))
     if (x == null || y == null || z == null) return null
-    return { centreMm: [x, y, z], sizeMm: size ?? 30 }
+    return { centreMm: [x, y, z], sizeMm: size == null ? 30 : size * (this.#spacing ?? 1) }
   }
 
   /** Return the files of the hosts, as the synthesis read them. */

@@ -24,6 +24,21 @@ describe('freetumor phantom', () => {
         expect(await readFile(join(first, file))).toEqual(await readFile(join(second, file)))
   })
 
+  it.each([
+    ['more hosts than cases', ['--hosts', '2'], '--hosts: more than the cases (expected at most 1, found 2)'],
+    [
+      'a size that no memory holds',
+      ['--size', '100000'],
+      '--size: wrong value (expected a whole number from 32',
+    ],
+  ])('refuses %s', async (_, more, message) => {
+    const refused = await runCli(['phantom', '--out', 'Phantoms', '--cases', '1', ...more], {
+      cwd: temporaryFolder(),
+    })
+    expect(refused).toMatchObject({ code: 2, stdout: '' })
+    expect(refused.stderr).toContain(message)
+  })
+
   it('refuses a folder that holds a data set, and leaves no partially written file', async () => {
     const folder = temporaryFolder()
     const out = await phantoms(folder)

@@ -1,4 +1,4 @@
-import { appendFileSync } from 'node:fs'
+import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { appendReview, type ReviewLine } from '../../../src/quality/reviews.js'
@@ -66,5 +66,28 @@ describe('freetumor reviews', () => {
     const refused = await runCli(['reviews', 'csv', damaged])
     expect(refused).toMatchObject({ code: 3, stdout: '' })
     expect(refused.stderr).toContain('reviews.jsonl: line 19: ')
+  })
+
+  it('shows no pairs of more than 20 reviewers', async () => {
+    const file = join(temporaryFolder(), 'reviews.jsonl')
+    const line = (reviewer: string, at: number) => ({
+      time: '2026-01-02T03:04:05Z',
+      reviewer,
+      case: `case_${at}`,
+      variant: 0,
+      tumor: 0,
+      sha256: 'a'.repeat(64),
+      decision: at < 3 ? 'accept' : 'reject',
+      reason: null,
+      seconds: 2,
+      version: '0.1.0',
+    })
+    const reviewers = Array.from({ length: 21 }, (_, at) => `reviewer ${at}`)
+    const lines = reviewers.flatMap((name) => Array.from({ length: 6 }, (_, at) => line(name, at)))
+    writeFileSync(file, lines.map((one) => `${JSON.stringify(one)}\n`).join(''))
+    const { code, stdout } = await runCli(['reviews', 'show', file])
+    expect(code).toBe(0)
+    expect(stdout).not.toContain('Cohen')
+    expect(stdout).toContain("Fleiss' kappa, all reviewers: 1.00")
   })
 })

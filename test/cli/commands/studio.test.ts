@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { join } from 'node:path'
 import { expect, it, test } from 'vitest'
@@ -88,10 +88,26 @@ test.each<[string, string[], RegExp]>([
   ['an origin with a path', ['--behind-proxy', 'https://lab.example/studio'], /wrong origin .*\nhint: /],
   ['an origin without TLS', ['--behind-proxy', 'http://lab.example'], /wrong origin .*\nhint: /],
   ['a folder that does not exist', ['nowhere'], /nowhere: folder not found\nhint: /],
+  ['a file in the place of a folder', ['notes.txt'], /notes\.txt: not a folder\nhint: /],
+  ['a port that does not exist', ['--port', '65536'], /--port: .*from 0 to 65535, found 65536\)\nhint: /],
+  ['reviews in no folder', ['--reviews', 'no/me.jsonl'], /\/no: folder not found\nhint: /],
 ])('refuses %s with exit code 2', async (_, args, message) => {
   const cwd = temporaryFolder()
   mkdirSync(join(cwd, 'runs'))
+  writeFileSync(join(cwd, 'notes.txt'), 'my notes')
   const { code, stdout, stderr } = await runCli(['studio', ...args], { cwd })
   expect([code, stdout]).toEqual([2, ''])
+  expect(stderr).toMatch(message)
+})
+
+test.each([
+  ['a file of another kind', 'notes.txt', /notes\.txt: line 1/],
+  ['a folder', 'runs', /runs: not a regular file/],
+])('refuses %s as --reviews with exit code 3', async (_, name, message) => {
+  const cwd = temporaryFolder()
+  mkdirSync(join(cwd, 'runs'))
+  writeFileSync(join(cwd, 'notes.txt'), 'my notes')
+  const { code, stdout, stderr } = await runCli(['studio', '--reviews', name], { cwd })
+  expect([code, stdout]).toEqual([3, ''])
   expect(stderr).toMatch(message)
 })

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { CuratedCase } from '../../../src/curation/datasets/curate.js'
@@ -202,6 +202,16 @@ describe('reviews of the synthetic scans of a training', () => {
     expect((await applied([known])).cases[0]!.label).toBe(second.label)
     expect(basename(first.label!)).not.toBe(basename(second.label!))
   })
+
+  it.each(['null', '[]', '5', '{"file":"x"}', '{"case":"a","file":5}', '{"case":"a","review":"maybe"}'])(
+    'refuse a ledger with the line %s',
+    async (line) => {
+      const cases = await syntheticSet()
+      await review(0, 0, 'reject')
+      appendFileSync(join(set, 'ledger.jsonl'), `${line}\n`)
+      await expect(applied(cases)).rejects.toThrow('ledger.jsonl: line 6: not a line of a ledger')
+    },
+  )
 
   it('refuse a data set without the numbers of its tumors', async () => {
     const cases = await syntheticSet()

@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { CollectionList, ItemDetail, ItemTable } from '../../../src/studio/review/messages.js'
@@ -183,6 +191,36 @@ describe('links and hostile files', () => {
     const body = JSON.stringify({ ...DECISION, at: 1, revision: made.revision })
     const answer = await made.server.get(`${made.path}/reviews`, { method: 'POST', headers: JSON_TYPE, body })
     expect([answer.status, readFileSync(outside, 'utf8')]).toEqual([422, ''])
+  })
+
+  test('decisions create no file behind a link to a missing one', async () => {
+    const made = await target()
+    const outside = join(temporaryFolder(), 'new.jsonl')
+    symlinkSync(outside, join(made.set, 'reviews.jsonl'))
+    const body = JSON.stringify({ ...DECISION, at: 1, revision: made.revision })
+    const answer = await made.server.get(`${made.path}/reviews`, { method: 'POST', headers: JSON_TYPE, body })
+    expect([answer.status, existsSync(outside)]).toEqual([422, false])
+  })
+
+  test('HEAD requests hold no volume open', async () => {
+    const made = await target()
+    writeFileSync(join(made.set, 'imagesTr', 'case_000_v000.nii.gz'), Buffer.alloc(2 ** 21))
+    const url = `${made.path}/items/1/volumes/synthetic?revision=${made.revision}`
+    for (let at = 0; at < 30; at++) expect((await made.server.get(url, { method: 'HEAD' })).status).toBe(405)
+    expect((await volume(made, 'synthetic')).status).toBe(200)
+  })
+
+  test('a ledger with other measures in each line has at most 40 columns of them', async () => {
+    const made = await target()
+    const line = JSON.parse(readFileSync(join(made.set, 'ledger.jsonl'), 'utf8').split('\n')[0]!) as object
+    const lines = Array.from({ length: 3000 }, (_, row) => {
+      const names = Array.from({ length: 30 }, (_, at) => [`m${row}_${at}`, at])
+      return JSON.stringify({ ...line, measures: Object.fromEntries(names) })
+    })
+    appendFileSync(join(made.set, 'ledger.jsonl'), `${lines.join('\n')}\n`)
+    const table = (await (await made.server.get(made.path)).json()) as ItemTable
+    expect(table.count).toBe(3003)
+    expect(Object.keys(table.numbers).filter((name) => name.startsWith('measure '))).toHaveLength(40)
   })
 
   test('an audit that names a file outside the given folders gives no volume', async () => {

@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
@@ -156,7 +157,10 @@ describe('a synthetic data set', () => {
     renameSync(`${ledger}.new`, ledger)
     const answer = await server.get(`${path}/items/0?revision=${table.revision}`)
     expect(answer.status).toBe(409)
-    expect((await read<ItemTable>(server, path)).count).toBe(1)
+    const replaced = await read<ItemTable>(server, path)
+    expect(replaced.count).toBe(1)
+    const item = await read<ItemDetail>(server, `${path}/items/0?revision=${replaced.revision}`)
+    expect(item.place?.sizeMm).toBe(6)
   })
 })
 
@@ -228,6 +232,19 @@ describe('decisions', () => {
     expect(table.reviews).toBe(file)
     expect((await decide(1)).status).toBe(200)
     expect(await readReviews(file)).toHaveLength(1)
+    expect(existsSync(join(made.set, 'reviews.jsonl'))).toBe(false)
+  })
+
+  test.each([
+    ['changed', 'changed since its synthesis', (scan: string) => appendFileSync(scan, 'x')],
+    ['was removed', 'no scan', (scan: string) => rmSync(scan)],
+  ])('on a scan that %s since its synthesis are refused', async (_, message, change) => {
+    const made = writeSyntheticSet(temporaryFolder())
+    const { decide } = await open(made)
+    change(join(made.set, 'imagesTr', 'case_000_v000.nii.gz'))
+    const answer = await decide(1)
+    expect(answer.status).toBe(422)
+    expect(await answer.text()).toContain(message)
     expect(existsSync(join(made.set, 'reviews.jsonl'))).toBe(false)
   })
 
