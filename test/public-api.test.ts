@@ -175,6 +175,7 @@ it('matches its snapshot', () => {
       "NetworkFacts",
       "NetworksInput",
       "NoPlace",
+      "NodePlace",
       "NoteEvent",
       "OpenRuntimeOptions",
       "OperatingPoint",
