@@ -9,11 +9,17 @@ const line = z.string().regex(/^[^\p{Cc}\u2028\u2029]+$/u, 'one line of text')
 const absolutePath = line.startsWith('/', 'an absolute path')
 
 /** Names of variables that usually hold a secret; a script and `squeue` would show the value. */
-const SECRET = /TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|AUTH(?!OR)/i
+const SECRET =
+  /TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|_PASS$|_PWD$|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|WANDB_KEY|AUTH(?!OR)/i
 const variable = z
   .string()
   .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of a variable')
   .refine((name) => !SECRET.test(name), 'no name of a secret; use cluster.environmentFile')
+
+const value = line.refine(
+  (text) => !/:\/\/[^/\s@]*:[^/\s@]*@/.test(text),
+  'no URL with a password; use cluster.environmentFile',
+)
 
 const mounts = z.strictObject({
   source: key(
@@ -257,7 +263,7 @@ export const clusterSection = z.strictObject({
     { source: OURS },
   ),
   environment: key(
-    z.record(variable, line).default({}),
+    z.record(variable, value).default({}),
     'Environment variables of the job; they stand in the script, so no secret belongs here.',
     'The job gets these and no other variables of your shell.',
     { source: OURS },
