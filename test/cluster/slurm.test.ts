@@ -91,6 +91,9 @@ describe('sbatchScript', () => {
     ]
     for (const job of jobs) expect(() => sbatchScript(job())).toThrow('expected one line of text')
     for (const cluster of [
+      // in a script, 1e300 would be no number
+      { memoryGB: 1e300 },
+      { timeHours: 1e300 },
       { account: evil },
       { partition: evil },
       { image: evil },

@@ -3,6 +3,9 @@ import { key } from '../key.js'
 import { OURS } from '../sources.js'
 import { count, type DeepReadonly, natural, nonEmptyText, positive } from '../types.js'
 
+/** Largest number in several fields of Kubernetes. */
+const LARGEST_INT32 = 2 ** 31 - 1
+
 /** A word of a job script: no space, quote or line break can end the line that holds it. */
 const word = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.,:/@+-]*$/, 'a word without spaces or quotes')
 const line = z.string().regex(/^[^\p{Cc}\u2028\u2029]+$/u, 'one line of text')
@@ -140,7 +143,7 @@ const kubernetes = z.strictObject({
     { source: OURS },
   ),
   sharedMemoryGB: key(
-    positive.nullable().default(null),
+    positive.max(1e6).nullable().default(null),
     'Size of `/dev/shm` in each pod; null is half of `cluster.memoryGB`, at most 16 GB.',
     'NCCL and worker processes fail if it is too small; it counts as memory of the pod.',
     { unit: 'GB', source: OURS },
@@ -152,7 +155,7 @@ const kubernetes = z.strictObject({
     { unit: 's', source: OURS },
   ),
   maxRetries: key(
-    natural.default(3),
+    natural.max(LARGEST_INT32).default(3),
     'Number of times that a failed pod or shard is started again; preemptions and lost nodes do not count.',
     'After the last one the job fails.',
     { unit: 'retries', source: OURS },
@@ -182,13 +185,13 @@ const kubernetes = z.strictObject({
     { source: OURS },
   ),
   userId: key(
-    count.default(1000),
+    count.max(LARGEST_INT32).default(1000),
     'User id of the processes in the pods; root is refused.',
     'It must be able to write the mounted folders.',
     { source: OURS },
   ),
   groupId: key(
-    count.default(1000),
+    count.max(LARGEST_INT32).default(1000),
     'Group id of the processes and of mounted claims.',
     'Kubernetes makes claims writable for this group where the storage supports it.',
     { source: OURS },
@@ -233,13 +236,13 @@ export const clusterSection = z.strictObject({
     { unit: 'cores', source: OURS },
   ),
   memoryGB: key(
-    positive.nullable().default(null),
+    positive.max(1e6).nullable().default(null),
     'Memory on each node; null is the default of the partition.',
     'A job that uses more is killed.',
     { unit: 'GB', source: OURS },
   ),
   timeHours: key(
-    positive.nullable().default(null),
+    positive.max(1e5).nullable().default(null),
     'Time limit of each start of the job; null is the default of the partition.',
     'At the limit, the run saves and is requeued.',
     { unit: 'h', source: OURS },

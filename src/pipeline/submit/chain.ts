@@ -64,7 +64,7 @@ function refuseWrongOrder({ file, config }: ChainLink, rest: readonly ChainLink[
     const needed = fileOf(source.trainFrom)
     if (rest.some((link) => fileOf(link.file) === needed))
       throw new UsageError(
-        `submit --chain: ${file}: wrong order (expected ${needed} of its trainFrom before it, found it ${needed === fileOf(file) ? 'itself' : 'later'})`,
+        `submit --chain: ${file}: its trainFrom names ${needed} (expected an earlier configuration, found ${needed === fileOf(file) ? 'itself' : 'a later one'})`,
         { hint: 'list each configuration after those that its `trainFrom` names' },
       )
   }

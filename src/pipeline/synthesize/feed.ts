@@ -39,6 +39,8 @@ type FeedSettings = Pick<
 export interface VariantFeedOptions {
   readonly settings: FeedSettings
   readonly hosts: readonly HostCase[]
+  /** Hosts of all shards, which share the rejected tumors that are kept. */
+  readonly allHosts: readonly { readonly id: string }[]
   readonly hasBaseline: boolean
   readonly checkpoints: SynthesisLine['checkpoints']
   /** Decisions of reviewers, which precede the rule. */

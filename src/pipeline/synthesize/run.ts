@@ -244,6 +244,7 @@ async function paint(work: Painting, context: StageContext): Promise<Synthesis['
   const feed = openVariantFeed({
     settings,
     hosts: prepared.cases.map(({ id, path }) => ({ id, prepared: path })),
+    allHosts: hosts,
     hasBaseline: weights.baseline !== null,
     checkpoints: hashes,
     reviews,
