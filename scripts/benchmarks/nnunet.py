@@ -133,6 +133,7 @@ def our_steps(options: argparse.Namespace):
     from types import SimpleNamespace
 
     import torch
+
     from freetumor_runtime.config.training import OptimizerSpec
     from freetumor_runtime.models.nnunet import Stage, build_nnunet
     from freetumor_runtime.training.learner import Learner
@@ -233,6 +234,7 @@ def our_prediction(folder: Path) -> tuple[float, str]:
 
     import numpy as np
     import torch
+
     from freetumor_runtime.checkpoints.nnunet_folder import load_folds, read_folder
     from freetumor_runtime.data.nifti import load_nifti
     from freetumor_runtime.inference.nnunet import segment_scan, winners_of

@@ -87,7 +87,8 @@ export async function pipInstall(
 ): Promise<void> {
   const files = hashed.flatMap((file) => ['-r', file])
   await pip(python, ['--require-hashes', '--no-deps', ...files], options)
-  await pip(python, ['-r', torch], options)
+  // pip would report that packages of nnU-Net's networks which we do not use are absent
+  await pip(python, ['--no-warn-conflicts', '-r', torch], options)
 }
 
 async function pip(python: string, what: readonly string[], options: StepOptions): Promise<void> {

@@ -248,8 +248,8 @@ def _whole(where: str, key: str, keywords: Mapping[str, Any], count: int, allowe
     value = keywords.get(key)
     # one number stands for all resolutions
     numbers = [value] * count if type(value) is int else value
-    fits = isinstance(numbers, list) and len(numbers) == count
-    if not fits or not all(type(one) is int and one in allowed for one in numbers):
+    fits = isinstance(numbers, list) and all(type(one) is int and one in allowed for one in numbers)
+    if not isinstance(numbers, list) or not fits or len(numbers) != count:
         raise _wrong(where, key, f"{count} numbers from {allowed[0]} to {allowed[-1]}", value)
     return tuple(numbers)
 

@@ -56,7 +56,7 @@ def segment_scan(
     """Return the mean logits of the folds. `spacing_mm` along I, J, K; `mirror_axes` of the transposed array."""
     image = image_IJK.transpose(2, 1, 0).transpose(plans.transpose).astype(np.float32)
     spacing = [list(spacing_mm)[::-1][axis] for axis in plans.transpose]
-    mask = ndimage.binary_fill_holes(image != 0)
+    mask = np.asarray(ndimage.binary_fill_holes(image != 0))
     if not mask.any():
         raise DataError("the scan has no voxel other than 0", "name a CT scan in HU")
     box = _bounds(mask)
@@ -154,7 +154,7 @@ def _slice_axis(spacing: Sequence[float], wanted: Sequence[float], rule: Resampl
 def _resized(values: np.ndarray, shape: Sequence[int], order: int) -> np.ndarray:
     """Compute skimage.transform.resize(values, shape, order, mode="edge", anti_aliasing=False)."""
     factors = [1 / (old / new) for old, new in zip(values.shape, shape, strict=True)]
-    out = ndimage.zoom(values, factors, order=order, mode="nearest", grid_mode=True)
+    out = np.asarray(ndimage.zoom(values, factors, order=order, mode="nearest", grid_mode=True))
     if order > 1:
         np.clip(out, values.min(), values.max(), out=out)
     return out

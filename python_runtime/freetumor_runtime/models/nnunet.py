@@ -101,14 +101,17 @@ def build_nnunet(
     from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet
 
     residual = kind == "resenc"
-    blocks = [stage.blocks for stage in stages]
+    # the package declares these as single numbers, and takes one of each resolution
+    of_stages: dict[str, Any] = {
+        "kernel_sizes": [list(stage.kernel) for stage in stages],
+        "strides": [list(stage.stride) for stage in stages],
+        "n_blocks_per_stage" if residual else "n_conv_per_stage": [stage.blocks for stage in stages],
+    }
     network = (ResidualEncoderUNet if residual else PlainConvUNet)(
         input_channels=inputs,
         n_stages=len(stages),
         features_per_stage=[stage.features for stage in stages],
         conv_op=nn.Conv3d,
-        kernel_sizes=[list(stage.kernel) for stage in stages],
-        strides=[list(stage.stride) for stage in stages],
         num_classes=outputs,
         n_conv_per_stage_decoder=list(decoder_convolutions or [1 if residual else 2] * (len(stages) - 1)),
         conv_bias=True,
@@ -116,7 +119,7 @@ def build_nnunet(
         norm_op_kwargs={"eps": 1e-5, "affine": True},
         nonlin=getattr(nn, activation),
         nonlin_kwargs={"inplace": True},
-        **{"n_blocks_per_stage" if residual else "n_conv_per_stage": blocks},
+        **of_stages,
     )
     network.apply(network.initialize)
     return NnUNet(_with_one_key_a_weight(network), activation_checkpointing)

@@ -103,8 +103,8 @@ class OnlineSynthesis:
     def build(spec: TrainingSpec, device: torch.device) -> "OnlineSynthesis":
         """Load textures, frozen generator and frozen baseline, as far as the training has them."""
         generator = None
-        if spec.generator is not None and spec.generator.checkpoint is not None:
-            own = spec.generator
+        own = spec.generator
+        if own is not None and own.checkpoint is not None:
             generator = load_generator(own.checkpoint, own.channel, device, own.weights).network
         baseline = load_baseline(spec, spec.baseline, device) if spec.baseline is not None else None
         return OnlineSynthesis(spec, CropPainter.build(spec, device), generator, baseline)

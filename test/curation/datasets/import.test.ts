@@ -36,7 +36,7 @@ describe('importLists', () => {
     expect(notes).toEqual([
       'dataset_LiTS_0: recognised as Dataset003_Liver; `--as none` prevents it',
       'dataset_btcv: recognised as BTCV; `--as none` prevents it',
-      'BTCV: numTraining is 80, but the list contains 1 training cases',
+      'BTCV: numTraining is 80, but the list contains 1 training case',
     ])
   })
 

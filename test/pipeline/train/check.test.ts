@@ -119,7 +119,7 @@ describe('checkTraining', () => {
     const { ok, findings } = await check({ job: 'baseline', data: { root, datasets } })
     expect(ok).toBe(true)
     expect(findings.map(({ message }) => message)).toEqual([
-      expect.stringMatching(/Hosts: its role is labelled, but none of the 2 labels/),
+      expect.stringMatching(/Hosts: its role is labelled, but none of 2 labels/),
       expect.stringMatching(/Tumors: its role is host, but Tumors\/phantom_\d+ has a real tumor/),
     ])
   })
