@@ -8,7 +8,7 @@ export interface RejectedToKeep {
   take(line: SynthesisLine): boolean
 }
 
-interface KeepOptions {
+export interface KeepOptions {
   readonly settings: Pick<SynthesisSettings, 'synthesize' | 'organs'>
   /** Hosts of all shards. */
   readonly allHosts: readonly { readonly id: string }[]
