@@ -1,3 +1,4 @@
+import { posix } from 'node:path'
 import { ConfigError } from '../errors.js'
 import type { ClusterJob } from './job.js'
 import { refuseControl } from './quote.js'
@@ -157,8 +158,9 @@ function refuseMounts({ cluster: { mounts }, directory }: ClusterJob): void {
         JSON.stringify(source),
         '`kubectl get pvc` lists the claims',
       )
-    const taken = [START_FOLDER, SHARED_MEMORY, ...mounts.slice(0, at).map((mount) => mount.target)]
-    if (target.includes(':') || taken.includes(target))
+    const others = mounts.slice(0, at).map((mount) => posix.resolve(mount.target))
+    const taken = ['/', START_FOLDER, SHARED_MEMORY, ...others]
+    if (target.includes(':') || taken.includes(posix.resolve(target)))
       throw wrong(`.${at}.target`, 'a folder of its own, without a colon', target, 'choose another folder')
   }
   const holding = mountOf(directory, mounts)

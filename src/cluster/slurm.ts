@@ -78,15 +78,26 @@ function timeLimit({ cluster: { timeHours }, stopSeconds, work }: ClusterJob): s
   const minutes = Math.ceil(timeHours * 60 - 1e-9)
   if (work.kind !== 'command' && minutes * 60 <= stopSeconds)
     throw new ConfigError(
-      `cluster.timeHours: too short (expected more than ${stopSeconds} s for the last save, found ${timeHours * 3600} s)`,
+      `cluster.timeHours: too short (expected more than ${stopSeconds} s for the last save, found ${Number((timeHours * 3600).toPrecision(6))} s)`,
       { hint: 'raise cluster.timeHours, or set cluster.slurm.stopSeconds' },
     )
   const two = (value: number): string => `${value}`.padStart(2, '0')
   return `${two(Math.floor(minutes / 60))}:${two(minutes % 60)}:00`
 }
 
+/** Variables that the script sets, or reads after it has set those of the configuration. */
+const RESERVED = [
+  /^(address|check|codes?|first|logs|own|port|rendezvous|requeued?|restart|result|run|signalled|state|step|task|work)$/,
+  /^SLURM_(ARRAY_(JOB|TASK)_ID|CPUS_PER_TASK|JOB_ID|JOB_NODELIST|NODEID|RESTART_COUNT)$/,
+]
+
 function preparation(job: ClusterJob): string[] {
   const { cluster, directory, python } = job
+  const reserved = Object.keys(cluster.environment).find((name) => RESERVED.some((form) => form.test(name)))
+  if (reserved !== undefined)
+    throw new ConfigError(`cluster.environment.${reserved}: reserved name (the job script uses it)`, {
+      hint: `remove ${reserved}`,
+    })
   const environment = { ...(python === null ? {} : { FREETUMOR_PYTHON: python }), ...cluster.environment }
   const lines = cluster.slurm.extraLines.filter((line) => !line.startsWith('#SBATCH'))
   for (const line of lines) refuseControl(line, 'cluster.slurm.extraLines')

@@ -70,7 +70,8 @@ function sectionOf([first]: readonly z.core.$ZodIssue[]): string {
 }
 
 function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing'
+  // a URL may hold a password
+  const text = (JSON.stringify(value) ?? 'nothing').replace(/(:\/\/[^/\s@:"]*):[^/\s@"]*@/g, '$1:***@')
   return text.length > 200 ? `${text.slice(0, 200)}...` : text
 }
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { link, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { refuseWrongShard, type Shard } from '../curation/datasets/shard.js'
+import { MAX_SHARDS, refuseWrongShard, type Shard } from '../curation/datasets/shard.js'
 import { DataError, EnvironmentError, FreetumorError, StoppedError, UsageError } from '../errors.js'
 import { asRecord, parseForeignJson, readForeignJson } from '../foreign-text.js'
 import { openJsonLog, readJsonLog } from '../jsonl.js'
@@ -177,7 +177,13 @@ export async function readShards<S, P>(directory: string): Promise<WholeShards<S
       hint: 'name the output folder of a command with --shard',
     })
   const found: (ShardRecord<P> | null)[] = []
-  for (let index = 1; index <= plan.count; index++) found.push(await readRecord<P>(directory, plan, index))
+  for (let index = 1; index <= plan.count; index++)
+    found.push(
+      await readRecord<P>(directory, plan, index).catch((error: unknown) => {
+        if (!(error instanceof DataError)) throw error
+        throw new DataError(error.message, { hint: `run ${commandOf(plan, index)} again`, cause: error })
+      }),
+    )
   const newest = found.reduce((a, b) => (a === null || (b !== null && b.time > a.time) ? b : a), null)
   const unfinished = found.flatMap((record, at) => {
     const reason = whyUnfinished(record, newest)
@@ -297,10 +303,14 @@ async function readPlan(directory: string): Promise<ShardPlan | null> {
   })
   if (text === null) return null
   const plan = asRecord(parseForeignJson(text, path)) as ShardPlan | undefined
-  if (plan?.version === 1 && typeof plan.command === 'string' && Number.isSafeInteger(plan.count)) {
-    refuseWrongShard({ index: 1, count: plan.count })
-    return plan
-  }
+  const isPlan =
+    plan?.version === 1 &&
+    typeof plan.command === 'string' &&
+    (plan.commandLine === null || typeof plan.commandLine === 'string') &&
+    Number.isSafeInteger(plan.count) &&
+    plan.count >= 1 &&
+    plan.count <= MAX_SHARDS
+  if (isPlan) return plan
   throw new DataError(`${path}: is no plan of shards of this version`, {
     hint: `remove ${join(directory, SHARDS)}, and run the shards again`,
   })

@@ -171,8 +171,11 @@ async function call(program: string, args: readonly string[]): Promise<string> {
         .split('\n')
         .findLast((line) => /error:/.test(line)) ??
       (stderr.trim() || message)
+    const isUnreachable = /fetch config|contact.*controller|slurm\.conf/i.test(words)
     throw new EnvironmentError(oneLine(words.replace(/^.*?error: /, `${program}: `).slice(0, 400)), {
-      hint: 'correct `cluster:` of the configuration; `sinfo` lists partitions and limits',
+      hint: isUnreachable
+        ? 'run this command on a login node of the Slurm cluster; `sinfo` must answer there'
+        : 'correct `cluster:` of the configuration; `sinfo` lists partitions and limits',
       cause: error,
     })
   }

@@ -189,13 +189,15 @@ describe('a job that Kubernetes cannot run', () => {
     [
       {
         mounts: [
-          { source: 'runs', target: '/' },
-          { source: 'runs', target: '/runs', readOnly: true },
+          { source: 'runs', target: '/runs' },
+          { source: 'runs', target: '/runs/abdomen', readOnly: true },
         ],
       },
-      'found /, /runs (read-only))',
+      'found /runs, /runs/abdomen (read-only))',
     ],
     [{ mounts: [{ source: 'runs', target: '/dev/shm' }] }, 'cluster.mounts.0.target: wrong value'],
+    [{ mounts: [{ source: 'runs', target: '/' }] }, 'cluster.mounts.0.target: wrong value'],
+    [{ mounts: [{ source: 'runs', target: '/etc//freetumor/' }] }, 'cluster.mounts.0.target: wrong value'],
     [
       { mounts: FULL.mounts.map((mount) => ({ ...mount, target: '/runs' })) },
       'cluster.mounts.1.target: wrong',

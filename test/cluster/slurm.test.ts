@@ -91,6 +91,9 @@ describe('sbatchScript', () => {
     ]
     for (const job of jobs) expect(() => sbatchScript(job())).toThrow('expected one line of text')
     for (const cluster of [
+      // in a script, 1e300 would be no number
+      { memoryGB: 1e300 },
+      { timeHours: 1e300 },
       { account: evil },
       { partition: evil },
       { image: evil },
@@ -120,16 +123,32 @@ describe('sbatchScript', () => {
     const script = sbatchScript(jobOf({ environmentFile: '/home/user/secrets.env' }))
     expect(directives(script)).toContain('#SBATCH --export=HOME,LANG,LOGNAME,PATH,SHELL,USER')
     expect(script).toContain('. /home/user/secrets.env')
-    for (const name of ['HF_TOKEN', 'WANDB_API_KEY', 'my_password', 'AWS_SECRET_ACCESS_KEY'])
+    for (const name of ['HF_TOKEN', 'WANDB_API_KEY', 'my_password', 'AWS_SECRET_ACCESS_KEY', 'DB_PASS'])
       expect(() => configWith({ environment: { [name]: 'hidden' } })).toThrow(
         `config: cluster.environment: wrong value (expected no name of a secret; use cluster.environmentFile, found "${name}")`,
       )
+  })
+
+  it('refuses a URL with a password, and names that the script itself uses', () => {
+    const proxy = (url: string) => configWith({ environment: { HTTPS_PROXY: url } })
+    expect(() => proxy('http://me:hidden@proxy:3128')).toThrow(
+      'expected no URL with a password; use cluster.environmentFile, found "http://me:***@proxy:3128"',
+    )
+    expect(proxy('http://proxy:3128').cluster?.environment).toEqual({ HTTPS_PROXY: 'http://proxy:3128' })
+    for (const name of ['run', 'restart', 'logs', 'SLURM_JOB_ID'])
+      expect(() => sbatchScript(jobOf({ environment: { [name]: 'x' } }))).toThrow(
+        `cluster.environment.${name}: reserved name (the job script uses it)`,
+      )
+    expect(sbatchScript(jobOf({ environment: { SLURM_CPU_BIND: 'none', RUN: 'x' } }))).toContain(
+      'export RUN=x',
+    )
   })
 
   it('refuses a time limit that is shorter than the last save', () => {
     expect(() => sbatchScript(jobOf({ timeHours: 0.03 }))).toThrow(
       'cluster.timeHours: too short (expected more than 120 s for the last save, found 108 s)',
     )
+    expect(() => sbatchScript(jobOf({ timeHours: 0.00001 }))).toThrow('found 0.036 s)')
     expect(directives(sbatchScript(jobOf({ timeHours: 30.5 })))).toContain('#SBATCH --time=30:30:00')
   })
 })

@@ -152,6 +152,16 @@ describe('a merge', () => {
     await expect(merged()).rejects.toThrow('is no plan of shards of this version')
   })
 
+  it('names the command that writes a record again that is no JSON', async () => {
+    await work(1)
+    await work(2)
+    writeFileSync(join(out, 'shards/1-of-2/record.json'), '{')
+    await expect(merged()).rejects.toMatchObject({
+      message: expect.stringContaining('record.json: is not JSON'),
+      hint: 'run `freetumor predict --out o --shard 1/2` again',
+    })
+  })
+
   it('takes a damaged record for missing', async () => {
     await work(1)
     await work(2)

@@ -3,17 +3,26 @@ import { key } from '../key.js'
 import { OURS } from '../sources.js'
 import { count, type DeepReadonly, natural, nonEmptyText, positive } from '../types.js'
 
+/** Largest number in several fields of Kubernetes. */
+const LARGEST_INT32 = 2 ** 31 - 1
+
 /** A word of a job script: no space, quote or line break can end the line that holds it. */
 const word = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.,:/@+-]*$/, 'a word without spaces or quotes')
 const line = z.string().regex(/^[^\p{Cc}\u2028\u2029]+$/u, 'one line of text')
 const absolutePath = line.startsWith('/', 'an absolute path')
 
 /** Names of variables that usually hold a secret; a script and `squeue` would show the value. */
-const SECRET = /TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|AUTH(?!OR)/i
+const SECRET =
+  /TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|_PASS$|_PWD$|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|WANDB_KEY|AUTH(?!OR)/i
 const variable = z
   .string()
   .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of a variable')
   .refine((name) => !SECRET.test(name), 'no name of a secret; use cluster.environmentFile')
+
+const value = line.refine(
+  (text) => !/:\/\/[^/\s@]*:[^/\s@]*@/.test(text),
+  'no URL with a password; use cluster.environmentFile',
+)
 
 const mounts = z.strictObject({
   source: key(
@@ -134,7 +143,7 @@ const kubernetes = z.strictObject({
     { source: OURS },
   ),
   sharedMemoryGB: key(
-    positive.nullable().default(null),
+    positive.max(1e6).nullable().default(null),
     'Size of `/dev/shm` in each pod; null is half of `cluster.memoryGB`, at most 16 GB.',
     'NCCL and worker processes fail if it is too small; it counts as memory of the pod.',
     { unit: 'GB', source: OURS },
@@ -146,7 +155,7 @@ const kubernetes = z.strictObject({
     { unit: 's', source: OURS },
   ),
   maxRetries: key(
-    natural.default(3),
+    natural.max(LARGEST_INT32).default(3),
     'Number of times that a failed pod or shard is started again; preemptions and lost nodes do not count.',
     'After the last one the job fails.',
     { unit: 'retries', source: OURS },
@@ -176,13 +185,13 @@ const kubernetes = z.strictObject({
     { source: OURS },
   ),
   userId: key(
-    count.default(1000),
+    count.max(LARGEST_INT32).default(1000),
     'User id of the processes in the pods; root is refused.',
     'It must be able to write the mounted folders.',
     { source: OURS },
   ),
   groupId: key(
-    count.default(1000),
+    count.max(LARGEST_INT32).default(1000),
     'Group id of the processes and of mounted claims.',
     'Kubernetes makes claims writable for this group where the storage supports it.',
     { source: OURS },
@@ -227,13 +236,13 @@ export const clusterSection = z.strictObject({
     { unit: 'cores', source: OURS },
   ),
   memoryGB: key(
-    positive.nullable().default(null),
+    positive.max(1e6).nullable().default(null),
     'Memory on each node; null is the default of the partition.',
     'A job that uses more is killed.',
     { unit: 'GB', source: OURS },
   ),
   timeHours: key(
-    positive.nullable().default(null),
+    positive.max(1e5).nullable().default(null),
     'Time limit of each start of the job; null is the default of the partition.',
     'At the limit, the run saves and is requeued.',
     { unit: 'h', source: OURS },
@@ -257,7 +266,7 @@ export const clusterSection = z.strictObject({
     { source: OURS },
   ),
   environment: key(
-    z.record(variable, line).default({}),
+    z.record(variable, value).default({}),
     'Environment variables of the job; they stand in the script, so no secret belongs here.',
     'The job gets these and no other variables of your shell.',
     { source: OURS },

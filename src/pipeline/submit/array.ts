@@ -72,7 +72,7 @@ export async function submitArray(
 }
 
 function commandOf(argv: readonly string[]): string | undefined {
-  return Object.keys(COMMANDS).find((name) => argv.join(' ').startsWith(name))
+  return Object.keys(COMMANDS).find((name) => name.split(' ').every((word, at) => word === argv[at]))
 }
 
 /** Return what `merge` joins after a command over shards. @throws UsageError for a command that takes no `--shard` */
@@ -83,10 +83,18 @@ export function mergedPath(argv: readonly string[]): string {
       `--array: wrong command (expected one of ${Object.keys(COMMANDS).join(', ')}, found ${argv[0] ?? 'nothing'})`,
       { hint: 'write `freetumor submit FILE --array 20 -- predict --images scans --out masks`' },
     )
+  const refused = argv.find((word) => /^--(shard|overwrite)(=|$)/.test(word))
+  if (refused !== undefined)
+    throw new UsageError(
+      `--array: ${command} with ${refused} (expected none: each task has its own --shard)`,
+      {
+        hint: `remove ${refused} from the command`,
+      },
+    )
   const option = COMMANDS[command]!
   const at = argv.findIndex((word) => word === option || word.startsWith(`${option}=`))
   const value = argv[at]?.includes('=') ? argv[at]?.slice(option.length + 1) : argv[at + 1]
-  if (at < 0 || value === undefined)
+  if (at < 0 || value === undefined || value === '' || value.startsWith('-'))
     throw new UsageError(`--array: ${command} without ${option} (expected its results in one place)`, {
       hint: `add ${option} to the command`,
     })

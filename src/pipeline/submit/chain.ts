@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import type { RunConfig } from '../../config/schema.js'
 import { shippedFile } from '../../config/shipped.js'
+import { UsageError } from '../../errors.js'
 import type { JobScheduler } from '../ports/scheduler.js'
 import { type Installation, type PlannedJob, planJob, type SubmittedJob, submitJob } from './run.js'
 
@@ -15,7 +16,7 @@ export interface ChainLink {
 /**
  * Return the jobs of trainings that follow each other. A network whose `trainFrom` names an earlier configuration takes the
  * weights of that run.
- * @throws ConfigError as `planJob`
+ * @throws ConfigError as `planJob`; UsageError for a wrong order, and for two trainings of one run directory
  */
 export async function planChain(
   links: readonly ChainLink[],
@@ -24,10 +25,17 @@ export async function planChain(
 ): Promise<PlannedJob[]> {
   const directories = new Map<string, string>()
   const planned: PlannedJob[] = []
-  for (const { file, config, out } of links) {
+  for (const [at, { file, config, out }] of links.entries()) {
+    refuseWrongOrder(links[at]!, links.slice(at))
     const linked = withWeights(config, directories)
     const one = await planJob(linked, installation, { out, workingDirectory })
-    directories.set(fileOf(file), one.job.directory)
+    const { directory } = one.job
+    if (planned.some(({ job }) => job.directory === directory))
+      throw new UsageError(
+        `submit --chain: ${directory}: two trainings of one run directory (expected one for each)`,
+        { hint: 'give each configuration its own `name`' },
+      )
+    directories.set(fileOf(file), directory)
     planned.push(one)
   }
   return planned
@@ -45,6 +53,20 @@ export async function submitChain(
   } catch (error) {
     for (const { id } of submitted.reverse()) await scheduler.cancel(id).catch(() => {})
     throw error
+  }
+}
+
+/** Refuse a training that needs the weights of itself or of a later one. @throws UsageError */
+function refuseWrongOrder({ file, config }: ChainLink, rest: readonly ChainLink[]): void {
+  for (const network of ['baseline', 'generator'] as const) {
+    const source = config.networks[network]
+    if (!source?.trainFrom || source.checkpoint !== null) continue
+    const needed = fileOf(source.trainFrom)
+    if (rest.some((link) => fileOf(link.file) === needed))
+      throw new UsageError(
+        `submit --chain: ${file}: its trainFrom names ${needed} (expected an earlier configuration, found ${needed === fileOf(file) ? 'itself' : 'a later one'})`,
+        { hint: 'list each configuration after those that its `trainFrom` names' },
+      )
   }
 }
 

@@ -9,6 +9,7 @@ import {
   type Scheduler,
   stopSecondsOf,
 } from '../../cluster/job.js'
+import { refuseControl } from '../../cluster/quote.js'
 import { sbatchScript } from '../../cluster/slurm.js'
 import { recordConfig } from '../../config/load.js'
 import { resolveConfig } from '../../config/resolve.js'
@@ -80,6 +81,7 @@ export async function describeJob(
     runtime: { ...config.runtime, ...ranksOnCluster({ ...config, cluster }) },
   })
   const directory = resolve(options.out ?? join('runs', config.name, newRunId()))
+  refuseControl(directory, 'run directory')
   const file = join(directory, SUBMISSION_FOLDER, 'config.yaml')
   const work = options.work ?? { kind: 'training', config: file }
   const isSingle = work.kind === 'array' || work.kind === 'command'

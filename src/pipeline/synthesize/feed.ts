@@ -20,7 +20,7 @@ import type { Affine, Vec3 } from '../../volume/volume.js'
 import type { CaseError } from '../ports/common.js'
 import type { AttemptMeasures, VariantFeed, VariantRound, WrittenVariant } from '../ports/synthesis.js'
 import { sizeSettings } from '../tumor-sizes.js'
-import { type RejectedToKeep, rejectedFileOf, rejectedToKeep } from './rejected.js'
+import { type KeepOptions, type RejectedToKeep, rejectedFileOf, rejectedToKeep } from './rejected.js'
 import type { SynthesisReviews } from './reviews.js'
 import type { SynthesisSettings } from './settings.js'
 
@@ -36,15 +36,13 @@ type FeedSettings = Pick<
   'seed' | 'prepare' | 'patchVoxels' | 'organs' | 'simulation' | 'quality' | 'synthesize'
 >
 
-export interface VariantFeedOptions {
+export interface VariantFeedOptions extends Pick<KeepOptions, 'allHosts' | 'rejectedFiles'> {
   readonly settings: FeedSettings
   readonly hosts: readonly HostCase[]
   readonly hasBaseline: boolean
   readonly checkpoints: SynthesisLine['checkpoints']
   /** Decisions of reviewers, which precede the rule. */
   readonly reviews: Pick<SynthesisReviews, 'decisionOn'> | null
-  /** Lines of an earlier start with a kept rejected tumor. */
-  readonly rejectedFiles: readonly SynthesisLine[]
   /** Variants that an earlier start finished. */
   readonly isDone: (caseId: string, variant: number) => boolean
   /** Called with all lines of a variant, in order. */

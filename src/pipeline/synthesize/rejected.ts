@@ -8,24 +8,25 @@ export interface RejectedToKeep {
   take(line: SynthesisLine): boolean
 }
 
-interface KeepOptions {
+export interface KeepOptions {
   readonly settings: Pick<SynthesisSettings, 'synthesize' | 'organs'>
-  readonly hosts: readonly { readonly id: string }[]
+  /** Hosts of all shards. */
+  readonly allHosts: readonly { readonly id: string }[]
   /** Lines of an earlier start with a kept rejected tumor. */
   readonly rejectedFiles: readonly SynthesisLine[]
 }
 
 /**
  * Choose the rejected tumors of a case that are kept: the first ones of each organ. The part of a case depends only on the
- * list of hosts, so neither the number of ranks nor a restart changes the choice.
+ * list of hosts, so neither ranks, shards nor a restart change the choice.
  */
 export function rejectedToKeep(
-  { settings, hosts, rejectedFiles }: KeepOptions,
+  { settings, allHosts, rejectedFiles }: KeepOptions,
   caseId: string,
 ): RejectedToKeep {
   const { keepRejected } = settings.synthesize
-  const at = hosts.findIndex(({ id }) => id === caseId)
-  const part = Math.floor(keepRejected / hosts.length) + Number(at < keepRejected % hosts.length)
+  const at = allHosts.findIndex(({ id }) => id === caseId)
+  const part = Math.floor(keepRejected / allHosts.length) + Number(at < keepRejected % allHosts.length)
   const kept = new Map<string, number>()
   for (const line of rejectedFiles)
     if (line.case === caseId) kept.set(line.organ, (kept.get(line.organ) ?? 0) + 1)

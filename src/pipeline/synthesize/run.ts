@@ -7,7 +7,7 @@ import { makeManifest } from '../../curation/datasets/manifest.js'
 import { pairCases } from '../../curation/datasets/pairs.js'
 import type { LabelIdMap } from '../../curation/datasets/registry.js'
 import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
-import { DataError } from '../../errors.js'
+import { DataError, UsageError } from '../../errors.js'
 import { openJsonLog } from '../../jsonl.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import type { Region } from '../../volume/labels.js'
@@ -139,7 +139,10 @@ interface SynthesisPart extends Pick<Synthesis, 'failed' | 'leftOut'> {
 
 /** Settings of the plan of shards. */
 type ShardedSettings = Pick<SynthesisSettings, 'name' | 'region' | 'synthesize'> &
-  SynthesisLine['checkpoints']
+  SynthesisLine['checkpoints'] & {
+    /** SHA-256 of the review file; null without reviews. */
+    readonly reviews: string | null
+  }
 
 /** Complete the folder as a data set from all shards: ledger, list, manifest, page. */
 export async function mergeSynthesis(
@@ -147,7 +150,6 @@ export async function mergeSynthesis(
   shards: WholeShards<ShardedSettings, SynthesisPart>,
   context: StageContext,
 ): Promise<Synthesis> {
-  await sweepDataset(out, shards.plan.settings)
   const parts = shards.records.map(({ part }) => part)
   const hosts = byCase(
     shards,
@@ -168,6 +170,14 @@ export async function mergeSynthesis(
     reviewed === null || file === null
       ? null
       : await openSynthesisReviews(file, reviewed, { generator, baseline }, hosts)
+  if (reviews !== null && reviews.sha256 !== settings.reviews)
+    throw new UsageError(
+      `${out}: the reviews have changed since the shards (expected those of ${file} then)`,
+      {
+        hint: 'restore the file, or run the shards again with another --out',
+      },
+    )
+  await sweepDataset(out, settings)
   const concluded = await concludeSynthesis(out, settings, hosts, failed, reviews, ledgers)
   noteReviews(concluded.reviews, context)
   return { ...concluded, leftOut }
@@ -234,6 +244,7 @@ async function paint(work: Painting, context: StageContext): Promise<Synthesis['
   const feed = openVariantFeed({
     settings,
     hosts: prepared.cases.map(({ id, path }) => ({ id, prepared: path })),
+    allHosts: hosts,
     hasBaseline: weights.baseline !== null,
     checkpoints: hashes,
     reviews,

@@ -46,6 +46,11 @@ const configOf = (cluster: ConfigInput['cluster'], more: Partial<ConfigInput> = 
   })
 
 describe('submitJob', () => {
+  it('names a run directory with a line break', async () => {
+    const planned = planJob(configOf({}), INSTALLATION, { out: '/runs/a\nb' })
+    await expect(planned).rejects.toThrow('run directory: wrong value (expected one line of text')
+  })
+
   it('writes the script and the configuration with the ranks of the cluster', async () => {
     const out = join(temporaryFolder(), 'run')
     const { scheduler, submitted } = fakeScheduler()
@@ -170,6 +175,19 @@ describe('submitChain', () => {
     expect(orders).toEqual([null, '1'])
   })
 
+  it('refuses a training before the one whose weights it takes, and two trainings in one directory', async () => {
+    const folder = temporaryFolder()
+    const [first, second] = links(folder) as [ReturnType<typeof links>[0], ReturnType<typeof links>[0]]
+    const plan = (...ordered: (typeof first)[]) => planChain(ordered, INSTALLATION, folder)
+    await expect(plan(second, first)).rejects.toThrow(
+      '(expected an earlier configuration, found a later one)',
+    )
+    await expect(plan({ ...second, file: first.file })).rejects.toThrow('found itself')
+    await expect(plan(first, { ...second, out: first.out })).rejects.toThrow(
+      'two trainings of one run directory',
+    )
+  })
+
   it('cancels the first jobs if a later one is refused', async () => {
     const folder = temporaryFolder()
     const { scheduler, cancelled } = fakeScheduler({ refuse: 2 })
@@ -204,7 +222,12 @@ describe('planArrayJobs', () => {
     const plan = (argv: readonly string[], shards?: number) =>
       planArrayJobs(config, INSTALLATION, options(argv, shards), limits)
     await expect(plan(['train'])).rejects.toThrow('--array: wrong command')
-    await expect(plan(['predict', '--images', 'scans'])).rejects.toThrow('predict without --out')
+    for (const argv of [['predictions'], ['predict --out', 'masks'], ['data', 'list'], []])
+      await expect(plan([...argv, '--out', 'masks'])).rejects.toThrow('--array: wrong command')
+    for (const value of [[], ['--out'], ['--out', '--map'], ['--out='], ['--out', '']])
+      await expect(plan(['predict', '--images', 'scans', ...value])).rejects.toThrow('predict without --out')
+    for (const word of ['--shard', '--shard=1/2', '--overwrite'])
+      await expect(plan(['predict', '--out', 'masks', word])).rejects.toThrow(`predict with ${word}`)
     await expect(plan(['predict', '--out', 'masks'], 2000)).rejects.toThrow(
       'expected at most 1000, found 2000',
     )

@@ -1,9 +1,10 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { resolveConfig } from '../../../src/config/resolve.js'
 import type { RunConfig } from '../../../src/config/schema.js'
 import { readJsonLog } from '../../../src/jsonl.js'
+import { mergeShardsAt } from '../../../src/pipeline/flows/merge.js'
 import type { CaseToPrepare } from '../../../src/pipeline/prepare/run.js'
 import type { Synthesis } from '../../../src/pipeline/synthesize/dataset.js'
 import { synthesizeCases } from '../../../src/pipeline/synthesize/run.js'
@@ -67,6 +68,15 @@ function hostsIn(folder: string, ...ids: string[]): CaseToPrepare[] {
   })
 }
 
+function contextOf(folder: string, notes: string[]) {
+  return {
+    runtime: memoryRuntime(),
+    signal: undefined,
+    logDirectory: folder,
+    note: (text: string) => void notes.push(text),
+  }
+}
+
 async function made(
   folder: string,
   name: string,
@@ -75,12 +85,7 @@ async function made(
 ): Promise<{ out: string; result: Synthesis; ledger: SynthesisLine[]; notes: string[] }> {
   const out = join(folder, name)
   const notes: string[] = []
-  const context = {
-    runtime: memoryRuntime(),
-    signal: undefined,
-    logDirectory: folder,
-    note: (text: string) => void notes.push(text),
-  }
+  const context = contextOf(folder, notes)
   const settings = synthesisSettings(configOf(folder, change))
   const result = await synthesizeCases({ settings, out, hosts }, context)
   const ledger: SynthesisLine[] = []
@@ -279,5 +284,40 @@ describe('reviews of an earlier synthesis', () => {
       'holds a synthesis with other settings (reviews)',
     )
     await expect(made(folder, 'second')).rejects.toThrow('holds a synthesis with other settings (reviews)')
+  })
+
+  it('of a synthesis in shards give the ledger, counts and page of one without shards', async () => {
+    const folder = temporaryFolder()
+    const ids = ['a', 'b', 'c']
+    const first = await made(folder, 'first', { keepRejected: 6 }, hostsIn(folder, ...ids))
+    const kept = shownRejected(first.ledger)
+    const dropped = first.ledger.find(({ verdict, case: id }) => verdict === 'accepted' && id !== kept.case)!
+    await review(first.out, kept, 'accept')
+    await review(first.out, dropped, 'reject', { reason: 'edge' })
+    const change = { keepRejected: 6, reviews: first.out }
+    const whole = await made(folder, 'whole', change, hostsIn(folder, ...ids))
+    const out = join(folder, 'parted')
+    const settings = synthesisSettings(configOf(folder, change))
+    const notes: string[] = []
+    const context = contextOf(folder, notes)
+    for (const index of [2, 1]) {
+      const shard = { index, count: 2 }
+      await synthesizeCases({ settings, out, hosts: hostsIn(folder, ...ids), shard }, context)
+    }
+    const undone = readFileSync(join(first.out, 'reviews.jsonl'), 'utf8')
+    await review(first.out, dropped, 'undo')
+    await expect(mergeShardsAt(out, context)).rejects.toThrow('the reviews have changed since the shards')
+    expect(existsSync(join(out, 'ledger.jsonl'))).toBe(false)
+    writeFileSync(join(first.out, 'reviews.jsonl'), undone)
+    const { result } = await mergeShardsAt(out, context)
+    expect(result).toMatchObject({ reviews: { kept: 1, dropped: 1, stale: 0, unused: 0 } })
+    expect(result).toEqual({ ...whole.result, directory: out })
+    const ledger: SynthesisLine[] = []
+    for await (const line of readJsonLog<SynthesisLine>(join(out, 'ledger.jsonl'))) ledger.push(line)
+    const timeless = ({ time: _, ...line }: SynthesisLine): unknown => line
+    expect(ledger.map(timeless)).toEqual(whole.ledger.map(timeless))
+    for (const name of ['reviews.json', 'dataset.json'])
+      expect(readFileSync(join(out, name), 'utf8')).toBe(readFileSync(join(whole.out, name), 'utf8'))
+    expect(notes).toContain('reviews: 1 kept against the rule, 1 dropped, 0 confirmed, 0 undecided, 0 unused')
   })
 })
