@@ -128,7 +128,9 @@ describe('a second training of one process in the directory of a run', () => {
     ['as a resumed run', (out) => ({ resume: out }), lockedRuntime],
     ['where the file system has no locks', (out) => ({ resume: out }), unlockedRuntime],
   ])('is refused %s, and leaves the first one alone', async (_, options, runtime) => {
-    const { config, out } = await prepared({ steps: 100_000 })
+    // no file of the first training may appear between the two listings
+    const late = { checkpointEverySteps: 100_000, validateEverySteps: 100_000 }
+    const { config, out } = await prepared({ steps: 100_000, ...late })
     const first = startTraining(config, runtime(), { out })
     onTestFinished(() => first[Symbol.asyncDispose]())
     for await (const event of first) if (event.type === 'step') break
