@@ -95,5 +95,5 @@ def test_unknown_kinds_and_orders_are_refused():
 
 def test_tumors_of_published_segmentors():
     assert [tumor_outputs(outputs) for outputs in (7, 3, 2)] == [(2, 4, 6), (2,), (1,)]
-    with pytest.raises(ConfigError, match="4 outputs"):
+    with pytest.raises(ConfigError, match="number of outputs: 4"):
         tumor_outputs(4)
