@@ -124,7 +124,8 @@ def test_an_order_that_initial_weights_state_is_believed_and_a_resumed_run_keeps
 
 
 def synthesis(path, use):
-    generator = SimpleNamespace(checkpoint=path, use=use, baseChannels=2, outputs=3, activationCheckpointing=False)
+    size = {"baseChannels": 2, "outputs": 3, "activationCheckpointing": False}
+    generator = SimpleNamespace(checkpoint=path, use=use, weights=None, **size)
     return SimpleNamespace(
         generator=generator, resumeFrom=None, freeze=(), memoryFormat="contiguous", compile=False, device="cpu"
     )
