@@ -1,5 +1,5 @@
 import { DataError } from '../../errors.js'
-import { compareGrids } from '../../volume/geometry.js'
+import { applyAffine, compareGrids } from '../../volume/geometry.js'
 import { IGNORED_LABEL } from '../../volume/labels.js'
 import {
   readStoredVoxels,
@@ -74,9 +74,24 @@ function judgeImage(image: StoredVoxels, { prepared }: CaseCheckOptions): RuleFi
   const { header, values } = image
   return [
     ...gridFindings(header),
-    ...imageFindings(imageFacts(values, header)),
+    ...imageFindings(imageFacts(values, header)).map((finding) =>
+      finding.rule === 'non-finite' ? { ...finding, ...placeOfNonFinite(image) } : finding,
+    ),
     ...(prepared ? sizeFindings(preparedSize(image, prepared), prepared.patchVoxels) : []),
   ]
+}
+
+/** Return the first voxel that is NaN or infinite, in millimetres. */
+function placeOfNonFinite({ values, grid }: StoredVoxels): Pick<RuleFinding, 'placeMm'> {
+  const first = values.findIndex((value: number | bigint) => !Number.isFinite(Number(value)))
+  if (first < 0) return {}
+  const [, rows, columns] = grid.shape
+  const voxel: Vec3 = [
+    Math.floor(first / (rows * columns)),
+    Math.floor(first / columns) % rows,
+    first % columns,
+  ]
+  return { placeMm: applyAffine(grid.affine, voxel) }
 }
 
 function judgePair(image: StoredVoxels, { header, grid, sample }: JudgedLabel, isHu: boolean): RuleFinding[] {
@@ -119,7 +134,7 @@ function judgeIds(
   const counts = countLabelIds(label, file)
   if (item.labelMap === null)
     return { findings: [unknownIds(counts)], sample: { outlines: sampleOutlines(label) } }
-  const outside = idFindings(counts, item.labelMap)
+  const outside = idFindings(label, counts, item.labelMap)
   if (outside.length > 0) return { findings: outside, sample: { outlines: sampleOutlines(label) } }
   const sides = item.kidneySides ? sideFindings(label, item.kidneySides) : []
   const remapped = remapCounted(label, counts, item.labelMap, file, memoryOf(label.data), item.region)

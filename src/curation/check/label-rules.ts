@@ -13,9 +13,14 @@ const SPECK_MM3 = 4
 
 /**
  * Check the ids of a label.
+ * @param label with the ids of its source
  * @param counts voxels of each id of the source
  */
-export function idFindings(counts: ReadonlyMap<number, number>, labelMap: LabelIdMap): RuleFinding[] {
+export function idFindings(
+  label: Volume,
+  counts: ReadonlyMap<number, number>,
+  labelMap: LabelIdMap,
+): RuleFinding[] {
   const known = new Set(['0', ...Object.keys(labelMap)])
   const outside = [...counts.keys()].filter((id) => !known.has(String(id))).sort((a, b) => a - b)
   if (outside.length === 0) return []
@@ -26,6 +31,7 @@ export function idFindings(counts: ReadonlyMap<number, number>, labelMap: LabelI
       severity: 'error',
       message: `unknown ids (expected ${listed([...known])}, found ${listed(outside)} in ${counted(voxels, 'voxel')})`,
       fix: 'add the ids to the map (0 for background), or correct the label',
+      ...placeOfId(label, outside[0]!),
     },
   ]
 }
@@ -40,8 +46,8 @@ export function anatomyFindings(
   if (before.every(({ source }) => source === 0)) return [emptyFinding()]
   const voxels = scheme.names.map((_, id) => after.find((row) => row.id === id)?.voxels ?? 0)
   return [
-    ...ignoredFindings(after),
-    ...presenceFindings(voxels, new Set(Object.values(labelMap)), scheme, item.role.kind),
+    ...ignoredFindings(label, after),
+    ...presenceFindings(label, voxels, new Set(Object.values(labelMap)), scheme, item.role.kind),
     ...scheme.organs.flatMap((organ) => tumorFindings(label, organ, voxels, scheme)),
     ...mirrorFindings(label, voxels),
   ]
@@ -61,6 +67,7 @@ export function sideFindings(label: Volume, sides: KidneySides): RuleFinding[] {
       severity: 'warning',
       message: `the right kidney (id ${sides.right}) lies left of the left kidney (id ${sides.left})`,
       fix: 'correct the two ids, or the orientation in the header',
+      ...placeOfId(label, sides.left),
     },
   ]
 }
@@ -74,7 +81,7 @@ function emptyFinding(): RuleFinding {
   }
 }
 
-function ignoredFindings(after: Remapped['after']): RuleFinding[] {
+function ignoredFindings(label: LabelMap, after: Remapped['after']): RuleFinding[] {
   const ignored = after.find(({ id }) => id === IGNORED_LABEL)
   if (!ignored) return []
   const percent = (100 * ignored.voxels) / sum(after.map(({ voxels }) => voxels))
@@ -84,11 +91,13 @@ function ignoredFindings(after: Remapped['after']): RuleFinding[] {
       severity: 'info',
       message: `${counted(ignored.voxels, 'voxel')} (${percent.toPrecision(3)} %) ignored`,
       fix: 'nothing: they count in no loss, crop centre, tumor and figure',
+      ...placeOfId(label, IGNORED_LABEL),
     },
   ]
 }
 
 function presenceFindings(
+  label: LabelMap,
   voxels: readonly number[],
   mapped: ReadonlySet<number>,
   scheme: LabelScheme,
@@ -130,6 +139,7 @@ function presenceFindings(
       severity: 'warning',
       message: `a host with a real ${tumors.map(({ tumorLabel }) => scheme.names[tumorLabel]).join(', ')}`,
       fix: 'list the case as labelled, or remove it from the hosts',
+      ...placeOfId(label, tumors[0]!.tumorLabel),
     })
   return findings
 }
@@ -189,8 +199,24 @@ function mirrorFindings(label: LabelMap, voxels: readonly number[]): RuleFinding
       severity: 'warning',
       message: 'the liver lies left of the pancreas: left and right may be exchanged',
       fix: 'compare the orientation in the header with the source',
+      ...placeOfId(label, liverId),
     },
   ]
+}
+
+/** Return the middle of the longest run of an id, in millimetres; nothing without one. */
+function placeOfId(label: Volume, id: number): Pick<RuleFinding, 'placeMm'> {
+  let longest: { readonly row: number; readonly start: number; readonly end: number } | null = null
+  for (const run of findRuns(label, id))
+    if (longest === null || run.end - run.start > longest.end - longest.start) longest = run
+  if (longest === null) return {}
+  const columns = label.shape[1]
+  const voxel: Vec3 = [
+    Math.floor(longest.row / columns),
+    longest.row % columns,
+    Math.floor((longest.start + longest.end - 1) / 2),
+  ]
+  return { placeMm: applyAffine(label.affine, voxel) }
 }
 
 function centroid(label: Volume, id: number): Vec3 | null {

@@ -53,6 +53,29 @@ describe('checkCase', () => {
     ])
   })
 
+  it('states a place of NaN, of an unknown id, of an ignored id and of the tumor of a host, in millimetres', async () => {
+    const at = (i: number, j: number, k: number, value: number) => (one: readonly number[], old: number) =>
+      one[0] === i && one[1] === j && one[2] === k ? value : old
+    const [nan, id] = [at(5, 6, 7, Number.NaN), at(2, 3, 4, 9)]
+    const image = madeImage((hu, i, j, k) => nan([i, j, k], hu), Float32Array)
+    const label = madeLabel((i, j, k, old) => id([i, j, k], old))
+    const placesIn = async (made: ManifestCase, more: Partial<ManifestCase> = {}) =>
+      Object.fromEntries(
+        (await checkCase({ ...made, ...more }, OPTIONS)).map(({ rule, placeMm }) => [rule, placeMm]),
+      )
+    const made = await madeCase(temporaryFolder(), image, label)
+    expect(await placesIn(made)).toMatchObject({
+      'non-finite': [-14, -12, -10],
+      'label-ids': [-20, -18, -16],
+    })
+    const ignoring = { labelMap: { ...made.labelMap, '9': 255 }, role: { kind: 'host' } as const }
+    expect(await placesIn(made, ignoring)).toMatchObject({
+      'ignored-voxels': [-20, -18, -16],
+      // rows run along the first axis of the file, in which the tumor is one voxel thick
+      'host-with-tumor': [8, -4, -4],
+    })
+  })
+
   it('reports unreadable files and still checks the other file', async () => {
     const item = await madeCase(
       temporaryFolder(),
