@@ -17,6 +17,7 @@ describe('a thread', () => {
   test('that is busy is terminated', async () => {
     const thread = startThread(MODULE, {})
     const exit = once(thread.worker, 'exit')
+    await once(thread.worker, 'online')
     await thread.end('busy')
     expect(await exit).toEqual([1])
   })
