@@ -93,7 +93,9 @@ const ROOMS: Readonly<Record<string, Room>> = {
     ],
     types: ['pipeline/ports'],
   },
-  cli: { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'transport', 'studio'] },
+  // an agent uses the library as a script does
+  mcp: { uses: ['config', 'pipeline', 'index.ts'] },
+  cli: { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'transport', 'studio', 'mcp'] },
   'calls.ts': { uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime'] },
   'index.ts': {
     uses: [...ALL_BELOW_PIPELINE, ...ALL_OF_PIPELINE, 'runtime', 'studio', 'calls.ts'],
@@ -118,11 +120,12 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   pythonia: ['runtime/pythonia.ts'],
   commander: ['cli'],
   'nifti-reader-js': ['volume'],
-  yaml: ['config', 'cluster'],
+  yaml: ['config', 'cluster', 'mcp'],
+  '@modelcontextprotocol/server': ['mcp'],
   hono: ['studio'],
   '@hono/node-server': ['studio'],
   uplot: ['studio'],
-  zod: ['config', 'runtime', 'curation', 'evaluation', 'quality', 'studio'],
+  zod: ['config', 'runtime', 'curation', 'evaluation', 'quality', 'studio', 'mcp'],
 }
 
 const roomOf = (path: string): string =>

@@ -8,6 +8,7 @@ import { addDoctorCommand } from './doctor.js'
 import { addEvaluateCommand } from './evaluate.js'
 import { addInitCommand } from './init.js'
 import { addLaunchCommand } from './launch.js'
+import { addMcpCommand } from './mcp.js'
 import { addMergeCommand } from './merge.js'
 import { addPhantomCommand } from './phantom.js'
 import { addPlanCommand } from './plan.js'
@@ -49,5 +50,6 @@ export const COMMANDS: readonly AddCommand[] = [
   addEvaluateCommand,
   addMergeCommand,
   addReportCommand,
+  addMcpCommand,
   addCompletionCommand,
 ]

@@ -1,0 +1,142 @@
+import { existsSync } from 'node:fs'
+import { extname } from 'node:path'
+import { stringify } from 'yaml'
+import { z } from 'zod'
+import { UsageError } from '../errors.js'
+import { connectRun, evaluate, predict, type Run, train, writeReport } from '../index.js'
+import { writeWhole } from '../whole-file.js'
+import type { Places } from './places.js'
+import { path, type Tool, tool } from './tools.js'
+
+const config = path('configuration (.yaml, .yml, .json), or the name of a shipped one')
+const folder = (what: string) => path(what)
+
+/**
+ * Return the tools that write files and control runs.
+ * @param started receives the runs that this server has started
+ */
+export function controlTools(places: Places, started: Set<Run>): Tool[] {
+  const begin = async (run: Run): Promise<object> => {
+    started.add(run)
+    // its end is in the files of the run
+    run.result.catch(() => {}).finally(() => started.delete(run))
+    return { directory: run.directory, status: run.status() }
+  }
+  return [
+    tool(
+      'write_config',
+      'Write a configuration file from its keys; all other keys have defaults.',
+      {
+        file: path('new file, .yaml'),
+        config: z.record(z.string(), z.unknown()).describe('keys, as in explain_key'),
+      },
+      async ({ file, config: input }) => {
+        const target = await places.path(file)
+        if (extname(target) !== '.yaml' || existsSync(target))
+          throw new UsageError(`${file}: wrong name (expected a new .yaml file)`, {
+            hint: 'name a file that does not exist, such as baseline.yaml',
+          })
+        const { job, name } = await places.resolved(input, target)
+        await writeWhole(target, stringify(input))
+        return { file: target, job, name }
+      },
+      true,
+    ),
+    tool(
+      'start_training',
+      'Start a training; return its run directory at once. It is saved and stopped when this server ends.',
+      { config, out: folder('new run directory') },
+      async ({ config: file, out }) =>
+        begin(train(await places.config(file), { out: await places.path(out) })),
+      true,
+    ),
+    tool(
+      'resume_training',
+      'Resume a stopped or interrupted run from its newest checkpoint.',
+      { run: folder('run directory') },
+      async ({ run }) => {
+        const resume = await places.path(run)
+        return begin(train(await places.config(`${resume}/config.resolved.yaml`), { resume }))
+      },
+      true,
+    ),
+    tool(
+      'command_run',
+      'Send a live command to a running training; return the step at which it took effect.',
+      {
+        run: folder('run directory'),
+        command: z.enum(['pause', 'unpause', 'checkpoint', 'stop', 'setLearningRate']),
+        value: z.number().positive().optional().describe('the learning rate'),
+      },
+      async ({ run, command, value }) => {
+        const directory = await places.path(run)
+        const remote = await connectRun(directory)
+        if (remote === null)
+          throw new UsageError(`${run}: no process trains this run`, {
+            hint: 'describe_run returns its state; resume_training resumes it',
+          })
+        try {
+          if (command !== 'setLearningRate') return { step: await remote[command]() }
+          if (value === undefined)
+            throw new UsageError('command_run: no value (expected a learning rate)', {
+              hint: 'add the key value',
+            })
+          return { step: await remote.setLearningRate(value) }
+        } finally {
+          remote.close()
+        }
+      },
+      true,
+    ),
+    tool(
+      'predict',
+      'Segment scans with a trained network; write one mask per scan.',
+      {
+        checkpoint: path('checkpoint file or run directory'),
+        images: folder('folder of scans'),
+        out: folder('folder for the masks'),
+      },
+      async ({ checkpoint, images, out }, { signal, progress }) => {
+        const [file, scans, masks] = await Promise.all([checkpoint, images, out].map(places.path))
+        return predict(
+          {
+            checkpoint: file!,
+            images: scans!,
+            out: masks!,
+            onCase: ({ done, total }) => progress(done, total),
+          },
+          { signal },
+        )
+      },
+      true,
+    ),
+    tool(
+      'evaluate',
+      'Compare masks with labels of the same names; write figures and report.html.',
+      {
+        predictions: folder('folder of masks'),
+        labels: folder('folder of labels'),
+        out: folder('folder for the figures'),
+        region: z.enum(['abdomen', 'chest']).default('abdomen'),
+        profile: z.enum(['voco', 'freetumor', 'difftumor', 'lesion']).default('freetumor'),
+      },
+      async ({ region, profile, ...given }, { signal }) => {
+        const [predictions, labels, out] = await Promise.all(
+          [given.predictions, given.labels, given.out].map(places.path),
+        )
+        return evaluate(
+          { predictions: predictions!, labels: labels!, out: out!, region, profile },
+          { signal },
+        )
+      },
+      true,
+    ),
+    tool(
+      'write_report',
+      'Write report.html of a run, a demo, an evaluation or a synthetic data set again.',
+      { path: folder('folder') },
+      async ({ path: named }) => ({ report: await writeReport(await places.path(named)) }),
+      true,
+    ),
+  ]
+}
