@@ -8,6 +8,7 @@ verdicts are waited for. A tumor that the verdict rejects leaves its crop untouc
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from freetumor_runtime.data.crop_source import CropSource
 from freetumor_runtime.data.crops import PlannedCrop, swap_slabs
 from freetumor_runtime.data.label_ids import training_ids
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready
-from freetumor_runtime.synthesis.crop_painting import OnlineSynthesis, PaintedCrop, unpainted
+from freetumor_runtime.synthesis.painted_crop import PaintedCrop, unpainted
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
 from freetumor_runtime.training.learner import Learner, mean_losses, mixed_precision, parts_of_step
 from freetumor_runtime.training.optimization import SegmentationLoss, scheduled_learning_rate
@@ -36,8 +37,11 @@ from freetumor_runtime.training.state import (
     save_checkpoint,
 )
 from freetumor_runtime.training.step_meter import StepMeter
-from freetumor_runtime.training.tumor_examples import TumorExamples
 from freetumor_runtime.training.validation import validate, validation_due
+
+if TYPE_CHECKING:
+    from freetumor_runtime.synthesis.crop_painting import OnlineSynthesis
+    from freetumor_runtime.training.tumor_examples import TumorExamples
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def train_segmentation(
     refuse_no_compiler(spec)
     segmentor, merging, notes = build_trained_segmentor(spec, ranks.device)
     yield from notes
-    synthesis = OnlineSynthesis.build(spec, ranks.device) if spec.synthesis is not None else None
+    synthesis = online_synthesis(spec, ranks)
     loss = SegmentationLoss(spec.crossEntropyWeights).to(ranks.device)
     learner = Learner(segmentor, spec, ranks)
     lookup = torch.from_numpy(training_ids(spec.trainingLabels)).to(ranks.device)
@@ -70,8 +74,7 @@ def train_segmentation(
     yield Ready(step, {"segmentor": count_parameters(segmentor)})
 
     pictures = Pictures(spec, step)
-    keeps_examples = ranks.first and synthesis is not None and spec.pictures > 0
-    examples = TumorExamples(spec, step) if keeps_examples else None
+    examples = tumor_examples(spec, step) if ranks.first and synthesis is not None and spec.pictures > 0 else None
 
     def render(at: int) -> RenderedStep:
         crops = feed.crops(at)
@@ -152,6 +155,23 @@ def train_segmentation(
             yield Finished(step, "completed", ends)
             return
     yield Finished(step, "completed", "all steps are done")
+
+
+# The imports of painting take half a second, which a baseline does not need.
+
+
+def online_synthesis(spec: TrainingSpec, ranks: Ranks) -> "OnlineSynthesis | None":
+    if spec.synthesis is None:
+        return None
+    from freetumor_runtime.synthesis.crop_painting import OnlineSynthesis
+
+    return OnlineSynthesis.build(spec, ranks.device)
+
+
+def tumor_examples(spec: TrainingSpec, step: int) -> "TumorExamples":
+    from freetumor_runtime.training.tumor_examples import TumorExamples
+
+    return TumorExamples(spec, step)
 
 
 def leave_picture(pictures: Pictures, step: int, crops: Sequence[PlannedCrop], painted: Sequence[PaintedCrop]) -> None:

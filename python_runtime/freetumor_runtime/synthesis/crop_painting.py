@@ -11,10 +11,11 @@ from freetumor_runtime.checkpoints.loading import LoadedSegmentor, load_generato
 from freetumor_runtime.config.common import BaselineSpec
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropMeasures
-from freetumor_runtime.data.crops import PlannedCrop, augment_geometry, augment_image, window_intensity
+from freetumor_runtime.data.crops import PlannedCrop
 from freetumor_runtime.errors import CheckpointError
 from freetumor_runtime.inference.nnunet_judge import load_judge
 from freetumor_runtime.synthesis.measures import TumorView, measure, real_sharpness_hu_per_mm, real_tumor_places_mm
+from freetumor_runtime.synthesis.painted_crop import PaintedCrop, augmented_volume
 from freetumor_runtime.synthesis.painting import Field, PlacedTumor, TumorPainter, mark_synthetic, planned_voxels
 from freetumor_runtime.synthesis.render import REAL_TUMOR, SYNTHETIC
 from freetumor_runtime.synthesis.texture import TextureBank
@@ -28,17 +29,6 @@ class AugmentedCrop:
     image_XYZ: Tensor
     label_XYZ: Tensor
     tumors: tuple[PlacedTumor, ...]
-
-
-@dataclass(frozen=True)
-class PaintedCrop:
-    """A crop before and after painting; without a tumor both are equal and there are no measures."""
-
-    image_XYZ: Tensor
-    label_XYZ: Tensor
-    fake_XYZ: Tensor
-    fake_label_XYZ: Tensor
-    measures: CropMeasures | None
 
 
 @dataclass(frozen=True)
@@ -82,7 +72,7 @@ class CropPainter:
         return self.tumors.roles(crop.label_XYZ, 0) & REAL_TUMOR
 
     def _augmented(self, crop: PlannedCrop) -> AugmentedCrop:
-        image_XYZ, label_XYZ = _augmented_volume(crop, self.window_hu, self.tumors.device)
+        image_XYZ, label_XYZ = augmented_volume(crop, self.window_hu, self.tumors.device)
         placed = tuple(self.tumors.place(tumor, label_XYZ, crop.augmentation) for tumor in crop.tumors)
         return AugmentedCrop(crop, image_XYZ, label_XYZ, placed)
 
@@ -134,14 +124,6 @@ class OnlineSynthesis:
         return measures_of(self.spec, crop, crop.tumors, fake_XYZ, roles_XYZ, seen, already)
 
 
-def unpainted(
-    crops: Sequence[PlannedCrop], window_hu: Sequence[float], device: torch.device
-) -> tuple[PaintedCrop, ...]:
-    """Return the crops of a training without synthesis, windowed and augmented."""
-    volumes = (_augmented_volume(crop, window_hu, device) for crop in crops)
-    return tuple(PaintedCrop(image_XYZ, label_XYZ, image_XYZ, label_XYZ, None) for image_XYZ, label_XYZ in volumes)
-
-
 def load_baseline(spec: TrainingSpec, baseline: BaselineSpec, device: torch.device) -> LoadedSegmentor:
     """Load the frozen segmentor that detects tumors. Raise CheckpointError if it has too few tumor outputs."""
     loaded = load_judge(
@@ -156,12 +138,6 @@ def load_baseline(spec: TrainingSpec, baseline: BaselineSpec, device: torch.devi
         f"found {len(loaded.tumor_outputs)}: {', '.join(known) if known else 'unnamed'})",
         "name a baseline of job `baseline` with target all",
     )
-
-
-def _augmented_volume(crop: PlannedCrop, window_hu: Sequence[float], device: torch.device) -> tuple[Tensor, Tensor]:
-    image_hu, label = crop.image_hu.to(device), crop.label.to(device)
-    label_XYZ = augment_geometry(label, crop.augmentation)
-    return augment_image(window_intensity(image_hu, window_hu), crop.augmentation), label_XYZ
 
 
 def fake_label(crop: AugmentedCrop) -> Tensor:
