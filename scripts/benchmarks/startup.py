@@ -74,7 +74,9 @@ def help_row() -> dict:
             now = os.times()
             processor = now.children_user + now.children_system - used.children_user - used.children_system
             if turn > 0:
-                runs[name].append({"seconds": time.perf_counter() - started, "processorSeconds": processor, "phases": {}})
+                runs[name].append(
+                    {"seconds": time.perf_counter() - started, "processorSeconds": processor, "phases": {}}
+                )
     sides = {name: side(told) for name, told in runs.items()}
     processors = {name: one["processorMedian"] for name, one in sides.items()}
     return {

@@ -21,6 +21,8 @@ class PrepareSpec:
     spacingMm: tuple[float, ...]
     windowHu: tuple[float, ...]
     numIds: int
+    # "none" or "blosc"
+    compression: str
     # every byte of a case that is reused
     verify: bool
     cases: tuple[PrepareCase, ...]
