@@ -151,6 +151,7 @@ async function startJob(
         FREETUMOR_LOG_DIRECTORY: call.logDirectory,
         FREETUMOR_FAILURES: failureFolder(call.logDirectory, node),
         ...(tensors ? { FREETUMOR_FEED: tensors.address } : {}),
+        ...(call.profile ? { FREETUMOR_PROFILE: '1' } : {}),
         ...(onlyRank ? ONLY_RANK : {}),
         ...(rendezvous ? {} : { FREETUMOR_STORE: join(directory, RANK_STORE) }),
       },

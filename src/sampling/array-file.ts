@@ -1,6 +1,6 @@
 import { fstatSync, readSync } from 'node:fs'
 import { cannotBeRead } from '../system-errors.js'
-import { brokenCase, type OpenGroup } from './case-group.js'
+import { type ArrayName, brokenCase, type OpenGroup } from './case-group.js'
 
 /** An open file of an array. */
 export interface ArrayFile {

@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
 import {
@@ -17,6 +16,7 @@ import type { MergingOrder } from '../../pipeline/ports/checkpoint.js'
 import { type PredictOptions, type PredictProgress, predictMasks } from '../../pipeline/predict/run.js'
 import { counted } from '../../plain-text.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
+import { threadsOf } from '../../usable-processors.js'
 import { readConfig } from '../config-file.js'
 import { labelIds, outputMap, outputNames } from '../label-ids.js'
 import { wholeNumber } from '../numbers.js'
@@ -274,8 +274,10 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     processes,
     threadsPerProcess:
       threads ??
-      config?.runtime.threadsPerProcess ??
-      Math.max(1, Math.floor(availableParallelism() / processes)),
+      threadsOf({
+        threadsPerProcess: config?.runtime.threadsPerProcess ?? 'auto',
+        processesPerNode: processes,
+      }).threads,
     probabilities: probabilities === true ? 'all' : probabilities,
     ...(map === undefined ? {} : { map: outputMap(map, named) }),
     ...(organIds === undefined ? {} : { organIds: labelIds('--organ-ids', organIds, named) }),
