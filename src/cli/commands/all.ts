@@ -6,6 +6,8 @@ interface ListedCommand {
   /** Name, options and arguments, as `freetumor --help` lists them. */
   readonly usage: string
   readonly description: string
+  /** True if the command prints the options of all others. */
+  readonly describesAll?: boolean
   readonly load: () => Promise<AddCommand>
 }
 
@@ -126,15 +128,22 @@ export const COMMANDS: readonly ListedCommand[] = [
     description: 'Write report.html of runs, demos, evaluations or ledgers again, from their files',
     load: async () => (await import('./report.js')).addReportCommand,
   },
+  {
+    usage: 'completion <shell>',
+    description: 'Print a script that completes commands and options in a shell',
+    describesAll: true,
+    load: async () => (await import('./completion.js')).addCompletionCommand,
+  },
 ]
 
 /** Return all commands for a command line: complete if it names them, else as `freetumor --help` lists them. */
 export function commandsFor(argv: readonly string[]): Promise<readonly AddCommand[]> {
   const [first, second] = argv.filter((word) => !word.startsWith('-'))
-  const named = first === 'help' ? second : first
-  return Promise.all(
-    COMMANDS.map((listed) => (nameOf(listed) === named ? listed.load() : listedOnly(listed))),
-  )
+  const named = COMMANDS.find((listed) => nameOf(listed) === (first === 'help' ? second : first))
+  // `--help --output json` without a command describes all of them
+  const describesAll = named?.describesAll ?? argv.some((word) => /^--output(=|$)/.test(word))
+  if (describesAll && (named === undefined || named.describesAll)) return allCommands()
+  return Promise.all(COMMANDS.map((listed) => (listed === named ? listed.load() : listedOnly(listed))))
 }
 
 /** Return all commands, complete. */

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { build } from 'esbuild'
 import { expect, test } from 'vitest'
+import { commandTree } from '../../../src/cli/command-tree.js'
 import { allCommands, COMMANDS, commandsFor } from '../../../src/cli/commands/all.js'
 import { makeProgram } from '../../../src/cli/program.js'
 import { packageRoot } from '../../../src/runtime/python.js'
@@ -19,6 +20,14 @@ test.each([
   const { commands } = makeProgram(await commandsFor(argv), memoryIo())
   const complete = commands.filter(({ options, commands }) => options.length > 1 || commands.length > 0)
   expect(complete.map((command) => command.name())).toEqual(['train'])
+})
+
+test.each([
+  ['completion', 'bash'],
+  ['--help', '--output', 'json'],
+])('all commands are complete where all are described: %s %s', async (...argv) => {
+  const tree = commandTree(makeProgram(await commandsFor(argv), memoryIo()))
+  expect(tree).toEqual(commandTree(makeProgram(await allCommands(), memoryIo())))
 })
 
 test('`freetumor --help` imports no package but commander, and few files', async () => {
