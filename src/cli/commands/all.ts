@@ -141,8 +141,8 @@ export function commandsFor(argv: readonly string[]): Promise<readonly AddComman
   const [first, second] = argv.filter((word) => !word.startsWith('-'))
   const named = COMMANDS.find((listed) => nameOf(listed) === (first === 'help' ? second : first))
   // `--help --output json` without a command describes all of them
-  const describesAll = named?.describesAll ?? argv.some((word) => /^--output(=|$)/.test(word))
-  if (describesAll && (named === undefined || named.describesAll)) return allCommands()
+  const asData = argv.some((word) => /^--output(=|$)/.test(word))
+  if (named?.describesAll || (named === undefined && asData)) return allCommands()
   return Promise.all(COMMANDS.map((listed) => (listed === named ? listed.load() : listedOnly(listed))))
 }
 
