@@ -157,7 +157,11 @@ def judged() -> OnlineSynthesis:
 
 
 def test_measures_of_all_crops_are_those_of_a_plain_count():
-    sent = [crop([tumor("liver", (3, 14, 6)), tumor("liver", (5, 5, 10))]), crop([]), crop([tumor("pancreas", (14, 5, 6))])]
+    sent = [
+        crop([tumor("liver", (3, 14, 6)), tumor("liver", (5, 5, 10))]),
+        crop([]),
+        crop([tumor("pancreas", (14, 5, 6))]),
+    ]
     painted = judged().paint(sent)
     assert painted[1].measures is None
     for one in (painted[0], painted[2]):
