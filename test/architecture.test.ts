@@ -36,6 +36,7 @@ const COMMON = [
   'suggestion.ts',
   'system-errors.ts',
   'threads.ts',
+  'usable-processors.ts',
   'whole-file.ts',
 ]
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
@@ -108,6 +109,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   'suggestion.ts': { uses: [] },
   'system-errors.ts': { uses: [] },
   'threads.ts': { uses: [] },
+  'usable-processors.ts': { uses: [] },
   'whole-file.ts': { uses: [] },
 }
 
@@ -308,6 +310,8 @@ const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   safetensors: COMPUTING,
   nibabel: ['data'],
   zarr: ['data'],
+  numcodecs: ['data'],
+  google_crc32c: ['data'],
   tensorboard: ['training'],
   grpc: ['bridge'],
   zmq: ['bridge'],

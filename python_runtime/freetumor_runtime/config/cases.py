@@ -61,6 +61,8 @@ class PredictSpec:
     spacingMm: tuple[float, ...]
     patchVoxels: tuple[int, ...]
     windows: SlidingWindowsSpec
+    # all, or coarse: around the findings of windows side by side
+    windowChoice: str
     mirrorAxes: tuple[int, ...]
     cropForeground: bool
     # lowerEnd or minimum

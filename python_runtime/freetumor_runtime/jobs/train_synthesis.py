@@ -18,7 +18,14 @@ from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropMeasures, CropSource
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready
 from freetumor_runtime.inference.nnunet_judge import NnUNetJudge
-from freetumor_runtime.synthesis.crop_painting import AugmentedCrop, CropPainter, load_baseline, measures_of
+from freetumor_runtime.synthesis.crop_painting import (
+    AugmentedCrop,
+    CropPainter,
+    PaintedTumors,
+    is_any,
+    load_baseline,
+    measures_of,
+)
 from freetumor_runtime.synthesis.losses import (
     adversarial_loss,
     discriminator_loss,
@@ -272,15 +279,13 @@ def measure_crops(
     tumor_outputs: tuple[int, ...],
 ) -> list[CropMeasures]:
     """Measure what the baseline detected of each crop's tumors of draw 0, from the forward pass of the loss."""
-    sees = torch.isin(called_BXYZ, torch.tensor(tumor_outputs, device=called_BXYZ.device))
-    measures = []
+    sees_BXYZ = is_any(called_BXYZ, tumor_outputs)
+    painted = []
     for at, crop in enumerate(crops):
         tumors = [placed for placed in crop.tumors if placed.tumor.draw == 0]
         if tumors:
-            synthetic = roles_BXYZ[at] == SYNTHETIC
-            seen = int((sees[at] & synthetic).sum())
-            measures.append(measures_of(spec, crop, tumors, fake_B1XYZ[at, 0], roles_BXYZ[at], seen, 0))
-    return measures
+            painted.append(PaintedTumors(crop, tumors, fake_B1XYZ[at, 0], roles_BXYZ[at], sees_BXYZ[at], None))
+    return measures_of(spec, painted)
 
 
 def leave_picture(pictures: Pictures, step: int, results: list[PartResult]) -> None:

@@ -43,6 +43,7 @@ interface Options {
   readonly overlap?: number
   readonly blend?: PredictSettings['blend']
   readonly windowBatch?: number
+  readonly windows?: PredictSettings['windows']
   readonly mirror?: PredictSettings['mirrorAxes'] | true
   readonly precision?: PredictSettings['precision']
   readonly grid?: PredictSettings['grid']
@@ -123,7 +124,14 @@ export const addPredictCommand: AddCommand = (program, io) => {
         ['constant', 'gaussian'],
       ),
     )
-    .option('--window-batch <n>', 'Set the sliding windows per batch (default: 4)', wholeNumber(1))
+    .addOption(
+      choice(
+        '--windows <choice>',
+        'Compute all sliding windows, or only those near the findings of a coarse pass (default: all)',
+        ['all', 'coarse'],
+      ),
+    )
+    .option('--window-batch <n>', 'Set the sliding windows per batch on a GPU (default: 4)', wholeNumber(1))
     .option(
       '--mirror [axes]',
       'Average over windows mirrored along these axes, such as 0,1; without axes: all',

@@ -50,6 +50,7 @@ export interface PredictSpec {
   readonly spacingMm: Vec3
   readonly patchVoxels: Vec3
   readonly windows: SlidingWindowsSpec
+  readonly windowChoice: PredictSettings['windows']
   readonly mirrorAxes: PredictSettings['mirrorAxes']
   readonly cropForeground: boolean
   readonly padding: PredictSettings['padding']
