@@ -3,6 +3,8 @@ import { type NetworkStage, networkStages } from '../../config/network-stages.js
 import type { RunConfig } from '../../config/schema.js'
 import { wantedMeasures, wantsAlreadySeen } from '../../quality/policy.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
+import { pluginSpec } from '../checkpoint/plugin.js'
+import type { PluginFacts } from '../ports/plugin.js'
 import type { OptimizerSpec, SegmentorSpec, SynthesisSpec, TrainingSpec } from '../ports/training.js'
 import type { TrainingCase } from '../prepare/run.js'
 import { type TrainingLabels, trainingLabels } from '../training-labels.js'
@@ -12,6 +14,8 @@ import { itemsPerEpoch, sampledCases, totalSteps } from './sampling.js'
 export interface EarlierWeights {
   readonly baseline: string | null
   readonly generator: string | null
+  /** Plug-ins that are used instead of weights. */
+  readonly plugins?: Partial<Readonly<Record<'baseline' | 'generator', PluginFacts>>>
 }
 
 /** Inputs of a spec that are not in the configuration. */
@@ -110,8 +114,11 @@ export function segmentorStages({ networks, sampling, prepare }: RunConfig): Net
 
 function baselineSpec(config: RunConfig, weights: EarlierWeights): TrainingSpec['baseline'] {
   const { baseline } = config.networks
-  if (!paintsTumors(config) || !baseline || !weights.baseline) return null
-  return { checkpoint: weights.baseline, patchMerging: baseline.patchMerging, weights: baseline.weights }
+  if (!paintsTumors(config) || !baseline) return null
+  const plugin = pluginSpec(baseline.plugin)
+  if (!weights.baseline && plugin === null) return null
+  const { patchMerging } = baseline
+  return { checkpoint: weights.baseline, patchMerging, weights: baseline.weights, plugin }
 }
 
 function generatorSpec(config: RunConfig, weights: EarlierWeights): TrainingSpec['generator'] {
@@ -126,6 +133,7 @@ function generatorSpec(config: RunConfig, weights: EarlierWeights): TrainingSpec
     channel: generator.channel,
     outputs: LABEL_SCHEMES[config.region].organs.length,
     activationCheckpointing: generator.activationCheckpointing,
+    plugin: pluginSpec(generator.plugin),
   }
 }
 

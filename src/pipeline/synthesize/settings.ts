@@ -76,13 +76,14 @@ export function synthesisSettings(
     simulation: { ...simulation, organWeights },
     patchVoxels: sampling.patchVoxels,
     generator: flags.generator
-      ? { checkpoint: flags.generator, weights: null, trainFrom: null }
+      ? { checkpoint: flags.generator, weights: null, trainFrom: null, plugin: null }
       : generator && {
           checkpoint: generatorFile(generator.checkpoint),
           weights: generator.weights,
           trainFrom: generator.trainFrom,
+          plugin: generator.plugin,
         },
-    baseline: flags.baseline ? { checkpoint: flags.baseline, weights: null, trainFrom: null } : baseline,
+    baseline: flags.baseline ? { checkpoint: flags.baseline, weights: null, trainFrom: null, plugin: null } : baseline,
     organs: weightedOrgans(region, organWeights),
     generatorChannel: flags.channel ?? generator?.channel ?? (flags.generator ? 'shared' : null),
     baselineMerging: flags.merging ?? (flags.baseline ? null : (baseline?.patchMerging ?? null)),
