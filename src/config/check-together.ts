@@ -156,7 +156,11 @@ function checkTumors(
 
 function checkSource(
   key: 'baseline' | 'generator',
-  network: DeepReadonly<{ checkpoint: unknown; trainFrom: string | null; plugin: PluginSettings | null }> | null,
+  network: DeepReadonly<{
+    checkpoint: unknown
+    trainFrom: string | null
+    plugin: PluginSettings | null
+  }> | null,
   fail: Fail,
 ): void {
   if (network?.plugin) {

@@ -117,6 +117,11 @@ function mapWithin(schema: unknown, value: unknown, place: MapPath, at: string):
   )
 }
 
+/** Return the words of a command line with absolute paths; relative ones start at the folder. */
+export function anchoredCommand(words: readonly string[], folder: string): readonly string[] {
+  return words.map((word, at) => (isWordPath(word, at) ? resolve(folder, word) : word))
+}
+
 /** In a command line, words that start with ./ or ../ are paths, and a first word with a slash or the ending .py. */
 function isWordPath(word: unknown, at: number): word is string {
   if (typeof word !== 'string') return false

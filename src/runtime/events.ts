@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import {
   CheckpointError,
-  PluginError,
   ConfigError,
   DataError,
   EnvironmentError,
   type FreetumorError,
+  PluginError,
   RuntimeCrashError,
   StoppedError,
   SupersededError,

@@ -18,7 +18,12 @@ const OWN_SECONDS = 120
  * @throws PluginError if it does not start or makes wrong statements
  */
 export async function inspectPlugin(spec: PluginSpec, options: PluginCallOptions = {}): Promise<PluginFacts> {
-  return (await call('inspect_plugin', [spec], spec.startTimeoutSeconds + OWN_SECONDS, options)) as PluginFacts
+  return (await call(
+    'inspect_plugin',
+    [spec],
+    spec.startTimeoutSeconds + OWN_SECONDS,
+    options,
+  )) as PluginFacts
 }
 
 /** Check a plug-in with phantoms; faults of the plug-in are failed checks of the result. */

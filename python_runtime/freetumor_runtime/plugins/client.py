@@ -33,7 +33,7 @@ from freetumor_runtime.plugins.process import PluginProcess
 
 _LARGEST_HU, _LEAST_HU = 32767, -32768
 _FAULTS_IN_A_ROW = 3
-_END_SECONDS = 1.0
+_END_SECONDS = 2.0
 _HINT = "run `freetumor plugin check` on it"
 
 
@@ -64,6 +64,8 @@ class Plugin:
         self._requests = 0
         self._faults = 0
         self._last_fault: PluginError | None = None
+        # whether it ended when it was asked to by its last close
+        self.ended_itself = False
 
     @property
     def facts(self) -> PluginFacts:
@@ -112,6 +114,7 @@ class Plugin:
         if process.connection is not None:
             with suppress(Fault):
                 send_message(process.connection, {"type": "end"}, {}, time.monotonic() + _END_SECONDS)
+                self.ended_itself = process.ends_within(_END_SECONDS)
         process.close()
 
     def refuse_other_work(self, work: str, where: str) -> None:

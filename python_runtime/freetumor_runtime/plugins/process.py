@@ -74,6 +74,12 @@ class PluginProcess:
             return f"exit code {code}"
         return None
 
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for the process to end by itself; return whether it did."""
+        with suppress(subprocess.TimeoutExpired):
+            self._guard.wait(seconds)
+        return self._guard.poll() is not None
+
     def last_lines(self) -> str:
         """Return the end of its output for a message, with characters that act on a terminal spelled out."""
         if self._guard.poll() is not None:

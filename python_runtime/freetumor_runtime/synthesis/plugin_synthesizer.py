@@ -82,7 +82,7 @@ def plugin_synthesizer(plugin: PluginSpec, spec: PaintingSpec, seed: int, device
 def classes_of(organs: Sequence[Organ]) -> dict[int, str]:
     """Return the names of the label ids that a request explains."""
     names = {organ.label: organ.name for organ in organs}
-    tumors = {organ.tumorLabel: f"{organ.name}_tumor" for organ in organs}
+    tumors = {organ.tumorLabel: f"{organ.name} tumor" for organ in organs}
     return dict(sorted({**names, **tumors}.items()))
 
 

@@ -10,6 +10,7 @@ import { addLaunchCommand } from './launch.js'
 import { addMergeCommand } from './merge.js'
 import { addPhantomCommand } from './phantom.js'
 import { addPlanCommand } from './plan.js'
+import { addPluginCommand } from './plugin.js'
 import { addPredictCommand } from './predict.js'
 import { addPrepareCommand } from './prepare.js'
 import { addReportCommand } from './report.js'
@@ -45,6 +46,7 @@ export const COMMANDS: readonly AddCommand[] = [
   addReviewsCommand,
   addPredictCommand,
   addCheckpointCommand,
+  addPluginCommand,
   addEvaluateCommand,
   addMergeCommand,
   addReportCommand,

@@ -89,7 +89,9 @@ function refuseOtherSpacing(where: string, { spacingMm }: PluginPart, found: Vec
 function tumorsOf({ segment, tumorOutputs }: PluginFacts): TumorCoverage {
   const names = tumorOutputs.map((output) => plainLabelName(segment!.names[output]!))
   const organs = Object.values(LABEL_SCHEMES).flatMap(({ organs, names: known }) =>
-    organs.filter(({ name, tumorLabel }) => names.includes(`${name} tumor`) || names.includes(known[tumorLabel]!)),
+    organs.filter(
+      ({ name, tumorLabel }) => names.includes(`${name} tumor`) || names.includes(known[tumorLabel]!),
+    ),
   )
   const named = organs.map(({ name }): OrganName => name)
   return { named, unnamed: Math.max(0, names.length - named.length) }

@@ -49,6 +49,6 @@ export interface PluginCheck {
     /** Time of the requests of the check. */
     readonly seconds: number
   }[]
-  /** Median time of a request, in s: in all, and in a plug-in that only copies, which is the transport. */
+  /** Median time of a request in s; null for work that it does not do. */
   readonly requestSeconds: { readonly synthesize: number | null; readonly segment: number | null }
 }

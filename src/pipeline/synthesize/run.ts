@@ -12,9 +12,9 @@ import { openJsonLog } from '../../jsonl.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import type { Region } from '../../volume/labels.js'
 import { makeFolder, sweepUnfinished } from '../../whole-file.js'
+import { identityOf } from '../checkpoint/plugin.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
-import { identityOf } from '../checkpoint/plugin.js'
 import type { EarlierWeights } from '../plan/spec.js'
 import { type CaseToPrepare, noteIgnored, prepareListed } from '../prepare/run.js'
 import { type ReviewSummary, reviewCountsInWords, staleWarning } from '../review-summary.js'
@@ -170,9 +170,7 @@ export async function mergeSynthesis(
   const { generator, baseline, plugins } = settings
   const checkpoints = { generator, baseline, ...(plugins === undefined ? {} : { plugins }) }
   const reviews =
-    reviewed === null || file === null
-      ? null
-      : await openSynthesisReviews(file, reviewed, checkpoints, hosts)
+    reviewed === null || file === null ? null : await openSynthesisReviews(file, reviewed, checkpoints, hosts)
   if (reviews !== null && reviews.sha256 !== settings.reviews)
     throw new UsageError(
       `${out}: the reviews have changed since the shards (expected those of ${file} then)`,

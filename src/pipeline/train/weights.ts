@@ -20,11 +20,11 @@ import {
   refuseWrongGenerator,
 } from '../checkpoint/coverage.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
-import type { StageContext } from '../context.js'
 import { type Prepared, usablePlugin } from '../checkpoint/plugin.js'
+import type { StageContext } from '../context.js'
 import type { EarlierWeights } from '../plan/spec.js'
-import type { PluginFacts } from '../ports/plugin.js'
 import type { CheckpointFacts } from '../ports/checkpoint.js'
+import type { PluginFacts } from '../ports/plugin.js'
 import type { ModelRuntime } from '../ports/runtime.js'
 import { trainingLabels } from '../training-labels.js'
 
