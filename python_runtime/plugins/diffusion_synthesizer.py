@@ -1,4 +1,4 @@
-"""The reference plug-in: a small diffusion model that paints tumors in few steps, trained on phantoms in about a minute.
+"""The reference plug-in: a small diffusion model that paints tumors in four steps, trained on phantoms in a minute.
 
     python diffusion_synthesizer.py --train weights.pt --seed 1
     freetumor plugin check --python python -- diffusion_synthesizer.py --weights weights.pt
@@ -23,14 +23,14 @@ from torch.nn import functional
 ORGANS = ["liver", "pancreas", "kidney", "lung"]
 # HU of one unit of the network's input and output
 HOST_HU, DIFFERENCE_HU = 100.0, 40.0
-STEPS, TRAINING_STEPS, BATCH, SIDE = 4, 300, 4, 32
+STEPS, TRAINING_STEPS, BATCH, SIDE = 4, 240, 4, 24
 MARGIN_VOXELS, MULTIPLE = 6, 4
 
 
 class Denoiser(nn.Module):
     """Noisy difference, host and shape [B, 3, X, Y, Z], time [B] -> clean difference [B, 1, X, Y, Z]."""
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self, width: int = 12) -> None:
         super().__init__()
         self.time = nn.Linear(2, 2 * width)
         self.first, self.down = _convolution(3, width), _convolution(width, 2 * width, stride=2)
@@ -123,7 +123,7 @@ def train(path: str, seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
     network = Denoiser()
     optimizer = torch.optim.Adam(network.parameters(), 2e-3)
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     for step in range(TRAINING_STEPS):
         host, shape, clean = phantoms(random)
         angle = torch.rand(BATCH, generator=random) * math.pi / 2
@@ -135,7 +135,8 @@ def train(path: str, seed: int) -> None:
         loss.backward()
         optimizer.step()
         if step % 50 == 0 or step == TRAINING_STEPS - 1:
-            print(f"step {step}: loss {loss.item():.4f}, {time.perf_counter() - started:.0f} s", flush=True)
+            seconds, cpu = time.perf_counter() - started, time.process_time() - used
+            print(f"step {step}: loss {loss.item():.4f}, {seconds:.0f} s ({cpu:.0f} s of CPU)", flush=True)
     torch.save(network.state_dict(), path)
 
 

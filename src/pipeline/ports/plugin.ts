@@ -1,4 +1,3 @@
-import type { OrganName } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
 
 /** A program in an environment of its own that synthesizes or segments crops; mirrors PluginSpec of Python. */
@@ -20,7 +19,7 @@ export interface PluginIdentity {
 /** The statements of a plug-in; mirrors python_runtime/freetumor_runtime/plugins/facts.py. */
 export interface PluginFacts extends PluginIdentity {
   /** `names` are the organs that it paints. */
-  readonly synthesize: (PluginPart & { readonly names: readonly OrganName[] }) | null
+  readonly synthesize: PluginPart | null
   /** `names` are those of its outputs, from id 0. */
   readonly segment: PluginPart | null
   /** Outputs whose name is that of a tumor. */
@@ -28,6 +27,7 @@ export interface PluginFacts extends PluginIdentity {
 }
 
 export interface PluginPart {
+  /** Organs or outputs. */
   readonly names: readonly string[]
   /** Null: any. */
   readonly spacingMm: Vec3 | null
