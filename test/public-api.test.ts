@@ -36,6 +36,7 @@ it('matches its snapshot', () => {
       "EnvironmentError",
       "FreetumorError",
       "LeakError",
+      "PluginError",
       "RuntimeCrashError",
       "StoppedError",
       "SupersededError",
