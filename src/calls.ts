@@ -4,6 +4,9 @@ import type { StageContext } from './pipeline/context.js'
 import { type AuditDataOptions, auditDataAt, type DataAudit } from './pipeline/data/audit.js'
 import { type CheckDataOptions, checkDataAt } from './pipeline/data/check.js'
 import { type Merged, mergeShardsAt } from './pipeline/flows/merge.js'
+import { labelOrgansAt, type OrganLabels } from './pipeline/organs/run.js'
+import type { LabelOrgansOptions } from './pipeline/organs/settings.js'
+import { toolRunner } from './runtime/tool.js'
 import { torchRuntime } from './runtime/torch-runtime.js'
 import { makeTemporaryFolder } from './whole-file.js'
 
@@ -38,6 +41,15 @@ export function auditData(paths: readonly string[], options: AuditDataOptions = 
  */
 export function mergeShards(path: string, settings: CallSettings = {}): Promise<Merged> {
   return withContext(settings, (context) => mergeShardsAt(path, context))
+}
+
+/**
+ * Write one label map of organs per scan, by a tool in an environment of its own, merged with given tumor labels. An
+ * interrupted call is resumed.
+ * @throws UsageError, EnvironmentError, CheckpointError, DataError before the first case; a case that fails is in the result
+ */
+export function labelOrgans(options: LabelOrgansOptions, settings: CallSettings = {}): Promise<OrganLabels> {
+  return withContext(settings, (context) => labelOrgansAt(options, context, toolRunner))
 }
 
 /** Run a stage outside a run: its logs are in a temporary folder. */

@@ -47,7 +47,7 @@ import type { Launch, LaunchOptions } from './training/launch.js'
 import type { Run, TrainOptions } from './training/run.js'
 import type { RunSummary } from './training/run-summary.js'
 
-export { auditData, type CallSettings, checkData, mergeShards } from './calls.js'
+export { auditData, type CallSettings, checkData, labelOrgans, mergeShards } from './calls.js'
 export { type ConfigKey, type ExplainedKey, explainKey } from './config/explain.js'
 export { configJsonSchema } from './config/json-schema.js'
 export { type LoadOptions, loadConfig, printConfig } from './config/load.js'
@@ -103,6 +103,13 @@ export type { Evaluation, FailedCases } from './pipeline/evaluate/run.js'
 export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 export type { DemoOptions, DemoResult } from './pipeline/flows/demo.js'
 export type { Merged, MergedResult } from './pipeline/flows/merge.js'
+export type { OrganLabels } from './pipeline/organs/run.js'
+export type {
+  LabelOrgansOptions,
+  OrganCase,
+  OrganProgress,
+  OrganSource,
+} from './pipeline/organs/settings.js'
 export type { PlanOptions, RunPlan } from './pipeline/plan/launch.js'
 export type { PreparedCase } from './pipeline/ports/cases.js'
 export type { CheckpointFacts, MergingOrder, NetworkFacts } from './pipeline/ports/checkpoint.js'

@@ -52,6 +52,7 @@ const STAGES = [
   'launch',
   'synthesize',
   'predict',
+  'organs',
   'evaluate',
   'serve',
   'submit',

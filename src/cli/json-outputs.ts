@@ -7,6 +7,8 @@ import type { RemappedFile } from '../pipeline/data/remap.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
 import type { DemoResult } from '../pipeline/flows/demo.js'
 import type { Merged } from '../pipeline/flows/merge.js'
+import type { OrganLabels } from '../pipeline/organs/run.js'
+import type { OrganProgress } from '../pipeline/organs/settings.js'
 import type { RunPlan } from '../pipeline/plan/launch.js'
 import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
 import type { Prediction, PredictProgress } from '../pipeline/predict/run.js'
@@ -53,6 +55,7 @@ export interface JsonOutputs {
   launch: LaunchResult
   merge: Merged
   phantom: { readonly out: string; readonly cases: number; readonly region: Region }
+  organs: OrganLabels
   /** `script`: that of `submit`, if the configuration has a section `cluster`; else null. */
   plan: RunPlan & { readonly script: string | null }
   predict: Prediction
@@ -79,6 +82,7 @@ export interface JsonOutputs {
 /** Lines that commands print with `--output ndjson`. */
 export interface JsonLines {
   launch: LaunchEvent
+  organs: OrganProgress
   predict: PredictProgress['case']
   'runs attach': RunEvent
   synthesize: SynthesisProgress

@@ -8,6 +8,7 @@ import { addEvaluateCommand } from './evaluate.js'
 import { addInitCommand } from './init.js'
 import { addLaunchCommand } from './launch.js'
 import { addMergeCommand } from './merge.js'
+import { addOrgansCommand } from './organs.js'
 import { addPhantomCommand } from './phantom.js'
 import { addPlanCommand } from './plan.js'
 import { addPredictCommand } from './predict.js'
@@ -32,6 +33,7 @@ export const COMMANDS: readonly AddCommand[] = [
   addInitCommand,
   addConfigCommand,
   addDataCommand,
+  addOrgansCommand,
   addPrepareCommand,
   addSimulateCommand,
   addPlanCommand,
