@@ -263,6 +263,8 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   synthesis: ['config', 'models', 'checkpoints', 'data', 'inference'],
   training: ['config', 'models', 'checkpoints', 'data', 'inference', 'evaluation', 'synthesis'],
   case_pool: [],
+  // a process of its own, in an optional part of the runtime
+  dicom: ['bridge'],
   jobs: [
     'config',
     'models',
@@ -300,12 +302,14 @@ const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   // the launcher is torchrun
   torch: [...COMPUTING, 'bridge', 'doctor', 'pythonia_entry', 'launcher'],
   monai: COMPUTING,
-  numpy: [...COMPUTING, 'bridge'],
+  numpy: [...COMPUTING, 'bridge', 'dicom'],
   scipy: COMPUTING,
   dynamic_network_architectures: COMPUTING,
   einops: COMPUTING,
   safetensors: COMPUTING,
-  nibabel: ['data'],
+  nibabel: ['data', 'dicom'],
+  pydicom: ['dicom'],
+  dcm2niix: ['dicom'],
   zarr: ['data'],
   tensorboard: ['training'],
   grpc: ['bridge'],
