@@ -310,6 +310,7 @@ const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   nibabel: ['data', 'dicom'],
   pydicom: ['dicom'],
   dcm2niix: ['dicom'],
+  highdicom: ['dicom'],
   zarr: ['data'],
   tensorboard: ['training'],
   grpc: ['bridge'],
