@@ -61,7 +61,8 @@ async function campaign() {
   const kills = []
   for (let kill = 1; kill <= Number(values.kills); kill++) {
     // spread over the work, so that the last kill still finds work to do
-    const afterFirstMs = ((0.2 + 0.8 * random()) * (first.milliseconds - first.firstAfter)) / (Number(values.kills) + 1)
+    const afterFirstMs =
+      ((0.2 + 0.8 * random()) * (first.milliseconds - first.firstAfter)) / (Number(values.kills) + 1)
     const { code } = await organs(tool, broken, { afterFirstMs })
     const made = resultsOf(broken).labels
     const wrong = Object.keys(made).filter((name) => made[name] !== expected.labels[name])
@@ -114,7 +115,10 @@ function organs(tool, out, kill) {
 
 /** Return the hash of every label map, and the lines of the record without times. */
 function resultsOf(out) {
-  const hash = (name) => createHash('sha256').update(readFileSync(join(out, name))).digest('hex')
+  const hash = (name) =>
+    createHash('sha256')
+      .update(readFileSync(join(out, name)))
+      .digest('hex')
   const names = readdirSync(out).filter((name) => name.endsWith('.nii.gz'))
   const { cases } = JSON.parse(readFileSync(join(out, 'organs.json'), 'utf8'))
   return {

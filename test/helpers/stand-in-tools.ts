@@ -100,12 +100,16 @@ function fillBoxes(
   data: Int16Array | Uint8Array,
   shape: Vec3,
   boxes: readonly Box[],
-  valueOf: (structure: string) => number,
+  valueIn: (structure: string) => number,
 ): void {
   for (const { structure, from, to } of boxes)
     for (let i = from[0]; i < to[0]; i++)
       for (let j = from[1]; j < to[1]; j++)
-        data.fill(valueOf(structure), (i * shape[1] + j) * shape[2] + from[2], (i * shape[1] + j) * shape[2] + to[2])
+        data.fill(
+          valueIn(structure),
+          (i * shape[1] + j) * shape[2] + from[2],
+          (i * shape[1] + j) * shape[2] + to[2],
+        )
 }
 
 /** An abdomen: the liver on the patient's right with a hole of 2 x 2 x 2, two kidneys, pancreas, spleen, aorta. */

@@ -4,11 +4,14 @@ import type { LabelMap, Vec3 } from '../../src/volume/volume.js'
 
 const SHAPE: Vec3 = [5, 5, 5]
 
-function block(id: number, without: readonly Vec3[], others: readonly (readonly [Vec3, number])[] = []): LabelMap {
+function block(
+  id: number,
+  without: readonly Vec3[],
+  others: readonly (readonly [Vec3, number])[] = [],
+): LabelMap {
   const data = new Uint8Array(125)
   const at = ([i, j, k]: Vec3): number => (i * 5 + j) * 5 + k
-  for (let i = 0; i < 5; i++)
-    for (let j = 0; j < 5; j++) for (let k = 0; k < 5; k++) data[at([i, j, k])] = id
+  for (let i = 0; i < 5; i++) for (let j = 0; j < 5; j++) for (let k = 0; k < 5; k++) data[at([i, j, k])] = id
   for (const voxel of without) data[at(voxel)] = 0
   for (const [voxel, other] of others) data[at(voxel)] = other
   return { data, shape: SHAPE, affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1] }

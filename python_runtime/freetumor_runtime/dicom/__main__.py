@@ -1,4 +1,6 @@
-"""Scan DICOM folders, convert series, or write SEG objects: JSON on standard input, one JSON object a line on standard output.
+"""Scan DICOM folders, convert series, or write SEG objects.
+
+Standard input is a JSON object, standard output has one JSON object a line:
 
     python -m freetumor_runtime.dicom scan|convert|segment
 

@@ -15,6 +15,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pydicom
+from nibabel.filebasedimages import ImageFileError
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -158,7 +159,7 @@ def _on_grid(job: dict[str, Any], stack: Stack) -> LabelledPlanes | None:
 def _opened(path: str) -> Any:
     try:
         return nibabel.load(path)
-    except nibabel.filebasedimages.ImageFileError:
+    except ImageFileError:
         raise Refused("unreadable", "a NIfTI file of the case cannot be read") from None
 
 
@@ -281,7 +282,7 @@ def _description(number: int, one: dict[str, Any], algorithm: Any) -> Any:
 
     organ = ORGANS.get(one["organ"] or "")
     is_organ = one["kind"] == "organ"
-    kind = organ if is_organ else TYPES[one["kind"]]
+    kind = ORGANS[one["organ"]] if is_organ else TYPES[one["kind"]]
     category = codes.SCT.AnatomicalStructure if is_organ else codes.SCT.MorphologicallyAbnormalStructure
     return hd.seg.SegmentDescription(
         segment_number=number,

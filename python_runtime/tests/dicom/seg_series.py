@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 IDENTITY = {
     "PatientName": "Canary^Patient",
@@ -34,8 +34,8 @@ def write_series(folder: Path, orientation: Orientation = AXIAL, seed: int = 0, 
     order = rng.permutation(SHAPE[2])
     for number, k in enumerate(order):
         meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
-        meta.MediaStorageSOPInstanceUID = f"1.2.3.{seed + 1}.{k + 1}"
+        meta.MediaStorageSOPClassUID = CTImageStorage
+        meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{seed + 1}.{k + 1}")
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         one = FileDataset(str(folder / "unused"), Dataset(), file_meta=meta, preamble=b"\0" * 128)
         for keyword, value in IDENTITY.items():
@@ -77,7 +77,7 @@ def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray, axes: str = "
     if axes:
         now = nibabel.orientations.io_orientation(affine)
         wanted = nibabel.orientations.axcodes2ornt(axes)
-        image = image.as_reoriented(nibabel.orientations.ornt_transform(now, wanted))
+        image = image.as_reoriented(nibabel.orientations.ornt_transform(now, wanted).tolist())
     image.to_filename(path)
     return str(path)
 

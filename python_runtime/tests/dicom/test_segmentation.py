@@ -7,10 +7,11 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
-from freetumor_runtime.dicom.segmentation import segment
-from freetumor_runtime.errors import DataError
+from nibabel.nifti1 import Nifti1Image
 from pydicom.sr.codedict import codes
 
+from freetumor_runtime.dicom.segmentation import segment
+from freetumor_runtime.errors import DataError
 from tests.dicom.seg_series import (
     AXIAL,
     CORONAL,
@@ -218,13 +219,11 @@ SCAN = DATA / "crlm" / "CRLM-CT-1004_ct.nii.gz"
 
 @pytest.mark.skipif(not (SERIES.exists() and SCAN.exists()), reason=f"needs the real CT series in {SERIES}")
 def test_a_real_series_gets_a_seg_that_reads_back(tmp_path: Path) -> None:
-    import nibabel
-
-    image = nibabel.load(SCAN)
+    image = Nifti1Image.from_filename(SCAN)
     mask = np.zeros(image.shape, np.uint8)
     mask[100:200, 200:300, 5:20] = 1
     mask[120:140, 220:240, 10:12] = 2
-    nibabel.Nifti1Image(mask, image.affine).to_filename(tmp_path / "mask.nii.gz")
+    Nifti1Image(mask, image.affine).to_filename(tmp_path / "mask.nii.gz")
     event = run(SERIES, tmp_path / "seg.dcm", mask=str(tmp_path / "mask.nii.gz"), image=str(SCAN))
     assert event["type"] == "segmented" and event["compared"] is True and event["slices"] == 41
     volume = hd.seg.segread(tmp_path / "seg.dcm").get_volume(combine_segments=True)

@@ -13,9 +13,11 @@ import type { EvaluationSection } from '../../config/sections/evaluation.js'
 import type { Split } from '../../curation/datasets/lists.js'
 import type { Shard } from '../../curation/datasets/shard.js'
 import { EXIT } from '../../errors.js'
+import { predictWithSegs } from '../../pipeline/flows/dicom-seg.js'
 import type { MergingOrder } from '../../pipeline/ports/checkpoint.js'
-import { type PredictOptions, type PredictProgress, predictMasks } from '../../pipeline/predict/run.js'
+import type { PredictOptions, PredictProgress } from '../../pipeline/predict/run.js'
 import { counted } from '../../plain-text.js'
+import { segWriter } from '../../runtime/dicom-seg.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { readConfig } from '../config-file.js'
 import { labelIds, outputMap, outputNames } from '../label-ids.js'
@@ -23,6 +25,7 @@ import { wholeNumber } from '../numbers.js'
 import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, outputOption, weightsOption, withExample } from '../program.js'
 import { durationOf } from '../progress.js'
+import { segOptions, segText } from '../seg-options.js'
 import { shardOf, shardOption } from '../shard-option.js'
 import { withLogFolder } from '../stage-context.js'
 
@@ -61,6 +64,8 @@ interface Options {
   readonly device?: 'auto' | 'cpu' | 'cuda'
   readonly workers?: number
   readonly threads?: number
+  readonly dicomSeg?: string
+  readonly dicomSegLabels?: string
   readonly shard?: Shard
   readonly output: 'text' | 'json' | 'ndjson'
 }
@@ -183,6 +188,8 @@ export const addPredictCommand: AddCommand = (program, io) => {
       'Write probabilities of these outputs, such as 2,liver-tumor; without outputs: all',
       outputNames,
     )
+    .option('--dicom-seg <dir>', 'Write DICOM SEG for the CT series in this folder, into OUT/dicom-seg')
+    .option('--dicom-seg-labels <pairs>', 'Name the ids of the masks for --dicom-seg: 1:liver,2:liver-tumor')
     .option('--overwrite', 'Overwrite existing masks')
     .addOption(choice('--device <device>', 'Set the device (default: auto)', ['auto', 'cpu', 'cuda']))
     .option(
@@ -201,7 +208,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
       const started = performance.now()
       const settings = await optionsOf(options, io)
       const prediction = await withLogFolder(io, torchRuntime(), (context) =>
-        predictMasks(
+        predictWithSegs(
           {
             ...settings,
             ...shardOf(options.shard, command),
@@ -211,13 +218,21 @@ export const addPredictCommand: AddCommand = (program, io) => {
             },
             onWindows: windowProgress(io),
           },
+          segOptions(options.dicomSeg, options.dicomSegLabels, io),
           context,
+          segWriter(),
         ),
       )
       const { cases, failed } = prediction
       const summary = `${counted(cases.length, 'mask')} in ${options.out}, ${failed.length} failed`
-      if (options.output !== 'ndjson') printResult(io, 'predict', options.output, prediction, () => [summary])
-      if (failed.length + prediction.leftOut.length > 0) io.exitWith(EXIT.data)
+      if (options.output !== 'ndjson')
+        printResult(io, 'predict', options.output, prediction, () => [
+          summary,
+          ...segText(prediction.segmentations),
+        ])
+      const failures =
+        failed.length + prediction.leftOut.length + (prediction.segmentations?.failed.length ?? 0)
+      if (failures > 0) io.exitWith(EXIT.data)
     })
 }
 
@@ -250,7 +265,7 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     workers,
     ...rest
   } = options
-  const { map, organIds, ...flags } = rest
+  const { map, organIds, dicomSeg: _, dicomSegLabels: _labels, ...flags } = rest
   const config = file === undefined ? null : await readConfig(io, file)
   const preparation = config
     ? preparationOf(config)

@@ -8,8 +8,9 @@ import type { Shard } from '../../curation/datasets/shard.js'
 import { EXIT, UsageError } from '../../errors.js'
 import { checkpointFile } from '../../pipeline/checkpoint/checkpoint-file.js'
 import type { StageContext } from '../../pipeline/context.js'
+import { synthesizeWithSegs } from '../../pipeline/flows/dicom-seg.js'
 import type { Synthesis } from '../../pipeline/synthesize/dataset.js'
-import { type SynthesisProgress, synthesizeCases } from '../../pipeline/synthesize/run.js'
+import type { SynthesisProgress } from '../../pipeline/synthesize/run.js'
 import {
   type SynthesisFlags,
   type SynthesisSections,
@@ -18,12 +19,14 @@ import {
   synthesisSettings,
 } from '../../pipeline/synthesize/settings.js'
 import { counted } from '../../plain-text.js'
+import { segWriter } from '../../runtime/dicom-seg.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { LABEL_SCHEMES, type OrganName } from '../../volume/labels.js'
 import { readConfig } from '../config-file.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, mapDescription, outputOption, withExample } from '../program.js'
+import { segOptions, segText } from '../seg-options.js'
 import { shardOf, shardOption } from '../shard-option.js'
 import { withLogFolder } from '../stage-context.js'
 
@@ -34,6 +37,7 @@ interface Options extends SynthesisFlags {
   readonly labels?: string
   readonly map?: string
   readonly allowEmpty?: boolean
+  readonly dicomSeg?: string
   readonly shard?: Shard
   readonly out: string
   readonly output: 'text' | 'json' | 'ndjson'
@@ -98,6 +102,10 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
     )
     .option('--workers <n>', 'Set the number of processes, or GPUs, that share the cases', wholeNumber(1))
     .option('--allow-empty', 'Accept a data set without accepted tumors (default: exit 3)')
+    .option(
+      '--dicom-seg <dir>',
+      'Write DICOM SEG of the labels for the CT series of the hosts in this folder, into OUT/dicom-seg',
+    )
     .addOption(shardOption())
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options, command) => {
@@ -116,7 +124,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
                 labels: labels === undefined ? undefined : resolve(io.cwd, labels),
                 labelMap: map,
               }
-        return await synthesizeCases(
+        return await synthesizeWithSegs(
           {
             settings,
             out: resolve(io.cwd, options.out),
@@ -127,19 +135,23 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
               else noteVariant(io, progress)
             },
           },
+          segOptions(options.dicomSeg, undefined, io),
           context,
+          segWriter(),
         )
       })
       for (const { caseId, error } of result.failed) io.note(`failed ${caseId}: ${error.message}`)
       if (options.output !== 'ndjson')
-        printResult(io, 'synthesize', options.output, result, () =>
-          synthesisText(result, options.shard !== undefined),
-        )
+        printResult(io, 'synthesize', options.output, result, () => [
+          ...synthesisText(result, options.shard !== undefined),
+          ...segText(result.segmentations),
+        ])
       // a shard may be empty; the merge refuses an empty data set
       const isEmpty = options.shard === undefined && result.tumors.kept === 0
       if (isEmpty) noteEmpty(io, result)
-      if (result.failed.length + result.leftOut.length > 0 || (isEmpty && !options.allowEmpty))
-        io.exitWith(EXIT.data)
+      const failures =
+        result.failed.length + result.leftOut.length + (result.segmentations?.failed.length ?? 0)
+      if (failures > 0 || (isEmpty && !options.allowEmpty)) io.exitWith(EXIT.data)
     })
 }
 

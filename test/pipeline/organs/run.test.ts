@@ -6,7 +6,13 @@ import type { LabelOrgansOptions } from '../../../src/pipeline/organs/settings.j
 import { inMemoryRuntime } from '../../../src/runtime/in-memory.js'
 import { toolRunner } from '../../../src/runtime/tool.js'
 import { readNifti } from '../../../src/volume/nifti.js'
-import { ABDOMEN, type Box, standInTools, writeGivenLabel, writeStandInScan } from '../../helpers/stand-in-tools.js'
+import {
+  ABDOMEN,
+  type Box,
+  standInTools,
+  writeGivenLabel,
+  writeStandInScan,
+} from '../../helpers/stand-in-tools.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
 
 let folder: string
@@ -19,8 +25,11 @@ beforeEach(() => {
   notes = []
 })
 
-const scan = (name: string, boxes: readonly Box[] = ABDOMEN, fault?: Parameters<typeof writeStandInScan>[2]) =>
-  writeStandInScan(join(folder, 'scans', `${name}_0000.nii.gz`), boxes, fault)
+const scan = (
+  name: string,
+  boxes: readonly Box[] = ABDOMEN,
+  fault?: Parameters<typeof writeStandInScan>[2],
+) => writeStandInScan(join(folder, 'scans', `${name}_0000.nii.gz`), boxes, fault)
 
 function label(options: Partial<LabelOrgansOptions> = {}): Promise<OrganLabels> {
   return labelOrgansAt(
@@ -83,9 +92,7 @@ describe('labelOrgansAt with a stand-in for TotalSegmentator', () => {
       settings: { task: 'total', toolArgs: ['--fast'] },
       complete: true,
       holes: { count: 1, voxels: 8 },
-      cases: [
-        { case: 'a', report: { totalsegmentator_version: '2.18.0', task: 'total', device: 'cpu' } },
-      ],
+      cases: [{ case: 'a', report: { totalsegmentator_version: '2.18.0', task: 'total', device: 'cpu' } }],
       failed: [],
     })
     expect(JSON.stringify(record())).not.toContain('work.tmp')
@@ -133,7 +140,9 @@ describe('labelOrgansAt with a stand-in for TotalSegmentator', () => {
   test('maps the ids of the given labels with labelsMap', async () => {
     standInTools(join(folder, 'tool'))
     await scan('a')
-    await writeGivenLabel(join(folder, 'labels/a.nii.gz'), [{ structure: '1', from: [3, 3, 3], to: [5, 5, 5] }])
+    await writeGivenLabel(join(folder, 'labels/a.nii.gz'), [
+      { structure: '1', from: [3, 3, 3], to: [5, 5, 5] },
+    ])
     await label({ labels: join(folder, 'labels'), labelsMap: '1:liver-tumor' })
     expect(await countsOf('a')).toMatchObject({ 2: 8 })
   })
@@ -146,9 +155,14 @@ describe('labelOrgansAt with a stand-in for TotalSegmentator', () => {
     await scan('c')
     const { cases, failed } = await label()
     expect(cases.map(({ caseId }) => caseId)).toEqual(['a', 'c'])
-    const causes = Object.fromEntries(failed.map(({ caseId, error }) => [caseId, [error.kind, error.message]]))
+    const causes = Object.fromEntries(
+      failed.map(({ caseId, error }) => [caseId, [error.kind, error.message]]),
+    )
     expect(causes).toEqual({
-      'b-crash': ['runtime', 'TotalSegmentator: failed with exit code 1 (RuntimeError: the network has no such layer)'],
+      'b-crash': [
+        'runtime',
+        'TotalSegmentator: failed with exit code 1 (RuntimeError: the network has no such layer)',
+      ],
       'b-kill': ['runtime', 'TotalSegmentator: killed by SIGKILL'],
       'b-grid': ['data', expect.stringContaining('the label map of totalsegmentator')],
       'b-ids': ['data', expect.stringContaining('unknown label ids')],
@@ -178,9 +192,7 @@ describe('labelOrgansAt with a stand-in for TotalSegmentator', () => {
     standInTools(join(folder, 'tool'))
     await scan('a')
     await expect(label({ task: 'heartchambers_highres' })).rejects.toMatchObject({ code: 'usage' })
-    await expect(
-      label({ task: 'heartchambers_highres', map: '1:0,2:liver' }),
-    ).rejects.toMatchObject({
+    await expect(label({ task: 'heartchambers_highres', map: '1:0,2:liver' })).rejects.toMatchObject({
       code: 'environment',
       message: 'TotalSegmentator: task heartchambers_highres needs a licence number',
     })
@@ -245,9 +257,15 @@ describe('refusals', () => {
   test.each<[Partial<LabelOrgansOptions>, string]>([
     [{ with: { command: 'tool {image}' }, toolPython: undefined }, '--with command: no {output} in it'],
     [{ with: { command: 'tool {image} {output}' } }, '--tool-python: no {python} in the command'],
-    [{ with: { command: '"tool {image} {output}' }, toolPython: undefined }, '--with command: open quote (")'],
+    [
+      { with: { command: '"tool {image} {output}' }, toolPython: undefined },
+      '--with command: open quote (")',
+    ],
     [{ toolArgs: ['--v1_order'] }, '--tool-arg: --v1_order changes the files or ids of the tool'],
-    [{ with: 'lungmask', region: 'abdomen' }, 'lungmask: labels no organ of the abdomen (expected region chest)'],
+    [
+      { with: 'lungmask', region: 'abdomen' },
+      'lungmask: labels no organ of the abdomen (expected region chest)',
+    ],
     [{ labelsMap: 'region' }, '--labels-map: there are no labels'],
     [{ with: { checkpoint: 'x.pt' } }, '--tool-python: a checkpoint runs in the Python of freetumor'],
     [{ task: 'R231' }, 'TotalSegmentator: the ids of task R231 are not known (expected total, total_v3)'],
