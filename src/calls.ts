@@ -3,9 +3,15 @@ import type { CheckReport } from './curation/check/run.js'
 import type { StageContext } from './pipeline/context.js'
 import { type AuditDataOptions, auditDataAt, type DataAudit } from './pipeline/data/audit.js'
 import { type CheckDataOptions, checkDataAt } from './pipeline/data/check.js'
+import {
+  type ConvertDicomOptions,
+  convertDicomSeries,
+  type DicomConversion,
+} from './pipeline/data/convert.js'
 import { type Merged, mergeShardsAt } from './pipeline/flows/merge.js'
 import { labelOrgansAt, type OrganLabels } from './pipeline/organs/run.js'
 import type { LabelOrgansOptions } from './pipeline/organs/settings.js'
+import { dicomReader } from './runtime/dicom.js'
 import { toolRunner } from './runtime/tool.js'
 import { torchRuntime } from './runtime/torch-runtime.js'
 import { makeTemporaryFolder } from './whole-file.js'
@@ -32,6 +38,20 @@ export function checkData(paths: readonly string[], options: CheckDataOptions = 
  */
 export function auditData(paths: readonly string[], options: AuditDataOptions = {}): Promise<DataAudit> {
   return auditDataAt(paths, options, shardContext(options))
+}
+
+/**
+ * Convert the DICOM series below a folder to NIfTI, with label maps from RTSTRUCT and SEG; an interrupted conversion is
+ * resumed. The runtime needs its part `dicom`.
+ * @returns every series and what became of it
+ * @throws DataError for a folder without DICOM, or a named series that is refused; StoppedError if stopped
+ */
+export function convertDicom(
+  folder: string,
+  options: ConvertDicomOptions & CallSettings,
+): Promise<DicomConversion> {
+  const reader = dicomReader({ python: options.python })
+  return withContext(options, (context) => convertDicomSeries(folder, options, context, reader))
 }
 
 /**

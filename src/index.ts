@@ -54,7 +54,14 @@ import type { Launch, LaunchOptions } from './training/launch.js'
 import type { Run, TrainOptions } from './training/run.js'
 import type { RunSummary } from './training/run-summary.js'
 
-export { auditData, type CallSettings, checkData, labelOrgans, mergeShards } from './calls.js'
+export {
+  auditData,
+  type CallSettings,
+  checkData,
+  convertDicom,
+  labelOrgans,
+  mergeShards,
+} from './calls.js'
 export { type ConfigKey, type ExplainedKey, explainKey } from './config/explain.js'
 export { configJsonSchema } from './config/json-schema.js'
 export { type LoadOptions, loadConfig, printConfig } from './config/load.js'
@@ -73,6 +80,7 @@ export type { CaseGeometry, FileFacts, Manifest, ManifestCase } from './curation
 export type { KidneySides, LabelIdMap } from './curation/datasets/registry.js'
 export type { Remapped, RemapRow } from './curation/datasets/remap.js'
 export type { Shard } from './curation/datasets/shard.js'
+export type { SegmentRule } from './curation/dicom/segments.js'
 export type { FoldPlan, FoldRow, PatientFold } from './curation/split/run.js'
 export type { Stratum } from './curation/split/strata.js'
 export * from './errors.js'
@@ -103,6 +111,9 @@ export { type PhantomDatasetOptions, writePhantomDataset } from './phantom/datas
 export type { AuditDataOptions, DataAudit } from './pipeline/data/audit.js'
 export type { CheckDataOptions } from './pipeline/data/check.js'
 export type { SourceOptions, WorkOptions } from './pipeline/data/collect.js'
+export type { ConvertDicomOptions, DicomConversion } from './pipeline/data/convert.js'
+export type { DicomSegment, DicomSeries } from './pipeline/data/dicom-report.js'
+export type { ChoiceOptions } from './pipeline/data/dicom-tasks.js'
 export { type DataImport, type ImportDataOptions, importData } from './pipeline/data/import.js'
 export { type RemapDataOptions, type RemappedFile, remapData } from './pipeline/data/remap.js'
 export { type DataSplit, type SplitDataOptions, splitData } from './pipeline/data/split.js'

@@ -2,6 +2,7 @@ import type { ExplainedKey } from '../config/explain.js'
 import type { CheckReport } from '../curation/check/run.js'
 import type { FoldPlan } from '../curation/split/run.js'
 import type { DataAudit } from '../pipeline/data/audit.js'
+import type { DicomConversion } from '../pipeline/data/convert.js'
 import type { DataImport } from '../pipeline/data/import.js'
 import type { RemappedFile } from '../pipeline/data/remap.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
@@ -41,6 +42,7 @@ export interface JsonOutputs {
   'config explain (no key)': { readonly keys: ExplainedKey['keys'] }
   'data audit': DataAudit
   'data check': CheckReport
+  'data convert': DicomConversion
   'data import': DataImport
   'data remap': RemappedFile
   'data split': Pick<FoldPlan, 'table' | 'patients' | 'warnings'> & {

@@ -11,7 +11,7 @@ from freetumor_runtime.dicom.headers import DIRECTORY, Instance, Unreadable, fil
 from freetumor_runtime.dicom.labels import paint, read_label_object
 from freetumor_runtime.dicom.series import Refused, Stack, grouped, kind_of, stack_of
 from freetumor_runtime.dicom.volumes import Volume, convert_volume, write_volume
-from freetumor_runtime.errors import FreetumorError
+from freetumor_runtime.errors import DataError
 
 _REPORT_SECONDS = 1.0
 
@@ -55,13 +55,8 @@ def convert(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         started = time.monotonic()
         try:
             done = _convert(job, request["work"])
-        except (FreetumorError, Refused, Unreadable) as error:
-            code = error.code if isinstance(error, Refused) else "failed"
-            hint = error.hint if isinstance(error, FreetumorError) else ""
-            kind = error.kind if isinstance(error, FreetumorError) else "data"
-            if kind == "environment":
-                raise
-            yield {"type": "refused", "job": job["job"], "code": code, "reason": str(error), "hint": hint}
+        except DataError as error:
+            yield {"type": "refused", "job": job["job"], "code": "failed", "reason": str(error), "hint": error.hint}
             continue
         except (MemoryError, OSError) as error:
             reason = f"its conversion failed ({type(error).__name__})"
@@ -112,8 +107,7 @@ def _facts(group: list[Instance]) -> dict[str, Any]:
         else:
             facts["labels"] = _labels(group)
     except (Refused, Unreadable) as error:
-        code = error.code if isinstance(error, Refused) else "unreadable"
-        facts["refusal"] = {"code": code, "reason": error.reason}
+        facts["refusal"] = _refusal(error)
     except OSError:
         facts["refusal"] = {"code": "unreadable", "reason": "a file cannot be read"}
     return facts
@@ -142,18 +136,25 @@ def _labels(group: list[Instance]) -> dict[str, Any]:
     }
 
 
+def _refusal(error: Refused | Unreadable) -> dict[str, str]:
+    return {"code": error.code if isinstance(error, Refused) else "unreadable", "reason": error.reason}
+
+
 def _convert(job: dict[str, Any], work: str) -> dict[str, Any]:
     lps = np.array(job["lps"], np.float64)
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps
     shape = tuple(job["shape"])
-    done: dict[str, Any] = {"hu": None, "voxels": {}, "notes": []}
+    done: dict[str, Any] = {"hu": None, "voxels": {}, "notes": [], "labelRefusal": None}
     if job["image"] is not None:
         volume = Volume(job["paths"], shape, affine, tuple(job["rescale"]))
         done["hu"] = vars(convert_volume(volume, job["image"], work))
     if job["labels"] is not None:
         asked = job["labels"]
         ids = {int(number): id for number, id in asked["ids"].items()}
-        labels, voxels, notes = paint(asked["path"], shape, lps, ids, asked["order"])
+        try:
+            labels, voxels, notes = paint(asked["path"], shape, lps, ids, asked["order"])
+        except (Refused, Unreadable) as error:
+            return done | {"labelRefusal": _refusal(error)}
         write_volume(asked["target"], shape, np.dtype("u1"), affine, (labels[:, :, k] for k in range(shape[2])))
         done |= {"voxels": voxels, "notes": notes}
     return done
