@@ -7,6 +7,7 @@ import type { DataImport } from '../pipeline/data/import.js'
 import type { RemappedFile } from '../pipeline/data/remap.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
 import type { DemoResult } from '../pipeline/flows/demo.js'
+import type { DicomPrediction, DicomSynthesis } from '../pipeline/flows/dicom-chain.js'
 import type { PredictionWithSegs, SynthesisWithSegs } from '../pipeline/flows/dicom-seg.js'
 import type { Merged } from '../pipeline/flows/merge.js'
 import type { OrganLabels } from '../pipeline/organs/run.js'
@@ -60,7 +61,7 @@ export interface JsonOutputs {
   organs: OrganLabels
   /** `script`: that of `submit`, if the configuration has a section `cluster`; else null. */
   plan: RunPlan & { readonly script: string | null }
-  predict: PredictionWithSegs
+  predict: PredictionWithSegs & Partial<DicomPrediction>
   prepare: PrepareReport & { readonly wallSeconds: number; readonly estimate: PrepareEstimate }
   'prepare --estimate': PrepareEstimate
   report: { readonly reports: readonly string[] }
@@ -76,7 +77,7 @@ export interface JsonOutputs {
   'submit --array': SubmittedJob & { readonly merge: SubmittedJob }
   'submit --chain': { readonly jobs: readonly SubmittedJob[] }
   sweep: Sweep
-  synthesize: SynthesisWithSegs
+  synthesize: SynthesisWithSegs & Partial<DicomSynthesis>
   train: RunResult
   'train --detach': { readonly directory: string; readonly pid: number }
 }

@@ -2,18 +2,17 @@ import { resolve } from 'node:path'
 import { Option } from 'commander'
 import type { Split } from '../../curation/datasets/lists.js'
 import type { Shard } from '../../curation/datasets/shard.js'
-import { EXIT, UsageError } from '../../errors.js'
+import { EXIT } from '../../errors.js'
 import { labelOrgansAt, type OrganLabels } from '../../pipeline/organs/run.js'
-import type { OrganProgress, OrganSource } from '../../pipeline/organs/settings.js'
 import type { MergingOrder } from '../../pipeline/ports/checkpoint.js'
 import { counted } from '../../plain-text.js'
 import { toolRunner } from '../../runtime/tool.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import type { Region } from '../../volume/labels.js'
 import { wholeNumber } from '../numbers.js'
-import { type CliIo, printLine, printResult } from '../output.js'
+import { organNotes, organSource } from '../organ-options.js'
+import { printLine, printResult } from '../output.js'
 import { type AddCommand, mapDescription, outputOption, weightsOption, withExample } from '../program.js'
-import { durationOf } from '../progress.js'
 import { shardOf, shardOption } from '../shard-option.js'
 import { withLogFolder } from '../stage-context.js'
 
@@ -106,12 +105,12 @@ export const addOrgansCommand: AddCommand = (program, io) => {
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options, command) => {
       const { with: source, merging, toolArg, output, shard, ...rest } = options
-      const note = caseNotes(io)
+      const note = organNotes(io)
       const labels = await withLogFolder(io, torchRuntime(), (context) =>
         labelOrgansAt(
           {
             ...rest,
-            with: sourceOf(source, io.cwd),
+            with: organSource('--with', source, io.cwd),
             images: resolve(io.cwd, rest.images),
             out: resolve(io.cwd, rest.out),
             ...(rest.labels === undefined ? {} : { labels: resolve(io.cwd, rest.labels) }),
@@ -145,47 +144,4 @@ export function organsText({ directory, tool, version, cases, failed }: OrganLab
 
 function collected(argument: string, earlier: readonly string[] = []): readonly string[] {
   return [...earlier, argument]
-}
-
-/** @throws UsageError for an unknown tool, or a tool without its file or command */
-function sourceOf([tool, argument, ...more]: readonly string[], cwd: string): OrganSource {
-  const hint = 'pass totalsegmentator, lungmask, checkpoint FILE, or command "my-tool {image} {output}"'
-  if (more.length > 0)
-    throw new UsageError(`--with: too many words (found ${[tool, argument, ...more].join(' ')})`, {
-      hint: 'quote the whole command',
-    })
-  if (tool === 'totalsegmentator' || tool === 'lungmask') {
-    if (argument === undefined) return tool
-    throw new UsageError(`--with ${tool}: unexpected word (found ${argument})`, {
-      hint: 'pass arguments of the tool with --tool-arg',
-    })
-  }
-  if (tool !== 'checkpoint' && tool !== 'command')
-    throw new UsageError(`--with: unknown tool (found ${tool})`, { hint })
-  if (argument === undefined)
-    throw new UsageError(`--with ${tool}: no ${tool === 'checkpoint' ? 'file' : 'command'} after it`, {
-      hint,
-    })
-  return tool === 'checkpoint' ? { checkpoint: resolve(cwd, argument) } : { command: argument }
-}
-
-/** Return a callback that prints each case with the time left. */
-function caseNotes(io: CliIo): (progress: OrganProgress) => void {
-  const started = performance.now()
-  let worked = 0
-  return ({ done, total, caseId, case: one, error }) => {
-    worked++
-    if (one === null) {
-      io.note(`failed ${caseId}: ${error?.message}`)
-      if (error?.hint) io.note(`hint: ${error.hint}`)
-      return
-    }
-    const left = ((performance.now() - started) / 1000 / worked) * (total - done)
-    const holes = Object.values(one.holes).reduce((sum, { count }) => sum + count, 0)
-    const seconds = Object.values(one.seconds).reduce((sum, part) => sum + part, 0)
-    const time = `${seconds.toFixed(1)} s (tool ${one.seconds.tool.toFixed(1)} s)`
-    io.note(`${done}/${total}  ${caseId}  ${time}  ${counted(holes, 'hole')}  ${durationOf(left)} left`)
-    for (const { severity, message } of one.findings)
-      if (severity === 'warning') io.note(`warning: ${caseId}: ${message}`)
-  }
 }

@@ -12,11 +12,13 @@ import { REGIONS } from '../../config/schema.js'
 import type { EvaluationSection } from '../../config/sections/evaluation.js'
 import type { Split } from '../../curation/datasets/lists.js'
 import type { Shard } from '../../curation/datasets/shard.js'
-import { EXIT } from '../../errors.js'
-import { predictWithSegs } from '../../pipeline/flows/dicom-seg.js'
+import { EXIT, UsageError } from '../../errors.js'
+import { type DicomPrediction, predictDicom } from '../../pipeline/flows/dicom-chain.js'
+import { type PredictionWithSegs, predictWithSegs } from '../../pipeline/flows/dicom-seg.js'
 import type { MergingOrder } from '../../pipeline/ports/checkpoint.js'
 import type { PredictOptions, PredictProgress } from '../../pipeline/predict/run.js'
 import { counted } from '../../plain-text.js'
+import { dicomReader } from '../../runtime/dicom.js'
 import { segWriter } from '../../runtime/dicom-seg.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { readConfig } from '../config-file.js'
@@ -25,7 +27,7 @@ import { wholeNumber } from '../numbers.js'
 import { type CliIo, printLine, printResult } from '../output.js'
 import { type AddCommand, outputOption, weightsOption, withExample } from '../program.js'
 import { durationOf } from '../progress.js'
-import { segOptions, segText } from '../seg-options.js'
+import { dicomSource, segOptions, segText } from '../dicom-options.js'
 import { shardOf, shardOption } from '../shard-option.js'
 import { withLogFolder } from '../stage-context.js'
 
@@ -34,7 +36,7 @@ const WINDOW_NOTE_MS = 10_000
 
 interface Options {
   readonly checkpoint: readonly string[]
-  readonly images: string
+  readonly images?: string
   readonly split?: Split
   readonly allowOutside?: boolean
   readonly out: string
@@ -64,7 +66,8 @@ interface Options {
   readonly device?: 'auto' | 'cpu' | 'cuda'
   readonly workers?: number
   readonly threads?: number
-  readonly dicomSeg?: string
+  readonly dicom?: string
+  readonly dicomSeg?: string | true
   readonly dicomSegLabels?: string
   readonly shard?: Shard
   readonly output: 'text' | 'json' | 'ndjson'
@@ -77,16 +80,15 @@ export const addPredictCommand: AddCommand = (program, io) => {
     'freetumor predict --checkpoint runs/first/checkpoints/step_00000060/model.pt --images scans --out masks',
     'freetumor predict --checkpoint fold0.pt --checkpoint fold1.pt --mirror --images list.json --split test --out masks',
     'freetumor predict --checkpoint model.pt --profile leaderboard --images scans --out masks',
+    'freetumor predict --checkpoint model.pt --dicom series --out hospital --dicom-seg',
   )
     .description('Segment scans; a mask has the grid of its scan')
     .requiredOption(
       '--checkpoint <file...>',
       'Use these weights (file, run or step) of a segmentor; the probabilities of several are averaged',
     )
-    .requiredOption(
-      '--images <path>',
-      'Read a folder of scans, a data set, one scan, or a list (.json, .txt)',
-    )
+    .option('--images <path>', 'Read a folder of scans, a data set, one scan, or a list (.json, .txt)')
+    .option('--dicom <dir>', 'Convert the DICOM series below this folder first; masks are in OUT/masks')
     .requiredOption('--out <dir>', 'Set the folder for the masks; a stopped prediction is resumed')
     .addOption(
       choice('--split <split>', 'Select the split of a list that has several', [
@@ -188,7 +190,10 @@ export const addPredictCommand: AddCommand = (program, io) => {
       'Write probabilities of these outputs, such as 2,liver-tumor; without outputs: all',
       outputNames,
     )
-    .option('--dicom-seg <dir>', 'Write DICOM SEG for the CT series in this folder, into OUT/dicom-seg')
+    .option(
+      '--dicom-seg [dir]',
+      'Write DICOM SEG for the CT series in this folder, or in that of --dicom, into dicom-seg',
+    )
     .option('--dicom-seg-labels <pairs>', 'Name the ids of the masks for --dicom-seg: 1:liver,2:liver-tumor')
     .option('--overwrite', 'Overwrite existing masks')
     .addOption(choice('--device <device>', 'Set the device (default: auto)', ['auto', 'cpu', 'cuda']))
@@ -206,25 +211,30 @@ export const addPredictCommand: AddCommand = (program, io) => {
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options, command) => {
       const started = performance.now()
+      refuseWrongInput(options)
       const settings = await optionsOf(options, io)
-      const prediction = await withLogFolder(io, torchRuntime(), (context) =>
-        predictWithSegs(
-          {
-            ...settings,
-            ...shardOf(options.shard, command),
-            onCase: (progress) => {
-              if (options.output === 'ndjson') printLine(io, 'predict', progress.case)
-              noteCase(io, progress, performance.now() - started)
-            },
-            onWindows: windowProgress(io),
-          },
-          segOptions(options.dicomSeg, options.dicomSegLabels, io),
-          context,
-          segWriter(),
-        ),
+      const whole: PredictOptions = {
+        ...settings,
+        ...shardOf(options.shard, command),
+        onCase: (progress) => {
+          if (options.output === 'ndjson') printLine(io, 'predict', progress.case)
+          noteCase(io, progress, performance.now() - started)
+        },
+        onWindows: windowProgress(io),
+      }
+      const seg = segOptions(options, io)
+      const source = dicomSource(options, io)
+      const tools = { reader: dicomReader(), writer: segWriter() }
+      const prediction = await withLogFolder<PredictionWithSegs & Partial<DicomPrediction>>(
+        io,
+        torchRuntime(),
+        (context) =>
+          source === null
+            ? predictWithSegs(whole, seg, context, tools.writer)
+            : predictDicom(source, whole, seg, context, tools),
       )
       const { cases, failed } = prediction
-      const summary = `${counted(cases.length, 'mask')} in ${options.out}, ${failed.length} failed`
+      const summary = `${counted(cases.length, 'mask')} in ${prediction.directory}, ${failed.length} failed`
       if (options.output !== 'ndjson')
         printResult(io, 'predict', options.output, prediction, () => [
           summary,
@@ -232,8 +242,17 @@ export const addPredictCommand: AddCommand = (program, io) => {
         ])
       const failures =
         failed.length + prediction.leftOut.length + (prediction.segmentations?.failed.length ?? 0)
-      if (failures > 0) io.exitWith(EXIT.data)
+      if (failures > 0 || prediction.conversion?.complete === false) io.exitWith(EXIT.data)
     })
+}
+
+/** @throws UsageError unless exactly one of the inputs is named */
+function refuseWrongInput({ images, dicom }: Options): void {
+  if ((images === undefined) !== (dicom === undefined)) return
+  const found = images === undefined ? 'none' : 'both'
+  throw new UsageError(`predict: wrong input (expected --images or --dicom, found ${found})`, {
+    hint: 'pass --images DIR, or --dicom DIR for DICOM series',
+  })
 }
 
 /** Return a callback that prints the progress within a case, at most every 10 s, with the time left. */
@@ -265,7 +284,7 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     workers,
     ...rest
   } = options
-  const { map, organIds, dicomSeg: _, dicomSegLabels: _labels, ...flags } = rest
+  const { map, organIds, dicom: _dicom, dicomSeg: _seg, dicomSegLabels: _labels, ...flags } = rest
   const config = file === undefined ? null : await readConfig(io, file)
   const preparation = config
     ? preparationOf(config)
@@ -279,7 +298,7 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     ...(config && profile === undefined ? windowsOf(config.evaluation) : {}),
     ...(config ? { device: config.runtime.device, precision: config.runtime.precision } : {}),
     ...flags,
-    images: resolve(io.cwd, flags.images),
+    images: resolve(io.cwd, flags.images ?? ''),
     out: resolve(io.cwd, flags.out),
     checkpoint: flags.checkpoint.map((path) => resolve(io.cwd, path)),
     ...(flags.labels === undefined ? {} : { labels: resolve(io.cwd, flags.labels) }),
