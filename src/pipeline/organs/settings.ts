@@ -6,6 +6,7 @@ import type { Shard } from '../../curation/datasets/shard.js'
 import { UsageError } from '../../errors.js'
 import { LABEL_SCHEMES, type Region } from '../../volume/labels.js'
 import type { MergingOrder } from '../ports/checkpoint.js'
+import { commandWords } from './tools.js'
 
 /** A program that labels organs: a known tool, weights of our own kind, or any command with `{image}` and `{output}`. */
 export type OrganSource =
@@ -122,6 +123,7 @@ export function refuseContradictions(options: LabelOrgansOptions): void {
     throw new UsageError(`${flag}: ${reason}`, { hint })
   }
   const isKnown = typeof source === 'string'
+  if (!isKnown && 'command' in source) commandWords(source.command, toolPython)
   if (!isKnown && task !== undefined)
     refuse('--task', 'only for totalsegmentator and lungmask', 'omit --task')
   if (!isKnown && toolArgs.length > 0)
