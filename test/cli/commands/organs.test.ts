@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { COMMANDS } from '../../../src/cli/commands/all.js'
+import { allCommands } from '../../../src/cli/commands/all.js'
 import { runProgram } from '../../../src/cli/program.js'
 import { memoryIo } from '../../helpers/cli.js'
 import { temporaryFolder } from '../../helpers/temporary.js'
@@ -9,7 +9,7 @@ import { temporaryFolder } from '../../helpers/temporary.js'
 async function run(...argv: readonly string[]) {
   const folder = temporaryFolder()
   const io = memoryIo({ cwd: folder })
-  const code = await runProgram(COMMANDS, argv, io)
+  const code = await runProgram(await allCommands(), argv, io)
   return { code, stderr: io.stderr.join('\n'), wrote: existsSync(join(folder, 'out')) }
 }
 
