@@ -231,6 +231,7 @@ it('matches its snapshot', () => {
       "RunResult",
       "RunStatus",
       "RunSummary",
+      "RuntimeExtra",
       "RuntimeInput",
       "SamplingInput",
       "ScriptFinishedEvent",
