@@ -161,7 +161,9 @@ class _Kit:
     def _seed(self, part: Part) -> str:
         answers = [self._synthesize(replace(_request(part, part.names[0]), seed=seed)) for seed in (1, 2**53 - 1)]
         # allowed, but worth knowing
-        return "changes the tumor" if not np.array_equal(answers[0], answers[1]) else "has no effect: tumors differ by place only"
+        if np.array_equal(answers[0], answers[1]):
+            return "has no effect: tumors differ by place only"
+        return "changes the tumor"
 
     def _one_voxel(self, part: Part) -> str:
         request = _request(part, part.names[0])
