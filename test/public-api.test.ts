@@ -233,6 +233,7 @@ it('matches its snapshot', () => {
       "RunResult",
       "RunStatus",
       "RunSummary",
+      "RuntimeExtra",
       "RuntimeInput",
       "SamplingInput",
       "ScriptFinishedEvent",
