@@ -140,6 +140,7 @@ export type { PreparedCase } from './pipeline/ports/cases.js'
 export type { CheckpointFacts, MergingOrder, NetworkFacts } from './pipeline/ports/checkpoint.js'
 export type { CaseError, NodePlace } from './pipeline/ports/common.js'
 export type { LaunchPlan, StepCost } from './pipeline/ports/launch-plan.js'
+export type { PluginSpec } from './pipeline/ports/plugin.js'
 export type { Prediction, PredictionCase, PredictOptions, PredictProgress } from './pipeline/predict/run.js'
 export type { TrainingReviews } from './pipeline/prepare/reviews.js'
 export type { CaseProgress, PrepareReport, TrainingCase } from './pipeline/prepare/run.js'
@@ -167,7 +168,7 @@ export type { SynthesisProgress } from './pipeline/synthesize/run.js'
 export { type Sweep, type SweepOptions, sweepLedger } from './pipeline/synthesize/sweep.js'
 export type { ConfigCheck, ConfigFinding } from './pipeline/train/check.js'
 export type { TumorMeasures, Verdict } from './quality/judge.js'
-export type { LedgerLine, SynthesisLine } from './quality/ledger.js'
+export type { LedgerLine, LedgerPlugin, SynthesisLine } from './quality/ledger.js'
 export type {
   JudgedKind,
   Override as QualityOverride,
