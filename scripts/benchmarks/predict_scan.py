@@ -67,7 +67,7 @@ def rows_of(options: argparse.Namespace, overlap: float, folder: str) -> list[di
     for _ in range(options.repeats):
         for name, runs in taken.items():
             runs.append(one_run(options, overlap, folder, name))
-            masks[name] = [np.array(nibabel.load(one["file"]).dataobj) for one in runs[-1]]
+            masks[name] = [np.asanyarray(nibabel.load(one["file"]).dataobj).copy() for one in runs[-1]]
     base = run([sys.executable, "-c", "import freetumor_runtime.jobs.predict, monai.inferers, monai.transforms"])
     return [row_of(options, overlap, choice, taken, masks, base["peakBytes"]) for choice in choices]
 
