@@ -3,7 +3,16 @@ import type { CheckReport } from './curation/check/run.js'
 import type { StageContext } from './pipeline/context.js'
 import { type AuditDataOptions, auditDataAt, type DataAudit } from './pipeline/data/audit.js'
 import { type CheckDataOptions, checkDataAt } from './pipeline/data/check.js'
+import {
+  type ConvertDicomOptions,
+  convertDicomSeries,
+  type DicomConversion,
+} from './pipeline/data/convert.js'
 import { type Merged, mergeShardsAt } from './pipeline/flows/merge.js'
+import { labelOrgansAt, type OrganLabels } from './pipeline/organs/run.js'
+import type { LabelOrgansOptions } from './pipeline/organs/settings.js'
+import { dicomReader } from './runtime/dicom.js'
+import { toolRunner } from './runtime/tool.js'
 import { torchRuntime } from './runtime/torch-runtime.js'
 import { makeTemporaryFolder } from './whole-file.js'
 
@@ -32,12 +41,35 @@ export function auditData(paths: readonly string[], options: AuditDataOptions = 
 }
 
 /**
+ * Convert the DICOM series below a folder to NIfTI, with label maps from RTSTRUCT and SEG; an interrupted conversion is
+ * resumed. The runtime needs its part `dicom`.
+ * @returns every series and what became of it
+ * @throws DataError for a folder without DICOM, or a named series that is refused; StoppedError if stopped
+ */
+export function convertDicom(
+  folder: string,
+  options: ConvertDicomOptions & CallSettings,
+): Promise<DicomConversion> {
+  const reader = dicomReader({ python: options.python })
+  return withContext(options, (context) => convertDicomSeries(folder, options, context, reader))
+}
+
+/**
  * Join the results of all shards of a command: its files and its result are those of the command without shards.
  * @param path output folder of the command; for `prepare`, `prepare.cache` or the configuration
  * @throws UsageError without shards, and while one is being written; DataError that names each shard to run again
  */
 export function mergeShards(path: string, settings: CallSettings = {}): Promise<Merged> {
   return withContext(settings, (context) => mergeShardsAt(path, context))
+}
+
+/**
+ * Write one label map of organs per scan, by a tool in an environment of its own, merged with given tumor labels. An
+ * interrupted call is resumed.
+ * @throws UsageError, EnvironmentError, CheckpointError, DataError before the first case; a case that fails is in the result
+ */
+export function labelOrgans(options: LabelOrgansOptions, settings: CallSettings = {}): Promise<OrganLabels> {
+  return withContext(settings, (context) => labelOrgansAt(options, context, toolRunner))
 }
 
 /** Run a stage outside a run: its logs are in a temporary folder. */

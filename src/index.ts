@@ -4,7 +4,6 @@
  *
  * @module freetumor
  */
-import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type CallSettings, withContext } from './calls.js'
 import { resolveConfig } from './config/resolve.js'
@@ -16,10 +15,17 @@ import { checkpointHints } from './pipeline/checkpoint/hints.js'
 import { type Evaluation, evaluateMasks } from './pipeline/evaluate/run.js'
 import type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/flows/demo.js'
+import {
+  type DicomSegOptions,
+  type PredictionWithSegs,
+  predictWithSegs,
+  type SynthesisWithSegs,
+  synthesizeWithSegs,
+} from './pipeline/flows/dicom-seg.js'
 import { startLaunch } from './pipeline/launch/run.js'
 import { type PlanOptions, planLaunchedTraining, type RunPlan } from './pipeline/plan/launch.js'
 import type { CheckpointFacts, MergingOrder } from './pipeline/ports/checkpoint.js'
-import { type Prediction, type PredictOptions, predictMasks } from './pipeline/predict/run.js'
+import type { PredictOptions } from './pipeline/predict/run.js'
 import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/prepare/run.js'
 import { findRun, summariseRuns, summaryOfRun } from './pipeline/runs/list.js'
 import { type OpenRuntimeOptions, openWarmRuntime, type WarmRuntime } from './pipeline/serve/warm-runtime.js'
@@ -27,12 +33,12 @@ import { planOnKubernetes, submitToKubernetes } from './pipeline/submit/kubernet
 import { runOnKubernetes } from './pipeline/submit/kubernetes-run.js'
 import { planJob, submitJob } from './pipeline/submit/run.js'
 import { type SubmittedRun, submittedRun } from './pipeline/submit/submitted-run.js'
-import type { Synthesis } from './pipeline/synthesize/dataset.js'
-import { type SynthesisProgress, synthesizeCases } from './pipeline/synthesize/run.js'
+import type { SynthesisProgress } from './pipeline/synthesize/run.js'
 import { synthesisSettings } from './pipeline/synthesize/settings.js'
 import { type ConfigCheck, checkTraining } from './pipeline/train/check.js'
 import { startTraining } from './pipeline/train/run.js'
 import { type CheckpointFormat, type Converted, convertFile, inspectFile } from './runtime/checkpoint.js'
+import { segWriter } from './runtime/dicom-seg.js'
 import { installation } from './runtime/installation.js'
 import { kubectl } from './runtime/kubectl.js'
 import { launchPlanner } from './runtime/launch-plan.js'
@@ -46,8 +52,16 @@ import { openStudio, type Studio } from './studio/server.js'
 import type { Launch, LaunchOptions } from './training/launch.js'
 import type { Run, TrainOptions } from './training/run.js'
 import type { RunSummary } from './training/run-summary.js'
+import { usableProcessors } from './usable-processors.js'
 
-export { auditData, type CallSettings, checkData, mergeShards } from './calls.js'
+export {
+  auditData,
+  type CallSettings,
+  checkData,
+  convertDicom,
+  labelOrgans,
+  mergeShards,
+} from './calls.js'
 export { type ConfigKey, type ExplainedKey, explainKey } from './config/explain.js'
 export { configJsonSchema } from './config/json-schema.js'
 export { type LoadOptions, loadConfig, printConfig } from './config/load.js'
@@ -66,6 +80,7 @@ export type { CaseGeometry, FileFacts, Manifest, ManifestCase } from './curation
 export type { KidneySides, LabelIdMap } from './curation/datasets/registry.js'
 export type { Remapped, RemapRow } from './curation/datasets/remap.js'
 export type { Shard } from './curation/datasets/shard.js'
+export type { SegmentRule } from './curation/dicom/segments.js'
 export type { FoldPlan, FoldRow, PatientFold } from './curation/split/run.js'
 export type { Stratum } from './curation/split/strata.js'
 export * from './errors.js'
@@ -96,13 +111,30 @@ export { type PhantomDatasetOptions, writePhantomDataset } from './phantom/datas
 export type { AuditDataOptions, DataAudit } from './pipeline/data/audit.js'
 export type { CheckDataOptions } from './pipeline/data/check.js'
 export type { SourceOptions, WorkOptions } from './pipeline/data/collect.js'
+export type { ConvertDicomOptions, DicomConversion } from './pipeline/data/convert.js'
+export type { DicomSegment, DicomSeries } from './pipeline/data/dicom-report.js'
+export type { ChoiceOptions } from './pipeline/data/dicom-tasks.js'
 export { type DataImport, type ImportDataOptions, importData } from './pipeline/data/import.js'
 export { type RemapDataOptions, type RemappedFile, remapData } from './pipeline/data/remap.js'
 export { type DataSplit, type SplitDataOptions, splitData } from './pipeline/data/split.js'
 export type { Evaluation, FailedCases } from './pipeline/evaluate/run.js'
 export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 export type { DemoOptions, DemoResult } from './pipeline/flows/demo.js'
+export type {
+  DicomSegCase,
+  DicomSegmentations,
+  DicomSegOptions,
+  PredictionWithSegs,
+  SynthesisWithSegs,
+} from './pipeline/flows/dicom-seg.js'
 export type { Merged, MergedResult } from './pipeline/flows/merge.js'
+export type { OrganLabels } from './pipeline/organs/run.js'
+export type {
+  LabelOrgansOptions,
+  OrganCase,
+  OrganProgress,
+  OrganSource,
+} from './pipeline/organs/settings.js'
 export type { PlanOptions, RunPlan } from './pipeline/plan/launch.js'
 export type { PreparedCase } from './pipeline/ports/cases.js'
 export type { CheckpointFacts, MergingOrder, NetworkFacts } from './pipeline/ports/checkpoint.js'
@@ -159,6 +191,7 @@ export type { Kept, SweepRow } from './quality/sweep.js'
 export type { CheckpointFormat, Converted } from './runtime/checkpoint.js'
 export type { DoctorCheck } from './runtime/doctor.js'
 export { type DoctorOptions, type DoctorReport, runDoctor } from './runtime/doctor.js'
+export type { RuntimeExtra } from './runtime/requirements.js'
 export { connectRun, type RemoteRun } from './runtime/run-service.js'
 export { type SetupOptions, type SetupResult, setUpRuntime } from './runtime/setup.js'
 export type { KeyParts } from './simulation/random.js'
@@ -240,7 +273,7 @@ export function checkConfig(
 ): Promise<ConfigCheck> {
   const resolved = resolveConfig(config)
   const python = settings.python ?? resolved.runtime.python ?? undefined
-  const workers = Math.min(8, availableParallelism())
+  const workers = Math.min(8, usableProcessors().processors)
   return withContext({ ...settings, python }, (context) =>
     checkTraining(resolved, context, { data: settings.data ?? true, workers }),
   )
@@ -339,9 +372,18 @@ export function prepare(
   return withContext({ ...settings, python }, (context) => prepareCases(resolved, context, settings))
 }
 
+export interface PredictSettings extends PredictOptions {
+  /** Write DICOM SEG for the CT series that the scans were converted from, into `OUT/dicom-seg`. */
+  readonly dicomSeg?: DicomSegOptions | undefined
+}
+
 /** Segment the scans of a folder and write label maps. */
-export function predict(options: PredictOptions, settings: CallSettings = {}): Promise<Prediction> {
-  return withContext(settings, (context) => predictMasks(options, context))
+export function predict(
+  { dicomSeg, ...options }: PredictSettings,
+  settings: CallSettings = {},
+): Promise<PredictionWithSegs> {
+  const writer = segWriter({ python: settings.python })
+  return withContext(settings, (context) => predictWithSegs(options, dicomSeg ?? null, context, writer))
 }
 
 /** Compare label maps with the labels of the same names. */
@@ -373,13 +415,15 @@ export interface SynthesizeSettings {
   readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
   /** Paint into the hosts of one shard only. */
   readonly shard?: Shard | undefined
+  /** Write DICOM SEG of the labels for the CT series of the hosts, into `OUT/dicom-seg`. */
+  readonly dicomSeg?: DicomSegOptions | undefined
 }
 
 /** Paint tumors into whole scans, write the accepted ones as a data set, and record every attempt in a ledger. */
 export async function synthesize(
-  { config, images, labels, labelMap, ...rest }: SynthesizeSettings,
+  { config, images, labels, labelMap, dicomSeg, ...rest }: SynthesizeSettings,
   settings: CallSettings = {},
-): Promise<Synthesis> {
+): Promise<SynthesisWithSegs> {
   const resolved = resolveConfig(config)
   if (images === undefined && labels !== undefined)
     throw new UsageError('synthesize: labels without images (expected both, or images alone)', {
@@ -388,7 +432,12 @@ export async function synthesize(
   const hosts = images === undefined ? resolved.data : { images, labels, labelMap }
   const python = settings.python ?? resolved.runtime.python ?? undefined
   return await withContext({ ...settings, python }, (context) =>
-    synthesizeCases({ settings: synthesisSettings(resolved), hosts, ...rest }, context),
+    synthesizeWithSegs(
+      { settings: synthesisSettings(resolved), hosts, ...rest },
+      dicomSeg ?? null,
+      context,
+      segWriter({ python }),
+    ),
   )
 }
 

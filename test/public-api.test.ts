@@ -230,6 +230,7 @@ it('matches its snapshot', () => {
       "RunResult",
       "RunStatus",
       "RunSummary",
+      "RuntimeExtra",
       "RuntimeInput",
       "SamplingInput",
       "ScriptFinishedEvent",
