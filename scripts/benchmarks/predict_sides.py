@@ -63,6 +63,7 @@ def ours(network: nn.Module, settings: dict, image: str, name: str) -> dict:
         job="predict",
         directory=settings["out"],
         members=(PredictMember("", None, None),),
+        plugin=None,
         device="cpu",
         processesPerNode=1,
         threadsPerProcess=settings["threads"],
