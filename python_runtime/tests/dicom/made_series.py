@@ -1,6 +1,6 @@
 """Write DICOM series for tests: a small CT with known voxels, and the odd ones that hospitals have.
 
-python -m tests.dicom.made_series FOLDER NAME [CANARY]
+python -m tests.dicom.made_series FOLDER NAME
 """
 
 import shutil
@@ -288,5 +288,45 @@ def change_syntax(folder: Path, uid: str) -> None:
         pydicom.dcmwrite(path, one, implicit_vr=False, little_endian=True, force_encoding=True)
 
 
+CANARIES = [f"CANARY{number:02d}" for number in range(1, 21)]
+
+
+def write_canaries(folder: Path) -> None:
+    """Write a CT, an RTSTRUCT and a SEG whose every free text is a canary, as are the names of folders and files."""
+    import highdicom as hd
+    from pydicom.sr.codedict import codes
+    from pydicom.sr.coding import Code
+
+    c = CANARIES
+
+    def change(_: int, one: Dataset) -> None:
+        _private(0, one)
+        one.PatientName, one.PatientID, one.PatientComments, one.OtherPatientNames = c[0], c[1], c[2], c[3]
+        one.SeriesDescription, one.StudyDescription, one.ProtocolName = f"{c[4]} liver", c[5], c[6]
+        one.InstitutionName, one.ReferringPhysicianName, one.AccessionNumber = c[7], c[8], c[9]
+        one.ConvolutionKernel, one.ImageComments, one.StationName, one.ContrastBolusAgent = c[10], c[11], c[12], c[13]
+        one.private_block(0x0029, "HOSPITAL PRIVATE").add_new(3, "LO", c[14])
+        one.StudyDate, one.StudyTime, one.StudyID, one.PatientBirthDate, one.PatientSex = "", "", "", "", ""
+
+    paths = write_ct(folder / c[15], change=change, names=[f"{c[16]} {k}" for k in range(SLICES)])
+    box = np.zeros((SLICES, ROWS, COLUMNS), np.uint8)
+    box[2:4, 5:9, 6:12] = 1
+    kind = hd.seg.SegmentAlgorithmTypeValues.MANUAL
+    other = Code(c[17], "99HOSPITAL", c[18])
+    described = [
+        hd.seg.SegmentDescription(1, c[19], codes.SCT.Tissue, codes.SCT.Liver, kind),
+        hd.seg.SegmentDescription(2, f"{c[19]} 2", codes.SCT.Tissue, other, kind),
+    ]
+    source = [pydicom.dcmread(path) for path in paths]
+    hd.seg.Segmentation(
+        source, np.stack([box, 1 - box], axis=3), hd.seg.SegmentationTypeValues.BINARY, described,
+        f"{ROOT}.8", 8, f"{ROOT}.8.1", 1, c[7], c[12], "1", "1", series_description=c[4],
+    ).save_as(folder / c[15] / f"{c[16]} seg")  # fmt: skip
+    write_structures(folder / f"{c[15]}.rt", [(c[19], [circle(lps_of(), 2, (9, 9), 3)])])
+    damaged = pydicom.dcmread(paths[0])
+    damaged.SeriesInstanceUID, damaged.SOPInstanceUID, damaged.Rows = f"{ROOT}.5", f"{ROOT}.5.1", None
+    damaged.save_as(folder / f"{c[16]} damaged.dcm")
+
+
 if __name__ == "__main__":
-    {**WHOLE, **REFUSED}[sys.argv[2]](Path(sys.argv[1]))
+    {**WHOLE, **REFUSED, "canaries": write_canaries}[sys.argv[2]](Path(sys.argv[1]))
