@@ -1,6 +1,6 @@
 """Write DICOM series for tests: a small CT with known voxels, and the odd ones that hospitals have.
 
-python -m tests.dicom.made_series FOLDER NAME
+python -m tests.dicom.made_series FOLDER NAME|many [COPIES]
 """
 
 import shutil
@@ -279,6 +279,16 @@ REFUSED: dict[str, Callable[[Path], object]] = {
 }
 
 
+def write_many(folder: Path, copies: int) -> None:
+    """Write two series for each of several patients."""
+    for copy in range(copies):
+        for series in (1, 2):
+            uid = f"{ROOT}.7.{copy + 1}.{series}"
+            change = _set(PatientID=str(copy), StudyInstanceUID=f"{ROOT}.6.{copy + 1}")
+            place = folder / str(copy) / str(series)
+            write_ct(place, stored=voxels(seed=2 * copy + series), series=uid, change=change)
+
+
 def change_syntax(folder: Path, uid: str) -> None:
     """State another transfer syntax than the files have."""
     for path in folder.iterdir():
@@ -329,4 +339,7 @@ def write_canaries(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {**WHOLE, **REFUSED, "canaries": write_canaries}[sys.argv[2]](Path(sys.argv[1]))
+    if sys.argv[2] == "many":
+        write_many(Path(sys.argv[1]), int(sys.argv[3]))
+    else:
+        {**WHOLE, **REFUSED, "canaries": write_canaries}[sys.argv[2]](Path(sys.argv[1]))
