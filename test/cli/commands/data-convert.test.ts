@@ -75,7 +75,7 @@ describe.skipIf(missing !== null)(
       expect(outputs.filter((text) => /canary|HOSPITAL|Doe/i.test(text))).toEqual([])
       const { series } = JSON.parse(runs[2]!.stdout)
       expect(series[2]).toMatchObject({
-        outcome: 'converted',
+        outcome: 'reused',
         segments: [
           { number: 1, code: 'SCT:10200004', label: 'liver' },
           { number: 2, code: null, label: null },
