@@ -57,7 +57,14 @@ async function campaign() {
     if (JSON.stringify(contentOf()) !== JSON.stringify(expected)) wrong.push('the resumed folder differs')
   }
   const held = wrong.length === 0
-  return { held, kills, cases: 2 * Number(values.copies), secondsWhole: whole.milliseconds / 1000, load: loadavg()[0], wrong }
+  return {
+    held,
+    kills,
+    cases: 2 * Number(values.copies),
+    secondsWhole: whole.milliseconds / 1000,
+    load: loadavg()[0],
+    wrong,
+  }
 }
 
 function makeInputs() {
@@ -73,7 +80,12 @@ async function convert(kill = {}) {
 
 /** Every case file by name, with its SHA-256; the records and reports differ by what was reused. */
 function contentOf() {
-  return namesOf().map((name) => [name, createHash('sha256').update(readFileSync(join(out, name))).digest('hex')])
+  return namesOf().map((name) => [
+    name,
+    createHash('sha256')
+      .update(readFileSync(join(out, name)))
+      .digest('hex'),
+  ])
 }
 
 function partialFiles() {
