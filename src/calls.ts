@@ -9,7 +9,10 @@ import {
   type DicomConversion,
 } from './pipeline/data/convert.js'
 import { type Merged, mergeShardsAt } from './pipeline/flows/merge.js'
+import { labelOrgansAt, type OrganLabels } from './pipeline/organs/run.js'
+import type { LabelOrgansOptions } from './pipeline/organs/settings.js'
 import { dicomReader } from './runtime/dicom.js'
+import { toolRunner } from './runtime/tool.js'
 import { torchRuntime } from './runtime/torch-runtime.js'
 import { makeTemporaryFolder } from './whole-file.js'
 
@@ -58,6 +61,15 @@ export function convertDicom(
  */
 export function mergeShards(path: string, settings: CallSettings = {}): Promise<Merged> {
   return withContext(settings, (context) => mergeShardsAt(path, context))
+}
+
+/**
+ * Write one label map of organs per scan, by a tool in an environment of its own, merged with given tumor labels. An
+ * interrupted call is resumed.
+ * @throws UsageError, EnvironmentError, CheckpointError, DataError before the first case; a case that fails is in the result
+ */
+export function labelOrgans(options: LabelOrgansOptions, settings: CallSettings = {}): Promise<OrganLabels> {
+  return withContext(settings, (context) => labelOrgansAt(options, context, toolRunner))
 }
 
 /** Run a stage outside a run: its logs are in a temporary folder. */

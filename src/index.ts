@@ -15,10 +15,17 @@ import { checkpointHints } from './pipeline/checkpoint/hints.js'
 import { type Evaluation, evaluateMasks } from './pipeline/evaluate/run.js'
 import type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/flows/demo.js'
+import {
+  type DicomSegOptions,
+  type PredictionWithSegs,
+  predictWithSegs,
+  type SynthesisWithSegs,
+  synthesizeWithSegs,
+} from './pipeline/flows/dicom-seg.js'
 import { startLaunch } from './pipeline/launch/run.js'
 import { type PlanOptions, planLaunchedTraining, type RunPlan } from './pipeline/plan/launch.js'
 import type { CheckpointFacts, MergingOrder } from './pipeline/ports/checkpoint.js'
-import { type Prediction, type PredictOptions, predictMasks } from './pipeline/predict/run.js'
+import type { PredictOptions } from './pipeline/predict/run.js'
 import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/prepare/run.js'
 import { findRun, summariseRuns, summaryOfRun } from './pipeline/runs/list.js'
 import { type OpenRuntimeOptions, openWarmRuntime, type WarmRuntime } from './pipeline/serve/warm-runtime.js'
@@ -26,12 +33,12 @@ import { planOnKubernetes, submitToKubernetes } from './pipeline/submit/kubernet
 import { runOnKubernetes } from './pipeline/submit/kubernetes-run.js'
 import { planJob, submitJob } from './pipeline/submit/run.js'
 import { type SubmittedRun, submittedRun } from './pipeline/submit/submitted-run.js'
-import type { Synthesis } from './pipeline/synthesize/dataset.js'
-import { type SynthesisProgress, synthesizeCases } from './pipeline/synthesize/run.js'
+import type { SynthesisProgress } from './pipeline/synthesize/run.js'
 import { synthesisSettings } from './pipeline/synthesize/settings.js'
 import { type ConfigCheck, checkTraining } from './pipeline/train/check.js'
 import { startTraining } from './pipeline/train/run.js'
 import { type CheckpointFormat, type Converted, convertFile, inspectFile } from './runtime/checkpoint.js'
+import { segWriter } from './runtime/dicom-seg.js'
 import { installation } from './runtime/installation.js'
 import { kubectl } from './runtime/kubectl.js'
 import { launchPlanner } from './runtime/launch-plan.js'
@@ -47,7 +54,14 @@ import type { Run, TrainOptions } from './training/run.js'
 import type { RunSummary } from './training/run-summary.js'
 import { usableProcessors } from './usable-processors.js'
 
-export { auditData, type CallSettings, checkData, convertDicom, mergeShards } from './calls.js'
+export {
+  auditData,
+  type CallSettings,
+  checkData,
+  convertDicom,
+  labelOrgans,
+  mergeShards,
+} from './calls.js'
 export { type ConfigKey, type ExplainedKey, explainKey } from './config/explain.js'
 export { configJsonSchema } from './config/json-schema.js'
 export { type LoadOptions, loadConfig, printConfig } from './config/load.js'
@@ -106,7 +120,21 @@ export { type DataSplit, type SplitDataOptions, splitData } from './pipeline/dat
 export type { Evaluation, FailedCases } from './pipeline/evaluate/run.js'
 export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 export type { DemoOptions, DemoResult } from './pipeline/flows/demo.js'
+export type {
+  DicomSegCase,
+  DicomSegmentations,
+  DicomSegOptions,
+  PredictionWithSegs,
+  SynthesisWithSegs,
+} from './pipeline/flows/dicom-seg.js'
 export type { Merged, MergedResult } from './pipeline/flows/merge.js'
+export type { OrganLabels } from './pipeline/organs/run.js'
+export type {
+  LabelOrgansOptions,
+  OrganCase,
+  OrganProgress,
+  OrganSource,
+} from './pipeline/organs/settings.js'
 export type { PlanOptions, RunPlan } from './pipeline/plan/launch.js'
 export type { PreparedCase } from './pipeline/ports/cases.js'
 export type { CheckpointFacts, MergingOrder, NetworkFacts } from './pipeline/ports/checkpoint.js'
@@ -344,9 +372,18 @@ export function prepare(
   return withContext({ ...settings, python }, (context) => prepareCases(resolved, context, settings))
 }
 
+export interface PredictSettings extends PredictOptions {
+  /** Write DICOM SEG for the CT series that the scans were converted from, into `OUT/dicom-seg`. */
+  readonly dicomSeg?: DicomSegOptions | undefined
+}
+
 /** Segment the scans of a folder and write label maps. */
-export function predict(options: PredictOptions, settings: CallSettings = {}): Promise<Prediction> {
-  return withContext(settings, (context) => predictMasks(options, context))
+export function predict(
+  { dicomSeg, ...options }: PredictSettings,
+  settings: CallSettings = {},
+): Promise<PredictionWithSegs> {
+  const writer = segWriter({ python: settings.python })
+  return withContext(settings, (context) => predictWithSegs(options, dicomSeg ?? null, context, writer))
 }
 
 /** Compare label maps with the labels of the same names. */
@@ -378,13 +415,15 @@ export interface SynthesizeSettings {
   readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
   /** Paint into the hosts of one shard only. */
   readonly shard?: Shard | undefined
+  /** Write DICOM SEG of the labels for the CT series of the hosts, into `OUT/dicom-seg`. */
+  readonly dicomSeg?: DicomSegOptions | undefined
 }
 
 /** Paint tumors into whole scans, write the accepted ones as a data set, and record every attempt in a ledger. */
 export async function synthesize(
-  { config, images, labels, labelMap, ...rest }: SynthesizeSettings,
+  { config, images, labels, labelMap, dicomSeg, ...rest }: SynthesizeSettings,
   settings: CallSettings = {},
-): Promise<Synthesis> {
+): Promise<SynthesisWithSegs> {
   const resolved = resolveConfig(config)
   if (images === undefined && labels !== undefined)
     throw new UsageError('synthesize: labels without images (expected both, or images alone)', {
@@ -393,7 +432,12 @@ export async function synthesize(
   const hosts = images === undefined ? resolved.data : { images, labels, labelMap }
   const python = settings.python ?? resolved.runtime.python ?? undefined
   return await withContext({ ...settings, python }, (context) =>
-    synthesizeCases({ settings: synthesisSettings(resolved), hosts, ...rest }, context),
+    synthesizeWithSegs(
+      { settings: synthesisSettings(resolved), hosts, ...rest },
+      dicomSeg ?? null,
+      context,
+      segWriter({ python }),
+    ),
   )
 }
 

@@ -7,16 +7,19 @@ import type { DataImport } from '../pipeline/data/import.js'
 import type { RemappedFile } from '../pipeline/data/remap.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
 import type { DemoResult } from '../pipeline/flows/demo.js'
+import type { DicomPrediction, DicomSynthesis } from '../pipeline/flows/dicom-chain.js'
+import type { PredictionWithSegs, SynthesisWithSegs } from '../pipeline/flows/dicom-seg.js'
 import type { Merged } from '../pipeline/flows/merge.js'
+import type { OrganLabels } from '../pipeline/organs/run.js'
+import type { OrganProgress } from '../pipeline/organs/settings.js'
 import type { RunPlan } from '../pipeline/plan/launch.js'
 import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
 import type { PluginCheck } from '../pipeline/ports/plugin.js'
-import type { Prediction, PredictProgress } from '../pipeline/predict/run.js'
+import type { PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
 import type { ReviewOverview } from '../pipeline/review-summary.js'
 import type { SubmittedJob } from '../pipeline/submit/run.js'
-import type { Synthesis } from '../pipeline/synthesize/dataset.js'
 import type { SynthesisProgress } from '../pipeline/synthesize/run.js'
 import type { Sweep } from '../pipeline/synthesize/sweep.js'
 import type { ConfigCheck } from '../pipeline/train/check.js'
@@ -58,10 +61,11 @@ export interface JsonOutputs {
   launch: LaunchResult
   merge: Merged
   phantom: { readonly out: string; readonly cases: number; readonly region: Region }
+  organs: OrganLabels
   /** `script`: that of `submit`, if the configuration has a section `cluster`; else null. */
   plan: RunPlan & { readonly script: string | null }
   'plugin check': PluginCheck
-  predict: Prediction
+  predict: PredictionWithSegs & Partial<DicomPrediction>
   prepare: PrepareReport & { readonly wallSeconds: number; readonly estimate: PrepareEstimate }
   'prepare --estimate': PrepareEstimate
   report: { readonly reports: readonly string[] }
@@ -77,7 +81,7 @@ export interface JsonOutputs {
   'submit --array': SubmittedJob & { readonly merge: SubmittedJob }
   'submit --chain': { readonly jobs: readonly SubmittedJob[] }
   sweep: Sweep
-  synthesize: Synthesis
+  synthesize: SynthesisWithSegs & Partial<DicomSynthesis>
   train: RunResult
   'train --detach': { readonly directory: string; readonly pid: number }
 }
@@ -85,6 +89,7 @@ export interface JsonOutputs {
 /** Lines that commands print with `--output ndjson`. */
 export interface JsonLines {
   launch: LaunchEvent
+  organs: OrganProgress
   predict: PredictProgress['case']
   'runs attach': RunEvent
   synthesize: SynthesisProgress

@@ -44,9 +44,9 @@ function outcomeOf(event: Event): DicomOutcome {
  * Run a step in a process of its own, which ends with this one; yield its events. Its standard error is dropped: a traceback
  * may quote a file.
  */
-async function* eventsOf(
+export async function* eventsOf(
   python: string,
-  step: 'scan' | 'convert',
+  step: 'scan' | 'convert' | 'segment',
   request: object,
   { signal }: DicomCallOptions,
 ): AsyncGenerator<Event> {

@@ -1,6 +1,8 @@
-"""Scan DICOM folders, or convert series: JSON on standard input, one JSON object a line on standard output.
+"""Scan DICOM folders, convert series, or write SEG objects.
 
-    python -m freetumor_runtime.dicom scan|convert
+Standard input is a JSON object, standard output has one JSON object a line:
+
+    python -m freetumor_runtime.dicom scan|convert|segment
 
 Started by src/runtime/dicom.ts, which shows nothing of standard error: a traceback may quote values of a file.
 """
@@ -33,10 +35,11 @@ def main() -> int:
     request = json.load(sys.stdin)
     try:
         from freetumor_runtime.dicom.conversion import convert, scan
+        from freetumor_runtime.dicom.segmentation import segment
     except ImportError:
         print(json.dumps({"type": "missing"}), file=answers, flush=True)
         return 0
-    work: dict[str, Callable[[Any], Iterator[dict[str, Any]]]] = {"scan": scan, "convert": convert}
+    work: dict[str, Callable[[Any], Iterator[dict[str, Any]]]] = {"scan": scan, "convert": convert, "segment": segment}
     try:
         for event in work[sys.argv[1]](request):
             print(json.dumps(event, allow_nan=False), file=answers, flush=True)

@@ -49,6 +49,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./data.js')).addDataCommand,
   },
   {
+    usage: 'organs [options]',
+    description: 'Label the organs of scans, and merge given tumor labels',
+    load: async () => (await import('./organs.js')).addOrgansCommand,
+  },
+  {
     usage: 'prepare [options]',
     description: 'Prepare the cases of a configuration; reuse valid cases of the cache',
     load: async () => (await import('./prepare.js')).addPrepareCommand,
