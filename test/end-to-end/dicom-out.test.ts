@@ -28,7 +28,13 @@ interface Seg {
   readonly patient: string
   readonly series: string
   readonly description: string
-  readonly segments: readonly { label: string; type: string; scheme: string; region: string[]; voxels: number }[]
+  readonly segments: readonly {
+    label: string
+    type: string
+    scheme: string
+    region: string[]
+    voxels: number
+  }[]
   readonly slices: number
   readonly digest: string
 }
@@ -95,7 +101,13 @@ describe('freetumor predict --dicom --dicom-seg', () => {
       sizeVoxels: 48,
       seed: 5,
     })
-    const argv = ['predict', '--images', join(folder, 'others/imagesTr'), '--checkpoint', join(folder, 'a.pt')]
+    const argv = [
+      'predict',
+      '--images',
+      join(folder, 'others/imagesTr'),
+      '--checkpoint',
+      join(folder, 'a.pt'),
+    ]
     const more = ['--dicom-seg', series, '--dicom-seg-labels', '1:liver,2:liver-tumor', '--threads', '1']
     const done = await runCli([...argv, '--out', out, ...more, '--output', 'json'])
     expect(done.code, done.stderr).toBe(3)
@@ -120,10 +132,7 @@ describe('freetumor synthesize --dicom --organs-with', () => {
     expect(done.stderr).toContain('step 3 of 3')
     for (const name of ['scans', 'organs', 'synthetic']) expect(existsSync(join(out, name))).toBe(true)
     const [file] = JSON.parse(done.stdout).segmentations.cases.map((one: { file: string }) => one.file)
-    const [seg] = readSegs(
-      join(out, 'scans/imagesTr', readdirSync(join(out, 'scans/imagesTr'))[0]!),
-      [file],
-    )
+    const [seg] = readSegs(join(out, 'scans/imagesTr', readdirSync(join(out, 'scans/imagesTr'))[0]!), [file])
     expect(seg!.description).toBe('SYNTHETIC tumors, not findings')
     const tumor = seg!.segments.find(({ label }) => label === 'SYNTHETIC liver tumor')
     expect(tumor).toMatchObject({ type: '108369006', region: ['10200004'] })

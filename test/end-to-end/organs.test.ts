@@ -11,7 +11,8 @@ let tool: string[]
 
 beforeAll(async () => {
   tool = ['--with', 'totalsegmentator', '--tool-python', standInTools(join(folder, 'tool'))]
-  for (const name of ['a', 'b', 'c', 'd']) await writeStandInScan(join(folder, 'scans', `${name}.nii.gz`), ABDOMEN)
+  for (const name of ['a', 'b', 'c', 'd'])
+    await writeStandInScan(join(folder, 'scans', `${name}.nii.gz`), ABDOMEN)
 })
 
 const argv = (out: string, ...more: string[]): string[] => [
@@ -65,7 +66,9 @@ test('a killed freetumor leaves no tool behind', async () => {
       .filter((name) => /^\d+$/.test(name))
       .filter((pid) => {
         try {
-          return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(join(folder, 'tool/bin/TotalSegmentator'))
+          return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(
+            join(folder, 'tool/bin/TotalSegmentator'),
+          )
         } catch {
           return false
         }

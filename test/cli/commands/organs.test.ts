@@ -35,7 +35,10 @@ describe('freetumor organs', () => {
 
 describe('--dicom', () => {
   test.each<[string[], string]>([
-    [['predict', '--checkpoint', 'a.pt', '--out', 'out'], 'wrong input (expected --images or --dicom, found none)'],
+    [
+      ['predict', '--checkpoint', 'a.pt', '--out', 'out'],
+      'wrong input (expected --images or --dicom, found none)',
+    ],
     [
       ['predict', '--checkpoint', 'a.pt', '--out', 'out', '--images', 'a', '--dicom', 'b'],
       'wrong input (expected --images or --dicom, found both)',
@@ -44,8 +47,14 @@ describe('--dicom', () => {
       ['predict', '--checkpoint', 'a.pt', '--out', 'out', '--images', 'a', '--dicom-seg-labels', '1:liver'],
       '--dicom-seg: no CT series',
     ],
-    [['synthesize', '--out', 'out', '--dicom', 'a'], '--dicom: no organ labels (expected --organs-with, too)'],
-    [['synthesize', '--out', 'out', '--images', 'a', '--organs-with', 'lungmask'], '--organs-with: only with --dicom'],
+    [
+      ['synthesize', '--out', 'out', '--dicom', 'a'],
+      '--dicom: no organ labels (expected --organs-with, too)',
+    ],
+    [
+      ['synthesize', '--out', 'out', '--images', 'a', '--organs-with', 'lungmask'],
+      '--organs-with: only with --dicom',
+    ],
     [
       ['synthesize', '--out', 'out', '--images', 'a', '--dicom', 'b', '--organs-with', 'lungmask'],
       '--dicom: cannot be used with --images and --labels',

@@ -1,5 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { joinedMeaning, meaningsByNames, statedMeanings } from '../../../src/pipeline/flows/segment-meanings.js'
+import {
+  joinedMeaning,
+  meaningsByNames,
+  statedMeanings,
+} from '../../../src/pipeline/flows/segment-meanings.js'
 
 const LIVER = { name: 'liver', kind: 'organ', organ: 'liver' } as const
 const LIVER_TUMOR = { name: 'liver tumor', kind: 'tumor', organ: 'liver' } as const

@@ -20,7 +20,11 @@ beforeEach(() => {
 })
 
 /** Label a scan by a segmentor whose mask has output 1 in the liver, 2 in a part of it, and 3 in the pancreas. */
-async function label(metadata: Record<string, unknown>, options: Partial<LabelOrgansOptions> = {}, outputs = 4) {
+async function label(
+  metadata: Record<string, unknown>,
+  options: Partial<LabelOrgansOptions> = {},
+  outputs = 4,
+) {
   await writeStandInScan(join(folder, 'scans/a.nii.gz'), ABDOMEN)
   const facts = (path: string): CheckpointFacts =>
     checkpointFacts([segmentorFacts(outputs, { tumorOutputs: [2] })], {
