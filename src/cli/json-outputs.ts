@@ -14,6 +14,7 @@ import type { OrganLabels } from '../pipeline/organs/run.js'
 import type { OrganProgress } from '../pipeline/organs/settings.js'
 import type { RunPlan } from '../pipeline/plan/launch.js'
 import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
+import type { PluginCheck } from '../pipeline/ports/plugin.js'
 import type { PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
@@ -63,6 +64,7 @@ export interface JsonOutputs {
   organs: OrganLabels
   /** `script`: that of `submit`, if the configuration has a section `cluster`; else null. */
   plan: RunPlan & { readonly script: string | null }
+  'plugin check': PluginCheck
   predict: PredictionWithSegs & Partial<DicomPrediction>
   prepare: PrepareReport & { readonly wallSeconds: number; readonly estimate: PrepareEstimate }
   'prepare --estimate': PrepareEstimate

@@ -26,6 +26,7 @@ import { dicomSource, segOptions, segText } from '../dicom-options.js'
 import { labelIds, outputMap, outputNames } from '../label-ids.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printLine, printResult } from '../output.js'
+import { pluginOfWords } from '../plugin-words.js'
 import { type AddCommand, outputOption, weightsOption, withExample } from '../program.js'
 import { durationOf } from '../progress.js'
 import { shardOf, shardOption } from '../shard-option.js'
@@ -35,7 +36,9 @@ import { withLogFolder } from '../stage-context.js'
 const WINDOW_NOTE_MS = 10_000
 
 interface Options {
-  readonly checkpoint: readonly string[]
+  readonly checkpoint?: readonly string[]
+  readonly plugin?: readonly string[]
+  readonly pluginPython?: string
   readonly images?: string
   readonly split?: Split
   readonly allowOutside?: boolean
@@ -84,12 +87,14 @@ export const addPredictCommand: AddCommand = (program, io) => {
     'freetumor predict --checkpoint model.pt --dicom series --out hospital --dicom-seg',
   )
     .description('Segment scans; a mask has the grid of its scan')
-    .requiredOption(
+    .option(
       '--checkpoint <file...>',
       'Use these weights (file, run or step) of a segmentor; the probabilities of several are averaged',
     )
     .option('--images <path>', 'Read a folder of scans, a data set, one scan, or a list (.json, .txt)')
     .option('--dicom <dir>', 'Convert the DICOM series below this folder first; masks are in OUT/masks')
+    .option('--plugin <word...>', 'Segment with this program instead, in an environment of its own')
+    .option('--plugin-python <path>', 'Run the words of --plugin with this Python')
     .requiredOption('--out <dir>', 'Set the folder for the masks; a stopped prediction is resumed')
     .addOption(
       choice('--split <split>', 'Select the split of a list that has several', [
@@ -292,7 +297,8 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     workers,
     ...rest
   } = options
-  const { map, organIds, dicom: _dicom, dicomSeg: _seg, dicomSegLabels: _labels, ...flags } = rest
+  const { dicom: _dicom, dicomSeg: _seg, dicomSegLabels: _labels, ...own } = rest
+  const { map, organIds, plugin, pluginPython, checkpoint = [], ...flags } = own
   const config = file === undefined ? null : await readConfig(io, file)
   const preparation = config
     ? preparationOf(config)
@@ -308,7 +314,8 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     ...flags,
     images: resolve(io.cwd, flags.images ?? ''),
     out: resolve(io.cwd, flags.out),
-    checkpoint: flags.checkpoint.map((path) => resolve(io.cwd, path)),
+    checkpoint: checkpoint.map((path) => resolve(io.cwd, path)),
+    ...(plugin === undefined ? {} : { plugin: pluginOfWords(plugin, pluginPython, io.cwd) }),
     ...(flags.labels === undefined ? {} : { labels: resolve(io.cwd, flags.labels) }),
     ...(flags.organMasks === undefined ? {} : { organMasks: resolve(io.cwd, flags.organMasks) }),
     profile,
