@@ -25,17 +25,18 @@ export async function checkpointLabeller(
   region: Region,
   context: StageContext,
 ): Promise<OrganLabeller> {
+  const path = await checkpointFile(file)
   const inputs: PredictInputs = {
     images: options.images,
     out: options.out,
-    checkpoint: await checkpointFile(file),
+    checkpoint: path,
     device: options.device,
     processes: options.workers,
     patchMerging: options.patchMerging,
     weights: options.weights,
   }
   const weights = await predictWeights(
-    [inputs.checkpoint].flat(),
+    [path],
     inputs,
     options.region === undefined ? {} : publishedPreparation(options.region),
     context,
