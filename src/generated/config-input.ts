@@ -448,6 +448,13 @@ export interface PrepareInput {
    */
   readonly windowHu?: readonly [number, number] | undefined
   /**
+   * Compression of the prepared cases: `blosc` for less than half the size, `none` for the fastest reads. A compressed crop takes more processor time to read. The voxels are the same.
+   *
+   * - Default: none
+   * - Source: our choice
+   */
+  readonly compression?: 'none' | 'blosc' | undefined
+  /**
    * Number of processes that prepare cases at the same time. More processes are faster; each holds one volume in memory.
    *
    * - Unit: processes
@@ -1904,13 +1911,13 @@ export interface RuntimeInput {
    */
   readonly memoryFormat?: 'auto' | 'contiguous' | 'channelsLast' | undefined
   /**
-   * Number of CPU threads of each rank. Another number changes the last bits of the losses.
+   * Number of CPU threads of each rank; `auto` shares the usable processors of the node among its ranks. Another number changes the last bits of the losses.
    *
    * - Unit: threads
    * - Default: 1
    * - Source: our choice
    */
-  readonly threadsPerProcess?: number | undefined
+  readonly threadsPerProcess?: number | 'auto' | undefined
   /**
    * Restart policy after a recoverable failure. The job restarts from its newest checkpoint.
    *

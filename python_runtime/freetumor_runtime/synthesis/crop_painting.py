@@ -213,7 +213,7 @@ def measures_of(spec: TrainingSpec, painted: Sequence[PaintedTumors]) -> list[Cr
 
 
 def _figures(painted: PaintedTumors) -> Tensor:
-    """Return synthetic voxels, those seen and already seen, and the sum of their changes, float64 [4], on the device."""
+    """Return synthetic voxels, those seen and already seen, and the sum of their changes: float64 [4], same device."""
     boxes = [placed.box for placed in painted.tumors]
     # no other voxel is synthetic
     hull = tuple(

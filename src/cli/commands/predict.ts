@@ -91,10 +91,10 @@ export const addPredictCommand: AddCommand = (program, io) => {
       '--checkpoint <file...>',
       'Use these weights (file, run or step) of a segmentor; the probabilities of several are averaged',
     )
-    .option('--images <path>', 'Read a folder of scans, a data set, one scan, or a list (.json, .txt)')
-    .option('--dicom <dir>', 'Convert the DICOM series below this folder first; masks are in OUT/masks')
     .option('--plugin <word...>', 'Segment with this program instead, in an environment of its own')
     .option('--plugin-python <path>', 'Run the words of --plugin with this Python')
+    .option('--images <path>', 'Read a folder of scans, a data set, one scan, or a list (.json, .txt)')
+    .option('--dicom <dir>', 'Convert the DICOM series below this folder first; masks are in OUT/masks')
     .requiredOption('--out <dir>', 'Set the folder for the masks; a stopped prediction is resumed')
     .addOption(
       choice('--split <split>', 'Select the split of a list that has several', [
@@ -297,8 +297,8 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     workers,
     ...rest
   } = options
-  const { dicom: _dicom, dicomSeg: _seg, dicomSegLabels: _labels, ...own } = rest
-  const { map, organIds, plugin, pluginPython, checkpoint = [], ...flags } = own
+  const { map, organIds, plugin, pluginPython, checkpoint = [], ...others } = rest
+  const { dicom: _dicom, dicomSeg: _seg, dicomSegLabels: _labels, ...flags } = others
   const config = file === undefined ? null : await readConfig(io, file)
   const preparation = config
     ? preparationOf(config)
