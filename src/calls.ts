@@ -3,6 +3,11 @@ import type { CheckReport } from './curation/check/run.js'
 import type { StageContext } from './pipeline/context.js'
 import { type AuditDataOptions, auditDataAt, type DataAudit } from './pipeline/data/audit.js'
 import { type CheckDataOptions, checkDataAt } from './pipeline/data/check.js'
+import {
+  type CalibrateOptions,
+  calibrateMasks,
+  type WrittenCalibration,
+} from './pipeline/evaluate/calibrate.js'
 import { type Merged, mergeShardsAt } from './pipeline/flows/merge.js'
 import { torchRuntime } from './runtime/torch-runtime.js'
 import { makeTemporaryFolder } from './whole-file.js'
@@ -29,6 +34,14 @@ export function checkData(paths: readonly string[], options: CheckDataOptions = 
  */
 export function auditData(paths: readonly string[], options: AuditDataOptions = {}): Promise<DataAudit> {
   return auditDataAt(paths, options, shardContext(options))
+}
+
+/** Measure a baseline on held-out real tumors, and write the file that `quality.calibration` names. */
+export function calibrate(
+  options: CalibrateOptions,
+  settings: CallSettings = {},
+): Promise<WrittenCalibration> {
+  return withContext(settings, (context) => calibrateMasks(options, context))
 }
 
 /**

@@ -46,6 +46,7 @@ const FREE = [
   'training.keepCheckpoints',
   // compared by content
   'quality.reviews',
+  'quality.calibration',
   'evaluation.windowBatch',
   'evaluation.profile',
   'runtime.python',

@@ -1,7 +1,7 @@
 """Paint synthetic tumors on the crops of a step, and measure what the baseline detects (docs/method.md 6, 9)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -110,9 +110,14 @@ class OnlineSynthesis:
         return OnlineSynthesis(spec, CropPainter.build(spec, device), generator, baseline)
 
     @torch.no_grad()
-    def paint(self, crops: Sequence[PlannedCrop]) -> tuple[PaintedCrop, ...]:
-        """Paint crop by crop, because the generator normalises by the statistics of its batch."""
-        return tuple(self._painted(crop) for crop in self.painter.augment(crops))
+    def paint(self, crops: Sequence[PlannedCrop], draws: Sequence[int] | None = None) -> tuple[PaintedCrop, ...]:
+        """Paint the first attempt of each crop, or the given one.
+
+        Crop by crop, because the generator normalises by the statistics of its batch.
+        """
+        wanted = [0] * len(crops) if draws is None else draws
+        attempts = [_of_draw(crop, draw) for crop, draw in zip(crops, wanted, strict=True)]
+        return tuple(self._painted(crop) for crop in self.painter.augment(attempts))
 
     def _painted(self, crop: AugmentedCrop) -> PaintedCrop:
         image_XYZ, label_XYZ = crop.image_XYZ, crop.label_XYZ
@@ -132,6 +137,10 @@ class OnlineSynthesis:
             if self.spec.synthesis is not None and self.spec.synthesis.measureAlreadySeen:
                 already = int((_calls_tumor(self.baseline, crop.image_XYZ) & synthetic).sum())
         return measures_of(self.spec, crop, crop.tumors, fake_XYZ, roles_XYZ, seen, already)
+
+
+def _of_draw(crop: PlannedCrop, draw: int) -> PlannedCrop:
+    return replace(crop, tumors=tuple(tumor for tumor in crop.tumors if tumor.draw == draw))
 
 
 def unpainted(

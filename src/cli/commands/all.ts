@@ -1,4 +1,5 @@
 import type { AddCommand } from '../program.js'
+import { addCalibrateCommand } from './calibrate.js'
 import { addCheckpointCommand } from './checkpoint.js'
 import { addConfigCommand } from './config.js'
 import { addDataCommand } from './data.js'
@@ -46,6 +47,7 @@ export const COMMANDS: readonly AddCommand[] = [
   addPredictCommand,
   addCheckpointCommand,
   addEvaluateCommand,
+  addCalibrateCommand,
   addMergeCommand,
   addReportCommand,
 ]
