@@ -35,6 +35,7 @@ const COMMON = [
   'stop-signals.ts',
   'suggestion.ts',
   'system-errors.ts',
+  'threads.ts',
   'whole-file.ts',
 ]
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
@@ -106,6 +107,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   'stop-signals.ts': { uses: [] },
   'suggestion.ts': { uses: [] },
   'system-errors.ts': { uses: [] },
+  'threads.ts': { uses: [] },
   'whole-file.ts': { uses: [] },
 }
 

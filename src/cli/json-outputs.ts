@@ -27,12 +27,14 @@ import type { LaunchEvent, LaunchResult } from '../training/launch.js'
 import type { RunResult } from '../training/run.js'
 import type { RunSummary } from '../training/run-summary.js'
 import type { Region } from '../volume/labels.js'
+import type { CommandTree } from './command-tree.js'
 
 /** Version of the JSON documents. It grows when a key is renamed, removed or changes its meaning. */
 export const SCHEMA_VERSION = 1
 
 /** Documents that commands print with `--output json`, without `schemaVersion`, which `printResult` adds. */
 export interface JsonOutputs {
+  '--help': CommandTree
   calibrate: WrittenCalibration
   'checkpoint convert': Converted
   'checkpoint inspect': CheckpointFacts & { readonly hints: readonly string[]; readonly probe?: ProbeResult }

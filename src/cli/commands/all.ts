@@ -1,6 +1,7 @@
 import type { AddCommand } from '../program.js'
 import { addCalibrateCommand } from './calibrate.js'
 import { addCheckpointCommand } from './checkpoint.js'
+import { addCompletionCommand } from './completion.js'
 import { addConfigCommand } from './config.js'
 import { addDataCommand } from './data.js'
 import { addDemoCommand } from './demo.js'
@@ -50,4 +51,5 @@ export const COMMANDS: readonly AddCommand[] = [
   addCalibrateCommand,
   addMergeCommand,
   addReportCommand,
+  addCompletionCommand,
 ]
