@@ -68,7 +68,9 @@ async function main(): Promise<void> {
       return
     case 'run':
     case 'page': {
-      const frozen = await readFrozen(values.plan)
+      const frozen = await readFrozen(values.plan).catch((error: Error) => {
+        throw new Usage(error.message)
+      })
       const out = resolve(values.out ?? '.freetumor/quality-policy')
       const cells = await runCells(out, frozen.plan, frozen.seeds, command === 'page', (done) =>
         writePolicyPage(out, frozen, done, concludePolicy(frozen.plan, done)),

@@ -19,6 +19,7 @@ describe('the seeds of a frozen plan', () => {
     const git = (...args: readonly string[]): string =>
       execFileSync('git', ['-C', root, '-c', 'user.name=a', '-c', 'user.email=a@b', ...args], { encoding: 'utf8' })
     git('init', '-q')
+    git('commit', '-q', '--allow-empty', '-m', 'Begin')
     const file = join(root, 'plan.json')
     writeFileSync(file, JSON.stringify(POLICY_PLAN))
     await expect(readFrozen(file, root)).rejects.toThrow('plan.json: not committed')
