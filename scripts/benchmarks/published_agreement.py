@@ -171,6 +171,7 @@ def spec_of(out: Path, checkpoint: Path, cases, overlap: float) -> PredictSpec:
         cropForeground=True,
         padding="lowerEnd",
         minForeground=0.0,
+        windowChoice="all",
         grid="prepared",
         resampling="nearest",
         dataType="uint8",

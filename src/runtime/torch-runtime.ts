@@ -34,7 +34,15 @@ import { strayText, toCaseOutcome, toCommand, toRuntimeEvent } from './events.js
 import { clearFailures, explainFailure, failureFolder, oomKills } from './failure.js'
 import { answerRank } from './feed-service.js'
 import { jobStopped } from './job-errors.js'
-import { type ProcessEnd, RANK_STORE, type RuntimeProcess, runtimeArgv, startProcess } from './process.js'
+import {
+  isOnlyRank,
+  ONLY_RANK,
+  type ProcessEnd,
+  RANK_STORE,
+  type RuntimeProcess,
+  runtimeArgv,
+  startProcess,
+} from './process.js'
 import { cleanEnvironment, compilerCache, resolvePython } from './python.js'
 import { networkOf, rendezvousOf } from './rendezvous.js'
 import { shareRun } from './run-service.js'
@@ -46,7 +54,7 @@ export interface TorchRuntimeOptions {
   readonly python?: string | null | undefined
 }
 
-/** Return the model runtime that computes: PyTorch under torchrun for trainings, a plain process for work by case. */
+/** Return the model runtime that computes: PyTorch in one process, or in ranks under torchrun. */
 export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
   return {
     train: (spec, feed, call) => new TorchSession(options, spec, feed, call),
@@ -98,7 +106,8 @@ async function startJob(
   const python = resolvePython({ explicit: options.python ?? undefined })
   const node = call.place?.nodeRank ?? 0
   const rendezvous = rendezvousOf(call.place, call.hangSeconds ?? null)
-  const alone = rendezvous === undefined && (ranks ?? 1) === 1
+  const onlyRank = isOnlyRank(ranks, rendezvous)
+  const alone = onlyRank || (rendezvous === undefined && ranks === null)
   const network = alone ? {} : await networkOf(rendezvous?.rendezvous ?? null)
   const threads = 'threadsPerProcess' in spec ? spec.threadsPerProcess : 1
   const environment = { ...network, ...cleanEnvironment({ threads }) }
@@ -142,6 +151,8 @@ async function startJob(
         FREETUMOR_LOG_DIRECTORY: call.logDirectory,
         FREETUMOR_FAILURES: failureFolder(call.logDirectory, node),
         ...(tensors ? { FREETUMOR_FEED: tensors.address } : {}),
+        ...(call.profile ? { FREETUMOR_PROFILE: '1' } : {}),
+        ...(onlyRank ? ONLY_RANK : {}),
         ...(rendezvous ? {} : { FREETUMOR_STORE: join(directory, RANK_STORE) }),
       },
       logDirectory: call.logDirectory,
@@ -158,7 +169,8 @@ async function startJob(
       tensors,
       logDirectory: call.logDirectory,
       node,
-      explain: (end) => explainFailure({ logDirectory: call.logDirectory, node, end, oomKillsBefore }),
+      explain: (end) =>
+        explainFailure({ logDirectory: call.logDirectory, node, end, oomKillsBefore, onlyRank }),
       feedFailure: () => feedFailure,
       close,
     }

@@ -21,6 +21,8 @@ class PrepareSpec:
     spacingMm: tuple[float, ...]
     windowHu: tuple[float, ...]
     numIds: int
+    # "none" or "blosc"
+    compression: str
     # every byte of a case that is reused
     verify: bool
     cases: tuple[PrepareCase, ...]
@@ -59,6 +61,8 @@ class PredictSpec:
     spacingMm: tuple[float, ...]
     patchVoxels: tuple[int, ...]
     windows: SlidingWindowsSpec
+    # all, or coarse: around the findings of windows side by side
+    windowChoice: str
     mirrorAxes: tuple[int, ...]
     cropForeground: bool
     # lowerEnd or minimum

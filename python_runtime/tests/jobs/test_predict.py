@@ -90,6 +90,7 @@ def spec_of(folder, tmp_path, **changes) -> PredictSpec:
         spacingMm=SPACING,
         patchVoxels=(16, 16, 16),
         windows=SlidingWindowsSpec(0.5, "constant", 4),
+        windowChoice="all",
         mirrorAxes=(),
         cropForeground=True,
         padding="lowerEnd",

@@ -64,6 +64,7 @@ def spec_of(folder, out, **changes):
         cropForeground=True,
         padding="lowerEnd",
         minForeground=0.0,
+        windowChoice="all",
         grid="original",
         resampling="nearest",
         dataType="uint8",

@@ -19,7 +19,8 @@ from freetumor_runtime.data.crops import (
 from freetumor_runtime.data.variant_source import Attempt
 from freetumor_runtime.models.segmentor import freeze
 from freetumor_runtime.models.unet3d import UNet3d
-from freetumor_runtime.synthesis.crop_painting import CropPainter, OnlineSynthesis, PaintedCrop
+from freetumor_runtime.synthesis.crop_painting import CropPainter, OnlineSynthesis
+from freetumor_runtime.synthesis.painted_crop import PaintedCrop
 from freetumor_runtime.synthesis.painting import TumorPainter, mark_synthetic, place_shape, tumor_box
 from freetumor_runtime.synthesis.subvolume import OpenSubvolume, Tools, paint_attempt
 from freetumor_runtime.synthesis.texture import TextureBank

@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
 import {
@@ -17,6 +16,7 @@ import type { MergingOrder } from '../../pipeline/ports/checkpoint.js'
 import { type PredictOptions, type PredictProgress, predictMasks } from '../../pipeline/predict/run.js'
 import { counted } from '../../plain-text.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
+import { threadsOf } from '../../usable-processors.js'
 import { readConfig } from '../config-file.js'
 import { labelIds, outputMap, outputNames } from '../label-ids.js'
 import { wholeNumber } from '../numbers.js'
@@ -43,6 +43,7 @@ interface Options {
   readonly overlap?: number
   readonly blend?: PredictSettings['blend']
   readonly windowBatch?: number
+  readonly windows?: PredictSettings['windows']
   readonly mirror?: PredictSettings['mirrorAxes'] | true
   readonly precision?: PredictSettings['precision']
   readonly grid?: PredictSettings['grid']
@@ -123,7 +124,14 @@ export const addPredictCommand: AddCommand = (program, io) => {
         ['constant', 'gaussian'],
       ),
     )
-    .option('--window-batch <n>', 'Set the sliding windows per batch (default: 4)', wholeNumber(1))
+    .addOption(
+      choice(
+        '--windows <choice>',
+        'Compute all sliding windows, or only those near the findings of a coarse pass (default: all)',
+        ['all', 'coarse'],
+      ),
+    )
+    .option('--window-batch <n>', 'Set the sliding windows per batch on a GPU (default: 4)', wholeNumber(1))
     .option(
       '--mirror [axes]',
       'Average over windows mirrored along these axes, such as 0,1; without axes: all',
@@ -274,8 +282,10 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     processes,
     threadsPerProcess:
       threads ??
-      config?.runtime.threadsPerProcess ??
-      Math.max(1, Math.floor(availableParallelism() / processes)),
+      threadsOf({
+        threadsPerProcess: config?.runtime.threadsPerProcess ?? 'auto',
+        processesPerNode: processes,
+      }).threads,
     probabilities: probabilities === true ? 'all' : probabilities,
     ...(map === undefined ? {} : { map: outputMap(map, named) }),
     ...(organIds === undefined ? {} : { organIds: labelIds('--organ-ids', organIds, named) }),

@@ -2,6 +2,7 @@ import { paintsTumors } from '../../config/jobs.js'
 import { type NetworkStage, networkStages } from '../../config/network-stages.js'
 import type { RunConfig } from '../../config/schema.js'
 import { wantedMeasures, wantsAlreadySeen } from '../../quality/policy.js'
+import { threadsOf } from '../../usable-processors.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
 import type { OptimizerSpec, SegmentorSpec, SynthesisSpec, TrainingSpec } from '../ports/training.js'
 import type { TrainingCase } from '../prepare/run.js'
@@ -70,8 +71,8 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
 
 /** Return the keys of `runtime` that the ranks need, in the order of the spec. */
 function ofRuntime(runtime: RunConfig['runtime']) {
-  const { precision, reproducible, compile, memoryFormat, device, processesPerNode, threadsPerProcess } =
-    runtime
+  const { precision, reproducible, compile, memoryFormat, device, processesPerNode } = runtime
+  const threadsPerProcess = threadsOf(runtime).threads
   return { precision, reproducible, compile, memoryFormat, device, processesPerNode, threadsPerProcess }
 }
 

@@ -9,6 +9,7 @@ export interface PrepareSpec {
   readonly spacingMm: Vec3
   readonly windowHu: readonly [number, number]
   readonly numIds: number
+  readonly compression: 'none' | 'blosc'
   /** Check every byte of a case that is reused; prepare a damaged case again. */
   readonly verify: boolean
   readonly cases: readonly {
@@ -49,6 +50,7 @@ export interface PredictSpec {
   readonly spacingMm: Vec3
   readonly patchVoxels: Vec3
   readonly windows: SlidingWindowsSpec
+  readonly windowChoice: PredictSettings['windows']
   readonly mirrorAxes: PredictSettings['mirrorAxes']
   readonly cropForeground: boolean
   readonly padding: PredictSettings['padding']

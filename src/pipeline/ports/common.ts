@@ -10,6 +10,8 @@ export interface CallOptions {
   readonly windows?: ((caseId: string, done: number, total: number) => void) | undefined
   /** Seconds without an event after which a training is ended. Default: no limit. */
   readonly hangSeconds?: number | null | undefined
+  /** Measure the stages of the steps of a training. Default: false. */
+  readonly profile?: boolean | undefined
   /** Place among several nodes that train together. Default: a single node. */
   readonly place?: NodePlace | undefined
 }

@@ -76,7 +76,7 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   const checkpoints = await Promise.all([options.checkpoint].flat().map(checkpointFile))
   const weights = await predictWeights(checkpoints, options, statedPreparation(options), context)
   const settings = predictSettingsOf(options, weights.windows)
-  if (weights.nnunet) refusePreparedGrid(settings)
+  if (weights.nnunet) refuseForNnUNet(settings)
   const mine = shard === undefined ? scans : casesOfShard(scans, shard)
   const spec = predictSpec(options, settings, weights, out, mine)
   const work = { options, out, scans: mine, spec, recorded: recordedSettings(spec, weights) }
@@ -187,8 +187,8 @@ async function segment(
   return { cases, failed, lines }
 }
 
-/** @throws UsageError for settings of the prepared grid, which an nnU-Net does not use */
-function refusePreparedGrid({ grid, blend }: PredictSettings): void {
+/** @throws UsageError for settings that an nnU-Net does not have */
+function refuseForNnUNet({ grid, blend, windows }: PredictSettings): void {
   if (grid === 'prepared')
     throw new UsageError('--grid prepared: not possible with an nnU-Net model, which has a grid of its own', {
       hint: 'omit --grid, --labels and --profile',
@@ -196,6 +196,10 @@ function refusePreparedGrid({ grid, blend }: PredictSettings): void {
   if (blend === 'constant')
     throw new UsageError('--blend constant: not possible with an nnU-Net model (expected gaussian)', {
       hint: 'omit --blend and --profile',
+    })
+  if (windows === 'coarse')
+    throw new UsageError('--windows coarse: not possible with an nnU-Net model (expected all)', {
+      hint: 'omit --windows',
     })
 }
 

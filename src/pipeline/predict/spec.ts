@@ -14,7 +14,7 @@ export function predictSpec(
   out: string,
   scans: readonly ScanCase[],
 ): PredictSpec {
-  const { overlap, blend, windowBatch, map, ...rest } = settings
+  const { overlap, blend, windowBatch, windows: windowChoice, map, ...rest } = settings
   const { windowHu, spacingMm, patchVoxels, tumorOutputs } = weights
   return {
     job: 'predict',
@@ -31,6 +31,7 @@ export function predictSpec(
     spacingMm,
     patchVoxels,
     windows: { overlap, blend, windowBatch },
+    windowChoice,
     ...rest,
     tumorOutputs,
     organIds: options.organIds ?? [],

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import { wantedMeasures, wantsAlreadySeen } from '../../quality/policy.js'
+import { threadsOf } from '../../usable-processors.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
 import { makeFolder } from '../../whole-file.js'
 import type { ServeSpec } from '../ports/serving.js'
@@ -43,6 +44,6 @@ export async function serveSpec(settings: ServeSettings): Promise<ServeSpec> {
     textureDirectory,
     textureSeed: config.seed,
     device: runtime.device,
-    threadsPerProcess: runtime.threadsPerProcess,
+    threadsPerProcess: threadsOf({ ...runtime, processesPerNode: 1 }).threads,
   }
 }

@@ -1,4 +1,5 @@
 import { MEASURES, wantsAlreadySeen } from '../../quality/policy.js'
+import { threadsOf } from '../../usable-processors.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
 import type { SynthesizeSpec } from '../ports/synthesis.js'
 import type { CaseToPrepare } from '../prepare/run.js'
@@ -64,7 +65,7 @@ export function synthesizeSpec(settings: SynthesisSettings, parts: SpecParts): S
     pictures: report.pictures,
     device: runtime.device,
     processesPerNode: runtime.processesPerNode,
-    threadsPerProcess: runtime.threadsPerProcess,
+    threadsPerProcess: threadsOf(runtime).threads,
     cases: parts.prepared.map(({ id, path }) => {
       const { image, label, labelMap } = byId.get(id)!
       return {
