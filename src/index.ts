@@ -139,6 +139,7 @@ export type { CalibratedThreshold, Calibration, HeldOutTumor, SizesByVolume } fr
 export type { TumorMeasures, Verdict } from './quality/judge.js'
 export type { LedgerLine, SynthesisLine } from './quality/ledger.js'
 export type {
+  CalibratedPolicy,
   JudgedKind,
   Override as QualityOverride,
   QualityPolicy,
@@ -159,8 +160,7 @@ export {
 } from './quality/reviews.js'
 export type { Kept, SweepRow } from './quality/sweep.js'
 export type { CheckpointFormat, Converted } from './runtime/checkpoint.js'
-export type { DoctorCheck } from './runtime/doctor.js'
-export { type DoctorOptions, type DoctorReport, runDoctor } from './runtime/doctor.js'
+export { type DoctorCheck, type DoctorOptions, type DoctorReport, runDoctor } from './runtime/doctor.js'
 export { connectRun, type RemoteRun } from './runtime/run-service.js'
 export { type SetupOptions, type SetupResult, setUpRuntime } from './runtime/setup.js'
 export type { KeyParts } from './simulation/random.js'

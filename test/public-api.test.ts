@@ -42,6 +42,7 @@ it('matches its snapshot', () => {
       "UsageError",
       "appendReview",
       "auditData",
+      "calibrate",
       "cardOf",
       "checkConfig",
       "checkData",
@@ -94,6 +95,10 @@ it('matches its snapshot', () => {
       "AuditDataOptions",
       "AuditPair",
       "BoxMask",
+      "CalibrateOptions",
+      "CalibratedPolicy",
+      "CalibratedThreshold",
+      "Calibration",
       "CallSettings",
       "CaseError",
       "CaseGeometry",
@@ -140,6 +145,7 @@ it('matches its snapshot', () => {
       "FoldPlan",
       "FoldRow",
       "Froc",
+      "HeldOutTumor",
       "HuVolume",
       "ImportDataOptions",
       "InspectSettings",
@@ -245,6 +251,7 @@ it('matches its snapshot', () => {
       "SharedSources",
       "SimulationInput",
       "SizeClass",
+      "SizesByVolume",
       "SliceRange",
       "SourceOptions",
       "Split",
@@ -290,6 +297,7 @@ it('matches its snapshot', () => {
       "VoxelArray",
       "WarmRuntime",
       "WorkOptions",
+      "WrittenCalibration",
     ]
   `)
 })

@@ -17,7 +17,7 @@ export interface PolicyPlan extends Omit<Plan, 'seeds' | 'testSeed' | 'arms'> {
   readonly margin: number
 }
 
-/** A cell costs about 280 processor seconds on one core: half the voxels of few-labels' crops, and smaller phantoms. */
+/** A cell costs about 330 processor seconds on one core: half the voxels of few-labels' crops, and smaller phantoms. */
 export const POLICY_PLAN: PolicyPlan = {
   numSeeds: 10,
   labelled: [2, 4, 8],
@@ -46,7 +46,7 @@ export interface FrozenPlan {
 }
 
 /**
- * Return seeds that nobody chose: numbers of the SHA-256 of a commit id, all different, at least 1000 and even, because
+ * Return seeds that the commit decides, not a person: numbers of the SHA-256 of a commit id, all different, at least 1000 and even, because
  * seed + 1 draws the held-out cases.
  */
 export function seedsOf(commit: string, count: number): number[] {
