@@ -10,6 +10,7 @@ import type { DemoResult } from '../pipeline/flows/demo.js'
 import type { Merged } from '../pipeline/flows/merge.js'
 import type { RunPlan } from '../pipeline/plan/launch.js'
 import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
+import type { PluginCheck } from '../pipeline/ports/plugin.js'
 import type { Prediction, PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
@@ -59,6 +60,7 @@ export interface JsonOutputs {
   phantom: { readonly out: string; readonly cases: number; readonly region: Region }
   /** `script`: that of `submit`, if the configuration has a section `cluster`; else null. */
   plan: RunPlan & { readonly script: string | null }
+  'plugin check': PluginCheck
   predict: Prediction
   prepare: PrepareReport & { readonly wallSeconds: number; readonly estimate: PrepareEstimate }
   'prepare --estimate': PrepareEstimate

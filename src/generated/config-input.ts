@@ -870,6 +870,46 @@ export interface NetworksInput {
    */
   readonly baseline?: {
     /**
+     * Program in an environment of its own that segments the crops, see docs/plugins.md. It replaces `checkpoint` and `trainFrom`; job `synthesis` cannot use one.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly plugin?: {
+      /**
+       * Python executable of the environment of the plug-in, as a path or a command name. It starts `command`; with null, the first word of `command` is the program.
+       *
+       * - Default: null
+       * - Relative paths: from the folder of the file; with --set, from the working directory
+       * - Source: our choice
+       */
+      readonly python?: string | null | undefined
+      /**
+       * Words of the command line that starts the plug-in; no shell reads them. `{device}`, `{threads}` and `{socket}` are filled in; words with ./ are paths from the file.
+       *
+       * - Default: none (required)
+       * - Relative paths: from the folder of the file; with --set, from the working directory
+       * - Source: our choice
+       */
+      readonly command?: readonly string[] | undefined
+      /**
+       * Time limit for the start of the plug-in, including its imports and weights. A plug-in that takes longer is ended with an error.
+       *
+       * - Unit: s
+       * - Default: 60
+       * - Source: our choice
+       */
+      readonly startTimeoutSeconds?: number | undefined
+      /**
+       * Time limit for the answer to a request, which is one crop. A plug-in that takes longer is ended with an error.
+       *
+       * - Unit: s
+       * - Default: 120
+       * - Source: our choice
+       */
+      readonly requestTimeoutSeconds?: number | undefined
+    } | null | undefined
+    /**
      * Checkpoint of the frozen baseline. If it is null, `trainFrom` makes the baseline.
      *
      * - Default: null
@@ -907,6 +947,46 @@ export interface NetworksInput {
    * - Source: published scripts, docs/method.md#8-networks-and-checkpoints
    */
   readonly generator?: {
+    /**
+     * Program in an environment of its own that synthesizes the tumors, see docs/plugins.md. It replaces `checkpoint` and `trainFrom`; job `synthesis` cannot use one.
+     *
+     * - Default: null
+     * - Source: our choice
+     */
+    readonly plugin?: {
+      /**
+       * Python executable of the environment of the plug-in, as a path or a command name. It starts `command`; with null, the first word of `command` is the program.
+       *
+       * - Default: null
+       * - Relative paths: from the folder of the file; with --set, from the working directory
+       * - Source: our choice
+       */
+      readonly python?: string | null | undefined
+      /**
+       * Words of the command line that starts the plug-in; no shell reads them. `{device}`, `{threads}` and `{socket}` are filled in; words with ./ are paths from the file.
+       *
+       * - Default: none (required)
+       * - Relative paths: from the folder of the file; with --set, from the working directory
+       * - Source: our choice
+       */
+      readonly command?: readonly string[] | undefined
+      /**
+       * Time limit for the start of the plug-in, including its imports and weights. A plug-in that takes longer is ended with an error.
+       *
+       * - Unit: s
+       * - Default: 60
+       * - Source: our choice
+       */
+      readonly startTimeoutSeconds?: number | undefined
+      /**
+       * Time limit for the answer to a request, which is one crop. A plug-in that takes longer is ended with an error.
+       *
+       * - Unit: s
+       * - Default: 120
+       * - Source: our choice
+       */
+      readonly requestTimeoutSeconds?: number | undefined
+    } | null | undefined
     /**
      * Checkpoint of the generator, or an object with `path` and `use`. In job `synthesis`, generator and discriminator start from it.
      *

@@ -34,6 +34,7 @@ import { strayText, toCaseOutcome, toCommand, toRuntimeEvent } from './events.js
 import { clearFailures, explainFailure, failureFolder, oomKills } from './failure.js'
 import { answerRank } from './feed-service.js'
 import { jobStopped } from './job-errors.js'
+import { inspectPlugin } from './plugin.js'
 import {
   isOnlyRank,
   ONLY_RANK,
@@ -65,6 +66,7 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
     synthesize: (spec, feed, call) => runSynthesis(options, spec, feed, call),
     serve: (spec, call) => serveCalls(options, spec, call),
     inspect: (path, call) => inspectFile(path, { ...options, ...call }),
+    inspectPlugin: (spec, call) => inspectPlugin(spec, { ...options, ...call }),
     share: shareRun,
     lock: (directory, work) => lockDirectory(directory, work, options.python),
   }

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from freetumor_runtime.config.common import SlidingWindowsSpec
+from freetumor_runtime.config.common import PluginSpec, SlidingWindowsSpec
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ class PredictMember:
 class PredictSpec:
     job: str
     directory: str
+    # none with a plug-in
     members: tuple[PredictMember, ...]
+    plugin: PluginSpec | None
     device: str
     processesPerNode: int
     threadsPerProcess: int

@@ -34,6 +34,7 @@ from freetumor_runtime.events import Event, Finished
 from freetumor_runtime.inference.ensemble import Predictor, ensemble_planes, predictor_of, to_probabilities
 from freetumor_runtime.inference.glance import Glance, glance
 from freetumor_runtime.inference.nnunet import NnUNetLogits, segment_scan, winners_of
+from freetumor_runtime.inference.plugin_segmentor import PluginSegmentor
 from freetumor_runtime.inference.sliding_windows import (
     Planes,
     WindowCount,
@@ -43,6 +44,7 @@ from freetumor_runtime.inference.sliding_windows import (
     plan_windows,
 )
 from freetumor_runtime.models.nnunet import NnUNet
+from freetumor_runtime.plugins.client import Plugin
 from freetumor_runtime.training.ranks import Ranks
 
 # Time between two reports of the progress within a case.
@@ -61,7 +63,7 @@ class CaseSource(Protocol):
 
 def predict(spec: PredictSpec, ranks: Ranks, source: CaseSource) -> Iterator[Event]:
     work_of: Callable[..., dict]
-    if is_model_folder(spec.members[0].checkpoint):
+    if spec.plugin is None and is_model_folder(spec.members[0].checkpoint):
         model = load_model(spec, ranks.device)
         work_of, count = partial(predict_by_nnunet, spec, model, ranks.device), len(model.networks)
     else:
@@ -92,6 +94,12 @@ class CaseProgress:
 
 
 def load_members(spec: PredictSpec, device: torch.device) -> list[Predictor]:
+    if spec.plugin is not None:
+        segmentor = PluginSegmentor(
+            Plugin(spec.plugin, str(device), spec.threadsPerProcess), spec.windowHu, spec.spacingMm
+        )
+        refuse_other_outputs(spec, f"plug-in {segmentor.plugin.facts.name}", segmentor.outputs)
+        return [predictor_of(segmentor.eval(), spec.mirrorAxes, "fp32")]
     members = []
     for member in spec.members:
         loaded = load_segmentor(member.checkpoint, member.patchMerging, device, member.weights)

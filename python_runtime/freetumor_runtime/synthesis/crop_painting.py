@@ -17,6 +17,7 @@ from freetumor_runtime.inference.nnunet_judge import load_judge
 from freetumor_runtime.synthesis.measures import TumorView, measure, real_sharpness_hu_per_mm, real_tumor_places_mm
 from freetumor_runtime.synthesis.painted_crop import PaintedCrop, augmented_volume
 from freetumor_runtime.synthesis.painting import Field, PlacedTumor, TumorPainter, mark_synthetic, planned_voxels
+from freetumor_runtime.synthesis.plugin_synthesizer import PluginSynthesizer, plugin_synthesizer
 from freetumor_runtime.synthesis.render import REAL_TUMOR, SYNTHETIC
 from freetumor_runtime.synthesis.texture import TextureBank
 
@@ -68,17 +69,26 @@ class CropPainter:
         return [self._augmented(crop) for crop in crops]
 
     def compose(
-        self, crop: AugmentedCrop, raw_CXYZ: Tensor | None, tumors: Sequence[PlacedTumor]
+        self,
+        crop: AugmentedCrop,
+        raw_CXYZ: Tensor | None,
+        tumors: Sequence[PlacedTumor],
+        plugin: PluginSynthesizer | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Paint tumors of the crop in order; return (image float32, roles uint8), both [X, Y, Z].
 
-        `raw_CXYZ` is the generator's output for this crop; None paints each tumor's hand-crafted difference.
+        `raw_CXYZ` is the generator's output for this crop; None paints each tumor's hand-crafted difference, unless a
+        plug-in paints it.
         """
         image_XYZ = crop.image_XYZ.clone()
         roles_XYZ = self.tumors.roles(crop.label_XYZ, tumors[0].organ.label)
         raw = None if raw_CXYZ is None else _field_of(raw_CXYZ)
-        for placed in tumors:
-            self.tumors.paint(image_XYZ, placed, raw)
+        for at, placed in enumerate(tumors):
+            if plugin is None:
+                self.tumors.paint(image_XYZ, placed, raw)
+            else:
+                place = crop.planned.item, crop.planned.crop, placed.tumor.draw, at
+                plugin.paint(image_XYZ, crop.label_XYZ, placed, place)
             mark_synthetic(roles_XYZ, placed.box, placed.roles_XYZ, SYNTHETIC)
         return image_XYZ, roles_XYZ
 
@@ -96,23 +106,27 @@ class CropPainter:
 class OnlineSynthesis:
     """Paints the crops of a segmentation training and measures what the baseline detects.
 
-    `generator` None: each tumor's hand-crafted difference is painted. `baseline` None: nothing is detected.
+    `generator` and `plugin` None: each tumor's hand-crafted difference is painted. `baseline` None: nothing is
+    detected.
     """
 
     spec: TrainingSpec
     painter: CropPainter
     generator: nn.Module | None
+    plugin: PluginSynthesizer | None
     baseline: LoadedSegmentor | None
 
     @staticmethod
     def build(spec: TrainingSpec, device: torch.device) -> "OnlineSynthesis":
-        """Load textures, frozen generator and frozen baseline, as far as the training has them."""
-        generator = None
+        """Load textures, frozen generator or plug-in, and frozen baseline, as far as the training has them."""
+        generator = plugin = None
         own = spec.generator
-        if own is not None and own.checkpoint is not None:
+        if own is not None and own.plugin is not None:
+            plugin = plugin_synthesizer(own.plugin, spec, spec.seed, device)
+        elif own is not None and own.checkpoint is not None:
             generator = load_generator(own.checkpoint, own.channel, device, own.weights).network
         baseline = load_baseline(spec, spec.baseline, device) if spec.baseline is not None else None
-        return OnlineSynthesis(spec, CropPainter.build(spec, device), generator, baseline)
+        return OnlineSynthesis(spec, CropPainter.build(spec, device), generator, plugin, baseline)
 
     @torch.no_grad()
     def paint(self, crops: Sequence[PlannedCrop], draws: Sequence[int] | None = None) -> tuple[PaintedCrop, ...]:
@@ -133,7 +147,7 @@ class OnlineSynthesis:
 
     def _painted(self, crop: AugmentedCrop) -> PaintedTumors:
         raw = self.generator(crop.image_XYZ[None, None])[0] if self.generator is not None else None
-        fake_XYZ, roles_XYZ = self.painter.compose(crop, raw, crop.tumors)
+        fake_XYZ, roles_XYZ = self.painter.compose(crop, raw, crop.tumors, self.plugin)
         seen_XYZ = already_XYZ = None
         if self.baseline is not None:
             seen_XYZ = _calls_tumor(self.baseline, fake_XYZ)
@@ -148,15 +162,13 @@ def _of_draw(crop: PlannedCrop, draw: int) -> PlannedCrop:
 
 def load_baseline(spec: TrainingSpec, baseline: BaselineSpec, device: torch.device) -> LoadedSegmentor:
     """Load the frozen segmentor that detects tumors. Raise CheckpointError if it has too few tumor outputs."""
-    loaded = load_judge(
-        baseline.checkpoint, baseline.patchMerging, baseline.weights, spec.windowHu, spec.spacingMm, device
-    )
+    loaded = load_judge(baseline, spec.windowHu, spec.spacingMm, device, spec.threadsPerProcess)
     planned = [organ.name for organ in spec.organs if spec.trainingLabels[organ.tumorLabel] != 0]
     if len(loaded.tumor_outputs) >= len(planned) or spec.region == "chest":
         return loaded
     known = loaded.metadata.get("labelNames")
     raise CheckpointError(
-        f"{baseline.checkpoint}: too few tumor outputs (expected one for each of {', '.join(planned)}, "
+        f"{loaded.report.file}: too few tumor outputs (expected one for each of {', '.join(planned)}, "
         f"found {len(loaded.tumor_outputs)}: {', '.join(known) if known else 'unnamed'})",
         "name a baseline of job `baseline` with target all",
     )

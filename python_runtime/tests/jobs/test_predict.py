@@ -82,6 +82,7 @@ def spec_of(folder, tmp_path, **changes) -> PredictSpec:
         job="predict",
         directory=str(tmp_path),
         members=(PredictMember(str(folder / "0.pt"), None, None),),
+        plugin=None,
         device="cpu",
         processesPerNode=1,
         threadsPerProcess=1,

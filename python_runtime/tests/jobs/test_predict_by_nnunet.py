@@ -51,6 +51,7 @@ def spec_of(folder, out, **changes):
         job="predict",
         directory=str(out),
         members=(PredictMember(str(folder / "model"), None, None),),
+        plugin=None,
         device="cpu",
         processesPerNode=1,
         threadsPerProcess=1,

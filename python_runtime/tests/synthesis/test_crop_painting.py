@@ -49,7 +49,7 @@ TEXTURE = OneTexture(torch.rand(40, 40, 40, generator=torch.Generator().manual_s
 
 def synthesis() -> OnlineSynthesis:
     painter = CropPainter(SPEC.windowHu, TumorPainter(SPEC.region, ORGANS, False, TEXTURE, CPU))
-    return OnlineSynthesis(SPEC, painter, None, None)
+    return OnlineSynthesis(SPEC, painter, None, None, None)
 
 
 def crop(tumors, augmentation=NOTHING) -> PlannedCrop:

@@ -78,11 +78,11 @@ def blob(organ: str, origin, seed: int, difference: float = 0.5) -> PlannedTumor
 
 def by_subvolume(spec: ServeSpec, generator, image_hu, label, tumors) -> tuple[torch.Tensor, torch.Tensor]:
     """Image and label as offline synthesis and a warm runtime make them."""
-    tools = Tools(spec, CPU, generator, False, None, 0)
+    tools = Tools(spec, CPU, generator, None, False, None, 0)
     subvolume = OpenSubvolume.open(image_hu, label, tools)
     image_XYZ, label_XYZ = subvolume.image_XYZ.clone(), subvolume.label_XYZ.clone()
     for at, tumor in enumerate(tumors):
-        painted = paint_attempt(subvolume, image_XYZ, Attempt(at, 0, tumor))
+        painted = paint_attempt(subvolume, image_XYZ, Attempt(at, 0, tumor), ("case", 0))
         assert painted is not None
         mark_synthetic(label_XYZ, painted.box, painted.roles_XYZ, painted.organ.tumorLabel)
     return image_XYZ, label_XYZ
@@ -94,7 +94,7 @@ def by_crop(spec: ServeSpec, generator, image_hu, label, tumors) -> PaintedCrop:
     training = SimpleNamespace(windowHu=WINDOW_HU, spacingMm=spec.spacingMm, synthesis=None)
     painter = CropPainter(WINDOW_HU, TumorPainter(spec.region, ORGANS, False, textures, CPU))
     planned = PlannedCrop(0, 0, "case", image_hu, label, NOTHING, tumors, None, False)
-    (painted,) = OnlineSynthesis(training, painter, generator, None).paint([planned])
+    (painted,) = OnlineSynthesis(training, painter, generator, None, None).paint([planned])
     return painted
 
 

@@ -114,6 +114,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./checkpoint.js')).addCheckpointCommand,
   },
   {
+    usage: 'plugin',
+    description: 'Check programs that synthesize tumors or segment scans (docs/plugins.md)',
+    load: async () => (await import('./plugin.js')).addPluginCommand,
+  },
+  {
     usage: 'evaluate [options]',
     description: 'Compare masks with labels of the same names, as a published evaluation',
     load: async () => (await import('./evaluate.js')).addEvaluateCommand,

@@ -1,6 +1,7 @@
 import type { PredictSettings } from '../../config/predict-settings.js'
 import type { Vec3 } from '../../volume/volume.js'
 import type { SlidingWindowsSpec } from './common.js'
+import type { PluginSpec } from './plugin.js'
 
 export interface PrepareSpec {
   readonly job: 'prepare'
@@ -35,13 +36,15 @@ export interface PreparedCase {
 export interface PredictSpec {
   readonly job: 'predict'
   readonly directory: string
-  /** If there are several, their probabilities are averaged. */
+  /** If there are several, their probabilities are averaged; none with a plug-in. */
   readonly members: readonly {
     readonly checkpoint: string
     readonly patchMerging: string | null
     /** Name of one of several sets of weights in the file; null: the only one. */
     readonly weights: string | null
   }[]
+  /** Segments instead of members. */
+  readonly plugin: PluginSpec | null
   readonly device: 'auto' | 'cpu' | 'cuda'
   readonly processesPerNode: number
   readonly threadsPerProcess: number

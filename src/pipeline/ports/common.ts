@@ -1,4 +1,5 @@
 import type { UsageError } from '../../errors.js'
+import type { PluginSpec } from './plugin.js'
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined
@@ -68,8 +69,10 @@ export interface LockedWork {
 
 /** The frozen segmentor that judges synthetic tumors. */
 export interface BaselineSpec {
-  readonly checkpoint: string
+  /** Null with a plug-in. */
+  readonly checkpoint: string | null
   readonly patchMerging: string | null
   /** Name of one of several sets of weights in the file; null: the only one. */
   readonly weights: string | null
+  readonly plugin: PluginSpec | null
 }

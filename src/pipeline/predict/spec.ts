@@ -24,6 +24,7 @@ export function predictSpec(
       patchMerging,
       weights: options.weights ?? null,
     })),
+    plugin: options.plugin ?? null,
     device: options.device ?? 'auto',
     processesPerNode: options.processes ?? 1,
     threadsPerProcess: options.threadsPerProcess ?? 1,

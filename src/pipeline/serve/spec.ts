@@ -29,6 +29,7 @@ export async function serveSpec(settings: ServeSettings): Promise<ServeSpec> {
       checkpoint: baseline.path,
       patchMerging: networks.baseline?.patchMerging ?? null,
       weights: networks.baseline?.weights ?? null,
+      plugin: null,
     },
     segmentPatchVoxels,
     segmentWindows: {

@@ -13,6 +13,7 @@ import type { SynthesisLine } from '../../quality/ledger.js'
 import type { QualityPolicy } from '../../quality/policy.js'
 import type { Region } from '../../volume/labels.js'
 import { makeFolder, sweepUnfinished } from '../../whole-file.js'
+import { identityOf } from '../checkpoint/plugin.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
 import type { EarlierWeights } from '../plan/spec.js'
@@ -85,6 +86,7 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   const hashes = {
     generator: await hashOf(weights.generator, context),
     baseline: await hashOf(weights.baseline, context),
+    ...(weights.plugins === undefined ? {} : { plugins: identitiesOf(weights.plugins) }),
   }
   const { policy, calibration } = await openPolicy(settings.quality, settings.prepare)
   refuseOtherBaseline(calibration, hashes.baseline)
@@ -173,11 +175,10 @@ export async function mergeSynthesis(
   const ledgers = shards.records.map(({ index }) => join(shardFolder(out, { index, count }), LEDGER))
   const { reviewed, leftOut } = parts[0]!
   const file = reviewed?.quality.reviews ?? null
-  const { generator, baseline } = settings
+  const { generator, baseline, plugins } = settings
+  const checkpoints = { generator, baseline, ...(plugins === undefined ? {} : { plugins }) }
   const reviews =
-    reviewed === null || file === null
-      ? null
-      : await openSynthesisReviews(file, reviewed, { generator, baseline }, hosts)
+    reviewed === null || file === null ? null : await openSynthesisReviews(file, reviewed, checkpoints, hosts)
   if (reviews !== null && reviews.sha256 !== settings.reviews)
     throw new UsageError(
       `${out}: the reviews have changed since the shards (expected those of ${file} then)`,
@@ -255,7 +256,7 @@ async function paint(work: Painting, context: StageContext): Promise<Synthesis['
     policy,
     hosts: prepared.cases.map(({ id, path }) => ({ id, prepared: path })),
     allHosts: hosts,
-    hasBaseline: weights.baseline !== null,
+    hasBaseline: spec.baseline !== null,
     checkpoints: hashes,
     reviews,
     rejectedFiles,
@@ -308,6 +309,10 @@ async function hostsOf(
   // refuses two hosts of one id before anything is written
   makeManifest(hosts)
   return { hosts, leftOut: found.leftOut }
+}
+
+function identitiesOf(plugins: NonNullable<EarlierWeights['plugins']>) {
+  return Object.fromEntries(Object.entries(plugins).map(([network, facts]) => [network, identityOf(facts)]))
 }
 
 async function hashOf(checkpoint: string | null, context: StageContext): Promise<string | null> {

@@ -223,7 +223,7 @@ describe('changed data', () => {
     expect((await trained(elsewhere, { resume: run })).result.outcome).toBe('completed')
     writeFileSync(moved, readFileSync(file, 'utf8').replace('0.4', '0.5'))
     await expect(startTraining(elsewhere, memoryRuntime(), { resume: run }).result).rejects.toThrow(
-      /the calibration, or the weights/,
+      /the calibration, or the weights or plug-ins/,
     )
   })
 
