@@ -241,7 +241,10 @@ async function changedCases(run: string, cases: readonly TrainingCase[]): Promis
       [...after.keys()].filter((id) => before.has(id) && before.get(id) !== after.get(id)),
     ),
   ].filter((part) => part !== null)
-  return parts.join('; ') || 'the order of the cases, the calibration, or the weights or plug-ins that the run builds on'
+  return (
+    parts.join('; ') ||
+    'the order of the cases, the calibration, or the weights or plug-ins that the run builds on'
+  )
 }
 
 function some(word: string, ids: readonly string[]): string | null {

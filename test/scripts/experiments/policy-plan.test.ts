@@ -17,7 +17,9 @@ describe('the seeds of a frozen plan', () => {
   it('are read with the plan of the last commit of its file, which must be unchanged', async () => {
     const root = temporaryFolder()
     const git = (...args: readonly string[]): string =>
-      execFileSync('git', ['-C', root, '-c', 'user.name=a', '-c', 'user.email=a@b', ...args], { encoding: 'utf8' })
+      execFileSync('git', ['-C', root, '-c', 'user.name=a', '-c', 'user.email=a@b', ...args], {
+        encoding: 'utf8',
+      })
     git('init', '-q')
     git('commit', '-q', '--allow-empty', '-m', 'Begin')
     const file = join(root, 'plan.json')

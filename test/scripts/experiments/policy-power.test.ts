@@ -22,7 +22,10 @@ describe('the variance components', () => {
   })
 
   it('are 0 where nothing varies', () => {
-    const table = [[0.1, 0.1], [0.1, 0.1]]
+    const table = [
+      [0.1, 0.1],
+      [0.1, 0.1],
+    ]
     const { seed, training, case: ofCase, residual } = varianceComponents([table, table])
     for (const value of [seed, training, ofCase, residual]) expect(value).toBeCloseTo(0, 12)
   })

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { crossedBootstrap, differences, meanTable, tInterval, tQuantile } from '../../../scripts/experiments/statistics.js'
+import {
+  crossedBootstrap,
+  differences,
+  meanTable,
+  tInterval,
+  tQuantile,
+} from '../../../scripts/experiments/statistics.js'
 
 const SEED = 1
 
