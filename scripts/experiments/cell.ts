@@ -116,7 +116,7 @@ async function scoreMasks(
 
 /**
  * Evaluate all arms at once: a case of an arm is a case of its own, so that Python starts once.
- * @param scored true: lesions are scored by the probabilities beside the masks
+ * @param scored true: lesions are scored by the probabilities of the same prediction
  */
 export async function evaluateArms(
   folder: string,
