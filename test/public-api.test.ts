@@ -43,6 +43,7 @@ it('matches its snapshot', () => {
       "UsageError",
       "appendReview",
       "auditData",
+      "calibrate",
       "cardOf",
       "checkConfig",
       "checkData",
@@ -97,6 +98,10 @@ it('matches its snapshot', () => {
       "AuditDataOptions",
       "AuditPair",
       "BoxMask",
+      "CalibrateOptions",
+      "CalibratedPolicy",
+      "CalibratedThreshold",
+      "Calibration",
       "CallSettings",
       "CaseError",
       "CaseGeometry",
@@ -151,6 +156,7 @@ it('matches its snapshot', () => {
       "FoldPlan",
       "FoldRow",
       "Froc",
+      "HeldOutTumor",
       "HuVolume",
       "ImportDataOptions",
       "InspectSettings",
@@ -267,6 +273,7 @@ it('matches its snapshot', () => {
       "SharedSources",
       "SimulationInput",
       "SizeClass",
+      "SizesByVolume",
       "SliceRange",
       "SourceOptions",
       "Split",
@@ -313,6 +320,7 @@ it('matches its snapshot', () => {
       "VoxelArray",
       "WarmRuntime",
       "WorkOptions",
+      "WrittenCalibration",
     ]
   `)
 })

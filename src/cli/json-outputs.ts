@@ -5,6 +5,7 @@ import type { DataAudit } from '../pipeline/data/audit.js'
 import type { DicomConversion } from '../pipeline/data/convert.js'
 import type { DataImport } from '../pipeline/data/import.js'
 import type { RemappedFile } from '../pipeline/data/remap.js'
+import type { WrittenCalibration } from '../pipeline/evaluate/calibrate.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
 import type { DemoResult } from '../pipeline/flows/demo.js'
 import type { DicomPrediction, DicomSynthesis } from '../pipeline/flows/dicom-chain.js'
@@ -39,6 +40,7 @@ export const SCHEMA_VERSION = 1
 /** Documents that commands print with `--output json`, without `schemaVersion`, which `printResult` adds. */
 export interface JsonOutputs {
   '--help': CommandTree
+  calibrate: WrittenCalibration
   'checkpoint convert': Converted
   'checkpoint inspect': CheckpointFacts & { readonly hints: readonly string[]; readonly probe?: ProbeResult }
   'config check': ConfigCheck & { readonly file: string; readonly job: string; readonly region: Region }
