@@ -1,7 +1,7 @@
 import { ConfigError } from '../errors.js'
 import { HISTORY_FILE, SUBMISSION_FOLDER } from './folders.js'
 import { type ClusterJob, type NodeReferences, nodeCommand, preflightCommand } from './job.js'
-import { refuseControl, shellWord } from './quote.js'
+import { refuseControl, refuseUnclosed, shellWord } from './quote.js'
 
 function referencesOf({ work }: ClusterJob): NodeReferences {
   const offset = work.kind === 'array' ? work.offset : 0
@@ -61,8 +61,14 @@ function directives(job: ClusterJob): string[] {
   ]
   const own = values.flatMap(([name, value]) => (value === null ? [] : [directive(name, `${value}`)]))
   const extra = slurm.extraLines.filter((line) => line.startsWith('#SBATCH'))
-  for (const line of extra) refuseControl(line, 'cluster.slurm.extraLines')
+  for (const line of extra) refuseIncomplete(line)
   return [...own, '#SBATCH --requeue', ...extra]
+}
+
+/** Refuse a line that could take in those after it. */
+function refuseIncomplete(line: string): void {
+  refuseControl(line, 'cluster.slurm.extraLines')
+  refuseUnclosed(line, 'cluster.slurm.extraLines')
 }
 
 /** Return a line of options. `sbatch` splits it at spaces and reads quotes and backslashes as a shell does. */
@@ -100,7 +106,7 @@ function preparation(job: ClusterJob): string[] {
     })
   const environment = { ...(python === null ? {} : { FREETUMOR_PYTHON: python }), ...cluster.environment }
   const lines = cluster.slurm.extraLines.filter((line) => !line.startsWith('#SBATCH'))
-  for (const line of lines) refuseControl(line, 'cluster.slurm.extraLines')
+  for (const line of lines) refuseIncomplete(line)
   const file = cluster.environmentFile
   return [
     'set -u',

@@ -17,8 +17,10 @@ import type { RunConfig } from '../../config/schema.js'
 import { ConfigError, UsageError } from '../../errors.js'
 import { newRunId } from '../../training/run-directory.js'
 import { makeFolder, writeWhole } from '../../whole-file.js'
+import { refuseTrainingOnEachNode } from '../nodes.js'
 import type { JobScheduler } from '../ports/scheduler.js'
 import { jobInWords, readSubmission, type Submission, writeSubmission } from '../runs/submission.js'
+import { refuseAbsentTraining } from '../train/check.js'
 import { measuredTimes } from './measured-times.js'
 
 /** Installation of freetumor that the nodes use. */
@@ -80,6 +82,11 @@ export async function describeJob(
     ...config,
     runtime: { ...config.runtime, ...ranksOnCluster({ ...config, cluster }) },
   })
+  if (options.work === undefined) {
+    // paths on Kubernetes are those of the pods
+    if (scheduler === 'slurm') await refuseAbsentTraining(submitted)
+    if (submitted.runtime.nodes > 1) refuseTrainingOnEachNode(submitted)
+  }
   const directory = resolve(options.out ?? join('runs', config.name, newRunId()))
   refuseControl(directory, 'run directory')
   const file = join(directory, SUBMISSION_FOLDER, 'config.yaml')

@@ -90,6 +90,17 @@ describe('submitJob', () => {
     expect(existsSync(out)).toBe(false)
   })
 
+  it('refuses a `trainFrom` that does not exist, and one for several nodes, before the job is submitted', async () => {
+    const folder = temporaryFolder()
+    const networks = { baseline: { trainFrom: join(folder, 'none.yaml') }, generator: null }
+    const plan = (cluster: ConfigInput['cluster']) =>
+      planJob(configOf(cluster, { job: 'segmentation', networks }), INSTALLATION, { out: folder })
+    await expect(plan({})).rejects.toThrow(`networks.baseline.trainFrom: ${folder}/none.yaml: file not found`)
+    await writeFile(join(folder, 'none.yaml'), 'job: baseline\n')
+    await expect(plan({})).resolves.toBeDefined()
+    await expect(plan({ nodes: 2 })).rejects.toThrow('several nodes would each train their own')
+  })
+
   it('names the missing section of a configuration without `cluster`', async () => {
     await expect(planJob(configOf(null), INSTALLATION)).rejects.toThrow('no cluster')
   })
