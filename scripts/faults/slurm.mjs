@@ -275,7 +275,9 @@ const parts = {
       ok: same && during.length === 1 && direct.code === 2 && refusal.test(direct.err),
       identical: same,
       lostNode: node,
-      waited: readFileSync(log, 'utf8').split('\n').find((line) => refusal.test(line)),
+      waited: readFileSync(log, 'utf8')
+        .split('\n')
+        .find((line) => refusal.test(line)),
       direct: { code: direct.code, message: direct.err.split('\n')[0] },
       stepsOfTheFirstWhileTheSecondWaited: step - before,
       owners: owners(run),

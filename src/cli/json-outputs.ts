@@ -13,6 +13,7 @@ import type { Prediction, PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
 import type { ReviewOverview } from '../pipeline/review-summary.js'
+import type { SubmittedArrayJobs } from '../pipeline/submit/array.js'
 import type { SubmittedJob } from '../pipeline/submit/run.js'
 import type { Synthesis } from '../pipeline/synthesize/dataset.js'
 import type { SynthesisProgress } from '../pipeline/synthesize/run.js'
@@ -68,7 +69,7 @@ export interface JsonOutputs {
   simulate: { readonly out: string; readonly count: number; readonly noRoom: number }
   studio: { readonly url: string }
   submit: SubmittedJob
-  'submit --array': SubmittedJob & { readonly merge: SubmittedJob }
+  'submit --array': SubmittedArrayJobs | (SubmittedJob & { readonly merge: SubmittedJob })
   'submit --chain': { readonly jobs: readonly SubmittedJob[] }
   sweep: Sweep
   synthesize: Synthesis

@@ -126,7 +126,7 @@ describe('sbatchScript', () => {
       `date # it's late`,
       `echo a#b "c # d"`,
       '#SBATCH --comment="a b"',
-      'echo ${x:-a} $((1 + 2))',
+      'echo $x $((1 + 2))',
     ]) {
       expect(refusedByBash(scriptOf(line))).toBe('')
     }
