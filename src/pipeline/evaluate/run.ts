@@ -16,7 +16,7 @@ import { makeFolder, makeWritableFolder } from '../../whole-file.js'
 import type { StageContext } from '../context.js'
 import type { CaseError } from '../ports/common.js'
 import { removeOldPage, writeEvaluationPage } from '../report/evaluation.js'
-import { byCase, lockUnsharded, type WholeShards, workOnShard } from '../shards.js'
+import { byCase, lockUnsharded, refuseOtherCases, type WholeShards, workOnShard } from '../shards.js'
 import { scansOfCases, writeCaseFiles } from './case-files.js'
 import { ignoredIdsOfLabels } from './ignored-ids.js'
 import {
@@ -86,6 +86,7 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
     settings: decidingOptions(options),
     ids,
     cases: mine.masks.pairs.map(({ id }) => id),
+    inputs: filesRead(mine, options),
   } as const
   return await workOnShard(sharded, context, async () => {
     const part = await measureBoth(options, mine, context)
@@ -95,11 +96,34 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
   })
 }
 
-/** Compute the figures of all shards together, and write them. */
+/** Return the files that decide the measures of these cases. */
+function filesRead({ masks, others }: EvaluationInputs, { patients }: EvaluateOptions): string[] {
+  const files = [masks, ...(others === null ? [] : [others])].flatMap(({ pairs, organs, scored }) =>
+    pairs.flatMap(({ id, prediction, label }) => [
+      ...[prediction, label],
+      ...[organs.get(id) ?? []].flat(),
+      ...(scored.get(id) ?? []),
+    ]),
+  )
+  return [...new Set([...files, ...(patients === undefined ? [] : [patients])].map((file) => resolve(file)))]
+}
+
+/**
+ * Compute the figures of all shards together, and write them.
+ * @throws DataError if the masks or labels have changed since
+ */
 export async function mergeEvaluation(
+  out: string,
   shards: WholeShards<EvaluateOptions, MeasuredPart>,
   context: StageContext,
 ): Promise<{ readonly result: Evaluation; readonly region: Region | null }> {
+  const { predictions, labels, region, partial } = shards.plan.settings
+  const { pairs: now } = await pairMasks(predictions, labels, { region, partial })
+  refuseOtherCases(
+    out,
+    shards,
+    now.map(({ id }) => id),
+  )
   const parts = shards.records.map(({ part }) => part)
   const all = (raws: readonly RawMeasures[]): RawMeasures => ({
     ...raws[0]!,

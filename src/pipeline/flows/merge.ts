@@ -83,6 +83,6 @@ async function resultOf(
     case 'predict':
       return { command, result: await mergePrediction(directory, shards) }
     case 'evaluate':
-      return { command, ...(await mergeEvaluation(shards, context)) }
+      return { command, ...(await mergeEvaluation(directory, shards, context)) }
   }
 }
