@@ -242,6 +242,7 @@ it('matches its snapshot', () => {
       "SetupResult",
       "Severity",
       "Shard",
+      "ShardStates",
       "SharedSources",
       "SimulationInput",
       "SizeClass",

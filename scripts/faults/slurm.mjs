@@ -11,14 +11,12 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { cli, python } from './campaign.mjs'
 import { startSlurm, whatSlurmLacks } from './slurm-cluster.mjs'
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
-const cli = join(root, 'dist/cli/main.js')
 const PARTS = ['preempt', 'limit', 'node', 'slurmd', 'second', 'cancel', 'config', 'overhead']
 const { values } = parseArgs({
   options: { only: { type: 'string', default: PARTS.join(',') }, ranks: { type: 'string', default: '2' } },
@@ -41,7 +39,7 @@ const nodes = parted.includes('slurmd') ? 3 : 2
 const cluster = await startSlurm({ nodes, graceSeconds: GRACE_SECONDS, killWaitSeconds: KILL_WAIT_SECONDS })
 const env = {
   ...cluster.env,
-  FREETUMOR_PYTHON: process.env.FREETUMOR_PYTHON ?? join(root, '.venv/bin/python'),
+  FREETUMOR_PYTHON: python,
 }
 let failed = false
 for (const signal of ['SIGINT', 'SIGTERM'])
@@ -244,7 +242,7 @@ const parts = {
     }
   },
   /**
-   * Only slurmd of the only node is killed: the whole training lives on. The second start of the job must wait for it, and a
+   * Only slurmd of the only node is killed: the whole training continues. The second start of the job must wait for it, and a
    * trainer that does not wait must be refused, until the first training has ended.
    */
   async second() {

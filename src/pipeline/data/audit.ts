@@ -3,7 +3,13 @@ import { DEFAULT_CACHE } from '../../config/defaults.js'
 import type { AuditReport } from '../../curation/audit/run.js'
 import { casesOfShard, type Shard } from '../../curation/datasets/shard.js'
 import { auditNotes, fingerprintAll, runAudit, withoutRepeats } from '../prepare/audit.js'
-import { lockUnsharded, refuseOtherCases, type ShardContext, type WholeShards, workOnShard } from '../shards.js'
+import {
+  lockUnsharded,
+  refuseOtherCases,
+  type ShardContext,
+  type WholeShards,
+  workOnShard,
+} from '../shards.js'
 import { defaultWorkers, withoutFolder } from './check.js'
 import { casesAt, decidingSources, noteNotTaken, type SourceOptions, type WorkOptions } from './collect.js'
 

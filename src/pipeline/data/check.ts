@@ -11,7 +11,13 @@ import {
 import { casesOfShard, inWholeOrder, type Shard } from '../../curation/datasets/shard.js'
 import { UsageError } from '../../errors.js'
 import { makeWritableFolder, writeWhole } from '../../whole-file.js'
-import { lockUnsharded, refuseOtherCases, type ShardContext, type WholeShards, workOnShard } from '../shards.js'
+import {
+  lockUnsharded,
+  refuseOtherCases,
+  type ShardContext,
+  type WholeShards,
+  workOnShard,
+} from '../shards.js'
 import { casesAt, decidingSources, type SourceOptions, type WorkOptions } from './collect.js'
 
 export interface CheckDataOptions extends SourceOptions, WorkOptions {

@@ -1,4 +1,4 @@
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { type LeftOut, leftOutLines } from '../../curation/datasets/file-names.js'
 import type { IgnoredIds } from '../../curation/datasets/ignored-ids.js'
 import { labelFiles } from '../../curation/datasets/label-files.js'
@@ -26,6 +26,7 @@ import {
   unpredictedWarnings,
 } from './label-conventions.js'
 import {
+  distinctNames,
   filesOfCases,
   type MaskFiles,
   type PairedMasks,
@@ -34,7 +35,13 @@ import {
   volumesIn,
 } from './mask-files.js'
 import { drawWorstCases } from './pictures.js'
-import { type EvaluateOptions, evaluateProfile, measuredIds, namesOfIds } from './settings.js'
+import {
+  decidingOptions,
+  type EvaluateOptions,
+  evaluateProfile,
+  measuredIds,
+  namesOfIds,
+} from './settings.js'
 import { evaluateSpec } from './spec.js'
 
 export type FailedCases = readonly { readonly caseId: string; readonly error: CaseError }[]
@@ -322,26 +329,6 @@ function summarize(
   return { summary: { ...figures, ...(labelNames && { labelNames }) }, cases: fitting, failed }
 }
 
-/** Return the options that decide the figures, with absolute paths: a merge may run in another working directory. */
-function decidingOptions(options: EvaluateOptions) {
-  const path = (value: string | undefined) => (value === undefined ? undefined : resolve(value))
-  const { profile, partial, region, labelIds, tumorIds, predictionMap, labelMap } = options
-  const { nsdTolerancesMm, lesionIous, pictures, seed } = options
-  return {
-    predictions: resolve(options.predictions),
-    labels: resolve(options.labels),
-    against: path(options.against),
-    out: path(options.out),
-    organs: path(options.organs),
-    scores: path(options.scores),
-    againstScores: path(options.againstScores),
-    images: path(options.images),
-    patients: path(options.patients),
-    ...{ profile, partial, region, labelIds, tumorIds, predictionMap, labelMap },
-    ...{ nsdTolerancesMm, lesionIous, pictures, seed },
-  } satisfies EvaluateOptions
-}
-
 function compareBoth(
   first: Measured,
   second: Measured,
@@ -350,13 +337,6 @@ function compareBoth(
 ): Comparison {
   const names = distinctNames(resolve(predictions), resolve(against!))
   return compare(first.cases, second.cases, profile, { seed, names })
-}
-
-/** Return short names of two folders: their last parts, or the last two if those are equal. */
-function distinctNames(first: string, second: string): readonly [string, string] {
-  const [a, b] = [basename(first), basename(second)]
-  if (a !== b) return [a, b]
-  return [join(basename(dirname(first)), a), join(basename(dirname(second)), b)]
 }
 
 /**

@@ -49,7 +49,7 @@ export async function readArray(directory: string, array: SubmittedArray): Promi
   return { array, jobs, shards, merge: end }
 }
 
-/** Return the ids of an array whose states its files do not tell; none after its merge has ended. */
+/** Return the ids of an array whose states its files do not state; none after its merge has ended. */
 export function openJobs({ jobs, merge }: ArrayRecord): string[] {
   return merge === null ? jobs.map(({ job }) => job) : []
 }

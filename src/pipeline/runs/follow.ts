@@ -8,7 +8,7 @@ const ASK_MS = 10_000
 
 /**
  * Yield the events of a run that a job of a cluster trains, over all its starts, until the job ends.
- * @param job returns what the files of the directory tell now
+ * @param job reads what the files of the directory state now
  */
 export function followJob(
   directory: string,

@@ -22,7 +22,7 @@ export async function jobState(
   return await known.state(await jobs(known.open))
 }
 
-/** Return what the files of a directory tell of its job. */
+/** Return the state of a job as far as the files of its directory have it. */
 export async function knownJob(directory: string, submission: Job): Promise<KnownJob> {
   const { scheduler, id, array } = submission
   if (scheduler === 'kubernetes') return { open: [], state: () => onKubernetes(submission) }
