@@ -218,7 +218,7 @@ export type {
   ScriptStartedEvent,
 } from './training/launch.js'
 export type { Run, RunResult, RunStatus, TrainOptions } from './training/run.js'
-export type { QueuedJob, RunSummary } from './training/run-summary.js'
+export type { QueuedJob, RunSummary, ShardStates } from './training/run-summary.js'
 export type { Validation } from './training/selection.js'
 export type { OrganName, Region } from './volume/labels.js'
 export type { Affine, LabelMap, Vec3, Volume, VoxelArray } from './volume/volume.js'

@@ -270,6 +270,7 @@ it('matches its snapshot', () => {
       "SetupResult",
       "Severity",
       "Shard",
+      "ShardStates",
       "SharedSources",
       "SimulationInput",
       "SizeClass",

@@ -20,6 +20,7 @@ import type { PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
 import type { ReviewOverview } from '../pipeline/review-summary.js'
+import type { SubmittedArrayJobs } from '../pipeline/submit/array.js'
 import type { SubmittedJob } from '../pipeline/submit/run.js'
 import type { SynthesisProgress } from '../pipeline/synthesize/run.js'
 import type { Sweep } from '../pipeline/synthesize/sweep.js'
@@ -80,7 +81,7 @@ export interface JsonOutputs {
   simulate: { readonly out: string; readonly count: number; readonly noRoom: number }
   studio: { readonly url: string }
   submit: SubmittedJob
-  'submit --array': SubmittedJob & { readonly merge: SubmittedJob }
+  'submit --array': SubmittedArrayJobs | (SubmittedJob & { readonly merge: SubmittedJob })
   'submit --chain': { readonly jobs: readonly SubmittedJob[] }
   sweep: Sweep
   synthesize: SynthesisWithSegs & Partial<DicomSynthesis>

@@ -2266,6 +2266,14 @@ export interface ConfigInput {
        */
       readonly maxConcurrentTasks?: number | null | undefined
       /**
+       * Number of jobs that the user may have submitted at once; null asks `sacctmgr`. An array with more tasks is submitted in waves.
+       *
+       * - Unit: jobs
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly maxSubmitJobs?: number | null | undefined
+      /**
        * Program that runs `cluster.image` on the nodes. Without an image it is not used.
        *
        * - Default: apptainer
