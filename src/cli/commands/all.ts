@@ -45,7 +45,7 @@ export const COMMANDS: readonly ListedCommand[] = [
   },
   {
     usage: 'data',
-    description: 'List, check, import, split and remap data',
+    description: 'List, check, convert, import, split and remap data',
     load: async () => (await import('./data.js')).addDataCommand,
   },
   {
