@@ -9,23 +9,14 @@ import { type CallSettings, withContext } from './calls.js'
 import { resolveConfig } from './config/resolve.js'
 import type { ConfigInput, RunConfig } from './config/schema.js'
 import type { Shard } from './curation/datasets/shard.js'
-import { UsageError } from './errors.js'
 import { checkpointFile } from './pipeline/checkpoint/checkpoint-file.js'
 import { checkpointHints } from './pipeline/checkpoint/hints.js'
 import { type Evaluation, evaluateMasks } from './pipeline/evaluate/run.js'
 import type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/flows/demo.js'
-import {
-  type DicomSegOptions,
-  type PredictionWithSegs,
-  predictWithSegs,
-  type SynthesisWithSegs,
-  synthesizeWithSegs,
-} from './pipeline/flows/dicom-seg.js'
 import { startLaunch } from './pipeline/launch/run.js'
 import { type PlanOptions, planLaunchedTraining, type RunPlan } from './pipeline/plan/launch.js'
 import type { CheckpointFacts, MergingOrder } from './pipeline/ports/checkpoint.js'
-import type { PredictOptions } from './pipeline/predict/run.js'
 import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/prepare/run.js'
 import { findRun, summariseRuns, summaryOfRun } from './pipeline/runs/list.js'
 import { type OpenRuntimeOptions, openWarmRuntime, type WarmRuntime } from './pipeline/serve/warm-runtime.js'
@@ -33,12 +24,9 @@ import { planOnKubernetes, submitToKubernetes } from './pipeline/submit/kubernet
 import { runOnKubernetes } from './pipeline/submit/kubernetes-run.js'
 import { planJob, submitJob } from './pipeline/submit/run.js'
 import { type SubmittedRun, submittedRun } from './pipeline/submit/submitted-run.js'
-import type { SynthesisProgress } from './pipeline/synthesize/run.js'
-import { synthesisSettings } from './pipeline/synthesize/settings.js'
 import { type ConfigCheck, checkTraining } from './pipeline/train/check.js'
 import { startTraining } from './pipeline/train/run.js'
 import { type CheckpointFormat, type Converted, convertFile, inspectFile } from './runtime/checkpoint.js'
-import { segWriter } from './runtime/dicom-seg.js'
 import { installation } from './runtime/installation.js'
 import { kubectl } from './runtime/kubectl.js'
 import { launchPlanner } from './runtime/launch-plan.js'
@@ -61,6 +49,10 @@ export {
   convertDicom,
   labelOrgans,
   mergeShards,
+  type PredictionSettings,
+  predict,
+  type SynthesizeSettings,
+  synthesize,
 } from './calls.js'
 export { type ConfigKey, type ExplainedKey, explainKey } from './config/explain.js'
 export { configJsonSchema } from './config/json-schema.js'
@@ -140,6 +132,7 @@ export type { PreparedCase } from './pipeline/ports/cases.js'
 export type { CheckpointFacts, MergingOrder, NetworkFacts } from './pipeline/ports/checkpoint.js'
 export type { CaseError, NodePlace } from './pipeline/ports/common.js'
 export type { LaunchPlan, StepCost } from './pipeline/ports/launch-plan.js'
+export type { PluginSpec } from './pipeline/ports/plugin.js'
 export type { Prediction, PredictionCase, PredictOptions, PredictProgress } from './pipeline/predict/run.js'
 export type { TrainingReviews } from './pipeline/prepare/reviews.js'
 export type { CaseProgress, PrepareReport, TrainingCase } from './pipeline/prepare/run.js'
@@ -167,7 +160,7 @@ export type { SynthesisProgress } from './pipeline/synthesize/run.js'
 export { type Sweep, type SweepOptions, sweepLedger } from './pipeline/synthesize/sweep.js'
 export type { ConfigCheck, ConfigFinding } from './pipeline/train/check.js'
 export type { TumorMeasures, Verdict } from './quality/judge.js'
-export type { LedgerLine, SynthesisLine } from './quality/ledger.js'
+export type { LedgerLine, LedgerPlugin, SynthesisLine } from './quality/ledger.js'
 export type {
   JudgedKind,
   Override as QualityOverride,
@@ -372,20 +365,6 @@ export function prepare(
   return withContext({ ...settings, python }, (context) => prepareCases(resolved, context, settings))
 }
 
-export interface PredictSettings extends PredictOptions {
-  /** Write DICOM SEG for the CT series that the scans were converted from, into `OUT/dicom-seg`. */
-  readonly dicomSeg?: DicomSegOptions | undefined
-}
-
-/** Segment the scans of a folder and write label maps. */
-export function predict(
-  { dicomSeg, ...options }: PredictSettings,
-  settings: CallSettings = {},
-): Promise<PredictionWithSegs> {
-  const writer = segWriter({ python: settings.python })
-  return withContext(settings, (context) => predictWithSegs(options, dicomSeg ?? null, context, writer))
-}
-
 /** Compare label maps with the labels of the same names. */
 export function evaluate(options: EvaluateOptions, settings: CallSettings = {}): Promise<Evaluation> {
   return withContext(settings, (context) => evaluateMasks(options, context))
@@ -399,46 +378,6 @@ export function openRuntime(
   options: OpenRuntimeOptions & { readonly python?: string | undefined },
 ): Promise<WarmRuntime> {
   return openWarmRuntime(options, torchRuntime({ python: options.python }))
-}
-
-export interface SynthesizeSettings {
-  /** `synthesize`, `simulation` and `quality` describe the tumors; `data` names the host CTs without `images`. */
-  readonly config: ConfigInput | RunConfig
-  /** Folder of the synthetic data set; an interrupted synthesis is resumed. */
-  readonly out: string
-  /** Folder of scans, or a data set of any layout. */
-  readonly images?: string | undefined
-  /** Labels with the names of the scans. Default: those of the data set at `images`. */
-  readonly labels?: string | undefined
-  /** Ids of those labels -> ids of the region. Default: the ids are those of the region. */
-  readonly labelMap?: Readonly<Record<string, number>> | undefined
-  readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
-  /** Paint into the hosts of one shard only. */
-  readonly shard?: Shard | undefined
-  /** Write DICOM SEG of the labels for the CT series of the hosts, into `OUT/dicom-seg`. */
-  readonly dicomSeg?: DicomSegOptions | undefined
-}
-
-/** Paint tumors into whole scans, write the accepted ones as a data set, and record every attempt in a ledger. */
-export async function synthesize(
-  { config, images, labels, labelMap, dicomSeg, ...rest }: SynthesizeSettings,
-  settings: CallSettings = {},
-): Promise<SynthesisWithSegs> {
-  const resolved = resolveConfig(config)
-  if (images === undefined && labels !== undefined)
-    throw new UsageError('synthesize: labels without images (expected both, or images alone)', {
-      hint: 'pass images, too',
-    })
-  const hosts = images === undefined ? resolved.data : { images, labels, labelMap }
-  const python = settings.python ?? resolved.runtime.python ?? undefined
-  return await withContext({ ...settings, python }, (context) =>
-    synthesizeWithSegs(
-      { settings: synthesisSettings(resolved), hosts, ...rest },
-      dicomSeg ?? null,
-      context,
-      segWriter({ python }),
-    ),
-  )
 }
 
 /** Run the whole method on phantoms, in one folder. */

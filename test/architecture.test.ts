@@ -167,7 +167,7 @@ describe('src/', () => {
 
   test('resolves a whole configuration only where it is the one of a user', () => {
     // a stage that trains nothing takes sections of it: config/resolve-sections.ts
-    const places = ['config', 'pipeline/train', 'pipeline/submit', 'pipeline/flows', 'index.ts']
+    const places = ['config', 'pipeline/train', 'pipeline/submit', 'pipeline/flows', 'calls.ts', 'index.ts']
     const resolving = /^(?:import|export)\b[^'";]*\b(?:resolveConfig|defaultsFor)\b[^'";]*\bfrom\b/m
     const found = files.filter(({ text }) => resolving.test(text)).map(({ path }) => path)
     expect(found).toContain('index.ts')
@@ -175,13 +175,14 @@ describe('src/', () => {
   })
 
   test('passes a whole configuration to trainings, their plans and the flows only', () => {
-    // index.ts: its functions take the configuration of a user and pass on the sections of a stage
+    // calls.ts and index.ts: their functions take the configuration of a user and pass on the sections of a stage
     const places = [
       'config',
       'pipeline/plan',
       'pipeline/train',
       'pipeline/submit',
       'pipeline/flows',
+      'calls.ts',
       'index.ts',
     ]
     const taking = files.filter(({ text }) => /[:|]\s*RunConfig\b(?!\[)/.test(text)).map(({ path }) => path)

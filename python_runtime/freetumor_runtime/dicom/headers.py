@@ -29,9 +29,11 @@ RT_STRUCTURES = "1.2.840.10008.5.1.4.1.1.481.3"
 DIRECTORY = "1.2.840.10008.1.3.10"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 
-# The longest value of a header that is read, and the most bytes of a header: real ones have a few kilobytes.
+# The longest value of a header that is read, and the most bytes and reads of a header. Those of slices have a few
+# kilobytes; those of a segmentation with 10,000 frames have 200,000 elements.
 _VALUE_BYTES = 1 << 20
 _HEADER_BYTES = 16 << 20
+_HEADER_READS = 500_000
 _START = 128
 # Limits of the texts that are kept: the longest value representations that are read are UI and LO with 64 characters.
 _TEXT = 64
@@ -92,6 +94,8 @@ class Instance:
     intercept: float | None
     rescale_type: str
     lossy: bool
+    # from the pixels to the end of the file
+    pixel_bytes: int
 
 
 def files_below(folder: str, without: str | None = None) -> Iterator[str]:
@@ -127,17 +131,23 @@ def read_dataset(path: str, tags: Sequence[str] | None = None) -> FileDataset:
 
     `tags` are the keywords that are kept; None keeps all. Raises Unreadable.
     """
+    return _read(path, tags)[0]
+
+
+def _read(path: str, tags: Sequence[str] | None) -> tuple[FileDataset, int]:
+    """Return the header and the place where it ends."""
     try:
         with _BoundedFile(path) as file:
             if _transfer_syntax_of(file) == _DEFLATED:
                 raise Unreadable("its header is compressed (Deflated Explicit VR Little Endian)")
             file.seek(0)
-            return pydicom.dcmread(
+            header = pydicom.dcmread(
                 file,
                 stop_before_pixels=True,
                 defer_size=_VALUE_BYTES,
                 specific_tags=list(tags) if tags is not None else None,
             )
+            return header, file.tell()
     except Unreadable:
         raise
     except OSError as error:
@@ -153,7 +163,7 @@ def read_dataset(path: str, tags: Sequence[str] | None = None) -> FileDataset:
 def read_instance(path: str) -> Instance:
     """Return the header of one DICOM file. Raises Unreadable."""
     found = os.stat(path)
-    header = read_dataset(path, _IMAGE_TAGS.split())
+    header, end = _read(path, _IMAGE_TAGS.split())
     meta = header.file_meta
     spacing = _numbers(header, "PixelSpacing", 2)
     return Instance(
@@ -188,6 +198,7 @@ def read_instance(path: str) -> Instance:
         intercept=_number(header, "RescaleIntercept"),
         rescale_type=_text(header, "RescaleType"),
         lossy=_text(header, "LossyImageCompression") == "01",
+        pixel_bytes=found.st_size - end,
     )
 
 
@@ -197,12 +208,14 @@ class _BoundedFile(io.BufferedReader):
     def __init__(self, path: str) -> None:
         super().__init__(io.FileIO(os.open(Path(path), os.O_RDONLY | os.O_NONBLOCK), "rb"))
         self._bytes = 0
+        self._reads = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0 or size > _VALUE_BYTES:
             raise Unreadable("a value of its header is too long")
         self._bytes += size
-        if self._bytes > _HEADER_BYTES:
+        self._reads += 1
+        if self._bytes > _HEADER_BYTES or self._reads > _HEADER_READS:
             raise Unreadable("its header is too long")
         return super().read(size)
 

@@ -171,6 +171,7 @@ def _segmentation(header: Dataset) -> LabelObject:
             _code(one, "AnatomicRegionSequence"),
         )
         for one in header.SegmentSequence
+        if int(one.SegmentNumber) > 0  # 0 is the background of a label map
     )
     referenced = header.get("ReferencedSeriesSequence") or ()
     series = str(referenced[0].get("SeriesInstanceUID") or "") if len(referenced) == 1 else ""

@@ -35,6 +35,9 @@ _READ_SYNTAXES = {
     "1.2.840.10008.1.2.4.90": "JPEG 2000 Lossless",
     "1.2.840.10008.1.2.4.91": "JPEG 2000",
 }
+# transfer syntaxes with compressed pixels
+_ENCAPSULATED = ("1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.5")
+_IMPLICIT = "1.2.840.10008.1.2"
 _CAPTURES = {"SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE", "DOSE_INFO", "DOSE INFO", "PROTOCOL", "REPORT"}
 
 
@@ -93,7 +96,7 @@ def kind_of(instances: Sequence[Instance]) -> str:
 
 def stack_of(instances: Sequence[Instance]) -> Stack:
     """Return the volume of a CT series. Raises Refused with the first reason against it."""
-    for check in (_refuse_other_kinds, _refuse_missing_tags, _refuse_mixtures, _refuse_pixels):
+    for check in (_refuse_other_kinds, _refuse_missing_tags, _refuse_mixtures, _refuse_pixels, _refuse_truncated):
         check(instances)
     _refuse_orientation(instances)
     slices, repeated = _without_repetitions(instances)
@@ -176,6 +179,16 @@ def _refuse_pixels(instances: Sequence[Instance]) -> None:
         raise Refused("image-size", "its images have an unsupported size (expected 1 to 4096 rows and columns)")
     if one.rescale_type.upper() not in ("", "HU", "US"):
         raise Refused("rescale-type", "its rescale does not lead to HU")
+
+
+def _refuse_truncated(instances: Sequence[Instance]) -> None:
+    """Refuse files that end within their pixels: a decoder would fill them up."""
+    for one in instances:
+        native = not one.transfer_syntax.startswith(_ENCAPSULATED)
+        wanted = (one.rows or 0) * (one.columns or 0) * 2 if native else 1
+        tag_and_length = 8 if one.transfer_syntax == _IMPLICIT else 12
+        if one.pixel_bytes < wanted + tag_and_length:
+            raise Refused("truncated", "a file ends within its pixels")
 
 
 def _refuse_orientation(instances: Sequence[Instance]) -> None:

@@ -11,7 +11,7 @@ const WORDS = new Set(
     .split(/\s+/)
     .filter((word) => word !== ''),
 )
-const MEASURE = /^\d{1,2}([.,]\d{1,3})?(mm|s)?$/
+const MEASURE = /^\d{1,2}([.,]\d{1,3})?mm$/
 
 /** Names of reconstruction kernels of the manufacturers. */
 const KERNEL =

@@ -13,7 +13,7 @@ import type { ToolRunner } from '../ports/tool.js'
 import type { ScanCase } from '../predict/cases.js'
 import { inParallel } from './in-parallel.js'
 import { caseErrorOf, type OrganLabeller, type RawLabel, type RawOutcome } from './labeller.js'
-import { DEFAULT_LIMIT_SECONDS, idsOf, type LabelOrgansOptions, ownIds } from './settings.js'
+import { DEFAULT_LIMIT_SECONDS, idsOfMap, type LabelOrgansOptions, ownIds } from './settings.js'
 import { commandWords, failureOf, KNOWN_TOOLS, type KnownTool } from './tools.js'
 
 /** A program with its arguments, ready to be called for a case. */
@@ -41,7 +41,7 @@ export async function knownLabeller(
   const { argv, version } = await tools.find(tool, options.toolPython ?? null)
   if (version === null)
     context.note(`${tool.name}: states no version; the ids of its newest version are used`, 'warning')
-  const ids = idsOf(map === undefined ? tool.presetOf(task, version, region) : stated, region)
+  const ids = idsOfMap(map === undefined ? tool.presetOf(task, version, region) : stated, region)
   const program: Program = {
     name: tool.name,
     weightsHint: tool.weightsHint,
@@ -89,7 +89,7 @@ export function commandLabeller(
   return {
     name: 'command',
     version: null,
-    ids: options.map === undefined ? ownIds(region) : idsOf(options.map, region),
+    ids: options.map === undefined ? ownIds(region) : idsOfMap(options.map, region),
     settings: { command: words },
     label: (scans, work, logs) => labelEach(scans, program, work, logs, { options, tools, context }),
   }

@@ -94,6 +94,6 @@ export async function writeRecord(
 }
 
 /** Remove the records and the label maps of scans. */
-export async function removeEarlier(out: string, scans: readonly ScanCase[]): Promise<void> {
+export async function removeLabels(out: string, scans: readonly ScanCase[]): Promise<void> {
   for (const name of [ORGANS, LINES, ...scans.map(maskOf)]) await rm(join(out, name), { force: true })
 }

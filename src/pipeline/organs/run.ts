@@ -25,12 +25,12 @@ import {
   type OrganFacts,
   type OrganLine,
   type OrganResults,
-  removeEarlier,
+  removeLabels,
   startRecord,
   writeRecord,
 } from './record.js'
 import {
-  idsOf,
+  idsOfMap,
   type LabelOrgansOptions,
   type OrganCase,
   refuseContradictions,
@@ -65,7 +65,7 @@ export async function labelOrgansAt(
   const out = resolve(options.out)
   refuseInputFolder(out, options)
   const { shard, labels, labelsMap } = options
-  const labelsIds = labelsMap === undefined ? null : idsOf(labelsMap, region).map
+  const labelsIds = labelsMap === undefined ? null : idsOfMap(labelsMap, region).map
   const found = await scansOf(options.images, options.split, { ...options, labels, region })
   for (const text of found.notes) context.note(text)
   for (const text of leftOutLines(found.leftOut)) context.note(text, 'warning')
@@ -90,7 +90,7 @@ export async function labelOrgansAt(
   const { leftOut } = found
   if (shard === undefined) {
     await using _lock = await context.runtime.lock(out, WRITING)
-    if (options.overwrite) await removeEarlier(out, found.scans)
+    if (options.overwrite) await removeLabels(out, found.scans)
     await sweepUnfinished(out)
     await startRecord(out, facts, found.scans)
     const { lines, failed, reused } = await labelCases({ ...work, folder: out }, context)

@@ -105,7 +105,7 @@ export function regionOfOrgans({ with: source, region, map }: LabelOrgansOptions
 }
 
 /** Return the meaning of the ids of a map, or of a preset. */
-export function idsOf(map: string, region: Region): ToolIds {
+export function idsOfMap(map: string, region: Region): ToolIds {
   const { labelMap, kidneySides } = labelMapOption(map, region)
   return { map: labelMap!, kidneySides }
 }

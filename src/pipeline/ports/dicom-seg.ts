@@ -33,8 +33,9 @@ export interface SegRequest {
 export interface WrittenSeg {
   readonly job: number
   readonly seconds: number
-  /** Slices of the series, and frames of the SEG: one per segment and slice with voxels. */
+  /** Slices of the series. */
   readonly slices: number
+  /** Images in the SEG: one per segment and slice with voxels. */
   readonly frames: number
   /** Empty if the label map is; then no file is written. */
   readonly segments: readonly { readonly name: string; readonly voxels: number }[]
