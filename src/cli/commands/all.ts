@@ -129,6 +129,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./evaluate.js')).addEvaluateCommand,
   },
   {
+    usage: 'calibrate [options]',
+    description: 'Measure a baseline on held-out real tumors, for quality.policy calibrated',
+    load: async () => (await import('./calibrate.js')).addCalibrateCommand,
+  },
+  {
     usage: 'merge [options] <path>',
     description: 'Merge the results of all shards; the files are those of a command without shards',
     load: async () => (await import('./merge.js')).addMergeCommand,
