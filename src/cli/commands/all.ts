@@ -162,8 +162,11 @@ export function commandsFor(argv: readonly string[]): Promise<readonly AddComman
 }
 
 /** Return all commands, complete. */
-export function allCommands(): Promise<readonly AddCommand[]> {
-  return Promise.all(COMMANDS.map(({ load }) => load()))
+export async function allCommands(): Promise<readonly AddCommand[]> {
+  const commands: AddCommand[] = []
+  // one after the other: Node 20 can fail to link modules that several imports request at the same time
+  for (const { load } of COMMANDS) commands.push(await load())
+  return commands
 }
 
 function nameOf({ usage }: ListedCommand): string {
