@@ -15,7 +15,14 @@ import { WRITING, WRITING_SHARD, WRITING_SHARDS } from './locks.js'
 import type { DirectoryLock } from './ports/common.js'
 
 /** Commands whose cases can be shared between shards. */
-export type ShardedCommand = 'prepare' | 'data check' | 'data audit' | 'synthesize' | 'predict' | 'evaluate'
+export type ShardedCommand =
+  | 'prepare'
+  | 'data check'
+  | 'data audit'
+  | 'synthesize'
+  | 'predict'
+  | 'organs'
+  | 'evaluate'
 
 /** Folder of the records of shards, in the output folder. */
 const SHARDS = 'shards'

@@ -3,6 +3,7 @@ import {
   type LeftOut,
   readFolder,
   stemOf,
+  unnamedScans,
   VOLUME_ENDINGS,
   volumesByStem,
 } from '../../curation/datasets/file-names.js'
@@ -91,7 +92,12 @@ function unpaired(names: readonly string[], kind: string, other: string): string
 export async function volumesIn(
   folder: string,
 ): Promise<{ files: ReadonlyMap<string, string>; leftOut: readonly LeftOut[] }> {
-  const { volumes, leftOut } = await asUsage(() => readFolder(folder))
+  const { volumes, others, leftOut } = await asUsage(() => readFolder(folder))
+  const [found] = volumes.length > 0 ? [] : [...leftOut, ...(await unnamedScans(folder, others))]
+  if (found !== undefined)
+    throw new UsageError(`${folder}: no mask found (expected ${VOLUME_ENDINGS}; found ${found.reason})`, {
+      hint: found.remedy,
+    })
   const byStem = volumesByStem(folder, volumes)
   const files = new Map([...byStem].map(([id, name]) => [id, resolve(join(folder, name))]))
   return { files, leftOut }
