@@ -77,7 +77,9 @@ const SUBMIT = [
   `  id=$(sed -n 's/.*"job":"\\([0-9]*\\)","script":"'"$1"'".*/\\1/p' "$jobs" | tail -n 1)`,
   '  [ -z "$id" ] || return 0',
   '  for attempt in $(seq 60); do',
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell expands it
   '    if id=$(sbatch --parsable "${@:2}" "$folder/$1" 2> "$folder/sbatch.log"); then',
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell expands it
   '      id=${id%%;*}',
   `      printf '{"job":"%s","script":"%s"}\\n' "$id" "$1" >> "$jobs"`,
   '      return 0',
@@ -297,7 +299,6 @@ function historyLine({ work }: ClusterJob): string {
   const shard = isArray ? `,"shard":'"$((SLURM_ARRAY_TASK_ID + ${work.offset}))"'` : ''
   return [
     `printf '{"job":"%s","restart":%s,"exitCode":%s,"requeued":%s,"time":"%s"${shard}}\\n' \\`,
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell expands it
     `  "${id}" "$restart" "$code" "\${requeued:-false}" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >> "$run/${SUBMISSION_FOLDER}/${HISTORY_FILE}"`,
   ].join('\n')
 }

@@ -103,7 +103,6 @@ export async function evaluateMasks(options: EvaluateOptions, context: StageCont
   })
 }
 
-/** Return the files that decide the measures of these cases. */
 function filesRead({ masks, others }: EvaluationInputs, { patients }: EvaluateOptions): string[] {
   const files = [masks, ...(others === null ? [] : [others])].flatMap(({ pairs, organs, scored }) =>
     pairs.flatMap(({ id, prediction, label }) => [
