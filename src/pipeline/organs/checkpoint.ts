@@ -13,7 +13,7 @@ import { type PredictInputs, predictSettingsOf } from '../predict/settings.js'
 import { predictSpec } from '../predict/spec.js'
 import { type PredictWeights, predictWeights } from '../predict/weights.js'
 import type { OrganLabeller, RawOutcome } from './labeller.js'
-import { idsOf, type LabelOrgansOptions, ownIds, type ToolIds } from './settings.js'
+import { idsOfMap, type LabelOrgansOptions, ownIds, type ToolIds } from './settings.js'
 
 /**
  * Return a segmentor of our own kind, or of nnU-Net, that labels organs by the settings of `predict`.
@@ -47,7 +47,7 @@ export async function checkpointLabeller(
   return {
     name: 'checkpoint',
     version: sha256,
-    ids: options.map === undefined ? idsOfOutputs(weights, region) : idsOf(options.map, region),
+    ids: options.map === undefined ? idsOfOutputs(weights, region) : idsOfMap(options.map, region),
     settings: { overlap, blend, mirrorAxes, patchMerging: weights.members[0]!.patchMerging },
     label: (scans, work) =>
       predictEach(predictSpec(inputs, settings, weights, work, scans), scans, work, context),
