@@ -13,6 +13,11 @@ import {
   type DicomConversion,
 } from './pipeline/data/convert.js'
 import {
+  type CalibrateOptions,
+  calibrateMasks,
+  type WrittenCalibration,
+} from './pipeline/evaluate/calibrate.js'
+import {
   type DicomSegOptions,
   type PredictionWithSegs,
   predictWithSegs,
@@ -53,6 +58,14 @@ export function checkData(paths: readonly string[], options: CheckDataOptions = 
  */
 export function auditData(paths: readonly string[], options: AuditDataOptions = {}): Promise<DataAudit> {
   return auditDataAt(paths, options, shardContext(options))
+}
+
+/** Measure a baseline on held-out real tumors, and write the file that `quality.calibration` names. */
+export function calibrate(
+  options: CalibrateOptions,
+  settings: CallSettings = {},
+): Promise<WrittenCalibration> {
+  return withContext(settings, (context) => calibrateMasks(options, context))
 }
 
 /**

@@ -36,6 +36,7 @@ const COMMON = [
   'suggestion.ts',
   'system-errors.ts',
   'threads.ts',
+  'usable-processors.ts',
   'whole-file.ts',
 ]
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
@@ -109,6 +110,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   'suggestion.ts': { uses: [] },
   'system-errors.ts': { uses: [] },
   'threads.ts': { uses: [] },
+  'usable-processors.ts': { uses: [] },
   'whole-file.ts': { uses: [] },
 }
 
@@ -317,6 +319,8 @@ const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   dcm2niix: ['dicom'],
   highdicom: ['dicom'],
   zarr: ['data'],
+  numcodecs: ['data'],
+  google_crc32c: ['data'],
   tensorboard: ['training'],
   grpc: ['bridge'],
   zmq: ['bridge'],

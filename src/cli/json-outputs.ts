@@ -5,6 +5,7 @@ import type { DataAudit } from '../pipeline/data/audit.js'
 import type { DicomConversion } from '../pipeline/data/convert.js'
 import type { DataImport } from '../pipeline/data/import.js'
 import type { RemappedFile } from '../pipeline/data/remap.js'
+import type { WrittenCalibration } from '../pipeline/evaluate/calibrate.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
 import type { DemoResult } from '../pipeline/flows/demo.js'
 import type { DicomPrediction, DicomSynthesis } from '../pipeline/flows/dicom-chain.js'
@@ -19,6 +20,7 @@ import type { PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
 import type { ReviewOverview } from '../pipeline/review-summary.js'
+import type { SubmittedArrayJobs } from '../pipeline/submit/array.js'
 import type { SubmittedJob } from '../pipeline/submit/run.js'
 import type { SynthesisProgress } from '../pipeline/synthesize/run.js'
 import type { Sweep } from '../pipeline/synthesize/sweep.js'
@@ -39,6 +41,7 @@ export const SCHEMA_VERSION = 1
 /** Documents that commands print with `--output json`, without `schemaVersion`, which `printResult` adds. */
 export interface JsonOutputs {
   '--help': CommandTree
+  calibrate: WrittenCalibration
   'checkpoint convert': Converted
   'checkpoint inspect': CheckpointFacts & { readonly hints: readonly string[]; readonly probe?: ProbeResult }
   'config check': ConfigCheck & { readonly file: string; readonly job: string; readonly region: Region }
@@ -78,7 +81,7 @@ export interface JsonOutputs {
   simulate: { readonly out: string; readonly count: number; readonly noRoom: number }
   studio: { readonly url: string }
   submit: SubmittedJob
-  'submit --array': SubmittedJob & { readonly merge: SubmittedJob }
+  'submit --array': SubmittedArrayJobs | (SubmittedJob & { readonly merge: SubmittedJob })
   'submit --chain': { readonly jobs: readonly SubmittedJob[] }
   sweep: Sweep
   synthesize: SynthesisWithSegs & Partial<DicomSynthesis>

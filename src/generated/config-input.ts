@@ -448,7 +448,7 @@ export interface PrepareInput {
    */
   readonly windowHu?: readonly [number, number] | undefined
   /**
-   * Compression of the prepared cases: `blosc` for less than half the size, `none` for the fastest reads. A compressed crop takes more processor time to read. The voxels are the same.
+   * Compression of the prepared cases: `blosc` for less than half the size, `none` for the fastest reads. A compressed crop has the same voxels and takes more processor time to read.
    *
    * - Default: none
    * - Source: our choice
@@ -1259,6 +1259,44 @@ export interface TrainingInput {
  * - Source: published scripts, docs/method.md#9-quality-control
  */
 export interface QualityInput {
+  /**
+   * Source of the threshold: `shareSeenThreshold`, or held-out real tumors of the same organ and size. With `calibrated`, a weak baseline rejects no tumor that it would miss among real ones.
+   *
+   * - Default: published
+   * - Source: our choice, docs/method.md#9-quality-control
+   */
+  readonly policy?: 'published' | 'calibrated' | undefined
+  /**
+   * File that `freetumor calibrate` wrote for the baseline; policy `calibrated` needs it. Its real tumors give the thresholds; a resumed run needs the same file.
+   *
+   * - Default: null
+   * - Relative paths: from the folder of the file; with --set, from the working directory
+   * - Source: our choice, docs/method.md#9-quality-control
+   */
+  readonly calibration?: string | null | undefined
+  /**
+   * Largest probability that policy `calibrated` rejects a real tumor. Higher values reject more synthetic tumors; 0 rejects none.
+   *
+   * - Unit: 0 to 0.5
+   * - Default: 0.1
+   * - Source: our choice, docs/method.md#9-quality-control
+   */
+  readonly rejectedShare?: number | undefined
+  /**
+   * Largest number of attempts in a crop of a training until a tumor is accepted. With more, fewer crops stay healthy; each rejected attempt costs another pass of the baseline.
+   *
+   * - Default: 1, as published; 3 with policy `calibrated`
+   * - Source: our choice, docs/method.md#9-quality-control
+   */
+  readonly attempts?: number | null | undefined
+  /**
+   * Probability that an accepted tumor is used. Lower values drop tumors at random; experiments compare rules with it.
+   *
+   * - Unit: 0 to 1
+   * - Default: 1
+   * - Source: our choice
+   */
+  readonly keepProbability?: number | undefined
   /**
    * Detected fraction that a synthetic tumor must exceed to be accepted. Higher values accept fewer tumors; a weak baseline needs a lower one.
    *
@@ -2227,6 +2265,14 @@ export interface ConfigInput {
        * - Source: our choice
        */
       readonly maxConcurrentTasks?: number | null | undefined
+      /**
+       * Number of jobs that the user may have submitted at once; null asks `sacctmgr`. An array with more tasks is submitted in waves.
+       *
+       * - Unit: jobs
+       * - Default: null
+       * - Source: our choice
+       */
+      readonly maxSubmitJobs?: number | null | undefined
       /**
        * Program that runs `cluster.image` on the nodes. Without an image it is not used.
        *

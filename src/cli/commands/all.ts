@@ -129,6 +129,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./evaluate.js')).addEvaluateCommand,
   },
   {
+    usage: 'calibrate [options]',
+    description: 'Measure a baseline on held-out real tumors, for quality.policy calibrated',
+    load: async () => (await import('./calibrate.js')).addCalibrateCommand,
+  },
+  {
     usage: 'merge [options] <path>',
     description: 'Merge the results of all shards; the files are those of a command without shards',
     load: async () => (await import('./merge.js')).addMergeCommand,
@@ -151,8 +156,8 @@ export function commandsFor(argv: readonly string[]): Promise<readonly AddComman
   const [first, second] = argv.filter((word) => !word.startsWith('-'))
   const named = COMMANDS.find((listed) => nameOf(listed) === (first === 'help' ? second : first))
   // `--help --output json` without a command describes all of them
-  const describesAll = named?.describesAll ?? argv.some((word) => /^--output(=|$)/.test(word))
-  if (describesAll && (named === undefined || named.describesAll)) return allCommands()
+  const asData = argv.some((word) => /^--output(=|$)/.test(word))
+  if (named?.describesAll || (named === undefined && asData)) return allCommands()
   return Promise.all(COMMANDS.map((listed) => (listed === named ? listed.load() : listedOnly(listed))))
 }
 

@@ -139,7 +139,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
     .addOption(
       choice(
         '--windows <choice>',
-        'Compute all sliding windows, or only those near the findings of a coarse pass (default: all)',
+        'Compute all sliding windows, or only those near findings (default: all)',
         ['all', 'coarse'],
       ),
     )

@@ -1,4 +1,4 @@
-import { join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import {
   type LeftOut,
   readFolder,
@@ -171,4 +171,11 @@ function patientsOfTable(file: string, text: string): Map<string, string> {
       return [id, patient]
     }),
   )
+}
+
+/** Return short names of two folders: their last parts, or the last two if those are equal. */
+export function distinctNames(first: string, second: string): readonly [string, string] {
+  const [a, b] = [basename(first), basename(second)]
+  if (a !== b) return [a, b]
+  return [join(basename(dirname(first)), a), join(basename(dirname(second)), b)]
 }

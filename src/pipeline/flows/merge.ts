@@ -87,6 +87,6 @@ async function resultOf(
     case 'organs':
       return { command, result: await mergeOrganLabels(directory, shards) }
     case 'evaluate':
-      return { command, ...(await mergeEvaluation(shards, context)) }
+      return { command, ...(await mergeEvaluation(directory, shards, context)) }
   }
 }
