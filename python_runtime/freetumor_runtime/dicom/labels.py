@@ -73,7 +73,7 @@ def paint(
 ) -> tuple[np.ndarray, dict[int, int], list[str]]:
     """Return the label map [column, row, slice] as uint8, the voxels of each segment, and notes.
 
-    `ids` maps numbers of segments to label ids; `order` lists label ids, and a later one wins where two meet.
+    `ids` maps numbers of segments to label ids; `order` lists label ids, and a later one wins where two overlap.
     Raises Unreadable, or Refused for another grid.
     """
     labels = np.zeros(shape, np.uint8, order="F")

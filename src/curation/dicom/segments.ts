@@ -85,7 +85,7 @@ function idOfCode({ code, anatomy }: ScannedSegment, region: Region): number | u
   return TUMOR_CODES.includes(code) ? organOf(anatomy)?.tumorLabel : organOf(code)?.label
 }
 
-/** @throws UsageError for a rule that meets no segment of any object: a typing error would lose a label */
+/** @throws UsageError for a rule that fits no segment of any object: a typing error would lose a label */
 export function refuseUnmet(rules: readonly SegmentRule[], segments: readonly ScannedSegment[]): void {
   const unmet = rules.find((rule) => !segments.some((segment) => isMeant(rule, segment)))
   if (unmet === undefined) return

@@ -26,7 +26,7 @@ export interface ScannedSeries {
   readonly state: readonly (readonly [string, number, number])[]
   /** The volume of a usable CT series. */
   readonly volume: ScannedVolume | null
-  /** What a usable RTSTRUCT or SEG labels. */
+  /** Series and segments of a usable RTSTRUCT or SEG. */
   readonly labels: ScannedLabels | null
   readonly refusal: DicomRefusal | null
 }
@@ -73,7 +73,7 @@ const PHASES: readonly (Phase | '')[] = [
 
 /**
  * Return the CT series of each study that is converted by default: axial, original, no sharp kernel, with contrast agent,
- * portal venous, longest, thinnest, lowest number. The first rule that tells two series apart decides.
+ * portal venous, longest, thinnest, lowest number. The first rule that distinguishes two series decides.
  */
 export function chooseByRule(series: readonly ScannedSeries[]): ScannedSeries[] {
   const studies = new Map<string, ScannedSeries[]>()

@@ -65,7 +65,7 @@ export interface DicomConversion {
   readonly complete: boolean
 }
 
-/** What became of a task. */
+/** Result of a task. */
 interface TaskResult {
   readonly task: DicomTask
   readonly outcome: 'converted' | 'reused' | 'refused'

@@ -37,7 +37,7 @@ export interface ChoiceOptions {
 
 /**
  * Choose the series to convert and the label object of each.
- * @throws UsageError for an unknown series, or a rule that meets no segment; DataError for a named series that is refused
+ * @throws UsageError for an unknown series, or a rule that fits no segment; DataError for a named series that is refused
  */
 export function chooseTasks(
   series: readonly ScannedSeries[],

@@ -50,7 +50,7 @@ export interface DicomJob extends Pick<ScannedVolume, 'paths' | 'shape' | 'lps' 
     readonly target: string
     /** Number of a segment -> label id. */
     readonly ids: Readonly<Record<string, number>>
-    /** Label ids; a later one wins where two meet. */
+    /** Label ids; a later one wins where two overlap. */
     readonly order: readonly number[]
   } | null
 }

@@ -39,7 +39,7 @@ test('a segment is labelled by the rule of the user, else by its code, else by i
   ])
 })
 
-test('a rule that meets no segment is refused', () => {
+test('a rule without a segment is refused', () => {
   expect(() => refuseUnmet([{ segment: 'Lever', id: 1 }], [segment(1, 'Leber')])).toThrow(
     /--map: .*found Lever/,
   )
