@@ -1,4 +1,4 @@
-"""Predict whole scans from file to file beside a plain MONAI script: time, processor time, peak memory, masks.
+"""Predict whole scans from file to file next to a plain MONAI script: time, processor time, peak memory, masks.
 
     scripts/bench predict_scan -- --image ct.nii.gz [--label label.nii.gz ...] [--checkpoint model.pt] [--patch 96]
         [--overlaps 0.75,0.5] [--windows all,coarse] [--tumors] [--plain-layers] [--repeats 1]
@@ -67,7 +67,7 @@ def rows_of(options: argparse.Namespace, overlap: float, folder: str) -> list[di
     for _ in range(options.repeats):
         for name, runs in taken.items():
             runs.append(one_run(options, overlap, folder, name))
-            masks[name] = [np.asanyarray(nibabel.load(one["file"]).dataobj).copy() for one in runs[-1]]
+            masks[name] = [np.asanyarray(nibabel.load(one["file"]).dataobj) for one in runs[-1]]
     base = run([sys.executable, "-c", "import freetumor_runtime.jobs.predict, monai.inferers, monai.transforms"])
     return [row_of(options, overlap, choice, taken, masks, base["peakBytes"]) for choice in choices]
 
@@ -77,7 +77,7 @@ def one_run(options: argparse.Namespace, overlap: float, folder: str, name: str)
     tumors = TUMORS[options.outputs]
     settings = {
         "images": options.image,
-        "out": folder,
+        "out": tempfile.mkdtemp(dir=folder),
         "checkpoint": options.checkpoint,
         "merging": options.merging,
         "network": options.network,

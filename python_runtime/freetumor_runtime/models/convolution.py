@@ -64,7 +64,7 @@ class MaxPool3d(nn.MaxPool3d):
 
     def forward(self, input: Tensor) -> Tensor:
         if not _without_gradients(input):
-            return functional.max_pool3d(input, self.kernel_size, self.stride)
+            return torch.max_pool3d(input, self.kernel_size, self.stride)
         for axis in (2, 3, 4):
             pairs = input.shape[axis] // 2
             first, second = (input.narrow(axis, at, 2 * pairs - 1)[_every_other(axis)] for at in (0, 1))
