@@ -15,6 +15,8 @@ import { checkpointFile } from './pipeline/checkpoint/checkpoint-file.js'
 import { checkpointHints } from './pipeline/checkpoint/hints.js'
 import { type Evaluation, evaluateMasks } from './pipeline/evaluate/run.js'
 import type { EvaluateOptions } from './pipeline/evaluate/settings.js'
+import { type DatasetExport, type ExportDatasetOptions, exportDatasetOf } from './pipeline/export/dataset.js'
+import { type ExportModelOptions, exportModelOf, type ModelExport } from './pipeline/export/model.js'
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/flows/demo.js'
 import { startLaunch } from './pipeline/launch/run.js'
 import { type PlanOptions, planLaunchedTraining, type RunPlan } from './pipeline/plan/launch.js'
@@ -101,12 +103,15 @@ export { type RemapDataOptions, type RemappedFile, remapData } from './pipeline/
 export { type DataSplit, type SplitDataOptions, splitData } from './pipeline/data/split.js'
 export type { Evaluation, FailedCases } from './pipeline/evaluate/run.js'
 export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
+export type { DatasetExport, DatasetFormat, ExportDatasetOptions } from './pipeline/export/dataset.js'
+export type { ExportModelOptions, ModelExport } from './pipeline/export/model.js'
 export type { DemoOptions, DemoResult } from './pipeline/flows/demo.js'
 export type { Merged, MergedResult } from './pipeline/flows/merge.js'
 export type { PlanOptions, RunPlan } from './pipeline/plan/launch.js'
 export type { PreparedCase } from './pipeline/ports/cases.js'
 export type { CheckpointFacts, MergingOrder, NetworkFacts } from './pipeline/ports/checkpoint.js'
 export type { CaseError, NodePlace } from './pipeline/ports/common.js'
+export type { ModelFormat } from './pipeline/ports/export.js'
 export type { LaunchPlan, StepCost } from './pipeline/ports/launch-plan.js'
 export type { Prediction, PredictionCase, PredictOptions, PredictProgress } from './pipeline/predict/run.js'
 export type { TrainingReviews } from './pipeline/prepare/reviews.js'
@@ -322,6 +327,30 @@ export async function convertCheckpoint(
 ): Promise<Converted> {
   const path = await checkpointFile(resolve(file))
   return await convertFile(path, to, out, merging ?? null, { python, signal, weights })
+}
+
+/**
+ * Write the weights of a run or file in the format of another project.
+ * @param file also a run directory or one of its checkpoints
+ * @throws CheckpointError for a network that the format cannot hold; UsageError if the folder has content
+ */
+export function exportModel(
+  file: string,
+  options: ExportModelOptions,
+  settings: CallSettings = {},
+): Promise<ModelExport> {
+  return withContext(settings, (context) => exportModelOf(resolve(file), options, context))
+}
+
+/**
+ * Write data sets as one data set of nnU-Net, or as decathlon lists; synthetic cases stay with their hosts in every fold.
+ * @throws DataError for a path without a labelled scan, or label ids without a meaning
+ */
+export function exportDataset(
+  paths: readonly string[],
+  options: ExportDatasetOptions,
+): Promise<DatasetExport> {
+  return exportDatasetOf(paths, options)
 }
 
 /** Start your own torchrun script at once, under supervision. Iterate the launch for its events. */

@@ -5,6 +5,8 @@ import type { DataAudit } from '../pipeline/data/audit.js'
 import type { DataImport } from '../pipeline/data/import.js'
 import type { RemappedFile } from '../pipeline/data/remap.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
+import type { DatasetExport } from '../pipeline/export/dataset.js'
+import type { ModelExport } from '../pipeline/export/model.js'
 import type { DemoResult } from '../pipeline/flows/demo.js'
 import type { Merged } from '../pipeline/flows/merge.js'
 import type { RunPlan } from '../pipeline/plan/launch.js'
@@ -49,6 +51,7 @@ export interface JsonOutputs {
   demo: DemoResult
   doctor: DoctorReport
   evaluate: Evaluation
+  export: ModelExport | DatasetExport
   init: { readonly file: string }
   launch: LaunchResult
   merge: Merged

@@ -10,6 +10,7 @@ from itertools import combinations, product
 
 import numpy as np
 import torch
+from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
 from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -32,20 +33,23 @@ class NnUNetLogits:
     box: tuple[slice, ...]
     shape: tuple[int, ...]
     transpose: tuple[int, ...]
+    # from RAS axes to those of the file; None: the axes are those of the file already
+    to_file: np.ndarray | None
     windows: int
 
     def on_scan(self, values: np.ndarray, outside: float) -> np.ndarray:
         """Return values of the box as an array [I, J, K] of the file."""
         whole = np.full(self.shape, outside, values.dtype)
         whole[self.box] = values
-        return np.asfortranarray(whole.transpose(np.argsort(self.transpose)).transpose(2, 1, 0))
+        scan = whole.transpose(np.argsort(self.transpose)).transpose(2, 1, 0)
+        return np.asfortranarray(scan if self.to_file is None else apply_orientation(scan, self.to_file))
 
 
 def segment_scan(
     networks: Sequence[nn.Module],
     plans: NnUNetPlans,
     image_IJK: np.ndarray,
-    spacing_mm: Sequence[float],
+    affine: np.ndarray,
     *,
     mirror_axes: Sequence[int],
     overlap: float,
@@ -53,9 +57,16 @@ def segment_scan(
     precision: str,
     on_windows: WindowCount | None = None,
 ) -> NnUNetLogits:
-    """Return the mean logits of the folds. `spacing_mm` along I, J, K; `mirror_axes` of the transposed array."""
+    """Return the mean logits of the folds. `affine` voxel to RAS mm; `mirror_axes` of the transposed array."""
+    spacing_mm = np.linalg.norm(affine[:3, :3], axis=0).tolist()
+    to_file = None
+    if plans.reorients:
+        to_ras = io_orientation(affine)
+        to_file = ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), to_ras)
+        image_IJK = apply_orientation(image_IJK, to_ras)
+        spacing_mm = [spacing_mm[int(axis)] for axis in np.argsort(to_ras[:, 0])]
     image = image_IJK.transpose(2, 1, 0).transpose(plans.transpose).astype(np.float32)
-    spacing = [list(spacing_mm)[::-1][axis] for axis in plans.transpose]
+    spacing = [spacing_mm[::-1][axis] for axis in plans.transpose]
     mask = np.asarray(ndimage.binary_fill_holes(image != 0))
     if not mask.any():
         raise DataError("the scan has no voxel other than 0", "name a CT scan in HU")
@@ -80,7 +91,7 @@ def segment_scan(
         total /= len(networks)
     on_grid = total.numpy()
     back = [_resampled(one, cropped.shape, plans.spacing_mm, spacing, plans.logit_resampling) for one in on_grid]
-    return NnUNetLogits(np.stack(back), box, image.shape, plans.transpose, windows.count * len(networks))
+    return NnUNetLogits(np.stack(back), box, image.shape, plans.transpose, to_file, windows.count * len(networks))
 
 
 def winners_of(logits: np.ndarray) -> np.ndarray:

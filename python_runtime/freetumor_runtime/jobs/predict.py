@@ -132,7 +132,7 @@ def predict_by_nnunet(
         model.networks,
         model.folder.plans,
         image_IJK,
-        np.linalg.norm(affine[:3, :3], axis=0).tolist(),
+        affine,
         mirror_axes=model.mirror_axes,
         overlap=spec.windows.overlap,
         device=device,

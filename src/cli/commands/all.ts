@@ -5,6 +5,7 @@ import { addDataCommand } from './data.js'
 import { addDemoCommand } from './demo.js'
 import { addDoctorCommand } from './doctor.js'
 import { addEvaluateCommand } from './evaluate.js'
+import { addExportCommand } from './export.js'
 import { addInitCommand } from './init.js'
 import { addLaunchCommand } from './launch.js'
 import { addMergeCommand } from './merge.js'
@@ -45,6 +46,7 @@ export const COMMANDS: readonly AddCommand[] = [
   addReviewsCommand,
   addPredictCommand,
   addCheckpointCommand,
+  addExportCommand,
   addEvaluateCommand,
   addMergeCommand,
   addReportCommand,
