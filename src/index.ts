@@ -13,14 +13,13 @@ import type { Shard } from './curation/datasets/shard.js'
 import { UsageError } from './errors.js'
 import { checkpointFile } from './pipeline/checkpoint/checkpoint-file.js'
 import { checkpointHints } from './pipeline/checkpoint/hints.js'
+import { licencesOf } from './pipeline/checkpoint/licence.js'
 import { type Evaluation, evaluateMasks } from './pipeline/evaluate/run.js'
 import type { EvaluateOptions } from './pipeline/evaluate/settings.js'
-import { type DatasetExport, type ExportDatasetOptions, exportDatasetOf } from './pipeline/export/dataset.js'
-import { type ExportModelOptions, exportModelOf, type ModelExport } from './pipeline/export/model.js'
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/flows/demo.js'
 import { startLaunch } from './pipeline/launch/run.js'
 import { type PlanOptions, planLaunchedTraining, type RunPlan } from './pipeline/plan/launch.js'
-import type { CheckpointFacts, MergingOrder } from './pipeline/ports/checkpoint.js'
+import type { CheckpointFacts, WeightsLicence } from './pipeline/ports/checkpoint.js'
 import { type Prediction, type PredictOptions, predictMasks } from './pipeline/predict/run.js'
 import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/prepare/run.js'
 import { findRun, summariseRuns, summaryOfRun } from './pipeline/runs/list.js'
@@ -34,7 +33,7 @@ import { type SynthesisProgress, synthesizeCases } from './pipeline/synthesize/r
 import { synthesisSettings } from './pipeline/synthesize/settings.js'
 import { type ConfigCheck, checkTraining } from './pipeline/train/check.js'
 import { startTraining } from './pipeline/train/run.js'
-import { type CheckpointFormat, type Converted, convertFile, inspectFile } from './runtime/checkpoint.js'
+import { inspectFile } from './runtime/checkpoint.js'
 import { installation } from './runtime/installation.js'
 import { kubectl } from './runtime/kubectl.js'
 import { launchPlanner } from './runtime/launch-plan.js'
@@ -49,7 +48,16 @@ import type { Launch, LaunchOptions } from './training/launch.js'
 import type { Run, TrainOptions } from './training/run.js'
 import type { RunSummary } from './training/run-summary.js'
 
-export { auditData, type CallSettings, checkData, mergeShards } from './calls.js'
+export {
+  auditData,
+  type CallSettings,
+  type ConvertSettings,
+  checkData,
+  convertCheckpoint,
+  exportDataset,
+  exportModel,
+  mergeShards,
+} from './calls.js'
 export { type ConfigKey, type ExplainedKey, explainKey } from './config/explain.js'
 export { configJsonSchema } from './config/json-schema.js'
 export { type LoadOptions, loadConfig, printConfig } from './config/load.js'
@@ -109,7 +117,12 @@ export type { DemoOptions, DemoResult } from './pipeline/flows/demo.js'
 export type { Merged, MergedResult } from './pipeline/flows/merge.js'
 export type { PlanOptions, RunPlan } from './pipeline/plan/launch.js'
 export type { PreparedCase } from './pipeline/ports/cases.js'
-export type { CheckpointFacts, MergingOrder, NetworkFacts } from './pipeline/ports/checkpoint.js'
+export type {
+  CheckpointFacts,
+  MergingOrder,
+  NetworkFacts,
+  WeightsLicence,
+} from './pipeline/ports/checkpoint.js'
 export type { CaseError, NodePlace } from './pipeline/ports/common.js'
 export type { ModelFormat } from './pipeline/ports/export.js'
 export type { LaunchPlan, StepCost } from './pipeline/ports/launch-plan.js'
@@ -300,57 +313,14 @@ export interface InspectSettings extends CallSettings {
 export async function inspectCheckpoint(
   file: string,
   { config, python, signal, weights }: InspectSettings = {},
-): Promise<CheckpointFacts & { readonly hints: readonly string[] }> {
+): Promise<
+  CheckpointFacts & { readonly licences: readonly WeightsLicence[]; readonly hints: readonly string[] }
+> {
   const resolved = config === undefined ? null : resolveConfig(config)
   const path = await checkpointFile(resolve(file))
   const facts = await inspectFile(path, { python: python ?? resolved?.runtime.python, signal, weights })
-  return { ...facts, hints: checkpointHints(facts, resolved) }
-}
-
-export interface ConvertSettings extends CallSettings {
-  readonly to: CheckpointFormat
-  /** File to write. */
-  readonly out: string
-  /** Patch-merging order of a file that does not state it. */
-  readonly merging?: MergingOrder | undefined
-  /** Set of weights of a file that holds several: `student`, `teacher`, `ema`, or a key of the file. */
-  readonly weights?: string | undefined
-}
-
-/**
- * Write a checkpoint in another format, with its metadata.
- * @throws CheckpointError as `inspectCheckpoint`; UsageError if the order contradicts the file
- */
-export async function convertCheckpoint(
-  file: string,
-  { to, out, merging, weights, python, signal }: ConvertSettings,
-): Promise<Converted> {
-  const path = await checkpointFile(resolve(file))
-  return await convertFile(path, to, out, merging ?? null, { python, signal, weights })
-}
-
-/**
- * Write the weights of a run or file in the format of another project.
- * @param file also a run directory or one of its checkpoints
- * @throws CheckpointError for a network that the format cannot hold; UsageError if the folder has content
- */
-export function exportModel(
-  file: string,
-  options: ExportModelOptions,
-  settings: CallSettings = {},
-): Promise<ModelExport> {
-  return withContext(settings, (context) => exportModelOf(resolve(file), options, context))
-}
-
-/**
- * Write data sets as one data set of nnU-Net, or as decathlon lists; synthetic cases stay with their hosts in every fold.
- * @throws DataError for a path without a labelled scan, or label ids without a meaning
- */
-export function exportDataset(
-  paths: readonly string[],
-  options: ExportDatasetOptions,
-): Promise<DatasetExport> {
-  return exportDatasetOf(paths, options)
+  const licences = await licencesOf('segmentor', facts)
+  return { ...facts, licences, hints: checkpointHints(facts, resolved) }
 }
 
 /** Start your own torchrun script at once, under supervision. Iterate the launch for its events. */

@@ -173,6 +173,7 @@ def spec_of(out: Path, checkpoint: Path, cases, overlap: float) -> PredictSpec:
         minForeground=0.0,
         grid="prepared",
         resampling="nearest",
+        method="freetumor",
         dataType="uint8",
         tumorOutputs=(2, 4, 6),
         organIds=(),

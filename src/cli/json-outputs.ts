@@ -10,7 +10,7 @@ import type { ModelExport } from '../pipeline/export/model.js'
 import type { DemoResult } from '../pipeline/flows/demo.js'
 import type { Merged } from '../pipeline/flows/merge.js'
 import type { RunPlan } from '../pipeline/plan/launch.js'
-import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
+import type { CheckpointFacts, WeightsLicence } from '../pipeline/ports/checkpoint.js'
 import type { Prediction, PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
@@ -35,7 +35,12 @@ export const SCHEMA_VERSION = 1
 /** Documents that commands print with `--output json`, without `schemaVersion`, which `printResult` adds. */
 export interface JsonOutputs {
   'checkpoint convert': Converted
-  'checkpoint inspect': CheckpointFacts & { readonly hints: readonly string[]; readonly probe?: ProbeResult }
+  'checkpoint inspect': CheckpointFacts & {
+    readonly licences: readonly WeightsLicence[]
+    readonly hints: readonly string[]
+    readonly probe?: ProbeResult
+  }
+  'checkpoint licence': { readonly file: string }
   'config check': ConfigCheck & { readonly file: string; readonly job: string; readonly region: Region }
   'config explain': Omit<ExplainedKey, 'defaultText'>
   'config explain (no key)': { readonly keys: ExplainedKey['keys'] }

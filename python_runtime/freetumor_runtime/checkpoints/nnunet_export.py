@@ -25,6 +25,8 @@ from freetumor_runtime.checkpoints.nnunet_plans import (
     REORIENTING_READER,
     RESAMPLING,
     UNETS,
+    NnUNetPlans,
+    parse_plans,
 )
 from freetumor_runtime.errors import CheckpointError
 from freetumor_runtime.models.nnunet import (
@@ -53,10 +55,7 @@ def export_nnunet(path: str, out: str, about: dict[str, Any], weights: str | Non
     kind = _exportable_kind(file)
     facts, tensors = stated_facts(file), segmentor_tensors(file)
     refuse_incomplete(stated_segmentor(facts, path, tensors)[1])
-    stages = [
-        Stage(stage["features"], tuple(stage["kernel"]), tuple(stage["stride"]), stage["blocks"])
-        for stage in facts["stages"]
-    ]
+    stages = _stages(facts)
     stated = {"plans.json": _plans(file, kind, stages), "dataset.json": _dataset(file, facts["outputs"], about)}
     texts = {name: json.dumps(content, indent=2) + "\n" for name, content in stated.items()}
     # as read from the files: readers of pickles refuse a list that occurs twice
@@ -81,6 +80,23 @@ def export_nnunet(path: str, out: str, about: dict[str, Any], weights: str | Non
     write_checkpoint(str(folder / fold), content)
     names = (*texts, str(fold))
     return {"kind": kind, "tensors": len(tensors), "files": {name: sha256_of(str(folder / name)) for name in names}}
+
+
+def checkpoint_plans(path: str, weights: str | None = None) -> NnUNetPlans:
+    """Return the plans with which a checkpoint would be exported. Raise CheckpointError for other kinds of networks."""
+    file = read_checkpoint(path, verify=False, weights=weights)
+    kind = _exportable_kind(file)
+    facts = stated_facts(file)
+    return parse_plans(
+        path, _plans(file, kind, _stages(facts)), path, _dataset(file, facts["outputs"], {}), _CONFIGURATION
+    )
+
+
+def _stages(facts: dict[str, Any]) -> list[Stage]:
+    return [
+        Stage(stage["features"], tuple(stage["kernel"]), tuple(stage["stride"]), stage["blocks"])
+        for stage in facts["stages"]
+    ]
 
 
 def _exportable_kind(file: CheckpointFile) -> str:

@@ -77,12 +77,19 @@ class NnUNetPlans:
     image_resampling: Resampling
     logit_resampling: Resampling
     label_names: tuple[str, ...]
+    # plain values that an export of freetumor states in dataset.json
+    origin: dict[str, Any]
 
 
 def read_plans(folder: str, configuration: str) -> NnUNetPlans:
     """Return the plans of a configuration. Raise CheckpointError that names the file and the fault."""
-    where = f"{folder}/plans.json"
-    plans = _mapping(where, "content", _json(where))
+    where, labels = f"{folder}/plans.json", f"{folder}/dataset.json"
+    return parse_plans(where, _json(where), labels, _json(labels), configuration)
+
+
+def parse_plans(where: str, stated_plans: Any, where_labels: str, dataset: Any, configuration: str) -> NnUNetPlans:
+    """Return the plans of a configuration from parsed JSON; `where` and `where_labels` name its files in errors."""
+    plans = _mapping(where, "content", stated_plans)
     own = _configuration(where, plans, configuration)
     if own.get("previous_stage") or own.get("previous_stage_name"):
         raise _unsupported(where, f"configuration {configuration} is a cascade", "3d_fullres or 3d_lowres")
@@ -113,7 +120,8 @@ def read_plans(folder: str, configuration: str) -> NnUNetPlans:
         normalization=_normalization(where, plans, own),
         image_resampling=_resampling(where, own, "data"),
         logit_resampling=_resampling(where, own, "probabilities"),
-        label_names=_labels(f"{folder}/dataset.json"),
+        label_names=_labels(where_labels, dataset),
+        origin=_origin(where_labels, dataset),
     )
 
 
@@ -235,9 +243,9 @@ def _resampling(where: str, own: Mapping[str, Any], what: str) -> Resampling:
     return Resampling(order, order_z, separate)
 
 
-def _labels(where: str) -> tuple[str, ...]:
+def _labels(where: str, dataset: Any) -> tuple[str, ...]:
     """Return the name of each output: the labels in the order of their ids, without `ignore`."""
-    content = _mapping(where, "content", _json(where))
+    content = _mapping(where, "content", dataset)
     channels = content.get("channel_names", content.get("modality"))
     if not isinstance(channels, dict) or len(channels) != 1:
         raise _wrong(where, "channel_names", "one channel", channels)
@@ -250,6 +258,11 @@ def _labels(where: str) -> tuple[str, ...]:
     if not 2 <= len(ids) <= _MOST_OUTPUTS:
         raise _wrong(where, "labels", f"2 to {_MOST_OUTPUTS} labels", len(ids))
     return tuple(sorted(ids, key=lambda name: ids[name]))
+
+
+def _origin(where: str, dataset: Any) -> dict[str, Any]:
+    stated = _mapping(where, "content", dataset).get("freetumor")
+    return dict(stated) if isinstance(stated, dict) else {}
 
 
 def _whole(where: str, key: str, keywords: Mapping[str, Any], count: int, allowed: range) -> tuple[int, ...]:

@@ -10,12 +10,12 @@ from itertools import combinations, product
 
 import numpy as np
 import torch
-from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
 from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from freetumor_runtime.checkpoints.nnunet_plans import NnUNetPlans, Normalization, Resampling
+from freetumor_runtime.data.grids import AxisOrder, reordered, to_ras_axes
 from freetumor_runtime.errors import DataError
 
 WindowCount = Callable[[int, int], None]
@@ -34,7 +34,7 @@ class NnUNetLogits:
     shape: tuple[int, ...]
     transpose: tuple[int, ...]
     # from RAS axes to those of the file; None: the axes are those of the file already
-    to_file: np.ndarray | None
+    to_file: AxisOrder | None
     windows: int
 
     def on_scan(self, values: np.ndarray, outside: float) -> np.ndarray:
@@ -42,7 +42,7 @@ class NnUNetLogits:
         whole = np.full(self.shape, outside, values.dtype)
         whole[self.box] = values
         scan = whole.transpose(np.argsort(self.transpose)).transpose(2, 1, 0)
-        return np.asfortranarray(scan if self.to_file is None else apply_orientation(scan, self.to_file))
+        return np.asfortranarray(scan if self.to_file is None else reordered(scan, self.to_file))
 
 
 def segment_scan(
@@ -61,10 +61,9 @@ def segment_scan(
     spacing_mm = np.linalg.norm(affine[:3, :3], axis=0).tolist()
     to_file = None
     if plans.reorients:
-        to_ras = io_orientation(affine)
-        to_file = ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), to_ras)
-        image_IJK = apply_orientation(image_IJK, to_ras)
-        spacing_mm = [spacing_mm[int(axis)] for axis in np.argsort(to_ras[:, 0])]
+        to_ras, to_file = to_ras_axes(affine)
+        image_IJK = reordered(image_IJK, to_ras)
+        spacing_mm = [spacing_mm[axis] for axis in np.argsort(to_ras[:, 0])]
     image = image_IJK.transpose(2, 1, 0).transpose(plans.transpose).astype(np.float32)
     spacing = [spacing_mm[::-1][axis] for axis in plans.transpose]
     mask = np.asarray(ndimage.binary_fill_holes(image != 0))

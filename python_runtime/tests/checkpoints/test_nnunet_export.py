@@ -100,7 +100,7 @@ def exported(request, tmp_path_factory):
     return request.param, ours, folder / "model", folder
 
 
-def mask_of(weights, kind, scan, out, probabilities=()):
+def mask_of(weights, kind, scan, out, probabilities=(), method="freetumor"):
     out.mkdir()
     _, spacing, patch = GRIDS[kind]
     spec = spec_of(
@@ -112,6 +112,7 @@ def mask_of(weights, kind, scan, out, probabilities=()):
         patchVoxels=tuple(patch),
         mirrorAxes=(),
         probabilities=probabilities,
+        method=method,
         cases=(PredictCase("case", str(scan), None, None, "case"),),
     )
     return run(spec)[1]
@@ -138,6 +139,13 @@ def test_in_one_window_the_folder_gives_the_probabilities_of_the_checkpoint(expo
         # nnunetv2 adds weighted logits in half precision; at the border of a window the weights are too small for it
         inside = (slice(3, -3),) * 3
         np.testing.assert_allclose(one[inside], other[inside], atol=5e-3)
+
+
+def test_predicted_as_nnunetv2_does_the_checkpoint_gives_the_mask_of_the_folder(exported, tmp_path):
+    kind, ours, folder, scans = exported
+    scan = write_turned_scan(scans / "case_0000.nii.gz", SIDES, VOXEL_MM)
+    mask = mask_of(ours, kind, scan, tmp_path / "a", method="nnunet")
+    assert np.array_equal(mask, mask_of(folder, kind, scan, tmp_path / "b")) and len(np.unique(mask)) == 3
 
 
 @pytest.mark.skipif(NNUNETV2 is None, reason="FREETUMOR_NNUNETV2 names no Python with nnunetv2 2.8.1")

@@ -66,6 +66,7 @@ def spec_of(folder, out, **changes):
         minForeground=0.0,
         grid="original",
         resampling="nearest",
+        method="freetumor",
         dataType="uint8",
         tumorOutputs=(2,),
         organIds=(),

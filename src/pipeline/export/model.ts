@@ -2,8 +2,9 @@ import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { asRecord } from '../../foreign-text.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
+import { licencesOf } from '../checkpoint/licence.js'
 import type { StageContext } from '../context.js'
-import type { MergingOrder } from '../ports/checkpoint.js'
+import type { MergingOrder, WeightsLicence } from '../ports/checkpoint.js'
 import type { ExportedFiles, ModelFormat } from '../ports/export.js'
 import { writeWholeFolder } from './folder.js'
 
@@ -25,6 +26,8 @@ export interface ModelExport extends Pick<ExportedFiles, 'kind' | 'tensors'> {
   /** The exported file, and its hash. */
   readonly checkpoint: string
   readonly sha256: string
+  /** Licences of weights of other projects that it holds or builds on. */
+  readonly licences: readonly WeightsLicence[]
   readonly files: readonly { readonly name: string; readonly bytes: number; readonly sha256: string }[]
 }
 
@@ -35,18 +38,27 @@ export interface ModelExport extends Pick<ExportedFiles, 'kind' | 'tensors'> {
 export async function exportModelOf(
   path: string,
   { to, out, merging, weights }: ExportModelOptions,
-  { runtime, signal }: Pick<StageContext, 'runtime' | 'signal'>,
+  { runtime, signal, note }: Pick<StageContext, 'runtime' | 'signal' | 'note'>,
 ): Promise<ModelExport> {
   const checkpoint = await checkpointFile(path)
   const target = resolve(out)
-  const { sha256, metadata } = await runtime.inspect(checkpoint, { signal, weights })
-  const about = { writer: 'freetumor', checkpointSha256: sha256, region: asRecord(metadata)?.region ?? null }
+  const facts = await runtime.inspect(checkpoint, { signal, weights })
+  const { sha256 } = facts
+  const licences = await licencesOf('segmentor', facts)
+  for (const { file, licence } of licences)
+    if (licence === null)
+      note(
+        `${file}: its licence is not stated; record it: freetumor checkpoint licence ${file} NAME`,
+        'warning',
+      )
+  const region = asRecord(facts.metadata)?.region ?? null
+  const about = { writer: 'freetumor', checkpointSha256: sha256, region, licences }
   return await writeWholeFolder(target, async (folder) => {
     const spec = { checkpoint, to, out: folder, about, merging: merging ?? null }
     const { kind, tensors, files } = await runtime.exportWeights(spec, { signal, weights })
     const listed = Object.entries(files).map(async ([name, hash]) => {
       return { name, bytes: (await stat(join(folder, name))).size, sha256: hash }
     })
-    return { to, out: target, checkpoint, sha256, kind, tensors, files: await Promise.all(listed) }
+    return { to, out: target, checkpoint, sha256, kind, tensors, licences, files: await Promise.all(listed) }
   })
 }

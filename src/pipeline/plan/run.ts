@@ -117,7 +117,7 @@ export function specOfPlan(config: RunConfig, run: string): TrainingSpec {
       resumeFrom: null,
       fingerprint: { config: '', data: '' },
       cases: [],
-      weights: { baseline: null, generator: null },
+      weights: { baseline: null, generator: null, licences: [] },
       initialWeights: null,
     },
   )

@@ -3,6 +3,7 @@ import { type NetworkStage, networkStages } from '../../config/network-stages.js
 import type { RunConfig } from '../../config/schema.js'
 import { wantedMeasures, wantsAlreadySeen } from '../../quality/policy.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
+import type { WeightsLicence } from '../ports/checkpoint.js'
 import type { OptimizerSpec, SegmentorSpec, SynthesisSpec, TrainingSpec } from '../ports/training.js'
 import type { TrainingCase } from '../prepare/run.js'
 import { type TrainingLabels, trainingLabels } from '../training-labels.js'
@@ -12,6 +13,8 @@ import { itemsPerEpoch, sampledCases, totalSteps } from './sampling.js'
 export interface EarlierWeights {
   readonly baseline: string | null
   readonly generator: string | null
+  /** Licences of the weights of other projects among them, and of those that they build on. */
+  readonly licences: readonly WeightsLicence[]
 }
 
 /** Inputs of a spec that are not in the configuration. */
@@ -65,6 +68,7 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
     validation: validationSpec(config, context.cases),
     checkpoint: { everySteps: training.checkpointEverySteps },
     pictures: config.report.pictures,
+    licences: context.weights.licences,
   }
 }
 

@@ -76,7 +76,8 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   const checkpoints = await Promise.all([options.checkpoint].flat().map(checkpointFile))
   const weights = await predictWeights(checkpoints, options, statedPreparation(options), context)
   const settings = predictSettingsOf(options, weights.windows)
-  if (weights.nnunet) refusePreparedGrid(settings)
+  if (weights.nnunet || settings.method === 'nnunet') refusePreparedGrid(settings)
+  if (settings.method === 'nnunet') refuseOtherNetworks(weights)
   const mine = shard === undefined ? scans : casesOfShard(scans, shard)
   const spec = predictSpec(options, settings, weights, out, mine)
   const work = { options, out, scans: mine, spec, recorded: recordedSettings(spec, weights) }
@@ -199,14 +200,30 @@ function refusePreparedGrid({ grid, blend }: PredictSettings): void {
     })
 }
 
+/** @throws UsageError for networks that nnunetv2 does not have, and for ensembles */
+function refuseOtherNetworks({ members, kind }: PredictWeights): void {
+  if (kind === 'resenc' || kind === 'unet') {
+    if (members.length === 1) return
+    throw new UsageError(`--profile nnunet: wrong number of checkpoints (expected 1, found ${members.length})`, {
+      hint: 'predict with each by itself',
+    })
+  }
+  throw new UsageError(`--profile nnunet: wrong kind of network (expected resenc or unet, found ${kind})`, {
+    hint: 'omit --profile',
+  })
+}
+
 /** Return the settings that decide a mask, except for rounding: without the numbers of windows, threads and processes. */
 function recordedSettings(spec: PredictSpec, weights: PredictWeights): Record<string, unknown> {
   const { job, directory, members, device, processesPerNode, threadsPerProcess, windows, cases, ...rest } =
     spec
+  const { method, ...settings } = rest
   return {
     checkpoints: weights.members.map(({ sha256, patchMerging }) => ({ sha256, patchMerging })),
     labels: weights.labelNames,
-    ...rest,
+    ...settings,
+    // absent by default, so that predictions of earlier versions can be resumed
+    ...(method === 'nnunet' ? { method } : {}),
     windows: { overlap: windows.overlap, blend: windows.blend },
   }
 }

@@ -18,6 +18,8 @@ export interface PredictWeights extends Preparation {
   }[]
   /** True for the model folder of an nnU-Net, which segments on its own grid. */
   readonly nnunet: boolean
+  /** Architecture of the first member. */
+  readonly kind: NetworkFacts['architecture']
   readonly outputs: number
   readonly tumorOutputs: readonly number[]
   /** Names of the outputs; null if no file states them. */
@@ -75,6 +77,7 @@ export async function predictWeights(
       sha256,
     })),
     nnunet: first.facts.format === 'nnunet',
+    kind: first.network.architecture,
     outputs,
     tumorOutputs: tumorOutputs ?? [],
     labelNames,

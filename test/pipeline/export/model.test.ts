@@ -24,7 +24,7 @@ function contextOf(exportWeights: (spec: ExportSpec) => void) {
       return { kind: 'resenc', tensors: 3, files: { 'plans.json': 'hash' } }
     },
   })
-  return { runtime, signal: undefined }
+  return { runtime, signal: undefined, note: () => {} }
 }
 
 test('an export appears whole under its name, with the origin of its weights', async () => {
