@@ -11,6 +11,7 @@ import { readNiftiHeader } from '../../volume/nifti.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
 import type { TrainingSpec } from '../ports/training.js'
 import type { TrainingCase } from '../prepare/run.js'
+import { judgeBytes } from './judge-memory.js'
 import { itemsPerEpoch, sampledCases, totalSteps } from './sampling.js'
 import { segmentorBytes } from './segmentor-memory.js'
 import { trainingSpec } from './spec.js'
@@ -40,6 +41,8 @@ export interface TrainingPlan {
     readonly bytesPerStep: number
     /** Memory that a rank needs at least to train a `resenc` or `unet`; null for other segmentors. */
     readonly segmentorBytes: number | null
+    /** Memory that a rank needs at least for a baseline that is an nnU-Net model; null for other baselines. */
+    readonly judgeBytes: number | null
   }
   readonly weights: Readonly<Record<'baseline' | 'generator', string | null>>
   readonly warnings: readonly string[]
@@ -74,6 +77,7 @@ export async function planTraining(config: RunConfig): Promise<TrainingPlan> {
         : 0,
       bytesPerStep: crops * product(sampling.patchVoxels) * 3,
       segmentorBytes: segmentorBytes(config),
+      judgeBytes: await judgeBytes(config),
     },
     weights: {
       baseline: await weightsInWords(config, 'baseline', warnings),
