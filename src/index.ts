@@ -4,7 +4,6 @@
  *
  * @module freetumor
  */
-import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type CallSettings, withContext } from './calls.js'
 import { resolveConfig } from './config/resolve.js'
@@ -47,6 +46,7 @@ import { openStudio, type Studio } from './studio/server.js'
 import type { Launch, LaunchOptions } from './training/launch.js'
 import type { Run, TrainOptions } from './training/run.js'
 import type { RunSummary } from './training/run-summary.js'
+import { usableProcessors } from './usable-processors.js'
 
 export {
   auditData,
@@ -258,7 +258,7 @@ export function checkConfig(
 ): Promise<ConfigCheck> {
   const resolved = resolveConfig(config)
   const python = settings.python ?? resolved.runtime.python ?? undefined
-  const workers = Math.min(8, availableParallelism())
+  const workers = Math.min(8, usableProcessors().processors)
   return withContext({ ...settings, python }, (context) =>
     checkTraining(resolved, context, { data: settings.data ?? true, workers }),
   )

@@ -35,6 +35,7 @@ const COMMON = [
   'stop-signals.ts',
   'suggestion.ts',
   'system-errors.ts',
+  'threads.ts',
   'whole-file.ts',
 ]
 const DOMAIN = ['curation', 'simulation', 'quality', 'training', 'evaluation'] as const
@@ -107,6 +108,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   'stop-signals.ts': { uses: [] },
   'suggestion.ts': { uses: [] },
   'system-errors.ts': { uses: [] },
+  'threads.ts': { uses: [] },
   'whole-file.ts': { uses: [] },
 }
 
@@ -258,10 +260,11 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
   models: [],
   checkpoints: ['models'],
   data: ['config'],
-  inference: ['models', 'checkpoints', 'data'],
+  inference: ['config', 'models', 'checkpoints', 'data', 'plugins'],
   evaluation: ['data'],
-  synthesis: ['config', 'models', 'checkpoints', 'data', 'inference'],
+  synthesis: ['config', 'models', 'checkpoints', 'data', 'inference', 'plugins'],
   training: ['config', 'models', 'checkpoints', 'data', 'inference', 'evaluation', 'synthesis'],
+  plugins: ['config'],
   case_pool: [],
   jobs: [
     'config',
@@ -272,6 +275,7 @@ const PYTHON_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'evaluation',
     'synthesis',
     'training',
+    'plugins',
     'case_pool',
   ],
   bridge: ['generated', 'config'],
@@ -300,7 +304,7 @@ const PYTHON_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   // the launcher is torchrun
   torch: [...COMPUTING, 'bridge', 'doctor', 'pythonia_entry', 'launcher'],
   monai: COMPUTING,
-  numpy: [...COMPUTING, 'bridge'],
+  numpy: [...COMPUTING, 'plugins', 'bridge'],
   scipy: COMPUTING,
   dynamic_network_architectures: COMPUTING,
   einops: COMPUTING,

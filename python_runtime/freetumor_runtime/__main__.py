@@ -11,7 +11,7 @@ from collections.abc import Iterator  # noqa: E402
 
 from freetumor_runtime import wiring  # noqa: E402
 from freetumor_runtime.config import job as config  # noqa: E402
-from freetumor_runtime.events import Event  # noqa: E402
+from freetumor_runtime.events import Event, Finished, Note  # noqa: E402
 
 
 def main() -> int:
@@ -73,7 +73,19 @@ def train(spec: config.TrainingSpec, ranks, crops) -> Iterator[Event]:
         from freetumor_runtime.jobs.train_segmentation import train_segmentation as job
     from freetumor_runtime.training.nodes import begin_alike
 
-    yield from job(begin_alike(spec, ranks), ranks, crops.source, crops.reports.poll)
+    for event in job(begin_alike(spec, ranks), ranks, crops.source, crops.reports.poll):
+        if isinstance(event, Finished) and ranks.first:
+            yield from profile_notes(spec.runDirectory)
+        yield event
+
+
+def profile_notes(run_directory: str) -> Iterator[Event]:
+    """Write the profile of a training, if it has one; yield its table."""
+    from freetumor_runtime.training.step_profile import active_profile, write_profile
+
+    profile = active_profile()
+    if profile is not None:
+        yield from (Note("info", line) for line in write_profile(run_directory, profile))
 
 
 if __name__ == "__main__":

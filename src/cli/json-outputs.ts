@@ -11,6 +11,7 @@ import type { DemoResult } from '../pipeline/flows/demo.js'
 import type { Merged } from '../pipeline/flows/merge.js'
 import type { RunPlan } from '../pipeline/plan/launch.js'
 import type { CheckpointFacts, WeightsLicence } from '../pipeline/ports/checkpoint.js'
+import type { PluginCheck } from '../pipeline/ports/plugin.js'
 import type { Prediction, PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
 import type { PrepareReport } from '../pipeline/prepare/run.js'
@@ -28,12 +29,14 @@ import type { LaunchEvent, LaunchResult } from '../training/launch.js'
 import type { RunResult } from '../training/run.js'
 import type { RunSummary } from '../training/run-summary.js'
 import type { Region } from '../volume/labels.js'
+import type { CommandTree } from './command-tree.js'
 
 /** Version of the JSON documents. It grows when a key is renamed, removed or changes its meaning. */
 export const SCHEMA_VERSION = 1
 
 /** Documents that commands print with `--output json`, without `schemaVersion`, which `printResult` adds. */
 export interface JsonOutputs {
+  '--help': CommandTree
   'checkpoint convert': Converted
   'checkpoint inspect': CheckpointFacts & {
     readonly licences: readonly WeightsLicence[]
@@ -63,6 +66,7 @@ export interface JsonOutputs {
   phantom: { readonly out: string; readonly cases: number; readonly region: Region }
   /** `script`: that of `submit`, if the configuration has a section `cluster`; else null. */
   plan: RunPlan & { readonly script: string | null }
+  'plugin check': PluginCheck
   predict: Prediction
   prepare: PrepareReport & { readonly wallSeconds: number; readonly estimate: PrepareEstimate }
   'prepare --estimate': PrepareEstimate

@@ -4,8 +4,9 @@ import { EXIT, FreetumorError, StoppedError, UsageError } from '../errors.js'
 import { refusePnp } from '../runtime/pnp.js'
 import { exitCodeOf as exitCodeOfSignal, isAbort, type StopSignal } from '../stop-signals.js'
 import { typedSystemError } from '../system-errors.js'
+import { commandTree, fullName } from './command-tree.js'
 import { withNewSpellings } from './old-spellings.js'
-import { type CliIo, noteError, type OutputFormat } from './output.js'
+import { type CliIo, noteError, type OutputFormat, printResult } from './output.js'
 
 /** Adds one command to the program. Each file of `commands/` exports one. */
 export type AddCommand = (program: Command, io: CliIo) => void
@@ -30,14 +31,28 @@ export async function runProgram(
       command = subcommand
     })
   try {
-    await program.parseAsync(
-      withNewSpellings(argv, (text) => io.note(text)),
-      { from: 'user' },
-    )
+    const words = withNewSpellings(argv, (text) => io.note(text))
+    if (asksForHelpAsJson(words)) {
+      printResult(io, '--help', 'json', commandTree(commandNamed(words, program)), () => [])
+    } else await program.parseAsync(words, { from: 'user' })
     return io.exitCode
   } catch (error) {
     return exitCodeOf(error, command, io)
   }
+}
+
+/** Return true for `--help --output json` before any `--`. */
+function asksForHelpAsJson(words: readonly string[]): boolean {
+  const own = words.slice(0, words.includes('--') ? words.indexOf('--') : undefined)
+  const asJson = (word: string, at: number) =>
+    word === '--output=json' || (word === '--output' && own[at + 1] === 'json')
+  return own.some((word) => word === '--help' || word === '-h') && own.some(asJson)
+}
+
+/** Return the command that the first words name. */
+function commandNamed([word, ...rest]: readonly string[], parent: Command): Command {
+  const found = parent.commands.find((command) => command.name() === word)
+  return found ? commandNamed(rest, found) : parent
 }
 
 /** Return the option `--output`; streams may add `ndjson`. The action receives its value as `output`. */
@@ -102,11 +117,6 @@ function withDescendants(command: Command): Command[] {
   return [command, ...command.commands.flatMap(withDescendants)]
 }
 
-/** Return the name of a command with those of its parents, such as `data check`; empty for the program. */
-function nameOf(command: Command): string {
-  return command.parent ? `${nameOf(command.parent)} ${command.name()}`.trim() : ''
-}
-
 /** @param command the command that ran */
 function exitCodeOf(error: unknown, command: Command, io: ProgramIo): number {
   // help that was asked for is no fault; `freetumor` or `freetumor data` alone: commander has written the help to stderr
@@ -130,7 +140,7 @@ function exitCodeOf(error: unknown, command: Command, io: ProgramIo): number {
 /** Return the error of a command line that a command refuses. */
 function usageError({ message }: CommanderError, command: Command): UsageError {
   const fault = faultOf(message.replace(/^error: /, '').replace(/\n\s*/g, ' '))
-  const name = nameOf(command)
+  const name = fullName(command)
   return new UsageError(name === '' ? fault : `${name}: ${fault}`, {
     hint: `${helpOf(command)} lists the ${command.commands.length > 0 ? 'commands' : 'arguments and options'}`,
   })
@@ -153,7 +163,7 @@ function faultOf(message: string): string {
 }
 
 function helpOf(command: Command): string {
-  return `\`${`freetumor ${nameOf(command)}`.trim()} --help\``
+  return `\`${`freetumor ${fullName(command)}`.trim()} --help\``
 }
 
 export function packageVersion(): string {

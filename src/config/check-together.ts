@@ -2,6 +2,7 @@ import { ConfigError } from '../errors.js'
 import { paintsTumors } from './jobs.js'
 import { networkStages, sideMultiples } from './network-stages.js'
 import type { RunConfig } from './schema.js'
+import type { PluginSettings } from './sections/networks.js'
 import type { DeepReadonly } from './types.js'
 
 type Fail = (message: string, hint: string) => never
@@ -23,6 +24,12 @@ export function checkTogether(config: RunConfig, name: string): void {
       fail('networks.baseline: missing (expected for job synthesis)', 'set networks.baseline.checkpoint')
     if (networks.generator === null)
       fail('networks.generator: missing (expected for job synthesis)', 'remove generator: null')
+    for (const network of ['baseline', 'generator'] as const)
+      if (networks[network]?.plugin)
+        fail(
+          `networks.${network}.plugin: not possible in job synthesis, which needs gradients`,
+          'name weights with checkpoint or trainFrom',
+        )
   }
   const needsTumors = paintsTumors(config)
   if (needsTumors) checkTumors(config, fail)
@@ -149,12 +156,27 @@ function checkTumors(
 
 function checkSource(
   key: 'baseline' | 'generator',
-  network: DeepReadonly<{ checkpoint: unknown; trainFrom: string | null }> | null,
+  network: DeepReadonly<{
+    checkpoint: unknown
+    trainFrom: string | null
+    plugin: PluginSettings | null
+  }> | null,
   fail: Fail,
 ): void {
+  if (network?.plugin) {
+    if (network.checkpoint !== null || network.trainFrom !== null)
+      fail(`networks.${key}: has a plugin and weights (expected one)`, 'remove checkpoint and trainFrom')
+    const unknown = network.plugin.command.join(' ').match(/\{(?!(?:device|threads|socket)\})[a-zA-Z]+\}/)
+    if (unknown !== null)
+      fail(
+        `networks.${key}.plugin.command: unknown placeholder (expected {device}, {threads} or {socket}, found ${unknown[0]})`,
+        'correct the word',
+      )
+    return
+  }
   if (network !== null && network.checkpoint === null && network.trainFrom === null)
     fail(
-      `networks.${key}: no weights (expected checkpoint or trainFrom)`,
+      `networks.${key}: no weights (expected checkpoint, trainFrom or plugin)`,
       `set checkpoint to weights, or trainFrom to the configuration that trains them${key === 'generator' ? ', or set generator: null for hand-crafted tumors' : ''}`,
     )
 }

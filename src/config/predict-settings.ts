@@ -3,7 +3,13 @@ export interface PredictSettings {
   /** Share that neighbouring windows have in common along an axis. */
   readonly overlap: number
   readonly blend: 'constant' | 'gaussian'
+  /** Windows per batch on a GPU. A CPU computes them one by one, which is faster. */
   readonly windowBatch: number
+  /**
+   * `all` windows, or `coarse`: windows side by side find where something may be, then all windows that reach it
+   * are computed. Elsewhere the mask is background.
+   */
+  readonly windows: 'all' | 'coarse'
   /** Axes of the prepared grid (0 left-right, 1 front-back, 2 down-up) that windows are mirrored along; averaged over all ways. */
   readonly mirrorAxes: readonly (0 | 1 | 2)[]
   readonly precision: 'fp32' | 'bf16' | 'fp16'
@@ -34,6 +40,7 @@ const PUBLISHED: PredictSettings = {
   overlap: 0.75,
   blend: 'constant',
   windowBatch: 4,
+  windows: 'all',
   mirrorAxes: [],
   precision: 'fp32',
   grid: 'original',

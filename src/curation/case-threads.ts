@@ -1,15 +1,9 @@
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import { Worker } from 'node:worker_threads'
 import { onAbort } from '../abort.js'
 import { EnvironmentError, RuntimeCrashError } from '../errors.js'
-import { cannotBeRead } from '../system-errors.js'
+import { startThread } from '../threads.js'
 import { voxelMemory } from '../volume/nifti.js'
 import { type CaseAnswer, type CaseTask, type Tasks, workOn } from './case-tasks.js'
 import type { ManifestCase } from './datasets/manifest.js'
-
-// threads run the compiled module, also from src (tests)
-const WORKER_MODULE = new URL('../../dist/curation/case-worker.js', import.meta.url)
 
 const THREAD_HINT = 'use fewer --workers if the memory is short; otherwise report this bug'
 
@@ -73,14 +67,13 @@ function thisThread<K extends keyof Tasks>(task: CaseTask<K>): Hand<K> {
 }
 
 function openThread<K extends keyof Tasks>(task: CaseTask<K>, signal: AbortSignal | undefined): Hand<K> {
-  if (!existsSync(WORKER_MODULE))
-    throw new EnvironmentError(cannotBeRead(fileURLToPath(WORKER_MODULE), 'ENOENT'), {
-      hint: 'run `npm run build`',
-    })
-  const worker = new Worker(WORKER_MODULE, { workerData: task })
+  const thread = startThread('curation/case-worker.js', task)
+  const { worker } = thread
+  let state: 'idle' | 'busy' = 'idle'
   let fail: (error: unknown) => void = () => {}
   let answered: (answer: Tasks[K]['answer']) => void = () => {}
   worker.on('message', (message: CaseAnswer<K>) => {
+    state = 'idle'
     if ('answer' in message) answered(message.answer)
     else if ('fault' in message) fail(new RuntimeCrashError(message.fault, { hint: THREAD_HINT }))
     else fail(new EnvironmentError(message.refusal.message, { hint: message.refusal.hint }))
@@ -97,11 +90,12 @@ function openThread<K extends keyof Tasks>(task: CaseTask<K>, signal: AbortSigna
       new Promise((resolve, reject) => {
         answered = resolve
         fail = reject
+        state = 'busy'
         worker.postMessage(item)
       }),
     async close() {
       release()
-      await worker.terminate()
+      await thread.end(state)
     },
   }
 }

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { EnvironmentError } from '../errors.js'
 import { typedSystemError } from '../system-errors.js'
+import { answerMessages } from '../threads.js'
 import { voxelMemory } from '../volume/nifti.js'
 import { type CaseAnswer, type CaseTask, type Tasks, workOn } from './case-tasks.js'
 import type { ManifestCase } from './datasets/manifest.js'
@@ -9,7 +10,7 @@ const port = parentPort
 if (port) {
   const memory = voxelMemory()
   const task = workerData as CaseTask<keyof Tasks>
-  port.on('message', async (item: ManifestCase) => port.postMessage(await answerTo(item)))
+  answerMessages(port, async (item: ManifestCase) => port.postMessage(await answerTo(item)))
 
   const answerTo = async (item: ManifestCase): Promise<CaseAnswer<keyof Tasks>> => {
     try {

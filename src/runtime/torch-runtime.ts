@@ -34,7 +34,16 @@ import { strayText, toCaseOutcome, toCommand, toRuntimeEvent } from './events.js
 import { clearFailures, explainFailure, failureFolder, oomKills } from './failure.js'
 import { answerRank } from './feed-service.js'
 import { jobStopped } from './job-errors.js'
-import { type ProcessEnd, RANK_STORE, type RuntimeProcess, runtimeArgv, startProcess } from './process.js'
+import { inspectPlugin } from './plugin.js'
+import {
+  isOnlyRank,
+  ONLY_RANK,
+  type ProcessEnd,
+  RANK_STORE,
+  type RuntimeProcess,
+  runtimeArgv,
+  startProcess,
+} from './process.js'
 import { cleanEnvironment, compilerCache, resolvePython } from './python.js'
 import { networkOf, rendezvousOf } from './rendezvous.js'
 import { shareRun } from './run-service.js'
@@ -46,7 +55,7 @@ export interface TorchRuntimeOptions {
   readonly python?: string | null | undefined
 }
 
-/** Return the model runtime that computes: PyTorch under torchrun for trainings, a plain process for work by case. */
+/** Return the model runtime that computes: PyTorch in one process, or in ranks under torchrun. */
 export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
   return {
     train: (spec, feed, call) => new TorchSession(options, spec, feed, call),
@@ -58,6 +67,7 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
     serve: (spec, call) => serveCalls(options, spec, call),
     inspect: (path, call) => inspectFile(path, { ...options, ...call }),
     exportWeights: (spec, call) => exportFile(spec, { ...options, ...call }),
+    inspectPlugin: (spec, call) => inspectPlugin(spec, { ...options, ...call }),
     share: shareRun,
     lock: (directory, work) => lockDirectory(directory, work, options.python),
   }
@@ -99,7 +109,8 @@ async function startJob(
   const python = resolvePython({ explicit: options.python ?? undefined })
   const node = call.place?.nodeRank ?? 0
   const rendezvous = rendezvousOf(call.place, call.hangSeconds ?? null)
-  const alone = rendezvous === undefined && (ranks ?? 1) === 1
+  const onlyRank = isOnlyRank(ranks, rendezvous)
+  const alone = onlyRank || (rendezvous === undefined && ranks === null)
   const network = alone ? {} : await networkOf(rendezvous?.rendezvous ?? null)
   const threads = 'threadsPerProcess' in spec ? spec.threadsPerProcess : 1
   const environment = { ...network, ...cleanEnvironment({ threads }) }
@@ -143,6 +154,8 @@ async function startJob(
         FREETUMOR_LOG_DIRECTORY: call.logDirectory,
         FREETUMOR_FAILURES: failureFolder(call.logDirectory, node),
         ...(tensors ? { FREETUMOR_FEED: tensors.address } : {}),
+        ...(call.profile ? { FREETUMOR_PROFILE: '1' } : {}),
+        ...(onlyRank ? ONLY_RANK : {}),
         ...(rendezvous ? {} : { FREETUMOR_STORE: join(directory, RANK_STORE) }),
       },
       logDirectory: call.logDirectory,
@@ -159,7 +172,8 @@ async function startJob(
       tensors,
       logDirectory: call.logDirectory,
       node,
-      explain: (end) => explainFailure({ logDirectory: call.logDirectory, node, end, oomKillsBefore }),
+      explain: (end) =>
+        explainFailure({ logDirectory: call.logDirectory, node, end, oomKillsBefore, onlyRank }),
       feedFailure: () => feedFailure,
       close,
     }

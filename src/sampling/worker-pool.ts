@@ -1,20 +1,8 @@
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import { Worker } from 'node:worker_threads'
-import {
-  ConfigError,
-  DataError,
-  EnvironmentError,
-  type FreetumorError,
-  RuntimeCrashError,
-} from '../errors.js'
-import { cannotBeRead } from '../system-errors.js'
+import { ConfigError, DataError, type FreetumorError, RuntimeCrashError } from '../errors.js'
+import { startThread, type Thread } from '../threads.js'
 import type { ItemPlanner } from './planner.js'
 import type { PlannedCrop, SamplingPlan } from './sampling-plan.js'
 import type { WorkerAnswer, WorkerFailure } from './worker.js'
-
-// threads run the compiled module, also from src (tests)
-const WORKER_MODULE = new URL('../../dist/sampling/worker.js', import.meta.url)
 
 const LIMIT_HINT = 'set fewer sampling.workers if the memory is short'
 
@@ -29,35 +17,30 @@ interface Request {
  * crashed thread fails all requests from then on.
  */
 export function openWorkerPool(plan: SamplingPlan, count: number): ItemPlanner {
-  if (!existsSync(WORKER_MODULE)) {
-    throw new EnvironmentError(cannotBeRead(fileURLToPath(WORKER_MODULE), 'ENOENT'), {
-      hint: 'run `npm run build`',
-    })
-  }
   const waiting: Request[] = []
-  const busy = new Map<Worker, Request>()
-  const idle: Worker[] = []
+  const busy = new Map<Thread, Request>()
+  const idle: Thread[] = []
   let ended: Error | null = null
 
   const dispatch = () => {
     while (idle.length > 0 && waiting.length > 0) {
-      const worker = idle.pop()!
+      const thread = idle.pop()!
       const request = waiting.shift()!
-      busy.set(worker, request)
-      worker.postMessage(request.item)
+      busy.set(thread, request)
+      thread.worker.postMessage(request.item)
     }
   }
   const end = (error: Error) => {
     ended ??= error
     for (const request of [...busy.values(), ...waiting.splice(0)]) request.reject(ended)
-    busy.clear()
   }
-  const start = (): Worker => {
-    const worker = new Worker(WORKER_MODULE, { workerData: plan })
+  const start = (): Thread => {
+    const thread = startThread('sampling/worker.js', plan)
+    const { worker } = thread
     worker.on('message', (answer: WorkerAnswer) => {
-      const request = busy.get(worker)
-      busy.delete(worker)
-      idle.push(worker)
+      const request = busy.get(thread)
+      busy.delete(thread)
+      idle.push(thread)
       if ('failure' in answer) request?.reject(revive(answer.failure))
       else request?.resolve(answer.crops)
       dispatch()
@@ -68,10 +51,10 @@ export function openWorkerPool(plan: SamplingPlan, count: number): ItemPlanner {
     worker.on('exit', (code) =>
       end(new RuntimeCrashError(`a sampling thread exited with code ${code}`, { hint: LIMIT_HINT })),
     )
-    return worker
+    return thread
   }
-  const workers = Array.from({ length: count }, start)
-  idle.push(...workers)
+  const threads = Array.from({ length: count }, start)
+  idle.push(...threads)
 
   return {
     plan: (item) =>
@@ -82,7 +65,7 @@ export function openWorkerPool(plan: SamplingPlan, count: number): ItemPlanner {
       }),
     async close() {
       end(new RuntimeCrashError('the feeder is closed', { hint: 'open another feeder' }))
-      await Promise.all(workers.map((worker) => worker.terminate()))
+      await Promise.all(threads.map((thread) => thread.end(busy.has(thread) ? 'busy' : 'idle')))
     },
   }
 }

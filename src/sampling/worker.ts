@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { FreetumorError } from '../errors.js'
+import { answerMessages } from '../threads.js'
 import { openPlanner } from './planner.js'
 import type { PlannedCrop, SamplingPlan } from './sampling-plan.js'
 
@@ -18,7 +19,7 @@ export interface WorkerFailure {
 const port = parentPort
 if (port) {
   const planner = openPlanner(workerData as SamplingPlan)
-  port.on('message', async (item: number) => {
+  answerMessages(port, async (item: number) => {
     try {
       const crops = await planner.plan(item)
       const answer: WorkerAnswer = { item, crops }

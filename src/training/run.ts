@@ -13,6 +13,8 @@ export interface TrainOptions extends StopOptions {
   readonly lockWaitSeconds?: number | undefined
   /** Resume even if the configuration or the data differ from those of the checkpoint. */
   readonly acceptChanges?: boolean | undefined
+  /** Measure the time of each stage of the steps; write `profile.json` in the run directory. Default: false. */
+  readonly profile?: boolean | undefined
   /** Rank of this node if `runtime.nodes` is more than 1. Default: 0. */
   readonly nodeRank?: number | undefined
   /** Rendezvous of the nodes, HOST:PORT of node 0; needed with more than one node. */

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { expect, test } from 'vitest'
-import { COMMANDS } from '../../src/cli/commands/all.js'
+import { allCommands } from '../../src/cli/commands/all.js'
 import { makeProgram } from '../../src/cli/program.js'
 import { memoryIo } from '../helpers/cli.js'
 import { longSentences, MAX_WORDS } from '../helpers/words.js'
@@ -13,7 +13,7 @@ const VERBS = new Set(
   Segment Select Set Show Simulate Skip Split Start State Stop Submit Synthesize Train Try Update Use Verify Wait Weight
   Write`.split(/\s+/),
 )
-const commands = descendants(makeProgram(COMMANDS, memoryIo()))
+const commands = descendants(makeProgram(await allCommands(), memoryIo()))
 const entries = commands.flatMap((command) => [
   [pathOf(command), command.description()] as const,
   ...command.options.map(({ flags, description }) => [`${pathOf(command)} ${flags}`, description] as const),

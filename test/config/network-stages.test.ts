@@ -2,197 +2,85 @@ import { describe, expect, it } from 'vitest'
 import { networkStages, sideMultiples } from '../../src/config/network-stages.js'
 import { resolveConfig } from '../../src/config/resolve.js'
 
-/** Answers of nnunetv2 2.8.1: get_pool_and_conv_props(spacing, patch, 4, 999999). */
+/**
+ * Answers of nnunetv2 2.8.1: get_pool_and_conv_props(spacing, patch, 4, 999999). Strides and kernels have one
+ * digit per axis, one word per resolution.
+ */
 const NNUNET = [
   {
     patch: [96, 96, 96],
     spacing: [1.5, 1.5, 1.5],
-    strides: [
-      [1, 1, 1],
-      [2, 2, 2],
-      [2, 2, 2],
-      [2, 2, 2],
-      [2, 2, 2],
-    ],
-    kernels: [
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-    ],
+    strides: '111 222 222 222 222',
+    kernels: '333 333 333 333 333',
     multiples: [16, 16, 16],
   },
   {
     patch: [128, 128, 128],
     spacing: [1.5, 1.5, 1.5],
-    strides: [
-      [1, 1, 1],
-      [2, 2, 2],
-      [2, 2, 2],
-      [2, 2, 2],
-      [2, 2, 2],
-      [2, 2, 2],
-    ],
-    kernels: [
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-    ],
+    strides: '111 222 222 222 222 222',
+    kernels: '333 333 333 333 333 333',
     multiples: [32, 32, 32],
   },
   {
     patch: [160, 160, 160],
     spacing: [1, 1, 1],
-    strides: [
-      [1, 1, 1],
-      [2, 2, 2],
-      [2, 2, 2],
-      [2, 2, 2],
-      [2, 2, 2],
-      [2, 2, 2],
-    ],
-    kernels: [
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-    ],
+    strides: '111 222 222 222 222 222',
+    kernels: '333 333 333 333 333 333',
     multiples: [32, 32, 32],
   },
   {
     patch: [192, 192, 32],
     spacing: [1.25, 1.25, 5],
-    strides: [
-      [1, 1, 1],
-      [2, 2, 1],
-      [2, 2, 1],
-      [2, 2, 2],
-      [2, 2, 2],
-      [2, 2, 2],
-    ],
-    kernels: [
-      [3, 3, 1],
-      [3, 3, 1],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-    ],
+    strides: '111 221 221 222 222 222',
+    kernels: '331 331 333 333 333 333',
     multiples: [32, 32, 8],
   },
   {
     patch: [64, 64, 16],
     spacing: [0.8, 0.8, 5],
-    strides: [
-      [1, 1, 1],
-      [2, 2, 1],
-      [2, 2, 1],
-      [2, 2, 2],
-      [2, 2, 2],
-    ],
-    kernels: [
-      [3, 3, 1],
-      [3, 3, 1],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-    ],
+    strides: '111 221 221 222 222',
+    kernels: '331 331 333 333 333',
     multiples: [16, 16, 4],
   },
   {
     patch: [16, 16, 16],
     spacing: [1.5, 1.5, 1.5],
-    strides: [
-      [1, 1, 1],
-      [2, 2, 2],
-      [2, 2, 2],
-    ],
-    kernels: [
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-    ],
+    strides: '111 222 222',
+    kernels: '333 333 333',
     multiples: [4, 4, 4],
   },
   {
     patch: [32, 32, 16],
     spacing: [2, 2, 2],
-    strides: [
-      [1, 1, 1],
-      [2, 2, 2],
-      [2, 2, 2],
-      [2, 2, 1],
-    ],
-    kernels: [
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-    ],
+    strides: '111 222 222 221',
+    kernels: '333 333 333 333',
     multiples: [8, 8, 4],
   },
   {
     patch: [224, 192, 40],
     spacing: [0.78, 0.78, 3],
-    strides: [
-      [1, 1, 1],
-      [2, 2, 1],
-      [2, 2, 2],
-      [2, 2, 2],
-      [2, 2, 2],
-      [2, 2, 1],
-    ],
-    kernels: [
-      [3, 3, 1],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-    ],
+    strides: '111 221 222 222 222 221',
+    kernels: '331 333 333 333 333 333',
     multiples: [32, 32, 8],
   },
   {
     patch: [512, 512, 16],
     spacing: [0.7, 0.7, 10],
-    strides: [
-      [1, 1, 1],
-      [2, 2, 1],
-      [2, 2, 1],
-      [2, 2, 1],
-      [2, 2, 2],
-      [2, 2, 2],
-      [2, 2, 1],
-      [2, 2, 1],
-    ],
-    kernels: [
-      [3, 3, 1],
-      [3, 3, 1],
-      [3, 3, 1],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-      [3, 3, 3],
-    ],
+    strides: '111 221 221 221 222 222 221 221',
+    kernels: '331 331 331 333 333 333 333 333',
     multiples: [128, 128, 4],
   },
 ] as const
 
 type Vec3 = readonly [number, number, number]
+const digits = (sizes: readonly (readonly number[])[]) => sizes.map((size) => size.join('')).join(' ')
 const data = { datasets: [{ name: 'Dataset003_Liver' }] }
 
 describe('the resolutions of a network', () => {
   it.each(NNUNET)('of a patch $patch with spacing $spacing are those of nnU-Net', (plan) => {
     const stages = networkStages('resenc', 32, plan.patch as Vec3, plan.spacing as Vec3)
-    expect(stages.map(({ stride }) => stride)).toEqual(plan.strides)
-    expect(stages.map(({ kernel }) => kernel)).toEqual(plan.kernels)
+    expect(digits(stages.map(({ stride }) => stride))).toBe(plan.strides)
+    expect(digits(stages.map(({ kernel }) => kernel))).toBe(plan.kernels)
     expect(sideMultiples(stages)).toEqual(plan.multiples)
   })
 

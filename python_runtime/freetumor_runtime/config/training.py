@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from freetumor_runtime.config.common import BaselineSpec, Organ, SlidingWindowsSpec
+from freetumor_runtime.config.common import BaselineSpec, Organ, PluginSpec, SlidingWindowsSpec
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class GeneratorSpec:
     outputs: int
     # of the generator and the discriminator
     activationCheckpointing: bool
+    plugin: PluginSpec | None
 
 
 @dataclass(frozen=True)

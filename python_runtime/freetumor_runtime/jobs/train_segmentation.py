@@ -8,6 +8,7 @@ verdicts are waited for. A tumor that the verdict rejects leaves its crop untouc
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from freetumor_runtime.data.crop_source import CropSource
 from freetumor_runtime.data.crops import PlannedCrop, swap_slabs
 from freetumor_runtime.data.label_ids import training_ids
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready
-from freetumor_runtime.synthesis.crop_painting import OnlineSynthesis, PaintedCrop, unpainted
+from freetumor_runtime.synthesis.painted_crop import PaintedCrop, unpainted
 from freetumor_runtime.training.boundary import Boundary, LiveCommand
 from freetumor_runtime.training.learner import Learner, mean_losses, mixed_precision, parts_of_step
 from freetumor_runtime.training.optimization import SegmentationLoss, scheduled_learning_rate
@@ -36,8 +37,12 @@ from freetumor_runtime.training.state import (
     save_checkpoint,
 )
 from freetumor_runtime.training.step_meter import StepMeter
-from freetumor_runtime.training.tumor_examples import TumorExamples
+from freetumor_runtime.training.step_profile import stage, stage_of
 from freetumor_runtime.training.validation import validate, validation_due
+
+if TYPE_CHECKING:
+    from freetumor_runtime.synthesis.crop_painting import OnlineSynthesis
+    from freetumor_runtime.training.tumor_examples import TumorExamples
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def train_segmentation(
     refuse_no_compiler(spec)
     segmentor, merging, notes = build_trained_segmentor(spec, ranks.device)
     yield from notes
-    synthesis = OnlineSynthesis.build(spec, ranks.device) if spec.synthesis is not None else None
+    synthesis = online_synthesis(spec, ranks)
     loss = SegmentationLoss(spec.crossEntropyWeights).to(ranks.device)
     learner = Learner(segmentor, spec, ranks)
     lookup = torch.from_numpy(training_ids(spec.trainingLabels)).to(ranks.device)
@@ -70,20 +75,25 @@ def train_segmentation(
     yield Ready(step, {"segmentor": count_parameters(segmentor)})
 
     pictures = Pictures(spec, step)
-    keeps_examples = ranks.first and synthesis is not None and spec.pictures > 0
-    examples = TumorExamples(spec, step) if keeps_examples else None
+    examples = tumor_examples(spec, step) if ranks.first and synthesis is not None and spec.pictures > 0 else None
 
     def render(at: int) -> RenderedStep:
-        crops = feed.crops(at)
+        with stage("data wait"):
+            crops = feed.crops(at)
         if synthesis is None:
             return RenderedStep(crops, unpainted(crops, spec.windowHu, ranks.device))
-        painted = synthesis.paint(crops)
+        with stage("paint"):
+            painted = synthesis.paint(crops)
         if ranks.first and pictures.due(at):
             leave_picture(pictures, at, crops, painted)
         feed.send_measures(at, [one.measures for one in painted if one.measures], wants_verdicts=True)
         return RenderedStep(crops, painted)
 
     def save(at: int, reason: str) -> CheckpointSaved:
+        with stage("save"):
+            return CheckpointSaved(at, write(at), reason)
+
+    def write(at: int) -> str:
         directory = ""
         if ranks.first:
             state = {
@@ -97,10 +107,12 @@ def train_segmentation(
             model = {"state_dict": segmentor.state_dict(), "epoch": at, "freetumor": about}
             directory = save_checkpoint(spec.runDirectory, at, model, state, made_under(spec, ranks), owner_of(spec))
         ranks.barrier()
-        return CheckpointSaved(at, directory, reason)
+        return directory
 
     boundary = Boundary(ranks, poll)
     meter = StepMeter(ranks.device, feed)
+    if synthesis is not None and synthesis.baseline is not None:
+        stage_of("judge", synthesis.baseline.network)
     feed.request(step)
     next_step: RenderedStep | None = None
     while step < spec.steps:
@@ -118,7 +130,8 @@ def train_segmentation(
         rendered = next_step or render(step)
         if step + 1 < spec.steps:
             feed.request(step + 1)
-        verdicts = feed.verdicts(step) if synthesis is not None else {}
+        with stage("data wait"):
+            verdicts = feed.verdicts(step) if synthesis is not None else {}
         if examples is not None:
             examples.keep_judged(step, rendered.crops, rendered.painted, verdicts)
         image, label = choose(rendered, verdicts, lookup, spec)
@@ -128,10 +141,11 @@ def train_segmentation(
         losses, count = [], parts_of_step(spec, ranks)
         for at, (image_B1XYZ, label_BXYZ) in enumerate(zip(image.chunk(count), label.chunk(count), strict=True)):
             with learner.part(at):
-                with mixed_precision(spec, ranks):
-                    logits = learner.shared(image_B1XYZ)
-                dice, cross_entropy = loss(logits, label_BXYZ)
-                total = dice + cross_entropy
+                with stage("forward"):
+                    with mixed_precision(spec, ranks):
+                        logits = learner.shared(image_B1XYZ)
+                    dice, cross_entropy = loss(logits, label_BXYZ)
+                    total = dice + cross_entropy
                 if at == count - 1 and step + 1 < spec.steps:
                     next_step = render(step + 1)
                 learner.backward(total)
@@ -145,7 +159,8 @@ def train_segmentation(
         step += 1
         due, ends = validation_due(spec, step), None
         if due:
-            yield from validate(spec, ranks, segmentor, step)
+            with stage("validation"):
+                yield from validate(spec, ranks, segmentor, step)
             ends = yield from boundary.validated(step)
         if due or checkpoint_due(spec, step):
             yield save(step, "end" if ends or step == spec.steps else "validation" if due else "interval")
@@ -153,6 +168,23 @@ def train_segmentation(
             yield Finished(step, "completed", ends)
             return
     yield Finished(step, "completed", "all steps are done")
+
+
+# The imports of painting take half a second, which a baseline does not need.
+
+
+def online_synthesis(spec: TrainingSpec, ranks: Ranks) -> "OnlineSynthesis | None":
+    if spec.synthesis is None:
+        return None
+    from freetumor_runtime.synthesis.crop_painting import OnlineSynthesis
+
+    return OnlineSynthesis.build(spec, ranks.device)
+
+
+def tumor_examples(spec: TrainingSpec, step: int) -> "TumorExamples":
+    from freetumor_runtime.training.tumor_examples import TumorExamples
+
+    return TumorExamples(spec, step)
 
 
 def leave_picture(pictures: Pictures, step: int, crops: Sequence[PlannedCrop], painted: Sequence[PaintedCrop]) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from freetumor_runtime.errors import ConfigError
+from freetumor_runtime.models.convolution import quick_layers
 
 NNUNET_KINDS = ("resenc", "unet")
 
@@ -96,7 +97,7 @@ def build_nnunet(
     """
     network = package_network(kind, stages, inputs, outputs, decoder_convolutions, activation)
     network.apply(network.initialize)
-    return NnUNet(_with_one_key_a_weight(network), activation_checkpointing)
+    return NnUNet(quick_layers(_with_one_key_a_weight(network)), activation_checkpointing)
 
 
 def package_network(

@@ -13,7 +13,7 @@ from freetumor_runtime.data.components import largest_whole_component
 from freetumor_runtime.data.crop_source import CropMeasures
 from freetumor_runtime.data.crops import PlannedCrop
 from freetumor_runtime.data.nifti import write_synced
-from freetumor_runtime.synthesis.crop_painting import PaintedCrop
+from freetumor_runtime.synthesis.painted_crop import PaintedCrop
 from freetumor_runtime.training.pictures import tumor_facts, tumor_plane, undo_geometry
 
 # Pictures of each organ, size and verdict.

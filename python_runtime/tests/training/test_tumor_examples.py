@@ -12,7 +12,7 @@ from freetumor_runtime.config.common import Organ
 from freetumor_runtime.data.components import largest_whole_component
 from freetumor_runtime.data.crop_source import CropMeasures
 from freetumor_runtime.data.crops import Augmentation, PlannedCrop, PlannedTumor, augment_geometry
-from freetumor_runtime.synthesis.crop_painting import PaintedCrop
+from freetumor_runtime.synthesis.painted_crop import PaintedCrop
 from freetumor_runtime.training.tumor_examples import TumorExamples
 
 SHAPE = (60, 56, 20)

@@ -257,6 +257,7 @@ def toy_spec(
         "channel": "organ",
         "outputs": 3,
         "activationCheckpointing": False,
+        "plugin": None,
     }
     names = ["background", "liver", "liver tumor", "pancreas", "pancreas tumor", "kidney", "kidney tumor"]
     organs = [
@@ -297,7 +298,7 @@ def toy_spec(
             "initialWeightsSet": None,
             "activationCheckpointing": False,
         },
-        "baseline": {"checkpoint": f"{baseline}/model.pt", "patchMerging": None, "weights": None}
+        "baseline": {"checkpoint": f"{baseline}/model.pt", "patchMerging": None, "weights": None, "plugin": None}
         if synthesis
         else None,
         "generator": generator if synthesis else None,

@@ -28,12 +28,13 @@ interface Options extends SourceFlags {
 export const addDataImport: AddCommand = (data, io) => {
   const command = withExample(
     data.command('import'),
-    'freetumor data import --lists lists --root /data --out manifest.json',
-    'freetumor data import --lists my-folder --root . --map LiTS --measure --out manifest.json',
-    'freetumor data import --lists hosts tumors nnUNet_raw --out manifest.json --dry-run',
+    'freetumor data import lists --root /data --out manifest.json',
+    'freetumor data import my-folder --map LiTS --measure --out manifest.json',
+    'freetumor data import hosts tumors nnUNet_raw --out manifest.json --dry-run',
   )
     .description('Read data sets of any layout into one manifest; an interrupted import is resumed')
-    .option('--lists <path...>', 'Read lists, folders of lists, data sets or a whole nnUNet_raw')
+    .argument('[path...]', 'lists, folders of lists, data sets of any layout, or a whole nnUNet_raw')
+    .option('--lists <path...>', 'Read these, too, like PATH')
     .requiredOption('--out <file>', 'Set the manifest to write')
     .option('--config <file>', 'Include the data sets of this configuration')
   addSourceOptions(command)
@@ -42,7 +43,7 @@ export const addDataImport: AddCommand = (data, io) => {
     .option('--skip-unreadable', 'Leave out cases that cannot be read or measured; exit with 0')
     .option('--workers <n>', 'Measure N files at a time', wholeNumber(1), defaultWorkers())
     .addOption(outputOption())
-    .action(async (options: Options) => await importAll(io, options))
+    .action(async (paths: string[], options: Options) => await importAll(io, paths, options))
   withExample(data.command('schema'), 'freetumor data schema > manifest.schema.json')
     .description('Print the JSON schema of a manifest, or of a line of ledger.jsonl')
     .addArgument(
@@ -55,10 +56,11 @@ export const addDataImport: AddCommand = (data, io) => {
     )
 }
 
-async function importAll(io: CliIo, options: Options): Promise<void> {
+async function importAll(io: CliIo, paths: readonly string[], options: Options): Promise<void> {
+  const lists = [...paths, ...(options.lists ?? [])]
   const imported = await importData({
     ...sourceOptions(io, options),
-    lists: options.lists,
+    lists: lists.length > 0 ? lists : undefined,
     config: options.config,
     out: options.out,
     dryRun: options.dryRun,

@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
 import {
@@ -17,10 +16,12 @@ import type { MergingOrder } from '../../pipeline/ports/checkpoint.js'
 import { type PredictOptions, type PredictProgress, predictMasks } from '../../pipeline/predict/run.js'
 import { counted } from '../../plain-text.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
+import { threadsOf } from '../../usable-processors.js'
 import { readConfig } from '../config-file.js'
 import { labelIds, outputMap, outputNames } from '../label-ids.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printLine, printResult } from '../output.js'
+import { pluginOfWords } from '../plugin-words.js'
 import { type AddCommand, outputOption, weightsOption, withExample } from '../program.js'
 import { durationOf } from '../progress.js'
 import { shardOf, shardOption } from '../shard-option.js'
@@ -30,7 +31,9 @@ import { withLogFolder } from '../stage-context.js'
 const WINDOW_NOTE_MS = 10_000
 
 interface Options {
-  readonly checkpoint: readonly string[]
+  readonly checkpoint?: readonly string[]
+  readonly plugin?: readonly string[]
+  readonly pluginPython?: string
   readonly images: string
   readonly split?: Split
   readonly allowOutside?: boolean
@@ -43,6 +46,7 @@ interface Options {
   readonly overlap?: number
   readonly blend?: PredictSettings['blend']
   readonly windowBatch?: number
+  readonly windows?: PredictSettings['windows']
   readonly mirror?: PredictSettings['mirrorAxes'] | true
   readonly precision?: PredictSettings['precision']
   readonly grid?: PredictSettings['grid']
@@ -74,10 +78,12 @@ export const addPredictCommand: AddCommand = (program, io) => {
     'freetumor predict --checkpoint model.pt --profile leaderboard --images scans --out masks',
   )
     .description('Segment scans; a mask has the grid of its scan')
-    .requiredOption(
+    .option(
       '--checkpoint <file...>',
       'Use these weights (file, run or step) of a segmentor; the probabilities of several are averaged',
     )
+    .option('--plugin <word...>', 'Segment with this program instead, in an environment of its own')
+    .option('--plugin-python <path>', 'Run the words of --plugin with this Python')
     .requiredOption(
       '--images <path>',
       'Read a folder of scans, a data set, one scan, or a list (.json, .txt)',
@@ -123,7 +129,14 @@ export const addPredictCommand: AddCommand = (program, io) => {
         ['constant', 'gaussian'],
       ),
     )
-    .option('--window-batch <n>', 'Set the sliding windows per batch (default: 4)', wholeNumber(1))
+    .addOption(
+      choice(
+        '--windows <choice>',
+        'Compute all sliding windows, or only those near the findings of a coarse pass (default: all)',
+        ['all', 'coarse'],
+      ),
+    )
+    .option('--window-batch <n>', 'Set the sliding windows per batch on a GPU (default: 4)', wholeNumber(1))
     .option(
       '--mirror [axes]',
       'Average over windows mirrored along these axes, such as 0,1; without axes: all',
@@ -250,7 +263,7 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     workers,
     ...rest
   } = options
-  const { map, organIds, ...flags } = rest
+  const { map, organIds, plugin, pluginPython, checkpoint = [], ...flags } = rest
   const config = file === undefined ? null : await readConfig(io, file)
   const preparation = config
     ? preparationOf(config)
@@ -266,7 +279,8 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     ...flags,
     images: resolve(io.cwd, flags.images),
     out: resolve(io.cwd, flags.out),
-    checkpoint: flags.checkpoint.map((path) => resolve(io.cwd, path)),
+    checkpoint: checkpoint.map((path) => resolve(io.cwd, path)),
+    ...(plugin === undefined ? {} : { plugin: pluginOfWords(plugin, pluginPython, io.cwd) }),
     ...(flags.labels === undefined ? {} : { labels: resolve(io.cwd, flags.labels) }),
     ...(flags.organMasks === undefined ? {} : { organMasks: resolve(io.cwd, flags.organMasks) }),
     profile,
@@ -274,8 +288,10 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     processes,
     threadsPerProcess:
       threads ??
-      config?.runtime.threadsPerProcess ??
-      Math.max(1, Math.floor(availableParallelism() / processes)),
+      threadsOf({
+        threadsPerProcess: config?.runtime.threadsPerProcess ?? 'auto',
+        processesPerNode: processes,
+      }).threads,
     probabilities: probabilities === true ? 'all' : probabilities,
     ...(map === undefined ? {} : { map: outputMap(map, named) }),
     ...(organIds === undefined ? {} : { organIds: labelIds('--organ-ids', organIds, named) }),

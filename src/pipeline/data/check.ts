@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Finding } from '../../curation/check/finding.js'
 import {
@@ -10,6 +9,7 @@ import {
 } from '../../curation/check/run.js'
 import { casesOfShard, inWholeOrder, type Shard } from '../../curation/datasets/shard.js'
 import { UsageError } from '../../errors.js'
+import { usableProcessors } from '../../usable-processors.js'
 import { makeWritableFolder, writeWhole } from '../../whole-file.js'
 import { lockUnsharded, type ShardContext, type WholeShards, workOnShard } from '../shards.js'
 import { casesAt, decidingSources, type SourceOptions, type WorkOptions } from './collect.js'
@@ -100,5 +100,5 @@ export function withoutFolder(command: string): UsageError {
 
 /** Return the default number of threads that read cases. */
 export function defaultWorkers(): number {
-  return Math.min(8, availableParallelism())
+  return Math.min(8, usableProcessors().processors)
 }

@@ -65,8 +65,8 @@ export async function importData(options: ImportDataOptions): Promise<DataImport
     onNote,
   } = options
   if (lists === undefined && options.config === undefined)
-    throw new UsageError('data import: nothing to read (expected --lists or --config)', {
-      hint: 'pass --lists with data sets, or --config with a configuration',
+    throw new UsageError('data import: nothing to read (expected data sets or --config)', {
+      hint: 'pass the path of a data set, or --config with a configuration',
     })
   const onConfigNote = (text: string): void => onNote?.(text, 'info')
   const config =

@@ -9,6 +9,7 @@ import { counted } from '../../plain-text.js'
 import { cannotBeRead } from '../../system-errors.js'
 import { readNiftiHeader } from '../../volume/nifti.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
+import { commandLine, pluginSpec } from '../checkpoint/plugin.js'
 import type { TrainingSpec } from '../ports/training.js'
 import type { TrainingCase } from '../prepare/run.js'
 import { judgeBytes } from './judge-memory.js'
@@ -110,7 +111,7 @@ function product(sides: readonly number[]): number {
 export function specOfPlan(config: RunConfig, run: string): TrainingSpec {
   return trainingSpec(
     {
-      ...config,
+      ...withoutPlugins(config),
       training: { ...config.training, steps: 1, epochs: null },
     },
     {
@@ -125,6 +126,17 @@ export function specOfPlan(config: RunConfig, run: string): TrainingSpec {
       initialWeights: null,
     },
   )
+}
+
+/** Return a configuration without its plug-ins: a plan starts none. */
+function withoutPlugins(config: RunConfig): RunConfig {
+  const { baseline, generator } = config.networks
+  const networks = {
+    ...config.networks,
+    baseline: baseline && { ...baseline, plugin: null },
+    generator: generator && { ...generator, plugin: null },
+  }
+  return { ...config, networks }
 }
 
 interface Listed {
@@ -185,6 +197,8 @@ async function weightsInWords(
 ): Promise<string | null> {
   const source = config.networks[network]
   if (source === null) return null
+  const plugin = pluginSpec(source.plugin)
+  if (plugin !== null) return `plug-in: ${commandLine(plugin)}`
   const checkpoint = generatorFile(source.checkpoint)
   if (checkpoint !== null) {
     const path = resolve(checkpoint)

@@ -5,6 +5,7 @@ import type { Organ, Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
 import type { WeightsLicence } from './checkpoint.js'
 import type { BaselineSpec, SlidingWindowsSpec } from './common.js'
+import type { PluginSpec } from './plugin.js'
 
 /** Everything a training needs; mirrors python_runtime/freetumor_runtime/config/training.py field by field. */
 export interface TrainingSpec {
@@ -47,6 +48,7 @@ export interface TrainingSpec {
     readonly outputs: number
     /** Activation checkpointing of the generator and the discriminator. */
     readonly activationCheckpointing: boolean
+    readonly plugin: PluginSpec | null
   } | null
   readonly optimizer: OptimizerSpec
   readonly adversarialWeight: number

@@ -12,6 +12,7 @@ import { openJsonLog } from '../../jsonl.js'
 import type { SynthesisLine } from '../../quality/ledger.js'
 import type { Region } from '../../volume/labels.js'
 import { makeFolder, sweepUnfinished } from '../../whole-file.js'
+import { identityOf } from '../checkpoint/plugin.js'
 import type { StageContext } from '../context.js'
 import { WRITING } from '../locks.js'
 import type { EarlierWeights } from '../plan/spec.js'
@@ -84,6 +85,7 @@ export async function synthesizeCases(options: SynthesizeOptions, context: Stage
   const hashes = {
     generator: await hashOf(weights.generator, context),
     baseline: await hashOf(weights.baseline, context),
+    ...(weights.plugins === undefined ? {} : { plugins: identitiesOf(weights.plugins) }),
   }
   const { hosts, leftOut } = await hostsOf(options.hosts, settings.region, context)
   const ids = hosts.map(({ id }) => id)
@@ -166,11 +168,10 @@ export async function mergeSynthesis(
   const ledgers = shards.records.map(({ index }) => join(shardFolder(out, { index, count }), LEDGER))
   const { reviewed, leftOut } = parts[0]!
   const file = reviewed?.quality.reviews ?? null
-  const { generator, baseline } = settings
+  const { generator, baseline, plugins } = settings
+  const checkpoints = { generator, baseline, ...(plugins === undefined ? {} : { plugins }) }
   const reviews =
-    reviewed === null || file === null
-      ? null
-      : await openSynthesisReviews(file, reviewed, { generator, baseline }, hosts)
+    reviewed === null || file === null ? null : await openSynthesisReviews(file, reviewed, checkpoints, hosts)
   if (reviews !== null && reviews.sha256 !== settings.reviews)
     throw new UsageError(
       `${out}: the reviews have changed since the shards (expected those of ${file} then)`,
@@ -247,7 +248,7 @@ async function paint(work: Painting, context: StageContext): Promise<Synthesis['
     settings,
     hosts: prepared.cases.map(({ id, path }) => ({ id, prepared: path })),
     allHosts: hosts,
-    hasBaseline: weights.baseline !== null,
+    hasBaseline: spec.baseline !== null,
     checkpoints: hashes,
     reviews,
     rejectedFiles,
@@ -300,6 +301,10 @@ async function hostsOf(
   // refuses two hosts of one id before anything is written
   makeManifest(hosts)
   return { hosts, leftOut: found.leftOut }
+}
+
+function identitiesOf(plugins: NonNullable<EarlierWeights['plugins']>) {
+  return Object.fromEntries(Object.entries(plugins).map(([network, facts]) => [network, identityOf(facts)]))
 }
 
 async function hashOf(checkpoint: string | null, context: StageContext): Promise<string | null> {

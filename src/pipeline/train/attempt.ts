@@ -91,6 +91,7 @@ function openSession(run: OpenTraining, spec: TrainingSpec, feed: StepFeed): Tra
     signal: undefined,
     logDirectory: join(spec.runDirectory, 'logs'),
     hangSeconds: run.config.runtime.hangSeconds,
+    profile: run.options.profile,
     place: run.place ?? undefined,
   })
 }

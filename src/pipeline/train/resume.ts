@@ -10,6 +10,7 @@ import { readForeignJson } from '../../foreign-text.js'
 import { type Checkpoint, openNewestGood } from '../../training/checkpoints.js'
 import { sweepUnfinished, writeWhole } from '../../whole-file.js'
 import { filesOfWeights } from '../checkpoint/checkpoint-file.js'
+import { identityOf } from '../checkpoint/plugin.js'
 import type { EarlierWeights } from '../plan/spec.js'
 import type { TrainingCase } from '../prepare/run.js'
 import { type ReviewSummary, readReviewSummary } from '../review-summary.js'
@@ -89,6 +90,8 @@ export async function hashInputs(
   const used = config.job === 'synthesis' ? (['baseline'] as const) : (['baseline', 'generator'] as const)
   const content = await Promise.all(
     used.map(async (network) => {
+      const plugin = weights.plugins?.[network]
+      if (plugin !== undefined) return JSON.stringify(identityOf(plugin))
       const path = weights[network]
       const set = config.networks[network]?.weights ?? null
       return path === null ? null : [await sha256Of(path), ...(set === null ? [] : [set])].join(' ')
@@ -231,7 +234,7 @@ async function changedCases(run: string, cases: readonly TrainingCase[]): Promis
       [...after.keys()].filter((id) => before.has(id) && before.get(id) !== after.get(id)),
     ),
   ].filter((part) => part !== null)
-  return parts.join('; ') || 'the order of the cases, or the weights that the run builds on'
+  return parts.join('; ') || 'the order of the cases, or the weights or plug-ins that the run builds on'
 }
 
 function some(word: string, ids: readonly string[]): string | null {

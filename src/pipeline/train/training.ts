@@ -5,6 +5,7 @@ import { causeOf } from '../../training/owner.js'
 import { rewindRun } from '../../training/rewind.js'
 import { writeFailure } from '../../training/run-directory.js'
 import { bestOf } from '../../training/selection.js'
+import { threadsOf } from '../../usable-processors.js'
 import { makeFolder, writeWhole } from '../../whole-file.js'
 import { checkpointFile } from '../checkpoint/checkpoint-file.js'
 import { keepsRun, nodeFile } from '../nodes.js'
@@ -40,6 +41,8 @@ export async function trainOpened(
   const inputs = await inputsOf(run, resumed, start)
   const spec = await specOf(run, inputs, resumed?.directory ?? null)
   progress.steps = spec.steps
+  const { reason } = threadsOf(config.runtime)
+  if (reason !== null) journal.note(reason)
   await writeWhole(join(directory, nodeFile('plan.json', run.place)), `${JSON.stringify(spec, null, 2)}\n`)
   const feeder = await openFeeder(samplingPlan(config, inputs.sampled), { workers: config.sampling.workers })
   try {

@@ -5,6 +5,7 @@ import { paintsTumors } from '../../config/jobs.js'
 import { loadConfig, printConfig } from '../../config/load.js'
 import { relativePaths } from '../../config/paths.js'
 import type { RunConfig } from '../../config/schema.js'
+import type { PluginSettings } from '../../config/sections/networks.js'
 import { ConfigError, StoppedError } from '../../errors.js'
 import { cannotBeRead } from '../../system-errors.js'
 import { bestCheckpoint, latestCheckpoint } from '../../training/checkpoints.js'
@@ -20,9 +21,11 @@ import {
 } from '../checkpoint/coverage.js'
 import { generatorFile } from '../checkpoint/generator-file.js'
 import { licencesOf, licencesOfRun, unknownLicences } from '../checkpoint/licence.js'
+import { type Prepared, usablePlugin } from '../checkpoint/plugin.js'
 import type { StageContext } from '../context.js'
 import type { EarlierWeights } from '../plan/spec.js'
 import type { CheckpointFacts, WeightsLicence } from '../ports/checkpoint.js'
+import type { PluginFacts } from '../ports/plugin.js'
 import type { ModelRuntime } from '../ports/runtime.js'
 import { trainingLabels } from '../training-labels.js'
 
@@ -36,18 +39,22 @@ export interface WantedWeights extends PaintingPlan {
   /** Null if the stage uses none. */
   readonly baseline: WeightsSource | null
   readonly generator: WeightsSource | null
+  /** The grid and intensity window of the stage. */
+  readonly prepare: Prepared
 }
 
-/** A file, or the configuration of the training that makes it; with neither, the network is not used. */
+/** A file, the configuration of the training that makes it, or a plug-in; with none, the network is not used. */
 export interface WeightsSource {
   readonly checkpoint: string | null
   /** Name of one of several sets of weights in that file; null: the only one. */
   readonly weights: string | null
   readonly trainFrom: string | null
+  readonly plugin: PluginSettings | null
 }
 
 /** Return the weights that a training builds on; none for a training without synthetic tumors. */
 export function wantedWeights(config: RunConfig): WantedWeights {
+  const { prepare } = config
   const { baseline, generator, segmentor } = config.networks
   const initial =
     config.job === 'synthesis'
@@ -56,7 +63,7 @@ export function wantedWeights(config: RunConfig): WantedWeights {
   if (!paintsTumors(config))
     return {
       ...{ initial, baseline: null, generator: null },
-      ...{ organs: [], baselineMerging: null, generatorChannel: null },
+      ...{ organs: [], baselineMerging: null, generatorChannel: null, prepare },
     }
   return {
     initial,
@@ -65,6 +72,7 @@ export function wantedWeights(config: RunConfig): WantedWeights {
     organs: plannedOrgans(trainingLabels(config).organs, config.simulation.organWeights),
     baselineMerging: baseline?.patchMerging ?? null,
     generatorChannel: generator?.channel ?? null,
+    prepare,
   }
 }
 
@@ -81,16 +89,34 @@ export async function earlierWeights(
 ): Promise<EarlierWeights> {
   const { baseline, generator } = wanted
   const stated = await refuseUnusableWeights(wanted, context)
+  const plugins = await usablePlugins(wanted, context)
   accepted()
   const paths = {
     baseline: baseline && (await weightsOf('baseline', baseline, context, start)),
     generator: generator && (await weightsOf('generator', generator, context, start)),
+    ...(Object.keys(plugins).length > 0 ? { plugins } : {}),
   }
   const trained = ([paths.baseline, paths.generator] as const).filter(
     (path, at) => path !== null && [baseline, generator][at]?.checkpoint === null,
   )
   const inherited = await Promise.all(trained.map((path) => licencesOfRun(path!)))
   return { ...paths, licences: [...stated, ...inherited.flat()] }
+}
+
+/** Start each plug-in once, before any other work. @throws PluginError, ConfigError for one that the stage cannot use */
+async function usablePlugins(
+  wanted: WantedWeights,
+  context: StageContext,
+): Promise<NonNullable<EarlierWeights['plugins']>> {
+  const found: Partial<Record<Network, PluginFacts>> = {}
+  for (const network of ['baseline', 'generator'] as const) {
+    const plugin = wanted[network]?.plugin ?? null
+    if (plugin === null) continue
+    const facts = await usablePlugin(network, plugin, wanted, wanted.prepare, context)
+    context.note(`networks.${network}: plug-in ${facts.name} ${facts.version} (licence: ${facts.licence})`)
+    found[network] = facts
+  }
+  return found
 }
 
 /**

@@ -41,7 +41,7 @@ describe('data import', () => {
       code,
       err,
       out: text,
-    } = await data('import', '--lists', tumors, '--lists', hosts, '--config', config, '--out', out)
+    } = await data('import', tumors, '--lists', hosts, '--config', config, '--out', out)
     expect([code, idsIn(out)], err).toEqual([0, ['BTCV/x', 'Dataset003_Liver/x', 'Mine/x']])
     expect(err).toContain('LiTS: recognised as Dataset003_Liver; `--as none` prevents it')
     expect(text).toMatch(
@@ -51,7 +51,7 @@ describe('data import', () => {
     const only = await data('import', '--config', config, '--out', out)
     expect([only.code, idsIn(out)], only.err).toEqual([0, ['Mine/x']])
     expect((await data('import', '--out', out)).err).toContain(
-      'nothing to read (expected --lists or --config)',
+      'nothing to read (expected data sets or --config)',
     )
   })
 
@@ -107,7 +107,7 @@ describe('data import', () => {
       out,
     )
     expect([none.code, idsIn(out)], none.err).toEqual([0, ['LiTS/x']])
-    const two = await data('import', '--lists', folder, known, '--as', 'LiTS', '--out', out)
+    const two = await data('import', folder, known, '--as', 'LiTS', '--out', out)
     expect(two.err).toContain('--as LiTS: several data sets (expected one, found 2)')
   })
 

@@ -53,8 +53,10 @@ test('a training warns about weights without a licence, and returns all licences
     logDirectory: '',
     note: (text: string) => void notes.push(text),
   }
-  const source = { checkpoint: facts.path, weights: null, trainFrom: null }
+  const source = { checkpoint: facts.path, weights: null, trainFrom: null, plugin: null }
+  const prepare = { windowHu: [-175, 250], spacingMm: [1.5, 1.5, 1.5] } as const
   const wanted = {
+    prepare,
     baseline: source,
     generator: null,
     organs: [],
