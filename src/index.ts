@@ -9,7 +9,6 @@ import { type CallSettings, withContext } from './calls.js'
 import { resolveConfig } from './config/resolve.js'
 import type { ConfigInput, RunConfig } from './config/schema.js'
 import type { Shard } from './curation/datasets/shard.js'
-import { UsageError } from './errors.js'
 import { checkpointFile } from './pipeline/checkpoint/checkpoint-file.js'
 import { checkpointHints } from './pipeline/checkpoint/hints.js'
 import { licencesOf } from './pipeline/checkpoint/licence.js'
@@ -19,7 +18,6 @@ import { type DemoOptions, type DemoResult, runDemo } from './pipeline/flows/dem
 import { startLaunch } from './pipeline/launch/run.js'
 import { type PlanOptions, planLaunchedTraining, type RunPlan } from './pipeline/plan/launch.js'
 import type { CheckpointFacts, WeightsLicence } from './pipeline/ports/checkpoint.js'
-import { type Prediction, type PredictOptions, predictMasks } from './pipeline/predict/run.js'
 import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/prepare/run.js'
 import { findRun, summariseRuns, summaryOfRun } from './pipeline/runs/list.js'
 import { type OpenRuntimeOptions, openWarmRuntime, type WarmRuntime } from './pipeline/serve/warm-runtime.js'
@@ -27,9 +25,6 @@ import { planOnKubernetes, submitToKubernetes } from './pipeline/submit/kubernet
 import { runOnKubernetes } from './pipeline/submit/kubernetes-run.js'
 import { planJob, submitJob } from './pipeline/submit/run.js'
 import { type SubmittedRun, submittedRun } from './pipeline/submit/submitted-run.js'
-import type { Synthesis } from './pipeline/synthesize/dataset.js'
-import { type SynthesisProgress, synthesizeCases } from './pipeline/synthesize/run.js'
-import { synthesisSettings } from './pipeline/synthesize/settings.js'
 import { type ConfigCheck, checkTraining } from './pipeline/train/check.js'
 import { startTraining } from './pipeline/train/run.js'
 import { inspectFile } from './runtime/checkpoint.js'
@@ -52,11 +47,18 @@ export {
   auditData,
   type CallSettings,
   type ConvertSettings,
+  calibrate,
   checkData,
   convertCheckpoint,
+  convertDicom,
   exportDataset,
   exportModel,
+  labelOrgans,
   mergeShards,
+  type PredictionSettings,
+  predict,
+  type SynthesizeSettings,
+  synthesize,
 } from './calls.js'
 export { type ConfigKey, type ExplainedKey, explainKey } from './config/explain.js'
 export { configJsonSchema } from './config/json-schema.js'
@@ -76,6 +78,7 @@ export type { CaseGeometry, FileFacts, Manifest, ManifestCase } from './curation
 export type { KidneySides, LabelIdMap } from './curation/datasets/registry.js'
 export type { Remapped, RemapRow } from './curation/datasets/remap.js'
 export type { Shard } from './curation/datasets/shard.js'
+export type { SegmentRule } from './curation/dicom/segments.js'
 export type { FoldPlan, FoldRow, PatientFold } from './curation/split/run.js'
 export type { Stratum } from './curation/split/strata.js'
 export * from './errors.js'
@@ -106,15 +109,33 @@ export { type PhantomDatasetOptions, writePhantomDataset } from './phantom/datas
 export type { AuditDataOptions, DataAudit } from './pipeline/data/audit.js'
 export type { CheckDataOptions } from './pipeline/data/check.js'
 export type { SourceOptions, WorkOptions } from './pipeline/data/collect.js'
+export type { ConvertDicomOptions, DicomConversion } from './pipeline/data/convert.js'
+export type { DicomSegment, DicomSeries } from './pipeline/data/dicom-report.js'
+export type { ChoiceOptions } from './pipeline/data/dicom-tasks.js'
 export { type DataImport, type ImportDataOptions, importData } from './pipeline/data/import.js'
 export { type RemapDataOptions, type RemappedFile, remapData } from './pipeline/data/remap.js'
 export { type DataSplit, type SplitDataOptions, splitData } from './pipeline/data/split.js'
+export type { CalibrateOptions, WrittenCalibration } from './pipeline/evaluate/calibrate.js'
 export type { Evaluation, FailedCases } from './pipeline/evaluate/run.js'
 export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 export type { DatasetExport, DatasetFormat, ExportDatasetOptions } from './pipeline/export/dataset.js'
 export type { ExportModelOptions, ModelExport } from './pipeline/export/model.js'
 export type { DemoOptions, DemoResult } from './pipeline/flows/demo.js'
+export type {
+  DicomSegCase,
+  DicomSegmentations,
+  DicomSegOptions,
+  PredictionWithSegs,
+  SynthesisWithSegs,
+} from './pipeline/flows/dicom-seg.js'
 export type { Merged, MergedResult } from './pipeline/flows/merge.js'
+export type { OrganLabels } from './pipeline/organs/run.js'
+export type {
+  LabelOrgansOptions,
+  OrganCase,
+  OrganProgress,
+  OrganSource,
+} from './pipeline/organs/settings.js'
 export type { PlanOptions, RunPlan } from './pipeline/plan/launch.js'
 export type { PreparedCase } from './pipeline/ports/cases.js'
 export type {
@@ -126,6 +147,7 @@ export type {
 export type { CaseError, NodePlace } from './pipeline/ports/common.js'
 export type { ModelFormat } from './pipeline/ports/export.js'
 export type { LaunchPlan, StepCost } from './pipeline/ports/launch-plan.js'
+export type { PluginSpec } from './pipeline/ports/plugin.js'
 export type { Prediction, PredictionCase, PredictOptions, PredictProgress } from './pipeline/predict/run.js'
 export type { TrainingReviews } from './pipeline/prepare/reviews.js'
 export type { CaseProgress, PrepareReport, TrainingCase } from './pipeline/prepare/run.js'
@@ -152,9 +174,11 @@ export type { Synthesis } from './pipeline/synthesize/dataset.js'
 export type { SynthesisProgress } from './pipeline/synthesize/run.js'
 export { type Sweep, type SweepOptions, sweepLedger } from './pipeline/synthesize/sweep.js'
 export type { ConfigCheck, ConfigFinding } from './pipeline/train/check.js'
+export type { CalibratedThreshold, Calibration, HeldOutTumor, SizesByVolume } from './quality/calibration.js'
 export type { TumorMeasures, Verdict } from './quality/judge.js'
-export type { LedgerLine, SynthesisLine } from './quality/ledger.js'
+export type { LedgerLine, LedgerPlugin, SynthesisLine } from './quality/ledger.js'
 export type {
+  CalibratedPolicy,
   JudgedKind,
   Override as QualityOverride,
   QualityPolicy,
@@ -177,6 +201,7 @@ export type { Kept, SweepRow } from './quality/sweep.js'
 export type { CheckpointFormat, Converted } from './runtime/checkpoint.js'
 export type { DoctorCheck } from './runtime/doctor.js'
 export { type DoctorOptions, type DoctorReport, runDoctor } from './runtime/doctor.js'
+export type { RuntimeExtra } from './runtime/requirements.js'
 export { connectRun, type RemoteRun } from './runtime/run-service.js'
 export { type SetupOptions, type SetupResult, setUpRuntime } from './runtime/setup.js'
 export type { KeyParts } from './simulation/random.js'
@@ -206,7 +231,7 @@ export type {
   ScriptStartedEvent,
 } from './training/launch.js'
 export type { Run, RunResult, RunStatus, TrainOptions } from './training/run.js'
-export type { QueuedJob, RunSummary } from './training/run-summary.js'
+export type { QueuedJob, RunSummary, ShardStates } from './training/run-summary.js'
 export type { Validation } from './training/selection.js'
 export type { OrganName, Region } from './volume/labels.js'
 export type { Affine, LabelMap, Vec3, Volume, VoxelArray } from './volume/volume.js'
@@ -338,11 +363,6 @@ export function prepare(
   return withContext({ ...settings, python }, (context) => prepareCases(resolved, context, settings))
 }
 
-/** Segment the scans of a folder and write label maps. */
-export function predict(options: PredictOptions, settings: CallSettings = {}): Promise<Prediction> {
-  return withContext(settings, (context) => predictMasks(options, context))
-}
-
 /** Compare label maps with the labels of the same names. */
 export function evaluate(options: EvaluateOptions, settings: CallSettings = {}): Promise<Evaluation> {
   return withContext(settings, (context) => evaluateMasks(options, context))
@@ -356,39 +376,6 @@ export function openRuntime(
   options: OpenRuntimeOptions & { readonly python?: string | undefined },
 ): Promise<WarmRuntime> {
   return openWarmRuntime(options, torchRuntime({ python: options.python }))
-}
-
-export interface SynthesizeSettings {
-  /** `synthesize`, `simulation` and `quality` describe the tumors; `data` names the host CTs without `images`. */
-  readonly config: ConfigInput | RunConfig
-  /** Folder of the synthetic data set; an interrupted synthesis is resumed. */
-  readonly out: string
-  /** Folder of scans, or a data set of any layout. */
-  readonly images?: string | undefined
-  /** Labels with the names of the scans. Default: those of the data set at `images`. */
-  readonly labels?: string | undefined
-  /** Ids of those labels -> ids of the region. Default: the ids are those of the region. */
-  readonly labelMap?: Readonly<Record<string, number>> | undefined
-  readonly onProgress?: ((progress: SynthesisProgress) => void) | undefined
-  /** Paint into the hosts of one shard only. */
-  readonly shard?: Shard | undefined
-}
-
-/** Paint tumors into whole scans, write the accepted ones as a data set, and record every attempt in a ledger. */
-export async function synthesize(
-  { config, images, labels, labelMap, ...rest }: SynthesizeSettings,
-  settings: CallSettings = {},
-): Promise<Synthesis> {
-  const resolved = resolveConfig(config)
-  if (images === undefined && labels !== undefined)
-    throw new UsageError('synthesize: labels without images (expected both, or images alone)', {
-      hint: 'pass images, too',
-    })
-  const hosts = images === undefined ? resolved.data : { images, labels, labelMap }
-  const python = settings.python ?? resolved.runtime.python ?? undefined
-  return await withContext({ ...settings, python }, (context) =>
-    synthesizeCases({ settings: synthesisSettings(resolved), hosts, ...rest }, context),
-  )
 }
 
 /** Run the whole method on phantoms, in one folder. */

@@ -11,12 +11,11 @@ from collections.abc import Iterator  # noqa: E402
 
 from freetumor_runtime import wiring  # noqa: E402
 from freetumor_runtime.config import job as config  # noqa: E402
-from freetumor_runtime.events import Event, Finished, Note  # noqa: E402
+from freetumor_runtime.events import Event  # noqa: E402
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="freetumor_runtime")
-    parser.add_argument("--job", required=True)
+    (parser := argparse.ArgumentParser(prog="freetumor_runtime")).add_argument("--job", required=True)
     channels: wiring.Channels | None = None
     try:
         channels, events = begin(config.load_spec(parser.parse_args().job))
@@ -72,20 +71,9 @@ def train(spec: config.TrainingSpec, ranks, crops) -> Iterator[Event]:
     else:
         from freetumor_runtime.jobs.train_segmentation import train_segmentation as job
     from freetumor_runtime.training.nodes import begin_alike
+    from freetumor_runtime.training.step_profile import with_profile
 
-    for event in job(begin_alike(spec, ranks), ranks, crops.source, crops.reports.poll):
-        if isinstance(event, Finished) and ranks.first:
-            yield from profile_notes(spec.runDirectory)
-        yield event
-
-
-def profile_notes(run_directory: str) -> Iterator[Event]:
-    """Write the profile of a training, if it has one; yield its table."""
-    from freetumor_runtime.training.step_profile import active_profile, write_profile
-
-    profile = active_profile()
-    if profile is not None:
-        yield from (Note("info", line) for line in write_profile(run_directory, profile))
+    yield from with_profile(job(begin_alike(spec, ranks), ranks, crops.source, crops.reports.poll), spec, ranks)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ def serve(name, version, licence, synthesize=None, synthesizes=None, segment=Non
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.connect(os.environ["FREETUMOR_PLUGIN_SOCKET"])
     hello = {"type": "hello", "protocol": 1, "name": name, "version": version, "licence": licence}
-    parts = {"synthesize": synthesizes, "segment": segments}
-    send(connection, {**hello, **{key: part for key, part in parts.items() if part is not None}})
+    work = {"synthesize": synthesizes, "segment": segments}
+    send(connection, {**hello, **{key: part for key, part in work.items() if part is not None}})
     while (request := receive(connection)) is not None and request["type"] != "end":
         try:
             if request["type"] == "synthesize":

@@ -1,10 +1,10 @@
-"""Predict whole scans from file to file beside a plain MONAI script: time, processor time, peak memory, masks.
+"""Predict whole scans from file to file next to a plain MONAI script: time, processor time, peak memory, masks.
 
     scripts/bench predict_scan -- --image ct.nii.gz [--label label.nii.gz ...] [--checkpoint model.pt] [--patch 96]
         [--overlaps 0.75,0.5] [--windows all,coarse] [--tumors] [--plain-layers] [--repeats 1]
 
-Both sides: the same network, threads, foreground crop, patch, overlap and blending; a process for each scan, in turns.
-`ratio`, `processorRatio` are of the whole scan without the start of the process; `memoryRatio` is freetumor's peak
+Both sides: the same network, threads, foreground crop, patch, overlap and blending; a process for each side, in turns.
+`ratio`, `processorRatio` are of whole scans without the start of the process; `memoryRatio` is freetumor's peak
 divided by the reference's, both with the libraries, which take `baseBytes`. Each side computes windows one by one, which
 is faster for both on a CPU. `--plain-layers` gives the reference PyTorch's own layers instead of those of freetumor's
 network, which compute the same faster. `--tumors` keeps tumors only, as --map leaderboard does. With labels, both count
@@ -61,28 +61,23 @@ def main() -> None:
 
 def rows_of(options: argparse.Namespace, overlap: float, folder: str) -> list[dict]:
     choices = options.windows.split(",")
+    # each run: the results of all scans
     taken: dict[str, list[list[dict]]] = {name: [] for name in ("reference", *choices)}
-    masks: dict[str, list[np.ndarray]] = {name: [] for name in taken}
-    for image in options.image:
-        runs: dict[str, list[dict]] = {name: [] for name in taken}
-        mask = {}
-        for _ in range(options.repeats):
-            for name in taken:
-                runs[name].append(one_run(options, overlap, folder, image, name))
-                mask[name] = np.asanyarray(nibabel.load(runs[name][-1]["file"]).dataobj)
-        for name in taken:
-            taken[name].append(runs[name])
-            masks[name].append(mask[name])
+    masks: dict[str, list[np.ndarray]] = {}
+    for _ in range(options.repeats):
+        for name, runs in taken.items():
+            runs.append(one_run(options, overlap, folder, name))
+            masks[name] = [np.asanyarray(nibabel.load(one["file"]).dataobj) for one in runs[-1]]
     base = run([sys.executable, "-c", "import freetumor_runtime.jobs.predict, monai.inferers, monai.transforms"])
     return [row_of(options, overlap, choice, taken, masks, base["peakBytes"]) for choice in choices]
 
 
-def one_run(options: argparse.Namespace, overlap: float, folder: str, image: str, name: str) -> dict:
+def one_run(options: argparse.Namespace, overlap: float, folder: str, name: str) -> list[dict]:
     side = "reference" if name == "reference" else "ours"
     tumors = TUMORS[options.outputs]
     settings = {
-        "image": image,
-        "out": folder,
+        "images": options.image,
+        "out": tempfile.mkdtemp(dir=folder),
         "checkpoint": options.checkpoint,
         "merging": options.merging,
         "network": options.network,
@@ -100,9 +95,10 @@ def one_run(options: argparse.Namespace, overlap: float, folder: str, image: str
         "threads": options.threads,
     }
     done = run([sys.executable, SIDES, side, json.dumps(settings)])
-    result = {**json.loads(done["stdout"].splitlines()[-1]), "peakBytes": done["peakBytes"]}
-    print(f"{Path(image).name} {overlap} {name}: {result['scanProcessorSeconds']:.1f} s", file=sys.stderr, flush=True)
-    return result
+    results = [{**one, "peakBytes": done["peakBytes"]} for one in json.loads(done["stdout"].splitlines()[-1])]
+    seconds = sum(one["scanProcessorSeconds"] for one in results)
+    print(f"overlap {overlap:g}, {name}: processor {seconds:.1f} s", file=sys.stderr, flush=True)
+    return results
 
 
 def row_of(
@@ -123,8 +119,8 @@ def row_of(
     }
     ours, reference = sides["ours"], sides["reference"]
     pairs = list(zip(masks[choice], masks["reference"], strict=True))
-    windows = [runs[-1]["windows"] for runs in taken[choice]]
-    both, either = (sum(int(np.count_nonzero(mask)) for mask in side) for side in zip(*pairs, strict=True))
+    windows = [one["windows"] for one in taken[choice][-1]]
+    own, theirs = (sum(int(np.count_nonzero(mask)) for mask in side) for side in zip(*pairs, strict=True))
     return {
         "row": f"windows {choice}, overlap {overlap:g}, {options.blend}",
         **sides,
@@ -135,14 +131,14 @@ def row_of(
         "windows": {key: sum(one[key] for one in windows) for key in windows[0]},
         "voxels": sum(mask.size for mask, _ in pairs),
         "otherVoxels": sum(int((one != other).sum()) for one, other in pairs),
-        "labelled": {"ours": both, "reference": either},
-        "seconds": [runs[-1]["seconds"] for runs in taken[choice]],
+        "labelled": {"ours": own, "reference": theirs},
+        "seconds": [one["seconds"] for one in taken[choice][-1]],
         **lesions_of(options, masks, choice),
     }
 
 
-def total_of(scans: list[list[dict]], key: str) -> float:
-    return sum(statistics.median(one[key] for one in runs) for runs in scans)
+def total_of(runs: list[list[dict]], key: str) -> float:
+    return statistics.median(sum(one[key] for one in results) for results in runs)
 
 
 def lesions_of(options: argparse.Namespace, masks: dict[str, list[np.ndarray]], choice: str) -> dict:

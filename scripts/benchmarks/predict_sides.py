@@ -1,7 +1,7 @@
-"""Predict one scan from file to file, by freetumor or by a plain MONAI script: `predict_sides.py ours|reference SETTINGS`.
+"""Predict scans from file to file, by freetumor or by a plain MONAI script: `predict_sides.py ours|reference SETTINGS`.
 
 SETTINGS is a JSON object (see predict_scan.py). Both sides have the same network, threads, foreground crop, overlap and
-blending, and write a mask on the scan's grid by nearest neighbours. Prints one JSON object.
+blending, and write masks on the grids of the scans by nearest neighbours. Prints a JSON list, one object a scan.
 """
 
 import json
@@ -29,10 +29,13 @@ def main() -> None:
     side, settings = sys.argv[1], json.loads(sys.argv[2])
     torch.set_num_threads(settings["threads"])
     network = network_of(settings)
-    started, processor = time.perf_counter(), time.process_time()
-    found = ours(network, settings) if side == "ours" else reference(network, settings)
-    taken = {"scanSeconds": time.perf_counter() - started, "scanProcessorSeconds": time.process_time() - processor}
-    print(json.dumps({**found, **taken}))
+    results = []
+    for number, image in enumerate(settings.get("images") or [settings["image"]]):
+        started, processor = time.perf_counter(), time.process_time()
+        found = (ours if side == "ours" else reference)(network, settings, image, f"{side}-{number}")
+        taken = {"scanSeconds": time.perf_counter() - started, "scanProcessorSeconds": time.process_time() - processor}
+        results.append({**found, **taken})
+    print(json.dumps(results if "images" in settings else results[0]))
 
 
 def network_of(settings: dict) -> nn.Module:
@@ -49,17 +52,18 @@ def network_of(settings: dict) -> nn.Module:
     return network
 
 
-def ours(network: nn.Module, settings: dict) -> dict:
+def ours(network: nn.Module, settings: dict, image: str, name: str) -> dict:
     from freetumor_runtime.config.cases import PredictCase, PredictMember, PredictSpec
     from freetumor_runtime.config.common import SlidingWindowsSpec
     from freetumor_runtime.inference.ensemble import predictor_of
     from freetumor_runtime.jobs.predict import predict_case
 
-    case = PredictCase("scan", settings["image"], None, None, "ours")
+    case = PredictCase("scan", image, None, None, name)
     spec = PredictSpec(
         job="predict",
         directory=settings["out"],
         members=(PredictMember("", None, None),),
+        plugin=None,
         device="cpu",
         processesPerNode=1,
         threadsPerProcess=settings["threads"],
@@ -83,10 +87,10 @@ def ours(network: nn.Module, settings: dict) -> dict:
         cases=(case,),
     )
     result = predict_case(spec, [predictor_of(network, (), "fp32")], CPU, case)
-    return {"file": str(Path(settings["out"]) / "ours.nii.gz"), **result}
+    return {"file": str(Path(settings["out"]) / f"{name}.nii.gz"), **result}
 
 
-def reference(network: nn.Module, settings: dict) -> dict:
+def reference(network: nn.Module, settings: dict, image: str, name: str) -> dict:
     import nibabel
     import numpy as np
     from monai.data import MetaTensor
@@ -113,7 +117,7 @@ def reference(network: nn.Module, settings: dict) -> dict:
             CropForegroundd("image", source_key="image", allow_smaller=True),
         ]
     )
-    case = prepare({"image": settings["image"]})
+    case = prepare({"image": image})
     with torch.no_grad():
         logits = sliding_window_inference(
             case["image"].as_tensor()[None],
@@ -129,8 +133,8 @@ def reference(network: nn.Module, settings: dict) -> dict:
     case["pred"] = MetaTensor(ids[labels], meta=case["image"].meta)
     inverted = Invertd("pred", transform=prepare, orig_keys="image", nearest_interp=True, to_tensor=True)(case)
     mask = inverted["pred"][0].numpy().astype(np.uint8)
-    path = Path(settings["out"]) / "reference.nii.gz"
-    nibabel.save(nibabel.Nifti1Image(mask, nibabel.load(settings["image"]).affine), path)
+    path = Path(settings["out"]) / f"{name}.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(mask, nibabel.load(image).affine), path)
     return {"file": str(path)}
 
 

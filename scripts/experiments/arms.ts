@@ -1,5 +1,13 @@
 import { type ConfigInput, defineConfig } from 'freetumor'
-import { type Arm, type Cell, isJudged, type Plan, repeats, type Stage } from './plan.js'
+import {
+  type Arm,
+  type Cell,
+  isJudged,
+  PAINTED_BY_GENERATOR,
+  type Plan,
+  repeats,
+  type Stage,
+} from './plan.js'
 import { dataSection, type World } from './world.js'
 
 /** Files that a stage needs of earlier ones. */
@@ -27,6 +35,10 @@ export const FROZEN_GENERATOR = [
 /** Sizes of the synthetic tumors of a cell: those of its labelled cases. */
 export interface CellFacts {
   readonly tumorVolumesMl: readonly number[]
+  /** File that the arm `calibrated` needs. */
+  readonly calibration?: string
+  /** Probability with which the arm `random` keeps a tumor. */
+  readonly keptShare?: number
 }
 
 /**
@@ -49,7 +61,7 @@ export function stageConfig(
 
 function startConfig(cell: Cell, plan: Plan, world: World): ConfigInput {
   return defineConfig({
-    ...common(cell, world),
+    ...common(cell, plan, world),
     job: 'segmentation',
     name: 'start',
     data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), false),
@@ -66,7 +78,7 @@ function generatorConfig(
   facts: CellFacts,
 ): ConfigInput {
   return defineConfig({
-    ...common(cell, world),
+    ...common(cell, plan, world),
     job: 'synthesis',
     name: 'generator',
     data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), true),
@@ -101,14 +113,14 @@ function armConfig(
   facts: CellFacts,
 ): ConfigInput {
   const withHosts = arm !== 'realOnly'
-  const painter = {
-    trained: weights.generator,
-    trainedUnjudged: weights.generator,
-    untrained: weights.untrainedGenerator,
-  }[arm as string]
+  const painter = PAINTED_BY_GENERATOR.includes(arm)
+    ? weights.generator
+    : arm === 'untrained'
+      ? weights.untrainedGenerator
+      : null
   const judged = isJudged(arm)
   return defineConfig({
-    ...common(cell, world),
+    ...common(cell, plan, world),
     job: 'segmentation',
     name: arm,
     data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), withHosts),
@@ -124,11 +136,16 @@ function armConfig(
       steps: plan.steps.arm,
       learningRate: ARM_RATE,
     },
-    quality: judged ? qualityOf(arm, facts) : { rules: {} },
+    quality: qualityOf(arm, facts),
   })
 }
 
-function qualityOf(arm: Arm, { tumorVolumesMl }: CellFacts): ConfigInput['quality'] {
+function qualityOf(arm: Arm, facts: CellFacts): ConfigInput['quality'] {
+  const { tumorVolumesMl, calibration, keptShare } = facts
+  if (arm === 'published') return { shareSeenThreshold: 0.7 }
+  if (arm === 'calibrated') return { policy: 'calibrated', calibration: calibration! }
+  if (arm === 'random') return { keepProbability: keptShare! }
+  if (!isJudged(arm)) return {}
   return {
     ...QUALITY,
     // more than every voxel of a tumor is never seen: nothing is kept, and hosts stay as they are
@@ -145,13 +162,14 @@ function askedVolumesMl({ tumorVolumesMl }: CellFacts): number[] {
   return tumorVolumesMl.map((ml) => 2 * ml)
 }
 
-function common(cell: Cell, world: World) {
+function common(cell: Cell, plan: Plan, world: World) {
+  const side = plan.sides?.crop
   return {
     seed: cell.seed,
     region: 'abdomen',
     prepare: { cache: world.cache, workers: 1 },
     simulation: TUMORS,
-    sampling: SAMPLING,
+    sampling: side === undefined ? SAMPLING : { ...SAMPLING, patchVoxels: [side, side, side] as const },
     evaluation: { overlap: OVERLAP },
     runtime: { device: 'cpu' },
     report: { pictures: 12 },

@@ -111,7 +111,7 @@ async function killed() {
   })
   // the first start is the inspection, the second that of the job
   for (let waited = 0; pids(record).length < 4 && waited < 600; waited++) await setTimeout(200)
-  process.kill(child.pid, 'SIGKILL')
+  child.kill('SIGKILL')
   const left = await remaining(record)
   return {
     mode: 'killed freetumor',

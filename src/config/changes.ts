@@ -48,6 +48,7 @@ const FREE = [
   'training.keepCheckpoints',
   // compared by content
   'quality.reviews',
+  'quality.calibration',
   'evaluation.windowBatch',
   'evaluation.profile',
   'runtime.python',

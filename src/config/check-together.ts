@@ -33,13 +33,14 @@ export function checkTogether(config: RunConfig, name: string): void {
   }
   const needsTumors = paintsTumors(config)
   if (needsTumors) checkTumors(config, fail)
+  if (job === 'segmentation' && needsTumors) checkPolicy(config, fail)
   if (training.task === 'onlylabeled') return
   if (needsTumors) checkSource('baseline', networks.baseline, fail)
   if (job !== 'synthesis') checkSource('generator', networks.generator, fail)
 }
 
 /** The keys that a stage needs to paint tumors with finished networks. */
-type PaintingSections = Pick<RunConfig, 'prepare' | 'simulation'> & {
+type PaintingSections = Pick<RunConfig, 'prepare' | 'simulation' | 'quality'> & {
   readonly sampling: Pick<RunConfig['sampling'], 'patchVoxels'>
   readonly networks: Pick<RunConfig['networks'], 'baseline' | 'generator'>
 }
@@ -53,6 +54,7 @@ export function checkPainting(sections: PaintingSections, name: string): void {
   checkWindow(sections, fail)
   checkEighths(sections.sampling, fail)
   checkTumors(sections, fail)
+  checkPolicy(sections, fail)
   checkSource('baseline', sections.networks.baseline, fail)
   checkSource('generator', sections.networks.generator, fail)
 }
@@ -151,6 +153,20 @@ function checkTumors(
     fail(
       'simulation.sizeOdds: all odds are 0 (expected at least one above 0)',
       'set the odds of one size above 0',
+    )
+}
+
+function checkPolicy({ quality }: Pick<PaintingSections, 'quality'>, fail: Fail): void {
+  if (quality.policy === 'published') return
+  if (quality.calibration === null)
+    fail(
+      'quality.calibration: missing (expected for policy calibrated)',
+      'write one with `freetumor calibrate`, and name it',
+    )
+  if (quality.shareOver === 'case')
+    fail(
+      'quality.shareOver: wrong value (expected tumor for policy calibrated, found case)',
+      'set quality.shareOver: tumor',
     )
 }
 

@@ -15,7 +15,7 @@ const verdict = z.enum(['accepted', 'rejected', 'recorded', 'noRoom'])
 const reason = z
   .string()
   .describe(
-    `seen, notSeen, empty, notJudged (no baseline), noRoom, review (reviewers overrode the rule), or the broken rule: ${RULE_NAMES.join(', ')}`,
+    `seen, notSeen, empty, notKept (quality.keepProbability), notJudged (no baseline), noRoom, review (reviewers overrode the rule), or the broken rule: ${RULE_NAMES.join(', ')}`,
   )
 const measures = z
   .strictObject({

@@ -238,9 +238,26 @@ class InMemorySession implements TrainingSession {
     for (let rank = this.node * processesPerNode; rank < (this.node + 1) * processesPerNode; rank++) {
       const ofRank = await this.feed.crops(step, rank)
       crops.push(...ofRank)
-      if (this.spec.synthesis) await this.feed.judge(step, rank, ofRank.flatMap(measure))
+      if (this.spec.synthesis) await this.#judge(step, rank, ofRank)
     }
     return { total: mean(crops.map(({ image }) => mean(image))) }
+  }
+
+  /** Send the measures of the first attempts, then those that the verdicts ask for. */
+  async #judge(step: number, rank: number, crops: readonly PlannedCrop[]): Promise<void> {
+    const gated = this.spec.synthesis?.gated ?? false
+    const first = crops.flatMap((crop) => measure(crop).filter(({ draw }) => !gated || draw === 0))
+    let verdicts = await this.feed.judge(step, rank, first)
+    for (;;) {
+      const next = verdicts.filter(({ nextDraw }) => nextDraw !== null)
+      if (next.length === 0) return
+      const wanted = next.flatMap((verdict) =>
+        crops
+          .filter(({ item, crop }) => item === verdict.item && crop === verdict.crop)
+          .flatMap((crop) => measure(crop).filter(({ draw }) => draw === verdict.nextDraw)),
+      )
+      verdicts = await this.feed.judge(step, rank, wanted)
+    }
   }
 
   /** Validation and checkpoint, where they are due; returns why the run ends here, or null. */

@@ -35,15 +35,8 @@ import { clearFailures, explainFailure, failureFolder, oomKills } from './failur
 import { answerRank } from './feed-service.js'
 import { jobStopped } from './job-errors.js'
 import { inspectPlugin } from './plugin.js'
-import {
-  isOnlyRank,
-  ONLY_RANK,
-  type ProcessEnd,
-  RANK_STORE,
-  type RuntimeProcess,
-  runtimeArgv,
-  startProcess,
-} from './process.js'
+import type { ProcessEnd, RuntimeProcess } from './process.js'
+import { isOnlyRank, ONLY_RANK, RANK_STORE, runtimeArgv, startProcess } from './process.js'
 import { cleanEnvironment, compilerCache, resolvePython } from './python.js'
 import { networkOf, rendezvousOf } from './rendezvous.js'
 import { shareRun } from './run-service.js'
@@ -107,11 +100,11 @@ async function startJob(
   answer: AnswerRank | null,
 ): Promise<Job> {
   const python = resolvePython({ explicit: options.python ?? undefined })
+  const { logDirectory } = call
   const node = call.place?.nodeRank ?? 0
   const rendezvous = rendezvousOf(call.place, call.hangSeconds ?? null)
   const onlyRank = isOnlyRank(ranks, rendezvous)
-  const alone = onlyRank || (rendezvous === undefined && ranks === null)
-  const network = alone ? {} : await networkOf(rendezvous?.rendezvous ?? null)
+  const network = onlyRank || ranks === null ? {} : await networkOf(rendezvous?.rendezvous ?? null)
   const threads = 'threadsPerProcess' in spec ? spec.threadsPerProcess : 1
   const environment = { ...network, ...cleanEnvironment({ threads }) }
   await clearFailures(call.logDirectory, node)
@@ -158,7 +151,7 @@ async function startJob(
         ...(onlyRank ? ONLY_RANK : {}),
         ...(rendezvous ? {} : { FREETUMOR_STORE: join(directory, RANK_STORE) }),
       },
-      logDirectory: call.logDirectory,
+      logDirectory,
       runId,
       node,
     })
@@ -170,10 +163,9 @@ async function startJob(
       process,
       control,
       tensors,
-      logDirectory: call.logDirectory,
+      logDirectory,
       node,
-      explain: (end) =>
-        explainFailure({ logDirectory: call.logDirectory, node, end, oomKillsBefore, onlyRank }),
+      explain: (end) => explainFailure({ logDirectory, node, end, oomKillsBefore, onlyRank }),
       feedFailure: () => feedFailure,
       close,
     }

@@ -10,7 +10,7 @@ export interface ArrayFile {
 }
 
 /** Return what changes with each write to an open file. */
-export function stampOf(descriptor: number): string {
+export function changeStamp(descriptor: number): string {
   const { size, mtimeNs, ctimeNs } = fstatSync(descriptor, { bigint: true })
   return `${size} ${mtimeNs} ${ctimeNs}`
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { EnvironmentError } from '../errors.js'
 import type { Vec3 } from '../volume/volume.js'
-import { type ArrayFile, readFully, stampOf } from './array-file.js'
+import { type ArrayFile, changeStamp, readFully } from './array-file.js'
 import { type ArrayName, BLOCK_VOXELS, brokenCase, damaged, type OpenGroup } from './case-group.js'
 import { openCompressed } from './compressed-array.js'
 
@@ -106,7 +106,7 @@ function slabReader<T extends Int16Array | Uint8Array>(
   return (start, stop) => {
     const [planes, rows, columns] = stop.map((end, axis) => end - start[axis]!) as [number, number, number]
     const box = allocate(planes * rows * columns)
-    const stamp = stampOf(chunk.descriptor)
+    const stamp = changeStamp(chunk.descriptor)
     // whole slabs are read for their checksums; whole rows are read because they are adjacent on disk
     const firstRow = Math.floor(start[1]! / BLOCK_VOXELS) * BLOCK_VOXELS
     const endRow = Math.min(shape[1], Math.ceil(stop[1]! / BLOCK_VOXELS) * BLOCK_VOXELS)

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
 import type { Vec3 } from '../volume/volume.js'
-import { type ArrayFile, readFully, stampOf } from './array-file.js'
+import { type ArrayFile, changeStamp, readFully } from './array-file.js'
 import { BloscError, decodeBlosc } from './blosc.js'
 import { CHUNK_VOXELS, chunksOf, damaged } from './case-group.js'
 
@@ -58,7 +58,7 @@ export function openCompressed<T extends Int16Array | Uint8Array>(
   }
 
   return (start, stop) => {
-    const stamp = stampOf(file.descriptor)
+    const stamp = changeStamp(file.descriptor)
     if (stamp !== checkedAt) {
       checked.fill(0)
       checkedAt = stamp

@@ -105,7 +105,7 @@ def needed_on_prepared(wanted_IJK: np.ndarray, route: GridRoute) -> np.ndarray |
 def _lerp_planes(
     values_CXYZ: Tensor, first: int, route: GridRoute, along_x: int, part: slice
 ) -> tuple[tuple[slice, ...], Tensor, np.ndarray]:
-    """Interpolate the planes `part` of the scan across its axis `along_x`; values begin at the prepared plane `first`."""
+    """Interpolate the planes `part` of the scan across its axis `along_x`; values begin at prepared plane `first`."""
     places = list(route.places)
     places[along_x] = places[along_x][part]
     low, high, _ = _neighbours(places[along_x], route.prepared_shape[0])

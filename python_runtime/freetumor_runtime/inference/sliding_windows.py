@@ -111,17 +111,17 @@ def averaged_planes(
                 # by itself: MONAI's batches would hold it with others
                 of_blank = network(plan.padded_XYZ.new_zeros((1, 1, *plan.patch)))[0] if of_blank is None else of_blank
                 blender.add(start, of_blank)
-            elif start in known:
-                blender.add(start, known[start])
             else:
                 asked.append(start)
         for at in range(0, len(asked), window_batch):
             batch = asked[at : at + window_batch]
-            windows = torch.stack([plan.padded_XYZ[window_at(start, plan.patch)] for start in batch])[:, None]
-            for start, output_CXYZ in zip(batch, network(windows), strict=True):
-                blender.add(start, output_CXYZ)
-            if on_windows is not None:
-                on_windows(len(batch), to_compute)
+            new = [start for start in batch if start not in known]
+            outputs = iter(network(_stacked(plan, new))) if new else iter(())
+            # in the order of the windows, known or not: the same sums
+            for start in batch:
+                blender.add(start, known[start] if start in known else next(outputs))
+            if on_windows is not None and new:
+                on_windows(len(new), to_compute)
     yield from blender.finish(plan.padded_XYZ.shape[0])
 
 
@@ -168,6 +168,10 @@ def labels_of(logits_CXYZ: Tensor) -> Tensor:
         torch.maximum(labels_XYZ, is_better.view(torch.uint8).mul_(label), out=labels_XYZ)
         torch.maximum(best_XYZ, logits_CXYZ[label], out=best_XYZ)
     return labels_XYZ
+
+
+def _stacked(plan: WindowPlan, starts: Sequence[Start]) -> Tensor:
+    return torch.stack([plan.padded_XYZ[window_at(start, plan.patch)] for start in starts])[:, None]
 
 
 class _Blender:

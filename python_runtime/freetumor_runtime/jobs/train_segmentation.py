@@ -3,11 +3,12 @@
     freetumor train --config configs/debug-baseline.yaml
 
 The crops of step s+1 are painted and their measures sent before the backward pass of step s, so that neither data nor
-verdicts are waited for. A tumor that the verdict rejects leaves its crop untouched; mixing comes after the verdict.
+verdicts are waited for. After a rejected tumor, the next attempt of its crop is painted and judged. Without another
+attempt, the crop stays untouched. Mixing comes after the verdicts.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from freetumor_runtime.checkpoints.loading import licence_entry, segmentor_metadata
 from freetumor_runtime.config.training import TrainingSpec
-from freetumor_runtime.data.crop_source import CropSource
+from freetumor_runtime.data.crop_source import CropSource, CropVerdict
 from freetumor_runtime.data.crops import PlannedCrop, swap_slabs
 from freetumor_runtime.data.label_ids import training_ids
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready
@@ -43,6 +44,9 @@ from freetumor_runtime.training.validation import validate, validation_due
 if TYPE_CHECKING:
     from freetumor_runtime.synthesis.crop_painting import OnlineSynthesis
     from freetumor_runtime.training.tumor_examples import TumorExamples
+
+# by (item, crop)
+Verdicts = dict[tuple[int, int], CropVerdict]
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,32 @@ def train_segmentation(
         feed.send_measures(at, [one.measures for one in painted if one.measures], wants_verdicts=True)
         return RenderedStep(crops, painted)
 
+    def settle(at: int, rendered: RenderedStep) -> tuple[RenderedStep, Verdicts]:
+        """Wait for the verdicts; paint the next attempts of rejected crops until no verdict asks for one."""
+        verdicts: Verdicts = {}
+        if synthesis is None:
+            return rendered, verdicts
+        painted = list(rendered.painted)
+        open_places = range(len(painted))
+        while True:
+            with stage("data wait"):
+                fresh = feed.verdicts(at)
+            verdicts |= fresh
+            if examples is not None:
+                crops = [rendered.crops[place] for place in open_places]
+                examples.keep_judged(at, crops, [painted[place] for place in open_places], verdicts)
+            drawn = {
+                place: draw for place in open_places if (draw := next_draw(rendered.crops[place], fresh)) is not None
+            }
+            if not drawn:
+                return replace(rendered, painted=tuple(painted)), verdicts
+            open_places = list(drawn)
+            with stage("paint"):
+                again = synthesis.paint([rendered.crops[place] for place in open_places], list(drawn.values()))
+            for place, one in zip(open_places, again, strict=True):
+                painted[place] = one
+            feed.send_measures(at, [one.measures for one in again if one.measures], wants_verdicts=True)
+
     def save(at: int, reason: str) -> CheckpointSaved:
         with stage("save"):
             return CheckpointSaved(at, write(at), reason)
@@ -130,10 +160,7 @@ def train_segmentation(
         rendered = next_step or render(step)
         if step + 1 < spec.steps:
             feed.request(step + 1)
-        with stage("data wait"):
-            verdicts = feed.verdicts(step) if synthesis is not None else {}
-        if examples is not None:
-            examples.keep_judged(step, rendered.crops, rendered.painted, verdicts)
+        rendered, verdicts = settle(step, rendered)
         image, label = choose(rendered, verdicts, lookup, spec)
         learning_rate = scheduled_learning_rate(spec.optimizer, base_rate, step, spec.steps)
         learner.begin(learning_rate)
@@ -196,16 +223,19 @@ def leave_picture(pictures: Pictures, step: int, crops: Sequence[PlannedCrop], p
             return
 
 
-def choose(
-    rendered: RenderedStep, verdicts: dict[tuple[int, int], bool], lookup: Tensor, spec: TrainingSpec
-) -> tuple[Tensor, Tensor]:
+def next_draw(crop: PlannedCrop, verdicts: Verdicts) -> int | None:
+    verdict = verdicts.get((crop.item, crop.crop))
+    return None if verdict is None else verdict.next_draw
+
+
+def choose(rendered: RenderedStep, verdicts: Verdicts, lookup: Tensor, spec: TrainingSpec) -> tuple[Tensor, Tensor]:
     """Painted crops where the verdict accepts, untouched ones elsewhere, then slabs swapped within each volume.
 
     Returns images float32 [B, 1, X, Y, Z] and training ids (or `IGNORED_LABEL`) int64 [B, X, Y, Z].
     """
     images, labels = [], []
     for crop, painted in zip(rendered.crops, rendered.painted, strict=True):
-        kept = painted.measures is not None and verdicts[(crop.item, crop.crop)]
+        kept = painted.measures is not None and verdicts[(crop.item, crop.crop)].accepted
         images.append(painted.fake_XYZ if kept else painted.image_XYZ)
         labels.append(lookup[(painted.fake_label_XYZ if kept else painted.label_XYZ).long()])
     image_BXYZ, label_BXYZ = torch.stack(images), torch.stack(labels)

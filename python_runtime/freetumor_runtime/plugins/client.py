@@ -68,6 +68,11 @@ class Plugin:
         self.ended_itself = False
 
     @property
+    def given_up(self) -> bool:
+        """Return whether the plug-in is not started again, because of faults in a row."""
+        return self._process is None and self._faults >= _FAULTS_IN_A_ROW
+
+    @property
     def facts(self) -> PluginFacts:
         """Return what the plug-in states; starts it. Raises PluginError."""
         self._ready()
@@ -106,15 +111,15 @@ class Plugin:
 
         return self._ask(header, {"image": image}, "segmented", wanted, checked)
 
-    def close(self) -> None:
-        """End the plug-in and its descendants."""
+    def close(self, wait_seconds: float = _END_SECONDS) -> None:
+        """Ask the plug-in to end; after `wait_seconds`, end it and its descendants."""
         process, self._process = self._process, None
         if process is None:
             return
         if process.connection is not None:
             with suppress(Fault):
                 send_message(process.connection, {"type": "end"}, {}, time.monotonic() + _END_SECONDS)
-                self.ended_itself = process.ends_within(_END_SECONDS)
+                self.ended_itself = process.ends_within(wait_seconds)
         process.close()
 
     def refuse_other_work(self, work: str, where: str) -> None:
@@ -157,7 +162,7 @@ class Plugin:
     def _ready(self) -> PluginProcess:
         if self._process is not None:
             return self._process
-        if self._faults >= _FAULTS_IN_A_ROW and self._last_fault is not None:
+        if self.given_up:
             raise PluginError(f"{self._last_fault} (not started again after {self._faults} faults in a row)", _HINT)
         seconds = self._spec.startTimeoutSeconds
         deadline = time.monotonic() + seconds
@@ -168,7 +173,7 @@ class Plugin:
             process = PluginProcess(self._spec.command, self._values)
         except OSError as error:
             raise EnvironmentError(
-                f"{self._name}: cannot be started ({error.strerror})", "set TMPDIR to a folder with a short path"
+                f"{self.name}: cannot be started ({error.strerror})", "set TMPDIR to a folder with a short path"
             ) from error
         try:
             connection = process.accept(deadline)
@@ -193,15 +198,16 @@ class Plugin:
         expected = f" (expected {limit})" if isinstance(fault, TooLate) else ""
         lines = process.last_lines()
         self._faults += 1
-        error = PluginError(f"{self._name}: {what}{expected}{f'; last output: {lines}' if lines else ''}", _HINT)
+        error = PluginError(f"{self.name}: {what}{expected}{f'; last output: {lines}' if lines else ''}", _HINT)
         self._last_fault = error
         return error
 
     def _refused(self, what: str, hint: str) -> PluginError:
-        return PluginError(f"{self._name}: {what}", hint)
+        return PluginError(f"{self.name}: {what}", hint)
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """Return the name of the plug-in in messages: its command."""
         command = visible(shlex.join(self._spec.command))
         return f"plug-in {command if len(command) <= 200 else f'{command[:197]}...'}"
 

@@ -57,7 +57,7 @@ class PluginProcess:
             self._listener.settimeout(_POLL_SECONDS)
             with suppress(TimeoutError):
                 self.connection, _ = self._listener.accept()
-                # nobody else may connect
+                # no second connection
                 self._listener.close()
                 return self.connection
             if self._guard.poll() is not None:
@@ -104,7 +104,7 @@ class PluginProcess:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _drain(self) -> None:
-        """Keep the end of the output: a pipe that nobody reads would block the plug-in."""
+        """Keep the end of the output: a full pipe would block the plug-in."""
         assert self._guard.stdout is not None
         with suppress(OSError, ValueError):
             while chunk := os.read(self._guard.stdout.fileno(), 64 << 10):

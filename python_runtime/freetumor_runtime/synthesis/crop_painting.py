@@ -1,7 +1,7 @@
 """Paint synthetic tumors on the crops of a step, and measure what the baseline detects (docs/method.md 6, 9)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -129,9 +129,13 @@ class OnlineSynthesis:
         return OnlineSynthesis(spec, CropPainter.build(spec, device), generator, plugin, baseline)
 
     @torch.no_grad()
-    def paint(self, crops: Sequence[PlannedCrop]) -> tuple[PaintedCrop, ...]:
-        """Paint crop by crop, because the generator normalises by the statistics of its batch."""
-        augmented = self.painter.augment(crops)
+    def paint(self, crops: Sequence[PlannedCrop], draws: Sequence[int] | None = None) -> tuple[PaintedCrop, ...]:
+        """Paint the first attempt of each crop, or the given one.
+
+        Crop by crop, because the generator normalises by the statistics of its batch.
+        """
+        wanted = [0] * len(crops) if draws is None else draws
+        augmented = self.painter.augment([_of_draw(crop, draw) for crop, draw in zip(crops, wanted, strict=True)])
         painted = [self._painted(crop) if crop.tumors else None for crop in augmented]
         measures = iter(measures_of(self.spec, [one for one in painted if one is not None]))
         return tuple(
@@ -150,6 +154,10 @@ class OnlineSynthesis:
             if self.spec.synthesis is not None and self.spec.synthesis.measureAlreadySeen:
                 already_XYZ = _calls_tumor(self.baseline, crop.image_XYZ)
         return PaintedTumors(crop, crop.tumors, fake_XYZ, roles_XYZ, seen_XYZ, already_XYZ)
+
+
+def _of_draw(crop: PlannedCrop, draw: int) -> PlannedCrop:
+    return replace(crop, tumors=tuple(tumor for tumor in crop.tumors if tumor.draw == draw))
 
 
 def load_baseline(spec: TrainingSpec, baseline: BaselineSpec, device: torch.device) -> LoadedSegmentor:
@@ -213,7 +221,7 @@ def measures_of(spec: TrainingSpec, painted: Sequence[PaintedTumors]) -> list[Cr
 
 
 def _figures(painted: PaintedTumors) -> Tensor:
-    """Return synthetic voxels, those seen and already seen, and the sum of their changes, float64 [4], on the device."""
+    """Return synthetic voxels, those seen and already seen, and the sum of their changes: float64 [4], same device."""
     boxes = [placed.box for placed in painted.tumors]
     # no other voxel is synthetic
     hull = tuple(

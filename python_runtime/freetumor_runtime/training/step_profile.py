@@ -19,6 +19,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from freetumor_runtime.config.training import TrainingSpec
+from freetumor_runtime.events import Event, Finished, Note
+from freetumor_runtime.training.ranks import Ranks
+
 _NOTHING = nullcontext()
 # read where a stage begins: the profile of this process, if its training has one
 _active: "StepProfile | None" = None
@@ -42,8 +46,12 @@ def start_profile(device: torch.device) -> "StepProfile | None":
     return _active
 
 
-def active_profile() -> "StepProfile | None":
-    return _active
+def with_profile(events: Iterator[Event], spec: TrainingSpec, ranks: Ranks) -> Iterator[Event]:
+    """Pass the events of a training on; on rank 0, write its profile and yield the table before the last event."""
+    for event in events:
+        if isinstance(event, Finished) and ranks.first and _active is not None:
+            yield from (Note("info", line) for line in write_profile(spec.runDirectory, _active))
+        yield event
 
 
 @dataclass

@@ -61,10 +61,10 @@ def crop(tumors, augmentation=NOTHING) -> PlannedCrop:
     return PlannedCrop(0, 0, "case", image_hu, label, augmentation, tuple(tumors), None, False)
 
 
-def tumor(organ, origin, difference=0.5):
+def tumor(organ, origin, difference=0.5, draw=0):
     shape = torch.ones(5, 4, 3, dtype=torch.uint8)
     shape[0, 0, 0] = 0
-    return PlannedTumor(organ, "tiny", shape, origin, 1.2, 0, (3, 5, 7), difference, 0)
+    return PlannedTumor(organ, "tiny", shape, origin, 1.2, 0, (3, 5, 7), difference, draw)
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -102,6 +102,19 @@ def test_tumors_of_two_organs_in_a_crop_become_the_tumor_of_their_own_organ():
     assert (painted.fake_XYZ != painted.image_XYZ)[new].float().mean() > 0.95
     unchanged = (painted.label_XYZ == 2) | (painted.label_XYZ == 0)
     assert torch.equal(painted.fake_XYZ[unchanged], painted.image_XYZ[unchanged])
+
+
+def test_only_the_wanted_attempt_of_a_crop_is_painted():
+    first, second = tumor("liver", (3, 5, 6)), tumor("liver", (6, 15, 10), draw=1)
+    both = crop([first, second])
+    (attempt,) = synthesis().paint([both])
+    (other,) = synthesis().paint([both], [1])
+    for painted, alone, draw in ((attempt, first, 0), (other, second, 1)):
+        (expected,) = synthesis().paint([crop([alone])], [draw])
+        assert torch.equal(painted.fake_XYZ, expected.fake_XYZ)
+        assert torch.equal(painted.fake_label_XYZ, expected.fake_label_XYZ)
+        assert painted.measures.draw == draw
+    assert not torch.equal(attempt.fake_label_XYZ, other.fake_label_XYZ)
 
 
 def test_a_crop_without_a_plan_is_left_as_it_is():

@@ -45,8 +45,13 @@ export const COMMANDS: readonly ListedCommand[] = [
   },
   {
     usage: 'data',
-    description: 'List, check, import, split and remap data',
+    description: 'List, check, convert, import, split and remap data',
     load: async () => (await import('./data.js')).addDataCommand,
+  },
+  {
+    usage: 'organs [options]',
+    description: 'Label the organs of scans, and merge given tumor labels',
+    load: async () => (await import('./organs.js')).addOrgansCommand,
   },
   {
     usage: 'prepare [options]',
@@ -129,6 +134,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./evaluate.js')).addEvaluateCommand,
   },
   {
+    usage: 'calibrate [options]',
+    description: 'Measure a baseline on held-out real tumors, for quality.policy calibrated',
+    load: async () => (await import('./calibrate.js')).addCalibrateCommand,
+  },
+  {
     usage: 'merge [options] <path>',
     description: 'Merge the results of all shards; the files are those of a command without shards',
     load: async () => (await import('./merge.js')).addMergeCommand,
@@ -151,14 +161,17 @@ export function commandsFor(argv: readonly string[]): Promise<readonly AddComman
   const [first, second] = argv.filter((word) => !word.startsWith('-'))
   const named = COMMANDS.find((listed) => nameOf(listed) === (first === 'help' ? second : first))
   // `--help --output json` without a command describes all of them
-  const describesAll = named?.describesAll ?? argv.some((word) => /^--output(=|$)/.test(word))
-  if (describesAll && (named === undefined || named.describesAll)) return allCommands()
+  const asData = argv.some((word) => /^--output(=|$)/.test(word))
+  if (named?.describesAll || (named === undefined && asData)) return allCommands()
   return Promise.all(COMMANDS.map((listed) => (listed === named ? listed.load() : listedOnly(listed))))
 }
 
 /** Return all commands, complete. */
-export function allCommands(): Promise<readonly AddCommand[]> {
-  return Promise.all(COMMANDS.map(({ load }) => load()))
+export async function allCommands(): Promise<readonly AddCommand[]> {
+  const commands: AddCommand[] = []
+  // one after the other: Node 20 can fail to link modules that several imports request at the same time
+  for (const { load } of COMMANDS) commands.push(await load())
+  return commands
 }
 
 function nameOf({ usage }: ListedCommand): string {

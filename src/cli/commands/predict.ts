@@ -11,13 +11,18 @@ import { REGIONS } from '../../config/schema.js'
 import type { EvaluationSection } from '../../config/sections/evaluation.js'
 import type { Split } from '../../curation/datasets/lists.js'
 import type { Shard } from '../../curation/datasets/shard.js'
-import { EXIT } from '../../errors.js'
+import { EXIT, UsageError } from '../../errors.js'
+import { type DicomPrediction, predictDicom } from '../../pipeline/flows/dicom-chain.js'
+import { type PredictionWithSegs, predictWithSegs } from '../../pipeline/flows/dicom-seg.js'
 import type { MergingOrder } from '../../pipeline/ports/checkpoint.js'
-import { type PredictOptions, type PredictProgress, predictMasks } from '../../pipeline/predict/run.js'
+import type { PredictOptions, PredictProgress } from '../../pipeline/predict/run.js'
 import { counted } from '../../plain-text.js'
+import { dicomReader } from '../../runtime/dicom.js'
+import { segWriter } from '../../runtime/dicom-seg.js'
 import { torchRuntime } from '../../runtime/torch-runtime.js'
 import { threadsOf } from '../../usable-processors.js'
 import { readConfig } from '../config-file.js'
+import { dicomSource, segOptions, segText } from '../dicom-options.js'
 import { labelIds, outputMap, outputNames } from '../label-ids.js'
 import { wholeNumber } from '../numbers.js'
 import { type CliIo, printLine, printResult } from '../output.js'
@@ -34,7 +39,7 @@ interface Options {
   readonly checkpoint?: readonly string[]
   readonly plugin?: readonly string[]
   readonly pluginPython?: string
-  readonly images: string
+  readonly images?: string
   readonly split?: Split
   readonly allowOutside?: boolean
   readonly out: string
@@ -65,6 +70,9 @@ interface Options {
   readonly device?: 'auto' | 'cpu' | 'cuda'
   readonly workers?: number
   readonly threads?: number
+  readonly dicom?: string
+  readonly dicomSeg?: string | true
+  readonly dicomSegLabels?: string
   readonly shard?: Shard
   readonly output: 'text' | 'json' | 'ndjson'
 }
@@ -76,6 +84,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
     'freetumor predict --checkpoint runs/first/checkpoints/step_00000060/model.pt --images scans --out masks',
     'freetumor predict --checkpoint fold0.pt --checkpoint fold1.pt --mirror --images list.json --split test --out masks',
     'freetumor predict --checkpoint model.pt --profile leaderboard --images scans --out masks',
+    'freetumor predict --checkpoint model.pt --dicom series --out hospital --dicom-seg',
   )
     .description('Segment scans; a mask has the grid of its scan')
     .option(
@@ -84,10 +93,8 @@ export const addPredictCommand: AddCommand = (program, io) => {
     )
     .option('--plugin <word...>', 'Segment with this program instead, in an environment of its own')
     .option('--plugin-python <path>', 'Run the words of --plugin with this Python')
-    .requiredOption(
-      '--images <path>',
-      'Read a folder of scans, a data set, one scan, or a list (.json, .txt)',
-    )
+    .option('--images <path>', 'Read a folder of scans, a data set, one scan, or a list (.json, .txt)')
+    .option('--dicom <dir>', 'Convert the DICOM series below this folder first; masks are in OUT/masks')
     .requiredOption('--out <dir>', 'Set the folder for the masks; a stopped prediction is resumed')
     .addOption(
       choice('--split <split>', 'Select the split of a list that has several', [
@@ -132,7 +139,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
     .addOption(
       choice(
         '--windows <choice>',
-        'Compute all sliding windows, or only those near the findings of a coarse pass (default: all)',
+        'Compute all sliding windows, or only those near findings (default: all)',
         ['all', 'coarse'],
       ),
     )
@@ -196,6 +203,11 @@ export const addPredictCommand: AddCommand = (program, io) => {
       'Write probabilities of these outputs, such as 2,liver-tumor; without outputs: all',
       outputNames,
     )
+    .option(
+      '--dicom-seg [dir]',
+      'Write DICOM SEG for the CT series in this folder, or in that of --dicom, into dicom-seg',
+    )
+    .option('--dicom-seg-labels <pairs>', 'Name the ids of the masks for --dicom-seg: 1:liver,2:liver-tumor')
     .option('--overwrite', 'Overwrite existing masks')
     .addOption(choice('--device <device>', 'Set the device (default: auto)', ['auto', 'cpu', 'cuda']))
     .option(
@@ -212,26 +224,48 @@ export const addPredictCommand: AddCommand = (program, io) => {
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options, command) => {
       const started = performance.now()
+      refuseWrongInput(options)
       const settings = await optionsOf(options, io)
-      const prediction = await withLogFolder(io, torchRuntime(), (context) =>
-        predictMasks(
-          {
-            ...settings,
-            ...shardOf(options.shard, command),
-            onCase: (progress) => {
-              if (options.output === 'ndjson') printLine(io, 'predict', progress.case)
-              noteCase(io, progress, performance.now() - started)
-            },
-            onWindows: windowProgress(io),
-          },
-          context,
-        ),
+      const whole: PredictOptions = {
+        ...settings,
+        ...shardOf(options.shard, command),
+        onCase: (progress) => {
+          if (options.output === 'ndjson') printLine(io, 'predict', progress.case)
+          noteCase(io, progress, performance.now() - started)
+        },
+        onWindows: windowProgress(io),
+      }
+      const seg = segOptions(options, io)
+      const source = dicomSource(options, io)
+      const tools = { reader: dicomReader(), writer: segWriter() }
+      const prediction = await withLogFolder<PredictionWithSegs & Partial<DicomPrediction>>(
+        io,
+        torchRuntime(),
+        (context) =>
+          source === null
+            ? predictWithSegs(whole, seg, context, tools.writer)
+            : predictDicom(source, whole, seg, context, tools),
       )
       const { cases, failed } = prediction
-      const summary = `${counted(cases.length, 'mask')} in ${options.out}, ${failed.length} failed`
-      if (options.output !== 'ndjson') printResult(io, 'predict', options.output, prediction, () => [summary])
-      if (failed.length + prediction.leftOut.length > 0) io.exitWith(EXIT.data)
+      const summary = `${counted(cases.length, 'mask')} in ${prediction.directory}, ${failed.length} failed`
+      if (options.output !== 'ndjson')
+        printResult(io, 'predict', options.output, prediction, () => [
+          summary,
+          ...segText(prediction.segmentations),
+        ])
+      const failures =
+        failed.length + prediction.leftOut.length + (prediction.segmentations?.failed.length ?? 0)
+      if (failures > 0 || prediction.conversion?.complete === false) io.exitWith(EXIT.data)
     })
+}
+
+/** @throws UsageError unless exactly one of the inputs is named */
+function refuseWrongInput({ images, dicom }: Options): void {
+  if ((images === undefined) !== (dicom === undefined)) return
+  const found = images === undefined ? 'none' : 'both'
+  throw new UsageError(`predict: wrong input (expected --images or --dicom, found ${found})`, {
+    hint: 'pass --images DIR, or --dicom DIR for DICOM series',
+  })
 }
 
 /** Return a callback that prints the progress within a case, at most every 10 s, with the time left. */
@@ -263,7 +297,8 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     workers,
     ...rest
   } = options
-  const { map, organIds, plugin, pluginPython, checkpoint = [], ...flags } = rest
+  const { map, organIds, plugin, pluginPython, checkpoint = [], ...others } = rest
+  const { dicom: _dicom, dicomSeg: _seg, dicomSegLabels: _labels, ...flags } = others
   const config = file === undefined ? null : await readConfig(io, file)
   const preparation = config
     ? preparationOf(config)
@@ -277,7 +312,7 @@ async function optionsOf(options: Options, io: CliIo): Promise<PredictOptions> {
     ...(config && profile === undefined ? windowsOf(config.evaluation) : {}),
     ...(config ? { device: config.runtime.device, precision: config.runtime.precision } : {}),
     ...flags,
-    images: resolve(io.cwd, flags.images),
+    images: resolve(io.cwd, flags.images ?? ''),
     out: resolve(io.cwd, flags.out),
     checkpoint: checkpoint.map((path) => resolve(io.cwd, path)),
     ...(plugin === undefined ? {} : { plugin: pluginOfWords(plugin, pluginPython, io.cwd) }),

@@ -71,6 +71,7 @@ export const addTrainCommand: AddCommand = (program, io) => {
         resume: options.resume === undefined ? undefined : resolve(io.cwd, options.resume),
         continue: options.continue,
         lockWaitSeconds: options.lockWait,
+        onLockWait: (reason) => io.note(`waiting at most ${options.lockWait} s: ${reason}`),
         acceptChanges: options.acceptChanges,
         nodeRank: options.nodeRank,
         rendezvous: options.rendezvous,

@@ -39,7 +39,7 @@ export const prepareSection = z.strictObject({
   compression: key(
     z.enum(['none', 'blosc']),
     'Compression of the prepared cases: `blosc` for less than half the size, `none` for the fastest reads.',
-    'A compressed crop takes more processor time to read. The voxels are the same.',
+    'A compressed crop has the same voxels and takes more processor time to read.',
     { default: 'none', source: OURS },
   ),
   workers: key(

@@ -11,7 +11,13 @@ import { casesOfShard, inWholeOrder, type Shard } from '../../curation/datasets/
 import { UsageError } from '../../errors.js'
 import { usableProcessors } from '../../usable-processors.js'
 import { makeWritableFolder, writeWhole } from '../../whole-file.js'
-import { lockUnsharded, type ShardContext, type WholeShards, workOnShard } from '../shards.js'
+import {
+  lockUnsharded,
+  refuseOtherCases,
+  type ShardContext,
+  type WholeShards,
+  workOnShard,
+} from '../shards.js'
 import { casesAt, decidingSources, type SourceOptions, type WorkOptions } from './collect.js'
 
 export interface CheckDataOptions extends SourceOptions, WorkOptions {
@@ -60,6 +66,7 @@ export async function checkDataAt(
     settings: { ...decidingSources(paths, sources), prepared, maxBytes: maxBytes ?? null },
     ids: cases.map(({ id }) => id),
     cases: mine.map(({ id }) => id),
+    inputs: mine.flatMap(({ image, label }) => (label === null ? [image] : [image, label])),
   } as const
   return await workOnShard(sharded, context, async () => {
     const listed = checkList(cases, missing, files)
@@ -75,11 +82,21 @@ interface CheckPart {
   readonly byCase: readonly (readonly Finding[])[]
 }
 
-/** Write and return the report of all shards together. */
+/**
+ * Write and return the report of all shards together.
+ * @throws DataError if the data sets have changed since
+ */
 export async function mergeCheck(
   folder: string,
-  shards: WholeShards<unknown, CheckPart>,
+  shards: WholeShards<ReturnType<typeof decidingSources>, CheckPart>,
 ): Promise<CheckReport> {
+  const { paths, ...sources } = shards.plan.settings
+  const { cases } = await casesAt(paths, sources)
+  refuseOtherCases(
+    folder,
+    shards,
+    cases.map(({ id }) => id),
+  )
   const parts = shards.records.map(({ part }) => part)
   const byCase = inWholeOrder(parts.map((part) => part.byCase))
   const report = checkReport(byCase.length, parts[0]!.listed, byCase)

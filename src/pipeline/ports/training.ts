@@ -114,7 +114,10 @@ export interface OptimizerSpec {
 /** Items of a step for one rank, and the verdicts on the tumors that the rank painted. */
 export interface StepFeed {
   crops(step: number, rank: number): Promise<readonly PlannedCrop[]>
-  /** Judge the painted tumors of a rank's step from their measures. Called once per rank and step. */
+  /**
+   * Judge the painted tumors of a rank's step from their measures. Called once per rank and step, and again for the
+   * attempts that its verdicts ask for.
+   */
   judge(step: number, rank: number, measures: readonly CropMeasures[]): Promise<readonly CropVerdict[]>
 }
 
@@ -137,6 +140,8 @@ export interface CropVerdict {
   readonly crop: number
   readonly accepted: boolean
   readonly reason: string
+  /** Attempt of the crop to paint next, after a rejected one; null without another. */
+  readonly nextDraw: number | null
 }
 
 export interface TrainingSession extends AsyncDisposable {

@@ -96,7 +96,7 @@ const PLUGIN_WINDOWS: RunWindows = { overlap: 0.5, blend: 'gaussian' }
 
 /**
  * Start a plug-in once, and return it as the segmentor of a prediction. Its statements take precedence; `stated` fills the gaps.
- * @throws PluginError if it does not start; UsageError if it does not segment, or for a setting that nobody states
+ * @throws PluginError if it does not start; UsageError if it does not segment, or for a setting that is stated nowhere
  */
 export async function pluginWeights(
   plugin: PluginSpec,

@@ -103,7 +103,7 @@ test('warns of a plug-in that reads HU beyond the intensity window', async () =>
 test('hashes the identity of a plug-in, so that a resumed run refuses another one', async () => {
   const of = config(BOTH)
   const hash = async (facts: PluginFacts) =>
-    (await hashInputs(of, [], await world(facts).weights(of), null)).data
+    (await hashInputs(of, [], await world(facts).weights(of), null, null)).data
   const before = await hash(FACTS)
   expect(await hash({ ...FACTS })).toBe(before)
   for (const changed of [{ name: 'other' }, { version: '2' }, { licence: 'GPL' }, { sha256: 'b'.repeat(64) }])
