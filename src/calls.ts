@@ -1,9 +1,11 @@
 import { rm } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { resolveConfig } from './config/resolve.js'
 import type { ConfigInput, RunConfig } from './config/schema.js'
 import type { CheckReport } from './curation/check/run.js'
 import type { Shard } from './curation/datasets/shard.js'
 import { UsageError } from './errors.js'
+import { checkpointFile } from './pipeline/checkpoint/checkpoint-file.js'
 import type { StageContext } from './pipeline/context.js'
 import { type AuditDataOptions, auditDataAt, type DataAudit } from './pipeline/data/audit.js'
 import { type CheckDataOptions, checkDataAt } from './pipeline/data/check.js'
@@ -17,6 +19,8 @@ import {
   calibrateMasks,
   type WrittenCalibration,
 } from './pipeline/evaluate/calibrate.js'
+import { type DatasetExport, type ExportDatasetOptions, exportDatasetOf } from './pipeline/export/dataset.js'
+import { type ExportModelOptions, exportModelOf, type ModelExport } from './pipeline/export/model.js'
 import {
   type DicomSegOptions,
   type PredictionWithSegs,
@@ -27,9 +31,11 @@ import {
 import { type Merged, mergeShardsAt } from './pipeline/flows/merge.js'
 import { labelOrgansAt, type OrganLabels } from './pipeline/organs/run.js'
 import type { LabelOrgansOptions } from './pipeline/organs/settings.js'
+import type { MergingOrder } from './pipeline/ports/checkpoint.js'
 import type { PredictOptions } from './pipeline/predict/run.js'
 import type { SynthesisProgress } from './pipeline/synthesize/run.js'
 import { synthesisSettings } from './pipeline/synthesize/settings.js'
+import { type CheckpointFormat, type Converted, convertFile } from './runtime/checkpoint.js'
 import { dicomReader } from './runtime/dicom.js'
 import { segWriter } from './runtime/dicom-seg.js'
 import { toolRunner } from './runtime/tool.js'
@@ -89,6 +95,52 @@ export function convertDicom(
  */
 export function mergeShards(path: string, settings: CallSettings = {}): Promise<Merged> {
   return withContext(settings, (context) => mergeShardsAt(path, context))
+}
+
+export interface ConvertSettings extends CallSettings {
+  readonly to: CheckpointFormat
+  /** File to write. */
+  readonly out: string
+  /** Patch-merging order of a file that does not state it. */
+  readonly merging?: MergingOrder | undefined
+  /** Set of weights of a file that holds several: `student`, `teacher`, `ema`, or a key of the file. */
+  readonly weights?: string | undefined
+}
+
+/**
+ * Write a checkpoint in another format, with its metadata.
+ * @throws CheckpointError as `inspectCheckpoint`; UsageError if the order contradicts the file
+ */
+export async function convertCheckpoint(
+  file: string,
+  { to, out, merging, weights, python, signal }: ConvertSettings,
+): Promise<Converted> {
+  const path = await checkpointFile(resolve(file))
+  return await convertFile(path, to, out, merging ?? null, { python, signal, weights })
+}
+
+/**
+ * Write the weights of a run or file in the format of another project.
+ * @param file also a run directory or one of its checkpoints
+ * @throws CheckpointError for a network that the format cannot hold; UsageError if the folder has content
+ */
+export function exportModel(
+  file: string,
+  options: ExportModelOptions,
+  settings: CallSettings = {},
+): Promise<ModelExport> {
+  return withContext(settings, (context) => exportModelOf(resolve(file), options, context))
+}
+
+/**
+ * Write data sets as one data set of nnU-Net, or as decathlon lists; synthetic cases stay with their hosts in every fold.
+ * @throws DataError for a path without a labelled scan, or label ids without a meaning
+ */
+export function exportDataset(
+  paths: readonly string[],
+  options: ExportDatasetOptions,
+): Promise<DatasetExport> {
+  return exportDatasetOf(paths, options)
 }
 
 /**

@@ -11,12 +11,13 @@ import type { ConfigInput, RunConfig } from './config/schema.js'
 import type { Shard } from './curation/datasets/shard.js'
 import { checkpointFile } from './pipeline/checkpoint/checkpoint-file.js'
 import { checkpointHints } from './pipeline/checkpoint/hints.js'
+import { licencesOf } from './pipeline/checkpoint/licence.js'
 import { type Evaluation, evaluateMasks } from './pipeline/evaluate/run.js'
 import type { EvaluateOptions } from './pipeline/evaluate/settings.js'
 import { type DemoOptions, type DemoResult, runDemo } from './pipeline/flows/demo.js'
 import { startLaunch } from './pipeline/launch/run.js'
 import { type PlanOptions, planLaunchedTraining, type RunPlan } from './pipeline/plan/launch.js'
-import type { CheckpointFacts, MergingOrder } from './pipeline/ports/checkpoint.js'
+import type { CheckpointFacts, WeightsLicence } from './pipeline/ports/checkpoint.js'
 import { type CaseProgress, type PrepareReport, prepareCases } from './pipeline/prepare/run.js'
 import { findRun, summariseRuns, summaryOfRun } from './pipeline/runs/list.js'
 import { type OpenRuntimeOptions, openWarmRuntime, type WarmRuntime } from './pipeline/serve/warm-runtime.js'
@@ -26,7 +27,7 @@ import { planJob, submitJob } from './pipeline/submit/run.js'
 import { type SubmittedRun, submittedRun } from './pipeline/submit/submitted-run.js'
 import { type ConfigCheck, checkTraining } from './pipeline/train/check.js'
 import { startTraining } from './pipeline/train/run.js'
-import { type CheckpointFormat, type Converted, convertFile, inspectFile } from './runtime/checkpoint.js'
+import { inspectFile } from './runtime/checkpoint.js'
 import { installation } from './runtime/installation.js'
 import { kubectl } from './runtime/kubectl.js'
 import { launchPlanner } from './runtime/launch-plan.js'
@@ -45,9 +46,13 @@ import { usableProcessors } from './usable-processors.js'
 export {
   auditData,
   type CallSettings,
+  type ConvertSettings,
   calibrate,
   checkData,
+  convertCheckpoint,
   convertDicom,
+  exportDataset,
+  exportModel,
   labelOrgans,
   mergeShards,
   type PredictionSettings,
@@ -113,6 +118,8 @@ export { type DataSplit, type SplitDataOptions, splitData } from './pipeline/dat
 export type { CalibrateOptions, WrittenCalibration } from './pipeline/evaluate/calibrate.js'
 export type { Evaluation, FailedCases } from './pipeline/evaluate/run.js'
 export type { EvaluateOptions } from './pipeline/evaluate/settings.js'
+export type { DatasetExport, DatasetFormat, ExportDatasetOptions } from './pipeline/export/dataset.js'
+export type { ExportModelOptions, ModelExport } from './pipeline/export/model.js'
 export type { DemoOptions, DemoResult } from './pipeline/flows/demo.js'
 export type {
   DicomSegCase,
@@ -131,8 +138,14 @@ export type {
 } from './pipeline/organs/settings.js'
 export type { PlanOptions, RunPlan } from './pipeline/plan/launch.js'
 export type { PreparedCase } from './pipeline/ports/cases.js'
-export type { CheckpointFacts, MergingOrder, NetworkFacts } from './pipeline/ports/checkpoint.js'
+export type {
+  CheckpointFacts,
+  MergingOrder,
+  NetworkFacts,
+  WeightsLicence,
+} from './pipeline/ports/checkpoint.js'
 export type { CaseError, NodePlace } from './pipeline/ports/common.js'
+export type { ModelFormat } from './pipeline/ports/export.js'
 export type { LaunchPlan, StepCost } from './pipeline/ports/launch-plan.js'
 export type { PluginSpec } from './pipeline/ports/plugin.js'
 export type { Prediction, PredictionCase, PredictOptions, PredictProgress } from './pipeline/predict/run.js'
@@ -325,33 +338,14 @@ export interface InspectSettings extends CallSettings {
 export async function inspectCheckpoint(
   file: string,
   { config, python, signal, weights }: InspectSettings = {},
-): Promise<CheckpointFacts & { readonly hints: readonly string[] }> {
+): Promise<
+  CheckpointFacts & { readonly licences: readonly WeightsLicence[]; readonly hints: readonly string[] }
+> {
   const resolved = config === undefined ? null : resolveConfig(config)
   const path = await checkpointFile(resolve(file))
   const facts = await inspectFile(path, { python: python ?? resolved?.runtime.python, signal, weights })
-  return { ...facts, hints: checkpointHints(facts, resolved) }
-}
-
-export interface ConvertSettings extends CallSettings {
-  readonly to: CheckpointFormat
-  /** File to write. */
-  readonly out: string
-  /** Patch-merging order of a file that does not state it. */
-  readonly merging?: MergingOrder | undefined
-  /** Set of weights of a file that holds several: `student`, `teacher`, `ema`, or a key of the file. */
-  readonly weights?: string | undefined
-}
-
-/**
- * Write a checkpoint in another format, with its metadata.
- * @throws CheckpointError as `inspectCheckpoint`; UsageError if the order contradicts the file
- */
-export async function convertCheckpoint(
-  file: string,
-  { to, out, merging, weights, python, signal }: ConvertSettings,
-): Promise<Converted> {
-  const path = await checkpointFile(resolve(file))
-  return await convertFile(path, to, out, merging ?? null, { python, signal, weights })
+  const licences = await licencesOf('segmentor', facts)
+  return { ...facts, licences, hints: checkpointHints(facts, resolved) }
 }
 
 /** Start your own torchrun script at once, under supervision. Iterate the launch for its events. */

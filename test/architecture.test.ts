@@ -58,6 +58,7 @@ const STAGES = [
   'evaluate',
   'serve',
   'submit',
+  'export',
 ].map((stage) => `pipeline/${stage}`)
 const ALL_OF_PIPELINE = ['pipeline', 'pipeline/ports', ...STAGES, 'pipeline/flows']
 

@@ -175,6 +175,7 @@ def spec_of(out: Path, checkpoint: Path, cases, overlap: float) -> PredictSpec:
         windowChoice="all",
         grid="prepared",
         resampling="nearest",
+        method="freetumor",
         dataType="uint8",
         tumorOutputs=(2, 4, 6),
         organIds=(),

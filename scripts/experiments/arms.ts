@@ -65,7 +65,7 @@ function startConfig(cell: Cell, plan: Plan, world: World): ConfigInput {
     job: 'segmentation',
     name: 'start',
     data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), false),
-    networks: { segmentor: SEGMENTOR, baseline: null, generator: null },
+    networks: { segmentor: segmentorOf(plan), baseline: null, generator: null },
     training: { ...SEGMENTOR_TRAINING, task: 'onlylabeled', steps: plan.steps.start },
   })
 }
@@ -84,7 +84,7 @@ function generatorConfig(
     data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), true),
     simulation: { ...TUMORS, volumesMl: askedVolumesMl(facts) },
     networks: {
-      segmentor: SEGMENTOR,
+      segmentor: segmentorOf(plan),
       baseline: { checkpoint: weights.start },
       generator: { baseChannels: GENERATOR_CHANNELS },
     },
@@ -126,7 +126,7 @@ function armConfig(
     data: dataSection(world, cell.seed, cell.labelled, repeats(cell.labelled, plan.hosts), withHosts),
     simulation: { ...TUMORS, volumesMl: askedVolumesMl(facts) },
     networks: {
-      segmentor: { ...SEGMENTOR, initialWeights: weights.start },
+      segmentor: { ...segmentorOf(plan), initialWeights: weights.start },
       baseline: judged ? { checkpoint: weights.start } : null,
       generator: painter ? { checkpoint: painter, baseChannels: GENERATOR_CHANNELS } : null,
     },
@@ -179,7 +179,14 @@ function common(cell: Cell, plan: Plan, world: World) {
 /** Window overlap of predictions, also on the test cases. */
 export const OVERLAP = 0.25
 
-const SEGMENTOR = { kind: 'small', featureSize: 16, levels: 3 } as const
+const SMALL = { kind: 'small', featureSize: 16, levels: 3 } as const
+/** A ResEnc of a quarter of nnU-Net's channels: the patch gives it four resolutions. */
+const RESENC = { kind: 'resenc', featureSize: 8 } as const
+
+function segmentorOf({ segmentor }: Plan): typeof SMALL | typeof RESENC {
+  return segmentor === 'resenc' ? RESENC : SMALL
+}
+
 const GENERATOR_CHANNELS = 4
 const TUMORS = { organWeights: { liver: 1 }, texture: { sizeVoxels: [96, 80, 80], count: 2 } } as const
 

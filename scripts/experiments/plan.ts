@@ -49,6 +49,8 @@ export interface Plan {
   readonly testSeed: number
   /** Real scans are wanted among the hosts. */
   readonly realHosts?: true
+  /** Kind of all segmentors; absent: `small`. */
+  readonly segmentor?: 'resenc'
 }
 
 /**

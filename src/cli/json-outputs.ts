@@ -7,6 +7,8 @@ import type { DataImport } from '../pipeline/data/import.js'
 import type { RemappedFile } from '../pipeline/data/remap.js'
 import type { WrittenCalibration } from '../pipeline/evaluate/calibrate.js'
 import type { Evaluation } from '../pipeline/evaluate/run.js'
+import type { DatasetExport } from '../pipeline/export/dataset.js'
+import type { ModelExport } from '../pipeline/export/model.js'
 import type { DemoResult } from '../pipeline/flows/demo.js'
 import type { DicomPrediction, DicomSynthesis } from '../pipeline/flows/dicom-chain.js'
 import type { PredictionWithSegs, SynthesisWithSegs } from '../pipeline/flows/dicom-seg.js'
@@ -14,7 +16,7 @@ import type { Merged } from '../pipeline/flows/merge.js'
 import type { OrganLabels } from '../pipeline/organs/run.js'
 import type { OrganProgress } from '../pipeline/organs/settings.js'
 import type { RunPlan } from '../pipeline/plan/launch.js'
-import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
+import type { CheckpointFacts, WeightsLicence } from '../pipeline/ports/checkpoint.js'
 import type { PluginCheck } from '../pipeline/ports/plugin.js'
 import type { PredictProgress } from '../pipeline/predict/run.js'
 import type { PrepareEstimate } from '../pipeline/prepare/estimate.js'
@@ -43,7 +45,12 @@ export interface JsonOutputs {
   '--help': CommandTree
   calibrate: WrittenCalibration
   'checkpoint convert': Converted
-  'checkpoint inspect': CheckpointFacts & { readonly hints: readonly string[]; readonly probe?: ProbeResult }
+  'checkpoint inspect': CheckpointFacts & {
+    readonly licences: readonly WeightsLicence[]
+    readonly hints: readonly string[]
+    readonly probe?: ProbeResult
+  }
+  'checkpoint licence': { readonly file: string }
   'config check': ConfigCheck & { readonly file: string; readonly job: string; readonly region: Region }
   'config explain': Omit<ExplainedKey, 'defaultText'>
   'config explain (no key)': { readonly keys: ExplainedKey['keys'] }
@@ -60,6 +67,7 @@ export interface JsonOutputs {
   demo: DemoResult
   doctor: DoctorReport
   evaluate: Evaluation
+  export: ModelExport | DatasetExport
   init: { readonly file: string }
   launch: LaunchResult
   merge: Merged

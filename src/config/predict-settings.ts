@@ -16,6 +16,8 @@ export interface PredictSettings {
   readonly grid: 'original' | 'prepared'
   /** To the original grid: the mask by nearest neighbour, or the logits linearly, then argmax. */
   readonly resampling: 'nearest' | 'linear'
+  /** Grid, windows and resampling of freetumor, or those of nnunetv2 (for `resenc` and `unet`). */
+  readonly method: 'freetumor' | 'nnunet'
   /** Crop to what lies above the window's lower end before anything else. */
   readonly cropForeground: boolean
   /** Padding of a scan that is smaller than a patch: the lower end of the intensity window, or the minimum of the scan in it. */
@@ -31,7 +33,7 @@ export interface PredictSettings {
   readonly map: 'leaderboard' | Readonly<Record<string, number>> | null
 }
 
-export const PREDICT_PROFILES = ['voco', 'freetumor', 'difftumor', 'leaderboard'] as const
+export const PREDICT_PROFILES = ['voco', 'freetumor', 'difftumor', 'leaderboard', 'nnunet'] as const
 export type PredictProfile = (typeof PREDICT_PROFILES)[number]
 
 const PUBLISHED: PredictSettings = {
@@ -43,6 +45,7 @@ const PUBLISHED: PredictSettings = {
   precision: 'fp32',
   grid: 'original',
   resampling: 'nearest',
+  method: 'freetumor',
   cropForeground: true,
   padding: 'lowerEnd',
   minForeground: 0,
@@ -61,6 +64,7 @@ const CHANGES: Readonly<Record<PredictProfile, Partial<PredictSettings>>> = {
     padding: 'minimum',
   },
   leaderboard: { map: 'leaderboard' },
+  nnunet: { overlap: 0.5, blend: 'gaussian', windowBatch: 1, method: 'nnunet' },
 }
 
 /**

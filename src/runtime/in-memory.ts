@@ -15,6 +15,7 @@ import type {
 } from '../pipeline/ports/cases.js'
 import type { CheckpointFacts } from '../pipeline/ports/checkpoint.js'
 import type { CallOptions, CaseOutcome, DirectoryLock, LockedWork } from '../pipeline/ports/common.js'
+import type { ExportedFiles, ExportSpec } from '../pipeline/ports/export.js'
 import type { PluginFacts, PluginSpec } from '../pipeline/ports/plugin.js'
 import type { ModelRuntime } from '../pipeline/ports/runtime.js'
 import type { SynthesizeSpec, VariantFeed } from '../pipeline/ports/synthesis.js'
@@ -42,6 +43,7 @@ export interface InMemoryAnswers {
   readonly evaluate?: Work<EvaluateSpec, MeasuredCase>
   readonly picture?: Work<PictureSpec, PicturedCase>
   readonly inspect?: (path: string) => CheckpointFacts
+  readonly exportWeights?: (spec: ExportSpec) => ExportedFiles
   readonly inspectPlugin?: (spec: PluginSpec) => PluginFacts
   /** Number of `steps` tumor voxels that the segmentor finds at a validation. Default: the number of finished steps. */
   readonly found?: (step: number) => number
@@ -63,6 +65,7 @@ export function inMemoryRuntime(answers: InMemoryAnswers = {}): ModelRuntime {
     synthesize: (spec, feed, call) => synthesizeInMemory(spec, feed, call),
     serve: (spec) => serveInMemory(spec),
     inspect: async (path) => (answers.inspect ?? unanswered('inspect'))(path),
+    exportWeights: async (spec) => (answers.exportWeights ?? unanswered('exportWeights'))(spec),
     inspectPlugin: async (spec) => (answers.inspectPlugin ?? unanswered('inspectPlugin'))(spec),
     share: async () => ({ [Symbol.asyncDispose]: async () => {} }),
     lock: lockInMemory,

@@ -28,7 +28,7 @@ import { openTensorServer, type TensorServer } from '../transport/tensor-server.
 import { writeWhole } from '../whole-file.js'
 import { CallSession } from './call-session.js'
 import { answerCaseRank, type CaseFeed } from './case-service.js'
-import { inspectFile } from './checkpoint.js'
+import { exportFile, inspectFile } from './checkpoint.js'
 import { lockDirectory } from './directory-lock.js'
 import { strayText, toCaseOutcome, toCommand, toRuntimeEvent } from './events.js'
 import { clearFailures, explainFailure, failureFolder, oomKills } from './failure.js'
@@ -59,6 +59,7 @@ export function torchRuntime(options: TorchRuntimeOptions = {}): ModelRuntime {
     synthesize: (spec, feed, call) => runSynthesis(options, spec, feed, call),
     serve: (spec, call) => serveCalls(options, spec, call),
     inspect: (path, call) => inspectFile(path, { ...options, ...call }),
+    exportWeights: (spec, call) => exportFile(spec, { ...options, ...call }),
     inspectPlugin: (spec, call) => inspectPlugin(spec, { ...options, ...call }),
     share: shareRun,
     lock: (directory, work) => lockDirectory(directory, work, options.python),

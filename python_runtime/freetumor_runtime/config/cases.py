@@ -74,6 +74,8 @@ class PredictSpec:
     grid: str
     # nearest (of the mask) or linear (of the logits, then argmax)
     resampling: str
+    # grid, windows and resampling of freetumor, or those of nnunetv2
+    method: str
     # uint8 or scan
     dataType: str
     tumorOutputs: tuple[int, ...]

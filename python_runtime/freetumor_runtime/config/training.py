@@ -93,6 +93,16 @@ class FingerprintSpec:
 
 
 @dataclass(frozen=True)
+class LicenceSpec:
+    """Licence of weights of another project; `licence` is None if it is not stated."""
+
+    network: str
+    file: str
+    sha256: str
+    licence: str | None
+
+
+@dataclass(frozen=True)
 class TrainingSpec:
     job: str
     runId: str
@@ -132,3 +142,5 @@ class TrainingSpec:
     validation: ValidationSpec
     checkpoint: CheckpointSpec
     pictures: int
+    # checkpoints state them
+    licences: tuple[LicenceSpec, ...]

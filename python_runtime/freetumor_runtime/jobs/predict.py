@@ -14,13 +14,14 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from freetumor_runtime.case_pool import outcome_of
 from freetumor_runtime.checkpoints.loading import load_segmentor
-from freetumor_runtime.checkpoints.nnunet_folder import NnUNetFolder, load_folds, read_folder
+from freetumor_runtime.checkpoints.nnunet_export import checkpoint_plans
+from freetumor_runtime.checkpoints.nnunet_folder import load_folds, read_folder
 from freetumor_runtime.checkpoints.nnunet_inspection import scan_axis
-from freetumor_runtime.checkpoints.nnunet_plans import is_model_folder
+from freetumor_runtime.checkpoints.nnunet_plans import NnUNetPlans, is_model_folder
 from freetumor_runtime.config.cases import PredictCase, PredictSpec
 from freetumor_runtime.data.crops import window_intensity
 from freetumor_runtime.data.grids import align_label, resample_label
@@ -43,7 +44,6 @@ from freetumor_runtime.inference.sliding_windows import (
     labels_of,
     plan_windows,
 )
-from freetumor_runtime.models.nnunet import NnUNet
 from freetumor_runtime.plugins.client import Plugin
 from freetumor_runtime.training.ranks import Ranks
 
@@ -63,7 +63,7 @@ class CaseSource(Protocol):
 
 def predict(spec: PredictSpec, ranks: Ranks, source: CaseSource) -> Iterator[Event]:
     work_of: Callable[..., dict]
-    if spec.plugin is None and is_model_folder(spec.members[0].checkpoint):
+    if spec.plugin is None and (spec.method == "nnunet" or is_model_folder(spec.members[0].checkpoint)):
         model = load_model(spec, ranks.device)
         work_of, count = partial(predict_by_nnunet, spec, model, ranks.device), len(model.networks)
     else:
@@ -118,18 +118,23 @@ def refuse_other_outputs(spec: PredictSpec, path: str, found: int) -> None:
 
 @dataclass(frozen=True)
 class NnUNetModel:
-    """The folds of an nnU-Net; `mirror_axes` of the transposed array."""
+    """The folds of an nnU-Net, or one `resenc` or `unet` of ours; `mirror_axes` of the transposed array."""
 
-    folder: NnUNetFolder
-    networks: list[NnUNet]
+    plans: NnUNetPlans
+    networks: list[nn.Module]
     mirror_axes: tuple[int, ...]
 
 
 def load_model(spec: PredictSpec, device: torch.device) -> NnUNetModel:
-    folder = read_folder(spec.members[0].checkpoint)
-    refuse_other_outputs(spec, folder.path, len(folder.plans.label_names))
-    axes = tuple(axis for axis in range(3) if scan_axis(folder.plans, axis) in spec.mirrorAxes)
-    return NnUNetModel(folder, load_folds(folder, device), axes)
+    path, weights = spec.members[0].checkpoint, spec.members[0].weights
+    if is_model_folder(path):
+        folder = read_folder(path)
+        plans, networks = folder.plans, list[nn.Module](load_folds(folder, device))
+    else:
+        plans, networks = checkpoint_plans(path, weights), [load_segmentor(path, None, device, weights).network]
+    refuse_other_outputs(spec, path, len(plans.label_names))
+    axes = tuple(axis for axis in range(3) if scan_axis(plans, axis) in spec.mirrorAxes)
+    return NnUNetModel(plans, networks, axes)
 
 
 def predict_by_nnunet(
@@ -146,9 +151,9 @@ def predict_by_nnunet(
     read = perf_counter()
     found = segment_scan(
         model.networks,
-        model.folder.plans,
+        model.plans,
         image_IJK,
-        np.linalg.norm(affine[:3, :3], axis=0).tolist(),
+        affine,
         mirror_axes=model.mirror_axes,
         overlap=spec.windows.overlap,
         device=device,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from freetumor_runtime.checkpoints.loading import segmentor_metadata
+from freetumor_runtime.checkpoints.loading import licence_entry, segmentor_metadata
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropSource, CropVerdict
 from freetumor_runtime.data.crops import PlannedCrop, swap_slabs
@@ -133,7 +133,8 @@ def train_segmentation(
                 **learner.state(),
                 "random": random_state(),
             }
-            model = {"state_dict": segmentor.state_dict(), "epoch": at, "freetumor": segmentor_metadata(spec, merging)}
+            about = {**segmentor_metadata(spec, merging), **licence_entry(spec.licences)}
+            model = {"state_dict": segmentor.state_dict(), "epoch": at, "freetumor": about}
             directory = save_checkpoint(spec.runDirectory, at, model, state, made_under(spec, ranks), owner_of(spec))
         ranks.barrier()
         return directory

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from freetumor_runtime.checkpoints.loading import LoadedSegmentor, synthesis_metadata
+from freetumor_runtime.checkpoints.loading import LoadedSegmentor, licence_entry, synthesis_metadata
 from freetumor_runtime.config.training import TrainingSpec
 from freetumor_runtime.data.crop_source import CropMeasures, CropSource
 from freetumor_runtime.events import CheckpointSaved, Event, Finished, Ready
@@ -97,7 +97,8 @@ def train_synthesis(
             weights = {
                 f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()
             }
-            model = {"state_dict": weights, "epoch": at, "freetumor": synthesis_metadata(spec, baseline.facts)}
+            about = {**synthesis_metadata(spec, baseline.facts), **licence_entry(spec.licences)}
+            model = {"state_dict": weights, "epoch": at, "freetumor": about}
             directory = save_checkpoint(spec.runDirectory, at, model, state, made_under(spec, ranks), owner_of(spec))
         ranks.barrier()
         return directory

@@ -98,6 +98,7 @@ def spec_of(folder, tmp_path, **changes) -> PredictSpec:
         minForeground=0.0,
         grid="original",
         resampling="nearest",
+        method="freetumor",
         dataType="uint8",
         tumorOutputs=(2,),
         organIds=(),

@@ -68,6 +68,7 @@ def spec_of(folder, out, **changes):
         windowChoice="all",
         grid="original",
         resampling="nearest",
+        method="freetumor",
         dataType="uint8",
         tumorOutputs=(2,),
         organIds=(),

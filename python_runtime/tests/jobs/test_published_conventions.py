@@ -65,6 +65,7 @@ def training(folder, job, **parts):
         "checkpoint": SimpleNamespace(everySteps=None, keep=1),
         "fingerprint": SimpleNamespace(config="", data=""),
         "pictures": 0,
+        "licences": [],
         **parts,
     }
     return TrainingSpec(**{field.name: given.get(field.name) for field in dataclasses.fields(TrainingSpec)})

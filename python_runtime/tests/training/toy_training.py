@@ -332,6 +332,7 @@ def toy_spec(
         },
         "checkpoint": {"everySteps": 2},
         "pictures": 0,
+        "licences": [],
     }
     for key, value in (changes or {}).items():
         *parts, last = key.split(".")

@@ -119,6 +119,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./checkpoint.js')).addCheckpointCommand,
   },
   {
+    usage: 'export [options] <path...>',
+    description: 'Write a trained network, or a data set, in the format of another project',
+    load: async () => (await import('./export.js')).addExportCommand,
+  },
+  {
     usage: 'plugin',
     description: 'Check programs that synthesize tumors or segment scans (docs/plugins.md)',
     load: async () => (await import('./plugin.js')).addPluginCommand,

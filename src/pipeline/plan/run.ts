@@ -12,6 +12,7 @@ import { generatorFile } from '../checkpoint/generator-file.js'
 import { commandLine, pluginSpec } from '../checkpoint/plugin.js'
 import type { TrainingSpec } from '../ports/training.js'
 import type { TrainingCase } from '../prepare/run.js'
+import { judgeBytes } from './judge-memory.js'
 import { itemsPerEpoch, sampledCases, totalSteps } from './sampling.js'
 import { segmentorBytes } from './segmentor-memory.js'
 import { trainingSpec } from './spec.js'
@@ -41,6 +42,8 @@ export interface TrainingPlan {
     readonly bytesPerStep: number
     /** Memory that a rank needs at least to train a `resenc` or `unet`; null for other segmentors. */
     readonly segmentorBytes: number | null
+    /** Memory that a rank needs at least for a baseline that is an nnU-Net model; null for other baselines. */
+    readonly judgeBytes: number | null
   }
   readonly weights: Readonly<Record<'baseline' | 'generator', string | null>>
   readonly warnings: readonly string[]
@@ -75,6 +78,7 @@ export async function planTraining(config: RunConfig): Promise<TrainingPlan> {
         : 0,
       bytesPerStep: crops * product(sampling.patchVoxels) * 3,
       segmentorBytes: segmentorBytes(config),
+      judgeBytes: await judgeBytes(config),
     },
     weights: {
       baseline: await weightsInWords(config, 'baseline', warnings),
@@ -118,7 +122,7 @@ export function specOfPlan(config: RunConfig, run: string): TrainingSpec {
       resumeFrom: null,
       fingerprint: { config: '', data: '' },
       cases: [],
-      weights: { baseline: null, generator: null },
+      weights: { baseline: null, generator: null, licences: [] },
       initialWeights: null,
     },
   )

@@ -5,6 +5,7 @@ import { wantedMeasures, wantsAlreadySeen } from '../../quality/policy.js'
 import { threadsOf } from '../../usable-processors.js'
 import { LABEL_SCHEMES } from '../../volume/labels.js'
 import { pluginSpec } from '../checkpoint/plugin.js'
+import type { WeightsLicence } from '../ports/checkpoint.js'
 import type { PluginFacts } from '../ports/plugin.js'
 import type { OptimizerSpec, SegmentorSpec, SynthesisSpec, TrainingSpec } from '../ports/training.js'
 import type { TrainingCase } from '../prepare/run.js'
@@ -15,6 +16,8 @@ import { itemsPerEpoch, sampledCases, totalSteps } from './sampling.js'
 export interface EarlierWeights {
   readonly baseline: string | null
   readonly generator: string | null
+  /** Licences of the weights of other projects among them, and of those that they build on. */
+  readonly licences: readonly WeightsLicence[]
   /** Plug-ins that are used instead of weights. */
   readonly plugins?: Partial<Readonly<Record<'baseline' | 'generator', PluginFacts>>>
 }
@@ -70,6 +73,7 @@ export function trainingSpec(config: RunConfig, context: SpecContext): TrainingS
     validation: validationSpec(config, context.cases),
     checkpoint: { everySteps: training.checkpointEverySteps },
     pictures: config.report.pictures,
+    licences: context.weights.licences,
   }
 }
 

@@ -60,6 +60,7 @@ export interface PredictSpec {
   readonly minForeground: number
   readonly grid: PredictSettings['grid']
   readonly resampling: PredictSettings['resampling']
+  readonly method: PredictSettings['method']
   readonly dataType: PredictSettings['dataType']
   readonly tumorOutputs: readonly number[]
   /** Ids of the organ in an organ mask; empty means every id but 0. */

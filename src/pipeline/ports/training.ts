@@ -3,6 +3,7 @@ import type { PlannedCrop } from '../../sampling/sampling-plan.js'
 import type { ClassCounts, JobKind } from '../../training/events.js'
 import type { Organ, Region } from '../../volume/labels.js'
 import type { Vec3 } from '../../volume/volume.js'
+import type { WeightsLicence } from './checkpoint.js'
 import type { BaselineSpec, SlidingWindowsSpec } from './common.js'
 import type { PluginSpec } from './plugin.js'
 
@@ -68,6 +69,8 @@ export interface TrainingSpec {
   readonly checkpoint: { readonly everySteps: number | null }
   /** Example slices of synthetic tumors to leave in `pictures/`. */
   readonly pictures: number
+  /** Licences of weights of other projects that the run uses; its checkpoints state them. */
+  readonly licences: readonly WeightsLicence[]
 }
 
 export interface SynthesisSpec {

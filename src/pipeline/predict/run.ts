@@ -75,7 +75,8 @@ export async function predictMasks(options: PredictOptions, context: StageContex
   noteWithout(options, scans, context)
   const weights = await weightsOf(options, context)
   const settings = predictSettingsOf(options, weights.windows)
-  if (weights.nnunet) refuseForNnUNet(settings)
+  if (weights.nnunet || settings.method === 'nnunet') refuseForNnUNet(settings)
+  if (settings.method === 'nnunet') refuseOtherNetworks(weights)
   const mine = shard === undefined ? scans : casesOfShard(scans, shard)
   const spec = predictSpec(options, settings, weights, out, mine)
   const work = { options, out, scans: mine, spec, recorded: recordedSettings(spec, weights) }
@@ -215,17 +216,35 @@ function refuseForNnUNet({ grid, blend, windows }: PredictSettings): void {
     })
 }
 
+/** @throws UsageError for networks that nnunetv2 does not have, and for ensembles */
+function refuseOtherNetworks({ members, kind }: PredictWeights): void {
+  if (kind === 'resenc' || kind === 'unet') {
+    if (members.length === 1) return
+    throw new UsageError(
+      `--profile nnunet: wrong number of checkpoints (expected 1, found ${members.length})`,
+      {
+        hint: 'predict with each by itself',
+      },
+    )
+  }
+  throw new UsageError(`--profile nnunet: wrong kind of network (expected resenc or unet, found ${kind})`, {
+    hint: 'omit --profile',
+  })
+}
+
 /** Return the settings that decide a mask, except for rounding: without the numbers of windows, threads and processes. */
 function recordedSettings(spec: PredictSpec, weights: PredictWeights): Record<string, unknown> {
   const { job, directory, members, plugin, device, processesPerNode, threadsPerProcess, windows, ...others } =
     spec
-  const { cases, ...rest } = others
+  const { cases, method, ...settings } = others
   return {
     // absent by default, so that folders of earlier versions can be resumed
     ...(weights.plugin === null ? {} : { plugin: weights.plugin }),
     checkpoints: weights.members.map(({ sha256, patchMerging }) => ({ sha256, patchMerging })),
     labels: weights.labelNames,
-    ...rest,
+    ...settings,
+    // absent by default, so that predictions of earlier versions can be resumed
+    ...(method === 'nnunet' ? { method } : {}),
     windows: { overlap: windows.overlap, blend: windows.blend },
   }
 }

@@ -22,6 +22,8 @@ export interface PredictWeights extends Preparation {
   readonly plugin: PluginIdentity | null
   /** True for the model folder of an nnU-Net, which segments on its own grid. */
   readonly nnunet: boolean
+  /** Architecture of the first member. */
+  readonly kind: NetworkFacts['architecture']
   readonly outputs: number
   readonly tumorOutputs: readonly number[]
   /** Names of the outputs; null if no file states them. */
@@ -80,6 +82,7 @@ export async function predictWeights(
     })),
     plugin: null,
     nnunet: first.facts.format === 'nnunet',
+    kind: first.network.architecture,
     outputs,
     tumorOutputs: tumorOutputs ?? [],
     labelNames,
@@ -119,6 +122,7 @@ export async function pluginWeights(
     members: [],
     plugin: identityOf(facts),
     nnunet: false,
+    kind: null,
     outputs: segment.names.length,
     tumorOutputs: facts.tumorOutputs,
     labelNames: segment.names,

@@ -28,6 +28,7 @@ import {
   countSynthesis,
   LEDGER,
   recordHosts,
+  recordLicences,
   type Synthesis,
   variantKey,
   wholeVariants,
@@ -232,6 +233,7 @@ async function paint(work: Painting, context: StageContext): Promise<Synthesis['
   const { settings, policy, out, weights, hashes, hosts, mine, names, reviews, ledger, onProgress } = work
   for (const folder of scanFolders(settings)) await makeFolder(join(out, folder))
   await recordHosts(out, hosts)
+  await recordLicences(out, weights.licences)
   noteIgnored(mine, context)
   const prepared = await prepareListed(settings, mine, context)
   const failed = [...prepared.failed]
