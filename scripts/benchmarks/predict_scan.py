@@ -3,12 +3,13 @@
     scripts/bench predict_scan -- --image ct.nii.gz [--label label.nii.gz ...] [--checkpoint model.pt] [--patch 96]
         [--overlaps 0.75,0.5] [--windows all,coarse] [--tumors] [--plain-layers] [--repeats 1]
 
-Both sides: the same network, threads, foreground crop, patch, overlap and blending; a process for each side, in turns.
-`ratio`, `processorRatio` are of whole scans without the start of the process; `memoryRatio` is freetumor's peak
-divided by the reference's, both with the libraries, which take `baseBytes`. Each side computes windows one by one, which
-is faster for both on a CPU. `--plain-layers` gives the reference PyTorch's own layers instead of those of freetumor's
-network, which compute the same faster. `--tumors` keeps tumors only, as --map leaderboard does. With labels, both count
-the lesions that their mask touches. Without --checkpoint: the small segmentor with weights drawn from a seed.
+Both sides: the same network, threads, foreground crop, patch, overlap and blending; a process for each side, in
+turns. `ratio`, `processorRatio` are of whole scans without the start of the process; `memoryRatio` is freetumor's
+peak divided by the reference's, both with the libraries, which take `baseBytes`. Each side computes windows one by
+one, which is faster for both on a CPU. `--plain-layers` gives the reference PyTorch's own layers instead of those of
+freetumor's network, which compute the same faster. `--tumors` keeps tumors only, as --map leaderboard does. With
+labels, both count the lesions that their mask touches. Without --checkpoint: the small segmentor with weights drawn
+from a seed.
 """
 
 import argparse

@@ -152,7 +152,8 @@ class Shard:
 
 
 def _blosc() -> Any:
-    from numcodecs import blosc
+    # a compiled module, without types
+    from numcodecs import blosc  # pyright: ignore[reportAttributeAccessIssue]
 
     # one thread per worker; the bytes do not depend on it
     blosc.use_threads = False

@@ -203,10 +203,7 @@ export const addPredictCommand: AddCommand = (program, io) => {
       'Write probabilities of these outputs, such as 2,liver-tumor; without outputs: all',
       outputNames,
     )
-    .option(
-      '--dicom-seg [dir]',
-      'Write DICOM SEG for the CT series in this folder, or in that of --dicom, into dicom-seg',
-    )
+    .option('--dicom-seg [dir]', 'Write DICOM SEG for the CT series in this folder, or of --dicom')
     .option('--dicom-seg-labels <pairs>', 'Name the ids of the masks for --dicom-seg: 1:liver,2:liver-tumor')
     .option('--overwrite', 'Overwrite existing masks')
     .addOption(choice('--device <device>', 'Set the device (default: auto)', ['auto', 'cpu', 'cuda']))

@@ -115,10 +115,7 @@ export const addSynthesizeCommand: AddCommand = (program, io) => {
     )
     .option('--organs-with <tool...>', 'Label organs with a tool, as `freetumor organs --with` does')
     .option('--tool-python <path>', 'Set the Python of the environment of that tool')
-    .option(
-      '--dicom-seg [dir]',
-      'Write DICOM SEG for the CT series in this folder, or in that of --dicom, into dicom-seg',
-    )
+    .option('--dicom-seg [dir]', 'Write DICOM SEG for the CT series in this folder, or of --dicom')
     .addOption(shardOption())
     .addOption(outputOption(['text', 'json', 'ndjson']))
     .action(async (options: Options, command) => {
