@@ -166,7 +166,7 @@ class Judge:
 def judged() -> OnlineSynthesis:
     plain = synthesis()
     spec = SimpleNamespace(**{**vars(SPEC), "synthesis": SimpleNamespace(measureAlreadySeen=True, measures=())})
-    return OnlineSynthesis(spec, plain.painter, None, Judge())
+    return OnlineSynthesis(spec, plain.painter, None, None, Judge())
 
 
 def test_measures_of_all_crops_are_those_of_a_plain_count():
